@@ -1,0 +1,1 @@
+"""Custom TFX components and the sources of images."""

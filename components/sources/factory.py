@@ -1,0 +1,27 @@
+"""From the `data:` part of a recipe to a source of images."""
+
+from components.sources.base import Source
+from components.sources.config import DataConfig
+
+
+def make_source(config: DataConfig) -> Source:
+    """Opens the source that a recipe names.
+
+    Each kind is imported when it is asked for: TensorFlow Datasets alone takes seconds.
+
+    Raises:
+        DataError: the images cannot be used.
+    """
+    if config.source == 'drawings':
+        from components.sources.drawings.source import DrawingsSource
+
+        return DrawingsSource(config.count, config.seed)
+    if config.source == 'folder':
+        from components.sources.folder import FolderSource
+
+        assert config.path is not None  # the config is validated
+        return FolderSource(config.path)
+    from components.sources.tfds import TfdsSource
+
+    assert config.dataset is not None
+    return TfdsSource(config.dataset)

@@ -1,0 +1,141 @@
+"""From a source of images to sharded TFRecords of canonical `tf.Example`s, ready for ExampleGen."""
+
+import dataclasses
+import hashlib
+import io
+import json
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import PIL.Image
+import tensorflow as tf
+
+from components.sources.base import DataError, LabelledImage, Source
+from components.sources.config import SplitConfig
+from trainer import features, progress
+
+SPAN_FOLDER = 'span-1'
+_SHARDS = 4
+_MANIFEST = 'manifest.json'
+_FORMATS = {'JPEG': 'jpeg', 'PNG': 'png'}
+
+
+@dataclasses.dataclass(frozen=True)
+class Records:
+    """TFRecords on disk: `<directory>/span-1/images-*.tfrecord`.
+
+    Attributes:
+        directory: what ExampleGen gets as its input base.
+        classes: names in the order of their labels.
+        counts: images per split.
+    """
+
+    directory: Path
+    classes: tuple[str, ...]
+    counts: dict[str, int]
+
+
+def prepare_records(source: Source, splits: SplitConfig, directory: Path) -> Records:
+    """Writes the records of a source, unless those that are there are of the same images.
+
+    The folder appears whole or not at all, so an interrupted run leaves nothing half done.
+
+    Raises:
+        DataError: an image cannot be read, or there are too few for the splits.
+    """
+    description = {
+        'fingerprint': source.fingerprint, 'classes': list(source.classes),
+        'splits': splits.model_dump(), 'format': 1,
+    }  # fmt: skip
+    manifest_file = directory / _MANIFEST
+    if manifest_file.is_file():
+        manifest = json.loads(manifest_file.read_text())
+        if manifest['source'] == description:
+            return Records(directory, source.classes, manifest['counts'])
+    partial = directory.with_name(directory.name + '.partial')
+    shutil.rmtree(partial, ignore_errors=True)
+    (partial / SPAN_FOLDER).mkdir(parents=True)
+    counts = _write(source, splits, partial / SPAN_FOLDER)
+    (partial / _MANIFEST).write_text(json.dumps({'source': description, 'counts': counts}))
+    shutil.rmtree(directory, ignore_errors=True)
+    partial.rename(directory)
+    return Records(directory, source.classes, counts)
+
+
+def split_of(sha256: str, splits: SplitConfig) -> str:
+    """The split of an image, from the digest of its bytes: never changes when data is added.
+
+    The same rule as TFX's ExampleGen with `partition_feature_name`, which hashes the feature.
+    """
+    shares = splits.model_dump()
+    key = _bytes_feature(sha256.encode()).SerializeToString(deterministic=True)
+    bucket = int(hashlib.sha256(key).hexdigest(), 16) % sum(shares.values())
+    for split, share in shares.items():
+        if bucket < share:
+            return split
+        bucket -= share
+    raise AssertionError('the buckets cover every remainder')
+
+
+def to_example(image: LabelledImage, classes: tuple[str, ...]) -> tf.train.Example:
+    """The canonical `tf.Example` of an image; its bytes are kept as they are.
+
+    Raises:
+        DataError: the bytes are not a whole JPEG or PNG image.
+    """
+    image_format, width, height = _check(image)
+    values = {
+        features.IMAGE_BYTES: _bytes_feature(image.contents),
+        features.IMAGE_FORMAT: _bytes_feature(image_format.encode()),
+        features.LABEL: _int_feature(image.label),
+        features.CLASS_NAME: _bytes_feature(classes[image.label].encode()),
+        features.FILENAME: _bytes_feature(image.filename.encode(errors='surrogateescape')),
+        features.HEIGHT: _int_feature(height),
+        features.WIDTH: _int_feature(width),
+        features.SHA256: _bytes_feature(hashlib.sha256(image.contents).hexdigest().encode()),
+    }
+    return tf.train.Example(features=tf.train.Features(feature=values))
+
+
+def _bytes_feature(value: bytes) -> tf.train.Feature:
+    return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+
+
+def _int_feature(value: int) -> tf.train.Feature:
+    return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+
+
+def _check(image: LabelledImage) -> tuple[str, int, int]:
+    """Format, width and height; decodes at an eighth of the size, which reads every byte."""
+    try:
+        with PIL.Image.open(io.BytesIO(image.contents), formats=tuple(_FORMATS)) as picture:
+            image_format, (width, height) = _FORMATS[picture.format or ''], picture.size
+            picture.draft('RGB', (max(1, width // 8), max(1, height // 8)))
+            picture.load()
+    except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as error:
+        raise DataError(f'{image.filename} is not a whole JPEG or PNG image: {error}') from error
+    return image_format, width, height
+
+
+def _write(source: Source, splits: SplitConfig, folder: Path) -> dict[str, int]:
+    names = [folder / f'images-{n:05d}-of-{_SHARDS:05d}.tfrecord' for n in range(_SHARDS)]
+    writers = [tf.io.TFRecordWriter(str(name)) for name in names]
+    seen: Counter[tuple[str, int]] = Counter()
+    with progress.bar('images to TFRecords', source.count) as bar:
+        for number, image in enumerate(source.images()):
+            example = to_example(image, source.classes)
+            writers[number % _SHARDS].write(example.SerializeToString(deterministic=True))
+            digest = example.features.feature[features.SHA256].bytes_list.value[0].decode()
+            seen[split_of(digest, splits), image.label] += 1
+            bar.advance()
+    for writer in writers:
+        writer.close()
+    for split in features.SPLITS:
+        for label, name in enumerate(source.classes):
+            if not seen[split, label]:
+                raise DataError(
+                    f'{seen.total()} images are too few: the {split} split got none of class '
+                    f'{name!r}; give more images'
+                )
+    return {split: sum(seen[split, n] for n in range(len(source.classes))) for split in features.SPLITS}

@@ -1,0 +1,1 @@
+"""What runs: configuration, the graph, its evaluation, and the runners."""

@@ -1,0 +1,142 @@
+"""A recipe: one frozen object that says all about a run. Imports neither TensorFlow nor TFX."""
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError
+
+from components.sources.config import DataConfig
+from trainer.config import StrictModel, TrainConfig
+
+RECIPES = Path(__file__).parent.parent / 'configs'
+
+
+class ConfigError(ValueError):
+    """A recipe that cannot be used; the message lists every error, a line each."""
+
+
+class EvaluationConfig(StrictModel):
+    """When a model is blessed, judged on the test split."""
+
+    baseline_accuracy: float = Field(0.9, ge=0, le=1, description='lowest accuracy that is blessed')
+    max_drop: float = Field(
+        0.0, ge=0, le=1, description='how much worse than the last blessed model it may be'
+    )
+
+
+class Recipe(StrictModel):
+    """Everything that a run needs to know."""
+
+    name: str = Field(pattern=r'^[a-z0-9][a-z0-9_-]*$', description='names the folder of its runs')
+    description: str = ''
+    workdir: Path = Field(Path('runs'), description='where runs, models and metadata are kept')
+    push_directory: Path | None = Field(
+        None, description='where models are pushed; default: serving/ in the folder of the runs'
+    )
+    data: DataConfig = DataConfig()
+    trainer: TrainConfig = TrainConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+
+    @property
+    def home(self) -> Path:
+        """The folder that holds all runs of this recipe."""
+        return (self.workdir / self.name).absolute()
+
+    @property
+    def serving_directory(self) -> Path:
+        return (self.push_directory or self.home / 'serving').absolute()
+
+
+def load_recipe(name: str, overrides: Sequence[tuple[str, Any]] = ()) -> Recipe:
+    """Reads a recipe, by path or by the name of one in `configs/`, and changes single keys.
+
+    Args:
+        name: `configs/demo.yaml` or `demo`.
+        overrides: dotted keys and their values, applied in order.
+
+    Raises:
+        ConfigError: the file is missing or not YAML, or any key or value in it is wrong.
+    """
+    path = _find(name)
+    try:
+        values = yaml.safe_load(path.read_text(encoding='utf-8'))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f'{path} cannot be read: {error}') from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f'{path} is not YAML: {" ".join(str(error).split())}') from error
+    if not isinstance(values, dict):
+        raise ConfigError(f'{path} holds no keys; a recipe is a mapping such as "trainer: ..."')
+    values.setdefault('name', path.stem)
+    for key, value in overrides:
+        _set(values, key, value)
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        lines = [f'{path}: {_explain(each)}' for each in error.errors()]
+        raise ConfigError('\n'.join(lines)) from None
+
+
+def parse_override(text: str) -> tuple[str, Any]:
+    """`trainer.fine_tune.from_layer=120` as a key and a value; the value is read as YAML.
+
+    Raises:
+        ConfigError: there is no key before the equals sign.
+    """
+    key, equals, value = text.partition('=')
+    if not equals or not key.strip():
+        raise ConfigError(f'--set {text}: expected KEY=VALUE, as in trainer.batch_size=64')
+    try:
+        return key.strip(), yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f'--set {key}: {value!r} is not a YAML value') from error
+
+
+def _find(name: str) -> Path:
+    for path in (Path(name), RECIPES / f'{name}.yaml'):
+        if path.is_file():
+            return path
+    known = ', '.join(sorted(path.stem for path in RECIPES.glob('*.yaml')))
+    raise ConfigError(f'recipe {name} does not exist; give a YAML file or one of {known}')
+
+
+def _set(values: dict[str, Any], dotted: str, value: Any) -> None:
+    *parents, last = dotted.split('.')
+    for key in parents:
+        inner = values.setdefault(key, {})
+        if not isinstance(inner, dict):
+            raise ConfigError(f'--set {dotted}: {key} is a value, not a group of keys')
+        values = inner
+    values[last] = value
+
+
+def _explain(error: Any) -> str:
+    """One line for one of pydantic's errors: the key, what was given, what would be right."""
+    where = '.'.join(str(part) for part in error['loc'] if part not in ('int', 'str'))
+    if error['type'] == 'extra_forbidden':
+        return f'{where}: unknown key; {_choices(error["loc"])}'
+    if error['type'] == 'missing':
+        return f'{where}: missing'
+    message = error['msg'].removeprefix('Value error, ')
+    message = message[0].lower() + message[1:]
+    if isinstance(error['input'], dict):
+        return f'{where}: {message}' if where else message
+    return f'{where}: {message}, got {error["input"]!r}'
+
+
+def _choices(location: tuple[Any, ...]) -> str:
+    model: Any = Recipe
+    for key in location[:-1]:
+        model = _model_of(model.model_fields[key].annotation)
+    valid = list(model.model_fields)
+    close = difflib.get_close_matches(str(location[-1]), valid, n=1)
+    hint = f'did you mean {close[0]}? ' if close else ''
+    return f'{hint}valid keys: {", ".join(valid)}'
+
+
+def _model_of(annotation: Any) -> type[BaseModel]:
+    """The model in an annotation such as `FineTuneConfig` or `X | None`."""
+    candidates = get_args(annotation) if get_origin(annotation) else (annotation,)
+    return next(each for each in candidates if isinstance(each, type) and issubclass(each, BaseModel))

@@ -1,0 +1,155 @@
+"""The pipeline: the components and how they are connected."""
+
+import hashlib
+from pathlib import Path
+
+import tensorflow_data_validation as tfdv
+from tfx import v1 as tfx
+from tfx.dsl.components.base.base_node import BaseNode
+from tfx.orchestration.metadata import sqlite_metadata_connection_config
+from tfx.proto import example_gen_pb2
+
+import components
+import trainer
+from components.anomaly_gate import AnomalyGate
+from components.baseline_resolver import CANDIDATE, LatestOtherBlessedModelStrategy
+from components.sources.records import Records
+from pipeline.config import Recipe
+from pipeline.evaluation import eval_config
+from pipeline.schema import write_schema
+from trainer import features
+from trainer.preprocessing import preprocessing_fn
+from trainer.run import run_fn
+
+BEAM_ARGS = ('--direct_running_mode=in_memory', '--direct_num_workers=1')
+# Not the bytes of an image, its name or its digest: their statistics mean nothing and cost most.
+_DESCRIBED = (
+    features.IMAGE_FORMAT, features.LABEL, features.CLASS_NAME, features.HEIGHT, features.WIDTH,
+)  # fmt: skip
+
+
+def create_pipeline(recipe: Recipe, records: Records) -> tfx.dsl.Pipeline:
+    """Connects the components as a recipe says, over records that are ready."""
+    ingest = _example_gen(recipe, records)
+    examples = ingest.outputs['examples']
+    schema_gen = tfx.components.ImportSchemaGen(
+        schema_file=str(write_schema(records.classes, recipe.home / 'schema'))
+    )
+    statistics_gen = tfx.components.StatisticsGen(
+        examples=examples, stats_options=tfdv.StatsOptions(feature_allowlist=list(_DESCRIBED))
+    )
+    validator = tfx.components.ExampleValidator(
+        statistics=statistics_gen.outputs['statistics'], schema=schema_gen.outputs['schema']
+    )
+    gate = AnomalyGate(anomalies=validator.outputs['anomalies'])
+    transform = _transform(recipe, examples, schema_gen)
+    transform.add_upstream_node(gate)
+    trainer_node = _trainer(recipe, records, examples, transform)
+    resolver = _baseline_resolver(trainer_node)
+    evaluator = tfx.components.Evaluator(
+        examples=examples,
+        model=trainer_node.outputs['model'],
+        baseline_model=resolver.outputs['model'],
+        eval_config=eval_config(recipe.evaluation),
+        example_splits=['test'],
+    )
+    pusher = tfx.components.Pusher(
+        model=trainer_node.outputs['model'],
+        model_blessing=evaluator.outputs['blessing'],
+        push_destination=tfx.proto.PushDestination(
+            filesystem=tfx.proto.PushDestination.Filesystem(
+                base_directory=str(recipe.serving_directory)
+            )
+        ),
+    )
+    return tfx.dsl.Pipeline(
+        pipeline_name=recipe.name,
+        pipeline_root=str(recipe.home / 'artifacts'),
+        components=[
+            ingest, statistics_gen, schema_gen, validator, gate, transform, trainer_node, resolver,
+            evaluator, pusher,
+        ],
+        enable_cache=True,
+        metadata_connection_config=sqlite_metadata_connection_config(
+            str(recipe.home / 'metadata.sqlite')
+        ),
+        beam_pipeline_args=list(BEAM_ARGS),
+    )  # fmt: skip
+
+
+def _example_gen(recipe: Recipe, records: Records) -> BaseNode:
+    """Splits by the hash of an image's bytes, so no image changes split when data is added."""
+    buckets = recipe.data.splits.model_dump()
+    return tfx.components.ImportExampleGen(
+        input_base=str(records.directory),
+        input_config=example_gen_pb2.Input(
+            splits=[example_gen_pb2.Input.Split(name='all', pattern='span-{SPAN}/*.tfrecord')]
+        ),
+        output_config=example_gen_pb2.Output(
+            split_config=example_gen_pb2.SplitConfig(
+                splits=[
+                    example_gen_pb2.SplitConfig.Split(name=name, hash_buckets=share)
+                    for name, share in buckets.items()
+                ],
+                partition_feature_name=features.SHA256,
+            )
+        ),
+    )
+
+
+def _transform(recipe: Recipe, examples: tfx.types.BaseChannel, schema_gen: BaseNode) -> BaseNode:
+    """Writes the graph only: images stay as they were encoded, and are decoded where they are used."""
+    return tfx.components.Transform(
+        examples=examples,
+        schema=schema_gen.outputs['schema'],
+        preprocessing_fn=_dotted(preprocessing_fn),
+        splits_config=tfx.proto.SplitsConfig(analyze=['train']),
+        materialize=False,
+        custom_config={'image_size': recipe.trainer.image_size, 'code': code_hash()},
+    )
+
+
+def _trainer(
+    recipe: Recipe, records: Records, examples: tfx.types.BaseChannel, transform: BaseNode
+) -> BaseNode:
+    return tfx.components.Trainer(
+        run_fn=_dotted(run_fn),
+        examples=examples,
+        transform_graph=transform.outputs['transform_graph'],
+        train_args=tfx.proto.TrainArgs(splits=['train']),
+        eval_args=tfx.proto.EvalArgs(splits=['eval']),
+        custom_config={
+            'train': recipe.trainer.model_dump(mode='json'),
+            'classes': list(records.classes),
+            'code': code_hash(),
+            'weights': _content_hash(recipe.trainer.weights),
+        },
+    )
+
+
+def _baseline_resolver(trainer_node: BaseNode) -> BaseNode:
+    return tfx.dsl.Resolver(
+        strategy_class=LatestOtherBlessedModelStrategy,
+        model=tfx.dsl.Channel(type=tfx.types.standard_artifacts.Model),
+        model_blessing=tfx.dsl.Channel(type=tfx.types.standard_artifacts.ModelBlessing),
+        **{CANDIDATE: trainer_node.outputs['model']},
+    ).with_id('baseline_resolver')
+
+
+def code_hash() -> str:
+    """Changes when the code of the trainer or of a component changes; caches depend on it."""
+    digest = hashlib.sha256()
+    for package in (components, trainer):
+        root = Path(package.__path__[0])
+        for path in sorted(root.rglob('*.py')):
+            digest.update(str(path.relative_to(root)).encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _content_hash(weights: str) -> str:
+    path = Path(weights)
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.is_file() else weights
+
+
+def _dotted(function: object) -> str:
+    return f'{function.__module__}.{function.__qualname__}'  # type: ignore[attr-defined]

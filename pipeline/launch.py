@@ -1,0 +1,94 @@
+"""Runs one node of a compiled pipeline with TFX's own launcher, and says how it went."""
+
+import dataclasses
+import time
+from typing import Any
+
+from ml_metadata.proto import metadata_store_pb2
+from tfx.orchestration import metadata
+from tfx.orchestration.local import runner_utils
+from tfx.orchestration.portable import launcher
+from tfx.proto.orchestration import pipeline_pb2
+
+
+class NodeFailed(RuntimeError):
+    """A node failed; its cause is the exception of its executor, if there was one."""
+
+    def __init__(self, node_id: str, reason: str) -> None:
+        super().__init__(f'{node_id} failed: {reason}')
+        self.node_id = node_id
+        self.reason = reason
+
+
+@dataclasses.dataclass(frozen=True)
+class NodeResult:
+    """How a node ended.
+
+    Attributes:
+        node_id: as in the pipeline.
+        seconds: wall time.
+        cached: whether its outputs were there from an earlier run.
+        outputs: output artifacts by their keys.
+    """
+
+    node_id: str
+    seconds: float
+    cached: bool
+    outputs: dict[str, list[metadata_store_pb2.Artifact]]
+
+
+def launch_node(ir: pipeline_pb2.Pipeline, node: pipeline_pb2.PipelineNode) -> NodeResult:
+    """Runs a node of the intermediate representation to its end.
+
+    Raises:
+        NodeFailed: its executor raised, or its inputs could not be found.
+    """
+    deployment = runner_utils.extract_local_deployment_config(ir)
+    connection = metadata_connection(ir)
+    node_id = node.node_info.id
+    start = time.perf_counter()
+    try:
+        info = launcher.Launcher(
+            pipeline_node=node,
+            mlmd_connection=metadata.Metadata(connection),
+            pipeline_info=ir.pipeline_info,
+            pipeline_runtime_spec=ir.runtime_spec,
+            executor_spec=runner_utils.extract_executor_spec(deployment, node_id),
+            custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, node_id),
+        ).launch()
+    except Exception as error:  # executors raise whatever they like
+        raise NodeFailed(node_id, _first_line(error)) from error
+    state, outputs = _read_back(connection, info.execution_id if info else None)
+    if state == metadata_store_pb2.Execution.FAILED:
+        raise NodeFailed(node_id, 'its inputs could not be resolved')
+    cached = state == metadata_store_pb2.Execution.CACHED
+    return NodeResult(node_id, time.perf_counter() - start, cached, outputs)
+
+
+def metadata_connection(ir: pipeline_pb2.Pipeline) -> Any:
+    """The metadata connection that the pipeline was compiled with."""
+    config = runner_utils.extract_local_deployment_config(ir).metadata_connection_config
+    return getattr(config, config.WhichOneof('connection_config'))
+
+
+def _read_back(
+    connection: Any, execution_id: int | None
+) -> tuple[int | None, dict[str, list[metadata_store_pb2.Artifact]]]:
+    """State and outputs of an execution, as the metadata has them; cached outputs are only there."""
+    if execution_id is None:
+        return None, {}
+    with metadata.Metadata(connection) as handle:
+        store = handle.store
+        (execution,) = store.get_executions_by_id([execution_id])
+        events = store.get_events_by_execution_ids([execution_id])
+        outputs: dict[str, list[metadata_store_pb2.Artifact]] = {}
+        for event in events:
+            if event.type in (event.OUTPUT, event.INTERNAL_OUTPUT):
+                artifacts = store.get_artifacts_by_id([event.artifact_id])
+                outputs.setdefault(event.path.steps[0].key, []).extend(artifacts)
+    return execution.last_known_state, outputs
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0]

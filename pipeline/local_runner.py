@@ -1,0 +1,53 @@
+"""Runs a pipeline on this machine, showing each component as it starts and ends."""
+
+import datetime
+
+from tfx import v1 as tfx
+from tfx.dsl.compiler import constants
+from tfx.orchestration.portable import runtime_parameter_utils
+from tfx.proto.orchestration import pipeline_pb2
+
+from pipeline.launch import NodeResult, launch_node
+from trainer import progress
+
+
+class ProgressDagRunner(tfx.orchestration.LocalDagRunner):
+    """TFX's LocalDagRunner, with a line per component.
+
+    Attributes:
+        run_id: of the last run, as in the metadata.
+        results: of the components that have ended, by node id, in their order.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.run_id = ''
+        self.results: dict[str, NodeResult] = {}
+
+    def run_with_ir(
+        self, pipeline: pipeline_pb2.Pipeline, run_options: pipeline_pb2.RunOptions | None = None
+    ) -> None:
+        """Launches the nodes one after the other; they are in topological order.
+
+        Raises:
+            NodeFailed: at the first component that fails.
+            NotImplementedError: for partial runs.
+        """
+        if run_options is not None:
+            raise NotImplementedError('partial runs')
+        self.run_id = datetime.datetime.now().isoformat()
+        runtime_parameter_utils.substitute_runtime_parameter(
+            pipeline, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: self.run_id}
+        )
+        for node in pipeline.nodes:
+            name = display_name(node.pipeline_node.node_info.id)
+            progress.console().print(f'[bold]{name}[/bold] ...')
+            result = launch_node(pipeline, node.pipeline_node)
+            self.results[result.node_id] = result
+            how = 'cached' if result.cached else 'done'
+            progress.console().print(f'{name} [green]{how}[/green] in {result.seconds:.1f} s')
+
+
+def display_name(node_id: str) -> str:
+    """A node's id as a person knows it: `import_example_gen` is ImportExampleGen."""
+    return ''.join(word.capitalize() for word in node_id.split('_')) if '_' in node_id else node_id

@@ -1,0 +1,123 @@
+"""How a run ended: read from what its components wrote, and shown to a person."""
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+import tensorflow_model_analysis as tfma
+from ml_metadata.proto import metadata_store_pb2
+from rich.table import Table
+
+from pipeline.evaluation import ACCURACY
+from pipeline.launch import NodeResult
+from pipeline.local_runner import display_name
+from trainer import progress
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """The end of a run.
+
+    Attributes:
+        blessed: whether the model passed every threshold.
+        unchanged: whether everything, the push included, was there from an earlier run.
+        accuracy: of the candidate on the test split, 0 to 1.
+        baseline_accuracy: what the recipe asks for.
+        previous_accuracy: of the last blessed model on the same images; None if there is none.
+        reasons: why it was not blessed, one clause each.
+        pushed_to: folder of the pushed model; None if none was pushed.
+    """
+
+    blessed: bool
+    unchanged: bool
+    accuracy: float
+    baseline_accuracy: float
+    previous_accuracy: float | None
+    reasons: tuple[str, ...]
+    pushed_to: Path | None
+
+
+def read_outcome(results: dict[str, NodeResult], baseline_accuracy: float) -> Outcome:
+    """Reads blessing, accuracies and push from the artifacts of a run that came to its end."""
+    evaluator, pusher = results['Evaluator'], results['Pusher']
+    evaluation = evaluator.outputs['evaluation'][0].uri
+    blessed = _custom(evaluator.outputs['blessing'][0], 'blessed') == 1
+    pushed = pusher.outputs['pushed_model'][0]
+    pushed_to = _custom(pushed, 'pushed_destination') if _custom(pushed, 'pushed') else None
+    has_previous = bool(results['baseline_resolver'].outputs.get('model'))
+    return Outcome(
+        blessed=blessed,
+        unchanged=pusher.cached,
+        accuracy=_accuracy(evaluation, tfma.CANDIDATE_KEY if has_previous else None),
+        baseline_accuracy=baseline_accuracy,
+        previous_accuracy=_accuracy(evaluation, tfma.BASELINE_KEY) if has_previous else None,
+        reasons=() if blessed else _reasons(evaluation),
+        pushed_to=Path(pushed_to) if pushed_to else None,
+    )
+
+
+def show_outcome(results: dict[str, NodeResult], outcome: Outcome, seconds: float) -> None:
+    """Prints a table of the components, then the verdict."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column('component')
+    table.add_column('seconds', justify='right')
+    table.add_column('')
+    for result in results.values():
+        table.add_row(
+            display_name(result.node_id), f'{result.seconds:.1f}', 'cached' if result.cached else ''
+        )
+    table.add_row('everything, with imports', f'{seconds:.1f}', '')
+    console = progress.console()
+    console.print()
+    console.print(table)
+    console.print()
+    previous = outcome.previous_accuracy
+    console.print(
+        f'test accuracy {outcome.accuracy:.4f}; baseline {outcome.baseline_accuracy:.4f}; '
+        + ('no blessed model before' if previous is None else f'last blessed model {previous:.4f}')
+    )
+    if not outcome.blessed:
+        console.print(f'[bold red]NOT BLESSED[/bold red]: {"; ".join(outcome.reasons)}')
+    elif outcome.unchanged:
+        console.print(f'[bold green]BLESSED[/bold green], unchanged; live in {outcome.pushed_to}')
+    else:
+        console.print(f'[bold green]BLESSED[/bold green] and pushed to {outcome.pushed_to}')
+
+
+def _accuracy(evaluation: str, model_name: str | None) -> float:
+    result = tfma.load_eval_result(evaluation, model_name=model_name)
+    for slice_key, metrics in result.slicing_metrics:
+        if not slice_key:
+            return float(metrics[''][''][ACCURACY]['doubleValue'])
+    raise ValueError(f'{evaluation} holds no metrics over all of the test split')
+
+
+def _reasons(evaluation: str) -> tuple[str, ...]:
+    """What TFMA's validation found, such as "accuracy 0.8812, needs at least 0.9000"."""
+    validation = tfma.load_validation_result(evaluation)
+    failures = [
+        failure
+        for each in validation.metric_validations_per_slice
+        for failure in each.failures
+    ]
+    return tuple(dict.fromkeys(_reason(failure) for failure in failures))
+
+
+def _reason(failure: Any) -> str:
+    value = failure.metric_value.double_value.value
+    name = failure.metric_key.name.replace('binary_accuracy', 'accuracy')
+    change = failure.metric_threshold.change_threshold
+    if failure.metric_key.is_diff:
+        lost = -change.absolute.value
+        allowed = f'at most {lost:.4f} is allowed' if lost else 'it may not be worse'
+        return f'{name} is {-value:.4f} below the last blessed model; {allowed}'
+    bound = failure.metric_threshold.value_threshold.lower_bound.value
+    if math.isnan(value):
+        return f'{name} is not a number: {failure.message}'
+    return f'{name} {value:.4f} on the test split, needs at least {bound:.4f}'
+
+
+def _custom(artifact: metadata_store_pb2.Artifact, key: str) -> int | str | None:
+    value = artifact.custom_properties.get(key)
+    return None if value is None else getattr(value, value.WhichOneof('value'))

@@ -1,0 +1,34 @@
+"""The curated schema, completed with the classes of the data."""
+
+import hashlib
+from pathlib import Path
+
+from google.protobuf import text_format
+from tensorflow_metadata.proto.v0 import schema_pb2
+
+from trainer import features
+
+_CURATED = Path(__file__).with_name('schema.pbtxt')
+
+
+def schema_for(classes: tuple[str, ...]) -> schema_pb2.Schema:
+    """The curated schema with the label's range and the class names filled in."""
+    schema = text_format.Parse(_CURATED.read_text(), schema_pb2.Schema())
+    for feature in schema.feature:
+        if feature.name == features.LABEL:
+            feature.int_domain.min, feature.int_domain.max = 0, len(classes) - 1
+        elif feature.name == features.CLASS_NAME:
+            feature.string_domain.value.extend(classes)
+    return schema
+
+
+def write_schema(classes: tuple[str, ...], directory: Path) -> Path:
+    """Writes the schema to a file that is named after its content.
+
+    ImportSchemaGen's cache knows the name of the file, not what is in it.
+    """
+    text = text_format.MessageToString(schema_for(classes))
+    path = directory / hashlib.sha256(text.encode()).hexdigest()[:12] / 'schema.pbtxt'
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path

@@ -1,0 +1,97 @@
+"""The command line. Reads what is asked for, calls it, returns an exit code.
+
+Exit codes: 0 blessed or unchanged, 1 a component failed, 2 wrong usage or configuration,
+3 finished and not blessed, 130 interrupted.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+BLESSED, FAILED, USAGE, NOT_BLESSED, INTERRUPTED = 0, 1, 2, 3, 130
+_EXIT_CODES = (
+    'Exit codes: 0 blessed or unchanged; 1 a component failed; 2 wrong usage or configuration; '
+    '3 finished and not blessed; 130 interrupted.'
+)
+
+
+@click.group(context_settings={'help_option_names': ['-h', '--help']}, epilog=_EXIT_CODES)
+@click.version_option(package_name='catdog-pipeline')
+def main() -> None:
+    """Train, evaluate and push an image classifier with TFX."""
+
+
+def _recipe_options(command):  # type: ignore[no-untyped-def]
+    options = [
+        click.option('--config', '-c', default='demo', show_default=True, metavar='RECIPE',
+                     help='Path of a recipe, or the name of one in configs/.'),
+        click.option('--set', 'overrides', multiple=True, metavar='KEY=VALUE',
+                     help='Change one key, as in trainer.fine_tune.from_layer=120. Repeatable.'),
+        click.option('--data', type=click.Path(path_type=Path), metavar='FOLDER',
+                     help='Images of your own: a folder with one folder per class.'),
+        click.option('--weights', metavar='WEIGHTS',
+                     help="'imagenet', 'random' or the path of a Keras weights file."),
+        click.option('--workdir', type=click.Path(path_type=Path), metavar='FOLDER',
+                     help='Where runs, models and metadata are kept.'),
+    ]  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@main.command(epilog=_EXIT_CODES)
+@_recipe_options
+@click.option('--verbose', is_flag=True, help='Show what the libraries print.')
+def run(verbose: bool, **options) -> None:  # type: ignore[no-untyped-def]
+    """Run a recipe on this machine, from images to a pushed model."""
+    recipe = _load(**options)
+    from pipeline.run import CannotStart, RunFailed
+    from pipeline.run import run as run_recipe
+
+    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '0' if verbose else '1')
+    try:
+        blessed = run_recipe(recipe, verbose=verbose)
+    except CannotStart as error:
+        _fail(str(error), USAGE)
+    except RunFailed as error:
+        _fail(str(error), FAILED)
+    except KeyboardInterrupt:
+        _fail('interrupted; the same command goes on with what is finished', INTERRUPTED)
+    sys.exit(BLESSED if blessed else NOT_BLESSED)
+
+
+@main.command()
+@_recipe_options
+def config(**options) -> None:  # type: ignore[no-untyped-def]
+    """Print a recipe with every key and its value."""
+    import yaml
+
+    values = _load(**options).model_dump(mode='json')
+    click.echo(yaml.safe_dump(values, sort_keys=False), nl=False)
+
+
+def _load(config, overrides, data, weights, workdir):  # type: ignore[no-untyped-def]
+    from pipeline.config import ConfigError, load_recipe, parse_override
+
+    try:
+        changes = [parse_override(text) for text in overrides]
+        if data is not None:
+            changes += [('data.source', 'folder'), ('data.path', str(data))]
+        if weights is not None:
+            changes.append(('trainer.weights', weights))
+        if workdir is not None:
+            changes.append(('workdir', str(workdir)))
+        return load_recipe(config, changes)
+    except ConfigError as error:
+        _fail(str(error), USAGE)
+
+
+def _fail(message: str, code: int) -> None:
+    click.echo(f'error: {message}', err=True)
+    sys.exit(code)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,1 @@
+"""The model: features, preprocessing, data sets, MobileNetV2, training and export."""

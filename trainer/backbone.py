@@ -1,0 +1,137 @@
+"""MobileNetV2 without its classifier, and the place where it is cut for fine-tuning.
+
+Follows Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks" (CVPR 2018), as
+built by `keras.applications`.
+"""
+
+import dataclasses
+from pathlib import Path
+
+import h5py
+import keras
+
+from trainer.config import TrainConfig
+
+BATCH_NORM_MOMENTUM = 0.9  # Keras's 0.999 lags far behind in a few hundred steps from random
+
+
+@dataclasses.dataclass(frozen=True)
+class Backbone:
+    """A backbone cut in two at the fine-tuning boundary; both parts share their layers.
+
+    Attributes:
+        trunk: image, float32 [batch, size, size, 3] in -1..1, to the boundary. None if everything
+            is trained, in which case the boundary is the image itself.
+        top: boundary to feature map, float32 [batch, height, width, channels].
+        whole: image to feature map.
+    """
+
+    trunk: keras.Model | None
+    top: keras.Model
+    whole: keras.Model
+
+
+class BackboneError(ValueError):
+    """Weights or a layer that do not fit; the message is one sentence for a person."""
+
+
+def build_backbone(config: TrainConfig) -> Backbone:
+    """Builds MobileNetV2 with the weights that the recipe names, cut before `from_layer`.
+
+    Raises:
+        BackboneError: the weights cannot be had or do not fit, or there is no such layer.
+    """
+    whole = _whole_backbone(config)
+    if config.fine_tune.epochs == 0:
+        whole.trainable = False
+        same = keras.Sequential([keras.Input(whole.output.shape[1:])], name='nothing_above')
+        return Backbone(trunk=whole, top=same, whole=whole)
+    first_trained = layer_number(whole, config.fine_tune.from_layer)
+    for layer in whole.layers[:first_trained]:
+        layer.trainable = False
+    if config.fine_tune.batch_norm == 'train':
+        for layer in whole.layers:
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.momentum = BATCH_NORM_MOMENTUM
+    cut = _last_cut_before(whole, first_trained)
+    if cut == 0:
+        return Backbone(trunk=None, top=whole, whole=whole)
+    boundary = whole.layers[cut].output
+    return Backbone(
+        trunk=keras.Model(whole.input, boundary, name='trunk'),
+        top=keras.Model(boundary, whole.output, name='top'),
+        whole=whole,
+    )
+
+
+def _whole_backbone(config: TrainConfig) -> keras.Model:
+    shape = (config.image_size, config.image_size, 3)
+    if config.weights == 'imagenet':
+        try:
+            return keras.applications.MobileNetV2(
+                input_shape=shape, alpha=config.alpha, include_top=False, weights='imagenet'
+            )
+        except Exception as error:  # Keras raises a bare Exception when it cannot download
+            raise BackboneError(
+                f'ImageNet weights of MobileNetV2 {config.alpha} could not be fetched; '
+                'give a file of weights with --weights FILE'
+            ) from error
+    model = keras.applications.MobileNetV2(
+        input_shape=shape, alpha=config.alpha, include_top=False, weights=None
+    )
+    if config.weights != 'random':
+        _load(model, config)
+    return model
+
+
+def _load(model: keras.Model, config: TrainConfig) -> None:
+    path = Path(config.weights)
+    if not path.is_file():
+        raise BackboneError(f'weights file {path} does not exist; expected HDF5 of Keras')
+    if not h5py.is_hdf5(path):
+        raise BackboneError(f'weights file {path} is not HDF5; expected weights of Keras')
+    try:
+        model.load_weights(path)
+    except (ValueError, OSError, KeyError) as error:
+        raise BackboneError(
+            f'weights file {path} does not fit MobileNetV2 {config.alpha} without its top: '
+            'another width (trainer.alpha) or another architecture'
+        ) from error
+
+
+def layer_number(model: keras.Model, layer: int | str) -> int:
+    """Number of a layer given by number or name.
+
+    Raises:
+        BackboneError: there is no such layer; the message gives the valid choices.
+    """
+    names = [each.name for each in model.layers]
+    if isinstance(layer, int):
+        if 0 <= layer < len(names):
+            return layer
+        raise BackboneError(f'{model.name} has layers 0 to {len(names) - 1}, not {layer}')
+    if layer in names:
+        return names.index(layer)
+    raise BackboneError(f'{model.name} has no layer {layer!r}; it has {", ".join(names)}')
+
+
+def _last_cut_before(model: keras.Model, first_trained: int) -> int:
+    """Number of the last layer before `first_trained` whose output alone feeds all later layers.
+
+    A residual connection that spans the boundary would need two cached tensors; a few frozen
+    layers more in the upper part are cheaper.
+    """
+    number = {layer.name: index for index, layer in enumerate(model.layers)}
+    reach = 0  # the latest layer that reads an output from before the candidate
+    cuts = [0]
+    reads: dict[int, int] = {}
+    for index, layer in enumerate(model.layers):
+        for node in layer._inbound_nodes[:1]:
+            for parent in node.parent_nodes:
+                source = number[parent.operation.name]
+                reads[source] = max(reads.get(source, 0), index)
+    for index in range(1, first_trained):
+        reach = max(reach, reads.get(index - 1, 0))
+        if reach <= index:
+            cuts.append(index)
+    return cuts[-1]

@@ -1,0 +1,91 @@
+"""The frozen part of the network, run once over each image or augmented view.
+
+Later epochs read what it gave from a cache, so they cost only what is trained in them.
+"""
+
+import dataclasses
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from trainer import augmentation, progress
+from trainer.activation_cache import CachedTensors, CacheWriter
+from trainer.backbone import Backbone
+from trainer.config import AugmentConfig, TrainConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class Embedded:
+    """One split, as the two stages read it.
+
+    Attributes:
+        pooled: features after global average pooling, [channels]; None without stage 1.
+        boundary: activations at the fine-tuning boundary, or whole images in bytes if every
+            layer is trained; None without stage 2.
+    """
+
+    pooled: CachedTensors | None
+    boundary: CachedTensors | None
+
+
+def scale(images: tf.Tensor) -> tf.Tensor:
+    """From 0..255 to the -1..1 that MobileNetV2 expects, float32."""
+    return tf.cast(images, tf.float32) / 127.5 - 1.0
+
+
+def embed(
+    split: str, images: tf.data.Dataset, count: int, backbone: Backbone, config: TrainConfig,
+    directory: Path,
+) -> Embedded:  # fmt: skip
+    """Runs the frozen part over a split, `views` times if images are augmented.
+
+    Args:
+        split: names the files and the progress bar; only 'train' is augmented.
+        images: batches of uint8 [batch, size, size, 3] and labels [batch].
+        count: number of images, for the bar.
+        backbone: cut at the fine-tuning boundary.
+        config: says which stages there are.
+        directory: where the cache is written.
+    """
+    # When the images themselves are cached, each epoch augments them anew.
+    augmented = split == 'train' and config.augment.active
+    views = config.augment.views if augmented and backbone.trunk is not None else 1
+    needs_pooled = config.feature_extraction.epochs > 0
+    needs_boundary = config.fine_tune.epochs > 0
+    dtype = 'float16' if backbone.trunk is not None else 'uint8'
+    pooled = CacheWriter(directory, f'{split}-pooled', views, 'float16')
+    boundary = CacheWriter(directory, f'{split}-boundary', views, dtype)
+    run = _embedding_function(backbone, config.augment if augmented else None, needs_pooled)
+    with progress.bar(f'{split} images, {views} view{"s"[: views - 1]}', count * views) as bar:
+        for number, (batch, labels) in enumerate(images):
+            for view in range(views):
+                seed = tf.constant([config.seed * 1000 + view, number], tf.int32)
+                at_boundary, features = run(batch, seed)
+                if needs_pooled:
+                    pooled.append(view, features.numpy(), labels.numpy())
+                if needs_boundary:
+                    boundary.append(view, at_boundary.numpy(), labels.numpy())
+                bar.advance(len(labels))
+    return Embedded(
+        pooled.finish() if needs_pooled else None, boundary.finish() if needs_boundary else None
+    )
+
+
+def _embedding_function(
+    backbone: Backbone, augment: AugmentConfig | None, needs_pooled: bool
+) -> tf.types.experimental.PolymorphicFunction:
+    pool = keras.layers.GlobalAveragePooling2D()
+
+    @tf.function(reduce_retracing=True)
+    def run(images: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        if backbone.trunk is None:  # augmented when read
+            at_boundary, top_input = images, scale(images)
+        else:
+            changed = images if augment is None else augmentation.augment(images, augment, seed)
+            at_boundary = top_input = backbone.trunk(scale(changed), training=False)
+        if not needs_pooled:
+            return at_boundary, tf.zeros([0])
+        return at_boundary, pool(backbone.top(top_input, training=False))
+
+    return run

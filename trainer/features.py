@@ -1,0 +1,28 @@
+"""Names of the features of one example, raw and transformed, and of the model's signatures.
+
+The one place for them: ingestion, schema, Transform, Trainer and Evaluator all import from here.
+The raw names follow the TensorFlow Models convention for image `tf.Example`s.
+"""
+
+# Raw features, as ExampleGen's records hold them.
+IMAGE_BYTES = 'image/encoded'  # bytes of a JPEG or PNG file
+IMAGE_FORMAT = 'image/format'  # 'jpeg' or 'png'
+LABEL = 'image/class/label'  # int64, index into the list of classes
+CLASS_NAME = 'image/class/text'
+FILENAME = 'image/filename'
+HEIGHT = 'image/height'  # pixels
+WIDTH = 'image/width'  # pixels
+SHA256 = 'image/key/sha256'  # hexadecimal digest of the encoded bytes
+
+# Transformed features, as `trainer.preprocessing.preprocessing_fn` gives them.
+IMAGE_XF = 'image_xf'  # float32 [batch, size, size, 3], whole numbers from 0 to 255
+LABEL_XF = 'label_xf'  # int64 [batch]
+
+# Signatures of the exported model, and the keys of their outputs.
+SIGNATURE_EXAMPLES = 'serving_default'  # input: serialised tf.Examples
+SIGNATURE_IMAGES = 'serve_images'  # input: bytes of image files
+PROBABILITY = 'probability'  # float32 [batch, 1], of the second class
+CLASS = 'class'  # string [batch, 1], name of the likelier class
+LOGIT = 'logit'  # float32 [batch, 1]
+
+SPLITS = ('train', 'eval', 'test')

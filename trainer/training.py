@@ -1,0 +1,200 @@
+"""Two stages of transfer learning on cached tensors: the head alone, then the upper layers too."""
+
+import dataclasses
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from trainer import augmentation, progress
+from trainer.activation_cache import CachedTensors
+from trainer.backbone import Backbone
+from trainer.config import StageConfig, TrainConfig
+from trainer.embedding import Embedded, scale
+
+
+_EVAL_BATCH = 64
+
+
+def build_head(config: TrainConfig, channels: int) -> keras.Model:
+    """Dropout and a dense layer with one logit, on pooled features [batch, channels]."""
+    pooled = keras.Input((channels,), name='pooled')
+    dropped = keras.layers.Dropout(config.head.dropout, seed=config.seed)(pooled)
+    logit = keras.layers.Dense(1, name='logit')(dropped)
+    return keras.Model(pooled, logit, name='head')
+
+
+def join(config: TrainConfig, backbone: Backbone, head: keras.Model) -> keras.Model:
+    """The whole model: images, float32 [batch, size, size, 3] in 0..255, to logits [batch, 1]."""
+    images = keras.Input(backbone.whole.input_shape[1:], name='image')
+    scaled = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(images)
+    feature_map = backbone.whole(scaled, training=False)
+    pooled = keras.layers.GlobalAveragePooling2D()(feature_map)
+    return keras.Model(images, head(pooled), name='classifier')
+
+
+def train(
+    config: TrainConfig, backbone: Backbone, data: dict[str, Embedded], log_dir: Path
+) -> keras.Model:
+    """Runs the stages that the recipe asks for and returns the whole model with its best weights.
+
+    Args:
+        config: stages, head and augmentation.
+        backbone: its upper part is trained in place.
+        data: caches of the splits 'train' and 'eval'.
+        log_dir: TensorBoard logs, a folder per stage.
+    """
+    head = build_head(config, backbone.whole.output_shape[-1])
+    best = BestWeights()
+    train_split, eval_split = data['train'], data['eval']
+    if config.feature_extraction.epochs:
+        stage = Stage('stage 1, head', config.feature_extraction, log_dir / 'feature_extraction')
+        pooled = _stage_data(train_split.pooled, eval_split.pooled, config, stage.config.epochs)
+        _fit(head, stage, pooled, best)
+    if config.fine_tune.epochs:
+        stage = Stage('stage 2, fine-tuning', config.fine_tune, log_dir / 'fine_tune')
+        cached = _stage_data(train_split.boundary, eval_split.boundary, config, stage.config.epochs)
+        if backbone.trunk is None:
+            cached = _image_stage_data(cached, config)
+        _fit(_fine_tuned_model(config, backbone, head), stage, cached, best)
+    return join(config, backbone, head)
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """One stage: what the person sees, what the recipe says, where its logs go."""
+
+    name: str
+    config: StageConfig
+    log_dir: Path
+
+
+def _fine_tuned_model(config: TrainConfig, backbone: Backbone, head: keras.Model) -> keras.Model:
+    """From the fine-tuning boundary to the logit. Batch norm does as the recipe says."""
+    boundary = keras.Input(backbone.top.input_shape[1:], name='boundary')
+    training = None if config.fine_tune.batch_norm == 'train' else False
+    feature_map = backbone.top(boundary, training=training)
+    pooled = keras.layers.GlobalAveragePooling2D()(feature_map)
+    return keras.Model(boundary, head(pooled), name='fine_tuned')
+
+
+@dataclasses.dataclass(frozen=True)
+class StageData:
+    """Batches of one stage: endless shuffled ones, of which an epoch takes `steps`, and eval's."""
+
+    train: tf.data.Dataset
+    eval: tf.data.Dataset
+    steps: int
+
+
+def _stage_data(
+    train_cache: CachedTensors, eval_cache: CachedTensors, config: TrainConfig, epochs: int
+) -> StageData:
+    batch_size = min(config.batch_size, train_cache.count)
+    return StageData(
+        train_cache.shuffled_batches(batch_size, epochs, config.seed).repeat(),
+        eval_cache.batches(max(config.batch_size, _EVAL_BATCH)),
+        train_cache.count // batch_size,
+    )
+
+
+def _image_stage_data(data: StageData, config: TrainConfig) -> StageData:
+    """Cached images as the backbone expects them, those for training changed at random."""
+
+    def changed(number: tf.Tensor, pair: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        images, labels = pair
+        if config.augment.active:
+            seed = tf.stack([config.seed, tf.cast(number, tf.int32)])
+            images = augmentation.augment(images, config.augment, seed)
+        return scale(images), labels
+
+    train = data.train.enumerate().map(changed, num_parallel_calls=tf.data.AUTOTUNE)
+    unchanged = data.eval.map(lambda images, labels: (scale(images), labels))
+    return StageData(train.prefetch(tf.data.AUTOTUNE), unchanged, data.steps)
+
+
+def _fit(model: keras.Model, stage: Stage, data: StageData, best: 'BestWeights') -> None:
+    epochs = stage.config.epochs
+    model.compile(
+        optimizer=_optimizer(stage.config, data.steps * epochs),
+        loss=keras.losses.BinaryCrossentropy(from_logits=True),
+        metrics=[keras.metrics.BinaryAccuracy(threshold=0.0, name='accuracy')],
+        jit_compile=False,  # XLA on a CPU runs these convolutions six times slower
+    )
+    best.patience = stage.config.patience
+    model.fit(
+        data.train, validation_data=data.eval, epochs=epochs, steps_per_epoch=data.steps, verbose=0,
+        callbacks=[
+            best,
+            EpochBars(stage.name),
+            keras.callbacks.TensorBoard(str(stage.log_dir), write_graph=False),
+        ],
+    )  # fmt: skip
+
+
+def _optimizer(stage: StageConfig, steps: int) -> keras.optimizers.Optimizer:
+    warmup = int(stage.warmup * steps)
+    rate: float | keras.optimizers.schedules.LearningRateSchedule = stage.learning_rate
+    if stage.schedule == 'cosine' or warmup:
+        rate = keras.optimizers.schedules.CosineDecay(
+            0.0 if warmup else stage.learning_rate,
+            decay_steps=steps - warmup,
+            alpha=0.0 if stage.schedule == 'cosine' else 1.0,
+            warmup_target=stage.learning_rate if warmup else None,
+            warmup_steps=warmup,
+        )
+    return keras.optimizers.get({'class_name': stage.optimizer, 'config': {'learning_rate': rate}})
+
+
+class BestWeights(keras.callbacks.Callback):
+    """Keeps the weights with the lowest validation loss, over all stages.
+
+    A stage that never beats the one before it leaves the weights as it found them.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patience = 0
+        self.best_loss = float('inf')
+        self._epochs_without = 0
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        self._epochs_without = 0
+        self._weights = self.model.get_weights()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        loss = (logs or {})['val_loss']
+        self._epochs_without += 1
+        if loss < self.best_loss:
+            self.best_loss, self._epochs_without = loss, 0
+            self._weights = self.model.get_weights()
+        if self.patience and self._epochs_without >= self.patience:
+            self.model.stop_training = True
+
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
+        self.model.set_weights(self._weights)
+
+
+class EpochBars(keras.callbacks.Callback):
+    """A progress bar for each epoch, with loss and accuracy."""
+
+    def __init__(self, stage: str) -> None:
+        super().__init__()
+        self._stage = stage
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        name = f'{self._stage} {epoch + 1}/{self.params["epochs"]}'
+        self._context = progress.bar(name, self.params['steps'])
+        self._bar = self._context.__enter__()
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        self._bar.advance(text=_numbers(logs or {}))
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self._bar.advance(0, text=_numbers(logs or {}))
+        self._context.__exit__(None, None, None)
+
+
+def _numbers(logs: dict[str, float]) -> str:
+    names = {'loss': 'loss', 'accuracy': 'acc', 'val_loss': 'val loss', 'val_accuracy': 'val acc'}
+    return ' '.join(f'{names[key]} {value:.3f}' for key, value in logs.items() if key in names)
