@@ -30,8 +30,11 @@ def eval_config(config: EvaluationConfig) -> tfma.EvalConfig:
             absolute={'value': -config.max_drop},
         ),
     )
+    overall = tfma.PerSliceMetricThreshold(slicing_specs=[tfma.SlicingSpec()], threshold=threshold)
     accuracy = tfma.MetricConfig(
-        class_name='BinaryAccuracy', config=f'"name": "{ACCURACY}"', threshold=threshold
+        class_name='BinaryAccuracy',
+        config=f'"name": "{ACCURACY}"',
+        per_slice_thresholds=[overall],  # a plain threshold would bind every class too
     )
     others = [
         tfma.MetricConfig(class_name=name, config=f'"name": "{key}"') for name, key in _METRICS

@@ -1,6 +1,7 @@
 """How a run ended: read from what its components wrote, and shown to a person."""
 
 import dataclasses
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,18 @@ def show_outcome(results: dict[str, NodeResult], outcome: Outcome, seconds: floa
         console.print(f'[bold green]BLESSED[/bold green], unchanged; live in {outcome.pushed_to}')
     else:
         console.print(f'[bold green]BLESSED[/bold green] and pushed to {outcome.pushed_to}')
+
+
+def write_summary(
+    path: Path, results: dict[str, NodeResult], outcome: Outcome, seconds: float
+) -> None:
+    """The same as JSON, for programs."""
+    components = {
+        display_name(result.node_id): {'seconds': result.seconds, 'cached': result.cached}
+        for result in results.values()
+    }
+    summary = {'seconds': seconds, 'components': components, **dataclasses.asdict(outcome)}
+    path.write_text(json.dumps(summary, indent=1, default=str))
 
 
 def _accuracy(evaluation: str, model_name: str | None) -> float:

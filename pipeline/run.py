@@ -36,7 +36,6 @@ def run(recipe: Recipe, *, verbose: bool = False) -> bool:
         RunFailed: a component failed.
     """
     start = time.perf_counter()
-    recipe.home.mkdir(parents=True, exist_ok=True)
     log = recipe.home / 'logs' / f'{datetime.datetime.now():%Y-%m-%dT%H-%M-%S}.log'
     with _alone(recipe), contextlib.nullcontext() if verbose else library_output_to(log):
         try:
@@ -58,7 +57,7 @@ def _run(recipe: Recipe, start: float) -> bool:
     from components.sources.records import prepare_records
     from pipeline.graph import create_pipeline
     from pipeline.local_runner import ProgressDagRunner
-    from pipeline.outcome import read_outcome, show_outcome
+    from pipeline.outcome import read_outcome, show_outcome, write_summary
     from trainer.backbone import build_backbone
 
     build_backbone(recipe.trainer)  # raises for weights or layers that do not fit
@@ -67,7 +66,9 @@ def _run(recipe: Recipe, start: float) -> bool:
     runner = ProgressDagRunner()
     runner.run(create_pipeline(recipe, records))
     outcome = read_outcome(runner.results, recipe.evaluation.baseline_accuracy)
-    show_outcome(runner.results, outcome, time.perf_counter() - start)
+    seconds = time.perf_counter() - start
+    show_outcome(runner.results, outcome, seconds)
+    write_summary(recipe.home / 'last_run.json', runner.results, outcome, seconds)
     return outcome.blessed
 
 
@@ -85,20 +86,29 @@ def _alone(recipe: Recipe):  # type: ignore[no-untyped-def]
     """Two runs at once would do the work twice and push twice."""
     lock = filelock.FileLock(recipe.home / '.lock')
     try:
-        with lock.acquire(blocking=False):
-            yield
+        recipe.home.mkdir(parents=True, exist_ok=True)
+        lock.acquire(blocking=False)
     except filelock.Timeout:
         raise CannotStart(f'another run of {recipe.name} is going on in {recipe.home}') from None
+    except OSError as error:
+        raise CannotStart(f'workdir {recipe.home} cannot be used: {error.strerror}') from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _for_a_person(error: Exception, log: Path | None) -> Exception:
     from components.sources.base import DataError
+
+    if isinstance(error, DataError):  # told before TFX is imported
+        return CannotStart(str(error))
     from pipeline.launch import NodeFailed
     from pipeline.local_runner import display_name
     from trainer.backbone import BackboneError
 
     where = f'; the log is {log}' if log else ''
-    if isinstance(error, (DataError, BackboneError)):
+    if isinstance(error, BackboneError):
         return CannotStart(str(error))
     if isinstance(error, NodeFailed):
         return RunFailed(f'{display_name(error.node_id)} failed: {error.reason}{where}')

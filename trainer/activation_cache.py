@@ -6,6 +6,7 @@ activations; bytes hold images exactly.
 
 import dataclasses
 import functools
+import math
 from pathlib import Path
 
 import numpy as np
@@ -37,8 +38,9 @@ class CachedTensors:
 
     def batches(self, batch_size: int) -> tf.data.Dataset:
         """The first view once, in order: tensors [batch, ...] and labels float32 [batch, 1]."""
-        records = self._records(self.files[0])
-        return self._decoded(records.batch(batch_size))
+        batches = self._decoded(self._records(self.files[0]).batch(batch_size))
+        count = math.ceil(self.count / batch_size)
+        return batches.apply(tf.data.experimental.assert_cardinality(count))
 
     def shuffled_batches(self, batch_size: int, epochs: int, seed: int) -> tf.data.Dataset:
         """`epochs` passes, each over the next view in a new order, whole batches only."""

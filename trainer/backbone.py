@@ -44,8 +44,8 @@ def build_backbone(config: TrainConfig) -> Backbone:
     whole = _whole_backbone(config)
     if config.fine_tune.epochs == 0:
         whole.trainable = False
-        same = keras.Sequential([keras.Input(whole.output.shape[1:])], name='nothing_above')
-        return Backbone(trunk=whole, top=same, whole=whole)
+        feature_map = keras.Input(whole.output.shape[1:])
+        return Backbone(whole, keras.Model(feature_map, feature_map, name='nothing'), whole)
     first_trained = layer_number(whole, config.fine_tune.from_layer)
     for layer in whole.layers[:first_trained]:
         layer.trainable = False

@@ -28,6 +28,7 @@ class StageConfig(StrictModel):
     learning_rate: float = Field(1e-3, gt=0)
     schedule: Literal['constant', 'cosine'] = 'constant'
     warmup: float = Field(0.0, ge=0, lt=1, description='share of the steps that warm up')
+    weight_decay: float = Field(0.0, ge=0, description='per step, apart from the gradient')
     patience: int = Field(0, ge=0, description='epochs without a better val_loss; 0: never stop')
 
 

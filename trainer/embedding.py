@@ -13,6 +13,7 @@ from trainer import augmentation, progress
 from trainer.activation_cache import CachedTensors, CacheWriter
 from trainer.backbone import Backbone
 from trainer.config import AugmentConfig, TrainConfig
+from trainer.inference import inference_copy
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,43 +50,42 @@ def embed(
         directory: where the cache is written.
     """
     # When the images themselves are cached, each epoch augments them anew.
-    augmented = split == 'train' and config.augment.active
-    views = config.augment.views if augmented and backbone.trunk is not None else 1
-    needs_pooled = config.feature_extraction.epochs > 0
-    needs_boundary = config.fine_tune.epochs > 0
-    dtype = 'float16' if backbone.trunk is not None else 'uint8'
-    pooled = CacheWriter(directory, f'{split}-pooled', views, 'float16')
-    boundary = CacheWriter(directory, f'{split}-boundary', views, dtype)
-    run = _embedding_function(backbone, config.augment if augmented else None, needs_pooled)
+    augmented = split == 'train' and config.augment.active and backbone.trunk is not None
+    views = config.augment.views if augmented else 1
+    pooled = boundary = None
+    if config.feature_extraction.epochs:
+        pooled = CacheWriter(directory, f'{split}-pooled', views, 'float16')
+    if config.fine_tune.epochs:
+        dtype = 'uint8' if backbone.trunk is None else 'float16'
+        boundary = CacheWriter(directory, f'{split}-boundary', views, dtype)
+    run = _embedding_function(backbone, config.augment if augmented else None, bool(pooled))
     with progress.bar(f'{split} images, {views} view{"s"[: views - 1]}', count * views) as bar:
         for number, (batch, labels) in enumerate(images):
             for view in range(views):
                 seed = tf.constant([config.seed * 1000 + view, number], tf.int32)
                 at_boundary, features = run(batch, seed)
-                if needs_pooled:
+                if pooled:
                     pooled.append(view, features.numpy(), labels.numpy())
-                if needs_boundary:
+                if boundary:
                     boundary.append(view, at_boundary.numpy(), labels.numpy())
                 bar.advance(len(labels))
-    return Embedded(
-        pooled.finish() if needs_pooled else None, boundary.finish() if needs_boundary else None
-    )
+    return Embedded(pooled.finish() if pooled else None, boundary.finish() if boundary else None)
 
 
 def _embedding_function(
     backbone: Backbone, augment: AugmentConfig | None, needs_pooled: bool
 ) -> tf.types.experimental.PolymorphicFunction:
     pool = keras.layers.GlobalAveragePooling2D()
+    trunk = None if backbone.trunk is None else inference_copy(backbone.trunk)
+    top = inference_copy(backbone.top) if needs_pooled else None
 
     @tf.function(reduce_retracing=True)
     def run(images: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        if backbone.trunk is None:  # augmented when read
+        if trunk is None:  # augmented when read
             at_boundary, top_input = images, scale(images)
         else:
             changed = images if augment is None else augmentation.augment(images, augment, seed)
-            at_boundary = top_input = backbone.trunk(scale(changed), training=False)
-        if not needs_pooled:
-            return at_boundary, tf.zeros([0])
-        return at_boundary, pool(backbone.top(top_input, training=False))
+            at_boundary = top_input = trunk(scale(changed))
+        return at_boundary, tf.zeros([0]) if top is None else pool(top(top_input))
 
     return run

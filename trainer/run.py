@@ -8,10 +8,12 @@ import tensorflow as tf
 import tensorflow_transform as tft
 from tfx.components.trainer.fn_args_utils import FnArgs
 
-from trainer import dataset, embedding
+from trainer import dataset
 from trainer.backbone import build_backbone
 from trainer.config import TrainConfig
+from trainer.embedding import embed
 from trainer.export import export
+from trainer.timing import Timings
 from trainer.training import train
 
 _EMBEDDING_BATCH = 64
@@ -20,30 +22,29 @@ _EMBEDDING_BATCH = 64
 def run_fn(fn_args: FnArgs) -> None:
     """Trains on the splits `train` and `eval` and writes the model where TFX asks for it.
 
-    `custom_config` holds `train` (a TrainConfig as a dictionary), `classes` (names in the order
-    of their labels), `counts` (images per split).
+    `custom_config` holds `train` (a TrainConfig as a dictionary) and `classes` (names in the order
+    of their labels). Where the seconds went stands in `timings.json` beside the logs.
     """
     config = TrainConfig.model_validate(fn_args.custom_config['train'])
     classes = tuple(fn_args.custom_config['classes'])
+    run_dir = Path(fn_args.model_run_dir)
+    run_dir.mkdir(parents=True, exist_ok=True)
+    timings = Timings()
     keras.utils.set_random_seed(config.seed)
-    transform = tft.TFTransformOutput(fn_args.transform_output)
-    backbone = build_backbone(config)
-    # TFX gives the folders of all spans of a split.
-    patterns = {'train': fn_args.train_files, 'eval': fn_args.eval_files}
-    with tempfile.TemporaryDirectory(dir=_working_folder(fn_args)) as cache:
-        data = {
-            split: embedding.embed(
-                split,
-                dataset.read_images(files, transform, _EMBEDDING_BATCH),
-                count_records(files),
-                backbone,
-                config,
-                Path(cache),
-            )
-            for split, files in patterns.items()
-        }
-        model = train(config, backbone, data, Path(fn_args.model_run_dir) / 'logs')
-    export(model, transform, classes, Path(fn_args.serving_model_dir))
+    with timings.part('transform graph and backbone'):
+        transform = tft.TFTransformOutput(fn_args.transform_output)
+        backbone = build_backbone(config)
+    with tempfile.TemporaryDirectory(dir=run_dir) as cache:
+        data = {}
+        for split, files in {'train': fn_args.train_files, 'eval': fn_args.eval_files}.items():
+            images = dataset.read_images(files, transform, _EMBEDDING_BATCH)
+            count = count_records(files)
+            with timings.part(f'embedding of {split}', count):
+                data[split] = embed(split, images, count, backbone, config, Path(cache))
+        model = train(config, backbone, data, run_dir / 'logs', timings)
+    with timings.part('export'):
+        export(model, transform, classes, Path(fn_args.serving_model_dir))
+    timings.write(run_dir / 'timings.json')
 
 
 def count_records(patterns: list[str]) -> int:
@@ -52,7 +53,3 @@ def count_records(patterns: list[str]) -> int:
     records = tf.data.TFRecordDataset(files, 'GZIP')
     return int(records.reduce(0, lambda count, _: count + 1))
 
-
-def _working_folder(fn_args: FnArgs) -> str:
-    Path(fn_args.model_run_dir).mkdir(parents=True, exist_ok=True)
-    return str(fn_args.model_run_dir)

@@ -11,6 +11,9 @@ from trainer.activation_cache import CachedTensors
 from trainer.backbone import Backbone
 from trainer.config import StageConfig, TrainConfig
 from trainer.embedding import Embedded, scale
+from trainer.inference import inference_copy
+from trainer.optimizer import make_optimizer
+from trainer.timing import Timings
 
 
 _EVAL_BATCH = 64
@@ -24,18 +27,19 @@ def build_head(config: TrainConfig, channels: int) -> keras.Model:
     return keras.Model(pooled, logit, name='head')
 
 
-def join(config: TrainConfig, backbone: Backbone, head: keras.Model) -> keras.Model:
-    """The whole model: images, float32 [batch, size, size, 3] in 0..255, to logits [batch, 1]."""
+def join(backbone: Backbone, head: keras.Model) -> keras.Model:
+    """The whole model for inference: images, float32 [batch, size, size, 3] in 0..255, to logits."""
     images = keras.Input(backbone.whole.input_shape[1:], name='image')
     scaled = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(images)
-    feature_map = backbone.whole(scaled, training=False)
+    feature_map = inference_copy(backbone.whole)(scaled)
     pooled = keras.layers.GlobalAveragePooling2D()(feature_map)
     return keras.Model(images, head(pooled), name='classifier')
 
 
 def train(
-    config: TrainConfig, backbone: Backbone, data: dict[str, Embedded], log_dir: Path
-) -> keras.Model:
+    config: TrainConfig, backbone: Backbone, data: dict[str, Embedded], log_dir: Path,
+    timings: Timings,
+) -> keras.Model:  # fmt: skip
     """Runs the stages that the recipe asks for and returns the whole model with its best weights.
 
     Args:
@@ -43,21 +47,24 @@ def train(
         backbone: its upper part is trained in place.
         data: caches of the splits 'train' and 'eval'.
         log_dir: TensorBoard logs, a folder per stage.
+        timings: gets the seconds of each stage.
     """
     head = build_head(config, backbone.whole.output_shape[-1])
     best = BestWeights()
     train_split, eval_split = data['train'], data['eval']
-    if config.feature_extraction.epochs:
+    if train_split.pooled and eval_split.pooled:
         stage = Stage('stage 1, head', config.feature_extraction, log_dir / 'feature_extraction')
         pooled = _stage_data(train_split.pooled, eval_split.pooled, config, stage.config.epochs)
-        _fit(head, stage, pooled, best)
-    if config.fine_tune.epochs:
+        with timings.part(stage.name, train_split.pooled.count * stage.config.epochs):
+            _fit(head, stage, pooled, best)
+    if train_split.boundary and eval_split.boundary:
         stage = Stage('stage 2, fine-tuning', config.fine_tune, log_dir / 'fine_tune')
         cached = _stage_data(train_split.boundary, eval_split.boundary, config, stage.config.epochs)
         if backbone.trunk is None:
             cached = _image_stage_data(cached, config)
-        _fit(_fine_tuned_model(config, backbone, head), stage, cached, best)
-    return join(config, backbone, head)
+        with timings.part(stage.name, train_split.boundary.count * stage.config.epochs):
+            _fit(_fine_tuned_model(config, backbone, head), stage, cached, best)
+    return join(backbone, head)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,11 +123,12 @@ def _image_stage_data(data: StageData, config: TrainConfig) -> StageData:
 def _fit(model: keras.Model, stage: Stage, data: StageData, best: 'BestWeights') -> None:
     epochs = stage.config.epochs
     model.compile(
-        optimizer=_optimizer(stage.config, data.steps * epochs),
+        optimizer=make_optimizer(stage.config, data.steps * epochs),
         loss=keras.losses.BinaryCrossentropy(from_logits=True),
         metrics=[keras.metrics.BinaryAccuracy(threshold=0.0, name='accuracy')],
         jit_compile=False,  # XLA on a CPU runs these convolutions six times slower
     )
+    model.optimizer.build(model.trainable_variables)  # else `fit` traces the step twice
     best.patience = stage.config.patience
     model.fit(
         data.train, validation_data=data.eval, epochs=epochs, steps_per_epoch=data.steps, verbose=0,
@@ -130,20 +138,6 @@ def _fit(model: keras.Model, stage: Stage, data: StageData, best: 'BestWeights')
             keras.callbacks.TensorBoard(str(stage.log_dir), write_graph=False),
         ],
     )  # fmt: skip
-
-
-def _optimizer(stage: StageConfig, steps: int) -> keras.optimizers.Optimizer:
-    warmup = int(stage.warmup * steps)
-    rate: float | keras.optimizers.schedules.LearningRateSchedule = stage.learning_rate
-    if stage.schedule == 'cosine' or warmup:
-        rate = keras.optimizers.schedules.CosineDecay(
-            0.0 if warmup else stage.learning_rate,
-            decay_steps=steps - warmup,
-            alpha=0.0 if stage.schedule == 'cosine' else 1.0,
-            warmup_target=stage.learning_rate if warmup else None,
-            warmup_steps=warmup,
-        )
-    return keras.optimizers.get({'class_name': stage.optimizer, 'config': {'learning_rate': rate}})
 
 
 class BestWeights(keras.callbacks.Callback):

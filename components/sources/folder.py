@@ -12,7 +12,8 @@ IMAGE_SUFFIXES = frozenset({'.jpg', '.jpeg', '.png'})
 class FolderSource:
     """A folder of class folders, as `keras.utils.image_dataset_from_directory` reads them.
 
-    Labels follow the sorted names of the folders. Files without an image's suffix are ignored.
+    Labels follow the sorted names of the folders. Files without an image's suffix
+    and hidden ones are ignored.
 
     Raises:
         DataError: the folder is missing, empty, or does not have two classes.
@@ -60,7 +61,8 @@ class FolderSource:
 
 def _image_files(folder: Path) -> list[Path]:
     found = (file for file in folder.rglob('*') if file.suffix.lower() in IMAGE_SUFFIXES)
-    return sorted(file for file in found if file.is_file())
+    # macOS leaves a "._cat.jpg" beside each "cat.jpg" that it copies.
+    return sorted(file for file in found if file.is_file() and not file.name.startswith('.'))
 
 
 def _classes(names: tuple[str, ...]) -> str:

@@ -18,7 +18,9 @@ from trainer import features, progress
 SPAN_FOLDER = 'span-1'
 _SHARDS = 4
 _MANIFEST = 'manifest.json'
-_FORMATS = {'JPEG': 'jpeg', 'PNG': 'png'}
+_OPENED = ('JPEG', 'PNG')
+_FORMATS = {'JPEG': 'jpeg', 'MPO': 'jpeg', 'PNG': 'png'}  # MPO: a JPEG that a phone added to
+_PNG_END = b'IEND\xaeB`\x82'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +60,7 @@ def prepare_records(source: Source, splits: SplitConfig, directory: Path) -> Rec
     (partial / SPAN_FOLDER).mkdir(parents=True)
     counts = _write(source, splits, partial / SPAN_FOLDER)
     (partial / _MANIFEST).write_text(json.dumps({'source': description, 'counts': counts}))
+    (directory / _MANIFEST).unlink(missing_ok=True)  # first: without it the rest counts for nothing
     shutil.rmtree(directory, ignore_errors=True)
     partial.rename(directory)
     return Records(directory, source.classes, counts)
@@ -109,10 +112,14 @@ def _int_feature(value: int) -> tf.train.Feature:
 def _check(image: LabelledImage) -> tuple[str, int, int]:
     """Format, width and height; decodes at an eighth of the size, which reads every byte."""
     try:
-        with PIL.Image.open(io.BytesIO(image.contents), formats=tuple(_FORMATS)) as picture:
+        with PIL.Image.open(io.BytesIO(image.contents), formats=_OPENED) as picture:
             image_format, (width, height) = _FORMATS[picture.format or ''], picture.size
             picture.draft('RGB', (max(1, width // 8), max(1, height // 8)))
             picture.load()
+        if image_format == 'png' and _PNG_END not in image.contents:  # Pillow does without
+            raise OSError('image file is truncated')
+    except PIL.UnidentifiedImageError:
+        raise DataError(f'{image.filename} is not a JPEG or PNG image') from None
     except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as error:
         raise DataError(f'{image.filename} is not a whole JPEG or PNG image: {error}') from error
     return image_format, width, height

@@ -1,8 +1,12 @@
 """Images of a TensorFlow Datasets data set."""
 
+import contextlib
 from collections.abc import Iterator
 
 from components.sources.base import DataError, LabelledImage
+from trainer import progress
+
+_RETRIES = 4
 
 
 class TfdsSource:
@@ -19,21 +23,29 @@ class TfdsSource:
 
         try:
             self._builder = tfds.builder(name)
-        except tfds.core.DatasetNotFoundError as error:
+        except (tfds.core.DatasetNotFoundError, AssertionError, ImportError, ValueError) as error:
             raise DataError(f'TensorFlow Datasets has no data set {name!r}') from error
+        features = self._builder.info.features or {}
+        image, label = (features.get(key) for key in ('image', 'label'))
+        if not isinstance(image, tfds.features.Image) or getattr(label, 'num_classes', 0) != 2:
+            raise DataError(f'data set {name!r} is not an image set with two classes')
+        self._fetch(name)
+        info = self._builder.info
+        self.classes = tuple(info.features['label'].names)
+        self.count = sum(split.num_examples for split in info.splits.values())
+        self.fingerprint = info.full_name
+
+    def _fetch(self, name: str) -> None:
+        if not self._builder.is_prepared():
+            progress.console().print(f'fetching {name} with TensorFlow Datasets ...')
         try:
-            self._builder.download_and_prepare()
+            with _few_retries():
+                self._builder.download_and_prepare()
         except Exception as error:  # whatever the network, the disk or the archive may raise
             raise DataError(
                 f'TensorFlow Datasets could not fetch {name!r} ({type(error).__name__}); '
                 'with images of your own give --data FOLDER (one folder per class)'
             ) from error
-        info = self._builder.info
-        if not {'image', 'label'} <= set(info.features or ()) or info.features['label'].num_classes != 2:
-            raise DataError(f'data set {name!r} is not an image set with two classes')
-        self.classes = tuple(info.features['label'].names)
-        self.count = sum(split.num_examples for split in info.splits.values())
-        self.fingerprint = info.full_name
 
     def images(self) -> Iterator[LabelledImage]:
         import tensorflow_datasets as tfds
@@ -45,3 +57,15 @@ class TfdsSource:
             for number, record in enumerate(records.as_numpy_iterator()):
                 name = record.get('image/filename', f'{split}/{number}'.encode())
                 yield LabelledImage(record['image'], int(record['label']), name.decode())
+
+
+@contextlib.contextmanager
+def _few_retries() -> Iterator[None]:
+    """Without a network TensorFlow Datasets would try ten times and wait 200 s in between."""
+    from tensorflow_datasets.core.download import downloader
+
+    usual, downloader.MAX_RETRIES = downloader.MAX_RETRIES, _RETRIES
+    try:
+        yield
+    finally:
+        downloader.MAX_RETRIES = usual

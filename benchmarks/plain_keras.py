@@ -1,0 +1,92 @@
+"""The script that people write: Keras, images from folders, two stages. It uses nothing of ours.
+
+Usage: plain_keras.py RECIPE.json IMAGES, where IMAGES has train/, eval/ and test/ with a folder per
+class. Prints one line of JSON: seconds of each part and accuracy on test.
+"""
+
+import json
+import os
+import sys
+import time
+
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+START = time.perf_counter()
+
+import keras  # noqa: E402
+import tensorflow as tf  # noqa: E402
+
+
+def read_images(folder: str, recipe: dict, shuffle: bool) -> tf.data.Dataset:
+    return keras.utils.image_dataset_from_directory(
+        folder, label_mode='binary', image_size=(recipe['image_size'],) * 2, shuffle=shuffle,
+        batch_size=recipe['batch_size'], seed=recipe['seed'], verbose=False,
+    ).prefetch(tf.data.AUTOTUNE)  # fmt: skip
+
+
+def build(recipe: dict) -> tuple[keras.Model, keras.Model]:
+    size = recipe['image_size']
+    known = recipe['weights'] in ('imagenet', 'random')
+    base = keras.applications.MobileNetV2(
+        input_shape=(size, size, 3), alpha=recipe['alpha'], include_top=False,
+        weights='imagenet' if recipe['weights'] == 'imagenet' else None,
+    )  # fmt: skip
+    if not known:
+        base.load_weights(recipe['weights'])
+    augment = recipe['augment']
+    images = keras.Input((size, size, 3))
+    x = images
+    if augment['flip']:
+        x = keras.layers.RandomFlip('horizontal')(x)
+    if augment['rotation']:
+        x = keras.layers.RandomRotation(augment['rotation'])(x)
+    x = keras.applications.mobilenet_v2.preprocess_input(x)
+    # From a random start batch norm has to learn its statistics.
+    x = base(x, training=None if recipe['fine_tune']['batch_norm'] == 'train' else False)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    x = keras.layers.Dropout(recipe['head']['dropout'])(x)
+    return keras.Model(images, keras.layers.Dense(1)(x)), base
+
+
+def fit(model: keras.Model, stage: dict, train: tf.data.Dataset, held_out: tf.data.Dataset) -> float:
+    if not stage['epochs']:
+        return 0.0
+    start = time.perf_counter()
+    optimizer = {'adam': keras.optimizers.Adam, 'rmsprop': keras.optimizers.RMSprop}
+    model.compile(
+        optimizer[stage['optimizer']](stage['learning_rate']),
+        keras.losses.BinaryCrossentropy(from_logits=True),
+        [keras.metrics.BinaryAccuracy(threshold=0.0)],
+    )
+    model.fit(train, validation_data=held_out, epochs=stage['epochs'], verbose=0)
+    return time.perf_counter() - start
+
+
+def main(recipe_file: str, images: str) -> None:
+    with open(recipe_file) as file:
+        recipe = json.load(file)
+    keras.utils.set_random_seed(recipe['seed'])
+    train = read_images(f'{images}/train', recipe, shuffle=True)
+    held_out = read_images(f'{images}/eval', recipe, shuffle=False)
+    test = read_images(f'{images}/test', recipe, shuffle=False)
+    model, base = build(recipe)
+    base.trainable = False
+    seconds = {'start': time.perf_counter() - START}
+    seconds['head'] = fit(model, recipe['feature_extraction'], train, held_out)
+    base.trainable = True
+    for layer in base.layers[: recipe['fine_tune']['from_layer']]:
+        layer.trainable = False
+    after_head = _accuracy(model, test) if recipe['feature_extraction']['epochs'] else None
+    seconds['fine-tuning'] = fit(model, recipe['fine_tune'], train, held_out)
+    accuracy = _accuracy(model, test)
+    seconds['everything'] = time.perf_counter() - START
+    print(json.dumps({'seconds': seconds, 'accuracy': accuracy, 'accuracy_after_head': after_head}))
+
+
+def _accuracy(model: keras.Model, test: tf.data.Dataset) -> float:
+    if not model.compiled:
+        model.compile(metrics=[keras.metrics.BinaryAccuracy(threshold=0.0)])
+    return float(model.evaluate(test, verbose=0, return_dict=True)['binary_accuracy'])
+
+
+if __name__ == '__main__':
+    main(*sys.argv[1:])

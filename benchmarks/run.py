@@ -1,0 +1,198 @@
+"""The pipeline against a plain Keras script of the same recipe, in turn, on the same images.
+
+Usage: make benchmark ARGS="--recipe NAME --seeds N". Photographs are taken from CATDOG_DATA (a
+folder with cats_and_dogs/ and weights/*.h5) if it is set; otherwise the embedded drawings are used.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from components.sources.factory import make_source  # noqa: E402
+from components.sources.records import split_of  # noqa: E402
+from pipeline.config import Recipe, load_recipe  # noqa: E402
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One command: wall seconds, peak memory in MB of its largest process, its last line."""
+
+    seconds: float
+    peak_mb: float
+    last_line: str
+
+
+def timed(*command: object) -> Run:
+    """Runs a command to its end; what it prints on standard error goes through.
+
+    Raises:
+        SystemExit: it failed.
+    """
+    start = time.perf_counter()
+    words = [sys.executable, *map(str, command)]
+    with tempfile.TemporaryFile('w+') as output:
+        process = subprocess.Popen(words, stdout=output, cwd=ROOT)
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - start
+        process.returncode = os.waitstatus_to_exitcode(status)
+        output.seek(0)
+        lines = output.read().splitlines() or ['']
+    if process.returncode not in (0, 3):  # 3: finished and not blessed
+        sys.exit(f'{" ".join(words)} ended with {process.returncode}: ' + '\n'.join(lines[-5:]))
+    return Run(seconds, usage.ru_maxrss / 1024, lines[-1])
+
+
+def write_image_folders(recipe: Recipe, folder: Path) -> None:
+    """Writes the images of a recipe's source as files, in the splits that the pipeline uses."""
+    import hashlib
+
+    source = make_source(recipe.data)
+    for number, image in enumerate(source.images()):
+        split = split_of(hashlib.sha256(image.contents).hexdigest(), recipe.data.splits)
+        target = folder / split / source.classes[image.label]
+        target.mkdir(parents=True, exist_ok=True)
+        (target / f'{number:06d}.jpg').write_bytes(image.contents)
+
+
+def run_pipeline(options: list[str], seed: int, workdir: Path) -> tuple[Run, dict[str, Any]]:
+    """One run from nothing; also its summary, with the Trainer's own timings in it."""
+    run = timed(
+        'pipeline_runner.py', 'run', *options, '--workdir', workdir, '--set', f'trainer.seed={seed}'
+    )
+    (summary_file,) = workdir.glob('*/last_run.json')
+    (timings_file,) = workdir.glob('*/artifacts/Trainer/model_run/*/timings.json')
+    summary = json.loads(summary_file.read_text())
+    return run, {**summary, 'trainer': json.loads(timings_file.read_text())}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--recipe', help='default: filtered_160_finetune100, or demo for drawings')
+    parser.add_argument('--seeds', type=int, default=3, help='how many pairs of runs')
+    parser.add_argument('--no-plain', action='store_true', help='leave the plain script out')
+    arguments = parser.parse_args()
+    data = os.environ.get('CATDOG_DATA')
+    options = ['--config', arguments.recipe or ('filtered_160_finetune100' if data else 'demo')]
+    changes: list[tuple[str, Any]] = []
+    if data:
+        images, weights = Path(data) / 'cats_and_dogs', next(Path(data).glob('weights/*.h5'))
+        options += ['--data', str(images.resolve()), '--weights', str(weights.resolve())]
+        changes = [('data.source', 'folder'), ('data.path', str(images.resolve())),
+                   ('trainer.weights', str(weights.resolve()))]  # fmt: skip
+    recipe = load_recipe(options[1], changes)
+    with tempfile.TemporaryDirectory() as folder:
+        measure(recipe, options, arguments.seeds, not arguments.no_plain, Path(folder))
+
+
+def measure(recipe: Recipe, options: list[str], seeds: int, plain: bool, folder: Path) -> None:
+    """Runs the pairs and prints the tables."""
+    console = Console(highlight=False, width=100)
+    console.print(f'{recipe.name}, {seeds} seeds, {machine()}')
+    write_image_folders(recipe, folder / 'images')
+    trainer = recipe.trainer
+    rates = json.loads(timed(
+        'benchmarks/bare_rates.py', folder / 'images', trainer.image_size, trainer.alpha
+    ).last_line)  # fmt: skip
+    ours, theirs = [], []
+    for seed in range(seeds):
+        ours.append(run_pipeline(options, seed, folder / f'pipeline-{seed}'))
+        if plain:
+            config = folder / f'recipe-{seed}.json'
+            config.write_text(json.dumps({**trainer.model_dump(), 'seed': seed}))
+            run = timed('benchmarks/plain_keras.py', config, folder / 'images')
+            theirs.append((run, json.loads(run.last_line)))
+        console.print(_line(seed, ours, theirs))
+    console.print(component_table(ours))
+    console.print(rate_table([summary['trainer'] for _, summary in ours], rates))
+    if plain:
+        console.print(comparison_table(ours, theirs))
+
+
+def machine() -> str:
+    """Processor, cores and versions, for whoever reads the table later."""
+    import tensorflow as tf
+
+    with open('/proc/cpuinfo') as file:
+        names = [line.split(':')[1].strip() for line in file if line.startswith('model name')]
+    return f'{os.cpu_count()} cores of {names[0]}, Python {platform.python_version()}, TensorFlow {tf.__version__}'
+
+
+def component_table(ours: list[tuple[Run, dict[str, Any]]]) -> Table:
+    """Median seconds of each component and of the parts of the Trainer."""
+    table = Table('component', 'seconds', title='The pipeline', title_justify='left')
+    components = ours[0][1]['components']
+    for name in components:
+        table.add_row(name, _median(s['components'][name]['seconds'] for _, s in ours))
+        if name == 'Trainer':
+            for part in ours[0][1]['trainer']:
+                table.add_row(f'  {part}', _median(s['trainer'][part]['seconds'] for _, s in ours))
+    inside = [sum(each['seconds'] for each in s['components'].values()) for _, s in ours]
+    rest = [run.seconds - seconds for (run, _), seconds in zip(ours, inside, strict=True)]
+    table.add_row('imports, data preparation, the rest', _median(rest))
+    table.add_row('everything', _median(run.seconds for run, _ in ours))
+    return table
+
+
+def rate_table(timings: list[dict[str, Any]], rates: dict[str, float]) -> Table:
+    """Images per second of each part that images pass through, beside the bare rates."""
+    table = Table('stage', 'images/s', title='Rates', title_justify='left')
+    for part, first in timings[0].items():
+        if first['images']:
+            table.add_row(part, f'{statistics.median(_rate(each[part]) for each in timings):.0f}')
+    for name, rate in rates.items():
+        table.add_row(f'bare: {name}', f'{rate:.0f}')
+    return table
+
+
+def comparison_table(ours: list[Any], theirs: list[Any]) -> Table:
+    """Wall time as a ratio pair by pair, memory and accuracy of both."""
+    table = Table('', 'pipeline', 'plain script', title='Both', title_justify='left')
+    table.add_row('seconds, median', _median(r.seconds for r, _ in ours), _median(r.seconds for r, _ in theirs))
+    ratios = [mine.seconds / other.seconds for (mine, _), (other, _) in zip(ours, theirs, strict=True)]
+    table.add_row('ratio, median (min to max)',
+                  f'{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})', '1')  # fmt: skip
+    table.add_row('peak memory, MB', f'{max(r.peak_mb for r, _ in ours):.0f}', f'{max(r.peak_mb for r, _ in theirs):.0f}')
+    table.add_row('test accuracy, mean', _mean(s['accuracy'] for _, s in ours), _mean(s['accuracy'] for _, s in theirs))
+    if theirs[0][1]['accuracy_after_head'] is not None:
+        table.add_row('  after the head alone', '', _mean(s['accuracy_after_head'] for _, s in theirs))
+    return table
+
+
+def _line(seed: int, ours: list[Any], theirs: list[Any]) -> str:
+    both = [('pipeline', ours)] + ([('plain script', theirs)] if theirs else [])
+    return f'seed {seed}: ' + '; '.join(
+        f'{name} {runs[-1][0].seconds:.1f} s, accuracy {runs[-1][1]["accuracy"]:.4f}'
+        for name, runs in both
+    )
+
+
+def _rate(part: dict[str, float]) -> float:
+    return part['images'] / part['seconds']
+
+
+def _median(values: Any) -> str:
+    return f'{statistics.median(values):.1f}'
+
+
+def _mean(values: Any) -> str:
+    found = list(values)
+    return f'{statistics.mean(found):.4f} ({min(found):.4f} to {max(found):.4f})'
+
+
+if __name__ == '__main__':
+    main()

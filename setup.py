@@ -1,0 +1,65 @@
+"""Packaging: the requirements are ranges here; the exact versions stand in requirements.txt."""
+
+from setuptools import find_packages, setup
+
+# Wide enough for plain pip, which does not see what pyproject.toml tells uv.
+REQUIREMENTS = [
+    'absl-py>=1.4,<2',
+    'apache-beam[gcp]>=2.59,<2.60',
+    'click>=8.1,<9',
+    'filelock>=3.12',
+    'h5py>=3.12',
+    'keras>=3.12,<4',
+    'ml-metadata>=1.16,<1.17',
+    'numpy>=1.26,<2',
+    'pillow>=12',
+    'protobuf>=3.20.3,<5',
+    'pydantic>=2.9,<3',
+    'pyyaml>=6,<7',
+    'rich>=13.9',
+    'tensorflow>=2.16.2,<2.17',
+    'tensorflow-data-validation>=1.16.1,<1.17',
+    'tensorflow-datasets>=4.9.3,<5',
+    'tensorflow-metadata>=1.16.1,<1.17',
+    'tensorflow-model-analysis>=0.47,<0.48',
+    'tensorflow-transform>=1.16,<1.17',
+    'tfx>=1.16,<1.17',
+]
+
+EXTRAS = {
+    'kubeflow': ['kfp>=2.5,<2.14'],
+    'notebook': ['notebook>=7.2'],
+    'dev': [
+        'hypothesis>=6',
+        'import-linter>=2',
+        'mypy>=1.11',
+        'pytest>=8',
+        'pytest-cov>=5',
+        'pytest-timeout>=2.3',
+        'ruff>=0.6',
+        'types-protobuf<5',
+        'types-PyYAML',
+        'types-requests',
+    ],
+}
+
+setup(
+    name='catdog-pipeline',
+    version='0.1.0',
+    description='A TFX pipeline that learns to tell cats from dogs.',
+    license='Apache-2.0',
+    python_requires='>=3.10,<3.11',
+    packages=[
+        *find_packages(include=['pipeline*', 'components*', 'trainer*']),
+        'configs',  # YAML alone
+    ],
+    py_modules=['pipeline_runner'],
+    package_data={
+        'configs': ['*.yaml'],
+        'pipeline': ['*.pbtxt'],
+        'components': ['*.pbtxt', '**/*.pbtxt'],
+    },
+    install_requires=REQUIREMENTS,
+    extras_require=EXTRAS,
+    entry_points={'console_scripts': ['catdog-pipeline = pipeline_runner:main']},
+)

@@ -1,0 +1,63 @@
+"""Images for everybody: small drawn ones, and photographs and weights where they are at hand."""
+
+import os
+
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')  # before anything imports TensorFlow
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+
+MakeImageFolder = Callable[..., Path]
+
+
+@pytest.fixture(scope='session')
+def make_image_folder() -> MakeImageFolder:
+    """`make_image_folder(path, per_class, classes, size, seed)` writes class folders of JPEGs.
+
+    The classes are told apart by their brightness; no two images are the same.
+    """
+    return _make_image_folder
+
+
+def _make_image_folder(
+    path: Path,
+    per_class: int,
+    classes: tuple[str, ...] = ('cats', 'dogs'),
+    size: tuple[int, int] = (64, 48),
+    seed: int = 0,
+) -> Path:
+    random = np.random.default_rng(seed)
+    width, height = size
+    for brightness, name in zip(np.linspace(60, 190, len(classes)), classes, strict=True):
+        (path / name).mkdir(parents=True, exist_ok=True)
+        for number in range(per_class):
+            pixels = random.normal(brightness, 20, (height, width, 3)).clip(0, 255)
+            picture = PIL.Image.fromarray(pixels.astype(np.uint8))
+            picture.save(path / name / f'{name}-{seed}-{number}.jpg')
+    return path
+
+
+@pytest.fixture(scope='session')
+def photographs() -> Path:
+    """A folder with photographs of cats and dogs, one folder per class."""
+    return _given('cats_and_dogs')
+
+
+@pytest.fixture(scope='session')
+def imagenet_weights() -> Path:
+    """Weights of MobileNetV2 1.0 without its top, trained on ImageNet."""
+    return _given('weights/mobilenet_v2_1.0_imagenet_no_top.weights.h5')
+
+
+def _given(name: str) -> Path:
+    folder = os.environ.get('CATDOG_DATA')
+    if not folder:
+        pytest.skip(f'CATDOG_DATA, the folder that holds {name}, is not set')
+    path = Path(folder, name)
+    if not path.exists():
+        pytest.skip(f'{name} is not in CATDOG_DATA={folder}')
+    return path

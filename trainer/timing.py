@@ -1,0 +1,24 @@
+"""Where the seconds of a training go."""
+
+import contextlib
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+
+class Timings:
+    """Seconds, and images where there are any, of each named part."""
+
+    def __init__(self) -> None:
+        self._parts: dict[str, dict[str, float]] = {}
+
+    @contextlib.contextmanager
+    def part(self, name: str, images: int = 0) -> Iterator[None]:
+        """Times the block; `images` is how many passed through it."""
+        start = time.perf_counter()
+        yield
+        self._parts[name] = {'seconds': time.perf_counter() - start, 'images': images}
+
+    def write(self, path: Path) -> None:
+        path.write_text(json.dumps(self._parts, indent=1))
