@@ -1,9 +1,10 @@
 """Stops a run when the data is not what the schema says."""
 
 from pathlib import Path
+from typing import TypedDict
 
 from tensorflow_metadata.proto.v0 import anomalies_pb2
-from tfx import v1 as tfx
+from tfx.dsl.component.experimental.annotations import InputArtifact
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types import artifact_utils, standard_artifacts
 
@@ -12,10 +13,16 @@ class AnomaliesFound(ValueError):
     """The data does not fit the schema; the message names every anomaly."""
 
 
+class GateResult(TypedDict):
+    """What a gate that opened says."""
+
+    anomalies_found: int
+
+
 @component
-def AnomalyGate(  # noqa: N802 (TFX components are named as classes)
-    anomalies: tfx.dsl.components.InputArtifact[standard_artifacts.ExampleAnomalies],
-) -> tfx.dsl.components.OutputDict(anomalies_found=int):  # type: ignore[valid-type]
+def AnomalyGate(
+    anomalies: InputArtifact[standard_artifacts.ExampleAnomalies],
+) -> GateResult:
     """Fails when ExampleValidator found anomalies in any split.
 
     Transform runs after this component, so nothing is trained on data that was not understood.

@@ -139,4 +139,6 @@ def _choices(location: tuple[Any, ...]) -> str:
 def _model_of(annotation: Any) -> type[BaseModel]:
     """The model in an annotation such as `FineTuneConfig` or `X | None`."""
     candidates = get_args(annotation) if get_origin(annotation) else (annotation,)
-    return next(each for each in candidates if isinstance(each, type) and issubclass(each, BaseModel))
+    return next(
+        each for each in candidates if isinstance(each, type) and issubclass(each, BaseModel)
+    )

@@ -2,8 +2,8 @@
 
 import datetime
 
-from tfx import v1 as tfx
 from tfx.dsl.compiler import constants
+from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 from tfx.orchestration.portable import runtime_parameter_utils
 from tfx.proto.orchestration import pipeline_pb2
 
@@ -11,7 +11,7 @@ from pipeline.launch import NodeResult, launch_node
 from trainer import progress
 
 
-class ProgressDagRunner(tfx.orchestration.LocalDagRunner):
+class ProgressDagRunner(LocalDagRunner):
     """TFX's LocalDagRunner, with a line per component.
 
     Attributes:

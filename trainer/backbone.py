@@ -22,12 +22,13 @@ class Backbone:
     Attributes:
         trunk: image, float32 [batch, size, size, 3] in -1..1, to the boundary. None if everything
             is trained, in which case the boundary is the image itself.
-        top: boundary to feature map, float32 [batch, height, width, channels].
+        top: boundary to feature map, float32 [batch, height, width, channels]. None if all of it
+            stays frozen, in which case the boundary is the feature map itself.
         whole: image to feature map.
     """
 
     trunk: keras.Model | None
-    top: keras.Model
+    top: keras.Model | None
     whole: keras.Model
 
 
@@ -44,8 +45,7 @@ def build_backbone(config: TrainConfig) -> Backbone:
     whole = _whole_backbone(config)
     if config.fine_tune.epochs == 0:
         whole.trainable = False
-        feature_map = keras.Input(whole.output.shape[1:])
-        return Backbone(whole, keras.Model(feature_map, feature_map, name='nothing'), whole)
+        return Backbone(trunk=whole, top=None, whole=whole)
     first_trained = layer_number(whole, config.fine_tune.from_layer)
     for layer in whole.layers[:first_trained]:
         layer.trainable = False

@@ -77,7 +77,7 @@ def _embedding_function(
 ) -> tf.types.experimental.PolymorphicFunction:
     pool = keras.layers.GlobalAveragePooling2D()
     trunk = None if backbone.trunk is None else inference_copy(backbone.trunk)
-    top = inference_copy(backbone.top) if needs_pooled else None
+    top = None if backbone.top is None or not needs_pooled else inference_copy(backbone.top)
 
     @tf.function(reduce_retracing=True)
     def run(images: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -86,6 +86,8 @@ def _embedding_function(
         else:
             changed = images if augment is None else augmentation.augment(images, augment, seed)
             at_boundary = top_input = trunk(scale(changed))
-        return at_boundary, tf.zeros([0]) if top is None else pool(top(top_input))
+        if not needs_pooled:
+            return at_boundary, tf.zeros([0])
+        return at_boundary, pool(top_input if top is None else top(top_input))
 
     return run

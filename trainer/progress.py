@@ -52,7 +52,7 @@ class Bar:
 def bar(description: str, total: int, text: str = '') -> Iterator[Bar]:
     """Shows a bar of `total` steps until the block ends."""
     columns = (
-        TextColumn('  {task.description:<25}'),
+        TextColumn('  {task.description:<26}'),
         BarColumn(bar_width=16),
         MofNCompleteColumn(),
         TimeElapsedColumn(),

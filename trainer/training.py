@@ -62,8 +62,10 @@ def train(
         cached = _stage_data(train_split.boundary, eval_split.boundary, config, stage.config.epochs)
         if backbone.trunk is None:
             cached = _image_stage_data(cached, config)
+        assert backbone.top is not None  # there is something to fine-tune
+        model = _fine_tuned_model(config, backbone.top, head)
         with timings.part(stage.name, train_split.boundary.count * stage.config.epochs):
-            _fit(_fine_tuned_model(config, backbone, head), stage, cached, best)
+            _fit(model, stage, cached, best)
     return join(backbone, head)
 
 
@@ -76,11 +78,11 @@ class Stage:
     log_dir: Path
 
 
-def _fine_tuned_model(config: TrainConfig, backbone: Backbone, head: keras.Model) -> keras.Model:
+def _fine_tuned_model(config: TrainConfig, top: keras.Model, head: keras.Model) -> keras.Model:
     """From the fine-tuning boundary to the logit. Batch norm does as the recipe says."""
-    boundary = keras.Input(backbone.top.input_shape[1:], name='boundary')
+    boundary = keras.Input(top.input_shape[1:], name='boundary')
     training = None if config.fine_tune.batch_norm == 'train' else False
-    feature_map = backbone.top(boundary, training=training)
+    feature_map = top(boundary, training=training)
     pooled = keras.layers.GlobalAveragePooling2D()(feature_map)
     return keras.Model(boundary, head(pooled), name='fine_tuned')
 

@@ -31,9 +31,14 @@ class Source(Protocol):
         fingerprint: changes when the images change.
     """
 
-    classes: tuple[str, ...]
-    count: int
-    fingerprint: str
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+
+    @property
+    def count(self) -> int: ...
+
+    @property
+    def fingerprint(self) -> str: ...
 
     def images(self) -> Iterator[LabelledImage]:
         """Gives each image once, always in the same order."""

@@ -21,7 +21,9 @@ class FolderSource:
 
     def __init__(self, path: Path) -> None:
         if not path.is_dir():
-            raise DataError(f'data folder {path} does not exist; give a folder with one folder per class')
+            raise DataError(
+                f'data folder {path} does not exist; give a folder with one folder per class'
+            )
         files = {
             folder.name: _image_files(folder)
             for folder in sorted(path.iterdir())
@@ -48,7 +50,9 @@ class FolderSource:
                 contents = file.read_bytes()
             except OSError as error:
                 raise DataError(f'{file} cannot be read: {error.strerror}') from error
-            yield LabelledImage(contents, self.classes.index(name), str(file.relative_to(self._path)))
+            yield LabelledImage(
+                contents, self.classes.index(name), str(file.relative_to(self._path))
+            )
 
     def _fingerprint(self) -> str:
         digest = hashlib.sha256()

@@ -145,4 +145,6 @@ def _write(source: Source, splits: SplitConfig, folder: Path) -> dict[str, int]:
                     f'{seen.total()} images are too few: the {split} split got none of class '
                     f'{name!r}; give more images'
                 )
-    return {split: sum(seen[split, n] for n in range(len(source.classes))) for split in features.SPLITS}
+    return {
+        split: sum(seen[split, n] for n in range(len(source.classes))) for split in features.SPLITS
+    }

@@ -25,7 +25,7 @@ class TfdsSource:
             self._builder = tfds.builder(name)
         except (tfds.core.DatasetNotFoundError, AssertionError, ImportError, ValueError) as error:
             raise DataError(f'TensorFlow Datasets has no data set {name!r}') from error
-        features = self._builder.info.features or {}
+        features = dict(self._builder.info.features or {})
         image, label = (features.get(key) for key in ('image', 'label'))
         if not isinstance(image, tfds.features.Image) or getattr(label, 'num_classes', 0) != 2:
             raise DataError(f'data set {name!r} is not an image set with two classes')

@@ -115,7 +115,9 @@ def test_an_override_below_a_single_value_is_refused(write):
 def test_an_unknown_key_gets_a_suggestion_and_the_valid_keys(write):
     path = write('trainer: {bach_size: 64}')
 
-    with pytest.raises(ConfigError, match=r'trainer\.bach_size: unknown key; did you mean batch_size\?'):
+    with pytest.raises(
+        ConfigError, match=r'trainer\.bach_size: unknown key; did you mean batch_size\?'
+    ):
         load_recipe(path)
     with pytest.raises(ConfigError, match='valid keys: image_size, alpha, weights, batch_size'):
         load_recipe(path)
@@ -138,8 +140,10 @@ def test_every_error_is_told_at_once_with_what_was_given_and_what_is_valid(write
     with pytest.raises(ConfigError) as caught:
         load_recipe(path)
 
-    alpha, size, optimizer, accuracy = str(caught.value).splitlines()
-    assert alpha.endswith('trainer.alpha: input should be 0.35, 0.5, 0.75, 1.0, 1.3 or 1.4, got 0.6')
+    size, alpha, optimizer, accuracy = str(caught.value).splitlines()
+    assert alpha.endswith(
+        'trainer.alpha: input should be 0.35, 0.5, 0.75, 1.0, 1.3 or 1.4, got 0.6'
+    )
     assert 'trainer.image_size: input should be a valid integer' in size
     assert size.endswith("got 'big'")
     assert optimizer.endswith("input should be 'adam', 'rmsprop' or 'sgd', got 'adamw'")

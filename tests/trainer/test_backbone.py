@@ -38,7 +38,8 @@ def test_the_cut_never_needs_a_second_tensor():
 def test_without_fine_tuning_everything_is_frozen():
     backbone = build_backbone(config(fine_tune={'epochs': 0}))
     assert backbone.whole.trainable_variables == []
-    assert backbone.top.output_shape == backbone.whole.output_shape
+    assert backbone.trunk is backbone.whole
+    assert backbone.top is None
 
 
 def test_batch_norm_follows_quickly_when_it_is_trained():

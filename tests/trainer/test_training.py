@@ -48,7 +48,8 @@ FROM_A_RANDOM_START = {
 
 
 def test_the_model_takes_pixels_and_learns(tmp_path):
-    _, model = run(tmp_path, config(**FROM_A_RANDOM_START))
+    stage = {**FROM_A_RANDOM_START['fine_tune'], 'epochs': 30, 'schedule': 'cosine'}
+    _, model = run(tmp_path, config(feature_extraction={'epochs': 0}, fine_tune=stage))
     pixels = np.stack([np.full((32, 32, 3), value, 'float32') for value in (50, 200)])
     dark, bright = model(pixels, training=False).numpy().ravel()
     assert dark < 0 < bright

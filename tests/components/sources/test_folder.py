@@ -1,5 +1,5 @@
-import os
 import re
+from pathlib import Path
 
 import pytest
 
@@ -23,7 +23,7 @@ def test_every_image_comes_once_with_its_bytes_its_label_and_its_place(folder):
     images = list(FolderSource(folder).images())
 
     assert [image.label for image in images] == [0, 0, 0, 1, 1, 1]
-    assert images[0].filename == os.path.join('cats', 'cats-0-0.jpg')
+    assert images[0].filename == str(Path('cats', 'cats-0-0.jpg'))
     for image in images:
         assert image.contents == (folder / image.filename).read_bytes()
 
@@ -79,14 +79,18 @@ def test_the_fingerprint_changes_with_an_image_added_changed_or_moved(folder):
 def test_a_missing_folder_is_named(tmp_path):
     path = tmp_path / 'nowhere'
 
-    with pytest.raises(DataError, match=f'^data folder {re.escape(str(path))} does not exist; give'):
+    with pytest.raises(
+        DataError, match=f'^data folder {re.escape(str(path))} does not exist; give'
+    ):
         FolderSource(path)
 
 
 def test_a_file_is_not_a_folder(tmp_path):
     (tmp_path / 'a.jpg').write_bytes(b'')
 
-    with pytest.raises(DataError, match=r'a\.jpg does not exist; give a folder with one folder per'):
+    with pytest.raises(
+        DataError, match=r'a\.jpg does not exist; give a folder with one folder per'
+    ):
         FolderSource(tmp_path / 'a.jpg')
 
 

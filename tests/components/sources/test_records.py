@@ -122,7 +122,9 @@ def test_a_jpeg_of_a_phone_with_a_second_picture_inside_is_a_jpeg():
 def test_a_truncated_image_is_named(image_format, lost):
     contents = encoded(picture(), image_format)[:-lost]
 
-    with pytest.raises(DataError, match=r'^cats/a\.jpg is not a whole JPEG or PNG image: .*truncated'):
+    with pytest.raises(
+        DataError, match=r'^cats/a\.jpg is not a whole JPEG or PNG image: .*truncated'
+    ):
         to_example(labelled(contents), CLASSES)
 
 
