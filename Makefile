@@ -3,6 +3,10 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 ARGS ?=
 
+# Photographs and ImageNet weights for tests and measurements, where there are any.
+CATDOG_DATA ?= $(realpath ../shared/data)
+test benchmark: export CATDOG_DATA
+
 # Without compiled bytecode `import tfx` takes three times as long.
 unexport PYTHONDONTWRITEBYTECODE
 

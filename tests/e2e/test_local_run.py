@@ -1,0 +1,194 @@
+"""Whole runs on this machine, from a folder of images to a pushed model, as a person starts them."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+
+from trainer import features
+
+REPOSITORY = Path(__file__).parents[2]
+RECIPE = """
+description: bright and dark squares
+trainer:
+  image_size: 32
+  alpha: 0.35
+  weights: random
+  batch_size: 16
+  feature_extraction: {epochs: 0}
+  fine_tune: {from_layer: 0, batch_norm: train, epochs: 8, learning_rate: 0.01, schedule: cosine}
+evaluation:
+  baseline_accuracy: 0.9
+"""
+COMPONENTS = [
+    'ImportExampleGen', 'ImportSchemaGen', 'StatisticsGen', 'ExampleValidator', 'AnomalyGate',
+    'Transform', 'Trainer', 'BaselineResolver', 'Evaluator', 'Pusher',
+]  # fmt: skip
+
+
+class Home:
+    """A recipe, its images, and the runs that are made of them."""
+
+    def __init__(self, folder: Path, images: Path) -> None:
+        self.recipe = folder / 'squares.yaml'
+        self.recipe.write_text(RECIPE)
+        self.runs = folder / 'runs' / 'squares'
+        self._command = [
+            sys.executable, REPOSITORY / 'pipeline_runner.py', 'run', '--config', self.recipe,
+            '--data', images, '--workdir', folder / 'runs',
+        ]  # fmt: skip
+
+    def start(self, *options: str) -> subprocess.Popen:
+        return subprocess.Popen(
+            [*self._command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env={**os.environ, 'PYTHONUNBUFFERED': '1'},
+        )  # fmt: skip
+
+    def run(self, *options: str) -> subprocess.CompletedProcess:
+        process = self.start(*options)
+        out, err = process.communicate(timeout=300)
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    def pushed(self) -> list[Path]:
+        return sorted(self.runs.glob('serving/*'))
+
+    def summary(self) -> dict:
+        return json.loads((self.runs / 'last_run.json').read_text())
+
+
+@pytest.fixture(scope='module')
+def home(tmp_path_factory, make_image_folder):
+    folder = tmp_path_factory.mktemp('e2e')
+    return Home(folder, make_image_folder(folder / 'pets', per_class=80))
+
+
+@pytest.fixture(scope='module')
+def interrupted(home):
+    """A first run that a person stops while the Trainer works."""
+    process = home.start()
+    for line in process.stdout:
+        if line.startswith('Trainer ...'):
+            process.send_signal(signal.SIGINT)
+            break
+    _, error = process.communicate(timeout=60)
+    return process.returncode, error
+
+
+@pytest.fixture(scope='module')
+def first(home, interrupted):
+    """The run after it, and what it pushed."""
+    done = home.run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    (model,) = home.pushed()
+    return done, model
+
+
+def test_an_interrupted_run_says_so_in_one_line(interrupted):
+    code, error = interrupted
+    assert code == 130
+    assert error == 'error: interrupted; the same command goes on with what is finished\n'
+
+
+def test_the_next_run_takes_up_what_was_finished(first):
+    cached = re.findall(r'^(\w+) cached in', first[0].stdout, re.MULTILINE)
+    assert cached == COMPONENTS[: COMPONENTS.index('Trainer')]
+
+
+def test_every_component_is_shown_with_its_seconds(first):
+    shown = re.findall(r'^(\w+) (?:done|cached) in [\d.]+ s$', first[0].stdout, re.MULTILINE)
+    assert sorted(shown) == sorted(COMPONENTS)
+
+
+def test_nothing_of_the_libraries_reaches_the_person(first):
+    done, _ = first
+    assert done.stderr == ''
+    assert not re.search('tensorflow|WARNING|absl|Traceback', done.stdout)
+
+
+def test_the_library_output_is_in_the_log(home, first):
+    logs = sorted(home.runs.glob('logs/*.log'))
+    assert 'Execution' in logs[-1].read_text() or logs[-1].stat().st_size > 0
+
+
+def test_the_verdict_comes_last(first):
+    done, model = first
+    accuracy, verdict = done.stdout.splitlines()[-2:]
+    assert re.match(r'test accuracy 0\.9\d+|test accuracy 1\.0', accuracy)
+    assert 'baseline 0.9000; no blessed model before' in accuracy
+    assert verdict == f'BLESSED and pushed to {model}'
+
+
+def test_no_cache_of_activations_is_left_behind(home, first):
+    assert not list(home.runs.rglob('*.records'))
+
+
+def test_both_signatures_of_the_pushed_model_give_the_same_answers(home, first):
+    model = tf.saved_model.load(str(first[1]))
+    records = sorted(home.runs.glob('records/span-1/*.tfrecord'))
+    serialized = [record.numpy() for record in tf.data.TFRecordDataset(records[0]).take(8)]
+    images = [
+        tf.train.Example.FromString(each).features.feature[features.IMAGE_BYTES].bytes_list.value[0]
+        for each in serialized
+    ]
+    by_example = model.signatures['serving_default'](tf.constant(serialized))
+    by_image = model.signatures['serve_images'](tf.constant(images))
+    assert set(by_example) == {'probability', 'class', 'logit'}
+    for key in by_example:
+        assert by_example[key].shape == (8, 1)
+        assert by_example[key].numpy().tolist() == by_image[key].numpy().tolist()
+    likely = [b'dogs' if p > 0.5 else b'cats' for p in by_example['probability'].numpy().ravel()]
+    assert by_example['class'].numpy().ravel().tolist() == likely
+
+
+def test_the_evaluator_judged_the_test_split_alone(home, first):
+    manifest = json.loads((home.runs / 'records' / 'manifest.json').read_text())
+    (evaluation,) = home.runs.glob('artifacts/Evaluator/evaluation/*')
+    import tensorflow_model_analysis as tfma
+
+    (overall,) = [
+        metrics for key, metrics in tfma.load_eval_result(str(evaluation)).slicing_metrics if not key
+    ]
+    assert overall['']['']['example_count']['doubleValue'] == manifest['counts']['test']
+    assert {'binary_accuracy', 'auc', 'precision', 'recall', 'loss'} <= set(overall[''][''])
+
+
+@pytest.fixture(scope='module')
+def second(home, first):
+    return home.run()
+
+
+def test_an_identical_run_is_cached_to_its_end(second, home):
+    assert second.returncode == 0
+    assert all(each['cached'] for name, each in home.summary()['components'].items()
+               if name != 'BaselineResolver')  # fmt: skip
+    assert 'BLESSED, unchanged; live in' in second.stdout
+
+
+def test_an_identical_run_pushes_nothing(second, first, home):
+    assert home.pushed() == [first[1]]
+
+
+def test_a_model_below_the_baseline_is_not_blessed_and_not_pushed(home, second, first):
+    done = home.run('--set', 'evaluation.baseline_accuracy=1.0', '--set', 'trainer.fine_tune.epochs=1')
+    assert done.returncode == 3, done.stdout
+    reason = done.stdout.splitlines()[-1]
+    assert re.match(r'NOT BLESSED: accuracy 0\.\d+ on the test split, needs at least 1\.0000', reason)
+    assert 'last blessed model' in done.stdout.splitlines()[-2]
+    assert home.pushed() == [first[1]]
+
+
+def test_anomalies_stop_the_run_before_transform_and_are_named(tmp_path, make_image_folder):
+    images = make_image_folder(tmp_path / 'tiny', per_class=40, size=(8, 48))
+    done = Home(tmp_path, images).run()
+    assert done.returncode == 1
+    assert 'Transform ...' not in done.stdout
+    (line,) = done.stderr.splitlines()
+    assert line.startswith('error: AnomalyGate failed: the data does not fit the schema:')
+    assert 'image/width' in line
+    assert re.search(r'the log is \S+\.log$', line)
