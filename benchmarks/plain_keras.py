@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import time
+from pathlib import Path
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 START = time.perf_counter()
@@ -47,7 +48,9 @@ def build(recipe: dict) -> tuple[keras.Model, keras.Model]:
     return keras.Model(images, keras.layers.Dense(1)(x)), base
 
 
-def fit(model: keras.Model, stage: dict, train: tf.data.Dataset, held_out: tf.data.Dataset) -> float:
+def fit(
+    model: keras.Model, stage: dict, train: tf.data.Dataset, held_out: tf.data.Dataset
+) -> float:
     if not stage['epochs']:
         return 0.0
     start = time.perf_counter()
@@ -62,8 +65,7 @@ def fit(model: keras.Model, stage: dict, train: tf.data.Dataset, held_out: tf.da
 
 
 def main(recipe_file: str, images: str) -> None:
-    with open(recipe_file) as file:
-        recipe = json.load(file)
+    recipe = json.loads(Path(recipe_file).read_text())
     keras.utils.set_random_seed(recipe['seed'])
     train = read_images(f'{images}/train', recipe, shuffle=True)
     held_out = read_images(f'{images}/eval', recipe, shuffle=False)

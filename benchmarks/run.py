@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -125,11 +126,10 @@ def measure(recipe: Recipe, options: list[str], seeds: int, plain: bool, folder:
 
 def machine() -> str:
     """Processor, cores and versions, for whoever reads the table later."""
-    import tensorflow as tf
-
-    with open('/proc/cpuinfo') as file:
-        names = [line.split(':')[1].strip() for line in file if line.startswith('model name')]
-    return f'{os.cpu_count()} cores of {names[0]}, Python {platform.python_version()}, TensorFlow {tf.__version__}'
+    lines = Path('/proc/cpuinfo').read_text().splitlines()
+    name = next(line.split(':')[1].strip() for line in lines if line.startswith('model name'))
+    versions = f'Python {platform.python_version()}, TensorFlow {metadata.version("tensorflow")}'
+    return f'{os.cpu_count()} cores of {name}, {versions}'
 
 
 def component_table(ours: list[tuple[Run, dict[str, Any]]]) -> Table:
@@ -162,14 +162,19 @@ def rate_table(timings: list[dict[str, Any]], rates: dict[str, float]) -> Table:
 def comparison_table(ours: list[Any], theirs: list[Any]) -> Table:
     """Wall time as a ratio pair by pair, memory and accuracy of both."""
     table = Table('', 'pipeline', 'plain script', title='Both', title_justify='left')
-    table.add_row('seconds, median', _median(r.seconds for r, _ in ours), _median(r.seconds for r, _ in theirs))
-    ratios = [mine.seconds / other.seconds for (mine, _), (other, _) in zip(ours, theirs, strict=True)]
-    table.add_row('ratio, median (min to max)',
-                  f'{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})', '1')  # fmt: skip
-    table.add_row('peak memory, MB', f'{max(r.peak_mb for r, _ in ours):.0f}', f'{max(r.peak_mb for r, _ in theirs):.0f}')
-    table.add_row('test accuracy, mean', _mean(s['accuracy'] for _, s in ours), _mean(s['accuracy'] for _, s in theirs))
+    both = ours, theirs
+    table.add_row('seconds, median', *(_median(run.seconds for run, _ in runs) for runs in both))
+    pairs = zip(ours, theirs, strict=True)
+    ratios = [mine.seconds / other.seconds for (mine, _), (other, _) in pairs]
+    spread = f'{min(ratios):.2f} to {max(ratios):.2f}'
+    table.add_row('ratio, median', f'{statistics.median(ratios):.2f} ({spread})', '1')
+    peaks = (f'{max(run.peak_mb for run, _ in runs):.0f}' for runs in both)
+    table.add_row('peak memory, MB', *peaks)
+    accuracies = (_mean(result['accuracy'] for _, result in runs) for runs in both)
+    table.add_row('test accuracy, mean', *accuracies)
     if theirs[0][1]['accuracy_after_head'] is not None:
-        table.add_row('  after the head alone', '', _mean(s['accuracy_after_head'] for _, s in theirs))
+        after_head = _mean(result['accuracy_after_head'] for _, result in theirs)
+        table.add_row('  after the head alone', '', after_head)
     return table
 
 

@@ -22,9 +22,7 @@ def eval_config(config: EvaluationConfig) -> tfma.EvalConfig:
     compares probabilities with labels for equality and gives 0.
     """
     threshold = tfma.MetricThreshold(
-        value_threshold=tfma.GenericValueThreshold(
-            lower_bound={'value': config.baseline_accuracy}
-        ),
+        value_threshold=tfma.GenericValueThreshold(lower_bound={'value': config.baseline_accuracy}),
         change_threshold=tfma.GenericChangeThreshold(
             direction=tfma.MetricDirection.HIGHER_IS_BETTER,
             absolute={'value': -config.max_drop},

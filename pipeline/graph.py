@@ -113,7 +113,7 @@ def _example_gen(recipe: Recipe, records: Records) -> BaseNode:
 
 
 def _transform(recipe: Recipe, examples: BaseChannel, schema_gen: BaseNode) -> BaseNode:
-    """Writes the graph only: images stay as they were encoded, and are decoded where they are used."""
+    """Writes the graph only: images stay encoded, and are decoded where they are used."""
     return Transform(
         examples=examples,
         schema=schema_gen.outputs['schema'],

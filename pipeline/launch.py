@@ -74,7 +74,7 @@ def metadata_connection(ir: pipeline_pb2.Pipeline) -> Any:
 def _read_back(
     connection: Any, execution_id: int | None
 ) -> tuple[int | None, dict[str, list[metadata_store_pb2.Artifact]]]:
-    """State and outputs of an execution, as the metadata has them; cached outputs are only there."""
+    """State and outputs of an execution; those from the cache are in the metadata only."""
     if execution_id is None:
         return None, {}
     with metadata.Metadata(connection) as handle:

@@ -45,7 +45,7 @@ def read_outcome(results: dict[str, NodeResult], baseline_accuracy: float) -> Ou
     evaluation = evaluator.outputs['evaluation'][0].uri
     blessed = _custom(evaluator.outputs['blessing'][0], 'blessed') == 1
     pushed = pusher.outputs['pushed_model'][0]
-    pushed_to = _custom(pushed, 'pushed_destination') if _custom(pushed, 'pushed') else None
+    destination = _custom(pushed, 'pushed_destination') if _custom(pushed, 'pushed') else None
     has_previous = bool(results['baseline_resolver'].outputs.get('model'))
     return Outcome(
         blessed=blessed,
@@ -54,7 +54,7 @@ def read_outcome(results: dict[str, NodeResult], baseline_accuracy: float) -> Ou
         baseline_accuracy=baseline_accuracy,
         previous_accuracy=_accuracy(evaluation, tfma.BASELINE_KEY) if has_previous else None,
         reasons=() if blessed else _reasons(evaluation),
-        pushed_to=Path(pushed_to) if pushed_to else None,
+        pushed_to=Path(str(destination)) if destination else None,
     )
 
 
@@ -110,9 +110,7 @@ def _reasons(evaluation: str) -> tuple[str, ...]:
     """What TFMA's validation found, such as "accuracy 0.8812, needs at least 0.9000"."""
     validation = tfma.load_validation_result(evaluation)
     failures = [
-        failure
-        for each in validation.metric_validations_per_slice
-        for failure in each.failures
+        failure for each in validation.metric_validations_per_slice for failure in each.failures
     ]
     return tuple(dict.fromkeys(_reason(failure) for failure in failures))
 

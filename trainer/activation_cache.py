@@ -62,7 +62,9 @@ class CachedTensors:
             raw = tf.ensure_shape(raw, [records.shape[0], self._tensor_bytes + _LABEL_BYTES])
             tensors = raw[:, : self._tensor_bytes]
             if self.dtype != 'uint8':
-                tensors = tf.bitcast(tf.reshape(tensors, [-1, self._tensor_bytes // 2, 2]), tf.float16)
+                tensors = tf.bitcast(
+                    tf.reshape(tensors, [-1, self._tensor_bytes // 2, 2]), tf.float16
+                )
             labels = tf.bitcast(raw[:, self._tensor_bytes :], tf.float32)
             shape = [-1 if records.shape[0] is None else records.shape[0], *self.shape]
             return tf.cast(tf.reshape(tensors, shape), tf.float32), tf.reshape(labels, [-1, 1])

@@ -27,7 +27,9 @@ def augment(images: tf.Tensor, config: AugmentConfig, seed: tf.Tensor) -> tf.Ten
     limit = 2 * math.pi * config.rotation
     angle = tf.random.stateless_uniform([count], turn_seed, -limit, limit)
     scale = 1 + tf.random.stateless_uniform([count], zoom_seed, -config.zoom, config.zoom)
-    transforms = _transforms_about_centre(mirror, angle, scale, tf.cast(images.shape[1], tf.float32))
+    transforms = _transforms_about_centre(
+        mirror, angle, scale, tf.cast(images.shape[1], tf.float32)
+    )
     changed = tf.raw_ops.ImageProjectiveTransformV3(
         images=images, transforms=transforms, output_shape=images.shape[1:3], fill_value=0.0,
         interpolation='BILINEAR', fill_mode='REFLECT',

@@ -13,9 +13,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     MobileNetV2 on a CPU about 1.6 times as fast. Its gradient is slower than Keras's.
     """
 
-    def call(
-        self, inputs: tf.Tensor, training: bool | None = None, mask: None = None
-    ) -> tf.Tensor:
+    def call(self, inputs: tf.Tensor, training: bool | None = None, mask: None = None) -> tf.Tensor:
         return tf.raw_ops.FusedBatchNormV3(
             x=inputs, scale=self.gamma, offset=self.beta, mean=self.moving_mean,
             variance=self.moving_variance, epsilon=self.epsilon, is_training=False,

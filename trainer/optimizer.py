@@ -32,7 +32,9 @@ class _DirectOptimizer(keras.optimizers.Optimizer):
         ]
 
     def apply(
-        self, grads: Sequence[tf.Tensor], trainable_variables: Sequence[keras.Variable] | None = None
+        self,
+        grads: Sequence[tf.Tensor],
+        trainable_variables: Sequence[keras.Variable] | None = None,
     ) -> None:
         """Changes the variables that the optimizer was built with, in their order."""
         rate = tf.cast(self.learning_rate, tf.float32)
@@ -98,7 +100,9 @@ def make_optimizer(stage: StageConfig, steps: int) -> keras.optimizers.Optimizer
     """The optimizer of a stage with its schedule over `steps` steps."""
     kind = {'adam': Adam, 'rmsprop': RMSprop, 'sgd': SGD}[stage.optimizer]
     return kind(
-        learning_rate=_rate(stage, steps), weight_decay=stage.weight_decay or None, name=stage.optimizer
+        learning_rate=_rate(stage, steps),
+        weight_decay=stage.weight_decay or None,
+        name=stage.optimizer,
     )
 
 

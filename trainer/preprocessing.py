@@ -7,9 +7,7 @@ import tensorflow as tf
 from trainer import features
 
 
-def preprocessing_fn(
-    inputs: dict[str, Any], custom_config: dict[str, Any]
-) -> dict[str, tf.Tensor]:
+def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> dict[str, tf.Tensor]:
     """Decodes and resizes images; follows `tfx.v1.components.Transform`.
 
     Args:

@@ -6,7 +6,14 @@ from collections.abc import Iterator
 from typing import TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
 _PLAIN_WIDTH = 120
 
@@ -44,8 +51,9 @@ class Bar:
         self._task = task
 
     def advance(self, steps: int = 1, text: str | None = None) -> None:
-        fields = {} if text is None else {'text': text}
-        self._progress.update(self._task, advance=steps, **fields)
+        self._progress.advance(self._task, steps)
+        if text is not None:
+            self._progress.update(self._task, text=text)
 
 
 @contextlib.contextmanager

@@ -52,4 +52,3 @@ def count_records(patterns: list[str]) -> int:
     files = tf.data.Dataset.list_files(patterns, shuffle=False)
     records = tf.data.TFRecordDataset(files, 'GZIP')
     return int(records.reduce(0, lambda count, _: count + 1))
-

@@ -15,7 +15,6 @@ from trainer.inference import inference_copy
 from trainer.optimizer import make_optimizer
 from trainer.timing import Timings
 
-
 _EVAL_BATCH = 64
 
 
@@ -28,7 +27,7 @@ def build_head(config: TrainConfig, channels: int) -> keras.Model:
 
 
 def join(backbone: Backbone, head: keras.Model) -> keras.Model:
-    """The whole model for inference: images, float32 [batch, size, size, 3] in 0..255, to logits."""
+    """The whole model for inference: float32 [batch, size, size, 3] in 0..255 to logits."""
     images = keras.Input(backbone.whole.input_shape[1:], name='image')
     scaled = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(images)
     feature_map = inference_copy(backbone.whole)(scaled)
@@ -110,7 +109,9 @@ def _stage_data(
 def _image_stage_data(data: StageData, config: TrainConfig) -> StageData:
     """Cached images as the backbone expects them, those for training changed at random."""
 
-    def changed(number: tf.Tensor, pair: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+    def changed(
+        number: tf.Tensor, pair: tuple[tf.Tensor, tf.Tensor]
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         images, labels = pair
         if config.augment.active:
             seed = tf.stack([config.seed, tf.cast(number, tf.int32)])

@@ -1,4 +1,4 @@
-"""Whole runs on this machine, from a folder of images to a pushed model, as a person starts them."""
+"""Whole runs, from a folder of images to a pushed model, as a person starts them."""
 
 import json
 import os
@@ -152,7 +152,9 @@ def test_the_evaluator_judged_the_test_split_alone(home, first):
     import tensorflow_model_analysis as tfma
 
     (overall,) = [
-        metrics for key, metrics in tfma.load_eval_result(str(evaluation)).slicing_metrics if not key
+        metrics
+        for key, metrics in tfma.load_eval_result(str(evaluation)).slicing_metrics
+        if not key
     ]
     assert overall['']['']['example_count']['doubleValue'] == manifest['counts']['test']
     assert {'binary_accuracy', 'auc', 'precision', 'recall', 'loss'} <= set(overall[''][''])
@@ -175,10 +177,14 @@ def test_an_identical_run_pushes_nothing(second, first, home):
 
 
 def test_a_model_below_the_baseline_is_not_blessed_and_not_pushed(home, second, first):
-    done = home.run('--set', 'evaluation.baseline_accuracy=1.0', '--set', 'trainer.fine_tune.epochs=1')
+    done = home.run(
+        '--set', 'evaluation.baseline_accuracy=1.0', '--set', 'trainer.fine_tune.epochs=1'
+    )
     assert done.returncode == 3, done.stdout
     reason = done.stdout.splitlines()[-1]
-    assert re.match(r'NOT BLESSED: accuracy 0\.\d+ on the test split, needs at least 1\.0000', reason)
+    assert re.match(
+        r'NOT BLESSED: accuracy 0\.\d+ on the test split, needs at least 1\.0000', reason
+    )
     assert 'last blessed model' in done.stdout.splitlines()[-2]
     assert home.pushed() == [first[1]]
 

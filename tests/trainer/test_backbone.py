@@ -56,7 +56,7 @@ def test_batch_norm_follows_quickly_when_it_is_trained():
 
 def test_unknown_layers_are_named_with_the_choices():
     model = build_backbone(config()).whole
-    with pytest.raises(BackboneError, match='no layer .block_99.; it has .*block_14_expand'):
+    with pytest.raises(BackboneError, match=r'no layer .block_99.; it has .*block_14_expand'):
         layer_number(model, 'block_99')
     with pytest.raises(BackboneError, match='layers 0 to 153, not 154'):
         layer_number(model, 154)

@@ -72,7 +72,9 @@ def test_fine_tuning_changes_the_upper_layers_alone(tmp_path):
 
 def test_batch_norm_statistics_stay_in_inference_mode(tmp_path):
     backbone, _ = run(tmp_path, config())
-    norms = [each for each in backbone.whole.layers if isinstance(each, keras.layers.BatchNormalization)]
+    norms = [
+        each for each in backbone.whole.layers if isinstance(each, keras.layers.BatchNormalization)
+    ]
     assert all((norm.moving_mean.numpy() == 0).all() for norm in norms)
 
 
