@@ -4,6 +4,7 @@ Later epochs read what it gave from a cache, so they cost only what is trained i
 """
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -12,7 +13,7 @@ import tensorflow as tf
 from trainer import augmentation, progress
 from trainer.activation_cache import CachedTensors, CacheWriter
 from trainer.backbone import Backbone
-from trainer.config import AugmentConfig, TrainConfig
+from trainer.config import TrainConfig
 from trainer.inference import inference_copy
 
 
@@ -35,59 +36,65 @@ def scale(images: tf.Tensor) -> tf.Tensor:
     return tf.cast(images, tf.float32) / 127.5 - 1.0
 
 
-def embed(
-    split: str, images: tf.data.Dataset, count: int, backbone: Backbone, config: TrainConfig,
-    directory: Path,
-) -> Embedded:  # fmt: skip
-    """Runs the frozen part over a split, `views` times if images are augmented.
+class Embedder:
+    """The frozen part of a backbone, ready to run; made once, it serves every split."""
 
-    Args:
-        split: names the files and the progress bar; only 'train' is augmented.
-        images: batches of uint8 [batch, size, size, 3] and labels [batch].
-        count: number of images, for the bar.
-        backbone: cut at the fine-tuning boundary.
-        config: says which stages there are.
-        directory: where the cache is written.
-    """
-    # When the images themselves are cached, each epoch augments them anew.
-    augmented = split == 'train' and config.augment.active and backbone.trunk is not None
-    views = config.augment.views if augmented else 1
-    pooled = boundary = None
-    if config.feature_extraction.epochs:
-        pooled = CacheWriter(directory, f'{split}-pooled', views, 'float16')
-    if config.fine_tune.epochs:
-        dtype = 'uint8' if backbone.trunk is None else 'float16'
-        boundary = CacheWriter(directory, f'{split}-boundary', views, dtype)
-    run = _embedding_function(backbone, config.augment if augmented else None, bool(pooled))
-    with progress.bar(f'{split} images, {views} view{"s"[: views - 1]}', count * views) as bar:
-        for number, (batch, labels) in enumerate(images):
-            for view in range(views):
-                seed = tf.constant([config.seed * 1000 + view, number], tf.int32)
-                at_boundary, features = run(batch, seed)
-                if pooled:
-                    pooled.append(view, features.numpy(), labels.numpy())
-                if boundary:
-                    boundary.append(view, at_boundary.numpy(), labels.numpy())
-                bar.advance(len(labels))
-    return Embedded(pooled.finish() if pooled else None, boundary.finish() if boundary else None)
+    def __init__(self, backbone: Backbone, config: TrainConfig, directory: Path) -> None:
+        """Caches go to `directory`; `config` says which stages need them."""
+        self._backbone = backbone
+        self._config = config
+        self._directory = directory
+        self._augment = tf.function(
+            lambda images, seed: augmentation.augment(images, config.augment, seed), autograph=False
+        )
+        self._network = tf.function(self._frozen_network(), autograph=False, reduce_retracing=True)
 
+    def embed(self, split: str, images: tf.data.Dataset, count: int) -> Embedded:
+        """Runs the frozen part over a split, `views` times if images are augmented.
 
-def _embedding_function(
-    backbone: Backbone, augment: AugmentConfig | None, needs_pooled: bool
-) -> tf.types.experimental.PolymorphicFunction:
-    pool = keras.layers.GlobalAveragePooling2D()
-    trunk = None if backbone.trunk is None else inference_copy(backbone.trunk)
-    top = None if backbone.top is None or not needs_pooled else inference_copy(backbone.top)
+        Args:
+            split: names the files and the progress bar; only 'train' is augmented.
+            images: batches of uint8 [batch, size, size, 3] and labels [batch].
+            count: number of images, for the bar.
+        """
+        config, all_trained = self._config, self._backbone.trunk is None
+        # When the images themselves are cached, each epoch augments them anew.
+        augmented = split == 'train' and config.augment.active and not all_trained
+        views = config.augment.views if augmented else 1
+        pooled = boundary = None
+        if config.feature_extraction.epochs:
+            pooled = CacheWriter(self._directory, f'{split}-pooled', views, 'float16')
+        if config.fine_tune.epochs:
+            dtype = 'uint8' if all_trained else 'float16'
+            boundary = CacheWriter(self._directory, f'{split}-boundary', views, dtype)
+        with progress.bar(f'{split} images, {views} view{"s"[: views - 1]}', count * views) as bar:
+            for number, (batch, labels) in enumerate(images):
+                for view in range(views):
+                    seed = tf.constant([config.seed * 1000 + view, number], tf.int32)
+                    seen = self._augment(batch, seed) if augmented else batch
+                    at_boundary, features = self._network(seen)
+                    if pooled:
+                        pooled.append(view, features.numpy(), labels.numpy())
+                    if boundary:
+                        boundary.append(view, at_boundary.numpy(), labels.numpy())
+                    bar.advance(len(labels))
+        return Embedded(
+            pooled.finish() if pooled else None, boundary.finish() if boundary else None
+        )
 
-    @tf.function(reduce_retracing=True)
-    def run(images: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        if trunk is None:  # augmented when read
-            at_boundary, top_input = images, scale(images)
-        else:
-            changed = images if augment is None else augmentation.augment(images, augment, seed)
-            at_boundary = top_input = trunk(scale(changed))
-        if not needs_pooled:
-            return at_boundary, tf.zeros([0])
-        return at_boundary, pool(top_input if top is None else top(top_input))
+    def _frozen_network(self) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+        """From images in bytes to the boundary, and to pooled features if they are needed."""
+        pool = keras.layers.GlobalAveragePooling2D()
+        needs_pooled = self._config.feature_extraction.epochs > 0
+        trunk, top = self._backbone.trunk, self._backbone.top
+        trunk = None if trunk is None else inference_copy(trunk)
+        top = None if top is None or not needs_pooled else inference_copy(top)
 
-    return run
+        def network(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            at_boundary = images if trunk is None else trunk(scale(images))
+            if not needs_pooled:
+                return at_boundary, tf.zeros([0])
+            top_input = scale(images) if trunk is None else at_boundary
+            return at_boundary, pool(top_input if top is None else top(top_input))
+
+        return network

@@ -11,7 +11,7 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 from trainer import dataset
 from trainer.backbone import build_backbone
 from trainer.config import TrainConfig
-from trainer.embedding import embed
+from trainer.embedding import Embedder
 from trainer.export import export
 from trainer.timing import Timings
 from trainer.training import train
@@ -35,12 +35,13 @@ def run_fn(fn_args: FnArgs) -> None:
         transform = tft.TFTransformOutput(fn_args.transform_output)
         backbone = build_backbone(config)
     with tempfile.TemporaryDirectory(dir=run_dir) as cache:
+        embedder = Embedder(backbone, config, Path(cache))
         data = {}
         for split, files in {'train': fn_args.train_files, 'eval': fn_args.eval_files}.items():
-            images = dataset.read_images(files, transform, _EMBEDDING_BATCH)
             count = count_records(files)
             with timings.part(f'embedding of {split}', count):
-                data[split] = embed(split, images, count, backbone, config, Path(cache))
+                images = dataset.read_images(files, transform, _EMBEDDING_BATCH)
+                data[split] = embedder.embed(split, images, count)
         model = train(config, backbone, data, run_dir / 'logs', timings)
     with timings.part('export'):
         export(model, transform, classes, Path(fn_args.serving_model_dir))

@@ -2,15 +2,17 @@
 
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from trainer.backbone import build_backbone
 from trainer.config import TrainConfig
-from trainer.embedding import embed
+from trainer.embedding import Embedder
 from trainer.timing import Timings
 from trainer.training import BestWeights, train
 
 IMAGES = 32
+AUGMENT = {'flip': True, 'rotation': 0.1, 'views': 2}
 
 
 def config(**changes):
@@ -34,10 +36,8 @@ def batches():
 def run(tmp_path, train_config):
     keras.utils.set_random_seed(train_config.seed)
     backbone = build_backbone(train_config)
-    data = {
-        split: embed(split, batches(), IMAGES, backbone, train_config, tmp_path)
-        for split in ('train', 'eval')
-    }
+    embedder = Embedder(backbone, train_config, tmp_path)
+    data = {split: embedder.embed(split, batches(), IMAGES) for split in ('train', 'eval')}
     return backbone, train(train_config, backbone, data, tmp_path / 'logs', Timings())
 
 
@@ -55,11 +55,18 @@ def test_the_model_takes_pixels_and_learns(tmp_path):
     assert dark < 0 < bright
 
 
-def test_fine_tuning_changes_the_upper_layers_alone(tmp_path):
+@pytest.fixture(scope='module')
+def two_stages(tmp_path_factory):
+    """A run of both stages with augmented views: where it wrote, its backbone, its model."""
+    folder = tmp_path_factory.mktemp('two_stages')
+    return folder, *run(folder, config(augment=AUGMENT))
+
+
+def test_fine_tuning_changes_the_upper_layers_alone(two_stages):
     before = build_backbone(config())
     keras.utils.set_random_seed(0)
     start = [layer.get_weights() for layer in build_backbone(config()).whole.layers]
-    backbone, _ = run(tmp_path, config(augment={'flip': True}))
+    _, backbone, _ = two_stages
     boundary = [layer.name for layer in before.whole.layers].index('block_14_expand')
     changed = [
         number
@@ -70,8 +77,8 @@ def test_fine_tuning_changes_the_upper_layers_alone(tmp_path):
     assert min(changed) >= boundary
 
 
-def test_batch_norm_statistics_stay_in_inference_mode(tmp_path):
-    backbone, _ = run(tmp_path, config())
+def test_batch_norm_statistics_stay_in_inference_mode(two_stages):
+    _, backbone, _ = two_stages
     norms = [
         each for each in backbone.whole.layers if isinstance(each, keras.layers.BatchNormalization)
     ]
@@ -83,16 +90,16 @@ def test_from_a_random_start_batch_norm_learns_its_statistics(tmp_path):
     assert (backbone.whole.get_layer('bn_Conv1').moving_mean.numpy() != 0).any()
 
 
-def test_one_seed_gives_one_model(tmp_path):
-    first = run(tmp_path / 'a', config(augment={'flip': True, 'rotation': 0.1, 'views': 2}))[1]
-    second = run(tmp_path / 'b', config(augment={'flip': True, 'rotation': 0.1, 'views': 2}))[1]
+def test_one_seed_gives_one_model(tmp_path, two_stages):
+    _, _, first = two_stages
+    _, second = run(tmp_path, config(augment=AUGMENT))
     for one, other in zip(first.get_weights(), second.get_weights(), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
 
 
-def test_tensorboard_gets_logs_of_both_stages(tmp_path):
-    run(tmp_path, config())
-    stages = {path.parent.parent.name for path in (tmp_path / 'logs').rglob('events.out.*')}
+def test_tensorboard_gets_logs_of_both_stages(two_stages):
+    logs = two_stages[0] / 'logs'
+    stages = {path.parent.parent.name for path in logs.rglob('events.out.*')}
     assert stages == {'feature_extraction', 'fine_tune'}
 
 
