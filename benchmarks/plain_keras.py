@@ -57,8 +57,8 @@ def fit(
     optimizer = {'adam': keras.optimizers.Adam, 'rmsprop': keras.optimizers.RMSprop}
     model.compile(
         optimizer[stage['optimizer']](stage['learning_rate']),
-        keras.losses.BinaryCrossentropy(from_logits=True),
-        [keras.metrics.BinaryAccuracy(threshold=0.0)],
+        loss=keras.losses.BinaryCrossentropy(from_logits=True),
+        metrics=[keras.metrics.BinaryAccuracy(threshold=0.0)],
     )
     model.fit(train, validation_data=held_out, epochs=stage['epochs'], verbose=0)
     return time.perf_counter() - start
