@@ -40,7 +40,13 @@ def build(recipe: dict) -> tuple[keras.Model, keras.Model]:
         x = keras.layers.RandomFlip('horizontal')(x)
     if augment['rotation']:
         x = keras.layers.RandomRotation(augment['rotation'])(x)
+    if augment['zoom']:
+        x = keras.layers.RandomZoom(augment['zoom'])(x)
     x = keras.applications.mobilenet_v2.preprocess_input(x)
+    if recipe['fine_tune']['batch_norm'] == 'train':
+        for layer in base.layers:
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.momentum = 0.9  # else neither would have statistics in so few steps
     # From a random start batch norm has to learn its statistics.
     x = base(x, training=None if recipe['fine_tune']['batch_norm'] == 'train' else False)
     x = keras.layers.GlobalAveragePooling2D()(x)
@@ -54,13 +60,38 @@ def fit(
     if not stage['epochs']:
         return 0.0
     start = time.perf_counter()
-    optimizer = {'adam': keras.optimizers.Adam, 'rmsprop': keras.optimizers.RMSprop}
+    steps = stage['epochs'] * len(train)
+    rate = stage['learning_rate']
+    if stage['schedule'] == 'cosine':
+        warmup = int(stage['warmup'] * steps)
+        rate = keras.optimizers.schedules.CosineDecay(
+            0.0 if warmup else rate,
+            steps - warmup,
+            warmup_target=rate if warmup else None,
+            warmup_steps=warmup,
+        )
+    optimizers = {
+        'adam': keras.optimizers.Adam,
+        'rmsprop': keras.optimizers.RMSprop,
+        'sgd': keras.optimizers.SGD,
+    }
+    callbacks = []
+    if stage['patience']:
+        callbacks.append(
+            keras.callbacks.EarlyStopping(patience=stage['patience'], restore_best_weights=True)
+        )
     model.compile(
-        optimizer[stage['optimizer']](stage['learning_rate']),
+        optimizers[stage['optimizer']](rate, weight_decay=stage['weight_decay'] or None),
         loss=keras.losses.BinaryCrossentropy(from_logits=True),
         metrics=[keras.metrics.BinaryAccuracy(threshold=0.0)],
     )
-    model.fit(train, validation_data=held_out, epochs=stage['epochs'], verbose=0)
+    model.fit(
+        train,
+        validation_data=held_out,
+        epochs=stage['epochs'],
+        callbacks=callbacks,
+        verbose=0,
+    )
     return time.perf_counter() - start
 
 
@@ -75,7 +106,10 @@ def main(recipe_file: str, images: str) -> None:
     seconds = {'start': time.perf_counter() - START}
     seconds['head'] = fit(model, recipe['feature_extraction'], train, held_out)
     base.trainable = True
-    for layer in base.layers[: recipe['fine_tune']['from_layer']]:
+    from_layer = recipe['fine_tune']['from_layer']
+    if isinstance(from_layer, str):
+        from_layer = [layer.name for layer in base.layers].index(from_layer)
+    for layer in base.layers[:from_layer]:
         layer.trainable = False
     after_head = _accuracy(model, test) if recipe['feature_extraction']['epochs'] else None
     seconds['fine-tuning'] = fit(model, recipe['fine_tune'], train, held_out)

@@ -82,6 +82,21 @@ def run_pipeline(options: list[str], seed: int, workdir: Path) -> tuple[Run, dic
     return run, {**summary, 'trainer': json.loads(timings_file.read_text())}
 
 
+def given_photographs(data: str | None) -> tuple[Path, Path]:
+    """The folder of photographs and the file of weights in CATDOG_DATA.
+
+    Raises:
+        SystemExit: there are none.
+    """
+    if not data:
+        sys.exit('this recipe is measured on photographs: set CATDOG_DATA to a folder of them')
+    folder = Path(data).resolve()
+    weights = sorted(folder.glob('weights/*.h5'))
+    if not weights or not (folder / 'cats_and_dogs').is_dir():
+        sys.exit(f'CATDOG_DATA={data} does not hold cats_and_dogs/ and weights/*.h5')
+    return folder / 'cats_and_dogs', weights[0]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--recipe', help='default: filtered_160_finetune100, or demo for drawings')
@@ -89,14 +104,17 @@ def main() -> None:
     parser.add_argument('--no-plain', action='store_true', help='leave the plain script out')
     arguments = parser.parse_args()
     data = os.environ.get('CATDOG_DATA')
-    options = ['--config', arguments.recipe or ('filtered_160_finetune100' if data else 'demo')]
-    changes: list[tuple[str, Any]] = []
-    if data:
-        images, weights = Path(data) / 'cats_and_dogs', next(Path(data).glob('weights/*.h5'))
-        options += ['--data', str(images.resolve()), '--weights', str(weights.resolve())]
-        changes = [('data.source', 'folder'), ('data.path', str(images.resolve())),
-                   ('trainer.weights', str(weights.resolve()))]  # fmt: skip
-    recipe = load_recipe(options[1], changes)
+    name = arguments.recipe or ('filtered_160_finetune100' if data else 'demo')
+    options, changes = ['--config', name], []
+    if load_recipe(name).data.source != 'drawings':
+        images, weights = given_photographs(data)
+        options += ['--data', str(images), '--weights', str(weights)]
+        changes = [
+            ('data.source', 'folder'),
+            ('data.path', str(images)),
+            ('trainer.weights', str(weights)),
+        ]
+    recipe = load_recipe(name, changes)
     with tempfile.TemporaryDirectory() as folder:
         measure(recipe, options, arguments.seeds, not arguments.no_plain, Path(folder))
 

@@ -1,32 +1,33 @@
 """Which model a candidate is compared with."""
 
 import ml_metadata as mlmd
-from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import (
-    LatestBlessedModelStrategy,
-)
+from tfx.dsl.components.common.resolver import ResolverStrategy
 from tfx.types import Artifact
 
-CANDIDATE = 'candidate'
+CANDIDATE, MODEL, MODEL_BLESSING = 'candidate', 'model', 'model_blessing'
 
 
-class LatestOtherBlessedModelStrategy(LatestBlessedModelStrategy):
-    """The latest blessed model that is not the candidate itself.
+class LatestOtherBlessedModelStrategy(ResolverStrategy):
+    """The model that was blessed last and is not the candidate itself.
 
     TFX's own strategy gives the candidate back when nothing has changed since it was blessed; it
     would then be evaluated against itself and pushed a second time. With this one, an identical
-    run resolves the same baseline as the first and is cached to its end.
+    run resolves the same baseline as the first and is cached to its end. Newest is the latest
+    blessing, not the latest model: an older model that is blessed again is the one that is live.
     """
 
     def resolve_artifacts(
         self, store: mlmd.MetadataStore, input_dict: dict[str, list[Artifact]]
     ) -> dict[str, list[Artifact]] | None:
-        """Input and output keys are those of the Resolver's channels; `candidate` is passed on."""
-        others = dict(input_dict)
-        candidates = others.pop(CANDIDATE)
-        own = {artifact.id for artifact in candidates}
-        others = {
-            key: [artifact for artifact in artifacts if artifact.id not in own]
-            for key, artifacts in others.items()
-        }
-        resolved = super().resolve_artifacts(store, others)
-        return None if resolved is None else {**resolved, CANDIDATE: candidates}
+        """Input and output have the channels `candidate`, `model` and `model_blessing`.
+
+        `model` and `model_blessing` come back with one artifact each, or empty.
+        """
+        candidates = {artifact.id for artifact in input_dict[CANDIDATE]}
+        models = {model.id: model for model in input_dict[MODEL] if model.id not in candidates}
+        resolved = {**input_dict, MODEL: [], MODEL_BLESSING: []}
+        for blessing in sorted(input_dict[MODEL_BLESSING], key=lambda each: -each.id):
+            model = models.get(blessing.get_int_custom_property('current_model_id'))
+            if model and blessing.get_int_custom_property('blessed') == 1:
+                return {**resolved, MODEL: [model], MODEL_BLESSING: [blessing]}
+        return resolved

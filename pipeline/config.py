@@ -105,7 +105,9 @@ def _find(name: str) -> Path:
 def _set(values: dict[str, Any], dotted: str, value: Any) -> None:
     *parents, last = dotted.split('.')
     for key in parents:
-        inner = values.setdefault(key, {})
+        if values.get(key) is None:  # absent, or a group with nothing in it
+            values[key] = {}
+        inner = values[key]
         if not isinstance(inner, dict):
             raise ConfigError(f'--set {dotted}: {key} is a value, not a group of keys')
         values = inner

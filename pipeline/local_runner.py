@@ -49,5 +49,5 @@ class ProgressDagRunner(LocalDagRunner):
 
 
 def display_name(node_id: str) -> str:
-    """A node's id as a person knows it: `import_example_gen` is ImportExampleGen."""
+    """A node's id as a person knows it: `baseline_resolver` is BaselineResolver."""
     return ''.join(word.capitalize() for word in node_id.split('_')) if '_' in node_id else node_id

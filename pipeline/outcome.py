@@ -8,8 +8,10 @@ from typing import Any
 
 import tensorflow_model_analysis as tfma
 from ml_metadata.proto import metadata_store_pb2
+from rich.markup import escape
 from rich.table import Table
 
+from pipeline.config import Recipe
 from pipeline.evaluation import ACCURACY
 from pipeline.launch import NodeResult
 from pipeline.local_runner import display_name
@@ -28,6 +30,7 @@ class Outcome:
         previous_accuracy: of the last blessed model on the same images; None if there is none.
         reasons: why it was not blessed, one clause each.
         pushed_to: folder of the pushed model; None if none was pushed.
+        newest_version: the folder that a model server would load; None if there is none.
     """
 
     blessed: bool
@@ -37,9 +40,10 @@ class Outcome:
     previous_accuracy: float | None
     reasons: tuple[str, ...]
     pushed_to: Path | None
+    newest_version: Path | None
 
 
-def read_outcome(results: dict[str, NodeResult], baseline_accuracy: float) -> Outcome:
+def read_outcome(results: dict[str, NodeResult], recipe: Recipe) -> Outcome:
     """Reads blessing, accuracies and push from the artifacts of a run that came to its end."""
     evaluator, pusher = results['Evaluator'], results['Pusher']
     evaluation = evaluator.outputs['evaluation'][0].uri
@@ -51,10 +55,11 @@ def read_outcome(results: dict[str, NodeResult], baseline_accuracy: float) -> Ou
         blessed=blessed,
         unchanged=pusher.cached,
         accuracy=_accuracy(evaluation, tfma.CANDIDATE_KEY if has_previous else None),
-        baseline_accuracy=baseline_accuracy,
+        baseline_accuracy=recipe.evaluation.baseline_accuracy,
         previous_accuracy=_accuracy(evaluation, tfma.BASELINE_KEY) if has_previous else None,
         reasons=() if blessed else _reasons(evaluation),
         pushed_to=Path(str(destination)) if destination else None,
+        newest_version=_newest_version(recipe.serving_directory),
     )
 
 
@@ -79,11 +84,18 @@ def show_outcome(results: dict[str, NodeResult], outcome: Outcome, seconds: floa
         + ('no blessed model before' if previous is None else f'last blessed model {previous:.4f}')
     )
     if not outcome.blessed:
-        console.print(f'[bold red]NOT BLESSED[/bold red]: {"; ".join(outcome.reasons)}')
-    elif outcome.unchanged:
-        console.print(f'[bold green]BLESSED[/bold green], unchanged; live in {outcome.pushed_to}')
+        console.print(f'[bold red]NOT BLESSED[/bold red]: {escape("; ".join(outcome.reasons))}')
+        return
+    where = escape(str(outcome.pushed_to))
+    if not outcome.unchanged:
+        console.print(f'[bold green]BLESSED[/bold green] and pushed to {where}')
+    elif outcome.pushed_to == outcome.newest_version:
+        console.print(f'[bold green]BLESSED[/bold green], unchanged; live in {where}')
     else:
-        console.print(f'[bold green]BLESSED[/bold green] and pushed to {outcome.pushed_to}')
+        console.print(
+            f'[bold green]BLESSED[/bold green], unchanged: pushed earlier to {where}, '
+            f'but the newest version there is {outcome.newest_version or "none"}'
+        )
 
 
 def write_summary(
@@ -96,6 +108,11 @@ def write_summary(
     }
     summary = {'seconds': seconds, 'components': components, **dataclasses.asdict(outcome)}
     path.write_text(json.dumps(summary, indent=1, default=str))
+
+
+def _newest_version(serving: Path) -> Path | None:
+    versions = [path for path in serving.glob('*') if path.name.isdigit()]
+    return max(versions, key=lambda path: int(path.name), default=None)
 
 
 def _accuracy(evaluation: str, model_name: str | None) -> float:

@@ -4,13 +4,18 @@ import contextlib
 import datetime
 import time
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 
 import filelock
+from rich.markup import escape
 
 from pipeline.config import Recipe
+from pipeline.leftovers import remove_leftovers
 from pipeline.library_output import library_output_to
 from trainer import progress
+from trainer.config import TrainConfig
+from trainer.weights import WeightsError, check_weights_file
 
 
 class CannotStart(RuntimeError):
@@ -37,7 +42,13 @@ def run(recipe: Recipe, *, verbose: bool = False) -> bool:
     """
     start = time.perf_counter()
     log = recipe.home / 'logs' / f'{datetime.datetime.now():%Y-%m-%dT%H-%M-%S}.log'
-    with _alone(recipe), contextlib.nullcontext() if verbose else library_output_to(log):
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(_alone(recipe))
+            if not verbose:
+                stack.enter_context(library_output_to(log))
+        except OSError as error:
+            raise CannotStart(f'workdir {recipe.home} cannot be used: {error.strerror}') from error
         try:
             return _run(recipe, start)
         except Exception as error:
@@ -47,12 +58,13 @@ def run(recipe: Recipe, *, verbose: bool = False) -> bool:
 
 def _run(recipe: Recipe, start: float) -> bool:
     console = progress.console()
-    console.print(f'[bold]{recipe.name}[/bold]: {recipe.description}')
+    console.print(f'[bold]{recipe.name}[/bold]: {escape(recipe.description)}')
+    check_weights_file(recipe.trainer.weights)
     # TensorFlow and TFX take seconds to import; a wrong recipe is told before.
     from components.sources.factory import make_source
 
     source = make_source(recipe.data)
-    console.print(f'data: {source.count} images of {" and ".join(source.classes)}')
+    console.print(f'data: {source.count} images of {escape(" and ".join(source.classes))}')
 
     from components.sources.records import prepare_records
     from pipeline.graph import create_pipeline
@@ -61,37 +73,38 @@ def _run(recipe: Recipe, start: float) -> bool:
     from trainer.backbone import build_backbone
 
     build_backbone(recipe.trainer)  # raises for weights or layers that do not fit
-    console.print(f'weights: {describe_weights(recipe)}')
+    console.print(f'weights: {escape(describe_weights(recipe.trainer))}')
+    remove_leftovers(recipe)
     records = prepare_records(source, recipe.data.splits, recipe.home / 'records')
     runner = ProgressDagRunner()
     runner.run(create_pipeline(recipe, records))
-    outcome = read_outcome(runner.results, recipe.evaluation.baseline_accuracy)
+    outcome = read_outcome(runner.results, recipe)
     seconds = time.perf_counter() - start
-    show_outcome(runner.results, outcome, seconds)
     write_summary(recipe.home / 'last_run.json', runner.results, outcome, seconds)
+    show_outcome(runner.results, outcome, seconds)
     return outcome.blessed
 
 
-def describe_weights(recipe: Recipe) -> str:
+def describe_weights(trainer: TrainConfig) -> str:
     """What the backbone starts from, in words."""
-    trainer = recipe.trainer
     name = f'MobileNetV2 {trainer.alpha} at {trainer.image_size}x{trainer.image_size}'
-    if trainer.weights == 'random':
-        return f'{name}, from a random start, all layers trained: no pretrained weights are used'
-    return f'{name}, pretrained: {trainer.weights}'
+    if trainer.weights != 'random':
+        return f'{name}, pretrained: {trainer.weights}'
+    trained = trainer.fine_tune.epochs > 0 and trainer.fine_tune.from_layer == 0
+    return f'{name}, from a random start: no pretrained weights are used; ' + (
+        'all layers are trained' if trained else 'the frozen layers stay random'
+    )
 
 
 @contextlib.contextmanager
-def _alone(recipe: Recipe):  # type: ignore[no-untyped-def]
+def _alone(recipe: Recipe) -> Iterator[None]:
     """Two runs at once would do the work twice and push twice."""
+    recipe.home.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(recipe.home / '.lock')
     try:
-        recipe.home.mkdir(parents=True, exist_ok=True)
         lock.acquire(blocking=False)
     except filelock.Timeout:
         raise CannotStart(f'another run of {recipe.name} is going on in {recipe.home}') from None
-    except OSError as error:
-        raise CannotStart(f'workdir {recipe.home} cannot be used: {error.strerror}') from error
     try:
         yield
     finally:
@@ -101,15 +114,12 @@ def _alone(recipe: Recipe):  # type: ignore[no-untyped-def]
 def _for_a_person(error: Exception, log: Path | None) -> Exception:
     from components.sources.base import DataError
 
-    if isinstance(error, DataError):  # told before TFX is imported
+    if isinstance(error, (DataError, WeightsError)):  # told before TFX is imported
         return CannotStart(str(error))
     from pipeline.launch import NodeFailed
     from pipeline.local_runner import display_name
-    from trainer.backbone import BackboneError
 
     where = f'; the log is {log}' if log else ''
-    if isinstance(error, BackboneError):
-        return CannotStart(str(error))
     if isinstance(error, NodeFailed):
         return RunFailed(f'{display_name(error.node_id)} failed: {error.reason}{where}')
     return RunFailed(f'{type(error).__name__}: {error}{where}')

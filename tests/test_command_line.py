@@ -200,14 +200,14 @@ def test_a_missing_weights_file_does_not_run(refused, tmp_path, make_image_folde
 
     error = refused('--data', data, '--weights', path)
 
-    assert error.startswith(f'weights file {path} does not exist; expected')
+    assert error.startswith(f'weights file {path} does not exist; give HDF5')
 
 
 def test_weights_that_are_not_hdf5_do_not_run(refused_here, tmp_path):
     path = tmp_path / 'text.weights.h5'
     path.write_text('not HDF5')
 
-    assert refused_here(path).startswith(f'weights file {path} is not HDF5; expected')
+    assert refused_here(path).startswith(f'weights file {path} is not HDF5; give weights')
 
 
 def test_weights_of_another_width_do_not_run(refused_here, tmp_path):

@@ -7,10 +7,10 @@ built by `keras.applications`.
 import dataclasses
 from pathlib import Path
 
-import h5py
 import keras
 
 from trainer.config import TrainConfig
+from trainer.weights import WeightsError, check_weights_file
 
 BATCH_NORM_MOMENTUM = 0.9  # Keras's 0.999 lags far behind in a few hundred steps from random
 
@@ -32,15 +32,11 @@ class Backbone:
     whole: keras.Model
 
 
-class BackboneError(ValueError):
-    """Weights or a layer that do not fit; the message is one sentence for a person."""
-
-
 def build_backbone(config: TrainConfig) -> Backbone:
     """Builds MobileNetV2 with the weights that the recipe names, cut before `from_layer`.
 
     Raises:
-        BackboneError: the weights cannot be had or do not fit, or there is no such layer.
+        WeightsError: the weights cannot be had or do not fit, or there is no such layer.
     """
     whole = _whole_backbone(config)
     if config.fine_tune.epochs == 0:
@@ -72,7 +68,7 @@ def _whole_backbone(config: TrainConfig) -> keras.Model:
                 input_shape=shape, alpha=config.alpha, include_top=False, weights='imagenet'
             )
         except Exception as error:  # Keras raises a bare Exception when it cannot download
-            raise BackboneError(
+            raise WeightsError(
                 f'ImageNet weights of MobileNetV2 {config.alpha} could not be fetched; '
                 'give a file of weights with --weights FILE'
             ) from error
@@ -86,14 +82,11 @@ def _whole_backbone(config: TrainConfig) -> keras.Model:
 
 def _load(model: keras.Model, config: TrainConfig) -> None:
     path = Path(config.weights)
-    if not path.is_file():
-        raise BackboneError(f'weights file {path} does not exist; expected HDF5 of Keras')
-    if not h5py.is_hdf5(path):
-        raise BackboneError(f'weights file {path} is not HDF5; expected weights of Keras')
+    check_weights_file(config.weights)
     try:
         model.load_weights(path)
     except (ValueError, OSError, KeyError) as error:
-        raise BackboneError(
+        raise WeightsError(
             f'weights file {path} does not fit MobileNetV2 {config.alpha} without its top: '
             'another width (trainer.alpha) or another architecture'
         ) from error
@@ -103,16 +96,16 @@ def layer_number(model: keras.Model, layer: int | str) -> int:
     """Number of a layer given by number or name.
 
     Raises:
-        BackboneError: there is no such layer; the message gives the valid choices.
+        WeightsError: there is no such layer; the message gives the valid choices.
     """
     names = [each.name for each in model.layers]
     if isinstance(layer, int):
         if 0 <= layer < len(names):
             return layer
-        raise BackboneError(f'{model.name} has layers 0 to {len(names) - 1}, not {layer}')
+        raise WeightsError(f'{model.name} has layers 0 to {len(names) - 1}, not {layer}')
     if layer in names:
         return names.index(layer)
-    raise BackboneError(f'{model.name} has no layer {layer!r}; it has {", ".join(names)}')
+    raise WeightsError(f'{model.name} has no layer {layer!r}; it has {", ".join(names)}')
 
 
 def _last_cut_before(model: keras.Model, first_trained: int) -> int:

@@ -2,16 +2,15 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 IMAGENET_ALPHAS = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)
-IMAGENET_SIZES = (96, 128, 160, 192, 224)
 
 
 class StrictModel(BaseModel):
     """Base of every part of a recipe: frozen, unknown keys refused."""
 
-    model_config = ConfigDict(frozen=True, extra='forbid')
+    model_config = ConfigDict(frozen=True, extra='forbid', allow_inf_nan=False)
 
 
 class HeadConfig(StrictModel):
@@ -63,7 +62,7 @@ class TrainConfig(StrictModel):
     alpha: Literal[IMAGENET_ALPHAS] = Field(1.0, description='width multiplier')  # type: ignore[valid-type]
     weights: str = Field('imagenet', description="'imagenet', 'random' or the path of a file")
     batch_size: int = Field(32, ge=1)
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**20)
     head: HeadConfig = HeadConfig()
     feature_extraction: StageConfig = StageConfig()
     fine_tune: FineTuneConfig = FineTuneConfig()
@@ -73,3 +72,11 @@ class TrainConfig(StrictModel):
     @classmethod
     def _alpha_is_float(cls, value: object) -> object:
         return float(value) if isinstance(value, int) else value
+
+    @model_validator(mode='after')
+    def _something_is_trained(self) -> 'TrainConfig':
+        if self.feature_extraction.epochs + self.fine_tune.epochs == 0:
+            raise ValueError(
+                'feature_extraction.epochs and fine_tune.epochs are both 0: nothing is trained'
+            )
+        return self

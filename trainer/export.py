@@ -22,24 +22,28 @@ class ServingModel(tf.Module):
         super().__init__()
         self._model = model
         self._transform = transform.transform_features_layer()
-        self._raw_spec = {features.IMAGE_BYTES: transform.raw_feature_spec()[features.IMAGE_BYTES]}
         self._classes = classes
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name='examples')])
     def serve_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Serialised `tf.Example`s, string [batch]; only `image/encoded` is read."""
-        return self._answer(tf.io.parse_example(examples, self._raw_spec))
+        """Serialised `tf.Example`s, string [batch]; only `image/encoded` is read.
+
+        An example without it is refused, with the whole batch.
+        """
+        spec = {features.IMAGE_BYTES: tf.io.FixedLenFeature([], tf.string)}
+        return self._answer(tf.io.parse_example(examples, spec)[features.IMAGE_BYTES])
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name='image_bytes')])
     def serve_images(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """Bytes of JPEG or PNG files, string [batch]."""
+        return self._answer(image_bytes)
+
+    def _answer(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         count = tf.shape(image_bytes, out_type=tf.int64)[0]
         rows = tf.stack([tf.range(count), tf.zeros([count], tf.int64)], axis=1)
         sparse = tf.SparseTensor(rows, image_bytes, tf.stack([count, 1]))
-        return self._answer({features.IMAGE_BYTES: sparse})
-
-    def _answer(self, raw: dict[str, tf.SparseTensor]) -> dict[str, tf.Tensor]:
-        logits = self._model(self._transform(raw)[features.IMAGE_XF], training=False)
+        transformed = self._transform({features.IMAGE_BYTES: sparse})
+        logits = self._model(transformed[features.IMAGE_XF], training=False)
         names = tf.gather(tf.constant(self._classes), tf.cast(logits > 0, tf.int32))
         return {
             features.PROBABILITY: tf.sigmoid(logits),

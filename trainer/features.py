@@ -25,4 +25,7 @@ PROBABILITY = 'probability'  # float32 [batch, 1], of the second class
 CLASS = 'class'  # string [batch, 1], name of the likelier class
 LOGIT = 'logit'  # float32 [batch, 1]
 
+# Folders of the activation cache, inside the Trainer's own.
+ACTIVATIONS_PREFIX = 'activations-'
+
 SPLITS = ('train', 'eval', 'test')

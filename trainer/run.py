@@ -13,6 +13,7 @@ from trainer.backbone import build_backbone
 from trainer.config import TrainConfig
 from trainer.embedding import Embedder
 from trainer.export import export
+from trainer.features import ACTIVATIONS_PREFIX
 from trainer.timing import Timings
 from trainer.training import train
 
@@ -34,7 +35,7 @@ def run_fn(fn_args: FnArgs) -> None:
     with timings.part('transform graph and backbone'):
         transform = tft.TFTransformOutput(fn_args.transform_output)
         backbone = build_backbone(config)
-    with tempfile.TemporaryDirectory(dir=run_dir) as cache:
+    with tempfile.TemporaryDirectory(prefix=ACTIVATIONS_PREFIX, dir=run_dir) as cache:
         embedder = Embedder(backbone, config, Path(cache))
         data = {}
         for split, files in {'train': fn_args.train_files, 'eval': fn_args.eval_files}.items():

@@ -1,5 +1,6 @@
 """Two stages of transfer learning on cached tensors: the head alone, then the upper layers too."""
 
+import contextlib
 import dataclasses
 from pathlib import Path
 
@@ -133,14 +134,19 @@ def _fit(model: keras.Model, stage: Stage, data: StageData, best: 'BestWeights')
     )
     model.optimizer.build(model.trainable_variables)  # else `fit` traces the step twice
     best.patience = stage.config.patience
-    model.fit(
-        data.train, validation_data=data.eval, epochs=epochs, steps_per_epoch=data.steps, verbose=0,
-        callbacks=[
-            best,
-            EpochBars(stage.name),
-            keras.callbacks.TensorBoard(str(stage.log_dir), write_graph=False),
-        ],
-    )  # fmt: skip
+    with EpochBars(stage.name) as bars:
+        model.fit(
+            data.train,
+            validation_data=data.eval,
+            epochs=epochs,
+            steps_per_epoch=data.steps,
+            verbose=0,
+            callbacks=[
+                best,
+                bars,
+                keras.callbacks.TensorBoard(str(stage.log_dir), write_graph=False),
+            ],
+        )
 
 
 class BestWeights(keras.callbacks.Callback):
@@ -173,23 +179,32 @@ class BestWeights(keras.callbacks.Callback):
 
 
 class EpochBars(keras.callbacks.Callback):
-    """A progress bar for each epoch, with loss and accuracy."""
+    """A progress bar for each epoch, with loss and accuracy.
+
+    As a context it ends the bar of an epoch that is interrupted.
+    """
 
     def __init__(self, stage: str) -> None:
         super().__init__()
         self._stage = stage
+        self._open = contextlib.ExitStack()
+
+    def __enter__(self) -> 'EpochBars':
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._open.close()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         name = f'{self._stage} {epoch + 1}/{self.params["epochs"]}'
-        self._context = progress.bar(name, self.params['steps'])
-        self._bar = self._context.__enter__()
+        self._bar = self._open.enter_context(progress.bar(name, self.params['steps']))
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         self._bar.advance(text=_numbers(logs or {}))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self._bar.advance(0, text=_numbers(logs or {}))
-        self._context.__exit__(None, None, None)
+        self._open.close()
 
 
 def _numbers(logs: dict[str, float]) -> str:

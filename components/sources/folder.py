@@ -24,12 +24,17 @@ class FolderSource:
             raise DataError(
                 f'data folder {path} does not exist; give a folder with one folder per class'
             )
-        files = {
-            folder.name: _image_files(folder)
-            for folder in sorted(path.iterdir())
-            if folder.is_dir() and not folder.name.startswith('.')
-        }
-        self._files = [(file, name) for name, found in files.items() if found for file in found]
+        self._path = path
+        try:
+            files = {
+                folder.name: _image_files(folder)
+                for folder in sorted(path.iterdir())
+                if folder.is_dir() and not folder.name.startswith('.')
+            }
+            self._files = [(file, name) for name, found in files.items() for file in found]
+            self.fingerprint = self._fingerprint()
+        except OSError as error:
+            raise DataError(f'{error.filename} cannot be read: {error.strerror}') from error
         self.classes = tuple(name for name, found in files.items() if found)
         self.count = len(self._files)
         if not self._files:
@@ -41,8 +46,6 @@ class FolderSource:
                 f'data folder {path} has {_classes(self.classes)}; '
                 f'expected two folders with images, one per class'
             )
-        self._path = path
-        self.fingerprint = self._fingerprint()
 
     def images(self) -> Iterator[LabelledImage]:
         for file, name in self._files:
@@ -65,8 +68,12 @@ class FolderSource:
 
 def _image_files(folder: Path) -> list[Path]:
     found = (file for file in folder.rglob('*') if file.suffix.lower() in IMAGE_SUFFIXES)
-    # macOS leaves a "._cat.jpg" beside each "cat.jpg" that it copies.
-    return sorted(file for file in found if file.is_file() and not file.name.startswith('.'))
+    return sorted(file for file in found if file.is_file() and not _hidden(file, folder))
+
+
+def _hidden(file: Path, folder: Path) -> bool:
+    """Such as the "._cat.jpg" that macOS leaves beside each "cat.jpg" that it copies."""
+    return any(part.startswith('.') for part in file.relative_to(folder).parts)
 
 
 def _classes(names: tuple[str, ...]) -> str:

@@ -92,7 +92,7 @@ def to_example(image: LabelledImage, classes: tuple[str, ...]) -> tf.train.Examp
         features.IMAGE_BYTES: _bytes_feature(image.contents),
         features.IMAGE_FORMAT: _bytes_feature(image_format.encode()),
         features.LABEL: _int_feature(image.label),
-        features.CLASS_NAME: _bytes_feature(classes[image.label].encode()),
+        features.CLASS_NAME: _bytes_feature(classes[image.label].encode(errors='surrogateescape')),
         features.FILENAME: _bytes_feature(image.filename.encode(errors='surrogateescape')),
         features.HEIGHT: _int_feature(height),
         features.WIDTH: _int_feature(width),

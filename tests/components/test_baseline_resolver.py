@@ -10,9 +10,11 @@ def model(number: int) -> standard_artifacts.Model:
     return artifact
 
 
-def blessing(of: int, blessed: bool = True) -> standard_artifacts.ModelBlessing:
+def blessing(
+    of: int, blessed: bool = True, number: int | None = None
+) -> standard_artifacts.ModelBlessing:
     artifact = standard_artifacts.ModelBlessing()
-    artifact.id = 100 + of
+    artifact.id = 100 + of if number is None else number
     artifact.set_int_custom_property('current_model_id', of)
     artifact.set_int_custom_property('blessed', int(blessed))
     return artifact
@@ -68,3 +70,12 @@ def test_the_candidate_is_passed_on(resolve):
 
     assert resolve(candidate, [model(1), candidate], [blessing(1)])[CANDIDATE] == [candidate]
     assert resolve(candidate, [candidate], [])[CANDIDATE] == [candidate]
+
+
+def test_an_older_model_that_was_blessed_again_is_the_latest(resolve):
+    models = [model(1), model(2), model(3)]
+    blessings = [blessing(1), blessing(2), blessing(1, number=200)]
+
+    resolved = resolve(model(3), models, blessings)
+
+    assert [artifact.id for artifact in resolved['model']] == [1]

@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from trainer import progress
 from trainer.backbone import build_backbone
 from trainer.config import TrainConfig
 from trainer.embedding import Embedder
 from trainer.timing import Timings
-from trainer.training import BestWeights, train
+from trainer.training import BestWeights, EpochBars, train
 
 IMAGES = 32
 AUGMENT = {'flip': True, 'rotation': 0.1, 'views': 2}
@@ -146,3 +147,12 @@ def test_patience_ends_a_stage():
     play(best, model, [3, 4, 5, 1])
     assert model.stop_training
     assert model.weights == [3]
+
+
+def test_an_interrupted_epoch_ends_its_bar():
+    bars = EpochBars('stage')
+    bars.set_params({'epochs': 1, 'steps': 2})
+    with bars:  # as an exception leaves it: the epoch has begun and never ends
+        bars.on_epoch_begin(0)
+    with progress.bar('the next one', 1):  # refused while another is open
+        pass
