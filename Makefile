@@ -4,8 +4,7 @@ PYTHON := .venv/bin/python
 ARGS ?=
 
 # Photographs and ImageNet weights for tests and measurements, where there are any.
-CATDOG_DATA ?= $(realpath ../shared/data)
-test benchmark: export CATDOG_DATA
+test benchmark: export CATDOG_DATA := $(or $(CATDOG_DATA),$(realpath ../shared/data))
 
 # Without compiled bytecode `import tfx` takes three times as long.
 unexport PYTHONDONTWRITEBYTECODE
