@@ -6,6 +6,7 @@ an epoch on a small set.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import keras
 import tensorflow as tf
@@ -15,6 +16,16 @@ from trainer.config import StageConfig
 _ADAM_BETA_1, _ADAM_BETA_2 = 0.9, 0.999
 _RMSPROP_RHO = 0.9
 _EPSILON = 1e-7
+
+
+class _Update(NamedTuple):
+    """One change of one variable: resource handles, and the rate at this step, counted from 1."""
+
+    handle: tf.Tensor
+    gradient: tf.Tensor
+    slots: list[tf.Tensor]
+    rate: tf.Tensor
+    step: tf.Tensor
 
 
 class _DirectOptimizer(keras.optimizers.Optimizer):
@@ -45,13 +56,10 @@ class _DirectOptimizer(keras.optimizers.Optimizer):
             if self.weight_decay:
                 variable.value.assign_sub(variable.value * (self.weight_decay * rate))
             handles = [slot.value.handle for slot in state]
-            self._change(variable.value.handle, gradient, handles, rate, step)
+            self._change(_Update(variable.value.handle, gradient, handles, rate, step))
         self.iterations.assign_add(1)
 
-    def _change(
-        self, handle: tf.Tensor, gradient: tf.Tensor, slots: list[tf.Tensor], rate: tf.Tensor,
-        step: tf.Tensor,
-    ) -> None:  # fmt: skip
+    def _change(self, update: _Update) -> None:
         raise NotImplementedError
 
 
@@ -60,15 +68,19 @@ class Adam(_DirectOptimizer):
 
     slots = 2
 
-    def _change(
-        self, handle: tf.Tensor, gradient: tf.Tensor, slots: list[tf.Tensor], rate: tf.Tensor,
-        step: tf.Tensor,
-    ) -> None:  # fmt: skip
+    def _change(self, update: _Update) -> None:
         tf.raw_ops.ResourceApplyAdam(
-            var=handle, m=slots[0], v=slots[1], beta1_power=_ADAM_BETA_1**step,
-            beta2_power=_ADAM_BETA_2**step, lr=rate, beta1=_ADAM_BETA_1, beta2=_ADAM_BETA_2,
-            epsilon=_EPSILON, grad=gradient,
-        )  # fmt: skip
+            var=update.handle,
+            m=update.slots[0],
+            v=update.slots[1],
+            beta1_power=_ADAM_BETA_1**update.step,
+            beta2_power=_ADAM_BETA_2**update.step,
+            lr=update.rate,
+            beta1=_ADAM_BETA_1,
+            beta2=_ADAM_BETA_2,
+            epsilon=_EPSILON,
+            grad=update.gradient,
+        )
 
 
 class RMSprop(_DirectOptimizer):
@@ -76,24 +88,26 @@ class RMSprop(_DirectOptimizer):
 
     slots = 2
 
-    def _change(
-        self, handle: tf.Tensor, gradient: tf.Tensor, slots: list[tf.Tensor], rate: tf.Tensor,
-        step: tf.Tensor,
-    ) -> None:  # fmt: skip
+    def _change(self, update: _Update) -> None:
         tf.raw_ops.ResourceApplyRMSProp(
-            var=handle, ms=slots[0], mom=slots[1], lr=rate, rho=_RMSPROP_RHO, momentum=0.0,
-            epsilon=_EPSILON, grad=gradient,
-        )  # fmt: skip
+            var=update.handle,
+            ms=update.slots[0],
+            mom=update.slots[1],
+            lr=update.rate,
+            rho=_RMSPROP_RHO,
+            momentum=0.0,
+            epsilon=_EPSILON,
+            grad=update.gradient,
+        )
 
 
 class SGD(_DirectOptimizer):
     """Without momentum, as `keras.optimizers.SGD`."""
 
-    def _change(
-        self, handle: tf.Tensor, gradient: tf.Tensor, slots: list[tf.Tensor], rate: tf.Tensor,
-        step: tf.Tensor,
-    ) -> None:  # fmt: skip
-        tf.raw_ops.ResourceApplyGradientDescent(var=handle, alpha=rate, delta=gradient)
+    def _change(self, update: _Update) -> None:
+        tf.raw_ops.ResourceApplyGradientDescent(
+            var=update.handle, alpha=update.rate, delta=update.gradient
+        )
 
 
 def make_optimizer(stage: StageConfig, steps: int) -> keras.optimizers.Optimizer:

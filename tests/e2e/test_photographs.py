@@ -8,7 +8,9 @@ from pathlib import Path
 RUNNER = Path(__file__).parents[2] / 'pipeline_runner.py'
 
 
-def test_photographs_of_cats_and_dogs_are_told_apart(tmp_path, photographs, imagenet_weights):
+def test_the_head_alone_tells_photographs_of_cats_and_dogs_apart(
+    tmp_path, photographs, imagenet_weights
+):
     done = subprocess.run(
         [sys.executable, RUNNER, 'run', '--config', 'cats_vs_dogs', '--workdir', tmp_path,
          '--data', photographs, '--weights', imagenet_weights,
