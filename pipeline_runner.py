@@ -29,8 +29,9 @@ def _recipe_options(command):  # type: ignore[no-untyped-def]
                      help='Path of a recipe, or the name of one in configs/.'),
         click.option('--set', 'overrides', multiple=True, metavar='KEY=VALUE',
                      help='Change one key, as in trainer.fine_tune.from_layer=120. Repeatable.'),
-        click.option('--data', type=click.Path(path_type=Path), metavar='FOLDER',
-                     help='Images of your own: a folder with one folder per class.'),
+        click.option('--data', type=click.Path(path_type=Path), metavar='PATH',
+                     help='Images of your own: a folder with one folder per class, a Parquet '
+                          'file, or a folder with Parquet files.'),
         click.option('--weights', metavar='WEIGHTS',
                      help="'imagenet', 'random' or the path of a Keras weights file."),
         click.option('--workdir', type=click.Path(path_type=Path), metavar='FOLDER',
@@ -73,12 +74,13 @@ def config(**options) -> None:  # type: ignore[no-untyped-def]
 
 
 def _load(config, overrides, data, weights, workdir):  # type: ignore[no-untyped-def]
+    from components.sources.config import data_overrides
     from pipeline.config import ConfigError, load_recipe, parse_override
 
     try:
         changes = [parse_override(text) for text in overrides]
         if data is not None:
-            changes += [('data.source', 'folder'), ('data.path', str(data))]
+            changes += data_overrides(data)
         if weights is not None:
             changes.append(('trainer.weights', weights))
         if workdir is not None:

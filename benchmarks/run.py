@@ -65,7 +65,8 @@ def write_image_folders(recipe: Recipe, folder: Path) -> None:
 
     source = make_source(recipe.data)
     for number, image in enumerate(source.images()):
-        split = split_of(hashlib.sha256(image.contents).hexdigest(), recipe.data.splits)
+        digest = hashlib.sha256(image.contents).hexdigest()
+        split = split_of(digest, recipe.data.splits, image.part)
         target = folder / split / source.classes[image.label]
         target.mkdir(parents=True, exist_ok=True)
         (target / f'{number:06d}.jpg').write_bytes(image.contents)

@@ -19,11 +19,11 @@ class LatestOtherBlessedModelStrategy(ResolverStrategy):
     def resolve_artifacts(
         self, store: mlmd.MetadataStore, input_dict: dict[str, list[Artifact]]
     ) -> dict[str, list[Artifact]] | None:
-        """Input and output have the channels `candidate`, `model` and `model_blessing`.
+        """Input and output have the channels `model`, `model_blessing`, and maybe `candidate`.
 
         `model` and `model_blessing` come back with one artifact each, or empty.
         """
-        candidates = {artifact.id for artifact in input_dict[CANDIDATE]}
+        candidates = {artifact.id for artifact in input_dict.get(CANDIDATE, ())}
         models = {model.id: model for model in input_dict[MODEL] if model.id not in candidates}
         resolved = {**input_dict, MODEL: [], MODEL_BLESSING: []}
         for blessing in sorted(input_dict[MODEL_BLESSING], key=lambda each: -each.id):

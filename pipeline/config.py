@@ -6,16 +6,30 @@ from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from components.sources.config import DataConfig
-from trainer.config import StrictModel, TrainConfig
+from trainer.config import RangeConfig, StrictModel, TrainConfig, TunerConfig
 
 RECIPES = Path(__file__).parent.parent / 'configs'
 
 
 class ConfigError(ValueError):
     """A recipe that cannot be used; the message lists every error, a line each."""
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """YAML itself keeps the last of several equal keys, and says nothing."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        lines: dict[str, int] = {}
+        for key, _ in node.value:
+            name, line = str(key.value), key.start_mark.line + 1
+            if name in lines:
+                raise ConfigError(f'line {line}: key {name!r} stands in line {lines[name]} already')
+            lines[name] = line
+        return node
 
 
 class EvaluationConfig(StrictModel):
@@ -38,7 +52,22 @@ class Recipe(StrictModel):
     )
     data: DataConfig = DataConfig()
     trainer: TrainConfig = TrainConfig()
+    tuner: TunerConfig | None = Field(
+        None, description='a search for hyperparameters before the Trainer; none: no Tuner'
+    )
     evaluation: EvaluationConfig = EvaluationConfig()
+
+    @model_validator(mode='after')
+    def _tuned_values_are_valid(self) -> 'Recipe':
+        for key, choices in (self.tuner.space if self.tuner else {}).items():
+            values = [choices.low, choices.high] if isinstance(choices, RangeConfig) else choices
+            for value in values:
+                try:
+                    self.trainer.replaced({key: value})
+                except ValidationError as error:
+                    reason = error.errors()[0]['msg']
+                    raise ValueError(f'tuner.space.{key}: {value}: {reason}') from None
+        return self
 
     @property
     def home(self) -> Path:
@@ -58,11 +87,14 @@ def load_recipe(name: str, overrides: Sequence[tuple[str, Any]] = ()) -> Recipe:
         overrides: dotted keys and their values, applied in order.
 
     Raises:
-        ConfigError: the file is missing or not YAML, or any key or value in it is wrong.
+        ConfigError: the file is missing or not YAML, a key stands in it twice, or any key or
+            value in it is wrong.
     """
     path = _find(name)
     try:
-        values = yaml.safe_load(path.read_text(encoding='utf-8'))
+        values = yaml.load(path.read_text(encoding='utf-8'), _UniqueKeyLoader)
+    except ConfigError as error:
+        raise ConfigError(f'{path}, {error}') from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f'{path} cannot be read: {error}') from error
     except yaml.YAMLError as error:

@@ -10,7 +10,7 @@ _METRICS = (
     ('AUC', 'auc'),
     ('Precision', 'precision'),
     ('Recall', 'recall'),
-    ('BinaryCrossentropy', 'loss'),
+    ('BinaryCrossEntropy', 'loss'),
     ('ExampleCount', 'example_count'),
 )
 

@@ -2,6 +2,7 @@
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import tensorflow_data_validation as tfdv
 
@@ -14,6 +15,7 @@ from tfx.components import (
     StatisticsGen,
     Trainer,
     Transform,
+    Tuner,
 )
 from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
 from tfx.dsl.components.base.base_node import BaseNode
@@ -34,7 +36,7 @@ from pipeline.evaluation import eval_config
 from pipeline.schema import write_schema
 from trainer import features
 from trainer.preprocessing import preprocessing_fn
-from trainer.run import run_fn
+from trainer.run import run_fn, tuner_fn
 
 BEAM_ARGS = ('--direct_running_mode=in_memory', '--direct_num_workers=1')
 # Not the bytes of an image, its name or its digest: their statistics mean nothing and cost most.
@@ -45,7 +47,7 @@ _DESCRIBED = (
 
 def create_pipeline(recipe: Recipe, records: Records) -> Pipeline:
     """Connects the components as a recipe says, over records that are ready."""
-    ingest = _example_gen(recipe, records)
+    ingest = _example_gen(records)
     examples = ingest.outputs['examples']
     schema_gen = ImportSchemaGen(
         schema_file=str(write_schema(records.classes, recipe.home / 'schema'))
@@ -59,8 +61,10 @@ def create_pipeline(recipe: Recipe, records: Records) -> Pipeline:
     gate = AnomalyGate(anomalies=validator.outputs['anomalies'])
     transform = _transform(recipe, examples, schema_gen)
     transform.add_upstream_node(gate)
-    trainer_node = _trainer(recipe, records, examples, transform)
-    resolver = _baseline_resolver(trainer_node)
+    before = _blessed_model('warm_start_resolver') if recipe.trainer.warm_start else None
+    tuner = _tuner(recipe, records, examples, transform) if recipe.tuner else None
+    trainer_node = _trainer(recipe, records, examples, transform, before, tuner)
+    resolver = _blessed_model('baseline_resolver', trainer_node)
     evaluator = Evaluator(
         examples=examples,
         model=trainer_node.outputs['model'],
@@ -81,8 +85,8 @@ def create_pipeline(recipe: Recipe, records: Records) -> Pipeline:
         pipeline_name=recipe.name,
         pipeline_root=str(recipe.home / 'artifacts'),
         components=[
-            ingest, statistics_gen, schema_gen, validator, gate, transform, trainer_node, resolver,
-            evaluator, pusher,
+            ingest, statistics_gen, schema_gen, validator, gate, transform,
+            *filter(None, (before, tuner)), trainer_node, resolver, evaluator, pusher,
         ],
         enable_cache=True,
         metadata_connection_config=sqlite_metadata_connection_config(
@@ -92,22 +96,15 @@ def create_pipeline(recipe: Recipe, records: Records) -> Pipeline:
     )  # fmt: skip
 
 
-def _example_gen(recipe: Recipe, records: Records) -> BaseNode:
-    """Splits by the hash of an image's bytes, so no image changes split when data is added."""
-    buckets = recipe.data.splits.model_dump()
+def _example_gen(records: Records) -> BaseNode:
+    """Takes the splits as the records have them."""
     return ImportExampleGen(
         input_base=str(records.directory),
         input_config=example_gen_pb2.Input(
-            splits=[example_gen_pb2.Input.Split(name='all', pattern='span-{SPAN}/*.tfrecord')]
-        ),
-        output_config=example_gen_pb2.Output(
-            split_config=example_gen_pb2.SplitConfig(
-                splits=[
-                    example_gen_pb2.SplitConfig.Split(name=name, hash_buckets=share)
-                    for name, share in buckets.items()
-                ],
-                partition_feature_name=features.SHA256,
-            )
+            splits=[
+                example_gen_pb2.Input.Split(name=split, pattern=f'span-{{SPAN}}/{split}-*.tfrecord')
+                for split in features.SPLITS
+            ]
         ),
     )
 
@@ -120,35 +117,62 @@ def _transform(recipe: Recipe, examples: BaseChannel, schema_gen: BaseNode) -> B
         preprocessing_fn=_dotted(preprocessing_fn),
         splits_config=transform_pb2.SplitsConfig(analyze=['train']),
         materialize=False,
+        disable_statistics=True,  # StatisticsGen has them; nothing is transformed here
         custom_config={'image_size': recipe.trainer.image_size, 'code': code_hash()},
     )
 
 
-def _trainer(
+def _tuner(
     recipe: Recipe, records: Records, examples: BaseChannel, transform: BaseNode
 ) -> BaseNode:
-    return Trainer(
-        run_fn=_dotted(run_fn),
+    assert recipe.tuner is not None
+    return Tuner(
+        tuner_fn=_dotted(tuner_fn),
         examples=examples,
         transform_graph=transform.outputs['transform_graph'],
         train_args=trainer_pb2.TrainArgs(splits=['train']),
         eval_args=trainer_pb2.EvalArgs(splits=['eval']),
         custom_config={
-            'train': recipe.trainer.model_dump(mode='json'),
-            'classes': list(records.classes),
-            'code': code_hash(),
-            'weights': _content_hash(recipe.trainer.weights),
+            **_training(recipe, records), 'tuner': recipe.tuner.model_dump(mode='json'),
         },
+    )  # fmt: skip
+
+
+def _trainer(
+    recipe: Recipe, records: Records, examples: BaseChannel, transform: BaseNode,
+    before: BaseNode | None, tuner: BaseNode | None,
+) -> BaseNode:  # fmt: skip
+    return Trainer(
+        run_fn=_dotted(run_fn),
+        examples=examples,
+        transform_graph=transform.outputs['transform_graph'],
+        base_model=before.outputs['model'] if before else None,
+        hyperparameters=tuner.outputs['best_hyperparameters'] if tuner else None,
+        train_args=trainer_pb2.TrainArgs(splits=['train']),
+        eval_args=trainer_pb2.EvalArgs(splits=['eval']),
+        custom_config=_training(recipe, records),
     )
 
 
-def _baseline_resolver(trainer_node: BaseNode) -> BaseNode:
+def _training(recipe: Recipe, records: Records) -> dict[str, Any]:
+    """What a training depends on besides its data; a cached one counts while this is the same."""
+    return {
+        'train': recipe.trainer.model_dump(mode='json'),
+        'classes': list(records.classes),
+        'code': code_hash(),
+        'weights': _content_hash(recipe.trainer.weights),
+    }
+
+
+def _blessed_model(node_id: str, candidate: BaseNode | None = None) -> BaseNode:
+    """The model that was blessed last; if there is a candidate, another than that."""
+    others = {CANDIDATE: candidate.outputs['model']} if candidate else {}
     return Resolver(
         strategy_class=LatestOtherBlessedModelStrategy,
         model=Channel(type=standard_artifacts.Model),
         model_blessing=Channel(type=standard_artifacts.ModelBlessing),
-        **{CANDIDATE: trainer_node.outputs['model']},
-    ).with_id('baseline_resolver')
+        **others,
+    ).with_id(node_id)
 
 
 def code_hash() -> str:

@@ -14,7 +14,7 @@ from pipeline.config import Recipe
 from pipeline.leftovers import remove_leftovers
 from pipeline.library_output import library_output_to
 from trainer import progress
-from trainer.config import TrainConfig
+from trainer.config import TrainConfig, UnfitError, check_class_weights
 from trainer.weights import WeightsError, check_weights_file
 
 
@@ -71,11 +71,15 @@ def _run(recipe: Recipe, start: float) -> bool:
     from pipeline.local_runner import ProgressDagRunner
     from pipeline.outcome import read_outcome, show_outcome, write_summary
     from trainer.backbone import build_backbone
+    from trainer.cache_plan import plan_cache
 
-    build_backbone(recipe.trainer)  # raises for weights or layers that do not fit
+    backbone = build_backbone(recipe.trainer)  # raises for weights or layers that do not fit
+    check_class_weights(recipe.trainer, source.classes)
     console.print(f'weights: {escape(describe_weights(recipe.trainer))}')
     remove_leftovers(recipe)
     records = prepare_records(source, recipe.data.splits, recipe.home / 'records')
+    if recipe.trainer.cache:
+        plan_cache(recipe.trainer, backbone, records.counts, recipe.home)  # raises if too large
     runner = ProgressDagRunner()
     runner.run(create_pipeline(recipe, records))
     outcome = read_outcome(runner.results, recipe)
@@ -114,7 +118,7 @@ def _alone(recipe: Recipe) -> Iterator[None]:
 def _for_a_person(error: Exception, log: Path | None) -> Exception:
     from components.sources.base import DataError
 
-    if isinstance(error, (DataError, WeightsError)):  # told before TFX is imported
+    if isinstance(error, (DataError, WeightsError, UnfitError)):  # told before TFX is imported
         return CannotStart(str(error))
     from pipeline.launch import NodeFailed
     from pipeline.local_runner import display_name

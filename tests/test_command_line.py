@@ -125,6 +125,29 @@ def test_options_change_what_they_are_named_after():
     assert (values['trainer']['weights'], values['workdir']) == ('random', 'here')
 
 
+def test_data_that_is_a_parquet_file_becomes_the_source(tmp_path):
+    (tmp_path / 'pets.parquet').touch()
+    options = ['--config', 'cats_vs_dogs', '--data', str(tmp_path / 'pets.parquet')]
+    done = click.testing.CliRunner().invoke(main, ['config', *options])
+
+    values = yaml.safe_load(done.stdout)
+    assert values['data']['source'] == 'parquet'
+    assert values['data']['path'] == str(tmp_path / 'pets.parquet')
+
+
+def test_a_folder_of_images_takes_the_place_of_parquet_files_and_of_their_classes(
+    tmp_path, make_image_folder
+):
+    recipe = tmp_path / 'mine.yaml'
+    recipe.write_text('data: {source: parquet, path: pets.parquet, classes: [cat, dog]}')
+    data = make_image_folder(tmp_path / 'pets', per_class=1)
+    options = ['--config', str(recipe), '--data', str(data)]
+    done = click.testing.CliRunner().invoke(main, ['config', *options])
+
+    values = yaml.safe_load(done.stdout)
+    assert (values['data']['source'], values['data']['classes']) == ('folder', None)
+
+
 def test_the_version_is_told():
     done = click.testing.CliRunner().invoke(main, ['--version'])
 
@@ -151,6 +174,12 @@ def test_a_missing_data_folder_does_not_run(refused, tmp_path):
     assert refused('--data', tmp_path / 'pets') == (
         f'data folder {tmp_path / "pets"} does not exist; give a folder with one folder per class'
     )
+
+
+def test_a_missing_parquet_file_does_not_run(refused, tmp_path):
+    path = tmp_path / 'pets.parquet'
+
+    assert refused('--data', path).startswith(f'{path} does not exist; give a Parquet file or')
 
 
 def test_an_empty_data_folder_does_not_run(refused, tmp_path):

@@ -5,15 +5,16 @@ activations; bytes hold images exactly.
 """
 
 import dataclasses
-import functools
 import math
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
+from trainer.dataset import one_after_the_other
+
 _SHUFFLE_BYTES = 256 * 2**20  # bound on the shuffle buffer
-_LABEL_BYTES = 4
+LABEL_BYTES = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,21 +46,26 @@ class CachedTensors:
     def shuffled_batches(self, batch_size: int, epochs: int, seed: int) -> tf.data.Dataset:
         """`epochs` passes, each over the next view in a new order, whole batches only."""
         buffer = max(1, min(self.count, _SHUFFLE_BYTES // self._tensor_bytes))
-        passes = [
-            self._records(self.files[epoch % len(self.files)])
-            .shuffle(buffer, seed=seed + epoch)
-            .batch(batch_size, drop_remainder=True)
-            for epoch in range(epochs)
-        ]
-        return self._decoded(functools.reduce(tf.data.Dataset.concatenate, passes))
+
+        def one_pass(epoch: int) -> tf.data.Dataset:
+            records = self._records(self.files[epoch % len(self.files)])
+            return records.shuffle(buffer, seed=seed + epoch).batch(batch_size, drop_remainder=True)
+
+        return self._decoded(one_after_the_other(one_pass, epochs))
+
+    def labels(self) -> np.ndarray:
+        """Labels in order, float32 [count]."""
+        record = np.dtype([('tensor', np.uint8, self._tensor_bytes), ('label', np.float32)])
+        return np.array(np.memmap(self.files[0], record, mode='r')['label'])
 
     def _records(self, path: Path) -> tf.data.Dataset:
-        return tf.data.FixedLengthRecordDataset(str(path), self._tensor_bytes + _LABEL_BYTES)
+        return tf.data.FixedLengthRecordDataset(str(path), self._tensor_bytes + LABEL_BYTES)
 
     def _decoded(self, batches: tf.data.Dataset) -> tf.data.Dataset:
+        @tf.autograph.experimental.do_not_convert
         def decode(records: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             raw = tf.io.decode_raw(records, tf.uint8, little_endian=True)
-            raw = tf.ensure_shape(raw, [records.shape[0], self._tensor_bytes + _LABEL_BYTES])
+            raw = tf.ensure_shape(raw, [records.shape[0], self._tensor_bytes + LABEL_BYTES])
             tensors = raw[:, : self._tensor_bytes]
             if self.dtype != 'uint8':
                 tensors = tf.bitcast(

@@ -1,4 +1,4 @@
-"""Random flips, turns and changes of scale, a batch at a time."""
+"""Random flips, turns, changes of scale and mixing of pairs, a batch at a time."""
 
 import math
 
@@ -48,3 +48,31 @@ def _transforms_about_centre(
     shift_x = centre - (a + b) * centre
     shift_y = centre - (c + d) * centre
     return tf.stack([a, b, shift_x, c, d, shift_y, zero, zero], axis=1)
+
+
+def mix_up(
+    inputs: tf.Tensor, labels: tf.Tensor, strength: float, seed: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Mixes each example with the one after it; its label becomes the share of each.
+
+    Follows Zhang et al., "mixup: Beyond Empirical Risk Minimization" (ICLR 2018); on activations,
+    Verma et al., "Manifold Mixup" (ICML 2019).
+
+    Args:
+        inputs: float32 [batch, ...], images or activations.
+        labels: float32 [batch, 1].
+        strength: both parameters of the Beta distribution that shares are drawn from.
+        seed: int32 [2]; the same seed gives the same shares.
+    """
+    count = tf.shape(inputs)[0]
+    one, other = tf.unstack(tf.random.split(seed, 2))
+    first = tf.random.stateless_gamma([count], one, strength)
+    second = tf.random.stateless_gamma([count], other, strength)
+    share = tf.math.divide_no_nan(first, first + second)
+    share = tf.maximum(share, 1 - share)  # an example stays nearer to itself
+
+    def mixed(tensor: tf.Tensor) -> tf.Tensor:
+        own = tf.reshape(share, [-1] + [1] * (tensor.shape.rank - 1))
+        return own * tensor + (1 - own) * tf.roll(tensor, 1, axis=0)
+
+    return mixed(inputs), mixed(labels)

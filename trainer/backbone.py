@@ -4,7 +4,9 @@ Follows Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks"
 built by `keras.applications`.
 """
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 
 import keras
@@ -25,39 +27,70 @@ class Backbone:
         top: boundary to feature map, float32 [batch, height, width, channels]. None if all of it
             stays frozen, in which case the boundary is the feature map itself.
         whole: image to feature map.
+        first_trained: number of the first layer that fine-tuning trains; it may lie a little above
+            the cut.
     """
 
     trunk: keras.Model | None
     top: keras.Model | None
     whole: keras.Model
+    first_trained: int
+
+    @property
+    def boundary_shape(self) -> tuple[int, int, int]:
+        """Of the activations of one image at the cut."""
+        shape = self.whole.input_shape if self.trunk is None else self.trunk.output_shape
+        return tuple(shape[1:])
+
+    def freeze(self) -> None:
+        """For stage 1: nothing of it is trained."""
+        self.whole.trainable = False
+
+    def unfreeze_upper(self) -> None:
+        """For stage 2: from `first_trained` on, everything is trained."""
+        self.whole.trainable = True
+        for layer in self.whole.layers[: self.first_trained]:
+            layer.trainable = False
 
 
-def build_backbone(config: TrainConfig) -> Backbone:
+def build_backbone(config: TrainConfig, *, half_precision: bool = False) -> Backbone:
     """Builds MobileNetV2 with the weights that the recipe names, cut before `from_layer`.
+
+    Args:
+        config: width, size, weights and where fine-tuning begins.
+        half_precision: compute in float16, with weights in float32.
 
     Raises:
         WeightsError: the weights cannot be had or do not fit, or there is no such layer.
     """
-    whole = _whole_backbone(config)
+    with _dtype_policy('mixed_float16' if half_precision else 'float32'):
+        whole = _whole_backbone(config)
     if config.fine_tune.epochs == 0:
         whole.trainable = False
-        return Backbone(trunk=whole, top=None, whole=whole)
+        return Backbone(trunk=whole, top=None, whole=whole, first_trained=len(whole.layers))
     first_trained = layer_number(whole, config.fine_tune.from_layer)
-    for layer in whole.layers[:first_trained]:
-        layer.trainable = False
     if config.fine_tune.batch_norm == 'train':
         for layer in whole.layers:
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.momentum = BATCH_NORM_MOMENTUM
     cut = _last_cut_before(whole, first_trained)
-    if cut == 0:
-        return Backbone(trunk=None, top=whole, whole=whole)
-    boundary = whole.layers[cut].output
-    return Backbone(
-        trunk=keras.Model(whole.input, boundary, name='trunk'),
-        top=keras.Model(boundary, whole.output, name='top'),
-        whole=whole,
-    )
+    trunk, top = None, whole
+    if cut:
+        boundary = whole.layers[cut].output
+        trunk = keras.Model(whole.input, boundary, name='trunk')
+        top = keras.Model(boundary, whole.output, name='top')
+    return Backbone(trunk, top, whole, first_trained)
+
+
+@contextlib.contextmanager
+def _dtype_policy(name: str) -> Iterator[None]:
+    """`keras.applications` takes no policy, so the global one is changed for a moment."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def _whole_backbone(config: TrainConfig) -> keras.Model:

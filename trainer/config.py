@@ -1,8 +1,18 @@
 """How to train: the `trainer:` part of a recipe. Imports neither TensorFlow nor TFX."""
 
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
 
 IMAGENET_ALPHAS = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)
 
@@ -14,9 +24,11 @@ class StrictModel(BaseModel):
 
 
 class HeadConfig(StrictModel):
-    """Head on the backbone: global average pooling, dropout, dense."""
+    """Head on the backbone: global average pooling, dropout, dense layers, one logit."""
 
-    dropout: float = Field(0.2, ge=0, lt=1, description='share of pooled features dropped')
+    hidden: tuple[PositiveInt, ...] = Field((), description='units of dense layers with ReLU')
+    dropout: float = Field(0.2, ge=0, lt=1, description='share dropped before each dense layer')
+    l2: float = Field(0.0, ge=0, description='L2 penalty on the weights of the dense layers')
 
 
 class StageConfig(StrictModel):
@@ -31,12 +43,20 @@ class StageConfig(StrictModel):
     patience: int = Field(0, ge=0, description='epochs without a better val_loss; 0: never stop')
 
 
+def _number_or_name(value: object) -> object:
+    if isinstance(value, bool) or not isinstance(value, (int, str)):
+        raise ValueError('input should be the number or the name of a layer')
+    return value
+
+
 class FineTuneConfig(StageConfig):
     """Stage 2: the backbone from `from_layer` on is trained too."""
 
     epochs: int = Field(0, ge=0)
     learning_rate: float = Field(1e-4, gt=0)
-    from_layer: int | str = Field(100, description='number or name of a layer of the backbone')
+    from_layer: Annotated[int | str, BeforeValidator(_number_or_name)] = Field(
+        100, description='number or name of a layer of the backbone'
+    )
     batch_norm: Literal['inference', 'train'] = Field(
         'inference', description='inference: moving statistics stay as they are'
     )
@@ -49,9 +69,13 @@ class AugmentConfig(StrictModel):
     rotation: float = Field(0.0, ge=0, le=0.5, description='largest turn, as share of a full one')
     zoom: float = Field(0.0, ge=0, lt=1, description='largest change of scale')
     views: int = Field(1, ge=1, description='views per image kept in the activation cache')
+    mixup: float = Field(
+        0.0, ge=0, description='pairs are mixed with a share from Beta(mixup, mixup); 0: not'
+    )
 
     @property
     def active(self) -> bool:
+        """Whether the pixels of an image change."""
         return self.flip or self.rotation > 0 or self.zoom > 0
 
 
@@ -61,8 +85,20 @@ class TrainConfig(StrictModel):
     image_size: int = Field(160, ge=32, le=512, description='pixels, height and width')
     alpha: Literal[IMAGENET_ALPHAS] = Field(1.0, description='width multiplier')  # type: ignore[valid-type]
     weights: str = Field('imagenet', description="'imagenet', 'random' or the path of a file")
+    warm_start: Literal['latest_blessed'] | None = Field(
+        None, description='continue from the weights of the model that was blessed last'
+    )
     batch_size: int = Field(32, ge=1)
     seed: int = Field(0, ge=0, lt=2**20)
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description='share of doubt in each label')
+    class_weights: Literal['balanced'] | dict[str, PositiveFloat] | None = Field(
+        None, description="'balanced', or the weight of each class by its name, in the loss"
+    )
+    precision: Literal['auto', 'float32', 'mixed'] = Field(
+        'auto', description='auto: bfloat16 on a CPU that has it; mixed: also float16 on a GPU'
+    )
+    cache: bool = Field(True, description='off: every epoch decodes and runs the whole network')
+    cache_gigabytes: float = Field(20.0, gt=0, description='the most that the cache may take')
     head: HeadConfig = HeadConfig()
     feature_extraction: StageConfig = StageConfig()
     fine_tune: FineTuneConfig = FineTuneConfig()
@@ -73,6 +109,13 @@ class TrainConfig(StrictModel):
     def _alpha_is_float(cls, value: object) -> object:
         return float(value) if isinstance(value, int) else value
 
+    @field_validator('class_weights', mode='before')
+    @classmethod
+    def _class_weights_are_one_of_three(cls, value: object) -> object:
+        if value is None or value == 'balanced' or isinstance(value, dict):
+            return value
+        raise ValueError("input should be 'balanced' or a weight for each class by its name")
+
     @model_validator(mode='after')
     def _something_is_trained(self) -> 'TrainConfig':
         if self.feature_extraction.epochs + self.fine_tune.epochs == 0:
@@ -80,3 +123,103 @@ class TrainConfig(StrictModel):
                 'feature_extraction.epochs and fine_tune.epochs are both 0: nothing is trained'
             )
         return self
+
+    def replaced(self, values: dict[str, Any]) -> 'TrainConfig':
+        """The same with other values at dotted keys, such as 'head.dropout'.
+
+        Raises:
+            pydantic.ValidationError: a key does not exist or a value is wrong.
+        """
+        changed = self.model_dump()
+        for dotted, value in values.items():
+            *parents, last = dotted.split('.')
+            group = changed
+            for key in parents:
+                group = group[key]
+            group[last] = value
+        return TrainConfig.model_validate(changed)
+
+
+class UnfitError(ValueError):
+    """A recipe that does not fit its data or this machine; one sentence for a person."""
+
+
+def check_class_weights(config: TrainConfig, classes: Sequence[str]) -> None:
+    """Checks that weights by name are there for the classes of the data, and for no others.
+
+    Raises:
+        UnfitError: they are not.
+    """
+    weights = config.class_weights
+    if isinstance(weights, dict) and set(weights) != set(classes):
+        raise UnfitError(
+            f'trainer.class_weights names {", ".join(weights) or "no class"}; '
+            f'the data has the classes {", ".join(classes)}'
+        )
+
+
+# What a trial may change: nothing that the activation cache depends on.
+TUNABLE = (
+    'batch_size', 'label_smoothing', 'head.dropout', 'head.l2', 'augment.mixup',
+    *(
+        f'{stage}.{key}'
+        for stage in ('feature_extraction', 'fine_tune')
+        for key in ('optimizer', 'learning_rate', 'schedule', 'warmup', 'weight_decay')
+    ),
+)  # fmt: skip
+
+
+class RangeConfig(StrictModel):
+    """Numbers between two bounds."""
+
+    low: float
+    high: float
+    log: bool = Field(False, description='every order of magnitude is as likely')
+
+    @model_validator(mode='after')
+    def _low_is_lower(self) -> 'RangeConfig':
+        if not self.low < self.high:
+            raise ValueError(f'low ({self.low}) should be less than high ({self.high})')
+        if self.log and self.low <= 0:
+            raise ValueError(f'low ({self.low}) should be more than 0 where log is true')
+        return self
+
+
+class TunerConfig(StrictModel):
+    """A search for hyperparameters before the Trainer, which gets the best ones."""
+
+    trials: int = Field(8, ge=1, description='trainings, each with other values')
+    algorithm: Literal['random', 'bayesian'] = 'random'
+    objective: Literal['val_loss', 'val_accuracy'] = 'val_loss'
+    space: dict[str, RangeConfig | list[Any]] = Field(
+        description='keys of the Trainer, such as head.dropout: a range or a list of values'
+    )
+
+    @model_validator(mode='after')
+    def _losses_can_be_compared(self) -> 'TunerConfig':
+        changing = [key for key in ('label_smoothing', 'head.l2') if key in self.space]
+        if changing and self.objective == 'val_loss':
+            raise ValueError(
+                f'{" and ".join(changing)} changes what the loss means; set objective: val_accuracy'
+            )
+        return self
+
+    @field_validator('space')
+    @classmethod
+    def _keys_can_be_tuned(
+        cls, space: dict[str, RangeConfig | list[Any]]
+    ) -> dict[str, RangeConfig | list[Any]]:
+        if not space:
+            raise ValueError('space names no key; it needs at least one')
+        for key in space:
+            if key not in TUNABLE:
+                raise ValueError(f'{key} cannot be tuned; these can: {", ".join(TUNABLE)}')
+        return space
+
+
+def in_words(values: Mapping[str, Any]) -> str:
+    """Keys and values for a person."""
+    return ', '.join(
+        f'{key} {value:.3g}' if isinstance(value, float) else f'{key} {value}'
+        for key, value in values.items()
+    )

@@ -1,46 +1,110 @@
 """Images of one split as a `tf.data.Dataset`, through the transform graph."""
 
-from collections.abc import Sequence
+import dataclasses
+import functools
+import math
+from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
 
 from trainer import features
 
 _SHARDS_AT_ONCE = 4
+_SHUFFLED_RECORDS = 4096  # encoded images in memory
 
 
-def read_images(
-    file_patterns: Sequence[str], transform: tft.TFTransformOutput, batch_size: int
-) -> tf.data.Dataset:
-    """Reads, decodes and resizes the images of one split, once, in the order of the files.
+@dataclasses.dataclass(frozen=True)
+class ImageSplit:
+    """The images of one split, decoded and resized when they are read.
+
+    Attributes:
+        files: gzipped TFRecords of raw `tf.Example`s, as ExampleGen writes them.
+        count: number of images.
+        decode: serialised examples, string [batch], to images and labels.
+        label_spec: how to parse the label alone.
+    """
+
+    files: tuple[str, ...]
+    count: int
+    decode: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+    label_spec: dict[str, tf.io.FixedLenFeature]
+
+    def batches(self, batch_size: int) -> tf.data.Dataset:
+        """All images once, in order: uint8 [batch, size, size, 3], labels float32 [batch, 1]."""
+        batches = self._decoded(self._records().batch(batch_size))
+        count = math.ceil(self.count / batch_size)
+        return batches.apply(tf.data.experimental.assert_cardinality(count))
+
+    def shuffled_batches(self, batch_size: int, epochs: int, seed: int) -> tf.data.Dataset:
+        """`epochs` passes, each in a new order, whole batches only."""
+        buffer = max(1, min(self.count, _SHUFFLED_RECORDS))
+
+        def one_pass(epoch: int) -> tf.data.Dataset:
+            records = self._records().shuffle(buffer, seed=seed + epoch)
+            return records.batch(batch_size, drop_remainder=True)
+
+        return self._decoded(one_after_the_other(one_pass, epochs))
+
+    def labels(self) -> np.ndarray:
+        """Labels in order, [count]; no image is decoded."""
+        batches = self._records().batch(1024)
+        batches = batches.map(lambda each: tf.io.parse_example(each, self.label_spec))
+        return np.concatenate([batch[features.LABEL].numpy().ravel() for batch in batches])
+
+    def _records(self) -> tf.data.Dataset:
+        return tf.data.Dataset.from_tensor_slices(list(self.files)).interleave(
+            lambda path: tf.data.TFRecordDataset(path, compression_type='GZIP'),
+            cycle_length=_SHARDS_AT_ONCE,
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
+        )
+
+    def _decoded(self, batches: tf.data.Dataset) -> tf.data.Dataset:
+        decoded = batches.map(self.decode, num_parallel_calls=tf.data.AUTOTUNE)
+        return decoded.prefetch(tf.data.AUTOTUNE)
+
+
+def one_after_the_other(one_pass: Callable[[int], tf.data.Dataset], epochs: int) -> tf.data.Dataset:
+    """The passes of all epochs as one dataset; each may have an order of its own."""
+    return functools.reduce(tf.data.Dataset.concatenate, map(one_pass, range(epochs)))
+
+
+def open_splits(
+    patterns: Mapping[str, Sequence[str]], transform: tft.TFTransformOutput
+) -> dict[str, ImageSplit]:
+    """The images of each split, in the files that match its patterns; counts them.
 
     Args:
-        file_patterns: gzipped TFRecords of raw `tf.Example`s, as ExampleGen writes them.
+        patterns: of gzipped TFRecords, by the name of the split.
         transform: the graph that Transform has written.
-        batch_size: images per batch; the last batch may be smaller.
-
-    Returns:
-        Batches of images, uint8 [batch, size, size, 3], and labels, float32 [batch].
     """
-    raw_spec = {
-        name: spec
-        for name, spec in transform.raw_feature_spec().items()
-        if name in (features.IMAGE_BYTES, features.LABEL)
-    }
+    decode = _make_decode(transform)
+    label_spec = {features.LABEL: transform.raw_feature_spec()[features.LABEL]}
+    splits = {}
+    for name, wanted in patterns.items():
+        files = tuple(sorted(path for pattern in wanted for path in tf.io.gfile.glob(pattern)))
+        records = tf.data.TFRecordDataset(list(files), 'GZIP')
+        count = int(records.reduce(0, lambda count, _: count + 1))
+        splits[name] = ImageSplit(files, count, decode, label_spec)
+    return splits
+
+
+def _make_decode(
+    transform: tft.TFTransformOutput,
+) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+    wanted = (features.IMAGE_BYTES, features.LABEL)
+    raw_spec = {name: transform.raw_feature_spec()[name] for name in wanted}
     transform_layer = transform.transform_features_layer()
 
+    # AutoGraph would convert all of Keras on its way through the layer: eight seconds.
+    @tf.autograph.experimental.do_not_convert
     def decode(serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         transformed = transform_layer(tf.io.parse_example(serialized, raw_spec))
-        images = tf.cast(transformed[features.IMAGE_XF], tf.uint8)
-        return images, tf.cast(transformed[features.LABEL_XF], tf.float32)
+        images = transformed[features.IMAGE_XF]
+        images = tf.ensure_shape(images, [serialized.shape[0], *images.shape[1:]])
+        labels = tf.cast(transformed[features.LABEL_XF], tf.float32)
+        return tf.cast(images, tf.uint8), tf.reshape(labels, [serialized.shape[0] or -1, 1])
 
-    files = tf.data.Dataset.list_files(list(file_patterns), shuffle=False)
-    records = files.interleave(
-        lambda path: tf.data.TFRecordDataset(path, compression_type='GZIP'),
-        cycle_length=_SHARDS_AT_ONCE,
-        num_parallel_calls=tf.data.AUTOTUNE,
-        deterministic=True,
-    )
-    batches = records.batch(batch_size)
-    return batches.map(decode, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+    return decode

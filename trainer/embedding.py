@@ -13,8 +13,9 @@ import tensorflow as tf
 from trainer import augmentation, progress
 from trainer.activation_cache import CachedTensors, CacheWriter
 from trainer.backbone import Backbone
+from trainer.cache_plan import cached_views
 from trainer.config import TrainConfig
-from trainer.inference import inference_copy
+from trainer.folding import fold
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +48,10 @@ class Embedder:
         self._augment = tf.function(
             lambda images, seed: augmentation.augment(images, config.augment, seed), autograph=False
         )
-        self._network = tf.function(self._frozen_network(), autograph=False, reduce_retracing=True)
+        images = tf.TensorSpec([None, *backbone.whole.input_shape[1:]], tf.uint8)
+        self._network = tf.function(
+            self._frozen_network(), input_signature=[images], autograph=False
+        )
 
     def embed(self, split: str, images: tf.data.Dataset, count: int) -> Embedded:
         """Runs the frozen part over a split, `views` times if images are augmented.
@@ -58,9 +62,8 @@ class Embedder:
             count: number of images, for the bar.
         """
         config, all_trained = self._config, self._backbone.trunk is None
-        # When the images themselves are cached, each epoch augments them anew.
         augmented = split == 'train' and config.augment.active and not all_trained
-        views = config.augment.views if augmented else 1
+        views = cached_views(config, self._backbone) if augmented else 1
         pooled = boundary = None
         if config.feature_extraction.epochs:
             pooled = CacheWriter(self._directory, f'{split}-pooled', views, 'float16')
@@ -84,11 +87,11 @@ class Embedder:
 
     def _frozen_network(self) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
         """From images in bytes to the boundary, and to pooled features if they are needed."""
-        pool = keras.layers.GlobalAveragePooling2D()
+        pool = keras.layers.GlobalAveragePooling2D(dtype='float32')
         needs_pooled = self._config.feature_extraction.epochs > 0
         trunk, top = self._backbone.trunk, self._backbone.top
-        trunk = None if trunk is None else inference_copy(trunk)
-        top = None if top is None or not needs_pooled else inference_copy(top)
+        trunk = None if trunk is None else fold(trunk)
+        top = None if top is None or not needs_pooled else fold(top)
 
         def network(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             at_boundary = images if trunk is None else trunk(scale(images))

@@ -28,4 +28,8 @@ LOGIT = 'logit'  # float32 [batch, 1]
 # Folders of the activation cache, inside the Trainer's own.
 ACTIVATIONS_PREFIX = 'activations-'
 
+# What there is to look at, inside the Trainer's own.
+PICTURES = 'pictures'
+HISTORY = 'history.json'
+
 SPLITS = ('train', 'eval', 'test')

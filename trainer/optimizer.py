@@ -110,14 +110,30 @@ class SGD(_DirectOptimizer):
         )
 
 
-def make_optimizer(stage: StageConfig, steps: int) -> keras.optimizers.Optimizer:
-    """The optimizer of a stage with its schedule over `steps` steps."""
-    kind = {'adam': Adam, 'rmsprop': RMSprop, 'sgd': SGD}[stage.optimizer]
-    return kind(
+_DIRECT = {'adam': Adam, 'rmsprop': RMSprop, 'sgd': SGD}
+_KERAS_OWN = {
+    'adam': keras.optimizers.Adam,
+    'rmsprop': keras.optimizers.RMSprop,
+    'sgd': keras.optimizers.SGD,
+}
+
+
+def make_optimizer(
+    stage: StageConfig, steps: int, *, half_precision: bool = False
+) -> keras.optimizers.Optimizer:
+    """The optimizer of a stage with its schedule over `steps` steps.
+
+    On several GPUs or in half precision it is Keras's own, which knows how to keep replicas equal
+    and to scale the loss.
+    """
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    kinds = _DIRECT if replicas == 1 and not half_precision else _KERAS_OWN
+    optimizer = kinds[stage.optimizer](
         learning_rate=_rate(stage, steps),
         weight_decay=stage.weight_decay or None,
         name=stage.optimizer,
     )
+    return keras.optimizers.LossScaleOptimizer(optimizer) if half_precision else optimizer
 
 
 def _rate(

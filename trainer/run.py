@@ -1,56 +1,91 @@
-"""What TFX's Trainer calls. The only file that knows `FnArgs`."""
+"""What TFX's Trainer and Tuner call. The only file that knows `FnArgs`."""
 
-import tempfile
 from pathlib import Path
 
-import keras
-import tensorflow as tf
 import tensorflow_transform as tft
+from rich.markup import escape
 from tfx.components.trainer.fn_args_utils import FnArgs
+from tfx.components.tuner.component import TunerFnResult
 
-from trainer import dataset
-from trainer.backbone import build_backbone
-from trainer.config import TrainConfig
-from trainer.embedding import Embedder
+from trainer import devices, progress
+from trainer.config import TrainConfig, TunerConfig, in_words
+from trainer.dataset import open_splits
 from trainer.export import export
-from trainer.features import ACTIVATIONS_PREFIX
+from trainer.features import HISTORY, PICTURES
+from trainer.head import join
+from trainer.history import overfitting, write_history
+from trainer.job import Job
 from trainer.timing import Timings
-from trainer.training import train
-
-_EMBEDDING_BATCH = 64
+from trainer.training import Network, train
+from trainer.warm_start import ColdStart, load_weights, save_weights, weights_folder
 
 
 def run_fn(fn_args: FnArgs) -> None:
     """Trains on the splits `train` and `eval` and writes the model where TFX asks for it.
 
     `custom_config` holds `train` (a TrainConfig as a dictionary) and `classes` (names in the order
-    of their labels). Where the seconds went stands in `timings.json` beside the logs.
+    of their labels). Beside the logs stand `timings.json`, `history.json` and `pictures/`; beside
+    the model, the weights for a warm start.
     """
-    config = TrainConfig.model_validate(fn_args.custom_config['train'])
-    classes = tuple(fn_args.custom_config['classes'])
     run_dir = Path(fn_args.model_run_dir)
     run_dir.mkdir(parents=True, exist_ok=True)
+    job = _job(fn_args)
+    with devices.make_strategy().scope(), devices.precision_on_cpu(job.config):
+        network = job.build_network()
+        warm = _warm_start(job, network, fn_args.base_model)
+        with job.stage_data(network, run_dir) as stage_data:
+            logs = run_dir / 'logs'
+            histories = train(job.config, network, stage_data, logs, job.timings, warm=warm)
+    for sentence in filter(None, map(overfitting, histories)):
+        progress.console().print(f'  {sentence}')
+    write_history(run_dir / HISTORY, histories)
+    with job.timings.part('export'):
+        model = join(network.backbone, network.head)
+        export(model, job.transform, job.classes, Path(fn_args.serving_model_dir))
+        folder = weights_folder(fn_args.serving_model_dir)
+        save_weights(network, job.config, job.classes, folder)
+    with job.timings.part('pictures'):
+        from trainer.gallery import draw_gallery  # brings in matplotlib
+
+        draw_gallery(run_dir / PICTURES, job, network, histories)
+    job.timings.write(run_dir / 'timings.json')
+
+
+def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
+    """A search as `custom_config['tuner']` (a TunerConfig) says, on the same data as `run_fn`."""
+    from trainer.tuning import RecipeTuner  # brings in KerasTuner
+
+    directory = Path(fn_args.working_dir)
+    directory.mkdir(parents=True, exist_ok=True)
+    config = TunerConfig.model_validate(fn_args.custom_config['tuner'])
+    return TunerFnResult(RecipeTuner(_job(fn_args), config, directory), {'verbose': 0})
+
+
+def _job(fn_args: FnArgs) -> Job:
+    config = TrainConfig.model_validate(fn_args.custom_config['train'])
+    if fn_args.hyperparameters:  # from the Tuner, as KerasTuner writes them
+        best = fn_args.hyperparameters['values']
+        config = config.replaced(best)
+        progress.console().print(f'  trained with the best of the Tuner: {in_words(best)}')
     timings = Timings()
-    keras.utils.set_random_seed(config.seed)
-    with timings.part('transform graph and backbone'):
-        transform = tft.TFTransformOutput(fn_args.transform_output)
-        backbone = build_backbone(config)
-    with tempfile.TemporaryDirectory(prefix=ACTIVATIONS_PREFIX, dir=run_dir) as cache:
-        embedder = Embedder(backbone, config, Path(cache))
-        data = {}
-        for split, files in {'train': fn_args.train_files, 'eval': fn_args.eval_files}.items():
-            count = count_records(files)
-            with timings.part(f'embedding of {split}', count):
-                images = dataset.read_images(files, transform, _EMBEDDING_BATCH)
-                data[split] = embedder.embed(split, images, count)
-        model = train(config, backbone, data, run_dir / 'logs', timings)
-    with timings.part('export'):
-        export(model, transform, classes, Path(fn_args.serving_model_dir))
-    timings.write(run_dir / 'timings.json')
+    with timings.part('transform graph'):
+        transform = tft.TFTransformOutput(fn_args.transform_graph_path)
+        files = {'train': fn_args.train_files, 'eval': fn_args.eval_files}
+        splits = open_splits(files, transform)
+    classes = tuple(fn_args.custom_config['classes'])
+    return Job(config, classes, transform, splits, timings)
 
 
-def count_records(patterns: list[str]) -> int:
-    """Number of records in gzipped TFRecords."""
-    files = tf.data.Dataset.list_files(patterns, shuffle=False)
-    records = tf.data.TFRecordDataset(files, 'GZIP')
-    return int(records.reduce(0, lambda count, _: count + 1))
+def _warm_start(job: Job, network: Network, base_model: str | None) -> bool:
+    """Continues from the base model if the recipe says so; says what it came to."""
+    if job.config.warm_start is None:
+        return False
+    console = progress.console()
+    try:
+        folder = load_weights(network, job.config, job.classes, base_model)
+    except ColdStart as reason:
+        weights = job.config.weights
+        console.print(f'  no warm start: {escape(str(reason))}; starting from {escape(weights)}')
+        return False
+    console.print(f'  warm start from the last blessed model, {escape(str(folder))}')
+    return True

@@ -1,145 +1,148 @@
-"""Two stages of transfer learning on cached tensors: the head alone, then the upper layers too."""
+"""Two stages of transfer learning: the head alone, then the upper layers of the backbone too."""
 
-import contextlib
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
 import tensorflow as tf
 
-from trainer import augmentation, progress
-from trainer.activation_cache import CachedTensors
 from trainer.backbone import Backbone
+from trainer.callbacks import BestWeights, EpochBars, stage_history
 from trainer.config import StageConfig, TrainConfig
-from trainer.embedding import Embedded, scale
-from trainer.inference import inference_copy
+from trainer.folding import fold
+from trainer.history import StageHistory
 from trainer.optimizer import make_optimizer
+from trainer.stage_data import Level, StageData
 from trainer.timing import Timings
 
-_EVAL_BATCH = 64
+HEAD, FINE_TUNING = 'stage 1, head', 'stage 2, fine-tuning'
+
+MakeStageData = Callable[[TrainConfig, str, int], StageData]
 
 
-def build_head(config: TrainConfig, channels: int) -> keras.Model:
-    """Dropout and a dense layer with one logit, on pooled features [batch, channels]."""
-    pooled = keras.Input((channels,), name='pooled')
-    dropped = keras.layers.Dropout(config.head.dropout, seed=config.seed)(pooled)
-    logit = keras.layers.Dense(1, name='logit')(dropped)
-    return keras.Model(pooled, logit, name='head')
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """What is trained: its parts share their weights with every model that is made of them.
 
-
-def join(backbone: Backbone, head: keras.Model) -> keras.Model:
-    """The whole model for inference: float32 [batch, size, size, 3] in 0..255 to logits."""
-    images = keras.Input(backbone.whole.input_shape[1:], name='image')
-    scaled = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(images)
-    feature_map = inference_copy(backbone.whole)(scaled)
-    pooled = keras.layers.GlobalAveragePooling2D()(feature_map)
-    return keras.Model(images, head(pooled), name='classifier')
-
-
-def train(
-    config: TrainConfig, backbone: Backbone, data: dict[str, Embedded], log_dir: Path,
-    timings: Timings,
-) -> keras.Model:  # fmt: skip
-    """Runs the stages that the recipe asks for and returns the whole model with its best weights.
-
-    Args:
-        config: stages, head and augmentation.
-        backbone: its upper part is trained in place.
-        data: caches of the splits 'train' and 'eval'.
-        log_dir: TensorBoard logs, a folder per stage.
-        timings: gets the seconds of each stage.
+    Attributes:
+        backbone: cut where fine-tuning begins.
+        head: from pooled features to the logit.
+        half_precision: whether the backbone computes in float16.
     """
-    head = build_head(config, backbone.whole.output_shape[-1])
-    best = BestWeights()
-    train_split, eval_split = data['train'], data['eval']
-    if train_split.pooled and eval_split.pooled:
-        stage = Stage('stage 1, head', config.feature_extraction, log_dir / 'feature_extraction')
-        pooled = _stage_data(train_split.pooled, eval_split.pooled, config, stage.config.epochs)
-        with timings.part(stage.name, train_split.pooled.count * stage.config.epochs):
-            _fit(head, stage, pooled, best)
-    if train_split.boundary and eval_split.boundary:
-        stage = Stage('stage 2, fine-tuning', config.fine_tune, log_dir / 'fine_tune')
-        cached = _stage_data(train_split.boundary, eval_split.boundary, config, stage.config.epochs)
-        if backbone.trunk is None:
-            cached = _image_stage_data(cached, config)
-        assert backbone.top is not None  # there is something to fine-tune
-        model = _fine_tuned_model(config, backbone.top, head)
-        with timings.part(stage.name, train_split.boundary.count * stage.config.epochs):
-            _fit(model, stage, cached, best)
-    return join(backbone, head)
+
+    backbone: Backbone
+    head: keras.Model
+    half_precision: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """One stage: what the person sees, what the recipe says, where its logs go."""
+    """One stage: what the person sees, what the recipe says, what it reads, where its logs go."""
 
     name: str
     config: StageConfig
+    data: StageData
     log_dir: Path
 
 
-def _fine_tuned_model(config: TrainConfig, top: keras.Model, head: keras.Model) -> keras.Model:
-    """From the fine-tuning boundary to the logit. Batch norm does as the recipe says."""
-    boundary = keras.Input(top.input_shape[1:], name='boundary')
-    training = None if config.fine_tune.batch_norm == 'train' else False
-    feature_map = top(boundary, training=training)
-    pooled = keras.layers.GlobalAveragePooling2D()(feature_map)
-    return keras.Model(boundary, head(pooled), name='fine_tuned')
+def train(
+    config: TrainConfig,
+    network: Network,
+    stage_data: MakeStageData,
+    log_dir: Path,
+    timings: Timings,
+    *,
+    warm: bool = False,
+) -> list[StageHistory]:
+    """Runs the stages that the recipe asks for; leaves the best weights in the network.
+
+    Args:
+        config: stages and loss.
+        network: trained in place.
+        stage_data: gives the batches of a stage for a config, its name and its number of epochs.
+        log_dir: TensorBoard logs, a folder per stage.
+        timings: gets the seconds of each stage.
+        warm: the weights to begin with were trained for this already; they count as an epoch that
+            the others have to beat.
+    """
+    stages = [
+        (HEAD, config.feature_extraction, 'feature_extraction'),
+        (FINE_TUNING, config.fine_tune, 'fine_tune'),
+    ]
+    best = BestWeights()
+    histories: list[StageHistory] = []
+    for name, settings, folder in stages:
+        if not settings.epochs:
+            continue
+        if name == HEAD:
+            network.backbone.freeze()
+        else:
+            network.backbone.unfreeze_upper()
+        data = stage_data(config, name, settings.epochs)
+        stage = Stage(name, settings, data, log_dir / folder)
+        model = stage_model(config, network, data.level, fine_tuning=name == FINE_TUNING)
+        _compile(model, stage, config, half_precision=network.half_precision)
+        if warm and not histories:
+            best.best_loss = model.evaluate(data.eval, verbose=0, return_dict=True)['loss']
+        with timings.part(name, data.images * settings.epochs):
+            histories.append(_fit(model, stage, best))
+    return histories
 
 
-@dataclasses.dataclass(frozen=True)
-class StageData:
-    """Batches of one stage: endless shuffled ones, of which an epoch takes `steps`, and eval's."""
-
-    train: tf.data.Dataset
-    eval: tf.data.Dataset
-    steps: int
-
-
-def _stage_data(
-    train_cache: CachedTensors, eval_cache: CachedTensors, config: TrainConfig, epochs: int
-) -> StageData:
-    batch_size = min(config.batch_size, train_cache.count)
-    return StageData(
-        train_cache.shuffled_batches(batch_size, epochs, config.seed).repeat(),
-        eval_cache.batches(max(config.batch_size, _EVAL_BATCH)),
-        train_cache.count // batch_size,
-    )
-
-
-def _image_stage_data(data: StageData, config: TrainConfig) -> StageData:
-    """Cached images as the backbone expects them, those for training changed at random."""
-
-    def changed(
-        number: tf.Tensor, pair: tuple[tf.Tensor, tf.Tensor]
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        images, labels = pair
-        if config.augment.active:
-            seed = tf.stack([config.seed, tf.cast(number, tf.int32)])
-            images = augmentation.augment(images, config.augment, seed)
-        return scale(images), labels
-
-    train = data.train.enumerate().map(changed, num_parallel_calls=tf.data.AUTOTUNE)
-    unchanged = data.eval.map(lambda images, labels: (scale(images), labels))
-    return StageData(train.prefetch(tf.data.AUTOTUNE), unchanged, data.steps)
+def stage_model(
+    config: TrainConfig, network: Network, level: Level, *, fine_tuning: bool
+) -> keras.Model:
+    """From where a stage's data takes up the network to the logit."""
+    backbone, head = network.backbone, network.head
+    if level == 'pooled':
+        return head
+    parts = []
+    if not fine_tuning:
+        parts.append(fold(backbone.whole))
+    else:
+        if level == 'image' and backbone.trunk is not None:
+            parts.append(fold(backbone.trunk))
+        assert backbone.top is not None  # there is something to fine-tune
+        learns_norm = config.fine_tune.batch_norm == 'train'
+        # Calling a functional model with `training=False` would not do: `fit` overrides it.
+        parts.append(backbone.top if learns_norm else fold(backbone.top))
+    inputs = keras.Input(parts[0].input_shape[1:], name=level)
+    feature_map = inputs
+    for part in parts:
+        feature_map = part(feature_map)
+    pooled = keras.layers.GlobalAveragePooling2D(dtype='float32')(feature_map)
+    return keras.Model(inputs, head(pooled), name='fine_tuned' if fine_tuning else 'frozen')
 
 
-def _fit(model: keras.Model, stage: Stage, data: StageData, best: 'BestWeights') -> None:
-    epochs = stage.config.epochs
+def _compile(
+    model: keras.Model, stage: Stage, config: TrainConfig, *, half_precision: bool
+) -> None:
+    steps = stage.data.steps * stage.config.epochs
     model.compile(
-        optimizer=make_optimizer(stage.config, data.steps * epochs),
-        loss=keras.losses.BinaryCrossentropy(from_logits=True),
-        metrics=[keras.metrics.BinaryAccuracy(threshold=0.0, name='accuracy')],
+        optimizer=make_optimizer(stage.config, steps, half_precision=half_precision),
+        loss=keras.losses.BinaryCrossentropy(
+            from_logits=True, label_smoothing=config.label_smoothing
+        ),
+        metrics=[keras.metrics.MeanMetricWrapper(_right, name='accuracy')],
         jit_compile=False,  # XLA on a CPU runs these convolutions six times slower
     )
     model.optimizer.build(model.trainable_variables)  # else `fit` traces the step twice
+
+
+def _right(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """Whether the likelier class is the one that the label, mixed or not, holds most of."""
+    return tf.cast(tf.equal(labels > 0.5, logits > 0), tf.float32)
+
+
+def _fit(model: keras.Model, stage: Stage, best: BestWeights) -> StageHistory:
     best.patience = stage.config.patience
     with EpochBars(stage.name) as bars:
-        model.fit(
-            data.train,
-            validation_data=data.eval,
-            epochs=epochs,
-            steps_per_epoch=data.steps,
+        fitted = model.fit(
+            stage.data.train,
+            validation_data=stage.data.eval,
+            epochs=stage.config.epochs,
+            steps_per_epoch=stage.data.steps,
             verbose=0,
             callbacks=[
                 best,
@@ -147,66 +150,4 @@ def _fit(model: keras.Model, stage: Stage, data: StageData, best: 'BestWeights')
                 keras.callbacks.TensorBoard(str(stage.log_dir), write_graph=False),
             ],
         )
-
-
-class BestWeights(keras.callbacks.Callback):
-    """Keeps the weights with the lowest validation loss, over all stages.
-
-    A stage that never beats the one before it leaves the weights as it found them.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.patience = 0
-        self.best_loss = float('inf')
-        self._epochs_without = 0
-
-    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        self._epochs_without = 0
-        self._weights = self.model.get_weights()
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        loss = (logs or {})['val_loss']
-        self._epochs_without += 1
-        if loss < self.best_loss:
-            self.best_loss, self._epochs_without = loss, 0
-            self._weights = self.model.get_weights()
-        if self.patience and self._epochs_without >= self.patience:
-            self.model.stop_training = True
-
-    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
-        self.model.set_weights(self._weights)
-
-
-class EpochBars(keras.callbacks.Callback):
-    """A progress bar for each epoch, with loss and accuracy.
-
-    As a context it ends the bar of an epoch that is interrupted.
-    """
-
-    def __init__(self, stage: str) -> None:
-        super().__init__()
-        self._stage = stage
-        self._open = contextlib.ExitStack()
-
-    def __enter__(self) -> 'EpochBars':
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._open.close()
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        name = f'{self._stage} {epoch + 1}/{self.params["epochs"]}'
-        self._bar = self._open.enter_context(progress.bar(name, self.params['steps']))
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        self._bar.advance(text=_numbers(logs or {}))
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        self._bar.advance(0, text=_numbers(logs or {}))
-        self._open.close()
-
-
-def _numbers(logs: dict[str, float]) -> str:
-    names = {'loss': 'loss', 'accuracy': 'acc', 'val_loss': 'val loss', 'val_accuracy': 'val acc'}
-    return ' '.join(f'{names[key]} {value:.3f}' for key, value in logs.items() if key in names)
+    return stage_history(stage.name, fitted, best)

@@ -1,7 +1,9 @@
 """What every source of labelled images offers."""
 
-from collections.abc import Iterator
-from typing import NamedTuple, Protocol
+from collections.abc import Iterator, Sequence
+from typing import Literal, NamedTuple, Protocol
+
+Part = Literal['train', 'validation']
 
 
 class DataError(ValueError):
@@ -15,11 +17,13 @@ class LabelledImage(NamedTuple):
         contents: bytes of a JPEG or PNG file.
         label: index into the classes of the source.
         filename: where it came from, for error messages and for the record.
+        part: which part of a set that comes divided; None if it does not.
     """
 
     contents: bytes
     label: int
     filename: str
+    part: Part | None = None
 
 
 class Source(Protocol):
@@ -43,3 +47,9 @@ class Source(Protocol):
     def images(self) -> Iterator[LabelledImage]:
         """Gives each image once, always in the same order."""
         ...
+
+
+def describe_classes(names: Sequence[str]) -> str:
+    """`2 classes (cats, dogs)`, with no more than five names."""
+    shown = ', '.join(names[:5]) + (', ...' if len(names) > 5 else '')
+    return f'{len(names)} class{"es" * (len(names) != 1)} ({shown})'

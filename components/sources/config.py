@@ -1,10 +1,11 @@
 """Which images: the `data:` part of a recipe. Imports neither TensorFlow nor TFX."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from components.sources.files import IMAGE_SUFFIXES, PARQUET_SUFFIXES, files_in
 from trainer.config import StrictModel
 
 
@@ -14,13 +15,23 @@ class SplitConfig(StrictModel):
     train: int = Field(3, ge=1)
     eval: int = Field(1, ge=1)
     test: int = Field(1, ge=1)
+    test_of_validation: float = Field(
+        0.2, gt=0, lt=1, description='of images that come as train and validation: the share of '
+        'validation that becomes test, the rest being eval; train stays train',
+    )  # fmt: skip
 
 
 class DataConfig(StrictModel):
     """Where images come from and how they are split."""
 
-    source: Literal['drawings', 'folder', 'tfds'] = 'drawings'
-    path: Path | None = Field(None, description='folder: a folder with one folder per class')
+    source: Literal['drawings', 'folder', 'parquet', 'tfds'] = 'drawings'
+    path: Path | None = Field(
+        None, description='folder: a folder with one folder per class, or with train and '
+        'validation that hold such; parquet: a Parquet file, or a folder with any',
+    )  # fmt: skip
+    classes: tuple[str, ...] | None = Field(
+        None, description='parquet: names in the order of the labels; default: what the file says'
+    )
     dataset: str | None = Field(None, description="tfds: name of the data set, as 'cats_vs_dogs'")
     count: int = Field(2000, ge=100, description='drawings: how many')
     seed: int = Field(0, ge=0, description='drawings: which')
@@ -28,7 +39,33 @@ class DataConfig(StrictModel):
 
     @model_validator(mode='after')
     def _source_has_what_it_needs(self) -> 'DataConfig':
-        needed = {'folder': 'path', 'tfds': 'dataset'}.get(self.source)
-        if needed and getattr(self, needed) is None:
-            raise ValueError(f"source '{self.source}' needs the key '{needed}'")
+        if self.source == 'tfds' and self.dataset is None:
+            raise ValueError("source 'tfds' needs the key 'dataset'")
+        if self.classes is not None and self.source != 'parquet':
+            raise ValueError(f"the key 'classes' is for source 'parquet', not '{self.source}'")
         return self
+
+
+def data_overrides(path: Path) -> list[tuple[str, Any]]:
+    """The keys of a recipe that `--data PATH` sets, by what is found there."""
+    source = _kind(path)
+    overrides: list[tuple[str, Any]] = [('data.source', source), ('data.path', str(path))]
+    if source == 'folder':  # which names the classes itself
+        overrides.append(('data.classes', None))
+    return overrides
+
+
+def _kind(path: Path) -> Literal['folder', 'parquet']:
+    """Whatever is neither, or is missing, is a folder: its source says what is wrong."""
+    if not path.is_dir():
+        return 'parquet' if path.suffix.lower() in PARQUET_SUFFIXES else 'folder'
+    parquet = False
+    try:
+        for file in files_in(path, IMAGE_SUFFIXES | PARQUET_SUFFIXES):
+            if file.suffix.lower() in PARQUET_SUFFIXES:
+                parquet = True
+            elif file.parent != path:
+                return 'folder'
+    except OSError:
+        return 'folder'
+    return 'parquet' if parquet else 'folder'

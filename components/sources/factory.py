@@ -1,6 +1,6 @@
 """From the `data:` part of a recipe to a source of images."""
 
-from components.sources.base import Source
+from components.sources.base import DataError, Source
 from components.sources.config import DataConfig
 
 
@@ -16,12 +16,19 @@ def make_source(config: DataConfig) -> Source:
         from components.sources.drawings.source import DrawingsSource
 
         return DrawingsSource(config.count, config.seed)
+    if config.source == 'tfds':
+        from components.sources.tfds import TfdsSource
+
+        assert config.dataset is not None  # the config is validated
+        return TfdsSource(config.dataset)
+    if config.path is None:  # not an error of the recipe: everybody's images lie elsewhere
+        raise DataError(
+            f"source '{config.source}' needs to know where: give --data PATH, or set data.path"
+        )
     if config.source == 'folder':
         from components.sources.folder import FolderSource
 
-        assert config.path is not None  # the config is validated
         return FolderSource(config.path)
-    from components.sources.tfds import TfdsSource
+    from components.sources.parquet import ParquetSource
 
-    assert config.dataset is not None
-    return TfdsSource(config.dataset)
+    return ParquetSource(config.path, config.classes)

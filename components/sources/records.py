@@ -1,22 +1,25 @@
 """From a source of images to sharded TFRecords of canonical `tf.Example`s, ready for ExampleGen."""
 
+import contextlib
 import dataclasses
 import hashlib
 import io
+import itertools
 import json
 import shutil
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import PIL.Image
 import tensorflow as tf
 
-from components.sources.base import DataError, LabelledImage, Source
+from components.sources.base import DataError, LabelledImage, Part, Source
 from components.sources.config import SplitConfig
 from trainer import features, progress
 
 SPAN_FOLDER = 'span-1'
-_SHARDS = 4
+_SHARDS = 4  # of each split
 _MANIFEST = 'manifest.json'
 _OPENED = ('JPEG', 'PNG')
 _FORMATS = {'JPEG': 'jpeg', 'MPO': 'jpeg', 'PNG': 'png'}  # MPO: a JPEG that a phone added to
@@ -25,7 +28,7 @@ _PNG_END = b'IEND\xaeB`\x82'
 
 @dataclasses.dataclass(frozen=True)
 class Records:
-    """TFRecords on disk: `<directory>/span-1/images-*.tfrecord`.
+    """TFRecords on disk: `<directory>/span-1/<split>-*.tfrecord`.
 
     Attributes:
         directory: what ExampleGen gets as its input base.
@@ -48,7 +51,7 @@ def prepare_records(source: Source, splits: SplitConfig, directory: Path) -> Rec
     """
     description = {
         'fingerprint': source.fingerprint, 'classes': list(source.classes),
-        'splits': splits.model_dump(), 'format': 1,
+        'splits': splits.model_dump(), 'format': 2,
     }  # fmt: skip
     manifest_file = directory / _MANIFEST
     if manifest_file.is_file():
@@ -66,12 +69,17 @@ def prepare_records(source: Source, splits: SplitConfig, directory: Path) -> Rec
     return Records(directory, source.classes, counts)
 
 
-def split_of(sha256: str, splits: SplitConfig) -> str:
+def split_of(sha256: str, splits: SplitConfig, part: Part | None = None) -> str:
     """The split of an image, from the digest of its bytes: never changes when data is added.
 
     The same rule as TFX's ExampleGen with `partition_feature_name`, which hashes the feature.
+    An image that comes as part of `train` stays there, one of `validation` becomes eval or test.
     """
-    shares = splits.model_dump()
+    if part == 'train':
+        return 'train'
+    if part == 'validation':
+        return 'test' if int(sha256, 16) / 2**256 < splits.test_of_validation else 'eval'
+    shares = {split: getattr(splits, split) for split in features.SPLITS}
     key = _bytes_feature(sha256.encode()).SerializeToString(deterministic=True)
     bucket = int(hashlib.sha256(key).hexdigest(), 16) % sum(shares.values())
     for split, share in shares.items():
@@ -126,25 +134,36 @@ def _check(image: LabelledImage) -> tuple[str, int, int]:
 
 
 def _write(source: Source, splits: SplitConfig, folder: Path) -> dict[str, int]:
-    names = [folder / f'images-{n:05d}-of-{_SHARDS:05d}.tfrecord' for n in range(_SHARDS)]
-    writers = [tf.io.TFRecordWriter(str(name)) for name in names]
+    """Writes all images; gives how many each split got."""
     seen: Counter[tuple[str, int]] = Counter()
-    with progress.bar('images to TFRecords', source.count) as bar:
-        for number, image in enumerate(source.images()):
+    with contextlib.ExitStack() as stack:
+        shards = {split: _shards(folder, split, stack) for split in features.SPLITS}
+        bar = stack.enter_context(progress.bar('images to TFRecords', source.count))
+        for image in source.images():
             example = to_example(image, source.classes)
-            writers[number % _SHARDS].write(example.SerializeToString(deterministic=True))
             digest = example.features.feature[features.SHA256].bytes_list.value[0].decode()
-            seen[split_of(digest, splits), image.label] += 1
+            split = split_of(digest, splits, image.part)
+            next(shards[split]).write(example.SerializeToString(deterministic=True))
+            seen[split, image.label] += 1
             bar.advance()
-    for writer in writers:
-        writer.close()
+    _require_every_class(seen, source.classes)
+    labels = range(len(source.classes))
+    return {split: sum(seen[split, label] for label in labels) for split in features.SPLITS}
+
+
+def _shards(
+    folder: Path, split: str, stack: contextlib.ExitStack
+) -> Iterator[tf.io.TFRecordWriter]:
+    """The writers of a split's files, in turn and without end; the stack closes them."""
+    names = [folder / f'{split}-{n:05d}-of-{_SHARDS:05d}.tfrecord' for n in range(_SHARDS)]
+    return itertools.cycle([stack.enter_context(tf.io.TFRecordWriter(str(n))) for n in names])
+
+
+def _require_every_class(seen: Counter[tuple[str, int]], classes: tuple[str, ...]) -> None:
     for split in features.SPLITS:
-        for label, name in enumerate(source.classes):
+        for label, name in enumerate(classes):
             if not seen[split, label]:
                 raise DataError(
                     f'{seen.total()} images are too few: the {split} split got none of class '
                     f'{name!r}; give more images'
                 )
-    return {
-        split: sum(seen[split, n] for n in range(len(source.classes))) for split in features.SPLITS
-    }

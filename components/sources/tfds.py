@@ -44,7 +44,7 @@ class TfdsSource:
         except Exception as error:  # whatever the network, the disk or the archive may raise
             raise DataError(
                 f'TensorFlow Datasets could not fetch {name!r} ({type(error).__name__}); '
-                'with images of your own give --data FOLDER (one folder per class), '
+                'with images of your own give --data PATH (a folder per class, or Parquet), '
                 'and --weights FILE if ImageNet weights are not at hand either'
             ) from error
 

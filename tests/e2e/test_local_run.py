@@ -130,7 +130,7 @@ def test_no_cache_of_activations_is_left_behind(home, first):
 
 def test_both_signatures_of_the_pushed_model_give_the_same_answers(home, first):
     model = tf.saved_model.load(str(first[1]))
-    records = sorted(home.runs.glob('records/span-1/*.tfrecord'))
+    records = sorted(home.runs.glob('records/span-1/train-*.tfrecord'))
     serialized = [record.numpy() for record in tf.data.TFRecordDataset(records[0]).take(8)]
     images = [
         tf.train.Example.FromString(each).features.feature[features.IMAGE_BYTES].bytes_list.value[0]

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from components.sources.config import SplitConfig
 from pipeline.config import RECIPES, ConfigError, load_recipe, parse_override
 
 
@@ -30,7 +31,7 @@ def test_an_empty_mapping_gives_the_defaults(write):
     recipe = load_recipe(write('{}'))
 
     assert recipe.data.source == 'drawings'
-    assert recipe.data.splits.model_dump() == {'train': 3, 'eval': 1, 'test': 1}
+    assert recipe.data.splits == SplitConfig(train=3, eval=1, test=1, test_of_validation=0.2)
     assert (recipe.trainer.image_size, recipe.trainer.alpha) == (160, 1.0)
     assert recipe.evaluation.baseline_accuracy == 0.9
 
@@ -72,7 +73,7 @@ def test_an_override_changes_one_nested_key_and_no_other(write):
 def test_an_override_reaches_into_a_group_that_the_file_leaves_out(write):
     recipe = load_recipe(write('{}'), [('data.splits.test', 2)])
 
-    assert recipe.data.splits.model_dump() == {'train': 3, 'eval': 1, 'test': 2}
+    assert recipe.data.splits == SplitConfig(test=2)
 
 
 def test_the_last_override_of_a_key_counts(write):
@@ -119,7 +120,9 @@ def test_an_unknown_key_gets_a_suggestion_and_the_valid_keys(write):
         ConfigError, match=r'trainer\.bach_size: unknown key; did you mean batch_size\?'
     ):
         load_recipe(path)
-    with pytest.raises(ConfigError, match='valid keys: image_size, alpha, weights, batch_size'):
+    with pytest.raises(
+        ConfigError, match='valid keys: image_size, alpha, weights, warm_start, batch_size'
+    ):
         load_recipe(path)
 
 
@@ -151,14 +154,8 @@ def test_every_error_is_told_at_once_with_what_was_given_and_what_is_valid(write
     assert all(line.startswith(f'{path}: ') for line in str(caught.value).splitlines())
 
 
-@pytest.mark.parametrize(('source', 'key'), [('folder', 'path'), ('tfds', 'dataset')])
-def test_a_source_asks_for_the_key_that_it_needs(write, source, key):
-    with pytest.raises(ConfigError, match=f"data: source '{source}' needs the key '{key}'$"):
-        load_recipe(write(f'data: {{source: {source}}}'))
-
-
 def test_an_unknown_source_gets_the_valid_ones(write):
-    with pytest.raises(ConfigError, match="'drawings', 'folder' or 'tfds', got 'web'"):
+    with pytest.raises(ConfigError, match="'drawings', 'folder', 'parquet' or 'tfds', got 'web'"):
         load_recipe(write('data: {source: web}'))
 
 
@@ -171,6 +168,36 @@ def test_a_file_that_is_not_yaml_is_named_with_the_place(write):
     with pytest.raises(ConfigError, match=r'mine\.yaml is not YAML: .*line 2, column') as caught:
         load_recipe(write('trainer: {\ndata: ]'))
     assert '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ('text', 'key', 'line', 'first'),
+    [
+        ('trainer: {}\ndata: {}\ntrainer: {seed: 1}', 'trainer', 3, 1),
+        ('trainer:\n  seed: 1\n  alpha: 1.0\n  seed: 1', 'seed', 4, 2),
+        ('trainer: {seed: 1, seed: 2}', 'seed', 1, 1),
+    ],
+)
+def test_a_key_that_stands_twice_is_named_with_its_line(write, text, key, line, first):
+    path = write(text)
+
+    with pytest.raises(ConfigError) as caught:
+        load_recipe(path)
+
+    assert str(caught.value) == f"{path}, line {line}: key '{key}' stands in line {first} already"
+
+
+def test_a_key_may_stand_in_several_groups_and_change_what_it_is_merged_with(write):
+    path = write(
+        'trainer:\n'
+        '  feature_extraction: &stage {epochs: 1, optimizer: sgd}\n'
+        '  fine_tune: {<<: *stage, epochs: 2}\n'
+    )
+
+    trainer = load_recipe(path).trainer
+
+    assert (trainer.feature_extraction.epochs, trainer.fine_tune.epochs) == (1, 2)
+    assert trainer.fine_tune.optimizer == 'sgd'
 
 
 @pytest.mark.parametrize('text', ['', '- trainer', 'trainer'])

@@ -1,107 +1,176 @@
-"""The two stages on small caches: what is learnt, what stays as it was, what is kept."""
+"""The two stages: what is learnt, what stays as it was, what is kept."""
 
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from trainer import progress
-from trainer.backbone import build_backbone
-from trainer.config import TrainConfig
-from trainer.embedding import Embedder
-from trainer.timing import Timings
-from trainer.training import BestWeights, EpochBars, train
+from trainer.callbacks import BestWeights, EpochBars
+from trainer.head import build_head, join
+from trainer.training import train
 
-IMAGES = 32
 AUGMENT = {'flip': True, 'rotation': 0.1, 'views': 2}
-
-
-def config(**changes):
-    small = {
-        'image_size': 32, 'alpha': 0.35, 'weights': 'random', 'batch_size': 8,
-        'feature_extraction': {'epochs': 2},
-        'fine_tune': {'epochs': 2, 'from_layer': 'block_14_expand', 'learning_rate': 1e-3},
-    }  # fmt: skip
-    return TrainConfig.model_validate({**small, **changes})
-
-
-def batches():
-    """Dark and bright squares, labels 0 and 1."""
-    rng = np.random.default_rng(0)
-    labels = np.arange(IMAGES) % 2
-    pixels = rng.integers(0, 100, (IMAGES, 32, 32, 3)) + 150 * labels[:, None, None, None]
-    pair = (pixels.astype('uint8'), labels.astype('float32'))
-    return tf.data.Dataset.from_tensor_slices(pair).batch(8)
-
-
-def run(tmp_path, train_config):
-    keras.utils.set_random_seed(train_config.seed)
-    backbone = build_backbone(train_config)
-    embedder = Embedder(backbone, train_config, tmp_path)
-    data = {split: embedder.embed(split, batches(), IMAGES) for split in ('train', 'eval')}
-    return backbone, train(train_config, backbone, data, tmp_path / 'logs', Timings())
-
-
 FROM_A_RANDOM_START = {
     'feature_extraction': {'epochs': 0},
-    'fine_tune': {'epochs': 10, 'from_layer': 0, 'batch_norm': 'train', 'learning_rate': 1e-2},
-}
+    'fine_tune': {
+        'epochs': 10, 'from_layer': 0, 'batch_norm': 'train', 'learning_rate': 1e-2,
+        'schedule': 'cosine',
+    },
+}  # fmt: skip
 
 
-def test_the_model_takes_pixels_and_learns(tmp_path):
-    stage = {**FROM_A_RANDOM_START['fine_tune'], 'epochs': 30, 'schedule': 'cosine'}
-    _, model = run(tmp_path, config(feature_extraction={'epochs': 0}, fine_tune=stage))
-    pixels = np.stack([np.full((32, 32, 3), value, 'float32') for value in (50, 200)])
-    dark, bright = model(pixels, training=False).numpy().ravel()
+def run(job, folder):
+    """The network after a training, and the history of its stages."""
+    network = job.build_network()
+    with job.stage_data(network, folder) as stage_data:
+        return network, train(job.config, network, stage_data, folder / 'logs', job.timings)
+
+
+def test_the_model_takes_pixels_and_learns(tmp_path, small_job):
+    network, _ = run(small_job(**FROM_A_RANDOM_START, weights='random'), tmp_path)
+    pixels = np.stack([np.full((32, 32, 3), value, 'float32') for value in (60, 190)])
+    dark, bright = join(network.backbone, network.head)(pixels, training=False).numpy().ravel()
     assert dark < 0 < bright
 
 
 @pytest.fixture(scope='module')
-def two_stages(tmp_path_factory):
-    """A run of both stages with augmented views: where it wrote, its backbone, its model."""
+def two_stages(tmp_path_factory, small_job):
+    """A run of both stages with augmented views: its folder, its network, its histories."""
     folder = tmp_path_factory.mktemp('two_stages')
-    return folder, *run(folder, config(augment=AUGMENT))
+    return folder, *run(small_job(augment=AUGMENT), folder)
 
 
-def test_fine_tuning_changes_the_upper_layers_alone(two_stages):
-    before = build_backbone(config())
-    keras.utils.set_random_seed(0)
-    start = [layer.get_weights() for layer in build_backbone(config()).whole.layers]
-    _, backbone, _ = two_stages
-    boundary = [layer.name for layer in before.whole.layers].index('block_14_expand')
-    changed = [
-        number
-        for number, (layer, old) in enumerate(zip(backbone.whole.layers, start, strict=True))
-        if any((new != was).any() for new, was in zip(layer.get_weights(), old, strict=True))
-    ]
+def test_the_whole_model_gives_what_its_parts_give(two_stages):
+    _, network, _ = two_stages
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3)).astype('float32')
+    feature_map = network.backbone.whole(pixels / 127.5 - 1, training=False)
+    expected = network.head(np.mean(feature_map, axis=(1, 2)), training=False)
+    whole = join(network.backbone, network.head)(pixels, training=False)
+    np.testing.assert_allclose(whole, expected, rtol=1e-4, atol=1e-3)
+
+
+def test_every_stage_leaves_its_numbers(two_stages):
+    _, _, histories = two_stages
+    assert [history.name for history in histories] == ['stage 1, head', 'stage 2, fine-tuning']
+    for history in histories:
+        assert {len(values) for values in history.metrics.values()} == {2}
+        assert set(history.metrics) == {'loss', 'accuracy', 'val_loss', 'val_accuracy'}
+
+
+def test_no_cache_is_left(two_stages):
+    assert not list(two_stages[0].rglob('*.records'))
+
+
+def layers_that_changed(job, network):
+    start = job.build_network().backbone.whole
+    return {
+        new.name
+        for new, old in zip(network.backbone.whole.layers, start.layers, strict=True)
+        for one, other in zip(new.get_weights(), old.get_weights(), strict=True)
+        if (one != other).any()
+    }
+
+
+def test_fine_tuning_changes_the_upper_layers_alone(tmp_path, small_job):
+    job = small_job(feature_extraction={'epochs': 0})
+    network, _ = run(job, tmp_path)
+    names = [layer.name for layer in network.backbone.whole.layers]
+    changed = {names.index(name) for name in layers_that_changed(job, network)}
     assert changed
-    assert min(changed) >= boundary
+    assert min(changed) >= names.index('block_14_expand')
 
 
-def test_batch_norm_statistics_stay_in_inference_mode(two_stages):
-    _, backbone, _ = two_stages
-    norms = [
-        each for each in backbone.whole.layers if isinstance(each, keras.layers.BatchNormalization)
-    ]
-    assert all((norm.moving_mean.numpy() == 0).all() for norm in norms)
+def norms_of(network):
+    layers = network.backbone.whole.layers
+    return [each for each in layers if isinstance(each, keras.layers.BatchNormalization)]
 
 
-def test_from_a_random_start_batch_norm_learns_its_statistics(tmp_path):
-    backbone, _ = run(tmp_path, config(**FROM_A_RANDOM_START, augment={'flip': True}))
-    assert (backbone.whole.get_layer('bn_Conv1').moving_mean.numpy() != 0).any()
+def test_batch_norm_statistics_stay_in_inference_mode(tmp_path, small_job):
+    network, _ = run(small_job(feature_extraction={'epochs': 0}), tmp_path)
+    norms = norms_of(network)
+    assert any((norm.gamma.numpy() != 1).any() for norm in norms)  # it was trained
+    for norm, start in zip(norms, norms_of(small_job().build_network()), strict=True):
+        np.testing.assert_array_equal(norm.moving_mean, start.moving_mean)
+        np.testing.assert_array_equal(norm.moving_variance, start.moving_variance)
 
 
-def test_one_seed_gives_one_model(tmp_path, two_stages):
-    _, _, first = two_stages
-    _, second = run(tmp_path, config(augment=AUGMENT))
-    for one, other in zip(first.get_weights(), second.get_weights(), strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-5)
+def test_from_a_random_start_batch_norm_learns_its_statistics(tmp_path, small_job):
+    job = small_job(**FROM_A_RANDOM_START, weights='random', augment={'flip': True})
+    network, _ = run(job, tmp_path)
+    assert all((norm.moving_mean.numpy() != 0).any() for norm in norms_of(network))
+
+
+def test_one_seed_gives_the_same_weights(tmp_path, small_job, two_stages):
+    _, first, _ = two_stages
+    second, _ = run(small_job(augment=AUGMENT), tmp_path)
+    for one, other in ((first.head, second.head), (first.backbone.whole, second.backbone.whole)):
+        for weights, again in zip(one.get_weights(), other.get_weights(), strict=True):
+            np.testing.assert_array_equal(weights, again)
+
+
+def test_another_seed_gives_other_weights(tmp_path, small_job, two_stages):
+    _, first, _ = two_stages
+    second, _ = run(small_job(augment=AUGMENT, seed=1), tmp_path)
+    assert (first.head.get_weights()[0] != second.head.get_weights()[0]).any()
 
 
 def test_tensorboard_gets_logs_of_both_stages(two_stages):
     logs = two_stages[0] / 'logs'
     stages = {path.parent.parent.name for path in logs.rglob('events.out.*')}
     assert stages == {'feature_extraction', 'fine_tune'}
+
+
+def test_without_a_cache_the_stages_learn_the_same(tmp_path, small_job):
+    """The order of images is the same, so only the rounding of cached activations differs."""
+    changes = {
+        'precision': 'float32', 'head': {'dropout': 0},
+        'feature_extraction': {'epochs': 3, 'learning_rate': 1e-2},
+        'fine_tune': {'epochs': 2, 'from_layer': 'block_14_expand', 'learning_rate': 1e-5},
+    }  # fmt: skip
+    _, cached = run(small_job(**changes), tmp_path)
+    _, conventional = run(small_job(**changes, cache=False), tmp_path)
+    for with_cache, without in zip(cached, conventional, strict=True):
+        for metric, values in with_cache.metrics.items():
+            np.testing.assert_allclose(values, without.metrics[metric], atol=0.03, err_msg=metric)
+
+
+def test_a_warm_start_has_to_be_beaten(tmp_path, small_job):
+    job = small_job(fine_tune={'epochs': 0})
+    network, _ = run(job, tmp_path)
+    before = network.head.get_weights()
+    settings = {'epochs': 1, 'learning_rate': 100.0}  # ruins it
+    worse = small_job(feature_extraction=settings, fine_tune={'epochs': 0})
+    with worse.stage_data(network, tmp_path) as stage_data:
+        (history,) = train(
+            worse.config, network, stage_data, tmp_path / 'logs', worse.timings, warm=True
+        )
+    assert history.best_epoch is None
+    for weights, was in zip(network.head.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(weights, was)
+
+
+def test_the_head_has_the_layers_that_the_recipe_names(small_job):
+    config = small_job(head={'hidden': [64, 8], 'dropout': 0.5, 'l2': 0.01}).config
+    head = build_head(config, 1280)
+    dense = [layer for layer in head.layers if isinstance(layer, keras.layers.Dense)]
+    rates = [layer.rate for layer in head.layers if isinstance(layer, keras.layers.Dropout)]
+    assert [(layer.units, layer.activation.__name__) for layer in dense] == [
+        (64, 'relu'), (8, 'relu'), (1, 'linear'),
+    ]  # fmt: skip
+    assert rates == [0.5, 0.5, 0.5]
+    penalty = sum(0.01 * np.square(layer.kernel).sum() for layer in dense)
+    assert sum(map(float, head.losses)) == pytest.approx(penalty, rel=1e-4)
+
+
+def test_label_smoothing_keeps_the_loss_above_its_floor(tmp_path, small_job):
+    job = small_job(
+        label_smoothing=0.2, fine_tune={'epochs': 0},
+        feature_extraction={'epochs': 20, 'learning_rate': 1e-2},
+    )  # fmt: skip
+    _, (history,) = run(job, tmp_path)
+    floor = -(0.9 * np.log(0.9) + 0.1 * np.log(0.1))
+    assert min(history.metrics['val_loss']) > floor - 1e-3
+    assert min(history.metrics['val_loss']) < np.log(2)  # it learns all the same
 
 
 class _Recorder:

@@ -119,3 +119,72 @@ def test_an_image_that_vanishes_is_named(folder):
 
     with pytest.raises(DataError, match=r'dogs-0-1\.jpg cannot be read: No such file'):
         list(source.images())
+
+
+@pytest.fixture
+def parts(tmp_path, make_image_folder):
+    make_image_folder(tmp_path / 'filtered' / 'train', per_class=3)
+    make_image_folder(tmp_path / 'filtered' / 'validation', per_class=2, seed=1)
+    return tmp_path / 'filtered'
+
+
+def test_images_in_train_and_validation_say_which_they_come_from(parts):
+    source = FolderSource(parts)
+
+    assert source.classes == ('cats', 'dogs')
+    assert source.count == 10
+    for image in source.images():
+        part, class_name, _ = Path(image.filename).parts
+        assert (image.part, source.classes[image.label]) == (part, class_name)
+
+
+def test_images_in_class_folders_are_of_no_part(folder):
+    assert {image.part for image in FolderSource(folder).images()} == {None}
+
+
+def test_files_beside_train_and_validation_change_nothing(parts):
+    (parts / 'vectorize.py').write_text('')
+
+    assert FolderSource(parts).count == 10
+
+
+def test_classes_may_be_called_train_and_validation(tmp_path, make_image_folder):
+    make_image_folder(tmp_path, 1, classes=('train', 'validation'))
+
+    source = FolderSource(tmp_path)
+
+    assert source.classes == ('train', 'validation')
+    assert {image.part for image in source.images()} == {None}
+
+
+def test_an_image_beside_the_class_folders_of_a_part_is_named(parts):
+    (parts / 'validation' / 'cats' / 'cats-1-0.jpg').rename(parts / 'validation' / 'lost.jpg')
+
+    with pytest.raises(
+        DataError, match=r'validation/lost\.jpg is in no class folder; expected .*/train/CLASS/'
+    ):
+        FolderSource(parts)
+
+
+def test_parts_with_other_classes_are_refused(parts):
+    (parts / 'validation' / 'dogs').rename(parts / 'validation' / 'wolves')
+
+    sentence = r'has 2 classes \(cats, dogs\) in train and 2 classes \(cats, wolves\) in validation'
+    with pytest.raises(DataError, match=sentence):
+        FolderSource(parts)
+
+
+def test_a_third_part_is_told_as_what_it_looks_like(parts, make_image_folder):
+    make_image_folder(parts / 'test', per_class=1)
+
+    with pytest.raises(DataError, match=r'has 3 classes \(test, train, validation\); expected two'):
+        FolderSource(parts)
+
+
+def test_links_to_folders_are_followed_and_end(tmp_path, folder):
+    (tmp_path / 'links').mkdir()
+    (tmp_path / 'links' / 'cats').symlink_to(folder / 'cats')
+    (tmp_path / 'links' / 'dogs').symlink_to(folder / 'dogs')
+    (folder / 'cats' / 'back').symlink_to(folder)
+
+    assert FolderSource(tmp_path / 'links').count == 6

@@ -4,14 +4,17 @@ import itertools
 
 import numpy as np
 import PIL.Image
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 from tfx.components.example_gen.base_example_gen_executor import _PartitionFn
 from tfx.proto import example_gen_pb2
 
-from components.sources.base import DataError, LabelledImage
+from components.sources.base import DataError, LabelledImage, Part
 from components.sources.config import SplitConfig
 from components.sources.folder import FolderSource
+from components.sources.parquet import ParquetSource
 from components.sources.records import prepare_records, split_of, to_example
 from trainer import features
 
@@ -46,8 +49,10 @@ def picture(mode: str = 'RGB', seed: int = 0) -> PIL.Image.Image:
     return PIL.Image.fromarray(pixels).convert(mode)
 
 
-def labelled(contents: bytes, filename: str = 'cats/a.jpg', label: int = 0) -> LabelledImage:
-    return LabelledImage(contents, label, filename)
+def labelled(
+    contents: bytes, filename: str = 'cats/a.jpg', label: int = 0, part: Part | None = None
+) -> LabelledImage:
+    return LabelledImage(contents, label, filename, part)
 
 
 def value(example: tf.train.Example, name: str) -> object:
@@ -56,8 +61,8 @@ def value(example: tf.train.Example, name: str) -> object:
     return only
 
 
-def examples_in(records) -> list[tf.train.Example]:
-    files = sorted(str(path) for path in records.directory.glob('span-1/*.tfrecord'))
+def examples_in(records, split: str = '*') -> list[tf.train.Example]:
+    files = sorted(str(path) for path in records.directory.glob(f'span-1/{split}-*.tfrecord'))
     read = tf.data.TFRecordDataset(files).as_numpy_iterator()
     return [tf.train.Example.FromString(record) for record in read]
 
@@ -162,23 +167,74 @@ def test_every_image_of_a_source_is_written_once(tmp_path, twenty):
     assert records.classes == CLASSES
 
 
-def test_counts_are_those_of_the_splits_that_example_gen_will_make(tmp_path, twenty):
+def test_each_split_has_files_of_its_own_with_the_images_that_are_its(tmp_path, twenty):
     records = prepare_records(MemorySource(twenty), SPLITS, tmp_path / 'records')
 
-    digests = [value(example, features.SHA256).decode() for example in examples_in(records)]
-    splits = [split_of(digest, SPLITS) for digest in digests]
-    assert records.counts == {split: splits.count(split) for split in features.SPLITS}
+    for split in features.SPLITS:
+        digests = [value(each, features.SHA256).decode() for each in examples_in(records, split)]
+        assert {split_of(digest, SPLITS) for digest in digests} == {split}
+        assert records.counts[split] == len(digests)
 
 
 def test_an_image_keeps_its_split_when_others_are_added(tmp_path, twenty):
     def split_by_image(images, name):
         records = prepare_records(MemorySource(images), SPLITS, tmp_path / name)
-        digests = [value(example, features.SHA256).decode() for example in examples_in(records)]
-        return {digest: split_of(digest, SPLITS) for digest in digests}
+        return {
+            value(example, features.SHA256): split
+            for split in features.SPLITS
+            for example in examples_in(records, split)
+        }
 
     few, many = split_by_image(twenty[:30], 'few'), split_by_image(twenty, 'many')
 
     assert few.items() < many.items()
+
+
+def test_images_that_come_in_parts_stay_in_them(tmp_path, twenty):
+    images = [
+        image._replace(part='train' if n < 10 else 'validation') for n, image in enumerate(twenty)
+    ]
+
+    records = prepare_records(
+        MemorySource(images), SplitConfig(test_of_validation=0.5), tmp_path / 'records'
+    )
+
+    trained = {value(example, features.IMAGE_BYTES) for example in examples_in(records, 'train')}
+    assert trained == {image.contents for image in twenty[:10]}
+    assert records.counts['eval'] + records.counts['test'] == 30
+
+
+def test_the_same_image_in_both_parts_is_written_in_both(tmp_path, twenty):
+    images = [image._replace(part=part) for image in twenty for part in ('train', 'validation')]
+
+    records = prepare_records(
+        MemorySource(images), SplitConfig(test_of_validation=0.5), tmp_path / 'records'
+    )
+
+    assert records.counts['train'] == 40
+    assert records.counts['eval'] + records.counts['test'] == 40
+
+
+@pytest.mark.parametrize('share', [0.1, 0.5])
+def test_a_share_of_validation_becomes_test_and_none_of_it_train(share):
+    splits = SplitConfig(test_of_validation=share)
+    digests = [hashlib.sha256(str(n).encode()).hexdigest() for n in range(2000)]
+
+    given = [split_of(digest, splits, 'validation') for digest in digests]
+
+    assert set(given) == {'eval', 'test'}
+    assert given.count('test') / 2000 == pytest.approx(share, abs=0.03)
+
+
+def test_an_image_stays_in_test_when_the_share_of_test_grows():
+    digests = [hashlib.sha256(str(n).encode()).hexdigest() for n in range(200)]
+
+    few, many = (
+        {digest for digest in digests if split_of(digest, splits, 'validation') == 'test'}
+        for splits in (SplitConfig(test_of_validation=0.2), SplitConfig(test_of_validation=0.4))
+    )
+
+    assert few < many
 
 
 def test_a_folder_becomes_records_that_name_its_files(tmp_path, make_image_folder):
@@ -188,6 +244,24 @@ def test_a_folder_becomes_records_that_name_its_files(tmp_path, make_image_folde
 
     names = {value(example, features.FILENAME).decode() for example in examples_in(records)}
     assert names == {f'{name}/{name}-0-{n}.jpg' for name in CLASSES for n in range(20)}
+
+
+def test_a_parquet_file_becomes_records_that_name_its_rows(tmp_path, twenty):
+    columns = {
+        'image': [image.contents for image in twenty], 'label': [image.label for image in twenty],
+    }  # fmt: skip
+    pq.write_table(pa.table(columns), tmp_path / 'pets.parquet')
+
+    records = prepare_records(
+        ParquetSource(tmp_path / 'pets.parquet', CLASSES), SPLITS, tmp_path / 'records'
+    )
+
+    read = {value(each, features.FILENAME): each for each in examples_in(records)}
+    assert len(read) == 40
+    for number, image in enumerate(twenty):
+        example = read[b'pets.parquet:%d' % number]
+        assert value(example, features.IMAGE_BYTES) == image.contents
+        assert value(example, features.LABEL) == image.label
 
 
 def test_a_second_preparation_of_the_same_images_writes_nothing(tmp_path, twenty):

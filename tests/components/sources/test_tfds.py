@@ -110,7 +110,7 @@ def test_a_set_without_two_classes_of_images_is_refused_before_it_is_fetched(nam
 
 def test_without_a_network_the_way_out_is_told(no_network):
     sentence = (
-        r"^TensorFlow Datasets could not fetch 'cats_vs_dogs' \(ConnectionError\); .* --data FOLDER"
+        r"^TensorFlow Datasets could not fetch 'cats_vs_dogs' \(ConnectionError\); .* --data PATH"
     )
     with pytest.raises(DataError, match=sentence):
         TfdsSource('cats_vs_dogs')

@@ -1,0 +1,106 @@
+"""Runs that continue: Parquet to a model, a search before it, the next run from its weights."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+SMALL = [
+    'trainer.image_size=32', 'trainer.alpha=0.35', 'trainer.weights=random',
+    'trainer.batch_size=16', 'trainer.feature_extraction.epochs=2', 'trainer.seed=1',
+    'trainer.warm_start=latest_blessed', 'evaluation.baseline_accuracy=0.0',
+    'evaluation.max_drop=1.0', 'data.splits={train: 3, eval: 1, test: 1}',
+]  # fmt: skip
+TUNER = (
+    'tuner={trials: 2, space: {feature_extraction.learning_rate: [0.001, 0.01], '
+    'head.dropout: {low: 0.1, high: 0.4}}}'
+)
+
+
+@pytest.fixture(scope='module')
+def pets(tmp_path_factory, make_image_folder) -> Path:
+    """A Parquet file as on the Hugging Face hub, of images with two classes."""
+    folder = tmp_path_factory.mktemp('parquet')
+    files = sorted(make_image_folder(folder / 'pets', per_class=80).rglob('*.jpg'))
+    table = pa.table(
+        {
+            'image': [{'bytes': file.read_bytes(), 'path': file.name} for file in files],
+            'labels': [int(file.parent.name == 'dogs') for file in files],
+        }
+    )
+    names = {'info': {'features': {'labels': {'names': ['cat', 'dog'], '_type': 'ClassLabel'}}}}
+    table = table.replace_schema_metadata({'huggingface': json.dumps(names)})
+    pa.parquet.write_table(table, folder / 'train.parquet')
+    return folder / 'train.parquet'
+
+
+@pytest.fixture(scope='module')
+def run(pets, tmp_path_factory):
+    """`run('key=value', ...)`: the recipe for Parquet with small settings, in one workdir."""
+    workdir = tmp_path_factory.mktemp('work')
+
+    def run_recipe(*changes: str) -> str:
+        options = [word for change in [*SMALL, *changes] for word in ('--set', change)]
+        done = subprocess.run(
+            [sys.executable, REPOSITORY / 'pipeline_runner.py', 'run',
+             '--config', 'parquet_224_dense64', '--data', pets, '--workdir', workdir, *options],
+            capture_output=True, text=True, timeout=300,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    run_recipe.home = workdir / 'parquet_224_dense64'
+    return run_recipe
+
+
+@pytest.fixture(scope='module')
+def first(run) -> str:
+    return run(TUNER)
+
+
+@pytest.fixture(scope='module')
+def second(run, first) -> str:
+    return run()
+
+
+def test_the_first_run_has_nothing_to_continue_from(first):
+    assert 'data: 160 images of cat and dog' in first
+    assert 'no warm start: no model has been blessed yet; starting from random' in first
+    assert re.search(r'^BLESSED and pushed to', first, re.MULTILINE)
+
+
+def test_the_best_trial_reaches_the_trainer(run, first):
+    best = re.search(r'best of 2 trials: (.*), val_loss', first)[1]
+    (written,) = run.home.glob('artifacts/Tuner/best_hyperparameters/*/*.txt')
+    values = json.loads(written.read_text())['values']
+    assert set(values) == {'feature_extraction.learning_rate', 'head.dropout'}
+    rate = values['feature_extraction.learning_rate']
+    assert f'feature_extraction.learning_rate {rate:.3g}' in best
+    assert f'trained with the best of the Tuner: {best}' in first
+
+
+def test_a_training_leaves_pictures_and_numbers(run, first):
+    (folder,) = run.home.glob('artifacts/Trainer/model_run/*/pictures')
+    names = {path.name for path in folder.iterdir()}
+    assert names == {'curves.svg', 'training_images.png', 'architecture.svg'}
+    assert json.loads((folder.parent / 'history.json').read_text())
+
+
+def test_the_next_run_continues_from_the_model_that_was_blessed(run, first, second):
+    assert 'Tuner' not in second  # it is switched off again
+    model = re.search(r'warm start from the last blessed model, (\S+)', second)[1]
+    assert Path(model).parent == run.home / 'artifacts' / 'Trainer' / 'model'
+    assert not re.search('last blessed model [0-9.]+$', first, re.MULTILINE)
+    assert re.search('last blessed model [0-9.]+$', second, re.MULTILINE)
+
+
+def test_another_architecture_starts_anew_and_says_why(run, second):
+    out = run('trainer.head.hidden=[8]')
+    reason = 'the last blessed model differs: trainer.head.hidden was [64] and is [8]'
+    assert f'no warm start: {reason}; starting from random' in out

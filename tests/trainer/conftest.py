@@ -1,0 +1,89 @@
+"""A Job on a few images, as the Trainer gets it: a transform graph and gzipped records."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import apache_beam as beam
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_transform as tft
+import tensorflow_transform.beam as tft_beam
+from tensorflow_transform.tf_metadata import metadata_io
+
+from components.sources.base import Source
+from components.sources.config import SplitConfig
+from components.sources.folder import FolderSource
+from components.sources.records import prepare_records
+from pipeline.schema import schema_for
+from trainer.backbone import build_backbone
+from trainer.config import TrainConfig
+from trainer.dataset import open_splits
+from trainer.job import Job
+from trainer.preprocessing import preprocessing_fn
+from trainer.timing import Timings
+
+SMALL = {
+    'image_size': 32, 'alpha': 0.35, 'weights': 'random', 'batch_size': 8,
+    'feature_extraction': {'epochs': 2},
+    'fine_tune': {'epochs': 2, 'from_layer': 'block_14_expand', 'learning_rate': 1e-3},
+}  # fmt: skip
+
+MakeJob = Callable[..., Job]
+
+
+@pytest.fixture(scope='session')
+def small_job(tmp_path_factory, make_image_folder) -> MakeJob:
+    """`small_job(**changes)`: a Job on 64 dark and 64 bright squares, 32 pixels wide."""
+    folder = tmp_path_factory.mktemp('job')
+    source = FolderSource(make_image_folder(folder / 'pets', per_class=64))
+    make = job_maker(source, 32, folder)
+    weights = str(_write_weights(folder / 'backbone.weights.h5'))
+
+    def make_small(**changes) -> Job:
+        pretrained = {} if 'alpha' in changes else {'weights': weights}
+        return make(TrainConfig.model_validate({**SMALL, **pretrained, **changes}))
+
+    return make_small
+
+
+def _write_weights(path: Path) -> Path:
+    """Random weights with the statistics of noise, without which nothing reaches the last layer."""
+    keras.utils.set_random_seed(0)
+    model = build_backbone(TrainConfig.model_validate(SMALL)).whole
+    model.trainable = True
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.0
+    model(np.random.default_rng(0).uniform(-1, 1, (64, 32, 32, 3)), training=True)
+    model.save_weights(path)
+    return path
+
+
+def job_maker(source: Source, image_size: int, folder: Path) -> Callable[[TrainConfig], Job]:
+    """Does to a source's images what the components before the Trainer do, without TFX."""
+    records = prepare_records(source, SplitConfig(), folder / 'records')
+    transform = tft.TFTransformOutput(str(_transform_graph(source, image_size, folder)))
+    files = {}
+    for split in ('train', 'eval'):
+        path = folder / f'{split}.gz'
+        with tf.io.TFRecordWriter(str(path), 'GZIP') as writer:
+            for file in sorted(records.directory.glob(f'span-1/{split}-*.tfrecord')):
+                for record in tf.data.TFRecordDataset(str(file)):
+                    writer.write(record.numpy())
+        files[split] = [str(path)]
+    splits = open_splits(files, transform)
+    return lambda config: Job(config, source.classes, transform, splits, Timings())
+
+
+def _transform_graph(source: Source, image_size: int, folder: Path) -> Path:
+    metadata = tft.DatasetMetadata(schema_for(source.classes))
+    with beam.Pipeline() as pipeline, tft_beam.Context(temp_dir=str(folder / 'tmp')):
+        images = pipeline | beam.Create([])  # nothing is analysed: only the graph is wanted
+        transform_fn = (images, metadata) | tft_beam.AnalyzeDataset(
+            lambda inputs: preprocessing_fn(inputs, {'image_size': image_size})
+        )
+        transform_fn | tft_beam.WriteTransformFn(str(folder / 'graph'))
+    metadata_io.write_metadata(metadata, str(folder / 'graph' / 'metadata'))
+    return folder / 'graph'

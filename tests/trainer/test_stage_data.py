@@ -1,0 +1,71 @@
+"""What a stage reads: mixed pairs, weighed classes, images or activations."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from trainer.augmentation import mix_up
+from trainer.stage_data import class_weights, from_images
+
+
+def first_batch(small_job, **changes):
+    job = small_job(**changes)
+    data = from_images(job.splits, 1, job.config, job.classes)
+    return [tensor.numpy() for tensor in next(iter(data.train))]
+
+
+def test_images_are_scaled_to_what_the_backbone_expects(small_job):
+    images, labels = first_batch(small_job)
+    assert images.shape == (8, 32, 32, 3)
+    assert images.dtype == np.float32
+    assert -1 <= images.min() < images.max() <= 1
+    assert labels.shape == (8, 1)
+
+
+def test_mixed_labels_hold_the_share_of_each(small_job):
+    _, labels = first_batch(small_job, augment={'mixup': 1.0})
+    assert ((labels >= 0) & (labels <= 1)).all()
+    assert ((labels > 0) & (labels < 1)).any()
+
+
+def test_inputs_and_labels_are_mixed_by_the_same_shares():
+    inputs = tf.eye(8)
+    labels = tf.cast(tf.range(8) % 2, tf.float32)[:, tf.newaxis]
+    mixed, mixed_labels = mix_up(inputs, labels, 0.4, tf.constant([1, 2]))
+    np.testing.assert_allclose(tf.reduce_sum(mixed, 1), 1, rtol=1e-6)
+    np.testing.assert_allclose(mixed_labels, mixed @ labels, atol=1e-6)
+    assert (tf.linalg.diag_part(mixed).numpy() >= 0.5).all()
+    again, _ = mix_up(inputs, labels, 0.4, tf.constant([1, 2]))
+    np.testing.assert_array_equal(mixed, again)
+
+
+class Labels:
+    def __init__(self, *counts):
+        self._labels = np.repeat(np.arange(len(counts)), counts).astype('float32')
+
+    def labels(self):
+        return self._labels
+
+
+def test_balanced_weights_give_every_class_the_same_total(small_job):
+    config = small_job(class_weights='balanced').config
+    weights = class_weights(config, ('cats', 'dogs'), Labels(30, 10))
+    np.testing.assert_allclose(weights, [40 / 60, 2.0])
+    assert weights @ [30, 10] == pytest.approx(40)  # an image weighs 1 on the mean
+
+
+def test_weights_by_name_follow_the_order_of_the_classes(small_job):
+    config = small_job(class_weights={'dogs': 3, 'cats': 1}).config
+    weights = class_weights(config, ('cats', 'dogs'), Labels(1, 1))
+    np.testing.assert_array_equal(weights, [1, 3])
+
+
+def test_an_image_weighs_what_its_class_does(small_job):
+    _, labels, weights = first_batch(small_job, class_weights={'dogs': 3, 'cats': 1})
+    np.testing.assert_array_equal(weights, 1 + 2 * labels)
+
+
+def test_labels_are_counted_without_decoding(small_job):
+    split = small_job().splits['train']
+    assert len(split.labels()) == split.count
+    assert set(split.labels()) == {0, 1}

@@ -1,0 +1,71 @@
+"""Continuing from a base model, and the reasons not to."""
+
+import numpy as np
+import pytest
+
+from trainer.warm_start import ColdStart, load_weights, save_weights, weights_folder
+
+CLASSES = ('cats', 'dogs')
+
+
+@pytest.fixture
+def base_model(tmp_path, small_job):
+    """Where TFX says a model is, and the network whose weights lie beside it."""
+    job = small_job(seed=1)
+    network = job.build_network()
+    serving = str(tmp_path / 'model' / 'Format-Serving')
+    save_weights(network, job.config, CLASSES, weights_folder(serving))
+    return serving, network
+
+
+def weights_of(network):
+    return [*network.backbone.whole.get_weights(), *network.head.get_weights()]
+
+
+def test_the_weights_of_backbone_and_head_are_taken_over(base_model, small_job):
+    serving, before = base_model
+    job = small_job(seed=2, image_size=32)
+    network = job.build_network()
+    load_weights(network, job.config, CLASSES, serving)
+    for one, other in zip(weights_of(network), weights_of(before), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ('changes', 'classes', 'difference'),
+    [
+        ({'alpha': 0.5}, CLASSES, r'differs: trainer.alpha was 0.35 and is 0.5$'),
+        ({'head': {'hidden': [8]}}, CLASSES, r'trainer.head.hidden was \[\] and is \[8\]$'),
+        ({}, ('cats', 'foxes'), r"classes was \['cats', 'dogs'\] and is \['cats', 'foxes'\]$"),
+    ],
+)
+def test_another_architecture_is_not_loaded_and_the_difference_is_named(
+    base_model, small_job, changes, classes, difference
+):
+    job = small_job(**changes)
+    with pytest.raises(ColdStart, match=difference):
+        load_weights(job.build_network(), job.config, classes, base_model[0])
+
+
+def test_without_a_blessed_model_there_is_nothing_to_load(small_job):
+    job = small_job()
+    with pytest.raises(ColdStart, match='no model has been blessed yet'):
+        load_weights(job.build_network(), job.config, CLASSES, None)
+
+
+def test_a_model_without_weights_is_said(tmp_path, small_job):
+    job = small_job()
+    with pytest.raises(ColdStart, match='has no weights in'):
+        load_weights(job.build_network(), job.config, CLASSES, str(tmp_path / 'Format-Serving'))
+
+
+def test_damaged_weights_leave_the_network_as_it_was(base_model, small_job):
+    serving, _ = base_model
+    (weights_folder(serving) / 'head.weights.h5').write_bytes(b'not HDF5')
+    job = small_job(seed=2)
+    network = job.build_network()
+    start = weights_of(network)
+    with pytest.raises(ColdStart, match='cannot be read'):
+        load_weights(network, job.config, CLASSES, serving)
+    for one, other in zip(weights_of(network), start, strict=True):
+        np.testing.assert_array_equal(one, other)

@@ -1,0 +1,81 @@
+"""One training: what is to be trained on what, and the data of its stages."""
+
+import contextlib
+import dataclasses
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import keras
+import tensorflow_transform as tft
+
+from trainer import devices, progress
+from trainer.backbone import build_backbone
+from trainer.cache_plan import plan_cache
+from trainer.config import TrainConfig
+from trainer.dataset import ImageSplit
+from trainer.embedding import Embedder
+from trainer.features import ACTIVATIONS_PREFIX
+from trainer.head import build_head
+from trainer.stage_data import Level, StageData, from_cache, from_images
+from trainer.timing import Timings
+from trainer.training import HEAD, MakeStageData, Network
+
+_EMBEDDING_BATCH = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What a training needs, apart from where TFX wants its results.
+
+    Attributes:
+        config: the `trainer:` part of the recipe.
+        classes: names in the order of their labels.
+        transform: the graph that Transform has written.
+        splits: the images of 'train' and 'eval'.
+        timings: where the seconds go.
+    """
+
+    config: TrainConfig
+    classes: tuple[str, ...]
+    transform: tft.TFTransformOutput
+    splits: Mapping[str, ImageSplit]
+    timings: Timings
+
+    def build_network(self) -> Network:
+        """Backbone and head as the recipe says; one seed gives one network."""
+        keras.utils.set_random_seed(self.config.seed)
+        half = devices.float16_on_gpu(self.config)
+        with self.timings.part('backbone'):
+            backbone = build_backbone(self.config, half_precision=half)
+            head = build_head(self.config, backbone.whole.output_shape[-1])
+        return Network(backbone, head, half)
+
+    @contextlib.contextmanager
+    def stage_data(self, network: Network, directory: Path) -> Iterator[MakeStageData]:
+        """Makes the data of stages while the block runs; a cache in `directory` ends with it.
+
+        Raises:
+            UnfitError: it would take more than the recipe or the disk allows.
+        """
+        if not self.config.cache:
+            yield lambda config, _, epochs: from_images(self.splits, epochs, config, self.classes)
+            return
+        counts = {name: split.count for name, split in self.splits.items()}
+        plan = plan_cache(self.config, network.backbone, counts, directory)
+        progress.console().print(f'  {plan}')
+        with tempfile.TemporaryDirectory(prefix=ACTIVATIONS_PREFIX, dir=directory) as folder:
+            embedder = Embedder(network.backbone, self.config, Path(folder))
+            embedded = {}
+            for name, split in self.splits.items():
+                views = plan.views if name == 'train' else 1
+                with self.timings.part(f'embedding of {name}', split.count * views):
+                    images = split.batches(_EMBEDDING_BATCH)
+                    embedded[name] = embedder.embed(name, images, split.count)
+            unfrozen: Level = 'image' if network.backbone.trunk is None else 'boundary'
+
+            def from_embedded(config: TrainConfig, stage: str, epochs: int) -> StageData:
+                level: Level = 'pooled' if stage == HEAD else unfrozen
+                return from_cache(embedded, level, epochs, config, self.classes)
+
+            yield from_embedded

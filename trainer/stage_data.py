@@ -1,0 +1,119 @@
+"""What a stage of training reads: batches from the cache, or from the images in every epoch."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Literal, Protocol
+
+import numpy as np
+import tensorflow as tf
+
+from trainer import augmentation
+from trainer.config import TrainConfig
+from trainer.dataset import ImageSplit
+from trainer.embedding import Embedded, scale
+
+Level = Literal['image', 'boundary', 'pooled']
+_EVAL_BATCH = 64
+
+
+class Batches(Protocol):
+    """Tensors and labels of one split: a cache or the images themselves."""
+
+    @property
+    def count(self) -> int: ...
+
+    def batches(self, batch_size: int) -> tf.data.Dataset: ...
+
+    def shuffled_batches(self, batch_size: int, epochs: int, seed: int) -> tf.data.Dataset: ...
+
+    def labels(self) -> np.ndarray: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class StageData:
+    """The batches of one stage.
+
+    Attributes:
+        level: where the network takes them up.
+        train: endless shuffled batches of inputs, float32 [batch, ...], labels, float32
+            [batch, 1], and, with class weights, weights [batch, 1]; an epoch takes `steps`.
+        eval: inputs and labels, once, in order.
+        steps: batches per epoch.
+        images: images per epoch.
+    """
+
+    level: Level
+    train: tf.data.Dataset
+    eval: tf.data.Dataset
+    steps: int
+    images: int
+
+
+def from_cache(
+    splits: Mapping[str, Embedded], level: Level, epochs: int, config: TrainConfig,
+    classes: Sequence[str],
+) -> StageData:  # fmt: skip
+    """Batches of a stage from what the frozen part gave; `level` 'image' is images in bytes."""
+    kind = 'pooled' if level == 'pooled' else 'boundary'
+    train, held_out = (getattr(splits[split], kind) for split in ('train', 'eval'))
+    return _stage_data(train, held_out, level, epochs, config, classes)
+
+
+def from_images(
+    splits: Mapping[str, ImageSplit], epochs: int, config: TrainConfig, classes: Sequence[str]
+) -> StageData:
+    """Batches of a stage from the images, read, decoded and changed anew in every epoch."""
+    return _stage_data(splits['train'], splits['eval'], 'image', epochs, config, classes)
+
+
+def _stage_data(
+    train: Batches, held_out: Batches, level: Level, epochs: int, config: TrainConfig,
+    classes: Sequence[str],
+) -> StageData:  # fmt: skip
+    batch_size = min(config.batch_size, train.count)
+    batches = train.shuffled_batches(batch_size, epochs, config.seed).repeat()
+    weights = class_weights(config, classes, train)
+    eval_batches = held_out.batches(max(config.batch_size, _EVAL_BATCH))
+    if level == 'image':
+        eval_batches = eval_batches.map(
+            lambda images, labels: (scale(images), labels), num_parallel_calls=tf.data.AUTOTUNE
+        )
+    if level == 'image' or config.augment.mixup or weights is not None:
+        batches = _changed(batches, level, config, weights).prefetch(tf.data.AUTOTUNE)
+    steps = train.count // batch_size
+    return StageData(level, batches, eval_batches, steps, train.count)
+
+
+def _changed(
+    batches: tf.data.Dataset, level: Level, config: TrainConfig, weights: np.ndarray | None
+) -> tf.data.Dataset:
+    """Images augmented and scaled, pairs mixed, classes weighed; by the number of the batch."""
+
+    @tf.autograph.experimental.do_not_convert
+    def change(number: tf.Tensor, batch: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, ...]:
+        inputs, labels = batch
+        seed = tf.stack([config.seed, tf.cast(number, tf.int32)])
+        if level == 'image':
+            if config.augment.active:
+                inputs = augmentation.augment(inputs, config.augment, seed)
+            inputs = scale(inputs)
+        if config.augment.mixup:
+            inputs, labels = augmentation.mix_up(inputs, labels, config.augment.mixup, seed)
+        if weights is None:
+            return inputs, labels
+        return inputs, labels, weights[0] + (weights[1] - weights[0]) * labels
+
+    return batches.enumerate().map(change, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def class_weights(config: TrainConfig, classes: Sequence[str], train: Batches) -> np.ndarray | None:
+    """Weight of each class in the loss, float32 [classes]; None if all weigh the same.
+
+    'balanced' gives every class the same total weight, and an image the mean weight 1.
+    """
+    if config.class_weights is None:
+        return None
+    if isinstance(config.class_weights, dict):
+        return np.array([config.class_weights[name] for name in classes], np.float32)
+    counts = np.bincount(train.labels().astype(int), minlength=len(classes))
+    return (counts.sum() / (len(classes) * counts)).astype(np.float32)

@@ -1,0 +1,118 @@
+"""A search for hyperparameters with KerasTuner: many trainings on one activation cache."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import keras_tuner
+
+from trainer import devices, progress
+from trainer.config import RangeConfig, TrainConfig, TunerConfig, in_words
+from trainer.head import build_head
+from trainer.history import StageHistory
+from trainer.job import Job
+from trainer.timing import Timings
+from trainer.training import Network, train
+
+_ORACLES = {
+    'random': keras_tuner.oracles.RandomSearchOracle,
+    'bayesian': keras_tuner.oracles.BayesianOptimizationOracle,
+}
+
+
+class RecipeTuner(keras_tuner.engine.base_tuner.BaseTuner):
+    """Tries values of a recipe's keys; each trial is a whole training, stages and all.
+
+    The frozen part of the network runs once for all trials.
+    """
+
+    def __init__(self, job: Job, tuner: TunerConfig, directory: Path) -> None:
+        """Caches and results of the trials go to `directory`."""
+        self._job = job
+        self._config = tuner
+        self._folder = directory
+        oracle = _ORACLES[tuner.algorithm](
+            objective=keras_tuner.Objective(
+                tuner.objective, 'max' if tuner.objective == 'val_accuracy' else 'min'
+            ),
+            max_trials=tuner.trials,
+            seed=job.config.seed,
+            hyperparameters=search_space(tuner, job.config),
+            tune_new_entries=False,
+            allow_new_entries=False,
+        )
+        super().__init__(oracle, directory=str(directory), project_name='trials')
+
+    def search(self, *arguments: Any, **options: Any) -> None:
+        """Runs all trials; the cache is there while they run."""
+        with devices.make_strategy().scope(), devices.precision_on_cpu(self._job.config):
+            self._network = self._job.build_network()
+            self._start = self._network.backbone.whole.get_weights()
+            with self._job.stage_data(self._network, self._folder) as self._stage_data:
+                super().search(*arguments, **options)
+        (best,) = self.oracle.get_best_trials(1)
+        progress.console().print(
+            f'  best of {self._config.trials} trials: {in_words(best.hyperparameters.values)}, '
+            f'{self._config.objective} {best.score:.4f}'
+        )
+
+    def run_trial(self, trial: Any, **_: Any) -> dict[str, float]:
+        """One training with the trial's values, from the same start as all others.
+
+        Raises:
+            keras_tuner.errors.FatalRuntimeError: the training failed; KerasTuner would hide it.
+        """
+        values = trial.hyperparameters.values
+        number = int(trial.trial_id) + 1
+        progress.console().print(f'  trial {number}/{self._config.trials}: {in_words(values)}')
+        try:
+            histories = self._train(self._job.config.replaced(values), int(trial.trial_id))
+        except Exception as error:
+            raise keras_tuner.errors.FatalRuntimeError(f'trial {number}: {error}') from error
+        return best_metrics(histories)
+
+    def _train(self, config: TrainConfig, number: int) -> list[StageHistory]:
+        backbone = self._network.backbone
+        backbone.whole.set_weights(self._start)
+        keras.utils.set_random_seed(config.seed)
+        head = build_head(config, backbone.whole.output_shape[-1])
+        network = Network(backbone, head, self._network.half_precision)
+        logs = self._folder / 'logs' / str(number)
+        return train(config, network, self._stage_data, logs, Timings())
+
+
+def search_space(tuner: TunerConfig, config: TrainConfig) -> keras_tuner.HyperParameters:
+    """The keys of a recipe as KerasTuner knows them; the recipe's own values are the defaults."""
+    space = keras_tuner.HyperParameters()
+    for key, choices in tuner.space.items():
+        if not isinstance(choices, RangeConfig):
+            space.Choice(key, list(choices))
+        elif _is_whole(config, key):
+            space.Int(key, int(choices.low), int(choices.high), sampling=_sampling(choices))
+        else:
+            space.Float(key, choices.low, choices.high, sampling=_sampling(choices))
+    return space
+
+
+def best_metrics(histories: list[StageHistory]) -> dict[str, float]:
+    """Validation loss and accuracy of the epoch whose weights a training keeps."""
+    epochs = [
+        (loss, accuracy)
+        for history in histories
+        for loss, accuracy in zip(
+            history.metrics['val_loss'], history.metrics['val_accuracy'], strict=True
+        )
+    ]
+    loss, accuracy = min(epochs)
+    return {'val_loss': loss, 'val_accuracy': accuracy}
+
+
+def _sampling(choices: RangeConfig) -> str:
+    return 'log' if choices.log else 'linear'
+
+
+def _is_whole(config: TrainConfig, key: str) -> bool:
+    value: Any = config
+    for name in key.split('.'):
+        value = getattr(value, name)
+    return isinstance(value, int)
