@@ -140,6 +140,8 @@ def measure(recipe: Recipe, options: list[str], seeds: int, plain: bool, folder:
         console.print(_line(seed, ours, theirs))
     console.print(component_table(ours))
     console.print(rate_table([summary['trainer'] for _, summary in ours], rates))
+    if trainer.fine_tune.epochs == 0 and not trainer.augment.active:
+        console.print(_over_bare_cost(ours, rates))
     if plain:
         console.print(comparison_table(ours, theirs))
 
@@ -203,6 +205,18 @@ def _line(seed: int, ours: list[Any], theirs: list[Any]) -> str:
     return f'seed {seed}: ' + '; '.join(
         f'{name} {runs[-1][0].seconds:.1f} s, accuracy {runs[-1][1]["accuracy"]:.4f}'
         for name, runs in both
+    )
+
+
+def _over_bare_cost(ours: list[tuple[Run, dict[str, Any]]], rates: dict[str, float]) -> str:
+    """The Trainer, export and all, over decoding and one forward pass of each of its images."""
+    parts = ours[0][1]['trainer']
+    images = sum(part['images'] for name, part in parts.items() if name.startswith('embedding'))
+    bare = images * sum(1 / rate for rate in rates.values())
+    trainer = statistics.median(s['components']['Trainer']['seconds'] for _, s in ours)
+    return (
+        f'Trainer {trainer:.1f} s, bare decoding and forward pass of its {images:.0f} images '
+        f'{bare:.1f} s: ratio {trainer / bare:.2f}'
     )
 
 

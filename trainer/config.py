@@ -95,7 +95,7 @@ class TrainConfig(StrictModel):
         None, description="'balanced', or the weight of each class by its name, in the loss"
     )
     precision: Literal['auto', 'float32', 'mixed'] = Field(
-        'auto', description='auto: bfloat16 on a CPU that has it; mixed: also float16 on a GPU'
+        'auto', description='auto: bfloat16 on a CPU where it pays; mixed: also float16 on a GPU'
     )
     cache: bool = Field(True, description='off: every epoch decodes and runs the whole network')
     cache_gigabytes: float = Field(20.0, gt=0, description='the most that the cache may take')

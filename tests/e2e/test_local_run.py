@@ -22,7 +22,7 @@ trainer:
   weights: random
   batch_size: 16
   feature_extraction: {epochs: 0}
-  fine_tune: {from_layer: 0, batch_norm: train, epochs: 8, learning_rate: 0.01, schedule: cosine}
+  fine_tune: {from_layer: 0, batch_norm: train, epochs: 12, learning_rate: 0.01, schedule: cosine}
 evaluation:
   baseline_accuracy: 0.9
 """

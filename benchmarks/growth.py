@@ -1,0 +1,91 @@
+"""The Trainer's time and memory on ten times the images: copies of the embedded drawings.
+
+Usage: growth.py [IMAGES]. Each training runs in a process of its own, so that its peak memory is
+its own; the components before it run once.
+"""
+
+import json
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from run import ROOT, machine, timed
+
+FACTORS = (1, 10)
+CHANGES = {
+    'trainer.augment.views': 2, 'trainer.fine_tune.epochs': 2, 'trainer.fine_tune.from_layer': 100,
+    'trainer.fine_tune.batch_norm': 'inference', 'trainer.feature_extraction.epochs': 2,
+}  # fmt: skip
+# Nothing to repeat: a larger set costs none of it again.
+FIXED = ('transform graph', 'backbone', 'export', 'pictures')
+
+
+def train(folder: str, copies: str) -> None:
+    """One training as the Trainer runs it, on a folder of copies; prints its timings."""
+    import tensorflow_transform as tft
+
+    from pipeline.config import load_recipe
+    from trainer import devices
+    from trainer.dataset import open_splits
+    from trainer.job import Job
+    from trainer.timing import Timings
+    from trainer.training import train as train_network
+
+    config = load_recipe('demo', list(CHANGES.items())).trainer
+    timings = Timings()
+    transform = tft.TFTransformOutput(folder)
+    with timings.part('transform graph'):
+        splits = open_splits({s: [f'{copies}/{s}-*.gz'] for s in ('train', 'eval')}, transform)
+    job = Job(config, ('cat', 'dog'), transform, splits, timings)
+    directory = Path(copies)
+    with devices.precision_on_cpu(config):
+        network = job.build_network()
+        with job.stage_data(network, directory) as stage_data:
+            train_network(config, network, stage_data, directory / 'logs', timings)
+    timings.write(directory / 'timings.json')
+
+
+def main(images: int) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        changes = {'data.count': images, **CHANGES, 'trainer.feature_extraction.epochs': 1}
+        options = [word for item in changes.items() for word in ('--set', '{}={}'.format(*item))]
+        timed('pipeline_runner.py', 'run', '--workdir', folder / 'runs', *options)
+        (graph,) = folder.glob('runs/*/artifacts/Transform/transform_graph/*')
+        results = [(factor, *measure(folder, graph, factor)) for factor in FACTORS]
+    table = Table('images', 'seconds that grow', 'fixed seconds', 'peak memory, MB')
+    for factor, variable, fixed, peak in results:
+        numbers = (f'{images * factor}', f'{variable:.1f}', f'{fixed:.1f}', f'{peak:.0f}')
+        table.add_row(*numbers)
+    (_, first, _, small), (_, last, _, large) = results
+    console = Console(highlight=False, width=100)
+    console.print(machine())
+    console.print(table)
+    console.print(f'{last / first:.1f} times the time, {large / small:.2f} times the memory')
+
+
+def measure(folder: Path, graph: Path, factor: int) -> tuple[float, float, float]:
+    """Seconds that grow with the images, those that do not, and peak memory in MB."""
+    copies = folder / f'copies-{factor}'
+    copies.mkdir()
+    for split in ('train', 'eval'):
+        files = folder.glob(f'runs/*/artifacts/ImportExampleGen/examples/*/Split-{split}/*')
+        for number, file in enumerate(sorted(files)):
+            for copy in range(factor):
+                shutil.copy(file, copies / f'{split}-{number}-{copy:03d}.gz')
+    run = timed('benchmarks/growth.py', 'train', graph, copies)
+    timings = json.loads((copies / 'timings.json').read_text())
+    seconds = {part: each['seconds'] for part, each in timings.items()}
+    variable = sum(value for part, value in seconds.items() if part not in FIXED)
+    return variable, sum(seconds.values()) - variable, run.peak_mb
+
+
+if __name__ == '__main__':
+    if sys.argv[1:2] == ['train']:
+        sys.path.insert(0, str(ROOT))
+        train(*sys.argv[2:])
+    else:
+        main(int(sys.argv[1]) if len(sys.argv) > 1 else 2000)
