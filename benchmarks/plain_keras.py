@@ -50,13 +50,22 @@ def build(recipe: dict) -> tuple[keras.Model, keras.Model]:
     # From a random start batch norm has to learn its statistics.
     x = base(x, training=None if recipe['fine_tune']['batch_norm'] == 'train' else False)
     x = keras.layers.GlobalAveragePooling2D()(x)
-    x = keras.layers.Dropout(recipe['head']['dropout'])(x)
-    return keras.Model(images, keras.layers.Dense(1)(x)), base
+    head = recipe['head']
+    for units in head['hidden']:
+        x = keras.layers.Dropout(head['dropout'])(x)
+        x = keras.layers.Dense(units, 'relu', kernel_regularizer=penalty(head))(x)
+    x = keras.layers.Dropout(head['dropout'])(x)
+    return keras.Model(images, keras.layers.Dense(1, kernel_regularizer=penalty(head))(x)), base
+
+
+def penalty(head: dict) -> keras.Regularizer | None:
+    return keras.regularizers.L2(head['l2']) if head['l2'] else None
 
 
 def fit(
-    model: keras.Model, stage: dict, train: tf.data.Dataset, held_out: tf.data.Dataset
-) -> float:
+    model: keras.Model, recipe: dict, stage: dict, train: tf.data.Dataset,
+    held_out: tf.data.Dataset,
+) -> float:  # fmt: skip
     if not stage['epochs']:
         return 0.0
     start = time.perf_counter()
@@ -82,7 +91,9 @@ def fit(
         )
     model.compile(
         optimizers[stage['optimizer']](rate, weight_decay=stage['weight_decay'] or None),
-        loss=keras.losses.BinaryCrossentropy(from_logits=True),
+        loss=keras.losses.BinaryCrossentropy(
+            from_logits=True, label_smoothing=recipe['label_smoothing']
+        ),
         metrics=[keras.metrics.BinaryAccuracy(threshold=0.0)],
     )
     model.fit(
@@ -97,6 +108,8 @@ def fit(
 
 def main(recipe_file: str, images: str) -> None:
     recipe = json.loads(Path(recipe_file).read_text())
+    if recipe['class_weights'] or recipe['augment']['mixup']:
+        sys.exit('this script knows neither class weights nor mixup')
     keras.utils.set_random_seed(recipe['seed'])
     train = read_images(f'{images}/train', recipe, shuffle=True)
     held_out = read_images(f'{images}/eval', recipe, shuffle=False)
@@ -104,7 +117,7 @@ def main(recipe_file: str, images: str) -> None:
     model, base = build(recipe)
     base.trainable = False
     seconds = {'start': time.perf_counter() - START}
-    seconds['head'] = fit(model, recipe['feature_extraction'], train, held_out)
+    seconds['head'] = fit(model, recipe, recipe['feature_extraction'], train, held_out)
     base.trainable = True
     from_layer = recipe['fine_tune']['from_layer']
     if isinstance(from_layer, str):
@@ -112,7 +125,7 @@ def main(recipe_file: str, images: str) -> None:
     for layer in base.layers[:from_layer]:
         layer.trainable = False
     after_head = _accuracy(model, test) if recipe['feature_extraction']['epochs'] else None
-    seconds['fine-tuning'] = fit(model, recipe['fine_tune'], train, held_out)
+    seconds['fine-tuning'] = fit(model, recipe, recipe['fine_tune'], train, held_out)
     accuracy = _accuracy(model, test)
     seconds['everything'] = time.perf_counter() - START
     print(json.dumps({'seconds': seconds, 'accuracy': accuracy, 'accuracy_after_head': after_head}))

@@ -1,7 +1,6 @@
 """Removes what a run that was killed has left behind."""
 
 import shutil
-from pathlib import Path
 
 from pipeline.config import Recipe
 from trainer.features import ACTIVATIONS_PREFIX
@@ -15,9 +14,5 @@ def remove_leftovers(recipe: Recipe) -> None:
     for version in recipe.serving_directory.glob('*'):
         if version.name.isdigit() and not (version / 'saved_model.pb').is_file():
             shutil.rmtree(version)
-    for cache in _model_runs(recipe).glob(f'*/{ACTIVATIONS_PREFIX}*'):
+    for cache in list((recipe.home / 'artifacts').rglob(f'{ACTIVATIONS_PREFIX}*')):
         shutil.rmtree(cache)
-
-
-def _model_runs(recipe: Recipe) -> Path:
-    return recipe.home / 'artifacts' / 'Trainer' / 'model_run'

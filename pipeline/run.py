@@ -92,6 +92,8 @@ def _run(recipe: Recipe, start: float) -> bool:
 def describe_weights(trainer: TrainConfig) -> str:
     """What the backbone starts from, in words."""
     name = f'MobileNetV2 {trainer.alpha} at {trainer.image_size}x{trainer.image_size}'
+    if trainer.warm_start:
+        return f'{name}, of the last blessed model if there is one, else: {trainer.weights}'
     if trainer.weights != 'random':
         return f'{name}, pretrained: {trainer.weights}'
     trained = trainer.fine_tune.epochs > 0 and trainer.fine_tune.from_layer == 0

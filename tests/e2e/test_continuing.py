@@ -70,6 +70,7 @@ def second(run, first) -> str:
 
 
 def test_the_first_run_has_nothing_to_continue_from(first):
+    assert 'of the last blessed model if there is one, else: random' in first
     assert 'data: 160 images of cat and dog' in first
     assert 'no warm start: no model has been blessed yet; starting from random' in first
     assert re.search(r'^BLESSED and pushed to', first, re.MULTILINE)
