@@ -9,8 +9,18 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from components.sources.config import DataConfig
-from trainer.config import RangeConfig, StrictModel, TrainConfig, TunerConfig
+from trainer.config import (
+    OTHER_TAGS,
+    RANGE_TAG,
+    RangeConfig,
+    StageConfig,
+    StrictModel,
+    TrainConfig,
+    TunerConfig,
+)
 
+# What pydantic puts between the keys of a location.
+_TAGS = ('int', 'str', RANGE_TAG, *OTHER_TAGS)
 RECIPES = Path(__file__).parent.parent / 'configs'
 
 
@@ -60,6 +70,9 @@ class Recipe(StrictModel):
     @model_validator(mode='after')
     def _tuned_values_are_valid(self) -> 'Recipe':
         for key, choices in (self.tuner.space if self.tuner else {}).items():
+            stage = getattr(self.trainer, key.partition('.')[0])
+            if isinstance(stage, StageConfig) and not stage.epochs:
+                raise ValueError(f'tuner.space.{key}: that stage has 0 epochs')
             values = [choices.low, choices.high] if isinstance(choices, RangeConfig) else choices
             for value in values:
                 try:
@@ -148,7 +161,7 @@ def _set(values: dict[str, Any], dotted: str, value: Any) -> None:
 
 def _explain(error: Any) -> str:
     """One line for one of pydantic's errors: the key, what was given, what would be right."""
-    where = '.'.join(str(part) for part in error['loc'] if part not in ('int', 'str'))
+    where = '.'.join(str(part) for part in error['loc'] if part not in _TAGS)
     if error['type'] == 'extra_forbidden':
         return f'{where}: unknown key; {_choices(error["loc"])}'
     if error['type'] == 'missing':
@@ -161,18 +174,21 @@ def _explain(error: Any) -> str:
 
 
 def _choices(location: tuple[Any, ...]) -> str:
-    model: Any = Recipe
+    """The keys that are valid at a location where an unknown one stands."""
+    model: type[BaseModel] = Recipe
     for key in location[:-1]:
-        model = _model_of(model.model_fields[key].annotation)
+        if key in model.model_fields:
+            model = _model_of(model.model_fields[key].annotation) or model
+        elif key == RANGE_TAG:
+            model = RangeConfig
     valid = list(model.model_fields)
     close = difflib.get_close_matches(str(location[-1]), valid, n=1)
     hint = f'did you mean {close[0]}? ' if close else ''
     return f'{hint}valid keys: {", ".join(valid)}'
 
 
-def _model_of(annotation: Any) -> type[BaseModel]:
-    """The model in an annotation such as `FineTuneConfig` or `X | None`."""
+def _model_of(annotation: Any) -> type[BaseModel] | None:
+    """The model in an annotation such as `FineTuneConfig` or `X | None`, if there is one."""
     candidates = get_args(annotation) if get_origin(annotation) else (annotation,)
-    return next(
-        each for each in candidates if isinstance(each, type) and issubclass(each, BaseModel)
-    )
+    models = (each for each in candidates if isinstance(each, type) and issubclass(each, BaseModel))
+    return next(models, None)

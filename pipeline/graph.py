@@ -62,7 +62,7 @@ def create_pipeline(recipe: Recipe, records: Records) -> Pipeline:
     transform = _transform(recipe, examples, schema_gen)
     transform.add_upstream_node(gate)
     before = _blessed_model('warm_start_resolver') if recipe.trainer.warm_start else None
-    tuner = _tuner(recipe, records, examples, transform) if recipe.tuner else None
+    tuner = _tuner(recipe, records, examples, transform, before) if recipe.tuner else None
     trainer_node = _trainer(recipe, records, examples, transform, before, tuner)
     resolver = _blessed_model('baseline_resolver', trainer_node)
     evaluator = Evaluator(
@@ -123,13 +123,15 @@ def _transform(recipe: Recipe, examples: BaseChannel, schema_gen: BaseNode) -> B
 
 
 def _tuner(
-    recipe: Recipe, records: Records, examples: BaseChannel, transform: BaseNode
-) -> BaseNode:
+    recipe: Recipe, records: Records, examples: BaseChannel, transform: BaseNode,
+    before: BaseNode | None,
+) -> BaseNode:  # fmt: skip
     assert recipe.tuner is not None
     return Tuner(
         tuner_fn=_dotted(tuner_fn),
         examples=examples,
         transform_graph=transform.outputs['transform_graph'],
+        base_model=before.outputs['model'] if before else None,
         train_args=trainer_pb2.TrainArgs(splits=['train']),
         eval_args=trainer_pb2.EvalArgs(splits=['eval']),
         custom_config={

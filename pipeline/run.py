@@ -96,7 +96,7 @@ def describe_weights(trainer: TrainConfig) -> str:
         return f'{name}, of the last blessed model if there is one, else: {trainer.weights}'
     if trainer.weights != 'random':
         return f'{name}, pretrained: {trainer.weights}'
-    trained = trainer.fine_tune.epochs > 0 and trainer.fine_tune.from_layer == 0
+    trained = trainer.fine_tune.epochs > 0 and trainer.fine_tune.from_layer in (0, 1, 'Conv1')
     return f'{name}, from a random start: no pretrained weights are used; ' + (
         'all layers are trained' if trained else 'the frozen layers stay random'
     )

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from trainer.dataset import one_after_the_other
 
-_SHUFFLE_BYTES = 256 * 2**20  # bound on the shuffle buffer
+_SHUFFLE_BYTES = 128 * 2**20  # bound on the shuffle buffer
 LABEL_BYTES = 4
 
 

@@ -53,7 +53,7 @@ def _transforms_about_centre(
 def mix_up(
     inputs: tf.Tensor, labels: tf.Tensor, strength: float, seed: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Mixes each example with the one after it; its label becomes the share of each.
+    """Mixes each example with the one before it; its label becomes the share of each.
 
     Follows Zhang et al., "mixup: Beyond Empirical Risk Minimization" (ICLR 2018); on activations,
     Verma et al., "Manifold Mixup" (ICML 2019).

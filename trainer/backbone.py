@@ -12,6 +12,7 @@ from pathlib import Path
 import keras
 
 from trainer.config import TrainConfig
+from trainer.folding import CONVOLUTIONS
 from trainer.weights import WeightsError, check_weights_file
 
 BATCH_NORM_MOMENTUM = 0.9  # Keras's 0.999 lags far behind in a few hundred steps from random
@@ -73,7 +74,7 @@ def build_backbone(config: TrainConfig, *, half_precision: bool = False) -> Back
         for layer in whole.layers:
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.momentum = BATCH_NORM_MOMENTUM
-    cut = _last_cut_before(whole, first_trained)
+    cut = last_cut_before(whole, first_trained)
     trunk, top = None, whole
     if cut:
         boundary = whole.layers[cut].output
@@ -141,7 +142,7 @@ def layer_number(model: keras.Model, layer: int | str) -> int:
     raise WeightsError(f'{model.name} has no layer {layer!r}; it has {", ".join(names)}')
 
 
-def _last_cut_before(model: keras.Model, first_trained: int) -> int:
+def last_cut_before(model: keras.Model, first_trained: int) -> int:
     """Number of the last layer before `first_trained` whose output alone feeds all later layers.
 
     A residual connection that spans the boundary would need two cached tensors; a few frozen
@@ -158,6 +159,7 @@ def _last_cut_before(model: keras.Model, first_trained: int) -> int:
                 reads[source] = max(reads.get(source, 0), index)
     for index in range(1, first_trained):
         reach = max(reach, reads.get(index - 1, 0))
-        if reach <= index:
+        # A convolution stays with its batch norm: they are folded into one.
+        if reach <= index and not isinstance(model.layers[index], CONVOLUTIONS):
             cuts.append(index)
     return cuts[-1]

@@ -16,25 +16,19 @@ _GIGABYTE = 1e9
 
 @dataclasses.dataclass(frozen=True)
 class CachePlan:
-    """What is kept of each image.
+    """What is kept of the images.
 
     Attributes:
         views: augmented copies of each training image; 1 if nothing is augmented.
         images: number of training images and of all others.
-        bytes_per_view: of one image or view, labels included.
+        size: bytes of the whole cache.
         limit: bytes that the recipe allows.
     """
 
     views: int
     images: tuple[int, int]
-    bytes_per_view: int
+    size: int
     limit: float
-
-    @property
-    def size(self) -> int:
-        """Bytes of the whole cache."""
-        train, others = self.images
-        return (train * self.views + others) * self.bytes_per_view
 
     def __str__(self) -> str:
         views = f'{self.views} view' + 's' * (self.views > 1)
@@ -45,8 +39,16 @@ class CachePlan:
 
 
 def cached_views(config: TrainConfig, backbone: Backbone) -> int:
-    """Views of each training image; where images are cached, every epoch changes them anew."""
-    return config.augment.views if config.augment.active and backbone.trunk is not None else 1
+    """Views of each training image: never more than there are epochs to see them.
+
+    Where fine-tuning reads images it changes them anew in every epoch, so only the head has views.
+    """
+    if not config.augment.active:
+        return 1
+    epochs = [config.feature_extraction.epochs]
+    if backbone.trunk is not None:
+        epochs.append(config.fine_tune.epochs)
+    return max(1, min(config.augment.views, max(epochs)))
 
 
 def plan_cache(
@@ -57,18 +59,17 @@ def plan_cache(
     Raises:
         UnfitError: it would be larger than `cache_gigabytes`, or than the disk has room.
     """
-    bytes_per_view = 0
+    views = cached_views(config, backbone)
+    size = 0
     if config.feature_extraction.epochs:
-        bytes_per_view += backbone.whole.output_shape[-1] * 2 + LABEL_BYTES  # float16
+        pooled = backbone.whole.output_shape[-1] * 2 + LABEL_BYTES  # float16
+        size += (counts['train'] * views + counts['eval']) * pooled
     if config.fine_tune.epochs:
-        shape = backbone.boundary_shape
-        bytes_per_view += int(np.prod(shape)) * (1 if backbone.trunk is None else 2) + LABEL_BYTES
-    plan = CachePlan(
-        views=cached_views(config, backbone),
-        images=(counts['train'], counts['eval']),
-        bytes_per_view=bytes_per_view,
-        limit=config.cache_gigabytes * _GIGABYTE,
-    )
+        keeps_images = backbone.trunk is None
+        boundary = int(np.prod(backbone.boundary_shape)) * (1 if keeps_images else 2) + LABEL_BYTES
+        size += (counts['train'] * (1 if keeps_images else views) + counts['eval']) * boundary
+    limit = config.cache_gigabytes * _GIGABYTE
+    plan = CachePlan(views, (counts['train'], counts['eval']), size, limit)
     if plan.size > plan.limit:
         raise UnfitError(
             f'{plan}: raise trainer.cache_gigabytes, lower trainer.augment.views, or set '

@@ -11,7 +11,8 @@ from trainer.history import StageHistory
 class BestWeights(keras.callbacks.Callback):
     """Keeps the weights with the lowest validation loss, over all stages.
 
-    A stage that never beats the one before it leaves the weights as it found them.
+    A stage that never beats the one before it leaves the weights as it found them. It ends early
+    when it has not improved on itself for `patience` epochs.
 
     Attributes:
         best_loss: lowest validation loss so far.
@@ -24,17 +25,21 @@ class BestWeights(keras.callbacks.Callback):
         self.best_loss = float('inf')
         self.best_epoch: int | None = None
         self._epochs_without = 0
+        self._best_of_stage = float('inf')
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         self._epochs_without = 0
+        self._best_of_stage = float('inf')
         self.best_epoch = None
         self._weights = self.model.get_weights()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         loss = (logs or {})['val_loss']
         self._epochs_without += 1
+        if loss < self._best_of_stage:
+            self._best_of_stage, self._epochs_without = loss, 0
         if loss < self.best_loss:
-            self.best_loss, self._epochs_without, self.best_epoch = loss, 0, epoch + 1
+            self.best_loss, self.best_epoch = loss, epoch + 1
             self._weights = self.model.get_weights()
         if self.patience and self._epochs_without >= self.patience:
             self.model.stop_training = True

@@ -7,13 +7,17 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
     PositiveFloat,
     PositiveInt,
+    Tag,
     field_validator,
     model_validator,
 )
 
+# Names of the branches of a union, where pydantic would else try all and complain of each.
+RANGE_TAG, OTHER_TAGS = 'range', ('list', 'word', 'named')
 IMAGENET_ALPHAS = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)
 
 
@@ -68,7 +72,7 @@ class AugmentConfig(StrictModel):
     flip: bool = False
     rotation: float = Field(0.0, ge=0, le=0.5, description='largest turn, as share of a full one')
     zoom: float = Field(0.0, ge=0, lt=1, description='largest change of scale')
-    views: int = Field(1, ge=1, description='views per image kept in the activation cache')
+    views: int = Field(3, ge=1, description='views per image kept in the activation cache')
     mixup: float = Field(
         0.0, ge=0, description='pairs are mixed with a share from Beta(mixup, mixup); 0: not'
     )
@@ -77,6 +81,12 @@ class AugmentConfig(StrictModel):
     def active(self) -> bool:
         """Whether the pixels of an image change."""
         return self.flip or self.rotation > 0 or self.zoom > 0
+
+
+ClassWeights = Annotated[
+    Annotated[Literal['balanced'], Tag('word')] | Annotated[dict[str, PositiveFloat], Tag('named')],
+    Discriminator(lambda value: 'named' if isinstance(value, dict) else 'word'),
+]
 
 
 class TrainConfig(StrictModel):
@@ -91,7 +101,7 @@ class TrainConfig(StrictModel):
     batch_size: int = Field(32, ge=1)
     seed: int = Field(0, ge=0, lt=2**20)
     label_smoothing: float = Field(0.0, ge=0, lt=1, description='share of doubt in each label')
-    class_weights: Literal['balanced'] | dict[str, PositiveFloat] | None = Field(
+    class_weights: ClassWeights | None = Field(
         None, description="'balanced', or the weight of each class by its name, in the loss"
     )
     precision: Literal['auto', 'float32', 'mixed'] = Field(
@@ -185,13 +195,24 @@ class RangeConfig(StrictModel):
         return self
 
 
+def _kind_of_choices(value: object) -> str:
+    return RANGE_TAG if isinstance(value, (dict, RangeConfig)) else 'list'
+
+
+# Told apart first, so that a mistake is told once, as what it is.
+Choices = Annotated[
+    Annotated[RangeConfig, Tag(RANGE_TAG)] | Annotated[list[Any], Field(min_length=1), Tag('list')],
+    Discriminator(_kind_of_choices),
+]
+
+
 class TunerConfig(StrictModel):
     """A search for hyperparameters before the Trainer, which gets the best ones."""
 
     trials: int = Field(8, ge=1, description='trainings, each with other values')
     algorithm: Literal['random', 'bayesian'] = 'random'
     objective: Literal['val_loss', 'val_accuracy'] = 'val_loss'
-    space: dict[str, RangeConfig | list[Any]] = Field(
+    space: dict[str, Choices] = Field(
         description='keys of the Trainer, such as head.dropout: a range or a list of values'
     )
 
@@ -206,9 +227,7 @@ class TunerConfig(StrictModel):
 
     @field_validator('space')
     @classmethod
-    def _keys_can_be_tuned(
-        cls, space: dict[str, RangeConfig | list[Any]]
-    ) -> dict[str, RangeConfig | list[Any]]:
+    def _keys_can_be_tuned(cls, space: dict[str, Choices]) -> dict[str, Choices]:
         if not space:
             raise ValueError('space names no key; it needs at least one')
         for key in space:

@@ -11,7 +11,8 @@ import tensorflow_transform as tft
 
 from trainer import features
 
-_SHARDS_AT_ONCE = 4
+_SHARDS_AT_ONCE = 4  # ExampleGen writes one file locally, several on a cluster
+_PASSES = 60  # divisible by any usual number of views; each takes a hundredth of a second to build
 _SHUFFLED_RECORDS = 4096  # encoded images in memory
 
 
@@ -67,8 +68,12 @@ class ImageSplit:
 
 
 def one_after_the_other(one_pass: Callable[[int], tf.data.Dataset], epochs: int) -> tf.data.Dataset:
-    """The passes of all epochs as one dataset; each may have an order of its own."""
-    return functools.reduce(tf.data.Dataset.concatenate, map(one_pass, range(epochs)))
+    """The passes of all epochs as one dataset; each may have an order of its own.
+
+    Of very many epochs only the first are spelt out; repeated, they are shuffled anew.
+    """
+    passes = map(one_pass, range(min(epochs, _PASSES)))
+    return functools.reduce(tf.data.Dataset.concatenate, passes)
 
 
 def open_splits(

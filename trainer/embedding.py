@@ -58,27 +58,30 @@ class Embedder:
 
         Args:
             split: names the files and the progress bar; only 'train' is augmented.
-            images: batches of uint8 [batch, size, size, 3] and labels [batch].
+            images: batches of uint8 [batch, size, size, 3] and labels [batch, 1].
             count: number of images, for the bar.
         """
-        config, all_trained = self._config, self._backbone.trunk is None
-        augmented = split == 'train' and config.augment.active and not all_trained
+        config, keeps_images = self._config, self._backbone.trunk is None
+        augmented = split == 'train' and config.augment.active
         views = cached_views(config, self._backbone) if augmented else 1
         pooled = boundary = None
         if config.feature_extraction.epochs:
             pooled = CacheWriter(self._directory, f'{split}-pooled', views, 'float16')
         if config.fine_tune.epochs:
-            dtype = 'uint8' if all_trained else 'float16'
-            boundary = CacheWriter(self._directory, f'{split}-boundary', views, dtype)
+            dtype = 'uint8' if keeps_images else 'float16'
+            kept = 1 if keeps_images else views
+            boundary = CacheWriter(self._directory, f'{split}-boundary', kept, dtype)
         with progress.bar(f'{split} images, {views} view{"s"[: views - 1]}', count * views) as bar:
             for number, (batch, labels) in enumerate(images):
+                if boundary and keeps_images:
+                    boundary.append(0, batch.numpy(), labels.numpy())
                 for view in range(views):
                     seed = tf.constant([config.seed * 1000 + view, number], tf.int32)
                     seen = self._augment(batch, seed) if augmented else batch
                     at_boundary, features = self._network(seen)
                     if pooled:
                         pooled.append(view, features.numpy(), labels.numpy())
-                    if boundary:
+                    if boundary and not keeps_images:
                         boundary.append(view, at_boundary.numpy(), labels.numpy())
                     bar.advance(len(labels))
         return Embedded(

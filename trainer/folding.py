@@ -11,7 +11,7 @@ step of its upper half 1.35 times; gradients are the same up to rounding. Follow
 import keras
 import tensorflow as tf
 
-_CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
+CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
 
 
 class FoldedConvolution(keras.layers.Layer):
@@ -58,7 +58,7 @@ def fold(model: keras.Model, dtype: str | None = None) -> keras.Model:
             continue
         node = _node_in(model, layer)
         (output,) = node.output_tensors
-        if isinstance(layer, _CONVOLUTIONS):
+        if isinstance(layer, CONVOLUTIONS):
             unfolded[id(output)] = layer, tensors[id(node.input_tensors[0])]
         elif isinstance(layer, keras.layers.BatchNormalization):
             convolution, source = unfolded[id(node.input_tensors[0])]

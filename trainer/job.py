@@ -8,6 +8,7 @@ from pathlib import Path
 
 import keras
 import tensorflow_transform as tft
+from rich.markup import escape
 
 from trainer import devices, progress
 from trainer.backbone import build_backbone
@@ -20,6 +21,7 @@ from trainer.head import build_head
 from trainer.stage_data import Level, StageData, from_cache, from_images
 from trainer.timing import Timings
 from trainer.training import HEAD, MakeStageData, Network
+from trainer.warm_start import ColdStart, load_weights
 
 _EMBEDDING_BATCH = 64
 
@@ -34,6 +36,7 @@ class Job:
         transform: the graph that Transform has written.
         splits: the images of 'train' and 'eval'.
         timings: where the seconds go.
+        base_model: folder of the SavedModel to continue from, as TFX gives it; None: none.
     """
 
     config: TrainConfig
@@ -41,6 +44,22 @@ class Job:
     transform: tft.TFTransformOutput
     splits: Mapping[str, ImageSplit]
     timings: Timings
+    base_model: str | None = None
+
+    def start(self) -> tuple[Network, bool]:
+        """The network to train, and whether it continues from the base model; says which."""
+        network = self.build_network()
+        if self.config.warm_start is None:
+            return network, False
+        console = progress.console()
+        try:
+            folder = load_weights(network, self.config, self.classes, self.base_model)
+        except ColdStart as reason:
+            start = f'starting from {escape(self.config.weights)}'
+            console.print(f'  no warm start: {escape(str(reason))}; {start}')
+            return network, False
+        console.print(f'  warm start from the last blessed model, {escape(str(folder))}')
+        return network, True
 
     def build_network(self) -> Network:
         """Backbone and head as the recipe says; one seed gives one network."""

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import tensorflow_transform as tft
-from rich.markup import escape
 from tfx.components.trainer.fn_args_utils import FnArgs
 from tfx.components.tuner.component import TunerFnResult
 
@@ -16,8 +15,8 @@ from trainer.head import join
 from trainer.history import overfitting, write_history
 from trainer.job import Job
 from trainer.timing import Timings
-from trainer.training import Network, train
-from trainer.warm_start import ColdStart, load_weights, save_weights, weights_folder
+from trainer.training import train
+from trainer.warm_start import save_weights, weights_folder
 
 
 def run_fn(fn_args: FnArgs) -> None:
@@ -31,8 +30,7 @@ def run_fn(fn_args: FnArgs) -> None:
     run_dir.mkdir(parents=True, exist_ok=True)
     job = _job(fn_args)
     with devices.make_strategy().scope(), devices.precision_on_cpu(job.config):
-        network = job.build_network()
-        warm = _warm_start(job, network, fn_args.base_model)
+        network, warm = job.start()
         with job.stage_data(network, run_dir) as stage_data:
             logs = run_dir / 'logs'
             histories = train(job.config, network, stage_data, logs, job.timings, warm=warm)
@@ -73,19 +71,4 @@ def _job(fn_args: FnArgs) -> Job:
         files = {'train': fn_args.train_files, 'eval': fn_args.eval_files}
         splits = open_splits(files, transform)
     classes = tuple(fn_args.custom_config['classes'])
-    return Job(config, classes, transform, splits, timings)
-
-
-def _warm_start(job: Job, network: Network, base_model: str | None) -> bool:
-    """Continues from the base model if the recipe says so; says what it came to."""
-    if job.config.warm_start is None:
-        return False
-    console = progress.console()
-    try:
-        folder = load_weights(network, job.config, job.classes, base_model)
-    except ColdStart as reason:
-        weights = job.config.weights
-        console.print(f'  no warm start: {escape(str(reason))}; starting from {escape(weights)}')
-        return False
-    console.print(f'  warm start from the last blessed model, {escape(str(folder))}')
-    return True
+    return Job(config, classes, transform, splits, timings, fn_args.base_model)

@@ -70,10 +70,11 @@ def _stage_data(
     train: Batches, held_out: Batches, level: Level, epochs: int, config: TrainConfig,
     classes: Sequence[str],
 ) -> StageData:  # fmt: skip
-    batch_size = min(config.batch_size, train.count)
+    batch_size = _divisible(config.batch_size, train.count)
     batches = train.shuffled_batches(batch_size, epochs, config.seed).repeat()
     weights = class_weights(config, classes, train)
-    eval_batches = held_out.batches(max(config.batch_size, _EVAL_BATCH))
+    eval_batch = _divisible(max(config.batch_size, _EVAL_BATCH), held_out.count)
+    eval_batches = held_out.batches(eval_batch)
     if level == 'image':
         eval_batches = eval_batches.map(
             lambda images, labels: (scale(images), labels), num_parallel_calls=tf.data.AUTOTUNE
@@ -82,6 +83,12 @@ def _stage_data(
         batches = _changed(batches, level, config, weights).prefetch(tf.data.AUTOTUNE)
     steps = train.count // batch_size
     return StageData(level, batches, eval_batches, steps, train.count)
+
+
+def _divisible(batch_size: int, count: int) -> int:
+    """At most all images; every GPU gets as many, which Keras needs of the first batch."""
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    return max(1, min(batch_size, count) // replicas) * replicas
 
 
 def _changed(
@@ -93,12 +100,13 @@ def _changed(
     def change(number: tf.Tensor, batch: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, ...]:
         inputs, labels = batch
         seed = tf.stack([config.seed, tf.cast(number, tf.int32)])
+        view_seed, mix_seed = tf.unstack(tf.random.split(seed, 2))
         if level == 'image':
             if config.augment.active:
-                inputs = augmentation.augment(inputs, config.augment, seed)
+                inputs = augmentation.augment(inputs, config.augment, view_seed)
             inputs = scale(inputs)
         if config.augment.mixup:
-            inputs, labels = augmentation.mix_up(inputs, labels, config.augment.mixup, seed)
+            inputs, labels = augmentation.mix_up(inputs, labels, config.augment.mixup, mix_seed)
         if weights is None:
             return inputs, labels
         return inputs, labels, weights[0] + (weights[1] - weights[0]) * labels

@@ -1,6 +1,7 @@
 """Two stages of transfer learning: the head alone, then the upper layers of the backbone too."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -84,9 +85,11 @@ def train(
         model = stage_model(config, network, data.level, fine_tuning=name == FINE_TUNING)
         _compile(model, stage, config, half_precision=network.half_precision)
         if warm and not histories:
-            best.best_loss = model.evaluate(data.eval, verbose=0, return_dict=True)['loss']
-        with timings.part(name, data.images * settings.epochs):
+            loss = model.evaluate(data.eval, verbose=0, return_dict=True)['loss']
+            best.best_loss = float('inf') if math.isnan(loss) else loss
+        with timings.part(name) as part:
             histories.append(_fit(model, stage, best))
+            part['images'] = data.images * len(histories[-1].metrics['loss'])
     return histories
 
 

@@ -1,5 +1,7 @@
 """A search for hyperparameters with KerasTuner: many trainings on one activation cache."""
 
+import functools
+import math
 from pathlib import Path
 from typing import Any
 
@@ -46,13 +48,16 @@ class RecipeTuner(keras_tuner.engine.base_tuner.BaseTuner):
     def search(self, *arguments: Any, **options: Any) -> None:
         """Runs all trials; the cache is there while they run."""
         with devices.make_strategy().scope(), devices.precision_on_cpu(self._job.config):
-            self._network = self._job.build_network()
+            self._network, _ = self._job.start()
             self._start = self._network.backbone.whole.get_weights()
             with self._job.stage_data(self._network, self._folder) as self._stage_data:
                 super().search(*arguments, **options)
-        (best,) = self.oracle.get_best_trials(1)
+        trials = self.oracle.get_best_trials(self._config.trials)
+        if not trials:
+            raise RuntimeError('the loss of every trial is not a number; lower the rates')
+        best = trials[0]
         progress.console().print(
-            f'  best of {self._config.trials} trials: {in_words(best.hyperparameters.values)}, '
+            f'  best of {len(trials)} trials: {in_words(best.hyperparameters.values)}, '
             f'{self._config.objective} {best.score:.4f}'
         )
 
@@ -86,8 +91,9 @@ def search_space(tuner: TunerConfig, config: TrainConfig) -> keras_tuner.HyperPa
     space = keras_tuner.HyperParameters()
     for key, choices in tuner.space.items():
         if not isinstance(choices, RangeConfig):
-            space.Choice(key, list(choices))
-        elif _is_whole(config, key):
+            # As the recipe has them: YAML reads 1e-4 as a word, and KerasTuner wants one type.
+            space.Choice(key, [_value(config.replaced({key: each}), key) for each in choices])
+        elif isinstance(_value(config, key), int):
             space.Int(key, int(choices.low), int(choices.high), sampling=_sampling(choices))
         else:
             space.Float(key, choices.low, choices.high, sampling=_sampling(choices))
@@ -95,7 +101,11 @@ def search_space(tuner: TunerConfig, config: TrainConfig) -> keras_tuner.HyperPa
 
 
 def best_metrics(histories: list[StageHistory]) -> dict[str, float]:
-    """Validation loss and accuracy of the epoch whose weights a training keeps."""
+    """Validation loss and accuracy of the epoch whose weights a training keeps.
+
+    Raises:
+        keras_tuner.errors.FailedTrialError: no epoch has a loss that is a number.
+    """
     epochs = [
         (loss, accuracy)
         for history in histories
@@ -103,7 +113,10 @@ def best_metrics(histories: list[StageHistory]) -> dict[str, float]:
             history.metrics['val_loss'], history.metrics['val_accuracy'], strict=True
         )
     ]
-    loss, accuracy = min(epochs)
+    numbers = [each for each in epochs if not math.isnan(each[0])]
+    if not numbers:
+        raise keras_tuner.errors.FailedTrialError('the loss is not a number')
+    loss, accuracy = min(numbers)
     return {'val_loss': loss, 'val_accuracy': accuracy}
 
 
@@ -111,8 +124,5 @@ def _sampling(choices: RangeConfig) -> str:
     return 'log' if choices.log else 'linear'
 
 
-def _is_whole(config: TrainConfig, key: str) -> bool:
-    value: Any = config
-    for name in key.split('.'):
-        value = getattr(value, name)
-    return isinstance(value, int)
+def _value(config: TrainConfig, key: str) -> Any:
+    return functools.reduce(getattr, key.split('.'), config)

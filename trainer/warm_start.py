@@ -57,8 +57,8 @@ def load_weights(
         raise ColdStart('no model has been blessed yet')
     folder = weights_folder(base_model)
     try:
-        before = json.loads((folder / _DESCRIPTION).read_text())
-    except (OSError, ValueError):
+        before = dict(json.loads((folder / _DESCRIPTION).read_text()))
+    except (OSError, ValueError, TypeError):
         raise ColdStart(f'the last blessed model has no weights in {folder}') from None
     differences = _differences(before, _architecture(config, classes))
     if differences:

@@ -19,7 +19,7 @@ from components.sources.config import SplitConfig
 from trainer import features, progress
 
 SPAN_FOLDER = 'span-1'
-_SHARDS = 4  # of each split
+_IMAGES_PER_SHARD = 512
 _MANIFEST = 'manifest.json'
 _OPENED = ('JPEG', 'PNG')
 _FORMATS = {'JPEG': 'jpeg', 'MPO': 'jpeg', 'PNG': 'png'}  # MPO: a JPEG that a phone added to
@@ -51,7 +51,7 @@ def prepare_records(source: Source, splits: SplitConfig, directory: Path) -> Rec
     """
     description = {
         'fingerprint': source.fingerprint, 'classes': list(source.classes),
-        'splits': splits.model_dump(), 'format': 2,
+        'splits': splits.model_dump(), 'format': 3,
     }  # fmt: skip
     manifest_file = directory / _MANIFEST
     if manifest_file.is_file():
@@ -137,7 +137,8 @@ def _write(source: Source, splits: SplitConfig, folder: Path) -> dict[str, int]:
     """Writes all images; gives how many each split got."""
     seen: Counter[tuple[str, int]] = Counter()
     with contextlib.ExitStack() as stack:
-        shards = {split: _shards(folder, split, stack) for split in features.SPLITS}
+        number = 4 + source.count // _IMAGES_PER_SHARD
+        shards = {split: _shards(folder, split, number, stack) for split in features.SPLITS}
         bar = stack.enter_context(progress.bar('images to TFRecords', source.count))
         for image in source.images():
             example = to_example(image, source.classes)
@@ -152,10 +153,14 @@ def _write(source: Source, splits: SplitConfig, folder: Path) -> dict[str, int]:
 
 
 def _shards(
-    folder: Path, split: str, stack: contextlib.ExitStack
+    folder: Path, split: str, number: int, stack: contextlib.ExitStack
 ) -> Iterator[tf.io.TFRecordWriter]:
-    """The writers of a split's files, in turn and without end; the stack closes them."""
-    names = [folder / f'{split}-{n:05d}-of-{_SHARDS:05d}.tfrecord' for n in range(_SHARDS)]
+    """The writers of a split's files, in turn and without end; the stack closes them.
+
+    Sources give one class after the other. Dealt out like cards, every few hundred images hold all
+    of them, so that a shuffle with a bounded buffer mixes a set of any size.
+    """
+    names = [folder / f'{split}-{n:05d}-of-{number:05d}.tfrecord' for n in range(number)]
     return itertools.cycle([stack.enter_context(tf.io.TFRecordWriter(str(n))) for n in names])
 
 

@@ -228,3 +228,34 @@ def test_a_recipe_cannot_be_changed():
         recipe.workdir = Path('elsewhere')
     with pytest.raises(ValidationError, match='frozen'):
         recipe.trainer.seed = 1
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        (
+            'tuner: {space: {head.dropout: {low: 0.1, high: 0.4, step: 0.1}}}',
+            r'tuner.space.head.dropout.step: unknown key; valid keys: low, high, log$',
+        ),
+        (
+            'tuner: {space: {head.dropout: [0.1, 2]}}',
+            r'tuner.space.head.dropout: 2: Input should be less than 1$',
+        ),
+        (
+            'tuner: {space: {fine_tune.learning_rate: [0.1, 0.2]}}',
+            r'tuner.space.fine_tune.learning_rate: that stage has 0 epochs$',
+        ),
+        (
+            'trainer: {class_weights: {cats: 0}}',
+            r'trainer.class_weights.cats: input should be greater than 0, got 0$',
+        ),
+        (
+            'trainer: {class_weights: even}',
+            r"trainer.class_weights: input should be 'balanced' or .* by its name, got 'even'$",
+        ),
+    ],
+)
+def test_a_mistake_deep_in_a_recipe_is_told_in_one_line(write, text, message):
+    with pytest.raises(ConfigError, match=message) as error:
+        load_recipe(write(text))
+    assert len(str(error.value).splitlines()) == 1

@@ -28,12 +28,23 @@ def test_pooled_features_and_activations_are_counted_in_float16(tmp_path):
 
 
 def test_every_view_of_a_training_image_counts(tmp_path):
-    assert planned(tmp_path, augment=AUGMENT).size == 320 * (1280 * 2 + 4 + 56 * 2 + 4)
+    plan = planned(tmp_path, augment=AUGMENT, feature_extraction={'epochs': 5})
+    assert plan.size == 320 * (1280 * 2 + 4 + 56 * 2 + 4)
+
+
+def test_no_more_views_are_drawn_than_epochs_see(tmp_path):
+    assert planned(tmp_path, augment=AUGMENT, feature_extraction={'epochs': 2}).views == 2
 
 
 def test_images_are_counted_in_bytes_and_once(tmp_path):
     stages = {'feature_extraction': {'epochs': 0}, 'fine_tune': {'epochs': 1, 'from_layer': 0}}
     assert planned(tmp_path, augment=AUGMENT, **stages).size == 120 * (32 * 32 * 3 + 4)
+
+
+def test_the_head_has_views_even_where_fine_tuning_reads_images(tmp_path):
+    stages = {'feature_extraction': {'epochs': 3}, 'fine_tune': {'epochs': 1, 'from_layer': 0}}
+    images, pooled = 120 * (32 * 32 * 3 + 4), 320 * (1280 * 2 + 4)
+    assert planned(tmp_path, augment=AUGMENT, **stages).size == images + pooled
 
 
 def test_it_is_said_in_a_line(tmp_path):

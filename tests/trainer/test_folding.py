@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from trainer.backbone import Backbone, build_backbone
+from trainer.backbone import Backbone, build_backbone, last_cut_before
 from trainer.config import TrainConfig
 from trainer.folding import fold
 
@@ -71,3 +71,21 @@ def test_it_computes_in_float32_where_that_is_asked_for():
     inputs = inputs_of(whole)
     assert fold(whole)(inputs).dtype == tf.float16
     assert fold(whole, 'float32')(inputs).dtype == tf.float32
+
+
+def test_wherever_fine_tuning_begins_a_convolution_keeps_its_batch_norm(backbone):
+    whole = backbone.whole
+    layers = range(1, len(whole.layers))
+    cuts = {last_cut_before(whole, layer) for layer in layers} - {0}
+    norm = keras.layers.BatchNormalization
+    assert len(cuts) > 50
+    assert not any(isinstance(whole.layers[cut + 1], norm) for cut in cuts)
+
+
+@pytest.mark.parametrize('layer', ['Conv1_relu', 'block_16_expand_BN', 'out_relu'])
+def test_both_parts_can_be_folded(backbone, layer):
+    whole = backbone.whole
+    number = [each.name for each in whole.layers].index(layer)
+    boundary = whole.layers[last_cut_before(whole, number)].output
+    for part in (keras.Model(whole.input, boundary), keras.Model(boundary, whole.output)):
+        assert fold(part).output_shape == part.output_shape

@@ -1,5 +1,7 @@
 """What a stage reads: mixed pairs, weighed classes, images or activations."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -63,6 +65,16 @@ def test_weights_by_name_follow_the_order_of_the_classes(small_job):
 def test_an_image_weighs_what_its_class_does(small_job):
     _, labels, weights = first_batch(small_job, class_weights={'dogs': 3, 'cats': 1})
     np.testing.assert_array_equal(weights, 1 + 2 * labels)
+
+
+def test_batches_divide_among_the_devices(small_job, monkeypatch):
+    strategy = type('TwoDevices', (), {'num_replicas_in_sync': 2})
+    monkeypatch.setattr(tf.distribute, 'get_strategy', lambda: strategy)
+    job = small_job(batch_size=7)
+    held_out = dataclasses.replace(job.splits['eval'], count=23)
+    data = from_images({**job.splits, 'eval': held_out}, 1, job.config, job.classes)
+    assert next(iter(data.train))[0].shape[0] == 6
+    assert data.steps == 88 // 6
 
 
 def test_labels_are_counted_without_decoding(small_job):

@@ -52,6 +52,7 @@ def test_dotted_keys_are_replaced_and_checked():
     ('tuner', 'message'),
     [
         ({'space': {}}, 'names no key'),
+        ({'space': {'head.dropout': []}}, 'at least 1 item'),
         ({'space': {'alpha': [0.5, 1.0]}}, 'alpha cannot be tuned; these can: batch_size'),
         ({'space': {'head.dropout': {'low': 0.5, 'high': 0.1}}}, 'should be less than high'),
         ({'space': {'head.dropout': {'low': 0, 'high': 0.1, 'log': True}}}, 'more than 0 where'),

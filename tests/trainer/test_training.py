@@ -26,11 +26,21 @@ def run(job, folder):
         return network, train(job.config, network, stage_data, folder / 'logs', job.timings)
 
 
-def test_the_model_takes_pixels_and_learns(tmp_path, small_job):
-    network, _ = run(small_job(**FROM_A_RANDOM_START, weights='random'), tmp_path)
+@pytest.fixture(scope='module')
+def from_a_random_start(tmp_path_factory, small_job):
+    job = small_job(**FROM_A_RANDOM_START, weights='random', augment={'flip': True})
+    return run(job, tmp_path_factory.mktemp('random'))[0]
+
+
+def test_the_model_takes_pixels_and_learns(from_a_random_start):
+    network = from_a_random_start
     pixels = np.stack([np.full((32, 32, 3), value, 'float32') for value in (60, 190)])
     dark, bright = join(network.backbone, network.head)(pixels, training=False).numpy().ravel()
     assert dark < 0 < bright
+
+
+def test_from_a_random_start_batch_norm_learns_its_statistics(from_a_random_start):
+    assert all((norm.moving_mean.numpy() != 0).any() for norm in norms_of(from_a_random_start))
 
 
 @pytest.fixture(scope='module')
@@ -94,12 +104,6 @@ def test_batch_norm_statistics_stay_in_inference_mode(tmp_path, small_job):
         np.testing.assert_array_equal(norm.moving_variance, start.moving_variance)
 
 
-def test_from_a_random_start_batch_norm_learns_its_statistics(tmp_path, small_job):
-    job = small_job(**FROM_A_RANDOM_START, weights='random', augment={'flip': True})
-    network, _ = run(job, tmp_path)
-    assert all((norm.moving_mean.numpy() != 0).any() for norm in norms_of(network))
-
-
 def test_one_seed_gives_the_same_weights(tmp_path, small_job, two_stages):
     _, first, _ = two_stages
     second, _ = run(small_job(augment=AUGMENT), tmp_path)
@@ -108,10 +112,9 @@ def test_one_seed_gives_the_same_weights(tmp_path, small_job, two_stages):
             np.testing.assert_array_equal(weights, again)
 
 
-def test_another_seed_gives_other_weights(tmp_path, small_job, two_stages):
-    _, first, _ = two_stages
-    second, _ = run(small_job(augment=AUGMENT, seed=1), tmp_path)
-    assert (first.head.get_weights()[0] != second.head.get_weights()[0]).any()
+def test_another_seed_gives_other_weights(small_job):
+    first, second = (small_job(seed=seed).build_network().head for seed in (0, 1))
+    assert (first.get_weights()[0] != second.get_weights()[0]).any()
 
 
 def test_tensorboard_gets_logs_of_both_stages(two_stages):
@@ -216,6 +219,15 @@ def test_patience_ends_a_stage():
     play(best, model, [3, 4, 5, 1])
     assert model.stop_training
     assert model.weights == [3]
+
+
+def test_a_second_stage_goes_on_while_it_gets_better():
+    model, best = _Recorder(), BestWeights()
+    play(best, model, [1])
+    best.patience = 2
+    play(best, model, [4, 3, 2, 0])
+    assert model.weights == [0]
+    assert best.best_epoch == 4
 
 
 def test_an_interrupted_epoch_ends_its_bar():

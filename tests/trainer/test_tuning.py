@@ -25,9 +25,11 @@ def test_ranges_and_lists_are_drawn_within_their_bounds():
     assert kinds['head.dropout'] == 'Float'
 
 
-def test_the_best_trial_wins(tmp_path, small_job):
+@pytest.mark.parametrize('algorithm', ['random', 'bayesian'])
+def test_the_best_trial_wins(tmp_path, small_job, algorithm):
     """One of the two rates learns nothing."""
-    tuner = TunerConfig(trials=2, space={'feature_extraction.learning_rate': [1e-9, 1e-2]})
+    space = {'feature_extraction.learning_rate': [1e-9, 1e-2]}
+    tuner = TunerConfig(trials=2, algorithm=algorithm, space=space)
     job = small_job(fine_tune={'epochs': 0}, feature_extraction={'epochs': 4})
     search = RecipeTuner(job, tuner, tmp_path)
     search.search(verbose=0)
@@ -35,6 +37,13 @@ def test_the_best_trial_wins(tmp_path, small_job):
     assert best == {'feature_extraction.learning_rate': 1e-2}
     assert len(search.oracle.get_best_trials(5)) == 2
     assert not list(tmp_path.rglob('*.records'))
+
+
+def test_values_are_tried_as_the_recipe_has_them():
+    """YAML reads 1e-4 as a word and 0 as a whole number."""
+    choices = {'feature_extraction.learning_rate': ['1e-4', 0.001], 'head.dropout': [0, 0.2]}
+    space = search_space(TunerConfig(space=choices), TrainConfig())
+    assert [parameter.values for parameter in space.space] == [[1e-4, 1e-3], [0.0, 0.2]]
 
 
 def test_every_trial_begins_where_the_first_one_did(tmp_path, small_job):
@@ -65,5 +74,8 @@ def test_a_trial_is_judged_by_the_epoch_whose_weights_are_kept():
         metrics = {'val_loss': losses, 'val_accuracy': accuracies}
         return StageHistory('stage', metrics, None, 0)
 
-    histories = [history((0.5, 0.3), (0.7, 0.8)), history((0.4,), (0.9,))]
+    nan = float('nan')
+    histories = [history((nan, 0.5, 0.3), (0.5, 0.7, 0.8)), history((0.4,), (0.9,))]
     assert best_metrics(histories) == {'val_loss': 0.3, 'val_accuracy': 0.8}
+    with pytest.raises(keras_tuner.errors.FailedTrialError, match='not a number'):
+        best_metrics([history((nan,), (0.5,))])
