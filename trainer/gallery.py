@@ -8,9 +8,10 @@ import tensorflow as tf
 
 from trainer import augmentation
 from trainer.config import AugmentConfig
+from trainer.diagram import write_architecture
 from trainer.history import StageHistory
 from trainer.job import Job
-from trainer.pictures import MOST_IMAGES, write_architecture, write_curves, write_image_grid
+from trainer.pictures import MOST_IMAGES, write_curves, write_image_grid
 from trainer.training import Network
 
 CURVES, IMAGES, VIEWS, ARCHITECTURE = (

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from trainer.diagram import write_architecture
 from trainer.history import StageHistory
-from trainer.pictures import write_architecture, write_curves, write_image_grid
+from trainer.pictures import write_curves, write_image_grid
 
 
 def stage(name, epochs, best_epoch, val_loss=None):
