@@ -99,9 +99,3 @@ def test_the_next_run_continues_from_the_model_that_was_blessed(run, first, seco
     assert Path(model).parent == run.home / 'artifacts' / 'Trainer' / 'model'
     assert not re.search('last blessed model [0-9.]+$', first, re.MULTILINE)
     assert re.search('last blessed model [0-9.]+$', second, re.MULTILINE)
-
-
-def test_another_architecture_starts_anew_and_says_why(run, second):
-    out = run('trainer.head.hidden=[8]')
-    reason = 'the last blessed model differs: trainer.head.hidden was [64] and is [8]'
-    assert f'no warm start: {reason}; starting from random' in out

@@ -1,14 +1,9 @@
-"""Every recipe in configs/ trains and exports, on a few small images."""
-
-import io
+"""Every recipe in configs/ trains, on a few small images."""
 
 import numpy as np
-import PIL.Image
 import pytest
-import tensorflow as tf
 
 from pipeline.config import RECIPES, load_recipe
-from trainer.export import export
 from trainer.head import join
 from trainer.training import train
 
@@ -25,28 +20,21 @@ def small(name):
     recipe = load_recipe(name)
     stages = ('feature_extraction', 'fine_tune')
     epochs = [
-        (f'trainer.{stage}.epochs', min(2, getattr(recipe.trainer, stage).epochs))
+        (f'trainer.{stage}.epochs', min(1, getattr(recipe.trainer, stage).epochs))
         for stage in stages
     ]
     return load_recipe(name, [*SMALL, *epochs])
 
 
 @pytest.mark.parametrize('name', NAMES)
-def test_a_recipe_trains_and_exports_a_model(name, tmp_path, small_job):
+def test_a_recipe_trains_a_model(name, tmp_path, small_job):
     job = small_job(**small(name).trainer.model_dump())
     network = job.build_network()
     with job.stage_data(network, tmp_path) as stage_data:
         histories = train(job.config, network, stage_data, tmp_path / 'logs', job.timings)
     for history in histories:
         assert np.isfinite(history.metrics['val_loss']).all()
-    export(join(network.backbone, network.head), job.transform, job.classes, tmp_path / 'model')
-    served = tf.saved_model.load(str(tmp_path / 'model'))
-    answer = served.signatures['serve_images'](tf.constant([jpeg(60), jpeg(190)]))
-    assert answer['probability'].shape == (2, 1)
-    assert set(answer['class'].numpy().ravel()) <= {b'cats', b'dogs'}
-
-
-def jpeg(brightness: int) -> bytes:
-    contents = io.BytesIO()
-    PIL.Image.new('RGB', (48, 64), (brightness,) * 3).save(contents, 'JPEG')
-    return contents.getvalue()
+    pixels = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype('float32')
+    logits = join(network.backbone, network.head)(pixels, training=False).numpy()
+    assert logits.shape == (2, 1)
+    assert np.isfinite(logits).all()

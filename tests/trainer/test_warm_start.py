@@ -1,8 +1,13 @@
 """Continuing from a base model, and the reasons not to."""
 
+import dataclasses
+import io
+import re
+
 import numpy as np
 import pytest
 
+from trainer import progress
 from trainer.warm_start import ColdStart, load_weights, save_weights, weights_folder
 
 CLASSES = ('cats', 'dogs')
@@ -45,6 +50,30 @@ def test_another_architecture_is_not_loaded_and_the_difference_is_named(
     job = small_job(**changes)
     with pytest.raises(ColdStart, match=difference):
         load_weights(job.build_network(), job.config, classes, base_model[0])
+
+
+@pytest.mark.parametrize(
+    ('changes', 'sentence', 'warm'),
+    [
+        ({}, r'warm start from the last blessed model, .*/model$', True),
+        (
+            {'head': {'hidden': [8]}},
+            r'no warm start: the last blessed model differs: trainer.head.hidden was \[\] and is '
+            r'\[8\]; starting from .*weights.h5$',
+            False,
+        ),
+    ],
+)
+def test_a_person_is_told_what_a_training_starts_from(
+    base_model, small_job, changes, sentence, warm
+):
+    job = small_job(warm_start='latest_blessed', **changes)
+    job = dataclasses.replace(job, base_model=base_model[0])
+    said = io.StringIO()
+    with progress.using_console(progress.make_console(said)):
+        _, continues = job.start()
+    assert continues is warm
+    assert re.search(sentence, said.getvalue().strip())
 
 
 def test_without_a_blessed_model_there_is_nothing_to_load(small_job):
