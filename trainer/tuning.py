@@ -50,6 +50,7 @@ class RecipeTuner(keras_tuner.engine.base_tuner.BaseTuner):
         with devices.make_strategy().scope(), devices.precision_on_cpu(self._job.config):
             self._network, _ = self._job.start()
             self._start = self._network.backbone.whole.get_weights()
+            self._start_of_head = self._network.head.get_weights()  # a warm one, maybe
             with self._job.stage_data(self._network, self._folder) as self._stage_data:
                 super().search(*arguments, **options)
         trials = self.oracle.get_best_trials(self._config.trials)
@@ -81,6 +82,7 @@ class RecipeTuner(keras_tuner.engine.base_tuner.BaseTuner):
         backbone.whole.set_weights(self._start)
         keras.utils.set_random_seed(config.seed)
         head = build_head(config, backbone.whole.output_shape[-1])
+        head.set_weights(self._start_of_head)
         network = Network(backbone, head, self._network.half_precision)
         logs = self._folder / 'logs' / str(number)
         return train(config, network, self._stage_data, logs, Timings())

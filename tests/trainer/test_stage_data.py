@@ -75,6 +75,7 @@ def test_batches_divide_among_the_devices(small_job, monkeypatch):
     data = from_images({**job.splits, 'eval': held_out}, 1, job.config, job.classes)
     assert next(iter(data.train))[0].shape[0] == 6
     assert data.steps == 88 // 6
+    assert next(iter(data.eval))[0].shape[0] == 22
 
 
 def test_labels_are_counted_without_decoding(small_job):
