@@ -15,8 +15,6 @@ REQUIREMENTS = [
     'jinja2>=3.1',
     'keras>=3.12,<4',
     'keras-tuner>=1.4.7,<2',
-    'kfp>=2.7,<2.14',
-    'kfp-kubernetes>=1.3,<2',
     'matplotlib>=3.10,<4',
     'ml-metadata>=1.16,<1.17',
     'numpy>=1.26,<2',
@@ -39,6 +37,7 @@ REQUIREMENTS = [
 ]
 
 EXTRAS = {
+    'kubeflow': ['kfp>=2.7,<2.14', 'kfp-kubernetes>=1.3,<2'],
     'notebook': ['notebook>=7.2'],
     'dev': [
         'hypothesis>=6',
