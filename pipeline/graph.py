@@ -10,7 +10,6 @@ import tensorflow_data_validation as tfdv
 from tfx.components import (
     Evaluator,
     ExampleValidator,
-    ImportExampleGen,
     Pusher,
     StatisticsGen,
     Trainer,
@@ -22,7 +21,7 @@ from tfx.dsl.components.base.base_node import BaseNode
 from tfx.dsl.components.common.resolver import Resolver
 from tfx.orchestration.metadata import sqlite_metadata_connection_config
 from tfx.orchestration.pipeline import Pipeline
-from tfx.proto import example_gen_pb2, pusher_pb2, trainer_pb2, transform_pb2
+from tfx.proto import pusher_pb2, trainer_pb2, transform_pb2
 from tfx.types import standard_artifacts
 from tfx.types.channel import BaseChannel, Channel
 
@@ -30,7 +29,8 @@ import components
 import trainer
 from components.anomaly_gate import AnomalyGate
 from components.baseline_resolver import CANDIDATE, LatestOtherBlessedModelStrategy
-from components.sources.records import Records
+from components.image_example_gen import EXAMPLES, ImageExampleGen
+from components.newest_spans import NewestSpansStrategy
 from pipeline.config import Recipe
 from pipeline.evaluation import eval_config
 from pipeline.schema import write_schema
@@ -39,21 +39,27 @@ from trainer.preprocessing import preprocessing_fn
 from trainer.run import run_fn, tuner_fn
 
 BEAM_ARGS = ('--direct_running_mode=in_memory', '--direct_num_workers=1')
+_NEWEST, _JUDGING = 'newest', 'judging'
 # Not the bytes of an image, its name or its digest: their statistics mean nothing and cost most.
 _DESCRIBED = (
     features.IMAGE_FORMAT, features.LABEL, features.CLASS_NAME, features.HEIGHT, features.WIDTH,
 )  # fmt: skip
 
 
-def create_pipeline(recipe: Recipe, records: Records) -> Pipeline:
-    """Connects the components as a recipe says, over records that are ready."""
-    ingest = _example_gen(records)
-    examples = ingest.outputs['examples']
-    schema_gen = ImportSchemaGen(
-        schema_file=str(write_schema(records.classes, recipe.home / 'schema'))
-    )
+def create_pipeline(recipe: Recipe, classes: tuple[str, ...]) -> Pipeline:
+    """Connects the components as a recipe says.
+
+    Args:
+        recipe: what to run.
+        classes: names in the order of their labels, as the source of the images has them.
+    """
+    ingest = ImageExampleGen(recipe.data)
+    examples = ingest.outputs[EXAMPLES]
+    newest = _newest_spans(recipe, examples) if recipe.data.window > 1 else None
+    schema_gen = ImportSchemaGen(schema_file=str(write_schema(classes, recipe.home / 'schema')))
     statistics_gen = StatisticsGen(
-        examples=examples, stats_options=tfdv.StatsOptions(feature_allowlist=list(_DESCRIBED))
+        examples=newest.outputs[_NEWEST] if newest else examples,
+        stats_options=tfdv.StatsOptions(feature_allowlist=list(_DESCRIBED)),
     )
     validator = ExampleValidator(
         statistics=statistics_gen.outputs['statistics'], schema=schema_gen.outputs['schema']
@@ -62,11 +68,11 @@ def create_pipeline(recipe: Recipe, records: Records) -> Pipeline:
     transform = _transform(recipe, examples, schema_gen)
     transform.add_upstream_node(gate)
     before = _blessed_model('warm_start_resolver') if recipe.trainer.warm_start else None
-    tuner = _tuner(recipe, records, examples, transform, before) if recipe.tuner else None
-    trainer_node = _trainer(recipe, records, examples, transform, before, tuner)
+    tuner = _tuner(recipe, classes, examples, transform, before) if recipe.tuner else None
+    trainer_node = _trainer(recipe, classes, examples, transform, before, tuner)
     resolver = _blessed_model('baseline_resolver', trainer_node)
     evaluator = Evaluator(
-        examples=examples,
+        examples=newest.outputs[_JUDGING] if newest else examples,
         model=trainer_node.outputs['model'],
         baseline_model=resolver.outputs['model'],
         eval_config=eval_config(recipe.evaluation),
@@ -85,7 +91,7 @@ def create_pipeline(recipe: Recipe, records: Records) -> Pipeline:
         pipeline_name=recipe.name,
         pipeline_root=str(recipe.home / 'artifacts'),
         components=[
-            ingest, statistics_gen, schema_gen, validator, gate, transform,
+            *filter(None, (ingest, newest)), statistics_gen, schema_gen, validator, gate, transform,
             *filter(None, (before, tuner)), trainer_node, resolver, evaluator, pusher,
         ],
         enable_cache=True,
@@ -96,17 +102,14 @@ def create_pipeline(recipe: Recipe, records: Records) -> Pipeline:
     )  # fmt: skip
 
 
-def _example_gen(records: Records) -> BaseNode:
-    """Takes the splits as the records have them."""
-    return ImportExampleGen(
-        input_base=str(records.directory),
-        input_config=example_gen_pb2.Input(
-            splits=[
-                example_gen_pb2.Input.Split(name=split, pattern=f'span-{{SPAN}}/{split}-*.tfrecord')
-                for split in features.SPLITS
-            ]
-        ),
-    )
+def _newest_spans(recipe: Recipe, examples: BaseChannel) -> BaseNode:
+    """The newest span, whose statistics are checked, and those that a model is judged on."""
+    counts = {_NEWEST: 1, _JUDGING: recipe.data.test_window}
+    return Resolver(
+        strategy_class=NewestSpansStrategy,
+        config={'counts': counts},
+        **dict.fromkeys(counts, examples),
+    ).with_id('newest_spans')
 
 
 def _transform(recipe: Recipe, examples: BaseChannel, schema_gen: BaseNode) -> BaseNode:
@@ -123,7 +126,7 @@ def _transform(recipe: Recipe, examples: BaseChannel, schema_gen: BaseNode) -> B
 
 
 def _tuner(
-    recipe: Recipe, records: Records, examples: BaseChannel, transform: BaseNode,
+    recipe: Recipe, classes: tuple[str, ...], examples: BaseChannel, transform: BaseNode,
     before: BaseNode | None,
 ) -> BaseNode:  # fmt: skip
     assert recipe.tuner is not None
@@ -135,13 +138,13 @@ def _tuner(
         train_args=trainer_pb2.TrainArgs(splits=['train']),
         eval_args=trainer_pb2.EvalArgs(splits=['eval']),
         custom_config={
-            **_training(recipe, records), 'tuner': recipe.tuner.model_dump(mode='json'),
+            **_training(recipe, classes), 'tuner': recipe.tuner.model_dump(mode='json'),
         },
     )  # fmt: skip
 
 
 def _trainer(
-    recipe: Recipe, records: Records, examples: BaseChannel, transform: BaseNode,
+    recipe: Recipe, classes: tuple[str, ...], examples: BaseChannel, transform: BaseNode,
     before: BaseNode | None, tuner: BaseNode | None,
 ) -> BaseNode:  # fmt: skip
     return Trainer(
@@ -152,15 +155,15 @@ def _trainer(
         hyperparameters=tuner.outputs['best_hyperparameters'] if tuner else None,
         train_args=trainer_pb2.TrainArgs(splits=['train']),
         eval_args=trainer_pb2.EvalArgs(splits=['eval']),
-        custom_config=_training(recipe, records),
+        custom_config=_training(recipe, classes),
     )
 
 
-def _training(recipe: Recipe, records: Records) -> dict[str, Any]:
+def _training(recipe: Recipe, classes: tuple[str, ...]) -> dict[str, Any]:
     """What a training depends on besides its data; a cached one counts while this is the same."""
     return {
         'train': recipe.trainer.model_dump(mode='json'),
-        'classes': list(records.classes),
+        'classes': list(classes),
         'code': code_hash(),
         'weights': _content_hash(recipe.trainer.weights),
     }

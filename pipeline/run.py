@@ -4,8 +4,9 @@ import contextlib
 import datetime
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import filelock
 from rich.markup import escape
@@ -16,6 +17,9 @@ from pipeline.library_output import library_output_to
 from trainer import progress
 from trainer.config import TrainConfig, UnfitError, check_class_weights
 from trainer.weights import WeightsError, check_weights_file
+
+if TYPE_CHECKING:
+    from components.sources.spans import Span
 
 
 class CannotStart(RuntimeError):
@@ -61,12 +65,12 @@ def _run(recipe: Recipe, start: float) -> bool:
     console.print(f'[bold]{recipe.name}[/bold]: {escape(recipe.description)}')
     check_weights_file(recipe.trainer.weights)
     # TensorFlow and TFX take seconds to import; a wrong recipe is told before.
-    from components.sources.factory import make_source
+    from components.sources.spans import open_window
 
-    source = make_source(recipe.data)
-    console.print(f'data: {source.count} images of {escape(" and ".join(source.classes))}')
+    spans = open_window(recipe.data)
+    classes, count = spans[0].source.classes, sum(span.source.count for span in spans)
+    console.print(f'data: {escape(describe_data(spans))}')
 
-    from components.sources.records import prepare_records
     from pipeline.graph import create_pipeline
     from pipeline.local_runner import ProgressDagRunner
     from pipeline.outcome import read_outcome, show_outcome, write_summary
@@ -74,19 +78,28 @@ def _run(recipe: Recipe, start: float) -> bool:
     from trainer.cache_plan import plan_cache
 
     backbone = build_backbone(recipe.trainer)  # raises for weights or layers that do not fit
-    check_class_weights(recipe.trainer, source.classes)
+    check_class_weights(recipe.trainer, classes)
     console.print(f'weights: {escape(describe_weights(recipe.trainer))}')
     remove_leftovers(recipe)
-    records = prepare_records(source, recipe.data.splits, recipe.home / 'records')
-    if recipe.trainer.cache:
-        plan_cache(recipe.trainer, backbone, records.counts, recipe.home)  # raises if too large
+    if recipe.trainer.cache:  # raises if it would be too large, as far as can be told now
+        plan_cache(recipe.trainer, backbone, recipe.data.splits.expected(count), recipe.home)
     runner = ProgressDagRunner()
-    runner.run(create_pipeline(recipe, records))
+    runner.run(create_pipeline(recipe, classes))
     outcome = read_outcome(runner.results, recipe)
     seconds = time.perf_counter() - start
     write_summary(recipe.home / 'last_run.json', runner.results, outcome, seconds)
     show_outcome(runner.results, outcome, seconds)
     return outcome.blessed
+
+
+def describe_data(spans: 'Sequence[Span]') -> str:
+    """`2000 images of cat and dog`, and which spans they are if they come in any."""
+    count = sum(span.source.count for span in spans)
+    images = f'{count} images of {" and ".join(spans[0].source.classes)}'
+    numbers = [span.number for span in spans]
+    if numbers == [1]:
+        return images
+    return f'span{"s" * (len(numbers) > 1)} {", ".join(map(str, numbers))}: {images}'
 
 
 def describe_weights(trainer: TrainConfig) -> str:
@@ -126,6 +139,8 @@ def _for_a_person(error: Exception, log: Path | None) -> Exception:
     from pipeline.local_runner import display_name
 
     where = f'; the log is {log}' if log else ''
+    if isinstance(error, NodeFailed) and isinstance(error.__cause__, DataError):
+        return CannotStart(str(error.__cause__))
     if isinstance(error, NodeFailed):
         return RunFailed(f'{display_name(error.node_id)} failed: {error.reason}{where}')
     return RunFailed(f'{type(error).__name__}: {error}{where}')

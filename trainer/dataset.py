@@ -11,7 +11,7 @@ import tensorflow_transform as tft
 
 from trainer import features
 
-_SHARDS_AT_ONCE = 4  # ExampleGen writes one file locally, several on a cluster
+_SHARDS_AT_ONCE = 4
 _PASSES = 60  # divisible by any usual number of views; each takes a hundredth of a second to build
 _SHUFFLED_RECORDS = 4096  # encoded images in memory
 
@@ -21,7 +21,7 @@ class ImageSplit:
     """The images of one split, decoded and resized when they are read.
 
     Attributes:
-        files: gzipped TFRecords of raw `tf.Example`s, as ExampleGen writes them.
+        files: TFRecords of raw `tf.Example`s, gzipped or not, as ExampleGen writes them.
         count: number of images.
         decode: serialised examples, string [batch], to images and labels.
         label_spec: how to parse the label alone.
@@ -55,8 +55,9 @@ class ImageSplit:
         return np.concatenate([batch[features.LABEL].numpy().ravel() for batch in batches])
 
     def _records(self) -> tf.data.Dataset:
+        compression = _compression(self.files)
         return tf.data.Dataset.from_tensor_slices(list(self.files)).interleave(
-            lambda path: tf.data.TFRecordDataset(path, compression_type='GZIP'),
+            lambda path: tf.data.TFRecordDataset(path, compression_type=compression),
             cycle_length=_SHARDS_AT_ONCE,
             num_parallel_calls=tf.data.AUTOTUNE,
             deterministic=True,
@@ -82,7 +83,7 @@ def open_splits(
     """The images of each split, in the files that match its patterns; counts them.
 
     Args:
-        patterns: of gzipped TFRecords, by the name of the split.
+        patterns: of TFRecords, by the name of the split.
         transform: the graph that Transform has written.
     """
     decode = _make_decode(transform)
@@ -90,10 +91,15 @@ def open_splits(
     splits = {}
     for name, wanted in patterns.items():
         files = tuple(sorted(path for pattern in wanted for path in tf.io.gfile.glob(pattern)))
-        records = tf.data.TFRecordDataset(list(files), 'GZIP')
+        records = tf.data.TFRecordDataset(list(files), _compression(files))
         count = int(records.reduce(0, lambda count, _: count + 1))
         splits[name] = ImageSplit(files, count, decode, label_spec)
     return splits
+
+
+def _compression(files: Sequence[str]) -> str:
+    """As TensorFlow names it; TFX's own ExampleGens write gzipped files."""
+    return 'GZIP' if files and files[0].endswith('.gz') else ''
 
 
 def _make_decode(

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from components.sources.files import IMAGE_SUFFIXES, PARQUET_SUFFIXES, files_in
 from trainer.config import StrictModel
+from trainer.features import SPLITS
 
 
 class SplitConfig(StrictModel):
@@ -19,6 +20,13 @@ class SplitConfig(StrictModel):
         0.2, gt=0, lt=1, description='of images that come as train and validation: the share of '
         'validation that becomes test, the rest being eval; train stays train',
     )  # fmt: skip
+
+    def expected(self, count: int) -> dict[str, int]:
+        """About how many of `count` images each split gets."""
+        shares = {split: getattr(self, split) for split in SPLITS}
+        return {
+            split: round(count * share / sum(shares.values())) for split, share in shares.items()
+        }
 
 
 class DataConfig(StrictModel):
@@ -36,6 +44,13 @@ class DataConfig(StrictModel):
     count: int = Field(2000, ge=100, description='drawings: how many')
     seed: int = Field(0, ge=0, description='drawings: which')
     splits: SplitConfig = SplitConfig()
+    window: int = Field(
+        1, ge=1, description='of a path that holds span-1, span-2, ...: how many of the newest '
+        'spans a model is trained on',
+    )  # fmt: skip
+    test_window: int = Field(
+        1, ge=1, description='how many of the newest spans a model is judged on; part of window'
+    )
 
     @model_validator(mode='after')
     def _source_has_what_it_needs(self) -> 'DataConfig':
@@ -43,6 +58,10 @@ class DataConfig(StrictModel):
             raise ValueError("source 'tfds' needs the key 'dataset'")
         if self.classes is not None and self.source != 'parquet':
             raise ValueError(f"the key 'classes' is for source 'parquet', not '{self.source}'")
+        if self.test_window > self.window:
+            raise ValueError(
+                f'test_window is {self.test_window}, more than the {self.window} of window'
+            )
         return self
 
 

@@ -4,10 +4,14 @@ from components.sources.base import DataError, Source
 from components.sources.config import DataConfig
 
 
-def make_source(config: DataConfig) -> Source:
+def make_source(config: DataConfig, classes: tuple[str, ...] | None = None) -> Source:
     """Opens the source that a recipe names.
 
     Each kind is imported when it is asked for: TensorFlow Datasets alone takes seconds.
+
+    Args:
+        config: the `data:` part of the recipe.
+        classes: of a folder that is one of several, the names that all of them have together.
 
     Raises:
         DataError: the images cannot be used.
@@ -28,7 +32,7 @@ def make_source(config: DataConfig) -> Source:
     if config.source == 'folder':
         from components.sources.folder import FolderSource
 
-        return FolderSource(config.path)
+        return FolderSource(config.path, classes)
     from components.sources.parquet import ParquetSource
 
     return ParquetSource(config.path, config.classes)

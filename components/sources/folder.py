@@ -17,11 +17,16 @@ class FolderSource:
     and hidden ones are ignored. If the folder holds `train` and `validation`, each with
     class folders of its own, every image says which of the two it comes from.
 
+    Args:
+        path: the folder.
+        classes: names in the order of the labels, if this is one span of several: it may have
+            images of some of them only. None: those that are here.
+
     Raises:
         DataError: the folder is missing, empty, or does not have two classes.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, classes: tuple[str, ...] | None = None) -> None:
         if not path.is_dir():
             raise DataError(
                 f'data folder {path} does not exist; give a folder with one folder per class'
@@ -32,7 +37,7 @@ class FolderSource:
             self.fingerprint = fingerprint((each.path for each in self._files), path)
         except OSError as error:
             raise DataError(f'{error.filename} cannot be read: {error.strerror}') from error
-        self.classes = tuple(sorted({each.class_name for each in self._files}))
+        self.classes = classes or tuple(sorted({each.class_name for each in self._files}))
         self.count = len(self._files)
         if not self._files:
             raise DataError(
@@ -52,6 +57,18 @@ class FolderSource:
                 raise DataError(f'{file} cannot be read: {error.strerror}') from error
             label = self.classes.index(class_name)
             yield LabelledImage(contents, label, str(file.relative_to(self._path)), part)
+
+
+def class_names(path: Path) -> set[str]:
+    """Names of the classes that a folder has images of.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        return {each.class_name for each in _find(path)}
+    except OSError as error:
+        raise DataError(f'{error.filename} cannot be read: {error.strerror}') from error
 
 
 class _File(NamedTuple):

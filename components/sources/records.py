@@ -1,15 +1,16 @@
-"""From a source of images to sharded TFRecords of canonical `tf.Example`s, ready for ExampleGen."""
+"""From a source of images to sharded TFRecords of canonical `tf.Example`s, divided into splits."""
 
 import contextlib
-import dataclasses
 import hashlib
 import io
 import itertools
 import json
+import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import PIL.Image
 import tensorflow as tf
@@ -18,55 +19,67 @@ from components.sources.base import DataError, LabelledImage, Part, Source
 from components.sources.config import SplitConfig
 from trainer import features, progress
 
-SPAN_FOLDER = 'span-1'
+_FORMAT = 4  # of the files below: another number and everything is ingested again
 _IMAGES_PER_SHARD = 512
 _MANIFEST = 'manifest.json'
 _OPENED = ('JPEG', 'PNG')
 _FORMATS = {'JPEG': 'jpeg', 'MPO': 'jpeg', 'PNG': 'png'}  # MPO: a JPEG that a phone added to
 _PNG_END = b'IEND\xaeB`\x82'
 
-
-@dataclasses.dataclass(frozen=True)
-class Records:
-    """TFRecords on disk: `<directory>/span-1/<split>-*.tfrecord`.
-
-    Attributes:
-        directory: what ExampleGen gets as its input base.
-        classes: names in the order of their labels.
-        counts: images per split.
-    """
-
-    directory: Path
-    classes: tuple[str, ...]
-    counts: dict[str, int]
+Counts = dict[str, dict[str, int]]  # images by split and class
 
 
-def prepare_records(source: Source, splits: SplitConfig, directory: Path) -> Records:
-    """Writes the records of a source, unless those that are there are of the same images.
+def write_records(
+    source: Source, splits: SplitConfig, directory: Path, earlier: Iterable[Path] = ()
+) -> tuple[Counts, bool]:
+    """Writes the images of a source to `<directory>/Split-<split>/`, as TFX lays out Examples.
 
-    The folder appears whole or not at all, so an interrupted run leaves nothing half done.
+    Args:
+        source: the images.
+        splits: how they are divided.
+        directory: where to; a manifest is written last, so what was cut off has none.
+        earlier: such directories, maybe of the same images: their files are linked instead.
+
+    Returns:
+        How many images there are of each class in each split, and whether they were there before.
 
     Raises:
-        DataError: an image cannot be read, or there are too few for the splits.
+        DataError: an image cannot be read.
     """
     description = {
         'fingerprint': source.fingerprint, 'classes': list(source.classes),
-        'splits': splits.model_dump(), 'format': 3,
+        'splits': splits.model_dump(), 'format': _FORMAT,
     }  # fmt: skip
-    manifest_file = directory / _MANIFEST
-    if manifest_file.is_file():
-        manifest = json.loads(manifest_file.read_text())
-        if manifest['source'] == description:
-            return Records(directory, source.classes, manifest['counts'])
-    partial = directory.with_name(directory.name + '.partial')
-    shutil.rmtree(partial, ignore_errors=True)
-    (partial / SPAN_FOLDER).mkdir(parents=True)
-    counts = _write(source, splits, partial / SPAN_FOLDER)
-    (partial / _MANIFEST).write_text(json.dumps({'source': description, 'counts': counts}))
-    (directory / _MANIFEST).unlink(missing_ok=True)  # first: without it the rest counts for nothing
-    shutil.rmtree(directory, ignore_errors=True)
-    partial.rename(directory)
-    return Records(directory, source.classes, counts)
+    for folder in earlier:
+        manifest = _read_manifest(folder)
+        if manifest['source'] == description and manifest['sizes'] == _sizes(folder):
+            shutil.copytree(folder, directory, copy_function=_link, dirs_exist_ok=True)
+            return manifest['counts'], True
+    counts = _write(source, splits, directory)
+    manifest = {'source': description, 'counts': counts, 'sizes': _sizes(directory)}
+    (directory / _MANIFEST).write_text(json.dumps(manifest))
+    return counts, False
+
+
+def _read_manifest(directory: Path) -> dict[str, Any]:
+    try:
+        return json.loads((directory / _MANIFEST).read_text())
+    except FileNotFoundError:  # cut off while it was written, or being written
+        return {'source': None}
+
+
+def _sizes(directory: Path) -> dict[str, int]:
+    """Bytes of each file of records: whether all is there still."""
+    files = sorted(directory.glob('Split-*/*'))
+    return {str(file.relative_to(directory)): file.stat().st_size for file in files}
+
+
+def _link(source: str, target: str) -> None:
+    """A second name for a file, or a copy of it where the disk knows no such thing."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def split_of(sha256: str, splits: SplitConfig, part: Part | None = None) -> str:
@@ -133,12 +146,12 @@ def _check(image: LabelledImage) -> tuple[str, int, int]:
     return image_format, width, height
 
 
-def _write(source: Source, splits: SplitConfig, folder: Path) -> dict[str, int]:
+def _write(source: Source, splits: SplitConfig, directory: Path) -> Counts:
     """Writes all images; gives how many each split got."""
     seen: Counter[tuple[str, int]] = Counter()
     with contextlib.ExitStack() as stack:
         number = 4 + source.count // _IMAGES_PER_SHARD
-        shards = {split: _shards(folder, split, number, stack) for split in features.SPLITS}
+        shards = {split: _shards(directory, split, number, stack) for split in features.SPLITS}
         bar = stack.enter_context(progress.bar('images to TFRecords', source.count))
         for image in source.images():
             example = to_example(image, source.classes)
@@ -147,28 +160,22 @@ def _write(source: Source, splits: SplitConfig, folder: Path) -> dict[str, int]:
             next(shards[split]).write(example.SerializeToString(deterministic=True))
             seen[split, image.label] += 1
             bar.advance()
-    _require_every_class(seen, source.classes)
-    labels = range(len(source.classes))
-    return {split: sum(seen[split, label] for label in labels) for split in features.SPLITS}
+    return {
+        split: {name: seen[split, label] for label, name in enumerate(source.classes)}
+        for split in features.SPLITS
+    }
 
 
 def _shards(
-    folder: Path, split: str, number: int, stack: contextlib.ExitStack
+    directory: Path, split: str, number: int, stack: contextlib.ExitStack
 ) -> Iterator[tf.io.TFRecordWriter]:
     """The writers of a split's files, in turn and without end; the stack closes them.
 
     Sources give one class after the other. Dealt out like cards, every few hundred images hold all
-    of them, so that a shuffle with a bounded buffer mixes a set of any size.
+    of them, so that a shuffle with a bounded buffer mixes a set of any size. Not compressed:
+    encoded images would not get smaller.
     """
-    names = [folder / f'{split}-{n:05d}-of-{number:05d}.tfrecord' for n in range(number)]
+    folder = directory / f'Split-{split}'
+    folder.mkdir(parents=True, exist_ok=True)
+    names = [folder / f'data_tfrecord-{n:05d}-of-{number:05d}' for n in range(number)]
     return itertools.cycle([stack.enter_context(tf.io.TFRecordWriter(str(n))) for n in names])
-
-
-def _require_every_class(seen: Counter[tuple[str, int]], classes: tuple[str, ...]) -> None:
-    for split in features.SPLITS:
-        for label, name in enumerate(classes):
-            if not seen[split, label]:
-                raise DataError(
-                    f'{seen.total()} images are too few: the {split} split got none of class '
-                    f'{name!r}; give more images'
-                )

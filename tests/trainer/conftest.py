@@ -1,4 +1,4 @@
-"""A Job on a few images, as the Trainer gets it: a transform graph and gzipped records."""
+"""A Job on a few images, as the Trainer gets it: a transform graph and records."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +7,6 @@ import apache_beam as beam
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
 from tensorflow_transform.tf_metadata import metadata_io
@@ -15,7 +14,7 @@ from tensorflow_transform.tf_metadata import metadata_io
 from components.sources.base import Source
 from components.sources.config import SplitConfig
 from components.sources.folder import FolderSource
-from components.sources.records import prepare_records
+from components.sources.records import write_records
 from pipeline.schema import schema_for
 from trainer.backbone import build_backbone
 from trainer.config import TrainConfig
@@ -63,16 +62,11 @@ def _write_weights(path: Path) -> Path:
 
 def job_maker(source: Source, image_size: int, folder: Path) -> Callable[[TrainConfig], Job]:
     """Does to a source's images what the components before the Trainer do, without TFX."""
-    records = prepare_records(source, SplitConfig(), folder / 'records')
+    write_records(source, SplitConfig(), folder / 'records')
     transform = tft.TFTransformOutput(str(_transform_graph(source, image_size, folder)))
-    files = {}
-    for split in ('train', 'eval'):
-        path = folder / f'{split}.gz'
-        with tf.io.TFRecordWriter(str(path), 'GZIP') as writer:
-            for file in sorted(records.directory.glob(f'span-1/{split}-*.tfrecord')):
-                for record in tf.data.TFRecordDataset(str(file)):
-                    writer.write(record.numpy())
-        files[split] = [str(path)]
+    files = {
+        split: [str(folder / 'records' / f'Split-{split}' / '*')] for split in ('train', 'eval')
+    }
     splits = open_splits(files, transform)
     return lambda config: Job(config, source.classes, transform, splits, Timings())
 

@@ -1,6 +1,7 @@
 import hashlib
 import io
 import itertools
+import shutil
 
 import numpy as np
 import PIL.Image
@@ -15,7 +16,7 @@ from components.sources.base import DataError, LabelledImage, Part
 from components.sources.config import SplitConfig
 from components.sources.folder import FolderSource
 from components.sources.parquet import ParquetSource
-from components.sources.records import prepare_records, split_of, to_example
+from components.sources.records import split_of, to_example, write_records
 from trainer import features
 
 CLASSES = ('cats', 'dogs')
@@ -61,15 +62,28 @@ def value(example: tf.train.Example, name: str) -> object:
     return only
 
 
-def examples_in(records, split: str = '*') -> list[tf.train.Example]:
-    files = sorted(str(path) for path in records.directory.glob(f'span-1/{split}-*.tfrecord'))
+def examples_in(directory, split: str = '*') -> list[tf.train.Example]:
+    files = sorted(str(path) for path in directory.glob(f'Split-{split}/*'))
     read = tf.data.TFRecordDataset(files).as_numpy_iterator()
     return [tf.train.Example.FromString(record) for record in read]
 
 
-def modified(records) -> dict[str, int]:
-    files = records.directory.rglob('*')
-    return {str(path): path.stat().st_mtime_ns for path in files if path.is_file()}
+@pytest.fixture
+def write(tmp_path):
+    """`write(images)`: a folder with their records, a new one each time."""
+    numbers = itertools.count()
+
+    def write_images(images, splits=SPLITS, earlier=()):
+        directory = tmp_path / f'records-{next(numbers)}'
+        source = images if hasattr(images, 'images') else MemorySource(images)
+        write_images.counts, write_images.known = write_records(source, splits, directory, earlier)
+        return directory
+
+    return write_images
+
+
+def total(counts, split):
+    return sum(counts[split].values())
 
 
 @pytest.fixture(scope='module')
@@ -158,61 +172,60 @@ def keyed(digest: str) -> tf.train.Example:
     return tf.train.Example(features=tf.train.Features(feature={features.SHA256: key}))
 
 
-def test_every_image_of_a_source_is_written_once(tmp_path, twenty):
-    records = prepare_records(MemorySource(twenty), SPLITS, tmp_path / 'records')
+def test_every_image_of_a_source_is_written_once(write, twenty):
+    records = write(twenty)
 
     written = {value(example, features.IMAGE_BYTES) for example in examples_in(records)}
     assert written == {image.contents for image in twenty}
-    assert len(examples_in(records)) == sum(records.counts.values()) == 40
-    assert records.classes == CLASSES
+    assert len(examples_in(records)) == 40
+    assert {name: sum(of[name] for of in write.counts.values()) for name in CLASSES} == {
+        'cats': 20,
+        'dogs': 20,
+    }
 
 
-def test_each_split_has_files_of_its_own_with_the_images_that_are_its(tmp_path, twenty):
-    records = prepare_records(MemorySource(twenty), SPLITS, tmp_path / 'records')
+def test_each_split_has_files_of_its_own_with_the_images_that_are_its(write, twenty):
+    records = write(twenty)
 
     for split in features.SPLITS:
         digests = [value(each, features.SHA256).decode() for each in examples_in(records, split)]
         assert {split_of(digest, SPLITS) for digest in digests} == {split}
-        assert records.counts[split] == len(digests)
+        assert total(write.counts, split) == len(digests)
 
 
-def test_an_image_keeps_its_split_when_others_are_added(tmp_path, twenty):
-    def split_by_image(images, name):
-        records = prepare_records(MemorySource(images), SPLITS, tmp_path / name)
+def test_an_image_keeps_its_split_when_others_are_added(write, twenty):
+    def split_by_image(images):
+        records = write(images)
         return {
             value(example, features.SHA256): split
             for split in features.SPLITS
             for example in examples_in(records, split)
         }
 
-    few, many = split_by_image(twenty[:30], 'few'), split_by_image(twenty, 'many')
+    few, many = split_by_image(twenty[:30]), split_by_image(twenty)
 
     assert few.items() < many.items()
 
 
-def test_images_that_come_in_parts_stay_in_them(tmp_path, twenty):
+def test_images_that_come_in_parts_stay_in_them(write, twenty):
     images = [
         image._replace(part='train' if n < 10 else 'validation') for n, image in enumerate(twenty)
     ]
 
-    records = prepare_records(
-        MemorySource(images), SplitConfig(test_of_validation=0.5), tmp_path / 'records'
-    )
+    records = write(images, SplitConfig(test_of_validation=0.5))
 
     trained = {value(example, features.IMAGE_BYTES) for example in examples_in(records, 'train')}
     assert trained == {image.contents for image in twenty[:10]}
-    assert records.counts['eval'] + records.counts['test'] == 30
+    assert total(write.counts, 'eval') + total(write.counts, 'test') == 30
 
 
-def test_the_same_image_in_both_parts_is_written_in_both(tmp_path, twenty):
+def test_the_same_image_in_both_parts_is_written_in_both(write, twenty):
     images = [image._replace(part=part) for image in twenty for part in ('train', 'validation')]
 
-    records = prepare_records(
-        MemorySource(images), SplitConfig(test_of_validation=0.5), tmp_path / 'records'
-    )
+    write(images, SplitConfig(test_of_validation=0.5))
 
-    assert records.counts['train'] == 40
-    assert records.counts['eval'] + records.counts['test'] == 40
+    assert total(write.counts, 'train') == 40
+    assert total(write.counts, 'eval') + total(write.counts, 'test') == 40
 
 
 @pytest.mark.parametrize('share', [0.1, 0.5])
@@ -237,24 +250,20 @@ def test_an_image_stays_in_test_when_the_share_of_test_grows():
     assert few < many
 
 
-def test_a_folder_becomes_records_that_name_its_files(tmp_path, make_image_folder):
-    source = FolderSource(make_image_folder(tmp_path / 'pets', per_class=20))
-
-    records = prepare_records(source, SPLITS, tmp_path / 'records')
+def test_a_folder_becomes_records_that_name_its_files(tmp_path, write, make_image_folder):
+    records = write(FolderSource(make_image_folder(tmp_path / 'pets', per_class=20)))
 
     names = {value(example, features.FILENAME).decode() for example in examples_in(records)}
     assert names == {f'{name}/{name}-0-{n}.jpg' for name in CLASSES for n in range(20)}
 
 
-def test_a_parquet_file_becomes_records_that_name_its_rows(tmp_path, twenty):
+def test_a_parquet_file_becomes_records_that_name_its_rows(tmp_path, write, twenty):
     columns = {
         'image': [image.contents for image in twenty], 'label': [image.label for image in twenty],
     }  # fmt: skip
     pq.write_table(pa.table(columns), tmp_path / 'pets.parquet')
 
-    records = prepare_records(
-        ParquetSource(tmp_path / 'pets.parquet', CLASSES), SPLITS, tmp_path / 'records'
-    )
+    records = write(ParquetSource(tmp_path / 'pets.parquet', CLASSES))
 
     read = {value(each, features.FILENAME): each for each in examples_in(records)}
     assert len(read) == 40
@@ -264,62 +273,50 @@ def test_a_parquet_file_becomes_records_that_name_its_rows(tmp_path, twenty):
         assert value(example, features.LABEL) == image.label
 
 
-def test_a_second_preparation_of_the_same_images_writes_nothing(tmp_path, twenty):
-    first = prepare_records(MemorySource(twenty), SPLITS, tmp_path / 'records')
-    before = modified(first)
+def test_records_of_the_same_images_are_linked_and_not_written_again(write, twenty):
+    first = write(twenty)
+    assert not write.known
 
-    second = prepare_records(MemorySource(twenty), SPLITS, tmp_path / 'records')
+    second = write(twenty, earlier=[first])
 
-    assert second == first
-    assert modified(second) == before
+    assert write.known
+    for file in first.rglob('data_tfrecord-*'):
+        assert file.samefile(second / file.relative_to(first))
 
 
-def test_records_follow_an_image_that_changes(tmp_path, twenty):
-    prepare_records(MemorySource(twenty), SPLITS, tmp_path / 'records')
-    changed = [labelled(encoded(picture(seed=99)), 'cats/0.jpg'), *twenty[1:]]
+def test_records_that_are_linked_outlive_those_that_they_were_linked_from(write, twenty):
+    first = write(twenty)
+    second = write(twenty, earlier=[first])
 
-    records = prepare_records(MemorySource(changed), SPLITS, tmp_path / 'records')
+    shutil.rmtree(first)
 
+    assert len(examples_in(second)) == 40
+
+
+@pytest.mark.parametrize('change', ['other image', 'other shares', 'file gone', 'cut off'])
+def test_records_of_anything_else_are_written_anew(write, twenty, change):
+    earlier = write(twenty)
+    images, splits = twenty, SPLITS
+    if change == 'other image':
+        images = [labelled(encoded(picture(seed=99)), 'cats/0.jpg'), *twenty[1:]]
+    elif change == 'other shares':
+        splits = SplitConfig(train=1)
+    elif change == 'file gone':
+        next(earlier.glob('Split-eval/*')).unlink()
+    else:
+        (earlier / 'manifest.json').unlink()
+
+    records = write(images, splits, earlier=[earlier])
+
+    assert not write.known
     written = {value(example, features.IMAGE_BYTES) for example in examples_in(records)}
-    assert written == {image.contents for image in changed}
+    assert written == {image.contents for image in images}
 
 
-def test_other_shares_give_other_counts(tmp_path, twenty):
-    first = prepare_records(MemorySource(twenty), SPLITS, tmp_path / 'records')
+def test_records_that_were_cut_off_have_no_manifest(tmp_path, twenty):
+    source = MemorySource(twenty[:20], interrupted=True)
 
-    second = prepare_records(MemorySource(twenty), SplitConfig(train=1), tmp_path / 'records')
-
-    assert second.counts['train'] < first.counts['train']
-
-
-def test_an_interrupted_preparation_leaves_no_records_and_the_next_one_works(tmp_path, twenty):
-    directory = tmp_path / 'records'
     with pytest.raises(KeyboardInterrupt):
-        prepare_records(MemorySource(twenty[:20], interrupted=True), SPLITS, directory)
-    assert not directory.exists()
+        write_records(source, SPLITS, tmp_path / 'records')
 
-    records = prepare_records(MemorySource(twenty), SPLITS, directory)
-
-    assert len(examples_in(records)) == 40
-    assert [path.name for path in tmp_path.iterdir()] == ['records']
-
-
-def test_a_failed_preparation_keeps_the_records_that_were_there(tmp_path, twenty):
-    records = prepare_records(MemorySource(twenty), SPLITS, tmp_path / 'records')
-    before = modified(records)
-
-    with pytest.raises(DataError, match=r'bad\.jpg is not a JPEG or PNG image'):
-        prepare_records(
-            MemorySource([*twenty, labelled(b'', 'bad.jpg')]), SPLITS, tmp_path / 'records'
-        )
-
-    assert modified(records) == before
-
-
-def test_too_few_images_are_told_with_the_split_and_class_that_got_none(tmp_path, twenty):
-    sentence = (
-        r"^2 images are too few: the (train|eval|test) split got none of class '(cats|dogs)'; "
-        'give more images$'
-    )
-    with pytest.raises(DataError, match=sentence):
-        prepare_records(MemorySource(twenty[:2]), SPLITS, tmp_path / 'records')
+    assert not (tmp_path / 'records' / 'manifest.json').exists()

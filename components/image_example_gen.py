@@ -1,0 +1,143 @@
+"""ExampleGen for labelled images: from a source to `Examples`, one artifact per span."""
+
+import copy
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tfx.components.util import examples_utils
+from tfx.dsl.components.base import base_driver
+from tfx.dsl.components.base.base_component import BaseComponent
+from tfx.dsl.components.base.base_executor import BaseExecutor
+from tfx.dsl.components.base.executor_spec import ExecutorClassSpec
+from tfx.orchestration import data_types_utils
+from tfx.orchestration.portable import base_driver as portable_base_driver
+from tfx.orchestration.portable.data_types import ExecutionInfo
+from tfx.proto import example_gen_pb2
+from tfx.proto.orchestration import driver_output_pb2
+from tfx.types import Artifact, Channel, artifact_utils, standard_artifacts
+from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
+
+from components.sources.base import DataError
+from components.sources.config import DataConfig
+from components.sources.records import Counts, write_records
+from components.sources.spans import Span, open_window
+from trainer import features, progress
+
+EXAMPLES = 'examples'
+SPAN, FINGERPRINT = 'span', 'input_fingerprint'  # properties of its artifacts, as TFX names them
+
+
+class ImageExampleGenSpec(ComponentSpec):
+    """What goes in and out."""
+
+    PARAMETERS = {'data': ExecutionParameter(type=str)}  # noqa: RUF012
+    INPUTS: dict[str, Any] = {}  # noqa: RUF012
+    OUTPUTS = {EXAMPLES: ChannelParameter(type=standard_artifacts.Examples)}  # noqa: RUF012
+
+
+class ImageExampleGenDriver(base_driver.BaseDriver, portable_base_driver.BaseDriver):
+    """Looks which spans there are; their fingerprints become part of the cache's key."""
+
+    def run(self, execution_info: ExecutionInfo) -> driver_output_pb2.DriverOutput:
+        """Notes at the artifact that TFX has prepared what the window holds."""
+        result = driver_output_pb2.DriverOutput()
+        for name, value in execution_info.exec_properties.items():
+            data_types_utils.set_metadata_value(result.exec_properties[name], value)
+        (prepared,) = execution_info.output_dict[EXAMPLES]
+        artifact = copy.deepcopy(prepared.mlmd_artifact)
+        window = open_window(_data(execution_info.exec_properties))
+        artifact.custom_properties[FINGERPRINT].string_value = _fingerprints(window)
+        result.output_artifacts[EXAMPLES].artifacts.append(artifact)
+        return result
+
+
+class ImageExampleGenExecutor(BaseExecutor):
+    """Writes the records of each span, or links those that an earlier run has written."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[Artifact]],
+        output_dict: dict[str, list[Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Puts an artifact for each span in the place of the one that TFX has prepared.
+
+        Raises:
+            DataError: an image cannot be read, a span changed meanwhile, or there are too few
+                images for the splits.
+        """
+        config = _data(exec_properties)
+        (prepared,) = output_dict[EXAMPLES]
+        window = open_window(config)
+        if _fingerprints(window) != prepared.get_string_custom_property(FINGERPRINT):
+            raise DataError(f'the images in {config.path} change while they are read; start again')
+        output_dict[EXAMPLES] = [_artifact(prepared, span) for span in window]
+        ingested = []
+        for span, artifact in zip(window, output_dict[EXAMPLES], strict=True):
+            directory = Path(artifact.uri)
+            earlier = sorted(Path(prepared.uri).parent.glob(f'*/{directory.name}'))
+            counts, known = write_records(span.source, config.splits, directory, earlier)
+            if len(window) > 1:
+                how = 'as ingested before' if known else 'new'
+                progress.console().print(f'  span {span.number}: {span.source.count} images, {how}')
+            ingested.append(counts)
+        require_every_class(ingested, config.test_window)
+
+
+class ImageExampleGen(BaseComponent):
+    """Ingests the newest spans of labelled images.
+
+    Its output `examples` has one artifact per span, oldest first, with the splits train, eval and
+    test in TFRecords of canonical `tf.Example`s (`trainer.features`), and the properties `span` and
+    `input_fingerprint`, which changes when the images change.
+    """
+
+    SPEC_CLASS = ImageExampleGenSpec
+    EXECUTOR_SPEC = ExecutorClassSpec(ImageExampleGenExecutor)
+    DRIVER_CLASS = ImageExampleGenDriver
+
+    def __init__(self, data: DataConfig) -> None:
+        examples = Channel(type=standard_artifacts.Examples)
+        super().__init__(ImageExampleGenSpec(data=data.model_dump_json(), examples=examples))
+
+
+def require_every_class(spans: list[Counts], test_window: int) -> None:
+    """Training and judging need images of every class, in all of the spans that they use.
+
+    Raises:
+        DataError: naming the split and the class without images.
+    """
+    used = {'train': spans, 'eval': spans, 'test': spans[-test_window:]}
+    total = sum(sum(classes.values()) for counts in spans for classes in counts.values())
+    for split, those in used.items():
+        images: Counter[str] = Counter()
+        for counts in those:
+            images.update(counts[split])
+        for name, number in images.items():
+            if not number:
+                raise DataError(
+                    f'{total} images are too few: the {split} split got none of class {name!r}; '
+                    'give more images'
+                )
+
+
+def _artifact(prepared: Artifact, span: Span) -> Artifact:
+    """Examples of one span. TFX wants several artifacts to lie directly below the prepared one."""
+    artifact = standard_artifacts.Examples()
+    artifact.uri = str(Path(prepared.uri) / f'span-{span.number}')
+    artifact.set_int_custom_property(SPAN, span.number)
+    artifact.set_string_custom_property(FINGERPRINT, span.source.fingerprint)
+    artifact.split_names = artifact_utils.encode_split_names(list(features.SPLITS))
+    examples_utils.set_payload_format(artifact, example_gen_pb2.FORMAT_TF_EXAMPLE)
+    return artifact
+
+
+def _fingerprints(window: Sequence[Span]) -> str:
+    return json.dumps([(span.number, span.source.fingerprint) for span in window])
+
+
+def _data(exec_properties: dict[str, Any]) -> DataConfig:
+    return DataConfig.model_validate_json(exec_properties['data'])
