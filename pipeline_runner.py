@@ -53,14 +53,14 @@ def run(verbose: bool, **options) -> None:  # type: ignore[no-untyped-def]
 
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '0' if verbose else '1')
     try:
-        blessed = run_recipe(recipe, verbose=verbose)
+        outcome = run_recipe(recipe, verbose=verbose)
     except CannotStart as error:
         _fail(str(error), USAGE)
     except RunFailed as error:
         _fail(str(error), FAILED)
     except KeyboardInterrupt:
         _fail('interrupted; the same command goes on with what is finished', INTERRUPTED)
-    sys.exit(BLESSED if blessed else NOT_BLESSED)
+    sys.exit(BLESSED if outcome.blessed else NOT_BLESSED)
 
 
 @main.command()

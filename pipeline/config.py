@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from components.sources.config import DataConfig
+from pipeline.metadata_config import MetadataConfig
 from trainer.config import (
     OTHER_TAGS,
     RANGE_TAG,
@@ -60,6 +61,7 @@ class Recipe(StrictModel):
     push_directory: Path | None = Field(
         None, description='where models are pushed; default: serving/ in the folder of the runs'
     )
+    metadata: MetadataConfig = MetadataConfig()
     data: DataConfig = DataConfig()
     trainer: TrainConfig = TrainConfig()
     tuner: TunerConfig | None = Field(

@@ -19,7 +19,6 @@ from tfx.components import (
 from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.dsl.components.common.resolver import Resolver
-from tfx.orchestration.metadata import sqlite_metadata_connection_config
 from tfx.orchestration.pipeline import Pipeline
 from tfx.proto import pusher_pb2, trainer_pb2, transform_pb2
 from tfx.types import standard_artifacts
@@ -33,6 +32,7 @@ from components.image_example_gen import EXAMPLES, ImageExampleGen
 from components.newest_spans import NewestSpansStrategy
 from pipeline.config import Recipe
 from pipeline.evaluation import eval_config
+from pipeline.metadata import connection
 from pipeline.schema import write_schema
 from trainer import features
 from trainer.preprocessing import preprocessing_fn
@@ -95,9 +95,7 @@ def create_pipeline(recipe: Recipe, classes: tuple[str, ...]) -> Pipeline:
             *filter(None, (before, tuner)), trainer_node, resolver, evaluator, pusher,
         ],
         enable_cache=True,
-        metadata_connection_config=sqlite_metadata_connection_config(
-            str(recipe.home / 'metadata.sqlite')
-        ),
+        metadata_connection_config=connection(recipe.metadata, recipe.home),
         beam_pipeline_args=list(BEAM_ARGS),
     )  # fmt: skip
 

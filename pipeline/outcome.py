@@ -23,6 +23,7 @@ class Outcome:
     """The end of a run.
 
     Attributes:
+        run_id: of the pipeline run, as in the metadata.
         blessed: whether the model passed every threshold.
         unchanged: whether everything, the push included, was there from an earlier run.
         accuracy: of the candidate on the test split, 0 to 1.
@@ -33,6 +34,7 @@ class Outcome:
         newest_version: the folder that a model server would load; None if there is none.
     """
 
+    run_id: str
     blessed: bool
     unchanged: bool
     accuracy: float
@@ -43,7 +45,7 @@ class Outcome:
     newest_version: Path | None
 
 
-def read_outcome(results: dict[str, NodeResult], recipe: Recipe) -> Outcome:
+def read_outcome(run_id: str, results: dict[str, NodeResult], recipe: Recipe) -> Outcome:
     """Reads blessing, accuracies and push from the artifacts of a run that came to its end."""
     evaluator, pusher = results['Evaluator'], results['Pusher']
     evaluation = evaluator.outputs['evaluation'][0].uri
@@ -52,6 +54,7 @@ def read_outcome(results: dict[str, NodeResult], recipe: Recipe) -> Outcome:
     destination = _custom(pushed, 'pushed_destination') if _custom(pushed, 'pushed') else None
     has_previous = bool(results['baseline_resolver'].outputs.get('model'))
     return Outcome(
+        run_id=run_id,
         blessed=blessed,
         unchanged=pusher.cached,
         accuracy=_accuracy(evaluation, tfma.CANDIDATE_KEY if has_previous else None),

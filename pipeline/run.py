@@ -14,12 +14,14 @@ from rich.markup import escape
 from pipeline.config import Recipe
 from pipeline.leftovers import remove_leftovers
 from pipeline.library_output import library_output_to
+from pipeline.metadata_config import MetadataError
 from trainer import progress
 from trainer.config import TrainConfig, UnfitError, check_class_weights
 from trainer.weights import WeightsError, check_weights_file
 
 if TYPE_CHECKING:
     from components.sources.spans import Span
+    from pipeline.outcome import Outcome
 
 
 class CannotStart(RuntimeError):
@@ -30,7 +32,7 @@ class RunFailed(RuntimeError):
     """A component failed; the message names it and the log."""
 
 
-def run(recipe: Recipe, *, verbose: bool = False) -> bool:
+def run(recipe: Recipe, *, verbose: bool = False) -> 'Outcome':
     """Runs every component that has something new to do.
 
     Args:
@@ -38,7 +40,7 @@ def run(recipe: Recipe, *, verbose: bool = False) -> bool:
         verbose: show what the libraries print instead of writing it to a file.
 
     Returns:
-        Whether the model that came out is blessed.
+        How it ended: the verdict with its reasons.
 
     Raises:
         CannotStart: the data or the weights cannot be used, or another run is going on.
@@ -60,7 +62,7 @@ def run(recipe: Recipe, *, verbose: bool = False) -> bool:
             raise _for_a_person(error, None if verbose else log) from error
 
 
-def _run(recipe: Recipe, start: float) -> bool:
+def _run(recipe: Recipe, start: float) -> 'Outcome':
     console = progress.console()
     console.print(f'[bold]{recipe.name}[/bold]: {escape(recipe.description)}')
     check_weights_file(recipe.trainer.weights)
@@ -73,6 +75,7 @@ def _run(recipe: Recipe, start: float) -> bool:
 
     from pipeline.graph import create_pipeline
     from pipeline.local_runner import ProgressDagRunner
+    from pipeline.metadata import check_connection
     from pipeline.outcome import read_outcome, show_outcome, write_summary
     from trainer.backbone import build_backbone
     from trainer.cache_plan import plan_cache
@@ -80,16 +83,17 @@ def _run(recipe: Recipe, start: float) -> bool:
     backbone = build_backbone(recipe.trainer)  # raises for weights or layers that do not fit
     check_class_weights(recipe.trainer, classes)
     console.print(f'weights: {escape(describe_weights(recipe.trainer))}')
+    check_connection(recipe.metadata, recipe.home)
     remove_leftovers(recipe)
     if recipe.trainer.cache:  # raises if it would be too large, as far as can be told now
         plan_cache(recipe.trainer, backbone, recipe.data.splits.expected(count), recipe.home)
     runner = ProgressDagRunner()
     runner.run(create_pipeline(recipe, classes))
-    outcome = read_outcome(runner.results, recipe)
+    outcome = read_outcome(runner.run_id, runner.results, recipe)
     seconds = time.perf_counter() - start
     write_summary(recipe.home / 'last_run.json', runner.results, outcome, seconds)
     show_outcome(runner.results, outcome, seconds)
-    return outcome.blessed
+    return outcome
 
 
 def describe_data(spans: 'Sequence[Span]') -> str:
@@ -133,7 +137,7 @@ def _alone(recipe: Recipe) -> Iterator[None]:
 def _for_a_person(error: Exception, log: Path | None) -> Exception:
     from components.sources.base import DataError
 
-    if isinstance(error, (DataError, WeightsError, UnfitError)):  # told before TFX is imported
+    if isinstance(error, (DataError, WeightsError, UnfitError, MetadataError)):
         return CannotStart(str(error))
     from pipeline.launch import NodeFailed
     from pipeline.local_runner import display_name

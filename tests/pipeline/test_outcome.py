@@ -40,6 +40,7 @@ def test_a_reason_names_what_was_found_and_what_is_needed(found, reason):
 
 def outcome(**changes):
     usual = {
+        "run_id": "1",
         'blessed': True, 'unchanged': False, 'accuracy': 0.95, 'baseline_accuracy': 0.9,
         'previous_accuracy': None, 'reasons': (), 'pushed_to': Path('/m/2'),
         'newest_version': Path('/m/2'),
