@@ -68,7 +68,7 @@ setup(
     py_modules=['pipeline_runner'],
     package_data={
         'configs': ['*.yaml'],
-        'pipeline': ['*.pbtxt'],
+        'pipeline': ['*.pbtxt', '*.j2'],
     },
     install_requires=REQUIREMENTS,
     extras_require=EXTRAS,

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from components.sources.config import DataConfig
+from pipeline.kubeflow.config import KubeflowConfig
 from pipeline.metadata_config import MetadataConfig
 from trainer.config import (
     OTHER_TAGS,
@@ -61,6 +62,9 @@ class Recipe(StrictModel):
     push_directory: Path | None = Field(
         None, description='where models are pushed; default: serving/ in the folder of the runs'
     )
+    pipeline_root: Path | None = Field(
+        None, description='where components write; default: artifacts/ in the folder of the runs'
+    )
     metadata: MetadataConfig = MetadataConfig()
     data: DataConfig = DataConfig()
     trainer: TrainConfig = TrainConfig()
@@ -68,6 +72,14 @@ class Recipe(StrictModel):
         None, description='a search for hyperparameters before the Trainer; none: no Tuner'
     )
     evaluation: EvaluationConfig = EvaluationConfig()
+    kubeflow: KubeflowConfig = KubeflowConfig()
+
+    @field_validator('workdir', 'pipeline_root', 'push_directory')
+    @classmethod
+    def _is_a_folder(cls, path: Path | None) -> Path | None:
+        if path is not None and ':/' in str(path):
+            raise ValueError('must be a folder; object storage is used through a volume')
+        return path
 
     @model_validator(mode='after')
     def _tuned_values_are_valid(self) -> 'Recipe':
@@ -88,6 +100,10 @@ class Recipe(StrictModel):
     def home(self) -> Path:
         """The folder that holds all runs of this recipe."""
         return (self.workdir / self.name).absolute()
+
+    @property
+    def artifacts_directory(self) -> Path:
+        return (self.pipeline_root or self.home / 'artifacts').absolute()
 
     @property
     def serving_directory(self) -> Path:
@@ -117,12 +133,28 @@ def load_recipe(name: str, overrides: Sequence[tuple[str, Any]] = ()) -> Recipe:
     if not isinstance(values, dict):
         raise ConfigError(f'{path} holds no keys; a recipe is a mapping such as "trainer: ..."')
     values.setdefault('name', path.stem)
+    return recipe_of(values, overrides, origin=str(path))
+
+
+def recipe_of(
+    values: dict[str, Any], overrides: Sequence[tuple[str, Any]] = (), origin: str = 'recipe'
+) -> Recipe:
+    """The recipe with these values, and single keys changed.
+
+    Args:
+        values: as a file has them; they are changed.
+        overrides: dotted keys and their values, applied in order.
+        origin: where the values are from, for the message.
+
+    Raises:
+        ConfigError: any key or value is wrong.
+    """
     for key, value in overrides:
         _set(values, key, value)
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
-        lines = [f'{path}: {_explain(each)}' for each in error.errors()]
+        lines = [f'{origin}: {_explain(each)}' for each in error.errors()]
         raise ConfigError('\n'.join(lines)) from None
 
 

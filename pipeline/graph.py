@@ -89,7 +89,7 @@ def create_pipeline(recipe: Recipe, classes: tuple[str, ...]) -> Pipeline:
     )
     return Pipeline(
         pipeline_name=recipe.name,
-        pipeline_root=str(recipe.home / 'artifacts'),
+        pipeline_root=str(recipe.artifacts_directory),
         components=[
             *filter(None, (ingest, newest)), statistics_gen, schema_gen, validator, gate, transform,
             *filter(None, (before, tuner)), trainer_node, resolver, evaluator, pusher,

@@ -8,6 +8,7 @@ from ml_metadata.proto import metadata_store_pb2
 from tfx.orchestration import metadata
 from tfx.orchestration.local import runner_utils
 from tfx.orchestration.portable import launcher
+from tfx.orchestration.portable.mlmd import context_lib, execution_lib
 from tfx.proto.orchestration import pipeline_pb2
 
 
@@ -63,6 +64,35 @@ def launch_node(ir: pipeline_pb2.Pipeline, node: pipeline_pb2.PipelineNode) -> N
         raise NodeFailed(node_id, 'its inputs could not be resolved')
     cached = state == metadata_store_pb2.Execution.CACHED
     return NodeResult(node_id, time.perf_counter() - start, cached, outputs)
+
+
+def node_of(ir: pipeline_pb2.Pipeline, node_id: str) -> pipeline_pb2.PipelineNode:
+    """The node with an id.
+
+    Raises:
+        KeyError: there is none.
+    """
+    nodes = {each.pipeline_node.node_info.id: each.pipeline_node for each in ir.nodes}
+    return nodes[node_id]
+
+
+def read_results(ir: pipeline_pb2.Pipeline) -> dict[str, NodeResult]:
+    """How the nodes of this run have ended, as far as they have, by node id in their order."""
+    connection = metadata_connection(ir)
+    results = {}
+    for each in ir.nodes:
+        node = each.pipeline_node
+        with metadata.Metadata(connection) as handle:
+            contexts = context_lib.prepare_contexts(handle, node.contexts)
+            executions = execution_lib.get_executions_associated_with_all_contexts(handle, contexts)
+        for execution in executions:
+            state, outputs = _read_back(connection, execution.id)
+            cached = state == metadata_store_pb2.Execution.CACHED
+            since, until = execution.create_time_since_epoch, execution.last_update_time_since_epoch
+            seconds = (until - since) / 1000
+            node_id = node.node_info.id
+            results[node_id] = NodeResult(node_id, seconds, cached, outputs)
+    return results
 
 
 def metadata_connection(ir: pipeline_pb2.Pipeline) -> Any:

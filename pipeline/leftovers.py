@@ -14,5 +14,5 @@ def remove_leftovers(recipe: Recipe) -> None:
     for version in recipe.serving_directory.glob('*'):
         if version.name.isdigit() and not (version / 'saved_model.pb').is_file():
             shutil.rmtree(version)
-    for cache in list((recipe.home / 'artifacts').rglob(f'{ACTIVATIONS_PREFIX}*')):
+    for cache in list(recipe.artifacts_directory.rglob(f'{ACTIVATIONS_PREFIX}*')):
         shutil.rmtree(cache)

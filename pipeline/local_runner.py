@@ -2,8 +2,9 @@
 
 import datetime
 
-from tfx.dsl.compiler import constants
+from tfx.dsl.compiler import compiler, constants
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+from tfx.orchestration.pipeline import Pipeline
 from tfx.orchestration.portable import runtime_parameter_utils
 from tfx.proto.orchestration import pipeline_pb2
 
@@ -36,9 +37,7 @@ class ProgressDagRunner(LocalDagRunner):
         if run_options is not None:
             raise NotImplementedError('partial runs')
         self.run_id = datetime.datetime.now().isoformat()
-        runtime_parameter_utils.substitute_runtime_parameter(
-            pipeline, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: self.run_id}
-        )
+        _name_run(pipeline, self.run_id)
         for node in pipeline.nodes:
             name = display_name(node.pipeline_node.node_info.id)
             progress.console().print(f'[bold]{name}[/bold] ...')
@@ -46,6 +45,19 @@ class ProgressDagRunner(LocalDagRunner):
             self.results[result.node_id] = result
             how = 'cached' if result.cached else 'done'
             progress.console().print(f'{name} [green]{how}[/green] in {result.seconds:.1f} s')
+
+
+def compile_pipeline(pipeline: Pipeline, run_id: str) -> pipeline_pb2.Pipeline:
+    """The intermediate representation of one run of a pipeline."""
+    ir = compiler.Compiler().compile(pipeline)
+    _name_run(ir, run_id)
+    return ir
+
+
+def _name_run(ir: pipeline_pb2.Pipeline, run_id: str) -> None:
+    runtime_parameter_utils.substitute_runtime_parameter(
+        ir, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: run_id}
+    )
 
 
 def display_name(node_id: str) -> str:

@@ -1,0 +1,1 @@
+"""Kubeflow Pipelines: what a cluster is told, and what runs in its containers."""

@@ -1,0 +1,107 @@
+"""What runs in a container of a Kubeflow task: one node of the pipeline, by TFX's own launcher.
+
+    python -m pipeline.kubeflow.task NODE --recipe JSON --run-id ID ...
+
+Everything is given by the compiled spec. Called again with the same run id, after the pod was
+killed, a node that had finished is left as it is, and any other starts anew.
+"""
+
+import json
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pipeline.config import ConfigError, Recipe, parse_override, recipe_of
+from pipeline.metadata_config import MetadataError
+
+DECISION = 'decision'  # the task that says whether anything is to be done
+FAILED, USAGE = 1, 2
+
+
+@click.command()
+@click.argument('node_id', metavar='NODE')
+@click.option('--recipe', required=True, help='The recipe, as JSON.')
+@click.option('--run-id', required=True, help='The same for all tasks of a run.')
+@click.option('--data-path', default='')
+@click.option('--workdir', default='')
+@click.option('--pipeline-root', default='')
+@click.option('--metadata-address', default='')
+@click.option('--push-directory', default='')
+@click.option('--overrides', default='[]', help='Other keys, as a list of KEY=VALUE in JSON.')
+@click.option('--only-when-new', default='false')
+@click.option('--train', type=Path, help='Where the decision is written.')
+@click.option('--verdict', type=Path, help='Where metrics are written.')
+@click.option('--report', type=Path, help='Where the page is written.')
+@click.option('--executor-input', default='{}', help='What Kubeflow knows of the task.')
+def main(node_id: str, recipe: str, run_id: str, **options: Any) -> None:
+    """Run one node of the pipeline."""
+    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '1')
+    try:
+        wanted = _recipe(json.loads(recipe), options)
+    except ConfigError as error:
+        _fail(str(error), USAGE)
+    try:
+        if node_id == DECISION:
+            decide(wanted, options['only_when_new'].lower() == 'true', options['train'])
+        else:
+            run_node(wanted, node_id, run_id, options)
+    except MetadataError as error:
+        _fail(str(error), FAILED)
+    except Exception as error:
+        traceback.print_exc()  # a pod's output is its log
+        _fail(f'{node_id}: {" ".join(str(error).split())}', FAILED)
+
+
+def decide(recipe: Recipe, only_when_new: bool, path: Path) -> None:
+    """Writes `true` if the pipeline is to run, else `false`, and prints why."""
+    train, reason = True, 'asked for'
+    if only_when_new:
+        raise NotImplementedError
+    click.echo(f'{"train" if train else "nothing to do"}: {reason}')
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text('true' if train else 'false')
+
+
+def run_node(recipe: Recipe, node_id: str, run_id: str, options: dict[str, Any]) -> None:
+    """Launches a node; after the last one it shows the verdict as Kubeflow wants it."""
+    from components.sources.spans import open_window
+    from pipeline.graph import create_pipeline
+    from pipeline.launch import launch_node, node_of
+    from pipeline.local_runner import compile_pipeline, display_name
+    from pipeline.metadata import check_connection
+
+    check_connection(recipe.metadata, recipe.home)
+    classes = open_window(recipe.data)[0].source.classes
+    ir = compile_pipeline(create_pipeline(recipe, classes), run_id)
+    result = launch_node(ir, node_of(ir, node_id))
+    how = 'cached' if result.cached else 'done'
+    click.echo(f'{display_name(node_id)} {how} in {result.seconds:.1f} s')
+    if options['verdict'] is not None:
+        from pipeline.kubeflow.verdict import show_verdict
+
+        show_verdict(ir, recipe, options)
+
+
+def _recipe(values: dict[str, Any], options: dict[str, Any]) -> Recipe:
+    """The recipe that was compiled, with what this run changes."""
+    named = {
+        'data.path': options['data_path'], 'workdir': options['workdir'],
+        'pipeline_root': options['pipeline_root'],
+        'metadata.address': options['metadata_address'],
+        'push_directory': options['push_directory'],
+    }  # fmt: skip
+    changes: list[tuple[str, Any]] = [(key, value) for key, value in named.items() if value]
+    return recipe_of(values, [*changes, *map(parse_override, json.loads(options['overrides']))])
+
+
+def _fail(message: str, code: int) -> None:
+    click.echo(f'error: {message}', err=True)
+    sys.exit(code)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,59 @@
+"""The verdict of a run, as Kubeflow's interface shows it: metrics and a page."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tfx.proto.orchestration import pipeline_pb2
+
+from pipeline.config import Recipe
+from pipeline.launch import read_results
+from pipeline.outcome import Outcome, read_outcome, show_outcome
+from pipeline.report import write_report
+
+
+def show_verdict(ir: pipeline_pb2.Pipeline, recipe: Recipe, options: dict[str, Any]) -> None:
+    """Prints the table and the verdict, and writes both of Kubeflow's artifacts.
+
+    Args:
+        ir: the pipeline of this run; all of its nodes have ended.
+        recipe: of the run.
+        options: `verdict` and `report` are where Kubeflow wants the artifacts, `executor_input` is
+            its description of the task.
+    """
+    results = read_results(ir)
+    run_id = ir.runtime_spec.pipeline_run_id.field_value.string_value
+    outcome = read_outcome(run_id, results, recipe)
+    seconds = sum(result.seconds for result in results.values())
+    show_outcome(results, outcome, seconds)
+    write_report(options['report'], recipe, results, outcome, seconds)
+    values = metrics(outcome)
+    options['verdict'].parent.mkdir(parents=True, exist_ok=True)
+    options['verdict'].write_text(json.dumps(values))
+    _write_executor_output(json.loads(options['executor_input']), values)
+
+
+def metrics(outcome: Outcome) -> dict[str, float]:
+    """What can be compared between runs; a run without a blessed model before has no `previous`."""
+    values = {
+        'blessed': float(outcome.blessed), 'accuracy': outcome.accuracy,
+        'baseline_accuracy': outcome.baseline_accuracy,
+    }  # fmt: skip
+    if outcome.previous_accuracy is not None:
+        values['previous_accuracy'] = outcome.previous_accuracy
+    return values
+
+
+def _write_executor_output(executor_input: dict[str, Any], values: dict[str, float]) -> None:
+    """Metrics are metadata of their artifact, which a task hands over in a file of its own.
+
+    The message is `ExecutorOutput` of kfp's pipeline_spec.proto.
+    """
+    outputs = executor_input.get('outputs', {})
+    file = outputs.get('outputFile')
+    if not file:
+        return
+    (artifact,) = outputs['artifacts']['verdict']['artifacts']
+    artifact['metadata'] = {**artifact.get('metadata', {}), **values}
+    Path(file).parent.mkdir(parents=True, exist_ok=True)
+    Path(file).write_text(json.dumps({'artifacts': {'verdict': {'artifacts': [artifact]}}}))
