@@ -1,0 +1,1 @@
+"""Kubeflow Pipelines 2: the client of its API."""
