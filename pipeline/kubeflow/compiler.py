@@ -61,10 +61,9 @@ def _parameters(recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def _as_yaml(recipe: Recipe) -> str:
-    """What the recipe says that is not the default, for people to read and change."""
-    values = recipe.model_dump(mode='json', exclude={'kubeflow'}, exclude_defaults=True)
-    return yaml.safe_dump(values, sort_keys=False)
+def _as_json(recipe: Recipe) -> str:
+    """What the recipe says that is not the default, on one line: kfp puts it into a comment too."""
+    return recipe.model_dump_json(exclude={'kubeflow'}, exclude_defaults=True)
 
 
 def _edges(recipe: Recipe) -> dict[str, list[str]]:

@@ -1,0 +1,181 @@
+"""A small fake of the v2beta1 REST API of Kubeflow Pipelines, on 127.0.0.1 and in a thread.
+
+It holds experiments, runs and recurring runs, notes every request, and can be told to refuse.
+"""
+
+import dataclasses
+import http.server
+import json
+import re
+import threading
+import urllib.parse
+
+PREFIX = '/apis/v2beta1/'
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    body: dict
+
+
+@dataclasses.dataclass(frozen=True)
+class Refusal:
+    """How requests are answered whose `METHOD path` the pattern finds."""
+
+    status: int
+    body: str = ''
+    content_type: str = 'application/json'
+    headers: tuple[tuple[str, str], ...] = ()
+    pattern: str = ''
+
+    @classmethod
+    def with_message(cls, status: int, message: str, pattern: str = '') -> 'Refusal':
+        """As the API server words it; the code is that of gRPC."""
+        body = {'error': message, 'code': 3, 'message': message, 'details': []}
+        return cls(status, json.dumps(body), pattern=pattern)
+
+
+class FakeKubeflow:
+    """`with FakeKubeflow() as kubeflow:` serves at `kubeflow.url`."""
+
+    def __init__(self) -> None:
+        self.requests: list[Request] = []
+        self.experiments: list[dict] = []
+        self.runs: list[dict] = []
+        self.recurring_runs: list[dict] = []
+        self.refusals: list[Refusal] = []
+        self.largest_page = 100
+        self.seconds = 0.0
+        self.multi_user = False
+        self._closed = threading.Event()
+        self._server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), self._handler())
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
+
+    @property
+    def url(self) -> str:
+        return f'http://127.0.0.1:{self._server.server_port}'
+
+    def __enter__(self) -> 'FakeKubeflow':
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._closed.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def add_schedule(self, name: str, **values) -> dict:
+        run = {'display_name': name, 'mode': 'ENABLE', **values}
+        return self._create('recurringruns', run)
+
+    def asked(self, method: str) -> list[str]:
+        """The paths of that method's requests, in order."""
+        return [request.path for request in self.requests if request.method == method]
+
+    def answer(self, request: Request) -> tuple[int, dict]:
+        kind, _, identifier = request.path.removeprefix(PREFIX).partition('/')
+        if kind == 'healthz':
+            return 200, {'multi_user': self.multi_user}
+        if kind not in ('experiments', 'runs', 'recurringruns'):
+            return 404, {}
+        if request.method == 'POST':
+            return 200, self._create(kind, request.body)
+        if request.method == 'DELETE':
+            kept = [run for run in self.recurring_runs if run['recurring_run_id'] != identifier]
+            known = len(kept) < len(self.recurring_runs)
+            self.recurring_runs = kept
+            return (200, {}) if known else (404, {'code': 5, 'message': 'not found'})
+        return 200, self._list(kind, request.query)
+
+    def _create(self, kind: str, values: dict) -> dict:
+        key, things = {
+            'experiments': ('experiment_id', self.experiments),
+            'runs': ('run_id', self.runs),
+            'recurringruns': ('recurring_run_id', self.recurring_runs),
+        }[kind]
+        made = {**values, key: f'{kind}-{len(self.requests)}-{len(things)}'}
+        if kind == 'recurringruns':
+            made['status'] = 'ENABLED' if made['mode'] == 'ENABLE' else 'DISABLED'
+        things.append(made)
+        return made
+
+    def _list(self, kind: str, query: dict[str, str]) -> dict:
+        name, things = {
+            'experiments': ('experiments', self.experiments),
+            'recurringruns': ('recurringRuns', self.recurring_runs),
+        }[kind]
+        wanted = [each['stringValue'] for each in _predicates(query)]
+        things = [each for each in things if not wanted or each['display_name'] in wanted]
+        if 'experiment_id' in query:
+            things = [each for each in things if each['experiment_id'] == query['experiment_id']]
+        start = int(query.get('page_token') or 0)
+        end = start + min(int(query.get('page_size', 10)), self.largest_page)
+        more = {'next_page_token': str(end)} if end < len(things) else {}
+        return {name: things[start:end], **more}
+
+    def _handler(self) -> type[http.server.BaseHTTPRequestHandler]:
+        fake = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = 'HTTP/1.1'
+
+            def _respond(self) -> None:
+                request = _read(self)
+                fake.requests.append(request)
+                fake._closed.wait(fake.seconds)
+                line = f'{request.method} {request.path}'
+                refusals = (each for each in fake.refusals if re.search(each.pattern, line))
+                refusal = next(refusals, None)
+                if refusal is None:
+                    status, answer = fake.answer(request)
+                    refusal = Refusal(status, json.dumps(answer))
+                _write(self, refusal)
+
+            def do_GET(self) -> None:
+                self._respond()
+
+            def do_POST(self) -> None:
+                self._respond()
+
+            def do_DELETE(self) -> None:
+                self._respond()
+
+            def log_message(self, *_) -> None:
+                pass
+
+        return Handler
+
+
+def _read(handler: http.server.BaseHTTPRequestHandler) -> Request:
+    parts = urllib.parse.urlsplit(handler.path)
+    body = handler.rfile.read(int(handler.headers.get('Content-Length', 0)))
+    return Request(
+        method=handler.command,
+        path=parts.path,
+        query=dict(urllib.parse.parse_qsl(parts.query)),
+        headers={key.lower(): value for key, value in handler.headers.items()},
+        body=json.loads(body or b'{}'),
+    )
+
+
+def _write(handler: http.server.BaseHTTPRequestHandler, answer: Refusal) -> None:
+    body = answer.body.encode()
+    try:
+        handler.send_response(answer.status)
+        handler.send_header('Content-Type', answer.content_type)
+        handler.send_header('Content-Length', str(len(body)))
+        for header in answer.headers:
+            handler.send_header(*header)
+        handler.end_headers()
+        handler.wfile.write(body)
+    except (BrokenPipeError, ConnectionResetError):
+        pass  # the client did not wait
+
+
+def _predicates(query: dict[str, str]) -> list[dict]:
+    return json.loads(query['filter'])['predicates'] if query.get('filter') else []
