@@ -4,8 +4,10 @@ Exit codes: 0 blessed or unchanged, 1 a component failed, 2 wrong usage or confi
 3 finished and not blessed, 130 interrupted.
 """
 
+import contextlib
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -63,6 +65,47 @@ def run(verbose: bool, **options) -> None:  # type: ignore[no-untyped-def]
     sys.exit(BLESSED if outcome.blessed else NOT_BLESSED)
 
 
+@main.command('compile')
+@_recipe_options
+@click.option(
+    '--engine',
+    type=click.Choice(['kubeflow', 'vertex']),
+    default='kubeflow',
+    show_default=True,
+    help='Kubeflow Pipelines 2, or Vertex AI Pipelines.',
+)
+@click.option('--output', '-o', type=click.Path(path_type=Path), metavar='FILE',
+              help='Default: pipeline.yaml, or pipeline.json for Vertex AI.')  # fmt: skip
+def compile_(engine: str, output: Path | None, **options) -> None:  # type: ignore[no-untyped-def]
+    """Write a recipe as a file that a cluster takes."""
+    recipe = _load(**options)
+    with _told():
+        if engine == 'kubeflow':
+            from pipeline.kubeflow.compiler import compile_kubeflow
+
+            path = output or Path('pipeline.yaml')
+            compile_kubeflow(recipe, path)
+        else:
+            from pipeline.kubeflow.vertex import compile_vertex
+
+            path = output or Path('pipeline.json')
+            for sentence in compile_vertex(recipe, path):
+                click.echo(f'note: {sentence}', err=True)
+    click.echo(f'{recipe.name} is written to {path}')
+
+
+@main.command()
+@_recipe_options
+def submit(**options) -> None:  # type: ignore[no-untyped-def]
+    """Run a recipe on Kubeflow Pipelines, now."""
+    recipe = _load(**options)
+    from pipeline.kubeflow.operations import run_now
+
+    with _told():
+        started = run_now(recipe)
+    click.echo(f'{recipe.name} runs as {started.id}: {started.url}')
+
+
 @main.command()
 @_recipe_options
 def config(**options) -> None:  # type: ignore[no-untyped-def]
@@ -88,6 +131,25 @@ def _load(config, overrides, data, weights, workdir):  # type: ignore[no-untyped
         return load_recipe(config, changes)
     except ConfigError as error:
         _fail(str(error), USAGE)
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """Turns what went wrong into a sentence and an exit code."""
+    from components.sources.base import DataError
+    from pipeline.config import ConfigError
+    from pipeline.cron import CronError
+    from pipeline.kubeflow.connection import KubeflowError
+
+    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+    try:
+        yield
+    except (ConfigError, CronError, DataError) as error:
+        _fail(str(error), USAGE)
+    except OSError as error:
+        _fail(f'{error.filename} cannot be written: {error.strerror}', USAGE)
+    except KubeflowError as error:
+        _fail(str(error), FAILED)
 
 
 def _fail(message: str, code: int) -> None:

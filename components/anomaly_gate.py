@@ -8,6 +8,8 @@ from tfx.dsl.component.experimental.annotations import InputArtifact
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types import artifact_utils, standard_artifacts
 
+from trainer.folders import folder_of
+
 
 class AnomaliesFound(ValueError):
     """The data does not fit the schema; the message names every anomaly."""
@@ -30,7 +32,7 @@ def AnomalyGate(
     found = [
         line
         for split in artifact_utils.decode_split_names(anomalies.split_names)
-        for line in describe_anomalies(split, _read(Path(anomalies.uri) / f'Split-{split}'))
+        for line in describe_anomalies(split, _read(folder_of(anomalies.uri) / f'Split-{split}'))
     ]
     if found:
         raise AnomaliesFound('the data does not fit the schema: ' + '; '.join(found))

@@ -4,7 +4,6 @@ import copy
 import json
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from tfx.components.util import examples_utils
@@ -25,6 +24,7 @@ from components.sources.config import DataConfig
 from components.sources.records import Counts, write_records
 from components.sources.spans import Span, open_window
 from trainer import features, progress
+from trainer.folders import folder_of
 
 EXAMPLES = 'examples'
 SPAN, FINGERPRINT = 'span', 'input_fingerprint'  # properties of its artifacts, as TFX names them
@@ -72,13 +72,14 @@ class ImageExampleGenExecutor(BaseExecutor):
         config = _data(exec_properties)
         (prepared,) = output_dict[EXAMPLES]
         window = open_window(config)
-        if _fingerprints(window) != prepared.get_string_custom_property(FINGERPRINT):
+        noted = prepared.get_string_custom_property(FINGERPRINT)
+        if noted and noted != _fingerprints(window):  # none where no driver runs, as on Vertex AI
             raise DataError(f'the images in {config.path} change while they are read; start again')
         output_dict[EXAMPLES] = [_artifact(prepared, span) for span in window]
         ingested = []
         for span, artifact in zip(window, output_dict[EXAMPLES], strict=True):
-            directory = Path(artifact.uri)
-            earlier = sorted(Path(prepared.uri).parent.glob(f'*/{directory.name}'))
+            directory = folder_of(artifact.uri)
+            earlier = sorted(folder_of(prepared.uri).parent.glob(f'*/{directory.name}'))
             counts, known = write_records(span.source, config.splits, directory, earlier)
             if len(window) > 1:
                 how = 'as ingested before' if known else 'new'
@@ -127,7 +128,7 @@ def require_every_class(spans: list[Counts], test_window: int) -> None:
 def _artifact(prepared: Artifact, span: Span) -> Artifact:
     """Examples of one span. TFX wants several artifacts to lie directly below the prepared one."""
     artifact = standard_artifacts.Examples()
-    artifact.uri = str(Path(prepared.uri) / f'span-{span.number}')
+    artifact.uri = f'{prepared.uri}/span-{span.number}'
     artifact.set_int_custom_property(SPAN, span.number)
     artifact.set_string_custom_property(FINGERPRINT, span.source.fingerprint)
     artifact.split_names = artifact_utils.encode_split_names(list(features.SPLITS))

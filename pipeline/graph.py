@@ -18,7 +18,7 @@ from tfx.components import (
 )
 from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
 from tfx.dsl.components.base.base_node import BaseNode
-from tfx.dsl.components.common.resolver import Resolver
+from tfx.dsl.components.common.resolver import Resolver, ResolverStrategy
 from tfx.orchestration.pipeline import Pipeline
 from tfx.proto import pusher_pb2, trainer_pb2, transform_pb2
 from tfx.types import standard_artifacts
@@ -46,12 +46,17 @@ _DESCRIBED = (
 )  # fmt: skip
 
 
-def create_pipeline(recipe: Recipe, classes: tuple[str, ...]) -> Pipeline:
+def create_pipeline(
+    recipe: Recipe,
+    classes: tuple[str, ...],
+    blessed: type[ResolverStrategy] = LatestOtherBlessedModelStrategy,
+) -> Pipeline:
     """Connects the components as a recipe says.
 
     Args:
         recipe: what to run.
         classes: names in the order of their labels, as the source of the images has them.
+        blessed: finds the model that was blessed last, for runners that do not know ours.
     """
     ingest = ImageExampleGen(recipe.data)
     examples = ingest.outputs[EXAMPLES]
@@ -67,10 +72,10 @@ def create_pipeline(recipe: Recipe, classes: tuple[str, ...]) -> Pipeline:
     gate = AnomalyGate(anomalies=validator.outputs['anomalies'])
     transform = _transform(recipe, examples, schema_gen)
     transform.add_upstream_node(gate)
-    before = _blessed_model('warm_start_resolver') if recipe.trainer.warm_start else None
+    before = _blessed_model('warm_start_resolver', blessed) if recipe.trainer.warm_start else None
     tuner = _tuner(recipe, classes, examples, transform, before) if recipe.tuner else None
     trainer_node = _trainer(recipe, classes, examples, transform, before, tuner)
-    resolver = _blessed_model('baseline_resolver', trainer_node)
+    resolver = _blessed_model('baseline_resolver', blessed, trainer_node)
     evaluator = Evaluator(
         examples=newest.outputs[_JUDGING] if newest else examples,
         model=trainer_node.outputs['model'],
@@ -167,11 +172,14 @@ def _training(recipe: Recipe, classes: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
-def _blessed_model(node_id: str, candidate: BaseNode | None = None) -> BaseNode:
+def _blessed_model(
+    node_id: str, strategy: type[ResolverStrategy], candidate: BaseNode | None = None
+) -> BaseNode:
     """The model that was blessed last; if there is a candidate, another than that."""
-    others = {CANDIDATE: candidate.outputs['model']} if candidate else {}
+    knows_candidate = strategy is LatestOtherBlessedModelStrategy
+    others = {CANDIDATE: candidate.outputs['model']} if candidate and knows_candidate else {}
     return Resolver(
-        strategy_class=LatestOtherBlessedModelStrategy,
+        strategy_class=strategy,
         model=Channel(type=standard_artifacts.Model),
         model_blessing=Channel(type=standard_artifacts.ModelBlessing),
         **others,

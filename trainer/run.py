@@ -1,7 +1,5 @@
 """What TFX's Trainer and Tuner call. The only file that knows `FnArgs`."""
 
-from pathlib import Path
-
 import tensorflow_transform as tft
 from tfx.components.trainer.fn_args_utils import FnArgs
 from tfx.components.tuner.component import TunerFnResult
@@ -11,6 +9,7 @@ from trainer.config import TrainConfig, TunerConfig, in_words
 from trainer.dataset import open_splits
 from trainer.export import export
 from trainer.features import HISTORY, PICTURES
+from trainer.folders import folder_of
 from trainer.head import join
 from trainer.history import overfitting, write_history
 from trainer.job import Job
@@ -26,7 +25,7 @@ def run_fn(fn_args: FnArgs) -> None:
     of their labels). Beside the logs stand `timings.json`, `history.json` and `pictures/`; beside
     the model, the weights for a warm start.
     """
-    run_dir = Path(fn_args.model_run_dir)
+    run_dir = folder_of(fn_args.model_run_dir)
     run_dir.mkdir(parents=True, exist_ok=True)
     job = _job(fn_args)
     with devices.make_strategy().scope(), devices.precision_on_cpu(job.config):
@@ -39,7 +38,7 @@ def run_fn(fn_args: FnArgs) -> None:
     write_history(run_dir / HISTORY, histories)
     with job.timings.part('export'):
         model = join(network.backbone, network.head)
-        export(model, job.transform, job.classes, Path(fn_args.serving_model_dir))
+        export(model, job.transform, job.classes, folder_of(fn_args.serving_model_dir))
         folder = weights_folder(fn_args.serving_model_dir)
         save_weights(network, job.config, job.classes, folder)
     with job.timings.part('pictures'):
@@ -53,7 +52,7 @@ def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
     """A search as `custom_config['tuner']` (a TunerConfig) says, on the same data as `run_fn`."""
     from trainer.tuning import RecipeTuner  # brings in KerasTuner
 
-    directory = Path(fn_args.working_dir)
+    directory = folder_of(fn_args.working_dir)
     directory.mkdir(parents=True, exist_ok=True)
     config = TunerConfig.model_validate(fn_args.custom_config['tuner'])
     return TunerFnResult(RecipeTuner(_job(fn_args), config, directory), {'verbose': 0})

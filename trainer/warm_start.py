@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer.config import TrainConfig
+from trainer.folders import folder_of
 from trainer.training import Network
 
 _FOLDER = 'weights'  # in the Model artifact, beside the folder for serving
@@ -22,7 +23,7 @@ class ColdStart(Exception):
 
 def weights_folder(serving_directory: str) -> Path:
     """Where the weights of a model are, from where its SavedModel is, as TFX gives it."""
-    return Path(serving_directory).parent / _FOLDER
+    return folder_of(serving_directory).parent / _FOLDER
 
 
 def save_weights(

@@ -35,9 +35,13 @@ def compile_kubeflow(recipe: Recipe, path: Path) -> None:
     parameters are those of `_parameters`.
 
     Raises:
-        ConfigError: the recipe names a task that the pipeline does not have.
+        ConfigError: the recipe names a task that the pipeline does not have, or the file is not
+            named as YAML.
         OSError: the file cannot be written.
     """
+    if path.suffix not in ('.yaml', '.yml'):
+        raise ConfigError(f'{path}: Kubeflow takes YAML; give a name that ends in .yaml')
+    path.touch()  # tells now what cannot be written
     edges = _edges(recipe)
     unknown = sorted(set(recipe.kubeflow.tasks) - set(edges) - {'default'})
     if unknown:

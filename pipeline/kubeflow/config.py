@@ -1,19 +1,24 @@
 """What a cluster needs to know: the `kubeflow:` part of a recipe. Imports neither kfp nor TFX."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
+from pipeline.kubeflow.connection import ConnectionConfig
 from trainer.config import StrictModel
+
+# A number is one too: YAML reads `cpu: 4` as such.
+Cores = Annotated[str, BeforeValidator(str), Field(pattern=r'^\d+(\.\d+)?m?$')]
+Memory = Annotated[str, BeforeValidator(str), Field(pattern=r'^\d+([EPTGMK]i?)?$')]
 
 
 class TaskConfig(StrictModel):
     """What a component's pod asks for; quantities as Kubernetes writes them, as in 500m or 4Gi."""
 
-    cpu: str | None = Field(None, description='cores that are set aside')
-    cpu_limit: str | None = None
-    memory: str | None = Field(None, description='memory that is set aside')
-    memory_limit: str | None = None
+    cpu: Cores | None = Field(None, description='cores that are set aside')
+    cpu_limit: Cores | None = None
+    memory: Memory | None = Field(None, description='memory that is set aside')
+    memory_limit: Memory | None = None
     gpus: int = Field(0, ge=0)
     gpu_type: str = Field('nvidia.com/gpu', description='resource that counts the GPUs')
     retries: int = Field(2, ge=0, description='how often the task is started again when it fails')
@@ -49,6 +54,7 @@ class KubeflowConfig(StrictModel):
     )
     secrets: tuple[SecretConfig, ...] = ()
     environment: dict[str, str] = Field(default_factory=dict)
+    connection: ConnectionConfig = ConnectionConfig()
     tasks: dict[str, TaskConfig] = Field(
         default_factory=dict, description="by component, as in Trainer; 'default' is for all others"
     )

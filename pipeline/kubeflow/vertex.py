@@ -1,0 +1,59 @@
+"""From a recipe to the job that Vertex AI Pipelines takes, with TFX's own runner for it."""
+
+from pathlib import Path
+
+from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import (
+    LatestBlessedModelStrategy,
+)
+from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import (
+    KubeflowV2DagRunner,
+    KubeflowV2DagRunnerConfig,
+)
+
+from components.sources.spans import open_window
+from pipeline.config import ConfigError, Recipe
+from pipeline.graph import create_pipeline
+
+_COMMAND = ['python', '-m', 'tfx.orchestration.kubeflow.v2.container.kubeflow_v2_run_executor']
+CANNOT = (
+    'Vertex AI runs no drivers: it does not notice new images, so its caching is off and every '
+    'run does everything.',
+    'It knows only the newest blessed model as a baseline: a candidate that equals it is compared '
+    'with itself and pushed again.',
+    'It has no rolling window: one span, or images that do not come in spans.',
+    'It keeps metadata of its own: metadata.address is not used, and status, lineage and retrain '
+    'do not see its runs.',
+    'It shows no report of ours, and the kubeflow: part of the recipe counts for the image alone.',
+)
+
+
+def compile_vertex(recipe: Recipe, path: Path) -> tuple[str, ...]:
+    """Writes the job as JSON.
+
+    Args:
+        recipe: `pipeline_root` is given when the job is started; paths in it are those that the
+            containers see, a bucket being /gcs/BUCKET.
+        path: of the file, ending in .json.
+
+    Returns:
+        A sentence for each thing that does not work there.
+
+    Raises:
+        ConfigError: the recipe asks for what cannot be done there, or the file is no JSON.
+        OSError: the file cannot be written.
+        DataError: the images, which name the classes, cannot be used here.
+    """
+    if recipe.data.window > 1:
+        raise ConfigError('data.window: Vertex AI has no rolling window; set it to 1')
+    if path.suffix != '.json':
+        raise ConfigError(f'{path}: Vertex AI takes JSON; give a name that ends in .json')
+    path.touch()  # tells now what cannot be written
+    classes = open_window(recipe.data)[0].source.classes
+    pipeline = create_pipeline(recipe, classes, blessed=LatestBlessedModelStrategy)
+    pipeline.enable_cache = False
+    config = KubeflowV2DagRunnerConfig(
+        default_image=recipe.kubeflow.image, default_commands=_COMMAND
+    )
+    runner = KubeflowV2DagRunner(config, output_dir=str(path.parent), output_filename=path.name)
+    runner.run(pipeline, write_out=True)
+    return CANNOT
