@@ -20,6 +20,10 @@ from pipeline.metadata_config import MetadataError
 
 DECISION = 'decision'  # the task that says whether anything is to be done
 FAILED, USAGE = 1, 2
+_PARAMETERS = {  # of the pipeline, and the keys of the recipe that they change
+    'data_path': 'data.path', 'workdir': 'workdir', 'pipeline_root': 'pipeline_root',
+    'metadata_address': 'metadata.address', 'push_directory': 'push_directory',
+}  # fmt: skip
 
 
 @click.command()
@@ -41,7 +45,7 @@ def main(node_id: str, recipe: str, run_id: str, **options: Any) -> None:
     """Run one node of the pipeline."""
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '1')
     try:
-        wanted = _recipe(json.loads(recipe), options)
+        wanted = recipe_of_task(json.loads(recipe), options)
     except ConfigError as error:
         _fail(str(error), USAGE)
     try:
@@ -86,16 +90,19 @@ def run_node(recipe: Recipe, node_id: str, run_id: str, options: dict[str, Any])
         show_verdict(ir, recipe, options)
 
 
-def _recipe(values: dict[str, Any], options: dict[str, Any]) -> Recipe:
-    """The recipe that was compiled, with what this run changes."""
-    named = {
-        'data.path': options['data_path'], 'workdir': options['workdir'],
-        'pipeline_root': options['pipeline_root'],
-        'metadata.address': options['metadata_address'],
-        'push_directory': options['push_directory'],
-    }  # fmt: skip
-    changes: list[tuple[str, Any]] = [(key, value) for key, value in named.items() if value]
-    return recipe_of(values, [*changes, *map(parse_override, json.loads(options['overrides']))])
+def recipe_of_task(values: dict[str, Any], options: dict[str, str]) -> Recipe:
+    """The recipe that was compiled, with what this run changes.
+
+    Args:
+        values: the compiled recipe.
+        options: the pipeline's parameters; what is missing or empty changes nothing.
+
+    Raises:
+        ConfigError: any value is wrong.
+    """
+    changes = [(key, options[name]) for name, key in _PARAMETERS.items() if options.get(name)]
+    others = json.loads(options.get('overrides', '[]'))
+    return recipe_of(values, [*changes, *map(parse_override, others)])
 
 
 def _fail(message: str, code: int) -> None:

@@ -1,0 +1,36 @@
+import json
+
+import pytest
+
+from pipeline.config import ConfigError, load_recipe
+from pipeline.kubeflow.vertex import compile_vertex
+
+
+def test_vertex_gets_a_job_with_every_component_and_we_say_what_it_cannot(tmp_path):
+    recipe = load_recipe(
+        'demo', [('workdir', str(tmp_path)), ('trainer.warm_start', 'latest_blessed')]
+    )
+
+    sentences = compile_vertex(recipe, tmp_path / 'job.json')
+
+    spec = json.loads((tmp_path / 'job.json').read_text())['pipelineSpec']
+    tasks = set(spec['root']['dag']['tasks'])
+    assert {'ImageExampleGen', 'Trainer', 'Evaluator', 'Pusher'} <= tasks
+    assert 'warm_start_resolver-model-resolver' in tasks
+    assert not any(
+        task.get('cachingOptions', {}).get('enableCache')
+        for task in spec['root']['dag']['tasks'].values()
+    )
+    assert any('no rolling window' in sentence for sentence in sentences)
+
+
+def test_a_rolling_window_is_refused(tmp_path):
+    recipe = load_recipe('demo', [('workdir', str(tmp_path)), ('data.window', 2)])
+
+    with pytest.raises(ConfigError, match='no rolling window; set it to 1'):
+        compile_vertex(recipe, tmp_path / 'job.json')
+
+
+def test_a_name_that_is_not_json_is_told(tmp_path):
+    with pytest.raises(ConfigError, match=r'give a name that ends in \.json'):
+        compile_vertex(load_recipe('demo', [('workdir', str(tmp_path))]), tmp_path / 'job.yaml')
