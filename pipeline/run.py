@@ -77,6 +77,7 @@ def _run(recipe: Recipe, start: float) -> 'Outcome':
     from pipeline.local_runner import ProgressDagRunner
     from pipeline.metadata import check_connection
     from pipeline.outcome import read_outcome, show_outcome, write_summary
+    from pipeline.report import write_report
     from trainer.backbone import build_backbone
     from trainer.cache_plan import plan_cache
 
@@ -92,6 +93,7 @@ def _run(recipe: Recipe, start: float) -> 'Outcome':
     outcome = read_outcome(runner.run_id, runner.results, recipe)
     seconds = time.perf_counter() - start
     write_summary(recipe.home / 'last_run.json', runner.results, outcome, seconds)
+    write_report(recipe.home / 'last_run.html', recipe, runner.results, outcome, seconds)
     show_outcome(runner.results, outcome, seconds)
     return outcome
 

@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,8 @@ class Walker:
         defaults = {name: each.get('defaultValue') for name, each in declared.items()}
         self._parameters = {**defaults, **parameters}
         self.finished: dict[str, Finished] = {}
+        self.before: dict[str, Callable[..., object]] = {}  # what befalls a task's first attempt
+        self._executed: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
 
     def walk(self) -> dict[str, Finished]:
         """Runs everything; stops at the first task that fails."""
@@ -93,12 +96,20 @@ class Walker:
         constant = source['runtimeValue']['constant']
         return self.run_id if constant == '{{$.pipeline_job_uuid}}' else constant
 
+    def run_again(self, name: str) -> Finished:
+        """A task that has run already, with the same run id."""
+        return self._execute(name, *self._executed[name])
+
     def _execute(self, name: str, component: dict[str, Any], inputs: dict[str, Any]) -> Finished:
+        self._executed[name] = component, inputs
         command, executor_input = self.command(name, component, inputs)
-        done = subprocess.run(
-            command, cwd=self._folder, env=self.environment(), stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True, timeout=300,
-        )  # fmt: skip
+        process = {
+            'cwd': self._folder, 'env': self.environment(), 'stdout': subprocess.PIPE,
+            'stderr': subprocess.STDOUT, 'text': True,
+        }  # fmt: skip
+        if name in self.before:
+            self.before.pop(name)(command, **process)
+        done = subprocess.run(command, timeout=300, **process)
         outputs = executor_input['outputs']
         parameters = {
             key: Path(each['outputFile']).read_text()
@@ -113,8 +124,11 @@ class Walker:
         return Finished(name, done.returncode, done.stdout, parameters, metadata, files)
 
     def environment(self) -> dict[str, str]:
-        """A pod has nothing of ours but the image's packages."""
-        return {'PATH': '/usr/bin:/bin', 'PYTHONPATH': str(REPOSITORY), 'HOME': str(self._folder)}
+        """A pod has nothing of ours but the image's packages, and prints at once."""
+        return {
+            'PATH': '/usr/bin:/bin', 'PYTHONPATH': str(REPOSITORY), 'HOME': str(self._folder),
+            'PYTHONUNBUFFERED': '1',
+        }  # fmt: skip
 
     def command(
         self, name: str, component: dict[str, Any], inputs: dict[str, Any]

@@ -1,0 +1,154 @@
+"""The compiled pipeline, task by task, each with its own command in a process of its own."""
+
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+from walker import Walker
+
+from pipeline.config import load_recipe
+from pipeline.kubeflow.compiler import compile_kubeflow
+
+TINY = {
+    'trainer.image_size': 32, 'trainer.alpha': 0.35, 'trainer.weights': 'random',
+    'trainer.batch_size': 16, 'trainer.feature_extraction.epochs': 0,
+    'trainer.fine_tune': {'epochs': 2, 'from_layer': 0, 'batch_norm': 'train'},
+    'trainer.warm_start': 'latest_blessed', 'evaluation.baseline_accuracy': 0.0,
+    'evaluation.max_drop': 1.0,
+}  # fmt: skip
+
+
+class Cluster:
+    """A package, the volumes that its pods share, and the runs that are made of it."""
+
+    def __init__(self, folder, make_image_folder):
+        self._folder, self._make_image_folder = folder, make_image_folder
+        self.work = folder / 'work'
+        self._package = folder / 'pipeline.yaml'
+        changes = {
+            **TINY, 'name': 'pets', 'data.source': 'folder', 'data.path': '/data',
+            'data.window': 2, 'workdir': '/work',
+        }  # fmt: skip
+        compile_kubeflow(load_recipe('demo', list(changes.items())), self._package)
+
+    def deliver(self, span):
+        self._make_image_folder(self._folder / 'data' / f'span-{span}', per_class=30, seed=span)
+
+    def start(self, **parameters):
+        return Walker(
+            self._package, self._folder, data_path=str(self._folder / 'data'),
+            workdir=str(self.work), **parameters,
+        )  # fmt: skip
+
+    def pushed(self):
+        return sorted((self.work / 'pets' / 'serving').glob('*'))
+
+
+@pytest.fixture(scope='module')
+def cluster(tmp_path_factory, make_image_folder):
+    return Cluster(tmp_path_factory.mktemp('cluster'), make_image_folder)
+
+
+@pytest.fixture(scope='module')
+def first(cluster):
+    """A run whose Trainer is killed once, as the pod of a node that goes away; Kubeflow retries."""
+    cluster.deliver(1)
+    cluster.deliver(2)
+    run = cluster.start(only_when_new=True)
+    run.before['trainer'] = kill_while_it_trains
+    run.walk()
+    assert [task.name for task in run.finished.values() if task.code] == []
+    return run
+
+
+def kill_while_it_trains(command, **options):
+    process = subprocess.Popen(command, **options)
+    for line in process.stdout:
+        if 'train images' in line:
+            break
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait(timeout=30) == -signal.SIGKILL
+    process.stdout.close()
+
+
+@pytest.fixture(scope='module')
+def second(cluster, first):
+    """The next night, with one span more."""
+    cluster.deliver(3)
+    time.sleep(1)  # versions are seconds
+    run = cluster.start(only_when_new=True)
+    run.walk()
+    assert [task.name for task in run.finished.values() if task.code] == []
+    return run
+
+
+def test_the_first_run_has_a_reason_and_pushes(cluster, first):
+    assert 'spans 1 and 2 are new' in first.finished['decision'].output
+    assert 'no warm start: no model has been blessed yet' in first.finished['trainer'].output
+    assert 'BLESSED and pushed to' in first.finished['pusher'].output
+
+
+def test_a_task_that_was_killed_is_run_again(first):
+    assert first.finished['trainer'].code == 0
+    assert 'Trainer done in' in first.finished['trainer'].output
+
+
+def test_a_task_that_had_finished_is_left_as_it_is_when_it_is_run_again(first):
+    again = first.run_again('examplevalidator')
+
+    assert again.code == 0
+    assert 'already succeeded' in again.output
+
+
+def test_the_next_run_continues_from_the_model_of_the_first(cluster, first, second):
+    assert 'warm start from the last blessed model' in second.finished['trainer'].output
+
+
+def test_the_next_run_slides_its_window_and_ingests_what_is_new(second):
+    output = second.finished['imageexamplegen'].output
+    assert 'span 2: 60 images, as ingested before' in output
+    assert 'span 3: 60 images, new' in output
+
+
+def test_the_next_run_is_compared_with_the_first_and_pushed(cluster, first, second):
+    assert 'last blessed model 0.' in second.finished['pusher'].output
+    assert len(cluster.pushed()) == 2
+
+
+def test_kubeflow_is_given_the_verdict_as_metrics(first, second):
+    (metrics,) = second.finished['pusher'].metadata['artifacts']['verdict']['artifacts']
+    assert set(metrics['metadata']) == {
+        'blessed', 'accuracy', 'baseline_accuracy', 'previous_accuracy',
+    }  # fmt: skip
+    assert metrics['metadata']['blessed'] == 1.0
+    (earlier,) = first.finished['pusher'].metadata['artifacts']['verdict']['artifacts']
+    assert 'previous_accuracy' not in earlier['metadata']
+
+
+def test_kubeflow_is_given_a_page_with_the_verdict(cluster, second):
+    page = second.finished['pusher'].files['report'].read_text()
+    assert 'Blessed' in page
+    assert str(cluster.pushed()[-1]) in page
+    assert '<svg' in page
+
+
+def test_a_night_without_news_does_nothing(cluster, second):
+    run = cluster.start(only_when_new=True)
+
+    run.walk()
+
+    assert list(run.finished) == ['decision']
+    assert 'nothing new: spans 2 and 3 were used by the run of' in run.finished['decision'].output
+    assert len(cluster.pushed()) == 2
+
+
+def test_a_wrong_override_ends_its_task_with_one_sentence(cluster, second):
+    run = cluster.start(overrides=['trainer.sed=1'])
+
+    run.walk()
+
+    assert run.finished['decision'].code == 2
+    (line,) = run.finished['decision'].output.splitlines()
+    assert line.startswith('error: recipe: trainer.sed: unknown key; did you mean seed?')
