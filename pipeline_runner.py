@@ -15,6 +15,10 @@ _EXIT_CODES = (
     'Exit codes: 0 blessed or unchanged; 1 a component failed; 2 wrong usage or configuration; '
     '3 finished and not blessed; 130 interrupted.'
 )
+_TICK_CODES = (
+    'Exit codes: 0 a normal end (pushed, not better, nothing new, or another tick is going on); '
+    '1 failed; 2 wrong usage or configuration; 130 interrupted; 143 stopped by SIGTERM.'
+)
 
 
 @click.group(context_settings={'help_option_names': ['-h', '--help']}, epilog=_EXIT_CODES)
@@ -61,6 +65,24 @@ def run(verbose: bool, **options) -> None:  # type: ignore[no-untyped-def]
     except KeyboardInterrupt:
         _fail('interrupted; the same command goes on with what is finished', INTERRUPTED)
     sys.exit(BLESSED if outcome.blessed else NOT_BLESSED)
+
+
+@main.command(epilog=_TICK_CODES)
+@_recipe_options
+@click.option('--verbose', is_flag=True, help='Show what the libraries print.')
+def retrain(verbose: bool, **options) -> None:  # type: ignore[no-untyped-def]
+    """Train if there are new spans, drift or an old model: one tick of a schedule."""
+    recipe = _load(**options)
+    from pipeline.retraining.tick import WorkdirUnusable
+    from pipeline.retraining.tick import retrain as tick
+
+    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '0' if verbose else '1')
+    try:
+        end = tick(recipe, verbose=verbose)
+    except WorkdirUnusable as error:
+        _fail(str(error), USAGE)
+    if end.exit_code:
+        _fail(end.reason, end.exit_code)
 
 
 @main.command()

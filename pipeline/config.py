@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from components.sources.config import DataConfig
 from pipeline.metadata_config import MetadataConfig
+from pipeline.retraining.config import RetrainConfig
 from trainer.config import (
     OTHER_TAGS,
     RANGE_TAG,
@@ -68,6 +69,7 @@ class Recipe(StrictModel):
         None, description='a search for hyperparameters before the Trainer; none: no Tuner'
     )
     evaluation: EvaluationConfig = EvaluationConfig()
+    retrain: RetrainConfig = RetrainConfig()
 
     @model_validator(mode='after')
     def _tuned_values_are_valid(self) -> 'Recipe':
