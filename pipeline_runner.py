@@ -19,6 +19,7 @@ _TICK_CODES = (
     'Exit codes: 0 a normal end (pushed, not better, nothing new, or another tick is going on); '
     '1 failed; 2 wrong usage or configuration; 130 interrupted; 143 stopped by SIGTERM.'
 )
+_SCHEDULE_CODES = 'Exit codes: 0 stopped by SIGTERM; 2 wrong usage; 130 interrupted by Ctrl-C.'
 
 
 @click.group(context_settings={'help_option_names': ['-h', '--help']}, epilog=_EXIT_CODES)
@@ -85,6 +86,80 @@ def retrain(verbose: bool, **options) -> None:  # type: ignore[no-untyped-def]
         _fail(end.reason, end.exit_code)
 
 
+@main.group(invoke_without_command=True, epilog=_SCHEDULE_CODES)
+@_recipe_options
+@click.option(
+    '--engine',
+    type=click.Choice(['local']),
+    default='local',
+    show_default=True,
+    help='Where ticks run: in this process, in the foreground.',
+)
+@click.option('--cron', metavar='CRON', help="Five fields, as in '0 2 * * 1-5', or '@daily'.")
+@click.option(
+    '--timezone',
+    default='UTC',
+    show_default=True,
+    metavar='ZONE',
+    help='In which they are meant, as Europe/Berlin.',
+)
+@click.pass_context
+def schedule(context, /, engine, cron, timezone, **options) -> None:  # type: ignore[no-untyped-def]
+    """Call retrain at the times of a cron expression, until it is stopped."""
+    if context.invoked_subcommand is not None:
+        return
+    if cron is None:
+        raise click.UsageError("--cron is missing, as in --cron '0 2 * * 1-5'")
+    recipe = _load(**options)
+    from pipeline.cron import CronError, parse_schedule
+    from pipeline.retraining.scheduler import AlreadyScheduled, run_schedule
+
+    command = [sys.executable, str(Path(__file__).absolute()), 'retrain', *_arguments(**options)]
+    try:
+        sys.exit(run_schedule(recipe, parse_schedule(cron, timezone), command))
+    except (CronError, AlreadyScheduled) as error:
+        _fail(str(error), USAGE)
+    except OSError as error:
+        _fail(f'workdir {recipe.home} cannot be used: {error.strerror}', USAGE)
+
+
+@main.command()
+@_recipe_options
+@click.option('--last', default=10, show_default=True, metavar='N', help='How many ticks.')
+@click.option('--json', 'as_json', is_flag=True, help='For programs.')
+def status(last: int, as_json: bool, **options) -> None:  # type: ignore[no-untyped-def]
+    """Show the last ticks, what is live, and when the next tick comes."""
+    recipe = _load(**options)
+    from datetime import datetime, timezone
+
+    from pipeline.metadata_config import MetadataError
+    from pipeline.retraining import status as view
+
+    try:
+        found = view.read_status(recipe, datetime.now(timezone.utc), last)
+    except MetadataError as error:
+        _fail(str(error), USAGE)
+    _show(view.as_json(found) if as_json else view.as_table(found))
+
+
+@main.command()
+@click.argument('model')
+@_recipe_options
+@click.option('--json', 'as_json', is_flag=True, help='For programs.')
+def lineage(model: str, as_json: bool, **options) -> None:  # type: ignore[no-untyped-def]
+    """Show what a pushed MODEL, a version or its folder, was made of."""
+    recipe = _load(**options)
+    from pipeline import lineage as view
+    from pipeline.metadata import existing_store
+    from pipeline.metadata_config import MetadataError
+
+    try:
+        found = view.trace(existing_store(recipe.metadata, recipe.home), recipe.name, model)
+    except (MetadataError, view.UnknownModel) as error:
+        _fail(str(error), USAGE)
+    _show(view.as_json(found) if as_json else view.as_tree(found))
+
+
 @main.command()
 @_recipe_options
 def config(**options) -> None:  # type: ignore[no-untyped-def]
@@ -110,6 +185,23 @@ def _load(config, overrides, data, weights, workdir):  # type: ignore[no-untyped
         return load_recipe(config, changes)
     except ConfigError as error:
         _fail(str(error), USAGE)
+
+
+def _arguments(config, overrides, data, weights, workdir):  # type: ignore[no-untyped-def]
+    """The same options for another process."""
+    given = {'--config': config, '--data': data, '--weights': weights, '--workdir': workdir}
+    named = [f'{name}={value}' for name, value in given.items() if value is not None]
+    return [*named, *(f'--set={each}' for each in overrides)]
+
+
+def _show(what):  # type: ignore[no-untyped-def]
+    """Text as it is; anything else as a person reads it."""
+    if isinstance(what, str):
+        click.echo(what)
+        return
+    from trainer import progress
+
+    progress.console().print(what, soft_wrap=False)  # else long lines of it are cut off
 
 
 def _fail(message: str, code: int) -> None:

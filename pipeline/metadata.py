@@ -74,3 +74,14 @@ def open_store(config: MetadataConfig, home: Path) -> ml_metadata.MetadataStore:
             f'the metadata in {where} cannot be used; is it there, and may one use it? ({reason})'
         ) from error
     return store
+
+
+def existing_store(config: MetadataConfig, home: Path) -> ml_metadata.MetadataStore | None:
+    """The store, for somebody who only looks: no file is made where there is none.
+
+    Raises:
+        MetadataError: nothing answers there, or it refuses.
+    """
+    if config.address == SQLITE and not (home / SQLITE_FILE).exists():
+        return None
+    return open_store(config, home)

@@ -52,13 +52,13 @@ class Provenance:
     """The Trainers, Evaluators and Pushers of a pipeline, oldest first, and how they hang together.
 
     Args:
-        store: where the metadata is.
+        store: where the metadata is; None: nowhere yet.
         pipeline: its name, which is that of the recipe; others may share the store.
     """
 
-    def __init__(self, store: MetadataStore, pipeline: str) -> None:
+    def __init__(self, store: MetadataStore | None, pipeline: str) -> None:
         self._store = store
-        self.nodes = tuple(_nodes(store, pipeline))
+        self.nodes = tuple(_nodes(store, pipeline)) if store else ()
         self._producers: dict[int, Node] = {}
         for node in self.nodes:
             for artifacts in node.outputs.values():
@@ -75,6 +75,7 @@ class Provenance:
 
     def run_id(self, node: Node) -> str:
         """The pipeline run that a node belongs to."""
+        assert self._store is not None  # else there would be no node
         contexts = self._store.get_contexts_by_execution(node.execution.id)
         return next((each.name for each in contexts if each.type == 'pipeline_run'), '')
 

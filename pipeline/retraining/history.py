@@ -34,8 +34,8 @@ class Candidate:
 
 
 @dataclasses.dataclass(frozen=True)
-class LiveModel:
-    """The model that was pushed last.
+class PushedModel:
+    """A model that was pushed.
 
     Attributes:
         version: the name of its folder, a number.
@@ -54,10 +54,15 @@ class LiveModel:
 
 @dataclasses.dataclass(frozen=True)
 class History:
-    """All candidates, oldest first, and the live model."""
+    """All candidates and all models that were pushed, each oldest first."""
 
     candidates: tuple[Candidate, ...] = ()
-    live: LiveModel | None = None
+    pushes: tuple[PushedModel, ...] = ()
+
+    @property
+    def live(self) -> PushedModel | None:
+        """The model that was pushed last."""
+        return self.pushes[-1] if self.pushes else None
 
     def use_of(self, number: int, fingerprint: str | None = None) -> Candidate | None:
         """The last finished candidate that was trained on a span, as it was then if asked for."""
@@ -68,30 +73,25 @@ class History:
         return None
 
 
-def read_history(store: MetadataStore, pipeline: str) -> History:
+def read_history(store: MetadataStore | None, pipeline: str) -> History:
     """What ML Metadata says of a pipeline, by the recipe's name."""
     provenance = Provenance(store, pipeline)
-    pushes = [node for node in provenance.of_kind(PUSHER) if was_pushed(node)]
-    pushed = {_id(node.input('model')) for node in pushes}
+    pushers = pushers_of(provenance)
+    pushed = {_id(pusher.input('model')) for pusher in pushers}
     return History(
         tuple(_candidate(provenance, node, pushed) for node in provenance.of_kind(EVALUATOR)),
-        _live(provenance, max(pushes, key=_pushed_model_id)) if pushes else None,
+        tuple(_push(provenance, pusher) for pusher in pushers),
     )
 
 
-def was_pushed(pusher: Node) -> bool:
-    """Whether a Pusher that came to its end has a version to show."""
-    model = pusher.output('pushed_model')
-    return model is not None and custom(model, 'pushed') == 1
-
-
-def _pushed_model_id(pusher: Node) -> int:
-    # A cached Pusher gives the artifact of the first: nothing went live then.
-    return _id(pusher.output('pushed_model'))
-
-
-def _id(artifact: object) -> int:
-    return getattr(artifact, 'id', 0)
+def pushers_of(provenance: Provenance) -> tuple[Node, ...]:
+    """Of each model that was pushed, the Pusher that did it, in the order of the pushes."""
+    firsts: dict[int, Node] = {}
+    for pusher in provenance.of_kind(PUSHER):
+        model = pusher.output('pushed_model')
+        if model is not None and custom(model, 'pushed') == 1:
+            firsts.setdefault(model.id, pusher)  # a cached one gives the same artifact again
+    return tuple(firsts.values())
 
 
 def _candidate(provenance: Provenance, evaluator: Node, pushed: set[int]) -> Candidate:
@@ -105,13 +105,16 @@ def _candidate(provenance: Provenance, evaluator: Node, pushed: set[int]) -> Can
     )
 
 
-def _live(provenance: Provenance, pusher: Node) -> LiveModel:
+def _push(provenance: Provenance, pusher: Node) -> PushedModel:
     model = pusher.output('pushed_model')
-    first = provenance.producer(model) or pusher
-    return LiveModel(
+    return PushedModel(
         version=str(custom(model, 'pushed_version')),
         destination=str(custom(model, 'pushed_destination')),
-        run_id=provenance.run_id(first),
-        since=first.ended,
+        run_id=provenance.run_id(pusher),
+        since=pusher.ended,
         spans=provenance.trained_on(pusher.input('model')),
     )
+
+
+def _id(artifact: object) -> int:
+    return getattr(artifact, 'id', 0)

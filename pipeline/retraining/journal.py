@@ -77,7 +77,7 @@ class Journal:
             OSError: the file cannot be written.
         """
         tick = uuid.uuid4().hex[:12]
-        self.note(tick, started=now.isoformat(), pid=os.getpid(), **values)
+        self.note(tick, started=now.isoformat(), **{'pid': os.getpid(), **values})
         return tick
 
     def note(self, tick: str, **values: Any) -> None:

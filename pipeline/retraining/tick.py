@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     from pipeline.outcome import Outcome
 
 NORMAL, FAILED, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
-JOURNAL, SUMMARIES = 'ticks.jsonl', 'span_summaries.json'
-_LOCK = '.tick.lock'
+JOURNAL, SUMMARIES, TICK_LOCK = 'ticks.jsonl', 'span_summaries.json', '.tick.lock'
 _LOCK_SECONDS = 1.0  # `status` holds the lock for a moment
 _TOLD = ('blessed', 'not blessed', 'unchanged', 'failed', 'killed')  # to the webhook
 
@@ -83,19 +82,19 @@ def only_tick(home: Path) -> Iterator[None]:
         filelock.Timeout: a tick is going on.
     """
     home.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(home / _LOCK, timeout=_LOCK_SECONDS):
+    with filelock.FileLock(home / TICK_LOCK, timeout=_LOCK_SECONDS):
         yield
 
 
-def note_killed(recipe: Recipe, reason: str) -> Tick | None:
-    """Closes the last tick in the journal, which was killed; None if none is open."""
+def note_killed(recipe: Recipe, pid: int, reason: str) -> Tick:
+    """Gives the tick of a process that was killed its end, and tells the webhook."""
     journal = Journal(recipe.home / JOURNAL)
-    last = journal.ticks()[-1:]
-    if not last or not last[0].open:
-        return None
-    end = {'verdict': 'killed', 'reason': reason, 'exit_code': FAILED}
-    journal.note(last[0].tick, **end)
-    return _tell(recipe, journal, last[0].model_copy(update=end))
+    now = Tools().now()
+    tick = next(
+        (each.tick for each in journal.ticks() if each.open and each.pid == pid), None
+    ) or journal.start(now, pid=pid)
+    journal.note(tick, ended=now.isoformat(), verdict='killed', reason=reason, exit_code=FAILED)
+    return _tell(recipe, journal, _read(journal, tick))
 
 
 def _locked_tick(recipe: Recipe, journal: Journal, tools: Tools, verbose: bool) -> Tick:
