@@ -17,6 +17,11 @@ _EXIT_CODES = (
     'Exit codes: 0 blessed or unchanged; 1 a component failed; 2 wrong usage or configuration; '
     '3 finished and not blessed; 130 interrupted.'
 )
+_TICK_CODES = (
+    'Exit codes: 0 a normal end (pushed, not better, nothing new, or another tick is going on); '
+    '1 failed; 2 wrong usage or configuration; 130 interrupted; 143 stopped by SIGTERM.'
+)
+_SCHEDULE_CODES = 'Exit codes: 0 stopped by SIGTERM; 2 wrong usage; 130 interrupted by Ctrl-C.'
 
 
 @click.group(context_settings={'help_option_names': ['-h', '--help']}, epilog=_EXIT_CODES)
@@ -74,8 +79,13 @@ def run(verbose: bool, **options) -> None:  # type: ignore[no-untyped-def]
     show_default=True,
     help='Kubeflow Pipelines 2, or Vertex AI Pipelines.',
 )
-@click.option('--output', '-o', type=click.Path(path_type=Path), metavar='FILE',
-              help='Default: pipeline.yaml, or pipeline.json for Vertex AI.')  # fmt: skip
+@click.option(
+    '--output',
+    '-o',
+    type=click.Path(path_type=Path),
+    metavar='FILE',
+    help='Default: pipeline.yaml, or pipeline.json for Vertex AI.',
+)
 def compile_(engine: str, output: Path | None, **options) -> None:  # type: ignore[no-untyped-def]
     """Write a recipe as a file that a cluster takes."""
     recipe = _load(**options)
@@ -94,6 +104,106 @@ def compile_(engine: str, output: Path | None, **options) -> None:  # type: igno
     click.echo(f'{recipe.name} is written to {path}')
 
 
+@main.command(epilog=_TICK_CODES)
+@_recipe_options
+@click.option('--verbose', is_flag=True, help='Show what the libraries print.')
+def retrain(verbose: bool, **options) -> None:  # type: ignore[no-untyped-def]
+    """Train if there are new spans, drift or an old model: one tick of a schedule."""
+    recipe = _load(**options)
+    from pipeline.retraining.tick import WorkdirUnusable
+    from pipeline.retraining.tick import retrain as tick
+
+    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '0' if verbose else '1')
+    try:
+        end = tick(recipe, verbose=verbose)
+    except WorkdirUnusable as error:
+        _fail(str(error), USAGE)
+    if end.exit_code:
+        _fail(end.reason, end.exit_code)
+
+
+@main.group(invoke_without_command=True, epilog=_SCHEDULE_CODES)
+@_recipe_options
+@click.option(
+    '--engine',
+    type=click.Choice(['local', 'kubeflow']),
+    default='local',
+    show_default=True,
+    help='Where it runs: here, in the foreground, or on a cluster.',
+)
+@click.option('--cron', metavar='CRON', help="Five fields, as in '0 2 * * 1-5', or '@daily'.")
+@click.option(
+    '--timezone',
+    default='UTC',
+    show_default=True,
+    metavar='ZONE',
+    help='In which they are meant, as Europe/Berlin.',
+)
+@click.pass_context
+def schedule(context, /, engine, cron, timezone, **options) -> None:  # type: ignore[no-untyped-def]
+    """Retrain at the times of a cron expression.
+
+    On a cluster a recipe has one schedule: another one takes its place.
+    """  # fmt: skip
+    if context.invoked_subcommand is not None:
+        return
+    if cron is None:
+        raise click.UsageError("--cron is missing, as in --cron '0 2 * * 1-5'")
+    recipe = _load(**options)
+    from datetime import datetime  # fmt: skip
+    from datetime import timezone as zones
+
+    from pipeline.cron import parse_schedule
+
+    with _told():
+        wanted = parse_schedule(cron, timezone)
+        words = wanted.in_words()
+        words = words[0].lower() + words[1:]
+        if engine == 'kubeflow':
+            from pipeline.kubeflow.operations import run_on
+
+            kept = run_on(recipe, wanted)
+            click.echo(f'{recipe.name} runs {words}, as {kept.id}')
+        else:
+            click.echo(f'{recipe.name} runs {words}, until this is stopped')
+        for moment in wanted.next_times(datetime.now(zones.utc), 3):
+            click.echo(f'  {moment:%a %Y-%m-%d %H:%M %Z}')
+        if engine == 'local':
+            from pipeline.retraining.scheduler import run_schedule
+
+            tick = [sys.executable, str(Path(__file__).absolute()), 'retrain']
+            sys.exit(run_schedule(recipe, wanted, [*tick, *_arguments(**options)]))
+
+
+@schedule.command('list')
+@_recipe_options
+def list_(**options) -> None:  # type: ignore[no-untyped-def]
+    """Show the schedules on Kubeflow."""
+    recipe = _load(**options)
+    from pipeline.kubeflow.client import connect, list_schedules
+
+    with _told():
+        found = list_schedules(connect(recipe.kubeflow.connection))
+    for each in found:
+        state = '' if each.enabled else ', switched off'
+        click.echo(f'{each.name}: {each.description or each.cron}{state} ({each.id})')
+    if not found:
+        click.echo('there are no schedules')
+
+
+@schedule.command()
+@click.argument('name')
+@_recipe_options
+def delete(name: str, **options) -> None:  # type: ignore[no-untyped-def]
+    """Delete the schedule NAME on Kubeflow."""
+    recipe = _load(**options)
+    from pipeline.kubeflow.client import connect, delete_schedule
+
+    with _told():
+        for each in delete_schedule(connect(recipe.kubeflow.connection), name):
+            click.echo(f'{each.name} is deleted ({each.id})')
+
+
 @main.command()
 @_recipe_options
 def submit(**options) -> None:  # type: ignore[no-untyped-def]
@@ -104,6 +214,43 @@ def submit(**options) -> None:  # type: ignore[no-untyped-def]
     with _told():
         started = run_now(recipe)
     click.echo(f'{recipe.name} runs as {started.id}: {started.url}')
+
+
+@main.command()
+@_recipe_options
+@click.option('--last', default=10, show_default=True, metavar='N', help='How many ticks.')
+@click.option('--json', 'as_json', is_flag=True, help='For programs.')
+def status(last: int, as_json: bool, **options) -> None:  # type: ignore[no-untyped-def]
+    """Show the last ticks, what is live, and when the next tick comes."""
+    recipe = _load(**options)
+    from datetime import datetime, timezone
+
+    from pipeline.metadata_config import MetadataError
+    from pipeline.retraining import status as view
+
+    try:
+        found = view.read_status(recipe, datetime.now(timezone.utc), last)
+    except MetadataError as error:
+        _fail(str(error), USAGE)
+    _show(view.as_json(found) if as_json else view.as_table(found))
+
+
+@main.command()
+@click.argument('model')
+@_recipe_options
+@click.option('--json', 'as_json', is_flag=True, help='For programs.')
+def lineage(model: str, as_json: bool, **options) -> None:  # type: ignore[no-untyped-def]
+    """Show what a pushed MODEL, a version or its folder, was made of."""
+    recipe = _load(**options)
+    from pipeline import lineage as view
+    from pipeline.metadata import existing_store
+    from pipeline.metadata_config import MetadataError
+
+    try:
+        found = view.trace(existing_store(recipe.metadata, recipe.home), recipe.name, model)
+    except (MetadataError, view.UnknownModel) as error:
+        _fail(str(error), USAGE)
+    _show(view.as_json(found) if as_json else view.as_tree(found))
 
 
 @main.command()
@@ -140,16 +287,34 @@ def _told() -> Iterator[None]:
     from pipeline.config import ConfigError
     from pipeline.cron import CronError
     from pipeline.kubeflow.connection import KubeflowError
+    from pipeline.retraining.scheduler import AlreadyScheduled
 
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
     try:
         yield
-    except (ConfigError, CronError, DataError) as error:
+    except (AlreadyScheduled, ConfigError, CronError, DataError) as error:
         _fail(str(error), USAGE)
     except OSError as error:
         _fail(f'{error.filename} cannot be written: {error.strerror}', USAGE)
     except KubeflowError as error:
         _fail(str(error), FAILED)
+
+
+def _arguments(config, overrides, data, weights, workdir):  # type: ignore[no-untyped-def]
+    """The same options for another process."""
+    given = {'--config': config, '--data': data, '--weights': weights, '--workdir': workdir}
+    named = [f'{name}={value}' for name, value in given.items() if value is not None]
+    return [*named, *(f'--set={each}' for each in overrides)]
+
+
+def _show(what):  # type: ignore[no-untyped-def]
+    """Text as it is; anything else as a person reads it."""
+    if isinstance(what, str):
+        click.echo(what)
+        return
+    from trainer import progress
+
+    progress.console().print(what, soft_wrap=False)  # else long lines of it are cut off
 
 
 def _fail(message: str, code: int) -> None:

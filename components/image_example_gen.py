@@ -22,12 +22,11 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionP
 from components.sources.base import DataError
 from components.sources.config import DataConfig
 from components.sources.records import Counts, write_records
-from components.sources.spans import Span, open_window
+from components.sources.spans import FINGERPRINT, SPAN, Span, open_window
 from trainer import features, progress
 from trainer.folders import folder_of
 
 EXAMPLES = 'examples'
-SPAN, FINGERPRINT = 'span', 'input_fingerprint'  # properties of its artifacts, as TFX names them
 
 
 class ImageExampleGenSpec(ComponentSpec):

@@ -4,7 +4,7 @@ import ml_metadata as mlmd
 from tfx.dsl.components.common.resolver import ResolverStrategy
 from tfx.types import Artifact
 
-from components.image_example_gen import SPAN
+from components.sources.spans import SPAN
 
 
 class NewestSpansStrategy(ResolverStrategy):

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 from components.sources.config import DataConfig
 from pipeline.kubeflow.config import KubeflowConfig
 from pipeline.metadata_config import MetadataConfig
+from pipeline.retraining.config import RetrainConfig
 from trainer.config import (
     OTHER_TAGS,
     RANGE_TAG,
@@ -72,6 +73,7 @@ class Recipe(StrictModel):
         None, description='a search for hyperparameters before the Trainer; none: no Tuner'
     )
     evaluation: EvaluationConfig = EvaluationConfig()
+    retrain: RetrainConfig = RetrainConfig()
     kubeflow: KubeflowConfig = KubeflowConfig()
 
     @field_validator('workdir', 'pipeline_root', 'push_directory')
@@ -95,6 +97,13 @@ class Recipe(StrictModel):
                     reason = error.errors()[0]['msg']
                     raise ValueError(f'tuner.space.{key}: {value}: {reason}') from None
         return self
+
+    def for_retraining(self) -> 'Recipe':
+        """What a tick of a schedule runs: the same, continuing from the last blessed model."""
+        if not self.retrain.warm_start:
+            return self
+        trainer = self.trainer.model_copy(update={'warm_start': 'latest_blessed'})
+        return self.model_copy(update={'trainer': trainer})
 
     @property
     def home(self) -> Path:

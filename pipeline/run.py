@@ -28,6 +28,10 @@ class CannotStart(RuntimeError):
     """A run could not begin; the message is one sentence for a person."""
 
 
+class AlreadyRunning(CannotStart):
+    """Another run of the recipe is going on."""
+
+
 class RunFailed(RuntimeError):
     """A component failed; the message names it and the log."""
 
@@ -129,7 +133,7 @@ def _alone(recipe: Recipe) -> Iterator[None]:
     try:
         lock.acquire(blocking=False)
     except filelock.Timeout:
-        raise CannotStart(f'another run of {recipe.name} is going on in {recipe.home}') from None
+        raise AlreadyRunning(f'another run of {recipe.name} is going on in {recipe.home}') from None
     try:
         yield
     finally:

@@ -9,6 +9,7 @@ from components.sources.config import DataConfig
 from components.sources.factory import make_source
 from components.sources.folder import class_names
 
+SPAN, FINGERPRINT = 'span', 'input_fingerprint'  # properties of Examples, as TFX names them
 _SPAN_FOLDER = re.compile(r'span-(\d+)')
 _FIRST = 1  # of images that do not come in spans
 

@@ -38,7 +38,7 @@ def run_on(recipe: Recipe, schedule: Schedule) -> ScheduleInfo:
         CronError: the cluster cannot keep this schedule.
         ConfigError, KubeflowError: as `run_now`.
     """
-    config = recipe.kubeflow.connection
+    recipe, config = recipe.for_retraining(), recipe.kubeflow.connection
     schedule.kubeflow(config.cron_timezone)  # raises before anything is done
     client = connect(config)
     with _package(recipe) as package:

@@ -6,6 +6,7 @@ Everything is given by the compiled spec. Called again with the same run id, aft
 killed, a node that had finished is left as it is, and any other starts anew.
 """
 
+import datetime
 import json
 import os
 import sys
@@ -15,6 +16,7 @@ from typing import Any
 
 import click
 
+from components.sources.base import DataError
 from pipeline.config import ConfigError, Recipe, parse_override, recipe_of
 from pipeline.metadata_config import MetadataError
 
@@ -53,7 +55,7 @@ def main(node_id: str, recipe: str, run_id: str, **options: Any) -> None:
             decide(wanted, options['only_when_new'].lower() == 'true', options['train'])
         else:
             run_node(wanted, node_id, run_id, options)
-    except MetadataError as error:
+    except (DataError, MetadataError) as error:
         _fail(str(error), FAILED)
     except Exception as error:
         traceback.print_exc()  # a pod's output is its log
@@ -62,10 +64,15 @@ def main(node_id: str, recipe: str, run_id: str, **options: Any) -> None:
 
 def decide(recipe: Recipe, only_when_new: bool, path: Path) -> None:
     """Writes `true` if the pipeline is to run, else `false`, and prints why."""
-    train, reason = True, 'asked for'
+    train, reason = True, 'this run was asked for'
     if only_when_new:
-        raise NotImplementedError
-    click.echo(f'{"train" if train else "nothing to do"}: {reason}')
+        from pipeline.metadata import open_store
+        from pipeline.retraining import decision
+
+        now = datetime.datetime.now(datetime.timezone.utc)
+        found = decision.decide(recipe, open_store(recipe.metadata, recipe.home), now)
+        train, reason = found.train, found.reason
+    click.echo(reason)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text('true' if train else 'false')
 

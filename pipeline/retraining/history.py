@@ -1,0 +1,120 @@
+"""Which spans were used, and what is live: read from ML Metadata, so that every machine agrees."""
+
+import dataclasses
+import datetime
+from collections.abc import Mapping
+
+from ml_metadata import MetadataStore
+
+from pipeline.provenance import EVALUATOR, PUSHER, Node, Provenance, custom
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """A model that was trained and evaluated.
+
+    Attributes:
+        run_id: of the pipeline run that evaluated it.
+        ended: when the evaluation ended.
+        spans: what it was trained on, numbers with fingerprints.
+        blessed: whether it was good enough.
+        pushed: whether it was pushed, in this run or another.
+    """
+
+    run_id: str
+    ended: datetime.datetime
+    spans: Mapping[int, str]
+    blessed: bool
+    pushed: bool
+
+    @property
+    def finished(self) -> bool:
+        """A run that was cut off between blessing and push has not used its data."""
+        return self.pushed or not self.blessed
+
+
+@dataclasses.dataclass(frozen=True)
+class PushedModel:
+    """A model that was pushed.
+
+    Attributes:
+        version: the name of its folder, a number.
+        destination: the folder.
+        run_id: of the pipeline run that pushed it.
+        since: when it was pushed.
+        spans: what it was trained on, numbers with fingerprints.
+    """
+
+    version: str
+    destination: str
+    run_id: str
+    since: datetime.datetime
+    spans: Mapping[int, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class History:
+    """All candidates and all models that were pushed, each oldest first."""
+
+    candidates: tuple[Candidate, ...] = ()
+    pushes: tuple[PushedModel, ...] = ()
+
+    @property
+    def live(self) -> PushedModel | None:
+        """The model that was pushed last."""
+        return self.pushes[-1] if self.pushes else None
+
+    def use_of(self, number: int, fingerprint: str | None = None) -> Candidate | None:
+        """The last finished candidate that was trained on a span, as it was then if asked for."""
+        for candidate in reversed(self.candidates):
+            found = candidate.spans.get(number)
+            if candidate.finished and found is not None and fingerprint in (None, found):
+                return candidate
+        return None
+
+
+def read_history(store: MetadataStore | None, pipeline: str) -> History:
+    """What ML Metadata says of a pipeline, by the recipe's name."""
+    provenance = Provenance(store, pipeline)
+    pushers = pushers_of(provenance)
+    pushed = {_id(pusher.input('model')) for pusher in pushers}
+    return History(
+        tuple(_candidate(provenance, node, pushed) for node in provenance.of_kind(EVALUATOR)),
+        tuple(_push(provenance, pusher) for pusher in pushers),
+    )
+
+
+def pushers_of(provenance: Provenance) -> tuple[Node, ...]:
+    """Of each model that was pushed, the Pusher that did it, in the order of the pushes."""
+    firsts: dict[int, Node] = {}
+    for pusher in provenance.of_kind(PUSHER):
+        model = pusher.output('pushed_model')
+        if model is not None and custom(model, 'pushed') == 1:
+            firsts.setdefault(model.id, pusher)  # a cached one gives the same artifact again
+    return tuple(firsts.values())
+
+
+def _candidate(provenance: Provenance, evaluator: Node, pushed: set[int]) -> Candidate:
+    model, blessing = evaluator.input('model'), evaluator.output('blessing')
+    return Candidate(
+        run_id=provenance.run_id(evaluator),
+        ended=evaluator.ended,
+        spans=provenance.trained_on(model),
+        blessed=blessing is not None and custom(blessing, 'blessed') == 1,
+        pushed=_id(model) in pushed,
+    )
+
+
+def _push(provenance: Provenance, pusher: Node) -> PushedModel:
+    model = pusher.output('pushed_model')
+    return PushedModel(
+        version=str(custom(model, 'pushed_version')),
+        destination=str(custom(model, 'pushed_destination')),
+        run_id=provenance.run_id(pusher),
+        since=pusher.ended,
+        spans=provenance.trained_on(pusher.input('model')),
+    )
+
+
+def _id(artifact: object) -> int:
+    return getattr(artifact, 'id', 0)

@@ -1,0 +1,200 @@
+"""The schedule of a recipe on this machine: a process in the foreground that starts its ticks."""
+
+import contextlib
+import datetime
+import json
+import os
+import queue
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import filelock
+from apscheduler.executors.debug import DebugExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.base import BaseTrigger
+from rich.markup import escape
+
+from pipeline.config import Recipe
+from pipeline.cron import Schedule
+from pipeline.retraining.journal import Journal
+from pipeline.retraining.tick import JOURNAL, note_killed
+from trainer import progress
+
+SCHEDULE, LOCK = 'schedule.json', '.schedule.lock'
+GRACE_SECONDS = 25.0  # for a tick to end after SIGTERM; Kubernetes gives 30 by default
+_LOCK_SECONDS = 1.0  # `status` holds the lock for a moment
+_STOPPED, _INTERRUPTED = 0, 130
+
+
+class AlreadyScheduled(RuntimeError):
+    """The recipe has a schedule that is alive."""
+
+
+class CronTrigger(BaseTrigger):
+    """Fires when a schedule says; each time is counted from the last one, missed or not."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        self._schedule = schedule
+
+    def get_next_fire_time(
+        self, previous_fire_time: datetime.datetime | None, now: datetime.datetime
+    ) -> datetime.datetime:
+        return self._schedule.after(previous_fire_time or now)
+
+
+class Ticker:
+    """Starts ticks as processes of their own: their memory comes back, their crash ends nothing.
+
+    Args:
+        recipe: whose journal notes a tick that was killed.
+        command: starts a tick.
+        grace: seconds that a tick gets to end when it is stopped.
+    """
+
+    def __init__(self, recipe: Recipe, command: Sequence[str], grace: float) -> None:
+        self._recipe = recipe
+        self._command = command
+        self._grace = grace
+        self._child: subprocess.Popen[bytes] | None = None
+        self._stopping = False
+        self._lock = threading.Lock()
+
+    def tick(self) -> None:
+        """Runs one tick to its end."""
+        say(f'tick of {self._recipe.name}')
+        child = self._start()
+        if child is None:
+            return
+        code = child.wait()
+        if code >= 0:
+            say(f'tick ended with exit code {code}')
+            return
+        reason = f'killed by {signal.Signals(-code).name}'
+        if self._stopping:
+            reason += f', as it did not end within {self._grace:g} s'
+        elif -code == signal.SIGKILL:
+            reason += ', perhaps for want of memory'
+        say(f'tick was {reason}')
+        note_killed(self._recipe, child.pid, reason)
+
+    def _start(self) -> 'subprocess.Popen[bytes] | None':
+        with self._lock:
+            if not self._stopping:
+                # In a session of its own Ctrl-C reaches the schedule alone, which stops the tick.
+                self._child = subprocess.Popen(self._command, start_new_session=True)
+            return None if self._stopping else self._child
+
+    def stop(self) -> None:
+        """Stops the tick that is going on, at last by force; none begins after this."""
+        with self._lock:
+            self._stopping = True
+            child = self._child
+        if child is None or child.poll() is not None:
+            return
+        say(f'stopping the tick, within {self._grace:g} s')
+        child.terminate()
+        try:
+            child.wait(self._grace)
+        except subprocess.TimeoutExpired:
+            say('it did not end; killing it')
+            child.kill()
+
+
+def run_schedule(
+    recipe: Recipe,
+    schedule: Schedule,
+    command: Sequence[str],
+    *,
+    grace: float = GRACE_SECONDS,
+    now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.timezone.utc),
+) -> int:
+    """Starts ticks until SIGTERM or Ctrl-C comes.
+
+    A time that comes while a tick goes on, or while the machine sleeps, is made up once; so is the
+    last one before the start, if the journal knows of an earlier tick and of none since.
+
+    Args:
+        recipe: whose folder holds journal and lock.
+        schedule: when.
+        command: starts a tick.
+        grace: seconds that a tick gets to end when the schedule is stopped.
+        now: the time, for what was missed before the start.
+
+    Returns:
+        The exit code: 0 after SIGTERM, the usual end of a service; 130 after Ctrl-C.
+
+    Raises:
+        AlreadyScheduled: the recipe has a schedule that is alive.
+        OSError: the folder of the runs cannot be written.
+    """
+    with _only_schedule(recipe, schedule):
+        ticker = Ticker(recipe, command, grace)
+        scheduler = BackgroundScheduler(
+            timezone=datetime.timezone.utc, executors={'default': DebugExecutor()}
+        )  # that executor works in the scheduler's own thread: ticks cannot overlap
+        missed = missed_since(recipe.home, schedule, now())
+        say(f'{recipe.name}: {schedule.in_words()}; next {schedule.after(now()):%Y-%m-%d %H:%M %Z}')
+        if missed:
+            say(f'the tick of {missed:%Y-%m-%d %H:%M %Z} was missed; making up for it')
+        scheduler.add_job(
+            ticker.tick, CronTrigger(schedule), coalesce=True, misfire_grace_time=None,
+            max_instances=1, **({'next_run_time': now()} if missed else {}),
+        )  # fmt: skip
+        with _signals() as received:
+            scheduler.start()
+            number = received.get()
+            say(f'{signal.Signals(number).name}: the schedule ends')
+            ticker.stop()
+            scheduler.shutdown()
+    return _STOPPED if number == signal.SIGTERM else _INTERRUPTED
+
+
+def missed_since(
+    home: Path, schedule: Schedule, now: datetime.datetime
+) -> datetime.datetime | None:
+    """The first time of a schedule after the last tick that has passed already, if there is one."""
+    ticks = Journal(home / JOURNAL).ticks()
+    if not ticks:
+        return None
+    due = schedule.after(ticks[-1].started)
+    return due if due <= now else None
+
+
+def say(text: str) -> None:
+    """A line with the time, for the log of the service."""
+    progress.console().print(f'{datetime.datetime.now():%Y-%m-%d %H:%M:%S} {escape(text)}')
+
+
+@contextlib.contextmanager
+def _only_schedule(recipe: Recipe, schedule: Schedule) -> Iterator[None]:
+    recipe.home.mkdir(parents=True, exist_ok=True)
+    path = recipe.home / SCHEDULE
+    try:
+        with filelock.FileLock(recipe.home / LOCK, timeout=_LOCK_SECONDS):
+            started = datetime.datetime.now(datetime.timezone.utc).isoformat()
+            values = {
+                'cron': schedule.cron, 'timezone': schedule.timezone, 'pid': os.getpid(),
+                'started': started,
+            }  # fmt: skip
+            path.write_text(json.dumps(values))
+            yield
+    except filelock.Timeout:
+        raise AlreadyScheduled(
+            f'{recipe.name} has a schedule already in {recipe.home}; stop that one first'
+        ) from None
+
+
+@contextlib.contextmanager
+def _signals() -> 'Iterator[queue.SimpleQueue[int]]':
+    """SIGTERM and SIGINT as they come; a SimpleQueue may be filled by a signal handler."""
+    received: queue.SimpleQueue[int] = queue.SimpleQueue()
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    previous = [signal.signal(each, lambda number, _: received.put(number)) for each in numbers]
+    try:
+        yield received
+    finally:
+        for number, handler in zip(numbers, previous, strict=True):
+            signal.signal(number, handler)

@@ -1,0 +1,186 @@
+"""What ticks did, what is live, and when the next tick comes."""
+
+import dataclasses
+import datetime
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import filelock
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.config import Recipe
+from pipeline.cron import CronError, parse_schedule
+from pipeline.metadata import existing_store
+from pipeline.retraining.decision import named, time_of
+from pipeline.retraining.history import PushedModel, read_history
+from pipeline.retraining.journal import Journal, Tick
+from pipeline.retraining.scheduler import LOCK, SCHEDULE
+from pipeline.retraining.tick import JOURNAL, TICK_LOCK
+
+_KILLED = 'killed: it began, and noted no end'
+
+
+@dataclasses.dataclass(frozen=True)
+class Served:
+    """The newest version in the serving directory, which a model server loads.
+
+    Attributes:
+        folder: the version.
+        push: what ML Metadata knows of it; None if somebody else put it there.
+    """
+
+    folder: Path
+    push: PushedModel | None
+
+
+@dataclasses.dataclass(frozen=True)
+class ScheduleState:
+    """A schedule that was started for a recipe.
+
+    Attributes:
+        words: when it fires.
+        alive: whether its process is there.
+        next: when it fires next; None if it is not alive.
+        pid: its process.
+    """
+
+    words: str
+    alive: bool
+    next: datetime.datetime | None
+    pid: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Status:
+    """All that `status` shows."""
+
+    recipe: str
+    ticks: tuple[Tick, ...]
+    live: Served | None
+    schedule: ScheduleState | None
+
+
+def read_status(recipe: Recipe, now: datetime.datetime, last: int = 10) -> Status:
+    """Looks, and changes nothing.
+
+    Args:
+        recipe: whose.
+        now: with a time zone.
+        last: how many ticks.
+
+    Raises:
+        MetadataError: the metadata cannot be reached.
+    """
+    ticks = Journal(recipe.home / JOURNAL).ticks()
+    going_on = is_locked(recipe.home / TICK_LOCK)
+    shown = [
+        tick if not tick.open or (going_on and tick is ticks[-1]) else _killed(tick)
+        for tick in ticks[-last:]
+    ]
+    return Status(recipe.name, tuple(shown), _served(recipe), _schedule(recipe.home, now))
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process holds a lock; it ends with its process, so a file alone says nothing."""
+    if not path.exists() or not os.access(path, os.W_OK):
+        return False
+    lock = filelock.FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        return True
+    lock.release()
+    return False
+
+
+def as_table(status: Status) -> RenderableType:
+    """The same for a person."""
+    table = Table(box=None, pad_edge=False)
+    for column in ('tick', 'spans', 'new', 'verdict', 'accuracy', 'live before', 'reason'):
+        table.add_column(column, overflow='fold')
+    for tick in status.ticks:
+        table.add_row(
+            time_of(tick.started), _numbers(tick.spans), _numbers(tick.new),
+            tick.verdict or 'going on', _accuracy(tick.accuracy),
+            _accuracy(tick.previous_accuracy), escape(_why(tick)),
+        )  # fmt: skip
+    parts: list[RenderableType] = [table] if status.ticks else [Text('no ticks yet')]
+    return Group(*parts, Text(''), Text(describe_live(status)), Text(describe_schedule(status)))
+
+
+def as_json(status: Status) -> str:
+    """The same for programs."""
+    values = dataclasses.asdict(status)
+    values['ticks'] = [tick.model_dump(mode='json') for tick in status.ticks]
+    return json.dumps(values, indent=1, default=_plain)
+
+
+def describe_live(status: Status) -> str:
+    """Which version a model server loads, since when, and where it comes from."""
+    if status.live is None:
+        return 'live: nothing was pushed yet'
+    push = status.live.push
+    if push is None:
+        return f'live: {status.live.folder}, which no run of {status.recipe} has pushed'
+    spans = f', trained on {named(list(push.spans))}' if push.spans else ''
+    return f'live: {push.version} since {time_of(push.since)}, by run {push.run_id}{spans}'
+
+
+def describe_schedule(status: Status) -> str:
+    """When the next tick comes, if a schedule is alive here."""
+    schedule = status.schedule
+    if schedule is None:
+        return 'next: no schedule was started here'
+    if not schedule.alive or schedule.next is None:
+        return f'next: none; the schedule ({schedule.words}) is not running'
+    return f'next: {schedule.next:%Y-%m-%d %H:%M %Z}; {schedule.words}; process {schedule.pid}'
+
+
+def _served(recipe: Recipe) -> Served | None:
+    folders = [each for each in recipe.serving_directory.glob('*') if each.name.isdigit()]
+    newest = max(folders, key=lambda each: int(each.name), default=None)
+    if newest is None:
+        return None
+    history = read_history(existing_store(recipe.metadata, recipe.home), recipe.name)
+    pushes = {each.destination: each for each in history.pushes}
+    return Served(newest, pushes.get(str(newest)))
+
+
+def _schedule(home: Path, now: datetime.datetime) -> ScheduleState | None:
+    try:
+        values: Mapping[str, Any] = json.loads((home / SCHEDULE).read_text())
+        schedule = parse_schedule(values['cron'], values['timezone'])
+    except (OSError, ValueError, KeyError, CronError):
+        return None
+    alive = is_locked(home / LOCK)
+    following = schedule.after(now) if alive else None
+    return ScheduleState(schedule.in_words(), alive, following, values.get('pid', 0))
+
+
+def _killed(tick: Tick) -> Tick:
+    return tick.model_copy(update={'verdict': 'killed', 'reason': _KILLED})
+
+
+def _why(tick: Tick) -> str:
+    """The decision, and what came of it."""
+    if tick.reason == tick.decision:
+        return tick.reason
+    return '; '.join(filter(None, [tick.decision, tick.reason, tick.webhook]))
+
+
+def _numbers(numbers: tuple[int, ...]) -> str:
+    return named(numbers).partition(' ')[2] if numbers else ''
+
+
+def _accuracy(value: float | None) -> str:
+    return '' if value is None else f'{value:.4f}'
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime.datetime) else str(value)

@@ -1,0 +1,189 @@
+"""One tick of the schedule: look for a reason to train, and if there is one, train."""
+
+import contextlib
+import dataclasses
+import datetime
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import filelock
+from rich.markup import escape
+
+from components.sources.base import DataError
+from pipeline.config import Recipe
+from pipeline.metadata import open_store
+from pipeline.metadata_config import MetadataError
+from pipeline.retraining.attempts import RunGivenUp, run_with_attempts
+from pipeline.retraining.decision import Decision, decide, time_of
+from pipeline.retraining.journal import Journal, Tick
+from pipeline.retraining.termination import Terminated, sigterm_raises
+from pipeline.retraining.webhook import report
+from pipeline.run import run
+from trainer import progress
+
+if TYPE_CHECKING:
+    from pipeline.outcome import Outcome
+
+NORMAL, FAILED, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+JOURNAL, SUMMARIES, TICK_LOCK = 'ticks.jsonl', 'span_summaries.json', '.tick.lock'
+_LOCK_SECONDS = 1.0  # `status` holds the lock for a moment
+_TOLD = ('blessed', 'not blessed', 'unchanged', 'failed', 'killed')  # to the webhook
+
+
+class WorkdirUnusable(RuntimeError):
+    """The folder of the runs cannot be written: not even the tick could be noted."""
+
+
+class _AnotherTick(Exception):
+    pass
+
+
+@dataclasses.dataclass(frozen=True)
+class Tools:
+    """What a tick works with; tests give their own.
+
+    Attributes:
+        run: runs a recipe, as `pipeline.run.run`; None: that.
+        now: the time, with a time zone.
+        sleep: waits some seconds.
+    """
+
+    run: 'Callable[..., Outcome] | None' = None
+    now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.timezone.utc)
+    sleep: Callable[[float], None] = time.sleep
+
+
+def retrain(recipe: Recipe, tools: Tools | None = None, *, verbose: bool = False) -> Tick:
+    """Trains if there is a reason to, and pushes what is better than the live model.
+
+    Everything but a folder that cannot be written ends as a tick with a verdict, a reason and an
+    exit code: 0 blessed, not better, nothing new or skipped; 1 failed; 2 the recipe cannot be
+    used; 130 and 143 stopped.
+
+    Raises:
+        WorkdirUnusable: the folder of the runs cannot be written.
+    """
+    tools = tools or Tools()
+    journal = Journal(recipe.home / JOURNAL)
+    try:
+        with sigterm_raises():
+            return _tell(recipe, journal, _locked_tick(recipe, journal, tools, verbose))
+    except OSError as error:
+        raise WorkdirUnusable(f'workdir {recipe.home} cannot be used: {error.strerror}') from error
+
+
+@contextlib.contextmanager
+def only_tick(home: Path) -> Iterator[None]:
+    """Holds the lock of ticks, which ends with its process, however that ends.
+
+    Raises:
+        filelock.Timeout: a tick is going on.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(home / TICK_LOCK, timeout=_LOCK_SECONDS):
+        yield
+
+
+def note_killed(recipe: Recipe, pid: int, reason: str) -> Tick:
+    """Gives the tick of a process that was killed its end, and tells the webhook."""
+    journal = Journal(recipe.home / JOURNAL)
+    now = Tools().now()
+    tick = next(
+        (each.tick for each in journal.ticks() if each.open and each.pid == pid), None
+    ) or journal.start(now, pid=pid)
+    journal.note(tick, ended=now.isoformat(), verdict='killed', reason=reason, exit_code=FAILED)
+    return _tell(recipe, journal, _read(journal, tick))
+
+
+def _locked_tick(recipe: Recipe, journal: Journal, tools: Tools, verbose: bool) -> Tick:
+    console = progress.console()
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(only_tick(recipe.home))
+        except filelock.Timeout:
+            reason = f'another tick of {recipe.name} is going on; this one is skipped'
+            console.print(escape(reason))
+            now = tools.now().isoformat()
+            end = {'verdict': 'skipped', 'reason': reason, 'ended': now, 'exit_code': NORMAL}
+            return _read(journal, journal.start(tools.now(), **end))
+        for before in journal.ticks()[-1:]:
+            if before.open:
+                console.print(f'the tick of {time_of(before.started)} was killed; taking over')
+        tick = journal.start(tools.now())
+        end = _end(recipe, journal, tick, tools, verbose)
+        journal.note(tick, ended=tools.now().isoformat(), **end)
+        return _read(journal, tick)
+
+
+def _end(
+    recipe: Recipe, journal: Journal, tick: str, tools: Tools, verbose: bool
+) -> dict[str, Any]:
+    """Does the work of a tick; gives verdict, reason, exit code and what else is known."""
+    try:
+        decision = _decide(recipe, tools)
+        values = dataclasses.asdict(decision)
+        journal.note(tick, decision=values.pop('reason'), **values)
+        progress.console().print(escape(decision.reason))
+        if not decision.train:
+            return {'verdict': 'nothing new', 'reason': decision.reason, 'exit_code': NORMAL}
+        return _train(recipe, tools, verbose)
+    except Terminated:
+        return {'verdict': 'stopped', 'reason': 'stopped by SIGTERM', 'exit_code': TERMINATED}
+    except KeyboardInterrupt:
+        return {'verdict': 'stopped', 'reason': 'interrupted', 'exit_code': INTERRUPTED}
+    except RunGivenUp as error:
+        return error.end
+    except (DataError, MetadataError) as error:
+        return {'verdict': 'failed', 'reason': str(error), 'exit_code': FAILED}
+    except Exception as error:  # whatever it is: the tick has an end, and says why
+        reason = f'{type(error).__name__}: {error}'
+        return {'verdict': 'failed', 'reason': reason, 'exit_code': FAILED}
+
+
+def _decide(recipe: Recipe, tools: Tools) -> Decision:
+    store = open_store(recipe.metadata, recipe.home)
+    return decide(recipe, store, tools.now(), recipe.home / SUMMARIES)
+
+
+def _train(recipe: Recipe, tools: Tools, verbose: bool) -> dict[str, Any]:
+    recipe = recipe.for_retraining()
+    run_recipe = tools.run or run
+    outcome, attempts = run_with_attempts(
+        lambda: run_recipe(recipe, verbose=verbose), recipe.retrain, tools.sleep
+    )
+    if outcome.blessed and outcome.unchanged:
+        verdict, reason = 'unchanged', 'data and recipe give the model that was pushed before'
+    elif outcome.blessed:
+        verdict, reason = 'blessed', f'pushed to {outcome.pushed_to}'
+    else:
+        verdict, reason = 'not blessed', f'the live model stays: {"; ".join(outcome.reasons)}'
+    progress.console().print(escape(f'this tick: {verdict}; {reason}'))
+    return {
+        'verdict': verdict, 'reason': reason, 'exit_code': NORMAL, 'run': outcome.run_id,
+        'accuracy': outcome.accuracy, 'previous_accuracy': outcome.previous_accuracy,
+        'pushed_to': outcome.pushed_to, 'attempts': attempts,
+    }  # fmt: skip
+
+
+def _tell(recipe: Recipe, journal: Journal, tick: Tick) -> Tick:
+    """Tells the webhook, if there is one; what it answers changes nothing but the journal."""
+    variable = recipe.retrain.webhook_env
+    if variable is None or tick.verdict not in _TOLD:
+        return tick
+    message = tick.model_dump(
+        mode='json',
+        include={'verdict', 'accuracy', 'previous_accuracy', 'reason', 'decision', 'run', 'spans',
+                 'pushed_to', 'attempts', 'exit_code', 'started', 'ended'},
+    )  # fmt: skip
+    problem = report(variable, {'recipe': recipe.name, **message})
+    if problem is None:
+        return tick
+    progress.console().print(escape(problem))
+    journal.note(tick.tick, webhook=problem)
+    return tick.model_copy(update={'webhook': problem})
+
+
+def _read(journal: Journal, tick: str) -> Tick:
+    return next(each for each in journal.ticks() if each.tick == tick)
