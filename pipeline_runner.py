@@ -126,10 +126,10 @@ def retrain(verbose: bool, **options) -> None:  # type: ignore[no-untyped-def]
 @_recipe_options
 @click.option(
     '--engine',
-    type=click.Choice(['local', 'kubeflow']),
-    default='local',
+    type=click.Choice(['kubeflow', 'local']),
+    default='kubeflow',
     show_default=True,
-    help='Where it runs: here, in the foreground, or on a cluster.',
+    help='Where it runs: on a cluster, or here, in the foreground.',
 )
 @click.option('--cron', metavar='CRON', help="Five fields, as in '0 2 * * 1-5', or '@daily'.")
 @click.option(
@@ -143,7 +143,7 @@ def retrain(verbose: bool, **options) -> None:  # type: ignore[no-untyped-def]
 def schedule(context, /, engine, cron, timezone, **options) -> None:  # type: ignore[no-untyped-def]
     """Retrain at the times of a cron expression.
 
-    On a cluster a recipe has one schedule: another one takes its place.
+    On Kubeflow a recipe has one schedule: another one takes its place.
     """  # fmt: skip
     if context.invoked_subcommand is not None:
         return

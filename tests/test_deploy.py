@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import click.testing
 import cronsim
 import kubernetes_validate
@@ -24,6 +25,7 @@ import pytest
 import yaml
 
 from pipeline.config import load_recipe
+from pipeline.metadata_config import parse_address
 from pipeline_runner import main
 
 REPOSITORY = Path(__file__).parent.parent
@@ -550,3 +552,44 @@ def test_the_readme_applies_overlays_that_exist():
     assert applied
     assert all((REPOSITORY / path / 'kustomization.yaml').is_file() for path in applied)
     assert mentioned == set(OVERLAYS)
+
+
+def command_lines() -> Iterator[list[str]]:
+    """Every call of catdog-pipeline that deploy/ contains, without the program itself."""
+    for container in containers(build(KUBERNETES / 'overlays' / 'cronjob')):
+        yield container['args']
+    for name in ('catdog-schedule.service', 'catdog-retrain.service'):
+        (command,) = unit(name)['Service']['ExecStart']
+        yield shlex.split(command)[1:]
+    for line in re.findall(r'^ +catdog-pipeline (.+)$', README, re.MULTILINE):
+        yield shlex.split(line)
+
+
+def parse(command: click.Command, arguments: list[str]) -> None:
+    """Reads arguments as the command line would, and runs nothing."""
+    if isinstance(command, click.Group):
+        if arguments and arguments[0] in command.commands:
+            return parse(command.commands[arguments[0]], arguments[1:])
+        assert command.invoke_without_command, f'{arguments}: none of {sorted(command.commands)}'
+    context = command.make_context(command.name, list(arguments))
+    assert not context.args, f'{command.name} does not know {context.args}'
+    return None
+
+
+@pytest.mark.parametrize('arguments', list(command_lines()), ids=shlex.join)
+def test_the_command_line_accepts_what_deploy_calls(arguments):
+    parse(main, arguments)
+
+
+def test_the_recipe_for_kubeflow_names_what_the_manifests_make():
+    recipe = load_recipe(str(DEPLOY / 'recipe.yaml'))
+    resources = build(KUBERNETES / 'overlays' / 'kubeflow')
+    made = {(each['kind'], each['metadata']['name']) for each in resources}
+
+    for volume in recipe.kubeflow.volumes:
+        assert ('PersistentVolumeClaim', volume.claim) in made
+    assert ('Service', parse_address(recipe.metadata.address).host) in made
+    assert recipe.kubeflow.secrets[0].env == recipe.metadata.password_env
+    assert {volume.path for volume in recipe.kubeflow.volumes} == {
+        str(recipe.workdir), str(recipe.data.path),
+    }  # fmt: skip
