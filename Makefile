@@ -2,6 +2,8 @@
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
 ARGS ?=
+# A file of tests stays in one process, so what its tests share is made once.
+TWO_PROCESSES := -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 # Photographs and ImageNet weights for tests and measurements, where there are any.
 test benchmark: export CATDOG_DATA := $(or $(CATDOG_DATA),$(realpath ../shared/data))
@@ -18,8 +20,8 @@ help:  ## List the targets
 run: venv  ## Run the demo pipeline; ARGS="..." is passed on
 	@$(PYTHON) pipeline_runner.py run --config configs/demo.yaml $(ARGS)
 
-test: venv-dev  ## Run the tests with coverage; ARGS="..." is passed on
-	@$(PYTHON) -m pytest --cov --cov-report=term-missing:skip-covered $(ARGS)
+test: venv-dev  ## Run the tests in two processes, with coverage; ARGS="..." is passed on
+	@$(PYTHON) -m pytest $(TWO_PROCESSES) --cov --cov-report=term-missing:skip-covered $(ARGS)
 
 check: venv-dev  ## Lint, formatting, types and the direction of imports
 	$(PYTHON) -m ruff check

@@ -1,5 +1,6 @@
 """Images for everybody: small drawn ones, and photographs and weights where they are at hand."""
 
+import gc
 import os
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')  # before anything imports TensorFlow
@@ -12,6 +13,23 @@ import PIL.Image
 import pytest
 
 MakeImageFolder = Callable[..., Path]
+LONGEST_FIRST = ('e2e', 'trainer')
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where several processes share the tests, none is left alone with a long file at the end."""
+
+    def place(item: pytest.Item) -> int:
+        folder = item.path.parent.name
+        return LONGEST_FIRST.index(folder) if folder in LONGEST_FIRST else len(LONGEST_FIRST)
+
+    if hasattr(config, 'workerinput'):  # a process of pytest-xdist
+        items.sort(key=place)
+
+
+def pytest_collection_finish() -> None:
+    """The libraries stay: the garbage collector need not look at them again and again."""
+    gc.freeze()
 
 
 @pytest.fixture(scope='session')

@@ -28,6 +28,10 @@ class FoldedConvolution(keras.layers.Layer):
         self._convolution = convolution
         self._norm = norm
 
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        # Else Keras traces `call` to find out, for each of fifty layers.
+        return self._convolution.compute_output_shape(input_shape)
+
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         norm, convolution = self._norm, self._convolution
         factor = norm.gamma * tf.math.rsqrt(norm.moving_variance + norm.epsilon)

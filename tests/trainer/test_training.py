@@ -1,5 +1,8 @@
 """The two stages: what is learnt, what stays as it was, what is kept."""
 
+import dataclasses
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -40,7 +43,8 @@ def test_the_model_takes_pixels_and_learns(from_a_random_start):
 
 
 def test_from_a_random_start_batch_norm_learns_its_statistics(from_a_random_start):
-    assert all((norm.moving_mean.numpy() != 0).any() for norm in norms_of(from_a_random_start))
+    backbone = from_a_random_start.backbone.whole
+    assert all((norm.moving_mean.numpy() != 0).any() for norm in norms_of(backbone))
 
 
 @pytest.fixture(scope='module')
@@ -71,37 +75,37 @@ def test_no_cache_is_left(two_stages):
     assert not list(two_stages[0].rglob('*.records'))
 
 
-def layers_that_changed(job, network):
-    start = job.build_network().backbone.whole
-    return {
-        new.name
-        for new, old in zip(network.backbone.whole.layers, start.layers, strict=True)
+@pytest.fixture(scope='module')
+def fine_tuned(tmp_path_factory, small_job):
+    """A backbone after fine-tuning alone, and one as it was before."""
+    job = small_job(feature_extraction={'epochs': 0})
+    network, _ = run(job, tmp_path_factory.mktemp('fine_tuned'))
+    return network.backbone.whole, job.build_network().backbone.whole
+
+
+def test_fine_tuning_changes_the_upper_layers_alone(fine_tuned):
+    changed = {
+        number
+        for number, (new, old) in enumerate(zip(*(each.layers for each in fine_tuned), strict=True))
         for one, other in zip(new.get_weights(), old.get_weights(), strict=True)
         if (one != other).any()
     }
-
-
-def test_fine_tuning_changes_the_upper_layers_alone(tmp_path, small_job):
-    job = small_job(feature_extraction={'epochs': 0})
-    network, _ = run(job, tmp_path)
-    names = [layer.name for layer in network.backbone.whole.layers]
-    changed = {names.index(name) for name in layers_that_changed(job, network)}
+    names = [layer.name for layer in fine_tuned[0].layers]
     assert changed
     assert min(changed) >= names.index('block_14_expand')
 
 
-def norms_of(network):
-    layers = network.backbone.whole.layers
-    return [each for each in layers if isinstance(each, keras.layers.BatchNormalization)]
+def norms_of(backbone):
+    norm = keras.layers.BatchNormalization
+    return [layer for layer in backbone.layers if isinstance(layer, norm)]
 
 
-def test_batch_norm_statistics_stay_in_inference_mode(tmp_path, small_job):
-    network, _ = run(small_job(feature_extraction={'epochs': 0}), tmp_path)
-    norms = norms_of(network)
-    assert any((norm.gamma.numpy() != 1).any() for norm in norms)  # it was trained
-    for norm, start in zip(norms, norms_of(small_job().build_network()), strict=True):
-        np.testing.assert_array_equal(norm.moving_mean, start.moving_mean)
-        np.testing.assert_array_equal(norm.moving_variance, start.moving_variance)
+def test_batch_norm_statistics_stay_in_inference_mode(fine_tuned):
+    trained, start = map(norms_of, fine_tuned)
+    assert any((norm.gamma.numpy() != 1).any() for norm in trained)
+    for norm, before in zip(trained, start, strict=True):
+        np.testing.assert_array_equal(norm.moving_mean, before.moving_mean)
+        np.testing.assert_array_equal(norm.moving_variance, before.moving_variance)
 
 
 def test_one_seed_gives_the_same_weights(tmp_path, small_job, two_stages):
@@ -137,18 +141,31 @@ def test_without_a_cache_the_stages_learn_the_same(tmp_path, small_job):
             np.testing.assert_allclose(values, without.metrics[metric], atol=0.03, err_msg=metric)
 
 
-def test_a_warm_start_has_to_be_beaten(tmp_path, small_job):
-    job = small_job(fine_tune={'epochs': 0})
-    network, _ = run(job, tmp_path)
-    before = network.head.get_weights()
-    settings = {'epochs': 1, 'learning_rate': 100.0}  # ruins it
-    worse = small_job(feature_extraction=settings, fine_tune={'epochs': 0})
-    with worse.stage_data(network, tmp_path) as stage_data:
-        (history,) = train(
-            worse.config, network, stage_data, tmp_path / 'logs', worse.timings, warm=True
-        )
-    assert history.best_epoch is None
-    for weights, was in zip(network.head.get_weights(), before, strict=True):
+@pytest.fixture(scope='module')
+def head_training(tmp_path_factory, small_job):
+    """`head_training(**changes)`: a new head, and a training of it on activations cached once."""
+    folder = tmp_path_factory.mktemp('head')
+    first = small_job(fine_tune={'epochs': 0})
+    network = first.build_network()
+
+    def make(**changes):
+        job = small_job(fine_tune={'epochs': 0}, **changes)
+        keras.utils.set_random_seed(job.config.seed)
+        head = build_head(job.config, network.backbone.whole.output_shape[-1])
+        beginning = dataclasses.replace(network, head=head)
+        logs = folder / 'logs'
+        return head, functools.partial(train, job.config, beginning, stage_data, logs, job.timings)
+
+    with first.stage_data(network, folder) as stage_data:
+        yield make
+
+
+def test_a_warm_start_has_to_be_beaten(head_training):
+    head, trained = head_training(feature_extraction={'epochs': 1, 'learning_rate': 100.0})
+    before = head.get_weights()
+    (history,) = trained(warm=True)
+    assert history.best_epoch is None  # such a rate ruins it
+    for weights, was in zip(head.get_weights(), before, strict=True):
         np.testing.assert_array_equal(weights, was)
 
 
@@ -165,12 +182,10 @@ def test_the_head_has_the_layers_that_the_recipe_names(small_job):
     assert sum(map(float, head.losses)) == pytest.approx(penalty, rel=1e-4)
 
 
-def test_label_smoothing_keeps_the_loss_above_its_floor(tmp_path, small_job):
-    job = small_job(
-        label_smoothing=0.2, fine_tune={'epochs': 0},
-        feature_extraction={'epochs': 20, 'learning_rate': 1e-2},
-    )  # fmt: skip
-    _, (history,) = run(job, tmp_path)
+def test_label_smoothing_keeps_the_loss_above_its_floor(head_training):
+    stage = {'epochs': 20, 'learning_rate': 1e-2}
+    _, trained = head_training(label_smoothing=0.2, feature_extraction=stage)
+    (history,) = trained()
     floor = -(0.9 * np.log(0.9) + 0.1 * np.log(0.1))
     assert min(history.metrics['val_loss']) > floor - 1e-3
     assert min(history.metrics['val_loss']) < np.log(2)  # it learns all the same

@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -13,14 +14,20 @@ from trainer.warm_start import ColdStart, load_weights, save_weights, weights_fo
 CLASSES = ('cats', 'dogs')
 
 
-@pytest.fixture
-def base_model(tmp_path, small_job):
+@pytest.fixture(scope='module')
+def base_model(tmp_path_factory, small_job):
     """Where TFX says a model is, and the network whose weights lie beside it."""
-    job = small_job(seed=1)
+    job = small_job(seed=1, weights='random')
     network = job.build_network()
-    serving = str(tmp_path / 'model' / 'Format-Serving')
+    serving = str(tmp_path_factory.mktemp('base') / 'model' / 'Format-Serving')
     save_weights(network, job.config, CLASSES, weights_folder(serving))
     return serving, network
+
+
+@pytest.fixture(scope='module')
+def other_network(small_job):
+    """One that nothing is loaded into."""
+    return small_job(seed=2).build_network()
 
 
 def weights_of(network):
@@ -45,11 +52,10 @@ def test_the_weights_of_backbone_and_head_are_taken_over(base_model, small_job):
     ],
 )
 def test_another_architecture_is_not_loaded_and_the_difference_is_named(
-    base_model, small_job, changes, classes, difference
+    base_model, other_network, small_job, changes, classes, difference
 ):
-    job = small_job(**changes)
     with pytest.raises(ColdStart, match=difference):
-        load_weights(job.build_network(), job.config, classes, base_model[0])
+        load_weights(other_network, small_job(**changes).config, classes, base_model[0])
 
 
 @pytest.mark.parametrize(
@@ -76,25 +82,25 @@ def test_a_person_is_told_what_a_training_starts_from(
     assert re.search(sentence, said.getvalue().strip())
 
 
-def test_without_a_blessed_model_there_is_nothing_to_load(small_job):
-    job = small_job()
+def test_without_a_blessed_model_there_is_nothing_to_load(other_network, small_job):
     with pytest.raises(ColdStart, match='no model has been blessed yet'):
-        load_weights(job.build_network(), job.config, CLASSES, None)
+        load_weights(other_network, small_job().config, CLASSES, None)
 
 
-def test_a_model_without_weights_is_said(tmp_path, small_job):
-    job = small_job()
+def test_a_model_without_weights_is_said(tmp_path, other_network, small_job):
+    serving = str(tmp_path / 'model' / 'Format-Serving')
     with pytest.raises(ColdStart, match='has no weights in'):
-        load_weights(job.build_network(), job.config, CLASSES, str(tmp_path / 'Format-Serving'))
+        load_weights(other_network, small_job().config, CLASSES, serving)
 
 
-def test_damaged_weights_leave_the_network_as_it_was(base_model, small_job):
-    serving, _ = base_model
+def test_damaged_weights_leave_the_network_as_it_was(
+    tmp_path, base_model, other_network, small_job
+):
+    serving = str(tmp_path / 'model' / 'Format-Serving')
+    shutil.copytree(weights_folder(base_model[0]), weights_folder(serving))
     (weights_folder(serving) / 'head.weights.h5').write_bytes(b'not HDF5')
-    job = small_job(seed=2)
-    network = job.build_network()
-    start = weights_of(network)
+    start = weights_of(other_network)
     with pytest.raises(ColdStart, match='cannot be read'):
-        load_weights(network, job.config, CLASSES, serving)
-    for one, other in zip(weights_of(network), start, strict=True):
+        load_weights(other_network, small_job().config, CLASSES, serving)
+    for one, other in zip(weights_of(other_network), start, strict=True):
         np.testing.assert_array_equal(one, other)
