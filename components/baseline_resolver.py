@@ -5,15 +5,19 @@ from tfx.dsl.components.common.resolver import ResolverStrategy
 from tfx.types import Artifact
 
 CANDIDATE, MODEL, MODEL_BLESSING = 'candidate', 'model', 'model_blessing'
+_PUSHED = 'PushedModel'
 
 
 class LatestOtherBlessedModelStrategy(ResolverStrategy):
-    """The model that was blessed last and is not the candidate itself.
+    """The model that was blessed and pushed last and is not the candidate itself.
 
     TFX's own strategy gives the candidate back when nothing has changed since it was blessed; it
     would then be evaluated against itself and pushed a second time. With this one, an identical
     run resolves the same baseline as the first and is cached to its end. Newest is the latest
     blessing, not the latest model: an older model that is blessed again is the one that is live.
+
+    One that was blessed and never pushed, because the run was cut off there, is none: the next run
+    resolves the same as that one did, is cached up to the Pusher, and pushes it.
     """
 
     def resolve_artifacts(
@@ -28,6 +32,18 @@ class LatestOtherBlessedModelStrategy(ResolverStrategy):
         resolved = {**input_dict, MODEL: [], MODEL_BLESSING: []}
         for blessing in sorted(input_dict[MODEL_BLESSING], key=lambda each: -each.id):
             model = models.get(blessing.get_int_custom_property('current_model_id'))
-            if model and blessing.get_int_custom_property('blessed') == 1:
+            blessed = blessing.get_int_custom_property('blessed') == 1
+            if model and blessed and _was_pushed(store, model.id):
                 return {**resolved, MODEL: [model], MODEL_BLESSING: [blessing]}
         return resolved
+
+
+def _was_pushed(store: mlmd.MetadataStore, model: int) -> bool:
+    """Whether a component that had the model as input gave a version that was pushed."""
+    executions = {event.execution_id for event in store.get_events_by_artifact_ids([model])}
+    events = store.get_events_by_execution_ids(sorted(executions))
+    artifacts = store.get_artifacts_by_id(sorted({event.artifact_id for event in events}))
+    return any(
+        each.type == _PUSHED and each.custom_properties['pushed'].int_value == 1
+        for each in artifacts
+    )

@@ -111,11 +111,10 @@ def _nodes(store: MetadataStore, pipeline: str) -> list[Node]:
         for each in store.get_executions_by_context(context.id)
         if each.last_known_state in _ENDED
     }
-    wanted = [key for key, (_, kind) in kinds.items() if kind in (TRAINER, EVALUATOR, PUSHER)]
+    known = (TRAINER, EVALUATOR, PUSHER)
+    wanted = sorted(key for key, (_, kind) in kinds.items() if kind in known)  # oldest first
     events = [
-        event
-        for some in _chunks(sorted(wanted))
-        for event in store.get_events_by_execution_ids(some)
+        event for some in _chunks(wanted) for event in store.get_events_by_execution_ids(some)
     ]
     artifacts = {
         artifact.id: artifact

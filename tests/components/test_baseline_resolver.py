@@ -1,4 +1,5 @@
 import pytest
+from ml_metadata.proto import metadata_store_pb2 as mlmd
 from tfx.types import standard_artifacts
 
 from components.baseline_resolver import CANDIDATE, LatestOtherBlessedModelStrategy
@@ -20,13 +21,33 @@ def blessing(
     return artifact
 
 
+class Pushes:
+    """A store in which a Pusher, whose execution has the model's number, pushed some models."""
+
+    def __init__(self, models: set[int]) -> None:
+        self._models = models
+
+    def get_events_by_artifact_ids(self, ids: list[int]) -> list[mlmd.Event]:
+        return [mlmd.Event(artifact_id=each, execution_id=each) for each in ids]
+
+    def get_events_by_execution_ids(self, ids: list[int]) -> list[mlmd.Event]:
+        return [mlmd.Event(artifact_id=1000 + each, execution_id=each) for each in ids]
+
+    def get_artifacts_by_id(self, ids: list[int]) -> list[mlmd.Artifact]:
+        artifacts = [mlmd.Artifact(id=each, type='PushedModel') for each in ids]
+        for artifact in artifacts:
+            artifact.custom_properties['pushed'].int_value = artifact.id - 1000 in self._models
+        return artifacts
+
+
 @pytest.fixture
 def resolve():
-    """Gives what a resolver gives that knows these models and blessings."""
+    """Gives what a resolver gives that knows these models, blessings and pushes (all, if none)."""
 
-    def call(candidate, models, blessings):
+    def call(candidate, models, blessings, pushed=None):
         inputs = {'model': models, 'model_blessing': blessings, CANDIDATE: [candidate]}
-        return LatestOtherBlessedModelStrategy().resolve_artifacts(None, inputs)
+        pushes = Pushes({each.id for each in models} if pushed is None else pushed)
+        return LatestOtherBlessedModelStrategy().resolve_artifacts(pushes, inputs)
 
     return call
 
@@ -61,6 +82,14 @@ def test_a_candidate_is_not_its_own_baseline(resolve):
 
 def test_a_candidate_that_is_blessed_gets_the_one_before_again(resolve):
     resolved = resolve(model(2), [model(1), model(2)], [blessing(1), blessing(2)])
+
+    assert [artifact.id for artifact in resolved['model']] == [1]
+
+
+def test_a_model_that_was_blessed_and_not_pushed_is_no_baseline(resolve):
+    models = [model(1), model(2), model(3)]
+
+    resolved = resolve(model(3), models, [blessing(1), blessing(2)], pushed={1})
 
     assert [artifact.id for artifact in resolved['model']] == [1]
 
