@@ -1,0 +1,46 @@
+"""ML Metadata's gRPC service, for want of its server, which comes as a container image only."""
+
+from collections.abc import Callable
+from concurrent import futures
+
+import grpc
+from ml_metadata.metadata_store.pywrap import metadata_store_extension
+from ml_metadata.proto import metadata_store_pb2, metadata_store_service_pb2
+
+_library = metadata_store_extension.metadata_store
+_SERVICE = metadata_store_service_pb2.DESCRIPTOR.services_by_name['MetadataStoreService']
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+
+
+def serve(config: metadata_store_pb2.ConnectionConfig) -> tuple[grpc.Server, int]:
+    """Serves what a connection leads to, on a free port of 127.0.0.1; gives the port too.
+
+    Each method hands the bytes of its request to the function of the same name in ml_metadata's
+    C++ library, and the bytes of the response back. One call at a time: the store is not for two.
+    """
+    migration = metadata_store_pb2.MigrationOptions()
+    store = _library.CreateMetadataStore(config.SerializeToString(), migration.SerializeToString())
+    handlers = {
+        method.name: grpc.unary_unary_rpc_method_handler(
+            _answer(store, getattr(_library, method.name))
+        )
+        for method in _SERVICE.methods
+        if hasattr(_library, method.name)  # all but three that no client calls
+    }
+    server = grpc.server(futures.ThreadPoolExecutor(max_workers=1))
+    server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler(_SERVICE.full_name, handlers),)
+    )
+    port = server.add_insecure_port('127.0.0.1:0')
+    server.start()
+    return server, port
+
+
+def _answer(store: object, function: Callable) -> Callable[[bytes, grpc.ServicerContext], bytes]:
+    def answer(request: bytes, context: grpc.ServicerContext) -> bytes:
+        response, message, code = function(store, request)
+        if code:
+            context.abort(_CODES[code], message.decode())
+        return response
+
+    return answer
