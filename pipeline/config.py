@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from components.sources.config import DataConfig
+from pipeline.beam import BeamConfig
 from trainer.config import (
     OTHER_TAGS,
     RANGE_TAG,
@@ -66,6 +67,7 @@ class Recipe(StrictModel):
         None, description='a search for hyperparameters before the Trainer; none: no Tuner'
     )
     evaluation: EvaluationConfig = EvaluationConfig()
+    beam: BeamConfig = BeamConfig()
 
     @model_validator(mode='after')
     def _tuned_values_are_valid(self) -> 'Recipe':

@@ -31,6 +31,7 @@ import trainer
 from components.anomaly_gate import AnomalyGate
 from components.baseline_resolver import CANDIDATE, LatestOtherBlessedModelStrategy
 from components.sources.records import Records
+from pipeline.beam import beam_args
 from pipeline.config import Recipe
 from pipeline.evaluation import eval_config
 from pipeline.schema import write_schema
@@ -38,7 +39,6 @@ from trainer import features
 from trainer.preprocessing import preprocessing_fn
 from trainer.run import run_fn, tuner_fn
 
-BEAM_ARGS = ('--direct_running_mode=in_memory', '--direct_num_workers=1')
 # Not the bytes of an image, its name or its digest: their statistics mean nothing and cost most.
 _DESCRIBED = (
     features.IMAGE_FORMAT, features.LABEL, features.CLASS_NAME, features.HEIGHT, features.WIDTH,
@@ -92,7 +92,7 @@ def create_pipeline(recipe: Recipe, records: Records) -> Pipeline:
         metadata_connection_config=sqlite_metadata_connection_config(
             str(recipe.home / 'metadata.sqlite')
         ),
-        beam_pipeline_args=list(BEAM_ARGS),
+        beam_pipeline_args=beam_args(recipe.beam, sum(records.counts.values())),
     )  # fmt: skip
 
 
