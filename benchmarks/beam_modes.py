@@ -38,10 +38,11 @@ MODEL = {
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """Wall and CPU seconds of a component, workers included, and its peak memory in MB."""
+    """Wall and CPU seconds of a component, those of its workers too, and its peak memory in MB."""
 
     seconds: float
     cpu: float
+    workers_cpu: float
     peak_mb: float
 
 
@@ -125,8 +126,7 @@ def measure(component: str, folder: Path, images: int, mode: str) -> Cost:
         output, _ = process.communicate()
     if process.returncode:
         sys.exit(f'{component} with {mode} failed')
-    seconds, cpu = json.loads(output.splitlines()[-1])
-    return Cost(seconds, cpu, peak)
+    return Cost(*json.loads(output.splitlines()[-1]), peak)
 
 
 def memory(pid: int) -> float:
@@ -141,8 +141,8 @@ def memory(pid: int) -> float:
     return total / 2**20
 
 
-def run_component(name: str, folder: Path, images: int, mode: str) -> tuple[float, float]:
-    """Runs the executor of a component as the pipeline configures it; wall and CPU seconds."""
+def run_component(name: str, folder: Path, images: int, mode: str) -> tuple[float, float, float]:
+    """Runs the executor of a component as the pipeline configures it; the seconds of a `Cost`."""
     from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
 
     from components.sources.records import Records
@@ -170,15 +170,17 @@ def run_component(name: str, folder: Path, images: int, mode: str) -> tuple[floa
         key: value.replace('{SPAN}', '1') if isinstance(value, str) else value
         for key, value in component.exec_properties.items()
     }
-    start, used = time.perf_counter(), cpu_seconds()
+    start, own, workers = time.perf_counter(), *cpu_seconds()
     executor.Do(inputs, outputs, properties)
-    return time.perf_counter() - start, cpu_seconds() - used
+    own_after, workers_after = cpu_seconds()
+    workers = workers_after - workers
+    return time.perf_counter() - start, own_after - own + workers, workers
 
 
-def cpu_seconds() -> float:
-    """Of this process and of its workers that have ended."""
-    usages = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+def cpu_seconds() -> tuple[float, float]:
+    """Of this process, and of its workers that have ended."""
+    own, workers = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return own.ru_utime + own.ru_stime, workers.ru_utime + workers.ru_stime
 
 
 def input_artifacts(component: Any, folder: Path, home: Path) -> Iterator[tuple[str, Any]]:
@@ -200,31 +202,26 @@ def input_artifacts(component: Any, folder: Path, home: Path) -> Iterator[tuple[
 
 def size_table(size: int, results: Results) -> Table:
     """What each component cost in both modes."""
-    units = ('s', 'CPU s', 'MB')
+    units = ('s', 'CPU s', 'of workers', 'MB')
     headings = [f'{mode}: {unit}' for mode in ('memory', 'processes') for unit in units]
     table = Table(f'{size:,} images', *headings)
-    columns = [results[size, mode] for mode in MODES]
-    for name, *costs in zip(COMPONENTS, *columns, strict=True):
-        table.add_row(name, *(cell for cost in costs for cell in cells(cost)))
-    totals = (
-        Cost(total(column), sum(each.cpu for each in column), max(each.peak_mb for each in column))
-        for column in columns
-    )
-    table.add_row('together', *(cell for cost in totals for cell in cells(cost)))
+    columns = [[*results[size, mode], together(results[size, mode])] for mode in MODES]
+    for name, *costs in zip((*COMPONENTS, 'together'), *columns, strict=True):
+        numbers = (value for cost in costs for value in dataclasses.astuple(cost))
+        table.add_row(name, *(f'{value:.0f}' for value in numbers))
     return table
 
 
-def cells(cost: Cost) -> tuple[str, str, str]:
-    return f'{cost.seconds:.1f}', f'{cost.cpu:.1f}', f'{cost.peak_mb:.0f}'
-
-
-def total(costs: list[Cost]) -> float:
-    return sum(cost.seconds for cost in costs)
+def together(costs: list[Cost]) -> Cost:
+    """Of components that run one after the other."""
+    *sums, _ = map(sum, zip(*map(dataclasses.astuple, costs), strict=True))
+    return Cost(*sums, max(cost.peak_mb for cost in costs))
 
 
 def crossing(sizes: tuple[int, ...], results: Results) -> str:
     """Where processes begin to pay, between two sizes that were measured."""
-    lost = [total(results[size, MODES[1]]) - total(results[size, MODES[0]]) for size in sizes]
+    totals = [[together(results[size, mode]).seconds for mode in MODES] for size in sizes]
+    lost = [processes - alone for alone, processes in totals]
     for number in range(len(sizes) - 1):
         if lost[number] > 0 >= lost[number + 1]:
             share = lost[number] / (lost[number] - lost[number + 1])
