@@ -72,7 +72,7 @@ def measure(folder: Path, graph: Path, factor: int) -> tuple[float, float, float
     copies = folder / f'copies-{factor}'
     copies.mkdir()
     for split in ('train', 'eval'):
-        files = folder.glob(f'runs/*/artifacts/ImportExampleGen/examples/*/Split-{split}/*')
+        files = folder.glob(f'runs/*/artifacts/ImageExampleGen/examples/*/span-1/Split-{split}/*')
         for number, file in enumerate(sorted(files)):
             for copy in range(factor):
                 shutil.copy(file, copies / f'{split}-{number}-{copy:03d}.gz')

@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from components.sources.config import DataConfig
+from pipeline.beam import BeamConfig
 from pipeline.kubeflow.config import KubeflowConfig
 from pipeline.metadata_config import MetadataConfig
 from pipeline.retraining.config import RetrainConfig
@@ -73,6 +74,7 @@ class Recipe(StrictModel):
         None, description='a search for hyperparameters before the Trainer; none: no Tuner'
     )
     evaluation: EvaluationConfig = EvaluationConfig()
+    beam: BeamConfig = BeamConfig()
     retrain: RetrainConfig = RetrainConfig()
     kubeflow: KubeflowConfig = KubeflowConfig()
 

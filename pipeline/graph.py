@@ -30,6 +30,7 @@ from components.anomaly_gate import AnomalyGate
 from components.baseline_resolver import CANDIDATE, LatestOtherBlessedModelStrategy
 from components.image_example_gen import EXAMPLES, ImageExampleGen
 from components.newest_spans import NewestSpansStrategy
+from pipeline.beam import beam_args
 from pipeline.config import Recipe
 from pipeline.evaluation import eval_config
 from pipeline.metadata import connection
@@ -38,7 +39,6 @@ from trainer import features
 from trainer.preprocessing import preprocessing_fn
 from trainer.run import run_fn, tuner_fn
 
-BEAM_ARGS = ('--direct_running_mode=in_memory', '--direct_num_workers=1')
 _NEWEST, _JUDGING = 'newest', 'judging'
 # Not the bytes of an image, its name or its digest: their statistics mean nothing and cost most.
 _DESCRIBED = (
@@ -49,6 +49,7 @@ _DESCRIBED = (
 def create_pipeline(
     recipe: Recipe,
     classes: tuple[str, ...],
+    images: int,
     blessed: type[ResolverStrategy] = LatestOtherBlessedModelStrategy,
 ) -> Pipeline:
     """Connects the components as a recipe says.
@@ -56,6 +57,7 @@ def create_pipeline(
     Args:
         recipe: what to run.
         classes: names in the order of their labels, as the source of the images has them.
+        images: how many there are, about; it decides where Beam runs.
         blessed: finds the model that was blessed last, for runners that do not know ours.
     """
     ingest = ImageExampleGen(recipe.data)
@@ -101,7 +103,7 @@ def create_pipeline(
         ],
         enable_cache=True,
         metadata_connection_config=connection(recipe.metadata, recipe.home),
-        beam_pipeline_args=list(BEAM_ARGS),
+        beam_pipeline_args=beam_args(recipe.beam, images),
     )  # fmt: skip
 
 

@@ -93,7 +93,7 @@ def _run(recipe: Recipe, start: float) -> 'Outcome':
     if recipe.trainer.cache:  # raises if it would be too large, as far as can be told now
         plan_cache(recipe.trainer, backbone, recipe.data.splits.expected(count), recipe.home)
     runner = ProgressDagRunner()
-    runner.run(create_pipeline(recipe, classes))
+    runner.run(create_pipeline(recipe, classes, count))
     outcome = read_outcome(runner.run_id, runner.results, recipe)
     seconds = time.perf_counter() - start
     write_summary(recipe.home / 'last_run.json', runner.results, outcome, seconds)

@@ -79,7 +79,7 @@ def _edges(recipe: Recipe) -> dict[str, list[str]]:
                 'push_directory': None,
             }
         )  # fmt: skip
-        ir = compile_pipeline(create_pipeline(here, _ANY_CLASSES), 'any')
+        ir = compile_pipeline(create_pipeline(here, _ANY_CLASSES, images=0), 'any')
     nodes = [node.pipeline_node for node in ir.nodes]
     return {node.node_info.id: list(node.upstream_nodes) for node in nodes}
 

@@ -86,8 +86,10 @@ def run_node(recipe: Recipe, node_id: str, run_id: str, options: dict[str, Any])
     from pipeline.metadata import check_connection
 
     check_connection(recipe.metadata, recipe.home)
-    classes = open_window(recipe.data)[0].source.classes
-    ir = compile_pipeline(create_pipeline(recipe, classes), run_id)
+    window = open_window(recipe.data)
+    images = sum(span.source.count for span in window)
+    pipeline = create_pipeline(recipe, window[0].source.classes, images)
+    ir = compile_pipeline(pipeline, run_id)
     result = launch_node(ir, node_of(ir, node_id))
     how = 'cached' if result.cached else 'done'
     click.echo(f'{display_name(node_id)} {how} in {result.seconds:.1f} s')

@@ -48,8 +48,10 @@ def compile_vertex(recipe: Recipe, path: Path) -> tuple[str, ...]:
     if path.suffix != '.json':
         raise ConfigError(f'{path}: Vertex AI takes JSON; give a name that ends in .json')
     path.touch()  # tells now what cannot be written
-    classes = open_window(recipe.data)[0].source.classes
-    pipeline = create_pipeline(recipe, classes, blessed=LatestBlessedModelStrategy)
+    (span,) = open_window(recipe.data)
+    pipeline = create_pipeline(
+        recipe, span.source.classes, span.source.count, blessed=LatestBlessedModelStrategy
+    )
     pipeline.enable_cache = False
     config = KubeflowV2DagRunnerConfig(
         default_image=recipe.kubeflow.image, default_commands=_COMMAND

@@ -112,7 +112,7 @@ def launch(workdir: Path, recipe: str, address: str, node_id: str) -> NodeResult
         ('trainer.warm_start', 'latest_blessed'),
     ]  # fmt: skip
     recipe = load_recipe(str(workdir / f'{recipe}.yaml'), overrides)
-    ir = Compiler().compile(create_pipeline(recipe, ('cats', 'dogs')))
+    ir = Compiler().compile(create_pipeline(recipe, ('cats', 'dogs'), images=100))
     runtime_parameter_utils.substitute_runtime_parameter(
         ir, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: uuid.uuid4().hex}
     )

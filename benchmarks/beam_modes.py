@@ -1,0 +1,239 @@
+"""Beam in memory against Beam with a process per core, on the components that use it.
+
+Usage: beam_modes.py [IMAGES ...]. The images are 64 JPEGs of about 20 KB over and over; names and
+digests differ. Each component runs in a process of its own; its seconds do not count the imports of
+that process, its memory is that of all of its processes together. On a shared machine the CPU
+seconds are what to trust.
+"""
+
+import dataclasses
+import io
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+from rich.console import Console
+from rich.table import Table
+from run import ROOT, machine, timed
+
+IMAGES = (2_000, 10_000, 40_000)
+MODES = ('in_memory', 'multi_processing')
+COMPONENTS = ('ImportExampleGen', 'StatisticsGen', 'Transform', 'Evaluator')
+SPLITS = ('train', 'train', 'train', 'eval', 'test')  # of one file after the other
+PER_FILE = 400
+MODEL = {
+    'data.count': 300, 'trainer.image_size': 160, 'trainer.alpha': 1.0, 'trainer.weights': 'random',
+    'trainer.feature_extraction.epochs': 1, 'trainer.fine_tune.epochs': 0,
+    'evaluation.baseline_accuracy': 0.0,
+}  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """Wall and CPU seconds of a component, those of its workers too, and its peak memory in MB."""
+
+    seconds: float
+    cpu: float
+    workers_cpu: float
+    peak_mb: float
+
+
+Results = dict[tuple[int, str], list[Cost]]
+
+
+def main(sizes: tuple[int, ...]) -> None:
+    console = Console(highlight=False, width=120)
+    console.print(machine())
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        options = [word for item in MODEL.items() for word in ('--set', '{}={}'.format(*item))]
+        timed('pipeline_runner.py', 'run', '--workdir', folder / 'model', *options)
+        files = write_records(folder / 'records', max(sizes))
+        results: Results = {}
+        for size in sizes:
+            link_records(folder / str(size), files[: size // PER_FILE])
+            for mode in MODES:
+                results[size, mode] = [measure(each, folder, size, mode) for each in COMPONENTS]
+            console.print(size_table(size, results))
+    console.print(crossing(sizes, results))
+
+
+def write_records(folder: Path, images: int) -> list[Path]:
+    """Files of canonical examples, with the splits dealt out over them."""
+    import tensorflow as tf
+
+    from components.sources.base import LabelledImage
+    from components.sources.records import to_example
+
+    folder.mkdir()
+    pictures = list(jpegs())
+    examples = [
+        to_example(LabelledImage(contents, label, f'{n}.jpg'), ('cat', 'dog'))
+        for n, (contents, label) in enumerate(pictures)
+    ]
+    files = []
+    for number in range(images // PER_FILE):
+        split = SPLITS[number % len(SPLITS)]
+        files.append(folder / f'{split}-{number:05d}.tfrecord')
+        with tf.io.TFRecordWriter(str(files[-1])) as writer:
+            for each in range(PER_FILE):
+                example = examples[each % len(examples)]
+                name = f'{number}-{each}.jpg'.encode()
+                example.features.feature['image/filename'].bytes_list.value[:] = [name]
+                digest = f'{number * PER_FILE + each:064x}'.encode()
+                example.features.feature['image/key/sha256'].bytes_list.value[:] = [digest]
+                writer.write(example.SerializeToString())
+    return files
+
+
+def jpegs() -> Iterator[tuple[bytes, int]]:
+    """Blurred noise of 320x240 with grain; about 20 KB each, like small photographs."""
+    import PIL.Image
+
+    random = np.random.default_rng(0)
+    for number in range(64):
+        label = number % 2
+        rough = random.normal(100 + 50 * label, 60, (12, 16, 3)).clip(0, 255).astype(np.uint8)
+        smooth = np.asarray(PIL.Image.fromarray(rough).resize((320, 240), PIL.Image.BICUBIC))
+        pixels = (smooth + random.normal(0, 9, smooth.shape)).clip(0, 255).astype(np.uint8)
+        file = io.BytesIO()
+        PIL.Image.fromarray(pixels).save(file, 'JPEG', quality=85)
+        yield file.getvalue(), label
+
+
+def link_records(folder: Path, files: list[Path]) -> None:
+    (folder / 'records' / 'span-1').mkdir(parents=True)
+    for file in files:
+        (folder / 'records' / 'span-1' / file.name).symlink_to(file)
+
+
+def measure(component: str, folder: Path, images: int, mode: str) -> Cost:
+    """Runs a component in a process of its own and watches it."""
+    command = [sys.executable, __file__, 'component', component, folder, str(images), mode]
+    peak = 0.0
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, text=True) as process:
+        while process.poll() is None:
+            peak = max(peak, memory(process.pid))
+            time.sleep(0.5)  # looking costs CPU as well
+        output, _ = process.communicate()
+    if process.returncode:
+        sys.exit(f'{component} with {mode} failed')
+    return Cost(*json.loads(output.splitlines()[-1]), peak)
+
+
+def memory(pid: int) -> float:
+    """Of a process and its children, in MB; what they share counts once."""
+    total = 0
+    try:
+        parent = psutil.Process(pid)
+        for process in [parent, *parent.children(recursive=True)]:
+            total += process.memory_full_info().pss
+    except psutil.NoSuchProcess:  # ended meanwhile
+        pass
+    return total / 2**20
+
+
+def run_component(name: str, folder: Path, images: int, mode: str) -> tuple[float, float, float]:
+    """Runs the executor of a component as the pipeline configures it; the seconds of a `Cost`."""
+    from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
+
+    from components.sources.records import Records
+    from pipeline.beam import BeamConfig, beam_args
+    from pipeline.config import load_recipe
+    from pipeline.graph import create_pipeline
+
+    home = folder / str(images)
+    changes = [('workdir', str(home)), *MODEL.items()]
+    records = Records(home / 'records', ('cat', 'dog'), {})
+    pipeline = create_pipeline(load_recipe('demo', changes), records)
+    component = {each.id: each for each in pipeline.components}[name]
+    context = BaseBeamExecutor.Context(
+        beam_pipeline_args=beam_args(BeamConfig(runner=mode), images),
+        tmp_dir=str(home / mode / 'tmp' / name),
+        unique_id='1',
+    )
+    executor = component.executor_spec.executor_class(context)
+    inputs = {key: [artifact] for key, artifact in input_artifacts(component, folder, home / mode)}
+    outputs = {}
+    for key, channel in component.outputs.items():
+        outputs[key] = [channel.type()]
+        outputs[key][0].uri = str(home / mode / name / key)
+    properties = {
+        key: value.replace('{SPAN}', '1') if isinstance(value, str) else value
+        for key, value in component.exec_properties.items()
+    }
+    start, own, workers = time.perf_counter(), *cpu_seconds()
+    executor.Do(inputs, outputs, properties)
+    own_after, workers_after = cpu_seconds()
+    workers = workers_after - workers
+    return time.perf_counter() - start, own_after - own + workers, workers
+
+
+def cpu_seconds() -> tuple[float, float]:
+    """Of this process, and of its workers that have ended."""
+    own, workers = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return own.ru_utime + own.ru_stime, workers.ru_utime + workers.ru_stime
+
+
+def input_artifacts(component: Any, folder: Path, home: Path) -> Iterator[tuple[str, Any]]:
+    """What a component reads: the examples of its own mode, and the model of the small run."""
+    for key, channel in component.inputs.items():
+        artifact = channel.type()
+        if key == 'examples':
+            artifact.uri = str(home / 'ImportExampleGen' / 'examples')
+            artifact.split_names = json.dumps(['train', 'eval', 'test'])
+            artifact.set_string_custom_property('payload_format', 'FORMAT_TF_EXAMPLE')
+            artifact.set_string_custom_property('file_format', 'tfrecords_gzip')
+        elif key in ('model', 'schema'):
+            (found,) = folder.glob(f'model/demo/artifacts/*/{key}/*')
+            artifact.uri = str(found)
+        else:  # no baseline
+            continue
+        yield key, artifact
+
+
+def size_table(size: int, results: Results) -> Table:
+    """What each component cost in both modes."""
+    units = ('s', 'CPU s', 'of workers', 'MB')
+    headings = [f'{mode}: {unit}' for mode in ('memory', 'processes') for unit in units]
+    table = Table(f'{size:,} images', *headings)
+    columns = [[*results[size, mode], together(results[size, mode])] for mode in MODES]
+    for name, *costs in zip((*COMPONENTS, 'together'), *columns, strict=True):
+        numbers = (value for cost in costs for value in dataclasses.astuple(cost))
+        table.add_row(name, *(f'{value:.0f}' for value in numbers))
+    return table
+
+
+def together(costs: list[Cost]) -> Cost:
+    """Of components that run one after the other."""
+    *sums, _ = map(sum, zip(*map(dataclasses.astuple, costs), strict=True))
+    return Cost(*sums, max(cost.peak_mb for cost in costs))
+
+
+def crossing(sizes: tuple[int, ...], results: Results) -> str:
+    """Where processes begin to pay, between two sizes that were measured."""
+    totals = [[together(results[size, mode]).seconds for mode in MODES] for size in sizes]
+    lost = [processes - alone for alone, processes in totals]
+    for number in range(len(sizes) - 1):
+        if lost[number] > 0 >= lost[number + 1]:
+            share = lost[number] / (lost[number] - lost[number + 1])
+            images = sizes[number] + share * (sizes[number + 1] - sizes[number])
+            return f'processes pay from {images:,.0f} images on'
+    return f'no crossing: processes cost {", ".join(f"{each:+.1f} s" for each in lost)}'
+
+
+if __name__ == '__main__':
+    sys.path.insert(0, str(ROOT))
+    if sys.argv[1:2] == ['component']:
+        _, _, name, folder, images, mode = sys.argv
+        print(json.dumps(run_component(name, Path(folder), int(images), mode)))
+    else:
+        main(tuple(int(word) for word in sys.argv[1:]) or IMAGES)

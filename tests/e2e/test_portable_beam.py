@@ -1,0 +1,241 @@
+"""The Beam components through Beam's job service, the way that a cluster's job server gets them.
+
+Two processes besides this one: the job service takes pipelines over gRPC and runs them, a worker
+pool runs the code of their steps. The pool has TFX and its libraries, not the code of this project,
+as a cluster might.
+"""
+
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_data_validation as tfdv
+import tensorflow_model_analysis as tfma
+import tensorflow_transform as tft
+from google.protobuf import json_format
+from tfx.dsl.compiler import compiler, constants
+from tfx.orchestration.portable import runtime_parameter_utils
+
+from pipeline.config import Recipe, load_recipe
+from pipeline.graph import create_pipeline
+from pipeline.launch import launch_node
+from pipeline.local_runner import ProgressDagRunner
+from trainer import features
+
+pytestmark = [  # TFMA's own
+    pytest.mark.filterwarnings('ignore:Conversion of an array with ndim > 0:DeprecationWarning'),
+    pytest.mark.filterwarnings('ignore:invalid value encountered in divide:RuntimeWarning'),
+]
+SMALL = {
+    'data.source': 'folder', 'trainer.image_size': 32, 'trainer.alpha': 0.35,
+    'trainer.weights': 'random', 'trainer.batch_size': 16, 'trainer.cache': False,
+    'trainer.feature_extraction.epochs': 1, 'trainer.fine_tune.epochs': 0,
+    'evaluation.baseline_accuracy': 0.0,
+}  # fmt: skip
+CLASSES = ('cats', 'dogs')
+THROUGH_BEAM = ('StatisticsGen', 'Transform', 'Evaluator')
+JOB_SERVICE = 'apache_beam.runners.portability.local_job_service_main'
+WORKER_POOL = """
+import pathlib, sys, threading
+sys.modules.update(dict.fromkeys(('pipeline', 'components', 'trainer')))  # cannot be imported
+from apache_beam.runners.worker.worker_pool_main import BeamFnExternalWorkerPoolServicer
+address, server = BeamFnExternalWorkerPoolServicer.start()
+pathlib.Path(sys.argv[1] + '.tmp').write_text(address)
+pathlib.Path(sys.argv[1] + '.tmp').rename(sys.argv[1])
+import tensorflow_model_analysis, tensorflow_data_validation  # while others are busy
+threading.Event().wait()
+"""
+
+
+@pytest.fixture(scope='module')
+def job_log(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp('cluster') / 'log'
+
+
+@pytest.fixture(scope='module')
+def cluster(job_log) -> Iterator[dict[str, str | int]]:
+    """A job service and its workers; gives the options to reach them."""
+    folder = job_log.parent
+    port, address = folder / 'port', folder / 'address'
+    commands = [
+        ['-m', JOB_SERVICE, '--port_file', port, '--staging_dir', folder / 'staging'],
+        ['-c', WORKER_POOL, address],
+    ]
+    with job_log.open('w') as log:
+        processes = [
+            subprocess.Popen([sys.executable, *command], stdout=log, stderr=log, cwd=folder)
+            for command in commands
+        ]
+    try:
+        deadline = time.monotonic() + 60
+        while not (port.exists() and address.exists()):
+            assert time.monotonic() < deadline, job_log.read_text()
+            time.sleep(0.1)
+        yield {
+            'job_endpoint': f'localhost:{port.read_text()}',
+            'environment_type': 'EXTERNAL',
+            'environment_config': address.read_text(),
+            'job_server_timeout': 300,  # Beam gives a job no longer than this
+        }
+    finally:
+        for process in processes:
+            end(process)
+
+
+def end(process: subprocess.Popen) -> None:
+    process.terminate()
+    try:
+        process.wait(timeout=20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture(scope='module')
+def recipe(tmp_path_factory, make_image_folder) -> Recipe:
+    folder = tmp_path_factory.mktemp('pets')
+    images = make_image_folder(folder / 'images', per_class=60)
+    changes = {**SMALL, 'data.path': str(images), 'workdir': str(folder / 'runs')}
+    return load_recipe('folder_128_rmsprop', list(changes.items()))
+
+
+@pytest.fixture(scope='module')
+def in_memory(cluster, recipe) -> ProgressDagRunner:
+    runner = ProgressDagRunner()
+    runner.run(create_pipeline(recipe, CLASSES, images=120))
+    return runner
+
+
+@pytest.fixture(scope='module')
+def through_job_service(cluster, recipe, in_memory) -> dict[str, dict[str, Path]]:
+    """Outputs of the Beam components, run again on the same inputs."""
+    beam = {'runner': 'portable', 'options': cluster}
+    again = Recipe.model_validate({**recipe.model_dump(), 'beam': beam})
+    ir = compiler.Compiler().compile(create_pipeline(again, CLASSES, images=120))
+    runtime_parameter_utils.substitute_runtime_parameter(
+        ir, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: in_memory.run_id}
+    )
+    nodes = [each.pipeline_node for each in ir.nodes]
+    chosen = [each for each in nodes if each.node_info.id in THROUGH_BEAM]
+    for node in chosen:
+        node.execution_options.caching_options.enable_cache = False
+        for context in node.contexts.contexts:  # else this run has them already
+            if context.type.name == constants.PIPELINE_RUN_CONTEXT_TYPE_NAME:
+                context.name.field_value.string_value = 'through the job service'
+    results = {node.node_info.id: launch_node(ir, node) for node in chosen}
+    return outputs(results)
+
+
+def outputs(results) -> dict[str, dict[str, Path]]:
+    return {
+        name: {key: Path(artifacts[0].uri) for key, artifacts in result.outputs.items()}
+        for name, result in results.items()
+    }
+
+
+@pytest.fixture(scope='module')
+def both(in_memory, through_job_service) -> tuple[dict, dict]:
+    return outputs(in_memory.results), through_job_service
+
+
+def test_the_pipelines_went_through_the_job_service(both, job_log):
+    expected, actual = both
+
+    for name in THROUGH_BEAM:
+        assert actual[name].keys() == expected[name].keys()
+        assert not set(actual[name].values()) & set(expected[name].values())
+    # Transform has nothing to analyse, and writes its graph without Beam.
+    jobs = len(THROUGH_BEAM) - 1
+    assert len(re.findall(r'Completed job in .* with state DONE', job_log.read_text())) == jobs
+
+
+@pytest.mark.parametrize('split', features.SPLITS)
+def test_statistics_are_the_same(both, split):
+    expected, actual = (
+        tfdv.load_stats_binary(
+            str(each['StatisticsGen']['statistics'] / f'Split-{split}' / 'FeatureStats.pb')
+        )
+        for each in both
+    )
+
+    assert_same(actual, expected)
+    assert expected.datasets[0].num_examples > 10
+
+
+def test_the_transform_graph_is_the_same(both):
+    expected, actual = (graph(each) for each in both)
+
+    assert actual.transformed_metadata.schema == expected.transformed_metadata.schema
+    assert actual.raw_metadata.schema == expected.raw_metadata.schema
+
+
+def test_the_transform_graph_gives_the_same_images(both):
+    dataset = records_of(both[0], 'train')
+
+    expected, actual = (transformed(graph(each), dataset) for each in both)
+
+    assert expected.keys() == actual.keys() == {features.IMAGE_XF, features.LABEL_XF}
+    assert expected[features.IMAGE_XF].shape[1:] == (32, 32, 3)
+    for key in expected:
+        np.testing.assert_array_equal(actual[key], expected[key])
+
+
+def test_metrics_are_the_same(both):
+    expected, actual = (metrics(each['Evaluator']['evaluation']) for each in both)
+
+    assert len(expected) == 3  # overall and per class
+    assert_same(actual, expected)
+    assert all((each['Evaluator']['blessing'] / 'BLESSED').exists() for each in both)
+
+
+def assert_same(actual: object, expected: object) -> None:
+    """Numbers to a millionth, because sums come in another order; the rest exactly."""
+    found, wanted = flat(actual), flat(expected)
+    numbers = {key for key, value in wanted.items() if isinstance(value, float)}
+    assert numbers
+    assert {key: found[key] for key in numbers} == pytest.approx(
+        {key: wanted[key] for key in numbers}, rel=1e-6, nan_ok=True
+    )
+    assert {**found, **dict.fromkeys(numbers)} == {**wanted, **dict.fromkeys(numbers)}
+
+
+def flat(value: object, path: str = '') -> dict[str, object]:
+    """The leaves of a message or of what it holds, each by its path."""
+    if hasattr(value, 'DESCRIPTOR'):
+        value = json_format.MessageToDict(value)
+    if isinstance(value, dict):
+        inner = {str(key): each for key, each in value.items()}
+    elif isinstance(value, list):
+        inner = {str(number): each for number, each in enumerate(value)}
+    else:
+        return {path: value}
+    return {
+        leaf: found
+        for key, each in inner.items()
+        for leaf, found in flat(each, f'{path}/{key}').items()
+    }
+
+
+def records_of(outputs: dict[str, dict[str, Path]], split: str) -> tf.data.Dataset:
+    folder = outputs['ImageExampleGen']['examples'] / f'Split-{split}'
+    return tf.data.TFRecordDataset([str(each) for each in folder.iterdir()])
+
+
+def graph(outputs: dict[str, dict[str, Path]]) -> tft.TFTransformOutput:
+    return tft.TFTransformOutput(str(outputs['Transform']['transform_graph']))
+
+
+def transformed(output: tft.TFTransformOutput, dataset: tf.data.Dataset) -> dict[str, np.ndarray]:
+    (serialised,) = dataset.batch(1000)
+    raw = tf.io.parse_example(serialised, output.raw_feature_spec())
+    return {key: each.numpy() for key, each in output.transform_features_layer()(raw).items()}
+
+
+def metrics(folder: Path) -> dict:
+    return tfma.load_eval_result(str(folder)).get_metrics_for_all_slices()
