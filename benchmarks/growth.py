@@ -38,7 +38,7 @@ def train(folder: str, copies: str) -> None:
     timings = Timings()
     transform = tft.TFTransformOutput(folder)
     with timings.part('transform graph'):
-        splits = open_splits({s: [f'{copies}/{s}-*.gz'] for s in ('train', 'eval')}, transform)
+        splits = open_splits({s: [f'{copies}/{s}-*.tfrecord'] for s in ('train', 'eval')}, transform)
     job = Job(config, ('cat', 'dog'), transform, splits, timings)
     directory = Path(copies)
     with devices.precision_on_cpu(config):
@@ -75,7 +75,7 @@ def measure(folder: Path, graph: Path, factor: int) -> tuple[float, float, float
         files = folder.glob(f'runs/*/artifacts/ImageExampleGen/examples/*/span-1/Split-{split}/*')
         for number, file in enumerate(sorted(files)):
             for copy in range(factor):
-                shutil.copy(file, copies / f'{split}-{number}-{copy:03d}.gz')
+                shutil.copy(file, copies / f'{split}-{number}-{copy:03d}.tfrecord')
     run = timed('benchmarks/growth.py', 'train', graph, copies)
     timings = json.loads((copies / 'timings.json').read_text())
     seconds = {part: each['seconds'] for part, each in timings.items()}
