@@ -50,7 +50,7 @@ Results = dict[tuple[int, str], list[Cost]]
 
 
 def main(sizes: tuple[int, ...]) -> None:
-    console = Console(highlight=False, width=120)
+    console = Console(highlight=False, width=140)
     console.print(machine())
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -7,8 +7,9 @@ from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from trainer.config import StrictModel
 
-# `benchmarks/beam_modes.py` measured it; see benchmarks/README.md.
-MULTI_PROCESSING_FROM = 100_000
+# An estimate from what `benchmarks/beam_modes.py` measured on two cores, which lies between 18,000
+# and no gain at all; benchmarks/README.md has the numbers. Processes also take more memory.
+MULTI_PROCESSING_FROM = 40_000
 
 _CLUSTERS = {
     'portable': 'PortableRunner',
