@@ -26,7 +26,7 @@ from run import ROOT, machine, timed
 
 IMAGES = (2_000, 10_000, 40_000)
 MODES = ('in_memory', 'multi_processing')
-COMPONENTS = ('ImportExampleGen', 'StatisticsGen', 'Transform', 'Evaluator')
+COMPONENTS = ('StatisticsGen', 'Transform', 'Evaluator')
 SPLITS = ('train', 'train', 'train', 'eval', 'test')  # of one file after the other
 PER_FILE = 400
 MODEL = {
@@ -110,9 +110,10 @@ def jpegs() -> Iterator[tuple[bytes, int]]:
 
 
 def link_records(folder: Path, files: list[Path]) -> None:
-    (folder / 'records' / 'span-1').mkdir(parents=True)
     for file in files:
-        (folder / 'records' / 'span-1' / file.name).symlink_to(file)
+        split = folder / 'examples' / f'Split-{file.name.partition("-")[0]}'
+        split.mkdir(parents=True, exist_ok=True)
+        (split / file.name).symlink_to(file)
 
 
 def measure(component: str, folder: Path, images: int, mode: str) -> Cost:
@@ -145,15 +146,13 @@ def run_component(name: str, folder: Path, images: int, mode: str) -> tuple[floa
     """Runs the executor of a component as the pipeline configures it; the seconds of a `Cost`."""
     from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
 
-    from components.sources.records import Records
     from pipeline.beam import BeamConfig, beam_args
     from pipeline.config import load_recipe
     from pipeline.graph import create_pipeline
 
     home = folder / str(images)
     changes = [('workdir', str(home)), *MODEL.items()]
-    records = Records(home / 'records', ('cat', 'dog'), {})
-    pipeline = create_pipeline(load_recipe('demo', changes), records)
+    pipeline = create_pipeline(load_recipe('demo', changes), ('cat', 'dog'), images)
     component = {each.id: each for each in pipeline.components}[name]
     context = BaseBeamExecutor.Context(
         beam_pipeline_args=beam_args(BeamConfig(runner=mode), images),
@@ -161,17 +160,13 @@ def run_component(name: str, folder: Path, images: int, mode: str) -> tuple[floa
         unique_id='1',
     )
     executor = component.executor_spec.executor_class(context)
-    inputs = {key: [artifact] for key, artifact in input_artifacts(component, folder, home / mode)}
+    inputs = {key: [artifact] for key, artifact in input_artifacts(component, folder, home)}
     outputs = {}
     for key, channel in component.outputs.items():
         outputs[key] = [channel.type()]
         outputs[key][0].uri = str(home / mode / name / key)
-    properties = {
-        key: value.replace('{SPAN}', '1') if isinstance(value, str) else value
-        for key, value in component.exec_properties.items()
-    }
     start, own, workers = time.perf_counter(), *cpu_seconds()
-    executor.Do(inputs, outputs, properties)
+    executor.Do(inputs, outputs, dict(component.exec_properties))
     own_after, workers_after = cpu_seconds()
     workers = workers_after - workers
     return time.perf_counter() - start, own_after - own + workers, workers
@@ -184,14 +179,13 @@ def cpu_seconds() -> tuple[float, float]:
 
 
 def input_artifacts(component: Any, folder: Path, home: Path) -> Iterator[tuple[str, Any]]:
-    """What a component reads: the examples of its own mode, and the model of the small run."""
+    """What a component reads: the examples, and the model of the small run."""
     for key, channel in component.inputs.items():
         artifact = channel.type()
         if key == 'examples':
-            artifact.uri = str(home / 'ImportExampleGen' / 'examples')
+            artifact.uri = str(home / 'examples')
             artifact.split_names = json.dumps(['train', 'eval', 'test'])
             artifact.set_string_custom_property('payload_format', 'FORMAT_TF_EXAMPLE')
-            artifact.set_string_custom_property('file_format', 'tfrecords_gzip')
         elif key in ('model', 'schema'):
             (found,) = folder.glob(f'model/demo/artifacts/*/{key}/*')
             artifact.uri = str(found)

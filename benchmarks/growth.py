@@ -38,7 +38,8 @@ def train(folder: str, copies: str) -> None:
     timings = Timings()
     transform = tft.TFTransformOutput(folder)
     with timings.part('transform graph'):
-        splits = open_splits({s: [f'{copies}/{s}-*.tfrecord'] for s in ('train', 'eval')}, transform)
+        files = {split: [f'{copies}/{split}-*.tfrecord'] for split in ('train', 'eval')}
+        splits = open_splits(files, transform)
     job = Job(config, ('cat', 'dog'), transform, splits, timings)
     directory = Path(copies)
     with devices.precision_on_cpu(config):
