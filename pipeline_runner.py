@@ -118,6 +118,8 @@ def retrain(verbose: bool, **options) -> None:  # type: ignore[no-untyped-def]
         end = tick(recipe, verbose=verbose)
     except WorkdirUnusable as error:
         _fail(str(error), USAGE)
+    except KeyboardInterrupt:
+        _fail('interrupted after the tick had ended', INTERRUPTED)
     if end.exit_code:
         _fail(end.reason, end.exit_code)
 

@@ -94,29 +94,31 @@ def time_of(moment: datetime.datetime) -> str:
 
 def _news(new: Sequence[Span], images: int, history: History) -> str:
     """What is new, and in which way: never seen, changed, or used by a run that was cut off."""
-    clauses = []
-    cut_off = history.candidates[-1] if history.candidates else None
+    fresh, clauses = [], []
     for span in new:
         before = history.use_of(span.number)
-        if before:
-            use = f'span {span.number} has changed since the run of {time_of(before.ended)} used it'
-            clauses.append(use)
-        elif cut_off and not cut_off.finished and span.number in cut_off.spans:
+        cut_off = _cut_off(span, history)
+        if cut_off:
             clauses.append(
                 f'the model that the run of {time_of(cut_off.ended)} made of span {span.number} '
                 'was blessed but not pushed'
             )
-    fresh = [span.number for span in new if not _known(span, history)]
+        elif before:
+            use = f'span {span.number} has changed since the run of {time_of(before.ended)} used it'
+            clauses.append(use)
+        else:
+            fresh.append(span.number)
     if fresh:
         clauses.insert(0, f'{named(fresh)} {"is" if len(fresh) == 1 else "are"} new')
     return f'{"; ".join(clauses)} ({images} image{"s" * (images != 1)})'
 
 
-def _known(span: Span, history: History) -> bool:
-    last = history.candidates[-1] if history.candidates else None
-    return bool(history.use_of(span.number)) or bool(
-        last and not last.finished and span.number in last.spans
-    )
+def _cut_off(span: Span, history: History) -> Candidate | None:
+    """The last candidate, if it was made of a span as it is and ended between blessing and push."""
+    for last in history.candidates[-1:]:
+        if not last.finished and last.spans.get(span.number) == span.source.fingerprint:
+            return last
+    return None
 
 
 def _without_news(

@@ -132,17 +132,11 @@ def run_schedule(
     """
     with _only_schedule(recipe, schedule):
         ticker = Ticker(recipe, command, grace)
-        scheduler = BackgroundScheduler(
-            timezone=datetime.timezone.utc, executors={'default': DebugExecutor()}
-        )  # that executor works in the scheduler's own thread: ticks cannot overlap
         missed = missed_since(recipe.home, schedule, now())
         say(f'{recipe.name}: {schedule.in_words()}; next {schedule.after(now()):%Y-%m-%d %H:%M %Z}')
         if missed:
             say(f'the tick of {missed:%Y-%m-%d %H:%M %Z} was missed; making up for it')
-        scheduler.add_job(
-            ticker.tick, CronTrigger(schedule), coalesce=True, misfire_grace_time=None,
-            max_instances=1, **({'next_run_time': now()} if missed else {}),
-        )  # fmt: skip
+        scheduler = _scheduler(ticker, schedule, now() if missed else schedule.after(now()))
         with _signals() as received:
             scheduler.start()
             number = received.get()
@@ -165,7 +159,20 @@ def missed_since(
 
 def say(text: str) -> None:
     """A line with the time, for the log of the service."""
-    progress.console().print(f'{datetime.datetime.now():%Y-%m-%d %H:%M:%S} {escape(text)}')
+    now = datetime.datetime.now().astimezone()
+    progress.console().print(f'{now:%Y-%m-%d %H:%M:%S %Z} {escape(text)}')
+
+
+def _scheduler(ticker: Ticker, schedule: Schedule, first: datetime.datetime) -> BackgroundScheduler:
+    # That executor works in the scheduler's own thread: ticks cannot overlap.
+    scheduler = BackgroundScheduler(
+        timezone=datetime.timezone.utc, executors={'default': DebugExecutor()}
+    )
+    scheduler.add_job(
+        ticker.tick, CronTrigger(schedule), next_run_time=first, coalesce=True,
+        misfire_grace_time=None, max_instances=1,
+    )  # fmt: skip
+    return scheduler
 
 
 @contextlib.contextmanager

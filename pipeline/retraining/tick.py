@@ -108,9 +108,9 @@ def _locked_tick(recipe: Recipe, journal: Journal, tools: Tools, verbose: bool) 
             now = tools.now().isoformat()
             end = {'verdict': 'skipped', 'reason': reason, 'ended': now, 'exit_code': NORMAL}
             return _read(journal, journal.start(tools.now(), **end))
-        for before in journal.ticks()[-1:]:
-            if before.open:
-                console.print(f'the tick of {time_of(before.started)} was killed; taking over')
+        before = [each for each in journal.ticks() if each.verdict != 'skipped'][-1:]
+        if before and (before[0].open or before[0].verdict == 'killed'):
+            console.print(f'the tick of {time_of(before[0].started)} was killed; taking over')
         tick = journal.start(tools.now())
         end = _end(recipe, journal, tick, tools, verbose)
         journal.note(tick, ended=tools.now().isoformat(), **end)
@@ -134,6 +134,8 @@ def _end(
     except KeyboardInterrupt:
         return {'verdict': 'stopped', 'reason': 'interrupted', 'exit_code': INTERRUPTED}
     except RunGivenUp as error:
+        if error.end['exit_code'] == NORMAL:
+            progress.console().print(escape(str(error)))
         return error.end
     except (DataError, MetadataError) as error:
         return {'verdict': 'failed', 'reason': str(error), 'exit_code': FAILED}

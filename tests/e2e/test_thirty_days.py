@@ -1,0 +1,256 @@
+"""Thirty days of a schedule in fast time, with real runs: what is live at the end, and why."""
+
+import dataclasses
+import datetime
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import PIL.Image
+import pytest
+
+from pipeline.config import Recipe, load_recipe
+from pipeline.lineage import trace
+from pipeline.metadata import open_store
+from pipeline.retraining.history import read_history
+from pipeline.retraining.journal import Journal, Tick
+from pipeline.retraining.status import read_status
+from pipeline.retraining.tick import Tools, retrain
+
+# Libraries warn of this and that in whole runs, which tests of the command line do not see either.
+pytestmark = [pytest.mark.filterwarnings('ignore'), pytest.mark.timeout(1200)]
+
+REPOSITORY = Path(__file__).parents[2]
+RECIPE = """
+description: bright and dark squares
+data:
+  source: folder
+  window: 3
+  test_window: 1
+  splits: {train: 2, eval: 1, test: 1}
+trainer:
+  image_size: 32
+  alpha: 0.35
+  batch_size: 16
+  precision: float32
+  head: {dropout: 0}
+  feature_extraction: {epochs: 20, learning_rate: 0.03}
+evaluation: {baseline_accuracy: 0.3, max_drop: 0}
+retrain: {min_new_images: 20, drift_threshold: 0.15, attempts: 1}
+"""
+# Days that bring a span, and what is special about it. All the others are without news.
+FIRST, CORRUPT, STILL_CORRUPT, MENDED, DRIFTED, KILLED, AFTER, WORSE = 1, 3, 4, 5, 9, 13, 14, 18
+FEW, MORE, FEW_AGAIN = 22, 25, 28
+BLESSED = (FIRST, MENDED, DRIFTED, AFTER, MORE)
+BY_DAY = {
+    **dict.fromkeys(range(1, 31), 'nothing new'), **dict.fromkeys(BLESSED, 'blessed'),
+    CORRUPT: 'failed', STILL_CORRUPT: 'failed', KILLED: 'killed', WORSE: 'not blessed',
+}  # fmt: skip
+USELESS = [('trainer.feature_extraction.learning_rate', 1e-9), ('retrain.warm_start', False)]
+TICK = """
+import datetime, sys
+from pathlib import Path
+from pipeline.config import load_recipe
+from pipeline.retraining.tick import Tools, retrain
+path, weights, now = sys.argv[1:]
+recipe = load_recipe(path, [('trainer.weights', weights)])
+retrain(recipe, Tools(now=lambda: datetime.datetime.fromisoformat(now)))
+"""
+
+
+@dataclasses.dataclass
+class Month:
+    """Thirty days of a recipe.
+
+    Attributes:
+        recipe: without what is changed for a day.
+        ticks: by their days.
+        model: hash of the model that is live in the evening, by day.
+    """
+
+    recipe: Recipe
+    ticks: dict[int, Tick]
+    model: dict[int, str | None]
+
+    @property
+    def versions(self) -> list[Path]:
+        return sorted(self.recipe.serving_directory.glob('*'), key=lambda each: int(each.name))
+
+
+@pytest.fixture(scope='module')
+def weights(tmp_path_factory) -> Path:
+    """Random, but the brightness of an image is still seen at the end of the network.
+
+    With the usual initial values a signal fades; a head alone could learn nothing from it.
+    """
+    random = np.random.default_rng(0)
+    network = keras.applications.MobileNetV2((32, 32, 3), 0.35, include_top=False, weights=None)
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.DepthwiseConv2D):
+            layer.set_weights([np.full(layer.kernel.shape, 1 / 9)])
+        elif isinstance(layer, keras.layers.Conv2D):
+            scale = np.sqrt(2 / np.prod(layer.kernel.shape[:3]))
+            layer.set_weights([random.normal(0, scale, layer.kernel.shape)])
+    path = tmp_path_factory.mktemp('weights') / 'bright.weights.h5'
+    network.save_weights(path)
+    return path
+
+
+@pytest.fixture(scope='module')
+def month(tmp_path_factory, make_image_folder, weights) -> Month:
+    folder = tmp_path_factory.mktemp('month')
+    data = folder / 'data'
+    path = folder / 'squares.yaml'
+    path.write_text(f'{RECIPE}\nworkdir: {folder / "runs"}\n'.replace(
+        'source: folder', f'source: folder\n  path: {data}'))  # fmt: skip
+    recipe = load_recipe(str(path), [('trainer.weights', str(weights))])
+    torn = data / 'span-2' / 'cats' / 'cats-2-3.jpg'
+    start = datetime.datetime.now(datetime.timezone.utc)
+
+    def bring(span: int, per_class: int = 24) -> Path:
+        return make_image_folder(data / f'span-{span}', per_class, size=(40, 32), seed=span)
+
+    def tear() -> None:
+        bring(2)
+        torn.write_bytes(torn.read_bytes()[:300])
+
+    news = {
+        FIRST: lambda: bring(1), CORRUPT: tear, MENDED: torn.unlink,
+        DRIFTED: lambda: _darken(bring(3)), KILLED: lambda: bring(4), WORSE: lambda: bring(5),
+        FEW: lambda: bring(6, per_class=3), MORE: lambda: bring(7),
+        FEW_AGAIN: lambda: bring(8, per_class=3),
+    }  # fmt: skip
+    live = {}
+    for day in range(1, 31):
+        news.get(day, lambda: None)()
+        now = start + datetime.timedelta(days=day)
+        if day == KILLED:
+            _kill_in_the_trainer([str(path), str(weights), now.isoformat()])
+        else:
+            changes = [('trainer.weights', str(weights)), *(USELESS if day == WORSE else [])]
+            retrain(load_recipe(str(path), changes), Tools(now=lambda now=now: now))
+        live[day] = _live_model(recipe)
+    ticks = read_status(recipe, now, last=100).ticks
+    return Month(recipe, {(each.started - start).days: each for each in ticks}, live)
+
+
+def _darken(span: Path) -> None:
+    for file in span.rglob('*.jpg'):
+        pixels = np.asarray(PIL.Image.open(file)) * 0.4
+        PIL.Image.fromarray(pixels.astype(np.uint8)).save(file)
+
+
+def _kill_in_the_trainer(arguments: list[str]) -> None:
+    command = [sys.executable, '-u', '-c', TICK, *arguments]
+    with subprocess.Popen(
+        command, cwd=REPOSITORY, text=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as process:
+        try:
+            seen = any(line.startswith('Trainer ...') for line in process.stdout)
+        finally:
+            process.kill()
+    assert seen
+
+
+def _live_model(recipe: Recipe) -> str | None:
+    versions = sorted(recipe.serving_directory.glob('*'), key=lambda each: int(each.name))
+    return _hash(versions[-1]) if versions else None
+
+
+def _hash(version: Path) -> str:
+    (variables,) = version.glob('variables/variables.data-*')
+    return hashlib.sha256(variables.read_bytes()).hexdigest()
+
+
+def test_every_day_has_its_verdict(month):
+    assert {day: tick.verdict for day, tick in month.ticks.items()} == BY_DAY
+
+
+def test_every_day_has_its_decision_and_its_reason(month):
+    assert all(tick.decision and tick.reason for tick in month.ticks.values())
+
+
+def test_days_without_news_train_nothing(month):
+    quiet = [tick for tick in month.ticks.values() if tick.verdict == 'nothing new']
+    assert all(tick.run is None and tick.attempts == 0 and not tick.train for tick in quiet)
+    store = open_store(month.recipe.metadata, month.recipe.home)
+    runs = store.get_contexts_by_type('pipeline_run')
+    assert len(runs) == 30 - len(quiet)
+
+
+def test_each_blessed_day_pushed_one_version_and_no_other_day_did(month):
+    pushed = [Path(month.ticks[day].pushed_to) for day in BLESSED]
+    assert month.versions == pushed
+    assert all(tick.pushed_to is None for day, tick in month.ticks.items() if day not in BLESSED)
+
+
+def test_no_model_was_pushed_twice(month):
+    assert len({_hash(version) for version in month.versions}) == len(BLESSED)
+    store = open_store(month.recipe.metadata, month.recipe.home)
+    found = [trace(store, 'squares', version.name).model for version in month.versions]
+    assert len({each.artifact for each in found}) == len(BLESSED)
+
+
+def test_what_is_live_changes_on_blessed_days_alone(month):
+    changed = [day for day in range(2, 31) if month.model[day] != month.model[day - 1]]
+    assert [FIRST, *changed] == list(BLESSED)
+
+
+def test_the_last_better_model_is_live_at_the_end(month):
+    store = open_store(month.recipe.metadata, month.recipe.home)
+    live = read_history(store, 'squares').live
+    assert live.destination == month.ticks[MORE].pushed_to == str(month.versions[-1])
+    assert list(live.spans) == [5, 6, 7]
+    assert month.ticks[MORE].accuracy >= month.ticks[MORE].previous_accuracy
+
+
+def test_a_span_with_a_torn_image_fails_every_day_until_it_is_mended(month):
+    for day in (CORRUPT, STILL_CORRUPT):
+        tick = month.ticks[day]
+        assert tick.exit_code == 1
+        assert tick.reason.startswith('cats/cats-2-3.jpg is not a whole JPEG or PNG image')
+    assert month.ticks[MENDED].spans == (1, 2)
+
+
+def test_drift_is_told_and_the_live_model_was_worse_on_it(month):
+    tick = month.ticks[DRIFTED]
+    assert 'brightness of span 3 moved by' in tick.decision
+    assert tick.accuracy > tick.previous_accuracy + 0.2
+
+
+def test_the_day_after_the_kill_does_the_work(month):
+    killed, after = month.ticks[KILLED], month.ticks[AFTER]
+    assert killed.new == after.new == (4,)
+    assert after.spans == (2, 3, 4)
+
+
+def test_a_candidate_that_is_worse_leaves_the_live_model_alone(month):
+    tick = month.ticks[WORSE]
+    assert tick.exit_code == 0
+    assert 'below the last blessed model' in tick.reason
+    assert tick.accuracy < tick.previous_accuracy
+
+
+def test_a_few_images_wait_for_more(month):
+    assert 'waiting for 20' in month.ticks[FEW].reason
+    assert month.ticks[MORE].new == (6, 7)
+    assert 'span 8 is new (6 images); waiting for 20' in month.ticks[30].reason
+
+
+def test_the_live_model_leads_back_to_the_first(month):
+    store = open_store(month.recipe.metadata, month.recipe.home)
+    found = trace(store, 'squares', month.versions[-1].name)
+    assert [each.version for each in found.parents] == [
+        version.name for version in reversed(month.versions[:-1])
+    ]
+    assert found.baseline.version == month.versions[-2].name
+
+
+def test_the_journal_is_a_line_per_event(month):
+    lines = (month.recipe.home / 'ticks.jsonl').read_text().splitlines()
+    assert len([json.loads(line) for line in lines]) == 3 * 30 - 1  # the killed one noted no end
+    assert len(Journal(month.recipe.home / 'ticks.jsonl').ticks()) == 30
