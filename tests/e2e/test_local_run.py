@@ -1,5 +1,6 @@
 """Whole runs, from a folder of images to a pushed model, as a person starts them."""
 
+import functools
 import json
 import os
 import re
@@ -48,6 +49,8 @@ class Home:
         return subprocess.Popen(
             [*self._command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             env={**os.environ, 'PYTHONUNBUFFERED': '1'},
+            # Tests that run in the background of a script ignore it, and so would their children.
+            preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
         )  # fmt: skip
 
     def run(self, *options: str) -> subprocess.CompletedProcess:
