@@ -88,15 +88,19 @@ def run(verbose: bool, **options) -> None:  # type: ignore[no-untyped-def]
 )
 def compile_(engine: str, output: Path | None, **options) -> None:  # type: ignore[no-untyped-def]
     """Write a recipe as a file that a cluster takes."""
+    from pipeline.imports import quick_imports
+
     recipe = _load(**options)
     with _told():
         if engine == 'kubeflow':
-            from pipeline.kubeflow.compiler import compile_kubeflow
+            with quick_imports():
+                from pipeline.kubeflow.compiler import compile_kubeflow
 
             path = output or Path('pipeline.yaml')
             compile_kubeflow(recipe, path)
         else:
-            from pipeline.kubeflow.vertex import compile_vertex
+            with quick_imports():
+                from pipeline.kubeflow.vertex import compile_vertex
 
             path = output or Path('pipeline.json')
             for sentence in compile_vertex(recipe, path):

@@ -12,6 +12,7 @@ import filelock
 from rich.markup import escape
 
 from pipeline.config import Recipe
+from pipeline.imports import quick_imports
 from pipeline.leftovers import remove_leftovers
 from pipeline.library_output import library_output_to
 from pipeline.metadata_config import MetadataError
@@ -77,13 +78,14 @@ def _run(recipe: Recipe, start: float) -> 'Outcome':
     classes, count = spans[0].source.classes, sum(span.source.count for span in spans)
     console.print(f'data: {escape(describe_data(spans))}')
 
-    from pipeline.graph import create_pipeline
-    from pipeline.local_runner import ProgressDagRunner
-    from pipeline.metadata import check_connection
-    from pipeline.outcome import read_outcome, show_outcome, write_summary
-    from pipeline.report import write_report
-    from trainer.backbone import build_backbone
-    from trainer.cache_plan import plan_cache
+    with quick_imports():
+        from pipeline.graph import create_pipeline
+        from pipeline.local_runner import ProgressDagRunner
+        from pipeline.metadata import check_connection
+        from pipeline.outcome import read_outcome, show_outcome, write_summary
+        from pipeline.report import write_report
+        from trainer.backbone import build_backbone
+        from trainer.cache_plan import plan_cache
 
     backbone = build_backbone(recipe.trainer)  # raises for weights or layers that do not fit
     check_class_weights(recipe.trainer, classes)

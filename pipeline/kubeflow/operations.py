@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pipeline.config import Recipe
 from pipeline.cron import Schedule
+from pipeline.imports import quick_imports
 from pipeline.kubeflow.client import (
     ScheduleInfo,
     SubmittedRun,
@@ -51,7 +52,8 @@ def run_on(recipe: Recipe, schedule: Schedule) -> ScheduleInfo:
 
 @contextlib.contextmanager
 def _package(recipe: Recipe) -> Iterator[Path]:
-    from pipeline.kubeflow.compiler import compile_kubeflow  # brings in TFX
+    with quick_imports():
+        from pipeline.kubeflow.compiler import compile_kubeflow  # brings in TFX
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f'{recipe.name}.yaml'

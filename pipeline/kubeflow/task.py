@@ -18,6 +18,7 @@ import click
 
 from components.sources.base import DataError
 from pipeline.config import ConfigError, Recipe, parse_override, recipe_of
+from pipeline.imports import quick_imports
 from pipeline.metadata_config import MetadataError
 
 DECISION = 'decision'  # the task that says whether anything is to be done
@@ -80,10 +81,12 @@ def decide(recipe: Recipe, only_when_new: bool, path: Path) -> None:
 def run_node(recipe: Recipe, node_id: str, run_id: str, options: dict[str, Any]) -> None:
     """Launches a node; after the last one it shows the verdict as Kubeflow wants it."""
     from components.sources.spans import open_window
-    from pipeline.graph import create_pipeline
-    from pipeline.launch import launch_node, node_of
-    from pipeline.local_runner import compile_pipeline, display_name
-    from pipeline.metadata import check_connection
+
+    with quick_imports():
+        from pipeline.graph import create_pipeline
+        from pipeline.launch import launch_node, node_of
+        from pipeline.local_runner import compile_pipeline, display_name
+        from pipeline.metadata import check_connection
 
     check_connection(recipe.metadata, recipe.home)
     window = open_window(recipe.data)
