@@ -14,14 +14,17 @@ import click
 
 BLESSED, FAILED, USAGE, NOT_BLESSED, INTERRUPTED = 0, 1, 2, 3, 130
 _EXIT_CODES = (
-    'Exit codes: 0 blessed or unchanged; 1 a component failed; 2 wrong usage or configuration; '
-    '3 finished and not blessed; 130 interrupted.'
+    'Exit codes of run: 0 blessed or unchanged; 1 a component failed; 2 wrong usage or '
+    'configuration; 3 finished and not blessed; 130 interrupted.'
 )
 _TICK_CODES = (
     'Exit codes: 0 a normal end (pushed, not better, nothing new, or another tick is going on); '
     '1 failed; 2 wrong usage or configuration; 130 interrupted; 143 stopped by SIGTERM.'
 )
-_SCHEDULE_CODES = 'Exit codes: 0 stopped by SIGTERM; 2 wrong usage; 130 interrupted by Ctrl-C.'
+_SCHEDULE_CODES = (
+    'Exit codes: 0 the schedule is kept by Kubeflow, or the local one was stopped by SIGTERM; '
+    '1 Kubeflow is not reached or refuses; 2 wrong usage; 130 interrupted by Ctrl-C.'
+)
 
 
 @click.group(context_settings={'help_option_names': ['-h', '--help']}, epilog=_EXIT_CODES)
@@ -152,6 +155,9 @@ def schedule(context, /, engine, cron, timezone, **options) -> None:  # type: ig
     On Kubeflow a recipe has one schedule: another one takes its place.
     """  # fmt: skip
     if context.invoked_subcommand is not None:
+        sources = map(context.get_parameter_source, context.params)
+        if any(source is not click.core.ParameterSource.DEFAULT for source in sources):
+            raise click.UsageError(f'write options after {context.invoked_subcommand}')
         return
     if cron is None:
         raise click.UsageError("--cron is missing, as in --cron '0 2 * * 1-5'")

@@ -1,0 +1,121 @@
+"""What a person types: compile, submit, schedule, against a fake Kubeflow."""
+
+import re
+
+import click.testing
+import pytest
+
+from pipeline_runner import main
+
+
+@pytest.fixture
+def call(kubeflow):
+    """`call('submit')`: exit code, output and errors of a command."""
+
+    def call_command(*words, host=True):
+        where = ['--set', f'kubeflow.connection.host={kubeflow.url}'] if host else []
+        done = click.testing.CliRunner().invoke(main, [*map(str, words), *where])
+        assert 'Traceback' not in done.output
+        return done.exit_code, done.stdout, done.stderr
+
+    return call_command
+
+
+def test_compile_writes_a_file_and_says_so(call, tmp_path):
+    code, output, _ = call('compile', '-o', tmp_path / 'demo.yaml', host=False)
+
+    assert (code, output) == (0, f'demo is written to {tmp_path / "demo.yaml"}\n')
+    assert (tmp_path / 'demo.yaml').read_text().startswith('# PIPELINE DEFINITION')
+
+
+def test_compile_for_vertex_names_what_does_not_work_there(call, tmp_path):
+    options = ['--engine', 'vertex', '-o', tmp_path / 'demo.json', '--workdir', tmp_path]
+    code, _, errors = call('compile', *options, host=False)
+
+    assert code == 0
+    assert len(re.findall(r'^note: [A-Z].*\.$', errors, re.MULTILINE)) == 5
+
+
+@pytest.mark.parametrize(
+    ('name', 'sentence'),
+    [
+        ('x.txt', r'error: .*x\.txt: Kubeflow takes YAML; give a name that ends in \.yaml'),
+        ('no/x.yaml', r'error: .*no/x\.yaml cannot be written: No such file or directory'),
+    ],
+)
+def test_a_file_that_cannot_be_is_told(call, tmp_path, name, sentence):
+    code, _, errors = call('compile', '-o', tmp_path / name, host=False)
+
+    assert code == 2
+    assert re.match(sentence, errors)
+
+
+def test_submit_starts_a_run_and_shows_its_page(call, kubeflow):
+    code, output, _ = call('submit')
+
+    assert code == 0
+    assert re.match(rf'demo runs as \S+: {kubeflow.url}/#/runs/details/\S+$', output)
+
+
+def test_a_schedule_is_shown_in_words_with_its_next_times(call, kubeflow):
+    code, output, _ = call('schedule', '--cron', '30 4 * * 1-5')
+
+    first, *times = output.splitlines()
+    assert code == 0
+    assert re.match(r'demo runs at 04:30, Monday through Friday \(UTC\), as \S+$', first)
+    assert len(times) == 3
+    assert all(re.match(r'  (Mon|Tue|Wed|Thu|Fri) \d{4}-\d\d-\d\d 04:30 UTC$', t) for t in times)
+
+
+def test_a_schedule_asks_for_news_and_continues_from_the_live_model(call, kubeflow):
+    call('schedule', '--cron', '0 2 * * *')
+
+    (request,) = [each.body for each in kubeflow.requests if is_new_schedule(each)]
+    assert request['runtime_config']['parameters']['only_when_new'] is True
+    inputs = request['pipeline_spec']['pipeline_spec']['root']['inputDefinitions']['parameters']
+    assert '"warm_start":"latest_blessed"' in inputs['recipe']['defaultValue']
+
+
+def is_new_schedule(request):
+    return request.method == 'POST' and request.path.endswith('/recurringruns')
+
+
+def test_schedules_are_listed_and_deleted(call):
+    call('schedule', '--cron', '0 2 * * *')
+    assert call('schedule', 'list')[1].startswith('demo: At 02:00 (UTC)')
+
+    code, output, _ = call('schedule', 'delete', 'demo')
+
+    assert (code, output.startswith('demo is deleted')) == (0, True)
+    assert call('schedule', 'list')[1] == 'there are no schedules\n'
+
+
+@pytest.mark.parametrize(
+    ('words', 'code', 'sentence'),
+    [
+        (['schedule', '--cron', '0 2 * *'], 2, "error: '0 2 \\* \\*' has 4 fields; expected five"),
+        (['schedule'], 2, r"(?s).*Error: --cron is missing, as in --cron '0 2 \* \* 1-5'"),
+        (['schedule', '--set', 'trainer.seed=1', 'list'], 2, '(?s).*write options after list'),
+        (['schedule', 'delete', 'dem'], 1, 'error: no schedule is named dem'),
+        (['schedule', '--cron', '0 2 * * *', '--timezone', 'Europe/Berlin'], 2,
+         'error: .* Kubeflow reads it in the time zone of its cluster, UTC'),
+        (['schedule', '--cron', '0 2 * * *', '--timezone', 'Europe/Berlim'], 2,
+         'error: .*Europe/Berlin'),
+    ],
+    ids=['four fields', 'no cron', 'options before list', 'unknown', 'other zone', 'no zone'],
+)  # fmt: skip
+def test_a_wrong_call_is_told_in_one_sentence(call, words, code, sentence):
+    result = call(*words)
+
+    assert result[0] == code
+    assert re.match(sentence, result[2])
+
+
+def test_a_cluster_that_does_not_answer_is_told(call):
+    host = ['--set', 'kubeflow.connection.host=http://127.0.0.1:9']
+    code, _, errors = call('submit', *host, host=False)
+
+    assert (code, errors) == (
+        1,
+        'error: http://127.0.0.1:9 does not answer: Connection refused\n',
+    )
