@@ -91,9 +91,9 @@ class Provenance:
         }
 
 
-def custom(artifact: metadata_store_pb2.Artifact, key: str) -> Any:
+def custom(artifact: metadata_store_pb2.Artifact | None, key: str) -> Any:
     """A custom property's value; None if there is none."""
-    value = artifact.custom_properties.get(key)
+    value = artifact.custom_properties.get(key) if artifact else None
     return None if value is None else getattr(value, value.WhichOneof('value'))
 
 

@@ -13,7 +13,6 @@ from rich.markup import escape
 
 from pipeline.config import Recipe
 from pipeline.imports import quick_imports
-from pipeline.leftovers import remove_leftovers
 from pipeline.library_output import library_output_to
 from pipeline.metadata_config import MetadataError
 from trainer import progress
@@ -80,8 +79,9 @@ def _run(recipe: Recipe, start: float) -> 'Outcome':
 
     with quick_imports():
         from pipeline.graph import create_pipeline
+        from pipeline.leftovers import remove_leftovers
         from pipeline.local_runner import ProgressDagRunner
-        from pipeline.metadata import check_connection
+        from pipeline.metadata import open_store
         from pipeline.outcome import read_outcome, show_outcome, write_summary
         from pipeline.report import write_report
         from trainer.backbone import build_backbone
@@ -90,8 +90,7 @@ def _run(recipe: Recipe, start: float) -> 'Outcome':
     backbone = build_backbone(recipe.trainer)  # raises for weights or layers that do not fit
     check_class_weights(recipe.trainer, classes)
     console.print(f'weights: {escape(describe_weights(recipe.trainer))}')
-    check_connection(recipe.metadata, recipe.home)
-    remove_leftovers(recipe)
+    remove_leftovers(recipe, open_store(recipe.metadata, recipe.home))
     if recipe.trainer.cache:  # raises if it would be too large, as far as can be told now
         plan_cache(recipe.trainer, backbone, recipe.data.splits.expected(count), recipe.home)
     runner = ProgressDagRunner()
