@@ -100,14 +100,15 @@ def compile_(engine: str, output: Path | None, **options) -> None:  # type: igno
                 from pipeline.kubeflow.compiler import compile_kubeflow
 
             path = output or Path('pipeline.yaml')
-            compile_kubeflow(recipe, path)
+            notes = compile_kubeflow(recipe, path)
         else:
             with quick_imports():
                 from pipeline.kubeflow.vertex import compile_vertex
 
             path = output or Path('pipeline.json')
-            for sentence in compile_vertex(recipe, path):
-                click.echo(f'note: {sentence}', err=True)
+            notes = compile_vertex(recipe, path)
+        for sentence in notes:
+            click.echo(f'note: {sentence}', err=True)
     click.echo(f'{recipe.name} is written to {path}')
 
 
@@ -310,6 +311,10 @@ def _told() -> Iterator[None]:
         _fail(f'{error.filename} cannot be written: {error.strerror}', USAGE)
     except KubeflowError as error:
         _fail(str(error), FAILED)
+    except ModuleNotFoundError as error:
+        if error.name is None or not error.name.startswith('kfp'):
+            raise
+        _fail("kfp is not installed; pip install 'catdog-pipeline[kubeflow]' brings it", USAGE)
 
 
 def _arguments(config, overrides, data, weights, workdir):  # type: ignore[no-untyped-def]

@@ -108,6 +108,16 @@ class Recipe(StrictModel):
         return self.model_copy(update={'trainer': trainer})
 
     @property
+    def optional_nodes(self) -> list[str]:
+        """The nodes that not every pipeline has: what they depend on shapes the graph."""
+        wanted = {
+            'newest_spans': self.data.window > 1,
+            'warm_start_resolver': self.trainer.warm_start is not None,
+            'Tuner': self.tuner is not None,
+        }
+        return [node_id for node_id, there in wanted.items() if there]
+
+    @property
     def home(self) -> Path:
         """The folder that holds all runs of this recipe."""
         return (self.workdir / self.name).absolute()

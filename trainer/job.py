@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -83,6 +84,8 @@ class Job:
         counts = {name: split.count for name, split in self.splits.items()}
         plan = plan_cache(self.config, network.backbone, counts, directory)
         progress.console().print(f'  {plan}')
+        for left in directory.glob(f'{ACTIVATIONS_PREFIX}*'):  # by an attempt that was killed
+            shutil.rmtree(left)
         with tempfile.TemporaryDirectory(prefix=ACTIVATIONS_PREFIX, dir=directory) as folder:
             embedder = Embedder(network.backbone, self.config, Path(folder))
             embedded = {}

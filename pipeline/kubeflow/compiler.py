@@ -2,7 +2,7 @@
 
 import inspect
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from pipeline.graph import create_pipeline
 from pipeline.kubeflow.config import KubeflowConfig, TaskConfig
 from pipeline.kubeflow.task import DECISION
 from pipeline.local_runner import compile_pipeline, display_name
-from pipeline.metadata_config import MetadataConfig
+from pipeline.metadata_config import SQLITE, MetadataConfig
 
 VERDICT_NODE = 'Pusher'  # the last one: its task shows the verdict
 _COMMAND = ['python', '-m', 'pipeline.kubeflow.task']
@@ -23,16 +23,22 @@ _GIVEN_TO_ALL = {
     'recipe': str, 'data_path': str, 'workdir': str, 'pipeline_root': str,
     'metadata_address': str, 'push_directory': str, 'overrides': list, 'run_id': str,
 }  # fmt: skip
+# What the first task finds out; the data's part of it is given to all others.
+_FOUND = {name: dsl.OutputPath(str) for name in ('train', 'classes', 'images')}
+_OF_DATA = {'classes': str, 'images': str}
 _SHOWN = {'verdict': dsl.Output[dsl.Metrics], 'report': dsl.Output[dsl.HTML]}
 _ANY_CLASSES = ('a', 'b')  # the nodes and their edges are the same for all
 
 
-def compile_kubeflow(recipe: Recipe, path: Path) -> None:
+def compile_kubeflow(recipe: Recipe, path: Path) -> tuple[str, ...]:
     """Writes the spec of a recipe as YAML, for open-source Kubeflow Pipelines 2.
 
     Each task runs its node with TFX's own launcher (`pipeline.kubeflow.task`), so that resolvers,
     spans and caching do what they do locally; Kubeflow's own caching is off. The pipeline's
     parameters are those of `_parameters`.
+
+    Returns:
+        A sentence for each thing in the recipe that a cluster will hardly want.
 
     Raises:
         ConfigError: the recipe names a task that the pipeline does not have, or the file is not
@@ -49,6 +55,17 @@ def compile_kubeflow(recipe: Recipe, path: Path) -> None:
             f'kubeflow.tasks: there is no {unknown[0]}; choose from default, {", ".join(edges)}'
         )
     kfp.compiler.Compiler().compile(_pipeline(recipe, edges), str(path))
+    return tuple(_doubts(recipe))
+
+
+def _doubts(recipe: Recipe) -> Iterator[str]:
+    """What works on one machine, and hardly on a cluster, where pods share volumes alone."""
+    volumes = [Path(volume.path) for volume in recipe.kubeflow.volumes]
+    if recipe.metadata.address == SQLITE:
+        yield 'metadata.address is sqlite; pods that run at once need MySQL or gRPC.'
+    for key, path in (('workdir', recipe.workdir), ('data.path', recipe.data.path)):
+        if path is not None and not any(path.is_relative_to(volume) for volume in volumes):
+            yield f'{key} is {path}, which lies on none of kubeflow.volumes.'
 
 
 def _parameters(recipe: Recipe) -> dict[str, Any]:
@@ -93,14 +110,16 @@ def _pipeline(recipe: Recipe, edges: dict[str, list[str]]) -> Callable[..., Any]
         only_when_new = given.pop('only_when_new')
         given['run_id'] = dsl.PIPELINE_JOB_ID_PLACEHOLDER
         decision = _component(
-            DECISION, config.image, only_when_new=bool, train=dsl.OutputPath(str)
-        )(**given, only_when_new=only_when_new)
+            DECISION, config.image, only_when_new=bool, optional_nodes=str, **_FOUND
+        )(**given, only_when_new=only_when_new, optional_nodes=','.join(recipe.optional_nodes))
+        of_data = {name: decision.outputs[name] for name in _OF_DATA}
         _configure(decision, DECISION, 'Anything new?', config)
         with dsl.If(decision.outputs['train'] == 'true', name='train'):
             tasks: dict[str, Any] = {}
             for node_id, upstream in edges.items():
                 shown = _SHOWN if node_id == VERDICT_NODE else {}
-                task = _component(node_id, config.image, **shown)(**given)
+                make = _component(node_id, config.image, **_OF_DATA, **shown)
+                task = make(**given, **of_data)
                 tasks[node_id] = task.after(*(tasks[each] for each in upstream))
                 _configure(task, node_id, display_name(node_id), config)
 

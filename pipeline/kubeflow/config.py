@@ -31,14 +31,14 @@ class TaskConfig(StrictModel):
 class VolumeConfig(StrictModel):
     """A volume in every pod."""
 
-    claim: str = Field(description='name of a persistent volume claim')
+    claim: str = Field(min_length=1, description='name of a persistent volume claim')
     path: str = Field(pattern='^/', description='where it is seen')
 
 
 class SecretConfig(StrictModel):
     """A value that no file holds, given to every pod in an environment variable."""
 
-    secret: str = Field(description='name of the Kubernetes secret')
+    secret: str = Field(min_length=1, description='name of the Kubernetes secret')
     key: str
     env: str = Field(description='name of the environment variable')
 

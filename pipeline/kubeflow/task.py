@@ -40,7 +40,10 @@ _PARAMETERS = {  # of the pipeline, and the keys of the recipe that they change
 @click.option('--push-directory', default='')
 @click.option('--overrides', default='[]', help='Other keys, as a list of KEY=VALUE in JSON.')
 @click.option('--only-when-new', default='false')
+@click.option('--optional-nodes', default='', help='Of the pipeline that was compiled.')
 @click.option('--train', type=Path, help='Where the decision is written.')
+@click.option('--classes', default='', help='As JSON; the first task writes it there.')
+@click.option('--images', default='', help='How many; the first task writes it there.')
 @click.option('--verdict', type=Path, help='Where metrics are written.')
 @click.option('--report', type=Path, help='Where the page is written.')
 @click.option('--executor-input', default='{}', help='What Kubeflow knows of the task.')
@@ -48,25 +51,50 @@ def main(node_id: str, recipe: str, run_id: str, **options: Any) -> None:
     """Run one node of the pipeline."""
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '1')
     try:
+        if '{{' in run_id:
+            raise ConfigError(
+                f'the run id {run_id} was not filled in; Kubeflow Pipelines 2.4 or newer does that'
+            )
         wanted = recipe_of_task(json.loads(recipe), options)
+        if node_id == DECISION:
+            _require_shape(wanted, options['optional_nodes'])
     except ConfigError as error:
         _fail(str(error), USAGE)
     try:
         if node_id == DECISION:
-            decide(wanted, options['only_when_new'].lower() == 'true', options['train'])
+            decide(wanted, options)
         else:
             run_node(wanted, node_id, run_id, options)
     except (DataError, MetadataError) as error:
         _fail(str(error), FAILED)
     except Exception as error:
         traceback.print_exc()  # a pod's output is its log
-        _fail(f'{node_id}: {" ".join(str(error).split())}', FAILED)
+        _fail(' '.join(str(error).split()) or type(error).__name__, FAILED)
 
 
-def decide(recipe: Recipe, only_when_new: bool, path: Path) -> None:
-    """Writes `true` if the pipeline is to run, else `false`, and prints why."""
+def _require_shape(recipe: Recipe, compiled: str) -> None:
+    """Tasks were made when the pipeline was compiled; a run cannot add or remove any.
+
+    Raises:
+        ConfigError: this run would need others.
+    """
+    if ','.join(recipe.optional_nodes) != compiled:
+        raise ConfigError(
+            'data.window, trainer.warm_start or tuner is changed so that the pipeline would have '
+            f'other components ({", ".join(recipe.optional_nodes) or "none"} instead of '
+            f'{compiled or "none"} of those that are optional); compile it again with that'
+        )
+
+
+def decide(recipe: Recipe, options: dict[str, Any]) -> None:
+    """Writes `true` if the pipeline is to run, else `false`, and prints why; looks at the data.
+
+    Classes and number of images are told to the other tasks: the folder may change meanwhile.
+    """
+    from components.sources.spans import open_window
+
     train, reason = True, 'this run was asked for'
-    if only_when_new:
+    if options['only_when_new'].lower() == 'true':
         from pipeline.metadata import open_store
         from pipeline.retraining import decision
 
@@ -74,25 +102,32 @@ def decide(recipe: Recipe, only_when_new: bool, path: Path) -> None:
         found = decision.decide(recipe, open_store(recipe.metadata, recipe.home), now)
         train, reason = found.train, found.reason
     click.echo(reason)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text('true' if train else 'false')
+    window = open_window(recipe.data)
+    written = {
+        'train': json.dumps(train),
+        'classes': json.dumps(window[0].source.classes),
+        'images': str(sum(span.source.count for span in window)),
+    }
+    for name, text in written.items():
+        path = Path(options[name])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
 
 
 def run_node(recipe: Recipe, node_id: str, run_id: str, options: dict[str, Any]) -> None:
     """Launches a node; after the last one it shows the verdict as Kubeflow wants it."""
-    from components.sources.spans import open_window
-
     with quick_imports():
         from pipeline.graph import create_pipeline
         from pipeline.launch import launch_node, node_of
+        from pipeline.leftovers import remove_unfinished_pushes
         from pipeline.local_runner import compile_pipeline, display_name
-        from pipeline.metadata import check_connection
+        from pipeline.metadata import open_store
 
-    check_connection(recipe.metadata, recipe.home)
-    window = open_window(recipe.data)
-    images = sum(span.source.count for span in window)
-    pipeline = create_pipeline(recipe, window[0].source.classes, images)
-    ir = compile_pipeline(pipeline, run_id)
+    store = open_store(recipe.metadata, recipe.home)
+    classes, images = tuple(json.loads(options['classes'])), int(options['images'])
+    ir = compile_pipeline(create_pipeline(recipe, classes, images), run_id)
+    if node_id == 'Pusher':
+        remove_unfinished_pushes(recipe, store)
     result = launch_node(ir, node_of(ir, node_id))
     how = 'cached' if result.cached else 'done'
     click.echo(f'{display_name(node_id)} {how} in {result.seconds:.1f} s')
@@ -113,7 +148,13 @@ def recipe_of_task(values: dict[str, Any], options: dict[str, str]) -> Recipe:
         ConfigError: any value is wrong.
     """
     changes = [(key, options[name]) for name, key in _PARAMETERS.items() if options.get(name)]
-    others = json.loads(options.get('overrides', '[]'))
+    given = options.get('overrides', '[]')
+    try:
+        others = json.loads(given)
+    except ValueError:
+        others = None
+    if not isinstance(others, list) or not all(isinstance(each, str) for each in others):
+        raise ConfigError(f'overrides: expected a list as in ["trainer.seed=7"], got {given}')
     return recipe_of(values, [*changes, *map(parse_override, others)])
 
 

@@ -1,15 +1,19 @@
 """The verdict of a run, as Kubeflow's interface shows it: metrics and a page."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
 from tfx.proto.orchestration import pipeline_pb2
 
 from pipeline.config import Recipe
 from pipeline.launch import read_results
 from pipeline.outcome import Outcome, read_outcome, show_outcome
 from pipeline.report import write_report
+from pipeline.retraining.webhook import report
+from trainer import progress
 
 
 def show_verdict(ir: pipeline_pb2.Pipeline, recipe: Recipe, options: dict[str, Any]) -> None:
@@ -31,17 +35,37 @@ def show_verdict(ir: pipeline_pb2.Pipeline, recipe: Recipe, options: dict[str, A
     options['verdict'].parent.mkdir(parents=True, exist_ok=True)
     options['verdict'].write_text(json.dumps(values))
     _write_executor_output(json.loads(options['executor_input']), values)
+    _tell(recipe, outcome)
+
+
+def _tell(recipe: Recipe, outcome: Outcome) -> None:
+    """The webhook of the recipe, as a tick on one machine does; a failed run has no last task."""
+    if recipe.retrain.webhook_env is None:
+        return
+    verdict = 'unchanged' if outcome.unchanged else 'blessed'
+    message = {
+        'recipe': recipe.name, 'run': outcome.run_id, 'reason': '; '.join(outcome.reasons),
+        'verdict': verdict if outcome.blessed else 'not blessed', 'accuracy': outcome.accuracy,
+        'previous_accuracy': outcome.previous_accuracy,
+        'pushed_to': str(outcome.pushed_to) if outcome.pushed_to else None,
+    }  # fmt: skip
+    problem = report(recipe.retrain.webhook_env, message)
+    if problem is not None:
+        progress.console().print(escape(problem))
 
 
 def metrics(outcome: Outcome) -> dict[str, float]:
-    """What can be compared between runs; a run without a blessed model before has no `previous`."""
+    """What can be compared between runs; a run without a blessed model before has no `previous`.
+
+    What is no number is left out: JSON has none for it.
+    """
     values = {
         'blessed': float(outcome.blessed), 'accuracy': outcome.accuracy,
         'baseline_accuracy': outcome.baseline_accuracy,
     }  # fmt: skip
     if outcome.previous_accuracy is not None:
         values['previous_accuracy'] = outcome.previous_accuracy
-    return values
+    return {name: value for name, value in values.items() if math.isfinite(value)}
 
 
 def _write_executor_output(executor_input: dict[str, Any], values: dict[str, float]) -> None:

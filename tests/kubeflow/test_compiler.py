@@ -170,6 +170,29 @@ def test_the_last_task_hands_over_metrics_and_a_page(compiled):
     assert types == {'verdict': 'system.Metrics', 'report': 'system.HTML'}
 
 
+def test_what_the_first_task_finds_reaches_all_others(compiled):
+    for task in compiled.tasks.values():
+        parameters = task['inputs']['parameters']
+        for name in ('classes', 'images'):
+            source = parameters[name]['componentInputParameter']
+            assert source == f'pipelinechannel--decision-{name}'
+
+
+def test_what_a_cluster_hardly_wants_is_said(tmp_path):
+    recipe = load_recipe('demo', [('workdir', '/work')])
+
+    notes = compile_kubeflow(recipe, tmp_path / 'pipeline.yaml')
+
+    assert notes == (
+        'metadata.address is sqlite; pods that run at once need MySQL or gRPC.',
+        'workdir is /work, which lies on none of kubeflow.volumes.',
+    )
+
+
+def test_a_recipe_for_a_cluster_leaves_nothing_to_say(tmp_path):
+    assert compile_kubeflow(load_recipe('demo', CHANGES), tmp_path / 'pipeline.yaml') == ()
+
+
 def test_a_task_that_does_not_exist_is_told(tmp_path):
     recipe = load_recipe('demo', [('kubeflow.tasks', {'Trainr': {}})])
 
