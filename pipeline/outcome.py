@@ -90,15 +90,17 @@ def show_outcome(results: dict[str, NodeResult], outcome: Outcome, seconds: floa
         console.print(f'[bold red]NOT BLESSED[/bold red]: {escape("; ".join(outcome.reasons))}')
         return
     where = escape(str(outcome.pushed_to))
-    if not outcome.unchanged:
-        console.print(f'[bold green]BLESSED[/bold green] and pushed to {where}')
-    elif outcome.pushed_to == outcome.newest_version:
+    how = 'unchanged: pushed earlier to' if outcome.unchanged else 'and pushed to'
+    if outcome.pushed_to != outcome.newest_version:
+        newest = outcome.newest_version or 'none'
+        console.print(
+            f'[bold green]BLESSED[/bold green], {how} {where}, but the newest version there is '
+            f'{newest}'
+        )
+    elif outcome.unchanged:
         console.print(f'[bold green]BLESSED[/bold green], unchanged; live in {where}')
     else:
-        console.print(
-            f'[bold green]BLESSED[/bold green], unchanged: pushed earlier to {where}, '
-            f'but the newest version there is {outcome.newest_version or "none"}'
-        )
+        console.print(f'[bold green]BLESSED[/bold green] {how} {where}')
 
 
 def write_summary(

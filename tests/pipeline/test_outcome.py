@@ -57,6 +57,7 @@ def outcome(**changes):
             outcome(unchanged=True, newest_version=Path('/m/3')),
             'but the newest version there is /m/3',
         ),
+        (outcome(newest_version=Path('/m/9')), 'and pushed to /m/2, but the newest version there'),
         (outcome(unchanged=True, newest_version=None), 'but the newest version there is none'),
         (outcome(blessed=False, reasons=('too [bold]low',)), 'NOT BLESSED: too [bold]low'),
         (outcome(previous_accuracy=0.9), 'last blessed model 0.9000'),
