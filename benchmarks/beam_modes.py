@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 from run import ROOT, machine, timed
 
-IMAGES = (2_000, 10_000, 40_000)
+IMAGES = (2_000, 60_000, 120_000)
 MODES = ('in_memory', 'multi_processing')
 COMPONENTS = ('StatisticsGen', 'Transform', 'Evaluator')
 SPLITS = ('train', 'train', 'train', 'eval', 'test')  # of one file after the other

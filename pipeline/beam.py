@@ -7,9 +7,9 @@ from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from trainer.config import StrictModel
 
-# An estimate from what `benchmarks/beam_modes.py` measured on two cores, which lies between 18,000
-# and no gain at all; benchmarks/README.md has the numbers. Processes also take more memory.
-MULTI_PROCESSING_FROM = 40_000
+# Where the lines cross that `benchmarks/beam_modes.py` measured on two cores: processes lose 5 s at
+# 60,000 images and win 11 s at 120,000; see benchmarks/README.md.
+MULTI_PROCESSING_FROM = 80_000
 
 _CLUSTERS = {
     'portable': 'PortableRunner',
