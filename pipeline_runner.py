@@ -230,7 +230,8 @@ def submit(**options) -> None:  # type: ignore[no-untyped-def]
 
 @main.command()
 @_recipe_options
-@click.option('--last', default=10, show_default=True, metavar='N', help='How many ticks.')
+@click.option('--last', type=click.IntRange(1), default=10, show_default=True, metavar='N',
+              help='How many ticks.')  # fmt: skip
 @click.option('--json', 'as_json', is_flag=True, help='For programs.')
 def status(last: int, as_json: bool, **options) -> None:  # type: ignore[no-untyped-def]
     """Show the last ticks, what is live, and when the next tick comes."""
@@ -244,6 +245,8 @@ def status(last: int, as_json: bool, **options) -> None:  # type: ignore[no-unty
         found = view.read_status(recipe, datetime.now(timezone.utc), last)
     except MetadataError as error:
         _fail(str(error), USAGE)
+    except OSError as error:
+        _fail(f'{error.filename or recipe.home} cannot be read: {error.strerror}', USAGE)
     _show(view.as_json(found) if as_json else view.as_table(found))
 
 
