@@ -22,7 +22,9 @@ class RetrainConfig(StrictModel):
         'size (share) of the newest span may be from what the live model was trained on; '
         'none: not measured',
     )  # fmt: skip
-    attempts: int = Field(3, ge=1, description='how often a run that fails is begun, in one tick')
+    attempts: int = Field(
+        3, ge=1, description='how often a run, or a decision without metadata, is begun in one tick'
+    )
     backoff_seconds: float = Field(
         60, ge=0, description='before the second attempt; doubles with each one'
     )

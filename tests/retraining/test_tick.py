@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import ml_metadata
 import pytest
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
@@ -20,6 +21,7 @@ from pipeline.launch import NodeFailed
 from pipeline.metadata_config import MetadataError
 from pipeline.outcome import Outcome
 from pipeline.retraining import tick as ticks
+from pipeline.retraining.decision import Decision
 from pipeline.retraining.journal import Journal
 from pipeline.retraining.tick import Tools, note_killed, only_tick, retrain
 from pipeline.run import AlreadyRunning, CannotStart, RunFailed
@@ -159,6 +161,41 @@ def test_only_what_may_heal_is_tried_again(recipe, error, code, attempts):
     assert str(error) in tick.reason
 
 
+class Away:
+    """Metadata that is away as often as there are errors."""
+
+    def __init__(self, store, *errors) -> None:
+        self._store, self._errors = store, list(errors)
+
+    def __call__(self, *_):
+        if self._errors:
+            raise self._errors.pop(0)
+        return self._store
+
+
+@pytest.mark.parametrize('name', ['open_store', 'decide'])
+def test_metadata_that_is_away_for_a_moment_does_not_fail_the_tick(
+    recipe, recorder, monkeypatch, name
+):
+    error = {
+        'open_store': MetadataError('nothing answers there'),
+        'decide': ml_metadata.errors.UnavailableError('gone'),
+    }[name]
+    usual = {'open_store': recorder.store, 'decide': Decision(True, 'span 1 is new')}[name]
+    monkeypatch.setattr(ticks, name, Away(usual, error, error))
+    runner = Runner(outcome())
+    tick = retrain(recipe(attempts=3, backoff_seconds=5), runner.tools)
+    assert (tick.verdict, tick.attempts) == ('blessed', 1)
+    assert runner.pauses == [5, 10]
+
+
+def test_metadata_that_stays_away_is_a_failed_tick(recipe, monkeypatch):
+    monkeypatch.setattr(ticks, 'open_store', Away(None, *[MetadataError('no answer')] * 3))
+    tick = retrain(recipe(attempts=3), Runner().tools)
+    assert (tick.verdict, tick.exit_code, tick.attempts) == ('failed', 1, 3)
+    assert tick.reason == 'no answer'
+
+
 def test_data_that_cannot_be_used_is_a_failed_tick_that_says_what_to_do(recipe):
     error = raised(CannotStart('cat.jpg is torn'), DataError(''))
     tick = retrain(recipe(), Runner(error).tools)
@@ -167,9 +204,11 @@ def test_data_that_cannot_be_used_is_a_failed_tick_that_says_what_to_do(recipe):
 
 def test_data_that_is_missing_is_a_failed_tick(recipe, tmp_path):
     (tmp_path / 'data').rename(tmp_path / 'elsewhere')
-    tick = retrain(recipe(), Runner().tools)
+    runner = Runner()
+    tick = retrain(recipe(), runner.tools)
     assert (tick.verdict, tick.exit_code) == ('failed', 1)
     assert 'does not exist' in tick.reason
+    assert not runner.pauses
 
 
 def test_a_bug_is_a_failed_tick_too(recipe):
