@@ -169,22 +169,18 @@ def schedule(context, /, engine, cron, timezone, **options) -> None:  # type: ig
 
     with _told():
         wanted = parse_schedule(cron, timezone)
-        words = wanted.in_words()
-        words = words[0].lower() + words[1:]
-        if engine == 'kubeflow':
-            from pipeline.kubeflow.operations import run_on
-
-            kept = run_on(recipe, wanted)
-            click.echo(f'{recipe.name} runs {words}, as {kept.id}')
-        else:
-            click.echo(f'{recipe.name} runs {words}, until this is stopped')
-        for moment in wanted.next_times(datetime.now(zones.utc), 3):
-            click.echo(f'  {moment:%a %Y-%m-%d %H:%M %Z}')
         if engine == 'local':
             from pipeline.retraining.scheduler import run_schedule
 
             tick = [sys.executable, str(Path(__file__).absolute()), 'retrain']
             sys.exit(run_schedule(recipe, wanted, [*tick, *_arguments(**options)]))
+        from pipeline.kubeflow.operations import run_on
+
+        kept = run_on(recipe, wanted)
+        words = wanted.in_words()
+        click.echo(f'{recipe.name} runs {words[0].lower() + words[1:]}, as {kept.id}')
+        for moment in wanted.next_times(datetime.now(zones.utc), 3):
+            click.echo(f'  {moment:%a %Y-%m-%d %H:%M %Z}')
 
 
 @schedule.command('list')

@@ -87,14 +87,24 @@ def only_tick(home: Path) -> Iterator[None]:
         yield
 
 
-def note_killed(recipe: Recipe, pid: int, reason: str) -> Tick:
-    """Gives the tick of a process that was killed its end, and tells the webhook."""
+def note_end(recipe: Recipe, pid: int, began: datetime.datetime, **end: Any) -> Tick | None:
+    """Gives the tick of a process that has ended its end, and tells the webhook.
+
+    Args:
+        recipe: whose.
+        pid: of the process; an earlier one may have had the same.
+        began: a time before the process did.
+        end: verdict, reason and exit code.
+
+    Returns:
+        The tick; None if it noted an end itself, which is left as it is.
+    """
     journal = Journal(recipe.home / JOURNAL)
-    now = Tools().now()
-    tick = next(
-        (each.tick for each in journal.ticks() if each.open and each.pid == pid), None
-    ) or journal.start(now, pid=pid)
-    journal.note(tick, ended=now.isoformat(), verdict='killed', reason=reason, exit_code=FAILED)
+    own = [each for each in journal.ticks() if each.pid == pid and each.started >= began][-1:]
+    if own and not own[0].open:
+        return None
+    tick = own[0].tick if own else journal.start(began, pid=pid)
+    journal.note(tick, ended=Tools().now().isoformat(), **end)
     return _tell(recipe, journal, _read(journal, tick))
 
 

@@ -23,12 +23,14 @@ from pipeline.outcome import Outcome
 from pipeline.retraining import tick as ticks
 from pipeline.retraining.decision import Decision
 from pipeline.retraining.journal import Journal
-from pipeline.retraining.tick import Tools, note_killed, only_tick, retrain
+from pipeline.retraining.tick import Tools, note_end, only_tick, retrain
 from pipeline.run import AlreadyRunning, CannotStart, RunFailed
 from trainer.config import UnfitError
 
 NOW = datetime.datetime(2026, 11, 21, 2, tzinfo=datetime.timezone.utc)
 REPOSITORY = Path(__file__).parents[2]
+HOUR = datetime.timedelta(hours=1)
+KILLED = {'verdict': 'killed', 'reason': 'killed by SIGKILL', 'exit_code': 1}
 
 
 def raised(error: Exception, *causes: Exception) -> Exception:
@@ -291,11 +293,23 @@ def test_every_event_of_a_tick_is_a_line(recipe):
 def test_the_tick_of_a_process_that_was_killed_gets_its_end(recipe):
     recipe().home.mkdir(parents=True)
     journal = Journal(recipe().home / 'ticks.jsonl')
+    journal.start(NOW - HOUR, pid=1234)  # of another process, in a container that has gone
     tick = journal.start(NOW, pid=1234)
     journal.start(NOW, pid=99)
-    noted = note_killed(recipe(), 1234, 'killed by SIGKILL')
+    noted = note_end(recipe(), 1234, NOW, **KILLED)
     assert (noted.tick, noted.verdict, noted.exit_code) == (tick, 'killed', 1)
-    assert note_killed(recipe(), 77, 'killed by SIGKILL').pid == 77  # killed before it noted itself
+    noted = note_end(recipe(), 77, NOW, **KILLED)  # killed before it noted itself
+    assert (noted.pid, noted.started, noted.verdict) == (77, NOW, 'killed')
+
+
+def test_a_tick_that_has_an_end_keeps_it(recipe):
+    recipe().home.mkdir(parents=True)
+    journal = Journal(recipe().home / 'ticks.jsonl')
+    journal.start(NOW - HOUR, pid=1234)
+    journal.start(NOW, pid=1234, verdict='blessed')
+    before = events(recipe())
+    assert note_end(recipe(), 1234, NOW, **KILLED) is None
+    assert events(recipe()) == before
 
 
 def test_a_workdir_that_cannot_be_written_is_told(recipe, tmp_path):
