@@ -170,22 +170,18 @@ def schedule(context, /, engine, cron, timezone, **options) -> None:  # type: ig
 
     with _told():
         wanted = parse_schedule(cron, timezone)
-        words = wanted.in_words()
-        words = words[0].lower() + words[1:]
-        if engine == 'kubeflow':
-            from pipeline.kubeflow.operations import run_on
-
-            kept = run_on(recipe, wanted)
-            click.echo(f'{recipe.name} runs {words}, as {kept.id}')
-        else:
-            click.echo(f'{recipe.name} runs {words}, until this is stopped')
-        for moment in wanted.next_times(datetime.now(zones.utc), 3):
-            click.echo(f'  {moment:%a %Y-%m-%d %H:%M %Z}')
         if engine == 'local':
             from pipeline.retraining.scheduler import run_schedule
 
             tick = [sys.executable, str(Path(__file__).absolute()), 'retrain']
             sys.exit(run_schedule(recipe, wanted, [*tick, *_arguments(**options)]))
+        from pipeline.kubeflow.operations import run_on
+
+        kept = run_on(recipe, wanted)
+        words = wanted.in_words()
+        click.echo(f'{recipe.name} runs {words[0].lower() + words[1:]}, as {kept.id}')
+        for moment in wanted.next_times(datetime.now(zones.utc), 3):
+            click.echo(f'  {moment:%a %Y-%m-%d %H:%M %Z}')
 
 
 @schedule.command('list')
@@ -231,7 +227,8 @@ def submit(**options) -> None:  # type: ignore[no-untyped-def]
 
 @main.command()
 @_recipe_options
-@click.option('--last', default=10, show_default=True, metavar='N', help='How many ticks.')
+@click.option('--last', type=click.IntRange(1), default=10, show_default=True, metavar='N',
+              help='How many ticks.')  # fmt: skip
 @click.option('--json', 'as_json', is_flag=True, help='For programs.')
 def status(last: int, as_json: bool, **options) -> None:  # type: ignore[no-untyped-def]
     """Show the last ticks, what is live, and when the next tick comes."""
@@ -245,6 +242,8 @@ def status(last: int, as_json: bool, **options) -> None:  # type: ignore[no-unty
         found = view.read_status(recipe, datetime.now(timezone.utc), last)
     except MetadataError as error:
         _fail(str(error), USAGE)
+    except OSError as error:
+        _fail(f'{error.filename or recipe.home} cannot be read: {error.strerror}', USAGE)
     _show(view.as_json(found) if as_json else view.as_table(found))
 
 

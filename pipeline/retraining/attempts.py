@@ -1,7 +1,7 @@
-"""Runs a recipe again when it failed in a way that may heal by itself."""
+"""Does something again when it failed in a way that may heal by itself."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 from rich.markup import escape
 
@@ -13,8 +13,7 @@ from trainer import progress
 from trainer.config import UnfitError
 from trainer.weights import WeightsError
 
-if TYPE_CHECKING:
-    from pipeline.outcome import Outcome
+T = TypeVar('T')
 
 
 class RunGivenUp(RuntimeError):
@@ -29,13 +28,13 @@ class RunGivenUp(RuntimeError):
         self.end = end
 
 
-def run_with_attempts(
-    run: 'Callable[[], Outcome]', config: RetrainConfig, sleep: Callable[[float], None]
-) -> 'tuple[Outcome, int]':
-    """Runs until a run comes to its end; a pause that doubles lies between the attempts.
+def with_attempts(
+    work: Callable[[], T], config: RetrainConfig, sleep: Callable[[float], None]
+) -> tuple[T, int]:
+    """Decides or runs until that comes to its end; a pause that doubles lies between the attempts.
 
     Returns:
-        The outcome, and how many attempts it took.
+        What came of it, and how many attempts it took.
 
     Raises:
         RunGivenUp: the last attempt failed, or one in a way that waiting does not heal.
@@ -44,8 +43,8 @@ def run_with_attempts(
     attempt = 1
     while True:
         try:
-            return run(), attempt
-        except (RunFailed, CannotStart) as error:
+            return work(), attempt
+        except (RunFailed, CannotStart, MetadataError) as error:
             if attempt == config.attempts or not _may_heal(error):
                 raise RunGivenUp(_end(error, attempt)) from error
             attempt += 1
@@ -59,7 +58,7 @@ def run_with_attempts(
 def _may_heal(error: Exception) -> bool:
     """Full disks, memory and servers may; images, weights and layers stay what they are."""
     causes = list(_causes(error))
-    if isinstance(error, CannotStart):
+    if isinstance(error, CannotStart | MetadataError):
         return any(isinstance(each, MetadataError) for each in causes)
     from components.anomaly_gate import AnomaliesFound  # TFX, which the run has imported
 

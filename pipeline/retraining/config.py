@@ -9,18 +9,22 @@ class RetrainConfig(StrictModel):
     """What a tick of the schedule looks for, and what it does when a run fails."""
 
     min_new_images: int = Field(
-        1, ge=1, description='fewer new images wait for more, unless they drifted'
+        1,
+        ge=1,
+        description='fewer new images wait for more, unless they drifted or max_age_days is over',
     )
     max_age_days: float | None = Field(
-        None, gt=0, description='train again without new images when the live model is older, and '
-        'no candidate was evaluated for as long; none: never',
+        None, gt=0, description='train again, with few new images or none, when the live model is '
+        'older, and no candidate was evaluated for as long; none: never',
     )  # fmt: skip
     drift_threshold: float | None = Field(
         None, gt=0, description='how far the class balance (share), the brightness (0 to 1) or the '
         'size (share) of the newest span may be from what the live model was trained on; '
         'none: not measured',
     )  # fmt: skip
-    attempts: int = Field(3, ge=1, description='how often a run that fails is begun, in one tick')
+    attempts: int = Field(
+        3, ge=1, description='how often a run, or a decision without metadata, is begun in one tick'
+    )
     backoff_seconds: float = Field(
         60, ge=0, description='before the second attempt; doubles with each one'
     )

@@ -74,7 +74,13 @@ def judge(
     drifted = bool(moved) and new[-1] is window[-1]
     train = images >= config.min_new_images or drifted
     if not train:
-        reason += f'; waiting for {config.min_new_images} (min_new_images)'
+        train, age = _age(
+            config, history, now
+        )  # else a trickle of images would put it off for ever
+        if train:
+            reason += f', fewer than {config.min_new_images} (min_new_images), but {age}'
+        else:
+            reason += f'; waiting for {config.min_new_images} (min_new_images)'
     return Decision(train, reason, spans, tuple(span.number for span in new))
 
 
@@ -136,20 +142,32 @@ def _without_news(
     nothing = f'{named(spans)} {used} used by the run of {time_of(last.ended)}'
     if history.live is None:
         return False, f'nothing new: {nothing}; no model is live: none was good enough'
-    age = _days(history.live.since, now)
-    live = f'the live model is {age:.1f} days old'
-    limit = config.max_age_days
-    if limit is not None and age > limit:
-        since_last = _days(history.candidates[-1].ended, now)
-        if since_last > limit:
-            return True, f'{live} (limit {limit:g}); {nothing}'
-        live += f' (limit {limit:g}), but {_tried(history.candidates[-1], since_last)}'
+    too_old, live = _age(config, history, now)
+    if too_old:
+        return True, f'{live}; {nothing}'
     if moved:
         live += (
             f'; {"; ".join(moved)}, and the live model has seen none of it: '
             'the candidate that was trained on it was not good enough'
         )
     return False, f'nothing new: {nothing}; {live}'
+
+
+def _age(config: RetrainConfig, history: History, now: datetime.datetime) -> tuple[bool, str]:
+    """Whether the age of the live model is a reason to train, and how old it is."""
+    if history.live is None:
+        return False, 'no model is live'
+    age = _days(history.live.since, now)
+    live = f'the live model is {age:.1f} days old'
+    limit = config.max_age_days
+    if limit is None or age <= limit:
+        return False, live
+    live += f' (limit {limit:g})'
+    for last in history.candidates[-1:]:
+        since_last = _days(last.ended, now)
+        if since_last <= limit:
+            return False, f'{live}, but {_tried(last, since_last)}'
+    return True, live
 
 
 def _tried(candidate: Candidate, days: float) -> str:

@@ -33,7 +33,7 @@ class Tick(BaseModel):
         previous_accuracy: of the live model on the same.
         run: the pipeline run, as in ML Metadata.
         pushed_to: the folder of the pushed model.
-        attempts: how often a run was begun.
+        attempts: how often the run was begun, or a decision that never came to its end.
         exit_code: of the process.
         webhook: what went wrong with it; None: nothing did, or there is none.
     """

@@ -10,6 +10,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import filelock
 from apscheduler.executors.debug import DebugExecutor
@@ -20,11 +21,12 @@ from rich.markup import escape
 from pipeline.config import Recipe
 from pipeline.cron import Schedule
 from pipeline.retraining.journal import Journal
-from pipeline.retraining.tick import JOURNAL, note_killed
+from pipeline.retraining.tick import FAILED, JOURNAL, TERMINATED, note_end
 from trainer import progress
 
 SCHEDULE, LOCK = 'schedule.json', '.schedule.lock'
 GRACE_SECONDS = 25.0  # for a tick to end after SIGTERM; Kubernetes gives 30 by default
+_LOOK_SECONDS = 30.0  # between two looks at the clock
 _LOCK_SECONDS = 1.0  # `status` holds the lock for a moment
 _STOPPED, _INTERRUPTED = 0, 130
 
@@ -49,7 +51,7 @@ class Ticker:
     """Starts ticks as processes of their own: their memory comes back, their crash ends nothing.
 
     Args:
-        recipe: whose journal notes a tick that was killed.
+        recipe: whose journal notes the end of a tick that could not.
         command: starts a tick.
         grace: seconds that a tick gets to end when it is stopped.
     """
@@ -63,22 +65,34 @@ class Ticker:
         self._lock = threading.Lock()
 
     def tick(self) -> None:
-        """Runs one tick to its end."""
+        """Runs one tick to its end, and notes that if the tick did not."""
         say(f'tick of {self._recipe.name}')
+        began = datetime.datetime.now(datetime.timezone.utc)
         child = self._start()
         if child is None:
             return
         code = child.wait()
-        if code >= 0:
-            say(f'tick ended with exit code {code}')
+        end = self._end(code)
+        say(f'tick was {end["reason"]}' if code < 0 else f'tick ended with exit code {code}')
+        if code == 0:
             return
+        try:
+            note_end(self._recipe, child.pid, began, **end)
+        except OSError as error:  # which may be why the tick noted nothing
+            say(f'that cannot be noted: {error}')
+
+    def _end(self, code: int) -> dict[str, Any]:
+        """What is to be noted of a tick that ended with a code and noted no end itself."""
+        if self._stopping and code in (-signal.SIGTERM, TERMINATED):  # perhaps amid its imports
+            return {'verdict': 'stopped', 'reason': 'stopped by SIGTERM', 'exit_code': TERMINATED}
+        if code >= 0:
+            reason = f'exit code {code}, and it noted no end; the output of the schedule says why'
+            return {'verdict': 'failed', 'reason': reason, 'exit_code': code}
         reason = f'killed by {signal.Signals(-code).name}'
-        if self._stopping:
-            reason += f', as it did not end within {self._grace:g} s'
-        elif -code == signal.SIGKILL:
-            reason += ', perhaps for want of memory'
-        say(f'tick was {reason}')
-        note_killed(self._recipe, child.pid, reason)
+        if -code == signal.SIGKILL:
+            forced = f'as it did not end within {self._grace:g} s'
+            reason += f', {forced if self._stopping else "perhaps for want of memory"}'
+        return {'verdict': 'killed', 'reason': reason, 'exit_code': FAILED}
 
     def _start(self) -> 'subprocess.Popen[bytes] | None':
         with self._lock:
@@ -113,7 +127,8 @@ def run_schedule(
 ) -> int:
     """Starts ticks until SIGTERM or Ctrl-C comes.
 
-    A time that comes while a tick goes on, or while the machine sleeps, is made up once; so is the
+    A time that comes while a tick goes on is made up once after it, and one that comes while the
+    machine sleeps once within half a minute of its waking; the clock may be set, too. So is the
     last one before the start, if the journal knows of an earlier tick and of none since.
 
     Args:
@@ -133,13 +148,15 @@ def run_schedule(
     with _only_schedule(recipe, schedule):
         ticker = Ticker(recipe, command, grace)
         missed = missed_since(recipe.home, schedule, now())
-        say(f'{recipe.name}: {schedule.in_words()}; next {schedule.after(now()):%Y-%m-%d %H:%M %Z}')
+        times = [f'{each:%a %Y-%m-%d %H:%M %Z}' for each in schedule.next_times(now(), 3)]
+        say(f'{recipe.name}: {schedule.in_words()}; next {", ".join(times)}')
         if missed:
             say(f'the tick of {missed:%Y-%m-%d %H:%M %Z} was missed; making up for it')
         scheduler = _scheduler(ticker, schedule, now() if missed else schedule.after(now()))
         with _signals() as received:
             scheduler.start()
-            number = received.get()
+            with _woken(scheduler):
+                number = received.get()
             say(f'{signal.Signals(number).name}: the schedule ends')
             ticker.stop()
             scheduler.shutdown()
@@ -173,6 +190,28 @@ def _scheduler(ticker: Ticker, schedule: Schedule, first: datetime.datetime) -> 
         misfire_grace_time=None, max_instances=1,
     )  # fmt: skip
     return scheduler
+
+
+@contextlib.contextmanager
+def _woken(scheduler: BackgroundScheduler) -> Iterator[None]:
+    """Lets a scheduler look at the clock now and then.
+
+    By itself it sleeps until the next tick, on a clock that stands still while the machine is
+    suspended, and that does not show when the time is set.
+    """
+    ended = threading.Event()
+
+    def wake() -> None:
+        while not ended.wait(_LOOK_SECONDS):
+            scheduler.wakeup()
+
+    thread = threading.Thread(target=wake, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 @contextlib.contextmanager

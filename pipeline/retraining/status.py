@@ -2,13 +2,13 @@
 
 import dataclasses
 import datetime
+import fcntl
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import filelock
 from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
@@ -24,6 +24,7 @@ from pipeline.retraining.scheduler import LOCK, SCHEDULE
 from pipeline.retraining.tick import JOURNAL, TICK_LOCK
 
 _KILLED = 'killed: it began, and noted no end'
+_UNSURE = 'it noted no end; whether it goes on is not to be seen, as its lock cannot be read'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,13 +46,13 @@ class ScheduleState:
 
     Attributes:
         words: when it fires.
-        alive: whether its process is there.
+        alive: whether its process is there; None if this user cannot tell.
         next: when it fires next; None if it is not alive.
         pid: its process.
     """
 
     words: str
-    alive: bool
+    alive: bool | None
     next: datetime.datetime | None
     pid: int
 
@@ -76,26 +77,41 @@ def read_status(recipe: Recipe, now: datetime.datetime, last: int = 10) -> Statu
 
     Raises:
         MetadataError: the metadata cannot be reached.
+        OSError: the folder of the runs cannot be read.
     """
     ticks = Journal(recipe.home / JOURNAL).ticks()
     going_on = is_locked(recipe.home / TICK_LOCK)
+    # One that is skipped begins later, and holds no lock.
+    newest = next((tick for tick in reversed(ticks) if tick.verdict != 'skipped'), None)
     shown = [
-        tick if not tick.open or (going_on and tick is ticks[-1]) else _killed(tick)
+        _without_end(tick, going_on if tick is newest else False) if tick.open else tick
         for tick in ticks[-last:]
     ]
     return Status(recipe.name, tuple(shown), _served(recipe), _schedule(recipe.home, now))
 
 
-def is_locked(path: Path) -> bool:
-    """Whether a process holds a lock; it ends with its process, so a file alone says nothing."""
-    if not path.exists() or not os.access(path, os.W_OK):
-        return False
-    lock = filelock.FileLock(path)
+def is_locked(path: Path) -> bool | None:
+    """Whether a process holds a lock; it ends with its process, so a file alone says nothing.
+
+    Asks with a shared lock of a file that is only read, which another user may do as well.
+
+    Returns:
+        None if the file cannot be opened, or its file system does not say.
+    """
     try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
         return True
-    lock.release()
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)  # which gives the lock back
     return False
 
 
@@ -107,7 +123,7 @@ def as_table(status: Status) -> RenderableType:
     for tick in status.ticks:
         table.add_row(
             time_of(tick.started), _numbers(tick.spans), _numbers(tick.new),
-            tick.verdict or 'going on', _accuracy(tick.accuracy),
+            tick.verdict or _open(tick), _accuracy(tick.accuracy),
             _accuracy(tick.previous_accuracy), escape(_why(tick)),
         )  # fmt: skip
     parts: list[RenderableType] = [table] if status.ticks else [Text('no ticks yet')]
@@ -137,6 +153,11 @@ def describe_schedule(status: Status) -> str:
     schedule = status.schedule
     if schedule is None:
         return 'next: no schedule was started here'
+    if schedule.alive is None:
+        return (
+            f'next: cannot tell whether the schedule ({schedule.words}) is running; '
+            'its lock cannot be read'
+        )
     if not schedule.alive or schedule.next is None:
         return f'next: none; the schedule ({schedule.words}) is not running'
     return f'next: {schedule.next:%Y-%m-%d %H:%M %Z}; {schedule.words}; process {schedule.pid}'
@@ -156,15 +177,21 @@ def _schedule(home: Path, now: datetime.datetime) -> ScheduleState | None:
     try:
         values: Mapping[str, Any] = json.loads((home / SCHEDULE).read_text())
         schedule = parse_schedule(values['cron'], values['timezone'])
-    except (OSError, ValueError, KeyError, CronError):
+    except (OSError, ValueError, KeyError, TypeError, CronError):
         return None
     alive = is_locked(home / LOCK)
     following = schedule.after(now) if alive else None
     return ScheduleState(schedule.in_words(), alive, following, values.get('pid', 0))
 
 
-def _killed(tick: Tick) -> Tick:
-    return tick.model_copy(update={'verdict': 'killed', 'reason': _KILLED})
+def _without_end(tick: Tick, going_on: bool | None) -> Tick:
+    if going_on is None:
+        return tick.model_copy(update={'reason': _UNSURE})
+    return tick if going_on else tick.model_copy(update={'verdict': 'killed', 'reason': _KILLED})
+
+
+def _open(tick: Tick) -> str:
+    return 'cannot tell' if tick.reason == _UNSURE else 'going on'
 
 
 def _why(tick: Tick) -> str:

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import filelock
+import ml_metadata
 from rich.markup import escape
 
 from components.sources.base import DataError
 from pipeline.config import Recipe
 from pipeline.metadata import open_store
 from pipeline.metadata_config import MetadataError
-from pipeline.retraining.attempts import RunGivenUp, run_with_attempts
+from pipeline.retraining.attempts import RunGivenUp, with_attempts
 from pipeline.retraining.decision import Decision, decide, time_of
 from pipeline.retraining.journal import Journal, Tick
 from pipeline.retraining.termination import Terminated, sigterm_raises
@@ -86,14 +87,24 @@ def only_tick(home: Path) -> Iterator[None]:
         yield
 
 
-def note_killed(recipe: Recipe, pid: int, reason: str) -> Tick:
-    """Gives the tick of a process that was killed its end, and tells the webhook."""
+def note_end(recipe: Recipe, pid: int, began: datetime.datetime, **end: Any) -> Tick | None:
+    """Gives the tick of a process that has ended its end, and tells the webhook.
+
+    Args:
+        recipe: whose.
+        pid: of the process; an earlier one may have had the same.
+        began: a time before the process did.
+        end: verdict, reason and exit code.
+
+    Returns:
+        The tick; None if it noted an end itself, which is left as it is.
+    """
     journal = Journal(recipe.home / JOURNAL)
-    now = Tools().now()
-    tick = next(
-        (each.tick for each in journal.ticks() if each.open and each.pid == pid), None
-    ) or journal.start(now, pid=pid)
-    journal.note(tick, ended=now.isoformat(), verdict='killed', reason=reason, exit_code=FAILED)
+    own = [each for each in journal.ticks() if each.pid == pid and each.started >= began][-1:]
+    if own and not own[0].open:
+        return None
+    tick = own[0].tick if own else journal.start(began, pid=pid)
+    journal.note(tick, ended=Tools().now().isoformat(), **end)
     return _tell(recipe, journal, _read(journal, tick))
 
 
@@ -122,7 +133,7 @@ def _end(
 ) -> dict[str, Any]:
     """Does the work of a tick; gives verdict, reason, exit code and what else is known."""
     try:
-        decision = _decide(recipe, tools)
+        decision, _ = with_attempts(lambda: _decide(recipe, tools), recipe.retrain, tools.sleep)
         values = dataclasses.asdict(decision)
         journal.note(tick, decision=values.pop('reason'), **values)
         progress.console().print(escape(decision.reason))
@@ -137,7 +148,7 @@ def _end(
         if error.end['exit_code'] == NORMAL:
             progress.console().print(escape(str(error)))
         return error.end
-    except (DataError, MetadataError) as error:
+    except DataError as error:
         return {'verdict': 'failed', 'reason': str(error), 'exit_code': FAILED}
     except Exception as error:  # whatever it is: the tick has an end, and says why
         reason = f'{type(error).__name__}: {error}'
@@ -146,13 +157,16 @@ def _end(
 
 def _decide(recipe: Recipe, tools: Tools) -> Decision:
     store = open_store(recipe.metadata, recipe.home)
-    return decide(recipe, store, tools.now(), recipe.home / SUMMARIES)
+    try:
+        return decide(recipe, store, tools.now(), recipe.home / SUMMARIES)
+    except ml_metadata.errors.StatusError as error:  # it has gone since it was opened
+        raise MetadataError(f'the metadata cannot be read: {error}') from error
 
 
 def _train(recipe: Recipe, tools: Tools, verbose: bool) -> dict[str, Any]:
     recipe = recipe.for_retraining()
     run_recipe = tools.run or run
-    outcome, attempts = run_with_attempts(
+    outcome, attempts = with_attempts(
         lambda: run_recipe(recipe, verbose=verbose), recipe.retrain, tools.sleep
     )
     if outcome.blessed and outcome.unchanged:

@@ -191,6 +191,25 @@ def test_a_live_model_that_is_too_old_is_a_reason(look, data, recorder):
     assert decision.reason.startswith('the live model is 31.0 days old (limit 30); span 1 was used')
 
 
+def test_a_live_model_that_is_too_old_does_not_wait_for_more_images(look, data, recorder):
+    data(1)
+    recorder.run(look.spans())
+    data(2)
+    assert not look(days=29, min_new_images=9, max_age_days=30).train
+    decision = look(days=31, min_new_images=9, max_age_days=30)
+    assert decision.train
+    assert decision.new == (2,)
+    assert decision.reason == (
+        'span 2 is new (8 images), fewer than 9 (min_new_images), '
+        'but the live model is 31.0 days old (limit 30)'
+    )
+
+
+def test_few_images_wait_where_no_model_is_live(look, data):
+    data(1)
+    assert not look(days=31, min_new_images=9, max_age_days=30).train
+
+
 def test_an_old_model_is_not_tried_again_every_day(look, data, recorder, monkeypatch):
     data(1)
     recorder.run(look.spans())

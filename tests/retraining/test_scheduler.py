@@ -10,12 +10,16 @@ import threading
 import time
 from pathlib import Path
 
+import click.testing
+import filelock
 import pytest
 
 from pipeline.config import Recipe
 from pipeline.cron import parse_schedule
+from pipeline.retraining import scheduler, tick
 from pipeline.retraining.journal import Journal
 from pipeline.retraining.scheduler import AlreadyScheduled, missed_since, run_schedule
+from pipeline_runner import main
 from trainer import progress
 
 REPOSITORY = Path(__file__).parents[2]
@@ -42,10 +46,13 @@ class Times:
     def after(self, moment: datetime.datetime) -> datetime.datetime:
         return next((each for each in self._times if each > moment), moment + FAR)
 
+    def next_times(self, moment: datetime.datetime, count: int) -> list[datetime.datetime]:
+        return [self.after(moment)] * count
+
 
 @pytest.fixture
 def recipe(tmp_path):
-    recipe = Recipe(name='pets', workdir=tmp_path)
+    recipe = Recipe(name='pets', workdir=tmp_path, retrain={'webhook_env': 'HOOK'})
     recipe.home.mkdir()
     return recipe
 
@@ -94,6 +101,23 @@ def test_times_that_come_while_a_tick_goes_on_are_made_up_once(play):
     assert log == ['begin', 'end'] * 2
 
 
+def test_a_time_that_comes_while_the_machine_sleeps_is_made_up_soon_after(play, monkeypatch):
+    asleep = threading.Event()
+
+    class Clock(datetime.datetime):
+        @classmethod
+        def now(cls, zone=None):
+            return datetime.datetime.now(zone) + DAY * asleep.is_set()
+
+    monkeypatch.setattr('apscheduler.schedulers.base.datetime', Clock)
+    monkeypatch.setattr(scheduler, '_LOOK_SECONDS', 0.1)
+    timer = threading.Timer(0.3, asleep.set)
+    timer.start()
+    _, _, log = play(Times(3600, 7200), 'echo tick >> $LOG', 1.0)
+    timer.join(5)
+    assert log == ['tick']
+
+
 def test_a_time_that_was_missed_before_the_start_is_made_up_once(play, recipe):
     Journal(recipe.home / 'ticks.jsonl').start(now() - 10 * DAY)
     _, said, log = play(parse_schedule('@daily'), 'echo tick >> $LOG', 0.6)
@@ -120,6 +144,23 @@ def test_a_tick_that_fails_does_not_end_the_schedule(play):
     assert 'tick ended with exit code 1' in said
 
 
+def test_a_tick_that_fails_before_it_notes_itself_is_noted_and_told(play, recipe, monkeypatch):
+    told = []
+    monkeypatch.setattr(tick, 'report', lambda _, message: told.append(message['verdict']))
+    play(Times(0.1), 'exit 2', 0.5)
+    (noted,) = Journal(recipe.home / 'ticks.jsonl').ticks()
+    assert (noted.verdict, noted.exit_code) == ('failed', 2)
+    assert noted.reason.startswith('exit code 2, and it noted no end')
+    assert told == ['failed']
+
+
+def test_a_tick_that_fails_where_nothing_can_be_noted_does_not_end_the_schedule(play, recipe):
+    script = f'echo tick >> $LOG; mkdir -p {recipe.home}/ticks.jsonl; exit 2'
+    _, said, log = play(Times(0.1, 0.4), script, 0.9)
+    assert log == ['tick', 'tick']
+    assert 'that cannot be noted: ' in said
+
+
 def test_a_tick_that_is_killed_is_noted_and_does_not_end_the_schedule(play, recipe):
     _, said, log = play(Times(0.1, 0.4), 'echo tick >> $LOG; kill -9 $$', 0.9)
     assert log == ['tick', 'tick']
@@ -135,6 +176,13 @@ def test_sigterm_is_passed_on_to_the_tick(play):
     assert log == ['begin', 'ended']
     assert 'stopping the tick, within 5 s' in said
     assert 'tick ended with exit code 143' in said
+
+
+def test_a_tick_that_is_stopped_before_it_notes_itself_was_not_killed(play, recipe):
+    _, said, _ = play(Times(0.1), 'exec sleep 9', 0.5)
+    assert 'tick was stopped by SIGTERM' in said
+    (noted,) = Journal(recipe.home / 'ticks.jsonl').ticks()
+    assert (noted.verdict, noted.reason, noted.exit_code) == ('stopped', 'stopped by SIGTERM', 143)
 
 
 def test_a_tick_that_does_not_end_is_killed(play, recipe):
@@ -161,6 +209,18 @@ def test_a_recipe_has_one_schedule(recipe, play):
     play(Times(60), 'true', 2.0)
     thread.join(5)
     assert refused
+
+
+def test_a_schedule_says_that_it_runs_only_if_it_does(recipe, tmp_path):
+    command = ['schedule', '--engine', 'local', '--cron', '@daily', '--set', 'name=pets']
+    (tmp_path / 'file').write_text('')
+    with filelock.FileLock(recipe.home / '.schedule.lock'):
+        for workdir, words in ((tmp_path, 'already'), (tmp_path / 'file', 'cannot be written')):
+            options = [*command, '--workdir', str(workdir)]
+            done = click.testing.CliRunner().invoke(main, options)
+            assert done.exit_code == 2
+            assert words in done.stderr
+            assert done.stdout == ''
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import ml_metadata
 import pytest
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
@@ -20,13 +21,16 @@ from pipeline.launch import NodeFailed
 from pipeline.metadata_config import MetadataError
 from pipeline.outcome import Outcome
 from pipeline.retraining import tick as ticks
+from pipeline.retraining.decision import Decision
 from pipeline.retraining.journal import Journal
-from pipeline.retraining.tick import Tools, note_killed, only_tick, retrain
+from pipeline.retraining.tick import Tools, note_end, only_tick, retrain
 from pipeline.run import AlreadyRunning, CannotStart, RunFailed
 from trainer.config import UnfitError
 
 NOW = datetime.datetime(2026, 11, 21, 2, tzinfo=datetime.timezone.utc)
 REPOSITORY = Path(__file__).parents[2]
+HOUR = datetime.timedelta(hours=1)
+KILLED = {'verdict': 'killed', 'reason': 'killed by SIGKILL', 'exit_code': 1}
 
 
 def raised(error: Exception, *causes: Exception) -> Exception:
@@ -159,6 +163,41 @@ def test_only_what_may_heal_is_tried_again(recipe, error, code, attempts):
     assert str(error) in tick.reason
 
 
+class Away:
+    """Metadata that is away as often as there are errors."""
+
+    def __init__(self, store, *errors) -> None:
+        self._store, self._errors = store, list(errors)
+
+    def __call__(self, *_):
+        if self._errors:
+            raise self._errors.pop(0)
+        return self._store
+
+
+@pytest.mark.parametrize('name', ['open_store', 'decide'])
+def test_metadata_that_is_away_for_a_moment_does_not_fail_the_tick(
+    recipe, recorder, monkeypatch, name
+):
+    error = {
+        'open_store': MetadataError('nothing answers there'),
+        'decide': ml_metadata.errors.UnavailableError('gone'),
+    }[name]
+    usual = {'open_store': recorder.store, 'decide': Decision(True, 'span 1 is new')}[name]
+    monkeypatch.setattr(ticks, name, Away(usual, error, error))
+    runner = Runner(outcome())
+    tick = retrain(recipe(attempts=3, backoff_seconds=5), runner.tools)
+    assert (tick.verdict, tick.attempts) == ('blessed', 1)
+    assert runner.pauses == [5, 10]
+
+
+def test_metadata_that_stays_away_is_a_failed_tick(recipe, monkeypatch):
+    monkeypatch.setattr(ticks, 'open_store', Away(None, *[MetadataError('no answer')] * 3))
+    tick = retrain(recipe(attempts=3), Runner().tools)
+    assert (tick.verdict, tick.exit_code, tick.attempts) == ('failed', 1, 3)
+    assert tick.reason == 'no answer'
+
+
 def test_data_that_cannot_be_used_is_a_failed_tick_that_says_what_to_do(recipe):
     error = raised(CannotStart('cat.jpg is torn'), DataError(''))
     tick = retrain(recipe(), Runner(error).tools)
@@ -167,9 +206,11 @@ def test_data_that_cannot_be_used_is_a_failed_tick_that_says_what_to_do(recipe):
 
 def test_data_that_is_missing_is_a_failed_tick(recipe, tmp_path):
     (tmp_path / 'data').rename(tmp_path / 'elsewhere')
-    tick = retrain(recipe(), Runner().tools)
+    runner = Runner()
+    tick = retrain(recipe(), runner.tools)
     assert (tick.verdict, tick.exit_code) == ('failed', 1)
     assert 'does not exist' in tick.reason
+    assert not runner.pauses
 
 
 def test_a_bug_is_a_failed_tick_too(recipe):
@@ -252,11 +293,23 @@ def test_every_event_of_a_tick_is_a_line(recipe):
 def test_the_tick_of_a_process_that_was_killed_gets_its_end(recipe):
     recipe().home.mkdir(parents=True)
     journal = Journal(recipe().home / 'ticks.jsonl')
+    journal.start(NOW - HOUR, pid=1234)  # of another process, in a container that has gone
     tick = journal.start(NOW, pid=1234)
     journal.start(NOW, pid=99)
-    noted = note_killed(recipe(), 1234, 'killed by SIGKILL')
+    noted = note_end(recipe(), 1234, NOW, **KILLED)
     assert (noted.tick, noted.verdict, noted.exit_code) == (tick, 'killed', 1)
-    assert note_killed(recipe(), 77, 'killed by SIGKILL').pid == 77  # killed before it noted itself
+    noted = note_end(recipe(), 77, NOW, **KILLED)  # killed before it noted itself
+    assert (noted.pid, noted.started, noted.verdict) == (77, NOW, 'killed')
+
+
+def test_a_tick_that_has_an_end_keeps_it(recipe):
+    recipe().home.mkdir(parents=True)
+    journal = Journal(recipe().home / 'ticks.jsonl')
+    journal.start(NOW - HOUR, pid=1234)
+    journal.start(NOW, pid=1234, verdict='blessed')
+    before = events(recipe())
+    assert note_end(recipe(), 1234, NOW, **KILLED) is None
+    assert events(recipe()) == before
 
 
 def test_a_workdir_that_cannot_be_written_is_told(recipe, tmp_path):

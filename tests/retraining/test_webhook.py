@@ -1,8 +1,11 @@
 """What a URL is told, and what happens if it does not listen."""
 
+import contextlib
 import http.server
 import json
+import socket
 import threading
+import time
 
 import pytest
 
@@ -58,11 +61,62 @@ def test_a_server_that_stays_ill_is_reported_without_the_url(server):
     assert len(server.heard) == 3
 
 
-@pytest.mark.parametrize('code', [302, 404])
-def test_what_will_not_heal_is_tried_once(server, code):
+@pytest.mark.parametrize(
+    ('code', 'words'),
+    [
+        (302, 'it redirects (302), which is not followed'),
+        (304, 'it redirects (304), which is not followed'),
+        (404, 'it answered 404'),
+    ],
+)
+def test_what_will_not_heal_is_tried_once(server, code, words):
     server.codes = [code]
-    assert report('HOOK', {}) == f'the webhook in HOOK was not told: it answered {code}'
+    assert report('HOOK', {}) == f'the webhook in HOOK was not told: {words}'
     assert len(server.heard) == 1
+
+
+@pytest.fixture
+def trickle(monkeypatch):
+    """`trickle(b'HTTP/1.1 200 OK')`: a server that says that, and then a byte now and then."""
+    with socket.create_server(('127.0.0.1', 0)) as server:
+        monkeypatch.setenv('HOOK', f'http://127.0.0.1:{server.getsockname()[1]}')
+        monkeypatch.setenv('NO_PROXY', '127.0.0.1')
+        ended = threading.Event()
+
+        def serve(head):
+            client, _ = server.accept()
+            with client, contextlib.suppress(OSError):
+                client.recv(2**16)
+                client.sendall(head)
+                while not ended.wait(0.05):
+                    client.sendall(b'x')
+
+        def start(head):
+            thread = threading.Thread(target=serve, args=(head,))
+            threads.append(thread)
+            thread.start()
+
+        threads = []
+        yield start
+        ended.set()
+        for thread in threads:
+            thread.join(10)
+
+
+def test_the_body_of_an_answer_is_not_waited_for(trickle):
+    trickle(b'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n')
+    start = time.monotonic()
+    assert report('HOOK', {}) is None
+    assert time.monotonic() - start < 2
+
+
+def test_an_answer_that_never_comes_to_its_status_is_given_up(trickle, monkeypatch):
+    monkeypatch.setattr(webhook, '_TIMEOUT', 0.2)
+    monkeypatch.setattr(webhook, '_PAUSES', ())
+    trickle(b'HTTP/1.1 200 OK\r\nX-Slow: ')
+    start = time.monotonic()
+    assert 'no answer within' in report('HOOK', {})
+    assert time.monotonic() - start < 2
 
 
 def test_a_server_that_is_not_there_is_reported_without_the_url(server, monkeypatch):
