@@ -147,12 +147,7 @@ def run_schedule(
     """
     with _only_schedule(recipe, schedule):
         ticker = Ticker(recipe, command, grace)
-        missed = missed_since(recipe.home, schedule, now())
-        times = [f'{each:%a %Y-%m-%d %H:%M %Z}' for each in schedule.next_times(now(), 3)]
-        say(f'{recipe.name}: {schedule.in_words()}; next {", ".join(times)}')
-        if missed:
-            say(f'the tick of {missed:%Y-%m-%d %H:%M %Z} was missed; making up for it')
-        scheduler = _scheduler(ticker, schedule, now() if missed else schedule.after(now()))
+        scheduler = _scheduler(ticker, schedule, _first(recipe, schedule, now()))
         with _signals() as received:
             scheduler.start()
             with _woken(scheduler):
@@ -161,6 +156,17 @@ def run_schedule(
             ticker.stop()
             scheduler.shutdown()
     return _STOPPED if number == signal.SIGTERM else _INTERRUPTED
+
+
+def _first(recipe: Recipe, schedule: Schedule, now: datetime.datetime) -> datetime.datetime:
+    """When the first tick comes; says that, and the times after it."""
+    times = [f'{each:%a %Y-%m-%d %H:%M %Z}' for each in schedule.next_times(now, 3)]
+    say(f'{recipe.name}: {schedule.in_words()}; next {", ".join(times)}')
+    missed = missed_since(recipe.home, schedule, now)
+    if missed is None:
+        return schedule.after(now)
+    say(f'the tick of {missed:%Y-%m-%d %H:%M %Z} was missed; making up for it')
+    return now
 
 
 def missed_since(
@@ -194,11 +200,8 @@ def _scheduler(ticker: Ticker, schedule: Schedule, first: datetime.datetime) -> 
 
 @contextlib.contextmanager
 def _woken(scheduler: BackgroundScheduler) -> Iterator[None]:
-    """Lets a scheduler look at the clock now and then.
-
-    By itself it sleeps until the next tick, on a clock that stands still while the machine is
-    suspended, and that does not show when the time is set.
-    """
+    """Lets a scheduler look at the clock now and then."""
+    # By itself it sleeps until the next tick, by a clock that stands still during a suspend.
     ended = threading.Event()
 
     def wake() -> None:
