@@ -12,7 +12,7 @@ from ml_metadata.proto import metadata_store_pb2
 from rich.markup import escape
 from rich.tree import Tree
 
-from pipeline.provenance import EVALUATOR, Node, Provenance, custom
+from pipeline.provenance import EVALUATOR, Node, Provenance, custom, plain
 from pipeline.retraining.history import pushers_of
 from trainer.config import TrainConfig
 
@@ -123,11 +123,7 @@ def as_tree(lineage: Lineage) -> Tree:
 
 def as_json(lineage: Lineage) -> str:
     """The same for programs."""
-    return json.dumps(dataclasses.asdict(lineage), indent=1, default=_plain)
-
-
-def _plain(value: Any) -> Any:
-    return value.isoformat() if isinstance(value, datetime.datetime) else str(value)
+    return json.dumps(dataclasses.asdict(lineage), indent=1, default=plain)
 
 
 def _add_origin(tree: Tree, model: Ancestor) -> None:

@@ -97,6 +97,11 @@ def custom(artifact: metadata_store_pb2.Artifact | None, key: str) -> Any:
     return None if value is None else getattr(value, value.WhichOneof('value'))
 
 
+def plain(value: Any) -> str:
+    """What JSON has no form for, as text."""
+    return value.isoformat() if isinstance(value, datetime.datetime) else str(value)
+
+
 def moment(milliseconds: int) -> datetime.datetime:
     """A time of ML Metadata, in UTC."""
     return datetime.datetime.fromtimestamp(milliseconds / 1000, datetime.timezone.utc)

@@ -219,7 +219,7 @@ def test_the_recipe_finds_claims_database_and_secret_under_their_names():
     (container,) = containers([database])
     values = {each['name']: each for each in container['env']}
 
-    assert {('PersistentVolumeClaim', 'catdog-data'), ('PersistentVolumeClaim', 'catdog-work')} < (
+    assert {('PersistentVolumeClaim', 'catdog-data'), ('PersistentVolumeClaim', 'catdog-runs')} < (
         set(resources)
     )
     assert service['spec']['ports'][0]['port'] == 3306
@@ -293,14 +293,14 @@ def test_images_are_only_read_by_what_trains_on_them(cronjob, retrain):
         'claimName': 'catdog-data',
         'readOnly': True,
     }
-    assert volumes['work']['persistentVolumeClaim'] == {'claimName': 'catdog-work'}
+    assert volumes['work']['persistentVolumeClaim'] == {'claimName': 'catdog-runs'}
 
 
 def test_one_node_is_asked_for_nothing_that_its_storage_cannot_do():
     for name in ('kubeflow', 'cronjob'):
         resources = named(build(KUBERNETES / 'overlays' / f'{name}-one-node'))
         assert set(resources) == set(named(build(KUBERNETES / 'overlays' / name)))
-        for claim in ('catdog-work', 'catdog-data'):
+        for claim in ('catdog-runs', 'catdog-data'):
             spec = resources['PersistentVolumeClaim', claim]['spec']
             assert spec['accessModes'] == ['ReadWriteOnce']
 
@@ -328,14 +328,14 @@ def test_the_recipe_of_the_cronjob_is_valid_with_its_options(retrain):
     assert done.exit_code == 0, done.output
     values = yaml.safe_load(done.stdout)
     assert (values['data']['source'], values['data']['path']) == ('folder', '/data')
-    assert values['workdir'] == '/work'
-    assert {'/data', '/work'} < mounts
+    assert values['workdir'] == '/runs'
+    assert {'/data', '/runs'} < mounts
 
 
 def test_the_recipe_for_kubeflow_uses_the_same_folders():
     recipe = load_recipe(str(DEPLOY / 'recipe.yaml'))
 
-    assert (str(recipe.data.path), str(recipe.workdir)) == ('/data', '/work')
+    assert (str(recipe.data.path), str(recipe.workdir)) == ('/data', '/runs')
 
 
 def instructions() -> list[tuple[str, str]]:

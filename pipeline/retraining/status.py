@@ -17,6 +17,7 @@ from rich.text import Text
 from pipeline.config import Recipe
 from pipeline.cron import CronError, parse_schedule
 from pipeline.metadata import existing_store
+from pipeline.provenance import plain
 from pipeline.retraining.decision import named, time_of
 from pipeline.retraining.history import PushedModel, read_history
 from pipeline.retraining.journal import Journal, Tick
@@ -134,7 +135,7 @@ def as_json(status: Status) -> str:
     """The same for programs."""
     values = dataclasses.asdict(status)
     values['ticks'] = [tick.model_dump(mode='json') for tick in status.ticks]
-    return json.dumps(values, indent=1, default=_plain)
+    return json.dumps(values, indent=1, default=plain)
 
 
 def describe_live(status: Status) -> str:
@@ -207,7 +208,3 @@ def _numbers(numbers: tuple[int, ...]) -> str:
 
 def _accuracy(value: float | None) -> str:
     return '' if value is None else f'{value:.4f}'
-
-
-def _plain(value: Any) -> Any:
-    return value.isoformat() if isinstance(value, datetime.datetime) else str(value)

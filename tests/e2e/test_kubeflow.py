@@ -29,7 +29,7 @@ class Cluster:
         self._package = folder / 'pipeline.yaml'
         changes = {
             **TINY, 'name': 'pets', 'data.source': 'folder', 'data.path': '/data',
-            'data.window': 2, 'workdir': '/work',
+            'data.window': 2, 'workdir': '/runs',
         }  # fmt: skip
         compile_kubeflow(load_recipe('demo', list(changes.items())), self._package)
 

@@ -13,7 +13,7 @@ from pipeline.kubeflow.task import recipe_of_task
 KUBEFLOW = {
     'image': 'registry.example/catdog:1',
     'volumes': [
-        {'claim': 'catdog-work', 'path': '/work'}, {'claim': 'catdog-data', 'path': '/data'},
+        {'claim': 'catdog-runs', 'path': '/runs'}, {'claim': 'catdog-data', 'path': '/data'},
     ],
     'secrets': [{'secret': 'catdog-metadata', 'key': 'password', 'env': 'METADATA_PASSWORD'}],
     'environment': {'TZ': 'Europe/Berlin'},
@@ -27,7 +27,7 @@ KUBEFLOW = {
     },
 }  # fmt: skip
 CHANGES = [
-    ('data.source', 'folder'), ('data.path', '/data'), ('data.window', 3), ('workdir', '/work'),
+    ('data.source', 'folder'), ('data.path', '/data'), ('data.window', 3), ('workdir', '/runs'),
     ('trainer.warm_start', 'latest_blessed'), ('kubeflow', KUBEFLOW),
     ('metadata.address', 'mysql://catdog@catdog-metadata:3306/metadb'),
 ]  # fmt: skip
@@ -101,7 +101,7 @@ def test_what_a_run_may_change_has_the_recipes_values(compiled):
     defaults = {name: each['defaultValue'] for name, each in compiled.parameters.items()}
     json.loads(defaults.pop('recipe'))
     assert defaults == {
-        'data_path': '/data', 'workdir': '/work', 'pipeline_root': '', 'push_directory': '',
+        'data_path': '/data', 'workdir': '/runs', 'pipeline_root': '', 'push_directory': '',
         'metadata_address': 'mysql://catdog@catdog-metadata:3306/metadb', 'overrides': [],
         'only_when_new': False,
     }  # fmt: skip
@@ -154,7 +154,7 @@ def test_all_others_get_the_default(compiled):
 def test_every_pod_has_the_volumes_and_the_secret(compiled, task):
     pod = compiled.on_kubernetes(task)
     mounts = {each['constant']: each['mountPath'] for each in pod['pvcMount']}
-    assert mounts == {'catdog-work': '/work', 'catdog-data': '/data'}
+    assert mounts == {'catdog-runs': '/runs', 'catdog-data': '/data'}
     assert pod['secretAsEnv'][0]['secretName'] == 'catdog-metadata'
     assert pod['secretAsEnv'][0]['keyToEnv'] == [
         {'envVar': 'METADATA_PASSWORD', 'secretKey': 'password'}
@@ -179,13 +179,13 @@ def test_what_the_first_task_finds_reaches_all_others(compiled):
 
 
 def test_what_a_cluster_hardly_wants_is_said(tmp_path):
-    recipe = load_recipe('demo', [('workdir', '/work')])
+    recipe = load_recipe('demo', [('workdir', '/runs')])
 
     notes = compile_kubeflow(recipe, tmp_path / 'pipeline.yaml')
 
     assert notes == (
         'metadata.address is sqlite; pods that run at once need MySQL or gRPC.',
-        'workdir is /work, which lies on none of kubeflow.volumes.',
+        'workdir is /runs, which lies on none of kubeflow.volumes.',
     )
 
 

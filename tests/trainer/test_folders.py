@@ -6,7 +6,7 @@ from trainer.folders import folder_of
 
 
 def test_a_path_is_itself():
-    assert folder_of('/work/artifacts/1') == Path('/work/artifacts/1')
+    assert folder_of('/runs/artifacts/1') == Path('/runs/artifacts/1')
 
 
 def test_a_bucket_is_where_vertex_ai_mounts_it():

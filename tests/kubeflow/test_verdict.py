@@ -1,0 +1,35 @@
+import math
+
+import pytest
+
+from pipeline.kubeflow.verdict import metrics
+from pipeline.outcome import Outcome
+
+
+@pytest.fixture
+def outcome():
+    def make(**changes):
+        usual = {
+            'run_id': '1', 'blessed': False, 'unchanged': False, 'accuracy': 0.8,
+            'baseline_accuracy': 0.9, 'previous_accuracy': 0.85, 'reasons': ('too low',),
+            'pushed_to': None, 'newest_version': None,
+        }  # fmt: skip
+        return Outcome(**{**usual, **changes})
+
+    return make
+
+
+def test_kubeflow_can_compare_verdict_and_accuracies(outcome):
+    assert metrics(outcome()) == {
+        'blessed': 0.0, 'accuracy': 0.8, 'baseline_accuracy': 0.9, 'previous_accuracy': 0.85,
+    }  # fmt: skip
+
+
+def test_without_a_model_before_there_is_no_previous_accuracy(outcome):
+    assert 'previous_accuracy' not in metrics(outcome(previous_accuracy=None))
+
+
+def test_an_accuracy_that_is_no_number_is_left_out(outcome):
+    assert set(metrics(outcome(accuracy=math.nan, previous_accuracy=None))) == {
+        'blessed', 'baseline_accuracy',
+    }  # fmt: skip
