@@ -5,6 +5,7 @@ Exit codes: 0 blessed or unchanged, 1 a component failed, 2 wrong usage or confi
 """
 
 import contextlib
+import datetime
 import os
 import sys
 from collections.abc import Iterator
@@ -75,20 +76,10 @@ def run(verbose: bool, **options) -> None:  # type: ignore[no-untyped-def]
 
 @main.command('compile')
 @_recipe_options
-@click.option(
-    '--engine',
-    type=click.Choice(['kubeflow', 'vertex']),
-    default='kubeflow',
-    show_default=True,
-    help='Kubeflow Pipelines 2, or Vertex AI Pipelines.',
-)
-@click.option(
-    '--output',
-    '-o',
-    type=click.Path(path_type=Path),
-    metavar='FILE',
-    help='Default: pipeline.yaml, or pipeline.json for Vertex AI.',
-)
+@click.option('--engine', type=click.Choice(['kubeflow', 'vertex']), default='kubeflow',
+              show_default=True, help='Kubeflow Pipelines 2, or Vertex AI Pipelines.')  # fmt: skip
+@click.option('--output', '-o', type=click.Path(path_type=Path), metavar='FILE',
+              help='Default: pipeline.yaml, or pipeline.json for Vertex AI.')  # fmt: skip
 def compile_(engine: str, output: Path | None, **options) -> None:  # type: ignore[no-untyped-def]
     """Write a recipe as a file that a cluster takes."""
     from pipeline.imports import quick_imports
@@ -134,27 +125,18 @@ def retrain(verbose: bool, **options) -> None:  # type: ignore[no-untyped-def]
 
 @main.group(invoke_without_command=True, epilog=_SCHEDULE_CODES)
 @_recipe_options
-@click.option(
-    '--engine',
-    type=click.Choice(['kubeflow', 'local']),
-    default='kubeflow',
-    show_default=True,
-    help='Where it runs: on a cluster, or here, in the foreground.',
-)
+@click.option('--engine', type=click.Choice(['kubeflow', 'local']), default='kubeflow',
+              show_default=True,
+              help='Where it runs: on a cluster, or here, in the foreground.')  # fmt: skip
 @click.option('--cron', metavar='CRON', help="Five fields, as in '0 2 * * 1-5', or '@daily'.")
-@click.option(
-    '--timezone',
-    default='UTC',
-    show_default=True,
-    metavar='ZONE',
-    help='In which they are meant, as Europe/Berlin.',
-)
+@click.option('--timezone', default='UTC', show_default=True, metavar='ZONE',
+              help='In which they are meant, as Europe/Berlin.')  # fmt: skip
 @click.pass_context
 def schedule(context, /, engine, cron, timezone, **options) -> None:  # type: ignore[no-untyped-def]
     """Retrain at the times of a cron expression.
 
     On Kubeflow a recipe has one schedule: another one takes its place.
-    """  # fmt: skip
+    """
     if context.invoked_subcommand is not None:
         sources = map(context.get_parameter_source, context.params)
         if any(source is not click.core.ParameterSource.DEFAULT for source in sources):
@@ -163,9 +145,6 @@ def schedule(context, /, engine, cron, timezone, **options) -> None:  # type: ig
     if cron is None:
         raise click.UsageError("--cron is missing, as in --cron '0 2 * * 1-5'")
     recipe = _load(**options)
-    from datetime import datetime  # fmt: skip
-    from datetime import timezone as zones
-
     from pipeline.cron import parse_schedule
 
     with _told():
@@ -180,7 +159,7 @@ def schedule(context, /, engine, cron, timezone, **options) -> None:  # type: ig
         kept = run_on(recipe, wanted)
         words = wanted.in_words()
         click.echo(f'{recipe.name} runs {words[0].lower() + words[1:]}, as {kept.id}')
-        for moment in wanted.next_times(datetime.now(zones.utc), 3):
+        for moment in wanted.next_times(_now(), 3):
             click.echo(f'  {moment:%a %Y-%m-%d %H:%M %Z}')
 
 
@@ -233,13 +212,11 @@ def submit(**options) -> None:  # type: ignore[no-untyped-def]
 def status(last: int, as_json: bool, **options) -> None:  # type: ignore[no-untyped-def]
     """Show the last ticks, what is live, and when the next tick comes."""
     recipe = _load(**options)
-    from datetime import datetime, timezone
-
     from pipeline.metadata_config import MetadataError
     from pipeline.retraining import status as view
 
     try:
-        found = view.read_status(recipe, datetime.now(timezone.utc), last)
+        found = view.read_status(recipe, _now(), last)
     except MetadataError as error:
         _fail(str(error), USAGE)
     except OSError as error:
@@ -314,6 +291,10 @@ def _told() -> Iterator[None]:
         if error.name is None or not error.name.startswith('kfp'):
             raise
         _fail("kfp is not installed; pip install 'catdog-pipeline[kubeflow]' brings it", USAGE)
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.timezone.utc)
 
 
 def _arguments(config, overrides, data, weights, workdir):  # type: ignore[no-untyped-def]

@@ -78,22 +78,9 @@ def create_pipeline(
     tuner = _tuner(recipe, classes, examples, transform, before) if recipe.tuner else None
     trainer_node = _trainer(recipe, classes, examples, transform, before, tuner)
     resolver = _blessed_model('baseline_resolver', blessed, trainer_node)
-    evaluator = Evaluator(
-        examples=newest.outputs[_JUDGING] if newest else examples,
-        model=trainer_node.outputs['model'],
-        baseline_model=resolver.outputs['model'],
-        eval_config=eval_config(recipe.evaluation),
-        example_splits=['test'],
-    )
-    pusher = Pusher(
-        model=trainer_node.outputs['model'],
-        model_blessing=evaluator.outputs['blessing'],
-        push_destination=pusher_pb2.PushDestination(
-            filesystem=pusher_pb2.PushDestination.Filesystem(
-                base_directory=str(recipe.serving_directory)
-            )
-        ),
-    )
+    judged = newest.outputs[_JUDGING] if newest else examples
+    evaluator = _evaluator(recipe, judged, trainer_node, resolver)
+    pusher = _pusher(recipe, trainer_node, evaluator)
     return Pipeline(
         pipeline_name=recipe.name,
         pipeline_root=str(recipe.artifacts_directory),
@@ -161,6 +148,28 @@ def _trainer(
         train_args=trainer_pb2.TrainArgs(splits=['train']),
         eval_args=trainer_pb2.EvalArgs(splits=['eval']),
         custom_config=_training(recipe, classes),
+    )
+
+
+def _evaluator(
+    recipe: Recipe, examples: BaseChannel, trainer_node: BaseNode, resolver: BaseNode
+) -> BaseNode:
+    """Judges the candidate, and the model that was pushed before, on the same images."""
+    return Evaluator(
+        examples=examples,
+        model=trainer_node.outputs['model'],
+        baseline_model=resolver.outputs['model'],
+        eval_config=eval_config(recipe.evaluation),
+        example_splits=['test'],
+    )
+
+
+def _pusher(recipe: Recipe, trainer_node: BaseNode, evaluator: BaseNode) -> BaseNode:
+    folder = pusher_pb2.PushDestination.Filesystem(base_directory=str(recipe.serving_directory))
+    return Pusher(
+        model=trainer_node.outputs['model'],
+        model_blessing=evaluator.outputs['blessing'],
+        push_destination=pusher_pb2.PushDestination(filesystem=folder),
     )
 
 

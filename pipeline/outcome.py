@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow_model_analysis as tfma
-from ml_metadata.proto import metadata_store_pb2
 from rich.markup import escape
 from rich.table import Table
 
@@ -15,6 +14,7 @@ from pipeline.config import Recipe
 from pipeline.evaluation import ACCURACY
 from pipeline.launch import NodeResult
 from pipeline.local_runner import display_name
+from pipeline.provenance import custom
 from trainer import progress
 
 
@@ -49,9 +49,9 @@ def read_outcome(run_id: str, results: dict[str, NodeResult], recipe: Recipe) ->
     """Reads blessing, accuracies and push from the artifacts of a run that came to its end."""
     evaluator, pusher = results['Evaluator'], results['Pusher']
     evaluation = evaluator.outputs['evaluation'][0].uri
-    blessed = _custom(evaluator.outputs['blessing'][0], 'blessed') == 1
+    blessed = custom(evaluator.outputs['blessing'][0], 'blessed') == 1
     pushed = pusher.outputs['pushed_model'][0]
-    destination = _custom(pushed, 'pushed_destination') if _custom(pushed, 'pushed') else None
+    destination = custom(pushed, 'pushed_destination') if custom(pushed, 'pushed') else None
     has_previous = bool(results['baseline_resolver'].outputs.get('model'))
     return Outcome(
         run_id=run_id,
@@ -149,8 +149,3 @@ def _reason(failure: Any) -> str:
     if math.isnan(value):
         return f'{name} is not a number: {failure.message}'
     return f'{name} {value:.4f} on the test split, needs at least {bound:.4f}'
-
-
-def _custom(artifact: metadata_store_pb2.Artifact, key: str) -> int | str | None:
-    value = artifact.custom_properties.get(key)
-    return None if value is None else getattr(value, value.WhichOneof('value'))

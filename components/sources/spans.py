@@ -57,13 +57,10 @@ def open_window(config: DataConfig) -> tuple[Span, ...]:
     Raises:
         DataError: the images cannot be used.
     """
-    if (
-        config.path is None
-        or not config.path.is_dir()
-        or not (all_spans := span_folders(config.path))
-    ):
+    found = span_folders(config.path) if config.path and config.path.is_dir() else {}
+    if not found:
         return (Span(_FIRST, make_source(config)),)
-    folders = dict(list(all_spans.items())[-config.window :])
+    folders = dict(list(found.items())[-config.window :])
     known = sorted(set().union(*map(class_names, folders.values())))
     classes = tuple(known) if config.source == 'folder' and len(known) == 2 else None
     spans = tuple(

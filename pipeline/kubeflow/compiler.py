@@ -15,8 +15,8 @@ from pipeline.kubeflow.config import KubeflowConfig, TaskConfig
 from pipeline.kubeflow.task import DECISION
 from pipeline.local_runner import compile_pipeline, display_name
 from pipeline.metadata_config import SQLITE, MetadataConfig
+from pipeline.provenance import PUSHER
 
-VERDICT_NODE = 'Pusher'  # the last one: its task shows the verdict
 _COMMAND = ['python', '-m', 'pipeline.kubeflow.task']
 _EXECUTOR_INPUT = '{{$}}'  # what Kubeflow replaces by all that it knows of a task
 _GIVEN_TO_ALL = {
@@ -117,7 +117,7 @@ def _pipeline(recipe: Recipe, edges: dict[str, list[str]]) -> Callable[..., Any]
         with dsl.If(decision.outputs['train'] == 'true', name='train'):
             tasks: dict[str, Any] = {}
             for node_id, upstream in edges.items():
-                shown = _SHOWN if node_id == VERDICT_NODE else {}
+                shown = _SHOWN if node_id == PUSHER else {}  # the last one
                 make = _component(node_id, config.image, **_OF_DATA, **shown)
                 task = make(**given, **of_data)
                 tasks[node_id] = task.after(*(tasks[each] for each in upstream))

@@ -122,11 +122,12 @@ def run_node(recipe: Recipe, node_id: str, run_id: str, options: dict[str, Any])
         from pipeline.leftovers import remove_unfinished_pushes
         from pipeline.local_runner import compile_pipeline, display_name
         from pipeline.metadata import open_store
+        from pipeline.provenance import PUSHER
 
     store = open_store(recipe.metadata, recipe.home)
     classes, images = tuple(json.loads(options['classes'])), int(options['images'])
     ir = compile_pipeline(create_pipeline(recipe, classes, images), run_id)
-    if node_id == 'Pusher':
+    if node_id == PUSHER:
         remove_unfinished_pushes(recipe, store)
     result = launch_node(ir, node_of(ir, node_id))
     how = 'cached' if result.cached else 'done'
