@@ -13,6 +13,13 @@ FILENAME = 'image/filename'
 HEIGHT = 'image/height'  # pixels
 WIDTH = 'image/width'  # pixels
 SHA256 = 'image/key/sha256'  # hexadecimal digest of the encoded bytes
+ASPECT = 'image/aspect'  # float, width over height
+BYTES = 'image/bytes'  # int64, length of the encoded bytes
+# Floats, as `components.ingestion.measures` defines them.
+BRIGHTNESS = 'image/brightness'
+CONTRAST = 'image/contrast'
+SHARPNESS = 'image/sharpness'
+COLOURFULNESS = 'image/colourfulness'
 
 # Transformed features, as `trainer.preprocessing.preprocessing_fn` gives them.
 IMAGE_XF = 'image_xf'  # float32 [batch, size, size, 3], whole numbers from 0 to 255

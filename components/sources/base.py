@@ -1,9 +1,15 @@
 """What every source of labelled images offers."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple, Protocol
 
 Part = Literal['train', 'validation']
+Reason = Literal[
+    'unreadable', 'empty', 'not an image', 'unsupported format', 'truncated', 'damaged', 'too small',
+    'too large', 'animated', 'label outside the list', 'two labels',
+]  # fmt: skip
+IMAGES_PER_SHARD = 512  # about
 
 
 class DataError(ValueError):
@@ -14,7 +20,7 @@ class LabelledImage(NamedTuple):
     """One image as it came.
 
     Attributes:
-        contents: bytes of a JPEG or PNG file.
+        contents: bytes of an image file.
         label: index into the classes of the source.
         filename: where it came from, for error messages and for the record.
         part: which part of a set that comes divided; None if it does not.
@@ -24,6 +30,34 @@ class LabelledImage(NamedTuple):
     label: int
     filename: str
     part: Part | None = None
+
+
+class BadImage(NamedTuple):
+    """One image that cannot be used.
+
+    Attributes:
+        filename: where it came from.
+        reason: what is wrong, by its kind.
+        detail: the same in one clause for a person, such as "it ends after 4,096 of its bytes".
+        contents: the bytes as they came; none where there are none, or too many to hold.
+    """
+
+    filename: str
+    reason: Reason
+    detail: str
+    contents: bytes = b''
+
+
+class Shard(Protocol):
+    """A part of a source that one worker reads from beginning to end; it can be pickled."""
+
+    def images(self) -> Iterator[LabelledImage | BadImage]:
+        """Gives each image once, always in the same order.
+
+        An image that cannot be read is a bad one; a file that should hold many of them and does
+        not is a DataError.
+        """
+        ...
 
 
 class Source(Protocol):
@@ -44,9 +78,14 @@ class Source(Protocol):
     @property
     def fingerprint(self) -> str: ...
 
-    def images(self) -> Iterator[LabelledImage]:
-        """Gives each image once, always in the same order."""
+    def shards(self) -> Sequence[Shard]:
+        """All of it, in parts of about IMAGES_PER_SHARD; the same parts each time."""
         ...
+
+
+def every_image(source: Source) -> Iterator[LabelledImage | BadImage]:
+    """The images of all shards, one shard after the other."""
+    return itertools.chain.from_iterable(shard.images() for shard in source.shards())
 
 
 def describe_classes(names: Sequence[str]) -> str:

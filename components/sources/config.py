@@ -5,9 +5,10 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from components.ingestion.config import CheckConfig
 from components.sources.files import IMAGE_SUFFIXES, PARQUET_SUFFIXES, files_in
 from trainer.config import StrictModel
-from trainer.features import SPLITS
+from trainer.features import IMAGE_BYTES, LABEL, SPLITS
 
 
 class SplitConfig(StrictModel):
@@ -29,20 +30,40 @@ class SplitConfig(StrictModel):
         }
 
 
-class DataConfig(StrictModel):
-    """Where images come from and how they are split."""
+class FeatureNames(StrictModel):
+    """What the features of somebody else's `tf.Example`s are called."""
 
-    source: Literal['drawings', 'folder', 'parquet', 'tfds'] = 'drawings'
+    image: str = Field(IMAGE_BYTES, description='bytes of an image file')
+    label: str = Field(LABEL, description='a whole number, or the name of a class')
+    filename: str | None = Field(None, description='where an image came from; none: not known')
+
+
+class DataConfig(StrictModel):
+    """Where images come from, what they must be, and how they are split."""
+
+    source: Literal[
+        'drawings', 'folder', 'archive', 'parquet', 'tfds', 'tfrecord', 'canonical'
+    ] = 'drawings'
     path: Path | None = Field(
         None, description='folder: a folder with one folder per class, or with train and '
-        'validation that hold such; parquet: a Parquet file, or a folder with any',
+        'validation that hold such; archive: a zip or tar of such; parquet, tfrecord: a file, or a '
+        'folder with any; canonical: a folder as ImageExampleGen writes it',
     )  # fmt: skip
-    classes: tuple[str, ...] | None = Field(
-        None, description='parquet: names in the order of the labels; default: what the file says'
+    url: str | None = Field(
+        None, description='archive: where to fetch it, once; in place of path'
     )
+    sha256: str | None = Field(
+        None, pattern='^[0-9a-f]{64}$', description='archive: what its bytes must hash to'
+    )
+    classes: tuple[str, ...] | None = Field(
+        None, description='names in the order of the labels; an image of another class is set '
+        'aside; default: what the source says, such as the names of the folders',
+    )  # fmt: skip
+    features: FeatureNames = FeatureNames()
     dataset: str | None = Field(None, description="tfds: name of the data set, as 'cats_vs_dogs'")
     count: int = Field(2000, ge=100, description='drawings: how many')
     seed: int = Field(0, ge=0, description='drawings: which')
+    checks: CheckConfig = CheckConfig()
     splits: SplitConfig = SplitConfig()
     window: int = Field(
         1, ge=1, description='of a path that holds span-1, span-2, ...: how many of the newest '
