@@ -4,13 +4,15 @@ import copy
 import json
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+import apache_beam as beam
+from tfx.components.example_gen.base_example_gen_executor import BaseExampleGenExecutor
 from tfx.components.util import examples_utils
 from tfx.dsl.components.base import base_driver
-from tfx.dsl.components.base.base_component import BaseComponent
-from tfx.dsl.components.base.base_executor import BaseExecutor
-from tfx.dsl.components.base.executor_spec import ExecutorClassSpec
+from tfx.dsl.components.base.base_beam_component import BaseBeamComponent
+from tfx.dsl.components.base.executor_spec import BeamExecutorSpec
 from tfx.orchestration import data_types_utils
 from tfx.orchestration.portable import base_driver as portable_base_driver
 from tfx.orchestration.portable.data_types import ExecutionInfo
@@ -19,14 +21,16 @@ from tfx.proto.orchestration import driver_output_pb2
 from tfx.types import Artifact, Channel, artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
+from components.ingestion.quarantine import Quarantine
+from components.ingestion.span import Counts, Ingested, describe_bad, ingest_span, link_span
+from components.ingestion.transforms import ExamineImages
 from components.sources.base import DataError
 from components.sources.config import DataConfig
-from components.sources.records import Counts, write_records
 from components.sources.spans import FINGERPRINT, SPAN, Span, open_window
 from trainer import features, progress
 from trainer.folders import folder_of
 
-EXAMPLES = 'examples'
+EXAMPLES, QUARANTINE = 'examples', 'quarantine'
 
 
 class ImageExampleGenSpec(ComponentSpec):
@@ -34,7 +38,10 @@ class ImageExampleGenSpec(ComponentSpec):
 
     PARAMETERS = {'data': ExecutionParameter(type=str)}  # noqa: RUF012
     INPUTS: dict[str, Any] = {}  # noqa: RUF012
-    OUTPUTS = {EXAMPLES: ChannelParameter(type=standard_artifacts.Examples)}  # noqa: RUF012
+    OUTPUTS = {  # noqa: RUF012
+        EXAMPLES: ChannelParameter(type=standard_artifacts.Examples),
+        QUARANTINE: ChannelParameter(type=Quarantine),
+    }
 
 
 class ImageExampleGenDriver(base_driver.BaseDriver, portable_base_driver.BaseDriver):
@@ -53,8 +60,11 @@ class ImageExampleGenDriver(base_driver.BaseDriver, portable_base_driver.BaseDri
         return result
 
 
-class ImageExampleGenExecutor(BaseExecutor):
+class ImageExampleGenExecutor(BaseExampleGenExecutor):
     """Writes the records of each span, or links those that an earlier run has written."""
+
+    def GetInputSourceToExamplePTransform(self) -> type[beam.PTransform]:
+        return ExamineImages
 
     def Do(
         self,
@@ -65,43 +75,67 @@ class ImageExampleGenExecutor(BaseExecutor):
         """Puts an artifact for each span in the place of the one that TFX has prepared.
 
         Raises:
-            DataError: an image cannot be read, a span changed meanwhile, or there are too few
-                images for the splits.
+            DataError: too many images cannot be used, a span changed meanwhile, or there are too
+                few images for the splits.
         """
         config = _data(exec_properties)
-        (prepared,) = output_dict[EXAMPLES]
+        (prepared,), (quarantine,) = output_dict[EXAMPLES], output_dict[QUARANTINE]
         window = open_window(config)
         noted = prepared.get_string_custom_property(FINGERPRINT)
         if noted and noted != _fingerprints(window):  # none where no driver runs, as on Vertex AI
             raise DataError(f'the images in {config.path} change while they are read; start again')
         output_dict[EXAMPLES] = [_artifact(prepared, span) for span in window]
-        ingested = []
-        for span, artifact in zip(window, output_dict[EXAMPLES], strict=True):
-            directory = folder_of(artifact.uri)
-            earlier = sorted(folder_of(prepared.uri).parent.glob(f'*/{directory.name}'))
-            counts, known = write_records(span.source, config.splits, directory, earlier)
+        self._ingest(config, window, folder_of(prepared.uri), folder_of(quarantine.uri))
+
+    def _ingest(
+        self, config: DataConfig, window: Sequence[Span], records: Path, quarantine: Path
+    ) -> None:
+        """What is there is linked before anything is written: its images stay where they are."""
+        ingested: dict[int, Ingested] = {}
+        for span in window:
+            name = f'span-{span.number}'
+            earlier = [
+                (folder, quarantine.parent / folder.parent.name / name)
+                for folder in sorted(records.parent.glob(f'*/{name}'))
+            ]
+            targets = records / name, quarantine / name
+            linked = link_span(span.source, config, ingested.values(), earlier, *targets)
+            if linked:
+                ingested[span.number] = linked
+        for span in window:
+            known = span.number in ingested
             if len(window) > 1:
                 how = 'as ingested before' if known else 'new'
                 progress.console().print(f'  span {span.number}: {span.source.count} images, {how}')
-            ingested.append(counts)
-        require_every_class(ingested, config.test_window)
+            if not known:
+                targets = records / f'span-{span.number}', quarantine / f'span-{span.number}'
+                ingested[span.number] = ingest_span(
+                    span.source, config, list(ingested.values()), *targets, self._make_beam_pipeline
+                )
+            _tell(ingested[span.number])
+        counts = [ingested[span.number].counts for span in window]
+        require_every_class(counts, config.test_window)
 
 
-class ImageExampleGen(BaseComponent):
+class ImageExampleGen(BaseBeamComponent):
     """Ingests the newest spans of labelled images.
 
     Its output `examples` has one artifact per span, oldest first, with the splits train, eval and
     test in TFRecords of canonical `tf.Example`s (`trainer.features`), and the properties `span` and
-    `input_fingerprint`, which changes when the images change.
+    `input_fingerprint`, which changes when the images change. Its output `quarantine` lists the
+    images that were set aside, and why.
     """
 
     SPEC_CLASS = ImageExampleGenSpec
-    EXECUTOR_SPEC = ExecutorClassSpec(ImageExampleGenExecutor)
+    EXECUTOR_SPEC = BeamExecutorSpec(ImageExampleGenExecutor)
     DRIVER_CLASS = ImageExampleGenDriver
 
     def __init__(self, data: DataConfig) -> None:
-        examples = Channel(type=standard_artifacts.Examples)
-        super().__init__(ImageExampleGenSpec(data=data.model_dump_json(), examples=examples))
+        outputs = {
+            EXAMPLES: Channel(type=standard_artifacts.Examples),
+            QUARANTINE: Channel(type=Quarantine),
+        }
+        super().__init__(ImageExampleGenSpec(data=data.model_dump_json(), **outputs))
 
 
 def require_every_class(spans: list[Counts], test_window: int) -> None:
@@ -128,11 +162,24 @@ def _artifact(prepared: Artifact, span: Span) -> Artifact:
     """Examples of one span. TFX wants several artifacts to lie directly below the prepared one."""
     artifact = standard_artifacts.Examples()
     artifact.uri = f'{prepared.uri}/span-{span.number}'
+    artifact.span = span.number
     artifact.set_int_custom_property(SPAN, span.number)
     artifact.set_string_custom_property(FINGERPRINT, span.source.fingerprint)
     artifact.split_names = artifact_utils.encode_split_names(list(features.SPLITS))
     examples_utils.set_payload_format(artifact, example_gen_pb2.FORMAT_TF_EXAMPLE)
     return artifact
+
+
+def _tell(ingested: Ingested) -> None:
+    """Says what was not used as it came, if there was any."""
+    told = [
+        f'{sum(ingested.bad.values())} set aside ({describe_bad(ingested.bad)})' * bool(ingested.bad),
+        f'{ingested.duplicates} copies left out' * bool(ingested.duplicates),
+        f'{ingested.between} left out, with near copies in two splits' * bool(ingested.between),
+        f'{ingested.moved} put in one split with near copies' * bool(ingested.moved),
+    ]
+    if any(told):
+        progress.console().print(f'  of {ingested.seen} images: {"; ".join(filter(None, told))}')
 
 
 def _fingerprints(window: Sequence[Span]) -> str:

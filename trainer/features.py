@@ -12,7 +12,7 @@ CLASS_NAME = 'image/class/text'
 FILENAME = 'image/filename'
 HEIGHT = 'image/height'  # pixels
 WIDTH = 'image/width'  # pixels
-SHA256 = 'image/key/sha256'  # hexadecimal digest of the encoded bytes
+SHA256 = 'image/key/sha256'  # hexadecimal digest of the bytes as they came
 ASPECT = 'image/aspect'  # float, width over height
 BYTES = 'image/bytes'  # int64, length of the encoded bytes
 # Floats, as `components.ingestion.measures` defines them.

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 Part = Literal['train', 'validation']
 Reason = Literal[
@@ -48,6 +48,7 @@ class BadImage(NamedTuple):
     contents: bytes = b''
 
 
+@runtime_checkable  # Beam asks
 class Shard(Protocol):
     """A part of a source that one worker reads from beginning to end; it can be pickled."""
 

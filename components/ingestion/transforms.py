@@ -1,0 +1,194 @@
+"""The two passes over the images of a span, as Beam transforms.
+
+The first reads, checks and writes every image, to the split that it would have alone. When all are
+known, those that are copies of others are moved or taken out again, in the second; it only reads
+the few files that hold such. No image goes through a shuffle of Beam, which some runners keep in
+memory; what the passes tell one another is in small files beside the records.
+"""
+
+import collections
+import concurrent.futures
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import apache_beam as beam
+import numpy as np
+import tensorflow as tf
+
+from components.ingestion.config import CheckConfig
+from components.ingestion.duplicates import BETWEEN, DUPLICATE, IMAGE, TWO_LABELS
+from components.ingestion.inspection import GoodImage, Rejected, examine
+from components.ingestion.quarantine import QuarantineWriter
+from components.ingestion.records import (
+    SplitWriter,
+    read_records,
+    record_files,
+    split_of,
+    to_example,
+)
+from components.sources.base import BadImage, DataError, LabelledImage, Shard
+from components.sources.config import SplitConfig
+from trainer import features
+
+_Item, _Result = TypeVar('_Item'), TypeVar('_Result')
+
+# Who is told that an image is done; the processes of other runners tell nobody.
+_on_image: Callable[[], None] | None = None
+
+
+@contextlib.contextmanager
+def telling(on_image: Callable[[], None]) -> Iterator[None]:
+    """Calls a function for each image that is examined in this process."""
+    global _on_image
+    _on_image = on_image
+    try:
+        yield
+    finally:
+        _on_image = None
+
+
+@dataclasses.dataclass(frozen=True)
+class SpanFolders:
+    """Where what becomes of a span is written, and what a worker needs to know for it.
+
+    Attributes:
+        records: the Examples of the span.
+        quarantine: of the span.
+        shards: how many there are.
+        classes: names in the order of the labels.
+        splits: how images are divided.
+        checks: limits of an image.
+    """
+
+    records: Path
+    quarantine: Path
+    shards: int
+    classes: tuple[str, ...]
+    splits: SplitConfig
+    checks: CheckConfig
+
+    def index(self, number: int) -> Path:
+        """What is known of the images of a shard: an array of IMAGE, in the order of the files."""
+        return self.records / f'index-{number:05d}.npy'
+
+    def error(self, number: int) -> Path:
+        """A sentence, where the shard could not be read at all."""
+        return self.records / f'error-{number:05d}.txt'
+
+    def quarantine_writer(self, name: str) -> QuarantineWriter:
+        """For one shard; each has its share of the room for copies."""
+        room = int(self.checks.quarantine_megabytes * 1e6 / self.shards)
+        return QuarantineWriter(self.quarantine, name, room)
+
+
+class ExamineImages(beam.PTransform):
+    """Checks the images of numbered shards and writes their records; gives the numbers."""
+
+    def __init__(self, folders: SpanFolders) -> None:
+        super().__init__()
+        self._folders = folders
+
+    def expand(self, shards: beam.PCollection) -> beam.PCollection:
+        return shards | beam.Reshuffle() | beam.Map(_examine_shard, self._folders)
+
+
+class MoveRecords(beam.PTransform):
+    """Moves the records of numbered shards to the splits that were decided, or takes them out."""
+
+    def __init__(self, folders: SpanFolders) -> None:
+        super().__init__()
+        self._folders = folders
+
+    def expand(self, decisions: beam.PCollection) -> beam.PCollection:
+        return decisions | beam.Reshuffle() | beam.Map(_move_records, self._folders)
+
+
+def _examine_shard(numbered: tuple[int, Shard], folders: SpanFolders) -> int:
+    number, shard = numbered
+    inspect = functools.partial(_inspect, checks=folders.checks)
+    written: list[list[tuple[object, ...]]] = [[] for _ in features.SPLITS]
+    try:
+        with (
+            SplitWriter(record_files(folders.records, number, folders.shards)) as records,
+            folders.quarantine_writer(f'shard-{number:05d}') as quarantine,
+        ):
+            for image, found in _in_order(inspect, shard.images()):
+                if _on_image:
+                    _on_image()
+                if isinstance(found, BadImage):
+                    quarantine.add(found)
+                    continue
+                digest = hashlib.sha256(image.contents)
+                split = split_of(digest.hexdigest(), folders.splits, image.part)
+                place = features.SPLITS.index(split)
+                example = to_example(image, found, digest.hexdigest(), folders.classes)
+                records.write(place, example.SerializeToString(deterministic=True))
+                written[place].append(
+                    (list(digest.digest()), list(found.perceptual_hash), image.label, place,
+                     image.part == 'train')
+                )  # fmt: skip
+    except DataError as error:  # Beam would put its own words around it
+        folders.error(number).write_text(str(error))
+    np.save(folders.index(number), np.array(sum(written, []), IMAGE))
+    return number
+
+
+def _inspect(
+    image: LabelledImage | BadImage, checks: CheckConfig
+) -> tuple[LabelledImage | BadImage, GoodImage | BadImage]:
+    if isinstance(image, BadImage):
+        return image, image
+    try:
+        return image, examine(image.contents, checks)
+    except Rejected as error:
+        return image, BadImage(image.filename, error.reason, error.detail, image.contents)
+
+
+def _in_order(function: Callable[[_Item], _Result], items: Iterable[_Item]) -> Iterator[_Result]:
+    """The results for all items, made by a few threads; only a few items are held at a time.
+
+    Decoding leaves Python's lock to others.
+    """
+    workers = os.cpu_count() or 1
+    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+        waiting: collections.deque[concurrent.futures.Future[_Result]] = collections.deque()
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > 2 * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _move_records(numbered: tuple[int, np.ndarray], folders: SpanFolders) -> int:
+    number, decisions = numbered
+    files = record_files(folders.records, number, folders.shards)
+    with (
+        SplitWriter(files) as records,
+        folders.quarantine_writer(f'shard-{number:05d}-copies') as quarantine,
+    ):
+        for record, decision in zip(read_records(files), decisions, strict=True):
+            if decision < DUPLICATE:
+                records.write(int(decision), record)
+            elif decision == TWO_LABELS:
+                quarantine.add(_contradictory(record))
+            else:
+                assert decision in (DUPLICATE, BETWEEN)
+    return number
+
+
+def _contradictory(record: bytes) -> BadImage:
+    found = tf.train.Example.FromString(record).features.feature
+
+    def text(name: str) -> str:
+        return str(found[name].bytes_list.value[0].decode(errors='surrogateescape'))
+
+    detail = f'the same image stands under {text(features.CLASS_NAME)} and under another class'
+    contents = found[features.IMAGE_BYTES].bytes_list.value[0]
+    return BadImage(text(features.FILENAME), 'two labels', detail, contents)
