@@ -26,6 +26,7 @@ REQUIREMENTS = [
     'pyyaml>=6,<7',
     'requests>=2.32',
     'rich>=13.9',
+    'scipy>=1.11,<2',
     'tensorflow>=2.16.2,<2.17',
     'tensorflow-data-validation>=1.16.1,<1.17',
     'tensorflow-datasets>=4.9.3,<5',

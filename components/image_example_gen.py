@@ -22,7 +22,7 @@ from tfx.types import Artifact, Channel, artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
 from components.ingestion.quarantine import Quarantine
-from components.ingestion.span import Counts, Ingested, describe_bad, ingest_span, link_span
+from components.ingestion.span import Counts, Ingested, ingest_span, link_span
 from components.ingestion.transforms import ExamineImages
 from components.sources.base import DataError
 from components.sources.config import DataConfig
@@ -112,7 +112,10 @@ class ImageExampleGenExecutor(BaseExampleGenExecutor):
                 ingested[span.number] = ingest_span(
                     span.source, config, list(ingested.values()), *targets, self._make_beam_pipeline
                 )
-            _tell(ingested[span.number])
+            tally = ingested[span.number].tally
+            if tally.clauses():
+                told = '; '.join(tally.clauses())
+                progress.console().print(f'  of {tally.seen} images: {told}')
         counts = [ingested[span.number].counts for span in window]
         require_every_class(counts, config.test_window)
 
@@ -168,18 +171,6 @@ def _artifact(prepared: Artifact, span: Span) -> Artifact:
     artifact.split_names = artifact_utils.encode_split_names(list(features.SPLITS))
     examples_utils.set_payload_format(artifact, example_gen_pb2.FORMAT_TF_EXAMPLE)
     return artifact
-
-
-def _tell(ingested: Ingested) -> None:
-    """Says what was not used as it came, if there was any."""
-    told = [
-        f'{sum(ingested.bad.values())} set aside ({describe_bad(ingested.bad)})' * bool(ingested.bad),
-        f'{ingested.duplicates} copies left out' * bool(ingested.duplicates),
-        f'{ingested.between} left out, with near copies in two splits' * bool(ingested.between),
-        f'{ingested.moved} put in one split with near copies' * bool(ingested.moved),
-    ]
-    if any(told):
-        progress.console().print(f'  of {ingested.seen} images: {"; ".join(filter(None, told))}')
 
 
 def _fingerprints(window: Sequence[Span]) -> str:

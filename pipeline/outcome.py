@@ -12,6 +12,7 @@ from rich.table import Table
 
 from pipeline.config import Recipe
 from pipeline.evaluation import ACCURACY
+from pipeline.images import Images, read_images
 from pipeline.launch import NodeResult
 from pipeline.local_runner import display_name
 from pipeline.provenance import custom
@@ -32,6 +33,7 @@ class Outcome:
         reasons: why it was not blessed, one clause each.
         pushed_to: folder of the pushed model; None if none was pushed.
         newest_version: the folder that a model server would load; None if there is none.
+        images: what became of them; None if they came as records that were ready.
     """
 
     run_id: str
@@ -43,6 +45,7 @@ class Outcome:
     reasons: tuple[str, ...]
     pushed_to: Path | None
     newest_version: Path | None
+    images: Images | None = None
 
 
 def read_outcome(run_id: str, results: dict[str, NodeResult], recipe: Recipe) -> Outcome:
@@ -63,6 +66,7 @@ def read_outcome(run_id: str, results: dict[str, NodeResult], recipe: Recipe) ->
         reasons=() if blessed else _reasons(evaluation),
         pushed_to=Path(str(destination)) if destination else None,
         newest_version=_newest_version(recipe.serving_directory),
+        images=read_images(results),
     )
 
 
@@ -81,6 +85,8 @@ def show_outcome(results: dict[str, NodeResult], outcome: Outcome, seconds: floa
     console.print()
     console.print(table)
     console.print()
+    if outcome.images:
+        _show_images(outcome.images)
     previous = outcome.previous_accuracy
     console.print(
         f'test accuracy {outcome.accuracy:.4f}; baseline {outcome.baseline_accuracy:.4f}; '
@@ -101,6 +107,13 @@ def show_outcome(results: dict[str, NodeResult], outcome: Outcome, seconds: floa
         console.print(f'[bold green]BLESSED[/bold green], unchanged; live in {where}')
     else:
         console.print(f'[bold green]BLESSED[/bold green] {how} {where}')
+
+
+def _show_images(images: Images) -> None:
+    tally, console = images.tally, progress.console()
+    console.print('; '.join([f'{tally.used} of {tally.seen} images used', *tally.clauses()]))
+    for path in images.lists:
+        console.print(f'  set aside: {escape(str(path))}')
 
 
 def write_summary(

@@ -48,7 +48,7 @@ def to_example(
         classes: names in the order of the labels.
     """
     measures = good.measures
-    values = {
+    values: dict[str, bytes | int | float] = {
         features.IMAGE_BYTES: good.contents,
         features.IMAGE_FORMAT: good.format.encode(),
         features.LABEL: image.label,

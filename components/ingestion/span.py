@@ -3,7 +3,9 @@
 import contextlib
 import dataclasses
 import hashlib
+import itertools
 import json
+import logging
 import os
 import shutil
 from collections import Counter
@@ -17,6 +19,7 @@ import numpy as np
 from components.ingestion import transforms
 from components.ingestion.duplicates import BETWEEN, DUPLICATE, IMAGE, decide
 from components.ingestion.quarantine import merge_lists, read_quarantined
+from components.ingestion.tally import Tally, describe_bad
 from components.ingestion.transforms import ExamineImages, MoveRecords, SpanFolders
 from components.sources.base import DataError, Source
 from components.sources.config import DataConfig
@@ -24,6 +27,7 @@ from trainer import features, progress
 
 _FORMAT = 5  # of the files below: another number and everything is ingested again
 _MANIFEST, _INDEX = 'manifest.json', 'index.npy'
+_LOG = logging.getLogger(__name__)
 _NAMED = 3  # bad images that a sentence names
 
 Counts = dict[str, dict[str, int]]  # images by split and class
@@ -35,21 +39,13 @@ class Ingested:
 
     Attributes:
         counts: of those that are used, by split and class.
-        seen: how many there were.
-        bad: how many were set aside, by reason.
-        duplicates: how many were left out as copies of others, with the same bytes and label.
-        between: how many were left out because they have near copies in two splits of other spans.
-        moved: how many are in another split than they would be alone, with near copies of theirs.
+        tally: how many there were, and what became of the others.
         compared_with: digests of the spans whose images these were compared with.
         index: IMAGE [n], of those that are used.
     """
 
     counts: Counts
-    seen: int
-    bad: dict[str, int]
-    duplicates: int
-    between: int
-    moved: int
+    tally: Tally
     compared_with: list[str]
     index: np.ndarray = dataclasses.field(compare=False, repr=False)
 
@@ -82,12 +78,20 @@ def link_span(
         manifest = _read_manifest(folder)
         if manifest['source'] != description or manifest['sizes'] != _sizes(folder):
             continue
-        found = Ingested(**manifest['ingested'], index=np.load(folder / _INDEX))
+        found = read_ingested(folder)
         if all(found.knows(other) for other in known) and aside.is_dir():
             for each, target in (folder, records), (aside, quarantine):
                 shutil.copytree(each, target, copy_function=_link, dirs_exist_ok=True)
             return found
     return None
+
+
+def read_ingested(records: Path) -> Ingested:
+    """What became of a span, from the folder of its records."""
+    manifest = _read_manifest(records)
+    tally = Tally(**manifest['tally'])
+    index = np.load(records / _INDEX)
+    return Ingested(manifest['counts'], tally, manifest['compared_with'], index)
 
 
 def ingest_span(
@@ -112,9 +116,12 @@ def ingest_span(
     folders = SpanFolders(
         records, quarantine, len(shards), source.classes, config.splits, config.checks
     )
-    with progress.bar('images to TFRecords', source.count) as bar, transforms.telling(bar.advance):
-        with make_pipeline() as pipeline:
-            _ = pipeline | beam.Create(list(enumerate(shards))) | ExamineImages(folders)
+    with (
+        progress.bar('images to TFRecords', source.count) as bar,
+        transforms.telling(bar.advance),
+        make_pipeline() as pipeline,
+    ):
+        _ = pipeline | beam.Create(list(enumerate(shards))) | ExamineImages(folders)
     for number in range(len(shards)):
         if folders.error(number).exists():
             raise DataError(folders.error(number).read_text())
@@ -123,7 +130,7 @@ def ingest_span(
     decisions = decide(index, np.concatenate([np.empty(0, IMAGE), *(each.index for each in known)]))
     _move(parts, decisions, folders, make_pipeline)
     ingested = _result(index, decisions, known, folders)
-    _require_few_bad(ingested, config, quarantine)
+    _require_few_bad(ingested.tally, config, quarantine)
     np.save(records / _INDEX, ingested.index)
     _write_manifest(source, config, ingested, records)
     return ingested
@@ -166,36 +173,29 @@ def _result(
         for place, split in enumerate(features.SPLITS)
     }
     left_out = {each: int(np.sum(decisions == each)) for each in (DUPLICATE, BETWEEN)}
-    return Ingested(
-        counts=counts,
+    tally = Tally(
         seen=len(used) + bad.total() + sum(left_out.values()),
         bad=dict(bad.most_common()),
         duplicates=left_out[DUPLICATE],
         between=left_out[BETWEEN],
         moved=int(np.sum(index[decisions < DUPLICATE]['split'] != used['split'])),
-        compared_with=[each.digest for each in known],
-        index=used,
     )
+    return Ingested(counts, tally, [each.digest for each in known], used)
 
 
-def _require_few_bad(ingested: Ingested, config: DataConfig, quarantine: Path) -> None:
-    bad, limit = sum(ingested.bad.values()), config.checks.max_bad_share
-    if bad <= limit * ingested.seen:
+def _require_few_bad(tally: Tally, config: DataConfig, quarantine: Path) -> None:
+    bad, limit = sum(tally.bad.values()), config.checks.max_bad_share
+    if bad <= limit * tally.seen:
         return
     for line in read_quarantined(quarantine):  # into the log: this folder will be removed
-        print(f'{line["source"]}: {line["reason"]}: {line["detail"]}')
-    lines = read_quarantined(quarantine)
-    named = [f'{line["source"]}: {line["detail"]}' for line, _ in zip(lines, range(_NAMED))]
+        _LOG.warning('%s: %s: %s', line['source'], line['reason'], line['detail'])
+    lines = itertools.islice(read_quarantined(quarantine), _NAMED)
+    named = [f'{line["source"]}: {line["detail"]}' for line in lines]
     raise DataError(
-        f'{bad} of {ingested.seen} images ({bad / ingested.seen:.1%}) cannot be used, more than the '
-        f'{limit:.1%} of data.checks.max_bad_share: {describe_bad(ingested.bad)}; '
+        f'{bad} of {tally.seen} images ({bad / tally.seen:.1%}) cannot be used, more than '
+        f'the {limit:.1%} of data.checks.max_bad_share: {describe_bad(tally.bad)}; '
         f'such as {"; ".join(named)}'
     )
-
-
-def describe_bad(bad: dict[str, int]) -> str:
-    """`3 truncated, 1 not an image`."""
-    return ', '.join(f'{number} {reason}' for reason, number in bad.items())
 
 
 def _describe(source: Source, config: DataConfig) -> dict[str, Any]:
@@ -207,13 +207,11 @@ def _describe(source: Source, config: DataConfig) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _write_manifest(
-    source: Source, config: DataConfig, ingested: Ingested, records: Path
-) -> None:
-    values = {field.name: getattr(ingested, field.name) for field in dataclasses.fields(ingested)}
-    del values['index']
+def _write_manifest(source: Source, config: DataConfig, ingested: Ingested, records: Path) -> None:
     manifest = {
-        'source': _describe(source, config), 'ingested': values, 'sizes': _sizes(records),
+        'source': _describe(source, config), 'counts': ingested.counts,
+        'tally': dataclasses.asdict(ingested.tally), 'compared_with': ingested.compared_with,
+        'sizes': _sizes(records),
     }  # fmt: skip
     (records / _MANIFEST).write_text(json.dumps(manifest))
 

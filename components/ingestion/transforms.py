@@ -12,6 +12,7 @@ import contextlib
 import dataclasses
 import functools
 import hashlib
+import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -36,7 +37,8 @@ from components.sources.base import BadImage, DataError, LabelledImage, Shard
 from components.sources.config import SplitConfig
 from trainer import features
 
-_Item, _Result = TypeVar('_Item'), TypeVar('_Result')
+_Item = TypeVar('_Item')
+_Result = TypeVar('_Result')
 
 # Who is told that an image is done; the processes of other runners tell nobody.
 _on_image: Callable[[], None] | None = None
@@ -118,36 +120,37 @@ def _examine_shard(numbered: tuple[int, Shard], folders: SpanFolders) -> int:
             SplitWriter(record_files(folders.records, number, folders.shards)) as records,
             folders.quarantine_writer(f'shard-{number:05d}') as quarantine,
         ):
-            for image, found in _in_order(inspect, shard.images()):
+            for found in _in_order(inspect, shard.images()):
                 if _on_image:
                     _on_image()
                 if isinstance(found, BadImage):
                     quarantine.add(found)
                     continue
+                image, good = found
                 digest = hashlib.sha256(image.contents)
                 split = split_of(digest.hexdigest(), folders.splits, image.part)
                 place = features.SPLITS.index(split)
-                example = to_example(image, found, digest.hexdigest(), folders.classes)
+                example = to_example(image, good, digest.hexdigest(), folders.classes)
                 records.write(place, example.SerializeToString(deterministic=True))
                 written[place].append(
-                    (list(digest.digest()), list(found.perceptual_hash), image.label, place,
+                    (list(digest.digest()), list(good.perceptual_hash), image.label, place,
                      image.part == 'train')
                 )  # fmt: skip
     except DataError as error:  # Beam would put its own words around it
         folders.error(number).write_text(str(error))
-    np.save(folders.index(number), np.array(sum(written, []), IMAGE))
+    np.save(folders.index(number), np.array([*itertools.chain(*written)], IMAGE))
     return number
 
 
 def _inspect(
     image: LabelledImage | BadImage, checks: CheckConfig
-) -> tuple[LabelledImage | BadImage, GoodImage | BadImage]:
+) -> tuple[LabelledImage, GoodImage] | BadImage:
     if isinstance(image, BadImage):
-        return image, image
+        return image
     try:
         return image, examine(image.contents, checks)
     except Rejected as error:
-        return image, BadImage(image.filename, error.reason, error.detail, image.contents)
+        return BadImage(image.filename, error.reason, error.detail, image.contents)
 
 
 def _in_order(function: Callable[[_Item], _Result], items: Iterable[_Item]) -> Iterator[_Result]:

@@ -43,9 +43,7 @@ class MemorySource:
     def shards(self) -> list[MemoryShard]:
         starts = range(0, self.count, self._per_shard)
         parts = [self._images[start : start + self._per_shard] for start in starts]
-        return [
-            MemoryShard(part, self._error if part is parts[-1] else None) for part in parts
-        ]
+        return [MemoryShard(part, self._error if part is parts[-1] else None) for part in parts]
 
 
 def encoded(picture: PIL.Image.Image, image_format: str = 'JPEG', **options: Any) -> bytes:

@@ -9,7 +9,13 @@ from tfx.proto import example_gen_pb2
 
 from components.ingestion.config import CheckConfig
 from components.ingestion.inspection import examine
-from components.ingestion.records import SplitWriter, read_records, record_files, split_of, to_example
+from components.ingestion.records import (
+    SplitWriter,
+    read_records,
+    record_files,
+    split_of,
+    to_example,
+)
 from components.sources.config import SplitConfig
 from trainer import features
 

@@ -1,0 +1,36 @@
+"""What became of the images of a run, from what ImageExampleGen noted."""
+
+import dataclasses
+from pathlib import Path
+
+from components.image_example_gen import EXAMPLES, QUARANTINE
+from components.ingestion.quarantine import LIST
+from components.ingestion.span import read_ingested
+from components.ingestion.tally import Tally
+from pipeline.launch import NodeResult
+from trainer.folders import folder_of
+
+
+@dataclasses.dataclass(frozen=True)
+class Images:
+    """The images of all spans of a run.
+
+    Attributes:
+        tally: how many there were, and what became of them.
+        lists: files that name those that were set aside, one for each span that has any.
+    """
+
+    tally: Tally
+    lists: tuple[Path, ...]
+
+
+def read_images(results: dict[str, NodeResult]) -> Images | None:
+    """The images of a run; None if it began with records that were ready."""
+    if 'ImageExampleGen' not in results:
+        return None
+    outputs = results['ImageExampleGen'].outputs
+    (quarantine,) = (folder_of(artifact.uri) for artifact in outputs[QUARANTINE])
+    folders = [folder_of(artifact.uri) for artifact in outputs[EXAMPLES]]
+    tallies = {folder.name: read_ingested(folder).tally for folder in folders}
+    lists = tuple(quarantine / name / LIST for name, tally in tallies.items() if tally.bad)
+    return Images(sum(tallies.values(), Tally()), lists)
