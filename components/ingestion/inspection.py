@@ -1,0 +1,155 @@
+"""Whether one image can be used: it is really decoded, once, and measured on the way."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import PIL.Image
+
+from components.ingestion import bmp, decoding, exif, gif, jpeg, png, tiff, webp
+from components.ingestion.config import CheckConfig
+from components.ingestion.header import Header
+from components.ingestion.kinds import Kind, kind_of
+from components.ingestion.measures import Measures, measure, reduced
+from components.ingestion.perceptual_hash import perceptual_hash
+from components.ingestion.rejected import Rejected, cut
+
+__all__ = ['GoodImage', 'Rejected', 'examine']
+
+_HEADERS: dict[Kind, Callable[[bytes], Header]] = {
+    'JPEG': jpeg.read_header, 'PNG': png.read_header, 'GIF': gif.read_header,
+    'WebP': webp.read_header, 'BMP': bmp.read_header, 'TIFF': tiff.read_header,
+}  # fmt: skip
+_KEPT: dict[Kind, Literal['jpeg', 'png']] = {'JPEG': 'jpeg', 'PNG': 'png'}
+_LONGEST_SIDE = 65_500  # libjpeg's limit, and that of what is written here
+_MOST_PIXELS = (2**29 - 1) // 3  # TensorFlow decodes fewer than 2**29 values
+
+
+@dataclass(frozen=True)
+class GoodImage:
+    """An image that TensorFlow decodes, and what was learnt from decoding it.
+
+    Attributes:
+        contents: a JPEG or PNG for `tf.io.decode_image(channels=3)`; the bytes as they came where
+            that was possible.
+        format: of the contents.
+        width: in pixels, of the contents; a turned photograph has been turned upright.
+        height: the same.
+        measures: of its pixels.
+        perceptual_hash: 32 bytes, as `perceptual_hash.perceptual_hash` gives them.
+        change: what was done to it, such as "CMYK to RGB"; None if the bytes are those that came.
+    """
+
+    contents: bytes
+    format: Literal['jpeg', 'png']
+    width: int
+    height: int
+    measures: Measures
+    perceptual_hash: bytes
+    change: str | None = None
+
+
+def examine(contents: bytes, config: CheckConfig) -> GoodImage:
+    """Checks an image and gives what is kept of it. May be called by several threads at once.
+
+    Colours are taken as numbers: profiles are not applied, for TensorFlow does not either.
+
+    Args:
+        contents: the bytes of a file, whatever they are.
+        config: the limits.
+
+    Raises:
+        Rejected: it cannot be used; no other exception leaves this function.
+    """
+    try:
+        return _examine(contents, config)
+    except Rejected:
+        raise
+    except Exception as error:
+        # Decoders raise nearly anything on damaged files (struct.error, zlib.error, MemoryError,
+        # OverflowError, SystemError, ...), and one image must not end a run of a million.
+        raise _failure(error, contents) from error
+
+
+def _examine(contents: bytes, config: CheckConfig) -> GoodImage:
+    _check_bytes(contents, config)
+    kind = kind_of(contents)
+    header = _HEADERS[kind](contents)
+    _check_size(header, kind, config)
+    if not header.whole:
+        raise cut(contents)
+    if header.frames > 1 and config.animated == 'refuse':
+        raise Rejected('animated', f'it is animated, with {header.frames:,} frames')
+    if kind == 'PNG':
+        png.check(contents)
+        if header.frames > 1:
+            contents = png.without_metadata(contents)
+    simple = kind in _KEPT and header.colours is None
+    if simple:
+        image = decoding.with_tensorflow(contents, header)
+    else:
+        image = decoding.with_pillow(contents, kind)
+    if simple and header.orientation == 1:
+        kept = contents, _KEPT[kind]
+    else:
+        image = exif.upright(image, header.orientation)
+        kept = decoding.encode(image, header.lossy)
+    small = reduced(image)
+    width, height = image.size
+    change = _change(kind, kept[1], header)
+    return GoodImage(*kept, width, height, measure(small), perceptual_hash(small), change)
+
+
+def _check_bytes(contents: bytes, config: CheckConfig) -> None:
+    if not contents:
+        raise Rejected('empty', 'it has no bytes')
+    megabytes = len(contents) / 1e6
+    if megabytes > config.max_megabytes:
+        detail = f'it has {megabytes:,.1f} megabytes, more than {config.max_megabytes:g}'
+        raise Rejected('too large', detail)
+
+
+def _check_size(header: Header, kind: Kind, config: CheckConfig) -> None:
+    """Before any decoder reserves memory."""
+    size = f'{header.width:,} by {header.height:,} pixels'
+    shorter, longer = sorted((header.width, header.height))
+    if not shorter:
+        raise Rejected('damaged', f'its header says {size}')
+    if shorter < config.min_side:
+        detail = f'it has {size}, and the shorter side needs {config.min_side}'
+        raise Rejected('too small', detail)
+    most = min(config.max_megapixels * 1e6, _MOST_PIXELS)
+    if kind in ('GIF', 'TIFF'):  # where Pillow applies its own limit wherever it is used
+        most = min(most, PIL.Image.MAX_IMAGE_PIXELS or most)
+    if shorter * longer > most:
+        detail = f'its header says {size}, more than {most / 1e6:,.5g} megapixels'
+        raise Rejected('too large', detail)
+    if longer > _LONGEST_SIDE:
+        raise Rejected(
+            'too large', f'its header says {size}, and a side may have {_LONGEST_SIDE:,}'
+        )
+
+
+def _change(kind: Kind, written: str, header: Header) -> str | None:
+    """What was done to an image, for a person."""
+    changes = []
+    if kind not in _KEPT:
+        changes.append(f'{kind} to {written.upper()}')
+    if header.colours == 'transparency':
+        changes.append('transparent parts to white')
+    elif header.colours is not None and kind in _KEPT:
+        changes.append(f'{header.colours} to RGB')
+    if header.frames > 1:
+        changes.append(f'first of {header.frames:,} frames')
+    if header.orientation != 1:
+        changes.append('turned as EXIF says')
+    return ', '.join(changes) or None
+
+
+def _failure(error: Exception, contents: bytes) -> Rejected:
+    """What a decoder that failed had to say."""
+    words = ' '.join(str(error).split())[:200]
+    if 'truncated' in words:
+        return cut(contents)
+    name = type(error).__name__
+    return Rejected('damaged', f'decoding it failed with {name}{": " * bool(words)}{words}')
