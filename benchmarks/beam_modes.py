@@ -70,15 +70,16 @@ def write_records(folder: Path, images: int) -> list[Path]:
     """Files of canonical examples, with the splits dealt out over them."""
     import tensorflow as tf
 
+    from components.ingestion.config import CheckConfig
+    from components.ingestion.inspection import examine
+    from components.ingestion.records import to_example
     from components.sources.base import LabelledImage
-    from components.sources.records import to_example
 
     folder.mkdir()
-    pictures = list(jpegs())
-    examples = [
-        to_example(LabelledImage(contents, label, f'{n}.jpg'), ('cat', 'dog'))
-        for n, (contents, label) in enumerate(pictures)
-    ]
+    examples = []
+    for n, (contents, label) in enumerate(jpegs()):
+        image, good = LabelledImage(contents, label, f'{n}.jpg'), examine(contents, CheckConfig())
+        examples.append(to_example(image, good, '', ('cat', 'dog')))
     files = []
     for number in range(images // PER_FILE):
         split = SPLITS[number % len(SPLITS)]

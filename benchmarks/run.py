@@ -26,7 +26,6 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from components.sources.factory import make_source  # noqa: E402
-from components.sources.records import split_of  # noqa: E402
 from pipeline.config import Recipe, load_recipe  # noqa: E402
 
 
@@ -61,15 +60,26 @@ def timed(*command: object) -> Run:
 
 def write_image_folders(recipe: Recipe, folder: Path) -> None:
     """Writes the images of a recipe's source as files, in the splits that the pipeline uses."""
-    import hashlib
+    import apache_beam as beam
+    import tensorflow as tf
+
+    from components.ingestion.records import read_records
+    from components.ingestion.span import ingest_span
+    from trainer import features
 
     source = make_source(recipe.data)
-    for number, image in enumerate(source.images()):
-        digest = hashlib.sha256(image.contents).hexdigest()
-        split = split_of(digest, recipe.data.splits, image.part)
-        target = folder / split / source.classes[image.label]
-        target.mkdir(parents=True, exist_ok=True)
-        (target / f'{number:06d}.jpg').write_bytes(image.contents)
+    with tempfile.TemporaryDirectory() as name:
+        records = Path(name, 'records')
+        ingest_span(source, recipe.data, [], records, Path(name, 'quarantine'), beam.Pipeline)
+        for split in features.SPLITS:
+            files = sorted(records.glob(f'Split-{split}/*'))
+            for number, record in enumerate(read_records(files)):
+                found = tf.train.Example.FromString(record).features.feature
+                (class_name,) = found[features.CLASS_NAME].bytes_list.value
+                target = folder / split / class_name.decode()
+                target.mkdir(parents=True, exist_ok=True)
+                (contents,) = found[features.IMAGE_BYTES].bytes_list.value
+                (target / f'{number:06d}.jpg').write_bytes(contents)
 
 
 def run_pipeline(options: list[str], seed: int, workdir: Path) -> tuple[Run, dict[str, Any]]:

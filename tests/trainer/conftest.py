@@ -11,10 +11,10 @@ import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
 from tensorflow_transform.tf_metadata import metadata_io
 
+from components.ingestion.span import ingest_span
 from components.sources.base import Source
-from components.sources.config import SplitConfig
+from components.sources.config import DataConfig
 from components.sources.folder import FolderSource
-from components.sources.records import write_records
 from pipeline.schema import schema_for
 from trainer.backbone import build_backbone
 from trainer.config import TrainConfig
@@ -62,7 +62,8 @@ def _write_weights(path: Path) -> Path:
 
 def job_maker(source: Source, image_size: int, folder: Path) -> Callable[[TrainConfig], Job]:
     """Does to a source's images what the components before the Trainer do, without TFX."""
-    write_records(source, SplitConfig(), folder / 'records')
+    targets = folder / 'records', folder / 'quarantine'
+    ingest_span(source, DataConfig(), [], *targets, beam.Pipeline)
     transform = tft.TFTransformOutput(str(_transform_graph(source, image_size, folder)))
     files = {
         split: [str(folder / 'records' / f'Split-{split}' / '*')] for split in ('train', 'eval')
