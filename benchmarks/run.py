@@ -25,6 +25,7 @@ os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from components.sources.base import LabelledImage, every_image  # noqa: E402
 from components.sources.factory import make_source  # noqa: E402
 from components.sources.records import split_of  # noqa: E402
 from pipeline.config import Recipe, load_recipe  # noqa: E402
@@ -64,7 +65,8 @@ def write_image_folders(recipe: Recipe, folder: Path) -> None:
     import hashlib
 
     source = make_source(recipe.data)
-    for number, image in enumerate(source.images()):
+    images = (image for image in every_image(source) if isinstance(image, LabelledImage))
+    for number, image in enumerate(images):
         digest = hashlib.sha256(image.contents).hexdigest()
         split = split_of(digest, recipe.data.splits, image.part)
         target = folder / split / source.classes[image.label]

@@ -19,9 +19,6 @@ from components.sources.files import is_image, is_litter
 from components.sources.layout import Found, Place
 from components.sources.members import BROKEN, told
 
-ARCHIVE_SUFFIXES = (
-    '.zip', '.tar', '.tar.gz', '.tgz', '.tar.bz2', '.tbz2', '.tar.xz', '.txz',
-)  # fmt: skip
 _METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}
 _ENCRYPTED = 0x1  # bit of a member's flags, as APPNOTE.TXT 4.4.4 has it
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from components.sources.base import BadImage, DataError, LabelledImage
 from components.sources.files import fingerprint, is_image, walk
-from components.sources.layout import Found, arrange, settle_classes
+from components.sources.layout import Found, Place, arrange, settle_classes
 from components.sources.members import MAX_BYTES, Member, dealt, label_of, read_within, to_image
 
 
@@ -93,7 +93,9 @@ class FolderShard:
 
 def _look_through(path: Path) -> Found:
     """Raises OSError if a folder cannot be read."""
-    images, folders, ignored = [], set(), 0
+    images: list[Place] = []
+    folders: set[Place] = set()
+    ignored = 0
     for parent, inner, names in walk(path):
         here = parent.relative_to(path).parts
         folders.update((*here, name) for name in inner)

@@ -64,7 +64,8 @@ def arrange(where: str, found: Found, wrapped: bool = False) -> Layout:
         wrapped: a single folder around all others is looked through, as archives often have one.
 
     Raises:
-        DataError: the folders look like parts, and are not those that are understood.
+        DataError: there is no image in a class folder, or the folders look like parts, and are not
+            those that are understood.
     """
     images, folders = found.images, set(found.folders)
     while wrapped and _around(images, folders):
@@ -80,6 +81,9 @@ def arrange(where: str, found: Found, wrapped: bool = False) -> Layout:
     of_classes = [each for each in folders if not depth or each[0] in _PARTS]
     counts = Counter({each[depth]: 0 for each in of_classes if len(each) > depth})
     counts.update(kind.class_name for kind in kinds if kind.class_name is not None)
+    if not any(counts.values()):
+        what = 'images in no class folder' if images else 'no images'
+        raise DataError(f'{where} holds {what}; expected {EXPECTED}')
     return Layout(kinds, counts)
 
 
@@ -92,11 +96,9 @@ def settle_classes(where: str, layout: Layout, wanted: tuple[str, ...] | None) -
         wanted: the names that a recipe lists; None: the sorted names of the folders.
 
     Raises:
-        DataError: there are no images, not two classes, a class without images, or not the same
+        DataError: there are not two classes, a class without images, or not the same
             classes in train and in validation.
     """
-    if not layout.kinds:
-        raise DataError(f'{where} holds no images; expected {EXPECTED}')
     classes = settle_counts(where, layout.counts, wanted)
     by_part = {
         part: sorted({name for name, its in layout.kinds if its == part and name in classes})
@@ -115,8 +117,6 @@ def settle_counts(
     where: str, counts: Mapping[str, int], wanted: tuple[str, ...] | None
 ) -> tuple[str, ...]:
     """The same from the numbers of images alone, as of several spans together."""
-    if not any(counts.values()):
-        raise DataError(f'{where} holds images in no class folder; expected {EXPECTED}')
     classes = wanted or tuple(sorted(counts))
     for name in classes:
         if not counts.get(name):
