@@ -201,6 +201,6 @@ def opened_tar(path: Path) -> tarfile.TarFile:
 
 def tar_entries(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
     """The members one by one; unlike tarfile's own iteration it does not keep them all."""
-    while (entry := archive.next()) is not None:
+    for entry in archive:
         yield entry
         archive.members = []  # type: ignore[attr-defined]
