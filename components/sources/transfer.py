@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import requests
-import urllib3
 
 from trainer import progress
 
@@ -28,7 +27,7 @@ class Interrupted(Exception):
     """To ask again may help; the message says why."""
 
 
-FAILED = (Interrupted, requests.RequestException, urllib3.exceptions.HTTPError)
+FAILED = (Interrupted, requests.RequestException)
 _HOPELESS = (
     requests.exceptions.SSLError, requests.exceptions.TooManyRedirects,
     requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema,
@@ -122,6 +121,8 @@ class Transfer:
             raise Unfit(answer)
 
     def _receive(self, response: requests.Response, have: int) -> None:
+        # Some servers call a tar.gz a gzip-encoded tar; it would arrive unpacked.
+        response.raw.headers.pop('Content-Encoding', None)
         length = response.headers.get('Content-Length')
         total = have + int(length) if length else None
         if total and shutil.disk_usage(self._partial.parent).free < total - have:
@@ -132,7 +133,7 @@ class Transfer:
             progress.bar('fetching, MB', megabytes) as bar,
         ):
             bar.advance(have // _MEGABYTE)
-            for chunk in response.raw.stream(CHUNK, decode_content=False):
+            for chunk in response.iter_content(CHUNK):
                 before, have = have, have + file.write(chunk)
                 bar.advance(math.ceil(have / _MEGABYTE) - math.ceil(before / _MEGABYTE))
         if total and have != total:

@@ -1,6 +1,7 @@
 """Fetching archives, from a server on this machine that can be told to misbehave."""
 
 import functools
+import gzip
 import hashlib
 import http.server
 import io
@@ -26,7 +27,7 @@ BODY = b'PK' + bytes(range(256)) * 1000
 class _Server(http.server.ThreadingHTTPServer):
     """Serves `body` at any path; what it was asked for is in `asked`."""
 
-    body, status, etag, modified = BODY, 200, '"1"', None
+    body, status, etag, modified, encoding = BODY, 200, '"1"', None, None
     cuts: tuple[int, ...] = ()  # after so many bytes the first, second, ... answer is cut off
     ranges = True
     conditions = True
@@ -60,7 +61,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if start:
             total = len(server.body)
             self.send_header('Content-Range', f'bytes {start}-{total - 1}/{total}')
-        for name, value in (('ETag', server.etag), ('Last-Modified', server.modified)):
+        said = {
+            'ETag': server.etag, 'Last-Modified': server.modified,
+            'Content-Encoding': server.encoding,
+        }  # fmt: skip
+        for name, value in said.items():
             if value:
                 self.send_header(name, value)
         self.send_header('Content-Length', str(len(server.body) - start))
@@ -127,6 +132,12 @@ def test_an_archive_is_fetched_into_the_cache_under_its_name(fetch, cache):
     assert path.parent == cache
     assert path.name.endswith('-pets.zip')
     assert not list(cache.glob('*.partial'))
+
+
+def test_a_compressed_archive_stays_compressed_whatever_the_server_calls_it(fetch, server):
+    server.body, server.encoding = gzip.compress(BODY), 'gzip'
+
+    assert fetch().read_bytes() == server.body
 
 
 def test_the_cache_is_where_the_system_wants_it(monkeypatch, fetch, tmp_path):
