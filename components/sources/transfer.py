@@ -11,7 +11,7 @@ import requests
 
 from trainer import progress
 
-CHUNK = 2**20  # bytes
+CHUNK = 2**16  # bytes; what is left of one when a connection is cut is fetched again
 _TIMEOUT = (10, 60)  # seconds to connect, and between two pieces
 _MEGABYTE = 10**6  # bytes
 _BUSY = (408, 425, 429, 500, 502, 503, 504)
