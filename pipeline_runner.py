@@ -40,9 +40,10 @@ def _recipe_options(command):  # type: ignore[no-untyped-def]
                      help='Path of a recipe, or the name of one in configs/.'),
         click.option('--set', 'overrides', multiple=True, metavar='KEY=VALUE',
                      help='Change one key, as in trainer.fine_tune.from_layer=120. Repeatable.'),
-        click.option('--data', type=click.Path(path_type=Path), metavar='PATH',
-                     help='Images of your own: a folder with one folder per class, a Parquet '
-                          'file, or a folder with Parquet files.'),
+        click.option('--data', metavar='PATH|URL',
+                     help='Images of your own: a folder with one folder per class, a zip or tar '
+                          'of such (a file or an address), a Parquet file, or a folder with '
+                          'Parquet files.'),
         click.option('--weights', metavar='WEIGHTS',
                      help="'imagenet', 'random' or the path of a Keras weights file."),
         click.option('--workdir', type=click.Path(path_type=Path), metavar='FOLDER',
@@ -253,18 +254,15 @@ def config(**options) -> None:  # type: ignore[no-untyped-def]
 
 
 def _load(config, overrides, data, weights, workdir):  # type: ignore[no-untyped-def]
-    from components.sources.config import data_overrides
     from pipeline.config import ConfigError, load_recipe, parse_override
 
     try:
         changes = [parse_override(text) for text in overrides]
-        if data is not None:
-            changes += data_overrides(data)
         if weights is not None:
             changes.append(('trainer.weights', weights))
         if workdir is not None:
             changes.append(('workdir', str(workdir)))
-        return load_recipe(config, changes)
+        return load_recipe(config, changes, data)
     except ConfigError as error:
         _fail(str(error), USAGE)
 

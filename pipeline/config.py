@@ -8,7 +8,7 @@ from typing import Any, get_args, get_origin
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
-from components.sources.config import DataConfig
+from components.sources.config import DataConfig, data_overrides
 from pipeline.beam import BeamConfig
 from pipeline.kubeflow.config import KubeflowConfig
 from pipeline.metadata_config import MetadataConfig
@@ -111,7 +111,7 @@ class Recipe(StrictModel):
     def optional_nodes(self) -> list[str]:
         """The nodes that not every pipeline has: what they depend on shapes the graph."""
         wanted = {
-            'newest_spans': self.data.window > 1,
+            'newest_spans': self.data.several_spans,
             'warm_start_resolver': self.trainer.warm_start is not None,
             'Tuner': self.tuner is not None,
         }
@@ -131,12 +131,15 @@ class Recipe(StrictModel):
         return (self.push_directory or self.home / 'serving').absolute()
 
 
-def load_recipe(name: str, overrides: Sequence[tuple[str, Any]] = ()) -> Recipe:
+def load_recipe(
+    name: str, overrides: Sequence[tuple[str, Any]] = (), data: str | None = None
+) -> Recipe:
     """Reads a recipe, by path or by the name of one in `configs/`, and changes single keys.
 
     Args:
         name: `configs/demo.yaml` or `demo`.
         overrides: dotted keys and their values, applied in order.
+        data: a path or an address of other images than those of the recipe; overrides come later.
 
     Raises:
         ConfigError: the file is missing or not YAML, a key stands in it twice, or any key or
@@ -154,6 +157,10 @@ def load_recipe(name: str, overrides: Sequence[tuple[str, Any]] = ()) -> Recipe:
     if not isinstance(values, dict):
         raise ConfigError(f'{path} holds no keys; a recipe is a mapping such as "trainer: ..."')
     values.setdefault('name', path.stem)
+    if data is not None:
+        described = values.get('data')
+        before = described.get('source') if isinstance(described, dict) else None
+        overrides = [*data_overrides(data, before), *overrides]
     return recipe_of(values, overrides, origin=str(path))
 
 

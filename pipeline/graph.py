@@ -62,7 +62,7 @@ def create_pipeline(
     """
     ingest = ImageExampleGen(recipe.data)
     examples = ingest.outputs[EXAMPLES]
-    newest = _newest_spans(recipe, examples) if recipe.data.window > 1 else None
+    newest = _newest_spans(recipe, examples) if recipe.data.several_spans else None
     schema_gen = ImportSchemaGen(schema_file=str(write_schema(classes, recipe.home / 'schema')))
     statistics_gen = StatisticsGen(
         examples=newest.outputs[_NEWEST] if newest else examples,

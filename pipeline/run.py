@@ -107,6 +107,10 @@ def describe_data(spans: 'Sequence[Span]') -> str:
     """`2000 images of cat and dog`, and which spans they are if they come in any."""
     count = sum(span.source.count for span in spans)
     images = f'{count} images of {" and ".join(spans[0].source.classes)}'
+    ignored = sum(getattr(span.source, 'ignored', 0) for span in spans)  # of files and archives
+    if ignored:
+        plural = ('s that are no images', ' that is no image')[ignored == 1]
+        images += f', {ignored} file{plural} left out'
     numbers = [span.number for span in spans]
     if numbers == [1]:
         return images

@@ -57,8 +57,8 @@ class Bar:
 
 
 @contextlib.contextmanager
-def bar(description: str, total: int, text: str = '') -> Iterator[Bar]:
-    """Shows a bar of `total` steps until the block ends."""
+def bar(description: str, total: int | None, text: str = '') -> Iterator[Bar]:
+    """Shows a bar of `total` steps, None if nobody knows, until the block ends."""
     columns = (
         TextColumn('  {task.description:<26}'),
         BarColumn(bar_width=16),

@@ -1,9 +1,11 @@
 """Which images: the `data:` part of a recipe. Imports neither TensorFlow nor TFX."""
 
+import datetime
+import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from components.ingestion.config import CheckConfig
 from components.sources.files import IMAGE_SUFFIXES, PARQUET_SUFFIXES, files_in
@@ -36,6 +38,42 @@ class FeatureNames(StrictModel):
     image: str = Field(IMAGE_BYTES, description='bytes of an image file')
     label: str = Field(LABEL, description='a whole number, or the name of a class')
     filename: str | None = Field(None, description='where an image came from; none: not known')
+
+
+# The keys that not every source has, and those that have them.
+_ONLY_FOR = {
+    'path': ('folder', 'archive', 'parquet', 'tfrecord', 'canonical'),
+    'url': ('archive',),
+    'sha256': ('archive',),
+    'dataset': ('tfds',),
+    'classes': ('folder', 'archive', 'parquet', 'tfds', 'tfrecord', 'canonical'),
+    'features': ('tfrecord',),
+    'span_range': ('folder', 'parquet', 'tfrecord'),
+}
+_NAMED_BY_FOLDERS = ('folder', 'archive')
+# The names that archives have; those that cannot be read are told so.
+_ARCHIVE = re.compile(r'.*\.(zip|tar|tgz|tbz2?|txz|tar\.\w+|rar|7z)', re.IGNORECASE)
+_URL = re.compile('https?://[^/]', re.IGNORECASE)
+_DATE = re.compile(r'(\d{4})(-?)(\d\d)\2(\d\d)')
+
+
+def date_number(text: str) -> int | None:
+    """`2026-11-21` or `20261121` as 20261121; None if that is no date."""
+    match = _DATE.fullmatch(text)
+    try:
+        return match and int(f'{datetime.date(*map(int, match.group(1, 3, 4))):%Y%m%d}')
+    except ValueError:
+        return None
+
+
+def _span_number(given: Any) -> Any:
+    """YAML takes 2026-11-21 for a date; as a number it is a span's."""
+    if isinstance(given, (datetime.date, str)):
+        return date_number(str(given)) or given
+    return given
+
+
+SpanNumber = Annotated[int, Field(ge=0), BeforeValidator(_span_number)]
 
 
 class DataConfig(StrictModel):
@@ -71,31 +109,85 @@ class DataConfig(StrictModel):
         1, ge=1, description='how many of the newest spans a model is judged on; part of window'
     )
 
+    span_range: tuple[SpanNumber, SpanNumber] | None = Field(
+        None, description='in place of window: the first and the last span, numbers or dates'
+    )
+
+    @property
+    def several_spans(self) -> bool:
+        """Whether a model may be trained on more than one span."""
+        first, last = self.span_range or (1, self.window)
+        return first < last
+
+    @field_validator('url')
+    @classmethod
+    def _is_on_the_web(cls, url: str | None) -> str | None:
+        if url is not None and not _URL.match(url):
+            raise ValueError('must begin with http:// or https://')
+        return url
+
+    @field_validator('classes')
+    @classmethod
+    def _are_two_or_more(cls, classes: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if classes is not None and len(set(classes)) < max(2, len(classes)):
+            raise ValueError('must be two or more names, each once')
+        return classes
+
     @model_validator(mode='after')
     def _source_has_what_it_needs(self) -> 'DataConfig':
+        for key, sources in _ONLY_FOR.items():
+            given = getattr(self, key) != type(self).model_fields[key].default
+            if given and self.source not in sources:
+                names = ' or '.join(f"'{name}'" for name in sources)
+                raise ValueError(f"the key '{key}' is for source {names}, not '{self.source}'")
         if self.source == 'tfds' and self.dataset is None:
             raise ValueError("source 'tfds' needs the key 'dataset'")
-        if self.classes is not None and self.source != 'parquet':
-            raise ValueError(f"the key 'classes' is for source 'parquet', not '{self.source}'")
-        if self.test_window > self.window:
+        if self.path and self.url:
+            raise ValueError("an archive has a 'path' or a 'url', not both")
+        return self
+
+    @model_validator(mode='after')
+    def _spans_are_there(self) -> 'DataConfig':
+        if self.window > 1 and (self.span_range or self.source == 'canonical'):
+            other = "'span_range'" if self.span_range else "source 'canonical'"
+            raise ValueError(f"the key 'window' does not go with {other}; leave it out")
+        first, last = self.span_range or (1, self.window)
+        if last < first:
+            raise ValueError(f'span_range ends with {last}, before it begins with {first}')
+        if self.test_window > last - first + 1:
+            limit = 'span_range' if self.span_range else 'window'
             raise ValueError(
-                f'test_window is {self.test_window}, more than the {self.window} of window'
+                f'test_window is {self.test_window}, more than the {last - first + 1} of {limit}'
             )
         return self
 
 
-def data_overrides(path: Path) -> list[tuple[str, Any]]:
-    """The keys of a recipe that `--data PATH` sets, by what is found there."""
-    source = _kind(path)
-    overrides: list[tuple[str, Any]] = [('data.source', source), ('data.path', str(path))]
-    if source == 'folder':  # which names the classes itself
-        overrides.append(('data.classes', None))
-    return overrides
+def data_overrides(data: str, before: str | None = None) -> list[tuple[str, Any]]:
+    """The keys of a recipe that `--data` sets, and those that it removes.
+
+    Args:
+        data: a path or an address.
+        before: the source that the recipe names. Its classes are kept, unless folders name them
+            now and did not before; a digest and names of features are kept for the same source.
+    """
+    on_the_web = bool(_URL.match(data))
+    source = 'archive' if on_the_web else _kind(Path(data))
+    values: dict[str, Any] = {'path': None, 'url': None, 'dataset': None, 'span_range': None}
+    if source in _ONLY_FOR['span_range']:
+        del values['span_range']
+    values |= {'source': source, 'url' if on_the_web else 'path': data}
+    if before not in (None, source):
+        values |= {'sha256': None, 'features': {}}
+    if source in _NAMED_BY_FOLDERS and before not in (None, *_NAMED_BY_FOLDERS):
+        values['classes'] = None
+    return [(f'data.{key}', value) for key, value in values.items()]
 
 
-def _kind(path: Path) -> Literal['folder', 'parquet']:
-    """Whatever is neither, or is missing, is a folder: its source says what is wrong."""
+def _kind(path: Path) -> Literal['folder', 'archive', 'parquet']:
+    """Whatever is none of them, or is missing, is a folder: its source says what is wrong."""
     if not path.is_dir():
+        if _ARCHIVE.fullmatch(path.name):
+            return 'archive'
         return 'parquet' if path.suffix.lower() in PARQUET_SUFFIXES else 'folder'
     parquet = False
     try:

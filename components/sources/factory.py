@@ -1,17 +1,20 @@
 """From the `data:` part of a recipe to a source of images."""
 
+from pathlib import Path
+
 from components.sources.base import DataError, Source
 from components.sources.config import DataConfig
+from components.sources.members import MEGABYTE
 
 
-def make_source(config: DataConfig, classes: tuple[str, ...] | None = None) -> Source:
+def make_source(config: DataConfig, *, complete: bool = True) -> Source:
     """Opens the source that a recipe names.
 
     Each kind is imported when it is asked for: TensorFlow Datasets alone takes seconds.
 
     Args:
         config: the `data:` part of the recipe.
-        classes: of a folder that is one of several, the names that all of them have together.
+        complete: a folder must have images of each class; False for one span of several.
 
     Raises:
         DataError: the images cannot be used.
@@ -25,14 +28,35 @@ def make_source(config: DataConfig, classes: tuple[str, ...] | None = None) -> S
 
         assert config.dataset is not None  # the config is validated
         return TfdsSource(config.dataset)
+    if config.source == 'archive':
+        return _archive(config)
+    path = _path(config)
+    if config.source == 'folder':
+        from components.sources.folder import FolderSource
+
+        return FolderSource(path, config.classes, max_bytes=_max_bytes(config), complete=complete)
+    from components.sources.parquet import ParquetSource
+
+    return ParquetSource(path, config.classes)
+
+
+def _archive(config: DataConfig) -> Source:
+    from components.sources.archive import ArchiveSource
+    from components.sources.download import fetch, require_sha256
+
+    path = fetch(config.url, config.sha256) if config.url else _path(config)
+    if config.sha256 and not config.url:
+        require_sha256(path, config.sha256)
+    return ArchiveSource(path, config.classes, max_bytes=_max_bytes(config))
+
+
+def _path(config: DataConfig) -> Path:
     if config.path is None:  # not an error of the recipe: everybody's images lie elsewhere
         raise DataError(
             f"source '{config.source}' needs to know where: give --data PATH, or set data.path"
         )
-    if config.source == 'folder':
-        from components.sources.folder import FolderSource
+    return config.path
 
-        return FolderSource(config.path, classes)
-    from components.sources.parquet import ParquetSource
 
-    return ParquetSource(config.path, config.classes)
+def _max_bytes(config: DataConfig) -> int:
+    return int(config.checks.max_megabytes * MEGABYTE)

@@ -3,11 +3,16 @@
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import NoReturn
 
-IMAGE_SUFFIXES = frozenset({'.jpg', '.jpeg', '.png'})
+# What people have. Formats that cannot be decoded are in it too: they are told, not overlooked.
+IMAGE_SUFFIXES = frozenset({
+    '.jpg', '.jpeg', '.jpe', '.jfif', '.png', '.gif', '.webp', '.bmp', '.tif', '.tiff',
+    '.heic', '.heif', '.avif',
+})  # fmt: skip
 PARQUET_SUFFIXES = frozenset({'.parquet'})
+_LITTER = frozenset({'thumbs.db', 'desktop.ini', '__macosx'})  # hidden files are litter as well
 
 
 def files_in(folder: Path, suffixes: frozenset[str]) -> Iterator[Path]:
@@ -19,13 +24,33 @@ def files_in(folder: Path, suffixes: frozenset[str]) -> Iterator[Path]:
     Raises:
         OSError: a folder cannot be read.
     """
+    for parent, _, names in walk(folder):
+        for name in names:
+            file = parent / name
+            if file.suffix.lower() in suffixes and file.is_file():
+                yield file
+
+
+def walk(folder: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """Each folder, with the sorted names of the folders and of the files in it, without litter.
+
+    Raises:
+        OSError: a folder cannot be read.
+    """
     for parent, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
         here = Path(parent)
-        folders[:] = sorted(name for name in folders if _visible(name) and not _back(here, name))
-        for name in sorted(names):
-            file = here / name
-            if _visible(name) and file.suffix.lower() in suffixes and file.is_file():
-                yield file
+        folders[:] = sorted(n for n in folders if not is_litter(n) and not _back(here, n))
+        yield here, list(folders), sorted(name for name in names if not is_litter(name))
+
+
+def is_image(name: str) -> bool:
+    """Whether a file of this name should hold an image."""
+    return PurePath(name).suffix.lower() in IMAGE_SUFFIXES
+
+
+def is_litter(name: str) -> bool:
+    """Whether desktops leave files or folders of this name: they are nobody's data."""
+    return name.startswith('.') or name.lower() in _LITTER
 
 
 def fingerprint(files: Iterable[Path], root: Path) -> str:
@@ -36,14 +61,10 @@ def fingerprint(files: Iterable[Path], root: Path) -> str:
     """
     digest = hashlib.sha256()
     for file in files:
-        status = file.stat()
+        status = file.stat() if file.exists() else file.lstat()  # a link to nothing
         line = f'{file.relative_to(root)}\0{status.st_size}\0{status.st_mtime_ns}\n'
         digest.update(line.encode(errors='surrogateescape'))
     return digest.hexdigest()
-
-
-def _visible(name: str) -> bool:
-    return not name.startswith('.')
 
 
 def _back(folder: Path, name: str) -> bool:

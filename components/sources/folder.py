@@ -1,116 +1,112 @@
 """Images in a folder with one folder per class."""
 
-from collections.abc import Iterator
+import copy
+import dataclasses
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, get_args
 
-from components.sources.base import DataError, LabelledImage, Part, describe_classes
-from components.sources.files import IMAGE_SUFFIXES, files_in, fingerprint
-
-_PARTS: tuple[Part, ...] = get_args(Part)
+from components.sources.base import BadImage, DataError, LabelledImage
+from components.sources.files import fingerprint, is_image, walk
+from components.sources.layout import Found, Place, arrange, settle_classes
+from components.sources.members import MAX_BYTES, Member, dealt, label_of, read_within, to_image
 
 
 class FolderSource:
-    """A folder of class folders, as `keras.utils.image_dataset_from_directory` reads them.
+    """A folder of class folders, or of `train` and `validation` that hold such.
 
-    Labels follow the sorted names of the folders. Files without an image's suffix
-    and hidden ones are ignored. If the folder holds `train` and `validation`, each with
-    class folders of its own, every image says which of the two it comes from.
+    Labels follow the sorted names of the folders, unless they are given. Hidden files are passed
+    over. Images in no folder of a class come as bad ones, and are not read.
 
     Args:
         path: the folder.
-        classes: names in the order of the labels, if this is one span of several: it may have
-            images of some of them only. None: those that are here.
+        classes: names in the order of the labels; None: those of the folders.
+        max_bytes: of an image; a longer one is bad, and is not read.
+        complete: each class must have images; False for one span of several.
+
+    Attributes:
+        counts: number of images in each class folder, 0 for those that hold none.
+        ignored: number of files that were left out because their names are not those of images.
 
     Raises:
-        DataError: the folder is missing, empty, or does not have two classes.
+        DataError: the folder is missing or holds no images, there are not two classes, one has no
+            images, or train and validation have not the same ones.
     """
 
-    def __init__(self, path: Path, classes: tuple[str, ...] | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        classes: tuple[str, ...] | None = None,
+        *,
+        max_bytes: int = MAX_BYTES,
+        complete: bool = True,
+    ) -> None:
+        where = f'data folder {path}'
         if not path.is_dir():
-            raise DataError(
-                f'data folder {path} does not exist; give a folder with one folder per class'
-            )
-        self._path = path
+            raise DataError(f'{where} does not exist; give a folder with one folder per class')
         try:
-            self._files = _find(path)
-            self.fingerprint = fingerprint((each.path for each in self._files), path)
+            found = _look_through(path)
+            self.fingerprint = fingerprint((path.joinpath(*each) for each in found.images), path)
         except OSError as error:
             raise DataError(f'{error.filename} cannot be read: {error.strerror}') from error
-        self.classes = classes or tuple(sorted({each.class_name for each in self._files}))
-        self.count = len(self._files)
-        if not self._files:
-            raise DataError(
-                f'data folder {path} holds no images; expected {path}/CLASS/*.jpg (or .jpeg, .png)'
-            )
-        if len(self.classes) != 2:
-            raise DataError(
-                f'data folder {path} has {describe_classes(self.classes)}; expected two folders '
-                'with images, one per class, or train and validation with two such folders each'
-            )
+        layout = arrange(where, found)
+        if complete:
+            self.classes = settle_classes(where, layout, classes)
+        else:
+            self.classes = classes or tuple(sorted(layout.counts))
+        self.count = len(found.images)
+        self.counts: Mapping[str, int] = layout.counts
+        self.ignored = found.ignored
+        self._path, self._max_bytes = path, max_bytes
+        self._images = list(zip(found.images, layout.kinds, strict=True))
 
-    def images(self) -> Iterator[LabelledImage]:
-        for file, class_name, part in self._files:
-            try:
-                contents = file.read_bytes()
-            except OSError as error:
-                raise DataError(f'{file} cannot be read: {error.strerror}') from error
-            label = self.classes.index(class_name)
-            yield LabelledImage(contents, label, str(file.relative_to(self._path)), part)
+    def with_classes(self, classes: tuple[str, ...]) -> 'FolderSource':
+        """The same images, labelled as these names are ordered."""
+        other = copy.copy(self)
+        other.classes = classes
+        return other
 
-
-def class_names(path: Path) -> set[str]:
-    """Names of the classes that a folder has images of.
-
-    Raises:
-        DataError: it cannot be read.
-    """
-    try:
-        return {each.class_name for each in _find(path)}
-    except OSError as error:
-        raise DataError(f'{error.filename} cannot be read: {error.strerror}') from error
-
-
-class _File(NamedTuple):
-    path: Path
-    class_name: str
-    part: Part | None
-
-
-def _find(path: Path) -> list[_File]:
-    """The images in class folders, sorted; those directly in `path` belong to no class."""
-    files = sorted(files_in(path, IMAGE_SUFFIXES))
-    places = [(file, file.relative_to(path).parts) for file in files]
-    if not _in_parts(path, places):
-        return [_File(file, place[0], None) for file, place in places if len(place) > 1]
-    found = [
-        _File(file, place[1], part) for file, place in places for part in _PARTS if place[0] == part
-    ]
-    _require_same_classes(path, found)
-    return found
-
-
-def _in_parts(path: Path, places: list[tuple[Path, tuple[str, ...]]]) -> bool:
-    """Whether the folders are parts of a set, and not classes that have the names of parts.
-
-    Raises:
-        DataError: in a part, some images are in class folders and some are beside them.
-    """
-    inside = [(file, place) for file, place in places if len(place) > 1]
-    beside = [file for file, place in inside if len(place) == 2]
-    if {place[0] for _, place in inside} != set(_PARTS) or len(beside) == len(inside):
-        return False
-    if beside:
-        raise DataError(f'{beside[0]} is in no class folder; expected {path}/train/CLASS/*.jpg')
-    return True
-
-
-def _require_same_classes(path: Path, files: list[_File]) -> None:
-    train, validation = (
-        sorted({file.class_name for file in files if file.part == part}) for part in _PARTS
-    )
-    if train != validation:
-        raise DataError(
-            f'data folder {path} has {describe_classes(train)} in train and '
-            f'{describe_classes(validation)} in validation; they must be the same'
+    def shards(self) -> Sequence['FolderShard']:
+        members = (
+            Member(str(Path(*place)), label_of(kind, self.classes), kind.part)
+            for place, kind in self._images
         )
+        return [FolderShard(self._path, hand, self._max_bytes) for hand in dealt(members)]
+
+
+@dataclasses.dataclass(frozen=True)
+class FolderShard:
+    """Some images of a folder."""
+
+    path: Path
+    members: tuple[Member, ...]
+    max_bytes: int
+
+    def images(self) -> Iterator[LabelledImage | BadImage]:
+        for member in self.members:
+            yield to_image(member, self._read)
+
+    def _read(self, member: Member) -> bytes:
+        with (self.path / member.name).open('rb') as file:
+            return read_within(self.max_bytes, os.fstat(file.fileno()).st_size, file)
+
+
+def _look_through(path: Path) -> Found:
+    """Raises OSError if a folder cannot be read."""
+    images: list[Place] = []
+    folders: set[Place] = set()
+    ignored = 0
+    for parent, inner, names in walk(path):
+        here = parent.relative_to(path).parts
+        folders.update((*here, name) for name in inner)
+        for name in names:
+            if is_image(name) and _is_file_or_broken_link(parent / name):
+                images.append((*here, name))
+            else:
+                ignored += 1
+    return Found(sorted(images), folders, ignored)
+
+
+def _is_file_or_broken_link(file: Path) -> bool:
+    """A link to nothing is an image that is missing; a pipe or a device is none."""
+    return file.is_file() or not file.exists()

@@ -1,13 +1,20 @@
-"""Spans: what came on one day, or in one delivery, each in a folder `span-N` of its own."""
+"""Spans: what came on one day, or in one delivery, each in a folder of its own.
+
+Such a folder is called `span-7`, `span-007`, `span-20261121`, `2026-11-21` or `20261121`; a date is
+a number too.
+"""
 
 import dataclasses
 import re
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 from components.sources.base import DataError, Source
-from components.sources.config import DataConfig
+from components.sources.config import DataConfig, date_number
 from components.sources.factory import make_source
-from components.sources.folder import class_names
+from components.sources.folder import FolderSource
+from components.sources.layout import settle_counts
 
 SPAN, FINGERPRINT = 'span', 'input_fingerprint'  # properties of Examples, as TFX names them
 _SPAN_FOLDER = re.compile(r'span-(\d+)')
@@ -28,7 +35,7 @@ class Span:
 
 
 def span_folders(path: Path) -> dict[int, Path]:
-    """The folders `span-N` in a folder, by their numbers in rising order; `span-007` is 7.
+    """The folders of spans in a folder, by their numbers in rising order.
 
     Anything else beside them is left alone, such as `span-8.partial` that is still being copied.
 
@@ -41,8 +48,8 @@ def span_folders(path: Path) -> dict[int, Path]:
     except OSError as error:
         raise DataError(f'{error.filename} cannot be read: {error.strerror}') from error
     for folder in folders:
-        if match := _SPAN_FOLDER.fullmatch(folder.name):
-            number = int(match[1])
+        number = _number(folder.name)
+        if number is not None:
             if number in found:
                 raise DataError(f'{found[number]} and {folder} are the same span; remove one')
             found[number] = folder
@@ -50,23 +57,22 @@ def span_folders(path: Path) -> dict[int, Path]:
 
 
 def open_window(config: DataConfig) -> tuple[Span, ...]:
-    """The newest spans that a recipe trains on, oldest first; at least one.
+    """The spans that a recipe trains on, oldest first: the newest, or those of a range.
 
-    Images that do not come in spans are one span, with the number 1.
+    Images that do not come in spans are one span, with the number 1. Spans of folders may lack
+    classes that others of them have: they all have the classes of all.
 
     Raises:
-        DataError: the images cannot be used.
+        DataError: the images cannot be used, there are no spans in the range, or no span has
+            images of a class.
     """
     found = span_folders(config.path) if config.path and config.path.is_dir() else {}
-    if not found:
+    if not found and not config.span_range:
         return (Span(_FIRST, make_source(config)),)
-    folders = dict(list(found.items())[-config.window :])
-    known = sorted(set().union(*map(class_names, folders.values())))
-    classes = tuple(known) if config.source == 'folder' and len(known) == 2 else None
-    spans = tuple(
-        Span(number, make_source(config.model_copy(update={'path': folder}), classes))
-        for number, folder in folders.items()
-    )
+    folders = _chosen(config, found)
+    spans = [open_span(config, number, folder) for number, folder in folders.items()]
+    if config.source == 'folder':
+        spans = _with_same_classes(spans, f'the spans in {config.path}', config.classes)
     for span in spans:
         if span.source.classes != spans[0].source.classes:
             raise DataError(
@@ -74,4 +80,46 @@ def open_window(config: DataConfig) -> tuple[Span, ...]:
                 f'{folders[spans[0].number]} has {", ".join(spans[0].source.classes)}; '
                 'all spans must have the same'
             )
-    return spans
+    return tuple(spans)
+
+
+def open_span(config: DataConfig, number: int, folder: Path) -> Span:
+    """One span alone; of a folder, with the classes that it has itself.
+
+    Raises:
+        DataError: the images cannot be used.
+    """
+    source = make_source(config.model_copy(update={'path': folder}), complete=False)
+    return Span(number, source)
+
+
+def _number(name: str) -> int | None:
+    """Of a folder of a span; None for another folder."""
+    match = _SPAN_FOLDER.fullmatch(name)
+    return int(match[1]) if match else date_number(name.removeprefix('span-'))
+
+
+def _chosen(config: DataConfig, found: Mapping[int, Path]) -> dict[int, Path]:
+    if not config.span_range:
+        return dict(list(found.items())[-config.window :])
+    first, last = config.span_range
+    chosen = {number: folder for number, folder in found.items() if first <= number <= last}
+    if not chosen:
+        there = f'there are {", ".join(map(str, found))}' if found else 'it holds no spans'
+        raise DataError(
+            f'data folder {config.path} has none of the spans {first} to {last} of '
+            f'data.span_range; {there}'
+        )
+    return chosen
+
+
+def _with_same_classes(spans: list[Span], where: str, wanted: tuple[str, ...] | None) -> list[Span]:
+    sources = [span.source for span in spans if isinstance(span.source, FolderSource)]
+    counts: Counter[str] = Counter()
+    for source in sources:
+        counts.update(source.counts)
+    classes = settle_counts(where, counts, wanted)
+    return [
+        Span(span.number, source.with_classes(classes))
+        for span, source in zip(spans, sources, strict=True)
+    ]

@@ -80,9 +80,10 @@ def _require_shape(recipe: Recipe, compiled: str) -> None:
     """
     if ','.join(recipe.optional_nodes) != compiled:
         raise ConfigError(
-            'data.window, trainer.warm_start or tuner is changed so that the pipeline would have '
-            f'other components ({", ".join(recipe.optional_nodes) or "none"} instead of '
-            f'{compiled or "none"} of those that are optional); compile it again with that'
+            'data.window, data.span_range, trainer.warm_start or tuner is changed so that the '
+            f'pipeline would have other components ({", ".join(recipe.optional_nodes) or "none"} '
+            f'instead of {compiled or "none"} of those that are optional); compile it again '
+            'with that'
         )
 
 

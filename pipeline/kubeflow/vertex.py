@@ -43,8 +43,10 @@ def compile_vertex(recipe: Recipe, path: Path) -> tuple[str, ...]:
         OSError: the file cannot be written.
         DataError: the images, which name the classes, cannot be used here.
     """
-    if recipe.data.window > 1:
-        raise ConfigError('data.window: Vertex AI has no rolling window; set it to 1')
+    if recipe.data.several_spans:
+        raise ConfigError(
+            'data.window or data.span_range: Vertex AI has no rolling window; set it to 1 span'
+        )
     if path.suffix != '.json':
         raise ConfigError(f'{path}: Vertex AI takes JSON; give a name that ends in .json')
     path.touch()  # tells now what cannot be written

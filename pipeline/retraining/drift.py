@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import PIL.Image
 import PIL.ImageStat
 
-from components.sources.base import LabelledImage, Source
+from components.sources.base import LabelledImage, Source, every_image
 
 _SAMPLE = 100  # images of a span that are decoded, at an eighth of their size
 
@@ -96,13 +96,15 @@ def drift(number: int, new: Summary, before: Summary, limit: float) -> tuple[str
 
 
 def _counted(source: Source, classes: Counter[str]) -> Iterator[LabelledImage]:
-    for image in source.images():
-        classes[source.classes[image.label]] += 1
-        yield image
+    """Without the bad ones, which the run names."""
+    for image in every_image(source):
+        if isinstance(image, LabelledImage):
+            classes[source.classes[image.label]] += 1
+            yield image
 
 
 def _looks(images: Iterable[LabelledImage], step: int) -> Iterator[tuple[float, float]]:
-    """Brightness and size of every `step`-th image; sources give one class after the other."""
+    """Brightness and size of every `step`-th image; some sources give one class after the other."""
     for number, image in enumerate(images):
         if number % step:
             continue

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from components.sources.base import DataError
 from components.sources.config import DataConfig
-from components.sources.factory import make_source
-from components.sources.spans import Span, open_window, span_folders
+from components.sources.spans import Span, open_span, open_window, span_folders
 from pipeline.retraining.drift import Summary, summarise
 
 
@@ -67,6 +66,6 @@ def _span(config: DataConfig, number: int) -> Iterable[Span]:
             return [span for span in open_window(config) if span.number == number]
         if number not in folders:
             return []
-        return [Span(number, make_source(config.model_copy(update={'path': folders[number]})))]
+        return [open_span(config, number, folders[number])]
     except DataError:
         return []

@@ -27,7 +27,7 @@ def test_vertex_gets_a_job_with_every_component_and_we_say_what_it_cannot(tmp_pa
 def test_a_rolling_window_is_refused(tmp_path):
     recipe = load_recipe('demo', [('workdir', str(tmp_path)), ('data.window', 2)])
 
-    with pytest.raises(ConfigError, match='no rolling window; set it to 1'):
+    with pytest.raises(ConfigError, match='no rolling window; set it to 1 span'):
         compile_vertex(recipe, tmp_path / 'job.json')
 
 

@@ -25,6 +25,13 @@ def test_an_image_that_cannot_be_read_is_left_to_the_run(tmp_path, make_image_fo
     assert summary.brightness > 0.5  # of one dark image and two bright ones
 
 
+def test_bad_images_have_no_class_and_are_not_counted(tmp_path, make_image_folder):
+    folder = make_image_folder(tmp_path / 'span-1', per_class=2, classes=('cats', 'dogs', 'rats'))
+    summary = summarise(FolderSource(folder, ('cats', 'dogs')))
+    assert summary.count == 4
+    assert summary.shares == {'cats': 0.5, 'dogs': 0.5}
+
+
 def test_spans_are_pooled_by_their_images():
     other = Summary(300, {'cats': 0.9, 'dogs': 0.1}, 0.1, 20.0)
     together = pooled([SOME, other])

@@ -1,5 +1,6 @@
 """The drawings as a source of images."""
 
+import dataclasses
 import hashlib
 import multiprocessing
 import os
@@ -14,6 +15,7 @@ from components.sources.base import LabelledImage
 from components.sources.drawings import CLASSES, draw
 
 _AT_ONCE = 25
+_PER_SHARD = 4096  # more than of other sources: each starts its processes
 
 
 class DrawingsSource:
@@ -28,11 +30,28 @@ class DrawingsSource:
             digest.update(path.read_bytes())
         self.fingerprint = digest.hexdigest()
 
+    def shards(self) -> list['DrawingsShard']:
+        starts = range(0, self.count, _PER_SHARD)
+        return [
+            DrawingsShard(start, min(start + _PER_SHARD, self.count), self._seed)
+            for start in starts
+        ]
+
+
+@dataclasses.dataclass(frozen=True)
+class DrawingsShard:
+    """The drawings from number `start` to before `stop`, drawn by processes of its own."""
+
+    start: int
+    stop: int
+    seed: int
+
     def images(self) -> Iterator[LabelledImage]:
         # A forked child would inherit the threads of TensorFlow, and hang.
         context = multiprocessing.get_context('spawn')
         with context.Pool(os.cpu_count()) as pool:
-            drawn = pool.imap(partial(draw, seed=self._seed), range(self.count), _AT_ONCE)
-            for index, contents in enumerate(drawn):
-                label = index % len(CLASSES)
-                yield LabelledImage(contents, label, f'{CLASSES[label]}-{self._seed}-{index}.jpg')
+            numbers = range(self.start, self.stop)
+            drawn = pool.imap(partial(draw, seed=self.seed), numbers, _AT_ONCE)
+            for number, contents in zip(numbers, drawn, strict=True):
+                label = number % len(CLASSES)
+                yield LabelledImage(contents, label, f'{CLASSES[label]}-{self.seed}-{number}.jpg')

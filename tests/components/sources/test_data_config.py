@@ -1,14 +1,13 @@
-from pathlib import Path
-
 import pydantic
 import pytest
+import yaml
 
 from components.sources.base import DataError
 from components.sources.config import DataConfig, data_overrides
 from components.sources.factory import make_source
 
 
-@pytest.mark.parametrize('source', ['folder', 'parquet'])
+@pytest.mark.parametrize('source', ['folder', 'parquet', 'archive'])
 def test_a_source_without_a_path_says_how_to_give_one(source):
     with pytest.raises(DataError, match=f"source '{source}' needs to know where: give --data PATH"):
         make_source(DataConfig(source=source))
@@ -25,9 +24,64 @@ def test_a_parquet_file_may_be_given_its_classes():
     assert config.classes == ('cat', 'dog')
 
 
-def test_other_sources_name_their_classes_themselves():
-    with pytest.raises(ValueError, match="'classes' is for source 'parquet', not 'folder'"):
-        DataConfig(source='folder', path='pets', classes=['cat', 'dog'])
+@pytest.mark.parametrize(
+    ('given', 'told'),
+    [
+        ({'path': 'pets'}, "'path' is for source 'folder' or 'archive' or .*, not 'drawings'"),
+        ({'classes': ['cat', 'dog']}, "'classes' is for source .*, not 'drawings'"),
+        ({'source': 'folder', 'url': 'http://a/b'}, "'url' is for source 'archive', not 'folder'"),
+        ({'source': 'parquet', 'sha256': '0' * 64}, "'sha256' is for source 'archive', not 'parq"),
+        ({'source': 'folder', 'dataset': 'mnist'}, "'dataset' is for source 'tfds', not 'folder'"),
+        ({'source': 'folder', 'features': {'image': 'x'}}, "'features' is for source 'tfrecord'"),
+        ({'source': 'archive', 'span_range': [1, 2]}, "'span_range' is for source 'folder' or"),
+        ({'source': 'canonical', 'span_range': [1, 2]}, "'span_range' is for source 'folder' or"),
+        ({'source': 'canonical', 'window': 2}, "'window' does not go with source 'canonical'"),
+        ({'source': 'archive', 'path': 'a', 'url': 'http://a/b'}, "a 'path' or a 'url', not both"),
+        ({'source': 'archive', 'url': 'ftp://a/b'}, 'must begin with http:// or https://'),
+        ({'source': 'folder', 'classes': ['cat']}, 'must be two or more names, each once'),
+        ({'source': 'folder', 'classes': ['cat', 'cat', 'dog']}, 'two or more names, each once'),
+        ({'source': 'folder', 'span_range': [1, 2], 'window': 2}, "does not go with 'span_range'"),
+        ({'source': 'folder', 'span_range': [2, 1]}, 'ends with 1, before it begins with 2'),
+        ({'source': 'folder', 'span_range': ['x', 1]}, 'should be a valid integer'),
+        ({'source': 'folder', 'span_range': [1, 2], 'test_window': 3}, 'more than the 2 of span_r'),
+        ({'window': 2, 'test_window': 3}, 'test_window is 3, more than the 2 of window'),
+    ],
+)
+def test_keys_that_do_not_go_together_are_told(given, told):
+    with pytest.raises(pydantic.ValidationError, match=told):
+        DataConfig(**given)
+
+
+@pytest.mark.parametrize('source', ['folder', 'archive', 'parquet', 'tfrecord'])
+def test_sources_of_files_may_be_given_their_classes(source):
+    config = DataConfig(source=source, path='pets', classes=['dog', 'cat'])
+
+    assert config.classes == ('dog', 'cat')
+
+
+def test_features_as_they_are_anyway_go_with_every_source():
+    assert DataConfig(features={}) == DataConfig()
+
+
+@pytest.mark.parametrize(
+    ('given', 'several'),
+    [
+        ({}, False),
+        ({'window': 2}, True),
+        ({'source': 'folder', 'span_range': [3, 3]}, False),
+        ({'source': 'folder', 'span_range': [3, 9]}, True),
+    ],
+)
+def test_a_model_may_be_trained_on_several_spans_or_not(given, several):
+    assert DataConfig(**given).several_spans is several
+
+
+def test_a_range_of_dates_survives_json():
+    dates = yaml.safe_load('[2026-11-03, 2026-11-21]')
+    config = DataConfig(source='folder', span_range=dates)
+
+    assert config.span_range == (20261103, 20261121)
+    assert DataConfig.model_validate_json(config.model_dump_json()) == config
 
 
 @pytest.mark.parametrize('share', [0, 1, -0.1])
@@ -45,7 +99,7 @@ def source_of(tmp_path):
             path = tmp_path / 'pets' / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
-        return dict(data_overrides(tmp_path / 'pets'))['data.source']
+        return dict(data_overrides(str(tmp_path / 'pets')))['data.source']
 
     return choose
 
@@ -81,19 +135,73 @@ def test_any_other_folder_is_one_of_class_folders(source_of, names):
 
 @pytest.mark.parametrize(
     ('name', 'source'),
-    [('pets.parquet', 'parquet'), ('pets.zip', 'folder'), ('nowhere', 'folder')],
+    [
+        ('pets.parquet', 'parquet'),
+        ('pets.ZIP', 'archive'),
+        ('pets.tar', 'archive'),
+        ('pets.tar.gz', 'archive'),
+        ('pets.tgz', 'archive'),
+        ('pets.rar', 'archive'),
+        ('nowhere', 'folder'),
+    ],
 )
 @pytest.mark.parametrize('exists', [True, False])
 def test_a_file_is_known_by_its_suffix_whether_it_exists_or_not(tmp_path, name, source, exists):
     if exists:
         (tmp_path / name).touch()
 
-    overrides = dict(data_overrides(tmp_path / name))
+    overrides = dict(data_overrides(str(tmp_path / name)))
 
     assert overrides['data.source'] == source
     assert overrides['data.path'] == str(tmp_path / name)
 
 
-def test_only_a_folder_drops_the_classes_of_a_recipe():
-    assert dict(data_overrides(Path('nowhere')))['data.classes'] is None
-    assert 'data.classes' not in dict(data_overrides(Path('pets.parquet')))
+def recipe_with(data, **before):
+    values = dict(before)
+    for key, value in data_overrides(data, before.get('source')):
+        values[key.removeprefix('data.')] = value
+    return DataConfig(**values)
+
+
+def test_an_address_is_an_archive():
+    config = recipe_with('https://host/pets.zip?key=1', source='folder', path='pets')
+
+    assert (config.source, config.url, config.path) == (
+        'archive', 'https://host/pets.zip?key=1', None,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize('data', ['pets', 'pets.zip', 'pets.parquet', 'http://host/pets'])
+@pytest.mark.parametrize(
+    'before',
+    [
+        {'source': 'tfds', 'dataset': 'cats_vs_dogs'},
+        {'source': 'archive', 'url': 'http://host/a.zip', 'sha256': '0' * 64},
+        {'source': 'folder', 'path': 'a', 'span_range': [1, 2]},
+        {'source': 'tfrecord', 'path': 'a', 'features': {'image': 'x'}},
+        {'source': 'parquet', 'path': 'a', 'classes': ['cat', 'dog']},
+    ],
+)
+def test_other_images_go_with_every_recipe(before, data):
+    assert data in (str(recipe_with(data, **before).path), recipe_with(data, **before).url)
+
+
+@pytest.mark.parametrize(
+    ('before', 'data', 'kept'),
+    [
+        ('folder', 'pets', True),
+        ('folder', 'pets.zip', True),
+        ('parquet', 'pets.parquet', True),
+        ('parquet', 'pets', False),
+    ],
+)
+def test_the_classes_of_a_recipe_stay_unless_folders_name_them_now(before, data, kept):
+    config = recipe_with(data, source=before, path='a', classes=['cat', 'dog'])
+
+    assert (config.classes is not None) is kept
+
+
+def test_a_digest_stays_for_another_copy_of_the_archive():
+    config = recipe_with('pets.zip', source='archive', url='http://a/b', sha256='0' * 64)
+
+    assert (config.sha256, config.url) == ('0' * 64, None)

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from PIL import Image
 from components.sources.drawings import CLASSES, draw
 from components.sources.drawings.animal import COATS, EARS
 from components.sources.drawings.parameters import sample
+from components.sources.drawings.source import DrawingsSource
 
 COUNT = 600
 LABELS = np.arange(COUNT) % 2
@@ -71,6 +73,18 @@ def test_the_generator_does_not_import_tensorflow() -> None:
         'print(sorted({"tensorflow", "tfx", "apache_beam"} & set(sys.modules)))'
     )
     assert answer == '[]'
+
+
+def test_drawings_come_in_parts_that_can_be_sent_to_another_process(
+    jpegs: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr('components.sources.drawings.source._PER_SHARD', 60)
+    shards = DrawingsSource(100, 0).shards()
+    assert [(shard.start, shard.stop) for shard in shards] == [(0, 60), (60, 100)]
+    images = list(pickle.loads(pickle.dumps(shards[1])).images())
+    assert [image.contents for image in images] == jpegs[60:100]
+    assert [image.label for image in images] == [0, 1] * 20
+    assert images[0].filename == 'cat-0-60.jpg'
 
 
 def test_every_drawing_differs(jpegs: list[bytes]) -> None:
