@@ -41,17 +41,15 @@ class FeatureNames(StrictModel):
 class DataConfig(StrictModel):
     """Where images come from, what they must be, and how they are split."""
 
-    source: Literal[
-        'drawings', 'folder', 'archive', 'parquet', 'tfds', 'tfrecord', 'canonical'
-    ] = 'drawings'
+    source: Literal['drawings', 'folder', 'archive', 'parquet', 'tfds', 'tfrecord', 'canonical'] = (
+        'drawings'
+    )
     path: Path | None = Field(
         None, description='folder: a folder with one folder per class, or with train and '
         'validation that hold such; archive: a zip or tar of such; parquet, tfrecord: a file, or a '
         'folder with any; canonical: a folder as ImageExampleGen writes it',
     )  # fmt: skip
-    url: str | None = Field(
-        None, description='archive: where to fetch it, once; in place of path'
-    )
+    url: str | None = Field(None, description='archive: where to fetch it, once; in place of path')
     sha256: str | None = Field(
         None, pattern='^[0-9a-f]{64}$', description='archive: what its bytes must hash to'
     )

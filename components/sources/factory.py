@@ -24,7 +24,7 @@ def make_source(config: DataConfig, classes: tuple[str, ...] | None = None) -> S
         from components.sources.tfds import TfdsSource
 
         assert config.dataset is not None  # the config is validated
-        return TfdsSource(config.dataset)
+        return TfdsSource(config.dataset, config.classes)
     if config.path is None:  # not an error of the recipe: everybody's images lie elsewhere
         raise DataError(
             f"source '{config.source}' needs to know where: give --data PATH, or set data.path"
@@ -33,6 +33,19 @@ def make_source(config: DataConfig, classes: tuple[str, ...] | None = None) -> S
         from components.sources.folder import FolderSource
 
         return FolderSource(config.path, classes)
+    if config.source == 'tfrecord':
+        from components.sources.tfrecord import TfrecordSource
+
+        return TfrecordSource(config.path, config.features, config.classes)
+    if config.source == 'canonical':
+        from components.sources.canonical import CanonicalSource
+
+        if config.window > 1:
+            raise DataError(
+                f'data.window is {config.window}, but TFX imports canonical records one span at a '
+                'time; set it to 1'
+            )
+        return CanonicalSource(config.path, config.classes)
     from components.sources.parquet import ParquetSource
 
     return ParquetSource(config.path, config.classes)
