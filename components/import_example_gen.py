@@ -26,9 +26,13 @@ class NewestRecords(InputProcessor):
         super().__init__(splits=[])
         self._path = path
 
-    def resolve_span_and_version(self) -> tuple[int, int | None]:
+    def get_latest_span(self) -> int:
         number, _ = _newest(self._path)
-        return number, None
+        return number
+
+    def resolve_span_and_version(self) -> tuple[int, int | None]:
+        """The newest span; records have no versions."""
+        return self.get_latest_span(), None
 
     def get_pattern_for_span_version(self, pattern: str, span: int, version: int | None) -> str:
         """The pattern below the folder of the span."""

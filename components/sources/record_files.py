@@ -62,14 +62,14 @@ def stretches(file: Path, size: int) -> list[Stretch]:
     Raises:
         DataError: the file cannot be read, or what is in it are no records.
     """
+    starts, count = [], 0
     with _open(file) as reader:
-        offsets = list(_offsets(reader))
-        if reader.compressed:
-            size = max(1, len(offsets))
-    return [
-        Stretch(offsets[first], first, min(size, len(offsets) - first))
-        for first in range(0, len(offsets), size)
-    ]
+        for offset in _offsets(reader):
+            if not count or (not count % size and not reader.compressed):
+                starts.append(Stretch(offset, count, size))
+            count += 1
+        size = count if reader.compressed else size
+    return [each._replace(count=min(size, count - each.first)) for each in starts]
 
 
 def records(file: Path, stretch: Stretch) -> Iterator[bytes | Broken]:
@@ -85,13 +85,21 @@ def records(file: Path, stretch: Stretch) -> Iterator[bytes | Broken]:
 
 
 class _Reader:
-    """A file from its beginning to its end; `offset` is where it stands, decompressed."""
+    """A file from its beginning to its end.
+
+    Attributes:
+        file: which.
+        compressed: whether it is.
+        offset: where it stands, in bytes of what it decompresses to.
+        cut_off: whether its compressed end is missing, as far as it was read.
+    """
 
     def __init__(self, file: Path) -> None:
-        self.file, self.offset = file, 0
+        self.file, self.offset, self.cut_off = file, 0, False
         self._raw = file.open('rb', buffering=0)
-        self.compressed = self._raw.read(len(_GZIP)) == _GZIP
+        head = self._raw.read(_HEAD.size)
         self._raw.seek(0)
+        self.compressed = head.startswith(_GZIP) and not _is_head(head)
         self._stream = gzip.GzipFile(fileobj=self._raw) if self.compressed else self._raw
         self._size = file.stat().st_size
 
@@ -107,8 +115,8 @@ class _Reader:
                 parts.append(part)
                 size -= len(part)
                 self.offset += len(part)
-        except EOFError:  # the end of what is compressed is missing
-            pass
+        except EOFError:  # of what is compressed; `gzip` keeps some bytes before it to itself
+            self.cut_off = True
         except (zlib.error, gzip.BadGzipFile) as error:
             raise DataError(
                 f'{self.file} is damaged: it cannot be decompressed beyond byte {self.offset:,}'
@@ -165,15 +173,18 @@ def _length(reader: _Reader) -> int | None:
     """
     start = reader.offset
     head = reader.take(_HEAD.size)
-    if not head:
+    if not head and not reader.cut_off:
         return None
     if len(head) < _HEAD.size and start:
         return -1
-    length, checksum = _HEAD.unpack(head.ljust(_HEAD.size, b'\0'))
-    if len(head) < _HEAD.size or checksum != _masked(head[:8]):
+    if not _is_head(head):
         what = 'is damaged' if start else 'is not a TFRecord file'
         raise DataError(f'{reader.file} {what}: no record begins at byte {start:,}')
-    return int(length)
+    return int(_HEAD.unpack(head)[0])
+
+
+def _is_head(head: bytes) -> bool:
+    return len(head) == _HEAD.size and _HEAD.unpack(head)[1] == _masked(head[:8])
 
 
 def _read(reader: _Reader) -> bytes | Broken:

@@ -80,9 +80,9 @@ def _require_shape(recipe: Recipe, compiled: str) -> None:
     """
     if ','.join(recipe.optional_nodes) != compiled:
         raise ConfigError(
-            'data.window, trainer.warm_start or tuner is changed so that the pipeline would have '
-            f'other components ({", ".join(recipe.optional_nodes) or "none"} instead of '
-            f'{compiled or "none"} of those that are optional); compile it again with that'
+            'data.source, data.window, trainer.warm_start or tuner is changed so that the pipeline '
+            f'would have other components ({", ".join(recipe.optional_nodes) or "none"} instead '
+            f'of {compiled or "none"} of those that are optional); compile it again with that'
         )
 
 
