@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from components.sources.base import IMAGES_PER_SHARD, DataError
 from components.sources.config import FeatureNames
@@ -27,16 +28,17 @@ class CanonicalSource:
             them.
 
     Raises:
-        DataError: a split is missing or empty, nobody names the classes, or a file holds no
-            records.
+        DataError: a split is missing or empty or, by the manifest, has no image of a class, nobody
+            names the classes, or a file holds no records.
     """
 
     def __init__(self, path: Path, classes: tuple[str, ...] | None = None) -> None:
-        files = record_files(path)
+        files, manifest = record_files(path), _read_manifest(path)
         self.fingerprint = fingerprint_of(path)
         # The labels are in the records: others can be named, but not chosen and ordered.
-        self._labels = make_labels(path, None, classes or _named_classes(path))
+        self._labels = make_labels(path, None, classes or _named_classes(manifest))
         self.classes = self._labels.classes
+        _require_every_class(path, manifest)
         self._parts: list[RecordPart] = []
         for split, those in files.items():
             parts = [
@@ -94,9 +96,27 @@ def _folder(path: Path, split: str) -> Path:
     return path / f'Split-{split}'
 
 
-def _named_classes(path: Path) -> tuple[str, ...] | None:
-    """The classes in the manifest that ImageExampleGen leaves."""
+def _read_manifest(path: Path) -> Any:
+    """What ImageExampleGen notes beside the splits: classes, and images by split and class."""
     try:
-        return tuple(map(str, json.loads((path / _MANIFEST).read_text())['source']['classes']))
-    except (OSError, KeyError, TypeError, ValueError):
+        return json.loads((path / _MANIFEST).read_text())
+    except (OSError, ValueError):
         return None
+
+
+def _named_classes(manifest: Any) -> tuple[str, ...] | None:
+    try:
+        return tuple(map(str, manifest['source']['classes']))
+    except (KeyError, TypeError):
+        return None
+
+
+def _require_every_class(path: Path, manifest: Any) -> None:
+    counts = manifest.get('counts') if isinstance(manifest, dict) else None
+    for split, images in (counts or {}).items():
+        for name, number in images.items():
+            if not number:
+                raise DataError(
+                    f'{_folder(path, split)} has no image of class {name!r}; training and judging '
+                    'need images of every class in every split'
+                )

@@ -1,11 +1,12 @@
 """From the labels of a source, numbers or names, to places in the one list of classes."""
 
-from typing import NamedTuple
+import dataclasses
 
 from components.sources.base import DataError, describe_classes
 
 
-class Labels(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Labels:
     """How the labels of a source become indices into its classes.
 
     Attributes:

@@ -6,6 +6,7 @@ TensorFlow's own readers end at the first record that is broken, and cannot star
 """
 
 import contextlib
+import dataclasses
 import gzip
 import struct
 import zlib
@@ -23,7 +24,8 @@ _CHUNK = 2**20
 _LARGEST = 2**30  # bytes of a record that is read: no image is larger, and memory has an end
 
 
-class Stretch(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Stretch:
     """Records of a file that follow each other.
 
     Attributes:
@@ -69,7 +71,7 @@ def stretches(file: Path, size: int) -> list[Stretch]:
                 starts.append(Stretch(offset, count, size))
             count += 1
         size = count if reader.compressed else size
-    return [each._replace(count=min(size, count - each.first)) for each in starts]
+    return [dataclasses.replace(each, count=min(size, count - each.first)) for each in starts]
 
 
 def records(file: Path, stretch: Stretch) -> Iterator[bytes | Broken]:

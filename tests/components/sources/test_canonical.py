@@ -34,7 +34,8 @@ def folder(tmp_path) -> Path:
     folder = tmp_path / 'records'
     for split in SPLITS:
         write_split(folder, split, [0, 1, 1])
-    manifest = {'source': {'classes': ['cat', 'dog']}}
+    counts = {split: {'cat': 1, 'dog': 2} for split in SPLITS}
+    manifest = {'source': {'classes': ['cat', 'dog']}, 'counts': counts}
     (folder / 'manifest.json').write_text(json.dumps(manifest))
     return folder
 
@@ -85,6 +86,14 @@ def test_a_split_without_records_is_named(folder):
         CanonicalSource(folder)
     path.rename(path.with_name('other'))
     with pytest.raises(DataError, match=r'/Split-test holds no records; expected .*/data_tfrec'):
+        CanonicalSource(folder)
+
+
+def test_a_split_without_images_of_a_class_is_named(folder):
+    manifest = (folder / 'manifest.json').read_text()
+    (folder / 'manifest.json').write_text(manifest.replace('"dog": 2}}', '"dog": 0}}'))
+
+    with pytest.raises(DataError, match="/Split-test has no image of class 'dog'; training and"):
         CanonicalSource(folder)
 
 
