@@ -11,6 +11,7 @@ REQUIREMENTS = [
     'cron-descriptor>=1.4',
     'cronsim>=2.6',
     'filelock>=3.12',
+    'google-crc32c>=1.5',
     'h5py>=3.12',
     'jinja2>=3.1',
     'keras>=3.12,<4',

@@ -111,6 +111,7 @@ class Recipe(StrictModel):
     def optional_nodes(self) -> list[str]:
         """The nodes that not every pipeline has: what they depend on shapes the graph."""
         wanted = {
+            'ImportExampleGen': self.data.source == 'canonical',  # else ImageExampleGen
             'newest_spans': self.data.several_spans,
             'warm_start_resolver': self.trainer.warm_start is not None,
             'Tuner': self.tuner is not None,

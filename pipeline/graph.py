@@ -10,6 +10,7 @@ import tensorflow_data_validation as tfdv
 from tfx.components import (
     Evaluator,
     ExampleValidator,
+    ImportExampleGen,
     Pusher,
     StatisticsGen,
     Trainer,
@@ -29,6 +30,7 @@ import trainer
 from components.anomaly_gate import AnomalyGate
 from components.baseline_resolver import CANDIDATE, LatestOtherBlessedModelStrategy
 from components.image_example_gen import EXAMPLES, ImageExampleGen
+from components.import_example_gen import ImportCanonicalExamples
 from components.newest_spans import NewestSpansStrategy
 from pipeline.beam import beam_args
 from pipeline.config import Recipe
@@ -60,7 +62,7 @@ def create_pipeline(
         images: how many there are, about; it decides where Beam runs.
         blessed: finds the model that was blessed last, for runners that do not know ours.
     """
-    ingest = ImageExampleGen(recipe.data)
+    ingest = _ingest(recipe)
     examples = ingest.outputs[EXAMPLES]
     newest = _newest_spans(recipe, examples) if recipe.data.several_spans else None
     schema_gen = ImportSchemaGen(schema_file=str(write_schema(classes, recipe.home / 'schema')))
@@ -92,6 +94,15 @@ def create_pipeline(
         metadata_connection_config=connection(recipe.metadata, recipe.home),
         beam_pipeline_args=beam_args(recipe.beam, images),
     )  # fmt: skip
+
+
+def _ingest(recipe: Recipe) -> BaseNode:
+    """Makes records of images; those that are canonical already are taken over."""
+    if recipe.data.source != 'canonical':
+        return ImageExampleGen(recipe.data)
+    # Without a path the first look at the data says so; a cluster is told it when a run begins.
+    path = recipe.data.path or Path()
+    return ImportCanonicalExamples(path).with_id(ImportExampleGen.__name__)
 
 
 def _newest_spans(recipe: Recipe, examples: BaseChannel) -> BaseNode:

@@ -27,7 +27,7 @@ def make_source(config: DataConfig, *, complete: bool = True) -> Source:
         from components.sources.tfds import TfdsSource
 
         assert config.dataset is not None  # the config is validated
-        return TfdsSource(config.dataset)
+        return TfdsSource(config.dataset, config.classes)
     if config.source == 'archive':
         return _archive(config)
     path = _path(config)
@@ -35,6 +35,14 @@ def make_source(config: DataConfig, *, complete: bool = True) -> Source:
         from components.sources.folder import FolderSource
 
         return FolderSource(path, config.classes, max_bytes=_max_bytes(config), complete=complete)
+    if config.source == 'tfrecord':
+        from components.sources.tfrecord import TfrecordSource
+
+        return TfrecordSource(path, config.features, config.classes)
+    if config.source == 'canonical':
+        from components.sources.canonical import CanonicalSource
+
+        return CanonicalSource(path, config.classes)
     from components.sources.parquet import ParquetSource
 
     return ParquetSource(path, config.classes)

@@ -10,7 +10,7 @@ from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import (
     KubeflowV2DagRunnerConfig,
 )
 
-from components.sources.spans import open_window
+from components.sources.spans import open_window, span_folders
 from pipeline.config import ConfigError, Recipe
 from pipeline.graph import create_pipeline
 
@@ -51,6 +51,11 @@ def compile_vertex(recipe: Recipe, path: Path) -> tuple[str, ...]:
         raise ConfigError(f'{path}: Vertex AI takes JSON; give a name that ends in .json')
     path.touch()  # tells now what cannot be written
     (span,) = open_window(recipe.data)
+    records = recipe.data.path if recipe.data.source == 'canonical' else None
+    if records is not None and span_folders(records):
+        raise ConfigError(
+            f'data.path: Vertex AI does not look for spans in {records}; give the folder of one'
+        )
     pipeline = create_pipeline(
         recipe, span.source.classes, span.source.count, blessed=LatestBlessedModelStrategy
     )

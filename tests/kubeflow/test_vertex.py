@@ -1,6 +1,7 @@
 import json
 
 import pytest
+import tensorflow as tf
 
 from pipeline.config import ConfigError, load_recipe
 from pipeline.kubeflow.vertex import compile_vertex
@@ -28,6 +29,20 @@ def test_a_rolling_window_is_refused(tmp_path):
     recipe = load_recipe('demo', [('workdir', str(tmp_path)), ('data.window', 2)])
 
     with pytest.raises(ConfigError, match='no rolling window; set it to 1 span'):
+        compile_vertex(recipe, tmp_path / 'job.json')
+
+
+def test_a_folder_of_spans_of_records_is_refused(tmp_path):
+    for split in ('train', 'eval', 'test'):
+        folder = tmp_path / 'records' / 'span-3' / f'Split-{split}'
+        folder.mkdir(parents=True)
+        with tf.io.TFRecordWriter(str(folder / 'data_tfrecord-00000-of-00001')) as writer:
+            writer.write(b'')
+    data = {'source': 'canonical', 'path': str(tmp_path / 'records')}
+    (tmp_path / 'records/span-3/manifest.json').write_text('{"source": {"classes": ["a", "b"]}}')
+    recipe = load_recipe('demo', [('workdir', str(tmp_path)), ('data', data)])
+
+    with pytest.raises(ConfigError, match=r'does not look for spans in .*; give the folder of one'):
         compile_vertex(recipe, tmp_path / 'job.json')
 
 

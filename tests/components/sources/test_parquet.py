@@ -1,4 +1,5 @@
 import json
+import pickle
 import re
 import subprocess
 import sys
@@ -8,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.sources.base import DataError
+from components.sources.base import IMAGES_PER_SHARD, BadImage, DataError, every_image
 from components.sources.parquet import ParquetSource
 
 NAMES = ['cat', 'dog']
@@ -29,6 +30,10 @@ def write(path: Path, images, labels, column='labels', names=NAMES) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(table, path)
     return path
+
+
+def images_of(source):
+    return list(every_image(source))
 
 
 @pytest.fixture(scope='module')
@@ -52,7 +57,7 @@ def test_a_file_of_the_hub_names_its_classes_and_counts_its_images(pets):
 
 
 def test_every_image_comes_once_with_its_bytes_its_label_and_its_place(pets, jpegs):
-    images = list(ParquetSource(pets).images())
+    images = images_of(ParquetSource(pets))
 
     assert [image.contents for image in images] == [each['bytes'] for each in jpegs]
     assert [image.label for image in images] == [0, 0, 0, 1, 1, 1]
@@ -63,7 +68,7 @@ def test_the_bytes_may_stand_alone_and_the_labels_be_called_label(tmp_path, jpeg
     contents = [each['bytes'] for each in jpegs[:2]]
     path = write(tmp_path / 'a.parquet', contents, [1, 0], column='label')
 
-    images = list(ParquetSource(path).images())
+    images = images_of(ParquetSource(path))
 
     assert [image.contents for image in images] == contents
     assert [image.label for image in images] == [1, 0]
@@ -77,7 +82,7 @@ def test_a_folder_gives_the_files_below_it_in_order_but_not_the_hidden_ones(tmp_
 
     source = ParquetSource(tmp_path)
 
-    places = [image.filename.split()[0] for image in source.images()]
+    places = [image.filename.split()[0] for image in images_of(source)]
     assert places == ['a/z.parquet:0', 'a/z.parquet:1', 'b.parquet:0', 'b.parquet:1']
     assert source.count == 4
 
@@ -85,7 +90,7 @@ def test_a_folder_gives_the_files_below_it_in_order_but_not_the_hidden_ones(tmp_
 def test_images_beyond_one_batch_are_numbered_on(tmp_path):
     path = write(tmp_path / 'a.parquet', [b'%d' % n for n in range(200)], [0, 1] * 100)
 
-    images = list(ParquetSource(path).images())
+    images = images_of(ParquetSource(path))
 
     assert [image.contents for image in images] == [b'%d' % n for n in range(200)]
     assert images[199].filename == 'a.parquet:199'
@@ -126,11 +131,46 @@ def test_files_that_name_other_classes_are_refused(tmp_path):
         ParquetSource(tmp_path)
 
 
-@pytest.mark.parametrize('names', [('cat',), ('cat', 'dog', 'fox'), ('cat', 'cat')])
-def test_another_number_of_classes_than_two_is_refused(pets, names):
-    sentence = rf'has {len(names)} class(es)? \({", ".join(names)}\); expected two different'
+@pytest.mark.parametrize('names', [('cat',), ('cat', 'cat')])
+def test_fewer_than_two_different_classes_are_refused(pets, names):
+    sentence = rf'has {len(names)} class(es)? \({", ".join(names)}\); expected two or more, all d'
     with pytest.raises(DataError, match=sentence):
         ParquetSource(pets, names)
+
+
+def test_there_may_be_more_than_two_classes(tmp_path):
+    path = write(tmp_path / 'a.parquet', [b'a', b'b', b'c'], [2, 0, 1], names=['cat', 'dog', 'fox'])
+
+    source = ParquetSource(path)
+
+    assert source.classes == ('cat', 'dog', 'fox')
+    assert [image.label for image in images_of(source)] == [2, 0, 1]
+
+
+def test_some_of_the_named_classes_are_chosen_by_name(tmp_path):
+    path = write(tmp_path / 'a.parquet', [b'a', b'b', b'c'], [0, 1, 2], names=['cat', 'dog', 'fox'])
+
+    first, bad, last = images_of(ParquetSource(path, ('fox', 'cat')))
+
+    assert (first.label, last.label) == (1, 0)
+    assert bad == BadImage(
+        'a.parquet:1', 'label outside the list',
+        'its label is dog; there are 2 classes (fox, cat)', b'b',
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize('encoded', [False, True])
+def test_labels_may_be_names_of_classes(tmp_path, encoded):
+    labels = pa.array(['fox', 'cat', None, 'fox'])
+    labels = labels.dictionary_encode() if encoded else labels
+    path = write(tmp_path / 'a.parquet', [b'a', b'b', b'c', b'd'], labels, names=None)
+
+    source = ParquetSource(path)
+    chosen = ParquetSource(path, ('fox', 'owl'))
+
+    assert source.classes == ('cat', 'fox')
+    assert [getattr(image, 'label', None) for image in images_of(source)] == [1, 0, None, 1]
+    assert [getattr(image, 'label', None) for image in images_of(chosen)] == [0, None, None, 0]
 
 
 def test_a_missing_path_is_named(tmp_path):
@@ -177,34 +217,67 @@ def test_a_column_that_can_hold_no_bytes_is_refused(tmp_path, image):
         ParquetSource(path)
 
 
-def test_labels_that_are_no_numbers_are_refused(tmp_path):
-    path = write(tmp_path / 'a.parquet', [b'a'], ['cat'])
+def test_labels_that_are_neither_numbers_nor_names_are_refused(tmp_path):
+    path = write(tmp_path / 'a.parquet', [b'a'], [0.5])
 
-    with pytest.raises(DataError, match='has a column labels of string; expected whole numbers'):
+    sentence = 'has a column labels of double; expected whole numbers or names of classes'
+    with pytest.raises(DataError, match=sentence):
         ParquetSource(path)
 
 
-@pytest.mark.parametrize(('label', 'given'), [(2, 'label 2'), (-1, 'label -1'), (None, 'no label')])
-def test_a_label_of_no_class_is_named_with_its_file_and_row(tmp_path, label, given):
-    path = write(tmp_path / 'a.parquet', [b'a', b'b'], pa.array([0, label], pa.int64()))
+@pytest.mark.parametrize(
+    ('label', 'detail'),
+    [
+        (2, 'its label is 2; there are 2 classes (cat, dog)'),
+        (-1, 'its label is -1; there are 2 classes (cat, dog)'),
+        (None, 'it has no label'),
+    ],
+)
+def test_an_image_with_a_label_of_no_class_is_set_aside(tmp_path, label, detail):
+    path = write(tmp_path / 'a.parquet', [b'a', b'b', b'c'], pa.array([0, label, 1], pa.int64()))
 
-    with pytest.raises(DataError, match=rf'^a\.parquet:1 has {given}; expected 0 or 1, for cat or'):
-        list(ParquetSource(path).images())
+    first, bad, last = images_of(ParquetSource(path))
+
+    assert bad == BadImage('a.parquet:1', 'label outside the list', detail, b'b')
+    assert (first.label, last.label) == (0, 1)
 
 
 @pytest.mark.parametrize(
-    ('image', 'sentence'),
+    ('image', 'detail'),
     [
-        (None, 'holds no image; expected the bytes'),
-        ({'bytes': None, 'path': None}, 'holds no image; expected the bytes'),
-        ({'bytes': None, 'path': 'b.jpg'}, r'holds no image but the path b\.jpg; expected the b'),
+        (None, 'the row holds no bytes of an image'),
+        ({'bytes': None, 'path': None}, 'the row holds no bytes of an image'),
+        (
+            {'bytes': None, 'path': 'b.jpg'},
+            'the row holds no bytes of an image, only the path b.jpg',
+        ),
     ],
 )
-def test_an_image_without_bytes_is_named_with_its_file_and_row(tmp_path, jpegs, image, sentence):
-    path = write(tmp_path / 'a.parquet', pa.array([jpegs[0], image], STRUCT), [0, 1])
+def test_a_row_without_bytes_is_set_aside(tmp_path, jpegs, image, detail):
+    path = write(tmp_path / 'a.parquet', pa.array([image, jpegs[0]], STRUCT), [0, 1])
 
-    with pytest.raises(DataError, match=rf'^a\.parquet:1 {sentence}'):
-        list(ParquetSource(path).images())
+    bad, good = images_of(ParquetSource(path))
+
+    assert bad == BadImage('a.parquet:0', 'unreadable', detail)
+    assert good.contents == jpegs[0]['bytes']
+
+
+@pytest.mark.parametrize(
+    ('group', 'shards'),
+    [(100, [500, 500, 200]), (1000, [1000, 200]), (1200, [1200]), (1, [512, 512, 176])],
+)
+def test_shards_are_whole_row_groups_of_about_as_many_images(tmp_path, group, shards):
+    table = pa.table({'image': [b'%d' % n for n in range(1200)], 'label': [0, 1] * 600})
+    pq.write_table(table, tmp_path / 'a.parquet', row_group_size=group)
+    source = ParquetSource(tmp_path, ('cat', 'dog'))
+
+    parts = [list(pickle.loads(pickle.dumps(shard)).images()) for shard in source.shards()]
+
+    assert [len(part) for part in parts] == shards
+    images = [image for part in parts for image in part]
+    assert [image.contents for image in images] == [b'%d' % n for n in range(1200)]
+    assert [image.filename for image in images] == [f'a.parquet:{n}' for n in range(1200)]
+    assert IMAGES_PER_SHARD == 512
 
 
 def test_a_file_that_is_damaged_inside_is_named(pets):
@@ -213,7 +286,7 @@ def test_a_file_that_is_damaged_inside_is_named(pets):
     pets.write_bytes(contents)
 
     with pytest.raises(DataError, match=r'pets\.parquet cannot be read: \S'):
-        list(ParquetSource(pets).images())
+        images_of(ParquetSource(pets))
 
 
 def test_a_file_that_vanishes_is_named(pets):
@@ -221,7 +294,7 @@ def test_a_file_that_vanishes_is_named(pets):
     pets.unlink()
 
     with pytest.raises(DataError, match=r'pets\.parquet cannot be read: .*No such file'):
-        list(source.images())
+        images_of(source)
 
 
 class Harmless(pa.PyExtensionType):
@@ -252,10 +325,11 @@ def test_memory_does_not_grow_with_the_number_of_images(tmp_path):
         writer.write_table(table, row_group_size=len(table))  # one group of 200 MB
     program = (
         'import resource, sys; from pathlib import Path\n'
+        'from components.sources.base import every_image\n'
         'from components.sources.parquet import ParquetSource\n'
         'before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n'
         'source = ParquetSource(Path(sys.argv[1]), ("cat", "dog"))\n'
-        'assert sum(1 for _ in source.images()) == 10_000\n'
+        'assert sum(1 for _ in every_image(source)) == 10_000\n'
         'print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)'
     )
     command = [sys.executable, '-c', program, path]

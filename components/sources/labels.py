@@ -1,0 +1,60 @@
+"""From the labels of a source, numbers or names, to places in the one list of classes."""
+
+import dataclasses
+
+from components.sources.base import DataError, describe_classes
+
+
+@dataclasses.dataclass(frozen=True)
+class Labels:
+    """How the labels of a source become indices into its classes.
+
+    Attributes:
+        classes: names in the order of the indices.
+        names: what the source's own numbers stand for; the same, or more where only some of its
+            classes are wanted.
+    """
+
+    classes: tuple[str, ...]
+    names: tuple[str, ...]
+
+    def index(self, given: int | str | None) -> int | None:
+        """The index of a label, by its number or name; None if it is outside the list."""
+        if isinstance(given, int):
+            given = self.names[given] if 0 <= given < len(self.names) else None
+        return self.classes.index(given) if given in self.classes else None
+
+    def outside(self, given: int | str | None) -> str:
+        """What is wrong with a label that has no index."""
+        if given is None:
+            return 'it has no label'
+        if isinstance(given, int) and 0 <= given < len(self.names):
+            given = self.names[given]
+        return f'its label is {given}; there are {describe_classes(self.classes)}'
+
+
+def make_labels(
+    place: object, own: tuple[str, ...] | None, wanted: tuple[str, ...] | None
+) -> Labels:
+    """The labels of a source.
+
+    Args:
+        place: what the source is called in errors.
+        own: the names that it gives to its numbers, or its names in order; None if it has none.
+        wanted: `data.classes` of the recipe. Some or all of the source's own names choose and order
+            its classes; any others are new names for its numbers.
+
+    Raises:
+        DataError: nobody names the classes, or there are not two different ones.
+    """
+    classes = wanted or own
+    if classes is None:
+        raise DataError(
+            f'{place} does not name its classes; give them in the order of their labels, '
+            'as in --set data.classes=[cat,dog]'
+        )
+    if len(classes) < 2 or len(set(classes)) < len(classes):
+        raise DataError(
+            f'{place} has {describe_classes(classes)}; expected two or more, all different'
+        )
+    return Labels(classes, own if own and set(classes) <= set(own) else classes)
