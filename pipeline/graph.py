@@ -34,16 +34,11 @@ from pipeline.beam import beam_args
 from pipeline.config import Recipe
 from pipeline.evaluation import eval_config
 from pipeline.metadata import connection
-from pipeline.schema import write_schema
-from trainer import features
+from pipeline.schema import described_features, write_schema
 from trainer.preprocessing import preprocessing_fn
 from trainer.run import run_fn, tuner_fn
 
 _NEWEST, _JUDGING = 'newest', 'judging'
-# Not the bytes of an image, its name or its digest: their statistics mean nothing and cost most.
-_DESCRIBED = (
-    features.IMAGE_FORMAT, features.LABEL, features.CLASS_NAME, features.HEIGHT, features.WIDTH,
-)  # fmt: skip
 
 
 def create_pipeline(
@@ -66,7 +61,7 @@ def create_pipeline(
     schema_gen = ImportSchemaGen(schema_file=str(write_schema(classes, recipe.home / 'schema')))
     statistics_gen = StatisticsGen(
         examples=newest.outputs[_NEWEST] if newest else examples,
-        stats_options=tfdv.StatsOptions(feature_allowlist=list(_DESCRIBED)),
+        stats_options=statistics_options(),
     )
     validator = ExampleValidator(
         statistics=statistics_gen.outputs['statistics'], schema=schema_gen.outputs['schema']
@@ -92,6 +87,14 @@ def create_pipeline(
         metadata_connection_config=connection(recipe.metadata, recipe.home),
         beam_pipeline_args=beam_args(recipe.beam, images),
     )  # fmt: skip
+
+
+def statistics_options() -> tfdv.StatsOptions:
+    """What StatisticsGen describes: features that the curated schema requires; pixels are not read.
+
+    An allowlist would decode every feature first.
+    """
+    return tfdv.StatsOptions(schema=described_features(), experimental_filter_read_paths=True)
 
 
 def _newest_spans(recipe: Recipe, examples: BaseChannel) -> BaseNode:
