@@ -77,7 +77,9 @@ def describe(folder: str) -> None:
     examples.uri, statistics.uri = f'{folder}/examples', f'{folder}/statistics'
     examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
     examples_utils.set_payload_format(examples, example_gen_pb2.FORMAT_TF_EXAMPLE)
-    executor = Executor(BaseBeamExecutor.Context(beam_pipeline_args=[], unique_id='', tmp_dir=folder))
+    executor = Executor(
+        BaseBeamExecutor.Context(beam_pipeline_args=[], unique_id='', tmp_dir=folder)
+    )
     start = time.perf_counter()
     executor.Do(
         {'examples': [examples]}, {'statistics': [statistics]},

@@ -30,6 +30,11 @@ from components.anomaly_gate import AnomalyGate
 from components.baseline_resolver import CANDIDATE, LatestOtherBlessedModelStrategy
 from components.image_example_gen import EXAMPLES, ImageExampleGen
 from components.newest_spans import NewestSpansStrategy
+from components.previous_statistics import (
+    PREVIOUS,
+    STATISTICS,
+    PreviousSpanStatisticsStrategy,
+)
 from pipeline.beam import beam_args
 from pipeline.config import Recipe
 from pipeline.evaluation import eval_config
@@ -66,7 +71,9 @@ def create_pipeline(
     validator = ExampleValidator(
         statistics=statistics_gen.outputs['statistics'], schema=schema_gen.outputs['schema']
     )
-    gate = AnomalyGate(anomalies=validator.outputs['anomalies'])
+    ours = blessed is LatestOtherBlessedModelStrategy
+    previous = _previous_statistics(statistics_gen) if ours else None
+    gate = _gate(recipe, validator, statistics_gen, previous)
     transform = _transform(recipe, examples, schema_gen)
     transform.add_upstream_node(gate)
     before = _blessed_model('warm_start_resolver', blessed) if recipe.trainer.warm_start else None
@@ -80,7 +87,8 @@ def create_pipeline(
         pipeline_name=recipe.name,
         pipeline_root=str(recipe.artifacts_directory),
         components=[
-            *filter(None, (ingest, newest)), statistics_gen, schema_gen, validator, gate, transform,
+            *filter(None, (ingest, newest)), statistics_gen, schema_gen, validator,
+            *filter(None, (previous,)), gate, transform,
             *filter(None, (before, tuner)), trainer_node, resolver, evaluator, pusher,
         ],
         enable_cache=True,
@@ -105,6 +113,29 @@ def _newest_spans(recipe: Recipe, examples: BaseChannel) -> BaseNode:
         config={'counts': counts},
         **dict.fromkeys(counts, examples),
     ).with_id('newest_spans')
+
+
+def _previous_statistics(statistics_gen: BaseNode) -> BaseNode:
+    """Those of the span before the newest; none if no run has seen it."""
+    return Resolver(
+        strategy_class=PreviousSpanStatisticsStrategy,
+        **{
+            STATISTICS: statistics_gen.outputs['statistics'],
+            PREVIOUS: Channel(type=standard_artifacts.ExampleStatistics),
+        },
+    ).with_id(PREVIOUS)
+
+
+def _gate(
+    recipe: Recipe, validator: BaseNode, statistics_gen: BaseNode, previous: BaseNode | None
+) -> BaseNode:
+    """Lets through what fits the schema and did not move too far."""
+    return AnomalyGate(
+        anomalies=validator.outputs['anomalies'],
+        statistics=statistics_gen.outputs['statistics'],
+        validation=recipe.validation.model_dump_json(),
+        **({PREVIOUS: previous.outputs[PREVIOUS]} if previous else {}),
+    )
 
 
 def _transform(recipe: Recipe, examples: BaseChannel, schema_gen: BaseNode) -> BaseNode:
@@ -190,8 +221,8 @@ def _blessed_model(
     node_id: str, strategy: type[ResolverStrategy], candidate: BaseNode | None = None
 ) -> BaseNode:
     """The model that was blessed last; if there is a candidate, another than that."""
-    knows_candidate = strategy is LatestOtherBlessedModelStrategy
-    others = {CANDIDATE: candidate.outputs['model']} if candidate and knows_candidate else {}
+    ours = strategy is LatestOtherBlessedModelStrategy
+    others = {CANDIDATE: candidate.outputs['model']} if candidate and ours else {}
     return Resolver(
         strategy_class=strategy,
         model=Channel(type=standard_artifacts.Model),
