@@ -2,7 +2,8 @@
 
 Usage: statistics_rate.py [IMAGES ...], by default 2000 and 20000. Records hold random bytes as long
 as photographs are, and measures as ingestion writes them. Each size runs in a process of its own,
-so that its peak memory is its own; imports are not part of the seconds.
+so that its peak memory is its own, three times, the quickest of which counts; imports are not part
+of the seconds.
 """
 
 import json
@@ -95,8 +96,9 @@ def main(sizes: list[int]) -> None:
         with tempfile.TemporaryDirectory() as folder:
             for seed, (split, share) in enumerate((('train', 3), ('eval', 1), ('test', 1))):
                 write_split(Path(folder, 'examples', f'Split-{split}'), images * share // 5, seed)
-            run = timed('benchmarks/statistics_rate.py', 'describe', folder)
-        seconds[images] = json.loads(run.last_line)
+            runs = [timed('benchmarks/statistics_rate.py', 'describe', folder) for _ in range(3)]
+        run = min(runs, key=lambda each: float(each.last_line))
+        seconds[images] = float(run.last_line)
         table.add_row(f'{images}', f'{seconds[images]:.1f}', f'{run.peak_mb:.0f}')
     console = Console(highlight=False, width=100)
     console.print(machine())
@@ -104,8 +106,10 @@ def main(sizes: list[int]) -> None:
     least, most = min(sizes), max(sizes)
     rate = (most - least) / (seconds[most] - seconds[least])
     fixed = seconds[least] - least / rate
-    console.print(f'{rate:.0f} images a second beyond {fixed:.1f} fixed seconds; ')
-    console.print(f'{most / seconds[most]:.0f} a second over {most} images, fixed seconds included')
+    console.print(
+        f'{rate:.0f} images a second beyond {fixed:.1f} fixed seconds; with these, '
+        f'{most / seconds[most]:.0f} a second over {most} images'
+    )
 
 
 if __name__ == '__main__':

@@ -1,6 +1,7 @@
 """Runs through TFX's launcher that warn of a span that moved, or stop at it."""
 
 import io
+from pathlib import Path
 
 import pytest
 import tensorflow_data_validation as tfdv
@@ -42,14 +43,11 @@ def Describe(
         artifact.split_names = artifact_utils.encode_split_names(list(SPLITS))
     for split in SPLITS:
         found = tfdv.load_stats_text(f'{folder}/{split}')
-        stats_file = _file(statistics, split, 'FeatureStats.pb')
-        stats_file.write_bytes(found.SerializeToString())
+        _file(statistics, split, 'FeatureStats.pb').write_bytes(found.SerializeToString())
         _file(anomalies, split, 'SchemaDiff.pb').touch()
 
 
 def _file(artifact, split, name):
-    from pathlib import Path
-
     path = Path(artifact.uri, f'Split-{split}', name)
     path.parent.mkdir(parents=True)
     return path
