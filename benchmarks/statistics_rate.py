@@ -65,6 +65,8 @@ def as_feature(value: object) -> object:
 
 def describe(folder: str) -> None:
     """StatisticsGen as the pipeline runs it; prints its seconds."""
+    import logging
+
     from tfx.components.statistics_gen.executor import Executor
     from tfx.components.util import examples_utils
     from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
@@ -74,6 +76,7 @@ def describe(folder: str) -> None:
     from pipeline.graph import statistics_options
     from trainer.features import SPLITS
 
+    logging.getLogger('apache_beam').setLevel(logging.ERROR)
     examples, statistics = standard_artifacts.Examples(), standard_artifacts.ExampleStatistics()
     examples.uri, statistics.uri = f'{folder}/examples', f'{folder}/statistics'
     examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
