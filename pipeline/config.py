@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from components.sources.config import DataConfig, data_overrides
+from components.validation.config import ValidationConfig
 from pipeline.beam import BeamConfig
 from pipeline.kubeflow.config import KubeflowConfig
 from pipeline.metadata_config import MetadataConfig
@@ -69,6 +70,7 @@ class Recipe(StrictModel):
     )
     metadata: MetadataConfig = MetadataConfig()
     data: DataConfig = DataConfig()
+    validation: ValidationConfig = ValidationConfig()
     trainer: TrainConfig = TrainConfig()
     tuner: TunerConfig | None = Field(
         None, description='a search for hyperparameters before the Trainer; none: no Tuner'

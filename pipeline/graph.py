@@ -32,20 +32,20 @@ from components.baseline_resolver import CANDIDATE, LatestOtherBlessedModelStrat
 from components.image_example_gen import EXAMPLES, ImageExampleGen
 from components.import_example_gen import ImportCanonicalExamples
 from components.newest_spans import NewestSpansStrategy
+from components.previous_statistics import (
+    PREVIOUS,
+    STATISTICS,
+    PreviousSpanStatisticsStrategy,
+)
 from pipeline.beam import beam_args
 from pipeline.config import Recipe
 from pipeline.evaluation import eval_config
 from pipeline.metadata import connection
-from pipeline.schema import write_schema
-from trainer import features
+from pipeline.schema import described_features, write_schema
 from trainer.preprocessing import preprocessing_fn
 from trainer.run import run_fn, tuner_fn
 
 _NEWEST, _JUDGING = 'newest', 'judging'
-# Not the bytes of an image, its name or its digest: their statistics mean nothing and cost most.
-_DESCRIBED = (
-    features.IMAGE_FORMAT, features.LABEL, features.CLASS_NAME, features.HEIGHT, features.WIDTH,
-)  # fmt: skip
 
 
 def create_pipeline(
@@ -68,12 +68,14 @@ def create_pipeline(
     schema_gen = ImportSchemaGen(schema_file=str(write_schema(classes, recipe.home / 'schema')))
     statistics_gen = StatisticsGen(
         examples=newest.outputs[_NEWEST] if newest else examples,
-        stats_options=tfdv.StatsOptions(feature_allowlist=list(_DESCRIBED)),
+        stats_options=statistics_options(),
     )
     validator = ExampleValidator(
         statistics=statistics_gen.outputs['statistics'], schema=schema_gen.outputs['schema']
     )
-    gate = AnomalyGate(anomalies=validator.outputs['anomalies'])
+    ours = blessed is LatestOtherBlessedModelStrategy
+    previous = _previous_statistics(statistics_gen) if ours else None
+    gate = _gate(recipe, validator, statistics_gen, previous)
     transform = _transform(recipe, examples, schema_gen)
     transform.add_upstream_node(gate)
     before = _blessed_model('warm_start_resolver', blessed) if recipe.trainer.warm_start else None
@@ -87,7 +89,8 @@ def create_pipeline(
         pipeline_name=recipe.name,
         pipeline_root=str(recipe.artifacts_directory),
         components=[
-            *filter(None, (ingest, newest)), statistics_gen, schema_gen, validator, gate, transform,
+            *filter(None, (ingest, newest)), statistics_gen, schema_gen, validator,
+            *filter(None, (previous,)), gate, transform,
             *filter(None, (before, tuner)), trainer_node, resolver, evaluator, pusher,
         ],
         enable_cache=True,
@@ -105,6 +108,14 @@ def _ingest(recipe: Recipe) -> BaseNode:
     return ImportCanonicalExamples(path).with_id(ImportExampleGen.__name__)
 
 
+def statistics_options() -> tfdv.StatsOptions:
+    """What StatisticsGen describes: features that the curated schema requires; pixels are not read.
+
+    An allowlist would decode every feature first.
+    """
+    return tfdv.StatsOptions(schema=described_features(), experimental_filter_read_paths=True)
+
+
 def _newest_spans(recipe: Recipe, examples: BaseChannel) -> BaseNode:
     """The newest span, whose statistics are checked, and those that a model is judged on."""
     counts = {_NEWEST: 1, _JUDGING: recipe.data.test_window}
@@ -113,6 +124,29 @@ def _newest_spans(recipe: Recipe, examples: BaseChannel) -> BaseNode:
         config={'counts': counts},
         **dict.fromkeys(counts, examples),
     ).with_id('newest_spans')
+
+
+def _previous_statistics(statistics_gen: BaseNode) -> BaseNode:
+    """Those of the span before the newest; none if no run has seen it."""
+    return Resolver(
+        strategy_class=PreviousSpanStatisticsStrategy,
+        **{
+            STATISTICS: statistics_gen.outputs['statistics'],
+            PREVIOUS: Channel(type=standard_artifacts.ExampleStatistics),
+        },
+    ).with_id(PREVIOUS)
+
+
+def _gate(
+    recipe: Recipe, validator: BaseNode, statistics_gen: BaseNode, previous: BaseNode | None
+) -> BaseNode:
+    """Lets through what fits the schema and did not move too far."""
+    return AnomalyGate(
+        anomalies=validator.outputs['anomalies'],
+        statistics=statistics_gen.outputs['statistics'],
+        validation=recipe.validation.model_dump_json(),
+        **({PREVIOUS: previous.outputs[PREVIOUS]} if previous else {}),
+    )
 
 
 def _transform(recipe: Recipe, examples: BaseChannel, schema_gen: BaseNode) -> BaseNode:
@@ -198,8 +232,8 @@ def _blessed_model(
     node_id: str, strategy: type[ResolverStrategy], candidate: BaseNode | None = None
 ) -> BaseNode:
     """The model that was blessed last; if there is a candidate, another than that."""
-    knows_candidate = strategy is LatestOtherBlessedModelStrategy
-    others = {CANDIDATE: candidate.outputs['model']} if candidate and knows_candidate else {}
+    ours = strategy is LatestOtherBlessedModelStrategy
+    others = {CANDIDATE: candidate.outputs['model']} if candidate and ours else {}
     return Resolver(
         strategy_class=strategy,
         model=Channel(type=standard_artifacts.Model),

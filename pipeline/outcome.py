@@ -17,6 +17,7 @@ from pipeline.launch import NodeResult
 from pipeline.local_runner import display_name
 from pipeline.provenance import custom
 from trainer import progress
+from trainer.folders import folder_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Outcome:
         pushed_to: folder of the pushed model; None if none was pushed.
         newest_version: the folder that a model server would load; None if there is none.
         images: what became of them; None if they came as records that were ready.
+        warnings: what moved further than the recipe's `validation` allows, a clause each.
     """
 
     run_id: str
@@ -46,6 +48,7 @@ class Outcome:
     pushed_to: Path | None
     newest_version: Path | None
     images: Images | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def read_outcome(run_id: str, results: dict[str, NodeResult], recipe: Recipe) -> Outcome:
@@ -67,6 +70,7 @@ def read_outcome(run_id: str, results: dict[str, NodeResult], recipe: Recipe) ->
         pushed_to=Path(str(destination)) if destination else None,
         newest_version=_newest_version(recipe.serving_directory),
         images=read_images(results),
+        warnings=_warnings(results),
     )
 
 
@@ -87,6 +91,8 @@ def show_outcome(results: dict[str, NodeResult], outcome: Outcome, seconds: floa
     console.print()
     if outcome.images:
         _show_images(outcome.images)
+    for warning in outcome.warnings:
+        console.print(f'[yellow]warning: {escape(warning)}[/yellow]')
     previous = outcome.previous_accuracy
     console.print(
         f'test accuracy {outcome.accuracy:.4f}; baseline {outcome.baseline_accuracy:.4f}; '
@@ -126,6 +132,12 @@ def write_summary(
     }
     summary = {'seconds': seconds, 'components': components, **dataclasses.asdict(outcome)}
     path.write_text(json.dumps(summary, indent=1, default=str))
+
+
+def _warnings(results: dict[str, NodeResult]) -> tuple[str, ...]:
+    """What the gate let through and warned of, in this run or the one that it is cached from."""
+    (artifact,) = results['AnomalyGate'].outputs['warnings']
+    return tuple(json.loads(folder_of(artifact.uri).read_text(encoding='utf-8')))
 
 
 def _newest_version(serving: Path) -> Path | None:

@@ -11,9 +11,23 @@ from trainer import features
 _CURATED = Path(__file__).with_name('schema.pbtxt')
 
 
+def described_features() -> schema_pb2.Schema:
+    """Names and types of the features that statistics are for: those with a presence.
+
+    Not the bytes of an image, its name or its digest: their statistics mean nothing and cost most.
+    """
+    return schema_pb2.Schema(
+        feature=[
+            schema_pb2.Feature(name=feature.name, type=feature.type)
+            for feature in _curated().feature
+            if feature.HasField('presence')
+        ]
+    )
+
+
 def schema_for(classes: tuple[str, ...]) -> schema_pb2.Schema:
     """The curated schema with the label's range and the class names filled in."""
-    schema = text_format.Parse(_CURATED.read_text(), schema_pb2.Schema())
+    schema = _curated()
     for feature in schema.feature:
         if feature.name == features.LABEL:
             feature.int_domain.min, feature.int_domain.max = 0, len(classes) - 1
@@ -32,3 +46,7 @@ def write_schema(classes: tuple[str, ...], directory: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
     return path
+
+
+def _curated() -> schema_pb2.Schema:
+    return text_format.Parse(_CURATED.read_text(), schema_pb2.Schema())

@@ -21,6 +21,7 @@ CANNOT = (
     'It knows only the newest blessed model as a baseline: a candidate that equals it is compared '
     'with itself and pushed again.',
     'It has no rolling window: one span, or images that do not come in spans.',
+    'It compares no span with the one before: drift is not looked for.',
     'It keeps metadata of its own: metadata.address is not used, and status, lineage and retrain '
     'do not see its runs.',
     'It shows no report of ours, and the kubeflow: part of the recipe counts for the image alone.',

@@ -25,12 +25,20 @@ def artifact(tmp_path):
     return artifact
 
 
+def column_dropped(*names: str) -> anomalies_pb2.Anomalies:
+    anomalies = anomalies_pb2.Anomalies()
+    for name in names:
+        anomalies.anomaly_info[name].short_description = 'Column dropped'
+        anomalies.anomaly_info[name].description = 'Column is completely missing'
+    return anomalies
+
+
 def test_nothing_is_said_of_data_that_fits():
-    assert describe_anomalies('train', anomalies_pb2.Anomalies()) == []
+    assert describe_anomalies({'train': anomalies_pb2.Anomalies()}) == []
 
 
 def test_an_anomaly_is_told_with_its_split_its_feature_and_its_words():
-    assert describe_anomalies('train', height_out_of_range()) == [
+    assert describe_anomalies({'train': height_out_of_range()}) == [
         'train: image/height: Out-of-range values: Unexpectedly low values: 8<16.'
     ]
 
@@ -39,10 +47,27 @@ def test_anomalies_come_in_the_order_of_their_features():
     anomalies = height_out_of_range()
     anomalies.anomaly_info['image/format'].short_description = 'Unexpected string values'
 
-    first, second = describe_anomalies('eval', anomalies)
+    first, second = describe_anomalies({'eval': anomalies})
 
     assert first.startswith('eval: image/format: Unexpected string values')
     assert second.startswith('eval: image/height: ')
+
+
+def test_what_all_records_lack_is_one_clause():
+    lacking = column_dropped('image/brightness', 'image/contrast')
+
+    assert describe_anomalies({'train': lacking, 'eval': lacking, 'test': lacking}) == [
+        'train, eval, test: image/brightness, image/contrast: missing in every record'
+    ]
+
+
+def test_what_only_one_split_lacks_is_told_of_that_split():
+    found = {'train': column_dropped('image/bytes'), 'eval': column_dropped('image/aspect')}
+
+    assert describe_anomalies(found) == [
+        'train: image/bytes: missing in every record',
+        'eval: image/aspect: missing in every record',
+    ]
 
 
 def test_a_feature_without_a_name_is_told_by_its_path():
@@ -50,7 +75,7 @@ def test_a_feature_without_a_name_is_told_by_its_path():
     anomalies.anomaly_info[''].path.step.extend(['image', 'depth'])
     anomalies.anomaly_info[''].short_description = 'New column'
 
-    (line,) = describe_anomalies('test', anomalies)
+    (line,) = describe_anomalies({'test': anomalies})
 
     assert line.startswith('test: image/depth: New column')
 
@@ -60,13 +85,7 @@ def test_an_anomaly_of_the_whole_data_set_is_told():
     anomalies.dataset_anomaly_info.short_description = 'Low num examples'
     anomalies.dataset_anomaly_info.description = 'only 3'
 
-    assert describe_anomalies('eval', anomalies) == ['eval: Low num examples: only 3']
-
-
-def test_the_gate_opens_for_data_that_fits(artifact):
-    executor = AnomalyGate.EXECUTOR_SPEC.executor_class._FUNCTION
-
-    assert executor(anomalies=artifact) == {'anomalies_found': 0}
+    assert describe_anomalies({'eval': anomalies}) == ['eval: Low num examples: only 3']
 
 
 def test_the_gate_stops_at_an_anomaly_in_any_split(artifact, tmp_path):
@@ -75,4 +94,4 @@ def test_the_gate_stops_at_an_anomaly_in_any_split(artifact, tmp_path):
     (tmp_path / 'Split-eval' / 'SchemaDiff.pb').write_bytes(found)
 
     with pytest.raises(AnomaliesFound, match='does not fit the schema: eval: image/height: Out-of'):
-        executor(anomalies=artifact)
+        executor(anomalies=artifact, statistics=None, validation='{}')

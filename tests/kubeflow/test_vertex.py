@@ -22,7 +22,9 @@ def test_vertex_gets_a_job_with_every_component_and_we_say_what_it_cannot(tmp_pa
         task.get('cachingOptions', {}).get('enableCache')
         for task in spec['root']['dag']['tasks'].values()
     )
+    assert 'previous_statistics' not in tasks
     assert any('no rolling window' in sentence for sentence in sentences)
+    assert any('drift is not looked for' in sentence for sentence in sentences)
 
 
 def test_a_rolling_window_is_refused(tmp_path):

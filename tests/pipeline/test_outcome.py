@@ -61,6 +61,7 @@ def outcome(**changes):
         (outcome(unchanged=True, newest_version=None), 'but the newest version there is none'),
         (outcome(blessed=False, reasons=('too [bold]low',)), 'NOT BLESSED: too [bold]low'),
         (outcome(previous_accuracy=0.9), 'last blessed model 0.9000'),
+        (outcome(warnings=('width of [b] moved',)), 'warning: width of [b] moved'),
     ],
 )
 def test_the_verdict_says_what_became_of_the_model(end, words, capsys):

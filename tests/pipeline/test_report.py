@@ -1,3 +1,4 @@
+import dataclasses
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -65,6 +66,13 @@ def test_the_page_says_why_a_model_is_not_live(page):
     assert 'Not blessed accuracy <0.85>, needs at least 0.9000' in words
     assert 'Pushed to' not in words
     assert 'last blessed model, same images none yet' in words
+
+
+def test_warnings_are_in_the_page(page):
+    moved = dataclasses.replace(BLESSED, warnings=('width of span 4 moved by 0.61 (limit 0.5)',))
+
+    assert 'Warnings width of span 4 moved by 0.61' in ' '.join(Text(page(moved)).words)
+    assert 'Warnings' not in Text(page(BLESSED)).words
 
 
 def test_the_page_fetches_nothing_and_holds_the_curves(page):

@@ -26,7 +26,9 @@ def test_class_names_are_those_of_the_data(described):
 def test_every_feature_of_an_example_is_described(described):
     assert set(described) == {
         features.IMAGE_BYTES, features.IMAGE_FORMAT, features.LABEL, features.CLASS_NAME,
-        features.FILENAME, features.HEIGHT, features.WIDTH, features.SHA256,
+        features.FILENAME, features.HEIGHT, features.WIDTH, features.SHA256, features.ASPECT,
+        features.BYTES, features.BRIGHTNESS, features.CONTRAST, features.SHARPNESS,
+        features.COLOURFULNESS,
     }  # fmt: skip
 
 

@@ -1,0 +1,1 @@
+"""How far images are from those before, and splits from one another."""
