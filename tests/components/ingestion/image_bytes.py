@@ -48,6 +48,18 @@ def noise(size: tuple[int, int] = (96, 64), seed: int = 0) -> PIL.Image.Image:
     return PIL.Image.fromarray(values).resize(size, PIL.Image.Resampling.BICUBIC)
 
 
+def natural(seed: int, size: tuple[int, int] = (320, 240)) -> PIL.Image.Image:
+    """Noise whose amplitudes fall with the frequency, as in photographs (Field, 1987)."""
+    width, height = size
+    random = np.random.default_rng(seed)
+    across, down = np.fft.fftfreq(width), np.fft.fftfreq(height)
+    falling = 1 / np.maximum(np.hypot(across, down[:, None]), 1 / width)
+    spectrum = np.fft.fft2(random.normal(size=(3, height, width))) * falling
+    pixels = np.moveaxis(np.fft.ifft2(spectrum).real, 0, -1)
+    pixels = 120 + 45 * (pixels - pixels.mean()) / pixels.std()
+    return PIL.Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+
+
 def encoded(image: PIL.Image.Image, kind: str, **options: object) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)

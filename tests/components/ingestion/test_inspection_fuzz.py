@@ -12,7 +12,7 @@ from components.ingestion.config import CheckConfig
 from components.ingestion.inspection import Rejected, examine
 
 _CONFIG = CheckConfig(max_megapixels=1)  # small ones, for the sake of time
-_BOUNDED = settings(max_examples=120, deadline=None, derandomize=True, database=None)
+_BOUNDED = settings(max_examples=60, deadline=None, derandomize=True, database=None)
 _VALID = {
     'JPEG': made.jpeg(made.noise()),
     'progressive JPEG': made.jpeg(made.noise(), progressive=True),

@@ -5,7 +5,7 @@ import PIL.Image
 import PIL.ImageFilter
 import pytest
 import scipy.ndimage
-from image_bytes import noise, quarters
+from image_bytes import natural, noise, quarters
 
 from components.ingestion.measures import measure, reduced
 
@@ -42,7 +42,7 @@ def test_sharpness_is_the_logarithm_of_the_variance_of_the_laplacian() -> None:
 
 
 def test_blur_takes_sharpness_and_leaves_brightness() -> None:
-    image = noise((200, 150))
+    image = natural(0, (200, 150))
     blurred = image.filter(PIL.ImageFilter.GaussianBlur(3))
     assert measure(blurred).sharpness < measure(image).sharpness - 1
     assert measure(blurred).brightness == pytest.approx(measure(image).brightness, abs=0.01)
