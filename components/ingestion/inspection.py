@@ -149,7 +149,7 @@ def _change(kind: Kind, written: str, header: Header) -> str | None:
 def _failure(error: Exception, contents: bytes) -> Rejected:
     """What a decoder that failed had to say."""
     words = ' '.join(str(error).split())[:200]
-    if 'truncated' in words:
+    if 'truncated' in words.lower():
         return cut(contents)
     name = type(error).__name__
     return Rejected('damaged', f'decoding it failed with {name}{": " * bool(words)}{words}')

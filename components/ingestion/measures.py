@@ -1,15 +1,13 @@
 """How bright, contrasty, sharp and colourful an image is, in four numbers."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import PIL.Image
 
 _LONGER_SIDE = 256  # pixels
-
-Channel = npt.NDArray[np.float32]
 
 
 class Measures(NamedTuple):
@@ -48,29 +46,28 @@ def measure(image: PIL.Image.Image) -> Measures:
         image: of mode RGB and any size; it is reduced first.
     """
     image = reduced(image)
-    luma = np.asarray(image.convert('L'), np.float32)
-    return Measures(
-        brightness=float(luma.mean()) / 255,
-        contrast=float(luma.std()) / 255,
-        sharpness=math.log1p(float(_laplacian(luma).var())),
-        colourfulness=_colourfulness(np.asarray(image, np.float32)),
-    )
+    gray = image.convert('L')
+    brightness, contrast = _mean_and_deviation(np.asarray(gray))
+    luma, red, green, blue = (np.asarray(band).astype(np.int16) for band in (gray, *image.split()))
+    sharpness = math.log1p(_mean_and_deviation(_laplacian(luma))[1] ** 2)
+    red_green = _mean_and_deviation(red - green)
+    yellow_blue = _mean_and_deviation(red + green - 2 * blue)  # twice what it is defined as
+    centre, spread = (math.hypot(a, b / 2) for a, b in zip(red_green, yellow_blue, strict=True))
+    return Measures(brightness / 255, contrast / 255, sharpness, spread + 0.3 * centre)
 
 
-def _laplacian(luma: Channel) -> Channel:
+def _mean_and_deviation(values: npt.NDArray[Any]) -> tuple[float, float]:
+    """Of whole numbers; their sums are exact in float64, so the same on each processor."""
+    flat = values.astype(np.float64).ravel()
+    mean = float(flat.sum()) / flat.size
+    return mean, math.sqrt(max(0.0, float(np.einsum('i,i', flat, flat)) / flat.size - mean**2))
+
+
+def _laplacian(luma: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
     laplacian = np.zeros_like(luma)
-    down, across = np.diff(luma, axis=0), np.diff(luma, axis=1)
+    down, across = luma[1:] - luma[:-1], luma[:, 1:] - luma[:, :-1]
     laplacian[:-1] += down
     laplacian[1:] -= down
     laplacian[:, :-1] += across
     laplacian[:, 1:] -= across
     return laplacian
-
-
-def _colourfulness(pixels: Channel) -> float:
-    """Spread and mean of two opponent axes: red to green, and yellow to blue."""
-    red, green, blue = pixels[..., 0], pixels[..., 1], pixels[..., 2]
-    red_green = red - green
-    yellow_blue = (red + green) / 2 - blue
-    spread = math.hypot(red_green.std(), yellow_blue.std())
-    return spread + 0.3 * math.hypot(red_green.mean(), yellow_blue.mean())

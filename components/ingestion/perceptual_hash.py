@@ -31,8 +31,9 @@ def perceptual_hash(image: PIL.Image.Image) -> bytes:
     frequencies is above their median. The mean of the image is no frequency: its bit is 0 and it
     does not count for the median. An image of one plain colour gives zeros.
 
-    Hamming distances that were measured on photographs and drawings: unrelated ones 72 and more, JPEG
-    of quality 30 up to 12, half the size up to 6, brightness by 1.2 up to 22, 2 % cropped up to 36.
+    Hamming distances that were measured on photographs and drawings: unrelated ones 72 and more,
+    JPEG of quality 30 up to 12, half the size up to 6, brightness times 1.2 up to 22, 2 % cropped
+    up to 36.
 
     Args:
         image: of mode RGB and any size.

@@ -10,8 +10,7 @@ from components.ingestion.rejected import Rejected
 
 SIGNATURE = b'\x89PNG\r\n\x1a\n'
 _PICTURE = (b'IHDR', b'PLTE', b'tRNS', b'IDAT', b'IEND')
-_GRAY, _RGB, _PALETTE, _GRAY_ALPHA, _RGBA = 0, 2, 3, 4, 6
-_NAMES = {_PALETTE: 'palette', _GRAY_ALPHA: 'transparency', _RGBA: 'transparency'}
+_PALETTE, _GRAY_ALPHA, _RGBA = 3, 4, 6
 
 
 class _Chunk(NamedTuple):
@@ -85,8 +84,8 @@ def _chunks(contents: bytes) -> Iterator[_Chunk]:
 
 
 def _colours(bits: int, kind: int, transparent: bool) -> str | None:
-    if kind in (_GRAY, _RGB) and bits == 8 and not transparent:
-        return None
-    if bits != 8 and kind != _PALETTE:
-        return f'{bits} bit'
-    return _NAMES.get(kind, 'transparency')
+    if kind in (_GRAY_ALPHA, _RGBA) or (transparent and bits <= 8):
+        return 'transparency'
+    if kind == _PALETTE:
+        return 'palette'
+    return None if bits == 8 else f'{bits} bit'

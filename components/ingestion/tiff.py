@@ -13,9 +13,8 @@ from components.ingestion.rejected import Rejected, cut
 LITTLE, BIG = b'II*\0', b'MM\0*'
 _WIDTH, _HEIGHT, _TILE_WIDTH, _TILE_HEIGHT, _SAMPLES, _DNG = 256, 257, 322, 323, 277, 50706
 _STARTS = {273: 279, 324: 325}  # where strips or tiles start, and their lengths
-_SINGLE = {
-    _WIDTH, _HEIGHT, 259, 262, 266, 274, _SAMPLES, 278, 284, 292, 293, 317, _TILE_WIDTH, _TILE_HEIGHT,
-}  # fmt: skip
+_TILE = {_TILE_WIDTH, _TILE_HEIGHT}
+_SINGLE = {_WIDTH, _HEIGHT, 259, 262, 266, 274, _SAMPLES, 278, 284, 292, 293, 317, *_TILE}
 _SEVERAL = {258, *_STARTS, *_STARTS.values(), 320, 338, 339, 347, 529, 530, 532}
 _TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
 _INTEGERS = {1: 'B', 3: 'H', 4: 'I'}
