@@ -43,7 +43,7 @@ class FolderSource:
             raise DataError(
                 f'data folder {path} holds no images; expected {path}/CLASS/*.jpg (or .jpeg, .png)'
             )
-        if len(self.classes) != 2:
+        if len(self.classes) < 2:
             raise DataError(
                 f'data folder {path} has {describe_classes(self.classes)}; expected two folders '
                 'with images, one per class, or train and validation with two such folders each'
