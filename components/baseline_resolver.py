@@ -4,6 +4,10 @@ import ml_metadata as mlmd
 from tfx.dsl.components.common.resolver import ResolverStrategy
 from tfx.types import Artifact
 
+from components.sources.base import describe_classes
+from trainer import progress
+from trainer.architecture import classes_of
+
 CANDIDATE, MODEL, MODEL_BLESSING = 'candidate', 'model', 'model_blessing'
 _PUSHED = 'PushedModel'
 
@@ -18,6 +22,9 @@ class LatestOtherBlessedModelStrategy(ResolverStrategy):
 
     One that was blessed and never pushed, because the run was cut off there, is none: the next run
     resolves the same as that one did, is cached up to the Pusher, and pushes it.
+
+    One that knows other classes than the candidate, or another order of them, is none either, and
+    that is said: their accuracies on the same images could not be compared.
     """
 
     def resolve_artifacts(
@@ -34,8 +41,23 @@ class LatestOtherBlessedModelStrategy(ResolverStrategy):
             model = models.get(blessing.get_int_custom_property('current_model_id'))
             blessed = blessing.get_int_custom_property('blessed') == 1
             if model and blessed and _was_pushed(store, model.id):
+                if any(_knows_other_classes(model, each) for each in input_dict.get(CANDIDATE, ())):
+                    return resolved
                 return {**resolved, MODEL: [model], MODEL_BLESSING: [blessing]}
         return resolved
+
+
+def _knows_other_classes(model: Artifact, candidate: Artifact) -> bool:
+    """Whether both say which classes they know, and these differ; tells a person."""
+    before, now = classes_of(model.uri), classes_of(candidate.uri)
+    if before is None or now is None or before == now:
+        return False
+    progress.console().print(
+        f'  the last blessed model knows {describe_classes(before)} and the new one '
+        f'{describe_classes(now)}: they are not compared',
+        markup=False,
+    )
+    return True
 
 
 def _was_pushed(store: mlmd.MetadataStore, model: int) -> bool:

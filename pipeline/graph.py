@@ -83,7 +83,7 @@ def create_pipeline(
     trainer_node = _trainer(recipe, classes, examples, transform, before, tuner)
     resolver = _blessed_model('baseline_resolver', blessed, trainer_node)
     judged = newest.outputs[_JUDGING] if newest else examples
-    evaluator = _evaluator(recipe, judged, trainer_node, resolver)
+    evaluator = _evaluator(recipe, classes, judged, trainer_node, resolver)
     pusher = _pusher(recipe, trainer_node, evaluator)
     return Pipeline(
         pipeline_name=recipe.name,
@@ -197,14 +197,15 @@ def _trainer(
 
 
 def _evaluator(
-    recipe: Recipe, examples: BaseChannel, trainer_node: BaseNode, resolver: BaseNode
-) -> BaseNode:
+    recipe: Recipe, classes: tuple[str, ...], examples: BaseChannel, trainer_node: BaseNode,
+    resolver: BaseNode,
+) -> BaseNode:  # fmt: skip
     """Judges the candidate, and the model that was pushed before, on the same images."""
     return Evaluator(
         examples=examples,
         model=trainer_node.outputs['model'],
         baseline_model=resolver.outputs['model'],
-        eval_config=eval_config(recipe.evaluation),
+        eval_config=eval_config(recipe.evaluation, classes),
         example_splits=['test'],
     )
 

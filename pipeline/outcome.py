@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipeline.config import Recipe
-from pipeline.evaluation import ACCURACY
+from pipeline.evaluation import ACCURACY, ACCURACY_OF_MANY
 from pipeline.images import Images, read_images
 from pipeline.launch import NodeResult
 from pipeline.local_runner import display_name
@@ -149,7 +149,9 @@ def _accuracy(evaluation: str, model_name: str | None) -> float:
     result = tfma.load_eval_result(evaluation, model_name=model_name)
     for slice_key, metrics in result.slicing_metrics:
         if not slice_key:
-            return float(metrics[''][''][ACCURACY]['doubleValue'])
+            values = metrics['']['']
+            accuracy = values.get(ACCURACY) or values[ACCURACY_OF_MANY]
+            return float(accuracy['doubleValue'])
     raise ValueError(f'{evaluation} holds no metrics over all of the test split')
 
 

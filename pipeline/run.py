@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import filelock
 from rich.markup import escape
 
+from components.sources.base import describe_classes
 from pipeline.config import Recipe
 from pipeline.imports import quick_imports
 from pipeline.library_output import library_output_to
@@ -106,7 +107,9 @@ def _run(recipe: Recipe, start: float) -> 'Outcome':
 def describe_data(spans: 'Sequence[Span]') -> str:
     """`2000 images of cat and dog`, and which spans they are if they come in any."""
     count = sum(span.source.count for span in spans)
-    images = f'{count} images of {" and ".join(spans[0].source.classes)}'
+    classes = spans[0].source.classes
+    named = ' and '.join(classes) if len(classes) == 2 else describe_classes(classes)
+    images = f'{count} images of {named}'
     ignored = sum(getattr(span.source, 'ignored', 0) for span in spans)  # of files and archives
     if ignored:
         plural = ('s that are no images', ' that is no image')[ignored == 1]

@@ -60,7 +60,7 @@ def mix_up(
 
     Args:
         inputs: float32 [batch, ...], images or activations.
-        labels: float32 [batch, 1].
+        labels: float32 [batch, 1], or one-hot [batch, classes].
         strength: both parameters of the Beta distribution that shares are drawn from.
         seed: int32 [2]; the same seed gives the same shares.
     """

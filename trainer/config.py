@@ -28,7 +28,10 @@ class StrictModel(BaseModel):
 
 
 class HeadConfig(StrictModel):
-    """Head on the backbone: global average pooling, dropout, dense layers, one logit."""
+    """Head on the backbone: global average pooling, dropout, dense layers, the logits.
+
+    There is one logit for two classes, and one for each of more.
+    """
 
     hidden: tuple[PositiveInt, ...] = Field((), description='units of dense layers with ReLU')
     dropout: float = Field(0.2, ge=0, lt=1, description='share dropped before each dense layer')
@@ -122,6 +125,13 @@ class TrainConfig(StrictModel):
     @field_validator('class_weights', mode='before')
     @classmethod
     def _class_weights_are_one_of_three(cls, value: object) -> object:
+        if isinstance(value, dict):
+            for name in value:
+                if not isinstance(name, str):
+                    raise ValueError(
+                        f'{name!r} is not the name of a class: YAML reads yes, no, on, off and '
+                        'numbers as values; quote it, as in "yes"'
+                    )
         if value is None or value == 'balanced' or isinstance(value, dict):
             return value
         raise ValueError("input should be 'balanced' or a weight for each class by its name")

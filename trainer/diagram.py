@@ -122,6 +122,7 @@ def _head_row(base: keras.Model, head: keras.Model) -> list[_Box]:
             says = f'{layer.units} unit{"s" * (layer.units > 1)}, {layer.activation.__name__}'
         row.append(_Box((layer.name, says, _count([layer])), _HEAD))
     kind = 'logit' if says.endswith(', linear') else 'number'
+    kind += 's' * (head.output_shape[-1] > 1)
     return [*row, _Box(('output', f'{_shape(head.layers[-1])} {kind}', ''), _PLAIN)]
 
 

@@ -1,5 +1,6 @@
 """The trained model as a SavedModel with two signatures, preprocessing inside."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -62,14 +63,21 @@ def _make_answer(
         sparse = tf.SparseTensor(rows, image_bytes, tf.stack([count, 1]))
         images = preprocess({features.IMAGE_BYTES: sparse})[features.IMAGE_XF]
         logits = model(images, training=False)
-        names = tf.gather(tf.constant(classes), tf.cast(logits > 0, tf.int32))
+        probabilities, labels = _decide(logits)
         return {
-            features.PROBABILITY: _open_interval(tf.sigmoid(logits)),
-            features.CLASS: names,
+            features.PROBABILITY: _open_interval(probabilities),
+            features.CLASS: tf.gather(tf.constant(classes), labels),
             features.LOGIT: logits,
         }
 
     return answer
+
+
+def _decide(logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Probabilities in the shape of the logits, and labels of the likeliest class, [batch, 1]."""
+    if logits.shape[-1] == 1:
+        return tf.sigmoid(logits), tf.cast(logits > 0, tf.int32)
+    return tf.nn.softmax(logits), tf.argmax(logits, axis=-1)[:, tf.newaxis]
 
 
 def _open_interval(probability: tf.Tensor) -> tf.Tensor:
@@ -84,10 +92,17 @@ def _strings(name: str) -> tf.TensorSpec:
 def export(
     model: keras.Model, transform: tft.TFTransformOutput, classes: tuple[str, ...], directory: Path
 ) -> None:
-    """Writes the SavedModel that TensorFlow Serving and the Evaluator load."""
+    """Writes the SavedModel that TensorFlow Serving and the Evaluator load.
+
+    The names of the classes lie with it where the format has a place for what serving does not
+    read, `assets.extra`.
+    """
     serving = ServingModel(model, transform, classes)
     signatures = {
         features.SIGNATURE_EXAMPLES: serving.serve_examples,
         features.SIGNATURE_IMAGES: serving.serve_images,
     }
     tf.saved_model.save(serving, str(directory), signatures=signatures)
+    names = directory / features.CLASSES_FILE
+    names.parent.mkdir(exist_ok=True)
+    names.write_text(json.dumps(classes))

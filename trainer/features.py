@@ -28,9 +28,11 @@ LABEL_XF = 'label_xf'  # int64 [batch]
 # Signatures of the exported model, and the keys of their outputs.
 SIGNATURE_EXAMPLES = 'serving_default'  # input: serialised tf.Examples
 SIGNATURE_IMAGES = 'serve_images'  # input: bytes of image files
-PROBABILITY = 'probability'  # float32 [batch, 1], of the second class
-CLASS = 'class'  # string [batch, 1], name of the likelier class
-LOGIT = 'logit'  # float32 [batch, 1]
+# float32, of the second of two classes, [batch, 1], or of each of more, [batch, classes].
+PROBABILITY = 'probability'
+CLASS = 'class'  # string [batch, 1], name of the likeliest class
+LOGIT = 'logit'  # float32, in the shape of the probability
+CLASSES_FILE = 'assets.extra/classes.json'  # in the SavedModel: names in the order of their labels
 
 # Folders of the activation cache, inside the Trainer's own.
 ACTIVATIONS_PREFIX = 'activations-'

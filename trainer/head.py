@@ -7,12 +7,17 @@ from trainer.config import TrainConfig
 from trainer.folding import fold
 
 
-def build_head(config: TrainConfig, channels: int) -> keras.Model:
-    """Dropout and dense layers with one logit at the end, on pooled features [batch, channels]."""
+def build_head(config: TrainConfig, channels: int, classes: int = 2) -> keras.Model:
+    """Dropout and dense layers on pooled features [batch, channels], with logits at the end.
+
+    Two classes have one logit, [batch, 1], whose sigmoid is the probability of the second; three
+    or more have one each, [batch, classes], for a softmax.
+    """
+    logits = 1 if classes == 2 else classes
     penalty = keras.regularizers.L2(config.head.l2) if config.head.l2 else None
     pooled = keras.Input((channels,), name='pooled')
     values = pooled
-    for number, units in enumerate((*config.head.hidden, 1)):
+    for number, units in enumerate((*config.head.hidden, logits)):
         values = keras.layers.Dropout(config.head.dropout, seed=config.seed + number)(values)
         last = number == len(config.head.hidden)
         values = keras.layers.Dense(

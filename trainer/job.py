@@ -68,7 +68,8 @@ class Job:
         half = devices.float16_on_gpu(self.config)
         with self.timings.part('backbone'):
             backbone = build_backbone(self.config, half_precision=half)
-            head = build_head(self.config, backbone.whole.output_shape[-1])
+            channels = backbone.whole.output_shape[-1]
+            head = build_head(self.config, channels, len(self.classes))
         return Network(backbone, head, half)
 
     @contextlib.contextmanager

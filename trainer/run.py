@@ -5,6 +5,7 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 from tfx.components.tuner.component import TunerFnResult
 
 from trainer import devices, progress
+from trainer.architecture import weights_folder
 from trainer.config import TrainConfig, TunerConfig, in_words
 from trainer.dataset import open_splits
 from trainer.export import export
@@ -15,7 +16,7 @@ from trainer.history import overfitting, write_history
 from trainer.job import Job
 from trainer.timing import Timings
 from trainer.training import train
-from trainer.warm_start import save_weights, weights_folder
+from trainer.warm_start import save_weights
 
 
 def run_fn(fn_args: FnArgs) -> None:

@@ -35,8 +35,9 @@ class StageData:
 
     Attributes:
         level: where the network takes them up.
-        train: endless shuffled batches of inputs, float32 [batch, ...], labels, float32
-            [batch, 1], and, with class weights, weights [batch, 1]; an epoch takes `steps`.
+        train: endless shuffled batches of inputs, float32 [batch, ...], labels, and, with class
+            weights, weights float32 [batch, 1]; an epoch takes `steps`. Labels are float32: the
+            share of the second of two classes, [batch, 1], or of each of more, [batch, classes].
         eval: inputs and labels, once, in order.
         steps: batches per epoch.
         images: images per epoch.
@@ -71,10 +72,10 @@ def _stage_data(
     classes: Sequence[str],
 ) -> StageData:  # fmt: skip
     batch_size = _divisible(config.batch_size, train.count)
-    batches = train.shuffled_batches(batch_size, epochs, config.seed).repeat()
+    batches = _shares(train.shuffled_batches(batch_size, epochs, config.seed), classes).repeat()
     weights = class_weights(config, classes, train)
     eval_batch = _divisible(max(config.batch_size, _EVAL_BATCH), held_out.count)
-    eval_batches = held_out.batches(eval_batch)
+    eval_batches = _shares(held_out.batches(eval_batch), classes)
     if level == 'image':
         eval_batches = eval_batches.map(
             lambda images, labels: (scale(images), labels), num_parallel_calls=tf.data.AUTOTUNE
@@ -89,6 +90,17 @@ def _divisible(batch_size: int, count: int) -> int:
     """At most all images; every GPU gets as many, which Keras needs of the first batch."""
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
     return max(1, min(batch_size, count) // replicas) * replicas
+
+
+def _shares(batches: tf.data.Dataset, classes: Sequence[str]) -> tf.data.Dataset:
+    """Labels as the loss takes them: of more than two classes, one-hot instead of an index."""
+    if len(classes) == 2:
+        return batches
+
+    def one_hot(inputs: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return inputs, tf.one_hot(tf.cast(labels[:, 0], tf.int32), len(classes))
+
+    return batches.map(one_hot, num_parallel_calls=tf.data.AUTOTUNE)
 
 
 def _changed(
@@ -109,7 +121,9 @@ def _changed(
             inputs, labels = augmentation.mix_up(inputs, labels, config.augment.mixup, mix_seed)
         if weights is None:
             return inputs, labels
-        return inputs, labels, weights[0] + (weights[1] - weights[0]) * labels
+        if labels.shape[-1] == 1:
+            return inputs, labels, weights[0] + (weights[1] - weights[0]) * labels
+        return inputs, labels, tf.linalg.matmul(labels, weights[:, np.newaxis])
 
     return batches.enumerate().map(change, num_parallel_calls=tf.data.AUTOTUNE)
 
@@ -117,11 +131,13 @@ def _changed(
 def class_weights(config: TrainConfig, classes: Sequence[str], train: Batches) -> np.ndarray | None:
     """Weight of each class in the loss, float32 [classes]; None if all weigh the same.
 
-    'balanced' gives every class the same total weight, and an image the mean weight 1.
+    'balanced' gives every class the same total weight, and an image the mean weight 1. A class
+    without training images has none to weigh: 0.
     """
     if config.class_weights is None:
         return None
     if isinstance(config.class_weights, dict):
         return np.array([config.class_weights[name] for name in classes], np.float32)
     counts = np.bincount(train.labels().astype(int), minlength=len(classes))
-    return (counts.sum() / (len(classes) * counts)).astype(np.float32)
+    total = counts.sum() / np.count_nonzero(counts)
+    return np.divide(total, counts, where=counts > 0, out=np.zeros(len(classes))).astype(np.float32)

@@ -28,7 +28,7 @@ class Network:
 
     Attributes:
         backbone: cut where fine-tuning begins.
-        head: from pooled features to the logit.
+        head: from pooled features to the logits.
         half_precision: whether the backbone computes in float16.
     """
 
@@ -96,7 +96,7 @@ def train(
 def stage_model(
     config: TrainConfig, network: Network, level: Level, *, fine_tuning: bool
 ) -> keras.Model:
-    """From where a stage's data takes up the network to the logit."""
+    """From where a stage's data takes up the network to the logits."""
     backbone, head = network.backbone, network.head
     if level == 'pooled':
         return head
@@ -124,18 +124,24 @@ def _compile(
     steps = stage.data.steps * stage.config.epochs
     model.compile(
         optimizer=make_optimizer(stage.config, steps, half_precision=half_precision),
-        loss=keras.losses.BinaryCrossentropy(
-            from_logits=True, label_smoothing=config.label_smoothing
-        ),
+        loss=_loss(model.output_shape[-1], config.label_smoothing),
         metrics=[keras.metrics.MeanMetricWrapper(_right, name='accuracy')],
         jit_compile=False,  # XLA on a CPU runs these convolutions six times slower
     )
     model.optimizer.build(model.trainable_variables)  # else `fit` traces the step twice
 
 
+def _loss(logits: int, label_smoothing: float) -> keras.losses.Loss:
+    """Of a sigmoid for one logit, of a softmax for several; labels may be mixed."""
+    kind = keras.losses.BinaryCrossentropy if logits == 1 else keras.losses.CategoricalCrossentropy
+    return kind(from_logits=True, label_smoothing=label_smoothing)
+
+
 def _right(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """Whether the likelier class is the one that the label, mixed or not, holds most of."""
-    return tf.cast(tf.equal(labels > 0.5, logits > 0), tf.float32)
+    """Whether the likeliest class is the one that the label, mixed or not, holds most of."""
+    if logits.shape[-1] == 1:
+        return tf.cast(tf.equal(labels > 0.5, logits > 0), tf.float32)
+    return tf.cast(tf.equal(tf.argmax(labels, axis=-1), tf.argmax(logits, axis=-1)), tf.float32)
 
 
 def _fit(model: keras.Model, stage: Stage, best: BestWeights) -> StageHistory:

@@ -81,7 +81,7 @@ class RecipeTuner(keras_tuner.engine.base_tuner.BaseTuner):
         backbone = self._network.backbone
         backbone.whole.set_weights(self._start)
         keras.utils.set_random_seed(config.seed)
-        head = build_head(config, backbone.whole.output_shape[-1])
+        head = build_head(config, backbone.whole.output_shape[-1], len(self._job.classes))
         head.set_weights(self._start_of_head)
         network = Network(backbone, head, self._network.half_precision)
         logs = self._folder / 'logs' / str(number)

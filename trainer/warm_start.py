@@ -4,26 +4,24 @@ A SavedModel cannot be loaded as a Keras model again, so every training also lea
 Keras saves them, with a description of the architecture that they fit.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from trainer.architecture import (
+    describe,
+    read_description,
+    weights_folder,
+    write_description,
+)
 from trainer.config import TrainConfig
-from trainer.folders import folder_of
 from trainer.training import Network
 
-_FOLDER = 'weights'  # in the Model artifact, beside the folder for serving
-_BACKBONE, _HEAD, _DESCRIPTION = 'backbone.weights.h5', 'head.weights.h5', 'architecture.json'
+_BACKBONE, _HEAD = 'backbone.weights.h5', 'head.weights.h5'
 
 
 class ColdStart(Exception):
     """There is nothing to continue from; the message is a clause that says why."""
-
-
-def weights_folder(serving_directory: str) -> Path:
-    """Where the weights of a model are, from where its SavedModel is, as TFX gives it."""
-    return folder_of(serving_directory).parent / _FOLDER
 
 
 def save_weights(
@@ -33,7 +31,7 @@ def save_weights(
     folder.mkdir(parents=True, exist_ok=True)
     network.backbone.whole.save_weights(folder / _BACKBONE)
     network.head.save_weights(folder / _HEAD)
-    (folder / _DESCRIPTION).write_text(json.dumps(_architecture(config, classes), indent=1))
+    write_description(describe(config, classes), folder)
 
 
 def load_weights(
@@ -57,11 +55,10 @@ def load_weights(
     if not base_model:
         raise ColdStart('no model has been blessed yet')
     folder = weights_folder(base_model)
-    try:
-        before = dict(json.loads((folder / _DESCRIPTION).read_text()))
-    except (OSError, ValueError, TypeError):
-        raise ColdStart(f'the last blessed model has no weights in {folder}') from None
-    differences = _differences(before, _architecture(config, classes))
+    before = read_description(folder)
+    if before is None:
+        raise ColdStart(f'the last blessed model has no weights in {folder}')
+    differences = _differences(before, describe(config, classes))
     if differences:
         raise ColdStart(f'the last blessed model differs: {"; ".join(differences)}')
     start = [model.get_weights() for model in (network.backbone.whole, network.head)]
@@ -73,15 +70,6 @@ def load_weights(
             model.set_weights(weights)
         raise ColdStart(f'the weights in {folder} cannot be read') from error
     return folder.parent
-
-
-def _architecture(config: TrainConfig, classes: Sequence[str]) -> dict[str, Any]:
-    """What has to be equal for weights to fit and to mean the same; sizes of images do not."""
-    return {
-        'trainer.alpha': config.alpha,
-        'trainer.head.hidden': list(config.head.hidden),
-        'classes': list(classes),
-    }
 
 
 def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:

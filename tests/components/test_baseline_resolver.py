@@ -1,8 +1,12 @@
+import io
+import json
+
 import pytest
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 from tfx.types import standard_artifacts
 
 from components.baseline_resolver import CANDIDATE, LatestOtherBlessedModelStrategy
+from trainer import progress
 
 
 def model(number: int) -> standard_artifacts.Model:
@@ -108,3 +112,46 @@ def test_an_older_model_that_was_blessed_again_is_the_latest(resolve):
     resolved = resolve(model(3), models, blessings)
 
     assert [artifact.id for artifact in resolved['model']] == [1]
+
+
+@pytest.fixture
+def knowing(tmp_path):
+    """Gives a model whose folder says which classes it knows, or nothing."""
+
+    def make(number, *classes):
+        artifact = model(number)
+        artifact.uri = str(tmp_path / str(number))
+        if classes:
+            folder = tmp_path / str(number) / 'weights'
+            folder.mkdir(parents=True)
+            (folder / 'architecture.json').write_text(json.dumps({'classes': classes}))
+        return artifact
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ('before', 'now', 'compared'),
+    [
+        (('cats', 'dogs'), ('cats', 'dogs'), True),
+        (('cats', 'dogs'), ('cats', 'dogs', 'foxes'), False),
+        (('cats', 'dogs'), ('dogs', 'cats'), False),
+        ((), ('cats', 'dogs'), True),  # as models from before classes were written
+    ],
+)
+def test_a_model_of_other_classes_is_no_baseline_and_that_is_said(
+    resolve, knowing, before, now, compared
+):
+    models = [knowing(1, 'cats', 'dogs', 'foxes'), knowing(2, *before), knowing(3, *now)]
+    said = io.StringIO()
+
+    with progress.using_console(progress.make_console(said)):
+        resolved = resolve(models[-1], models, [blessing(1), blessing(2)])
+
+    assert [artifact.id for artifact in resolved['model']] == [2] * compared
+    assert len(resolved['model_blessing']) == len(resolved['model'])
+    if compared:
+        assert said.getvalue() == ''
+    else:
+        assert said.getvalue().startswith('  the last blessed model knows 2 classes (cats, dogs)')
+        assert said.getvalue().endswith(': they are not compared\n')

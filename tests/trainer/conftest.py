@@ -33,18 +33,40 @@ MakeJob = Callable[..., Job]
 
 
 @pytest.fixture(scope='session')
-def small_job(tmp_path_factory, make_image_folder) -> MakeJob:
+def small_job(tmp_path_factory, make_image_folder, weights) -> MakeJob:
     """`small_job(**changes)`: a Job on 64 dark and 64 bright squares, 32 pixels wide."""
     folder = tmp_path_factory.mktemp('job')
-    source = FolderSource(make_image_folder(folder / 'pets', per_class=64))
-    make = job_maker(source, 32, folder)
-    weights = str(_write_weights(folder / 'backbone.weights.h5'))
+    return _small_jobs(make_image_folder(folder / 'pets', per_class=64), weights)
+
+
+@pytest.fixture(scope='session')
+def job_of_three(tmp_path_factory, make_image_folder, weights) -> MakeJob:
+    """`job_of_three(**changes)`: the same on 40 squares of each of three brightnesses."""
+    folder = tmp_path_factory.mktemp('job_of_three')
+    pets = make_image_folder(folder / 'pets', per_class=40, classes=('cats', 'dogs', 'foxes'))
+    return _small_jobs(pets, weights)
+
+
+@pytest.fixture(params=['small_job', 'job_of_three'])
+def job_of_any(request) -> MakeJob:
+    """A Job on two classes, then one on three."""
+    return request.getfixturevalue(request.param)
+
+
+def _small_jobs(images: Path, weights: str) -> MakeJob:
+    make = job_maker(FolderSource(images), 32, images.parent)
 
     def make_small(**changes) -> Job:
         pretrained = {} if 'alpha' in changes else {'weights': weights}
         return make(TrainConfig.model_validate({**SMALL, **pretrained, **changes}))
 
     return make_small
+
+
+@pytest.fixture(scope='session')
+def weights(tmp_path_factory) -> str:
+    """A file of weights for the backbone of small jobs."""
+    return str(_write_weights(tmp_path_factory.mktemp('weights') / 'backbone.weights.h5'))
 
 
 def _write_weights(path: Path) -> Path:

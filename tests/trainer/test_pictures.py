@@ -207,6 +207,7 @@ def test_the_head_says_pooling_rate_units_and_activation(tmp_path, mobilenet):
     assert said[said.index('output') + 1] == '1 logit'
     of_head = head(1280, units=3, activation='softmax')
     assert '3 units, softmax' in architecture(tmp_path, mobilenet, None, of_head)
+    assert '3 logits' in architecture(tmp_path, mobilenet, None, head(1280, units=3))
 
 
 def plain_base(*names):

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from trainer.activation_cache import CacheWriter
 from trainer.augmentation import mix_up
-from trainer.stage_data import class_weights, from_images
+from trainer.embedding import Embedded
+from trainer.stage_data import class_weights, from_cache, from_images
 
 
 def first_batch(small_job, **changes):
@@ -24,10 +26,27 @@ def test_images_are_scaled_to_what_the_backbone_expects(small_job):
     assert labels.shape == (8, 1)
 
 
-def test_mixed_labels_hold_the_share_of_each(small_job):
-    _, labels = first_batch(small_job, augment={'mixup': 1.0})
+def test_labels_of_three_classes_are_one_hot(job_of_three, tmp_path):
+    job = job_of_three()
+    images = from_images(job.splits, 1, job.config, job.classes)
+    expected = job.splits['eval'].labels()
+    writer = CacheWriter(tmp_path, 'pooled', 1, 'float16')
+    writer.append(0, np.zeros((len(expected), 4)), expected)
+    embedded = Embedded(writer.finish(), None)
+    cache = from_cache(dict.fromkeys(job.splits, embedded), 'pooled', 1, job.config, job.classes)
+    for data in (images, cache):
+        labels = np.concatenate([labels for _, labels in data.eval])
+        np.testing.assert_array_equal(labels, np.eye(3)[expected])
+        assert labels.dtype == np.float32
+        assert next(iter(data.train))[1].shape == (8, 3)
+
+
+def test_mixed_labels_hold_the_share_of_each(job_of_any):
+    _, labels = first_batch(job_of_any, augment={'mixup': 1.0})
     assert ((labels >= 0) & (labels <= 1)).all()
     assert ((labels > 0) & (labels < 1)).any()
+    if labels.shape[-1] > 1:
+        np.testing.assert_allclose(labels.sum(axis=-1), 1, rtol=1e-6)
 
 
 def test_inputs_and_labels_are_mixed_by_the_same_shares():
@@ -56,6 +75,12 @@ def test_balanced_weights_give_every_class_the_same_total(small_job):
     assert weights @ [30, 10] == pytest.approx(40)  # an image weighs 1 on the mean
 
 
+def test_a_class_without_images_leaves_the_others_balanced(small_job):
+    config = small_job(class_weights='balanced').config
+    weights = class_weights(config, ('cats', 'dogs', 'foxes'), Labels(30, 0, 10))
+    np.testing.assert_allclose(weights, [40 / 60, 0, 2.0])
+
+
 def test_weights_by_name_follow_the_order_of_the_classes(small_job):
     config = small_job(class_weights={'dogs': 3, 'cats': 1}).config
     weights = class_weights(config, ('cats', 'dogs'), Labels(1, 1))
@@ -65,6 +90,13 @@ def test_weights_by_name_follow_the_order_of_the_classes(small_job):
 def test_an_image_weighs_what_its_class_does(small_job):
     _, labels, weights = first_batch(small_job, class_weights={'dogs': 3, 'cats': 1})
     np.testing.assert_array_equal(weights, 1 + 2 * labels)
+
+
+def test_an_image_of_three_classes_weighs_what_its_class_does(job_of_three):
+    _, labels, weights = first_batch(
+        job_of_three, class_weights={'dogs': 3, 'cats': 1, 'foxes': 0.5}
+    )
+    np.testing.assert_array_equal(weights, labels @ np.array([[1], [3], [0.5]]))
 
 
 def test_batches_divide_among_the_devices(small_job, monkeypatch):

@@ -37,6 +37,13 @@ def test_class_weights_of_other_classes_are_named():
         check_class_weights(config, ('cats', 'dogs'))
 
 
+@pytest.mark.parametrize('name', [True, 7])
+def test_a_name_that_yaml_reads_as_something_else_is_to_be_quoted(name):
+    with pytest.raises(ValidationError, match=rf'{name} is not the name .* quote it') as error:
+        TrainConfig.model_validate({'class_weights': {name: 1.0}})
+    assert error.value.error_count() == 1
+
+
 def test_the_cache_is_switched_as_yaml_says_it():
     assert TrainConfig.model_validate({'cache': 'off'}).cache is False
 

@@ -49,6 +49,7 @@ def test_the_weights_of_backbone_and_head_are_taken_over(base_model, small_job):
         ({'alpha': 0.5}, CLASSES, r'differs: trainer.alpha was 0.35 and is 0.5$'),
         ({'head': {'hidden': [8]}}, CLASSES, r'trainer.head.hidden was \[\] and is \[8\]$'),
         ({}, ('cats', 'foxes'), r"classes was \['cats', 'dogs'\] and is \['cats', 'foxes'\]$"),
+        ({}, (*CLASSES, 'foxes'), r"is \['cats', 'dogs', 'foxes'\]$"),
     ],
 )
 def test_another_architecture_is_not_loaded_and_the_difference_is_named(
