@@ -54,7 +54,9 @@ def ingest(folder: str, target: str) -> None:
     print(json.dumps({'seconds': seconds, 'seen': tally.seen, 'used': tally.used}))
 
 
-def vary(source: Path, target: Path, variants: list[tuple[PIL.Image.Transpose | None, float]]) -> None:
+def vary(
+    source: Path, target: Path, variants: list[tuple[PIL.Image.Transpose | None, float]]
+) -> None:
     """Writes an image as it is, and as different pictures of about the same size."""
     contents = source.read_bytes()
     (target / source.name).write_bytes(contents)
@@ -110,5 +112,7 @@ if __name__ == '__main__':
     if sys.argv[1:2] == ['ingest']:
         ingest(*sys.argv[2:])
     else:
-        given = sys.argv[1] if len(sys.argv) > 1 else Path(os.environ['CATDOG_DATA'], 'cats_and_dogs')
+        given = (
+            sys.argv[1] if len(sys.argv) > 1 else Path(os.environ['CATDOG_DATA'], 'cats_and_dogs')
+        )
         main(Path(given))
