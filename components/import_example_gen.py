@@ -25,24 +25,22 @@ class NewestRecords(InputProcessor):
     def __init__(self, path: Path) -> None:
         super().__init__(splits=[])
         self._path = path
+        self._number, self._folder = _newest(path)  # once: another may arrive meanwhile
 
     def get_latest_span(self) -> int:
-        number, _ = _newest(self._path)
-        return number
+        return self._number
 
     def resolve_span_and_version(self) -> tuple[int, int | None]:
         """The newest span; records have no versions."""
-        return self.get_latest_span(), None
+        return self._number, None
 
     def get_pattern_for_span_version(self, pattern: str, span: int, version: int | None) -> str:
         """The pattern below the folder of the span."""
-        _, folder = _newest(self._path)
-        return str(folder.relative_to(self._path) / pattern)
+        return str(self._folder.relative_to(self._path) / pattern)
 
     def get_input_fingerprint(self, span: int, version: int | None) -> str:
         """The same as of the source."""
-        _, folder = _newest(self._path)
-        return fingerprint_of(folder)
+        return fingerprint_of(self._folder)
 
 
 class NewestRecordsDriver(FileBasedDriver):

@@ -1,5 +1,6 @@
 """Images in TFRecords of `tf.Example`s that somebody else wrote."""
 
+import contextlib
 import dataclasses
 import re
 from collections.abc import Iterator, Sequence
@@ -121,8 +122,8 @@ class _Unfit(ValueError):
     """A record cannot be used; the message is a clause that says why."""
 
 
-def _values(record: bytes | Broken) -> dict[str, list[Any]]:
-    """The features of an example: bytes, whole numbers or floats.
+def _values(record: bytes | Broken) -> dict[str, Sequence[Any]]:
+    """The features of an example, each with its bytes, whole numbers or floats.
 
     Raises:
         _Unfit: it is no `tf.Example`.
@@ -137,29 +138,39 @@ def _values(record: bytes | Broken) -> dict[str, list[Any]]:
     except DecodeError:
         raise _Unfit('its record is no tf.Example') from None
     return {
-        name: list(getattr(feature, feature.WhichOneof('kind')).value)
+        name: getattr(feature, feature.WhichOneof('kind')).value
         for name, feature in features.items()
         if feature.WhichOneof('kind')
     }
 
 
-def _image(values: dict[str, list[Any]], names: FeatureNames) -> bytes:
+def _image(values: dict[str, Sequence[Any]], names: FeatureNames) -> bytes:
     contents = _only(values, names.image)
     if not isinstance(contents, bytes):
         raise _Unfit(f'its feature {names.image} does not hold bytes')
     return contents
 
 
-def _label(values: dict[str, list[Any]], names: FeatureNames) -> int | str:
+def _label(values: dict[str, Sequence[Any]], names: FeatureNames) -> int | str:
     label = _only(values, names.label)
     if isinstance(label, bytes):
-        return _text(label)
+        try:
+            return label.decode()
+        except UnicodeDecodeError:
+            raise _Unfit(f'its feature {names.label} is not text') from None
     if not isinstance(label, int):
         raise _Unfit(f'its feature {names.label} is neither a whole number nor a name')
     return label
 
 
-def _only(values: dict[str, list[Any]], name: str) -> Any:
+def _filename(values: dict[str, Sequence[Any]], names: FeatureNames, place: str) -> str:
+    known = values.get(names.filename, ()) if names.filename else ()
+    if not known or not isinstance(known[0], bytes):
+        return place
+    return f'{place} ({known[0].decode(errors="surrogateescape")})'
+
+
+def _only(values: dict[str, Sequence[Any]], name: str) -> Any:
     """The one value of a feature.
 
     Raises:
@@ -170,10 +181,6 @@ def _only(values: dict[str, list[Any]], name: str) -> Any:
     if len(values[name]) > 1:
         raise _Unfit(f'its feature {name} has {len(values[name])} values')
     return values[name][0]
-
-
-def _text(name: bytes) -> str:
-    return name.decode(errors='surrogateescape')
 
 
 def _given(
@@ -188,9 +195,7 @@ def _given(
         label = _label(values, names)
     except _Unfit as error:
         return BadImage(place, 'unreadable', str(error), contents)
-    filename = place
-    if names.filename and isinstance(known := values.get(names.filename, [None])[0], bytes):
-        filename = f'{place} ({_text(known)})'
+    filename = _filename(values, names, place)
     index = labels.index(label)
     if index is None:
         return BadImage(filename, 'label outside the list', labels.outside(label), contents)
@@ -220,15 +225,13 @@ def _first_label(path: Path, parts: Sequence[RecordPart], names: FeatureNames) -
     )
 
 
-def _names_in(parts: Sequence[RecordPart], names: FeatureNames) -> Iterator[str]:
+def _names_in(parts: Sequence[RecordPart], names: FeatureNames) -> set[str]:
     """The names that stand for labels."""
     found = set()
     for record in _all(parts):
-        try:
+        with contextlib.suppress(_Unfit):
             found.add(_label(_values(record), names))
-        except _Unfit:
-            continue
-    return (name for name in found if isinstance(name, str))
+    return {name for name in found if isinstance(name, str)}
 
 
 def _all(parts: Sequence[RecordPart]) -> Iterator[bytes | Broken]:

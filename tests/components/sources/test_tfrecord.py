@@ -93,6 +93,16 @@ def test_a_name_is_made_of_file_and_number_where_the_records_have_none(tmp_path)
     assert [image.filename for image in images] == ['a.tfrecord:0', 'a.tfrecord:1']
 
 
+def test_a_name_that_is_empty_counts_as_none(tmp_path):
+    record = tf.train.Example.FromString(pets(1)[0])
+    record.features.feature['file'].bytes_list.ClearField('value')
+    path = write(tmp_path / 'a.tfrecord', [record.SerializeToString()])
+
+    (image,) = images_of(path)
+
+    assert image.filename == 'a.tfrecord:0'
+
+
 def test_labels_may_be_names_which_are_sorted_unless_the_recipe_orders_them(tmp_path):
     kinds = (b'fox', b'cat', b'owl', b'cat')
     path = write(tmp_path / 'a.tfrecord', [example(jpeg=b'a', kind=kind) for kind in kinds])
@@ -124,6 +134,7 @@ def test_numbers_without_names_ask_for_them(tmp_path):
         ({'kind': 1}, 'unreadable', 'its record has no feature jpeg'),
         ({'jpeg': [b'a', b'b'], 'kind': 1}, 'unreadable', 'its feature jpeg has 2 values'),
         ({'jpeg': 5, 'kind': 1}, 'unreadable', 'its feature jpeg does not hold bytes'),
+        ({'jpeg': b'a', 'kind': b'\xff'}, 'unreadable', 'its feature kind is not text'),
         ({'jpeg': b'a', 'kind': 0.5}, 'unreadable', 'its feature kind is neither a whole number '
                                                     'nor a name'),
     ],
