@@ -73,7 +73,7 @@ def describe(folder: str) -> None:
     from tfx.proto import example_gen_pb2
     from tfx.types import artifact_utils, standard_artifacts
 
-    from pipeline.graph import statistics_options
+    from pipeline.schema import statistics_options
     from trainer.features import SPLITS
 
     logging.getLogger('apache_beam').setLevel(logging.ERROR)

@@ -4,8 +4,6 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-import tensorflow_data_validation as tfdv
-
 # Not `from tfx import v1`: it brings in the Vertex AI client, which takes two seconds.
 from tfx.components import (
     Evaluator,
@@ -41,7 +39,7 @@ from pipeline.beam import beam_args
 from pipeline.config import Recipe
 from pipeline.evaluation import eval_config
 from pipeline.metadata import connection
-from pipeline.schema import described_features, write_schema
+from pipeline.schema import statistics_options, write_schema
 from trainer.preprocessing import preprocessing_fn
 from trainer.run import run_fn, tuner_fn
 
@@ -106,14 +104,6 @@ def _ingest(recipe: Recipe) -> BaseNode:
     # Without a path the first look at the data says so; a cluster is told it when a run begins.
     path = recipe.data.path or Path()
     return ImportCanonicalExamples(path).with_id(ImportExampleGen.__name__)
-
-
-def statistics_options() -> tfdv.StatsOptions:
-    """What StatisticsGen describes: features that the curated schema requires; pixels are not read.
-
-    An allowlist would decode every feature first.
-    """
-    return tfdv.StatsOptions(schema=described_features(), experimental_filter_read_paths=True)
 
 
 def _newest_spans(recipe: Recipe, examples: BaseChannel) -> BaseNode:

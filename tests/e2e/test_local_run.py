@@ -1,9 +1,11 @@
 """Whole runs, from a folder of images to a pushed model, as a person starts them."""
 
 import functools
+import hashlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,12 +13,15 @@ from pathlib import Path
 
 import pytest
 import tensorflow as tf
+from odd_images import bad_files
 
 from trainer import features
 
 REPOSITORY = Path(__file__).parents[2]
 RECIPE = """
 description: bright and dark squares
+data:
+  checks: {animated: refuse, max_bad_share: 0.15}
 trainer:
   image_size: 32
   alpha: 0.35
@@ -68,8 +73,14 @@ class Home:
 
 @pytest.fixture(scope='module')
 def home(tmp_path_factory, make_image_folder):
+    """Images with one bad file of each kind among them, one under two labels, and a copy."""
     folder = tmp_path_factory.mktemp('e2e')
-    return Home(folder, make_image_folder(folder / 'pets', per_class=80))
+    pets = make_image_folder(folder / 'pets', per_class=80)
+    for name, (contents, _) in bad_files(animated=True).items():
+        (pets / 'cats' / name).write_bytes(contents)
+    shutil.copy(pets / 'dogs' / 'dogs-0-0.jpg', pets / 'cats' / 'a dog.jpg')
+    shutil.copy(pets / 'dogs' / 'dogs-0-1.jpg', pets / 'dogs' / 'again.jpg')
+    return Home(folder, pets)
 
 
 @pytest.fixture(scope='module')
@@ -119,6 +130,27 @@ def test_nothing_of_the_libraries_reaches_the_person(first):
 def test_the_library_output_is_in_the_log(home, first):
     logs = sorted(home.runs.glob('logs/*.log'))
     assert re.search(r'tensorflow|apache_beam|absl', logs[-1].read_text())
+
+
+def test_each_bad_image_is_listed_with_its_reason_and_a_copy(home, first):
+    (list_file,) = home.runs.glob('artifacts/ImageExampleGen/quarantine/*/span-1/quarantined.jsonl')
+    lines = {line['source']: line for line in map(json.loads, list_file.read_text().splitlines())}
+    expected = {f'cats/{name}': reason for name, (_, reason) in bad_files(animated=True).items()}
+    expected |= {'cats/a dog.jpg': 'two labels', 'dogs/dogs-0-0.jpg': 'two labels'}
+    assert {name: line['reason'] for name, line in lines.items()} == expected
+    for name, line in lines.items():
+        if line['bytes']:
+            copy = list_file.parent / line['copy']
+            assert hashlib.sha256(copy.read_bytes()).hexdigest() == line['sha256'], name
+
+
+def test_the_person_and_the_summary_are_told_how_many_images_were_used(home, first):
+    bad = len(bad_files(animated=True)) + 2
+    tally = home.summary()['images']['tally']
+    assert (tally['seen'], tally['duplicates']) == (162 + bad - 2, 1)
+    assert sum(tally['bad'].values()) == bad
+    assert f'159 of {160 + bad} images used; {bad} set aside (' in first[0].stdout
+    assert '1 left out as copies of others' in first[0].stdout
 
 
 def test_the_verdict_comes_last(first):
@@ -195,12 +227,18 @@ def test_a_model_below_the_baseline_is_not_blessed_and_not_pushed(home, second, 
     assert home.pushed() == [first[1]]
 
 
-def test_anomalies_stop_the_run_before_transform_and_are_named(tmp_path, make_image_folder):
-    images = make_image_folder(tmp_path / 'tiny', per_class=40, size=(8, 48))
-    done = Home(tmp_path, images).run()
+def test_what_is_wrong_with_the_data_stops_the_run_before_transform(tmp_path, make_image_folder):
+    make_image_folder(tmp_path / 'pets' / 'train', per_class=130)
+    make_image_folder(tmp_path / 'pets' / 'validation', per_class=130, seed=1)
+    for number in range(110):
+        (tmp_path / f'pets/validation/dogs/dogs-1-{number}.jpg').unlink()
+    done = Home(tmp_path, tmp_path / 'pets').run(
+        '--set', 'validation.on_skew=stop', '--set', 'validation.min_images=20',
+        '--set', 'data.splits.test_of_validation=0.5',
+    )  # fmt: skip
     assert done.returncode == 1
     assert 'Transform ...' not in done.stdout
     (line,) = done.stderr.splitlines()
-    assert line.startswith('error: AnomalyGate failed: the data does not fit the schema:')
-    assert 'image/width' in line
+    sentence = r'error: AnomalyGate failed: class balance of eval differs from train by 0\.3\d '
+    assert re.match(sentence + r'\(limit 0\.1\)', line)
     assert re.search(r'the log is \S+\.log$', line)

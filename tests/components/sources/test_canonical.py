@@ -105,8 +105,3 @@ def test_the_fingerprint_changes_with_the_records_alone(folder):
     prints.append(CanonicalSource(folder).fingerprint)
 
     assert prints[0] == prints[1] != prints[2]
-
-
-def test_several_spans_at_once_are_refused(folder):
-    with pytest.raises(DataError, match=r'data\.window is 3, but TFX imports canonical records o'):
-        make_source(DataConfig(source='canonical', path=folder, window=3))
