@@ -6,8 +6,8 @@ from typing import Literal, NamedTuple, Protocol
 
 Part = Literal['train', 'validation']
 Reason = Literal[
-    'unreadable', 'empty', 'not an image', 'unsupported format', 'truncated', 'damaged', 'too small',
-    'too large', 'animated', 'label outside the list', 'two labels',
+    'unreadable', 'empty', 'not an image', 'unsupported format', 'truncated', 'damaged',
+    'too small', 'too large', 'animated', 'label outside the list', 'two labels',
 ]  # fmt: skip
 IMAGES_PER_SHARD = 512  # about
 
