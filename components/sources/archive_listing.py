@@ -82,6 +82,8 @@ def list_archive(path: Path) -> Listing:
         raise DataError(f'archive {path} does not exist; give a file (zip, tar, tar.gz, ...)')
     try:
         return _list(path, version(path))
+    except DataError:
+        raise
     except BROKEN as error:
         reason = told(error).partition('\n')[0].rstrip(':')
         raise DataError(
@@ -157,7 +159,8 @@ def _place(path: Path, name: str) -> Place:
 def _zip_members(path: Path) -> Iterator[_Member]:
     for number, each in enumerate(opened_zip(path, version(path)).infolist()):
         kind = stat.S_IFMT(each.external_attr >> 16)  # 0 where it was not made on Unix
-        is_folder = each.is_dir()
+        name = each.filename.replace('\\', '/')  # some programs on Windows write these
+        is_folder = name.endswith('/')
         if each.flag_bits & _ENCRYPTED:
             raise DataError(f'archive {path} is encrypted; give one without a password')
         if each.compress_type not in _METHODS:
@@ -166,7 +169,7 @@ def _zip_members(path: Path) -> Iterator[_Member]:
                 'does not know; make it again with the usual one (deflate)'
             )
         yield _Member(
-            each.filename.replace('\\', '/'),  # some programs on Windows write these
+            name,
             is_folder,
             not is_folder and kind in (0, stat.S_IFREG),
             Entry(each.file_size, number, each.CRC),

@@ -15,7 +15,7 @@ from components.sources.base import DataError
 from components.sources.transfer import CHUNK, FAILED, Transfer, Unfit, reason_of
 from trainer import progress
 
-_ATTEMPTS = 4
+_ATTEMPTS = 4  # without anything new
 _WAIT = 1.0  # seconds before the second attempt; twice as long before each further one
 _ASK_AGAIN = 300  # seconds in which one process, which opens its data several times, asks once
 _WEB_PAGES = (b'<!doctype html', b'<html')
@@ -153,16 +153,22 @@ def _fetch_changed(
 
 
 def _try_often(transfer: Transfer) -> dict[str, str] | None:
-    """With a copy at hand nobody waits for a server that does not answer at all."""
-    for attempt in range(_ATTEMPTS):
+    """As long as more arrives each time, else a few times.
+
+    With a copy at hand nobody waits for a server that does not answer at all.
+    """
+    vain, most = 0, 0
+    while True:
         try:
             return transfer.attempt()
         except (*FAILED, Unfit) as error:
-            hopeless = isinstance(error, Unfit) or (transfer.known and not transfer.begun)
-            if hopeless or attempt == _ATTEMPTS - 1:
+            arrived = transfer.arrived
+            vain = 1 if (arrived or 0) > most else vain + 1
+            most = max(most, arrived or 0)
+            hopeless = isinstance(error, Unfit) or (transfer.known and arrived is None)
+            if hopeless or vain == _ATTEMPTS:
                 raise
-            time.sleep(_WAIT * 2**attempt)
-    raise AssertionError('the last attempt returns or raises')
+            time.sleep(_WAIT * 2 ** (vain - 1))
 
 
 def _require_archive(path: Path) -> None:

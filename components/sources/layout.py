@@ -96,8 +96,8 @@ def settle_classes(where: str, layout: Layout, wanted: tuple[str, ...] | None) -
         wanted: the names that a recipe lists; None: the sorted names of the folders.
 
     Raises:
-        DataError: there are not two classes, a class without images, or not the same
-            classes in train and in validation.
+        DataError: there are not two classes, one of them has no images, or train and validation
+            do not have the same ones.
     """
     classes = settle_counts(where, layout.counts, wanted)
     by_part = {

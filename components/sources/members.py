@@ -1,6 +1,7 @@
 """Reading one image of many from a folder or an archive: it comes, or the reason why it cannot."""
 
 import lzma
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -14,8 +15,8 @@ MEGABYTE = 10**6  # bytes, as `data.checks.max_megabytes` counts them
 MAX_BYTES = 100 * MEGABYTE  # of an image, where nothing else is said
 # What the standard library raises for archives that are not whole.
 BROKEN = (
-    OSError, EOFError, NotImplementedError, RuntimeError, lzma.LZMAError, tarfile.TarError,
-    zipfile.BadZipFile, zlib.error,
+    OSError, EOFError, OverflowError, RuntimeError, ValueError, lzma.LZMAError, struct.error,
+    tarfile.TarError, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
 
 

@@ -57,9 +57,9 @@ class Transfer:
         self._said: dict[str, str] = {}
 
     @property
-    def begun(self) -> bool:
-        """Whether there was an answer with a new file."""
-        return bool(self._partial.exists())
+    def arrived(self) -> int | None:
+        """Bytes of a new file; None if there was no answer with one yet."""
+        return self._partial.stat().st_size if self._partial.exists() else None
 
     def attempt(self) -> dict[str, str] | None:
         """Fetches the file, or the rest of it.
@@ -72,7 +72,7 @@ class Transfer:
             Unfit: not to be tried again.
             OSError: the file cannot be written.
         """
-        have = self._partial.stat().st_size if self.begun else 0
+        have = self.arrived or 0
         try:
             response = requests.get(
                 self._url, headers=self._headers(have), stream=True, timeout=_TIMEOUT
@@ -113,7 +113,7 @@ class Transfer:
         status = response.status_code
         answer = f'the server answers {status} {response.reason}'
         if status == 416 or (status == 206 and not _continues(response, have)):
-            self._partial.unlink()
+            self._partial.unlink(missing_ok=True)
             raise Interrupted('the server has nothing from there on')
         if status in _BUSY:
             raise Interrupted(answer)
@@ -124,7 +124,7 @@ class Transfer:
         # Some servers call a tar.gz a gzip-encoded tar; it would arrive unpacked.
         response.raw.headers.pop('Content-Encoding', None)
         length = response.headers.get('Content-Length')
-        total = have + int(length) if length else None
+        total = have + int(length) if length and length.isdecimal() else None
         if total and shutil.disk_usage(self._partial.parent).free < total - have:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         megabytes = math.ceil(total / _MEGABYTE) if total else None

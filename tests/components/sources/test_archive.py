@@ -10,7 +10,7 @@ import zipfile
 import pytest
 
 from components.sources.archive import ArchiveSource
-from components.sources.base import DataError, LabelledImage, every_image
+from components.sources.base import BadImage, DataError, LabelledImage, every_image
 
 PETS = {
     f'{name}/{number}.jpg': random.Random(f'{name}{number}').randbytes(700)
@@ -327,3 +327,25 @@ def test_a_tar_of_many_images_takes_little_memory_to_list(make):
         kept = [len(archive.members) for _ in tar_entries(archive)]
 
     assert max(kept) <= 1
+
+
+@pytest.mark.parametrize('kind', ['zip', 'tar', 'tar.gz'])
+def test_whatever_is_damaged_it_is_told_in_one_sentence(make, kind):
+    names = PETS | {'cats/' + 'long' * 40 + '.jpg': b'long', 'dogs/\u00e4.jpg': b'umlaut'}
+    whole = make(names, kind).read_bytes()
+    path = make(names, kind, name='damaged')
+    random_ = random.Random(kind)
+
+    for _ in range(100):
+        contents = bytearray(whole)
+        for _ in range(random_.choice([1, 2, 10])):
+            place = random_.randrange(len(contents))
+            end = place + random_.choice([0, 1, 1, 1, 20])
+            contents[place:end] = random_.randbytes(random_.choice([0, 1, 1, 1, 20]))
+        path.write_bytes(contents)
+        try:
+            images = list(every_image(ArchiveSource(path)))
+        except DataError as error:
+            assert '\n' not in str(error)  # noqa: PT017  # most raise, and not all
+        else:
+            assert all(isinstance(image, (LabelledImage, BadImage)) for image in images)

@@ -198,6 +198,16 @@ def test_a_cut_connection_goes_on_where_it_was(fetch, server):
     assert server.asked[1]['If-Range'] == '"1"'
 
 
+def test_a_connection_may_be_cut_as_often_as_it_likes_while_more_arrives(
+    fetch, server, monkeypatch
+):
+    monkeypatch.setattr(download, '_ATTEMPTS', 2)
+    server.cuts = (70_000, 140_000, 200_000)
+
+    assert fetch().read_bytes() == BODY
+    assert len(server.asked) == 4
+
+
 def test_a_server_that_cannot_go_on_starts_again(fetch, server):
     server.cuts, server.ranges = (100_000,), False
 
