@@ -37,7 +37,7 @@ _PICTURE_ONLY: dict[Kind, Callable[[bytes], bytes]] = {
 }
 _OPAQUE = {'RGB', 'L', '1', 'P', 'CMYK', 'YCbCr', 'RGBX'}
 _TRANSPARENT = {'RGBA', 'LA', 'PA', 'La', 'RGBa'}
-_TAG_BITS = 258
+_TAG_BITS, _TAG_PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
 
 
 def with_tensorflow(contents: bytes, header: Header) -> PIL.Image.Image:
@@ -53,7 +53,7 @@ def with_tensorflow(contents: bytes, header: Header) -> PIL.Image.Image:
         raise Rejected('damaged', 'TensorFlow cannot decode its compressed data') from error
     if pixels.shape != (header.height, header.width, 3):
         raise Rejected('damaged', 'it holds two sizes that contradict each other')
-    return PIL.Image.fromarray(pixels.numpy())
+    return PIL.Image.fromarray(np.asarray(memoryview(pixels)))  # `numpy()` would copy them
 
 
 def with_pillow(contents: bytes, kind: Kind) -> PIL.Image.Image:
@@ -94,9 +94,13 @@ def _to_rgb(image: PIL.ImageFile.ImageFile) -> PIL.Image.Image:
 
 
 def _from_16_bits(image: PIL.ImageFile.ImageFile) -> PIL.Image.Image:
-    """The highest 8 bits of gray pixels, as decoders of PNG take them; of 12 in some TIFFs."""
-    bits = 16
+    """The highest 8 bits of gray pixels, as decoders of PNG take them.
+
+    TIFFs may have 12 bits, or white as 0, of which Pillow takes no notice.
+    """
+    bits, negative = 16, False
     if isinstance(image, PIL.TiffImagePlugin.TiffImageFile):
         bits = image.tag_v2[_TAG_BITS][0]
+        negative = image.tag_v2.get(_TAG_PHOTOMETRIC) == _WHITE_IS_ZERO
     gray = (np.asarray(image) >> (bits - 8)).astype(np.uint8)
-    return PIL.Image.fromarray(gray).convert('RGB')
+    return PIL.Image.fromarray(255 - gray if negative else gray).convert('RGB')

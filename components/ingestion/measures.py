@@ -1,7 +1,7 @@
 """How bright, contrasty, sharp and colourful an image is, in four numbers."""
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -46,21 +46,25 @@ def measure(image: PIL.Image.Image) -> Measures:
         image: of mode RGB and any size; it is reduced first.
     """
     image = reduced(image)
-    gray = image.convert('L')
-    brightness, contrast = _mean_and_deviation(np.asarray(gray))
-    luma, red, green, blue = (np.asarray(band).astype(np.int16) for band in (gray, *image.split()))
-    sharpness = math.log1p(_mean_and_deviation(_laplacian(luma))[1] ** 2)
-    red_green = _mean_and_deviation(red - green)
-    yellow_blue = _mean_and_deviation(red + green - 2 * blue)  # twice what it is defined as
-    centre, spread = (math.hypot(a, b / 2) for a, b in zip(red_green, yellow_blue, strict=True))
-    return Measures(brightness / 255, contrast / 255, sharpness, spread + 0.3 * centre)
+    bands = (image.convert('L'), *image.split())
+    luma, red, green, blue = (np.asarray(band).astype(np.int16) for band in bands)
+    axes = red - green, red + green - 2 * blue  # opponent colours, the second at twice its size
+    means, deviations = _moments(np.stack([luma, _laplacian(luma), *axes]))
+    centre, spread = (math.hypot(values[2], values[3] / 2) for values in (means, deviations))
+    return Measures(
+        brightness=means[0] / 255,
+        contrast=deviations[0] / 255,
+        sharpness=math.log1p(deviations[1] ** 2),
+        colourfulness=spread + 0.3 * centre,
+    )
 
 
-def _mean_and_deviation(values: npt.NDArray[Any]) -> tuple[float, float]:
-    """Of whole numbers; their sums are exact in float64, so the same on each processor."""
-    flat = values.astype(np.float64).ravel()
-    mean = float(flat.sum()) / flat.size
-    return mean, math.sqrt(max(0.0, float(np.einsum('i,i', flat, flat)) / flat.size - mean**2))
+def _moments(channels: npt.NDArray[np.int16]) -> tuple[list[float], list[float]]:
+    """Means and standard deviations of channels; sums of whole numbers are exact in float64."""
+    flat = channels.reshape(len(channels), -1).astype(np.float64)
+    means = flat.sum(axis=1) / flat.shape[1]
+    variances = np.einsum('ij,ij->i', flat, flat) / flat.shape[1] - means**2
+    return means.tolist(), np.sqrt(variances.clip(0)).tolist()
 
 
 def _laplacian(luma: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:

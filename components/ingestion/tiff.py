@@ -24,7 +24,7 @@ _ENTRY_BYTES = 12
 class _Entry(NamedTuple):
     raw: bytes  # the 12 bytes of it
     kind: int
-    count: int
+    number: int
     values: bytes
 
 
@@ -105,4 +105,4 @@ def _integers(contents: bytes, tags: dict[int, _Entry], tag: int) -> tuple[int, 
     entry = tags.get(tag)
     if entry is None or entry.kind not in _INTEGERS:
         return ()
-    return struct.unpack(f'{_order(contents)}{entry.count}{_INTEGERS[entry.kind]}', entry.values)
+    return struct.unpack(f'{_order(contents)}{entry.number}{_INTEGERS[entry.kind]}', entry.values)

@@ -78,7 +78,7 @@ def turned(orientation: int, kind: str = 'JPEG') -> bytes:
         image = image.transpose(PIL.Image.Transpose(undo[orientation]))
     exif = PIL.Image.Exif()
     exif[ORIENTATION] = orientation
-    options = {'quality': 95, 'subsampling': 0} if kind == 'JPEG' else {}
+    options = {'JPEG': {'quality': 95, 'subsampling': 0}, 'WEBP': {'lossless': True}}.get(kind, {})
     return encoded(image, kind, exif=exif.tobytes(), **options)
 
 

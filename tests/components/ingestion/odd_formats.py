@@ -41,7 +41,7 @@ def others() -> dict[str, OddImage]:
             made.animated('WEBP'), Refused('animated', '3 frames'), 'refuse'
         ),
         'WebP, EXIF orientation 8': OddImage(
-            made.turned(8, 'WEBP'), Accepted('WebP to JPEG, turned as EXIF says', colours=None)
+            made.turned(8, 'WEBP'), Accepted('WebP to PNG, turned as EXIF says', 'png')
         ),
         'WebP, bomb': OddImage(made.webp_of_size(60_000, 60_000), Refused('too large', '60,000')),
         'WebP, header only': OddImage(webp[:12], Refused('truncated', '12 bytes')),
@@ -61,6 +61,10 @@ def others() -> dict[str, OddImage]:
         ),
         'TIFF, 16 bit': OddImage(
             made.encoded(gray_16, 'TIFF'), Accepted('TIFF to PNG', 'png', colours=REDS)
+        ),
+        'TIFF, 16 bit, white is 0': OddImage(
+            made.tiff_with({262: (3, 1, 0)}, gray_16),
+            Accepted('TIFF to PNG', 'png', colours=tuple((255 - red,) * 3 for red, _, _ in REDS)),
         ),
         'TIFF, orientation 6': OddImage(made.turned(6, 'TIFF'), Accepted('TIFF to PNG', 'png')),
         'TIFF, floating point': OddImage(

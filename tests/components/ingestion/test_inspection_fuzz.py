@@ -1,6 +1,8 @@
 """No bytes make the check of images raise anything but Rejected, nor warn."""
 
+import struct
 import warnings
+import zlib
 
 import image_bytes as made
 import pytest
@@ -85,6 +87,60 @@ def test_no_bytes_raise_anything_but_rejected(contents: bytes) -> None:
 @given(st.sampled_from(_HEADS), st.integers(2, 32), st.binary(max_size=300))
 def test_no_bytes_after_the_beginning_of_an_image_do(head: bytes, kept: int, rest: bytes) -> None:
     check(head[:kept] + rest)
+
+
+_CHUNKS = st.tuples(
+    st.sampled_from(
+        [b'IDAT', b'PLTE', b'tRNS', b'acTL', b'fcTL', b'fdAT', b'eXIf', b'zTXt', b'IEND']
+    ),
+    st.binary(max_size=60) | st.binary(max_size=60).map(zlib.compress),
+)
+
+
+@_BOUNDED
+@given(
+    st.tuples(st.sampled_from([1, 16, 40, 2**31]), st.integers(0, 48), st.integers(0, 17)),
+    st.integers(0, 7),
+    st.lists(_CHUNKS, max_size=6),
+)
+def test_no_png_of_valid_chunks_does(
+    sizes: tuple[int, int, int], kind: int, chunks: list[tuple[bytes, bytes]]
+) -> None:
+    width, height, bits = sizes
+    header = struct.pack('>IIBBBBB', width, height, bits, kind, 0, 0, 0)
+    body = b''.join(made.chunk(*chunk) for chunk in [(b'IHDR', header), *chunks, (b'IEND', b'')])
+    check(b'\x89PNG\r\n\x1a\n' + body)
+
+
+_TAGS = st.tuples(
+    st.sampled_from([256, 257, 258, 259, 262, 266, 273, 274, 277, 278, 279, 284, 317, 320])
+    | st.sampled_from([322, 323, 324, 325, 338, 339, 347, 34665, 34853, 33723, 305]),
+    st.integers(0, 18),
+    st.sampled_from([0, 1, 3, 4, 1000, 2**31]) | st.integers(0, 2**32 - 1),
+    st.sampled_from([0, 1, 2, 8, 16, 32, 2**31]) | st.integers(0, 2**32 - 1),
+)
+
+
+@_BOUNDED
+@given(st.lists(_TAGS, max_size=8), st.sampled_from(['TIFF', 'raw TIFF']))
+def test_no_tags_of_a_tiff_do(tags: list[tuple[int, int, int, int]], name: str) -> None:
+    (start,) = struct.unpack_from('<I', _VALID[name], 4)
+    (number,) = struct.unpack_from('<H', _VALID[name], start)
+    entries = _VALID[name][start + 2 : start + 2 + 12 * number]
+    entries += b''.join(struct.pack('<HHII', *tag) for tag in tags)
+    directory = struct.pack('<H', number + len(tags)) + entries + bytes(4)
+    position = struct.pack('<I', len(_VALID[name]))
+    check(_VALID[name][:4] + position + _VALID[name][8:] + directory)
+
+
+@_BOUNDED
+@given(st.sampled_from([b'II*\0', b'MM\0*']), st.binary(max_size=80))
+def test_no_exif_makes_a_photograph_bad(order: bytes, exif: bytes) -> None:
+    for name in ('JPEG', 'CMYK JPEG'):
+        contents = made.with_app1(_VALID[name], b'Exif\0\0' + order + exif)
+        check(contents)
+        image = examine(contents, _CONFIG)
+        assert {image.width, image.height} == {96, 64}
 
 
 @pytest.mark.parametrize('name', _VALID)
