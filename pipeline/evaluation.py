@@ -30,7 +30,7 @@ def eval_config(config: EvaluationConfig, classes: Sequence[str]) -> tfma.EvalCo
     For a softmax it is SparseCategoricalAccuracy; within a class it is the recall of the class.
     More would mislead: TFMA's Precision and Recall of a class ask for a probability of a half, not
     for the likeliest class; its CategoricalCrossEntropy takes an index for one-hot; its AUC, as the
-    mean over a hundred classes, was 0.04 off with 200 thresholds, and six times as slow as the rest.
+    mean over a hundred classes, was 0.04 off with 200 thresholds, and slow.
     """
     two = len(classes) == 2
     kind, name = (
