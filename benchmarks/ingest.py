@@ -33,13 +33,13 @@ def ingest(folder: str, target: str) -> None:
     import time
 
     from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
+    from tfx.types import standard_artifacts
 
     from components.image_example_gen import ImageExampleGenExecutor
     from components.ingestion.quarantine import Quarantine
     from components.ingestion.span import read_ingested
     from components.sources.config import DataConfig
     from pipeline.beam import BeamConfig, beam_args
-    from tfx.types import standard_artifacts
 
     data = DataConfig(source='folder', path=Path(folder))
     examples, quarantine = standard_artifacts.Examples(), Quarantine()

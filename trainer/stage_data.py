@@ -139,5 +139,7 @@ def class_weights(config: TrainConfig, classes: Sequence[str], train: Batches) -
     if isinstance(config.class_weights, dict):
         return np.array([config.class_weights[name] for name in classes], np.float32)
     counts = np.bincount(train.labels().astype(int), minlength=len(classes))
-    total = counts.sum() / np.count_nonzero(counts)
-    return np.divide(total, counts, where=counts > 0, out=np.zeros(len(classes))).astype(np.float32)
+    there = counts > 0
+    weights = np.zeros(len(classes), np.float32)
+    weights[there] = counts.sum() / (there.sum() * counts[there])
+    return weights

@@ -19,7 +19,7 @@ CANNOT = (
     'Vertex AI runs no drivers: it does not notice new images, so its caching is off and every '
     'run does everything.',
     'It knows only the newest blessed model as a baseline: a candidate that equals it is compared '
-    'with itself and pushed again, and one with other classes is compared all the same.',
+    'with itself and pushed again, and the Evaluator fails where that one knows other classes.',
     'It has no rolling window: one span, or images that do not come in spans.',
     'It compares no span with the one before: drift is not looked for.',
     'It keeps metadata of its own: metadata.address is not used, and status, lineage and retrain '

@@ -1,5 +1,7 @@
 """What a person is told of the data when a run starts."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from components.sources.config import DataConfig
@@ -24,3 +26,16 @@ def test_files_that_are_no_images_are_told(tmp_path, make_image_folder, names, t
     spans = open_window(DataConfig(source='folder', path=path))
 
     assert describe_data(spans) == f'2 images of cats and dogs{told}'
+
+
+@pytest.mark.parametrize(
+    ('classes', 'words'),
+    [
+        (('cat', 'dog'), '40 images of cat and dog'),
+        (('cat', 'dog', 'fox'), '40 images of 3 classes (cat, dog, fox)'),
+        (tuple('abcdefg'), '40 images of 7 classes (a, b, c, d, e, ...)'),
+    ],
+)
+def test_the_classes_are_named_as_far_as_there_is_room(classes, words):
+    source = SimpleNamespace(classes=classes, count=40)
+    assert describe_data([SimpleNamespace(number=1, source=source)]) == words

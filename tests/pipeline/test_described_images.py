@@ -11,8 +11,7 @@ from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, standard_artifacts
 
 from components.anomaly_gate import describe_anomalies
-from pipeline.schema import statistics_options
-from pipeline.schema import schema_for
+from pipeline.schema import schema_for, statistics_options
 from trainer import features
 
 MEASURES = {

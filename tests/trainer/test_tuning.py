@@ -25,12 +25,15 @@ def test_ranges_and_lists_are_drawn_within_their_bounds():
     assert kinds['head.dropout'] == 'Float'
 
 
-@pytest.mark.parametrize('algorithm', ['random', 'bayesian'])
-def test_the_best_trial_wins(tmp_path, small_job, algorithm):
+@pytest.mark.parametrize(
+    ('algorithm', 'jobs'), [('random', 'small_job'), ('bayesian', 'job_of_three')]
+)
+def test_the_best_trial_wins(tmp_path, request, algorithm, jobs):
     """One of the two rates learns nothing."""
     space = {'feature_extraction.learning_rate': [1e-9, 1e-2]}
     tuner = TunerConfig(trials=2, algorithm=algorithm, space=space)
-    job = small_job(fine_tune={'epochs': 0}, feature_extraction={'epochs': 4})
+    make_job = request.getfixturevalue(jobs)
+    job = make_job(fine_tune={'epochs': 0}, feature_extraction={'epochs': 4})
     search = RecipeTuner(job, tuner, tmp_path)
     search.search(verbose=0)
     best = search.get_best_hyperparameters()[0].values

@@ -7,8 +7,6 @@ import tensorflow as tf
 
 from components.sources.base import DataError, every_image
 from components.sources.canonical import CanonicalSource
-from components.sources.config import DataConfig
-from components.sources.factory import make_source
 from trainer import features
 
 SPLITS = ('train', 'eval', 'test')
