@@ -128,6 +128,7 @@ def main() -> None:
     recipe = load_recipe(name, changes)
     with tempfile.TemporaryDirectory() as folder:
         measure(recipe, options, arguments.seeds, not arguments.no_plain, Path(folder))
+    subprocess.run([sys.executable, 'benchmarks/ingest.py'], cwd=ROOT, check=True)
 
 
 def measure(recipe: Recipe, options: list[str], seeds: int, plain: bool, folder: Path) -> None:

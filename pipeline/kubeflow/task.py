@@ -80,8 +80,8 @@ def _require_shape(recipe: Recipe, compiled: str) -> None:
     """
     if ','.join(recipe.optional_nodes) != compiled:
         raise ConfigError(
-            'data.source, data.window, data.span_range, trainer.warm_start or tuner is changed so that the '
-            f'pipeline would have other components ({", ".join(recipe.optional_nodes) or "none"} '
+            'data.source, data.window, data.span_range, trainer.warm_start or tuner is changed so '
+            f'that the pipeline would have other components ({", ".join(recipe.optional_nodes) or "none"} '
             f'instead of {compiled or "none"} of those that are optional); compile it again '
             'with that'
         )

@@ -104,8 +104,12 @@ def test_what_was_cut_off_leaves_the_files_as_they_were(tmp_path):
     with SplitWriter(files) as writer:
         writer.write(0, b'before')
 
-    with pytest.raises(KeyboardInterrupt), SplitWriter(files) as writer:
-        writer.write(1, b'after')
-        raise KeyboardInterrupt
+    def interrupted():
+        with SplitWriter(files) as writer:
+            writer.write(1, b'after')
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
 
     assert list(read_records(files)) == [b'before']
