@@ -40,18 +40,28 @@ _TRANSPARENT = {'RGBA', 'LA', 'PA', 'La', 'RGBa'}
 _TAG_BITS, _TAG_PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
 
 
-def with_tensorflow(contents: bytes, header: Header) -> PIL.Image.Image:
+def with_tensorflow(contents: bytes, kind: Kind, header: Header, scale: int) -> PIL.Image.Image:
     """The RGB pixels of a JPEG or PNG, decoded as training and serving will decode them.
+
+    Args:
+        contents: all bytes of it.
+        kind: JPEG or PNG.
+        header: what was read of it.
+        scale: 2, 4 or 8 to get a JPEG in a half, a quarter or an eighth of its size. All of it is
+            decoded, but for the last step, the inverse DCT, which is smaller and cannot fail.
 
     Raises:
         Rejected: TensorFlow cannot decode it.
     """
     try:
         with tf.device('CPU:0'):
-            pixels = tf.io.decode_image(contents, channels=3, expand_animations=False)
+            if kind == 'JPEG':
+                pixels = tf.io.decode_jpeg(contents, channels=3, ratio=scale)
+            else:
+                pixels, scale = tf.io.decode_png(contents, channels=3), 1
     except tf.errors.InvalidArgumentError as error:
         raise Rejected('damaged', 'TensorFlow cannot decode its compressed data') from error
-    if pixels.shape != (header.height, header.width, 3):
+    if pixels.shape != (-(-header.height // scale), -(-header.width // scale), 3):
         raise Rejected('damaged', 'it holds two sizes that contradict each other')
     return PIL.Image.fromarray(np.asarray(memoryview(pixels)))  # `numpy()` would copy them
 

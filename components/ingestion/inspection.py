@@ -10,7 +10,7 @@ from components.ingestion import bmp, decoding, exif, gif, jpeg, png, tiff, webp
 from components.ingestion.config import CheckConfig
 from components.ingestion.header import Header
 from components.ingestion.kinds import Kind, kind_of
-from components.ingestion.measures import Measures, measure, reduced
+from components.ingestion.measures import Measures, measure, reduced, scale_for
 from components.ingestion.perceptual_hash import perceptual_hash
 from components.ingestion.rejected import Rejected, cut
 
@@ -85,19 +85,21 @@ def _examine(contents: bytes, config: CheckConfig) -> GoodImage:
         if header.frames > 1:
             contents = png.without_metadata(contents)
     simple = kind in _KEPT and header.colours is None
-    if simple:
-        image = decoding.with_tensorflow(contents, header)
-    else:
-        image = decoding.with_pillow(contents, kind)
     if simple and header.orientation == 1:
-        kept = contents, _KEPT[kind]
+        scale = scale_for(header.width, header.height)
+        image = decoding.with_tensorflow(contents, kind, header, scale)
+        kept, size = (contents, _KEPT[kind]), (header.width, header.height)
     else:
+        image = (
+            decoding.with_tensorflow(contents, kind, header, 1)
+            if simple
+            else decoding.with_pillow(contents, kind)
+        )
         image = exif.upright(image, header.orientation)
-        kept = decoding.encode(image, header.lossy)
+        kept, size = decoding.encode(image, header.lossy), image.size
     small = reduced(image)
-    width, height = image.size
     change = _change(kind, kept[1], header)
-    return GoodImage(*kept, width, height, measure(small), perceptual_hash(small), change)
+    return GoodImage(*kept, *size, measure(small), perceptual_hash(small), change)
 
 
 def _check_bytes(contents: bytes, config: CheckConfig) -> None:

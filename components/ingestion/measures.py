@@ -36,6 +36,12 @@ def reduced(image: PIL.Image.Image) -> PIL.Image.Image:
     return image.reduce(factor) if factor > 1 else image
 
 
+def scale_for(width: int, height: int) -> int:
+    """How much smaller a JPEG may be decoded, 1, 2, 4 or 8 times, to be reduced from there."""
+    factor = -(-max(width, height) // _LONGER_SIDE)
+    return max(scale for scale in (1, 2, 4, 8) if scale <= factor)
+
+
 def measure(image: PIL.Image.Image) -> Measures:
     """Measures an image.
 

@@ -37,8 +37,9 @@ from components.sources.base import BadImage, DataError, LabelledImage, Shard
 from components.sources.config import SplitConfig
 from trainer import features
 
-_Item = TypeVar('_Item')
-_Result = TypeVar('_Result')
+_Image = TypeVar('_Image', bound=LabelledImage | BadImage)
+_Found = TypeVar('_Found')
+_BATCH, _BATCH_BYTES = 32, 2**20
 
 # Who is told that an image is done; the processes of other runners tell nobody.
 _on_image: Callable[[], None] | None = None
@@ -153,20 +154,33 @@ def _inspect(
         return BadImage(image.filename, error.reason, error.detail, image.contents)
 
 
-def _in_order(function: Callable[[_Item], _Result], items: Iterable[_Item]) -> Iterator[_Result]:
-    """The results for all items, made by a few threads; only a few items are held at a time.
+def _in_order(function: Callable[[_Image], _Found], images: Iterable[_Image]) -> Iterator[_Found]:
+    """The results for all images, from a few threads; only a few batches are held at a time.
 
-    Decoding leaves Python's lock to others.
+    Decoding leaves Python's lock to others. Batches, for each hand-over costs some of what is won.
     """
     workers = os.cpu_count() or 1
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-        waiting: collections.deque[concurrent.futures.Future[_Result]] = collections.deque()
-        for item in items:
-            waiting.append(pool.submit(function, item))
-            if len(waiting) > 2 * workers:
-                yield waiting.popleft().result()
+        waiting: collections.deque[concurrent.futures.Future[list[_Found]]] = collections.deque()
+        for batch in _batches(images):
+            waiting.append(pool.submit(lambda each: [*map(function, each)], batch))
+            if len(waiting) > workers + 1:
+                yield from waiting.popleft().result()
         while waiting:
-            yield waiting.popleft().result()
+            yield from waiting.popleft().result()
+
+
+def _batches(images: Iterable[_Image]) -> Iterator[list[_Image]]:
+    """Some images at a time, fewer of large ones."""
+    batch: list[_Image] = []
+    size = 0
+    for image in images:
+        batch.append(image)
+        size += len(image.contents)
+        if len(batch) == _BATCH or size > _BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    yield batch
 
 
 def _move_records(numbered: tuple[int, np.ndarray], folders: SpanFolders) -> int:

@@ -78,12 +78,12 @@ def _require_shape(recipe: Recipe, compiled: str) -> None:
     Raises:
         ConfigError: this run would need others.
     """
-    if ','.join(recipe.optional_nodes) != compiled:
+    wanted = ','.join(recipe.optional_nodes)
+    if wanted != compiled:
         raise ConfigError(
             'data.source, data.window, data.span_range, trainer.warm_start or tuner is changed so '
-            f'that the pipeline would have other components ({", ".join(recipe.optional_nodes) or "none"} '
-            f'instead of {compiled or "none"} of those that are optional); compile it again '
-            'with that'
+            f'that the pipeline would have other components ({wanted or "none"} instead of '
+            f'{compiled or "none"} of those that are optional); compile it again with that'
         )
 
 
