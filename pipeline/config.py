@@ -8,7 +8,8 @@ from typing import Any, get_args, get_origin
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
-from components.sources.config import DataConfig, data_overrides
+from components.sources.config import DataConfig
+from components.sources.detect import data_overrides
 from components.validation.config import ValidationConfig
 from pipeline.beam import BeamConfig
 from pipeline.kubeflow.config import KubeflowConfig

@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from components.ingestion.config import CheckConfig
-from components.sources.files import IMAGE_SUFFIXES, PARQUET_SUFFIXES, files_in
 from trainer.config import StrictModel
 from trainer.features import IMAGE_BYTES, LABEL, SPLITS
 
@@ -41,7 +40,7 @@ class FeatureNames(StrictModel):
 
 
 # The keys that not every source has, and those that have them.
-_ONLY_FOR = {
+ONLY_FOR = {
     'path': ('folder', 'archive', 'parquet', 'tfrecord', 'canonical'),
     'url': ('archive',),
     'sha256': ('archive',),
@@ -50,10 +49,7 @@ _ONLY_FOR = {
     'features': ('tfrecord',),
     'span_range': ('folder', 'parquet', 'tfrecord'),
 }
-_NAMED_BY_FOLDERS = ('folder', 'archive')
-# The names that archives have; those that cannot be read are told so.
-_ARCHIVE = re.compile(r'.*\.(zip|tar|tgz|tbz2?|txz|tar\.\w+|rar|7z)', re.IGNORECASE)
-_URL = re.compile('https?://[^/]', re.IGNORECASE)
+URL = re.compile('https?://[^/]', re.IGNORECASE)
 _DATE = re.compile(r'(\d{4})(-?)(\d\d)\2(\d\d)')
 
 
@@ -108,7 +104,6 @@ class DataConfig(StrictModel):
     test_window: int = Field(
         1, ge=1, description='how many of the newest spans a model is judged on; part of window'
     )
-
     span_range: tuple[SpanNumber, SpanNumber] | None = Field(
         None, description='in place of window: the first and the last span, numbers or dates'
     )
@@ -122,7 +117,7 @@ class DataConfig(StrictModel):
     @field_validator('url')
     @classmethod
     def _is_on_the_web(cls, url: str | None) -> str | None:
-        if url is not None and not _URL.match(url):
+        if url is not None and not URL.match(url):
             raise ValueError('must begin with http:// or https://')
         return url
 
@@ -135,7 +130,7 @@ class DataConfig(StrictModel):
 
     @model_validator(mode='after')
     def _source_has_what_it_needs(self) -> 'DataConfig':
-        for key, sources in _ONLY_FOR.items():
+        for key, sources in ONLY_FOR.items():
             given = getattr(self, key) != type(self).model_fields[key].default
             if given and self.source not in sources:
                 names = ' or '.join(f"'{name}'" for name in sources)
@@ -160,42 +155,3 @@ class DataConfig(StrictModel):
                 f'test_window is {self.test_window}, more than the {last - first + 1} of {limit}'
             )
         return self
-
-
-def data_overrides(data: str, before: str | None = None) -> list[tuple[str, Any]]:
-    """The keys of a recipe that `--data` sets, and those that it removes.
-
-    Args:
-        data: a path or an address.
-        before: the source that the recipe names. Its classes are kept, unless folders name them
-            now and did not before; a digest and names of features are kept for the same source.
-    """
-    on_the_web = bool(_URL.match(data))
-    source = 'archive' if on_the_web else _kind(Path(data))
-    values: dict[str, Any] = {'path': None, 'url': None, 'dataset': None, 'span_range': None}
-    if source in _ONLY_FOR['span_range']:
-        del values['span_range']
-    values |= {'source': source, 'url' if on_the_web else 'path': data}
-    if before not in (None, source):
-        values |= {'sha256': None, 'features': {}}
-    if source in _NAMED_BY_FOLDERS and before not in (None, *_NAMED_BY_FOLDERS):
-        values['classes'] = None
-    return [(f'data.{key}', value) for key, value in values.items()]
-
-
-def _kind(path: Path) -> Literal['folder', 'archive', 'parquet']:
-    """Whatever is none of them, or is missing, is a folder: its source says what is wrong."""
-    if not path.is_dir():
-        if _ARCHIVE.fullmatch(path.name):
-            return 'archive'
-        return 'parquet' if path.suffix.lower() in PARQUET_SUFFIXES else 'folder'
-    parquet = False
-    try:
-        for file in files_in(path, IMAGE_SUFFIXES | PARQUET_SUFFIXES):
-            if file.suffix.lower() in PARQUET_SUFFIXES:
-                parquet = True
-            elif file.parent != path:
-                return 'folder'
-    except OSError:
-        return 'folder'
-    return 'parquet' if parquet else 'folder'

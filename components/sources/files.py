@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePath
 from typing import NoReturn
@@ -12,6 +13,8 @@ IMAGE_SUFFIXES = frozenset({
     '.heic', '.heif', '.avif',
 })  # fmt: skip
 PARQUET_SUFFIXES = frozenset({'.parquet'})
+# Names of files of TFRecords.
+RECORDS = re.compile(r'.*(\.(tfrecords?|tfrec)|-\d+-of-\d+)(\.gz)?', re.IGNORECASE)
 _LITTER = frozenset({'thumbs.db', 'desktop.ini', '__macosx'})  # hidden files are litter as well
 
 

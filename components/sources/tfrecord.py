@@ -2,18 +2,15 @@
 
 import contextlib
 import dataclasses
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from components.sources.base import IMAGES_PER_SHARD, BadImage, DataError, LabelledImage
 from components.sources.config import FeatureNames
-from components.sources.files import fingerprint
+from components.sources.files import RECORDS, fingerprint
 from components.sources.labels import Labels, make_labels
 from components.sources.record_files import Broken, Stretch, records, stretches
-
-_RECORDS = re.compile(r'.*(\.(tfrecords?|tfrec)|-\d+-of-\d+)(\.gz)?', re.IGNORECASE)
 
 
 class TfrecordSource:
@@ -104,7 +101,7 @@ def _find(path: Path) -> list[Path]:
     files = [
         file
         for file in sorted(path.rglob('*'))
-        if _RECORDS.fullmatch(file.name) and file.is_file() and not _hidden(file.relative_to(path))
+        if RECORDS.fullmatch(file.name) and file.is_file() and not _hidden(file.relative_to(path))
     ]
     if not files:
         raise DataError(

@@ -3,7 +3,8 @@ import pytest
 import yaml
 
 from components.sources.base import DataError
-from components.sources.config import DataConfig, data_overrides
+from components.sources.config import DataConfig
+from components.sources.detect import data_overrides
 from components.sources.factory import make_source
 
 
@@ -134,8 +135,23 @@ def test_any_other_folder_is_one_of_class_folders(source_of, names):
 
 
 @pytest.mark.parametrize(
+    ('names', 'source'),
+    [
+        (['train-00000-of-00002.gz', 'labels.txt'], 'tfrecord'),
+        (['span-1/a.tfrecord', 'logo.png'], 'tfrecord'),
+        (['cats/a.jpg', 'a.tfrecord'], 'folder'),
+        (['Split-train/data-00000-of-00001.gz'], 'canonical'),
+        (['span-1/Split-train/data_tfrecord-00000-of-00001', 'span-1/manifest.json'], 'canonical'),
+    ],
+)
+def test_a_folder_with_records_is_read_as_such(source_of, names, source):
+    assert source_of(*names) == source
+
+
+@pytest.mark.parametrize(
     ('name', 'source'),
     [
+        ('pets.tfrecord', 'tfrecord'),
         ('pets.parquet', 'parquet'),
         ('pets.ZIP', 'archive'),
         ('pets.tar', 'archive'),
