@@ -6,13 +6,13 @@ ARGS ?=
 TWO_PROCESSES := -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 # Photographs and ImageNet weights for tests and measurements, where there are any.
-test benchmark: export CATDOG_DATA := $(or $(CATDOG_DATA),$(realpath ../shared/data))
+test test-slow benchmark: export CATDOG_DATA := $(or $(CATDOG_DATA),$(realpath ../shared/data))
 
 # Without compiled bytecode `import tfx` takes three times as long.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format benchmark lock clean venv venv-dev
+.PHONY: help run test test-slow check format benchmark lock clean venv venv-dev
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | awk -F ':.*  ## ' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -21,7 +21,11 @@ run: venv  ## Run the demo pipeline; ARGS="..." is passed on
 	@$(PYTHON) pipeline_runner.py run --config configs/demo.yaml $(ARGS)
 
 test: venv-dev  ## Run the tests in two processes, with coverage; ARGS="..." is passed on
-	@$(PYTHON) -m pytest $(TWO_PROCESSES) --cov --cov-report=term-missing:skip-covered $(ARGS)
+	@$(PYTHON) -m pytest $(TWO_PROCESSES) -m 'not slow' --cov \
+	  --cov-report=term-missing:skip-covered $(ARGS)
+
+test-slow: venv-dev  ## Run the few tests that take minutes each; ARGS="..." is passed on
+	@$(PYTHON) -m pytest $(TWO_PROCESSES) -m slow $(ARGS)
 
 check: venv-dev  ## Lint, formatting, types and the direction of imports
 	$(PYTHON) -m ruff check

@@ -23,7 +23,7 @@ class Quarantine(Artifact):
     kind, the same in words, its length and digest, and the copy of its bytes, if there is one.
     """
 
-    TYPE_NAME = 'Quarantine'
+    TYPE_NAME = 'catdog.Quarantine'  # Vertex AI wants a prefix
 
 
 class QuarantineWriter:

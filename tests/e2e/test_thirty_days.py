@@ -23,7 +23,11 @@ from pipeline.retraining.status import read_status
 from pipeline.retraining.tick import Tools, retrain
 
 # Libraries warn of this and that in whole runs, which tests of the command line do not see either.
-pytestmark = [pytest.mark.filterwarnings('ignore'), pytest.mark.timeout(1200)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings('ignore'),
+    pytest.mark.timeout(1200),
+]
 
 REPOSITORY = Path(__file__).parents[2]
 RECIPE = """
@@ -114,7 +118,7 @@ def month(tmp_path_factory, make_image_folder, weights) -> Month:
     path.write_text(f'{RECIPE}\nworkdir: {folder / "runs"}\n'.replace(
         'source: folder', f'source: folder\n  path: {data}'))  # fmt: skip
     recipe = load_recipe(str(path), [('trainer.weights', str(weights))])
-    torn = data / 'span-2' / 'cats' / 'cats-2-3.jpg'
+    torn = [data / 'span-2' / 'cats' / f'cats-2-{number}.jpg' for number in range(4)]
     start = datetime.datetime.now(datetime.timezone.utc)
 
     def bring(span: int, per_class: int = 24) -> Path:
@@ -122,10 +126,15 @@ def month(tmp_path_factory, make_image_folder, weights) -> Month:
 
     def tear() -> None:
         bring(2)
-        torn.write_bytes(torn.read_bytes()[:300])
+        for image in torn:
+            image.write_bytes(image.read_bytes()[:300])
+
+    def mend() -> None:
+        for image in torn[1:]:
+            image.unlink()
 
     news = {
-        FIRST: lambda: bring(1), CORRUPT: tear, MENDED: torn.unlink,
+        FIRST: lambda: bring(1), CORRUPT: tear, MENDED: mend,
         DRIFTED: lambda: _darken(bring(3)), KILLED: lambda: bring(4), WORSE: lambda: bring(5),
         FEW: lambda: bring(6, per_class=3), MORE: lambda: bring(7),
         FEW_AGAIN: lambda: bring(8, per_class=3),
@@ -223,12 +232,18 @@ def test_the_last_better_model_is_live_at_the_end(month):
     assert month.ticks[MORE].accuracy >= month.ticks[MORE].previous_accuracy
 
 
-def test_a_span_with_a_torn_image_fails_every_day_until_it_is_mended(month):
+def test_a_span_with_many_torn_images_fails_every_day_until_it_is_mended(month):
     for day in (CORRUPT, STILL_CORRUPT):
         tick = month.ticks[day]
         assert tick.exit_code == 1
-        assert tick.reason.startswith('cats/cats-2-3.jpg is not a whole JPEG or PNG image')
+        assert tick.reason.startswith('4 of 48 images (8.3%) cannot be used, more than the 5.0%')
     assert month.ticks[MENDED].spans == (1, 2)
+
+
+def test_one_torn_image_that_is_left_is_set_aside(month):
+    lists = month.recipe.artifacts_directory.glob('*/quarantine/*/span-2/quarantined.jsonl')
+    torn = {json.loads(line)['source'] for path in lists for line in path.read_text().splitlines()}
+    assert torn == {'cats/cats-2-0.jpg'}
 
 
 def test_drift_is_told_and_the_live_model_was_worse_on_it(month):
