@@ -208,4 +208,4 @@ def _contradictory(record: bytes) -> BadImage:
 
     detail = f'the same image stands under {text(features.CLASS_NAME)} and under another class'
     contents = found[features.IMAGE_BYTES].bytes_list.value[0]
-    return BadImage(text(features.FILENAME), 'two labels', detail, contents)
+    return BadImage(text(features.FILENAME), 'under two labels', detail, contents)

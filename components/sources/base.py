@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple, Protocol, runtime_checkable
 Part = Literal['train', 'validation']
 Reason = Literal[
     'unreadable', 'empty', 'not an image', 'unsupported format', 'truncated', 'damaged',
-    'too small', 'too large', 'animated', 'label outside the list', 'two labels',
+    'too small', 'too large', 'animated', 'label outside the list', 'under two labels',
 ]  # fmt: skip
 IMAGES_PER_SHARD = 512  # about
 

@@ -159,7 +159,7 @@ def test_the_same_image_under_two_labels_is_set_aside(ingest, forty):
 
     lines = {line['source']: line for line in read_quarantined(written.quarantine)}
     assert set(lines) == {'cats/0.jpg', 'dogs/same.jpg'}
-    assert lines['dogs/same.jpg']['reason'] == 'two labels'
+    assert lines['dogs/same.jpg']['reason'] == 'under two labels'
     detail = 'the same image stands under dogs and under another class'
     assert lines['dogs/same.jpg']['detail'] == detail
     assert (written.quarantine / lines['cats/0.jpg']['copy']).read_bytes() == forty[0].contents
