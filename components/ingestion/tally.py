@@ -41,9 +41,12 @@ class Tally:
         bad = sum(self.bad.values())
         found = [
             (bad, f'{bad} set aside ({describe_bad(self.bad)})'),
-            (self.duplicates, f'{self.duplicates} left out as copies of others'),
+            (
+                self.duplicates,
+                f'{self.duplicates} cop{"ies" if self.duplicates > 1 else "y"} left out',
+            ),
             (self.between, f'{self.between} left out, with near copies in two splits'),
-            (self.moved, f'{self.moved} moved to the split of their near copies'),
+            (self.moved, f'{self.moved} moved, to be in one split with near copies'),
         ]
         return [text for number, text in found if number]
 
