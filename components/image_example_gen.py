@@ -1,9 +1,11 @@
 """ExampleGen for labelled images: from a source to `Examples`, one artifact per span."""
 
 import copy
+import itertools
 import json
+import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +23,9 @@ from tfx.proto.orchestration import driver_output_pb2
 from tfx.types import Artifact, Channel, artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
-from components.ingestion.quarantine import Quarantine
-from components.ingestion.span import Counts, Ingested, ingest_span, link_span
+from components.ingestion.quarantine import Quarantine, read_quarantined
+from components.ingestion.span import FORMAT, Counts, Ingested, ingest_span, link_span
+from components.ingestion.tally import Tally, describe_bad
 from components.ingestion.transforms import ExamineImages
 from components.sources.base import DataError
 from components.sources.config import DataConfig
@@ -36,7 +39,10 @@ EXAMPLES, QUARANTINE = 'examples', 'quarantine'
 class ImageExampleGenSpec(ComponentSpec):
     """What goes in and out."""
 
-    PARAMETERS = {'data': ExecutionParameter(type=str)}  # noqa: RUF012
+    PARAMETERS = {  # noqa: RUF012
+        'data': ExecutionParameter(type=str),
+        'record_format': ExecutionParameter(type=int),  # part of the cache's key
+    }
     INPUTS: dict[str, Any] = {}  # noqa: RUF012
     OUTPUTS = {  # noqa: RUF012
         EXAMPLES: ChannelParameter(type=standard_artifacts.Examples),
@@ -116,6 +122,8 @@ class ImageExampleGenExecutor(BaseExampleGenExecutor):
             if tally.clauses():
                 told = '; '.join(tally.clauses())
                 progress.console().print(f'  of {tally.seen} images: {told}')
+        tallies = {f'span-{span.number}': ingested[span.number].tally for span in window}
+        require_few_bad(tallies, config.checks.max_bad_share, quarantine)
         counts = [ingested[span.number].counts for span in window]
         require_every_class(counts, config.test_window)
 
@@ -138,7 +146,42 @@ class ImageExampleGen(BaseBeamComponent):
             EXAMPLES: Channel(type=standard_artifacts.Examples),
             QUARANTINE: Channel(type=Quarantine),
         }
-        super().__init__(ImageExampleGenSpec(data=data.model_dump_json(), **outputs))
+        spec = ImageExampleGenSpec(data=data.model_dump_json(), record_format=FORMAT, **outputs)
+        super().__init__(spec)
+
+
+def require_few_bad(tallies: Mapping[str, Tally], limit: float, quarantine: Path) -> None:
+    """A few images that cannot be used cost nothing; many say that something is wrong.
+
+    Args:
+        tallies: of the spans, by the names of their folders.
+        limit: share of all images that may be bad.
+        quarantine: of the run. TFX removes it when this raises, so it is kept beside.
+
+    Raises:
+        DataError: there are more; the message says how many, why, and where they are listed.
+    """
+    tally = sum(tallies.values(), Tally())
+    bad = sum(tally.bad.values())
+    if bad <= limit * tally.seen:
+        return
+    refused = quarantine.parent.parent / 'refused'
+    shutil.rmtree(refused, ignore_errors=True)
+    shutil.copytree(quarantine, refused)
+    lines = ((name, line) for name in tallies for line in read_quarantined(quarantine / name))
+    named = [
+        f'{name}/{line["source"]}: {line["detail"]}' for name, line in itertools.islice(lines, 3)
+    ]
+    remedy = (
+        '; if images of different classes are meant to look alike, set data.checks.near_distance: 0'
+        if 'under two labels' in tally.bad
+        else ''
+    )
+    raise DataError(
+        f'{bad} of {tally.seen} images ({bad / tally.seen:.1%}) cannot be used, more than the '
+        f'{limit:.1%} of data.checks.max_bad_share: {describe_bad(tally.bad)}; such as '
+        f'{"; ".join(named)}; all are listed in {refused}{remedy}'
+    )
 
 
 def require_every_class(spans: list[Counts], test_window: int) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ml_metadata import MetadataStore
 
+from components.ingestion.config import MANIFEST
 from pipeline.config import Recipe
 from pipeline.provenance import PUSHER, TRAINER, Provenance, custom
 from trainer.features import ACTIVATIONS_PREFIX
@@ -14,12 +15,18 @@ _GRAPH, _SERVED = 'saved_model.pb', 'Format-Serving'
 
 
 def remove_leftovers(recipe: Recipe, store: MetadataStore) -> None:
-    """Removes forgotten caches and what was not pushed to the end.
+    """Removes forgotten caches, spans that were not ingested and models not pushed to the end.
 
     Only while no other run is going on.
     """
     for cache in list(recipe.artifacts_directory.rglob(f'{ACTIVATIONS_PREFIX}*')):
         shutil.rmtree(cache)
+    for span in recipe.artifacts_directory.glob('ImageExampleGen/examples/*/span-*'):
+        if not (span / MANIFEST).is_file():
+            shutil.rmtree(span)
+            execution = span.parent.name
+            aside = recipe.artifacts_directory / 'ImageExampleGen' / 'quarantine' / execution
+            shutil.rmtree(aside / span.name, ignore_errors=True)
     remove_unfinished_pushes(recipe, store)
 
 

@@ -71,14 +71,16 @@ class QuarantineWriter:
         self._list.close()
 
 
-def merge_lists(directory: Path, names: Iterable[str]) -> None:
-    """Makes one list of those of all shards, in their order."""
+def merge_lists(directory: Path, names: Iterable[str], room: float) -> None:
+    """Makes one list of those of all shards, in their order, with copies up to `room` bytes."""
     with (directory / LIST).open('w') as merged:
-        for name in names:
-            part = _list_file(directory, name)
-            if part.is_file():
-                merged.write(part.read_text())
-                part.unlink()
+        for part in filter(Path.is_file, (_list_file(directory, name) for name in names)):
+            for line in map(json.loads, part.read_text().splitlines()):
+                if line['copy'] and (room := room - line['bytes']) < 0:
+                    (directory / line['copy']).unlink()
+                    line['copy'] = None
+                merged.write(json.dumps(line) + '\n')
+            part.unlink()
 
 
 def read_quarantined(directory: Path) -> Iterator[dict[str, Any]]:

@@ -3,9 +3,7 @@
 import contextlib
 import dataclasses
 import hashlib
-import itertools
 import json
-import logging
 import os
 import shutil
 from collections import Counter
@@ -17,18 +15,19 @@ import apache_beam as beam
 import numpy as np
 
 from components.ingestion import transforms
-from components.ingestion.duplicates import BETWEEN, DUPLICATE, IMAGE, decide
+from components.ingestion.config import MANIFEST
+from components.ingestion.duplicates import BETWEEN, DUPLICATE, IMAGE, Decided, decide
 from components.ingestion.quarantine import merge_lists, read_quarantined
-from components.ingestion.tally import Tally, describe_bad
+from components.ingestion.records import PARTIAL, record_files
+from components.ingestion.tally import Tally
 from components.ingestion.transforms import ExamineImages, MoveRecords, SpanFolders
 from components.sources.base import DataError, Source
 from components.sources.config import DataConfig
+from components.sources.members import MEGABYTE
 from trainer import features, progress
 
-_FORMAT = 5  # of the files below: another number and everything is ingested again
-_MANIFEST, _INDEX = 'manifest.json', 'index.npy'
-_LOG = logging.getLogger(__name__)
-_NAMED = 3  # bad images that a sentence names
+FORMAT = 6  # of the files below: another number and everything is ingested again
+_INDEX = 'index.npy'
 
 Counts = dict[str, dict[str, int]]  # images by split and class
 
@@ -41,12 +40,14 @@ class Ingested:
         counts: of those that are used, by split and class.
         tally: how many there were, and what became of the others.
         compared_with: digests of the spans whose images these were compared with.
+        because_of: those of them for which some images are left out here.
         index: IMAGE [n], of those that are used.
     """
 
     counts: Counts
     tally: Tally
     compared_with: list[str]
+    because_of: list[str]
     index: np.ndarray = dataclasses.field(compare=False, repr=False)
 
     @property
@@ -79,7 +80,12 @@ def link_span(
         if manifest['source'] != description or manifest['sizes'] != _sizes(folder):
             continue
         found = read_ingested(folder)
-        if all(found.knows(other) for other in known) and aside.is_dir():
+        if 'unreadable' in found.tally.bad:  # it may be readable by now
+            continue
+        others = list(known)
+        compared = all(found.knows(other) for other in others)
+        there = {other.digest for other in others}
+        if compared and there.issuperset(found.because_of) and aside.is_dir():
             for each, target in (folder, records), (aside, quarantine):
                 shutil.copytree(each, target, copy_function=_link, dirs_exist_ok=True)
             return found
@@ -89,9 +95,10 @@ def link_span(
 def read_ingested(records: Path) -> Ingested:
     """What became of a span, from the folder of its records."""
     manifest = _read_manifest(records)
-    tally = Tally(**manifest['tally'])
-    index = np.load(records / _INDEX)
-    return Ingested(manifest['counts'], tally, manifest['compared_with'], index)
+    return Ingested(
+        manifest['counts'], Tally(**manifest['tally']), manifest['compared_with'],
+        manifest['because_of'], np.load(records / _INDEX),
+    )  # fmt: skip
 
 
 def ingest_span(
@@ -110,7 +117,7 @@ def ingest_span(
         make_pipeline: a Beam pipeline on the runner that the recipe names.
 
     Raises:
-        DataError: a file of the source cannot be read at all, or too many images are bad.
+        DataError: a file of the source cannot be read at all.
     """
     shards = source.shards()
     folders = SpanFolders(
@@ -127,75 +134,72 @@ def ingest_span(
             raise DataError(folders.error(number).read_text())
     parts = [np.load(folders.index(number)) for number in range(len(shards))]
     index = np.concatenate(parts)
-    decisions = decide(index, np.concatenate([np.empty(0, IMAGE), *(each.index for each in known)]))
-    _move(parts, decisions, folders, make_pipeline)
-    ingested = _result(index, decisions, known, folders)
-    _require_few_bad(ingested.tally, config, quarantine)
+    earlier = np.concatenate([np.empty(0, IMAGE), *(each.index for each in known)])
+    decided = decide(index, earlier, config.checks.near_distance)
+    _settle(parts, decided, folders, make_pipeline)
+    ingested = _result(index, decided, known, folders)
     np.save(records / _INDEX, ingested.index)
+    shutil.rmtree(folders.examined)
     _write_manifest(source, config, ingested, records)
     return ingested
 
 
-def _move(
-    parts: Sequence[np.ndarray], decisions: np.ndarray, folders: SpanFolders,
+def _settle(
+    parts: Sequence[np.ndarray], decided: Decided, folders: SpanFolders,
     make_pipeline: Callable[[], beam.Pipeline],
 ) -> None:  # fmt: skip
-    """Puts right the shards in which not every image is where it belongs."""
-    ends = np.cumsum([len(part) for part in parts])
-    wanted = np.split(decisions, ends[:-1])
-    changed = [
-        (number, want)
-        for number, (part, want) in enumerate(zip(parts, wanted, strict=True))
-        if (part['split'] != want).any()
-    ]
+    """Moves whole shards of which every image stays, and writes the others anew."""
+    ends = np.cumsum([len(part) for part in parts])[:-1]
+    places, others = (np.split(each, ends) for each in (decided.places, decided.other_labels))
+    changed = []
+    for number, (part, wanted) in enumerate(zip(parts, places, strict=True)):
+        if (part['split'] != wanted).any():
+            changed.append((number, wanted, others[number]))
+            continue
+        files = (record_files(each, number, folders.shards) for each in
+                 (folders.examined, folders.records))  # fmt: skip
+        for examined, record in zip(*files, strict=True):
+            record.parent.mkdir(parents=True, exist_ok=True)
+            examined.replace(record)
     if changed:
         with make_pipeline() as pipeline:
             _ = pipeline | beam.Create(changed) | MoveRecords(folders)
 
 
 def _result(
-    index: np.ndarray, decisions: np.ndarray, known: Sequence[Ingested], folders: SpanFolders
+    index: np.ndarray, decided: Decided, known: Sequence[Ingested], folders: SpanFolders
 ) -> Ingested:
     """Counts, and gathers what the shards left."""
-    names = [f'shard-{number:05d}{pass_}' for number in range(folders.shards)
-             for pass_ in ('', '-copies')]  # fmt: skip
-    merge_lists(folders.quarantine, names)
-    for number in range(folders.shards):
-        folders.index(number).unlink()
+    names = [f'shard-{number:05d}{suffix}' for number in range(folders.shards)
+             for suffix in ('', '-copies')]  # fmt: skip
+    merge_lists(folders.quarantine, names, folders.checks.quarantine_megabytes * MEGABYTE)
     bad = Counter(line['reason'] for line in read_quarantined(folders.quarantine))
-    used = index[decisions < DUPLICATE].copy()
-    used['split'] = decisions[decisions < DUPLICATE]
-    counts = {
-        split: {
-            name: int(np.sum((used['split'] == place) & (used['label'] == label)))
-            for label, name in enumerate(folders.classes)
-        }
-        for place, split in enumerate(features.SPLITS)
-    }
-    left_out = {each: int(np.sum(decisions == each)) for each in (DUPLICATE, BETWEEN)}
+    stays = decided.places < DUPLICATE
+    used = index[stays].copy()
+    used['split'] = decided.places[stays]
+    left_out = {each: int(np.sum(decided.places == each)) for each in (DUPLICATE, BETWEEN)}
     tally = Tally(
         seen=len(used) + bad.total() + sum(left_out.values()),
         bad=dict(bad.most_common()),
         duplicates=left_out[DUPLICATE],
         between=left_out[BETWEEN],
-        moved=int(np.sum(index[decisions < DUPLICATE]['split'] != used['split'])),
+        moved=int(np.sum(index[stays]['split'] != used['split'])),
+        repeated=decided.repeated,
     )
-    return Ingested(counts, tally, [each.digest for each in known], used)
+    digests = [each.digest for each in known]
+    because = np.split(decided.because, np.cumsum([len(each.index) for each in known]))
+    because_of = [each for each, images in zip(digests, because, strict=False) if images.any()]
+    return Ingested(_counts(used, folders.classes), tally, digests, because_of, used)
 
 
-def _require_few_bad(tally: Tally, config: DataConfig, quarantine: Path) -> None:
-    bad, limit = sum(tally.bad.values()), config.checks.max_bad_share
-    if bad <= limit * tally.seen:
-        return
-    for line in read_quarantined(quarantine):  # into the log: this folder will be removed
-        _LOG.warning('%s: %s: %s', line['source'], line['reason'], line['detail'])
-    lines = itertools.islice(read_quarantined(quarantine), _NAMED)
-    named = [f'{line["source"]}: {line["detail"]}' for line in lines]
-    raise DataError(
-        f'{bad} of {tally.seen} images ({bad / tally.seen:.1%}) cannot be used, more than '
-        f'the {limit:.1%} of data.checks.max_bad_share: {describe_bad(tally.bad)}; '
-        f'such as {"; ".join(named)}'
-    )
+def _counts(used: np.ndarray, classes: Sequence[str]) -> Counts:
+    return {
+        split: {
+            name: int(np.sum((used['split'] == place) & (used['label'] == label)))
+            for label, name in enumerate(classes)
+        }
+        for place, split in enumerate(features.SPLITS)
+    }
 
 
 def _describe(source: Source, config: DataConfig) -> dict[str, Any]:
@@ -203,7 +207,7 @@ def _describe(source: Source, config: DataConfig) -> dict[str, Any]:
     return {
         'fingerprint': source.fingerprint, 'classes': list(source.classes),
         'splits': config.splits.model_dump(), 'checks': config.checks.model_dump(),
-        'format': _FORMAT,
+        'format': FORMAT,
     }  # fmt: skip
 
 
@@ -211,14 +215,17 @@ def _write_manifest(source: Source, config: DataConfig, ingested: Ingested, reco
     manifest = {
         'source': _describe(source, config), 'counts': ingested.counts,
         'tally': dataclasses.asdict(ingested.tally), 'compared_with': ingested.compared_with,
+        'because_of': ingested.because_of,
         'sizes': _sizes(records),
     }  # fmt: skip
-    (records / _MANIFEST).write_text(json.dumps(manifest))
+    partial = records / f'{MANIFEST}{PARTIAL}'
+    partial.write_text(json.dumps(manifest))
+    partial.replace(records / MANIFEST)
 
 
 def _read_manifest(directory: Path) -> dict[str, Any]:
-    with contextlib.suppress(FileNotFoundError):
-        return dict(json.loads((directory / _MANIFEST).read_text()))
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        return dict(json.loads((directory / MANIFEST).read_text()))
     return {'source': None}  # cut off while it was written, or being written
 
 

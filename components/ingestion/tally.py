@@ -14,6 +14,7 @@ class Tally:
         duplicates: how many were left out as copies of others, with the same bytes and label.
         between: how many were left out because they have near copies in two splits of other spans.
         moved: how many are in another split than they would be alone, with near copies of theirs.
+        repeated: how many have the same bytes as images of other spans; they are used.
     """
 
     seen: int = 0
@@ -21,6 +22,7 @@ class Tally:
     duplicates: int = 0
     between: int = 0
     moved: int = 0
+    repeated: int = 0
 
     @property
     def used(self) -> int:
@@ -34,6 +36,7 @@ class Tally:
             self.duplicates + other.duplicates,
             self.between + other.between,
             self.moved + other.moved,
+            self.repeated + other.repeated,
         )
 
     def clauses(self) -> list[str]:
@@ -47,6 +50,7 @@ class Tally:
             ),
             (self.between, f'{self.between} left out, with near copies in two splits'),
             (self.moved, f'{self.moved} moved, to be in one split with near copies'),
+            (self.repeated, f'{self.repeated} in other spans too'),
         ]
         return [text for number, text in found if number]
 

@@ -35,11 +35,14 @@ from components.ingestion.records import (
 )
 from components.sources.base import BadImage, DataError, LabelledImage, Shard
 from components.sources.config import SplitConfig
+from components.sources.members import MEGABYTE
 from trainer import features
 
 _Image = TypeVar('_Image', bound=LabelledImage | BadImage)
 _Found = TypeVar('_Found')
 _BATCH, _BATCH_BYTES = 32, 2**20
+_LEAST_ROOM = 5e6  # bytes of copies in each shard: those of some large photographs
+EXAMINED = 'examined'
 
 # Who is told that an image is done; the processes of other runners tell nobody.
 _on_image: Callable[[], None] | None = None
@@ -63,6 +66,7 @@ class SpanFolders:
     Attributes:
         records: the Examples of the span.
         quarantine: of the span.
+        examined: inside of the records while they are made: what the first pass wrote.
         shards: how many there are.
         classes: names in the order of the labels.
         splits: how images are divided.
@@ -76,18 +80,23 @@ class SpanFolders:
     splits: SplitConfig
     checks: CheckConfig
 
+    @property
+    def examined(self) -> Path:
+        return self.records / EXAMINED
+
     def index(self, number: int) -> Path:
         """What is known of the images of a shard: an array of IMAGE, in the order of the files."""
-        return self.records / f'index-{number:05d}.npy'
+        return self.examined / f'index-{number:05d}.npy'
 
     def error(self, number: int) -> Path:
         """A sentence, where the shard could not be read at all."""
-        return self.records / f'error-{number:05d}.txt'
+        return self.examined / f'error-{number:05d}.txt'
 
     def quarantine_writer(self, name: str) -> QuarantineWriter:
-        """For one shard; each has its share of the room for copies."""
-        room = int(self.checks.quarantine_megabytes * 1e6 / self.shards)
-        return QuarantineWriter(self.quarantine, name, room)
+        """For one shard; it has more than its share, and what is too much goes at the end."""
+        room = self.checks.quarantine_megabytes * MEGABYTE
+        share = max(room / self.shards, min(room, _LEAST_ROOM))
+        return QuarantineWriter(self.quarantine, name, int(share))
 
 
 class ExamineImages(beam.PTransform):
@@ -102,7 +111,10 @@ class ExamineImages(beam.PTransform):
 
 
 class MoveRecords(beam.PTransform):
-    """Moves the records of numbered shards to the splits that were decided, or takes them out."""
+    """Writes the records of numbered shards to the splits that were decided, or leaves them out.
+
+    It reads what the first pass wrote and leaves it there, so that it may be done again.
+    """
 
     def __init__(self, folders: SpanFolders) -> None:
         super().__init__()
@@ -114,11 +126,12 @@ class MoveRecords(beam.PTransform):
 
 def _examine_shard(numbered: tuple[int, Shard], folders: SpanFolders) -> int:
     number, shard = numbered
+    folders.examined.mkdir(parents=True, exist_ok=True)
     inspect = functools.partial(_inspect, checks=folders.checks)
     written: list[list[tuple[object, ...]]] = [[] for _ in features.SPLITS]
     try:
         with (
-            SplitWriter(record_files(folders.records, number, folders.shards)) as records,
+            SplitWriter(record_files(folders.examined, number, folders.shards)) as records,
             folders.quarantine_writer(f'shard-{number:05d}') as quarantine,
         ):
             for found in _in_order(inspect, shard.images()):
@@ -159,7 +172,7 @@ def _in_order(function: Callable[[_Image], _Found], images: Iterable[_Image]) ->
 
     Decoding leaves Python's lock to others. Batches, for each hand-over costs some of what is won.
     """
-    workers = os.cpu_count() or 1
+    workers = len(os.sched_getaffinity(0))
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
         waiting: collections.deque[concurrent.futures.Future[list[_Found]]] = collections.deque()
         for batch in _batches(images):
@@ -183,29 +196,29 @@ def _batches(images: Iterable[_Image]) -> Iterator[list[_Image]]:
     yield batch
 
 
-def _move_records(numbered: tuple[int, np.ndarray], folders: SpanFolders) -> int:
-    number, decisions = numbered
-    files = record_files(folders.records, number, folders.shards)
+def _move_records(numbered: tuple[int, np.ndarray, np.ndarray], folders: SpanFolders) -> int:
+    number, places, other_labels = numbered
+    examined = record_files(folders.examined, number, folders.shards)
     with (
-        SplitWriter(files) as records,
+        SplitWriter(record_files(folders.records, number, folders.shards)) as records,
         folders.quarantine_writer(f'shard-{number:05d}-copies') as quarantine,
     ):
-        for record, decision in zip(read_records(files), decisions, strict=True):
-            if decision < DUPLICATE:
-                records.write(int(decision), record)
-            elif decision == TWO_LABELS:
-                quarantine.add(_contradictory(record))
+        for record, place, other in zip(read_records(examined), places, other_labels, strict=True):
+            if place < DUPLICATE:
+                records.write(int(place), record)
+            elif place == TWO_LABELS:
+                quarantine.add(_contradictory(record, folders.classes[other]))
             else:
-                assert decision in (DUPLICATE, BETWEEN)
+                assert place in (DUPLICATE, BETWEEN)
     return number
 
 
-def _contradictory(record: bytes) -> BadImage:
+def _contradictory(record: bytes, other: str) -> BadImage:
     found = tf.train.Example.FromString(record).features.feature
 
     def text(name: str) -> str:
         return str(found[name].bytes_list.value[0].decode(errors='surrogateescape'))
 
-    detail = f'the same image stands under {text(features.CLASS_NAME)} and under another class'
+    detail = f'the same image, or a copy of it, stands under {other} too'
     contents = found[features.IMAGE_BYTES].bytes_list.value[0]
     return BadImage(text(features.FILENAME), 'under two labels', detail, contents)

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from components.ingestion.config import MANIFEST
 from components.sources.base import IMAGES_PER_SHARD, DataError
 from components.sources.config import FeatureNames
 from components.sources.files import fingerprint
@@ -13,7 +14,6 @@ from components.sources.tfrecord import ExampleShard, RecordPart
 from trainer import features
 
 FILES = 'data_tfrecord-'  # how the files of records begin, as TFX names them
-_MANIFEST = 'manifest.json'
 
 
 class CanonicalSource:
@@ -99,7 +99,7 @@ def _folder(path: Path, split: str) -> Path:
 def _read_manifest(path: Path) -> Any:
     """What ImageExampleGen notes beside the splits: classes, and images by split and class."""
     try:
-        return json.loads((path / _MANIFEST).read_text())
+        return json.loads((path / MANIFEST).read_text())
     except (OSError, ValueError):
         return None
 

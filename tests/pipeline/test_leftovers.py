@@ -112,3 +112,19 @@ def test_a_version_that_a_person_copied_to_go_back_stays(recipe, store, history,
     remove_leftovers(recipe, store)
 
     assert back.exists()
+
+
+def test_a_span_that_was_not_ingested_to_its_end_is_removed(tmp_path, history):
+    recipe = Recipe(name='pets', workdir=tmp_path)
+    folder = recipe.artifacts_directory / 'ImageExampleGen'
+    for key in ('examples', 'quarantine'):
+        for span in ('7/span-1', '8/span-1', '8/span-2'):
+            (folder / key / span).mkdir(parents=True)
+    for whole in ('7/span-1', '8/span-2'):
+        (folder / 'examples' / whole / 'manifest.json').touch()
+
+    remove_leftovers(recipe, store=None)
+
+    left = {str(each.relative_to(folder)) for each in folder.glob('*/*/*')}
+    assert left == {f'{key}/{span}' for key in ('examples', 'quarantine')
+                    for span in ('7/span-1', '8/span-2')}  # fmt: skip

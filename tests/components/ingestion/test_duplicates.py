@@ -5,7 +5,6 @@ from components.ingestion.duplicates import (
     BETWEEN,
     DUPLICATE,
     IMAGE,
-    NEAR,
     SAME_PICTURE,
     TRAIN,
     TWO_LABELS,
@@ -13,7 +12,7 @@ from components.ingestion.duplicates import (
     near_pairs,
 )
 
-EVAL, TEST = 1, 2
+EVAL, TEST, NEAR = 1, 2, 40
 NONE = np.empty(0, IMAGE)
 RANDOM = np.random.default_rng(7)
 PICTURES = RANDOM.integers(0, 256, (300, 32), dtype=np.uint8)
@@ -33,8 +32,8 @@ def images(*each):
     return np.concatenate(each)
 
 
-def decided(*new, earlier=NONE):
-    return decide(images(*new), earlier).tolist()
+def decided(*new, earlier=NONE, near=NEAR):
+    return decide(images(*new), earlier, near).places.tolist()
 
 
 def test_images_that_are_unlike_keep_their_splits():
@@ -121,9 +120,10 @@ def test_every_pair_up_to_fifteen_bits_apart_is_found():
         bits[random.choice(256, 15, replace=False)] ^= 1
         each[:] = np.packbits(bits)
 
-    pairs, distances = near_pairs(np.concatenate([PICTURES, copies]))
+    chunks = list(near_pairs(np.concatenate([PICTURES, copies]), NEAR))
 
-    found = {tuple(sorted(pair)) for pair in pairs.tolist()}
+    found = {tuple(sorted(pair)) for pairs, _ in chunks for pair in pairs.tolist()}
+    distances = np.concatenate([each for _, each in chunks])
     assert found == {(n, n + 300) for n in range(300)}
     assert set(distances) == {15}
 
@@ -136,6 +136,41 @@ def test_splits_of_many_near_copies_keep_their_shares():
         burst += [image(number, 2 * n, digest=int(random.integers(2**60)), split=int(s))
                   for n, s in enumerate(own)]  # fmt: skip
 
-    shares = np.bincount(decide(images(*burst), NONE), minlength=3) / 3000
+    shares = np.bincount(decided(*burst), minlength=3) / 3000
 
     assert shares == pytest.approx((0.6, 0.2, 0.2), abs=0.08)
+
+
+def test_with_a_distance_of_zero_only_the_same_bytes_count():
+    new = image(1), image(1, 2, label=1), image(1, 4, split=TRAIN), image(1), image(2), image(2)
+
+    assert decided(*new, near=0) == [TEST, TEST, TRAIN, DUPLICATE, TEST, DUPLICATE]
+
+
+def test_an_image_under_two_labels_knows_the_other_one():
+    found = decide(images(image(1), image(2), image(1, label=4), image(2, 3, label=1)), NONE, NEAR)
+
+    assert found.places.tolist() == [TWO_LABELS] * 4
+    assert found.other_labels.tolist() == [4, 1, 0, 0]
+
+
+def test_images_of_other_spans_for_which_some_are_left_out_are_known():
+    earlier = images(image(3), image(1, label=1), image(2, split=TRAIN), image(2, 70))
+
+    found = decide(images(image(1), image(2, 35), image(3)), earlier, NEAR)
+
+    assert found.places.tolist() == [TWO_LABELS, BETWEEN, TEST]
+    assert found.because.tolist() == [False, True, True, True]
+    assert found.repeated == 1
+
+
+def test_a_film_of_which_all_frames_are_alike_is_in_one_split():
+    random = np.random.default_rng(2)
+    frames = []
+    for number in range(600):
+        bits = np.unpackbits(PICTURES[0])
+        bits[random.choice(256, 3, replace=False)] ^= 1
+        sha256 = np.frombuffer(random.bytes(32), np.uint8)
+        frames.append((sha256, np.packbits(bits), 0, number % 3, False))
+
+    assert len(set(decide(np.array(frames, IMAGE), NONE, NEAR).places)) == 1
