@@ -51,6 +51,7 @@ ONLY_FOR = {
 }
 URL = re.compile('https?://[^/]', re.IGNORECASE)
 _DATE = re.compile(r'(\d{4})(-?)(\d\d)\2(\d\d)')
+_SPAN_FOLDER = re.compile(r'span-(\d+)')
 
 
 def date_number(text: str) -> int | None:
@@ -60,6 +61,12 @@ def date_number(text: str) -> int | None:
         return match and int(f'{datetime.date(*map(int, match.group(1, 3, 4))):%Y%m%d}')
     except ValueError:
         return None
+
+
+def number_of_span(name: str) -> int | None:
+    """The number of the span in a folder of this name; None for another folder."""
+    match = _SPAN_FOLDER.fullmatch(name)
+    return int(match[1]) if match else date_number(name.removeprefix('span-'))
 
 
 def _span_number(given: Any) -> Any:

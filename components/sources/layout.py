@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple, get_args
 
 from components.sources.base import DataError, Part, describe_classes
+from components.sources.config import number_of_span
 
 EXPECTED = 'a folder per class, or train and validation with a folder per class in each'
 Place = tuple[str, ...]  # names of the folders that hold a file, and its own
@@ -64,12 +65,14 @@ def arrange(where: str, found: Found, wrapped: bool = False) -> Layout:
         wrapped: a single folder around all others is looked through, as archives often have one.
 
     Raises:
-        DataError: there is no image in a class folder, or the folders look like parts, and are not
-            those that are understood.
+        DataError: there is no image in a class folder, the folders look like parts, and are not
+            those that are understood, or an archive holds folders of spans.
     """
     images, folders = found.images, set(found.folders)
     while wrapped and _around(images, folders):
         images, folders = [each[1:] for each in images], {each[1:] for each in folders} - {()}
+    if wrapped:
+        _require_no_spans(where, images)
     depth = 1 if _in_parts(where, images) else 0
     kinds = [
         Kind(
@@ -141,14 +144,20 @@ def _in_parts(where: str, images: Sequence[Place]) -> bool:
     """Whether the folders are parts of a set, and not classes that have the names of parts.
 
     Raises:
-        DataError: they are others than train and validation, or in a part some images are in class
-            folders and some are beside them.
+        DataError: they are others than train and validation, there are images in a folder beside
+            them, or in a part some images are in class folders and some are beside them.
     """
     inside = [each for each in images if len(each) > 1]
     beside = [each for each in inside if len(each) == 2]
     names = sorted({each[0] for each in inside})
-    if len(beside) == len(inside) or not all(map(_OTHER_PARTS.fullmatch, names)):
+    parts = list(filter(_OTHER_PARTS.fullmatch, names))
+    if len(beside) == len(inside) or (names != parts and not _divide({*inside} - {*beside})):
         return False
+    if others := [name for name in names if name not in parts]:
+        raise DataError(
+            f'{where} is divided into {", ".join(parts)} and holds images in {others[0]} beside '
+            f'them; move {others[0]} elsewhere: expected train and validation alone'
+        )
     if names != sorted(_PARTS):
         raise DataError(
             f'{where} is divided into {", ".join(names)}; expected train and validation, '
@@ -159,3 +168,19 @@ def _in_parts(where: str, images: Sequence[Place]) -> bool:
             f'{"/".join(beside[0])} in {where} is in no class folder; expected train/CLASS/*.jpg'
         )
     return True
+
+
+def _divide(inside: Collection[Place]) -> bool:
+    """Whether images in folders of folders are divided: some are in train, some in another part."""
+    parts = {each[0] for each in inside if _OTHER_PARTS.fullmatch(each[0])}
+    return len(parts) > 1 and any(part.lower().startswith('train') for part in parts)
+
+
+def _require_no_spans(where: str, images: Sequence[Place]) -> None:
+    folders = {each[0] for each in images if len(each) > 2}
+    spans = sorted(name for name in folders if number_of_span(name) is not None)
+    if spans:
+        raise DataError(
+            f'{where} holds {spans[0]}, a folder of a span, and spans are read from folders on '
+            f'disk alone; extract it and give the folder that holds {spans[0]}'
+        )

@@ -5,19 +5,17 @@ a number too.
 """
 
 import dataclasses
-import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
 from components.sources.base import DataError, Source
-from components.sources.config import DataConfig, date_number
+from components.sources.config import DataConfig, number_of_span
 from components.sources.factory import make_source
 from components.sources.folder import FolderSource
 from components.sources.layout import settle_counts
 
 SPAN, FINGERPRINT = 'span', 'input_fingerprint'  # properties of Examples, as TFX names them
-_SPAN_FOLDER = re.compile(r'span-(\d+)')
 _FIRST = 1  # of images that do not come in spans
 
 
@@ -48,7 +46,7 @@ def span_folders(path: Path) -> dict[int, Path]:
     except OSError as error:
         raise DataError(f'{error.filename} cannot be read: {error.strerror}') from error
     for folder in folders:
-        number = _number(folder.name)
+        number = number_of_span(folder.name)
         if number is not None:
             if number in found:
                 raise DataError(f'{found[number]} and {folder} are the same span; remove one')
@@ -91,12 +89,6 @@ def open_span(config: DataConfig, number: int, folder: Path) -> Span:
     """
     source = make_source(config.model_copy(update={'path': folder}), complete=False)
     return Span(number, source)
-
-
-def _number(name: str) -> int | None:
-    """Of a folder of a span; None for another folder."""
-    match = _SPAN_FOLDER.fullmatch(name)
-    return int(match[1]) if match else date_number(name.removeprefix('span-'))
 
 
 def _chosen(config: DataConfig, found: Mapping[int, Path]) -> dict[int, Path]:

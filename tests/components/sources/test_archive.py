@@ -61,6 +61,16 @@ def test_every_image_comes_once_with_its_bytes_and_its_label(make, kind):
     }
 
 
+@pytest.mark.parametrize('around', ['', 'pets/'])
+@pytest.mark.parametrize('name', ['span-0', '2026-11-21'])
+def test_spans_in_an_archive_are_refused(make, around, name):
+    archive = make(below(f'{around}{name}') | below(f'{around}span-2'))
+
+    sentence = rf'pets\.zip holds {name}, a folder of a span, and .*; extract it and give the fold'
+    with pytest.raises(DataError, match=sentence):
+        ArchiveSource(archive)
+
+
 @pytest.mark.parametrize('kind', FORMATS)
 def test_train_and_validation_in_a_folder_around_them_say_which_they_are(make, kind):
     files = below('pets/train') | below('pets/validation') | {'pets/vectorize.py': b''}
