@@ -329,6 +329,17 @@ def test_a_class_may_have_the_name_of_a_part(tmp_path):
     assert FolderSource(tmp_path).classes == ('ship', 'train')
 
 
+def test_an_image_that_may_be_read_again_is_a_change_and_a_hard_link_is_none(folder):
+    image = folder / 'cats' / 'cats-0-0.jpg'
+    before = FolderSource(folder).fingerprint
+    (folder.parent / 'linked.jpg').hardlink_to(image)
+    linked = FolderSource(folder).fingerprint
+    image.chmod(0)
+    locked = FolderSource(folder).fingerprint
+
+    assert linked == before != locked
+
+
 def test_links_to_folders_are_followed_and_end(tmp_path, folder):
     (tmp_path / 'links').mkdir()
     (tmp_path / 'links' / 'cats').symlink_to(folder / 'cats')
