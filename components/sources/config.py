@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from components.ingestion.config import CheckConfig
+from components.sources.base import class_name
 from trainer.config import StrictModel
 from trainer.features import IMAGE_BYTES, LABEL, SPLITS
 
@@ -131,6 +132,7 @@ class DataConfig(StrictModel):
     @field_validator('classes')
     @classmethod
     def _are_two_or_more(cls, classes: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        classes = classes and tuple(map(class_name, classes))
         if classes is not None and len(set(classes)) < max(2, len(classes)):
             raise ValueError('must be two or more names, each once')
         return classes

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from components.sources.base import BadImage, DataError, LabelledImage
+from components.sources.base import BadImage, DataError, LabelledImage, class_name
 from components.sources.files import fingerprint, is_image, walk
 from components.sources.layout import Found, Place, arrange, settle_classes
 from components.sources.members import MAX_BYTES, Member, dealt, label_of, read_within, to_image
@@ -53,7 +53,7 @@ class FolderSource:
         if complete:
             self.classes = settle_classes(where, layout, classes)
         else:
-            self.classes = classes or tuple(sorted(layout.counts))
+            self.classes = tuple(map(class_name, classes or sorted(layout.counts)))
         self.count = len(found.images)
         self.counts: Mapping[str, int] = layout.counts
         self.ignored = found.ignored

@@ -4,7 +4,7 @@ import dataclasses
 import difflib
 from collections.abc import Sequence
 
-from components.sources.base import DataError, describe_classes
+from components.sources.base import DataError, class_name, describe_classes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +24,8 @@ class Labels:
         """The index of a label, by its number or name; None if it is outside the list."""
         if isinstance(given, int):
             given = self.names[given] if 0 <= given < len(self.names) else None
-        return self.classes.index(given) if given in self.classes else None
+        name = class_name(given) if given else None
+        return self.classes.index(name) if name in self.classes else None
 
     def outside(self, given: int | str | None) -> str:
         """What is wrong with a label that has no index."""
@@ -50,8 +51,10 @@ def make_labels(
         DataError: nobody names the classes, there are not two different ones, or those that are
             wanted are neither the source's own nor as many new ones.
     """
-    classes = wanted or own
-    if classes is None:
+    if own:
+        own = tuple(map(class_name, own))
+    classes = tuple(map(class_name, wanted or own or ()))
+    if not classes:
         raise DataError(
             f'{place} does not name its classes; give them in the order of their labels, '
             'as in --set data.classes=[cat,dog]'

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple, get_args
 
-from components.sources.base import DataError, Part, describe_classes
+from components.sources.base import DataError, Part, class_name, describe_classes
 from components.sources.config import number_of_span
 
 EXPECTED = 'a folder per class, or train and validation with a folder per class in each'
@@ -76,13 +76,13 @@ def arrange(where: str, found: Found, wrapped: bool = False) -> Layout:
     depth = 1 if _in_parts(where, images) else 0
     kinds = [
         Kind(
-            each[depth] if len(each) > depth + 1 else None,
+            class_name(each[depth]) if len(each) > depth + 1 else None,
             next((part for part in _PARTS if depth and each[0] == part), None),
         )
         for each in images
     ]
     of_classes = [each for each in folders if not depth or each[0] in _PARTS]
-    counts = Counter({each[depth]: 0 for each in of_classes if len(each) > depth})
+    counts = Counter({class_name(each[depth]): 0 for each in of_classes if len(each) > depth})
     counts.update(kind.class_name for kind in kinds if kind.class_name is not None)
     if not any(counts.values()):
         what = 'images in no class folder' if images else 'no images'
@@ -120,7 +120,7 @@ def settle_counts(
     where: str, counts: Mapping[str, int], wanted: tuple[str, ...] | None
 ) -> tuple[str, ...]:
     """The same from the numbers of images alone, as of several spans together."""
-    classes = wanted or tuple(sorted(counts))
+    classes = tuple(map(class_name, wanted or sorted(counts)))
     for name in classes:
         if not counts.get(name):
             there = describe_classes(sorted(name for name, number in counts.items() if number))

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 # Without it a file may name a class for pyarrow to unpickle, and so run code: CVE-2023-47248.
 import pyarrow_hotfix  # noqa: F401
 
-from components.sources.base import DataError, describe_classes
+from components.sources.base import DataError, class_name, describe_classes
 from components.sources.labels import Labels, make_labels, require_known
 
 IMAGE = 'image'  # the column of images
@@ -109,7 +109,8 @@ def _class_names(schema: pa.Schema, label: str) -> tuple[str, ...] | None:
     """The names in the feature `ClassLabel` that the library `datasets` notes in the schema."""
     try:
         noted = json.loads((schema.metadata or {})[b'huggingface'])
-        return tuple(noted['info']['features'][label]['names']) or None
+        names = noted['info']['features'][label]['names']
+        return tuple(class_name(name) for name in names) or None
     except (KeyError, TypeError, ValueError):
         return None
 
@@ -147,8 +148,9 @@ def labels_of(
             f'{unnamed} does not name its classes, and the files beside it differ in theirs; '
             'give files that agree'
         )
-    require_known(place, own, make_labels(place, None, wanted).classes)
-    return [Labels(wanted, table.classes or wanted) for table in tables]
+    classes = make_labels(place, None, wanted).classes
+    require_known(place, own, classes)
+    return [Labels(classes, table.classes or classes) for table in tables]
 
 
 def _names_in(table: Table) -> set[str]:
@@ -160,4 +162,4 @@ def _names_in(table: Table) -> set[str]:
                 found.update(batch.column(0).to_pylist())
     except UNREADABLE as error:
         raise unreadable(table.file, error) from error
-    return {name for name in found if name is not None}
+    return {class_name(name) for name in found if name is not None}

@@ -89,6 +89,17 @@ def test_an_archive_that_nobody_may_read_is_not_called_damaged(make, monkeypatch
         ArchiveSource(archive)
 
 
+@pytest.mark.parametrize('wanted', [None, ('K\u00fche', 'cats'), ('Ku\u0308he', 'cats')])
+def test_an_umlaut_in_two_characters_is_that_in_one(make, wanted):
+    decomposed = {name.replace('dogs', 'Ku\u0308he'): each for name, each in PETS.items()}
+
+    source = ArchiveSource(make(decomposed), wanted)
+
+    assert sorted(source.classes) == ['K\u00fche', 'cats']
+    image = images_of(source)['Ku\u0308he/1.jpg']  # files keep their names
+    assert source.classes[image.label] == 'K\u00fche'
+
+
 @pytest.mark.parametrize('around', ['', 'pets/'])
 @pytest.mark.parametrize('name', ['span-0', '2026-11-21'])
 def test_spans_in_an_archive_are_refused(make, around, name):

@@ -169,6 +169,15 @@ def test_one_file_may_give_numbers_and_another_names(tmp_path):
     assert [image.label for image in images] == [1, 2, 0, 1]
 
 
+def test_an_umlaut_in_a_label_may_be_two_characters(tmp_path):
+    write(tmp_path / 'a.parquet', [b'a', b'b'], [0, 1], names=['cat', 'Ku\u0308he'])
+    write(tmp_path / 'b.parquet', [b'c'], ['Ku\u0308he'], names=None)
+
+    cat, *cows = images_of(ParquetSource(tmp_path, ('K\u00fche', 'cat')))
+
+    assert (cat.label, [image.label for image in cows]) == (1, [0, 0])
+
+
 @pytest.mark.parametrize(
     ('wanted', 'hint'),
     [

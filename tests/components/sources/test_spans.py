@@ -76,6 +76,19 @@ def test_a_span_may_have_images_of_some_classes_only(make_spans, make_image_fold
     assert {image.label for image in every_image(new.source)} == {1}
 
 
+def test_spans_from_macos_and_linux_have_the_same_classes(make_spans):
+    path = make_spans(1, classes=('cats', 'Ku\u0308he'), per_class=1)
+    make_spans(2, classes=('cats', 'K\u00fche'), per_class=1)
+
+    spans = window(path, 2)
+
+    assert [span.source.classes for span in spans] == [('K\u00fche', 'cats')] * 2
+    assert [sorted(image.label for image in every_image(span.source)) for span in spans] == [
+        [0, 1],
+        [0, 1],
+    ]
+
+
 def test_spans_have_the_classes_of_all_in_the_window(make_spans):
     path = make_spans(1)
     make_spans(2, classes=('cats', 'wolves'))
