@@ -42,6 +42,11 @@ class FolderSource:
         complete: bool = True,
     ) -> None:
         where = f'data folder {path}'
+        if path.is_file():
+            raise DataError(
+                f'{path} is a file of no known kind; expected a folder with one folder per class, '
+                'or a file called *.zip, *.tar, *.tar.gz, *.parquet or *.tfrecord'
+            )
         if not path.is_dir():
             raise DataError(f'{where} does not exist; give a folder with one folder per class')
         try:

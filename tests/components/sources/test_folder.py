@@ -184,9 +184,7 @@ def test_a_missing_folder_is_named(tmp_path):
 def test_a_file_is_not_a_folder(tmp_path):
     (tmp_path / 'a.jpg').write_bytes(b'')
 
-    with pytest.raises(
-        DataError, match=r'a\.jpg does not exist; give a folder with one folder per'
-    ):
+    with pytest.raises(DataError, match=r'a\.jpg is a file of no known kind; expected a folder'):
         FolderSource(tmp_path / 'a.jpg')
 
 
