@@ -9,7 +9,7 @@ import dataclasses
 import hashlib
 from collections.abc import Iterator, Sequence
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO
 
 from components.sources.archive_listing import (
@@ -96,9 +96,11 @@ class _ArchiveShard(abc.ABC):
     max_bytes: int
 
     def images(self) -> Iterator[LabelledImage | BadImage]:
-        """Raises DataError if the archive is gone or broken since it was listed."""
+        """Raises DataError if the archive is gone, broken or another one since it was listed."""
         try:
             yield from self._images()
+        except DataError:
+            raise
         except BROKEN as error:
             raise DataError(f'archive {self.path} cannot be read: {told(error)}') from error
 
@@ -149,10 +151,14 @@ class CompressedTarShard(_ArchiveShard):
         wanted = {member.key: member for member in self.members}
         with opened_tar(self.path) as archive:
             for entry in tar_entries(archive):
-                if member := wanted.get(entry.offset_data):
+                member = wanted.get(entry.offset_data)
+                if member and '/'.join(PurePosixPath(entry.name).parts) == member.name:
+                    del wanted[entry.offset_data]
                     file = archive.extractfile(entry)
                     assert file is not None  # only of links and folders there is none
                     yield to_image(member, partial(self._read, file))
+        if wanted:
+            raise DataError(f'archive {self.path} changed while it was read; start again')
 
     def _read(self, file: IO[bytes], member: Member) -> bytes:
         return read_within(self.max_bytes, member.size, file)

@@ -78,12 +78,16 @@ def list_archive(path: Path) -> Listing:
         DataError: the file is missing, is no archive, is encrypted or not whole, or a name in it
             leads out of it.
     """
-    if not path.is_file():
-        raise DataError(f'archive {path} does not exist; give a file (zip, tar, tar.gz, ...)')
     try:
+        if not path.is_file():
+            raise DataError(f'archive {path} does not exist; give a file (zip, tar, tar.gz, ...)')
         return _list(path, version(path))
     except DataError:
         raise
+    except PermissionError as error:
+        raise DataError(
+            f'archive {path} cannot be read: {told(error)}; give yourself the right to read it'
+        ) from error
     except BROKEN as error:
         reason = told(error).partition('\n')[0].rstrip(':')
         raise DataError(

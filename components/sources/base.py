@@ -1,6 +1,7 @@
 """What every source of labelled images offers."""
 
 import itertools
+import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
@@ -87,6 +88,14 @@ class Source(Protocol):
 def every_image(source: Source) -> Iterator[LabelledImage | BadImage]:
     """The images of all shards, one shard after the other."""
     return itertools.chain.from_iterable(shard.images() for shard in source.shards())
+
+
+def class_name(text: str) -> str:
+    """A name of a class as it is compared: in NFC, as people type it; macOS may write NFD.
+
+    Source: Unicode Standard Annex #15.
+    """
+    return unicodedata.normalize('NFC', text)
 
 
 def describe_classes(names: Sequence[str]) -> str:

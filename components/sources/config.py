@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from components.ingestion.config import CheckConfig
+from components.sources.base import class_name
 from trainer.config import StrictModel
 from trainer.features import IMAGE_BYTES, LABEL, SPLITS
 
@@ -51,6 +52,7 @@ ONLY_FOR = {
 }
 URL = re.compile('https?://[^/]', re.IGNORECASE)
 _DATE = re.compile(r'(\d{4})(-?)(\d\d)\2(\d\d)')
+_SPAN_FOLDER = re.compile(r'span-(\d+)')
 
 
 def date_number(text: str) -> int | None:
@@ -60,6 +62,12 @@ def date_number(text: str) -> int | None:
         return match and int(f'{datetime.date(*map(int, match.group(1, 3, 4))):%Y%m%d}')
     except ValueError:
         return None
+
+
+def number_of_span(name: str) -> int | None:
+    """The number of the span in a folder of this name; None for another folder."""
+    match = _SPAN_FOLDER.fullmatch(name)
+    return int(match[1]) if match else date_number(name.removeprefix('span-'))
 
 
 def _span_number(given: Any) -> Any:
@@ -124,6 +132,7 @@ class DataConfig(StrictModel):
     @field_validator('classes')
     @classmethod
     def _are_two_or_more(cls, classes: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        classes = classes and tuple(map(class_name, classes))
         if classes is not None and len(set(classes)) < max(2, len(classes)):
             raise ValueError('must be two or more names, each once')
         return classes

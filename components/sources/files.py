@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePath
 from typing import NoReturn
@@ -57,7 +58,9 @@ def is_litter(name: str) -> bool:
 
 
 def fingerprint(files: Iterable[Path], root: Path) -> str:
-    """Changes when a file is added, removed, renamed or written.
+    """Changes when a file is added, removed, renamed or written, or others may read it.
+
+    The time of a change to a file's properties is no part of it: a hard link changes that too.
 
     Raises:
         OSError: a file cannot be found.
@@ -65,7 +68,8 @@ def fingerprint(files: Iterable[Path], root: Path) -> str:
     digest = hashlib.sha256()
     for file in files:
         status = file.stat() if file.exists() else file.lstat()  # a link to nothing
-        line = f'{file.relative_to(root)}\0{status.st_size}\0{status.st_mtime_ns}\n'
+        rights = stat.S_IMODE(status.st_mode)
+        line = f'{file.relative_to(root)}\0{status.st_size}\0{status.st_mtime_ns}\0{rights:o}\n'
         digest.update(line.encode(errors='surrogateescape'))
     return digest.hexdigest()
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from components.sources.base import BadImage, DataError, LabelledImage
+from components.sources.base import BadImage, DataError, LabelledImage, class_name
 from components.sources.files import fingerprint, is_image, walk
 from components.sources.layout import Found, Place, arrange, settle_classes
 from components.sources.members import MAX_BYTES, Member, dealt, label_of, read_within, to_image
@@ -42,6 +42,11 @@ class FolderSource:
         complete: bool = True,
     ) -> None:
         where = f'data folder {path}'
+        if path.is_file():
+            raise DataError(
+                f'{path} is a file of no known kind; expected a folder with one folder per class, '
+                'or a file called *.zip, *.tar, *.tar.gz, *.parquet or *.tfrecord'
+            )
         if not path.is_dir():
             raise DataError(f'{where} does not exist; give a folder with one folder per class')
         try:
@@ -53,7 +58,7 @@ class FolderSource:
         if complete:
             self.classes = settle_classes(where, layout, classes)
         else:
-            self.classes = classes or tuple(sorted(layout.counts))
+            self.classes = tuple(map(class_name, classes or sorted(layout.counts)))
         self.count = len(found.images)
         self.counts: Mapping[str, int] = layout.counts
         self.ignored = found.ignored

@@ -10,7 +10,8 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple, get_args
 
-from components.sources.base import DataError, Part, describe_classes
+from components.sources.base import DataError, Part, class_name, describe_classes
+from components.sources.config import number_of_span
 
 EXPECTED = 'a folder per class, or train and validation with a folder per class in each'
 Place = tuple[str, ...]  # names of the folders that hold a file, and its own
@@ -64,22 +65,24 @@ def arrange(where: str, found: Found, wrapped: bool = False) -> Layout:
         wrapped: a single folder around all others is looked through, as archives often have one.
 
     Raises:
-        DataError: there is no image in a class folder, or the folders look like parts, and are not
-            those that are understood.
+        DataError: there is no image in a class folder, the folders look like parts, and are not
+            those that are understood, or an archive holds folders of spans.
     """
     images, folders = found.images, set(found.folders)
     while wrapped and _around(images, folders):
         images, folders = [each[1:] for each in images], {each[1:] for each in folders} - {()}
+    if wrapped:
+        _require_no_spans(where, images)
     depth = 1 if _in_parts(where, images) else 0
     kinds = [
         Kind(
-            each[depth] if len(each) > depth + 1 else None,
+            class_name(each[depth]) if len(each) > depth + 1 else None,
             next((part for part in _PARTS if depth and each[0] == part), None),
         )
         for each in images
     ]
     of_classes = [each for each in folders if not depth or each[0] in _PARTS]
-    counts = Counter({each[depth]: 0 for each in of_classes if len(each) > depth})
+    counts = Counter({class_name(each[depth]): 0 for each in of_classes if len(each) > depth})
     counts.update(kind.class_name for kind in kinds if kind.class_name is not None)
     if not any(counts.values()):
         what = 'images in no class folder' if images else 'no images'
@@ -117,7 +120,7 @@ def settle_counts(
     where: str, counts: Mapping[str, int], wanted: tuple[str, ...] | None
 ) -> tuple[str, ...]:
     """The same from the numbers of images alone, as of several spans together."""
-    classes = wanted or tuple(sorted(counts))
+    classes = tuple(map(class_name, wanted or sorted(counts)))
     for name in classes:
         if not counts.get(name):
             there = describe_classes(sorted(name for name, number in counts.items() if number))
@@ -141,14 +144,20 @@ def _in_parts(where: str, images: Sequence[Place]) -> bool:
     """Whether the folders are parts of a set, and not classes that have the names of parts.
 
     Raises:
-        DataError: they are others than train and validation, or in a part some images are in class
-            folders and some are beside them.
+        DataError: they are others than train and validation, there are images in a folder beside
+            them, or in a part some images are in class folders and some are beside them.
     """
     inside = [each for each in images if len(each) > 1]
     beside = [each for each in inside if len(each) == 2]
     names = sorted({each[0] for each in inside})
-    if len(beside) == len(inside) or not all(map(_OTHER_PARTS.fullmatch, names)):
+    parts = list(filter(_OTHER_PARTS.fullmatch, names))
+    if len(beside) == len(inside) or (names != parts and not _divide({*inside} - {*beside})):
         return False
+    if others := [name for name in names if name not in parts]:
+        raise DataError(
+            f'{where} is divided into {", ".join(parts)} and holds images in {others[0]} beside '
+            f'them; move {others[0]} elsewhere: expected train and validation alone'
+        )
     if names != sorted(_PARTS):
         raise DataError(
             f'{where} is divided into {", ".join(names)}; expected train and validation, '
@@ -159,3 +168,19 @@ def _in_parts(where: str, images: Sequence[Place]) -> bool:
             f'{"/".join(beside[0])} in {where} is in no class folder; expected train/CLASS/*.jpg'
         )
     return True
+
+
+def _divide(inside: Collection[Place]) -> bool:
+    """Whether images in folders of folders are divided: some are in train, some in another part."""
+    parts = {each[0] for each in inside if _OTHER_PARTS.fullmatch(each[0])}
+    return len(parts) > 1 and any(part.lower().startswith('train') for part in parts)
+
+
+def _require_no_spans(where: str, images: Sequence[Place]) -> None:
+    folders = {each[0] for each in images if len(each) > 2}
+    spans = sorted(name for name in folders if number_of_span(name) is not None)
+    if spans:
+        raise DataError(
+            f'{where} holds {spans[0]}, a folder of a span, and spans are read from folders on '
+            f'disk alone; extract it and give the folder that holds {spans[0]}'
+        )

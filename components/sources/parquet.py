@@ -14,12 +14,12 @@ from components.sources.base import (
     LabelledImage,
 )
 from components.sources.files import PARQUET_SUFFIXES, files_in, fingerprint
-from components.sources.labels import Labels, make_labels
+from components.sources.labels import Labels
 from components.sources.parquet_tables import (
     BUFFER,
     IMAGE,
     UNREADABLE,
-    named_classes,
+    labels_of,
     read_footer,
     unreadable,
 )
@@ -31,6 +31,8 @@ class ParquetSource:
     The column `image` holds the bytes of an image, alone or as `bytes` in a struct beside its
     `path`; `labels` or `label` holds its class as a number or by its name. A shard is some row
     groups, for nothing less can be read alone: a file written as one group is one shard.
+
+    Numbers stand for the names that their own file gives, as files may order them differently.
 
     Args:
         path: the file, or the folder that is searched at any depth.
@@ -53,14 +55,13 @@ class ParquetSource:
         self.count = sum(sum(table.groups) for table in self._tables)
         if not self.count:
             raise DataError(f'{path} holds no images: there is no row in it')
-        own = named_classes(self._tables, required=classes is None)
-        self._labels = make_labels(path, own, classes)
-        self.classes = self._labels.classes
+        self._labels = labels_of(path, self._tables, classes)
+        self.classes = self._labels[0].classes
 
     def shards(self) -> list['ParquetShard']:
         return [
-            ParquetShard(table.file, name, table.label, groups, first, table.batch, self._labels)
-            for table in self._tables
+            ParquetShard(table.file, name, table.label, groups, first, table.batch, labels)
+            for table, labels in zip(self._tables, self._labels, strict=True)
             for name in [str(table.file.relative_to(self._root))]
             for groups, first in _parts(table.groups)
         ]
@@ -77,7 +78,7 @@ class ParquetShard:
         groups: numbers of the row groups.
         first: the number of their first row in the file.
         batch: rows that are in memory at once.
-        labels: of the source.
+        labels: of the file.
     """
 
     file: Path

@@ -1,6 +1,7 @@
 """What Parquet files of images say of themselves: columns, rows, names of classes."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +11,8 @@ import pyarrow.parquet as pq
 # Without it a file may name a class for pyarrow to unpickle, and so run code: CVE-2023-47248.
 import pyarrow_hotfix  # noqa: F401
 
-from components.sources.base import DataError, describe_classes
+from components.sources.base import DataError, class_name, describe_classes
+from components.sources.labels import Labels, make_labels, require_known
 
 IMAGE = 'image'  # the column of images
 BUFFER = 2**20  # bytes; without it a whole column of a row group is read at once
@@ -107,27 +109,48 @@ def _class_names(schema: pa.Schema, label: str) -> tuple[str, ...] | None:
     """The names in the feature `ClassLabel` that the library `datasets` notes in the schema."""
     try:
         noted = json.loads((schema.metadata or {})[b'huggingface'])
-        return tuple(noted['info']['features'][label]['names'])
+        names = noted['info']['features'][label]['names']
+        return tuple(class_name(name) for name in names) or None
     except (KeyError, TypeError, ValueError):
         return None
 
 
-def named_classes(tables: list[Table], required: bool) -> tuple[str, ...] | None:
-    """The names on which all files that give any agree.
+def labels_of(
+    place: object, tables: Sequence[Table], wanted: tuple[str, ...] | None
+) -> list[Labels]:
+    """The labels of each file: its numbers stand for the names that it gives itself.
+
+    Args:
+        place: what the files together are called in errors.
+        tables: the files.
+        wanted: `data.classes` of the recipe.
 
     Raises:
-        DataError: they are required, and files differ.
+        DataError: nobody names the classes or those of a file, files differ and none are wanted,
+            or the wanted ones are not those that there are.
     """
-    if all(table.by_name for table in tables):
-        return tuple(sorted(set().union(*map(_names_in, tables)))) if required else None
-    named = {table.classes: table.file for table in tables if table.classes}
-    if len(named) > 1 and required:
+    numbered = [table for table in tables if not table.by_name]
+    named = {table.classes: table.file for table in numbered if table.classes}
+    own = tuple(dict.fromkeys(name for names in named for name in names))
+    if own or not (numbered or wanted):
+        texts = [_names_in(table) for table in tables if table.by_name]
+        own += tuple(sorted(set().union(*texts) - set(own)))
+    if len(named) < 2:
+        return [make_labels(place, own or None, wanted)] * len(tables)
+    if wanted is None:
         (first, file), (second, other), *_ = named.items()
         raise DataError(
             f'{file} has {describe_classes(first)} but {other} has {describe_classes(second)}; '
             'give data.classes, or files that agree'
         )
-    return next(iter(named)) if len(named) == 1 else None
+    if unnamed := next((table.file for table in numbered if not table.classes), None):
+        raise DataError(
+            f'{unnamed} does not name its classes, and the files beside it differ in theirs; '
+            'give files that agree'
+        )
+    classes = make_labels(place, None, wanted).classes
+    require_known(place, own, classes)
+    return [Labels(classes, table.classes or classes) for table in tables]
 
 
 def _names_in(table: Table) -> set[str]:
@@ -139,4 +162,4 @@ def _names_in(table: Table) -> set[str]:
                 found.update(batch.column(0).to_pylist())
     except UNREADABLE as error:
         raise unreadable(table.file, error) from error
-    return {name for name in found if name is not None}
+    return {class_name(name) for name in found if name is not None}

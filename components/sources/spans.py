@@ -5,19 +5,18 @@ a number too.
 """
 
 import dataclasses
-import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
 from components.sources.base import DataError, Source
-from components.sources.config import DataConfig, date_number
+from components.sources.config import DataConfig, number_of_span
 from components.sources.factory import make_source
+from components.sources.files import IMAGE_SUFFIXES, files_in
 from components.sources.folder import FolderSource
 from components.sources.layout import settle_counts
 
 SPAN, FINGERPRINT = 'span', 'input_fingerprint'  # properties of Examples, as TFX names them
-_SPAN_FOLDER = re.compile(r'span-(\d+)')
 _FIRST = 1  # of images that do not come in spans
 
 
@@ -37,7 +36,8 @@ class Span:
 def span_folders(path: Path) -> dict[int, Path]:
     """The folders of spans in a folder, by their numbers in rising order.
 
-    Anything else beside them is left alone, such as `span-8.partial` that is still being copied.
+    Anything else beside them is left alone, such as `span-8.partial` that is still being copied;
+    `open_window` refuses images there.
 
     Raises:
         DataError: two folders have the same number, or the folder cannot be read.
@@ -48,7 +48,7 @@ def span_folders(path: Path) -> dict[int, Path]:
     except OSError as error:
         raise DataError(f'{error.filename} cannot be read: {error.strerror}') from error
     for folder in folders:
-        number = _number(folder.name)
+        number = number_of_span(folder.name)
         if number is not None:
             if number in found:
                 raise DataError(f'{found[number]} and {folder} are the same span; remove one')
@@ -63,12 +63,14 @@ def open_window(config: DataConfig) -> tuple[Span, ...]:
     classes that others of them have: they all have the classes of all.
 
     Raises:
-        DataError: the images cannot be used, there are no spans in the range, or no span has
-            images of a class.
+        DataError: the images cannot be used, there are no spans in the range, or images beside
+            them, or no span has images of a class.
     """
     found = span_folders(config.path) if config.path and config.path.is_dir() else {}
     if not found and not config.span_range:
         return (Span(_FIRST, make_source(config)),)
+    if config.source == 'folder' and config.path and found:
+        _require_nothing_beside(config.path, found)
     folders = _chosen(config, found)
     spans = [open_span(config, number, folder) for number, folder in folders.items()]
     if config.source == 'folder':
@@ -93,10 +95,20 @@ def open_span(config: DataConfig, number: int, folder: Path) -> Span:
     return Span(number, source)
 
 
-def _number(name: str) -> int | None:
-    """Of a folder of a span; None for another folder."""
-    match = _SPAN_FOLDER.fullmatch(name)
-    return int(match[1]) if match else date_number(name.removeprefix('span-'))
+def _require_nothing_beside(path: Path, found: Mapping[int, Path]) -> None:
+    """Raises DataError for a folder with images that no span takes."""
+    spans = set(found.values())
+    try:
+        beside = sorted(each for each in path.iterdir() if each.is_dir() and each not in spans)
+        for folder in beside:
+            apart = folder.name.startswith(('.', '_')) or folder.name.endswith('.partial')
+            if not apart and next(files_in(folder, IMAGE_SUFFIXES), None):  # the first will do
+                raise DataError(
+                    f'data folder {path} holds the span {min(spans).name} and, in no span, images '
+                    f'in {folder.name}; move these into a span, or call their folder _{folder.name}'
+                )
+    except OSError as error:
+        raise DataError(f'{error.filename} cannot be read: {error.strerror}') from error
 
 
 def _chosen(config: DataConfig, found: Mapping[int, Path]) -> dict[int, Path]:

@@ -6,7 +6,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from components.sources.base import IMAGES_PER_SHARD, BadImage, DataError, LabelledImage
+from components.sources.base import (
+    IMAGES_PER_SHARD,
+    BadImage,
+    DataError,
+    LabelledImage,
+    class_name,
+)
 from components.sources.config import FeatureNames
 from components.sources.files import RECORDS, fingerprint
 from components.sources.labels import Labels, make_labels
@@ -228,7 +234,7 @@ def _names_in(parts: Sequence[RecordPart], names: FeatureNames) -> set[str]:
     for record in _all(parts):
         with contextlib.suppress(_Unfit):
             found.add(_label(_values(record), names))
-    return {name for name in found if isinstance(name, str)}
+    return {class_name(name) for name in found if isinstance(name, str)}
 
 
 def _all(parts: Sequence[RecordPart]) -> Iterator[bytes | Broken]:

@@ -61,6 +61,55 @@ def test_every_image_comes_once_with_its_bytes_and_its_label(make, kind):
     }
 
 
+@pytest.mark.parametrize(
+    'files',
+    [
+        {'cats/0.jpg': PETS['cats/0.jpg']},
+        {name.replace('0', '9'): contents for name, contents in PETS.items()},
+    ],
+)
+def test_a_compressed_tar_that_changes_between_listing_and_reading_is_told(make, files):
+    source = ArchiveSource(make(kind='tar.gz'))
+    make(files, 'tar.gz')
+
+    sentence = r'archive .*pets\.tar\.gz changed while it was read; start again$'
+    with pytest.raises(DataError, match=sentence):
+        images_of(source)
+
+
+def test_an_archive_that_nobody_may_read_is_not_called_damaged(make, monkeypatch):
+    archive = make()
+
+    def refuse(*_):
+        raise PermissionError(13, 'Permission denied', str(archive))
+
+    monkeypatch.setattr('pathlib.Path.open', refuse)  # the tests may run as root
+    sentence = r'pets\.zip cannot be read: Permission denied; give yourself the right to read it$'
+    with pytest.raises(DataError, match=sentence):
+        ArchiveSource(archive)
+
+
+@pytest.mark.parametrize('wanted', [None, ('K\u00fche', 'cats'), ('Ku\u0308he', 'cats')])
+def test_an_umlaut_in_two_characters_is_that_in_one(make, wanted):
+    decomposed = {name.replace('dogs', 'Ku\u0308he'): each for name, each in PETS.items()}
+
+    source = ArchiveSource(make(decomposed), wanted)
+
+    assert sorted(source.classes) == ['K\u00fche', 'cats']
+    image = images_of(source)['Ku\u0308he/1.jpg']  # files keep their names
+    assert source.classes[image.label] == 'K\u00fche'
+
+
+@pytest.mark.parametrize('around', ['', 'pets/'])
+@pytest.mark.parametrize('name', ['span-0', '2026-11-21'])
+def test_spans_in_an_archive_are_refused(make, around, name):
+    archive = make(below(f'{around}{name}') | below(f'{around}span-2'))
+
+    sentence = rf'pets\.zip holds {name}, a folder of a span, and .*; extract it and give the fold'
+    with pytest.raises(DataError, match=sentence):
+        ArchiveSource(archive)
+
+
 @pytest.mark.parametrize('kind', FORMATS)
 def test_train_and_validation_in_a_folder_around_them_say_which_they_are(make, kind):
     files = below('pets/train') | below('pets/validation') | {'pets/vectorize.py': b''}

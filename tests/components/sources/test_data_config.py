@@ -217,6 +217,26 @@ def test_the_classes_of_a_recipe_stay_unless_folders_name_them_now(before, data,
     assert (config.classes is not None) is kept
 
 
+@pytest.mark.parametrize('data', ['b.tfrecord', 'b-00000-of-00002.gz', 'folder'])
+def test_other_records_keep_the_features_and_classes_of_a_recipe(tmp_path, data):
+    (tmp_path / 'folder').mkdir()
+    (tmp_path / 'folder' / 'c.tfrecord').touch()
+    before = {'path': 'a', 'features': {'image': 'jpeg'}, 'classes': ['cat', 'dog']}
+
+    config = recipe_with(str(tmp_path / data), source='tfrecord', **before)
+
+    assert (config.source, config.path) == ('tfrecord', tmp_path / data)
+    assert (config.features.image, config.classes) == ('jpeg', ('cat', 'dog'))
+
+
+def test_canonical_records_keep_the_classes_of_a_recipe(tmp_path):
+    (tmp_path / 'Split-train').mkdir()
+
+    config = recipe_with(str(tmp_path), source='canonical', path='a', classes=['cat', 'dog'])
+
+    assert (config.source, config.classes) == ('canonical', ('cat', 'dog'))
+
+
 def test_a_digest_stays_for_another_copy_of_the_archive():
     config = recipe_with('pets.zip', source='archive', url='http://a/b', sha256='0' * 64)
 

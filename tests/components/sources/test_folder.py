@@ -8,6 +8,12 @@ from components.sources.base import BadImage, DataError, LabelledImage, every_im
 from components.sources.folder import FolderSource
 
 
+def touch(folder, *names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+
+
 @pytest.fixture
 def folder(tmp_path, make_image_folder):
     return make_image_folder(tmp_path / 'pets', per_class=3)
@@ -178,9 +184,7 @@ def test_a_missing_folder_is_named(tmp_path):
 def test_a_file_is_not_a_folder(tmp_path):
     (tmp_path / 'a.jpg').write_bytes(b'')
 
-    with pytest.raises(
-        DataError, match=r'a\.jpg does not exist; give a folder with one folder per'
-    ):
+    with pytest.raises(DataError, match=r'a\.jpg is a file of no known kind; expected a folder'):
         FolderSource(tmp_path / 'a.jpg')
 
 
@@ -294,6 +298,44 @@ def test_other_parts_than_train_and_validation_are_told_and_not_learnt(
 
     with pytest.raises(DataError, match=f'is divided into {told}; expected train and validation,'):
         FolderSource(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ('parts', 'other'),
+    [
+        (['train', 'validation'], 'samples/1.jpg'),
+        (['train', 'validation', 'test'], 'unlabelled/cats/1.jpg'),
+        (['Train', 'val'], 'samples/1.jpg'),
+    ],
+)
+def test_images_beside_the_parts_are_no_class_and_make_none_of_the_parts(tmp_path, parts, other):
+    images = [f'{part}/{name}/1.jpg' for part in parts for name in ('cats', 'dogs')]
+    touch(tmp_path, *images, other)
+
+    folder = other.partition('/')[0]
+    sentence = (
+        f'is divided into {", ".join(sorted(parts))} and holds images in {folder} beside them; '
+        f'move {folder} elsewhere: expected train and validation alone$'
+    )
+    with pytest.raises(DataError, match=sentence):
+        FolderSource(tmp_path)
+
+
+def test_a_class_may_have_the_name_of_a_part(tmp_path):
+    touch(tmp_path, 'train/steam/1.jpg', 'ship/1.jpg')
+
+    assert FolderSource(tmp_path).classes == ('ship', 'train')
+
+
+def test_an_image_that_may_be_read_again_is_a_change_and_a_hard_link_is_none(folder):
+    image = folder / 'cats' / 'cats-0-0.jpg'
+    before = FolderSource(folder).fingerprint
+    (folder.parent / 'linked.jpg').hardlink_to(image)
+    linked = FolderSource(folder).fingerprint
+    image.chmod(0)
+    locked = FolderSource(folder).fingerprint
+
+    assert linked == before != locked
 
 
 def test_links_to_folders_are_followed_and_end(tmp_path, folder):

@@ -131,6 +131,66 @@ def test_files_that_name_other_classes_are_refused(tmp_path):
         ParquetSource(tmp_path)
 
 
+def test_numbers_stand_for_the_names_that_their_own_file_gives(tmp_path):
+    write(tmp_path / 'a.parquet', [b'cat', b'dog'], [0, 1])
+    write(tmp_path / 'b.parquet', [b'dog', b'cat', b'fox'], [0, 1, 2], names=['dog', 'cat', 'fox'])
+
+    source = ParquetSource(tmp_path, ('cat', 'dog'))
+
+    *images, fox = images_of(source)
+    assert [(image.contents, image.label) for image in images] == [
+        (b'cat', 0), (b'dog', 1), (b'dog', 1), (b'cat', 0),
+    ]  # fmt: skip
+    assert (fox.reason, fox.contents) == ('label outside the list', b'fox')
+
+
+@pytest.mark.parametrize(
+    ('names', 'wanted', 'sentence'),
+    [
+        (None, ['cat', 'dog'], r'c\.parquet does not name its classes, and the files beside it'),
+        (NAMES, ['katze', 'hund'], r"2 classes \(cat, dog\) and no class 'katze', which data"),
+    ],
+)
+def test_files_that_differ_cannot_share_new_names(tmp_path, names, wanted, sentence):
+    write(tmp_path / 'a.parquet', [b'a'], [0])
+    write(tmp_path / 'b.parquet', [b'a'], [0], names=['dog', 'cat'])
+    write(tmp_path / 'c.parquet', [b'a'], [0], names=names)
+
+    with pytest.raises(DataError, match=sentence):
+        ParquetSource(tmp_path, tuple(wanted))
+
+
+def test_one_file_may_give_numbers_and_another_names(tmp_path):
+    write(tmp_path / 'a.parquet', [b'cat', b'dog'], [0, 1])
+    write(tmp_path / 'b.parquet', [b'fox', b'cat'], ['fox', 'cat'], names=None)
+
+    images = images_of(ParquetSource(tmp_path, ('fox', 'cat', 'dog')))
+
+    assert [image.label for image in images] == [1, 2, 0, 1]
+
+
+def test_an_umlaut_in_a_label_may_be_two_characters(tmp_path):
+    write(tmp_path / 'a.parquet', [b'a', b'b'], [0, 1], names=['cat', 'Ku\u0308he'])
+    write(tmp_path / 'b.parquet', [b'c'], ['Ku\u0308he'], names=None)
+
+    cat, *cows = images_of(ParquetSource(tmp_path, ('K\u00fche', 'cat')))
+
+    assert (cat.label, [image.label for image in cows]) == (1, [0, 0])
+
+
+@pytest.mark.parametrize(
+    ('wanted', 'hint'),
+    [
+        (('dog', 'dat'), r"no class 'dat', which data\.classes lists; did you mean 'cat'\?$"),
+        (('dog', 'fox'), "no class 'fox', which .*; list some of these, or new names for all$"),
+        (('a', 'b', 'c'), "no class 'a', which"),
+    ],
+)
+def test_a_misspelt_class_renames_none(pets, wanted, hint):
+    with pytest.raises(DataError, match=rf'pets\.parquet has 2 classes \(cat, dog\) and {hint}'):
+        ParquetSource(pets, wanted)
+
+
 @pytest.mark.parametrize('names', [('cat',), ('cat', 'cat')])
 def test_fewer_than_two_different_classes_are_refused(pets, names):
     sentence = rf'has {len(names)} class(es)? \({", ".join(names)}\); expected two or more, all d'

@@ -43,6 +43,22 @@ def test_other_folders_beside_the_spans_are_left_alone(make_spans, name):
     assert list(span_folders(path)) == [1]
 
 
+def test_images_beside_the_spans_are_not_passed_over_in_silence(make_spans):
+    path = make_spans('20240101', per_class=1)
+    (path / '20240101' / 'cats').rename(path / 'cats')
+
+    sentence = 'holds the span 20240101 and, in no span, images in cats; move these into a span, or'
+    with pytest.raises(DataError, match=sentence):
+        window(path, 1)
+
+
+@pytest.mark.parametrize('name', ['span-8.partial', '.cache', '_more', '__MACOSX'])
+def test_some_folders_beside_the_spans_may_hold_images(make_spans, name):
+    path = make_spans(1, name, per_class=1)
+
+    assert [span.number for span in window(path, 2)] == [1]
+
+
 def test_the_same_number_twice_is_told(make_spans):
     path = make_spans(7)
     (path / 'span-007').mkdir()
@@ -74,6 +90,19 @@ def test_a_span_may_have_images_of_some_classes_only(make_spans, make_image_fold
 
     assert old.source.classes == new.source.classes == ('cats', 'dogs')
     assert {image.label for image in every_image(new.source)} == {1}
+
+
+def test_spans_from_macos_and_linux_have_the_same_classes(make_spans):
+    path = make_spans(1, classes=('cats', 'Ku\u0308he'), per_class=1)
+    make_spans(2, classes=('cats', 'K\u00fche'), per_class=1)
+
+    spans = window(path, 2)
+
+    assert [span.source.classes for span in spans] == [('K\u00fche', 'cats')] * 2
+    assert [sorted(image.label for image in every_image(span.source)) for span in spans] == [
+        [0, 1],
+        [0, 1],
+    ]
 
 
 def test_spans_have_the_classes_of_all_in_the_window(make_spans):
