@@ -14,7 +14,7 @@ from tfx.orchestration.portable.mlmd import context_lib, execution_lib
 from tfx.proto.orchestration import pipeline_pb2
 
 # A line of a text that Beam made of an interrupt; a line that only names one is something else.
-_INTERRUPTED = re.compile(r'^(RuntimeError: )?KeyboardInterrupt( \[while running .*)?$', re.MULTILINE)
+_INTERRUPTED = re.compile(r'(?m)^(RuntimeError: )?KeyboardInterrupt( \[while running .*)?$')
 
 
 class NodeFailed(RuntimeError):
