@@ -1,6 +1,5 @@
 """Stops a run when the data does not fit the schema, or moved further than the recipe allows."""
 
-import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import List, TypedDict  # noqa: UP035
@@ -17,7 +16,6 @@ from components.validation.config import ValidationConfig
 from trainer import progress
 from trainer.folders import folder_of
 
-_LOG = logging.getLogger(__name__)
 _DROPPED = 'Column dropped'  # TFDV's words for a feature that no record has
 
 
@@ -75,7 +73,9 @@ def _drift(
 ) -> tuple[str, ...]:
     """What moved in the train split, which is the largest; the others are its like."""
     if previous is None:
-        _LOG.warning('no earlier span to compare with')
+        if statistics.span != 1:  # as images that do not come in spans are numbered
+            said = f'no earlier span was looked at: span {statistics.span} is compared with none'
+            progress.console().print(f'  {said}')
         return ()
     new, before = (_splits(each)['train'] for each in (statistics, previous))
     return drift(statistics.span, new, before, config)

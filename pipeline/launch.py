@@ -1,7 +1,9 @@
 """Runs one node of a compiled pipeline with TFX's own launcher, and says how it went."""
 
 import dataclasses
+import re
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from ml_metadata.proto import metadata_store_pb2
@@ -10,6 +12,9 @@ from tfx.orchestration.local import runner_utils
 from tfx.orchestration.portable import launcher
 from tfx.orchestration.portable.mlmd import context_lib, execution_lib
 from tfx.proto.orchestration import pipeline_pb2
+
+# A line of a text that Beam made of an interrupt; a line that only names one is something else.
+_INTERRUPTED = re.compile(r'(?m)^(RuntimeError: )?KeyboardInterrupt( \[while running .*)?$')
 
 
 class NodeFailed(RuntimeError):
@@ -43,6 +48,7 @@ def launch_node(ir: pipeline_pb2.Pipeline, node: pipeline_pb2.PipelineNode) -> N
 
     Raises:
         NodeFailed: its executor raised, or its inputs could not be found.
+        KeyboardInterrupt: a person pressed Ctrl-C.
     """
     deployment = runner_utils.extract_local_deployment_config(ir)
     connection = metadata_connection(ir)
@@ -58,6 +64,8 @@ def launch_node(ir: pipeline_pb2.Pipeline, node: pipeline_pb2.PipelineNode) -> N
             custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, node_id),
         ).launch()
     except Exception as error:  # executors raise whatever they like
+        if _is_interrupt(error):
+            raise KeyboardInterrupt from error
         raise NodeFailed(node_id, _first_line(error)) from error
     state, outputs = _read_back(connection, info.execution_id if info else None)
     if state == metadata_store_pb2.Execution.FAILED:
@@ -117,6 +125,26 @@ def _read_back(
                 artifacts = store.get_artifacts_by_id([event.artifact_id])
                 outputs.setdefault(event.path.steps[0].key, []).extend(artifacts)
     return execution.last_known_state, outputs
+
+
+def _is_interrupt(error: Exception) -> bool:
+    """Whether a person stopped it.
+
+    Beam catches everything that is raised while it runs a step, Ctrl-C as well, and raises a
+    RuntimeError with the name of the step instead; of other processes it passes on a text alone.
+    """
+    return any(
+        isinstance(each, KeyboardInterrupt)
+        or (isinstance(each, RuntimeError) and _INTERRUPTED.search(str(each)))
+        for each in _chain(error)
+    )
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, and what it was raised from or while handling, as a traceback shows them."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
 def _first_line(error: Exception) -> str:

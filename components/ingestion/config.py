@@ -14,7 +14,7 @@ class CheckConfig(StrictModel):
 
     min_side: int = Field(16, ge=1, description='pixels of the shorter side')
     max_megapixels: float = Field(
-        100, gt=0, description='width times height, read from the header before decoding'
+        64, gt=0, description='width times height, read from the header before decoding'
     )
     max_megabytes: float = Field(100, gt=0, description='of the file')
     animated: Literal['first_frame', 'refuse'] = Field(

@@ -94,9 +94,10 @@ def _to_rgb(image: PIL.ImageFile.ImageFile) -> PIL.Image.Image:
     if image.mode.startswith('I;16'):
         return _from_16_bits(image)
     if image.mode in _TRANSPARENT or (image.mode in _OPAQUE and 'transparency' in image.info):
-        layer = image.convert('RGBA')
-        white = PIL.Image.new('RGBA', layer.size, 'white')
-        return PIL.Image.alpha_composite(white, layer).convert('RGB')
+        layer = image if image.mode == 'RGBA' else image.convert('RGBA')
+        white = PIL.Image.new('RGB', layer.size, 'white')
+        white.paste(layer, mask=layer)  # `alpha_composite` needs two copies more
+        return white
     if image.mode in _OPAQUE:
         return image.convert('RGB')
     detail = 'its pixels are of a kind that is not taken, such as floating-point numbers'

@@ -1,5 +1,7 @@
 """Whether one image can be used: it is really decoded, once, and measured on the way."""
 
+import contextlib
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -23,6 +25,11 @@ _HEADERS: dict[Kind, Callable[[bytes], Header]] = {
 _KEPT: dict[Kind, Literal['jpeg', 'png']] = {'JPEG': 'jpeg', 'PNG': 'png'}
 _LONGEST_SIDE = 65_500  # libjpeg's limit, and that of what is written here
 _MOST_PIXELS = (2**29 - 1) // 3  # TensorFlow decodes fewer than 2**29 values
+
+_LARGE = 8e6  # pixels
+# Pixels of an image in colours that are not kept take 4 bytes in each of two or three copies. A few
+# threads that each hold a large one would need gigabytes; small ones do not wait for it.
+_one_large_image = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -84,15 +91,19 @@ def _examine(contents: bytes, config: CheckConfig) -> GoodImage:
         png.check(contents)
         if header.frames > 1:
             contents = png.without_metadata(contents)
-    simple = kind in _KEPT and header.colours is None
-    if simple and header.orientation == 1:
+    with _one_large_image if _is_large(header, kind) else contextlib.nullcontext():
+        return _decoded(contents, kind, header)
+
+
+def _decoded(contents: bytes, kind: Kind, header: Header) -> GoodImage:
+    if _is_kept(header, kind):
         scale = scale_for(header.width, header.height)
         image = decoding.with_tensorflow(contents, kind, header, scale)
         kept, size = (contents, _KEPT[kind]), (header.width, header.height)
     else:
         image = (
             decoding.with_tensorflow(contents, kind, header, 1)
-            if simple
+            if kind in _KEPT and header.colours is None
             else decoding.with_pillow(contents, kind)
         )
         image = exif.upright(image, header.orientation)
@@ -100,6 +111,21 @@ def _examine(contents: bytes, config: CheckConfig) -> GoodImage:
     small = reduced(image)
     change = _change(kind, kept[1], header)
     return GoodImage(*kept, *size, measure(small), perceptual_hash(small), change)
+
+
+def _is_kept(header: Header, kind: Kind) -> bool:
+    """Whether its bytes stay as they are."""
+    return kind in _KEPT and header.colours is None and header.orientation == 1
+
+
+def _is_large(header: Header, kind: Kind) -> bool:
+    """Whether decoding it takes so much memory that it waits for other large ones.
+
+    A JPEG whose bytes are kept is decoded in an eighth of its size. Its coefficients are all that
+    is as large as it, and only where it is progressive; photographs of 24 megapixels do not wait.
+    """
+    pixels = header.width * header.height
+    return pixels > (4 * _LARGE if kind == 'JPEG' and _is_kept(header, kind) else _LARGE)
 
 
 def _check_bytes(contents: bytes, config: CheckConfig) -> None:

@@ -97,8 +97,16 @@ def runs(tmp_path, statistics_of):
     return Runs(tmp_path, statistics_of)
 
 
-def test_the_first_span_is_compared_with_none_and_nothing_is_said(runs):
+def test_of_a_span_without_an_earlier_one_it_is_said_that_it_is_compared_with_none(runs):
     assert runs.run(3, darker=DARKER, on_drift='stop') == ()
+    assert '  no earlier span was looked at: span 3 is compared with none\n' in runs.said
+
+    runs.run(4)
+    assert 'no earlier span' not in runs.said
+
+
+def test_nothing_is_said_of_spans_where_images_do_not_come_in_any(runs):
+    assert runs.run(1, darker=DARKER, on_drift='stop') == ()
     assert 'span' not in runs.said
 
 
