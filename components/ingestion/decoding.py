@@ -15,9 +15,9 @@ import PIL.TiffImagePlugin
 import PIL.WebPImagePlugin
 import tensorflow as tf
 
-from components.ingestion import jpeg, png, tiff
-from components.ingestion.header import Header
-from components.ingestion.kinds import Kind
+from components.ingestion.formats import jpeg, png, tiff
+from components.ingestion.formats.header import Header
+from components.ingestion.formats.kinds import Kind
 from components.ingestion.rejected import Rejected
 
 # Not PIL.Image.open: it warns of images above a size of its own and of odd additions of phones, and

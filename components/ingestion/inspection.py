@@ -8,10 +8,11 @@ from typing import Literal
 
 import PIL.Image
 
-from components.ingestion import bmp, decoding, exif, gif, jpeg, png, tiff, webp
+from components.ingestion import decoding
 from components.ingestion.config import CheckConfig
-from components.ingestion.header import Header
-from components.ingestion.kinds import Kind, kind_of
+from components.ingestion.formats import bmp, exif, gif, jpeg, png, tiff, webp
+from components.ingestion.formats.header import Header
+from components.ingestion.formats.kinds import Kind, kind_of
 from components.ingestion.measures import Measures, measure, reduced, scale_for
 from components.ingestion.perceptual_hash import perceptual_hash
 from components.ingestion.rejected import Rejected, cut

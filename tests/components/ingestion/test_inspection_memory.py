@@ -10,7 +10,7 @@ import pytest
 
 from components.ingestion import inspection
 from components.ingestion.config import CheckConfig
-from components.ingestion.header import Header
+from components.ingestion.formats.header import Header
 from components.ingestion.inspection import examine
 
 _FILES = [

@@ -1,6 +1,6 @@
 """The header of a Windows bitmap."""
 
-from components.ingestion.header import Header
+from components.ingestion.formats.header import Header
 from components.ingestion.rejected import cut
 
 _OS2_HEADER = 12

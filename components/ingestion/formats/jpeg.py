@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from components.ingestion import exif
-from components.ingestion.header import Header
+from components.ingestion.formats import exif
+from components.ingestion.formats.header import Header
 from components.ingestion.rejected import Rejected, cut
 
 _SOS, _APP0, _APP1, _APP14, _APP15, _COM = 0xDA, 0xE0, 0xE1, 0xEE, 0xEF, 0xFE

@@ -1,7 +1,7 @@
 """WebP files as a row of RIFF chunks (RFC 9649)."""
 
-from components.ingestion import exif
-from components.ingestion.header import Header
+from components.ingestion.formats import exif
+from components.ingestion.formats.header import Header
 from components.ingestion.rejected import Rejected, cut
 
 _FRAME_HEADER = 16  # bytes of an animation's frame before the chunk with its picture

@@ -4,8 +4,8 @@ import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from components.ingestion import exif
-from components.ingestion.header import Header
+from components.ingestion.formats import exif
+from components.ingestion.formats.header import Header
 from components.ingestion.rejected import Rejected
 
 SIGNATURE = b'\x89PNG\r\n\x1a\n'

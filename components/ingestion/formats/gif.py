@@ -1,6 +1,6 @@
 """GIF files as a row of blocks (GIF89a specification, CompuServe 1990)."""
 
-from components.ingestion.header import Header
+from components.ingestion.formats.header import Header
 from components.ingestion.rejected import Rejected, cut
 
 _EXTENSION, _IMAGE, _TRAILER, _PADDING = 0x21, 0x2C, 0x3B, 0x00

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from components.ingestion import bmp, png, tiff
+from components.ingestion.formats import bmp, png, tiff
 from components.ingestion.rejected import Rejected
 
 Kind = Literal['JPEG', 'PNG', 'GIF', 'WebP', 'BMP', 'TIFF']

@@ -7,7 +7,7 @@ filter for all threads could silence. So it is given those that describe the pix
 import struct
 from typing import NamedTuple
 
-from components.ingestion.header import Header
+from components.ingestion.formats.header import Header
 from components.ingestion.rejected import Rejected, cut
 
 LITTLE, BIG = b'II*\0', b'MM\0*'
