@@ -11,7 +11,7 @@ from walker import Walker
 from pipeline.config import load_recipe
 from pipeline.kubeflow.compiler import compile_kubeflow
 
-pytestmark = pytest.mark.timeout(1200)  # two runs of thirteen processes
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]  # two runs of fourteen processes
 TINY = {
     'trainer.image_size': 32, 'trainer.alpha': 0.35, 'trainer.weights': 'random',
     'trainer.batch_size': 16, 'trainer.feature_extraction.epochs': 0,

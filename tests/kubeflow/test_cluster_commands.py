@@ -33,7 +33,7 @@ def test_compile_for_vertex_names_what_does_not_work_there(call, tmp_path):
     code, _, errors = call('compile', *options, host=False)
 
     assert code == 0
-    assert len(re.findall(r'^note: [A-Z].*\.$', errors, re.MULTILINE)) == 5
+    assert len(re.findall(r'^note: [A-Z].*\.$', errors, re.MULTILINE)) == 6
 
 
 @pytest.mark.parametrize(
