@@ -1,4 +1,4 @@
-"""Runs that continue: Parquet to a model, a search before it, the next run from its weights."""
+"""Runs that continue: three classes in Parquet, a search, the next run from the first's weights."""
 
 import json
 import re
@@ -6,9 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
+import tensorflow as tf
 
 REPOSITORY = Path(__file__).parents[2]
 SMALL = [
@@ -17,6 +19,7 @@ SMALL = [
     'trainer.warm_start=latest_blessed', 'evaluation.baseline_accuracy=0.0',
     'evaluation.max_drop=1.0', 'data.splits={train: 3, eval: 1, test: 1}',
 ]  # fmt: skip
+CLASSES = ('cat', 'dog', 'fox')
 TUNER = (
     'tuner={trials: 2, space: {feature_extraction.learning_rate: [0.001, 0.01], '
     'head.dropout: {low: 0.1, high: 0.4}}}'
@@ -25,16 +28,17 @@ TUNER = (
 
 @pytest.fixture(scope='module')
 def pets(tmp_path_factory, make_image_folder) -> Path:
-    """A Parquet file as on the Hugging Face hub, of images with two classes."""
+    """A Parquet file as on the Hugging Face hub, of images with three classes."""
     folder = tmp_path_factory.mktemp('parquet')
-    files = sorted(make_image_folder(folder / 'pets', per_class=80).rglob('*.jpg'))
+    images = make_image_folder(folder / 'pets', per_class=60, classes=CLASSES)
+    files = sorted(images.rglob('*.jpg'))
     table = pa.table(
         {
             'image': [{'bytes': file.read_bytes(), 'path': file.name} for file in files],
-            'labels': [int(file.parent.name == 'dogs') for file in files],
+            'labels': [CLASSES.index(file.parent.name) for file in files],
         }
     )
-    names = {'info': {'features': {'labels': {'names': ['cat', 'dog'], '_type': 'ClassLabel'}}}}
+    names = {'info': {'features': {'labels': {'names': CLASSES, '_type': 'ClassLabel'}}}}
     table = table.replace_schema_metadata({'huggingface': json.dumps(names)})
     pa.parquet.write_table(table, folder / 'train.parquet')
     return folder / 'train.parquet'
@@ -71,7 +75,7 @@ def second(run, first) -> str:
 
 def test_the_first_run_has_nothing_to_continue_from(first):
     assert 'of the last blessed model if there is one, else: random' in first
-    assert 'data: 160 images of cat and dog' in first
+    assert 'data: 180 images of 3 classes (cat, dog, fox)' in first
     assert 'no warm start: no model has been blessed yet; starting from random' in first
     assert re.search(r'^BLESSED and pushed to', first, re.MULTILINE)
 
@@ -99,3 +103,16 @@ def test_the_next_run_continues_from_the_model_that_was_blessed(run, first, seco
     assert Path(model).parent == run.home / 'artifacts' / 'Trainer' / 'model'
     assert not re.search('last blessed model [0-9.]+$', first, re.MULTILINE)
     assert re.search('last blessed model [0-9.]+$', second, re.MULTILINE)
+
+
+def test_a_model_of_three_classes_answers_with_three_probabilities(run, second):
+    newest = max(run.home.glob('serving/*'))
+    assert json.loads((newest / 'assets.extra' / 'classes.json').read_text()) == list(CLASSES)
+    answer = tf.saved_model.load(str(newest)).signatures['serve_images']
+    pixels = np.full((32, 32, 3), 200, np.uint8)
+    found = answer(tf.constant([tf.io.encode_png(pixels).numpy()] * 2))
+    assert found['probability'].shape == (2, 3)
+    assert found['probability'].numpy().sum(axis=1) == pytest.approx([1, 1])
+    assert (
+        found['class'].numpy()[0, 0].decode() == CLASSES[found['probability'][0].numpy().argmax()]
+    )

@@ -118,7 +118,8 @@ def month(tmp_path_factory, make_image_folder, weights) -> Month:
     path.write_text(f'{RECIPE}\nworkdir: {folder / "runs"}\n'.replace(
         'source: folder', f'source: folder\n  path: {data}'))  # fmt: skip
     recipe = load_recipe(str(path), [('trainer.weights', str(weights))])
-    torn = [data / 'span-2' / 'cats' / f'cats-2-{number}.jpg' for number in range(4)]
+    torn = [data / 'span-2' / name / f'{name}-2-{number}.jpg'
+            for name in ('cats', 'dogs') for number in range(4)]  # fmt: skip
     start = datetime.datetime.now(datetime.timezone.utc)
 
     def bring(span: int, per_class: int = 24) -> Path:
@@ -236,7 +237,7 @@ def test_a_span_with_many_torn_images_fails_every_day_until_it_is_mended(month):
     for day in (CORRUPT, STILL_CORRUPT):
         tick = month.ticks[day]
         assert tick.exit_code == 1
-        assert tick.reason.startswith('4 of 48 images (8.3%) cannot be used, more than the 5.0%')
+        assert tick.reason.startswith('8 of 96 images (8.3%) cannot be used, more than the 5.0%')
     assert month.ticks[MENDED].spans == (1, 2)
 
 
