@@ -96,18 +96,7 @@ class ImageExampleGenExecutor(BaseExampleGenExecutor):
     def _ingest(
         self, config: DataConfig, window: Sequence[Span], records: Path, quarantine: Path
     ) -> None:
-        """What is there is linked before anything is written: its images stay where they are."""
-        ingested: dict[int, Ingested] = {}
-        for span in window:
-            name = f'span-{span.number}'
-            earlier = [
-                (folder, quarantine.parent / folder.parent.name / name)
-                for folder in sorted(records.parent.glob(f'*/{name}'))
-            ]
-            targets = records / name, quarantine / name
-            linked = link_span(span.source, config, ingested.values(), earlier, *targets)
-            if linked:
-                ingested[span.number] = linked
+        ingested = _linked(config, window, records, quarantine)
         for span in window:
             known = span.number in ingested
             if len(window) > 1:
@@ -148,6 +137,24 @@ class ImageExampleGen(BaseBeamComponent):
         }
         spec = ImageExampleGenSpec(data=data.model_dump_json(), record_format=FORMAT, **outputs)
         super().__init__(spec)
+
+
+def _linked(
+    config: DataConfig, window: Sequence[Span], records: Path, quarantine: Path
+) -> dict[int, Ingested]:
+    """The spans that earlier runs have ingested, linked before any other: they stay as they are."""
+    ingested: dict[int, Ingested] = {}
+    for span in window:
+        name = f'span-{span.number}'
+        earlier = [
+            (folder, quarantine.parent / folder.parent.name / name)
+            for folder in sorted(records.parent.glob(f'*/{name}'))
+        ]
+        targets = records / name, quarantine / name
+        found = link_span(span.source, config, ingested.values(), earlier, *targets)
+        if found:
+            ingested[span.number] = found
+    return ingested
 
 
 def require_few_bad(tallies: Mapping[str, Tally], limit: float, quarantine: Path) -> None:
