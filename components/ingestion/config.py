@@ -6,6 +6,7 @@ from pydantic import Field
 
 from trainer.config import StrictModel
 
+MEGABYTE = 10**6  # bytes, as limits here and in messages count them
 MANIFEST = 'manifest.json'  # in the folder of a span's records, written when all of them are there
 
 
@@ -31,3 +32,8 @@ class CheckConfig(StrictModel):
     quarantine_megabytes: float = Field(
         100, ge=0, description='the most that copies of bad images take; their list has no limit'
     )
+
+    @property
+    def max_bytes(self) -> int:
+        """The most that the file of an image may have."""
+        return int(self.max_megabytes * MEGABYTE)

@@ -9,7 +9,7 @@ from typing import Literal
 import PIL.Image
 
 from components.ingestion import decoding
-from components.ingestion.config import CheckConfig
+from components.ingestion.config import MEGABYTE, CheckConfig
 from components.ingestion.formats import bmp, exif, gif, jpeg, png, tiff, webp
 from components.ingestion.formats.header import Header
 from components.ingestion.formats.kinds import Kind, kind_of
@@ -132,8 +132,8 @@ def _is_large(header: Header, kind: Kind) -> bool:
 def _check_bytes(contents: bytes, config: CheckConfig) -> None:
     if not contents:
         raise Rejected('empty', 'it has no bytes')
-    megabytes = len(contents) / 1e6
-    if megabytes > config.max_megabytes:
+    if len(contents) > config.max_bytes:
+        megabytes = len(contents) / MEGABYTE
         detail = f'it has {megabytes:,.1f} megabytes, more than {config.max_megabytes:g}'
         raise Rejected('too large', detail)
 

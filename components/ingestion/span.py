@@ -15,7 +15,7 @@ import apache_beam as beam
 import numpy as np
 
 from components.ingestion import transforms
-from components.ingestion.config import MANIFEST
+from components.ingestion.config import MANIFEST, MEGABYTE
 from components.ingestion.duplicates import BETWEEN, DUPLICATE, IMAGE, Decided, decide
 from components.ingestion.quarantine import merge_lists, read_quarantined
 from components.ingestion.records import PARTIAL, record_files
@@ -23,7 +23,6 @@ from components.ingestion.tally import Tally
 from components.ingestion.transforms import ExamineImages, MoveRecords, SpanFolders
 from components.sources.base import DataError, Source
 from components.sources.config import DataConfig
-from components.sources.members import MEGABYTE
 from trainer import features, progress
 
 FORMAT = 6  # of the files below: another number and everything is ingested again

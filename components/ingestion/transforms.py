@@ -22,7 +22,7 @@ import apache_beam as beam
 import numpy as np
 import tensorflow as tf
 
-from components.ingestion.config import CheckConfig
+from components.ingestion.config import MEGABYTE, CheckConfig
 from components.ingestion.duplicates import BETWEEN, DUPLICATE, IMAGE, TWO_LABELS
 from components.ingestion.inspection import GoodImage, Rejected, examine
 from components.ingestion.quarantine import QuarantineWriter
@@ -35,7 +35,6 @@ from components.ingestion.records import (
 )
 from components.sources.base import BadImage, DataError, LabelledImage, Shard
 from components.sources.config import SplitConfig
-from components.sources.members import MEGABYTE
 from trainer import features
 
 _Image = TypeVar('_Image', bound=LabelledImage | BadImage)

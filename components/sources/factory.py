@@ -4,7 +4,6 @@ from pathlib import Path
 
 from components.sources.base import DataError, Source
 from components.sources.config import DataConfig
-from components.sources.members import MEGABYTE
 
 
 def make_source(config: DataConfig, *, complete: bool = True) -> Source:
@@ -34,7 +33,9 @@ def make_source(config: DataConfig, *, complete: bool = True) -> Source:
     if config.source == 'folder':
         from components.sources.folder import FolderSource
 
-        return FolderSource(path, config.classes, max_bytes=_max_bytes(config), complete=complete)
+        return FolderSource(
+            path, config.classes, max_bytes=config.checks.max_bytes, complete=complete
+        )
     if config.source == 'tfrecord':
         from components.sources.tfrecord import TfrecordSource
 
@@ -55,7 +56,7 @@ def _archive(config: DataConfig) -> Source:
     path = fetch(config.url, config.sha256) if config.url else _path(config)
     if config.sha256 and not config.url:
         require_sha256(path, config.sha256)
-    return ArchiveSource(path, config.classes, max_bytes=_max_bytes(config))
+    return ArchiveSource(path, config.classes, max_bytes=config.checks.max_bytes)
 
 
 def _path(config: DataConfig) -> Path:
@@ -64,7 +65,3 @@ def _path(config: DataConfig) -> Path:
             f"source '{config.source}' needs to know where: give --data PATH, or set data.path"
         )
     return config.path
-
-
-def _max_bytes(config: DataConfig) -> int:
-    return int(config.checks.max_megabytes * MEGABYTE)

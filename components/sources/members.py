@@ -8,11 +8,11 @@ import zlib
 from collections.abc import Callable, Iterable
 from typing import IO, NamedTuple
 
+from components.ingestion.config import MEGABYTE, CheckConfig
 from components.sources.base import IMAGES_PER_SHARD, BadImage, LabelledImage, Part
 from components.sources.layout import Kind
 
-MEGABYTE = 10**6  # bytes, as `data.checks.max_megabytes` counts them
-MAX_BYTES = 100 * MEGABYTE  # of an image, where nothing else is said
+MAX_BYTES = CheckConfig().max_bytes  # of an image, where nothing else is said
 # What the standard library raises for archives that are not whole.
 BROKEN = (
     OSError, EOFError, OverflowError, RuntimeError, ValueError, lzma.LZMAError, struct.error,

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import requests
 
+from components.ingestion.config import MEGABYTE
 from trainer import progress
 
 CHUNK = 2**16  # bytes; what is left of one when a connection is cut is fetched again
 _TIMEOUT = (10, 60)  # seconds to connect, and between two pieces
-_MEGABYTE = 10**6  # bytes
 _BUSY = (408, 425, 429, 500, 502, 503, 504)
 _CONDITIONS = {'ETag': 'If-None-Match', 'Last-Modified': 'If-Modified-Since'}
 _SAID = (*_CONDITIONS, 'Content-Length')  # what tells versions of a file apart
@@ -127,15 +127,15 @@ class Transfer:
         total = have + int(length) if length and length.isdecimal() else None
         if total and shutil.disk_usage(self._partial.parent).free < total - have:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        megabytes = math.ceil(total / _MEGABYTE) if total else None
+        megabytes = math.ceil(total / MEGABYTE) if total else None
         with (
             self._partial.open('ab' if have else 'wb') as file,
             progress.bar('fetching, MB', megabytes) as bar,
         ):
-            bar.advance(have // _MEGABYTE)
+            bar.advance(have // MEGABYTE)
             for chunk in response.iter_content(CHUNK):
                 before, have = have, have + file.write(chunk)
-                bar.advance(math.ceil(have / _MEGABYTE) - math.ceil(before / _MEGABYTE))
+                bar.advance(math.ceil(have / MEGABYTE) - math.ceil(before / MEGABYTE))
         if total and have != total:
             raise Interrupted('the server hangs up before the end')
 
