@@ -8,6 +8,8 @@ from typing import Any, get_args, get_origin
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
+from components.evaluation.config import EvaluationConfig
+from components.push.config import PushConfig
 from components.sources.config import DataConfig
 from components.sources.detect import data_overrides
 from components.validation.config import ValidationConfig
@@ -48,15 +50,6 @@ class _UniqueKeyLoader(yaml.SafeLoader):
         return node
 
 
-class EvaluationConfig(StrictModel):
-    """When a model is blessed, judged on the test split."""
-
-    baseline_accuracy: float = Field(0.9, ge=0, le=1, description='lowest accuracy that is blessed')
-    max_drop: float = Field(
-        0.0, ge=0, le=1, description='how much worse than the last blessed model it may be'
-    )
-
-
 class Recipe(StrictModel):
     """Everything that a run needs to know."""
 
@@ -77,6 +70,7 @@ class Recipe(StrictModel):
         None, description='a search for hyperparameters before the Trainer; none: no Tuner'
     )
     evaluation: EvaluationConfig = EvaluationConfig()
+    push: PushConfig = PushConfig()
     beam: BeamConfig = BeamConfig()
     retrain: RetrainConfig = RetrainConfig()
     kubeflow: KubeflowConfig = KubeflowConfig()

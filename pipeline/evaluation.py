@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import tensorflow_model_analysis as tfma
 
-from pipeline.config import EvaluationConfig
+from components.evaluation.config import EvaluationConfig
 from trainer import features
 
 ACCURACY, ACCURACY_OF_MANY = 'binary_accuracy', 'accuracy'  # of two classes, and of more

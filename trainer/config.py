@@ -107,6 +107,9 @@ class TrainConfig(StrictModel):
     class_weights: ClassWeights | None = Field(
         None, description="'balanced', or the weight of each class by its name, in the loss"
     )
+    threshold: float = Field(
+        0.5, gt=0, lt=1, description='probability from which on the second of two classes is said'
+    )
     precision: Literal['auto', 'float32', 'mixed'] = Field(
         'auto', description='auto: bfloat16 on a CPU where it pays; mixed: also float16 on a GPU'
     )

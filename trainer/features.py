@@ -28,11 +28,16 @@ LABEL_XF = 'label_xf'  # int64 [batch]
 # Signatures of the exported model, and the keys of their outputs.
 SIGNATURE_EXAMPLES = 'serving_default'  # input: serialised tf.Examples
 SIGNATURE_IMAGES = 'serve_images'  # input: bytes of image files
+SIGNATURE_EXPLANATION = 'explain_images'  # the same, for a person: also gives a heat map
+HEAT_MAP = 'heat_map'  # float32 [batch, height, width], 0..1: Grad-CAM for the class that is said
+SIGNATURE_PIXELS = 'serve_pixels'  # input: float32 [batch, size, size, 3] in 0..255, decoded
 # float32, of the second of two classes, [batch, 1], or of each of more, [batch, classes].
 PROBABILITY = 'probability'
 CLASS = 'class'  # string [batch, 1], name of the likeliest class
 LOGIT = 'logit'  # float32, in the shape of the probability
 CLASSES_FILE = 'assets.extra/classes.json'  # in the SavedModel: names in the order of their labels
+
+WARMUP_FILE = 'assets.extra/tf_serving_warmup_requests'  # requests with the Trainer's answers
 
 # Folders of the activation cache, inside the Trainer's own.
 ACTIVATIONS_PREFIX = 'activations-'

@@ -12,7 +12,7 @@ from google.protobuf import json_format
 from tfx.components.evaluator.executor import Executor
 from tfx.types import standard_artifacts
 
-from pipeline.config import EvaluationConfig
+from components.evaluation.config import EvaluationConfig
 from pipeline.evaluation import eval_config
 from pipeline.outcome import _accuracy, _reasons
 from trainer import features

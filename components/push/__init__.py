@@ -1,0 +1,1 @@
+"""The folder that a model server watches: versions come whole, rise, and can be taken back."""

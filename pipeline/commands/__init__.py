@@ -1,0 +1,1 @@
+"""The commands of the command line. `pipeline_runner.py` puts them together."""

@@ -1,0 +1,132 @@
+"""Runs on a cluster, and schedules."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pipeline.commands.options import arguments, load, now, recipe_options, told
+
+SCHEDULE_CODES = (
+    'Exit codes: 0 the schedule is kept by Kubeflow, or the local one was stopped by SIGTERM; '
+    '1 Kubeflow is not reached or refuses; 2 wrong usage; 130 interrupted by Ctrl-C.'
+)
+_RUNNER = Path(__file__).absolute().parents[2] / 'pipeline_runner.py'
+
+
+@click.command('compile')
+@recipe_options
+@click.option('--engine', type=click.Choice(['kubeflow', 'vertex']), default='kubeflow',
+              show_default=True, help='Kubeflow Pipelines 2, or Vertex AI Pipelines.')  # fmt: skip
+@click.option('--output', '-o', type=click.Path(path_type=Path), metavar='FILE',
+              help='Default: pipeline.yaml, or pipeline.json for Vertex AI.')  # fmt: skip
+def compile_(engine: str, output: Path | None, **options: Any) -> None:
+    """Write a recipe as a file that a cluster takes."""
+    from pipeline.imports import quick_imports
+
+    recipe = load(**options)
+    with told():
+        if engine == 'kubeflow':
+            with quick_imports():
+                from pipeline.kubeflow.compiler import compile_kubeflow
+
+            path = output or Path('pipeline.yaml')
+            notes = compile_kubeflow(recipe, path)
+        else:
+            with quick_imports():
+                from pipeline.kubeflow.vertex import compile_vertex
+
+            path = output or Path('pipeline.json')
+            notes = compile_vertex(recipe, path)
+        for sentence in notes:
+            click.echo(f'note: {sentence}', err=True)
+    click.echo(f'{recipe.name} is written to {path}')
+
+
+@click.group(invoke_without_command=True, epilog=SCHEDULE_CODES)
+@recipe_options
+@click.option('--engine', type=click.Choice(['kubeflow', 'local']), default='kubeflow',
+              show_default=True,
+              help='Where it runs: on a cluster, or here, in the foreground.')  # fmt: skip
+@click.option('--cron', metavar='CRON', help="Five fields, as in '0 2 * * 1-5', or '@daily'.")
+@click.option('--timezone', default='UTC', show_default=True, metavar='ZONE',
+              help='In which they are meant, as Europe/Berlin.')  # fmt: skip
+@click.pass_context
+def schedule(
+    context: click.Context,
+    /,
+    engine: str,
+    cron: str | None,
+    timezone: str,
+    **options: Any,
+) -> None:
+    """Retrain at the times of a cron expression.
+
+    On Kubeflow a recipe has one schedule: another one takes its place.
+    """
+    if context.invoked_subcommand is not None:
+        sources = map(context.get_parameter_source, context.params)
+        if any(source is not click.core.ParameterSource.DEFAULT for source in sources):
+            raise click.UsageError(f'write options after {context.invoked_subcommand}')
+        return
+    if cron is None:
+        raise click.UsageError("--cron is missing, as in --cron '0 2 * * 1-5'")
+    recipe = load(**options)
+    from pipeline.cron import parse_schedule
+
+    with told():
+        wanted = parse_schedule(cron, timezone)
+        if engine == 'local':
+            from pipeline.retraining.scheduler import run_schedule
+
+            tick = [sys.executable, str(_RUNNER), 'retrain']
+            sys.exit(run_schedule(recipe, wanted, [*tick, *arguments(**options)]))
+        from pipeline.kubeflow.operations import run_on
+
+        kept = run_on(recipe, wanted)
+        words = wanted.in_words()
+        click.echo(f'{recipe.name} runs {words[0].lower() + words[1:]}, as {kept.id}')
+        for moment in wanted.next_times(now(), 3):
+            click.echo(f'  {moment:%a %Y-%m-%d %H:%M %Z}')
+
+
+@schedule.command('list')
+@recipe_options
+def list_(**options: Any) -> None:
+    """Show the schedules on Kubeflow."""
+    recipe = load(**options)
+    from pipeline.kubeflow.client import connect, list_schedules
+
+    with told():
+        found = list_schedules(connect(recipe.kubeflow.connection))
+    for each in found:
+        state = '' if each.enabled else ', switched off'
+        click.echo(f'{each.name}: {each.description or each.cron}{state} ({each.id})')
+    if not found:
+        click.echo('there are no schedules')
+
+
+@schedule.command()
+@click.argument('name')
+@recipe_options
+def delete(name: str, **options: Any) -> None:
+    """Delete the schedule NAME on Kubeflow."""
+    recipe = load(**options)
+    from pipeline.kubeflow.client import connect, delete_schedule
+
+    with told():
+        for each in delete_schedule(connect(recipe.kubeflow.connection), name):
+            click.echo(f'{each.name} is deleted ({each.id})')
+
+
+@click.command()
+@recipe_options
+def submit(**options: Any) -> None:
+    """Run a recipe on Kubeflow Pipelines, now."""
+    recipe = load(**options)
+    from pipeline.kubeflow.operations import run_now
+
+    with told():
+        started = run_now(recipe)
+    click.echo(f'{recipe.name} runs as {started.id}: {started.url}')

@@ -1,0 +1,122 @@
+"""What the commands share: exit codes, options of a recipe, and how a mistake is told."""
+
+import contextlib
+import datetime
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from pipeline.config import Recipe
+
+BLESSED, FAILED, USAGE, NOT_BLESSED, INTERRUPTED = 0, 1, 2, 3, 130
+RUN_CODES = (
+    'Exit codes of run: 0 blessed or unchanged; 1 a component failed; 2 wrong usage or '
+    'configuration; 3 finished and not blessed; 130 interrupted.'
+)
+
+
+def recipe_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Adds the options that choose a recipe and change it."""
+    options = [
+        click.option('--config', '-c', default='demo', show_default=True, metavar='RECIPE',
+                     help='Path of a recipe, or the name of one in configs/.'),
+        click.option('--set', 'overrides', multiple=True, metavar='KEY=VALUE',
+                     help='Change one key, as in trainer.fine_tune.from_layer=120. Repeatable.'),
+        click.option('--data', metavar='PATH|URL',
+                     help='Images of your own: a folder with one folder per class, a zip or tar '
+                          'of such (a file or an address), a Parquet file, or a folder with '
+                          'Parquet files.'),
+        click.option('--weights', metavar='WEIGHTS',
+                     help="'imagenet', 'random' or the path of a Keras weights file."),
+        click.option('--workdir', type=click.Path(path_type=Path), metavar='FOLDER',
+                     help='Where runs, models and metadata are kept.'),
+    ]  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def load(
+    config: str,
+    overrides: tuple[str, ...],
+    data: str | None,
+    weights: str | None,
+    workdir: Path | None,
+) -> 'Recipe':
+    """The recipe that the options of `recipe_options` choose; ends the process if it is wrong."""
+    from pipeline.config import ConfigError, load_recipe, parse_override
+
+    try:
+        changes = [parse_override(text) for text in overrides]
+        if weights is not None:
+            changes.append(('trainer.weights', weights))
+        if workdir is not None:
+            changes.append(('workdir', str(workdir)))
+        return load_recipe(config, changes, data)
+    except ConfigError as error:
+        fail(str(error), USAGE)
+
+
+@contextlib.contextmanager
+def told() -> Iterator[None]:
+    """Turns what went wrong into a sentence and an exit code."""
+    from components.sources.base import DataError
+    from pipeline.config import ConfigError
+    from pipeline.cron import CronError
+    from pipeline.kubeflow.connection import KubeflowError
+    from pipeline.retraining.scheduler import AlreadyScheduled
+
+    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+    try:
+        yield
+    except (AlreadyScheduled, ConfigError, CronError, DataError) as error:
+        fail(str(error), USAGE)
+    except OSError as error:
+        fail(f'{error.filename} cannot be written: {error.strerror}', USAGE)
+    except KubeflowError as error:
+        fail(str(error), FAILED)
+    except ModuleNotFoundError as error:
+        if error.name is None or not error.name.startswith('kfp'):
+            raise
+        fail("kfp is not installed; pip install 'catdog-pipeline[kubeflow]' brings it", USAGE)
+
+
+def now() -> datetime.datetime:
+    """The moment, in UTC."""
+    return datetime.datetime.now(datetime.timezone.utc)
+
+
+def arguments(
+    config: str,
+    overrides: tuple[str, ...],
+    data: str | None,
+    weights: str | None,
+    workdir: Path | None,
+) -> list[str]:
+    """The same options for another process."""
+    given = {'--config': config, '--data': data, '--weights': weights, '--workdir': workdir}
+    named = [f'{name}={value}' for name, value in given.items() if value is not None]
+    return [*named, *(f'--set={each}' for each in overrides)]
+
+
+def show(what: 'str | RenderableType') -> None:
+    """Text as it is; anything else as a person reads it."""
+    if isinstance(what, str):
+        click.echo(what)
+        return
+    from trainer import progress
+
+    progress.console().print(what, soft_wrap=False)  # else long lines of it are cut off
+
+
+def fail(message: str, code: int) -> NoReturn:
+    """Ends the process with one sentence and an exit code."""
+    click.echo(f'error: {message}', err=True)
+    sys.exit(code)
