@@ -70,7 +70,8 @@ setup(
     py_modules=['pipeline_runner'],
     package_data={
         'configs': ['*.yaml'],
-        'pipeline': ['*.pbtxt', '*.j2'],
+        'pipeline': ['*.pbtxt'],
+        'pipeline.report': ['templates/*', 'templates/sections/*'],
     },
     install_requires=REQUIREMENTS,
     extras_require=EXTRAS,

@@ -16,6 +16,7 @@ from components.validation.config import ValidationConfig
 from pipeline.beam import BeamConfig
 from pipeline.kubeflow.config import KubeflowConfig
 from pipeline.metadata_config import MetadataConfig
+from pipeline.report.config import ReportConfig
 from pipeline.retraining.config import RetrainConfig
 from trainer.config import (
     OTHER_TAGS,
@@ -72,6 +73,7 @@ class Recipe(StrictModel):
     evaluation: EvaluationConfig = EvaluationConfig()
     push: PushConfig = PushConfig()
     beam: BeamConfig = BeamConfig()
+    report: ReportConfig = ReportConfig()
     retrain: RetrainConfig = RetrainConfig()
     kubeflow: KubeflowConfig = KubeflowConfig()
 

@@ -84,19 +84,24 @@ def trace(store: MetadataStore | None, pipeline: str, model: str) -> Lineage:
     provenance = Provenance(store, pipeline)
     pushed = _find(provenance, pipeline, model).input('model')
     assert pushed is not None  # a Pusher that pushed had one
+    return lineage_of(provenance, pushed)
+
+
+def lineage_of(provenance: Provenance, model: metadata_store_pb2.Artifact) -> Lineage:
+    """Follows a model back that a Trainer made, whether it was pushed or not."""
     parents = []
-    parent = _parent(provenance, pushed)
+    parent = _parent(provenance, model)
     while parent is not None:
         parents.append(_ancestor(provenance, parent))
         parent = _parent(provenance, parent)
     baselines = [
         node.input('baseline_model')
         for node in provenance.of_kind(EVALUATOR)
-        if _id(node.input('model')) == pushed.id
+        if _id(node.input('model')) == model.id
     ]
     baseline = next((each for each in baselines if each is not None), None)
     return Lineage(
-        _ancestor(provenance, pushed),
+        _ancestor(provenance, model),
         tuple(parents),
         None if baseline is None else _ancestor(provenance, baseline),
     )

@@ -84,7 +84,7 @@ def _run(recipe: Recipe, start: float) -> 'Outcome':
         from pipeline.local_runner import ProgressDagRunner
         from pipeline.metadata import open_store
         from pipeline.outcome import read_outcome, show_outcome, write_summary
-        from pipeline.report import write_report
+        from pipeline.report.write import write_report
         from trainer.backbone import build_backbone
         from trainer.cache_plan import plan_cache
 

@@ -11,7 +11,7 @@ from tfx.proto.orchestration import pipeline_pb2
 from pipeline.config import Recipe
 from pipeline.launch import read_results
 from pipeline.outcome import Outcome, read_outcome, show_outcome
-from pipeline.report import write_report
+from pipeline.report.write import write_report
 from pipeline.retraining.webhook import report
 from trainer import progress
 

@@ -1,0 +1,89 @@
+"""Gathers what a page says of a run from the files that its components left."""
+
+import datetime
+import json
+
+from components.evaluation.read import read_evaluation
+from components.evaluation.results import ROBUSTNESS_FILE, Evaluation, Robustness
+from components.evaluation.verdict import VERDICT_FILE, Ruling, Verdict
+from components.serving.measurements import MEASUREMENTS_FILE, Measurements
+from pipeline.config import Recipe
+from pipeline.local_runner import display_name
+from pipeline.outcome import Outcome
+from pipeline.provenance import moment
+from pipeline.report.data import ReportData, Seconds, Stage, Standing
+from pipeline.report.files import Results, artifact_of, file_of
+from pipeline.report.images import data_facts
+from pipeline.report.origin import read_origin
+from trainer.features import CLASSES_FILE, HISTORY
+from trainer.folders import folder_of
+
+_SERVED = 'Format-Serving'  # folder of the SavedModel in TFX's model artifact
+
+
+def gather(recipe: Recipe, results: Results, outcome: Outcome, seconds: float) -> ReportData:
+    """All that there is of a run that came to its end; what it lacks is left out."""
+    data = data_facts(results, outcome.images)
+    classes = _classes(results) or data.classes
+    return ReportData(
+        recipe=recipe.name, description=recipe.description, run_id=outcome.run_id,
+        made=datetime.datetime.now(datetime.timezone.utc), seconds=seconds,
+        config=recipe.model_dump(mode='json'), standing=standing(results, outcome), data=data.model_copy(update={'classes': classes}),
+        evaluation=_evaluation(results, classes, recipe.trainer.threshold),
+        robustness=_robustness(results), serving=_measurements(results), stages=_stages(results),
+        components=tuple(
+            Seconds(name=display_name(each.node_id), seconds=each.seconds, cached=each.cached)
+            for each in results.values()),
+        origin=read_origin(recipe, results), warnings=outcome.warnings,
+    )  # fmt: skip
+
+
+def standing(results: Results, outcome: Outcome) -> Standing:
+    """Whether the model is live, and why."""
+    pushed = artifact_of(results, 'Pusher', 'pushed_model')
+    since = pushed.create_time_since_epoch if pushed and outcome.pushed_to else 0
+    live = outcome.newest_version
+    return Standing(
+        verdict=_verdict(results, outcome),
+        live=outcome.pushed_to is not None and outcome.pushed_to == live,
+        unchanged=outcome.unchanged,
+        version=outcome.pushed_to.name if outcome.pushed_to else None,
+        since=moment(since) if since else None,
+        live_version=live.name if live else None,
+    )
+
+
+def _verdict(results: Results, outcome: Outcome) -> Verdict:
+    """That of the gate; runs of earlier versions had none, only reasons."""
+    file = file_of(results, 'ModelGate', 'verdict', VERDICT_FILE)
+    if file:
+        return Verdict.model_validate_json(file.read_text(encoding='utf-8'))
+    reasons = outcome.reasons
+    return Verdict(rulings=tuple(Ruling(rule='', passed=False, reason=each) for each in reasons))
+
+
+def _classes(results: Results) -> tuple[str, ...]:
+    """Names in the order of the labels, as the model has them."""
+    file = file_of(results, 'Trainer', 'model', f'{_SERVED}/{CLASSES_FILE}')
+    return tuple(json.loads(file.read_text(encoding='utf-8'))) if file else ()
+
+
+def _evaluation(results: Results, classes: tuple[str, ...], threshold: float) -> Evaluation | None:
+    artifact = artifact_of(results, 'Evaluator', 'evaluation')
+    return read_evaluation(folder_of(artifact.uri), classes, threshold) if artifact else None
+
+
+def _robustness(results: Results) -> Robustness | None:
+    file = file_of(results, 'RobustnessEvaluator', 'robustness', ROBUSTNESS_FILE)
+    return Robustness.model_validate_json(file.read_text(encoding='utf-8')) if file else None
+
+
+def _measurements(results: Results) -> Measurements | None:
+    file = file_of(results, 'ServingCheck', 'infra_blessing', MEASUREMENTS_FILE)
+    return Measurements.model_validate_json(file.read_text(encoding='utf-8')) if file else None
+
+
+def _stages(results: Results) -> tuple[Stage, ...]:
+    file = file_of(results, 'Trainer', 'model_run', HISTORY)
+    stages = json.loads(file.read_text(encoding='utf-8')) if file else []
+    return tuple(map(Stage.model_validate, stages))
