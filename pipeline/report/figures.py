@@ -11,6 +11,7 @@ from pipeline.report.scales import Scale, Tick, around, horizontal, vertical
 _MOST_POINTS = 200  # of a curve: more cannot be told apart on a screen
 
 Points = Sequence[tuple[float, float]]
+DIAGONAL: Points = ((0.0, 0.0), (1.0, 1.0))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,13 +90,13 @@ def training_curves(runs: Mapping[str, Sequence[Stage]]) -> tuple[Plot, ...]:
 def roc(models: Mapping[str, ModelResult]) -> Plot:
     """Receiver operating characteristic, with the line of guessing."""
     curves = {name: model.roc for name, model in models.items()}
-    return _square('ROC', 'false positive rate', 'true positive rate', curves, diagonal='guessing')
+    return _square('ROC', 'false positive rate', 'true positive rate', curves, DIAGONAL)
 
 
 def precision_recall(models: Mapping[str, ModelResult]) -> Plot:
     """Precision by recall."""
     curves = {name: model.precision_recall for name, model in models.items()}
-    return _square('Precision and recall', 'recall', 'precision', curves)
+    return _square('Precision and recall', 'recall', 'precision', curves, ())
 
 
 def calibration(evaluation: Evaluation) -> Plot:
@@ -110,7 +111,7 @@ def calibration(evaluation: Evaluation) -> Plot:
     return Plot(
         'Calibration', f'Reliability diagram of {len(buckets)} buckets; the bars count images',
         f'probability of {whose}', kept, x.ticks(5), y.ticks(5),
-        lines=(_line('guess', 'perfect', ((0, 0), (1, 1)), x, y),
+        lines=(_line('guess', 'perfect', DIAGONAL, x, y),
                _line('a', 'this model', [(b.confidence, b.share) for b in buckets], x, y)),
         dots=tuple(
             Dot('a', x(b.confidence), y(b.share), 4,
@@ -167,17 +168,16 @@ def _starts(stages: Sequence[Stage], x: Scale) -> Iterable[Rule]:
 
 
 def _square(
-    title: str, x_label: str, y_label: str, curves: Mapping[str, Points], diagonal: str = ''
+    title: str, x_label: str, y_label: str, curves: Mapping[str, Points], guessing: Points
 ) -> Plot:
     x, y = horizontal(0, 1), vertical(0, 1)
-    guess = [_line('guess', diagonal, ((0, 0), (1, 1)), x, y)] if diagonal else []
     lines = [
         _line('ab'[number], name, thinned(points), x, y)
         for number, (name, points) in enumerate(curves.items())
     ]
     names = ' and '.join(curves)
     return Plot(title, f'{title} of {names}', x_label, y_label, x.ticks(5), y.ticks(5),
-                (*guess, *lines))  # fmt: skip
+                (_line('guess', '', guessing, x, y), *lines))  # fmt: skip
 
 
 def thinned(points: Points) -> Points:

@@ -68,7 +68,7 @@ def _environment() -> jinja2.Environment:
     )  # fmt: skip
     environment.filters |= {
         'number': number, 'percent': percent, 'interval': interval, 'signed': signed,
-        'in_words': lambda row: tables.in_words(row.feature, row.name), 'moment': moment_,
+        'moment': moment,
         'thousands': lambda value: f'{value:,}',
     }  # fmt: skip
     return environment
@@ -95,10 +95,11 @@ def signed(value: float | None, digits: int = 4) -> str:
     """A difference with its sign, a true minus."""
     if value is None:
         return ''
-    return f'{value:+.{digits}f}'.replace('-', '−')  # noqa: RUF001
+    text = f'{value:+.{digits}f}'
+    return text.replace('-', '−') if float(text) else '0'  # noqa: RUF001
 
 
-def moment_(value: Any) -> str:
+def moment(value: Any) -> str:
     """A time as a person reads it."""
     return f'{value:%Y-%m-%d %H:%M} {value:%Z}'.strip()
 

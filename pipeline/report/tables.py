@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 
-from components.evaluation.config import CLASS, SLICED_BY
+from components.evaluation.config import CLASS, SLICED_BY, SLICES
 from components.evaluation.results import (
     ACCURACY,
     AUC,
@@ -32,6 +32,7 @@ NAMES = {
 }
 LOWER_IS_BETTER = (LOG_LOSS, BRIER, ECE)
 NONE = Estimate(value=None)
+_MEDIUM = 'medium'  # of brightness, sharpness or size: alone it does not say of which
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,11 +127,11 @@ def floor_of(floors: Mapping[str, float], part: SliceResult) -> float | None:
 
 
 def lowest_shown(rows: Sequence[SliceRow]) -> float:
-    """Where the axis of the slices begins, so that all intervals and floors are seen."""
+    """Where the axis of the slices begins; only intervals of small slices may leave it."""
     shown = [
         number
         for row in rows
-        for number in (row.one.value, row.one.low, row.other.value, row.floor)
+        for number in (row.one.value, None if row.small else row.one.low, row.other.value, row.floor)
         if number is not None
     ]
     return max(0, int(min(shown, default=0) * 10 - 0.2)) / 10
@@ -159,9 +160,11 @@ def confusions(
     return sorted(found, key=lambda each: -each[2])
 
 
-def in_words(row_feature: str, name: str) -> str:
-    """`dark brightness` is `dark images`; a class keeps its name."""
-    return f'{name}' if row_feature == CLASS else f'{row_feature}: {name}'
+def in_words(feature: str, name: str) -> str:
+    """`dark images`, `images of medium size`, `source camera`; a class keeps its name."""
+    if feature in SLICES:
+        return f'images of {name} {feature}' if name == _MEDIUM else f'{name} images'
+    return name if feature == CLASS else f'{feature} {name}'
 
 
 def _key(part: SliceResult) -> tuple[str, str]:
