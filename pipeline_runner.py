@@ -8,6 +8,7 @@ import click
 
 from pipeline.commands import cluster, models, runs
 from pipeline.commands.options import RUN_CODES
+from pipeline.commands.report import report
 
 
 @click.group(context_settings={'help_option_names': ['-h', '--help']}, epilog=RUN_CODES)
@@ -20,6 +21,7 @@ for command in (
     runs.run, runs.retrain, runs.status, runs.config,
     cluster.compile_, cluster.submit, cluster.schedule,
     models.lineage,
+    report,
 ):  # fmt: skip
     main.add_command(command)
 

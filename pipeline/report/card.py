@@ -75,7 +75,7 @@ def _out_of_scope(data: ReportData, words: ReportConfig) -> Iterator[str]:
     if words.out_of_scope:
         yield words.out_of_scope
     yield (
-        f'It always answers with one of {_classes(data)}, also for pictures that show none of them; '
+        f'It always answers with one of {_classes(data)}, also for pictures that show none; '
         'a probability near certainty is no sign that one is there.'
     )
 

@@ -14,13 +14,13 @@ _ABSENT = 'not there'
 def compare(a: ReportData, b: ReportData) -> dict[str, Any]:
     """What the template needs, differences being the second run minus the first."""
     one, other = _model(a), _model(b)
-    models = {name: model for name, model in (('A', one), ('B', other)) if model}
+    models = {name: model for name, model in (('B', other), ('A', one)) if model}
     slices = slices_of_both(one, other)
     return {
         'metrics': _metrics(one, other), 'slices': slices,
         'lowest': tables.lowest_shown(slices),
         'plots': (figures.roc(models), figures.precision_recall(models)) if models else (),
-        'curves': figures.training_curves({'A': a.stages, 'B': b.stages}),
+        'curves': figures.training_curves({'B': b.stages, 'A': a.stages}),
         'corruptions': corruptions_of_both(a.robustness, b.robustness),
         'counts': _counts(a, b), 'origins': _origins(a, b),
         'changes_of_recipe': changed(flat(a.config), flat(b.config)),

@@ -4,6 +4,8 @@ import dataclasses
 import datetime
 from typing import Any
 
+from pydantic import Field
+
 from components.evaluation.results import Evaluation, Mistake, Robustness
 from components.evaluation.verdict import Verdict
 from components.serving.measurements import Measurements
@@ -28,6 +30,13 @@ class Standing(StrictModel):
     version: str | None = None
     since: datetime.datetime | None = None
     live_version: str | None = None
+
+    @property
+    def word(self) -> str:
+        """The whole of it in a word or three."""
+        if self.live:
+            return 'Live'
+        return 'Blessed, not live' if self.verdict.blessed else 'Not live'
 
 
 class SetAside(StrictModel):
@@ -54,7 +63,7 @@ class DataFacts(StrictModel):
     classes: tuple[str, ...]
     counts: dict[str, dict[str, int]]
     seen: int | None = None
-    bad: dict[str, int] = {}
+    bad: dict[str, int] = Field(default_factory=dict)
     clauses: tuple[str, ...] = ()
     examples: tuple[SetAside, ...] = ()
     lists: tuple[str, ...] = ()

@@ -140,9 +140,9 @@ def _curve(runs: Mapping[str, Sequence[Stage]], key: str, least: float | None = 
              _places(enumerate(values, 1), x, y))
         for (number, split), values in series.items())  # fmt: skip
     alone = next(iter(runs.values())) if len(runs) == 1 else ()
+    summary = f'{key.capitalize()} of training and validation, {epochs} epochs'
     return Plot(
-        key.capitalize(), f'{key.capitalize()} of training and validation by epoch, {epochs} epochs',
-        'epoch', key, x.ticks(), y.ticks(), lines,
+        key.capitalize(), summary, 'epoch', key, x.ticks(), y.ticks(), lines,
         dots=tuple(_kept(alone, key, x, y)), rules=tuple(_starts(alone, x)),
     )  # fmt: skip
 

@@ -23,12 +23,13 @@ _SERVED = 'Format-Serving'  # folder of the SavedModel in TFX's model artifact
 
 def gather(recipe: Recipe, results: Results, outcome: Outcome, seconds: float) -> ReportData:
     """All that there is of a run that came to its end; what it lacks is left out."""
-    data = data_facts(results, outcome.images)
-    classes = _classes(results) or data.classes
+    counted = data_facts(results, outcome.images)
+    classes = _classes(results) or counted.classes
+    data = counted.model_copy(update={'classes': classes})
     return ReportData(
         recipe=recipe.name, description=recipe.description, run_id=outcome.run_id,
         made=datetime.datetime.now(datetime.timezone.utc), seconds=seconds,
-        config=recipe.model_dump(mode='json'), standing=standing(results, outcome), data=data.model_copy(update={'classes': classes}),
+        config=recipe.model_dump(mode='json'), standing=standing(results, outcome), data=data,
         evaluation=_evaluation(results, classes, recipe.trainer.threshold),
         robustness=_robustness(results), serving=_measurements(results), stages=_stages(results),
         components=tuple(

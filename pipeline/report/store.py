@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from pipeline.report.data import ReportData
 
 REPORTS = 'reports'  # in the folder of the runs
+COMPARISON = 'comparison.html'  # of the two runs that were compared last
 LAST, PREVIOUS = 'last', 'previous'
 _NAMED = 8  # runs in an error
 
@@ -79,20 +80,13 @@ def find(home: Path, name: str) -> Kept:
     places = {LAST: known[-1:], PREVIOUS: known[-2:-1]}
     exact = [each for each in known if each.run_id == name]
     found = places.get(name) or exact or [each for each in known if each.run_id.startswith(name)]
-    if len(found) == 1 and name:
+    if len(found) == 1:
         return found[0]
-    problem = (
-        f'several runs begin with {name}' if name and found else f'there is no report {name!r}'
-    )
+    if not known:
+        raise UnknownRun(f'there are no reports in {home / REPORTS} yet; a run writes one')
     ids = ', '.join(each.run_id for each in reversed(known[-_NAMED:]))
-    raise UnknownRun(
-        f'{problem} in {home / REPORTS}; '
-        + (
-            f'{LAST}, {PREVIOUS} or one of {ids}'
-            if known
-            else 'it holds none; run the recipe first'
-        )
-    )
+    problem = 'there is no report' if not found else f'{len(found)} reports are'
+    raise UnknownRun(f'{problem} called {name!r}; there are {LAST}, {PREVIOUS}, {ids}')
 
 
 def _kept(folder: Path, run_id: str) -> Kept:

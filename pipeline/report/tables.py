@@ -131,7 +131,12 @@ def lowest_shown(rows: Sequence[SliceRow]) -> float:
     shown = [
         number
         for row in rows
-        for number in (row.one.value, None if row.small else row.one.low, row.other.value, row.floor)
+        for number in (
+            row.one.value,
+            None if row.small else row.one.low,
+            row.other.value,
+            row.floor,
+        )
         if number is not None
     ]
     return max(0, int(min(shown, default=0) * 10 - 0.2)) / 10

@@ -45,7 +45,9 @@ class Tab:
                 assert 'error' not in message, message['error']
                 return message['result']
 
-    def open(self, address: str, *, width: int = 1200, height: int = 800, dark: bool = False) -> None:
+    def open(
+        self, address: str, *, width: int = 1200, height: int = 800, dark: bool = False
+    ) -> None:
         """Opens a page and waits until it is loaded."""
         scheme = {'name': 'prefers-color-scheme', 'value': 'dark' if dark else 'light'}
         for domain in ('Page', 'Runtime', 'Log', 'Network'):

@@ -1,0 +1,101 @@
+"""The pages of runs."""
+
+import os
+import webbrowser
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pipeline.commands.options import USAGE, fail, load, recipe_options
+
+if TYPE_CHECKING:
+    from pipeline.config import Recipe
+
+
+@click.command()
+@click.argument('run', default='last')
+@recipe_options
+@click.option('--compare', nargs=2, metavar='A B', help='Set two runs side by side.')
+@click.option('--list', 'listed', is_flag=True, help='Show which runs have a page.')
+@click.option('--serve', is_flag=True, help='Serve the page on 127.0.0.1 until Ctrl-C.')
+@click.option('--port', type=click.IntRange(0, 65535), default=8000, show_default=True,
+              help='To serve on; 0: any that is free.')  # fmt: skip
+@click.option('--no-open', is_flag=True, help='Do not open a browser.')
+def report(
+    run: str,
+    compare: tuple[str, str] | None,
+    listed: bool,
+    serve: bool,
+    port: int,
+    no_open: bool,
+    **options: Any,
+) -> None:
+    """Open the page of a RUN: last, previous, its id or a beginning of that."""
+    recipe = load(**options)
+    from pipeline.report.store import UnknownRun
+
+    if listed:
+        _list(recipe)
+        return
+    try:
+        page = _comparison(recipe, *compare) if compare else _page(recipe, run)
+    except UnknownRun as error:
+        fail(str(error), USAGE)
+    except OSError as error:
+        fail(f'{error.filename} cannot be used: {error.strerror}', USAGE)
+    click.echo(page)
+    if serve:
+        _serve(page, port, no_open)
+    elif not no_open and has_screen():
+        webbrowser.open(page.as_uri())
+
+
+def has_screen() -> bool:
+    """Whether there is a person with a browser, and not a terminal on another machine or CI."""
+    there = bool(os.environ.get('DISPLAY') or os.environ.get('WAYLAND_DISPLAY'))
+    return there and not os.environ.get('CI')
+
+
+def _page(recipe: 'Recipe', run: str) -> Path:
+    from pipeline.report.store import find
+
+    return find(recipe.home, run).page
+
+
+def _comparison(recipe: 'Recipe', a: str, b: str) -> Path:
+    from pipeline.report.render import render_comparison
+    from pipeline.report.store import COMPARISON, REPORTS, find
+
+    runs = [find(recipe.home, name).read() for name in (a, b)]
+    path = recipe.home / REPORTS / COMPARISON
+    path.write_text(render_comparison(*runs), encoding='utf-8')
+    return path
+
+
+def _list(recipe: 'Recipe') -> None:
+    from pipeline.report.store import UnknownRun, kept_reports
+
+    reports = kept_reports(recipe.home)
+    if not reports:
+        click.echo('there are no reports')
+    for each in reversed(reports):
+        try:
+            click.echo(f'{each.run_id}  {each.read().standing.word.lower()}')
+        except UnknownRun:
+            click.echo(f'{each.run_id}  written by another version of this program')
+
+
+def _serve(page: Path, port: int, no_open: bool) -> None:
+    from pipeline.report.serve import PageServer
+
+    try:
+        with PageServer(page, port) as server:
+            click.echo(f'served on {server.address} until Ctrl-C')
+            if not no_open and has_screen():
+                webbrowser.open(server.address)
+            server.serve_forever()
+    except OSError as error:
+        fail(f'port {port} of 127.0.0.1 cannot be used: {error.strerror}', USAGE)
+    except KeyboardInterrupt:
+        click.echo()

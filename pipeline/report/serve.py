@@ -1,0 +1,43 @@
+"""Serves one page to browsers of this machine."""
+
+import http.server
+from pathlib import Path
+
+_HOST = '127.0.0.1'
+
+
+class PageServer(http.server.ThreadingHTTPServer):
+    """Gives one page at `/`, and nothing else; port 0 takes any that is free.
+
+    Raises:
+        OSError: the port is taken.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, page: Path, port: int) -> None:
+        super().__init__((_HOST, port), _Handler)
+        self.page = page
+
+    @property
+    def address(self) -> str:
+        """For a browser."""
+        return f'http://{_HOST}:{self.server_address[1]}/'
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    server: PageServer
+
+    def do_GET(self) -> None:
+        if self.path != '/':
+            self.send_error(404)
+            return
+        contents = self.server.page.read_bytes()
+        self.send_response(200)
+        self.send_header('Content-Type', 'text/html; charset=utf-8')
+        self.send_header('Content-Length', str(len(contents)))
+        self.end_headers()
+        self.wfile.write(contents)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Nobody asked."""
