@@ -59,7 +59,7 @@ def _verdict(results: Results, outcome: Outcome) -> Verdict:
     file = file_of(results, 'ModelGate', 'verdict', VERDICT_FILE)
     if file:
         return Verdict.model_validate_json(file.read_text(encoding='utf-8'))
-    reasons = outcome.reasons
+    reasons = outcome.reasons or (() if outcome.blessed else ('not blessed',))
     return Verdict(rulings=tuple(Ruling(rule='', passed=False, reason=each) for each in reasons))
 
 

@@ -57,7 +57,7 @@ def round_step(least: float) -> float:
 
 
 def around(values: Sequence[float], *, least: float | None = None) -> tuple[float, float]:
-    """Ends of an axis that shows all values with some air; it begins at `least`, if there is one."""
+    """Ends of an axis that shows all values with some air; it begins at `least`, if given."""
     low = min(values, default=0.0) if least is None else least
     high = max(values, default=1.0)
     air = 0.05 * (high - low) or 0.1 * abs(high) or 1.0

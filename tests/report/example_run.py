@@ -75,7 +75,7 @@ def example(
     """A run with everything; `better` is added to its accuracy."""
     recipe = recipe_of({
         'name': 'filtered_160', 'description': 'Cats and dogs, 160 px, head and fine-tuning',
-        'evaluation': {'floors': FLOORS, **dict(changes.pop('evaluation', {}))},
+        'evaluation': {'floors': FLOORS},
         **dict(changes.pop('recipe', {})),
     })  # fmt: skip
     values = {
