@@ -145,8 +145,8 @@ def _floor(of: SliceResult, wanted: float, fewest: int) -> Ruling:
 
 def _unused(key: str, wanted: float) -> Ruling:
     feature, _, name = key.partition('.')
-    what = words_of_slice(feature, name) if name else f'images with a {feature}'
-    reason = f'test has no {what}, so their floor {_bound(wanted)} has no vote'
+    what = words_of_slice(feature, name) if name else f'any slice by {feature}'
+    reason = f'nothing was measured on {what}: the floor {_bound(wanted)} has no vote'
     return Ruling(rule=FLOOR, passed=None, reason=reason)
 
 

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from pipeline.config import Recipe
 from pipeline.cron import CronError, parse_schedule
-from pipeline.metadata import existing_store
+from pipeline.metadata import check_file, existing_store
 from pipeline.provenance import plain
 from pipeline.retraining.decision import named, time_of
 from pipeline.retraining.history import PushedModel, read_history
@@ -80,6 +80,7 @@ def read_status(recipe: Recipe, now: datetime.datetime, last: int = 10) -> Statu
         MetadataError: the metadata cannot be reached.
         OSError: the folder of the runs cannot be read.
     """
+    check_file(recipe.metadata, recipe.home)
     ticks = Journal(recipe.home / JOURNAL).ticks()
     going_on = is_locked(recipe.home / TICK_LOCK)
     # One that is skipped begins later, and holds no lock.
