@@ -1,44 +1,31 @@
-"""What the Evaluator measures on the test split, and what a model needs to be blessed."""
+"""What the Evaluator measures on the test split."""
 
+import json
 from collections.abc import Sequence
 
 import tensorflow_model_analysis as tfma
 
-from components.evaluation.config import EvaluationConfig
+from components.evaluation.config import SLICED_BY, EvaluationConfig
+from components.evaluation.metrics import ClassifierMetrics
 from trainer import features
 
-ACCURACY, ACCURACY_OF_MANY = 'binary_accuracy', 'accuracy'  # of two classes, and of more
-_METRICS = (
-    ('AUC', 'auc'),
-    ('Precision', 'precision'),
-    ('Recall', 'recall'),
-    ('BinaryCrossEntropy', 'loss'),
-    ('ExampleCount', 'example_count'),
-)
-_METRICS_OF_MANY = (
-    ('SparseCategoricalCrossentropy', 'loss'),
-    ('ExampleCount', 'example_count'),
-)
 
+def eval_config(
+    config: EvaluationConfig, classes: Sequence[str], threshold: float
+) -> tfma.EvalConfig:
+    """Metrics over all images and in slices; no thresholds, for the gate judges.
 
-def eval_config(config: EvaluationConfig, classes: Sequence[str]) -> tfma.EvalConfig:
-    """Metrics overall and per class; thresholds for accuracy.
+    One metric of our own counts once and derives the rest. Those of TFMA would mislead: its
+    `Accuracy` compares probabilities with labels for equality and gives 0, its Precision and Recall
+    of a class ask for a probability of a half and not for the likeliest class, its
+    CategoricalCrossEntropy takes an index for one-hot, and its AUC over a hundred classes was 0.04
+    off with 200 thresholds, and slow.
 
-    BinaryAccuracy is the right accuracy for one sigmoid output: the metric called `Accuracy`
-    compares probabilities with labels for equality and gives 0.
-
-    For a softmax it is SparseCategoricalAccuracy; within a class it is the recall of the class.
-    More would mislead: TFMA's Precision and Recall of a class ask for a probability of a half, not
-    for the likeliest class; its CategoricalCrossEntropy takes an index for one-hot; its AUC, as the
-    mean over a hundred classes, was 0.04 off with 200 thresholds, and slow.
+    Args:
+        config: where slices are cut.
+        classes: names in the order of the labels.
+        threshold: probability from which on the second of two classes is said.
     """
-    two = len(classes) == 2
-    kind, name = (
-        ('BinaryAccuracy', ACCURACY) if two else ('SparseCategoricalAccuracy', ACCURACY_OF_MANY)
-    )
-    others = [_metric(*each) for each in (_METRICS if two else _METRICS_OF_MANY)]
-    accuracy = _metric(kind, name)
-    accuracy.per_slice_thresholds.append(_overall(config))
     return tfma.EvalConfig(
         model_specs=[
             tfma.ModelSpec(
@@ -47,22 +34,18 @@ def eval_config(config: EvaluationConfig, classes: Sequence[str]) -> tfma.EvalCo
                 prediction_key=features.PROBABILITY,
             )
         ],
-        slicing_specs=[tfma.SlicingSpec(), tfma.SlicingSpec(feature_keys=[features.CLASS_NAME])],
-        metrics_specs=[tfma.MetricsSpec(metrics=[accuracy, *others])],
+        slicing_specs=[
+            tfma.SlicingSpec(),
+            *(tfma.SlicingSpec(feature_keys=[name]) for name in SLICED_BY),
+        ],
+        metrics_specs=[tfma.MetricsSpec(metrics=[_metric(config, len(classes), threshold)])],
     )
 
 
-def _metric(class_name: str, name: str) -> tfma.MetricConfig:
-    return tfma.MetricConfig(class_name=class_name, config=f'"name": "{name}"')
-
-
-def _overall(config: EvaluationConfig) -> tfma.PerSliceMetricThreshold:
-    """The bounds over all images; a plain threshold would bind every class too."""
-    threshold = tfma.MetricThreshold(
-        value_threshold=tfma.GenericValueThreshold(lower_bound={'value': config.baseline_accuracy}),
-        change_threshold=tfma.GenericChangeThreshold(
-            direction=tfma.MetricDirection.HIGHER_IS_BETTER,
-            absolute={'value': -config.max_drop},
-        ),
+def _metric(config: EvaluationConfig, classes: int, threshold: float) -> tfma.MetricConfig:
+    edges = config.edges.model_dump(mode='json')
+    return tfma.MetricConfig(
+        class_name=ClassifierMetrics.__name__,
+        module=ClassifierMetrics.__module__,
+        config=json.dumps({'classes': classes, 'threshold': threshold, 'edges': edges}),
     )
-    return tfma.PerSliceMetricThreshold(slicing_specs=[tfma.SlicingSpec()], threshold=threshold)

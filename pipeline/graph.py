@@ -27,6 +27,7 @@ import components
 import trainer
 from components.anomaly_gate import AnomalyGate
 from components.baseline_resolver import CANDIDATE, LatestOtherBlessedModelStrategy
+from components.evaluation.slices import custom_extractors
 from components.image_example_gen import EXAMPLES, ImageExampleGen
 from components.import_example_gen import ImportCanonicalExamples
 from components.newest_spans import NewestSpansStrategy
@@ -190,13 +191,14 @@ def _evaluator(
     recipe: Recipe, classes: tuple[str, ...], examples: BaseChannel, trainer_node: BaseNode,
     resolver: BaseNode,
 ) -> BaseNode:  # fmt: skip
-    """Judges the candidate, and the model that was pushed before, on the same images."""
+    """Measures the candidate, and the model that was blessed before, on the same images."""
     return Evaluator(
         examples=examples,
         model=trainer_node.outputs['model'],
         baseline_model=resolver.outputs['model'],
-        eval_config=eval_config(recipe.evaluation, classes),
+        eval_config=eval_config(recipe.evaluation, classes, recipe.trainer.threshold),
         example_splits=['test'],
+        module_path=custom_extractors.__module__,
     )
 
 

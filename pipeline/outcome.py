@@ -10,13 +10,14 @@ import tensorflow_model_analysis as tfma
 from rich.markup import escape
 from rich.table import Table
 
+from components.evaluation.read import read_evaluation
+from components.evaluation.results import ACCURACY, ModelResult
 from pipeline.config import Recipe
-from pipeline.evaluation import ACCURACY, ACCURACY_OF_MANY
 from pipeline.images import Images, read_images
 from pipeline.launch import NodeResult
 from pipeline.local_runner import display_name
 from pipeline.provenance import custom
-from trainer import progress
+from trainer import features, progress
 from trainer.folders import folder_of
 
 
@@ -55,17 +56,17 @@ def read_outcome(run_id: str, results: dict[str, NodeResult], recipe: Recipe) ->
     """Reads blessing, accuracies and push from the artifacts of a run that came to its end."""
     evaluator, pusher = results['Evaluator'], results['Pusher']
     evaluation = evaluator.outputs['evaluation'][0].uri
+    measured = read_evaluation(folder_of(evaluation), _classes(results), recipe.trainer.threshold)
     blessed = custom(evaluator.outputs['blessing'][0], 'blessed') == 1
     pushed = pusher.outputs['pushed_model'][0]
     destination = custom(pushed, 'pushed_destination') if custom(pushed, 'pushed') else None
-    has_previous = bool(results['baseline_resolver'].outputs.get('model'))
     return Outcome(
         run_id=run_id,
         blessed=blessed,
         unchanged=pusher.cached,
-        accuracy=_accuracy(evaluation, tfma.CANDIDATE_KEY if has_previous else None),
+        accuracy=_accuracy(measured.candidate),
         baseline_accuracy=recipe.evaluation.baseline_accuracy,
-        previous_accuracy=_accuracy(evaluation, tfma.BASELINE_KEY) if has_previous else None,
+        previous_accuracy=_accuracy(measured.baseline) if measured.baseline else None,
         reasons=() if blessed else _reasons(evaluation),
         pushed_to=Path(str(destination)) if destination else None,
         newest_version=_newest_version(recipe.serving_directory),
@@ -145,14 +146,15 @@ def _newest_version(serving: Path) -> Path | None:
     return max(versions, key=lambda path: int(path.name), default=None)
 
 
-def _accuracy(evaluation: str, model_name: str | None) -> float:
-    result = tfma.load_eval_result(evaluation, model_name=model_name)
-    for slice_key, metrics in result.slicing_metrics:
-        if not slice_key:
-            values = metrics['']['']
-            accuracy = values.get(ACCURACY) or values[ACCURACY_OF_MANY]
-            return float(accuracy['doubleValue'])
-    raise ValueError(f'{evaluation} holds no metrics over all of the test split')
+def _classes(results: dict[str, NodeResult]) -> tuple[str, ...]:
+    """Names in the order of the labels, as they lie with the model."""
+    model = folder_of(results['Trainer'].outputs['model'][0].uri)
+    return tuple(json.loads((model / 'Format-Serving' / features.CLASSES_FILE).read_text()))
+
+
+def _accuracy(model: ModelResult) -> float:
+    value = model.overall.metrics[ACCURACY].value
+    return math.nan if value is None else value
 
 
 def _reasons(evaluation: str) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ FILENAME = 'image/filename'
 HEIGHT = 'image/height'  # pixels
 WIDTH = 'image/width'  # pixels
 SHA256 = 'image/key/sha256'  # hexadecimal digest of the bytes as they came
+SOURCE = 'image/source'  # where it came from, for slices; not every record has one
 ASPECT = 'image/aspect'  # float, width over height
 BYTES = 'image/bytes'  # int64, length of the encoded bytes
 # Floats, as `components.ingestion.measures` defines them.

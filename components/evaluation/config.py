@@ -12,10 +12,10 @@ class SliceEdges(StrictModel):
     Units are those of the features in the records.
     """
 
-    brightness: tuple[float, float] = Field((0.35, 0.6), description='dark, medium, bright')
-    sharpness: tuple[float, float] = Field((5.5, 7.5), description='blurred, medium, sharp')
+    brightness: tuple[float, float] = Field((0.4, 0.55), description='dark, medium, bright')
+    sharpness: tuple[float, float] = Field((6.0, 7.25), description='blurred, medium, sharp')
     size: tuple[float, float] = Field(
-        (0.05, 0.25), description='small, medium, large, in megapixels'
+        (0.1, 0.18), description='small, medium, large, in megapixels'
     )
     aspect: tuple[float, float] = Field(
         (0.9, 1.1), description='tall, square, wide: width over height'

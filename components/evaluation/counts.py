@@ -1,0 +1,112 @@
+"""What is counted of a model's answers: a few arrays from which every metric is derived.
+
+Their size does not grow with the number of images, and counts of two parts of a split add up to
+those of both, so that Beam may count anywhere.
+"""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Mapping
+
+import numpy as np
+
+# Scores are told apart by their logit: most of a good model's are close to 0 or 1.
+_FARTHEST, SCORES = 17.0, 2048
+BUCKETS = 10  # of confidence, equally wide
+_CLOSEST = 1e-7  # to 0 and 1, as the exported model gives probabilities
+LOG_LOSS, BRIER = 0, 1
+NEGATIVE, POSITIVE = 0, 1
+IMAGES, CONFIDENCE, RIGHT = 0, 1, 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Counts:
+    """Of the answers to some images.
+
+    Attributes:
+        images: how many.
+        broken: of them, how many got an answer that is no number; nothing else counts these.
+        confusion: images by label and answer.
+        losses: sum and sum of squares of the losses of single images, [LOG_LOSS or BRIER, 2].
+        scores: decisions by whether they should say yes and by score, [NEGATIVE or POSITIVE,
+            SCORES]: of two classes "is it the second?", of more "is it class k?" for each.
+        confidence: images, sum of confidence, and how often it was right, [BUCKETS, 3].
+    """
+
+    images: int
+    broken: int
+    confusion: Mapping[tuple[int, int], int]
+    losses: np.ndarray
+    scores: np.ndarray
+    confidence: np.ndarray
+
+    def __add__(self, other: 'Counts') -> 'Counts':
+        return Counts(
+            self.images + other.images,
+            self.broken + other.broken,
+            Counter(self.confusion) + Counter(other.confusion),
+            self.losses + other.losses,
+            self.scores + other.scores,
+            self.confidence + other.confidence,
+        )
+
+
+def count(labels: np.ndarray, probabilities: np.ndarray, threshold: float) -> Counts:
+    """Counts the answers to some images.
+
+    Args:
+        labels: int [images].
+        probabilities: of the second of two classes, [images, 1], or of each of more, [images,
+            classes].
+        threshold: probability from which on the second of two classes is said.
+    """
+    whole = np.isfinite(probabilities).all(axis=1)
+    broken = int(np.sum(~whole))
+    labels, given = labels[whole].astype(int), probabilities[whole].astype(float)
+    two = given.shape[1] == 1
+    answers = (given[:, 0] >= threshold).astype(int) if two else given.argmax(axis=1)
+    each = np.hstack([1 - given, given]) if two else given  # of every class
+    right = np.eye(each.shape[1])[labels]
+    confidence = given[:, 0] if two else given.max(axis=1)
+    hits = labels == 1 if two else answers == labels
+    return Counts(
+        len(whole),
+        broken,
+        Counter(zip(labels.tolist(), answers.tolist(), strict=True)),
+        _losses(each, right, two),
+        _scores(given, right[:, 1:] if two else right),
+        _confidence(confidence, hits),
+    )
+
+
+def no_counts(classes: int) -> Counts:
+    """Of no images."""
+    nothing = np.empty((0, 1 if classes == 2 else classes))
+    return count(np.empty(0, int), nothing, threshold=0.5)
+
+
+def score_of(place: np.ndarray) -> np.ndarray:
+    """The probability in the middle of a place of `Counts.scores`."""
+    logit = ((place + 0.5) / SCORES * 2 - 1) * _FARTHEST
+    return np.asarray(1 / (1 + np.exp(-logit)))
+
+
+def _losses(each: np.ndarray, right: np.ndarray, two: bool) -> np.ndarray:
+    """The squared error of both of two classes is the same, and counts once, as scikit-learn's."""
+    log = -np.log(np.clip((each * right).sum(axis=1), _CLOSEST, 1))
+    brier = ((each - right) ** 2).sum(axis=1) / (2 if two else 1)
+    return np.array([[loss.sum(), (loss**2).sum()] for loss in (log, brier)])
+
+
+def _scores(given: np.ndarray, right: np.ndarray) -> np.ndarray:
+    clipped = np.clip(given, _CLOSEST / 10, 1 - _CLOSEST / 10)
+    logit = np.log(clipped) - np.log1p(-clipped)
+    places = ((logit / _FARTHEST + 1) / 2 * SCORES).astype(int).clip(0, SCORES - 1)
+    counted = np.bincount((right.astype(int) * SCORES + places).ravel(), minlength=2 * SCORES)
+    return counted.reshape(2, SCORES)
+
+
+def _confidence(confidence: np.ndarray, hits: np.ndarray) -> np.ndarray:
+    bucket = (confidence * BUCKETS).astype(int).clip(0, BUCKETS - 1)
+    columns = (np.ones_like(confidence), confidence, hits.astype(float))
+    return np.stack([np.bincount(bucket, each, BUCKETS) for each in columns], axis=1)
