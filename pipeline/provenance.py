@@ -10,7 +10,7 @@ from ml_metadata.proto import metadata_store_pb2
 
 from components.sources.spans import FINGERPRINT, SPAN
 
-TRAINER, EVALUATOR, PUSHER = 'Trainer', 'Evaluator', 'Pusher'
+TRAINER, EVALUATOR, GATE, PUSHER = 'Trainer', 'Evaluator', 'ModelGate', 'Pusher'
 _ENDED = (metadata_store_pb2.Execution.COMPLETE, metadata_store_pb2.Execution.CACHED)
 _OUTPUTS = (metadata_store_pb2.Event.OUTPUT, metadata_store_pb2.Event.INTERNAL_OUTPUT)
 _INPUTS = (metadata_store_pb2.Event.INPUT, metadata_store_pb2.Event.INTERNAL_INPUT)
@@ -49,7 +49,7 @@ class Node:
 
 
 class Provenance:
-    """The Trainers, Evaluators and Pushers of a pipeline, oldest first, and how they hang together.
+    """The Trainers, Evaluators, gates and Pushers of a pipeline, oldest first, and how they hang together.
 
     Args:
         store: where the metadata is; None: nowhere yet.
@@ -116,7 +116,7 @@ def _nodes(store: MetadataStore, pipeline: str) -> list[Node]:
         for each in store.get_executions_by_context(context.id)
         if each.last_known_state in _ENDED
     }
-    known = (TRAINER, EVALUATOR, PUSHER)
+    known = (TRAINER, EVALUATOR, GATE, PUSHER)
     wanted = sorted(key for key, (_, kind) in kinds.items() if kind in known)  # oldest first
     events = [
         event for some in _chunks(wanted) for event in store.get_events_by_execution_ids(some)
