@@ -45,9 +45,9 @@ class ServingModel(tf.Module):
         # What several signatures use is traced once.
         self._decode = _graph(_make_decode(transform), tf.TensorSpec([None], tf.string))
         self._network = _graph(network, _pixels(model))
-        self.serve_examples = _graph(self._serve_examples, _strings('examples'))
-        self.serve_images = _graph(self._serve_images, _strings('image_bytes'))
-        self.explain_images = _graph(self._make_explain(head), _strings('image_bytes'))
+        self.serve_examples = _graph(self._serve_examples, _strings(features.EXAMPLES_INPUT))
+        self.serve_images = _graph(self._serve_images, _strings(features.IMAGES_INPUT))
+        self.explain_images = _graph(self._make_explain(head), _strings(features.IMAGES_INPUT))
         self.serve_pixels = _graph(self._serve_pixels, _pixels(model))
 
     def _serve_examples(self, examples: tf.Tensor) -> _Answer:
@@ -142,7 +142,7 @@ def _graph(function: Callable, spec: tf.TensorSpec) -> tf.types.experimental.Pol
 
 
 def _pixels(model: keras.Model) -> tf.TensorSpec:
-    return tf.TensorSpec(model.input_shape, tf.float32, name='pixels')
+    return tf.TensorSpec(model.input_shape, tf.float32, name=features.PIXELS_INPUT)
 
 
 def _strings(name: str) -> tf.TensorSpec:
