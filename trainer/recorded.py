@@ -14,6 +14,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from trainer import features
+from trainer.example import image_of, only_image
 from trainer.job import Job
 
 _BATCH = 4  # images of a request of several
@@ -34,7 +35,7 @@ def write_requests(directory: Path, model: keras.Model, job: Job) -> None:
     records = usual_records(split.records(_LOOKED_AT))
     pixels, _ = split.decode(tf.constant(records))
     answers = _answers(np.asarray(model(tf.cast(pixels, tf.float32), training=False)), job)
-    images = [_image(record) for record in records]
+    images = [image_of(record) for record in records]
     path = directory / features.WARMUP_FILE
     path.parent.mkdir(exist_ok=True)
     with tf.io.TFRecordWriter(str(path)) as writer:
@@ -47,18 +48,6 @@ def usual_records(records: Sequence[bytes]) -> list[bytes]:
     ordered = sorted(records, key=lambda record: (len(record), record))
     start = max(0, (len(ordered) - _BATCH) // 2)
     return ordered[start : start + _BATCH]
-
-
-def only_image(image: bytes) -> bytes:
-    """A serialised `tf.Example` of what the model reads, without name, label and measures."""
-    value = tf.train.Feature(bytes_list=tf.train.BytesList(value=[image]))
-    feature = tf.train.Features(feature={features.IMAGE_BYTES: value})
-    return tf.train.Example(features=feature).SerializeToString()
-
-
-def _image(record: bytes) -> bytes:
-    example = tf.train.Example.FromString(record)
-    return example.features.feature[features.IMAGE_BYTES].bytes_list.value[0]
 
 
 def _answers(logits: np.ndarray, job: Job) -> _Arrays:

@@ -8,6 +8,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
 from trainer import features
+from trainer.example import image_of
 from trainer.export import export
 from trainer.head import join
 from trainer.recorded import write_requests
@@ -37,9 +38,7 @@ def signatures(exported):
 
 @pytest.fixture(scope='module')
 def images(exported):
-    records = exported[0].splits['eval'].records(6)
-    examples = [tf.train.Example.FromString(each).features.feature for each in records]
-    return [each[features.IMAGE_BYTES].bytes_list.value[0] for each in examples]
+    return [*map(image_of, exported[0].splits['eval'].records(6))]
 
 
 def _numpy(answer):
