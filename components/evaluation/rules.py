@@ -117,14 +117,13 @@ def _drop(evaluation: Evaluation, allowed: float) -> Ruling:
 
 def _floors(candidate: ModelResult, config: EvaluationConfig) -> Iterator[Ruling]:
     """Of each slice that has a floor, then of each floor that has no slice."""
-    used = set()
     for each in candidate.slices:
         key = _key(each, config.floors)
         if key is not None:
-            used.add(key)
             yield _floor(each, config.floors[key], config.min_images)
-    names = {f'{each.feature}.{each.name}' for each in candidate.slices}
-    for key in sorted(set(config.floors) - used - names):
+    there = {name for each in candidate.slices
+             for name in (each.feature, f'{each.feature}.{each.name}')}  # fmt: skip
+    for key in sorted(set(config.floors) - there):
         yield _unused(key, config.floors[key])
 
 
