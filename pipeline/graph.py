@@ -1,5 +1,6 @@
 """The pipeline: the components and how they are connected."""
 
+import datetime
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,6 @@ from tfx.components import (
     Evaluator,
     ExampleValidator,
     ImportExampleGen,
-    Pusher,
     StatisticsGen,
     Trainer,
     Transform,
@@ -19,7 +19,7 @@ from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGe
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.dsl.components.common.resolver import Resolver, ResolverStrategy
 from tfx.orchestration.pipeline import Pipeline
-from tfx.proto import pusher_pb2, trainer_pb2, transform_pb2
+from tfx.proto import trainer_pb2, transform_pb2
 from tfx.types import standard_artifacts
 from tfx.types.channel import BaseChannel, Channel
 
@@ -35,6 +35,7 @@ from components.previous_statistics import (
     STATISTICS,
     PreviousSpanStatisticsStrategy,
 )
+from components.pusher import Pusher
 from pipeline.beam import beam_args
 from pipeline.config import Recipe
 from pipeline.evaluation import eval_config
@@ -82,7 +83,7 @@ def create_pipeline(
     resolver = _blessed_model('baseline_resolver', blessed, trainer_node)
     judged = newest.outputs[_JUDGING] if newest else examples
     evaluator = _evaluator(recipe, classes, judged, trainer_node, resolver)
-    pusher = _pusher(recipe, trainer_node, evaluator)
+    pusher = _pusher(recipe, examples, trainer_node, evaluator)
     return Pipeline(
         pipeline_name=recipe.name,
         pipeline_root=str(recipe.artifacts_directory),
@@ -200,12 +201,17 @@ def _evaluator(
     )
 
 
-def _pusher(recipe: Recipe, trainer_node: BaseNode, evaluator: BaseNode) -> BaseNode:
-    folder = pusher_pb2.PushDestination.Filesystem(base_directory=str(recipe.serving_directory))
+def _pusher(
+    recipe: Recipe, examples: BaseChannel, trainer_node: BaseNode, evaluator: BaseNode
+) -> BaseNode:
     return Pusher(
         model=trainer_node.outputs['model'],
         model_blessing=evaluator.outputs['blessing'],
-        push_destination=pusher_pb2.PushDestination(filesystem=folder),
+        examples=examples,
+        evaluation=evaluator.outputs['evaluation'],
+        serving=recipe.serving_directory,
+        keep=recipe.push.keep,
+        looked=datetime.datetime.now().isoformat(),
     )
 
 

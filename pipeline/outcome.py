@@ -10,6 +10,7 @@ import tensorflow_model_analysis as tfma
 from rich.markup import escape
 from rich.table import Table
 
+from components.push.judgement import read_judgement
 from pipeline.config import Recipe
 from pipeline.evaluation import ACCURACY, ACCURACY_OF_MANY
 from pipeline.images import Images, read_images
@@ -27,7 +28,7 @@ class Outcome:
     Attributes:
         run_id: of the pipeline run, as in the metadata.
         blessed: whether the model passed every threshold.
-        unchanged: whether everything, the push included, was there from an earlier run.
+        unchanged: whether the model was live already.
         accuracy: of the candidate on the test split, 0 to 1.
         baseline_accuracy: what the recipe asks for.
         previous_accuracy: of the last blessed model on the same images; None if there is none.
@@ -55,18 +56,22 @@ def read_outcome(run_id: str, results: dict[str, NodeResult], recipe: Recipe) ->
     """Reads blessing, accuracies and push from the artifacts of a run that came to its end."""
     evaluator, pusher = results['Evaluator'], results['Pusher']
     evaluation = evaluator.outputs['evaluation'][0].uri
-    blessed = custom(evaluator.outputs['blessing'][0], 'blessed') == 1
+    (model,) = results['Trainer'].outputs['model']
+    by_hand = read_judgement(folder_of(model.uri))  # of a person, and the last word
+    blessed = (
+        by_hand.blessed if by_hand else custom(evaluator.outputs['blessing'][0], 'blessed') == 1
+    )
     pushed = pusher.outputs['pushed_model'][0]
     destination = custom(pushed, 'pushed_destination') if custom(pushed, 'pushed') else None
     has_previous = bool(results['baseline_resolver'].outputs.get('model'))
     return Outcome(
         run_id=run_id,
         blessed=blessed,
-        unchanged=pusher.cached,
+        unchanged=pusher.cached or custom(pushed, 'unchanged') == 1,
         accuracy=_accuracy(evaluation, tfma.CANDIDATE_KEY if has_previous else None),
         baseline_accuracy=recipe.evaluation.baseline_accuracy,
         previous_accuracy=_accuracy(evaluation, tfma.BASELINE_KEY) if has_previous else None,
-        reasons=() if blessed else _reasons(evaluation),
+        reasons=() if blessed else (by_hand.in_words(),) if by_hand else _reasons(evaluation),
         pushed_to=Path(str(destination)) if destination else None,
         newest_version=_newest_version(recipe.serving_directory),
         images=read_images(results),
