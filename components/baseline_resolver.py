@@ -9,9 +9,11 @@ from tfx.dsl.components.common.resolver import ResolverStrategy
 from tfx.types import Artifact
 
 from components.evaluation.loadable import why_unusable
+from components.push.judgement import read_judgement
 from components.sources.base import describe_classes
 from trainer import progress
 from trainer.architecture import classes_of
+from trainer.folders import folder_of
 
 CANDIDATE, MODEL, MODEL_BLESSING = 'candidate', 'model', 'model_blessing'
 _PUSHED, _VERSION = 'PushedModel', 'pushed_version'
@@ -61,15 +63,27 @@ def _latest_first(
     store: mlmd.MetadataStore, models: Sequence[Artifact], blessings: Sequence[Artifact]
 ) -> Iterator[tuple[Artifact, Artifact]]:
     """Models that are blessed and were pushed, with their blessings, the latest version first."""
-    newest = {
-        blessing.get_int_custom_property('current_model_id'): blessing
-        for blessing in sorted(blessings, key=lambda each: each.id)
-        if blessing.get_int_custom_property('blessed') == 1
+    newest: dict[int, Artifact] = {}
+    for blessing in sorted(blessings, key=lambda each: (_is_blessed(each), each.id)):
+        newest[blessing.get_int_custom_property('current_model_id')] = blessing
+    blessed = {
+        model.id: model
+        for model in models
+        if model.id in newest and _may_be_used(model, newest[model.id])
     }
-    blessed = {model.id: model for model in models if model.id in newest}
     versions = _versions(store, blessed)
     for key in sorted(versions, key=lambda each: versions[each], reverse=True):
         yield blessed[key], newest[key]
+
+
+def _may_be_used(model: Artifact, blessing: Artifact) -> bool:
+    """Whether the gate has blessed a model, or a person has, who has the last word."""
+    judgement = read_judgement(folder_of(model.uri))
+    return judgement.blessed if judgement else _is_blessed(blessing)
+
+
+def _is_blessed(blessing: Artifact) -> bool:
+    return blessing.get_int_custom_property('blessed') == 1
 
 
 def _is_unusable(model: Artifact) -> bool:

@@ -1,5 +1,6 @@
 """The pipeline: the components and how they are connected."""
 
+import datetime
 import hashlib
 import json
 from pathlib import Path
@@ -10,7 +11,6 @@ from tfx.components import (
     Evaluator,
     ExampleValidator,
     ImportExampleGen,
-    Pusher,
     StatisticsGen,
     Trainer,
     Transform,
@@ -20,7 +20,7 @@ from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGe
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.dsl.components.common.resolver import Resolver, ResolverStrategy
 from tfx.orchestration.pipeline import Pipeline
-from tfx.proto import pusher_pb2, trainer_pb2, transform_pb2
+from tfx.proto import trainer_pb2, transform_pb2
 from tfx.types import standard_artifacts
 from tfx.types.channel import BaseChannel, Channel
 
@@ -39,6 +39,7 @@ from components.previous_statistics import (
     PreviousSpanStatisticsStrategy,
 )
 from components.serving_check import ServingCheck
+from components.pusher import Pusher
 from pipeline.beam import beam_args
 from pipeline.config import Recipe
 from pipeline.evaluation import eval_config
@@ -226,12 +227,18 @@ def _model_gate(
     )
 
 
-def _pusher(recipe: Recipe, trainer_node: BaseNode, model_gate: BaseNode) -> BaseNode:
-    folder = pusher_pb2.PushDestination.Filesystem(base_directory=str(recipe.serving_directory))
+def _pusher(
+    recipe: Recipe, examples: BaseChannel, trainer_node: BaseNode, evaluator: BaseNode,
+    model_gate: BaseNode,
+) -> BaseNode:  # fmt: skip
     return Pusher(
         model=trainer_node.outputs['model'],
         model_blessing=model_gate.outputs['blessing'],
-        push_destination=pusher_pb2.PushDestination(filesystem=folder),
+        examples=examples,
+        evaluation=evaluator.outputs['evaluation'],
+        serving=recipe.serving_directory,
+        keep=recipe.push.keep,
+        looked=datetime.datetime.now().isoformat(),
     )
 
 

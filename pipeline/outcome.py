@@ -42,7 +42,7 @@ class Outcome:
     Attributes:
         run_id: of the pipeline run, as in the metadata.
         blessed: whether the model may be pushed: no rule says no, or a person said so by hand.
-        unchanged: whether everything, the push included, was there from an earlier run.
+        unchanged: whether the model was live already.
         accuracy: of the candidate on the test split, 0 to 1.
         baseline_accuracy: what the recipe asks for.
         previous_accuracy: of the last blessed model on the same images; None if there is none.

@@ -8,8 +8,6 @@ from pathlib import Path
 
 from components.push.note import NOTE_FILE
 
-# The same model saved twice has two of the first, which holds a random number.
-_NO_PART_OF_IT = ('fingerprint.pb', NOTE_FILE)
 GRAPH = 'saved_model.pb'
 
 
@@ -28,9 +26,8 @@ def digests_of(files: Mapping[str, Path]) -> dict[str, str]:
 
 
 def digest_of(digests: Mapping[str, str]) -> str:
-    """One for all files of a model; the same for a model that was saved again."""
-    lines = [f'{name} {digest}\n' for name, digest in sorted(digests.items())
-             if name not in _NO_PART_OF_IT]  # fmt: skip
+    """One for all files of a model, from those of each."""
+    lines = [f'{name} {digest}\n' for name, digest in sorted(digests.items())]
     return hashlib.sha256(''.join(lines).encode()).hexdigest()
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import filelock
 
+from components.push.equality import is_same
 from components.push.files import (
     GRAPH,
     copy,
@@ -86,7 +87,7 @@ def push(
         patience: seconds to wait for another push to end.
 
     Returns:
-        The version. If the one that is live holds the same files, that one.
+        The version. If the one that is live is the same model with the same beside it, that one.
 
     Raises:
         PushError: the folder cannot be written, or another push is going on.
@@ -95,12 +96,11 @@ def push(
     if GRAPH not in files:
         raise PushError(f'{model} is no whole model: {GRAPH} is missing')
     with _alone(serving, patience):
-        digests = digests_of(files)
         live = next(reversed(versions_in(serving)), None)
-        if live and digest_of(digests) == digest_of(digests_of(files_of(live))):
+        if live and is_same(files, files_of(live)):
             _remove_older(serving, keep)
             return Pushed(int(live.name), live, unchanged=True)
-        return _place(files, digests, serving, keep, about, copy)
+        return _place(files, digests_of(files), serving, keep, about, copy)
 
 
 def restore(version: Path, *, keep: int, about: About, patience: float = _PATIENCE) -> Pushed:

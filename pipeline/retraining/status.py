@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from components.push.versions import versions_in
 from pipeline.config import Recipe
 from pipeline.cron import CronError, parse_schedule
 from pipeline.metadata import check_file, existing_store
@@ -147,7 +148,8 @@ def describe_live(status: Status) -> str:
     if push is None:
         return f'live: {status.live.folder}, which no run of {status.recipe} has pushed'
     spans = f', trained on {named(list(push.spans))}' if push.spans else ''
-    return f'live: {push.version} since {time_of(push.since)}, by run {push.run_id}{spans}'
+    by = f'run {push.run_id}' if push.run_id else 'hand'
+    return f'live: {push.version} since {time_of(push.since)}, by {by}{spans}'
 
 
 def describe_schedule(status: Status) -> str:
@@ -166,8 +168,7 @@ def describe_schedule(status: Status) -> str:
 
 
 def _served(recipe: Recipe) -> Served | None:
-    folders = [each for each in recipe.serving_directory.glob('*') if each.name.isdigit()]
-    newest = max(folders, key=lambda each: int(each.name), default=None)
+    newest = next(reversed(versions_in(recipe.serving_directory)), None)
     if newest is None:
         return None
     history = read_history(existing_store(recipe.metadata, recipe.home), recipe.name)

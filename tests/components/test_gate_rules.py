@@ -205,7 +205,9 @@ def test_size_is_compared_with_its_limit(ruled, limit, passed):
     assert ruled('size', max_megabytes=limit) == [(passed, reason)]
 
 
-@pytest.mark.parametrize(('limit', 'shown', 'passed'), [(30, '21.2', True), (21.24, '21.25', False)])
+@pytest.mark.parametrize(
+    ('limit', 'shown', 'passed'), [(30, '21.2', True), (21.24, '21.25', False)]
+)
 def test_latency_is_compared_with_its_limit(ruled, limit, shown, passed):
     reason = f'latency of one image on one core {shown} ms, limit {limit} ms'
 
@@ -233,9 +235,7 @@ def test_what_infra_validator_says_counts(ruled):
 
 def test_a_verdict_blesses_if_no_rule_says_no_and_begins_with_the_whole_split():
     few = slice_of('class', 'cats', 9, 0.1)
-    evaluation = Evaluation(
-        classes=('cats', 'dogs'), threshold=0.5, candidate=result(slices=[few])
-    )
+    evaluation = Evaluation(classes=('cats', 'dogs'), threshold=0.5, candidate=result(slices=[few]))
 
     verdict = judge(evaluation, SERVES, EvaluationConfig(floors={'class': 0.9}))
 
