@@ -6,7 +6,7 @@ Exit codes: 0 blessed or unchanged, 1 a component failed, 2 wrong usage or confi
 
 import click
 
-from pipeline.commands import cluster, models, runs
+from pipeline.commands import blessing, cluster, models, runs
 from pipeline.commands.options import RUN_CODES
 from pipeline.commands.report import report
 
@@ -21,6 +21,7 @@ for command in (
     runs.run, runs.retrain, runs.status, runs.config,
     cluster.compile_, cluster.submit, cluster.schedule,
     models.lineage,
+    blessing.why,
     report,
 ):  # fmt: skip
     main.add_command(command)

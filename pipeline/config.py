@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 
 from components.evaluation.config import EvaluationConfig
 from components.push.config import PushConfig
+from components.serving.config import ServingCheckConfig
 from components.sources.config import DataConfig
 from components.sources.detect import data_overrides
 from components.validation.config import ValidationConfig
@@ -72,6 +73,7 @@ class Recipe(StrictModel):
     )
     evaluation: EvaluationConfig = EvaluationConfig()
     push: PushConfig = PushConfig()
+    serving_check: ServingCheckConfig = ServingCheckConfig()
     beam: BeamConfig = BeamConfig()
     report: ReportConfig = ReportConfig()
     retrain: RetrainConfig = RetrainConfig()

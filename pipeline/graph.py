@@ -1,6 +1,8 @@
 """The pipeline: the components and how they are connected."""
 
+import datetime
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,6 @@ from tfx.components import (
     Evaluator,
     ExampleValidator,
     ImportExampleGen,
-    Pusher,
     StatisticsGen,
     Trainer,
     Transform,
@@ -19,7 +20,7 @@ from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGe
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.dsl.components.common.resolver import Resolver, ResolverStrategy
 from tfx.orchestration.pipeline import Pipeline
-from tfx.proto import pusher_pb2, trainer_pb2, transform_pb2
+from tfx.proto import trainer_pb2, transform_pb2
 from tfx.types import standard_artifacts
 from tfx.types.channel import BaseChannel, Channel
 
@@ -30,12 +31,15 @@ from components.baseline_resolver import CANDIDATE, LatestOtherBlessedModelStrat
 from components.evaluation.slices import custom_extractors
 from components.image_example_gen import EXAMPLES, ImageExampleGen
 from components.import_example_gen import ImportCanonicalExamples
+from components.model_gate import ModelGate
 from components.newest_spans import NewestSpansStrategy
 from components.previous_statistics import (
     PREVIOUS,
     STATISTICS,
     PreviousSpanStatisticsStrategy,
 )
+from components.pusher import Pusher
+from components.serving_check import ServingCheck
 from pipeline.beam import beam_args
 from pipeline.config import Recipe
 from pipeline.evaluation import eval_config
@@ -83,14 +87,19 @@ def create_pipeline(
     resolver = _blessed_model('baseline_resolver', blessed, trainer_node)
     judged = newest.outputs[_JUDGING] if newest else examples
     evaluator = _evaluator(recipe, classes, judged, trainer_node, resolver)
-    pusher = _pusher(recipe, trainer_node, evaluator)
+    serving = ServingCheck(
+        model=trainer_node.outputs['model'], serving_check=recipe.serving_check.model_dump_json()
+    )
+    model_gate = _model_gate(recipe, classes, trainer_node, resolver, evaluator, serving)
+    pusher = _pusher(recipe, trainer_node, model_gate)
     return Pipeline(
         pipeline_name=recipe.name,
         pipeline_root=str(recipe.artifacts_directory),
         components=[
             *filter(None, (ingest, newest)), statistics_gen, schema_gen, validator,
             *filter(None, (previous,)), gate, transform,
-            *filter(None, (before, tuner)), trainer_node, resolver, evaluator, pusher,
+            *filter(None, (before, tuner)), trainer_node, resolver, evaluator,
+            serving, model_gate, pusher,
         ],
         enable_cache=True,
         metadata_connection_config=connection(recipe.metadata, recipe.home),
@@ -202,12 +211,34 @@ def _evaluator(
     )
 
 
-def _pusher(recipe: Recipe, trainer_node: BaseNode, evaluator: BaseNode) -> BaseNode:
-    folder = pusher_pb2.PushDestination.Filesystem(base_directory=str(recipe.serving_directory))
+def _model_gate(
+    recipe: Recipe, classes: tuple[str, ...], trainer_node: BaseNode, resolver: BaseNode,
+    evaluator: BaseNode, serving: BaseNode,
+) -> BaseNode:  # fmt: skip
+    """Blesses the candidate, or says which rules are against it."""
+    return ModelGate(
+        model=trainer_node.outputs['model'],
+        evaluation=evaluator.outputs['evaluation'],
+        infra_blessing=serving.outputs['infra_blessing'],
+        baseline_model=resolver.outputs['model'],
+        config=recipe.evaluation.model_dump_json(),
+        classes=json.dumps(classes),
+        threshold=recipe.trainer.threshold,
+    )
+
+
+def _pusher(
+    recipe: Recipe, examples: BaseChannel, trainer_node: BaseNode, evaluator: BaseNode,
+    model_gate: BaseNode,
+) -> BaseNode:  # fmt: skip
     return Pusher(
         model=trainer_node.outputs['model'],
-        model_blessing=evaluator.outputs['blessing'],
-        push_destination=pusher_pb2.PushDestination(filesystem=folder),
+        model_blessing=model_gate.outputs['blessing'],
+        examples=examples,
+        evaluation=evaluator.outputs['evaluation'],
+        serving=recipe.serving_directory,
+        keep=recipe.push.keep,
+        looked=datetime.datetime.now().isoformat(),
     )
 
 

@@ -13,6 +13,8 @@ from tfx.orchestration.portable import launcher
 from tfx.orchestration.portable.mlmd import context_lib, execution_lib
 from tfx.proto.orchestration import pipeline_pb2
 
+from pipeline import cached_outputs
+
 # A line of a text that Beam made of an interrupt; a line that only names one is something else.
 _INTERRUPTED = re.compile(r'(?m)^(RuntimeError: )?KeyboardInterrupt( \[while running .*)?$')
 
@@ -53,16 +55,18 @@ def launch_node(ir: pipeline_pb2.Pipeline, node: pipeline_pb2.PipelineNode) -> N
     deployment = runner_utils.extract_local_deployment_config(ir)
     connection = metadata_connection(ir)
     node_id = node.node_info.id
+    executor = runner_utils.extract_executor_spec(deployment, node_id)
     start = time.perf_counter()
     try:
-        info = launcher.Launcher(
-            pipeline_node=node,
-            mlmd_connection=metadata.Metadata(connection),
-            pipeline_info=ir.pipeline_info,
-            pipeline_runtime_spec=ir.runtime_spec,
-            executor_spec=runner_utils.extract_executor_spec(deployment, node_id),
-            custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, node_id),
-        ).launch()
+        with cached_outputs.whole_ones_only(node_id):
+            info = launcher.Launcher(
+                pipeline_node=node,
+                mlmd_connection=metadata.Metadata(connection),
+                pipeline_info=ir.pipeline_info,
+                pipeline_runtime_spec=ir.runtime_spec,
+                executor_spec=executor,
+                custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, node_id),
+            ).launch()
     except Exception as error:  # executors raise whatever they like
         if _is_interrupt(error):
             raise KeyboardInterrupt from error
@@ -71,6 +75,8 @@ def launch_node(ir: pipeline_pb2.Pipeline, node: pipeline_pb2.PipelineNode) -> N
     if state == metadata_store_pb2.Execution.FAILED:
         raise NodeFailed(node_id, 'its inputs could not be resolved')
     cached = state == metadata_store_pb2.Execution.CACHED
+    if info and executor and not cached:  # a resolver writes nothing
+        _note_files(connection, info.execution_id, outputs)
     return NodeResult(node_id, time.perf_counter() - start, cached, outputs)
 
 
@@ -125,6 +131,15 @@ def _read_back(
                 artifacts = store.get_artifacts_by_id([event.artifact_id])
                 outputs.setdefault(event.path.steps[0].key, []).extend(artifacts)
     return execution.last_known_state, outputs
+
+
+def _note_files(
+    connection: Any, execution_id: int, outputs: dict[str, list[metadata_store_pb2.Artifact]]
+) -> None:
+    with metadata.Metadata(connection) as handle:
+        (execution,) = handle.store.get_executions_by_id([execution_id])
+        if cached_outputs.FILES not in execution.custom_properties:  # else a pod came twice
+            cached_outputs.note_files(handle.store, execution, outputs)
 
 
 def _is_interrupt(error: Exception) -> bool:

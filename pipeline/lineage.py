@@ -13,7 +13,6 @@ from rich.markup import escape
 from rich.tree import Tree
 
 from pipeline.provenance import EVALUATOR, Node, Provenance, custom, plain
-from pipeline.retraining.history import pushers_of
 from trainer.config import TrainConfig
 
 _NAMED = 10  # versions in an error
@@ -30,7 +29,7 @@ class Ancestor:
 
     Attributes:
         artifact: where the Trainer left it.
-        version: of the first push; None if it was never pushed.
+        version: the one that was asked for, else of the first push; None if it was never pushed.
         destination: the folder of that version.
         pushed: when that was.
         run: the pipeline run that trained it.
@@ -82,12 +81,16 @@ def trace(store: MetadataStore | None, pipeline: str, model: str) -> Lineage:
         UnknownModel: it is neither.
     """
     provenance = Provenance(store, pipeline)
-    pushed = _find(provenance, pipeline, model).input('model')
-    assert pushed is not None  # a Pusher that pushed had one
-    return lineage_of(provenance, pushed)
+    pusher = _find(provenance, pipeline, model)
+    pushed = pusher.input('model')
+    if pushed is None:
+        raise UnknownModel(f'{model} was put there by hand: nothing is known of its model')
+    return lineage_of(provenance, pushed, pusher)
 
 
-def lineage_of(provenance: Provenance, model: metadata_store_pb2.Artifact) -> Lineage:
+def lineage_of(
+    provenance: Provenance, model: metadata_store_pb2.Artifact, pusher: Node | None = None
+) -> Lineage:
     """Follows a model back that a Trainer made, whether it was pushed or not."""
     parents = []
     parent = _parent(provenance, model)
@@ -101,7 +104,7 @@ def lineage_of(provenance: Provenance, model: metadata_store_pb2.Artifact) -> Li
     ]
     baseline = next((each for each in baselines if each is not None), None)
     return Lineage(
-        _ancestor(provenance, model),
+        _ancestor(provenance, model, pusher),
         tuple(parents),
         None if baseline is None else _ancestor(provenance, baseline),
     )
@@ -164,7 +167,7 @@ def _name(model: Ancestor) -> str:
 
 def _find(provenance: Provenance, pipeline: str, model: str) -> Node:
     """The Pusher of a version, or of the folder of one."""
-    pushers = pushers_of(provenance)
+    pushers = provenance.pushed()
     places = {custom(each.output('pushed_model'), 'pushed_destination'): each for each in pushers}
     versions = {custom(each.output('pushed_model'), 'pushed_version'): each for each in pushers}
     found = places.get(str(Path(model).absolute())) or versions.get(model)
@@ -193,17 +196,20 @@ def _parent(
     return base if same else None
 
 
-def _ancestor(provenance: Provenance, model: metadata_store_pb2.Artifact) -> Ancestor:
+def _ancestor(
+    provenance: Provenance, model: metadata_store_pb2.Artifact, pusher: Node | None = None
+) -> Ancestor:
     trainer = provenance.producer(model)
     config = _config(trainer) if trainer else {}
-    pushers = [each for each in pushers_of(provenance) if _id(each.input('model')) == model.id]
-    pushed = pushers[0].output('pushed_model') if pushers else None
+    pushers = (each for each in provenance.pushed() if _id(each.input('model')) == model.id)
+    pusher = pusher or next(pushers, None)
+    pushed = pusher.output('pushed_model') if pusher else None
     tuned = trainer.input('hyperparameters') if trainer else None
     return Ancestor(
         artifact=model.uri,
         version=custom(pushed, 'pushed_version') if pushed else None,
         destination=custom(pushed, 'pushed_destination') if pushed else None,
-        pushed=pushers[0].ended if pushers else None,
+        pushed=pusher.ended if pusher else None,
         run=provenance.run_id(trainer) if trainer else '',
         trained=trainer.ended if trainer else datetime.datetime.min,
         spans=provenance.trained_on(model),

@@ -1,9 +1,11 @@
 """Connects to ML Metadata. Imports no TFX: a look at the history takes a second that way."""
 
+import contextlib
 import os
 import random
 import re
 import socket
+import sqlite3
 import time
 from pathlib import Path
 from typing import Any
@@ -75,6 +77,7 @@ def open_store(config: MetadataConfig, home: Path) -> ml_metadata.MetadataStore:
     Raises:
         MetadataError: as `check_connection`.
     """
+    check_file(config, home)
     wanted = connection(config, home)
     where = home / SQLITE_FILE if config.address == SQLITE else config.address
     try:
@@ -95,6 +98,31 @@ def existing_store(config: MetadataConfig, home: Path) -> ml_metadata.MetadataSt
     if config.address == SQLITE and not (home / SQLITE_FILE).exists():
         return None
     return open_store(config, home)
+
+
+def check_file(config: MetadataConfig, home: Path) -> None:
+    """Reads the file through, which takes about a millisecond: ml_metadata may open a damaged one.
+
+    Raises:
+        MetadataError: it is damaged, or no database.
+    """
+    file = home / SQLITE_FILE
+    if config.address != SQLITE or not file.exists():
+        return
+    try:
+        address = f'{file.absolute().as_uri()}?mode=ro'
+        with contextlib.closing(sqlite3.connect(address, uri=True)) as database:
+            (found,) = database.execute('PRAGMA quick_check(1)').fetchone()
+        reason = None if found == 'ok' else 'the file is damaged'
+    except sqlite3.OperationalError:  # busy, or not ours to read: ml_metadata says so
+        return
+    except sqlite3.DatabaseError as error:
+        reason = str(error)
+    if reason:
+        raise MetadataError(
+            f'the metadata in {file} cannot be used: {reason}; put a copy from before in its '
+            'place, or move it away to begin anew, without what earlier runs left'
+        )
 
 
 def _expect_greeting(host: str, port: int) -> None:

@@ -3,22 +3,36 @@
 import dataclasses
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import tensorflow_model_analysis as tfma
+import pydantic
 from rich.markup import escape
 from rich.table import Table
 
 from components.evaluation.read import read_evaluation
-from components.evaluation.results import ACCURACY, ModelResult
+from components.evaluation.results import (
+    ACCURACY,
+    AUC,
+    BALANCED_ACCURACY,
+    BRIER,
+    ECE,
+    Estimate,
+    ModelResult,
+)
+from components.evaluation.verdict import VERDICT, read_verdict
+from components.push.judgement import read_judgement
 from pipeline.config import Recipe
 from pipeline.images import Images, read_images
 from pipeline.launch import NodeResult
 from pipeline.local_runner import display_name
-from pipeline.provenance import custom
+from pipeline.provenance import GATE, custom
 from trainer import features, progress
 from trainer.folders import folder_of
+
+# What a person is told beside the accuracy.
+_SHORT = {BALANCED_ACCURACY: 'balanced accuracy', AUC: 'AUC', ECE: 'ECE', BRIER: 'Brier score'}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,8 +41,8 @@ class Outcome:
 
     Attributes:
         run_id: of the pipeline run, as in the metadata.
-        blessed: whether the model passed every threshold.
-        unchanged: whether everything, the push included, was there from an earlier run.
+        blessed: whether the model may be pushed: no rule says no, or a person said so by hand.
+        unchanged: whether the model was live already.
         accuracy: of the candidate on the test split, 0 to 1.
         baseline_accuracy: what the recipe asks for.
         previous_accuracy: of the last blessed model on the same images; None if there is none.
@@ -37,6 +51,8 @@ class Outcome:
         newest_version: the folder that a model server would load; None if there is none.
         images: what became of them; None if they came as records that were ready.
         warnings: what moved further than the recipe's `validation` allows, a clause each.
+        measures: of the candidate on the test split, by names of `results.METRICS`.
+        by_hand: what a person said of the model, in words; None if nobody did.
     """
 
     run_id: str
@@ -50,28 +66,34 @@ class Outcome:
     newest_version: Path | None
     images: Images | None = None
     warnings: tuple[str, ...] = ()
+    measures: Mapping[str, Estimate] = dataclasses.field(default_factory=dict)
+    by_hand: str | None = None
 
 
 def read_outcome(run_id: str, results: dict[str, NodeResult], recipe: Recipe) -> Outcome:
-    """Reads blessing, accuracies and push from the artifacts of a run that came to its end."""
-    evaluator, pusher = results['Evaluator'], results['Pusher']
-    evaluation = evaluator.outputs['evaluation'][0].uri
-    measured = read_evaluation(folder_of(evaluation), _classes(results), recipe.trainer.threshold)
-    blessed = custom(evaluator.outputs['blessing'][0], 'blessed') == 1
-    pushed = pusher.outputs['pushed_model'][0]
+    """Reads verdict, measures and push from the artifacts of a run that came to its end."""
+    evaluation = folder_of(results['Evaluator'].outputs['evaluation'][0].uri)
+    measured = read_evaluation(evaluation, _classes(results), recipe.trainer.threshold)
+    verdict = read_verdict(folder_of(results[GATE].outputs[VERDICT][0].uri))
+    by_hand = read_judgement(folder_of(results['Trainer'].outputs['model'][0].uri))
+    blessed = by_hand.blessed if by_hand else verdict.blessed  # a person has the last word
+    told = by_hand.in_words() if by_hand else None
+    pushed = results['Pusher'].outputs['pushed_model'][0]
     destination = custom(pushed, 'pushed_destination') if custom(pushed, 'pushed') else None
     return Outcome(
         run_id=run_id,
         blessed=blessed,
-        unchanged=pusher.cached,
+        unchanged=results['Pusher'].cached or custom(pushed, 'unchanged') == 1,
         accuracy=_accuracy(measured.candidate),
         baseline_accuracy=recipe.evaluation.baseline_accuracy,
         previous_accuracy=_accuracy(measured.baseline) if measured.baseline else None,
-        reasons=() if blessed else _reasons(evaluation),
+        reasons=() if blessed else (told,) if told else verdict.objections,
         pushed_to=Path(str(destination)) if destination else None,
         newest_version=_newest_version(recipe.serving_directory),
         images=read_images(results),
         warnings=_warnings(results),
+        measures=measured.candidate.overall.metrics,
+        by_hand=told,
     )
 
 
@@ -94,6 +116,8 @@ def show_outcome(results: dict[str, NodeResult], outcome: Outcome, seconds: floa
         _show_images(outcome.images)
     for warning in outcome.warnings:
         console.print(f'[yellow]warning: {escape(warning)}[/yellow]')
+    if outcome.measures:
+        console.print(_measures(outcome.measures), markup=False)
     previous = outcome.previous_accuracy
     console.print(
         f'test accuracy {outcome.accuracy:.4f}; baseline {outcome.baseline_accuracy:.4f}; '
@@ -102,6 +126,8 @@ def show_outcome(results: dict[str, NodeResult], outcome: Outcome, seconds: floa
     if not outcome.blessed:
         console.print(f'[bold red]NOT BLESSED[/bold red]: {escape("; ".join(outcome.reasons))}')
         return
+    if outcome.by_hand:
+        console.print(escape(outcome.by_hand))
     where = escape(str(outcome.pushed_to))
     how = 'unchanged: pushed earlier to' if outcome.unchanged else 'and pushed to'
     if outcome.pushed_to != outcome.newest_version:
@@ -114,6 +140,20 @@ def show_outcome(results: dict[str, NodeResult], outcome: Outcome, seconds: floa
         console.print(f'[bold green]BLESSED[/bold green], unchanged; live in {where}')
     else:
         console.print(f'[bold green]BLESSED[/bold green] {how} {where}')
+
+
+def _measures(measures: Mapping[str, Estimate]) -> str:
+    """`AUC 0.981 (0.972 to 0.990), ...`, without what has no meaning for this test split."""
+    shown = [f'{_SHORT[key]} {_estimate(measures[key])}' for key in _SHORT if key in measures]
+    return ', '.join(shown) + '; 95 % intervals in brackets'
+
+
+def _estimate(estimate: Estimate) -> str:
+    if estimate.value is None:
+        return 'none'
+    if estimate.low is None or estimate.high is None:
+        return f'{estimate.value:.3f}'
+    return f'{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})'
 
 
 def _show_images(images: Images) -> None:
@@ -132,7 +172,12 @@ def write_summary(
         for result in results.values()
     }
     summary = {'seconds': seconds, 'components': components, **dataclasses.asdict(outcome)}
-    path.write_text(json.dumps(summary, indent=1, default=str))
+    path.write_text(json.dumps(summary, indent=1, default=_plain))
+
+
+def _plain(value: Any) -> Any:
+    """What JSON has no form for."""
+    return value.model_dump() if isinstance(value, pydantic.BaseModel) else str(value)
 
 
 def _warnings(results: dict[str, NodeResult]) -> tuple[str, ...]:
@@ -155,26 +200,3 @@ def _classes(results: dict[str, NodeResult]) -> tuple[str, ...]:
 def _accuracy(model: ModelResult) -> float:
     value = model.overall.metrics[ACCURACY].value
     return math.nan if value is None else value
-
-
-def _reasons(evaluation: str) -> tuple[str, ...]:
-    """What TFMA's validation found, such as "accuracy 0.8812, needs at least 0.9000"."""
-    validation = tfma.load_validation_result(evaluation)
-    failures = [
-        failure for each in validation.metric_validations_per_slice for failure in each.failures
-    ]
-    return tuple(dict.fromkeys(_reason(failure) for failure in failures))
-
-
-def _reason(failure: Any) -> str:
-    value = failure.metric_value.double_value.value
-    name = failure.metric_key.name.replace('binary_accuracy', 'accuracy')
-    change = failure.metric_threshold.change_threshold
-    if failure.metric_key.is_diff:
-        lost = -change.absolute.value
-        allowed = f'at most {lost:.4f} is allowed' if lost else 'it may not be worse'
-        return f'{name} is {-value:.4f} below the last blessed model; {allowed}'
-    bound = failure.metric_threshold.value_threshold.lower_bound.value
-    if math.isnan(value):
-        return f'{name} is not a number: {failure.message}'
-    return f'{name} {value:.4f} on the test split, needs at least {bound:.4f}'

@@ -10,7 +10,10 @@ from ml_metadata.proto import metadata_store_pb2
 
 from components.sources.spans import FINGERPRINT, SPAN
 
-TRAINER, EVALUATOR, PUSHER = 'Trainer', 'Evaluator', 'Pusher'
+TRAINER, EVALUATOR, GATE, PUSHER = 'Trainer', 'Evaluator', 'ModelGate', 'Pusher'
+# What a person does, and a push that was found live and noted by a later run.
+ROLLBACK, BLESS, UNBLESS, ADOPT = 'Rollback', 'Bless', 'Unbless', 'Adopt'
+_KINDS = (TRAINER, EVALUATOR, GATE, PUSHER, ROLLBACK, BLESS, UNBLESS, ADOPT)
 _ENDED = (metadata_store_pb2.Execution.COMPLETE, metadata_store_pb2.Execution.CACHED)
 _OUTPUTS = (metadata_store_pb2.Event.OUTPUT, metadata_store_pb2.Event.INTERNAL_OUTPUT)
 _INPUTS = (metadata_store_pb2.Event.INPUT, metadata_store_pb2.Event.INTERNAL_INPUT)
@@ -49,7 +52,7 @@ class Node:
 
 
 class Provenance:
-    """The Trainers, Evaluators and Pushers of a pipeline, oldest first, and how they hang together.
+    """What trained, judged and pushed models of a pipeline, oldest first, and how it hangs together.
 
     Args:
         store: where the metadata is; None: nowhere yet.
@@ -68,6 +71,27 @@ class Provenance:
     def of_kind(self, kind: str) -> Iterator[Node]:
         """All nodes of a kind, oldest first."""
         return (node for node in self.nodes if node.kind == kind)
+
+    def judged(self) -> Iterator[Node]:
+        """Those that blessed a model, or did not, oldest first.
+
+        That is the gate; in older runs the Evaluator, which leaves its blessing empty today.
+        """
+        return (
+            node for node in self.nodes if custom(node.output('blessing'), 'blessed') is not None
+        )
+
+    def pushed(self) -> 'tuple[Node, ...]':
+        """Of each version that was pushed, what did it first; lowest version first.
+
+        Later ones found it live, or were cached.
+        """
+        firsts: dict[str, Node] = {}
+        for node in self.nodes:
+            model = node.output('pushed_model')
+            if custom(model, 'pushed') == 1:
+                firsts.setdefault(str(custom(model, 'pushed_destination')), node)
+        return tuple(sorted(firsts.values(), key=version_of))
 
     def producer(self, artifact: metadata_store_pb2.Artifact | None) -> Node | None:
         """The node that made an artifact, if it is one of these kinds."""
@@ -97,6 +121,11 @@ def custom(artifact: metadata_store_pb2.Artifact | None, key: str) -> Any:
     return None if value is None else getattr(value, value.WhichOneof('value'))
 
 
+def version_of(pushed: Node) -> int:
+    """The number of the version that a node has pushed."""
+    return int(custom(pushed.output('pushed_model'), 'pushed_version'))
+
+
 def plain(value: Any) -> str:
     """What JSON has no form for, as text."""
     return value.isoformat() if isinstance(value, datetime.datetime) else str(value)
@@ -116,8 +145,7 @@ def _nodes(store: MetadataStore, pipeline: str) -> list[Node]:
         for each in store.get_executions_by_context(context.id)
         if each.last_known_state in _ENDED
     }
-    known = (TRAINER, EVALUATOR, PUSHER)
-    wanted = sorted(key for key, (_, kind) in kinds.items() if kind in known)  # oldest first
+    wanted = sorted(key for key, (_, kind) in kinds.items() if kind in _KINDS)  # oldest first
     events = [
         event for some in _chunks(wanted) for event in store.get_events_by_execution_ids(some)
     ]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import filelock
 from rich.markup import escape
 
+from components.push.versions import PushError
 from components.sources.base import describe_classes
 from pipeline.config import Recipe
 from pipeline.imports import quick_imports
@@ -55,7 +56,7 @@ def run(recipe: Recipe, *, verbose: bool = False) -> 'Outcome':
     log = recipe.home / 'logs' / f'{datetime.datetime.now():%Y-%m-%dT%H-%M-%S}.log'
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(_alone(recipe))
+            stack.enter_context(alone(recipe))
             if not verbose:
                 stack.enter_context(library_output_to(log))
         except OSError as error:
@@ -134,8 +135,13 @@ def describe_weights(trainer: TrainConfig) -> str:
 
 
 @contextlib.contextmanager
-def _alone(recipe: Recipe) -> Iterator[None]:
-    """Two runs at once would do the work twice and push twice."""
+def alone(recipe: Recipe) -> Iterator[None]:
+    """Two runs at once would do the work twice and push twice.
+
+    Raises:
+        AlreadyRunning: another one is going on.
+        OSError: the folder of the runs cannot be written.
+    """
     recipe.home.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(recipe.home / '.lock')
     try:
@@ -151,7 +157,7 @@ def _alone(recipe: Recipe) -> Iterator[None]:
 def _for_a_person(error: Exception, log: Path | None) -> Exception:
     from components.sources.base import DataError
 
-    if isinstance(error, (DataError, WeightsError, UnfitError, MetadataError)):
+    if isinstance(error, (DataError, WeightsError, UnfitError, MetadataError, PushError)):
         return CannotStart(str(error))
     from pipeline.launch import NodeFailed
     from pipeline.local_runner import display_name

@@ -1,8 +1,11 @@
 """The verdict of the gate: a reason for each rule. Imports no TFX."""
 
+from pathlib import Path
+
 from trainer.config import StrictModel
 
 VERDICT_FILE = 'verdict.json'  # in the artifact's folder: a Verdict
+VERDICT = 'verdict'  # the output of the gate
 
 
 class Ruling(StrictModel):
@@ -38,3 +41,19 @@ class Verdict(StrictModel):
     def objections(self) -> tuple[str, ...]:
         """The reasons of the rules that say no."""
         return tuple(each.reason for each in self.rulings if each.passed is False)
+
+
+def write_verdict(verdict: Verdict, folder: Path) -> None:
+    """Writes a verdict to an artifact's folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / VERDICT_FILE).write_text(verdict.model_dump_json(indent=1))
+
+
+def read_verdict(folder: Path) -> Verdict:
+    """The verdict in an artifact's folder.
+
+    Raises:
+        OSError: there is none that can be read.
+        ValueError: the file is damaged.
+    """
+    return Verdict.model_validate_json((folder / VERDICT_FILE).read_bytes())

@@ -17,7 +17,7 @@ import numpy as np
 from components.ingestion import transforms
 from components.ingestion.config import MANIFEST, MEGABYTE
 from components.ingestion.duplicates import BETWEEN, DUPLICATE, IMAGE, Decided, decide
-from components.ingestion.quarantine import merge_lists, read_quarantined
+from components.ingestion.quarantine import LIST, merge_lists, read_quarantined
 from components.ingestion.records import PARTIAL, record_files
 from components.ingestion.tally import Tally
 from components.ingestion.transforms import ExamineImages, MoveRecords, SpanFolders
@@ -78,13 +78,13 @@ def link_span(
         manifest = _read_manifest(folder)
         if manifest['source'] != description or manifest['sizes'] != _sizes(folder):
             continue
-        found = read_ingested(folder)
-        if 'unreadable' in found.tally.bad:  # it may be readable by now
+        found = _whole(folder, aside)
+        if found is None or 'unreadable' in found.tally.bad:  # it may be readable by now
             continue
         others = list(known)
         compared = all(found.knows(other) for other in others)
         there = {other.digest for other in others}
-        if compared and there.issuperset(found.because_of) and aside.is_dir():
+        if compared and there.issuperset(found.because_of):
             for each, target in (folder, records), (aside, quarantine):
                 shutil.copytree(each, target, copy_function=_link, dirs_exist_ok=True)
             return found
@@ -226,6 +226,13 @@ def _read_manifest(directory: Path) -> dict[str, Any]:
     with contextlib.suppress(FileNotFoundError, ValueError):
         return dict(json.loads((directory / MANIFEST).read_text()))
     return {'source': None}  # cut off while it was written, or being written
+
+
+def _whole(records: Path, quarantine: Path) -> Ingested | None:
+    """What became of a span; None if somebody has removed a part of what was written of it."""
+    with contextlib.suppress(OSError, ValueError, EOFError):
+        return read_ingested(records) if (quarantine / LIST).is_file() else None
+    return None
 
 
 def _sizes(directory: Path) -> dict[str, int]:

@@ -40,7 +40,7 @@ def model_card(data: ReportData) -> ModelCard:
         out_of_scope=tuple(_out_of_scope(data, words)),
         training_data=tuple(_training_data(data)),
         metrics=tuple(_metrics(data)),
-        limits=tuple(_limits(data)) or ('None was found by the slices and corruptions above.',),
+        limits=tuple(_limits(data)),
         considerations=(words.considerations or _UNEXAMINED,),
     )
 
@@ -101,8 +101,10 @@ def _metrics(data: ReportData) -> Iterator[str]:
 
 
 def _limits(data: ReportData) -> Iterator[str]:
-    yield from _weak_slices(data)
-    yield from _weak_corruptions(data)
+    weak = [*_weak_slices(data), *_weak_corruptions(data)]
+    yield from weak or ['No slice or corruption that was measured shows one.']
+    if not data.robustness or data.robustness.clean is None:
+        yield 'It was not measured on noisy, blurred, dark or turned copies of images.'
     counts = list((data.data.counts.get('train', {}) if data.data else {}).values())
     if counts and max(counts) > _UNBALANCED * min(counts):
         yield f'Classes are unbalanced: {min(counts)} to {max(counts)} training images.'

@@ -16,7 +16,9 @@ class Standing(StrictModel):
     """How the model of a run stood when the run ended.
 
     Attributes:
+        blessed: whether it might be pushed: no rule said no, or a person said so by hand.
         verdict: a reason for each rule.
+        by_hand: what a person said of the model, in words; None if nobody did.
         live: whether it is what a model server loads.
         unchanged: whether it was pushed before this run.
         version: under which it was pushed; None if it was not.
@@ -24,8 +26,10 @@ class Standing(StrictModel):
         live_version: what a model server loads; None: there is nothing.
     """
 
+    blessed: bool
     verdict: Verdict
     live: bool
+    by_hand: str | None = None
     unchanged: bool = False
     version: str | None = None
     since: datetime.datetime | None = None
@@ -36,7 +40,7 @@ class Standing(StrictModel):
         """The whole of it in a word or three."""
         if self.live:
             return 'Live'
-        return 'Blessed, not live' if self.verdict.blessed else 'Not live'
+        return 'Blessed, not live' if self.blessed else 'Not live'
 
 
 class SetAside(StrictModel):

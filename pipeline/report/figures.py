@@ -2,12 +2,14 @@
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from components.evaluation.results import Evaluation, ModelResult
+from components.evaluation.results import Bucket, Evaluation, ModelResult
 from pipeline.report.data import Stage
 from pipeline.report.scales import Scale, Tick, around, horizontal, vertical
 
+_STRIP = 46  # height of the bars under a calibration, with the air above them
+_BAR, _ROOM = 14.0, 20.0  # their width; that of a number
 _MOST_POINTS = 200  # of a curve: more cannot be told apart on a screen
 
 Points = Sequence[tuple[float, float]]
@@ -101,27 +103,37 @@ def precision_recall(models: Mapping[str, ModelResult]) -> Plot:
 
 def calibration(evaluation: Evaluation) -> Plot:
     """Reliability diagram: what was promised, what was kept, and of how many images."""
-    x, y = horizontal(0, 1), vertical(0, 1)
-    buckets = evaluation.candidate.calibration
-    most = max((each.images for each in buckets), default=1)
     two = len(evaluation.classes) == 2
     whose = evaluation.classes[1] if two else 'the likeliest class'
-    kept = f'share of {whose}' if two else 'share that is right'
-    width = min(24.0, 0.8 * (x.end - x.start) / max(len(buckets), 1))
+    x, y = horizontal(0, 1), vertical(0, 1, above=_STRIP)
+    buckets = evaluation.candidate.calibration
+    measured = [(each.confidence, each.share) for each in buckets]
     return Plot(
         'Calibration', f'Reliability diagram of {len(buckets)} buckets; the bars count images',
-        f'probability of {whose}', kept, x.ticks(5), y.ticks(5),
+        f'probability of {whose}; bars: images', 'share of it' if two else 'share that is right',
+        x.ticks(5), y.ticks(5),
         lines=(_line('guess', 'perfect', DIAGONAL, x, y),
-               _line('a', 'this model', [(b.confidence, b.share) for b in buckets], x, y)),
+               _line('a', 'this model', measured, x, y)),
         dots=tuple(
             Dot('a', x(b.confidence), y(b.share), 4,
                 f'promised {b.confidence:.2f}, kept {b.share:.2f}, of {b.images} images')
             for b in buckets),
-        bars=tuple(
-            Bar(x(b.confidence) - width / 2, y(0.3 * b.images / most), width,
-                y(0) - y(0.3 * b.images / most), f'{b.images} images', str(b.images))
-            for b in buckets),
+        bars=tuple(_counts(buckets, x)),
     )  # fmt: skip
+
+
+def _counts(buckets: Sequence[Bucket], x: Scale) -> Iterator[Bar]:
+    """Bars under the diagram; a number has no room too close to the one before it."""
+    most = max((each.images for each in buckets), default=1)
+    height = vertical(0, most, height=_STRIP - 16)
+    taken = -_ROOM
+    for each in buckets:
+        place, top = x(each.confidence), height(each.images)
+        room = place - taken >= _ROOM
+        taken = place if room else taken
+        text = f'{each.images} images'
+        label = str(each.images) if room else ''
+        yield Bar(place - _BAR / 2, top, _BAR, height(0) - top, text, label)
 
 
 def _curve(runs: Mapping[str, Sequence[Stage]], key: str, least: float | None = None) -> Plot:
@@ -147,7 +159,7 @@ def _curve(runs: Mapping[str, Sequence[Stage]], key: str, least: float | None = 
     )  # fmt: skip
 
 
-def _kept(stages: Sequence[Stage], key: str, x: Scale, y: Scale) -> Iterable[Dot]:
+def _kept(stages: Sequence[Stage], key: str, x: Scale, y: Scale) -> Iterator[Dot]:
     """The epochs whose weights were kept."""
     before = 0
     for stage in stages:
@@ -158,7 +170,7 @@ def _kept(stages: Sequence[Stage], key: str, x: Scale, y: Scale) -> Iterable[Dot
         before += len(values)
 
 
-def _starts(stages: Sequence[Stage], x: Scale) -> Iterable[Rule]:
+def _starts(stages: Sequence[Stage], x: Scale) -> Iterator[Rule]:
     """Where a later stage begins."""
     before = 0
     for stage in stages:

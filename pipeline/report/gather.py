@@ -5,12 +5,13 @@ import json
 
 from components.evaluation.read import read_evaluation
 from components.evaluation.results import ROBUSTNESS_FILE, Evaluation, Robustness
-from components.evaluation.verdict import VERDICT_FILE, Ruling, Verdict
+from components.evaluation.verdict import VERDICT, read_verdict
+from components.push.note import read_note
 from components.serving.measurements import MEASUREMENTS_FILE, Measurements
 from pipeline.config import Recipe
 from pipeline.local_runner import display_name
 from pipeline.outcome import Outcome
-from pipeline.provenance import moment
+from pipeline.provenance import GATE
 from pipeline.report.data import ReportData, Seconds, Stage, Standing
 from pipeline.report.files import Results, artifact_of, file_of
 from pipeline.report.images import data_facts
@@ -41,26 +42,18 @@ def gather(recipe: Recipe, results: Results, outcome: Outcome, seconds: float) -
 
 def standing(results: Results, outcome: Outcome) -> Standing:
     """Whether the model is live, and why."""
-    pushed = artifact_of(results, 'Pusher', 'pushed_model')
-    since = pushed.create_time_since_epoch if pushed and outcome.pushed_to else 0
-    live = outcome.newest_version
+    version, live = outcome.pushed_to, outcome.newest_version
+    note = read_note(version) if version else None
     return Standing(
-        verdict=_verdict(results, outcome),
-        live=outcome.pushed_to is not None and outcome.pushed_to == live,
+        blessed=outcome.blessed,
+        verdict=read_verdict(folder_of(results[GATE].outputs[VERDICT][0].uri)),
+        by_hand=outcome.by_hand,
+        live=version is not None and version == live,
         unchanged=outcome.unchanged,
-        version=outcome.pushed_to.name if outcome.pushed_to else None,
-        since=moment(since) if since else None,
+        version=version.name if version else None,
+        since=note.pushed if note else None,
         live_version=live.name if live else None,
     )
-
-
-def _verdict(results: Results, outcome: Outcome) -> Verdict:
-    """That of the gate; runs of earlier versions had none, only reasons."""
-    file = file_of(results, 'ModelGate', 'verdict', VERDICT_FILE)
-    if file:
-        return Verdict.model_validate_json(file.read_text(encoding='utf-8'))
-    reasons = outcome.reasons or (() if outcome.blessed else ('not blessed',))
-    return Verdict(rulings=tuple(Ruling(rule='', passed=False, reason=each) for each in reasons))
 
 
 def _classes(results: Results) -> tuple[str, ...]:

@@ -45,9 +45,17 @@ def horizontal(low: float, high: float) -> Scale:
     return Scale(low, high, _LEFT, WIDTH - _RIGHT)
 
 
-def vertical(low: float, high: float) -> Scale:
-    """The axis at the left; a picture's own units grow downwards."""
-    return Scale(low, high, HEIGHT - _BOTTOM, _TOP)
+def vertical(low: float, high: float, *, above: float = 0, height: float | None = None) -> Scale:
+    """The axis at the left; a picture's own units grow downwards.
+
+    Args:
+        low: the number at its lower end.
+        high: the number at its upper end.
+        above: where it begins, from the bottom.
+        height: of it; None: up to the top.
+    """
+    start = HEIGHT - _BOTTOM - above
+    return Scale(low, high, start, _TOP if height is None else start - height)
 
 
 def round_step(least: float) -> float:

@@ -6,16 +6,16 @@ from collections.abc import Mapping
 
 from ml_metadata import MetadataStore
 
-from pipeline.provenance import EVALUATOR, PUSHER, Node, Provenance, custom
+from pipeline.provenance import Node, Provenance, custom
 
 
 @dataclasses.dataclass(frozen=True)
 class Candidate:
-    """A model that was trained and evaluated.
+    """A model that was trained and judged.
 
     Attributes:
-        run_id: of the pipeline run that evaluated it.
-        ended: when the evaluation ended.
+        run_id: of the pipeline run that judged it.
+        ended: when it was judged.
         spans: what it was trained on, numbers with fingerprints.
         blessed: whether it was good enough.
         pushed: whether it was pushed, in this run or another.
@@ -35,12 +35,12 @@ class Candidate:
 
 @dataclasses.dataclass(frozen=True)
 class PushedModel:
-    """A model that was pushed.
+    """A version that was pushed.
 
     Attributes:
         version: the name of its folder, a number.
         destination: the folder.
-        run_id: of the pipeline run that pushed it.
+        run_id: of the pipeline run that pushed it; empty if a person did.
         since: when it was pushed.
         spans: what it was trained on, numbers with fingerprints.
     """
@@ -54,14 +54,14 @@ class PushedModel:
 
 @dataclasses.dataclass(frozen=True)
 class History:
-    """All candidates and all models that were pushed, each oldest first."""
+    """All candidates, oldest first, and all versions that were pushed, lowest first."""
 
     candidates: tuple[Candidate, ...] = ()
     pushes: tuple[PushedModel, ...] = ()
 
     @property
     def live(self) -> PushedModel | None:
-        """The model that was pushed last."""
+        """The highest version, which a model server loads."""
         return self.pushes[-1] if self.pushes else None
 
     def use_of(self, number: int, fingerprint: str | None = None) -> Candidate | None:
@@ -76,31 +76,21 @@ class History:
 def read_history(store: MetadataStore | None, pipeline: str) -> History:
     """What ML Metadata says of a pipeline, by the recipe's name."""
     provenance = Provenance(store, pipeline)
-    pushers = pushers_of(provenance)
+    pushers = provenance.pushed()
     pushed = {_id(pusher.input('model')) for pusher in pushers}
     return History(
-        tuple(_candidate(provenance, node, pushed) for node in provenance.of_kind(EVALUATOR)),
+        tuple(_candidate(provenance, node, pushed) for node in provenance.judged()),
         tuple(_push(provenance, pusher) for pusher in pushers),
     )
 
 
-def pushers_of(provenance: Provenance) -> tuple[Node, ...]:
-    """Of each model that was pushed, the Pusher that did it, in the order of the pushes."""
-    firsts: dict[int, Node] = {}
-    for pusher in provenance.of_kind(PUSHER):
-        model = pusher.output('pushed_model')
-        if model is not None and custom(model, 'pushed') == 1:
-            firsts.setdefault(model.id, pusher)  # a cached one gives the same artifact again
-    return tuple(firsts.values())
-
-
-def _candidate(provenance: Provenance, evaluator: Node, pushed: set[int]) -> Candidate:
-    model, blessing = evaluator.input('model'), evaluator.output('blessing')
+def _candidate(provenance: Provenance, judge: Node, pushed: set[int]) -> Candidate:
+    model = judge.input('model')
     return Candidate(
-        run_id=provenance.run_id(evaluator),
-        ended=evaluator.ended,
+        run_id=provenance.run_id(judge),
+        ended=judge.ended,
         spans=provenance.trained_on(model),
-        blessed=blessing is not None and custom(blessing, 'blessed') == 1,
+        blessed=custom(judge.output('blessing'), 'blessed') == 1,
         pushed=_id(model) in pushed,
     )
 

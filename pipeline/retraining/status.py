@@ -14,9 +14,10 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from components.push.versions import versions_in
 from pipeline.config import Recipe
 from pipeline.cron import CronError, parse_schedule
-from pipeline.metadata import existing_store
+from pipeline.metadata import check_file, existing_store
 from pipeline.provenance import plain
 from pipeline.retraining.decision import named, time_of
 from pipeline.retraining.history import PushedModel, read_history
@@ -80,6 +81,7 @@ def read_status(recipe: Recipe, now: datetime.datetime, last: int = 10) -> Statu
         MetadataError: the metadata cannot be reached.
         OSError: the folder of the runs cannot be read.
     """
+    check_file(recipe.metadata, recipe.home)
     ticks = Journal(recipe.home / JOURNAL).ticks()
     going_on = is_locked(recipe.home / TICK_LOCK)
     # One that is skipped begins later, and holds no lock.
@@ -146,7 +148,8 @@ def describe_live(status: Status) -> str:
     if push is None:
         return f'live: {status.live.folder}, which no run of {status.recipe} has pushed'
     spans = f', trained on {named(list(push.spans))}' if push.spans else ''
-    return f'live: {push.version} since {time_of(push.since)}, by run {push.run_id}{spans}'
+    by = f'run {push.run_id}' if push.run_id else 'hand'
+    return f'live: {push.version} since {time_of(push.since)}, by {by}{spans}'
 
 
 def describe_schedule(status: Status) -> str:
@@ -165,8 +168,7 @@ def describe_schedule(status: Status) -> str:
 
 
 def _served(recipe: Recipe) -> Served | None:
-    folders = [each for each in recipe.serving_directory.glob('*') if each.name.isdigit()]
-    newest = max(folders, key=lambda each: int(each.name), default=None)
+    newest = next(reversed(versions_in(recipe.serving_directory)), None)
     if newest is None:
         return None
     history = read_history(existing_store(recipe.metadata, recipe.home), recipe.name)

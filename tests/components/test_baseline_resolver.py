@@ -5,6 +5,7 @@ import pytest
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 from tfx.types import standard_artifacts
 
+from components import baseline_resolver
 from components.baseline_resolver import CANDIDATE, LatestOtherBlessedModelStrategy
 from trainer import progress
 
@@ -26,32 +27,59 @@ def blessing(
 
 
 class Pushes:
-    """A store in which a Pusher, whose execution has the model's number, pushed some models."""
+    """A store in which Pushers had some models, some of which were pushed.
 
-    def __init__(self, models: set[int]) -> None:
-        self._models = models
+    Args:
+        pushes: models in the order of their versions; 0 stands for nobody's.
+        others: models that Pushers had and did not push.
+    """
+
+    def __init__(self, pushes: list[int], others: list[int] = ()) -> None:
+        self._models = [*pushes, *others]
+        self._versions = len(pushes)
 
     def get_events_by_artifact_ids(self, ids: list[int]) -> list[mlmd.Event]:
-        return [mlmd.Event(artifact_id=each, execution_id=each) for each in ids]
+        return [
+            mlmd.Event(artifact_id=model, execution_id=number, type=mlmd.Event.INPUT)
+            for number, model in enumerate(self._models, 1)
+            if model in ids
+        ]
 
     def get_events_by_execution_ids(self, ids: list[int]) -> list[mlmd.Event]:
-        return [mlmd.Event(artifact_id=1000 + each, execution_id=each) for each in ids]
+        return [
+            mlmd.Event(artifact_id=1000 + each, execution_id=each, type=mlmd.Event.OUTPUT)
+            for each in ids
+        ]
 
     def get_artifacts_by_id(self, ids: list[int]) -> list[mlmd.Artifact]:
         artifacts = [mlmd.Artifact(id=each, type='PushedModel') for each in ids]
         for artifact in artifacts:
-            artifact.custom_properties['pushed'].int_value = artifact.id - 1000 in self._models
+            number = artifact.id - 1000
+            artifact.custom_properties['pushed'].int_value = number <= self._versions
+            if number <= self._versions:
+                artifact.custom_properties['pushed_version'].string_value = str(number)
         return artifacts
 
 
 @pytest.fixture
-def resolve():
+def damaged(monkeypatch):
+    """Places of models that cannot be used; the others can."""
+    places: set[str] = set()
+    monkeypatch.setattr(
+        baseline_resolver, 'why_unusable', lambda uri: f'{uri} is gone' if uri in places else None
+    )
+    return places
+
+
+@pytest.fixture
+def resolve(damaged):
     """Gives what a resolver gives that knows these models, blessings and pushes (all, if none)."""
 
     def call(candidate, models, blessings, pushed=None):
         inputs = {'model': models, 'model_blessing': blessings, CANDIDATE: [candidate]}
-        pushes = Pushes({each.id for each in models} if pushed is None else pushed)
-        return LatestOtherBlessedModelStrategy().resolve_artifacts(pushes, inputs)
+        ids = [each.id for each in models]
+        store = Pushes(ids) if pushed is None else Pushes(pushed, ids)
+        return LatestOtherBlessedModelStrategy().resolve_artifacts(store, inputs)
 
     return call
 
@@ -93,7 +121,7 @@ def test_a_candidate_that_is_blessed_gets_the_one_before_again(resolve):
 def test_a_model_that_was_blessed_and_not_pushed_is_no_baseline(resolve):
     models = [model(1), model(2), model(3)]
 
-    resolved = resolve(model(3), models, [blessing(1), blessing(2)], pushed={1})
+    resolved = resolve(model(3), models, [blessing(1), blessing(2)], pushed=[1])
 
     assert [artifact.id for artifact in resolved['model']] == [1]
 
@@ -105,13 +133,46 @@ def test_the_candidate_is_passed_on(resolve):
     assert resolve(candidate, [candidate], [])[CANDIDATE] == [candidate]
 
 
-def test_an_older_model_that_was_blessed_again_is_the_latest(resolve):
+def test_a_model_that_was_rolled_back_to_is_the_latest(resolve):
     models = [model(1), model(2), model(3)]
-    blessings = [blessing(1), blessing(2), blessing(1, number=200)]
 
-    resolved = resolve(model(3), models, blessings)
+    resolved = resolve(model(3), models, [blessing(1), blessing(2)], pushed=[1, 2, 1])
 
     assert [artifact.id for artifact in resolved['model']] == [1]
+
+
+def test_versions_are_compared_as_numbers(resolve):
+    models = [model(1), model(2), model(3)]
+
+    resolved = resolve(model(3), models, [blessing(1), blessing(2)], pushed=[0] * 8 + [1, 2])
+
+    assert [artifact.id for artifact in resolved['model']] == [2]  # version 10, and the other 9
+
+
+def test_of_several_blessings_of_a_model_the_last_comes_with_it(resolve):
+    blessings = [blessing(1), blessing(1, number=200)]
+
+    resolved = resolve(model(2), [model(1), model(2)], blessings)
+
+    assert [artifact.id for artifact in resolved['model_blessing']] == [200]
+
+
+@pytest.mark.parametrize('gone', [{'/2'}, {'/1', '/2'}])
+def test_a_model_that_cannot_be_used_is_told_and_passed_over(resolve, damaged, gone):
+    damaged |= gone
+    models = [model(1), model(2), model(3)]
+    for each in models:
+        each.uri = f'/{each.id}'
+    said = io.StringIO()
+
+    with progress.using_console(progress.make_console(said)):
+        resolved = resolve(models[2], models, [blessing(1), blessing(2)])
+
+    assert [artifact.id for artifact in resolved['model']] == [1] * ('/1' not in gone)
+    assert said.getvalue().splitlines() == [
+        f'  an earlier blessed model cannot be used and is passed over: {place} is gone'
+        for place in sorted(gone, reverse=True)
+    ]
 
 
 @pytest.fixture

@@ -46,6 +46,7 @@ from pipeline.report.data import (
 
 UTC = datetime.timezone.utc
 LIVE = Standing(
+    blessed=True,
     verdict=Verdict(rulings=(
         Ruling(rule='baseline', passed=True, reason='accuracy 0.970, baseline 0.95 (n=402)'),
         Ruling(rule='drop', passed=True, reason='accuracy 0.015 above the last blessed model'),
@@ -58,6 +59,7 @@ LIVE = Standing(
 )  # fmt: skip
 REASON = 'accuracy on dark images 0.883, floor 0.90 (n=212)'
 REFUSED = Standing(
+    blessed=False,
     verdict=Verdict(rulings=(
         Ruling(rule='baseline', passed=True, reason='accuracy 0.958, baseline 0.95 (n=402)'),
         Ruling(rule='floor', passed=False, reason=REASON),
@@ -110,7 +112,7 @@ def model_result(accuracy: float, classes: tuple[str, ...]) -> ModelResult:
     ]
     per_class = 402 // len(classes)
     by_class = [_slice('class', name, per_class, accuracy) for name in classes]
-    right = round(per_class * accuracy)
+    right = min(round(per_class * accuracy), per_class - 1)
     confusion = [[0] * len(classes) for _ in classes]
     for label in range(len(classes)):
         confusion[label][label] = right

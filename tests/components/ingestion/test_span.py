@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 
 import pytest
@@ -199,8 +200,12 @@ def test_records_that_are_linked_outlive_those_that_they_were_linked_from(ingest
 
 
 @pytest.mark.parametrize(
-    'change', ['other image', 'other shares', 'other limits', 'file gone', 'cut off']
-)
+    'change',
+    [
+        'other image', 'other shares', 'other limits', 'file gone', 'index gone', 'index cut off',
+        'list gone', 'cut off',
+    ],
+)  # fmt: skip
 def test_records_of_anything_else_are_written_anew(ingest, forty, change):
     earlier = ingest(forty)
     images, data = forty, {}
@@ -212,6 +217,12 @@ def test_records_of_anything_else_are_written_anew(ingest, forty, change):
         data = {'checks': {'min_side': 17}}
     elif change == 'file gone':
         next(earlier.records.glob('Split-eval/*')).unlink()
+    elif change == 'index gone':
+        (earlier.records / 'index.npy').unlink()
+    elif change == 'index cut off':
+        os.truncate(earlier.records / 'index.npy', 200)
+    elif change == 'list gone':
+        (earlier.quarantine / 'quarantined.jsonl').unlink()
     else:
         (earlier.records / 'manifest.json').unlink()
 

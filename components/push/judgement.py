@@ -1,0 +1,59 @@
+"""What a person says of a model, in place of the gate. Imports no TensorFlow and no TFX.
+
+It stands beside the Trainer's model: the gate may judge that model again, on other images or beside
+another baseline, and its answer would then be a new artifact that knows nothing of the person's.
+"""
+
+import datetime
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+JUDGEMENT_FILE = 'by_hand.json'  # in the folder of the Trainer's model
+
+
+class Judgement(BaseModel):
+    """The last word on a model.
+
+    Attributes:
+        blessed: whether it may be pushed, be a baseline, and be continued from.
+        person: who said so.
+        reason: why.
+        moment: when, with a time zone.
+    """
+
+    model_config = ConfigDict(frozen=True, extra='forbid')
+
+    blessed: bool
+    person: str
+    reason: str
+    moment: datetime.datetime
+
+    def in_words(self) -> str:
+        """A clause for a person."""
+        how = 'blessed' if self.blessed else 'its blessing was withdrawn'
+        return f'{how} by hand by {self.person}: {self.reason}'
+
+
+def read_judgement(model: Path) -> Judgement | None:
+    """What a person has said of the model in a folder of the Trainer; None if nobody did.
+
+    Raises:
+        ValidationError: the file holds something else.
+    """
+    try:
+        text = (model / JUDGEMENT_FILE).read_bytes()
+    except FileNotFoundError:
+        return None
+    return Judgement.model_validate_json(text)
+
+
+def write_judgement(model: Path, judgement: Judgement) -> None:
+    """Replaces what was said before.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    aside = model / f'.{JUDGEMENT_FILE}'
+    aside.write_text(judgement.model_dump_json(indent=1), encoding='utf-8')
+    aside.replace(model / JUDGEMENT_FILE)
