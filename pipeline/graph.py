@@ -91,7 +91,7 @@ def create_pipeline(
         model=trainer_node.outputs['model'], serving_check=recipe.serving_check.model_dump_json()
     )
     model_gate = _model_gate(recipe, classes, trainer_node, resolver, evaluator, serving)
-    pusher = _pusher(recipe, trainer_node, model_gate)
+    pusher = _pusher(recipe, examples, trainer_node, evaluator, model_gate)
     return Pipeline(
         pipeline_name=recipe.name,
         pipeline_root=str(recipe.artifacts_directory),
