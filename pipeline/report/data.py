@@ -22,6 +22,7 @@ class Standing(StrictModel):
         live: whether it is what a model server loads.
         unchanged: whether it was pushed before this run.
         version: under which it was pushed; None if it was not.
+        folder: where that is.
         since: when that was.
         live_version: what a model server loads; None: there is nothing.
     """
@@ -32,6 +33,7 @@ class Standing(StrictModel):
     by_hand: str | None = None
     unchanged: bool = False
     version: str | None = None
+    folder: str | None = None
     since: datetime.datetime | None = None
     live_version: str | None = None
 

@@ -51,6 +51,7 @@ def standing(results: Results, outcome: Outcome) -> Standing:
         live=version is not None and version == live,
         unchanged=outcome.unchanged,
         version=version.name if version else None,
+        folder=str(version) if version else None,
         since=note.pushed if note else None,
         live_version=live.name if live else None,
     )

@@ -130,7 +130,7 @@ def test_kubeflow_is_given_the_verdict_as_metrics(first, second):
 
 def test_kubeflow_is_given_a_page_with_the_verdict(cluster, second):
     page = second.finished['pusher'].files['report'].read_text()
-    assert 'Blessed' in page
+    assert '<p class="word">Live</p>' in page
     assert str(cluster.pushed()[-1]) in page
     assert '<svg' in page
 

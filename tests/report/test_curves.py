@@ -81,7 +81,7 @@ def test_calibration_counts_its_images():
 
     assert [bar.label for bar in plot.bars] == ['5', '9']
     assert plot.dots[0].text == 'promised 0.20, kept 0.10, of 5 images'
-    assert plot.x_label == 'probability of dogs'
+    assert plot.x_label.startswith('probability of dogs;')
 
 
 def test_the_name_of_a_slice_goes_before_its_feature():
