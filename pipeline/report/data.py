@@ -8,6 +8,7 @@ from pydantic import Field
 
 from components.evaluation.results import Evaluation, Mistake, Robustness
 from components.evaluation.verdict import Verdict
+from components.serving.lite_results import LiteResult
 from components.serving.measurements import Measurements
 from trainer.config import StrictModel
 
@@ -148,6 +149,7 @@ class ReportData(StrictModel):
     evaluation: Evaluation | None = None
     robustness: Robustness | None = None
     serving: Measurements | None = None
+    lite: LiteResult | None = None
     stages: tuple[Stage, ...] = ()
     components: tuple[Seconds, ...] = ()
     origin: Origin | None = None

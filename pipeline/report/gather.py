@@ -7,6 +7,7 @@ from components.evaluation.read import read_evaluation
 from components.evaluation.results import ROBUSTNESS_FILE, Evaluation, Robustness
 from components.evaluation.verdict import VERDICT, read_verdict
 from components.push.note import read_note
+from components.serving.lite_results import LITE_FILE, LiteResult
 from components.serving.measurements import MEASUREMENTS_FILE, Measurements
 from pipeline.config import Recipe
 from pipeline.local_runner import display_name
@@ -32,7 +33,8 @@ def gather(recipe: Recipe, results: Results, outcome: Outcome, seconds: float) -
         made=datetime.datetime.now(datetime.timezone.utc), seconds=seconds,
         config=recipe.model_dump(mode='json'), standing=standing(results, outcome), data=data,
         evaluation=_evaluation(results, classes, recipe.trainer.threshold),
-        robustness=_robustness(results), serving=_measurements(results), stages=_stages(results),
+        robustness=_robustness(results), serving=_measurements(results),
+        lite=_lite(results), stages=_stages(results),
         components=tuple(
             Seconds(name=display_name(each.node_id), seconds=each.seconds, cached=each.cached)
             for each in results.values()),
@@ -76,6 +78,11 @@ def _robustness(results: Results) -> Robustness | None:
 def _measurements(results: Results) -> Measurements | None:
     file = file_of(results, 'ServingCheck', 'infra_blessing', MEASUREMENTS_FILE)
     return Measurements.model_validate_json(file.read_text(encoding='utf-8')) if file else None
+
+
+def _lite(results: Results) -> LiteResult | None:
+    file = file_of(results, 'LiteConverter', 'lite_model', LITE_FILE)
+    return LiteResult.model_validate_json(file.read_text(encoding='utf-8')) if file else None
 
 
 def _stages(results: Results) -> tuple[Stage, ...]:

@@ -12,7 +12,8 @@ from pipeline.report.render import render_page
 
 SECTIONS = (
     'Metrics', 'Data', 'Training', 'Answers', 'Slices', 'Robustness', 'Most confident mistakes',
-    'Serving check', 'Seconds per component', 'Lineage', 'Model card', 'Configuration',
+    'Serving check', 'TensorFlow Lite',
+    'Seconds per component', 'Lineage', 'Model card', 'Configuration',
 )  # fmt: skip
 
 
@@ -103,6 +104,14 @@ def test_robustness_is_redder_the_more_is_lost(page):
     assert redness('−4.0') < redness('−19.0') < redness('−42.0')  # noqa: RUF001
 
 
+def test_lite_models_say_what_they_lose(words):
+    said = words(render_page(example(), Pictures()))
+
+    assert 'float16 0.9701 0.9486–0.9828 100.0% 4.6 5.1 within the bound' in said  # noqa: RUF001
+    assert 'int8 0.9104' in said
+    assert said.count('lost too much') == 1
+
+
 def test_cached_components_are_marked(page, words):
     said = words(page)
 
@@ -129,7 +138,7 @@ def test_the_whole_recipe_is_in_the_page(page):
 
 
 def test_a_run_that_has_nothing_but_a_verdict_has_a_page(words):
-    least = dict.fromkeys(('data', 'evaluation', 'robustness', 'serving', 'origin'))
+    least = dict.fromkeys(('data', 'evaluation', 'robustness', 'serving', 'lite', 'origin'))
     bare = example(**least, stages=(), components=())
 
     said = words(render_page(bare, Pictures()))
