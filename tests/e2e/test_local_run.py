@@ -11,10 +11,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click.testing
 import pytest
 import tensorflow as tf
 from odd_images import bad_files
 
+from pipeline_runner import main
 from trainer import features
 
 REPOSITORY = Path(__file__).parents[2]
@@ -212,6 +214,25 @@ def test_an_identical_run_is_cached_to_its_end(second, home):
 
 def test_an_identical_run_pushes_nothing(second, first, home):
     assert home.pushed() == [first[1]]
+
+
+def test_each_run_has_a_page_and_two_are_set_side_by_side(home, second):
+    pages = sorted((home.runs / 'reports').glob('*.html'))
+    earlier, last = (page.read_text() for page in pages)
+    (version,) = home.pushed()
+
+    assert (home.runs / 'last_run.html').read_text() == last
+    for page in (earlier, last):
+        assert '<p class="word">Live</p>' in page
+        assert f'as version <b>{version.name}</b>' in page
+        assert page.count('src="data:image/jpeg') >= 12  # samples
+    assert 'nothing has changed in this run' in last
+    assert 'cats/truncated.jpg' in earlier
+    files = ['--config', home.recipe, '--workdir', home.runs.parent]
+    command = ['report', *map(str, files), '--no-open', '--compare', 'previous', 'last']
+    done = click.testing.CliRunner().invoke(main, command)
+    assert done.exit_code == 0, done.output
+    assert 'Both runs have the same recipe.' in Path(done.stdout.strip()).read_text()
 
 
 def test_a_model_below_the_baseline_is_not_blessed_and_not_pushed(home, second, first):
