@@ -52,7 +52,7 @@ class Node:
 
 
 class Provenance:
-    """What trained, judged and pushed models of a pipeline, oldest first, and how it hangs together.
+    """What trained, judged and pushed models of a pipeline, oldest first, and how that fits.
 
     Args:
         store: where the metadata is; None: nowhere yet.
@@ -77,7 +77,9 @@ class Provenance:
 
         That is the gate; in older runs the Evaluator, which leaves its blessing empty today.
         """
-        return (node for node in self.nodes if custom(node.output('blessing'), 'blessed') is not None)
+        return (
+            node for node in self.nodes if custom(node.output('blessing'), 'blessed') is not None
+        )
 
     def pushed(self) -> 'tuple[Node, ...]':
         """Of each version that was pushed, what did it first; lowest version first.
