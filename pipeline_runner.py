@@ -19,7 +19,7 @@ def main() -> None:
 for command in (
     runs.run, runs.retrain, runs.status, runs.config,
     cluster.compile_, cluster.submit, cluster.schedule,
-    models.lineage,
+    models.lineage, models.models, models.rollback, models.bless, models.unbless,
     blessing.why,
 ):  # fmt: skip
     main.add_command(command)
