@@ -40,6 +40,7 @@ from pipeline.config import Recipe
 from pipeline.evaluation import eval_config
 from pipeline.metadata import connection
 from pipeline.schema import statistics_options, write_schema
+from pipeline.serving import infra_validator, lite_converter, serving_check
 from trainer.preprocessing import preprocessing_fn
 from trainer.run import run_fn, tuner_fn
 
@@ -82,6 +83,9 @@ def create_pipeline(
     resolver = _blessed_model('baseline_resolver', blessed, trainer_node)
     judged = newest.outputs[_JUDGING] if newest else examples
     evaluator = _evaluator(recipe, classes, judged, trainer_node, resolver)
+    checks = _serving(
+        recipe, trainer_node, newest.outputs[_NEWEST] if newest else examples, transform
+    )
     pusher = _pusher(recipe, trainer_node, evaluator)
     return Pipeline(
         pipeline_name=recipe.name,
@@ -89,7 +93,7 @@ def create_pipeline(
         components=[
             *filter(None, (ingest, newest)), statistics_gen, schema_gen, validator,
             *filter(None, (previous,)), gate, transform,
-            *filter(None, (before, tuner)), trainer_node, resolver, evaluator, pusher,
+            *filter(None, (before, tuner)), trainer_node, resolver, evaluator, *checks, pusher,
         ],
         enable_cache=True,
         metadata_connection_config=connection(recipe.metadata, recipe.home),
@@ -198,6 +202,21 @@ def _evaluator(
         eval_config=eval_config(recipe.evaluation, classes),
         example_splits=['test'],
     )
+
+
+def _serving(
+    recipe: Recipe, trainer_node: BaseNode, examples: BaseChannel, transform: BaseNode
+) -> list[BaseNode]:
+    """Checks that the model serves, in the ways that the recipe asks for."""
+    model = trainer_node.outputs['model']
+    nodes = [serving_check(recipe, model)]
+    if recipe.serving_check.infra_validator:
+        nodes.append(infra_validator(recipe.serving_check.infra_validator, model, examples))
+    if recipe.lite:
+        nodes.append(
+            lite_converter(recipe.lite, recipe.trainer.threshold, model, examples, transform)
+        )
+    return nodes
 
 
 def _pusher(recipe: Recipe, trainer_node: BaseNode, evaluator: BaseNode) -> BaseNode:
