@@ -15,6 +15,9 @@ import pytest
 import tensorflow as tf
 from odd_images import bad_files
 
+from components.evaluation.config import SLICED_BY
+from components.evaluation.read import read_evaluation
+from components.evaluation.results import METRICS
 from trainer import features
 
 REPOSITORY = Path(__file__).parents[2]
@@ -187,15 +190,10 @@ def test_the_evaluator_judged_the_test_split_alone(home, first):
     (manifest,) = home.runs.glob('artifacts/ImageExampleGen/examples/*/span-1/manifest.json')
     counts = json.loads(manifest.read_text())['counts']['test']
     (evaluation,) = home.runs.glob('artifacts/Evaluator/evaluation/*')
-    import tensorflow_model_analysis as tfma
-
-    (overall,) = [
-        metrics
-        for key, metrics in tfma.load_eval_result(str(evaluation)).slicing_metrics
-        if not key
-    ]
-    assert overall['']['']['example_count']['doubleValue'] == sum(counts.values())
-    assert {'binary_accuracy', 'auc', 'precision', 'recall', 'loss'} <= set(overall[''][''])
+    found = read_evaluation(evaluation, ('cats', 'dogs'), 0.5).candidate
+    assert found.overall.images == sum(counts.values())
+    assert set(found.overall.metrics) == set(METRICS)
+    assert {each.feature for each in found.slices} == {'', *SLICED_BY} - {'source'}  # one folder
 
 
 @pytest.fixture(scope='module')
