@@ -37,9 +37,10 @@ evaluation:
 """
 COMPONENTS = [
     'ImageExampleGen', 'ImportSchemaGen', 'StatisticsGen', 'ExampleValidator', 'PreviousStatistics',
-    'AnomalyGate', 'Transform', 'Trainer', 'BaselineResolver', 'Evaluator', 'Pusher',
+    'AnomalyGate', 'Transform', 'Trainer', 'BaselineResolver', 'Evaluator', 'ServingCheck',
+    'ModelGate', 'Pusher',
 ]  # fmt: skip
-LOOKING = ('PreviousStatistics', 'BaselineResolver')  # these look each time
+LOOKING = ('PreviousStatistics', 'BaselineResolver', 'Pusher')  # these look each time
 
 
 class Home:
@@ -49,10 +50,10 @@ class Home:
         self.recipe = folder / 'squares.yaml'
         self.recipe.write_text(RECIPE)
         self.runs = folder / 'runs' / 'squares'
-        self._command = [
-            sys.executable, REPOSITORY / 'pipeline_runner.py', 'run', '--config', self.recipe,
-            '--data', images, '--workdir', folder / 'runs',
+        self.options = [
+            '--config', self.recipe, '--data', images, '--workdir', folder / 'runs',
         ]  # fmt: skip
+        self._command = [sys.executable, REPOSITORY / 'pipeline_runner.py', 'run', *self.options]
 
     def start(self, *options: str) -> subprocess.Popen:
         return subprocess.Popen(
@@ -68,7 +69,7 @@ class Home:
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
     def pushed(self) -> list[Path]:
-        return sorted(self.runs.glob('serving/*'))
+        return sorted(self.runs.glob('serving/[0-9]*'))
 
     def summary(self) -> dict:
         return json.loads((self.runs / 'last_run.json').read_text())
@@ -218,11 +219,19 @@ def test_a_model_below_the_baseline_is_not_blessed_and_not_pushed(home, second, 
     )
     assert done.returncode == 3, done.stdout
     reason = done.stdout.splitlines()[-1]
-    assert re.match(
-        r'NOT BLESSED: accuracy 0\.\d+ on the test split, needs at least 1\.0000', reason
-    )
+    assert re.match(r'NOT BLESSED: .*accuracy 0\.\d+, baseline 1\.00 \(n=\d+\)', reason)
     assert 'last blessed model' in done.stdout.splitlines()[-2]
     assert home.pushed() == [first[1]]
+    told = why(home)
+    assert told['blessed'] is False
+    assert told['baseline_version'] == first[1].name
+    objections = [each['reason'] for each in told['verdict']['rulings'] if each['passed'] is False]
+    assert reason == f'NOT BLESSED: {"; ".join(objections)}'
+
+
+def why(home: Home) -> dict:
+    command = [sys.executable, REPOSITORY / 'pipeline_runner.py', 'why', '--json', *home.options]
+    return json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
 
 
 def test_what_is_wrong_with_the_data_stops_the_run_before_transform(tmp_path, make_image_folder):

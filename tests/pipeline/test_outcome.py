@@ -10,7 +10,6 @@ from components.evaluation.results import AUC, ECE, LOG_LOSS, Estimate
 from pipeline.outcome import Outcome, _newest_version, show_outcome, write_summary
 from trainer import progress
 
-
 MEASURES = {
     AUC: Estimate(value=0.991, low=0.974, high=0.997),
     ECE: Estimate(value=None),
