@@ -159,6 +159,22 @@ def test_what_a_person_did_stands_below_and_has_the_last_word(judged):
     assert f'no       {DARK}' in lines
     assert lines[-2] == 'by hand (the rules say no):'
     assert lines[-1].endswith(', eve: blessed by hand: dark ones are rare')
+    assert len([line for line in lines if 'eve' in line]) == 1
+
+
+def test_a_blessing_that_a_rollback_withdrew_is_told_from_what_stands_beside_the_model(judged):
+    judged.judge(judged.model('first'), YES)
+    moment = datetime.datetime(2026, 11, 21, 9, 30, tzinfo=datetime.timezone.utc)
+    said = Judgement(blessed=False, person='eve', reason='slow', moment=moment)
+    write_judgement(judged.folder / 'first', said)
+
+    lines = shown(judged.why())
+
+    assert lines[0].startswith('NOT BLESSED: ')
+    assert lines[-2:] == [
+        'by hand (the rules say yes):',
+        '  2026-11-21 09:30:00 UTC, eve: its blessing was withdrawn by hand: slow',
+    ]
 
 
 def test_what_was_done_with_another_model_is_not_told(judged):
