@@ -20,7 +20,7 @@ def main() -> None:
 for command in (
     runs.run, runs.retrain, runs.status, runs.config,
     cluster.compile_, cluster.submit, cluster.schedule,
-    models.lineage,
+    models.lineage, models.models, models.rollback, models.bless, models.unbless,
     blessing.why,
     report,
 ):  # fmt: skip

@@ -1,7 +1,7 @@
 """TFX's Pusher, with a push that is whole or not at all, and files beside the model."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from tfx.components.pusher import executor
 from tfx.dsl.components.base.base_component import BaseComponent
@@ -72,18 +72,18 @@ class PusherExecutor(executor.Executor):
 class PusherSpec(ComponentSpec):
     """What the Pusher takes and gives, with TFX's keys where it has them."""
 
-    PARAMETERS = {
+    PARAMETERS: ClassVar = {
         SERVING: ExecutionParameter(type=str),
         KEEP: ExecutionParameter(type=int),
         LOOKED: ExecutionParameter(type=str),
     }
-    INPUTS = {
+    INPUTS: ClassVar = {
         MODEL: ChannelParameter(type=standard_artifacts.Model),
         MODEL_BLESSING: ChannelParameter(type=standard_artifacts.ModelBlessing),
         EXAMPLES: ChannelParameter(type=standard_artifacts.Examples, optional=True),
         EVALUATION: ChannelParameter(type=standard_artifacts.ModelEvaluation, optional=True),
     }
-    OUTPUTS = {PUSHED_MODEL: ChannelParameter(type=standard_artifacts.PushedModel)}
+    OUTPUTS: ClassVar = {PUSHED_MODEL: ChannelParameter(type=standard_artifacts.PushedModel)}
 
 
 class Pusher(BaseComponent):

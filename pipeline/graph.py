@@ -2,7 +2,6 @@
 
 import datetime
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,6 @@ from components.baseline_resolver import CANDIDATE, LatestOtherBlessedModelStrat
 from components.evaluation.slices import custom_extractors
 from components.image_example_gen import EXAMPLES, ImageExampleGen
 from components.import_example_gen import ImportCanonicalExamples
-from components.model_gate import ModelGate
 from components.newest_spans import NewestSpansStrategy
 from components.previous_statistics import (
     PREVIOUS,
@@ -39,12 +37,13 @@ from components.previous_statistics import (
     PreviousSpanStatisticsStrategy,
 )
 from components.pusher import Pusher
-from components.serving_check import ServingCheck
 from pipeline.beam import beam_args
 from pipeline.config import Recipe
 from pipeline.evaluation import eval_config
+from pipeline.judging import model_gate
 from pipeline.metadata import connection
 from pipeline.schema import statistics_options, write_schema
+from pipeline.serving import infra_validator, lite_converter, serving_check
 from trainer.preprocessing import preprocessing_fn
 from trainer.run import run_fn, tuner_fn
 
@@ -87,19 +86,19 @@ def create_pipeline(
     resolver = _blessed_model('baseline_resolver', blessed, trainer_node)
     judged = newest.outputs[_JUDGING] if newest else examples
     evaluator = _evaluator(recipe, classes, judged, trainer_node, resolver)
-    serving = ServingCheck(
-        model=trainer_node.outputs['model'], serving_check=recipe.serving_check.model_dump_json()
+    checks = _serving(
+        recipe, trainer_node, newest.outputs[_NEWEST] if newest else examples, transform
     )
-    model_gate = _model_gate(recipe, classes, trainer_node, resolver, evaluator, serving)
-    pusher = _pusher(recipe, examples, trainer_node, evaluator, model_gate)
+    gate_of_model = model_gate(recipe, classes, trainer_node, resolver, evaluator, checks)
+    pusher = _pusher(recipe, examples, trainer_node, evaluator, gate_of_model)
     return Pipeline(
         pipeline_name=recipe.name,
         pipeline_root=str(recipe.artifacts_directory),
         components=[
             *filter(None, (ingest, newest)), statistics_gen, schema_gen, validator,
             *filter(None, (previous,)), gate, transform,
-            *filter(None, (before, tuner)), trainer_node, resolver, evaluator,
-            serving, model_gate, pusher,
+            *filter(None, (before, tuner)), trainer_node, resolver, evaluator, *checks,
+            gate_of_model, pusher,
         ],
         enable_cache=True,
         metadata_connection_config=connection(recipe.metadata, recipe.home),
@@ -211,29 +210,28 @@ def _evaluator(
     )
 
 
-def _model_gate(
-    recipe: Recipe, classes: tuple[str, ...], trainer_node: BaseNode, resolver: BaseNode,
-    evaluator: BaseNode, serving: BaseNode,
-) -> BaseNode:  # fmt: skip
-    """Blesses the candidate, or says which rules are against it."""
-    return ModelGate(
-        model=trainer_node.outputs['model'],
-        evaluation=evaluator.outputs['evaluation'],
-        infra_blessing=serving.outputs['infra_blessing'],
-        baseline_model=resolver.outputs['model'],
-        config=recipe.evaluation.model_dump_json(),
-        classes=json.dumps(classes),
-        threshold=recipe.trainer.threshold,
-    )
+def _serving(
+    recipe: Recipe, trainer_node: BaseNode, examples: BaseChannel, transform: BaseNode
+) -> list[BaseNode]:
+    """Checks that the model serves, in the ways that the recipe asks for."""
+    model = trainer_node.outputs['model']
+    nodes = [serving_check(recipe, model)]
+    if recipe.serving_check.infra_validator:
+        nodes.append(infra_validator(recipe.serving_check.infra_validator, model, examples))
+    if recipe.lite:
+        nodes.append(
+            lite_converter(recipe.lite, recipe.trainer.threshold, model, examples, transform)
+        )
+    return nodes
 
 
 def _pusher(
     recipe: Recipe, examples: BaseChannel, trainer_node: BaseNode, evaluator: BaseNode,
-    model_gate: BaseNode,
+    gate_of_model: BaseNode,
 ) -> BaseNode:  # fmt: skip
     return Pusher(
         model=trainer_node.outputs['model'],
-        model_blessing=model_gate.outputs['blessing'],
+        model_blessing=gate_of_model.outputs['blessing'],
         examples=examples,
         evaluation=evaluator.outputs['evaluation'],
         serving=recipe.serving_directory,

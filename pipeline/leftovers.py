@@ -1,21 +1,19 @@
 """Removes what a run that was killed has left behind."""
 
-import filecmp
 import shutil
-from pathlib import Path
 
 from ml_metadata import MetadataStore
 
 from components.ingestion.config import MANIFEST
+from components.push.files import GRAPH
+from components.push.versions import remove_half_copies, versions_in
 from pipeline.config import Recipe
-from pipeline.provenance import PUSHER, TRAINER, Provenance, custom
+from pipeline.recording import note_pushes
 from trainer.features import ACTIVATIONS_PREFIX
-
-_GRAPH, _SERVED = 'saved_model.pb', 'Format-Serving'
 
 
 def remove_leftovers(recipe: Recipe, store: MetadataStore) -> None:
-    """Removes forgotten caches, spans that were not ingested and models not pushed to the end.
+    """Removes forgotten caches and spans that were not ingested; finishes pushes.
 
     Only while no other run is going on.
     """
@@ -27,34 +25,18 @@ def remove_leftovers(recipe: Recipe, store: MetadataStore) -> None:
             execution = span.parent.name
             aside = recipe.artifacts_directory / 'ImageExampleGen' / 'quarantine' / execution
             shutil.rmtree(aside / span.name, ignore_errors=True)
-    remove_unfinished_pushes(recipe, store)
+    finish_pushes(recipe, store)
 
 
-def remove_unfinished_pushes(recipe: Recipe, store: MetadataStore) -> None:
-    """Removes versions that were half copied, or copied and not noted in the metadata.
+def finish_pushes(recipe: Recipe, store: MetadataStore) -> None:
+    """Removes half copies, and notes whole versions that the metadata knows nothing of.
 
-    The Pusher copies a SavedModel file by file, its graph last: a version without one was cut off.
-    One that is whole, unknown, and a copy of a model whose push is unknown too would be pushed a
-    second time. Any other version was put there by a person, and stays.
+    A version without its graph was cut off while TFX's own Pusher, or a person, copied it. One that
+    is whole and says that it came from here was cut off between the push and the note: it is live,
+    so the next candidate has to be compared with it. Any other was put there by a person.
     """
-    provenance = Provenance(store, recipe.name)
-    pushers = list(provenance.of_kind(PUSHER))
-    noted = {custom(pushed, 'pushed_destination') for each in pushers
-             if (pushed := each.output('pushed_model'))}  # fmt: skip
-    known = {model.id for each in pushers if (model := each.input('model'))
-             and custom(each.output('pushed_model'), 'pushed')}  # fmt: skip
-    trained = [each.output('model') for each in provenance.of_kind(TRAINER)]
-    unnoted = [Path(model.uri) / _SERVED for model in trained if model and model.id not in known]
-    for version in recipe.serving_directory.glob('*'):
-        if not version.name.isdigit() or str(version) in noted:
-            continue
-        whole = (version / _GRAPH).is_file()
-        if not whole or any(_same(version, model) for model in unnoted):
+    for version in versions_in(recipe.serving_directory):
+        if not (version / GRAPH).is_file():
             shutil.rmtree(version)
-
-
-def _same(version: Path, model: Path) -> bool:
-    """Whether all files of a model are in a version, byte for byte."""
-    files = [file.relative_to(model) for file in model.rglob('*') if file.is_file()]
-    _, other, missing = filecmp.cmpfiles(version, model, files, shallow=False)
-    return bool(files) and not other and not missing
+    remove_half_copies(recipe.serving_directory)
+    note_pushes(recipe, store)

@@ -52,7 +52,7 @@ class Node:
 
 
 class Provenance:
-    """What trained, judged and pushed models of a pipeline, oldest first, and how it hangs together.
+    """What trained, judged and pushed models of a pipeline, oldest first, and how that fits.
 
     Args:
         store: where the metadata is; None: nowhere yet.

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from components.evaluation.verdict import VERDICT, Verdict, read_verdict
-from components.push.judgement import read_judgement
+from components.push.judgement import Judgement, read_judgement
 from pipeline.provenance import BLESS, GATE, ROLLBACK, UNBLESS, Node, Provenance, custom, plain
 from trainer.folders import folder_of
 
@@ -102,7 +102,7 @@ def read_why(store: MetadataStore | None, pipeline: str) -> Why:
         baseline_version=_version(provenance, baseline) if baseline else None,
         blessed=judgement.blessed if judgement else verdict.blessed,
         verdict=verdict,
-        deeds=tuple(_deeds(provenance, model)),
+        deeds=_with_last_word(tuple(_deeds(provenance, model)), judgement),
     )
 
 
@@ -167,6 +167,17 @@ def _deeds(provenance: Provenance, model: metadata_store_pb2.Artifact) -> Iterat
             noted = node.execution.custom_properties
             person, reason = (noted[key].string_value for key in ('person', 'reason'))
             yield Deed(_DEEDS[node.kind], node.ended, person, reason)
+
+
+def _with_last_word(deeds: tuple[Deed, ...], judgement: Judgement | None) -> tuple[Deed, ...]:
+    """With what stands beside the model: a rollback is noted with the one that it went back to."""
+    if judgement is None:
+        return deeds
+    what = _DEEDS[BLESS if judgement.blessed else UNBLESS]
+    last = Deed(what, judgement.moment, judgement.person, judgement.reason)
+    if any((each.what, each.reason) == (last.what, last.reason) for each in deeds):
+        return deeds
+    return (*deeds, last)
 
 
 def _is_about(deed: Node, model: metadata_store_pb2.Artifact) -> bool:

@@ -56,15 +56,16 @@ def count(labels: np.ndarray, probabilities: np.ndarray, threshold: float) -> Co
 
     Args:
         labels: int [images].
-        probabilities: of the second of two classes, [images, 1], or of each of more, [images,
-            classes].
+        probabilities: float32, of the second of two classes, [images, 1], or of each of more,
+            [images, classes].
         threshold: probability from which on the second of two classes is said.
     """
     whole = np.isfinite(probabilities).all(axis=1)
     broken = int(np.sum(~whole))
     labels, given = labels[whole].astype(int), probabilities[whole].astype(float)
     two = given.shape[1] == 1
-    answers = (given[:, 0] >= threshold).astype(int) if two else given.argmax(axis=1)
+    yes = given[:, 0] >= np.float32(threshold)  # as precise as the answers
+    answers = yes.astype(int) if two else given.argmax(axis=1)
     each = np.hstack([1 - given, given]) if two else given  # of every class
     right = np.eye(each.shape[1])[labels]
     confidence = given[:, 0] if two else given.max(axis=1)

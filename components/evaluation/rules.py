@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from components.evaluation.config import CLASS, SLICES, SOURCE, EvaluationConfig
+from components.evaluation.config import CLASS, SOURCE, EvaluationConfig
 from components.evaluation.results import (
     ACCURACY,
     BRIER,

@@ -64,7 +64,8 @@ def slices_of(values: dict[str, Any], edges: SliceEdges) -> dict[str, bytes | st
         numbers['size'] = height * width / 1e6
     for name, number in numbers.items():
         if number is not None:
-            found[name] = SLICES[name][int(np.digitize(number, getattr(edges, name)))]
+            cut = np.float32(getattr(edges, name))  # as records have numbers
+            found[name] = SLICES[name][int(np.digitize(np.float32(number), cut))]
     return {name: each for name, each in found.items() if each is not None}
 
 

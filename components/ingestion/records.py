@@ -64,6 +64,8 @@ def to_example(
         features.COLOURFULNESS: measures.colourfulness,
         features.SHA256: sha256.encode(),
     }
+    if image.source:
+        values[features.SOURCE] = image.source.encode(errors='surrogateescape')
     named = {name: _feature(value) for name, value in values.items()}
     return tf.train.Example(features=tf.train.Features(feature=named))
 

@@ -25,7 +25,7 @@ from components.sources.base import DataError, Source
 from components.sources.config import DataConfig
 from trainer import features, progress
 
-FORMAT = 6  # of the files below: another number and everything is ingested again
+FORMAT = 7  # of the files below: another number and everything is ingested again
 _INDEX = 'index.npy'
 
 Counts = dict[str, dict[str, int]]  # images by split and class

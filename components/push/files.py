@@ -8,7 +8,7 @@ from pathlib import Path
 
 from components.push.note import NOTE_FILE
 
-GRAPH = 'saved_model.pb'
+GRAPH = 'saved_model.pb'  # the one file that every SavedModel has
 
 
 def files_of(model: Path) -> dict[str, Path]:

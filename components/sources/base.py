@@ -25,12 +25,14 @@ class LabelledImage(NamedTuple):
         label: index into the classes of the source.
         filename: where it came from, for error messages and for the record.
         part: which part of a set that comes divided; None if it does not.
+        source: the folder or file that it shares with others; empty where nobody can tell.
     """
 
     contents: bytes
     label: int
     filename: str
     part: Part | None = None
+    source: str = ''
 
 
 class BadImage(NamedTuple):

@@ -12,6 +12,7 @@ from typing import NamedTuple, get_args
 
 from components.sources.base import DataError, Part, class_name, describe_classes
 from components.sources.config import number_of_span
+from components.sources.origins import bounded
 
 EXPECTED = 'a folder per class, or train and validation with a folder per class in each'
 Place = tuple[str, ...]  # names of the folders that hold a file, and its own
@@ -38,10 +39,14 @@ class Found(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """What an image is; `class_name` is None if it lies in no class folder."""
+    """What an image is; `class_name` is None if it lies in no class folder.
+
+    Its source is the folder below that of its class; empty if it lies in that itself.
+    """
 
     class_name: str | None
     part: Part | None
+    source: str
 
 
 class Layout(NamedTuple):
@@ -74,10 +79,12 @@ def arrange(where: str, found: Found, wrapped: bool = False) -> Layout:
     if wrapped:
         _require_no_spans(where, images)
     depth = 1 if _in_parts(where, images) else 0
+    sources = bounded(Counter(_below(each, depth) for each in images))
     kinds = [
         Kind(
             class_name(each[depth]) if len(each) > depth + 1 else None,
             next((part for part in _PARTS if depth and each[0] == part), None),
+            sources[_below(each, depth)],
         )
         for each in images
     ]
@@ -104,7 +111,7 @@ def settle_classes(where: str, layout: Layout, wanted: tuple[str, ...] | None) -
     """
     classes = settle_counts(where, layout.counts, wanted)
     by_part = {
-        part: sorted({name for name, its in layout.kinds if its == part and name in classes})
+        part: sorted({name for name, its, _ in layout.kinds if its == part and name in classes})
         for part in _PARTS
     }
     train, validation = by_part.values()
@@ -133,6 +140,11 @@ def settle_counts(
             f'{where} has {describe_classes(classes)}; expected two or more: {EXPECTED}'
         )
     return classes
+
+
+def _below(place: Place, depth: int) -> str:
+    """The folder below that of the class."""
+    return place[depth + 1] if len(place) > depth + 2 else ''
 
 
 def _around(images: Sequence[Place], folders: Collection[Place]) -> bool:

@@ -29,6 +29,7 @@ class Member(NamedTuple):
         part: of a set that comes divided.
         key: where it is in an archive, in the terms of whoever reads it.
         size: in bytes, as the archive says.
+        source: as that of the image.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Member(NamedTuple):
     part: Part | None
     key: int = 0
     size: int = 0
+    source: str = ''
 
 
 class TooLarge(Exception):
@@ -68,7 +70,7 @@ def to_image(member: Member, read: Callable[[Member], bytes]) -> LabelledImage |
             member.name, 'label outside the list', 'it lies in the folder of no class of the list'
         )
     try:
-        return LabelledImage(read(member), member.label, member.name, member.part)
+        return LabelledImage(read(member), member.label, member.name, member.part, member.source)
     except TooLarge as error:
         return BadImage(member.name, 'too large', str(error))
     except BROKEN as error:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from components.sources import origins
 from components.sources.base import (
     IMAGES_PER_SHARD,
     BadImage,
@@ -59,12 +60,15 @@ class ParquetSource:
         self.classes = self._labels[0].classes
 
     def shards(self) -> list['ParquetShard']:
+        names = [str(table.file.relative_to(self._root)) for table in self._tables]
+        rows = [sum(table.groups) for table in self._tables]
+        sources = origins.of_files(zip(names, rows, strict=True))
         return [
-            ParquetShard(table.file, name, table.label, groups, first, table.batch, labels)
-            for table, labels in zip(self._tables, self._labels, strict=True)
-            for name in [str(table.file.relative_to(self._root))]
+            ParquetShard(table.file, name, sources[name], table.label, groups, first, table.batch,
+                         labels)
+            for name, table, labels in zip(names, self._tables, self._labels, strict=True)
             for groups, first in _parts(table.groups)
-        ]
+        ]  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +78,7 @@ class ParquetShard:
     Attributes:
         file: the file.
         name: what it is called in the names of images.
+        source: of its images.
         column: the one of labels.
         groups: numbers of the row groups.
         first: the number of their first row in the file.
@@ -83,6 +88,7 @@ class ParquetShard:
 
     file: Path
     name: str
+    source: str
     column: str
     groups: tuple[int, ...]
     first: int
@@ -91,7 +97,8 @@ class ParquetShard:
 
     def images(self) -> Iterator[LabelledImage | BadImage]:
         for number, row in enumerate(self._rows(), self.first):
-            yield _given(row[IMAGE], row[self.column], f'{self.name}:{number}', self.labels)
+            image = _given(row[IMAGE], row[self.column], f'{self.name}:{number}', self.labels)
+            yield origins.named(image, self.source)
 
     def _rows(self) -> Iterator[dict[str, Any]]:
         columns = [IMAGE, self.column]

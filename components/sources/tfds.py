@@ -86,7 +86,7 @@ class TfdsShard:
                 detail = self.labels.outside(label)
                 yield BadImage(filename, 'label outside the list', detail, contents)
             else:
-                yield LabelledImage(contents, index, filename)
+                yield LabelledImage(contents, index, filename, source=self.split)
 
     def _records(self) -> Iterator[dict[str, Any]]:
         import tensorflow as tf

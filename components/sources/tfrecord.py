@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from components.sources import origins
 from components.sources.base import (
     IMAGES_PER_SHARD,
     BadImage,
@@ -62,7 +63,9 @@ class TfrecordSource:
         self.classes = self._labels.classes
 
     def shards(self) -> list['ExampleShard']:
-        return [ExampleShard(part, self._names, self._labels) for part in self._parts]
+        sources = origins.of_files((part.name, part.stretch.count) for part in self._parts)
+        parts = [part._replace(source=sources[part.name]) for part in self._parts]
+        return [ExampleShard(part, self._names, self._labels) for part in parts]
 
 
 class RecordPart(NamedTuple):
@@ -72,11 +75,13 @@ class RecordPart(NamedTuple):
         file: the file.
         name: what it is called in the names of images.
         stretch: which of its records.
+        source: of its images.
     """
 
     file: Path
     name: str
     stretch: Stretch
+    source: str = ''
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +101,8 @@ class ExampleShard:
     def images(self) -> Iterator[LabelledImage | BadImage]:
         given = records(self.part.file, self.part.stretch)
         for number, record in enumerate(given, self.part.stretch.first):
-            yield _given(record, f'{self.part.name}:{number}', self.names, self.labels)
+            image = _given(record, f'{self.part.name}:{number}', self.names, self.labels)
+            yield origins.named(image, self.part.source)
 
 
 def _find(path: Path) -> list[Path]:

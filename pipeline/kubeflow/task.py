@@ -120,7 +120,7 @@ def run_node(recipe: Recipe, node_id: str, run_id: str, options: dict[str, Any])
     with quick_imports():
         from pipeline.graph import create_pipeline
         from pipeline.launch import launch_node, node_of
-        from pipeline.leftovers import remove_unfinished_pushes
+        from pipeline.leftovers import finish_pushes
         from pipeline.local_runner import compile_pipeline, display_name
         from pipeline.metadata import open_store
         from pipeline.provenance import PUSHER
@@ -129,7 +129,7 @@ def run_node(recipe: Recipe, node_id: str, run_id: str, options: dict[str, Any])
     classes, images = tuple(json.loads(options['classes'])), int(options['images'])
     ir = compile_pipeline(create_pipeline(recipe, classes, images), run_id)
     if node_id == PUSHER:
-        remove_unfinished_pushes(recipe, store)
+        finish_pushes(recipe, store)
     result = launch_node(ir, node_of(ir, node_id))
     how = 'cached' if result.cached else 'done'
     click.echo(f'{display_name(node_id)} {how} in {result.seconds:.1f} s')

@@ -59,8 +59,11 @@ def metrics(outcome: Outcome) -> dict[str, float]:
 
     What is no number is left out: JSON has none for it.
     """
+    measured = {
+        name: each.value for name, each in outcome.measures.items() if each.value is not None
+    }
     values = {
-        'blessed': float(outcome.blessed), 'accuracy': outcome.accuracy,
+        **measured, 'blessed': float(outcome.blessed), 'accuracy': outcome.accuracy,
         'baseline_accuracy': outcome.baseline_accuracy,
     }  # fmt: skip
     if outcome.previous_accuracy is not None:

@@ -2,6 +2,7 @@ import math
 
 import pytest
 
+from components.evaluation.results import Estimate
 from pipeline.kubeflow.verdict import metrics
 from pipeline.outcome import Outcome
 
@@ -23,6 +24,13 @@ def test_kubeflow_can_compare_verdict_and_accuracies(outcome):
     assert metrics(outcome()) == {
         'blessed': 0.0, 'accuracy': 0.8, 'baseline_accuracy': 0.9, 'previous_accuracy': 0.85,
     }  # fmt: skip
+
+
+def test_kubeflow_can_compare_what_else_was_measured(outcome):
+    measures = {'auc': Estimate(value=0.99, low=0.9, high=1.0), 'ece': Estimate(value=None)}
+
+    assert metrics(outcome(measures=measures)).items() >= {'auc': 0.99, 'accuracy': 0.8}.items()
+    assert 'ece' not in metrics(outcome(measures=measures))
 
 
 def test_without_a_model_before_there_is_no_previous_accuracy(outcome):

@@ -16,7 +16,7 @@ def test_vertex_gets_a_job_with_every_component_and_we_say_what_it_cannot(tmp_pa
 
     spec = json.loads((tmp_path / 'job.json').read_text())['pipelineSpec']
     tasks = set(spec['root']['dag']['tasks'])
-    assert {'ImageExampleGen', 'Trainer', 'Evaluator', 'Pusher'} <= tasks
+    assert {'ImageExampleGen', 'Trainer', 'Evaluator', 'ModelGate', 'Pusher'} <= tasks
     assert 'warm_start_resolver-model-resolver' in tasks
     assert not any(
         task.get('cachingOptions', {}).get('enableCache')

@@ -12,6 +12,8 @@ from tfx.orchestration.metadata import sqlite_metadata_connection_config
 from tfx.orchestration.pipeline import Pipeline
 from tfx.types import standard_artifacts
 
+from components.image_example_gen import ImageExampleGen
+from components.sources.config import DataConfig
 from pipeline import cached_outputs
 from pipeline.cached_outputs import find_damage, list_files, list_folders
 from pipeline.local_runner import ProgressDagRunner
@@ -123,6 +125,44 @@ def test_a_damaged_output_stays_marked_and_the_new_one_is_live(runs):
     (after,) = runs.results['WriteModel'].outputs['model']
     assert after.id != before.id
     assert after.state == metadata_store_pb2.Artifact.LIVE
+
+
+@pytest.mark.parametrize('lost', ['Split-train/data_tfrecord-00000-of-00001', 'index.npy'])
+def test_records_that_lost_a_file_are_written_anew_and_not_linked(
+    tmp_path, make_image_folder, lost
+):
+    images = make_image_folder(tmp_path / 'images', per_class=20)
+    data = DataConfig.model_validate({'source': 'folder', 'path': str(images)})
+
+    def ingest():
+        runner = ProgressDagRunner()
+        with progress.using_console(progress.make_console(io.StringIO())):
+            runner.run(
+                Pipeline(
+                    pipeline_name='images',
+                    pipeline_root=str(tmp_path / 'artifacts'),
+                    components=[ImageExampleGen(data)],
+                    enable_cache=True,
+                    metadata_connection_config=sqlite_metadata_connection_config(
+                        str(tmp_path / 'metadata.sqlite')
+                    ),
+                )
+            )
+        result = runner.results['ImageExampleGen']
+        return result.cached, Path(result.outputs['examples'][0].uri)
+
+    cached, first = ingest()
+    assert not cached
+    (first / lost).unlink()
+
+    cached, second = ingest()
+
+    assert not cached
+    names = {str(file.relative_to(second)) for file in second.rglob('*') if file.is_file()}
+    assert lost in names
+    left = {str(file.relative_to(first)) for file in first.rglob('*') if file.is_file()}
+    assert names == {*left, lost}
+    assert ingest() == (True, second)
 
 
 def test_of_very_many_files_folders_are_compared(tmp_path, monkeypatch):

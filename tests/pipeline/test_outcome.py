@@ -1,41 +1,20 @@
 """How a verdict reads."""
 
+import json
 import sys
 from pathlib import Path
 
 import pytest
-from tensorflow_model_analysis.proto import validation_result_pb2
 
-from pipeline.outcome import Outcome, _newest_version, _reason, show_outcome
+from components.evaluation.results import AUC, ECE, LOG_LOSS, Estimate
+from pipeline.outcome import Outcome, _newest_version, show_outcome, write_summary
 from trainer import progress
 
-
-def failure(value, is_diff=False, lower_bound=0.9, absolute=0.0):
-    message = validation_result_pb2.ValidationFailure()
-    message.metric_key.name = 'binary_accuracy'
-    message.metric_key.is_diff = is_diff
-    message.metric_value.double_value.value = value
-    message.metric_threshold.value_threshold.lower_bound.value = lower_bound
-    message.metric_threshold.change_threshold.absolute.value = absolute
-    return message
-
-
-@pytest.mark.parametrize(
-    ('found', 'reason'),
-    [
-        (failure(0.88), 'accuracy 0.8800 on the test split, needs at least 0.9000'),
-        (
-            failure(-0.02, is_diff=True),
-            'accuracy is 0.0200 below the last blessed model; it may not be worse',
-        ),
-        (
-            failure(-0.02, is_diff=True, absolute=-0.01),
-            'accuracy is 0.0200 below the last blessed model; at most 0.0100 is allowed',
-        ),
-    ],
-)
-def test_a_reason_names_what_was_found_and_what_is_needed(found, reason):
-    assert _reason(found) == reason
+MEASURES = {
+    AUC: Estimate(value=0.991, low=0.974, high=0.997),
+    ECE: Estimate(value=None),
+    LOG_LOSS: Estimate(value=0.2),
+}
 
 
 def outcome(**changes):
@@ -61,6 +40,15 @@ def outcome(**changes):
         (outcome(unchanged=True, newest_version=None), 'but the newest version there is none'),
         (outcome(blessed=False, reasons=('too [bold]low',)), 'NOT BLESSED: too [bold]low'),
         (outcome(previous_accuracy=0.9), 'last blessed model 0.9000'),
+        (
+            outcome(blessed=False, reasons=('accuracy on dark images 0.883, floor 0.90 (n=212)',)),
+            'NOT BLESSED: accuracy on dark images 0.883, floor 0.90 (n=212)',
+        ),
+        (outcome(by_hand='blessed by hand by eve: a demo'), 'blessed by hand by eve: a demo\nBLES'),
+        (
+            outcome(measures=MEASURES),
+            'AUC 0.991 (0.974 to 0.997), ECE none; 95 % intervals in brackets\ntest accuracy',
+        ),
         (outcome(warnings=('width of [b] moved',)), 'warning: width of [b] moved'),
     ],
 )
@@ -75,3 +63,11 @@ def test_versions_are_numbers_and_the_largest_is_the_newest(tmp_path):
         (tmp_path / name).mkdir()
     assert _newest_version(tmp_path) == tmp_path / '10'
     assert _newest_version(tmp_path / 'none') is None
+
+
+def test_the_summary_has_the_measures_as_numbers(tmp_path):
+    write_summary(tmp_path / 'last_run.json', {}, outcome(measures=MEASURES), seconds=1.0)
+
+    summary = json.loads((tmp_path / 'last_run.json').read_text())
+    assert summary['measures'][AUC] == {'value': 0.991, 'low': 0.974, 'high': 0.997}
+    assert summary['pushed_to'] == '/m/2'

@@ -28,7 +28,7 @@ def test_every_feature_of_an_example_is_described(described):
         features.IMAGE_BYTES, features.IMAGE_FORMAT, features.LABEL, features.CLASS_NAME,
         features.FILENAME, features.HEIGHT, features.WIDTH, features.SHA256, features.ASPECT,
         features.BYTES, features.BRIGHTNESS, features.CONTRAST, features.SHARPNESS,
-        features.COLOURFULNESS,
+        features.COLOURFULNESS, features.SOURCE,
     }  # fmt: skip
 
 

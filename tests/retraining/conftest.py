@@ -17,6 +17,7 @@ class Recorder:
     Attributes:
         store: ML Metadata, in memory.
         models: artifacts of the models, in the order of the runs.
+        folder: where these are.
     """
 
     def __init__(self, pipeline: str = 'pets') -> None:
@@ -24,6 +25,7 @@ class Recorder:
         config.fake_database.SetInParent()
         self.store = MetadataStore(config)
         self.models: list[mlmd.Artifact] = []
+        self.folder = '/models'
         self._pipeline = self._context('pipeline', pipeline)
         self._numbers = itertools.count(1)
 
@@ -46,7 +48,7 @@ class Recorder:
         contexts = [self._pipeline, self._context('pipeline_run', f'run-{number}')]
         if model is None:
             examples = [self._examples(*span) for span in spans.items()]
-            model = self._artifact('Model', uri=f'/models/{number}')
+            model = self._artifact('Model', uri=f'{self.folder}/{number}')
             inputs = {'examples': examples, 'base_model': [base] if base else []}
             custom_config = {'code': f'code{number}', 'classes': ['cats', 'dogs'],
                              'weights': 'random', 'train': {}, **(config or {})}  # fmt: skip
@@ -57,7 +59,7 @@ class Recorder:
             self.models.append(model)
         if not evaluated:
             return model
-        blessing = self._artifact('ModelBlessing', blessed=int(blessed))
+        blessing = self._artifact('ModelBlessing', blessed=int(blessed), current_model_id=model.id)
         self._execution(
             'tfx.components.evaluator.component.Evaluator', state,
             {'model': [model], 'baseline_model': [baseline] if baseline else []},

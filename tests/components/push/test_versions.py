@@ -17,7 +17,7 @@ import pytest
 
 from components.push import files, versions
 from components.push.note import About, read_note
-from components.push.versions import PushError, Pushed, push, restore, versions_in
+from components.push.versions import Pushed, PushError, push, restore, versions_in
 
 REPOSITORY = Path(__file__).parents[3]
 KILLED = """
@@ -182,7 +182,7 @@ def test_a_version_comes_back_where_no_links_are(serving, old, new, monkeypatch)
 
 def test_a_model_without_its_graph_is_not_pushed(serving, new):
     (new / 'saved_model.pb').unlink()
-    with pytest.raises(PushError, match='is no whole model: saved_model.pb is missing'):
+    with pytest.raises(PushError, match=r'is no whole model: saved_model\.pb is missing'):
         put(new, serving)
 
 
@@ -194,7 +194,7 @@ def test_a_copy_that_differs_is_not_pushed(serving, old, new, monkeypatch):
         target.write_bytes(b'grapf' if is_graph else source.read_bytes())
 
     monkeypatch.setattr(files.shutil, 'copyfile', garbled)
-    with pytest.raises(PushError, match='the copy of the model in .* differs from the model'):
+    with pytest.raises(PushError, match=r'the copy of the model in .* differs from the model'):
         put(new, serving)
     assert_as_before(serving, before, old)
 
@@ -271,7 +271,7 @@ def test_a_destination_that_is_a_file_is_told(serving, new):
 
 def test_a_destination_below_a_file_is_told(serving, new):
     serving.write_text('')
-    with pytest.raises(PushError, match='nothing can be pushed to .*: Not a directory$'):
+    with pytest.raises(PushError, match=r'nothing can be pushed to .*: Not a directory$'):
         put(new, serving / 'models')
 
 
@@ -312,7 +312,7 @@ def test_a_full_destination_keeps_its_live_model(small_disk, old, new):
 def test_a_read_only_destination_keeps_its_live_model(small_disk, old, new):
     before = put(old, small_disk)
     subprocess.run(['mount', '-o', 'remount,ro', small_disk], check=True)
-    with pytest.raises(PushError, match='nothing can be pushed to .*: Read-only file system'):
+    with pytest.raises(PushError, match=r'nothing can be pushed to .*: Read-only file system'):
         put(new, small_disk)
     assert_as_before(small_disk, before, old)
 

@@ -51,9 +51,9 @@ def test_every_image_comes_once_with_its_bytes_its_label_and_its_name(tmp_path, 
     assert source.classes == CLASSES
     assert source.count == 3
     assert list(every_image(source)) == [
-        LabelledImage(b'0', 0, 'records:0 (pet-0.jpg)'),
-        LabelledImage(b'1', 1, 'records:1 (pet-1.jpg)'),
-        LabelledImage(b'2', 0, 'records:2 (pet-2.jpg)'),
+        LabelledImage(b'0', 0, 'records:0 (pet-0.jpg)', source='records'),
+        LabelledImage(b'1', 1, 'records:1 (pet-1.jpg)', source='records'),
+        LabelledImage(b'2', 0, 'records:2 (pet-2.jpg)', source='records'),
     ]
 
 

@@ -1,0 +1,92 @@
+"""TFX's Evaluator on records without images: models whose answers lie in the records."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+from google.protobuf import json_format
+from tfx.components.evaluator.executor import Executor
+from tfx.types import standard_artifacts
+
+from components.evaluation.config import EvaluationConfig
+from components.evaluation.slices import custom_extractors
+from pipeline.evaluation import eval_config
+from trainer import features
+
+Evaluate = Callable[..., Path]
+
+
+@pytest.fixture(scope='session')
+def evaluate(tmp_path_factory) -> Evaluate:
+    """`evaluate(records, classes, baseline=False, threshold=0.5)`: where the Evaluator wrote to.
+
+    A record is a dict of features; `candidate` and `baseline` hold the answers.
+    """
+
+    def run(
+        records: Sequence[Mapping[str, object]], classes: Sequence[str], *, baseline: bool = False,
+        threshold: float = 0.5, config: EvaluationConfig | None = None,
+    ) -> Path:  # fmt: skip
+        folder = tmp_path_factory.mktemp('evaluation')
+        width = 1 if len(classes) == 2 else len(classes)
+        inputs = {'examples': [_examples(folder / 'examples', records)],
+                  'model': [_model(folder / 'candidate', 'candidate', width)]}  # fmt: skip
+        if baseline:
+            inputs['baseline_model'] = [_model(folder / 'baseline', 'baseline', width)]
+        outputs = {'evaluation': [standard_artifacts.ModelEvaluation()],
+                   'blessing': [standard_artifacts.ModelBlessing()]}  # fmt: skip
+        for key, (artifact,) in outputs.items():
+            artifact.uri = str(folder / key)
+        asked = eval_config(config or EvaluationConfig(), classes, threshold)
+        properties = {
+            'eval_config': json_format.MessageToJson(asked, preserving_proto_field_name=True),
+            'example_splits': json.dumps(['test']),
+            'module_path': custom_extractors.__module__,
+        }
+        context = Executor.Context(tmp_dir=str(folder / 'tmp'), unique_id='1')
+        Executor(context).Do(inputs, outputs, properties)
+        assert not outputs['blessing'][0].has_custom_property('blessed')
+        return folder / 'evaluation'
+
+    return run
+
+
+def _examples(folder: Path, records: Sequence[Mapping[str, object]]) -> standard_artifacts.Examples:
+    path = folder / 'Split-test' / 'data_tfrecord-00000-of-00001.gz'
+    path.parent.mkdir(parents=True)
+    with tf.io.TFRecordWriter(str(path), 'GZIP') as writer:
+        for record in records:
+            named = {name: _feature(value) for name, value in record.items()}
+            example = tf.train.Example(features=tf.train.Features(feature=named))
+            writer.write(example.SerializeToString())
+    examples = standard_artifacts.Examples()
+    examples.uri, examples.split_names = str(folder), json.dumps(['test'])
+    examples.set_string_custom_property('payload_format', 'FORMAT_TF_EXAMPLE')
+    return examples
+
+
+def _feature(value: object) -> tf.train.Feature:
+    values = value if isinstance(value, list) else [value]
+    if isinstance(values[0], str):
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[v.encode() for v in values]))
+    if isinstance(values[0], int):
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+    return tf.train.Feature(float_list=tf.train.FloatList(value=values))
+
+
+def _model(folder: Path, feature: str, width: int) -> standard_artifacts.Model:
+    class Answers(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, 'examples')])
+        def serve(self, examples):
+            spec = {feature: tf.io.FixedLenFeature([width], tf.float32)}
+            given = tf.io.parse_example(examples, spec)[feature]
+            return {features.PROBABILITY: given, features.LOGIT: given * 2}
+
+    module = Answers()
+    signatures = {features.SIGNATURE_EXAMPLES: module.serve}
+    tf.saved_model.save(module, str(folder / 'Format-Serving'), signatures=signatures)
+    model = standard_artifacts.Model()
+    model.uri = str(folder)
+    return model
