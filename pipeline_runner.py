@@ -6,9 +6,8 @@ Exit codes: 0 blessed or unchanged, 1 a component failed, 2 wrong usage or confi
 
 import click
 
-from pipeline.commands import blessing, cluster, models, runs
+from pipeline.commands import blessing, cluster, models, report, runs
 from pipeline.commands.options import RUN_CODES
-from pipeline.commands.report import report
 
 
 @click.group(context_settings={'help_option_names': ['-h', '--help']}, epilog=RUN_CODES)
@@ -22,7 +21,7 @@ for command in (
     cluster.compile_, cluster.submit, cluster.schedule,
     models.lineage, models.models, models.rollback, models.bless, models.unbless,
     blessing.why,
-    report,
+    report.report,
 ):  # fmt: skip
     main.add_command(command)
 
