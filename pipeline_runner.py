@@ -6,7 +6,7 @@ Exit codes: 0 blessed or unchanged, 1 a component failed, 2 wrong usage or confi
 
 import click
 
-from pipeline.commands import cluster, models, runs
+from pipeline.commands import cluster, models, predict, runs
 from pipeline.commands.options import RUN_CODES
 
 
@@ -19,7 +19,7 @@ def main() -> None:
 for command in (
     runs.run, runs.retrain, runs.status, runs.config,
     cluster.compile_, cluster.submit, cluster.schedule,
-    models.lineage,
+    models.lineage, predict.predict,
 ):  # fmt: skip
     main.add_command(command)
 
