@@ -39,7 +39,8 @@ def run_fn(fn_args: FnArgs) -> None:
     write_history(run_dir / HISTORY, histories)
     with job.timings.part('export'):
         model = join(network.backbone, network.head)
-        export(model, job.transform, job.classes, folder_of(fn_args.serving_model_dir))
+        directory = folder_of(fn_args.serving_model_dir)
+        export(model, job.transform, job.classes, directory, job.config.threshold)
         folder = weights_folder(fn_args.serving_model_dir)
         save_weights(network, job.config, job.classes, folder)
     with job.timings.part('pictures'):
