@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from components.evaluation.config import EvaluationConfig
+from components.inference.config import InferenceConfig
 from components.push.config import PushConfig
 from components.sources.config import DataConfig
 from components.sources.detect import data_overrides
@@ -71,6 +72,10 @@ class Recipe(StrictModel):
     )
     evaluation: EvaluationConfig = EvaluationConfig()
     push: PushConfig = PushConfig()
+    inference: InferenceConfig | None = Field(
+        None,
+        description='images without labels that a blessed model answers; none: no BulkInferrer',
+    )
     beam: BeamConfig = BeamConfig()
     retrain: RetrainConfig = RetrainConfig()
     kubeflow: KubeflowConfig = KubeflowConfig()
@@ -112,6 +117,7 @@ class Recipe(StrictModel):
             'newest_spans': self.data.several_spans,
             'warm_start_resolver': self.trainer.warm_start is not None,
             'Tuner': self.tuner is not None,
+            'BulkInferrer': self.inference is not None,  # and UnlabelledExampleGen
         }
         return [node_id for node_id, there in wanted.items() if there]
 

@@ -67,7 +67,7 @@ def _given(path: str | Path, read: Callable[[], bytes]) -> Given:
 
 
 def _of_file(file: str | Path | int, max_bytes: int) -> bytes:
-    with open(file, 'rb', closefd=file != 0) as opened:  # noqa: PTH123  # 0 is standard input
+    with open(file, 'rb', closefd=file != 0) as opened:  # 0 is standard input
         return read_within(max_bytes, os.fstat(opened.fileno()).st_size, opened)
 
 

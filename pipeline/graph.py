@@ -6,6 +6,7 @@ from typing import Any
 
 # Not `from tfx import v1`: it brings in the Vertex AI client, which takes two seconds.
 from tfx.components import (
+    BulkInferrer,
     Evaluator,
     ExampleValidator,
     ImportExampleGen,
@@ -27,6 +28,7 @@ import components
 import trainer
 from components.anomaly_gate import AnomalyGate
 from components.baseline_resolver import CANDIDATE, LatestOtherBlessedModelStrategy
+from components.folder_inferrer import FolderInferrer
 from components.image_example_gen import EXAMPLES, ImageExampleGen
 from components.import_example_gen import ImportCanonicalExamples
 from components.newest_spans import NewestSpansStrategy
@@ -35,6 +37,8 @@ from components.previous_statistics import (
     STATISTICS,
     PreviousSpanStatisticsStrategy,
 )
+from components.robustness_evaluator import RobustnessEvaluator
+from components.unlabelled_example_gen import UnlabelledExampleGen
 from pipeline.beam import beam_args
 from pipeline.config import Recipe
 from pipeline.evaluation import eval_config
@@ -82,14 +86,17 @@ def create_pipeline(
     resolver = _blessed_model('baseline_resolver', blessed, trainer_node)
     judged = newest.outputs[_JUDGING] if newest else examples
     evaluator = _evaluator(recipe, classes, judged, trainer_node, resolver)
+    robustness = _robustness(recipe, judged, trainer_node)
     pusher = _pusher(recipe, trainer_node, evaluator)
+    inference = _inference(recipe, trainer_node, evaluator)
     return Pipeline(
         pipeline_name=recipe.name,
         pipeline_root=str(recipe.artifacts_directory),
         components=[
             *filter(None, (ingest, newest)), statistics_gen, schema_gen, validator,
             *filter(None, (previous,)), gate, transform,
-            *filter(None, (before, tuner)), trainer_node, resolver, evaluator, pusher,
+            *filter(None, (before, tuner)), trainer_node, resolver, evaluator, robustness,
+            pusher, *inference,
         ],
         enable_cache=True,
         metadata_connection_config=connection(recipe.metadata, recipe.home),
@@ -200,6 +207,16 @@ def _evaluator(
     )
 
 
+def _robustness(recipe: Recipe, examples: BaseChannel, trainer_node: BaseNode) -> BaseNode:
+    """Looks at single images, which TFMA does not."""
+    return RobustnessEvaluator(
+        examples=examples,
+        model=trainer_node.outputs['model'],
+        config=recipe.evaluation.robustness.model_dump_json(),
+        code=code_hash(),
+    )
+
+
 def _pusher(recipe: Recipe, trainer_node: BaseNode, evaluator: BaseNode) -> BaseNode:
     folder = pusher_pb2.PushDestination.Filesystem(base_directory=str(recipe.serving_directory))
     return Pusher(
@@ -207,6 +224,19 @@ def _pusher(recipe: Recipe, trainer_node: BaseNode, evaluator: BaseNode) -> Base
         model_blessing=evaluator.outputs['blessing'],
         push_destination=pusher_pb2.PushDestination(filesystem=folder),
     )
+
+
+def _inference(recipe: Recipe, trainer_node: BaseNode, gate: BaseNode) -> tuple[BaseNode, ...]:
+    """Answers for images without labels, if the recipe names any."""
+    if recipe.inference is None:
+        return ()
+    unlabelled = UnlabelledExampleGen(recipe.inference, recipe.data.checks)
+    inferrer = FolderInferrer(
+        examples=unlabelled.outputs[EXAMPLES],
+        model=trainer_node.outputs['model'],
+        model_blessing=gate.outputs['blessing'],
+    )
+    return unlabelled, inferrer.with_id(BulkInferrer.__name__)
 
 
 def _training(recipe: Recipe, classes: tuple[str, ...]) -> dict[str, Any]:

@@ -1,20 +1,21 @@
 """What a model says of images, one batch after the other."""
 
-import concurrent.futures
 import dataclasses
 import itertools
 import json
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
 
 from components.evaluation.answers import Answer, Classifier
 from components.evaluation.overlay import overlay, thumbnail
 from components.ingestion.config import CheckConfig
+from components.ingestion.in_order import batches, in_order
 from components.ingestion.inspection import Rejected, examine
 from pipeline.given_images import Given
 
-_BATCH, _BATCH_BYTES = 32, 4 * 2**20
 _LONGEST_SIDE = 640  # pixels of an explanation
 _NO_NUMBER = 'the model gives no number for it'
 
@@ -58,7 +59,13 @@ class Explanations:
         self._folder = folder
         self._taken: set[str] = set()
 
-    def place_for(self, path: str) -> Path:
+    def draw(self, path: str, contents: bytes, heat: np.ndarray) -> Path:
+        """Writes the explanation of an image, and says where."""
+        file = self._place_for(path)
+        overlay(thumbnail(contents, _LONGEST_SIDE), heat).save(file)
+        return file
+
+    def _place_for(self, path: str) -> Path:
         """A file for an image; of two images of one name the second gets a number."""
         stem = Path(path.rstrip('/')).stem or 'image'
         names = itertools.chain([stem], (f'{stem}-{number}' for number in itertools.count(2)))
@@ -77,57 +84,49 @@ def predict(
     upright, in RGB, as JPEG or PNG. So a bad one costs no other its answer.
 
     Args:
-        given: the images; only a batch of them is held at a time.
+        given: the images; only a few are held at a time.
         classifier: the model.
         checks: limits of an image.
         explanations: where to draw what the model looks at; None: nowhere.
     """
-    with concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        for batch in _batches(given):
-            checked = list(pool.map(lambda each: _check(each, checks), batch))
-            yield from _answered(batch, checked, classifier, explanations)
+    for batch in batches(in_order(lambda each: _check(each, checks), given)):
+        yield from _answered(batch, classifier, explanations)
 
 
-def _batches(given: Iterable[Given]) -> Iterator[list[Given]]:
-    """Some images at a time, fewer of large ones."""
-    batch: list[Given] = []
-    size = 0
-    for each in given:
-        batch.append(each)
-        size += len(each.contents)
-        if len(batch) == _BATCH or size > _BATCH_BYTES:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
+class _Checked(NamedTuple):
+    """An image with what the model is to see of it, or with its problem."""
+
+    path: str
+    contents: bytes
+    problem: str | None
 
 
-def _check(given: Given, checks: CheckConfig) -> bytes | str:
-    """What the model is to see of an image, or what is wrong with it."""
+def _check(given: Given, checks: CheckConfig) -> _Checked:
     if given.problem:
-        return given.problem
+        return _Checked(given.path, b'', given.problem)
     try:
-        return examine(given.contents, checks).contents
+        return _Checked(given.path, examine(given.contents, checks).contents, None)
     except Rejected as error:
-        return str(error)
+        return _Checked(given.path, b'', str(error))
 
 
 def _answered(
-    batch: list[Given], checked: list[bytes | str], classifier: Classifier,
-    explanations: Explanations | None,
-) -> Iterator[Prediction]:  # fmt: skip
-    good = [each for each in checked if isinstance(each, bytes)]
+    batch: list[_Checked], classifier: Classifier, explanations: Explanations | None
+) -> Iterator[Prediction]:
+    good = [each.contents for each in batch if not each.problem]
     answers = iter(classifier.of_images(good) if good else ())
-    heat = iter(classifier.heat_maps(good) if good and explanations else ())
-    for given, contents in zip(batch, checked, strict=True):
-        if isinstance(contents, str):
-            yield Prediction(given.path, problem=contents)
+    heat: Iterator[np.ndarray | None] = (
+        iter(classifier.heat_maps(good)) if good and explanations else itertools.repeat(None)
+    )
+    for each in batch:
+        if each.problem:
+            yield Prediction(each.path, problem=each.problem)
             continue
-        answer, warm = next(answers), next(heat, None)
+        answer, warm = next(answers), next(heat)
         if answer.name is None:
-            yield Prediction(given.path, problem=_NO_NUMBER)
+            yield Prediction(each.path, problem=_NO_NUMBER)
             continue
-        file = explanations.place_for(given.path) if explanations else None
-        if file:
-            overlay(thumbnail(contents, _LONGEST_SIDE), warm).save(file)
-        yield Prediction(given.path, answer, explanation=file)
+        file = None
+        if explanations and warm is not None:
+            file = explanations.draw(each.path, each.contents, warm)
+        yield Prediction(each.path, answer, explanation=file)

@@ -1,8 +1,8 @@
 """What an exported model answers to images, as a person reads it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -53,8 +53,9 @@ class Classifier:
     @property
     def image_size(self) -> int:
         """Height and width of the pixels that it takes."""
-        inputs = self._signature(features.SIGNATURE_PIXELS).structured_input_signature[1]
-        (pixels,) = inputs.values()
+        (pixels,) = (
+            self._signature(features.SIGNATURE_PIXELS).structured_input_signature[1].values()
+        )
         return int(pixels.shape[1])
 
     def of_images(self, encoded: Sequence[bytes]) -> list[Answer]:
@@ -78,7 +79,7 @@ class Classifier:
         rows = zip(names, probabilities, strict=True)
         return [answer_of(name.decode(), row, self.classes) for name, row in rows]
 
-    def _signature(self, name: str) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
+    def _signature(self, name: str) -> Any:
         if name not in self._model.signatures:
             raise ModelUnusable(f'the model in {self._folder} has no signature {name}')
         return self._model.signatures[name]

@@ -1,9 +1,10 @@
 """Copies of an image that are worse in one way, as cameras, senders and thumbs make them.
 
 Follows Hendrycks and Dietterich, "Benchmarking Neural Network Robustness to Common Corruptions and
-Perturbations" (ICLR 2019): images are changed in the size in which the model sees them, and the same
-one always in the same way. Noise and blur have the strengths 1, 3 and 5 of the paper; darkness and
-rotation are not in it. JPEG is harder on a small picture than on the photograph it was made of.
+Perturbations" (ICLR 2019): images are changed in the size in which the model sees them, and the
+same one always in the same way. Noise and blur have the strengths 1, 3 and 5 of the paper; darkness
+and rotation are not in it. JPEG is harder on a small picture than on the photograph that it was
+made of.
 """
 
 import io

@@ -68,7 +68,9 @@ def _show(worst: list[_Wrong], classifier: Classifier, folder: Path) -> list[Mis
     return shown
 
 
-def _mistake(wrong: _Wrong, classifier: Classifier, picture: str, explanation: str | None) -> Mistake:
+def _mistake(
+    wrong: _Wrong, classifier: Classifier, picture: str, explanation: str | None
+) -> Mistake:
     assert wrong.answer.name is not None
     return Mistake(
         filename=wrong.image.filename,

@@ -1,7 +1,6 @@
 """Accuracy on copies of test images that were made worse."""
 
 import concurrent.futures
-import functools
 import heapq
 import itertools
 import os
@@ -78,6 +77,6 @@ def _copies(
     digests = [image.sha256 for image in batch]
     with concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         for name, severity in COPIES:
-            worse = functools.partial(corrupt, corruption=name, severity=severity)
-            copies = pool.map(lambda each, sha256: worse(each, sha256=sha256), pixels, digests)
+            how = itertools.repeat(name), itertools.repeat(severity)
+            copies = pool.map(corrupt, pixels, *how, digests)
             yield (name, severity), np.stack(list(copies))

@@ -20,10 +20,10 @@ CODES = (
 @click.argument('images', nargs=-1, required=True, metavar='IMAGE...')
 @recipe_options
 @click.option('--model', metavar='VERSION|FOLDER',
-              help='A pushed version, or the folder of a SavedModel. Default: the live one.')  # fmt: skip
+              help='A pushed version, or a SavedModel. Default: the live one.')  # fmt: skip
 @click.option('--json', 'as_json', is_flag=True, help='One JSON object per line, errors too.')
 @click.option('--explain', type=click.Path(path_type=Path), metavar='FOLDER',
-              help='Write a PNG for each image: the warmer, the more it speaks for the class.')  # fmt: skip
+              help='Write a PNG for each image: warm is what speaks for the class.')  # fmt: skip
 def predict(
     images: tuple[str, ...], model: str | None, as_json: bool, explain: Path | None, **options: Any
 ) -> None:
