@@ -12,7 +12,7 @@ from rich.table import Table
 
 from pipeline.config import Recipe
 from pipeline.evaluation import ACCURACY, ACCURACY_OF_MANY
-from pipeline.images import Images, read_images
+from pipeline.images import Images, read_answers, read_images
 from pipeline.launch import NodeResult
 from pipeline.local_runner import display_name
 from pipeline.provenance import custom
@@ -91,6 +91,8 @@ def show_outcome(results: dict[str, NodeResult], outcome: Outcome, seconds: floa
     console.print()
     if outcome.images:
         _show_images(outcome.images)
+    if answers := read_answers(results):
+        console.print(f'images without labels are answered in {escape(str(answers))}')
     for warning in outcome.warnings:
         console.print(f'[yellow]warning: {escape(warning)}[/yellow]')
     previous = outcome.previous_accuracy

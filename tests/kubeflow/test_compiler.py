@@ -29,6 +29,7 @@ KUBEFLOW = {
 CHANGES = [
     ('data.source', 'folder'), ('data.path', '/data'), ('data.window', 3), ('workdir', '/runs'),
     ('trainer.warm_start', 'latest_blessed'), ('kubeflow', KUBEFLOW),
+    ('inference.path', '/data/unlabelled'),
     ('metadata.address', 'mysql://catdog@catdog-metadata:3306/metadb'),
 ]  # fmt: skip
 
@@ -77,7 +78,10 @@ def test_every_node_is_a_task_that_waits_for_the_nodes_that_it_needs(compiled):
         'trainer': {'imageexamplegen', 'transform', 'warm-start-resolver'},
         'baseline-resolver': {'trainer'},
         'evaluator': {'newest-spans', 'trainer', 'baseline-resolver'},
+        'robustnessevaluator': {'newest-spans', 'trainer'},
         'pusher': {'trainer', 'evaluator'},
+        'unlabelledexamplegen': set(),
+        'bulkinferrer': {'unlabelledexamplegen', 'trainer', 'evaluator'},
     }
 
 
@@ -180,13 +184,14 @@ def test_what_the_first_task_finds_reaches_all_others(compiled):
 
 
 def test_what_a_cluster_hardly_wants_is_said(tmp_path):
-    recipe = load_recipe('demo', [('workdir', '/runs')])
+    recipe = load_recipe('demo', [('workdir', '/runs'), ('inference.path', '/photographs')])
 
     notes = compile_kubeflow(recipe, tmp_path / 'pipeline.yaml')
 
     assert notes == (
         'metadata.address is sqlite; pods that run at once need MySQL or gRPC.',
         'workdir is /runs, which lies on none of kubeflow.volumes.',
+        'inference.path is /photographs, which lies on none of kubeflow.volumes.',
     )
 
 

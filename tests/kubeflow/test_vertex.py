@@ -9,15 +9,16 @@ from pipeline.kubeflow.vertex import compile_vertex
 
 def test_vertex_gets_a_job_with_every_component_and_we_say_what_it_cannot(tmp_path):
     recipe = load_recipe(
-        'demo', [('workdir', str(tmp_path)), ('trainer.warm_start', 'latest_blessed')]
-    )
+        'demo', [('workdir', str(tmp_path)), ('trainer.warm_start', 'latest_blessed'),
+                 ('inference.path', '/gcs/bucket/unlabelled')],
+    )  # fmt: skip
 
     sentences = compile_vertex(recipe, tmp_path / 'job.json')
 
     spec = json.loads((tmp_path / 'job.json').read_text())['pipelineSpec']
     tasks = set(spec['root']['dag']['tasks'])
-    assert {'ImageExampleGen', 'Trainer', 'Evaluator', 'Pusher'} <= tasks
-    assert 'warm_start_resolver-model-resolver' in tasks
+    assert {'ImageExampleGen', 'Trainer', 'Evaluator', 'RobustnessEvaluator', 'Pusher'} <= tasks
+    assert {'UnlabelledExampleGen', 'BulkInferrer', 'warm_start_resolver-model-resolver'} <= tasks
     assert not any(
         task.get('cachingOptions', {}).get('enableCache')
         for task in spec['root']['dag']['tasks'].values()
