@@ -6,7 +6,7 @@ Exit codes: 0 blessed or unchanged, 1 a component failed, 2 wrong usage or confi
 
 import click
 
-from pipeline.commands import blessing, cluster, models, report, runs
+from pipeline.commands import blessing, cluster, models, predict, report, runs
 from pipeline.commands.options import RUN_CODES
 
 
@@ -22,6 +22,7 @@ for command in (
     models.lineage, models.models, models.rollback, models.bless, models.unbless,
     blessing.why,
     report.report,
+    predict.predict,
 ):  # fmt: skip
     main.add_command(command)
 

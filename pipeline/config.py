@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from components.evaluation.config import EvaluationConfig
+from components.inference.config import InferenceConfig
 from components.push.config import PushConfig
 from components.serving.config import LiteConfig, ServingCheckConfig
 from components.sources.config import DataConfig
@@ -77,6 +78,10 @@ class Recipe(StrictModel):
         None, description='TensorFlow Lite models beside the SavedModel; none: no LiteConverter'
     )
     push: PushConfig = PushConfig()
+    inference: InferenceConfig | None = Field(
+        None,
+        description='images without labels that a blessed model answers; none: no BulkInferrer',
+    )
     beam: BeamConfig = BeamConfig()
     report: ReportConfig = ReportConfig()
     retrain: RetrainConfig = RetrainConfig()
@@ -121,6 +126,7 @@ class Recipe(StrictModel):
             'Tuner': self.tuner is not None,
             'InfraValidator': self.serving_check.infra_validator is not None,
             'LiteConverter': self.lite is not None,
+            'BulkInferrer': self.inference is not None,  # and UnlabelledExampleGen
         }
         return [node_id for node_id, there in wanted.items() if there]
 

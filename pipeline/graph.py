@@ -7,6 +7,7 @@ from typing import Any
 
 # Not `from tfx import v1`: it brings in the Vertex AI client, which takes two seconds.
 from tfx.components import (
+    BulkInferrer,
     Evaluator,
     ExampleValidator,
     ImportExampleGen,
@@ -28,6 +29,7 @@ import trainer
 from components.anomaly_gate import AnomalyGate
 from components.baseline_resolver import CANDIDATE, LatestOtherBlessedModelStrategy
 from components.evaluation.slices import custom_extractors
+from components.folder_inferrer import FolderInferrer
 from components.image_example_gen import EXAMPLES, ImageExampleGen
 from components.import_example_gen import ImportCanonicalExamples
 from components.newest_spans import NewestSpansStrategy
@@ -37,6 +39,8 @@ from components.previous_statistics import (
     PreviousSpanStatisticsStrategy,
 )
 from components.pusher import Pusher
+from components.robustness_evaluator import RobustnessEvaluator
+from components.unlabelled_example_gen import UnlabelledExampleGen
 from pipeline.beam import beam_args
 from pipeline.config import Recipe
 from pipeline.evaluation import eval_config
@@ -86,19 +90,21 @@ def create_pipeline(
     resolver = _blessed_model('baseline_resolver', blessed, trainer_node)
     judged = newest.outputs[_JUDGING] if newest else examples
     evaluator = _evaluator(recipe, classes, judged, trainer_node, resolver)
+    robustness = _robustness(recipe, judged, trainer_node)
     checks = _serving(
         recipe, trainer_node, newest.outputs[_NEWEST] if newest else examples, transform
     )
     gate_of_model = model_gate(recipe, classes, trainer_node, resolver, evaluator, checks)
     pusher = _pusher(recipe, examples, trainer_node, evaluator, gate_of_model)
+    inference = _inference(recipe, trainer_node, gate_of_model)
     return Pipeline(
         pipeline_name=recipe.name,
         pipeline_root=str(recipe.artifacts_directory),
         components=[
             *filter(None, (ingest, newest)), statistics_gen, schema_gen, validator,
             *filter(None, (previous,)), gate, transform,
-            *filter(None, (before, tuner)), trainer_node, resolver, evaluator, *checks,
-            gate_of_model, pusher,
+            *filter(None, (before, tuner)), trainer_node, resolver, evaluator, robustness,
+            *checks, gate_of_model, pusher, *inference,
         ],
         enable_cache=True,
         metadata_connection_config=connection(recipe.metadata, recipe.home),
@@ -210,6 +216,16 @@ def _evaluator(
     )
 
 
+def _robustness(recipe: Recipe, examples: BaseChannel, trainer_node: BaseNode) -> BaseNode:
+    """Looks at single images, which TFMA does not."""
+    return RobustnessEvaluator(
+        examples=examples,
+        model=trainer_node.outputs['model'],
+        config=recipe.evaluation.robustness.model_dump_json(),
+        code=code_hash(),
+    )
+
+
 def _serving(
     recipe: Recipe, trainer_node: BaseNode, examples: BaseChannel, transform: BaseNode
 ) -> list[BaseNode]:
@@ -238,6 +254,19 @@ def _pusher(
         keep=recipe.push.keep,
         looked=datetime.datetime.now().isoformat(),
     )
+
+
+def _inference(recipe: Recipe, trainer_node: BaseNode, gate: BaseNode) -> tuple[BaseNode, ...]:
+    """Answers for images without labels, if the recipe names any."""
+    if recipe.inference is None:
+        return ()
+    unlabelled = UnlabelledExampleGen(recipe.inference, recipe.data.checks)
+    inferrer = FolderInferrer(
+        examples=unlabelled.outputs[EXAMPLES],
+        model=trainer_node.outputs['model'],
+        model_blessing=gate.outputs['blessing'],
+    )
+    return unlabelled, inferrer.with_id(BulkInferrer.__name__)
 
 
 def _training(recipe: Recipe, classes: tuple[str, ...]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import dataclasses
 from pathlib import Path
 
+from components.folder_inferrer import OUTPUT_EXAMPLES, TABLE
 from components.image_example_gen import EXAMPLES, QUARANTINE
 from components.ingestion.quarantine import LIST
 from components.ingestion.span import read_ingested
@@ -34,3 +35,12 @@ def read_images(results: dict[str, NodeResult]) -> Images | None:
     tallies = {folder.name: read_ingested(folder).tally for folder in folders}
     lists = tuple(quarantine / name / LIST for name, tally in tallies.items() if tally.bad)
     return Images(sum(tallies.values(), Tally()), lists)
+
+
+def read_answers(results: dict[str, NodeResult]) -> Path | None:
+    """The table of what the model says of images without labels; None if it was not asked."""
+    if 'BulkInferrer' not in results:
+        return None
+    (examples,) = results['BulkInferrer'].outputs[OUTPUT_EXAMPLES]
+    table = folder_of(examples.uri) / TABLE
+    return table if table.exists() else None

@@ -24,7 +24,7 @@ from components.evaluation.results import (
 from components.evaluation.verdict import VERDICT, read_verdict
 from components.push.judgement import read_judgement
 from pipeline.config import Recipe
-from pipeline.images import Images, read_images
+from pipeline.images import Images, read_answers, read_images
 from pipeline.launch import NodeResult
 from pipeline.local_runner import display_name
 from pipeline.provenance import GATE, custom
@@ -114,6 +114,8 @@ def show_outcome(results: dict[str, NodeResult], outcome: Outcome, seconds: floa
     console.print()
     if outcome.images:
         _show_images(outcome.images)
+    if answers := read_answers(results):
+        console.print(f'images without labels are answered in {escape(str(answers))}')
     for warning in outcome.warnings:
         console.print(f'[yellow]warning: {escape(warning)}[/yellow]')
     if outcome.measures:

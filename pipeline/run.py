@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import filelock
 from rich.markup import escape
 
+from components.inference.folder import require_images
 from components.push.versions import PushError
 from components.sources.base import describe_classes
 from pipeline.config import Recipe
@@ -78,6 +79,8 @@ def _run(recipe: Recipe, start: float) -> 'Outcome':
     spans = open_window(recipe.data)
     classes, count = spans[0].source.classes, sum(span.source.count for span in spans)
     console.print(f'data: {escape(describe_data(spans))}')
+    if recipe.inference:
+        require_images(recipe.inference.path)
 
     with quick_imports():
         from pipeline.graph import create_pipeline

@@ -13,6 +13,7 @@ import PIL.Image
 import pytest
 
 MakeImageFolder = Callable[..., Path]
+MakeSavedModel = Callable[..., Path]
 LONGEST_FIRST = ('e2e', 'trainer')
 
 
@@ -57,6 +58,27 @@ def _make_image_folder(
             picture = PIL.Image.fromarray(pixels.astype(np.uint8))
             picture.save(path / name / f'{name}-{seed}-{number}.jpg')
     return path
+
+
+@pytest.fixture(scope='session')
+def make_saved_model() -> MakeSavedModel:
+    """`make_saved_model(folder)` exports a model for the images of `make_image_folder`, untrained.
+
+    Options: `slope`, NaN for a broken model; `explains=False`; `classes=None` to leave them out.
+    """
+    return _make_saved_model
+
+
+def _make_saved_model(
+    folder: Path,
+    slope: float = 0.1,
+    explains: bool = True,
+    classes: tuple[str, ...] | None = ('cats', 'dogs'),
+) -> Path:
+    from bright_model import BrightModel  # brings in TensorFlow
+
+    BrightModel(slope, explains).export(folder, classes)
+    return folder
 
 
 @pytest.fixture(scope='session')

@@ -101,6 +101,12 @@ def test_neither_tensorflow_nor_tfx_is_imported_to_answer(arguments, tmp_path):
     assert not imported & {'tensorflow', 'tfx', 'keras', 'apache_beam'}
 
 
+def test_images_to_answer_that_are_not_there_are_told_before_anything_runs(refused, tmp_path):
+    assert refused('--set', f'inference.path={tmp_path}/nowhere') == (
+        f'inference.path: {tmp_path}/nowhere does not exist; give a folder with images'
+    )
+
+
 def test_help_names_the_exit_codes():
     assert '3 finished and not blessed' in ' '.join(call('run', '--help').stdout.split())
 

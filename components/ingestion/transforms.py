@@ -6,17 +6,13 @@ the few files that hold such. No image goes through a shuffle of Beam, which som
 memory; what the passes tell one another is in small files beside the records.
 """
 
-import collections
-import concurrent.futures
 import contextlib
 import dataclasses
 import functools
 import hashlib
 import itertools
-import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
 
 import apache_beam as beam
 import numpy as np
@@ -24,6 +20,7 @@ import tensorflow as tf
 
 from components.ingestion.config import MEGABYTE, CheckConfig
 from components.ingestion.duplicates import BETWEEN, DUPLICATE, IMAGE, TWO_LABELS
+from components.ingestion.in_order import in_order
 from components.ingestion.inspection import GoodImage, Rejected, examine
 from components.ingestion.quarantine import QuarantineWriter
 from components.ingestion.records import (
@@ -37,9 +34,6 @@ from components.sources.base import BadImage, DataError, LabelledImage, Shard
 from components.sources.config import SplitConfig
 from trainer import features
 
-_Image = TypeVar('_Image', bound=LabelledImage | BadImage)
-_Found = TypeVar('_Found')
-_BATCH, _BATCH_BYTES = 32, 2**20
 _LEAST_ROOM = 5e6  # bytes of copies in each shard: those of some large photographs
 EXAMINED = 'examined'
 
@@ -133,7 +127,7 @@ def _examine_shard(numbered: tuple[int, Shard], folders: SpanFolders) -> int:
             SplitWriter(record_files(folders.examined, number, folders.shards)) as records,
             folders.quarantine_writer(f'shard-{number:05d}') as quarantine,
         ):
-            for found in _in_order(inspect, shard.images()):
+            for found in in_order(inspect, shard.images()):
                 if _on_image:
                     _on_image()
                 if isinstance(found, BadImage):
@@ -164,35 +158,6 @@ def _inspect(
         return image, examine(image.contents, checks)
     except Rejected as error:
         return BadImage(image.filename, error.reason, error.detail, image.contents)
-
-
-def _in_order(function: Callable[[_Image], _Found], images: Iterable[_Image]) -> Iterator[_Found]:
-    """The results for all images, from a few threads; only a few batches are held at a time.
-
-    Decoding leaves Python's lock to others. Batches, for each hand-over costs some of what is won.
-    """
-    workers = len(os.sched_getaffinity(0))
-    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-        waiting: collections.deque[concurrent.futures.Future[list[_Found]]] = collections.deque()
-        for batch in _batches(images):
-            waiting.append(pool.submit(lambda each: [*map(function, each)], batch))
-            if len(waiting) > workers + 1:
-                yield from waiting.popleft().result()
-        while waiting:
-            yield from waiting.popleft().result()
-
-
-def _batches(images: Iterable[_Image]) -> Iterator[list[_Image]]:
-    """Some images at a time, fewer of large ones."""
-    batch: list[_Image] = []
-    size = 0
-    for image in images:
-        batch.append(image)
-        size += len(image.contents)
-        if len(batch) == _BATCH or size > _BATCH_BYTES:
-            yield batch
-            batch, size = [], 0
-    yield batch
 
 
 def _move_records(numbered: tuple[int, np.ndarray, np.ndarray], folders: SpanFolders) -> int:

@@ -63,7 +63,11 @@ def _doubts(recipe: Recipe) -> Iterator[str]:
     volumes = [Path(volume.path) for volume in recipe.kubeflow.volumes]
     if recipe.metadata.address == SQLITE:
         yield 'metadata.address is sqlite; pods that run at once need MySQL or gRPC.'
-    for key, path in (('workdir', recipe.workdir), ('data.path', recipe.data.path)):
+    paths = {
+        'workdir': recipe.workdir, 'data.path': recipe.data.path,
+        'inference.path': recipe.inference.path if recipe.inference else None,
+    }  # fmt: skip
+    for key, path in paths.items():
         if path is not None and not any(path.is_relative_to(volume) for volume in volumes):
             yield f'{key} is {path}, which lies on none of kubeflow.volumes.'
 

@@ -81,9 +81,10 @@ def _require_shape(recipe: Recipe, compiled: str) -> None:
     wanted = ','.join(recipe.optional_nodes)
     if wanted != compiled:
         raise ConfigError(
-            'data.source, data.window, data.span_range, trainer.warm_start or tuner is changed so '
-            f'that the pipeline would have other components ({wanted or "none"} instead of '
-            f'{compiled or "none"} of those that are optional); compile it again with that'
+            'data.source, data.window, data.span_range, trainer.warm_start, tuner or inference is '
+            'changed so that the pipeline would have other components '
+            f'({wanted or "none"} instead of {compiled or "none"} of those that are optional); '
+            'compile it again with that'
         )
 
 

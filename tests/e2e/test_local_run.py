@@ -39,8 +39,8 @@ evaluation:
 """
 COMPONENTS = [
     'ImageExampleGen', 'ImportSchemaGen', 'StatisticsGen', 'ExampleValidator', 'PreviousStatistics',
-    'AnomalyGate', 'Transform', 'Trainer', 'BaselineResolver', 'Evaluator', 'ServingCheck',
-    'ModelGate', 'Pusher',
+    'AnomalyGate', 'Transform', 'Trainer', 'BaselineResolver', 'Evaluator',
+    'RobustnessEvaluator', 'ServingCheck', 'ModelGate', 'Pusher',
 ]  # fmt: skip
 LOOKING = ('PreviousStatistics', 'BaselineResolver', 'Pusher')  # these look each time
 

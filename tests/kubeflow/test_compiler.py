@@ -29,6 +29,7 @@ KUBEFLOW = {
 CHANGES = [
     ('data.source', 'folder'), ('data.path', '/data'), ('data.window', 3), ('workdir', '/runs'),
     ('trainer.warm_start', 'latest_blessed'), ('kubeflow', KUBEFLOW),
+    ('inference.path', '/data/unlabelled'),
     ('metadata.address', 'mysql://catdog@catdog-metadata:3306/metadb'),
 ]  # fmt: skip
 
@@ -80,6 +81,9 @@ def test_every_node_is_a_task_that_waits_for_the_nodes_that_it_needs(compiled):
         'servingcheck': {'trainer'},
         'modelgate': {'trainer', 'baseline-resolver', 'evaluator', 'servingcheck'},
         'pusher': {'imageexamplegen', 'trainer', 'evaluator', 'modelgate'},
+        'robustnessevaluator': {'newest-spans', 'trainer'},
+        'unlabelledexamplegen': set(),
+        'bulkinferrer': {'unlabelledexamplegen', 'trainer', 'modelgate'},
     }
 
 
@@ -182,13 +186,14 @@ def test_what_the_first_task_finds_reaches_all_others(compiled):
 
 
 def test_what_a_cluster_hardly_wants_is_said(tmp_path):
-    recipe = load_recipe('demo', [('workdir', '/runs')])
+    recipe = load_recipe('demo', [('workdir', '/runs'), ('inference.path', '/photographs')])
 
     notes = compile_kubeflow(recipe, tmp_path / 'pipeline.yaml')
 
     assert notes == (
         'metadata.address is sqlite; pods that run at once need MySQL or gRPC.',
         'workdir is /runs, which lies on none of kubeflow.volumes.',
+        'inference.path is /photographs, which lies on none of kubeflow.volumes.',
     )
 
 

@@ -9,14 +9,23 @@ from pipeline.kubeflow.vertex import compile_vertex
 
 def test_vertex_gets_a_job_with_every_component_and_we_say_what_it_cannot(tmp_path):
     recipe = load_recipe(
-        'demo', [('workdir', str(tmp_path)), ('trainer.warm_start', 'latest_blessed')]
-    )
+        'demo', [('workdir', str(tmp_path)), ('trainer.warm_start', 'latest_blessed'),
+                 ('inference.path', '/gcs/bucket/unlabelled')],
+    )  # fmt: skip
 
     sentences = compile_vertex(recipe, tmp_path / 'job.json')
 
     spec = json.loads((tmp_path / 'job.json').read_text())['pipelineSpec']
     tasks = set(spec['root']['dag']['tasks'])
-    assert {'ImageExampleGen', 'Trainer', 'Evaluator', 'ModelGate', 'Pusher'} <= tasks
+    assert {
+        'ImageExampleGen',
+        'Trainer',
+        'Evaluator',
+        'RobustnessEvaluator',
+        'ModelGate',
+        'Pusher',
+    } <= tasks
+    assert {'UnlabelledExampleGen', 'BulkInferrer'} <= tasks
     assert 'warm_start_resolver-model-resolver' in tasks
     assert not any(
         task.get('cachingOptions', {}).get('enableCache')

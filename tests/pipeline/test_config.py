@@ -245,6 +245,8 @@ def test_a_recipe_cannot_be_changed():
             'tuner: {space: {fine_tune.learning_rate: [0.1, 0.2]}}',
             r'tuner.space.fine_tune.learning_rate: that stage has 0 epochs$',
         ),
+        ('inference: {}', r'inference.path: missing$'),
+        ('inference: {path: "gs://bucket"}', r'inference.path: must be a folder; object storage'),
         (
             'trainer: {class_weights: {cats: 0}}',
             r'trainer.class_weights.cats: input should be greater than 0, got 0$',

@@ -1,0 +1,108 @@
+"""TFX's BulkInferrer, with a table of its answers that a person can read."""
+
+import csv
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+from tfx.components.bulk_inferrer.component import BulkInferrer
+from tfx.components.bulk_inferrer.executor import Executor
+from tfx.components.util import model_utils
+from tfx.dsl.components.base.executor_spec import BeamExecutorSpec
+from tfx.proto import bulk_inferrer_pb2
+from tfx.types import Artifact, BaseChannel
+from tfx.utils import path_utils
+
+from components.evaluation.answers import Answer, answer_of
+from components.evaluation.model_folder import read_classes
+from trainer import features, progress
+from trainer.folders import folder_of
+
+TABLE = 'predictions.csv'
+OUTPUT_EXAMPLES = 'output_examples'
+
+
+class FolderInferrerExecutor(Executor):
+    """Asks the model if it is blessed, and says what became of it."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[Artifact]],
+        output_dict: dict[str, list[Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Writes the table beside what TFX writes; both stay empty for a model that is not blessed.
+
+        Raises:
+            ModelUnusable: the model does not say which classes it knows.
+        """
+        super().Do(input_dict, output_dict, exec_properties)
+        console = progress.console()
+        if not model_utils.is_model_blessed(input_dict['model_blessing'][0]):
+            console.print('  the model is not blessed: no image is answered')
+            return
+        (model,), (examples,) = input_dict['model'], output_dict[OUTPUT_EXAMPLES]
+        classes = read_classes(folder_of(path_utils.serving_model_path(model.uri)))
+        folder = folder_of(examples.uri)
+        count = write_table(folder, classes)
+        console.print(f'  {count} images answered: {folder / TABLE}', markup=False)
+
+
+class FolderInferrer(BulkInferrer):
+    """Asks a blessed model about images without labels.
+
+    Its output `output_examples` has the records that came in, with the features `probability` and
+    `class` that the model gives; beside them stands `predictions.csv`.
+    """
+
+    EXECUTOR_SPEC = BeamExecutorSpec(FolderInferrerExecutor)
+
+    def __init__(
+        self, examples: BaseChannel, model: BaseChannel, model_blessing: BaseChannel
+    ) -> None:
+        columns = [
+            bulk_inferrer_pb2.PredictOutputCol(output_key=name, output_column=name)
+            for name in (features.PROBABILITY, features.CLASS)
+        ]
+        output = bulk_inferrer_pb2.OutputColumnsSpec(
+            predict_output=bulk_inferrer_pb2.PredictOutput(output_columns=columns)
+        )
+        super().__init__(
+            examples=examples,
+            model=model,
+            model_blessing=model_blessing,
+            output_example_spec=bulk_inferrer_pb2.OutputExampleSpec(output_columns_spec=[output]),
+        )
+
+
+def write_table(folder: Path, classes: tuple[str, ...]) -> int:
+    """Writes file, class and its probability of each record, in the order of the files.
+
+    Args:
+        folder: of the Examples; the table is written to it.
+        classes: names in the order of their labels.
+
+    Returns:
+        How many images there are in it.
+    """
+    rows = sorted(_rows(folder, classes))
+    with (folder / TABLE).open('w', newline='', encoding='utf-8') as file:
+        table = csv.writer(file)
+        table.writerow(('file', 'class', 'probability'))
+        table.writerows(rows)
+    return len(rows)
+
+
+def _rows(folder: Path, classes: tuple[str, ...]) -> Iterator[tuple[str, str, str]]:
+    for file in sorted(folder.glob('Split-*/*')):
+        for record in tf.data.TFRecordDataset(str(file), 'GZIP').as_numpy_iterator():
+            found = tf.train.Example.FromString(record).features.feature
+            answer = _answer(found, classes)
+            name = found[features.FILENAME].bytes_list.value[0].decode(errors='replace')
+            yield name, answer.name or '', f'{answer.probability:.6f}'
+
+
+def _answer(found: Mapping[str, tf.train.Feature], classes: tuple[str, ...]) -> Answer:
+    name = found[features.CLASS].bytes_list.value[0].decode()
+    return answer_of(name, found[features.PROBABILITY].float_list.value, classes)

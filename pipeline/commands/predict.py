@@ -1,0 +1,78 @@
+"""Asking a model."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pipeline.commands.options import INTERRUPTED, USAGE, fail, load, recipe_options
+
+ANSWERED, NOT_ALL = 0, 1
+CODES = (
+    'Exit codes: 0 all images were answered; 1 some could not be, each with a line of its own; '
+    '2 wrong usage, or no model; 130 interrupted.'
+)
+
+
+@click.command(epilog=CODES)
+@click.argument('images', nargs=-1, required=True, metavar='IMAGE...')
+@recipe_options
+@click.option('--model', metavar='VERSION|FOLDER',
+              help='A pushed version, or a SavedModel. Default: the live one.')  # fmt: skip
+@click.option('--json', 'as_json', is_flag=True, help='One JSON object per line, errors too.')
+@click.option('--explain', type=click.Path(path_type=Path), metavar='FOLDER',
+              help='Write a PNG for each image: warm is what speaks for the class.')  # fmt: skip
+def predict(
+    images: tuple[str, ...], model: str | None, as_json: bool, explain: Path | None, **options: Any
+) -> None:
+    """Say what is in each IMAGE: a file, a folder, an address, or - for standard input.
+
+    Prints path, class and the probability of that class. What cannot be used is told on standard
+    error.
+    """
+    recipe = load(**options)
+    from components.evaluation.model_folder import ModelUnusable, find_model, read_classes
+
+    try:
+        folder = find_model(recipe.serving_directory, model)
+        read_classes(folder)  # before TensorFlow is imported
+        answered = _predict(images, folder, recipe.data.checks, explain, as_json=as_json)
+    except ModelUnusable as error:
+        fail(str(error), USAGE)
+    except KeyboardInterrupt:
+        fail('interrupted', INTERRUPTED)
+    sys.exit(ANSWERED if answered else NOT_ALL)
+
+
+def _predict(
+    images: tuple[str, ...], folder: Path, checks: Any, explain: Path | None, *, as_json: bool
+) -> bool:
+    """Prints what is said of each image; whether there was an answer to every one."""
+    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+    from pipeline.imports import quick_imports
+
+    with quick_imports():
+        from components.evaluation.answers import Classifier
+        from pipeline import predict as asking
+        from pipeline.given_images import read_given
+
+    classifier = Classifier(folder)
+    if explain and not classifier.explains:
+        fail(f'the model in {folder} cannot explain itself; train one again', USAGE)
+    try:
+        explanations = asking.Explanations(explain) if explain else None
+    except OSError as error:
+        fail(f'{error.filename} cannot be written: {error.strerror}', USAGE)
+    answered = True
+    given = read_given(images, checks.max_bytes)
+    for each in asking.predict(given, classifier, checks, explanations):
+        answered = answered and each.answer is not None
+        if as_json:
+            click.echo(each.as_json())
+        elif each.answer:
+            click.echo(each.as_text())
+        else:
+            click.echo(f'error: {each.path}: {each.problem}', err=True)
+    return answered

@@ -1,0 +1,68 @@
+"""A model that is exported in no time, and answers like one of two classes."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import tensorflow as tf
+from image_bytes import encoded
+
+from components.evaluation.recorded_images import RecordedImage
+from trainer import features
+from trainer.preprocessing import decode_and_resize
+
+SIZE = 32
+_MIDDLE = 125.0  # between the dark cats and the bright dogs of `make_image_folder`
+
+
+class BrightModel(tf.Module):
+    """The brighter an image, the more it is a dog; what is bright in it speaks for that."""
+
+    def __init__(self, slope: float, explains: bool) -> None:
+        super().__init__()
+        self._slope = tf.Variable(slope)
+        encoded = tf.TensorSpec([None], tf.string)
+        pixels = tf.TensorSpec([None, SIZE, SIZE, 3], tf.float32)
+        self._signatures = {
+            features.SIGNATURE_IMAGES: tf.function(self._of_images, [encoded]),
+            features.SIGNATURE_PIXELS: tf.function(self._of_pixels, [pixels]),
+            features.SIGNATURE_EXAMPLES: tf.function(self._of_examples, [encoded]),
+        }
+        if explains:
+            explain = tf.function(self._explain, [encoded])
+            self._signatures[features.SIGNATURE_EXPLANATION] = explain
+
+    def export(self, folder: Path, classes: tuple[str, ...] | None) -> None:
+        tf.saved_model.save(self, str(folder), signatures=self._signatures)
+        if classes:
+            file = folder / features.CLASSES_FILE
+            file.parent.mkdir()
+            file.write_text(json.dumps(classes))
+
+    def _of_pixels(self, pixels):
+        logits = (tf.reduce_mean(pixels, axis=[1, 2, 3]) - _MIDDLE)[:, tf.newaxis] * self._slope
+        return {
+            features.PROBABILITY: tf.sigmoid(logits),
+            features.CLASS: tf.where(logits > 0, 'dogs', 'cats'),
+            features.LOGIT: logits,
+        }
+
+    def _of_images(self, image_bytes):
+        return self._of_pixels(decode_and_resize(image_bytes, SIZE))
+
+    def _of_examples(self, examples):
+        spec = {features.IMAGE_BYTES: tf.io.FixedLenFeature([], tf.string)}
+        return self._of_images(tf.io.parse_example(examples, spec)[features.IMAGE_BYTES])
+
+    def _explain(self, image_bytes):
+        pixels = decode_and_resize(image_bytes, SIZE)
+        heat = tf.reduce_mean(pixels, axis=-1) / 255
+        return {**self._of_pixels(pixels), features.HEAT_MAP: heat}
+
+
+def gray(brightness: int, label: int, size: tuple[int, int] = (48, 32)) -> RecordedImage:
+    """An image of one gray, as a PNG."""
+    pixels = np.full((size[1], size[0], 3), brightness, np.uint8)
+    contents = encoded(PIL.Image.fromarray(pixels), 'PNG')
+    return RecordedImage(contents, label, f'{label}/{brightness}.png')
