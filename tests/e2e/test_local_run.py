@@ -34,7 +34,8 @@ evaluation:
 """
 COMPONENTS = [
     'ImageExampleGen', 'ImportSchemaGen', 'StatisticsGen', 'ExampleValidator', 'PreviousStatistics',
-    'AnomalyGate', 'Transform', 'Trainer', 'BaselineResolver', 'Evaluator', 'Pusher',
+    'AnomalyGate', 'Transform', 'Trainer', 'BaselineResolver', 'Evaluator',
+    'ServingCheck', 'Pusher',
 ]  # fmt: skip
 LOOKING = ('PreviousStatistics', 'BaselineResolver')  # these look each time
 
