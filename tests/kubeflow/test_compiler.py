@@ -77,6 +77,7 @@ def test_every_node_is_a_task_that_waits_for_the_nodes_that_it_needs(compiled):
         'trainer': {'imageexamplegen', 'transform', 'warm-start-resolver'},
         'baseline-resolver': {'trainer'},
         'evaluator': {'newest-spans', 'trainer', 'baseline-resolver'},
+        'servingcheck': {'trainer'},
         'pusher': {'trainer', 'evaluator'},
     }
 
