@@ -56,7 +56,7 @@ def LiteConverter(
     patterns = {
         name: [str(folder_of(examples.uri) / f'Split-{name}' / '*')] for name in ('train', 'test')
     }
-    splits = open_splits(patterns, tft.TFTransformOutput(transform_graph.uri))
+    splits = open_splits(patterns, tft.TFTransformOutput(str(folder_of(transform_graph.uri))))
     result = write_lite_models(
         folder_of(path_utils.serving_model_path(model.uri)), splits['train'], splits['test'],
         config, threshold, folder_of(lite_model.uri),
