@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 
 from components.evaluation.config import EvaluationConfig
 from components.push.config import PushConfig
+from components.serving.config import LiteConfig, ServingCheckConfig
 from components.sources.config import DataConfig
 from components.sources.detect import data_overrides
 from components.validation.config import ValidationConfig
@@ -70,6 +71,10 @@ class Recipe(StrictModel):
         None, description='a search for hyperparameters before the Trainer; none: no Tuner'
     )
     evaluation: EvaluationConfig = EvaluationConfig()
+    serving_check: ServingCheckConfig = ServingCheckConfig()
+    lite: LiteConfig | None = Field(
+        None, description='TensorFlow Lite models beside the SavedModel; none: no LiteConverter'
+    )
     push: PushConfig = PushConfig()
     beam: BeamConfig = BeamConfig()
     retrain: RetrainConfig = RetrainConfig()
@@ -112,6 +117,8 @@ class Recipe(StrictModel):
             'newest_spans': self.data.several_spans,
             'warm_start_resolver': self.trainer.warm_start is not None,
             'Tuner': self.tuner is not None,
+            'InfraValidator': self.serving_check.infra_validator is not None,
+            'LiteConverter': self.lite is not None,
         }
         return [node_id for node_id, there in wanted.items() if there]
 

@@ -35,12 +35,13 @@ from components.previous_statistics import (
     STATISTICS,
     PreviousSpanStatisticsStrategy,
 )
-from components.pusher import Pusher
+from components.pusher import LITE_MODEL, Pusher
 from pipeline.beam import beam_args
 from pipeline.config import Recipe
 from pipeline.evaluation import eval_config
 from pipeline.metadata import connection
 from pipeline.schema import statistics_options, write_schema
+from pipeline.serving import infra_validator, lite_converter, serving_check
 from trainer.preprocessing import preprocessing_fn
 from trainer.run import run_fn, tuner_fn
 
@@ -83,14 +84,17 @@ def create_pipeline(
     resolver = _blessed_model('baseline_resolver', blessed, trainer_node)
     judged = newest.outputs[_JUDGING] if newest else examples
     evaluator = _evaluator(recipe, classes, judged, trainer_node, resolver)
-    pusher = _pusher(recipe, examples, trainer_node, evaluator)
+    checks = _serving(
+        recipe, trainer_node, newest.outputs[_NEWEST] if newest else examples, transform
+    )
+    pusher = _pusher(recipe, examples, trainer_node, evaluator, checks)
     return Pipeline(
         pipeline_name=recipe.name,
         pipeline_root=str(recipe.artifacts_directory),
         components=[
             *filter(None, (ingest, newest)), statistics_gen, schema_gen, validator,
             *filter(None, (previous,)), gate, transform,
-            *filter(None, (before, tuner)), trainer_node, resolver, evaluator, pusher,
+            *filter(None, (before, tuner)), trainer_node, resolver, evaluator, *checks, pusher,
         ],
         enable_cache=True,
         metadata_connection_config=connection(recipe.metadata, recipe.home),
@@ -201,14 +205,32 @@ def _evaluator(
     )
 
 
+def _serving(
+    recipe: Recipe, trainer_node: BaseNode, examples: BaseChannel, transform: BaseNode
+) -> list[BaseNode]:
+    """Checks that the model serves, in the ways that the recipe asks for."""
+    model = trainer_node.outputs['model']
+    nodes = [serving_check(recipe, model)]
+    if recipe.serving_check.infra_validator:
+        nodes.append(infra_validator(recipe.serving_check.infra_validator, model, examples))
+    if recipe.lite:
+        nodes.append(
+            lite_converter(recipe.lite, recipe.trainer.threshold, model, examples, transform)
+        )
+    return nodes
+
+
 def _pusher(
-    recipe: Recipe, examples: BaseChannel, trainer_node: BaseNode, evaluator: BaseNode
-) -> BaseNode:
+    recipe: Recipe, examples: BaseChannel, trainer_node: BaseNode, evaluator: BaseNode,
+    checks: list[BaseNode],
+) -> BaseNode:  # fmt: skip
+    lite = (each.outputs[LITE_MODEL] for each in checks if LITE_MODEL in each.outputs)
     return Pusher(
         model=trainer_node.outputs['model'],
         model_blessing=evaluator.outputs['blessing'],
         examples=examples,
         evaluation=evaluator.outputs['evaluation'],
+        lite_model=next(lite, None),
         serving=recipe.serving_directory,
         keep=recipe.push.keep,
         looked=datetime.datetime.now().isoformat(),

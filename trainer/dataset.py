@@ -48,6 +48,10 @@ class ImageSplit:
 
         return self._decoded(one_after_the_other(one_pass, epochs))
 
+    def records(self, count: int) -> list[bytes]:
+        """The first serialised examples, at most `count`."""
+        return list(self._records().take(count).as_numpy_iterator())
+
     def labels(self) -> np.ndarray:
         """Labels in order, [count]; no image is decoded."""
         batches = self._records().batch(1024)

@@ -1,4 +1,4 @@
-"""The trained model as a SavedModel with two signatures, preprocessing inside."""
+"""The trained model as a SavedModel, preprocessing inside."""
 
 import json
 from collections.abc import Callable
@@ -9,6 +9,8 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from trainer import features
+from trainer.explanation import grad_cam
+from trainer.whole import PIXEL, is_whole
 
 _CLOSEST = 1e-7  # to 0 and 1
 _Answer = dict[str, tf.Tensor]
@@ -18,24 +20,35 @@ class ServingModel(tf.Module):
     """From what a client sends to probability, class and logit.
 
     The preprocessing is the transform graph itself, so that serving cannot differ from training.
+    Bytes that are not the file of a whole JPEG or PNG get NaN and no class, and the images beside
+    them their answers.
+
+    Args:
+        model: from pixels in 0..255 to logits, as `trainer.head.join` makes it.
+        transform: the graph that Transform has written.
+        classes: names in the order of their labels.
+        threshold: probability from which on the second of two classes is said.
     """
 
     def __init__(
-        self, model: keras.Model, transform: tft.TFTransformOutput, classes: tuple[str, ...]
+        self,
+        model: keras.Model,
+        transform: tft.TFTransformOutput,
+        classes: tuple[str, ...],
+        threshold: float = 0.5,
     ) -> None:
         super().__init__()
+        self._classes, self._threshold = classes, threshold
         # Saved with it; the layers that hold them are left out, which halves the time to save.
         self._weights = [variable.value for variable in model.variables]
-        answer = _make_answer(model, transform, classes)
-        encoded = tf.TensorSpec([None], tf.string)
-        # Traced once for both signatures. AutoGraph would convert all of Keras on its way.
-        self._answer = tf.function(answer, input_signature=[encoded], autograph=False)
-        self.serve_examples = tf.function(
-            self._serve_examples, input_signature=[_strings('examples')], autograph=False
-        )
-        self.serve_images = tf.function(
-            self._serve_images, input_signature=[_strings('image_bytes')], autograph=False
-        )
+        network, head = _parts(model)
+        # What several signatures use is traced once.
+        self._decode = _graph(_make_decode(transform), tf.TensorSpec([None], tf.string))
+        self._network = _graph(network, _pixels(model))
+        self.serve_examples = _graph(self._serve_examples, _strings(features.EXAMPLES_INPUT))
+        self.serve_images = _graph(self._serve_images, _strings(features.IMAGES_INPUT))
+        self.explain_images = _graph(self._make_explain(head), _strings(features.IMAGES_INPUT))
+        self.serve_pixels = _graph(self._serve_pixels, _pixels(model))
 
     def _serve_examples(self, examples: tf.Tensor) -> _Answer:
         """Serialised `tf.Example`s, string [batch]; only `image/encoded` is read.
@@ -43,41 +56,79 @@ class ServingModel(tf.Module):
         An example without it is refused, with the whole batch.
         """
         spec = {features.IMAGE_BYTES: tf.io.FixedLenFeature([], tf.string)}
-        return self._answer(tf.io.parse_example(examples, spec)[features.IMAGE_BYTES])
+        return self._serve_images(tf.io.parse_example(examples, spec)[features.IMAGE_BYTES])
 
     def _serve_images(self, image_bytes: tf.Tensor) -> _Answer:
         """Bytes of JPEG or PNG files, string [batch]."""
-        return self._answer(image_bytes)
+        return self._say(self._look(image_bytes)[1])
+
+    def _serve_pixels(self, pixels: tf.Tensor) -> _Answer:
+        """Images as the network sees them, float32 [batch, size, size, 3] in 0..255."""
+        return self._say(self._network(pixels)[1])
+
+    def _make_explain(self, head: keras.Model) -> Callable[[tf.Tensor], _Answer]:
+        # No attribute, for the same reason as the transform graph.
+        def explain(image_bytes: tf.Tensor) -> _Answer:
+            feature_map, logits = self._look(image_bytes)
+            answer = self._say(logits)
+            heat = grad_cam(head, feature_map, self._labels(logits))
+            known = tf.math.is_finite(logits[:, :1, tf.newaxis])
+            return {**answer, features.HEAT_MAP: tf.where(known, heat, float('nan'))}
+
+        return explain
+
+    def _look(self, image_bytes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Feature map and logits; the latter NaN where there is no image."""
+        pixels, whole = self._decode(image_bytes)
+        feature_map, logits = self._network(pixels)
+        return feature_map, tf.where(whole[:, tf.newaxis], logits, float('nan'))
+
+    def _say(self, logits: tf.Tensor) -> _Answer:
+        name = tf.gather(tf.constant(self._classes), self._labels(logits))
+        unknown = tf.reduce_any(tf.math.is_nan(logits), axis=-1, keepdims=True)
+        return {
+            features.PROBABILITY: _open_interval(_probability(logits)),
+            features.CLASS: tf.where(unknown, '', name),
+            features.LOGIT: logits,
+        }
+
+    def _labels(self, logits: tf.Tensor) -> tf.Tensor:
+        """Of the classes that are said, [batch, 1]."""
+        if logits.shape[-1] == 1:
+            return tf.cast(_probability(logits) >= self._threshold, tf.int64)
+        return tf.argmax(logits, axis=-1)[:, tf.newaxis]
 
 
-def _make_answer(
-    model: keras.Model, transform: tft.TFTransformOutput, classes: tuple[str, ...]
-) -> Callable[[tf.Tensor], _Answer]:
+def _parts(model: keras.Model) -> tuple[Callable[[tf.Tensor], list[tf.Tensor]], keras.Model]:
+    """From pixels to feature map and logits; and from the feature map to the logits."""
+    pooling = keras.layers.GlobalAveragePooling2D
+    (feature_map,) = (layer.input for layer in model.layers if isinstance(layer, pooling))
+    both = keras.Model(model.input, [feature_map, model.output])
+    return lambda pixels: both(pixels, training=False), keras.Model(feature_map, model.output)
+
+
+def _make_decode(
+    transform: tft.TFTransformOutput,
+) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
     # No attribute of anything that is saved: it is a model of its own, for which saving would
     # trace the graph again. The graph has no tables; if it ever gets one, saving refuses.
     preprocess = transform.transform_features_layer()
 
-    def answer(image_bytes: tf.Tensor) -> _Answer:
+    def decode(image_bytes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Pixels, and whether there is an image: where not, the pixels mean nothing."""
+        whole = is_whole(image_bytes)
         count = tf.shape(image_bytes, out_type=tf.int64)[0]
         rows = tf.stack([tf.range(count), tf.zeros([count], tf.int64)], axis=1)
-        sparse = tf.SparseTensor(rows, image_bytes, tf.stack([count, 1]))
-        images = preprocess({features.IMAGE_BYTES: sparse})[features.IMAGE_XF]
-        logits = model(images, training=False)
-        probabilities, labels = _decide(logits)
-        return {
-            features.PROBABILITY: _open_interval(probabilities),
-            features.CLASS: tf.gather(tf.constant(classes), labels),
-            features.LOGIT: logits,
-        }
+        values = tf.where(whole, image_bytes, PIXEL)
+        sparse = tf.SparseTensor(rows, values, tf.stack([count, 1]))
+        return preprocess({features.IMAGE_BYTES: sparse})[features.IMAGE_XF], whole
 
-    return answer
+    return decode
 
 
-def _decide(logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Probabilities in the shape of the logits, and labels of the likeliest class, [batch, 1]."""
-    if logits.shape[-1] == 1:
-        return tf.sigmoid(logits), tf.cast(logits > 0, tf.int32)
-    return tf.nn.softmax(logits), tf.argmax(logits, axis=-1)[:, tf.newaxis]
+def _probability(logits: tf.Tensor) -> tf.Tensor:
+    """In the shape of the logits."""
+    return tf.sigmoid(logits) if logits.shape[-1] == 1 else tf.nn.softmax(logits)
 
 
 def _open_interval(probability: tf.Tensor) -> tf.Tensor:
@@ -85,22 +136,37 @@ def _open_interval(probability: tf.Tensor) -> tf.Tensor:
     return tf.clip_by_value(probability, _CLOSEST, 1 - _CLOSEST)
 
 
+def _graph(function: Callable, spec: tf.TensorSpec) -> tf.types.experimental.PolymorphicFunction:
+    """Without AutoGraph, which would convert all of Keras on its way."""
+    return tf.function(function, input_signature=[spec], autograph=False)
+
+
+def _pixels(model: keras.Model) -> tf.TensorSpec:
+    return tf.TensorSpec(model.input_shape, tf.float32, name=features.PIXELS_INPUT)
+
+
 def _strings(name: str) -> tf.TensorSpec:
     return tf.TensorSpec([None], tf.string, name=name)
 
 
 def export(
-    model: keras.Model, transform: tft.TFTransformOutput, classes: tuple[str, ...], directory: Path
+    model: keras.Model,
+    transform: tft.TFTransformOutput,
+    classes: tuple[str, ...],
+    directory: Path,
+    threshold: float = 0.5,
 ) -> None:
     """Writes the SavedModel that TensorFlow Serving and the Evaluator load.
 
     The names of the classes lie with it where the format has a place for what serving does not
-    read, `assets.extra`.
+    read, `assets.extra`. The arguments are those of `ServingModel`.
     """
-    serving = ServingModel(model, transform, classes)
+    serving = ServingModel(model, transform, classes, threshold)
     signatures = {
         features.SIGNATURE_EXAMPLES: serving.serve_examples,
         features.SIGNATURE_IMAGES: serving.serve_images,
+        features.SIGNATURE_EXPLANATION: serving.explain_images,
+        features.SIGNATURE_PIXELS: serving.serve_pixels,
     }
     tf.saved_model.save(serving, str(directory), signatures=signatures)
     names = directory / features.CLASSES_FILE

@@ -31,6 +31,7 @@ SIGNATURE_IMAGES = 'serve_images'  # input: bytes of image files
 SIGNATURE_EXPLANATION = 'explain_images'  # the same, for a person: also gives a heat map
 HEAT_MAP = 'heat_map'  # float32 [batch, height, width], 0..1: Grad-CAM for the class that is said
 SIGNATURE_PIXELS = 'serve_pixels'  # input: float32 [batch, size, size, 3] in 0..255, decoded
+EXAMPLES_INPUT, IMAGES_INPUT, PIXELS_INPUT = 'examples', 'image_bytes', 'pixels'
 # float32, of the second of two classes, [batch, 1], or of each of more, [batch, classes].
 PROBABILITY = 'probability'
 CLASS = 'class'  # string [batch, 1], name of the likeliest class

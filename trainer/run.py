@@ -14,6 +14,7 @@ from trainer.folders import folder_of
 from trainer.head import join
 from trainer.history import overfitting, write_history
 from trainer.job import Job
+from trainer.recorded import write_requests
 from trainer.timing import Timings
 from trainer.training import train
 from trainer.warm_start import save_weights
@@ -39,7 +40,9 @@ def run_fn(fn_args: FnArgs) -> None:
     write_history(run_dir / HISTORY, histories)
     with job.timings.part('export'):
         model = join(network.backbone, network.head)
-        export(model, job.transform, job.classes, folder_of(fn_args.serving_model_dir))
+        directory = folder_of(fn_args.serving_model_dir)
+        export(model, job.transform, job.classes, directory, job.config.threshold)
+        write_requests(directory, model, job)
         folder = weights_folder(fn_args.serving_model_dir)
         save_weights(network, job.config, job.classes, folder)
     with job.timings.part('pictures'):

@@ -34,9 +34,10 @@ evaluation:
 """
 COMPONENTS = [
     'ImageExampleGen', 'ImportSchemaGen', 'StatisticsGen', 'ExampleValidator', 'PreviousStatistics',
-    'AnomalyGate', 'Transform', 'Trainer', 'BaselineResolver', 'Evaluator', 'Pusher',
+    'AnomalyGate', 'Transform', 'Trainer', 'BaselineResolver', 'Evaluator', 'ServingCheck',
+    'Pusher',
 ]  # fmt: skip
-LOOKING = ('PreviousStatistics', 'BaselineResolver')  # these look each time
+LOOKING = ('PreviousStatistics', 'BaselineResolver', 'Pusher')  # these look each time
 
 
 class Home:
@@ -65,7 +66,7 @@ class Home:
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
     def pushed(self) -> list[Path]:
-        return sorted(self.runs.glob('serving/*'))
+        return sorted(self.runs.glob('serving/[0-9]*'))
 
     def summary(self) -> dict:
         return json.loads((self.runs / 'last_run.json').read_text())

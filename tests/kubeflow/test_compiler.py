@@ -77,7 +77,8 @@ def test_every_node_is_a_task_that_waits_for_the_nodes_that_it_needs(compiled):
         'trainer': {'imageexamplegen', 'transform', 'warm-start-resolver'},
         'baseline-resolver': {'trainer'},
         'evaluator': {'newest-spans', 'trainer', 'baseline-resolver'},
-        'pusher': {'trainer', 'evaluator'},
+        'servingcheck': {'trainer'},
+        'pusher': {'imageexamplegen', 'trainer', 'evaluator'},
     }
 
 
