@@ -50,6 +50,8 @@ def models(as_json: bool, **options: Any) -> None:
         found = view.list_models(recipe, existing_store(recipe.metadata, recipe.home))
     except MetadataError as error:
         fail(str(error), USAGE)
+    except OSError as error:
+        fail(f'{error.filename} cannot be read: {error.strerror}', USAGE)
     if as_json:
         show(view.as_json(found))
     else:

@@ -361,7 +361,6 @@ def test_what_was_done_is_told(pets, two, monkeypatch):
 
 def test_a_folder_that_cannot_be_written_is_told(pets, two, monkeypatch):
     monkeypatch.setattr('pipeline.metadata.existing_store', lambda *_: pets.store)
-    monkeypatch.setattr('components.push.versions._PATIENCE', 0)
     monkeypatch.setattr(Path, 'rename', lambda *_: (_ for _ in ()).throw(OSError(28, 'full')))
     done = call(pets, 'rollback', '--reason', 'why')
     sentence = f'error: nothing can be pushed to {pets.serving}: No space left on device\n'
