@@ -10,15 +10,17 @@ from tfx.types import Artifact, artifact_utils, standard_artifacts
 from tfx.types.channel import BaseChannel, Channel
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
+from components.lite_converter import LiteModels
 from components.push.accuracy import accuracy_in
 from components.push.judgement import read_judgement
 from components.push.note import About
 from components.push.versions import push
+from components.serving.lite_results import LITE_FILE, LiteResult
 from components.sources.spans import SPAN
 from trainer.folders import folder_of
 
 MODEL, MODEL_BLESSING, PUSHED_MODEL = 'model', 'model_blessing', 'pushed_model'
-EXAMPLES, EVALUATION = 'examples', 'evaluation'
+EXAMPLES, EVALUATION, LITE_MODEL = 'examples', 'evaluation', 'lite_model'
 SERVING, KEEP, LOOKED = 'serving', 'keep', 'looked'
 UNCHANGED = 'unchanged'  # custom property of what is pushed: it was live already
 
@@ -52,6 +54,7 @@ class PusherExecutor(executor.Executor):
             Path(exec_properties[SERVING]),
             keep=exec_properties[KEEP],
             about=self._about(input_dict, model),
+            beside=_beside(input_dict.get(LITE_MODEL, [])),
         )
         pushed_model.set_int_custom_property(UNCHANGED, int(pushed.unchanged))
         self._MarkPushed(pushed_model, str(pushed.folder), str(pushed.version))
@@ -82,6 +85,7 @@ class PusherSpec(ComponentSpec):
         MODEL_BLESSING: ChannelParameter(type=standard_artifacts.ModelBlessing),
         EXAMPLES: ChannelParameter(type=standard_artifacts.Examples, optional=True),
         EVALUATION: ChannelParameter(type=standard_artifacts.ModelEvaluation, optional=True),
+        LITE_MODEL: ChannelParameter(type=LiteModels, optional=True),
     }
     OUTPUTS: ClassVar = {PUSHED_MODEL: ChannelParameter(type=standard_artifacts.PushedModel)}
 
@@ -101,6 +105,7 @@ class Pusher(BaseComponent):
         looked: str,
         examples: BaseChannel | None = None,
         evaluation: BaseChannel | None = None,
+        lite_model: BaseChannel | None = None,
     ) -> None:
         """Connects it.
 
@@ -113,13 +118,25 @@ class Pusher(BaseComponent):
                 cached: it is over at once where nothing is to be done.
             examples: that the model was trained on, for the note beside it.
             evaluation: of the model, for the same.
+            lite_model: files that go with it, those that are accurate enough.
         """
         spec = PusherSpec(
             model=model, model_blessing=model_blessing, examples=examples, evaluation=evaluation,
+            lite_model=lite_model,
             serving=str(serving), keep=keep, looked=looked,
             pushed_model=Channel(type=standard_artifacts.PushedModel),
         )  # fmt: skip
         super().__init__(spec=spec)
+
+
+def _beside(lite_models: list[Artifact]) -> dict[str, Path]:
+    """Files that go with a version; what they are worth stays behind, as it differs each time."""
+    files = {}
+    for artifact in lite_models:
+        folder = folder_of(artifact.uri)
+        result = LiteResult.model_validate_json((folder / LITE_FILE).read_bytes())
+        files.update({name: folder / name for name in result.pushed})
+    return files
 
 
 def _spans(examples: list[Artifact]) -> set[int]:

@@ -38,7 +38,7 @@ from components.previous_statistics import (
     STATISTICS,
     PreviousSpanStatisticsStrategy,
 )
-from components.pusher import Pusher
+from components.pusher import LITE_MODEL, Pusher
 from components.robustness_evaluator import RobustnessEvaluator
 from components.unlabelled_example_gen import UnlabelledExampleGen
 from pipeline.beam import beam_args
@@ -95,7 +95,7 @@ def create_pipeline(
         recipe, trainer_node, newest.outputs[_NEWEST] if newest else examples, transform
     )
     gate_of_model = model_gate(recipe, classes, trainer_node, resolver, evaluator, checks)
-    pusher = _pusher(recipe, examples, trainer_node, evaluator, gate_of_model)
+    pusher = _pusher(recipe, examples, trainer_node, evaluator, checks, gate_of_model)
     inference = _inference(recipe, trainer_node, gate_of_model)
     return Pipeline(
         pipeline_name=recipe.name,
@@ -243,13 +243,15 @@ def _serving(
 
 def _pusher(
     recipe: Recipe, examples: BaseChannel, trainer_node: BaseNode, evaluator: BaseNode,
-    gate_of_model: BaseNode,
+    checks: list[BaseNode], gate_of_model: BaseNode,
 ) -> BaseNode:  # fmt: skip
+    lite = (each.outputs[LITE_MODEL] for each in checks if LITE_MODEL in each.outputs)
     return Pusher(
         model=trainer_node.outputs['model'],
         model_blessing=gate_of_model.outputs['blessing'],
         examples=examples,
         evaluation=evaluator.outputs['evaluation'],
+        lite_model=next(lite, None),
         serving=recipe.serving_directory,
         keep=recipe.push.keep,
         looked=datetime.datetime.now().isoformat(),

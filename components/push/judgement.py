@@ -7,9 +7,13 @@ another baseline, and its answer would then be a new artifact that knows nothing
 import datetime
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 JUDGEMENT_FILE = 'by_hand.json'  # in the folder of the Trainer's model
+
+
+class JudgementUnreadable(ValueError):
+    """What a person has said cannot be read; the message names the file."""
 
 
 class Judgement(BaseModel):
@@ -39,13 +43,15 @@ def read_judgement(model: Path) -> Judgement | None:
     """What a person has said of the model in a folder of the Trainer; None if nobody did.
 
     Raises:
-        ValidationError: the file holds something else.
+        JudgementUnreadable: the file holds something else; to go on without would be to guess.
     """
+    path = model / JUDGEMENT_FILE
     try:
-        text = (model / JUDGEMENT_FILE).read_bytes()
+        return Judgement.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         return None
-    return Judgement.model_validate_json(text)
+    except ValidationError as error:
+        raise JudgementUnreadable(f'{path} is damaged: bless or unbless the model again') from error
 
 
 def write_judgement(model: Path, judgement: Judgement) -> None:

@@ -42,14 +42,17 @@ def lineage(model: str, as_json: bool, **options: Any) -> None:
 def models(as_json: bool, **options: Any) -> None:
     """List the versions in the serving folder, and which is live."""
     recipe = load(**options)
+    from components.push.judgement import JudgementUnreadable
     from pipeline import models as view
     from pipeline.metadata import existing_store
     from pipeline.metadata_config import MetadataError
 
     try:
         found = view.list_models(recipe, existing_store(recipe.metadata, recipe.home))
-    except MetadataError as error:
+    except (JudgementUnreadable, MetadataError) as error:
         fail(str(error), USAGE)
+    except OSError as error:
+        fail(f'{error.filename} cannot be read: {error.strerror}', USAGE)
     if as_json:
         show(view.as_json(found))
     else:
@@ -120,6 +123,7 @@ def _required(reason: str | None) -> str:
 def _alone(options: dict[str, Any]) -> 'Iterator[tuple[Recipe, MetadataStore]]':
     """A recipe and its metadata while no run is going on; tells what cannot be done."""
     recipe = load(**options)
+    from components.push.judgement import JudgementUnreadable
     from components.push.versions import PushError
     from pipeline.interventions import CannotIntervene
     from pipeline.metadata import existing_store
@@ -132,7 +136,7 @@ def _alone(options: dict[str, Any]) -> 'Iterator[tuple[Recipe, MetadataStore]]':
             fail(f'no run of {recipe.name} has left anything in {recipe.home}', USAGE)
         with alone(recipe):
             yield recipe, store
-    except (AlreadyRunning, CannotIntervene, MetadataError) as error:
+    except (AlreadyRunning, CannotIntervene, JudgementUnreadable, MetadataError) as error:
         fail(str(error), USAGE)
     except PushError as error:
         fail(str(error), FAILED)

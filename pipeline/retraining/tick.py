@@ -170,7 +170,7 @@ def _train(recipe: Recipe, tools: Tools, verbose: bool) -> dict[str, Any]:
         lambda: run_recipe(recipe, verbose=verbose), recipe.retrain, tools.sleep
     )
     if outcome.blessed and outcome.unchanged:
-        verdict, reason = 'unchanged', 'data and recipe give the model that was pushed before'
+        verdict, reason = 'unchanged', 'data and recipe give the model that is live'
     elif outcome.blessed:
         verdict, reason = 'blessed', f'pushed to {outcome.pushed_to}'
     else:

@@ -135,3 +135,12 @@ def test_the_versions_are_listed_with_what_was_done_by_hand(home, after_unblessi
     assert second['accuracy'] == fourth['accuracy'] > 0.8
     assert second['run'] != first['run']
     assert first['spans'] == [1]
+
+
+def test_a_folder_that_cannot_be_pushed_to_fails_the_run_in_one_sentence(home, tmp_path):
+    (tmp_path / 'models').write_text('a file')
+    done = home.call('run', '--set', f'push_directory={tmp_path / "models"}')
+    assert done.returncode == 1
+    sentence = f'Pusher failed: nothing can be pushed to {tmp_path / "models"}: it is no folder;'
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f'error: {sentence} the log is ')

@@ -14,6 +14,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
+from components.push.versions import versions_in
 from pipeline.config import Recipe, load_recipe
 from pipeline.lineage import trace
 from pipeline.metadata import open_store
@@ -55,7 +56,7 @@ BLESSED = (FIRST, MENDED, DRIFTED, AFTER, MORE)
 BY_DAY = {
     **dict.fromkeys(range(1, 31), 'nothing new'), **dict.fromkeys(BLESSED, 'blessed'),
     CORRUPT: 'failed', STILL_CORRUPT: 'failed', KILLED: 'killed', KILLED_PUSHING: 'killed',
-    WORSE: 'not blessed',
+    WORSE: 'not blessed', AFTER: 'unchanged',  # what was killed while it pushed is live
 }  # fmt: skip
 USELESS = [('trainer.feature_extraction.learning_rate', 1e-9), ('retrain.warm_start', False)]
 TICK = """
@@ -88,7 +89,7 @@ class Month:
 
     @property
     def versions(self) -> list[Path]:
-        return sorted(self.recipe.serving_directory.glob('*'), key=lambda each: int(each.name))
+        return versions_in(self.recipe.serving_directory)
 
 
 @pytest.fixture(scope='module')
@@ -181,7 +182,7 @@ def _kill_in_the_pusher(arguments: list[str]) -> None:
 
 
 def _live_model(recipe: Recipe) -> str | None:
-    versions = sorted(recipe.serving_directory.glob('*'), key=lambda each: int(each.name))
+    versions = versions_in(recipe.serving_directory)
     return _hash(versions[-1]) if versions else None
 
 

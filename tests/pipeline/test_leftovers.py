@@ -4,8 +4,10 @@ import ml_metadata
 import pytest
 from ml_metadata.proto import metadata_store_pb2
 
+from components.push.versions import PushError
 from pipeline.config import Recipe
 from pipeline.leftovers import remove_leftovers
+from pipeline.run import CannotStart, _for_a_person
 
 
 @pytest.fixture
@@ -66,6 +68,20 @@ def test_half_copies_of_a_push_that_was_killed_are_removed(recipe, store):
     remove_leftovers(recipe, store)
 
     assert not (recipe.serving_directory / '.coming-17').exists()
+
+
+def test_half_copies_that_cannot_be_removed_stop_a_run_with_a_sentence(recipe, store, monkeypatch):
+    write(recipe.serving_directory / '.coming-17', 'half')
+
+    def refuse(_):
+        raise PermissionError(13, 'Permission denied')
+
+    monkeypatch.setattr('components.push.versions.shutil.rmtree', refuse)
+    with pytest.raises(PushError) as raised:
+        remove_leftovers(recipe, store)
+    told = _for_a_person(raised.value, None)
+    assert isinstance(told, CannotStart)
+    assert str(told) == f'nothing can be pushed to {recipe.serving_directory}: Permission denied'
 
 
 def test_a_span_that_was_not_ingested_to_its_end_is_removed(tmp_path, store):

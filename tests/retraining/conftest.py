@@ -59,7 +59,10 @@ class Recorder:
             self.models.append(model)
         if not evaluated:
             return model
-        blessing = self._artifact('ModelBlessing', blessed=int(blessed), current_model_id=model.id)
+        blessing = self._artifact(
+            'ModelBlessing', f'{self.folder}/blessing-{number}', blessed=int(blessed),
+            current_model_id=model.id,
+        )  # fmt: skip
         self._execution(
             'tfx.components.evaluator.component.Evaluator', state,
             {'model': [model], 'baseline_model': [baseline] if baseline else []},

@@ -275,6 +275,18 @@ def test_the_files_of_a_blessing_say_the_same(pets, tmp_path):
     assert not (tmp_path / 'BLESSED').exists()
 
 
+def test_a_word_that_cannot_be_read_is_told_and_can_be_said_again(pets, two, monkeypatch):
+    monkeypatch.setattr('pipeline.metadata.existing_store', lambda *_: pets.store)
+    damaged = Path(pets.recorder.models[0].uri) / 'by_hand.json'
+    damaged.write_text('{')
+    sentence = f'error: {damaged} is damaged: bless or unbless the model again\n'
+    for command in (['models'], ['rollback', '--reason', 'why']):
+        done = call(pets, *command)
+        assert (done.exit_code, done.stderr) == (2, sentence)
+    assert call(pets, 'unbless', two[0].name, '--reason', 'why').exit_code == 0
+    assert call(pets, 'models').exit_code == 0
+
+
 def test_a_user_without_a_name_is_a_number(monkeypatch):
     monkeypatch.setattr(interventions.getpass, 'getuser', lambda: {}['name'])
     assert interventions.person().isdigit()
@@ -361,7 +373,6 @@ def test_what_was_done_is_told(pets, two, monkeypatch):
 
 def test_a_folder_that_cannot_be_written_is_told(pets, two, monkeypatch):
     monkeypatch.setattr('pipeline.metadata.existing_store', lambda *_: pets.store)
-    monkeypatch.setattr('components.push.versions._PATIENCE', 0)
     monkeypatch.setattr(Path, 'rename', lambda *_: (_ for _ in ()).throw(OSError(28, 'full')))
     done = call(pets, 'rollback', '--reason', 'why')
     sentence = f'error: nothing can be pushed to {pets.serving}: No space left on device\n'
