@@ -1,3 +1,4 @@
+import datetime
 import io
 import json
 
@@ -7,6 +8,7 @@ from tfx.types import standard_artifacts
 
 from components import baseline_resolver
 from components.baseline_resolver import CANDIDATE, LatestOtherBlessedModelStrategy
+from components.push.judgement import Judgement, write_judgement
 from trainer import progress
 
 
@@ -173,6 +175,19 @@ def test_a_model_that_cannot_be_used_is_told_and_passed_over(resolve, damaged, g
         f'  an earlier blessed model cannot be used and is passed over: {place} is gone'
         for place in sorted(gone, reverse=True)
     ]
+
+
+@pytest.mark.parametrize(('gate', 'person'), [(True, False), (False, True)])
+def test_a_person_has_the_last_word_on_what_may_be_compared_with(resolve, tmp_path, gate, person):
+    models = [model(1), model(2), model(3)]
+    models[1].uri = str(tmp_path)
+    moment = datetime.datetime(2026, 11, 21, tzinfo=datetime.timezone.utc)
+    said = Judgement(blessed=person, person='eve', reason='seen', moment=moment)
+    write_judgement(tmp_path, said)
+
+    resolved = resolve(models[2], models, [blessing(1), blessing(2, blessed=gate)])
+
+    assert [artifact.id for artifact in resolved['model']] == [2 if person else 1]
 
 
 @pytest.fixture

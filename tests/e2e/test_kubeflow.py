@@ -7,6 +7,7 @@ import subprocess
 import pytest
 from walker import Walker
 
+from components.evaluation.results import METRICS
 from pipeline.config import load_recipe
 from pipeline.kubeflow.compiler import compile_kubeflow
 
@@ -119,7 +120,7 @@ def test_the_next_run_is_compared_with_the_first_and_pushed(cluster, first, seco
 def test_kubeflow_is_given_the_verdict_as_metrics(first, second):
     (metrics,) = second.finished['pusher'].metadata['artifacts']['verdict']['artifacts']
     assert set(metrics['metadata']) == {
-        'blessed', 'accuracy', 'baseline_accuracy', 'previous_accuracy',
+        'blessed', 'baseline_accuracy', 'previous_accuracy', *METRICS,
     }  # fmt: skip
     assert metrics['metadata']['blessed'] == 1.0
     (earlier,) = first.finished['pusher'].metadata['artifacts']['verdict']['artifacts']

@@ -211,7 +211,7 @@ def test_metrics_are_the_same(both):
 
     assert len(expected) == 3  # overall and per class
     assert_same(actual, expected)
-    assert all((each['Evaluator']['blessing'] / 'BLESSED').exists() for each in both)
+    assert all((each['ModelGate']['blessing'] / 'BLESSED').exists() for each in both)
 
 
 def assert_same(actual: object, expected: object) -> None:
