@@ -201,6 +201,10 @@ def test_an_interval_narrows_with_the_images():
         assert widths[1] < widths[0] / 5
 
 
+def area(across, up):
+    return np.sum(np.diff(across) * (up[1:] + up[:-1]) / 2)
+
+
 @pytest.mark.parametrize('classes', KINDS)
 def test_curves_enclose_the_areas_that_are_told(classes):
     labels, probabilities = answers(classes, 2000)
@@ -210,9 +214,9 @@ def test_curves_enclose_the_areas_that_are_told(classes):
 
     (across, up), told = np.array(found.roc).T, estimates(counts, classes)
     assert (found.roc[0], found.roc[-1]) == ((0, 0), (1, 1))
-    assert np.trapz(up, across) == pytest.approx(told[results.AUC].value, abs=0.005)
+    assert area(across, up) == pytest.approx(told[results.AUC].value, abs=0.005)
     recall, precision = np.array(found.precision_recall).T
-    assert np.trapz(precision, recall) == pytest.approx(told[results.PR_AUC].value, abs=0.02)
+    assert area(recall, precision) == pytest.approx(told[results.PR_AUC].value, abs=0.02)
     assert sum(bucket.images for bucket in found.calibration) == 2000
 
 
