@@ -1,14 +1,10 @@
 """The pipeline: the components and how they are connected."""
 
-import datetime
-import hashlib
 from pathlib import Path
 from typing import Any
 
 # Not `from tfx import v1`: it brings in the Vertex AI client, which takes two seconds.
 from tfx.components import (
-    BulkInferrer,
-    Evaluator,
     ExampleValidator,
     ImportExampleGen,
     StatisticsGen,
@@ -24,12 +20,8 @@ from tfx.proto import trainer_pb2, transform_pb2
 from tfx.types import standard_artifacts
 from tfx.types.channel import BaseChannel, Channel
 
-import components
-import trainer
 from components.anomaly_gate import AnomalyGate
 from components.baseline_resolver import CANDIDATE, LatestOtherBlessedModelStrategy
-from components.evaluation.slices import custom_extractors
-from components.folder_inferrer import FolderInferrer
 from components.image_example_gen import EXAMPLES, ImageExampleGen
 from components.import_example_gen import ImportCanonicalExamples
 from components.newest_spans import NewestSpansStrategy
@@ -38,20 +30,16 @@ from components.previous_statistics import (
     STATISTICS,
     PreviousSpanStatisticsStrategy,
 )
-from components.pusher import LITE_MODEL, Pusher
-from components.robustness_evaluator import RobustnessEvaluator
-from components.unlabelled_example_gen import UnlabelledExampleGen
 from pipeline.beam import beam_args
+from pipeline.code_hash import code_hash, content_hash
 from pipeline.config import Recipe
-from pipeline.evaluation import eval_config
-from pipeline.judging import model_gate
+from pipeline.judging import Spans, judge_and_push
 from pipeline.metadata import connection
 from pipeline.schema import statistics_options, write_schema
-from pipeline.serving import infra_validator, lite_converter, serving_check
 from trainer.preprocessing import preprocessing_fn
 from trainer.run import run_fn, tuner_fn
 
-_NEWEST, _JUDGING = 'newest', 'judging'
+_NEWEST, _JUDGED = 'newest', 'judged'
 
 
 def create_pipeline(
@@ -88,23 +76,19 @@ def create_pipeline(
     tuner = _tuner(recipe, classes, examples, transform, before) if recipe.tuner else None
     trainer_node = _trainer(recipe, classes, examples, transform, before, tuner)
     resolver = _blessed_model('baseline_resolver', blessed, trainer_node)
-    judged = newest.outputs[_JUDGING] if newest else examples
-    evaluator = _evaluator(recipe, classes, judged, trainer_node, resolver)
-    robustness = _robustness(recipe, judged, trainer_node)
-    checks = _serving(
-        recipe, trainer_node, newest.outputs[_NEWEST] if newest else examples, transform
+    spans = Spans(
+        all=examples,
+        newest=newest.outputs[_NEWEST] if newest else examples,
+        judged=newest.outputs[_JUDGED] if newest else examples,
     )
-    gate_of_model = model_gate(recipe, classes, trainer_node, resolver, evaluator, checks)
-    pusher = _pusher(recipe, examples, trainer_node, evaluator, checks, gate_of_model)
-    inference = _inference(recipe, trainer_node, gate_of_model)
+    judging = judge_and_push(recipe, classes, spans, transform, trainer_node, resolver)
     return Pipeline(
         pipeline_name=recipe.name,
         pipeline_root=str(recipe.artifacts_directory),
         components=[
             *filter(None, (ingest, newest)), statistics_gen, schema_gen, validator,
             *filter(None, (previous,)), gate, transform,
-            *filter(None, (before, tuner)), trainer_node, resolver, evaluator, robustness,
-            *checks, gate_of_model, pusher, *inference,
+            *filter(None, (before, tuner)), trainer_node, resolver, *judging,
         ],
         enable_cache=True,
         metadata_connection_config=connection(recipe.metadata, recipe.home),
@@ -123,7 +107,7 @@ def _ingest(recipe: Recipe) -> BaseNode:
 
 def _newest_spans(recipe: Recipe, examples: BaseChannel) -> BaseNode:
     """The newest span, whose statistics are checked, and those that a model is judged on."""
-    counts = {_NEWEST: 1, _JUDGING: recipe.data.test_window}
+    counts = {_NEWEST: 1, _JUDGED: recipe.data.test_window}
     return Resolver(
         strategy_class=NewestSpansStrategy,
         config={'counts': counts},
@@ -201,83 +185,13 @@ def _trainer(
     )
 
 
-def _evaluator(
-    recipe: Recipe, classes: tuple[str, ...], examples: BaseChannel, trainer_node: BaseNode,
-    resolver: BaseNode,
-) -> BaseNode:  # fmt: skip
-    """Measures the candidate, and the model that was blessed before, on the same images."""
-    return Evaluator(
-        examples=examples,
-        model=trainer_node.outputs['model'],
-        baseline_model=resolver.outputs['model'],
-        eval_config=eval_config(recipe.evaluation, classes, recipe.trainer.threshold),
-        example_splits=['test'],
-        module_path=custom_extractors.__module__,
-    )
-
-
-def _robustness(recipe: Recipe, examples: BaseChannel, trainer_node: BaseNode) -> BaseNode:
-    """Looks at single images, which TFMA does not."""
-    return RobustnessEvaluator(
-        examples=examples,
-        model=trainer_node.outputs['model'],
-        config=recipe.evaluation.robustness.model_dump_json(),
-        code=code_hash(),
-    )
-
-
-def _serving(
-    recipe: Recipe, trainer_node: BaseNode, examples: BaseChannel, transform: BaseNode
-) -> list[BaseNode]:
-    """Checks that the model serves, in the ways that the recipe asks for."""
-    model = trainer_node.outputs['model']
-    nodes = [serving_check(recipe, model)]
-    if recipe.serving_check.infra_validator:
-        nodes.append(infra_validator(recipe.serving_check.infra_validator, model, examples))
-    if recipe.lite:
-        nodes.append(
-            lite_converter(recipe.lite, recipe.trainer.threshold, model, examples, transform)
-        )
-    return nodes
-
-
-def _pusher(
-    recipe: Recipe, examples: BaseChannel, trainer_node: BaseNode, evaluator: BaseNode,
-    checks: list[BaseNode], gate_of_model: BaseNode,
-) -> BaseNode:  # fmt: skip
-    lite = (each.outputs[LITE_MODEL] for each in checks if LITE_MODEL in each.outputs)
-    return Pusher(
-        model=trainer_node.outputs['model'],
-        model_blessing=gate_of_model.outputs['blessing'],
-        examples=examples,
-        evaluation=evaluator.outputs['evaluation'],
-        lite_model=next(lite, None),
-        serving=recipe.serving_directory,
-        keep=recipe.push.keep,
-        looked=datetime.datetime.now().isoformat(),
-    )
-
-
-def _inference(recipe: Recipe, trainer_node: BaseNode, gate: BaseNode) -> tuple[BaseNode, ...]:
-    """Answers for images without labels, if the recipe names any."""
-    if recipe.inference is None:
-        return ()
-    unlabelled = UnlabelledExampleGen(recipe.inference, recipe.data.checks)
-    inferrer = FolderInferrer(
-        examples=unlabelled.outputs[EXAMPLES],
-        model=trainer_node.outputs['model'],
-        model_blessing=gate.outputs['blessing'],
-    )
-    return unlabelled, inferrer.with_id(BulkInferrer.__name__)
-
-
 def _training(recipe: Recipe, classes: tuple[str, ...]) -> dict[str, Any]:
     """What a training depends on besides its data; a cached one counts while this is the same."""
     return {
         'train': recipe.trainer.model_dump(mode='json'),
         'classes': list(classes),
         'code': code_hash(),
-        'weights': _content_hash(recipe.trainer.weights),
+        'weights': content_hash(recipe.trainer.weights),
     }
 
 
@@ -293,21 +207,6 @@ def _blessed_model(
         model_blessing=Channel(type=standard_artifacts.ModelBlessing),
         **others,
     ).with_id(node_id)
-
-
-def code_hash() -> str:
-    """Changes when the code of the trainer or of a component changes; caches depend on it."""
-    digest = hashlib.sha256()
-    for package in (components, trainer):
-        root = Path(package.__path__[0])
-        for path in sorted(root.rglob('*.py')):
-            digest.update(str(path.relative_to(root)).encode() + path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def _content_hash(weights: str) -> str:
-    path = Path(weights)
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.is_file() else weights
 
 
 def _dotted(function: object) -> str:

@@ -1,0 +1,23 @@
+"""What a cached training depends on besides its data: the code, and a file of weights."""
+
+import hashlib
+from pathlib import Path
+
+import components
+import trainer
+
+
+def code_hash() -> str:
+    """Changes when the code of the trainer or of a component changes; caches depend on it."""
+    digest = hashlib.sha256()
+    for package in (components, trainer):
+        root = Path(package.__path__[0])
+        for path in sorted(root.rglob('*.py')):
+            digest.update(str(path.relative_to(root)).encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def content_hash(weights: str) -> str:
+    """The digest of a file of weights; other weights are what they are called."""
+    path = Path(weights)
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.is_file() else weights
