@@ -58,6 +58,7 @@ def judge_and_push(
     checks = _serving_checks(recipe, spans.newest, transform, trained)
     gate = _model_gate(recipe, classes, trained, resolver, evaluator, checks)
     pusher = _pusher(recipe, spans.all, trained, evaluator, checks, gate)
+    pusher.add_upstream_node(robustness)  # on a cluster the Pusher's task writes the page
     return [evaluator, robustness, *checks, gate, pusher, *_inference(recipe, trained, gate)]
 
 

@@ -15,7 +15,8 @@ import tensorflow as tf
 REPOSITORY = Path(__file__).parents[2]
 SMALL = [
     'trainer.image_size=32', 'trainer.alpha=0.35', 'trainer.weights=random',
-    'trainer.batch_size=16', 'trainer.feature_extraction.epochs=2', 'trainer.seed=1',
+    'trainer.batch_size=16', 'trainer.feature_extraction.epochs=1', 'trainer.seed=1',
+    'trainer.fine_tune={from_layer: 0, batch_norm: train, epochs: 10, learning_rate: 0.01}',
     'trainer.warm_start=latest_blessed', 'evaluation.baseline_accuracy=0.0',
     'evaluation.max_drop=1.0', 'data.splits={train: 3, eval: 1, test: 1}',
 ]  # fmt: skip

@@ -15,7 +15,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]  # two runs of fourte
 TINY = {
     'trainer.image_size': 32, 'trainer.alpha': 0.35, 'trainer.weights': 'random',
     'trainer.batch_size': 16, 'trainer.feature_extraction.epochs': 0,
-    'trainer.fine_tune': {'epochs': 2, 'from_layer': 0, 'batch_norm': 'train'},
+    'trainer.fine_tune': {
+        'epochs': 30, 'from_layer': 0, 'batch_norm': 'train', 'learning_rate': 0.01,
+        'schedule': 'cosine',
+    },
     'trainer.warm_start': 'latest_blessed', 'evaluation.baseline_accuracy': 0.0,
     'evaluation.max_drop': 1.0,
 }  # fmt: skip
@@ -35,7 +38,7 @@ class Cluster:
         compile_kubeflow(load_recipe('demo', list(changes.items())), self._package)
 
     def deliver(self, span):
-        self._make_image_folder(self._folder / 'data' / f'span-{span}', per_class=30, seed=span)
+        self._make_image_folder(self._folder / 'data' / f'span-{span}', per_class=60, seed=span)
 
     def start(self, **parameters):
         return Walker(
@@ -108,8 +111,8 @@ def test_the_next_run_continues_from_the_model_of_the_first(cluster, first, seco
 
 def test_the_next_run_slides_its_window_and_ingests_what_is_new(second):
     output = second.finished['imageexamplegen'].output
-    assert 'span 2: 60 images, as ingested before' in output
-    assert 'span 3: 60 images, new' in output
+    assert 'span 2: 120 images, as ingested before' in output
+    assert 'span 3: 120 images, new' in output
 
 
 def test_the_next_run_is_compared_with_the_first_and_pushed(cluster, first, second):

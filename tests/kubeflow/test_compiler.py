@@ -80,7 +80,7 @@ def test_every_node_is_a_task_that_waits_for_the_nodes_that_it_needs(compiled):
         'evaluator': {'newest-spans', 'trainer', 'baseline-resolver'},
         'servingcheck': {'trainer'},
         'modelgate': {'trainer', 'baseline-resolver', 'evaluator', 'servingcheck'},
-        'pusher': {'imageexamplegen', 'trainer', 'evaluator', 'modelgate'},
+        'pusher': {'imageexamplegen', 'trainer', 'evaluator', 'robustnessevaluator', 'modelgate'},
         'robustnessevaluator': {'newest-spans', 'trainer'},
         'unlabelledexamplegen': set(),
         'bulkinferrer': {'unlabelledexamplegen', 'trainer', 'modelgate'},

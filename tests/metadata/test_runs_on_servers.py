@@ -26,8 +26,9 @@ trainer:
   image_size: 32
   alpha: 0.35
   weights: random
-  feature_extraction: {epochs: 1}
-  fine_tune: {epochs: 0}
+  batch_size: 16
+  feature_extraction: {epochs: 0}
+  fine_tune: {from_layer: 0, batch_norm: train, epochs: 20, learning_rate: 0.01, schedule: cosine}
 evaluation:
   baseline_accuracy: 0
 """
@@ -50,7 +51,7 @@ def address(mariadb) -> str:
 @pytest.fixture(scope='module')
 def run(workdir, address, make_image_folder):
     """Runs `squares` as a person does."""
-    images = make_image_folder(workdir / 'pets', per_class=60)
+    images = make_image_folder(workdir / 'pets', per_class=100)
     command = [
         sys.executable, REPOSITORY / 'pipeline_runner.py', 'run',
         '--config', workdir / 'squares.yaml', '--data', images, '--workdir', workdir / 'runs',
@@ -102,7 +103,7 @@ def test_an_identical_run_on_mysql_is_cached_to_its_end(first, run):
     out = run()
 
     assert set(re.findall(r'^(\w+) done in', out, re.MULTILINE)) == {
-        'PreviousStatistics', 'BaselineResolver',
+        'PreviousStatistics', 'BaselineResolver', 'Pusher',
     }  # fmt: skip
     assert 'BLESSED, unchanged; live in' in out
 
