@@ -14,6 +14,7 @@ from rich.markup import escape
 
 from components.sources.base import DataError
 from pipeline.config import Recipe
+from pipeline.leftovers import finish_pushes
 from pipeline.metadata import open_store
 from pipeline.metadata_config import MetadataError
 from pipeline.retraining.attempts import RunGivenUp, with_attempts
@@ -21,7 +22,7 @@ from pipeline.retraining.decision import Decision, decide, time_of
 from pipeline.retraining.journal import Journal, Tick
 from pipeline.retraining.termination import Terminated, sigterm_raises
 from pipeline.retraining.webhook import report
-from pipeline.run import run
+from pipeline.run import AlreadyRunning, alone, run
 from trainer import progress
 
 if TYPE_CHECKING:
@@ -158,6 +159,9 @@ def _end(
 def _decide(recipe: Recipe, tools: Tools) -> Decision:
     store = open_store(recipe.metadata, recipe.home)
     try:
+        # Else what a killed run has pushed already would count as never used, and train once more.
+        with contextlib.suppress(AlreadyRunning), alone(recipe):
+            finish_pushes(recipe, store)
         return decide(recipe, store, tools.now(), recipe.home / SUMMARIES)
     except ml_metadata.errors.StatusError as error:  # it has gone since it was opened
         raise MetadataError(f'the metadata cannot be read: {error}') from error
