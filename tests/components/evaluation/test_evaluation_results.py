@@ -155,6 +155,16 @@ def test_of_hundreds_of_sources_the_largest_are_told(evaluate):
     assert {int(each.name) for each in told} == set(range(20, 40))
 
 
+def test_a_source_may_be_called_anything(evaluate):
+    named = [{**FOREIGN, features.SOURCE: source} for source in (b'caf\xe9', 'café'.encode())]
+
+    evaluation = read_evaluation(evaluate(named, CLASSES), CLASSES, 0.5)
+
+    told = {each.name for each in evaluation.candidate.slices if each.feature == 'source'}
+    assert told == {'caf\ufffd', 'café'}
+    assert evaluation.model_dump_json()
+
+
 def test_a_folder_without_an_evaluation_is_told(tmp_path):
     with pytest.raises(ValueError, match='holds no metrics over all of the test split'):
         read_evaluation(tmp_path, CLASSES, 0.5)
