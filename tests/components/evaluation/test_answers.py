@@ -45,7 +45,7 @@ def test_a_model_whose_weights_are_cut_off_is_told(make_saved_model, tmp_path):
 
 
 def test_a_model_that_says_a_class_that_it_does_not_name_is_told():
-    with pytest.raises(ModelUnusable, match="says 'birds', which is none of its classes .*: cats"):
+    with pytest.raises(ModelUnusable, match=r"says 'birds', which is none of its classes .*: cats"):
         answer_of('birds', [0.9], ['cats', 'dogs'])
 
 
