@@ -8,6 +8,7 @@ from components.evaluation.config import EvaluationConfig, SliceEdges
 from components.evaluation.counts import count
 from components.evaluation.estimates import estimates
 from components.evaluation.read import MOST_SOURCES, read_evaluation
+from pipeline.outcome import _accuracy
 from trainer import features
 
 CLASSES = ('cats', 'dogs')
@@ -133,6 +134,7 @@ def test_three_classes_with_an_answer_that_is_no_number(evaluate):
     evaluation = read_evaluation(evaluate(named, classes), classes, 0.5)
 
     model = evaluation.candidate
+    assert _accuracy(model) is None
     assert evaluation.baseline is None
     assert {each.value for each in model.overall.metrics.values()} == {None}
     assert slice_of(model, 'class', 'c').metrics[results.ACCURACY].value is None
