@@ -1,5 +1,6 @@
 """TFX's BulkInferrer, with a table of its answers that a person can read."""
 
+import copy
 import csv
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -9,18 +10,47 @@ import tensorflow as tf
 from tfx.components.bulk_inferrer.component import BulkInferrer
 from tfx.components.bulk_inferrer.executor import Executor
 from tfx.components.util import model_utils
+from tfx.dsl.components.base import base_driver
 from tfx.dsl.components.base.executor_spec import BeamExecutorSpec
+from tfx.orchestration import data_types_utils
+from tfx.orchestration.portable import base_driver as portable_base_driver
+from tfx.orchestration.portable.data_types import ExecutionInfo
 from tfx.proto import bulk_inferrer_pb2
+from tfx.proto.orchestration import driver_output_pb2
 from tfx.types import Artifact, BaseChannel
 from tfx.utils import path_utils
 
 from components.evaluation.answers import Answer, answer_of
 from components.evaluation.model_folder import read_classes
+from components.push.judgement import read_judgement
 from trainer import features, progress
 from trainer.folders import folder_of
 
 TABLE = 'predictions.csv'
 OUTPUT_EXAMPLES = 'output_examples'
+_MODEL, _BLESSING = 'model', 'model_blessing'
+_BY_HAND = 'by_hand'  # custom property of the answers: what a person had said of the model
+
+
+class FolderInferrerDriver(base_driver.BaseDriver, portable_base_driver.BaseDriver):
+    """Looks what a person says of the model; that becomes part of the cache's key.
+
+    It lies beside the model and changes without TFX, which would take answers, or that there are
+    none, from before.
+    """
+
+    def run(self, execution_info: ExecutionInfo) -> driver_output_pb2.DriverOutput:
+        """Notes it at the artifact that TFX has prepared."""
+        result = driver_output_pb2.DriverOutput()
+        for name, value in execution_info.exec_properties.items():
+            data_types_utils.set_metadata_value(result.exec_properties[name], value)
+        (prepared,) = execution_info.output_dict[OUTPUT_EXAMPLES]
+        artifact = copy.deepcopy(prepared.mlmd_artifact)
+        judgement = read_judgement(folder_of(execution_info.input_dict[_MODEL][0].uri))
+        if judgement:
+            artifact.custom_properties[_BY_HAND].string_value = judgement.model_dump_json()
+        result.output_artifacts[OUTPUT_EXAMPLES].artifacts.append(artifact)
+        return result
 
 
 class FolderInferrerExecutor(Executor):
@@ -37,26 +67,34 @@ class FolderInferrerExecutor(Executor):
         Raises:
             ModelUnusable: the model does not say which classes it knows.
         """
-        super().Do(input_dict, output_dict, exec_properties)
         console = progress.console()
-        if not model_utils.is_model_blessed(input_dict['model_blessing'][0]):
+        (model,), (examples,) = input_dict[_MODEL], output_dict[OUTPUT_EXAMPLES]
+        if not _blessed(model, input_dict[_BLESSING][0]):
             console.print('  the model is not blessed: no image is answered')
             return
-        (model,), (examples,) = input_dict['model'], output_dict[OUTPUT_EXAMPLES]
+        # Without a blessing TFX asks the model: what it knows of is the gate's alone.
+        asked = {name: given for name, given in input_dict.items() if name != _BLESSING}
+        super().Do(asked, output_dict, exec_properties)
         classes = read_classes(folder_of(path_utils.serving_model_path(model.uri)))
         folder = folder_of(examples.uri)
         count = write_table(folder, classes)
         console.print(f'  {count} images answered: {folder / TABLE}', markup=False)
 
 
+def _blessed(model: Artifact, blessing: Artifact) -> bool:
+    judgement = read_judgement(folder_of(model.uri))  # a person has the last word
+    return judgement.blessed if judgement else model_utils.is_model_blessed(blessing)
+
+
 class FolderInferrer(BulkInferrer):
-    """Asks a blessed model about images without labels.
+    """Asks a model that the gate, or a person, has blessed about images without labels.
 
     Its output `output_examples` has the records that came in, with the features `probability` and
     `class` that the model gives; beside them stands `predictions.csv`.
     """
 
     EXECUTOR_SPEC = BeamExecutorSpec(FolderInferrerExecutor)
+    DRIVER_CLASS = FolderInferrerDriver
 
     def __init__(
         self, examples: BaseChannel, model: BaseChannel, model_blessing: BaseChannel

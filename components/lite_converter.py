@@ -111,10 +111,10 @@ def in_words(result: LiteResult) -> str:
 
 
 def _labels(probability: np.ndarray, threshold: float) -> np.ndarray:
-    """Of the classes that are said, [n]."""
-    if probability.shape[1] == 1:
-        return (probability[:, 0] >= threshold).astype(np.int64)
-    return probability.argmax(axis=1)
+    """Of the classes that are said, [n]; -1 where the answer is no number."""
+    one = probability.shape[1] == 1
+    said = probability[:, 0] >= threshold if one else probability.argmax(axis=1)
+    return np.where(np.isfinite(probability).all(axis=1), said, -1)
 
 
 def _some(split: ImageSplit, most: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,6 +1,8 @@
 """Images that a person names: files, folders, addresses, standard input. Imports no TensorFlow."""
 
 import os
+import queue
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -85,7 +87,30 @@ def _of_folder(folder: Path, max_bytes: int) -> Iterator[Given]:
 
 
 def _of_web(url: str, max_bytes: int) -> bytes:
-    """The file at an address; nobody waits longer than a minute for it."""
+    """The file at an address; nobody waits longer than a minute for it.
+
+    In a thread that is left alone then: the time-outs of a connection begin anew with each byte of
+    a header, and with each redirection.
+    """
+    done: queue.SimpleQueue[bytes | Exception] = queue.SimpleQueue()
+
+    def work() -> None:
+        try:
+            done.put(_fetched(url, max_bytes))
+        except Exception as error:  # raised below, where it is waited for
+            done.put(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    try:
+        found = done.get(timeout=_WHOLE)
+    except queue.Empty:
+        raise Unfit(f'the server takes longer than {_WHOLE} seconds') from None
+    if isinstance(found, Exception):
+        raise found
+    return found
+
+
+def _fetched(url: str, max_bytes: int) -> bytes:
     until = time.monotonic() + _WHOLE
     received = bytearray()
     with requests.get(url, stream=True, timeout=_TIMEOUT) as response:
@@ -97,5 +122,5 @@ def _of_web(url: str, max_bytes: int) -> bytes:
             received += piece
             require_within(max_bytes, len(received))
             if time.monotonic() > until:
-                raise Unfit(f'the server takes longer than {_WHOLE} seconds')
+                raise Unfit(f'the server takes longer than {_WHOLE} seconds')  # ends the thread
     return bytes(received)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -43,7 +42,7 @@ class Outcome:
         run_id: of the pipeline run, as in the metadata.
         blessed: whether the model may be pushed: no rule says no, or a person said so by hand.
         unchanged: whether the model was live already.
-        accuracy: of the candidate on the test split, 0 to 1.
+        accuracy: of the candidate on the test split, 0 to 1; None if its answers are no numbers.
         baseline_accuracy: what the recipe asks for.
         previous_accuracy: of the last blessed model on the same images; None if there is none.
         reasons: why it was not blessed, one clause each.
@@ -58,7 +57,7 @@ class Outcome:
     run_id: str
     blessed: bool
     unchanged: bool
-    accuracy: float
+    accuracy: float | None
     baseline_accuracy: float
     previous_accuracy: float | None
     reasons: tuple[str, ...]
@@ -121,8 +120,9 @@ def show_outcome(results: dict[str, NodeResult], outcome: Outcome, seconds: floa
     if outcome.measures:
         console.print(_measures(outcome.measures), markup=False)
     previous = outcome.previous_accuracy
+    accuracy = 'none' if outcome.accuracy is None else f'{outcome.accuracy:.4f}'
     console.print(
-        f'test accuracy {outcome.accuracy:.4f}; baseline {outcome.baseline_accuracy:.4f}; '
+        f'test accuracy {accuracy}; baseline {outcome.baseline_accuracy:.4f}; '
         + ('no blessed model before' if previous is None else f'last blessed model {previous:.4f}')
     )
     if not outcome.blessed:
@@ -174,7 +174,7 @@ def write_summary(
         for result in results.values()
     }
     summary = {'seconds': seconds, 'components': components, **dataclasses.asdict(outcome)}
-    path.write_text(json.dumps(summary, indent=1, default=_plain))
+    path.write_text(json.dumps(summary, indent=1, default=_plain, allow_nan=False))
 
 
 def _plain(value: Any) -> Any:
@@ -199,6 +199,5 @@ def _classes(results: dict[str, NodeResult]) -> tuple[str, ...]:
     return tuple(json.loads((model / 'Format-Serving' / features.CLASSES_FILE).read_text()))
 
 
-def _accuracy(model: ModelResult) -> float:
-    value = model.overall.metrics[ACCURACY].value
-    return math.nan if value is None else value
+def _accuracy(model: ModelResult) -> float | None:
+    return model.overall.metrics[ACCURACY].value

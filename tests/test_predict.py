@@ -1,5 +1,6 @@
 """The command `predict`, from outside."""
 
+import errno
 import json
 import os
 import subprocess
@@ -103,6 +104,47 @@ def test_explanations_are_pictures_of_the_images_and_it_is_said_where(model, ima
     with PIL.Image.open(files[0]) as explanation, PIL.Image.open(dog) as image:
         assert explanation.size == image.size
         assert explanation.convert('RGB').tobytes() != image.tobytes()
+
+
+def test_an_explanation_never_replaces_an_image(model, images, tmp_path):
+    dog = tmp_path / 'dog.png'
+    PIL.Image.open(images / 'dogs' / 'dogs-0-0.jpg').save(dog)
+    before = dog.read_bytes()
+
+    done, again = (invoked('--model', model, '--explain', tmp_path, dog) for _ in range(2))
+
+    assert dog.read_bytes() == before
+    assert done.stdout.endswith(f'  {tmp_path}/dog-2.png\n')
+    assert again.stdout == done.stdout  # that of an earlier time is replaced
+
+
+def test_what_cannot_be_explained_is_answered_and_told(model, images, tmp_path, monkeypatch):
+    def full(*arguments, **options):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(PIL.Image.Image, 'save', full)
+    dog = images / 'dogs' / 'dogs-0-0.jpg'
+
+    done = invoked('--model', model, '--explain', tmp_path, dog)
+
+    assert done.stdout.startswith(f'{dog}  dogs  ')
+    problem = 'its explanation cannot be written: No space left on device'
+    assert (done.exit_code, done.stderr) == (1, f'error: {dog}: {problem}\n')
+
+
+def test_an_image_of_a_long_name_is_explained(model, images, tmp_path):
+    dog = tmp_path / f'{"ö" * 125}.jpg'
+    dog.write_bytes((images / 'dogs' / 'dogs-0-0.jpg').read_bytes())
+    done = invoked('--model', model, '--explain', tmp_path / 'why', dog)
+    assert (done.exit_code, done.stderr) == (0, '')
+
+
+def test_a_name_with_line_breaks_stays_on_one_line(model, images, tmp_path):
+    dog = tmp_path / 'new\nline\x1b[31m.jpg'
+    dog.write_bytes((images / 'dogs' / 'dogs-0-0.jpg').read_bytes())
+    done = invoked('--model', model, dog, f'{dog}x')
+    assert done.stdout.startswith(f'{tmp_path}/new\\nline\\x1b[31m.jpg  dogs  ')
+    assert done.stderr.startswith(f'error: {tmp_path}/new\\nline\\x1b[31m.jpgx: ')
 
 
 def test_a_model_that_gives_no_number_answers_nothing(make_saved_model, images, tmp_path):

@@ -10,6 +10,8 @@ import tensorflow as tf
 from components.evaluation.model_folder import ModelUnusable, read_classes
 from trainer import features
 
+_NAMED = 8  # classes in an error
+
 
 class Answer(NamedTuple):
     """What a model says of an image.
@@ -41,7 +43,7 @@ class Classifier:
         self._folder = folder
         try:
             self._model = tf.saved_model.load(str(folder))
-        except (OSError, ValueError, tf.errors.OpError) as error:
+        except (OSError, ValueError, LookupError, RuntimeError, tf.errors.OpError) as error:
             reason = ' '.join(str(error).split()) or type(error).__name__
             raise ModelUnusable(f'the model in {folder} cannot be loaded: {reason}') from error
 
@@ -92,9 +94,17 @@ def answer_of(name: str, probabilities: Sequence[float], classes: Sequence[str])
         name: of the class that it says.
         probabilities: of the second of two classes, or one for each of more.
         classes: names in the order of their labels.
+
+    Raises:
+        ModelUnusable: it says another class than these.
     """
     if not np.isfinite(probabilities).all():
         return Answer(None, float('nan'))
+    if name not in classes:
+        raise ModelUnusable(
+            f'the model says {name!r}, which is none of its classes in {features.CLASSES_FILE}: '
+            f'{", ".join(classes[:_NAMED])}'
+        )
     label = classes.index(name)
     if len(probabilities) > 1:
         return Answer(name, float(probabilities[label]))

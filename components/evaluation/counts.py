@@ -1,6 +1,6 @@
 """What is counted of a model's answers: a few arrays from which every metric is derived.
 
-Their size does not grow with the number of images, and counts of two parts of a split add up to
+Their size has a bound, however many images there are, and counts of two parts of a split add up to
 those of both, so that Beam may count anywhere.
 """
 
@@ -10,8 +10,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-# Scores are told apart by their logit: most of a good model's are close to 0 or 1.
-_FARTHEST, SCORES = 17.0, 2048
+# Scores are told apart by their logit: most of a good model's are close to 0 or 1, and those of one
+# that has hardly learned are close to one another.
+_FARTHEST, _PLACES = 17.0, 2**18
 BUCKETS = 10  # of confidence, equally wide
 _CLOSEST = 1e-7  # to 0 and 1, as the exported model gives probabilities
 LOG_LOSS, BRIER = 0, 1
@@ -28,8 +29,9 @@ class Counts:
         broken: of them, how many got an answer that is no number; nothing else counts these.
         confusion: images by label and answer.
         losses: sum and sum of squares of the losses of single images, [LOG_LOSS or BRIER, 2].
-        scores: decisions by whether they should say yes and by score, [NEGATIVE or POSITIVE,
-            SCORES]: of two classes "is it the second?", of more "is it class k?" for each.
+        places: of the scores that were given, rising, int [n].
+        scores: decisions by whether they should say yes and by score, [NEGATIVE or POSITIVE, n]:
+            of two classes "is it the second?", of more "is it class k?" for each.
         confidence: images, sum of confidence, and how often it was right, [BUCKETS, 3].
     """
 
@@ -37,16 +39,18 @@ class Counts:
     broken: int
     confusion: Mapping[tuple[int, int], int]
     losses: np.ndarray
+    places: np.ndarray
     scores: np.ndarray
     confidence: np.ndarray
 
     def __add__(self, other: 'Counts') -> 'Counts':
+        both = np.concatenate([self.places, other.places])
         return Counts(
             self.images + other.images,
             self.broken + other.broken,
             Counter(self.confusion) + Counter(other.confusion),
             self.losses + other.losses,
-            self.scores + other.scores,
+            *_by_place(both, np.hstack([self.scores, other.scores])),
             self.confidence + other.confidence,
         )
 
@@ -75,7 +79,7 @@ def count(labels: np.ndarray, probabilities: np.ndarray, threshold: float) -> Co
         broken,
         Counter(zip(labels.tolist(), answers.tolist(), strict=True)),
         _losses(each, right, two),
-        _scores(given, right[:, 1:] if two else right),
+        *_scores(given, right[:, 1:] if two else right),
         _confidence(confidence, hits),
     )
 
@@ -86,12 +90,6 @@ def no_counts(classes: int) -> Counts:
     return count(np.empty(0, int), nothing, threshold=0.5)
 
 
-def score_of(place: np.ndarray) -> np.ndarray:
-    """The probability in the middle of a place of `Counts.scores`."""
-    logit = ((place + 0.5) / SCORES * 2 - 1) * _FARTHEST
-    return np.asarray(1 / (1 + np.exp(-logit)))
-
-
 def _losses(each: np.ndarray, right: np.ndarray, two: bool) -> np.ndarray:
     """The squared error of both of two classes is the same, and counts once, as scikit-learn's."""
     log = -np.log(np.clip((each * right).sum(axis=1), _CLOSEST, 1))
@@ -99,12 +97,19 @@ def _losses(each: np.ndarray, right: np.ndarray, two: bool) -> np.ndarray:
     return np.array([[loss.sum(), (loss**2).sum()] for loss in (log, brier)])
 
 
-def _scores(given: np.ndarray, right: np.ndarray) -> np.ndarray:
+def _scores(given: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     clipped = np.clip(given, _CLOSEST / 10, 1 - _CLOSEST / 10)
     logit = np.log(clipped) - np.log1p(-clipped)
-    places = ((logit / _FARTHEST + 1) / 2 * SCORES).astype(int).clip(0, SCORES - 1)
-    counted = np.bincount((right.astype(int) * SCORES + places).ravel(), minlength=2 * SCORES)
-    return counted.reshape(2, SCORES)
+    places = ((logit / _FARTHEST + 1) / 2 * _PLACES).astype(int).clip(0, _PLACES - 1)
+    yes = right.ravel().astype(int)
+    return _by_place(places.ravel(), np.stack([1 - yes, yes]))
+
+
+def _by_place(places: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The places, each once, and the sums of what was counted there."""
+    found, index = np.unique(places, return_inverse=True)
+    sums = [np.bincount(index, each, len(found)).astype(int) for each in scores]
+    return found, np.stack(sums)
 
 
 def _confidence(confidence: np.ndarray, hits: np.ndarray) -> np.ndarray:

@@ -56,9 +56,9 @@ def _calibration(counts: Counts) -> tuple[Bucket, ...]:
 
 
 def _from_above(counts: Counts) -> np.ndarray:
-    """Of either kind, how many have this score or a higher one, where any has: [2, places]."""
-    some = counts.scores.sum(axis=0) > 0
-    return np.cumsum(counts.scores[:, some][:, ::-1], axis=1) if some.any() else np.zeros((2, 1))
+    """Of either kind, how many have this score or a higher one: [2, n]."""
+    scores = counts.scores if counts.scores.size else np.zeros((2, 1))
+    return np.asarray(np.cumsum(scores[:, ::-1], axis=1))
 
 
 def _thinned(across: np.ndarray, up: np.ndarray) -> Points:

@@ -83,7 +83,7 @@ def _model(
 def _slice(written: MetricsForSlice) -> tuple[str, str]:
     """By what, and its name."""
     for key in written.slice_key.single_slice_keys:
-        return key.column, key.bytes_value.decode(errors='surrogateescape')
+        return key.column, key.bytes_value.decode()
     return OVERALL, ''
 
 

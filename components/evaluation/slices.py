@@ -57,7 +57,7 @@ def slices_of(values: dict[str, Any], edges: SliceEdges) -> dict[str, bytes | st
         values: features of its record, each an array with one value, or with none.
         edges: where numbers are cut.
     """
-    found = {name: _only(values, feature) for name, feature in _COPIED.items()}
+    found = {name: _text(_only(values, feature)) for name, feature in _COPIED.items()}
     numbers = {name: _only(values, feature) for name, feature in _CUT.items()}
     height, width = _only(values, features.HEIGHT), _only(values, features.WIDTH)
     if height is not None and width is not None:
@@ -67,6 +67,11 @@ def slices_of(values: dict[str, Any], edges: SliceEdges) -> dict[str, bytes | st
             cut = np.float32(getattr(edges, name))  # as records have numbers
             found[name] = SLICES[name][int(np.digitize(np.float32(number), cut))]
     return {name: each for name, each in found.items() if each is not None}
+
+
+def _text(name: bytes | str | None) -> bytes | str | None:
+    """TFMA refuses what is not UTF-8, and a folder on Linux may be called anything."""
+    return name.decode(errors='replace').encode() if isinstance(name, bytes) else name
 
 
 def _only(values: dict[str, Any], name: str) -> Any:

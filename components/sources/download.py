@@ -93,7 +93,10 @@ def require_sha256(path: Path, sha256: str) -> None:
 
 def shown(url: str) -> str:
     """An address for messages: without a password or a signature, which may be in it."""
-    parts = urllib.parse.urlsplit(url)
+    try:
+        parts = urllib.parse.urlsplit(url)
+    except ValueError:  # of brackets that are no IPv6 address
+        return f'{url.partition(":")[0]}://...'
     return f'{parts.scheme}://{parts.netloc.rpartition("@")[2]}{parts.path}'
 
 

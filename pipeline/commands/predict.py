@@ -68,11 +68,12 @@ def _predict(
     answered = True
     given = read_given(images, checks.max_bytes)
     for each in asking.predict(given, classifier, checks, explanations):
-        answered = answered and each.answer is not None
+        answered = answered and each.problem is None
         if as_json:
             click.echo(each.as_json())
-        elif each.answer:
+            continue
+        if each.answer:
             click.echo(each.as_text())
-        else:
-            click.echo(f'error: {each.path}: {each.problem}', err=True)
+        if each.problem:
+            click.echo(asking.one_line(f'error: {each.path}: {each.problem}'), err=True)
     return answered

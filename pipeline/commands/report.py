@@ -60,16 +60,18 @@ def has_screen() -> bool:
 def _page(recipe: 'Recipe', run: str) -> Path:
     from pipeline.report.store import find
 
-    return find(recipe.home, run).page
+    page = find(recipe.home, run).page
+    page.stat()  # raises if somebody has removed it
+    return page
 
 
 def _comparison(recipe: 'Recipe', a: str, b: str) -> Path:
     from pipeline.report.render import render_comparison
-    from pipeline.report.store import COMPARISON, REPORTS, find
+    from pipeline.report.store import COMPARISON, REPORTS, find, put
 
     runs = [find(recipe.home, name).read() for name in (a, b)]
     path = recipe.home / REPORTS / COMPARISON
-    path.write_text(render_comparison(*runs), encoding='utf-8')
+    put(path, render_comparison(*runs))
     return path
 
 

@@ -1,7 +1,6 @@
 """The verdict of a run, as Kubeflow's interface shows it: metrics and a page."""
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -59,16 +58,13 @@ def metrics(outcome: Outcome) -> dict[str, float]:
 
     What is no number is left out: JSON has none for it.
     """
-    measured = {
-        name: each.value for name, each in outcome.measures.items() if each.value is not None
-    }
+    measured = {name: each.value for name, each in outcome.measures.items()}
     values = {
         **measured, 'blessed': float(outcome.blessed), 'accuracy': outcome.accuracy,
         'baseline_accuracy': outcome.baseline_accuracy,
+        'previous_accuracy': outcome.previous_accuracy,
     }  # fmt: skip
-    if outcome.previous_accuracy is not None:
-        values['previous_accuracy'] = outcome.previous_accuracy
-    return {name: value for name, value in values.items() if math.isfinite(value)}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _write_executor_output(executor_input: dict[str, Any], values: dict[str, float]) -> None:

@@ -102,7 +102,10 @@ def _metrics(data: ReportData) -> Iterator[str]:
 
 def _limits(data: ReportData) -> Iterator[str]:
     weak = [*_weak_slices(data), *_weak_corruptions(data)]
-    yield from weak or ['No slice or corruption that was measured shows one.']
+    if weak or data.evaluation:
+        yield from weak or ['No slice or corruption that was measured shows one.']
+    else:
+        yield 'None are known: it was not measured.'
     if not data.robustness or data.robustness.clean is None:
         yield 'It was not measured on noisy, blurred, dark or turned copies of images.'
     counts = list((data.data.counts.get('train', {}) if data.data else {}).values())
@@ -164,5 +167,5 @@ def _share(estimate: Estimate | None) -> str:
 def _classes(data: ReportData) -> str:
     classes = data.data.classes if data.data else ()
     if not 0 < len(classes) <= _NAMED:
-        return f'{len(classes)} classes'
+        return f'{len(classes) or "its"} classes'
     return ', '.join(classes[:-1]) + f' and {classes[-1]}' if len(classes) > 1 else classes[0]

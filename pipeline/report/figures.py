@@ -154,7 +154,7 @@ def _curve(runs: Mapping[str, Sequence[Stage]], key: str, least: float | None = 
     alone = next(iter(runs.values())) if len(runs) == 1 else ()
     summary = f'{key.capitalize()} of training and validation, {epochs} epochs'
     return Plot(
-        key.capitalize(), summary, 'epoch', key, x.ticks(), y.ticks(), lines,
+        key.capitalize(), summary, 'epoch', key, x.ticks(least=1.0), y.ticks(), lines,
         dots=tuple(_kept(alone, key, x, y)), rules=tuple(_starts(alone, x)),
     )  # fmt: skip
 

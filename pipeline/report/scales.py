@@ -29,9 +29,9 @@ class Scale:
         share = (value - self.low) / (self.high - self.low)
         return round(self.start + share * (self.end - self.start), 2)
 
-    def ticks(self, most: int = 6) -> tuple[Tick, ...]:
-        """Marks at round numbers."""
-        step = round_step((self.high - self.low) / most)
+    def ticks(self, most: int = 6, *, least: float = 0.0) -> tuple[Tick, ...]:
+        """Marks at round numbers, not closer than `least`: there is no half of an epoch."""
+        step = round_step(max((self.high - self.low) / most, least))
         first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
         digits = max(0, -math.floor(math.log10(step)))
         return tuple(

@@ -3,8 +3,6 @@
 import dataclasses
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from pipeline.report.data import ReportData
 
 REPORTS = 'reports'  # in the folder of the runs
@@ -33,7 +31,7 @@ class Kept:
         """
         try:
             return ReportData.model_validate_json(self.data.read_text(encoding='utf-8'))
-        except ValidationError:
+        except ValueError:  # of pydantic, or of bytes that are no text
             raise UnknownRun(
                 f'{self.data} was written by another version of this program; it cannot be compared'
             ) from None
@@ -51,12 +49,22 @@ def keep(home: Path, data: ReportData, page: str, most: int) -> Kept:
     folder = home / REPORTS
     folder.mkdir(parents=True, exist_ok=True)
     kept = _kept(folder, data.run_id)
-    kept.page.write_text(page, encoding='utf-8')
-    kept.data.write_text(data.model_dump_json(), encoding='utf-8')
+    put(kept.page, page)
+    put(kept.data, data.model_dump_json())
     for old in kept_reports(home)[:-most]:
         old.data.unlink()
         old.page.unlink(missing_ok=True)
     return kept
+
+
+def put(path: Path, text: str) -> None:
+    """Replaces a file, which stays as it was when the new one cannot be written."""
+    partial = path.with_name(f'{path.name}.partial')
+    try:
+        partial.write_text(text, encoding='utf-8')
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def kept_reports(home: Path) -> list[Kept]:

@@ -1,6 +1,9 @@
 """Writes the page of a run that came to its end."""
 
+import traceback
 from pathlib import Path
+
+from rich.markup import escape
 
 from pipeline.config import Recipe
 from pipeline.launch import NodeResult
@@ -8,13 +11,16 @@ from pipeline.outcome import Outcome
 from pipeline.report.gather import gather
 from pipeline.report.pictures import pictures_of
 from pipeline.report.render import render_page
-from pipeline.report.store import keep
+from pipeline.report.store import keep, put
+from trainer import progress
 
 
 def write_report(
     path: Path, recipe: Recipe, results: dict[str, NodeResult], outcome: Outcome, seconds: float
 ) -> None:
     """Writes the page, and keeps it among those of the earlier runs.
+
+    One that cannot be written is told, and is no failure of the run: its model may be live by now.
 
     Args:
         path: of one more copy; folders are made.
@@ -23,8 +29,14 @@ def write_report(
         outcome: the verdict.
         seconds: all of them.
     """
-    data = gather(recipe, results, outcome, seconds)
-    page = render_page(data, pictures_of(results, data))
-    keep(recipe.home, data, page, recipe.report.keep)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page, encoding='utf-8')
+    try:
+        data = gather(recipe, results, outcome, seconds)
+        page = render_page(data, pictures_of(results, data))
+        keep(recipe.home, data, page, recipe.report.keep)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        put(path, page)
+    except Exception as error:  # whatever it is
+        traceback.print_exc()  # for the log
+        reason = f'{type(error).__name__}: {error}'
+        words = f'warning: the page of the run cannot be written: {reason}'
+        progress.console().print(f'[yellow]{escape(words)}[/yellow]')

@@ -1,6 +1,7 @@
 """UnlabelledExampleGen and BulkInferrer, through TFX."""
 
 import csv
+import datetime
 import shutil
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from components.folder_inferrer import TABLE, FolderInferrer
 from components.inference.config import InferenceConfig
 from components.ingestion.config import CheckConfig
 from components.ingestion.quarantine import read_quarantined
+from components.push.judgement import Judgement, write_judgement
 from components.unlabelled_example_gen import UnlabelledExampleGen
 from pipeline.local_runner import ProgressDagRunner
 
@@ -122,3 +124,23 @@ def test_a_model_that_is_not_blessed_answers_nothing_and_that_is_said(stage, fir
     (examples,) = results['BulkInferrer'].outputs['output_examples']
     assert 'the model is not blessed: no image is answered' in capsys.readouterr().out
     assert not list(stage.images.parent.glob(f'artifacts/BulkInferrer/*/{examples.id}/*'))
+
+
+def test_a_person_has_the_last_word_and_is_heard_after_the_gate(stage, first):
+    model = stage.images.parent / 'model'
+    refused = stage.run(blessed=False)
+    said = {
+        'person': 'eve',
+        'reason': 'a test',
+        'moment': datetime.datetime.now(datetime.timezone.utc),
+    }
+
+    write_judgement(model, Judgement(blessed=True, **said))
+    blessed = stage.run(blessed=False)
+    write_judgement(model, Judgement(blessed=False, **said))
+    withdrawn = stage.run()
+
+    assert stage.answers(blessed).items() >= first[1].items()
+    for results in (refused, withdrawn):
+        (examples,) = results['BulkInferrer'].outputs['output_examples']
+        assert not Path(examples.uri, TABLE).exists()

@@ -1,5 +1,3 @@
-import math
-
 import pytest
 
 from components.evaluation.results import Estimate
@@ -38,6 +36,6 @@ def test_without_a_model_before_there_is_no_previous_accuracy(outcome):
 
 
 def test_an_accuracy_that_is_no_number_is_left_out(outcome):
-    assert set(metrics(outcome(accuracy=math.nan, previous_accuracy=None))) == {
+    assert set(metrics(outcome(accuracy=None, previous_accuracy=None))) == {
         'blessed', 'baseline_accuracy',
     }  # fmt: skip

@@ -1,6 +1,8 @@
 """Images that a person names, and what is wrong with some."""
 
+import contextlib
 import http.server
+import socket
 import threading
 
 import pytest
@@ -108,7 +110,30 @@ def test_a_server_that_is_not_there_is_told():
     assert given.problem.startswith('it cannot be fetched: the server cannot be reached')
 
 
-def test_nobody_waits_longer_than_a_while(server, monkeypatch):
-    monkeypatch.setattr(given_images, '_WHOLE', -1)
-    (given,) = read(f'http://{server}/cat.jpg')
-    assert given.problem == 'it cannot be fetched: the server takes longer than -1 seconds'
+@pytest.mark.parametrize('beginning', ['', 'HTTP/1.1 200 OK\r\n\r\n'])
+def test_nobody_waits_longer_than_a_while_for_drops_of_an_answer(beginning, monkeypatch):
+    monkeypatch.setattr(given_images, '_WHOLE', 0.3)
+    enough = threading.Event()
+
+    def drop(listener):
+        connection, _ = listener.accept()
+        with connection, contextlib.suppress(OSError):
+            connection.sendall(beginning.encode() or b'HTTP/1.1 200 OK\r\nX-A: ')
+            while not enough.wait(0.05):
+                connection.sendall(b'x')
+
+    with socket.create_server(('127.0.0.1', 0)) as listener:
+        thread = threading.Thread(target=drop, args=[listener])
+        thread.start()
+        (given,) = read(f'http://127.0.0.1:{listener.getsockname()[1]}/cat.jpg')
+        enough.set()
+        thread.join()
+
+    assert given.problem == 'it cannot be fetched: the server takes longer than 0.3 seconds'
+
+
+def test_an_address_that_is_none_costs_no_other(tmp_path):
+    (tmp_path / 'a').write_bytes(b'1')
+    bad, good = read('http://me:secret@[::1', tmp_path / 'a')
+    assert bad == Given('http://...', problem='it cannot be fetched: the address is not valid')
+    assert good.contents == b'1'

@@ -49,6 +49,7 @@ def outcome(**changes):
             outcome(measures=MEASURES),
             'AUC 0.991 (0.974 to 0.997), ECE none; 95 % intervals in brackets\ntest accuracy',
         ),
+        (outcome(accuracy=None), 'test accuracy none; baseline 0.9000'),
         (outcome(warnings=('width of [b] moved',)), 'warning: width of [b] moved'),
     ],
 )
@@ -63,6 +64,11 @@ def test_versions_are_numbers_and_the_largest_is_the_newest(tmp_path):
         (tmp_path / name).mkdir()
     assert _newest_version(tmp_path) == tmp_path / '10'
     assert _newest_version(tmp_path / 'none') is None
+
+
+def test_the_summary_of_a_model_without_numbers_is_json(tmp_path):
+    write_summary(tmp_path / 'last_run.json', {}, outcome(accuracy=None), seconds=1.0)
+    assert '"accuracy": null' in (tmp_path / 'last_run.json').read_text()
 
 
 def test_the_summary_has_the_measures_as_numbers(tmp_path):

@@ -24,6 +24,10 @@ def test_marks_are_within_the_axis_and_say_where_they_are():
     assert [mark.at for mark in marks] == [70, 170, 270, 370, 470]
 
 
+def test_marks_may_be_kept_to_whole_numbers():
+    assert [mark.text for mark in Scale(1, 4, 0, 300).ticks(least=1)] == ['1', '2', '3', '4']
+
+
 def test_larger_numbers_are_higher_up():
     scale = vertical(0, 1)
 

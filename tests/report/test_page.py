@@ -144,6 +144,8 @@ def test_a_run_that_has_nothing_but_a_verdict_has_a_page(words):
     said = words(render_page(bare, Pictures()))
 
     assert 'Live as version' in said
+    assert 'None are known: it was not measured.' in said
+    assert 'always answers with one of its classes' in said
     assert 'This run has no metrics, no robustness, no serving check.' in said
     assert 'Slices' not in said
 

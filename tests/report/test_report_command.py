@@ -157,3 +157,17 @@ def test_a_browser_is_opened_where_a_person_sees_it(home, tmp_path, monkeypatch)
         click.testing.CliRunner().invoke(main, ['report', '--workdir', str(tmp_path)])
 
     assert opened == [(home / 'reports' / f'{SECOND}.html').as_uri()]
+
+
+def test_a_page_that_somebody_has_removed_is_told(home, call):
+    (home / 'reports' / f'{SECOND}.html').unlink()
+    done = call()
+    assert done.exit_code == 2
+    assert done.stderr.endswith(f'{SECOND}.html cannot be used: No such file or directory\n')
+
+
+def test_data_that_are_no_text_are_told(home, call):
+    (home / 'reports' / f'{SECOND}.json').write_bytes(b'\xff')
+    done = call('--compare', 'last', 'previous')
+    assert done.exit_code == 2
+    assert 'written by another version of this program' in done.stderr

@@ -69,6 +69,8 @@ def _examples(folder: Path, records: Sequence[Mapping[str, object]]) -> standard
 
 def _feature(value: object) -> tf.train.Feature:
     values = value if isinstance(value, list) else [value]
+    if isinstance(values[0], bytes):
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
     if isinstance(values[0], str):
         return tf.train.Feature(bytes_list=tf.train.BytesList(value=[v.encode() for v in values]))
     if isinstance(values[0], int):

@@ -36,6 +36,19 @@ def test_a_model_that_is_damaged_is_told(make_saved_model, tmp_path):
         Classifier(folder)
 
 
+def test_a_model_whose_weights_are_cut_off_is_told(make_saved_model, tmp_path):
+    folder = make_saved_model(tmp_path / 'model')
+    weights = folder / 'variables' / 'variables.data-00000-of-00001'
+    weights.write_bytes(weights.read_bytes()[:2])
+    with pytest.raises(ModelUnusable, match='cannot be loaded: '):
+        Classifier(folder)
+
+
+def test_a_model_that_says_a_class_that_it_does_not_name_is_told():
+    with pytest.raises(ModelUnusable, match=r"says 'birds', which is none of its classes .*: cats"):
+        answer_of('birds', [0.9], ['cats', 'dogs'])
+
+
 def test_a_model_without_a_signature_that_is_needed_is_told(broken):
     with pytest.raises(ModelUnusable, match='has no signature explain_images'):
         broken.heat_maps([b''])

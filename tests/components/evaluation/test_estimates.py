@@ -52,6 +52,22 @@ def test_auc_is_how_often_a_score_that_should_be_higher_is(classes):
 
 
 @pytest.mark.parametrize('classes', KINDS)
+def test_scores_that_lie_close_together_are_told_apart(classes):
+    """As those of a model that has hardly learned."""
+    labels, probabilities = answers(classes, images=50)
+    logits = np.log(each_class(probabilities)) / 20
+    odds = np.exp(logits)
+    given = odds / odds.sum(axis=1, keepdims=True)
+    close = (given[:, 1:] if classes == 2 else given).astype(np.float32)
+    positive, negative = decisions(labels, close)
+    difference = positive[:, None] - negative
+
+    auc = measured(labels, close, classes)[results.AUC]
+
+    assert auc.value == pytest.approx(np.mean((difference > 0) + (difference == 0) / 2), abs=1e-3)
+
+
+@pytest.mark.parametrize('classes', KINDS)
 def test_pr_auc_is_the_mean_precision_at_what_should_be_found(classes):
     labels, probabilities = answers(classes)
     positive, negative = decisions(labels, probabilities)
@@ -226,8 +242,13 @@ def test_a_curve_of_many_scores_has_no_more_points_than_a_picture_shows():
     assert 150 < len(found.roc) <= 201
 
 
-def test_counts_of_a_million_images_are_no_larger_than_those_of_ten():
+def test_counts_have_a_bound_however_many_images_there_are():
     def size(counts: Counts) -> int:
-        return counts.losses.nbytes + counts.scores.nbytes + counts.confidence.nbytes
+        scores = counts.places.nbytes + counts.scores.nbytes
+        return counts.losses.nbytes + scores + counts.confidence.nbytes
 
-    assert size(count(*answers(5, 10_000), 0.5)) == size(count(*answers(5, 10), 0.5)) < 100_000
+    random = np.random.default_rng(0)
+    everywhere = 1 / (1 + np.exp(-random.uniform(-17, 17, (500_000, 1))))
+    counted = count(random.integers(0, 2, 500_000), everywhere, 0.5)
+
+    assert size(counted + counted) == size(counted) < 7_000_000

@@ -8,6 +8,7 @@ from components.evaluation.config import EvaluationConfig, SliceEdges
 from components.evaluation.counts import count
 from components.evaluation.estimates import estimates
 from components.evaluation.read import MOST_SOURCES, read_evaluation
+from pipeline.outcome import _accuracy
 from trainer import features
 
 CLASSES = ('cats', 'dogs')
@@ -133,6 +134,7 @@ def test_three_classes_with_an_answer_that_is_no_number(evaluate):
     evaluation = read_evaluation(evaluate(named, classes), classes, 0.5)
 
     model = evaluation.candidate
+    assert _accuracy(model) is None
     assert evaluation.baseline is None
     assert {each.value for each in model.overall.metrics.values()} == {None}
     assert slice_of(model, 'class', 'c').metrics[results.ACCURACY].value is None
@@ -153,6 +155,16 @@ def test_of_hundreds_of_sources_the_largest_are_told(evaluate):
     told = [each for each in evaluation.candidate.slices if each.feature == 'source']
     assert len(told) == MOST_SOURCES
     assert {int(each.name) for each in told} == set(range(20, 40))
+
+
+def test_a_source_may_be_called_anything(evaluate):
+    named = [{**FOREIGN, features.SOURCE: source} for source in (b'caf\xe9', 'café'.encode())]
+
+    evaluation = read_evaluation(evaluate(named, CLASSES), CLASSES, 0.5)
+
+    told = {each.name for each in evaluation.candidate.slices if each.feature == 'source'}
+    assert told == {'caf\ufffd', 'café'}
+    assert evaluation.model_dump_json()
 
 
 def test_a_folder_without_an_evaluation_is_told(tmp_path):

@@ -100,3 +100,13 @@ def test_a_format_too_far_below_is_kept_and_not_pushed(bright, tmp_path, monkeyp
         'accuracy on 40 test images: int8 0.8000 (0.0 MB, too far below: not pushed), '
         'beside 0.9750 of the SavedModel'
     )
+
+
+def test_an_answer_that_is_no_number_is_right_for_no_image(bright, tmp_path, monkeypatch):
+    folder, split = bright
+    monkeypatch.setattr('components.serving.lite.convert', lambda *_: b'lite')
+    nothing = np.full((40, 1), np.nan, np.float32)
+    monkeypatch.setattr('components.serving.lite.probabilities', lambda *_: nothing)
+    config = LiteConfig(formats=['float16'])
+    (model,) = write_lite_models(folder, split, split, config, 0.5, tmp_path).models
+    assert (model.accuracy.value, model.agreement, model.within_bound) == (0, 0, False)
