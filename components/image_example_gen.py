@@ -1,6 +1,5 @@
 """ExampleGen for labelled images: from a source to `Examples`, one artifact per span."""
 
-import copy
 import itertools
 import json
 import shutil
@@ -12,17 +11,13 @@ from typing import Any
 import apache_beam as beam
 from tfx.components.example_gen.base_example_gen_executor import BaseExampleGenExecutor
 from tfx.components.util import examples_utils
-from tfx.dsl.components.base import base_driver
 from tfx.dsl.components.base.base_beam_component import BaseBeamComponent
 from tfx.dsl.components.base.executor_spec import BeamExecutorSpec
-from tfx.orchestration import data_types_utils
-from tfx.orchestration.portable import base_driver as portable_base_driver
-from tfx.orchestration.portable.data_types import ExecutionInfo
 from tfx.proto import example_gen_pb2
-from tfx.proto.orchestration import driver_output_pb2
 from tfx.types import Artifact, Channel, artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
+from components.fingerprint_driver import FingerprintDriver
 from components.ingestion.quarantine import Quarantine, read_quarantined
 from components.ingestion.span import FORMAT, Counts, Ingested, ingest_span, link_span
 from components.ingestion.tally import Tally, describe_bad
@@ -50,20 +45,11 @@ class ImageExampleGenSpec(ComponentSpec):
     }
 
 
-class ImageExampleGenDriver(base_driver.BaseDriver, portable_base_driver.BaseDriver):
-    """Looks which spans there are; their fingerprints become part of the cache's key."""
+class ImageExampleGenDriver(FingerprintDriver):
+    """Looks which spans there are."""
 
-    def run(self, execution_info: ExecutionInfo) -> driver_output_pb2.DriverOutput:
-        """Notes at the artifact that TFX has prepared what the window holds."""
-        result = driver_output_pb2.DriverOutput()
-        for name, value in execution_info.exec_properties.items():
-            data_types_utils.set_metadata_value(result.exec_properties[name], value)
-        (prepared,) = execution_info.output_dict[EXAMPLES]
-        artifact = copy.deepcopy(prepared.mlmd_artifact)
-        window = open_window(_data(execution_info.exec_properties))
-        artifact.custom_properties[FINGERPRINT].string_value = _fingerprints(window)
-        result.output_artifacts[EXAMPLES].artifacts.append(artifact)
-        return result
+    def fingerprint(self, exec_properties: dict[str, Any]) -> str:
+        return _fingerprints(open_window(_data(exec_properties)))
 
 
 class ImageExampleGenExecutor(BaseExampleGenExecutor):

@@ -1,6 +1,5 @@
 """ExampleGen for images without labels: from a folder to `Examples` that BulkInferrer answers."""
 
-import copy
 import hashlib
 import itertools
 import os
@@ -11,17 +10,14 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 from tfx.components.util import examples_utils
-from tfx.dsl.components.base import base_driver, base_executor
+from tfx.dsl.components.base import base_executor
 from tfx.dsl.components.base.base_component import BaseComponent
 from tfx.dsl.components.base.executor_spec import ExecutorClassSpec
-from tfx.orchestration import data_types_utils
-from tfx.orchestration.portable import base_driver as portable_base_driver
-from tfx.orchestration.portable.data_types import ExecutionInfo
 from tfx.proto import example_gen_pb2
-from tfx.proto.orchestration import driver_output_pb2
 from tfx.types import Artifact, Channel, artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
+from components.fingerprint_driver import FingerprintDriver
 from components.inference.config import InferenceConfig
 from components.inference.folder import files_of, fingerprint_of
 from components.ingestion.config import MEGABYTE, CheckConfig
@@ -31,7 +27,6 @@ from components.ingestion.quarantine import LIST, Quarantine, QuarantineWriter
 from components.ingestion.tally import Tally, describe_bad
 from components.sources.base import IMAGES_PER_SHARD, BadImage, DataError
 from components.sources.members import BROKEN, TooLarge, read_within, told
-from components.sources.spans import FINGERPRINT
 from trainer import features, progress
 from trainer.folders import folder_of
 
@@ -56,20 +51,11 @@ class UnlabelledExampleGenSpec(ComponentSpec):
     }
 
 
-class UnlabelledExampleGenDriver(base_driver.BaseDriver, portable_base_driver.BaseDriver):
-    """Looks whether the images have changed; their fingerprint becomes part of the cache's key."""
+class UnlabelledExampleGenDriver(FingerprintDriver):
+    """Looks whether the images have changed."""
 
-    def run(self, execution_info: ExecutionInfo) -> driver_output_pb2.DriverOutput:
-        """Notes it at the artifact that TFX has prepared."""
-        result = driver_output_pb2.DriverOutput()
-        for name, value in execution_info.exec_properties.items():
-            data_types_utils.set_metadata_value(result.exec_properties[name], value)
-        (prepared,) = execution_info.output_dict[EXAMPLES]
-        artifact = copy.deepcopy(prepared.mlmd_artifact)
-        folder = Path(execution_info.exec_properties['path'])
-        artifact.custom_properties[FINGERPRINT].string_value = fingerprint_of(folder)
-        result.output_artifacts[EXAMPLES].artifacts.append(artifact)
-        return result
+    def fingerprint(self, exec_properties: dict[str, Any]) -> str:
+        return fingerprint_of(Path(exec_properties['path']))
 
 
 class UnlabelledExampleGenExecutor(base_executor.BaseExecutor):
