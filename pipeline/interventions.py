@@ -1,7 +1,8 @@
 """What a person does about models in place of a run, with a reason. Imports no TFX.
 
 Each is written into the serving folder first and into ML Metadata after it. What is killed between
-the two is completed by the next run, from the note beside the version.
+the two is completed by the next run or the next thing that a person does, from the note beside the
+version.
 """
 
 import datetime
@@ -21,7 +22,7 @@ from components.push.note import About, read_note
 from components.push.versions import Pushed, push, restore, versions_in
 from pipeline.config import Recipe
 from pipeline.provenance import BLESS, EVALUATOR, TRAINER, UNBLESS, Provenance, custom
-from pipeline.recording import blessings_of, judge, model_in, note_push, record
+from pipeline.recording import blessings_of, judge, model_in, note_push, note_pushes, record
 from trainer.folders import folder_of
 
 _SERVED = 'Format-Serving'  # in the folder of a Trainer's model
@@ -49,7 +50,7 @@ def rollback(recipe: Recipe, store: MetadataStore, version: str | None, reason: 
         CannotIntervene: there is no such version.
         PushError: the folder cannot be written.
     """
-    provenance = Provenance(store, recipe.name)
+    provenance = _as_it_is(recipe, store)
     live = _version(recipe, None)
     wanted = _earlier(recipe, provenance, store) if version is None else _version(recipe, version)
     if wanted == live:
@@ -84,7 +85,7 @@ def bless(recipe: Recipe, store: MetadataStore, model: str | None, reason: str) 
         CannotIntervene: there is no such model, or nothing has judged it.
         PushError: the folder cannot be written; the model is blessed, and the next run pushes it.
     """
-    provenance = Provenance(store, recipe.name)
+    provenance = _as_it_is(recipe, store)
     found = _candidate(provenance) if model is None else _given(recipe, provenance, store, model)
     if not blessings_of(store, found.id):
         raise CannotIntervene(f'the model in {found.uri} was never judged; run the recipe first')
@@ -117,7 +118,7 @@ def unbless(
     Raises:
         CannotIntervene: there is no such version, or it was not pushed from here.
     """
-    provenance = Provenance(store, recipe.name)
+    provenance = _as_it_is(recipe, store)
     live, wanted = _version(recipe, None), _version(recipe, version)
     model = _model(provenance, store, wanted)
     if model is None:
@@ -134,6 +135,12 @@ def person() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user may have none
         return str(os.getuid())
+
+
+def _as_it_is(recipe: Recipe, store: MetadataStore) -> Provenance:
+    """What is known, after what was killed is completed: a rollback counts from its rename on."""
+    note_pushes(recipe, store)
+    return Provenance(store, recipe.name)
 
 
 def _judgement(blessed: bool, reason: str) -> Judgement:

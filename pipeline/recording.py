@@ -19,6 +19,8 @@ from trainer.folders import folder_of
 
 _PUSHED, _BLESSING = 'PushedModel', 'ModelBlessing'
 _BLESSED_FILE, _NOT_BLESSED_FILE = 'BLESSED', 'NOT_BLESSED'  # as TFX has them
+# Of a rollback: the model that lost its blessing. As an input it would count as what was pushed.
+WITHDRAWN = 'withdrawn_id'
 _KINDS = {ROLLED_BACK: ROLLBACK, BLESSED_BY_HAND: BLESS, None: ADOPT}
 
 
@@ -150,7 +152,10 @@ def _pushed_model(store: MetadataStore, folder: Path) -> Artifact:
 
 
 def _said(about: About) -> dict[str, str | int]:
-    values = {'person': about.person, 'reason': about.reason, 'version': about.version}
+    values = {
+        'person': about.person, 'reason': about.reason, 'version': about.version,
+        WITHDRAWN: about.withdrawn_id,
+    }  # fmt: skip
     return {key: value for key, value in values.items() if value is not None}
 
 

@@ -104,6 +104,7 @@ def test_a_rollback_is_in_the_metadata_with_who_and_why(pets, two):
     assert custom(execution, 'person') == 'ada'
     assert custom(execution, 'reason') == 'too many cats'
     assert str(custom(execution, 'version')) == two[0].name
+    assert custom(execution, 'withdrawn_id') == pets.recorder.models[1].id
 
 
 def test_the_lineage_of_a_version_that_came_back_is_that_of_its_model(pets, two):
@@ -168,6 +169,25 @@ def test_a_rollback_that_was_killed_before_it_was_noted_is_completed(pets, two):
         note_pushes(pets.recipe, pets.store)
 
     assert read_history(pets.store, 'pets').live.destination == str(back.folder)
+    assert blessed(pets, 1) == [0]
+    assert len(pets.executions('Rollback')) == 1
+
+
+def killed(*_):
+    raise KeyboardInterrupt
+
+
+def test_a_rollback_that_was_killed_and_is_said_again_does_not_bring_the_model_back(
+    pets, two, monkeypatch
+):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(interventions, 'note_push', killed)
+        rollback(pets.recipe, pets.store, None, 'too many cats')
+
+    with pytest.raises(CannotIntervene, match=r'no version before .* that holds another model'):
+        rollback(pets.recipe, pets.store, None, 'too many cats')
+
+    assert pets.graph() == (two[0] / 'saved_model.pb').read_text()
     assert blessed(pets, 1) == [0]
     assert len(pets.executions('Rollback')) == 1
 
