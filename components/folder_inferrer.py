@@ -16,6 +16,8 @@ from tfx.utils import path_utils
 
 from components.evaluation.answers import Answer, answer_of
 from components.evaluation.model_folder import read_classes
+from components.model_gate import BLESSED
+from components.push.judgement import read_judgement
 from trainer import features, progress
 from trainer.folders import folder_of
 
@@ -36,13 +38,18 @@ class FolderInferrerExecutor(Executor):
 
         Raises:
             ModelUnusable: the model does not say which classes it knows.
+            JudgementUnreadable: what a person has said of it cannot be read.
         """
+        (model,), (blessing,) = input_dict['model'], input_dict['model_blessing']
+        judgement = read_judgement(folder_of(model.uri))
+        if judgement:  # a person has the last word; TFX reads it there
+            blessing.set_int_custom_property(BLESSED, int(judgement.blessed))
         super().Do(input_dict, output_dict, exec_properties)
         console = progress.console()
-        if not model_utils.is_model_blessed(input_dict['model_blessing'][0]):
+        if not model_utils.is_model_blessed(blessing):
             console.print('  the model is not blessed: no image is answered')
             return
-        (model,), (examples,) = input_dict['model'], output_dict[OUTPUT_EXAMPLES]
+        (examples,) = output_dict[OUTPUT_EXAMPLES]
         classes = read_classes(folder_of(path_utils.serving_model_path(model.uri)))
         folder = folder_of(examples.uri)
         count = write_table(folder, classes)

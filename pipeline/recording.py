@@ -19,6 +19,7 @@ from trainer.folders import folder_of
 
 _PUSHED, _BLESSING = 'PushedModel', 'ModelBlessing'
 _BLESSED_FILE, _NOT_BLESSED_FILE = 'BLESSED', 'NOT_BLESSED'  # as TFX has them
+BY_HAND = 'by_hand'  # custom property of a blessing: 1 if it says what a person says
 # Of a rollback: the model that lost its blessing. As an input it would count as what was pushed.
 WITHDRAWN = 'withdrawn_id'
 _KINDS = {ROLLED_BACK: ROLLBACK, BLESSED_BY_HAND: BLESS, None: ADOPT}
@@ -44,7 +45,7 @@ def judge(store: MetadataStore, model: Artifact, judgement: Judgement) -> list[A
     for blessing in changed:
         values = blessing.custom_properties
         values['blessed'].int_value = int(judgement.blessed)
-        values['by_hand'].int_value = 1
+        values[BY_HAND].int_value = 1
         values['person'].string_value = judgement.person
         values['reason'].string_value = judgement.reason
         _mark(blessing, judgement.blessed)

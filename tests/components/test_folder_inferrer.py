@@ -1,6 +1,7 @@
 """UnlabelledExampleGen and BulkInferrer, through TFX."""
 
 import csv
+import datetime
 import shutil
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from components.folder_inferrer import TABLE, FolderInferrer
 from components.inference.config import InferenceConfig
 from components.ingestion.config import CheckConfig
 from components.ingestion.quarantine import read_quarantined
+from components.push.judgement import JUDGEMENT_FILE, Judgement, write_judgement
 from components.unlabelled_example_gen import UnlabelledExampleGen
 from pipeline.local_runner import ProgressDagRunner
 
@@ -122,3 +124,18 @@ def test_a_model_that_is_not_blessed_answers_nothing_and_that_is_said(stage, fir
     (examples,) = results['BulkInferrer'].outputs['output_examples']
     assert 'the model is not blessed: no image is answered' in capsys.readouterr().out
     assert not list(stage.images.parent.glob(f'artifacts/BulkInferrer/*/{examples.id}/*'))
+
+
+def test_a_model_whose_blessing_a_person_took_back_answers_nothing(stage, first):
+    model = stage.images.parent / 'model'
+    now = datetime.datetime.now(datetime.timezone.utc)
+    said = Judgement(blessed=False, person='eve', reason='wrong labels', moment=now)
+    write_judgement(model, said)
+    shutil.copy(stage.images / 'dogs' / 'dogs-0-1.jpg', stage.images / 'later.jpg')
+
+    results = stage.run()
+
+    (model / JUDGEMENT_FILE).unlink()
+    (examples,) = results['BulkInferrer'].outputs['output_examples']
+    assert not results['BulkInferrer'].cached
+    assert not Path(examples.uri, TABLE).exists()
