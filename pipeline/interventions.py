@@ -18,7 +18,7 @@ from components.push.accuracy import accuracy_in
 from components.push.judgement import Judgement, read_judgement
 from components.push.note import BLESS as BLESSED_BY_HAND
 from components.push.note import ROLLBACK as ROLLED_BACK
-from components.push.note import About, read_note
+from components.push.note import About, Note, read_note
 from components.push.versions import Pushed, push, restore, versions_in
 from pipeline.config import Recipe
 from pipeline.provenance import BLESS, EVALUATOR, TRAINER, UNBLESS, Provenance, custom
@@ -56,14 +56,14 @@ def rollback(recipe: Recipe, store: MetadataStore, version: str | None, reason: 
     if wanted == live:
         raise CannotIntervene(f'version {live.name} is live already')
     model, before = _model(provenance, store, wanted), _model(provenance, store, live)
-    withdrawn = _withdrawn(model)
+    note = read_note(wanted)
+    withdrawn = _withdrawn(model, note)
     if withdrawn:
         raise CannotIntervene(
             f'version {wanted.name}: {withdrawn}; bless {wanted.name} --force makes it live'
         )
-    note = read_note(wanted)
     about = (note.about if note else About()).model_copy(update={
-        'recipe': recipe.name, 'model': model.uri if model else None, 'model_id': _id(model),
+        'recipe': recipe.name, 'model_id': _id(model), **({'model': model.uri} if model else {}),
         'by_hand': ROLLED_BACK, 'person': person(), 'reason': reason, 'version': int(wanted.name),
         'withdrawn_id': None if _id(before) == _id(model) else _id(before),
     })  # fmt: skip
@@ -168,7 +168,7 @@ def _earlier(recipe: Recipe, provenance: Provenance, store: MetadataStore) -> Pa
     before = _id(_model(provenance, store, live))
     for folder in reversed(others):
         model = _model(provenance, store, folder)
-        if not (model and model.id == before) and not _withdrawn(model):
+        if not (model and model.id == before) and not _withdrawn(model, read_note(folder)):
             return folder
     raise CannotIntervene(
         f'there is no version before {live.name} that holds another model whose blessing stands'
@@ -221,9 +221,10 @@ def _about(recipe: Recipe, provenance: Provenance, model: Artifact, reason: str)
     )  # fmt: skip
 
 
-def _withdrawn(model: Artifact | None) -> str | None:
-    """What a person said who withdrew its blessing."""
-    said = read_judgement(folder_of(model.uri)) if model else None
+def _withdrawn(model: Artifact | None, note: Note | None) -> str | None:
+    """What a person said who withdrew its blessing; the metadata may not know the model any more."""
+    uri = model.uri if model else note.about.model if note else None
+    said = read_judgement(folder_of(uri)) if uri else None
     return said.in_words() if said and not said.blessed else None
 
 

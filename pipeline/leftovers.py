@@ -1,8 +1,9 @@
-"""Removes what a run that was killed has left behind."""
+"""Removes what a run that was killed has left behind, and keeps clear of what others have left."""
 
 import shutil
 
-from ml_metadata import MetadataStore
+from ml_metadata import ListOptions, MetadataStore, OrderByField
+from ml_metadata.proto.metadata_store_pb2 import Execution, ExecutionType
 
 from components.ingestion.config import MANIFEST
 from components.push.files import GRAPH
@@ -11,12 +12,15 @@ from pipeline.config import Recipe
 from pipeline.recording import note_pushes
 from trainer.features import ACTIVATIONS_PREFIX
 
+_PASSED_OVER, _AT_ONCE = 'catdog.PassedOver', 100
+
 
 def remove_leftovers(recipe: Recipe, store: MetadataStore) -> None:
     """Removes forgotten caches and spans that were not ingested; finishes pushes.
 
     Only while no other run is going on.
     """
+    pass_over_numbers(recipe, store)
     for cache in list(recipe.artifacts_directory.rglob(f'{ACTIVATIONS_PREFIX}*')):
         shutil.rmtree(cache)
     for span in recipe.artifacts_directory.glob('ImageExampleGen/examples/*/span-*'):
@@ -26,6 +30,24 @@ def remove_leftovers(recipe: Recipe, store: MetadataStore) -> None:
             aside = recipe.artifacts_directory / 'ImageExampleGen' / 'quarantine' / execution
             shutil.rmtree(aside / span.name, ignore_errors=True)
     finish_pushes(recipe, store)
+
+
+def pass_over_numbers(recipe: Recipe, store: MetadataStore) -> None:
+    """Uses up numbers of executions that have folders of an earlier metadata file.
+
+    TFX names folders after executions. In metadata that begins anew, or that was put back from a
+    copy, these count from below, and a component would write into what another one has left.
+    """
+    folders = recipe.artifacts_directory.glob('*/*/*')
+    highest = max((int(path.name) for path in folders if path.name.isdecimal()), default=0)
+    options = ListOptions(limit=1, order_by=OrderByField.ID, is_asc=False)
+    last = max((each.id for each in store.get_executions(list_options=options)), default=0)
+    if last >= highest:
+        return
+    type_id = store.put_execution_type(ExecutionType(name=_PASSED_OVER))
+    execution = Execution(type_id=type_id, last_known_state=Execution.CANCELED)
+    for _ in range(last, highest, _AT_ONCE):
+        store.put_executions([execution] * _AT_ONCE)
 
 
 def finish_pushes(recipe: Recipe, store: MetadataStore) -> None:

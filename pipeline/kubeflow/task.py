@@ -121,7 +121,7 @@ def run_node(recipe: Recipe, node_id: str, run_id: str, options: dict[str, Any])
     with quick_imports():
         from pipeline.graph import create_pipeline
         from pipeline.launch import launch_node, node_of
-        from pipeline.leftovers import finish_pushes
+        from pipeline.leftovers import finish_pushes, pass_over_numbers
         from pipeline.local_runner import compile_pipeline, display_name
         from pipeline.metadata import open_store
         from pipeline.provenance import PUSHER
@@ -129,6 +129,7 @@ def run_node(recipe: Recipe, node_id: str, run_id: str, options: dict[str, Any])
     store = open_store(recipe.metadata, recipe.home)
     classes, images = tuple(json.loads(options['classes'])), int(options['images'])
     ir = compile_pipeline(create_pipeline(recipe, classes, images), run_id)
+    pass_over_numbers(recipe, store)
     if node_id == PUSHER:
         finish_pushes(recipe, store)
     result = launch_node(ir, node_of(ir, node_id))

@@ -62,6 +62,21 @@ def test_a_version_that_somebody_put_there_stays(recipe, store):
     assert back.exists()
 
 
+def test_metadata_that_begins_anew_gives_no_number_that_has_a_folder(recipe, store):
+    (recipe.artifacts_directory / 'Trainer' / 'model' / '123').mkdir(parents=True)
+    (recipe.artifacts_directory / 'Trainer' / 'model' / '8').mkdir()
+    type_id = store.put_execution_type(metadata_store_pb2.ExecutionType(name='Trainer'))
+
+    for _ in range(2):
+        remove_leftovers(recipe, store)
+
+    (first,) = store.put_executions([metadata_store_pb2.Execution(type_id=type_id)])
+    assert 123 < first < 300
+    remove_leftovers(recipe, store)
+    (second,) = store.put_executions([metadata_store_pb2.Execution(type_id=type_id)])
+    assert second == first + 1
+
+
 def test_half_copies_of_a_push_that_was_killed_are_removed(recipe, store):
     write(recipe.serving_directory / '.coming-17', 'half')
 

@@ -132,6 +132,19 @@ def test_a_second_rollback_goes_to_no_model_that_was_taken_back(pets, two):
         rollback(pets.recipe, pets.store, third.name, 'birds after all')
 
 
+def test_what_a_person_took_back_stays_so_in_metadata_that_began_anew(pets, two):
+    third = pets.push(pets.train({3: 'c'}))
+    unbless(pets.recipe, pets.store, two[1].name, 'wrong labels')
+    anew = type(pets.recorder)().store
+
+    rollback(pets.recipe, anew, None, 'too many cats')
+
+    assert third.exists()
+    assert pets.graph() == (two[0] / 'saved_model.pb').read_text()
+    with pytest.raises(CannotIntervene, match='its blessing was withdrawn by hand by ada: wrong'):
+        rollback(pets.recipe, anew, two[1].name, 'why')
+
+
 def test_a_version_that_is_live_or_unknown_is_told(pets, two):
     with pytest.raises(CannotIntervene, match=f'version {two[1].name} is live already'):
         rollback(pets.recipe, pets.store, two[1].name, 'why')
