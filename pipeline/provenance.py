@@ -115,9 +115,7 @@ class Provenance:
         }
 
 
-def custom(
-    of: metadata_store_pb2.Artifact | metadata_store_pb2.Execution | None, key: str
-) -> Any:
+def custom(of: metadata_store_pb2.Artifact | metadata_store_pb2.Execution | None, key: str) -> Any:
     """A custom property's value; None if there is none."""
     value = of.custom_properties.get(key) if of else None
     return None if value is None else getattr(value, value.WhichOneof('value'))
