@@ -15,11 +15,12 @@ from ml_metadata import MetadataStore
 from ml_metadata.proto.metadata_store_pb2 import Artifact
 
 from components.push.accuracy import accuracy_in
+from components.push.files import files_of
 from components.push.judgement import Judgement, read_judgement
 from components.push.note import BLESS as BLESSED_BY_HAND
 from components.push.note import ROLLBACK as ROLLED_BACK
 from components.push.note import About, Note, read_note
-from components.push.versions import Pushed, push, restore, versions_in
+from components.push.versions import EXTRA, Pushed, PushError, push, restore, versions_in
 from pipeline.config import Recipe
 from pipeline.provenance import BLESS, EVALUATOR, TRAINER, UNBLESS, Provenance, custom
 from pipeline.recording import blessings_of, judge, model_in, note_push, note_pushes, record
@@ -92,7 +93,13 @@ def bless(recipe: Recipe, store: MetadataStore, model: str | None, reason: str) 
     blessings = judge(store, found, _judgement(True, reason))
     about = _about(recipe, provenance, found, reason)
     folder = folder_of(found.uri) / _SERVED
-    pushed = push(folder, recipe.serving_directory, keep=recipe.push.keep, about=about)
+    beside = _beside(recipe, provenance, store, found)
+    try:
+        pushed = push(
+            folder, recipe.serving_directory, keep=recipe.push.keep, about=about, beside=beside
+        )
+    except PushError as error:
+        raise PushError(f'{error}; the model is blessed, and its run pushes it') from error
     if pushed.unchanged:
         inputs = {'model': [found], 'model_blessing': blessings}
         record(store, recipe.name, BLESS, inputs, {}, _why(reason, pushed.version))
@@ -205,6 +212,21 @@ def _given(recipe: Recipe, provenance: Provenance, store: MetadataStore, model: 
     raise CannotIntervene(f'{model} is no version and no model that {recipe.name} has trained')
 
 
+def _beside(
+    recipe: Recipe, provenance: Provenance, store: MetadataStore, model: Artifact
+) -> dict[str, Path]:
+    """What went with the last version of a model, such as TensorFlow Lite models, goes with it."""
+    own = files_of(folder_of(model.uri) / _SERVED)
+    for version in reversed(versions_in(recipe.serving_directory)):
+        if _id(_model(provenance, store, version)) == model.id:
+            return {
+                name.removeprefix(EXTRA): path
+                for name, path in files_of(version).items()
+                if name.startswith(EXTRA) and name not in own
+            }
+    return {}
+
+
 def _about(recipe: Recipe, provenance: Provenance, model: Artifact, reason: str) -> About:
     trainer = provenance.producer(model)
     evaluations = (
@@ -222,7 +244,7 @@ def _about(recipe: Recipe, provenance: Provenance, model: Artifact, reason: str)
 
 
 def _withdrawn(model: Artifact | None, note: Note | None) -> str | None:
-    """What a person said who withdrew its blessing; the metadata may not know the model any more."""
+    """What a person said who withdrew its blessing; the metadata may have begun anew since."""
     uri = model.uri if model else note.about.model if note else None
     said = read_judgement(folder_of(uri)) if uri else None
     return said.in_words() if said and not said.blessed else None

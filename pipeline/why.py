@@ -87,6 +87,8 @@ def read_why(store: MetadataStore | None, pipeline: str) -> Why:
     """
     provenance = Provenance(store, pipeline)
     gate = next(iter(reversed(list(provenance.of_kind(GATE)))), None)
+    if gate is None and any(provenance.judged()):
+        raise NoVerdict(f'no run of {pipeline} has kept its reasons yet; the next one does')
     if gate is None:
         raise NoVerdict(f'{pipeline} has judged no model yet; run does that')
     model, baseline = gate.input('model'), gate.input('baseline_model')

@@ -246,6 +246,15 @@ def test_a_word_of_a_person_that_cannot_be_read_is_one_sentence(judged):
     assert (done.exit_code, done.stderr) == (2, sentence)
 
 
+def test_runs_from_before_the_gate_are_not_said_to_have_judged_nothing(judged):
+    model = judged.model('first')
+    blessing = judged._artifact('ModelBlessing', blessed=1, current_model_id=model.id)
+    judged._execution('tfx.components.Evaluator', {'model': model}, {'blessing': blessing})
+
+    with pytest.raises(NoVerdict, match='no run of pets has kept its reasons yet'):
+        judged.why()
+
+
 def test_before_the_first_run_the_command_says_so_in_one_sentence(tmp_path):
     done = command(tmp_path)
 
