@@ -63,10 +63,11 @@ def rollback(recipe: Recipe, store: MetadataStore, version: str | None, reason: 
         raise CannotIntervene(
             f'version {wanted.name}: {withdrawn}; bless {wanted.name} --force makes it live'
         )
+    taken_back = None if _id(before) == _id(model) else before
     about = (note.about if note else About()).model_copy(update={
         'recipe': recipe.name, 'model_id': _id(model), **({'model': model.uri} if model else {}),
         'by_hand': ROLLED_BACK, 'person': person(), 'reason': reason, 'version': int(wanted.name),
-        'withdrawn_id': None if _id(before) == _id(model) else _id(before),
+        'withdrawn_id': _id(taken_back), 'withdrawn': taken_back.uri if taken_back else None,
     })  # fmt: skip
     pushed = restore(wanted, keep=recipe.push.keep, about=about)
     note_push(store, recipe.name, pushed.folder)

@@ -1,17 +1,18 @@
 """Removes what a run that was killed has left behind, and keeps clear of what others have left."""
 
 import shutil
+from pathlib import Path
 
 from ml_metadata import ListOptions, MetadataStore, OrderByField
 from ml_metadata.proto.metadata_store_pb2 import Execution, ExecutionType
 
 from components.ingestion.config import MANIFEST
-from components.push.files import GRAPH
 from components.push.versions import remove_half_copies, versions_in
 from pipeline.config import Recipe
 from pipeline.recording import note_pushes
 from trainer.features import ACTIVATIONS_PREFIX
 
+_BESIDE_GRAPH = {'variables', 'assets', 'assets.extra', 'fingerprint.pb', 'keras_metadata.pb'}
 _PASSED_OVER, _AT_ONCE = 'catdog.PassedOver', 100
 
 
@@ -53,12 +54,18 @@ def pass_over_numbers(recipe: Recipe, store: MetadataStore) -> None:
 def finish_pushes(recipe: Recipe, store: MetadataStore) -> None:
     """Removes half copies, and notes whole versions that the metadata knows nothing of.
 
-    A version without its graph was cut off while TFX's own Pusher, or a person, copied it. One that
-    is whole and says that it came from here was cut off between the push and the note: it is live,
-    so the next candidate has to be compared with it. Any other was put there by a person.
+    A version without its graph was cut off while TFX's own Pusher, or a person, copied it; a number
+    with other things in it, such as photographs of a year, is no version. One that is whole and
+    says that it came from here was cut off between the push and the note: it is live, so the next
+    candidate has to be compared with it. Any other was put there by a person.
     """
     for version in versions_in(recipe.serving_directory):
-        if not (version / GRAPH).is_file():
+        if _is_half(version):
             shutil.rmtree(version)
     remove_half_copies(recipe.serving_directory)
     note_pushes(recipe, store)
+
+
+def _is_half(version: Path) -> bool:
+    """Whether a folder holds parts of a SavedModel alone, and not its graph."""
+    return _BESIDE_GRAPH.issuperset(path.name for path in version.iterdir())

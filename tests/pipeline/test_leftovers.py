@@ -54,6 +54,17 @@ def test_other_folders_beside_the_versions_are_nobodys_business(tmp_path, store)
     assert notes.exists()
 
 
+def test_a_folder_with_a_number_that_holds_no_part_of_a_model_stays(recipe, store):
+    photograph = recipe.serving_directory / '2024' / 'variables' / 'holiday.jpg'
+    photograph.parent.mkdir(parents=True)
+    photograph.touch()
+    (recipe.serving_directory / '2024' / 'notes.txt').touch()
+
+    remove_leftovers(recipe, store)
+
+    assert photograph.exists()
+
+
 def test_a_version_that_somebody_put_there_stays(recipe, store):
     back = write(recipe.serving_directory / '19', 'old')
 

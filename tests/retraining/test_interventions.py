@@ -146,6 +146,24 @@ def test_what_a_person_took_back_stays_so_in_metadata_that_began_anew(pets, two)
         rollback(pets.recipe, anew, two[1].name, 'why')
 
 
+def test_a_rollback_of_earlier_metadata_withdraws_no_blessing_in_metadata_that_began_anew(
+    pets, two
+):
+    rollback(pets.recipe, pets.store, None, 'too many cats')
+    taken_back = pets.recorder.models[1]
+    anew = type(pets.recorder)()
+    anew.folder = '/elsewhere'
+    for _ in range(2):
+        anew.run({1: 'a'}), anew.run({1: 'a', 2: 'b'})
+    assert anew.store.get_artifacts_by_id([taken_back.id])
+
+    note_pushes(pets.recipe, anew.store)
+
+    assert [custom(each, 'blessed') for model in anew.models
+            for each in blessings_of(anew.store, model.id)] == [1, 1, 1, 1]  # fmt: skip
+    assert not Path('/elsewhere').exists()
+
+
 def test_a_version_that_is_live_or_unknown_is_told(pets, two):
     with pytest.raises(CannotIntervene, match=f'version {two[1].name} is live already'):
         rollback(pets.recipe, pets.store, two[1].name, 'why')
@@ -175,7 +193,7 @@ def test_a_rollback_that_was_killed_before_it_was_noted_is_completed(pets, two):
     first, second = pets.recorder.models
     about = About(
         recipe='pets', model=first.uri, model_id=first.id, by_hand='rollback', person='ada',
-        reason='cats', version=int(two[0].name), withdrawn_id=second.id,
+        reason='cats', version=int(two[0].name), withdrawn=second.uri, withdrawn_id=second.id,
     )  # fmt: skip
     back = restore(two[0], keep=9, about=about)
 
