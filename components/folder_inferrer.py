@@ -66,6 +66,7 @@ class FolderInferrerExecutor(Executor):
 
         Raises:
             ModelUnusable: the model does not say which classes it knows.
+            JudgementUnreadable: what a person has said of it cannot be read.
         """
         console = progress.console()
         (model,), (examples,) = input_dict[_MODEL], output_dict[OUTPUT_EXAMPLES]

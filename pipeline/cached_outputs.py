@@ -20,6 +20,8 @@ from ml_metadata import MetadataStore
 from ml_metadata.proto import metadata_store_pb2
 from tfx.orchestration.portable import cache_utils
 
+from pipeline.provenance import custom
+from pipeline.recording import BY_HAND
 from trainer import progress
 from trainer.folders import folder_of
 
@@ -71,7 +73,7 @@ def _mark_damaged(store: MetadataStore, cache_context: int, node_id: str) -> Non
         listings.update({int(key): listing for key, listing in json.loads(text).items()})
     damaged = []
     for artifact in store.get_artifacts_by_id(sorted(listings)):
-        if artifact.state != _LIVE:
+        if artifact.state != _LIVE or custom(artifact, BY_HAND):  # a person changed its files
             continue
         problem = find_damage(folder_of(artifact.uri), listings[artifact.id])
         if problem is not None:

@@ -1,7 +1,8 @@
 """What a person does about models in place of a run, with a reason. Imports no TFX.
 
 Each is written into the serving folder first and into ML Metadata after it. What is killed between
-the two is completed by the next run, from the note beside the version.
+the two is completed by the next run or the next thing that a person does, from the note beside the
+version.
 """
 
 import datetime
@@ -14,14 +15,15 @@ from ml_metadata import MetadataStore
 from ml_metadata.proto.metadata_store_pb2 import Artifact
 
 from components.push.accuracy import accuracy_in
+from components.push.files import files_of
 from components.push.judgement import Judgement, read_judgement
 from components.push.note import BLESS as BLESSED_BY_HAND
 from components.push.note import ROLLBACK as ROLLED_BACK
-from components.push.note import About, read_note
-from components.push.versions import Pushed, push, restore, versions_in
+from components.push.note import About, Note, read_note
+from components.push.versions import EXTRA, Pushed, PushError, push, restore, versions_in
 from pipeline.config import Recipe
 from pipeline.provenance import BLESS, EVALUATOR, TRAINER, UNBLESS, Provenance, custom
-from pipeline.recording import blessings_of, judge, model_in, note_push, record
+from pipeline.recording import blessings_of, judge, model_in, note_push, note_pushes, record
 from trainer.folders import folder_of
 
 _SERVED = 'Format-Serving'  # in the folder of a Trainer's model
@@ -49,22 +51,23 @@ def rollback(recipe: Recipe, store: MetadataStore, version: str | None, reason: 
         CannotIntervene: there is no such version.
         PushError: the folder cannot be written.
     """
-    provenance = Provenance(store, recipe.name)
+    provenance = _as_it_is(recipe, store)
     live = _version(recipe, None)
     wanted = _earlier(recipe, provenance, store) if version is None else _version(recipe, version)
     if wanted == live:
         raise CannotIntervene(f'version {live.name} is live already')
     model, before = _model(provenance, store, wanted), _model(provenance, store, live)
-    withdrawn = _withdrawn(model)
+    note = read_note(wanted)
+    withdrawn = _withdrawn(model, note)
     if withdrawn:
         raise CannotIntervene(
             f'version {wanted.name}: {withdrawn}; bless {wanted.name} --force makes it live'
         )
-    note = read_note(wanted)
+    taken_back = None if _id(before) == _id(model) else before
     about = (note.about if note else About()).model_copy(update={
-        'recipe': recipe.name, 'model': model.uri if model else None, 'model_id': _id(model),
+        'recipe': recipe.name, 'model_id': _id(model), **({'model': model.uri} if model else {}),
         'by_hand': ROLLED_BACK, 'person': person(), 'reason': reason, 'version': int(wanted.name),
-        'withdrawn_id': None if _id(before) == _id(model) else _id(before),
+        'withdrawn_id': _id(taken_back), 'withdrawn': taken_back.uri if taken_back else None,
     })  # fmt: skip
     pushed = restore(wanted, keep=recipe.push.keep, about=about)
     note_push(store, recipe.name, pushed.folder)
@@ -84,14 +87,20 @@ def bless(recipe: Recipe, store: MetadataStore, model: str | None, reason: str) 
         CannotIntervene: there is no such model, or nothing has judged it.
         PushError: the folder cannot be written; the model is blessed, and the next run pushes it.
     """
-    provenance = Provenance(store, recipe.name)
+    provenance = _as_it_is(recipe, store)
     found = _candidate(provenance) if model is None else _given(recipe, provenance, store, model)
     if not blessings_of(store, found.id):
         raise CannotIntervene(f'the model in {found.uri} was never judged; run the recipe first')
     blessings = judge(store, found, _judgement(True, reason))
     about = _about(recipe, provenance, found, reason)
     folder = folder_of(found.uri) / _SERVED
-    pushed = push(folder, recipe.serving_directory, keep=recipe.push.keep, about=about)
+    beside = _beside(recipe, provenance, store, found)
+    try:
+        pushed = push(
+            folder, recipe.serving_directory, keep=recipe.push.keep, about=about, beside=beside
+        )
+    except PushError as error:
+        raise PushError(f'{error}; the model is blessed, and its run pushes it') from error
     if pushed.unchanged:
         inputs = {'model': [found], 'model_blessing': blessings}
         record(store, recipe.name, BLESS, inputs, {}, _why(reason, pushed.version))
@@ -117,7 +126,7 @@ def unbless(
     Raises:
         CannotIntervene: there is no such version, or it was not pushed from here.
     """
-    provenance = Provenance(store, recipe.name)
+    provenance = _as_it_is(recipe, store)
     live, wanted = _version(recipe, None), _version(recipe, version)
     model = _model(provenance, store, wanted)
     if model is None:
@@ -134,6 +143,12 @@ def person() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user may have none
         return str(os.getuid())
+
+
+def _as_it_is(recipe: Recipe, store: MetadataStore) -> Provenance:
+    """What is known, after what was killed is completed: a rollback counts from its rename on."""
+    note_pushes(recipe, store)
+    return Provenance(store, recipe.name)
 
 
 def _judgement(blessed: bool, reason: str) -> Judgement:
@@ -161,7 +176,7 @@ def _earlier(recipe: Recipe, provenance: Provenance, store: MetadataStore) -> Pa
     before = _id(_model(provenance, store, live))
     for folder in reversed(others):
         model = _model(provenance, store, folder)
-        if not (model and model.id == before) and not _withdrawn(model):
+        if not (model and model.id == before) and not _withdrawn(model, read_note(folder)):
             return folder
     raise CannotIntervene(
         f'there is no version before {live.name} that holds another model whose blessing stands'
@@ -198,6 +213,21 @@ def _given(recipe: Recipe, provenance: Provenance, store: MetadataStore, model: 
     raise CannotIntervene(f'{model} is no version and no model that {recipe.name} has trained')
 
 
+def _beside(
+    recipe: Recipe, provenance: Provenance, store: MetadataStore, model: Artifact
+) -> dict[str, Path]:
+    """What went with the last version of a model, such as TensorFlow Lite models, goes with it."""
+    own = files_of(folder_of(model.uri) / _SERVED)
+    for version in reversed(versions_in(recipe.serving_directory)):
+        if _id(_model(provenance, store, version)) == model.id:
+            return {
+                name.removeprefix(EXTRA): path
+                for name, path in files_of(version).items()
+                if name.startswith(EXTRA) and name not in own
+            }
+    return {}
+
+
 def _about(recipe: Recipe, provenance: Provenance, model: Artifact, reason: str) -> About:
     trainer = provenance.producer(model)
     evaluations = (
@@ -214,9 +244,10 @@ def _about(recipe: Recipe, provenance: Provenance, model: Artifact, reason: str)
     )  # fmt: skip
 
 
-def _withdrawn(model: Artifact | None) -> str | None:
-    """What a person said who withdrew its blessing."""
-    said = read_judgement(folder_of(model.uri)) if model else None
+def _withdrawn(model: Artifact | None, note: Note | None) -> str | None:
+    """What a person said who withdrew its blessing; the metadata may have begun anew since."""
+    uri = model.uri if model else note.about.model if note else None
+    said = read_judgement(folder_of(uri)) if uri else None
     return said.in_words() if said and not said.blessed else None
 
 

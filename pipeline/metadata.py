@@ -13,7 +13,13 @@ from typing import Any
 import ml_metadata
 from ml_metadata.proto import metadata_store_pb2
 
-from pipeline.metadata_config import SQLITE, MetadataConfig, MetadataError, parse_address
+from pipeline.metadata_config import (
+    SQLITE,
+    MetadataConfig,
+    MetadataDamaged,
+    MetadataError,
+    parse_address,
+)
 
 SQLITE_FILE = 'metadata.sqlite'  # in the folder of the runs
 _PATIENCE = 10.0  # seconds for a MySQL server to greet
@@ -104,7 +110,7 @@ def check_file(config: MetadataConfig, home: Path) -> None:
     """Reads the file through, which takes about a millisecond: ml_metadata may open a damaged one.
 
     Raises:
-        MetadataError: it is damaged, or no database.
+        MetadataDamaged: it is damaged, or no database.
     """
     file = home / SQLITE_FILE
     if config.address != SQLITE or not file.exists():
@@ -119,7 +125,7 @@ def check_file(config: MetadataConfig, home: Path) -> None:
     except sqlite3.DatabaseError as error:
         reason = str(error)
     if reason:
-        raise MetadataError(
+        raise MetadataDamaged(
             f'the metadata in {file} cannot be used: {reason}; put a copy from before in its '
             'place, or move it away to begin anew, without what earlier runs left'
         )

@@ -22,6 +22,7 @@ from components.evaluation.results import (
 )
 from components.evaluation.verdict import VERDICT, read_verdict
 from components.push.judgement import read_judgement
+from components.push.versions import versions_in
 from pipeline.config import Recipe
 from pipeline.images import Images, read_answers, read_images
 from pipeline.launch import NodeResult
@@ -88,7 +89,7 @@ def read_outcome(run_id: str, results: dict[str, NodeResult], recipe: Recipe) ->
         previous_accuracy=_accuracy(measured.baseline) if measured.baseline else None,
         reasons=() if blessed else (told,) if told else verdict.objections,
         pushed_to=Path(str(destination)) if destination else None,
-        newest_version=_newest_version(recipe.serving_directory),
+        newest_version=next(reversed(versions_in(recipe.serving_directory)), None),
         images=read_images(results),
         warnings=_warnings(results),
         measures=measured.candidate.overall.metrics,
@@ -186,11 +187,6 @@ def _warnings(results: dict[str, NodeResult]) -> tuple[str, ...]:
     """What the gate let through and warned of, in this run or the one that it is cached from."""
     (artifact,) = results['AnomalyGate'].outputs['warnings']
     return tuple(json.loads(folder_of(artifact.uri).read_text(encoding='utf-8')))
-
-
-def _newest_version(serving: Path) -> Path | None:
-    versions = [path for path in serving.glob('*') if path.name.isdigit()]
-    return max(versions, key=lambda path: int(path.name), default=None)
 
 
 def _classes(results: dict[str, NodeResult]) -> tuple[str, ...]:

@@ -115,9 +115,9 @@ class Provenance:
         }
 
 
-def custom(artifact: metadata_store_pb2.Artifact | None, key: str) -> Any:
+def custom(of: metadata_store_pb2.Artifact | metadata_store_pb2.Execution | None, key: str) -> Any:
     """A custom property's value; None if there is none."""
-    value = artifact.custom_properties.get(key) if artifact else None
+    value = of.custom_properties.get(key) if of else None
     return None if value is None else getattr(value, value.WhichOneof('value'))
 
 

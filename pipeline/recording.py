@@ -19,6 +19,9 @@ from trainer.folders import folder_of
 
 _PUSHED, _BLESSING = 'PushedModel', 'ModelBlessing'
 _BLESSED_FILE, _NOT_BLESSED_FILE = 'BLESSED', 'NOT_BLESSED'  # as TFX has them
+BY_HAND = 'by_hand'  # custom property of a blessing: 1 if it says what a person says
+# Of a rollback: the model that lost its blessing. As an input it would count as what was pushed.
+WITHDRAWN = 'withdrawn_id'
 _KINDS = {ROLLED_BACK: ROLLBACK, BLESSED_BY_HAND: BLESS, None: ADOPT}
 
 
@@ -42,7 +45,7 @@ def judge(store: MetadataStore, model: Artifact, judgement: Judgement) -> list[A
     for blessing in changed:
         values = blessing.custom_properties
         values['blessed'].int_value = int(judgement.blessed)
-        values['by_hand'].int_value = 1
+        values[BY_HAND].int_value = 1
         values['person'].string_value = judgement.person
         values['reason'].string_value = judgement.reason
         _mark(blessing, judgement.blessed)
@@ -85,21 +88,18 @@ def note_push(store: MetadataStore, pipeline: str, version: Path) -> None:
     model = model_in(store, about)
     if model is None and about.by_hand is None:
         return  # of another store: nothing can be tied to it
-    _withdraw(store, note)
+    values = {**_said(about), **_withdraw(store, note)}
     inputs = (
         {'model': [model], 'model_blessing': blessings_of(store, model.id)[-1:]} if model else {}
     )
     outputs = {'pushed_model': [_pushed_model(store, version)]}
     run = about.run if about.by_hand is None else None  # else no run has done it
-    record(store, pipeline, _KINDS[about.by_hand], inputs, outputs, _said(about), run)
+    record(store, pipeline, _KINDS[about.by_hand], inputs, outputs, values, run)
 
 
 def model_in(store: MetadataStore, about: About) -> Artifact | None:
     """The model of a version; None if the store is not the one that it was noted from."""
-    if about.model_id is None:
-        return None
-    found = store.get_artifacts_by_id([about.model_id])
-    return next((each for each in found if each.uri == about.model), None)
+    return _artifact_at(store, about.model_id, about.model)
 
 
 def record(
@@ -122,15 +122,23 @@ def record(
     store.put_execution(execution, pairs, [each for each in contexts if each])
 
 
-def _withdraw(store: MetadataStore, note: Note) -> None:
+def _withdraw(store: MetadataStore, note: Note) -> dict[str, int]:
+    """Withdraws the blessing of the model that a rollback took the place of; gives its id."""
     about = note.about
-    if about.withdrawn_id is None:
-        return
+    model = _artifact_at(store, about.withdrawn_id, about.withdrawn)
+    if model is None:
+        return {}
     said = Judgement(
         blessed=False, person=about.person or '', reason=about.reason or '', moment=note.pushed
     )
-    for model in store.get_artifacts_by_id([about.withdrawn_id]):
-        judge(store, model, said)
+    judge(store, model, said)
+    return {WITHDRAWN: model.id}
+
+
+def _artifact_at(store: MetadataStore, key: int | None, uri: str | None) -> Artifact | None:
+    """An artifact, if it lies where it was noted: another store may have the number for another."""
+    found = store.get_artifacts_by_id([key]) if key is not None else ()
+    return next((each for each in found if each.uri == uri), None)
 
 
 def _pushed_model(store: MetadataStore, folder: Path) -> Artifact:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import filelock
 from rich.markup import escape
 
+from components.evaluation.config import check_floors
 from components.inference.folder import require_images
 from components.push.versions import PushError
 from components.sources.base import describe_classes
@@ -79,6 +80,7 @@ def _run(recipe: Recipe, start: float) -> 'Outcome':
     spans = open_window(recipe.data)
     classes, count = spans[0].source.classes, sum(span.source.count for span in spans)
     console.print(f'data: {escape(describe_data(spans))}')
+    check_floors(recipe.evaluation, classes)
     if recipe.inference:
         require_images(recipe.inference.path)
 

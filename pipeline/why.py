@@ -15,6 +15,7 @@ from rich.text import Text
 from components.evaluation.verdict import VERDICT, Verdict, read_verdict
 from components.push.judgement import Judgement, read_judgement
 from pipeline.provenance import BLESS, GATE, ROLLBACK, UNBLESS, Node, Provenance, custom, plain
+from pipeline.recording import WITHDRAWN
 from trainer.folders import folder_of
 
 _DEEDS = {
@@ -86,6 +87,8 @@ def read_why(store: MetadataStore | None, pipeline: str) -> Why:
     """
     provenance = Provenance(store, pipeline)
     gate = next(iter(reversed(list(provenance.of_kind(GATE)))), None)
+    if gate is None and any(provenance.judged()):
+        raise NoVerdict(f'no run of {pipeline} has kept its reasons yet; the next one does')
     if gate is None:
         raise NoVerdict(f'{pipeline} has judged no model yet; run does that')
     model, baseline = gate.input('model'), gate.input('baseline_model')
@@ -163,14 +166,15 @@ def _version(provenance: Provenance, model: metadata_store_pb2.Artifact) -> str 
 
 def _deeds(provenance: Provenance, model: metadata_store_pb2.Artifact) -> Iterator[Deed]:
     for node in provenance.nodes:
-        if node.kind in _DEEDS and _is_about(node, model):
+        taken_back = custom(node.execution, WITHDRAWN) == model.id
+        if node.kind in _DEEDS and (taken_back or _is_about(node, model)):
             noted = node.execution.custom_properties
             person, reason = (noted[key].string_value for key in ('person', 'reason'))
-            yield Deed(_DEEDS[node.kind], node.ended, person, reason)
+            yield Deed(_DEEDS[UNBLESS if taken_back else node.kind], node.ended, person, reason)
 
 
 def _with_last_word(deeds: tuple[Deed, ...], judgement: Judgement | None) -> tuple[Deed, ...]:
-    """With what stands beside the model: a rollback is noted with the one that it went back to."""
+    """With what stands beside the model, of which the note may be missing: it was killed before."""
     if judgement is None:
         return deeds
     what = _DEEDS[BLESS if judgement.blessed else UNBLESS]

@@ -1,8 +1,10 @@
 """How a model is judged: the `evaluation:` part of a recipe. Imports no TensorFlow and no TFX."""
 
+from collections.abc import Sequence
+
 from pydantic import Field, field_validator
 
-from trainer.config import StrictModel
+from trainer.config import StrictModel, UnfitError
 
 
 class SliceEdges(StrictModel):
@@ -80,3 +82,18 @@ class EvaluationConfig(StrictModel):
             if not 0 <= floor <= 1:
                 raise ValueError(f'{key}: {floor} is not between 0 and 1')
         return floors
+
+
+def check_floors(config: EvaluationConfig, classes: Sequence[str]) -> None:
+    """Checks that floors by name are for classes of the data: one for another would bind nothing.
+
+    Raises:
+        UnfitError: one is for a class that the data does not have.
+    """
+    named = [key.partition('.')[2] for key in config.floors if key.startswith(f'{CLASS}.')]
+    unknown = [name for name in named if name not in classes]
+    if unknown:
+        raise UnfitError(
+            f'evaluation.floors names the class {", ".join(unknown)}; '
+            f'the data has the classes {", ".join(classes)}'
+        )

@@ -25,7 +25,8 @@ class About(BaseModel):
         person: who that was.
         reason: what the person said.
         version: the one that was made live again.
-        withdrawn_id: the model that was live and has lost its blessing, in the metadata.
+        withdrawn: folder of the Trainer's model that was live and has lost its blessing.
+        withdrawn_id: of the same in the metadata.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -40,6 +41,7 @@ class About(BaseModel):
     person: str | None = None
     reason: str | None = None
     version: int | None = None
+    withdrawn: str | None = None
     withdrawn_id: int | None = None
 
 

@@ -30,6 +30,7 @@ from components.push.files import (
 )
 from components.push.note import NOTE_FILE, About, Note
 
+EXTRA = 'assets.extra/'  # where files beside a SavedModel lie
 LOCK, HIGHEST = '.push.lock', '.highest_version'
 _COMING, _GOING = '.coming-', '.going-'  # names that a model server passes over
 _LARGEST = 2**63 - 1  # TensorFlow Serving's numbers are int64
@@ -220,7 +221,7 @@ def _reason(error: OSError) -> str:
 
 
 def _in_extra(beside: Mapping[str, Path]) -> dict[str, Path]:
-    return {f'assets.extra/{name}': path for name, path in beside.items()}
+    return {f'{EXTRA}{name}': path for name, path in beside.items()}
 
 
 def _write(path: Path, text: str) -> None:

@@ -13,12 +13,15 @@ from pipeline.commands.options import USAGE, fail, load, recipe_options, show
 def why(as_json: bool, **options: Any) -> None:
     """Show the last verdict: what each rule said, and what was done by hand since."""
     recipe = load(**options)
+    from components.push.judgement import JudgementUnreadable
     from pipeline import why as view
     from pipeline.metadata import existing_store
     from pipeline.metadata_config import MetadataError
 
     try:
         found = view.read_why(existing_store(recipe.metadata, recipe.home), recipe.name)
-    except (MetadataError, view.NoVerdict) as error:
+    except (JudgementUnreadable, MetadataError, view.NoVerdict) as error:
         fail(str(error), USAGE)
+    except OSError as error:
+        fail(f'{error.filename} cannot be read: {error.strerror}', USAGE)
     show(view.as_json(found) if as_json else view.as_text(found))

@@ -1,6 +1,8 @@
 """The models that were pushed, and what a person does about them."""
 
 import contextlib
+import logging
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -123,6 +125,10 @@ def _required(reason: str | None) -> str:
 def _alone(options: dict[str, Any]) -> 'Iterator[tuple[Recipe, MetadataStore]]':
     """A recipe and its metadata while no run is going on; tells what cannot be done."""
     recipe = load(**options)
+    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+    logging.getLogger('tensorflow').setLevel(logging.ERROR)
+    from ml_metadata.errors import StatusError
+
     from components.push.judgement import JudgementUnreadable
     from components.push.versions import PushError
     from pipeline.interventions import CannotIntervene
@@ -140,5 +146,7 @@ def _alone(options: dict[str, Any]) -> 'Iterator[tuple[Recipe, MetadataStore]]':
         fail(str(error), USAGE)
     except PushError as error:
         fail(str(error), FAILED)
+    except StatusError as error:
+        fail(f'the metadata cannot be written: {error}; the next run completes it', FAILED)
     except OSError as error:
         fail(f'{error.filename or recipe.home} cannot be written: {error.strerror}', FAILED)

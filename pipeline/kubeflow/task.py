@@ -16,10 +16,12 @@ from typing import Any
 
 import click
 
+from components.evaluation.config import check_floors
 from components.sources.base import DataError
 from pipeline.config import ConfigError, Recipe, parse_override, recipe_of
 from pipeline.imports import quick_imports
 from pipeline.metadata_config import MetadataError
+from trainer.config import UnfitError
 
 DECISION = 'decision'  # the task that says whether anything is to be done
 FAILED, USAGE = 1, 2
@@ -65,7 +67,7 @@ def main(node_id: str, recipe: str, run_id: str, **options: Any) -> None:
             decide(wanted, options)
         else:
             run_node(wanted, node_id, run_id, options)
-    except (DataError, MetadataError) as error:
+    except (DataError, MetadataError, UnfitError) as error:
         _fail(str(error), FAILED)
     except Exception as error:
         traceback.print_exc()  # a pod's output is its log
@@ -105,6 +107,7 @@ def decide(recipe: Recipe, options: dict[str, Any]) -> None:
         train, reason = found.train, found.reason
     click.echo(reason)
     window = open_window(recipe.data)
+    check_floors(recipe.evaluation, window[0].source.classes)
     written = {
         'train': json.dumps(train),
         'classes': json.dumps(window[0].source.classes),
@@ -121,7 +124,7 @@ def run_node(recipe: Recipe, node_id: str, run_id: str, options: dict[str, Any])
     with quick_imports():
         from pipeline.graph import create_pipeline
         from pipeline.launch import launch_node, node_of
-        from pipeline.leftovers import finish_pushes
+        from pipeline.leftovers import finish_pushes, pass_over_numbers
         from pipeline.local_runner import compile_pipeline, display_name
         from pipeline.metadata import open_store
         from pipeline.provenance import PUSHER
@@ -129,6 +132,7 @@ def run_node(recipe: Recipe, node_id: str, run_id: str, options: dict[str, Any])
     store = open_store(recipe.metadata, recipe.home)
     classes, images = tuple(json.loads(options['classes'])), int(options['images'])
     ir = compile_pipeline(create_pipeline(recipe, classes, images), run_id)
+    pass_over_numbers(recipe, store)
     if node_id == PUSHER:
         finish_pushes(recipe, store)
     result = launch_node(ir, node_of(ir, node_id))

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from rich.markup import escape
 
 from components.sources.base import DataError
-from pipeline.metadata_config import MetadataError
+from pipeline.metadata_config import MetadataDamaged, MetadataError
 from pipeline.retraining.config import RetrainConfig
 from pipeline.run import AlreadyRunning, CannotStart, RunFailed
 from trainer import progress
@@ -56,8 +56,10 @@ def with_attempts(
 
 
 def _may_heal(error: Exception) -> bool:
-    """Full disks, memory and servers may; images, weights and layers stay what they are."""
+    """Full disks, memory and servers may; images, weights and damaged files stay what they are."""
     causes = list(_causes(error))
+    if any(isinstance(each, MetadataDamaged) for each in causes):
+        return False
     if isinstance(error, CannotStart | MetadataError):
         return any(isinstance(each, MetadataError) for each in causes)
     from components.anomaly_gate import AnomaliesFound  # TFX, which the run has imported

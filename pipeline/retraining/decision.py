@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ml_metadata import MetadataStore
 
+from components.push.versions import versions_in
 from components.sources.config import DataConfig
 from components.sources.spans import Span, open_window
 from pipeline.config import Recipe
@@ -52,7 +53,11 @@ def decide(
     history = read_history(store, recipe.name)
     limit = recipe.retrain.drift_threshold
     moved = () if limit is None else _drift(recipe.data, limit, window, history, Summaries(kept))
-    return judge(recipe.retrain, window, history, moved, now)
+    found = judge(recipe.retrain, window, history, moved, now)
+    if history.live and not found.train and not versions_in(recipe.serving_directory):
+        gone = f'version {history.live.version} is gone from {recipe.serving_directory}'
+        return dataclasses.replace(found, train=True, reason=f'{gone}; {found.reason}')
+    return found
 
 
 def judge(

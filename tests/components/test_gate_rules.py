@@ -2,7 +2,7 @@
 
 import pytest
 
-from components.evaluation.config import EvaluationConfig
+from components.evaluation.config import EvaluationConfig, check_floors
 from components.evaluation.results import (
     ACCURACY,
     BRIER,
@@ -14,6 +14,10 @@ from components.evaluation.results import (
 )
 from components.evaluation.rules import beside, judge, words_of_slice
 from components.serving.measurements import Measurements
+from components.sources.config import DataConfig
+from pipeline.config import Recipe
+from pipeline.run import CannotStart, run
+from trainer.config import UnfitError
 
 SERVES = Measurements(problems=(), checks=('one image', 'eight at once'), size_mb=9.4,
                       latency_ms=21.25)  # fmt: skip
@@ -54,7 +58,7 @@ def ruled():
     return rule_on
 
 
-def test_a_slice_below_its_floor_is_told_as_the_issue_has_it(ruled):
+def test_a_slice_below_its_floor_is_told_with_its_floor_and_count(ruled):
     dark = slice_of('brightness', 'dark', 212, 0.8826)
 
     assert ruled('floor', result(slices=[dark]), floors={'brightness.dark': 0.9}) == [
@@ -257,3 +261,20 @@ def test_a_verdict_blesses_if_no_rule_says_no_and_begins_with_the_whole_split():
 )
 def test_slices_are_called_what_a_person_calls_them(feature, name, words):
     assert words_of_slice(feature, name) == words
+
+
+def test_a_floor_for_a_class_that_the_data_does_not_have_is_refused():
+    config = EvaluationConfig(floors={'class.dog': 0.9, 'class': 0.8, 'source.class.dog': 0.8})
+    with pytest.raises(UnfitError, match=r'names the class dog; the data has .* cats, dogs$'):
+        check_floors(config, ('cats', 'dogs'))
+    check_floors(config, ('cats', 'dog'))
+
+
+def test_a_run_does_not_begin_with_such_a_floor(tmp_path, make_image_folder):
+    images = make_image_folder(tmp_path / 'pets', per_class=2)
+    data = DataConfig(source='folder', path=images)
+    recipe = Recipe(
+        name='pets', workdir=tmp_path / 'runs', data=data, evaluation={'floors': {'class.cat': 0.9}}
+    )
+    with pytest.raises(CannotStart, match='names the class cat; the data has the classes cats'):
+        run(recipe)

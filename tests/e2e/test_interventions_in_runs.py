@@ -144,3 +144,20 @@ def test_a_folder_that_cannot_be_pushed_to_fails_the_run_in_one_sentence(home, t
     sentence = f'Pusher failed: nothing can be pushed to {tmp_path / "models"}: it is no folder;'
     (line,) = done.stderr.splitlines()
     assert line.startswith(f'error: {sentence} the log is ')
+
+
+def test_metadata_that_was_damaged_and_moved_away_begins_anew(home, after_unblessing):
+    """As its sentence says: executions count from 1 again, where there are folders of old ones."""
+    metadata = home.runs / 'metadata.sqlite'
+    metadata.write_text('a shopping list')
+    assert 'move it away to begin anew' in home.call('run').stderr
+    metadata.rename(home.runs / 'metadata.damaged')
+
+    done = home.call('run')
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1].startswith('BLESSED and pushed to ')
+    fifth, *others = home.models()
+    assert len(others) == 4
+    assert fifth['withdrawn'] is None
+    assert others[0]['withdrawn'].endswith('by ada: they were cats')

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+from ml_metadata import MetadataStore
 from ml_metadata.proto import metadata_store_pb2
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact
 from tfx.dsl.component.experimental.decorators import component
@@ -43,6 +44,7 @@ class Runs:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._metadata = sqlite_metadata_connection_config(str(folder / 'metadata.sqlite'))
         self.said = ''
 
     def run(self) -> dict[str, bool]:
@@ -53,15 +55,16 @@ class Runs:
             pipeline_root=str(self._folder / 'artifacts'),
             components=[writer, ReadModel(model=writer.outputs['model'])],
             enable_cache=True,
-            metadata_connection_config=sqlite_metadata_connection_config(
-                str(self._folder / 'metadata.sqlite')
-            ),
+            metadata_connection_config=self._metadata,
         )
         said, runner = io.StringIO(), ProgressDagRunner()
         with progress.using_console(progress.make_console(said)):
             runner.run(pipeline)
         self.said, self.results = said.getvalue(), runner.results
         return {name: result.cached for name, result in runner.results.items()}
+
+    def store(self) -> MetadataStore:
+        return MetadataStore(self._metadata)
 
     def model(self) -> Path:
         (artifact,) = self.results['WriteModel'].outputs['model']
@@ -114,6 +117,16 @@ def test_files_that_came_later_are_no_damage(runs):
     (runs.model() / 'notes.txt').write_text('mine')
 
     assert runs.run() == ALL_CACHED
+
+
+def test_what_a_person_has_changed_is_no_damage(runs):
+    (artifact,) = runs.results['WriteModel'].outputs['model']
+    artifact.custom_properties['by_hand'].int_value = 1
+    runs.store().put_artifacts([artifact])
+    (runs.model() / 'graph.pb').unlink()
+
+    assert runs.run()['WriteModel']
+    assert 'anew' not in runs.said
 
 
 def test_a_damaged_output_stays_marked_and_the_new_one_is_live(runs):

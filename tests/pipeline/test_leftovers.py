@@ -54,12 +54,38 @@ def test_other_folders_beside_the_versions_are_nobodys_business(tmp_path, store)
     assert notes.exists()
 
 
+def test_a_folder_with_a_number_that_holds_no_part_of_a_model_stays(recipe, store):
+    photograph = recipe.serving_directory / '2024' / 'variables' / 'holiday.jpg'
+    photograph.parent.mkdir(parents=True)
+    photograph.touch()
+    (recipe.serving_directory / '2024' / 'notes.txt').touch()
+
+    remove_leftovers(recipe, store)
+
+    assert photograph.exists()
+
+
 def test_a_version_that_somebody_put_there_stays(recipe, store):
     back = write(recipe.serving_directory / '19', 'old')
 
     remove_leftovers(recipe, store)
 
     assert back.exists()
+
+
+def test_metadata_that_begins_anew_gives_no_number_that_has_a_folder(recipe, store):
+    (recipe.artifacts_directory / 'Trainer' / 'model' / '123').mkdir(parents=True)
+    (recipe.artifacts_directory / 'Trainer' / 'model' / '8').mkdir()
+    type_id = store.put_execution_type(metadata_store_pb2.ExecutionType(name='Trainer'))
+
+    for _ in range(2):
+        remove_leftovers(recipe, store)
+
+    (first,) = store.put_executions([metadata_store_pb2.Execution(type_id=type_id)])
+    assert 123 < first < 300
+    remove_leftovers(recipe, store)
+    (second,) = store.put_executions([metadata_store_pb2.Execution(type_id=type_id)])
+    assert second == first + 1
 
 
 def test_half_copies_of_a_push_that_was_killed_are_removed(recipe, store):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from components.evaluation.results import AUC, ECE, LOG_LOSS, Estimate
-from pipeline.outcome import Outcome, _newest_version, show_outcome, write_summary
+from pipeline.outcome import Outcome, show_outcome, write_summary
 from trainer import progress
 
 MEASURES = {
@@ -57,13 +57,6 @@ def test_the_verdict_says_what_became_of_the_model(end, words, capsys):
     with progress.using_console(progress.make_console(sys.stdout)):
         show_outcome({}, end, seconds=1.0)
     assert words in capsys.readouterr().out
-
-
-def test_versions_are_numbers_and_the_largest_is_the_newest(tmp_path):
-    for name in ('9', '10', 'notes'):
-        (tmp_path / name).mkdir()
-    assert _newest_version(tmp_path) == tmp_path / '10'
-    assert _newest_version(tmp_path / 'none') is None
 
 
 def test_the_summary_of_a_model_without_numbers_is_json(tmp_path):

@@ -10,7 +10,7 @@ import pytest
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from components.evaluation.verdict import VERDICT_FILE, Ruling, Verdict, write_verdict
-from components.push.judgement import Judgement, write_judgement
+from components.push.judgement import JUDGEMENT_FILE, Judgement, write_judgement
 from pipeline.metadata import SQLITE_FILE
 from pipeline.why import NoVerdict, as_json, as_text, read_why
 from pipeline_runner import main
@@ -177,6 +177,19 @@ def test_a_blessing_that_a_rollback_withdrew_is_told_from_what_stands_beside_the
     ]
 
 
+def test_a_rollback_is_told_with_the_model_that_it_withdrew_also_when_that_is_blessed_again(judged):
+    model, before = judged.model('second'), judged.model('first')
+    judged.judge(model, YES)
+    judged.by_hand('Rollback', before, person='eve', reason='slow', withdrawn_id=model.id)
+    judged.by_hand('Bless', model, person='bob', reason='fast enough')
+
+    told = [(each.person, each.what) for each in judged.why().deeds]
+
+    assert told == [
+        ('eve', 'its blessing was withdrawn by hand'), ('bob', 'blessed by hand'),
+    ]  # fmt: skip
+
+
 def test_what_was_done_with_another_model_is_not_told(judged):
     first, second = judged.model('first'), judged.model('second')
     judged.by_hand('Unbless', first, person='eve', reason='wrong labels')
@@ -220,6 +233,26 @@ def test_the_command_prints_it(judged):
 
     assert (done.exit_code, done.stderr) == (0, '')
     assert f'no       {DARK}' in out.getvalue()
+
+
+def test_a_word_of_a_person_that_cannot_be_read_is_one_sentence(judged):
+    judged.judge(judged.model('first'), NO)
+    file = judged.folder / 'first' / JUDGEMENT_FILE
+    file.write_text('{')
+
+    done = command(judged.folder)
+
+    sentence = f'error: {file} is damaged: bless or unbless the model again\n'
+    assert (done.exit_code, done.stderr) == (2, sentence)
+
+
+def test_runs_from_before_the_gate_are_not_said_to_have_judged_nothing(judged):
+    model = judged.model('first')
+    blessing = judged._artifact('ModelBlessing', blessed=1, current_model_id=model.id)
+    judged._execution('tfx.components.Evaluator', {'model': model}, {'blessing': blessing})
+
+    with pytest.raises(NoVerdict, match='no run of pets has kept its reasons yet'):
+        judged.why()
 
 
 def test_before_the_first_run_the_command_says_so_in_one_sentence(tmp_path):

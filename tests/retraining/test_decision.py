@@ -43,8 +43,10 @@ def darken(span: Path) -> None:
 def look(data, recorder, tmp_path):
     """`look(window=2, min_new_images=5)` decides with these settings, `days` from now."""
 
-    def call(window=3, days=0.0, kept=None, **retrain):
+    def call(window=3, days=0.0, kept=None, gone=False, **retrain):
         recipe = recipe_with(window, **retrain)
+        if not gone:
+            (recipe.serving_directory / '1001').mkdir(parents=True, exist_ok=True)
         now = NOW + datetime.timedelta(days=days)
         return decide(recipe, recorder.store, now, kept)
 
@@ -69,6 +71,14 @@ def test_the_first_spans_are_new(look, data):
     assert decision.train
     assert decision.reason == 'spans 1 and 2 are new (16 images)'
     assert decision.spans == decision.new == (1, 2)
+
+
+def test_a_live_model_that_is_gone_is_a_reason(look, data, recorder, tmp_path):
+    data(1, 2)
+    recorder.run(look.spans())
+    decision = look(gone=True)
+    assert decision.train
+    assert decision.reason.startswith(f'version 1001 is gone from {tmp_path}/pets/serving; nothing')
 
 
 def test_spans_that_a_run_has_used_are_nothing_new(look, data, recorder):

@@ -7,11 +7,12 @@ from pathlib import Path
 import click.testing
 import filelock
 import pytest
+from ml_metadata.errors import InternalError
 from rich.console import Console
 
 from components.push import judgement
 from components.push.note import About, read_note
-from components.push.versions import push, restore, versions_in
+from components.push.versions import PushError, push, restore, versions_in
 from pipeline import interventions, models
 from pipeline.config import Recipe
 from pipeline.interventions import CannotIntervene, bless, rollback, unbless
@@ -104,6 +105,7 @@ def test_a_rollback_is_in_the_metadata_with_who_and_why(pets, two):
     assert custom(execution, 'person') == 'ada'
     assert custom(execution, 'reason') == 'too many cats'
     assert str(custom(execution, 'version')) == two[0].name
+    assert custom(execution, 'withdrawn_id') == pets.recorder.models[1].id
 
 
 def test_the_lineage_of_a_version_that_came_back_is_that_of_its_model(pets, two):
@@ -129,6 +131,37 @@ def test_a_second_rollback_goes_to_no_model_that_was_taken_back(pets, two):
         rollback(pets.recipe, pets.store, None, 'too many birds')
     with pytest.raises(CannotIntervene, match=f'version {third.name}: its blessing was withdrawn'):
         rollback(pets.recipe, pets.store, third.name, 'birds after all')
+
+
+def test_what_a_person_took_back_stays_so_in_metadata_that_began_anew(pets, two):
+    third = pets.push(pets.train({3: 'c'}))
+    unbless(pets.recipe, pets.store, two[1].name, 'wrong labels')
+    anew = type(pets.recorder)().store
+
+    rollback(pets.recipe, anew, None, 'too many cats')
+
+    assert third.exists()
+    assert pets.graph() == (two[0] / 'saved_model.pb').read_text()
+    with pytest.raises(CannotIntervene, match='its blessing was withdrawn by hand by ada: wrong'):
+        rollback(pets.recipe, anew, two[1].name, 'why')
+
+
+def test_a_rollback_of_earlier_metadata_withdraws_no_blessing_in_metadata_that_began_anew(
+    pets, two
+):
+    rollback(pets.recipe, pets.store, None, 'too many cats')
+    taken_back = pets.recorder.models[1]
+    anew = type(pets.recorder)()
+    anew.folder = '/elsewhere'
+    for _ in range(2):
+        anew.run({1: 'a'}), anew.run({1: 'a', 2: 'b'})
+    assert anew.store.get_artifacts_by_id([taken_back.id])
+
+    note_pushes(pets.recipe, anew.store)
+
+    assert [custom(each, 'blessed') for model in anew.models
+            for each in blessings_of(anew.store, model.id)] == [1, 1, 1, 1]  # fmt: skip
+    assert not Path('/elsewhere').exists()
 
 
 def test_a_version_that_is_live_or_unknown_is_told(pets, two):
@@ -160,7 +193,7 @@ def test_a_rollback_that_was_killed_before_it_was_noted_is_completed(pets, two):
     first, second = pets.recorder.models
     about = About(
         recipe='pets', model=first.uri, model_id=first.id, by_hand='rollback', person='ada',
-        reason='cats', version=int(two[0].name), withdrawn_id=second.id,
+        reason='cats', version=int(two[0].name), withdrawn=second.uri, withdrawn_id=second.id,
     )  # fmt: skip
     back = restore(two[0], keep=9, about=about)
 
@@ -168,6 +201,26 @@ def test_a_rollback_that_was_killed_before_it_was_noted_is_completed(pets, two):
         note_pushes(pets.recipe, pets.store)
 
     assert read_history(pets.store, 'pets').live.destination == str(back.folder)
+    assert blessed(pets, 1) == [0]
+    assert len(pets.executions('Rollback')) == 1
+
+
+def killed(*_):
+    raise KeyboardInterrupt
+
+
+def test_a_rollback_that_was_killed_and_is_said_again_does_not_bring_the_model_back(
+    pets, two, monkeypatch
+):
+    with monkeypatch.context() as patch:
+        patch.setattr(interventions, 'note_push', killed)
+        with pytest.raises(KeyboardInterrupt):
+            rollback(pets.recipe, pets.store, None, 'too many cats')
+
+    with pytest.raises(CannotIntervene, match=r'no version before .* that holds another model'):
+        rollback(pets.recipe, pets.store, None, 'too many cats')
+
+    assert pets.graph() == (two[0] / 'saved_model.pb').read_text()
     assert blessed(pets, 1) == [0]
     assert len(pets.executions('Rollback')) == 1
 
@@ -225,6 +278,26 @@ def test_a_model_that_is_live_is_blessed_and_not_pushed_again(pets, two):
     assert bless(pets.recipe, pets.store, two[1].name, 'no').unchanged
     assert versions_in(pets.serving) == two
     assert len(pets.executions('Bless')) == 1
+
+
+@pytest.fixture
+def with_lite(pets, tmp_path):
+    """The live version has a file beside the Trainer's model."""
+    (tmp_path / 'small.tflite').write_text('small')
+    model = pets.train({3: 'c'})
+    about = About(recipe='pets', model=model.uri, model_id=model.id)
+    beside = {'small.tflite': tmp_path / 'small.tflite'}
+    push(Path(model.uri) / 'Format-Serving', pets.serving, keep=9, about=about, beside=beside)
+    return pets.live()
+
+
+def test_what_went_with_a_version_goes_with_it_when_it_is_blessed(pets, two, with_lite):
+    assert bless(pets.recipe, pets.store, with_lite.name, 'still good').unchanged
+
+    rollback(pets.recipe, pets.store, None, 'too many cats')
+    again = bless(pets.recipe, pets.store, with_lite.name, 'they were cats')
+
+    assert (again.folder / 'assets.extra' / 'small.tflite').read_text() == 'small'
 
 
 def test_what_is_no_model_of_the_recipe_is_not_blessed(pets, two, tmp_path):
@@ -369,6 +442,32 @@ def test_what_was_done_is_told(pets, two, monkeypatch):
         f'the blessing of {two[1].name} is withdrawn; its model stays live until a rollback\n',
         f'live: {back}\n', f'blessed; live: {again}\n',
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize('command', [['rollback'], ['unbless'], ['bless', '--force']])
+def test_metadata_that_cannot_be_written_is_told(pets, two, monkeypatch, command):
+    monkeypatch.setattr('pipeline.metadata.existing_store', lambda *_: pets.store)
+
+    def refuse(*_):
+        raise InternalError('attempt to write a readonly database')
+
+    monkeypatch.setattr(type(pets.store), 'put_artifacts', refuse)
+    done = call(pets, *command, '--reason', 'why')
+    sentence = (
+        'error: the metadata cannot be written: attempt to write a readonly database; '
+        'the next run completes it\n'
+    )
+    assert (done.exit_code, done.stderr) == (1, sentence)
+
+
+def test_a_model_that_is_blessed_and_cannot_be_pushed_is_both(pets, two, monkeypatch):
+    pets.train({3: 'c'}, blessed=False)
+    monkeypatch.setattr(Path, 'rename', lambda *_: (_ for _ in ()).throw(OSError(28, 'full')))
+    with pytest.raises(
+        PushError, match=r'No space .*; the model is blessed, and its run pushes it'
+    ):
+        bless(pets.recipe, pets.store, None, 'why')
+    assert blessed(pets, 2) == [1]
 
 
 def test_a_folder_that_cannot_be_written_is_told(pets, two, monkeypatch):

@@ -18,7 +18,7 @@ from components.sources.base import DataError
 from components.sources.spans import open_window
 from pipeline.config import Recipe
 from pipeline.launch import NodeFailed
-from pipeline.metadata_config import MetadataError
+from pipeline.metadata_config import MetadataDamaged, MetadataError
 from pipeline.outcome import Outcome
 from pipeline.retraining import tick as ticks
 from pipeline.retraining.decision import Decision
@@ -90,6 +90,9 @@ def used(recipe, recorder, monkeypatch):
     """The span was used by a run that was pushed."""
     (span,) = open_window(recipe().data)
     recorder.run({span.number: span.source.fingerprint})
+    version = recipe().serving_directory / '1001'
+    version.mkdir(parents=True)
+    (version / 'saved_model.pb').touch()
     monkeypatch.setattr(ticks, 'open_store', lambda *_: recorder.store)
 
 
@@ -154,8 +157,9 @@ def test_a_run_that_fails_for_good_is_a_failed_tick(recipe):
         (raised(RunFailed('AnomalyGate'), NodeFailed('Gate', ''), AnomaliesFound('')), 1, 1),
         (raised(CannotStart('no such layer'), UnfitError('')), 2, 1),
         (raised(CannotStart('no answer'), MetadataError('')), 1, 3),
+        (raised(CannotStart('damaged'), MetadataDamaged('')), 1, 1),
     ],
-    ids=['data', 'anomalies', 'recipe', 'metadata'],
+    ids=['data', 'anomalies', 'recipe', 'metadata', 'damaged metadata'],
 )
 def test_only_what_may_heal_is_tried_again(recipe, error, code, attempts):
     tick = retrain(recipe(), Runner(*[error] * attempts).tools)
