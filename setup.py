@@ -33,6 +33,7 @@ REQUIREMENTS = [
     'tensorflow-datasets>=4.9.3,<5',
     'tensorflow-metadata>=1.16.1,<1.17',
     'tensorflow-model-analysis>=0.47,<0.48',
+    'tensorflow-serving-api>=2.16,<2.17',
     'tensorflow-transform>=1.16,<1.17',
     'tfx>=1.16,<1.17',
     'tzdata',
@@ -54,6 +55,7 @@ EXTRAS = {
         'types-protobuf<5',
         'types-PyYAML',
         'types-requests',
+        'websocket-client>=1',
     ],
 }
 

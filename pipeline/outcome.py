@@ -97,8 +97,10 @@ def read_outcome(run_id: str, results: dict[str, NodeResult], recipe: Recipe) ->
     )
 
 
-def show_outcome(results: dict[str, NodeResult], outcome: Outcome, seconds: float) -> None:
-    """Prints a table of the components, then the verdict."""
+def show_outcome(
+    results: dict[str, NodeResult], outcome: Outcome, seconds: float, page: Path | None = None
+) -> None:
+    """Prints a table of the components, where the page of the run is, and last the verdict."""
     table = Table(box=None, pad_edge=False)
     table.add_column('component')
     table.add_column('seconds', justify='right')
@@ -116,16 +118,18 @@ def show_outcome(results: dict[str, NodeResult], outcome: Outcome, seconds: floa
         _show_images(outcome.images)
     if answers := read_answers(results):
         console.print(f'images without labels are answered in {escape(str(answers))}')
+    if page:
+        console.print(f'report: {escape(str(page))}')
     for warning in outcome.warnings:
         console.print(f'[yellow]warning: {escape(warning)}[/yellow]')
-    if outcome.measures:
-        console.print(_measures(outcome.measures), markup=False)
     previous = outcome.previous_accuracy
     accuracy = 'none' if outcome.accuracy is None else f'{outcome.accuracy:.4f}'
     console.print(
         f'test accuracy {accuracy}; baseline {outcome.baseline_accuracy:.4f}; '
         + ('no blessed model before' if previous is None else f'last blessed model {previous:.4f}')
     )
+    if outcome.measures:
+        console.print(_measures(outcome.measures), markup=False)
     if not outcome.blessed:
         console.print(f'[bold red]NOT BLESSED[/bold red]: {escape("; ".join(outcome.reasons))}')
         return

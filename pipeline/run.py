@@ -105,8 +105,9 @@ def _run(recipe: Recipe, start: float) -> 'Outcome':
     outcome = read_outcome(runner.run_id, runner.results, recipe)
     seconds = time.perf_counter() - start
     write_summary(recipe.home / 'last_run.json', runner.results, outcome, seconds)
-    write_report(recipe.home / 'last_run.html', recipe, runner.results, outcome, seconds)
-    show_outcome(runner.results, outcome, seconds)
+    page = recipe.home / 'last_run.html'
+    written = write_report(page, recipe, runner.results, outcome, seconds)
+    show_outcome(runner.results, outcome, seconds, page if written else None)
     return outcome
 
 

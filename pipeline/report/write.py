@@ -17,7 +17,7 @@ from trainer import progress
 
 def write_report(
     path: Path, recipe: Recipe, results: dict[str, NodeResult], outcome: Outcome, seconds: float
-) -> None:
+) -> bool:
     """Writes the page, and keeps it among those of the earlier runs.
 
     One that cannot be written is told, and is no failure of the run: its model may be live by now.
@@ -28,6 +28,9 @@ def write_report(
         results: of its components, by node id.
         outcome: the verdict.
         seconds: all of them.
+
+    Returns:
+        Whether it is written.
     """
     try:
         data = gather(recipe, results, outcome, seconds)
@@ -40,3 +43,5 @@ def write_report(
         reason = f'{type(error).__name__}: {error}'
         words = f'warning: the page of the run cannot be written: {reason}'
         progress.console().print(f'[yellow]{escape(words)}[/yellow]')
+        return False
+    return True
