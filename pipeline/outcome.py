@@ -122,14 +122,14 @@ def show_outcome(
         console.print(f'report: {escape(str(page))}')
     for warning in outcome.warnings:
         console.print(f'[yellow]warning: {escape(warning)}[/yellow]')
+    if outcome.measures:
+        console.print(_measures(outcome.measures), markup=False)
     previous = outcome.previous_accuracy
     accuracy = 'none' if outcome.accuracy is None else f'{outcome.accuracy:.4f}'
     console.print(
         f'test accuracy {accuracy}; baseline {outcome.baseline_accuracy:.4f}; '
         + ('no blessed model before' if previous is None else f'last blessed model {previous:.4f}')
     )
-    if outcome.measures:
-        console.print(_measures(outcome.measures), markup=False)
     if not outcome.blessed:
         console.print(f'[bold red]NOT BLESSED[/bold red]: {escape("; ".join(outcome.reasons))}')
         return
