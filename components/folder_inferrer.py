@@ -1,6 +1,5 @@
 """TFX's BulkInferrer, with a table of its answers that a person can read."""
 
-import copy
 import csv
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -10,18 +9,15 @@ import tensorflow as tf
 from tfx.components.bulk_inferrer.component import BulkInferrer
 from tfx.components.bulk_inferrer.executor import Executor
 from tfx.components.util import model_utils
-from tfx.dsl.components.base import base_driver
 from tfx.dsl.components.base.executor_spec import BeamExecutorSpec
-from tfx.orchestration import data_types_utils
-from tfx.orchestration.portable import base_driver as portable_base_driver
 from tfx.orchestration.portable.data_types import ExecutionInfo
 from tfx.proto import bulk_inferrer_pb2
-from tfx.proto.orchestration import driver_output_pb2
 from tfx.types import Artifact, BaseChannel
 from tfx.utils import path_utils
 
 from components.evaluation.answers import Answer, answer_of
 from components.evaluation.model_folder import read_classes
+from components.looking_driver import LookingDriver
 from components.push.judgement import read_judgement
 from trainer import features, progress
 from trainer.folders import folder_of
@@ -32,25 +28,18 @@ _MODEL, _BLESSING = 'model', 'model_blessing'
 _BY_HAND = 'by_hand'  # custom property of the answers: what a person had said of the model
 
 
-class FolderInferrerDriver(base_driver.BaseDriver, portable_base_driver.BaseDriver):
-    """Looks what a person says of the model; that becomes part of the cache's key.
+class FolderInferrerDriver(LookingDriver):
+    """Looks what a person says of the model.
 
     It lies beside the model and changes without TFX, which would take answers, or that there are
     none, from before.
     """
 
-    def run(self, execution_info: ExecutionInfo) -> driver_output_pb2.DriverOutput:
-        """Notes it at the artifact that TFX has prepared."""
-        result = driver_output_pb2.DriverOutput()
-        for name, value in execution_info.exec_properties.items():
-            data_types_utils.set_metadata_value(result.exec_properties[name], value)
-        (prepared,) = execution_info.output_dict[OUTPUT_EXAMPLES]
-        artifact = copy.deepcopy(prepared.mlmd_artifact)
+    output = OUTPUT_EXAMPLES
+
+    def look(self, execution_info: ExecutionInfo) -> dict[str, str]:
         judgement = read_judgement(folder_of(execution_info.input_dict[_MODEL][0].uri))
-        if judgement:
-            artifact.custom_properties[_BY_HAND].string_value = judgement.model_dump_json()
-        result.output_artifacts[OUTPUT_EXAMPLES].artifacts.append(artifact)
-        return result
+        return {_BY_HAND: judgement.model_dump_json()} if judgement else {}
 
 
 class FolderInferrerExecutor(Executor):

@@ -13,15 +13,16 @@ from tfx.components.example_gen.base_example_gen_executor import BaseExampleGenE
 from tfx.components.util import examples_utils
 from tfx.dsl.components.base.base_beam_component import BaseBeamComponent
 from tfx.dsl.components.base.executor_spec import BeamExecutorSpec
+from tfx.orchestration.portable.data_types import ExecutionInfo
 from tfx.proto import example_gen_pb2
 from tfx.types import Artifact, Channel, artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
-from components.fingerprint_driver import FingerprintDriver
 from components.ingestion.quarantine import Quarantine, read_quarantined
 from components.ingestion.span import FORMAT, Counts, Ingested, ingest_span, link_span
 from components.ingestion.tally import Tally, describe_bad
 from components.ingestion.transforms import ExamineImages
+from components.looking_driver import LookingDriver
 from components.sources.base import DataError
 from components.sources.config import DataConfig
 from components.sources.spans import FINGERPRINT, SPAN, Span, open_window
@@ -45,11 +46,13 @@ class ImageExampleGenSpec(ComponentSpec):
     }
 
 
-class ImageExampleGenDriver(FingerprintDriver):
+class ImageExampleGenDriver(LookingDriver):
     """Looks which spans there are."""
 
-    def fingerprint(self, exec_properties: dict[str, Any]) -> str:
-        return _fingerprints(open_window(_data(exec_properties)))
+    output = EXAMPLES
+
+    def look(self, execution_info: ExecutionInfo) -> dict[str, str]:
+        return {FINGERPRINT: _fingerprints(open_window(_data(execution_info.exec_properties)))}
 
 
 class ImageExampleGenExecutor(BaseExampleGenExecutor):

@@ -13,11 +13,11 @@ from tfx.components.util import examples_utils
 from tfx.dsl.components.base import base_executor
 from tfx.dsl.components.base.base_component import BaseComponent
 from tfx.dsl.components.base.executor_spec import ExecutorClassSpec
+from tfx.orchestration.portable.data_types import ExecutionInfo
 from tfx.proto import example_gen_pb2
 from tfx.types import Artifact, Channel, artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
-from components.fingerprint_driver import FingerprintDriver
 from components.inference.config import InferenceConfig
 from components.inference.folder import files_of, fingerprint_of
 from components.ingestion.config import MEGABYTE, CheckConfig
@@ -25,8 +25,10 @@ from components.ingestion.in_order import in_order
 from components.ingestion.inspection import GoodImage, Rejected, examine
 from components.ingestion.quarantine import LIST, Quarantine, QuarantineWriter
 from components.ingestion.tally import Tally, describe_bad
+from components.looking_driver import LookingDriver
 from components.sources.base import IMAGES_PER_SHARD, BadImage, DataError
 from components.sources.members import BROKEN, TooLarge, read_within, told
+from components.sources.spans import FINGERPRINT
 from trainer import features, progress
 from trainer.folders import folder_of
 
@@ -51,11 +53,13 @@ class UnlabelledExampleGenSpec(ComponentSpec):
     }
 
 
-class UnlabelledExampleGenDriver(FingerprintDriver):
+class UnlabelledExampleGenDriver(LookingDriver):
     """Looks whether the images have changed."""
 
-    def fingerprint(self, exec_properties: dict[str, Any]) -> str:
-        return fingerprint_of(Path(exec_properties['path']))
+    output = EXAMPLES
+
+    def look(self, execution_info: ExecutionInfo) -> dict[str, str]:
+        return {FINGERPRINT: fingerprint_of(Path(execution_info.exec_properties['path']))}
 
 
 class UnlabelledExampleGenExecutor(base_executor.BaseExecutor):

@@ -16,7 +16,7 @@ from ml_metadata.proto.metadata_store_pb2 import Artifact
 
 from components.push.accuracy import accuracy_in
 from components.push.files import files_of
-from components.push.judgement import Judgement, read_judgement
+from components.push.judgement import Judgement, withdrawal
 from components.push.note import BLESS as BLESSED_BY_HAND
 from components.push.note import ROLLBACK as ROLLED_BACK
 from components.push.note import About, Note, read_note
@@ -247,8 +247,7 @@ def _about(recipe: Recipe, provenance: Provenance, model: Artifact, reason: str)
 def _withdrawn(model: Artifact | None, note: Note | None) -> str | None:
     """What a person said who withdrew its blessing; the metadata may have begun anew since."""
     uri = model.uri if model else note.about.model if note else None
-    said = read_judgement(folder_of(uri)) if uri else None
-    return said.in_words() if said and not said.blessed else None
+    return withdrawal(folder_of(uri) if uri else None)
 
 
 def _listed(versions: Iterable[Path]) -> str:

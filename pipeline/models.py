@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from components.push.judgement import read_judgement
+from components.push.judgement import withdrawal
 from components.push.note import Note, read_note
 from components.push.versions import versions_in
 from pipeline.config import Recipe
@@ -92,6 +92,7 @@ def _describe(provenance: Provenance, folder: Path, live: bool, pusher: Node | N
     note = read_note(folder)
     about = note.about if note else None
     model = pusher.input('model') if pusher else None
+    uri = model.uri if model else about.model if about else None
     spans = tuple(provenance.trained_on(model)) if model else ()
     return Version(
         version=int(folder.name),
@@ -102,7 +103,7 @@ def _describe(provenance: Provenance, folder: Path, live: bool, pusher: Node | N
         run=(about.run if about else None) or (provenance.run_id(pusher) if pusher else None),
         spans=(about.spans if about else ()) or spans,
         by_hand=_by_hand(note),
-        withdrawn=_withdrawn(model.uri if model else about.model if about else None),
+        withdrawn=withdrawal(folder_of(uri) if uri else None),
         megabytes=sum(path.stat().st_size for path in folder.rglob('*') if path.is_file())
         / _MEGABYTE,
     )
@@ -114,8 +115,3 @@ def _by_hand(note: Note | None) -> str | None:
         return None
     what = f'rolled back to {about.version}' if about.version else 'blessed'
     return f'{what} by {about.person}: {about.reason}'
-
-
-def _withdrawn(model: str | None) -> str | None:
-    said = read_judgement(folder_of(model)) if model else None
-    return said.in_words() if said and not said.blessed else None

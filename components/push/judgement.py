@@ -54,6 +54,12 @@ def read_judgement(model: Path) -> Judgement | None:
         raise JudgementUnreadable(f'{path} is damaged: bless or unbless the model again') from error
 
 
+def withdrawal(model: Path | None) -> str | None:
+    """What a person said who withdrew the blessing of a model; None if it stands, or is none."""
+    said = read_judgement(model) if model else None
+    return said.in_words() if said and not said.blessed else None
+
+
 def write_judgement(model: Path, judgement: Judgement) -> None:
     """Replaces what was said before.
 
