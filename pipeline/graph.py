@@ -59,11 +59,9 @@ def create_pipeline(
     ingest = _ingest(recipe)
     examples = ingest.outputs[EXAMPLES]
     newest = _newest_spans(recipe, examples) if recipe.data.several_spans else None
+    spans = _spans(examples, newest)
     schema_gen = ImportSchemaGen(schema_file=str(write_schema(classes, recipe.home / 'schema')))
-    statistics_gen = StatisticsGen(
-        examples=newest.outputs[_NEWEST] if newest else examples,
-        stats_options=statistics_options(),
-    )
+    statistics_gen = StatisticsGen(examples=spans.newest, stats_options=statistics_options())
     validator = ExampleValidator(
         statistics=statistics_gen.outputs['statistics'], schema=schema_gen.outputs['schema']
     )
@@ -76,11 +74,6 @@ def create_pipeline(
     tuner = _tuner(recipe, classes, examples, transform, before) if recipe.tuner else None
     trainer_node = _trainer(recipe, classes, examples, transform, before, tuner)
     resolver = _blessed_model('baseline_resolver', blessed, trainer_node)
-    spans = Spans(
-        all=examples,
-        newest=newest.outputs[_NEWEST] if newest else examples,
-        judged=newest.outputs[_JUDGED] if newest else examples,
-    )
     judging = judge_and_push(recipe, classes, spans, transform, trainer_node, resolver)
     return Pipeline(
         pipeline_name=recipe.name,
@@ -113,6 +106,12 @@ def _newest_spans(recipe: Recipe, examples: BaseChannel) -> BaseNode:
         config={'counts': counts},
         **dict.fromkeys(counts, examples),
     ).with_id('newest_spans')
+
+
+def _spans(examples: BaseChannel, newest: BaseNode | None) -> Spans:
+    if newest is None:
+        return Spans(examples, examples, examples)
+    return Spans(examples, newest.outputs[_NEWEST], newest.outputs[_JUDGED])
 
 
 def _previous_statistics(statistics_gen: BaseNode) -> BaseNode:
