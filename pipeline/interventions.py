@@ -17,16 +17,16 @@ from ml_metadata.proto.metadata_store_pb2 import Artifact
 from components.push.accuracy import accuracy_in
 from components.push.files import files_of
 from components.push.judgement import Judgement, withdrawal
+from components.push.listing import versions_in
 from components.push.note import BLESS as BLESSED_BY_HAND
 from components.push.note import ROLLBACK as ROLLED_BACK
 from components.push.note import About, Note, read_note
-from components.push.versions import EXTRA, Pushed, PushError, push, restore, versions_in
+from components.push.versions import EXTRA, Pushed, PushError, push, restore
 from pipeline.config import Recipe
 from pipeline.provenance import BLESS, EVALUATOR, TRAINER, UNBLESS, Provenance, custom
 from pipeline.recording import blessings_of, judge, model_in, note_push, note_pushes, record
-from trainer.folders import folder_of
+from trainer.folders import SERVED, folder_of
 
-_SERVED = 'Format-Serving'  # in the folder of a Trainer's model
 _NAMED = 10  # versions in an error
 
 
@@ -93,7 +93,7 @@ def bless(recipe: Recipe, store: MetadataStore, model: str | None, reason: str) 
         raise CannotIntervene(f'the model in {found.uri} was never judged; run the recipe first')
     blessings = judge(store, found, _judgement(True, reason))
     about = _about(recipe, provenance, found, reason)
-    folder = folder_of(found.uri) / _SERVED
+    folder = folder_of(found.uri) / SERVED
     beside = _beside(recipe, provenance, store, found)
     try:
         pushed = push(
@@ -217,7 +217,7 @@ def _beside(
     recipe: Recipe, provenance: Provenance, store: MetadataStore, model: Artifact
 ) -> dict[str, Path]:
     """What went with the last version of a model, such as TensorFlow Lite models, goes with it."""
-    own = files_of(folder_of(model.uri) / _SERVED)
+    own = files_of(folder_of(model.uri) / SERVED)
     for version in reversed(versions_in(recipe.serving_directory)):
         if _id(_model(provenance, store, version)) == model.id:
             return {

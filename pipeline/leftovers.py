@@ -7,7 +7,8 @@ from ml_metadata import ListOptions, MetadataStore, OrderByField
 from ml_metadata.proto.metadata_store_pb2 import Execution, ExecutionType
 
 from components.ingestion.config import MANIFEST
-from components.push.versions import remove_half_copies, versions_in
+from components.push.listing import versions_in
+from components.push.versions import remove_half_copies
 from pipeline.config import Recipe
 from pipeline.recording import note_pushes
 from trainer.features import ACTIVATIONS_PREFIX

@@ -10,15 +10,14 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
+from components.ingestion.config import MEGABYTE
 from components.push.judgement import withdrawal
+from components.push.listing import versions_in
 from components.push.note import Note, read_note
-from components.push.versions import versions_in
 from pipeline.config import Recipe
 from pipeline.provenance import Node, Provenance, custom, plain
 from pipeline.retraining.decision import named, time_of
 from trainer.folders import folder_of
-
-_MEGABYTE = 10**6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,7 +104,7 @@ def _describe(provenance: Provenance, folder: Path, live: bool, pusher: Node | N
         by_hand=_by_hand(note),
         withdrawn=withdrawal(folder_of(uri) if uri else None),
         megabytes=sum(path.stat().st_size for path in folder.rglob('*') if path.is_file())
-        / _MEGABYTE,
+        / MEGABYTE,
     )
 
 

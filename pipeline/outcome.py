@@ -22,14 +22,14 @@ from components.evaluation.results import (
 )
 from components.evaluation.verdict import VERDICT, read_verdict
 from components.push.judgement import read_judgement
-from components.push.versions import versions_in
+from components.push.listing import versions_in
 from pipeline.config import Recipe
 from pipeline.images import Images, read_answers, read_images
 from pipeline.launch import NodeResult
 from pipeline.local_runner import display_name
 from pipeline.provenance import GATE, custom
 from trainer import features, progress
-from trainer.folders import folder_of
+from trainer.folders import SERVED, folder_of
 
 # What a person is told beside the accuracy.
 _SHORT = {BALANCED_ACCURACY: 'balanced accuracy', AUC: 'AUC', ECE: 'ECE', BRIER: 'Brier score'}
@@ -196,7 +196,7 @@ def _warnings(results: dict[str, NodeResult]) -> tuple[str, ...]:
 def _classes(results: dict[str, NodeResult]) -> tuple[str, ...]:
     """Names in the order of the labels, as they lie with the model."""
     model = folder_of(results['Trainer'].outputs['model'][0].uri)
-    return tuple(json.loads((model / 'Format-Serving' / features.CLASSES_FILE).read_text()))
+    return tuple(json.loads((model / SERVED / features.CLASSES_FILE).read_text()))
 
 
 def _accuracy(model: ModelResult) -> float | None:

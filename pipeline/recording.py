@@ -9,10 +9,10 @@ from ml_metadata.proto import metadata_store_pb2
 from ml_metadata.proto.metadata_store_pb2 import Artifact, Event, Execution
 
 from components.push.judgement import Judgement, write_judgement
+from components.push.listing import versions_in
 from components.push.note import BLESS as BLESSED_BY_HAND
 from components.push.note import ROLLBACK as ROLLED_BACK
 from components.push.note import About, Note, read_note
-from components.push.versions import versions_in
 from pipeline.config import Recipe
 from pipeline.provenance import ADOPT, BLESS, ROLLBACK, Provenance, custom
 from trainer.folders import folder_of

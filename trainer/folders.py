@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+SERVED = 'Format-Serving'  # the SavedModel, in the folder of a Trainer's model, as TFX has it
 _BUCKETS, _MOUNTED = 'gs://', '/gcs/'
 
 

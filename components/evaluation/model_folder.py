@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from components.push.listing import versions_in
 from trainer import features
 
 
@@ -38,16 +39,16 @@ def find_model(serving: Path, wanted: str | None) -> Path:
     Raises:
         ModelUnusable: there is none.
     """
-    versions = {path.name: path for path in serving.glob('*') if path.name.isdecimal()}
+    versions = {path.name: path for path in versions_in(serving)}
     if wanted is None:
         if not versions:
             raise ModelUnusable(
                 f'no model is live in {serving}; run the recipe until one is pushed, or give one '
                 'with --model'
             )
-        return max(versions.values(), key=lambda path: int(path.name))
+        return [*versions.values()][-1]
     folder = versions.get(wanted, Path(wanted))
     if not folder.is_dir():
-        there = ', '.join(sorted(versions, key=int)) or 'none'
+        there = ', '.join(versions) or 'none'
         raise ModelUnusable(f'{wanted} is neither a folder nor a version in {serving}: {there}')
     return folder

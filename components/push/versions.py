@@ -8,7 +8,6 @@ import contextlib
 import dataclasses
 import datetime
 import os
-import re
 import shutil
 import time
 import uuid
@@ -28,12 +27,12 @@ from components.push.files import (
     flush_folders,
     link,
 )
+from components.push.listing import versions_in
 from components.push.note import NOTE_FILE, About, Note
 
 EXTRA = 'assets.extra/'  # where files beside a SavedModel lie
 LOCK, HIGHEST = '.push.lock', '.highest_version'
 _COMING, _GOING = '.coming-', '.going-'  # names that a model server passes over
-_LARGEST = 2**63 - 1  # TensorFlow Serving's numbers are int64
 _PATIENCE = 60.0  # seconds
 
 
@@ -57,15 +56,6 @@ class Pushed:
     version: int
     folder: Path
     unchanged: bool
-
-
-def versions_in(serving: Path) -> list[Path]:
-    """Folders of the versions, lowest number first; the last one is live."""
-    found = [
-        path for path in serving.glob('*')
-        if re.fullmatch('[0-9]{1,19}', path.name) and int(path.name) <= _LARGEST and path.is_dir()
-    ]  # fmt: skip
-    return sorted(found, key=lambda path: int(path.name))
 
 
 def push(

@@ -18,9 +18,7 @@ from pipeline.report.files import Results, artifact_of, file_of
 from pipeline.report.images import data_facts
 from pipeline.report.origin import read_origin
 from trainer.features import CLASSES_FILE, HISTORY
-from trainer.folders import folder_of
-
-_SERVED = 'Format-Serving'  # folder of the SavedModel in TFX's model artifact
+from trainer.folders import SERVED, folder_of
 
 
 def gather(recipe: Recipe, results: Results, outcome: Outcome, seconds: float) -> ReportData:
@@ -61,7 +59,7 @@ def standing(results: Results, outcome: Outcome) -> Standing:
 
 def _classes(results: Results) -> tuple[str, ...]:
     """Names in the order of the labels, as the model has them."""
-    file = file_of(results, 'Trainer', 'model', f'{_SERVED}/{CLASSES_FILE}')
+    file = file_of(results, 'Trainer', 'model', f'{SERVED}/{CLASSES_FILE}')
     return tuple(json.loads(file.read_text(encoding='utf-8'))) if file else ()
 
 

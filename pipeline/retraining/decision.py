@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ml_metadata import MetadataStore
 
-from components.push.versions import versions_in
+from components.push.listing import versions_in
 from components.sources.config import DataConfig
 from components.sources.spans import Span, open_window
 from pipeline.config import Recipe

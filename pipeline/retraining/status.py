@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from components.push.versions import versions_in
+from components.push.listing import versions_in
 from pipeline.config import Recipe
 from pipeline.cron import CronError, parse_schedule
 from pipeline.metadata import check_file, existing_store

@@ -7,8 +7,9 @@ from tfx.types import standard_artifacts
 
 from components.lite_converter import LiteModels
 from components.push.judgement import Judgement, write_judgement
+from components.push.listing import versions_in
 from components.push.note import read_note
-from components.push.versions import PushError, versions_in
+from components.push.versions import PushError
 from components.pusher import EXAMPLES, LITE_MODEL, MODEL, MODEL_BLESSING, PUSHED_MODEL
 from components.pusher import PusherExecutor as Executor
 

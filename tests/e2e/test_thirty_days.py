@@ -14,7 +14,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from components.push.versions import versions_in
+from components.push.listing import versions_in
 from pipeline.config import Recipe, load_recipe
 from pipeline.lineage import trace
 from pipeline.metadata import open_store

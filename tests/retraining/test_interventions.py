@@ -11,8 +11,9 @@ from ml_metadata.errors import InternalError
 from rich.console import Console
 
 from components.push import judgement
+from components.push.listing import versions_in
 from components.push.note import About, read_note
-from components.push.versions import PushError, push, restore, versions_in
+from components.push.versions import PushError, push, restore
 from pipeline import interventions, models
 from pipeline.config import Recipe
 from pipeline.interventions import CannotIntervene, bless, rollback, unbless

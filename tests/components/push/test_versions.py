@@ -16,8 +16,9 @@ import filelock
 import pytest
 
 from components.push import files, versions
+from components.push.listing import versions_in
 from components.push.note import About, read_note
-from components.push.versions import Pushed, PushError, push, restore, versions_in
+from components.push.versions import Pushed, PushError, push, restore
 
 REPOSITORY = Path(__file__).parents[3]
 KILLED = """
