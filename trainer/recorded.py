@@ -57,7 +57,9 @@ def _answers(logits: np.ndarray, job: Job) -> _Arrays:
     if logits.shape[1] == 1:
         with np.errstate(over='ignore'):  # gives 0, as it should
             probability = 1 / (1 + np.exp(-exact))
-        labels = np.where(probability[:, 0] >= job.config.threshold, 1, 0)
+        # In the precision of the graph: else the two may part where a model says a half to all.
+        second = probability[:, 0].astype(np.float32) >= np.float32(job.config.threshold)
+        labels = np.where(second, 1, 0)
     else:
         odds = np.exp(exact - exact.max(axis=1, keepdims=True))
         probability, labels = odds / odds.sum(axis=1, keepdims=True), exact.argmax(axis=1)

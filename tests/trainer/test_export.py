@@ -1,6 +1,7 @@
 """What the SavedModel answers: its four signatures, images that are no images, its warm-up."""
 
 import json
+import types
 
 import numpy as np
 import pytest
@@ -8,10 +9,11 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
 from trainer import features
+from trainer.config import TrainConfig
 from trainer.example import image_of
-from trainer.export import export
+from trainer.export import _probability, export
 from trainer.head import join
-from trainer.recorded import write_requests
+from trainer.recorded import _answers, write_requests
 
 BAD = [b'', b'no image', b'GIF89a' + bytes(30)]
 
@@ -131,3 +133,15 @@ def test_recorded_requests_hold_images_of_eval_and_the_answers_of_the_network(ex
         assert recorded['class'].tolist() == answer['class'].tolist()
     both = (features.SIGNATURE_EXAMPLES, features.SIGNATURE_IMAGES)
     assert asked == [(name, count) for name in both for count in (1, 4)]
+
+
+def test_a_model_that_says_a_half_is_recorded_with_the_class_that_the_graph_says():
+    job = types.SimpleNamespace(config=TrainConfig(), classes=('cat', 'dog'))
+    logits = np.array([[-1e-9], [-1e-3], [0.0]], np.float32)
+
+    assert _answers(logits, job)[features.CLASS].ravel().tolist() == [b'dog', b'cat', b'dog']
+    assert (_probability(tf.constant(logits)) >= 0.5).numpy().ravel().tolist() == [
+        True,
+        False,
+        True,
+    ]
