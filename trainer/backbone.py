@@ -13,7 +13,7 @@ import keras
 
 from trainer.config import TrainConfig
 from trainer.folding import CONVOLUTIONS
-from trainer.weights import WeightsError, check_weights_file
+from trainer.weights import WeightsError, check_weights_file, weights_file
 
 BATCH_NORM_MOMENTUM = 0.9  # Keras's 0.999 lags far behind in a few hundred steps from random
 
@@ -109,19 +109,19 @@ def _whole_backbone(config: TrainConfig) -> keras.Model:
     model = keras.applications.MobileNetV2(
         input_shape=shape, alpha=config.alpha, include_top=False, weights=None
     )
-    if config.weights != 'random':
-        _load(model, config)
+    path = weights_file(config.weights)
+    if path:
+        check_weights_file(config.weights)
+        _load(model, path, config.alpha)
     return model
 
 
-def _load(model: keras.Model, config: TrainConfig) -> None:
-    path = Path(config.weights)
-    check_weights_file(config.weights)
+def _load(model: keras.Model, path: Path, alpha: float) -> None:
     try:
         model.load_weights(path)
     except (ValueError, OSError, KeyError) as error:
         raise WeightsError(
-            f'weights file {path} does not fit MobileNetV2 {config.alpha} without its top: '
+            f'weights file {path} does not fit MobileNetV2 {alpha} without its top: '
             'another width (trainer.alpha) or another architecture'
         ) from error
 

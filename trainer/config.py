@@ -19,6 +19,7 @@ from pydantic import (
 # Names of the branches of a union, where pydantic would else try all and complain of each.
 RANGE_TAG, OTHER_TAGS = 'range', ('list', 'word', 'named')
 IMAGENET_ALPHAS = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)
+EMBEDDED_ALPHA = 0.35
 
 
 class StrictModel(BaseModel):
@@ -97,7 +98,9 @@ class TrainConfig(StrictModel):
 
     image_size: int = Field(160, ge=32, le=512, description='pixels, height and width')
     alpha: Literal[IMAGENET_ALPHAS] = Field(1.0, description='width multiplier')  # type: ignore[valid-type]
-    weights: str = Field('imagenet', description="'imagenet', 'random' or the path of a file")
+    weights: str = Field(
+        'imagenet', description="'embedded', 'imagenet', 'random' or the path of a file"
+    )
     warm_start: Literal['latest_blessed'] | None = Field(
         None, description='continue from the weights of the model that was blessed last'
     )
@@ -144,6 +147,15 @@ class TrainConfig(StrictModel):
         if self.feature_extraction.epochs + self.fine_tune.epochs == 0:
             raise ValueError(
                 'feature_extraction.epochs and fine_tune.epochs are both 0: nothing is trained'
+            )
+        return self
+
+    @model_validator(mode='after')
+    def _embedded_weights_fit(self) -> 'TrainConfig':
+        if self.weights == 'embedded' and self.alpha != EMBEDDED_ALPHA:
+            raise ValueError(
+                f'embedded weights are MobileNetV2 {EMBEDDED_ALPHA}, and alpha is {self.alpha}; '
+                f'set alpha to {EMBEDDED_ALPHA}, or weights to imagenet, random or a file'
             )
         return self
 

@@ -1,28 +1,43 @@
-"""Is a file of weights one? Answers without TensorFlow."""
+"""Which file of weights a recipe means, and is it one? Answers without TensorFlow."""
 
 from pathlib import Path
 
 import h5py
 
-KEYWORDS = ('imagenet', 'random')
+EMBEDDED_FILE = Path(__file__).parent / 'embedded' / 'mobilenet_v2_0.35.weights.h5'
+KEYWORDS = ('embedded', 'imagenet', 'random')
 
 
 class WeightsError(ValueError):
     """Weights, or a layer of the backbone, that cannot be used; one sentence for a person."""
 
 
+def weights_file(weights: str) -> Path | None:
+    """The file that `trainer.weights` stands for; None for 'imagenet' and 'random'."""
+    if weights == 'embedded':
+        return EMBEDDED_FILE
+    return None if weights in KEYWORDS else Path(weights)
+
+
 def check_weights_file(weights: str) -> None:
     """Checks what `trainer.weights` names, as far as that goes without building a network.
 
     Raises:
-        WeightsError: it is a path, and there is no HDF5 file.
+        WeightsError: it stands for a file, and there is no HDF5 file.
     """
-    if weights in KEYWORDS:
+    path = weights_file(weights)
+    if path is None:
         return
-    path = Path(weights)
     if not path.is_file():
-        raise WeightsError(
-            f"weights file {path} does not exist; give HDF5 of Keras, 'imagenet' or 'random'"
-        )
+        raise WeightsError(_missing(path))
     if not h5py.is_hdf5(path):
         raise WeightsError(f'weights file {path} is not HDF5; give weights as Keras saves them')
+
+
+def _missing(path: Path) -> str:
+    if path == EMBEDDED_FILE:
+        return f'embedded weights {path} are missing from this installation; install it again'
+    return (
+        f"weights file {path} does not exist; give HDF5 of Keras, 'embedded', 'imagenet' or "
+        "'random'"
+    )

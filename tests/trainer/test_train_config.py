@@ -44,6 +44,13 @@ def test_a_name_that_yaml_reads_as_something_else_is_to_be_quoted(name):
     assert error.value.error_count() == 1
 
 
+def test_embedded_weights_of_another_width_are_refused_with_what_is_right():
+    with pytest.raises(ValidationError, match=r'MobileNetV2 0.35, and alpha is 1.0; set') as error:
+        TrainConfig.model_validate({'weights': 'embedded', 'alpha': 1})
+    assert error.value.error_count() == 1
+    assert TrainConfig(weights='embedded', alpha=0.35).weights == 'embedded'
+
+
 def test_the_cache_is_switched_as_yaml_says_it():
     assert TrainConfig.model_validate({'cache': 'off'}).cache is False
 
