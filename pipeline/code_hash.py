@@ -5,6 +5,7 @@ from pathlib import Path
 
 import components
 import trainer
+from trainer.weights import weights_file
 
 
 def code_hash() -> str:
@@ -18,6 +19,8 @@ def code_hash() -> str:
 
 
 def content_hash(weights: str) -> str:
-    """The digest of a file of weights; other weights are what they are called."""
-    path = Path(weights)
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.is_file() else weights
+    """The digest of a file of weights, embedded or given; others are what they are called."""
+    path = weights_file(weights)
+    if path is None or not path.is_file():
+        return weights
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]

@@ -36,7 +36,8 @@ class Ancestor:
         trained: when that ended.
         spans: numbers of the spans it was trained on, with their fingerprints.
         code: hash of the code of the trainer and the components.
-        weights: what the backbone would start from without a warm start.
+        weights: what the backbone would start from without a warm start; for a file, embedded or
+            given, also the digest of what was in it.
         hyperparameters: the `trainer:` part that it was trained with.
         tuned: where the best values of a Tuner are, which replaced some of these; or None.
     """
@@ -214,7 +215,7 @@ def _ancestor(
         trained=trainer.ended if trainer else datetime.datetime.min,
         spans=provenance.trained_on(model),
         code=config.get('code', ''),
-        weights=config.get('weights', ''),
+        weights=_weights(config),
         hyperparameters=config.get('train', {}),
         tuned=tuned.uri if tuned else None,
     )
@@ -224,6 +225,12 @@ def _config(trainer: Node) -> dict[str, Any]:
     """What `pipeline.graph` gives a Trainer besides its inputs."""
     value = trainer.execution.custom_properties.get('custom_config')
     return dict(json.loads(value.string_value) or {}) if value else {}
+
+
+def _weights(config: Mapping[str, Any]) -> str:
+    """What the recipe called the weights, and the digest of the file if there was one."""
+    content, name = config.get('weights', ''), _value(config, 'weights')
+    return content if name in (None, content) else f'{name} ({content})'
 
 
 def _value(config: Mapping[str, Any], dotted: str) -> Any:

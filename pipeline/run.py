@@ -132,6 +132,9 @@ def describe_weights(trainer: TrainConfig) -> str:
     name = f'MobileNetV2 {trainer.alpha} at {trainer.image_size}x{trainer.image_size}'
     if trainer.warm_start:
         return f'{name}, of the last blessed model if there is one, else: {trainer.weights}'
+    if trainer.weights == 'embedded':
+        made = 'on images made by formulas (no photograph, no download)'
+        return f'{name}, pretrained: embedded, {made}'
     if trainer.weights != 'random':
         return f'{name}, pretrained: {trainer.weights}'
     trained = trainer.fine_tune.epochs > 0 and trainer.fine_tune.from_layer in (0, 1, 'Conv1')

@@ -129,6 +129,23 @@ def test_options_change_what_they_are_named_after():
     assert (values['trainer']['weights'], values['workdir']) == ('random', 'here')
 
 
+def test_embedded_is_a_word_wherever_the_command_is_called(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'embedded').mkdir()
+    done = click.testing.CliRunner().invoke(main, ['config', '--weights', 'embedded'])
+
+    assert yaml.safe_load(done.stdout)['trainer']['weights'] == 'embedded'
+
+
+def test_embedded_weights_of_another_width_do_not_run(refused):
+    error = refused('--config', 'cats_vs_dogs', '--weights', 'embedded')
+
+    assert error.endswith(
+        'cats_vs_dogs.yaml: trainer: embedded weights are MobileNetV2 0.35, and alpha is 1.0; '
+        'set alpha to 0.35, or weights to imagenet, random or a file'
+    )
+
+
 def test_data_that_is_a_parquet_file_becomes_the_source(tmp_path):
     (tmp_path / 'pets.parquet').touch()
     options = ['--config', 'cats_vs_dogs', '--data', str(tmp_path / 'pets.parquet')]

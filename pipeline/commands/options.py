@@ -34,7 +34,7 @@ def recipe_options(command: Callable[..., None]) -> Callable[..., None]:
                           'of such (a file or an address), a Parquet file, or a folder with '
                           'Parquet files.'),
         click.option('--weights', metavar='WEIGHTS',
-                     help="'imagenet', 'random' or the path of a Keras weights file."),
+                     help="'embedded', 'imagenet', 'random' or the path of a Keras weights file."),
         click.option('--workdir', type=click.Path(path_type=Path), metavar='FOLDER',
                      help='Where runs, models and metadata are kept.'),
     ]  # fmt: skip

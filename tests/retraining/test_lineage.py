@@ -49,6 +49,14 @@ def test_the_first_model_has_no_parent_and_no_baseline(three):
     assert 'started from weights: random' in text
 
 
+@pytest.mark.parametrize('name', ['embedded', '/data/mine.weights.h5'])
+def test_a_file_of_weights_is_named_with_the_digest_of_what_was_in_it(recorder, name):
+    recorder.run({1: 'a'}, config={'train': {'weights': name}, 'weights': '0123456789abcdef'})
+    found = trace(recorder.store, 'pets', '1001')
+    assert found.model.weights == f'{name} (0123456789abcdef)'
+    assert f'started from weights: {name} (0123456789abcdef)' in shown(found)
+
+
 @pytest.mark.parametrize(
     'model', ['1002', '/serving/1002', '/serving/1002/', Path('/serving/1002')]
 )
