@@ -74,6 +74,7 @@ setup(
         'configs': ['*.yaml'],
         'pipeline': ['*.pbtxt'],
         'pipeline.report': ['templates/*', 'templates/sections/*'],
+        'trainer': ['embedded/*.h5'],
     },
     install_requires=REQUIREMENTS,
     extras_require=EXTRAS,

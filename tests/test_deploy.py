@@ -27,6 +27,7 @@ import yaml
 from pipeline.config import load_recipe
 from pipeline.metadata_config import parse_address
 from pipeline_runner import main
+from trainer.weights import EMBEDDED_FILE
 
 REPOSITORY = Path(__file__).parent.parent
 DEPLOY = REPOSITORY / 'deploy'
@@ -449,6 +450,12 @@ def test_the_wheel_holds_every_file_of_the_packages(wheel):
         'pipeline_runner.py',
         *(name for name in ours if not any(fnmatch.fnmatch(name, each) for each in left_out)),
     }
+
+
+def test_the_wheel_brings_the_embedded_weights(wheel):
+    name = str(EMBEDDED_FILE.relative_to(REPOSITORY))
+
+    assert zipfile.ZipFile(wheel).read(name) == EMBEDDED_FILE.read_bytes()
 
 
 def test_the_installed_wheel_answers_in_an_empty_folder(wheel, tmp_path):
