@@ -1,7 +1,8 @@
 """The script that people write: Keras, images from folders, two stages. It uses nothing of ours.
 
 Usage: plain_keras.py RECIPE.json IMAGES, where IMAGES has train/, eval/ and test/ with a folder per
-class. Prints one line of JSON: seconds of each part and accuracy on test.
+class, and weights are 'imagenet', 'random' or the path of a file. Prints one line of JSON: seconds
+of each part and accuracy on test.
 """
 
 import json

@@ -27,6 +27,7 @@ sys.path.insert(0, str(ROOT))
 
 from components.sources.factory import make_source  # noqa: E402
 from pipeline.config import Recipe, load_recipe  # noqa: E402
+from trainer.weights import weights_file  # noqa: E402
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,12 +141,13 @@ def measure(recipe: Recipe, options: list[str], seeds: int, plain: bool, folder:
     rates = json.loads(timed(
         'benchmarks/bare_rates.py', folder / 'images', trainer.image_size, trainer.alpha
     ).last_line)  # fmt: skip
+    resolved = {'weights': str(weights_file(trainer.weights) or trainer.weights)}
     ours, theirs = [], []
     for seed in range(seeds):
         ours.append(run_pipeline(options, seed, folder / f'pipeline-{seed}'))
         if plain:
             config = folder / f'recipe-{seed}.json'
-            config.write_text(json.dumps({**trainer.model_dump(), 'seed': seed}))
+            config.write_text(json.dumps({**trainer.model_dump(), **resolved, 'seed': seed}))
             run = timed('benchmarks/plain_keras.py', config, folder / 'images')
             theirs.append((run, json.loads(run.last_line)))
         console.print(_line(seed, ours, theirs))
