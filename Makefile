@@ -12,7 +12,7 @@ test test-slow benchmark: export CATDOG_DATA := $(or $(CATDOG_DATA),$(realpath .
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow check format benchmark lock clean venv venv-dev
+.PHONY: help run test test-slow check format benchmark pretrain lock clean venv venv-dev
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | awk -F ':.*  ## ' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -39,6 +39,9 @@ format: venv-dev  ## Rewrite the code the way `make check` wants it
 
 benchmark: venv  ## Measure; ARGS="..." is passed on
 	@$(PYTHON) benchmarks/run.py $(ARGS)
+
+pretrain: venv  ## Make the embedded weights again; an hour; ARGS="..." is passed on
+	@$(PYTHON) -m pretraining $(ARGS)
 
 lock: venv  ## Resolve requirements*.in again, moving to the newest allowed releases
 	@scripts/lock.sh

@@ -1,0 +1,133 @@
+"""Every class of figures and textures, drawn often enough to learn from, in two files.
+
+A network sees one figure and two textures at a time, in colours, sizes and light that are chosen
+anew for each image (`scenes.py`), so a few dozen drawings of a class are many more images.
+"""
+
+import dataclasses
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from pretraining import textures, tones
+from pretraining.assemblies import SIBLINGS, draw_assembly, sample_assembly
+from pretraining.contours import draw_contour, sample_contour
+from pretraining.fractals import draw_fractal, sample_fractal
+from trainer import progress
+
+_CLASS, _BASE, _DRAWINGS = 0, 1, 2  # what a random stream is for
+
+
+@dataclasses.dataclass(frozen=True)
+class Counts:
+    """Classes of each formula, and drawings of each class."""
+
+    assemblies: int = 512
+    contours: int = 128
+    fractals: int = 256
+    textures: int = 256
+    figures_each: int = 48
+    textures_each: int = 24
+
+
+@dataclasses.dataclass(frozen=True)
+class Collection:
+    """All drawings, read from disk as they are needed.
+
+    Attributes:
+        figures: tones, uint8 [classes, drawings, tones.SIDE, tones.SIDE].
+        textures: uint8 [classes, drawings, textures.SIDE, textures.SIDE].
+    """
+
+    figures: np.ndarray
+    textures: np.ndarray
+
+
+def make_collection(counts: Counts, seed: int, folder: Path) -> Collection:
+    """Draws what is not in `folder` yet, in as many processes as there are cores.
+
+    The drawings follow from `counts` and `seed` alone, in any number of processes.
+    """
+    jobs = {
+        'figures': [
+            *((_assembly, number) for number in range(counts.assemblies)),
+            *((_contour, number) for number in range(counts.contours)),
+            *((_fractal, number) for number in range(counts.fractals)),
+        ],
+        'textures': [(_texture, number) for number in range(counts.textures)],
+    }
+    each = {'figures': counts.figures_each, 'textures': counts.textures_each}
+    side = {'figures': tones.SIDE, 'textures': textures.SIDE}
+    name = hashlib.sha256(repr((counts, seed)).encode()).hexdigest()[:12]
+    arrays = {}
+    for kind, classes in jobs.items():
+        file = folder / f'{kind}-{name}.npy'
+        if not file.exists():
+            shape = (len(classes), each[kind], side[kind], side[kind])
+            _write(file, shape, _drawn(classes, each[kind], seed), kind)
+        arrays[kind] = np.load(file, mmap_mode='r')
+    return Collection(**arrays)
+
+
+def _write(
+    file: Path, shape: tuple[int, ...], classes: Iterator[np.ndarray], description: str
+) -> None:
+    partial = file.with_suffix('.partial')
+    array = np.lib.format.open_memmap(partial, 'w+', np.uint8, shape)
+    with progress.bar(f'{description}, {shape[1]} each', shape[0]) as bar:
+        for number, drawings in enumerate(classes):
+            array[number] = drawings
+            bar.advance()
+    array.flush()
+    partial.rename(file)
+
+
+Draw = Callable[[int, int], Iterator[np.ndarray]]
+
+
+def _drawn(classes: Sequence[tuple[Draw, int]], each: int, seed: int) -> Iterator[np.ndarray]:
+    with ProcessPoolExecutor(os.cpu_count()) as processes:
+        jobs = [(draw, number, each, seed) for draw, number in classes]
+        yield from processes.map(_draw_class, jobs, chunksize=4)
+
+
+def _draw_class(job: tuple[Draw, int, int, int]) -> np.ndarray:
+    draw, number, each, seed = job
+    drawings = draw(number, seed)
+    return np.stack([next(drawings) for _ in range(each)])
+
+
+def _assembly(number: int, seed: int) -> Iterator[np.ndarray]:
+    base = np.random.default_rng((seed, _BASE, 0, number // SIBLINGS))
+    own = np.random.default_rng((seed, _CLASS, 0, number)) if number % SIBLINGS else None
+    parts = sample_assembly(base, own)
+    rng = np.random.default_rng((seed, _DRAWINGS, 0, number))
+    while True:
+        yield draw_assembly(parts, rng)
+
+
+def _contour(number: int, seed: int) -> Iterator[np.ndarray]:
+    contour = sample_contour(np.random.default_rng((seed, _CLASS, 1, number)))
+    rng = np.random.default_rng((seed, _DRAWINGS, 1, number))
+    while True:
+        yield draw_contour(contour, rng)
+
+
+def _fractal(number: int, seed: int) -> Iterator[np.ndarray]:
+    fractal = sample_fractal(np.random.default_rng((seed, _CLASS, 2, number)))
+    rng = np.random.default_rng((seed, _DRAWINGS, 2, number))
+    while True:
+        yield draw_fractal(fractal, rng)
+
+
+def _texture(number: int, seed: int) -> Iterator[np.ndarray]:
+    family = textures.FAMILIES[number % len(textures.FAMILIES)]
+    rng = np.random.default_rng((seed, _CLASS, 3, number))
+    texture = textures.sample_texture(family, rng)
+    rng = np.random.default_rng((seed, _DRAWINGS, 3, number))
+    while True:
+        yield textures.draw_texture(texture, rng)

@@ -1,0 +1,101 @@
+"""Figures and textures: what they look like, and that they follow from the seed."""
+
+import numpy as np
+import pytest
+
+from pretraining import textures, tones
+from pretraining.assemblies import SIBLINGS, draw_assembly, sample_assembly
+from pretraining.collection import Counts, make_collection
+from pretraining.contours import draw_contour, sample_contour
+from pretraining.fractals import draw_fractal, sample_fractal
+from pretraining.shapes import KINDS, outline, sample_form
+
+FEW = Counts(
+    assemblies=8, contours=2, fractals=2, textures=8, figures_each=3, textures_each=3
+)  # fmt: skip
+
+
+def random(*numbers: int) -> np.random.Generator:
+    return np.random.default_rng(numbers)
+
+
+@pytest.fixture(scope='module')
+def collection(tmp_path_factory):
+    return make_collection(FEW, 0, tmp_path_factory.mktemp('collection'))
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_an_outline_is_a_closed_shape_of_about_unit_size(kind):
+    for seed in range(20):
+        corners = outline(kind, sample_form(random(seed)))
+        assert len(corners) >= 3
+        assert 0.5 < np.abs(corners).max() < 3
+
+
+@pytest.mark.parametrize('draw', ['assembly', 'contour', 'fractal'])
+def test_a_figure_has_an_inside_and_an_outside(draw):
+    for seed in range(10):
+        figure = {
+            'assembly': lambda rng: draw_assembly(sample_assembly(rng, None), rng),
+            'contour': lambda rng: draw_contour(sample_contour(rng), rng),
+            'fractal': lambda rng: draw_fractal(sample_fractal(rng), rng),
+        }[draw](random(seed))
+        assert figure.shape == (tones.SIDE, tones.SIDE)
+        assert figure.dtype == np.uint8
+        assert figure.max() < tones.TONES
+        assert 0.03 < (figure != tones.OUTSIDE).mean() < 0.97
+
+
+@pytest.mark.parametrize('family', textures.FAMILIES)
+def test_a_texture_uses_the_whole_range_and_meets_itself_at_its_edges(family):
+    steps, seams = [], []
+    for seed in range(8):
+        texture = textures.draw_texture(textures.sample_texture(family, random(seed)), random(seed))
+        assert texture.shape == (textures.SIDE, textures.SIDE)
+        assert (texture.min(), texture.max()) == (0, 255)
+        values = texture.astype(float)
+        steps.append(np.abs(np.diff(values, axis=1)).mean())
+        seams.append(np.abs(values[:, 0] - values[:, -1]).mean())
+    assert np.mean(seams) < 3 * np.mean(steps) + 5
+
+
+def test_siblings_share_most_of_their_parts():
+    first = sample_assembly(random(3), None)
+    second = sample_assembly(random(3), random(4))
+    assert len(first) == len(second)
+    assert first[0].size == second[0].size
+    alike = [one.at == other.at for one, other in zip(first, second, strict=True)]
+    assert alike.count(False) == 2
+    assert SIBLINGS > 1
+
+
+def test_drawings_of_a_class_are_more_alike_than_those_of_others(collection):
+    figures = (collection.figures != tones.OUTSIDE).astype(float)[::SIBLINGS]
+    same = np.abs(figures[:, 0] - figures[:, 1]).mean()
+    others = np.abs(figures[1:, 0] - figures[:-1, 0]).mean()
+    assert 0 < same < others
+
+
+def test_a_collection_follows_from_its_seed(collection, tmp_path):
+    again = make_collection(FEW, 0, tmp_path)
+    other = make_collection(FEW, 1, tmp_path)
+    np.testing.assert_array_equal(collection.figures, again.figures)
+    np.testing.assert_array_equal(collection.textures, again.textures)
+    assert (collection.figures != other.figures).any(axis=(1, 2, 3)).all()
+
+
+def test_a_collection_is_drawn_once(tmp_path):
+    first = make_collection(FEW, 0, tmp_path)
+    files = {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
+    second = make_collection(FEW, 0, tmp_path)
+    assert {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()} == files
+    np.testing.assert_array_equal(first.figures, second.figures)
+
+
+def test_a_collection_that_was_killed_half_way_is_drawn_again(tmp_path):
+    make_collection(FEW, 0, tmp_path)
+    (figures,) = tmp_path.glob('figures-*.npy')
+    expected = np.load(figures)
+    figures.rename(figures.with_suffix('.partial'))
+    np.testing.assert_array_equal(make_collection(FEW, 0, tmp_path).figures, expected)
+    assert not list(tmp_path.glob('*.partial'))
