@@ -44,7 +44,7 @@ def build_backbone(size: int) -> keras.Model:
 
 
 def as_keras_builds_it(backbone: keras.Model) -> keras.Model:
-    """The same weights in layers of Keras alone, after whose kinds a file of weights is laid out."""
+    """The same weights in layers of Keras alone, whose kinds the layout of a file follows."""
     plain = _plain(backbone.input_shape[1])
     plain.set_weights(backbone.get_weights())
     return plain

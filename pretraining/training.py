@@ -34,6 +34,7 @@ class Settings:
         warm_up: share of the steps in which the learning rate rises.
         foothold: share of figures recognised from which on scenes become more difficult.
         pace: by how much difficulty rises in a step, or falls below the foothold.
+        save_every: steps between checkpoints.
     """
 
     seed: int = 0
@@ -45,6 +46,7 @@ class Settings:
     weight_decay: float = 1e-2
     foothold: float = 0.3
     pace: float = 5e-4
+    save_every: int = 1000
     counts: Counts = dataclasses.field(default_factory=Counts)
 
 
@@ -150,7 +152,7 @@ def _pick(
     return drawings[labels, rng.integers(drawings.shape[1], size=batch)], labels.astype(np.int32)
 
 
-def pretrain(run: Pretraining, folder: Path, *, save_every: int = 1000) -> None:
+def pretrain(run: Pretraining, folder: Path) -> None:
     """Goes on from where `folder` says, to the last step. Killed, the same call goes on.
 
     Raises:
@@ -166,7 +168,7 @@ def pretrain(run: Pretraining, folder: Path, *, save_every: int = 1000) -> None:
         while (step := int(run.step)) < settings.steps:
             run.advance()
             bar.advance(settings.batch, run.in_words())
-            if (step + 1) % save_every == 0 or step + 1 == settings.steps:
+            if (step + 1) % settings.save_every == 0 or step + 1 == settings.steps:
                 manager.save()
             if (step + 1) % math.ceil(settings.steps / _REPORTS) == 0:
                 progress.console().print(f'  step {step + 1} of {settings.steps}: {run.in_words()}')
