@@ -5,22 +5,32 @@ import os
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from pretraining.collection import make_collection
+from pretraining.settings import PretrainingError, Settings
+from pretraining.workdir import alone, claim
 from trainer.progress import console
 from trainer.weights import EMBEDDED_FILE
 
-if TYPE_CHECKING:
-    from pretraining.collection import Collection
-    from pretraining.training import Settings
-
 
 def _picture(context: click.Context, option: click.Parameter, file: Path | None) -> Path | None:
-    if file and file.suffix != '.png':
-        raise click.BadParameter(f'{file} does not end with .png')
+    if file:
+        _need(file, '.png')
     return file
+
+
+def _weights(context: click.Context, option: click.Parameter, file: Path) -> Path:
+    _need(file, '.weights.h5')
+    return file
+
+
+def _need(file: Path, end: str) -> None:
+    if not file.name.endswith(end):
+        raise click.BadParameter(f'{file} does not end with {end}')
+    if not file.parent.is_dir():
+        raise click.BadParameter(f'{file.parent} is no folder')
 
 
 @click.command(context_settings={'help_option_names': ['-h', '--help']})
@@ -37,6 +47,7 @@ def _picture(context: click.Context, option: click.Parameter, file: Path | None)
     type=click.Path(path_type=Path, dir_okay=False),
     default=EMBEDDED_FILE,
     show_default='the one that recipes use',
+    callback=_weights,
     help='The file of weights, *.weights.h5.',
 )
 @click.option(
@@ -55,42 +66,44 @@ def _picture(context: click.Context, option: click.Parameter, file: Path | None)
 )
 def main(seed: int, steps: int | None, output: Path, workdir: Path, look: Path | None) -> None:
     """Pretrain MobileNetV2 0.35 on images that formulas make."""
-    if not output.name.endswith('.weights.h5'):
-        raise click.BadParameter(f'{output} does not end with .weights.h5', param_hint='--output')
-    if not output.parent.is_dir():
-        raise click.BadParameter(f'{output.parent} is no folder', param_hint='--output')
-    # Only now, so that --help answers at once.
-    from pretraining.collection import make_collection
-    from pretraining.sheet import write_sheet
-    from pretraining.training import OtherSettings, Settings
-
     settings = Settings(seed=seed) if steps is None else Settings(seed=seed, steps=steps)
+    if not look and output == EMBEDDED_FILE and settings != Settings():
+        raise click.UsageError('with another seed or number of steps give --output, for recipes '
+                               'use the default file')  # fmt: skip
     try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        collection = make_collection(settings.counts, seed, workdir)
-        if look:
-            write_sheet(collection, seed, look)
-            console().print(f'{look}: scenes at the beginning, half way and in the end')
-        else:
-            _make_weights(settings, collection, output, workdir / 'checkpoint')
-    except OtherSettings as error:
-        raise click.UsageError(str(error)) from error
+        with alone(workdir):
+            if look:
+                _write_sheet(settings, workdir, look)
+            else:
+                claim(workdir, settings)
+                _make_weights(settings, workdir, output)
+    except PretrainingError as error:
+        raise click.ClickException(str(error)) from error
     except OSError as error:
-        raise click.ClickException(f'{error.filename or workdir}: {error.strerror}') from error
+        reason = error.strerror or str(error)
+        raise click.ClickException(f'{error.filename or workdir}: {reason}') from error
     except KeyboardInterrupt:
         console().print('interrupted; the same command goes on from the last checkpoint')
         raise SystemExit(130) from None
 
 
-def _make_weights(
-    settings: 'Settings', collection: 'Collection', output: Path, checkpoint: Path
-) -> None:
+def _write_sheet(settings: Settings, workdir: Path, file: Path) -> None:
+    collection = make_collection(settings.counts, settings.seed, workdir)
+    from pretraining.sheet import write_sheet  # brings in TensorFlow
+
+    write_sheet(collection, settings.seed, file)
+    console().print(f'{file}: scenes at the beginning, half way and in the end')
+
+
+def _make_weights(settings: Settings, workdir: Path, output: Path) -> None:
+    collection = make_collection(settings.counts, settings.seed, workdir)
+    # Only now: they bring in TensorFlow.
+    from pretraining.compact_weights import save_compact
     from pretraining.network import as_keras_builds_it
     from pretraining.training import Pretraining, pretrain
-    from trainer.compact_weights import save_compact
 
     run = Pretraining(settings, collection)
-    pretrain(run, checkpoint)
+    pretrain(run, workdir / 'checkpoint')
     save_compact(as_keras_builds_it(run.backbone), output)
     console().print(f'{output}: {output.stat().st_size / 1e6:.2f} MB, {run.in_words()}')
 

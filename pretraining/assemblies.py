@@ -1,8 +1,9 @@
 """Assemblies: a body and a few parts on and behind it, most of them in mirrored pairs.
 
-A formula of this project. Four classes share most of their parts and differ in two, so that a
-network has to look at parts, at where they are and at how they lie to each other, not at the whole
-alone. The parts are drawn at random from outlines; nothing in nature was a model for any of them.
+A formula of this project. Four classes are siblings: three have two parts of their own in place of
+the first one's, so that a network has to look at parts, at where they are and at how they lie to
+each other, not at the whole alone. The parts are drawn at random from outlines; nothing in nature
+was a model for any of them.
 """
 
 import dataclasses

@@ -6,7 +6,9 @@ anew for each image (`scenes.py`), so a few dozen drawings of a class are many m
 
 import dataclasses
 import hashlib
+import multiprocessing.connection
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -17,21 +19,10 @@ from pretraining import textures, tones
 from pretraining.assemblies import SIBLINGS, draw_assembly, sample_assembly
 from pretraining.contours import draw_contour, sample_contour
 from pretraining.fractals import draw_fractal, sample_fractal
+from pretraining.settings import Counts, code_digest
 from trainer import progress
 
 _CLASS, _BASE, _DRAWINGS = 0, 1, 2  # what a random stream is for
-
-
-@dataclasses.dataclass(frozen=True)
-class Counts:
-    """Classes of each formula, and drawings of each class."""
-
-    assemblies: int = 512
-    contours: int = 128
-    fractals: int = 256
-    textures: int = 256
-    figures_each: int = 48
-    textures_each: int = 24
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +41,10 @@ class Collection:
 def make_collection(counts: Counts, seed: int, folder: Path) -> Collection:
     """Draws what is not in `folder` yet, in as many processes as there are cores.
 
-    The drawings follow from `counts` and `seed` alone, in any number of processes.
+    The drawings follow from the code, `counts` and `seed`, in any number of processes.
+
+    Raises:
+        OSError: there is no room for them.
     """
     jobs = {
         'figures': [
@@ -62,15 +56,22 @@ def make_collection(counts: Counts, seed: int, folder: Path) -> Collection:
     }
     each = {'figures': counts.figures_each, 'textures': counts.textures_each}
     side = {'figures': tones.SIDE, 'textures': textures.SIDE}
-    name = hashlib.sha256(repr((counts, seed)).encode()).hexdigest()[:12]
+    name = hashlib.sha256(repr((counts, seed, code_digest())).encode()).hexdigest()[:12]
     arrays = {}
     for kind, classes in jobs.items():
         file = folder / f'{kind}-{name}.npy'
-        if not file.exists():
-            shape = (len(classes), each[kind], side[kind], side[kind])
+        shape = (len(classes), each[kind], side[kind], side[kind])
+        if not _is_whole(file, shape):
             _write(file, shape, _drawn(classes, each[kind], seed), kind)
         arrays[kind] = np.load(file, mmap_mode='r')
     return Collection(**arrays)
+
+
+def _is_whole(file: Path, shape: tuple[int, ...]) -> bool:
+    try:
+        return np.load(file, mmap_mode='r').shape == shape
+    except (FileNotFoundError, EOFError, ValueError):  # cut off
+        return False
 
 
 def _write(
@@ -78,6 +79,8 @@ def _write(
 ) -> None:
     partial = file.with_suffix('.partial')
     array = np.lib.format.open_memmap(partial, 'w+', np.uint8, shape)
+    with partial.open('r+b') as reserved:  # else a full disk kills the process without a word
+        os.posix_fallocate(reserved.fileno(), 0, partial.stat().st_size)
     with progress.bar(f'{description}, {shape[1]} each', shape[0]) as bar:
         for number, drawings in enumerate(classes):
             array[number] = drawings
@@ -90,9 +93,23 @@ Draw = Callable[[int, int], Iterator[np.ndarray]]
 
 
 def _drawn(classes: Sequence[tuple[Draw, int]], each: int, seed: int) -> Iterator[np.ndarray]:
-    with ProcessPoolExecutor(os.cpu_count()) as processes:
-        jobs = [(draw, number, each, seed) for draw, number in classes]
+    # Forked from a small process of its own: TensorFlow's threads would not survive a fork.
+    context = multiprocessing.get_context('forkserver')
+    jobs = [(draw, number, each, seed) for draw, number in classes]
+    with ProcessPoolExecutor(os.cpu_count(), context, _end_with_parent) as processes:
         yield from processes.map(_draw_class, jobs, chunksize=4)
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent  # this runs in a worker
+
+    def wait() -> None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _draw_class(job: tuple[Draw, int, int, int]) -> np.ndarray:

@@ -16,7 +16,7 @@ class FusedBatchNorm(keras.layers.BatchNormalization):
     def call(
         self, inputs: tf.Tensor, training: bool | None = None, mask: tf.Tensor | None = None
     ) -> tf.Tensor:
-        if not training:
+        if not (training and self.trainable):
             return super().call(inputs, training=training, mask=mask)
         empty = tf.zeros([0])  # no statistics from before
         outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(

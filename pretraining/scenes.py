@@ -1,10 +1,10 @@
 """Scenes: a figure in front of a texture, coloured, lit and photographed, a batch at a time.
 
 Everything that is not a class is chosen anew for each image: colours, contrast, place, size, turn,
-light, blur and noise. `difficulty` says how freely. At 0 figures are light, grounds dark, and all
-stand upright in the middle; from a random start a network finds a foothold there that it does not
-find at 1, where any part may be lighter or darker than any other, so that no single filter, taken
-alone, goes along with any class.
+light, blur and noise. `difficulty` says how freely. At 0 figures are light, with dark outlines,
+grounds are darker, and all stand upright in the middle, mirrored or not. From a random start a
+network finds a foothold there that it does not find at 1, where any part may be lighter or darker
+than any other, so that no single filter, taken alone, goes along with any class.
 """
 
 import dataclasses

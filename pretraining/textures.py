@@ -1,4 +1,5 @@
-"""Textures that repeat without a seam: noise, waves, cells and tiles; each set of numbers a class.
+"""Textures: noise, waves, cells and tiles; each set of numbers a class. All but tiles repeat
+without a seam.
 
 Noise is coloured in its spectrum, as Perlin's is (Perlin, "An Image Synthesizer", SIGGRAPH 1985,
 which Kataoka et al. use for classes too); cells are Worley's ("A Cellular Texture Basis Function",

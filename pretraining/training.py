@@ -4,8 +4,6 @@ Three heads share the pooled features and are thrown away in the end, as in Kata
 them say what texture is seen, since a figure alone is told by its outline.
 """
 
-import dataclasses
-import json
 import math
 from pathlib import Path
 
@@ -13,45 +11,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pretraining.collection import Collection, Counts
+from pretraining.collection import Collection
 from pretraining.network import build_backbone
 from pretraining.scenes import Drawings, compose
+from pretraining.settings import PretrainingError, Settings
 from trainer import progress
 
 TEXTURE_SHARE = 0.25  # of grounds, and of coats, in the loss; that of figures is 1
 _PEAK_NORM = 5.0  # a longer gradient is shortened to this
 _MEMORY = 0.98  # of the running accuracies, per step
 _REPORTS = 40
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """Everything that the result follows from.
-
-    Attributes:
-        size: of scenes, in pixels.
-        steps: of `batch` scenes each.
-        warm_up: share of the steps in which the learning rate rises.
-        foothold: share of figures recognised from which on scenes become more difficult.
-        pace: by how much difficulty rises in a step, or falls below the foothold.
-        save_every: steps between checkpoints.
-    """
-
-    seed: int = 0
-    size: int = 64
-    batch: int = 128
-    steps: int = 15_000
-    learning_rate: float = 3e-3
-    warm_up: float = 0.02
-    weight_decay: float = 1e-2
-    foothold: float = 0.3
-    pace: float = 5e-4
-    save_every: int = 1000
-    counts: Counts = dataclasses.field(default_factory=Counts)
-
-
-class OtherSettings(ValueError):
-    """A folder holds a run that started with other settings; one sentence for a person."""
 
 
 class Pretraining(tf.Module):
@@ -77,13 +46,14 @@ class Pretraining(tf.Module):
         self.optimizer.build(self.variables_)
         self.step = tf.Variable(0, dtype=tf.int64)
         self.difficulty = tf.Variable(0.0)
+        self.loss = tf.Variable(0.0)
         self.accuracies = tf.Variable(tf.zeros(3))
         self._learn = tf.function(self._learning_step, autograph=False)
 
     def advance(self) -> None:
         """One step: a batch that follows from the seed and the number of the step."""
         settings, step = self.settings, int(self.step)
-        self.optimizer.learning_rate.assign(learning_rate(settings, step))
+        self.optimizer.learning_rate.assign(settings.learning_rate_at(step))
         rng = np.random.default_rng((settings.seed, step))
         figures, labels = _pick(self._collection.figures, settings.batch, rng)
         grounds, ground_labels = _pick(self._collection.textures, settings.batch, rng)
@@ -132,16 +102,8 @@ class Pretraining(tf.Module):
         learned = self.accuracies[0] > self.settings.foothold
         change = tf.where(learned, self.settings.pace, -self.settings.pace)
         self.difficulty.assign(tf.clip_by_value(self.difficulty + change, 0.0, 1.0))
+        self.loss.assign(loss)
         self.step.assign_add(1)
-
-
-def learning_rate(settings: Settings, step: int) -> float:
-    """Rises in a line, then falls to zero along a cosine."""
-    warm_up = settings.warm_up * settings.steps
-    if step < warm_up:
-        return settings.learning_rate * (step + 1) / warm_up
-    share = (step - warm_up) / (settings.steps - warm_up)
-    return settings.learning_rate * (1 + math.cos(math.pi * share)) / 2
 
 
 def _pick(
@@ -153,30 +115,35 @@ def _pick(
 
 
 def pretrain(run: Pretraining, folder: Path) -> None:
-    """Goes on from where `folder` says, to the last step. Killed, the same call goes on.
+    """Goes on from the checkpoint in `folder` to the last step. Killed, the same call goes on.
 
     Raises:
-        OtherSettings: `folder` holds a run of other settings.
+        PretrainingError: the checkpoint cannot be read, or the loss is not finite, in which case
+            the checkpoint from before stays.
     """
     settings = run.settings
-    _check_same(settings, folder)
     manager = tf.train.CheckpointManager(tf.train.Checkpoint(run=run), str(folder), max_to_keep=1)
-    manager.restore_or_initialize()
-    done = int(run.step)
+    try:
+        manager.restore_or_initialize()
+    except (tf.errors.OpError, IndexError, ValueError) as error:
+        raise PretrainingError(
+            f'the checkpoint in {folder} is damaged; delete it to begin anew'
+        ) from error
     with progress.bar('scenes', settings.steps * settings.batch) as bar:
-        bar.advance(done * settings.batch)
-        while (step := int(run.step)) < settings.steps:
+        bar.advance(int(run.step) * settings.batch)
+        while int(run.step) < settings.steps:
             run.advance()
             bar.advance(settings.batch, run.in_words())
-            if (step + 1) % settings.save_every == 0 or step + 1 == settings.steps:
-                manager.save()
-            if (step + 1) % math.ceil(settings.steps / _REPORTS) == 0:
-                progress.console().print(f'  step {step + 1} of {settings.steps}: {run.in_words()}')
+            _keep_and_tell(run, manager)
 
 
-def _check_same(settings: Settings, folder: Path) -> None:
-    file, now = folder / 'settings.json', dataclasses.asdict(settings)
-    if file.exists() and json.loads(file.read_text()) != now:
-        raise OtherSettings(f'{folder} holds a run of other settings; give another --workdir')
-    folder.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(now, indent=2))
+def _keep_and_tell(run: Pretraining, manager: tf.train.CheckpointManager) -> None:
+    done, settings = int(run.step), run.settings
+    if done % settings.save_every == 0 or done == settings.steps:
+        if not math.isfinite(float(run.loss)):
+            raise PretrainingError(
+                f'the loss is not finite at step {done}; a lower learning rate may help'
+            )
+        manager.save()
+    if done % math.ceil(settings.steps / _REPORTS) == 0:
+        progress.console().print(f'  step {done} of {settings.steps}: {run.in_words()}')

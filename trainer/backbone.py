@@ -119,7 +119,9 @@ def _whole_backbone(config: TrainConfig) -> keras.Model:
 def _load(model: keras.Model, path: Path, alpha: float) -> None:
     try:
         model.load_weights(path)
-    except (ValueError, OSError, KeyError) as error:
+    except OSError as error:
+        raise WeightsError(f'weights file {path} is damaged; get it again') from error
+    except (ValueError, KeyError) as error:
         raise WeightsError(
             f'weights file {path} does not fit MobileNetV2 {alpha} without its top: '
             'another width (trainer.alpha) or another architecture'

@@ -1,13 +1,23 @@
 """Figures and textures: what they look like, and that they follow from the seed."""
 
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from pretraining import collection as collection_module
 from pretraining import textures, tones
 from pretraining.assemblies import SIBLINGS, draw_assembly, sample_assembly
-from pretraining.collection import Counts, make_collection
+from pretraining.collection import make_collection
 from pretraining.contours import draw_contour, sample_contour
 from pretraining.fractals import draw_fractal, sample_fractal
+from pretraining.settings import Counts
 from pretraining.shapes import KINDS, outline, sample_form
 
 FEW = Counts(
@@ -99,3 +109,48 @@ def test_a_collection_that_was_killed_half_way_is_drawn_again(tmp_path):
     figures.rename(figures.with_suffix('.partial'))
     np.testing.assert_array_equal(make_collection(FEW, 0, tmp_path).figures, expected)
     assert not list(tmp_path.glob('*.partial'))
+
+
+def test_a_collection_that_was_cut_off_is_drawn_again(tmp_path):
+    make_collection(FEW, 0, tmp_path)
+    for file in tmp_path.glob('*.npy'):
+        file.write_bytes(file.read_bytes()[: 1000 * file.name.startswith('figures')])
+    again = make_collection(FEW, 0, tmp_path)
+    assert again.figures.shape == (12, 3, tones.SIDE, tones.SIDE)
+    assert again.figures.any(axis=(1, 2, 3)).all()
+    assert again.textures.any(axis=(1, 2, 3)).all()
+
+
+def test_workers_end_with_a_parent_that_was_killed(tmp_path):
+    drawing = 'make_collection(Counts(figures_each=5000), 0, Path(sys.argv[1]))'
+    script = tmp_path / 'draw.py'
+    script.write_text(
+        'import sys\nfrom pathlib import Path\n'
+        'from pretraining.collection import Counts, make_collection\n'
+        f"if __name__ == '__main__':\n    {drawing}\n"
+    )
+    environment = {**os.environ, 'PYTHONPATH': str(Path(collection_module.__file__).parents[1])}
+    with subprocess.Popen(
+        [sys.executable, script, tmp_path], env=environment, start_new_session=True
+    ) as parent:
+        wait_until(lambda: len(members(parent.pid)) >= 4)  # itself, a server, two workers or more
+        parent.kill()
+    wait_until(lambda: not members(parent.pid))
+
+
+def members(session: int) -> list[Path]:
+    """Processes of a session that have not ended."""
+    found = []
+    for status in Path('/proc').glob('[0-9]*/stat'):
+        with contextlib.suppress(OSError):
+            state, _, _, its_session = status.read_text().rpartition(')')[2].split()[:4]
+            if its_session == str(session) and state != 'Z':
+                found.append(status)
+    return found
+
+
+def wait_until(true: Callable[[], bool], seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.1)

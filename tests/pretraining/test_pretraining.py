@@ -10,11 +10,11 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from pretraining import training
-from pretraining.__main__ import main
-from pretraining.collection import Counts, make_collection
+import pretraining.__main__ as command
+from pretraining.collection import make_collection
 from pretraining.network import FusedBatchNorm, build_backbone
-from pretraining.training import Pretraining, Settings, learning_rate
+from pretraining.settings import Counts, Settings
+from pretraining.training import Pretraining
 from trainer import progress
 
 COUNTS = Counts(assemblies=4, contours=2, fractals=2, textures=4, figures_each=4, textures_each=4)
@@ -23,13 +23,13 @@ SMALL = Settings(size=32, batch=16, steps=6, save_every=3, counts=COUNTS)
 
 def make(folder: Path, steps: int = SMALL.steps) -> Result:
     words = ['--steps', str(steps), '--output', str(folder / 'made.weights.h5')]
-    return CliRunner().invoke(main, [*words, '--workdir', str(folder / 'work')])
+    return CliRunner().invoke(command.main, [*words, '--workdir', str(folder / 'work')])
 
 
 @pytest.fixture
 def small(monkeypatch):
     """What the command line trains: a few steps on a few small scenes."""
-    monkeypatch.setattr(training, 'Settings', lambda **given: dataclasses.replace(SMALL, **given))
+    monkeypatch.setattr(command, 'Settings', lambda **given: dataclasses.replace(SMALL, **given))
 
 
 def test_what_was_killed_goes_on_and_ends_with_the_same_weights(small, tmp_path, monkeypatch):
@@ -59,11 +59,11 @@ def test_what_was_killed_goes_on_and_ends_with_the_same_weights(small, tmp_path,
     whole.load_weights(tmp_path / 'whole' / 'made.weights.h5')
     killed_once.load_weights(tmp_path / 'killed' / 'made.weights.h5')
     for first, one, other in zip(start.weights, whole.weights, killed_once.weights, strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-3)  # half precision
+        np.testing.assert_allclose(one, other, atol=1e-3 if one.ndim > 1 else 1e-5)
         assert not np.array_equal(first, one)
     refused = make(tmp_path / 'whole', steps=7)
-    assert refused.exit_code == 2
-    assert 'holds a run of other settings; give another --workdir' in refused.output
+    assert refused.exit_code == 1
+    assert 'holds a run of other settings or code; give another --workdir' in refused.output
 
 
 def test_it_learns_to_tell_figures_apart_and_scenes_become_more_difficult(tmp_path):
@@ -83,11 +83,14 @@ def test_it_learns_to_tell_figures_apart_and_scenes_become_more_difficult(tmp_pa
 
 def test_the_rate_rises_then_falls_to_nothing():
     settings = Settings(steps=1000, learning_rate=1.0, warm_up=0.1)
-    rates = [learning_rate(settings, step) for step in range(1000)]
+    rates = [settings.learning_rate_at(step) for step in range(1000)]
     assert rates[0] == pytest.approx(0.01)
     assert max(rates) == pytest.approx(1.0)
     assert np.argmax(rates) in (99, 100)
     assert rates[-1] < 1e-4
+    for steps in (1, 6, 125):  # shares of them are not whole
+        short = dataclasses.replace(settings, steps=steps)
+        assert max(short.learning_rate_at(step) for step in range(steps)) <= 1.0
 
 
 def test_a_batch_norm_in_one_operation_is_that_of_keras():
@@ -114,19 +117,8 @@ def test_residual_blocks_begin_as_the_identity():
 
 def test_a_sheet_shows_gray_scenes_first_and_coloured_ones_last(small, tmp_path):
     words = ['--look', str(tmp_path / 'sheet.png'), '--workdir', str(tmp_path)]
-    assert CliRunner().invoke(main, words).exit_code == 0
+    assert CliRunner().invoke(command.main, words).exit_code == 0
     pixels = np.asarray(Image.open(tmp_path / 'sheet.png'))
     assert pixels.shape == (864, 1152, 3)
     assert np.ptp(pixels[:288], axis=2).max() <= 1
     assert np.ptp(pixels[576:], axis=2).mean() > 20
-
-
-@pytest.mark.parametrize(
-    ('name', 'wrong'), [('w.h5', 'weights.h5'), ('no/w.weights.h5', 'no folder')]
-)
-def test_an_output_that_cannot_be_is_refused_before_anything_is_drawn(tmp_path, name, wrong):
-    words = ['--output', str(tmp_path / name), '--workdir', str(tmp_path / 'work')]
-    result = CliRunner().invoke(main, words)
-    assert result.exit_code == 2
-    assert wrong in result.output
-    assert not (tmp_path / 'work').exists()

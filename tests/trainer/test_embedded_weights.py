@@ -5,9 +5,9 @@ import keras
 import numpy as np
 import pytest
 
+from pretraining.compact_weights import save_compact
 from trainer import weights
 from trainer.backbone import build_backbone
-from trainer.compact_weights import save_compact
 from trainer.config import TrainConfig
 from trainer.weights import WeightsError, check_weights_file
 

@@ -1,0 +1,56 @@
+"""The folder of a pretraining: one at a time, and always of the same settings and code."""
+
+import contextlib
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import filelock
+
+from pretraining.settings import PretrainingError, Settings, code_digest
+
+
+@contextlib.contextmanager
+def alone(workdir: Path) -> Iterator[None]:
+    """Makes the folder, and keeps others out of it.
+
+    Raises:
+        PretrainingError: another pretraining uses it.
+        OSError: it cannot be written.
+    """
+    workdir.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(workdir / '.lock')
+    try:
+        lock.acquire(blocking=False)
+    except filelock.Timeout:
+        raise PretrainingError(f'another pretraining is going on in {workdir}') from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def claim(workdir: Path, settings: Settings) -> None:
+    """Writes down what is trained here, or finds that it is the same.
+
+    Raises:
+        PretrainingError: it was something else.
+    """
+    file = workdir / 'settings.json'
+    now = {**dataclasses.asdict(settings), 'code': code_digest()}
+    if not file.exists():
+        partial = file.with_suffix('.partial')
+        partial.write_text(json.dumps(now, indent=2))
+        partial.replace(file)
+    elif _read(file) != now:
+        raise PretrainingError(
+            f'{workdir} holds a run of other settings or code; give another --workdir, or delete it'
+        )
+
+
+def _read(file: Path) -> object:
+    try:
+        return json.loads(file.read_text())
+    except ValueError:
+        return None
