@@ -64,10 +64,11 @@ class Pretraining(tf.Module):
         )  # fmt: skip
 
     def in_words(self) -> str:
+        """How much is recognised of the scenes just seen, and how difficult they are."""
         figures, grounds, coats = self.accuracies.numpy()
         return (
-            f'recognised: figures {figures:.2f}, grounds {grounds:.2f}, coats {coats:.2f}; '
-            f'difficulty {float(self.difficulty):.2f}'
+            f'difficulty {float(self.difficulty):.2f}, recognised: '
+            f'figures {figures:.2f}, grounds {grounds:.2f}, coats {coats:.2f}'
         )
 
     def _learning_step(
@@ -129,11 +130,11 @@ def pretrain(run: Pretraining, folder: Path) -> None:
         raise PretrainingError(
             f'the checkpoint in {folder} is damaged; delete it to begin anew'
         ) from error
-    with progress.bar('scenes', settings.steps * settings.batch) as bar:
-        bar.advance(int(run.step) * settings.batch)
+    with progress.bar(f'batches of {settings.batch}', settings.steps) as bar:
+        bar.advance(int(run.step))
         while int(run.step) < settings.steps:
             run.advance()
-            bar.advance(settings.batch, run.in_words())
+            bar.advance(1, f'figures {float(run.accuracies[0]):.2f}')
             _keep_and_tell(run, manager)
 
 
