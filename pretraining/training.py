@@ -143,7 +143,8 @@ def _keep_and_tell(run: Pretraining, manager: tf.train.CheckpointManager) -> Non
     if done % settings.save_every == 0 or done == settings.steps:
         if not math.isfinite(float(run.loss)):
             raise PretrainingError(
-                f'the loss is not finite at step {done}; a lower learning rate may help'
+                f'the loss is not finite at step {done}; '
+                'a lower rate in pretraining/settings.py may help'
             )
         manager.save()
     if done % math.ceil(settings.steps / _REPORTS) == 0:
