@@ -80,7 +80,11 @@ def _write(
     partial = file.with_suffix('.partial')
     array = np.lib.format.open_memmap(partial, 'w+', np.uint8, shape)
     with partial.open('r+b') as reserved:  # else a full disk kills the process without a word
-        os.posix_fallocate(reserved.fileno(), 0, partial.stat().st_size)
+        try:
+            os.posix_fallocate(reserved.fileno(), 0, partial.stat().st_size)
+        except OSError as error:
+            partial.unlink()
+            raise OSError(error.errno, error.strerror, str(partial)) from error
     with progress.bar(f'{description}, {shape[1]} each', shape[0]) as bar:
         for number, drawings in enumerate(classes):
             array[number] = drawings

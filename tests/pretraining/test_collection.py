@@ -122,7 +122,7 @@ def test_a_collection_that_was_cut_off_is_drawn_again(tmp_path):
 
 
 def test_workers_end_with_a_parent_that_was_killed(tmp_path):
-    drawing = 'make_collection(Counts(figures_each=5000), 0, Path(sys.argv[1]))'
+    drawing = 'make_collection(Counts(0, 0, 8, 4, figures_each=400), 0, Path(sys.argv[1]))'
     script = tmp_path / 'draw.py'
     script.write_text(
         'import sys\nfrom pathlib import Path\n'

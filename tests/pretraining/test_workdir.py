@@ -1,7 +1,9 @@
 """The folder of a pretraining, and what the command line says when something is in the way."""
 
 import dataclasses
+import errno
 import json
+import os
 
 import pytest
 from click.testing import CliRunner
@@ -86,3 +88,15 @@ def test_a_workdir_that_cannot_be_made_is_told_in_one_sentence(tmp_path):
     result = call('--workdir', tmp_path / 'file' / 'work', '--output', tmp_path / 'w.weights.h5')
     assert result.exit_code == 1
     assert 'Not a directory' in result.output
+
+
+def test_a_full_disk_is_told_in_one_sentence_and_left_as_it_was(tmp_path, monkeypatch):
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, 'posix_fallocate', full)
+    result = call('--workdir', tmp_path / 'work', '--output', tmp_path / 'w.weights.h5')
+    assert result.exit_code == 1
+    assert 'figures-' in result.output
+    assert 'No space left on device' in result.output
+    assert not list((tmp_path / 'work').glob('figures-*'))
