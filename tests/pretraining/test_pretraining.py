@@ -32,7 +32,7 @@ def small(monkeypatch):
     monkeypatch.setattr(command, 'Settings', lambda **given: dataclasses.replace(SMALL, **given))
 
 
-def test_what_was_killed_goes_on_and_ends_with_the_same_weights(small, tmp_path, monkeypatch):
+def test_what_was_killed_goes_on_and_what_does_not_fit_is_refused(small, tmp_path, monkeypatch):
     for name in ('whole', 'killed'):
         (tmp_path / name).mkdir()
     assert make(tmp_path / 'whole').exit_code == 0
@@ -64,6 +64,11 @@ def test_what_was_killed_goes_on_and_ends_with_the_same_weights(small, tmp_path,
     refused = make(tmp_path / 'whole', steps=7)
     assert refused.exit_code == 1
     assert 'holds a run of other settings or code; give another --workdir' in refused.output
+    (data,) = (tmp_path / 'whole' / 'work' / 'checkpoint').glob('*.data-*')
+    data.write_bytes(data.read_bytes()[:1000])
+    damaged = make(tmp_path / 'whole')
+    assert damaged.exit_code == 1
+    assert 'is damaged; delete it to begin anew' in damaged.output
 
 
 def test_it_learns_to_tell_figures_apart_and_scenes_become_more_difficult(tmp_path):
