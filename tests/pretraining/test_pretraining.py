@@ -32,6 +32,7 @@ def small(monkeypatch):
     monkeypatch.setattr(command, 'Settings', lambda **given: dataclasses.replace(SMALL, **given))
 
 
+@pytest.mark.slow
 def test_what_was_killed_goes_on_and_what_does_not_fit_is_refused(small, tmp_path, monkeypatch):
     for name in ('whole', 'killed'):
         (tmp_path / name).mkdir()
