@@ -3,6 +3,8 @@
 import keras
 import tensorflow as tf
 
+from trainer.config import EMBEDDED_ALPHA
+
 MOMENTUM = 0.99  # of the moving statistics; Keras's 0.999 is meant for more steps
 
 
@@ -52,7 +54,9 @@ def as_keras_builds_it(backbone: keras.Model) -> keras.Model:
 
 def _plain(size: int) -> keras.Model:
     shape = (size, size, 3)
-    return keras.applications.MobileNetV2(shape, alpha=0.35, include_top=False, weights=None)
+    return keras.applications.MobileNetV2(
+        shape, alpha=EMBEDDED_ALPHA, include_top=False, weights=None
+    )
 
 
 def _with_fused_norm(layer: keras.Layer) -> keras.Layer:

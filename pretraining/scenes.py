@@ -108,8 +108,7 @@ def _figure(
 
 def _palette(dice: _Dice, difficulty: tf.Tensor) -> tf.Tensor:
     """Colour and cover of each tone, [batch, tones, 4]; a ramp, single colours, or between both."""
-    ends = ((fixed + difficulty * (dice.colour() - fixed))[:, None] for fixed in _FIGURE)
-    low, high = ends
+    low, high = ((end + difficulty * (dice.colour() - end))[:, None] for end in _FIGURE)
     share = tf.linspace(0.0, 1.0, tones.TONES)[None, :, None]
     ramp = low + (high - low) * share
     # In steps of 7 of 16, neighbouring tones are far apart, and no two alike.
