@@ -6,7 +6,8 @@ Exit codes: 0 blessed or unchanged, 1 a component failed, 2 wrong usage or confi
 
 import click
 
-from pipeline.commands import blessing, cluster, models, predict, report, runs
+from pipeline.commands import cluster, models, predict, report, runs
+from pipeline.commands import why as blessing
 from pipeline.commands.options import RUN_CODES
 
 

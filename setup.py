@@ -66,15 +66,15 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.10,<3.11',
     packages=[
-        *find_packages(include=['pipeline*', 'components*', 'trainer*']),
+        *find_packages(include=['pipeline*', 'components*', 'trainer*', 'common*']),
         'configs',  # YAML alone
     ],
     py_modules=['pipeline_runner'],
     package_data={
         'configs': ['*.yaml'],
         'pipeline': ['*.pbtxt'],
-        'pipeline.report': ['templates/*', 'templates/sections/*'],
-        'trainer': ['embedded/*.h5'],
+        'pipeline.report.page': ['templates/*', 'templates/sections/*'],
+        'trainer.model': ['embedded/*.h5'],
     },
     install_requires=REQUIREMENTS,
     extras_require=EXTRAS,

@@ -70,10 +70,10 @@ def write_records(folder: Path, images: int) -> list[Path]:
     """Files of canonical examples, with the splits dealt out over them."""
     import tensorflow as tf
 
-    from components.ingestion.config import CheckConfig
-    from components.ingestion.inspection import examine
-    from components.ingestion.records import to_example
-    from components.sources.base import LabelledImage
+    from components.image_example_gen.ingestion.records import to_example
+    from components.image_example_gen.inspection.config import CheckConfig
+    from components.image_example_gen.inspection.examine import examine
+    from components.image_example_gen.sources.base.source_protocol import LabelledImage
 
     folder.mkdir()
     examples = []
@@ -147,8 +147,8 @@ def run_component(name: str, folder: Path, images: int, mode: str) -> tuple[floa
     """Runs the executor of a component as the pipeline configures it; the seconds of a `Cost`."""
     from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
 
-    from pipeline.beam import BeamConfig, beam_args
-    from pipeline.config import load_recipe
+    from pipeline.config.beam import BeamConfig, beam_args
+    from pipeline.config.recipe import load_recipe
     from pipeline.graph import create_pipeline
 
     home = folder / str(images)

@@ -18,7 +18,7 @@ from concurrent.futures import ProcessPoolExecutor
 import numpy as np
 from PIL import Image
 
-from components.sources.drawings import draw
+from components.image_example_gen.sources.drawings.draw import draw
 
 COUNT, TEST, TRAIN = 2000, 400, 1200  # the linear models train on all that is not tested
 SIDE = 96

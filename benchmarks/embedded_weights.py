@@ -166,7 +166,7 @@ def pipeline(
 
 def drawings() -> tuple[np.ndarray, np.ndarray]:
     """The demo's drawings, as `read_images` gives photographs."""
-    from components.sources.drawings import draw
+    from components.image_example_gen.sources.drawings.draw import draw
 
     return resized([draw(number) for number in range(2000)]), np.arange(2000) % 2
 
@@ -197,9 +197,9 @@ def features(images: np.ndarray, start: str, seed: int) -> np.ndarray:
     """Pooled features of the frozen base, float32 [n, channels]."""
     import keras
 
-    from trainer.backbone import build_backbone
-    from trainer.config import TrainConfig
-    from trainer.embedding import scale
+    from trainer.config.train import TrainConfig
+    from trainer.data.embedding import scale
+    from trainer.model.backbone import build_backbone
 
     keras.utils.set_random_seed(seed)
     config = TrainConfig(image_size=SIDE, alpha=0.35, weights=start)

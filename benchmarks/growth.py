@@ -27,12 +27,12 @@ def train(folder: str, copies: str) -> None:
     """One training as the Trainer runs it, on a folder of copies; prints its timings."""
     import tensorflow_transform as tft
 
-    from pipeline.config import load_recipe
-    from trainer import devices
-    from trainer.dataset import open_splits
-    from trainer.job import Job
-    from trainer.timing import Timings
-    from trainer.training import train as train_network
+    from pipeline.config.recipe import load_recipe
+    from trainer.data.dataset import open_splits
+    from trainer.training import devices
+    from trainer.training.job import Job
+    from trainer.training.stages import train as train_network
+    from trainer.training.timing import Timings
 
     config = load_recipe('demo', list(CHANGES.items())).trainer
     timings = Timings()

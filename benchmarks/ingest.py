@@ -33,11 +33,11 @@ def ingest(folder: str, target: str) -> None:
     from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
     from tfx.types import standard_artifacts
 
-    from components.image_example_gen import ImageExampleGenExecutor
-    from components.ingestion.quarantine import Quarantine
-    from components.ingestion.span import read_ingested
-    from components.sources.config import DataConfig
-    from trainer import progress
+    from common import progress
+    from components.image_example_gen.component import ImageExampleGenExecutor
+    from components.image_example_gen.ingestion.quarantine import Quarantine
+    from components.image_example_gen.ingestion.span import read_ingested
+    from components.image_example_gen.sources.base.config import DataConfig
 
     data = DataConfig(source='folder', path=Path(folder))
     examples, quarantine = standard_artifacts.Examples(), Quarantine()
@@ -81,8 +81,8 @@ def write_variants(source: Path, target: Path) -> Path:
 
 def write_drawings(target: Path) -> Path:
     """The drawings of the demo, in class folders."""
-    from components.sources.base import LabelledImage, every_image
-    from components.sources.drawings.source import DrawingsSource
+    from components.image_example_gen.sources.base.source_protocol import LabelledImage, every_image
+    from components.image_example_gen.sources.drawings.source import DrawingsSource
 
     source = DrawingsSource(2000, 0)
     for image in every_image(source):

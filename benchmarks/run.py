@@ -25,9 +25,9 @@ os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from components.sources.factory import make_source  # noqa: E402
-from pipeline.config import Recipe, load_recipe  # noqa: E402
-from trainer.weights import weights_file  # noqa: E402
+from components.image_example_gen.sources.factory import make_source  # noqa: E402
+from pipeline.config.recipe import Recipe, load_recipe  # noqa: E402
+from trainer.model.weights import weights_file  # noqa: E402
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,9 +64,9 @@ def write_image_folders(recipe: Recipe, folder: Path) -> None:
     import apache_beam as beam
     import tensorflow as tf
 
-    from components.ingestion.records import read_records
-    from components.ingestion.span import ingest_span
-    from trainer import features
+    from common import features
+    from components.image_example_gen.ingestion.records import read_records
+    from components.image_example_gen.ingestion.span import ingest_span
 
     source = make_source(recipe.data)
     with tempfile.TemporaryDirectory() as name:

@@ -22,11 +22,11 @@ FILES = 8  # for each split
 
 
 def write_split(folder: Path, images: int, seed: int) -> None:
-    """Records of one split, in the form of `trainer.features`."""
+    """Records of one split, in the form of `common.features`."""
     import numpy as np
     import tensorflow as tf
 
-    from trainer import features
+    from common import features
 
     random = np.random.default_rng(seed)
     folder.mkdir(parents=True)
@@ -73,8 +73,8 @@ def describe(folder: str) -> None:
     from tfx.proto import example_gen_pb2
     from tfx.types import artifact_utils, standard_artifacts
 
+    from common.features import SPLITS
     from pipeline.schema import statistics_options
-    from trainer.features import SPLITS
 
     logging.getLogger('apache_beam').setLevel(logging.ERROR)
     examples, statistics = standard_artifacts.Examples(), standard_artifacts.ExampleStatistics()

@@ -20,21 +20,21 @@ from tfx.proto import trainer_pb2, transform_pb2
 from tfx.types import standard_artifacts
 from tfx.types.channel import BaseChannel, Channel
 
-from components.anomaly_gate import AnomalyGate
-from components.baseline_resolver import CANDIDATE, LatestOtherBlessedModelStrategy
-from components.image_example_gen import EXAMPLES, ImageExampleGen
-from components.import_example_gen import ImportCanonicalExamples
-from components.newest_spans import NewestSpansStrategy
-from components.previous_statistics import (
+from components.anomaly_gate.component import AnomalyGate
+from components.image_example_gen.component import EXAMPLES, ImageExampleGen
+from components.image_example_gen.import_component import ImportCanonicalExamples
+from components.resolvers.blessed_model import CANDIDATE, LatestOtherBlessedModelStrategy
+from components.resolvers.newest_spans import NewestSpansStrategy
+from components.resolvers.previous_statistics import (
     PREVIOUS,
     STATISTICS,
     PreviousSpanStatisticsStrategy,
 )
-from pipeline.beam import beam_args
-from pipeline.code_hash import code_hash, content_hash
-from pipeline.config import Recipe
-from pipeline.judging import Spans, judge_and_push
-from pipeline.metadata import connection
+from pipeline.cache_key import code_hash, content_hash
+from pipeline.config.beam import beam_args
+from pipeline.config.recipe import Recipe
+from pipeline.evaluation_graph import Spans, judge_and_push
+from pipeline.metadata_store import connection
 from pipeline.schema import statistics_options, write_schema
 from trainer.preprocessing import preprocessing_fn
 from trainer.run import run_fn, tuner_fn

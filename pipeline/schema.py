@@ -7,7 +7,7 @@ import tensorflow_data_validation as tfdv
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from trainer import features
+from common import features
 
 _CURATED = Path(__file__).with_name('schema.pbtxt')
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import click
 
+from common.progress import console
 from pretraining.collection import make_collection
 from pretraining.settings import PretrainingError, Settings
 from pretraining.workdir import alone, claim
-from trainer.progress import console
-from trainer.weights import EMBEDDED_FILE
+from trainer.model.weights import EMBEDDED_FILE
 
 
 def _picture(context: click.Context, option: click.Parameter, file: Path | None) -> Path | None:

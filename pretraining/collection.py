@@ -15,12 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
+from common import progress
 from pretraining import textures, tones
 from pretraining.assemblies import SIBLINGS, draw_assembly, sample_assembly
 from pretraining.contours import draw_contour, sample_contour
 from pretraining.fractals import draw_fractal, sample_fractal
 from pretraining.settings import Counts, code_digest
-from trainer import progress
 
 _CLASS, _BASE, _DRAWINGS = 0, 1, 2  # what a random stream is for
 

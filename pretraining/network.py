@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from trainer.config import EMBEDDED_ALPHA
+from trainer.config.train import EMBEDDED_ALPHA
 
 MOMENTUM = 0.99  # of the moving statistics; Keras's 0.999 is meant for more steps
 

@@ -11,11 +11,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from common import progress
 from pretraining.collection import Collection
 from pretraining.network import build_backbone
 from pretraining.scenes import Drawings, compose
 from pretraining.settings import PretrainingError, Settings
-from trainer import progress
 
 TEXTURE_SHARE = 0.25  # of grounds, and of coats, in the loss; that of figures is 1
 _PEAK_NORM = 5.0  # a longer gradient is shortened to this

@@ -14,6 +14,7 @@ import pytest
 
 MakeImageFolder = Callable[..., Path]
 MakeSavedModel = Callable[..., Path]
+TESTS = Path(__file__).parent
 LONGEST_FIRST = ('e2e', 'trainer')
 
 
@@ -21,7 +22,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Where several processes share the tests, none is left alone with a long file at the end."""
 
     def place(item: pytest.Item) -> int:
-        folder = item.path.parent.name
+        folder = item.path.relative_to(TESTS).parts[0]
         return LONGEST_FIRST.index(folder) if folder in LONGEST_FIRST else len(LONGEST_FIRST)
 
     if hasattr(config, 'workerinput'):  # a process of pytest-xdist

@@ -24,10 +24,10 @@ import kubernetes_validate.utils
 import pytest
 import yaml
 
-from pipeline.config import load_recipe
-from pipeline.metadata_config import parse_address
+from pipeline.config.metadata_config import parse_address
+from pipeline.config.recipe import load_recipe
 from pipeline_runner import main
-from trainer.weights import EMBEDDED_FILE
+from trainer.model.weights import EMBEDDED_FILE
 
 REPOSITORY = Path(__file__).parent.parent
 DEPLOY = REPOSITORY / 'deploy'
@@ -462,8 +462,8 @@ def test_the_installed_wheel_answers_in_an_empty_folder(wheel, tmp_path):
     zipfile.ZipFile(wheel).extractall(tmp_path / 'site')
     (tmp_path / 'empty').mkdir()
     program = (
-        'import importlib.metadata, pipeline_runner, pipeline.config\n'
-        'print("#", pipeline_runner.__file__, pipeline.config.RECIPES)\n'
+        'import importlib.metadata, pipeline_runner, pipeline.config.recipe\n'
+        'print("#", pipeline_runner.__file__, pipeline.config.recipe.RECIPES)\n'
         '(entry,) = importlib.metadata.entry_points().select(name="catdog-pipeline")\n'
         'entry.load()(["config", "-c", "demo"])'
     )

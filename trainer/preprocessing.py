@@ -4,7 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from trainer import features
+from common import features
 
 
 def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> dict[str, tf.Tensor]:

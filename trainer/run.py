@@ -4,20 +4,22 @@ import tensorflow_transform as tft
 from tfx.components.trainer.fn_args_utils import FnArgs
 from tfx.components.tuner.component import TunerFnResult
 
-from trainer import devices, progress
-from trainer.architecture import weights_folder
-from trainer.config import TrainConfig, TunerConfig, in_words
-from trainer.dataset import open_splits
-from trainer.export import export
-from trainer.features import HISTORY, PICTURES
-from trainer.folders import folder_of
-from trainer.head import join
-from trainer.history import overfitting, write_history
-from trainer.job import Job
-from trainer.recorded import write_requests
-from trainer.timing import Timings
-from trainer.training import train
-from trainer.warm_start import save_weights
+from common import progress
+from common.artifacts import folder_of
+from common.features import HISTORY, PICTURES
+from trainer.config.train import TrainConfig
+from trainer.config.tuner import TunerConfig, in_words
+from trainer.data.dataset import open_splits
+from trainer.export.saved_model import export
+from trainer.export.warmup_requests import write_requests
+from trainer.model.architecture import weights_folder
+from trainer.model.head import join
+from trainer.training import devices
+from trainer.training.job import Job
+from trainer.training.stage_history import overfitting, write_history
+from trainer.training.stages import train
+from trainer.training.timing import Timings
+from trainer.training.warm_start import save_weights
 
 
 def run_fn(fn_args: FnArgs) -> None:
@@ -46,7 +48,7 @@ def run_fn(fn_args: FnArgs) -> None:
         folder = weights_folder(fn_args.serving_model_dir)
         save_weights(network, job.config, job.classes, folder)
     with job.timings.part('pictures'):
-        from trainer.gallery import draw_gallery  # brings in matplotlib
+        from trainer.figures.gallery import draw_gallery  # brings in matplotlib
 
         draw_gallery(run_dir / PICTURES, job, network, histories)
     job.timings.write(run_dir / 'timings.json')
@@ -54,7 +56,7 @@ def run_fn(fn_args: FnArgs) -> None:
 
 def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
     """A search as `custom_config['tuner']` (a TunerConfig) says, on the same data as `run_fn`."""
-    from trainer.tuning import RecipeTuner  # brings in KerasTuner
+    from trainer.training.tuning import RecipeTuner  # brings in KerasTuner
 
     directory = folder_of(fn_args.working_dir)
     directory.mkdir(parents=True, exist_ok=True)

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from pydantic import Field, field_validator
 
-from trainer.config import StrictModel, UnfitError
+from common.errors import UnfitError
+from common.strict_model import StrictModel
 
 
 class SliceEdges(StrictModel):

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from trainer.config import StrictModel
+from common.strict_model import StrictModel
 
 # Names of the metrics, the same for two classes and for more.
 ACCURACY, BALANCED_ACCURACY, AUC, PR_AUC = 'accuracy', 'balanced_accuracy', 'auc', 'pr_auc'

@@ -1,1 +1,1 @@
-"""Answers for a folder of images that nobody has labelled."""
+"""Predictions for images without labels."""

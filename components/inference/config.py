@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import Field, field_validator
 
-from trainer.config import StrictModel
+from common.strict_model import StrictModel
 
 
 class InferenceConfig(StrictModel):

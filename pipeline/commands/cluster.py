@@ -23,7 +23,7 @@ _RUNNER = Path(__file__).absolute().parents[2] / 'pipeline_runner.py'
               help='Default: pipeline.yaml, or pipeline.json for Vertex AI.')  # fmt: skip
 def compile_(engine: str, output: Path | None, **options: Any) -> None:
     """Write a recipe as a file that a cluster takes."""
-    from pipeline.imports import quick_imports
+    from pipeline.execution.quick_imports import quick_imports
 
     recipe = load(**options)
     with told():
@@ -73,7 +73,7 @@ def schedule(
     if cron is None:
         raise click.UsageError("--cron is missing, as in --cron '0 2 * * 1-5'")
     recipe = load(**options)
-    from pipeline.cron import parse_schedule
+    from pipeline.retraining.cron import parse_schedule
 
     with told():
         wanted = parse_schedule(cron, timezone)

@@ -13,7 +13,7 @@ from pipeline.commands.options import FAILED, USAGE, fail, load, recipe_options,
 if TYPE_CHECKING:
     from ml_metadata import MetadataStore
 
-    from pipeline.config import Recipe
+    from pipeline.config.recipe import Recipe
 
 _REASON = click.option(
     '--reason', metavar='TEXT', help='Why; it is kept in the metadata, with your name.'
@@ -27,9 +27,9 @@ _REASON = click.option(
 def lineage(model: str, as_json: bool, **options: Any) -> None:
     """Show what a pushed MODEL, a version or its folder, was made of."""
     recipe = load(**options)
-    from pipeline import lineage as view
-    from pipeline.metadata import existing_store
-    from pipeline.metadata_config import MetadataError
+    from pipeline.config.metadata_config import MetadataError
+    from pipeline.metadata_store import existing_store
+    from pipeline.registry import lineage as view
 
     try:
         found = view.trace(existing_store(recipe.metadata, recipe.home), recipe.name, model)
@@ -44,10 +44,10 @@ def lineage(model: str, as_json: bool, **options: Any) -> None:
 def models(as_json: bool, **options: Any) -> None:
     """List the versions in the serving folder, and which is live."""
     recipe = load(**options)
-    from components.push.judgement import JudgementUnreadable
-    from pipeline import models as view
-    from pipeline.metadata import existing_store
-    from pipeline.metadata_config import MetadataError
+    from common.blessing import JudgementUnreadable
+    from pipeline.config.metadata_config import MetadataError
+    from pipeline.metadata_store import existing_store
+    from pipeline.registry import model_list as view
 
     try:
         found = view.list_models(recipe, existing_store(recipe.metadata, recipe.home))
@@ -73,7 +73,7 @@ def rollback(version: str | None, reason: str | None, **options: Any) -> None:
     """
     why = _required(reason)
     with _alone(options) as (recipe, store):
-        from pipeline.interventions import rollback as do
+        from pipeline.registry.overrides import rollback as do
 
         pushed = do(recipe, store, version, why)
     click.echo(f'live: {pushed.folder}')
@@ -93,7 +93,7 @@ def bless(model: str | None, force: bool, reason: str | None, **options: Any) ->
         fail('this passes over the gate; add --force to do so', USAGE)
     why = _required(reason)
     with _alone(options) as (recipe, store):
-        from pipeline.interventions import bless as do
+        from pipeline.registry.overrides import bless as do
 
         pushed = do(recipe, store, model, why)
     click.echo(f'blessed; {"it was live already, in" if pushed.unchanged else "live:"} '
@@ -108,7 +108,7 @@ def unbless(version: str | None, reason: str | None, **options: Any) -> None:
     """Withdraw the blessing of a VERSION: of the live one, if none is given."""
     why = _required(reason)
     with _alone(options) as (recipe, store):
-        from pipeline.interventions import unbless as do
+        from pipeline.registry.overrides import unbless as do
 
         folder, live = do(recipe, store, version, why)
     click.echo(f'the blessing of {folder.name} is withdrawn'
@@ -129,12 +129,12 @@ def _alone(options: dict[str, Any]) -> 'Iterator[tuple[Recipe, MetadataStore]]':
     logging.getLogger('tensorflow').setLevel(logging.ERROR)
     from ml_metadata.errors import StatusError
 
-    from components.push.judgement import JudgementUnreadable
-    from components.push.versions import PushError
-    from pipeline.interventions import CannotIntervene
-    from pipeline.metadata import existing_store
-    from pipeline.metadata_config import MetadataError
-    from pipeline.run import AlreadyRunning, alone
+    from common.blessing import JudgementUnreadable
+    from components.pusher.versions import PushError
+    from pipeline.config.metadata_config import MetadataError
+    from pipeline.local.run_recipe import AlreadyRunning, alone
+    from pipeline.metadata_store import existing_store
+    from pipeline.registry.overrides import CannotIntervene
 
     try:
         store = existing_store(recipe.metadata, recipe.home)

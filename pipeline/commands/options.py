@@ -13,7 +13,7 @@ import click
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from pipeline.config import Recipe
+    from pipeline.config.recipe import Recipe
 
 BLESSED, FAILED, USAGE, NOT_BLESSED, INTERRUPTED = 0, 1, 2, 3, 130
 RUN_CODES = (
@@ -51,7 +51,7 @@ def load(
     workdir: Path | None,
 ) -> 'Recipe':
     """The recipe that the options of `recipe_options` choose; ends the process if it is wrong."""
-    from pipeline.config import ConfigError, load_recipe, parse_override
+    from pipeline.config.recipe import ConfigError, load_recipe, parse_override
 
     try:
         changes = [parse_override(text) for text in overrides]
@@ -67,10 +67,10 @@ def load(
 @contextlib.contextmanager
 def told() -> Iterator[None]:
     """Turns what went wrong into a sentence and an exit code."""
-    from components.sources.base import DataError
-    from pipeline.config import ConfigError
-    from pipeline.cron import CronError
-    from pipeline.kubeflow.connection import KubeflowError
+    from common.errors import DataError
+    from pipeline.config.kubeflow_connection import KubeflowError
+    from pipeline.config.recipe import ConfigError
+    from pipeline.retraining.cron import CronError
     from pipeline.retraining.scheduler import AlreadyScheduled
 
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
@@ -111,7 +111,7 @@ def show(what: 'str | RenderableType') -> None:
     if isinstance(what, str):
         click.echo(what)
         return
-    from trainer import progress
+    from common import progress
 
     progress.console().print(what, soft_wrap=False)  # else long lines of it are cut off
 

@@ -33,7 +33,9 @@ def predict(
     error.
     """
     recipe = load(**options)
-    from components.evaluation.model_folder import ModelUnusable, find_model, read_classes
+    from common.errors import ModelUnusable
+    from components.inference.model_folder import read_classes
+    from components.pusher.serving_folder import find_model
 
     try:
         folder = find_model(recipe.serving_directory, model)
@@ -51,12 +53,12 @@ def _predict(
 ) -> bool:
     """Prints what is said of each image; whether there was an answer to every one."""
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
-    from pipeline.imports import quick_imports
+    from pipeline.execution.quick_imports import quick_imports
 
     with quick_imports():
-        from components.evaluation.answers import Classifier
-        from pipeline import predict as asking
-        from pipeline.given_images import read_given
+        from components.inference.classifier import Classifier
+        from pipeline.prediction import predictions as asking
+        from pipeline.prediction.given_images import read_given
 
     classifier = Classifier(folder)
     if explain and not classifier.explains:

@@ -10,7 +10,7 @@ import click
 from pipeline.commands.options import USAGE, fail, load, recipe_options
 
 if TYPE_CHECKING:
-    from pipeline.config import Recipe
+    from pipeline.config.recipe import Recipe
 
 
 @click.command()
@@ -66,7 +66,7 @@ def _page(recipe: 'Recipe', run: str) -> Path:
 
 
 def _comparison(recipe: 'Recipe', a: str, b: str) -> Path:
-    from pipeline.report.render import render_comparison
+    from pipeline.report.page.render import render_comparison
     from pipeline.report.store import COMPARISON, REPORTS, find, put
 
     runs = [find(recipe.home, name).read() for name in (a, b)]

@@ -32,8 +32,8 @@ TICK_CODES = (
 def run(verbose: bool, **options: Any) -> None:
     """Run a recipe on this machine, from images to a pushed model."""
     recipe = load(**options)
-    from pipeline.run import CannotStart, RunFailed
-    from pipeline.run import run as run_recipe
+    from pipeline.local.run_recipe import CannotStart, RunFailed
+    from pipeline.local.run_recipe import run as run_recipe
 
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '0' if verbose else '1')
     try:
@@ -75,8 +75,8 @@ def retrain(verbose: bool, **options: Any) -> None:
 def status(last: int, as_json: bool, **options: Any) -> None:
     """Show the last ticks, what is live, and when the next tick comes."""
     recipe = load(**options)
-    from pipeline.metadata_config import MetadataError
-    from pipeline.retraining import status as view
+    from pipeline.config.metadata_config import MetadataError
+    from pipeline.retraining import schedule_status as view
 
     try:
         found = view.read_status(recipe, now(), last)

@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.cron import Schedule
-from pipeline.kubeflow.connection import ConnectionConfig, KubeflowError
+from pipeline.config.kubeflow_connection import ConnectionConfig, KubeflowError
 from pipeline.kubeflow.package import require_package
+from pipeline.retraining.cron import Schedule
 
 if TYPE_CHECKING:
     import kfp
@@ -74,7 +74,7 @@ def connect(config: ConnectionConfig) -> 'kfp.Client':
     if config.namespace:  # kfp's own default also names the service inside of the cluster
         options['namespace'] = config.namespace
     try:
-        from pipeline.kubeflow.bounded import BoundedClient
+        from pipeline.kubeflow.bounded_client import BoundedClient
     except ImportError as error:
         raise KubeflowError(
             f"kfp cannot be imported ({error}); pip install 'catdog-pipeline[kubeflow]' brings it"

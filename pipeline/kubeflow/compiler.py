@@ -9,13 +9,13 @@ from typing import Any
 import kfp.compiler
 from kfp import dsl, kubernetes
 
-from pipeline.config import ConfigError, Recipe
+from pipeline.config.kubeflow import KubeflowConfig, TaskConfig
+from pipeline.config.metadata_config import SQLITE, MetadataConfig
+from pipeline.config.recipe import ConfigError, Recipe
+from pipeline.execution.compilation import compile_pipeline, display_name
 from pipeline.graph import create_pipeline
-from pipeline.kubeflow.config import KubeflowConfig, TaskConfig
 from pipeline.kubeflow.task import DECISION
-from pipeline.local_runner import compile_pipeline, display_name
-from pipeline.metadata_config import SQLITE, MetadataConfig
-from pipeline.provenance import PUSHER
+from pipeline.registry.provenance import PUSHER
 
 _COMMAND = ['python', '-m', 'pipeline.kubeflow.task']
 _EXECUTOR_INPUT = '{{$}}'  # what Kubeflow replaces by all that it knows of a task

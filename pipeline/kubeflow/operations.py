@@ -5,16 +5,10 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.config import Recipe
-from pipeline.cron import Schedule
-from pipeline.imports import quick_imports
-from pipeline.kubeflow.client import (
-    ScheduleInfo,
-    SubmittedRun,
-    connect,
-    create_schedule,
-    submit,
-)
+from pipeline.config.recipe import Recipe
+from pipeline.execution.quick_imports import quick_imports
+from pipeline.kubeflow.client import ScheduleInfo, SubmittedRun, connect, create_schedule, submit
+from pipeline.retraining.cron import Schedule
 
 
 def run_now(recipe: Recipe) -> SubmittedRun:

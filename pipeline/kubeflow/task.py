@@ -16,12 +16,11 @@ from typing import Any
 
 import click
 
+from common.errors import DataError, UnfitError
 from components.evaluation.config import check_floors
-from components.sources.base import DataError
-from pipeline.config import ConfigError, Recipe, parse_override, recipe_of
-from pipeline.imports import quick_imports
-from pipeline.metadata_config import MetadataError
-from trainer.config import UnfitError
+from pipeline.config.metadata_config import MetadataError
+from pipeline.config.recipe import ConfigError, Recipe, parse_override, recipe_of
+from pipeline.execution.quick_imports import quick_imports
 
 DECISION = 'decision'  # the task that says whether anything is to be done
 FAILED, USAGE = 1, 2
@@ -95,11 +94,11 @@ def decide(recipe: Recipe, options: dict[str, Any]) -> None:
 
     Classes and number of images are told to the other tasks: the folder may change meanwhile.
     """
-    from components.sources.spans import open_window
+    from components.image_example_gen.sources.spans import open_window
 
     train, reason = True, 'this run was asked for'
     if options['only_when_new'].lower() == 'true':
-        from pipeline.metadata import open_store
+        from pipeline.metadata_store import open_store
         from pipeline.retraining import decision
 
         now = datetime.datetime.now(datetime.timezone.utc)
@@ -122,12 +121,12 @@ def decide(recipe: Recipe, options: dict[str, Any]) -> None:
 def run_node(recipe: Recipe, node_id: str, run_id: str, options: dict[str, Any]) -> None:
     """Launches a node; after the last one it shows the verdict as Kubeflow wants it."""
     with quick_imports():
+        from pipeline.execution.compilation import compile_pipeline, display_name
+        from pipeline.execution.launch import launch_node, node_of
         from pipeline.graph import create_pipeline
-        from pipeline.launch import launch_node, node_of
-        from pipeline.leftovers import finish_pushes, pass_over_numbers
-        from pipeline.local_runner import compile_pipeline, display_name
-        from pipeline.metadata import open_store
-        from pipeline.provenance import PUSHER
+        from pipeline.metadata_store import open_store
+        from pipeline.registry.leftovers import finish_pushes, pass_over_numbers
+        from pipeline.registry.provenance import PUSHER
 
     store = open_store(recipe.metadata, recipe.home)
     classes, images = tuple(json.loads(options['classes'])), int(options['images'])
@@ -139,7 +138,7 @@ def run_node(recipe: Recipe, node_id: str, run_id: str, options: dict[str, Any])
     how = 'cached' if result.cached else 'done'
     click.echo(f'{display_name(node_id)} {how} in {result.seconds:.1f} s')
     if options['verdict'] is not None:
-        from pipeline.kubeflow.verdict import show_verdict
+        from pipeline.kubeflow.run_outputs import show_verdict
 
         show_verdict(ir, recipe, options)
 

@@ -10,8 +10,8 @@ from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import (
     KubeflowV2DagRunnerConfig,
 )
 
-from components.sources.spans import open_window, span_folders
-from pipeline.config import ConfigError, Recipe
+from components.image_example_gen.sources.spans import open_window, span_folders
+from pipeline.config.recipe import ConfigError, Recipe
 from pipeline.graph import create_pipeline
 
 _COMMAND = ['python', '-m', 'tfx.orchestration.kubeflow.v2.container.kubeflow_v2_run_executor']

@@ -1,1 +1,1 @@
-"""The page of a run that a person opens: what is gathered, how it is drawn, where it is kept."""
+"""The report page of a run."""

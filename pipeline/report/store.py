@@ -3,7 +3,7 @@
 import dataclasses
 from pathlib import Path
 
-from pipeline.report.data import ReportData
+from pipeline.report.content.page_data import ReportData
 
 REPORTS = 'reports'  # in the folder of the runs
 COMPARISON = 'comparison.html'  # of the two runs that were compared last

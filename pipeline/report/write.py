@@ -5,14 +5,14 @@ from pathlib import Path
 
 from rich.markup import escape
 
-from pipeline.config import Recipe
-from pipeline.launch import NodeResult
-from pipeline.outcome import Outcome
-from pipeline.report.gather import gather
-from pipeline.report.pictures import pictures_of
-from pipeline.report.render import render_page
+from common import progress
+from pipeline.config.recipe import Recipe
+from pipeline.execution.launch import NodeResult
+from pipeline.execution.outcome import Outcome
+from pipeline.report.content.embedded_images import pictures_of
+from pipeline.report.content.gather import gather
+from pipeline.report.page.render import render_page
 from pipeline.report.store import keep, put
-from trainer import progress
 
 
 def write_report(

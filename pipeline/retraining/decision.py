@@ -7,14 +7,15 @@ from pathlib import Path
 
 from ml_metadata import MetadataStore
 
-from components.push.listing import versions_in
-from components.sources.config import DataConfig
-from components.sources.spans import Span, open_window
-from pipeline.config import Recipe
-from pipeline.retraining.config import RetrainConfig
+from components.image_example_gen.sources.base.config import DataConfig
+from components.image_example_gen.sources.spans import Span, open_window
+from components.pusher.serving_folder import versions_in
+from pipeline.config.recipe import Recipe
+from pipeline.config.retraining import RetrainConfig
+from pipeline.formatting import named, time_of
 from pipeline.retraining.drift import drift, pooled
-from pipeline.retraining.history import Candidate, History, read_history
 from pipeline.retraining.summaries import Summaries
+from pipeline.retraining.used_spans import Candidate, History, read_history
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,20 +88,6 @@ def judge(
         else:
             reason += f'; waiting for {config.min_new_images} (min_new_images)'
     return Decision(train, reason, spans, tuple(span.number for span in new))
-
-
-def named(numbers: Sequence[int]) -> str:
-    """`span 4`, `spans 1 and 3`, `spans 2 to 5`."""
-    if len(numbers) == 1:
-        return f'span {numbers[0]}'
-    if len(numbers) > 2 and list(numbers) == list(range(numbers[0], numbers[-1] + 1)):
-        return f'spans {numbers[0]} to {numbers[-1]}'
-    return f'spans {", ".join(map(str, numbers[:-1]))} and {numbers[-1]}'
-
-
-def time_of(moment: datetime.datetime) -> str:
-    """A time as a person reads it, on the clock of this machine."""
-    return f'{moment.astimezone():%Y-%m-%d %H:%M}'
 
 
 def _news(new: Sequence[Span], images: int, history: History) -> str:

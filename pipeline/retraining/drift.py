@@ -9,7 +9,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import PIL.Image
 import PIL.ImageStat
 
-from components.sources.base import LabelledImage, Source, every_image
+from components.image_example_gen.sources.base.source_protocol import (
+    LabelledImage,
+    Source,
+    every_image,
+)
 
 _SAMPLE = 100  # images of a span that are decoded, at an eighth of their size
 

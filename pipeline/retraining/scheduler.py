@@ -18,11 +18,11 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
 from rich.markup import escape
 
-from pipeline.config import Recipe
-from pipeline.cron import Schedule
+from common import progress
+from pipeline.config.recipe import Recipe
+from pipeline.retraining.cron import Schedule
 from pipeline.retraining.journal import Journal
 from pipeline.retraining.tick import FAILED, JOURNAL, TERMINATED, note_end
-from trainer import progress
 
 SCHEDULE, LOCK = 'schedule.json', '.schedule.lock'
 GRACE_SECONDS = 25.0  # for a tick to end after SIGTERM; Kubernetes gives 30 by default

@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from components.sources.base import DataError
-from components.sources.config import DataConfig
-from components.sources.spans import Span, open_span, open_window, span_folders
+from common.errors import DataError
+from components.image_example_gen.sources.base.config import DataConfig
+from components.image_example_gen.sources.spans import Span, open_span, open_window, span_folders
 from pipeline.retraining.drift import Summary, summarise
 
 

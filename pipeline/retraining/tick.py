@@ -12,21 +12,22 @@ import filelock
 import ml_metadata
 from rich.markup import escape
 
-from components.sources.base import DataError
-from pipeline.config import Recipe
-from pipeline.leftovers import finish_pushes
-from pipeline.metadata import open_store
-from pipeline.metadata_config import MetadataError
-from pipeline.retraining.attempts import RunGivenUp, with_attempts
-from pipeline.retraining.decision import Decision, decide, time_of
+from common import progress
+from common.errors import DataError
+from pipeline.config.metadata_config import MetadataError
+from pipeline.config.recipe import Recipe
+from pipeline.formatting import time_of
+from pipeline.local.run_recipe import AlreadyRunning, alone, run
+from pipeline.metadata_store import open_store
+from pipeline.registry.leftovers import finish_pushes
+from pipeline.retraining.decision import Decision, decide
 from pipeline.retraining.journal import Journal, Tick
+from pipeline.retraining.retries import RunGivenUp, with_attempts
 from pipeline.retraining.termination import Terminated, sigterm_raises
 from pipeline.retraining.webhook import report
-from pipeline.run import AlreadyRunning, alone, run
-from trainer import progress
 
 if TYPE_CHECKING:
-    from pipeline.outcome import Outcome
+    from pipeline.execution.outcome import Outcome
 
 NORMAL, FAILED, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 JOURNAL, SUMMARIES, TICK_LOCK = 'ticks.jsonl', 'span_summaries.json', '.tick.lock'
@@ -47,7 +48,7 @@ class Tools:
     """What a tick works with; tests give their own.
 
     Attributes:
-        run: runs a recipe, as `pipeline.run.run`; None: that.
+        run: runs a recipe, as `pipeline.local.run_recipe.run`; None: that.
         now: the time, with a time zone.
         sleep: waits some seconds.
     """

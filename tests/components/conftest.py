@@ -2,7 +2,7 @@
 
 import pytest
 
-from components.evaluation.answers import Classifier
+from components.inference.classifier import Classifier
 
 
 @pytest.fixture(scope='session')

@@ -5,15 +5,15 @@ import shutil
 import pytest
 import tensorflow as tf
 
-from components.sources.spans import open_window
-from pipeline.config import recipe_of
+from common import features
+from common.metadata_queries import custom
+from components.image_example_gen.sources.spans import open_window
+from pipeline.config.recipe import recipe_of
+from pipeline.execution.compilation import compile_pipeline
+from pipeline.execution.launch import launch_node, node_of
 from pipeline.graph import create_pipeline
 from pipeline.kubeflow.compiler import compile_kubeflow
-from pipeline.launch import launch_node, node_of
-from pipeline.local_runner import compile_pipeline
-from pipeline.provenance import custom
-from pipeline.run import CannotStart, run
-from trainer import features
+from pipeline.local.run_recipe import CannotStart, run
 
 BEFORE_TRANSFORM = ('ImportExampleGen', 'ImportSchemaGen', 'StatisticsGen', 'ExampleValidator',
                     'AnomalyGate')  # fmt: skip

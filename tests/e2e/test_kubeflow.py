@@ -8,7 +8,7 @@ import pytest
 from walker import Walker
 
 from components.evaluation.results import METRICS
-from pipeline.config import load_recipe
+from pipeline.config.recipe import load_recipe
 from pipeline.kubeflow.compiler import compile_kubeflow
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]  # two runs of fourteen processes

@@ -16,11 +16,11 @@ import pytest
 import tensorflow as tf
 from odd_images import bad_files
 
+from common import features
 from components.evaluation.config import SLICED_BY
-from components.evaluation.read import read_evaluation
+from components.evaluation.metrics.evaluation_files import read_evaluation
 from components.evaluation.results import METRICS
 from pipeline_runner import main
-from trainer import features
 
 REPOSITORY = Path(__file__).parents[2]
 RECIPE = """

@@ -24,11 +24,11 @@ from google.protobuf import json_format
 from tfx.dsl.compiler import compiler, constants
 from tfx.orchestration.portable import runtime_parameter_utils
 
-from pipeline.config import Recipe, load_recipe
+from common import features
+from pipeline.config.recipe import Recipe, load_recipe
+from pipeline.execution.launch import launch_node
 from pipeline.graph import create_pipeline
-from pipeline.launch import launch_node
-from pipeline.local_runner import ProgressDagRunner
-from trainer import features
+from pipeline.local.runner import ProgressDagRunner
 
 pytestmark = [
     pytest.mark.slow,

@@ -14,14 +14,14 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from components.push.listing import versions_in
-from pipeline.config import Recipe, load_recipe
-from pipeline.lineage import trace
-from pipeline.metadata import open_store
-from pipeline.retraining.history import read_history
+from components.pusher.serving_folder import versions_in
+from pipeline.config.recipe import Recipe, load_recipe
+from pipeline.metadata_store import open_store
+from pipeline.registry.lineage import trace
 from pipeline.retraining.journal import Journal, Tick
-from pipeline.retraining.status import read_status
+from pipeline.retraining.schedule_status import read_status
 from pipeline.retraining.tick import Tools, retrain
+from pipeline.retraining.used_spans import read_history
 
 # Libraries warn of this and that in whole runs, which tests of the command line do not see either.
 pytestmark = [
@@ -62,7 +62,7 @@ USELESS = [('trainer.feature_extraction.learning_rate', 1e-9), ('retrain.warm_st
 TICK = """
 import datetime, os, signal, sys
 from pathlib import Path
-from pipeline.config import load_recipe
+from pipeline.config.recipe import load_recipe
 from pipeline.retraining.tick import Tools, retrain
 path, weights, now, *pushing = sys.argv[1:]
 if pushing:  # dies when the model is copied and nothing knows of it yet

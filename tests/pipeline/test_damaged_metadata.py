@@ -9,8 +9,8 @@ from pathlib import Path
 import click.testing
 import pytest
 
-from pipeline.metadata import SQLITE_FILE, check_connection, check_file
-from pipeline.metadata_config import MetadataConfig, MetadataError
+from pipeline.config.metadata_config import MetadataConfig, MetadataError
+from pipeline.metadata_store import SQLITE_FILE, check_connection, check_file
 from pipeline_runner import main
 
 REPOSITORY = Path(__file__).parents[2]

@@ -2,8 +2,8 @@ import pytest
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
+from common import features
 from pipeline.schema import schema_for, write_schema
-from trainer import features
 
 CLASSES = ('cats', 'dogs')
 

@@ -11,11 +11,11 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 import pretraining.__main__ as command
+from common import progress
 from pretraining.collection import make_collection
 from pretraining.network import FusedBatchNorm, build_backbone
 from pretraining.settings import Counts, Settings
 from pretraining.training import Pretraining
-from trainer import progress
 
 COUNTS = Counts(assemblies=4, contours=2, fractals=2, textures=4, figures_each=4, textures_each=4)
 SMALL = Settings(size=32, batch=16, steps=6, save_every=3, counts=COUNTS)

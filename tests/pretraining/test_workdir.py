@@ -12,7 +12,7 @@ import pretraining.__main__ as command
 from pretraining import workdir
 from pretraining.settings import Counts, PretrainingError, Settings
 from pretraining.workdir import alone, claim
-from trainer.weights import EMBEDDED_FILE
+from trainer.model.weights import EMBEDDED_FILE
 
 COUNTS = Counts(2, 1, 1, 4, figures_each=2, textures_each=2)
 SMALL = Settings(size=32, batch=4, steps=1, counts=COUNTS)

@@ -11,17 +11,17 @@ import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
 from tensorflow_transform.tf_metadata import metadata_io
 
-from components.ingestion.span import ingest_span
-from components.sources.base import Source
-from components.sources.config import DataConfig
-from components.sources.folder import FolderSource
+from components.image_example_gen.ingestion.span import ingest_span
+from components.image_example_gen.sources.base.config import DataConfig
+from components.image_example_gen.sources.base.source_protocol import Source
+from components.image_example_gen.sources.folder import FolderSource
 from pipeline.schema import schema_for
-from trainer.backbone import build_backbone
-from trainer.config import TrainConfig
-from trainer.dataset import open_splits
-from trainer.job import Job
+from trainer.config.train import TrainConfig
+from trainer.data.dataset import open_splits
+from trainer.model.backbone import build_backbone
 from trainer.preprocessing import preprocessing_fn
-from trainer.timing import Timings
+from trainer.training.job import Job
+from trainer.training.timing import Timings
 
 SMALL = {
     'image_size': 32, 'alpha': 0.35, 'weights': 'random', 'batch_size': 8,

@@ -6,7 +6,7 @@ import numpy as np
 import PIL.Image
 import tensorflow as tf
 
-from trainer import features
+from common import features
 from trainer.preprocessing import decode_and_resize, preprocessing_fn
 
 

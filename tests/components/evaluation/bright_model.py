@@ -8,8 +8,8 @@ import PIL.Image
 import tensorflow as tf
 from image_bytes import encoded
 
-from components.evaluation.recorded_images import RecordedImage
-from trainer import features
+from common import features
+from components.evaluation.robustness.split_images import RecordedImage
 from trainer.preprocessing import decode_and_resize
 
 SIZE = 32

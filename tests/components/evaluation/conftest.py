@@ -10,10 +10,10 @@ from google.protobuf import json_format
 from tfx.components.evaluator.executor import Executor
 from tfx.types import standard_artifacts
 
+from common import features
 from components.evaluation.config import EvaluationConfig
-from components.evaluation.slices import custom_extractors
-from pipeline.evaluation import eval_config
-from trainer import features
+from components.evaluation.metrics.eval_config import eval_config
+from components.evaluation.metrics.slices import custom_extractors
 
 Evaluate = Callable[..., Path]
 

@@ -1,0 +1,1 @@
+"""What every package uses: errors, the strict model, console, artifacts, ML Metadata queries."""

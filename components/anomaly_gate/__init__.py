@@ -1,0 +1,1 @@
+"""AnomalyGate: anomalies, drift and skew of the statistics."""

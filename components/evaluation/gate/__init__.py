@@ -1,0 +1,1 @@
+"""ModelGate: the rules that bless a model, and their verdict."""

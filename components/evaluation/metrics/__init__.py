@@ -1,0 +1,1 @@
+"""Metrics on the test split: counts by TFMA, estimates and curves from the counts."""

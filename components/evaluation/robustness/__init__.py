@@ -1,0 +1,1 @@
+"""RobustnessEvaluator: accuracy on corrupted images, and the worst mistakes."""

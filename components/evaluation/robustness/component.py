@@ -1,0 +1,79 @@
+"""Looks at single test images: at copies that were made worse, and at the worst mistakes."""
+
+from pathlib import Path
+from typing import List  # noqa: UP035
+
+from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
+from tfx.dsl.component.experimental.decorators import component
+from tfx.types import Artifact, standard_artifacts
+from tfx.utils import path_utils
+
+from common import progress
+from common.artifacts import folder_of
+from components.evaluation.config import RobustnessConfig
+from components.evaluation.results import ROBUSTNESS_FILE, Robustness
+from components.evaluation.robustness.corrupted_accuracy import COPIES, choose, measure_robustness
+from components.evaluation.robustness.mistakes import find_mistakes
+from components.evaluation.robustness.split_images import RecordedImages
+from components.inference.classifier import Classifier
+
+_MISTAKES = 12
+
+
+class RobustnessResults(Artifact):
+    """A folder with `robustness.json` (`components.evaluation.results.Robustness`) and pictures."""
+
+    TYPE_NAME = 'catdog.RobustnessResults'  # Vertex AI wants a prefix
+
+
+@component
+def RobustnessEvaluator(
+    examples: InputArtifact[List[standard_artifacts.Examples]],  # noqa: UP006  # as TFX wants it
+    model: InputArtifact[standard_artifacts.Model],
+    robustness: OutputArtifact[RobustnessResults],
+    config: Parameter[str],
+    code: Parameter[str],  # part of the cache's key
+) -> None:
+    """Measures a model on copies of test images that are worse, and shows what it gets wrong.
+
+    Args:
+        examples: of all spans that the model is judged on; the split `test` is used.
+        model: the candidate.
+        robustness: what was found.
+        config: a `RobustnessConfig` as JSON.
+        code: changes with the code of the project.
+    """
+    count = RobustnessConfig.model_validate_json(config).images
+    serving = folder_of(path_utils.serving_model_path(model.uri))
+    found = evaluate(
+        RecordedImages(_files(examples)), Classifier(serving), count, folder_of(robustness.uri)
+    )
+    target = folder_of(robustness.uri) / ROBUSTNESS_FILE
+    target.write_text(found.model_dump_json(indent=1), encoding='utf-8')
+
+
+def evaluate(
+    images: RecordedImages, classifier: Classifier, count: int, folder: Path
+) -> Robustness:
+    """Copies of `count` of the images, and the most confident mistakes of all.
+
+    Args:
+        images: the test split.
+        classifier: the model.
+        count: how many of them are copied, at most; 0: none.
+        folder: where pictures are written.
+    """
+    digests = [image.sha256 for image in images]
+    with progress.bar('test images', len(digests)) as bar:
+        mistakes = find_mistakes(images, classifier, _MISTAKES, folder, bar.advance)
+    if not count:
+        return Robustness(clean=None, corrupted=(), mistakes=tuple(mistakes))
+    chosen = choose(digests, count)
+    with progress.bar('worse copies of some', len(chosen) * (len(COPIES) + 1)) as bar:
+        clean, corrupted = measure_robustness(images, chosen, classifier, bar.advance)
+    return Robustness(clean=clean, corrupted=tuple(corrupted), mistakes=tuple(mistakes))
+
+
+def _files(examples: List[standard_artifacts.Examples]) -> tuple[Path, ...]:  # noqa: UP006
+    folders = (folder_of(each.uri) / 'Split-test' for each in examples)
+    return tuple(file for folder in folders for file in sorted(folder.iterdir()))

@@ -1,0 +1,1 @@
+"""ImageExampleGen: labelled images to TFRecords of `tf.Example`."""

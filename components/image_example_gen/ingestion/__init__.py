@@ -1,0 +1,1 @@
+"""Writes the records of a span: inspection, splits, duplicates, quarantine."""

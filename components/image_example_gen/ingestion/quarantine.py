@@ -1,0 +1,93 @@
+"""Where images go that cannot be used: a list, and copies of their bytes up to a limit."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TextIO
+
+from tfx.types import Artifact
+
+from components.image_example_gen.sources.base.source_protocol import BadImage
+
+LIST = 'quarantined.jsonl'
+_COPIES = 'copies'
+
+
+class Quarantine(Artifact):
+    """The images of a run that were set aside, in a folder `span-N` for each span.
+
+    In each, `quarantined.jsonl` has a line for each image: where it came from, the reason by its
+    kind, the same in words, its length and digest, and the copy of its bytes, if there is one.
+    """
+
+    TYPE_NAME = 'catdog.Quarantine'  # Vertex AI wants a prefix
+
+
+class QuarantineWriter:
+    """Lists the bad images of one shard, and copies them while there is room.
+
+    Args:
+        directory: of the span.
+        name: of the list, without its ending; names of copies begin with it too.
+        room: bytes that all copies may take.
+    """
+
+    def __init__(self, directory: Path, name: str, room: int) -> None:
+        self._directory, self._name, self._room = directory, name, room
+        self._count = 0
+
+    def __enter__(self) -> 'QuarantineWriter':
+        (self._directory / _COPIES).mkdir(parents=True, exist_ok=True)
+        self._list: TextIO = _list_file(self._directory, self._name).open('w')
+        return self
+
+    def add(self, bad: BadImage) -> None:
+        """Writes a line, and a copy if it still fits."""
+        line = {
+            'source': bad.filename.encode(errors='surrogateescape').decode(errors='replace'),
+            'reason': bad.reason, 'detail': bad.detail, 'bytes': len(bad.contents),
+            'sha256': hashlib.sha256(bad.contents).hexdigest() if bad.contents else None,
+            'copy': self._copy(bad),
+        }  # fmt: skip
+        self._list.write(json.dumps(line) + '\n')
+        self._count += 1
+
+    def _copy(self, bad: BadImage) -> str | None:
+        if not bad.contents or len(bad.contents) > self._room:
+            return None
+        self._room -= len(bad.contents)
+        basename = re.sub(r'[^A-Za-z0-9._-]', '_', Path(bad.filename).name)[-80:]
+        copy = f'{_COPIES}/{self._name}-{self._count:05d}-{basename}'
+        (self._directory / copy).write_bytes(bad.contents)
+        return copy
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:  # fmt: skip
+        self._list.close()
+
+
+def merge_lists(directory: Path, names: Iterable[str], room: float) -> None:
+    """Makes one list of those of all shards, in their order, with copies up to `room` bytes."""
+    with (directory / LIST).open('w') as merged:
+        for part in filter(Path.is_file, (_list_file(directory, name) for name in names)):
+            for line in map(json.loads, part.read_text().splitlines()):
+                if line['copy'] and (room := room - line['bytes']) < 0:
+                    (directory / line['copy']).unlink()
+                    line['copy'] = None
+                merged.write(json.dumps(line) + '\n')
+            part.unlink()
+
+
+def read_quarantined(directory: Path) -> Iterator[dict[str, Any]]:
+    """The lines of the list of a span."""
+    with (directory / LIST).open() as lines:
+        yield from map(json.loads, lines)
+
+
+def _list_file(directory: Path, name: str) -> Path:
+    return directory / f'{name}.jsonl'

@@ -1,0 +1,122 @@
+"""Canonical `tf.Example`s in TFRecords, divided into splits, as TFX lays out Examples."""
+
+import contextlib
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+
+import tensorflow as tf
+
+from common import features
+from components.image_example_gen.inspection.examine import GoodImage
+from components.image_example_gen.sources.base.config import SplitConfig
+from components.image_example_gen.sources.base.source_protocol import LabelledImage, Part
+
+PARTIAL = '.partial'
+
+
+def split_of(sha256: str, splits: SplitConfig, part: Part | None = None) -> str:
+    """The split of an image, from the digest of its bytes: never changes when data is added.
+
+    The same rule as TFX's ExampleGen with `partition_feature_name`, which hashes the feature.
+    An image that comes as part of `train` stays there, one of `validation` becomes eval or test.
+    """
+    if part == 'train':
+        return 'train'
+    if part == 'validation':
+        return 'test' if int(sha256, 16) / 2**256 < splits.test_of_validation else 'eval'
+    shares = {split: getattr(splits, split) for split in features.SPLITS}
+    key = _feature(sha256.encode()).SerializeToString(deterministic=True)
+    bucket = int(hashlib.sha256(key).hexdigest(), 16) % sum(shares.values())
+    for split, share in shares.items():
+        if bucket < share:
+            return split
+        bucket -= share
+    raise AssertionError('the buckets cover every remainder')
+
+
+def to_example(
+    image: LabelledImage, good: GoodImage, sha256: str, classes: Sequence[str]
+) -> tf.train.Example:
+    """The canonical `tf.Example` of an image; names as in `common.features`.
+
+    Args:
+        image: as it came.
+        good: what was found out about it; its bytes are written.
+        sha256: hexadecimal digest of the bytes as they came.
+        classes: names in the order of the labels.
+    """
+    measures = good.measures
+    values: dict[str, bytes | int | float] = {
+        features.IMAGE_BYTES: good.contents,
+        features.IMAGE_FORMAT: good.format.encode(),
+        features.LABEL: image.label,
+        features.CLASS_NAME: classes[image.label].encode(errors='surrogateescape'),
+        features.FILENAME: image.filename.encode(errors='surrogateescape'),
+        features.HEIGHT: good.height,
+        features.WIDTH: good.width,
+        features.ASPECT: good.width / good.height,
+        features.BYTES: len(good.contents),
+        features.BRIGHTNESS: measures.brightness,
+        features.CONTRAST: measures.contrast,
+        features.SHARPNESS: measures.sharpness,
+        features.COLOURFULNESS: measures.colourfulness,
+        features.SHA256: sha256.encode(),
+    }
+    if image.source:
+        values[features.SOURCE] = image.source.encode(errors='surrogateescape')
+    named = {name: _feature(value) for name, value in values.items()}
+    return tf.train.Example(features=tf.train.Features(feature=named))
+
+
+def _feature(value: bytes | int | float) -> tf.train.Feature:
+    if isinstance(value, bytes):
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+    if isinstance(value, int):
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+    return tf.train.Feature(float_list=tf.train.FloatList(value=[value]))
+
+
+def record_files(directory: Path, number: int, shards: int) -> list[Path]:
+    """The files of one shard, one for each split in the order of SPLITS."""
+    name = f'data_tfrecord-{number:05d}-of-{shards:05d}'
+    return [directory / f'Split-{split}' / name for split in features.SPLITS]
+
+
+class SplitWriter:
+    """Writes the records of one shard to a file for each split; whole or not at all.
+
+    Not compressed: encoded images would not get smaller.
+    """
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        self._files = files
+
+    def __enter__(self) -> 'SplitWriter':
+        self._open = contextlib.ExitStack()
+        self._writers = []
+        for file in self._files:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            writer = tf.io.TFRecordWriter(f'{file}{PARTIAL}')
+            self._writers.append(self._open.enter_context(writer))
+        return self
+
+    def write(self, split: int, record: bytes) -> None:
+        """Appends a serialised `tf.Example` to a split, by its place in SPLITS."""
+        self._writers[split].write(record)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:  # fmt: skip
+        self._open.close()
+        if kind is None:
+            for file in self._files:
+                Path(f'{file}{PARTIAL}').replace(file)
+
+
+def read_records(files: Sequence[Path]) -> Iterator[bytes]:
+    """Serialised `tf.Example`s of uncompressed files, one after the other."""
+    for file in files:
+        yield from tf.data.TFRecordDataset(str(file)).as_numpy_iterator()

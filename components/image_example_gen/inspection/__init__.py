@@ -1,0 +1,1 @@
+"""Checks, decodes and measures one image."""

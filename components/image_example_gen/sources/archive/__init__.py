@@ -1,0 +1,1 @@
+"""Images in zip and tar archives, local or from the web."""

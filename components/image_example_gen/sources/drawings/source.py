@@ -1,0 +1,57 @@
+"""The drawings as a source of images."""
+
+import dataclasses
+import hashlib
+import multiprocessing
+import os
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import PIL
+
+from components.image_example_gen.sources.base.source_protocol import LabelledImage
+from components.image_example_gen.sources.drawings.draw import CLASSES, draw
+
+_AT_ONCE = 25
+_PER_SHARD = 4096  # more than of other sources: each starts its processes
+
+
+class DrawingsSource:
+    """`count` drawings from a seed, drawn by as many processes as there are cores."""
+
+    def __init__(self, count: int, seed: int) -> None:
+        self.classes = CLASSES
+        self.count = count
+        self._seed = seed
+        digest = hashlib.sha256(f'{count} {seed} {np.__version__} {PIL.__version__}'.encode())
+        for path in sorted(Path(__file__).parent.glob('*.py')):
+            digest.update(path.read_bytes())
+        self.fingerprint = digest.hexdigest()
+
+    def shards(self) -> list['DrawingsShard']:
+        starts = range(0, self.count, _PER_SHARD)
+        return [
+            DrawingsShard(start, min(start + _PER_SHARD, self.count), self._seed)
+            for start in starts
+        ]
+
+
+@dataclasses.dataclass(frozen=True)
+class DrawingsShard:
+    """The drawings from number `start` to before `stop`, drawn by processes of its own."""
+
+    start: int
+    stop: int
+    seed: int
+
+    def images(self) -> Iterator[LabelledImage]:
+        # A forked child would inherit the threads of TensorFlow, and hang.
+        context = multiprocessing.get_context('spawn')
+        with context.Pool(os.cpu_count()) as pool:
+            numbers = range(self.start, self.stop)
+            drawn = pool.imap(partial(draw, seed=self.seed), numbers, _AT_ONCE)
+            for number, contents in zip(numbers, drawn, strict=True):
+                label = number % len(CLASSES)
+                yield LabelledImage(contents, label, f'{CLASSES[label]}-{self.seed}-{number}.jpg')

@@ -1,0 +1,68 @@
+"""From the `data:` part of a recipe to a source of images."""
+
+from pathlib import Path
+
+from common.errors import DataError
+from components.image_example_gen.sources.base.config import DataConfig
+from components.image_example_gen.sources.base.source_protocol import Source
+
+
+def make_source(config: DataConfig, *, complete: bool = True) -> Source:
+    """Opens the source that a recipe names.
+
+    Each kind is imported when it is asked for: TensorFlow Datasets alone takes seconds.
+
+    Args:
+        config: the `data:` part of the recipe.
+        complete: a folder must have images of each class; False for one span of several.
+
+    Raises:
+        DataError: the images cannot be used.
+    """
+    if config.source == 'drawings':
+        from components.image_example_gen.sources.drawings.source import DrawingsSource
+
+        return DrawingsSource(config.count, config.seed)
+    if config.source == 'tfds':
+        from components.image_example_gen.sources.tfds import TfdsSource
+
+        assert config.dataset is not None  # the config is validated
+        return TfdsSource(config.dataset, config.classes)
+    if config.source == 'archive':
+        return _archive(config)
+    path = _path(config)
+    if config.source == 'folder':
+        from components.image_example_gen.sources.folder import FolderSource
+
+        return FolderSource(
+            path, config.classes, max_bytes=config.checks.max_bytes, complete=complete
+        )
+    if config.source == 'tfrecord':
+        from components.image_example_gen.sources.tfrecord.source import TfrecordSource
+
+        return TfrecordSource(path, config.features, config.classes)
+    if config.source == 'canonical':
+        from components.image_example_gen.sources.tfrecord.canonical import CanonicalSource
+
+        return CanonicalSource(path, config.classes)
+    from components.image_example_gen.sources.parquet.source import ParquetSource
+
+    return ParquetSource(path, config.classes)
+
+
+def _archive(config: DataConfig) -> Source:
+    from components.image_example_gen.sources.archive.download import fetch, require_sha256
+    from components.image_example_gen.sources.archive.source import ArchiveSource
+
+    path = fetch(config.url, config.sha256) if config.url else _path(config)
+    if config.sha256 and not config.url:
+        require_sha256(path, config.sha256)
+    return ArchiveSource(path, config.classes, max_bytes=config.checks.max_bytes)
+
+
+def _path(config: DataConfig) -> Path:
+    if config.path is None:  # not an error of the recipe: everybody's images lie elsewhere
+        raise DataError(
+            f"source '{config.source}' needs to know where: give --data PATH, or set data.path"
+        )
+    return config.path

@@ -1,1 +1,0 @@
-"""The folder that a model server watches: versions come whole, rise, and can be taken back."""

@@ -1,0 +1,1 @@
+"""Pusher: versions of a model in the folder that a model server watches."""

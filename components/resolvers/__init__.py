@@ -1,0 +1,1 @@
+"""TFX resolver strategies: which model, spans and statistics a node reads."""

@@ -1,0 +1,1 @@
+"""ServingCheck: loads a SavedModel in a subprocess, sends requests and measures."""

@@ -1,1 +1,0 @@
-"""Where images come from, and how they become TFRecords."""

@@ -1,1 +1,0 @@
-"""How far images are from those before, and splits from one another."""

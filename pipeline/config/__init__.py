@@ -1,0 +1,1 @@
+"""The configuration: a recipe and its parts."""

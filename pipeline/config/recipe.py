@@ -1,0 +1,272 @@
+"""A recipe: one frozen object that says all about a run. Imports neither TensorFlow nor TFX."""
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+
+from common.strict_model import StrictModel
+from components.anomaly_gate.config import ValidationConfig
+from components.evaluation.config import EvaluationConfig
+from components.image_example_gen.sources.base.config import DataConfig
+from components.image_example_gen.sources.detect import data_overrides
+from components.inference.config import InferenceConfig
+from components.lite_converter.config import LiteConfig
+from components.pusher.config import PushConfig
+from components.serving_check.config import ServingCheckConfig
+from pipeline.config.beam import BeamConfig
+from pipeline.config.kubeflow import KubeflowConfig
+from pipeline.config.metadata_config import MetadataConfig
+from pipeline.config.retraining import RetrainConfig
+from trainer.config.train import StageConfig, TrainConfig
+from trainer.config.tuner import OTHER_TAGS, RANGE_TAG, RangeConfig, TunerConfig
+
+# What pydantic puts between the keys of a location.
+_TAGS = ('int', 'str', RANGE_TAG, *OTHER_TAGS)
+RECIPES = Path(__file__).parents[2] / 'configs'
+
+
+class ConfigError(ValueError):
+    """A recipe that cannot be used; the message lists every error, a line each."""
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """YAML itself keeps the last of several equal keys, and says nothing."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        lines: dict[str, int] = {}
+        for key, _ in node.value:
+            name, line = str(key.value), key.start_mark.line + 1
+            if name in lines:
+                raise ConfigError(f'line {line}: key {name!r} stands in line {lines[name]} already')
+            lines[name] = line
+        return node
+
+
+class ReportConfig(StrictModel):
+    """Words for the model card that only a person knows, and how many pages are kept."""
+
+    intended_use: str = Field('', description='who should use the model, and for what')
+    out_of_scope: str = Field('', description='what it should not be used for')
+    considerations: str = Field('', description='ethical ones: who could be harmed, and how')
+    keep: int = Field(50, ge=2, description='pages of runs; older ones are removed')
+
+
+class Recipe(StrictModel):
+    """Everything that a run needs to know."""
+
+    name: str = Field(pattern=r'^[a-z0-9][a-z0-9_-]*$', description='names the folder of its runs')
+    description: str = ''
+    workdir: Path = Field(Path('runs'), description='where runs, models and metadata are kept')
+    push_directory: Path | None = Field(
+        None, description='where models are pushed; default: serving/ in the folder of the runs'
+    )
+    pipeline_root: Path | None = Field(
+        None, description='where components write; default: artifacts/ in the folder of the runs'
+    )
+    metadata: MetadataConfig = MetadataConfig()
+    data: DataConfig = DataConfig()
+    validation: ValidationConfig = ValidationConfig()
+    trainer: TrainConfig = TrainConfig()
+    tuner: TunerConfig | None = Field(
+        None, description='a search for hyperparameters before the Trainer; none: no Tuner'
+    )
+    evaluation: EvaluationConfig = EvaluationConfig()
+    serving_check: ServingCheckConfig = ServingCheckConfig()
+    lite: LiteConfig | None = Field(
+        None, description='TensorFlow Lite models beside the SavedModel; none: no LiteConverter'
+    )
+    push: PushConfig = PushConfig()
+    inference: InferenceConfig | None = Field(
+        None,
+        description='images without labels that a blessed model answers; none: no BulkInferrer',
+    )
+    beam: BeamConfig = BeamConfig()
+    report: ReportConfig = ReportConfig()
+    retrain: RetrainConfig = RetrainConfig()
+    kubeflow: KubeflowConfig = KubeflowConfig()
+
+    @field_validator('workdir', 'pipeline_root', 'push_directory')
+    @classmethod
+    def _is_a_folder(cls, path: Path | None) -> Path | None:
+        if path is not None and ':/' in str(path):
+            raise ValueError('must be a folder; object storage is used through a volume')
+        return path
+
+    @model_validator(mode='after')
+    def _tuned_values_are_valid(self) -> 'Recipe':
+        for key, choices in (self.tuner.space if self.tuner else {}).items():
+            stage = getattr(self.trainer, key.partition('.')[0])
+            if isinstance(stage, StageConfig) and not stage.epochs:
+                raise ValueError(f'tuner.space.{key}: that stage has 0 epochs')
+            values = [choices.low, choices.high] if isinstance(choices, RangeConfig) else choices
+            for value in values:
+                try:
+                    self.trainer.replaced({key: value})
+                except ValidationError as error:
+                    reason = error.errors()[0]['msg']
+                    raise ValueError(f'tuner.space.{key}: {value}: {reason}') from None
+        return self
+
+    def for_retraining(self) -> 'Recipe':
+        """What a tick of a schedule runs: the same, continuing from the last blessed model."""
+        if not self.retrain.warm_start:
+            return self
+        trainer = self.trainer.model_copy(update={'warm_start': 'latest_blessed'})
+        return self.model_copy(update={'trainer': trainer})
+
+    @property
+    def optional_nodes(self) -> list[str]:
+        """The nodes that not every pipeline has: what they depend on shapes the graph."""
+        wanted = {
+            'ImportExampleGen': self.data.source == 'canonical',  # else ImageExampleGen
+            'newest_spans': self.data.several_spans,
+            'warm_start_resolver': self.trainer.warm_start is not None,
+            'Tuner': self.tuner is not None,
+            'InfraValidator': self.serving_check.infra_validator is not None,
+            'LiteConverter': self.lite is not None,
+            'BulkInferrer': self.inference is not None,  # and UnlabelledExampleGen
+        }
+        return [node_id for node_id, there in wanted.items() if there]
+
+    @property
+    def home(self) -> Path:
+        """The folder that holds all runs of this recipe."""
+        return (self.workdir / self.name).absolute()
+
+    @property
+    def artifacts_directory(self) -> Path:
+        return (self.pipeline_root or self.home / 'artifacts').absolute()
+
+    @property
+    def serving_directory(self) -> Path:
+        return (self.push_directory or self.home / 'serving').absolute()
+
+
+def load_recipe(
+    name: str, overrides: Sequence[tuple[str, Any]] = (), data: str | None = None
+) -> Recipe:
+    """Reads a recipe, by path or by the name of one in `configs/`, and changes single keys.
+
+    Args:
+        name: `configs/demo.yaml` or `demo`.
+        overrides: dotted keys and their values, applied in order.
+        data: a path or an address of other images than those of the recipe; overrides come later.
+
+    Raises:
+        ConfigError: the file is missing or not YAML, a key stands in it twice, or any key or
+            value in it is wrong.
+    """
+    path = _find(name)
+    try:
+        values = yaml.load(path.read_text(encoding='utf-8'), _UniqueKeyLoader)
+    except ConfigError as error:
+        raise ConfigError(f'{path}, {error}') from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f'{path} cannot be read: {error}') from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f'{path} is not YAML: {" ".join(str(error).split())}') from error
+    if not isinstance(values, dict):
+        raise ConfigError(f'{path} holds no keys; a recipe is a mapping such as "trainer: ..."')
+    values.setdefault('name', path.stem)
+    if data is not None:
+        described = values.get('data')
+        before = described.get('source') if isinstance(described, dict) else None
+        overrides = [*data_overrides(data, before), *overrides]
+    return recipe_of(values, overrides, origin=str(path))
+
+
+def recipe_of(
+    values: dict[str, Any], overrides: Sequence[tuple[str, Any]] = (), origin: str = 'recipe'
+) -> Recipe:
+    """The recipe with these values, and single keys changed.
+
+    Args:
+        values: as a file has them; they are changed.
+        overrides: dotted keys and their values, applied in order.
+        origin: where the values are from, for the message.
+
+    Raises:
+        ConfigError: any key or value is wrong.
+    """
+    for key, value in overrides:
+        _set(values, key, value)
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        lines = [f'{origin}: {_explain(each)}' for each in error.errors()]
+        raise ConfigError('\n'.join(lines)) from None
+
+
+def parse_override(text: str) -> tuple[str, Any]:
+    """`trainer.fine_tune.from_layer=120` as a key and a value; the value is read as YAML.
+
+    Raises:
+        ConfigError: there is no key before the equals sign.
+    """
+    key, equals, value = text.partition('=')
+    if not equals or not key.strip():
+        raise ConfigError(f'--set {text}: expected KEY=VALUE, as in trainer.batch_size=64')
+    try:
+        return key.strip(), yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f'--set {key}: {value!r} is not a YAML value') from error
+
+
+def _find(name: str) -> Path:
+    for path in (Path(name), RECIPES / f'{name}.yaml'):
+        if path.is_file():
+            return path
+    known = ', '.join(sorted(path.stem for path in RECIPES.glob('*.yaml')))
+    raise ConfigError(f'recipe {name} does not exist; give a YAML file or one of {known}')
+
+
+def _set(values: dict[str, Any], dotted: str, value: Any) -> None:
+    *parents, last = dotted.split('.')
+    for key in parents:
+        if values.get(key) is None:  # absent, or a group with nothing in it
+            values[key] = {}
+        inner = values[key]
+        if not isinstance(inner, dict):
+            raise ConfigError(f'--set {dotted}: {key} is a value, not a group of keys')
+        values = inner
+    values[last] = value
+
+
+def _explain(error: Any) -> str:
+    """One line for one of pydantic's errors: the key, what was given, what would be right."""
+    where = '.'.join(str(part) for part in error['loc'] if part not in _TAGS)
+    if error['type'] == 'extra_forbidden':
+        return f'{where}: unknown key; {_choices(error["loc"])}'
+    if error['type'] == 'missing':
+        return f'{where}: missing'
+    message = error['msg'].removeprefix('Value error, ')
+    message = message[0].lower() + message[1:]
+    if isinstance(error['input'], dict):
+        return f'{where}: {message}' if where else message
+    return f'{where}: {message}, got {error["input"]!r}'
+
+
+def _choices(location: tuple[Any, ...]) -> str:
+    """The keys that are valid at a location where an unknown one stands."""
+    model: type[BaseModel] = Recipe
+    for key in location[:-1]:
+        if key in model.model_fields:
+            model = _model_of(model.model_fields[key].annotation) or model
+        elif key == RANGE_TAG:
+            model = RangeConfig
+    valid = list(model.model_fields)
+    close = difflib.get_close_matches(str(location[-1]), valid, n=1)
+    hint = f'did you mean {close[0]}? ' if close else ''
+    return f'{hint}valid keys: {", ".join(valid)}'
+
+
+def _model_of(annotation: Any) -> type[BaseModel] | None:
+    """The model in an annotation such as `FineTuneConfig` or `X | None`, if there is one."""
+    candidates = get_args(annotation) if get_origin(annotation) else (annotation,)
+    models = (each for each in candidates if isinstance(each, type) and issubclass(each, BaseModel))
+    return next(models, None)

@@ -1,0 +1,1 @@
+"""Runs single nodes with TFX's launcher, and reads their results."""

@@ -1,0 +1,180 @@
+"""One run of a recipe on this machine, from images to a pushed model."""
+
+import contextlib
+import datetime
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import filelock
+from rich.markup import escape
+
+from common import progress
+from common.errors import UnfitError
+from components.evaluation.config import check_floors
+from components.image_example_gen.sources.base.source_protocol import describe_classes
+from components.inference.image_folder import require_images
+from components.pusher.versions import PushError
+from pipeline.config.metadata_config import MetadataError
+from pipeline.config.recipe import Recipe
+from pipeline.execution.quick_imports import quick_imports
+from pipeline.local.library_output import library_output_to
+from trainer.config.train import TrainConfig, check_class_weights
+from trainer.model.weights import WeightsError, check_weights_file
+
+if TYPE_CHECKING:
+    from components.image_example_gen.sources.spans import Span
+    from pipeline.execution.outcome import Outcome
+
+
+class CannotStart(RuntimeError):
+    """A run could not begin; the message is one sentence for a person."""
+
+
+class AlreadyRunning(CannotStart):
+    """Another run of the recipe is going on."""
+
+
+class RunFailed(RuntimeError):
+    """A component failed; the message names it and the log."""
+
+
+def run(recipe: Recipe, *, verbose: bool = False) -> 'Outcome':
+    """Runs every component that has something new to do.
+
+    Args:
+        recipe: what to run.
+        verbose: show what the libraries print instead of writing it to a file.
+
+    Returns:
+        How it ended: the verdict with its reasons.
+
+    Raises:
+        CannotStart: the data or the weights cannot be used, or another run is going on.
+        RunFailed: a component failed.
+    """
+    start = time.perf_counter()
+    log = recipe.home / 'logs' / f'{datetime.datetime.now():%Y-%m-%dT%H-%M-%S}.log'
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(alone(recipe))
+            if not verbose:
+                stack.enter_context(library_output_to(log))
+        except OSError as error:
+            raise CannotStart(f'workdir {recipe.home} cannot be used: {error.strerror}') from error
+        try:
+            return _run(recipe, start)
+        except Exception as error:
+            traceback.print_exc()  # for the log
+            raise _for_a_person(error, None if verbose else log) from error
+
+
+def _run(recipe: Recipe, start: float) -> 'Outcome':
+    console = progress.console()
+    console.print(f'[bold]{recipe.name}[/bold]: {escape(recipe.description)}')
+    check_weights_file(recipe.trainer.weights)
+    # TensorFlow and TFX take seconds to import; a wrong recipe is told before.
+    from components.image_example_gen.sources.spans import open_window
+
+    spans = open_window(recipe.data)
+    classes, count = spans[0].source.classes, sum(span.source.count for span in spans)
+    console.print(f'data: {escape(describe_data(spans))}')
+    check_floors(recipe.evaluation, classes)
+    if recipe.inference:
+        require_images(recipe.inference.path)
+
+    with quick_imports():
+        from pipeline.execution.outcome import read_outcome, show_outcome, write_summary
+        from pipeline.graph import create_pipeline
+        from pipeline.local.runner import ProgressDagRunner
+        from pipeline.metadata_store import open_store
+        from pipeline.registry.leftovers import remove_leftovers
+        from pipeline.report.write import write_report
+        from trainer.data.cache_plan import plan_cache
+        from trainer.model.backbone import build_backbone
+
+    backbone = build_backbone(recipe.trainer)  # raises for weights or layers that do not fit
+    check_class_weights(recipe.trainer, classes)
+    console.print(f'weights: {escape(describe_weights(recipe.trainer))}')
+    remove_leftovers(recipe, open_store(recipe.metadata, recipe.home))
+    if recipe.trainer.cache:  # raises if it would be too large, as far as can be told now
+        plan_cache(recipe.trainer, backbone, recipe.data.splits.expected(count), recipe.home)
+    runner = ProgressDagRunner()
+    runner.run(create_pipeline(recipe, classes, count))
+    outcome = read_outcome(runner.run_id, runner.results, recipe)
+    seconds = time.perf_counter() - start
+    write_summary(recipe.home / 'last_run.json', runner.results, outcome, seconds)
+    page = recipe.home / 'last_run.html'
+    written = write_report(page, recipe, runner.results, outcome, seconds)
+    show_outcome(runner.results, outcome, seconds, page if written else None)
+    return outcome
+
+
+def describe_data(spans: 'Sequence[Span]') -> str:
+    """`2000 images of cat and dog`, and which spans they are if they come in any."""
+    count = sum(span.source.count for span in spans)
+    classes = spans[0].source.classes
+    named = ' and '.join(classes) if len(classes) == 2 else describe_classes(classes)
+    images = f'{count} images of {named}'
+    ignored = sum(getattr(span.source, 'ignored', 0) for span in spans)  # of files and archives
+    if ignored:
+        plural = ('s that are no images', ' that is no image')[ignored == 1]
+        images += f', {ignored} file{plural} left out'
+    numbers = [span.number for span in spans]
+    if numbers == [1]:
+        return images
+    return f'span{"s" * (len(numbers) > 1)} {", ".join(map(str, numbers))}: {images}'
+
+
+def describe_weights(trainer: TrainConfig) -> str:
+    """What the backbone starts from, in words."""
+    name = f'MobileNetV2 {trainer.alpha} at {trainer.image_size}x{trainer.image_size}'
+    if trainer.warm_start:
+        return f'{name}, of the last blessed model if there is one, else: {trainer.weights}'
+    if trainer.weights == 'embedded':
+        made = 'on images made by formulas (no photograph, no download)'
+        return f'{name}, pretrained: embedded, {made}'
+    if trainer.weights != 'random':
+        return f'{name}, pretrained: {trainer.weights}'
+    trained = trainer.fine_tune.epochs > 0 and trainer.fine_tune.from_layer in (0, 1, 'Conv1')
+    return f'{name}, from a random start: no pretrained weights are used; ' + (
+        'all layers are trained' if trained else 'the frozen layers stay random'
+    )
+
+
+@contextlib.contextmanager
+def alone(recipe: Recipe) -> Iterator[None]:
+    """Two runs at once would do the work twice and push twice.
+
+    Raises:
+        AlreadyRunning: another one is going on.
+        OSError: the folder of the runs cannot be written.
+    """
+    recipe.home.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(recipe.home / '.lock')
+    try:
+        lock.acquire(blocking=False)
+    except filelock.Timeout:
+        raise AlreadyRunning(f'another run of {recipe.name} is going on in {recipe.home}') from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _for_a_person(error: Exception, log: Path | None) -> Exception:
+    from common.errors import DataError
+
+    if isinstance(error, (DataError, WeightsError, UnfitError, MetadataError, PushError)):
+        return CannotStart(str(error))
+    from pipeline.execution.compilation import display_name
+    from pipeline.execution.launch import NodeFailed
+
+    where = f'; the log is {log}' if log else ''
+    if isinstance(error, NodeFailed) and isinstance(error.__cause__, DataError):
+        return CannotStart(str(error.__cause__))
+    if isinstance(error, NodeFailed):
+        return RunFailed(f'{display_name(error.node_id)} failed: {error.reason}{where}')
+    return RunFailed(f'{type(error).__name__}: {error}{where}')

@@ -1,0 +1,1 @@
+"""Predictions for images given on the command line."""

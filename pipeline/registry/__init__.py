@@ -1,0 +1,1 @@
+"""The model registry: pushed models, manual overrides, lineage, gate history."""

@@ -1,0 +1,116 @@
+"""The versions in the serving folder, and what is known of each. Imports no TFX."""
+
+import dataclasses
+import datetime
+import json
+from pathlib import Path
+
+from ml_metadata import MetadataStore
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+
+from common.artifacts import folder_of
+from common.blessing import withdrawal
+from common.files import MEGABYTE
+from common.metadata_queries import custom
+from components.pusher.serving_folder import Note, read_note, versions_in
+from pipeline.config.recipe import Recipe
+from pipeline.formatting import named, time_of
+from pipeline.registry.provenance import Node, Provenance, plain
+
+
+@dataclasses.dataclass(frozen=True)
+class Version:
+    """A version, from the file beside it and from the metadata; either may be missing.
+
+    Attributes:
+        version: its number.
+        folder: where it is.
+        live: whether a model server loads it.
+        accuracy: on the test split when it was pushed, 0 to 1.
+        pushed: when.
+        run: the pipeline run that pushed it, or whose model a person has pushed.
+        spans: numbers of those that it was trained on.
+        by_hand: what a person did and why, if one did.
+        withdrawn: what a person said who withdrew its blessing.
+        megabytes: of all its files, 10^6 bytes; what another version shares counts here too.
+    """
+
+    version: int
+    folder: Path
+    live: bool
+    accuracy: float | None
+    pushed: datetime.datetime | None
+    run: str | None
+    spans: tuple[int, ...]
+    by_hand: str | None
+    withdrawn: str | None
+    megabytes: float
+
+
+def list_models(recipe: Recipe, store: MetadataStore | None) -> tuple[Version, ...]:
+    """All versions, the live one first."""
+    provenance = Provenance(store, recipe.name)
+    pushers = {
+        custom(each.output('pushed_model'), 'pushed_destination'): each
+        for each in provenance.pushed()
+    }
+    folders = versions_in(recipe.serving_directory)
+    return tuple(
+        _describe(provenance, folder, folder == folders[-1], pushers.get(str(folder)))
+        for folder in reversed(folders)
+    )
+
+
+def as_table(versions: tuple[Version, ...]) -> RenderableType:
+    """The same for a person."""
+    table = Table(box=None, pad_edge=False)
+    for column in ('version', '', 'accuracy', 'pushed', 'spans', 'MB', 'run'):
+        table.add_column(column, overflow='fold')
+    notes = []
+    for each in versions:
+        table.add_row(
+            str(each.version), 'live' if each.live else '',
+            '' if each.accuracy is None else f'{each.accuracy:.4f}',
+            time_of(each.pushed) if each.pushed else 'not from here',
+            named(each.spans).partition(' ')[2] if each.spans else '',
+            f'{each.megabytes:.1f}', escape(each.run or ''),
+        )  # fmt: skip
+        notes += [f'{each.version}: {said}' for said in (each.by_hand, each.withdrawn) if said]
+    return Group(table, *map(escape, notes))
+
+
+def as_json(versions: tuple[Version, ...]) -> str:
+    """The same for programs."""
+    values = [dataclasses.asdict(each) for each in versions]
+    return json.dumps(values, indent=1, default=plain)
+
+
+def _describe(provenance: Provenance, folder: Path, live: bool, pusher: Node | None) -> Version:
+    note = read_note(folder)
+    about = note.about if note else None
+    model = pusher.input('model') if pusher else None
+    uri = model.uri if model else about.model if about else None
+    spans = tuple(provenance.trained_on(model)) if model else ()
+    return Version(
+        version=int(folder.name),
+        folder=folder,
+        live=live,
+        accuracy=about.accuracy if about else None,
+        pushed=note.pushed if note else pusher.ended if pusher else None,
+        run=(about.run if about else None) or (provenance.run_id(pusher) if pusher else None),
+        spans=(about.spans if about else ()) or spans,
+        by_hand=_by_hand(note),
+        withdrawn=withdrawal(folder_of(uri) if uri else None),
+        megabytes=sum(path.stat().st_size for path in folder.rglob('*') if path.is_file())
+        / MEGABYTE,
+    )
+
+
+def _by_hand(note: Note | None) -> str | None:
+    about = note.about if note else None
+    if about is None or about.by_hand is None:
+        return None
+    what = f'rolled back to {about.version}' if about.version else 'blessed'
+    return f'{what} by {about.person}: {about.reason}'

@@ -1,0 +1,1 @@
+"""Draws the page of a run: tables, plots, model card."""

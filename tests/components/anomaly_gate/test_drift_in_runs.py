@@ -1,0 +1,156 @@
+"""Runs through TFX's launcher that warn of a span that moved, or stop at it."""
+
+import io
+from pathlib import Path
+
+import pytest
+import tensorflow_data_validation as tfdv
+from ml_metadata.proto import metadata_store_pb2
+from rich.console import Console
+from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
+from tfx.dsl.component.experimental.decorators import component
+from tfx.orchestration.pipeline import Pipeline
+from tfx.types import artifact_utils, standard_artifacts
+
+from common import progress
+from common.features import SPLITS
+from pipeline.config.recipe import load_recipe
+from pipeline.execution.launch import NodeFailed
+from pipeline.execution.outcome import _warnings
+from pipeline.graph import _gate, _previous_statistics
+from pipeline.local.runner import ProgressDagRunner
+
+DARKER, DOGS_IN_TEST = 0.55, 0.9
+
+
+@component
+def Ingest(examples: OutputArtifact[standard_artifacts.Examples], span: Parameter[int]):
+    """Examples of a span, without any records."""
+    examples.set_int_custom_property('span', span)
+    examples.span = span
+
+
+@component
+def Describe(
+    examples: InputArtifact[standard_artifacts.Examples],
+    statistics: OutputArtifact[standard_artifacts.ExampleStatistics],
+    anomalies: OutputArtifact[standard_artifacts.ExampleAnomalies],
+    folder: Parameter[str],
+):
+    """Statistics that lie in a folder, as of these Examples, and no anomalies."""
+    statistics.span = examples.span
+    for artifact in (statistics, anomalies):
+        artifact.split_names = artifact_utils.encode_split_names(list(SPLITS))
+    for split in SPLITS:
+        found = tfdv.load_stats_text(f'{folder}/{split}')
+        _file(statistics, split, 'FeatureStats.pb').write_bytes(found.SerializeToString())
+        _file(anomalies, split, 'SchemaDiff.pb').touch()
+
+
+def _file(artifact, split, name):
+    path = Path(artifact.uri, f'Split-{split}', name)
+    path.parent.mkdir(parents=True)
+    return path
+
+
+class Runs:
+    """Runs of one recipe, span after span."""
+
+    def __init__(self, folder, statistics_of):
+        self._folder, self._statistics_of = folder, statistics_of
+        self.said = ''
+
+    def run(self, span, darker=1.0, dogs_in_test=0.5, **validation):
+        """Ends with the gate. Gives its warnings."""
+        changes = [('workdir', str(self._folder)), ('validation', validation)]
+        recipe = load_recipe('demo', changes)
+        folder = self._folder / f'span-{span}'
+        folder.mkdir(exist_ok=True)
+        for seed, split in enumerate(SPLITS):
+            dogs = dogs_in_test if split == 'test' else 0.5
+            found = self._statistics_of(seed=10 * span + seed, darker=darker, dogs=dogs)
+            tfdv.write_stats_text(found, str(folder / split))
+        runner, stream = ProgressDagRunner(), io.StringIO()
+        with progress.using_console(Console(file=stream, width=200)):
+            try:
+                runner.run(self._pipeline(recipe, span, folder))
+            finally:
+                self.said = stream.getvalue()
+        return _warnings(runner.results)
+
+    def _pipeline(self, recipe, span, folder):
+        ingest = Ingest(span=span)
+        described = Describe(examples=ingest.outputs['examples'], folder=str(folder))
+        previous = _previous_statistics(described)
+        gate = _gate(recipe, described, described, previous)
+        connection = metadata_store_pb2.ConnectionConfig()
+        connection.sqlite.filename_uri = str(self._folder / 'metadata.sqlite')
+        connection.sqlite.connection_mode = 3  # READWRITE_OPENCREATE
+        return Pipeline(
+            'demo', str(self._folder), components=[ingest, described, previous, gate],
+            metadata_connection_config=connection, enable_cache=True,
+        )  # fmt: skip
+
+
+@pytest.fixture
+def runs(tmp_path, statistics_of):
+    return Runs(tmp_path, statistics_of)
+
+
+def test_of_a_span_without_an_earlier_one_it_is_said_that_it_is_compared_with_none(runs):
+    assert runs.run(3, darker=DARKER, on_drift='stop') == ()
+    assert '  no earlier span was looked at: span 3 is compared with none\n' in runs.said
+
+    runs.run(4)
+    assert 'no earlier span' not in runs.said
+
+
+def test_nothing_is_said_of_spans_where_images_do_not_come_in_any(runs):
+    assert runs.run(1, darker=DARKER, on_drift='stop') == ()
+    assert 'span' not in runs.said
+
+
+def test_a_span_that_moved_is_warned_of_and_the_next_is_compared_with_it(runs):
+    runs.run(1)
+
+    (warning,) = runs.run(2, darker=DARKER)
+
+    assert warning.startswith('brightness of span 2 moved by 0.')
+    assert warning in runs.said
+    assert runs.run(3, darker=DARKER) == ()
+
+
+def test_a_cached_gate_keeps_its_warnings(runs):
+    runs.run(1)
+    first = runs.run(2, darker=DARKER)
+
+    assert runs.run(2, darker=DARKER) == first != ()
+    assert 'AnomalyGate cached' in runs.said
+
+
+def test_a_run_that_stopped_stops_again_and_the_span_is_no_measure_for_the_next(runs):
+    runs.run(1, on_drift='stop')
+    for _ in range(2):
+        with pytest.raises(NodeFailed, match=r'^AnomalyGate failed: brightness of span 2 moved by'):
+            runs.run(2, darker=DARKER, on_drift='stop')
+
+    with pytest.raises(NodeFailed, match='brightness of span 3 moved by'):
+        runs.run(3, darker=DARKER, on_drift='stop')
+    assert runs.run(4, on_drift='stop') == ()
+
+
+def test_a_split_with_other_shares_is_warned_of_or_stops_the_run(runs):
+    sentence = 'class balance of test differs from train by 0.40 (limit 0.1)'
+
+    assert runs.run(1, dogs_in_test=DOGS_IN_TEST) == (sentence,)
+    with pytest.raises(NodeFailed) as failed:
+        runs.run(1, dogs_in_test=DOGS_IN_TEST, on_skew='stop')
+    assert failed.value.reason == sentence
+
+
+def test_what_is_only_warned_of_is_said_when_the_other_stops_the_run(runs):
+    runs.run(1)
+
+    with pytest.raises(NodeFailed, match=r'class balance of test differs from train by 0\.40'):
+        runs.run(2, darker=DARKER, dogs_in_test=DOGS_IN_TEST, on_skew='stop')
+    assert 'brightness of span 2 moved' in runs.said

@@ -1,0 +1,38 @@
+import pytest
+
+from components.anomaly_gate.config import FEATURE_OF, DriftLimits, SkewLimits
+from pipeline.config.recipe import ConfigError, load_recipe
+from pipeline.schema import described_features
+
+
+def test_every_limit_is_for_a_feature_that_statistics_describe():
+    limits = {*DriftLimits.model_fields, *SkewLimits.model_fields}
+    described = {feature.name for feature in described_features().feature}
+
+    assert limits == set(FEATURE_OF)
+    assert set(FEATURE_OF.values()) <= described
+
+
+def test_a_recipe_sets_limits_and_what_they_do():
+    changes = [('validation.on_drift', 'stop'), ('validation.drift.brightness', 0.3)]
+
+    validation = load_recipe('demo', changes).validation
+
+    assert (validation.on_drift, validation.on_skew) == ('stop', 'warn')
+    assert (validation.drift.brightness, validation.drift.contrast) == (0.3, 0.2)
+
+
+@pytest.mark.parametrize(
+    ('key', 'value', 'words'),
+    [
+        ('validation.on_drift', 'ignore', "should be 'warn' or 'stop', got 'ignore'"),
+        ('validation.drift.brightness', 30, 'less than or equal to 1, got 30'),
+        ('validation.drift.brightnes', 0.3, 'did you mean brightness?'),
+        ('validation.min_images', 0, 'greater than or equal to 1, got 0'),
+    ],
+)
+def test_what_cannot_be_is_told(key, value, words):
+    with pytest.raises(ConfigError) as error:
+        load_recipe('demo', [(key, value)])
+    assert f'{key}: ' in str(error.value)
+    assert words in str(error.value)

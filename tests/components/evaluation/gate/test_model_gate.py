@@ -1,0 +1,165 @@
+"""The gate behind TFX's own Evaluator: models that a training may give, judged on real images."""
+
+import io
+import json
+import math
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+from tfx.components import Evaluator
+from tfx.dsl.component.experimental.annotations import OutputArtifact, Parameter
+from tfx.dsl.component.experimental.decorators import component
+from tfx.orchestration.metadata import sqlite_metadata_connection_config
+from tfx.orchestration.pipeline import Pipeline
+from tfx.types import artifact_utils, standard_artifacts
+
+from common import features, progress
+from common.metadata_queries import custom
+from components.evaluation.config import EvaluationConfig
+from components.evaluation.gate.component import ModelGate
+from components.evaluation.gate.verdict import read_verdict
+from components.evaluation.metrics.eval_config import eval_config
+from components.evaluation.metrics.slices import custom_extractors
+from components.serving_check.measurements import MEASUREMENTS_FILE, Measurements
+from pipeline.local.runner import ProgressDagRunner
+
+CLASSES = ('cats', 'dogs')
+DARK, BRIGHT = 0.2, 0.8  # cats and dogs are told apart by their brightness
+IMAGES = 30  # of each
+
+
+class ByBrightness(tf.Module):
+    """Says dogs of what is bright; a weight of NaN or of 0 makes it useless."""
+
+    def __init__(self, weight: float) -> None:
+        self.weight = tf.Variable(weight)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+    def answer(self, examples):
+        spec = {features.BRIGHTNESS: tf.io.FixedLenFeature([1], tf.float32)}
+        brightness = tf.io.parse_example(examples, spec)[features.BRIGHTNESS]
+        return {features.PROBABILITY: tf.sigmoid(self.weight * (brightness - 0.5) - 0.1)}
+
+
+@component
+def Train(model: OutputArtifact[standard_artifacts.Model], weight: Parameter[str]) -> None:
+    module = ByBrightness(float(weight))  # ML Metadata keeps no NaN
+    signatures = {features.SIGNATURE_EXAMPLES: module.answer}
+    tf.saved_model.save(module, f'{model.uri}/Format-Serving', signatures=signatures)
+
+
+@component
+def Ingest(examples: OutputArtifact[standard_artifacts.Examples]) -> None:
+    examples.split_names = artifact_utils.encode_split_names(['test'])
+    folder = Path(examples.uri, 'Split-test')
+    folder.mkdir()
+    with tf.io.TFRecordWriter(str(folder / 'data-00000-of-00001')) as writer:
+        for number in range(2 * IMAGES):
+            writer.write(record(number % 2))
+
+
+def record(label: int) -> bytes:
+    example = tf.train.Example()
+    values = example.features.feature
+    values[features.LABEL].int64_list.value.append(label)
+    values[features.CLASS_NAME].bytes_list.value.append(CLASSES[label].encode())
+    values[features.BRIGHTNESS].float_list.value.append((DARK, BRIGHT)[label])
+    return example.SerializeToString()
+
+
+@component
+def Serve(infra_blessing: OutputArtifact[standard_artifacts.InfraBlessing]) -> None:
+    found = Measurements(problems=(), checks=('one image',), size_mb=1)
+    Path(infra_blessing.uri, MEASUREMENTS_FILE).write_text(found.model_dump_json())
+
+
+CONFIG = EvaluationConfig(min_images=10, floors={'brightness.dark': 0.9, 'class.birds': 0.9})
+
+
+def pipeline(folder: Path, weight: float, before: float | None) -> Pipeline:
+    ingest, train, serve = Ingest(), Train(weight=str(weight)), Serve()
+    earlier = None if before is None else Train(weight=str(before)).with_id('Before')
+    baseline = earlier.outputs['model'] if earlier else None
+    evaluator = Evaluator(
+        examples=ingest.outputs['examples'],
+        model=train.outputs['model'],
+        baseline_model=baseline,
+        eval_config=eval_config(CONFIG, CLASSES, 0.5),
+        example_splits=['test'],
+        module_path=custom_extractors.__module__,
+    )
+    gate = ModelGate(
+        model=train.outputs['model'],
+        evaluation=evaluator.outputs['evaluation'],
+        infra_blessing=serve.outputs['infra_blessing'],
+        **({'baseline_model': baseline} if baseline else {}),
+        config=CONFIG.model_dump_json(),
+        classes=json.dumps(CLASSES),
+        threshold=0.5,
+    )
+    nodes = [ingest, train, serve, *filter(None, [earlier]), evaluator, gate]
+    database = sqlite_metadata_connection_config(str(folder / 'metadata.sqlite'))
+    return Pipeline('judging', str(folder), components=nodes, metadata_connection_config=database)
+
+
+@pytest.fixture(scope='module')
+def judged(tmp_path_factory):
+    """`judged(weight, before)`: the results of the gate, its verdict, and what a person is told."""
+
+    def judge(weight, before=None):
+        folder = tmp_path_factory.mktemp('judging')
+        runner, said = ProgressDagRunner(), io.StringIO()
+        with progress.using_console(progress.make_console(said)):
+            runner.run(pipeline(folder, weight, before))
+        (artifact,) = runner.results['ModelGate'].outputs['verdict']
+        return runner.results, read_verdict(Path(artifact.uri)), said.getvalue()
+
+    return judge
+
+
+def test_weights_that_are_not_numbers_are_not_blessed_and_nothing_fails(judged):
+    results, verdict, _ = judged(math.nan)
+
+    assert verdict.objections == (
+        'its answers are not numbers (NaN), as those of a training that diverged',
+    )
+    (blessing,) = results['ModelGate'].outputs['blessing']
+    assert custom(blessing, 'blessed') == 0
+    assert Path(blessing.uri, 'NOT_BLESSED').is_file()
+
+
+def test_a_model_that_says_one_class_is_not_blessed_and_one_before_that_says_nan_is_no_measure(
+    judged,
+):
+    _, verdict, _ = judged(0.0, before=math.nan)
+
+    rulings = {each.rule: (each.passed, each.reason) for each in verdict.rulings}
+    assert rulings['one class'] == (False, 'it says cats for every image, and test has 2 classes')
+    assert rulings['baseline'] == (False, 'accuracy 0.500, baseline 0.90 (n=60)')
+    assert rulings['drop'] == (
+        None, 'the last blessed model answers NaN on these images: they are not compared',
+    )  # fmt: skip
+
+
+def test_a_good_model_is_blessed_as_tfx_says_it_with_a_reason_per_rule(judged):
+    results, verdict, said = judged(9.0, before=3.0)
+
+    (model,), (before,) = results['Train'].outputs['model'], results['Before'].outputs['model']
+    (blessing,) = results['ModelGate'].outputs['blessing']
+    assert custom(blessing, 'blessed') == 1
+    assert custom(blessing, 'current_model_id') == model.id
+    assert custom(blessing, 'current_model') == model.uri
+    assert custom(blessing, 'baseline_model_id') == before.id
+    assert Path(blessing.uri, 'BLESSED').is_file()
+    unused = 'nothing was measured on images of birds: the floor 0.90 has no vote'
+    assert [each.reason for each in verdict.rulings] == [
+        'its answers are numbers',
+        'it says 2 of 2 classes',
+        'accuracy 1.000, baseline 0.90 (n=60)',
+        'accuracy 1.000, last blessed model 1.000 on the same images, it may not be worse (n=60)',
+        'accuracy on dark images 1.000, floor 0.90 (n=30)',
+        unused,
+        'it serves: 1 check of the SavedModel in a fresh process',
+    ]
+    assert f'  {unused}\n' in said

@@ -1,0 +1,172 @@
+"""From records to an Evaluation: TFX's Evaluator with our metric and slices, and its reader."""
+
+import numpy as np
+import pytest
+
+from common import features
+from components.evaluation import results
+from components.evaluation.config import EvaluationConfig, SliceEdges
+from components.evaluation.metrics.counts import count
+from components.evaluation.metrics.estimates import estimates
+from components.evaluation.metrics.evaluation_files import MOST_SOURCES, read_evaluation
+from pipeline.execution.outcome import _accuracy
+
+CLASSES = ('cats', 'dogs')
+EDGES = SliceEdges(brightness=(0.2, 0.4), sharpness=(1, 2), size=(0.01, 0.02), aspect=(0.9, 1.1))
+
+
+def record(number: int) -> dict[str, object]:
+    random = np.random.default_rng(number)
+    label = number % 2
+    wide = 200 if number % 3 else 90
+    return {
+        features.LABEL: label, features.CLASS_NAME: CLASSES[label],
+        features.BRIGHTNESS: float(random.uniform(0, 0.6)), features.SHARPNESS: 1.5,
+        features.HEIGHT: 100, features.WIDTH: wide, features.ASPECT: wide / 100,
+        features.SOURCE: ('phone', 'web', 'web')[number % 3],
+        'candidate': float(random.beta(4, 2) if label else random.beta(2, 4)),
+        'baseline': 0.25,
+    }  # fmt: skip
+
+
+RECORDS = [record(number) for number in range(120)]
+FOREIGN = {features.LABEL: 1, features.CLASS_NAME: 'dogs', 'candidate': 0.9, 'baseline': 0.25}
+
+
+@pytest.fixture(scope='module')
+def evaluation(evaluate):
+    """Of two models with a threshold of 0.6, on records of which one has nothing to slice by."""
+    folder = evaluate([*RECORDS, FOREIGN], CLASSES, baseline=True, threshold=0.6,
+                      config=EvaluationConfig(edges=EDGES))  # fmt: skip
+    return read_evaluation(folder, CLASSES, 0.6)
+
+
+def expected(records, answer='candidate'):
+    labels = np.array([each[features.LABEL] for each in records])
+    given = np.array([[each[answer]] for each in records], np.float32)
+    return estimates(count(labels, given, 0.6), 2)
+
+
+def as_numbers(metrics):
+    return {name: (each.value, each.low, each.high) for name, each in metrics.items()}
+
+
+def slice_of(model, feature, name):
+    (found,) = [each for each in model.slices if (each.feature, each.name) == (feature, name)]
+    return found
+
+
+@pytest.mark.parametrize('model', ['candidate', 'baseline'])
+def test_every_metric_is_measured_of_both_models_on_the_same_images(evaluation, model):
+    overall = getattr(evaluation, model).overall
+
+    assert overall.images == 121
+    assert list(overall.metrics) == list(results.METRICS)
+    for name, numbers in as_numbers(expected([*RECORDS, FOREIGN], model)).items():
+        assert as_numbers(overall.metrics)[name] == pytest.approx(numbers)
+
+
+def test_confusion_counts_images_by_label_and_by_answer_from_the_threshold_on(evaluation):
+    confusion = np.zeros((2, 2), int)
+    for each in (*RECORDS, FOREIGN):
+        confusion[each[features.LABEL], int(each['candidate'] >= 0.6)] += 1
+
+    assert evaluation.candidate.confusion == tuple(map(tuple, confusion.tolist()))
+    assert evaluation.baseline.confusion == ((60, 0), (61, 0))
+
+
+def test_slices_come_in_order_and_hold_their_images(evaluation):
+    found = [(each.feature, each.name) for each in evaluation.candidate.slices]
+
+    assert found == [
+        ('', ''), ('class', 'cats'), ('class', 'dogs'), ('brightness', 'dark'),
+        ('brightness', 'medium'), ('brightness', 'bright'), ('sharpness', 'medium'),
+        ('size', 'small'), ('size', 'large'), ('aspect', 'square'), ('aspect', 'wide'),
+        ('source', 'web'), ('source', 'phone'),
+    ]  # fmt: skip
+
+
+def test_a_number_at_the_edge_is_in_the_slice_above(evaluation):
+    assert slice_of(evaluation.candidate, 'size', 'large').images == 80  # 0.02 megapixels
+
+
+def test_a_slice_is_measured_on_its_own_images(evaluation):
+    dark = [each for each in RECORDS if each[features.BRIGHTNESS] < 0.2]
+
+    found = slice_of(evaluation.candidate, 'brightness', 'dark')
+
+    assert found.images == len(dark)
+    for name, numbers in as_numbers(expected(dark)).items():
+        assert as_numbers(found.metrics)[name] == pytest.approx(numbers)
+
+
+def test_a_slice_of_one_class_has_the_recall_as_its_accuracy_and_no_auc(evaluation):
+    found = slice_of(evaluation.candidate, 'class', 'dogs')
+
+    dogs = [each for each in (*RECORDS, FOREIGN) if each[features.LABEL]]
+    recall = np.mean([each['candidate'] >= 0.6 for each in dogs])
+    assert found.metrics[results.ACCURACY].value == pytest.approx(recall)
+    assert results.AUC not in found.metrics
+
+
+def test_a_record_without_measures_is_in_no_slice_of_them(evaluation):
+    for feature in ('brightness', 'sharpness', 'size', 'aspect', 'source'):
+        images = [each.images for each in evaluation.candidate.slices if each.feature == feature]
+        assert sum(images) == len(RECORDS)
+
+
+def test_curves_are_those_of_each_model(evaluation):
+    assert evaluation.baseline.roc == ((0, 0), (1, 1))
+    assert len(evaluation.candidate.roc) > 50
+    assert [bucket.images for bucket in evaluation.baseline.calibration] == [121]
+
+
+def test_three_classes_with_an_answer_that_is_no_number(evaluate):
+    classes = ('a', 'b', 'c')
+    given = [[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [float('nan')] * 3, [0.5, 0.4, 0.1]]
+    labels = [0, 1, 2, 1]
+    named = [
+        {features.LABEL: label, features.CLASS_NAME: classes[label], 'candidate': answer,
+         features.SOURCE: 'web'}
+        for label, answer in zip(labels, given, strict=True)
+    ]  # fmt: skip
+
+    evaluation = read_evaluation(evaluate(named, classes), classes, 0.5)
+
+    model = evaluation.candidate
+    assert _accuracy(model) is None
+    assert evaluation.baseline is None
+    assert {each.value for each in model.overall.metrics.values()} == {None}
+    assert slice_of(model, 'class', 'c').metrics[results.ACCURACY].value is None
+    assert slice_of(model, 'class', 'b').metrics[results.ACCURACY].value == 0.5
+    assert model.confusion == ((1, 0, 0), (1, 1, 0), (0, 0, 0))
+    assert [each.feature for each in model.slices] == ['', 'class', 'class', 'class']
+
+
+def test_of_hundreds_of_sources_the_largest_are_told(evaluate):
+    sources = [str(number) for number in range(40) for _ in range(1 + (number >= 20))]
+    named = [
+        {**FOREIGN, features.LABEL: place % 2, features.SOURCE: source}
+        for place, source in enumerate(sources)
+    ]
+
+    evaluation = read_evaluation(evaluate(named, CLASSES), CLASSES, 0.5)
+
+    told = [each for each in evaluation.candidate.slices if each.feature == 'source']
+    assert len(told) == MOST_SOURCES
+    assert {int(each.name) for each in told} == set(range(20, 40))
+
+
+def test_a_source_may_be_called_anything(evaluate):
+    named = [{**FOREIGN, features.SOURCE: source} for source in (b'caf\xe9', 'café'.encode())]
+
+    evaluation = read_evaluation(evaluate(named, CLASSES), CLASSES, 0.5)
+
+    told = {each.name for each in evaluation.candidate.slices if each.feature == 'source'}
+    assert told == {'caf\ufffd', 'café'}
+    assert evaluation.model_dump_json()
+
+
+def test_a_folder_without_an_evaluation_is_told(tmp_path):
+    with pytest.raises(ValueError, match='holds no metrics over all of the test split'):
+        read_evaluation(tmp_path, CLASSES, 0.5)

@@ -1,0 +1,74 @@
+"""The component, on records as TFX lays them out."""
+
+import PIL.Image
+import pytest
+import tensorflow as tf
+from bright_model import gray
+from tfx.types import standard_artifacts
+
+from common import features
+from components.evaluation.results import Robustness
+from components.evaluation.robustness.component import RobustnessEvaluator, RobustnessResults
+
+
+def write_records(file, images):
+    file.parent.mkdir(parents=True)
+    options = 'GZIP' if file.suffix == '.gz' else ''
+    with tf.io.TFRecordWriter(str(file), options) as writer:
+        for image in images:
+            values = {
+                features.IMAGE_BYTES: image.contents,
+                features.FILENAME: image.filename.encode(),
+            }
+            named = {
+                name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+                for name, value in values.items()
+            }
+            label = tf.train.Int64List(value=[image.label])
+            named[features.LABEL] = tf.train.Feature(int64_list=label)
+            example = tf.train.Example(features=tf.train.Features(feature=named))
+            writer.write(example.SerializeToString())
+
+
+@pytest.fixture
+def evaluate(tmp_path, make_saved_model):
+    """Runs the executor on two spans, one of them gzipped; gives folder and results."""
+    spans = []
+    for number, name in enumerate(('data_tfrecord-00000-of-00001', 'data_tfrecord-00000.gz')):
+        examples = standard_artifacts.Examples()
+        examples.uri = str(tmp_path / f'span-{number}')
+        images = [gray(30 + number, 0), gray(200 + number, 1), gray(90 + number, 1)]
+        write_records(tmp_path / f'span-{number}' / 'Split-test' / name, images)
+        spans.append(examples)
+    model, results = standard_artifacts.Model(), RobustnessResults()
+    model.uri, results.uri = str(tmp_path / 'model'), str(tmp_path / 'results')
+    make_saved_model(tmp_path / 'model' / 'Format-Serving')
+    (tmp_path / 'results').mkdir()
+
+    def run(config: str) -> Robustness:
+        function = RobustnessEvaluator.EXECUTOR_SPEC.executor_class._FUNCTION
+        function(examples=spans, model=model, robustness=results, config=config, code='')
+        written = (tmp_path / 'results' / 'robustness.json').read_text()
+        return Robustness.model_validate_json(written)
+
+    return run
+
+
+def test_all_spans_are_looked_at(evaluate, tmp_path):
+    found = evaluate('{"images": 100}')
+
+    assert found.clean.value == pytest.approx(4 / 6)
+    assert {row.images for row in found.corrupted} == {6}
+    assert [each.filename for each in found.mistakes] == ['1/90.png', '1/91.png']
+    with PIL.Image.open(tmp_path / 'results' / found.mistakes[0].explanation) as picture:
+        assert picture.size == (48, 32)
+
+
+def test_as_many_images_are_copied_as_the_recipe_says(evaluate):
+    found = evaluate('{"images": 4}')
+    assert {row.images for row in found.corrupted} == {4}
+
+
+def test_a_recipe_may_ask_for_no_copies_and_still_sees_the_mistakes(evaluate):
+    found = evaluate('{"images": 0}')
+    assert (found.clean, found.corrupted, len(found.mistakes)) == (None, (), 2)

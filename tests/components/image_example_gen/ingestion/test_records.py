@@ -1,0 +1,115 @@
+import hashlib
+import itertools
+
+import pytest
+import tensorflow as tf
+from made_images import CLASSES, encoded, labelled, picture, value
+from tfx.components.example_gen.base_example_gen_executor import _PartitionFn
+from tfx.proto import example_gen_pb2
+
+from common import features
+from components.image_example_gen.ingestion.records import (
+    SplitWriter,
+    read_records,
+    record_files,
+    split_of,
+    to_example,
+)
+from components.image_example_gen.inspection.config import CheckConfig
+from components.image_example_gen.inspection.examine import examine
+from components.image_example_gen.sources.base.config import SplitConfig
+
+SPLITS = SplitConfig()
+
+
+def test_an_example_holds_the_canonical_features_and_the_bytes_as_they_came():
+    contents = encoded(picture())
+    good = examine(contents, CheckConfig())
+
+    example = to_example(labelled(contents, 'dogs/b.jpg', 1), good, 'ab12', CLASSES)
+
+    assert {name: value(example, name) for name in example.features.feature} == {
+        'image/encoded': contents,
+        'image/format': b'jpeg',
+        'image/class/label': 1,
+        'image/class/text': b'dogs',
+        'image/filename': b'dogs/b.jpg',
+        'image/height': 48,
+        'image/width': 64,
+        'image/aspect': pytest.approx(64 / 48),
+        'image/bytes': len(contents),
+        'image/brightness': pytest.approx(good.measures.brightness),
+        'image/contrast': pytest.approx(good.measures.contrast),
+        'image/sharpness': pytest.approx(good.measures.sharpness),
+        'image/colourfulness': pytest.approx(good.measures.colourfulness),
+        'image/key/sha256': b'ab12',
+    }
+
+
+@pytest.mark.parametrize('shares', [(3, 1, 1), (1, 1, 1), (8, 1, 2)])
+def test_an_image_gets_the_split_that_example_gen_gives_it(shares):
+    splits = SplitConfig(**dict(zip(features.SPLITS, shares, strict=True)))
+    config = example_gen_pb2.SplitConfig(partition_feature_name=features.SHA256)
+    digests = [hashlib.sha256(bytes([n])).hexdigest() for n in range(200)]
+
+    ours = [split_of(digest, splits) for digest in digests]
+
+    buckets = list(itertools.accumulate(shares))
+    theirs = [_PartitionFn(keyed(digest), 3, buckets, config) for digest in digests]
+    assert ours == [features.SPLITS[number] for number in theirs]
+    assert set(ours) == set(features.SPLITS)
+
+
+def keyed(digest: str) -> tf.train.Example:
+    key = tf.train.Feature(bytes_list=tf.train.BytesList(value=[digest.encode()]))
+    return tf.train.Example(features=tf.train.Features(feature={features.SHA256: key}))
+
+
+@pytest.mark.parametrize('share', [0.1, 0.5])
+def test_a_share_of_validation_becomes_test_and_none_of_it_train(share):
+    splits = SplitConfig(test_of_validation=share)
+    digests = [hashlib.sha256(str(n).encode()).hexdigest() for n in range(2000)]
+
+    given = [split_of(digest, splits, 'validation') for digest in digests]
+
+    assert set(given) == {'eval', 'test'}
+    assert given.count('test') / 2000 == pytest.approx(share, abs=0.03)
+
+
+def test_an_image_stays_in_test_when_the_share_of_test_grows():
+    digests = [hashlib.sha256(str(n).encode()).hexdigest() for n in range(200)]
+
+    few, many = (
+        {digest for digest in digests if split_of(digest, splits, 'validation') == 'test'}
+        for splits in (SplitConfig(test_of_validation=0.2), SplitConfig(test_of_validation=0.4))
+    )
+
+    assert few < many
+
+
+def test_files_appear_when_all_of_a_shard_is_written(tmp_path):
+    files = record_files(tmp_path, 0, 1)
+
+    with SplitWriter(files) as writer:
+        writer.write(0, b'first')
+        writer.write(2, b'second')
+        assert not any(file.exists() for file in files)
+
+    assert list(read_records(files)) == [b'first', b'second']
+    assert [len(list(read_records([file]))) for file in files] == [1, 0, 1]
+
+
+def test_what_was_cut_off_leaves_the_files_as_they_were(tmp_path):
+    files = record_files(tmp_path, 0, 1)
+    with SplitWriter(files) as writer:
+        writer.write(0, b'before')
+
+    def interrupted():
+        with SplitWriter(files) as writer:
+            writer.write(1, b'after')
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+
+    assert list(read_records(files)) == [b'before']

@@ -1,0 +1,92 @@
+"""Images in memory, and records as they are read back."""
+
+import dataclasses
+import hashlib
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import tensorflow as tf
+
+from components.image_example_gen.ingestion.span import Ingested
+from components.image_example_gen.sources.base.source_protocol import BadImage, LabelledImage, Part
+
+CLASSES = ('cats', 'dogs')
+
+
+@dataclasses.dataclass(frozen=True)
+class MemoryShard:
+    given: tuple[LabelledImage | BadImage, ...]
+    error: BaseException | None = None
+
+    def images(self) -> Iterator[LabelledImage | BadImage]:
+        yield from self.given
+        if self.error:
+            raise self.error
+
+
+class MemorySource:
+    """A source of given images, in shards of a few; raises after them if it is given an error."""
+
+    classes = CLASSES
+
+    def __init__(self, images, per_shard: int = 25, error: BaseException | None = None):
+        self._images, self._per_shard, self._error = tuple(images), per_shard, error
+        self.count = len(self._images)
+        digests = [hashlib.sha256(each.contents).hexdigest() for each in self._images]
+        names = [each.filename for each in self._images]
+        self.fingerprint = str([digests, names])
+
+    def shards(self) -> list[MemoryShard]:
+        starts = range(0, self.count, self._per_shard)
+        parts = [self._images[start : start + self._per_shard] for start in starts]
+        return [MemoryShard(part, self._error if part is parts[-1] else None) for part in parts]
+
+
+def encoded(picture: PIL.Image.Image, image_format: str = 'JPEG', **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, image_format, **options)
+    return buffer.getvalue()
+
+
+def picture(seed: int = 0, size: tuple[int, int] = (64, 48)) -> PIL.Image.Image:
+    """Coarse noise, made larger: unlike any other, and like itself when it is saved again."""
+    pixels = np.random.default_rng(seed).integers(0, 255, (12, 16, 3), dtype=np.uint8)
+    return PIL.Image.fromarray(pixels).resize(size, PIL.Image.Resampling.BICUBIC)
+
+
+def labelled(
+    contents: bytes, filename: str = 'cats/a.jpg', label: int = 0, part: Part | None = None
+) -> LabelledImage:
+    return LabelledImage(contents, label, filename, part)
+
+
+@dataclasses.dataclass(frozen=True)
+class Written:
+    """A span on disk, and what was told of it."""
+
+    ingested: Ingested
+    records: Path
+    quarantine: Path
+
+    def examples(self, split: str = '*') -> list[tf.train.Example]:
+        files = sorted(str(path) for path in self.records.glob(f'Split-{split}/*'))
+        read = tf.data.TFRecordDataset(files).as_numpy_iterator()
+        return [tf.train.Example.FromString(record) for record in read]
+
+    def split_of(self) -> dict[str, str]:
+        """The split of each image, by its file name."""
+        return {
+            value(example, 'image/filename').decode(): split
+            for split in ('train', 'eval', 'test')
+            for example in self.examples(split)
+        }
+
+
+def value(example: tf.train.Example, name: str) -> Any:
+    feature = example.features.feature[name]
+    (only,) = getattr(feature, feature.WhichOneof('kind')).value
+    return only

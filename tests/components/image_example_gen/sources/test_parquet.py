@@ -1,0 +1,403 @@
+import json
+import pickle
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from common.errors import DataError
+from components.image_example_gen.sources.base.source_protocol import (
+    IMAGES_PER_SHARD,
+    BadImage,
+    every_image,
+)
+from components.image_example_gen.sources.parquet.source import ParquetSource
+
+NAMES = ['cat', 'dog']
+STRUCT = pa.struct([('bytes', pa.binary()), ('path', pa.string())])
+
+
+def noted(names: list[str], column: str = 'labels') -> dict[str, str]:
+    """The metadata that the library `datasets` gives a file."""
+    features = {'image': {'_type': 'Image'}, column: {'names': names, '_type': 'ClassLabel'}}
+    return {'huggingface': json.dumps({'info': {'features': features}})}
+
+
+def write(path: Path, images, labels, column='labels', names=NAMES) -> Path:
+    """Writes a Parquet file as the hub has it; without class names if there are none."""
+    table = pa.table({'image': images, column: labels})
+    if names:
+        table = table.replace_schema_metadata(noted(names, column))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, path)
+    return path
+
+
+def images_of(source):
+    return list(every_image(source))
+
+
+@pytest.fixture(scope='module')
+def jpegs(tmp_path_factory, make_image_folder) -> list[dict]:
+    """Six images in structs, three of each class."""
+    folder = make_image_folder(tmp_path_factory.mktemp('pets'), per_class=3)
+    files = sorted(folder.rglob('*.jpg'))
+    return [{'bytes': file.read_bytes(), 'path': file.name} for file in files]
+
+
+@pytest.fixture
+def pets(tmp_path, jpegs) -> Path:
+    return write(tmp_path / 'pets.parquet', pa.array(jpegs, STRUCT), [0, 0, 0, 1, 1, 1])
+
+
+def test_a_file_of_the_hub_names_its_classes_and_counts_its_images(pets):
+    source = ParquetSource(pets)
+
+    assert source.classes == ('cat', 'dog')
+    assert source.count == 6
+
+
+def test_every_image_comes_once_with_its_bytes_its_label_and_its_place(pets, jpegs):
+    images = images_of(ParquetSource(pets))
+
+    assert [image.contents for image in images] == [each['bytes'] for each in jpegs]
+    assert [image.label for image in images] == [0, 0, 0, 1, 1, 1]
+    assert images[4].filename == 'pets.parquet:4 (dogs-0-1.jpg)'
+
+
+def test_the_bytes_may_stand_alone_and_the_labels_be_called_label(tmp_path, jpegs):
+    contents = [each['bytes'] for each in jpegs[:2]]
+    path = write(tmp_path / 'a.parquet', contents, [1, 0], column='label')
+
+    images = images_of(ParquetSource(path))
+
+    assert [image.contents for image in images] == contents
+    assert [image.label for image in images] == [1, 0]
+    assert [image.filename for image in images] == ['a.parquet:0', 'a.parquet:1']
+
+
+def test_a_folder_gives_the_files_below_it_in_order_but_not_the_hidden_ones(tmp_path, jpegs):
+    for name in ('b.parquet', 'a/z.parquet', '.c.parquet', '.cache/d.parquet', 'a/._z.parquet'):
+        write(tmp_path / name, pa.array(jpegs[:2], STRUCT), [0, 1])
+    (tmp_path / 'README.md').touch()
+
+    source = ParquetSource(tmp_path)
+
+    places = [image.filename.split()[0] for image in images_of(source)]
+    assert places == ['a/z.parquet:0', 'a/z.parquet:1', 'b.parquet:0', 'b.parquet:1']
+    assert source.count == 4
+
+
+def test_images_beyond_one_batch_are_numbered_on(tmp_path):
+    path = write(tmp_path / 'a.parquet', [b'%d' % n for n in range(200)], [0, 1] * 100)
+
+    images = images_of(ParquetSource(path))
+
+    assert [image.contents for image in images] == [b'%d' % n for n in range(200)]
+    assert images[199].filename == 'a.parquet:199'
+
+
+def test_the_fingerprint_changes_with_a_file_added_or_changed(tmp_path, pets):
+    fingerprints = [ParquetSource(tmp_path).fingerprint, ParquetSource(tmp_path).fingerprint]
+    write(tmp_path / 'more.parquet', [b'a'], [0])
+    fingerprints.append(ParquetSource(tmp_path).fingerprint)
+    write(tmp_path / 'more.parquet', [b'a', b'b'], [0, 1])
+    fingerprints.append(ParquetSource(tmp_path).fingerprint)
+
+    assert fingerprints[0] == fingerprints[1]
+    assert len(set(fingerprints)) == 3
+
+
+def test_given_classes_go_before_those_of_the_file(pets):
+    assert ParquetSource(pets, ('kitten', 'puppy')).classes == ('kitten', 'puppy')
+
+
+@pytest.mark.parametrize('metadata', [None, {'huggingface': '{'}, {'huggingface': '{"info": 1}'}])
+def test_a_file_without_names_of_classes_asks_for_them(tmp_path, metadata):
+    table = pa.table({'image': [b'a'], 'label': [0]}).replace_schema_metadata(metadata)
+    pq.write_table(table, tmp_path / 'a.parquet')
+
+    sentence = r'a\.parquet does not name its classes; give them .* --set data\.classes=\[cat,dog\]'
+    with pytest.raises(DataError, match=sentence):
+        ParquetSource(tmp_path / 'a.parquet')
+    assert ParquetSource(tmp_path, ('cat', 'dog')).classes == ('cat', 'dog')
+
+
+def test_files_that_name_other_classes_are_refused(tmp_path):
+    write(tmp_path / 'a.parquet', [b'a'], [0])
+    write(tmp_path / 'b.parquet', [b'a'], [0], names=['dog', 'cat'])
+
+    sentence = r'a\.parquet has 2 classes \(cat, dog\) but .*b\.parquet has 2 classes \(dog, cat\)'
+    with pytest.raises(DataError, match=sentence):
+        ParquetSource(tmp_path)
+
+
+def test_numbers_stand_for_the_names_that_their_own_file_gives(tmp_path):
+    write(tmp_path / 'a.parquet', [b'cat', b'dog'], [0, 1])
+    write(tmp_path / 'b.parquet', [b'dog', b'cat', b'fox'], [0, 1, 2], names=['dog', 'cat', 'fox'])
+
+    source = ParquetSource(tmp_path, ('cat', 'dog'))
+
+    *images, fox = images_of(source)
+    assert [(image.contents, image.label) for image in images] == [
+        (b'cat', 0), (b'dog', 1), (b'dog', 1), (b'cat', 0),
+    ]  # fmt: skip
+    assert (fox.reason, fox.contents) == ('label outside the list', b'fox')
+
+
+@pytest.mark.parametrize(
+    ('names', 'wanted', 'sentence'),
+    [
+        (None, ['cat', 'dog'], r'c\.parquet does not name its classes, and the files beside it'),
+        (NAMES, ['katze', 'hund'], r"2 classes \(cat, dog\) and no class 'katze', which data"),
+    ],
+)
+def test_files_that_differ_cannot_share_new_names(tmp_path, names, wanted, sentence):
+    write(tmp_path / 'a.parquet', [b'a'], [0])
+    write(tmp_path / 'b.parquet', [b'a'], [0], names=['dog', 'cat'])
+    write(tmp_path / 'c.parquet', [b'a'], [0], names=names)
+
+    with pytest.raises(DataError, match=sentence):
+        ParquetSource(tmp_path, tuple(wanted))
+
+
+def test_one_file_may_give_numbers_and_another_names(tmp_path):
+    write(tmp_path / 'a.parquet', [b'cat', b'dog'], [0, 1])
+    write(tmp_path / 'b.parquet', [b'fox', b'cat'], ['fox', 'cat'], names=None)
+
+    images = images_of(ParquetSource(tmp_path, ('fox', 'cat', 'dog')))
+
+    assert [image.label for image in images] == [1, 2, 0, 1]
+
+
+def test_an_umlaut_in_a_label_may_be_two_characters(tmp_path):
+    write(tmp_path / 'a.parquet', [b'a', b'b'], [0, 1], names=['cat', 'Ku\u0308he'])
+    write(tmp_path / 'b.parquet', [b'c'], ['Ku\u0308he'], names=None)
+
+    cat, *cows = images_of(ParquetSource(tmp_path, ('K\u00fche', 'cat')))
+
+    assert (cat.label, [image.label for image in cows]) == (1, [0, 0])
+
+
+@pytest.mark.parametrize(
+    ('wanted', 'hint'),
+    [
+        (('dog', 'dat'), r"no class 'dat', which data\.classes lists; did you mean 'cat'\?$"),
+        (('dog', 'fox'), "no class 'fox', which .*; list some of these, or new names for all$"),
+        (('a', 'b', 'c'), "no class 'a', which"),
+    ],
+)
+def test_a_misspelt_class_renames_none(pets, wanted, hint):
+    with pytest.raises(DataError, match=rf'pets\.parquet has 2 classes \(cat, dog\) and {hint}'):
+        ParquetSource(pets, wanted)
+
+
+@pytest.mark.parametrize('names', [('cat',), ('cat', 'cat')])
+def test_fewer_than_two_different_classes_are_refused(pets, names):
+    sentence = rf'has {len(names)} class(es)? \({", ".join(names)}\); expected two or more, all d'
+    with pytest.raises(DataError, match=sentence):
+        ParquetSource(pets, names)
+
+
+def test_there_may_be_more_than_two_classes(tmp_path):
+    path = write(tmp_path / 'a.parquet', [b'a', b'b', b'c'], [2, 0, 1], names=['cat', 'dog', 'fox'])
+
+    source = ParquetSource(path)
+
+    assert source.classes == ('cat', 'dog', 'fox')
+    assert [image.label for image in images_of(source)] == [2, 0, 1]
+
+
+def test_some_of_the_named_classes_are_chosen_by_name(tmp_path):
+    path = write(tmp_path / 'a.parquet', [b'a', b'b', b'c'], [0, 1, 2], names=['cat', 'dog', 'fox'])
+
+    first, bad, last = images_of(ParquetSource(path, ('fox', 'cat')))
+
+    assert (first.label, last.label) == (1, 0)
+    assert bad == BadImage(
+        'a.parquet:1', 'label outside the list',
+        'its label is dog; there are 2 classes (fox, cat)', b'b',
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize('encoded', [False, True])
+def test_labels_may_be_names_of_classes(tmp_path, encoded):
+    labels = pa.array(['fox', 'cat', None, 'fox'])
+    labels = labels.dictionary_encode() if encoded else labels
+    path = write(tmp_path / 'a.parquet', [b'a', b'b', b'c', b'd'], labels, names=None)
+
+    source = ParquetSource(path)
+    chosen = ParquetSource(path, ('fox', 'owl'))
+
+    assert source.classes == ('cat', 'fox')
+    assert [getattr(image, 'label', None) for image in images_of(source)] == [1, 0, None, 1]
+    assert [getattr(image, 'label', None) for image in images_of(chosen)] == [0, None, None, 0]
+
+
+def test_a_missing_path_is_named(tmp_path):
+    path = tmp_path / 'pets.parquet'
+
+    with pytest.raises(DataError, match=f'^{re.escape(str(path))} does not exist; give a Parquet'):
+        ParquetSource(path)
+
+
+def test_a_folder_without_parquet_files_is_told_what_is_expected(tmp_path):
+    with pytest.raises(DataError, match=r'holds no Parquet files; expected .*/\*\.parquet$'):
+        ParquetSource(tmp_path)
+
+
+@pytest.mark.parametrize('contents', [b'', b'hello', b'PAR1 and no more of it'])
+def test_a_file_that_is_not_parquet_is_named(tmp_path, contents):
+    (tmp_path / 'a.parquet').write_bytes(contents)
+
+    with pytest.raises(DataError, match=r'a\.parquet is not a Parquet file$'):
+        ParquetSource(tmp_path / 'a.parquet')
+
+
+def test_a_file_without_rows_holds_no_images(tmp_path):
+    path = write(tmp_path / 'a.parquet', pa.array([], pa.binary()), pa.array([], pa.int64()))
+
+    with pytest.raises(DataError, match=r'a\.parquet holds no images: there is no row in it$'):
+        ParquetSource(path)
+
+
+@pytest.mark.parametrize('columns', [('picture', 'labels'), ('image', 'class')])
+def test_missing_columns_are_told_with_those_that_there_are(tmp_path, columns):
+    pq.write_table(pa.table({name: [b'a'] for name in columns}), tmp_path / 'a.parquet')
+
+    sentence = rf'has the columns {", ".join(columns)}; expected image, and labels or label$'
+    with pytest.raises(DataError, match=sentence):
+        ParquetSource(tmp_path)
+
+
+@pytest.mark.parametrize('image', ['a.jpg', {'path': 'a.jpg'}, 7])
+def test_a_column_that_can_hold_no_bytes_is_refused(tmp_path, image):
+    path = write(tmp_path / 'a.parquet', [image], [0])
+
+    with pytest.raises(DataError, match=r'has no bytes in its column image, which is .*; expected'):
+        ParquetSource(path)
+
+
+def test_labels_that_are_neither_numbers_nor_names_are_refused(tmp_path):
+    path = write(tmp_path / 'a.parquet', [b'a'], [0.5])
+
+    sentence = 'has a column labels of double; expected whole numbers or names of classes'
+    with pytest.raises(DataError, match=sentence):
+        ParquetSource(path)
+
+
+@pytest.mark.parametrize(
+    ('label', 'detail'),
+    [
+        (2, 'its label is 2; there are 2 classes (cat, dog)'),
+        (-1, 'its label is -1; there are 2 classes (cat, dog)'),
+        (None, 'it has no label'),
+    ],
+)
+def test_an_image_with_a_label_of_no_class_is_set_aside(tmp_path, label, detail):
+    path = write(tmp_path / 'a.parquet', [b'a', b'b', b'c'], pa.array([0, label, 1], pa.int64()))
+
+    first, bad, last = images_of(ParquetSource(path))
+
+    assert bad == BadImage('a.parquet:1', 'label outside the list', detail, b'b')
+    assert (first.label, last.label) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ('image', 'detail'),
+    [
+        (None, 'the row holds no bytes of an image'),
+        ({'bytes': None, 'path': None}, 'the row holds no bytes of an image'),
+        (
+            {'bytes': None, 'path': 'b.jpg'},
+            'the row holds no bytes of an image, only the path b.jpg',
+        ),
+    ],
+)
+def test_a_row_without_bytes_is_set_aside(tmp_path, jpegs, image, detail):
+    path = write(tmp_path / 'a.parquet', pa.array([image, jpegs[0]], STRUCT), [0, 1])
+
+    bad, good = images_of(ParquetSource(path))
+
+    assert bad == BadImage('a.parquet:0', 'unreadable', detail)
+    assert good.contents == jpegs[0]['bytes']
+
+
+@pytest.mark.parametrize(
+    ('group', 'shards'),
+    [(100, [500, 500, 200]), (1000, [1000, 200]), (1200, [1200]), (1, [512, 512, 176])],
+)
+def test_shards_are_whole_row_groups_of_about_as_many_images(tmp_path, group, shards):
+    table = pa.table({'image': [b'%d' % n for n in range(1200)], 'label': [0, 1] * 600})
+    pq.write_table(table, tmp_path / 'a.parquet', row_group_size=group)
+    source = ParquetSource(tmp_path, ('cat', 'dog'))
+
+    parts = [list(pickle.loads(pickle.dumps(shard)).images()) for shard in source.shards()]
+
+    assert [len(part) for part in parts] == shards
+    images = [image for part in parts for image in part]
+    assert [image.contents for image in images] == [b'%d' % n for n in range(1200)]
+    assert [image.filename for image in images] == [f'a.parquet:{n}' for n in range(1200)]
+    assert IMAGES_PER_SHARD == 512
+
+
+def test_a_file_that_is_damaged_inside_is_named(pets):
+    contents = bytearray(pets.read_bytes())
+    contents[4:2000] = bytes(1996)
+    pets.write_bytes(contents)
+
+    with pytest.raises(DataError, match=r'pets\.parquet cannot be read: \S'):
+        images_of(ParquetSource(pets))
+
+
+def test_a_file_that_vanishes_is_named(pets):
+    source = ParquetSource(pets)
+    pets.unlink()
+
+    with pytest.raises(DataError, match=r'pets\.parquet cannot be read: .*No such file'):
+        images_of(source)
+
+
+class Harmless(pa.PyExtensionType):
+    """A type that pyarrow stores as a pickle."""
+
+    def __init__(self):
+        super().__init__(pa.binary())
+
+    def __reduce__(self):
+        return Harmless, ()
+
+
+def test_a_file_cannot_make_pyarrow_unpickle_what_it_holds(tmp_path):
+    images = pa.ExtensionArray.from_storage(Harmless(), pa.array([b'a']))
+    path = write(tmp_path / 'a.parquet', images, [0])
+
+    with pytest.raises(DataError, match=r'cannot be read: Disallowed deserialization'):
+        ParquetSource(path)
+
+
+def test_memory_does_not_grow_with_the_number_of_images(tmp_path):
+    path, image = tmp_path / 'a.parquet', pa.array([bytes(20_000)] * 500)
+    with pq.ParquetWriter(
+        path, pa.table({'image': image, 'labels': [0] * 500}).schema,
+        compression='none', use_dictionary=False, write_batch_size=50,
+    ) as writer:  # fmt: skip
+        table = pa.table({'image': pa.chunked_array([image] * 20), 'labels': [0, 1] * 5000})
+        writer.write_table(table, row_group_size=len(table))  # one group of 200 MB
+    program = (
+        'import resource, sys; from pathlib import Path\n'
+        'from components.image_example_gen.sources.base.source_protocol import every_image\n'
+        'from components.image_example_gen.sources.parquet.source import ParquetSource\n'
+        'before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n'
+        'source = ParquetSource(Path(sys.argv[1]), ("cat", "dog"))\n'
+        'assert sum(1 for _ in every_image(source)) == 10_000\n'
+        'print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)'
+    )
+    command = [sys.executable, '-c', program, path]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+
+    assert int(done.stdout) < 50 * 1024  # in kB

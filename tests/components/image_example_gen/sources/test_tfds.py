@@ -1,0 +1,220 @@
+import io
+import pickle
+import socket
+import zipfile
+
+import numpy as np
+import PIL.Image
+import pytest
+import tensorflow as tf
+import tensorflow_datasets as tfds
+import urllib3.util.retry
+from tensorflow_datasets.core.download import resource
+from tensorflow_datasets.image_classification import cats_vs_dogs
+
+from common.errors import DataError
+from components.image_example_gen.sources.base.config import DataConfig
+from components.image_example_gen.sources.base.source_protocol import BadImage, every_image
+from components.image_example_gen.sources.factory import make_source
+from components.image_example_gen.sources.tfds import TfdsSource
+
+
+def image(number: int) -> np.ndarray:
+    return np.full((24, 32, 3), 10 * number, np.uint8)
+
+
+class TinyPets(tfds.core.GeneratorBasedBuilder):
+    """Six images of two classes, in two splits."""
+
+    VERSION = tfds.core.Version('1.0.0')
+
+    def _info(self):
+        described = {
+            'image': tfds.features.Image(shape=(None, None, 3)),
+            'image/filename': tfds.features.Text(),
+            'label': tfds.features.ClassLabel(names=['cat', 'dog']),
+        }
+        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(described))
+
+    def _split_generators(self, dl_manager):
+        return {'train': self._generate_examples(0, 4), 'test': self._generate_examples(4, 6)}
+
+    def _generate_examples(self, first, last):
+        for n in range(first, last):
+            yield n, {'image': image(n), 'image/filename': f'pet-{n}.png', 'label': n % 2}
+
+
+class TinyDigits(tfds.testing.DummyMnist):
+    """Ten classes, 20 images in each of two splits, and no file names."""
+
+
+@pytest.fixture(autouse=True)
+def data_directory(tmp_path, monkeypatch):
+    # The environment variable is read once, when the library is imported.
+    monkeypatch.setattr(tfds.core.constants, 'DATA_DIR', str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def no_network(monkeypatch):
+    """Names are not resolved; gives those that were asked for. No wait before the next attempt."""
+    asked = []
+
+    def unknown(host, *_, **__):
+        asked.append(host)
+        raise socket.gaierror(socket.EAI_NONAME, 'Name or service not known')
+
+    monkeypatch.setattr(socket, 'getaddrinfo', unknown)
+    monkeypatch.setattr(urllib3.util.retry.Retry, 'get_backoff_time', lambda _: 0)
+    return asked
+
+
+def test_a_data_set_gives_the_classes_and_images_of_all_its_splits():
+    source = TfdsSource('tiny_pets')
+
+    assert source.classes == ('cat', 'dog')
+    assert source.count == 6
+    assert source.fingerprint == 'tiny_pets/1.0.0'
+
+
+def test_images_come_encoded_with_their_labels_and_names():
+    images = {given.filename: given for given in every_image(TfdsSource('tiny_pets'))}
+
+    assert sorted(images) == [f'pet-{n}.png' for n in range(6)]
+    for n in range(6):
+        given = images[f'pet-{n}.png']
+        assert given.label == n % 2
+        np.testing.assert_array_equal(tf.io.decode_png(given.contents), image(n))
+
+
+def test_shards_divide_the_files_of_a_set_and_can_be_sent_to_another_process(monkeypatch):
+    monkeypatch.setattr('components.image_example_gen.sources.tfds.IMAGES_PER_SHARD', 6)
+    source = TfdsSource('tiny_digits')
+    whole = list(every_image(source))
+
+    shards = pickle.loads(pickle.dumps(source.shards()))
+
+    parts = [list(shard.images()) for shard in shards]
+    assert [len(part) for part in parts] == [5] * 8
+    assert [image for part in parts for image in part] == whole
+    names = [f'{split}/{number}' for split in ('test', 'train') for number in range(20)]
+    assert [image.filename for image in whole] == names
+
+
+def test_all_classes_of_a_set_are_used_unless_some_are_chosen():
+    assert TfdsSource('tiny_digits').classes == tuple('0123456789')
+
+    few = TfdsSource('tiny_pets', ('fox', 'owl'))  # new names, for what the set calls cat and dog
+    assert few.classes == ('fox', 'owl')
+    assert {image.label for image in every_image(few)} == {0, 1}
+
+
+def test_images_of_classes_that_are_not_chosen_are_set_aside():
+    chosen = TfdsSource('tiny_digits', ('2', '7'))
+    everything = every_image(TfdsSource('tiny_digits'))
+
+    assert len(list(every_image(chosen))) == 40
+    for image, whole in zip(every_image(chosen), everything, strict=True):
+        if whole.label in (2, 7):
+            assert image.label == (2, 7).index(whole.label)
+        else:
+            assert isinstance(image, BadImage)
+            assert image.reason == 'label outside the list'
+            assert image.contents == whole.contents
+
+
+def test_records_that_are_damaged_are_named(data_directory):
+    source = TfdsSource('tiny_pets')
+    (file,) = data_directory.glob('tiny_pets/1.0.0/*test.tfrecord*')
+    file.write_bytes(file.read_bytes()[:-5])
+
+    with pytest.raises(DataError, match=r'^test\[0:2\] of .*tiny_pets/1\.0\.0 cannot be read: \S'):
+        list(every_image(source))
+
+
+def test_a_data_set_is_prepared_once(data_directory):
+    TfdsSource('tiny_pets')
+    (record, *_) = data_directory.glob('tiny_pets/1.0.0/*tfrecord*')
+    before = record.stat().st_mtime_ns
+
+    TfdsSource('tiny_pets')
+
+    assert record.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+    'name', ['cats_vs_dgs', 'Cats And Dogs', 'tiny_pets/other', 'tiny_pets:9.9.9']
+)
+def test_an_unknown_data_set_is_named(name):
+    with pytest.raises(DataError, match=f"^TensorFlow Datasets has no data set '{name}'$"):
+        TfdsSource(name)
+
+
+@pytest.mark.parametrize('name', ['imdb_reviews', 'coco', 'div2k'])
+def test_a_set_without_classes_of_images_is_refused_before_it_is_fetched(name, no_network):
+    with pytest.raises(DataError, match=f"^data set '{name}' is not an image set with named cl"):
+        TfdsSource(name)
+    assert not no_network
+
+
+def test_without_a_network_the_way_out_is_told(no_network):
+    sentence = (
+        r"^TensorFlow Datasets could not fetch 'cats_vs_dogs' \(ConnectionError\); .* --data PATH"
+    )
+    with pytest.raises(DataError, match=sentence):
+        TfdsSource('cats_vs_dogs')
+
+
+def test_without_a_network_nobody_waits_for_minutes(no_network):
+    with pytest.raises(DataError, match='could not fetch'):
+        TfdsSource('cats_vs_dogs')
+
+    assert 2 <= len(no_network) <= 5  # each wait is twice as long as the one before
+
+
+def jpeg(red: int, image_format: str = 'JPEG') -> bytes:
+    file = io.BytesIO()
+    PIL.Image.new('RGB', (24, 16), (red, 0, 0)).save(file, image_format)
+    return file.getvalue()
+
+
+def put_where_tfds_keeps_downloads(data_directory, write_archive):
+    """An archive in the place of that of cats_vs_dogs, as if it had been downloaded before."""
+    url = cats_vs_dogs._URL
+    expected = cats_vs_dogs.CatsVsDogs.url_infos[url]
+    path = data_directory / 'downloads/cats_vs_dogs' / resource.get_dl_fname(url, expected.checksum)
+    path.parent.mkdir(parents=True)
+    with zipfile.ZipFile(path, 'w') as archive:
+        write_archive(archive)
+    resource.write_info_file(url, tfds.core.Path(path), 'cats_vs_dogs', expected.filename, expected)
+
+
+def test_the_real_builder_of_cats_vs_dogs_gives_its_images(data_directory, no_network):
+    def write(archive):
+        archive.writestr('PetImages/Cat/Thumbs.db', b'')
+        archive.writestr('readme[1].txt', b'')
+        for n in range(4):
+            archive.writestr(f'PetImages/Cat/{n}.jpg', jpeg(60 * n))
+            archive.writestr(f'PetImages/Dog/{n}.jpg', jpeg(60 * n + 30))
+        # The builder asserts that it has met just as many without "JFIF" as the real archive has.
+        for n in range(cats_vs_dogs._NUM_CORRUPT_IMAGES):
+            archive.writestr(f'PetImages/Dog/{100 + n}.jpg', b'BM no JPEG')
+
+    put_where_tfds_keeps_downloads(data_directory, write)
+
+    source = make_source(DataConfig(source='tfds', dataset='cats_vs_dogs'))
+
+    assert source.classes == ('cat', 'dog')
+    assert source.count == 8
+    assert source.fingerprint == 'cats_vs_dogs/4.0.1'
+    images = {each.filename: each for each in every_image(source)}
+    assert sorted(images) == [
+        f'PetImages/{name}/{n}.jpg' for name in ('Cat', 'Dog') for n in range(4)
+    ]
+    for n in range(4):
+        cat, dog = images[f'PetImages/Cat/{n}.jpg'], images[f'PetImages/Dog/{n}.jpg']
+        assert (cat.label, dog.label) == (0, 1)
+        # The builder encodes the images anew, with TensorFlow.
+        recoded = tf.io.encode_jpeg(tf.io.decode_image(jpeg(60 * n)))
+        assert cat.contents == recoded.numpy()
+        assert dog.contents == tf.io.encode_jpeg(tf.io.decode_image(jpeg(60 * n + 30))).numpy()

@@ -1,0 +1,146 @@
+"""UnlabelledExampleGen and BulkInferrer, through TFX."""
+
+import csv
+import datetime
+import shutil
+from pathlib import Path
+
+import pytest
+from image_bytes import jpeg, quarters
+from tfx.components import BulkInferrer
+from tfx.dsl.components.common.importer import Importer
+from tfx.orchestration.metadata import sqlite_metadata_connection_config
+from tfx.orchestration.pipeline import Pipeline
+from tfx.types import standard_artifacts
+
+from common.blessing import Judgement, write_judgement
+from components.image_example_gen.ingestion.quarantine import read_quarantined
+from components.image_example_gen.inspection.config import CheckConfig
+from components.inference.config import InferenceConfig
+from components.inference.folder_inferrer import TABLE, FolderInferrer
+from components.inference.unlabelled_example_gen import UnlabelledExampleGen
+from pipeline.local.runner import ProgressDagRunner
+
+CHECKS = CheckConfig(min_side=16)
+
+
+class Stage:
+    """A folder of images, a model, and the two nodes, as often as a test wants to run them."""
+
+    def __init__(self, folder, make_saved_model):
+        self._folder = folder
+        self.images = folder / 'images'
+        make_saved_model(folder / 'model' / 'Format-Serving')
+
+    def run(self, blessed=True):
+        model = Importer(str(self._folder / 'model'), standard_artifacts.Model).with_id('model')
+        blessing = Importer(
+            f'{self._folder}/blessing-{blessed}', standard_artifacts.ModelBlessing,
+            custom_properties={'blessed': int(blessed)},
+        ).with_id('blessing')  # fmt: skip
+        unlabelled = UnlabelledExampleGen(InferenceConfig(path=self.images), CHECKS)
+        inferrer = FolderInferrer(
+            unlabelled.outputs['examples'], model.outputs['result'], blessing.outputs['result']
+        ).with_id(BulkInferrer.__name__)
+        runner = ProgressDagRunner()
+        runner.run(
+            Pipeline(
+                pipeline_name='stage',
+                pipeline_root=str(self._folder / 'artifacts'),
+                components=[model, blessing, unlabelled, inferrer],
+                enable_cache=True,
+                metadata_connection_config=sqlite_metadata_connection_config(
+                    str(self._folder / 'metadata.sqlite')
+                ),
+            )
+        )
+        return runner.results
+
+    def answers(self, results):
+        """Class and probability by file, as the table has them."""
+        (examples,) = results['BulkInferrer'].outputs['output_examples']
+        with Path(examples.uri, TABLE).open(newline='') as file:
+            return {row['file']: (row['class'], row['probability']) for row in csv.DictReader(file)}
+
+
+@pytest.fixture(scope='module')
+def stage(tmp_path_factory, make_image_folder, make_saved_model):
+    """Three images of each kind, a CMYK one and two that cannot be used."""
+    folder = tmp_path_factory.mktemp('stage')
+    made = Stage(folder, make_saved_model)
+    make_image_folder(made.images, per_class=3)
+    (made.images / 'cmyk.jpg').write_bytes(jpeg(quarters().convert('CMYK')))
+    (made.images / 'cats' / 'cut.jpg').write_bytes(jpeg()[:500])
+    (made.images / 'empty.png').touch()
+    (made.images / 'notes.txt').write_text('not an image')
+    return made
+
+
+@pytest.fixture(scope='module')
+def first(stage):
+    results = stage.run()
+    return results, stage.answers(results)
+
+
+def test_every_image_that_can_be_used_is_answered(first):
+    _, answers = first
+    known = {name: said for name, (said, _) in answers.items() if name != 'cmyk.jpg'}
+    assert known == {
+        f'{name}/{name}-0-{n}.jpg': name for name in ('cats', 'dogs') for n in range(3)
+    }
+    assert 'cmyk.jpg' in answers
+
+
+def test_the_probability_is_that_of_the_class_that_is_said(first):
+    assert all(0.9 < float(number) <= 1 for name, (_, number) in first[1].items() if '/' in name)
+
+
+def test_the_others_are_listed_with_their_reasons(first):
+    (quarantine,) = first[0]['UnlabelledExampleGen'].outputs['quarantine']
+    lines = read_quarantined(Path(quarantine.uri))
+    reasons = {line['source']: line['reason'] for line in lines}
+    assert reasons == {'cats/cut.jpg': 'truncated', 'empty.png': 'empty'}
+
+
+def test_the_same_images_are_not_answered_again_and_new_ones_are(stage, first):
+    again = stage.run()
+    assert again['UnlabelledExampleGen'].cached
+    assert again['BulkInferrer'].cached
+    assert stage.answers(again) == first[1]
+
+    shutil.copy(stage.images / 'dogs' / 'dogs-0-0.jpg', stage.images / 'new.jpg')
+    third = stage.run()
+    assert not third['BulkInferrer'].cached
+    assert stage.answers(third)['new.jpg'] == first[1]['dogs/dogs-0-0.jpg']
+
+
+def test_a_model_that_is_not_blessed_answers_nothing_and_that_is_said(stage, first, capsys):
+    from rich.console import Console
+
+    from common import progress
+
+    with progress.using_console(Console(soft_wrap=True)):
+        results = stage.run(blessed=False)
+    (examples,) = results['BulkInferrer'].outputs['output_examples']
+    assert 'the model is not blessed: no image is answered' in capsys.readouterr().out
+    assert not list(stage.images.parent.glob(f'artifacts/BulkInferrer/*/{examples.id}/*'))
+
+
+def test_a_person_has_the_last_word_and_is_heard_after_the_gate(stage, first):
+    model = stage.images.parent / 'model'
+    refused = stage.run(blessed=False)
+    said = {
+        'person': 'eve',
+        'reason': 'a test',
+        'moment': datetime.datetime.now(datetime.timezone.utc),
+    }
+
+    write_judgement(model, Judgement(blessed=True, **said))
+    blessed = stage.run(blessed=False)
+    write_judgement(model, Judgement(blessed=False, **said))
+    withdrawn = stage.run()
+
+    assert stage.answers(blessed).items() >= first[1].items()
+    for results in (refused, withdrawn):
+        (examples,) = results['BulkInferrer'].outputs['output_examples']
+        assert not Path(examples.uri, TABLE).exists()

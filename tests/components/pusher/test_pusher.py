@@ -1,0 +1,114 @@
+"""The Pusher keeps to blessings, and says of what is live that it is pushed."""
+
+from pathlib import Path
+
+import pytest
+from tfx.types import standard_artifacts
+
+from common.blessing import Judgement, write_judgement
+from components.lite_converter.component import LiteModels
+from components.pusher.component import EXAMPLES, LITE_MODEL, MODEL, MODEL_BLESSING, PUSHED_MODEL
+from components.pusher.component import PusherExecutor as Executor
+from components.pusher.serving_folder import read_note, versions_in
+from components.pusher.versions import PushError
+
+LITE = """{"images": 10, "max_drop": 0.01, "saved_model": {"value": 0.9}, "models": [
+ {"format": "float16", "file": "float16.tflite", "megabytes": 1, "accuracy": {"value": 0.9},
+  "agreement": 1, "milliseconds": 1, "within_bound": true},
+ {"format": "int8", "file": "int8.tflite", "megabytes": 1, "accuracy": {"value": 0.5},
+  "agreement": 0.5, "milliseconds": 1, "within_bound": false}]}"""
+
+
+class Run:
+    """Inputs of a Pusher, and what it does with them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.serving = folder / 'serving'
+        self.model = standard_artifacts.Model()
+        self.model.uri, self.model.id = str(folder / 'model'), 7
+        served = folder / 'model' / 'Format-Serving'
+        served.mkdir(parents=True)
+        (served / 'saved_model.pb').write_text('graph')
+        self.others: dict = {}
+
+    def push(self, blessed: bool = True) -> standard_artifacts.PushedModel:
+        blessing, pushed = standard_artifacts.ModelBlessing(), standard_artifacts.PushedModel()
+        blessing.set_int_custom_property('blessed', int(blessed))
+        inputs = {MODEL: [self.model], MODEL_BLESSING: [blessing], **self.others}
+        properties = {'serving': str(self.serving), 'keep': 3, 'looked': 'today'}
+        Executor().Do(inputs, {PUSHED_MODEL: [pushed]}, properties)
+        return pushed
+
+    def judge(self, blessed: bool) -> None:
+        said = Judgement(blessed=blessed, person='ada', reason='why', moment='2026-11-21T00:00Z')
+        write_judgement(Path(self.model.uri), said)
+
+
+@pytest.fixture
+def run(tmp_path):
+    return Run(tmp_path)
+
+
+def values(pushed):
+    """What TFX's own Pusher says, and whether it was live."""
+    properties = pushed.mlmd_artifact.custom_properties
+    return {key: getattr(each, each.WhichOneof('value')) for key, each in properties.items()}
+
+
+def test_a_blessed_model_is_pushed_and_named_as_by_tfx(run):
+    pushed = run.push()
+
+    (version,) = versions_in(run.serving)
+    assert values(pushed) == {
+        'pushed': 1, 'unchanged': 0, 'pushed_version': version.name,
+        'pushed_destination': str(version),
+    }  # fmt: skip
+
+
+def test_a_model_that_is_live_is_said_to_be_pushed_and_unchanged(run):
+    """As by a run that was killed before it could note its push."""
+    first = values(run.push())
+    assert values(run.push()) == {**first, 'unchanged': 1}
+
+
+def test_a_model_that_is_not_blessed_is_not_pushed(run):
+    assert values(run.push(blessed=False)) == {'pushed': 0}
+    assert not run.serving.exists()
+
+
+@pytest.mark.parametrize('blessed', [True, False])
+def test_a_person_has_the_last_word(run, blessed):
+    run.judge(blessed)
+    assert values(run.push(blessed=not blessed))['pushed'] == int(blessed)
+
+
+def test_the_note_says_which_model_and_which_spans(run):
+    examples = []
+    for number in (3, 2):
+        examples.append(standard_artifacts.Examples())
+        examples[-1].set_int_custom_property('span', number)
+    run.others = {EXAMPLES: examples}
+
+    about = read_note(Path(values(run.push())['pushed_destination'])).about
+
+    assert (about.model, about.model_id, about.spans) == (run.model.uri, 7, (2, 3))
+
+
+def test_small_models_that_are_accurate_enough_go_with_the_version(run, tmp_path):
+    artifact = LiteModels()
+    artifact.uri = str(tmp_path / 'lite')
+    Path(artifact.uri).mkdir()
+    for name in ('float16.tflite', 'int8.tflite'):
+        (tmp_path / 'lite' / name).write_text(name)
+    (tmp_path / 'lite' / 'lite.json').write_text(LITE)
+    run.others = {LITE_MODEL: [artifact]}
+
+    extra = Path(values(run.push())['pushed_destination']) / 'assets.extra'
+
+    assert {each.name for each in extra.iterdir()} == {'float16.tflite', 'push.json'}
+
+
+def test_a_destination_that_cannot_be_written_fails_the_node(run):
+    run.serving.write_text('')
+    with pytest.raises(PushError, match='it is no folder'):
+        run.push()

@@ -1,0 +1,131 @@
+"""Which statistics the resolver takes, from a store with real events."""
+
+import ml_metadata as mlmd
+import pytest
+from ml_metadata.proto import metadata_store_pb2
+from tfx.types import standard_artifacts
+
+from components.resolvers.previous_statistics import (
+    PREVIOUS,
+    STATISTICS,
+    PreviousSpanStatisticsStrategy,
+)
+
+COMPLETE, FAILED, CACHED = (
+    getattr(metadata_store_pb2.Execution, state) for state in ('COMPLETE', 'FAILED', 'CACHED')
+)
+
+
+class Runs:
+    """What runs leave in a store: Examples, their statistics, and a gate that looked at them."""
+
+    def __init__(self):
+        config = metadata_store_pb2.ConnectionConfig()
+        config.fake_database.SetInParent()
+        self.store = mlmd.MetadataStore(config)
+        self.statistics = []
+
+    def run(self, span, gate=COMPLETE):
+        """One run over a span; without a gate it was cut off. Gives the statistics."""
+        values = {} if span is None else {'span': span}
+        examples, made = self._artifact('Examples', **values), self._artifact('ExampleStatistics')
+        self._execution('tfx.StatisticsGen', COMPLETE, [examples], [made])
+        if gate is not None:
+            self._execution('components.anomaly_gate.component.AnomalyGate', gate, [made], [])
+        self._execution('tfx.ExampleValidator', COMPLETE, [made], [])
+        artifact = standard_artifacts.ExampleStatistics()
+        artifact.set_mlmd_artifact(made)
+        self.statistics.append(artifact)
+        return artifact
+
+    def resolve(self, current):
+        inputs = {STATISTICS: [current], PREVIOUS: self.statistics}
+        resolved = PreviousSpanStatisticsStrategy().resolve_artifacts(self.store, inputs)
+        assert resolved[STATISTICS] == [current]
+        return resolved[PREVIOUS]
+
+    def _artifact(self, kind, **values):
+        type_id = self.store.put_artifact_type(metadata_store_pb2.ArtifactType(name=kind))
+        artifact = metadata_store_pb2.Artifact(type_id=type_id)
+        for key, value in values.items():
+            artifact.custom_properties[key].int_value = value
+        (key,) = self.store.put_artifacts([artifact])
+        (stored,) = self.store.get_artifacts_by_id([key])
+        return stored
+
+    def _execution(self, kind, state, inputs, outputs):
+        type_id = self.store.put_execution_type(metadata_store_pb2.ExecutionType(name=kind))
+        execution = metadata_store_pb2.Execution(type_id=type_id, last_known_state=state)
+        event = metadata_store_pb2.Event
+        pairs = [(each, event(type=event.INPUT)) for each in inputs]
+        pairs += [(each, event(type=event.OUTPUT)) for each in outputs]
+        self.store.put_execution(execution, pairs, [])
+
+
+@pytest.fixture
+def runs():
+    return Runs()
+
+
+def test_the_first_span_has_none_before_it(runs):
+    assert runs.resolve(runs.run(1)) == []
+
+
+def test_the_span_before_is_taken(runs):
+    runs.run(8)
+    before = runs.run(9)
+
+    assert runs.resolve(runs.run(10, gate=None)) == [before]
+
+
+def test_statistics_of_the_same_span_are_never_taken(runs):
+    before = runs.run(1)
+    runs.run(2)
+
+    assert runs.resolve(runs.run(2, gate=None)) == [before]
+
+
+def test_images_that_do_not_come_in_spans_have_none_before_them(runs):
+    runs.run(1)
+
+    assert runs.resolve(runs.run(1, gate=None)) == []
+
+
+def test_a_higher_span_is_not_before(runs):
+    runs.run(5)
+    before = runs.run(3)
+
+    assert runs.resolve(runs.run(4, gate=None)) == [before]
+
+
+def test_the_latest_statistics_of_a_span_whose_images_changed_are_taken(runs):
+    runs.run(3)
+    latest = runs.run(3)
+
+    assert runs.resolve(runs.run(4, gate=None)) == [latest]
+
+
+@pytest.mark.parametrize('gate', [FAILED, None])
+def test_a_span_that_was_stopped_on_is_no_measure(runs, gate):
+    before = runs.run(1)
+    runs.run(2, gate=gate)
+
+    assert runs.resolve(runs.run(3, gate=None)) == [before]
+
+
+def test_a_gate_that_was_cached_let_it_through(runs):
+    before = runs.run(1, gate=CACHED)
+
+    assert runs.resolve(runs.run(2, gate=None)) == [before]
+
+
+def test_statistics_of_examples_without_a_span_are_compared_with_none(runs):
+    runs.run(1)
+
+    assert runs.resolve(runs.run(None)) == []
+
+
+def test_examples_of_others_without_a_span_are_not_taken(runs):
+    runs.run(None)
+
+    assert runs.resolve(runs.run(2, gate=None)) == []

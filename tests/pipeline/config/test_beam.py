@@ -1,0 +1,221 @@
+import logging
+import os
+
+import pytest
+from apache_beam.options.pipeline_options import (
+    DebugOptions,
+    DirectOptions,
+    FlinkRunnerOptions,
+    GoogleCloudOptions,
+    PipelineOptions,
+    PortableOptions,
+    SparkRunnerOptions,
+    StandardOptions,
+    WorkerOptions,
+)
+from apache_beam.options.pipeline_options_validator import PipelineOptionsValidator
+from apache_beam.runners import create_runner
+from pydantic import ValidationError
+
+from pipeline.config.beam import MULTI_PROCESSING_FROM, BeamConfig, beam_args
+from pipeline.config.recipe import ConfigError, load_recipe
+
+DATAFLOW = {'project': 'pets', 'region': 'europe-west4', 'temp_location': 'gs://pets/tmp'}
+NEEDED = {
+    'portable': {'job_endpoint': 'beam:8099'},
+    'flink': {'flink_master': 'flink:8081'},
+    'spark': {'spark_master_url': 'spark://spark:7077'},
+    'dataflow': DATAFLOW,
+}
+MULTI_PROCESSING = [
+    '--direct_running_mode=multi_processing', '--direct_num_workers=2',
+    '--sdk_container_image=none',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ('images', 'args'), [(MULTI_PROCESSING_FROM - 1, []), (MULTI_PROCESSING_FROM, MULTI_PROCESSING)]
+)
+def test_the_number_of_images_decides(images, args):
+    assert beam_args(BeamConfig(workers=2), images) == args
+
+
+def test_one_worker_stays_in_memory():
+    assert beam_args(BeamConfig(workers=1), MULTI_PROCESSING_FROM) == []
+
+
+@pytest.mark.parametrize('images', [1, MULTI_PROCESSING_FROM])
+def test_a_named_mode_is_taken_for_any_number_of_images(images):
+    assert beam_args(BeamConfig(runner='in_memory'), images) == []
+    assert beam_args(BeamConfig(runner='multi_processing', workers=2), images) == MULTI_PROCESSING
+
+
+def test_every_core_has_a_worker_by_default():
+    args = beam_args(BeamConfig(runner='multi_processing'), 1)
+
+    assert f'--direct_num_workers={len(os.sched_getaffinity(0))}' in args
+
+
+def test_flags_are_there_or_not_and_lists_are_repeated():
+    options = {**DATAFLOW, 'no_use_public_ips': True, 'update': False, 'experiments': ['a', 'b=1']}
+
+    assert beam_args(BeamConfig(runner='dataflow', options=options), 1) == [
+        '--runner=DataflowRunner', '--project=pets', '--region=europe-west4',
+        '--temp_location=gs://pets/tmp', '--no_use_public_ips', '--experiments=a',
+        '--experiments=b=1',
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ('runner', 'options', 'packed'),
+    [
+        ('flink', {}, True),
+        ('flink', {'environment_config': 'pets/catdog:1'}, False),
+        ('flink', {'environment_options': ['docker_container_image=pets/catdog:1']}, False),
+        ('spark', {'environment_type': 'LOOPBACK'}, False),
+        ('portable', {'environment_type': 'DOCKER'}, True),
+        ('dataflow', {}, True),
+    ],
+)
+def test_tfx_packs_its_source_unless_the_environment_is_named(runner, options, packed):
+    args = beam_args(BeamConfig(runner=runner, options={**NEEDED[runner], **options}), 1)
+
+    assert ('--sdk_container_image=none' not in args) is packed
+
+
+def test_an_image_that_is_named_is_kept():
+    options = {**NEEDED['flink'], 'environment_config': 'a:1', 'sdk_container_image': 'b:1'}
+
+    args = beam_args(BeamConfig(runner='flink', options=options), 1)
+
+    assert '--sdk_container_image=b:1' in args
+    assert '--sdk_container_image=none' not in args
+
+
+@pytest.mark.parametrize(
+    ('values', 'sentence'),
+    [
+        ({'runner': 'flnk'}, "'flink'"),
+        ({'workers': 0}, 'greater than 0'),
+        ({'options': {'job_endpoint': 'a:1'}}, 'runner auto takes no options, got job_endpoint'),
+        ({'runner': 'in_memory', 'workers': 2}, 'runner in_memory does not use workers'),
+        ({'runner': 'flink', 'workers': 2}, 'such as parallelism'),
+        ({'runner': 'portable'}, 'runner portable needs options.job_endpoint'),
+        ({'runner': 'flink'}, 'needs options.flink_master or options.job_endpoint'),
+        ({'runner': 'spark', 'options': {'spark_master_url': ''}}, 'needs options.spark_m'),
+        ({'runner': 'dataflow', 'options': {'project': 'a'}}, 'needs options.region'),
+        (
+            {'runner': 'spark', 'options': {'flink_master': 'a:1'}},
+            'options.flink_master belongs to runner flink, not spark',
+        ),
+        ({'options': {'runner': 'FlinkRunner'}}, 'runner is set by beam.runner'),
+        ({'options': {'direct_running_mode': 'in_memory'}}, 'set by beam.runner'),
+        ({'options': {'direct_num_workers': 2}}, 'set by beam.workers'),
+        ({'options': {'--region': 'a'}}, 'without dashes'),
+        ({'options': {'region=a': True}}, 'without dashes'),
+        ({'options': {'region': None}}, 'region should be a text, a number'),
+        ({'options': {'experiments': []}}, 'experiments should be a text'),
+        ({'options': {'environment_config': {'command': 'a'}}}, 'environment_config should be'),
+    ],
+)
+def test_what_does_not_fit_is_refused(values, sentence):
+    with pytest.raises(ValidationError, match=sentence):
+        BeamConfig(**values)
+
+
+def test_a_recipe_holds_the_options_and_tells_what_is_wrong_in_a_line(tmp_path):
+    path = tmp_path / 'mine.yaml'
+    path.write_text('beam: {runner: flink, options: {flink_master: "flink:8081", parallelism: 4}}')
+
+    assert load_recipe(str(path)).beam.options['parallelism'] == 4
+    with pytest.raises(ConfigError, match=r'mine\.yaml: beam: runner flink needs options\.'):
+        load_recipe(str(path), [('beam.options', {})])
+    with pytest.raises(ConfigError, match='did you mean runner'):
+        load_recipe(str(path), [('beam.runer', 'spark')])
+
+
+@pytest.fixture
+def parsed(caplog):
+    """What Beam's own parser makes of a runner and its options; all must be known to it."""
+
+    def parse(runner: str, **options: object) -> PipelineOptions:
+        config = BeamConfig(runner=runner, options={**NEEDED.get(runner, {}), **options})
+        result = PipelineOptions(beam_args(config, 1))
+        with caplog.at_level(logging.WARNING):
+            result.get_all_options()  # warns of what it does not know
+        assert not caplog.records
+        return result
+
+    return parse
+
+
+def errors(options: PipelineOptions) -> list[str]:
+    runner = create_runner(options.view_as(StandardOptions).runner or 'DirectRunner')
+    return PipelineOptionsValidator(options, runner).validate()
+
+
+def test_an_unknown_option_would_be_noticed_here(parsed):
+    with pytest.raises(AssertionError):
+        parsed('flink', paralelism=2)
+
+
+def test_beam_understands_multi_processing(parsed):
+    options = parsed('multi_processing')
+
+    assert options.view_as(DirectOptions).direct_running_mode == 'multi_processing'
+    assert options.view_as(DirectOptions).direct_num_workers == len(os.sched_getaffinity(0))
+    assert errors(options) == []
+
+
+def test_beam_understands_the_options_of_a_job_server(parsed):
+    command = '{"command": "/opt/apache/beam/boot"}'
+    options = parsed(
+        'portable', environment_type='PROCESS', environment_config=command,
+        sdk_worker_parallelism=3, job_server_timeout=600,
+    ).view_as(PortableOptions)  # fmt: skip
+
+    assert (options.job_endpoint, options.environment_config) == ('beam:8099', command)
+    assert options.job_server_timeout == 600
+    assert type(create_runner(options.view_as(StandardOptions).runner)).__name__ == 'PortableRunner'
+    assert errors(options) == []
+
+
+def test_beam_understands_the_options_of_flink(parsed):
+    options = parsed(
+        'flink', parallelism=4, max_parallelism=8, flink_version='1.18',
+        flink_submit_uber_jar=True, environment_type='DOCKER', environment_config='pets/catdog:1',
+    ).view_as(FlinkRunnerOptions)  # fmt: skip
+
+    assert (options.flink_master, options.flink_version) == ('flink:8081', '1.18')
+    assert (options.parallelism, options.max_parallelism) == (4, 8)
+    assert options.flink_submit_uber_jar is True
+    assert errors(options) == []
+
+
+def test_beam_understands_the_options_of_spark(parsed):
+    options = parsed(
+        'spark', spark_rest_url='http://spark:6066', spark_submit_uber_jar=True,
+        spark_version='3', artifacts_dir='/shared/beam', environment_type='EXTERNAL',
+        environment_config='localhost:50000',
+    ).view_as(SparkRunnerOptions)  # fmt: skip
+
+    assert options.spark_master_url == 'spark://spark:7077'
+    assert options.spark_rest_url == 'http://spark:6066'
+    assert options.spark_submit_uber_jar is True
+    assert errors(options) == []
+
+
+def test_beam_understands_the_options_of_dataflow(parsed):
+    options = parsed(
+        'dataflow', staging_location='gs://pets/staging', worker_machine_type='n1-standard-4',
+        max_num_workers=10, disk_size_gb=50, no_use_public_ips=True, subnetwork='a/b',
+        service_account_email='catdog@pets.iam', sdk_container_image='pets/catdog:1',
+        experiments=['use_runner_v2', 'shuffle_mode=service'],
+    )  # fmt: skip
+
+    cloud, workers = options.view_as(GoogleCloudOptions), options.view_as(WorkerOptions)
+    assert {key: getattr(cloud, key) for key in DATAFLOW} == DATAFLOW
+    assert (workers.machine_type, workers.max_num_workers) == ('n1-standard-4', 10)
+    assert workers.use_public_ips is False
+    assert options.view_as(DebugOptions).experiments == ['use_runner_v2', 'shuffle_mode=service']
+    assert type(create_runner('DataflowRunner')).__name__ == 'DataflowRunner'

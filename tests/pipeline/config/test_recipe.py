@@ -1,0 +1,263 @@
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from components.image_example_gen.sources.base.config import SplitConfig
+from pipeline.config.recipe import RECIPES, ConfigError, load_recipe, parse_override
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Writes a recipe called `mine.yaml`; gives its path."""
+
+    def write_recipe(text: str) -> str:
+        path = tmp_path / 'mine.yaml'
+        path.write_text(text)
+        return str(path)
+
+    return write_recipe
+
+
+@pytest.mark.parametrize('path', sorted(RECIPES.glob('*.yaml')), ids=lambda path: path.stem)
+def test_every_recipe_loads_by_name_and_says_what_it_is(path):
+    recipe = load_recipe(path.stem)
+
+    assert recipe.name == path.stem
+    assert recipe.description
+
+
+def test_an_empty_mapping_gives_the_defaults(write):
+    recipe = load_recipe(write('{}'))
+
+    assert recipe.data.source == 'drawings'
+    assert recipe.data.splits == SplitConfig(train=3, eval=1, test=1, test_of_validation=0.2)
+    assert (recipe.trainer.image_size, recipe.trainer.alpha) == (160, 1.0)
+    assert recipe.evaluation.baseline_accuracy == 0.9
+
+
+def test_a_recipe_is_named_after_its_file(write):
+    assert load_recipe(write('description: mine')).name == 'mine'
+
+
+def test_a_recipe_may_name_itself(write):
+    assert load_recipe(write('name: other')).name == 'other'
+
+
+def test_a_recipe_loads_by_path_and_by_name_alike():
+    assert load_recipe(str(RECIPES / 'demo.yaml')) == load_recipe('demo')
+
+
+def test_runs_are_kept_under_the_name_in_the_workdir(write, tmp_path):
+    recipe = load_recipe(write('{}'), [('workdir', str(tmp_path))])
+
+    assert recipe.home == tmp_path / 'mine'
+    assert recipe.serving_directory == tmp_path / 'mine' / 'serving'
+
+
+def test_models_are_pushed_where_the_recipe_says(write, tmp_path):
+    recipe = load_recipe(write(f'push_directory: {tmp_path}/models'))
+
+    assert recipe.serving_directory == tmp_path / 'models'
+
+
+def test_an_override_changes_one_nested_key_and_no_other(write):
+    path = write('trainer: {fine_tune: {epochs: 5}}')
+
+    recipe = load_recipe(path, [('trainer.fine_tune.from_layer', 120)])
+
+    assert recipe.trainer.fine_tune.from_layer == 120
+    assert recipe.trainer.fine_tune.epochs == 5
+
+
+def test_an_override_reaches_into_a_group_that_the_file_leaves_out(write):
+    recipe = load_recipe(write('{}'), [('data.splits.test', 2)])
+
+    assert recipe.data.splits == SplitConfig(test=2)
+
+
+def test_the_last_override_of_a_key_counts(write):
+    changes = [('trainer.seed', 1), ('trainer.seed', 2)]
+
+    assert load_recipe(write('{}'), changes).trainer.seed == 2
+
+
+@pytest.mark.parametrize(
+    ('text', 'expected'),
+    [
+        ('trainer.batch_size=64', ('trainer.batch_size', 64)),
+        ('trainer.fine_tune.from_layer=block_14_expand',
+         ('trainer.fine_tune.from_layer', 'block_14_expand')),
+        ('trainer.augment={flip: true}', ('trainer.augment', {'flip': True})),
+        ('push_directory=null', ('push_directory', None)),
+        ('description=a=b', ('description', 'a=b')),
+    ],
+)  # fmt: skip
+def test_the_value_of_an_override_is_yaml(text, expected):
+    assert parse_override(text) == expected
+
+
+@pytest.mark.parametrize('text', ['trainer.batch_size', '=64', ' = 64'])
+def test_an_override_without_a_key_or_equals_sign_shows_the_form(text):
+    with pytest.raises(ConfigError, match=r'expected KEY=VALUE, as in trainer\.batch_size=64'):
+        parse_override(text)
+
+
+def test_an_override_that_is_not_yaml_is_shown():
+    with pytest.raises(ConfigError, match=r"--set trainer\.augment: '\{flip' is not a YAML value"):
+        parse_override('trainer.augment={flip')
+
+
+def test_an_override_below_a_single_value_is_refused(write):
+    with pytest.raises(ConfigError, match=r'--set name\.first: name is a value, not a group'):
+        load_recipe(write('name: mine'), [('name.first', 1)])
+
+
+def test_an_unknown_key_gets_a_suggestion_and_the_valid_keys(write):
+    path = write('trainer: {bach_size: 64}')
+
+    with pytest.raises(
+        ConfigError, match=r'trainer\.bach_size: unknown key; did you mean batch_size\?'
+    ):
+        load_recipe(path)
+    with pytest.raises(
+        ConfigError, match='valid keys: image_size, alpha, weights, warm_start, batch_size'
+    ):
+        load_recipe(path)
+
+
+def test_a_key_that_is_like_no_other_gets_the_valid_keys_alone(write):
+    with pytest.raises(ConfigError, match=r'xyz: unknown key; valid keys: name, description, '):
+        load_recipe(write('xyz: 1'))
+
+
+def test_every_error_is_told_at_once_with_what_was_given_and_what_is_valid(write):
+    path = write(
+        'trainer:\n'
+        '  alpha: 0.6\n'
+        '  image_size: big\n'
+        '  feature_extraction: {optimizer: adamw}\n'
+        'evaluation: {baseline_accuracy: 95}\n'
+    )
+
+    with pytest.raises(ConfigError) as caught:
+        load_recipe(path)
+
+    size, alpha, optimizer, accuracy = str(caught.value).splitlines()
+    assert alpha.endswith(
+        'trainer.alpha: input should be 0.35, 0.5, 0.75, 1.0, 1.3 or 1.4, got 0.6'
+    )
+    assert 'trainer.image_size: input should be a valid integer' in size
+    assert size.endswith("got 'big'")
+    assert optimizer.endswith("input should be 'adam', 'rmsprop' or 'sgd', got 'adamw'")
+    assert accuracy.endswith('baseline_accuracy: input should be less than or equal to 1, got 95')
+    assert all(line.startswith(f'{path}: ') for line in str(caught.value).splitlines())
+
+
+def test_an_unknown_source_gets_the_valid_ones(write):
+    with pytest.raises(ConfigError, match=r"'drawings', 'folder', 'archive', .*, got 'web'"):
+        load_recipe(write('data: {source: web}'))
+
+
+def test_a_name_that_cannot_name_a_folder_is_refused(write):
+    with pytest.raises(ConfigError, match=r"name: string should match pattern .*, got '\.\./up'"):
+        load_recipe(write('name: ../up'))
+
+
+def test_a_file_that_is_not_yaml_is_named_with_the_place(write):
+    with pytest.raises(ConfigError, match=r'mine\.yaml is not YAML: .*line 2, column') as caught:
+        load_recipe(write('trainer: {\ndata: ]'))
+    assert '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ('text', 'key', 'line', 'first'),
+    [
+        ('trainer: {}\ndata: {}\ntrainer: {seed: 1}', 'trainer', 3, 1),
+        ('trainer:\n  seed: 1\n  alpha: 1.0\n  seed: 1', 'seed', 4, 2),
+        ('trainer: {seed: 1, seed: 2}', 'seed', 1, 1),
+    ],
+)
+def test_a_key_that_stands_twice_is_named_with_its_line(write, text, key, line, first):
+    path = write(text)
+
+    with pytest.raises(ConfigError) as caught:
+        load_recipe(path)
+
+    assert str(caught.value) == f"{path}, line {line}: key '{key}' stands in line {first} already"
+
+
+def test_a_key_may_stand_in_several_groups_and_change_what_it_is_merged_with(write):
+    path = write(
+        'trainer:\n'
+        '  feature_extraction: &stage {epochs: 1, optimizer: sgd}\n'
+        '  fine_tune: {<<: *stage, epochs: 2}\n'
+    )
+
+    trainer = load_recipe(path).trainer
+
+    assert (trainer.feature_extraction.epochs, trainer.fine_tune.epochs) == (1, 2)
+    assert trainer.fine_tune.optimizer == 'sgd'
+
+
+@pytest.mark.parametrize('text', ['', '- trainer', 'trainer'])
+def test_a_file_without_keys_is_refused(write, text):
+    with pytest.raises(ConfigError, match='holds no keys; a recipe is a mapping'):
+        load_recipe(write(text))
+
+
+def test_a_file_that_is_not_text_is_refused(tmp_path):
+    path = tmp_path / 'image.yaml'
+    path.write_bytes(b'\xff\xd8\xff\xe0')
+
+    with pytest.raises(ConfigError, match=r'image\.yaml cannot be read'):
+        load_recipe(str(path))
+
+
+def test_a_missing_recipe_gets_the_known_ones():
+    known = ', '.join(sorted(path.stem for path in RECIPES.glob('*.yaml')))
+
+    with pytest.raises(ConfigError, match=f'recipe dmeo does not exist; .* one of {known}$'):
+        load_recipe('dmeo')
+
+
+def test_a_recipe_cannot_be_changed():
+    recipe = load_recipe('demo')
+
+    with pytest.raises(ValidationError, match='frozen'):
+        recipe.workdir = Path('elsewhere')
+    with pytest.raises(ValidationError, match='frozen'):
+        recipe.trainer.seed = 1
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        (
+            'tuner: {space: {head.dropout: {low: 0.1, high: 0.4, step: 0.1}}}',
+            r'tuner.space.head.dropout.step: unknown key; valid keys: low, high, log$',
+        ),
+        (
+            'tuner: {space: {head.dropout: [0.1, 2]}}',
+            r'tuner.space.head.dropout: 2: Input should be less than 1$',
+        ),
+        (
+            'tuner: {space: {fine_tune.learning_rate: [0.1, 0.2]}}',
+            r'tuner.space.fine_tune.learning_rate: that stage has 0 epochs$',
+        ),
+        ('inference: {}', r'inference.path: missing$'),
+        ('inference: {path: "gs://bucket"}', r'inference.path: must be a folder; object storage'),
+        (
+            'trainer: {class_weights: {cats: 0}}',
+            r'trainer.class_weights.cats: input should be greater than 0, got 0$',
+        ),
+        (
+            'trainer: {class_weights: even}',
+            r"trainer.class_weights: input should be 'balanced' or .* by its name, got 'even'$",
+        ),
+    ],
+)
+def test_a_mistake_deep_in_a_recipe_is_told_in_one_line(write, text, message):
+    with pytest.raises(ConfigError, match=message) as error:
+        load_recipe(write(text))
+    assert len(str(error.value).splitlines()) == 1

@@ -1,0 +1,210 @@
+"""What is taken from the cache is as it was left; a small pipeline through TFX's own launcher."""
+
+import io
+import os
+from pathlib import Path
+
+import pytest
+from ml_metadata import MetadataStore
+from ml_metadata.proto import metadata_store_pb2
+from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact
+from tfx.dsl.component.experimental.decorators import component
+from tfx.orchestration.metadata import sqlite_metadata_connection_config
+from tfx.orchestration.pipeline import Pipeline
+from tfx.types import standard_artifacts
+
+from common import progress
+from components.image_example_gen.component import ImageExampleGen
+from components.image_example_gen.sources.base.config import DataConfig
+from pipeline.execution import cached_outputs
+from pipeline.execution.cached_outputs import find_damage, list_files, list_folders
+from pipeline.local.runner import ProgressDagRunner
+
+FILES = {'graph.pb': b'nodes', 'weights/first': b'0123', 'weights/second': b'56789'}
+
+
+@component
+def WriteModel(model: OutputArtifact[standard_artifacts.Model]) -> None:
+    for name, contents in FILES.items():
+        file = Path(model.uri, name)
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(contents)
+
+
+@component
+def ReadModel(
+    model: InputArtifact[standard_artifacts.Model],
+    examples: OutputArtifact[standard_artifacts.Examples],
+) -> None:
+    Path(examples.uri, 'copy').write_bytes(Path(model.uri, 'weights/first').read_bytes())
+
+
+class Runs:
+    """Runs of a pipeline of two nodes, and what a person is told."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._metadata = sqlite_metadata_connection_config(str(folder / 'metadata.sqlite'))
+        self.said = ''
+
+    def run(self) -> dict[str, bool]:
+        """Which nodes were cached."""
+        writer = WriteModel()
+        pipeline = Pipeline(
+            pipeline_name='small',
+            pipeline_root=str(self._folder / 'artifacts'),
+            components=[writer, ReadModel(model=writer.outputs['model'])],
+            enable_cache=True,
+            metadata_connection_config=self._metadata,
+        )
+        said, runner = io.StringIO(), ProgressDagRunner()
+        with progress.using_console(progress.make_console(said)):
+            runner.run(pipeline)
+        self.said, self.results = said.getvalue(), runner.results
+        return {name: result.cached for name, result in runner.results.items()}
+
+    def store(self) -> MetadataStore:
+        return MetadataStore(self._metadata)
+
+    def model(self) -> Path:
+        (artifact,) = self.results['WriteModel'].outputs['model']
+        return Path(artifact.uri)
+
+
+ALL_CACHED = {'WriteModel': True, 'ReadModel': True}
+NONE_CACHED = dict.fromkeys(ALL_CACHED, False)
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """Runs of which the first has ended."""
+    runs = Runs(tmp_path)
+    assert runs.run() == NONE_CACHED
+    return runs
+
+
+def test_what_is_as_it_was_is_taken_from_the_cache(runs):
+    assert runs.run() == ALL_CACHED
+    assert 'anew' not in runs.said
+
+
+def test_a_node_of_whose_files_one_is_missing_runs_anew_and_so_do_those_after_it(runs):
+    lost = runs.model() / 'weights' / 'first'
+    lost.unlink()
+
+    assert runs.run() == NONE_CACHED
+    assert f'WriteModel runs anew: of what an earlier run left, {lost} is missing\n' in runs.said
+    assert {name: (runs.model() / name).read_bytes() for name in FILES} == FILES
+    assert runs.run() == ALL_CACHED  # of the second
+
+
+def test_a_file_that_was_cut_off_is_told_with_both_sizes(runs):
+    torn = runs.model() / 'weights' / 'second'
+    os.truncate(torn, 2)
+
+    assert runs.run() == NONE_CACHED
+    assert f'{torn} has 2 bytes instead of 5 bytes' in runs.said
+
+
+def test_a_run_that_took_the_cache_does_not_hide_that_it_is_damaged_later(runs):
+    runs.run()
+    (runs.model() / 'graph.pb').unlink()
+
+    assert runs.run() == NONE_CACHED
+
+
+def test_files_that_came_later_are_no_damage(runs):
+    (runs.model() / 'notes.txt').write_text('mine')
+
+    assert runs.run() == ALL_CACHED
+
+
+def test_what_a_person_has_changed_is_no_damage(runs):
+    (artifact,) = runs.results['WriteModel'].outputs['model']
+    artifact.custom_properties['by_hand'].int_value = 1
+    runs.store().put_artifacts([artifact])
+    (runs.model() / 'graph.pb').unlink()
+
+    assert runs.run()['WriteModel']
+    assert 'anew' not in runs.said
+
+
+def test_a_damaged_output_stays_marked_and_the_new_one_is_live(runs):
+    (runs.model() / 'graph.pb').unlink()
+    before = runs.results['WriteModel'].outputs['model'][0]
+
+    runs.run()
+
+    (after,) = runs.results['WriteModel'].outputs['model']
+    assert after.id != before.id
+    assert after.state == metadata_store_pb2.Artifact.LIVE
+
+
+@pytest.mark.parametrize('lost', ['Split-train/data_tfrecord-00000-of-00001', 'index.npy'])
+def test_records_that_lost_a_file_are_written_anew_and_not_linked(
+    tmp_path, make_image_folder, lost
+):
+    images = make_image_folder(tmp_path / 'images', per_class=20)
+    data = DataConfig.model_validate({'source': 'folder', 'path': str(images)})
+
+    def ingest():
+        runner = ProgressDagRunner()
+        with progress.using_console(progress.make_console(io.StringIO())):
+            runner.run(
+                Pipeline(
+                    pipeline_name='images',
+                    pipeline_root=str(tmp_path / 'artifacts'),
+                    components=[ImageExampleGen(data)],
+                    enable_cache=True,
+                    metadata_connection_config=sqlite_metadata_connection_config(
+                        str(tmp_path / 'metadata.sqlite')
+                    ),
+                )
+            )
+        result = runner.results['ImageExampleGen']
+        return result.cached, Path(result.outputs['examples'][0].uri)
+
+    cached, first = ingest()
+    assert not cached
+    (first / lost).unlink()
+
+    cached, second = ingest()
+
+    assert not cached
+    names = {str(file.relative_to(second)) for file in second.rglob('*') if file.is_file()}
+    assert lost in names
+    left = {str(file.relative_to(first)) for file in first.rglob('*') if file.is_file()}
+    assert names == {*left, lost}
+    assert ingest() == (True, second)
+
+
+def test_of_very_many_files_folders_are_compared(tmp_path, monkeypatch):
+    monkeypatch.setattr(cached_outputs, '_LARGEST', 50)
+    runs = Runs(tmp_path)
+    runs.run()
+    assert runs.run() == ALL_CACHED
+    (runs.model() / 'weights' / 'first').unlink()
+
+    assert runs.run() == NONE_CACHED
+    assert 'weights has 1 file of 5 bytes instead of 2 files of 9 bytes' in runs.said
+
+
+def test_a_value_is_a_file_of_its_own(tmp_path):
+    value = tmp_path / 'value'
+    value.write_text('[]')
+    listing = list_files(value)
+
+    assert find_damage(value, listing) is None
+    value.write_text('[1]')
+    assert find_damage(value, listing) == f'{value} has 3 bytes instead of 2 bytes'
+    value.unlink()
+    assert find_damage(value, listing) == f'{value} is missing'
+
+
+def test_a_folder_that_is_gone_is_damage_in_both_kinds_of_listing(tmp_path):
+    (tmp_path / 'model' / 'weights').mkdir(parents=True)
+    (tmp_path / 'model' / 'weights' / 'first').touch()
+    listings = [list_files(tmp_path / 'model'), list_folders(tmp_path / 'model')]
+    (tmp_path / 'model' / 'weights' / 'first').unlink()
+
+    assert all(find_damage(tmp_path / 'model', listing) for listing in listings)

@@ -1,0 +1,183 @@
+"""The client, by the real kfp and against a fake server: what arrives there and comes back."""
+
+import subprocess
+import sys
+
+import pytest
+import scenario
+from fake_server import Refusal
+
+from pipeline.kubeflow.client import (
+    KubeflowError,
+    create_schedule,
+    delete_schedule,
+    list_schedules,
+    submit,
+)
+from pipeline.retraining.cron import CronError, parse_schedule
+
+NIGHTLY = parse_schedule('0 2 * * 1-5')
+
+
+def test_a_run_is_submitted_with_its_parameters_and_without_kubeflows_cache(
+    kubeflow, client, package
+):
+    run = submit(client, package, name='today', parameters={'word': 'hi'}, experiment='pets')
+
+    (sent,) = kubeflow.runs
+    assert run.id == sent['run_id']
+    assert run.url == f'{kubeflow.url}/#/runs/details/{run.id}'
+    assert (sent['display_name'], sent['runtime_config']) == (
+        'today',
+        {'parameters': {'word': 'hi'}},
+    )
+    assert sent['pipeline_spec']['pipelineInfo'] == {'name': 'greeting'}
+    assert sent['pipeline_spec']['root']['dag']['tasks']['say']['cachingOptions'] == {}
+
+
+def test_the_experiment_is_made_once(kubeflow, client, package):
+    for _ in range(2):
+        submit(client, package, name='today', parameters={}, experiment='pets')
+
+    (experiment,) = kubeflow.experiments
+    assert experiment['display_name'] == 'pets'
+    assert {run['experiment_id'] for run in kubeflow.runs} == {experiment['experiment_id']}
+
+
+def test_nothing_is_printed(kubeflow, client, package, capsys):
+    submit(client, package, name='today', parameters={})
+
+    assert capsys.readouterr() == ('', '')
+
+
+def test_a_schedule_runs_one_at_a_time_and_makes_up_for_nothing(kubeflow, client, package):
+    create_schedule(client, package, name='nightly', schedule=NIGHTLY, parameters={'word': 'hi'})
+
+    (sent,) = kubeflow.recurring_runs
+    assert sent['trigger'] == {'cron_schedule': {'cron': '0 0 2 * * 1,2,3,4,5'}}
+    assert (sent['max_concurrency'], sent['no_catchup'], sent['mode']) == (1, True, 'ENABLE')
+    assert sent['description'] == 'At 02:00, Monday through Friday (UTC)'
+    assert sent['runtime_config'] == {'parameters': {'word': 'hi'}}
+    assert sent['pipeline_spec']['root']['dag']['tasks']['say']['cachingOptions'] == {}
+
+
+def test_a_schedule_takes_the_place_of_all_of_its_name_and_of_no_other(kubeflow, client, package):
+    for name in ('nightly', 'weekly', 'nightly'):
+        kubeflow.add_schedule(name)
+
+    made = create_schedule(client, package, name='nightly', schedule=NIGHTLY, parameters={})
+
+    assert [(each.id == made.id, each.name) for each in list_schedules(client)] == [
+        (False, 'weekly'),
+        (True, 'nightly'),
+    ]
+    methods = [request.method for request in kubeflow.requests]
+    assert methods.index('DELETE') > methods.index('POST'), (
+        'an old one went before the new one came'
+    )
+
+
+def test_a_refused_schedule_leaves_the_old_one(kubeflow, client, package):
+    old = kubeflow.add_schedule('nightly')
+    kubeflow.refusals = [Refusal.with_message(400, 'Invalid cron', 'POST .*recurringruns')]
+
+    with pytest.raises(KubeflowError, match=r'fails \(400\): it says Invalid cron$'):
+        create_schedule(client, package, name='nightly', schedule=NIGHTLY, parameters={})
+
+    assert kubeflow.recurring_runs == [old]
+
+
+def test_an_old_schedule_that_cannot_be_deleted_is_told_of(kubeflow, client, package):
+    kubeflow.add_schedule('nightly')
+    kubeflow.refusals = [Refusal.with_message(500, 'database is locked', 'DELETE')]
+
+    with pytest.raises(KubeflowError, match=r'nightly stands, but an old one is left .* locked'):
+        create_schedule(client, package, name='nightly', schedule=NIGHTLY, parameters={})
+
+
+def test_a_schedule_in_another_time_zone_than_the_clusters_asks_nothing(kubeflow, client, package):
+    berlin = parse_schedule('0 2 * * *', 'Europe/Berlin')
+    options = {'name': 'nightly', 'schedule': berlin, 'parameters': {}}
+    asked = len(kubeflow.requests)
+
+    with pytest.raises(CronError, match='is meant in Europe/Berlin'):
+        create_schedule(client, package, **options)
+    assert len(kubeflow.requests) == asked
+
+    made = create_schedule(client, package, **options, cluster_timezone='Europe/Berlin')
+    assert made.cron == '0 0 2 * * *'
+
+
+def test_schedules_are_listed_from_all_pages(kubeflow, client):
+    kubeflow.largest_page = 2
+    cron = {'cron_schedule': {'cron': '0 0 2 * * *'}}
+    for number in range(5):
+        kubeflow.add_schedule(f'schedule {number}', trigger=cron)
+    kubeflow.add_schedule('paused', mode='DISABLE', trigger={'periodic_schedule': {}})
+
+    schedules = list_schedules(client)
+
+    assert [each.name for each in schedules] == [*(f'schedule {n}' for n in range(5)), 'paused']
+    assert {(each.cron, each.enabled) for each in schedules} == {('0 0 2 * * *', True), ('', False)}
+
+
+def test_schedules_of_one_experiment_are_listed(kubeflow, client, package):
+    for name in ('pets', 'birds'):
+        create_schedule(
+            client, package, name=name, schedule=NIGHTLY, parameters={}, experiment=name
+        )
+
+    assert [each.name for each in list_schedules(client, experiment='birds')] == ['birds']
+    with pytest.raises(KubeflowError, match='No experiment is found with name fish'):
+        list_schedules(client, experiment='fish')
+
+
+def test_schedules_of_the_namespace_are_listed(kubeflow, connected):
+    list_schedules(connected(namespace='team-a'))
+
+    assert kubeflow.requests[-1].query['namespace'] == 'team-a'
+
+
+def test_all_schedules_of_a_name_are_deleted(kubeflow, client):
+    for name in ('nightly', 'weekly', 'nightly'):
+        kubeflow.add_schedule(name)
+
+    assert [each.name for each in delete_schedule(client, 'nightly')] == ['nightly'] * 2
+    assert [run['display_name'] for run in kubeflow.recurring_runs] == ['weekly']
+
+
+@pytest.mark.parametrize(
+    ('there', 'sentence'),
+    [
+        (['nightly', 'weekly'], 'no schedule is named nigthly; there is nightly'),
+        (['a', 'b'], 'no schedule is named nigthly; there is a and b'),
+        ([], 'no schedule is named nigthly; there is none at all'),
+    ],
+    ids=['close', 'others', 'none'],
+)
+def test_a_schedule_that_is_not_there_is_not_deleted(kubeflow, client, there, sentence):
+    for name in there:
+        kubeflow.add_schedule(name)
+
+    with pytest.raises(KubeflowError, match=f'^{sentence}$'):
+        delete_schedule(client, 'nigthly')
+
+
+def test_neither_kfp_nor_tfx_is_imported_before_connecting():
+    program = 'import sys, pipeline.kubeflow.client\nprint(*sys.modules)'
+    done = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True)
+
+    imported = set(done.stdout.split())
+    assert 'pipeline.kubeflow.client' in imported
+    assert not imported & {'kfp', 'kfp_server_api', 'tfx', 'tensorflow', 'google.protobuf'}
+
+
+def test_the_scenario_plays(kubeflow, package, monkeypatch):
+    """The same one as test_newest_client.py has played by the newest kfp."""
+    monkeypatch.setenv('SCENARIO_TOKEN', 'abc123')
+
+    done = scenario.play(kubeflow.url, package)
+
+    assert done['schedules'] == [('nightly', '0 30 4 * * 0', True)]
+    assert (done['run']['id'], done['left']) == (kubeflow.runs[0]['run_id'], 0)
+    assert len(done['refused']) == 3

@@ -1,0 +1,213 @@
+"""What a recipe becomes for a cluster, read from the YAML."""
+
+import json
+
+import kfp.components
+import pytest
+import yaml
+
+from pipeline.config.recipe import ConfigError, load_recipe
+from pipeline.kubeflow.compiler import compile_kubeflow
+from pipeline.kubeflow.task import recipe_of_task
+
+KUBEFLOW = {
+    'image': 'registry.example/catdog:1',
+    'volumes': [
+        {'claim': 'catdog-runs', 'path': '/runs'}, {'claim': 'catdog-data', 'path': '/data'},
+    ],
+    'secrets': [{'secret': 'catdog-metadata', 'key': 'password', 'env': 'METADATA_PASSWORD'}],
+    'environment': {'TZ': 'Europe/Berlin'},
+    'image_pull_secrets': ['registry'],
+    'tasks': {
+        'default': {'memory': '2Gi', 'retries': 1},
+        'Trainer': {
+            'cpu': 4, 'cpu_limit': '8', 'memory': '8Gi', 'memory_limit': '16Gi', 'gpus': 1,
+            'retries': 3, 'backoff_seconds': 10, 'node_selector': {'pool': 'gpu'},
+        },
+    },
+}  # fmt: skip
+CHANGES = [
+    ('data.source', 'folder'), ('data.path', '/data'), ('data.window', 3), ('workdir', '/runs'),
+    ('trainer.warm_start', 'latest_blessed'), ('kubeflow', KUBEFLOW),
+    ('inference.path', '/data/unlabelled'),
+    ('metadata.address', 'mysql://catdog@catdog-metadata:3306/metadb'),
+]  # fmt: skip
+
+
+class Compiled:
+    """The two documents of a compiled file, and what a test wants of them."""
+
+    def __init__(self, path):
+        self.path = path
+        self.spec, self.platform = yaml.safe_load_all(path.read_text())
+        (group,) = [each for each in self.spec['components'].values() if 'dag' in each]
+        self.tasks = group['dag']['tasks']
+        self.parameters = self.spec['root']['inputDefinitions']['parameters']
+
+    def container(self, task):
+        return self.spec['deploymentSpec']['executors'][f'exec-{task}']['container']
+
+    def on_kubernetes(self, task):
+        executors = self.platform['platforms']['kubernetes']['deploymentSpec']['executors']
+        return executors[f'exec-{task}']
+
+
+@pytest.fixture(scope='module')
+def compiled(tmp_path_factory):
+    path = tmp_path_factory.mktemp('compiled') / 'pipeline.yaml'
+    compile_kubeflow(load_recipe('demo', CHANGES), path)
+    return Compiled(path)
+
+
+def test_kubeflows_own_loader_takes_the_file(compiled):
+    assert kfp.components.load_component_from_file(str(compiled.path)).name == 'demo'
+
+
+def test_every_node_is_a_task_that_waits_for_the_nodes_that_it_needs(compiled):
+    waits = {name: set(task.get('dependentTasks', [])) for name, task in compiled.tasks.items()}
+    assert waits == {
+        'imageexamplegen': set(),
+        'importschemagen': set(),
+        'warm-start-resolver': set(),
+        'newest-spans': {'imageexamplegen'},
+        'statisticsgen': {'newest-spans'},
+        'examplevalidator': {'statisticsgen', 'importschemagen'},
+        'previous-statistics': {'statisticsgen'},
+        'anomalygate': {'examplevalidator', 'statisticsgen', 'previous-statistics'},
+        'transform': {'imageexamplegen', 'importschemagen', 'anomalygate'},
+        'trainer': {'imageexamplegen', 'transform', 'warm-start-resolver'},
+        'baseline-resolver': {'trainer'},
+        'evaluator': {'newest-spans', 'trainer', 'baseline-resolver'},
+        'servingcheck': {'trainer'},
+        'modelgate': {'trainer', 'baseline-resolver', 'evaluator', 'servingcheck'},
+        'pusher': {'imageexamplegen', 'trainer', 'evaluator', 'robustnessevaluator', 'modelgate'},
+        'robustnessevaluator': {'newest-spans', 'trainer'},
+        'unlabelledexamplegen': set(),
+        'bulkinferrer': {'unlabelledexamplegen', 'trainer', 'modelgate'},
+    }
+
+
+def test_all_of_it_waits_for_the_decision(compiled):
+    tasks = compiled.spec['root']['dag']['tasks']
+    (group,) = [task for name, task in tasks.items() if name != 'decision']
+    assert group['dependentTasks'] == ['decision']
+    assert group['triggerPolicy']['condition'].endswith("decision-train'] == 'true'")
+
+
+def test_people_see_the_names_that_they_know(compiled):
+    shown = [task['taskInfo']['name'] for task in compiled.tasks.values()]
+    assert {'ImageExampleGen', 'WarmStartResolver', 'NewestSpans', 'Trainer'} <= set(shown)
+
+
+def test_kubeflows_caching_is_off_everywhere(compiled):
+    tasks = [*compiled.tasks.values(), *compiled.spec['root']['dag']['tasks'].values()]
+    assert not any(task.get('cachingOptions', {}).get('enableCache') for task in tasks)
+
+
+def test_what_a_run_may_change_has_the_recipes_values(compiled):
+    defaults = {name: each['defaultValue'] for name, each in compiled.parameters.items()}
+    json.loads(defaults.pop('recipe'))
+    assert defaults == {
+        'data_path': '/data', 'workdir': '/runs', 'pipeline_root': '', 'push_directory': '',
+        'metadata_address': 'mysql://catdog@catdog-metadata:3306/metadb', 'overrides': [],
+        'only_when_new': False,
+    }  # fmt: skip
+
+
+def test_a_task_reads_back_the_recipe_that_was_compiled(compiled):
+    values = json.loads(compiled.parameters['recipe']['defaultValue'])
+
+    recipe = recipe_of_task(values, {})
+
+    expected = load_recipe('demo', CHANGES)
+    assert recipe.model_dump(exclude={'kubeflow'}) == expected.model_dump(exclude={'kubeflow'})
+
+
+def test_a_run_may_change_any_key(compiled):
+    values = json.loads(compiled.parameters['recipe']['defaultValue'])
+    overrides = json.dumps(['trainer.seed=7', 'data.splits={train: 8}'])
+
+    recipe = recipe_of_task(values, {'data_path': '/other', 'overrides': overrides})
+
+    assert (recipe.trainer.seed, recipe.data.splits.train) == (7, 8)
+    assert str(recipe.data.path) == '/other'
+
+
+def test_every_task_is_told_the_id_of_the_run(compiled):
+    for task in compiled.tasks.values():
+        constant = task['inputs']['parameters']['run_id']['runtimeValue']['constant']
+        assert constant == '{{$.pipeline_job_uuid}}'
+
+
+def test_the_trainer_gets_what_the_recipe_asks_for(compiled):
+    resources = compiled.container('trainer')['resources']
+    assert resources['resourceCpuRequest'] == '4'
+    assert resources['resourceCpuLimit'] == '8'
+    assert resources['resourceMemoryRequest'] == '8Gi'
+    assert resources['resourceMemoryLimit'] == '16Gi'
+    assert resources['accelerator']['resourceType'] == 'nvidia.com/gpu'
+    assert resources['accelerator']['resourceCount'] == '1'
+    assert compiled.on_kubernetes('trainer')['nodeSelector']['labels'] == {'pool': 'gpu'}
+    assert compiled.tasks['trainer']['retryPolicy']['maxRetryCount'] == 3
+
+
+def test_all_others_get_the_default(compiled):
+    assert compiled.container('evaluator')['resources']['resourceMemoryRequest'] == '2Gi'
+    assert compiled.tasks['evaluator']['retryPolicy']['maxRetryCount'] == 1
+    assert 'nodeSelector' not in compiled.on_kubernetes('evaluator')
+
+
+@pytest.mark.parametrize('task', ['decision', 'imageexamplegen', 'trainer', 'pusher'])
+def test_every_pod_has_the_volumes_and_the_secret(compiled, task):
+    pod = compiled.on_kubernetes(task)
+    mounts = {each['constant']: each['mountPath'] for each in pod['pvcMount']}
+    assert mounts == {'catdog-runs': '/runs', 'catdog-data': '/data'}
+    assert pod['secretAsEnv'][0]['secretName'] == 'catdog-metadata'
+    assert pod['secretAsEnv'][0]['keyToEnv'] == [
+        {'envVar': 'METADATA_PASSWORD', 'secretKey': 'password'}
+    ]
+    assert pod['imagePullSecret'][0]['secretName'] == 'registry'
+    assert compiled.container(task)['env'] == [{'name': 'TZ', 'value': 'Europe/Berlin'}]
+    assert compiled.container(task)['image'] == 'registry.example/catdog:1'
+
+
+def test_the_last_task_hands_over_metrics_and_a_page(compiled):
+    outputs = compiled.spec['components']['comp-pusher']['outputDefinitions']['artifacts']
+    types = {name: each['artifactType']['schemaTitle'] for name, each in outputs.items()}
+    assert types == {'verdict': 'system.Metrics', 'report': 'system.HTML'}
+
+
+def test_what_the_first_task_finds_reaches_all_others(compiled):
+    for task in compiled.tasks.values():
+        parameters = task['inputs']['parameters']
+        for name in ('classes', 'images'):
+            source = parameters[name]['componentInputParameter']
+            assert source == f'pipelinechannel--decision-{name}'
+
+
+def test_what_a_cluster_hardly_wants_is_said(tmp_path):
+    recipe = load_recipe('demo', [('workdir', '/runs'), ('inference.path', '/photographs')])
+
+    notes = compile_kubeflow(recipe, tmp_path / 'pipeline.yaml')
+
+    assert notes == (
+        'metadata.address is sqlite; pods that run at once need MySQL or gRPC.',
+        'workdir is /runs, which lies on none of kubeflow.volumes.',
+        'inference.path is /photographs, which lies on none of kubeflow.volumes.',
+    )
+
+
+def test_a_recipe_for_a_cluster_leaves_nothing_to_say(tmp_path):
+    assert compile_kubeflow(load_recipe('demo', CHANGES), tmp_path / 'pipeline.yaml') == ()
+
+
+def test_a_task_that_does_not_exist_is_told(tmp_path):
+    recipe = load_recipe('demo', [('kubeflow.tasks', {'Trainr': {}})])
+
+    with pytest.raises(ConfigError, match='there is no Trainr; choose from default, ImageExampleG'):
+        compile_kubeflow(recipe, tmp_path / 'pipeline.yaml')
+
+
+def test_a_name_that_is_not_yaml_is_told(tmp_path):
+    with pytest.raises(ConfigError, match=r'give a name that ends in \.yaml'):
+        compile_kubeflow(load_recipe('demo'), tmp_path / 'pipeline.txt')

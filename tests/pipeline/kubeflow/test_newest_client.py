@@ -1,0 +1,79 @@
+"""The same scenario with the newest kfp; it wants another protobuf, so in its own environment."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[3]
+NEEDED = ['kfp', 'pydantic', 'pyyaml', 'cronsim', 'cron-descriptor', 'tzdata']
+CERTIFICATES = Path('/etc/ssl/certs/ca-certificates.crt')
+UNREACHABLE = re.compile(
+    r'Failed to fetch|error sending request|dns error|tcp connect|timed out', re.I
+)
+
+
+@pytest.fixture(scope='session')
+def newest_python(tmp_path_factory) -> Path:
+    """An interpreter beside the newest kfp; about two seconds when uv has it in its cache."""
+    bundled = REPOSITORY / '.tools/bin/uv'
+    uv = str(bundled) if bundled.exists() else shutil.which('uv')
+    if uv is None:
+        pytest.skip('uv, which makes the environment, is not here')
+    folder = tmp_path_factory.mktemp('newest')
+    python = folder / '.venv/bin/python'
+    # --no-config: what pyproject.toml holds back is for the lock.
+    for command in (
+        ['venv', '--no-config', '--python', sys.executable, '.venv'],
+        ['pip', 'install', '--no-config', '--python', str(python), *NEEDED],
+    ):
+        done = subprocess.run(
+            [uv, '--quiet', *command],
+            cwd=folder, env=_environment_of_uv(), capture_output=True, text=True, timeout=300,
+        )  # fmt: skip
+        if UNREACHABLE.search(done.stderr):
+            pytest.skip(f'no package index is reached: {done.stderr.strip().splitlines()[-1]}')
+        assert done.returncode == 0, done.stderr
+    return python
+
+
+def _environment_of_uv() -> dict[str, str]:
+    """As in scripts/bootstrap.sh: uv knows neither pip's mirror nor this machine's certificates."""
+    environment = {'UV_PYTHON_DOWNLOADS': 'never', **os.environ}
+    if 'PIP_INDEX_URL' in environment:
+        environment.setdefault('UV_DEFAULT_INDEX', environment['PIP_INDEX_URL'])
+    if CERTIFICATES.exists():
+        environment.setdefault('UV_SYSTEM_CERTS', 'true')
+    return environment
+
+
+def test_the_newest_kfp_plays_the_scenario(newest_python, kubeflow, package, tmp_path):
+    environment = {
+        'HOME': str(tmp_path),
+        'PATH': os.environ['PATH'],
+        'PYTHONPATH': str(REPOSITORY),
+        'SCENARIO_TOKEN': 'abc123',
+    }
+    script = Path(__file__).with_name('scenario.py')
+    done = subprocess.run(
+        [newest_python, script, kubeflow.url, package],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+
+    assert (done.returncode, done.stderr) == (0, '')
+    played = json.loads(done.stdout)
+    assert _numbers(played['kfp']) > _numbers(version('kfp'))
+    assert played['schedules'] == [['nightly', '0 30 4 * * 0', True]]
+    assert (played['run']['id'], played['left']) == (kubeflow.runs[0]['run_id'], 0)
+    assert [sentence.count('\n') for sentence in played['refused']] == [0, 0, 0]
+    assert 'Bearer abc123' in {each.headers.get('authorization') for each in kubeflow.requests}
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(number) for number in re.findall(r'\d+', text)[:3]]

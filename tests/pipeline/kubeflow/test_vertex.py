@@ -1,0 +1,62 @@
+import json
+
+import pytest
+import tensorflow as tf
+
+from pipeline.config.recipe import ConfigError, load_recipe
+from pipeline.kubeflow.vertex import compile_vertex
+
+
+def test_vertex_gets_a_job_with_every_component_and_we_say_what_it_cannot(tmp_path):
+    recipe = load_recipe(
+        'demo', [('workdir', str(tmp_path)), ('trainer.warm_start', 'latest_blessed'),
+                 ('inference.path', '/gcs/bucket/unlabelled')],
+    )  # fmt: skip
+
+    sentences = compile_vertex(recipe, tmp_path / 'job.json')
+
+    spec = json.loads((tmp_path / 'job.json').read_text())['pipelineSpec']
+    tasks = set(spec['root']['dag']['tasks'])
+    assert {
+        'ImageExampleGen',
+        'Trainer',
+        'Evaluator',
+        'RobustnessEvaluator',
+        'ModelGate',
+        'Pusher',
+    } <= tasks
+    assert {'UnlabelledExampleGen', 'BulkInferrer'} <= tasks
+    assert 'warm_start_resolver-model-resolver' in tasks
+    assert not any(
+        task.get('cachingOptions', {}).get('enableCache')
+        for task in spec['root']['dag']['tasks'].values()
+    )
+    assert 'previous_statistics' not in tasks
+    assert any('no rolling window' in sentence for sentence in sentences)
+    assert any('drift is not looked for' in sentence for sentence in sentences)
+
+
+def test_a_rolling_window_is_refused(tmp_path):
+    recipe = load_recipe('demo', [('workdir', str(tmp_path)), ('data.window', 2)])
+
+    with pytest.raises(ConfigError, match='no rolling window; set it to 1 span'):
+        compile_vertex(recipe, tmp_path / 'job.json')
+
+
+def test_a_folder_of_spans_of_records_is_refused(tmp_path):
+    for split in ('train', 'eval', 'test'):
+        folder = tmp_path / 'records' / 'span-3' / f'Split-{split}'
+        folder.mkdir(parents=True)
+        with tf.io.TFRecordWriter(str(folder / 'data_tfrecord-00000-of-00001')) as writer:
+            writer.write(b'')
+    data = {'source': 'canonical', 'path': str(tmp_path / 'records')}
+    (tmp_path / 'records/span-3/manifest.json').write_text('{"source": {"classes": ["a", "b"]}}')
+    recipe = load_recipe('demo', [('workdir', str(tmp_path)), ('data', data)])
+
+    with pytest.raises(ConfigError, match=r'does not look for spans in .*; give the folder of one'):
+        compile_vertex(recipe, tmp_path / 'job.json')
+
+
+def test_a_name_that_is_not_json_is_told(tmp_path):
+    with pytest.raises(ConfigError, match=r'give a name that ends in \.json'):
+        compile_vertex(load_recipe('demo', [('workdir', str(tmp_path))]), tmp_path / 'job.yaml')

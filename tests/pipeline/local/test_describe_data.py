@@ -1,0 +1,41 @@
+"""What a person is told of the data when a run starts."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from components.image_example_gen.sources.base.config import DataConfig
+from components.image_example_gen.sources.spans import open_window
+from pipeline.local.run_recipe import describe_data
+
+
+@pytest.mark.parametrize(
+    ('names', 'told'),
+    [
+        ((), ''),
+        (('.DS_Store',), ''),
+        (('notes.txt',), ', 1 file that is no image left out'),
+        (('notes.txt', 'a.csv'), ', 2 files that are no images left out'),
+    ],
+)
+def test_files_that_are_no_images_are_told(tmp_path, make_image_folder, names, told):
+    path = make_image_folder(tmp_path, per_class=1)
+    for name in names:
+        (path / 'cats' / name).touch()
+
+    spans = open_window(DataConfig(source='folder', path=path))
+
+    assert describe_data(spans) == f'2 images of cats and dogs{told}'
+
+
+@pytest.mark.parametrize(
+    ('classes', 'words'),
+    [
+        (('cat', 'dog'), '40 images of cat and dog'),
+        (('cat', 'dog', 'fox'), '40 images of 3 classes (cat, dog, fox)'),
+        (tuple('abcdefg'), '40 images of 7 classes (a, b, c, d, e, ...)'),
+    ],
+)
+def test_the_classes_are_named_as_far_as_there_is_room(classes, words):
+    source = SimpleNamespace(classes=classes, count=40)
+    assert describe_data([SimpleNamespace(number=1, source=source)]) == words

@@ -1,0 +1,145 @@
+"""Whole runs, and single nodes, whose metadata is on a server."""
+
+import os
+import re
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+import ml_metadata
+import pytest
+from conftest import PASSWORD
+from tfx.dsl.compiler import constants
+from tfx.dsl.compiler.compiler import Compiler
+from tfx.orchestration.portable import runtime_parameter_utils
+
+from pipeline.config.metadata_config import MetadataConfig
+from pipeline.config.recipe import load_recipe
+from pipeline.execution.launch import NodeResult, launch_node
+from pipeline.graph import create_pipeline
+from pipeline.metadata_store import check_connection, connection
+
+REPOSITORY = Path(__file__).parents[3]
+RECIPE = """
+trainer:
+  image_size: 32
+  alpha: 0.35
+  weights: random
+  batch_size: 16
+  feature_extraction: {epochs: 0}
+  fine_tune: {from_layer: 0, batch_norm: train, epochs: 20, learning_rate: 0.01, schedule: cosine}
+evaluation:
+  baseline_accuracy: 0
+"""
+
+
+@pytest.fixture(scope='module')
+def workdir(tmp_path_factory) -> Path:
+    """A workdir with the recipes `squares` and `circles`, which differ in their name only."""
+    folder = tmp_path_factory.mktemp('servers')
+    for name in ('squares', 'circles'):
+        (folder / f'{name}.yaml').write_text(RECIPE)
+    return folder
+
+
+@pytest.fixture(scope='module')
+def address(mariadb) -> str:
+    return mariadb.address('catdog_runs')
+
+
+@pytest.fixture(scope='module')
+def run(workdir, address, make_image_folder):
+    """Runs `squares` as a person does."""
+    images = make_image_folder(workdir / 'pets', per_class=100)
+    command = [
+        sys.executable, REPOSITORY / 'pipeline_runner.py', 'run',
+        '--config', workdir / 'squares.yaml', '--data', images, '--workdir', workdir / 'runs',
+        '--set', f'metadata.address={address}',
+    ]  # fmt: skip
+    environment = {**os.environ, 'CATDOG_METADATA_PASSWORD': PASSWORD}
+
+    def call() -> str:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=300, env=environment, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    return call
+
+
+@pytest.fixture(scope='module')
+def first(run) -> str:
+    return run()
+
+
+@pytest.fixture(autouse=True)
+def password(monkeypatch):
+    monkeypatch.setenv('CATDOG_METADATA_PASSWORD', PASSWORD)
+
+
+def test_a_run_on_mysql_pushes_its_model(first, workdir):
+    assert re.search(r'^BLESSED and pushed to ', first, re.MULTILINE)
+    assert len(list(workdir.glob('runs/squares/serving/*/saved_model.pb'))) == 1
+
+
+def test_its_metadata_is_in_mysql_and_in_no_file(first, workdir, address):
+    store = ml_metadata.MetadataStore(connection(MetadataConfig(address=address), workdir))
+
+    assert [each.name for each in store.get_contexts_by_type('pipeline')] == ['squares']
+    assert len(store.get_artifacts_by_type('PushedModel')) == 1
+    assert not list(workdir.rglob('*.sqlite'))
+
+
+def test_its_password_is_in_no_file(first, workdir):
+    files = [path for path in workdir.rglob('*') if path.is_file()]
+
+    assert files
+    assert not [path for path in files if PASSWORD.encode() in path.read_bytes()]
+
+
+def test_an_identical_run_on_mysql_is_cached_to_its_end(first, run):
+    out = run()
+
+    assert set(re.findall(r'^(\w+) done in', out, re.MULTILINE)) == {
+        'PreviousStatistics', 'BaselineResolver', 'Pusher',
+    }  # fmt: skip
+    assert 'BLESSED, unchanged; live in' in out
+
+
+def launch(workdir: Path, recipe: str, address: str, node_id: str) -> NodeResult:
+    """Launches one node, in a run of its own. A warm start has a resolver that needs no Trainer."""
+    overrides = [
+        ('workdir', str(workdir / 'runs')), ('metadata.address', address),
+        ('trainer.warm_start', 'latest_blessed'),
+    ]  # fmt: skip
+    recipe = load_recipe(str(workdir / f'{recipe}.yaml'), overrides)
+    ir = Compiler().compile(create_pipeline(recipe, ('cats', 'dogs'), images=100))
+    runtime_parameter_utils.substitute_runtime_parameter(
+        ir, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: uuid.uuid4().hex}
+    )
+    nodes = {node.pipeline_node.node_info.id: node.pipeline_node for node in ir.nodes}
+    return launch_node(ir, nodes[node_id])
+
+
+def test_recipes_that_share_a_database_do_not_share_blessed_models(first, workdir, address):
+    same = launch(workdir, 'squares', address, 'warm_start_resolver')
+    other = launch(workdir, 'circles', address, 'warm_start_resolver')
+
+    (model,) = same.outputs['model']
+    assert '/squares/artifacts/Trainer/model/' in model.uri
+    assert not other.outputs.get('model')
+
+
+def test_nodes_are_launched_over_grpc(workdir, grpc_address):
+    check_connection(MetadataConfig(address=grpc_address), workdir)
+
+    made = launch(workdir, 'circles', grpc_address, 'ImportSchemaGen')
+    again = launch(workdir, 'circles', grpc_address, 'ImportSchemaGen')
+    resolved = launch(workdir, 'circles', grpc_address, 'warm_start_resolver')
+
+    assert not made.cached
+    assert again.cached
+    assert again.outputs['schema'][0].uri == made.outputs['schema'][0].uri
+    assert not resolved.outputs.get('model')

@@ -1,0 +1,125 @@
+"""What is read from the files that a run left."""
+
+import datetime
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from example_run import example, picture
+from ml_metadata.proto import metadata_store_pb2
+
+from common.features import CLASS_NAME, IMAGE_BYTES
+from components.evaluation.gate.verdict import VERDICT_FILE, Ruling, Verdict
+from components.evaluation.results import ROBUSTNESS_FILE
+from components.pusher.serving_folder import NOTE_FILE, Note
+from pipeline.execution.launch import NodeResult
+from pipeline.execution.outcome import Outcome
+from pipeline.report.content.embedded_images import data_uri, pictures_of
+from pipeline.report.content.gather import standing
+from pipeline.report.content.run_files import file_of
+
+PUSHED = datetime.datetime(2026, 11, 21, 18, 5, tzinfo=datetime.timezone.utc)
+VERDICT = Verdict(rulings=(Ruling(rule='baseline', passed=True, reason='accuracy 0.97'),))
+
+
+@pytest.fixture
+def results(tmp_path):
+    """`results(node, output)` makes the folder of an output and gives it; `.all` has the nodes."""
+
+    def folder(node: str, output: str):
+        path = tmp_path / node / output
+        path.mkdir(parents=True)
+        artifact = metadata_store_pb2.Artifact(uri=str(path))
+        folder.all[node] = NodeResult(node, 1.0, False, {output: [artifact]})
+        return path
+
+    folder.all = {}
+    return folder
+
+
+@pytest.fixture
+def serving(tmp_path):
+    """Two versions, with their notes."""
+    for number in (1, 2):
+        note = tmp_path / 'serving' / str(number) / NOTE_FILE
+        note.parent.mkdir(parents=True)
+        note.write_text(Note(version=number, pushed=PUSHED, digest='d').model_dump_json())
+    return tmp_path / 'serving'
+
+
+def outcome_of(**changes: object) -> Outcome:
+    values = {
+        'run_id': 'run-7', 'blessed': True, 'unchanged': False, 'accuracy': 0.97,
+        'baseline_accuracy': 0.9, 'previous_accuracy': None, 'reasons': (), 'pushed_to': None,
+        'newest_version': None,
+    }  # fmt: skip
+    return Outcome(**{**values, **changes})
+
+
+@pytest.mark.parametrize(('version', 'live'), [('1', False), ('2', True)])
+def test_only_the_highest_version_is_live(results, serving, version, live):
+    (results('ModelGate', 'verdict') / VERDICT_FILE).write_text(VERDICT.model_dump_json())
+    outcome = outcome_of(pushed_to=serving / version, newest_version=serving / '2')
+
+    found = standing(results.all, outcome)
+
+    assert (found.version, found.live, found.live_version) == (version, live, '2')
+    assert found.since == PUSHED
+    assert found.verdict == VERDICT
+
+
+def test_a_person_has_the_last_word_and_the_rules_are_still_told(results):
+    refusal = Verdict(rulings=(Ruling(rule='baseline', passed=False, reason='accuracy 0.5'),))
+    (results('ModelGate', 'verdict') / VERDICT_FILE).write_text(refusal.model_dump_json())
+
+    found = standing(results.all, outcome_of(by_hand='blessed by hand by ann: for the demo'))
+
+    assert found.blessed
+    assert found.by_hand == 'blessed by hand by ann: for the demo'
+    assert found.verdict.objections == ('accuracy 0.5',)
+
+
+def test_what_a_run_lacks_is_none(results):
+    results('Trainer', 'model_run')
+
+    assert file_of(results.all, 'Trainer', 'model_run', 'history.json') is None
+    assert file_of(results.all, 'Trainer', 'model', 'any') is None
+    assert file_of(results.all, 'RobustnessEvaluator', 'robustness', 'any') is None
+
+
+def test_samples_are_as_many_of_each_class(results):
+    split = results('ImageExampleGen', 'examples') / 'Split-train'
+    split.mkdir()
+    with tf.io.TFRecordWriter(str(split / 'data-00000-of-00001')) as records:
+        for number in range(30):
+            name = b'cats' if number < 20 else b'dogs'
+            feature = {
+                CLASS_NAME: tf.train.Feature(bytes_list=tf.train.BytesList(value=[name])),
+                IMAGE_BYTES: tf.train.Feature(bytes_list=tf.train.BytesList(value=[picture(1)])),
+            }
+            record = tf.train.Example(features=tf.train.Features(feature=feature))
+            records.write(record.SerializeToString())
+
+    samples = pictures_of(results.all, example(robustness=None)).samples
+
+    assert [name for name, _ in samples] == ['cats'] * 6 + ['dogs'] * 6
+    assert all(uri.startswith('data:image/jpeg;base64,') for _, uri in samples)
+
+
+def test_mistakes_come_with_their_pictures_and_the_heat_where_there_is_one(results):
+    folder = results('RobustnessEvaluator', 'robustness')
+    (folder / ROBUSTNESS_FILE).write_text(example().robustness.model_dump_json())
+    (folder / 'p.png').write_bytes(picture(3))
+
+    shown = pictures_of(results.all, example()).mistakes
+
+    assert len(shown) == 6
+    assert shown[0].picture.startswith('data:image/jpeg')
+    assert shown[0].explanation is None
+
+
+def test_a_large_picture_becomes_small():
+    noise = np.random.default_rng(1).integers(0, 255, (1000, 1500, 3), np.uint8)
+    large = tf.io.encode_png(noise).numpy()
+
+    assert len(data_uri(large)) < 30_000 < len(large)

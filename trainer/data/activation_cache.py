@@ -1,0 +1,105 @@
+"""Tensors on disk as records of fixed length: written once, read in every epoch.
+
+Reading streams, so memory does not grow with the number of images. float16 halves the size of
+activations; bytes hold images exactly.
+"""
+
+import dataclasses
+import math
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from trainer.data.dataset import one_after_the_other
+
+_SHUFFLE_BYTES = 128 * 2**20  # bound on the shuffle buffer
+LABEL_BYTES = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class CachedTensors:
+    """Records of a tensor and a label; one file per view, each with every image once.
+
+    Attributes:
+        files: one per view.
+        shape: of one tensor, without the batch.
+        dtype: as stored, 'float16' or 'uint8'.
+        count: records per file.
+    """
+
+    files: tuple[Path, ...]
+    shape: tuple[int, ...]
+    dtype: str
+    count: int
+
+    @property
+    def _tensor_bytes(self) -> int:
+        return int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize
+
+    def batches(self, batch_size: int) -> tf.data.Dataset:
+        """The first view once, in order: tensors [batch, ...] and labels float32 [batch, 1]."""
+        batches = self._decoded(self._records(self.files[0]).batch(batch_size))
+        count = math.ceil(self.count / batch_size)
+        return batches.apply(tf.data.experimental.assert_cardinality(count))
+
+    def shuffled_batches(self, batch_size: int, epochs: int, seed: int) -> tf.data.Dataset:
+        """`epochs` passes, each over the next view in a new order, whole batches only."""
+        buffer = max(1, min(self.count, _SHUFFLE_BYTES // self._tensor_bytes))
+
+        def one_pass(epoch: int) -> tf.data.Dataset:
+            records = self._records(self.files[epoch % len(self.files)])
+            return records.shuffle(buffer, seed=seed + epoch).batch(batch_size, drop_remainder=True)
+
+        return self._decoded(one_after_the_other(one_pass, epochs))
+
+    def labels(self) -> np.ndarray:
+        """Labels in order, float32 [count]."""
+        record = np.dtype([('tensor', np.uint8, self._tensor_bytes), ('label', np.float32)])
+        return np.array(np.memmap(self.files[0], record, mode='r')['label'])
+
+    def _records(self, path: Path) -> tf.data.Dataset:
+        return tf.data.FixedLengthRecordDataset(str(path), self._tensor_bytes + LABEL_BYTES)
+
+    def _decoded(self, batches: tf.data.Dataset) -> tf.data.Dataset:
+        @tf.autograph.experimental.do_not_convert
+        def decode(records: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            raw = tf.io.decode_raw(records, tf.uint8, little_endian=True)
+            raw = tf.ensure_shape(raw, [records.shape[0], self._tensor_bytes + LABEL_BYTES])
+            tensors = raw[:, : self._tensor_bytes]
+            if self.dtype != 'uint8':
+                tensors = tf.bitcast(
+                    tf.reshape(tensors, [-1, self._tensor_bytes // 2, 2]), tf.float16
+                )
+            labels = tf.bitcast(raw[:, self._tensor_bytes :], tf.float32)
+            shape = [-1 if records.shape[0] is None else records.shape[0], *self.shape]
+            return tf.cast(tf.reshape(tensors, shape), tf.float32), tf.reshape(labels, [-1, 1])
+
+        mapped = batches.map(decode, num_parallel_calls=tf.data.AUTOTUNE)
+        return mapped.prefetch(tf.data.AUTOTUNE)
+
+
+class CacheWriter:
+    """Appends batches to one file per view; `finish` gives the cache to read."""
+
+    def __init__(self, directory: Path, name: str, views: int, dtype: str) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self._paths = tuple(directory / f'{name}-view-{view}.records' for view in range(views))
+        self._files = [path.open('wb') for path in self._paths]
+        self._dtype = dtype
+        self._shape: tuple[int, ...] = ()
+        self._counts = [0] * views
+
+    def append(self, view: int, tensors: np.ndarray, labels: np.ndarray) -> None:
+        """Appends tensors [batch, ...] and labels [batch] to the file of a view."""
+        self._shape = tensors.shape[1:]
+        self._counts[view] += len(tensors)
+        rows = tensors.astype(self._dtype).reshape(len(tensors), -1).view(np.uint8)
+        marks = labels.astype(np.float32).reshape(-1, 1).view(np.uint8)
+        self._files[view].write(np.hstack([rows, marks]).tobytes())
+
+    def finish(self) -> CachedTensors:
+        """Closes the files."""
+        for file in self._files:
+            file.close()
+        return CachedTensors(self._paths, self._shape, self._dtype, self._counts[0])

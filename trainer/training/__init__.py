@@ -1,0 +1,1 @@
+"""Training: stages, optimizers, callbacks, search, warm start."""
