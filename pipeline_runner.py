@@ -18,13 +18,22 @@ def main() -> None:
 
 
 for command in (
-    runs.run, runs.retrain, runs.status, runs.config,
-    cluster.compile_, cluster.submit, cluster.schedule,
-    models.lineage, models.models, models.rollback, models.bless, models.unbless,
+    runs.run,
+    runs.retrain,
+    runs.status,
+    runs.config,
+    cluster.compile_,
+    cluster.submit,
+    cluster.schedule,
+    models.lineage,
+    models.models,
+    models.rollback,
+    models.bless,
+    models.unbless,
     blessing.why,
     report.report,
     predict.predict,
-):  # fmt: skip
+):
     main.add_command(command)
 
 

@@ -30,10 +30,14 @@ COMPONENTS = ('StatisticsGen', 'Transform', 'Evaluator')
 SPLITS = ('train', 'train', 'train', 'eval', 'test')  # of one file after the other
 PER_FILE = 400
 MODEL = {
-    'data.count': 300, 'trainer.image_size': 160, 'trainer.alpha': 1.0, 'trainer.weights': 'random',
-    'trainer.feature_extraction.epochs': 1, 'trainer.fine_tune.epochs': 0,
+    'data.count': 300,
+    'trainer.image_size': 160,
+    'trainer.alpha': 1.0,
+    'trainer.weights': 'random',
+    'trainer.feature_extraction.epochs': 1,
+    'trainer.fine_tune.epochs': 0,
     'evaluation.baseline_accuracy': 0.0,
-}  # fmt: skip
+}
 
 
 @dataclasses.dataclass(frozen=True)

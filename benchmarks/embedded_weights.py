@@ -27,10 +27,13 @@ RATES = (1e-3, 4e-3)  # of fine-tuning; each start is given the one with which i
 INVERSE_PENALTIES = np.logspace(-5, 1, 7)  # of the logistic head, chosen within each fold
 # Nothing that is measured follows from what the demo's recipe says today.
 SAME = {
-    'trainer.image_size': SIDE, 'trainer.alpha': 0.35, 'trainer.batch_size': 16,
-    'trainer.augment': '{flip: true}', 'trainer.head': '{dropout: 0.0}',
+    'trainer.image_size': SIDE,
+    'trainer.alpha': 0.35,
+    'trainer.batch_size': 16,
+    'trainer.augment': '{flip: true}',
+    'trainer.head': '{dropout: 0.0}',
     'evaluation.robustness.images': 0,
-}  # fmt: skip
+}
 
 
 def main() -> None:
@@ -112,8 +115,9 @@ def epochs_on_photographs(
         )
         for start, rate in itertools.product(STARTS, RATES)
     }
-    highest = max(np.minimum(curves['random', rate][1:], curves['random', rate][:-1]).max()
-                  for rate in RATES)  # fmt: skip
+    highest = max(
+        np.minimum(curves['random', rate][1:], curves['random', rate][:-1]).max() for rate in RATES
+    )
     rows = []
     for level in (highest - 0.03, highest):
         found = {start: soonest(curves, start, level) for start in STARTS}

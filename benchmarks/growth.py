@@ -16,9 +16,12 @@ from run import ROOT, machine, timed
 
 FACTORS = (1, 10)
 CHANGES = {
-    'trainer.augment.views': 2, 'trainer.fine_tune.epochs': 2, 'trainer.fine_tune.from_layer': 100,
-    'trainer.fine_tune.batch_norm': 'inference', 'trainer.feature_extraction.epochs': 2,
-}  # fmt: skip
+    'trainer.augment.views': 2,
+    'trainer.fine_tune.epochs': 2,
+    'trainer.fine_tune.from_layer': 100,
+    'trainer.fine_tune.batch_norm': 'inference',
+    'trainer.feature_extraction.epochs': 2,
+}
 # Nothing to repeat: a larger set costs none of it again.
 FIXED = ('transform graph', 'backbone', 'export', 'pictures')
 

@@ -20,18 +20,25 @@ import tensorflow as tf  # noqa: E402
 
 def read_images(folder: str, recipe: dict, shuffle: bool) -> tf.data.Dataset:
     return keras.utils.image_dataset_from_directory(
-        folder, label_mode='binary', image_size=(recipe['image_size'],) * 2, shuffle=shuffle,
-        batch_size=recipe['batch_size'], seed=recipe['seed'], verbose=False,
-    ).prefetch(tf.data.AUTOTUNE)  # fmt: skip
+        folder,
+        label_mode='binary',
+        image_size=(recipe['image_size'],) * 2,
+        shuffle=shuffle,
+        batch_size=recipe['batch_size'],
+        seed=recipe['seed'],
+        verbose=False,
+    ).prefetch(tf.data.AUTOTUNE)
 
 
 def build(recipe: dict) -> tuple[keras.Model, keras.Model]:
     size = recipe['image_size']
     known = recipe['weights'] in ('imagenet', 'random')
     base = keras.applications.MobileNetV2(
-        input_shape=(size, size, 3), alpha=recipe['alpha'], include_top=False,
+        input_shape=(size, size, 3),
+        alpha=recipe['alpha'],
+        include_top=False,
         weights='imagenet' if recipe['weights'] == 'imagenet' else None,
-    )  # fmt: skip
+    )
     if not known:
         base.load_weights(recipe['weights'])
     augment = recipe['augment']
@@ -64,9 +71,12 @@ def penalty(head: dict) -> keras.Regularizer | None:
 
 
 def fit(
-    model: keras.Model, recipe: dict, stage: dict, train: tf.data.Dataset,
+    model: keras.Model,
+    recipe: dict,
+    stage: dict,
+    train: tf.data.Dataset,
     held_out: tf.data.Dataset,
-) -> float:  # fmt: skip
+) -> float:
     if not stage['epochs']:
         return 0.0
     start = time.perf_counter()

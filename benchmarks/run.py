@@ -138,9 +138,11 @@ def measure(recipe: Recipe, options: list[str], seeds: int, plain: bool, folder:
     console.print(f'{recipe.name}, {seeds} seeds, {machine()}')
     write_image_folders(recipe, folder / 'images')
     trainer = recipe.trainer
-    rates = json.loads(timed(
-        'benchmarks/bare_rates.py', folder / 'images', trainer.image_size, trainer.alpha
-    ).last_line)  # fmt: skip
+    rates = json.loads(
+        timed(
+            'benchmarks/bare_rates.py', folder / 'images', trainer.image_size, trainer.alpha
+        ).last_line
+    )
     resolved = {'weights': str(weights_file(trainer.weights) or trainer.weights)}
     ours, theirs = [], []
     for seed in range(seeds):

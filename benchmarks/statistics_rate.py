@@ -36,14 +36,21 @@ def write_split(folder: Path, images: int, seed: int) -> None:
         width, height = (int(side) for side in random.integers(200, 500, 2))
         size, label = int(random.normal(IMAGE_BYTES, IMAGE_BYTES / 4)), number % 2
         values = {
-            features.IMAGE_BYTES: random.bytes(max(1000, size)), features.IMAGE_FORMAT: b'jpeg',
-            features.FILENAME: f'{number}.jpg'.encode(), features.SHA256: random.bytes(32).hex(),
-            features.LABEL: label, features.CLASS_NAME: (b'cats', b'dogs')[label],
-            features.HEIGHT: height, features.WIDTH: width, features.ASPECT: width / height,
-            features.BYTES: size, features.BRIGHTNESS: random.beta(5, 5),
-            features.CONTRAST: random.beta(4, 4) / 2, features.SHARPNESS: random.normal(6.5, 0.8),
+            features.IMAGE_BYTES: random.bytes(max(1000, size)),
+            features.IMAGE_FORMAT: b'jpeg',
+            features.FILENAME: f'{number}.jpg'.encode(),
+            features.SHA256: random.bytes(32).hex(),
+            features.LABEL: label,
+            features.CLASS_NAME: (b'cats', b'dogs')[label],
+            features.HEIGHT: height,
+            features.WIDTH: width,
+            features.ASPECT: width / height,
+            features.BYTES: size,
+            features.BRIGHTNESS: random.beta(5, 5),
+            features.CONTRAST: random.beta(4, 4) / 2,
+            features.SHARPNESS: random.normal(6.5, 0.8),
             features.COLOURFULNESS: random.gamma(4, 10),
-        }  # fmt: skip
+        }
         record = {name: as_feature(value) for name, value in values.items()}
         example = tf.train.Example(features=tf.train.Features(feature=record))
         writers[number % FILES].write(example.SerializeToString())
@@ -86,9 +93,10 @@ def describe(folder: str) -> None:
     )
     start = time.perf_counter()
     executor.Do(
-        {'examples': [examples]}, {'statistics': [statistics]},
+        {'examples': [examples]},
+        {'statistics': [statistics]},
         {'stats_options_json': statistics_options().to_json(), 'exclude_splits': 'null'},
-    )  # fmt: skip
+    )
     print(json.dumps(time.perf_counter() - start))
 
 

@@ -40,9 +40,13 @@ class Spans(NamedTuple):
 
 
 def judge_and_push(
-    recipe: Recipe, classes: tuple[str, ...], spans: Spans, transform: BaseNode,
-    trained: BaseNode, resolver: BaseNode,
-) -> list[BaseNode]:  # fmt: skip
+    recipe: Recipe,
+    classes: tuple[str, ...],
+    spans: Spans,
+    transform: BaseNode,
+    trained: BaseNode,
+    resolver: BaseNode,
+) -> list[BaseNode]:
     """All that comes after the Trainer, in its order.
 
     Args:
@@ -63,9 +67,12 @@ def judge_and_push(
 
 
 def _evaluator(
-    recipe: Recipe, classes: tuple[str, ...], examples: BaseChannel, trained: BaseNode,
+    recipe: Recipe,
+    classes: tuple[str, ...],
+    examples: BaseChannel,
+    trained: BaseNode,
     resolver: BaseNode,
-) -> BaseNode:  # fmt: skip
+) -> BaseNode:
     """Measures the candidate, and the model that was blessed before, on the same images."""
     return Evaluator(
         examples=examples,
@@ -103,9 +110,13 @@ def _serving_checks(
 
 
 def _model_gate(
-    recipe: Recipe, classes: tuple[str, ...], trained: BaseNode, resolver: BaseNode,
-    evaluator: BaseNode, checks: Iterable[BaseNode],
-) -> BaseNode:  # fmt: skip
+    recipe: Recipe,
+    classes: tuple[str, ...],
+    trained: BaseNode,
+    resolver: BaseNode,
+    evaluator: BaseNode,
+    checks: Iterable[BaseNode],
+) -> BaseNode:
     """Blesses the candidate, or says which rules are against it.
 
     Args:
@@ -131,9 +142,13 @@ def _model_gate(
 
 
 def _pusher(
-    recipe: Recipe, examples: BaseChannel, trained: BaseNode, evaluator: BaseNode,
-    checks: list[BaseNode], gate: BaseNode,
-) -> BaseNode:  # fmt: skip
+    recipe: Recipe,
+    examples: BaseChannel,
+    trained: BaseNode,
+    evaluator: BaseNode,
+    checks: list[BaseNode],
+    gate: BaseNode,
+) -> BaseNode:
     lite = (each.outputs[LITE_MODEL] for each in checks if LITE_MODEL in each.outputs)
     return Pusher(
         model=trained.outputs['model'],

@@ -79,14 +79,22 @@ def create_pipeline(
         pipeline_name=recipe.name,
         pipeline_root=str(recipe.artifacts_directory),
         components=[
-            *filter(None, (ingest, newest)), statistics_gen, schema_gen, validator,
-            *filter(None, (previous,)), gate, transform,
-            *filter(None, (before, tuner)), trainer_node, resolver, *judging,
+            *filter(None, (ingest, newest)),
+            statistics_gen,
+            schema_gen,
+            validator,
+            *filter(None, (previous,)),
+            gate,
+            transform,
+            *filter(None, (before, tuner)),
+            trainer_node,
+            resolver,
+            *judging,
         ],
         enable_cache=True,
         metadata_connection_config=connection(recipe.metadata, recipe.home),
         beam_pipeline_args=beam_args(recipe.beam, images),
-    )  # fmt: skip
+    )
 
 
 def _ingest(recipe: Recipe) -> BaseNode:
@@ -151,9 +159,12 @@ def _transform(recipe: Recipe, examples: BaseChannel, schema_gen: BaseNode) -> B
 
 
 def _tuner(
-    recipe: Recipe, classes: tuple[str, ...], examples: BaseChannel, transform: BaseNode,
+    recipe: Recipe,
+    classes: tuple[str, ...],
+    examples: BaseChannel,
+    transform: BaseNode,
     before: BaseNode | None,
-) -> BaseNode:  # fmt: skip
+) -> BaseNode:
     assert recipe.tuner is not None
     return Tuner(
         tuner_fn=_dotted(tuner_fn),
@@ -163,15 +174,20 @@ def _tuner(
         train_args=trainer_pb2.TrainArgs(splits=['train']),
         eval_args=trainer_pb2.EvalArgs(splits=['eval']),
         custom_config={
-            **_training(recipe, classes), 'tuner': recipe.tuner.model_dump(mode='json'),
+            **_training(recipe, classes),
+            'tuner': recipe.tuner.model_dump(mode='json'),
         },
-    )  # fmt: skip
+    )
 
 
 def _trainer(
-    recipe: Recipe, classes: tuple[str, ...], examples: BaseChannel, transform: BaseNode,
-    before: BaseNode | None, tuner: BaseNode | None,
-) -> BaseNode:  # fmt: skip
+    recipe: Recipe,
+    classes: tuple[str, ...],
+    examples: BaseChannel,
+    transform: BaseNode,
+    before: BaseNode | None,
+    tuner: BaseNode | None,
+) -> BaseNode:
     return Trainer(
         run_fn=_dotted(run_fn),
         examples=examples,

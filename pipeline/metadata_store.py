@@ -62,9 +62,12 @@ def connection(config: MetadataConfig, home: Path) -> Any:
     # MySQL's client takes localhost for its Unix socket, and leaves the port unread.
     host = '127.0.0.1' if address.host == 'localhost' else address.host
     server = metadata_store_pb2.MySQLDatabaseConfig(
-        host=host, port=address.port, database=address.database, user=address.user,
+        host=host,
+        port=address.port,
+        database=address.database,
+        user=address.user,
         password=password,
-    )  # fmt: skip
+    )
     return metadata_store_pb2.ConnectionConfig(mysql=server)
 
 

@@ -60,9 +60,12 @@ def _serving_spec(config: InfraValidatorConfig) -> infra_validator_pb2.ServingSp
 
 
 def lite_converter(
-    config: LiteConfig, threshold: float, model: BaseChannel, examples: BaseChannel,
+    config: LiteConfig,
+    threshold: float,
+    model: BaseChannel,
+    examples: BaseChannel,
     transform: BaseNode,
-) -> BaseNode:  # fmt: skip
+) -> BaseNode:
     """Makes and measures TensorFlow Lite models."""
     return LiteConverter(
         model=model,

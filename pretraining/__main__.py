@@ -68,8 +68,9 @@ def main(seed: int, steps: int | None, output: Path, workdir: Path, look: Path |
     """Pretrain MobileNetV2 0.35 on images that formulas make."""
     settings = Settings(seed=seed) if steps is None else Settings(seed=seed, steps=steps)
     if not look and output == EMBEDDED_FILE and settings != Settings():
-        raise click.UsageError('with another seed or number of steps give --output, for recipes '
-                               'use the default file')  # fmt: skip
+        raise click.UsageError(
+            'with another seed or number of steps give --output, for recipes use the default file'
+        )
     try:
         with alone(workdir):
             if look:

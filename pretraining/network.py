@@ -22,9 +22,14 @@ class FusedBatchNorm(keras.layers.BatchNormalization):
             return super().call(inputs, training=training, mask=mask)
         empty = tf.zeros([0])  # no statistics from before
         outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
-            x=inputs, scale=self.gamma, offset=self.beta, mean=empty, variance=empty,
-            epsilon=self.epsilon, is_training=True,
-        )  # fmt: skip
+            x=inputs,
+            scale=self.gamma,
+            offset=self.beta,
+            mean=empty,
+            variance=empty,
+            epsilon=self.epsilon,
+            is_training=True,
+        )
         for moving, now in ((self.moving_mean, mean), (self.moving_variance, variance)):
             moving.assign(moving + (now - moving) * (1 - self.momentum))
         return outputs

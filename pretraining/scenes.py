@@ -161,9 +161,13 @@ def _moves(
 
 def _warp(images: tf.Tensor, moves: tf.Tensor, size: int, beyond: str) -> tf.Tensor:
     return tf.raw_ops.ImageProjectiveTransformV3(
-        images=images, transforms=moves, output_shape=[size, size], fill_value=0.0,
-        interpolation='BILINEAR', fill_mode=beyond,
-    )  # fmt: skip
+        images=images,
+        transforms=moves,
+        output_shape=[size, size],
+        fill_value=0.0,
+        interpolation='BILINEAR',
+        fill_mode=beyond,
+    )
 
 
 def _photographed(scene: tf.Tensor, dice: _Dice, difficulty: tf.Tensor) -> tf.Tensor:

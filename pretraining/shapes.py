@@ -88,6 +88,11 @@ def _moon(form: np.ndarray) -> np.ndarray:
 
 
 _OUTLINES = {
-    'ellipse': _ellipse, 'polygon': _polygon, 'star': _star, 'box': _box, 'leaf': _leaf,
-    'blob': _blob, 'moon': _moon,
-}  # fmt: skip
+    'ellipse': _ellipse,
+    'polygon': _polygon,
+    'star': _star,
+    'box': _box,
+    'leaf': _leaf,
+    'blob': _blob,
+    'moon': _moon,
+}

@@ -18,10 +18,12 @@ def write_sheet(collection: Collection, seed: int, file: Path) -> None:
     rng, count = np.random.default_rng(seed), _ROWS * _COLUMNS
     rows = []
     for number, difficulty in enumerate(DIFFICULTIES):
-        drawings = Drawings(*(
-            kind[rng.integers(len(kind), size=count), rng.integers(kind.shape[1], size=count)]
-            for kind in (collection.figures, collection.textures, collection.textures)
-        ))  # fmt: skip
+        drawings = Drawings(
+            *(
+                kind[rng.integers(len(kind), size=count), rng.integers(kind.shape[1], size=count)]
+                for kind in (collection.figures, collection.textures, collection.textures)
+            )
+        )
         chance = tf.constant([seed * 1000, number], tf.int32)
         scenes = compose(drawings, _SIZE, chance, tf.constant(difficulty)).numpy()
         pixels = np.round((scenes + 1) * 127.5).astype(np.uint8)

@@ -59,9 +59,12 @@ class Pretraining(tf.Module):
         grounds, ground_labels = _pick(self._collection.textures, settings.batch, rng)
         coats, coat_labels = _pick(self._collection.textures, settings.batch, rng)
         self._learn(
-            figures, grounds, coats, np.stack([labels, ground_labels, coat_labels]),
+            figures,
+            grounds,
+            coats,
+            np.stack([labels, ground_labels, coat_labels]),
             np.array([settings.seed * 1000, step], np.int32),
-        )  # fmt: skip
+        )
 
     def in_words(self) -> str:
         """How much is recognised of the scenes just seen, and how difficult they are."""

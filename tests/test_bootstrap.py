@@ -11,8 +11,20 @@ import pytest
 from packaging.requirements import Requirement
 
 REPOSITORY = Path(__file__).parent.parent
-SYSTEM_TOOLS = ["bash", "cat", "chmod", "cut", "dirname", "mkdir", "rm", "sed", "sh", "sha256sum",
-                "sort", "tr"]  # fmt: skip
+SYSTEM_TOOLS = [
+    'bash',
+    'cat',
+    'chmod',
+    'cut',
+    'dirname',
+    'mkdir',
+    'rm',
+    'sed',
+    'sh',
+    'sha256sum',
+    'sort',
+    'tr',
+]
 USABLE = 'echo $0'
 BROKEN_SHIM = "echo 'pyenv: python3.10: command not found' >&2; exit 127"
 FAKE_UV = """

@@ -227,8 +227,9 @@ def test_the_recipe_finds_claims_database_and_secret_under_their_names():
     assert values['MARIADB_DATABASE']['value'] == 'metadb'
     assert values['MARIADB_USER']['value'] == 'catdog'
     assert values['MARIADB_PASSWORD']['valueFrom']['secretKeyRef'] == {
-        'name': 'catdog-metadata', 'key': 'password',
-    }  # fmt: skip
+        'name': 'catdog-metadata',
+        'key': 'password',
+    }
 
 
 def test_the_service_reaches_the_database():
@@ -598,5 +599,6 @@ def test_the_recipe_for_kubeflow_names_what_the_manifests_make():
     assert ('Service', parse_address(recipe.metadata.address).host) in made
     assert recipe.kubeflow.secrets[0].env == recipe.metadata.password_env
     assert {volume.path for volume in recipe.kubeflow.volumes} == {
-        str(recipe.workdir), str(recipe.data.path),
-    }  # fmt: skip
+        str(recipe.workdir),
+        str(recipe.data.path),
+    }

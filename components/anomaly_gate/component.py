@@ -57,8 +57,10 @@ def AnomalyGate(
     config = ValidationConfig.model_validate_json(validation)
     moved = _drift(statistics, previous_statistics, config)
     skewed = skew(_splits(statistics), config)
-    warnings = [*(moved if config.on_drift == 'warn' else ()),
-                *(skewed if config.on_skew == 'warn' else ())]  # fmt: skip
+    warnings = [
+        *(moved if config.on_drift == 'warn' else ()),
+        *(skewed if config.on_skew == 'warn' else ()),
+    ]
     for warning in warnings:
         progress.console().print(f'  [yellow]{escape(warning)}[/yellow]')
     if len(warnings) < len(moved) + len(skewed):

@@ -9,12 +9,17 @@ from common.strict_model import StrictModel
 
 # What the keys of the limits are called in the records.
 FEATURE_OF = {
-    'brightness': features.BRIGHTNESS, 'contrast': features.CONTRAST,
-    'sharpness': features.SHARPNESS, 'colourfulness': features.COLOURFULNESS,
-    'bytes': features.BYTES, 'height': features.HEIGHT, 'width': features.WIDTH,
-    'aspect': features.ASPECT, 'class_balance': features.CLASS_NAME,
+    'brightness': features.BRIGHTNESS,
+    'contrast': features.CONTRAST,
+    'sharpness': features.SHARPNESS,
+    'colourfulness': features.COLOURFULNESS,
+    'bytes': features.BYTES,
+    'height': features.HEIGHT,
+    'width': features.WIDTH,
+    'aspect': features.ASPECT,
+    'class_balance': features.CLASS_NAME,
     'format': features.IMAGE_FORMAT,
-}  # fmt: skip
+}
 SHARES = ('class_balance', 'format')  # all others are numbers
 
 _MEASURE = 'Jensen-Shannon divergence, 0 to 1; none: not compared'

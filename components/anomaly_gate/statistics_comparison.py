@@ -40,17 +40,21 @@ def skew(splits: Mapping[str, Statistics], config: ValidationConfig) -> tuple[st
     """
     return tuple(
         f'{name} of {split} differs from train by {distance:.2f} (limit {limit:g})'
-        for split, statistics in splits.items() if split != 'train'
+        for split, statistics in splits.items()
+        if split != 'train'
         for name, distance, limit in _too_far(
             'skew', splits['train'], statistics, config.skew, config.min_images
         )
-    )  # fmt: skip
+    )
 
 
 def _too_far(
-    kind: Literal['drift', 'skew'], one: Statistics, other: Statistics, limits: StrictModel,
+    kind: Literal['drift', 'skew'],
+    one: Statistics,
+    other: Statistics,
+    limits: StrictModel,
     min_images: int,
-) -> Iterator[tuple[str, float, float]]:  # fmt: skip
+) -> Iterator[tuple[str, float, float]]:
     """What is further apart than its limit: its name, how far, and the limit.
 
     Shares of few images are noise beyond any limit: what lies within four standard errors of the

@@ -58,16 +58,24 @@ def LiteConverter(
     }
     splits = open_splits(patterns, tft.TFTransformOutput(str(folder_of(transform_graph.uri))))
     result = write_lite_models(
-        folder_of(path_utils.serving_model_path(model.uri)), splits['train'], splits['test'],
-        config, threshold, folder_of(lite_model.uri),
-    )  # fmt: skip
+        folder_of(path_utils.serving_model_path(model.uri)),
+        splits['train'],
+        splits['test'],
+        config,
+        threshold,
+        folder_of(lite_model.uri),
+    )
     progress.console().print(f'  {in_words(result)}')
 
 
 def write_lite_models(
-    model: Path, train: ImageSplit, test: ImageSplit, config: LiteConfig, threshold: float,
+    model: Path,
+    train: ImageSplit,
+    test: ImageSplit,
+    config: LiteConfig,
+    threshold: float,
     folder: Path,
-) -> LiteResult:  # fmt: skip
+) -> LiteResult:
     """Converts a SavedModel, asks all models about the same images, and writes what they say."""
     folder.mkdir(parents=True, exist_ok=True)
     representative, _ = _some(train, config.representative_images)

@@ -121,11 +121,16 @@ class Pusher(BaseComponent):
             lite_model: files that go with it, those that are accurate enough.
         """
         spec = PusherSpec(
-            model=model, model_blessing=model_blessing, examples=examples, evaluation=evaluation,
+            model=model,
+            model_blessing=model_blessing,
+            examples=examples,
+            evaluation=evaluation,
             lite_model=lite_model,
-            serving=str(serving), keep=keep, looked=looked,
+            serving=str(serving),
+            keep=keep,
+            looked=looked,
             pushed_model=Channel(type=standard_artifacts.PushedModel),
-        )  # fmt: skip
+        )
         super().__init__(spec=spec)
 
 

@@ -46,9 +46,15 @@ def _run(command: list[str], seconds: float) -> str | None:
     root = Path(components.__path__[0]).parent
     try:
         subprocess.run(
-            command, cwd=root, env={**os.environ, **_ENVIRONMENT}, timeout=seconds, check=True,
-            capture_output=True, text=True, errors='replace',
-        )  # fmt: skip
+            command,
+            cwd=root,
+            env={**os.environ, **_ENVIRONMENT},
+            timeout=seconds,
+            check=True,
+            capture_output=True,
+            text=True,
+            errors='replace',
+        )
     except subprocess.TimeoutExpired:
         return f'it did not answer within {seconds:g} seconds'
     except subprocess.CalledProcessError as ended:

@@ -25,9 +25,11 @@ from components.serving_check.recorded_requests import Answer, NoRequests, Recor
 from trainer.export.image_example import image_of, only_image
 
 _SIGNATURES = (
-    features.SIGNATURE_EXAMPLES, features.SIGNATURE_IMAGES,
-    features.SIGNATURE_EXPLANATION, features.SIGNATURE_PIXELS,
-)  # fmt: skip
+    features.SIGNATURE_EXAMPLES,
+    features.SIGNATURE_IMAGES,
+    features.SIGNATURE_EXPLANATION,
+    features.SIGNATURE_PIXELS,
+)
 _NO_IMAGE = b'no image'
 _FIRST_CALLS = 5  # left out: buffers are made, and code is chosen
 _CALLS, _SECONDS = 100, 1.5  # whichever is reached first

@@ -17,10 +17,20 @@ _RUNNER = Path(__file__).absolute().parents[2] / 'pipeline_runner.py'
 
 @click.command('compile')
 @recipe_options
-@click.option('--engine', type=click.Choice(['kubeflow', 'vertex']), default='kubeflow',
-              show_default=True, help='Kubeflow Pipelines 2, or Vertex AI Pipelines.')  # fmt: skip
-@click.option('--output', '-o', type=click.Path(path_type=Path), metavar='FILE',
-              help='Default: pipeline.yaml, or pipeline.json for Vertex AI.')  # fmt: skip
+@click.option(
+    '--engine',
+    type=click.Choice(['kubeflow', 'vertex']),
+    default='kubeflow',
+    show_default=True,
+    help='Kubeflow Pipelines 2, or Vertex AI Pipelines.',
+)
+@click.option(
+    '--output',
+    '-o',
+    type=click.Path(path_type=Path),
+    metavar='FILE',
+    help='Default: pipeline.yaml, or pipeline.json for Vertex AI.',
+)
 def compile_(engine: str, output: Path | None, **options: Any) -> None:
     """Write a recipe as a file that a cluster takes."""
     from pipeline.execution.quick_imports import quick_imports
@@ -46,12 +56,21 @@ def compile_(engine: str, output: Path | None, **options: Any) -> None:
 
 @click.group(invoke_without_command=True, epilog=SCHEDULE_CODES)
 @recipe_options
-@click.option('--engine', type=click.Choice(['kubeflow', 'local']), default='kubeflow',
-              show_default=True,
-              help='Where it runs: on a cluster, or here, in the foreground.')  # fmt: skip
+@click.option(
+    '--engine',
+    type=click.Choice(['kubeflow', 'local']),
+    default='kubeflow',
+    show_default=True,
+    help='Where it runs: on a cluster, or here, in the foreground.',
+)
 @click.option('--cron', metavar='CRON', help="Five fields, as in '0 2 * * 1-5', or '@daily'.")
-@click.option('--timezone', default='UTC', show_default=True, metavar='ZONE',
-              help='In which they are meant, as Europe/Berlin.')  # fmt: skip
+@click.option(
+    '--timezone',
+    default='UTC',
+    show_default=True,
+    metavar='ZONE',
+    help='In which they are meant, as Europe/Berlin.',
+)
 @click.pass_context
 def schedule(
     context: click.Context,

@@ -96,8 +96,9 @@ def bless(model: str | None, force: bool, reason: str | None, **options: Any) ->
         from pipeline.registry.overrides import bless as do
 
         pushed = do(recipe, store, model, why)
-    click.echo(f'blessed; {"it was live already, in" if pushed.unchanged else "live:"} '
-               f'{pushed.folder}')  # fmt: skip
+    click.echo(
+        f'blessed; {"it was live already, in" if pushed.unchanged else "live:"} {pushed.folder}'
+    )
 
 
 @click.command()
@@ -111,8 +112,10 @@ def unbless(version: str | None, reason: str | None, **options: Any) -> None:
         from pipeline.registry.overrides import unbless as do
 
         folder, live = do(recipe, store, version, why)
-    click.echo(f'the blessing of {folder.name} is withdrawn'
-               + ('; its model stays live until a rollback' if live else ''))  # fmt: skip
+    click.echo(
+        f'the blessing of {folder.name} is withdrawn'
+        + ('; its model stays live until a rollback' if live else '')
+    )
 
 
 def _required(reason: str | None) -> str:

@@ -25,19 +25,40 @@ RUN_CODES = (
 def recipe_options(command: Callable[..., None]) -> Callable[..., None]:
     """Adds the options that choose a recipe and change it."""
     options = [
-        click.option('--config', '-c', default='demo', show_default=True, metavar='RECIPE',
-                     help='Path of a recipe, or the name of one in configs/.'),
-        click.option('--set', 'overrides', multiple=True, metavar='KEY=VALUE',
-                     help='Change one key, as in trainer.fine_tune.from_layer=120. Repeatable.'),
-        click.option('--data', metavar='PATH|URL',
-                     help='Images of your own: a folder with one folder per class, a zip or tar '
-                          'of such (a file or an address), a Parquet file, or a folder with '
-                          'Parquet files.'),
-        click.option('--weights', metavar='WEIGHTS',
-                     help="'embedded', 'imagenet', 'random' or the path of a Keras weights file."),
-        click.option('--workdir', type=click.Path(path_type=Path), metavar='FOLDER',
-                     help='Where runs, models and metadata are kept.'),
-    ]  # fmt: skip
+        click.option(
+            '--config',
+            '-c',
+            default='demo',
+            show_default=True,
+            metavar='RECIPE',
+            help='Path of a recipe, or the name of one in configs/.',
+        ),
+        click.option(
+            '--set',
+            'overrides',
+            multiple=True,
+            metavar='KEY=VALUE',
+            help='Change one key, as in trainer.fine_tune.from_layer=120. Repeatable.',
+        ),
+        click.option(
+            '--data',
+            metavar='PATH|URL',
+            help='Images of your own: a folder with one folder per class, a zip or tar '
+            'of such (a file or an address), a Parquet file, or a folder with '
+            'Parquet files.',
+        ),
+        click.option(
+            '--weights',
+            metavar='WEIGHTS',
+            help="'embedded', 'imagenet', 'random' or the path of a Keras weights file.",
+        ),
+        click.option(
+            '--workdir',
+            type=click.Path(path_type=Path),
+            metavar='FOLDER',
+            help='Where runs, models and metadata are kept.',
+        ),
+    ]
     for option in reversed(options):
         command = option(command)
     return command

@@ -19,11 +19,18 @@ CODES = (
 @click.command(epilog=CODES)
 @click.argument('images', nargs=-1, required=True, metavar='IMAGE...')
 @recipe_options
-@click.option('--model', metavar='VERSION|FOLDER',
-              help='A pushed version, or a SavedModel. Default: the live one.')  # fmt: skip
+@click.option(
+    '--model',
+    metavar='VERSION|FOLDER',
+    help='A pushed version, or a SavedModel. Default: the live one.',
+)
 @click.option('--json', 'as_json', is_flag=True, help='One JSON object per line, errors too.')
-@click.option('--explain', type=click.Path(path_type=Path), metavar='FOLDER',
-              help='Write a PNG for each image: warm is what speaks for the class.')  # fmt: skip
+@click.option(
+    '--explain',
+    type=click.Path(path_type=Path),
+    metavar='FOLDER',
+    help='Write a PNG for each image: warm is what speaks for the class.',
+)
 def predict(
     images: tuple[str, ...], model: str | None, as_json: bool, explain: Path | None, **options: Any
 ) -> None:

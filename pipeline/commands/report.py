@@ -19,8 +19,13 @@ if TYPE_CHECKING:
 @click.option('--compare', nargs=2, metavar='A B', help='Set two runs side by side.')
 @click.option('--list', 'listed', is_flag=True, help='Show which runs have a page.')
 @click.option('--serve', is_flag=True, help='Serve the page on 127.0.0.1 until Ctrl-C.')
-@click.option('--port', type=click.IntRange(0, 65535), default=8000, show_default=True,
-              help='To serve on; 0: any that is free.')  # fmt: skip
+@click.option(
+    '--port',
+    type=click.IntRange(0, 65535),
+    default=8000,
+    show_default=True,
+    help='To serve on; 0: any that is free.',
+)
 @click.option('--no-open', is_flag=True, help='Do not open a browser.')
 def report(
     run: str,

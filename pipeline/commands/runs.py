@@ -69,8 +69,14 @@ def retrain(verbose: bool, **options: Any) -> None:
 
 @click.command()
 @recipe_options
-@click.option('--last', type=click.IntRange(1), default=10, show_default=True, metavar='N',
-              help='How many ticks.')  # fmt: skip
+@click.option(
+    '--last',
+    type=click.IntRange(1),
+    default=10,
+    show_default=True,
+    metavar='N',
+    help='How many ticks.',
+)
 @click.option('--json', 'as_json', is_flag=True, help='For programs.')
 def status(last: int, as_json: bool, **options: Any) -> None:
     """Show the last ticks, what is live, and when the next tick comes."""

@@ -32,9 +32,13 @@ _SET_BY_RECIPE = {
 # Any of these says where a worker's code comes from; without one, TFX packs its own source for each
 # component that uses Beam, for two seconds, and leaves the package in the temporary folder.
 _CODE = (
-    'extra_package', 'extra_packages', 'setup_file', 'requirements_file',
-    'worker_harness_container_image', 'sdk_container_image',
-)  # fmt: skip
+    'extra_package',
+    'extra_packages',
+    'setup_file',
+    'requirements_file',
+    'worker_harness_container_image',
+    'sdk_container_image',
+)
 # Only Dataflow starts an image by this name; elsewhere it just says that the code is there.
 _CODE_IS_THERE = {'sdk_container_image': 'none'}
 _ENVIRONMENT = ('environment_config', 'environment_option', 'environment_options')

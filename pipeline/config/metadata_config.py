@@ -37,9 +37,10 @@ class MetadataConfig(StrictModel):
     """A file on this machine, or a server that all machines reach."""
 
     address: str = Field(
-        SQLITE, description="'sqlite' (a file in the folder of the runs), "
+        SQLITE,
+        description="'sqlite' (a file in the folder of the runs), "
         'mysql://USER@HOST:PORT/DATABASE, or grpc://HOST:PORT of an ML Metadata server',
-    )  # fmt: skip
+    )
     password_env: str = Field(
         'CATDOG_METADATA_PASSWORD', description="the environment variable with MySQL's password"
     )

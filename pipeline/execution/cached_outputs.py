@@ -33,9 +33,10 @@ Listing = dict[str, Any]
 
 
 def note_files(
-    store: MetadataStore, execution: metadata_store_pb2.Execution,
+    store: MetadataStore,
+    execution: metadata_store_pb2.Execution,
     outputs: Mapping[str, list[metadata_store_pb2.Artifact]],
-) -> None:  # fmt: skip
+) -> None:
     """Keeps a listing of what a node has just written."""
     artifacts = [artifact for those in outputs.values() for artifact in those]
     text = json.dumps({each.id: list_files(folder_of(each.uri)) for each in artifacts})

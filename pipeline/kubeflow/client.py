@@ -23,9 +23,16 @@ if TYPE_CHECKING:
     import kfp
 
 __all__ = [
-    'ConnectionConfig', 'KubeflowError', 'ScheduleInfo', 'SubmittedRun',
-    'connect', 'create_schedule', 'delete_schedule', 'list_schedules', 'submit',
-]  # fmt: skip
+    'ConnectionConfig',
+    'KubeflowError',
+    'ScheduleInfo',
+    'SubmittedRun',
+    'connect',
+    'create_schedule',
+    'delete_schedule',
+    'list_schedules',
+    'submit',
+]
 
 _PAGE = 100
 

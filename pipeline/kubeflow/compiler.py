@@ -20,9 +20,15 @@ from pipeline.registry.provenance import PUSHER
 _COMMAND = ['python', '-m', 'pipeline.kubeflow.task']
 _EXECUTOR_INPUT = '{{$}}'  # what Kubeflow replaces by all that it knows of a task
 _GIVEN_TO_ALL = {
-    'recipe': str, 'data_path': str, 'workdir': str, 'pipeline_root': str,
-    'metadata_address': str, 'push_directory': str, 'overrides': list, 'run_id': str,
-}  # fmt: skip
+    'recipe': str,
+    'data_path': str,
+    'workdir': str,
+    'pipeline_root': str,
+    'metadata_address': str,
+    'push_directory': str,
+    'overrides': list,
+    'run_id': str,
+}
 # What the first task finds out; the data's part of it is given to all others.
 _FOUND = {name: dsl.OutputPath(str) for name in ('train', 'classes', 'images')}
 _OF_DATA = {'classes': str, 'images': str}
@@ -64,9 +70,10 @@ def _doubts(recipe: Recipe) -> Iterator[str]:
     if recipe.metadata.address == SQLITE:
         yield 'metadata.address is sqlite; pods that run at once need MySQL or gRPC.'
     paths = {
-        'workdir': recipe.workdir, 'data.path': recipe.data.path,
+        'workdir': recipe.workdir,
+        'data.path': recipe.data.path,
         'inference.path': recipe.inference.path if recipe.inference else None,
-    }  # fmt: skip
+    }
     for key, path in paths.items():
         if path is not None and not any(path.is_relative_to(volume) for volume in volumes):
             yield f'{key} is {path}, which lies on none of kubeflow.volumes.'
@@ -96,10 +103,12 @@ def _edges(recipe: Recipe) -> dict[str, list[str]]:
     with tempfile.TemporaryDirectory() as folder:
         here = recipe.model_copy(
             update={
-                'workdir': Path(folder), 'metadata': MetadataConfig(), 'pipeline_root': None,
+                'workdir': Path(folder),
+                'metadata': MetadataConfig(),
+                'pipeline_root': None,
                 'push_directory': None,
             }
-        )  # fmt: skip
+        )
         ir = compile_pipeline(create_pipeline(here, _ANY_CLASSES, images=0), 'any')
     nodes = [node.pipeline_node for node in ir.nodes]
     return {node.node_info.id: list(node.upstream_nodes) for node in nodes}
@@ -162,13 +171,15 @@ def _with_signature(
     function.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [
             inspect.Parameter(
-                each, kind, annotation=annotation,
+                each,
+                kind,
+                annotation=annotation,
                 default=defaults.get(each, inspect.Parameter.empty),
             )
             for each, annotation in types.items()
         ],
         return_annotation=returned,
-    )  # fmt: skip
+    )
     return function
 
 

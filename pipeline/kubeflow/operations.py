@@ -38,10 +38,14 @@ def run_on(recipe: Recipe, schedule: Schedule) -> ScheduleInfo:
     client = connect(config)
     with _package(recipe) as package:
         return create_schedule(
-            client, package, name=recipe.name, schedule=schedule,
-            parameters={'only_when_new': True}, experiment=config.experiment,
+            client,
+            package,
+            name=recipe.name,
+            schedule=schedule,
+            parameters={'only_when_new': True},
+            experiment=config.experiment,
             cluster_timezone=config.cron_timezone,
-        )  # fmt: skip
+        )
 
 
 @contextlib.contextmanager

@@ -43,11 +43,14 @@ def _tell(recipe: Recipe, outcome: Outcome) -> None:
         return
     verdict = 'unchanged' if outcome.unchanged else 'blessed'
     message = {
-        'recipe': recipe.name, 'run': outcome.run_id, 'reason': '; '.join(outcome.reasons),
-        'verdict': verdict if outcome.blessed else 'not blessed', 'accuracy': outcome.accuracy,
+        'recipe': recipe.name,
+        'run': outcome.run_id,
+        'reason': '; '.join(outcome.reasons),
+        'verdict': verdict if outcome.blessed else 'not blessed',
+        'accuracy': outcome.accuracy,
         'previous_accuracy': outcome.previous_accuracy,
         'pushed_to': str(outcome.pushed_to) if outcome.pushed_to else None,
-    }  # fmt: skip
+    }
     problem = report(recipe.retrain.webhook_env, message)
     if problem is not None:
         progress.console().print(escape(problem))
@@ -60,10 +63,12 @@ def metrics(outcome: Outcome) -> dict[str, float]:
     """
     measured = {name: each.value for name, each in outcome.measures.items()}
     values = {
-        **measured, 'blessed': float(outcome.blessed), 'accuracy': outcome.accuracy,
+        **measured,
+        'blessed': float(outcome.blessed),
+        'accuracy': outcome.accuracy,
         'baseline_accuracy': outcome.baseline_accuracy,
         'previous_accuracy': outcome.previous_accuracy,
-    }  # fmt: skip
+    }
     return {name: value for name, value in values.items() if value is not None}
 
 

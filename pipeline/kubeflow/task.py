@@ -25,9 +25,12 @@ from pipeline.execution.quick_imports import quick_imports
 DECISION = 'decision'  # the task that says whether anything is to be done
 FAILED, USAGE = 1, 2
 _PARAMETERS = {  # of the pipeline, and the keys of the recipe that they change
-    'data_path': 'data.path', 'workdir': 'workdir', 'pipeline_root': 'pipeline_root',
-    'metadata_address': 'metadata.address', 'push_directory': 'push_directory',
-}  # fmt: skip
+    'data_path': 'data.path',
+    'workdir': 'workdir',
+    'pipeline_root': 'pipeline_root',
+    'metadata_address': 'metadata.address',
+    'push_directory': 'push_directory',
+}
 
 
 @click.command()

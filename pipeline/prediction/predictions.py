@@ -119,9 +119,11 @@ def _may_be_replaced(file: Path) -> bool:
 
 
 def predict(
-    given: Iterable[Given], classifier: Classifier, checks: CheckConfig,
+    given: Iterable[Given],
+    classifier: Classifier,
+    checks: CheckConfig,
     explanations: Explanations | None = None,
-) -> Iterator[Prediction]:  # fmt: skip
+) -> Iterator[Prediction]:
     """Asks a model for each image that can be used, in the order in which they are given.
 
     An image is checked as ingestion does it, and the model gets what ingestion would keep of it:

@@ -20,9 +20,10 @@ from pipeline.registry.provenance import BLESS, GATE, ROLLBACK, UNBLESS, Node, P
 from pipeline.registry.recording import WITHDRAWN
 
 _DEEDS = {
-    BLESS: 'blessed by hand', UNBLESS: 'its blessing was withdrawn by hand',
+    BLESS: 'blessed by hand',
+    UNBLESS: 'its blessing was withdrawn by hand',
     ROLLBACK: 'made live again by hand',
-}  # fmt: skip
+}
 _VOTES = {True: ('yes', 'green'), False: ('no', 'bold red'), None: ('no vote', 'dim')}
 
 

@@ -71,12 +71,14 @@ def as_table(versions: tuple[Version, ...]) -> RenderableType:
     notes = []
     for each in versions:
         table.add_row(
-            str(each.version), 'live' if each.live else '',
+            str(each.version),
+            'live' if each.live else '',
             '' if each.accuracy is None else f'{each.accuracy:.4f}',
             time_of(each.pushed) if each.pushed else 'not from here',
             named(each.spans).partition(' ')[2] if each.spans else '',
-            f'{each.megabytes:.1f}', escape(each.run or ''),
-        )  # fmt: skip
+            f'{each.megabytes:.1f}',
+            escape(each.run or ''),
+        )
         notes += [f'{each.version}: {said}' for said in (each.by_hand, each.withdrawn) if said]
     return Group(table, *map(escape, notes))
 

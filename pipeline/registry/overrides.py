@@ -71,11 +71,19 @@ def rollback(recipe: Recipe, store: MetadataStore, version: str | None, reason: 
             f'version {wanted.name}: {withdrawn}; bless {wanted.name} --force makes it live'
         )
     taken_back = None if _id(before) == _id(model) else before
-    about = (note.about if note else About()).model_copy(update={
-        'recipe': recipe.name, 'model_id': _id(model), **({'model': model.uri} if model else {}),
-        'by_hand': ROLLED_BACK, 'person': person(), 'reason': reason, 'version': int(wanted.name),
-        'withdrawn_id': _id(taken_back), 'withdrawn': taken_back.uri if taken_back else None,
-    })  # fmt: skip
+    about = (note.about if note else About()).model_copy(
+        update={
+            'recipe': recipe.name,
+            'model_id': _id(model),
+            **({'model': model.uri} if model else {}),
+            'by_hand': ROLLED_BACK,
+            'person': person(),
+            'reason': reason,
+            'version': int(wanted.name),
+            'withdrawn_id': _id(taken_back),
+            'withdrawn': taken_back.uri if taken_back else None,
+        }
+    )
     pushed = restore(wanted, keep=recipe.push.keep, about=about)
     note_push(store, recipe.name, pushed.folder)
     return pushed
@@ -244,11 +252,16 @@ def _about(recipe: Recipe, provenance: Provenance, model: Artifact, reason: str)
     )
     evaluation = next((each for each in evaluations if each is not None), None)
     return About(
-        recipe=recipe.name, run=provenance.run_id(trainer) if trainer else None, model=model.uri,
-        model_id=model.id, spans=tuple(provenance.trained_on(model)), by_hand=BLESSED_BY_HAND,
+        recipe=recipe.name,
+        run=provenance.run_id(trainer) if trainer else None,
+        model=model.uri,
+        model_id=model.id,
+        spans=tuple(provenance.trained_on(model)),
+        by_hand=BLESSED_BY_HAND,
         accuracy=accuracy_in(folder_of(evaluation.uri)) if evaluation else None,
-        person=person(), reason=reason,
-    )  # fmt: skip
+        person=person(),
+        reason=reason,
+    )
 
 
 def _withdrawn(model: Artifact | None, note: Note | None) -> str | None:

@@ -150,10 +150,15 @@ def _pushed_model(store: MetadataStore, folder: Path) -> Artifact:
         )
         type_id = store.put_artifact_type(kind)
     artifact = Artifact(type_id=type_id, uri=str(folder), state=Artifact.LIVE)
-    _set(artifact.custom_properties, {
-        'pushed': 1, 'pushed_destination': str(folder), 'pushed_version': folder.name,
-        'unchanged': 0,
-    })  # fmt: skip
+    _set(
+        artifact.custom_properties,
+        {
+            'pushed': 1,
+            'pushed_destination': str(folder),
+            'pushed_version': folder.name,
+            'unchanged': 0,
+        },
+    )
     return artifact
 
 

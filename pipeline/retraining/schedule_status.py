@@ -125,10 +125,14 @@ def as_table(status: Status) -> RenderableType:
         table.add_column(column, overflow='fold')
     for tick in status.ticks:
         table.add_row(
-            time_of(tick.started), _numbers(tick.spans), _numbers(tick.new),
-            tick.verdict or _open(tick), _accuracy(tick.accuracy),
-            _accuracy(tick.previous_accuracy), escape(_why(tick)),
-        )  # fmt: skip
+            time_of(tick.started),
+            _numbers(tick.spans),
+            _numbers(tick.new),
+            tick.verdict or _open(tick),
+            _accuracy(tick.accuracy),
+            _accuracy(tick.previous_accuracy),
+            escape(_why(tick)),
+        )
     parts: list[RenderableType] = [table] if status.ticks else [Text('no ticks yet')]
     return Group(*parts, Text(''), Text(describe_live(status)), Text(describe_schedule(status)))
 

@@ -192,9 +192,13 @@ def _scheduler(ticker: Ticker, schedule: Schedule, first: datetime.datetime) -> 
         timezone=datetime.timezone.utc, executors={'default': DebugExecutor()}
     )
     scheduler.add_job(
-        ticker.tick, CronTrigger(schedule), next_run_time=first, coalesce=True,
-        misfire_grace_time=None, max_instances=1,
-    )  # fmt: skip
+        ticker.tick,
+        CronTrigger(schedule),
+        next_run_time=first,
+        coalesce=True,
+        misfire_grace_time=None,
+        max_instances=1,
+    )
     return scheduler
 
 
@@ -225,9 +229,11 @@ def _only_schedule(recipe: Recipe, schedule: Schedule) -> Iterator[None]:
         with filelock.FileLock(recipe.home / LOCK, timeout=_LOCK_SECONDS):
             started = datetime.datetime.now(datetime.timezone.utc).isoformat()
             values = {
-                'cron': schedule.cron, 'timezone': schedule.timezone, 'pid': os.getpid(),
+                'cron': schedule.cron,
+                'timezone': schedule.timezone,
+                'pid': os.getpid(),
                 'started': started,
-            }  # fmt: skip
+            }
             path.write_text(json.dumps(values))
             yield
     except filelock.Timeout:

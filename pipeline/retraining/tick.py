@@ -182,10 +182,15 @@ def _train(recipe: Recipe, tools: Tools, verbose: bool) -> dict[str, Any]:
         verdict, reason = 'not blessed', f'the live model stays: {"; ".join(outcome.reasons)}'
     progress.console().print(escape(f'this tick: {verdict}; {reason}'))
     return {
-        'verdict': verdict, 'reason': reason, 'exit_code': NORMAL, 'run': outcome.run_id,
-        'accuracy': outcome.accuracy, 'previous_accuracy': outcome.previous_accuracy,
-        'pushed_to': outcome.pushed_to, 'attempts': attempts,
-    }  # fmt: skip
+        'verdict': verdict,
+        'reason': reason,
+        'exit_code': NORMAL,
+        'run': outcome.run_id,
+        'accuracy': outcome.accuracy,
+        'previous_accuracy': outcome.previous_accuracy,
+        'pushed_to': outcome.pushed_to,
+        'attempts': attempts,
+    }
 
 
 def _tell(recipe: Recipe, journal: Journal, tick: Tick) -> Tick:
@@ -195,9 +200,21 @@ def _tell(recipe: Recipe, journal: Journal, tick: Tick) -> Tick:
         return tick
     message = tick.model_dump(
         mode='json',
-        include={'verdict', 'accuracy', 'previous_accuracy', 'reason', 'decision', 'run', 'spans',
-                 'pushed_to', 'attempts', 'exit_code', 'started', 'ended'},
-    )  # fmt: skip
+        include={
+            'verdict',
+            'accuracy',
+            'previous_accuracy',
+            'reason',
+            'decision',
+            'run',
+            'spans',
+            'pushed_to',
+            'attempts',
+            'exit_code',
+            'started',
+            'ended',
+        },
+    )
     problem = report(variable, {'recipe': recipe.name, **message})
     if problem is None:
         return tick

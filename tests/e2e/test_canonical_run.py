@@ -15,8 +15,13 @@ from pipeline.graph import create_pipeline
 from pipeline.kubeflow.compiler import compile_kubeflow
 from pipeline.local.run_recipe import CannotStart, run
 
-BEFORE_TRANSFORM = ('ImportExampleGen', 'ImportSchemaGen', 'StatisticsGen', 'ExampleValidator',
-                    'AnomalyGate')  # fmt: skip
+BEFORE_TRANSFORM = (
+    'ImportExampleGen',
+    'ImportSchemaGen',
+    'StatisticsGen',
+    'ExampleValidator',
+    'AnomalyGate',
+)
 
 
 def recipe(folder, **data):

@@ -14,12 +14,18 @@ import tensorflow as tf
 
 REPOSITORY = Path(__file__).parents[2]
 SMALL = [
-    'trainer.image_size=32', 'trainer.alpha=0.35', 'trainer.weights=random',
-    'trainer.batch_size=16', 'trainer.feature_extraction.epochs=1', 'trainer.seed=1',
+    'trainer.image_size=32',
+    'trainer.alpha=0.35',
+    'trainer.weights=random',
+    'trainer.batch_size=16',
+    'trainer.feature_extraction.epochs=1',
+    'trainer.seed=1',
     'trainer.fine_tune={from_layer: 0, batch_norm: train, epochs: 10, learning_rate: 0.01}',
-    'trainer.warm_start=latest_blessed', 'evaluation.baseline_accuracy=0.0',
-    'evaluation.max_drop=1.0', 'data.splits={train: 3, eval: 1, test: 1}',
-]  # fmt: skip
+    'trainer.warm_start=latest_blessed',
+    'evaluation.baseline_accuracy=0.0',
+    'evaluation.max_drop=1.0',
+    'data.splits={train: 3, eval: 1, test: 1}',
+]
 CLASSES = ('cat', 'dog', 'fox')
 TUNER = (
     'tuner={trials: 2, space: {feature_extraction.learning_rate: [0.001, 0.01], '
@@ -53,10 +59,22 @@ def run(pets, tmp_path_factory):
     def run_recipe(*changes: str) -> str:
         options = [word for change in [*SMALL, *changes] for word in ('--set', change)]
         done = subprocess.run(
-            [sys.executable, REPOSITORY / 'pipeline_runner.py', 'run',
-             '--config', 'parquet_224_dense64', '--data', pets, '--workdir', workdir, *options],
-            capture_output=True, text=True, timeout=300,
-        )  # fmt: skip
+            [
+                sys.executable,
+                REPOSITORY / 'pipeline_runner.py',
+                'run',
+                '--config',
+                'parquet_224_dense64',
+                '--data',
+                pets,
+                '--workdir',
+                workdir,
+                *options,
+            ],
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 

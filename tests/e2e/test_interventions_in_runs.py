@@ -37,10 +37,18 @@ class Home:
 
     def call(self, command: str, *arguments: str) -> subprocess.CompletedProcess:
         return subprocess.run(
-            [sys.executable, REPOSITORY / 'pipeline_runner.py', command, *self._options,
-             *arguments],
-            capture_output=True, text=True, timeout=300, env={**os.environ, 'LOGNAME': 'ada'},
-        )  # fmt: skip
+            [
+                sys.executable,
+                REPOSITORY / 'pipeline_runner.py',
+                command,
+                *self._options,
+                *arguments,
+            ],
+            capture_output=True,
+            text=True,
+            timeout=300,
+            env={**os.environ, 'LOGNAME': 'ada'},
+        )
 
     def versions(self) -> list[str]:
         return sorted(each.name for each in self.runs.glob('serving/[0-9]*'))

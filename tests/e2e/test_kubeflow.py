@@ -13,15 +13,22 @@ from pipeline.kubeflow.compiler import compile_kubeflow
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]  # two runs of fourteen processes
 TINY = {
-    'trainer.image_size': 32, 'trainer.alpha': 0.35, 'trainer.weights': 'random',
-    'trainer.batch_size': 16, 'trainer.feature_extraction.epochs': 0,
+    'trainer.image_size': 32,
+    'trainer.alpha': 0.35,
+    'trainer.weights': 'random',
+    'trainer.batch_size': 16,
+    'trainer.feature_extraction.epochs': 0,
     'trainer.fine_tune': {
-        'epochs': 30, 'from_layer': 0, 'batch_norm': 'train', 'learning_rate': 0.01,
+        'epochs': 30,
+        'from_layer': 0,
+        'batch_norm': 'train',
+        'learning_rate': 0.01,
         'schedule': 'cosine',
     },
-    'trainer.warm_start': 'latest_blessed', 'evaluation.baseline_accuracy': 0.0,
+    'trainer.warm_start': 'latest_blessed',
+    'evaluation.baseline_accuracy': 0.0,
     'evaluation.max_drop': 1.0,
-}  # fmt: skip
+}
 
 
 class Cluster:
@@ -32,9 +39,13 @@ class Cluster:
         self.work = folder / 'work'
         self._package = folder / 'pipeline.yaml'
         changes = {
-            **TINY, 'name': 'pets', 'data.source': 'folder', 'data.path': '/data',
-            'data.window': 2, 'workdir': '/runs',
-        }  # fmt: skip
+            **TINY,
+            'name': 'pets',
+            'data.source': 'folder',
+            'data.path': '/data',
+            'data.window': 2,
+            'workdir': '/runs',
+        }
         compile_kubeflow(load_recipe('demo', list(changes.items())), self._package)
 
     def deliver(self, span):
@@ -42,9 +53,12 @@ class Cluster:
 
     def start(self, **parameters):
         return Walker(
-            self._package, self._folder, data_path=str(self._folder / 'data'),
-            workdir=str(self.work), **parameters,
-        )  # fmt: skip
+            self._package,
+            self._folder,
+            data_path=str(self._folder / 'data'),
+            workdir=str(self.work),
+            **parameters,
+        )
 
     def pushed(self):
         return sorted((self.work / 'pets' / 'serving').glob('[0-9]*'))
@@ -123,8 +137,11 @@ def test_the_next_run_is_compared_with_the_first_and_pushed(cluster, first, seco
 def test_kubeflow_is_given_the_verdict_as_metrics(first, second):
     (metrics,) = second.finished['pusher'].metadata['artifacts']['verdict']['artifacts']
     assert set(metrics['metadata']) == {
-        'blessed', 'baseline_accuracy', 'previous_accuracy', *METRICS,
-    }  # fmt: skip
+        'blessed',
+        'baseline_accuracy',
+        'previous_accuracy',
+        *METRICS,
+    }
     assert metrics['metadata']['blessed'] == 1.0
     (earlier,) = first.finished['pusher'].metadata['artifacts']['verdict']['artifacts']
     assert 'previous_accuracy' not in earlier['metadata']

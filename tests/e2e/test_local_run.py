@@ -38,10 +38,21 @@ evaluation:
   baseline_accuracy: 0.9
 """
 COMPONENTS = [
-    'ImageExampleGen', 'ImportSchemaGen', 'StatisticsGen', 'ExampleValidator', 'PreviousStatistics',
-    'AnomalyGate', 'Transform', 'Trainer', 'BaselineResolver', 'Evaluator',
-    'RobustnessEvaluator', 'ServingCheck', 'ModelGate', 'Pusher',
-]  # fmt: skip
+    'ImageExampleGen',
+    'ImportSchemaGen',
+    'StatisticsGen',
+    'ExampleValidator',
+    'PreviousStatistics',
+    'AnomalyGate',
+    'Transform',
+    'Trainer',
+    'BaselineResolver',
+    'Evaluator',
+    'RobustnessEvaluator',
+    'ServingCheck',
+    'ModelGate',
+    'Pusher',
+]
 LOOKING = ('PreviousStatistics', 'BaselineResolver', 'Pusher')  # these look each time
 
 
@@ -53,17 +64,25 @@ class Home:
         self.recipe.write_text(RECIPE)
         self.runs = folder / 'runs' / 'squares'
         self.options = [
-            '--config', self.recipe, '--data', images, '--workdir', folder / 'runs',
-        ]  # fmt: skip
+            '--config',
+            self.recipe,
+            '--data',
+            images,
+            '--workdir',
+            folder / 'runs',
+        ]
         self._command = [sys.executable, REPOSITORY / 'pipeline_runner.py', 'run', *self.options]
 
     def start(self, *options: str) -> subprocess.Popen:
         return subprocess.Popen(
-            [*self._command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            [*self._command, *options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
             env={**os.environ, 'PYTHONUNBUFFERED': '1'},
             # Tests that run in the background of a script ignore it, and so would their children.
             preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
-        )  # fmt: skip
+        )
 
     def run(self, *options: str) -> subprocess.CompletedProcess:
         process = self.start(*options)
@@ -206,8 +225,9 @@ def second(home, first):
 
 def test_an_identical_run_is_cached_to_its_end(second, home):
     assert second.returncode == 0
-    assert all(each['cached'] for name, each in home.summary()['components'].items()
-               if name not in LOOKING)  # fmt: skip
+    assert all(
+        each['cached'] for name, each in home.summary()['components'].items() if name not in LOOKING
+    )
     assert 'BLESSED, unchanged; live in' in second.stdout
 
 
@@ -261,9 +281,13 @@ def test_what_is_wrong_with_the_data_stops_the_run_before_transform(tmp_path, ma
     for number in range(110):
         (tmp_path / f'pets/validation/dogs/dogs-1-{number}.jpg').unlink()
     done = Home(tmp_path, tmp_path / 'pets').run(
-        '--set', 'validation.on_skew=stop', '--set', 'validation.min_images=20',
-        '--set', 'data.splits.test_of_validation=0.5',
-    )  # fmt: skip
+        '--set',
+        'validation.on_skew=stop',
+        '--set',
+        'validation.min_images=20',
+        '--set',
+        'data.splits.test_of_validation=0.5',
+    )
     assert done.returncode == 1
     assert 'Transform ...' not in done.stdout
     (line,) = done.stderr.splitlines()

@@ -37,11 +37,16 @@ pytestmark = [
     pytest.mark.filterwarnings('ignore:invalid value encountered in divide:RuntimeWarning'),
 ]
 SMALL = {
-    'data.source': 'folder', 'trainer.image_size': 32, 'trainer.alpha': 0.35,
-    'trainer.weights': 'random', 'trainer.batch_size': 16, 'trainer.cache': False,
-    'trainer.feature_extraction.epochs': 1, 'trainer.fine_tune.epochs': 0,
+    'data.source': 'folder',
+    'trainer.image_size': 32,
+    'trainer.alpha': 0.35,
+    'trainer.weights': 'random',
+    'trainer.batch_size': 16,
+    'trainer.cache': False,
+    'trainer.feature_extraction.epochs': 1,
+    'trainer.fine_tune.epochs': 0,
     'evaluation.baseline_accuracy': 0.0,
-}  # fmt: skip
+}
 CLASSES = ('cats', 'dogs')
 THROUGH_BEAM = ('StatisticsGen', 'Transform', 'Evaluator')
 INGESTION = ('ImageExampleGen',)

@@ -54,10 +54,14 @@ KILLED, KILLED_PUSHING, AFTER = 13, 14, 15  # of one span
 FEW, MORE, FEW_AGAIN = 22, 25, 28
 BLESSED = (FIRST, MENDED, DRIFTED, MORE)  # and told so; KILLED_PUSHING could not tell
 BY_DAY = {
-    **dict.fromkeys(range(1, 31), 'nothing new'), **dict.fromkeys(BLESSED, 'blessed'),
-    CORRUPT: 'failed', STILL_CORRUPT: 'failed', KILLED: 'killed', KILLED_PUSHING: 'killed',
+    **dict.fromkeys(range(1, 31), 'nothing new'),
+    **dict.fromkeys(BLESSED, 'blessed'),
+    CORRUPT: 'failed',
+    STILL_CORRUPT: 'failed',
+    KILLED: 'killed',
+    KILLED_PUSHING: 'killed',
     WORSE: 'not blessed',
-}  # fmt: skip
+}
 USELESS = [('trainer.feature_extraction.learning_rate', 1e-9), ('retrain.warm_start', False)]
 TICK = """
 import datetime, os, signal, sys
@@ -116,11 +120,17 @@ def month(tmp_path_factory, make_image_folder, weights) -> Month:
     folder = tmp_path_factory.mktemp('month')
     data = folder / 'data'
     path = folder / 'squares.yaml'
-    path.write_text(f'{RECIPE}\nworkdir: {folder / "runs"}\n'.replace(
-        'source: folder', f'source: folder\n  path: {data}'))  # fmt: skip
+    path.write_text(
+        f'{RECIPE}\nworkdir: {folder / "runs"}\n'.replace(
+            'source: folder', f'source: folder\n  path: {data}'
+        )
+    )
     recipe = load_recipe(str(path), [('trainer.weights', str(weights))])
-    torn = [data / 'span-2' / name / f'{name}-2-{number}.jpg'
-            for name in ('cats', 'dogs') for number in range(4)]  # fmt: skip
+    torn = [
+        data / 'span-2' / name / f'{name}-2-{number}.jpg'
+        for name in ('cats', 'dogs')
+        for number in range(4)
+    ]
     start = datetime.datetime.now(datetime.timezone.utc)
 
     def bring(span: int, per_class: int = 24) -> Path:
@@ -136,11 +146,16 @@ def month(tmp_path_factory, make_image_folder, weights) -> Month:
             image.unlink()
 
     news = {
-        FIRST: lambda: bring(1), CORRUPT: tear, MENDED: mend,
-        DRIFTED: lambda: _darken(bring(3)), KILLED: lambda: bring(4), WORSE: lambda: bring(5),
-        FEW: lambda: bring(6, per_class=3), MORE: lambda: bring(7),
+        FIRST: lambda: bring(1),
+        CORRUPT: tear,
+        MENDED: mend,
+        DRIFTED: lambda: _darken(bring(3)),
+        KILLED: lambda: bring(4),
+        WORSE: lambda: bring(5),
+        FEW: lambda: bring(6, per_class=3),
+        MORE: lambda: bring(7),
         FEW_AGAIN: lambda: bring(8, per_class=3),
-    }  # fmt: skip
+    }
     live = {}
     for day in range(1, 31):
         news.get(day, lambda: None)()

@@ -66,9 +66,10 @@ class Walker:
         waiting = dict(tasks)
         while waiting:
             name = next(
-                name for name, task in waiting.items()
+                name
+                for name, task in waiting.items()
                 if not set(task.get('dependentTasks', [])) & set(waiting)
-            )  # fmt: skip
+            )
             if not self.run_task(name, waiting.pop(name), given):
                 return False
         return True
@@ -104,9 +105,12 @@ class Walker:
         self._executed[name] = component, inputs
         command, executor_input = self.command(name, component, inputs)
         process = {
-            'cwd': self._folder, 'env': self.environment(), 'stdout': subprocess.PIPE,
-            'stderr': subprocess.STDOUT, 'text': True,
-        }  # fmt: skip
+            'cwd': self._folder,
+            'env': self.environment(),
+            'stdout': subprocess.PIPE,
+            'stderr': subprocess.STDOUT,
+            'text': True,
+        }
         if name in self.before:
             self.before.pop(name)(command, **process)
         done = subprocess.run(command, timeout=300, **process)
@@ -126,9 +130,11 @@ class Walker:
     def environment(self) -> dict[str, str]:
         """A pod has nothing of ours but the image's packages, and prints at once."""
         return {
-            'PATH': '/usr/bin:/bin', 'PYTHONPATH': str(REPOSITORY), 'HOME': str(self._folder),
+            'PATH': '/usr/bin:/bin',
+            'PYTHONPATH': str(REPOSITORY),
+            'HOME': str(self._folder),
             'PYTHONUNBUFFERED': '1',
-        }  # fmt: skip
+        }
 
     def command(
         self, name: str, component: dict[str, Any], inputs: dict[str, Any]
@@ -143,13 +149,21 @@ class Walker:
                     key: {'outputFile': str(folder / key)} for key in declared.get('parameters', {})
                 },
                 'artifacts': {
-                    key: {'artifacts': [{'name': key, 'uri': str(folder / key), 'metadata': {},
-                                         'type': each['artifactType']}]}
+                    key: {
+                        'artifacts': [
+                            {
+                                'name': key,
+                                'uri': str(folder / key),
+                                'metadata': {},
+                                'type': each['artifactType'],
+                            }
+                        ]
+                    }
                     for key, each in declared.get('artifacts', {}).items()
                 },
                 'outputFile': str(folder / 'executor_output.json'),
             },
-        }  # fmt: skip
+        }
         container = self._executors[component['executorLabel']]['container']
         words = [
             _PLACEHOLDER.sub(lambda match: _filled(match, executor_input), word)

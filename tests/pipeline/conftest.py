@@ -50,24 +50,37 @@ class Recorder:
             examples = [self._examples(*span) for span in spans.items()]
             model = self._artifact('Model', uri=f'{self.folder}/{number}')
             inputs = {'examples': examples, 'base_model': [base] if base else []}
-            custom_config = {'code': f'code{number}', 'classes': ['cats', 'dogs'],
-                             'weights': 'random', 'train': {}, **(config or {})}  # fmt: skip
+            custom_config = {
+                'code': f'code{number}',
+                'classes': ['cats', 'dogs'],
+                'weights': 'random',
+                'train': {},
+                **(config or {}),
+            }
             self._execution(
-                'tfx.components.trainer.component.Trainer', state, inputs, {'model': [model]},
-                contexts, custom_config=json.dumps(custom_config),
-            )  # fmt: skip
+                'tfx.components.trainer.component.Trainer',
+                state,
+                inputs,
+                {'model': [model]},
+                contexts,
+                custom_config=json.dumps(custom_config),
+            )
             self.models.append(model)
         if not evaluated:
             return model
         blessing = self._artifact(
-            'ModelBlessing', f'{self.folder}/blessing-{number}', blessed=int(blessed),
+            'ModelBlessing',
+            f'{self.folder}/blessing-{number}',
+            blessed=int(blessed),
             current_model_id=model.id,
-        )  # fmt: skip
+        )
         self._execution(
-            'tfx.components.evaluator.component.Evaluator', state,
+            'tfx.components.evaluator.component.Evaluator',
+            state,
             {'model': [model], 'baseline_model': [baseline] if baseline else []},
-            {'blessing': [blessing]}, contexts,
-        )  # fmt: skip
+            {'blessing': [blessing]},
+            contexts,
+        )
         if pushed is False and blessed:  # cut off before the push
             return model
         values: dict = {'pushed': int(blessed)}
@@ -75,10 +88,12 @@ class Recorder:
             version = str(1000 + number)
             values |= {'pushed_version': version, 'pushed_destination': f'{destination}/{version}'}
         self._execution(
-            'tfx.components.pusher.component.Pusher', state,
+            'tfx.components.pusher.component.Pusher',
+            state,
             {'model': [model], 'model_blessing': [blessing]},
-            {'pushed_model': [self._artifact('PushedModel', **values)]}, contexts,
-        )  # fmt: skip
+            {'pushed_model': [self._artifact('PushedModel', **values)]},
+            contexts,
+        )
         return model
 
     def _examples(self, number: int, fingerprint: str) -> mlmd.Artifact:

@@ -19,9 +19,15 @@ REMEDY = (
     'runs left'
 )
 READING = {
-    'status': (), 'lineage': ('1',), 'why': (), 'models': (), 'rollback': ('--reason', 'why'),
-    'bless': ('--force', '--reason', 'why'), 'unbless': ('--reason', 'why'), 'retrain': (),
-}  # fmt: skip
+    'status': (),
+    'lineage': ('1',),
+    'why': (),
+    'models': (),
+    'rollback': ('--reason', 'why'),
+    'bless': ('--force', '--reason', 'why'),
+    'unbless': ('--reason', 'why'),
+    'retrain': (),
+}
 
 
 @pytest.fixture
@@ -90,10 +96,20 @@ def test_a_run_does_not_begin(home, make_image_folder):
     images = make_image_folder(home.parent / 'images', per_class=2)
     small = ['trainer.image_size=32', 'trainer.alpha=0.35', 'name=pets']
     done = subprocess.run(
-        [sys.executable, REPOSITORY / 'pipeline_runner.py', 'run', '--data', images,
-         '--workdir', home.parent, *(f'--set={each}' for each in small)],
-        capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+        [
+            sys.executable,
+            REPOSITORY / 'pipeline_runner.py',
+            'run',
+            '--data',
+            images,
+            '--workdir',
+            home.parent,
+            *(f'--set={each}' for each in small),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
 
     assert done.returncode == 2
     assert ' ...' not in done.stdout

@@ -25,11 +25,22 @@ def test_class_names_are_those_of_the_data(described):
 
 def test_every_feature_of_an_example_is_described(described):
     assert set(described) == {
-        features.IMAGE_BYTES, features.IMAGE_FORMAT, features.LABEL, features.CLASS_NAME,
-        features.FILENAME, features.HEIGHT, features.WIDTH, features.SHA256, features.ASPECT,
-        features.BYTES, features.BRIGHTNESS, features.CONTRAST, features.SHARPNESS,
-        features.COLOURFULNESS, features.SOURCE,
-    }  # fmt: skip
+        features.IMAGE_BYTES,
+        features.IMAGE_FORMAT,
+        features.LABEL,
+        features.CLASS_NAME,
+        features.FILENAME,
+        features.HEIGHT,
+        features.WIDTH,
+        features.SHA256,
+        features.ASPECT,
+        features.BYTES,
+        features.BRIGHTNESS,
+        features.CONTRAST,
+        features.SHARPNESS,
+        features.COLOURFULNESS,
+        features.SOURCE,
+    }
 
 
 def test_one_set_of_classes_leaves_no_trace_in_the_next():

@@ -80,9 +80,14 @@ def test_a_format_that_is_none_is_refused_with_those_that_are():
 def test_on_kubeflow_each_of_them_is_a_task(tmp_path):
     kubeflow = {'image': 'registry.example/catdog:1', 'tasks': {'LiteConverter': {'memory': '2Gi'}}}
     changes = [
-        ('kubeflow', kubeflow), ('lite', {}), DOCKER, ('workdir', '/runs'),
-        ('data.source', 'folder'), ('data.path', '/data'), ('metadata.address', 'mysql://catdog@catdog-metadata:3306/metadb'),
-    ]  # fmt: skip
+        ('kubeflow', kubeflow),
+        ('lite', {}),
+        DOCKER,
+        ('workdir', '/runs'),
+        ('data.source', 'folder'),
+        ('data.path', '/data'),
+        ('metadata.address', 'mysql://catdog@catdog-metadata:3306/metadb'),
+    ]
     path = tmp_path / 'pipeline.yaml'
     compile_kubeflow(load_recipe('demo', changes), path)
     executors = next(yaml.safe_load_all(path.read_text()))['deploymentSpec']['executors']

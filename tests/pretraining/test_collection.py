@@ -20,9 +20,7 @@ from pretraining.fractals import draw_fractal, sample_fractal
 from pretraining.settings import Counts
 from pretraining.shapes import KINDS, outline, sample_form
 
-FEW = Counts(
-    assemblies=8, contours=2, fractals=2, textures=8, figures_each=3, textures_each=3
-)  # fmt: skip
+FEW = Counts(assemblies=8, contours=2, fractals=2, textures=8, figures_each=3, textures_each=3)
 
 
 def random(*numbers: int) -> np.random.Generator:

@@ -14,10 +14,13 @@ from trainer.model.backbone import build_backbone
 from trainer.training.job import Job
 
 SMALL = {
-    'image_size': 32, 'alpha': 0.35, 'weights': 'random', 'batch_size': 8,
+    'image_size': 32,
+    'alpha': 0.35,
+    'weights': 'random',
+    'batch_size': 8,
     'feature_extraction': {'epochs': 2},
     'fine_tune': {'epochs': 2, 'from_layer': 'block_14_expand', 'learning_rate': 1e-3},
-}  # fmt: skip
+}
 
 MakeJob = Callable[..., Job]
 

@@ -12,13 +12,17 @@ RANGE_TAG, OTHER_TAGS = 'range', ('list', 'word', 'named')
 
 # What a trial may change: nothing that the activation cache depends on.
 TUNABLE = (
-    'batch_size', 'label_smoothing', 'head.dropout', 'head.l2', 'augment.mixup',
+    'batch_size',
+    'label_smoothing',
+    'head.dropout',
+    'head.l2',
+    'augment.mixup',
     *(
         f'{stage}.{key}'
         for stage in ('feature_extraction', 'fine_tune')
         for key in ('optimizer', 'learning_rate', 'schedule', 'warmup', 'weight_decay')
     ),
-)  # fmt: skip
+)
 
 
 class RangeConfig(StrictModel):

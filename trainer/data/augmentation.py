@@ -31,9 +31,13 @@ def augment(images: tf.Tensor, config: AugmentConfig, seed: tf.Tensor) -> tf.Ten
         mirror, angle, scale, tf.cast(images.shape[1], tf.float32)
     )
     changed = tf.raw_ops.ImageProjectiveTransformV3(
-        images=images, transforms=transforms, output_shape=images.shape[1:3], fill_value=0.0,
-        interpolation='BILINEAR', fill_mode='REFLECT',
-    )  # fmt: skip
+        images=images,
+        transforms=transforms,
+        output_shape=images.shape[1:3],
+        fill_value=0.0,
+        interpolation='BILINEAR',
+        fill_mode='REFLECT',
+    )
     return tf.ensure_shape(changed, images.shape)
 
 

@@ -51,9 +51,12 @@ class StageData:
 
 
 def from_cache(
-    splits: Mapping[str, Embedded], level: Level, epochs: int, config: TrainConfig,
+    splits: Mapping[str, Embedded],
+    level: Level,
+    epochs: int,
+    config: TrainConfig,
     classes: Sequence[str],
-) -> StageData:  # fmt: skip
+) -> StageData:
     """Batches of a stage from what the frozen part gave; `level` 'image' is images in bytes."""
     kind = 'pooled' if level == 'pooled' else 'boundary'
     train, held_out = (getattr(splits[split], kind) for split in ('train', 'eval'))
@@ -68,9 +71,13 @@ def from_images(
 
 
 def _stage_data(
-    train: Batches, held_out: Batches, level: Level, epochs: int, config: TrainConfig,
+    train: Batches,
+    held_out: Batches,
+    level: Level,
+    epochs: int,
+    config: TrainConfig,
     classes: Sequence[str],
-) -> StageData:  # fmt: skip
+) -> StageData:
     batch_size = _divisible(config.batch_size, train.count)
     batches = _shares(train.shuffled_batches(batch_size, epochs, config.seed), classes).repeat()
     weights = class_weights(config, classes, train)

@@ -15,8 +15,11 @@ from trainer.training.stage_history import StageHistory
 from trainer.training.stages import Network
 
 CURVES, IMAGES, VIEWS, ARCHITECTURE = (
-    'curves.svg', 'training_images.png', 'augmented_views.png', 'architecture.svg',
-)  # fmt: skip
+    'curves.svg',
+    'training_images.png',
+    'augmented_views.png',
+    'architecture.svg',
+)
 _VIEWS_SHOWN = 11
 
 
@@ -33,9 +36,11 @@ def draw_gallery(
         views = augmented_views(images[0], job.config.augment, job.config.seed)
         captions = [names[0]] + [f'view {number + 1}' for number in range(len(views))]
         write_image_grid(
-            np.concatenate([images[:1], views]), captions, directory / VIEWS,
+            np.concatenate([images[:1], views]),
+            captions,
+            directory / VIEWS,
             'one training image and augmented views of it',
-        )  # fmt: skip
+        )
     backbone = network.backbone
     first_trained = (
         backbone.whole.layers[backbone.first_trained].name if job.config.fine_tune.epochs else None

@@ -67,9 +67,11 @@ def ModelGate(
 
 
 def _bless(
-    blessing: standard_artifacts.ModelBlessing, blessed: bool,
-    model: standard_artifacts.Model, baseline: standard_artifacts.Model | None,
-) -> None:  # fmt: skip
+    blessing: standard_artifacts.ModelBlessing,
+    blessed: bool,
+    model: standard_artifacts.Model,
+    baseline: standard_artifacts.Model | None,
+) -> None:
     """Says it as TFX's Evaluator does: Pusher and resolvers of TFX read these."""
     blessing.set_int_custom_property(BLESSED, int(blessed))
     blessing.set_int_custom_property(CURRENT_MODEL_ID, model.id)

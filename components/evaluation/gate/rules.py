@@ -62,8 +62,9 @@ def words_of_slice(feature: str, name: str) -> str:
 def answers_numbers(model: ModelResult) -> bool:
     """Whether a model answers with probabilities: of one NaN among them, these means are NaN."""
     metrics = model.overall.metrics
-    return all(metrics[key].value is not None for key in (ACCURACY, LOG_LOSS, BRIER)
-               if key in metrics)  # fmt: skip
+    return all(
+        metrics[key].value is not None for key in (ACCURACY, LOG_LOSS, BRIER) if key in metrics
+    )
 
 
 def _answers(candidate: ModelResult) -> Ruling:
@@ -77,8 +78,11 @@ def _answers(candidate: ModelResult) -> Ruling:
 
 def _one_class(evaluation: Evaluation) -> Ruling:
     confusion, classes = evaluation.candidate.confusion, evaluation.classes
-    said = [name for name, column in zip(classes, zip(*confusion, strict=True), strict=True)
-            if any(column)]  # fmt: skip
+    said = [
+        name
+        for name, column in zip(classes, zip(*confusion, strict=True), strict=True)
+        if any(column)
+    ]
     there = [name for name, row in zip(classes, confusion, strict=True) if any(row)]
     if len(there) < 2:
         reason = f'test has images of {there[0]} alone, so nobody sees if it tells classes apart'
@@ -121,8 +125,9 @@ def _floors(candidate: ModelResult, config: EvaluationConfig) -> Iterator[Ruling
         key = _key(each, config.floors)
         if key is not None:
             yield _floor(each, config.floors[key], config.min_images)
-    there = {name for each in candidate.slices
-             for name in (each.feature, f'{each.feature}.{each.name}')}  # fmt: skip
+    there = {
+        name for each in candidate.slices for name in (each.feature, f'{each.feature}.{each.name}')
+    }
     for key in sorted(set(config.floors) - there):
         yield _unused(key, config.floors[key])
 

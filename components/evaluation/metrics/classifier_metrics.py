@@ -42,17 +42,23 @@ class ClassifierMetrics(tfma.metrics.Metric):
     ) -> None:
         super().__init__(
             merge_per_key_computations(_computations),
-            name=name, classes=classes, threshold=threshold,
-        )  # fmt: skip
+            name=name,
+            classes=classes,
+            threshold=threshold,
+        )
 
 
 tfma.metrics.metric_types.register_metric(ClassifierMetrics)
 
 
 def _computations(
-    name: str, classes: int, threshold: float,
-    eval_config: tfma.EvalConfig | None = None, model_name: str = '', output_name: str = '',
-) -> list[tfma.metrics.metric_types.MetricComputation]:  # fmt: skip
+    name: str,
+    classes: int,
+    threshold: float,
+    eval_config: tfma.EvalConfig | None = None,
+    model_name: str = '',
+    output_name: str = '',
+) -> list[tfma.metrics.metric_types.MetricComputation]:
     # The key tells one computation from another: of two models there are two.
     key = tfma.metrics.MetricKey(name, model_name, output_name)
     combiner = _Combiner(key, classes, threshold, eval_config)
@@ -72,9 +78,12 @@ class _Combiner(beam.CombineFn):
     """Counts in batches: one by one would take as long as the model."""
 
     def __init__(
-        self, key: tfma.metrics.MetricKey, classes: int, threshold: float,
+        self,
+        key: tfma.metrics.MetricKey,
+        classes: int,
+        threshold: float,
         eval_config: tfma.EvalConfig | None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         self._key, self._classes, self._threshold = key, classes, threshold
         self._eval_config = eval_config

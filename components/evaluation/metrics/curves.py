@@ -47,12 +47,13 @@ def _calibration(counts: Counts) -> tuple[Bucket, ...]:
     """Buckets of rising confidence that have images."""
     return tuple(
         Bucket(
-            confidence=each[CONFIDENCE] / each[IMAGES], share=each[RIGHT] / each[IMAGES],
+            confidence=each[CONFIDENCE] / each[IMAGES],
+            share=each[RIGHT] / each[IMAGES],
             images=int(each[IMAGES]),
         )
         for each in counts.confidence
         if each[IMAGES]
-    )  # fmt: skip
+    )
 
 
 def _from_above(counts: Counts) -> np.ndarray:

@@ -27,12 +27,18 @@ def estimates(counts: Counts, classes: int) -> dict[str, Estimate]:
     """
     labels = {label for label, _ in counts.confusion}
     measured: dict[str, Callable[[Counts], Estimate]] = {
-        names.ACCURACY: _accuracy, names.LOG_LOSS: _log_loss, names.BRIER: _brier,
-    }  # fmt: skip
+        names.ACCURACY: _accuracy,
+        names.LOG_LOSS: _log_loss,
+        names.BRIER: _brier,
+    }
     if len(labels) > 1:
         auc = _auc if classes == 2 else _auc_of_many
-        measured |= {names.BALANCED_ACCURACY: _balanced_accuracy, names.AUC: auc,
-                     names.PR_AUC: _pr_auc, names.ECE: _ece}  # fmt: skip
+        measured |= {
+            names.BALANCED_ACCURACY: _balanced_accuracy,
+            names.AUC: auc,
+            names.PR_AUC: _pr_auc,
+            names.ECE: _ece,
+        }
     if counts.broken:
         return dict.fromkeys(measured, Estimate(value=None))
     return {name: measured[name](counts) for name in names.METRICS if name in measured}
@@ -73,7 +79,7 @@ def _auc_estimate(counts: Counts, negative: int, positive: int) -> Estimate:
     """The interval is that of Newcombe, "Confidence intervals for an effect size measure based on
     the Mann-Whitney statistic. Part 2" (2006), method 5: the AUCs that are not too far from the
     one that was found, by the variance that they would have. As Wilson's, it holds near 1.
-    """  # fmt: skip
+    """
     no, yes = counts.scores[NEGATIVE], counts.scores[POSITIVE]
     below = np.cumsum(no) - no
     auc = float(((below + no / 2) * yes).sum() / (no.sum() * yes.sum()))

@@ -19,9 +19,10 @@ from components.evaluation.config import CLASS, SLICES, SOURCE, SliceEdges
 
 _COPIED = {CLASS: features.CLASS_NAME, SOURCE: features.SOURCE}
 _CUT = {
-    'brightness': features.BRIGHTNESS, 'sharpness': features.SHARPNESS,
+    'brightness': features.BRIGHTNESS,
+    'sharpness': features.SHARPNESS,
     'aspect': features.ASPECT,
-}  # fmt: skip
+}
 
 
 def custom_extractors(

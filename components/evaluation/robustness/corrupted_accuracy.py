@@ -31,9 +31,11 @@ def choose(digests: Iterable[str], count: int) -> frozenset[str]:
 
 
 def measure_robustness(
-    images: Iterable[RecordedImage], chosen: Collection[str], classifier: Classifier,
+    images: Iterable[RecordedImage],
+    chosen: Collection[str],
+    classifier: Classifier,
     on_copies: Callable[[int], None],
-) -> tuple[Estimate, list[CorruptedResult]]:  # fmt: skip
+) -> tuple[Estimate, list[CorruptedResult]]:
     """Accuracy on the chosen images as they are, and on copies of each kind and severity.
 
     An image is decoded and brought to the model's size once, by the function that its preprocessing
@@ -59,11 +61,13 @@ def measure_robustness(
             on_copies(len(batch))
     results = [
         CorruptedResult(
-            corruption=name, severity=severity, images=count,
+            corruption=name,
+            severity=severity,
+            images=count,
             accuracy=wilson(right[name, severity], count),
         )
         for name, severity in COPIES
-    ]  # fmt: skip
+    ]
     return wilson(right[_CLEAN], count), results
 
 

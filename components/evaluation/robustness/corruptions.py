@@ -73,5 +73,9 @@ def _rotation(pixels: np.ndarray, place: int, random: np.random.Generator) -> np
 
 
 CORRUPTIONS: dict[str, _Strength] = {
-    'noise': _noise, 'blur': _blur, 'jpeg': _jpeg, 'darkness': _darkness, 'rotation': _rotation,
-}  # fmt: skip
+    'noise': _noise,
+    'blur': _blur,
+    'jpeg': _jpeg,
+    'darkness': _darkness,
+    'rotation': _rotation,
+}

@@ -23,9 +23,12 @@ class _Wrong(NamedTuple):
 
 
 def find_mistakes(
-    images: Iterable[RecordedImage], classifier: Classifier, most: int, folder: Path,
+    images: Iterable[RecordedImage],
+    classifier: Classifier,
+    most: int,
+    folder: Path,
     on_images: Callable[[int], None],
-) -> list[Mistake]:  # fmt: skip
+) -> list[Mistake]:
     """Asks the model for every image; the mistakes that it is most confident of come first.
 
     No more images are held than are shown. An answer that is no number is not confident of

@@ -14,9 +14,14 @@ from common import features
 
 # What is known of an image. `split` is a place in SPLITS; `fixed`: it came as part of train.
 IMAGE = np.dtype(
-    [('sha256', 'u1', 32), ('perceptual', 'u1', 32), ('label', '<u4'), ('split', 'u1'),
-     ('fixed', '?')]
-)  # fmt: skip
+    [
+        ('sha256', 'u1', 32),
+        ('perceptual', 'u1', 32),
+        ('label', '<u4'),
+        ('split', 'u1'),
+        ('fixed', '?'),
+    ]
+)
 TRAIN = features.SPLITS.index('train')
 # Decisions beyond a split.
 DUPLICATE, TWO_LABELS, BETWEEN = 3, 4, 5

@@ -48,10 +48,12 @@ class QuarantineWriter:
         """Writes a line, and a copy if it still fits."""
         line = {
             'source': bad.filename.encode(errors='surrogateescape').decode(errors='replace'),
-            'reason': bad.reason, 'detail': bad.detail, 'bytes': len(bad.contents),
+            'reason': bad.reason,
+            'detail': bad.detail,
+            'bytes': len(bad.contents),
             'sha256': hashlib.sha256(bad.contents).hexdigest() if bad.contents else None,
             'copy': self._copy(bad),
-        }  # fmt: skip
+        }
         self._list.write(json.dumps(line) + '\n')
         self._count += 1
 
@@ -65,9 +67,11 @@ class QuarantineWriter:
         return copy
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None,
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
         trace: TracebackType | None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._list.close()
 
 

@@ -107,9 +107,11 @@ class SplitWriter:
         self._writers[split].write(record)
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None,
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
         trace: TracebackType | None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._open.close()
         if kind is None:
             for file in self._files:

@@ -72,9 +72,13 @@ class Ingested:
 
 
 def link_span(
-    source: Source, config: DataConfig, known: Iterable[Ingested],
-    earlier: Iterable[tuple[Path, Path]], records: Path, quarantine: Path,
-) -> Ingested | None:  # fmt: skip
+    source: Source,
+    config: DataConfig,
+    known: Iterable[Ingested],
+    earlier: Iterable[tuple[Path, Path]],
+    records: Path,
+    quarantine: Path,
+) -> Ingested | None:
     """Links what an earlier run has written of the same images, if there is such.
 
     Args:
@@ -107,15 +111,22 @@ def read_ingested(records: Path) -> Ingested:
     """What became of a span, from the folder of its records."""
     manifest = _read_manifest(records)
     return Ingested(
-        manifest['counts'], Tally(**manifest['tally']), manifest['compared_with'],
-        manifest['because_of'], np.load(records / _INDEX),
-    )  # fmt: skip
+        manifest['counts'],
+        Tally(**manifest['tally']),
+        manifest['compared_with'],
+        manifest['because_of'],
+        np.load(records / _INDEX),
+    )
 
 
 def ingest_span(
-    source: Source, config: DataConfig, known: Sequence[Ingested], records: Path, quarantine: Path,
+    source: Source,
+    config: DataConfig,
+    known: Sequence[Ingested],
+    records: Path,
+    quarantine: Path,
     make_pipeline: Callable[[], beam.Pipeline],
-) -> Ingested:  # fmt: skip
+) -> Ingested:
     """Checks every image and writes those that can be used.
 
     Args:
@@ -156,9 +167,11 @@ def ingest_span(
 
 
 def _settle(
-    parts: Sequence[np.ndarray], decided: Decided, folders: SpanFolders,
+    parts: Sequence[np.ndarray],
+    decided: Decided,
+    folders: SpanFolders,
     make_pipeline: Callable[[], beam.Pipeline],
-) -> None:  # fmt: skip
+) -> None:
     """Moves whole shards of which every image stays, and writes the others anew."""
     ends = np.cumsum([len(part) for part in parts])[:-1]
     places, others = (np.split(each, ends) for each in (decided.places, decided.other_labels))
@@ -167,8 +180,10 @@ def _settle(
         if (part['split'] != wanted).any():
             changed.append((number, wanted, others[number]))
             continue
-        files = (record_files(each, number, folders.shards) for each in
-                 (folders.examined, folders.records))  # fmt: skip
+        files = (
+            record_files(each, number, folders.shards)
+            for each in (folders.examined, folders.records)
+        )
         for examined, record in zip(*files, strict=True):
             record.parent.mkdir(parents=True, exist_ok=True)
             examined.replace(record)
@@ -181,8 +196,11 @@ def _result(
     index: np.ndarray, decided: Decided, known: Sequence[Ingested], folders: SpanFolders
 ) -> Ingested:
     """Counts, and gathers what the shards left."""
-    names = [f'shard-{number:05d}{suffix}' for number in range(folders.shards)
-             for suffix in ('', '-copies')]  # fmt: skip
+    names = [
+        f'shard-{number:05d}{suffix}'
+        for number in range(folders.shards)
+        for suffix in ('', '-copies')
+    ]
     merge_lists(folders.quarantine, names, folders.checks.quarantine_megabytes * MEGABYTE)
     bad = Counter(line['reason'] for line in read_quarantined(folders.quarantine))
     stays = decided.places < DUPLICATE
@@ -216,19 +234,23 @@ def _counts(used: np.ndarray, classes: Sequence[str]) -> Counts:
 def _describe(source: Source, config: DataConfig) -> dict[str, Any]:
     """What the records of a source depend on."""
     return {
-        'fingerprint': source.fingerprint, 'classes': list(source.classes),
-        'splits': config.splits.model_dump(), 'checks': config.checks.model_dump(),
+        'fingerprint': source.fingerprint,
+        'classes': list(source.classes),
+        'splits': config.splits.model_dump(),
+        'checks': config.checks.model_dump(),
         'format': FORMAT,
-    }  # fmt: skip
+    }
 
 
 def _write_manifest(source: Source, config: DataConfig, ingested: Ingested, records: Path) -> None:
     manifest = {
-        'source': _describe(source, config), 'counts': ingested.counts,
-        'tally': dataclasses.asdict(ingested.tally), 'compared_with': ingested.compared_with,
+        'source': _describe(source, config),
+        'counts': ingested.counts,
+        'tally': dataclasses.asdict(ingested.tally),
+        'compared_with': ingested.compared_with,
         'because_of': ingested.because_of,
         'sizes': _sizes(records),
-    }  # fmt: skip
+    }
     partial = records / f'{MANIFEST}{PARTIAL}'
     partial.write_text(json.dumps(manifest))
     partial.replace(records / MANIFEST)

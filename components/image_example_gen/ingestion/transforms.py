@@ -142,9 +142,14 @@ def _examine_shard(numbered: tuple[int, Shard], folders: SpanFolders) -> int:
                 example = to_example(image, good, digest.hexdigest(), folders.classes)
                 records.write(place, example.SerializeToString(deterministic=True))
                 written[place].append(
-                    (list(digest.digest()), list(good.perceptual_hash), image.label, place,
-                     image.part == 'train')
-                )  # fmt: skip
+                    (
+                        list(digest.digest()),
+                        list(good.perceptual_hash),
+                        image.label,
+                        place,
+                        image.part == 'train',
+                    )
+                )
     except DataError as error:  # Beam would put its own words around it
         folders.error(number).write_text(str(error))
     np.save(folders.index(number), np.array([*itertools.chain(*written)], IMAGE))

@@ -23,10 +23,13 @@ class CheckConfig(StrictModel):
         0.05, ge=0, le=1, description='a run fails if more of its images are bad'
     )
     near_distance: int = Field(
-        40, ge=0, le=64, description='bits of 256 in which the perceptual hashes of near copies '
+        40,
+        ge=0,
+        le=64,
+        description='bits of 256 in which the perceptual hashes of near copies '
         'differ at most; 0: pictures of different classes are meant to look alike, and only the '
         'same bytes are copies',
-    )  # fmt: skip
+    )
     quarantine_megabytes: float = Field(
         100, ge=0, description='the most that copies of bad images take; their list has no limit'
     )

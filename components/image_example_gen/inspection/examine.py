@@ -21,9 +21,13 @@ from components.image_example_gen.inspection.perceptual_hash import perceptual_h
 __all__ = ['GoodImage', 'Rejected', 'examine']
 
 _HEADERS: dict[Kind, Callable[[bytes], Header]] = {
-    'JPEG': jpeg.read_header, 'PNG': png.read_header, 'GIF': gif.read_header,
-    'WebP': webp.read_header, 'BMP': bmp.read_header, 'TIFF': tiff.read_header,
-}  # fmt: skip
+    'JPEG': jpeg.read_header,
+    'PNG': png.read_header,
+    'GIF': gif.read_header,
+    'WebP': webp.read_header,
+    'BMP': bmp.read_header,
+    'TIFF': tiff.read_header,
+}
 _KEPT: dict[Kind, Literal['jpeg', 'png']] = {'JPEG': 'jpeg', 'PNG': 'png'}
 _LONGEST_SIDE = 65_500  # libjpeg's limit, and that of what is written here
 _MOST_PIXELS = (2**29 - 1) // 3  # TensorFlow decodes fewer than 2**29 values

@@ -85,10 +85,14 @@ class FolderSource:
 
     def shards(self) -> Sequence['FolderShard']:
         members = (
-            Member(str(Path(*place)), label_of(kind, self.classes), kind.part,
-                   source=kind.source or self._path.name)
+            Member(
+                str(Path(*place)),
+                label_of(kind, self.classes),
+                kind.part,
+                source=kind.source or self._path.name,
+            )
             for place, kind in self._images
-        )  # fmt: skip
+        )
         return [FolderShard(self._path, hand, self._max_bytes) for hand in dealt(members)]
 
 

@@ -30,11 +30,15 @@ def data_facts(results: dict[str, NodeResult], images: Images | None) -> DataFac
         read_ingested(folder_of(each.uri)) for each in results['ImageExampleGen'].outputs[EXAMPLES]
     ]
     facts = _facts(_sum(each.counts for each in ingested))
-    return facts.model_copy(update={
-        'seen': images.tally.seen, 'bad': images.tally.bad,
-        'clauses': tuple(images.tally.clauses()), 'examples': tuple(_set_aside(images)),
-        'lists': tuple(map(str, images.lists)),
-    })  # fmt: skip
+    return facts.model_copy(
+        update={
+            'seen': images.tally.seen,
+            'bad': images.tally.bad,
+            'clauses': tuple(images.tally.clauses()),
+            'examples': tuple(_set_aside(images)),
+            'lists': tuple(map(str, images.lists)),
+        }
+    )
 
 
 def examples_of(results: dict[str, NodeResult]) -> list[metadata_store_pb2.Artifact]:

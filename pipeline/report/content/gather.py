@@ -36,17 +36,26 @@ def gather(recipe: Recipe, results: Results, outcome: Outcome, seconds: float) -
     classes = _classes(results) or counted.classes
     data = counted.model_copy(update={'classes': classes})
     return ReportData(
-        recipe=recipe.name, description=recipe.description, run_id=outcome.run_id,
-        made=datetime.datetime.now(datetime.timezone.utc), seconds=seconds,
-        config=recipe.model_dump(mode='json'), standing=standing(results, outcome), data=data,
+        recipe=recipe.name,
+        description=recipe.description,
+        run_id=outcome.run_id,
+        made=datetime.datetime.now(datetime.timezone.utc),
+        seconds=seconds,
+        config=recipe.model_dump(mode='json'),
+        standing=standing(results, outcome),
+        data=data,
         evaluation=_evaluation(results, classes, recipe.trainer.threshold),
-        robustness=_robustness(results), serving=_measurements(results),
-        lite=_lite(results), stages=_stages(results),
+        robustness=_robustness(results),
+        serving=_measurements(results),
+        lite=_lite(results),
+        stages=_stages(results),
         components=tuple(
             Seconds(name=display_name(each.node_id), seconds=each.seconds, cached=each.cached)
-            for each in results.values()),
-        origin=read_origin(recipe, results), warnings=outcome.warnings,
-    )  # fmt: skip
+            for each in results.values()
+        ),
+        origin=read_origin(recipe, results),
+        warnings=outcome.warnings,
+    )
 
 
 def standing(results: Results, outcome: Outcome) -> Standing:
@@ -106,12 +115,15 @@ def read_origin(recipe: Recipe, results: dict[str, NodeResult]) -> Origin | None
         return None
     found = lineage_of(provenance, artifacts[0])
     return Origin(
-        trained_by=found.model.run, trained=found.model.trained, spans=dict(found.model.spans),
-        code=found.model.code, weights=found.model.weights,
+        trained_by=found.model.run,
+        trained=found.model.trained,
+        spans=dict(found.model.spans),
+        code=found.model.code,
+        weights=found.model.weights,
         parents=tuple(map(_named, found.parents)),
         baseline=_named(found.baseline) if found.baseline else None,
         tuned=found.model.tuned,
-    )  # fmt: skip
+    )
 
 
 def _named(model: Ancestor) -> ModelName:

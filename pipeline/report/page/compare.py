@@ -18,14 +18,16 @@ def compare(a: ReportData, b: ReportData) -> dict[str, Any]:
     models = {name: model for name, model in (('B', other), ('A', one)) if model}
     slices = slices_of_both(one, other)
     return {
-        'metrics': _metrics(one, other), 'slices': slices,
+        'metrics': _metrics(one, other),
+        'slices': slices,
         'lowest': tables.lowest_shown(slices),
         'plots': (figures.roc(models), figures.precision_recall(models)) if models else (),
         'curves': figures.training_curves({'B': b.stages, 'A': a.stages}),
         'corruptions': corruptions_of_both(a.robustness, b.robustness),
-        'counts': _counts(a, b), 'origins': _origins(a, b),
+        'counts': _counts(a, b),
+        'origins': _origins(a, b),
         'changes_of_recipe': changed(flat(a.config), flat(b.config)),
-    }  # fmt: skip
+    }
 
 
 def _model(run: ReportData) -> ModelResult | None:
@@ -84,10 +86,14 @@ def _numbers(run: ReportData) -> dict[str, int]:
 
 
 def _origins(a: ReportData, b: ReportData) -> Changes:
-    return changed(*(
-        flat(run.origin.model_dump(mode='json', exclude={'trained', 'trained_by'}))
-        if run.origin else {}
-        for run in (a, b)))  # fmt: skip
+    return changed(
+        *(
+            flat(run.origin.model_dump(mode='json', exclude={'trained', 'trained_by'}))
+            if run.origin
+            else {}
+            for run in (a, b)
+        )
+    )
 
 
 def flat(values: Mapping[str, Any], prefix: str = '') -> dict[str, str]:

@@ -109,17 +109,25 @@ def calibration(evaluation: Evaluation) -> Plot:
     buckets = evaluation.candidate.calibration
     measured = [(each.confidence, each.share) for each in buckets]
     return Plot(
-        'Calibration', f'Reliability diagram of {len(buckets)} buckets; the bars count images',
-        f'probability of {whose}; bars: images', 'share of it' if two else 'share that is right',
-        x.ticks(5), y.ticks(5),
-        lines=(_line('guess', 'perfect', DIAGONAL, x, y),
-               _line('a', 'this model', measured, x, y)),
+        'Calibration',
+        f'Reliability diagram of {len(buckets)} buckets; the bars count images',
+        f'probability of {whose}; bars: images',
+        'share of it' if two else 'share that is right',
+        x.ticks(5),
+        y.ticks(5),
+        lines=(_line('guess', 'perfect', DIAGONAL, x, y), _line('a', 'this model', measured, x, y)),
         dots=tuple(
-            Dot('a', x(b.confidence), y(b.share), 4,
-                f'promised {b.confidence:.2f}, kept {b.share:.2f}, of {b.images} images')
-            for b in buckets),
+            Dot(
+                'a',
+                x(b.confidence),
+                y(b.share),
+                4,
+                f'promised {b.confidence:.2f}, kept {b.share:.2f}, of {b.images} images',
+            )
+            for b in buckets
+        ),
         bars=tuple(_counts(buckets, x)),
-    )  # fmt: skip
+    )
 
 
 def _counts(buckets: Sequence[Bucket], x: Scale) -> Iterator[Bar]:
@@ -147,16 +155,26 @@ def _curve(runs: Mapping[str, Sequence[Stage]], key: str, least: float | None = 
     x, y = horizontal(1, max(epochs, 2)), vertical(*around(shown, least=least))
     names = [f'{name} ' if len(runs) > 1 else '' for name in runs]
     lines = tuple(
-        Line(f'{"ab"[number]} {"val" if split else "train"}',
-             f'{names[number]}{"validation" if split else "training"}',
-             _places(enumerate(values, 1), x, y))
-        for (number, split), values in series.items())  # fmt: skip
+        Line(
+            f'{"ab"[number]} {"val" if split else "train"}',
+            f'{names[number]}{"validation" if split else "training"}',
+            _places(enumerate(values, 1), x, y),
+        )
+        for (number, split), values in series.items()
+    )
     alone = next(iter(runs.values())) if len(runs) == 1 else ()
     summary = f'{key.capitalize()} of training and validation, {epochs} epochs'
     return Plot(
-        key.capitalize(), summary, 'epoch', key, x.ticks(least=1.0), y.ticks(), lines,
-        dots=tuple(_kept(alone, key, x, y)), rules=tuple(_starts(alone, x)),
-    )  # fmt: skip
+        key.capitalize(),
+        summary,
+        'epoch',
+        key,
+        x.ticks(least=1.0),
+        y.ticks(),
+        lines,
+        dots=tuple(_kept(alone, key, x, y)),
+        rules=tuple(_starts(alone, x)),
+    )
 
 
 def _kept(stages: Sequence[Stage], key: str, x: Scale, y: Scale) -> Iterator[Dot]:
@@ -188,8 +206,15 @@ def _square(
         for number, (name, points) in enumerate(curves.items())
     ]
     names = ' and '.join(curves)
-    return Plot(title, f'{title} of {names}', x_label, y_label, x.ticks(5), y.ticks(5),
-                (_line('guess', '', guessing, x, y), *lines))  # fmt: skip
+    return Plot(
+        title,
+        f'{title} of {names}',
+        x_label,
+        y_label,
+        x.ticks(5),
+        y.ticks(5),
+        (_line('guess', '', guessing, x, y), *lines),
+    )
 
 
 def thinned(points: Points) -> Points:

@@ -20,12 +20,20 @@ _MOST_CLASSES = 12  # in a confusion matrix that can be read
 
 def render_page(data: ReportData, pictures: Pictures) -> str:
     """The page of a run."""
-    return _environment().get_template('page.html.j2').render(
-        report=data, pictures=pictures, card=model_card(data), config=_yaml(data.config),
-        curves=figures.training_curves({'': data.stages}),
-        longest=max((each.seconds for each in data.components), default=1),
-        **_evaluated(data), **_robustness(data),
-    )  # fmt: skip
+    return (
+        _environment()
+        .get_template('page.html.j2')
+        .render(
+            report=data,
+            pictures=pictures,
+            card=model_card(data),
+            config=_yaml(data.config),
+            curves=figures.training_curves({'': data.stages}),
+            longest=max((each.seconds for each in data.components), default=1),
+            **_evaluated(data),
+            **_robustness(data),
+        )
+    )
 
 
 def render_comparison(one: ReportData, other: ReportData) -> str:
@@ -50,12 +58,14 @@ def _evaluated(data: ReportData) -> dict[str, Any]:
     slices = tables.slice_rows(found.candidate, found.baseline, judged.get('floors', {}), least)
     return {
         'metrics': tables.metric_rows(found.candidate, found.baseline),
-        'slices': slices, 'min_images': least, 'lowest': tables.lowest_shown(slices),
+        'slices': slices,
+        'min_images': least,
+        'lowest': tables.lowest_shown(slices),
         'plots': (figures.roc(models), figures.precision_recall(models)),
         'calibration': figures.calibration(found),
         'confusions': tables.confusions(found.candidate.confusion, found.classes),
         'whole_matrix': len(found.classes) <= _MOST_CLASSES,
-    }  # fmt: skip
+    }
 
 
 def _robustness(data: ReportData) -> dict[str, Any]:
@@ -64,14 +74,20 @@ def _robustness(data: ReportData) -> dict[str, Any]:
 
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader('pipeline.report.page'), autoescape=True,
-        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
+        loader=jinja2.PackageLoader('pipeline.report.page'),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.filters |= {
-        'number': number, 'percent': percent, 'interval': interval, 'signed': signed,
+        'number': number,
+        'percent': percent,
+        'interval': interval,
+        'signed': signed,
         'moment': moment,
         'thousands': lambda value: f'{value:,}',
-    }  # fmt: skip
+    }
     return environment
 
 

@@ -113,11 +113,19 @@ def slice_rows(
         floor = floor_of(floors, each)
         small = each.feature != OVERALL and each.images < min_images
         same = others.get(_key(each))
-        rows.append(SliceRow(
-            each.feature, each.name, not rows or rows[-1].feature != each.feature, each.images,
-            estimate, same.metrics.get(ACCURACY, NONE) if same else NONE, floor, small,
-            below=floor is not None and not small and (estimate.value or 0) < floor,
-        ))  # fmt: skip
+        rows.append(
+            SliceRow(
+                each.feature,
+                each.name,
+                not rows or rows[-1].feature != each.feature,
+                each.images,
+                estimate,
+                same.metrics.get(ACCURACY, NONE) if same else NONE,
+                floor,
+                small,
+                below=floor is not None and not small and (estimate.value or 0) < floor,
+            )
+        )
     return rows
 
 

@@ -23,16 +23,18 @@ def describe(count=200, seed=0, dogs=0.5, darker=1.0, without=(), **columns):
     label = (np.arange(count) < round(count * dogs)).astype(int)
     columns = {f'image/{name}': values for name, values in columns.items()}
     values = {
-        features.IMAGE_FORMAT: ['jpeg'] * count, features.LABEL: label,
+        features.IMAGE_FORMAT: ['jpeg'] * count,
+        features.LABEL: label,
         features.CLASS_NAME: np.where(label, 'dogs', 'cats'),
-        features.HEIGHT: np.full(count, 480), features.WIDTH: np.full(count, 640),
+        features.HEIGHT: np.full(count, 480),
+        features.WIDTH: np.full(count, 640),
         features.ASPECT: np.full(count, 640 / 480),
         features.BYTES: random.integers(15_000, 30_000, count),
         features.BRIGHTNESS: random.beta(8, 8, count) * darker,
         features.CONTRAST: random.beta(8, 8, count) / 2,
         features.SHARPNESS: random.normal(6, 0.5, count),
         features.COLOURFULNESS: random.gamma(8, 5, count),
-    } | columns  # fmt: skip
+    } | columns
     kept = {name: list(column) for name, column in values.items() if name not in without}
     return tfdv.generate_statistics_from_dataframe(pd.DataFrame(kept))
 

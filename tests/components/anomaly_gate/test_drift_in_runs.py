@@ -87,9 +87,12 @@ class Runs:
         connection.sqlite.filename_uri = str(self._folder / 'metadata.sqlite')
         connection.sqlite.connection_mode = 3  # READWRITE_OPENCREATE
         return Pipeline(
-            'demo', str(self._folder), components=[ingest, described, previous, gate],
-            metadata_connection_config=connection, enable_cache=True,
-        )  # fmt: skip
+            'demo',
+            str(self._folder),
+            components=[ingest, described, previous, gate],
+            metadata_connection_config=connection,
+            enable_cache=True,
+        )
 
 
 @pytest.fixture

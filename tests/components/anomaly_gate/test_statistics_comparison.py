@@ -83,9 +83,10 @@ def test_shares_of_few_images_may_differ_by_what_is_noise(statistics_of, before)
 
 def test_a_split_with_other_shares_of_the_classes_than_train_is_told(statistics_of):
     splits = {
-        'train': statistics_of(count=1200), 'eval': statistics_of(count=400, seed=1),
+        'train': statistics_of(count=1200),
+        'eval': statistics_of(count=400, seed=1),
         'test': statistics_of(count=400, seed=2, dogs=0.68),
-    }  # fmt: skip
+    }
 
     assert skew(splits, USUAL) == ('class balance of test differs from train by 0.18 (limit 0.1)',)
 

@@ -26,17 +26,25 @@ def evaluate(tmp_path_factory) -> Evaluate:
     """
 
     def run(
-        records: Sequence[Mapping[str, object]], classes: Sequence[str], *, baseline: bool = False,
-        threshold: float = 0.5, config: EvaluationConfig | None = None,
-    ) -> Path:  # fmt: skip
+        records: Sequence[Mapping[str, object]],
+        classes: Sequence[str],
+        *,
+        baseline: bool = False,
+        threshold: float = 0.5,
+        config: EvaluationConfig | None = None,
+    ) -> Path:
         folder = tmp_path_factory.mktemp('evaluation')
         width = 1 if len(classes) == 2 else len(classes)
-        inputs = {'examples': [_examples(folder / 'examples', records)],
-                  'model': [_model(folder / 'candidate', 'candidate', width)]}  # fmt: skip
+        inputs = {
+            'examples': [_examples(folder / 'examples', records)],
+            'model': [_model(folder / 'candidate', 'candidate', width)],
+        }
         if baseline:
             inputs['baseline_model'] = [_model(folder / 'baseline', 'baseline', width)]
-        outputs = {'evaluation': [standard_artifacts.ModelEvaluation()],
-                   'blessing': [standard_artifacts.ModelBlessing()]}  # fmt: skip
+        outputs = {
+            'evaluation': [standard_artifacts.ModelEvaluation()],
+            'blessing': [standard_artifacts.ModelBlessing()],
+        }
         for key, (artifact,) in outputs.items():
             artifact.uri = str(folder / key)
         asked = eval_config(config or EvaluationConfig(), classes, threshold)

@@ -47,9 +47,10 @@ def quarantine(tmp_path):
 
 def test_a_few_bad_images_of_all_spans_together_are_allowed(quarantine):
     require_few_bad(
-        {'span-1': Tally(99, {'truncated': 1}), 'span-2': Tally(1, {'truncated': 1})}, 0.02,
+        {'span-1': Tally(99, {'truncated': 1}), 'span-2': Tally(1, {'truncated': 1})},
+        0.02,
         quarantine,
-    )  # fmt: skip
+    )
 
 
 def test_too_many_bad_images_stop_with_numbers_reasons_and_examples(quarantine):

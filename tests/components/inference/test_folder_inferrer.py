@@ -35,9 +35,10 @@ class Stage:
     def run(self, blessed=True):
         model = Importer(str(self._folder / 'model'), standard_artifacts.Model).with_id('model')
         blessing = Importer(
-            f'{self._folder}/blessing-{blessed}', standard_artifacts.ModelBlessing,
+            f'{self._folder}/blessing-{blessed}',
+            standard_artifacts.ModelBlessing,
             custom_properties={'blessed': int(blessed)},
-        ).with_id('blessing')  # fmt: skip
+        ).with_id('blessing')
         unlabelled = UnlabelledExampleGen(InferenceConfig(path=self.images), CHECKS)
         inferrer = FolderInferrer(
             unlabelled.outputs['examples'], model.outputs['result'], blessing.outputs['result']

@@ -98,6 +98,7 @@ def test_where_no_image_can_be_used_the_run_stops(folder, tmp_path):
 
     with pytest.raises(DataError, match=r'none of the 1 images in .* can be used: 1 empty'):
         executor.Do(
-            {}, {'examples': [examples], 'quarantine': [quarantine]},
+            {},
+            {'examples': [examples], 'quarantine': [quarantine]},
             {'path': str(folder), 'checks': '{}'},
-        )  # fmt: skip
+        )

@@ -60,9 +60,11 @@ def test_a_blessed_model_is_pushed_and_named_as_by_tfx(run):
 
     (version,) = versions_in(run.serving)
     assert values(pushed) == {
-        'pushed': 1, 'unchanged': 0, 'pushed_version': version.name,
+        'pushed': 1,
+        'unchanged': 0,
+        'pushed_version': version.name,
         'pushed_destination': str(version),
-    }  # fmt: skip
+    }
 
 
 def test_a_model_that_is_live_is_said_to_be_pushed_and_unchanged(run):

@@ -43,10 +43,12 @@ versions.push(Path(model), Path(serving), keep=1, about=About())
 
 def make_model(folder: Path, weights: str, fingerprint: str = 'random') -> Path:
     for name, text in {
-        'variables/variables.data-00000-of-00001': weights, 'variables/variables.index': 'index',
-        'saved_model.pb': 'graph', 'fingerprint.pb': fingerprint,
+        'variables/variables.data-00000-of-00001': weights,
+        'variables/variables.index': 'index',
+        'saved_model.pb': 'graph',
+        'fingerprint.pb': fingerprint,
         'assets.extra/classes.json': '["cats", "dogs"]',
-    }.items():  # fmt: skip
+    }.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
     return folder
@@ -154,8 +156,9 @@ def test_files_beside_the_model_are_part_of_the_version(serving, old, tmp_path):
 def test_the_last_versions_stay(serving, tmp_path):
     for number in range(4):
         put(make_model(tmp_path / f'{number}', f'weights {number}'), serving, keep=2)
-    left = [contents(path)['variables/variables.data-00000-of-00001'] for path in
-            versions_in(serving)]  # fmt: skip
+    left = [
+        contents(path)['variables/variables.data-00000-of-00001'] for path in versions_in(serving)
+    ]
     assert left == [b'weights 2', b'weights 3']
     assert sorted(path.name for path in serving.glob('.*')) == [versions.HIGHEST, versions.LOCK]
 
@@ -260,8 +263,9 @@ def test_pushes_at_once_come_one_after_the_other(serving, tmp_path):
     with concurrent.futures.ThreadPoolExecutor(6) as pool:
         pushed = list(pool.map(lambda model: put(model, serving, keep=6), models))
     assert len({each.version for each in pushed}) == 6
-    assert all(contents(each.folder) == contents(model)
-               for each, model in zip(pushed, models, strict=True))  # fmt: skip
+    assert all(
+        contents(each.folder) == contents(model) for each, model in zip(pushed, models, strict=True)
+    )
 
 
 def test_a_destination_that_is_a_file_is_told(serving, new):

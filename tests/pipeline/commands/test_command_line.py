@@ -229,8 +229,11 @@ def test_data_that_is_an_address_becomes_the_source():
 
     data = yaml.safe_load(done.stdout)['data']
     assert (data['source'], data['url'], data['path'], data['dataset']) == (
-        'archive', 'https://host/pets.zip', None, None,
-    )  # fmt: skip
+        'archive',
+        'https://host/pets.zip',
+        None,
+        None,
+    )
 
 
 def test_classes_that_are_asked_for_go_with_data_of_ones_own():

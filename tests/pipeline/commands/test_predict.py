@@ -51,8 +51,9 @@ def told(model, images):
 def test_the_live_model_says_path_class_and_probability(told, images):
     lines = [line.split('  ') for line in told.stdout.decode().splitlines()]
     assert [(path, name) for path, name, _ in lines] == [
-        (f'{images}/cats/cats-0-0.jpg', 'cats'), (f'{images}/dogs/dogs-0-0.jpg', 'dogs'),
-    ]  # fmt: skip
+        (f'{images}/cats/cats-0-0.jpg', 'cats'),
+        (f'{images}/dogs/dogs-0-0.jpg', 'dogs'),
+    ]
     assert all(0.9 < float(probability) <= 1 for _, _, probability in lines)
 
 
@@ -88,8 +89,9 @@ def test_programs_get_an_object_for_each_image_bad_ones_in_their_place(model, im
     first, second, third = map(json.loads, done.stdout.splitlines())
     assert (first['class'], third['class']) == ('cats', 'dogs')
     assert second == {
-        'path': f'{images}/nothing.jpg', 'error': 'it cannot be read: No such file or directory',
-    }  # fmt: skip
+        'path': f'{images}/nothing.jpg',
+        'error': 'it cannot be read: No such file or directory',
+    }
     assert (done.exit_code, done.stderr) == (1, '')
 
 

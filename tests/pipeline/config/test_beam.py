@@ -28,9 +28,10 @@ NEEDED = {
     'dataflow': DATAFLOW,
 }
 MULTI_PROCESSING = [
-    '--direct_running_mode=multi_processing', '--direct_num_workers=2',
+    '--direct_running_mode=multi_processing',
+    '--direct_num_workers=2',
     '--sdk_container_image=none',
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(
@@ -60,10 +61,14 @@ def test_flags_are_there_or_not_and_lists_are_repeated():
     options = {**DATAFLOW, 'no_use_public_ips': True, 'update': False, 'experiments': ['a', 'b=1']}
 
     assert beam_args(BeamConfig(runner='dataflow', options=options), 1) == [
-        '--runner=DataflowRunner', '--project=pets', '--region=europe-west4',
-        '--temp_location=gs://pets/tmp', '--no_use_public_ips', '--experiments=a',
+        '--runner=DataflowRunner',
+        '--project=pets',
+        '--region=europe-west4',
+        '--temp_location=gs://pets/tmp',
+        '--no_use_public_ips',
+        '--experiments=a',
         '--experiments=b=1',
-    ]  # fmt: skip
+    ]
 
 
 @pytest.mark.parametrize(
@@ -170,9 +175,12 @@ def test_beam_understands_multi_processing(parsed):
 def test_beam_understands_the_options_of_a_job_server(parsed):
     command = '{"command": "/opt/apache/beam/boot"}'
     options = parsed(
-        'portable', environment_type='PROCESS', environment_config=command,
-        sdk_worker_parallelism=3, job_server_timeout=600,
-    ).view_as(PortableOptions)  # fmt: skip
+        'portable',
+        environment_type='PROCESS',
+        environment_config=command,
+        sdk_worker_parallelism=3,
+        job_server_timeout=600,
+    ).view_as(PortableOptions)
 
     assert (options.job_endpoint, options.environment_config) == ('beam:8099', command)
     assert options.job_server_timeout == 600
@@ -182,9 +190,14 @@ def test_beam_understands_the_options_of_a_job_server(parsed):
 
 def test_beam_understands_the_options_of_flink(parsed):
     options = parsed(
-        'flink', parallelism=4, max_parallelism=8, flink_version='1.18',
-        flink_submit_uber_jar=True, environment_type='DOCKER', environment_config='pets/catdog:1',
-    ).view_as(FlinkRunnerOptions)  # fmt: skip
+        'flink',
+        parallelism=4,
+        max_parallelism=8,
+        flink_version='1.18',
+        flink_submit_uber_jar=True,
+        environment_type='DOCKER',
+        environment_config='pets/catdog:1',
+    ).view_as(FlinkRunnerOptions)
 
     assert (options.flink_master, options.flink_version) == ('flink:8081', '1.18')
     assert (options.parallelism, options.max_parallelism) == (4, 8)
@@ -194,10 +207,14 @@ def test_beam_understands_the_options_of_flink(parsed):
 
 def test_beam_understands_the_options_of_spark(parsed):
     options = parsed(
-        'spark', spark_rest_url='http://spark:6066', spark_submit_uber_jar=True,
-        spark_version='3', artifacts_dir='/shared/beam', environment_type='EXTERNAL',
+        'spark',
+        spark_rest_url='http://spark:6066',
+        spark_submit_uber_jar=True,
+        spark_version='3',
+        artifacts_dir='/shared/beam',
+        environment_type='EXTERNAL',
         environment_config='localhost:50000',
-    ).view_as(SparkRunnerOptions)  # fmt: skip
+    ).view_as(SparkRunnerOptions)
 
     assert options.spark_master_url == 'spark://spark:7077'
     assert options.spark_rest_url == 'http://spark:6066'
@@ -207,11 +224,17 @@ def test_beam_understands_the_options_of_spark(parsed):
 
 def test_beam_understands_the_options_of_dataflow(parsed):
     options = parsed(
-        'dataflow', staging_location='gs://pets/staging', worker_machine_type='n1-standard-4',
-        max_num_workers=10, disk_size_gb=50, no_use_public_ips=True, subnetwork='a/b',
-        service_account_email='catdog@pets.iam', sdk_container_image='pets/catdog:1',
+        'dataflow',
+        staging_location='gs://pets/staging',
+        worker_machine_type='n1-standard-4',
+        max_num_workers=10,
+        disk_size_gb=50,
+        no_use_public_ips=True,
+        subnetwork='a/b',
+        service_account_email='catdog@pets.iam',
+        sdk_container_image='pets/catdog:1',
         experiments=['use_runner_v2', 'shuffle_mode=service'],
-    )  # fmt: skip
+    )
 
     cloud, workers = options.view_as(GoogleCloudOptions), options.view_as(WorkerOptions)
     assert {key: getattr(cloud, key) for key in DATAFLOW} == DATAFLOW

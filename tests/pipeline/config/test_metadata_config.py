@@ -11,13 +11,15 @@ def test_metadata_is_in_a_file_unless_the_recipe_says_otherwise():
 @pytest.mark.parametrize(
     ('text', 'address'),
     [
-        ('mysql://catdog@db.example:3307/metadb',
-         Address('mysql', 'db.example', 3307, 'catdog', 'metadb')),
+        (
+            'mysql://catdog@db.example:3307/metadb',
+            Address('mysql', 'db.example', 3307, 'catdog', 'metadb'),
+        ),
         ('mysql://catdog@10.0.0.7/metadb', Address('mysql', '10.0.0.7', 3306, 'catdog', 'metadb')),
         ('grpc://metadata:9000', Address('grpc', 'metadata', 9000, None, None)),
         ('grpc://metadata.ml', Address('grpc', 'metadata.ml', 8080, None, None)),
     ],
-)  # fmt: skip
+)
 def test_an_address_is_taken_apart_and_has_a_usual_port(text, address):
     assert parse_address(text) == address
     assert MetadataConfig(address=text).address == text
@@ -25,9 +27,18 @@ def test_an_address_is_taken_apart_and_has_a_usual_port(text, address):
 
 @pytest.mark.parametrize(
     'address',
-    ['', 'SQLITE', 'metadata.sqlite', 'postgres://u@host/db', 'mysql:/u@host/db', 'grpc://',
-     'grpc://host:port', 'mysql://u@host:3306/db/more', 'https://host'],
-)  # fmt: skip
+    [
+        '',
+        'SQLITE',
+        'metadata.sqlite',
+        'postgres://u@host/db',
+        'mysql:/u@host/db',
+        'grpc://',
+        'grpc://host:port',
+        'mysql://u@host:3306/db/more',
+        'https://host',
+    ],
+)
 def test_what_is_no_address_shows_the_forms(address):
     with pytest.raises(ValidationError, match=r"expected 'sqlite', mysql://USER@HOST:PORT/DATA"):
         MetadataConfig(address=address)

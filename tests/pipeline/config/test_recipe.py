@@ -86,13 +86,15 @@ def test_the_last_override_of_a_key_counts(write):
     ('text', 'expected'),
     [
         ('trainer.batch_size=64', ('trainer.batch_size', 64)),
-        ('trainer.fine_tune.from_layer=block_14_expand',
-         ('trainer.fine_tune.from_layer', 'block_14_expand')),
+        (
+            'trainer.fine_tune.from_layer=block_14_expand',
+            ('trainer.fine_tune.from_layer', 'block_14_expand'),
+        ),
         ('trainer.augment={flip: true}', ('trainer.augment', {'flip': True})),
         ('push_directory=null', ('push_directory', None)),
         ('description=a=b', ('description', 'a=b')),
     ],
-)  # fmt: skip
+)
 def test_the_value_of_an_override_is_yaml(text, expected):
     assert parse_override(text) == expected
 

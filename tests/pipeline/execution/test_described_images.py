@@ -15,14 +15,24 @@ from components.anomaly_gate.component import describe_anomalies
 from pipeline.schema import schema_for, statistics_options
 
 MEASURES = {
-    features.ASPECT: 1.5, features.BRIGHTNESS: 0.4, features.CONTRAST: 0.2,
-    features.SHARPNESS: 6.0, features.COLOURFULNESS: 30.0,
-}  # fmt: skip
+    features.ASPECT: 1.5,
+    features.BRIGHTNESS: 0.4,
+    features.CONTRAST: 0.2,
+    features.SHARPNESS: 6.0,
+    features.COLOURFULNESS: 30.0,
+}
 RECORD = {
-    features.IMAGE_BYTES: b'\xff\xd8', features.IMAGE_FORMAT: b'jpeg', features.LABEL: 1,
-    features.CLASS_NAME: b'dogs', features.FILENAME: b'a.jpg', features.SHA256: b'0',
-    features.HEIGHT: 200, features.WIDTH: 300, features.BYTES: 2, **MEASURES,
-}  # fmt: skip
+    features.IMAGE_BYTES: b'\xff\xd8',
+    features.IMAGE_FORMAT: b'jpeg',
+    features.LABEL: 1,
+    features.CLASS_NAME: b'dogs',
+    features.FILENAME: b'a.jpg',
+    features.SHA256: b'0',
+    features.HEIGHT: 200,
+    features.WIDTH: 300,
+    features.BYTES: 2,
+    **MEASURES,
+}
 SPLITS = {
     'good': [RECORD] * 3,
     'odd': [RECORD, {**RECORD, features.BRIGHTNESS: 1.7, features.BYTES: 0}],
@@ -57,9 +67,10 @@ def statistics(tmp_path_factory):
     examples_utils.set_payload_format(examples, example_gen_pb2.FORMAT_TF_EXAMPLE)
     context = BaseBeamExecutor.Context(beam_pipeline_args=[], tmp_dir=str(folder), unique_id='')
     Executor(context).Do(
-        {'examples': [examples]}, {'statistics': [described]},
+        {'examples': [examples]},
+        {'statistics': [described]},
         {'stats_options_json': statistics_options().to_json(), 'exclude_splits': 'null'},
-    )  # fmt: skip
+    )
     return {split: load_statistics(described, split).proto() for split in SPLITS}
 
 

@@ -13,9 +13,14 @@ from pipeline.execution.launch import NodeFailed, launch_node
 @pytest.fixture
 def launched(monkeypatch):
     """`launched(work)`: launches a node that does some work instead of its own."""
-    parts = {name: lambda *_: None for name in
-             ('extract_local_deployment_config', 'extract_executor_spec',
-              'extract_custom_driver_spec')}  # fmt: skip
+    parts = {
+        name: lambda *_: None
+        for name in (
+            'extract_local_deployment_config',
+            'extract_executor_spec',
+            'extract_custom_driver_spec',
+        )
+    }
     monkeypatch.setattr(launch, 'runner_utils', SimpleNamespace(**parts))
     monkeypatch.setattr(launch, 'metadata_connection', lambda _: None)
     monkeypatch.setattr(launch.metadata, 'Metadata', lambda _: None)

@@ -19,11 +19,16 @@ MEASURES = {
 
 def outcome(**changes):
     usual = {
-        "run_id": "1",
-        'blessed': True, 'unchanged': False, 'accuracy': 0.95, 'baseline_accuracy': 0.9,
-        'previous_accuracy': None, 'reasons': (), 'pushed_to': Path('/m/2'),
+        'run_id': '1',
+        'blessed': True,
+        'unchanged': False,
+        'accuracy': 0.95,
+        'baseline_accuracy': 0.9,
+        'previous_accuracy': None,
+        'reasons': (),
+        'pushed_to': Path('/m/2'),
         'newest_version': Path('/m/2'),
-    }  # fmt: skip
+    }
     return Outcome(**{**usual, **changes})
 
 

@@ -97,13 +97,19 @@ def test_schedules_are_listed_and_deleted(call):
         (['schedule'], 2, r"(?s).*Error: --cron is missing, as in --cron '0 2 \* \* 1-5'"),
         (['schedule', '--set', 'trainer.seed=1', 'list'], 2, '(?s).*write options after list'),
         (['schedule', 'delete', 'dem'], 1, 'error: no schedule is named dem'),
-        (['schedule', '--cron', '0 2 * * *', '--timezone', 'Europe/Berlin'], 2,
-         'error: .* Kubeflow reads it in the time zone of its cluster, UTC'),
-        (['schedule', '--cron', '0 2 * * *', '--timezone', 'Europe/Berlim'], 2,
-         'error: .*Europe/Berlin'),
+        (
+            ['schedule', '--cron', '0 2 * * *', '--timezone', 'Europe/Berlin'],
+            2,
+            'error: .* Kubeflow reads it in the time zone of its cluster, UTC',
+        ),
+        (
+            ['schedule', '--cron', '0 2 * * *', '--timezone', 'Europe/Berlim'],
+            2,
+            'error: .*Europe/Berlin',
+        ),
     ],
     ids=['four fields', 'no cron', 'options before list', 'unknown', 'other zone', 'no zone'],
-)  # fmt: skip
+)
 def test_a_wrong_call_is_told_in_one_sentence(call, words, code, sentence):
     result = call(*words)
 

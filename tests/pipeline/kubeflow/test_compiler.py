@@ -13,7 +13,8 @@ from pipeline.kubeflow.task import recipe_of_task
 KUBEFLOW = {
     'image': 'registry.example/catdog:1',
     'volumes': [
-        {'claim': 'catdog-runs', 'path': '/runs'}, {'claim': 'catdog-data', 'path': '/data'},
+        {'claim': 'catdog-runs', 'path': '/runs'},
+        {'claim': 'catdog-data', 'path': '/data'},
     ],
     'secrets': [{'secret': 'catdog-metadata', 'key': 'password', 'env': 'METADATA_PASSWORD'}],
     'environment': {'TZ': 'Europe/Berlin'},
@@ -21,17 +22,27 @@ KUBEFLOW = {
     'tasks': {
         'default': {'memory': '2Gi', 'retries': 1},
         'Trainer': {
-            'cpu': 4, 'cpu_limit': '8', 'memory': '8Gi', 'memory_limit': '16Gi', 'gpus': 1,
-            'retries': 3, 'backoff_seconds': 10, 'node_selector': {'pool': 'gpu'},
+            'cpu': 4,
+            'cpu_limit': '8',
+            'memory': '8Gi',
+            'memory_limit': '16Gi',
+            'gpus': 1,
+            'retries': 3,
+            'backoff_seconds': 10,
+            'node_selector': {'pool': 'gpu'},
         },
     },
-}  # fmt: skip
+}
 CHANGES = [
-    ('data.source', 'folder'), ('data.path', '/data'), ('data.window', 3), ('workdir', '/runs'),
-    ('trainer.warm_start', 'latest_blessed'), ('kubeflow', KUBEFLOW),
+    ('data.source', 'folder'),
+    ('data.path', '/data'),
+    ('data.window', 3),
+    ('workdir', '/runs'),
+    ('trainer.warm_start', 'latest_blessed'),
+    ('kubeflow', KUBEFLOW),
     ('inference.path', '/data/unlabelled'),
     ('metadata.address', 'mysql://catdog@catdog-metadata:3306/metadb'),
-]  # fmt: skip
+]
 
 
 class Compiled:
@@ -108,10 +119,14 @@ def test_what_a_run_may_change_has_the_recipes_values(compiled):
     defaults = {name: each['defaultValue'] for name, each in compiled.parameters.items()}
     json.loads(defaults.pop('recipe'))
     assert defaults == {
-        'data_path': '/data', 'workdir': '/runs', 'pipeline_root': '', 'push_directory': '',
-        'metadata_address': 'mysql://catdog@catdog-metadata:3306/metadb', 'overrides': [],
+        'data_path': '/data',
+        'workdir': '/runs',
+        'pipeline_root': '',
+        'push_directory': '',
+        'metadata_address': 'mysql://catdog@catdog-metadata:3306/metadb',
+        'overrides': [],
         'only_when_new': False,
-    }  # fmt: skip
+    }
 
 
 def test_a_task_reads_back_the_recipe_that_was_compiled(compiled):

@@ -35,8 +35,12 @@ def newest_python(tmp_path_factory) -> Path:
     ):
         done = subprocess.run(
             [uv, '--quiet', *command],
-            cwd=folder, env=_environment_of_uv(), capture_output=True, text=True, timeout=300,
-        )  # fmt: skip
+            cwd=folder,
+            env=_environment_of_uv(),
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
         if UNREACHABLE.search(done.stderr):
             pytest.skip(f'no package index is reached: {done.stderr.strip().splitlines()[-1]}')
         assert done.returncode == 0, done.stderr
@@ -63,8 +67,12 @@ def test_the_newest_kfp_plays_the_scenario(newest_python, kubeflow, package, tmp
     script = Path(__file__).with_name('scenario.py')
     done = subprocess.run(
         [newest_python, script, kubeflow.url, package],
-        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
 
     assert (done.returncode, done.stderr) == (0, '')
     played = json.loads(done.stdout)

@@ -9,10 +9,16 @@ from pipeline.kubeflow.run_outputs import metrics
 def outcome():
     def make(**changes):
         usual = {
-            'run_id': '1', 'blessed': False, 'unchanged': False, 'accuracy': 0.8,
-            'baseline_accuracy': 0.9, 'previous_accuracy': 0.85, 'reasons': ('too low',),
-            'pushed_to': None, 'newest_version': None,
-        }  # fmt: skip
+            'run_id': '1',
+            'blessed': False,
+            'unchanged': False,
+            'accuracy': 0.8,
+            'baseline_accuracy': 0.9,
+            'previous_accuracy': 0.85,
+            'reasons': ('too low',),
+            'pushed_to': None,
+            'newest_version': None,
+        }
         return Outcome(**{**usual, **changes})
 
     return make
@@ -20,8 +26,11 @@ def outcome():
 
 def test_kubeflow_can_compare_verdict_and_accuracies(outcome):
     assert metrics(outcome()) == {
-        'blessed': 0.0, 'accuracy': 0.8, 'baseline_accuracy': 0.9, 'previous_accuracy': 0.85,
-    }  # fmt: skip
+        'blessed': 0.0,
+        'accuracy': 0.8,
+        'baseline_accuracy': 0.9,
+        'previous_accuracy': 0.85,
+    }
 
 
 def test_kubeflow_can_compare_what_else_was_measured(outcome):
@@ -37,5 +46,6 @@ def test_without_a_model_before_there_is_no_previous_accuracy(outcome):
 
 def test_an_accuracy_that_is_no_number_is_left_out(outcome):
     assert set(metrics(outcome(accuracy=None, previous_accuracy=None))) == {
-        'blessed', 'baseline_accuracy',
-    }  # fmt: skip
+        'blessed',
+        'baseline_accuracy',
+    }

@@ -17,10 +17,12 @@ def task(tmp_path, make_image_folder):
         'demo', [('data.source', 'folder'), ('data.window', 2), ('workdir', str(tmp_path / 'work'))]
     )
     usual = {
-        '--recipe': recipe.model_dump_json(exclude_defaults=True), '--run-id': 'run-1',
-        '--data-path': str(tmp_path / 'data'), '--optional-nodes': 'newest_spans',
+        '--recipe': recipe.model_dump_json(exclude_defaults=True),
+        '--run-id': 'run-1',
+        '--data-path': str(tmp_path / 'data'),
+        '--optional-nodes': 'newest_spans',
         **{f'--{name}': str(tmp_path / 'out' / name) for name in ('train', 'classes', 'images')},
-    }  # fmt: skip
+    }
 
     def run(node_id, **changes):
         given = {**usual, **{f'--{key.replace("_", "-")}': each for key, each in changes.items()}}

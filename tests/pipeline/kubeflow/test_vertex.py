@@ -9,9 +9,13 @@ from pipeline.kubeflow.vertex import compile_vertex
 
 def test_vertex_gets_a_job_with_every_component_and_we_say_what_it_cannot(tmp_path):
     recipe = load_recipe(
-        'demo', [('workdir', str(tmp_path)), ('trainer.warm_start', 'latest_blessed'),
-                 ('inference.path', '/gcs/bucket/unlabelled')],
-    )  # fmt: skip
+        'demo',
+        [
+            ('workdir', str(tmp_path)),
+            ('trainer.warm_start', 'latest_blessed'),
+            ('inference.path', '/gcs/bucket/unlabelled'),
+        ],
+    )
 
     sentences = compile_vertex(recipe, tmp_path / 'job.json')
 

@@ -38,8 +38,11 @@ def call(tmp_path):
         log = tmp_path / 'logs' / 'run.log'
         done = subprocess.run(
             [sys.executable, '-c', PROGRAM, str(log), *more],
-            cwd=REPOSITORY, capture_output=True, text=True, check=True,
-        )  # fmt: skip
+            cwd=REPOSITORY,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         return done.stdout.splitlines(), done.stderr.splitlines(), log.read_text().splitlines()
 
     return run_program
@@ -49,8 +52,12 @@ def test_what_libraries_print_goes_to_the_file_whoever_prints_it(call):
     _, _, log = call()
 
     assert sorted(log) == [
-        'from C, err', 'from C, out', 'from a child', 'from print', 'from stderr',
-    ]  # fmt: skip
+        'from C, err',
+        'from C, out',
+        'from a child',
+        'from print',
+        'from stderr',
+    ]
 
 
 def test_only_the_console_reaches_the_person(call):

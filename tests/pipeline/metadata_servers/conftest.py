@@ -65,20 +65,36 @@ def start_mariadb(folder: Path, *options: str) -> Server:
     (folder / 'users.sql').write_text(_USERS)
     common = ['--no-defaults', f'--datadir={folder / "data"}', f'--user={getpass.getuser()}']
     subprocess.run(
-        ['mariadb-install-db', *common, '--auth-root-authentication-method=normal',
-         '--skip-test-db', '--skip-name-resolve'],
-        check=True, capture_output=True,
-    )  # fmt: skip
+        [
+            'mariadb-install-db',
+            *common,
+            '--auth-root-authentication-method=normal',
+            '--skip-test-db',
+            '--skip-name-resolve',
+        ],
+        check=True,
+        capture_output=True,
+    )
     port = _free_port()
     with (folder / 'log').open('w') as log:
         process = subprocess.Popen(
-            [mariadbd, *common, f'--port={port}', '--bind-address=127.0.0.1',
-             f'--socket={folder / "socket"}', f'--pid-file={folder / "pid"}',
-             f'--init-file={folder / "users.sql"}', '--skip-name-resolve',
-             '--innodb-buffer-pool-size=16M', '--innodb-log-file-size=8M',
-             '--innodb-flush-log-at-trx-commit=0', *options],
-            stdout=log, stderr=log,
-        )  # fmt: skip
+            [
+                mariadbd,
+                *common,
+                f'--port={port}',
+                '--bind-address=127.0.0.1',
+                f'--socket={folder / "socket"}',
+                f'--pid-file={folder / "pid"}',
+                f'--init-file={folder / "users.sql"}',
+                '--skip-name-resolve',
+                '--innodb-buffer-pool-size=16M',
+                '--innodb-log-file-size=8M',
+                '--innodb-flush-log-at-trx-commit=0',
+                *options,
+            ],
+            stdout=log,
+            stderr=log,
+        )
     server = Server(port, process)
     try:
         _wait_until_it_answers(server, folder / 'log')

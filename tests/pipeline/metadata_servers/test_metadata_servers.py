@@ -155,11 +155,14 @@ def test_an_empty_database_is_filled_by_two_processes_at_once(mariadb):
     processes = [
         subprocess.Popen(
             [sys.executable, '-c', ASK, mariadb.address('catdog_shared')],
-            cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            cwd=REPOSITORY,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
         )
         for _ in range(2)
-    ]  # fmt: skip
+    ]
     for process in processes:
         assert process.stdout.readline() == 'ready\n', process.communicate()[1]
     for process in processes:

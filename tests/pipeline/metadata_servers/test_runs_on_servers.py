@@ -53,10 +53,18 @@ def run(workdir, address, make_image_folder):
     """Runs `squares` as a person does."""
     images = make_image_folder(workdir / 'pets', per_class=100)
     command = [
-        sys.executable, REPOSITORY / 'pipeline_runner.py', 'run',
-        '--config', workdir / 'squares.yaml', '--data', images, '--workdir', workdir / 'runs',
-        '--set', f'metadata.address={address}',
-    ]  # fmt: skip
+        sys.executable,
+        REPOSITORY / 'pipeline_runner.py',
+        'run',
+        '--config',
+        workdir / 'squares.yaml',
+        '--data',
+        images,
+        '--workdir',
+        workdir / 'runs',
+        '--set',
+        f'metadata.address={address}',
+    ]
     environment = {**os.environ, 'CATDOG_METADATA_PASSWORD': PASSWORD}
 
     def call() -> str:
@@ -103,17 +111,20 @@ def test_an_identical_run_on_mysql_is_cached_to_its_end(first, run):
     out = run()
 
     assert set(re.findall(r'^(\w+) done in', out, re.MULTILINE)) == {
-        'PreviousStatistics', 'BaselineResolver', 'Pusher',
-    }  # fmt: skip
+        'PreviousStatistics',
+        'BaselineResolver',
+        'Pusher',
+    }
     assert 'BLESSED, unchanged; live in' in out
 
 
 def launch(workdir: Path, recipe: str, address: str, node_id: str) -> NodeResult:
     """Launches one node, in a run of its own. A warm start has a resolver that needs no Trainer."""
     overrides = [
-        ('workdir', str(workdir / 'runs')), ('metadata.address', address),
+        ('workdir', str(workdir / 'runs')),
+        ('metadata.address', address),
         ('trainer.warm_start', 'latest_blessed'),
-    ]  # fmt: skip
+    ]
     recipe = load_recipe(str(workdir / f'{recipe}.yaml'), overrides)
     ir = Compiler().compile(create_pipeline(recipe, ('cats', 'dogs'), images=100))
     runtime_parameter_utils.substitute_runtime_parameter(

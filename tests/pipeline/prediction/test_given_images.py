@@ -49,8 +49,9 @@ def test_files_come_in_the_order_in_which_they_are_named(tmp_path):
     (tmp_path / 'b').write_bytes(b'2')
     (tmp_path / 'a').write_bytes(b'1')
     assert read(tmp_path / 'b', tmp_path / 'a') == [
-        Given(f'{tmp_path}/b', b'2'), Given(f'{tmp_path}/a', b'1'),
-    ]  # fmt: skip
+        Given(f'{tmp_path}/b', b'2'),
+        Given(f'{tmp_path}/a', b'1'),
+    ]
 
 
 def test_of_a_folder_the_images_at_any_depth_are_read(tmp_path):
@@ -59,8 +60,9 @@ def test_of_a_folder_the_images_at_any_depth_are_read(tmp_path):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(b'.')
     assert [each.path for each in read(tmp_path)] == [
-        f'{tmp_path}/x.jpg', f'{tmp_path}/deep/er/y.PNG',
-    ]  # fmt: skip
+        f'{tmp_path}/x.jpg',
+        f'{tmp_path}/deep/er/y.PNG',
+    ]
 
 
 def test_a_folder_without_images_is_a_problem(tmp_path):

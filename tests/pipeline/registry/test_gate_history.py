@@ -187,8 +187,9 @@ def test_a_rollback_is_told_with_the_model_that_it_withdrew_also_when_that_is_bl
     told = [(each.person, each.what) for each in judged.why().deeds]
 
     assert told == [
-        ('eve', 'its blessing was withdrawn by hand'), ('bob', 'blessed by hand'),
-    ]  # fmt: skip
+        ('eve', 'its blessing was withdrawn by hand'),
+        ('bob', 'blessed by hand'),
+    ]
 
 
 def test_what_was_done_with_another_model_is_not_told(judged):

@@ -122,5 +122,6 @@ def test_a_span_that_was_not_ingested_to_its_end_is_removed(tmp_path, store):
     remove_leftovers(recipe, store)
 
     left = {str(each.relative_to(folder)) for each in folder.glob('*/*/*')}
-    assert left == {f'{key}/{span}' for key in ('examples', 'quarantine')
-                    for span in ('7/span-1', '8/span-2')}  # fmt: skip
+    assert left == {
+        f'{key}/{span}' for key in ('examples', 'quarantine') for span in ('7/span-1', '8/span-2')
+    }

@@ -93,9 +93,16 @@ def test_a_parent_that_was_never_pushed_is_named_by_its_place(recorder):
 
 def test_a_person_sees_spans_code_and_what_is_not_the_default(three):
     text = shown(trace(three.store, 'pets', '1004'))
-    for words in ('version 1004, /serving/1004', 'span 3, fingerprint cccc', 'code code4',
-                  'alpha: 0.35', 'head.dropout: 0.5', 'compared with version 1002',
-                  'version 1001', 'weights: random'):  # fmt: skip
+    for words in (
+        'version 1004, /serving/1004',
+        'span 3, fingerprint cccc',
+        'code code4',
+        'alpha: 0.35',
+        'head.dropout: 0.5',
+        'compared with version 1002',
+        'version 1001',
+        'weights: random',
+    ):
         assert words in text
     assert 'batch_size' not in text
 

@@ -57,9 +57,12 @@ class Pets:
 
     def executions(self, kind):
         found = self.store.get_executions_by_type(f'catdog.{kind}')
-        (context,) = {each.name for execution in found
-                      for each in self.store.get_contexts_by_execution(execution.id)
-                      if each.type == 'pipeline'}  # fmt: skip
+        (context,) = {
+            each.name
+            for execution in found
+            for each in self.store.get_contexts_by_execution(execution.id)
+            if each.type == 'pipeline'
+        }
         assert context == 'pets'
         return found
 
@@ -77,8 +80,10 @@ def two(pets):
 
 
 def blessed(pets, number):
-    return [custom(each, 'blessed') for each in
-            blessings_of(pets.store, pets.recorder.models[number].id)]  # fmt: skip
+    return [
+        custom(each, 'blessed')
+        for each in blessings_of(pets.store, pets.recorder.models[number].id)
+    ]
 
 
 def test_a_rollback_makes_the_version_before_live_under_a_new_number(pets, two):
@@ -160,8 +165,11 @@ def test_a_rollback_of_earlier_metadata_withdraws_no_blessing_in_metadata_that_b
 
     note_pushes(pets.recipe, anew.store)
 
-    assert [custom(each, 'blessed') for model in anew.models
-            for each in blessings_of(anew.store, model.id)] == [1, 1, 1, 1]  # fmt: skip
+    assert [
+        custom(each, 'blessed')
+        for model in anew.models
+        for each in blessings_of(anew.store, model.id)
+    ] == [1, 1, 1, 1]
     assert not Path('/elsewhere').exists()
 
 
@@ -193,9 +201,16 @@ def test_a_version_that_somebody_put_there_can_be_made_live(pets, two):
 def test_a_rollback_that_was_killed_before_it_was_noted_is_completed(pets, two):
     first, second = pets.recorder.models
     about = About(
-        recipe='pets', model=first.uri, model_id=first.id, by_hand='rollback', person='ada',
-        reason='cats', version=int(two[0].name), withdrawn=second.uri, withdrawn_id=second.id,
-    )  # fmt: skip
+        recipe='pets',
+        model=first.uri,
+        model_id=first.id,
+        by_hand='rollback',
+        person='ada',
+        reason='cats',
+        version=int(two[0].name),
+        withdrawn=second.uri,
+        withdrawn_id=second.id,
+    )
     back = restore(two[0], keep=9, about=about)
 
     for _ in range(2):
@@ -441,8 +456,9 @@ def test_what_was_done_is_told(pets, two, monkeypatch):
     back, again = versions_in(pets.serving)[2:]
     assert told == [
         f'the blessing of {two[1].name} is withdrawn; its model stays live until a rollback\n',
-        f'live: {back}\n', f'blessed; live: {again}\n',
-    ]  # fmt: skip
+        f'live: {back}\n',
+        f'blessed; live: {again}\n',
+    ]
 
 
 @pytest.mark.parametrize('command', [['rollback'], ['unbless'], ['bless', '--force']])

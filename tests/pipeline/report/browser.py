@@ -20,10 +20,17 @@ import websocket
 NAMES = ('chromium', 'chromium-browser', 'google-chrome')
 FOUND = next(filter(None, map(shutil.which, NAMES)), None)
 _FLAGS = (
-    '--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
-    '--disable-background-networking', '--disable-component-update', '--disable-sync',
-    '--remote-debugging-port=0', '--remote-allow-origins=*',
-)  # fmt: skip
+    '--headless',
+    '--no-sandbox',
+    '--disable-gpu',
+    '--disable-quic',
+    '--no-first-run',
+    '--disable-background-networking',
+    '--disable-component-update',
+    '--disable-sync',
+    '--remote-debugging-port=0',
+    '--remote-allow-origins=*',
+)
 _PATIENCE = 60.0  # seconds, for its start and for any answer
 
 
@@ -62,8 +69,13 @@ class Tab:
             self._receive()
 
     def resize(self, width: int, height: int) -> None:
-        self.call('Emulation.setDeviceMetricsOverride', width=width, height=height,
-                  deviceScaleFactor=1, mobile=width < 600)  # fmt: skip
+        self.call(
+            'Emulation.setDeviceMetricsOverride',
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=width < 600,
+        )
 
     def ask(self, expression: str) -> Any:
         """The value of JavaScript."""
@@ -106,8 +118,10 @@ def browser(profile: Path) -> Iterator[Tab]:
     assert FOUND is not None
     process = subprocess.Popen(
         [FOUND, *_FLAGS, f'--user-data-dir={profile}', 'about:blank'],
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     try:
         tab = Tab(_tab_address(profile))
         yield tab

@@ -48,8 +48,9 @@ def test_stages_follow_each_other_and_kept_epochs_are_marked():
     assert [len(line.points.split()) for line in loss.lines] == [20, 20]
     assert [rule.text for rule in loss.rules] == ['fine-tuning']
     assert [dot.text.partition(',')[0] for dot in accuracy.dots] == [
-        'kept: epoch 9 of stage 1', 'kept: epoch 7 of stage 2'
-    ]  # fmt: skip
+        'kept: epoch 9 of stage 1',
+        'kept: epoch 7 of stage 2',
+    ]
 
 
 def test_a_diverged_epoch_is_left_out_of_its_curve():

@@ -49,10 +49,16 @@ def serving(tmp_path):
 
 def outcome_of(**changes: object) -> Outcome:
     values = {
-        'run_id': 'run-7', 'blessed': True, 'unchanged': False, 'accuracy': 0.97,
-        'baseline_accuracy': 0.9, 'previous_accuracy': None, 'reasons': (), 'pushed_to': None,
+        'run_id': 'run-7',
+        'blessed': True,
+        'unchanged': False,
+        'accuracy': 0.97,
+        'baseline_accuracy': 0.9,
+        'previous_accuracy': None,
+        'reasons': (),
+        'pushed_to': None,
         'newest_version': None,
-    }  # fmt: skip
+    }
     return Outcome(**{**values, **changes})
 
 

@@ -11,10 +11,20 @@ from pipeline.report.content.page_data import Pictures, ReportData
 from pipeline.report.page.render import render_page
 
 SECTIONS = (
-    'Metrics', 'Data', 'Training', 'Answers', 'Slices', 'Robustness', 'Most confident mistakes',
-    'Serving check', 'TensorFlow Lite',
-    'Seconds per component', 'Lineage', 'Model card', 'Configuration',
-)  # fmt: skip
+    'Metrics',
+    'Data',
+    'Training',
+    'Answers',
+    'Slices',
+    'Robustness',
+    'Most confident mistakes',
+    'Serving check',
+    'TensorFlow Lite',
+    'Seconds per component',
+    'Lineage',
+    'Model card',
+    'Configuration',
+)
 
 
 @pytest.fixture(scope='module')

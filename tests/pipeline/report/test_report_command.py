@@ -22,9 +22,12 @@ def home(tmp_path):
     earlier = example(FIRST)
     more = {**earlier.data.counts, 'train': {'cats': 700, 'dogs': 594}}
     later = example(
-        SECOND, REFUSED, better=-0.012, data=earlier.data.model_copy(update={'counts': more}),
+        SECOND,
+        REFUSED,
+        better=-0.012,
+        data=earlier.data.model_copy(update={'counts': more}),
         recipe={'trainer': {'batch_size': 99}},
-    )  # fmt: skip
+    )
     for age, run in ((200, earlier), (100, later)):
         write_kept(tmp_path / 'demo', run)
         file = tmp_path / 'demo' / 'reports' / f'{run.run_id}.json'

@@ -53,9 +53,11 @@ def look(data, recorder, tmp_path):
 
     def recipe_with(window=3, **retrain):
         return Recipe(
-            name='pets', workdir=tmp_path, retrain=retrain,
+            name='pets',
+            workdir=tmp_path,
+            retrain=retrain,
             data={'source': 'folder', 'path': data.folder, 'window': window},
-        )  # fmt: skip
+        )
 
     def spans(window=3):
         """What is in the window, as a run would note it."""
@@ -249,10 +251,12 @@ def read_live(recorder):
 @pytest.mark.parametrize(
     ('numbers', 'words'),
     [
-        ([4], 'span 4'), ([1, 2], 'spans 1 and 2'), ([1, 2, 3], 'spans 1 to 3'),
+        ([4], 'span 4'),
+        ([1, 2], 'spans 1 and 2'),
+        ([1, 2, 3], 'spans 1 to 3'),
         ([1, 2, 4], 'spans 1, 2 and 4'),
     ],
-)  # fmt: skip
+)
 def test_spans_are_named_briefly(numbers, words):
     assert named(numbers) == words
 

@@ -41,8 +41,9 @@ def test_a_torn_line_costs_itself_alone(journal, tmp_path):
     other = journal.start(NOW + datetime.timedelta(days=1))
     journal.note(other, verdict='skipped')
     assert [(each.tick, each.verdict) for each in journal.ticks()] == [
-        (tick, None), (other, 'skipped'),
-    ]  # fmt: skip
+        (tick, None),
+        (other, 'skipped'),
+    ]
 
 
 def test_lines_of_something_else_are_left_out(journal, tmp_path):

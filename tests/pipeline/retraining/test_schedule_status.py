@@ -48,9 +48,12 @@ def test_a_tick_shows_its_decision_its_verdict_and_its_numbers(recipe, journal):
     tick = journal.start(NOW)
     journal.note(tick, decision='span 4 is new', train=True, spans=[3, 4], new=[4])
     journal.note(
-        tick, verdict='not blessed', reason='the live model stays: worse', accuracy=0.9,
+        tick,
+        verdict='not blessed',
+        reason='the live model stays: worse',
+        accuracy=0.9,
         previous_accuracy=0.95,
-    )  # fmt: skip
+    )
     (line,) = [line for line in shown(recipe).splitlines() if 'not blessed' in line]
     for word in ('3 and 4', '0.9000', '0.9500', 'span 4 is new; the live model stays: worse'):
         assert word in line

@@ -63,10 +63,16 @@ class Runner:
 
 def outcome(**changes) -> Outcome:
     usual = {
-        'run_id': 'run-7', 'blessed': True, 'unchanged': False, 'accuracy': 0.95,
-        'baseline_accuracy': 0.9, 'previous_accuracy': 0.93, 'reasons': (),
-        'pushed_to': Path('/serving/7'), 'newest_version': Path('/serving/7'),
-    }  # fmt: skip
+        'run_id': 'run-7',
+        'blessed': True,
+        'unchanged': False,
+        'accuracy': 0.95,
+        'baseline_accuracy': 0.9,
+        'previous_accuracy': 0.93,
+        'reasons': (),
+        'pushed_to': Path('/serving/7'),
+        'newest_version': Path('/serving/7'),
+    }
     return Outcome(**{**usual, **changes})
 
 
@@ -77,9 +83,11 @@ def recipe(tmp_path, make_image_folder):
 
     def make(**values) -> Recipe:
         return Recipe(
-            name='pets', workdir=tmp_path / 'runs', retrain=values,
+            name='pets',
+            workdir=tmp_path / 'runs',
+            retrain=values,
             data={'source': 'folder', 'path': tmp_path / 'data'},
-        )  # fmt: skip
+        )
 
     return make
 

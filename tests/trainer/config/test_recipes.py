@@ -10,9 +10,11 @@ from trainer.training.stages import train
 NAMES = sorted(path.stem for path in RECIPES.glob('*.yaml'))
 # Small and quick; everything else is as the recipe says.
 SMALL = [
-    ('trainer.image_size', 32), ('trainer.alpha', 0.35), ('trainer.weights', 'random'),
+    ('trainer.image_size', 32),
+    ('trainer.alpha', 0.35),
+    ('trainer.weights', 'random'),
     ('trainer.batch_size', 8),
-]  # fmt: skip
+]
 
 
 def small(name):

@@ -16,9 +16,11 @@ AUGMENT = {'flip': True, 'views': 3}
 
 def planned(tmp_path, **changes):
     small = {
-        'image_size': 32, 'alpha': 0.35, 'weights': 'random',
+        'image_size': 32,
+        'alpha': 0.35,
+        'weights': 'random',
         'fine_tune': {'epochs': 1, 'from_layer': 'block_14_expand'},
-    }  # fmt: skip
+    }
     config = TrainConfig.model_validate({**small, **changes})
     return plan_cache(config, build_backbone(config), COUNTS, tmp_path)
 

@@ -77,8 +77,12 @@ def test_a_heat_map_shows_what_the_gradient_says_about_the_class(exported, signa
     kernel = model.get_layer('head').get_weights()[0]
     names = [*json.loads((exported[2] / features.CLASSES_FILE).read_text())]
     labels = [names.index(name.decode()) for name in answer['class'][:-1, 0]]
-    weights = np.array([kernel[:, label] if kernel.shape[1] > 1 else kernel[:, 0] * (2 * label - 1)
-                        for label in labels])  # fmt: skip
+    weights = np.array(
+        [
+            kernel[:, label] if kernel.shape[1] > 1 else kernel[:, 0] * (2 * label - 1)
+            for label in labels
+        ]
+    )
     maps = _feature_maps(exported, images)
     expected = np.maximum(np.einsum('nhwc,nc->nhw', maps, weights), 0)
     largest = expected.max(axis=(1, 2), keepdims=True)

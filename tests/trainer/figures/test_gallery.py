@@ -6,8 +6,11 @@ from trainer.figures.gallery import draw_gallery
 from trainer.training.stage_history import StageHistory
 
 METRICS = {
-    'loss': (0.6, 0.4), 'val_loss': (0.5, 0.45), 'accuracy': (0.7, 0.8), 'val_accuracy': (0.7, 0.8),
-}  # fmt: skip
+    'loss': (0.6, 0.4),
+    'val_loss': (0.5, 0.45),
+    'accuracy': (0.7, 0.8),
+    'val_accuracy': (0.7, 0.8),
+}
 HISTORY = [StageHistory('stage 1, head', METRICS, 2, 0)]
 
 

@@ -78,8 +78,9 @@ def test_the_embedded_file_is_what_the_backbone_starts_from(image_size):
 def test_the_embedded_file_is_small():
     assert weights.EMBEDDED_FILE.stat().st_size < 2 * 2**20
     assert {str(each.dtype) for each in values_of(weights.EMBEDDED_FILE).values()} == {
-        'float16', 'float32',
-    }  # fmt: skip
+        'float16',
+        'float32',
+    }
 
 
 def test_a_compact_file_gives_kernels_rounded_and_vectors_as_they_were(

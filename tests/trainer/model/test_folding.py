@@ -14,9 +14,11 @@ from trainer.model.folding import fold
 def backbone() -> Backbone:
     """With statistics as after some training: at their start they would hide mistakes."""
     config = {
-        'image_size': 32, 'alpha': 0.35, 'weights': 'random',
+        'image_size': 32,
+        'alpha': 0.35,
+        'weights': 'random',
         'fine_tune': {'epochs': 1, 'from_layer': 'block_14_expand'},
-    }  # fmt: skip
+    }
     backbone = build_backbone(TrainConfig.model_validate(config))
     backbone.unfreeze_upper()
     random = np.random.default_rng(0)

@@ -30,9 +30,12 @@ def trained(tmp_path_factory, job_of_three):
     folder = tmp_path_factory.mktemp('three')
     stage = {'epochs': 8, 'learning_rate': 1e-2}
     job = job_of_three(
-        label_smoothing=0.1, feature_extraction=stage, fine_tune={'epochs': 0},
-        head={'dropout': 0}, precision='float32',
-    )  # fmt: skip
+        label_smoothing=0.1,
+        feature_extraction=stage,
+        fine_tune={'epochs': 0},
+        head={'dropout': 0},
+        precision='float32',
+    )
     network = job.build_network()
     with job.stage_data(network, folder) as stage_data:
         (history,) = train(job.config, network, stage_data, folder / 'logs', job.timings)

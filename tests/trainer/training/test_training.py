@@ -16,10 +16,13 @@ AUGMENT = {'flip': True, 'rotation': 0.1, 'views': 2}
 FROM_A_RANDOM_START = {
     'feature_extraction': {'epochs': 0},
     'fine_tune': {
-        'epochs': 10, 'from_layer': 0, 'batch_norm': 'train', 'learning_rate': 1e-2,
+        'epochs': 10,
+        'from_layer': 0,
+        'batch_norm': 'train',
+        'learning_rate': 1e-2,
         'schedule': 'cosine',
     },
-}  # fmt: skip
+}
 
 
 def run(job, folder):
@@ -130,10 +133,11 @@ def test_tensorboard_gets_logs_of_both_stages(two_stages):
 def test_without_a_cache_the_stages_learn_the_same(tmp_path, small_job):
     """The order of images is the same, so only the rounding of cached activations differs."""
     changes = {
-        'precision': 'float32', 'head': {'dropout': 0},
+        'precision': 'float32',
+        'head': {'dropout': 0},
         'feature_extraction': {'epochs': 3, 'learning_rate': 1e-2},
         'fine_tune': {'epochs': 2, 'from_layer': 'block_14_expand', 'learning_rate': 1e-5},
-    }  # fmt: skip
+    }
     _, cached = run(small_job(**changes), tmp_path)
     _, conventional = run(small_job(**changes, cache=False), tmp_path)
     for with_cache, without in zip(cached, conventional, strict=True):
@@ -175,8 +179,10 @@ def test_the_head_has_the_layers_that_the_recipe_names(small_job):
     dense = [layer for layer in head.layers if isinstance(layer, keras.layers.Dense)]
     rates = [layer.rate for layer in head.layers if isinstance(layer, keras.layers.Dropout)]
     assert [(layer.units, layer.activation.__name__) for layer in dense] == [
-        (64, 'relu'), (8, 'relu'), (1, 'linear'),
-    ]  # fmt: skip
+        (64, 'relu'),
+        (8, 'relu'),
+        (1, 'linear'),
+    ]
     assert rates == [0.5, 0.5, 0.5]
     penalty = sum(0.01 * np.square(layer.kernel).sum() for layer in dense)
     assert sum(map(float, head.losses)) == pytest.approx(penalty, rel=1e-4)

@@ -3,9 +3,18 @@
 from typing import Literal
 
 Reason = Literal[
-    'unreadable', 'empty', 'not an image', 'unsupported format', 'truncated', 'damaged',
-    'too small', 'too large', 'animated', 'label outside the list', 'under two labels',
-]  # fmt: skip
+    'unreadable',
+    'empty',
+    'not an image',
+    'unsupported format',
+    'truncated',
+    'damaged',
+    'too small',
+    'too large',
+    'animated',
+    'label outside the list',
+    'under two labels',
+]
 
 
 class Rejected(Exception):

@@ -144,8 +144,9 @@ def _fetch_changed(
             raise DataError(f'{shown(url)} cannot be fetched: {reason_of(error)}') from error
         progress.console().print(
             f'{shown(url)} cannot be fetched ({reason_of(error)}); the copy of {notes["fetched"]} '
-            'is used', markup=False,
-        )  # fmt: skip
+            'is used',
+            markup=False,
+        )
         return notes
     if said is None:  # it is as it was
         assert notes is not None
@@ -154,9 +155,12 @@ def _fetch_changed(
     if sha256:
         _compare(shown(url), digest, sha256)
     notes = {
-        'url': shown(url), 'fetched': f'{time.strftime("%Y-%m-%d")}', 'sha256': digest,
-        'size': copy.partial.stat().st_size, 'said': said,
-    }  # fmt: skip
+        'url': shown(url),
+        'fetched': f'{time.strftime("%Y-%m-%d")}',
+        'sha256': digest,
+        'size': copy.partial.stat().st_size,
+        'said': said,
+    }
     copy.replace(notes)
     return notes
 

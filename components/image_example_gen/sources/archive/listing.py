@@ -102,10 +102,14 @@ def _list(path: Path, _: Version) -> Listing:
         return _listing(path, kind, _zip_members(path))
     with opened_tar(path) as archive:
         members = (
-            _Member(each.name, each.isdir(), each.isreg() and not each.issparse(),
-                    Entry(each.size, each.offset_data, each.mtime))
+            _Member(
+                each.name,
+                each.isdir(),
+                each.isreg() and not each.issparse(),
+                Entry(each.size, each.offset_data, each.mtime),
+            )
             for each in tar_entries(archive)
-        )  # fmt: skip
+        )
         return _listing(path, kind, members)
 
 

@@ -77,12 +77,18 @@ class ArchiveSource:
         """Of a compressed tar there is one: it can only be read from its beginning."""
         listing = self._listing
         members = [
-            Member('/'.join(place), label_of(kind, self.classes), kind.part, entry.key, entry.size,
-                   kind.source)
+            Member(
+                '/'.join(place),
+                label_of(kind, self.classes),
+                kind.part,
+                entry.key,
+                entry.size,
+                kind.source,
+            )
             for place, entry, kind in zip(
                 listing.found.images, listing.entries, self._kinds, strict=True
             )
-        ]  # fmt: skip
+        ]
         if listing.format is Format.COMPRESSED_TAR:
             return [CompressedTarShard(self._path, tuple(members), self._max_bytes)]
         shard = ZipShard if listing.format is Format.ZIP else TarShard

@@ -29,9 +29,11 @@ class Interrupted(Exception):
 
 FAILED = (Interrupted, requests.RequestException)
 _HOPELESS = (
-    requests.exceptions.SSLError, requests.exceptions.TooManyRedirects,
-    requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema,
-)  # fmt: skip
+    requests.exceptions.SSLError,
+    requests.exceptions.TooManyRedirects,
+    requests.exceptions.InvalidURL,
+    requests.exceptions.InvalidSchema,
+)
 _WORDS = {
     requests.exceptions.SSLError: 'no safe connection can be made',
     requests.exceptions.TooManyRedirects: 'the server sends us round in circles',

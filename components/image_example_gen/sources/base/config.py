@@ -20,9 +20,12 @@ class SplitConfig(StrictModel):
     eval: int = Field(1, ge=1)
     test: int = Field(1, ge=1)
     test_of_validation: float = Field(
-        0.2, gt=0, lt=1, description='of images that come as train and validation: the share of '
+        0.2,
+        gt=0,
+        lt=1,
+        description='of images that come as train and validation: the share of '
         'validation that becomes test, the rest being eval; train stays train',
-    )  # fmt: skip
+    )
 
     def expected(self, count: int) -> dict[str, int]:
         """About how many of `count` images each split gets."""
@@ -87,18 +90,20 @@ class DataConfig(StrictModel):
         'drawings'
     )
     path: Path | None = Field(
-        None, description='folder: a folder with one folder per class, or with train and '
+        None,
+        description='folder: a folder with one folder per class, or with train and '
         'validation that hold such; archive: a zip or tar of such; parquet, tfrecord: a file, or a '
         'folder with any; canonical: a folder as ImageExampleGen writes it',
-    )  # fmt: skip
+    )
     url: str | None = Field(None, description='archive: where to fetch it, once; in place of path')
     sha256: str | None = Field(
         None, pattern='^[0-9a-f]{64}$', description='archive: what its bytes must hash to'
     )
     classes: tuple[str, ...] | None = Field(
-        None, description='names in the order of the labels; an image of another class is set '
+        None,
+        description='names in the order of the labels; an image of another class is set '
         'aside; default: what the source says, such as the names of the folders',
-    )  # fmt: skip
+    )
     features: FeatureNames = FeatureNames()
     dataset: str | None = Field(None, description="tfds: name of the data set, as 'cats_vs_dogs'")
     count: int = Field(2000, ge=100, description='drawings: how many')
@@ -106,9 +111,11 @@ class DataConfig(StrictModel):
     checks: CheckConfig = CheckConfig()
     splits: SplitConfig = SplitConfig()
     window: int = Field(
-        1, ge=1, description='of a path that holds span-1, span-2, ...: how many of the newest '
+        1,
+        ge=1,
+        description='of a path that holds span-1, span-2, ...: how many of the newest '
         'spans a model is trained on',
-    )  # fmt: skip
+    )
     test_window: int = Field(
         1, ge=1, description='how many of the newest spans a model is judged on; part of window'
     )

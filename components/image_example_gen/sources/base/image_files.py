@@ -9,10 +9,23 @@ from pathlib import Path, PurePath
 from typing import NoReturn
 
 # What people have. Formats that cannot be decoded are in it too: they are told, not overlooked.
-IMAGE_SUFFIXES = frozenset({
-    '.jpg', '.jpeg', '.jpe', '.jfif', '.png', '.gif', '.webp', '.bmp', '.tif', '.tiff',
-    '.heic', '.heif', '.avif',
-})  # fmt: skip
+IMAGE_SUFFIXES = frozenset(
+    {
+        '.jpg',
+        '.jpeg',
+        '.jpe',
+        '.jfif',
+        '.png',
+        '.gif',
+        '.webp',
+        '.bmp',
+        '.tif',
+        '.tiff',
+        '.heic',
+        '.heif',
+        '.avif',
+    }
+)
 PARQUET_SUFFIXES = frozenset({'.parquet'})
 # Names of files of TFRecords.
 RECORDS = re.compile(r'.*(\.(tfrecords?|tfrec)|-\d+-of-\d+)(\.gz)?', re.IGNORECASE)

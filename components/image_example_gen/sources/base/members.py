@@ -21,9 +21,17 @@ from components.image_example_gen.sources.base.source_protocol import (
 MAX_BYTES = CheckConfig().max_bytes  # of an image, where nothing else is said
 # What the standard library raises for archives that are not whole.
 BROKEN = (
-    OSError, EOFError, OverflowError, RuntimeError, ValueError, lzma.LZMAError, struct.error,
-    tarfile.TarError, zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
+    OSError,
+    EOFError,
+    OverflowError,
+    RuntimeError,
+    ValueError,
+    lzma.LZMAError,
+    struct.error,
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 class Member(NamedTuple):

@@ -68,11 +68,12 @@ class ParquetSource:
         rows = [sum(table.groups) for table in self._tables]
         sources = origins.of_files(zip(names, rows, strict=True))
         return [
-            ParquetShard(table.file, name, sources[name], table.label, groups, first, table.batch,
-                         labels)
+            ParquetShard(
+                table.file, name, sources[name], table.label, groups, first, table.batch, labels
+            )
             for name, table, labels in zip(names, self._tables, self._labels, strict=True)
             for groups, first in _parts(table.groups)
-        ]  # fmt: skip
+        ]
 
 
 @dataclasses.dataclass(frozen=True)

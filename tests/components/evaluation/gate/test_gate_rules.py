@@ -19,8 +19,9 @@ from components.serving_check.measurements import Measurements
 from pipeline.config.recipe import Recipe
 from pipeline.local.run_recipe import CannotStart, run
 
-SERVES = Measurements(problems=(), checks=('one image', 'eight at once'), size_mb=9.4,
-                      latency_ms=21.25)  # fmt: skip
+SERVES = Measurements(
+    problems=(), checks=('one image', 'eight at once'), size_mb=9.4, latency_ms=21.25
+)
 
 
 def slice_of(feature, name, images, accuracy, **others):
@@ -49,9 +50,11 @@ def ruled():
 
     def rule_on(rule, candidate=None, before=None, measured=SERVES, infra=None, **config):
         evaluation = Evaluation(
-            classes=('cats', 'dogs'), threshold=0.5, candidate=candidate or result(),
+            classes=('cats', 'dogs'),
+            threshold=0.5,
+            candidate=candidate or result(),
             baseline=before,
-        )  # fmt: skip
+        )
         verdict = judge(evaluation, measured, EvaluationConfig(**config), infra)
         return [(each.passed, each.reason) for each in verdict.rulings if each.rule == rule]
 
@@ -86,16 +89,44 @@ def test_rounding_does_not_make_a_reason_contradict_itself(ruled):
 @pytest.mark.parametrize(
     ('now', 'allowed', 'ruling'),
     [
-        (0.95, 0.0, (True, 'accuracy 0.950, last blessed model 0.950 on the same images, '
-                           'it may not be worse (n=400)')),
-        (0.94, 0.0, (False, 'accuracy 0.940, last blessed model 0.950 on the same images, '
-                            'it may not be worse (n=400)')),
-        (0.94, 0.01, (True, 'accuracy 0.940, last blessed model 0.950 on the same images, '
-                            'it may be at most 0.01 worse (n=400)')),
-        (0.9375, 0.01, (False, 'accuracy 0.938, last blessed model 0.950 on the same images, '
-                               'it may be at most 0.01 worse (n=400)')),
+        (
+            0.95,
+            0.0,
+            (
+                True,
+                'accuracy 0.950, last blessed model 0.950 on the same images, '
+                'it may not be worse (n=400)',
+            ),
+        ),
+        (
+            0.94,
+            0.0,
+            (
+                False,
+                'accuracy 0.940, last blessed model 0.950 on the same images, '
+                'it may not be worse (n=400)',
+            ),
+        ),
+        (
+            0.94,
+            0.01,
+            (
+                True,
+                'accuracy 0.940, last blessed model 0.950 on the same images, '
+                'it may be at most 0.01 worse (n=400)',
+            ),
+        ),
+        (
+            0.9375,
+            0.01,
+            (
+                False,
+                'accuracy 0.938, last blessed model 0.950 on the same images, '
+                'it may be at most 0.01 worse (n=400)',
+            ),
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_model_may_be_so_much_worse_than_the_last_one_and_no_more(ruled, now, allowed, ruling):
     assert ruled('drop', result(now), result(0.95), max_drop=allowed) == [ruling]
 
@@ -197,8 +228,9 @@ def test_every_problem_of_serving_is_a_reason(ruled):
     bad = Measurements(problems=('serve_images is missing', 'it does not load'), size_mb=1)
 
     assert ruled('serving', measured=bad) == [
-        (False, 'serve_images is missing'), (False, 'it does not load'),
-    ]  # fmt: skip
+        (False, 'serve_images is missing'),
+        (False, 'it does not load'),
+    ]
     assert ruled('serving') == [(True, 'it serves: 2 checks of the SavedModel in a fresh process')]
 
 
@@ -246,8 +278,13 @@ def test_a_verdict_blesses_if_no_rule_says_no_and_begins_with_the_whole_split():
     assert verdict.blessed
     assert verdict.objections == ()
     assert [each.rule for each in verdict.rulings] == [
-        'answers', 'one class', 'baseline', 'drop', 'floor', 'serving',
-    ]  # fmt: skip
+        'answers',
+        'one class',
+        'baseline',
+        'drop',
+        'floor',
+        'serving',
+    ]
 
 
 @pytest.mark.parametrize(

@@ -138,8 +138,9 @@ def test_a_model_that_says_one_class_is_not_blessed_and_one_before_that_says_nan
     assert rulings['one class'] == (False, 'it says cats for every image, and test has 2 classes')
     assert rulings['baseline'] == (False, 'accuracy 0.500, baseline 0.90 (n=60)')
     assert rulings['drop'] == (
-        None, 'the last blessed model answers NaN on these images: they are not compared',
-    )  # fmt: skip
+        None,
+        'the last blessed model answers NaN on these images: they are not compared',
+    )
 
 
 def test_a_good_model_is_blessed_as_tfx_says_it_with_a_reason_per_rule(judged):

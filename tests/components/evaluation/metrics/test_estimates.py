@@ -142,8 +142,10 @@ def test_parts_add_up_to_the_whole(classes):
     total = sum(parts, no_counts(classes))
 
     assert (total.images, total.broken, dict(total.confusion)) == (
-        whole.images, whole.broken, dict(whole.confusion),
-    )  # fmt: skip
+        whole.images,
+        whole.broken,
+        dict(whole.confusion),
+    )
     for name in ('losses', 'scores', 'confidence'):
         np.testing.assert_allclose(getattr(total, name), getattr(whole, name))
 

@@ -20,13 +20,17 @@ def record(number: int) -> dict[str, object]:
     label = number % 2
     wide = 200 if number % 3 else 90
     return {
-        features.LABEL: label, features.CLASS_NAME: CLASSES[label],
-        features.BRIGHTNESS: float(random.uniform(0, 0.6)), features.SHARPNESS: 1.5,
-        features.HEIGHT: 100, features.WIDTH: wide, features.ASPECT: wide / 100,
+        features.LABEL: label,
+        features.CLASS_NAME: CLASSES[label],
+        features.BRIGHTNESS: float(random.uniform(0, 0.6)),
+        features.SHARPNESS: 1.5,
+        features.HEIGHT: 100,
+        features.WIDTH: wide,
+        features.ASPECT: wide / 100,
         features.SOURCE: ('phone', 'web', 'web')[number % 3],
         'candidate': float(random.beta(4, 2) if label else random.beta(2, 4)),
         'baseline': 0.25,
-    }  # fmt: skip
+    }
 
 
 RECORDS = [record(number) for number in range(120)]
@@ -36,8 +40,13 @@ FOREIGN = {features.LABEL: 1, features.CLASS_NAME: 'dogs', 'candidate': 0.9, 'ba
 @pytest.fixture(scope='module')
 def evaluation(evaluate):
     """Of two models with a threshold of 0.6, on records of which one has nothing to slice by."""
-    folder = evaluate([*RECORDS, FOREIGN], CLASSES, baseline=True, threshold=0.6,
-                      config=EvaluationConfig(edges=EDGES))  # fmt: skip
+    folder = evaluate(
+        [*RECORDS, FOREIGN],
+        CLASSES,
+        baseline=True,
+        threshold=0.6,
+        config=EvaluationConfig(edges=EDGES),
+    )
     return read_evaluation(folder, CLASSES, 0.6)
 
 
@@ -79,11 +88,20 @@ def test_slices_come_in_order_and_hold_their_images(evaluation):
     found = [(each.feature, each.name) for each in evaluation.candidate.slices]
 
     assert found == [
-        ('', ''), ('class', 'cats'), ('class', 'dogs'), ('brightness', 'dark'),
-        ('brightness', 'medium'), ('brightness', 'bright'), ('sharpness', 'medium'),
-        ('size', 'small'), ('size', 'large'), ('aspect', 'square'), ('aspect', 'wide'),
-        ('source', 'web'), ('source', 'phone'),
-    ]  # fmt: skip
+        ('', ''),
+        ('class', 'cats'),
+        ('class', 'dogs'),
+        ('brightness', 'dark'),
+        ('brightness', 'medium'),
+        ('brightness', 'bright'),
+        ('sharpness', 'medium'),
+        ('size', 'small'),
+        ('size', 'large'),
+        ('aspect', 'square'),
+        ('aspect', 'wide'),
+        ('source', 'web'),
+        ('source', 'phone'),
+    ]
 
 
 def test_a_number_at_the_edge_is_in_the_slice_above(evaluation):
@@ -126,10 +144,14 @@ def test_three_classes_with_an_answer_that_is_no_number(evaluate):
     given = [[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [float('nan')] * 3, [0.5, 0.4, 0.1]]
     labels = [0, 1, 2, 1]
     named = [
-        {features.LABEL: label, features.CLASS_NAME: classes[label], 'candidate': answer,
-         features.SOURCE: 'web'}
+        {
+            features.LABEL: label,
+            features.CLASS_NAME: classes[label],
+            'candidate': answer,
+            features.SOURCE: 'web',
+        }
         for label, answer in zip(labels, given, strict=True)
-    ]  # fmt: skip
+    ]
 
     evaluation = read_evaluation(evaluate(named, classes), classes, 0.5)
 

@@ -100,8 +100,10 @@ def test_what_an_earlier_span_has_under_another_label_is_left_out():
     earlier = image(1, label=1)
 
     assert decided(image(1), image(2), image(1, 5), earlier=earlier) == [
-        TWO_LABELS, TEST, TWO_LABELS,
-    ]  # fmt: skip
+        TWO_LABELS,
+        TEST,
+        TWO_LABELS,
+    ]
 
 
 def test_images_without_structure_are_not_near_one_another():
@@ -133,8 +135,10 @@ def test_splits_of_many_near_copies_keep_their_shares():
     burst = []
     for number in range(300):
         own = random.choice(3, 10, p=(0.6, 0.2, 0.2))
-        burst += [image(number, 2 * n, digest=int(random.integers(2**60)), split=int(s))
-                  for n, s in enumerate(own)]  # fmt: skip
+        burst += [
+            image(number, 2 * n, digest=int(random.integers(2**60)), split=int(s))
+            for n, s in enumerate(own)
+        ]
 
     shares = np.bincount(decided(*burst), minlength=3) / 3000
 

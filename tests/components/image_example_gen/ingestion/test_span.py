@@ -203,10 +203,16 @@ def test_records_that_are_linked_outlive_those_that_they_were_linked_from(ingest
 @pytest.mark.parametrize(
     'change',
     [
-        'other image', 'other shares', 'other limits', 'file gone', 'index gone', 'index cut off',
-        'list gone', 'cut off',
+        'other image',
+        'other shares',
+        'other limits',
+        'file gone',
+        'index gone',
+        'index cut off',
+        'list gone',
+        'cut off',
     ],
-)  # fmt: skip
+)
 def test_records_of_anything_else_are_written_anew(ingest, forty, change):
     earlier = ingest(forty)
     images, data = forty, {}
@@ -242,8 +248,11 @@ def test_spans_that_were_not_compared_are_not_linked_together(ingest, forty):
     def linked(*earlier):
         written = ingest(forty[20:], known=[one.ingested], earlier=earlier)
         file = next(written.records.glob('Split-train/*'))
-        return [each for each in earlier
-                if file.samefile(each.records / file.relative_to(written.records))]  # fmt: skip
+        return [
+            each
+            for each in earlier
+            if file.samefile(each.records / file.relative_to(written.records))
+        ]
 
     assert linked(other) == []
     assert linked(other, after) == [after]
@@ -300,8 +309,12 @@ def test_nothing_of_the_first_pass_is_left(ingest, forty):
     written = ingest([*forty, labelled(b'oh', 'cats/a.jpg'), forty[0]._replace(label=1)])
 
     assert {each.name for each in written.records.iterdir()} == {
-        'Split-train', 'Split-eval', 'Split-test', 'index.npy', 'manifest.json',
-    }  # fmt: skip
+        'Split-train',
+        'Split-eval',
+        'Split-test',
+        'index.npy',
+        'manifest.json',
+    }
     assert {each.name for each in written.quarantine.iterdir()} == {'quarantined.jsonl', 'copies'}
 
 

@@ -18,8 +18,9 @@ _CONFIG = DataConfig.model_validate({'checks': {'max_bad_share': 1, 'max_megapix
 _SMALL = 32, 24  # a list of them can be shown where the test fails
 _VALID = [
     *(encoded(picture(n, _SMALL), kind) for n, kind in enumerate(('JPEG', 'PNG', 'GIF', 'WEBP'))),
-    encoded(picture(4, _SMALL).convert('CMYK')), encoded(picture(5, _SMALL), 'TIFF'),
-]  # fmt: skip
+    encoded(picture(4, _SMALL).convert('CMYK')),
+    encoded(picture(5, _SMALL), 'TIFF'),
+]
 
 
 @st.composite

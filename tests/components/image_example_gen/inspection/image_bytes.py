@@ -25,8 +25,9 @@ def quarters(size: tuple[int, int] = SIZE, colours: Colours = QUARTERS) -> PIL.I
 def middles(pixels: np.ndarray) -> np.ndarray:
     """The colours in the middle of the four quarters, `[4, 3]`."""
     height, width = pixels.shape[:2]
-    return np.array([pixels[y, x] for y in (height // 4, 3 * height // 4)
-                     for x in (width // 4, 3 * width // 4)])  # fmt: skip
+    return np.array(
+        [pixels[y, x] for y in (height // 4, 3 * height // 4) for x in (width // 4, 3 * width // 4)]
+    )
 
 
 def with_alpha() -> PIL.Image.Image:

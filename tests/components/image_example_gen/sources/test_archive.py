@@ -300,8 +300,9 @@ def test_a_member_with_a_wrong_checksum_is_bad_and_the_others_come(make):
 
     bad = images.pop('cats/1.jpg')
     assert (bad.reason, bad.detail) == (
-        'unreadable', "it cannot be read: Bad CRC-32 for file 'cats/1.jpg'",
-    )  # fmt: skip
+        'unreadable',
+        "it cannot be read: Bad CRC-32 for file 'cats/1.jpg'",
+    )
     assert all(isinstance(image, LabelledImage) for image in images.values())
 
 

@@ -183,8 +183,10 @@ def test_an_address_is_an_archive():
     config = recipe_with('https://host/pets.zip?key=1', source='folder', path='pets')
 
     assert (config.source, config.url, config.path) == (
-        'archive', 'https://host/pets.zip?key=1', None,
-    )  # fmt: skip
+        'archive',
+        'https://host/pets.zip?key=1',
+        None,
+    )
 
 
 @pytest.mark.parametrize('data', ['pets', 'pets.zip', 'pets.parquet', 'http://host/pets'])

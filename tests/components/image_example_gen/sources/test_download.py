@@ -62,9 +62,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             total = len(server.body)
             self.send_header('Content-Range', f'bytes {start}-{total - 1}/{total}')
         said = {
-            'ETag': server.etag, 'Last-Modified': server.modified,
+            'ETag': server.etag,
+            'Last-Modified': server.modified,
             'Content-Encoding': server.encoding,
-        }  # fmt: skip
+        }
         for name, value in said.items():
             if value:
                 self.send_header(name, value)
@@ -193,8 +194,10 @@ def test_a_cut_connection_goes_on_where_it_was(fetch, server):
 
     assert fetch().read_bytes() == BODY
     assert [headers.get('Range') for headers in server.asked] == [
-        None, 'bytes=65536-', 'bytes=131072-',
-    ]  # fmt: skip
+        None,
+        'bytes=65536-',
+        'bytes=131072-',
+    ]
     assert server.asked[1]['If-Range'] == '"1"'
 
 

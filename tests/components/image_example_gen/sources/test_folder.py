@@ -91,8 +91,9 @@ def test_a_list_of_classes_gives_the_order_of_the_labels(folder):
 
     assert source.classes == ('dogs', 'cats')
     assert {(image.label, image.filename[:4]) for image in every_image(source)} == {
-        (0, 'dogs'), (1, 'cats'),
-    }  # fmt: skip
+        (0, 'dogs'),
+        (1, 'cats'),
+    }
 
 
 def test_images_of_a_class_outside_the_list_are_bad_and_not_read(folder, make_image_folder):

@@ -63,9 +63,10 @@ def test_files_of_one_set_are_one_source(tmp_path):
     found = sources_of(ParquetSource(tmp_path))
 
     assert {each.split('.')[0]: source for each, source in found.items()} == {
-        '2020/train-00000-of-00002': '2020/train', '2020/train-00001-of-00002': '2020/train',
+        '2020/train-00000-of-00002': '2020/train',
+        '2020/train-00001-of-00002': '2020/train',
         'more': 'more',
-    }  # fmt: skip
+    }
 
 
 def test_a_file_of_records_is_a_source(tmp_path):

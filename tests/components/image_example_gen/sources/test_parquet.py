@@ -144,8 +144,11 @@ def test_numbers_stand_for_the_names_that_their_own_file_gives(tmp_path):
 
     *images, fox = images_of(source)
     assert [(image.contents, image.label) for image in images] == [
-        (b'cat', 0), (b'dog', 1), (b'dog', 1), (b'cat', 0),
-    ]  # fmt: skip
+        (b'cat', 0),
+        (b'dog', 1),
+        (b'dog', 1),
+        (b'cat', 0),
+    ]
     assert (fox.reason, fox.contents) == ('label outside the list', b'fox')
 
 
@@ -219,9 +222,11 @@ def test_some_of_the_named_classes_are_chosen_by_name(tmp_path):
 
     assert (first.label, last.label) == (1, 0)
     assert bad == BadImage(
-        'a.parquet:1', 'label outside the list',
-        'its label is dog; there are 2 classes (fox, cat)', b'b',
-    )  # fmt: skip
+        'a.parquet:1',
+        'label outside the list',
+        'its label is dog; there are 2 classes (fox, cat)',
+        b'b',
+    )
 
 
 @pytest.mark.parametrize('encoded', [False, True])
@@ -383,9 +388,12 @@ def test_a_file_cannot_make_pyarrow_unpickle_what_it_holds(tmp_path):
 def test_memory_does_not_grow_with_the_number_of_images(tmp_path):
     path, image = tmp_path / 'a.parquet', pa.array([bytes(20_000)] * 500)
     with pq.ParquetWriter(
-        path, pa.table({'image': image, 'labels': [0] * 500}).schema,
-        compression='none', use_dictionary=False, write_batch_size=50,
-    ) as writer:  # fmt: skip
+        path,
+        pa.table({'image': image, 'labels': [0] * 500}).schema,
+        compression='none',
+        use_dictionary=False,
+        write_batch_size=50,
+    ) as writer:
         table = pa.table({'image': pa.chunked_array([image] * 20), 'labels': [0, 1] * 5000})
         writer.write_table(table, row_group_size=len(table))  # one group of 200 MB
     program = (

@@ -116,8 +116,10 @@ def test_spans_have_the_classes_of_all_in_the_window(make_spans):
 
     assert {span.source.classes for span in spans} == {('ants', 'cats', 'dogs', 'wolves')}
     assert [{image.label for image in every_image(span.source)} for span in spans] == [
-        {1, 2}, {1, 3}, {0},
-    ]  # fmt: skip
+        {1, 2},
+        {1, 3},
+        {0},
+    ]
 
 
 def test_a_class_that_is_empty_in_one_span_may_have_images_in_another(make_spans):
@@ -141,8 +143,13 @@ def test_a_list_of_classes_is_that_of_every_span(make_spans):
 
     assert old.source.classes == new.source.classes == ('dogs', 'cats')
     assert [getattr(image, 'label', None) for image in every_image(old.source)] == [
-        0, 0, 0, None, None, None,
-    ]  # fmt: skip
+        0,
+        0,
+        0,
+        None,
+        None,
+        None,
+    ]
 
 
 def test_a_span_without_images_is_told(make_spans):

@@ -82,8 +82,15 @@ def test_what_is_compressed_is_one_shard(tmp_path):
 
 
 def test_a_folder_gives_the_files_that_are_named_as_records_but_not_the_hidden_ones(tmp_path):
-    wanted = ['a.tfrecord', 'b.TFRecords', 'c.tfrec', 'd-00000-of-00002', 'd-00001-of-00002.gz',
-              'e.tfrecord-00000-of-00001', 'f/a.tfrecord.gz']  # fmt: skip
+    wanted = [
+        'a.tfrecord',
+        'b.TFRecords',
+        'c.tfrec',
+        'd-00000-of-00002',
+        'd-00001-of-00002.gz',
+        'e.tfrecord-00000-of-00001',
+        'f/a.tfrecord.gz',
+    ]
     for name in [*wanted, 'other.txt', '.hidden.tfrecord', '.cache/a.tfrecord']:
         write(tmp_path / name, pets(1), 'GZIP' if name.endswith('gz') else '')
 
@@ -133,17 +140,23 @@ def test_numbers_without_names_ask_for_them(tmp_path):
 @pytest.mark.parametrize(
     ('values', 'reason', 'detail'),
     [
-        ({'jpeg': b'a', 'kind': 7}, 'label outside the list', 'its label is 7; there are 2 classes '
-                                                              '(cat, dog)'),
+        (
+            {'jpeg': b'a', 'kind': 7},
+            'label outside the list',
+            'its label is 7; there are 2 classes (cat, dog)',
+        ),
         ({'jpeg': b'a'}, 'unreadable', 'its record has no feature kind'),
         ({'kind': 1}, 'unreadable', 'its record has no feature jpeg'),
         ({'jpeg': [b'a', b'b'], 'kind': 1}, 'unreadable', 'its feature jpeg has 2 values'),
         ({'jpeg': 5, 'kind': 1}, 'unreadable', 'its feature jpeg does not hold bytes'),
         ({'jpeg': b'a', 'kind': b'\xff'}, 'unreadable', 'its feature kind is not text'),
-        ({'jpeg': b'a', 'kind': 0.5}, 'unreadable', 'its feature kind is neither a whole number '
-                                                    'nor a name'),
+        (
+            {'jpeg': b'a', 'kind': 0.5},
+            'unreadable',
+            'its feature kind is neither a whole number nor a name',
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_record_that_cannot_be_used_is_set_aside(tmp_path, values, reason, detail):
     path = write(tmp_path / 'a.tfrecord', [example(**values), *pets(2)])
 
