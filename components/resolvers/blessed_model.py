@@ -4,22 +4,26 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 
 import ml_metadata as mlmd
-from ml_metadata.proto import metadata_store_pb2
 from tfx.dsl.components.common.resolver import ResolverStrategy
 from tfx.types import Artifact
 
 from common import progress
 from common.artifacts import folder_of
 from common.blessing import read_judgement
+from common.metadata_queries import (
+    INPUTS,
+    OUTPUTS,
+    artifacts_by_id,
+    custom_property,
+    events_of_artifacts,
+    events_of_executions,
+)
 from components.image_example_gen.sources.base.source_protocol import describe_classes
 from components.resolvers.model_compatibility import why_unusable
 from trainer.model.architecture import classes_of
 
 CANDIDATE, MODEL, MODEL_BLESSING = 'candidate', 'model', 'model_blessing'
 _PUSHED, _VERSION = 'PushedModel', 'pushed_version'
-_OUTPUTS = (metadata_store_pb2.Event.OUTPUT, metadata_store_pb2.Event.INTERNAL_OUTPUT)
-_INPUTS = (metadata_store_pb2.Event.INPUT, metadata_store_pb2.Event.INTERNAL_INPUT)
-_AT_ONCE = 500  # ids in one request: an answer over gRPC has a limit of 4 MB
 
 
 class LatestOtherBlessedModelStrategy(ResolverStrategy):
@@ -115,12 +119,7 @@ def _versions(store: mlmd.MetadataStore, models: Collection[int]) -> dict[int, i
 
     A push is an execution that had the model as input and gave a version that was pushed.
     """
-    readers = [
-        event
-        for some in _chunks(models)
-        for event in store.get_events_by_artifact_ids(some)
-        if event.type in _INPUTS
-    ]
+    readers = events_of_artifacts(store, models, INPUTS)
     pushed = _pushed(store, {event.execution_id for event in readers})
     found: dict[int, int] = {}
     for event in readers:
@@ -131,25 +130,14 @@ def _versions(store: mlmd.MetadataStore, models: Collection[int]) -> dict[int, i
 
 def _pushed(store: mlmd.MetadataStore, executions: Collection[int]) -> dict[int, list[int]]:
     """The versions that executions pushed."""
-    events = [
-        event
-        for some in _chunks(executions)
-        for event in store.get_events_by_execution_ids(some)
-        if event.type in _OUTPUTS
-    ]
+    events = events_of_executions(store, executions, OUTPUTS)
     versions = {
-        each.id: int(each.custom_properties[_VERSION].string_value)
-        for some in _chunks({event.artifact_id for event in events})
-        for each in store.get_artifacts_by_id(some)
-        if each.type == _PUSHED and each.custom_properties['pushed'].int_value == 1
+        key: int(custom_property(artifact, _VERSION))
+        for key, artifact in artifacts_by_id(store, {each.artifact_id for each in events}).items()
+        if artifact.type == _PUSHED and custom_property(artifact, 'pushed') == 1
     }
     found = defaultdict(list)
     for event in events:
         if event.artifact_id in versions:
             found[event.execution_id].append(versions[event.artifact_id])
     return found
-
-
-def _chunks(ids: Collection[int]) -> list[list[int]]:
-    ordered = sorted(ids)
-    return [ordered[start : start + _AT_ONCE] for start in range(0, len(ordered), _AT_ONCE)]

@@ -22,7 +22,7 @@ from tfx.orchestration.portable import cache_utils
 
 from common import progress
 from common.artifacts import folder_of
-from common.metadata_queries import custom
+from common.metadata_queries import custom_property
 from pipeline.registry.recording import BY_HAND
 
 FILES = 'catdog_files'  # the custom property: by the ids of artifacts, files and their sizes
@@ -74,7 +74,8 @@ def _mark_damaged(store: MetadataStore, cache_context: int, node_id: str) -> Non
         listings.update({int(key): listing for key, listing in json.loads(text).items()})
     damaged = []
     for artifact in store.get_artifacts_by_id(sorted(listings)):
-        if artifact.state != _LIVE or custom(artifact, BY_HAND):  # a person changed its files
+        # A manual override changed its files.
+        if artifact.state != _LIVE or custom_property(artifact, BY_HAND):
             continue
         problem = find_damage(folder_of(artifact.uri), listings[artifact.id])
         if problem is not None:

@@ -13,6 +13,7 @@ from tfx.orchestration.portable import launcher
 from tfx.orchestration.portable.mlmd import context_lib, execution_lib
 from tfx.proto.orchestration import pipeline_pb2
 
+from common.metadata_queries import OUTPUTS, artifacts_by_id, events_of_executions
 from pipeline.execution import cached_outputs
 
 # A line of a text that Beam made of an interrupt; a line that only names one is something else.
@@ -124,12 +125,11 @@ def _read_back(
     with metadata.Metadata(connection) as handle:
         store = handle.store
         (execution,) = store.get_executions_by_id([execution_id])
-        events = store.get_events_by_execution_ids([execution_id])
-        outputs: dict[str, list[metadata_store_pb2.Artifact]] = {}
-        for event in events:
-            if event.type in (event.OUTPUT, event.INTERNAL_OUTPUT):
-                artifacts = store.get_artifacts_by_id([event.artifact_id])
-                outputs.setdefault(event.path.steps[0].key, []).extend(artifacts)
+        events = events_of_executions(store, [execution_id], OUTPUTS)
+        artifacts = artifacts_by_id(store, {event.artifact_id for event in events})
+    outputs: dict[str, list[metadata_store_pb2.Artifact]] = {}
+    for event in events:
+        outputs.setdefault(event.path.steps[0].key, []).append(artifacts[event.artifact_id])
     return execution.last_known_state, outputs
 
 

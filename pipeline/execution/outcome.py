@@ -13,7 +13,7 @@ from rich.table import Table
 from common import features, progress
 from common.artifacts import SERVED, folder_of
 from common.blessing import read_judgement
-from common.metadata_queries import custom
+from common.metadata_queries import custom_property
 from components.evaluation.gate.verdict import VERDICT, read_verdict
 from components.evaluation.metrics.evaluation_files import read_evaluation
 from components.evaluation.results import (
@@ -80,11 +80,12 @@ def read_outcome(run_id: str, results: dict[str, NodeResult], recipe: Recipe) ->
     blessed = by_hand.blessed if by_hand else verdict.blessed  # a person has the last word
     told = by_hand.in_words() if by_hand else None
     pushed = results['Pusher'].outputs['pushed_model'][0]
-    destination = custom(pushed, 'pushed_destination') if custom(pushed, 'pushed') else None
+    is_pushed = custom_property(pushed, 'pushed')
+    destination = custom_property(pushed, 'pushed_destination') if is_pushed else None
     return Outcome(
         run_id=run_id,
         blessed=blessed,
-        unchanged=results['Pusher'].cached or custom(pushed, 'unchanged') == 1,
+        unchanged=results['Pusher'].cached or custom_property(pushed, 'unchanged') == 1,
         accuracy=_accuracy(measured.candidate),
         baseline_accuracy=recipe.evaluation.baseline_accuracy,
         previous_accuracy=_accuracy(measured.baseline) if measured.baseline else None,

@@ -14,9 +14,18 @@ from rich.text import Text
 
 from common.artifacts import folder_of
 from common.blessing import Judgement, read_judgement
-from common.metadata_queries import custom
+from common.metadata_queries import custom_property
 from components.evaluation.gate.verdict import VERDICT, Verdict, read_verdict
-from pipeline.registry.provenance import BLESS, GATE, ROLLBACK, UNBLESS, Node, Provenance, plain
+from pipeline.registry.provenance import (
+    BLESS,
+    GATE,
+    ROLLBACK,
+    UNBLESS,
+    Node,
+    Provenance,
+    plain,
+    version_of,
+)
 from pipeline.registry.recording import WITHDRAWN
 
 _DEEDS = {
@@ -159,7 +168,7 @@ def _read(gate: Node) -> Verdict:
 def _version(provenance: Provenance, model: metadata_store_pb2.Artifact) -> str | None:
     """The last version that was made of a model."""
     versions = [
-        custom(node.output('pushed_model'), 'pushed_version')
+        str(version_of(node))
         for node in provenance.pushed()
         if any(each.id == model.id for each in node.inputs.get('model', ()))
     ]
@@ -168,7 +177,7 @@ def _version(provenance: Provenance, model: metadata_store_pb2.Artifact) -> str 
 
 def _deeds(provenance: Provenance, model: metadata_store_pb2.Artifact) -> Iterator[Deed]:
     for node in provenance.nodes:
-        taken_back = custom(node.execution, WITHDRAWN) == model.id
+        taken_back = custom_property(node.execution, WITHDRAWN) == model.id
         if node.kind in _DEEDS and (taken_back or _is_about(node, model)):
             noted = node.execution.custom_properties
             person, reason = (noted[key].string_value for key in ('person', 'reason'))
@@ -189,4 +198,4 @@ def _with_last_word(deeds: tuple[Deed, ...], judgement: Judgement | None) -> tup
 def _is_about(deed: Node, model: metadata_store_pb2.Artifact) -> bool:
     """Whether a model, or a blessing of it, was the input."""
     given: list[Any] = [each for those in deed.inputs.values() for each in those]
-    return any(model.id in (each.id, custom(each, 'current_model_id')) for each in given)
+    return any(model.id in (each.id, custom_property(each, 'current_model_id')) for each in given)

@@ -12,8 +12,14 @@ from ml_metadata.proto import metadata_store_pb2
 from rich.markup import escape
 from rich.tree import Tree
 
-from common.metadata_queries import custom
-from pipeline.registry.provenance import EVALUATOR, Node, Provenance, plain
+from pipeline.registry.provenance import (
+    EVALUATOR,
+    Node,
+    Provenance,
+    destination_of,
+    plain,
+    version_of,
+)
 from trainer.config.train import TrainConfig
 
 _NAMED = 10  # versions in an error
@@ -170,8 +176,8 @@ def _name(model: Ancestor) -> str:
 def _find(provenance: Provenance, pipeline: str, model: str) -> Node:
     """The Pusher of a version, or of the folder of one."""
     pushers = provenance.pushed()
-    places = {custom(each.output('pushed_model'), 'pushed_destination'): each for each in pushers}
-    versions = {custom(each.output('pushed_model'), 'pushed_version'): each for each in pushers}
+    places = {destination_of(each): each for each in pushers}
+    versions = {str(version_of(each)): each for each in pushers}
     found = places.get(str(Path(model).absolute())) or versions.get(model)
     if found is None:
         known = ', '.join(list(versions)[-_NAMED:])
@@ -205,12 +211,11 @@ def _ancestor(
     config = _config(trainer) if trainer else {}
     pushers = (each for each in provenance.pushed() if _id(each.input('model')) == model.id)
     pusher = pusher or next(pushers, None)
-    pushed = pusher.output('pushed_model') if pusher else None
     tuned = trainer.input('hyperparameters') if trainer else None
     return Ancestor(
         artifact=model.uri,
-        version=custom(pushed, 'pushed_version') if pushed else None,
-        destination=custom(pushed, 'pushed_destination') if pushed else None,
+        version=str(version_of(pusher)) if pusher else None,
+        destination=destination_of(pusher) if pusher else None,
         pushed=pusher.ended if pusher else None,
         run=provenance.run_id(trainer) if trainer else '',
         trained=trainer.ended if trainer else datetime.datetime.min,

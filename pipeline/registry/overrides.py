@@ -16,7 +16,6 @@ from ml_metadata.proto.metadata_store_pb2 import Artifact
 
 from common.artifacts import SERVED, folder_of
 from common.blessing import Judgement, withdrawal
-from common.metadata_queries import custom
 from components.evaluation.metrics.accuracy import accuracy_in
 from components.pusher.model_files import files_of
 from components.pusher.serving_folder import BLESS as BLESSED_BY_HAND
@@ -24,7 +23,14 @@ from components.pusher.serving_folder import ROLLBACK as ROLLED_BACK
 from components.pusher.serving_folder import About, Note, read_note, versions_in
 from components.pusher.versions import EXTRA, Pushed, PushError, push, restore
 from pipeline.config.recipe import Recipe
-from pipeline.registry.provenance import BLESS, EVALUATOR, TRAINER, UNBLESS, Provenance
+from pipeline.registry.provenance import (
+    BLESS,
+    EVALUATOR,
+    TRAINER,
+    UNBLESS,
+    Provenance,
+    destination_of,
+)
 from pipeline.registry.recording import (
     blessings_of,
     judge,
@@ -201,7 +207,7 @@ def _earlier(recipe: Recipe, provenance: Provenance, store: MetadataStore) -> Pa
 def _model(provenance: Provenance, store: MetadataStore, version: Path) -> Artifact | None:
     """Of the Trainer; None if somebody else put the version there."""
     for each in provenance.pushed():
-        if custom(each.output('pushed_model'), 'pushed_destination') == str(version):
+        if destination_of(each) == str(version):
             return each.input('model')
     note = read_note(version)
     return model_in(store, note.about) if note else None

@@ -10,12 +10,12 @@ from ml_metadata.proto.metadata_store_pb2 import Artifact, Event, Execution
 
 from common.artifacts import folder_of
 from common.blessing import Judgement, write_judgement
-from common.metadata_queries import custom
+from common.metadata_queries import custom_property
 from components.pusher.serving_folder import BLESS as BLESSED_BY_HAND
 from components.pusher.serving_folder import ROLLBACK as ROLLED_BACK
 from components.pusher.serving_folder import About, Note, read_note, versions_in
 from pipeline.config.recipe import Recipe
-from pipeline.registry.provenance import ADOPT, BLESS, ROLLBACK, Provenance
+from pipeline.registry.provenance import ADOPT, BLESS, ROLLBACK, Provenance, destination_of
 
 _PUSHED, _BLESSING = 'PushedModel', 'ModelBlessing'
 _BLESSED_FILE, _NOT_BLESSED_FILE = 'BLESSED', 'NOT_BLESSED'  # as TFX has them
@@ -59,7 +59,7 @@ def blessings_of(store: MetadataStore, model: int) -> list[Artifact]:
     found = [
         each
         for each in store.get_artifacts_by_type(_BLESSING)
-        if custom(each, 'current_model_id') == model
+        if custom_property(each, 'current_model_id') == model
     ]
     return sorted(found, key=lambda each: each.id)
 
@@ -70,10 +70,7 @@ def note_pushes(recipe: Recipe, store: MetadataStore) -> None:
     Whoever pushed them was killed between the push and the note. The file beside the model says
     where it comes from, so nothing is to be undone.
     """
-    noted = {
-        custom(each.output('pushed_model'), 'pushed_destination')
-        for each in Provenance(store, recipe.name).pushed()
-    }
+    noted = {destination_of(each) for each in Provenance(store, recipe.name).pushed()}
     for version in versions_in(recipe.serving_directory):
         note = read_note(version)
         if note and str(version) not in noted and note.about.recipe == recipe.name:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from ml_metadata import MetadataStore
 
-from common.metadata_queries import custom
-from pipeline.registry.provenance import Node, Provenance
+from common.metadata_queries import custom_property
+from pipeline.registry.provenance import Node, Provenance, destination_of, version_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,16 +91,15 @@ def _candidate(provenance: Provenance, judge: Node, pushed: set[int]) -> Candida
         run_id=provenance.run_id(judge),
         ended=judge.ended,
         spans=provenance.trained_on(model),
-        blessed=custom(judge.output('blessing'), 'blessed') == 1,
+        blessed=custom_property(judge.output('blessing'), 'blessed') == 1,
         pushed=_id(model) in pushed,
     )
 
 
 def _push(provenance: Provenance, pusher: Node) -> PushedModel:
-    model = pusher.output('pushed_model')
     return PushedModel(
-        version=str(custom(model, 'pushed_version')),
-        destination=str(custom(model, 'pushed_destination')),
+        version=str(version_of(pusher)),
+        destination=destination_of(pusher),
         run_id=provenance.run_id(pusher),
         since=pusher.ended,
         spans=provenance.trained_on(pusher.input('model')),

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from common import features
-from common.metadata_queries import custom
+from common.metadata_queries import custom_property
 from components.image_example_gen.sources.spans import open_window
 from pipeline.config.recipe import recipe_of
 from pipeline.execution.compilation import compile_pipeline
@@ -82,8 +82,8 @@ def test_a_schedule_will_know_them_by_number_and_fingerprint(imported, first):
     (span,) = open_window(imported.data)
     (examples,) = first['ImportExampleGen'].outputs['examples']
 
-    assert custom(examples, 'span') == span.number == 12
-    assert custom(examples, 'input_fingerprint') == span.source.fingerprint
+    assert custom_property(examples, 'span') == span.number == 12
+    assert custom_property(examples, 'input_fingerprint') == span.source.fingerprint
 
 
 def test_the_same_records_again_are_cached_and_changed_ones_are_not(home, imported, first):
@@ -97,7 +97,7 @@ def test_the_same_records_again_are_cached_and_changed_ones_are_not(home, import
         shutil.rmtree(home / 'records' / 'span-13')
     assert not newer['ImportExampleGen'].cached
     (examples,) = newer['ImportExampleGen'].outputs['examples']
-    assert custom(examples, 'span') == 13
+    assert custom_property(examples, 'span') == 13
 
 
 def test_a_cluster_imports_them_in_the_place_of_images(imported, tmp_path):

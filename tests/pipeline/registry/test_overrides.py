@@ -11,7 +11,7 @@ from ml_metadata.errors import InternalError
 from rich.console import Console
 
 from common import blessing as judgement
-from common.metadata_queries import custom
+from common.metadata_queries import custom_property
 from components.pusher.serving_folder import About, read_note, versions_in
 from components.pusher.versions import PushError, push, restore
 from pipeline.config.recipe import Recipe
@@ -81,7 +81,7 @@ def two(pets):
 
 def blessed(pets, number):
     return [
-        custom(each, 'blessed')
+        custom_property(each, 'blessed')
         for each in blessings_of(pets.store, pets.recorder.models[number].id)
     ]
 
@@ -108,10 +108,10 @@ def test_a_rollback_is_in_the_metadata_with_who_and_why(pets, two):
     rollback(pets.recipe, pets.store, None, 'too many cats')
 
     (execution,) = pets.executions('Rollback')
-    assert custom(execution, 'person') == 'ada'
-    assert custom(execution, 'reason') == 'too many cats'
-    assert str(custom(execution, 'version')) == two[0].name
-    assert custom(execution, 'withdrawn_id') == pets.recorder.models[1].id
+    assert custom_property(execution, 'person') == 'ada'
+    assert custom_property(execution, 'reason') == 'too many cats'
+    assert str(custom_property(execution, 'version')) == two[0].name
+    assert custom_property(execution, 'withdrawn_id') == pets.recorder.models[1].id
 
 
 def test_the_lineage_of_a_version_that_came_back_is_that_of_its_model(pets, two):
@@ -166,7 +166,7 @@ def test_a_rollback_of_earlier_metadata_withdraws_no_blessing_in_metadata_that_b
     note_pushes(pets.recipe, anew.store)
 
     assert [
-        custom(each, 'blessed')
+        custom_property(each, 'blessed')
         for model in anew.models
         for each in blessings_of(anew.store, model.id)
     ] == [1, 1, 1, 1]
@@ -274,7 +274,7 @@ def test_the_last_candidate_is_blessed_and_pushed_by_hand(pets, two):
     about = read_note(pets.live()).about
     assert (about.by_hand, about.person, about.spans) == ('bless', 'ada', (3,))
     (execution,) = pets.executions('Bless')
-    assert custom(execution, 'reason') == 'the test images were mislabelled'
+    assert custom_property(execution, 'reason') == 'the test images were mislabelled'
     assert read_history(pets.store, 'pets').candidates[-1].pushed
 
 
@@ -338,7 +338,7 @@ def test_a_blessing_is_withdrawn_and_the_model_stays_live(pets, two):
     assert versions_in(pets.serving) == two
     assert (blessed(pets, 0), blessed(pets, 1)) == ([1], [0])
     (execution,) = pets.executions('Unbless')
-    assert custom(execution, 'reason') == 'too many cats'
+    assert custom_property(execution, 'reason') == 'too many cats'
 
 
 def test_an_earlier_model_loses_its_blessing_and_is_not_live(pets, two):

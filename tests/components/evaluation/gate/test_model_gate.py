@@ -15,7 +15,7 @@ from tfx.orchestration.pipeline import Pipeline
 from tfx.types import artifact_utils, standard_artifacts
 
 from common import features, progress
-from common.metadata_queries import custom
+from common.metadata_queries import custom_property
 from components.evaluation.config import EvaluationConfig
 from components.evaluation.gate.component import ModelGate
 from components.evaluation.gate.verdict import read_verdict
@@ -125,7 +125,7 @@ def test_weights_that_are_not_numbers_are_not_blessed_and_nothing_fails(judged):
         'its answers are not numbers (NaN), as those of a training that diverged',
     )
     (blessing,) = results['ModelGate'].outputs['blessing']
-    assert custom(blessing, 'blessed') == 0
+    assert custom_property(blessing, 'blessed') == 0
     assert Path(blessing.uri, 'NOT_BLESSED').is_file()
 
 
@@ -148,10 +148,10 @@ def test_a_good_model_is_blessed_as_tfx_says_it_with_a_reason_per_rule(judged):
 
     (model,), (before,) = results['Train'].outputs['model'], results['Before'].outputs['model']
     (blessing,) = results['ModelGate'].outputs['blessing']
-    assert custom(blessing, 'blessed') == 1
-    assert custom(blessing, 'current_model_id') == model.id
-    assert custom(blessing, 'current_model') == model.uri
-    assert custom(blessing, 'baseline_model_id') == before.id
+    assert custom_property(blessing, 'blessed') == 1
+    assert custom_property(blessing, 'current_model_id') == model.id
+    assert custom_property(blessing, 'current_model') == model.uri
+    assert custom_property(blessing, 'baseline_model_id') == before.id
     assert Path(blessing.uri, 'BLESSED').is_file()
     unused = 'nothing was measured on images of birds: the floor 0.90 has no vote'
     assert [each.reason for each in verdict.rulings] == [
