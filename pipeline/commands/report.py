@@ -71,12 +71,13 @@ def _page(recipe: 'Recipe', run: str) -> Path:
 
 
 def _comparison(recipe: 'Recipe', a: str, b: str) -> Path:
+    from common.files import write_atomically
     from pipeline.report.page.render import render_comparison
-    from pipeline.report.store import COMPARISON, REPORTS, find, put
+    from pipeline.report.store import COMPARISON, REPORTS, find
 
     runs = [find(recipe.home, name).read() for name in (a, b)]
     path = recipe.home / REPORTS / COMPARISON
-    put(path, render_comparison(*runs))
+    write_atomically(path, render_comparison(*runs))
     return path
 
 

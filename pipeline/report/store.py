@@ -3,6 +3,7 @@
 import dataclasses
 from pathlib import Path
 
+from common.files import write_atomically
 from pipeline.report.content.page_data import ReportData
 
 REPORTS = 'reports'  # in the folder of the runs
@@ -49,22 +50,12 @@ def keep(home: Path, data: ReportData, page: str, most: int) -> Kept:
     folder = home / REPORTS
     folder.mkdir(parents=True, exist_ok=True)
     kept = _kept(folder, data.run_id)
-    put(kept.page, page)
-    put(kept.data, data.model_dump_json())
+    write_atomically(kept.page, page)
+    write_atomically(kept.data, data.model_dump_json())
     for old in kept_reports(home)[:-most]:
         old.data.unlink()
         old.page.unlink(missing_ok=True)
     return kept
-
-
-def put(path: Path, text: str) -> None:
-    """Replaces a file, which stays as it was when the new one cannot be written."""
-    partial = path.with_name(f'{path.name}.partial')
-    try:
-        partial.write_text(text, encoding='utf-8')
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def kept_reports(home: Path) -> list[Kept]:

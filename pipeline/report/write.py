@@ -6,13 +6,14 @@ from pathlib import Path
 from rich.markup import escape
 
 from common import progress
+from common.files import write_atomically
 from pipeline.config.recipe import Recipe
 from pipeline.execution.launch import NodeResult
 from pipeline.execution.outcome import Outcome
 from pipeline.report.content.embedded_images import pictures_of
 from pipeline.report.content.gather import gather
 from pipeline.report.page.render import render_page
-from pipeline.report.store import keep, put
+from pipeline.report.store import keep
 
 
 def write_report(
@@ -37,7 +38,7 @@ def write_report(
         page = render_page(data, pictures_of(results, data))
         keep(recipe.home, data, page, recipe.report.keep)
         path.parent.mkdir(parents=True, exist_ok=True)
-        put(path, page)
+        write_atomically(path, page)
     except Exception as error:  # whatever it is
         traceback.print_exc()  # for the log
         reason = f'{type(error).__name__}: {error}'

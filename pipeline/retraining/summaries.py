@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from common.errors import DataError
+from common.files import write_atomically
 from components.image_example_gen.sources.base.config import DataConfig
 from components.image_example_gen.sources.spans import Span, open_span, open_window, span_folders
 from pipeline.retraining.drift import Summary, summarise
@@ -52,10 +53,8 @@ class Summaries:
         if self._path is None:
             return
         values = {key: dataclasses.asdict(value) for key, value in self._known.items()}
-        partial = self._path.with_suffix('.partial')
         with contextlib.suppress(OSError):
-            partial.write_text(json.dumps(values))
-            partial.replace(self._path)
+            write_atomically(self._path, json.dumps(values))
 
 
 def _span(config: DataConfig, number: int) -> Iterable[Span]:

@@ -13,8 +13,8 @@ import filelock
 
 from common import progress
 from common.errors import DataError
+from common.files import sha256_of
 from components.image_example_gen.sources.archive.transfer import (
-    CHUNK,
     FAILED,
     Transfer,
     Unfit,
@@ -92,7 +92,7 @@ def fetch(url: str, sha256: str | None = None) -> Path:
 def require_sha256(path: Path, sha256: str) -> None:
     """Raises DataError if a file has another digest."""
     try:
-        _compare(str(path), _digest(path), sha256)
+        _compare(str(path), sha256_of(path), sha256)
     except OSError as error:
         raise DataError(f'archive {path} cannot be read: {error.strerror}') from error
 
@@ -151,7 +151,7 @@ def _fetch_changed(
     if said is None:  # it is as it was
         assert notes is not None
         return notes
-    digest = _digest(copy.partial)
+    digest = sha256_of(copy.partial)
     if sha256:
         _compare(shown(url), digest, sha256)
     notes = {
@@ -189,14 +189,6 @@ def _require_archive(path: Path) -> None:
         head = file.read(512).lstrip().lower()
     if head.startswith(_WEB_PAGES):
         raise Unfit('it is a web page, not an archive; give the address of the file itself')
-
-
-def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open('rb') as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _compare(what: str, found: str, wanted: str) -> None:
