@@ -1,9 +1,9 @@
-"""Queries of ML Metadata. Imports neither TFX nor TensorFlow.
+"""Queries of ML Metadata, and custom properties of its nodes. Imports neither TFX nor TensorFlow.
 
 Requests are split into chunks: a response over gRPC is limited to 4 MB.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from ml_metadata import MetadataStore
@@ -19,6 +19,15 @@ def custom_property(node: Artifact | Execution | None, key: str) -> Any:
     """The value of a custom property; None if it is not set."""
     value = node.custom_properties.get(key) if node else None
     return None if value is None else getattr(value, value.WhichOneof('value'))
+
+
+def set_custom_properties(node: Artifact | Execution, values: Mapping[str, str | int]) -> None:
+    """Sets custom properties by their keys, in the proto only: the caller stores it."""
+    for key, value in values.items():
+        if isinstance(value, int):
+            node.custom_properties[key].int_value = value
+        else:
+            node.custom_properties[key].string_value = value
 
 
 def component_class(execution: Execution) -> str:

@@ -17,7 +17,7 @@ from tfx.utils import path_utils
 
 from common import features, progress
 from common.artifacts import folder_of
-from common.blessing import read_judgement
+from common.blessing import OVERRIDE, is_blessed, read_override
 from components.cache_key_driver import LookingDriver
 from components.inference.classifier import Answer, answer_of
 from components.inference.model_folder import read_classes
@@ -25,21 +25,19 @@ from components.inference.model_folder import read_classes
 TABLE = 'predictions.csv'
 OUTPUT_EXAMPLES = 'output_examples'
 _MODEL, _BLESSING = 'model', 'model_blessing'
-_BY_HAND = 'by_hand'  # custom property of the answers: what a person had said of the model
 
 
 class FolderInferrerDriver(LookingDriver):
-    """Looks what a person says of the model.
+    """Adds the manual override of the model to the cache key.
 
-    It lies beside the model and changes without TFX, which would take answers, or that there are
-    none, from before.
+    It changes without TFX, which would reuse the output from before it.
     """
 
     output = OUTPUT_EXAMPLES
 
     def look(self, execution_info: ExecutionInfo) -> dict[str, str]:
-        judgement = read_judgement(folder_of(execution_info.input_dict[_MODEL][0].uri))
-        return {_BY_HAND: judgement.model_dump_json()} if judgement else {}
+        override = read_override(folder_of(execution_info.input_dict[_MODEL][0].uri))
+        return {OVERRIDE: override.model_dump_json()} if override else {}
 
 
 class FolderInferrerExecutor(Executor):
@@ -55,11 +53,12 @@ class FolderInferrerExecutor(Executor):
 
         Raises:
             ModelUnusable: the model does not say which classes it knows.
-            JudgementUnreadable: what a person has said of it cannot be read.
+            OverrideUnreadable: its manual override is damaged.
         """
         console = progress.console()
         (model,), (examples,) = input_dict[_MODEL], output_dict[OUTPUT_EXAMPLES]
-        if not _blessed(model, input_dict[_BLESSING][0]):
+        by_gate = model_utils.is_model_blessed(input_dict[_BLESSING][0])
+        if not is_blessed(folder_of(model.uri), by_gate):
             console.print('  the model is not blessed: no image is answered')
             return
         # Without a blessing TFX asks the model: what it knows of is the gate's alone.
@@ -69,11 +68,6 @@ class FolderInferrerExecutor(Executor):
         folder = folder_of(examples.uri)
         count = write_table(folder, classes)
         console.print(f'  {count} images answered: {folder / TABLE}', markup=False)
-
-
-def _blessed(model: Artifact, blessing: Artifact) -> bool:
-    judgement = read_judgement(folder_of(model.uri))  # a person has the last word
-    return judgement.blessed if judgement else model_utils.is_model_blessed(blessing)
 
 
 class FolderInferrer(BulkInferrer):

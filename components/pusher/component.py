@@ -11,7 +11,7 @@ from tfx.types.channel import BaseChannel, Channel
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
 from common.artifacts import folder_of
-from common.blessing import read_judgement
+from common.blessing import is_blessed
 from common.features import SPAN
 from components.evaluation.metrics.accuracy import accuracy_in
 from components.lite_converter.component import LiteModels
@@ -45,8 +45,7 @@ class PusherExecutor(executor.Executor):
         """
         pushed_model = artifact_utils.get_single_instance(output_dict[PUSHED_MODEL])
         model = artifact_utils.get_single_instance(input_dict[MODEL])
-        judgement = read_judgement(folder_of(model.uri))
-        if not (judgement.blessed if judgement else self.CheckBlessing(input_dict)):
+        if not is_blessed(folder_of(model.uri), self.CheckBlessing(input_dict)):
             self._MarkNotPushed(pushed_model)
             return
         pushed = push(

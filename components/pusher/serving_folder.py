@@ -11,7 +11,7 @@ from common.errors import ModelUnusable
 
 NOTE_FILE = 'assets.extra/push.json'  # in the folder of a version
 
-ROLLBACK, BLESS = 'rollback', 'bless'
+PUSHED_BY_ROLLBACK, PUSHED_BY_BLESS = 'rollback', 'bless'  # values of About.by_hand
 
 
 class About(BaseModel):

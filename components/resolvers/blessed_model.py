@@ -4,12 +4,13 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 
 import ml_metadata as mlmd
+from tfx.components.util import model_utils
 from tfx.dsl.components.common.resolver import ResolverStrategy
 from tfx.types import Artifact
 
 from common import progress
 from common.artifacts import folder_of
-from common.blessing import read_judgement
+from common.blessing import CURRENT_MODEL_ID, is_blessed
 from common.metadata_queries import (
     INPUTS,
     OUTPUTS,
@@ -68,26 +69,17 @@ def _latest_first(
 ) -> Iterator[tuple[Artifact, Artifact]]:
     """Models that are blessed and were pushed, with their blessings, the latest version first."""
     newest: dict[int, Artifact] = {}
-    for blessing in sorted(blessings, key=lambda each: (_is_blessed(each), each.id)):
-        newest[blessing.get_int_custom_property('current_model_id')] = blessing
+    by_gate = model_utils.is_model_blessed
+    for blessing in sorted(blessings, key=lambda each: (by_gate(each), each.id)):
+        newest[blessing.get_int_custom_property(CURRENT_MODEL_ID)] = blessing
     blessed = {
         model.id: model
         for model in models
-        if model.id in newest and _may_be_used(model, newest[model.id])
+        if model.id in newest and is_blessed(folder_of(model.uri), by_gate(newest[model.id]))
     }
     versions = _versions(store, blessed)
     for key in sorted(versions, key=lambda each: versions[each], reverse=True):
         yield blessed[key], newest[key]
-
-
-def _may_be_used(model: Artifact, blessing: Artifact) -> bool:
-    """Whether the gate has blessed a model, or a person has, who has the last word."""
-    judgement = read_judgement(folder_of(model.uri))
-    return judgement.blessed if judgement else _is_blessed(blessing)
-
-
-def _is_blessed(blessing: Artifact) -> bool:
-    return blessing.get_int_custom_property('blessed') == 1
 
 
 def _is_unusable(model: Artifact) -> bool:

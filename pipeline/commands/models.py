@@ -44,14 +44,14 @@ def lineage(model: str, as_json: bool, **options: Any) -> None:
 def models(as_json: bool, **options: Any) -> None:
     """List the versions in the serving folder, and which is live."""
     recipe = load(**options)
-    from common.blessing import JudgementUnreadable
+    from common.blessing import OverrideUnreadable
     from pipeline.config.metadata_config import MetadataError
     from pipeline.metadata_store import existing_store
     from pipeline.registry import model_list as view
 
     try:
         found = view.list_models(recipe, existing_store(recipe.metadata, recipe.home))
-    except (JudgementUnreadable, MetadataError) as error:
+    except (OverrideUnreadable, MetadataError) as error:
         fail(str(error), USAGE)
     except OSError as error:
         fail(f'{error.filename} cannot be read: {error.strerror}', USAGE)
@@ -132,7 +132,7 @@ def _alone(options: dict[str, Any]) -> 'Iterator[tuple[Recipe, MetadataStore]]':
     logging.getLogger('tensorflow').setLevel(logging.ERROR)
     from ml_metadata.errors import StatusError
 
-    from common.blessing import JudgementUnreadable
+    from common.blessing import OverrideUnreadable
     from components.pusher.versions import PushError
     from pipeline.config.metadata_config import MetadataError
     from pipeline.local.run_recipe import AlreadyRunning, alone
@@ -145,7 +145,7 @@ def _alone(options: dict[str, Any]) -> 'Iterator[tuple[Recipe, MetadataStore]]':
             fail(f'no run of {recipe.name} has left anything in {recipe.home}', USAGE)
         with alone(recipe):
             yield recipe, store
-    except (AlreadyRunning, CannotIntervene, JudgementUnreadable, MetadataError) as error:
+    except (AlreadyRunning, CannotIntervene, OverrideUnreadable, MetadataError) as error:
         fail(str(error), USAGE)
     except PushError as error:
         fail(str(error), FAILED)

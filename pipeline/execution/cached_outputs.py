@@ -22,8 +22,7 @@ from tfx.orchestration.portable import cache_utils
 
 from common import progress
 from common.artifacts import folder_of
-from common.metadata_queries import custom_property
-from pipeline.registry.recording import BY_HAND
+from common.blessing import is_overridden
 
 FILES = 'catdog_files'  # the custom property: by the ids of artifacts, files and their sizes
 _LARGEST = 20_000  # bytes of that: an answer of ML Metadata holds a hundred executions or 4 MB
@@ -74,8 +73,7 @@ def _mark_damaged(store: MetadataStore, cache_context: int, node_id: str) -> Non
         listings.update({int(key): listing for key, listing in json.loads(text).items()})
     damaged = []
     for artifact in store.get_artifacts_by_id(sorted(listings)):
-        # A manual override changed its files.
-        if artifact.state != _LIVE or custom_property(artifact, BY_HAND):
+        if artifact.state != _LIVE or is_overridden(artifact):
             continue
         problem = find_damage(folder_of(artifact.uri), listings[artifact.id])
         if problem is not None:

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from common import features, progress
 from common.artifacts import SERVED, folder_of
-from common.blessing import read_judgement
+from common.blessing import read_override
 from common.metadata_queries import custom_property
 from components.evaluation.gate.verdict import VERDICT, read_verdict
 from components.evaluation.metrics.evaluation_files import read_evaluation
@@ -53,7 +53,7 @@ class Outcome:
         images: what became of them; None if they came as records that were ready.
         warnings: what moved further than the recipe's `validation` allows, a clause each.
         measures: of the candidate on the test split, by names of `results.METRICS`.
-        by_hand: what a person said of the model, in words; None if nobody did.
+        by_hand: the manual override of the model, as a clause; None if there is none.
     """
 
     run_id: str
@@ -76,9 +76,9 @@ def read_outcome(run_id: str, results: dict[str, NodeResult], recipe: Recipe) ->
     evaluation = folder_of(results['Evaluator'].outputs['evaluation'][0].uri)
     measured = read_evaluation(evaluation, _classes(results), recipe.trainer.threshold)
     verdict = read_verdict(folder_of(results[GATE].outputs[VERDICT][0].uri))
-    by_hand = read_judgement(folder_of(results['Trainer'].outputs['model'][0].uri))
-    blessed = by_hand.blessed if by_hand else verdict.blessed  # a person has the last word
-    told = by_hand.in_words() if by_hand else None
+    override = read_override(folder_of(results['Trainer'].outputs['model'][0].uri))
+    blessed = override.blessed if override else verdict.blessed
+    by_hand = override.describe() if override else None
     pushed = results['Pusher'].outputs['pushed_model'][0]
     is_pushed = custom_property(pushed, 'pushed')
     destination = custom_property(pushed, 'pushed_destination') if is_pushed else None
@@ -89,13 +89,13 @@ def read_outcome(run_id: str, results: dict[str, NodeResult], recipe: Recipe) ->
         accuracy=_accuracy(measured.candidate),
         baseline_accuracy=recipe.evaluation.baseline_accuracy,
         previous_accuracy=_accuracy(measured.baseline) if measured.baseline else None,
-        reasons=() if blessed else (told,) if told else verdict.objections,
+        reasons=() if blessed else (by_hand,) if by_hand else verdict.objections,
         pushed_to=Path(str(destination)) if destination else None,
         newest_version=next(reversed(versions_in(recipe.serving_directory)), None),
         images=read_images(results),
         warnings=_warnings(results),
         measures=measured.candidate.overall.metrics,
-        by_hand=told,
+        by_hand=by_hand,
     )
 
 

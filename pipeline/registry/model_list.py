@@ -32,7 +32,7 @@ class Version:
         run: the pipeline run that pushed it, or whose model a person has pushed.
         spans: numbers of those that it was trained on.
         by_hand: what a person did and why, if one did.
-        withdrawn: what a person said who withdrew its blessing.
+        withdrawn: the override that withdrew its blessing, as a clause.
         megabytes: of all its files, 10^6 bytes; what another version shares counts here too.
     """
 

@@ -15,12 +15,17 @@ from ml_metadata import MetadataStore
 from ml_metadata.proto.metadata_store_pb2 import Artifact
 
 from common.artifacts import SERVED, folder_of
-from common.blessing import Judgement, withdrawal
+from common.blessing import ManualOverride, withdrawal
 from components.evaluation.metrics.accuracy import accuracy_in
 from components.pusher.model_files import files_of
-from components.pusher.serving_folder import BLESS as BLESSED_BY_HAND
-from components.pusher.serving_folder import ROLLBACK as ROLLED_BACK
-from components.pusher.serving_folder import About, Note, read_note, versions_in
+from components.pusher.serving_folder import (
+    PUSHED_BY_BLESS,
+    PUSHED_BY_ROLLBACK,
+    About,
+    Note,
+    read_note,
+    versions_in,
+)
 from components.pusher.versions import EXTRA, Pushed, PushError, push, restore
 from pipeline.config.recipe import Recipe
 from pipeline.registry.provenance import (
@@ -32,8 +37,8 @@ from pipeline.registry.provenance import (
     destination_of,
 )
 from pipeline.registry.recording import (
+    apply_override,
     blessings_of,
-    judge,
     model_in,
     note_push,
     note_pushes,
@@ -82,7 +87,7 @@ def rollback(recipe: Recipe, store: MetadataStore, version: str | None, reason: 
             'recipe': recipe.name,
             'model_id': _id(model),
             **({'model': model.uri} if model else {}),
-            'by_hand': ROLLED_BACK,
+            'by_hand': PUSHED_BY_ROLLBACK,
             'person': person(),
             'reason': reason,
             'version': int(wanted.name),
@@ -112,7 +117,7 @@ def bless(recipe: Recipe, store: MetadataStore, model: str | None, reason: str) 
     found = _candidate(provenance) if model is None else _given(recipe, provenance, store, model)
     if not blessings_of(store, found.id):
         raise CannotIntervene(f'the model in {found.uri} was never judged; run the recipe first')
-    blessings = judge(store, found, _judgement(True, reason))
+    blessings = apply_override(store, found, _override(True, reason))
     about = _about(recipe, provenance, found, reason)
     folder = folder_of(found.uri) / SERVED
     beside = _beside(recipe, provenance, store, found)
@@ -152,7 +157,7 @@ def unbless(
     model = _model(provenance, store, wanted)
     if model is None:
         raise CannotIntervene(f'version {wanted.name} was not pushed by {recipe.name}')
-    blessings = judge(store, model, _judgement(False, reason))
+    blessings = apply_override(store, model, _override(False, reason))
     inputs = {'model': [model], 'model_blessing': blessings}
     record(store, recipe.name, UNBLESS, inputs, {}, _why(reason, int(wanted.name)))
     return wanted, _id(_model(provenance, store, live)) == model.id
@@ -172,9 +177,9 @@ def _as_it_is(recipe: Recipe, store: MetadataStore) -> Provenance:
     return Provenance(store, recipe.name)
 
 
-def _judgement(blessed: bool, reason: str) -> Judgement:
+def _override(blessed: bool, reason: str) -> ManualOverride:
     now = datetime.datetime.now(datetime.timezone.utc)
-    return Judgement(blessed=blessed, person=person(), reason=reason, moment=now)
+    return ManualOverride(blessed=blessed, person=person(), reason=reason, moment=now)
 
 
 def _why(reason: str, version: int) -> dict[str, str | int]:
@@ -263,7 +268,7 @@ def _about(recipe: Recipe, provenance: Provenance, model: Artifact, reason: str)
         model=model.uri,
         model_id=model.id,
         spans=tuple(provenance.trained_on(model)),
-        by_hand=BLESSED_BY_HAND,
+        by_hand=PUSHED_BY_BLESS,
         accuracy=accuracy_in(folder_of(evaluation.uri)) if evaluation else None,
         person=person(),
         reason=reason,
@@ -271,7 +276,7 @@ def _about(recipe: Recipe, provenance: Provenance, model: Artifact, reason: str)
 
 
 def _withdrawn(model: Artifact | None, note: Note | None) -> str | None:
-    """What a person said who withdrew its blessing; the metadata may have begun anew since."""
+    """The override that withdrew its blessing; the metadata may have begun anew since."""
     uri = model.uri if model else note.about.model if note else None
     return withdrawal(folder_of(uri) if uri else None)
 

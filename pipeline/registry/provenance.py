@@ -8,6 +8,7 @@ from typing import Any
 from ml_metadata import MetadataStore
 from ml_metadata.proto import metadata_store_pb2
 
+from common.blessing import BLESSING, decision_of
 from common.features import FINGERPRINT, SPAN
 from common.metadata_queries import (
     INPUTS,
@@ -82,11 +83,7 @@ class Provenance:
 
         That is the gate; in older runs the Evaluator, which leaves its blessing empty today.
         """
-        return (
-            node
-            for node in self.nodes
-            if custom_property(node.output('blessing'), 'blessed') is not None
-        )
+        return (node for node in self.nodes if decision_of(node.output(BLESSING)) is not None)
 
     def pushed(self) -> 'tuple[Node, ...]':
         """Of each version that was pushed, what did it first; lowest version first.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from ml_metadata import MetadataStore
 
-from common.metadata_queries import custom_property
+from common.blessing import BLESSING, decision_of
 from pipeline.registry.provenance import Node, Provenance, destination_of, version_of
 
 
@@ -91,7 +91,7 @@ def _candidate(provenance: Provenance, judge: Node, pushed: set[int]) -> Candida
         run_id=provenance.run_id(judge),
         ended=judge.ended,
         spans=provenance.trained_on(model),
-        blessed=custom_property(judge.output('blessing'), 'blessed') == 1,
+        blessed=decision_of(judge.output(BLESSING)) is True,
         pushed=_id(model) in pushed,
     )
 

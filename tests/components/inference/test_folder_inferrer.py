@@ -13,7 +13,7 @@ from tfx.orchestration.metadata import sqlite_metadata_connection_config
 from tfx.orchestration.pipeline import Pipeline
 from tfx.types import standard_artifacts
 
-from common.blessing import Judgement, write_judgement
+from common.blessing import ManualOverride, write_override
 from components.image_example_gen.ingestion.quarantine import read_quarantined
 from components.image_example_gen.inspection.config import CheckConfig
 from components.inference.config import InferenceConfig
@@ -136,9 +136,9 @@ def test_a_person_has_the_last_word_and_is_heard_after_the_gate(stage, first):
         'moment': datetime.datetime.now(datetime.timezone.utc),
     }
 
-    write_judgement(model, Judgement(blessed=True, **said))
+    write_override(model, ManualOverride(blessed=True, **said))
     blessed = stage.run(blessed=False)
-    write_judgement(model, Judgement(blessed=False, **said))
+    write_override(model, ManualOverride(blessed=False, **said))
     withdrawn = stage.run()
 
     assert stage.answers(blessed).items() >= first[1].items()

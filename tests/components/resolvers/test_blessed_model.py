@@ -7,7 +7,7 @@ from ml_metadata.proto import metadata_store_pb2 as mlmd
 from tfx.types import standard_artifacts
 
 from common import progress
-from common.blessing import Judgement, write_judgement
+from common.blessing import ManualOverride, write_override
 from components.resolvers import blessed_model as baseline_resolver
 from components.resolvers.blessed_model import CANDIDATE, LatestOtherBlessedModelStrategy
 
@@ -182,8 +182,8 @@ def test_a_person_has_the_last_word_on_what_may_be_compared_with(resolve, tmp_pa
     models = [model(1), model(2), model(3)]
     models[1].uri = str(tmp_path)
     moment = datetime.datetime(2026, 11, 21, tzinfo=datetime.timezone.utc)
-    said = Judgement(blessed=person, person='eve', reason='seen', moment=moment)
-    write_judgement(tmp_path, said)
+    said = ManualOverride(blessed=person, person='eve', reason='seen', moment=moment)
+    write_override(tmp_path, said)
 
     resolved = resolve(models[2], models, [blessing(1), blessing(2, blessed=gate)])
 

@@ -10,7 +10,7 @@ import pytest
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from common import progress
-from common.blessing import JUDGEMENT_FILE, Judgement, write_judgement
+from common.blessing import OVERRIDE_FILE, ManualOverride, write_override
 from components.evaluation.gate.verdict import VERDICT_FILE, Ruling, Verdict, write_verdict
 from pipeline.metadata_store import SQLITE_FILE
 from pipeline.registry.gate_history import NoVerdict, as_json, as_text, read_why
@@ -149,9 +149,9 @@ def test_what_a_person_did_stands_below_and_has_the_last_word(judged):
     judged.judge(model, NO)
     judged.by_hand('Bless', model, person='eve', reason='dark ones are rare')
     now = datetime.datetime.now(datetime.timezone.utc)
-    write_judgement(
+    write_override(
         judged.folder / 'first',
-        Judgement(blessed=True, person='eve', reason='dark ones are rare', moment=now),
+        ManualOverride(blessed=True, person='eve', reason='dark ones are rare', moment=now),
     )
 
     lines = shown(judged.why())
@@ -166,8 +166,8 @@ def test_what_a_person_did_stands_below_and_has_the_last_word(judged):
 def test_a_blessing_that_a_rollback_withdrew_is_told_from_what_stands_beside_the_model(judged):
     judged.judge(judged.model('first'), YES)
     moment = datetime.datetime(2026, 11, 21, 9, 30, tzinfo=datetime.timezone.utc)
-    said = Judgement(blessed=False, person='eve', reason='slow', moment=moment)
-    write_judgement(judged.folder / 'first', said)
+    said = ManualOverride(blessed=False, person='eve', reason='slow', moment=moment)
+    write_override(judged.folder / 'first', said)
 
     lines = shown(judged.why())
 
@@ -239,7 +239,7 @@ def test_the_command_prints_it(judged):
 
 def test_a_word_of_a_person_that_cannot_be_read_is_one_sentence(judged):
     judged.judge(judged.model('first'), NO)
-    file = judged.folder / 'first' / JUDGEMENT_FILE
+    file = judged.folder / 'first' / OVERRIDE_FILE
     file.write_text('{')
 
     done = command(judged.folder)

@@ -10,7 +10,7 @@ import pytest
 from ml_metadata.errors import InternalError
 from rich.console import Console
 
-from common import blessing as judgement
+from common.blessing import read_override
 from common.metadata_queries import custom_property
 from components.pusher.serving_folder import About, read_note, versions_in
 from components.pusher.versions import PushError, push, restore
@@ -100,8 +100,8 @@ def test_the_model_that_was_taken_back_loses_its_blessing(pets, two):
     rollback(pets.recipe, pets.store, None, 'too many cats')
 
     assert (blessed(pets, 0), blessed(pets, 1)) == ([1], [0])
-    said = judgement.read_judgement(Path(pets.recorder.models[1].uri))
-    assert said.in_words() == 'its blessing was withdrawn by hand by ada: too many cats'
+    said = read_override(Path(pets.recorder.models[1].uri))
+    assert said.describe() == 'its blessing was withdrawn by hand by ada: too many cats'
 
 
 def test_a_rollback_is_in_the_metadata_with_who_and_why(pets, two):
