@@ -13,7 +13,7 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionP
 from common.artifacts import folder_of
 from common.blessing import is_blessed
 from common.features import SPAN
-from components.evaluation.metrics.accuracy import accuracy_in
+from components.evaluation.metrics.evaluation_files import read_accuracy
 from components.lite_converter.component import LiteModels
 from components.lite_converter.lite_results import LITE_FILE, LiteResult
 from components.pusher.serving_folder import About
@@ -66,7 +66,7 @@ class PusherExecutor(executor.Executor):
             run=context.pipeline_run_id if context else None,
             model=model.uri,
             model_id=model.id,
-            accuracy=accuracy_in(folder_of(evaluation[0].uri)) if evaluation else None,
+            accuracy=read_accuracy(folder_of(evaluation[0].uri)) if evaluation else None,
             spans=tuple(sorted(_spans(input_dict.get(EXAMPLES, [])))),
         )
 

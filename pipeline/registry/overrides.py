@@ -16,7 +16,7 @@ from ml_metadata.proto.metadata_store_pb2 import Artifact
 
 from common.artifacts import SERVED, folder_of
 from common.blessing import ManualOverride, withdrawal
-from components.evaluation.metrics.accuracy import accuracy_in
+from components.evaluation.metrics.evaluation_files import read_accuracy
 from components.pusher.model_files import files_of
 from components.pusher.serving_folder import (
     PUSHED_BY_BLESS,
@@ -269,7 +269,7 @@ def _about(recipe: Recipe, provenance: Provenance, model: Artifact, reason: str)
         model_id=model.id,
         spans=tuple(provenance.trained_on(model)),
         by_hand=PUSHED_BY_BLESS,
-        accuracy=accuracy_in(folder_of(evaluation.uri)) if evaluation else None,
+        accuracy=read_accuracy(folder_of(evaluation.uri)) if evaluation else None,
         person=person(),
         reason=reason,
     )

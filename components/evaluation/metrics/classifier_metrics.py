@@ -22,9 +22,8 @@ from tensorflow_model_analysis.proto.metrics_for_slice_pb2 import BoundedValue
 from components.evaluation.metrics.counts import Counts, count, no_counts
 from components.evaluation.metrics.curves import curves
 from components.evaluation.metrics.estimates import estimates
-from components.evaluation.results import Estimate
+from components.evaluation.results import CURVES, IMAGES, Estimate
 
-IMAGES, CURVES = 'images', 'curves'  # beside those of `results.METRICS`
 _AT_ONCE = 2**16  # probabilities that wait to be counted
 
 

@@ -116,7 +116,7 @@ def test_the_class_alternates_with_the_index(monkeypatch: pytest.MonkeyPatch) ->
         drawn.append(species)
         return sample(species, rng)
 
-    monkeypatch.setattr('components.image_example_gen.sources.drawings.sample', spy)
+    monkeypatch.setattr('components.image_example_gen.sources.drawings.draw.sample', spy)
     for index in range(4):
         draw(index)
     assert tuple(drawn) == CLASSES * 2
