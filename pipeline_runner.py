@@ -7,7 +7,6 @@ Exit codes: 0 blessed or unchanged, 1 a component failed, 2 wrong usage or confi
 import click
 
 from pipeline.commands import cluster, models, predict, report, runs
-from pipeline.commands import why as blessing
 from pipeline.commands.options import RUN_CODES
 
 
@@ -27,10 +26,10 @@ for command in (
     cluster.schedule,
     models.lineage,
     models.models,
+    models.why,
     models.rollback,
     models.bless,
     models.unbless,
-    blessing.why,
     report.report,
     predict.predict,
 ):

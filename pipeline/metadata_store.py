@@ -71,20 +71,11 @@ def connection(config: MetadataConfig, home: Path) -> Any:
     return metadata_store_pb2.ConnectionConfig(mysql=server)
 
 
-def check_connection(config: MetadataConfig, home: Path) -> None:
-    """Connects, and makes the tables where there are none: TFX's own words say little.
-
-    Raises:
-        MetadataError: nothing answers there, or it refuses; told within half a minute.
-    """
-    open_store(config, home)
-
-
 def open_store(config: MetadataConfig, home: Path) -> ml_metadata.MetadataStore:
-    """The store itself, which has answered once.
+    """Connects, and creates the tables where there are none.
 
     Raises:
-        MetadataError: as `check_connection`.
+        MetadataError: nothing answers within half a minute, or it refuses the connection.
     """
     check_file(config, home)
     wanted = connection(config, home)
@@ -102,7 +93,7 @@ def existing_store(config: MetadataConfig, home: Path) -> ml_metadata.MetadataSt
     """The store, for somebody who only looks: no file is made where there is none.
 
     Raises:
-        MetadataError: as `check_connection`.
+        MetadataError: as `open_store`.
     """
     if config.address == SQLITE and not (home / SQLITE_FILE).exists():
         return None

@@ -10,7 +10,7 @@ import click.testing
 import pytest
 
 from pipeline.config.metadata_config import MetadataConfig, MetadataError
-from pipeline.metadata_store import SQLITE_FILE, check_connection, check_file
+from pipeline.metadata_store import SQLITE_FILE, check_file, open_store
 from pipeline_runner import main
 
 REPOSITORY = Path(__file__).parents[2]
@@ -33,7 +33,7 @@ READING = {
 @pytest.fixture
 def home(tmp_path):
     home = tmp_path / 'pets'
-    check_connection(MetadataConfig(), home)
+    open_store(MetadataConfig(), home)
     return home
 
 

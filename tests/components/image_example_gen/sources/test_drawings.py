@@ -61,7 +61,7 @@ def test_same_arguments_give_same_bytes_in_any_order() -> None:
 
 def test_another_process_gives_the_same_bytes() -> None:
     answer = answer_of_another_process(
-        'import hashlib; from components.image_example_gen.sources.drawings import draw; '
+        'import hashlib; from components.image_example_gen.sources.drawings.draw import draw; '
         'print(hashlib.sha256(draw(7, seed=3)).hexdigest())'
     )
     assert answer == hashlib.sha256(draw(7, seed=3)).hexdigest()
