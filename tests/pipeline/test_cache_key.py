@@ -122,10 +122,8 @@ def test_a_name_that_is_no_module_of_the_project_is_refused():
 
 def test_everything_that_python_loads_is_found():
     loaded = 'import sys, pipeline.config.recipe; print(*sys.modules)'
-    command = [sys.executable, "-c", loaded]
+    command = [sys.executable, '-c', loaded]
     said = subprocess.run(command, check=True, capture_output=True, text=True)
-        [sys.executable, '-c', loaded], check=True, capture_output=True, text=True
-    )
     ours = {name for name in said.stdout.split() if name.partition('.')[0] in PACKAGES}
 
     assert ours <= set(imported_modules('pipeline.config.recipe'))
