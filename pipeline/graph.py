@@ -1,6 +1,5 @@
 """The pipeline: the components and how they are connected."""
 
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,54 +15,36 @@ from tfx.components import (
 )
 from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
 from tfx.dsl.components.base.base_node import BaseNode
-from tfx.dsl.components.common.resolver import Resolver, ResolverStrategy
 from tfx.orchestration.pipeline import Pipeline
 from tfx.proto import trainer_pb2, transform_pb2
-from tfx.types import standard_artifacts
-from tfx.types.channel import BaseChannel, Channel
+from tfx.types.channel import BaseChannel
 
 from components.anomaly_gate.component import AnomalyGate
 from components.image_example_gen.component import EXAMPLES, ImageExampleGen
 from components.image_example_gen.import_component import ImportCanonicalExamples
-from components.resolvers.blessed_model import CANDIDATE, LatestOtherBlessedModelStrategy
-from components.resolvers.newest_spans import NewestSpansStrategy
-from components.resolvers.previous_statistics import (
-    PREVIOUS,
-    STATISTICS,
-    PreviousSpanStatisticsStrategy,
-)
+from components.resolvers.previous_statistics import PREVIOUS
 from pipeline.cache_key import code_of, content_hash
 from pipeline.config.beam import beam_args
 from pipeline.config.recipe import Recipe
 from pipeline.evaluation_graph import Spans, evaluate_and_push
 from pipeline.metadata_store import connection
+from pipeline.resolver_nodes import (
+    DEFAULT_RESOLVERS,
+    JUDGED,
+    NEWEST,
+    Resolvers,
+    baseline_model,
+    newest_spans,
+    previous_statistics,
+    warm_start_model,
+)
 from pipeline.schema import statistics_options, write_schema
 from trainer.preprocessing import preprocessing_fn
 from trainer.run import run_fn, tuner_fn
 
-_NEWEST, _JUDGED = 'newest', 'judged'
-
-
-@dataclasses.dataclass(frozen=True)
-class Resolvers:
-    """Resolver strategies that a runner can execute; by default those of this project.
-
-    Attributes:
-        blessed_model: finds the last blessed model.
-        excludes_candidate: whether `blessed_model` takes the candidate, and finds another model.
-        previous_statistics: finds the statistics of the span before; None: there is no drift check.
-    """
-
-    blessed_model: type[ResolverStrategy] = LatestOtherBlessedModelStrategy
-    excludes_candidate: bool = True
-    previous_statistics: type[ResolverStrategy] | None = PreviousSpanStatisticsStrategy
-
-
-_OURS = Resolvers()
-
 
 def create_pipeline(
-    recipe: Recipe, classes: tuple[str, ...], images: int, resolvers: Resolvers = _OURS
+    recipe: Recipe, classes: tuple[str, ...], images: int, resolvers: Resolvers = DEFAULT_RESOLVERS
 ) -> Pipeline:
     """Connects the components as a recipe says.
 
@@ -75,32 +56,41 @@ def create_pipeline(
     """
     example_gen = _example_gen(recipe)
     examples = example_gen.outputs[EXAMPLES]
-    newest_spans = _newest_spans(recipe, examples) if recipe.data.several_spans else None
-    spans = _spans(examples, newest_spans)
+    newest = newest_spans(recipe, examples) if recipe.data.several_spans else None
+    spans = _spans(examples, newest)
 
     statistics_gen = StatisticsGen(examples=spans.newest, stats_options=statistics_options())
     schema_gen = ImportSchemaGen(schema_file=str(write_schema(classes, recipe.home / 'schema')))
     validator = ExampleValidator(
         statistics=statistics_gen.outputs['statistics'], schema=schema_gen.outputs['schema']
     )
-    previous_statistics = _previous_statistics(resolvers, statistics_gen)
-    anomaly_gate = _anomaly_gate(recipe, validator, statistics_gen, previous_statistics)
+    previous = previous_statistics(resolvers, statistics_gen)
+    anomaly_gate = _anomaly_gate(recipe, validator, statistics_gen, previous)
 
     transform = _transform(recipe, examples, schema_gen)
     transform.add_upstream_node(anomaly_gate)
 
-    warm_start = _warm_start_model(resolvers) if recipe.trainer.warm_start else None
+    warm_start = warm_start_model(resolvers) if recipe.trainer.warm_start else None
     tuner = _tuner(recipe, classes, examples, transform, warm_start) if recipe.tuner else None
     trainer = _trainer(recipe, classes, examples, transform, warm_start, tuner)
 
-    baseline = _baseline_model(resolvers, trainer)
+    baseline = baseline_model(resolvers, trainer)
     evaluation_nodes = evaluate_and_push(recipe, classes, spans, transform, trainer, baseline)
 
     nodes = (
-        *(example_gen, newest_spans),
-        *(statistics_gen, schema_gen, validator, previous_statistics, anomaly_gate),
-        *(transform, warm_start, tuner, trainer),
-        *(baseline, *evaluation_nodes),
+        example_gen,
+        newest,
+        statistics_gen,
+        schema_gen,
+        validator,
+        previous,
+        anomaly_gate,
+        transform,
+        warm_start,
+        tuner,
+        trainer,
+        baseline,
+        *evaluation_nodes,
     )
     return Pipeline(
         pipeline_name=recipe.name,
@@ -121,33 +111,10 @@ def _example_gen(recipe: Recipe) -> BaseNode:
     return ImportCanonicalExamples(path).with_id(ImportExampleGen.__name__)
 
 
-def _newest_spans(recipe: Recipe, examples: BaseChannel) -> BaseNode:
-    """The newest span, whose statistics are checked, and those that a model is judged on."""
-    counts = {_NEWEST: 1, _JUDGED: recipe.data.test_window}
-    return Resolver(
-        strategy_class=NewestSpansStrategy,
-        config={'counts': counts},
-        **dict.fromkeys(counts, examples),
-    ).with_id('newest_spans')
-
-
 def _spans(examples: BaseChannel, newest: BaseNode | None) -> Spans:
     if newest is None:
         return Spans(examples, examples, examples)
-    return Spans(examples, newest.outputs[_NEWEST], newest.outputs[_JUDGED])
-
-
-def _previous_statistics(resolvers: Resolvers, statistics_gen: BaseNode) -> BaseNode | None:
-    """Those of the span before the newest; none if no run has seen it."""
-    if resolvers.previous_statistics is None:
-        return None
-    return Resolver(
-        strategy_class=resolvers.previous_statistics,
-        **{
-            STATISTICS: statistics_gen.outputs['statistics'],
-            PREVIOUS: Channel(type=standard_artifacts.ExampleStatistics),
-        },
-    ).with_id(PREVIOUS)
+    return Spans(examples, newest.outputs[NEWEST], newest.outputs[JUDGED])
 
 
 def _anomaly_gate(
@@ -231,26 +198,6 @@ def _training(
         'code': code_of(function),
         'weights': content_hash(recipe.trainer.weights),
     }
-
-
-def _warm_start_model(resolvers: Resolvers) -> BaseNode:
-    """The last blessed model, whose weights the training starts from."""
-    return _blessed_model(resolvers).with_id('warm_start_resolver')
-
-
-def _baseline_model(resolvers: Resolvers, trainer: BaseNode) -> BaseNode:
-    """The last blessed model that is not the candidate, where the runner can tell them apart."""
-    candidate = {CANDIDATE: trainer.outputs['model']} if resolvers.excludes_candidate else {}
-    return _blessed_model(resolvers, **candidate).with_id('baseline_resolver')
-
-
-def _blessed_model(resolvers: Resolvers, **candidate: BaseChannel) -> Resolver:
-    return Resolver(
-        strategy_class=resolvers.blessed_model,
-        model=Channel(type=standard_artifacts.Model),
-        model_blessing=Channel(type=standard_artifacts.ModelBlessing),
-        **candidate,
-    )
 
 
 def _dotted(function: object) -> str:

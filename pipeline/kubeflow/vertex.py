@@ -12,7 +12,8 @@ from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import (
 
 from components.image_example_gen.sources.spans import open_window, span_folders
 from pipeline.config.recipe import ConfigError, Recipe
-from pipeline.graph import Resolvers, create_pipeline
+from pipeline.graph import create_pipeline
+from pipeline.resolver_nodes import Resolvers
 
 _COMMAND = ['python', '-m', 'tfx.orchestration.kubeflow.v2.container.kubeflow_v2_run_executor']
 # It executes no resolver strategies but those of TFX.
