@@ -34,6 +34,7 @@ def AnomalyGate(
     anomalies: InputArtifact[standard_artifacts.ExampleAnomalies],
     statistics: InputArtifact[standard_artifacts.ExampleStatistics],
     validation: Parameter[str],
+    code: Parameter[str],  # part of the cache key
     previous_statistics: InputArtifact[standard_artifacts.ExampleStatistics] = None,
 ) -> GateResult:
     """Fails when ExampleValidator found anomalies in any split; compares what it lets through.
@@ -44,6 +45,7 @@ def AnomalyGate(
         anomalies: of ExampleValidator.
         statistics: of the newest span.
         validation: a `ValidationConfig` as JSON.
+        code: hash of the code of this component.
         previous_statistics: those of the span before, if there are any.
     """
     found = describe_anomalies(

@@ -3,16 +3,18 @@
 import csv
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import tensorflow as tf
-from tfx.components.bulk_inferrer.component import BulkInferrer
 from tfx.components.bulk_inferrer.executor import Executor
 from tfx.components.util import model_utils
+from tfx.dsl.components.base.base_beam_component import BaseBeamComponent
 from tfx.dsl.components.base.executor_spec import BeamExecutorSpec
 from tfx.orchestration.portable.data_types import ExecutionInfo
 from tfx.proto import bulk_inferrer_pb2
-from tfx.types import Artifact, BaseChannel
+from tfx.types import Artifact, BaseChannel, Channel, standard_artifacts
+from tfx.types.component_spec import ExecutionParameter
+from tfx.types.standard_component_specs import BulkInferrerSpec
 from tfx.utils import path_utils
 
 from common import features, progress
@@ -70,19 +72,37 @@ class FolderInferrerExecutor(Executor):
         console.print(f'  {count} images answered: {folder / TABLE}', markup=False)
 
 
-class FolderInferrer(BulkInferrer):
+class FolderInferrerSpec(BulkInferrerSpec):
+    """What BulkInferrer takes and gives, and the code."""
+
+    PARAMETERS: ClassVar = {
+        **BulkInferrerSpec.PARAMETERS,
+        'code': ExecutionParameter(type=str),  # part of the cache key
+    }
+
+
+class FolderInferrer(BaseBeamComponent):
     """Asks a model that the gate, or a person, has blessed about images without labels.
 
     Its output `output_examples` has the records that came in, with the features `probability` and
     `class` that the model gives; beside them stands `predictions.csv`.
     """
 
+    SPEC_CLASS = FolderInferrerSpec
     EXECUTOR_SPEC = BeamExecutorSpec(FolderInferrerExecutor)
     DRIVER_CLASS = FolderInferrerDriver
 
     def __init__(
-        self, examples: BaseChannel, model: BaseChannel, model_blessing: BaseChannel
+        self, examples: BaseChannel, model: BaseChannel, model_blessing: BaseChannel, code: str
     ) -> None:
+        """Connects it.
+
+        Args:
+            examples: without labels.
+            model: of the Trainer.
+            model_blessing: of the gate.
+            code: hash of the code of this component.
+        """
         columns = [
             bulk_inferrer_pb2.PredictOutputCol(output_key=name, output_column=name)
             for name in (features.PROBABILITY, features.CLASS)
@@ -90,12 +110,17 @@ class FolderInferrer(BulkInferrer):
         output = bulk_inferrer_pb2.OutputColumnsSpec(
             predict_output=bulk_inferrer_pb2.PredictOutput(output_columns=columns)
         )
-        super().__init__(
+        spec = FolderInferrerSpec(
             examples=examples,
             model=model,
             model_blessing=model_blessing,
+            data_spec=bulk_inferrer_pb2.DataSpec(),
+            model_spec=bulk_inferrer_pb2.ModelSpec(),
             output_example_spec=bulk_inferrer_pb2.OutputExampleSpec(output_columns_spec=[output]),
+            code=code,
+            output_examples=Channel(type=standard_artifacts.Examples),
         )
+        super().__init__(spec=spec)
 
 
 def write_table(folder: Path, classes: tuple[str, ...]) -> int:

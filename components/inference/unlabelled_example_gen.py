@@ -36,7 +36,6 @@ from components.inference.image_folder import files_of, fingerprint_of
 
 EXAMPLES, QUARANTINE = 'examples', 'quarantine'
 SPLIT = 'unlabelled'
-_FORMAT = 1  # of the records: another number and they are written again
 _Examined = bytes | BadImage  # a record, or what is wrong
 
 
@@ -46,7 +45,7 @@ class UnlabelledExampleGenSpec(ComponentSpec):
     PARAMETERS = {  # noqa: RUF012
         'path': ExecutionParameter(type=str),
         'checks': ExecutionParameter(type=str),
-        'record_format': ExecutionParameter(type=int),  # part of the cache's key
+        'code': ExecutionParameter(type=str),  # part of the cache key
     }
     INPUTS: dict[str, Any] = {}  # noqa: RUF012
     OUTPUTS = {  # noqa: RUF012
@@ -108,7 +107,14 @@ class UnlabelledExampleGen(BaseComponent):
     EXECUTOR_SPEC = ExecutorClassSpec(UnlabelledExampleGenExecutor)
     DRIVER_CLASS = UnlabelledExampleGenDriver
 
-    def __init__(self, inference: InferenceConfig, checks: CheckConfig) -> None:
+    def __init__(self, inference: InferenceConfig, checks: CheckConfig, code: str) -> None:
+        """Connects it.
+
+        Args:
+            inference: names the folder.
+            checks: limits of an image.
+            code: hash of the code of this component.
+        """
         outputs = {
             EXAMPLES: Channel(type=standard_artifacts.Examples),
             QUARANTINE: Channel(type=Quarantine),
@@ -116,9 +122,7 @@ class UnlabelledExampleGen(BaseComponent):
         path = str(inference.path.absolute())
         checks_json = checks.model_dump_json()
         super().__init__(
-            UnlabelledExampleGenSpec(
-                path=path, checks=checks_json, record_format=_FORMAT, **outputs
-            )
+            UnlabelledExampleGenSpec(path=path, checks=checks_json, code=code, **outputs)
         )
 
 

@@ -39,6 +39,7 @@ def LiteConverter(
     lite_model: OutputArtifact[LiteModels],
     lite: Parameter[str],
     threshold: Parameter[float],
+    code: Parameter[str],  # part of the cache key
 ) -> None:
     """Writes a file for each format, and `lite.json` with the accuracies.
 
@@ -51,6 +52,7 @@ def LiteConverter(
         lite_model: gets the files.
         lite: a `LiteConfig` as JSON.
         threshold: probability from which on the second of two classes is said.
+        code: hash of the code of this component.
     """
     config = LiteConfig.model_validate_json(lite)
     patterns = {

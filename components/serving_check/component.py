@@ -24,6 +24,7 @@ def ServingCheck(
     model: InputArtifact[standard_artifacts.Model],
     infra_blessing: OutputArtifact[standard_artifacts.InfraBlessing],
     serving_check: Parameter[str],
+    code: Parameter[str],  # part of the cache key
 ) -> None:
     """Loads the SavedModel in a fresh process and asks it what the Trainer has answered before.
 
@@ -34,6 +35,7 @@ def ServingCheck(
         model: of the Trainer.
         infra_blessing: gets the custom property `blessed`, 1 or 0.
         serving_check: a `ServingCheckConfig` as JSON.
+        code: hash of the code of this component and of the probe.
     """
     config = ServingCheckConfig.model_validate_json(serving_check)
     found = check(folder_of(path_utils.serving_model_path(model.uri)), config.seconds)

@@ -1,6 +1,7 @@
 """Runs one node of a compiled pipeline with TFX's own launcher, and says how it went."""
 
 import dataclasses
+import functools
 import re
 import time
 from collections.abc import Iterator
@@ -12,9 +13,11 @@ from tfx.orchestration.local import runner_utils
 from tfx.orchestration.portable import launcher
 from tfx.orchestration.portable.mlmd import context_lib, execution_lib
 from tfx.proto.orchestration import pipeline_pb2
+from tfx.proto.orchestration.executable_spec_pb2 import PythonClassExecutableSpec
 
 from common.metadata_queries import OUTPUTS, artifacts_by_id, events_of_executions
 from pipeline.execution import cached_outputs
+from pipeline.execution.cached_outputs import CacheCheckOperator
 
 # A line of a text that Beam made of an interrupt; a line that only names one is something else.
 _INTERRUPTED = re.compile(r'(?m)^(RuntimeError: )?KeyboardInterrupt( \[while running .*)?$')
@@ -57,17 +60,22 @@ def launch_node(ir: pipeline_pb2.Pipeline, node: pipeline_pb2.PipelineNode) -> N
     connection = metadata_connection(ir)
     node_id = node.node_info.id
     executor = runner_utils.extract_executor_spec(deployment, node_id)
+    driver = runner_utils.extract_custom_driver_spec(deployment, node_id)
     start = time.perf_counter()
     try:
-        with cached_outputs.whole_ones_only(node_id):
-            info = launcher.Launcher(
-                pipeline_node=node,
-                mlmd_connection=metadata.Metadata(connection),
-                pipeline_info=ir.pipeline_info,
-                pipeline_runtime_spec=ir.runtime_spec,
-                executor_spec=executor,
-                custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, node_id),
-            ).launch()
+        info = launcher.Launcher(
+            pipeline_node=node,
+            mlmd_connection=metadata.Metadata(connection),
+            pipeline_info=ir.pipeline_info,
+            pipeline_runtime_spec=ir.runtime_spec,
+            executor_spec=executor,
+            custom_driver_spec=driver or PythonClassExecutableSpec(),
+            custom_driver_operators={
+                PythonClassExecutableSpec: functools.partial(
+                    CacheCheckOperator, executor_spec=executor
+                )
+            },
+        ).launch()
     except Exception as error:  # executors raise whatever they like
         if _is_interrupt(error):
             raise KeyboardInterrupt from error

@@ -42,7 +42,7 @@ class Ancestor:
         run: the pipeline run that trained it.
         trained: when that ended.
         spans: numbers of the spans it was trained on, with their fingerprints.
-        code: hash of the code of the trainer and the components.
+        code: hash of the code that trained it.
         weights: what the backbone would start from without a warm start; for a file, embedded or
             given, also the digest of what was in it.
         hyperparameters: the `trainer:` part that it was trained with.

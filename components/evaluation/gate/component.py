@@ -31,6 +31,7 @@ def ModelGate(
     config: Parameter[str],
     classes: Parameter[str],
     threshold: Parameter[float],
+    code: Parameter[str],  # part of the cache key
     blessing: OutputArtifact[standard_artifacts.ModelBlessing],
     verdict: OutputArtifact[ModelVerdict],
     infra_validation: InputArtifact[standard_artifacts.InfraBlessing] = None,
@@ -45,6 +46,7 @@ def ModelGate(
         config: an `EvaluationConfig` as JSON.
         classes: names in the order of their labels, as JSON.
         threshold: probability from which on the second of two classes is said.
+        code: hash of the code of this component.
         blessing: as TFX's Evaluator gives one.
         verdict: a ruling of each rule.
         infra_validation: of TFX's InfraValidator, where the recipe switches it on.

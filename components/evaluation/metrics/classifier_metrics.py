@@ -34,10 +34,16 @@ class ClassifierMetrics(tfma.metrics.Metric):
         classes: how many there are.
         threshold: probability from which on the second of two classes is said.
         edges: of slices; not used, but kept here: TFX hands this to the extractor of the slices.
+        code: not used, but kept here: this is part of the Evaluator's cache key.
     """
 
     def __init__(
-        self, classes: int, threshold: float, edges: dict[str, Any], name: str = 'classifier'
+        self,
+        classes: int,
+        threshold: float,
+        edges: dict[str, Any],
+        code: str = '',
+        name: str = 'classifier',
     ) -> None:
         super().__init__(
             merge_per_key_computations(_computations),

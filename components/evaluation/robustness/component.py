@@ -32,7 +32,7 @@ def RobustnessEvaluator(
     model: InputArtifact[standard_artifacts.Model],
     robustness: OutputArtifact[RobustnessResults],
     config: Parameter[str],
-    code: Parameter[str],  # part of the cache's key
+    code: Parameter[str],  # part of the cache key
 ) -> None:
     """Measures a model on copies of test images that are worse, and shows what it gets wrong.
 
@@ -41,7 +41,7 @@ def RobustnessEvaluator(
         model: the candidate.
         robustness: what was found.
         config: a `RobustnessConfig` as JSON.
-        code: changes with the code of the project.
+        code: hash of the code of this component.
     """
     count = RobustnessConfig.model_validate_json(config).images
     serving = folder_of(path_utils.serving_model_path(model.uri))

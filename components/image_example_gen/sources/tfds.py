@@ -1,10 +1,13 @@
 """Images of a TensorFlow Datasets data set."""
 
-import contextlib
 import dataclasses
 import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+
+import requests
 
 from common import progress
 from common.errors import DataError
@@ -15,7 +18,7 @@ from components.image_example_gen.sources.base.source_protocol import (
     LabelledImage,
 )
 
-_RETRIES = 4
+_PATIENCE = 10  # seconds for a server to answer
 # Where a shard begins in the middle of a file, what is before it is passed over: with this many
 # the file is read four and a half times at most.
 _SHARDS_PER_FILE = 8
@@ -124,11 +127,11 @@ def _parts(lengths: list[int]) -> Iterator[tuple[int, int]]:
 
 
 def _fetch(builder: Any, name: str) -> None:
-    if not builder.is_prepared():
-        progress.console().print(f'fetching {name} with TensorFlow Datasets ...')
     try:
-        with _few_retries():
-            builder.download_and_prepare()
+        if not builder.is_prepared():
+            progress.console().print(f'fetching {name} with TensorFlow Datasets ...')
+            _require_connection(builder)
+        builder.download_and_prepare()
     except Exception as error:  # whatever the network, the disk or the archive may raise
         raise DataError(
             f'TensorFlow Datasets could not fetch {name!r} ({type(error).__name__}); '
@@ -137,13 +140,26 @@ def _fetch(builder: Any, name: str) -> None:
         ) from error
 
 
-@contextlib.contextmanager
-def _few_retries() -> Iterator[None]:
-    """Without a network TensorFlow Datasets would try ten times and wait 200 s in between."""
-    from tensorflow_datasets.core.download import downloader
+def _require_connection(builder: Any) -> None:
+    """Without a network TensorFlow Datasets tries ten times and waits for 200 s in between.
 
-    usual, downloader.MAX_RETRIES = downloader.MAX_RETRIES, _RETRIES
-    try:
-        yield
-    finally:
-        downloader.MAX_RETRIES = usual
+    Raises:
+        requests.ConnectionError: none of the servers of the set can be reached, and none of its
+            files was downloaded before.
+    """
+    downloads = Path(builder.data_dir_root, 'downloads')
+    notes = [*downloads.glob('*.INFO'), *downloads.glob('*/*.INFO')]  # next to each file
+    downloaded = ''.join(note.read_text() for note in notes)
+    urls = [url for url in builder.url_infos or () if url.startswith('http')]
+    if not urls or any(url in downloaded for url in urls):
+        return
+    for url in {urlsplit(url).netloc: url for url in urls}.values():
+        try:
+            requests.head(url, timeout=_PATIENCE)
+        except requests.ConnectionError as error:
+            unreachable = error
+        except requests.RequestException:  # answers, but not to this
+            return
+        else:
+            return
+    raise unreachable

@@ -94,4 +94,4 @@ def test_the_gate_stops_at_an_anomaly_in_any_split(artifact, tmp_path):
     (tmp_path / 'Split-eval' / 'SchemaDiff.pb').write_bytes(found)
 
     with pytest.raises(AnomaliesFound, match='does not fit the schema: eval: image/height: Out-of'):
-        executor(anomalies=artifact, statistics=None, validation='{}')
+        executor(anomalies=artifact, statistics=None, validation='{}', code='1')

@@ -39,9 +39,12 @@ class Stage:
             standard_artifacts.ModelBlessing,
             custom_properties={'blessed': int(blessed)},
         ).with_id('blessing')
-        unlabelled = UnlabelledExampleGen(InferenceConfig(path=self.images), CHECKS)
+        unlabelled = UnlabelledExampleGen(InferenceConfig(path=self.images), CHECKS, code='1')
         inferrer = FolderInferrer(
-            unlabelled.outputs['examples'], model.outputs['result'], blessing.outputs['result']
+            unlabelled.outputs['examples'],
+            model.outputs['result'],
+            blessing.outputs['result'],
+            code='1',
         ).with_id(BulkInferrer.__name__)
         runner = ProgressDagRunner()
         runner.run(

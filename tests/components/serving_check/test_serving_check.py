@@ -28,7 +28,7 @@ def test_a_model_that_serves_is_measured_and_blessed_by_a_process_of_its_own(ser
     model, blessing = standard_artifacts.Model(), standard_artifacts.InfraBlessing()
     model.uri, blessing.uri = str(served.parent), str(tmp_path / 'blessing')
     config = ServingCheckConfig().model_dump_json()
-    ServingCheck.EXECUTOR_SPEC.executor_class._FUNCTION(model, blessing, config)
+    ServingCheck.EXECUTOR_SPEC.executor_class._FUNCTION(model, blessing, config, '1')
     assert blessing.get_int_custom_property('blessed') == 1
     found = Measurements.model_validate_json(
         (tmp_path / 'blessing' / MEASUREMENTS_FILE).read_text()
@@ -139,7 +139,7 @@ def test_a_model_that_does_not_serve_is_no_failure_of_the_node(tmp_path):
     model, blessing = standard_artifacts.Model(), standard_artifacts.InfraBlessing()
     model.uri, blessing.uri = str(tmp_path), str(tmp_path / 'blessing')
     config = ServingCheckConfig(seconds=1).model_dump_json()
-    ServingCheck.EXECUTOR_SPEC.executor_class._FUNCTION(model, blessing, config)
+    ServingCheck.EXECUTOR_SPEC.executor_class._FUNCTION(model, blessing, config, '1')
     assert blessing.get_int_custom_property('blessed') == 0
     problems = json.loads((tmp_path / 'blessing' / MEASUREMENTS_FILE).read_text())['problems']
     assert len(problems) == 1

@@ -85,7 +85,7 @@ def pipeline(folder: Path, weight: float, before: float | None) -> Pipeline:
         examples=ingest.outputs['examples'],
         model=train.outputs['model'],
         baseline_model=baseline,
-        eval_config=eval_config(CONFIG, CLASSES, 0.5),
+        eval_config=eval_config(CONFIG, CLASSES, 0.5, code='1'),
         example_splits=['test'],
         module_path=custom_extractors.__module__,
     )
@@ -97,6 +97,7 @@ def pipeline(folder: Path, weight: float, before: float | None) -> Pipeline:
         config=CONFIG.model_dump_json(),
         classes=json.dumps(CLASSES),
         threshold=0.5,
+        code='1',
     )
     nodes = [ingest, train, serve, *filter(None, [earlier]), evaluator, gate]
     database = sqlite_metadata_connection_config(str(folder / 'metadata.sqlite'))
