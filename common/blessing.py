@@ -9,11 +9,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from common.errors import ModelError
+
 JUDGEMENT_FILE = 'by_hand.json'  # in the folder of the Trainer's model
-
-
-class JudgementUnreadable(ValueError):
-    """What a person has said cannot be read; the message names the file."""
 
 
 class Judgement(BaseModel):
@@ -43,7 +41,7 @@ def read_judgement(model: Path) -> Judgement | None:
     """What a person has said of the model in a folder of the Trainer; None if nobody did.
 
     Raises:
-        JudgementUnreadable: the file holds something else; to go on without would be to guess.
+        ModelError: the file holds something else; to go on without would be to guess.
     """
     path = model / JUDGEMENT_FILE
     try:
@@ -51,7 +49,7 @@ def read_judgement(model: Path) -> Judgement | None:
     except FileNotFoundError:
         return None
     except ValidationError as error:
-        raise JudgementUnreadable(f'{path} is damaged: bless or unbless the model again') from error
+        raise ModelError(f'{path} is damaged: bless or unbless the model again') from error
 
 
 def withdrawal(model: Path | None) -> str | None:

@@ -6,8 +6,9 @@ import apache_beam as beam
 import pytest
 from tfx.orchestration.portable import launcher
 
+from common.errors import NodeFailed
 from pipeline.execution import launch
-from pipeline.execution.launch import NodeFailed, launch_node
+from pipeline.execution.launch import launch_node
 
 
 @pytest.fixture
