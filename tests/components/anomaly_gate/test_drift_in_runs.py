@@ -148,7 +148,7 @@ def test_a_split_with_other_shares_is_warned_of_or_stops_the_run(runs):
     assert runs.run(1, dogs_in_test=DOGS_IN_TEST) == (sentence,)
     with pytest.raises(RunError) as failed:
         runs.run(1, dogs_in_test=DOGS_IN_TEST, on_skew='stop')
-    assert failed.value.reason == sentence
+    assert str(failed.value) == f'AnomalyGate failed: {sentence}'
 
 
 def test_what_is_only_warned_of_is_said_when_the_other_stops_the_run(runs):
