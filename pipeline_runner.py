@@ -7,10 +7,13 @@ Exit codes: 0 blessed or unchanged, 1 a component failed, 2 wrong usage or confi
 import click
 
 from pipeline.commands import cluster, models, predict, report, runs
+from pipeline.commands.errors import CommandLine
 from pipeline.commands.options import RUN_CODES
 
 
-@click.group(context_settings={'help_option_names': ['-h', '--help']}, epilog=RUN_CODES)
+@click.group(
+    cls=CommandLine, context_settings={'help_option_names': ['-h', '--help']}, epilog=RUN_CODES
+)
 @click.version_option(package_name='catdog-pipeline')
 def main() -> None:
     """Train, evaluate and push an image classifier with TFX."""

@@ -13,6 +13,7 @@ from ml_metadata.proto.metadata_store_pb2 import Artifact
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from common.artifacts import folder_of
+from common.errors import ModelError
 from common.files import write_atomically
 from common.metadata_queries import custom_property, set_custom_properties
 
@@ -22,10 +23,6 @@ OVERRIDE = 'by_hand'  # custom property of a blessing that an override changed, 
 CURRENT_MODEL_ID = 'current_model_id'  # custom property of a blessing, as TFX's Evaluator names it
 _BLESSED = 'blessed'
 _MARKER_FILES = {True: 'BLESSED', False: 'NOT_BLESSED'}
-
-
-class OverrideUnreadable(ValueError):
-    """A manual override cannot be read; the message names the file."""
 
 
 class ManualOverride(BaseModel):
@@ -55,7 +52,7 @@ def read_override(model: Path) -> ManualOverride | None:
     """The manual override of the Trainer's model in a folder; None if there is none.
 
     Raises:
-        OverrideUnreadable: the file is damaged.
+        ModelError: the file is damaged.
     """
     path = model / OVERRIDE_FILE
     try:
@@ -63,7 +60,7 @@ def read_override(model: Path) -> ManualOverride | None:
     except FileNotFoundError:
         return None
     except ValidationError as error:
-        raise OverrideUnreadable(f'{path} is damaged: bless or unbless the model again') from error
+        raise ModelError(f'{path} is damaged: bless or unbless the model again') from error
 
 
 def write_override(model: Path, override: ManualOverride) -> None:
@@ -85,7 +82,7 @@ def is_blessed(model: Path, by_gate: bool) -> bool:
     """The decision on the Trainer's model in a folder: of the override if there is one.
 
     Raises:
-        OverrideUnreadable: there is one, and it is damaged.
+        ModelError: there is one, and it is damaged.
     """
     override = read_override(model)
     return override.blessed if override else by_gate

@@ -13,13 +13,8 @@ from typing import Any
 import ml_metadata
 from ml_metadata.proto import metadata_store_pb2
 
-from pipeline.config.metadata_config import (
-    SQLITE,
-    MetadataConfig,
-    MetadataDamaged,
-    MetadataError,
-    parse_address,
-)
+from common.errors import MetadataDamaged, MetadataError
+from pipeline.config.metadata_config import SQLITE, MetadataConfig, parse_address
 
 SQLITE_FILE = 'metadata.sqlite'  # in the folder of the runs
 _PATIENCE = 10.0  # seconds for a MySQL server to greet

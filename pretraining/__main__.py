@@ -8,9 +8,10 @@ from pathlib import Path
 
 import click
 
+from common.errors import PipelineError
 from common.progress import console
 from pretraining.collection import make_collection
-from pretraining.settings import PretrainingError, Settings
+from pretraining.settings import Settings
 from pretraining.workdir import alone, claim
 from trainer.model.weights import EMBEDDED_FILE
 
@@ -78,7 +79,7 @@ def main(seed: int, steps: int | None, output: Path, workdir: Path, look: Path |
             else:
                 claim(workdir, settings)
                 _make_weights(settings, workdir, output)
-    except PretrainingError as error:
+    except PipelineError as error:
         raise click.ClickException(str(error)) from error
     except OSError as error:
         reason = error.strerror or str(error)

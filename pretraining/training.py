@@ -12,10 +12,11 @@ import numpy as np
 import tensorflow as tf
 
 from common import progress
+from common.errors import RunError
 from pretraining.collection import Collection
 from pretraining.network import build_backbone
 from pretraining.scenes import Drawings, compose
-from pretraining.settings import PretrainingError, Settings
+from pretraining.settings import Settings
 
 TEXTURE_SHARE = 0.25  # of grounds, and of coats, in the loss; that of figures is 1
 _PEAK_NORM = 5.0  # a longer gradient is shortened to this
@@ -122,7 +123,7 @@ def pretrain(run: Pretraining, folder: Path) -> None:
     """Goes on from the checkpoint in `folder` to the last step. Killed, the same call goes on.
 
     Raises:
-        PretrainingError: the checkpoint cannot be read, or the loss is not finite, in which case
+        RunError: the checkpoint cannot be read, or the loss is not finite, in which case
             the checkpoint from before stays.
     """
     settings = run.settings
@@ -130,9 +131,7 @@ def pretrain(run: Pretraining, folder: Path) -> None:
     try:
         manager.restore_or_initialize()
     except (tf.errors.OpError, IndexError, ValueError) as error:
-        raise PretrainingError(
-            f'the checkpoint in {folder} is damaged; delete it to begin anew'
-        ) from error
+        raise RunError(f'the checkpoint in {folder} is damaged; delete it to begin anew') from error
     with progress.bar(f'batches of {settings.batch}', settings.steps) as bar:
         bar.advance(int(run.step))
         while int(run.step) < settings.steps:
@@ -145,7 +144,7 @@ def _keep_and_tell(run: Pretraining, manager: tf.train.CheckpointManager) -> Non
     done, settings = int(run.step), run.settings
     if done % settings.save_every == 0 or done == settings.steps:
         if not math.isfinite(float(run.loss)):
-            raise PretrainingError(
+            raise RunError(
                 f'the loss is not finite at step {done}; '
                 'a lower rate in pretraining/settings.py may help'
             )

@@ -13,14 +13,11 @@ from tfx.types import artifact_utils, standard_artifacts
 
 from common import progress
 from common.artifacts import folder_of
+from common.errors import AnomaliesFound
 from components.anomaly_gate.config import ValidationConfig
 from components.anomaly_gate.statistics_comparison import Statistics, drift, skew
 
 _DROPPED = 'Column dropped'  # TFDV's words for a feature that no record has
-
-
-class AnomaliesFound(ValueError):
-    """The data does not fit the schema, or moved too far; the message names every anomaly."""
 
 
 class GateResult(TypedDict):

@@ -54,8 +54,8 @@ class FolderInferrerExecutor(Executor):
         """Writes the table beside what TFX writes; both stay empty for a model that is not blessed.
 
         Raises:
-            ModelUnusable: the model does not say which classes it knows.
-            OverrideUnreadable: its manual override is damaged.
+            ModelError: the model does not say which classes it knows, or its manual override is
+                damaged.
         """
         console = progress.console()
         (model,), (examples,) = input_dict[_MODEL], output_dict[OUTPUT_EXAMPLES]

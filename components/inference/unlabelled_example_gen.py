@@ -20,7 +20,7 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionP
 
 from common import features, progress
 from common.artifacts import folder_of
-from common.errors import DataError
+from common.errors import DataError, Rejected
 from common.features import FINGERPRINT
 from common.files import MEGABYTE
 from components.cache_key_driver import LookingDriver
@@ -28,8 +28,8 @@ from components.image_example_gen.ingestion.in_order import in_order
 from components.image_example_gen.ingestion.quarantine import LIST, Quarantine, QuarantineWriter
 from components.image_example_gen.ingestion.tally import Tally, describe_bad
 from components.image_example_gen.inspection.config import CheckConfig
-from components.image_example_gen.inspection.examine import GoodImage, Rejected, examine
-from components.image_example_gen.sources.base.members import BROKEN, TooLarge, read_within, told
+from components.image_example_gen.inspection.examine import GoodImage, examine
+from components.image_example_gen.sources.base.members import BROKEN, read_within, told
 from components.image_example_gen.sources.base.source_protocol import IMAGES_PER_SHARD, BadImage
 from components.inference.config import InferenceConfig
 from components.inference.image_folder import files_of, fingerprint_of
@@ -184,8 +184,8 @@ def _read(file: Path, folder: Path, checks: CheckConfig) -> _Read | BadImage:
         with file.open('rb') as opened:
             size = os.fstat(opened.fileno()).st_size
             return _Read(read_within(checks.max_bytes, size, opened), filename)
-    except TooLarge as error:
-        return BadImage(filename, 'too large', str(error))
+    except Rejected as error:
+        return BadImage(filename, error.reason, error.detail)
     except BROKEN as error:
         return BadImage(filename, 'unreadable', f'it cannot be read: {told(error)}')
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import filelock
 
+from common.errors import PushError
 from common.files import flush, write_atomically
 from components.pusher.equality import is_same
 from components.pusher.model_files import (
@@ -33,13 +34,6 @@ EXTRA = 'assets.extra/'  # where files beside a SavedModel lie
 LOCK, HIGHEST = '.push.lock', '.highest_version'
 _COMING, _GOING = '.coming-', '.going-'  # names that a model server passes over
 _PATIENCE = 60.0  # seconds
-
-
-class PushError(RuntimeError):
-    """A model was not pushed, or not cleaned up after; no half version is ever live.
-
-    The message is one sentence that names the folder and the reason.
-    """
 
 
 @dataclasses.dataclass(frozen=True)

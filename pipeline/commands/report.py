@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.commands.options import USAGE, fail, load, recipe_options
+from common.errors import ModelError
+from pipeline.commands.options import load, recipe_options
 
 if TYPE_CHECKING:
     from pipeline.config.recipe import Recipe
@@ -38,17 +39,10 @@ def report(
 ) -> None:
     """Open the page of a RUN: last, previous, its id or a beginning of that."""
     recipe = load(**options)
-    from pipeline.report.store import UnknownRun
-
     if listed:
         _list(recipe)
         return
-    try:
-        page = _comparison(recipe, *compare) if compare else _page(recipe, run)
-    except UnknownRun as error:
-        fail(str(error), USAGE)
-    except OSError as error:
-        fail(f'{error.filename} cannot be used: {error.strerror}', USAGE)
+    page = _comparison(recipe, *compare) if compare else _page(recipe, run)
     click.echo(page)
     if serve:
         _serve(page, port, no_open)
@@ -82,7 +76,7 @@ def _comparison(recipe: 'Recipe', a: str, b: str) -> Path:
 
 
 def _list(recipe: 'Recipe') -> None:
-    from pipeline.report.store import UnknownRun, kept_reports
+    from pipeline.report.store import kept_reports
 
     reports = kept_reports(recipe.home)
     if not reports:
@@ -90,7 +84,7 @@ def _list(recipe: 'Recipe') -> None:
     for each in reversed(reports):
         try:
             click.echo(f'{each.run_id}  {each.read().standing.word.lower()}')
-        except UnknownRun:
+        except ModelError:
             click.echo(f'{each.run_id}  written by another version of this program')
 
 
@@ -103,7 +97,5 @@ def _serve(page: Path, port: int, no_open: bool) -> None:
             if not no_open and has_screen():
                 webbrowser.open(server.address)
             server.serve_forever()
-    except OSError as error:
-        fail(f'port {port} of 127.0.0.1 cannot be used: {error.strerror}', USAGE)
     except KeyboardInterrupt:
         click.echo()

@@ -8,6 +8,7 @@ from typing import Any, get_args, get_origin
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
+from common.errors import ConfigError
 from common.strict_model import StrictModel
 from components.anomaly_gate.config import ValidationConfig
 from components.evaluation.config import EvaluationConfig
@@ -27,10 +28,6 @@ from trainer.config.tuner import OTHER_TAGS, RANGE_TAG, RangeConfig, TunerConfig
 # What pydantic puts between the keys of a location.
 _TAGS = ('int', 'str', RANGE_TAG, *OTHER_TAGS)
 RECIPES = Path(__file__).parents[2] / 'configs'
-
-
-class ConfigError(ValueError):
-    """A recipe that cannot be used; the message lists every error, a line each."""
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):

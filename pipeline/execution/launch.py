@@ -15,21 +15,14 @@ from tfx.orchestration.portable.mlmd import context_lib, execution_lib
 from tfx.proto.orchestration import pipeline_pb2
 from tfx.proto.orchestration.executable_spec_pb2 import PythonClassExecutableSpec
 
+from common.errors import DataError, NodeFailed
 from common.metadata_queries import OUTPUTS, artifacts_by_id, events_of_executions
 from pipeline.execution import cached_outputs
 from pipeline.execution.cached_outputs import CacheCheckOperator
+from pipeline.execution.compilation import display_name
 
 # A line of a text that Beam made of an interrupt; a line that only names one is something else.
 _INTERRUPTED = re.compile(r'(?m)^(RuntimeError: )?KeyboardInterrupt( \[while running .*)?$')
-
-
-class NodeFailed(RuntimeError):
-    """A node failed; its cause is the exception of its executor, if there was one."""
-
-    def __init__(self, node_id: str, reason: str) -> None:
-        super().__init__(f'{node_id} failed: {reason}')
-        self.node_id = node_id
-        self.reason = reason
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +46,8 @@ def launch_node(ir: pipeline_pb2.Pipeline, node: pipeline_pb2.PipelineNode) -> N
     """Runs a node of the intermediate representation to its end.
 
     Raises:
-        NodeFailed: its executor raised, or its inputs could not be found.
+        DataError: its executor cannot use the images.
+        NodeFailed: its executor raised another error, or its inputs could not be found.
         KeyboardInterrupt: a person pressed Ctrl-C.
     """
     deployment = runner_utils.extract_local_deployment_config(ir)
@@ -76,13 +70,15 @@ def launch_node(ir: pipeline_pb2.Pipeline, node: pipeline_pb2.PipelineNode) -> N
                 )
             },
         ).launch()
+    except DataError:
+        raise
     except Exception as error:  # executors raise whatever they like
         if _is_interrupt(error):
             raise KeyboardInterrupt from error
-        raise NodeFailed(node_id, _first_line(error)) from error
+        raise NodeFailed(f'{display_name(node_id)} failed: {_first_line(error)}') from error
     state, outputs = _read_back(connection, info.execution_id if info else None)
     if state == metadata_store_pb2.Execution.FAILED:
-        raise NodeFailed(node_id, 'its inputs could not be resolved')
+        raise NodeFailed(f'{display_name(node_id)} failed: its inputs could not be resolved')
     cached = state == metadata_store_pb2.Execution.CACHED
     if info and executor and not cached:  # a resolver writes nothing
         _note_files(connection, info.execution_id, outputs)

@@ -16,10 +16,9 @@ from typing import Any
 
 import click
 
-from common.errors import DataError, UnfitError
+from common.errors import ConfigError, NodeFailed, PipelineError
 from components.evaluation.config import check_floors
-from pipeline.config.metadata_config import MetadataError
-from pipeline.config.recipe import ConfigError, Recipe, parse_override, recipe_of
+from pipeline.config.recipe import Recipe, parse_override, recipe_of
 from pipeline.execution.quick_imports import quick_imports
 
 DECISION = 'decision'  # the task that says whether anything is to be done
@@ -55,25 +54,27 @@ def main(node_id: str, recipe: str, run_id: str, **options: Any) -> None:
     """Run one node of the pipeline."""
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '1')
     try:
-        if '{{' in run_id:
-            raise ConfigError(
-                f'the run id {run_id} was not filled in; Kubeflow Pipelines 2.4 or newer does that'
-            )
-        wanted = recipe_of_task(json.loads(recipe), options)
-        if node_id == DECISION:
-            _require_shape(wanted, options['optional_nodes'])
-    except ConfigError as error:
-        _fail(str(error), USAGE)
-    try:
-        if node_id == DECISION:
-            decide(wanted, options)
-        else:
-            run_node(wanted, node_id, run_id, options)
-    except (DataError, MetadataError, UnfitError) as error:
-        _fail(str(error), FAILED)
+        _run_task(node_id, recipe, run_id, options)
+    except PipelineError as error:
+        if isinstance(error, NodeFailed) and not isinstance(error.__cause__, PipelineError):
+            traceback.print_exc()  # a pod's output is its log
+        _fail(str(error), USAGE if isinstance(error, ConfigError) else FAILED)
     except Exception as error:
-        traceback.print_exc()  # a pod's output is its log
+        traceback.print_exc()
         _fail(' '.join(str(error).split()) or type(error).__name__, FAILED)
+
+
+def _run_task(node_id: str, recipe: str, run_id: str, options: dict[str, Any]) -> None:
+    if '{{' in run_id:
+        raise ConfigError(
+            f'the run id {run_id} was not filled in; Kubeflow Pipelines 2.4 or newer does that'
+        )
+    wanted = recipe_of_task(json.loads(recipe), options)
+    if node_id == DECISION:
+        _require_shape(wanted, options['optional_nodes'])
+        decide(wanted, options)
+    else:
+        run_node(wanted, node_id, run_id, options)
 
 
 def _require_shape(recipe: Recipe, compiled: str) -> None:

@@ -10,8 +10,9 @@ from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import (
     KubeflowV2DagRunnerConfig,
 )
 
+from common.errors import ConfigError
 from components.image_example_gen.sources.spans import open_window, span_folders
-from pipeline.config.recipe import ConfigError, Recipe
+from pipeline.config.recipe import Recipe
 from pipeline.graph import create_pipeline
 from pipeline.resolver_nodes import Resolvers
 

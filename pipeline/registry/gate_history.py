@@ -14,6 +14,7 @@ from rich.text import Text
 
 from common.artifacts import folder_of
 from common.blessing import ManualOverride, model_id_of, read_override
+from common.errors import ModelError
 from common.metadata_queries import custom_property
 from components.evaluation.gate.verdict import VERDICT, Verdict, read_verdict
 from pipeline.registry.provenance import (
@@ -34,10 +35,6 @@ _ACTIONS = {
     ROLLBACK: 'made live again by hand',
 }
 _VOTES = {True: ('yes', 'green'), False: ('no', 'bold red'), None: ('no vote', 'dim')}
-
-
-class NoVerdict(LookupError):
-    """There is none that can be shown; the message is one sentence."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,14 +91,14 @@ def read_why(store: MetadataStore | None, pipeline: str) -> Why:
         pipeline: the recipe's name.
 
     Raises:
-        NoVerdict: no model was judged yet, or the verdict was removed.
+        ModelError: no model was judged yet, or the verdict was removed.
     """
     provenance = Provenance(store, pipeline)
     gate = next(iter(reversed(list(provenance.of_kind(GATE)))), None)
     if gate is None and any(provenance.judged()):
-        raise NoVerdict(f'no run of {pipeline} has kept its reasons yet; the next one does')
+        raise ModelError(f'no run of {pipeline} has kept its reasons yet; the next one does')
     if gate is None:
-        raise NoVerdict(f'{pipeline} has judged no model yet; run does that')
+        raise ModelError(f'{pipeline} has judged no model yet; run does that')
     model, baseline = gate.input('model'), gate.input('baseline_model')
     assert model is not None  # a gate has one
     verdict = _read(gate)
@@ -160,9 +157,9 @@ def _read(gate: Node) -> Verdict:
     try:
         return read_verdict(folder)
     except OSError as error:
-        raise NoVerdict(f'the last verdict is gone from {folder}: {error.strerror}') from error
+        raise ModelError(f'the last verdict is gone from {folder}: {error.strerror}') from error
     except ValueError as error:
-        raise NoVerdict(f'the last verdict, in {folder}, is damaged') from error
+        raise ModelError(f'the last verdict, in {folder}, is damaged') from error
 
 
 def _version(provenance: Provenance, model: metadata_store_pb2.Artifact) -> str | None:

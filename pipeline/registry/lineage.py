@@ -12,6 +12,7 @@ from ml_metadata.proto import metadata_store_pb2
 from rich.markup import escape
 from rich.tree import Tree
 
+from common.errors import ModelError
 from pipeline.registry.provenance import (
     EVALUATOR,
     Node,
@@ -24,10 +25,6 @@ from trainer.config.train import TrainConfig
 
 _NAMED = 10  # versions in an error
 _ARCHITECTURE = ('alpha', 'head.hidden')  # has to be equal for weights to fit
-
-
-class UnknownModel(LookupError):
-    """No such model was pushed; the message is one sentence that names those that were."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,13 +83,13 @@ def trace(store: MetadataStore | None, pipeline: str, model: str) -> Lineage:
         model: a version, or the path of one in the serving directory.
 
     Raises:
-        UnknownModel: it is neither.
+        ModelError: it is neither.
     """
     provenance = Provenance(store, pipeline)
     pusher = _find(provenance, pipeline, model)
     pushed = pusher.input('model')
     if pushed is None:
-        raise UnknownModel(f'{model} was put there by hand: nothing is known of its model')
+        raise ModelError(f'{model} was put there by hand: nothing is known of its model')
     return lineage_of(provenance, pushed, pusher)
 
 
@@ -181,7 +178,7 @@ def _find(provenance: Provenance, pipeline: str, model: str) -> Node:
     found = places.get(str(Path(model).absolute())) or versions.get(model)
     if found is None:
         known = ', '.join(list(versions)[-_NAMED:])
-        raise UnknownModel(
+        raise ModelError(
             f'{model} is no model that {pipeline} has pushed; '
             + (f'known versions: {known}' if known else 'it has pushed none')
         )

@@ -16,6 +16,7 @@ from ml_metadata.proto.metadata_store_pb2 import Artifact
 
 from common.artifacts import SERVED, folder_of
 from common.blessing import ManualOverride, withdrawal
+from common.errors import ModelError, PushError
 from components.evaluation.metrics.evaluation_files import read_accuracy
 from components.pusher.model_files import files_of
 from components.pusher.serving_folder import (
@@ -26,7 +27,7 @@ from components.pusher.serving_folder import (
     read_note,
     versions_in,
 )
-from components.pusher.versions import EXTRA, Pushed, PushError, push, restore
+from components.pusher.versions import EXTRA, Pushed, push, restore
 from pipeline.config.recipe import Recipe
 from pipeline.registry.provenance import (
     BLESS,
@@ -48,10 +49,6 @@ from pipeline.registry.recording import (
 _NAMED = 10  # versions in an error
 
 
-class CannotIntervene(RuntimeError):
-    """Nothing was changed; the message is one sentence."""
-
-
 def rollback(recipe: Recipe, store: MetadataStore, version: str | None, reason: str) -> Pushed:
     """Makes an earlier version live again, and withdraws the blessing of the one that was.
 
@@ -66,19 +63,19 @@ def rollback(recipe: Recipe, store: MetadataStore, version: str | None, reason: 
         The new version, which is a copy of the earlier one.
 
     Raises:
-        CannotIntervene: there is no such version.
+        ModelError: there is no such version.
         PushError: the folder cannot be written.
     """
     provenance = _as_it_is(recipe, store)
     live = _version(recipe, None)
     wanted = _earlier(recipe, provenance, store) if version is None else _version(recipe, version)
     if wanted == live:
-        raise CannotIntervene(f'version {live.name} is live already')
+        raise ModelError(f'version {live.name} is live already')
     model, before = _model(provenance, store, wanted), _model(provenance, store, live)
     note = read_note(wanted)
     withdrawn = _withdrawn(model, note)
     if withdrawn:
-        raise CannotIntervene(
+        raise ModelError(
             f'version {wanted.name}: {withdrawn}; bless {wanted.name} --force makes it live'
         )
     taken_back = None if _id(before) == _id(model) else before
@@ -110,13 +107,13 @@ def bless(recipe: Recipe, store: MetadataStore, model: str | None, reason: str) 
         reason: why.
 
     Raises:
-        CannotIntervene: there is no such model, or nothing has judged it.
+        ModelError: there is no such model, or nothing has judged it.
         PushError: the folder cannot be written; the model is blessed, and the next run pushes it.
     """
     provenance = _as_it_is(recipe, store)
     found = _candidate(provenance) if model is None else _given(recipe, provenance, store, model)
     if not blessings_of(store, found.id):
-        raise CannotIntervene(f'the model in {found.uri} was never judged; run the recipe first')
+        raise ModelError(f'the model in {found.uri} was never judged; run the recipe first')
     blessings = apply_override(store, found, _override(True, reason))
     about = _about(recipe, provenance, found, reason)
     folder = folder_of(found.uri) / SERVED
@@ -150,13 +147,13 @@ def unbless(
         The folder of the version, and whether it is live: it stays so until a rollback.
 
     Raises:
-        CannotIntervene: there is no such version, or it was not pushed from here.
+        ModelError: there is no such version, or it was not pushed from here.
     """
     provenance = _as_it_is(recipe, store)
     live, wanted = _version(recipe, None), _version(recipe, version)
     model = _model(provenance, store, wanted)
     if model is None:
-        raise CannotIntervene(f'version {wanted.name} was not pushed by {recipe.name}')
+        raise ModelError(f'version {wanted.name} was not pushed by {recipe.name}')
     blessings = apply_override(store, model, _override(False, reason))
     inputs = {'model': [model], 'model_blessing': blessings}
     record(store, recipe.name, UNBLESS, inputs, {}, _why(reason, int(wanted.name)))
@@ -190,11 +187,11 @@ def _version(recipe: Recipe, number: str | None) -> Path:
     """A version by its number; the live one without any."""
     versions = versions_in(recipe.serving_directory)
     if not versions:
-        raise CannotIntervene(f'there is no version in {recipe.serving_directory}')
+        raise ModelError(f'there is no version in {recipe.serving_directory}')
     for folder in versions if number is not None else versions[-1:]:
         if number in (None, folder.name):
             return folder
-    raise CannotIntervene(f'there is no version {number}; there are {_listed(versions)}')
+    raise ModelError(f'there is no version {number}; there are {_listed(versions)}')
 
 
 def _earlier(recipe: Recipe, provenance: Provenance, store: MetadataStore) -> Path:
@@ -204,7 +201,7 @@ def _earlier(recipe: Recipe, provenance: Provenance, store: MetadataStore) -> Pa
         model = _model(provenance, store, folder)
         if not (model and model.id == before) and not _withdrawn(model, read_note(folder)):
             return folder
-    raise CannotIntervene(
+    raise ModelError(
         f'there is no version before {live.name} that holds another model whose blessing stands'
     )
 
@@ -221,7 +218,7 @@ def _model(provenance: Provenance, store: MetadataStore, version: Path) -> Artif
 def _candidate(provenance: Provenance) -> Artifact:
     judged = [each.input('model') for each in provenance.judged()]
     if not judged or judged[-1] is None:
-        raise CannotIntervene('there is no candidate: no run has come to its verdict')
+        raise ModelError('there is no candidate: no run has come to its verdict')
     return judged[-1]
 
 
@@ -236,7 +233,7 @@ def _given(recipe: Recipe, provenance: Provenance, store: MetadataStore, model: 
         made = trainer.output('model')
         if made is not None and folder_of(made.uri).absolute() == folder:
             return made
-    raise CannotIntervene(f'{model} is no version and no model that {recipe.name} has trained')
+    raise ModelError(f'{model} is no version and no model that {recipe.name} has trained')
 
 
 def _beside(

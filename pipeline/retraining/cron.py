@@ -12,6 +12,8 @@ from datetime import datetime, timedelta, timezone
 from cron_descriptor import ExpressionDescriptor, FormatException
 from cronsim import CronSim, CronSimError
 
+from common.errors import ConfigError
+
 _NICKNAMES = {
     '@hourly': '0 * * * *',
     '@daily': '0 0 * * *',
@@ -30,10 +32,6 @@ _FIELDS = {
 }
 _SOME_TIME = datetime(2000, 1, 1)
 _YEARS_COMPARED = 2
-
-
-class CronError(ValueError):
-    """A schedule that cannot be used, in one sentence that says what would be right."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +106,7 @@ class Schedule:
             cluster_timezone: what `CRON_SCHEDULE_TIMEZONE` is in the cluster.
 
         Raises:
-            CronError: Kubeflow has no such field, or means another time zone by it.
+            ConfigError: Kubeflow has no such field, or means another time zone by it.
         """
         self._require_same_times(_zone(cluster_timezone))
         parsed = CronSim(self.cron, _SOME_TIME)
@@ -126,7 +124,7 @@ class Schedule:
         whole_hours = all(not difference % timedelta(hours=1) for difference in differences)
         if differences == {timedelta(0)} or (whole_hours and self.cron.endswith(' * * * *')):
             return
-        raise CronError(
+        raise ConfigError(
             f'{self.cron!r} is meant in {self.timezone}, but Kubeflow reads it in the time zone of '
             f'its cluster, {cluster.key}: write it for {cluster.key}, or set '
             f'CRON_SCHEDULE_TIMEZONE of the cluster to {self.timezone} and name that in the recipe'
@@ -137,15 +135,15 @@ def parse_schedule(cron: str, timezone: str = 'UTC') -> Schedule:
     """A schedule of five fields, or of a nickname such as `@daily`, in a time zone.
 
     Raises:
-        CronError: the number of fields, a field or the time zone is wrong, or no date matches.
+        ConfigError: the number of fields, a field or the time zone is wrong, or no date matches.
     """
     given = ' '.join(cron.split())
     fields = _NICKNAMES.get(given.lower(), given).split()
     if given.startswith('@') and len(fields) != len(_FIELDS):
-        raise CronError(f'{given!r} is not a known nickname; use one of {", ".join(_NICKNAMES)}')
+        raise ConfigError(f'{given!r} is not a known nickname; use one of {", ".join(_NICKNAMES)}')
     if len(fields) != len(_FIELDS):
         hint = ' (seconds are not among them)' if len(fields) == len(_FIELDS) + 1 else ''
-        raise CronError(
+        raise ConfigError(
             f'{given!r} has {len(fields)} fields; expected five: {", ".join(_FIELDS)}{hint}, '
             f"as in '0 2 * * 1-5'"
         )
@@ -153,13 +151,13 @@ def parse_schedule(cron: str, timezone: str = 'UTC') -> Schedule:
         alone = ['*'] * len(_FIELDS)
         alone[position] = fields[position]
         if not _parses(' '.join(alone)):
-            raise CronError(
+            raise ConfigError(
                 f'{name} {fields[position]!r} of {given!r} is wrong; expected {valid}, '
                 f'as *, a number, a range, a list or */step'
             )
     schedule = Schedule(' '.join(fields), _zone(timezone).key)
     if not _parses(schedule.cron) or next(CronSim(schedule.cron, _SOME_TIME), None) is None:
-        raise CronError(f'{given!r} never comes: no such day is in these months')
+        raise ConfigError(f'{given!r} never comes: no such day is in these months')
     return schedule
 
 
@@ -169,13 +167,13 @@ def _for_robfig(name: str, field: str, values: set[int]) -> str:
     Only `*` and `*/2` stay: with a star, both days have to match there too.
     """
     if min(values) < 0:
-        raise CronError(
+        raise ConfigError(
             f'{name} {field!r} is not known to Kubeflow; use numbers and names without L, W and #'
         )
     if field.startswith('*') and ',' not in field:
         return field
     if field.startswith('*') and name.startswith('day of'):
-        raise CronError(f'{name} {field!r} is not known to Kubeflow; use a list without a star')
+        raise ConfigError(f'{name} {field!r} is not known to Kubeflow; use a list without a star')
     return ','.join(str(value) for value in sorted(values))
 
 
@@ -208,4 +206,4 @@ def _zone(name: str) -> zoneinfo.ZoneInfo:
     same = [zone for zone in known if name.lower() in (zone, zone.rpartition('/')[2])]
     close = same or difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.8)
     names = ' or '.join(known[zone] for zone in close) or 'a name such as Europe/Berlin or UTC'
-    raise CronError(f'time zone {name!r} is not known; use {names}')
+    raise ConfigError(f'time zone {name!r} is not known; use {names}')

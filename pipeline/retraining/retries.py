@@ -1,88 +1,62 @@
-"""Does something again when it failed in a way that may heal by itself."""
+"""Retries with exponential back-off, for errors that another attempt may avoid."""
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from rich.markup import escape
 
 from common import progress
-from common.errors import DataError, UnfitError
-from pipeline.config.metadata_config import MetadataDamaged, MetadataError
+from common.errors import PipelineError
 from pipeline.config.retraining import RetrainConfig
-from pipeline.local.run_recipe import AlreadyRunning, CannotStart, RunFailed
-from trainer.model.weights import WeightsError
 
 T = TypeVar('T')
 
 
-class RunGivenUp(RuntimeError):
-    """No attempt came to an end.
+class Retries:
+    """Calls a function again while it raises errors that are retryable.
+
+    Args:
+        config: how many attempts, and the first pause; each further pause is twice as long.
+        sleep: waits some seconds.
 
     Attributes:
-        end: verdict, reason, exit code and attempts of the tick.
+        attempts: how many the last call has taken, also if it raised.
     """
 
-    def __init__(self, end: dict[str, Any]) -> None:
-        super().__init__(end['reason'])
-        self.end = end
+    def __init__(self, config: RetrainConfig, sleep: Callable[[float], None]) -> None:
+        self._config = config
+        self._sleep = sleep
+        self.attempts = 0
+
+    def call(self, work: Callable[[], T]) -> T:
+        """The result of the function.
+
+        Raises:
+            PipelineError: that of the last attempt, or the first one that is not retryable.
+        """
+        pause = self._config.backoff_seconds
+        self.attempts = 1
+        while True:
+            try:
+                return work()
+            except PipelineError as error:
+                if self.attempts == self._config.attempts or not _is_retryable(error):
+                    raise
+                self.attempts += 1
+                attempt = f'attempt {self.attempts} of {self._config.attempts}'
+                progress.console().print(escape(f'{error}; {attempt} in {pause:g} s'))
+            self._sleep(pause)
+            pause *= 2
 
 
-def with_attempts(
-    work: Callable[[], T], config: RetrainConfig, sleep: Callable[[float], None]
-) -> tuple[T, int]:
-    """Decides or runs until that comes to its end; a pause that doubles lies between the attempts.
-
-    Returns:
-        What came of it, and how many attempts it took.
-
-    Raises:
-        RunGivenUp: the last attempt failed, or one in a way that waiting does not heal.
-    """
-    pause = config.backoff_seconds
-    attempt = 1
-    while True:
-        try:
-            return work(), attempt
-        except (RunFailed, CannotStart, MetadataError) as error:
-            if attempt == config.attempts or not _may_heal(error):
-                raise RunGivenUp(_end(error, attempt)) from error
-            attempt += 1
-            progress.console().print(
-                escape(f'{error}; attempt {attempt} of {config.attempts} in {pause:g} s')
-            )
-        sleep(pause)
-        pause *= 2
+def errors_in(error: PipelineError) -> Iterator[PipelineError]:
+    """An error, and those of the project that it was raised from."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, PipelineError):
+            yield cause
+        cause = cause.__cause__
 
 
-def _may_heal(error: Exception) -> bool:
-    """Full disks, memory and servers may; images, weights and damaged files stay what they are."""
-    causes = list(_causes(error))
-    if any(isinstance(each, MetadataDamaged) for each in causes):
-        return False
-    if isinstance(error, CannotStart | MetadataError):
-        return any(isinstance(each, MetadataError) for each in causes)
-    from components.anomaly_gate.component import AnomaliesFound  # TFX, which the run has imported
-
-    return not any(isinstance(each, AnomaliesFound) for each in causes)
-
-
-def _end(error: Exception, attempts: int) -> dict[str, Any]:
-    if isinstance(error, AlreadyRunning):
-        reason = f'{error}; this tick is skipped'
-        return {'verdict': 'skipped', 'reason': reason, 'exit_code': 0, 'attempts': attempts}
-    causes = list(_causes(error))
-    wrong_recipe = any(isinstance(each, (WeightsError, UnfitError)) for each in causes)
-    data = any(isinstance(each, DataError) for each in causes)
-    reason = str(error)
-    if data:
-        reason += '; nothing is trained until that is mended or removed'
-    code = 2 if wrong_recipe else 1
-    return {'verdict': 'failed', 'reason': reason, 'exit_code': code, 'attempts': attempts}
-
-
-def _causes(error: BaseException | None) -> 'list[BaseException]':
-    found = []
-    while error is not None:
-        found.append(error)
-        error = error.__cause__
-    return found
+def _is_retryable(error: PipelineError) -> bool:
+    return all(each.retryable for each in errors_in(error))

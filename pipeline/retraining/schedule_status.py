@@ -14,12 +14,13 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from common.errors import ConfigError
 from components.pusher.serving_folder import versions_in
 from pipeline.config.recipe import Recipe
 from pipeline.formatting import named, time_of
 from pipeline.metadata_store import check_file, existing_store
 from pipeline.registry.provenance import plain
-from pipeline.retraining.cron import CronError, parse_schedule
+from pipeline.retraining.cron import parse_schedule
 from pipeline.retraining.journal import Journal, Tick
 from pipeline.retraining.scheduler import LOCK, SCHEDULE
 from pipeline.retraining.tick import JOURNAL, TICK_LOCK
@@ -184,7 +185,7 @@ def _schedule(home: Path, now: datetime.datetime) -> ScheduleState | None:
     try:
         values: Mapping[str, Any] = json.loads((home / SCHEDULE).read_text())
         schedule = parse_schedule(values['cron'], values['timezone'])
-    except (OSError, ValueError, KeyError, TypeError, CronError):
+    except (OSError, ValueError, KeyError, TypeError, ConfigError):
         return None
     alive = is_locked(home / LOCK)
     following = schedule.after(now) if alive else None

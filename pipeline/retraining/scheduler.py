@@ -19,6 +19,7 @@ from apscheduler.triggers.base import BaseTrigger
 from rich.markup import escape
 
 from common import progress
+from common.errors import AlreadyRunning
 from pipeline.config.recipe import Recipe
 from pipeline.retraining.cron import Schedule
 from pipeline.retraining.journal import Journal
@@ -29,10 +30,6 @@ GRACE_SECONDS = 25.0  # for a tick to end after SIGTERM; Kubernetes gives 30 by 
 _LOOK_SECONDS = 30.0  # between two looks at the clock
 _LOCK_SECONDS = 1.0  # `status` holds the lock for a moment
 _STOPPED, _INTERRUPTED = 0, 130
-
-
-class AlreadyScheduled(RuntimeError):
-    """The recipe has a schedule that is alive."""
 
 
 class CronTrigger(BaseTrigger):
@@ -142,7 +139,7 @@ def run_schedule(
         The exit code: 0 after SIGTERM, the usual end of a service; 130 after Ctrl-C.
 
     Raises:
-        AlreadyScheduled: the recipe has a schedule that is alive.
+        AlreadyRunning: the recipe has a schedule that is alive.
         OSError: the folder of the runs cannot be written.
     """
     with _only_schedule(recipe, schedule):
@@ -237,7 +234,7 @@ def _only_schedule(recipe: Recipe, schedule: Schedule) -> Iterator[None]:
             path.write_text(json.dumps(values))
             yield
     except filelock.Timeout:
-        raise AlreadyScheduled(
+        raise AlreadyRunning(
             f'{recipe.name} has a schedule already in {recipe.home}; stop that one first'
         ) from None
 

@@ -13,16 +13,21 @@ import ml_metadata
 from rich.markup import escape
 
 from common import progress
-from common.errors import DataError
-from pipeline.config.metadata_config import MetadataError
+from common.errors import (
+    AlreadyRunning,
+    ConfigError,
+    DataError,
+    MetadataError,
+    PipelineError,
+)
 from pipeline.config.recipe import Recipe
 from pipeline.formatting import time_of
-from pipeline.local.run_recipe import AlreadyRunning, alone, run
+from pipeline.local.run_recipe import alone, run
 from pipeline.metadata_store import open_store
 from pipeline.registry.leftovers import finish_pushes
 from pipeline.retraining.decision import Decision, decide
 from pipeline.retraining.journal import Journal, Tick
-from pipeline.retraining.retries import RunGivenUp, with_attempts
+from pipeline.retraining.retries import Retries, errors_in
 from pipeline.retraining.termination import Terminated, sigterm_raises
 from pipeline.retraining.webhook import report
 
@@ -33,14 +38,6 @@ NORMAL, FAILED, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 JOURNAL, SUMMARIES, TICK_LOCK = 'ticks.jsonl', 'span_summaries.json', '.tick.lock'
 _LOCK_SECONDS = 1.0  # `status` holds the lock for a moment
 _TOLD = ('blessed', 'not blessed', 'unchanged', 'failed', 'killed')  # to the webhook
-
-
-class WorkdirUnusable(RuntimeError):
-    """The folder of the runs cannot be written: not even the tick could be noted."""
-
-
-class _AnotherTick(Exception):
-    pass
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +63,7 @@ def retrain(recipe: Recipe, tools: Tools | None = None, *, verbose: bool = False
     used; 130 and 143 stopped.
 
     Raises:
-        WorkdirUnusable: the folder of the runs cannot be written.
+        ConfigError: the folder of the runs cannot be written.
     """
     tools = tools or Tools()
     journal = Journal(recipe.home / JOURNAL)
@@ -74,7 +71,7 @@ def retrain(recipe: Recipe, tools: Tools | None = None, *, verbose: bool = False
         with sigterm_raises():
             return _tell(recipe, journal, _locked_tick(recipe, journal, tools, verbose))
     except OSError as error:
-        raise WorkdirUnusable(f'workdir {recipe.home} cannot be used: {error.strerror}') from error
+        raise ConfigError(f'workdir {recipe.home} cannot be used: {error.strerror}') from error
 
 
 @contextlib.contextmanager
@@ -134,27 +131,42 @@ def _end(
     recipe: Recipe, journal: Journal, tick: str, tools: Tools, verbose: bool
 ) -> dict[str, Any]:
     """Does the work of a tick; gives verdict, reason, exit code and what else is known."""
+    retries = Retries(recipe.retrain, tools.sleep)
     try:
-        decision, _ = with_attempts(lambda: _decide(recipe, tools), recipe.retrain, tools.sleep)
+        decision = retries.call(lambda: _decide(recipe, tools))
         values = dataclasses.asdict(decision)
         journal.note(tick, decision=values.pop('reason'), **values)
         progress.console().print(escape(decision.reason))
         if not decision.train:
             return {'verdict': 'nothing new', 'reason': decision.reason, 'exit_code': NORMAL}
-        return _train(recipe, tools, verbose)
+        return _train(recipe, tools, retries, verbose)
     except Terminated:
         return {'verdict': 'stopped', 'reason': 'stopped by SIGTERM', 'exit_code': TERMINATED}
     except KeyboardInterrupt:
         return {'verdict': 'stopped', 'reason': 'interrupted', 'exit_code': INTERRUPTED}
-    except RunGivenUp as error:
-        if error.end['exit_code'] == NORMAL:
-            progress.console().print(escape(str(error)))
-        return error.end
-    except DataError as error:
-        return {'verdict': 'failed', 'reason': str(error), 'exit_code': FAILED}
+    except AlreadyRunning as error:
+        reason = f'{error}; this tick is skipped'
+        progress.console().print(escape(reason))
+        return {
+            'verdict': 'skipped',
+            'reason': reason,
+            'exit_code': NORMAL,
+            'attempts': retries.attempts,
+        }
+    except PipelineError as error:
+        return {**_failure(error), 'attempts': retries.attempts}
     except Exception as error:  # whatever it is: the tick has an end, and says why
         reason = f'{type(error).__name__}: {error}'
         return {'verdict': 'failed', 'reason': reason, 'exit_code': FAILED}
+
+
+def _failure(error: PipelineError) -> dict[str, Any]:
+    found = list(errors_in(error))
+    reason = str(error)
+    if any(isinstance(each, DataError) for each in found):
+        reason += '; nothing is trained until that is mended or removed'
+    code = USAGE if any(isinstance(each, ConfigError) for each in found) else FAILED
+    return {'verdict': 'failed', 'reason': reason, 'exit_code': code}
 
 
 def _decide(recipe: Recipe, tools: Tools) -> Decision:
@@ -168,12 +180,10 @@ def _decide(recipe: Recipe, tools: Tools) -> Decision:
         raise MetadataError(f'the metadata cannot be read: {error}') from error
 
 
-def _train(recipe: Recipe, tools: Tools, verbose: bool) -> dict[str, Any]:
+def _train(recipe: Recipe, tools: Tools, retries: Retries, verbose: bool) -> dict[str, Any]:
     recipe = recipe.for_retraining()
     run_recipe = tools.run or run
-    outcome, attempts = with_attempts(
-        lambda: run_recipe(recipe, verbose=verbose), recipe.retrain, tools.sleep
-    )
+    outcome = retries.call(lambda: run_recipe(recipe, verbose=verbose))
     if outcome.blessed and outcome.unchanged:
         verdict, reason = 'unchanged', 'data and recipe give the model that is live'
     elif outcome.blessed:
@@ -189,7 +199,7 @@ def _train(recipe: Recipe, tools: Tools, verbose: bool) -> dict[str, Any]:
         'accuracy': outcome.accuracy,
         'previous_accuracy': outcome.previous_accuracy,
         'pushed_to': outcome.pushed_to,
-        'attempts': attempts,
+        'attempts': retries.attempts,
     }
 
 

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from common import features
+from common.errors import DataError
 from common.metadata_queries import custom_property
 from components.image_example_gen.sources.spans import open_window
 from pipeline.config.recipe import recipe_of
@@ -13,7 +14,7 @@ from pipeline.execution.compilation import compile_pipeline
 from pipeline.execution.launch import launch_node, node_of
 from pipeline.graph import create_pipeline
 from pipeline.kubeflow.compiler import compile_kubeflow
-from pipeline.local.run_recipe import CannotStart, run
+from pipeline.local.run_recipe import run
 
 BEFORE_TRANSFORM = (
     'ImportExampleGen',
@@ -113,6 +114,6 @@ def test_a_missing_split_is_told_before_anything_starts(home, capsys):
     shutil.copytree(home / 'records' / 'span-9', records)
     shutil.rmtree(records / 'Split-test')
 
-    with pytest.raises(CannotStart, match='/broken/Split-test does not exist; give a folder that'):
+    with pytest.raises(DataError, match='/broken/Split-test does not exist; give a folder that'):
         run(recipe(home / 'other', source='canonical', path=str(records)))
     assert 'ImportExampleGen' not in capsys.readouterr().out

@@ -9,7 +9,8 @@ from pathlib import Path
 import click.testing
 import pytest
 
-from pipeline.config.metadata_config import MetadataConfig, MetadataError
+from common.errors import MetadataError
+from pipeline.config.metadata_config import MetadataConfig
 from pipeline.metadata_store import SQLITE_FILE, check_file, open_store
 from pipeline_runner import main
 

@@ -12,6 +12,7 @@ import tensorflow_transform as tft
 from rich.markup import escape
 
 from common import progress
+from common.errors import ModelError
 from common.features import ACTIVATIONS_PREFIX
 from trainer.config.train import TrainConfig
 from trainer.data.cache_plan import plan_cache
@@ -23,7 +24,7 @@ from trainer.model.head import build_head
 from trainer.training import devices
 from trainer.training.stages import HEAD, MakeStageData, Network
 from trainer.training.timing import Timings
-from trainer.training.warm_start import ColdStart, load_weights
+from trainer.training.warm_start import load_weights
 
 _EMBEDDING_BATCH = 64
 
@@ -56,7 +57,7 @@ class Job:
         console = progress.console()
         try:
             folder = load_weights(network, self.config, self.classes, self.base_model)
-        except ColdStart as reason:
+        except ModelError as reason:
             start = f'starting from {escape(self.config.weights)}'
             console.print(f'  no warm start: {escape(str(reason))}; {start}')
             return network, False
@@ -78,7 +79,7 @@ class Job:
         """Makes the data of stages while the block runs; a cache in `directory` ends with it.
 
         Raises:
-            UnfitError: it would take more than the recipe or the disk allows.
+            ConfigError: it would take more than the recipe or the disk allows.
         """
         if not self.config.cache:
             yield lambda config, _, epochs: from_images(self.splits, epochs, config, self.classes)

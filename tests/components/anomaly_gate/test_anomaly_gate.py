@@ -2,7 +2,8 @@ import pytest
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 from tfx.types import standard_artifacts
 
-from components.anomaly_gate.component import AnomaliesFound, AnomalyGate, describe_anomalies
+from common.errors import AnomaliesFound
+from components.anomaly_gate.component import AnomalyGate, describe_anomalies
 
 
 def height_out_of_range() -> anomalies_pb2.Anomalies:

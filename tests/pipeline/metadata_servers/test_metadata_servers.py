@@ -12,7 +12,8 @@ import grpc
 import pytest
 from conftest import PASSWORD
 
-from pipeline.config.metadata_config import MetadataConfig, MetadataError
+from common.errors import MetadataError
+from pipeline.config.metadata_config import MetadataConfig
 from pipeline.metadata_store import connection, open_store
 
 VARIABLE = 'CATDOG_METADATA_PASSWORD'

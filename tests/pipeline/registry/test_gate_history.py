@@ -11,9 +11,10 @@ from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from common import progress
 from common.blessing import OVERRIDE_FILE, ManualOverride, write_override
+from common.errors import ModelError
 from components.evaluation.gate.verdict import VERDICT_FILE, Ruling, Verdict, write_verdict
 from pipeline.metadata_store import SQLITE_FILE
-from pipeline.registry.gate_history import NoVerdict, as_json, as_text, read_why
+from pipeline.registry.gate_history import as_json, as_text, read_why
 from pipeline_runner import main
 
 DARK = 'accuracy on dark images 0.883, floor 0.90 (n=212)'
@@ -217,7 +218,7 @@ def test_a_verdict_that_cannot_be_read_is_told(judged, text, words):
     if text:
         file.write_text(text)
 
-    with pytest.raises(NoVerdict, match=words):
+    with pytest.raises(ModelError, match=words):
         judged.why()
 
 
@@ -253,7 +254,7 @@ def test_runs_from_before_the_gate_are_not_said_to_have_judged_nothing(judged):
     blessing = judged._artifact('ModelBlessing', blessed=1, current_model_id=model.id)
     judged._execution('tfx.components.Evaluator', {'model': model}, {'blessing': blessing})
 
-    with pytest.raises(NoVerdict, match='no run of pets has kept its reasons yet'):
+    with pytest.raises(ModelError, match='no run of pets has kept its reasons yet'):
         judged.why()
 
 

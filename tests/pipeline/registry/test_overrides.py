@@ -11,14 +11,15 @@ from ml_metadata.errors import InternalError
 from rich.console import Console
 
 from common.blessing import read_override
+from common.errors import ModelError, PushError
 from common.metadata_queries import custom_property
 from components.pusher.serving_folder import About, read_note, versions_in
-from components.pusher.versions import PushError, push, restore
+from components.pusher.versions import push, restore
 from pipeline.config.recipe import Recipe
 from pipeline.registry import model_list as models
 from pipeline.registry import overrides as interventions
-from pipeline.registry.lineage import UnknownModel, trace
-from pipeline.registry.overrides import CannotIntervene, bless, rollback, unbless
+from pipeline.registry.lineage import trace
+from pipeline.registry.overrides import bless, rollback, unbless
 from pipeline.registry.recording import blessings_of, note_push, note_pushes
 from pipeline.retraining.used_spans import read_history
 from pipeline_runner import main
@@ -133,9 +134,9 @@ def test_a_second_rollback_goes_to_no_model_that_was_taken_back(pets, two):
     rollback(pets.recipe, pets.store, None, 'too many cats')
     rollback(pets.recipe, pets.store, None, 'too many dogs')
     assert pets.graph() == (two[0] / 'saved_model.pb').read_text()
-    with pytest.raises(CannotIntervene, match=r'no version before .* that holds another model'):
+    with pytest.raises(ModelError, match=r'no version before .* that holds another model'):
         rollback(pets.recipe, pets.store, None, 'too many birds')
-    with pytest.raises(CannotIntervene, match=f'version {third.name}: its blessing was withdrawn'):
+    with pytest.raises(ModelError, match=f'version {third.name}: its blessing was withdrawn'):
         rollback(pets.recipe, pets.store, third.name, 'birds after all')
 
 
@@ -148,7 +149,7 @@ def test_what_a_person_took_back_stays_so_in_metadata_that_began_anew(pets, two)
 
     assert third.exists()
     assert pets.graph() == (two[0] / 'saved_model.pb').read_text()
-    with pytest.raises(CannotIntervene, match='its blessing was withdrawn by hand by ada: wrong'):
+    with pytest.raises(ModelError, match='its blessing was withdrawn by hand by ada: wrong'):
         rollback(pets.recipe, anew, two[1].name, 'why')
 
 
@@ -174,15 +175,15 @@ def test_a_rollback_of_earlier_metadata_withdraws_no_blessing_in_metadata_that_b
 
 
 def test_a_version_that_is_live_or_unknown_is_told(pets, two):
-    with pytest.raises(CannotIntervene, match=f'version {two[1].name} is live already'):
+    with pytest.raises(ModelError, match=f'version {two[1].name} is live already'):
         rollback(pets.recipe, pets.store, two[1].name, 'why')
     names = ', '.join(each.name for each in two)
-    with pytest.raises(CannotIntervene, match=f'there is no version 7; there are {names}$'):
+    with pytest.raises(ModelError, match=f'there is no version 7; there are {names}$'):
         rollback(pets.recipe, pets.store, '7', 'why')
 
 
 def test_without_any_version_there_is_nothing_to_go_back_to(pets):
-    with pytest.raises(CannotIntervene, match='there is no version in'):
+    with pytest.raises(ModelError, match='there is no version in'):
         rollback(pets.recipe, pets.store, None, 'why')
 
 
@@ -194,7 +195,7 @@ def test_a_version_that_somebody_put_there_can_be_made_live(pets, two):
 
     assert pets.graph() == 'of somebody'
     assert blessed(pets, 1) == [0]
-    with pytest.raises(UnknownModel, match='nothing is known of its model'):
+    with pytest.raises(ModelError, match='nothing is known of its model'):
         trace(pets.store, 'pets', pets.live().name)
 
 
@@ -233,7 +234,7 @@ def test_a_rollback_that_was_killed_and_is_said_again_does_not_bring_the_model_b
         with pytest.raises(KeyboardInterrupt):
             rollback(pets.recipe, pets.store, None, 'too many cats')
 
-    with pytest.raises(CannotIntervene, match=r'no version before .* that holds another model'):
+    with pytest.raises(ModelError, match=r'no version before .* that holds another model'):
         rollback(pets.recipe, pets.store, None, 'too many cats')
 
     assert pets.graph() == (two[0] / 'saved_model.pb').read_text()
@@ -317,18 +318,18 @@ def test_what_went_with_a_version_goes_with_it_when_it_is_blessed(pets, two, wit
 
 
 def test_what_is_no_model_of_the_recipe_is_not_blessed(pets, two, tmp_path):
-    with pytest.raises(CannotIntervene, match=r'is no version and no model that pets has trained'):
+    with pytest.raises(ModelError, match=r'is no version and no model that pets has trained'):
         bless(pets.recipe, pets.store, str(tmp_path), 'why')
 
 
 def test_a_model_that_nothing_has_judged_is_not_blessed(pets, two):
     model = pets.recorder.run({3: 'c'}, evaluated=False)
-    with pytest.raises(CannotIntervene, match=re.escape(f'{model.uri} was never judged')):
+    with pytest.raises(ModelError, match=re.escape(f'{model.uri} was never judged')):
         bless(pets.recipe, pets.store, model.uri, 'why')
 
 
 def test_an_empty_history_has_no_candidate(pets):
-    with pytest.raises(CannotIntervene, match='there is no candidate'):
+    with pytest.raises(ModelError, match='there is no candidate'):
         bless(pets.recipe, pets.store, None, 'why')
 
 
@@ -347,7 +348,7 @@ def test_an_earlier_model_loses_its_blessing_and_is_not_live(pets, two):
 
 def test_a_version_of_somebody_has_no_blessing_to_lose(pets, two):
     (pets.serving / '9999999999').mkdir()
-    with pytest.raises(CannotIntervene, match='version 9999999999 was not pushed by pets'):
+    with pytest.raises(ModelError, match='version 9999999999 was not pushed by pets'):
         unbless(pets.recipe, pets.store, None, 'why')
 
 

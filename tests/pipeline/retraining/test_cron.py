@@ -5,7 +5,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from pipeline.retraining.cron import CronError, Schedule, parse_schedule
+from common.errors import ConfigError
+from pipeline.retraining.cron import Schedule, parse_schedule
 
 NOON = datetime(2026, 1, 30, 12, tzinfo=timezone.utc)  # a Friday
 
@@ -32,7 +33,7 @@ NOON = datetime(2026, 1, 30, 12, tzinfo=timezone.utc)  # a Friday
     ],
 )
 def test_a_wrong_expression_is_refused_in_one_sentence(cron, sentence):
-    with pytest.raises(CronError, match=sentence) as error:
+    with pytest.raises(ConfigError, match=sentence) as error:
         parse_schedule(cron)
     assert '\n' not in str(error.value)
 
@@ -49,7 +50,7 @@ def test_a_wrong_expression_is_refused_in_one_sentence(cron, sentence):
     ],
 )
 def test_an_unknown_time_zone_is_refused_with_close_ones(zone, use):
-    with pytest.raises(CronError, match=f'^time zone {zone!r} is not known; {use}'):
+    with pytest.raises(ConfigError, match=f'^time zone {zone!r} is not known; {use}'):
         parse_schedule('0 2 * * *', zone)
 
 
@@ -175,36 +176,38 @@ def test_kubeflow_gets_seconds_and_its_own_weekdays(cron, six_fields):
 def test_what_kubeflow_does_not_know_is_refused(cron):
     assert parse_schedule(cron).after(NOON) > NOON
 
-    with pytest.raises(CronError, match=r'is not known to Kubeflow; use .* without L, W and #$'):
+    with pytest.raises(ConfigError, match=r'is not known to Kubeflow; use .* without L, W and #$'):
         parse_schedule(cron).kubeflow()
 
 
 @pytest.mark.parametrize('cron', ['0 2 *,3 * *', '0 2 * * */2,7'])
 def test_a_list_of_days_that_begins_with_a_star_is_refused(cron):
-    with pytest.raises(CronError, match=r'^day of .* is not known to Kubeflow; use a list without'):
+    with pytest.raises(
+        ConfigError, match=r'^day of .* is not known to Kubeflow; use a list without'
+    ):
         parse_schedule(cron).kubeflow()
 
 
 def test_a_time_zone_that_is_not_the_clusters_is_refused():
     berlin = parse_schedule('0 2 * * *', 'Europe/Berlin')
 
-    with pytest.raises(CronError, match=r'^.0 2 \* \* \*. is meant in Europe/Berlin, but .* UTC'):
+    with pytest.raises(ConfigError, match=r'^.0 2 \* \* \*. is meant in Europe/Berlin, but .* UTC'):
         berlin.kubeflow()
     assert berlin.kubeflow('Europe/Berlin') == '0 0 2 * * *'
 
 
 def test_time_zones_with_equal_clocks_are_the_same():
     assert parse_schedule('0 2 * * *', 'Etc/UTC').kubeflow() == '0 0 2 * * *'
-    with pytest.raises(CronError, match='is meant in Europe/London'):
+    with pytest.raises(ConfigError, match='is meant in Europe/London'):
         parse_schedule('0 2 * * *', 'Europe/London').kubeflow()
 
 
 def test_an_hourly_schedule_is_the_same_wherever_the_minutes_are():
     assert parse_schedule('15 * * * *', 'Europe/Berlin').kubeflow() == '0 15 * * * *'
-    with pytest.raises(CronError, match='is meant in Asia/Kolkata'):
+    with pytest.raises(ConfigError, match='is meant in Asia/Kolkata'):
         parse_schedule('15 * * * *', 'Asia/Kolkata').kubeflow()
 
 
 def test_an_unknown_time_zone_of_the_cluster_is_refused():
-    with pytest.raises(CronError, match="time zone 'Local' is not known"):
+    with pytest.raises(ConfigError, match="time zone 'Local' is not known"):
         parse_schedule('0 2 * * *').kubeflow('Local')

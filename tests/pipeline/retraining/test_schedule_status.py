@@ -117,14 +117,14 @@ def test_a_journal_that_cannot_be_read_is_told(recipe, tmp_path):
     (recipe.home / 'ticks.jsonl').mkdir(parents=True)
     done = call(tmp_path)
     assert done.exit_code == 2
-    assert done.stderr == f'error: {recipe.home}/ticks.jsonl cannot be read: Is a directory\n'
+    assert done.stderr == f'error: {recipe.home}/ticks.jsonl cannot be used: Is a directory\n'
 
 
 def test_a_workdir_that_is_a_file_is_told(tmp_path):
     (tmp_path / 'runs').write_text('')
     done = call(tmp_path / 'runs')
     assert done.exit_code == 2
-    assert done.stderr.endswith('cannot be read: Not a directory\n')
+    assert done.stderr.endswith('cannot be used: Not a directory\n')
 
 
 @pytest.mark.parametrize('last', ['0', '-1'])

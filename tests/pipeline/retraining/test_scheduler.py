@@ -15,11 +15,12 @@ import filelock
 import pytest
 
 from common import progress
+from common.errors import AlreadyRunning
 from pipeline.config.recipe import Recipe
 from pipeline.retraining import scheduler, tick
 from pipeline.retraining.cron import parse_schedule
 from pipeline.retraining.journal import Journal
-from pipeline.retraining.scheduler import AlreadyScheduled, missed_since, run_schedule
+from pipeline.retraining.scheduler import missed_since, run_schedule
 from pipeline_runner import main
 
 REPOSITORY = Path(__file__).parents[3]
@@ -200,7 +201,7 @@ def test_a_recipe_has_one_schedule(recipe, play):
     refused = []
 
     def second() -> None:
-        with pytest.raises(AlreadyScheduled, match=r'pets has a schedule already in .*pets; stop'):
+        with pytest.raises(AlreadyRunning, match=r'pets has a schedule already in .*pets; stop'):
             run_schedule(recipe, Times(60), ['false'])
         refused.append(True)
 
@@ -215,7 +216,7 @@ def test_a_schedule_says_that_it_runs_only_if_it_does(recipe, tmp_path):
     command = ['schedule', '--engine', 'local', '--cron', '@daily', '--set', 'name=pets']
     (tmp_path / 'file').write_text('')
     with filelock.FileLock(recipe.home / '.schedule.lock'):
-        for workdir, words in ((tmp_path, 'already'), (tmp_path / 'file', 'cannot be written')):
+        for workdir, words in ((tmp_path, 'already'), (tmp_path / 'file', 'cannot be used')):
             options = [*command, '--workdir', str(workdir)]
             done = click.testing.CliRunner().invoke(main, options)
             assert done.exit_code == 2

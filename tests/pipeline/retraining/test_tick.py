@@ -13,14 +13,21 @@ import ml_metadata
 import pytest
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
-from common.errors import DataError, UnfitError
-from components.anomaly_gate.component import AnomaliesFound
+from common.errors import (
+    AlreadyRunning,
+    AnomaliesFound,
+    ConfigError,
+    DataError,
+    MetadataDamaged,
+    MetadataError,
+    ModelError,
+    NodeFailed,
+    PushError,
+    RunError,
+)
 from components.image_example_gen.sources.spans import open_window
-from pipeline.config.metadata_config import MetadataDamaged, MetadataError
 from pipeline.config.recipe import Recipe
-from pipeline.execution.launch import NodeFailed
 from pipeline.execution.outcome import Outcome
-from pipeline.local.run_recipe import AlreadyRunning, CannotStart, RunFailed
 from pipeline.retraining import tick as ticks
 from pipeline.retraining.decision import Decision
 from pipeline.retraining.journal import Journal
@@ -144,14 +151,14 @@ def test_it_continues_from_the_last_blessed_model_if_asked_to(recipe, asked, giv
 
 
 def test_a_run_that_fails_is_tried_again_with_longer_and_longer_pauses(recipe):
-    runner = Runner(RunFailed('Trainer failed'), RunFailed('Trainer failed'), outcome())
+    runner = Runner(RunError('Trainer failed'), RunError('Trainer failed'), outcome())
     tick = retrain(recipe(attempts=3, backoff_seconds=5), runner.tools)
     assert (tick.verdict, tick.attempts) == ('blessed', 3)
     assert runner.pauses == [5, 10]
 
 
 def test_a_run_that_fails_for_good_is_a_failed_tick(recipe):
-    runner = Runner(*[RunFailed('Trainer failed: no space; the log is x.log')] * 2)
+    runner = Runner(*[RunError('Trainer failed: no space; the log is x.log')] * 2)
     tick = retrain(recipe(attempts=2), runner.tools)
     assert (tick.verdict, tick.exit_code, tick.attempts) == ('failed', 1, 2)
     assert tick.reason == 'Trainer failed: no space; the log is x.log'
@@ -160,13 +167,25 @@ def test_a_run_that_fails_for_good_is_a_failed_tick(recipe):
 @pytest.mark.parametrize(
     ('error', 'code', 'attempts'),
     [
-        (raised(CannotStart('cat.jpg is torn'), NodeFailed('Gen', ''), DataError('')), 1, 1),
-        (raised(RunFailed('AnomalyGate'), NodeFailed('Gate', ''), AnomaliesFound('')), 1, 1),
-        (raised(CannotStart('no such layer'), UnfitError('')), 2, 1),
-        (raised(CannotStart('no answer'), MetadataError('')), 1, 3),
-        (raised(CannotStart('damaged'), MetadataDamaged('')), 1, 1),
+        (DataError('cat.jpg is torn'), 1, 1),
+        (raised(RunError('AnomalyGate'), NodeFailed('Gate'), AnomaliesFound('')), 1, 1),
+        (ConfigError('no such layer'), 2, 1),
+        (raised(RunError('Trainer'), NodeFailed('Trainer'), ConfigError('')), 2, 1),
+        (MetadataError('no answer'), 1, 3),
+        (MetadataDamaged('damaged'), 1, 1),
+        (raised(RunError('Pusher'), NodeFailed('Pusher'), PushError('')), 1, 3),
+        (ModelError('unknown'), 1, 1),
     ],
-    ids=['data', 'anomalies', 'recipe', 'metadata', 'damaged metadata'],
+    ids=[
+        'data',
+        'anomalies',
+        'recipe',
+        'recipe in a component',
+        'metadata',
+        'damaged metadata',
+        'push',
+        'model',
+    ],
 )
 def test_only_what_may_heal_is_tried_again(recipe, error, code, attempts):
     tick = retrain(recipe(), Runner(*[error] * attempts).tools)
@@ -210,8 +229,7 @@ def test_metadata_that_stays_away_is_a_failed_tick(recipe, monkeypatch):
 
 
 def test_data_that_cannot_be_used_is_a_failed_tick_that_says_what_to_do(recipe):
-    error = raised(CannotStart('cat.jpg is torn'), DataError(''))
-    tick = retrain(recipe(), Runner(error).tools)
+    tick = retrain(recipe(), Runner(DataError('cat.jpg is torn')).tools)
     assert tick.reason == 'cat.jpg is torn; nothing is trained until that is mended or removed'
 
 
@@ -325,14 +343,14 @@ def test_a_tick_that_has_an_end_keeps_it(recipe):
 
 def test_a_workdir_that_cannot_be_written_is_told(recipe, tmp_path):
     (tmp_path / 'runs').write_text('a file')
-    with pytest.raises(ticks.WorkdirUnusable, match=r'workdir .*pets cannot be used: '):
+    with pytest.raises(ConfigError, match=r'workdir .*pets cannot be used: '):
         retrain(recipe(), Runner().tools)
 
 
 def test_the_webhook_hears_of_a_tick_that_failed_and_changes_nothing(recipe, monkeypatch):
     told = []
     monkeypatch.setattr(ticks, 'report', lambda *given: told.append(given) or 'nobody there')
-    tick = retrain(recipe(webhook_env='HOOK', attempts=1), Runner(RunFailed('no space')).tools)
+    tick = retrain(recipe(webhook_env='HOOK', attempts=1), Runner(RunError('no space')).tools)
     ((variable, message),) = told
     assert variable == 'HOOK'
     assert message['recipe'] == 'pets'

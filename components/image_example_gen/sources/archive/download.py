@@ -12,12 +12,11 @@ from typing import Any
 import filelock
 
 from common import progress
-from common.errors import DataError
+from common.errors import DataError, DownloadError
 from common.files import sha256_of
 from components.image_example_gen.sources.archive.transfer import (
     FAILED,
     Transfer,
-    Unfit,
     reason_of,
 )
 
@@ -139,7 +138,7 @@ def _fetch_changed(
         said = _try_often(Transfer(url, copy.partial, (notes or {}).get('said', {})))
         if said is not None:
             _require_archive(copy.partial)
-    except (*FAILED, Unfit) as error:
+    except FAILED as error:
         if notes is None:
             raise DataError(f'{shown(url)} cannot be fetched: {reason_of(error)}') from error
         progress.console().print(
@@ -174,11 +173,12 @@ def _try_often(transfer: Transfer) -> dict[str, str] | None:
     while True:
         try:
             return transfer.attempt()
-        except (*FAILED, Unfit) as error:
+        except FAILED as error:
             arrived = transfer.arrived
             vain = 1 if (arrived or 0) > most else vain + 1
             most = max(most, arrived or 0)
-            hopeless = isinstance(error, Unfit) or (transfer.known and arrived is None)
+            refused = isinstance(error, DownloadError) and not error.retryable
+            hopeless = refused or (transfer.known and arrived is None)
             if hopeless or vain == _ATTEMPTS:
                 raise
             time.sleep(_WAIT * 2 ** (vain - 1))
@@ -188,7 +188,7 @@ def _require_archive(path: Path) -> None:
     with path.open('rb') as file:
         head = file.read(512).lstrip().lower()
     if head.startswith(_WEB_PAGES):
-        raise Unfit('it is a web page, not an archive; give the address of the file itself')
+        raise DownloadError('it is a web page, not an archive; give the address of the file itself')
 
 
 def _compare(what: str, found: str, wanted: str) -> None:
