@@ -10,7 +10,7 @@ from pathlib import Path
 
 import grpc
 import pytest
-from conftest import PASSWORD
+from metadata_service import PASSWORD
 
 from pipeline.config.metadata_config import MetadataConfig, MetadataError
 from pipeline.metadata_store import connection, open_store
