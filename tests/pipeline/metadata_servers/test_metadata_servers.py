@@ -10,7 +10,7 @@ from pathlib import Path
 
 import grpc
 import pytest
-from conftest import PASSWORD
+from metadata_service import PASSWORD
 
 from common.errors import MetadataError
 from pipeline.config.metadata_config import MetadataConfig

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import ml_metadata
 import pytest
-from conftest import PASSWORD
+from metadata_service import PASSWORD
 from tfx.dsl.compiler import constants
 from tfx.dsl.compiler.compiler import Compiler
 from tfx.orchestration.portable import runtime_parameter_utils
