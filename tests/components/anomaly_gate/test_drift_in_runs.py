@@ -17,8 +17,9 @@ from common.errors import RunError
 from common.features import SPLITS
 from pipeline.config.recipe import load_recipe
 from pipeline.execution.outcome import _warnings
-from pipeline.graph import _gate, _previous_statistics
+from pipeline.graph import _anomaly_gate
 from pipeline.local.runner import ProgressDagRunner
+from pipeline.resolver_nodes import DEFAULT_RESOLVERS, previous_statistics
 
 DARKER, DOGS_IN_TEST = 0.55, 0.9
 
@@ -81,8 +82,8 @@ class Runs:
     def _pipeline(self, recipe, span, folder):
         ingest = Ingest(span=span)
         described = Describe(examples=ingest.outputs['examples'], folder=str(folder))
-        previous = _previous_statistics(described)
-        gate = _gate(recipe, described, described, previous)
+        previous = previous_statistics(DEFAULT_RESOLVERS, described)
+        gate = _anomaly_gate(recipe, described, described, previous)
         connection = metadata_store_pb2.ConnectionConfig()
         connection.sqlite.filename_uri = str(self._folder / 'metadata.sqlite')
         connection.sqlite.connection_mode = 3  # READWRITE_OPENCREATE
