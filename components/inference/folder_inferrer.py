@@ -1,6 +1,7 @@
 """TFX's BulkInferrer, with a table of its answers that a person can read."""
 
 import csv
+import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from tfx.proto import bulk_inferrer_pb2
 from tfx.types import Artifact, BaseChannel
 from tfx.utils import path_utils
 
-from common import features, progress
+from common import features
 from common.artifacts import folder_of
 from common.blessing import read_judgement
 from components.cache_key_driver import LookingDriver
@@ -26,6 +27,8 @@ TABLE = 'predictions.csv'
 OUTPUT_EXAMPLES = 'output_examples'
 _MODEL, _BLESSING = 'model', 'model_blessing'
 _BY_HAND = 'by_hand'  # custom property of the answers: what a person had said of the model
+
+_log = logging.getLogger(__name__)
 
 
 class FolderInferrerDriver(LookingDriver):
@@ -57,10 +60,9 @@ class FolderInferrerExecutor(Executor):
             ModelUnusable: the model does not say which classes it knows.
             JudgementUnreadable: what a person has said of it cannot be read.
         """
-        console = progress.console()
         (model,), (examples,) = input_dict[_MODEL], output_dict[OUTPUT_EXAMPLES]
         if not _blessed(model, input_dict[_BLESSING][0]):
-            console.print('  the model is not blessed: no image is answered')
+            _log.info('the model is not blessed: no image is answered')
             return
         # Without a blessing TFX asks the model: what it knows of is the gate's alone.
         asked = {name: given for name, given in input_dict.items() if name != _BLESSING}
@@ -68,7 +70,7 @@ class FolderInferrerExecutor(Executor):
         classes = read_classes(folder_of(path_utils.serving_model_path(model.uri)))
         folder = folder_of(examples.uri)
         count = write_table(folder, classes)
-        console.print(f'  {count} images answered: {folder / TABLE}', markup=False)
+        _log.info('%s images answered: %s', count, folder / TABLE)
 
 
 def _blessed(model: Artifact, blessing: Artifact) -> bool:

@@ -1,5 +1,6 @@
 """Which model a candidate is compared with."""
 
+import logging
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 
@@ -8,7 +9,6 @@ from ml_metadata.proto import metadata_store_pb2
 from tfx.dsl.components.common.resolver import ResolverStrategy
 from tfx.types import Artifact
 
-from common import progress
 from common.artifacts import folder_of
 from common.blessing import read_judgement
 from components.image_example_gen.sources.base.source_protocol import describe_classes
@@ -20,6 +20,8 @@ _PUSHED, _VERSION = 'PushedModel', 'pushed_version'
 _OUTPUTS = (metadata_store_pb2.Event.OUTPUT, metadata_store_pb2.Event.INTERNAL_OUTPUT)
 _INPUTS = (metadata_store_pb2.Event.INPUT, metadata_store_pb2.Event.INTERNAL_INPUT)
 _AT_ONCE = 500  # ids in one request: an answer over gRPC has a limit of 4 MB
+
+_log = logging.getLogger(__name__)
 
 
 class LatestOtherBlessedModelStrategy(ResolverStrategy):
@@ -87,25 +89,23 @@ def _is_blessed(blessing: Artifact) -> bool:
 
 
 def _is_unusable(model: Artifact) -> bool:
-    """Whether a model cannot be loaded any more; tells a person."""
+    """Whether a model cannot be loaded any more; logs why."""
     reason = why_unusable(model.uri)
     if reason is None:
         return False
-    progress.console().print(
-        f'  an earlier blessed model cannot be used and is passed over: {reason}', markup=False
-    )
+    _log.warning('an earlier blessed model cannot be used and is passed over: %s', reason)
     return True
 
 
 def _knows_other_classes(model: Artifact, candidate: Artifact) -> bool:
-    """Whether both say which classes they know, and these differ; tells a person."""
+    """Whether both say which classes they know, and these differ; logs both."""
     before, now = classes_of(model.uri), classes_of(candidate.uri)
     if before is None or now is None or before == now:
         return False
-    progress.console().print(
-        f'  the last blessed model knows {describe_classes(before)} and the new one '
-        f'{describe_classes(now)}: they are not compared',
-        markup=False,
+    _log.info(
+        'the last blessed model knows %s and the new one %s: they are not compared',
+        describe_classes(before),
+        describe_classes(now),
     )
     return True
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from pipeline.commands.options import INTERRUPTED, USAGE, fail, load, recipe_options
+from pipeline.commands.options import INTERRUPTED, USAGE, fail, load, recipe_options, show
 
 ANSWERED, NOT_ALL = 0, 1
 CODES = (
@@ -79,10 +79,10 @@ def _predict(
     for each in asking.predict(given, classifier, checks, explanations):
         answered = answered and each.problem is None
         if as_json:
-            click.echo(each.as_json())
+            show(each.as_json())
             continue
         if each.answer:
-            click.echo(each.as_text())
+            show(each.as_text())
         if each.problem:
             click.echo(asking.one_line(f'error: {each.path}: {each.problem}'), err=True)
     return answered

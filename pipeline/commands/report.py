@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.commands.options import USAGE, fail, load, recipe_options
+from pipeline.commands.options import USAGE, fail, load, recipe_options, show
 
 if TYPE_CHECKING:
     from pipeline.config.recipe import Recipe
@@ -49,7 +49,7 @@ def report(
         fail(str(error), USAGE)
     except OSError as error:
         fail(f'{error.filename} cannot be used: {error.strerror}', USAGE)
-    click.echo(page)
+    show(str(page))
     if serve:
         _serve(page, port, no_open)
     elif not no_open and has_screen():
@@ -85,12 +85,12 @@ def _list(recipe: 'Recipe') -> None:
 
     reports = kept_reports(recipe.home)
     if not reports:
-        click.echo('there are no reports')
+        show('there are no reports')
     for each in reversed(reports):
         try:
-            click.echo(f'{each.run_id}  {each.read().standing.word.lower()}')
+            show(f'{each.run_id}  {each.read().standing.word.lower()}')
         except UnknownRun:
-            click.echo(f'{each.run_id}  written by another version of this program')
+            show(f'{each.run_id}  written by another version of this program')
 
 
 def _serve(page: Path, port: int, no_open: bool) -> None:
@@ -98,7 +98,7 @@ def _serve(page: Path, port: int, no_open: bool) -> None:
 
     try:
         with PageServer(page, port) as server:
-            click.echo(f'served on {server.address} until Ctrl-C')
+            show(f'served on {server.address} until Ctrl-C')
             if not no_open and has_screen():
                 webbrowser.open(server.address)
             server.serve_forever()

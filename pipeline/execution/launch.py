@@ -13,6 +13,7 @@ from tfx.orchestration.portable import launcher
 from tfx.orchestration.portable.mlmd import context_lib, execution_lib
 from tfx.proto.orchestration import pipeline_pb2
 
+from common import console
 from pipeline.execution import cached_outputs
 
 # A line of a text that Beam made of an interrupt; a line that only names one is something else.
@@ -58,7 +59,7 @@ def launch_node(ir: pipeline_pb2.Pipeline, node: pipeline_pb2.PipelineNode) -> N
     executor = runner_utils.extract_executor_spec(deployment, node_id)
     start = time.perf_counter()
     try:
-        with cached_outputs.whole_ones_only(node_id):
+        with console.indented(), cached_outputs.whole_ones_only(node_id):
             info = launcher.Launcher(
                 pipeline_node=node,
                 mlmd_connection=metadata.Metadata(connection),

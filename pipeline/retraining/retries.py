@@ -1,11 +1,9 @@
 """Does something again when it failed in a way that may heal by itself."""
 
+import logging
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from rich.markup import escape
-
-from common import progress
 from common.errors import DataError, UnfitError
 from pipeline.config.metadata_config import MetadataDamaged, MetadataError
 from pipeline.config.retraining import RetrainConfig
@@ -13,6 +11,8 @@ from pipeline.local.run_recipe import AlreadyRunning, CannotStart, RunFailed
 from trainer.model.weights import WeightsError
 
 T = TypeVar('T')
+
+_log = logging.getLogger(__name__)
 
 
 class RunGivenUp(RuntimeError):
@@ -47,9 +47,7 @@ def with_attempts(
             if attempt == config.attempts or not _may_heal(error):
                 raise RunGivenUp(_end(error, attempt)) from error
             attempt += 1
-            progress.console().print(
-                escape(f'{error}; attempt {attempt} of {config.attempts} in {pause:g} s')
-            )
+            _log.warning('%s; attempt %s of %s in %g s', error, attempt, config.attempts, pause)
         sleep(pause)
         pause *= 2
 

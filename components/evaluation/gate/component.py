@@ -1,13 +1,13 @@
 """Decides whether a model may be pushed, and writes down why."""
 
 import json
+import logging
 
 from tfx.components.util import model_utils
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types import Artifact, standard_artifacts
 
-from common import progress
 from common.artifacts import folder_of
 from components.evaluation.config import EvaluationConfig
 from components.evaluation.gate.rules import FLOOR, judge
@@ -18,6 +18,8 @@ from components.serving_check.measurements import MEASUREMENTS_FILE, Measurement
 BLESSING = 'blessing'
 BLESSED, CURRENT_MODEL_ID, CURRENT_MODEL = 'blessed', 'current_model_id', 'current_model'
 _BLESSED_FILE, _NOT_BLESSED_FILE = 'BLESSED', 'NOT_BLESSED'
+
+_log = logging.getLogger(__name__)
 
 
 class ModelVerdict(Artifact):
@@ -88,4 +90,4 @@ def _tell(verdict: Verdict) -> None:
     """Floors that the recipe asks for and that had no vote; whatever else is said at the end."""
     for each in verdict.rulings:
         if each.rule == FLOOR and each.passed is None:
-            progress.console().print(f'  {each.reason}', markup=False)
+            _log.info(each.reason)

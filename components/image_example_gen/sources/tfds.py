@@ -2,11 +2,11 @@
 
 import contextlib
 import dataclasses
+import logging
 import math
 from collections.abc import Iterator
 from typing import Any
 
-from common import progress
 from common.errors import DataError
 from components.image_example_gen.sources.base.labels import Labels, make_labels
 from components.image_example_gen.sources.base.source_protocol import (
@@ -19,6 +19,8 @@ _RETRIES = 4
 # Where a shard begins in the middle of a file, what is before it is passed over: with this many
 # the file is read four and a half times at most.
 _SHARDS_PER_FILE = 8
+
+_log = logging.getLogger(__name__)
 
 
 class TfdsSource:
@@ -125,7 +127,7 @@ def _parts(lengths: list[int]) -> Iterator[tuple[int, int]]:
 
 def _fetch(builder: Any, name: str) -> None:
     if not builder.is_prepared():
-        progress.console().print(f'fetching {name} with TensorFlow Datasets ...')
+        _log.info('fetching %s with TensorFlow Datasets ...', name)
     try:
         with _few_retries():
             builder.download_and_prepare()

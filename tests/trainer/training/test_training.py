@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from common import progress
+from common import console
 from trainer.model.head import build_head, join
 from trainer.training.callbacks import BestWeights, EpochBars
 from trainer.training.stages import train
@@ -256,5 +256,5 @@ def test_an_interrupted_epoch_ends_its_bar():
     bars.set_params({'epochs': 1, 'steps': 2})
     with bars:  # as an exception leaves it: the epoch has begun and never ends
         bars.on_epoch_begin(0)
-    with progress.bar('the next one', 1):  # refused while another is open
+    with console.bar('the next one', 1):  # refused while another is open
         pass
