@@ -143,6 +143,7 @@ def show_outcome(
 
 
 def _where(outcome: Outcome) -> str:
+    """What follows the word BLESSED: the folder of the model."""
     how = 'unchanged: pushed earlier to' if outcome.unchanged else 'and pushed to'
     if outcome.pushed_to != outcome.newest_version:
         newest = outcome.newest_version or 'none'
