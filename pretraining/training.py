@@ -4,6 +4,7 @@ Three heads share the pooled features and are thrown away in the end, as in Kata
 them say what texture is seen, since a figure alone is told by its outline.
 """
 
+import logging
 import math
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from common import progress
+from common import console
 from common.errors import RunError
 from pretraining.collection import Collection
 from pretraining.network import build_backbone
@@ -22,6 +23,8 @@ TEXTURE_SHARE = 0.25  # of grounds, and of coats, in the loss; that of figures i
 _PEAK_NORM = 5.0  # a longer gradient is shortened to this
 _MEMORY = 0.98  # of the running accuracies, per step
 _REPORTS = 40
+
+_log = logging.getLogger(__name__)
 
 
 class Pretraining(tf.Module):
@@ -132,7 +135,7 @@ def pretrain(run: Pretraining, folder: Path) -> None:
         manager.restore_or_initialize()
     except (tf.errors.OpError, IndexError, ValueError) as error:
         raise RunError(f'the checkpoint in {folder} is damaged; delete it to begin anew') from error
-    with progress.bar(f'batches of {settings.batch}', settings.steps) as bar:
+    with console.bar(f'batches of {settings.batch}', settings.steps) as bar:
         bar.advance(int(run.step))
         while int(run.step) < settings.steps:
             run.advance()
@@ -150,4 +153,4 @@ def _keep_and_tell(run: Pretraining, manager: tf.train.CheckpointManager) -> Non
             )
         manager.save()
     if done % math.ceil(settings.steps / _REPORTS) == 0:
-        progress.console().print(f'  step {done} of {settings.steps}: {run.in_words()}')
+        _log.info('step %s of %s: %s', done, settings.steps, run.in_words())

@@ -1,6 +1,7 @@
 """TFX's BulkInferrer, with a table of its answers that a person can read."""
 
 import csv
+import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,7 +18,7 @@ from tfx.types.component_spec import ExecutionParameter
 from tfx.types.standard_component_specs import BulkInferrerSpec
 from tfx.utils import path_utils
 
-from common import features, progress
+from common import features
 from common.artifacts import folder_of
 from common.blessing import OVERRIDE, is_blessed, read_override
 from components.cache_key_driver import LookingDriver
@@ -27,6 +28,8 @@ from components.inference.model_folder import read_classes
 TABLE = 'predictions.csv'
 OUTPUT_EXAMPLES = 'output_examples'
 _MODEL, _BLESSING = 'model', 'model_blessing'
+
+_log = logging.getLogger(__name__)
 
 
 class FolderInferrerDriver(LookingDriver):
@@ -57,11 +60,10 @@ class FolderInferrerExecutor(Executor):
             ModelError: the model does not say which classes it knows, or its manual override is
                 damaged.
         """
-        console = progress.console()
         (model,), (examples,) = input_dict[_MODEL], output_dict[OUTPUT_EXAMPLES]
         by_gate = model_utils.is_model_blessed(input_dict[_BLESSING][0])
         if not is_blessed(folder_of(model.uri), by_gate):
-            console.print('  the model is not blessed: no image is answered')
+            _log.info('the model is not blessed: no image is answered')
             return
         # Without a blessing TFX asks the model: what it knows of is the gate's alone.
         asked = {name: given for name, given in input_dict.items() if name != _BLESSING}
@@ -69,7 +71,7 @@ class FolderInferrerExecutor(Executor):
         classes = read_classes(folder_of(path_utils.serving_model_path(model.uri)))
         folder = folder_of(examples.uri)
         count = write_table(folder, classes)
-        console.print(f'  {count} images answered: {folder / TABLE}', markup=False)
+        _log.info('%s images answered: %s', count, folder / TABLE)
 
 
 class FolderInferrerSpec(BulkInferrerSpec):

@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+import logging
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from tfx.proto import example_gen_pb2
 from tfx.types import Artifact, Channel, artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
-from common import features, progress
+from common import console, features
 from common.artifacts import folder_of
 from common.errors import DataError, Rejected
 from common.features import FINGERPRINT
@@ -37,6 +38,8 @@ from components.inference.image_folder import files_of, fingerprint_of
 EXAMPLES, QUARANTINE = 'examples', 'quarantine'
 SPLIT = 'unlabelled'
 _Examined = bytes | BadImage  # a record, or what is wrong
+
+_log = logging.getLogger(__name__)
 
 
 class UnlabelledExampleGenSpec(ComponentSpec):
@@ -91,8 +94,8 @@ class UnlabelledExampleGenExecutor(base_executor.BaseExecutor):
                 f'{describe_bad(tally.bad)}'
             )
         if tally.bad:
-            clauses = f'{"; ".join(tally.clauses())}: {aside / LIST}'
-            progress.console().print(f'  of {tally.seen} images: {clauses}', markup=False)
+            clauses = '; '.join(tally.clauses())
+            _log.info('of %s images: %s: %s', tally.seen, clauses, aside / LIST)
 
 
 class UnlabelledExampleGen(BaseComponent):
@@ -147,7 +150,7 @@ def write_records(folder: Path, checks: CheckConfig, records: Path, quarantine: 
     bad: Counter[str] = Counter()
     good = 0
     with (
-        progress.bar('images to TFRecords', None) as bar,
+        console.bar('images to TFRecords', None) as bar,
         QuarantineWriter(quarantine, Path(LIST).stem, room) as aside,
     ):
         for number, found in _numbered_by_shard(_examined(folder, checks, bar)):
@@ -170,7 +173,7 @@ def _numbered_by_shard(
         yield number, (each for _, each in those)
 
 
-def _examined(folder: Path, checks: CheckConfig, bar: progress.Bar) -> Iterator[_Examined]:
+def _examined(folder: Path, checks: CheckConfig, bar: console.Bar) -> Iterator[_Examined]:
     """Each image as a record, or what is wrong with it."""
     images = (_read(file, folder, checks) for file in files_of(folder))
     for found in in_order(lambda each: _inspect(each, checks), images):

@@ -1,5 +1,6 @@
 """Which model a candidate is compared with."""
 
+import logging
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 
@@ -8,7 +9,6 @@ from tfx.components.util import model_utils
 from tfx.dsl.components.common.resolver import ResolverStrategy
 from tfx.types import Artifact
 
-from common import progress
 from common.artifacts import folder_of
 from common.blessing import CURRENT_MODEL_ID, is_blessed
 from common.metadata_queries import (
@@ -25,6 +25,8 @@ from trainer.model.architecture import classes_of
 
 CANDIDATE, MODEL, MODEL_BLESSING = 'candidate', 'model', 'model_blessing'
 _PUSHED, _VERSION = 'PushedModel', 'pushed_version'
+
+_log = logging.getLogger(__name__)
 
 
 class LatestOtherBlessedModelStrategy(ResolverStrategy):
@@ -83,25 +85,23 @@ def _latest_first(
 
 
 def _is_unusable(model: Artifact) -> bool:
-    """Whether a model cannot be loaded any more; tells a person."""
+    """Whether a model cannot be loaded any more; logs why."""
     reason = why_unusable(model.uri)
     if reason is None:
         return False
-    progress.console().print(
-        f'  an earlier blessed model cannot be used and is passed over: {reason}', markup=False
-    )
+    _log.warning('an earlier blessed model cannot be used and is passed over: %s', reason)
     return True
 
 
 def _knows_other_classes(model: Artifact, candidate: Artifact) -> bool:
-    """Whether both say which classes they know, and these differ; tells a person."""
+    """Whether both say which classes they know, and these differ; logs both."""
     before, now = classes_of(model.uri), classes_of(candidate.uri)
     if before is None or now is None or before == now:
         return False
-    progress.console().print(
-        f'  the last blessed model knows {describe_classes(before)} and the new one '
-        f'{describe_classes(now)}: they are not compared',
-        markup=False,
+    _log.info(
+        'the last blessed model knows %s and the new one %s: they are not compared',
+        describe_classes(before),
+        describe_classes(now),
     )
     return True
 

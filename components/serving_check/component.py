@@ -1,6 +1,7 @@
 """Checks, before anything is pushed, that a model serves as it was trained."""
 
-from rich.markup import escape
+import logging
+
 from tfx.dsl.component.experimental.annotations import (
     InputArtifact,
     OutputArtifact,
@@ -10,13 +11,14 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types import standard_artifacts
 from tfx.utils import path_utils
 
-from common import progress
 from common.artifacts import folder_of
 from components.serving_check.check import check
 from components.serving_check.config import ServingCheckConfig
 from components.serving_check.measurements import MEASUREMENTS_FILE, Measurements
 
 BLESSED = 'blessed'  # as TFX's InfraValidator says it
+
+_log = logging.getLogger(__name__)
 
 
 @component
@@ -43,7 +45,7 @@ def ServingCheck(
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MEASUREMENTS_FILE).write_text(found.model_dump_json(indent=1))
     infra_blessing.set_int_custom_property(BLESSED, int(not found.problems))
-    progress.console().print(f'  {escape(in_words(found))}')
+    _log.info(in_words(found))
 
 
 def in_words(found: Measurements) -> str:

@@ -6,7 +6,14 @@ from typing import Any
 
 import click
 
-from pipeline.commands.options import arguments, load, now, quiet_tensorflow, recipe_options
+from pipeline.commands.options import (
+    arguments,
+    load,
+    now,
+    quiet_tensorflow,
+    recipe_options,
+    show,
+)
 
 SCHEDULE_CODES = (
     'Exit codes: 0 the schedule is kept by Kubeflow, or the local one was stopped by SIGTERM; '
@@ -51,7 +58,7 @@ def compile_(engine: str, output: Path | None, **options: Any) -> None:
         notes = compile_vertex(recipe, path)
     for sentence in notes:
         click.echo(f'note: {sentence}', err=True)
-    click.echo(f'{recipe.name} is written to {path}')
+    show(f'{recipe.name} is written to {path}')
 
 
 @click.group(invoke_without_command=True, epilog=SCHEDULE_CODES)
@@ -105,9 +112,9 @@ def schedule(
 
     kept = run_on(recipe, wanted)
     words = wanted.in_words()
-    click.echo(f'{recipe.name} runs {words[0].lower() + words[1:]}, as {kept.id}')
+    show(f'{recipe.name} runs {words[0].lower() + words[1:]}, as {kept.id}')
     for moment in wanted.next_times(now(), 3):
-        click.echo(f'  {moment:%a %Y-%m-%d %H:%M %Z}')
+        show(f'  {moment:%a %Y-%m-%d %H:%M %Z}')
 
 
 @schedule.command('list')
@@ -120,9 +127,9 @@ def list_(**options: Any) -> None:
     found = list_schedules(connect(recipe.kubeflow.connection))
     for each in found:
         state = '' if each.enabled else ', switched off'
-        click.echo(f'{each.name}: {each.description or each.cron}{state} ({each.id})')
+        show(f'{each.name}: {each.description or each.cron}{state} ({each.id})')
     if not found:
-        click.echo('there are no schedules')
+        show('there are no schedules')
 
 
 @schedule.command()
@@ -134,7 +141,7 @@ def delete(name: str, **options: Any) -> None:
     from pipeline.kubeflow.client import connect, delete_schedule
 
     for each in delete_schedule(connect(recipe.kubeflow.connection), name):
-        click.echo(f'{each.name} is deleted ({each.id})')
+        show(f'{each.name} is deleted ({each.id})')
 
 
 @click.command()
@@ -146,4 +153,4 @@ def submit(**options: Any) -> None:
 
     quiet_tensorflow()
     started = run_now(recipe)
-    click.echo(f'{recipe.name} runs as {started.id}: {started.url}')
+    show(f'{recipe.name} runs as {started.id}: {started.url}')

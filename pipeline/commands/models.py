@@ -78,7 +78,7 @@ def rollback(version: str | None, reason: str | None, **options: Any) -> None:
         from pipeline.registry.overrides import rollback as do
 
         pushed = do(recipe, store, version, why)
-    click.echo(f'live: {pushed.folder}')
+    show(f'live: {pushed.folder}')
 
 
 @click.command()
@@ -98,9 +98,7 @@ def bless(model: str | None, force: bool, reason: str | None, **options: Any) ->
         from pipeline.registry.overrides import bless as do
 
         pushed = do(recipe, store, model, why)
-    click.echo(
-        f'blessed; {"it was live already, in" if pushed.unchanged else "live:"} {pushed.folder}'
-    )
+    show(f'blessed; {"it was live already, in" if pushed.unchanged else "live:"} {pushed.folder}')
 
 
 @click.command()
@@ -114,7 +112,7 @@ def unbless(version: str | None, reason: str | None, **options: Any) -> None:
         from pipeline.registry.overrides import unbless as do
 
         folder, live = do(recipe, store, version, why)
-    click.echo(
+    show(
         f'the blessing of {folder.name} is withdrawn'
         + ('; its model stays live until a rollback' if live else '')
     )

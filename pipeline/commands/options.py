@@ -108,10 +108,10 @@ def arguments(
 
 
 def show(what: 'str | RenderableType') -> None:
-    """Text as it is; anything else as a person reads it."""
+    """Prints a result of a command: text unchanged, anything else fitted to the terminal."""
     if isinstance(what, str):
         click.echo(what)
         return
-    from common import progress
+    from common import console
 
-    progress.console().print(what, soft_wrap=False)  # else long lines of it are cut off
+    console.show(what)

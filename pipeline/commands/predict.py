@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from common.errors import ModelError
-from pipeline.commands.options import load, quiet_tensorflow, recipe_options
+from pipeline.commands.options import load, quiet_tensorflow, recipe_options, show
 
 ANSWERED, NOT_ALL = 0, 1
 CODES = (
@@ -70,10 +70,10 @@ def _predict(
     for each in asking.predict(given, classifier, checks, explanations):
         answered = answered and each.problem is None
         if as_json:
-            click.echo(each.as_json())
+            show(each.as_json())
             continue
         if each.answer:
-            click.echo(each.as_text())
+            show(each.as_text())
         if each.problem:
             click.echo(asking.one_line(f'error: {each.path}: {each.problem}'), err=True)
     return answered

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from common.errors import ModelError
-from pipeline.commands.options import load, recipe_options
+from pipeline.commands.options import load, recipe_options, show
 
 if TYPE_CHECKING:
     from pipeline.config.recipe import Recipe
@@ -43,7 +43,7 @@ def report(
         _list(recipe)
         return
     page = _comparison(recipe, *compare) if compare else _page(recipe, run)
-    click.echo(page)
+    show(str(page))
     if serve:
         _serve(page, port, no_open)
     elif not no_open and has_screen():
@@ -80,12 +80,12 @@ def _list(recipe: 'Recipe') -> None:
 
     reports = kept_reports(recipe.home)
     if not reports:
-        click.echo('there are no reports')
+        show('there are no reports')
     for each in reversed(reports):
         try:
-            click.echo(f'{each.run_id}  {each.read().standing.word.lower()}')
+            show(f'{each.run_id}  {each.read().standing.word.lower()}')
         except ModelError:
-            click.echo(f'{each.run_id}  written by another version of this program')
+            show(f'{each.run_id}  written by another version of this program')
 
 
 def _serve(page: Path, port: int, no_open: bool) -> None:
@@ -93,7 +93,7 @@ def _serve(page: Path, port: int, no_open: bool) -> None:
 
     try:
         with PageServer(page, port) as server:
-            click.echo(f'served on {server.address} until Ctrl-C')
+            show(f'served on {server.address} until Ctrl-C')
             if not no_open and has_screen():
                 webbrowser.open(server.address)
             server.serve_forever()

@@ -77,4 +77,4 @@ def config(**options: Any) -> None:
     import yaml
 
     values = load(**options).model_dump(mode='json')
-    click.echo(yaml.safe_dump(values, sort_keys=False), nl=False)
+    show(yaml.safe_dump(values, sort_keys=False).rstrip('\n'))

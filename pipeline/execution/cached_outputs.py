@@ -9,6 +9,7 @@ The listing is no part of the artifacts: these, as they are kept, are part of th
 """
 
 import json
+import logging
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -26,7 +27,6 @@ from tfx.proto.orchestration.driver_output_pb2 import DriverOutput
 from tfx.proto.orchestration.executable_spec_pb2 import PythonClassExecutableSpec
 from tfx.types import Artifact, artifact_utils
 
-from common import progress
 from common.artifacts import folder_of
 from common.blessing import is_overridden
 
@@ -35,6 +35,8 @@ _LARGEST = 20_000  # bytes of that: an answer of ML Metadata holds a hundred exe
 _LIVE = metadata_store_pb2.Artifact.LIVE
 
 Listing = dict[str, Any]
+
+_log = logging.getLogger(__name__)
 
 
 def note_files(
@@ -129,9 +131,7 @@ def _mark_damaged(store: MetadataStore, cache_context: int, node_id: str) -> Non
             continue
         problem = find_damage(folder_of(artifact.uri), listings[artifact.id])
         if problem is not None:
-            progress.console().print(
-                f'  {node_id} runs anew: of what an earlier run left, {problem}', markup=False
-            )
+            _log.warning('%s runs anew: of what an earlier run left, %s', node_id, problem)
             artifact.state = metadata_store_pb2.Artifact.MARKED_FOR_DELETION
             damaged.append(artifact)
     if damaged:

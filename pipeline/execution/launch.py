@@ -15,6 +15,7 @@ from tfx.orchestration.portable.mlmd import context_lib, execution_lib
 from tfx.proto.orchestration import pipeline_pb2
 from tfx.proto.orchestration.executable_spec_pb2 import PythonClassExecutableSpec
 
+from common import console
 from common.errors import DataError, NodeFailed
 from common.metadata_queries import OUTPUTS, artifacts_by_id, events_of_executions
 from pipeline.execution import cached_outputs
@@ -57,19 +58,20 @@ def launch_node(ir: pipeline_pb2.Pipeline, node: pipeline_pb2.PipelineNode) -> N
     driver = runner_utils.extract_custom_driver_spec(deployment, node_id)
     start = time.perf_counter()
     try:
-        info = launcher.Launcher(
-            pipeline_node=node,
-            mlmd_connection=metadata.Metadata(connection),
-            pipeline_info=ir.pipeline_info,
-            pipeline_runtime_spec=ir.runtime_spec,
-            executor_spec=executor,
-            custom_driver_spec=driver or PythonClassExecutableSpec(),
-            custom_driver_operators={
-                PythonClassExecutableSpec: functools.partial(
-                    CacheCheckOperator, executor_spec=executor
-                )
-            },
-        ).launch()
+        with console.indented():
+            info = launcher.Launcher(
+                pipeline_node=node,
+                mlmd_connection=metadata.Metadata(connection),
+                pipeline_info=ir.pipeline_info,
+                pipeline_runtime_spec=ir.runtime_spec,
+                executor_spec=executor,
+                custom_driver_spec=driver or PythonClassExecutableSpec(),
+                custom_driver_operators={
+                    PythonClassExecutableSpec: functools.partial(
+                        CacheCheckOperator, executor_spec=executor
+                    )
+                },
+            ).launch()
     except DataError:
         raise
     except Exception as error:  # executors raise whatever they like

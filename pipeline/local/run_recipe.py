@@ -2,15 +2,15 @@
 
 import contextlib
 import datetime
+import logging
 import time
 import traceback
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import filelock
-from rich.markup import escape
 
-from common import progress
+from common.console import styled
 from common.errors import AlreadyRunning, ConfigError, PipelineError, RunError
 from components.evaluation.config import check_floors
 from components.image_example_gen.sources.base.source_protocol import describe_classes
@@ -24,6 +24,8 @@ from trainer.model.weights import check_weights_file
 if TYPE_CHECKING:
     from components.image_example_gen.sources.spans import Span
     from pipeline.execution.outcome import Outcome
+
+_log = logging.getLogger(__name__)
 
 
 def run(recipe: Recipe, *, verbose: bool = False) -> 'Outcome':
@@ -62,15 +64,14 @@ def run(recipe: Recipe, *, verbose: bool = False) -> 'Outcome':
 
 
 def _run(recipe: Recipe, start: float) -> 'Outcome':
-    console = progress.console()
-    console.print(f'[bold]{recipe.name}[/bold]: {escape(recipe.description)}')
+    _log.info('%s: %s', recipe.name, recipe.description, extra=styled(recipe.name, 'bold'))
     check_weights_file(recipe.trainer.weights)
     # TensorFlow and TFX take seconds to import; a wrong recipe is told before.
     from components.image_example_gen.sources.spans import open_window
 
     spans = open_window(recipe.data)
     classes, count = spans[0].source.classes, sum(span.source.count for span in spans)
-    console.print(f'data: {escape(describe_data(spans))}')
+    _log.info('data: %s', describe_data(spans))
     check_floors(recipe.evaluation, classes)
     if recipe.inference:
         require_images(recipe.inference.path)
@@ -87,7 +88,7 @@ def _run(recipe: Recipe, start: float) -> 'Outcome':
 
     backbone = build_backbone(recipe.trainer)  # raises for weights or layers that do not fit
     check_class_weights(recipe.trainer, classes)
-    console.print(f'weights: {escape(describe_weights(recipe.trainer))}')
+    _log.info('weights: %s', describe_weights(recipe.trainer))
     remove_leftovers(recipe, open_store(recipe.metadata, recipe.home))
     if recipe.trainer.cache:  # raises if it would be too large, as far as can be told now
         plan_cache(recipe.trainer, backbone, recipe.data.splits.expected(count), recipe.home)

@@ -1,15 +1,15 @@
 """Retries with exponential back-off, for errors that another attempt may avoid."""
 
+import logging
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from rich.markup import escape
-
-from common import progress
 from common.errors import PipelineError
 from pipeline.config.retraining import RetrainConfig
 
 T = TypeVar('T')
+
+_log = logging.getLogger(__name__)
 
 
 class Retries:
@@ -43,8 +43,13 @@ class Retries:
                 if self.attempts == self._config.attempts or not _is_retryable(error):
                     raise
                 self.attempts += 1
-                attempt = f'attempt {self.attempts} of {self._config.attempts}'
-                progress.console().print(escape(f'{error}; {attempt} in {pause:g} s'))
+                _log.warning(
+                    '%s; attempt %s of %s in %g s',
+                    error,
+                    self.attempts,
+                    self._config.attempts,
+                    pause,
+                )
             self._sleep(pause)
             pause *= 2
 

@@ -3,6 +3,7 @@
 import contextlib
 import datetime
 import json
+import logging
 import os
 import queue
 import signal
@@ -16,9 +17,7 @@ import filelock
 from apscheduler.executors.debug import DebugExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
-from rich.markup import escape
 
-from common import progress
 from common.errors import AlreadyRunning
 from pipeline.config.recipe import Recipe
 from pipeline.retraining.cron import Schedule
@@ -30,6 +29,8 @@ GRACE_SECONDS = 25.0  # for a tick to end after SIGTERM; Kubernetes gives 30 by 
 _LOOK_SECONDS = 30.0  # between two looks at the clock
 _LOCK_SECONDS = 1.0  # `status` holds the lock for a moment
 _STOPPED, _INTERRUPTED = 0, 130
+
+_log = logging.getLogger(__name__)
 
 
 class CronTrigger(BaseTrigger):
@@ -180,7 +181,7 @@ def missed_since(
 def say(text: str) -> None:
     """A line with the time, for the log of the service."""
     now = datetime.datetime.now().astimezone()
-    progress.console().print(f'{now:%Y-%m-%d %H:%M:%S %Z} {escape(text)}')
+    _log.info('%s %s', f'{now:%Y-%m-%d %H:%M:%S %Z}', text)
 
 
 def _scheduler(ticker: Ticker, schedule: Schedule, first: datetime.datetime) -> BackgroundScheduler:

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import datetime
+import logging
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,9 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import filelock
 import ml_metadata
-from rich.markup import escape
 
-from common import progress
 from common.errors import (
     AlreadyRunning,
     ConfigError,
@@ -38,6 +37,8 @@ NORMAL, FAILED, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 JOURNAL, SUMMARIES, TICK_LOCK = 'ticks.jsonl', 'span_summaries.json', '.tick.lock'
 _LOCK_SECONDS = 1.0  # `status` holds the lock for a moment
 _TOLD = ('blessed', 'not blessed', 'unchanged', 'failed', 'killed')  # to the webhook
+
+_log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,19 +109,18 @@ def note_end(recipe: Recipe, pid: int, began: datetime.datetime, **end: Any) -> 
 
 
 def _locked_tick(recipe: Recipe, journal: Journal, tools: Tools, verbose: bool) -> Tick:
-    console = progress.console()
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(only_tick(recipe.home))
         except filelock.Timeout:
             reason = f'another tick of {recipe.name} is going on; this one is skipped'
-            console.print(escape(reason))
+            _log.info(reason)
             now = tools.now().isoformat()
             end = {'verdict': 'skipped', 'reason': reason, 'ended': now, 'exit_code': NORMAL}
             return _read(journal, journal.start(tools.now(), **end))
         before = [each for each in journal.ticks() if each.verdict != 'skipped'][-1:]
         if before and (before[0].open or before[0].verdict == 'killed'):
-            console.print(f'the tick of {time_of(before[0].started)} was killed; taking over')
+            _log.warning('the tick of %s was killed; taking over', time_of(before[0].started))
         tick = journal.start(tools.now())
         end = _end(recipe, journal, tick, tools, verbose)
         journal.note(tick, ended=tools.now().isoformat(), **end)
@@ -136,7 +136,7 @@ def _end(
         decision = retries.call(lambda: _decide(recipe, tools))
         values = dataclasses.asdict(decision)
         journal.note(tick, decision=values.pop('reason'), **values)
-        progress.console().print(escape(decision.reason))
+        _log.info(decision.reason)
         if not decision.train:
             return {'verdict': 'nothing new', 'reason': decision.reason, 'exit_code': NORMAL}
         return _train(recipe, tools, retries, verbose)
@@ -146,7 +146,7 @@ def _end(
         return {'verdict': 'stopped', 'reason': 'interrupted', 'exit_code': INTERRUPTED}
     except AlreadyRunning as error:
         reason = f'{error}; this tick is skipped'
-        progress.console().print(escape(reason))
+        _log.info(reason)
         return {
             'verdict': 'skipped',
             'reason': reason,
@@ -190,7 +190,7 @@ def _train(recipe: Recipe, tools: Tools, retries: Retries, verbose: bool) -> dic
         verdict, reason = 'blessed', f'pushed to {outcome.pushed_to}'
     else:
         verdict, reason = 'not blessed', f'the live model stays: {"; ".join(outcome.reasons)}'
-    progress.console().print(escape(f'this tick: {verdict}; {reason}'))
+    _log.info('this tick: %s; %s', verdict, reason)
     return {
         'verdict': verdict,
         'reason': reason,
@@ -228,7 +228,7 @@ def _tell(recipe: Recipe, journal: Journal, tick: Tick) -> Tick:
     problem = report(variable, {'recipe': recipe.name, **message})
     if problem is None:
         return tick
-    progress.console().print(escape(problem))
+    _log.warning(problem)
     journal.note(tick.tick, webhook=problem)
     return tick.model_copy(update={'webhook': problem})
 

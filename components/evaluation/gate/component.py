@@ -1,13 +1,13 @@
 """Decides whether a model may be pushed, and writes down why."""
 
 import json
+import logging
 
 from tfx.components.util import model_utils
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types import Artifact, standard_artifacts
 
-from common import progress
 from common.artifacts import folder_of
 from common.blessing import record_decision
 from components.evaluation.config import EvaluationConfig
@@ -15,6 +15,8 @@ from components.evaluation.gate.rules import FLOOR, judge
 from components.evaluation.gate.verdict import Verdict, write_verdict
 from components.evaluation.metrics.evaluation_files import read_evaluation
 from components.serving_check.measurements import MEASUREMENTS_FILE, Measurements
+
+_log = logging.getLogger(__name__)
 
 
 class ModelVerdict(Artifact):
@@ -74,4 +76,4 @@ def _tell(verdict: Verdict) -> None:
     """Floors that the recipe asks for and that had no vote; whatever else is said at the end."""
     for each in verdict.rulings:
         if each.rule == FLOOR and each.passed is None:
-            progress.console().print(f'  {each.reason}', markup=False)
+            _log.info(each.reason)

@@ -8,7 +8,7 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types import Artifact, standard_artifacts
 from tfx.utils import path_utils
 
-from common import progress
+from common import console
 from common.artifacts import folder_of
 from components.evaluation.config import RobustnessConfig
 from components.evaluation.results import ROBUSTNESS_FILE, Robustness
@@ -64,12 +64,12 @@ def evaluate(
         folder: where pictures are written.
     """
     digests = [image.sha256 for image in images]
-    with progress.bar('test images', len(digests)) as bar:
+    with console.bar('test images', len(digests)) as bar:
         mistakes = find_mistakes(images, classifier, _MISTAKES, folder, bar.advance)
     if not count:
         return Robustness(clean=None, corrupted=(), mistakes=tuple(mistakes))
     chosen = choose(digests, count)
-    with progress.bar('worse copies of some', len(chosen) * (len(COPIES) + 1)) as bar:
+    with console.bar('worse copies of some', len(chosen) * (len(COPIES) + 1)) as bar:
         clean, corrupted = measure_robustness(images, chosen, classifier, bar.advance)
     return Robustness(clean=clean, corrupted=tuple(corrupted), mistakes=tuple(mistakes))
 

@@ -14,7 +14,7 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 
-from common import features, progress
+from common import console, features
 from common.errors import DataError
 from common.features import MANIFEST
 from common.files import MEGABYTE, write_atomically
@@ -146,7 +146,7 @@ def ingest_span(
         records, quarantine, len(shards), source.classes, config.splits, config.checks
     )
     with (
-        progress.bar('images to TFRecords', source.count) as bar,
+        console.bar('images to TFRecords', source.count) as bar,
         transforms.telling(bar.advance),
         make_pipeline() as pipeline,
     ):

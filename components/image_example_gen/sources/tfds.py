@@ -1,6 +1,7 @@
 """Images of a TensorFlow Datasets data set."""
 
 import dataclasses
+import logging
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,6 @@ from urllib.parse import urlsplit
 
 import requests
 
-from common import progress
 from common.errors import DataError
 from components.image_example_gen.sources.base.labels import Labels, make_labels
 from components.image_example_gen.sources.base.source_protocol import (
@@ -22,6 +22,8 @@ _PATIENCE = 10  # seconds for a server to answer
 # Where a shard begins in the middle of a file, what is before it is passed over: with this many
 # the file is read four and a half times at most.
 _SHARDS_PER_FILE = 8
+
+_log = logging.getLogger(__name__)
 
 
 class TfdsSource:
@@ -129,7 +131,7 @@ def _parts(lengths: list[int]) -> Iterator[tuple[int, int]]:
 def _fetch(builder: Any, name: str) -> None:
     try:
         if not builder.is_prepared():
-            progress.console().print(f'fetching {name} with TensorFlow Datasets ...')
+            _log.info('fetching %s with TensorFlow Datasets ...', name)
             _require_connection(builder)
         builder.download_and_prepare()
     except Exception as error:  # whatever the network, the disk or the archive may raise

@@ -6,13 +6,12 @@ from pathlib import Path
 import pytest
 import tensorflow_data_validation as tfdv
 from ml_metadata.proto import metadata_store_pb2
-from rich.console import Console
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.orchestration.pipeline import Pipeline
 from tfx.types import artifact_utils, standard_artifacts
 
-from common import progress
+from common import console
 from common.errors import RunError
 from common.features import SPLITS
 from pipeline.config.recipe import load_recipe
@@ -72,7 +71,7 @@ class Runs:
             found = self._statistics_of(seed=10 * span + seed, darker=darker, dogs=dogs)
             tfdv.write_stats_text(found, str(folder / split))
         runner, stream = ProgressDagRunner(), io.StringIO()
-        with progress.using_console(Console(file=stream, width=200)):
+        with console.output_to(stream):
             try:
                 runner.run(self._pipeline(recipe, span, folder))
             finally:

@@ -2,6 +2,7 @@
 
 import csv
 import datetime
+import logging
 import shutil
 from pathlib import Path
 
@@ -118,15 +119,11 @@ def test_the_same_images_are_not_answered_again_and_new_ones_are(stage, first):
     assert stage.answers(third)['new.jpg'] == first[1]['dogs/dogs-0-0.jpg']
 
 
-def test_a_model_that_is_not_blessed_answers_nothing_and_that_is_said(stage, first, capsys):
-    from rich.console import Console
-
-    from common import progress
-
-    with progress.using_console(Console(soft_wrap=True)):
+def test_a_model_that_is_not_blessed_answers_nothing_and_that_is_said(stage, first, caplog):
+    with caplog.at_level(logging.INFO):
         results = stage.run(blessed=False)
     (examples,) = results['BulkInferrer'].outputs['output_examples']
-    assert 'the model is not blessed: no image is answered' in capsys.readouterr().out
+    assert 'the model is not blessed: no image is answered' in caplog.text
     assert not list(stage.images.parent.glob(f'artifacts/BulkInferrer/*/{examples.id}/*'))
 
 

@@ -14,7 +14,7 @@ from tfx.orchestration.metadata import sqlite_metadata_connection_config
 from tfx.orchestration.pipeline import Pipeline
 from tfx.types import standard_artifacts
 
-from common import progress
+from common import console
 from common.features import SPLITS
 from components.image_example_gen.component import ImageExampleGen
 from components.image_example_gen.import_component import ImportCanonicalExamples
@@ -61,7 +61,7 @@ class Runs:
             metadata_connection_config=self._metadata,
         )
         said, runner = io.StringIO(), ProgressDagRunner()
-        with progress.using_console(progress.make_console(said)):
+        with console.output_to(said):
             runner.run(pipeline)
         self.said, self.results = said.getvalue(), runner.results
         return {name: result.cached for name, result in runner.results.items()}
@@ -149,7 +149,7 @@ def ingest(tmp_path):
 
     def run(node):
         runner = ProgressDagRunner()
-        with progress.using_console(progress.make_console(io.StringIO())):
+        with console.output_to(io.StringIO()):
             runner.run(
                 Pipeline(
                     pipeline_name='images',

@@ -9,7 +9,7 @@ import ml_metadata
 import pytest
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
-from common import progress
+from common import console
 from common.blessing import OVERRIDE_FILE, ManualOverride, write_override
 from common.errors import ModelError
 from components.evaluation.gate.verdict import VERDICT_FILE, Ruling, Verdict, write_verdict
@@ -109,8 +109,8 @@ def judged(tmp_path):
 
 def shown(why):
     out = io.StringIO()
-    with progress.using_console(progress.make_console(out)):
-        progress.console().print(as_text(why))
+    with console.output_to(out):
+        console.show(as_text(why))
     return [line.rstrip() for line in out.getvalue().splitlines()]
 
 
@@ -230,12 +230,10 @@ def command(folder, *arguments):
 def test_the_command_prints_it(judged):
     judged.judge(judged.model('first'), NO)
 
-    out = io.StringIO()
-    with progress.using_console(progress.make_console(out)):
-        done = command(judged.folder)
+    done = command(judged.folder)
 
     assert (done.exit_code, done.stderr) == (0, '')
-    assert f'no       {DARK}' in out.getvalue()
+    assert f'no       {DARK}' in done.stdout
 
 
 def test_a_word_of_a_person_that_cannot_be_read_is_one_sentence(judged):

@@ -14,7 +14,7 @@ import click.testing
 import filelock
 import pytest
 
-from common import progress
+from common import console
 from common.errors import AlreadyRunning
 from pipeline.config.recipe import Recipe
 from pipeline.retraining import scheduler, tick
@@ -72,7 +72,7 @@ def play(recipe, tmp_path):
         timer = threading.Timer(seconds, os.kill, [os.getpid(), number])
         timer.start()
         try:
-            with progress.using_console(progress.make_console(stream)):
+            with console.output_to(stream):
                 code = run_schedule(recipe, schedule, command, grace=grace)
         finally:
             timer.cancel()

@@ -1,6 +1,7 @@
 """One tick, with a runner that trains nothing."""
 
 import datetime
+import io
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ import ml_metadata
 import pytest
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
+from common import console
 from common.errors import (
     AlreadyRunning,
     AnomaliesFound,
@@ -297,15 +299,11 @@ def test_the_lock_of_a_tick_that_was_killed_is_free(recipe):
 
 
 def test_the_tick_after_one_that_was_killed_takes_over(recipe, tmp_path):
-    import io
-
-    from common import progress
-
     Journal(tmp_path / 'ticks.jsonl')
     recipe().home.mkdir(parents=True)
     Journal(recipe().home / 'ticks.jsonl').start(NOW)
     stream = io.StringIO()
-    with progress.using_console(progress.make_console(stream)):
+    with console.output_to(stream):
         retrain(recipe(), Runner(outcome()).tools)
     assert 'was killed; taking over' in stream.getvalue()
 

@@ -8,7 +8,7 @@ import shutil
 import numpy as np
 import pytest
 
-from common import progress
+from common import console
 from common.errors import ModelError
 from trainer.training.warm_start import load_weights, save_weights, weights_folder
 
@@ -78,7 +78,7 @@ def test_a_person_is_told_what_a_training_starts_from(
     job = small_job(warm_start='latest_blessed', **changes)
     job = dataclasses.replace(job, base_model=base_model[0])
     said = io.StringIO()
-    with progress.using_console(progress.make_console(said)):
+    with console.output_to(said):
         _, continues = job.start()
     assert continues is warm
     assert re.search(sentence, said.getvalue().strip())

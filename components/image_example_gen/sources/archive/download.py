@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import logging
 import os
 import time
 import urllib.parse
@@ -11,7 +12,6 @@ from typing import Any
 
 import filelock
 
-from common import progress
 from common.errors import DataError, DownloadError
 from common.files import sha256_of
 from components.image_example_gen.sources.archive.transfer import (
@@ -24,6 +24,8 @@ _ATTEMPTS = 4  # without anything new
 _WAIT = 1.0  # seconds before the second attempt; twice as long before each further one
 _ASK_AGAIN = 300  # seconds in which one process, which opens its data several times, asks once
 _WEB_PAGES = (b'<!doctype html', b'<html')
+
+_log = logging.getLogger(__name__)
 
 _asked: dict[Path, float] = {}  # when, by the copy
 
@@ -141,10 +143,11 @@ def _fetch_changed(
     except FAILED as error:
         if notes is None:
             raise DataError(f'{shown(url)} cannot be fetched: {reason_of(error)}') from error
-        progress.console().print(
-            f'{shown(url)} cannot be fetched ({reason_of(error)}); the copy of {notes["fetched"]} '
-            'is used',
-            markup=False,
+        _log.warning(
+            '%s cannot be fetched (%s); the copy of %s is used',
+            shown(url),
+            reason_of(error),
+            notes['fetched'],
         )
         return notes
     if said is None:  # it is as it was

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import requests
 
-from common import progress
+from common import console
 from common.errors import DownloadError
 from common.files import MEGABYTE
 
@@ -125,7 +125,7 @@ class Transfer:
         megabytes = math.ceil(total / MEGABYTE) if total else None
         with (
             self._partial.open('ab' if have else 'wb') as file,
-            progress.bar('fetching, MB', megabytes) as bar,
+            console.bar('fetching, MB', megabytes) as bar,
         ):
             bar.advance(have // MEGABYTE)
             for chunk in response.iter_content(CHUNK):

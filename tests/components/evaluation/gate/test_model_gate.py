@@ -14,7 +14,7 @@ from tfx.orchestration.metadata import sqlite_metadata_connection_config
 from tfx.orchestration.pipeline import Pipeline
 from tfx.types import artifact_utils, standard_artifacts
 
-from common import features, progress
+from common import console, features
 from common.metadata_queries import custom_property
 from components.evaluation.config import EvaluationConfig
 from components.evaluation.gate.component import ModelGate
@@ -111,7 +111,7 @@ def judged(tmp_path_factory):
     def judge(weight, before=None):
         folder = tmp_path_factory.mktemp('judging')
         runner, said = ProgressDagRunner(), io.StringIO()
-        with progress.using_console(progress.make_console(said)):
+        with console.output_to(said):
             runner.run(pipeline(folder, weight, before))
         (artifact,) = runner.results['ModelGate'].outputs['verdict']
         return runner.results, read_verdict(Path(artifact.uri)), said.getvalue()
