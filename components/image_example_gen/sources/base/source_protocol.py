@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
-from components.image_example_gen.inspection.formats.rejected import Reason
+from components.image_example_gen.inspection.rejected import Reason
 
 Part = Literal['train', 'validation']
 IMAGES_PER_SHARD = 512  # about

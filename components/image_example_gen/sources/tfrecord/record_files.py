@@ -17,7 +17,7 @@ from typing import NamedTuple
 import google_crc32c
 
 from common.errors import DataError
-from components.image_example_gen.inspection.formats.rejected import Reason
+from components.image_example_gen.inspection.rejected import Reason
 
 _HEAD, _TAIL = struct.Struct('<QI'), struct.Struct('<I')
 _GZIP = b'\x1f\x8b'

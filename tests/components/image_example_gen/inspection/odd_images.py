@@ -7,7 +7,7 @@ from odd_jpegs import jpegs
 from odd_outcomes import Accepted, Either, OddImage, Refused
 from odd_pngs import pngs
 
-from components.image_example_gen.inspection.formats.rejected import Reason
+from components.image_example_gen.inspection.rejected import Reason
 
 __all__ = ['ODD', 'Accepted', 'Either', 'OddImage', 'Refused', 'bad_files']
 

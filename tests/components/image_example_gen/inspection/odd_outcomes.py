@@ -5,7 +5,7 @@ from typing import Literal
 
 import image_bytes as made
 
-from components.image_example_gen.inspection.formats.rejected import Reason
+from components.image_example_gen.inspection.rejected import Reason
 
 REDS = tuple((red, red, red) for red, _, _ in made.QUARTERS)
 LUMA = tuple((luma,) * 3 for luma in (87, 119, 58, 203))  # of the quarters

@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import image_bytes as made
 import pytest
+from components.image_example_gen.inspection.formats.header import Header
 
 from components.image_example_gen.inspection import examine as inspection
 from components.image_example_gen.inspection.config import CheckConfig
 from components.image_example_gen.inspection.examine import examine
-from components.image_example_gen.inspection.formats.header import Header
 
 _FILES = [
     made.encoded(made.with_alpha(), 'PNG'),

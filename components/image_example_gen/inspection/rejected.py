@@ -1,4 +1,4 @@
-"""Why one image cannot be used."""
+"""The exception that says why an image is refused."""
 
 from typing import Literal
 
@@ -18,12 +18,12 @@ Reason = Literal[
 
 
 class Rejected(Exception):
-    """One image cannot be used; `str` of it gives reason and detail.
+    """An image is refused; `str` of it gives reason and detail.
 
     Attributes:
-        reason: what is wrong, by its kind.
-        detail: the same in one clause about the file, such as "it ends after 4,096 bytes, in the
-            middle of the picture".
+        reason: the category, for counts and filters.
+        detail: one clause about the file, such as "it ends after 4,096 bytes, in the middle of the
+            picture".
     """
 
     def __init__(self, reason: Reason, detail: str) -> None:
@@ -35,6 +35,6 @@ class Rejected(Exception):
         return f'{self.reason}: {self.detail}'
 
 
-def cut(contents: bytes, where: str = 'in the middle of the picture') -> Rejected:
-    """The file ends before its picture does."""
+def truncated(contents: bytes, where: str = 'in the middle of the picture') -> Rejected:
+    """The exception for a file that ends before its picture does."""
     return Rejected('truncated', f'it ends after {len(contents):,} bytes, {where}')
