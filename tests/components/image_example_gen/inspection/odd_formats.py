@@ -1,4 +1,4 @@
-"""Broken and odd files of the formats that are converted."""
+"""Damaged and unusual files of the formats that are converted."""
 
 import image_bytes as made
 import numpy as np
@@ -10,19 +10,20 @@ def others() -> dict[str, OddImage]:
     image, detail = made.quarters(), made.noise()
     gif, webp = made.encoded(detail, 'GIF'), made.encoded(detail, 'WEBP')
     bmp, tiff = made.encoded(detail, 'BMP'), made.encoded(detail, 'TIFF')
+    lzw, frames = made.encoded(detail, 'TIFF', compression='tiff_lzw'), made.animated('GIF')
     gray_16 = PIL.Image.fromarray(np.asarray(image)[..., 0].astype(np.uint16) * 257)
     odd = {
         'GIF': OddImage(made.encoded(image, 'GIF'), Accepted('GIF to PNG', 'png')),
-        'GIF, animated': OddImage(
-            made.animated('GIF'), Accepted('GIF to PNG, first of 3 frames', 'png')
+        'GIF, animated': OddImage(frames, Accepted('GIF to PNG, first of 3 frames', 'png')),
+        'GIF, cut in the last frame': OddImage(frames[:-5], Refused('truncated', 'ends')),
+        'GIF, bytes after its end': OddImage(
+            frames + b'trailing', Accepted('GIF to PNG, first of 3 frames', 'png')
         ),
-        'GIF, animated, refused': OddImage(
-            made.animated('GIF'), Refused('animated', '3 frames'), 'refuse'
-        ),
+        'GIF, animated, refused': OddImage(frames, Refused('animated', '3 frames'), 'refuse'),
         'GIF, one frame': OddImage(
             made.encoded(image, 'GIF'), Accepted('GIF to PNG', 'png'), 'refuse'
         ),
-        'GIF, bomb': OddImage(made.gif_of_size(65_535, 65_535), Refused('too large', '65,535')),
+        'GIF, bomb': OddImage(made.gif_of_size(65_535, 65_535), Refused('too large', 'megapixels')),
         'GIF, header only': OddImage(gif[:13], Refused('truncated', '13 bytes')),
         'GIF, nothing in it': OddImage(gif[:10] + b'\0\0\0;', Refused('damaged', 'no picture')),
         'GIF, garbage in it': OddImage(gif[:-1] + b'\x99' * 20, Refused('damaged', 'block')),
@@ -50,7 +51,9 @@ def others() -> dict[str, OddImage]:
             made.encoded(made.two_colours(), 'BMP'),
             Accepted('BMP to PNG', 'png', colours=((0,) * 3, (255,) * 3) * 2),
         ),
-        'BMP, bomb': OddImage(made.bmp_of_size(60_000, -60_000), Refused('too large', '60,000')),
+        'BMP, bomb': OddImage(
+            made.bmp_of_size(60_000, -60_000), Refused('too large', 'megapixels')
+        ),
         'BMP, cut': OddImage(bmp[: len(bmp) // 2], Refused('truncated', 'ends')),
         'TIFF': OddImage(made.encoded(image, 'TIFF'), Accepted('TIFF to PNG', 'png')),
         'TIFF, LZW': OddImage(
@@ -72,10 +75,10 @@ def others() -> dict[str, OddImage]:
         ),
         'TIFF, bomb': OddImage(
             made.tiff_with({256: (4, 1, 60_000), 257: (4, 1, 60_000)}),
-            Refused('too large', '60,000'),
+            Refused('too large', 'megapixels'),
         ),
         'TIFF, two widths': OddImage(
-            made.tiff_with({256: (3, 2, 48)}), Refused('damaged', 'tag 256')
+            made.tiff_with({256: (3, 2, 48)}), Accepted('TIFF to PNG', 'png')
         ),
         'TIFF, a tag of 4 gigabytes': OddImage(
             made.tiff_with({258: (3, 2**31, 0)}), Refused('truncated', 'tag 258')
@@ -84,8 +87,15 @@ def others() -> dict[str, OddImage]:
             made.tiff_with({273: (4, 1, 2**31)}), Refused('truncated', 'ends')
         ),
         'TIFF, an absurd compression': OddImage(
-            made.tiff_with({259: (3, 1, 60_000)}), Refused('damaged', 'failed')
+            made.tiff_with({259: (3, 1, 60_000)}), Refused('damaged', 'header')
         ),
+        'TIFF, a tile much larger than the picture': OddImage(
+            made.tiff_with({322: (4, 1, 40_000), 323: (4, 1, 20_000)}), Refused('damaged', 'tiles')
+        ),
+        'TIFF, raw photograph': OddImage(
+            made.tiff_with({50706: (1, 4, 0x0401)}), Refused('unsupported format', 'DNG')
+        ),
+        'TIFF, LZW, cut': OddImage(lzw[: len(lzw) // 2], Refused('truncated', 'directory')),
         'TIFF, cut': OddImage(tiff[: len(tiff) // 2], Refused('truncated', 'ends')),
         'a PNG of 2 megabytes': OddImage(
             made.encoded(image, 'PNG') + bytes(2_000_000), Accepted(format='png')

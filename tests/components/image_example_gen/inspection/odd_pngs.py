@@ -1,4 +1,4 @@
-"""Broken and odd PNG files."""
+"""Damaged and unusual PNG files."""
 
 import zlib
 
