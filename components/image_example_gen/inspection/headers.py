@@ -17,16 +17,15 @@ import PIL.TiffImagePlugin
 from components.image_example_gen.inspection.gif_blocks import count_frames
 from components.image_example_gen.inspection.jpeg_markers import read_jpeg_header
 from components.image_example_gen.inspection.magic_numbers import ImageFormat, detect_format
-from components.image_example_gen.inspection.png_chunks import read_png_header
+from components.image_example_gen.inspection.png_chunks import read_chunks
 from components.image_example_gen.inspection.rejected import Rejected, truncated
 
 # Pillow warns about damaged EXIF data and TIFF tags, and about images above half of its own limit.
 # Images are read in threads, where `warnings.catch_warnings` is not safe.
 warnings.filterwarnings('ignore', module=r'PIL\.')
 
-MAX_PIXELS = (
-    2**29 - 1
-) // 3  # TensorFlow decodes fewer than 2**29 values; Pillow has this limit too
+# TensorFlow decodes fewer than 2**29 values. By default Pillow refuses the same images.
+MAX_PIXELS = (2**29 - 1) // 3
 
 _PNG_COLOURS = {3: 'palette', 4: 'transparency', 6: 'transparency'}
 _TILE_WIDTH, _TILE_LENGTH, _DNG_VERSION = 322, 323, 50706
@@ -100,14 +99,15 @@ def _jpeg(contents: bytes) -> Header:
 
 
 def _png(contents: bytes) -> Header:
-    png = read_png_header(contents)
-    colours = _PNG_COLOURS.get(png.colour_type)
-    if png.transparent and png.bits <= 8:
+    chunks = read_chunks(contents)
+    width, height, bits, colour_type = struct.unpack_from('>IIBB', chunks[b'IHDR'])
+    colours = _PNG_COLOURS.get(colour_type)
+    if b'tRNS' in chunks and bits <= 8:
         colours = 'transparency'
-    elif colours is None and png.bits != 8:
-        colours = f'{png.bits} bit'
-    frames = max(png.frames, 1)
-    return Header('PNG', png.width, png.height, colours, frames, _orientation(png.exif))
+    elif colours is None and bits != 8:
+        colours = f'{bits} bit'
+    frames = max(int.from_bytes(chunks.get(b'acTL', b'')[:4], 'big'), 1)
+    return Header('PNG', width, height, colours, frames, _orientation(chunks.get(b'eXIf', b'')))
 
 
 def _gif(contents: bytes) -> Header:

@@ -6,29 +6,16 @@ images with long texts.
 
 import zlib
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from components.image_example_gen.inspection.rejected import Rejected, truncated
 
 _SIGNATURE = b'\x89PNG\r\n\x1a\n'
 _PICTURE = (b'IHDR', b'PLTE', b'tRNS', b'IDAT', b'IEND')
-_READ = (b'tRNS', b'acTL', b'eXIf', b'IEND')
+_READ = (b'IHDR', b'tRNS', b'acTL', b'eXIf', b'IEND')
 
 
-class PngHeader(NamedTuple):
-    """The IHDR chunk of a PNG, and what its ancillary chunks add."""
-
-    width: int
-    height: int
-    bits: int  # per channel
-    colour_type: int
-    transparent: bool  # has a tRNS chunk
-    frames: int  # as the acTL chunk of an animated PNG says; 0 without one
-    exif: bytes  # empty if there is none
-
-
-def read_png_header(contents: bytes) -> PngHeader:
-    """Reads the chunks and checks those that make the picture; decompresses none.
+def read_chunks(contents: bytes) -> dict[bytes, bytes]:
+    """Reads the payload of the chunks that describe the picture, by their kinds.
 
     Raises:
         Rejected: the image is truncated, its first chunk is not the header, or a checksum is wrong.
@@ -39,19 +26,10 @@ def read_png_header(contents: bytes) -> PngHeader:
             payloads[kind] = contents[start + 8 : end - 4]
     if b'IEND' not in payloads:
         raise truncated(contents)
-    if contents[12:16] != b'IHDR':
+    if contents[12:16] != b'IHDR' or len(payloads[b'IHDR']) < 13:
         raise Rejected('damaged', 'the size of the picture is missing in it')
     _check_checksums(contents)
-    header = contents[16:29]
-    return PngHeader(
-        width=int.from_bytes(header[:4], 'big'),
-        height=int.from_bytes(header[4:8], 'big'),
-        bits=header[8],
-        colour_type=header[9],
-        transparent=b'tRNS' in payloads,
-        frames=int.from_bytes(payloads.get(b'acTL', b'')[:4], 'big'),
-        exif=payloads.get(b'eXIf', b''),
-    )
+    return payloads
 
 
 def without_metadata(contents: bytes) -> bytes:

@@ -9,6 +9,7 @@ from components.image_example_gen.inspection.rejected import Reason
 
 REDS = tuple((red, red, red) for red, _, _ in made.QUARTERS)
 LUMA = tuple((luma,) * 3 for luma in (87, 119, 58, 203))  # of the quarters
+BLACK_WHITE = ((0,) * 3, (255,) * 3) * 2  # of `made.two_colours`
 ON_WHITE = (made.RED, (255, 255, 255), made.BLUE, (242, 238, 148))
 
 
