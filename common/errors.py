@@ -72,6 +72,11 @@ class Rejected(DataError):
         self.reason: RejectionReason = reason
         self.detail = detail
 
+    @classmethod
+    def truncated(cls, contents: bytes, where: str = 'in the middle of the picture') -> 'Rejected':
+        """The error for a file that ends before its picture does."""
+        return cls('truncated', f'it ends after {len(contents):,} bytes, {where}')
+
     def __str__(self) -> str:
         return f'{self.reason}: {self.detail}'
 

@@ -1,56 +1,47 @@
-"""Whether one image can be used: it is really decoded, once, and measured on the way."""
+"""Checks one image by decoding it once, and measures the decoded pixels."""
 
 import contextlib
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+import PIL
 import PIL.Image
 
 from common.errors import Rejected
 from common.files import MEGABYTE
-from components.image_example_gen.inspection import decoding
+from components.image_example_gen.inspection import decoding, png_chunks
 from components.image_example_gen.inspection.config import CheckConfig
-from components.image_example_gen.inspection.formats import bmp, exif, gif, jpeg, png, tiff, webp
-from components.image_example_gen.inspection.formats.header import Header, truncated
-from components.image_example_gen.inspection.formats.kinds import Kind, kind_of
+from components.image_example_gen.inspection.headers import MAX_PIXELS, Header, read_header
+from components.image_example_gen.inspection.magic_numbers import ImageFormat
 from components.image_example_gen.inspection.measures import Measures, measure, reduced, scale_for
 from components.image_example_gen.inspection.perceptual_hash import perceptual_hash
 
 __all__ = ['GoodImage', 'Rejected', 'examine']
 
-_HEADERS: dict[Kind, Callable[[bytes], Header]] = {
-    'JPEG': jpeg.read_header,
-    'PNG': png.read_header,
-    'GIF': gif.read_header,
-    'WebP': webp.read_header,
-    'BMP': bmp.read_header,
-    'TIFF': tiff.read_header,
-}
-_KEPT: dict[Kind, Literal['jpeg', 'png']] = {'JPEG': 'jpeg', 'PNG': 'png'}
-_LONGEST_SIDE = 65_500  # libjpeg's limit, and that of what is written here
-_MOST_PIXELS = (2**29 - 1) // 3  # TensorFlow decodes fewer than 2**29 values
+_STORED: dict[ImageFormat, Literal['jpeg', 'png']] = {'JPEG': 'jpeg', 'PNG': 'png'}
+_LONGEST_SIDE = 65_500  # pixels; the limit of libjpeg, which also encodes the converted images
 
 _LARGE = 8e6  # pixels
-# Pixels of an image in colours that are not kept take 4 bytes in each of two or three copies. A few
-# threads that each hold a large one would need gigabytes; small ones do not wait for it.
+# The pixels of a converted image take 4 bytes in each of two or three copies. Threads decode one
+# large image at a time, or they would need gigabytes.
 _one_large_image = threading.Lock()
 
 
 @dataclass(frozen=True)
 class GoodImage:
-    """An image that TensorFlow decodes, and what was learnt from decoding it.
+    """An image that TensorFlow decodes, and its measures.
 
     Attributes:
-        contents: a JPEG or PNG for `tf.io.decode_image(channels=3)`; the bytes as they came where
-            that was possible.
+        contents: a JPEG or PNG for `tf.io.decode_image(channels=3)`; the unchanged bytes of the
+            file where possible.
         format: of the contents.
-        width: in pixels, of the contents; a turned photograph has been turned upright.
+        width: of the contents, in pixels, after the EXIF orientation was applied.
         height: the same.
         measures: of its pixels.
-        perceptual_hash: 32 bytes, as `perceptual_hash.perceptual_hash` gives them.
-        change: what was done to it, such as "CMYK to RGB"; None if the bytes are those that came.
+        perceptual_hash: 32 bytes, see `perceptual_hash.perceptual_hash`.
+        change: how the contents differ from the file, such as "CMYK to RGB"; None if the bytes are
+            unchanged.
     """
 
     contents: bytes
@@ -63,75 +54,71 @@ class GoodImage:
 
 
 def examine(contents: bytes, config: CheckConfig) -> GoodImage:
-    """Checks an image and gives what is kept of it. May be called by several threads at once.
+    """Checks an image, and converts it if necessary. Thread-safe.
 
-    Colours are taken as numbers: profiles are not applied, for TensorFlow does not either.
+    Colour profiles are not applied, as TensorFlow does not apply them either.
 
     Args:
-        contents: the bytes of a file, whatever they are.
+        contents: the bytes of any file.
         config: the limits.
 
     Raises:
-        Rejected: it cannot be used; no other exception leaves this function.
+        Rejected: the image is refused. No other exception is raised.
     """
     try:
         return _examine(contents, config)
     except Rejected:
         raise
     except Exception as error:
-        # Decoders raise nearly anything on damaged files (struct.error, zlib.error, MemoryError,
-        # OverflowError, SystemError, ...), and one image must not end a run of a million.
-        raise _failure(error, contents) from error
+        # Decoders raise nearly any exception for damaged files (struct.error, zlib.error,
+        # MemoryError, OverflowError, SystemError, ...).
+        raise _rejected(error, contents) from error
 
 
 def _examine(contents: bytes, config: CheckConfig) -> GoodImage:
     _check_bytes(contents, config)
-    kind = kind_of(contents)
-    header = _HEADERS[kind](contents)
-    _check_size(header, kind, config)
-    if not header.whole:
-        raise truncated(contents)
+    header = read_header(contents)
+    _check_size(header, config)
     if header.frames > 1 and config.animated == 'refuse':
         raise Rejected('animated', f'it is animated, with {header.frames:,} frames')
-    if kind == 'PNG':
-        png.check(contents)
-        if header.frames > 1:
-            contents = png.without_metadata(contents)
-    with _one_large_image if _is_large(header, kind) else contextlib.nullcontext():
-        return _decoded(contents, kind, header)
+    if header.format == 'PNG' and header.frames > 1:
+        contents = png_chunks.without_metadata(contents)
+    with _one_large_image if _is_large(header) else contextlib.nullcontext():
+        return _decode(contents, header)
 
 
-def _decoded(contents: bytes, kind: Kind, header: Header) -> GoodImage:
-    if _is_kept(header, kind):
+def _decode(contents: bytes, header: Header) -> GoodImage:
+    if _is_kept(header):
         scale = scale_for(header.width, header.height)
-        image = decoding.with_tensorflow(contents, kind, header, scale)
-        kept, size = (contents, _KEPT[kind]), (header.width, header.height)
+        image = decoding.decode_with_tensorflow(contents, header, scale)
+        stored, size = (contents, _STORED[header.format]), (header.width, header.height)
     else:
         image = (
-            decoding.with_tensorflow(contents, kind, header, 1)
-            if kind in _KEPT and header.colours is None
-            else decoding.with_pillow(contents, kind)
+            decoding.decode_with_tensorflow(contents, header, 1)
+            if header.format in _STORED and header.colours is None
+            else decoding.decode_with_pillow(contents, header)
         )
-        image = exif.upright(image, header.orientation)
-        kept, size = decoding.encode(image, header.lossy), image.size
+        if header.orientation != 1:
+            image = decoding.turn_upright(image, header.orientation)
+        stored, size = decoding.encode(image, header.lossy), image.size
     small = reduced(image)
-    change = _change(kind, kept[1], header)
-    return GoodImage(*kept, *size, measure(small), perceptual_hash(small), change)
+    change = _change(header, stored[1])
+    return GoodImage(*stored, *size, measure(small), perceptual_hash(small), change)
 
 
-def _is_kept(header: Header, kind: Kind) -> bool:
-    """Whether its bytes stay as they are."""
-    return kind in _KEPT and header.colours is None and header.orientation == 1
+def _is_kept(header: Header) -> bool:
+    """Whether the pixels are stored as they are."""
+    return header.format in _STORED and header.colours is None and header.orientation == 1
 
 
-def _is_large(header: Header, kind: Kind) -> bool:
-    """Whether decoding it takes so much memory that it waits for other large ones.
+def _is_large(header: Header) -> bool:
+    """Whether decoding takes so much memory that only one such image is decoded at a time.
 
-    A JPEG whose bytes are kept is decoded in an eighth of its size. Its coefficients are all that
-    is as large as it, and only where it is progressive; photographs of 24 megapixels do not wait.
+    A JPEG that is kept is decoded at an eighth of its size. Only its coefficients are as large as
+    the image, and only if it is progressive. Photographs of 24 megapixels do not wait.
     """
-    pixels = header.width * header.height
-    return pixels > (4 * _LARGE if kind == 'JPEG' and _is_kept(header, kind) else _LARGE)
+    jpeg = header.format == 'JPEG' and _is_kept(header)
+    return header.pixels > (4 * _LARGE if jpeg else _LARGE)
 
 
 def _check_bytes(contents: bytes, config: CheckConfig) -> None:
@@ -143,8 +130,8 @@ def _check_bytes(contents: bytes, config: CheckConfig) -> None:
         raise Rejected('too large', detail)
 
 
-def _check_size(header: Header, kind: Kind, config: CheckConfig) -> None:
-    """Before any decoder reserves memory."""
+def _check_size(header: Header, config: CheckConfig) -> None:
+    """Checks the size before a decoder allocates memory."""
     size = f'{header.width:,} by {header.height:,} pixels'
     shorter, longer = sorted((header.width, header.height))
     if not shorter:
@@ -152,26 +139,22 @@ def _check_size(header: Header, kind: Kind, config: CheckConfig) -> None:
     if shorter < config.min_side:
         detail = f'it has {size}, and the shorter side needs {config.min_side}'
         raise Rejected('too small', detail)
-    most = min(config.max_megapixels * 1e6, _MOST_PIXELS)
-    if kind in ('GIF', 'TIFF'):  # where Pillow applies its own limit wherever it is used
-        most = min(most, PIL.Image.MAX_IMAGE_PIXELS or most)
-    if shorter * longer > most:
-        detail = f'its header says {size}, more than {most / 1e6:,.5g} megapixels'
-        raise Rejected('too large', detail)
+    most = min(config.max_megapixels * 1e6, MAX_PIXELS)
+    if header.pixels > most:
+        raise Rejected('too large', f'its header says {size}, more than {_megapixels(most)}')
     if longer > _LONGEST_SIDE:
-        raise Rejected(
-            'too large', f'its header says {size}, and a side may have {_LONGEST_SIDE:,}'
-        )
+        detail = f'its header says {size}, and a side may have {_LONGEST_SIDE:,}'
+        raise Rejected('too large', detail)
 
 
-def _change(kind: Kind, written: str, header: Header) -> str | None:
-    """What was done to an image, for a person."""
+def _change(header: Header, stored: str) -> str | None:
+    """Describes how the stored image differs from the file."""
     changes = []
-    if kind not in _KEPT:
-        changes.append(f'{kind} to {written.upper()}')
+    if header.format not in _STORED:
+        changes.append(f'{header.format} to {stored.upper()}')
     if header.colours == 'transparency':
         changes.append('transparent parts to white')
-    elif header.colours is not None and kind in _KEPT:
+    elif header.colours is not None:
         changes.append(f'{header.colours} to RGB')
     if header.frames > 1:
         changes.append(f'first of {header.frames:,} frames')
@@ -180,10 +163,19 @@ def _change(kind: Kind, written: str, header: Header) -> str | None:
     return ', '.join(changes) or None
 
 
-def _failure(error: Exception, contents: bytes) -> Rejected:
-    """What a decoder that failed had to say."""
+def _rejected(error: Exception, contents: bytes) -> Rejected:
+    """Converts the exception of a decoder."""
+    if isinstance(error, PIL.Image.DecompressionBombError):
+        most = _megapixels(2 * (PIL.Image.MAX_IMAGE_PIXELS or 0))
+        return Rejected('too large', f'its header says more than {most}, the limit of Pillow')
+    if isinstance(error, PIL.UnidentifiedImageError):
+        return Rejected('damaged', 'Pillow cannot read its header')
     words = ' '.join(str(error).split())[:200]
     if 'truncated' in words.lower():
-        return truncated(contents)
+        return Rejected.truncated(contents)
     name = type(error).__name__
     return Rejected('damaged', f'decoding it failed with {name}{": " * bool(words)}{words}')
+
+
+def _megapixels(pixels: float) -> str:
+    return f'{pixels / 1e6:,.5g} megapixels'

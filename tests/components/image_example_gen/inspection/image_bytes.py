@@ -3,7 +3,6 @@
 import io
 import struct
 import zlib
-from collections.abc import Callable
 
 import numpy as np
 import PIL.Image
@@ -157,16 +156,18 @@ def webp_of_size(width: int, height: int) -> bytes:
     return b'RIFF' + struct.pack('<I', len(body)) + body
 
 
-def tiff_with(tags: dict[int, tuple[int, int, int]], image: PIL.Image.Image | None = None) -> bytes:
-    """A little-endian TIFF with tags replaced by others: type, count, value."""
-    contents = bytearray(encoded(image or quarters(), 'TIFF'))
+def tiff_with(
+    tags: dict[int, tuple[int, int, int]], image: PIL.Image.Image | None = None, **options: object
+) -> bytes:
+    """A little-endian TIFF with tags added or replaced: type, count, value."""
+    contents = encoded(image or quarters(), 'TIFF', **options)
     (start,) = struct.unpack_from('<I', contents, 4)
     (number,) = struct.unpack_from('<H', contents, start)
-    for entry in range(start + 2, start + 2 + 12 * number, 12):
-        (tag,) = struct.unpack_from('<H', contents, entry)
-        if tag in tags:
-            struct.pack_into('<HII', contents, entry + 2, *tags[tag])
-    return bytes(contents)
+    entries = struct.iter_unpack('<HHII', contents[start + 2 : start + 2 + 12 * number])
+    changed = {tag: entry for tag, *entry in entries} | tags
+    directory = b''.join(struct.pack('<HHII', tag, *changed[tag]) for tag in sorted(changed))
+    contents = contents[:4] + struct.pack('<I', len(contents)) + contents[8:]
+    return contents + struct.pack('<H', len(changed)) + directory + bytes(4)
 
 
 def animated(kind: str) -> bytes:
@@ -181,7 +182,6 @@ def flipped(contents: bytes, position: int) -> bytes:
     return contents[:position] + bytes([contents[position] ^ 0xFF]) + contents[position + 1 :]
 
 
-def cuts(make: Callable[[], bytes]) -> dict[int, bytes]:
+def cuts(contents: bytes) -> dict[int, bytes]:
     """A file cut at every tenth of its length."""
-    contents = make()
     return {tenth: contents[: len(contents) * tenth // 10] for tenth in range(1, 10)}

@@ -1,4 +1,4 @@
-"""Broken and odd image files, each with what must become of it."""
+"""Damaged and unusual image files, each with its expected outcome."""
 
 import image_bytes as made
 import numpy as np
@@ -16,8 +16,8 @@ _SVG = b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg" width="9
 _HEIC = b'\0\0\0\x18ftypheic\0\0\0\0mif1heic' + bytes(400)
 
 
-def _strangers() -> dict[str, OddImage]:
-    """Files that hold no image, or none of a format that is taken."""
+def _unsupported() -> dict[str, OddImage]:
+    """Files that hold no image, or one of an unsupported format."""
     nothing: RejectionReason = 'not an image'
     other: RejectionReason = 'unsupported format'
     return {
@@ -56,14 +56,14 @@ def _strangers() -> dict[str, OddImage]:
     }
 
 
-ODD: dict[str, OddImage] = {**jpegs(), **pngs(), **others(), **_strangers()}
+ODD: dict[str, OddImage] = {**jpegs(), **pngs(), **others(), **_unsupported()}
 
 
 def bad_files(animated: bool = False) -> dict[str, tuple[bytes, RejectionReason]]:
-    """A file of each kind of badness, by a name that it may have in a folder of images.
+    """A bad file for each reason, by a file name.
 
     Args:
-        animated: with one that is bad only if animated images are refused.
+        animated: add one that is bad only if animated images are refused.
     """
     names = {
         'empty.jpg': 'empty',

@@ -1,4 +1,4 @@
-"""What may become of an odd file."""
+"""Expected outcomes of odd files."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -9,12 +9,13 @@ from common.errors import RejectionReason
 
 REDS = tuple((red, red, red) for red, _, _ in made.QUARTERS)
 LUMA = tuple((luma,) * 3 for luma in (87, 119, 58, 203))  # of the quarters
+BLACK_WHITE = ((0,) * 3, (255,) * 3) * 2  # of `made.two_colours`
 ON_WHITE = (made.RED, (255, 255, 255), made.BLUE, (242, 238, 148))
 
 
 @dataclass(frozen=True)
 class Accepted:
-    """With its format and size afterwards, and the colours of its quarters."""
+    """Accepted, with the format, size and colours of the stored image."""
 
     change: str | None = None  # the same bytes
     format: str = 'jpeg'
@@ -24,7 +25,7 @@ class Accepted:
 
 @dataclass(frozen=True)
 class Refused:
-    """For this reason, with these words in the detail."""
+    """Refused for this reason, with these words in the detail."""
 
     reason: RejectionReason
     words: str
@@ -32,7 +33,7 @@ class Refused:
 
 @dataclass(frozen=True)
 class Either:
-    """Damage that a decoder need not notice: used as it is, or refused for one of the reasons."""
+    """Damage that a decoder may miss: kept unchanged, or refused for one of the reasons."""
 
     reasons: tuple[RejectionReason, ...] = ('damaged', 'truncated')
 

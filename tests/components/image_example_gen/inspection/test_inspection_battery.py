@@ -1,4 +1,4 @@
-"""Each odd file becomes what it must."""
+"""The outcome of each odd file."""
 
 import io
 
@@ -14,31 +14,21 @@ from components.image_example_gen.inspection.config import CheckConfig
 from components.image_example_gen.inspection.examine import GoodImage, examine
 
 
-def decoded(image: GoodImage) -> np.ndarray:
-    pixels = tf.io.decode_image(image.contents, channels=3, expand_animations=False).numpy()
-    assert pixels.shape == (image.height, image.width, 3)
-    return pixels
-
-
 @pytest.mark.parametrize('odd', [pytest.param(odd, id=name) for name, odd in ODD.items()])
-def test_an_odd_file_becomes_what_it_must(odd: OddImage) -> None:
-    result = examined(odd)
-    if isinstance(result, GoodImage):
-        check_accepted(result, odd)
-    else:
-        check_refused(result, odd.outcome)
-
-
-def examined(odd: OddImage) -> GoodImage | Rejected:
+def test_odd_file_has_its_expected_outcome(odd: OddImage) -> None:
     try:
-        return examine(odd.contents, CheckConfig(animated=odd.animated))
+        image = examine(odd.contents, CheckConfig(animated=odd.animated))
     except Rejected as rejected:
-        return rejected
+        check_refused(rejected, odd.outcome)
+    else:
+        check_accepted(image, odd)
 
 
 def check_accepted(image: GoodImage, odd: OddImage) -> None:
-    pixels, outcome = decoded(image), odd.outcome
+    outcome = odd.outcome
     assert not isinstance(outcome, Refused), f'accepted, {image.change}'
+    pixels = tf.io.decode_image(image.contents, channels=3, expand_animations=False).numpy()
+    assert pixels.shape == (image.height, image.width, 3)
     if image.change is None:
         assert image.contents == odd.contents
     if isinstance(outcome, Accepted):
@@ -57,14 +47,8 @@ def check_refused(rejected: Rejected, outcome: Accepted | Refused | Either) -> N
         assert rejected.reason in outcome.reasons, rejected
 
 
-def test_there_are_odd_files_of_all_outcomes() -> None:
-    outcomes = [type(odd.outcome) for odd in ODD.values()]
-    assert all(outcomes.count(kind) >= 5 for kind in (Accepted, Refused, Either))
-    assert len(ODD) >= 50
-
-
 @pytest.mark.parametrize('animated', [True, False])
-def test_bad_files_are_bad_for_the_reason_given(animated: bool) -> None:
+def test_bad_files_have_the_stated_reason(animated: bool) -> None:
     config = CheckConfig(animated='refuse' if animated else 'first_frame')
     for name, (contents, reason) in bad_files(animated).items():
         with pytest.raises(Rejected) as rejected:
@@ -73,7 +57,7 @@ def test_bad_files_are_bad_for_the_reason_given(animated: bool) -> None:
 
 
 @pytest.mark.parametrize('kind', ['PNG', 'WEBP', 'TIFF'])
-def test_profiles_and_exif_are_dropped_from_what_is_written_again(kind: str) -> None:
+def test_converted_image_has_no_profile_or_exif(kind: str) -> None:
     exif = PIL.Image.Exif()
     exif[made.ORIENTATION] = 3
     image = made.quarters().convert('RGBA')

@@ -1,7 +1,6 @@
-"""No bytes make the check of images raise anything but Rejected, nor warn."""
+"""Checks that `examine` raises nothing but Rejected, whatever the bytes are."""
 
 import struct
-import warnings
 import zlib
 
 import image_bytes as made
@@ -31,23 +30,16 @@ _VALID = {
     'raw TIFF': made.encoded(made.noise(), 'TIFF'),
     'BMP': made.encoded(made.noise(), 'BMP'),
 }
-_HEADS = [contents[:32] for contents in _VALID.values()]
+_HEADS = [b'', *(contents[:32] for contents in _VALID.values())]
 
 
 def check(contents: bytes) -> None:
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter('always')
-        try:
-            image = examine(contents, _CONFIG)
-        except Rejected as rejected:
-            image = None
-            message = str(rejected)
-            one_line = '\n' not in message
-            short = len(message) < 400
-    assert not caught
-    if image is None:
-        assert one_line
-        assert short
+    try:
+        image = examine(contents, _CONFIG)
+    except Rejected as rejected:
+        message = str(rejected)
+        assert '\n' not in message
+        assert len(message) < 400
         return
     pixels = tf.io.decode_image(image.contents, channels=3, expand_animations=False)
     assert pixels.shape == (image.height, image.width, 3)
@@ -55,7 +47,7 @@ def check(contents: bytes) -> None:
 
 @st.composite
 def mutations(draw: st.DrawFn, contents: bytes) -> bytes:
-    """A valid file with a few bytes changed, a part cut out, doubled or filled, and maybe cut."""
+    """A valid file with a few bytes changed, and a part removed, repeated or filled."""
     damaged = bytearray(contents)
     places = st.integers(0, len(contents) - 1) | st.integers(0, min(200, len(contents) - 1))
     for place in draw(st.lists(places, max_size=4)):
@@ -75,18 +67,12 @@ def mutations(draw: st.DrawFn, contents: bytes) -> bytes:
 
 
 @_BOUNDED
-@given(st.binary(max_size=300))
-@example(b'\xff\xd8\xff')
-@example(b'RIFF\0\0\0\0WEBP')
-@example(b'II*\0')
-@example(b'BM' + bytes(12) + b'\x28\0\0\0')
-def test_no_bytes_raise_anything_but_rejected(contents: bytes) -> None:
-    check(contents)
-
-
-@_BOUNDED
 @given(st.sampled_from(_HEADS), st.integers(2, 32), st.binary(max_size=300))
-def test_no_bytes_after_the_beginning_of_an_image_do(head: bytes, kept: int, rest: bytes) -> None:
+@example(b'\xff\xd8\xff', 3, b'')
+@example(b'RIFF\0\0\0\0WEBP', 12, b'')
+@example(b'II*\0', 4, b'')
+@example(b'BM', 2, bytes(12) + b'\x28\0\0\0')
+def test_random_bytes_after_the_start_of_an_image(head: bytes, kept: int, rest: bytes) -> None:
     check(head[:kept] + rest)
 
 
@@ -104,7 +90,7 @@ _CHUNKS = st.tuples(
     st.integers(0, 7),
     st.lists(_CHUNKS, max_size=6),
 )
-def test_no_png_of_valid_chunks_does(
+def test_png_of_random_chunks(
     sizes: tuple[int, int, int], kind: int, chunks: list[tuple[bytes, bytes]]
 ) -> None:
     width, height, bits = sizes
@@ -113,9 +99,10 @@ def test_no_png_of_valid_chunks_does(
     check(b'\x89PNG\r\n\x1a\n' + body)
 
 
-_TAGS = st.tuples(
-    st.sampled_from([256, 257, 258, 259, 262, 266, 273, 274, 277, 278, 279, 284, 317, 320])
-    | st.sampled_from([322, 323, 324, 325, 338, 339, 347, 34665, 34853, 33723, 305]),
+_TAGS = st.sampled_from(
+    [256, 257, 258, 259, 262, 266, 273, 274, 277, 278, 279, 284, 317, 320, 322, 323, 324, 325]
+) | st.sampled_from([305, 338, 339, 347, 33723, 34665, 34853])
+_ENTRIES = st.tuples(
     st.integers(0, 18),
     st.sampled_from([0, 1, 3, 4, 1000, 2**31]) | st.integers(0, 2**32 - 1),
     st.sampled_from([0, 1, 2, 8, 16, 32, 2**31]) | st.integers(0, 2**32 - 1),
@@ -123,20 +110,16 @@ _TAGS = st.tuples(
 
 
 @_BOUNDED
-@given(st.lists(_TAGS, max_size=8), st.sampled_from(['TIFF', 'raw TIFF']))
-def test_no_tags_of_a_tiff_do(tags: list[tuple[int, int, int, int]], name: str) -> None:
-    (start,) = struct.unpack_from('<I', _VALID[name], 4)
-    (number,) = struct.unpack_from('<H', _VALID[name], start)
-    entries = _VALID[name][start + 2 : start + 2 + 12 * number]
-    entries += b''.join(struct.pack('<HHII', *tag) for tag in tags)
-    directory = struct.pack('<H', number + len(tags)) + entries + bytes(4)
-    position = struct.pack('<I', len(_VALID[name]))
-    check(_VALID[name][:4] + position + _VALID[name][8:] + directory)
+@given(st.dictionaries(_TAGS, _ENTRIES, max_size=8), st.sampled_from([None, 'tiff_lzw']))
+def test_tiff_with_random_tags(
+    tags: dict[int, tuple[int, int, int]], compression: str | None
+) -> None:
+    check(made.tiff_with(tags, made.noise(), compression=compression))
 
 
 @_BOUNDED
 @given(st.sampled_from([b'II*\0', b'MM\0*']), st.binary(max_size=80))
-def test_no_exif_makes_a_photograph_bad(order: bytes, exif: bytes) -> None:
+def test_photograph_with_random_exif_is_accepted(order: bytes, exif: bytes) -> None:
     for name in ('JPEG', 'CMYK JPEG'):
         contents = made.with_app1(_VALID[name], b'Exif\0\0' + order + exif)
         check(contents)
@@ -145,7 +128,7 @@ def test_no_exif_makes_a_photograph_bad(order: bytes, exif: bytes) -> None:
 
 
 @pytest.mark.parametrize('name', _VALID)
-def test_no_damage_to_an_image_does(name: str) -> None:
+def test_damaged_image(name: str) -> None:
     @_BOUNDED
     @given(mutations(_VALID[name]))
     def examine_it(contents: bytes) -> None:

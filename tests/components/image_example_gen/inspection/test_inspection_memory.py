@@ -1,4 +1,4 @@
-"""How many images are in memory as pixels at once."""
+"""The number of large images that threads decode at once."""
 
 import threading
 import time
@@ -11,7 +11,7 @@ import pytest
 from components.image_example_gen.inspection import examine as inspection
 from components.image_example_gen.inspection.config import CheckConfig
 from components.image_example_gen.inspection.examine import examine
-from components.image_example_gen.inspection.formats.header import Header
+from components.image_example_gen.inspection.headers import Header
 
 _FILES = [
     made.encoded(made.with_alpha(), 'PNG'),
@@ -23,7 +23,7 @@ _FILES = [
 
 @pytest.fixture
 def most_at_once(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
-    """How many images were between the begin of their decoding and their last use at once."""
+    """The most images that were between the start of decoding and their last use at once."""
     lock, now, counts = threading.Lock(), set[int](), [0]
 
     def enter(decode: Callable[..., object]) -> Callable[..., object]:
@@ -42,7 +42,7 @@ def most_at_once(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
         return hashed(*arguments)
 
     hashed = inspection.perceptual_hash
-    for name in ('with_tensorflow', 'with_pillow'):
+    for name in ('decode_with_tensorflow', 'decode_with_pillow'):
         decode = getattr(inspection.decoding, name)
         monkeypatch.setattr(inspection.decoding, name, enter(decode))
     monkeypatch.setattr(inspection, 'perceptual_hash', leave)
@@ -60,7 +60,7 @@ def examine_at_once() -> None:
         list(pool.map(examine_one, _FILES))
 
 
-def test_two_large_images_are_never_decoded_at_once(
+def test_large_images_are_decoded_one_at_a_time(
     most_at_once: Callable[[], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inspection, '_LARGE', 1000)
@@ -68,15 +68,19 @@ def test_two_large_images_are_never_decoded_at_once(
     assert most_at_once() == 1
 
 
-def test_small_images_do_not_wait_for_each_other(most_at_once: Callable[[], int]) -> None:
+def test_small_images_are_decoded_concurrently(most_at_once: Callable[[], int]) -> None:
     examine_at_once()
     assert most_at_once() > 1
 
 
-def test_photographs_of_a_usual_size_do_not_wait_and_what_takes_more_does() -> None:
-    large = inspection._is_large
-    photograph = Header(6000, 4000, whole=True)
-    assert not large(photograph, 'JPEG')
-    assert large(photograph, 'PNG')
-    assert large(Header(6000, 4000, whole=True, orientation=6), 'JPEG')
-    assert large(Header(8000, 8000, whole=True), 'JPEG')
+@pytest.mark.parametrize(
+    ('header', 'large'),
+    [
+        (Header('JPEG', 6000, 4000), False),
+        (Header('JPEG', 6000, 4000, orientation=6), True),
+        (Header('JPEG', 8000, 8000), True),
+        (Header('PNG', 6000, 4000), True),
+    ],
+)
+def test_large_image_is_one_whose_decoding_takes_much_memory(header: Header, large: bool) -> None:
+    assert inspection._is_large(header) == large

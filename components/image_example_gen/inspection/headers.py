@@ -1,0 +1,183 @@
+"""Reads the header of an image: its size, and how it differs from an upright 8-bit RGB image.
+
+No pixel is decoded, so that an image that is too large is refused before memory is allocated.
+"""
+
+import io
+import operator
+import re
+import struct
+import warnings
+from dataclasses import dataclass
+
+import PIL.ExifTags
+import PIL.Image
+import PIL.TiffImagePlugin
+
+from common.errors import Rejected
+from components.image_example_gen.inspection.gif_blocks import count_frames
+from components.image_example_gen.inspection.jpeg_markers import read_jpeg_header
+from components.image_example_gen.inspection.magic_numbers import ImageFormat, detect_format
+from components.image_example_gen.inspection.png_chunks import read_chunks
+
+# Pillow warns about damaged EXIF data and TIFF tags, and about images above half of its own limit.
+# Images are read in threads, where `warnings.catch_warnings` is not safe.
+warnings.filterwarnings('ignore', module=r'PIL\.')
+
+# TensorFlow decodes fewer than 2**29 values. By default Pillow refuses the same images.
+MAX_PIXELS = (2**29 - 1) // 3
+
+_PNG_COLOURS = {3: 'palette', 4: 'transparency', 6: 'transparency'}
+_TILE_WIDTH, _TILE_LENGTH, _DNG_VERSION = 322, 323, 50706
+_TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
+_STRIPS_AND_TILES = ((273, 279), (324, 325))  # tags of offsets and of byte counts
+
+
+@dataclass(frozen=True)
+class Header:
+    """The header of an image in any supported format.
+
+    Attributes:
+        format: detected by the first bytes.
+        width: in pixels.
+        height: in pixels.
+        colours: how a JPEG or PNG differs from 8-bit RGB or gray, such as "CMYK"; None if it does
+            not. None for the other formats, which are converted in any case.
+        frames: more than 1 if the image is animated.
+        orientation: 1 to 8, as in EXIF; 1 is upright. Always 1 for TIFF, which Pillow turns.
+        lossy: the pixels were compressed with loss.
+    """
+
+    format: ImageFormat
+    width: int
+    height: int
+    colours: str | None = None
+    frames: int = 1
+    orientation: int = 1
+    lossy: bool = False
+
+    @property
+    def pixels(self) -> int:
+        """The number of pixels."""
+        return self.width * self.height
+
+
+def read_header(contents: bytes) -> Header:
+    """Reads the header of an image.
+
+    Args:
+        contents: the bytes of any file.
+
+    Raises:
+        Rejected: the file is not a supported image, or is truncated or damaged.
+        Exception: almost any, raised by Pillow for a damaged file.
+    """
+    image_format = detect_format(contents)
+    if image_format == 'JPEG':
+        return _jpeg(contents)
+    if image_format == 'PNG':
+        return _png(contents)
+    if image_format == 'GIF':
+        return _gif(contents)
+    if image_format == 'WebP':
+        return _webp(contents)
+    if image_format == 'TIFF':
+        return _tiff(contents)
+    with open_image(contents, 'BMP') as image:
+        return Header('BMP', *image.size)
+
+
+def open_image(contents: bytes, image_format: ImageFormat) -> PIL.Image.Image:
+    """Opens an image with Pillow, which reads its header."""
+    return PIL.Image.open(io.BytesIO(contents), formats=[image_format])
+
+
+def _jpeg(contents: bytes) -> Header:
+    width, height, channels, exif = read_jpeg_header(contents)
+    colours = 'CMYK' if channels == 4 else None
+    return Header('JPEG', width, height, colours, orientation=_orientation(exif), lossy=True)
+
+
+def _png(contents: bytes) -> Header:
+    chunks = read_chunks(contents)
+    width, height, bits, colour_type = struct.unpack_from('>IIBB', chunks[b'IHDR'])
+    colours = _PNG_COLOURS.get(colour_type)
+    if b'tRNS' in chunks and bits <= 8:
+        colours = 'transparency'
+    elif colours is None and bits != 8:
+        colours = f'{bits} bit'
+    frames = max(int.from_bytes(chunks.get(b'acTL', b'')[:4], 'big'), 1)
+    return Header('PNG', width, height, colours, frames, _orientation(chunks.get(b'eXIf', b'')))
+
+
+def _gif(contents: bytes) -> Header:
+    frames = count_frames(contents)
+    with open_image(contents, 'GIF') as image:
+        return Header('GIF', *image.size, frames=frames)
+
+
+def _webp(contents: bytes) -> Header:
+    if 8 + int.from_bytes(contents[4:8], 'little') > len(contents):
+        raise Rejected.truncated(contents)
+    if contents[12:16] == b'VP8X':  # its canvas may be larger than what libwebp should allocate
+        width, height = (int.from_bytes(contents[n : n + 3], 'little') + 1 for n in (24, 27))
+        if width * height > MAX_PIXELS:
+            return Header('WebP', width, height)
+    codec = re.search(rb'VP8[ L]', contents)
+    with open_image(contents, 'WebP') as image:
+        return Header(
+            'WebP',
+            *image.size,
+            frames=getattr(image, 'n_frames', 1),
+            orientation=_orientation(image.info.get('exif', b'')),
+            lossy=codec is not None and codec.group() == b'VP8 ',
+        )
+
+
+def _tiff(contents: bytes) -> Header:
+    _check_directory(contents)
+    with open_image(contents, 'TIFF') as image:
+        assert isinstance(image, PIL.TiffImagePlugin.TiffImageFile)
+        _check_tags(image, contents)
+        return Header('TIFF', *image.size)
+
+
+def _check_directory(contents: bytes) -> None:
+    """Checks that the directory and all values lie in the file; Pillow only warns about it."""
+    order = '<' if contents.startswith(b'II') else '>'
+    try:
+        (start,) = struct.unpack_from(f'{order}I', contents, 4)
+        (number,) = struct.unpack_from(f'{order}H', contents, start)
+        for entry in range(start + 2, start + 2 + 12 * number, 12):
+            tag, kind, count, offset = struct.unpack_from(f'{order}HHII', contents, entry)
+            length = count * _TYPE_BYTES.get(kind, 0)
+            if length > 4 and offset + length > len(contents):
+                raise Rejected.truncated(contents, f'before the values of its tag {tag}')
+    except struct.error as error:
+        raise Rejected.truncated(contents, 'before the end of its directory') from error
+
+
+def _check_tags(image: PIL.TiffImagePlugin.TiffImageFile, contents: bytes) -> None:
+    tags = image.tag_v2
+    if _DNG_VERSION in tags:
+        raise Rejected('unsupported format', 'it is a raw photograph (DNG)')
+    # libtiff allocates a whole tile, however small the picture is.
+    width, length = tags.get(_TILE_WIDTH, 0), tags.get(_TILE_LENGTH, 0)
+    longest = 2 * max(image.size) + 1024
+    if width > longest or length > longest:
+        raise Rejected('damaged', f'its tiles are {width:,} by {length:,} pixels')
+    for offsets, byte_counts in _STRIPS_AND_TILES:
+        ends = map(operator.add, tags.get(offsets, ()), tags.get(byte_counts, ()))
+        if max(ends, default=0) > len(contents):
+            raise Rejected.truncated(contents)
+
+
+def _orientation(exif: bytes) -> int:
+    """The EXIF orientation, 1 to 8; 1 if the EXIF data is missing or damaged."""
+    tags = PIL.Image.Exif()
+    try:
+        tags.load(exif)
+        orientation = tags.get(PIL.ExifTags.Base.Orientation, 1)
+    except Exception:  # Pillow raises nearly any, and damaged EXIF data is no reason to refuse
+        return 1
+    return orientation if orientation in range(2, 9) else 1
