@@ -1,6 +1,9 @@
 """What a container does before it launches a node, and what it says when it cannot."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import click.testing
 import pytest
@@ -8,6 +11,8 @@ import pytest
 from common.errors import ConfigError, MetadataError, NodeFailed, PushError
 from pipeline.config.recipe import load_recipe
 from pipeline.kubeflow.task import main
+
+REPOSITORY = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -25,10 +30,14 @@ def task(tmp_path, make_image_folder):
         **{f'--{name}': str(tmp_path / 'out' / name) for name in ('train', 'classes', 'images')},
     }
 
-    def run(node_id, **changes):
+    def run(node_id, as_module=False, **changes):
         given = {**usual, **{f'--{key.replace("_", "-")}': each for key, each in changes.items()}}
-        words = [word for pair in given.items() for word in pair]
-        done = click.testing.CliRunner().invoke(main, [node_id, *words])
+        words = [node_id, *(word for pair in given.items() for word in pair)]
+        if as_module:
+            command = [sys.executable, '-m', 'pipeline.kubeflow.task', *words]
+            pod = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+            return pod.returncode, pod.stdout, pod.stderr
+        done = click.testing.CliRunner().invoke(main, words)
         return done.exit_code, done.stdout, done.stderr
 
     return run
@@ -40,6 +49,10 @@ def test_the_first_task_tells_the_others_about_the_data(task, tmp_path):
     found = {path.name: path.read_text() for path in (tmp_path / 'out').iterdir()}
     assert (code, output) == (0, 'this run was asked for\n')
     assert found == {'train': 'true', 'classes': '["cats", "dogs"]', 'images': '6'}
+
+
+def test_in_a_container_it_prints_the_same(task):
+    assert task('decision', as_module=True) == (0, 'this run was asked for\n', '')
 
 
 def test_asked_for_news_it_says_what_is_new(task, tmp_path):
