@@ -1,7 +1,7 @@
-"""What is counted of a model's answers: a few arrays from which every metric is derived.
+"""Counts of predictions: a few arrays from which every metric is derived.
 
-Their size has a bound, however many images there are, and counts of two parts of a split add up to
-those of both, so that Beam may count anywhere.
+Their size is bounded whatever the number of images, and the counts of two parts of a split add up
+to those of the whole, so Beam may count anywhere.
 """
 
 import dataclasses
@@ -10,11 +10,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-# Scores are told apart by their logit: most of a good model's are close to 0 or 1, and those of one
-# that has hardly learned are close to one another.
+# Scores are binned by their logit: most scores of a good model are close to 0 or 1, and those of an
+# untrained one are close to each other.
 _FARTHEST, _PLACES = 17.0, 2**18
-BUCKETS = 10  # of confidence, equally wide
-_CLOSEST = 1e-7  # to 0 and 1, as the exported model gives probabilities
+BUCKETS = 10  # of confidence, of equal width
+_CLOSEST = 1e-7  # distance to 0 and 1 to which the exported model clips probabilities
 LOG_LOSS, BRIER = 0, 1
 NEGATIVE, POSITIVE = 0, 1
 IMAGES, CONFIDENCE, RIGHT = 0, 1, 2
@@ -22,17 +22,17 @@ IMAGES, CONFIDENCE, RIGHT = 0, 1, 2
 
 @dataclasses.dataclass(frozen=True)
 class Counts:
-    """Of the answers to some images.
+    """Counts of the predictions for some images.
 
     Attributes:
-        images: how many.
-        broken: of them, how many got an answer that is no number; nothing else counts these.
-        confusion: images by label and answer.
-        losses: sum and sum of squares of the losses of single images, [LOG_LOSS or BRIER, 2].
-        places: of the scores that were given, rising, int [n].
-        scores: decisions by whether they should say yes and by score, [NEGATIVE or POSITIVE, n]:
-            of two classes "is it the second?", of more "is it class k?" for each.
-        confidence: images, sum of confidence, and how often it was right, [BUCKETS, 3].
+        images: number of images.
+        broken: number of images whose prediction is NaN; no other count includes them.
+        confusion: images by label and predicted class.
+        losses: sums of the losses per image, float [LOG_LOSS or BRIER].
+        places: bins of the scores, ascending, int [n].
+        scores: binary decisions by bin, int [NEGATIVE or POSITIVE, n]: for two classes "is it the
+            second?", for more "is it class k?" for each class.
+        confidence: images, sum of confidence, and correct predictions, float [BUCKETS, 3].
     """
 
     images: int
@@ -56,28 +56,28 @@ class Counts:
 
 
 def count(labels: np.ndarray, probabilities: np.ndarray, threshold: float) -> Counts:
-    """Counts the answers to some images.
+    """Counts the predictions for some images.
 
     Args:
         labels: int [images].
-        probabilities: float32, of the second of two classes, [images, 1], or of each of more,
+        probabilities: float32, of the second of two classes, [images, 1], or of each class,
             [images, classes].
-        threshold: probability from which on the second of two classes is said.
+        threshold: probability from which the second of two classes is predicted.
     """
     whole = np.isfinite(probabilities).all(axis=1)
     broken = int(np.sum(~whole))
     labels, given = labels[whole].astype(int), probabilities[whole].astype(float)
     two = given.shape[1] == 1
-    yes = given[:, 0] >= np.float32(threshold)  # as precise as the answers
-    answers = yes.astype(int) if two else given.argmax(axis=1)
-    each = np.hstack([1 - given, given]) if two else given  # of every class
+    yes = given[:, 0] >= np.float32(threshold)  # in the precision of the predictions
+    predicted = yes.astype(int) if two else given.argmax(axis=1)
+    each = np.hstack([1 - given, given]) if two else given  # one column per class
     right = np.eye(each.shape[1])[labels]
     confidence = given[:, 0] if two else given.max(axis=1)
-    hits = labels == 1 if two else answers == labels
+    hits = labels == 1 if two else predicted == labels
     return Counts(
         len(whole),
         broken,
-        Counter(zip(labels.tolist(), answers.tolist(), strict=True)),
+        Counter(zip(labels.tolist(), predicted.tolist(), strict=True)),
         _losses(each, right, two),
         *_scores(given, right[:, 1:] if two else right),
         _confidence(confidence, hits),
@@ -85,16 +85,16 @@ def count(labels: np.ndarray, probabilities: np.ndarray, threshold: float) -> Co
 
 
 def no_counts(classes: int) -> Counts:
-    """Of no images."""
+    """Counts of no images."""
     nothing = np.empty((0, 1 if classes == 2 else classes))
     return count(np.empty(0, int), nothing, threshold=0.5)
 
 
 def _losses(each: np.ndarray, right: np.ndarray, two: bool) -> np.ndarray:
-    """The squared error of both of two classes is the same, and counts once, as scikit-learn's."""
+    """Of two classes the squared error counts once, as in scikit-learn."""
     log = -np.log(np.clip((each * right).sum(axis=1), _CLOSEST, 1))
     brier = ((each - right) ** 2).sum(axis=1) / (2 if two else 1)
-    return np.array([[loss.sum(), (loss**2).sum()] for loss in (log, brier)])
+    return np.array([log.sum(), brier.sum()])
 
 
 def _scores(given: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -106,7 +106,7 @@ def _scores(given: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 
 def _by_place(places: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The places, each once, and the sums of what was counted there."""
+    """Merges equal bins: the distinct bins and the sum of the counts in each."""
     found, index = np.unique(places, return_inverse=True)
     sums = [np.bincount(index, each, len(found)).astype(int) for each in scores]
     return found, np.stack(sums)

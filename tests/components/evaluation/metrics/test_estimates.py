@@ -1,4 +1,4 @@
-"""Metrics against their definitions, written out; and how often intervals hold the truth."""
+"""Compares metrics with their definitions, and checks the coverage of the intervals."""
 
 import numpy as np
 import pytest
@@ -9,10 +9,11 @@ from components.evaluation.metrics.curves import curves
 from components.evaluation.metrics.estimates import estimates, wilson
 
 KINDS = [2, 5]
+INTERVALS = (results.ACCURACY, results.BALANCED_ACCURACY, results.AUC, results.PR_AUC)
 
 
-def answers(classes, images=300, seed=0, right=1.5):
-    """Labels, and probabilities as a model gives them."""
+def predictions(classes, images=300, seed=0, right=1.5):
+    """Labels and predicted probabilities of a simulated model."""
     random = np.random.default_rng(seed)
     labels = random.integers(0, classes, images)
     logits = random.normal(0, 1.5, (images, classes))
@@ -33,15 +34,15 @@ def each_class(probabilities):
 
 
 def decisions(labels, probabilities):
-    """Scores of what should be found, and of what should not."""
+    """Scores of the positives, and of the negatives."""
     right = np.eye(each_class(probabilities).shape[1], dtype=bool)[labels]
     right = right if probabilities.shape[1] > 1 else right[:, 1:]
     return probabilities[right].astype(float), probabilities[~right].astype(float)
 
 
 @pytest.mark.parametrize('classes', KINDS)
-def test_auc_is_how_often_a_score_that_should_be_higher_is(classes):
-    labels, probabilities = answers(classes)
+def test_auc_is_probability_of_correct_ranking(classes):
+    labels, probabilities = predictions(classes)
     positive, negative = decisions(labels, probabilities)
     difference = positive[:, None] - negative
 
@@ -51,9 +52,8 @@ def test_auc_is_how_often_a_score_that_should_be_higher_is(classes):
 
 
 @pytest.mark.parametrize('classes', KINDS)
-def test_scores_that_lie_close_together_are_told_apart(classes):
-    """As those of a model that has hardly learned."""
-    labels, probabilities = answers(classes, images=50)
+def test_auc_distinguishes_close_scores(classes):
+    labels, probabilities = predictions(classes, images=50)
     logits = np.log(each_class(probabilities)) / 20
     odds = np.exp(logits)
     given = odds / odds.sum(axis=1, keepdims=True)
@@ -67,8 +67,8 @@ def test_scores_that_lie_close_together_are_told_apart(classes):
 
 
 @pytest.mark.parametrize('classes', KINDS)
-def test_pr_auc_is_the_mean_precision_at_what_should_be_found(classes):
-    labels, probabilities = answers(classes)
+def test_pr_auc_is_average_precision(classes):
+    labels, probabilities = predictions(classes)
     positive, negative = decisions(labels, probabilities)
     precisions = [
         np.sum(positive >= score) / (np.sum(positive >= score) + np.sum(negative >= score))
@@ -81,8 +81,8 @@ def test_pr_auc_is_the_mean_precision_at_what_should_be_found(classes):
 
 
 @pytest.mark.parametrize('classes', KINDS)
-def test_log_loss_and_brier_score_are_the_means_over_images(classes):
-    labels, probabilities = answers(classes)
+def test_log_loss_and_brier_score_are_means_over_images(classes):
+    labels, probabilities = predictions(classes)
     given, right = each_class(probabilities), np.eye(classes)[labels]
     squares = ((given - right) ** 2)[:, 1] if classes == 2 else ((given - right) ** 2).sum(axis=1)
 
@@ -94,8 +94,8 @@ def test_log_loss_and_brier_score_are_the_means_over_images(classes):
 
 
 @pytest.mark.parametrize('threshold', [0.2, 0.5, 0.9])
-def test_the_second_of_two_classes_is_said_from_the_threshold_on(threshold):
-    labels, probabilities = answers(2)
+def test_predicts_second_class_from_threshold(threshold):
+    labels, probabilities = predictions(2)
     probabilities[:2] = threshold
     said = probabilities[:, 0] >= np.float32(threshold)
 
@@ -108,8 +108,8 @@ def test_the_second_of_two_classes_is_said_from_the_threshold_on(threshold):
     assert counts.confusion[0, 1] == np.sum(said & (labels == 0))
 
 
-def test_the_likeliest_of_more_classes_is_said():
-    labels, probabilities = answers(5)
+def test_predicts_most_likely_of_many_classes():
+    labels, probabilities = predictions(5)
     said = probabilities.argmax(axis=1)
 
     found = measured(labels, probabilities, 5, threshold=0.99)
@@ -120,8 +120,8 @@ def test_the_likeliest_of_more_classes_is_said():
 
 
 @pytest.mark.parametrize('classes', KINDS)
-def test_the_calibration_error_is_the_mean_distance_over_ten_buckets(classes):
-    labels, probabilities = answers(classes)
+def test_calibration_error_is_mean_distance_over_ten_buckets(classes):
+    labels, probabilities = predictions(classes)
     confidence = probabilities.max(axis=1)
     hits = labels == 1 if classes == 2 else probabilities.argmax(axis=1) == labels
     error = 0.0
@@ -133,8 +133,8 @@ def test_the_calibration_error_is_the_mean_distance_over_ten_buckets(classes):
 
 
 @pytest.mark.parametrize('classes', KINDS)
-def test_parts_add_up_to_the_whole(classes):
-    labels, probabilities = answers(classes)
+def test_counts_of_parts_add_up(classes):
+    labels, probabilities = predictions(classes)
     whole = count(labels, probabilities, 0.5)
 
     parts = [count(labels[p], probabilities[p], 0.5) for p in (slice(100), slice(100, None))]
@@ -150,8 +150,8 @@ def test_parts_add_up_to_the_whole(classes):
 
 
 @pytest.mark.parametrize('classes', KINDS)
-def test_nothing_is_measured_of_answers_that_are_no_numbers(classes):
-    labels, probabilities = answers(classes)
+def test_nan_prediction_leaves_no_metric(classes):
+    labels, probabilities = predictions(classes)
     probabilities[7] = np.nan
 
     counts = count(labels, probabilities, 0.5)
@@ -162,13 +162,13 @@ def test_nothing_is_measured_of_answers_that_are_no_numbers(classes):
     assert curves(counts).roc[-1] == (1, 1)
 
 
-def test_a_model_whose_every_answer_is_no_number_has_no_curves():
+def test_only_nan_predictions_have_no_curves():
     found = curves(count(np.array([0, 1]), np.full((2, 1), np.nan), 0.5))
 
     assert (found.roc, found.precision_recall, found.calibration) == ((), (), ())
 
 
-def test_a_model_that_says_one_class_is_measured():
+def test_constant_predictions_are_measured():
     found = measured(np.array([0, 0, 0, 1]), np.full((4, 1), 0.3, np.float32), 2)
 
     assert found[results.ACCURACY].value == 0.75
@@ -177,15 +177,15 @@ def test_a_model_that_says_one_class_is_measured():
 
 
 @pytest.mark.parametrize('classes', KINDS)
-def test_of_one_class_alone_only_what_has_a_meaning_is_told(classes):
-    _, probabilities = answers(classes)
+def test_single_label_omits_metrics_that_compare_classes(classes):
+    _, probabilities = predictions(classes)
 
     found = measured(np.ones(len(probabilities), int), probabilities, classes)
 
     assert list(found) == [results.ACCURACY, results.LOG_LOSS, results.BRIER]
 
 
-def test_a_perfect_model_on_a_few_images_may_be_worse_than_it_looks():
+def test_perfect_model_on_few_images_has_wide_intervals():
     labels = np.array([0, 1] * 10)
 
     found = measured(labels, np.where(labels, 0.9, 0.1)[:, None], 2)
@@ -198,22 +198,22 @@ def test_a_perfect_model_on_a_few_images_may_be_worse_than_it_looks():
 
 
 @pytest.mark.parametrize(('classes', 'right'), [(2, 1.5), (2, 4), (5, 3)])
-def test_about_95_of_100_intervals_hold_the_truth(classes, right):
-    truth = measured(*answers(classes, 200_000, seed=1, right=right), classes)
-    held = dict.fromkeys(results.METRICS, 0)
+def test_about_95_of_100_intervals_contain_true_value(classes, right):
+    truth = measured(*predictions(classes, 200_000, seed=1, right=right), classes)
+    held = dict.fromkeys(INTERVALS, 0)
     for seed in range(2, 102):
-        found = measured(*answers(classes, 300, seed, right), classes)
-        for name, each in found.items():
-            held[name] += each.low <= truth[name].value <= each.high
+        found = measured(*predictions(classes, 300, seed, right), classes)
+        for name in INTERVALS:
+            held[name] += found[name].low <= truth[name].value <= found[name].high
 
     assert all(times >= 88 for times in held.values()), held
-    assert held[results.ACCURACY] <= 99  # not by being endless
+    assert held[results.ACCURACY] <= 99  # not by being too wide
 
 
-def test_an_interval_narrows_with_the_images():
-    few, many = (measured(*answers(2, images), 2) for images in (200, 20_000))
+def test_interval_narrows_with_more_images():
+    few, many = (measured(*predictions(2, images), 2) for images in (200, 20_000))
 
-    for name in results.METRICS:
+    for name in INTERVALS:
         widths = [each.high - each.low for each in (few[name], many[name])]
         assert widths[1] < widths[0] / 5
 
@@ -223,8 +223,8 @@ def area(across, up):
 
 
 @pytest.mark.parametrize('classes', KINDS)
-def test_curves_enclose_the_areas_that_are_told(classes):
-    labels, probabilities = answers(classes, 2000)
+def test_areas_under_curves_equal_estimates(classes):
+    labels, probabilities = predictions(classes, 2000)
     counts = count(labels, probabilities, 0.5)
 
     found = curves(counts)
@@ -237,13 +237,13 @@ def test_curves_enclose_the_areas_that_are_told(classes):
     assert sum(bucket.images for bucket in found.calibration) == 2000
 
 
-def test_a_curve_of_many_scores_has_no_more_points_than_a_picture_shows():
-    found = curves(count(*answers(2, 50_000), 0.5))
+def test_curve_of_many_scores_is_thinned():
+    found = curves(count(*predictions(2, 50_000), 0.5))
 
     assert 150 < len(found.roc) <= 201
 
 
-def test_counts_have_a_bound_however_many_images_there_are():
+def test_size_of_counts_is_bounded():
     def size(counts: Counts) -> int:
         scores = counts.places.nbytes + counts.scores.nbytes
         return counts.losses.nbytes + scores + counts.confidence.nbytes
