@@ -442,7 +442,7 @@ def wheel(tmp_path_factory) -> Path:
 
 
 def test_the_wheel_holds_every_file_of_the_packages(wheel):
-    packages = ('components', 'configs', 'pipeline', 'trainer')
+    packages = ('common', 'components', 'configs', 'pipeline', 'trainer')
     files = itertools.chain(*((REPOSITORY / name).rglob('*') for name in packages))
     ours = {str(path.relative_to(REPOSITORY)) for path in files if path.is_file()}
     left_out = ('*.pyc', '*README.md')  # the latter are for those who change the code
