@@ -1,17 +1,17 @@
-"""The console of the process: log records, progress bars and results as lines of a stream.
+"""The console: prints log records, progress bars and tables to one stream.
 
-Modules log to `logging.getLogger(__name__)`. While `output_to` is active, their records are lines
-of its stream. Otherwise they propagate to the root logger, as in the containers of Vertex AI and in
-the workers of Beam.
+Modules log to `logging.getLogger(__name__)`. While `output_to` is active, it prints their records.
+Otherwise the records propagate to the root logger, for example on Vertex AI and in Beam workers.
 """
 
 import contextlib
 import logging
 import sys
 import textwrap
+import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 from rich.console import Console, RenderableType
 from rich.progress import (
@@ -27,22 +27,27 @@ from rich.text import Text
 PACKAGES = ('common', 'components', 'trainer', 'pipeline', 'pretraining')
 _PLAIN_WIDTH = 120
 _LOG_FORMAT = '%(asctime)s %(levelname)s %(name)s: %(message)s'
+_TITLE_DELAY = 1.0  # seconds
+
+_log = logging.getLogger(__name__)
 
 _current: Console | None = None
 _indentation = ''
+_quiet = False
+_title: '_Title | None' = None
 
 
 @contextlib.contextmanager
 def output_to(stream: TextIO, log: Path | None = None) -> Iterator[None]:
-    """Shows log records, progress bars and results on a stream while the block runs.
+    """Prints log records, progress bars and tables to a stream while the block runs.
 
-    The records are those of the project's own loggers, from INFO on. They do not propagate
-    meanwhile: handlers of the root logger, which libraries install, would print them again. A
-    nested call takes the place of the outer one.
+    Prints records of this project's loggers, from level INFO. They do not propagate to the root
+    logger, because handlers that libraries install there would print them again. In nested calls
+    the innermost stream is used.
 
     Args:
-        stream: gets styles and moving bars if it is a terminal, else plain lines.
-        log: a file to which the records are appended too, with time, level and logger.
+        stream: receives colours and moving bars if it is a terminal, else plain lines.
+        log: file to which the records are also appended, with time, level and logger name.
     """
     global _current
     with contextlib.ExitStack() as stack:
@@ -62,8 +67,19 @@ def output_to(stream: TextIO, log: Path | None = None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Prints only warnings, errors and records `styled` with `always` while the block runs."""
+    global _quiet
+    previous, _quiet = _quiet, True
+    try:
+        yield
+    finally:
+        _quiet = previous
+
+
+@contextlib.contextmanager
 def indented() -> Iterator[None]:
-    """Indents the lines of all threads while the block runs, as under the name of a component."""
+    """Indents the lines of all threads by two spaces while the block runs."""
     global _indentation
     previous, _indentation = _indentation, f'{_indentation}  '
     try:
@@ -72,18 +88,54 @@ def indented() -> Iterator[None]:
         _indentation = previous
 
 
-def show(what: RenderableType) -> None:
-    """Prints a result, such as a table, fitted to the width of the stream."""
-    _console().print(what, soft_wrap=False)
+@contextlib.contextmanager
+def titled(title: str) -> Iterator[None]:
+    """Prints `title ...` above the output of the block.
+
+    The title is printed before the first line of the block, after one second, or when the block
+    raises an exception. A short block without output has none. The log file always has it.
+    """
+    global _title
+    _log.info('%s ...', title, extra={'log_only': True})
+    previous, _title = _title, _Title(title)
+    timer = threading.Timer(_TITLE_DELAY, _title.show)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except BaseException:
+        _title.show()
+        raise
+    finally:
+        timer.cancel()
+        timer.join()
+        _title = previous
 
 
-def styled(words: str, style: str) -> dict[str, Any]:
-    """The `extra` of a log record: a part of its message has a style of rich on a terminal."""
-    return {'styled': (words, style)}
+def show(table: RenderableType) -> None:
+    """Prints a table or another rich renderable, fitted to the width of the stream."""
+    if not _quiet:
+        _console().print(table, soft_wrap=False)
+
+
+def output_stream() -> TextIO:
+    """The stream that receives the output."""
+    return cast('TextIO', _console().file)
+
+
+def styled(words: str, style: str, *, always: bool = False) -> dict[str, Any]:
+    """The `extra` of a log record that has words in a style of rich.
+
+    Args:
+        words: the part of the message that is styled, on a terminal only.
+        style: such as `bold green`.
+        always: also print the record inside `quiet`.
+    """
+    return {'styled': (words, style), 'always': always}
 
 
 class Bar:
-    """A progress bar with a text behind it. On a terminal it moves; in a file it is one line."""
+    """A progress bar followed by a text. It moves on a terminal, and is one line in a file."""
 
     def __init__(self, progress: Progress, task: TaskID) -> None:
         self._progress = progress
@@ -97,7 +149,8 @@ class Bar:
 
 @contextlib.contextmanager
 def bar(description: str, total: int | None, text: str = '') -> Iterator[Bar]:
-    """Shows a bar of `total` steps, None if nobody knows, until the block ends."""
+    """Shows a progress bar until the block ends; `total` is None if the steps are unknown."""
+    _show_title()
     columns = (
         TextColumn('  {task.description:<26}', markup=False),
         BarColumn(bar_width=16),
@@ -105,21 +158,49 @@ def bar(description: str, total: int | None, text: str = '') -> Iterator[Bar]:
         TimeElapsedColumn(),
         TextColumn('{task.fields[text]}', markup=False),
     )
-    with Progress(*columns, console=_console()) as progress:
+    with Progress(*columns, console=_console(), disable=_quiet) as progress:
         yield Bar(progress, progress.add_task(description, total=total, text=text))
+
+
+class _Title:
+    """A line that is printed once, unless the console is quiet."""
+
+    def __init__(self, title: str) -> None:
+        self._line = Text(f'{_indentation}{title} ...')
+        self._line.stylize('bold', len(_indentation), len(_indentation) + len(title))
+        # Threads that log and the timer compete; waiting for each other could deadlock with the
+        # lock of the handler.
+        self._printed = threading.Lock()
+
+    def show(self) -> None:
+        if not _quiet and self._printed.acquire(blocking=False):
+            _console().print(self._line)
+
+
+def _show_title() -> None:
+    title = _title  # another thread may reset the variable
+    if title:
+        title.show()
 
 
 class _LineHandler(logging.Handler):
     """Prints records on the console."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        if getattr(record, 'log_only', False) or (_quiet and not _printed_when_quiet(record)):
+            return
         try:
+            _show_title()
             console = _console()
-            # What the stream cannot encode would stay in the buffer of rich and block later lines.
+            # rich keeps text that the stream cannot encode in its buffer, and later prints fail.
             message = self.format(record).encode(console.encoding, 'backslashreplace')
             console.print(_line(record, message.decode(console.encoding)))
         except Exception:
             self.handleError(record)
+
+
+def _printed_when_quiet(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.WARNING or getattr(record, 'always', False)
 
 
 def _line(record: logging.LogRecord, message: str) -> Text:
@@ -128,7 +209,8 @@ def _line(record: logging.LogRecord, message: str) -> Text:
         prefix, style = 'error: ', 'red'
     elif record.levelno >= logging.WARNING:
         prefix, style = 'warning: ', 'yellow'
-    line = Text(textwrap.indent(f'{prefix}{message}', _indentation), style)
+    indentation = '' if _quiet else _indentation
+    line = Text(textwrap.indent(f'{prefix}{message}', indentation), style)
     words, style_of_words = getattr(record, 'styled', ('', ''))
     start = line.plain.find(words)
     line.stylize(style_of_words, start, start + len(words))
@@ -137,7 +219,7 @@ def _line(record: logging.LogRecord, message: str) -> Text:
 
 @contextlib.contextmanager
 def _handled_by(handlers: list[logging.Handler], logger: logging.Logger) -> Iterator[None]:
-    """A logger has these handlers and no others, its parents' included, while the block runs."""
+    """Replaces the handlers of a logger and stops propagation while the block runs."""
     previous = logger.handlers, logger.level, logger.propagate
     logger.handlers, logger.propagate = handlers, False
     logger.setLevel(logging.INFO)
@@ -153,7 +235,7 @@ def _console() -> Console:
 
 
 def _make_console(stream: TextIO) -> Console:
-    """A console that does not wrap lines; it is a terminal only if the stream is one."""
+    """A console that does not wrap lines. Ignores FORCE_COLOR: only a terminal has colours."""
     terminal = stream.isatty()
     width = None if terminal else _PLAIN_WIDTH
     return Console(

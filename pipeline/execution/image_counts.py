@@ -1,4 +1,4 @@
-"""What became of the images of a run, from what ImageExampleGen noted."""
+"""Image counts, quarantine lists and predictions of a run, read from its artifacts."""
 
 import dataclasses
 from pathlib import Path
@@ -14,11 +14,11 @@ from pipeline.execution.launch import NodeResult
 
 @dataclasses.dataclass(frozen=True)
 class Images:
-    """The images of all spans of a run.
+    """Images of all spans of a run.
 
     Attributes:
-        tally: how many there were, and what became of them.
-        lists: files that name those that were set aside, one for each span that has any.
+        tally: image counts, summed over the spans.
+        lists: JSON Lines files of the quarantined images, one per span with any.
     """
 
     tally: Tally
@@ -26,7 +26,7 @@ class Images:
 
 
 def read_images(results: dict[str, NodeResult]) -> Images | None:
-    """The images of a run; None if it began with records that were ready."""
+    """Reads the image counts of a run; None if the run imports ready-made TFRecords."""
     if 'ImageExampleGen' not in results:
         return None
     outputs = results['ImageExampleGen'].outputs
@@ -37,8 +37,8 @@ def read_images(results: dict[str, NodeResult]) -> Images | None:
     return Images(sum(tallies.values(), Tally()), lists)
 
 
-def read_answers(results: dict[str, NodeResult]) -> Path | None:
-    """The table of what the model says of images without labels; None if it was not asked."""
+def predictions_table(results: dict[str, NodeResult]) -> Path | None:
+    """Path of the predictions for unlabelled images; None if the run made none."""
     if 'BulkInferrer' not in results:
         return None
     (examples,) = results['BulkInferrer'].outputs[OUTPUT_EXAMPLES]

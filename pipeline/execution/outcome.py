@@ -1,17 +1,18 @@
-"""How a run ended: read from what its components wrote, and shown to a person."""
+"""Outcome of a run: read from the artifacts of its components, printed, and written as JSON."""
 
 import dataclasses
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pydantic
 from rich.console import Group
 from rich.table import Table
+from rich.text import Text
 
-from common import console, features
+from common import console
 from common.artifacts import SERVED, folder_of
 from common.blessing import read_override
 from common.console import styled
@@ -25,39 +26,45 @@ from components.evaluation.results import (
     BRIER,
     ECE,
     Estimate,
-    ModelResult,
 )
+from components.inference.model_folder import read_classes
 from components.pusher.serving_folder import versions_in
 from pipeline.config.recipe import Recipe
 from pipeline.execution.compilation import display_name
-from pipeline.execution.image_counts import Images, read_answers, read_images
+from pipeline.execution.image_counts import Images, predictions_table, read_images
 from pipeline.execution.launch import NodeResult
 from pipeline.registry.provenance import GATE
 
-# What a person is told beside the accuracy.
-_SHORT = {BALANCED_ACCURACY: 'balanced accuracy', AUC: 'AUC', ECE: 'ECE', BRIER: 'Brier score'}
+SHORT_SECONDS = 0.1  # components that take less are listed without a duration
+
+_PRINTED_METRICS = {
+    BALANCED_ACCURACY: 'balanced accuracy',
+    AUC: 'AUC',
+    ECE: 'ECE',
+    BRIER: 'Brier score',
+}
 
 _log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """The end of a run.
+    """Result of a completed run.
 
     Attributes:
-        run_id: of the pipeline run, as in the metadata.
-        blessed: whether the model may be pushed: no rule says no, or a person said so by hand.
-        unchanged: whether the model was live already.
-        accuracy: of the candidate on the test split, 0 to 1; None if its answers are no numbers.
-        baseline_accuracy: what the recipe asks for.
-        previous_accuracy: of the last blessed model on the same images; None if there is none.
-        reasons: why it was not blessed, one clause each.
-        pushed_to: folder of the pushed model; None if none was pushed.
-        newest_version: the folder that a model server would load; None if there is none.
-        images: what became of them; None if they came as records that were ready.
-        warnings: what moved further than the recipe's `validation` allows, a clause each.
-        measures: of the candidate on the test split, by names of `results.METRICS`.
-        by_hand: the manual override of the model, as a clause; None if there is none.
+        run_id: pipeline run id in ML Metadata.
+        blessed: whether the gate, or a manual override of it, blesses the model.
+        unchanged: whether the model was already live.
+        accuracy: of the candidate on the test split, 0 to 1; None if its predictions are NaN.
+        baseline_accuracy: threshold of the recipe, `evaluation.baseline_accuracy`.
+        previous_accuracy: of the last blessed model on the same images; None without such a model.
+        reasons: why the model is not blessed, a clause each; empty if it is.
+        pushed_to: folder of the pushed model; None if it was not pushed.
+        newest_version: the version that a model server loads; None if the folder has none.
+        images: image counts; None if the run imports ready-made TFRecords.
+        warnings: anomalies and drift above the thresholds of `validation`, a clause each.
+        measures: metrics of the candidate on the test split, by the names in `results.METRICS`.
+        by_hand: description of the manual override of the model; None without one.
     """
 
     run_id: str
@@ -76,11 +83,17 @@ class Outcome:
 
 
 def read_outcome(run_id: str, results: dict[str, NodeResult], recipe: Recipe) -> Outcome:
-    """Reads verdict, measures and push from the artifacts of a run that came to its end."""
-    evaluation = folder_of(results['Evaluator'].outputs['evaluation'][0].uri)
-    measured = read_evaluation(evaluation, _classes(results), recipe.trainer.threshold)
+    """Reads gate decision, metrics and push from the artifacts of a completed run."""
+    model = folder_of(results['Trainer'].outputs['model'][0].uri)
+    metrics = read_evaluation(
+        folder_of(results['Evaluator'].outputs['evaluation'][0].uri),
+        read_classes(model / SERVED),
+        recipe.trainer.threshold,
+    )
+    candidate = metrics.candidate.overall.metrics
+    previous = metrics.baseline.overall.metrics[ACCURACY].value if metrics.baseline else None
     verdict = read_verdict(folder_of(results[GATE].outputs[VERDICT][0].uri))
-    override = read_override(folder_of(results['Trainer'].outputs['model'][0].uri))
+    override = read_override(model)
     blessed = override.blessed if override else verdict.blessed
     by_hand = override.describe() if override else None
     pushed = results['Pusher'].outputs['pushed_model'][0]
@@ -90,120 +103,132 @@ def read_outcome(run_id: str, results: dict[str, NodeResult], recipe: Recipe) ->
         run_id=run_id,
         blessed=blessed,
         unchanged=results['Pusher'].cached or custom_property(pushed, 'unchanged') == 1,
-        accuracy=_accuracy(measured.candidate),
+        accuracy=candidate[ACCURACY].value,
         baseline_accuracy=recipe.evaluation.baseline_accuracy,
-        previous_accuracy=_accuracy(measured.baseline) if measured.baseline else None,
+        previous_accuracy=previous,
         reasons=() if blessed else (by_hand,) if by_hand else verdict.objections,
         pushed_to=Path(str(destination)) if destination else None,
         newest_version=next(reversed(versions_in(recipe.serving_directory)), None),
         images=read_images(results),
-        warnings=_warnings(results),
-        measures=measured.candidate.overall.metrics,
+        warnings=read_warnings(results),
+        measures=candidate,
         by_hand=by_hand,
     )
+
+
+def read_warnings(results: dict[str, NodeResult]) -> tuple[str, ...]:
+    """Reads the warnings of AnomalyGate, which may be cached from an earlier run."""
+    (artifact,) = results['AnomalyGate'].outputs['warnings']
+    return tuple(json.loads(folder_of(artifact.uri).read_text(encoding='utf-8')))
 
 
 def show_outcome(
     results: dict[str, NodeResult], outcome: Outcome, seconds: float, page: Path | None = None
 ) -> None:
-    """Prints a table of the components, where the page of the run is, and last the verdict."""
-    table = Table(box=None, pad_edge=False)
-    table.add_column('component')
-    table.add_column('seconds', justify='right')
-    table.add_column('')
-    for result in results.values():
-        table.add_row(
-            display_name(result.node_id), f'{result.seconds:.1f}', 'cached' if result.cached else ''
-        )
-    table.add_row('everything, with imports', f'{seconds:.1f}', '')
-    console.show(Group('', table, ''))
+    """Prints durations, image counts, report path, warnings, metrics, and last the decision.
+
+    Args:
+        results: results of the components, in execution order.
+        outcome: outcome of the run.
+        seconds: duration of the run, with imports.
+        page: the report; None if it was not written.
+    """
+    _show_durations(results.values(), seconds)
     if outcome.images:
         _show_images(outcome.images)
-    if answers := read_answers(results):
-        _log.info('images without labels are answered in %s', answers)
+    if table := predictions_table(results):
+        _log.info('predictions for unlabelled images: %s', table)
     if page:
         _log.info('report: %s', page)
     for warning in outcome.warnings:
         _log.warning(warning)
     if outcome.measures:
-        _log.info(_measures(outcome.measures))
+        _log.info(_format_metrics(outcome.measures))
     previous = outcome.previous_accuracy
     _log.info(
-        'test accuracy %s; baseline %.4f; %s',
-        'none' if outcome.accuracy is None else f'{outcome.accuracy:.4f}',
+        'test accuracy %s (threshold %.4f, %s)',
+        'NaN' if outcome.accuracy is None else f'{outcome.accuracy:.4f}',
         outcome.baseline_accuracy,
-        'no blessed model before' if previous is None else f'last blessed model {previous:.4f}',
+        'no previous model' if previous is None else f'previous model {previous:.4f}',
     )
     if not outcome.blessed:
-        style = styled('NOT BLESSED', 'bold red')
+        style = styled('NOT BLESSED', 'bold red', always=True)
         _log.info('NOT BLESSED: %s', '; '.join(outcome.reasons), extra=style)
         return
     if outcome.by_hand:
         _log.info(outcome.by_hand)
-    _log.info('BLESSED%s', _where(outcome), extra=styled('BLESSED', 'bold green'))
+    style = styled('BLESSED', 'bold green', always=True)
+    _log.info('BLESSED%s', _destination(outcome), extra=style)
 
 
-def _where(outcome: Outcome) -> str:
-    """What follows the word BLESSED: the folder of the model."""
-    how = 'unchanged: pushed earlier to' if outcome.unchanged else 'and pushed to'
-    if outcome.pushed_to != outcome.newest_version:
-        newest = outcome.newest_version or 'none'
-        return f', {how} {outcome.pushed_to}, but the newest version there is {newest}'
-    if outcome.unchanged:
-        return f', unchanged; live in {outcome.pushed_to}'
-    return f' {how} {outcome.pushed_to}'
+def _show_durations(results: Iterable[NodeResult], seconds: float) -> None:
+    """Prints a table of durations; cached and short components share a line each."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column('component')
+    table.add_column('time', justify='right')
+    cached: list[str] = []
+    short: list[str] = []
+    for result in results:
+        name = display_name(result.node_id)
+        if result.cached:
+            cached.append(name)
+        elif result.seconds < SHORT_SECONDS:
+            short.append(name)
+        else:
+            table.add_row(name, f'{result.seconds:,.1f} s')
+    table.add_row('total, with imports', f'{seconds:,.1f} s')
+    console.show(Group('', table))
+    for names, state in ((short, f'under {SHORT_SECONDS} s'), (cached, 'cached')):
+        if names:
+            plural = 's' if len(names) > 1 else ''
+            _log.info('%s component%s %s: %s', len(names), plural, state, ', '.join(names))
+    console.show(Text())
 
 
-def _measures(measures: Mapping[str, Estimate]) -> str:
-    """`AUC 0.981 (0.972 to 0.990), ...`, without what has no meaning for this test split."""
-    shown = [f'{_SHORT[key]} {_estimate(measures[key])}' for key in _SHORT if key in measures]
-    return ', '.join(shown) + '; 95 % intervals in brackets'
+def _show_images(images: Images) -> None:
+    tally = images.tally
+    _log.info('; '.join([f'{tally.used:,} of {tally.seen:,} images used', *tally.clauses()]))
+    with console.indented():
+        for path in images.lists:
+            _log.info('quarantined: %s', path)
 
 
-def _estimate(estimate: Estimate) -> str:
+def _format_metrics(metrics: Mapping[str, Estimate]) -> str:
+    """`AUC 0.981 (0.972 to 0.990), ...`, without metrics that are undefined for the split."""
+    estimates = [
+        f'{name} {_format_estimate(metrics[key])}'
+        for key, name in _PRINTED_METRICS.items()
+        if key in metrics
+    ]
+    return f'{", ".join(estimates)}; 95 % confidence intervals in parentheses'
+
+
+def _format_estimate(estimate: Estimate) -> str:
     if estimate.value is None:
-        return 'none'
+        return 'NaN'
     if estimate.low is None or estimate.high is None:
         return f'{estimate.value:.3f}'
     return f'{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})'
 
 
-def _show_images(images: Images) -> None:
-    tally = images.tally
-    _log.info('; '.join([f'{tally.used} of {tally.seen} images used', *tally.clauses()]))
-    with console.indented():
-        for path in images.lists:
-            _log.info('set aside: %s', path)
+def _destination(outcome: Outcome) -> str:
+    """The end of the line that starts with BLESSED: where the model is."""
+    if outcome.pushed_to != outcome.newest_version:
+        how = 'unchanged: pushed earlier to' if outcome.unchanged else 'and pushed to'
+        newest = outcome.newest_version or 'none'
+        return f', {how} {outcome.pushed_to}, but the newest version there is {newest}'
+    if outcome.unchanged:
+        return f', unchanged; live in {outcome.pushed_to}'
+    return f' and pushed to {outcome.pushed_to}'
 
 
 def write_summary(
     path: Path, results: dict[str, NodeResult], outcome: Outcome, seconds: float
 ) -> None:
-    """The same as JSON, for programs."""
+    """Writes outcome and durations of a run as JSON; NaN becomes null."""
     components = {
         display_name(result.node_id): {'seconds': result.seconds, 'cached': result.cached}
         for result in results.values()
     }
-    summary = {'seconds': seconds, 'components': components, **dataclasses.asdict(outcome)}
-    path.write_text(json.dumps(summary, indent=1, default=_plain, allow_nan=False))
-
-
-def _plain(value: Any) -> Any:
-    """What JSON has no form for."""
-    return value.model_dump() if isinstance(value, pydantic.BaseModel) else str(value)
-
-
-def _warnings(results: dict[str, NodeResult]) -> tuple[str, ...]:
-    """What the gate let through and warned of, in this run or the one that it is cached from."""
-    (artifact,) = results['AnomalyGate'].outputs['warnings']
-    return tuple(json.loads(folder_of(artifact.uri).read_text(encoding='utf-8')))
-
-
-def _classes(results: dict[str, NodeResult]) -> tuple[str, ...]:
-    """Names in the order of the labels, as they lie with the model."""
-    model = folder_of(results['Trainer'].outputs['model'][0].uri)
-    return tuple(json.loads((model / SERVED / features.CLASSES_FILE).read_text()))
-
-
-def _accuracy(model: ModelResult) -> float | None:
-    return model.overall.metrics[ACCURACY].value
+    summary = {'seconds': seconds, 'components': components, **vars(outcome)}
+    path.write_bytes(pydantic.TypeAdapter(dict[str, Any]).dump_json(summary, indent=1))

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from components.image_example_gen.sources.spans import Span
     from pipeline.execution.outcome import Outcome
 
+SUMMARY_FILE = 'last_run.json'  # in the home of the recipe: the outcome of the last run
+
 _log = logging.getLogger(__name__)
 
 
@@ -96,7 +98,7 @@ def _run(recipe: Recipe, start: float) -> 'Outcome':
     runner.run(create_pipeline(recipe, classes, count))
     outcome = read_outcome(runner.run_id, runner.results, recipe)
     seconds = time.perf_counter() - start
-    write_summary(recipe.home / 'last_run.json', runner.results, outcome, seconds)
+    write_summary(recipe.home / SUMMARY_FILE, runner.results, outcome, seconds)
     page = recipe.home / 'last_run.html'
     written = write_report(page, recipe, runner.results, outcome, seconds)
     show_outcome(runner.results, outcome, seconds, page if written else None)
@@ -104,15 +106,12 @@ def _run(recipe: Recipe, start: float) -> 'Outcome':
 
 
 def describe_data(spans: 'Sequence[Span]') -> str:
-    """`2000 images of cat and dog`, and which spans they are if they come in any."""
+    """`2,000 images, 2 classes (cat, dog)`, after the span numbers if there are several spans."""
     count = sum(span.source.count for span in spans)
-    classes = spans[0].source.classes
-    named = ' and '.join(classes) if len(classes) == 2 else describe_classes(classes)
-    images = f'{count} images of {named}'
+    images = f'{count:,} images, {describe_classes(spans[0].source.classes)}'
     ignored = sum(getattr(span.source, 'ignored', 0) for span in spans)  # of files and archives
     if ignored:
-        plural = ('s that are no images', ' that is no image')[ignored == 1]
-        images += f', {ignored} file{plural} left out'
+        images += f', {ignored:,} non-image file{"s" * (ignored > 1)} ignored'
     numbers = [span.number for span in spans]
     if numbers == [1]:
         return images

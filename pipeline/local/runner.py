@@ -1,4 +1,4 @@
-"""Runs a pipeline on this machine, showing each component as it starts and ends."""
+"""Runs a compiled pipeline on this machine and prints the progress of its components."""
 
 import datetime
 import logging
@@ -6,19 +6,22 @@ import logging
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 from tfx.proto.orchestration import pipeline_pb2
 
-from common.console import styled
+from common import console
 from pipeline.execution.compilation import display_name, name_run
 from pipeline.execution.launch import NodeResult, launch_node
+from pipeline.execution.outcome import SHORT_SECONDS
 
 _log = logging.getLogger(__name__)
 
 
 class ProgressDagRunner(LocalDagRunner):
-    """TFX's LocalDagRunner, with a line per component.
+    """TFX's LocalDagRunner with progress output.
+
+    A component without output that takes less than a second prints one line, when it ends.
 
     Attributes:
-        run_id: of the last run, as in the metadata.
-        results: of the components that have ended, by node id, in their order.
+        run_id: pipeline run id of the last run in ML Metadata.
+        results: results of the finished components by node id, in execution order.
     """
 
     def __init__(self) -> None:
@@ -29,11 +32,11 @@ class ProgressDagRunner(LocalDagRunner):
     def run_with_ir(
         self, pipeline: pipeline_pb2.Pipeline, run_options: pipeline_pb2.RunOptions | None = None
     ) -> None:
-        """Launches the nodes one after the other; they are in topological order.
+        """Launches the nodes one after the other, in their topological order.
 
         Raises:
-            NodeFailed: at the first component that fails.
-            NotImplementedError: for partial runs.
+            NodeFailed: a component failed; later components do not run.
+            NotImplementedError: a partial run is requested.
         """
         if run_options is not None:
             raise NotImplementedError('partial runs')
@@ -41,8 +44,10 @@ class ProgressDagRunner(LocalDagRunner):
         name_run(pipeline, self.run_id)
         for node in pipeline.nodes:
             name = display_name(node.pipeline_node.node_info.id)
-            _log.info('%s ...', name, extra=styled(name, 'bold'))
-            result = launch_node(pipeline, node.pipeline_node)
+            with console.titled(name):
+                result = launch_node(pipeline, node.pipeline_node)
             self.results[result.node_id] = result
-            how = 'cached' if result.cached else 'done'
-            _log.info('%s %s in %.1f s', name, how, result.seconds, extra=styled(how, 'green'))
+            ending = 'cached' if result.cached else 'done'
+            timed = not result.cached and result.seconds >= SHORT_SECONDS
+            duration = f' in {result.seconds:.1f} s' if timed else ''
+            _log.info('%s %s%s', name, ending, duration, extra=console.styled(ending, 'green'))

@@ -1,10 +1,11 @@
-"""What of log records, progress bars and results a stream gets."""
+"""Log records, progress bars and tables on the console."""
 
 import io
 import logging
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -22,8 +23,8 @@ class Terminal(io.StringIO):
         return True
 
 
-def shown(*calls, stream=None):
-    """The lines that a stream gets while functions are called."""
+def printed(*calls, stream=None):
+    """Calls functions and returns the lines that the stream receives."""
     stream = stream or io.StringIO()
     with console.output_to(stream):
         for call in calls:
@@ -45,37 +46,45 @@ def log_all_levels():
 
 
 @pytest.mark.parametrize('name', console.PACKAGES)
-def test_info_is_plain_and_what_is_worse_has_its_level(name):
-    assert shown(log_all_levels) == ['at level 20', 'warning: at level 30', 'error: at level 40']
+def test_prints_records_of_each_package_from_info(name):
+    def log():
+        logging.getLogger(f'{name}.module').debug('hidden')
+        logging.getLogger(f'{name}.module').info('shown')
+
+    assert printed(log) == ['shown']
 
 
-def test_a_terminal_shows_levels_in_colours(terminal):
-    assert shown(log_all_levels, stream=terminal) == [
+def test_prefixes_warnings_and_errors():
+    assert printed(log_all_levels) == ['at level 20', 'warning: at level 30', 'error: at level 40']
+
+
+def test_terminal_shows_levels_in_colours(terminal):
+    assert printed(log_all_levels, stream=terminal) == [
         'at level 20',
         '\x1b[33mwarning: at level 30\x1b[0m',
         '\x1b[31merror: at level 40\x1b[0m',
     ]
 
 
-def test_a_part_of_a_message_may_have_a_style(terminal):
+def test_styles_words_of_a_message_on_a_terminal_only(terminal):
     def log():
-        OURS.info('%s ...', 'Trainer', extra=console.styled('Trainer', 'bold'))
+        OURS.info('%s done', 'Trainer', extra=console.styled('done', 'bold'))
 
-    assert shown(log) == ['Trainer ...']
-    assert shown(log, stream=terminal) == ['\x1b[1mTrainer\x1b[0m ...']
+    assert printed(log) == ['Trainer done']
+    assert printed(log, stream=terminal) == ['Trainer \x1b[1mdone\x1b[0m']
 
 
 @pytest.mark.parametrize('message', ['[b]name[/b]', '[/b]', ':cat:', '100 %', 'word ' * 50])
-def test_a_message_is_shown_unchanged(message):
-    assert shown(lambda: OURS.info(message)) == [message]
+def test_prints_messages_unchanged(message):
+    assert printed(lambda: OURS.info(message)) == [message]
 
 
-def test_records_of_libraries_are_not_shown(caplog):
-    assert shown(lambda: LIBRARY.error('a library')) == []
+def test_hides_records_of_libraries(caplog):
+    assert printed(lambda: LIBRARY.error('a library')) == []
     assert caplog.messages == ['a library']
 
 
-def test_a_record_is_shown_once_whatever_handles_those_of_libraries(caplog):
+def test_prints_each_record_once_despite_root_handlers(caplog):
     caplog.set_level(logging.INFO)
     stream = io.StringIO()
 
@@ -83,30 +92,103 @@ def test_a_record_is_shown_once_whatever_handles_those_of_libraries(caplog):
         with console.output_to(stream):
             OURS.info('one line')
 
-    assert shown(nested) == []
+    assert printed(nested) == []
     assert stream.getvalue() == 'one line\n'
     assert not caplog.messages
 
 
-def test_without_an_output_records_go_to_the_root_logger(caplog):
-    shown(lambda: None)
+def test_records_propagate_to_root_logger_outside_output(caplog):
+    printed(lambda: None)
     with caplog.at_level(logging.INFO):
         OURS.info('for the root')
 
     assert caplog.messages == ['for the root']
 
 
-def test_lines_under_a_component_are_indented():
+def test_indents_all_lines_of_a_message():
     def log():
         OURS.info('before')
         with console.indented():
             OURS.warning('one\ntwo')
         OURS.info('after')
 
-    assert shown(log) == ['before', '  warning: one', '  two', 'after']
+    assert printed(log) == ['before', '  warning: one', '  two', 'after']
 
 
-def test_a_thread_logs_to_the_same_stream_while_a_bar_is_open():
+def log_warning():
+    OURS.warning('a problem')
+
+
+def show_bar():
+    with console.bar('images', 1):
+        pass
+
+
+@pytest.mark.parametrize(
+    ('body', 'lines'), [(log_warning, ['warning: a problem']), (show_bar, None), (list, [])]
+)
+def test_title_is_printed_above_output_only(body, lines):
+    def run():
+        with console.titled('Trainer'):
+            body()
+            body()
+
+    first, *others = printed(run) or [None]
+    assert first == (None if lines == [] else 'Trainer ...')
+    assert lines is None or others == 2 * lines
+
+
+def test_title_is_bold_on_a_terminal(terminal):
+    def run():
+        with console.titled('Trainer'):
+            log_warning()
+
+    assert printed(run, stream=terminal)[0] == '\x1b[1mTrainer\x1b[0m ...'
+
+
+def test_title_of_silent_block_is_printed_after_delay(monkeypatch):
+    monkeypatch.setattr(console, '_TITLE_DELAY', 0.01)
+    stream = io.StringIO()
+    with console.output_to(stream), console.titled('Trainer'):
+        deadline = time.monotonic() + 10
+        while not stream.getvalue() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert stream.getvalue() == 'Trainer ...\n'
+
+
+def test_title_of_failed_block_is_printed():
+    stream = io.StringIO()
+    with console.output_to(stream), pytest.raises(KeyboardInterrupt), console.titled('Trainer'):
+        raise KeyboardInterrupt
+    assert stream.getvalue() == 'Trainer ...\n'
+
+
+def test_quiet_prints_only_warnings_errors_and_marked_records():
+    def run():
+        with console.quiet(), console.titled('Trainer'), console.indented():
+            log_all_levels()
+            show_bar()
+            console.show(Table('column'))
+            OURS.info('BLESSED', extra=console.styled('BLESSED', 'bold', always=True))
+        OURS.info('loud again')
+
+    expected = ['warning: at level 30', 'error: at level 40', 'BLESSED', 'loud again']
+    assert printed(run) == expected
+
+
+def test_quiet_block_that_fails_prints_no_title():
+    stream = io.StringIO()
+    with (
+        console.output_to(stream),
+        console.quiet(),
+        pytest.raises(ValueError, match='x'),
+        console.titled('Trainer'),
+    ):
+        raise ValueError('x')
+    assert stream.getvalue() == ''
+
+
+def test_threads_log_to_the_same_stream_above_an_open_bar():
     def log():
         with console.bar('images', 1) as bar, console.indented():
             thread = threading.Thread(target=OURS.info, args=('from a thread',))
@@ -114,41 +196,34 @@ def test_a_thread_logs_to_the_same_stream_while_a_bar_is_open():
             thread.join()
             bar.advance()
 
-    first, second = shown(log)
+    first, second = printed(log)
     assert first == '  from a thread'
     assert '1/1' in second
 
 
-def test_a_bar_is_one_plain_line_where_there_is_no_terminal():
+def test_bar_is_one_line_without_a_terminal():
     def count():
         with console.bar('images [of] cats', 2) as bar:
             bar.advance()
             bar.advance(text='loss [b]0.1')
 
-    (line,) = shown(count)
+    (line,) = printed(count)
     assert line.startswith('  images [of] cats ')
     assert '2/2' in line
     assert line.rstrip().endswith('loss [b]0.1')
-    assert line.isprintable()
 
 
-def test_a_bar_moves_on_a_terminal(terminal):
-    with console.output_to(terminal), console.bar('images', 1):
-        pass
+def test_bar_moves_on_a_terminal(terminal):
+    printed(show_bar, stream=terminal)
     assert '\x1b[' in terminal.getvalue()
 
 
-def test_no_variable_makes_a_file_a_terminal(monkeypatch):
-    monkeypatch.setenv('FORCE_COLOR', '1')
-    assert shown(lambda: OURS.warning('plain')) == ['warning: plain']
-
-
-def test_a_wide_table_is_fitted_to_the_stream():
+def test_wide_table_is_fitted_to_the_stream():
     table = Table('word ' * 60)
-    assert {len(line) for line in shown(lambda: console.show(table))} == {120}
+    assert {len(line) for line in printed(lambda: console.show(table))} == {120}
 
 
-def test_characters_that_a_stream_cannot_encode_are_escaped():
+def test_escapes_characters_that_the_stream_cannot_encode():
     stream = io.TextIOWrapper(io.BytesIO(), encoding='ascii')
     with console.output_to(stream):
         OURS.info('Zoë, \udce9')
@@ -156,17 +231,49 @@ def test_characters_that_a_stream_cannot_encode_are_escaped():
     assert stream.buffer.getvalue() == b'Zo\\xeb, \\udce9\nZoe\n'
 
 
-def test_the_log_has_time_level_and_logger_of_each_record(tmp_path):
+def test_log_file_has_time_level_and_logger_of_all_records(tmp_path):
     log = tmp_path / 'run.log'
     log.write_text('before\n')
-    with console.output_to(io.StringIO(), log), console.indented():
-        OURS.warning('strange name: %s', '\udce9')
-    before, line = log.read_text().splitlines()
+    with console.output_to(io.StringIO(), log), console.quiet(), console.titled('Trainer'):
+        OURS.info('strange name: %s', '\udce9')
+    before, title, line = log.read_text().splitlines()
     assert before == 'before'
-    assert line.endswith(r' WARNING components.some.module: strange name: \udce9')
+    assert title.endswith(' Trainer ...')
+    assert line.endswith(r' INFO components.some.module: strange name: \udce9')
 
 
-PROGRAM = """
+PIPED = """
+import logging, sys
+from rich.table import Table
+from common import console
+
+log = logging.getLogger('pipeline')
+with console.output_to(sys.stdout):
+    with console.titled('Trainer'), console.indented():
+        with console.bar('images', 2) as bar:
+            bar.advance(text='loss 0.1')
+            log.warning('a problem')
+    log.info('Trainer done', extra=console.styled('done', 'green'))
+    console.show(Table('component'))
+"""
+
+
+def test_output_to_a_pipe_has_no_control_characters(monkeypatch):
+    for variable, value in {'FORCE_COLOR': '1', 'TERM': 'xterm-256color'}.items():
+        monkeypatch.setenv(variable, value)
+    command = [sys.executable, '-c', PIPED]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, check=True)
+
+    assert done.stderr == b''
+    assert b'\r' not in done.stdout
+    title, warning, bar, ending, *table = done.stdout.decode().split('\n')
+    assert (title, warning, ending) == ('Trainer ...', '  warning: a problem', 'Trainer done')
+    assert '1/2' in bar
+    assert any('component' in line for line in table)
+    assert all(line.isprintable() for line in (title, warning, bar, ending, *table))
+
+
+BESIDE_LIBRARIES = """
 import logging, sys
 import apache_beam, tensorflow, tfx.v1
 from absl import app
@@ -191,8 +298,8 @@ app.run({function})
 @pytest.mark.parametrize(
     ('function', 'in_output', 'in_error'), [('with_output', 1, 0), ('as_on_vertex', 0, 1)]
 )
-def test_beside_the_handlers_of_libraries_a_record_is_printed_once(function, in_output, in_error):
-    command = [sys.executable, '-c', PROGRAM.replace('{function}', function)]
+def test_prints_records_once_beside_handlers_of_libraries(function, in_output, in_error):
+    command = [sys.executable, '-c', BESIDE_LIBRARIES.replace('{function}', function)]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
     assert done.stdout.count('from the Trainer') == in_output
     assert done.stderr.count('from the Trainer') == in_error

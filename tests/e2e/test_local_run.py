@@ -136,13 +136,13 @@ def test_an_interrupted_run_says_so_in_one_line(interrupted):
 
 
 def test_the_next_run_takes_up_what_was_finished(first):
-    cached = re.findall(r'^(\w+) cached in', first[0].stdout, re.MULTILINE)
+    cached = re.findall(r'^(\w+) cached$', first[0].stdout, re.MULTILINE)
     before = COMPONENTS[: COMPONENTS.index('Trainer')]
     assert sorted(cached) == sorted(name for name in before if name not in LOOKING)
 
 
 def test_every_component_is_shown_with_its_seconds(first):
-    shown = re.findall(r'^(\w+) (?:done|cached) in [\d.]+ s$', first[0].stdout, re.MULTILINE)
+    shown = re.findall(r'^(\w+) (?:cached|done(?: in [\d.]+ s)?)$', first[0].stdout, re.MULTILINE)
     assert sorted(shown) == sorted(COMPONENTS)
 
 
@@ -178,12 +178,17 @@ def test_the_person_and_the_summary_are_told_how_many_images_were_used(home, fir
     assert '1 copy left out' in first[0].stdout
 
 
-def test_the_verdict_comes_last(first):
+def test_run_ends_with_decision_and_next_command(home, first):
     done, model = first
-    accuracy, verdict = done.stdout.splitlines()[-2:]
-    assert re.match(r'test accuracy 0\.9\d+|test accuracy 1\.0', accuracy)
-    assert 'baseline 0.9000; no blessed model before' in accuracy
+    accuracy, verdict, hint = done.stdout.splitlines()[-3:]
+    assert re.match(r'test accuracy (0\.9\d+|1\.0+) \(threshold 0\.9000, no previous', accuracy)
     assert verdict == f'BLESSED and pushed to {model}'
+    files = f'--config {home.recipe} --workdir {home.runs.parent}'
+    assert hint.endswith(f'pipeline_runner.py report {files} (or predict IMAGE)')
+
+
+def test_output_to_pipe_has_no_control_characters(first):
+    assert all(line.isprintable() for line in first[0].stdout.splitlines())
 
 
 def test_no_cache_of_activations_is_left_behind(home, first):
@@ -259,9 +264,10 @@ def test_a_model_below_the_baseline_is_not_blessed_and_not_pushed(home, second, 
         '--set', 'evaluation.baseline_accuracy=1.0', '--set', 'trainer.fine_tune.epochs=1'
     )
     assert done.returncode == 3, done.stdout
-    reason = done.stdout.splitlines()[-1]
+    accuracy, reason, hint = done.stdout.splitlines()[-3:]
     assert re.match(r'NOT BLESSED: .*accuracy 0\.\d+, baseline 1\.00 \(n=\d+\)', reason)
-    assert 'last blessed model' in done.stdout.splitlines()[-2]
+    assert 'previous model' in accuracy
+    assert ' why --config ' in hint
     assert home.pushed() == [first[1]]
     told = why(home)
     assert told['blessed'] is False
@@ -289,7 +295,7 @@ def test_what_is_wrong_with_the_data_stops_the_run_before_transform(tmp_path, ma
         'data.splits.test_of_validation=0.5',
     )
     assert done.returncode == 1
-    assert 'Transform ...' not in done.stdout
+    assert 'Transform' not in done.stdout
     (line,) = done.stderr.splitlines()
     sentence = r'error: AnomalyGate failed: class balance of eval differs from train by 0\.3\d '
     assert re.match(sentence + r'\(limit 0\.1\)', line)

@@ -114,6 +114,7 @@ def test_a_run_does_not_begin(home, make_image_folder):
 
     assert done.returncode == 2
     assert ' ...' not in done.stdout
+    assert ' done' not in done.stdout
     (line,) = done.stderr.splitlines()
     assert line.startswith(f'error: the metadata in {home / SQLITE_FILE} cannot be used: ')
     assert line.endswith(REMEDY)

@@ -15,7 +15,7 @@ from common import console
 from common.errors import RunError
 from common.features import SPLITS
 from pipeline.config.recipe import load_recipe
-from pipeline.execution.outcome import _warnings
+from pipeline.execution.outcome import read_warnings
 from pipeline.graph import _anomaly_gate
 from pipeline.local.runner import ProgressDagRunner
 from pipeline.resolver_nodes import DEFAULT_RESOLVERS, previous_statistics
@@ -76,7 +76,7 @@ class Runs:
                 runner.run(self._pipeline(recipe, span, folder))
             finally:
                 self.said = stream.getvalue()
-        return _warnings(runner.results)
+        return read_warnings(runner.results)
 
     def _pipeline(self, recipe, span, folder):
         ingest = Ingest(span=span)

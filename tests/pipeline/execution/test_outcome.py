@@ -1,6 +1,7 @@
-"""How a verdict reads."""
+"""Printed outcome and JSON summary of a run."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -8,9 +9,12 @@ import pytest
 
 from common import console
 from components.evaluation.results import AUC, ECE, LOG_LOSS, Estimate
+from components.image_example_gen.ingestion.tally import Tally
+from pipeline.execution.image_counts import Images
+from pipeline.execution.launch import NodeResult
 from pipeline.execution.outcome import Outcome, show_outcome, write_summary
 
-MEASURES = {
+METRICS = {
     AUC: Estimate(value=0.991, low=0.974, high=0.997),
     ECE: Estimate(value=None),
     LOG_LOSS: Estimate(value=0.2),
@@ -18,7 +22,7 @@ MEASURES = {
 
 
 def outcome(**changes):
-    usual = {
+    values = {
         'run_id': '1',
         'blessed': True,
         'unchanged': False,
@@ -29,7 +33,19 @@ def outcome(**changes):
         'pushed_to': Path('/m/2'),
         'newest_version': Path('/m/2'),
     }
-    return Outcome(**{**usual, **changes})
+    return Outcome(**{**values, **changes})
+
+
+@pytest.fixture
+def printed(capsys):
+    """`printed(outcome, results=(), seconds=1.0)`: what `show_outcome` prints."""
+
+    def show(end, results=(), seconds=1.0):
+        with console.output_to(sys.stdout):
+            show_outcome({result.node_id: result for result in results}, end, seconds)
+        return capsys.readouterr().out
+
+    return show
 
 
 @pytest.mark.parametrize(
@@ -43,35 +59,75 @@ def outcome(**changes):
         ),
         (outcome(newest_version=Path('/m/9')), 'and pushed to /m/2, but the newest version there'),
         (outcome(unchanged=True, newest_version=None), 'but the newest version there is none'),
-        (outcome(blessed=False, reasons=('too [bold]low',)), 'NOT BLESSED: too [bold]low'),
-        (outcome(previous_accuracy=0.9), 'last blessed model 0.9000'),
-        (
-            outcome(blessed=False, reasons=('accuracy on dark images 0.883, floor 0.90 (n=212)',)),
-            'NOT BLESSED: accuracy on dark images 0.883, floor 0.90 (n=212)',
-        ),
+        (outcome(blessed=False, reasons=('too [bold]low', 'b')), 'NOT BLESSED: too [bold]low; b'),
+        (outcome(), 'test accuracy 0.9500 (threshold 0.9000, no previous model)'),
+        (outcome(previous_accuracy=0.9), 'threshold 0.9000, previous model 0.9000)'),
         (outcome(by_hand='blessed by hand by eve: a demo'), 'blessed by hand by eve: a demo\nBLES'),
-        (
-            outcome(measures=MEASURES),
-            'AUC 0.991 (0.974 to 0.997), ECE none; 95 % intervals in brackets\ntest accuracy',
-        ),
-        (outcome(accuracy=None), 'test accuracy none; baseline 0.9000'),
+        (outcome(measures=METRICS), 'AUC 0.991 (0.974 to 0.997), ECE NaN; 95 % confidence'),
+        (outcome(accuracy=None), 'test accuracy NaN (threshold'),
         (outcome(warnings=('width of [b] moved',)), 'warning: width of [b] moved'),
+        (
+            outcome(images=Images(Tally(seen=2002, bad={'empty': 2}), (Path('/q/list'),))),
+            '2,000 of 2,002 images used; 2 ',
+        ),
     ],
 )
-def test_the_verdict_says_what_became_of_the_model(end, words, capsys):
-    with console.output_to(sys.stdout):
-        show_outcome({}, end, seconds=1.0)
-    assert words in capsys.readouterr().out
+def test_prints_outcome(end, words, printed):
+    assert words in printed(end)
 
 
-def test_the_summary_of_a_model_without_numbers_is_json(tmp_path):
+def test_prints_path_of_quarantine_list_below_image_counts(printed):
+    images = Images(Tally(seen=3, bad={'empty': 1}), (Path('/q/list'),))
+
+    assert re.search(
+        r'\n2 of 3 images used; .*\n  quarantined: /q/list\n', printed(outcome(images=images))
+    )
+
+
+def test_table_has_a_row_for_each_long_component_only(printed):
+    results = [
+        NodeResult('Trainer', 1234.56, cached=False, outputs={}),
+        NodeResult('baseline_resolver', 0.04, cached=False, outputs={}),
+        NodeResult('ModelGate', 0.1, cached=False, outputs={}),
+        NodeResult('Transform', 0.2, cached=True, outputs={}),
+        NodeResult('Pusher', 0.09, cached=False, outputs={}),
+    ]
+    lines = printed(outcome(), results, seconds=2000).splitlines()
+
+    assert [line.rstrip() for line in lines[:8]] == [
+        '',
+        'component                 time',
+        'Trainer              1,234.6 s',
+        'ModelGate                0.1 s',
+        'total, with imports  2,000.0 s',
+        '2 components under 0.1 s: BaselineResolver, Pusher',
+        '1 component cached: Transform',
+        '',
+    ]
+
+
+def test_quiet_prints_decision_and_warnings_only(printed):
+    with console.quiet():
+        text = printed(outcome(blessed=False, reasons=('too low',), warnings=('dark',)))
+
+    assert text == 'warning: dark\nNOT BLESSED: too low\n'
+
+
+def test_summary_of_nan_accuracy_is_null(tmp_path):
     write_summary(tmp_path / 'last_run.json', {}, outcome(accuracy=None), seconds=1.0)
     assert '"accuracy": null' in (tmp_path / 'last_run.json').read_text()
 
 
-def test_the_summary_has_the_measures_as_numbers(tmp_path):
-    write_summary(tmp_path / 'last_run.json', {}, outcome(measures=MEASURES), seconds=1.0)
+def test_summary_has_outcome_and_durations(tmp_path):
+    images = Images(Tally(seen=3, bad={'empty': 1}), (Path('/q/list'),))
+    results = {'pre_x': NodeResult('pre_x', 1.5, cached=True, outputs={})}
+    end = outcome(measures=METRICS, images=images)
+    write_summary(tmp_path / 'last_run.json', results, end, seconds=2.0)
 
     summary = json.loads((tmp_path / 'last_run.json').read_text())
+    assert summary['seconds'] == 2
+    assert summary['components'] == {'PreX': {'seconds': 1.5, 'cached': True}}
     assert summary['measures'][AUC] == {'value': 0.991, 'low': 0.974, 'high': 0.997}
+    assert summary['images']['tally']['bad'] == {'empty': 1}
+    assert summary['images']['lists'] == ['/q/list']
     assert summary['pushed_to'] == '/m/2'

@@ -14,8 +14,8 @@ from pipeline.local.run_recipe import describe_data
     [
         ((), ''),
         (('.DS_Store',), ''),
-        (('notes.txt',), ', 1 file that is no image left out'),
-        (('notes.txt', 'a.csv'), ', 2 files that are no images left out'),
+        (('notes.txt',), ', 1 non-image file ignored'),
+        (('notes.txt', 'a.csv'), ', 2 non-image files ignored'),
     ],
 )
 def test_files_that_are_no_images_are_told(tmp_path, make_image_folder, names, told):
@@ -25,17 +25,16 @@ def test_files_that_are_no_images_are_told(tmp_path, make_image_folder, names, t
 
     spans = open_window(DataConfig(source='folder', path=path))
 
-    assert describe_data(spans) == f'2 images of cats and dogs{told}'
+    assert describe_data(spans) == f'2 images, 2 classes (cats, dogs){told}'
 
 
 @pytest.mark.parametrize(
     ('classes', 'words'),
     [
-        (('cat', 'dog'), '40 images of cat and dog'),
-        (('cat', 'dog', 'fox'), '40 images of 3 classes (cat, dog, fox)'),
-        (tuple('abcdefg'), '40 images of 7 classes (a, b, c, d, e, ...)'),
+        (('cat', 'dog'), '4,000 images, 2 classes (cat, dog)'),
+        (tuple('abcdefg'), '4,000 images, 7 classes (a, b, c, d, e, ...)'),
     ],
 )
 def test_the_classes_are_named_as_far_as_there_is_room(classes, words):
-    source = SimpleNamespace(classes=classes, count=40)
+    source = SimpleNamespace(classes=classes, count=4000)
     assert describe_data([SimpleNamespace(number=1, source=source)]) == words

@@ -110,7 +110,7 @@ def test_its_password_is_in_no_file(first, workdir):
 def test_an_identical_run_on_mysql_is_cached_to_its_end(first, run):
     out = run()
 
-    assert set(re.findall(r'^(\w+) done in', out, re.MULTILINE)) == {
+    assert set(re.findall(r'^(\w+) done\b', out, re.MULTILINE)) == {
         'PreviousStatistics',
         'BaselineResolver',
         'Pusher',

@@ -9,7 +9,6 @@ from components.evaluation.config import EvaluationConfig, SliceEdges
 from components.evaluation.metrics.counts import count
 from components.evaluation.metrics.estimates import estimates
 from components.evaluation.metrics.evaluation_files import MOST_SOURCES, read_evaluation
-from pipeline.execution.outcome import _accuracy
 
 CLASSES = ('cats', 'dogs')
 EDGES = SliceEdges(brightness=(0.2, 0.4), sharpness=(1, 2), size=(0.01, 0.02), aspect=(0.9, 1.1))
@@ -156,7 +155,6 @@ def test_three_classes_with_an_answer_that_is_no_number(evaluate):
     evaluation = read_evaluation(evaluate(named, classes), classes, 0.5)
 
     model = evaluation.candidate
-    assert _accuracy(model) is None
     assert evaluation.baseline is None
     assert {each.value for each in model.overall.metrics.values()} == {None}
     assert slice_of(model, 'class', 'c').metrics[results.ACCURACY].value is None
