@@ -141,7 +141,7 @@ def test_the_next_run_takes_up_what_was_finished(first):
     assert sorted(cached) == sorted(name for name in before if name not in LOOKING)
 
 
-def test_every_component_is_shown_with_its_seconds(first):
+def test_prints_the_end_of_every_component(first):
     shown = re.findall(r'^(\w+) (?:cached|done(?: in [\d.]+ s)?)$', first[0].stdout, re.MULTILINE)
     assert sorted(shown) == sorted(COMPONENTS)
 
