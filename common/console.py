@@ -97,14 +97,15 @@ def titled(title: str) -> Iterator[None]:
     """
     global _title
     _log.info('%s ...', title, extra={'log_only': True})
-    previous, _title = _title, _Title(title)
-    timer = threading.Timer(_TITLE_DELAY, _title.show)
+    line = _Title(title)
+    previous, _title = _title, line
+    timer = threading.Timer(_TITLE_DELAY, line.show)
     timer.daemon = True
     timer.start()
     try:
         yield
     except BaseException:
-        _title.show()
+        line.show()
         raise
     finally:
         timer.cancel()
@@ -115,6 +116,7 @@ def titled(title: str) -> Iterator[None]:
 def show(table: RenderableType) -> None:
     """Prints a table or another rich renderable, fitted to the width of the stream."""
     if not _quiet:
+        _show_title()
         _console().print(table, soft_wrap=False)
 
 

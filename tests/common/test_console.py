@@ -115,35 +115,35 @@ def test_indents_all_lines_of_a_message():
     assert printed(log) == ['before', '  warning: one', '  two', 'after']
 
 
-def log_warning():
-    OURS.warning('a problem')
-
-
 def show_bar():
     with console.bar('images', 1):
         pass
 
 
-@pytest.mark.parametrize(
-    ('body', 'lines'), [(log_warning, ['warning: a problem']), (show_bar, None), (list, [])]
-)
-def test_title_is_printed_above_output_only(body, lines):
+def with_title(body):
     def run():
         with console.titled('Trainer'):
             body()
-            body()
 
-    first, *others = printed(run) or [None]
-    assert first == (None if lines == [] else 'Trainer ...')
-    assert lines is None or others == 2 * lines
+    return run
+
+
+def test_title_is_printed_once_above_records():
+    assert printed(with_title(log_all_levels)) == ['Trainer ...', *printed(log_all_levels)]
+
+
+@pytest.mark.parametrize('body', [show_bar, lambda: console.show('a table')])
+def test_title_is_printed_above_bars_and_tables(body):
+    assert printed(with_title(body))[0] == 'Trainer ...'
+
+
+def test_silent_block_prints_no_title():
+    assert printed(with_title(list)) == []
 
 
 def test_title_is_bold_on_a_terminal(terminal):
-    def run():
-        with console.titled('Trainer'):
-            log_warning()
-
-    assert printed(run, stream=terminal)[0] == '\x1b[1mTrainer\x1b[0m ...'
+    lines = printed(with_title(log_all_levels), stream=terminal)
+    assert lines[0] == '\x1b[1mTrainer\x1b[0m ...'
 
 
 def test_title_of_silent_block_is_printed_after_delay(monkeypatch):
