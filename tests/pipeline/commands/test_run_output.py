@@ -4,10 +4,14 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import click.testing
 import pytest
 
+from pipeline.local import run_recipe
 from pipeline.retraining.journal import Tick
+from pipeline_runner import main
 
 REPOSITORY = Path(__file__).parents[3]
 PROGRAM = """
@@ -75,6 +79,24 @@ def test_next_command_after_rejected_model_is_why(call, tmp_path):
 
     assert done.returncode == 3
     assert done.stdout.splitlines()[-1].endswith(f" why --workdir '{tmp_path}/my runs'")
+
+
+@pytest.mark.parametrize(
+    ('program', 'words'),
+    [
+        ('pipeline_runner.py', '.venv/bin/python pipeline_runner.py'),
+        ('/opt/bin/catdog-pipeline', 'catdog-pipeline'),
+    ],
+)
+def test_next_command_names_program_and_recipe(monkeypatch, program, words):
+    monkeypatch.setattr(sys, 'argv', [program])
+    monkeypatch.setattr(sys, 'orig_argv', ['.venv/bin/python', program])
+    monkeypatch.setattr(run_recipe, 'run', lambda *_, **__: SimpleNamespace(blessed=False))
+    options = ['--config', 'cats_vs_dogs', '--set', 'push_directory=models', '--set', 'data.seed=1']
+    done = click.testing.CliRunner().invoke(main, ['run', *options])
+
+    expected = f'next: {words} why --config cats_vs_dogs --set push_directory=models\n'
+    assert done.stdout == expected
 
 
 def test_quiet_run_prints_warnings_and_decision_only(call):
