@@ -11,24 +11,23 @@ from common import console
 
 @contextlib.contextmanager
 def library_output_to(path: Path) -> Iterator[None]:
-    """Redirects standard output and standard error to a file, except for `common.console`.
+    """Redirects stdout and stderr of this process to a file, except for `common.console`.
 
-    Redirects the file descriptors, because C++ libraries and child processes write to them. The
-    console keeps its stream, standard output or standard error.
+    Redirects the file descriptors, which C++ libraries and child processes write to.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     sys.stdout.flush()
     sys.stderr.flush()
     saved = [os.dup(descriptor) for descriptor in (1, 2)]
     stream = console.output_stream()
-    original = saved[1] if stream is sys.stderr else saved[0]
-    kept = os.fdopen(os.dup(original), 'w', encoding=stream.encoding)
+    descriptor = saved[1] if stream is sys.stderr else saved[0]
+    terminal = os.fdopen(os.dup(descriptor), 'w', encoding=stream.encoding)
     log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     for descriptor in (1, 2):
         os.dup2(log, descriptor)
     os.close(log)
     try:
-        with kept, console.output_to(kept, path):
+        with terminal, console.output_to(terminal, path):
             yield
     finally:
         sys.stdout.flush()

@@ -106,12 +106,12 @@ def _run(recipe: Recipe, start: float) -> 'Outcome':
 
 
 def describe_data(spans: 'Sequence[Span]') -> str:
-    """`2,000 images, 2 classes (cat, dog)`, after the span numbers if there are several spans."""
+    """Formats the data of a run: `spans 3, 4: 2,000 images, 2 classes (cat, dog)`."""
     count = sum(span.source.count for span in spans)
     images = f'{count:,} images, {describe_classes(spans[0].source.classes)}'
-    ignored = sum(getattr(span.source, 'ignored', 0) for span in spans)  # of files and archives
-    if ignored:
-        images += f', {ignored:,} non-image file{"s" * (ignored > 1)} ignored'
+    skipped = sum(getattr(span.source, 'ignored', 0) for span in spans)  # of folders and archives
+    if skipped:
+        images += f', {skipped} non-image file{"s" * (skipped > 1)} skipped'
     numbers = [span.number for span in spans]
     if numbers == [1]:
         return images

@@ -130,7 +130,7 @@ def test_the_next_run_slides_its_window_and_ingests_what_is_new(second):
 
 
 def test_the_next_run_is_compared_with_the_first_and_pushed(cluster, first, second):
-    assert '; last blessed model ' in second.finished['pusher'].output
+    assert ', previous model ' in second.finished['pusher'].output
     assert len(cluster.pushed()) == 2
 
 

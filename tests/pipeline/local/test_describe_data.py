@@ -14,8 +14,8 @@ from pipeline.local.run_recipe import describe_data
     [
         ((), ''),
         (('.DS_Store',), ''),
-        (('notes.txt',), ', 1 non-image file ignored'),
-        (('notes.txt', 'a.csv'), ', 2 non-image files ignored'),
+        (('notes.txt',), ', 1 non-image file skipped'),
+        (('notes.txt', 'a.csv'), ', 2 non-image files skipped'),
     ],
 )
 def test_files_that_are_no_images_are_told(tmp_path, make_image_folder, names, told):
