@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import requests
-import urllib3
-
 from components.image_example_gen.sources.archive.download import shown
-from components.image_example_gen.sources.archive.transfer import CHUNK, Unfit, reason_of
+from components.image_example_gen.sources.archive.transfer import (
+    CHUNK,
+    FetchError,
+    get,
+    require_success,
+)
 from components.image_example_gen.sources.base.config import URL
 from components.image_example_gen.sources.base.image_files import IMAGE_SUFFIXES, files_in
 from components.image_example_gen.sources.base.members import (
@@ -25,7 +27,6 @@ from components.image_example_gen.sources.base.members import (
 STANDARD_INPUT = '-'
 _TIMEOUT = (10, 20)  # seconds to connect, and between two pieces
 _WHOLE = 60  # seconds that an image may take
-_FAILED = (requests.RequestException, urllib3.exceptions.HTTPError, Unfit)
 
 
 class Given(NamedTuple):
@@ -65,8 +66,8 @@ def _given(path: str | Path, read: Callable[[], bytes]) -> Given:
     printed = os.fsencode(path).decode(errors='replace')
     try:
         return Given(printed, read())
-    except _FAILED as error:
-        return Given(printed, problem=f'it cannot be fetched: {reason_of(error)}')
+    except FetchError as error:
+        return Given(printed, problem=f'it cannot be fetched: {error}')
     except TooLarge as error:
         return Given(printed, problem=f'too large: {error}')
     except (OSError, ValueError) as error:  # a name with a null byte is a ValueError
@@ -109,7 +110,7 @@ def _of_web(url: str, max_bytes: int) -> bytes:
     try:
         found = done.get(timeout=_WHOLE)
     except queue.Empty:
-        raise Unfit(f'the server takes longer than {_WHOLE} seconds') from None
+        raise FetchError(f'the server takes longer than {_WHOLE} seconds') from None
     if isinstance(found, Exception):
         raise found
     return found
@@ -118,14 +119,15 @@ def _of_web(url: str, max_bytes: int) -> bytes:
 def _fetched(url: str, max_bytes: int) -> bytes:
     until = time.monotonic() + _WHOLE
     received = bytearray()
-    with requests.get(url, stream=True, timeout=_TIMEOUT) as response:
-        if not response.ok:
-            raise Unfit(f'the server answers {response.status_code} {response.reason}')
+    with get(url, timeout=_TIMEOUT) as response:
+        require_success(response)
         length = response.headers.get('Content-Length', '')
         require_within(max_bytes, int(length) if length.isdecimal() else 0)
         while piece := response.raw.read1(CHUNK, decode_content=True):
             received += piece
             require_within(max_bytes, len(received))
             if time.monotonic() > until:
-                raise Unfit(f'the server takes longer than {_WHOLE} seconds')  # ends the thread
+                raise FetchError(
+                    f'the server takes longer than {_WHOLE} seconds'
+                )  # ends the thread
     return bytes(received)
