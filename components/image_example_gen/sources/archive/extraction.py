@@ -31,8 +31,8 @@ from components.image_example_gen.sources.archive.entries import (
 from components.image_example_gen.sources.base.image_files import is_image, is_litter
 
 IMAGES, CONTENTS = 'images', 'contents.json'  # in the folder of an extracted archive
-_MEMORY = 4 * 2**30  # bytes of address space of the subprocess
-_MEMBERS = 5_000_000
+_MEMORY = 3 * 2**30  # bytes of address space of the subprocess
+_MEMBERS = 2_000_000
 _DEPTH = 64  # folders around an image
 _RATIO = 200  # unpacked size to archive size; more is a decompression bomb
 _ALWAYS_ALLOWED = 2**30  # unpacked bytes, whatever the ratio
