@@ -51,7 +51,7 @@ def run(verbose: bool, **options: Any) -> None:
 @recipe_options
 @click.option('--verbose', is_flag=True, help='Show what the libraries print.')
 def retrain(verbose: bool, **options: Any) -> None:
-    """Train if there are new spans, drift or an old model: one tick of a schedule."""
+    """Train if there are new spans or the live model is old: one tick of a schedule."""
     recipe = load(**options)
     from pipeline.retraining.tick import WorkdirUnusable
     from pipeline.retraining.tick import retrain as tick

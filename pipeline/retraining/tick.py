@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pipeline.execution.outcome import Outcome
 
 NORMAL, FAILED, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
-JOURNAL, SUMMARIES, TICK_LOCK = 'ticks.jsonl', 'span_summaries.json', '.tick.lock'
+JOURNAL, TICK_LOCK = 'ticks.jsonl', '.tick.lock'
 _LOCK_SECONDS = 1.0  # `status` holds the lock for a moment
 _TOLD = ('blessed', 'not blessed', 'unchanged', 'failed', 'killed')  # to the webhook
 
@@ -163,7 +163,7 @@ def _decide(recipe: Recipe, tools: Tools) -> Decision:
         # Else what a killed run has pushed already would count as never used, and train once more.
         with contextlib.suppress(AlreadyRunning), alone(recipe):
             finish_pushes(recipe, store)
-        return decide(recipe, store, tools.now(), recipe.home / SUMMARIES)
+        return decide(recipe, store, tools.now())
     except ml_metadata.errors.StatusError as error:  # it has gone since it was opened
         raise MetadataError(f'the metadata cannot be read: {error}') from error
 
