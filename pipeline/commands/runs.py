@@ -90,7 +90,7 @@ def status(last: int, as_json: bool, **options: Any) -> None:
         fail(str(error), USAGE)
     except OSError as error:
         fail(f'{error.filename or recipe.home} cannot be read: {error.strerror}', USAGE)
-    show(view.as_json(found) if as_json else view.as_table(found))
+    show(found.model_dump_json(indent=1) if as_json else view.as_table(found))
 
 
 @click.command()

@@ -1,7 +1,7 @@
-"""Does something again when it failed in a way that may heal by itself."""
+"""Retries with exponential back-off."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from rich.markup import escape
 
@@ -10,33 +10,38 @@ from common.errors import DataError, UnfitError
 from pipeline.config.metadata_config import MetadataDamaged, MetadataError
 from pipeline.config.retraining import RetrainConfig
 from pipeline.local.run_recipe import AlreadyRunning, CannotStart, RunFailed
+from pipeline.retraining.journal import Verdict
 from trainer.model.weights import WeightsError
 
 T = TypeVar('T')
 
 
 class RunGivenUp(RuntimeError):
-    """No attempt came to an end.
+    """The last attempt failed, or a retry cannot help.
 
     Attributes:
-        end: verdict, reason, exit code and attempts of the tick.
+        verdict: of the tick.
+        exit_code: of the tick.
+        attempts: number of attempts.
     """
 
-    def __init__(self, end: dict[str, Any]) -> None:
-        super().__init__(end['reason'])
-        self.end = end
+    def __init__(self, reason: str, verdict: Verdict, exit_code: int, attempts: int) -> None:
+        super().__init__(reason)
+        self.verdict = verdict
+        self.exit_code = exit_code
+        self.attempts = attempts
 
 
-def with_attempts(
+def with_retries(
     work: Callable[[], T], config: RetrainConfig, sleep: Callable[[float], None]
 ) -> tuple[T, int]:
-    """Decides or runs until that comes to its end; a pause that doubles lies between the attempts.
+    """Calls `work` until it succeeds; the pause between two attempts doubles each time.
 
     Returns:
-        What came of it, and how many attempts it took.
+        The result and the number of attempts.
 
     Raises:
-        RunGivenUp: the last attempt failed, or one in a way that waiting does not heal.
+        RunGivenUp: the last attempt failed, or a retry cannot help.
     """
     pause = config.backoff_seconds
     attempt = 1
@@ -44,8 +49,8 @@ def with_attempts(
         try:
             return work(), attempt
         except (RunFailed, CannotStart, MetadataError) as error:
-            if attempt == config.attempts or not _may_heal(error):
-                raise RunGivenUp(_end(error, attempt)) from error
+            if attempt == config.attempts or not _is_transient(error):
+                raise _given_up(error, attempt) from error
             attempt += 1
             progress.console().print(
                 escape(f'{error}; attempt {attempt} of {config.attempts} in {pause:g} s')
@@ -54,9 +59,9 @@ def with_attempts(
         pause *= 2
 
 
-def _may_heal(error: Exception) -> bool:
-    """Full disks, memory and servers may; images, weights and damaged files stay what they are."""
-    causes = list(_causes(error))
+def _is_transient(error: Exception) -> bool:
+    """False for errors of images, weights and damaged files, which a retry repeats."""
+    causes = _causes(error)
     if any(isinstance(each, MetadataDamaged) for each in causes):
         return False
     if isinstance(error, CannotStart | MetadataError):
@@ -66,23 +71,20 @@ def _may_heal(error: Exception) -> bool:
     return not any(isinstance(each, AnomaliesFound) for each in causes)
 
 
-def _end(error: Exception, attempts: int) -> dict[str, Any]:
-    if isinstance(error, AlreadyRunning):
-        reason = f'{error}; this tick is skipped'
-        return {'verdict': 'skipped', 'reason': reason, 'exit_code': 0, 'attempts': attempts}
-    causes = list(_causes(error))
-    wrong_recipe = any(isinstance(each, (WeightsError, UnfitError)) for each in causes)
-    data = any(isinstance(each, DataError) for each in causes)
+def _given_up(error: Exception, attempts: int) -> RunGivenUp:
     reason = str(error)
-    if data:
-        reason += '; nothing is trained until that is mended or removed'
-    code = 2 if wrong_recipe else 1
-    return {'verdict': 'failed', 'reason': reason, 'exit_code': code, 'attempts': attempts}
+    if isinstance(error, AlreadyRunning):
+        return RunGivenUp(f'{reason}; this tick is skipped', 'skipped', 0, attempts)
+    causes = _causes(error)
+    if any(isinstance(each, DataError) for each in causes):
+        reason += '; no model is trained until the data is repaired or removed'
+    usage = any(isinstance(each, (WeightsError, UnfitError)) for each in causes)
+    return RunGivenUp(reason, 'failed', 2 if usage else 1, attempts)
 
 
-def _causes(error: BaseException | None) -> 'list[BaseException]':
-    found = []
+def _causes(error: BaseException | None) -> list[BaseException]:
+    causes = []
     while error is not None:
-        found.append(error)
+        causes.append(error)
         error = error.__cause__
-    return found
+    return causes
