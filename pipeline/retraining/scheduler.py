@@ -155,8 +155,7 @@ def run_schedule(
         scheduler = _scheduler(ticker, schedule, _first_time(recipe, schedule))
         with _signals() as received:
             scheduler.start()
-            with _woken_regularly(scheduler):
-                number = received.get()
+            number = _wait(received, scheduler)
             say(f'{signal.Signals(number).name}: the schedule stops')
             ticker.stop()
             scheduler.shutdown()
@@ -208,25 +207,15 @@ def _scheduler(ticker: Ticker, schedule: Schedule, first: datetime.datetime) -> 
     return scheduler
 
 
-@contextlib.contextmanager
-def _woken_regularly(scheduler: BackgroundScheduler) -> Iterator[None]:
-    """Makes a scheduler check the clock regularly.
+def _wait(received: 'queue.SimpleQueue[int]', scheduler: BackgroundScheduler) -> int:
+    """Waits for a signal, and makes the scheduler check the time regularly.
 
-    By default it sleeps until the next tick on a clock that stops while the machine is suspended.
+    By itself it sleeps until the next tick, on a clock that stops while the machine is suspended.
     """
-    ended = threading.Event()
-
-    def wake() -> None:
-        while not ended.wait(_WAKE_SECONDS):
-            scheduler.wakeup()
-
-    thread = threading.Thread(target=wake, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
+    while True:
+        with contextlib.suppress(queue.Empty):
+            return received.get(timeout=_WAKE_SECONDS)
+        scheduler.wakeup()
 
 
 @contextlib.contextmanager
