@@ -38,7 +38,7 @@ format: venv-dev  ## Rewrite the code the way `make check` wants it
 	$(PYTHON) -m ruff format
 
 benchmark: venv  ## Measure; ARGS="..." is passed on
-	@$(PYTHON) benchmarks/run.py $(ARGS)
+	@$(PYTHON) benchmarks/pipeline_benchmark.py $(ARGS)
 
 pretrain: venv  ## Make the embedded weights again; an hour; ARGS="..." is passed on
 	@$(PYTHON) -m pretraining $(ARGS)

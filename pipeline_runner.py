@@ -4,17 +4,25 @@ Exit codes: 0 blessed or unchanged, 1 a component failed, 2 wrong usage or confi
 3 finished and not blessed, 130 interrupted.
 """
 
+import sys
+
 import click
 
 from pipeline.commands import cluster, models, predict, report, runs
-from pipeline.commands import why as blessing
+from pipeline.commands.errors import CommandLine
 from pipeline.commands.options import RUN_CODES
 
 
-@click.group(context_settings={'help_option_names': ['-h', '--help']}, epilog=RUN_CODES)
+@click.group(
+    cls=CommandLine, context_settings={'help_option_names': ['-h', '--help']}, epilog=RUN_CODES
+)
 @click.version_option(package_name='catdog-pipeline')
-def main() -> None:
+@click.pass_context
+def main(context: click.Context) -> None:
     """Train, evaluate and push an image classifier with TFX."""
+    from common import console
+
+    context.with_resource(console.output_to(sys.stdout))
 
 
 for command in (
@@ -27,10 +35,10 @@ for command in (
     cluster.schedule,
     models.lineage,
     models.models,
+    models.why,
     models.rollback,
     models.bless,
     models.unbless,
-    blessing.why,
     report.report,
     predict.predict,
 ):

@@ -33,7 +33,7 @@ def ingest(folder: str, target: str) -> None:
     from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
     from tfx.types import standard_artifacts
 
-    from common import progress
+    from common import console
     from components.image_example_gen.component import ImageExampleGenExecutor
     from components.image_example_gen.ingestion.quarantine import Quarantine
     from components.image_example_gen.ingestion.span import read_ingested
@@ -44,7 +44,7 @@ def ingest(folder: str, target: str) -> None:
     examples.uri, quarantine.uri = f'{target}/examples/1', f'{target}/quarantine/1'
     executor = ImageExampleGenExecutor(BaseBeamExecutor.Context([], tmp_dir=target))
     start = time.perf_counter()
-    with progress.using_console(Console(stderr=True, quiet=True)):
+    with Path(os.devnull).open('w') as nowhere, console.output_to(nowhere):
         executor.Do(
             {},
             {'examples': [examples], 'quarantine': [quarantine]},

@@ -5,24 +5,29 @@ import json
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from tfx.components import BulkInferrer, Evaluator
+from tfx.components import BulkInferrer, Evaluator, InfraValidator
 from tfx.dsl.components.base.base_node import BaseNode
+from tfx.proto import infra_validator_pb2
 from tfx.types.channel import BaseChannel
 
+from common import features
 from components.evaluation.gate.component import ModelGate
+from components.evaluation.metrics.classifier_metrics import ClassifierMetrics
 from components.evaluation.metrics.eval_config import eval_config
 from components.evaluation.metrics.slices import custom_extractors
 from components.evaluation.robustness.component import RobustnessEvaluator
 from components.image_example_gen.component import EXAMPLES
 from components.inference.folder_inferrer import FolderInferrer
 from components.inference.unlabelled_example_gen import UnlabelledExampleGen
+from components.lite_converter.component import LiteConverter
 from components.pusher.component import LITE_MODEL, Pusher
+from components.serving_check.check import PROBE
 from components.serving_check.component import ServingCheck
-from pipeline.cache_key import code_hash
+from components.serving_check.config import InfraValidatorConfig
+from pipeline.cache_key import code_of
 from pipeline.config.recipe import Recipe
-from pipeline.serving_nodes import infra_validator, lite_converter, serving_check
 
-_INFRA_VALIDATOR = 'InfraValidator'
+_MODEL_NAME = 'catdog'  # by which the server of the InfraValidator knows the model
 
 
 class Spans(NamedTuple):
@@ -39,7 +44,7 @@ class Spans(NamedTuple):
     judged: BaseChannel
 
 
-def judge_and_push(
+def evaluate_and_push(
     recipe: Recipe,
     classes: tuple[str, ...],
     spans: Spans,
@@ -78,7 +83,12 @@ def _evaluator(
         examples=examples,
         model=trained.outputs['model'],
         baseline_model=resolver.outputs['model'],
-        eval_config=eval_config(recipe.evaluation, classes, recipe.trainer.threshold),
+        eval_config=eval_config(
+            recipe.evaluation,
+            classes,
+            recipe.trainer.threshold,
+            code_of(custom_extractors, ClassifierMetrics),
+        ),
         example_splits=['test'],
         module_path=custom_extractors.__module__,
     )
@@ -90,7 +100,7 @@ def _robustness(recipe: Recipe, examples: BaseChannel, trained: BaseNode) -> Bas
         examples=examples,
         model=trained.outputs['model'],
         config=recipe.evaluation.robustness.model_dump_json(),
-        code=code_hash(),
+        code=code_of(RobustnessEvaluator),
     )
 
 
@@ -99,14 +109,66 @@ def _serving_checks(
 ) -> list[BaseNode]:
     """Checks that the model serves, in the ways that the recipe asks for."""
     model = trained.outputs['model']
-    nodes = [serving_check(recipe, model)]
+    nodes = [
+        ServingCheck(
+            model=model,
+            serving_check=recipe.serving_check.model_dump_json(),
+            code=code_of(ServingCheck, PROBE),
+        )
+    ]
     if recipe.serving_check.infra_validator:
-        nodes.append(infra_validator(recipe.serving_check.infra_validator, model, examples))
+        nodes.append(_infra_validator(recipe.serving_check.infra_validator, model, examples))
     if recipe.lite:
         nodes.append(
-            lite_converter(recipe.lite, recipe.trainer.threshold, model, examples, transform)
+            LiteConverter(
+                model=model,
+                examples=examples,
+                transform_graph=transform.outputs['transform_graph'],
+                lite=recipe.lite.model_dump_json(),
+                threshold=recipe.trainer.threshold,
+                code=code_of(LiteConverter),
+            )
         )
     return nodes
+
+
+def _infra_validator(
+    config: InfraValidatorConfig, model: BaseChannel, examples: BaseChannel
+) -> BaseNode:
+    """Loads the model in TensorFlow Serving itself, and asks it about images of test."""
+    return InfraValidator(
+        model=model,
+        examples=examples,
+        serving_spec=_serving_spec(config),
+        validation_spec=infra_validator_pb2.ValidationSpec(
+            max_loading_time_seconds=config.seconds, num_tries=config.tries
+        ),
+        request_spec=infra_validator_pb2.RequestSpec(
+            tensorflow_serving=infra_validator_pb2.TensorFlowServingRequestSpec(
+                signature_names=[features.SIGNATURE_EXAMPLES]
+            ),
+            split_name='test',
+            num_examples=config.images,
+        ),
+    )
+
+
+def _serving_spec(config: InfraValidatorConfig) -> infra_validator_pb2.ServingSpec:
+    spec = infra_validator_pb2.ServingSpec(
+        tensorflow_serving=infra_validator_pb2.TensorFlowServing(
+            image_name=config.image, tags=[config.tag]
+        ),
+        model_name=_MODEL_NAME,
+    )
+    if config.platform == 'docker':
+        spec.local_docker.SetInParent()
+        return spec
+    spec.kubernetes.SetInParent()
+    # A pod whose task was killed does not stay for a day, as it would by default.
+    spec.kubernetes.active_deadline_seconds = 2 * config.seconds
+    if config.service_account:
+        spec.kubernetes.service_account_name = config.service_account
+    return spec
 
 
 def _model_gate(
@@ -128,7 +190,7 @@ def _model_gate(
         checks: the serving check, and maybe TFX's InfraValidator.
     """
     found = {node.id: node.outputs for node in checks}
-    validator = found.get(_INFRA_VALIDATOR)
+    validator = found.get(InfraValidator.__name__)
     return ModelGate(
         model=trained.outputs['model'],
         evaluation=evaluator.outputs['evaluation'],
@@ -138,6 +200,7 @@ def _model_gate(
         config=recipe.evaluation.model_dump_json(),
         classes=json.dumps(classes),
         threshold=recipe.trainer.threshold,
+        code=code_of(ModelGate),
     )
 
 
@@ -166,10 +229,13 @@ def _inference(recipe: Recipe, trained: BaseNode, gate: BaseNode) -> tuple[BaseN
     """Answers for images without labels, if the recipe names any."""
     if recipe.inference is None:
         return ()
-    unlabelled = UnlabelledExampleGen(recipe.inference, recipe.data.checks)
+    unlabelled = UnlabelledExampleGen(
+        recipe.inference, recipe.data.checks, code_of(UnlabelledExampleGen)
+    )
     inferrer = FolderInferrer(
         examples=unlabelled.outputs[EXAMPLES],
         model=trained.outputs['model'],
         model_blessing=gate.outputs['blessing'],
+        code=code_of(FolderInferrer),
     )
     return unlabelled, inferrer.with_id(BulkInferrer.__name__)

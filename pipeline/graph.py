@@ -1,5 +1,6 @@
 """The pipeline: the components and how they are connected."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,90 +15,94 @@ from tfx.components import (
 )
 from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
 from tfx.dsl.components.base.base_node import BaseNode
-from tfx.dsl.components.common.resolver import Resolver, ResolverStrategy
 from tfx.orchestration.pipeline import Pipeline
 from tfx.proto import trainer_pb2, transform_pb2
-from tfx.types import standard_artifacts
-from tfx.types.channel import BaseChannel, Channel
+from tfx.types.channel import BaseChannel
 
 from components.anomaly_gate.component import AnomalyGate
 from components.image_example_gen.component import EXAMPLES, ImageExampleGen
 from components.image_example_gen.import_component import ImportCanonicalExamples
-from components.resolvers.blessed_model import CANDIDATE, LatestOtherBlessedModelStrategy
-from components.resolvers.newest_spans import NewestSpansStrategy
-from components.resolvers.previous_statistics import (
-    PREVIOUS,
-    STATISTICS,
-    PreviousSpanStatisticsStrategy,
-)
-from pipeline.cache_key import code_hash, content_hash
+from components.resolvers.previous_statistics import PREVIOUS
+from pipeline.cache_key import code_of, content_hash
 from pipeline.config.beam import beam_args
 from pipeline.config.recipe import Recipe
-from pipeline.evaluation_graph import Spans, judge_and_push
+from pipeline.evaluation_graph import Spans, evaluate_and_push
 from pipeline.metadata_store import connection
+from pipeline.resolver_nodes import (
+    DEFAULT_RESOLVERS,
+    JUDGED,
+    NEWEST,
+    Resolvers,
+    baseline_model,
+    newest_spans,
+    previous_statistics,
+    warm_start_model,
+)
 from pipeline.schema import statistics_options, write_schema
 from trainer.preprocessing import preprocessing_fn
 from trainer.run import run_fn, tuner_fn
 
-_NEWEST, _JUDGED = 'newest', 'judged'
-
 
 def create_pipeline(
-    recipe: Recipe,
-    classes: tuple[str, ...],
-    images: int,
-    blessed: type[ResolverStrategy] = LatestOtherBlessedModelStrategy,
+    recipe: Recipe, classes: tuple[str, ...], images: int, resolvers: Resolvers = DEFAULT_RESOLVERS
 ) -> Pipeline:
     """Connects the components as a recipe says.
 
     Args:
         recipe: what to run.
         classes: names in the order of their labels, as the source of the images has them.
-        images: how many there are, about; it decides where Beam runs.
-        blessed: finds the model that was blessed last, for runners that do not know ours.
+        images: approximate number of images, which decides where Beam runs.
+        resolvers: strategies that the runner can execute.
     """
-    ingest = _ingest(recipe)
-    examples = ingest.outputs[EXAMPLES]
-    newest = _newest_spans(recipe, examples) if recipe.data.several_spans else None
+    example_gen = _example_gen(recipe)
+    examples = example_gen.outputs[EXAMPLES]
+    newest = newest_spans(recipe, examples) if recipe.data.several_spans else None
     spans = _spans(examples, newest)
-    schema_gen = ImportSchemaGen(schema_file=str(write_schema(classes, recipe.home / 'schema')))
+
     statistics_gen = StatisticsGen(examples=spans.newest, stats_options=statistics_options())
+    schema_gen = ImportSchemaGen(schema_file=str(write_schema(classes, recipe.home / 'schema')))
     validator = ExampleValidator(
         statistics=statistics_gen.outputs['statistics'], schema=schema_gen.outputs['schema']
     )
-    ours = blessed is LatestOtherBlessedModelStrategy
-    previous = _previous_statistics(statistics_gen) if ours else None
-    gate = _gate(recipe, validator, statistics_gen, previous)
+    previous = previous_statistics(resolvers, statistics_gen)
+    anomaly_gate = _anomaly_gate(recipe, validator, statistics_gen, previous)
+
     transform = _transform(recipe, examples, schema_gen)
-    transform.add_upstream_node(gate)
-    before = _blessed_model('warm_start_resolver', blessed) if recipe.trainer.warm_start else None
-    tuner = _tuner(recipe, classes, examples, transform, before) if recipe.tuner else None
-    trainer_node = _trainer(recipe, classes, examples, transform, before, tuner)
-    resolver = _blessed_model('baseline_resolver', blessed, trainer_node)
-    judging = judge_and_push(recipe, classes, spans, transform, trainer_node, resolver)
+    transform.add_upstream_node(anomaly_gate)
+
+    warm_start = warm_start_model(resolvers) if recipe.trainer.warm_start else None
+    tuner = _tuner(recipe, classes, examples, transform, warm_start) if recipe.tuner else None
+    trainer = _trainer(recipe, classes, examples, transform, warm_start, tuner)
+
+    baseline = baseline_model(resolvers, trainer)
+    evaluation_nodes = evaluate_and_push(recipe, classes, spans, transform, trainer, baseline)
+
+    nodes = (
+        example_gen,
+        newest,
+        statistics_gen,
+        schema_gen,
+        validator,
+        previous,
+        anomaly_gate,
+        transform,
+        warm_start,
+        tuner,
+        trainer,
+        baseline,
+        *evaluation_nodes,
+    )
     return Pipeline(
         pipeline_name=recipe.name,
         pipeline_root=str(recipe.artifacts_directory),
-        components=[
-            *filter(None, (ingest, newest)),
-            statistics_gen,
-            schema_gen,
-            validator,
-            *filter(None, (previous,)),
-            gate,
-            transform,
-            *filter(None, (before, tuner)),
-            trainer_node,
-            resolver,
-            *judging,
-        ],
+        components=[node for node in nodes if node is not None],
         enable_cache=True,
         metadata_connection_config=connection(recipe.metadata, recipe.home),
         beam_pipeline_args=beam_args(recipe.beam, images),
     )
 
 
-def _ingest(recipe: Recipe) -> BaseNode:
+def _example_gen(recipe: Recipe) -> BaseNode:
     """Makes records of images; those that are canonical already are taken over."""
     if recipe.data.source != 'canonical':
         return ImageExampleGen(recipe.data)
@@ -106,34 +111,13 @@ def _ingest(recipe: Recipe) -> BaseNode:
     return ImportCanonicalExamples(path).with_id(ImportExampleGen.__name__)
 
 
-def _newest_spans(recipe: Recipe, examples: BaseChannel) -> BaseNode:
-    """The newest span, whose statistics are checked, and those that a model is judged on."""
-    counts = {_NEWEST: 1, _JUDGED: recipe.data.test_window}
-    return Resolver(
-        strategy_class=NewestSpansStrategy,
-        config={'counts': counts},
-        **dict.fromkeys(counts, examples),
-    ).with_id('newest_spans')
-
-
 def _spans(examples: BaseChannel, newest: BaseNode | None) -> Spans:
     if newest is None:
         return Spans(examples, examples, examples)
-    return Spans(examples, newest.outputs[_NEWEST], newest.outputs[_JUDGED])
+    return Spans(examples, newest.outputs[NEWEST], newest.outputs[JUDGED])
 
 
-def _previous_statistics(statistics_gen: BaseNode) -> BaseNode:
-    """Those of the span before the newest; none if no run has seen it."""
-    return Resolver(
-        strategy_class=PreviousSpanStatisticsStrategy,
-        **{
-            STATISTICS: statistics_gen.outputs['statistics'],
-            PREVIOUS: Channel(type=standard_artifacts.ExampleStatistics),
-        },
-    ).with_id(PREVIOUS)
-
-
-def _gate(
+def _anomaly_gate(
     recipe: Recipe, validator: BaseNode, statistics_gen: BaseNode, previous: BaseNode | None
 ) -> BaseNode:
     """Lets through what fits the schema and did not move too far."""
@@ -141,6 +125,7 @@ def _gate(
         anomalies=validator.outputs['anomalies'],
         statistics=statistics_gen.outputs['statistics'],
         validation=recipe.validation.model_dump_json(),
+        code=code_of(AnomalyGate),
         **({PREVIOUS: previous.outputs[PREVIOUS]} if previous else {}),
     )
 
@@ -154,7 +139,10 @@ def _transform(recipe: Recipe, examples: BaseChannel, schema_gen: BaseNode) -> B
         splits_config=transform_pb2.SplitsConfig(analyze=['train']),
         materialize=False,
         disable_statistics=True,  # StatisticsGen has them; nothing is transformed here
-        custom_config={'image_size': recipe.trainer.image_size, 'code': code_hash()},
+        custom_config={
+            'image_size': recipe.trainer.image_size,
+            'code': code_of(preprocessing_fn),
+        },
     )
 
 
@@ -163,18 +151,18 @@ def _tuner(
     classes: tuple[str, ...],
     examples: BaseChannel,
     transform: BaseNode,
-    before: BaseNode | None,
+    warm_start: BaseNode | None,
 ) -> BaseNode:
     assert recipe.tuner is not None
     return Tuner(
         tuner_fn=_dotted(tuner_fn),
         examples=examples,
         transform_graph=transform.outputs['transform_graph'],
-        base_model=before.outputs['model'] if before else None,
+        base_model=warm_start.outputs['model'] if warm_start else None,
         train_args=trainer_pb2.TrainArgs(splits=['train']),
         eval_args=trainer_pb2.EvalArgs(splits=['eval']),
         custom_config={
-            **_training(recipe, classes),
+            **_training(recipe, classes, tuner_fn),
             'tuner': recipe.tuner.model_dump(mode='json'),
         },
     )
@@ -185,43 +173,31 @@ def _trainer(
     classes: tuple[str, ...],
     examples: BaseChannel,
     transform: BaseNode,
-    before: BaseNode | None,
+    warm_start: BaseNode | None,
     tuner: BaseNode | None,
 ) -> BaseNode:
     return Trainer(
         run_fn=_dotted(run_fn),
         examples=examples,
         transform_graph=transform.outputs['transform_graph'],
-        base_model=before.outputs['model'] if before else None,
+        base_model=warm_start.outputs['model'] if warm_start else None,
         hyperparameters=tuner.outputs['best_hyperparameters'] if tuner else None,
         train_args=trainer_pb2.TrainArgs(splits=['train']),
         eval_args=trainer_pb2.EvalArgs(splits=['eval']),
-        custom_config=_training(recipe, classes),
+        custom_config=_training(recipe, classes, run_fn),
     )
 
 
-def _training(recipe: Recipe, classes: tuple[str, ...]) -> dict[str, Any]:
-    """What a training depends on besides its data; a cached one counts while this is the same."""
+def _training(
+    recipe: Recipe, classes: tuple[str, ...], function: Callable[..., Any]
+) -> dict[str, Any]:
+    """What a training depends on besides its data; part of the cache key."""
     return {
         'train': recipe.trainer.model_dump(mode='json'),
         'classes': list(classes),
-        'code': code_hash(),
+        'code': code_of(function),
         'weights': content_hash(recipe.trainer.weights),
     }
-
-
-def _blessed_model(
-    node_id: str, strategy: type[ResolverStrategy], candidate: BaseNode | None = None
-) -> BaseNode:
-    """The model that was blessed last; if there is a candidate, another than that."""
-    ours = strategy is LatestOtherBlessedModelStrategy
-    others = {CANDIDATE: candidate.outputs['model']} if candidate and ours else {}
-    return Resolver(
-        strategy_class=strategy,
-        model=Channel(type=standard_artifacts.Model),
-        model_blessing=Channel(type=standard_artifacts.ModelBlessing),
-        **others,
-    ).with_id(node_id)
 
 
 def _dotted(function: object) -> str:

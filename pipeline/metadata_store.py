@@ -13,13 +13,8 @@ from typing import Any
 import ml_metadata
 from ml_metadata.proto import metadata_store_pb2
 
-from pipeline.config.metadata_config import (
-    SQLITE,
-    MetadataConfig,
-    MetadataDamaged,
-    MetadataError,
-    parse_address,
-)
+from common.errors import MetadataDamaged, MetadataError
+from pipeline.config.metadata_config import SQLITE, MetadataConfig, parse_address
 
 SQLITE_FILE = 'metadata.sqlite'  # in the folder of the runs
 _PATIENCE = 10.0  # seconds for a MySQL server to greet
@@ -71,20 +66,11 @@ def connection(config: MetadataConfig, home: Path) -> Any:
     return metadata_store_pb2.ConnectionConfig(mysql=server)
 
 
-def check_connection(config: MetadataConfig, home: Path) -> None:
-    """Connects, and makes the tables where there are none: TFX's own words say little.
-
-    Raises:
-        MetadataError: nothing answers there, or it refuses; told within half a minute.
-    """
-    open_store(config, home)
-
-
 def open_store(config: MetadataConfig, home: Path) -> ml_metadata.MetadataStore:
-    """The store itself, which has answered once.
+    """Connects, and creates the tables where there are none.
 
     Raises:
-        MetadataError: as `check_connection`.
+        MetadataError: nothing answers within half a minute, or it refuses the connection.
     """
     check_file(config, home)
     wanted = connection(config, home)
@@ -102,7 +88,7 @@ def existing_store(config: MetadataConfig, home: Path) -> ml_metadata.MetadataSt
     """The store, for somebody who only looks: no file is made where there is none.
 
     Raises:
-        MetadataError: as `check_connection`.
+        MetadataError: as `open_store`.
     """
     if config.address == SQLITE and not (home / SQLITE_FILE).exists():
         return None

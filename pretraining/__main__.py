@@ -1,6 +1,8 @@
 """`make pretrain`: makes the weights that `trainer.weights: embedded` means, from nothing."""
 
+import logging
 import os
+import sys
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 
@@ -8,11 +10,14 @@ from pathlib import Path
 
 import click
 
-from common.progress import console
+from common import console
+from common.errors import PipelineError
 from pretraining.collection import make_collection
-from pretraining.settings import PretrainingError, Settings
+from pretraining.settings import Settings
 from pretraining.workdir import alone, claim
 from trainer.model.weights import EMBEDDED_FILE
+
+_log = logging.getLogger('pretraining')  # __name__ is __main__
 
 
 def _picture(context: click.Context, option: click.Parameter, file: Path | None) -> Path | None:
@@ -64,8 +69,18 @@ def _need(file: Path, end: str) -> None:
     callback=_picture,
     help='Only write a sheet of scenes, such as scenes.png, and train nothing.',
 )
-def main(seed: int, steps: int | None, output: Path, workdir: Path, look: Path | None) -> None:
+@click.pass_context
+def main(
+    context: click.Context,
+    /,
+    seed: int,
+    steps: int | None,
+    output: Path,
+    workdir: Path,
+    look: Path | None,
+) -> None:
     """Pretrain MobileNetV2 0.35 on images that formulas make."""
+    context.with_resource(console.output_to(sys.stdout))
     settings = Settings(seed=seed) if steps is None else Settings(seed=seed, steps=steps)
     if not look and output == EMBEDDED_FILE and settings != Settings():
         raise click.UsageError(
@@ -78,13 +93,13 @@ def main(seed: int, steps: int | None, output: Path, workdir: Path, look: Path |
             else:
                 claim(workdir, settings)
                 _make_weights(settings, workdir, output)
-    except PretrainingError as error:
+    except PipelineError as error:
         raise click.ClickException(str(error)) from error
     except OSError as error:
         reason = error.strerror or str(error)
         raise click.ClickException(f'{error.filename or workdir}: {reason}') from error
     except KeyboardInterrupt:
-        console().print('interrupted; the same command goes on from the last checkpoint')
+        _log.info('interrupted; the same command goes on from the last checkpoint')
         raise SystemExit(130) from None
 
 
@@ -93,7 +108,7 @@ def _write_sheet(settings: Settings, workdir: Path, file: Path) -> None:
     from pretraining.sheet import write_sheet  # brings in TensorFlow
 
     write_sheet(collection, settings.seed, file)
-    console().print(f'{file}: scenes at the beginning, half way and in the end')
+    _log.info('%s: scenes at the beginning, half way and in the end', file)
 
 
 def _make_weights(settings: Settings, workdir: Path, output: Path) -> None:
@@ -106,7 +121,7 @@ def _make_weights(settings: Settings, workdir: Path, output: Path) -> None:
     run = Pretraining(settings, collection)
     pretrain(run, workdir / 'checkpoint')
     save_compact(as_keras_builds_it(run.backbone), output)
-    console().print(f'{output}: {output.stat().st_size / 1e6:.2f} MB, {run.in_words()}')
+    _log.info('%s: %.2f MB, %s', output, output.stat().st_size / 1e6, run.in_words())
 
 
 if __name__ == '__main__':

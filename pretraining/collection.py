@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from common import progress
+from common import console
 from pretraining import textures, tones
 from pretraining.assemblies import SIBLINGS, draw_assembly, sample_assembly
 from pretraining.contours import draw_contour, sample_contour
@@ -85,7 +85,7 @@ def _write(
         except OSError as error:
             partial.unlink()
             raise OSError(error.errno, error.strerror, str(partial)) from error
-    with progress.bar(f'{description}, {shape[1]} each', shape[0]) as bar:
+    with console.bar(f'{description}, {shape[1]} each', shape[0]) as bar:
         for number, drawings in enumerate(classes):
             array[number] = drawings
             bar.advance()

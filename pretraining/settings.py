@@ -6,10 +6,6 @@ import math
 from pathlib import Path
 
 
-class PretrainingError(ValueError):
-    """A pretraining that cannot begin or go on; one sentence for a person."""
-
-
 @dataclasses.dataclass(frozen=True)
 class Counts:
     """Classes of each formula, and drawings of each class."""

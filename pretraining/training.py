@@ -4,6 +4,7 @@ Three heads share the pooled features and are thrown away in the end, as in Kata
 them say what texture is seen, since a figure alone is told by its outline.
 """
 
+import logging
 import math
 from pathlib import Path
 
@@ -11,16 +12,19 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from common import progress
+from common import console
+from common.errors import RunError
 from pretraining.collection import Collection
 from pretraining.network import build_backbone
 from pretraining.scenes import Drawings, compose
-from pretraining.settings import PretrainingError, Settings
+from pretraining.settings import Settings
 
 TEXTURE_SHARE = 0.25  # of grounds, and of coats, in the loss; that of figures is 1
 _PEAK_NORM = 5.0  # a longer gradient is shortened to this
 _MEMORY = 0.98  # of the running accuracies, per step
 _REPORTS = 40
+
+_log = logging.getLogger(__name__)
 
 
 class Pretraining(tf.Module):
@@ -122,7 +126,7 @@ def pretrain(run: Pretraining, folder: Path) -> None:
     """Goes on from the checkpoint in `folder` to the last step. Killed, the same call goes on.
 
     Raises:
-        PretrainingError: the checkpoint cannot be read, or the loss is not finite, in which case
+        RunError: the checkpoint cannot be read, or the loss is not finite, in which case
             the checkpoint from before stays.
     """
     settings = run.settings
@@ -130,10 +134,8 @@ def pretrain(run: Pretraining, folder: Path) -> None:
     try:
         manager.restore_or_initialize()
     except (tf.errors.OpError, IndexError, ValueError) as error:
-        raise PretrainingError(
-            f'the checkpoint in {folder} is damaged; delete it to begin anew'
-        ) from error
-    with progress.bar(f'batches of {settings.batch}', settings.steps) as bar:
+        raise RunError(f'the checkpoint in {folder} is damaged; delete it to begin anew') from error
+    with console.bar(f'batches of {settings.batch}', settings.steps) as bar:
         bar.advance(int(run.step))
         while int(run.step) < settings.steps:
             run.advance()
@@ -145,10 +147,10 @@ def _keep_and_tell(run: Pretraining, manager: tf.train.CheckpointManager) -> Non
     done, settings = int(run.step), run.settings
     if done % settings.save_every == 0 or done == settings.steps:
         if not math.isfinite(float(run.loss)):
-            raise PretrainingError(
+            raise RunError(
                 f'the loss is not finite at step {done}; '
                 'a lower rate in pretraining/settings.py may help'
             )
         manager.save()
     if done % math.ceil(settings.steps / _REPORTS) == 0:
-        progress.console().print(f'  step {done} of {settings.steps}: {run.in_words()}')
+        _log.info('step %s of %s: %s', done, settings.steps, run.in_words())

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import filelock
 
-from pretraining.settings import PretrainingError, Settings, code_digest
+from common.errors import AlreadyRunning, ConfigError
+from pretraining.settings import Settings, code_digest
 
 
 @contextlib.contextmanager
@@ -16,7 +17,7 @@ def alone(workdir: Path) -> Iterator[None]:
     """Makes the folder, and keeps others out of it.
 
     Raises:
-        PretrainingError: another pretraining uses it.
+        AlreadyRunning: another pretraining uses it.
         OSError: it cannot be written.
     """
     workdir.mkdir(parents=True, exist_ok=True)
@@ -24,7 +25,7 @@ def alone(workdir: Path) -> Iterator[None]:
     try:
         lock.acquire(blocking=False)
     except filelock.Timeout:
-        raise PretrainingError(f'another pretraining is going on in {workdir}') from None
+        raise AlreadyRunning(f'another pretraining is going on in {workdir}') from None
     try:
         yield
     finally:
@@ -35,7 +36,7 @@ def claim(workdir: Path, settings: Settings) -> None:
     """Writes down what is trained here, or finds that it is the same.
 
     Raises:
-        PretrainingError: it was something else.
+        ConfigError: it was something else.
     """
     file = workdir / 'settings.json'
     now = {**dataclasses.asdict(settings), 'code': code_digest()}
@@ -44,7 +45,7 @@ def claim(workdir: Path, settings: Settings) -> None:
         partial.write_text(json.dumps(now, indent=2))
         partial.replace(file)
     elif _read(file) != now:
-        raise PretrainingError(
+        raise ConfigError(
             f'{workdir} holds a run of other settings or code; give another --workdir, or delete it'
         )
 

@@ -1,10 +1,11 @@
 """What TFX's Trainer and Tuner call. The only file that knows `FnArgs`."""
 
+import logging
+
 import tensorflow_transform as tft
 from tfx.components.trainer.fn_args_utils import FnArgs
 from tfx.components.tuner.component import TunerFnResult
 
-from common import progress
 from common.artifacts import folder_of
 from common.features import HISTORY, PICTURES
 from trainer.config.train import TrainConfig
@@ -20,6 +21,8 @@ from trainer.training.stage_history import overfitting, write_history
 from trainer.training.stages import train
 from trainer.training.timing import Timings
 from trainer.training.warm_start import save_weights
+
+_log = logging.getLogger(__name__)
 
 
 def run_fn(fn_args: FnArgs) -> None:
@@ -38,7 +41,7 @@ def run_fn(fn_args: FnArgs) -> None:
             logs = run_dir / 'logs'
             histories = train(job.config, network, stage_data, logs, job.timings, warm=warm)
     for sentence in filter(None, map(overfitting, histories)):
-        progress.console().print(f'  {sentence}')
+        _log.info(sentence)
     write_history(run_dir / HISTORY, histories)
     with job.timings.part('export'):
         model = join(network.backbone, network.head)
@@ -69,7 +72,7 @@ def _job(fn_args: FnArgs) -> Job:
     if fn_args.hyperparameters:  # from the Tuner, as KerasTuner writes them
         best = fn_args.hyperparameters['values']
         config = config.replaced(best)
-        progress.console().print(f'  trained with the best of the Tuner: {in_words(best)}')
+        _log.info('trained with the best of the Tuner: %s', in_words(best))
     timings = Timings()
     with timings.part('transform graph'):
         transform = tft.TFTransformOutput(fn_args.transform_graph_path)

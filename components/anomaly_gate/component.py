@@ -1,26 +1,24 @@
 """Stops a run when the data does not fit the schema, or moved further than the recipe allows."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import List, TypedDict  # noqa: UP035
 
-from rich.markup import escape
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 from tfx.components.statistics_gen import stats_artifact_utils
 from tfx.dsl.component.experimental.annotations import InputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types import artifact_utils, standard_artifacts
 
-from common import progress
 from common.artifacts import folder_of
+from common.errors import AnomaliesFound
 from components.anomaly_gate.config import ValidationConfig
 from components.anomaly_gate.statistics_comparison import Statistics, drift, skew
 
 _DROPPED = 'Column dropped'  # TFDV's words for a feature that no record has
 
-
-class AnomaliesFound(ValueError):
-    """The data does not fit the schema, or moved too far; the message names every anomaly."""
+_log = logging.getLogger(__name__)
 
 
 class GateResult(TypedDict):
@@ -34,6 +32,7 @@ def AnomalyGate(
     anomalies: InputArtifact[standard_artifacts.ExampleAnomalies],
     statistics: InputArtifact[standard_artifacts.ExampleStatistics],
     validation: Parameter[str],
+    code: Parameter[str],  # part of the cache key
     previous_statistics: InputArtifact[standard_artifacts.ExampleStatistics] = None,
 ) -> GateResult:
     """Fails when ExampleValidator found anomalies in any split; compares what it lets through.
@@ -44,6 +43,7 @@ def AnomalyGate(
         anomalies: of ExampleValidator.
         statistics: of the newest span.
         validation: a `ValidationConfig` as JSON.
+        code: hash of the code of this component.
         previous_statistics: those of the span before, if there are any.
     """
     found = describe_anomalies(
@@ -62,7 +62,7 @@ def AnomalyGate(
         *(skewed if config.on_skew == 'warn' else ()),
     ]
     for warning in warnings:
-        progress.console().print(f'  [yellow]{escape(warning)}[/yellow]')
+        _log.warning(warning)
     if len(warnings) < len(moved) + len(skewed):
         raise AnomaliesFound('; '.join(each for each in (*moved, *skewed) if each not in warnings))
     return {'warnings': warnings}
@@ -76,8 +76,9 @@ def _drift(
     """What moved in the train split, which is the largest; the others are its like."""
     if previous is None:
         if statistics.span != 1:  # as images that do not come in spans are numbered
-            said = f'no earlier span was looked at: span {statistics.span} is compared with none'
-            progress.console().print(f'  {said}')
+            _log.info(
+                'no earlier span was looked at: span %s is compared with none', statistics.span
+            )
         return ()
     new, before = (_splits(each)['train'] for each in (statistics, previous))
     return drift(statistics.span, new, before, config)

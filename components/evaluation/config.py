@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from pydantic import Field, field_validator
 
-from common.errors import UnfitError
+from common.errors import ConfigError
 from common.strict_model import StrictModel
 
 
@@ -89,12 +89,12 @@ def check_floors(config: EvaluationConfig, classes: Sequence[str]) -> None:
     """Checks that floors by name are for classes of the data: one for another would bind nothing.
 
     Raises:
-        UnfitError: one is for a class that the data does not have.
+        ConfigError: one is for a class that the data does not have.
     """
     named = [key.partition('.')[2] for key in config.floors if key.startswith(f'{CLASS}.')]
     unknown = [name for name in named if name not in classes]
     if unknown:
-        raise UnfitError(
+        raise ConfigError(
             f'evaluation.floors names the class {", ".join(unknown)}; '
             f'the data has the classes {", ".join(classes)}'
         )

@@ -8,7 +8,10 @@ from common.strict_model import StrictModel
 ACCURACY, BALANCED_ACCURACY, AUC, PR_AUC = 'accuracy', 'balanced_accuracy', 'auc', 'pr_auc'
 LOG_LOSS, BRIER, ECE = 'log_loss', 'brier', 'ece'
 METRICS = (ACCURACY, BALANCED_ACCURACY, AUC, PR_AUC, LOG_LOSS, BRIER, ECE)
+IMAGES, CURVES = 'images', 'curves'  # metrics beside METRICS: a number, and Curves as JSON
 OVERALL = ''  # the name and the feature of the slice that holds all images
+
+Points = tuple[tuple[float, float], ...]
 
 
 class Estimate(StrictModel):
@@ -57,6 +60,15 @@ class Bucket(StrictModel):
     images: int
 
 
+class Curves(StrictModel):
+    """What is plotted of a model: as in `ModelResult`, the confusion as (label, answer, images)."""
+
+    confusion: tuple[tuple[int, int, int], ...]
+    roc: Points
+    precision_recall: Points
+    calibration: tuple[Bucket, ...]
+
+
 class ModelResult(StrictModel):
     """How one model does.
 
@@ -72,8 +84,8 @@ class ModelResult(StrictModel):
 
     slices: tuple[SliceResult, ...]
     confusion: tuple[tuple[int, ...], ...]
-    roc: tuple[tuple[float, float], ...]
-    precision_recall: tuple[tuple[float, float], ...]
+    roc: Points
+    precision_recall: Points
     calibration: tuple[Bucket, ...]
 
     @property

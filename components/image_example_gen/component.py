@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import logging
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -18,7 +19,7 @@ from tfx.proto import example_gen_pb2
 from tfx.types import Artifact, Channel, artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
-from common import features, progress
+from common import features
 from common.artifacts import folder_of
 from common.errors import DataError
 from common.features import FINGERPRINT, SPAN
@@ -37,6 +38,8 @@ from components.image_example_gen.sources.base.config import DataConfig
 from components.image_example_gen.sources.spans import Span, open_window
 
 EXAMPLES, QUARANTINE = 'examples', 'quarantine'
+
+_log = logging.getLogger(__name__)
 
 
 class ImageExampleGenSpec(ComponentSpec):
@@ -97,7 +100,7 @@ class ImageExampleGenExecutor(BaseExampleGenExecutor):
             known = span.number in ingested
             if len(window) > 1:
                 how = 'as ingested before' if known else 'new'
-                progress.console().print(f'  span {span.number}: {span.source.count} images, {how}')
+                _log.info('span %s: %s images, %s', span.number, span.source.count, how)
             if not known:
                 targets = records / f'span-{span.number}', quarantine / f'span-{span.number}'
                 ingested[span.number] = ingest_span(
@@ -105,8 +108,7 @@ class ImageExampleGenExecutor(BaseExampleGenExecutor):
                 )
             tally = ingested[span.number].tally
             if tally.clauses():
-                told = '; '.join(tally.clauses())
-                progress.console().print(f'  of {tally.seen} images: {told}')
+                _log.info('of %s images: %s', tally.seen, '; '.join(tally.clauses()))
         tallies = {f'span-{span.number}': ingested[span.number].tally for span in window}
         require_few_bad(tallies, config.checks.max_bad_share, quarantine)
         counts = [ingested[span.number].counts for span in window]

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from common import features
-from common.errors import ModelUnusable
+from common.errors import ModelError
 from components.inference.model_folder import read_classes
 
 _NAMED = 8  # classes in an error
@@ -36,7 +36,7 @@ class Classifier:
         classes: names in the order of their labels.
 
     Raises:
-        ModelUnusable: it cannot be loaded, or does not say which classes it knows.
+        ModelError: it cannot be loaded, or does not say which classes it knows.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -46,7 +46,7 @@ class Classifier:
             self._model = tf.saved_model.load(str(folder))
         except (OSError, ValueError, LookupError, RuntimeError, tf.errors.OpError) as error:
             reason = ' '.join(str(error).split()) or type(error).__name__
-            raise ModelUnusable(f'the model in {folder} cannot be loaded: {reason}') from error
+            raise ModelError(f'the model in {folder} cannot be loaded: {reason}') from error
 
     @property
     def explains(self) -> bool:
@@ -84,7 +84,7 @@ class Classifier:
 
     def _signature(self, name: str) -> Any:
         if name not in self._model.signatures:
-            raise ModelUnusable(f'the model in {self._folder} has no signature {name}')
+            raise ModelError(f'the model in {self._folder} has no signature {name}')
         return self._model.signatures[name]
 
 
@@ -97,12 +97,12 @@ def answer_of(name: str, probabilities: Sequence[float], classes: Sequence[str])
         classes: names in the order of their labels.
 
     Raises:
-        ModelUnusable: it says another class than these.
+        ModelError: it says another class than these.
     """
     if not np.isfinite(probabilities).all():
         return Answer(None, float('nan'))
     if name not in classes:
-        raise ModelUnusable(
+        raise ModelError(
             f'the model says {name!r}, which is none of its classes in {features.CLASSES_FILE}: '
             f'{", ".join(classes[:_NAMED])}'
         )

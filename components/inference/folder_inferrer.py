@@ -1,23 +1,26 @@
 """TFX's BulkInferrer, with a table of its answers that a person can read."""
 
 import csv
+import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import tensorflow as tf
-from tfx.components.bulk_inferrer.component import BulkInferrer
 from tfx.components.bulk_inferrer.executor import Executor
 from tfx.components.util import model_utils
+from tfx.dsl.components.base.base_beam_component import BaseBeamComponent
 from tfx.dsl.components.base.executor_spec import BeamExecutorSpec
 from tfx.orchestration.portable.data_types import ExecutionInfo
 from tfx.proto import bulk_inferrer_pb2
-from tfx.types import Artifact, BaseChannel
+from tfx.types import Artifact, BaseChannel, Channel, standard_artifacts
+from tfx.types.component_spec import ExecutionParameter
+from tfx.types.standard_component_specs import BulkInferrerSpec
 from tfx.utils import path_utils
 
-from common import features, progress
+from common import features
 from common.artifacts import folder_of
-from common.blessing import read_judgement
+from common.blessing import OVERRIDE, is_blessed, read_override
 from components.cache_key_driver import LookingDriver
 from components.inference.classifier import Answer, answer_of
 from components.inference.model_folder import read_classes
@@ -25,21 +28,21 @@ from components.inference.model_folder import read_classes
 TABLE = 'predictions.csv'
 OUTPUT_EXAMPLES = 'output_examples'
 _MODEL, _BLESSING = 'model', 'model_blessing'
-_BY_HAND = 'by_hand'  # custom property of the answers: what a person had said of the model
+
+_log = logging.getLogger(__name__)
 
 
 class FolderInferrerDriver(LookingDriver):
-    """Looks what a person says of the model.
+    """Adds the manual override of the model to the cache key.
 
-    It lies beside the model and changes without TFX, which would take answers, or that there are
-    none, from before.
+    It changes without TFX, which would reuse the output from before it.
     """
 
     output = OUTPUT_EXAMPLES
 
     def look(self, execution_info: ExecutionInfo) -> dict[str, str]:
-        judgement = read_judgement(folder_of(execution_info.input_dict[_MODEL][0].uri))
-        return {_BY_HAND: judgement.model_dump_json()} if judgement else {}
+        override = read_override(folder_of(execution_info.input_dict[_MODEL][0].uri))
+        return {OVERRIDE: override.model_dump_json()} if override else {}
 
 
 class FolderInferrerExecutor(Executor):
@@ -54,13 +57,13 @@ class FolderInferrerExecutor(Executor):
         """Writes the table beside what TFX writes; both stay empty for a model that is not blessed.
 
         Raises:
-            ModelUnusable: the model does not say which classes it knows.
-            JudgementUnreadable: what a person has said of it cannot be read.
+            ModelError: the model does not say which classes it knows, or its manual override is
+                damaged.
         """
-        console = progress.console()
         (model,), (examples,) = input_dict[_MODEL], output_dict[OUTPUT_EXAMPLES]
-        if not _blessed(model, input_dict[_BLESSING][0]):
-            console.print('  the model is not blessed: no image is answered')
+        by_gate = model_utils.is_model_blessed(input_dict[_BLESSING][0])
+        if not is_blessed(folder_of(model.uri), by_gate):
+            _log.info('the model is not blessed: no image is answered')
             return
         # Without a blessing TFX asks the model: what it knows of is the gate's alone.
         asked = {name: given for name, given in input_dict.items() if name != _BLESSING}
@@ -68,27 +71,40 @@ class FolderInferrerExecutor(Executor):
         classes = read_classes(folder_of(path_utils.serving_model_path(model.uri)))
         folder = folder_of(examples.uri)
         count = write_table(folder, classes)
-        console.print(f'  {count} images answered: {folder / TABLE}', markup=False)
+        _log.info('%s images answered: %s', count, folder / TABLE)
 
 
-def _blessed(model: Artifact, blessing: Artifact) -> bool:
-    judgement = read_judgement(folder_of(model.uri))  # a person has the last word
-    return judgement.blessed if judgement else model_utils.is_model_blessed(blessing)
+class FolderInferrerSpec(BulkInferrerSpec):
+    """What BulkInferrer takes and gives, and the code."""
+
+    PARAMETERS: ClassVar = {
+        **BulkInferrerSpec.PARAMETERS,
+        'code': ExecutionParameter(type=str),  # part of the cache key
+    }
 
 
-class FolderInferrer(BulkInferrer):
+class FolderInferrer(BaseBeamComponent):
     """Asks a model that the gate, or a person, has blessed about images without labels.
 
     Its output `output_examples` has the records that came in, with the features `probability` and
     `class` that the model gives; beside them stands `predictions.csv`.
     """
 
+    SPEC_CLASS = FolderInferrerSpec
     EXECUTOR_SPEC = BeamExecutorSpec(FolderInferrerExecutor)
     DRIVER_CLASS = FolderInferrerDriver
 
     def __init__(
-        self, examples: BaseChannel, model: BaseChannel, model_blessing: BaseChannel
+        self, examples: BaseChannel, model: BaseChannel, model_blessing: BaseChannel, code: str
     ) -> None:
+        """Connects it.
+
+        Args:
+            examples: without labels.
+            model: of the Trainer.
+            model_blessing: of the gate.
+            code: hash of the code of this component.
+        """
         columns = [
             bulk_inferrer_pb2.PredictOutputCol(output_key=name, output_column=name)
             for name in (features.PROBABILITY, features.CLASS)
@@ -96,12 +112,17 @@ class FolderInferrer(BulkInferrer):
         output = bulk_inferrer_pb2.OutputColumnsSpec(
             predict_output=bulk_inferrer_pb2.PredictOutput(output_columns=columns)
         )
-        super().__init__(
+        spec = FolderInferrerSpec(
             examples=examples,
             model=model,
             model_blessing=model_blessing,
+            data_spec=bulk_inferrer_pb2.DataSpec(),
+            model_spec=bulk_inferrer_pb2.ModelSpec(),
             output_example_spec=bulk_inferrer_pb2.OutputExampleSpec(output_columns_spec=[output]),
+            code=code,
+            output_examples=Channel(type=standard_artifacts.Examples),
         )
+        super().__init__(spec=spec)
 
 
 def write_table(folder: Path, classes: tuple[str, ...]) -> int:

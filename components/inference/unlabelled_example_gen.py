@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+import logging
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -18,9 +19,9 @@ from tfx.proto import example_gen_pb2
 from tfx.types import Artifact, Channel, artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
-from common import features, progress
+from common import console, features
 from common.artifacts import folder_of
-from common.errors import DataError
+from common.errors import DataError, Rejected
 from common.features import FINGERPRINT
 from common.files import MEGABYTE
 from components.cache_key_driver import LookingDriver
@@ -28,16 +29,17 @@ from components.image_example_gen.ingestion.in_order import in_order
 from components.image_example_gen.ingestion.quarantine import LIST, Quarantine, QuarantineWriter
 from components.image_example_gen.ingestion.tally import Tally, describe_bad
 from components.image_example_gen.inspection.config import CheckConfig
-from components.image_example_gen.inspection.examine import GoodImage, Rejected, examine
-from components.image_example_gen.sources.base.members import BROKEN, TooLarge, read_within, told
+from components.image_example_gen.inspection.examine import GoodImage, examine
+from components.image_example_gen.sources.base.members import BROKEN, read_within, told
 from components.image_example_gen.sources.base.source_protocol import IMAGES_PER_SHARD, BadImage
 from components.inference.config import InferenceConfig
 from components.inference.image_folder import files_of, fingerprint_of
 
 EXAMPLES, QUARANTINE = 'examples', 'quarantine'
 SPLIT = 'unlabelled'
-_FORMAT = 1  # of the records: another number and they are written again
 _Examined = bytes | BadImage  # a record, or what is wrong
+
+_log = logging.getLogger(__name__)
 
 
 class UnlabelledExampleGenSpec(ComponentSpec):
@@ -46,7 +48,7 @@ class UnlabelledExampleGenSpec(ComponentSpec):
     PARAMETERS = {  # noqa: RUF012
         'path': ExecutionParameter(type=str),
         'checks': ExecutionParameter(type=str),
-        'record_format': ExecutionParameter(type=int),  # part of the cache's key
+        'code': ExecutionParameter(type=str),  # part of the cache key
     }
     INPUTS: dict[str, Any] = {}  # noqa: RUF012
     OUTPUTS = {  # noqa: RUF012
@@ -92,8 +94,8 @@ class UnlabelledExampleGenExecutor(base_executor.BaseExecutor):
                 f'{describe_bad(tally.bad)}'
             )
         if tally.bad:
-            clauses = f'{"; ".join(tally.clauses())}: {aside / LIST}'
-            progress.console().print(f'  of {tally.seen} images: {clauses}', markup=False)
+            clauses = '; '.join(tally.clauses())
+            _log.info('of %s images: %s: %s', tally.seen, clauses, aside / LIST)
 
 
 class UnlabelledExampleGen(BaseComponent):
@@ -108,7 +110,14 @@ class UnlabelledExampleGen(BaseComponent):
     EXECUTOR_SPEC = ExecutorClassSpec(UnlabelledExampleGenExecutor)
     DRIVER_CLASS = UnlabelledExampleGenDriver
 
-    def __init__(self, inference: InferenceConfig, checks: CheckConfig) -> None:
+    def __init__(self, inference: InferenceConfig, checks: CheckConfig, code: str) -> None:
+        """Connects it.
+
+        Args:
+            inference: names the folder.
+            checks: limits of an image.
+            code: hash of the code of this component.
+        """
         outputs = {
             EXAMPLES: Channel(type=standard_artifacts.Examples),
             QUARANTINE: Channel(type=Quarantine),
@@ -116,9 +125,7 @@ class UnlabelledExampleGen(BaseComponent):
         path = str(inference.path.absolute())
         checks_json = checks.model_dump_json()
         super().__init__(
-            UnlabelledExampleGenSpec(
-                path=path, checks=checks_json, record_format=_FORMAT, **outputs
-            )
+            UnlabelledExampleGenSpec(path=path, checks=checks_json, code=code, **outputs)
         )
 
 
@@ -143,7 +150,7 @@ def write_records(folder: Path, checks: CheckConfig, records: Path, quarantine: 
     bad: Counter[str] = Counter()
     good = 0
     with (
-        progress.bar('images to TFRecords', None) as bar,
+        console.bar('images to TFRecords', None) as bar,
         QuarantineWriter(quarantine, Path(LIST).stem, room) as aside,
     ):
         for number, found in _numbered_by_shard(_examined(folder, checks, bar)):
@@ -166,7 +173,7 @@ def _numbered_by_shard(
         yield number, (each for _, each in those)
 
 
-def _examined(folder: Path, checks: CheckConfig, bar: progress.Bar) -> Iterator[_Examined]:
+def _examined(folder: Path, checks: CheckConfig, bar: console.Bar) -> Iterator[_Examined]:
     """Each image as a record, or what is wrong with it."""
     images = (_read(file, folder, checks) for file in files_of(folder))
     for found in in_order(lambda each: _inspect(each, checks), images):
@@ -180,8 +187,8 @@ def _read(file: Path, folder: Path, checks: CheckConfig) -> _Read | BadImage:
         with file.open('rb') as opened:
             size = os.fstat(opened.fileno()).st_size
             return _Read(read_within(checks.max_bytes, size, opened), filename)
-    except TooLarge as error:
-        return BadImage(filename, 'too large', str(error))
+    except Rejected as error:
+        return BadImage(filename, error.reason, error.detail)
     except BROKEN as error:
         return BadImage(filename, 'unreadable', f'it cannot be read: {told(error)}')
 

@@ -1,5 +1,6 @@
 """Makes TensorFlow Lite models of a SavedModel, and measures what that costs in accuracy."""
 
+import logging
 import time
 from pathlib import Path
 
@@ -15,14 +16,15 @@ from tfx.types import standard_artifacts
 from tfx.types.artifact import Artifact
 from tfx.utils import path_utils
 
-from common import progress
 from common.artifacts import folder_of
 from common.files import MEGABYTE
-from components.evaluation.metrics.interval import wilson
+from components.evaluation.metrics.estimates import wilson
 from components.lite_converter import conversion as lite_models
 from components.lite_converter.config import LiteConfig
 from components.lite_converter.lite_results import LITE_FILE, LiteModel, LiteResult
 from trainer.data.dataset import ImageSplit, open_splits
+
+_log = logging.getLogger(__name__)
 
 
 class LiteModels(Artifact):
@@ -39,6 +41,7 @@ def LiteConverter(
     lite_model: OutputArtifact[LiteModels],
     lite: Parameter[str],
     threshold: Parameter[float],
+    code: Parameter[str],  # part of the cache key
 ) -> None:
     """Writes a file for each format, and `lite.json` with the accuracies.
 
@@ -51,6 +54,7 @@ def LiteConverter(
         lite_model: gets the files.
         lite: a `LiteConfig` as JSON.
         threshold: probability from which on the second of two classes is said.
+        code: hash of the code of this component.
     """
     config = LiteConfig.model_validate_json(lite)
     patterns = {
@@ -65,7 +69,7 @@ def LiteConverter(
         threshold,
         folder_of(lite_model.uri),
     )
-    progress.console().print(f'  {in_words(result)}')
+    _log.info(in_words(result))
 
 
 def write_lite_models(

@@ -11,9 +11,9 @@ from tfx.types.channel import BaseChannel, Channel
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
 from common.artifacts import folder_of
-from common.blessing import read_judgement
+from common.blessing import is_blessed
 from common.features import SPAN
-from components.evaluation.metrics.accuracy import accuracy_in
+from components.evaluation.metrics.evaluation_files import read_accuracy
 from components.lite_converter.component import LiteModels
 from components.lite_converter.lite_results import LITE_FILE, LiteResult
 from components.pusher.serving_folder import About
@@ -45,8 +45,7 @@ class PusherExecutor(executor.Executor):
         """
         pushed_model = artifact_utils.get_single_instance(output_dict[PUSHED_MODEL])
         model = artifact_utils.get_single_instance(input_dict[MODEL])
-        judgement = read_judgement(folder_of(model.uri))
-        if not (judgement.blessed if judgement else self.CheckBlessing(input_dict)):
+        if not is_blessed(folder_of(model.uri), self.CheckBlessing(input_dict)):
             self._MarkNotPushed(pushed_model)
             return
         pushed = push(
@@ -67,7 +66,7 @@ class PusherExecutor(executor.Executor):
             run=context.pipeline_run_id if context else None,
             model=model.uri,
             model_id=model.id,
-            accuracy=accuracy_in(folder_of(evaluation[0].uri)) if evaluation else None,
+            accuracy=read_accuracy(folder_of(evaluation[0].uri)) if evaluation else None,
             spans=tuple(sorted(_spans(input_dict.get(EXAMPLES, [])))),
         )
 

@@ -1,11 +1,11 @@
 """Files of a model: what they hold, and copies of them that are safely on the disk."""
 
 import hashlib
-import os
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from common.files import flush, sha256_of
 from components.pusher.serving_folder import NOTE_FILE
 
 GRAPH = 'saved_model.pb'  # the one file that every SavedModel has
@@ -22,7 +22,7 @@ def files_of(model: Path) -> dict[str, Path]:
 
 def digests_of(files: Mapping[str, Path]) -> dict[str, str]:
     """SHA-256 of files, by the same names."""
-    return {name: _sha256(path) for name, path in sorted(files.items())}
+    return {name: sha256_of(path) for name, path in sorted(files.items())}
 
 
 def digest_of(digests: Mapping[str, str]) -> str:
@@ -51,25 +51,8 @@ def link(files: Mapping[str, Path], folder: Path) -> None:
             copy({name: source}, folder)
 
 
-def flush(path: Path) -> None:
-    """Waits until a file or the names in a folder are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def flush_folders(folder: Path) -> None:
-    """The same for the names in a folder and in all below."""
+    """Waits until the names in a folder and in all below are on the disk."""
     folders: Iterable[Path] = (path for path in folder.rglob('*') if path.is_dir())
     for each in (*folders, folder):
         flush(each)
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open('rb') as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

@@ -7,11 +7,11 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from common.errors import ModelUnusable
+from common.errors import ModelError
 
 NOTE_FILE = 'assets.extra/push.json'  # in the folder of a version
 
-ROLLBACK, BLESS = 'rollback', 'bless'
+PUSHED_BY_ROLLBACK, PUSHED_BY_BLESS = 'rollback', 'bless'  # values of About.by_hand
 
 
 class About(BaseModel):
@@ -100,12 +100,12 @@ def find_model(serving: Path, wanted: str | None) -> Path:
         wanted: the number of a version in it, or a folder anywhere; None: what is live there.
 
     Raises:
-        ModelUnusable: there is none.
+        ModelError: there is none.
     """
     versions = {path.name: path for path in versions_in(serving)}
     if wanted is None:
         if not versions:
-            raise ModelUnusable(
+            raise ModelError(
                 f'no model is live in {serving}; run the recipe until one is pushed, or give one '
                 'with --model'
             )
@@ -113,5 +113,5 @@ def find_model(serving: Path, wanted: str | None) -> Path:
     folder = versions.get(wanted, Path(wanted))
     if not folder.is_dir():
         there = ', '.join(versions) or 'none'
-        raise ModelUnusable(f'{wanted} is neither a folder nor a version in {serving}: {there}')
+        raise ModelError(f'{wanted} is neither a folder nor a version in {serving}: {there}')
     return folder

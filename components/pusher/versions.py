@@ -16,6 +16,8 @@ from pathlib import Path
 
 import filelock
 
+from common.errors import PushError
+from common.files import flush, write_atomically
 from components.pusher.equality import is_same
 from components.pusher.model_files import (
     GRAPH,
@@ -23,7 +25,6 @@ from components.pusher.model_files import (
     digest_of,
     digests_of,
     files_of,
-    flush,
     flush_folders,
     link,
 )
@@ -33,13 +34,6 @@ EXTRA = 'assets.extra/'  # where files beside a SavedModel lie
 LOCK, HIGHEST = '.push.lock', '.highest_version'
 _COMING, _GOING = '.coming-', '.going-'  # names that a model server passes over
 _PATIENCE = 60.0  # seconds
-
-
-class PushError(RuntimeError):
-    """A model was not pushed, or not cleaned up after; no half version is ever live.
-
-    The message is one sentence that names the folder and the reason.
-    """
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,7 +137,9 @@ def _place(
         folder = serving / str(number)
         now = datetime.datetime.now(datetime.timezone.utc)
         note = Note(version=number, pushed=now, digest=digest_of(digests), about=about)
-        _write(coming / NOTE_FILE, note.model_dump_json(indent=1))
+        note_file = coming / NOTE_FILE
+        note_file.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(note_file, note.model_dump_json(indent=1), durable=True)
         flush_folders(coming)
         coming.rename(folder)
         flush(serving)
@@ -161,7 +157,7 @@ def _next_number(serving: Path) -> int:
     with contextlib.suppress(FileNotFoundError, ValueError):
         used.append(int((serving / HIGHEST).read_text()))
     number = max(int(time.time()), *(each + 1 for each in used), 1)
-    _write(serving / HIGHEST, f'{number}\n')
+    write_atomically(serving / HIGHEST, f'{number}\n', durable=True)
     return number
 
 
@@ -211,12 +207,3 @@ def _reason(error: OSError) -> str:
 
 def _in_extra(beside: Mapping[str, Path]) -> dict[str, Path]:
     return {f'{EXTRA}{name}': path for name, path in beside.items()}
-
-
-def _write(path: Path, text: str) -> None:
-    """Whole or not at all: written beside it, then renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f'{_COMING}{path.name}')
-    aside.write_text(text, encoding='utf-8')
-    flush(aside)
-    aside.replace(path)

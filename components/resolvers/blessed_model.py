@@ -1,25 +1,32 @@
 """Which model a candidate is compared with."""
 
+import logging
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 
 import ml_metadata as mlmd
-from ml_metadata.proto import metadata_store_pb2
+from tfx.components.util import model_utils
 from tfx.dsl.components.common.resolver import ResolverStrategy
 from tfx.types import Artifact
 
-from common import progress
 from common.artifacts import folder_of
-from common.blessing import read_judgement
+from common.blessing import CURRENT_MODEL_ID, is_blessed
+from common.metadata_queries import (
+    INPUTS,
+    OUTPUTS,
+    artifacts_by_id,
+    custom_property,
+    events_of_artifacts,
+    events_of_executions,
+)
 from components.image_example_gen.sources.base.source_protocol import describe_classes
 from components.resolvers.model_compatibility import why_unusable
 from trainer.model.architecture import classes_of
 
 CANDIDATE, MODEL, MODEL_BLESSING = 'candidate', 'model', 'model_blessing'
 _PUSHED, _VERSION = 'PushedModel', 'pushed_version'
-_OUTPUTS = (metadata_store_pb2.Event.OUTPUT, metadata_store_pb2.Event.INTERNAL_OUTPUT)
-_INPUTS = (metadata_store_pb2.Event.INPUT, metadata_store_pb2.Event.INTERNAL_INPUT)
-_AT_ONCE = 500  # ids in one request: an answer over gRPC has a limit of 4 MB
+
+_log = logging.getLogger(__name__)
 
 
 class LatestOtherBlessedModelStrategy(ResolverStrategy):
@@ -64,48 +71,37 @@ def _latest_first(
 ) -> Iterator[tuple[Artifact, Artifact]]:
     """Models that are blessed and were pushed, with their blessings, the latest version first."""
     newest: dict[int, Artifact] = {}
-    for blessing in sorted(blessings, key=lambda each: (_is_blessed(each), each.id)):
-        newest[blessing.get_int_custom_property('current_model_id')] = blessing
+    by_gate = model_utils.is_model_blessed
+    for blessing in sorted(blessings, key=lambda each: (by_gate(each), each.id)):
+        newest[blessing.get_int_custom_property(CURRENT_MODEL_ID)] = blessing
     blessed = {
         model.id: model
         for model in models
-        if model.id in newest and _may_be_used(model, newest[model.id])
+        if model.id in newest and is_blessed(folder_of(model.uri), by_gate(newest[model.id]))
     }
     versions = _versions(store, blessed)
     for key in sorted(versions, key=lambda each: versions[each], reverse=True):
         yield blessed[key], newest[key]
 
 
-def _may_be_used(model: Artifact, blessing: Artifact) -> bool:
-    """Whether the gate has blessed a model, or a person has, who has the last word."""
-    judgement = read_judgement(folder_of(model.uri))
-    return judgement.blessed if judgement else _is_blessed(blessing)
-
-
-def _is_blessed(blessing: Artifact) -> bool:
-    return blessing.get_int_custom_property('blessed') == 1
-
-
 def _is_unusable(model: Artifact) -> bool:
-    """Whether a model cannot be loaded any more; tells a person."""
+    """Whether a model cannot be loaded any more; logs why."""
     reason = why_unusable(model.uri)
     if reason is None:
         return False
-    progress.console().print(
-        f'  an earlier blessed model cannot be used and is passed over: {reason}', markup=False
-    )
+    _log.warning('an earlier blessed model cannot be used and is passed over: %s', reason)
     return True
 
 
 def _knows_other_classes(model: Artifact, candidate: Artifact) -> bool:
-    """Whether both say which classes they know, and these differ; tells a person."""
+    """Whether both say which classes they know, and these differ; logs both."""
     before, now = classes_of(model.uri), classes_of(candidate.uri)
     if before is None or now is None or before == now:
         return False
-    progress.console().print(
-        f'  the last blessed model knows {describe_classes(before)} and the new one '
-        f'{describe_classes(now)}: they are not compared',
-        markup=False,
+    _log.info(
+        'the last blessed model knows %s and the new one %s: they are not compared',
+        describe_classes(before),
+        describe_classes(now),
     )
     return True
 
@@ -115,12 +111,7 @@ def _versions(store: mlmd.MetadataStore, models: Collection[int]) -> dict[int, i
 
     A push is an execution that had the model as input and gave a version that was pushed.
     """
-    readers = [
-        event
-        for some in _chunks(models)
-        for event in store.get_events_by_artifact_ids(some)
-        if event.type in _INPUTS
-    ]
+    readers = events_of_artifacts(store, models, INPUTS)
     pushed = _pushed(store, {event.execution_id for event in readers})
     found: dict[int, int] = {}
     for event in readers:
@@ -131,25 +122,14 @@ def _versions(store: mlmd.MetadataStore, models: Collection[int]) -> dict[int, i
 
 def _pushed(store: mlmd.MetadataStore, executions: Collection[int]) -> dict[int, list[int]]:
     """The versions that executions pushed."""
-    events = [
-        event
-        for some in _chunks(executions)
-        for event in store.get_events_by_execution_ids(some)
-        if event.type in _OUTPUTS
-    ]
+    events = events_of_executions(store, executions, OUTPUTS)
     versions = {
-        each.id: int(each.custom_properties[_VERSION].string_value)
-        for some in _chunks({event.artifact_id for event in events})
-        for each in store.get_artifacts_by_id(some)
-        if each.type == _PUSHED and each.custom_properties['pushed'].int_value == 1
+        key: int(custom_property(artifact, _VERSION))
+        for key, artifact in artifacts_by_id(store, {each.artifact_id for each in events}).items()
+        if artifact.type == _PUSHED and custom_property(artifact, 'pushed') == 1
     }
     found = defaultdict(list)
     for event in events:
         if event.artifact_id in versions:
             found[event.execution_id].append(versions[event.artifact_id])
     return found
-
-
-def _chunks(ids: Collection[int]) -> list[list[int]]:
-    ordered = sorted(ids)
-    return [ordered[start : start + _AT_ONCE] for start in range(0, len(ordered), _AT_ONCE)]

@@ -4,18 +4,24 @@ from collections import defaultdict
 from collections.abc import Collection
 
 import ml_metadata as mlmd
-from ml_metadata.proto import metadata_store_pb2
 from tfx.dsl.components.common.resolver import ResolverStrategy
 from tfx.types import Artifact
 
 from common.features import SPAN
+from common.metadata_queries import (
+    INPUTS,
+    OUTPUTS,
+    SUCCEEDED,
+    artifacts_by_id,
+    component_class,
+    custom_property,
+    events_of_artifacts,
+    events_of_executions,
+    executions_by_id,
+)
 
 STATISTICS, PREVIOUS = 'statistics', 'previous_statistics'
 _GATE = 'AnomalyGate'
-_PASSED = (metadata_store_pb2.Execution.COMPLETE, metadata_store_pb2.Execution.CACHED)
-_OUTPUTS = (metadata_store_pb2.Event.OUTPUT, metadata_store_pb2.Event.INTERNAL_OUTPUT)
-_INPUTS = (metadata_store_pb2.Event.INPUT, metadata_store_pb2.Event.INTERNAL_INPUT)
-_AT_ONCE = 500  # ids in one request: an answer over gRPC has a limit of 4 MB
 
 
 class PreviousSpanStatisticsStrategy(ResolverStrategy):
@@ -44,23 +50,17 @@ class PreviousSpanStatisticsStrategy(ResolverStrategy):
 
 def _spans(store: mlmd.MetadataStore, statistics: Collection[int]) -> dict[int, int]:
     """The spans of statistics by their ids: those of the Examples that they were made of."""
-    makers = _executions(store, statistics, _OUTPUTS)
-    events = [
-        event
-        for some in _chunks({key for keys in makers.values() for key in keys})
-        for event in store.get_events_by_execution_ids(some)
-        if event.type in _INPUTS
-    ]
-    artifacts = {
-        artifact.id: artifact.custom_properties[SPAN].int_value
-        for some in _chunks({event.artifact_id for event in events})
-        for artifact in store.get_artifacts_by_id(some)
+    makers = _executions(store, statistics, OUTPUTS)
+    events = events_of_executions(store, set().union(*makers.values()), INPUTS)
+    spans = {
+        key: int(custom_property(artifact, SPAN))
+        for key, artifact in artifacts_by_id(store, {each.artifact_id for each in events}).items()
         if SPAN in artifact.custom_properties
     }
     of_maker = {
-        event.execution_id: artifacts[event.artifact_id]
+        event.execution_id: spans[event.artifact_id]
         for event in events
-        if event.artifact_id in artifacts
+        if event.artifact_id in spans
     }
     return {
         key: max(of_maker[each] for each in made_by if each in of_maker)
@@ -71,12 +71,11 @@ def _spans(store: mlmd.MetadataStore, statistics: Collection[int]) -> dict[int, 
 
 def _passed(store: mlmd.MetadataStore, statistics: Collection[int]) -> set[int]:
     """Those that a gate has let through."""
-    readers = _executions(store, statistics, _INPUTS)
+    readers = _executions(store, statistics, INPUTS)
     gates = {
-        execution.id
-        for some in _chunks({key for keys in readers.values() for key in keys})
-        for execution in store.get_executions_by_id(some)
-        if execution.type.rpartition('.')[2] == _GATE and execution.last_known_state in _PASSED
+        key
+        for key, each in executions_by_id(store, set().union(*readers.values())).items()
+        if component_class(each) == _GATE and each.last_known_state in SUCCEEDED
     }
     return {key for key, read_by in readers.items() if read_by & gates}
 
@@ -86,13 +85,6 @@ def _executions(
 ) -> dict[int, set[int]]:
     """The executions that made or read each artifact."""
     found: dict[int, set[int]] = defaultdict(set)
-    for some in _chunks(artifacts):
-        for event in store.get_events_by_artifact_ids(some):
-            if event.type in types:
-                found[event.artifact_id].add(event.execution_id)
+    for event in events_of_artifacts(store, artifacts, types):
+        found[event.artifact_id].add(event.execution_id)
     return found
-
-
-def _chunks(ids: Collection[int]) -> list[list[int]]:
-    ordered = sorted(ids)
-    return [ordered[start : start + _AT_ONCE] for start in range(0, len(ordered), _AT_ONCE)]

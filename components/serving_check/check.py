@@ -11,7 +11,7 @@ import components
 from common.files import MEGABYTE
 from components.serving_check.measurements import Measurements
 
-_PROBE = 'components.serving_check.probe'
+PROBE = 'components.serving_check.probe'  # started by its name
 _ENVIRONMENT = {
     'TF_CPP_MIN_LOG_LEVEL': '3',  # warnings would hide the error
     'CUDA_VISIBLE_DEVICES': '-1',  # a GPU may be in use, and one core is measured
@@ -29,7 +29,7 @@ def check(model: Path, seconds: float) -> Measurements:
     """
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder, 'measurements.json')
-        problem = _run([sys.executable, '-m', _PROBE, str(model.absolute()), str(result)], seconds)
+        problem = _run([sys.executable, '-m', PROBE, str(model.absolute()), str(result)], seconds)
         if problem is None:
             return Measurements.model_validate_json(result.read_text())
     return Measurements(problems=(problem,), size_mb=size_of(model))

@@ -1,6 +1,7 @@
 """Checks, before anything is pushed, that a model serves as it was trained."""
 
-from rich.markup import escape
+import logging
+
 from tfx.dsl.component.experimental.annotations import (
     InputArtifact,
     OutputArtifact,
@@ -10,7 +11,6 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types import standard_artifacts
 from tfx.utils import path_utils
 
-from common import progress
 from common.artifacts import folder_of
 from components.serving_check.check import check
 from components.serving_check.config import ServingCheckConfig
@@ -18,12 +18,15 @@ from components.serving_check.measurements import MEASUREMENTS_FILE, Measurement
 
 BLESSED = 'blessed'  # as TFX's InfraValidator says it
 
+_log = logging.getLogger(__name__)
+
 
 @component
 def ServingCheck(
     model: InputArtifact[standard_artifacts.Model],
     infra_blessing: OutputArtifact[standard_artifacts.InfraBlessing],
     serving_check: Parameter[str],
+    code: Parameter[str],  # part of the cache key
 ) -> None:
     """Loads the SavedModel in a fresh process and asks it what the Trainer has answered before.
 
@@ -34,6 +37,7 @@ def ServingCheck(
         model: of the Trainer.
         infra_blessing: gets the custom property `blessed`, 1 or 0.
         serving_check: a `ServingCheckConfig` as JSON.
+        code: hash of the code of this component and of the probe.
     """
     config = ServingCheckConfig.model_validate_json(serving_check)
     found = check(folder_of(path_utils.serving_model_path(model.uri)), config.seconds)
@@ -41,7 +45,7 @@ def ServingCheck(
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MEASUREMENTS_FILE).write_text(found.model_dump_json(indent=1))
     infra_blessing.set_int_custom_property(BLESSED, int(not found.problems))
-    progress.console().print(f'  {escape(in_words(found))}')
+    _log.info(in_words(found))
 
 
 def in_words(found: Measurements) -> str:

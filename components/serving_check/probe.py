@@ -17,11 +17,12 @@ import numpy as np
 import tensorflow as tf
 
 from common import features
+from common.errors import ModelError
 from common.files import MEGABYTE
 from components.serving_check.check import size_of
 from components.serving_check.measurements import Measurements
 from components.serving_check.prediction_comparison import compare, unanswered
-from components.serving_check.recorded_requests import Answer, NoRequests, Recorded, read_requests
+from components.serving_check.recorded_requests import Answer, Recorded, read_requests
 from trainer.export.image_example import image_of, only_image
 
 _SIGNATURES = (
@@ -71,7 +72,7 @@ def probe(model: Path) -> Measurements:
     try:
         recorded = read_requests(model)
         loaded = tf.saved_model.load(str(model))
-    except NoRequests as error:
+    except ModelError as error:
         found.problems.append(str(error))
         return found.result()
     except Exception as error:  # whatever is wrong with files that come from anywhere

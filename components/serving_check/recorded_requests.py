@@ -9,12 +9,9 @@ from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import prediction_log_pb2
 
 from common import features
+from common.errors import ModelError
 
 Answer = dict[str, np.ndarray]
-
-
-class NoRequests(ValueError):
-    """There are none that can be read; a clause says why."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,18 +35,18 @@ def read_requests(model: Path) -> list[Recorded]:
     """Those in the folder of a SavedModel, as TensorFlow Serving reads them.
 
     Raises:
-        NoRequests: the file is missing, damaged or empty.
+        ModelError: the file is missing, damaged or empty.
     """
     path = model / features.WARMUP_FILE
     if not path.is_file():
-        raise NoRequests(f'no requests are recorded in it ({features.WARMUP_FILE})')
+        raise ModelError(f'no requests are recorded in it ({features.WARMUP_FILE})')
     try:
         records = [record.numpy() for record in tf.data.TFRecordDataset(str(path))]
         logs = [prediction_log_pb2.PredictionLog.FromString(record) for record in records]
     except (tf.errors.OpError, DecodeError) as error:
-        raise NoRequests(f'its recorded requests are damaged ({features.WARMUP_FILE})') from error
+        raise ModelError(f'its recorded requests are damaged ({features.WARMUP_FILE})') from error
     if not logs:
-        raise NoRequests(f'its file of recorded requests is empty ({features.WARMUP_FILE})')
+        raise ModelError(f'its file of recorded requests is empty ({features.WARMUP_FILE})')
     return [_recorded(log.predict_log) for log in logs]
 
 

@@ -6,7 +6,14 @@ from typing import Any
 
 import click
 
-from pipeline.commands.options import arguments, load, now, recipe_options, told
+from pipeline.commands.options import (
+    arguments,
+    load,
+    now,
+    quiet_tensorflow,
+    recipe_options,
+    show,
+)
 
 SCHEDULE_CODES = (
     'Exit codes: 0 the schedule is kept by Kubeflow, or the local one was stopped by SIGTERM; '
@@ -36,22 +43,22 @@ def compile_(engine: str, output: Path | None, **options: Any) -> None:
     from pipeline.execution.quick_imports import quick_imports
 
     recipe = load(**options)
-    with told():
-        if engine == 'kubeflow':
-            with quick_imports():
-                from pipeline.kubeflow.compiler import compile_kubeflow
+    quiet_tensorflow()
+    if engine == 'kubeflow':
+        with quick_imports():
+            from pipeline.kubeflow.compiler import compile_kubeflow
 
-            path = output or Path('pipeline.yaml')
-            notes = compile_kubeflow(recipe, path)
-        else:
-            with quick_imports():
-                from pipeline.kubeflow.vertex import compile_vertex
+        path = output or Path('pipeline.yaml')
+        notes = compile_kubeflow(recipe, path)
+    else:
+        with quick_imports():
+            from pipeline.kubeflow.vertex import compile_vertex
 
-            path = output or Path('pipeline.json')
-            notes = compile_vertex(recipe, path)
-        for sentence in notes:
-            click.echo(f'note: {sentence}', err=True)
-    click.echo(f'{recipe.name} is written to {path}')
+        path = output or Path('pipeline.json')
+        notes = compile_vertex(recipe, path)
+    for sentence in notes:
+        click.echo(f'note: {sentence}', err=True)
+    show(f'{recipe.name} is written to {path}')
 
 
 @click.group(invoke_without_command=True, epilog=SCHEDULE_CODES)
@@ -94,20 +101,20 @@ def schedule(
     recipe = load(**options)
     from pipeline.retraining.cron import parse_schedule
 
-    with told():
-        wanted = parse_schedule(cron, timezone)
-        if engine == 'local':
-            from pipeline.retraining.scheduler import run_schedule
+    wanted = parse_schedule(cron, timezone)
+    quiet_tensorflow()
+    if engine == 'local':
+        from pipeline.retraining.scheduler import run_schedule
 
-            tick = [sys.executable, str(_RUNNER), 'retrain']
-            sys.exit(run_schedule(recipe, wanted, [*tick, *arguments(**options)]))
-        from pipeline.kubeflow.operations import run_on
+        tick = [sys.executable, str(_RUNNER), 'retrain']
+        sys.exit(run_schedule(recipe, wanted, [*tick, *arguments(**options)]))
+    from pipeline.kubeflow.operations import run_on
 
-        kept = run_on(recipe, wanted)
-        words = wanted.in_words()
-        click.echo(f'{recipe.name} runs {words[0].lower() + words[1:]}, as {kept.id}')
-        for moment in wanted.next_times(now(), 3):
-            click.echo(f'  {moment:%a %Y-%m-%d %H:%M %Z}')
+    kept = run_on(recipe, wanted)
+    words = wanted.in_words()
+    show(f'{recipe.name} runs {words[0].lower() + words[1:]}, as {kept.id}')
+    for moment in wanted.next_times(now(), 3):
+        show(f'  {moment:%a %Y-%m-%d %H:%M %Z}')
 
 
 @schedule.command('list')
@@ -117,13 +124,12 @@ def list_(**options: Any) -> None:
     recipe = load(**options)
     from pipeline.kubeflow.client import connect, list_schedules
 
-    with told():
-        found = list_schedules(connect(recipe.kubeflow.connection))
+    found = list_schedules(connect(recipe.kubeflow.connection))
     for each in found:
         state = '' if each.enabled else ', switched off'
-        click.echo(f'{each.name}: {each.description or each.cron}{state} ({each.id})')
+        show(f'{each.name}: {each.description or each.cron}{state} ({each.id})')
     if not found:
-        click.echo('there are no schedules')
+        show('there are no schedules')
 
 
 @schedule.command()
@@ -134,9 +140,8 @@ def delete(name: str, **options: Any) -> None:
     recipe = load(**options)
     from pipeline.kubeflow.client import connect, delete_schedule
 
-    with told():
-        for each in delete_schedule(connect(recipe.kubeflow.connection), name):
-            click.echo(f'{each.name} is deleted ({each.id})')
+    for each in delete_schedule(connect(recipe.kubeflow.connection), name):
+        show(f'{each.name} is deleted ({each.id})')
 
 
 @click.command()
@@ -146,6 +151,6 @@ def submit(**options: Any) -> None:
     recipe = load(**options)
     from pipeline.kubeflow.operations import run_now
 
-    with told():
-        started = run_now(recipe)
-    click.echo(f'{recipe.name} runs as {started.id}: {started.url}')
+    quiet_tensorflow()
+    started = run_now(recipe)
+    show(f'{recipe.name} runs as {started.id}: {started.url}')

@@ -1,14 +1,14 @@
-"""The models that were pushed, and what a person does about them."""
+"""Models: why one was blessed, which were pushed, their lineage, and manual overrides."""
 
 import contextlib
 import logging
-import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.commands.options import FAILED, USAGE, fail, load, recipe_options, show
+from common.errors import ConfigError, ModelError, RunError
+from pipeline.commands.options import load, quiet_tensorflow, recipe_options, show
 
 if TYPE_CHECKING:
     from ml_metadata import MetadataStore
@@ -27,15 +27,24 @@ _REASON = click.option(
 def lineage(model: str, as_json: bool, **options: Any) -> None:
     """Show what a pushed MODEL, a version or its folder, was made of."""
     recipe = load(**options)
-    from pipeline.config.metadata_config import MetadataError
     from pipeline.metadata_store import existing_store
     from pipeline.registry import lineage as view
 
-    try:
-        found = view.trace(existing_store(recipe.metadata, recipe.home), recipe.name, model)
-    except (MetadataError, view.UnknownModel) as error:
-        fail(str(error), USAGE)
+    found = view.trace(existing_store(recipe.metadata, recipe.home), recipe.name, model)
     show(view.as_json(found) if as_json else view.as_tree(found))
+
+
+@click.command()
+@recipe_options
+@click.option('--json', 'as_json', is_flag=True, help='For programs.')
+def why(as_json: bool, **options: Any) -> None:
+    """Show the last verdict: what each rule said, and what was done by hand since."""
+    recipe = load(**options)
+    from pipeline.metadata_store import existing_store
+    from pipeline.registry import gate_history as view
+
+    found = view.read_why(existing_store(recipe.metadata, recipe.home), recipe.name)
+    show(view.as_json(found) if as_json else view.as_text(found))
 
 
 @click.command()
@@ -44,17 +53,10 @@ def lineage(model: str, as_json: bool, **options: Any) -> None:
 def models(as_json: bool, **options: Any) -> None:
     """List the versions in the serving folder, and which is live."""
     recipe = load(**options)
-    from common.blessing import JudgementUnreadable
-    from pipeline.config.metadata_config import MetadataError
     from pipeline.metadata_store import existing_store
     from pipeline.registry import model_list as view
 
-    try:
-        found = view.list_models(recipe, existing_store(recipe.metadata, recipe.home))
-    except (JudgementUnreadable, MetadataError) as error:
-        fail(str(error), USAGE)
-    except OSError as error:
-        fail(f'{error.filename} cannot be read: {error.strerror}', USAGE)
+    found = view.list_models(recipe, existing_store(recipe.metadata, recipe.home))
     if as_json:
         show(view.as_json(found))
     else:
@@ -76,7 +78,7 @@ def rollback(version: str | None, reason: str | None, **options: Any) -> None:
         from pipeline.registry.overrides import rollback as do
 
         pushed = do(recipe, store, version, why)
-    click.echo(f'live: {pushed.folder}')
+    show(f'live: {pushed.folder}')
 
 
 @click.command()
@@ -90,15 +92,13 @@ def bless(model: str | None, force: bool, reason: str | None, **options: Any) ->
     MODEL is a version, or the folder of one or of a Trainer's model.
     """
     if not force:
-        fail('this passes over the gate; add --force to do so', USAGE)
+        raise ConfigError('this passes over the gate; add --force to do so')
     why = _required(reason)
     with _alone(options) as (recipe, store):
         from pipeline.registry.overrides import bless as do
 
         pushed = do(recipe, store, model, why)
-    click.echo(
-        f'blessed; {"it was live already, in" if pushed.unchanged else "live:"} {pushed.folder}'
-    )
+    show(f'blessed; {"it was live already, in" if pushed.unchanged else "live:"} {pushed.folder}')
 
 
 @click.command()
@@ -112,7 +112,7 @@ def unbless(version: str | None, reason: str | None, **options: Any) -> None:
         from pipeline.registry.overrides import unbless as do
 
         folder, live = do(recipe, store, version, why)
-    click.echo(
+    show(
         f'the blessing of {folder.name} is withdrawn'
         + ('; its model stays live until a rollback' if live else '')
     )
@@ -120,36 +120,34 @@ def unbless(version: str | None, reason: str | None, **options: Any) -> None:
 
 def _required(reason: str | None) -> str:
     if not reason or not reason.strip():
-        fail('--reason is missing: say why, for those who ask later', USAGE)
+        raise ConfigError('--reason is missing: say why, for those who ask later')
     return reason.strip()
 
 
 @contextlib.contextmanager
 def _alone(options: dict[str, Any]) -> 'Iterator[tuple[Recipe, MetadataStore]]':
-    """A recipe and its metadata while no run is going on; tells what cannot be done."""
+    """A recipe and its metadata, with the lock that keeps runs away.
+
+    Raises:
+        ModelError: nothing has run yet.
+        RunError: the metadata cannot be written.
+        PipelineError: another one of the recipe, the lock or the metadata.
+    """
     recipe = load(**options)
-    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+    quiet_tensorflow()
     logging.getLogger('tensorflow').setLevel(logging.ERROR)
     from ml_metadata.errors import StatusError
 
-    from common.blessing import JudgementUnreadable
-    from components.pusher.versions import PushError
-    from pipeline.config.metadata_config import MetadataError
-    from pipeline.local.run_recipe import AlreadyRunning, alone
+    from pipeline.local.run_recipe import alone
     from pipeline.metadata_store import existing_store
-    from pipeline.registry.overrides import CannotIntervene
 
+    store = existing_store(recipe.metadata, recipe.home)
+    if store is None:
+        raise ModelError(f'no run of {recipe.name} has left anything in {recipe.home}')
     try:
-        store = existing_store(recipe.metadata, recipe.home)
-        if store is None:
-            fail(f'no run of {recipe.name} has left anything in {recipe.home}', USAGE)
         with alone(recipe):
             yield recipe, store
-    except (AlreadyRunning, CannotIntervene, JudgementUnreadable, MetadataError) as error:
-        fail(str(error), USAGE)
-    except PushError as error:
-        fail(str(error), FAILED)
     except StatusError as error:
-        fail(f'the metadata cannot be written: {error}; the next run completes it', FAILED)
-    except OSError as error:
-        fail(f'{error.filename or recipe.home} cannot be written: {error.strerror}', FAILED)
+        raise RunError(
+            f'the metadata cannot be written: {error}; the next run completes it'
+        ) from error

@@ -1,12 +1,10 @@
-"""What the commands share: exit codes, options of a recipe, and how a mistake is told."""
+"""What the commands share: exit codes and the options of a recipe."""
 
-import contextlib
 import datetime
 import os
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,7 +13,7 @@ if TYPE_CHECKING:
 
     from pipeline.config.recipe import Recipe
 
-BLESSED, FAILED, USAGE, NOT_BLESSED, INTERRUPTED = 0, 1, 2, 3, 130
+BLESSED, NOT_BLESSED = 0, 3
 RUN_CODES = (
     'Exit codes of run: 0 blessed or unchanged; 1 a component failed; 2 wrong usage or '
     'configuration; 3 finished and not blessed; 130 interrupted.'
@@ -71,42 +69,24 @@ def load(
     weights: str | None,
     workdir: Path | None,
 ) -> 'Recipe':
-    """The recipe that the options of `recipe_options` choose; ends the process if it is wrong."""
-    from pipeline.config.recipe import ConfigError, load_recipe, parse_override
+    """The recipe that the options of `recipe_options` choose.
 
-    try:
-        changes = [parse_override(text) for text in overrides]
-        if weights is not None:
-            changes.append(('trainer.weights', weights))
-        if workdir is not None:
-            changes.append(('workdir', str(workdir)))
-        return load_recipe(config, changes, data)
-    except ConfigError as error:
-        fail(str(error), USAGE)
+    Raises:
+        ConfigError: an option or the recipe is wrong.
+    """
+    from pipeline.config.recipe import load_recipe, parse_override
+
+    changes = [parse_override(text) for text in overrides]
+    if weights is not None:
+        changes.append(('trainer.weights', weights))
+    if workdir is not None:
+        changes.append(('workdir', str(workdir)))
+    return load_recipe(config, changes, data)
 
 
-@contextlib.contextmanager
-def told() -> Iterator[None]:
-    """Turns what went wrong into a sentence and an exit code."""
-    from common.errors import DataError
-    from pipeline.config.kubeflow_connection import KubeflowError
-    from pipeline.config.recipe import ConfigError
-    from pipeline.retraining.cron import CronError
-    from pipeline.retraining.scheduler import AlreadyScheduled
-
+def quiet_tensorflow() -> None:
+    """Hides what TensorFlow logs while it is imported, unless the user has set how much it logs."""
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
-    try:
-        yield
-    except (AlreadyScheduled, ConfigError, CronError, DataError) as error:
-        fail(str(error), USAGE)
-    except OSError as error:
-        fail(f'{error.filename} cannot be written: {error.strerror}', USAGE)
-    except KubeflowError as error:
-        fail(str(error), FAILED)
-    except ModuleNotFoundError as error:
-        if error.name is None or not error.name.startswith('kfp'):
-            raise
-        fail("kfp is not installed; pip install 'catdog-pipeline[kubeflow]' brings it", USAGE)
 
 
 def now() -> datetime.datetime:
@@ -128,16 +108,10 @@ def arguments(
 
 
 def show(what: 'str | RenderableType') -> None:
-    """Text as it is; anything else as a person reads it."""
+    """Prints a result of a command: text unchanged, anything else fitted to the terminal."""
     if isinstance(what, str):
         click.echo(what)
         return
-    from common import progress
+    from common import console
 
-    progress.console().print(what, soft_wrap=False)  # else long lines of it are cut off
-
-
-def fail(message: str, code: int) -> NoReturn:
-    """Ends the process with one sentence and an exit code."""
-    click.echo(f'error: {message}', err=True)
-    sys.exit(code)
+    console.show(what)

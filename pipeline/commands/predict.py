@@ -1,13 +1,13 @@
 """Asking a model."""
 
-import os
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from pipeline.commands.options import INTERRUPTED, USAGE, fail, load, recipe_options
+from common.errors import ModelError
+from pipeline.commands.options import load, quiet_tensorflow, recipe_options, show
 
 ANSWERED, NOT_ALL = 0, 1
 CODES = (
@@ -40,18 +40,12 @@ def predict(
     error.
     """
     recipe = load(**options)
-    from common.errors import ModelUnusable
     from components.inference.model_folder import read_classes
     from components.pusher.serving_folder import find_model
 
-    try:
-        folder = find_model(recipe.serving_directory, model)
-        read_classes(folder)  # before TensorFlow is imported
-        answered = _predict(images, folder, recipe.data.checks, explain, as_json=as_json)
-    except ModelUnusable as error:
-        fail(str(error), USAGE)
-    except KeyboardInterrupt:
-        fail('interrupted', INTERRUPTED)
+    folder = find_model(recipe.serving_directory, model)
+    read_classes(folder)  # before TensorFlow is imported
+    answered = _predict(images, folder, recipe.data.checks, explain, as_json=as_json)
     sys.exit(ANSWERED if answered else NOT_ALL)
 
 
@@ -59,7 +53,7 @@ def _predict(
     images: tuple[str, ...], folder: Path, checks: Any, explain: Path | None, *, as_json: bool
 ) -> bool:
     """Prints what is said of each image; whether there was an answer to every one."""
-    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+    quiet_tensorflow()
     from pipeline.execution.quick_imports import quick_imports
 
     with quick_imports():
@@ -69,20 +63,17 @@ def _predict(
 
     classifier = Classifier(folder)
     if explain and not classifier.explains:
-        fail(f'the model in {folder} cannot explain itself; train one again', USAGE)
-    try:
-        explanations = asking.Explanations(explain) if explain else None
-    except OSError as error:
-        fail(f'{error.filename} cannot be written: {error.strerror}', USAGE)
+        raise ModelError(f'the model in {folder} cannot explain itself; train one again')
+    explanations = asking.Explanations(explain) if explain else None
     answered = True
     given = read_given(images, checks.max_bytes)
     for each in asking.predict(given, classifier, checks, explanations):
         answered = answered and each.problem is None
         if as_json:
-            click.echo(each.as_json())
+            show(each.as_json())
             continue
         if each.answer:
-            click.echo(each.as_text())
+            show(each.as_text())
         if each.problem:
             click.echo(asking.one_line(f'error: {each.path}: {each.problem}'), err=True)
     return answered

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.commands.options import USAGE, fail, load, recipe_options
+from common.errors import ModelError
+from pipeline.commands.options import load, recipe_options, show
 
 if TYPE_CHECKING:
     from pipeline.config.recipe import Recipe
@@ -38,18 +39,11 @@ def report(
 ) -> None:
     """Open the page of a RUN: last, previous, its id or a beginning of that."""
     recipe = load(**options)
-    from pipeline.report.store import UnknownRun
-
     if listed:
         _list(recipe)
         return
-    try:
-        page = _comparison(recipe, *compare) if compare else _page(recipe, run)
-    except UnknownRun as error:
-        fail(str(error), USAGE)
-    except OSError as error:
-        fail(f'{error.filename} cannot be used: {error.strerror}', USAGE)
-    click.echo(page)
+    page = _comparison(recipe, *compare) if compare else _page(recipe, run)
+    show(str(page))
     if serve:
         _serve(page, port, no_open)
     elif not no_open and has_screen():
@@ -71,26 +65,27 @@ def _page(recipe: 'Recipe', run: str) -> Path:
 
 
 def _comparison(recipe: 'Recipe', a: str, b: str) -> Path:
+    from common.files import write_atomically
     from pipeline.report.page.render import render_comparison
-    from pipeline.report.store import COMPARISON, REPORTS, find, put
+    from pipeline.report.store import COMPARISON, REPORTS, find
 
     runs = [find(recipe.home, name).read() for name in (a, b)]
     path = recipe.home / REPORTS / COMPARISON
-    put(path, render_comparison(*runs))
+    write_atomically(path, render_comparison(*runs))
     return path
 
 
 def _list(recipe: 'Recipe') -> None:
-    from pipeline.report.store import UnknownRun, kept_reports
+    from pipeline.report.store import kept_reports
 
     reports = kept_reports(recipe.home)
     if not reports:
-        click.echo('there are no reports')
+        show('there are no reports')
     for each in reversed(reports):
         try:
-            click.echo(f'{each.run_id}  {each.read().standing.word.lower()}')
-        except UnknownRun:
-            click.echo(f'{each.run_id}  written by another version of this program')
+            show(f'{each.run_id}  {each.read().standing.word.lower()}')
+        except ModelError:
+            show(f'{each.run_id}  written by another version of this program')
 
 
 def _serve(page: Path, port: int, no_open: bool) -> None:
@@ -98,11 +93,9 @@ def _serve(page: Path, port: int, no_open: bool) -> None:
 
     try:
         with PageServer(page, port) as server:
-            click.echo(f'served on {server.address} until Ctrl-C')
+            show(f'served on {server.address} until Ctrl-C')
             if not no_open and has_screen():
                 webbrowser.open(server.address)
             server.serve_forever()
-    except OSError as error:
-        fail(f'port {port} of 127.0.0.1 cannot be used: {error.strerror}', USAGE)
     except KeyboardInterrupt:
         click.echo()

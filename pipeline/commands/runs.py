@@ -6,14 +6,11 @@ from typing import Any
 
 import click
 
+from pipeline.commands.errors import fail
 from pipeline.commands.options import (
     BLESSED,
-    FAILED,
-    INTERRUPTED,
     NOT_BLESSED,
     RUN_CODES,
-    USAGE,
-    fail,
     load,
     now,
     recipe_options,
@@ -32,18 +29,10 @@ TICK_CODES = (
 def run(verbose: bool, **options: Any) -> None:
     """Run a recipe on this machine, from images to a pushed model."""
     recipe = load(**options)
-    from pipeline.local.run_recipe import CannotStart, RunFailed
     from pipeline.local.run_recipe import run as run_recipe
 
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '0' if verbose else '1')
-    try:
-        outcome = run_recipe(recipe, verbose=verbose)
-    except CannotStart as error:
-        fail(str(error), USAGE)
-    except RunFailed as error:
-        fail(str(error), FAILED)
-    except KeyboardInterrupt:
-        fail('interrupted; the same command goes on with what is finished', INTERRUPTED)
+    outcome = run_recipe(recipe, verbose=verbose)
     sys.exit(BLESSED if outcome.blessed else NOT_BLESSED)
 
 
@@ -53,16 +42,10 @@ def run(verbose: bool, **options: Any) -> None:
 def retrain(verbose: bool, **options: Any) -> None:
     """Train if there are new spans or the live model is old: one tick of a schedule."""
     recipe = load(**options)
-    from pipeline.retraining.tick import WorkdirUnusable
     from pipeline.retraining.tick import retrain as tick
 
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '0' if verbose else '1')
-    try:
-        end = tick(recipe, verbose=verbose)
-    except WorkdirUnusable as error:
-        fail(str(error), USAGE)
-    except KeyboardInterrupt:
-        fail('interrupted after the tick had ended', INTERRUPTED)
+    end = tick(recipe, verbose=verbose)
     if end.exit_code:
         fail(end.reason, end.exit_code)
 
@@ -81,15 +64,9 @@ def retrain(verbose: bool, **options: Any) -> None:
 def status(last: int, as_json: bool, **options: Any) -> None:
     """Show the last ticks, what is live, and when the next tick comes."""
     recipe = load(**options)
-    from pipeline.config.metadata_config import MetadataError
     from pipeline.retraining import schedule_status as view
 
-    try:
-        found = view.read_status(recipe, now(), last)
-    except MetadataError as error:
-        fail(str(error), USAGE)
-    except OSError as error:
-        fail(f'{error.filename or recipe.home} cannot be read: {error.strerror}', USAGE)
+    found = view.read_status(recipe, now(), last)
     show(found.model_dump_json(indent=1) if as_json else view.as_table(found))
 
 
@@ -100,4 +77,4 @@ def config(**options: Any) -> None:
     import yaml
 
     values = load(**options).model_dump(mode='json')
-    click.echo(yaml.safe_dump(values, sort_keys=False), nl=False)
+    show(yaml.safe_dump(values, sort_keys=False).rstrip('\n'))

@@ -9,13 +9,10 @@ from pathlib import Path
 
 from pydantic import Field, field_validator
 
+from common.errors import KubeflowError
 from common.strict_model import StrictModel
 
 _VARIABLE = r'^[A-Za-z_][A-Za-z0-9_]*$'
-
-
-class KubeflowError(RuntimeError):
-    """What went wrong with Kubeflow, in one sentence and without any secret."""
 
 
 class ConnectionConfig(StrictModel):

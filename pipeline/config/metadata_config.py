@@ -15,14 +15,6 @@ _ADDRESS = re.compile(
 )
 
 
-class MetadataError(ValueError):
-    """The metadata cannot be reached; the message is one sentence for a person."""
-
-
-class MetadataDamaged(MetadataError):
-    """The file is damaged, and stays so until a person does something about it."""
-
-
 class Address(NamedTuple):
     """A server, as `metadata.address` names it."""
 

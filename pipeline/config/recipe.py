@@ -8,6 +8,7 @@ from typing import Any, get_args, get_origin
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
+from common.errors import ConfigError
 from common.strict_model import StrictModel
 from components.anomaly_gate.config import ValidationConfig
 from components.evaluation.config import EvaluationConfig
@@ -30,10 +31,6 @@ RECIPES = Path(__file__).parents[2] / 'configs'
 REMOVED_KEYS = {  # of earlier versions, and what to use instead
     'retrain.drift_threshold': 'removed: validation.drift sets limits for drift in every run',
 }
-
-
-class ConfigError(ValueError):
-    """A recipe that cannot be used; the message lists every error, a line each."""
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):

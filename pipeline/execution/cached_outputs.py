@@ -8,28 +8,35 @@ an output that is not live, and the node runs anew.
 The listing is no part of the artifacts: these, as they are kept, are part of the keys of the cache.
 """
 
-import contextlib
 import json
+import logging
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ml_metadata import MetadataStore
+from google.protobuf.message import Message
+from ml_metadata import ListOptions, MetadataStore
 from ml_metadata.proto import metadata_store_pb2
-from tfx.orchestration.portable import cache_utils
+from tfx.orchestration import data_types_utils, metadata
+from tfx.orchestration.portable import base_driver_operator, cache_utils
+from tfx.orchestration.portable.data_types import ExecutionInfo
+from tfx.orchestration.portable.python_driver_operator import PythonDriverOperator
+from tfx.proto.orchestration.driver_output_pb2 import DriverOutput
+from tfx.proto.orchestration.executable_spec_pb2 import PythonClassExecutableSpec
+from tfx.types import Artifact, artifact_utils
 
-from common import progress
 from common.artifacts import folder_of
-from common.metadata_queries import custom
-from pipeline.registry.recording import BY_HAND
+from common.blessing import is_overridden
 
 FILES = 'catdog_files'  # the custom property: by the ids of artifacts, files and their sizes
 _LARGEST = 20_000  # bytes of that: an answer of ML Metadata holds a hundred executions or 4 MB
 _LIVE = metadata_store_pb2.Artifact.LIVE
 
 Listing = dict[str, Any]
+
+_log = logging.getLogger(__name__)
 
 
 def note_files(
@@ -46,41 +53,85 @@ def note_files(
     store.put_executions([execution])
 
 
-@contextlib.contextmanager
-def whole_ones_only(node_id: str) -> Iterator[None]:
-    """While this lasts, TFX's launcher takes nothing from its cache that is damaged.
+class CacheCheckOperator(base_driver_operator.BaseDriverOperator):
+    """Runs the driver of a node, if it has one, and marks damaged outputs that TFX would reuse.
+
+    TFX's launcher runs a driver directly before it looks up its cache, and takes the operator that
+    runs it as an argument. So the inputs, the prepared outputs and the exec properties are those of
+    the cache key here too, and only executions with this key are read.
 
     Args:
-        node_id: of the node that is launched, for a person.
+        driver_spec: of the driver; an empty one for a node without a driver.
+        mlmd_connection: of the launcher.
+        executor_spec: of the node; it is part of the cache key.
     """
-    unchecked = cache_utils.get_cached_outputs
 
-    def checked(metadata_handle: Any, cache_context: metadata_store_pb2.Context) -> Any:
-        _mark_damaged(metadata_handle.store, cache_context.id, node_id)
-        return unchecked(metadata_handle=metadata_handle, cache_context=cache_context)
+    SUPPORTED_EXECUTABLE_SPEC_TYPE = [PythonClassExecutableSpec]  # noqa: RUF012
 
-    cache_utils.get_cached_outputs = checked  # the launcher has no place for it
-    try:
-        yield
-    finally:
-        cache_utils.get_cached_outputs = unchecked
+    def __init__(
+        self, driver_spec: Message, mlmd_connection: metadata.Metadata, executor_spec: Message
+    ) -> None:
+        super().__init__(driver_spec, mlmd_connection)
+        self._executor_spec = executor_spec
+
+    def run_driver(self, execution_info: ExecutionInfo) -> DriverOutput:
+        output = DriverOutput()
+        if self._driver_spec.class_path:
+            driver = PythonDriverOperator(self._driver_spec, self._mlmd_connection)
+            output = driver.run_driver(execution_info)
+        with self._mlmd_connection as handle:
+            cache_context = cache_utils.get_cache_context(
+                handle,
+                execution_info.pipeline_node,
+                execution_info.pipeline_info,
+                executor_spec=self._executor_spec,
+                input_artifacts=execution_info.input_dict,
+                output_artifacts=_outputs(execution_info, output),
+                parameters=_parameters(execution_info, output),
+            )
+            node_id = execution_info.pipeline_node.node_info.id
+            _mark_damaged(handle.store, cache_context.id, node_id)
+        return output
+
+
+def _outputs(execution_info: ExecutionInfo, output: DriverOutput) -> dict[str, list[Artifact]]:
+    """The prepared outputs, or what a driver has put in their place."""
+    prepared = execution_info.output_dict
+    changed = {
+        key: [
+            artifact_utils.deserialize_artifact(prepared[key][0].artifact_type, artifact)
+            for artifact in those.artifacts
+        ]
+        for key, those in output.output_artifacts.items()
+    }
+    return {**prepared, **changed}
+
+
+def _parameters(execution_info: ExecutionInfo, output: DriverOutput) -> dict[str, Any]:
+    """The exec properties, with those that a driver has changed."""
+    changed = {
+        key: data_types_utils.get_metadata_value(value)
+        for key, value in output.exec_properties.items()
+    }
+    return {**execution_info.exec_properties, **changed}
 
 
 def _mark_damaged(store: MetadataStore, cache_context: int, node_id: str) -> None:
-    executions = store.get_executions_by_context(cache_context)
+    # Later executions that reused the outputs are in the same context; they wrote no files.
+    executions = store.get_executions_by_context(
+        cache_context, ListOptions(filter_query='last_known_state = COMPLETE')
+    )
     listings: dict[int, Listing] = {}
     for execution in executions:
         text = execution.custom_properties[FILES].string_value or '{}'
         listings.update({int(key): listing for key, listing in json.loads(text).items()})
     damaged = []
     for artifact in store.get_artifacts_by_id(sorted(listings)):
-        if artifact.state != _LIVE or custom(artifact, BY_HAND):  # a person changed its files
+        if artifact.state != _LIVE or is_overridden(artifact):
             continue
         problem = find_damage(folder_of(artifact.uri), listings[artifact.id])
         if problem is not None:
-            progress.console().print(
-                f'  {node_id} runs anew: of what an earlier run left, {problem}', markup=False
-            )
+            _log.warning('%s runs anew: of what an earlier run left, %s', node_id, problem)
             artifact.state = metadata_store_pb2.Artifact.MARKED_FOR_DELETION
             damaged.append(artifact)
     if damaged:

@@ -1,6 +1,7 @@
 """Runs one node of a compiled pipeline with TFX's own launcher, and says how it went."""
 
 import dataclasses
+import functools
 import re
 import time
 from collections.abc import Iterator
@@ -12,20 +13,17 @@ from tfx.orchestration.local import runner_utils
 from tfx.orchestration.portable import launcher
 from tfx.orchestration.portable.mlmd import context_lib, execution_lib
 from tfx.proto.orchestration import pipeline_pb2
+from tfx.proto.orchestration.executable_spec_pb2 import PythonClassExecutableSpec
 
+from common import console
+from common.errors import DataError, NodeFailed
+from common.metadata_queries import OUTPUTS, artifacts_by_id, events_of_executions
 from pipeline.execution import cached_outputs
+from pipeline.execution.cached_outputs import CacheCheckOperator
+from pipeline.execution.compilation import display_name
 
 # A line of a text that Beam made of an interrupt; a line that only names one is something else.
 _INTERRUPTED = re.compile(r'(?m)^(RuntimeError: )?KeyboardInterrupt( \[while running .*)?$')
-
-
-class NodeFailed(RuntimeError):
-    """A node failed; its cause is the exception of its executor, if there was one."""
-
-    def __init__(self, node_id: str, reason: str) -> None:
-        super().__init__(f'{node_id} failed: {reason}')
-        self.node_id = node_id
-        self.reason = reason
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,31 +47,40 @@ def launch_node(ir: pipeline_pb2.Pipeline, node: pipeline_pb2.PipelineNode) -> N
     """Runs a node of the intermediate representation to its end.
 
     Raises:
-        NodeFailed: its executor raised, or its inputs could not be found.
+        DataError: its executor cannot use the images.
+        NodeFailed: its executor raised another error, or its inputs could not be found.
         KeyboardInterrupt: a person pressed Ctrl-C.
     """
     deployment = runner_utils.extract_local_deployment_config(ir)
     connection = metadata_connection(ir)
     node_id = node.node_info.id
     executor = runner_utils.extract_executor_spec(deployment, node_id)
+    driver = runner_utils.extract_custom_driver_spec(deployment, node_id)
     start = time.perf_counter()
     try:
-        with cached_outputs.whole_ones_only(node_id):
+        with console.indented():
             info = launcher.Launcher(
                 pipeline_node=node,
                 mlmd_connection=metadata.Metadata(connection),
                 pipeline_info=ir.pipeline_info,
                 pipeline_runtime_spec=ir.runtime_spec,
                 executor_spec=executor,
-                custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, node_id),
+                custom_driver_spec=driver or PythonClassExecutableSpec(),
+                custom_driver_operators={
+                    PythonClassExecutableSpec: functools.partial(
+                        CacheCheckOperator, executor_spec=executor
+                    )
+                },
             ).launch()
+    except DataError:
+        raise
     except Exception as error:  # executors raise whatever they like
         if _is_interrupt(error):
             raise KeyboardInterrupt from error
-        raise NodeFailed(node_id, _first_line(error)) from error
+        raise NodeFailed(f'{display_name(node_id)} failed: {_first_line(error)}') from error
     state, outputs = _read_back(connection, info.execution_id if info else None)
     if state == metadata_store_pb2.Execution.FAILED:
-        raise NodeFailed(node_id, 'its inputs could not be resolved')
+        raise NodeFailed(f'{display_name(node_id)} failed: its inputs could not be resolved')
     cached = state == metadata_store_pb2.Execution.CACHED
     if info and executor and not cached:  # a resolver writes nothing
         _note_files(connection, info.execution_id, outputs)
@@ -124,12 +131,11 @@ def _read_back(
     with metadata.Metadata(connection) as handle:
         store = handle.store
         (execution,) = store.get_executions_by_id([execution_id])
-        events = store.get_events_by_execution_ids([execution_id])
-        outputs: dict[str, list[metadata_store_pb2.Artifact]] = {}
-        for event in events:
-            if event.type in (event.OUTPUT, event.INTERNAL_OUTPUT):
-                artifacts = store.get_artifacts_by_id([event.artifact_id])
-                outputs.setdefault(event.path.steps[0].key, []).extend(artifacts)
+        events = events_of_executions(store, [execution_id], OUTPUTS)
+        artifacts = artifacts_by_id(store, {event.artifact_id for event in events})
+    outputs: dict[str, list[metadata_store_pb2.Artifact]] = {}
+    for event in events:
+        outputs.setdefault(event.path.steps[0].key, []).append(artifacts[event.artifact_id])
     return execution.last_known_state, outputs
 
 

@@ -2,18 +2,20 @@
 
 import dataclasses
 import json
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pydantic
-from rich.markup import escape
+from rich.console import Group
 from rich.table import Table
 
-from common import features, progress
+from common import console, features
 from common.artifacts import SERVED, folder_of
-from common.blessing import read_judgement
-from common.metadata_queries import custom
+from common.blessing import read_override
+from common.console import styled
+from common.metadata_queries import custom_property
 from components.evaluation.gate.verdict import VERDICT, read_verdict
 from components.evaluation.metrics.evaluation_files import read_evaluation
 from components.evaluation.results import (
@@ -35,6 +37,8 @@ from pipeline.registry.provenance import GATE
 # What a person is told beside the accuracy.
 _SHORT = {BALANCED_ACCURACY: 'balanced accuracy', AUC: 'AUC', ECE: 'ECE', BRIER: 'Brier score'}
 
+_log = logging.getLogger(__name__)
+
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
@@ -53,7 +57,7 @@ class Outcome:
         images: what became of them; None if they came as records that were ready.
         warnings: what moved further than the recipe's `validation` allows, a clause each.
         measures: of the candidate on the test split, by names of `results.METRICS`.
-        by_hand: what a person said of the model, in words; None if nobody did.
+        by_hand: the manual override of the model, as a clause; None if there is none.
     """
 
     run_id: str
@@ -76,25 +80,26 @@ def read_outcome(run_id: str, results: dict[str, NodeResult], recipe: Recipe) ->
     evaluation = folder_of(results['Evaluator'].outputs['evaluation'][0].uri)
     measured = read_evaluation(evaluation, _classes(results), recipe.trainer.threshold)
     verdict = read_verdict(folder_of(results[GATE].outputs[VERDICT][0].uri))
-    by_hand = read_judgement(folder_of(results['Trainer'].outputs['model'][0].uri))
-    blessed = by_hand.blessed if by_hand else verdict.blessed  # a person has the last word
-    told = by_hand.in_words() if by_hand else None
+    override = read_override(folder_of(results['Trainer'].outputs['model'][0].uri))
+    blessed = override.blessed if override else verdict.blessed
+    by_hand = override.describe() if override else None
     pushed = results['Pusher'].outputs['pushed_model'][0]
-    destination = custom(pushed, 'pushed_destination') if custom(pushed, 'pushed') else None
+    is_pushed = custom_property(pushed, 'pushed')
+    destination = custom_property(pushed, 'pushed_destination') if is_pushed else None
     return Outcome(
         run_id=run_id,
         blessed=blessed,
-        unchanged=results['Pusher'].cached or custom(pushed, 'unchanged') == 1,
+        unchanged=results['Pusher'].cached or custom_property(pushed, 'unchanged') == 1,
         accuracy=_accuracy(measured.candidate),
         baseline_accuracy=recipe.evaluation.baseline_accuracy,
         previous_accuracy=_accuracy(measured.baseline) if measured.baseline else None,
-        reasons=() if blessed else (told,) if told else verdict.objections,
+        reasons=() if blessed else (by_hand,) if by_hand else verdict.objections,
         pushed_to=Path(str(destination)) if destination else None,
         newest_version=next(reversed(versions_in(recipe.serving_directory)), None),
         images=read_images(results),
         warnings=_warnings(results),
         measures=measured.candidate.overall.metrics,
-        by_hand=told,
+        by_hand=by_hand,
     )
 
 
@@ -111,43 +116,42 @@ def show_outcome(
             display_name(result.node_id), f'{result.seconds:.1f}', 'cached' if result.cached else ''
         )
     table.add_row('everything, with imports', f'{seconds:.1f}', '')
-    console = progress.console()
-    console.print()
-    console.print(table)
-    console.print()
+    console.show(Group('', table, ''))
     if outcome.images:
         _show_images(outcome.images)
     if answers := read_answers(results):
-        console.print(f'images without labels are answered in {escape(str(answers))}')
+        _log.info('images without labels are answered in %s', answers)
     if page:
-        console.print(f'report: {escape(str(page))}')
+        _log.info('report: %s', page)
     for warning in outcome.warnings:
-        console.print(f'[yellow]warning: {escape(warning)}[/yellow]')
+        _log.warning(warning)
     if outcome.measures:
-        console.print(_measures(outcome.measures), markup=False)
+        _log.info(_measures(outcome.measures))
     previous = outcome.previous_accuracy
-    accuracy = 'none' if outcome.accuracy is None else f'{outcome.accuracy:.4f}'
-    console.print(
-        f'test accuracy {accuracy}; baseline {outcome.baseline_accuracy:.4f}; '
-        + ('no blessed model before' if previous is None else f'last blessed model {previous:.4f}')
+    _log.info(
+        'test accuracy %s; baseline %.4f; %s',
+        'none' if outcome.accuracy is None else f'{outcome.accuracy:.4f}',
+        outcome.baseline_accuracy,
+        'no blessed model before' if previous is None else f'last blessed model {previous:.4f}',
     )
     if not outcome.blessed:
-        console.print(f'[bold red]NOT BLESSED[/bold red]: {escape("; ".join(outcome.reasons))}')
+        style = styled('NOT BLESSED', 'bold red')
+        _log.info('NOT BLESSED: %s', '; '.join(outcome.reasons), extra=style)
         return
     if outcome.by_hand:
-        console.print(escape(outcome.by_hand))
-    where = escape(str(outcome.pushed_to))
+        _log.info(outcome.by_hand)
+    _log.info('BLESSED%s', _where(outcome), extra=styled('BLESSED', 'bold green'))
+
+
+def _where(outcome: Outcome) -> str:
+    """What follows the word BLESSED: the folder of the model."""
     how = 'unchanged: pushed earlier to' if outcome.unchanged else 'and pushed to'
     if outcome.pushed_to != outcome.newest_version:
         newest = outcome.newest_version or 'none'
-        console.print(
-            f'[bold green]BLESSED[/bold green], {how} {where}, but the newest version there is '
-            f'{newest}'
-        )
-    elif outcome.unchanged:
-        console.print(f'[bold green]BLESSED[/bold green], unchanged; live in {where}')
-    else:
-        console.print(f'[bold green]BLESSED[/bold green] {how} {where}')
+        return f', {how} {outcome.pushed_to}, but the newest version there is {newest}'
+    if outcome.unchanged:
+        return f', unchanged; live in {outcome.pushed_to}'
+    return f' {how} {outcome.pushed_to}'
 
 
 def _measures(measures: Mapping[str, Estimate]) -> str:
@@ -165,10 +169,11 @@ def _estimate(estimate: Estimate) -> str:
 
 
 def _show_images(images: Images) -> None:
-    tally, console = images.tally, progress.console()
-    console.print('; '.join([f'{tally.used} of {tally.seen} images used', *tally.clauses()]))
-    for path in images.lists:
-        console.print(f'  set aside: {escape(str(path))}')
+    tally = images.tally
+    _log.info('; '.join([f'{tally.used} of {tally.seen} images used', *tally.clauses()]))
+    with console.indented():
+        for path in images.lists:
+            _log.info('set aside: %s', path)
 
 
 def write_summary(

@@ -13,7 +13,7 @@ from kfp_server_api import ApiException
 from kfp_server_api.rest import RESTClientObject
 from urllib3 import exceptions
 
-from pipeline.config.kubeflow_connection import KubeflowError
+from common.errors import KubeflowError
 
 CONNECT_SECONDS, ANSWER_SECONDS = 5.0, 30.0
 _LONGEST_MESSAGE = 300

@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.config.kubeflow_connection import ConnectionConfig, KubeflowError
+from common.errors import KubeflowError
+from pipeline.config.kubeflow_connection import ConnectionConfig
 from pipeline.kubeflow.package import require_package
 from pipeline.retraining.cron import Schedule
 
@@ -139,7 +140,7 @@ def create_schedule(
     which the cluster reads schedules, see `Schedule.kubeflow`.
 
     Raises:
-        CronError: Kubeflow cannot run at these times.
+        ConfigError: Kubeflow cannot run at these times.
         KubeflowError: nothing has changed; or, as it then says, an old schedule is left.
     """
     cron = schedule.kubeflow(cluster_timezone)

@@ -9,9 +9,10 @@ from typing import Any
 import kfp.compiler
 from kfp import dsl, kubernetes
 
+from common.errors import ConfigError
 from pipeline.config.kubeflow import KubeflowConfig, TaskConfig
 from pipeline.config.metadata_config import SQLITE, MetadataConfig
-from pipeline.config.recipe import ConfigError, Recipe
+from pipeline.config.recipe import Recipe
 from pipeline.execution.compilation import compile_pipeline, display_name
 from pipeline.graph import create_pipeline
 from pipeline.kubeflow.task import DECISION

@@ -30,7 +30,7 @@ def run_on(recipe: Recipe, schedule: Schedule) -> ScheduleInfo:
     """The same again and again: a run does something only if there is something new.
 
     Raises:
-        CronError: the cluster cannot keep this schedule.
+        ConfigError: the cluster cannot keep this schedule.
         ConfigError, KubeflowError: as `run_now`.
     """
     recipe, config = recipe.for_retraining(), recipe.kubeflow.connection

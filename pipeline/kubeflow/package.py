@@ -4,7 +4,7 @@ from pathlib import Path
 
 import yaml
 
-from pipeline.config.kubeflow_connection import KubeflowError
+from common.errors import KubeflowError
 
 _Loader = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)  # ten times as fast, where it is built in
 

@@ -1,18 +1,19 @@
 """The verdict of a run, as Kubeflow's interface shows it: metrics and a page."""
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
-from rich.markup import escape
 from tfx.proto.orchestration import pipeline_pb2
 
-from common import progress
 from pipeline.config.recipe import Recipe
 from pipeline.execution.launch import read_results
 from pipeline.execution.outcome import Outcome, read_outcome, show_outcome
 from pipeline.report.write import write_report
 from pipeline.retraining.webhook import post_to_webhook
+
+_log = logging.getLogger(__name__)
 
 
 def show_verdict(ir: pipeline_pb2.Pipeline, recipe: Recipe, options: dict[str, Any]) -> None:
@@ -53,7 +54,7 @@ def _tell(recipe: Recipe, outcome: Outcome) -> None:
     }
     problem = post_to_webhook(recipe.retrain.webhook_env, message)
     if problem is not None:
-        progress.console().print(escape(problem))
+        _log.warning(problem)
 
 
 def metrics(outcome: Outcome) -> dict[str, float]:

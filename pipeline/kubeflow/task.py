@@ -8,6 +8,7 @@ killed, a node that had finished is left as it is, and any other starts anew.
 
 import datetime
 import json
+import logging
 import os
 import sys
 import traceback
@@ -16,10 +17,10 @@ from typing import Any
 
 import click
 
-from common.errors import DataError, UnfitError
+from common import console
+from common.errors import ConfigError, NodeFailed, PipelineError
 from components.evaluation.config import check_floors
-from pipeline.config.metadata_config import MetadataError
-from pipeline.config.recipe import ConfigError, Recipe, parse_override, recipe_of
+from pipeline.config.recipe import Recipe, parse_override, recipe_of
 from pipeline.execution.quick_imports import quick_imports
 
 DECISION = 'decision'  # the task that says whether anything is to be done
@@ -31,6 +32,8 @@ _PARAMETERS = {  # of the pipeline, and the keys of the recipe that they change
     'metadata_address': 'metadata.address',
     'push_directory': 'push_directory',
 }
+
+_log = logging.getLogger('pipeline.kubeflow.task')  # __name__ is __main__ in a container
 
 
 @click.command()
@@ -51,29 +54,33 @@ _PARAMETERS = {  # of the pipeline, and the keys of the recipe that they change
 @click.option('--verdict', type=Path, help='Where metrics are written.')
 @click.option('--report', type=Path, help='Where the page is written.')
 @click.option('--executor-input', default='{}', help='What Kubeflow knows of the task.')
-def main(node_id: str, recipe: str, run_id: str, **options: Any) -> None:
+@click.pass_context
+def main(context: click.Context, /, node_id: str, recipe: str, run_id: str, **options: Any) -> None:
     """Run one node of the pipeline."""
+    context.with_resource(console.output_to(sys.stdout))
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '1')
     try:
-        if '{{' in run_id:
-            raise ConfigError(
-                f'the run id {run_id} was not filled in; Kubeflow Pipelines 2.4 or newer does that'
-            )
-        wanted = recipe_of_task(json.loads(recipe), options)
-        if node_id == DECISION:
-            _require_shape(wanted, options['optional_nodes'])
-    except ConfigError as error:
-        _fail(str(error), USAGE)
-    try:
-        if node_id == DECISION:
-            decide(wanted, options)
-        else:
-            run_node(wanted, node_id, run_id, options)
-    except (DataError, MetadataError, UnfitError) as error:
-        _fail(str(error), FAILED)
+        _run_task(node_id, recipe, run_id, options)
+    except PipelineError as error:
+        if isinstance(error, NodeFailed) and not isinstance(error.__cause__, PipelineError):
+            traceback.print_exc()  # a pod's output is its log
+        _fail(str(error), USAGE if isinstance(error, ConfigError) else FAILED)
     except Exception as error:
-        traceback.print_exc()  # a pod's output is its log
+        traceback.print_exc()
         _fail(' '.join(str(error).split()) or type(error).__name__, FAILED)
+
+
+def _run_task(node_id: str, recipe: str, run_id: str, options: dict[str, Any]) -> None:
+    if '{{' in run_id:
+        raise ConfigError(
+            f'the run id {run_id} was not filled in; Kubeflow Pipelines 2.4 or newer does that'
+        )
+    wanted = recipe_of_task(json.loads(recipe), options)
+    if node_id == DECISION:
+        _require_shape(wanted, options['optional_nodes'])
+        decide(wanted, options)
+    else:
+        run_node(wanted, node_id, run_id, options)
 
 
 def _require_shape(recipe: Recipe, compiled: str) -> None:
@@ -107,7 +114,7 @@ def decide(recipe: Recipe, options: dict[str, Any]) -> None:
         now = datetime.datetime.now(datetime.timezone.utc)
         found = decision.decide(recipe, open_store(recipe.metadata, recipe.home), now)
         train, reason = found.train, found.reason
-    click.echo(reason)
+    _log.info(reason)
     window = open_window(recipe.data)
     check_floors(recipe.evaluation, window[0].source.classes)
     written = {
@@ -139,7 +146,7 @@ def run_node(recipe: Recipe, node_id: str, run_id: str, options: dict[str, Any])
         finish_pushes(recipe, store)
     result = launch_node(ir, node_of(ir, node_id))
     how = 'cached' if result.cached else 'done'
-    click.echo(f'{display_name(node_id)} {how} in {result.seconds:.1f} s')
+    _log.info('%s %s in %.1f s', display_name(node_id), how, result.seconds)
     if options['verdict'] is not None:
         from pipeline.kubeflow.run_outputs import show_verdict
 

@@ -10,11 +10,17 @@ from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import (
     KubeflowV2DagRunnerConfig,
 )
 
+from common.errors import ConfigError
 from components.image_example_gen.sources.spans import open_window, span_folders
-from pipeline.config.recipe import ConfigError, Recipe
+from pipeline.config.recipe import Recipe
 from pipeline.graph import create_pipeline
+from pipeline.resolver_nodes import Resolvers
 
 _COMMAND = ['python', '-m', 'tfx.orchestration.kubeflow.v2.container.kubeflow_v2_run_executor']
+# It executes no resolver strategies but those of TFX.
+_RESOLVERS = Resolvers(
+    blessed_model=LatestBlessedModelStrategy, excludes_candidate=False, previous_statistics=None
+)
 CANNOT = (
     'Vertex AI runs no drivers: it does not notice new images, so its caching is off and every '
     'run does everything.',
@@ -57,9 +63,7 @@ def compile_vertex(recipe: Recipe, path: Path) -> tuple[str, ...]:
         raise ConfigError(
             f'data.path: Vertex AI does not look for spans in {records}; give the folder of one'
         )
-    pipeline = create_pipeline(
-        recipe, span.source.classes, span.source.count, blessed=LatestBlessedModelStrategy
-    )
+    pipeline = create_pipeline(recipe, span.source.classes, span.source.count, _RESOLVERS)
     pipeline.enable_cache = False
     config = KubeflowV2DagRunnerConfig(
         default_image=recipe.kubeflow.image, default_commands=_COMMAND

@@ -6,12 +6,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from common import progress
+from common import console
 
 
 @contextlib.contextmanager
 def library_output_to(path: Path) -> Iterator[None]:
-    """Sends the output of this process to a file, except for the console of `common.progress`.
+    """Sends the output of this process to a file, except for the console of `common.console`.
 
     The file descriptors themselves are redirected: C++ libraries and child processes write there.
     """
@@ -25,7 +25,7 @@ def library_output_to(path: Path) -> Iterator[None]:
         os.dup2(log, descriptor)
     os.close(log)
     try:
-        with person, progress.using_console(progress.make_console(person)):
+        with person, console.output_to(person, path):
             yield
     finally:
         sys.stdout.flush()

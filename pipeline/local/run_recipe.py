@@ -2,43 +2,30 @@
 
 import contextlib
 import datetime
+import logging
 import time
 import traceback
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import filelock
-from rich.markup import escape
 
-from common import progress
-from common.errors import UnfitError
+from common.console import styled
+from common.errors import AlreadyRunning, ConfigError, PipelineError, RunError
 from components.evaluation.config import check_floors
 from components.image_example_gen.sources.base.source_protocol import describe_classes
 from components.inference.image_folder import require_images
-from components.pusher.versions import PushError
-from pipeline.config.metadata_config import MetadataError
 from pipeline.config.recipe import Recipe
 from pipeline.execution.quick_imports import quick_imports
 from pipeline.local.library_output import library_output_to
 from trainer.config.train import TrainConfig, check_class_weights
-from trainer.model.weights import WeightsError, check_weights_file
+from trainer.model.weights import check_weights_file
 
 if TYPE_CHECKING:
     from components.image_example_gen.sources.spans import Span
     from pipeline.execution.outcome import Outcome
 
-
-class CannotStart(RuntimeError):
-    """A run could not begin; the message is one sentence for a person."""
-
-
-class AlreadyRunning(CannotStart):
-    """Another run of the recipe is going on."""
-
-
-class RunFailed(RuntimeError):
-    """A component failed; the message names it and the log."""
+_log = logging.getLogger(__name__)
 
 
 def run(recipe: Recipe, *, verbose: bool = False) -> 'Outcome':
@@ -52,8 +39,9 @@ def run(recipe: Recipe, *, verbose: bool = False) -> 'Outcome':
         How it ended: the verdict with its reasons.
 
     Raises:
-        CannotStart: the data or the weights cannot be used, or another run is going on.
-        RunFailed: a component failed.
+        RunError: a component failed; the message names it and the log.
+        AlreadyRunning: another run of the recipe is going on.
+        PipelineError: the recipe, its data, its weights or the metadata cannot be used.
     """
     start = time.perf_counter()
     log = recipe.home / 'logs' / f'{datetime.datetime.now():%Y-%m-%dT%H-%M-%S}.log'
@@ -63,24 +51,27 @@ def run(recipe: Recipe, *, verbose: bool = False) -> 'Outcome':
             if not verbose:
                 stack.enter_context(library_output_to(log))
         except OSError as error:
-            raise CannotStart(f'workdir {recipe.home} cannot be used: {error.strerror}') from error
+            raise ConfigError(f'workdir {recipe.home} cannot be used: {error.strerror}') from error
         try:
             return _run(recipe, start)
         except Exception as error:
             traceback.print_exc()  # for the log
-            raise _for_a_person(error, None if verbose else log) from error
+            if isinstance(error, PipelineError) and not isinstance(error, RunError):
+                raise
+            kind = '' if isinstance(error, RunError) else f'{type(error).__name__}: '
+            where = '' if verbose else f'; the log is {log}'
+            raise RunError(f'{kind}{error}{where}') from error
 
 
 def _run(recipe: Recipe, start: float) -> 'Outcome':
-    console = progress.console()
-    console.print(f'[bold]{recipe.name}[/bold]: {escape(recipe.description)}')
+    _log.info('%s: %s', recipe.name, recipe.description, extra=styled(recipe.name, 'bold'))
     check_weights_file(recipe.trainer.weights)
     # TensorFlow and TFX take seconds to import; a wrong recipe is told before.
     from components.image_example_gen.sources.spans import open_window
 
     spans = open_window(recipe.data)
     classes, count = spans[0].source.classes, sum(span.source.count for span in spans)
-    console.print(f'data: {escape(describe_data(spans))}')
+    _log.info('data: %s', describe_data(spans))
     check_floors(recipe.evaluation, classes)
     if recipe.inference:
         require_images(recipe.inference.path)
@@ -97,7 +88,7 @@ def _run(recipe: Recipe, start: float) -> 'Outcome':
 
     backbone = build_backbone(recipe.trainer)  # raises for weights or layers that do not fit
     check_class_weights(recipe.trainer, classes)
-    console.print(f'weights: {escape(describe_weights(recipe.trainer))}')
+    _log.info('weights: %s', describe_weights(recipe.trainer))
     remove_leftovers(recipe, open_store(recipe.metadata, recipe.home))
     if recipe.trainer.cache:  # raises if it would be too large, as far as can be told now
         plan_cache(recipe.trainer, backbone, recipe.data.splits.expected(count), recipe.home)
@@ -162,19 +153,3 @@ def alone(recipe: Recipe) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def _for_a_person(error: Exception, log: Path | None) -> Exception:
-    from common.errors import DataError
-
-    if isinstance(error, (DataError, WeightsError, UnfitError, MetadataError, PushError)):
-        return CannotStart(str(error))
-    from pipeline.execution.compilation import display_name
-    from pipeline.execution.launch import NodeFailed
-
-    where = f'; the log is {log}' if log else ''
-    if isinstance(error, NodeFailed) and isinstance(error.__cause__, DataError):
-        return CannotStart(str(error.__cause__))
-    if isinstance(error, NodeFailed):
-        return RunFailed(f'{display_name(error.node_id)} failed: {error.reason}{where}')
-    return RunFailed(f'{type(error).__name__}: {error}{where}')

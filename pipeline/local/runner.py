@@ -1,13 +1,16 @@
 """Runs a pipeline on this machine, showing each component as it starts and ends."""
 
 import datetime
+import logging
 
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 from tfx.proto.orchestration import pipeline_pb2
 
-from common import progress
+from common.console import styled
 from pipeline.execution.compilation import display_name, name_run
 from pipeline.execution.launch import NodeResult, launch_node
+
+_log = logging.getLogger(__name__)
 
 
 class ProgressDagRunner(LocalDagRunner):
@@ -38,8 +41,8 @@ class ProgressDagRunner(LocalDagRunner):
         name_run(pipeline, self.run_id)
         for node in pipeline.nodes:
             name = display_name(node.pipeline_node.node_info.id)
-            progress.console().print(f'[bold]{name}[/bold] ...')
+            _log.info('%s ...', name, extra=styled(name, 'bold'))
             result = launch_node(pipeline, node.pipeline_node)
             self.results[result.node_id] = result
             how = 'cached' if result.cached else 'done'
-            progress.console().print(f'{name} [green]{how}[/green] in {result.seconds:.1f} s')
+            _log.info('%s %s in %.1f s', name, how, result.seconds, extra=styled(how, 'green'))

@@ -11,12 +11,12 @@ from typing import NamedTuple
 import requests
 import urllib3
 
+from common.errors import DownloadError, Rejected
 from components.image_example_gen.sources.archive.download import shown
-from components.image_example_gen.sources.archive.transfer import CHUNK, Unfit, reason_of
+from components.image_example_gen.sources.archive.transfer import CHUNK, FAILED, reason_of
 from components.image_example_gen.sources.base.config import URL
 from components.image_example_gen.sources.base.image_files import IMAGE_SUFFIXES, files_in
 from components.image_example_gen.sources.base.members import (
-    TooLarge,
     read_within,
     require_within,
     told,
@@ -25,7 +25,7 @@ from components.image_example_gen.sources.base.members import (
 STANDARD_INPUT = '-'
 _TIMEOUT = (10, 20)  # seconds to connect, and between two pieces
 _WHOLE = 60  # seconds that an image may take
-_FAILED = (requests.RequestException, urllib3.exceptions.HTTPError, Unfit)
+_FAILED = (*FAILED, urllib3.exceptions.HTTPError)
 
 
 class Given(NamedTuple):
@@ -67,8 +67,8 @@ def _given(path: str | Path, read: Callable[[], bytes]) -> Given:
         return Given(printed, read())
     except _FAILED as error:
         return Given(printed, problem=f'it cannot be fetched: {reason_of(error)}')
-    except TooLarge as error:
-        return Given(printed, problem=f'too large: {error}')
+    except Rejected as error:
+        return Given(printed, problem=str(error))
     except (OSError, ValueError) as error:  # a name with a null byte is a ValueError
         return Given(printed, problem=f'it cannot be read: {told(error)}')
 
@@ -109,7 +109,7 @@ def _of_web(url: str, max_bytes: int) -> bytes:
     try:
         found = done.get(timeout=_WHOLE)
     except queue.Empty:
-        raise Unfit(f'the server takes longer than {_WHOLE} seconds') from None
+        raise _too_slow() from None
     if isinstance(found, Exception):
         raise found
     return found
@@ -120,12 +120,16 @@ def _fetched(url: str, max_bytes: int) -> bytes:
     received = bytearray()
     with requests.get(url, stream=True, timeout=_TIMEOUT) as response:
         if not response.ok:
-            raise Unfit(f'the server answers {response.status_code} {response.reason}')
+            raise DownloadError(f'the server answers {response.status_code} {response.reason}')
         length = response.headers.get('Content-Length', '')
         require_within(max_bytes, int(length) if length.isdecimal() else 0)
         while piece := response.raw.read1(CHUNK, decode_content=True):
             received += piece
             require_within(max_bytes, len(received))
             if time.monotonic() > until:
-                raise Unfit(f'the server takes longer than {_WHOLE} seconds')  # ends the thread
+                raise _too_slow()  # ends the thread
     return bytes(received)
+
+
+def _too_slow() -> DownloadError:
+    return DownloadError(f'the server takes longer than {_WHOLE} seconds')

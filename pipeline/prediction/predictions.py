@@ -14,10 +14,11 @@ import numpy as np
 import PIL.Image
 import PIL.PngImagePlugin
 
+from common.errors import Rejected
 from components.evaluation.robustness.heat_map import overlay, thumbnail
 from components.image_example_gen.ingestion.in_order import batches, in_order
 from components.image_example_gen.inspection.config import CheckConfig
-from components.image_example_gen.inspection.examine import Rejected, examine
+from components.image_example_gen.inspection.examine import examine
 from components.image_example_gen.sources.base.members import told
 from components.inference.classifier import Answer, Classifier
 from pipeline.prediction.given_images import Given

@@ -1,4 +1,4 @@
-"""The last verdict of the gate, and what a person made of it. Imports no TFX."""
+"""The last verdict of the gate, and manual actions on the model since. Imports no TFX."""
 
 import dataclasses
 import datetime
@@ -13,13 +13,23 @@ from rich.table import Table
 from rich.text import Text
 
 from common.artifacts import folder_of
-from common.blessing import Judgement, read_judgement
-from common.metadata_queries import custom
+from common.blessing import ManualOverride, model_id_of, read_override
+from common.errors import ModelError
+from common.metadata_queries import custom_property
 from components.evaluation.gate.verdict import VERDICT, Verdict, read_verdict
-from pipeline.registry.provenance import BLESS, GATE, ROLLBACK, UNBLESS, Node, Provenance, plain
+from pipeline.registry.provenance import (
+    BLESS,
+    GATE,
+    ROLLBACK,
+    UNBLESS,
+    Node,
+    Provenance,
+    plain,
+    version_of,
+)
 from pipeline.registry.recording import WITHDRAWN
 
-_DEEDS = {
+_ACTIONS = {
     BLESS: 'blessed by hand',
     UNBLESS: 'its blessing was withdrawn by hand',
     ROLLBACK: 'made live again by hand',
@@ -27,13 +37,9 @@ _DEEDS = {
 _VOTES = {True: ('yes', 'green'), False: ('no', 'bold red'), None: ('no vote', 'dim')}
 
 
-class NoVerdict(LookupError):
-    """There is none that can be shown; the message is one sentence."""
-
-
 @dataclasses.dataclass(frozen=True)
-class Deed:
-    """What a person did with the model.
+class ManualAction:
+    """A manual action on the model.
 
     Attributes:
         what: in words.
@@ -60,9 +66,9 @@ class Why:
         version: as which it was pushed; None if it was not.
         baseline: the folder of the model that it was compared with; None if there was none.
         baseline_version: as which that one was pushed last.
-        blessed: whether the model may be pushed today: a person has the last word.
+        blessed: whether the model may be pushed today: by the manual override if there is one.
         verdict: what the rules said.
-        deeds: of people since it was judged first, oldest first.
+        deeds: manual actions on the model since it was judged first, oldest first.
     """
 
     recipe: str
@@ -74,7 +80,7 @@ class Why:
     baseline_version: str | None
     blessed: bool
     verdict: Verdict
-    deeds: tuple[Deed, ...]
+    deeds: tuple[ManualAction, ...]
 
 
 def read_why(store: MetadataStore | None, pipeline: str) -> Why:
@@ -85,18 +91,18 @@ def read_why(store: MetadataStore | None, pipeline: str) -> Why:
         pipeline: the recipe's name.
 
     Raises:
-        NoVerdict: no model was judged yet, or the verdict was removed.
+        ModelError: no model was judged yet, or the verdict was removed.
     """
     provenance = Provenance(store, pipeline)
     gate = next(iter(reversed(list(provenance.of_kind(GATE)))), None)
     if gate is None and any(provenance.judged()):
-        raise NoVerdict(f'no run of {pipeline} has kept its reasons yet; the next one does')
+        raise ModelError(f'no run of {pipeline} has kept its reasons yet; the next one does')
     if gate is None:
-        raise NoVerdict(f'{pipeline} has judged no model yet; run does that')
+        raise ModelError(f'{pipeline} has judged no model yet; run does that')
     model, baseline = gate.input('model'), gate.input('baseline_model')
     assert model is not None  # a gate has one
     verdict = _read(gate)
-    judgement = read_judgement(folder_of(model.uri))
+    override = read_override(folder_of(model.uri))
     return Why(
         recipe=pipeline,
         run=provenance.run_id(gate),
@@ -105,9 +111,9 @@ def read_why(store: MetadataStore | None, pipeline: str) -> Why:
         version=_version(provenance, model),
         baseline=baseline.uri if baseline else None,
         baseline_version=_version(provenance, baseline) if baseline else None,
-        blessed=judgement.blessed if judgement else verdict.blessed,
+        blessed=override.blessed if override else verdict.blessed,
         verdict=verdict,
-        deeds=_with_last_word(tuple(_deeds(provenance, model)), judgement),
+        deeds=_with_override(tuple(_actions(provenance, model)), override),
     )
 
 
@@ -151,42 +157,45 @@ def _read(gate: Node) -> Verdict:
     try:
         return read_verdict(folder)
     except OSError as error:
-        raise NoVerdict(f'the last verdict is gone from {folder}: {error.strerror}') from error
+        raise ModelError(f'the last verdict is gone from {folder}: {error.strerror}') from error
     except ValueError as error:
-        raise NoVerdict(f'the last verdict, in {folder}, is damaged') from error
+        raise ModelError(f'the last verdict, in {folder}, is damaged') from error
 
 
 def _version(provenance: Provenance, model: metadata_store_pb2.Artifact) -> str | None:
     """The last version that was made of a model."""
     versions = [
-        custom(node.output('pushed_model'), 'pushed_version')
+        str(version_of(node))
         for node in provenance.pushed()
         if any(each.id == model.id for each in node.inputs.get('model', ()))
     ]
     return versions[-1] if versions else None
 
 
-def _deeds(provenance: Provenance, model: metadata_store_pb2.Artifact) -> Iterator[Deed]:
+def _actions(provenance: Provenance, model: metadata_store_pb2.Artifact) -> Iterator[ManualAction]:
     for node in provenance.nodes:
-        taken_back = custom(node.execution, WITHDRAWN) == model.id
-        if node.kind in _DEEDS and (taken_back or _is_about(node, model)):
+        withdrawn = custom_property(node.execution, WITHDRAWN) == model.id
+        if node.kind in _ACTIONS and (withdrawn or _is_about(node, model)):
+            what = _ACTIONS[UNBLESS if withdrawn else node.kind]
             noted = node.execution.custom_properties
             person, reason = (noted[key].string_value for key in ('person', 'reason'))
-            yield Deed(_DEEDS[UNBLESS if taken_back else node.kind], node.ended, person, reason)
+            yield ManualAction(what, node.ended, person, reason)
 
 
-def _with_last_word(deeds: tuple[Deed, ...], judgement: Judgement | None) -> tuple[Deed, ...]:
-    """With what stands beside the model, of which the note may be missing: it was killed before."""
-    if judgement is None:
-        return deeds
-    what = _DEEDS[BLESS if judgement.blessed else UNBLESS]
-    last = Deed(what, judgement.moment, judgement.person, judgement.reason)
-    if any((each.what, each.reason) == (last.what, last.reason) for each in deeds):
-        return deeds
-    return (*deeds, last)
+def _with_override(
+    actions: tuple[ManualAction, ...], override: ManualOverride | None
+) -> tuple[ManualAction, ...]:
+    """Adds the override if it was not recorded, as by a process that was killed before it could."""
+    if override is None:
+        return actions
+    what = _ACTIONS[BLESS if override.blessed else UNBLESS]
+    last = ManualAction(what, override.moment, override.person, override.reason)
+    if any((each.what, each.reason) == (last.what, last.reason) for each in actions):
+        return actions
+    return (*actions, last)
 
 
-def _is_about(deed: Node, model: metadata_store_pb2.Artifact) -> bool:
+def _is_about(action: Node, model: metadata_store_pb2.Artifact) -> bool:
     """Whether a model, or a blessing of it, was the input."""
-    given: list[Any] = [each for those in deed.inputs.values() for each in those]
-    return any(model.id in (each.id, custom(each, 'current_model_id')) for each in given)
+    given: list[Any] = [each for those in action.inputs.values() for each in those]
+    return any(model.id in (each.id, model_id_of(each)) for each in given)

@@ -12,16 +12,19 @@ from ml_metadata.proto import metadata_store_pb2
 from rich.markup import escape
 from rich.tree import Tree
 
-from common.metadata_queries import custom
-from pipeline.registry.provenance import EVALUATOR, Node, Provenance, plain
+from common.errors import ModelError
+from pipeline.registry.provenance import (
+    EVALUATOR,
+    Node,
+    Provenance,
+    destination_of,
+    plain,
+    version_of,
+)
 from trainer.config.train import TrainConfig
 
 _NAMED = 10  # versions in an error
 _ARCHITECTURE = ('alpha', 'head.hidden')  # has to be equal for weights to fit
-
-
-class UnknownModel(LookupError):
-    """No such model was pushed; the message is one sentence that names those that were."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Ancestor:
         run: the pipeline run that trained it.
         trained: when that ended.
         spans: numbers of the spans it was trained on, with their fingerprints.
-        code: hash of the code of the trainer and the components.
+        code: hash of the code that trained it.
         weights: what the backbone would start from without a warm start; for a file, embedded or
             given, also the digest of what was in it.
         hyperparameters: the `trainer:` part that it was trained with.
@@ -80,13 +83,13 @@ def trace(store: MetadataStore | None, pipeline: str, model: str) -> Lineage:
         model: a version, or the path of one in the serving directory.
 
     Raises:
-        UnknownModel: it is neither.
+        ModelError: it is neither.
     """
     provenance = Provenance(store, pipeline)
     pusher = _find(provenance, pipeline, model)
     pushed = pusher.input('model')
     if pushed is None:
-        raise UnknownModel(f'{model} was put there by hand: nothing is known of its model')
+        raise ModelError(f'{model} was put there by hand: nothing is known of its model')
     return lineage_of(provenance, pushed, pusher)
 
 
@@ -170,12 +173,12 @@ def _name(model: Ancestor) -> str:
 def _find(provenance: Provenance, pipeline: str, model: str) -> Node:
     """The Pusher of a version, or of the folder of one."""
     pushers = provenance.pushed()
-    places = {custom(each.output('pushed_model'), 'pushed_destination'): each for each in pushers}
-    versions = {custom(each.output('pushed_model'), 'pushed_version'): each for each in pushers}
+    places = {destination_of(each): each for each in pushers}
+    versions = {str(version_of(each)): each for each in pushers}
     found = places.get(str(Path(model).absolute())) or versions.get(model)
     if found is None:
         known = ', '.join(list(versions)[-_NAMED:])
-        raise UnknownModel(
+        raise ModelError(
             f'{model} is no model that {pipeline} has pushed; '
             + (f'known versions: {known}' if known else 'it has pushed none')
         )
@@ -205,12 +208,11 @@ def _ancestor(
     config = _config(trainer) if trainer else {}
     pushers = (each for each in provenance.pushed() if _id(each.input('model')) == model.id)
     pusher = pusher or next(pushers, None)
-    pushed = pusher.output('pushed_model') if pusher else None
     tuned = trainer.input('hyperparameters') if trainer else None
     return Ancestor(
         artifact=model.uri,
-        version=custom(pushed, 'pushed_version') if pushed else None,
-        destination=custom(pushed, 'pushed_destination') if pushed else None,
+        version=str(version_of(pusher)) if pusher else None,
+        destination=destination_of(pusher) if pusher else None,
         pushed=pusher.ended if pusher else None,
         run=provenance.run_id(trainer) if trainer else '',
         trained=trainer.ended if trainer else datetime.datetime.min,

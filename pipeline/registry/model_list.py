@@ -13,11 +13,10 @@ from rich.table import Table
 from common.artifacts import folder_of
 from common.blessing import withdrawal
 from common.files import MEGABYTE
-from common.metadata_queries import custom
 from components.pusher.serving_folder import Note, read_note, versions_in
 from pipeline.config.recipe import Recipe
 from pipeline.formatting import named, time_of
-from pipeline.registry.provenance import Node, Provenance, plain
+from pipeline.registry.provenance import Node, Provenance, destination_of, plain
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +32,7 @@ class Version:
         run: the pipeline run that pushed it, or whose model a person has pushed.
         spans: numbers of those that it was trained on.
         by_hand: what a person did and why, if one did.
-        withdrawn: what a person said who withdrew its blessing.
+        withdrawn: the override that withdrew its blessing, as a clause.
         megabytes: of all its files, 10^6 bytes; what another version shares counts here too.
     """
 
@@ -52,10 +51,7 @@ class Version:
 def list_models(recipe: Recipe, store: MetadataStore | None) -> tuple[Version, ...]:
     """All versions, the live one first."""
     provenance = Provenance(store, recipe.name)
-    pushers = {
-        custom(each.output('pushed_model'), 'pushed_destination'): each
-        for each in provenance.pushed()
-    }
+    pushers = {destination_of(each): each for each in provenance.pushed()}
     folders = versions_in(recipe.serving_directory)
     return tuple(
         _describe(provenance, folder, folder == folders[-1], pushers.get(str(folder)))

@@ -15,19 +15,31 @@ from ml_metadata import MetadataStore
 from ml_metadata.proto.metadata_store_pb2 import Artifact
 
 from common.artifacts import SERVED, folder_of
-from common.blessing import Judgement, withdrawal
-from common.metadata_queries import custom
-from components.evaluation.metrics.accuracy import accuracy_in
+from common.blessing import ManualOverride, withdrawal
+from common.errors import ModelError, PushError
+from components.evaluation.metrics.evaluation_files import read_accuracy
 from components.pusher.model_files import files_of
-from components.pusher.serving_folder import BLESS as BLESSED_BY_HAND
-from components.pusher.serving_folder import ROLLBACK as ROLLED_BACK
-from components.pusher.serving_folder import About, Note, read_note, versions_in
-from components.pusher.versions import EXTRA, Pushed, PushError, push, restore
+from components.pusher.serving_folder import (
+    PUSHED_BY_BLESS,
+    PUSHED_BY_ROLLBACK,
+    About,
+    Note,
+    read_note,
+    versions_in,
+)
+from components.pusher.versions import EXTRA, Pushed, push, restore
 from pipeline.config.recipe import Recipe
-from pipeline.registry.provenance import BLESS, EVALUATOR, TRAINER, UNBLESS, Provenance
+from pipeline.registry.provenance import (
+    BLESS,
+    EVALUATOR,
+    TRAINER,
+    UNBLESS,
+    Provenance,
+    destination_of,
+)
 from pipeline.registry.recording import (
+    apply_override,
     blessings_of,
-    judge,
     model_in,
     note_push,
     note_pushes,
@@ -35,10 +47,6 @@ from pipeline.registry.recording import (
 )
 
 _NAMED = 10  # versions in an error
-
-
-class CannotIntervene(RuntimeError):
-    """Nothing was changed; the message is one sentence."""
 
 
 def rollback(recipe: Recipe, store: MetadataStore, version: str | None, reason: str) -> Pushed:
@@ -55,19 +63,19 @@ def rollback(recipe: Recipe, store: MetadataStore, version: str | None, reason: 
         The new version, which is a copy of the earlier one.
 
     Raises:
-        CannotIntervene: there is no such version.
+        ModelError: there is no such version.
         PushError: the folder cannot be written.
     """
     provenance = _as_it_is(recipe, store)
     live = _version(recipe, None)
     wanted = _earlier(recipe, provenance, store) if version is None else _version(recipe, version)
     if wanted == live:
-        raise CannotIntervene(f'version {live.name} is live already')
+        raise ModelError(f'version {live.name} is live already')
     model, before = _model(provenance, store, wanted), _model(provenance, store, live)
     note = read_note(wanted)
     withdrawn = _withdrawn(model, note)
     if withdrawn:
-        raise CannotIntervene(
+        raise ModelError(
             f'version {wanted.name}: {withdrawn}; bless {wanted.name} --force makes it live'
         )
     taken_back = None if _id(before) == _id(model) else before
@@ -76,7 +84,7 @@ def rollback(recipe: Recipe, store: MetadataStore, version: str | None, reason: 
             'recipe': recipe.name,
             'model_id': _id(model),
             **({'model': model.uri} if model else {}),
-            'by_hand': ROLLED_BACK,
+            'by_hand': PUSHED_BY_ROLLBACK,
             'person': person(),
             'reason': reason,
             'version': int(wanted.name),
@@ -99,14 +107,14 @@ def bless(recipe: Recipe, store: MetadataStore, model: str | None, reason: str) 
         reason: why.
 
     Raises:
-        CannotIntervene: there is no such model, or nothing has judged it.
+        ModelError: there is no such model, or nothing has judged it.
         PushError: the folder cannot be written; the model is blessed, and the next run pushes it.
     """
     provenance = _as_it_is(recipe, store)
     found = _candidate(provenance) if model is None else _given(recipe, provenance, store, model)
     if not blessings_of(store, found.id):
-        raise CannotIntervene(f'the model in {found.uri} was never judged; run the recipe first')
-    blessings = judge(store, found, _judgement(True, reason))
+        raise ModelError(f'the model in {found.uri} was never judged; run the recipe first')
+    blessings = apply_override(store, found, _override(True, reason))
     about = _about(recipe, provenance, found, reason)
     folder = folder_of(found.uri) / SERVED
     beside = _beside(recipe, provenance, store, found)
@@ -139,14 +147,14 @@ def unbless(
         The folder of the version, and whether it is live: it stays so until a rollback.
 
     Raises:
-        CannotIntervene: there is no such version, or it was not pushed from here.
+        ModelError: there is no such version, or it was not pushed from here.
     """
     provenance = _as_it_is(recipe, store)
     live, wanted = _version(recipe, None), _version(recipe, version)
     model = _model(provenance, store, wanted)
     if model is None:
-        raise CannotIntervene(f'version {wanted.name} was not pushed by {recipe.name}')
-    blessings = judge(store, model, _judgement(False, reason))
+        raise ModelError(f'version {wanted.name} was not pushed by {recipe.name}')
+    blessings = apply_override(store, model, _override(False, reason))
     inputs = {'model': [model], 'model_blessing': blessings}
     record(store, recipe.name, UNBLESS, inputs, {}, _why(reason, int(wanted.name)))
     return wanted, _id(_model(provenance, store, live)) == model.id
@@ -166,9 +174,9 @@ def _as_it_is(recipe: Recipe, store: MetadataStore) -> Provenance:
     return Provenance(store, recipe.name)
 
 
-def _judgement(blessed: bool, reason: str) -> Judgement:
+def _override(blessed: bool, reason: str) -> ManualOverride:
     now = datetime.datetime.now(datetime.timezone.utc)
-    return Judgement(blessed=blessed, person=person(), reason=reason, moment=now)
+    return ManualOverride(blessed=blessed, person=person(), reason=reason, moment=now)
 
 
 def _why(reason: str, version: int) -> dict[str, str | int]:
@@ -179,11 +187,11 @@ def _version(recipe: Recipe, number: str | None) -> Path:
     """A version by its number; the live one without any."""
     versions = versions_in(recipe.serving_directory)
     if not versions:
-        raise CannotIntervene(f'there is no version in {recipe.serving_directory}')
+        raise ModelError(f'there is no version in {recipe.serving_directory}')
     for folder in versions if number is not None else versions[-1:]:
         if number in (None, folder.name):
             return folder
-    raise CannotIntervene(f'there is no version {number}; there are {_listed(versions)}')
+    raise ModelError(f'there is no version {number}; there are {_listed(versions)}')
 
 
 def _earlier(recipe: Recipe, provenance: Provenance, store: MetadataStore) -> Path:
@@ -193,7 +201,7 @@ def _earlier(recipe: Recipe, provenance: Provenance, store: MetadataStore) -> Pa
         model = _model(provenance, store, folder)
         if not (model and model.id == before) and not _withdrawn(model, read_note(folder)):
             return folder
-    raise CannotIntervene(
+    raise ModelError(
         f'there is no version before {live.name} that holds another model whose blessing stands'
     )
 
@@ -201,7 +209,7 @@ def _earlier(recipe: Recipe, provenance: Provenance, store: MetadataStore) -> Pa
 def _model(provenance: Provenance, store: MetadataStore, version: Path) -> Artifact | None:
     """Of the Trainer; None if somebody else put the version there."""
     for each in provenance.pushed():
-        if custom(each.output('pushed_model'), 'pushed_destination') == str(version):
+        if destination_of(each) == str(version):
             return each.input('model')
     note = read_note(version)
     return model_in(store, note.about) if note else None
@@ -210,7 +218,7 @@ def _model(provenance: Provenance, store: MetadataStore, version: Path) -> Artif
 def _candidate(provenance: Provenance) -> Artifact:
     judged = [each.input('model') for each in provenance.judged()]
     if not judged or judged[-1] is None:
-        raise CannotIntervene('there is no candidate: no run has come to its verdict')
+        raise ModelError('there is no candidate: no run has come to its verdict')
     return judged[-1]
 
 
@@ -225,7 +233,7 @@ def _given(recipe: Recipe, provenance: Provenance, store: MetadataStore, model: 
         made = trainer.output('model')
         if made is not None and folder_of(made.uri).absolute() == folder:
             return made
-    raise CannotIntervene(f'{model} is no version and no model that {recipe.name} has trained')
+    raise ModelError(f'{model} is no version and no model that {recipe.name} has trained')
 
 
 def _beside(
@@ -257,15 +265,15 @@ def _about(recipe: Recipe, provenance: Provenance, model: Artifact, reason: str)
         model=model.uri,
         model_id=model.id,
         spans=tuple(provenance.trained_on(model)),
-        by_hand=BLESSED_BY_HAND,
-        accuracy=accuracy_in(folder_of(evaluation.uri)) if evaluation else None,
+        by_hand=PUSHED_BY_BLESS,
+        accuracy=read_accuracy(folder_of(evaluation.uri)) if evaluation else None,
         person=person(),
         reason=reason,
     )
 
 
 def _withdrawn(model: Artifact | None, note: Note | None) -> str | None:
-    """What a person said who withdrew its blessing; the metadata may have begun anew since."""
+    """The override that withdrew its blessing; the metadata may have begun anew since."""
     uri = model.uri if model else note.about.model if note else None
     return withdrawal(folder_of(uri) if uri else None)
 

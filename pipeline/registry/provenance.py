@@ -8,17 +8,22 @@ from typing import Any
 from ml_metadata import MetadataStore
 from ml_metadata.proto import metadata_store_pb2
 
+from common.blessing import BLESSING, decision_of
 from common.features import FINGERPRINT, SPAN
-from common.metadata_queries import custom
+from common.metadata_queries import (
+    INPUTS,
+    OUTPUTS,
+    SUCCEEDED,
+    artifacts_by_id,
+    component_class,
+    custom_property,
+    events_of_executions,
+)
 
 TRAINER, EVALUATOR, GATE, PUSHER = 'Trainer', 'Evaluator', 'ModelGate', 'Pusher'
 # What a person does, and a push that was found live and noted by a later run.
 ROLLBACK, BLESS, UNBLESS, ADOPT = 'Rollback', 'Bless', 'Unbless', 'Adopt'
 _KINDS = (TRAINER, EVALUATOR, GATE, PUSHER, ROLLBACK, BLESS, UNBLESS, ADOPT)
-_ENDED = (metadata_store_pb2.Execution.COMPLETE, metadata_store_pb2.Execution.CACHED)
-_OUTPUTS = (metadata_store_pb2.Event.OUTPUT, metadata_store_pb2.Event.INTERNAL_OUTPUT)
-_INPUTS = (metadata_store_pb2.Event.INPUT, metadata_store_pb2.Event.INTERNAL_INPUT)
-_AT_ONCE = 500  # ids in one request: an answer over gRPC has a limit of 4 MB
 
 Artifacts = tuple[metadata_store_pb2.Artifact, ...]
 
@@ -78,9 +83,7 @@ class Provenance:
 
         That is the gate; in older runs the Evaluator, which leaves its blessing empty today.
         """
-        return (
-            node for node in self.nodes if custom(node.output('blessing'), 'blessed') is not None
-        )
+        return (node for node in self.nodes if decision_of(node.output(BLESSING)) is not None)
 
     def pushed(self) -> 'tuple[Node, ...]':
         """Of each version that was pushed, what did it first; lowest version first.
@@ -89,9 +92,8 @@ class Provenance:
         """
         firsts: dict[str, Node] = {}
         for node in self.nodes:
-            model = node.output('pushed_model')
-            if custom(model, 'pushed') == 1:
-                firsts.setdefault(str(custom(model, 'pushed_destination')), node)
+            if custom_property(node.output('pushed_model'), 'pushed') == 1:
+                firsts.setdefault(destination_of(node), node)
         return tuple(sorted(firsts.values(), key=version_of))
 
     def producer(self, artifact: metadata_store_pb2.Artifact | None) -> Node | None:
@@ -108,7 +110,9 @@ class Provenance:
         """Numbers of the spans that a model was trained on, with their fingerprints."""
         trainer = self.producer(model)
         examples = trainer.inputs.get('examples', ()) if trainer else ()
-        spans = {custom(each, SPAN): custom(each, FINGERPRINT) for each in examples}
+        spans = {
+            custom_property(each, SPAN): custom_property(each, FINGERPRINT) for each in examples
+        }
         return {
             int(number): str(fingerprint)
             for number, fingerprint in sorted(spans.items())
@@ -118,7 +122,12 @@ class Provenance:
 
 def version_of(pushed: Node) -> int:
     """The number of the version that a node has pushed."""
-    return int(custom(pushed.output('pushed_model'), 'pushed_version'))
+    return int(custom_property(pushed.output('pushed_model'), 'pushed_version'))
+
+
+def destination_of(pushed: Node) -> str:
+    """The folder that a node has pushed a version to."""
+    return str(custom_property(pushed.output('pushed_model'), 'pushed_destination'))
 
 
 def plain(value: Any) -> str:
@@ -136,24 +145,18 @@ def _nodes(store: MetadataStore, pipeline: str) -> list[Node]:
     if context is None:
         return []
     kinds = {
-        each.id: (each, each.type.rpartition('.')[2])
+        each.id: (each, component_class(each))
         for each in store.get_executions_by_context(context.id)
-        if each.last_known_state in _ENDED
+        if each.last_known_state in SUCCEEDED
     }
     wanted = sorted(key for key, (_, kind) in kinds.items() if kind in _KINDS)  # oldest first
-    events = [
-        event for some in _chunks(wanted) for event in store.get_events_by_execution_ids(some)
-    ]
-    artifacts = {
-        artifact.id: artifact
-        for some in _chunks(sorted({event.artifact_id for event in events}))
-        for artifact in store.get_artifacts_by_id(some)
-    }
+    events = events_of_executions(store, wanted, (*INPUTS, *OUTPUTS))
+    artifacts = artifacts_by_id(store, {event.artifact_id for event in events})
     by_execution: dict[int, list[metadata_store_pb2.Event]] = {key: [] for key in wanted}
     for event in events:
         by_execution[event.execution_id].append(event)
     return [
-        Node(*kinds[key], _by_key(these, _INPUTS, artifacts), _by_key(these, _OUTPUTS, artifacts))
+        Node(*kinds[key], _by_key(these, INPUTS, artifacts), _by_key(these, OUTPUTS, artifacts))
         for key, these in by_execution.items()
     ]
 
@@ -169,7 +172,3 @@ def _by_key(
             key = event.path.steps[0].key
             found[key] = (*found.get(key, ()), artifacts[event.artifact_id])
     return found
-
-
-def _chunks(ids: Sequence[int]) -> Iterator[Sequence[int]]:
-    return (ids[start : start + _AT_ONCE] for start in range(0, len(ids), _AT_ONCE))

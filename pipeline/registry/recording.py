@@ -2,65 +2,60 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from ml_metadata import MetadataStore, errors
 from ml_metadata.proto import metadata_store_pb2
 from ml_metadata.proto.metadata_store_pb2 import Artifact, Event, Execution
 
 from common.artifacts import folder_of
-from common.blessing import Judgement, write_judgement
-from common.metadata_queries import custom
-from components.pusher.serving_folder import BLESS as BLESSED_BY_HAND
-from components.pusher.serving_folder import ROLLBACK as ROLLED_BACK
-from components.pusher.serving_folder import About, Note, read_note, versions_in
+from common.blessing import ManualOverride, model_id_of, record_override, write_override
+from common.metadata_queries import set_custom_properties
+from components.pusher.serving_folder import (
+    PUSHED_BY_BLESS,
+    PUSHED_BY_ROLLBACK,
+    About,
+    Note,
+    read_note,
+    versions_in,
+)
 from pipeline.config.recipe import Recipe
-from pipeline.registry.provenance import ADOPT, BLESS, ROLLBACK, Provenance
+from pipeline.registry.provenance import ADOPT, BLESS, ROLLBACK, Provenance, destination_of
 
 _PUSHED, _BLESSING = 'PushedModel', 'ModelBlessing'
-_BLESSED_FILE, _NOT_BLESSED_FILE = 'BLESSED', 'NOT_BLESSED'  # as TFX has them
-BY_HAND = 'by_hand'  # custom property of a blessing: 1 if it says what a person says
 # Of a rollback: the model that lost its blessing. As an input it would count as what was pushed.
 WITHDRAWN = 'withdrawn_id'
-_KINDS = {ROLLED_BACK: ROLLBACK, BLESSED_BY_HAND: BLESS, None: ADOPT}
+_KINDS = {PUSHED_BY_ROLLBACK: ROLLBACK, PUSHED_BY_BLESS: BLESS, None: ADOPT}
 
 
-def judge(store: MetadataStore, model: Artifact, judgement: Judgement) -> list[Artifact]:
-    """Makes a person's word the last one on a model, for all that asks for blessed models.
+def apply_override(
+    store: MetadataStore, model: Artifact, override: ManualOverride
+) -> list[Artifact]:
+    """Makes a manual override count for all that ask for blessed models.
 
     Args:
         store: ML Metadata.
         model: of a Trainer.
-        judgement: what the person says.
+        override: the decision.
 
     Returns:
-        Its blessings that are changed by that: the last one, or when they are withdrawn, all.
+        The blessings of the model that this changes: the last one, or for a withdrawal all.
 
     Raises:
         OSError: a folder cannot be written.
     """
-    write_judgement(folder_of(model.uri), judgement)
+    write_override(folder_of(model.uri), override)
     blessings = blessings_of(store, model.id)
-    changed = blessings[-1:] if judgement.blessed else blessings
+    changed = blessings[-1:] if override.blessed else blessings
     for blessing in changed:
-        values = blessing.custom_properties
-        values['blessed'].int_value = int(judgement.blessed)
-        values[BY_HAND].int_value = 1
-        values['person'].string_value = judgement.person
-        values['reason'].string_value = judgement.reason
-        _mark(blessing, judgement.blessed)
+        record_override(blessing, override)
     if changed:
         store.put_artifacts(changed)
     return changed
 
 
 def blessings_of(store: MetadataStore, model: int) -> list[Artifact]:
-    """What was said of a model, by whichever component, oldest first."""
-    found = [
-        each
-        for each in store.get_artifacts_by_type(_BLESSING)
-        if custom(each, 'current_model_id') == model
-    ]
+    """The blessings of a model, by its id, oldest first."""
+    found = [each for each in store.get_artifacts_by_type(_BLESSING) if model_id_of(each) == model]
     return sorted(found, key=lambda each: each.id)
 
 
@@ -70,10 +65,7 @@ def note_pushes(recipe: Recipe, store: MetadataStore) -> None:
     Whoever pushed them was killed between the push and the note. The file beside the model says
     where it comes from, so nothing is to be undone.
     """
-    noted = {
-        custom(each.output('pushed_model'), 'pushed_destination')
-        for each in Provenance(store, recipe.name).pushed()
-    }
+    noted = {destination_of(each) for each in Provenance(store, recipe.name).pushed()}
     for version in versions_in(recipe.serving_directory):
         note = read_note(version)
         if note and str(version) not in noted and note.about.recipe == recipe.name:
@@ -114,7 +106,7 @@ def record(
     """Writes an execution `catdog.KIND`, as if a component of the pipeline had come to its end."""
     type_id = store.put_execution_type(metadata_store_pb2.ExecutionType(name=f'catdog.{kind}'))
     execution = Execution(type_id=type_id, last_known_state=Execution.COMPLETE)
-    _set(execution.custom_properties, values)
+    set_custom_properties(execution, values)
     contexts = [store.get_context_by_type_and_name('pipeline', pipeline)]
     if run:
         contexts.append(store.get_context_by_type_and_name('pipeline_run', run))
@@ -128,10 +120,10 @@ def _withdraw(store: MetadataStore, note: Note) -> dict[str, int]:
     model = _artifact_at(store, about.withdrawn_id, about.withdrawn)
     if model is None:
         return {}
-    said = Judgement(
+    override = ManualOverride(
         blessed=False, person=about.person or '', reason=about.reason or '', moment=note.pushed
     )
-    judge(store, model, said)
+    apply_override(store, model, override)
     return {WITHDRAWN: model.id}
 
 
@@ -150,8 +142,8 @@ def _pushed_model(store: MetadataStore, folder: Path) -> Artifact:
         )
         type_id = store.put_artifact_type(kind)
     artifact = Artifact(type_id=type_id, uri=str(folder), state=Artifact.LIVE)
-    _set(
-        artifact.custom_properties,
+    set_custom_properties(
+        artifact,
         {
             'pushed': 1,
             'pushed_destination': str(folder),
@@ -167,17 +159,6 @@ def _said(about: About) -> dict[str, str | int]:
     return {key: value for key, value in values.items() if value is not None}
 
 
-def _mark(blessing: Artifact, blessed: bool) -> None:
-    """The file that says the same in the folder, where that is still there."""
-    folder = folder_of(blessing.uri)
-    if folder.is_dir():
-        wrong, right = (
-            (_NOT_BLESSED_FILE, _BLESSED_FILE) if blessed else (_BLESSED_FILE, _NOT_BLESSED_FILE)
-        )
-        (folder / right).touch()
-        (folder / wrong).unlink(missing_ok=True)
-
-
 def _pairs(
     artifacts: Mapping[str, Iterable[Artifact]], kind: int
 ) -> Iterator[tuple[Artifact, Event]]:
@@ -187,11 +168,3 @@ def _pairs(
             event.path.steps.add().key = key
             event.path.steps.add().index = index
             yield artifact, event
-
-
-def _set(properties: Any, values: Mapping[str, str | int]) -> None:
-    for key, value in values.items():
-        if isinstance(value, int):
-            properties[key].int_value = value
-        else:
-            properties[key].string_value = value

@@ -3,6 +3,8 @@
 import http.server
 from pathlib import Path
 
+from common.errors import ConfigError
+
 _HOST = '127.0.0.1'
 
 
@@ -10,13 +12,17 @@ class PageServer(http.server.ThreadingHTTPServer):
     """Gives one page at `/`, and nothing else; port 0 takes any that is free.
 
     Raises:
-        OSError: the port is taken.
+        ConfigError: the port is taken.
     """
 
     daemon_threads = True
 
     def __init__(self, page: Path, port: int) -> None:
-        super().__init__((_HOST, port), _Handler)
+        try:
+            super().__init__((_HOST, port), _Handler)
+        except OSError as error:
+            reason = error.strerror
+            raise ConfigError(f'port {port} of {_HOST} cannot be used: {reason}') from error
         self.page = page
 
     @property

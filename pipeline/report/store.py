@@ -3,16 +3,14 @@
 import dataclasses
 from pathlib import Path
 
+from common.errors import ModelError
+from common.files import write_atomically
 from pipeline.report.content.page_data import ReportData
 
 REPORTS = 'reports'  # in the folder of the runs
 COMPARISON = 'comparison.html'  # of the two runs that were compared last
 LAST, PREVIOUS = 'last', 'previous'
 _NAMED = 8  # runs in an error
-
-
-class UnknownRun(LookupError):
-    """There is no page of such a run; the message is one sentence that names those there are."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,12 +25,12 @@ class Kept:
         """What the page says.
 
         Raises:
-            UnknownRun: it was written by another version of this program.
+            ModelError: it was written by another version of this program.
         """
         try:
             return ReportData.model_validate_json(self.data.read_text(encoding='utf-8'))
         except ValueError:  # of pydantic, or of bytes that are no text
-            raise UnknownRun(
+            raise ModelError(
                 f'{self.data} was written by another version of this program; it cannot be compared'
             ) from None
 
@@ -49,22 +47,12 @@ def keep(home: Path, data: ReportData, page: str, most: int) -> Kept:
     folder = home / REPORTS
     folder.mkdir(parents=True, exist_ok=True)
     kept = _kept(folder, data.run_id)
-    put(kept.page, page)
-    put(kept.data, data.model_dump_json())
+    write_atomically(kept.page, page)
+    write_atomically(kept.data, data.model_dump_json())
     for old in kept_reports(home)[:-most]:
         old.data.unlink()
         old.page.unlink(missing_ok=True)
     return kept
-
-
-def put(path: Path, text: str) -> None:
-    """Replaces a file, which stays as it was when the new one cannot be written."""
-    partial = path.with_name(f'{path.name}.partial')
-    try:
-        partial.write_text(text, encoding='utf-8')
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def kept_reports(home: Path) -> list[Kept]:
@@ -82,7 +70,7 @@ def find(home: Path, name: str) -> Kept:
         name: `last`, `previous`, the id of a run, or a beginning of one that no other has.
 
     Raises:
-        UnknownRun: there is none, or several begin like that.
+        ModelError: there is none, or several begin like that.
     """
     known = kept_reports(home)
     places = {LAST: known[-1:], PREVIOUS: known[-2:-1]}
@@ -91,10 +79,10 @@ def find(home: Path, name: str) -> Kept:
     if len(found) == 1:
         return found[0]
     if not known:
-        raise UnknownRun(f'there are no reports in {home / REPORTS} yet; a run writes one')
+        raise ModelError(f'there are no reports in {home / REPORTS} yet; a run writes one')
     ids = ', '.join(each.run_id for each in reversed(known[-_NAMED:]))
     problem = 'there is no report' if not found else f'{len(found)} reports are'
-    raise UnknownRun(f'{problem} called {name!r}; there are {LAST}, {PREVIOUS}, {ids}')
+    raise ModelError(f'{problem} called {name!r}; there are {LAST}, {PREVIOUS}, {ids}')
 
 
 def _kept(folder: Path, run_id: str) -> Kept:

@@ -1,18 +1,19 @@
 """Writes the page of a run that came to its end."""
 
+import logging
 import traceback
 from pathlib import Path
 
-from rich.markup import escape
-
-from common import progress
+from common.files import write_atomically
 from pipeline.config.recipe import Recipe
 from pipeline.execution.launch import NodeResult
 from pipeline.execution.outcome import Outcome
 from pipeline.report.content.embedded_images import pictures_of
 from pipeline.report.content.gather import gather
 from pipeline.report.page.render import render_page
-from pipeline.report.store import keep, put
+from pipeline.report.store import keep
+
+_log = logging.getLogger(__name__)
 
 
 def write_report(
@@ -37,11 +38,9 @@ def write_report(
         page = render_page(data, pictures_of(results, data))
         keep(recipe.home, data, page, recipe.report.keep)
         path.parent.mkdir(parents=True, exist_ok=True)
-        put(path, page)
+        write_atomically(path, page)
     except Exception as error:  # whatever it is
         traceback.print_exc()  # for the log
-        reason = f'{type(error).__name__}: {error}'
-        words = f'warning: the page of the run cannot be written: {reason}'
-        progress.console().print(f'[yellow]{escape(words)}[/yellow]')
+        _log.warning('the page of the run cannot be written: %s: %s', type(error).__name__, error)
         return False
     return True

@@ -14,6 +14,8 @@ from datetime import datetime, timezone
 from cron_descriptor import ExpressionDescriptor, FormatException
 from cronsim import CronSim, CronSimError
 
+from common.errors import ConfigError
+
 _NICKNAMES = {
     '@hourly': '0 * * * *',
     '@daily': '0 0 * * *',
@@ -31,10 +33,6 @@ _FIELDS = {  # names as in the errors of cronsim
     'day-of-week': '0-7 (0 and 7 are Sunday) or SUN-SAT',
 }
 _START = datetime(2000, 1, 1)
-
-
-class CronError(ValueError):
-    """A schedule that cannot be used; the message is one sentence with the valid values."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,11 +98,11 @@ class Schedule:
             cluster_timezone: `CRON_SCHEDULE_TIMEZONE` of the cluster.
 
         Raises:
-            CronError: the time zones differ, or robfig/cron cannot express a field.
+            ConfigError: the time zones differ, or robfig/cron cannot express a field.
         """
         cluster = _zone(cluster_timezone)
         if self.timezone != cluster:
-            raise CronError(
+            raise ConfigError(
                 f'{self.cron!r} is in {self.timezone}, but Kubeflow reads schedules in {cluster}; '
                 f'give it in {cluster} (--timezone {cluster}), or set CRON_SCHEDULE_TIMEZONE of '
                 f'the cluster and kubeflow.connection.cron_timezone to {self.timezone}'
@@ -125,16 +123,16 @@ def parse_schedule(cron: str, timezone: str = 'UTC') -> Schedule:
     """Validates a schedule of five fields, or a nickname such as `@daily`, and its time zone.
 
     Raises:
-        CronError: the number of fields, a field or the time zone is wrong, or no date matches.
+        ConfigError: the number of fields, a field or the time zone is wrong, or no date matches.
     """
     given = ' '.join(cron.split())
     expression = _NICKNAMES.get(given.lower(), given)
     fields = expression.split()
     if expression.startswith('@'):
-        raise CronError(f'{given!r} is not a known nickname; use one of {", ".join(_NICKNAMES)}')
+        raise ConfigError(f'{given!r} is not a known nickname; use one of {", ".join(_NICKNAMES)}')
     if len(fields) != len(_FIELDS):
         hint = ' (without seconds)' if len(fields) == len(_FIELDS) + 1 else ''
-        raise CronError(
+        raise ConfigError(
             f'{given!r} has {len(fields)} fields; expected five: {", ".join(_FIELDS)}{hint}, '
             f"as in '0 2 * * 1-5'"
         )
@@ -143,12 +141,12 @@ def parse_schedule(cron: str, timezone: str = 'UTC') -> Schedule:
     except CronSimError as error:
         name = str(error).removeprefix('Bad ')
         field = fields[list(_FIELDS).index(name)]
-        raise CronError(
+        raise ConfigError(
             f'{name} {field!r} of {given!r} is wrong; expected {_FIELDS[name]}, '
             'as *, a number, a range, a list or */step'
         ) from None
     if first is None:
-        raise CronError(f'{given!r} matches no date')
+        raise ConfigError(f'{given!r} matches no date')
     return Schedule(expression, _zone(timezone))
 
 
@@ -161,7 +159,7 @@ def _for_robfig(field: str, values: Collection[object]) -> str:
         return field
     numbers = [value for value in values if isinstance(value, int) and value >= 0]
     if len(numbers) < len(values):  # cronsim represents L, W and # by others
-        raise CronError(f'{field!r} is not supported by Kubeflow; use numbers without L, W and #')
+        raise ConfigError(f'{field!r} is not supported by Kubeflow; use numbers without L, W and #')
     return ','.join(map(str, sorted(numbers)))
 
 
@@ -172,4 +170,4 @@ def _zone(name: str) -> str:
     cities = [zone for zone in known if zone.lower().endswith(f'/{name.lower()}')]
     similar = sorted(cities) or difflib.get_close_matches(name, known, n=3, cutoff=0.8)
     names = ' or '.join(similar) or 'a name such as Europe/Berlin or UTC'
-    raise CronError(f'time zone {name!r} is not known; use {names}')
+    raise ConfigError(f'time zone {name!r} is not known; use {names}')

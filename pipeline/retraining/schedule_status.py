@@ -11,11 +11,12 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from common.errors import ConfigError
 from components.pusher.serving_folder import versions_in
 from pipeline.config.recipe import Recipe
 from pipeline.formatting import named, time_of
 from pipeline.metadata_store import check_file, existing_store
-from pipeline.retraining.cron import CronError, parse_schedule
+from pipeline.retraining.cron import parse_schedule
 from pipeline.retraining.journal import Journal, Tick
 from pipeline.retraining.scheduler import LOCK, SCHEDULE, ScheduleFile
 from pipeline.retraining.tick import JOURNAL, TICK_LOCK
@@ -174,7 +175,7 @@ def _schedule(home: Path, now: datetime.datetime) -> ScheduleState | None:
     try:
         file = ScheduleFile.model_validate_json((home / SCHEDULE).read_bytes())
         schedule = parse_schedule(file.cron, file.timezone)
-    except (OSError, ValidationError, CronError):
+    except (OSError, ValidationError, ConfigError):
         return None
     alive = is_locked(home / LOCK)
     return ScheduleState(

@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime
+import logging
 import os
 import queue
 import signal
@@ -15,9 +16,8 @@ from apscheduler.executors.debug import DebugExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
 from pydantic import BaseModel
-from rich.markup import escape
 
-from common import progress
+from common.errors import AlreadyRunning
 from pipeline.config.recipe import Recipe
 from pipeline.retraining.cron import Schedule
 from pipeline.retraining.journal import Journal, Verdict
@@ -29,9 +29,7 @@ _WAKE_SECONDS = 30.0  # between two checks of the clock
 _LOCK_SECONDS = 1.0  # `status` holds the lock for a moment
 _STOPPED, _INTERRUPTED = 0, 130
 
-
-class AlreadyScheduled(RuntimeError):
-    """A schedule of the recipe is running."""
+_log = logging.getLogger(__name__)
 
 
 class ScheduleFile(BaseModel):
@@ -147,7 +145,7 @@ def run_schedule(
         The exit code: 0 after SIGTERM, 130 after Ctrl-C.
 
     Raises:
-        AlreadyScheduled: a schedule of the recipe is running.
+        AlreadyRunning: a schedule of the recipe is running.
         OSError: the folder of the runs cannot be written.
     """
     with _schedule_lock(recipe, schedule):
@@ -186,9 +184,9 @@ def missed_since(
 
 
 def say(text: str) -> None:
-    """Prints a line with the time."""
+    """Logs a line with the time."""
     now = datetime.datetime.now().astimezone()
-    progress.console().print(f'{now:%Y-%m-%d %H:%M:%S %Z} {escape(text)}')
+    _log.info('%s %s', f'{now:%Y-%m-%d %H:%M:%S %Z}', text)
 
 
 def _scheduler(ticker: Ticker, schedule: Schedule, first: datetime.datetime) -> BackgroundScheduler:
@@ -227,7 +225,7 @@ def _schedule_lock(recipe: Recipe, schedule: Schedule) -> Iterator[None]:
             (recipe.home / SCHEDULE).write_text(file.model_dump_json())
             yield
     except filelock.Timeout:
-        raise AlreadyScheduled(
+        raise AlreadyRunning(
             f'a schedule of {recipe.name} is already running in {recipe.home}; stop it first'
         ) from None
 

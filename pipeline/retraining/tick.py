@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import datetime
+import logging
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,33 +11,28 @@ from typing import TYPE_CHECKING
 
 import filelock
 import ml_metadata
-from rich.markup import escape
 
-from common import progress
-from common.errors import DataError
-from pipeline.config.metadata_config import MetadataError
+from common.errors import AlreadyRunning, ConfigError, DataError, MetadataError, PipelineError
 from pipeline.config.recipe import Recipe
 from pipeline.formatting import time_of
-from pipeline.local.run_recipe import AlreadyRunning, alone, run
+from pipeline.local.run_recipe import alone, run
 from pipeline.metadata_store import open_store
 from pipeline.registry.leftovers import finish_pushes
 from pipeline.retraining.decision import Decision, decide
 from pipeline.retraining.journal import Journal, Tick, Verdict
-from pipeline.retraining.retries import RunGivenUp, with_retries
+from pipeline.retraining.retries import Retries, errors_in
 from pipeline.retraining.termination import Terminated, sigterm_raises
 from pipeline.retraining.webhook import post_to_webhook
 
 if TYPE_CHECKING:
     from pipeline.execution.outcome import Outcome
 
-NORMAL, FAILED, INTERRUPTED, TERMINATED = 0, 1, 130, 143
+NORMAL, FAILED, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 JOURNAL, TICK_LOCK = 'ticks.jsonl', '.tick.lock'
 _LOCK_SECONDS = 1.0  # `status` holds the lock for a moment
 _POSTED = ('blessed', 'not blessed', 'unchanged', 'failed', 'killed')  # verdicts for the webhook
 
-
-class WorkdirUnusable(RuntimeError):
-    """The folder of the runs cannot be written, so the tick cannot be recorded."""
+_log = logging.getLogger(__name__)
 
 
 def _utc_now() -> datetime.datetime:
@@ -66,7 +62,7 @@ def retrain(recipe: Recipe, tools: Tools | None = None, *, verbose: bool = False
         skipped; 1 failed; 2 the recipe cannot be used; 130 and 143 stopped.
 
     Raises:
-        WorkdirUnusable: the folder of the runs cannot be written.
+        ConfigError: the folder of the runs cannot be written.
     """
     journal = Journal(recipe.home / JOURNAL)
     try:
@@ -74,7 +70,7 @@ def retrain(recipe: Recipe, tools: Tools | None = None, *, verbose: bool = False
             tick = _run_tick(recipe, journal, tools or Tools(), verbose)
             return _post(recipe, journal, tick)
     except OSError as error:
-        raise WorkdirUnusable(f'workdir {recipe.home} cannot be used: {error.strerror}') from error
+        raise ConfigError(f'workdir {recipe.home} cannot be used: {error.strerror}') from error
 
 
 @contextlib.contextmanager
@@ -121,19 +117,18 @@ def record_end(
 
 
 def _run_tick(recipe: Recipe, journal: Journal, tools: Tools, verbose: bool) -> Tick:
-    console = progress.console()
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(tick_lock(recipe.home))
         except filelock.Timeout:
             reason = f'another tick of {recipe.name} is running; this one is skipped'
-            console.print(escape(reason))
+            _log.info(reason)
             now = tools.now()
             return journal.start(now, ended=now, verdict='skipped', reason=reason, exit_code=NORMAL)
         previous = [each for each in journal.ticks() if each.verdict != 'skipped'][-1:]
         if previous and (previous[0].open or previous[0].verdict == 'killed'):
             started = time_of(previous[0].started)
-            console.print(f'the tick of {started} was killed; this tick does its work')
+            _log.warning('the tick of %s was killed; this tick does its work', started)
         tick = _decide_and_train(recipe, journal, journal.start(tools.now()), tools, verbose)
         tick = tick.model_copy(update={'ended': tools.now()})
         journal.write(tick)
@@ -144,27 +139,38 @@ def _decide_and_train(
     recipe: Recipe, journal: Journal, tick: Tick, tools: Tools, verbose: bool
 ) -> Tick:
     """The tick with its result; every exception becomes a verdict."""
+    retries = Retries(recipe.retrain, tools.sleep)
     try:
-        decision, _ = with_retries(lambda: _decide(recipe, tools), recipe.retrain, tools.sleep)
+        decision = retries.call(lambda: _decide(recipe, tools))
         values = dataclasses.asdict(decision)
         tick = tick.model_copy(update={**values, 'decision': decision.reason, 'reason': ''})
         journal.write(tick)
-        progress.console().print(escape(decision.reason))
+        _log.info(decision.reason)
         if not decision.train:
             return tick.with_result('nothing new', decision.reason, NORMAL)
-        return _train(recipe, tick, tools, verbose)
+        return _train(recipe, tick, tools, retries, verbose)
     except Terminated:
         return tick.with_result('stopped', 'stopped by SIGTERM', TERMINATED)
     except KeyboardInterrupt:
         return tick.with_result('stopped', 'interrupted', INTERRUPTED)
-    except RunGivenUp as error:
-        if error.exit_code == NORMAL:
-            progress.console().print(escape(str(error)))
-        return tick.with_result(error.verdict, str(error), error.exit_code, attempts=error.attempts)
-    except DataError as error:
-        return tick.with_result('failed', str(error), FAILED)
+    except AlreadyRunning as error:
+        reason = f'{error}; this tick is skipped'
+        _log.info(reason)
+        return tick.with_result('skipped', reason, NORMAL, attempts=retries.attempts)
+    except PipelineError as error:
+        reason, exit_code = _failure(error)
+        return tick.with_result('failed', reason, exit_code, attempts=retries.attempts)
     except Exception as error:
         return tick.with_result('failed', f'{type(error).__name__}: {error}', FAILED)
+
+
+def _failure(error: PipelineError) -> tuple[str, int]:
+    """Reason and exit code of a tick that failed with this error."""
+    chain = list(errors_in(error))
+    reason = str(error)
+    if any(isinstance(each, DataError) for each in chain):
+        reason += '; no model is trained until the data is repaired or removed'
+    return reason, USAGE if any(isinstance(each, ConfigError) for each in chain) else FAILED
 
 
 def _decide(recipe: Recipe, tools: Tools) -> Decision:
@@ -178,11 +184,9 @@ def _decide(recipe: Recipe, tools: Tools) -> Decision:
         raise MetadataError(f'the metadata cannot be read: {error}') from error
 
 
-def _train(recipe: Recipe, tick: Tick, tools: Tools, verbose: bool) -> Tick:
+def _train(recipe: Recipe, tick: Tick, tools: Tools, retries: Retries, verbose: bool) -> Tick:
     recipe = recipe.for_retraining()
-    outcome, attempts = with_retries(
-        lambda: tools.run(recipe, verbose=verbose), recipe.retrain, tools.sleep
-    )
+    outcome = retries.call(lambda: tools.run(recipe, verbose=verbose))
     verdict: Verdict
     if outcome.blessed and outcome.unchanged:
         verdict, reason = 'unchanged', 'data and recipe give the live model'
@@ -190,7 +194,7 @@ def _train(recipe: Recipe, tick: Tick, tools: Tools, verbose: bool) -> Tick:
         verdict, reason = 'blessed', f'pushed to {outcome.pushed_to}'
     else:
         verdict, reason = 'not blessed', f'the live model stays: {"; ".join(outcome.reasons)}'
-    progress.console().print(escape(f'this tick: {verdict}; {reason}'))
+    _log.info('this tick: %s; %s', verdict, reason)
     return tick.with_result(
         verdict,
         reason,
@@ -199,7 +203,7 @@ def _train(recipe: Recipe, tick: Tick, tools: Tools, verbose: bool) -> Tick:
         accuracy=outcome.accuracy,
         previous_accuracy=outcome.previous_accuracy,
         pushed_to=str(outcome.pushed_to) if outcome.pushed_to else None,
-        attempts=attempts,
+        attempts=retries.attempts,
     )
 
 
@@ -212,7 +216,7 @@ def _post(recipe: Recipe, journal: Journal, tick: Tick) -> Tick:
     error = post_to_webhook(variable, {'recipe': recipe.name, **result})
     if error is None:
         return tick
-    progress.console().print(escape(error))
+    _log.warning(error)
     tick = tick.model_copy(update={'webhook': error})
     journal.write(tick)
     return tick

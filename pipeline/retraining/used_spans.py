@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from ml_metadata import MetadataStore
 
-from common.metadata_queries import custom
-from pipeline.registry.provenance import Node, Provenance
+from common.blessing import BLESSING, decision_of
+from pipeline.registry.provenance import Node, Provenance, destination_of, version_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,16 +97,15 @@ def _candidate(provenance: Provenance, gate: Node, pushed: set[int]) -> Candidat
         run_id=provenance.run_id(gate),
         ended=gate.ended,
         spans=provenance.trained_on(model),
-        blessed=custom(gate.output('blessing'), 'blessed') == 1,
+        blessed=decision_of(gate.output(BLESSING)) is True,
         pushed=model is not None and model.id in pushed,
     )
 
 
 def _push(provenance: Provenance, pusher: Node) -> PushedModel:
-    model = pusher.output('pushed_model')
     return PushedModel(
-        version=str(custom(model, 'pushed_version')),
-        destination=str(custom(model, 'pushed_destination')),
+        version=str(version_of(pusher)),
+        destination=destination_of(pusher),
         run_id=provenance.run_id(pusher),
         since=pusher.ended,
         spans=provenance.trained_on(pusher.input('model')),

@@ -1,8 +1,18 @@
-"""Exported models."""
+"""Exported models, and what a Trainer needs to export one."""
 
+import types
+
+import image_bytes
 import pytest
+import tensorflow as tf
 
+from common import features
 from components.inference.classifier import Classifier
+from trainer.export.image_example import only_image
+from trainer.preprocessing import decode_and_resize
+
+SIZE = 32
+CLASSES = ('cats', 'dogs')
 
 
 @pytest.fixture(scope='session')
@@ -16,3 +26,31 @@ def broken(make_saved_model, tmp_path_factory) -> Classifier:
     """Its weights are NaN, and it cannot explain itself."""
     folder = tmp_path_factory.mktemp('broken') / 'model'
     return Classifier(make_saved_model(folder, slope=float('nan'), explains=False))
+
+
+@pytest.fixture(scope='session')
+def images():
+    """Files of four images."""
+    return [image_bytes.jpeg(image_bytes.noise(seed=seed)) for seed in range(4)]
+
+
+def _decode(records):
+    images = tf.io.parse_example(
+        records, {features.IMAGE_BYTES: tf.io.FixedLenFeature([], tf.string)}
+    )
+    return tf.cast(decode_and_resize(images[features.IMAGE_BYTES], SIZE), tf.uint8), None
+
+
+@pytest.fixture(scope='session')
+def job(images):
+    """What the Trainer knows, as far as it is needed here."""
+    records = [*map(only_image, images)]
+    split = types.SimpleNamespace(records=lambda count: records[:count], decode=_decode)
+    layer = lambda inputs: {  # noqa: E731
+        features.IMAGE_XF: decode_and_resize(inputs[features.IMAGE_BYTES].values, SIZE)
+    }
+    transform = types.SimpleNamespace(transform_features_layer=lambda: layer)
+    config = types.SimpleNamespace(threshold=0.5)
+    return types.SimpleNamespace(
+        splits={'eval': split}, classes=CLASSES, config=config, transform=transform
+    )

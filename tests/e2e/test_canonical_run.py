@@ -6,14 +6,15 @@ import pytest
 import tensorflow as tf
 
 from common import features
-from common.metadata_queries import custom
+from common.errors import DataError
+from common.metadata_queries import custom_property
 from components.image_example_gen.sources.spans import open_window
 from pipeline.config.recipe import recipe_of
 from pipeline.execution.compilation import compile_pipeline
 from pipeline.execution.launch import launch_node, node_of
 from pipeline.graph import create_pipeline
 from pipeline.kubeflow.compiler import compile_kubeflow
-from pipeline.local.run_recipe import CannotStart, run
+from pipeline.local.run_recipe import run
 
 BEFORE_TRANSFORM = (
     'ImportExampleGen',
@@ -82,8 +83,8 @@ def test_a_schedule_will_know_them_by_number_and_fingerprint(imported, first):
     (span,) = open_window(imported.data)
     (examples,) = first['ImportExampleGen'].outputs['examples']
 
-    assert custom(examples, 'span') == span.number == 12
-    assert custom(examples, 'input_fingerprint') == span.source.fingerprint
+    assert custom_property(examples, 'span') == span.number == 12
+    assert custom_property(examples, 'input_fingerprint') == span.source.fingerprint
 
 
 def test_the_same_records_again_are_cached_and_changed_ones_are_not(home, imported, first):
@@ -97,7 +98,7 @@ def test_the_same_records_again_are_cached_and_changed_ones_are_not(home, import
         shutil.rmtree(home / 'records' / 'span-13')
     assert not newer['ImportExampleGen'].cached
     (examples,) = newer['ImportExampleGen'].outputs['examples']
-    assert custom(examples, 'span') == 13
+    assert custom_property(examples, 'span') == 13
 
 
 def test_a_cluster_imports_them_in_the_place_of_images(imported, tmp_path):
@@ -113,6 +114,6 @@ def test_a_missing_split_is_told_before_anything_starts(home, capsys):
     shutil.copytree(home / 'records' / 'span-9', records)
     shutil.rmtree(records / 'Split-test')
 
-    with pytest.raises(CannotStart, match='/broken/Split-test does not exist; give a folder that'):
+    with pytest.raises(DataError, match='/broken/Split-test does not exist; give a folder that'):
         run(recipe(home / 'other', source='canonical', path=str(records)))
     assert 'ImportExampleGen' not in capsys.readouterr().out

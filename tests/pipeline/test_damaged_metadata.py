@@ -9,8 +9,9 @@ from pathlib import Path
 import click.testing
 import pytest
 
-from pipeline.config.metadata_config import MetadataConfig, MetadataError
-from pipeline.metadata_store import SQLITE_FILE, check_connection, check_file
+from common.errors import MetadataError
+from pipeline.config.metadata_config import MetadataConfig
+from pipeline.metadata_store import SQLITE_FILE, check_file, open_store
 from pipeline_runner import main
 
 REPOSITORY = Path(__file__).parents[2]
@@ -33,7 +34,7 @@ READING = {
 @pytest.fixture
 def home(tmp_path):
     home = tmp_path / 'pets'
-    check_connection(MetadataConfig(), home)
+    open_store(MetadataConfig(), home)
     return home
 
 

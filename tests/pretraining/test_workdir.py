@@ -9,8 +9,9 @@ import pytest
 from click.testing import CliRunner
 
 import pretraining.__main__ as command
+from common.errors import ConfigError
 from pretraining import workdir
-from pretraining.settings import Counts, PretrainingError, Settings
+from pretraining.settings import Counts, Settings
 from pretraining.workdir import alone, claim
 from trainer.model.weights import EMBEDDED_FILE
 
@@ -38,14 +39,14 @@ def test_two_at_once_are_refused(tmp_path):
 def test_the_same_settings_go_on_and_others_do_not(tmp_path):
     claim(tmp_path, SMALL)
     claim(tmp_path, dataclasses.replace(SMALL))
-    with pytest.raises(PretrainingError, match='other settings or code; give another --workdir'):
+    with pytest.raises(ConfigError, match='other settings or code; give another --workdir'):
         claim(tmp_path, dataclasses.replace(SMALL, steps=2))
 
 
 def test_changed_code_does_not_go_on(tmp_path, monkeypatch):
     claim(tmp_path, SMALL)
     monkeypatch.setattr(workdir, 'code_digest', lambda: 'another')
-    with pytest.raises(PretrainingError, match='other settings or code'):
+    with pytest.raises(ConfigError, match='other settings or code'):
         claim(tmp_path, SMALL)
 
 
@@ -53,7 +54,7 @@ def test_damaged_settings_are_not_taken_for_the_same(tmp_path):
     claim(tmp_path, SMALL)
     assert json.loads((tmp_path / 'settings.json').read_text())['steps'] == 1
     (tmp_path / 'settings.json').write_text('')
-    with pytest.raises(PretrainingError, match='other settings'):
+    with pytest.raises(ConfigError, match='other settings'):
         claim(tmp_path, SMALL)
 
 

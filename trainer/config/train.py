@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from common.errors import UnfitError
+from common.errors import ConfigError
 from common.strict_model import StrictModel
 
 IMAGENET_ALPHAS = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)
@@ -172,11 +172,11 @@ def check_class_weights(config: TrainConfig, classes: Sequence[str]) -> None:
     """Checks that weights by name are there for the classes of the data, and for no others.
 
     Raises:
-        UnfitError: they are not.
+        ConfigError: they are not.
     """
     weights = config.class_weights
     if isinstance(weights, dict) and set(weights) != set(classes):
-        raise UnfitError(
+        raise ConfigError(
             f'trainer.class_weights names {", ".join(weights) or "no class"}; '
             f'the data has the classes {", ".join(classes)}'
         )

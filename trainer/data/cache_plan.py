@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from common.errors import UnfitError
+from common.errors import ConfigError
 from trainer.config.train import TrainConfig
 from trainer.data.activation_cache import LABEL_BYTES
 from trainer.model.backbone import Backbone
@@ -58,7 +58,7 @@ def plan_cache(
     """The plan of a cache in a directory, for `counts` images in splits 'train' and 'eval'.
 
     Raises:
-        UnfitError: it would be larger than `cache_gigabytes`, or than the disk has room.
+        ConfigError: it would be larger than `cache_gigabytes`, or than the disk has room.
     """
     views = cached_views(config, backbone)
     size = 0
@@ -72,13 +72,13 @@ def plan_cache(
     limit = config.cache_gigabytes * _GIGABYTE
     plan = CachePlan(views, (counts['train'], counts['eval']), size, limit)
     if plan.size > plan.limit:
-        raise UnfitError(
+        raise ConfigError(
             f'{plan}: raise trainer.cache_gigabytes, lower trainer.augment.views, or set '
             'trainer.cache to off'
         )
     free = shutil.disk_usage(directory).free
     if plan.size > free:
-        raise UnfitError(
+        raise ConfigError(
             f'{plan}, but {directory} has {_gigabytes(free)} left: free some, lower '
             'trainer.augment.views, or set trainer.cache to off'
         )

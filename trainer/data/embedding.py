@@ -10,7 +10,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from common import progress
+from common import console
 from trainer.config.train import TrainConfig
 from trainer.data import augmentation
 from trainer.data.activation_cache import CachedTensors, CacheWriter
@@ -72,7 +72,7 @@ class Embedder:
             dtype = 'uint8' if keeps_images else 'float16'
             kept = 1 if keeps_images else views
             boundary = CacheWriter(self._directory, f'{split}-boundary', kept, dtype)
-        with progress.bar(f'{split} images, {views} view{"s"[: views - 1]}', count * views) as bar:
+        with console.bar(f'{split} images, {views} view{"s"[: views - 1]}', count * views) as bar:
             for number, (batch, labels) in enumerate(images):
                 if boundary and keeps_images:
                     boundary.append(0, batch.numpy(), labels.numpy())

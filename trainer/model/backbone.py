@@ -11,9 +11,10 @@ from pathlib import Path
 
 import keras
 
+from common.errors import ConfigError
 from trainer.config.train import TrainConfig
 from trainer.model.folding import CONVOLUTIONS
-from trainer.model.weights import WeightsError, check_weights_file, weights_file
+from trainer.model.weights import check_weights_file, weights_file
 
 BATCH_NORM_MOMENTUM = 0.9  # Keras's 0.999 lags far behind in a few hundred steps from random
 
@@ -62,7 +63,7 @@ def build_backbone(config: TrainConfig, *, half_precision: bool = False) -> Back
         half_precision: compute in float16, with weights in float32.
 
     Raises:
-        WeightsError: the weights cannot be had or do not fit, or there is no such layer.
+        ConfigError: the weights cannot be had or do not fit, or there is no such layer.
     """
     with _dtype_policy('mixed_float16' if half_precision else 'float32'):
         whole = _whole_backbone(config)
@@ -102,7 +103,7 @@ def _whole_backbone(config: TrainConfig) -> keras.Model:
                 input_shape=shape, alpha=config.alpha, include_top=False, weights='imagenet'
             )
         except Exception as error:  # Keras raises a bare Exception when it cannot download
-            raise WeightsError(
+            raise ConfigError(
                 f'ImageNet weights of MobileNetV2 {config.alpha} could not be fetched; '
                 'give a file of weights with --weights FILE'
             ) from error
@@ -120,9 +121,9 @@ def _load(model: keras.Model, path: Path, alpha: float) -> None:
     try:
         model.load_weights(path)
     except OSError as error:
-        raise WeightsError(f'weights file {path} is damaged; get it again') from error
+        raise ConfigError(f'weights file {path} is damaged; get it again') from error
     except (ValueError, KeyError) as error:
-        raise WeightsError(
+        raise ConfigError(
             f'weights file {path} does not fit MobileNetV2 {alpha} without its top: '
             'another width (trainer.alpha) or another architecture'
         ) from error
@@ -132,16 +133,16 @@ def layer_number(model: keras.Model, layer: int | str) -> int:
     """Number of a layer given by number or name.
 
     Raises:
-        WeightsError: there is no such layer; the message gives the valid choices.
+        ConfigError: there is no such layer; the message gives the valid choices.
     """
     names = [each.name for each in model.layers]
     if isinstance(layer, int):
         if 0 <= layer < len(names):
             return layer
-        raise WeightsError(f'{model.name} has layers 0 to {len(names) - 1}, not {layer}')
+        raise ConfigError(f'{model.name} has layers 0 to {len(names) - 1}, not {layer}')
     if layer in names:
         return names.index(layer)
-    raise WeightsError(f'{model.name} has no layer {layer!r}; it has {", ".join(names)}')
+    raise ConfigError(f'{model.name} has no layer {layer!r}; it has {", ".join(names)}')
 
 
 def last_cut_before(model: keras.Model, first_trained: int) -> int:

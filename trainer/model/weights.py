@@ -4,12 +4,10 @@ from pathlib import Path
 
 import h5py
 
+from common.errors import ConfigError
+
 EMBEDDED_FILE = Path(__file__).parent / 'embedded' / 'mobilenet_v2_0.35.weights.h5'
 KEYWORDS = ('embedded', 'imagenet', 'random')
-
-
-class WeightsError(ValueError):
-    """Weights, or a layer of the backbone, that cannot be used; one sentence for a person."""
 
 
 def weights_file(weights: str) -> Path | None:
@@ -23,15 +21,15 @@ def check_weights_file(weights: str) -> None:
     """Checks what `trainer.weights` names, as far as that goes without building a network.
 
     Raises:
-        WeightsError: it stands for a file, and there is no HDF5 file.
+        ConfigError: it stands for a file, and there is no HDF5 file.
     """
     path = weights_file(weights)
     if path is None:
         return
     if not path.is_file():
-        raise WeightsError(_missing(path))
+        raise ConfigError(_missing(path))
     if not h5py.is_hdf5(path):
-        raise WeightsError(f'weights file {path} is not HDF5; give weights as Keras saves them')
+        raise ConfigError(f'weights file {path} is not HDF5; give weights as Keras saves them')
 
 
 def _missing(path: Path) -> str:

@@ -4,7 +4,7 @@ import contextlib
 
 import keras
 
-from common import progress
+from common import console
 from trainer.training.stage_history import StageHistory
 
 
@@ -67,7 +67,7 @@ class EpochBars(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         name = f'{self._stage} {epoch + 1}/{self.params["epochs"]}'
-        self._bar = self._open.enter_context(progress.bar(name, self.params['steps']))
+        self._bar = self._open.enter_context(console.bar(name, self.params['steps']))
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         self._bar.advance(text=_numbers(logs or {}))

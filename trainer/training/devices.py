@@ -1,17 +1,19 @@
 """What the Trainer computes on and how precisely: CPU or GPUs, float32 or half of that."""
 
 import contextlib
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
 import tensorflow as tf
 
-from common import progress
 from trainer.config.train import TrainConfig
 
 _CPU_DESCRIPTION = Path('/proc/cpuinfo')
 _BFLOAT16_INSTRUCTIONS = frozenset({'avx512_bf16', 'amx_bf16'})
 _BFLOAT16_OPTION = 'auto_mixed_precision_onednn_bfloat16'
+
+_log = logging.getLogger(__name__)
 
 
 def make_strategy() -> tf.distribute.Strategy:
@@ -19,7 +21,7 @@ def make_strategy() -> tf.distribute.Strategy:
     gpus = tf.config.list_physical_devices('GPU')
     if len(gpus) < 2:
         return tf.distribute.get_strategy()
-    progress.console().print(f'  training on {len(gpus)} GPUs')
+    _log.info('training on %s GPUs', len(gpus))
     return tf.distribute.MirroredStrategy()
 
 
@@ -44,8 +46,8 @@ def precision_on_cpu(config: TrainConfig) -> Iterator[None]:
         return
     if not cpu_has_bfloat16():
         if config.precision == 'mixed':
-            progress.console().print(
-                '  trainer.precision is mixed, but there is no GPU and the CPU has no bfloat16: '
+            _log.warning(
+                'trainer.precision is mixed, but there is no GPU and the CPU has no bfloat16: '
                 'training in float32'
             )
         yield

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import logging
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -9,9 +10,8 @@ from pathlib import Path
 
 import keras
 import tensorflow_transform as tft
-from rich.markup import escape
 
-from common import progress
+from common.errors import ModelError
 from common.features import ACTIVATIONS_PREFIX
 from trainer.config.train import TrainConfig
 from trainer.data.cache_plan import plan_cache
@@ -23,9 +23,11 @@ from trainer.model.head import build_head
 from trainer.training import devices
 from trainer.training.stages import HEAD, MakeStageData, Network
 from trainer.training.timing import Timings
-from trainer.training.warm_start import ColdStart, load_weights
+from trainer.training.warm_start import load_weights
 
 _EMBEDDING_BATCH = 64
+
+_log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,14 +55,12 @@ class Job:
         network = self.build_network()
         if self.config.warm_start is None:
             return network, False
-        console = progress.console()
         try:
             folder = load_weights(network, self.config, self.classes, self.base_model)
-        except ColdStart as reason:
-            start = f'starting from {escape(self.config.weights)}'
-            console.print(f'  no warm start: {escape(str(reason))}; {start}')
+        except ModelError as reason:
+            _log.info('no warm start: %s; starting from %s', reason, self.config.weights)
             return network, False
-        console.print(f'  warm start from the last blessed model, {escape(str(folder))}')
+        _log.info('warm start from the last blessed model, %s', folder)
         return network, True
 
     def build_network(self) -> Network:
@@ -78,14 +78,14 @@ class Job:
         """Makes the data of stages while the block runs; a cache in `directory` ends with it.
 
         Raises:
-            UnfitError: it would take more than the recipe or the disk allows.
+            ConfigError: it would take more than the recipe or the disk allows.
         """
         if not self.config.cache:
             yield lambda config, _, epochs: from_images(self.splits, epochs, config, self.classes)
             return
         counts = {name: split.count for name, split in self.splits.items()}
         plan = plan_cache(self.config, network.backbone, counts, directory)
-        progress.console().print(f'  {plan}')
+        _log.info('%s', plan)
         for left in directory.glob(f'{ACTIVATIONS_PREFIX}*'):  # by an attempt that was killed
             shutil.rmtree(left)
         with tempfile.TemporaryDirectory(prefix=ACTIVATIONS_PREFIX, dir=directory) as folder:

@@ -1,6 +1,7 @@
 """A search for hyperparameters with KerasTuner: many trainings on one activation cache."""
 
 import functools
+import logging
 import math
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,6 @@ from typing import Any
 import keras
 import keras_tuner
 
-from common import progress
 from trainer.config.train import TrainConfig
 from trainer.config.tuner import RangeConfig, TunerConfig, in_words
 from trainer.model.head import build_head
@@ -17,6 +17,8 @@ from trainer.training.job import Job
 from trainer.training.stage_history import StageHistory
 from trainer.training.stages import Network, train
 from trainer.training.timing import Timings
+
+_log = logging.getLogger(__name__)
 
 _ORACLES = {
     'random': keras_tuner.oracles.RandomSearchOracle,
@@ -59,9 +61,12 @@ class RecipeTuner(keras_tuner.engine.base_tuner.BaseTuner):
         if not trials:
             raise RuntimeError('the loss of every trial is not a number; lower the rates')
         best = trials[0]
-        progress.console().print(
-            f'  best of {len(trials)} trials: {in_words(best.hyperparameters.values)}, '
-            f'{self._config.objective} {best.score:.4f}'
+        _log.info(
+            'best of %s trials: %s, %s %.4f',
+            len(trials),
+            in_words(best.hyperparameters.values),
+            self._config.objective,
+            best.score,
         )
 
     def run_trial(self, trial: Any, **_: Any) -> dict[str, float]:
@@ -72,7 +77,7 @@ class RecipeTuner(keras_tuner.engine.base_tuner.BaseTuner):
         """
         values = trial.hyperparameters.values
         number = int(trial.trial_id) + 1
-        progress.console().print(f'  trial {number}/{self._config.trials}: {in_words(values)}')
+        _log.info('trial %s/%s: %s', number, self._config.trials, in_words(values))
         try:
             histories = self._train(self._job.config.replaced(values), int(trial.trial_id))
         except Exception as error:

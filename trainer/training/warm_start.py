@@ -8,15 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from common.errors import ModelError
 from trainer.config.train import TrainConfig
 from trainer.model.architecture import describe, read_description, weights_folder, write_description
 from trainer.training.stages import Network
 
 _BACKBONE, _HEAD = 'backbone.weights.h5', 'head.weights.h5'
-
-
-class ColdStart(Exception):
-    """There is nothing to continue from; the message is a clause that says why."""
 
 
 def save_weights(
@@ -44,18 +41,18 @@ def load_weights(
         The folder of the artifact that the weights came from.
 
     Raises:
-        ColdStart: there is no base model, its weights are gone or damaged, or its architecture
+        ModelError: there is no base model, its weights are gone or damaged, or its architecture
             differs; the differences are named.
     """
     if not base_model:
-        raise ColdStart('no model has been blessed yet')
+        raise ModelError('no model has been blessed yet')
     folder = weights_folder(base_model)
     before = read_description(folder)
     if before is None:
-        raise ColdStart(f'the last blessed model has no weights in {folder}')
+        raise ModelError(f'the last blessed model has no weights in {folder}')
     differences = _differences(before, describe(config, classes))
     if differences:
-        raise ColdStart(f'the last blessed model differs: {"; ".join(differences)}')
+        raise ModelError(f'the last blessed model differs: {"; ".join(differences)}')
     start = [model.get_weights() for model in (network.backbone.whole, network.head)]
     try:
         network.backbone.whole.load_weights(folder / _BACKBONE)
@@ -63,7 +60,7 @@ def load_weights(
     except (OSError, ValueError, KeyError) as error:
         for model, weights in zip((network.backbone.whole, network.head), start, strict=True):
             model.set_weights(weights)
-        raise ColdStart(f'the weights in {folder} cannot be read') from error
+        raise ModelError(f'the weights in {folder} cannot be read') from error
     return folder.parent
 
 

@@ -1,23 +1,22 @@
 """Decides whether a model may be pushed, and writes down why."""
 
 import json
+import logging
 
 from tfx.components.util import model_utils
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types import Artifact, standard_artifacts
 
-from common import progress
 from common.artifacts import folder_of
+from common.blessing import record_decision
 from components.evaluation.config import EvaluationConfig
 from components.evaluation.gate.rules import FLOOR, judge
 from components.evaluation.gate.verdict import Verdict, write_verdict
 from components.evaluation.metrics.evaluation_files import read_evaluation
 from components.serving_check.measurements import MEASUREMENTS_FILE, Measurements
 
-BLESSING = 'blessing'
-BLESSED, CURRENT_MODEL_ID, CURRENT_MODEL = 'blessed', 'current_model_id', 'current_model'
-_BLESSED_FILE, _NOT_BLESSED_FILE = 'BLESSED', 'NOT_BLESSED'
+_log = logging.getLogger(__name__)
 
 
 class ModelVerdict(Artifact):
@@ -34,6 +33,7 @@ def ModelGate(
     config: Parameter[str],
     classes: Parameter[str],
     threshold: Parameter[float],
+    code: Parameter[str],  # part of the cache key
     blessing: OutputArtifact[standard_artifacts.ModelBlessing],
     verdict: OutputArtifact[ModelVerdict],
     infra_validation: InputArtifact[standard_artifacts.InfraBlessing] = None,
@@ -48,6 +48,7 @@ def ModelGate(
         config: an `EvaluationConfig` as JSON.
         classes: names in the order of their labels, as JSON.
         threshold: probability from which on the second of two classes is said.
+        code: hash of the code of this component.
         blessing: as TFX's Evaluator gives one.
         verdict: a ruling of each rule.
         infra_validation: of TFX's InfraValidator, where the recipe switches it on.
@@ -62,30 +63,17 @@ def ModelGate(
         None if infra_validation is None else model_utils.is_infra_validated(infra_validation),
     )
     write_verdict(found, folder_of(verdict.uri))
-    _bless(blessing, found.blessed, model, baseline_model)
+    record_decision(
+        blessing.mlmd_artifact,
+        found.blessed,
+        model.mlmd_artifact,
+        baseline_model.mlmd_artifact if baseline_model else None,
+    )
     _tell(found)
-
-
-def _bless(
-    blessing: standard_artifacts.ModelBlessing,
-    blessed: bool,
-    model: standard_artifacts.Model,
-    baseline: standard_artifacts.Model | None,
-) -> None:
-    """Says it as TFX's Evaluator does: Pusher and resolvers of TFX read these."""
-    blessing.set_int_custom_property(BLESSED, int(blessed))
-    blessing.set_int_custom_property(CURRENT_MODEL_ID, model.id)
-    blessing.set_string_custom_property(CURRENT_MODEL, model.uri)
-    if baseline is not None:
-        blessing.set_int_custom_property('baseline_model_id', baseline.id)
-        blessing.set_string_custom_property('baseline_model', baseline.uri)
-    folder = folder_of(blessing.uri)
-    folder.mkdir(parents=True, exist_ok=True)  # Vertex AI makes none
-    (folder / (_BLESSED_FILE if blessed else _NOT_BLESSED_FILE)).touch()
 
 
 def _tell(verdict: Verdict) -> None:
     """Floors that the recipe asks for and that had no vote; whatever else is said at the end."""
     for each in verdict.rulings:
         if each.rule == FLOOR and each.passed is None:
-            progress.console().print(f'  {each.reason}', markup=False)
+            _log.info(each.reason)

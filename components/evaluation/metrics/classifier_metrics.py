@@ -22,9 +22,8 @@ from tensorflow_model_analysis.proto.metrics_for_slice_pb2 import BoundedValue
 from components.evaluation.metrics.counts import Counts, count, no_counts
 from components.evaluation.metrics.curves import curves
 from components.evaluation.metrics.estimates import estimates
-from components.evaluation.results import Estimate
+from components.evaluation.results import CURVES, IMAGES, Estimate
 
-IMAGES, CURVES = 'images', 'curves'  # beside those of `results.METRICS`
 _AT_ONCE = 2**16  # probabilities that wait to be counted
 
 
@@ -35,10 +34,16 @@ class ClassifierMetrics(tfma.metrics.Metric):
         classes: how many there are.
         threshold: probability from which on the second of two classes is said.
         edges: of slices; not used, but kept here: TFX hands this to the extractor of the slices.
+        code: not used, but kept here: this is part of the Evaluator's cache key.
     """
 
     def __init__(
-        self, classes: int, threshold: float, edges: dict[str, Any], name: str = 'classifier'
+        self,
+        classes: int,
+        threshold: float,
+        edges: dict[str, Any],
+        code: str = '',
+        name: str = 'classifier',
     ) -> None:
         super().__init__(
             merge_per_key_computations(_computations),

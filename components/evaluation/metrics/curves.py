@@ -2,21 +2,10 @@
 
 import numpy as np
 
-from common.strict_model import StrictModel
 from components.evaluation.metrics.counts import CONFIDENCE, IMAGES, RIGHT, Counts
-from components.evaluation.results import Bucket
+from components.evaluation.results import Bucket, Curves, Points
 
 _POINTS = 200  # of a curve, at most
-Points = tuple[tuple[float, float], ...]
-
-
-class Curves(StrictModel):
-    """As `results.ModelResult` has them; the confusion as (label, answer, images)."""
-
-    confusion: tuple[tuple[int, int, int], ...]
-    roc: Points
-    precision_recall: Points
-    calibration: tuple[Bucket, ...]
 
 
 def curves(counts: Counts) -> Curves:

@@ -11,7 +11,7 @@ from components.evaluation.metrics.classifier_metrics import ClassifierMetrics
 
 
 def eval_config(
-    config: EvaluationConfig, classes: Sequence[str], threshold: float
+    config: EvaluationConfig, classes: Sequence[str], threshold: float, code: str
 ) -> tfma.EvalConfig:
     """Metrics over all images and in slices; no thresholds, for the gate judges.
 
@@ -25,6 +25,7 @@ def eval_config(
         config: where slices are cut.
         classes: names in the order of the labels.
         threshold: probability from which on the second of two classes is said.
+        code: hash of the code that the Evaluator runs; so it is part of the cache key.
     """
     return tfma.EvalConfig(
         model_specs=[
@@ -38,14 +39,21 @@ def eval_config(
             tfma.SlicingSpec(),
             *(tfma.SlicingSpec(feature_keys=[name]) for name in SLICED_BY),
         ],
-        metrics_specs=[tfma.MetricsSpec(metrics=[_metric(config, len(classes), threshold)])],
+        metrics_specs=[tfma.MetricsSpec(metrics=[_metric(config, len(classes), threshold, code)])],
     )
 
 
-def _metric(config: EvaluationConfig, classes: int, threshold: float) -> tfma.MetricConfig:
-    edges = config.edges.model_dump(mode='json')
+def _metric(
+    config: EvaluationConfig, classes: int, threshold: float, code: str
+) -> tfma.MetricConfig:
+    arguments = {
+        'classes': classes,
+        'threshold': threshold,
+        'edges': config.edges.model_dump(mode='json'),
+        'code': code,
+    }
     return tfma.MetricConfig(
         class_name=ClassifierMetrics.__name__,
         module=ClassifierMetrics.__module__,
-        config=json.dumps({'classes': classes, 'threshold': threshold, 'edges': edges}),
+        config=json.dumps(arguments),
     )

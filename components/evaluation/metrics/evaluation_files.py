@@ -1,25 +1,32 @@
-"""Reads what the Evaluator wrote."""
+"""Reads the metrics that the Evaluator wrote.
+
+TFMA is imported when they are read: that takes seconds.
+"""
 
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-
-import numpy as np
-import tensorflow_model_analysis as tfma
-from tensorflow_model_analysis.proto.metrics_for_slice_pb2 import MetricsForSlice
+from typing import TYPE_CHECKING
 
 from components.evaluation.config import CLASS, SLICED_BY, SLICES, SOURCE
-from components.evaluation.metrics.classifier_metrics import CURVES, IMAGES
-from components.evaluation.metrics.curves import Curves
 from components.evaluation.results import (
+    ACCURACY,
+    CURVES,
+    IMAGES,
     METRICS,
     OVERALL,
+    Curves,
     Estimate,
     Evaluation,
     ModelResult,
     SliceResult,
 )
 
+if TYPE_CHECKING:
+    from tensorflow_model_analysis.proto.metrics_for_slice_pb2 import MetricsForSlice
+
+_CANDIDATE, _BASELINE = 'candidate', 'baseline'  # as TFMA names them; one model has no name
+_ACCURACIES = (ACCURACY, 'binary_accuracy')  # the second is TFMA's, in evaluations of older runs
 MOST_SOURCES = 20  # that are told, those with the most images
 
 
@@ -34,20 +41,41 @@ def read_evaluation(folder: Path, classes: Sequence[str], threshold: float) -> E
     Raises:
         ValueError: there is nothing over all of the test split.
     """
-    written = list(tfma.load_metrics(str(folder)))
+    written = _load(folder)
     names = {pair.key.model_name for each in written for pair in each.metric_keys_and_values}
-    candidate = tfma.CANDIDATE_KEY if tfma.BASELINE_KEY in names else ''
-    baseline = tfma.BASELINE_KEY in names
+    compared = _BASELINE in names
     return Evaluation(
         classes=tuple(classes),
         threshold=threshold,
-        candidate=_model(folder, written, candidate, classes),
-        baseline=_model(folder, written, tfma.BASELINE_KEY, classes) if baseline else None,
+        candidate=_model(folder, written, _CANDIDATE if compared else '', classes),
+        baseline=_model(folder, written, _BASELINE, classes) if compared else None,
     )
 
 
+def read_accuracy(folder: Path) -> float | None:
+    """The accuracy of the candidate on the test split, 0 to 1; None if it was not measured.
+
+    Args:
+        folder: of the artifact `evaluation`, also of one that `read_evaluation` cannot read.
+    """
+    for each in _load(folder):
+        if _slice(each) != (OVERALL, ''):
+            continue
+        for pair in each.metric_keys_and_values:
+            key = pair.key
+            if key.name in _ACCURACIES and key.model_name in ('', _CANDIDATE) and not key.is_diff:
+                return float(pair.value.double_value.value)
+    return None
+
+
+def _load(folder: Path) -> list['MetricsForSlice']:
+    import tensorflow_model_analysis as tfma
+
+    return list(tfma.load_metrics(str(folder)))
+
+
 def _model(
-    folder: Path, written: Sequence[MetricsForSlice], model: str, classes: Sequence[str]
+    folder: Path, written: Sequence['MetricsForSlice'], model: str, classes: Sequence[str]
 ) -> ModelResult:
     found = {}
     curves = None
@@ -68,26 +96,26 @@ def _model(
             curves = Curves.model_validate_json(values[CURVES].value.bytes_value)
     if curves is None:
         raise ValueError(f'{folder} holds no metrics over all of the test split')
-    confusion = np.zeros((len(classes), len(classes)), int)
+    confusion = [[0] * len(classes) for _ in classes]
     for label, answer, images in curves.confusion:
-        confusion[label, answer] = images
+        confusion[label][answer] = images
     return ModelResult(
         slices=tuple(_ordered(found, classes)),
-        confusion=tuple(map(tuple, confusion.tolist())),
+        confusion=tuple(map(tuple, confusion)),
         roc=curves.roc,
         precision_recall=curves.precision_recall,
         calibration=curves.calibration,
     )
 
 
-def _slice(written: MetricsForSlice) -> tuple[str, str]:
+def _slice(written: 'MetricsForSlice') -> tuple[str, str]:
     """By what, and its name."""
     for key in written.slice_key.single_slice_keys:
         return key.column, key.bytes_value.decode()
     return OVERALL, ''
 
 
-def _estimate(pair: MetricsForSlice.MetricKeyAndValue) -> Estimate:
+def _estimate(pair: 'MetricsForSlice.MetricKeyAndValue') -> Estimate:
     interval = pair.confidence_interval
     return Estimate(
         value=_number(pair.value.double_value.value),

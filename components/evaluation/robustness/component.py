@@ -8,7 +8,7 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types import Artifact, standard_artifacts
 from tfx.utils import path_utils
 
-from common import progress
+from common import console
 from common.artifacts import folder_of
 from components.evaluation.config import RobustnessConfig
 from components.evaluation.results import ROBUSTNESS_FILE, Robustness
@@ -32,7 +32,7 @@ def RobustnessEvaluator(
     model: InputArtifact[standard_artifacts.Model],
     robustness: OutputArtifact[RobustnessResults],
     config: Parameter[str],
-    code: Parameter[str],  # part of the cache's key
+    code: Parameter[str],  # part of the cache key
 ) -> None:
     """Measures a model on copies of test images that are worse, and shows what it gets wrong.
 
@@ -41,7 +41,7 @@ def RobustnessEvaluator(
         model: the candidate.
         robustness: what was found.
         config: a `RobustnessConfig` as JSON.
-        code: changes with the code of the project.
+        code: hash of the code of this component.
     """
     count = RobustnessConfig.model_validate_json(config).images
     serving = folder_of(path_utils.serving_model_path(model.uri))
@@ -64,12 +64,12 @@ def evaluate(
         folder: where pictures are written.
     """
     digests = [image.sha256 for image in images]
-    with progress.bar('test images', len(digests)) as bar:
+    with console.bar('test images', len(digests)) as bar:
         mistakes = find_mistakes(images, classifier, _MISTAKES, folder, bar.advance)
     if not count:
         return Robustness(clean=None, corrupted=(), mistakes=tuple(mistakes))
     chosen = choose(digests, count)
-    with progress.bar('worse copies of some', len(chosen) * (len(COPIES) + 1)) as bar:
+    with console.bar('worse copies of some', len(chosen) * (len(COPIES) + 1)) as bar:
         clean, corrupted = measure_robustness(images, chosen, classifier, bar.advance)
     return Robustness(clean=clean, corrupted=tuple(corrupted), mistakes=tuple(mistakes))
 

@@ -13,7 +13,7 @@ from components.image_example_gen.inspection.examine import GoodImage
 from components.image_example_gen.sources.base.config import SplitConfig
 from components.image_example_gen.sources.base.source_protocol import LabelledImage, Part
 
-PARTIAL = '.partial'
+_PARTIAL = '.partial'
 
 
 def split_of(sha256: str, splits: SplitConfig, part: Part | None = None) -> str:
@@ -98,7 +98,7 @@ class SplitWriter:
         self._writers = []
         for file in self._files:
             file.parent.mkdir(parents=True, exist_ok=True)
-            writer = tf.io.TFRecordWriter(f'{file}{PARTIAL}')
+            writer = tf.io.TFRecordWriter(f'{file}{_PARTIAL}')
             self._writers.append(self._open.enter_context(writer))
         return self
 
@@ -115,7 +115,7 @@ class SplitWriter:
         self._open.close()
         if kind is None:
             for file in self._files:
-                Path(f'{file}{PARTIAL}').replace(file)
+                Path(f'{file}{_PARTIAL}').replace(file)
 
 
 def read_records(files: Sequence[Path]) -> Iterator[bytes]:

@@ -14,10 +14,10 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 
-from common import features, progress
+from common import console, features
 from common.errors import DataError
 from common.features import MANIFEST
-from common.files import MEGABYTE
+from common.files import MEGABYTE, write_atomically
 from components.image_example_gen.ingestion import transforms
 from components.image_example_gen.ingestion.duplicates import (
     BETWEEN,
@@ -27,7 +27,7 @@ from components.image_example_gen.ingestion.duplicates import (
     decide,
 )
 from components.image_example_gen.ingestion.quarantine import LIST, merge_lists, read_quarantined
-from components.image_example_gen.ingestion.records import PARTIAL, record_files
+from components.image_example_gen.ingestion.records import record_files
 from components.image_example_gen.ingestion.tally import Tally
 from components.image_example_gen.ingestion.transforms import (
     ExamineImages,
@@ -146,7 +146,7 @@ def ingest_span(
         records, quarantine, len(shards), source.classes, config.splits, config.checks
     )
     with (
-        progress.bar('images to TFRecords', source.count) as bar,
+        console.bar('images to TFRecords', source.count) as bar,
         transforms.telling(bar.advance),
         make_pipeline() as pipeline,
     ):
@@ -251,9 +251,7 @@ def _write_manifest(source: Source, config: DataConfig, ingested: Ingested, reco
         'because_of': ingested.because_of,
         'sizes': _sizes(records),
     }
-    partial = records / f'{MANIFEST}{PARTIAL}'
-    partial.write_text(json.dumps(manifest))
-    partial.replace(records / MANIFEST)
+    write_atomically(records / MANIFEST, json.dumps(manifest))
 
 
 def _read_manifest(directory: Path) -> dict[str, Any]:

@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from common import features
-from common.errors import DataError
+from common.errors import DataError, Rejected
 from common.files import MEGABYTE
 from components.image_example_gen.ingestion.duplicates import BETWEEN, DUPLICATE, IMAGE, TWO_LABELS
 from components.image_example_gen.ingestion.in_order import in_order
@@ -32,7 +32,7 @@ from components.image_example_gen.ingestion.records import (
     to_example,
 )
 from components.image_example_gen.inspection.config import CheckConfig
-from components.image_example_gen.inspection.examine import GoodImage, Rejected, examine
+from components.image_example_gen.inspection.examine import GoodImage, examine
 from components.image_example_gen.sources.base.config import SplitConfig
 from components.image_example_gen.sources.base.source_protocol import BadImage, LabelledImage, Shard
 

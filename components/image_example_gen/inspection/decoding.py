@@ -15,10 +15,10 @@ import PIL.TiffImagePlugin
 import PIL.WebPImagePlugin
 import tensorflow as tf
 
+from common.errors import Rejected
 from components.image_example_gen.inspection.formats import jpeg, png, tiff
 from components.image_example_gen.inspection.formats.header import Header
 from components.image_example_gen.inspection.formats.kinds import Kind
-from components.image_example_gen.inspection.formats.rejected import Rejected
 
 # Not PIL.Image.open: it warns of images above a size of its own and of odd additions of phones, and
 # warnings can only be silenced for all threads.

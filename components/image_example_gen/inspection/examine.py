@@ -8,13 +8,13 @@ from typing import Literal
 
 import PIL.Image
 
+from common.errors import Rejected
 from common.files import MEGABYTE
 from components.image_example_gen.inspection import decoding
 from components.image_example_gen.inspection.config import CheckConfig
 from components.image_example_gen.inspection.formats import bmp, exif, gif, jpeg, png, tiff, webp
-from components.image_example_gen.inspection.formats.header import Header
+from components.image_example_gen.inspection.formats.header import Header, truncated
 from components.image_example_gen.inspection.formats.kinds import Kind, kind_of
-from components.image_example_gen.inspection.formats.rejected import Rejected, cut
 from components.image_example_gen.inspection.measures import Measures, measure, reduced, scale_for
 from components.image_example_gen.inspection.perceptual_hash import perceptual_hash
 
@@ -90,7 +90,7 @@ def _examine(contents: bytes, config: CheckConfig) -> GoodImage:
     header = _HEADERS[kind](contents)
     _check_size(header, kind, config)
     if not header.whole:
-        raise cut(contents)
+        raise truncated(contents)
     if header.frames > 1 and config.animated == 'refuse':
         raise Rejected('animated', f'it is animated, with {header.frames:,} frames')
     if kind == 'PNG':
@@ -184,6 +184,6 @@ def _failure(error: Exception, contents: bytes) -> Rejected:
     """What a decoder that failed had to say."""
     words = ' '.join(str(error).split())[:200]
     if 'truncated' in words.lower():
-        return cut(contents)
+        return truncated(contents)
     name = type(error).__name__
     return Rejected('damaged', f'decoding it failed with {name}{": " * bool(words)}{words}')

@@ -6,7 +6,6 @@ import PIL.Image
 
 from components.image_example_gen.inspection.measures import reduced
 
-BITS = 256
 _SIDE, _KEPT = 64, 16  # pixels, and frequencies of each direction
 _SCALE = 2**12
 

@@ -1,12 +1,15 @@
 """Images of a TensorFlow Datasets data set."""
 
-import contextlib
 import dataclasses
+import logging
 import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from common import progress
+import requests
+
 from common.errors import DataError
 from components.image_example_gen.sources.base.labels import Labels, make_labels
 from components.image_example_gen.sources.base.source_protocol import (
@@ -15,10 +18,12 @@ from components.image_example_gen.sources.base.source_protocol import (
     LabelledImage,
 )
 
-_RETRIES = 4
+_PATIENCE = 10  # seconds for a server to answer
 # Where a shard begins in the middle of a file, what is before it is passed over: with this many
 # the file is read four and a half times at most.
 _SHARDS_PER_FILE = 8
+
+_log = logging.getLogger(__name__)
 
 
 class TfdsSource:
@@ -124,11 +129,11 @@ def _parts(lengths: list[int]) -> Iterator[tuple[int, int]]:
 
 
 def _fetch(builder: Any, name: str) -> None:
-    if not builder.is_prepared():
-        progress.console().print(f'fetching {name} with TensorFlow Datasets ...')
     try:
-        with _few_retries():
-            builder.download_and_prepare()
+        if not builder.is_prepared():
+            _log.info('fetching %s with TensorFlow Datasets ...', name)
+            _require_connection(builder)
+        builder.download_and_prepare()
     except Exception as error:  # whatever the network, the disk or the archive may raise
         raise DataError(
             f'TensorFlow Datasets could not fetch {name!r} ({type(error).__name__}); '
@@ -137,13 +142,26 @@ def _fetch(builder: Any, name: str) -> None:
         ) from error
 
 
-@contextlib.contextmanager
-def _few_retries() -> Iterator[None]:
-    """Without a network TensorFlow Datasets would try ten times and wait 200 s in between."""
-    from tensorflow_datasets.core.download import downloader
+def _require_connection(builder: Any) -> None:
+    """Without a network TensorFlow Datasets tries ten times and waits for 200 s in between.
 
-    usual, downloader.MAX_RETRIES = downloader.MAX_RETRIES, _RETRIES
-    try:
-        yield
-    finally:
-        downloader.MAX_RETRIES = usual
+    Raises:
+        requests.ConnectionError: none of the servers of the set can be reached, and none of its
+            files was downloaded before.
+    """
+    downloads = Path(builder.data_dir_root, 'downloads')
+    notes = [*downloads.glob('*.INFO'), *downloads.glob('*/*.INFO')]  # next to each file
+    downloaded = ''.join(note.read_text() for note in notes)
+    urls = [url for url in builder.url_infos or () if url.startswith('http')]
+    if not urls or any(url in downloaded for url in urls):
+        return
+    for url in {urlsplit(url).netloc: url for url in urls}.values():
+        try:
+            requests.head(url, timeout=_PATIENCE)
+        except requests.ConnectionError as error:
+            unreachable = error
+        except requests.RequestException:  # answers, but not to this
+            return
+        else:
+            return
+    raise unreachable

@@ -14,7 +14,7 @@ from components.evaluation.results import ROBUSTNESS_FILE
 from pipeline.execution.launch import NodeResult
 from pipeline.report.content.data_facts import examples_of
 from pipeline.report.content.page_data import Pictures, ReportData, Shown
-from pipeline.report.content.run_files import file_of
+from pipeline.report.content.run_artifacts import file_of
 
 _SAMPLES, _MISTAKES = 12, 12
 _LOOKED_AT = 400  # records among which samples are sought: one class may come first

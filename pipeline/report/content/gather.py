@@ -27,7 +27,7 @@ from pipeline.report.content.page_data import (
     Stage,
     Standing,
 )
-from pipeline.report.content.run_files import Results, artifact_of, file_of
+from pipeline.report.content.run_artifacts import Results, artifact_of, file_of
 
 
 def gather(recipe: Recipe, results: Results, outcome: Outcome, seconds: float) -> ReportData:

@@ -2,7 +2,8 @@ import pytest
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 from tfx.types import standard_artifacts
 
-from components.anomaly_gate.component import AnomaliesFound, AnomalyGate, describe_anomalies
+from common.errors import AnomaliesFound
+from components.anomaly_gate.component import AnomalyGate, describe_anomalies
 
 
 def height_out_of_range() -> anomalies_pb2.Anomalies:
@@ -94,4 +95,4 @@ def test_the_gate_stops_at_an_anomaly_in_any_split(artifact, tmp_path):
     (tmp_path / 'Split-eval' / 'SchemaDiff.pb').write_bytes(found)
 
     with pytest.raises(AnomaliesFound, match='does not fit the schema: eval: image/height: Out-of'):
-        executor(anomalies=artifact, statistics=None, validation='{}')
+        executor(anomalies=artifact, statistics=None, validation='{}', code='1')

@@ -6,19 +6,19 @@ from pathlib import Path
 import pytest
 import tensorflow_data_validation as tfdv
 from ml_metadata.proto import metadata_store_pb2
-from rich.console import Console
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.orchestration.pipeline import Pipeline
 from tfx.types import artifact_utils, standard_artifacts
 
-from common import progress
+from common import console
+from common.errors import RunError
 from common.features import SPLITS
 from pipeline.config.recipe import load_recipe
-from pipeline.execution.launch import NodeFailed
 from pipeline.execution.outcome import _warnings
-from pipeline.graph import _gate, _previous_statistics
+from pipeline.graph import _anomaly_gate
 from pipeline.local.runner import ProgressDagRunner
+from pipeline.resolver_nodes import DEFAULT_RESOLVERS, previous_statistics
 
 DARKER, DOGS_IN_TEST = 0.55, 0.9
 
@@ -71,7 +71,7 @@ class Runs:
             found = self._statistics_of(seed=10 * span + seed, darker=darker, dogs=dogs)
             tfdv.write_stats_text(found, str(folder / split))
         runner, stream = ProgressDagRunner(), io.StringIO()
-        with progress.using_console(Console(file=stream, width=200)):
+        with console.output_to(stream):
             try:
                 runner.run(self._pipeline(recipe, span, folder))
             finally:
@@ -81,8 +81,8 @@ class Runs:
     def _pipeline(self, recipe, span, folder):
         ingest = Ingest(span=span)
         described = Describe(examples=ingest.outputs['examples'], folder=str(folder))
-        previous = _previous_statistics(described)
-        gate = _gate(recipe, described, described, previous)
+        previous = previous_statistics(DEFAULT_RESOLVERS, described)
+        gate = _anomaly_gate(recipe, described, described, previous)
         connection = metadata_store_pb2.ConnectionConfig()
         connection.sqlite.filename_uri = str(self._folder / 'metadata.sqlite')
         connection.sqlite.connection_mode = 3  # READWRITE_OPENCREATE
@@ -134,10 +134,10 @@ def test_a_cached_gate_keeps_its_warnings(runs):
 def test_a_run_that_stopped_stops_again_and_the_span_is_no_measure_for_the_next(runs):
     runs.run(1, on_drift='stop')
     for _ in range(2):
-        with pytest.raises(NodeFailed, match=r'^AnomalyGate failed: brightness of span 2 moved by'):
+        with pytest.raises(RunError, match=r'^AnomalyGate failed: brightness of span 2 moved by'):
             runs.run(2, darker=DARKER, on_drift='stop')
 
-    with pytest.raises(NodeFailed, match='brightness of span 3 moved by'):
+    with pytest.raises(RunError, match='brightness of span 3 moved by'):
         runs.run(3, darker=DARKER, on_drift='stop')
     assert runs.run(4, on_drift='stop') == ()
 
@@ -146,14 +146,14 @@ def test_a_split_with_other_shares_is_warned_of_or_stops_the_run(runs):
     sentence = 'class balance of test differs from train by 0.40 (limit 0.1)'
 
     assert runs.run(1, dogs_in_test=DOGS_IN_TEST) == (sentence,)
-    with pytest.raises(NodeFailed) as failed:
+    with pytest.raises(RunError) as failed:
         runs.run(1, dogs_in_test=DOGS_IN_TEST, on_skew='stop')
-    assert failed.value.reason == sentence
+    assert str(failed.value) == f'AnomalyGate failed: {sentence}'
 
 
 def test_what_is_only_warned_of_is_said_when_the_other_stops_the_run(runs):
     runs.run(1)
 
-    with pytest.raises(NodeFailed, match=r'class balance of test differs from train by 0\.40'):
+    with pytest.raises(RunError, match=r'class balance of test differs from train by 0\.40'):
         runs.run(2, darker=DARKER, dogs_in_test=DOGS_IN_TEST, on_skew='stop')
     assert 'brightness of span 2 moved' in runs.said

@@ -1,7 +1,8 @@
 import pytest
 
+from common.errors import ConfigError
 from components.anomaly_gate.config import FEATURE_OF, DriftLimits, SkewLimits
-from pipeline.config.recipe import ConfigError, load_recipe
+from pipeline.config.recipe import load_recipe
 from pipeline.schema import described_features
 
 

@@ -47,7 +47,7 @@ def evaluate(tmp_path_factory) -> Evaluate:
         }
         for key, (artifact,) in outputs.items():
             artifact.uri = str(folder / key)
-        asked = eval_config(config or EvaluationConfig(), classes, threshold)
+        asked = eval_config(config or EvaluationConfig(), classes, threshold, code='1')
         properties = {
             'eval_config': json_format.MessageToJson(asked, preserving_proto_field_name=True),
             'example_splits': json.dumps(['test']),

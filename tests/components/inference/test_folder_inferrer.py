@@ -2,6 +2,7 @@
 
 import csv
 import datetime
+import logging
 import shutil
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from tfx.orchestration.metadata import sqlite_metadata_connection_config
 from tfx.orchestration.pipeline import Pipeline
 from tfx.types import standard_artifacts
 
-from common.blessing import Judgement, write_judgement
+from common.blessing import ManualOverride, write_override
 from components.image_example_gen.ingestion.quarantine import read_quarantined
 from components.image_example_gen.inspection.config import CheckConfig
 from components.inference.config import InferenceConfig
@@ -39,9 +40,12 @@ class Stage:
             standard_artifacts.ModelBlessing,
             custom_properties={'blessed': int(blessed)},
         ).with_id('blessing')
-        unlabelled = UnlabelledExampleGen(InferenceConfig(path=self.images), CHECKS)
+        unlabelled = UnlabelledExampleGen(InferenceConfig(path=self.images), CHECKS, code='1')
         inferrer = FolderInferrer(
-            unlabelled.outputs['examples'], model.outputs['result'], blessing.outputs['result']
+            unlabelled.outputs['examples'],
+            model.outputs['result'],
+            blessing.outputs['result'],
+            code='1',
         ).with_id(BulkInferrer.__name__)
         runner = ProgressDagRunner()
         runner.run(
@@ -115,15 +119,11 @@ def test_the_same_images_are_not_answered_again_and_new_ones_are(stage, first):
     assert stage.answers(third)['new.jpg'] == first[1]['dogs/dogs-0-0.jpg']
 
 
-def test_a_model_that_is_not_blessed_answers_nothing_and_that_is_said(stage, first, capsys):
-    from rich.console import Console
-
-    from common import progress
-
-    with progress.using_console(Console(soft_wrap=True)):
+def test_a_model_that_is_not_blessed_answers_nothing_and_that_is_said(stage, first, caplog):
+    with caplog.at_level(logging.INFO):
         results = stage.run(blessed=False)
     (examples,) = results['BulkInferrer'].outputs['output_examples']
-    assert 'the model is not blessed: no image is answered' in capsys.readouterr().out
+    assert 'the model is not blessed: no image is answered' in caplog.text
     assert not list(stage.images.parent.glob(f'artifacts/BulkInferrer/*/{examples.id}/*'))
 
 
@@ -136,9 +136,9 @@ def test_a_person_has_the_last_word_and_is_heard_after_the_gate(stage, first):
         'moment': datetime.datetime.now(datetime.timezone.utc),
     }
 
-    write_judgement(model, Judgement(blessed=True, **said))
+    write_override(model, ManualOverride(blessed=True, **said))
     blessed = stage.run(blessed=False)
-    write_judgement(model, Judgement(blessed=False, **said))
+    write_override(model, ManualOverride(blessed=False, **said))
     withdrawn = stage.run()
 
     assert stage.answers(blessed).items() >= first[1].items()

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 from tfx.types import standard_artifacts
 
-from common.blessing import Judgement, write_judgement
+from common.blessing import ManualOverride, write_override
+from common.errors import PushError
 from components.lite_converter.component import LiteModels
 from components.pusher.component import EXAMPLES, LITE_MODEL, MODEL, MODEL_BLESSING, PUSHED_MODEL
 from components.pusher.component import PusherExecutor as Executor
 from components.pusher.serving_folder import read_note, versions_in
-from components.pusher.versions import PushError
 
 LITE = """{"images": 10, "max_drop": 0.01, "saved_model": {"value": 0.9}, "models": [
  {"format": "float16", "file": "float16.tflite", "megabytes": 1, "accuracy": {"value": 0.9},
@@ -40,8 +40,10 @@ class Run:
         return pushed
 
     def judge(self, blessed: bool) -> None:
-        said = Judgement(blessed=blessed, person='ada', reason='why', moment='2026-11-21T00:00Z')
-        write_judgement(Path(self.model.uri), said)
+        said = ManualOverride(
+            blessed=blessed, person='ada', reason='why', moment='2026-11-21T00:00Z'
+        )
+        write_override(Path(self.model.uri), said)
 
 
 @pytest.fixture

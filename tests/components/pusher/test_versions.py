@@ -15,10 +15,11 @@ from pathlib import Path
 import filelock
 import pytest
 
+from common.errors import PushError
 from components.pusher import model_files as files
 from components.pusher import versions
 from components.pusher.serving_folder import About, read_note, versions_in
-from components.pusher.versions import Pushed, PushError, push, restore
+from components.pusher.versions import Pushed, push, restore
 
 REPOSITORY = Path(__file__).parents[3]
 KILLED = """

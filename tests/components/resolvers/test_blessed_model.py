@@ -6,8 +6,8 @@ import pytest
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 from tfx.types import standard_artifacts
 
-from common import progress
-from common.blessing import Judgement, write_judgement
+from common import console
+from common.blessing import ManualOverride, write_override
 from components.resolvers import blessed_model as baseline_resolver
 from components.resolvers.blessed_model import CANDIDATE, LatestOtherBlessedModelStrategy
 
@@ -167,12 +167,12 @@ def test_a_model_that_cannot_be_used_is_told_and_passed_over(resolve, damaged, g
         each.uri = f'/{each.id}'
     said = io.StringIO()
 
-    with progress.using_console(progress.make_console(said)):
+    with console.output_to(said):
         resolved = resolve(models[2], models, [blessing(1), blessing(2)])
 
     assert [artifact.id for artifact in resolved['model']] == [1] * ('/1' not in gone)
     assert said.getvalue().splitlines() == [
-        f'  an earlier blessed model cannot be used and is passed over: {place} is gone'
+        f'warning: an earlier blessed model cannot be used and is passed over: {place} is gone'
         for place in sorted(gone, reverse=True)
     ]
 
@@ -182,8 +182,8 @@ def test_a_person_has_the_last_word_on_what_may_be_compared_with(resolve, tmp_pa
     models = [model(1), model(2), model(3)]
     models[1].uri = str(tmp_path)
     moment = datetime.datetime(2026, 11, 21, tzinfo=datetime.timezone.utc)
-    said = Judgement(blessed=person, person='eve', reason='seen', moment=moment)
-    write_judgement(tmp_path, said)
+    said = ManualOverride(blessed=person, person='eve', reason='seen', moment=moment)
+    write_override(tmp_path, said)
 
     resolved = resolve(models[2], models, [blessing(1), blessing(2, blessed=gate)])
 
@@ -221,7 +221,7 @@ def test_a_model_of_other_classes_is_no_baseline_and_that_is_said(
     models = [knowing(1, 'cats', 'dogs', 'foxes'), knowing(2, *before), knowing(3, *now)]
     said = io.StringIO()
 
-    with progress.using_console(progress.make_console(said)):
+    with console.output_to(said):
         resolved = resolve(models[-1], models, [blessing(1), blessing(2)])
 
     assert [artifact.id for artifact in resolved['model']] == [2] * compared
@@ -229,5 +229,5 @@ def test_a_model_of_other_classes_is_no_baseline_and_that_is_said(
     if compared:
         assert said.getvalue() == ''
     else:
-        assert said.getvalue().startswith('  the last blessed model knows 2 classes (cats, dogs)')
+        assert said.getvalue().startswith('the last blessed model knows 2 classes (cats, dogs)')
         assert said.getvalue().endswith(': they are not compared\n')

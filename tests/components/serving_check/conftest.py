@@ -1,49 +1,14 @@
 """A small model that was exported as the Trainer does it, without a training."""
 
-import types
-
-import image_bytes
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from common import features
-from trainer.export.image_example import only_image
 from trainer.export.saved_model import export
 from trainer.export.warmup_requests import write_requests
-from trainer.preprocessing import decode_and_resize
 
 SIZE = 32
-CLASSES = ('cats', 'dogs')
-
-
-@pytest.fixture(scope='session')
-def images():
-    """Files of four images."""
-    return [image_bytes.jpeg(image_bytes.noise(seed=seed)) for seed in range(4)]
-
-
-def _decode(records):
-    images = tf.io.parse_example(
-        records, {features.IMAGE_BYTES: tf.io.FixedLenFeature([], tf.string)}
-    )
-    return tf.cast(decode_and_resize(images[features.IMAGE_BYTES], SIZE), tf.uint8), None
-
-
-@pytest.fixture(scope='session')
-def job(images):
-    """What the Trainer knows, as far as it is needed here."""
-    records = [*map(only_image, images)]
-    split = types.SimpleNamespace(records=lambda count: records[:count], decode=_decode)
-    layer = lambda inputs: {  # noqa: E731
-        features.IMAGE_XF: decode_and_resize(inputs[features.IMAGE_BYTES].values, SIZE)
-    }
-    transform = types.SimpleNamespace(transform_features_layer=lambda: layer)
-    config = types.SimpleNamespace(threshold=0.5)
-    return types.SimpleNamespace(
-        splits={'eval': split}, classes=CLASSES, config=config, transform=transform
-    )
 
 
 def _small_network(seed=0):
@@ -60,10 +25,10 @@ def make_model(tmp_path, job):
     """`make_model()`: the folder of a SavedModel with its requests; weights or classes may differ
     from those that the Trainer answered with."""
 
-    def make(exported=None, classes=CLASSES):
+    def make(exported=None, classes=None):
         network = _small_network()
         folder = tmp_path / 'model' / 'Format-Serving'
-        export(exported or network, job.transform, classes, folder)
+        export(exported or network, job.transform, classes or job.classes, folder)
         write_requests(folder, network, job)
         return folder
 
@@ -80,7 +45,7 @@ def served(tmp_path_factory, job):
     """The same for tests that only ask it: its folder."""
     folder = tmp_path_factory.mktemp('served') / 'Format-Serving'
     network = _small_network()
-    export(network, job.transform, CLASSES, folder)
+    export(network, job.transform, job.classes, folder)
     write_requests(folder, network, job)
     return folder
 

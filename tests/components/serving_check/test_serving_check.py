@@ -8,7 +8,6 @@ import pytest
 import tensorflow as tf
 from tfx.types import standard_artifacts
 
-import trainer.export
 from common import features
 from components.serving_check import probe as probing
 from components.serving_check.check import _run, check
@@ -29,7 +28,7 @@ def test_a_model_that_serves_is_measured_and_blessed_by_a_process_of_its_own(ser
     model, blessing = standard_artifacts.Model(), standard_artifacts.InfraBlessing()
     model.uri, blessing.uri = str(served.parent), str(tmp_path / 'blessing')
     config = ServingCheckConfig().model_dump_json()
-    ServingCheck.EXECUTOR_SPEC.executor_class._FUNCTION(model, blessing, config)
+    ServingCheck.EXECUTOR_SPEC.executor_class._FUNCTION(model, blessing, config, '1')
     assert blessing.get_int_custom_property('blessed') == 1
     found = Measurements.model_validate_json(
         (tmp_path / 'blessing' / MEASUREMENTS_FILE).read_text()
@@ -73,7 +72,8 @@ def test_classes_in_another_order_are_a_problem(probe, make_model):
 
 
 def test_a_graph_that_refuses_a_batch_for_one_image_is_a_problem(probe, make_model, monkeypatch):
-    monkeypatch.setattr(trainer.export, 'is_whole', lambda each: tf.fill(tf.shape(each), True))
+    everything = lambda each: tf.fill(tf.shape(each), True)  # noqa: E731
+    monkeypatch.setattr('trainer.export.saved_model.is_whole', everything)
     problems = probe(make_model()).problems
     assert len(problems) == 2
     assert all('beside two that are none: refused: ' in each for each in problems)
@@ -139,7 +139,7 @@ def test_a_model_that_does_not_serve_is_no_failure_of_the_node(tmp_path):
     model, blessing = standard_artifacts.Model(), standard_artifacts.InfraBlessing()
     model.uri, blessing.uri = str(tmp_path), str(tmp_path / 'blessing')
     config = ServingCheckConfig(seconds=1).model_dump_json()
-    ServingCheck.EXECUTOR_SPEC.executor_class._FUNCTION(model, blessing, config)
+    ServingCheck.EXECUTOR_SPEC.executor_class._FUNCTION(model, blessing, config, '1')
     assert blessing.get_int_custom_property('blessed') == 0
     problems = json.loads((tmp_path / 'blessing' / MEASUREMENTS_FILE).read_text())['problems']
     assert len(problems) == 1

@@ -167,7 +167,7 @@ def test_a_folder_for_explanations_that_cannot_be_written_is_told(model, images,
     (tmp_path / 'why').touch()
     done = invoked('--model', model, '--explain', tmp_path / 'why', images)
     assert done.exit_code == 2
-    assert done.stderr == f'error: {tmp_path}/why cannot be written: File exists\n'
+    assert done.stderr == f'error: {tmp_path}/why cannot be used: File exists\n'
 
 
 def test_without_a_model_nothing_is_asked(tmp_path):

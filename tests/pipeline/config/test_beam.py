@@ -17,8 +17,9 @@ from apache_beam.options.pipeline_options_validator import PipelineOptionsValida
 from apache_beam.runners import create_runner
 from pydantic import ValidationError
 
+from common.errors import ConfigError
 from pipeline.config.beam import MULTI_PROCESSING_FROM, BeamConfig, beam_args
-from pipeline.config.recipe import ConfigError, load_recipe
+from pipeline.config.recipe import load_recipe
 
 DATAFLOW = {'project': 'pets', 'region': 'europe-west4', 'temp_location': 'gs://pets/tmp'}
 NEEDED = {

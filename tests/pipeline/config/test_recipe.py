@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from common.errors import ConfigError
 from components.image_example_gen.sources.base.config import SplitConfig
-from pipeline.config.recipe import RECIPES, ConfigError, load_recipe, parse_override
+from pipeline.config.recipe import RECIPES, load_recipe, parse_override
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+import tensorflow as tf
 from ml_metadata import MetadataStore
 from ml_metadata.proto import metadata_store_pb2
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact
@@ -13,8 +14,10 @@ from tfx.orchestration.metadata import sqlite_metadata_connection_config
 from tfx.orchestration.pipeline import Pipeline
 from tfx.types import standard_artifacts
 
-from common import progress
+from common import console
+from common.features import SPLITS
 from components.image_example_gen.component import ImageExampleGen
+from components.image_example_gen.import_component import ImportCanonicalExamples
 from components.image_example_gen.sources.base.config import DataConfig
 from pipeline.execution import cached_outputs
 from pipeline.execution.cached_outputs import find_damage, list_files, list_folders
@@ -58,7 +61,7 @@ class Runs:
             metadata_connection_config=self._metadata,
         )
         said, runner = io.StringIO(), ProgressDagRunner()
-        with progress.using_console(progress.make_console(said)):
+        with console.output_to(said):
             runner.run(pipeline)
         self.said, self.results = said.getvalue(), runner.results
         return {name: result.cached for name, result in runner.results.items()}
@@ -140,42 +143,67 @@ def test_a_damaged_output_stays_marked_and_the_new_one_is_live(runs):
     assert after.state == metadata_store_pb2.Artifact.LIVE
 
 
-@pytest.mark.parametrize('lost', ['Split-train/data_tfrecord-00000-of-00001', 'index.npy'])
-def test_records_that_lost_a_file_are_written_anew_and_not_linked(
-    tmp_path, make_image_folder, lost
-):
-    images = make_image_folder(tmp_path / 'images', per_class=20)
-    data = DataConfig.model_validate({'source': 'folder', 'path': str(images)})
+@pytest.fixture
+def ingest(tmp_path):
+    """`ingest(node)`: runs an ExampleGen; whether it was cached, and the folder of its records."""
 
-    def ingest():
+    def run(node):
         runner = ProgressDagRunner()
-        with progress.using_console(progress.make_console(io.StringIO())):
+        with console.output_to(io.StringIO()):
             runner.run(
                 Pipeline(
                     pipeline_name='images',
                     pipeline_root=str(tmp_path / 'artifacts'),
-                    components=[ImageExampleGen(data)],
+                    components=[node],
                     enable_cache=True,
                     metadata_connection_config=sqlite_metadata_connection_config(
                         str(tmp_path / 'metadata.sqlite')
                     ),
                 )
             )
-        result = runner.results['ImageExampleGen']
+        (result,) = runner.results.values()
         return result.cached, Path(result.outputs['examples'][0].uri)
 
-    cached, first = ingest()
+    return run
+
+
+@pytest.mark.parametrize('lost', ['Split-train/data_tfrecord-00000-of-00001', 'index.npy'])
+def test_records_that_lost_a_file_are_written_anew_and_not_linked(
+    tmp_path, make_image_folder, ingest, lost
+):
+    images = make_image_folder(tmp_path / 'images', per_class=20)
+    data = DataConfig.model_validate({'source': 'folder', 'path': str(images)})
+
+    cached, first = ingest(ImageExampleGen(data))
     assert not cached
     (first / lost).unlink()
 
-    cached, second = ingest()
+    cached, second = ingest(ImageExampleGen(data))
 
     assert not cached
     names = {str(file.relative_to(second)) for file in second.rglob('*') if file.is_file()}
     assert lost in names
     left = {str(file.relative_to(first)) for file in first.rglob('*') if file.is_file()}
     assert names == {*left, lost}
-    assert ingest() == (True, second)
+    assert ingest(ImageExampleGen(data)) == (True, second)
+
+
+def test_imported_records_that_lost_a_file_are_imported_anew(tmp_path, ingest):
+    for split in SPLITS:
+        (tmp_path / f'records/Split-{split}').mkdir(parents=True)
+        file = tmp_path / f'records/Split-{split}/data_tfrecord-00000-of-00001.gz'
+        with tf.io.TFRecordWriter(str(file), 'GZIP') as writer:
+            writer.write(tf.train.Example().SerializeToString())
+    cached, first = ingest(ImportCanonicalExamples(tmp_path / 'records'))
+    assert not cached
+    assert ingest(ImportCanonicalExamples(tmp_path / 'records')) == (True, first)
+    (lost,) = (first / 'Split-eval').iterdir()
+    lost.unlink()
+
+    cached, second = ingest(ImportCanonicalExamples(tmp_path / 'records'))
+
+    assert not cached
+    assert (second / 'Split-eval' / lost.name).exists()
 
 
 def test_of_very_many_files_folders_are_compared(tmp_path, monkeypatch):

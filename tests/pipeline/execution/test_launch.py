@@ -6,8 +6,9 @@ import apache_beam as beam
 import pytest
 from tfx.orchestration.portable import launcher
 
+from common.errors import DataError, NodeFailed
 from pipeline.execution import launch
-from pipeline.execution.launch import NodeFailed, launch_node
+from pipeline.execution.launch import launch_node
 
 
 @pytest.fixture
@@ -85,3 +86,8 @@ def test_an_interrupt_in_another_process_is_known_by_its_text(text, launched):
 def test_an_error_that_only_names_an_interrupt_is_none(error, launched):
     with pytest.raises(NodeFailed, match='KeyboardInterrupt'):
         launched(raising(error))
+
+
+def test_images_that_an_executor_cannot_use_are_an_error_of_the_data(launched):
+    with pytest.raises(DataError, match=r'^too few cats$'):
+        launched(raising(DataError('too few cats')))

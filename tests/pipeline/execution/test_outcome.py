@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from common import progress
+from common import console
 from components.evaluation.results import AUC, ECE, LOG_LOSS, Estimate
 from pipeline.execution.outcome import Outcome, show_outcome, write_summary
 
@@ -59,7 +59,7 @@ def outcome(**changes):
     ],
 )
 def test_the_verdict_says_what_became_of_the_model(end, words, capsys):
-    with progress.using_console(progress.make_console(sys.stdout)):
+    with console.output_to(sys.stdout):
         show_outcome({}, end, seconds=1.0)
     assert words in capsys.readouterr().out
 

@@ -5,9 +5,9 @@ import json
 import sys
 from pathlib import Path
 
+from common.errors import KubeflowError
 from pipeline.kubeflow.client import (
     ConnectionConfig,
-    KubeflowError,
     connect,
     create_schedule,
     delete_schedule,

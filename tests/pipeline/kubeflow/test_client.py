@@ -7,14 +7,9 @@ import pytest
 import scenario
 from fake_server import Refusal
 
-from pipeline.kubeflow.client import (
-    KubeflowError,
-    create_schedule,
-    delete_schedule,
-    list_schedules,
-    submit,
-)
-from pipeline.retraining.cron import CronError, parse_schedule
+from common.errors import ConfigError, KubeflowError
+from pipeline.kubeflow.client import create_schedule, delete_schedule, list_schedules, submit
+from pipeline.retraining.cron import parse_schedule
 
 NIGHTLY = parse_schedule('0 2 * * 1-5')
 
@@ -100,7 +95,7 @@ def test_a_schedule_in_another_time_zone_than_the_clusters_asks_nothing(kubeflow
     options = {'name': 'nightly', 'schedule': berlin, 'parameters': {}}
     asked = len(kubeflow.requests)
 
-    with pytest.raises(CronError, match='is in Europe/Berlin'):
+    with pytest.raises(ConfigError, match='is in Europe/Berlin'):
         create_schedule(client, package, **options)
     assert len(kubeflow.requests) == asked
 

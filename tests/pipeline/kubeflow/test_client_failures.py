@@ -6,8 +6,9 @@ import socket
 import pytest
 from fake_server import Refusal
 
+from common.errors import KubeflowError
 from pipeline.kubeflow import bounded_client as bounded
-from pipeline.kubeflow.client import ConnectionConfig, KubeflowError, connect, submit
+from pipeline.kubeflow.client import ConnectionConfig, connect, submit
 
 LOGIN = Refusal(200, '<html><title>Sign in\nto Dex</title></html>', 'text/html')
 

@@ -40,7 +40,7 @@ def test_compile_for_vertex_names_what_does_not_work_there(call, tmp_path):
     ('name', 'sentence'),
     [
         ('x.txt', r'error: .*x\.txt: Kubeflow takes YAML; give a name that ends in \.yaml'),
-        ('no/x.yaml', r'error: .*no/x\.yaml cannot be written: No such file or directory'),
+        ('no/x.yaml', r'error: .*no/x\.yaml cannot be used: No such file or directory'),
     ],
 )
 def test_a_file_that_cannot_be_is_told(call, tmp_path, name, sentence):

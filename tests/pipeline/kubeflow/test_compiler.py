@@ -6,7 +6,8 @@ import kfp.components
 import pytest
 import yaml
 
-from pipeline.config.recipe import ConfigError, load_recipe
+from common.errors import ConfigError
+from pipeline.config.recipe import load_recipe
 from pipeline.kubeflow.compiler import compile_kubeflow
 from pipeline.kubeflow.task import recipe_of_task
 

@@ -3,7 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
-from pipeline.config.kubeflow_connection import ConnectionConfig, KubeflowError
+from common.errors import KubeflowError
+from pipeline.config.kubeflow_connection import ConnectionConfig
 
 
 @pytest.mark.parametrize(

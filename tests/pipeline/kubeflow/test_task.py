@@ -5,6 +5,7 @@ import json
 import click.testing
 import pytest
 
+from common.errors import ConfigError, MetadataError, NodeFailed, PushError
 from pipeline.config.recipe import load_recipe
 from pipeline.kubeflow.task import main
 
@@ -87,3 +88,28 @@ def test_images_that_cannot_be_used_end_the_task_with_a_sentence(task, tmp_path)
         f'error: data folder {tmp_path / "nowhere"} does not exist; give a folder with one folder '
         'per class\n'
     )
+
+
+@pytest.mark.parametrize(
+    ('error', 'cause', 'code', 'traceback'),
+    [
+        (ConfigError('no such class'), None, 2, False),
+        (MetadataError('no answer'), None, 1, False),
+        (NodeFailed('Pusher failed: disk full'), PushError('disk full'), 1, False),
+        (NodeFailed('Trainer failed: x'), ZeroDivisionError('x'), 1, True),
+        (ZeroDivisionError('x'), None, 1, True),
+    ],
+    ids=repr,
+)
+def test_only_unexpected_errors_have_a_traceback(
+    task, monkeypatch, capfd, error, cause, code, traceback
+):
+    def fail(*_):
+        raise error from cause
+
+    monkeypatch.setattr('pipeline.kubeflow.task.run_node', fail)
+    ended, _, message = task('Trainer')
+
+    assert ended == code
+    assert message.splitlines()[-1] == f'error: {error}'
+    assert ('Traceback' in message + capfd.readouterr().err) == traceback

@@ -3,7 +3,8 @@ import json
 import pytest
 import tensorflow as tf
 
-from pipeline.config.recipe import ConfigError, load_recipe
+from common.errors import ConfigError
+from pipeline.config.recipe import load_recipe
 from pipeline.kubeflow.vertex import compile_vertex
 
 

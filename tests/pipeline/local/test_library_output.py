@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -6,10 +7,10 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[3]
 PROGRAM = """
-import os, subprocess, sys
+import logging, os, subprocess, sys
 from pathlib import Path
 from pipeline.local.library_output import library_output_to
-from common import progress
+from common import console
 
 print('before')
 try:
@@ -19,13 +20,14 @@ try:
         os.write(1, b'from C, out\\n')
         os.write(2, b'from C, err\\n')
         subprocess.run(['echo', 'from a child'], check=True)
-        progress.console().print('for the person')
+        logging.getLogger('trainer').info('for the person')
+        logging.getLogger('library').error('from a library')
         if len(sys.argv) > 2:
             raise RuntimeError('broken')
 except RuntimeError as error:
     print(error)
 print('after')
-progress.console().print('the console as before')
+console.show('the console as before')
 print('err after', file=sys.stderr)
 """
 
@@ -51,13 +53,21 @@ def call(tmp_path):
 def test_what_libraries_print_goes_to_the_file_whoever_prints_it(call):
     _, _, log = call()
 
-    assert sorted(log) == [
+    assert sorted(line for line in log if line.startswith('from')) == [
         'from C, err',
         'from C, out',
         'from a child',
+        'from a library',
         'from print',
         'from stderr',
     ]
+
+
+def test_records_of_ours_are_in_the_file_too(call):
+    _, _, log = call()
+
+    (line,) = (line for line in log if 'for the person' in line)
+    assert re.fullmatch(r'\d{4}-\d\d-\d\d [\d:,]+ INFO trainer: for the person', line)
 
 
 def test_only_the_console_reaches_the_person(call):

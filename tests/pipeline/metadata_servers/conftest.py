@@ -11,10 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from metadata_service import serve
+from metadata_service import PASSWORD, serve
 from ml_metadata.proto import metadata_store_pb2
 
-PASSWORD = 'not in any message'
 # `catdog` logs in the only way that ml_metadata's client knows, and has one database.
 _USERS = f"""
 CREATE USER 'catdog'@'%' IDENTIFIED VIA mysql_native_password USING PASSWORD('{PASSWORD}');

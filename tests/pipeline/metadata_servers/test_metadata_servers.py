@@ -10,10 +10,11 @@ from pathlib import Path
 
 import grpc
 import pytest
-from conftest import PASSWORD
+from metadata_service import PASSWORD
 
-from pipeline.config.metadata_config import MetadataConfig, MetadataError
-from pipeline.metadata_store import check_connection, connection
+from common.errors import MetadataError
+from pipeline.config.metadata_config import MetadataConfig
+from pipeline.metadata_store import connection, open_store
 
 VARIABLE = 'CATDOG_METADATA_PASSWORD'
 REPOSITORY = Path(__file__).parents[3]
@@ -31,7 +32,7 @@ def refusal(tmp_path):
     def refuse(address: str, seconds: float = 5) -> str:
         start = time.monotonic()
         with pytest.raises(MetadataError) as caught:
-            check_connection(MetadataConfig(address=address), tmp_path)
+            open_store(MetadataConfig(address=address), tmp_path)
         assert time.monotonic() - start < seconds
         message = str(caught.value)
         assert address in message
@@ -43,7 +44,7 @@ def refusal(tmp_path):
 
 
 def test_without_a_server_the_folder_and_the_file_are_made(tmp_path):
-    check_connection(MetadataConfig(), tmp_path / 'runs' / 'mine')
+    open_store(MetadataConfig(), tmp_path / 'runs' / 'mine')
 
     assert (tmp_path / 'runs' / 'mine' / 'metadata.sqlite').is_file()
 
@@ -52,17 +53,17 @@ def test_a_file_that_cannot_be_used_is_told(tmp_path):
     (tmp_path / 'metadata.sqlite').write_text('not a database')
 
     with pytest.raises(MetadataError, match=r'metadata\.sqlite cannot be used: .*not a database'):
-        check_connection(MetadataConfig(), tmp_path)
+        open_store(MetadataConfig(), tmp_path)
 
 
 def test_the_user_of_a_database_connects_and_it_is_made(mariadb, tmp_path):
-    check_connection(MetadataConfig(address=mariadb.address('catdog_made')), tmp_path)
+    open_store(MetadataConfig(address=mariadb.address('catdog_made')), tmp_path)
 
 
 def test_localhost_is_reached_over_its_port(mariadb, tmp_path):
     address = mariadb.address('catdog_made').replace('127.0.0.1', 'localhost')
 
-    check_connection(MetadataConfig(address=address), tmp_path)
+    open_store(MetadataConfig(address=address), tmp_path)
 
 
 @pytest.mark.parametrize('user', ['catdog', 'nobody'])
@@ -89,7 +90,7 @@ def test_a_variable_that_is_not_set_is_named(mariadb, refusal, monkeypatch):
 def test_a_server_that_was_stopped_answers_no_more(start_another_mariadb, refusal, tmp_path):
     server = start_another_mariadb()
     address = server.address('catdog_made')
-    check_connection(MetadataConfig(address=address), tmp_path)
+    open_store(MetadataConfig(address=address), tmp_path)
     server.process.terminate()
     server.process.wait()
 
@@ -143,11 +144,11 @@ def test_what_a_server_greets_with_is_told(refusal, greeting, reason):
 ASK = """
 import sys, time
 from pathlib import Path
-from pipeline.metadata_store import check_connection
+from pipeline.metadata_store import open_store
 from pipeline.config.metadata_config import MetadataConfig
 print('ready', flush=True)
 sys.stdin.readline()
-check_connection(MetadataConfig(address=sys.argv[1]), Path('.'))
+open_store(MetadataConfig(address=sys.argv[1]), Path('.'))
 """
 
 
@@ -174,7 +175,7 @@ def test_an_empty_database_is_filled_by_two_processes_at_once(mariadb):
 
 
 def test_a_grpc_server_is_reached(grpc_address, tmp_path):
-    check_connection(MetadataConfig(address=grpc_address), tmp_path)
+    open_store(MetadataConfig(address=grpc_address), tmp_path)
 
     assert (tmp_path / 'served.sqlite').exists()
     assert not (tmp_path / 'metadata.sqlite').exists()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import ml_metadata
 import pytest
-from conftest import PASSWORD
+from metadata_service import PASSWORD
 from tfx.dsl.compiler import constants
 from tfx.dsl.compiler.compiler import Compiler
 from tfx.orchestration.portable import runtime_parameter_utils
@@ -18,7 +18,7 @@ from pipeline.config.metadata_config import MetadataConfig
 from pipeline.config.recipe import load_recipe
 from pipeline.execution.launch import NodeResult, launch_node
 from pipeline.graph import create_pipeline
-from pipeline.metadata_store import check_connection, connection
+from pipeline.metadata_store import connection, open_store
 
 REPOSITORY = Path(__file__).parents[3]
 RECIPE = """
@@ -144,7 +144,7 @@ def test_recipes_that_share_a_database_do_not_share_blessed_models(first, workdi
 
 
 def test_nodes_are_launched_over_grpc(workdir, grpc_address):
-    check_connection(MetadataConfig(address=grpc_address), workdir)
+    open_store(MetadataConfig(address=grpc_address), workdir)
 
     made = launch(workdir, 'circles', grpc_address, 'ImportSchemaGen')
     again = launch(workdir, 'circles', grpc_address, 'ImportSchemaGen')

@@ -9,11 +9,12 @@ import ml_metadata
 import pytest
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
-from common import progress
-from common.blessing import JUDGEMENT_FILE, Judgement, write_judgement
+from common import console
+from common.blessing import OVERRIDE_FILE, ManualOverride, write_override
+from common.errors import ModelError
 from components.evaluation.gate.verdict import VERDICT_FILE, Ruling, Verdict, write_verdict
 from pipeline.metadata_store import SQLITE_FILE
-from pipeline.registry.gate_history import NoVerdict, as_json, as_text, read_why
+from pipeline.registry.gate_history import as_json, as_text, read_why
 from pipeline_runner import main
 
 DARK = 'accuracy on dark images 0.883, floor 0.90 (n=212)'
@@ -108,8 +109,8 @@ def judged(tmp_path):
 
 def shown(why):
     out = io.StringIO()
-    with progress.using_console(progress.make_console(out)):
-        progress.console().print(as_text(why))
+    with console.output_to(out):
+        console.show(as_text(why))
     return [line.rstrip() for line in out.getvalue().splitlines()]
 
 
@@ -149,9 +150,9 @@ def test_what_a_person_did_stands_below_and_has_the_last_word(judged):
     judged.judge(model, NO)
     judged.by_hand('Bless', model, person='eve', reason='dark ones are rare')
     now = datetime.datetime.now(datetime.timezone.utc)
-    write_judgement(
+    write_override(
         judged.folder / 'first',
-        Judgement(blessed=True, person='eve', reason='dark ones are rare', moment=now),
+        ManualOverride(blessed=True, person='eve', reason='dark ones are rare', moment=now),
     )
 
     lines = shown(judged.why())
@@ -166,8 +167,8 @@ def test_what_a_person_did_stands_below_and_has_the_last_word(judged):
 def test_a_blessing_that_a_rollback_withdrew_is_told_from_what_stands_beside_the_model(judged):
     judged.judge(judged.model('first'), YES)
     moment = datetime.datetime(2026, 11, 21, 9, 30, tzinfo=datetime.timezone.utc)
-    said = Judgement(blessed=False, person='eve', reason='slow', moment=moment)
-    write_judgement(judged.folder / 'first', said)
+    said = ManualOverride(blessed=False, person='eve', reason='slow', moment=moment)
+    write_override(judged.folder / 'first', said)
 
     lines = shown(judged.why())
 
@@ -217,7 +218,7 @@ def test_a_verdict_that_cannot_be_read_is_told(judged, text, words):
     if text:
         file.write_text(text)
 
-    with pytest.raises(NoVerdict, match=words):
+    with pytest.raises(ModelError, match=words):
         judged.why()
 
 
@@ -229,17 +230,15 @@ def command(folder, *arguments):
 def test_the_command_prints_it(judged):
     judged.judge(judged.model('first'), NO)
 
-    out = io.StringIO()
-    with progress.using_console(progress.make_console(out)):
-        done = command(judged.folder)
+    done = command(judged.folder)
 
     assert (done.exit_code, done.stderr) == (0, '')
-    assert f'no       {DARK}' in out.getvalue()
+    assert f'no       {DARK}' in done.stdout
 
 
 def test_a_word_of_a_person_that_cannot_be_read_is_one_sentence(judged):
     judged.judge(judged.model('first'), NO)
-    file = judged.folder / 'first' / JUDGEMENT_FILE
+    file = judged.folder / 'first' / OVERRIDE_FILE
     file.write_text('{')
 
     done = command(judged.folder)
@@ -253,7 +252,7 @@ def test_runs_from_before_the_gate_are_not_said_to_have_judged_nothing(judged):
     blessing = judged._artifact('ModelBlessing', blessed=1, current_model_id=model.id)
     judged._execution('tfx.components.Evaluator', {'model': model}, {'blessing': blessing})
 
-    with pytest.raises(NoVerdict, match='no run of pets has kept its reasons yet'):
+    with pytest.raises(ModelError, match='no run of pets has kept its reasons yet'):
         judged.why()
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from common.errors import ModelError
 from pipeline.registry import lineage
-from pipeline.registry.lineage import UnknownModel, trace
+from pipeline.registry.lineage import trace
 
 
 def shown(found: lineage.Lineage) -> str:
@@ -66,14 +67,14 @@ def test_a_model_is_a_version_or_its_folder(three, model):
 
 def test_an_unknown_model_is_refused_with_those_that_are_known(three):
     message = '7 is no model that pets has pushed; known versions: 1001, 1002, 1004$'
-    with pytest.raises(UnknownModel, match=message):
+    with pytest.raises(ModelError, match=message):
         trace(three.store, 'pets', '7')
 
 
 @pytest.mark.parametrize('pipeline', ['others', 'none'])
 def test_a_recipe_that_pushed_nothing_says_so(three, pipeline):
     store = three.store if pipeline == 'others' else None
-    with pytest.raises(UnknownModel, match='it has pushed none'):
+    with pytest.raises(ModelError, match='it has pushed none'):
         trace(store, pipeline, '1001')
 
 

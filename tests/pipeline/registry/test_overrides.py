@@ -10,15 +10,16 @@ import pytest
 from ml_metadata.errors import InternalError
 from rich.console import Console
 
-from common import blessing as judgement
-from common.metadata_queries import custom
+from common.blessing import read_override
+from common.errors import ModelError, PushError
+from common.metadata_queries import custom_property
 from components.pusher.serving_folder import About, read_note, versions_in
-from components.pusher.versions import PushError, push, restore
+from components.pusher.versions import push, restore
 from pipeline.config.recipe import Recipe
 from pipeline.registry import model_list as models
 from pipeline.registry import overrides as interventions
-from pipeline.registry.lineage import UnknownModel, trace
-from pipeline.registry.overrides import CannotIntervene, bless, rollback, unbless
+from pipeline.registry.lineage import trace
+from pipeline.registry.overrides import bless, rollback, unbless
 from pipeline.registry.recording import blessings_of, note_push, note_pushes
 from pipeline.retraining.used_spans import read_history
 from pipeline_runner import main
@@ -81,7 +82,7 @@ def two(pets):
 
 def blessed(pets, number):
     return [
-        custom(each, 'blessed')
+        custom_property(each, 'blessed')
         for each in blessings_of(pets.store, pets.recorder.models[number].id)
     ]
 
@@ -100,18 +101,18 @@ def test_the_model_that_was_taken_back_loses_its_blessing(pets, two):
     rollback(pets.recipe, pets.store, None, 'too many cats')
 
     assert (blessed(pets, 0), blessed(pets, 1)) == ([1], [0])
-    said = judgement.read_judgement(Path(pets.recorder.models[1].uri))
-    assert said.in_words() == 'its blessing was withdrawn by hand by ada: too many cats'
+    said = read_override(Path(pets.recorder.models[1].uri))
+    assert said.describe() == 'its blessing was withdrawn by hand by ada: too many cats'
 
 
 def test_a_rollback_is_in_the_metadata_with_who_and_why(pets, two):
     rollback(pets.recipe, pets.store, None, 'too many cats')
 
     (execution,) = pets.executions('Rollback')
-    assert custom(execution, 'person') == 'ada'
-    assert custom(execution, 'reason') == 'too many cats'
-    assert str(custom(execution, 'version')) == two[0].name
-    assert custom(execution, 'withdrawn_id') == pets.recorder.models[1].id
+    assert custom_property(execution, 'person') == 'ada'
+    assert custom_property(execution, 'reason') == 'too many cats'
+    assert str(custom_property(execution, 'version')) == two[0].name
+    assert custom_property(execution, 'withdrawn_id') == pets.recorder.models[1].id
 
 
 def test_the_lineage_of_a_version_that_came_back_is_that_of_its_model(pets, two):
@@ -133,9 +134,9 @@ def test_a_second_rollback_goes_to_no_model_that_was_taken_back(pets, two):
     rollback(pets.recipe, pets.store, None, 'too many cats')
     rollback(pets.recipe, pets.store, None, 'too many dogs')
     assert pets.graph() == (two[0] / 'saved_model.pb').read_text()
-    with pytest.raises(CannotIntervene, match=r'no version before .* that holds another model'):
+    with pytest.raises(ModelError, match=r'no version before .* that holds another model'):
         rollback(pets.recipe, pets.store, None, 'too many birds')
-    with pytest.raises(CannotIntervene, match=f'version {third.name}: its blessing was withdrawn'):
+    with pytest.raises(ModelError, match=f'version {third.name}: its blessing was withdrawn'):
         rollback(pets.recipe, pets.store, third.name, 'birds after all')
 
 
@@ -148,7 +149,7 @@ def test_what_a_person_took_back_stays_so_in_metadata_that_began_anew(pets, two)
 
     assert third.exists()
     assert pets.graph() == (two[0] / 'saved_model.pb').read_text()
-    with pytest.raises(CannotIntervene, match='its blessing was withdrawn by hand by ada: wrong'):
+    with pytest.raises(ModelError, match='its blessing was withdrawn by hand by ada: wrong'):
         rollback(pets.recipe, anew, two[1].name, 'why')
 
 
@@ -166,7 +167,7 @@ def test_a_rollback_of_earlier_metadata_withdraws_no_blessing_in_metadata_that_b
     note_pushes(pets.recipe, anew.store)
 
     assert [
-        custom(each, 'blessed')
+        custom_property(each, 'blessed')
         for model in anew.models
         for each in blessings_of(anew.store, model.id)
     ] == [1, 1, 1, 1]
@@ -174,15 +175,15 @@ def test_a_rollback_of_earlier_metadata_withdraws_no_blessing_in_metadata_that_b
 
 
 def test_a_version_that_is_live_or_unknown_is_told(pets, two):
-    with pytest.raises(CannotIntervene, match=f'version {two[1].name} is live already'):
+    with pytest.raises(ModelError, match=f'version {two[1].name} is live already'):
         rollback(pets.recipe, pets.store, two[1].name, 'why')
     names = ', '.join(each.name for each in two)
-    with pytest.raises(CannotIntervene, match=f'there is no version 7; there are {names}$'):
+    with pytest.raises(ModelError, match=f'there is no version 7; there are {names}$'):
         rollback(pets.recipe, pets.store, '7', 'why')
 
 
 def test_without_any_version_there_is_nothing_to_go_back_to(pets):
-    with pytest.raises(CannotIntervene, match='there is no version in'):
+    with pytest.raises(ModelError, match='there is no version in'):
         rollback(pets.recipe, pets.store, None, 'why')
 
 
@@ -194,7 +195,7 @@ def test_a_version_that_somebody_put_there_can_be_made_live(pets, two):
 
     assert pets.graph() == 'of somebody'
     assert blessed(pets, 1) == [0]
-    with pytest.raises(UnknownModel, match='nothing is known of its model'):
+    with pytest.raises(ModelError, match='nothing is known of its model'):
         trace(pets.store, 'pets', pets.live().name)
 
 
@@ -233,7 +234,7 @@ def test_a_rollback_that_was_killed_and_is_said_again_does_not_bring_the_model_b
         with pytest.raises(KeyboardInterrupt):
             rollback(pets.recipe, pets.store, None, 'too many cats')
 
-    with pytest.raises(CannotIntervene, match=r'no version before .* that holds another model'):
+    with pytest.raises(ModelError, match=r'no version before .* that holds another model'):
         rollback(pets.recipe, pets.store, None, 'too many cats')
 
     assert pets.graph() == (two[0] / 'saved_model.pb').read_text()
@@ -274,7 +275,7 @@ def test_the_last_candidate_is_blessed_and_pushed_by_hand(pets, two):
     about = read_note(pets.live()).about
     assert (about.by_hand, about.person, about.spans) == ('bless', 'ada', (3,))
     (execution,) = pets.executions('Bless')
-    assert custom(execution, 'reason') == 'the test images were mislabelled'
+    assert custom_property(execution, 'reason') == 'the test images were mislabelled'
     assert read_history(pets.store, 'pets').candidates[-1].pushed
 
 
@@ -317,18 +318,18 @@ def test_what_went_with_a_version_goes_with_it_when_it_is_blessed(pets, two, wit
 
 
 def test_what_is_no_model_of_the_recipe_is_not_blessed(pets, two, tmp_path):
-    with pytest.raises(CannotIntervene, match=r'is no version and no model that pets has trained'):
+    with pytest.raises(ModelError, match=r'is no version and no model that pets has trained'):
         bless(pets.recipe, pets.store, str(tmp_path), 'why')
 
 
 def test_a_model_that_nothing_has_judged_is_not_blessed(pets, two):
     model = pets.recorder.run({3: 'c'}, evaluated=False)
-    with pytest.raises(CannotIntervene, match=re.escape(f'{model.uri} was never judged')):
+    with pytest.raises(ModelError, match=re.escape(f'{model.uri} was never judged')):
         bless(pets.recipe, pets.store, model.uri, 'why')
 
 
 def test_an_empty_history_has_no_candidate(pets):
-    with pytest.raises(CannotIntervene, match='there is no candidate'):
+    with pytest.raises(ModelError, match='there is no candidate'):
         bless(pets.recipe, pets.store, None, 'why')
 
 
@@ -338,7 +339,7 @@ def test_a_blessing_is_withdrawn_and_the_model_stays_live(pets, two):
     assert versions_in(pets.serving) == two
     assert (blessed(pets, 0), blessed(pets, 1)) == ([1], [0])
     (execution,) = pets.executions('Unbless')
-    assert custom(execution, 'reason') == 'too many cats'
+    assert custom_property(execution, 'reason') == 'too many cats'
 
 
 def test_an_earlier_model_loses_its_blessing_and_is_not_live(pets, two):
@@ -347,7 +348,7 @@ def test_an_earlier_model_loses_its_blessing_and_is_not_live(pets, two):
 
 def test_a_version_of_somebody_has_no_blessing_to_lose(pets, two):
     (pets.serving / '9999999999').mkdir()
-    with pytest.raises(CannotIntervene, match='version 9999999999 was not pushed by pets'):
+    with pytest.raises(ModelError, match='version 9999999999 was not pushed by pets'):
         unbless(pets.recipe, pets.store, None, 'why')
 
 

@@ -16,7 +16,7 @@ from pipeline.execution.launch import NodeResult
 from pipeline.execution.outcome import Outcome
 from pipeline.report.content.embedded_images import data_uri, pictures_of
 from pipeline.report.content.gather import standing
-from pipeline.report.content.run_files import file_of
+from pipeline.report.content.run_artifacts import file_of
 
 PUSHED = datetime.datetime(2026, 11, 21, 18, 5, tzinfo=datetime.timezone.utc)
 VERDICT = Verdict(rulings=(Ruling(rule='baseline', passed=True, reason='accuracy 0.97'),))

@@ -8,9 +8,10 @@ import click.testing
 import pytest
 from example_run import REASON, REFUSED, example, write_kept
 
+from common.errors import ModelError
 from pipeline.commands import report as command
 from pipeline.report.serve import PageServer
-from pipeline.report.store import UnknownRun, find, keep, kept_reports
+from pipeline.report.store import find, keep, kept_reports
 from pipeline_runner import main
 
 FIRST, SECOND = '2026-11-20T18:04:54', '2026-11-21T18:04:54'
@@ -121,7 +122,7 @@ def test_only_so_many_are_kept(tmp_path):
 
     assert [each.run_id for each in kept_reports(tmp_path)] == ['run-2', 'run-3']
     assert not (tmp_path / 'reports' / 'run-0.html').exists()
-    with pytest.raises(UnknownRun, match="no report called 'run-0'"):
+    with pytest.raises(ModelError, match="no report called 'run-0'"):
         find(tmp_path, 'run-0')
 
 

@@ -5,7 +5,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from pipeline.retraining.cron import CronError, Schedule, parse_schedule
+from common.errors import ConfigError
+from pipeline.retraining.cron import Schedule, parse_schedule
 
 NOON = datetime(2026, 1, 30, 12, tzinfo=timezone.utc)  # a Friday
 
@@ -30,7 +31,7 @@ NOON = datetime(2026, 1, 30, 12, tzinfo=timezone.utc)  # a Friday
     ],
 )
 def test_rejects_wrong_expression_in_one_line(cron, message):
-    with pytest.raises(CronError, match=message) as error:
+    with pytest.raises(ConfigError, match=message) as error:
         parse_schedule(cron)
     assert '\n' not in str(error.value)
 
@@ -45,7 +46,7 @@ def test_rejects_wrong_expression_in_one_line(cron, message):
     ],
 )
 def test_rejects_unknown_time_zone_with_similar_names(zone, use):
-    with pytest.raises(CronError, match=f'^time zone {zone!r} is not known; use {use}'):
+    with pytest.raises(ConfigError, match=f'^time zone {zone!r} is not known; use {use}'):
         parse_schedule('0 2 * * *', zone)
 
 
@@ -138,7 +139,9 @@ def test_kubeflow_expression_has_seconds_and_numbers(cron, six_fields):
 
 @pytest.mark.parametrize('cron', ['0 2 L * *', '0 2 LW * *', '0 2 * * 5L', '0 2 * * MON#2'])
 def test_kubeflow_rejects_special_days(cron):
-    with pytest.raises(CronError, match=r'is not supported by Kubeflow; use .* without L, W and #'):
+    with pytest.raises(
+        ConfigError, match=r'is not supported by Kubeflow; use .* without L, W and #'
+    ):
         parse_schedule(cron).kubeflow()
 
 
@@ -146,11 +149,11 @@ def test_kubeflow_requires_the_time_zone_of_the_cluster():
     berlin = parse_schedule('0 2 * * *', 'Europe/Berlin')
     assert berlin.kubeflow('Europe/Berlin') == '0 0 2 * * *'
     with pytest.raises(
-        CronError, match=r'is in Europe/Berlin, but Kubeflow reads .* UTC; .*--timezone UTC'
+        ConfigError, match=r'is in Europe/Berlin, but Kubeflow reads .* UTC; .*--timezone UTC'
     ):
         berlin.kubeflow()
 
 
 def test_kubeflow_rejects_unknown_cluster_time_zone():
-    with pytest.raises(CronError, match="time zone 'Local' is not known"):
+    with pytest.raises(ConfigError, match="time zone 'Local' is not known"):
         parse_schedule('0 2 * * *').kubeflow('Local')

@@ -151,14 +151,14 @@ def test_command_reports_unreadable_journal(recipe, tmp_path):
     (recipe.home / 'ticks.jsonl').mkdir(parents=True)
     done = call(tmp_path)
     assert done.exit_code == 2
-    assert done.stderr == f'error: {recipe.home}/ticks.jsonl cannot be read: Is a directory\n'
+    assert done.stderr == f'error: {recipe.home}/ticks.jsonl cannot be used: Is a directory\n'
 
 
 def test_command_reports_workdir_that_is_a_file(tmp_path):
     (tmp_path / 'runs').write_text('')
     done = call(tmp_path / 'runs')
     assert done.exit_code == 2
-    assert done.stderr.endswith('cannot be read: Not a directory\n')
+    assert done.stderr.endswith('cannot be used: Not a directory\n')
 
 
 def test_command_shows_at_least_one_tick(tmp_path):

@@ -11,12 +11,13 @@ import click.testing
 import filelock
 import pytest
 
-from common import progress
+from common import console
+from common.errors import AlreadyRunning
 from pipeline.config.recipe import Recipe
 from pipeline.retraining import scheduler, tick
 from pipeline.retraining.cron import parse_schedule
 from pipeline.retraining.journal import Journal
-from pipeline.retraining.scheduler import AlreadyScheduled, missed_since, run_schedule
+from pipeline.retraining.scheduler import missed_since, run_schedule
 from pipeline_runner import main
 
 DAY = datetime.timedelta(days=1)
@@ -68,7 +69,7 @@ def run(recipe, tmp_path):
         timer = threading.Timer(seconds, os.kill, [os.getpid(), number])
         timer.start()
         try:
-            with progress.using_console(progress.make_console(stream)):
+            with console.output_to(stream):
                 code = run_schedule(recipe, schedule, command, grace=grace)
         finally:
             timer.cancel()
@@ -186,7 +187,7 @@ def test_tick_that_ignores_sigterm_is_killed(run, journal):
 def test_recipe_has_one_schedule(recipe):
     with (
         filelock.FileLock(recipe.home / '.schedule.lock'),
-        pytest.raises(AlreadyScheduled, match=r'a schedule of pets is already running in .*pets'),
+        pytest.raises(AlreadyRunning, match=r'a schedule of pets is already running in .*pets'),
     ):
         run_schedule(recipe, Times(60), ['false'])
 
@@ -195,7 +196,7 @@ def test_command_prints_no_schedule_if_it_cannot_start(recipe, tmp_path):
     command = ['schedule', '--engine', 'local', '--cron', '@daily', '--set', 'name=pets']
     (tmp_path / 'file').write_text('')
     with filelock.FileLock(recipe.home / '.schedule.lock'):
-        for workdir, words in ((tmp_path, 'already'), (tmp_path / 'file', 'cannot be written')):
+        for workdir, words in ((tmp_path, 'already'), (tmp_path / 'file', 'cannot be used')):
             options = [*command, '--workdir', str(workdir)]
             done = click.testing.CliRunner().invoke(main, options)
             assert done.exit_code == 2

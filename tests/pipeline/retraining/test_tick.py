@@ -13,15 +13,22 @@ from pathlib import Path
 import ml_metadata
 import pytest
 
-from common import progress
-from common.errors import DataError, UnfitError
-from components.anomaly_gate.component import AnomaliesFound
+from common import console
+from common.errors import (
+    AlreadyRunning,
+    AnomaliesFound,
+    ConfigError,
+    DataError,
+    MetadataDamaged,
+    MetadataError,
+    ModelError,
+    NodeFailed,
+    PushError,
+    RunError,
+)
 from components.image_example_gen.sources.spans import open_window
-from pipeline.config.metadata_config import MetadataDamaged, MetadataError
 from pipeline.config.recipe import Recipe
-from pipeline.execution.launch import NodeFailed
 from pipeline.execution.outcome import Outcome
-from pipeline.local.run_recipe import AlreadyRunning, CannotStart, RunFailed
 from pipeline.retraining import tick as module
 from pipeline.retraining.decision import Decision
 from pipeline.retraining.journal import Journal
@@ -149,7 +156,7 @@ def test_warm_start_is_optional(recipe, configured, used):
 
 
 def test_failed_run_is_retried_with_doubling_pauses(recipe):
-    runner = Runner(RunFailed('Trainer failed'), RunFailed('Trainer failed'), outcome())
+    runner = Runner(RunError('Trainer failed'), RunError('Trainer failed'), outcome())
     tick = retrain(recipe(attempts=3, backoff_seconds=5), runner.tools)
     assert (tick.verdict, tick.attempts) == ('blessed', 3)
     assert runner.pauses == [5, 10]
@@ -158,16 +165,29 @@ def test_failed_run_is_retried_with_doubling_pauses(recipe):
 @pytest.mark.parametrize(
     ('error', 'code', 'attempts'),
     [
-        (RunFailed('Trainer failed: no space; the log is x.log'), 1, 3),
-        (caused(CannotStart('no answer'), MetadataError('')), 1, 3),
-        (caused(CannotStart('cat.jpg is torn'), NodeFailed('Gen', ''), DataError('')), 1, 1),
-        (caused(RunFailed('AnomalyGate'), NodeFailed('Gate', ''), AnomaliesFound('')), 1, 1),
-        (caused(CannotStart('no such layer'), UnfitError('')), 2, 1),
-        (caused(CannotStart('damaged'), MetadataDamaged('')), 1, 1),
+        (RunError('Trainer failed: no space; the log is x.log'), 1, 3),
+        (caused(RunError('Pusher'), NodeFailed('Pusher'), PushError('')), 1, 3),
+        (MetadataError('no answer'), 1, 3),
+        (MetadataDamaged('damaged'), 1, 1),
+        (DataError('cat.jpg is torn'), 1, 1),
+        (caused(RunError('AnomalyGate'), NodeFailed('Gate'), AnomaliesFound('')), 1, 1),
+        (ConfigError('no such layer'), 2, 1),
+        (caused(RunError('Trainer'), NodeFailed('Trainer'), ConfigError('')), 2, 1),
+        (ModelError('unknown'), 1, 1),
     ],
-    ids=['run', 'metadata', 'data', 'anomalies', 'recipe', 'damaged metadata'],
+    ids=[
+        'run',
+        'push',
+        'metadata',
+        'damaged metadata',
+        'data',
+        'anomalies',
+        'recipe',
+        'recipe in a component',
+        'model',
+    ],
 )
-def test_retries_only_transient_errors(recipe, error, code, attempts):
+def test_retries_only_retryable_errors(recipe, error, code, attempts):
     tick = retrain(recipe(), Runner(*[error] * attempts).tools)
     assert (tick.verdict, tick.exit_code, tick.attempts) == ('failed', code, attempts)
     assert tick.reason.startswith(str(error))
@@ -206,8 +226,7 @@ def test_unavailable_metadata_fails_the_tick(recipe, monkeypatch):
 
 
 def test_unusable_data_is_reported_with_what_to_do(recipe):
-    error = caused(CannotStart('cat.jpg is torn'), DataError(''))
-    tick = retrain(recipe(), Runner(error).tools)
+    tick = retrain(recipe(), Runner(DataError('cat.jpg is torn')).tools)
     assert tick.reason == (
         'cat.jpg is torn; no model is trained until the data is repaired or removed'
     )
@@ -279,7 +298,7 @@ def test_lock_of_a_killed_tick_is_released(recipe):
 def test_reports_that_the_previous_tick_was_killed(recipe, journal):
     journal.start(NOW)
     stream = io.StringIO()
-    with progress.using_console(progress.make_console(stream)):
+    with console.output_to(stream):
         retrain(recipe(), Runner(outcome()).tools)
     assert 'was killed; this tick does its work' in stream.getvalue()
 
@@ -313,14 +332,14 @@ def test_recorded_result_is_not_replaced(recipe, journal):
 
 def test_unwritable_workdir_is_an_error(recipe, tmp_path):
     (tmp_path / 'runs').write_text('a file')
-    with pytest.raises(module.WorkdirUnusable, match=r'workdir .*pets cannot be used: '):
+    with pytest.raises(ConfigError, match=r'workdir .*pets cannot be used: '):
         retrain(recipe(), Runner().tools)
 
 
 def test_webhook_gets_the_result_and_its_error_is_recorded(recipe, monkeypatch):
     posted = []
     monkeypatch.setattr(module, 'post_to_webhook', lambda *args: posted.append(args) or 'error')
-    tick = retrain(recipe(webhook_env='HOOK', attempts=1), Runner(RunFailed('no space')).tools)
+    tick = retrain(recipe(webhook_env='HOOK', attempts=1), Runner(RunError('no space')).tools)
     ((variable, message),) = posted
     assert variable == 'HOOK'
     assert message == {

@@ -99,6 +99,32 @@ def test_gives_up_without_a_response(monkeypatch):
         assert 'no response within' in post_to_webhook('HOOK', {}, sleep=lambda _: None)
 
 
+def test_gives_up_on_headers_sent_byte_by_byte(monkeypatch):
+    monkeypatch.setattr(webhook, '_LIMIT', 0.5)
+    monkeypatch.setattr(webhook, '_PAUSES', ())
+    with socket.create_server(('127.0.0.1', 0)) as listening:
+        monkeypatch.setenv('HOOK', f'http://127.0.0.1:{listening.getsockname()[1]}')
+        monkeypatch.setenv('NO_PROXY', '127.0.0.1')
+        ended = threading.Event()
+
+        def respond():
+            client, _ = listening.accept()
+            with client:
+                client.recv(2**16)
+                client.sendall(b'HTTP/1.1 200 OK\r\nX-Slow: ')
+                while not ended.wait(0.05):
+                    client.sendall(b'x')
+
+        thread = threading.Thread(target=respond)
+        thread.start()
+        start = time.monotonic()
+        error = post_to_webhook('HOOK', {})
+        ended.set()
+        thread.join(10)
+    assert error == 'the webhook in HOOK failed: no response within 0.5 s'
+    assert time.monotonic() - start < 5
+
+
 @pytest.mark.parametrize(
     ('url', 'error'),
     [

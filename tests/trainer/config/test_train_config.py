@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from common.errors import UnfitError
+from common.errors import ConfigError
 from trainer.config.train import TrainConfig, check_class_weights
 from trainer.config.tuner import TunerConfig
 
@@ -35,7 +35,7 @@ def test_class_weights_are_balanced_or_positive_numbers(value):
 
 def test_class_weights_of_other_classes_are_named():
     config = TrainConfig.model_validate({'class_weights': {'cats': 1, 'dog': 2}})
-    with pytest.raises(UnfitError, match=r'names cats, dog; the data has the classes cats, dogs'):
+    with pytest.raises(ConfigError, match=r'names cats, dog; the data has the classes cats, dogs'):
         check_class_weights(config, ('cats', 'dogs'))
 
 

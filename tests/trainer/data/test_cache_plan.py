@@ -5,7 +5,7 @@ from collections import namedtuple
 
 import pytest
 
-from common.errors import UnfitError
+from common.errors import ConfigError
 from trainer.config.train import TrainConfig
 from trainer.data.cache_plan import plan_cache
 from trainer.model.backbone import build_backbone
@@ -57,12 +57,14 @@ def test_it_is_said_in_a_line(tmp_path):
 
 
 def test_more_than_the_recipe_allows_is_refused(tmp_path):
-    with pytest.raises(UnfitError, match=r'0.3 MB on disk .limit 0.1 MB.: raise trainer.cache_gig'):
+    with pytest.raises(
+        ConfigError, match=r'0.3 MB on disk .limit 0.1 MB.: raise trainer.cache_gig'
+    ):
         planned(tmp_path, cache_gigabytes=1e-4)
 
 
 def test_more_than_the_disk_has_is_refused(tmp_path, monkeypatch):
     usage = namedtuple('usage', 'total used free')(10**6, 10**6 - 1000, 1000)
     monkeypatch.setattr(shutil, 'disk_usage', lambda _: usage)
-    with pytest.raises(UnfitError, match=r'has 0.0 MB left: free some'):
+    with pytest.raises(ConfigError, match=r'has 0.0 MB left: free some'):
         planned(tmp_path)

@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import pytest
 
+from common.errors import ConfigError
 from trainer.config.train import TrainConfig
 from trainer.model.backbone import build_backbone, layer_number
-from trainer.model.weights import WeightsError
 
 
 def config(**changes):
@@ -57,22 +57,22 @@ def test_batch_norm_follows_quickly_when_it_is_trained():
 
 def test_unknown_layers_are_named_with_the_choices():
     model = build_backbone(config()).whole
-    with pytest.raises(WeightsError, match=r'no layer .block_99.; it has .*block_14_expand'):
+    with pytest.raises(ConfigError, match=r'no layer .block_99.; it has .*block_14_expand'):
         layer_number(model, 'block_99')
-    with pytest.raises(WeightsError, match='layers 0 to 153, not 154'):
+    with pytest.raises(ConfigError, match='layers 0 to 153, not 154'):
         layer_number(model, 154)
 
 
 def test_weights_of_another_width_are_refused(tmp_path):
     wider = keras.applications.MobileNetV2((32, 32, 3), alpha=0.5, include_top=False, weights=None)
     wider.save_weights(tmp_path / 'wide.weights.h5')
-    with pytest.raises(WeightsError, match=r'wide.weights.h5 does not fit MobileNetV2 0.35'):
+    with pytest.raises(ConfigError, match=r'wide.weights.h5 does not fit MobileNetV2 0.35'):
         build_backbone(config(weights=str(tmp_path / 'wide.weights.h5')))
 
 
 def test_a_file_that_is_not_hdf5_is_refused(tmp_path):
     (tmp_path / 'w.h5').write_text('not weights')
-    with pytest.raises(WeightsError, match='is not HDF5'):
+    with pytest.raises(ConfigError, match='is not HDF5'):
         build_backbone(config(weights=str(tmp_path / 'w.h5')))
 
 

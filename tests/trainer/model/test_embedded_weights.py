@@ -5,11 +5,12 @@ import keras
 import numpy as np
 import pytest
 
+from common.errors import ConfigError
 from pretraining.compact_weights import save_compact
 from trainer.config.train import TrainConfig
 from trainer.model import weights
 from trainer.model.backbone import build_backbone
-from trainer.model.weights import WeightsError, check_weights_file
+from trainer.model.weights import check_weights_file
 
 
 def embedded(image_size: int = 32) -> TrainConfig:
@@ -122,9 +123,9 @@ def test_a_kernel_that_half_precision_cannot_hold_leaves_the_file_as_it_was(valu
 
 
 def test_embedded_weights_that_are_not_there_are_told_in_one_sentence(elsewhere):
-    with pytest.raises(WeightsError, match=rf'^embedded weights {elsewhere} are missing .* again$'):
+    with pytest.raises(ConfigError, match=rf'^embedded weights {elsewhere} are missing .* again$'):
         check_weights_file('embedded')
-    with pytest.raises(WeightsError, match='are missing from this installation'):
+    with pytest.raises(ConfigError, match='are missing from this installation'):
         build_backbone(embedded())
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common import progress
+from common import console
 from trainer.config.train import StageConfig, TrainConfig
 from trainer.training import devices
 from trainer.training.optimizer import make_optimizer
@@ -60,7 +60,7 @@ def test_asking_for_it_in_vain_is_said(cpu):
     cpu('avx2')
     said = io.StringIO()
     with (
-        progress.using_console(progress.make_console(said)),
+        console.output_to(said),
         devices.precision_on_cpu(TrainConfig(precision='mixed')),
     ):
         assert option() is False

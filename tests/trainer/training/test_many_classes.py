@@ -146,7 +146,7 @@ def evaluation(tmp_path_factory, job_of_three, model):
     folder = tmp_path_factory.mktemp('evaluation')
     for key, (artifact,) in outputs.items():
         artifact.uri = str(folder / key)
-    config = eval_config(EvaluationConfig(), CLASSES, job_of_three().config.threshold)
+    config = eval_config(EvaluationConfig(), CLASSES, job_of_three().config.threshold, code='1')
     properties = {
         'eval_config': json_format.MessageToJson(config, preserving_proto_field_name=True),
         'example_splits': json.dumps(['test']),

@@ -8,8 +8,9 @@ import shutil
 import numpy as np
 import pytest
 
-from common import progress
-from trainer.training.warm_start import ColdStart, load_weights, save_weights, weights_folder
+from common import console
+from common.errors import ModelError
+from trainer.training.warm_start import load_weights, save_weights, weights_folder
 
 CLASSES = ('cats', 'dogs')
 
@@ -55,7 +56,7 @@ def test_the_weights_of_backbone_and_head_are_taken_over(base_model, small_job):
 def test_another_architecture_is_not_loaded_and_the_difference_is_named(
     base_model, other_network, small_job, changes, classes, difference
 ):
-    with pytest.raises(ColdStart, match=difference):
+    with pytest.raises(ModelError, match=difference):
         load_weights(other_network, small_job(**changes).config, classes, base_model[0])
 
 
@@ -77,20 +78,20 @@ def test_a_person_is_told_what_a_training_starts_from(
     job = small_job(warm_start='latest_blessed', **changes)
     job = dataclasses.replace(job, base_model=base_model[0])
     said = io.StringIO()
-    with progress.using_console(progress.make_console(said)):
+    with console.output_to(said):
         _, continues = job.start()
     assert continues is warm
     assert re.search(sentence, said.getvalue().strip())
 
 
 def test_without_a_blessed_model_there_is_nothing_to_load(other_network, small_job):
-    with pytest.raises(ColdStart, match='no model has been blessed yet'):
+    with pytest.raises(ModelError, match='no model has been blessed yet'):
         load_weights(other_network, small_job().config, CLASSES, None)
 
 
 def test_a_model_without_weights_is_said(tmp_path, other_network, small_job):
     serving = str(tmp_path / 'model' / 'Format-Serving')
-    with pytest.raises(ColdStart, match='has no weights in'):
+    with pytest.raises(ModelError, match='has no weights in'):
         load_weights(other_network, small_job().config, CLASSES, serving)
 
 
@@ -101,7 +102,7 @@ def test_damaged_weights_leave_the_network_as_it_was(
     shutil.copytree(weights_folder(base_model[0]), weights_folder(serving))
     (weights_folder(serving) / 'head.weights.h5').write_bytes(b'not HDF5')
     start = weights_of(other_network)
-    with pytest.raises(ColdStart, match='cannot be read'):
+    with pytest.raises(ModelError, match='cannot be read'):
         load_weights(other_network, small_job().config, CLASSES, serving)
     for one, other in zip(weights_of(other_network), start, strict=True):
         np.testing.assert_array_equal(one, other)

@@ -1,7 +1,6 @@
 """The header of a Windows bitmap."""
 
-from components.image_example_gen.inspection.formats.header import Header
-from components.image_example_gen.inspection.formats.rejected import cut
+from components.image_example_gen.inspection.formats.header import Header, truncated
 
 _OS2_HEADER = 12
 HEADER_SIZES = (12, 16, 40, 52, 56, 64, 108, 124)
@@ -14,7 +13,7 @@ def read_header(contents: bytes) -> Header:
         Rejected: it is too short to say its size.
     """
     if len(contents) < 26:
-        raise cut(contents, 'before its picture begins')
+        raise truncated(contents, 'before its picture begins')
     if int.from_bytes(contents[14:18], 'little') == _OS2_HEADER:
         values, signed = (contents[18:20], contents[20:22]), False
     else:

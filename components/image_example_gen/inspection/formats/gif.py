@@ -1,7 +1,7 @@
 """GIF files as a row of blocks (GIF89a specification, CompuServe 1990)."""
 
-from components.image_example_gen.inspection.formats.header import Header
-from components.image_example_gen.inspection.formats.rejected import Rejected, cut
+from common.errors import Rejected
+from components.image_example_gen.inspection.formats.header import Header, truncated
 
 _EXTENSION, _IMAGE, _TRAILER, _PADDING = 0x21, 0x2C, 0x3B, 0x00
 
@@ -15,7 +15,7 @@ def read_header(contents: bytes) -> Header:
         Rejected: it is too short to say its size, or something else than a block is in it.
     """
     if len(contents) < 13:
-        raise cut(contents, 'before its picture begins')
+        raise truncated(contents, 'before its picture begins')
     width, height = _pair(contents, 6)
     position = 13 + _palette_bytes(contents[10])
     frames, whole = 0, False

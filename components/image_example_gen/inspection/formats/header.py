@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from common.errors import Rejected
+
 
 @dataclass(frozen=True)
 class Header:
@@ -25,3 +27,8 @@ class Header:
     frames: int = 1
     orientation: int = 1
     lossy: bool = False
+
+
+def truncated(contents: bytes, where: str = 'in the middle of the picture') -> Rejected:
+    """The error for a file that ends before its picture does."""
+    return Rejected('truncated', f'it ends after {len(contents):,} bytes, {where}')

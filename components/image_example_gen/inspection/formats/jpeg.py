@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from common.errors import Rejected
 from components.image_example_gen.inspection.formats import exif
-from components.image_example_gen.inspection.formats.header import Header
-from components.image_example_gen.inspection.formats.rejected import Rejected, cut
+from components.image_example_gen.inspection.formats.header import Header, truncated
 
 _SOS, _APP0, _APP1, _APP14, _APP15, _COM = 0xDA, 0xE0, 0xE1, 0xEE, 0xEF, 0xFE
 _END = b'\xff\xd9'
@@ -63,7 +63,7 @@ def _segments(contents: bytes) -> Iterator[_Segment]:
     while True:
         start = contents.find(b'\xff', position)
         if start < 0 or start + 4 > len(contents):
-            raise cut(contents, 'before its picture begins')
+            raise truncated(contents, 'before its picture begins')
         marker = contents[start + 1]
         if marker == 0xFF:  # fills
             position = start + 1
@@ -74,7 +74,7 @@ def _segments(contents: bytes) -> Iterator[_Segment]:
         else:
             position = start + 2 + int.from_bytes(contents[start + 2 : start + 4], 'big')
             if position > len(contents):
-                raise cut(contents, 'before its picture begins')
+                raise truncated(contents, 'before its picture begins')
             yield _Segment(marker, start, position)
             if marker == _SOS:
                 return

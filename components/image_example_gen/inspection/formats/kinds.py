@@ -2,8 +2,8 @@
 
 from typing import Literal
 
+from common.errors import Rejected
 from components.image_example_gen.inspection.formats import bmp, png, tiff
-from components.image_example_gen.inspection.formats.rejected import Rejected
 
 Kind = Literal['JPEG', 'PNG', 'GIF', 'WebP', 'BMP', 'TIFF']
 

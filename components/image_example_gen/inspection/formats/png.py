@@ -4,9 +4,9 @@ import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from common.errors import Rejected
 from components.image_example_gen.inspection.formats import exif
 from components.image_example_gen.inspection.formats.header import Header
-from components.image_example_gen.inspection.formats.rejected import Rejected
 
 SIGNATURE = b'\x89PNG\r\n\x1a\n'
 _PICTURE = (b'IHDR', b'PLTE', b'tRNS', b'IDAT', b'IEND')

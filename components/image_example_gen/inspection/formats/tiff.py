@@ -7,8 +7,8 @@ filter for all threads could silence. So it is given those that describe the pix
 import struct
 from typing import NamedTuple
 
-from components.image_example_gen.inspection.formats.header import Header
-from components.image_example_gen.inspection.formats.rejected import Rejected, cut
+from common.errors import Rejected
+from components.image_example_gen.inspection.formats.header import Header, truncated
 
 LITTLE, BIG = b'II*\0', b'MM\0*'
 _WIDTH, _HEIGHT, _TILE_WIDTH, _TILE_HEIGHT, _SAMPLES, _DNG = 256, 257, 322, 323, 277, 50706
@@ -73,10 +73,10 @@ def _directory(contents: bytes) -> dict[int, _Entry]:
     order = _order(contents)
     start = struct.unpack_from(order + 'I', contents, 4)[0] if len(contents) >= 8 else len(contents)
     if start + 2 > len(contents):
-        raise cut(contents, 'before its directory')
+        raise truncated(contents, 'before its directory')
     (number,) = struct.unpack_from(order + 'H', contents, start)
     if start + 2 + number * _ENTRY_BYTES > len(contents):
-        raise cut(contents, 'in the middle of its directory')
+        raise truncated(contents, 'in the middle of its directory')
     tags = {}
     for position in range(start + 2, start + 2 + number * _ENTRY_BYTES, _ENTRY_BYTES):
         tag, kind, count = struct.unpack_from(order + 'HHI', contents, position)
@@ -96,7 +96,7 @@ def _entry(contents: bytes, position: int, tag: int, kind: int, count: int) -> _
     if length > 4:
         (start,) = struct.unpack(_order(contents) + 'I', raw[8:])
     if start + length > len(contents):
-        raise cut(contents, f'before the values of its tag {tag}')
+        raise truncated(contents, f'before the values of its tag {tag}')
     return _Entry(raw, kind, count, contents[start : start + length])
 
 

@@ -1,8 +1,8 @@
 """WebP files as a row of RIFF chunks (RFC 9649)."""
 
+from common.errors import Rejected
 from components.image_example_gen.inspection.formats import exif
-from components.image_example_gen.inspection.formats.header import Header
-from components.image_example_gen.inspection.formats.rejected import Rejected, cut
+from components.image_example_gen.inspection.formats.header import Header, truncated
 
 _FRAME_HEADER = 16  # bytes of an animation's frame before the chunk with its picture
 
@@ -35,7 +35,7 @@ def read_header(contents: bytes) -> Header:
         raise (
             Rejected('damaged', 'the size of the picture is missing in it')
             if whole
-            else cut(contents, 'before its picture begins')
+            else truncated(contents, 'before its picture begins')
         )
     return Header(*size, whole, None, max(frames, 1), orientation, bool(lossy))
 

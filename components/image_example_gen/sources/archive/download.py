@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import logging
 import os
 import time
 import urllib.parse
@@ -11,13 +12,11 @@ from typing import Any
 
 import filelock
 
-from common import progress
-from common.errors import DataError
+from common.errors import DataError, DownloadError
+from common.files import sha256_of
 from components.image_example_gen.sources.archive.transfer import (
-    CHUNK,
     FAILED,
     Transfer,
-    Unfit,
     reason_of,
 )
 
@@ -25,6 +24,8 @@ _ATTEMPTS = 4  # without anything new
 _WAIT = 1.0  # seconds before the second attempt; twice as long before each further one
 _ASK_AGAIN = 300  # seconds in which one process, which opens its data several times, asks once
 _WEB_PAGES = (b'<!doctype html', b'<html')
+
+_log = logging.getLogger(__name__)
 
 _asked: dict[Path, float] = {}  # when, by the copy
 
@@ -92,7 +93,7 @@ def fetch(url: str, sha256: str | None = None) -> Path:
 def require_sha256(path: Path, sha256: str) -> None:
     """Raises DataError if a file has another digest."""
     try:
-        _compare(str(path), _digest(path), sha256)
+        _compare(str(path), sha256_of(path), sha256)
     except OSError as error:
         raise DataError(f'archive {path} cannot be read: {error.strerror}') from error
 
@@ -139,19 +140,20 @@ def _fetch_changed(
         said = _try_often(Transfer(url, copy.partial, (notes or {}).get('said', {})))
         if said is not None:
             _require_archive(copy.partial)
-    except (*FAILED, Unfit) as error:
+    except FAILED as error:
         if notes is None:
             raise DataError(f'{shown(url)} cannot be fetched: {reason_of(error)}') from error
-        progress.console().print(
-            f'{shown(url)} cannot be fetched ({reason_of(error)}); the copy of {notes["fetched"]} '
-            'is used',
-            markup=False,
+        _log.warning(
+            '%s cannot be fetched (%s); the copy of %s is used',
+            shown(url),
+            reason_of(error),
+            notes['fetched'],
         )
         return notes
     if said is None:  # it is as it was
         assert notes is not None
         return notes
-    digest = _digest(copy.partial)
+    digest = sha256_of(copy.partial)
     if sha256:
         _compare(shown(url), digest, sha256)
     notes = {
@@ -174,11 +176,12 @@ def _try_often(transfer: Transfer) -> dict[str, str] | None:
     while True:
         try:
             return transfer.attempt()
-        except (*FAILED, Unfit) as error:
+        except FAILED as error:
             arrived = transfer.arrived
             vain = 1 if (arrived or 0) > most else vain + 1
             most = max(most, arrived or 0)
-            hopeless = isinstance(error, Unfit) or (transfer.known and arrived is None)
+            refused = isinstance(error, DownloadError) and not error.retryable
+            hopeless = refused or (transfer.known and arrived is None)
             if hopeless or vain == _ATTEMPTS:
                 raise
             time.sleep(_WAIT * 2 ** (vain - 1))
@@ -188,15 +191,7 @@ def _require_archive(path: Path) -> None:
     with path.open('rb') as file:
         head = file.read(512).lstrip().lower()
     if head.startswith(_WEB_PAGES):
-        raise Unfit('it is a web page, not an archive; give the address of the file itself')
-
-
-def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open('rb') as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+        raise DownloadError('it is a web page, not an archive; give the address of the file itself')
 
 
 def _compare(what: str, found: str, wanted: str) -> None:

@@ -82,8 +82,6 @@ def list_archive(path: Path) -> Listing:
         if not path.is_file():
             raise DataError(f'archive {path} does not exist; give a file (zip, tar, tar.gz, ...)')
         return _list(path, version(path))
-    except DataError:
-        raise
     except PermissionError as error:
         raise DataError(
             f'archive {path} cannot be read: {told(error)}; give yourself the right to read it'

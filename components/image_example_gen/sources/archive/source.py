@@ -107,8 +107,6 @@ class _ArchiveShard(abc.ABC):
         """Raises DataError if the archive is gone, broken or another one since it was listed."""
         try:
             yield from self._images()
-        except DataError:
-            raise
         except BROKEN as error:
             raise DataError(f'archive {self.path} cannot be read: {told(error)}') from error
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import requests
 
-from common import progress
+from common import console
+from common.errors import DownloadError
 from common.files import MEGABYTE
 
 CHUNK = 2**16  # bytes; what is left of one when a connection is cut is fetched again
@@ -19,15 +20,7 @@ _CONDITIONS = {'ETag': 'If-None-Match', 'Last-Modified': 'If-Modified-Since'}
 _SAID = (*_CONDITIONS, 'Content-Length')  # what tells versions of a file apart
 
 
-class Unfit(Exception):
-    """To ask again would change nothing; the message says why."""
-
-
-class Interrupted(Exception):
-    """To ask again may help; the message says why."""
-
-
-FAILED = (Interrupted, requests.RequestException)
+FAILED = (DownloadError, requests.RequestException)
 _HOPELESS = (
     requests.exceptions.SSLError,
     requests.exceptions.TooManyRedirects,
@@ -70,8 +63,8 @@ class Transfer:
             What the server says of it, for the next time; None if it is as it was.
 
         Raises:
-            Exception: one of FAILED, to be tried again.
-            Unfit: not to be tried again.
+            DownloadError: there is no file, or not all of it.
+            requests.RequestException: the connection failed; another attempt may succeed.
             OSError: the file cannot be written.
         """
         have = self.arrived or 0
@@ -80,7 +73,7 @@ class Transfer:
                 self._url, headers=self._headers(have), stream=True, timeout=_TIMEOUT
             )
         except _HOPELESS as error:
-            raise Unfit(reason_of(error)) from error
+            raise DownloadError(reason_of(error)) from error
         with response:
             if response.status_code == 304 or (not have and self._is_known(response)):
                 return None
@@ -116,11 +109,11 @@ class Transfer:
         answer = f'the server answers {status} {response.reason}'
         if status == 416 or (status == 206 and not _continues(response, have)):
             self._partial.unlink(missing_ok=True)
-            raise Interrupted('the server has nothing from there on')
+            raise DownloadError('the server has nothing from there on', retryable=True)
         if status in _BUSY:
-            raise Interrupted(answer)
+            raise DownloadError(answer, retryable=True)
         if not response.ok:
-            raise Unfit(answer)
+            raise DownloadError(answer)
 
     def _receive(self, response: requests.Response, have: int) -> None:
         # Some servers call a tar.gz a gzip-encoded tar; it would arrive unpacked.
@@ -132,19 +125,19 @@ class Transfer:
         megabytes = math.ceil(total / MEGABYTE) if total else None
         with (
             self._partial.open('ab' if have else 'wb') as file,
-            progress.bar('fetching, MB', megabytes) as bar,
+            console.bar('fetching, MB', megabytes) as bar,
         ):
             bar.advance(have // MEGABYTE)
             for chunk in response.iter_content(CHUNK):
                 before, have = have, have + file.write(chunk)
                 bar.advance(math.ceil(have / MEGABYTE) - math.ceil(before / MEGABYTE))
         if total and have != total:
-            raise Interrupted('the server hangs up before the end')
+            raise DownloadError('the server hangs up before the end', retryable=True)
 
 
 def reason_of(error: BaseException) -> str:
     """What went wrong, in words; never the address, which may hold a password."""
-    if isinstance(error, (Unfit, Interrupted)):
+    if isinstance(error, DownloadError):
         return str(error)
     lost = 'the connection is lost'
     words = next((words for kind, words in _WORDS.items() if isinstance(error, kind)), lost)

@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Callable, Iterable
 from typing import IO, NamedTuple
 
+from common.errors import Rejected
 from common.files import MEGABYTE
 from components.image_example_gen.inspection.config import CheckConfig
 from components.image_example_gen.sources.base.layout import Kind
@@ -54,26 +55,24 @@ class Member(NamedTuple):
     source: str = ''
 
 
-class TooLarge(Exception):
-    """There are more bytes than an image may have; not all of them were read."""
-
-
 def require_within(limit: int, size: int) -> None:
-    """Raises TooLarge for more bytes than the limit."""
+    """Raises Rejected for more bytes than the limit."""
     if size > limit:
-        raise TooLarge(f'it has {size / MEGABYTE:,.1f} MB; the limit is {limit / MEGABYTE:g} MB')
+        detail = f'it has {size / MEGABYTE:,.1f} MB; the limit is {limit / MEGABYTE:g} MB'
+        raise Rejected('too large', detail)
 
 
 def read_within(limit: int, size: int, file: IO[bytes]) -> bytes:
     """Reads a file of `size` bytes, or of however many there are; never more than `limit` and one.
 
     Raises:
-        TooLarge: there are more than `limit`.
+        Rejected: there are more than `limit`.
     """
     require_within(limit, size)
     contents = file.read(limit + 1)
     if len(contents) > limit:
-        raise TooLarge(f'it has more bytes than it says; the limit is {limit / MEGABYTE:g} MB')
+        detail = f'it has more bytes than it says; the limit is {limit / MEGABYTE:g} MB'
+        raise Rejected('too large', detail)
     return contents
 
 
@@ -85,8 +84,8 @@ def to_image(member: Member, read: Callable[[Member], bytes]) -> LabelledImage |
         )
     try:
         return LabelledImage(read(member), member.label, member.name, member.part, member.source)
-    except TooLarge as error:
-        return BadImage(member.name, 'too large', str(error))
+    except Rejected as error:
+        return BadImage(member.name, error.reason, error.detail)
     except BROKEN as error:
         return BadImage(member.name, 'unreadable', f'it cannot be read: {told(error)}')
 

@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
-from components.image_example_gen.inspection.formats.rejected import Reason
+from common.errors import RejectionReason
 
 Part = Literal['train', 'validation']
 IMAGES_PER_SHARD = 512  # about
@@ -40,7 +40,7 @@ class BadImage(NamedTuple):
     """
 
     filename: str
-    reason: Reason
+    reason: RejectionReason
     detail: str
     contents: bytes = b''
 

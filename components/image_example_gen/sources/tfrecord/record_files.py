@@ -16,8 +16,7 @@ from typing import NamedTuple
 
 import google_crc32c
 
-from common.errors import DataError
-from components.image_example_gen.inspection.formats.rejected import Reason
+from common.errors import DataError, RejectionReason
 
 _HEAD, _TAIL = struct.Struct('<QI'), struct.Struct('<I')
 _GZIP = b'\x1f\x8b'
@@ -49,7 +48,7 @@ class Broken(NamedTuple):
         contents: what there is of it, where that may help.
     """
 
-    reason: Reason
+    reason: RejectionReason
     detail: str
     contents: bytes = b''
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from common.errors import UnfitError
+from common.errors import ConfigError
 from components.evaluation.config import EvaluationConfig, check_floors
 from components.evaluation.gate.rules import beside, judge, words_of_slice
 from components.evaluation.results import (
@@ -17,7 +17,7 @@ from components.evaluation.results import (
 from components.image_example_gen.sources.base.config import DataConfig
 from components.serving_check.measurements import Measurements
 from pipeline.config.recipe import Recipe
-from pipeline.local.run_recipe import CannotStart, run
+from pipeline.local.run_recipe import run
 
 SERVES = Measurements(
     problems=(), checks=('one image', 'eight at once'), size_mb=9.4, latency_ms=21.25
@@ -302,7 +302,7 @@ def test_slices_are_called_what_a_person_calls_them(feature, name, words):
 
 def test_a_floor_for_a_class_that_the_data_does_not_have_is_refused():
     config = EvaluationConfig(floors={'class.dog': 0.9, 'class': 0.8, 'source.class.dog': 0.8})
-    with pytest.raises(UnfitError, match=r'names the class dog; the data has .* cats, dogs$'):
+    with pytest.raises(ConfigError, match=r'names the class dog; the data has .* cats, dogs$'):
         check_floors(config, ('cats', 'dogs'))
     check_floors(config, ('cats', 'dog'))
 
@@ -313,5 +313,5 @@ def test_a_run_does_not_begin_with_such_a_floor(tmp_path, make_image_folder):
     recipe = Recipe(
         name='pets', workdir=tmp_path / 'runs', data=data, evaluation={'floors': {'class.cat': 0.9}}
     )
-    with pytest.raises(CannotStart, match='names the class cat; the data has the classes cats'):
+    with pytest.raises(ConfigError, match='names the class cat; the data has the classes cats'):
         run(recipe)

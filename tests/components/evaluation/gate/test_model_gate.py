@@ -14,8 +14,8 @@ from tfx.orchestration.metadata import sqlite_metadata_connection_config
 from tfx.orchestration.pipeline import Pipeline
 from tfx.types import artifact_utils, standard_artifacts
 
-from common import features, progress
-from common.metadata_queries import custom
+from common import console, features
+from common.metadata_queries import custom_property
 from components.evaluation.config import EvaluationConfig
 from components.evaluation.gate.component import ModelGate
 from components.evaluation.gate.verdict import read_verdict
@@ -85,7 +85,7 @@ def pipeline(folder: Path, weight: float, before: float | None) -> Pipeline:
         examples=ingest.outputs['examples'],
         model=train.outputs['model'],
         baseline_model=baseline,
-        eval_config=eval_config(CONFIG, CLASSES, 0.5),
+        eval_config=eval_config(CONFIG, CLASSES, 0.5, code='1'),
         example_splits=['test'],
         module_path=custom_extractors.__module__,
     )
@@ -97,6 +97,7 @@ def pipeline(folder: Path, weight: float, before: float | None) -> Pipeline:
         config=CONFIG.model_dump_json(),
         classes=json.dumps(CLASSES),
         threshold=0.5,
+        code='1',
     )
     nodes = [ingest, train, serve, *filter(None, [earlier]), evaluator, gate]
     database = sqlite_metadata_connection_config(str(folder / 'metadata.sqlite'))
@@ -110,7 +111,7 @@ def judged(tmp_path_factory):
     def judge(weight, before=None):
         folder = tmp_path_factory.mktemp('judging')
         runner, said = ProgressDagRunner(), io.StringIO()
-        with progress.using_console(progress.make_console(said)):
+        with console.output_to(said):
             runner.run(pipeline(folder, weight, before))
         (artifact,) = runner.results['ModelGate'].outputs['verdict']
         return runner.results, read_verdict(Path(artifact.uri)), said.getvalue()
@@ -125,7 +126,7 @@ def test_weights_that_are_not_numbers_are_not_blessed_and_nothing_fails(judged):
         'its answers are not numbers (NaN), as those of a training that diverged',
     )
     (blessing,) = results['ModelGate'].outputs['blessing']
-    assert custom(blessing, 'blessed') == 0
+    assert custom_property(blessing, 'blessed') == 0
     assert Path(blessing.uri, 'NOT_BLESSED').is_file()
 
 
@@ -148,10 +149,10 @@ def test_a_good_model_is_blessed_as_tfx_says_it_with_a_reason_per_rule(judged):
 
     (model,), (before,) = results['Train'].outputs['model'], results['Before'].outputs['model']
     (blessing,) = results['ModelGate'].outputs['blessing']
-    assert custom(blessing, 'blessed') == 1
-    assert custom(blessing, 'current_model_id') == model.id
-    assert custom(blessing, 'current_model') == model.uri
-    assert custom(blessing, 'baseline_model_id') == before.id
+    assert custom_property(blessing, 'blessed') == 1
+    assert custom_property(blessing, 'current_model_id') == model.id
+    assert custom_property(blessing, 'current_model') == model.uri
+    assert custom_property(blessing, 'baseline_model_id') == before.id
     assert Path(blessing.uri, 'BLESSED').is_file()
     unused = 'nothing was measured on images of birds: the floor 0.90 has no vote'
     assert [each.reason for each in verdict.rulings] == [

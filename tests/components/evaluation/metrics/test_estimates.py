@@ -6,8 +6,7 @@ import pytest
 from components.evaluation import results
 from components.evaluation.metrics.counts import Counts, count, no_counts
 from components.evaluation.metrics.curves import curves
-from components.evaluation.metrics.estimates import estimates
-from components.evaluation.metrics.interval import wilson
+from components.evaluation.metrics.estimates import estimates, wilson
 
 KINDS = [2, 5]
 

@@ -7,7 +7,7 @@ from odd_jpegs import jpegs
 from odd_outcomes import Accepted, Either, OddImage, Refused
 from odd_pngs import pngs
 
-from components.image_example_gen.inspection.formats.rejected import Reason
+from common.errors import RejectionReason
 
 __all__ = ['ODD', 'Accepted', 'Either', 'OddImage', 'Refused', 'bad_files']
 
@@ -18,8 +18,8 @@ _HEIC = b'\0\0\0\x18ftypheic\0\0\0\0mif1heic' + bytes(400)
 
 def _strangers() -> dict[str, OddImage]:
     """Files that hold no image, or none of a format that is taken."""
-    nothing: Reason = 'not an image'
-    other: Reason = 'unsupported format'
+    nothing: RejectionReason = 'not an image'
+    other: RejectionReason = 'unsupported format'
     return {
         name: OddImage(contents, Refused(reason, words))
         for name, contents, reason, words in (
@@ -59,7 +59,7 @@ def _strangers() -> dict[str, OddImage]:
 ODD: dict[str, OddImage] = {**jpegs(), **pngs(), **others(), **_strangers()}
 
 
-def bad_files(animated: bool = False) -> dict[str, tuple[bytes, Reason]]:
+def bad_files(animated: bool = False) -> dict[str, tuple[bytes, RejectionReason]]:
     """A file of each kind of badness, by a name that it may have in a folder of images.
 
     Args:
@@ -76,7 +76,7 @@ def bad_files(animated: bool = False) -> dict[str, tuple[bytes, Reason]]:
     }
     if animated:
         names['moving.png'] = 'PNG, animated, refused'
-    files: dict[str, tuple[bytes, Reason]] = {}
+    files: dict[str, tuple[bytes, RejectionReason]] = {}
     for filename, name in names.items():
         odd = ODD[name]
         assert isinstance(odd.outcome, Refused)

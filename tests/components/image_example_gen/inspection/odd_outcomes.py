@@ -5,7 +5,7 @@ from typing import Literal
 
 import image_bytes as made
 
-from components.image_example_gen.inspection.formats.rejected import Reason
+from common.errors import RejectionReason
 
 REDS = tuple((red, red, red) for red, _, _ in made.QUARTERS)
 LUMA = tuple((luma,) * 3 for luma in (87, 119, 58, 203))  # of the quarters
@@ -26,7 +26,7 @@ class Accepted:
 class Refused:
     """For this reason, with these words in the detail."""
 
-    reason: Reason
+    reason: RejectionReason
     words: str
 
 
@@ -34,7 +34,7 @@ class Refused:
 class Either:
     """Damage that a decoder need not notice: used as it is, or refused for one of the reasons."""
 
-    reasons: tuple[Reason, ...] = ('damaged', 'truncated')
+    reasons: tuple[RejectionReason, ...] = ('damaged', 'truncated')
 
 
 @dataclass(frozen=True)

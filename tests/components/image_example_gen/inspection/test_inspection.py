@@ -11,9 +11,10 @@ import numpy as np
 import PIL.Image
 import pytest
 
+from common.errors import Rejected
 from components.image_example_gen.inspection import examine as inspection
 from components.image_example_gen.inspection.config import CheckConfig
-from components.image_example_gen.inspection.examine import Rejected, examine
+from components.image_example_gen.inspection.examine import examine
 from components.image_example_gen.inspection.measures import measure
 from components.image_example_gen.inspection.perceptual_hash import perceptual_hash
 

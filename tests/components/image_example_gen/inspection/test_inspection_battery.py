@@ -9,8 +9,9 @@ import pytest
 import tensorflow as tf
 from odd_images import ODD, Accepted, Either, OddImage, Refused, bad_files
 
+from common.errors import Rejected
 from components.image_example_gen.inspection.config import CheckConfig
-from components.image_example_gen.inspection.examine import GoodImage, Rejected, examine
+from components.image_example_gen.inspection.examine import GoodImage, examine
 
 
 def decoded(image: GoodImage) -> np.ndarray:

@@ -10,8 +10,9 @@ import tensorflow as tf
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from common.errors import Rejected
 from components.image_example_gen.inspection.config import CheckConfig
-from components.image_example_gen.inspection.examine import Rejected, examine
+from components.image_example_gen.inspection.examine import examine
 
 _CONFIG = CheckConfig(max_megapixels=1)  # small ones, for the sake of time
 _BOUNDED = settings(max_examples=60, deadline=None, derandomize=True, database=None)

@@ -15,7 +15,7 @@ from collections import Counter
 
 import pytest
 
-from common import progress
+from common import console
 from common.errors import DataError
 from components.image_example_gen.sources.archive import download
 from components.image_example_gen.sources.base.config import DataConfig
@@ -103,7 +103,7 @@ def cache(tmp_path, monkeypatch):
 def told():
     """What a person sees."""
     stream = io.StringIO()
-    with progress.using_console(progress.make_console(stream)):
+    with console.output_to(stream):
         yield stream
 
 

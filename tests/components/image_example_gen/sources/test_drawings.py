@@ -61,7 +61,7 @@ def test_same_arguments_give_same_bytes_in_any_order() -> None:
 
 def test_another_process_gives_the_same_bytes() -> None:
     answer = answer_of_another_process(
-        'import hashlib; from components.image_example_gen.sources.drawings import draw; '
+        'import hashlib; from components.image_example_gen.sources.drawings.draw import draw; '
         'print(hashlib.sha256(draw(7, seed=3)).hexdigest())'
     )
     assert answer == hashlib.sha256(draw(7, seed=3)).hexdigest()
@@ -116,7 +116,7 @@ def test_the_class_alternates_with_the_index(monkeypatch: pytest.MonkeyPatch) ->
         drawn.append(species)
         return sample(species, rng)
 
-    monkeypatch.setattr('components.image_example_gen.sources.drawings.sample', spy)
+    monkeypatch.setattr('components.image_example_gen.sources.drawings.draw.sample', spy)
     for index in range(4):
         draw(index)
     assert tuple(drawn) == CLASSES * 2

@@ -8,7 +8,8 @@ from google.protobuf import json_format
 from tfx.orchestration.pipeline import Pipeline
 from tfx.proto import infra_validator_pb2
 
-from pipeline.config.recipe import ConfigError, load_recipe
+from common.errors import ConfigError
+from pipeline.config.recipe import load_recipe
 from pipeline.graph import create_pipeline
 from pipeline.kubeflow.compiler import compile_kubeflow
 

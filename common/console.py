@@ -1,0 +1,166 @@
+"""The console of the process: log records, progress bars and results as lines of a stream.
+
+Modules log to `logging.getLogger(__name__)`. While `output_to` is active, their records are lines
+of its stream. Otherwise they propagate to the root logger, as in the containers of Vertex AI and in
+the workers of Beam.
+"""
+
+import contextlib
+import logging
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+from rich.console import Console, RenderableType
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.text import Text
+
+PACKAGES = ('common', 'components', 'trainer', 'pipeline', 'pretraining')
+_PLAIN_WIDTH = 120
+_LOG_FORMAT = '%(asctime)s %(levelname)s %(name)s: %(message)s'
+
+_current: Console | None = None
+_indentation = ''
+
+
+@contextlib.contextmanager
+def output_to(stream: TextIO, log: Path | None = None) -> Iterator[None]:
+    """Shows log records, progress bars and results on a stream while the block runs.
+
+    The records are those of the project's own loggers, from INFO on. They do not propagate
+    meanwhile: handlers of the root logger, which libraries install, would print them again. A
+    nested call takes the place of the outer one.
+
+    Args:
+        stream: gets styles and moving bars if it is a terminal, else plain lines.
+        log: a file to which the records are appended too, with time, level and logger.
+    """
+    global _current
+    with contextlib.ExitStack() as stack:
+        handlers: list[logging.Handler] = [_LineHandler()]
+        if log is not None:
+            file = logging.FileHandler(log, encoding='utf-8', errors='backslashreplace')
+            stack.callback(file.close)
+            file.setFormatter(logging.Formatter(_LOG_FORMAT))
+            handlers.append(file)
+        for name in PACKAGES:
+            stack.enter_context(_handled_by(handlers, logging.getLogger(name)))
+        previous, _current = _current, _make_console(stream)
+        try:
+            yield
+        finally:
+            _current = previous
+
+
+@contextlib.contextmanager
+def indented() -> Iterator[None]:
+    """Indents the lines of all threads while the block runs, as under the name of a component."""
+    global _indentation
+    previous, _indentation = _indentation, f'{_indentation}  '
+    try:
+        yield
+    finally:
+        _indentation = previous
+
+
+def show(what: RenderableType) -> None:
+    """Prints a result, such as a table, fitted to the width of the stream."""
+    _console().print(what, soft_wrap=False)
+
+
+def styled(words: str, style: str) -> dict[str, Any]:
+    """The `extra` of a log record: a part of its message has a style of rich on a terminal."""
+    return {'styled': (words, style)}
+
+
+class Bar:
+    """A progress bar with a text behind it. On a terminal it moves; in a file it is one line."""
+
+    def __init__(self, progress: Progress, task: TaskID) -> None:
+        self._progress = progress
+        self._task = task
+
+    def advance(self, steps: int = 1, text: str | None = None) -> None:
+        self._progress.advance(self._task, steps)
+        if text is not None:
+            self._progress.update(self._task, text=text)
+
+
+@contextlib.contextmanager
+def bar(description: str, total: int | None, text: str = '') -> Iterator[Bar]:
+    """Shows a bar of `total` steps, None if nobody knows, until the block ends."""
+    columns = (
+        TextColumn('  {task.description:<26}', markup=False),
+        BarColumn(bar_width=16),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn('{task.fields[text]}', markup=False),
+    )
+    with Progress(*columns, console=_console()) as progress:
+        yield Bar(progress, progress.add_task(description, total=total, text=text))
+
+
+class _LineHandler(logging.Handler):
+    """Prints records on the console."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            console = _console()
+            # What the stream cannot encode would stay in the buffer of rich and block later lines.
+            message = self.format(record).encode(console.encoding, 'backslashreplace')
+            console.print(_line(record, message.decode(console.encoding)))
+        except Exception:
+            self.handleError(record)
+
+
+def _line(record: logging.LogRecord, message: str) -> Text:
+    prefix, style = '', ''
+    if record.levelno >= logging.ERROR:
+        prefix, style = 'error: ', 'red'
+    elif record.levelno >= logging.WARNING:
+        prefix, style = 'warning: ', 'yellow'
+    line = Text(textwrap.indent(f'{prefix}{message}', _indentation), style)
+    words, style_of_words = getattr(record, 'styled', ('', ''))
+    start = line.plain.find(words)
+    line.stylize(style_of_words, start, start + len(words))
+    return line
+
+
+@contextlib.contextmanager
+def _handled_by(handlers: list[logging.Handler], logger: logging.Logger) -> Iterator[None]:
+    """A logger has these handlers and no others, its parents' included, while the block runs."""
+    previous = logger.handlers, logger.level, logger.propagate
+    logger.handlers, logger.propagate = handlers, False
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.handlers, level, logger.propagate = previous
+        logger.setLevel(level)
+
+
+def _console() -> Console:
+    return _current or _make_console(sys.stdout)
+
+
+def _make_console(stream: TextIO) -> Console:
+    """A console that does not wrap lines; it is a terminal only if the stream is one."""
+    terminal = stream.isatty()
+    width = None if terminal else _PLAIN_WIDTH
+    return Console(
+        file=stream,
+        force_terminal=terminal,
+        width=width,
+        soft_wrap=True,
+        highlight=False,
+        emoji=False,
+    )

@@ -1,0 +1,47 @@
+"""Error handling of the command line: one line on standard error, and an exit code."""
+
+import sys
+from typing import Any, NoReturn
+
+import click
+
+from common.errors import PipelineError
+
+FAILED, USAGE, INTERRUPTED = 1, 2, 130
+_HINTS = {'run': '; the same command goes on with what is finished'}  # after an interrupt
+
+
+class CommandLine(click.Group):
+    """A group that handles the errors of all its commands; unexpected ones keep their traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except PipelineError as error:
+            fail(str(error), error.exit_code)
+        except KeyboardInterrupt:
+            fail(f'interrupted{_HINTS.get(ctx.invoked_subcommand or "", "")}', INTERRUPTED)
+        except BrokenPipeError:
+            raise  # click ends the process without a message
+        except OSError as error:
+            fail(_describe(error), USAGE)
+        except ModuleNotFoundError as error:
+            if error.name is None or not error.name.startswith('kfp'):
+                raise
+            fail("kfp is not installed; pip install 'catdog-pipeline[kubeflow]' brings it", USAGE)
+        except Exception as error:
+            if type(error).__module__ != 'ml_metadata.errors':  # which is slow to import
+                raise
+            fail(f'the metadata cannot be used: {error}', FAILED)
+
+
+def fail(message: str, code: int) -> NoReturn:
+    """Ends the process with an error message and an exit code."""
+    click.echo(f'error: {message}', err=True)
+    sys.exit(code)
+
+
+def _describe(error: OSError) -> str:
+    if error.filename is None:
+        return error.strerror or str(error)
+    return f'{error.filename} cannot be used: {error.strerror}'

@@ -1,0 +1,75 @@
+"""The hierarchy of errors."""
+
+import ast
+import builtins
+import inspect
+import pickle
+import re
+from pathlib import Path
+
+import pytest
+
+from common import errors
+from common.errors import DownloadError, PipelineError, Rejected
+
+REPOSITORY = Path(__file__).parents[2]
+PACKAGES = ('common', 'trainer', 'components', 'pipeline', 'pretraining')
+CLASSES = [
+    each
+    for _, each in inspect.getmembers(errors, inspect.isclass)
+    if issubclass(each, BaseException)
+]
+FAMILIES = PipelineError.__subclasses__()
+
+
+def is_error(node: ast.ClassDef) -> bool:
+    """Whether a class is an error, as far as its bases tell."""
+    names = [ast.unparse(base).rpartition('.')[2] for base in node.bases]
+    kinds = [getattr(errors, name, getattr(builtins, name, object)) for name in names]
+    return any(issubclass(kind, Exception) for kind in kinds if inspect.isclass(kind)) or any(
+        name.endswith(('Error', 'Exception')) for name in names
+    )
+
+
+@pytest.mark.parametrize('package', PACKAGES)
+def test_every_error_is_private_or_stands_in_common_errors(package):
+    found = [
+        f'{path}: {node.name}'
+        for path in (REPOSITORY / package).rglob('*.py')
+        for node in ast.walk(ast.parse(path.read_text(encoding='utf-8')))
+        if isinstance(node, ast.ClassDef) and is_error(node) and not node.name.startswith('_')
+    ]
+    own = REPOSITORY / 'common' / 'errors.py'
+    assert [each for each in found if not each.startswith(f'{own}: ')] == []
+    assert len(found) == (len(CLASSES) if package == 'common' else 0)
+
+
+@pytest.mark.parametrize('error', CLASSES)
+def test_every_error_descends_from_the_base(error):
+    assert issubclass(error, PipelineError)
+    assert error.__doc__
+
+
+@pytest.mark.parametrize('error', CLASSES)
+def test_subclasses_have_the_exit_code_of_their_family(error):
+    families = [family for family in FAMILIES if issubclass(error, family)]
+    assert [family.exit_code for family in families] == [error.exit_code] * len(families)
+    assert len(families) == (error is not PipelineError)
+
+
+def test_the_table_lists_the_families_with_their_exit_codes():
+    rows = re.findall(r'^\| `(\w+)` \| (\d) \| (yes|no)', errors.__doc__, re.MULTILINE)
+    assert {(name, int(code), retried == 'yes') for name, code, retried in rows} == {
+        (family.__name__, family.exit_code, family.retryable) for family in FAMILIES
+    }
+
+
+@pytest.mark.parametrize('kind', CLASSES)
+def test_errors_can_be_pickled(kind):
+    error = kind('too small', 'it has 3 pixels') if kind is Rejected else kind('a sentence')
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), str(again), vars(again)) == (kind, str(error), vars(error))
+
+
+def test_a_pickled_download_error_still_says_whether_to_try_again():
+    assert pickle.loads(pickle.dumps(DownloadError('cut off', retryable=True))).retryable

@@ -1,0 +1,135 @@
+"""Exit codes and messages of the errors of commands."""
+
+import errno
+import os
+
+import click
+import click.testing
+import filelock
+import pytest
+from ml_metadata.errors import InternalError
+
+from common.errors import (
+    AlreadyRunning,
+    ConfigError,
+    DataError,
+    KubeflowError,
+    MetadataError,
+    ModelError,
+    PipelineError,
+    RunError,
+)
+from pipeline.commands.errors import CommandLine
+from pipeline.local import run_recipe
+from pipeline_runner import main
+
+FAMILIES = {  # a mistake for each: what is called, and words of the message
+    ConfigError: (['config', '--config', 'dmeo'], 'recipe dmeo does not exist'),
+    DataError: (['run', '--data', 'nowhere'], 'nowhere does not exist; give a folder'),
+    MetadataError: (
+        ['models', '--set', 'metadata.address=mysql://ada@host/runs'],
+        'CATDOG_METADATA_PASSWORD, with the password of mysql://ada@host/runs, is not set',
+    ),
+    ModelError: (['predict', 'cat.jpg'], 'no model is live in '),
+    AlreadyRunning: (['run', '--set', 'name=busy'], 'another run of busy is going on in '),
+    RunError: (['run', '--set', 'name=broken'], 'Trainer failed: no space; the log is '),
+    KubeflowError: (
+        ['schedule', 'list', '--set', 'kubeflow.connection.ca_certificate=nowhere.pem'],
+        'ca_certificate nowhere.pem does not exist',
+    ),
+}
+
+
+@pytest.fixture
+def call(tmp_path, monkeypatch):
+    """Calls a command in an empty folder, with runs in `tmp_path`."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv('CATDOG_METADATA_PASSWORD', raising=False)
+
+    def call_command(*arguments):
+        words = [*arguments, '--workdir', str(tmp_path)]
+        return click.testing.CliRunner().invoke(main, words)
+
+    return call_command
+
+
+def raised_by_a_command(error):
+    """How a command line ends of which a command raises an error."""
+
+    @click.group(cls=CommandLine)
+    def line() -> None: ...
+
+    @line.command()
+    def work() -> None:
+        raise error
+
+    return click.testing.CliRunner().invoke(line, ['work'])
+
+
+def test_there_is_a_mistake_for_each_family():
+    assert set(FAMILIES) == set(PipelineError.__subclasses__())
+
+
+@pytest.mark.parametrize('family', FAMILIES, ids=lambda family: family.__name__)
+def test_each_family_ends_with_its_exit_code(call, tmp_path, monkeypatch, family):
+    def fail(recipe, _):
+        raise RunError('Trainer failed: no space')
+
+    arguments, words = FAMILIES[family]
+    if family is RunError:
+        monkeypatch.setattr(run_recipe, '_run', fail)
+    (tmp_path / 'busy').mkdir()
+    with filelock.FileLock(tmp_path / 'busy' / '.lock'):
+        done = call(*arguments)
+
+    (line,) = done.stderr.splitlines()[-1:]
+    assert done.exit_code == family.exit_code
+    assert line.startswith('error: ')
+    assert words in line
+
+
+def test_an_unexpected_error_of_a_run_is_named_with_the_log(call, monkeypatch):
+    monkeypatch.setattr(run_recipe, '_run', lambda *_: 1 / 0)
+    done = call('run')
+    assert done.exit_code == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith('error: ZeroDivisionError: division by zero; the log is ')
+
+
+@pytest.mark.parametrize(
+    ('error', 'code', 'message'),
+    [
+        (ConfigError('one\ntwo'), 2, 'one\ntwo'),
+        (FileNotFoundError(errno.ENOENT, 'No such file', 'a.json'), 2, 'a.json cannot be used: No'),
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), 2, 'No space left on device'),
+        (OSError('no number'), 2, 'no number'),
+        (ModuleNotFoundError('No module', name='kfp.dsl'), 2, 'kfp is not installed; pip install'),
+        (InternalError('readonly database'), 1, 'the metadata cannot be used: readonly database'),
+        (KeyboardInterrupt(), 130, 'interrupted\n'),
+    ],
+    ids=repr,
+)
+def test_expected_errors_are_one_message(error, code, message):
+    done = raised_by_a_command(error)
+    assert done.exit_code == code
+    assert done.stderr.startswith(f'error: {message}')
+
+
+@pytest.mark.parametrize('error', [ZeroDivisionError(), ModuleNotFoundError('x', name='numpy')])
+def test_unexpected_errors_keep_their_traceback(error):
+    assert raised_by_a_command(error).exception is error
+
+
+def test_a_pipe_that_is_closed_is_not_an_error_message():
+    done = raised_by_a_command(BrokenPipeError(errno.EPIPE, 'Broken pipe'))
+    assert (done.exit_code, done.stderr) == (1, '')
+
+
+def test_an_interrupted_run_says_how_to_go_on(call, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run_recipe, '_run', interrupt)
+    done = call('run')
+    assert done.exit_code == 130
+    assert done.stderr == 'error: interrupted; the same command goes on with what is finished\n'
