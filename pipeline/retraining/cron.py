@@ -145,6 +145,8 @@ def parse_schedule(cron: str, timezone: str = 'UTC') -> Schedule:
             f'{name} {field!r} of {given!r} is wrong; expected {_FIELDS[name]}, '
             'as *, a number, a range, a list or */step'
         ) from None
+    except ValueError as error:  # int() takes 4,300 digits at most
+        raise ConfigError(f'a number in the cron expression is too long: {error}') from None
     if first is None:
         raise ConfigError(f'{given!r} matches no date')
     return Schedule(expression, _zone(timezone))

@@ -157,3 +157,8 @@ def test_kubeflow_requires_the_time_zone_of_the_cluster():
 def test_kubeflow_rejects_unknown_cluster_time_zone():
     with pytest.raises(ConfigError, match="time zone 'Local' is not known"):
         parse_schedule('0 2 * * *').kubeflow('Local')
+
+
+def test_rejects_number_with_too_many_digits():
+    with pytest.raises(ConfigError, match='too long'):
+        parse_schedule('9' * 5000 + ' * * * *', 'UTC')
