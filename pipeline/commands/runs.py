@@ -103,7 +103,7 @@ def _next_command(
 @recipe_options
 @_output_options
 def retrain(quiet: bool, as_json: bool, verbose: bool, **options: Any) -> None:
-    """Train if there are new spans, drift or an old model: one tick of a schedule."""
+    """Train if there are new spans or the live model is old: one tick of a schedule."""
     with _output(quiet=quiet, as_json=as_json, verbose=verbose):
         recipe = load(**options)
         from pipeline.retraining.tick import retrain as run_tick
@@ -134,7 +134,7 @@ def status(last: int, as_json: bool, **options: Any) -> None:
     from pipeline.retraining import schedule_status as view
 
     found = view.read_status(recipe, now(), last)
-    show(view.as_json(found) if as_json else view.as_table(found))
+    show(found.model_dump_json(indent=1) if as_json else view.as_table(found))
 
 
 @click.command()
