@@ -68,7 +68,7 @@ def output_to(stream: TextIO, log: Path | None = None) -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Prints only warnings, errors and records `styled` with `always` while the block runs."""
+    """Prints only warnings, errors and records with `extra={'always': True}` in the block."""
     global _quiet
     previous, _quiet = _quiet, True
     try:
@@ -131,7 +131,7 @@ def styled(words: str, style: str, *, always: bool = False) -> dict[str, Any]:
     Args:
         words: the part of the message that is styled, on a terminal only.
         style: such as `bold green`.
-        always: also print the record inside `quiet`.
+        always: print the record inside `quiet`, too.
     """
     return {'styled': (words, style), 'always': always}
 

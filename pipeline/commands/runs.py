@@ -1,6 +1,7 @@
 """Commands of runs on this machine: run, retrain, status, config."""
 
 import contextlib
+import logging
 import os
 import shlex
 import sys
@@ -27,6 +28,8 @@ TICK_CODES = (
 )
 # Keys of a recipe that say where its runs and models are.
 _LOCATION_KEYS = ('name', 'workdir', 'push_directory', 'pipeline_root', 'metadata')
+
+_log = logging.getLogger(__name__)
 
 
 def _output_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -75,10 +78,9 @@ def run(quiet: bool, as_json: bool, verbose: bool, **options: Any) -> None:
         from pipeline.local.run_recipe import run as run_recipe
 
         outcome = run_recipe(recipe, verbose=verbose)
+        _log.info('next: %s', _next_command(outcome.blessed, **options))
     if as_json:
         show((recipe.home / SUMMARY_FILE).read_text(encoding='utf-8'))
-    elif not quiet:
-        show(f'next: {_next_command(outcome.blessed, **options)}')
     sys.exit(BLESSED if outcome.blessed else NOT_BLESSED)
 
 
@@ -109,12 +111,12 @@ def retrain(quiet: bool, as_json: bool, verbose: bool, **options: Any) -> None:
         from pipeline.retraining.tick import retrain as run_tick
 
         tick = run_tick(recipe, verbose=verbose)
+        if quiet and not tick.exit_code:
+            _log.info('%s: %s', tick.verdict, tick.reason, extra={'always': True})
     if as_json:
         show(tick.model_dump_json(indent=1))
     if tick.exit_code:
         fail(tick.reason, tick.exit_code)
-    if quiet and not as_json:
-        show(f'{tick.verdict}: {tick.reason}')
 
 
 @click.command()

@@ -225,10 +225,15 @@ def _destination(outcome: Outcome) -> str:
 def write_summary(
     path: Path, results: dict[str, NodeResult], outcome: Outcome, seconds: float
 ) -> None:
-    """Writes outcome and durations of a run as JSON; NaN becomes null."""
+    """Writes outcome and durations of a run as JSON, in ASCII: names may be undecodable."""
     components = {
         display_name(result.node_id): {'seconds': result.seconds, 'cached': result.cached}
         for result in results.values()
     }
-    summary = {'seconds': seconds, 'components': components, **vars(outcome)}
-    path.write_bytes(pydantic.TypeAdapter(dict[str, Any]).dump_json(summary, indent=1))
+    summary = {'seconds': seconds, 'components': components, **dataclasses.asdict(outcome)}
+    path.write_text(json.dumps(summary, indent=1, default=_serializable, allow_nan=False))
+
+
+def _serializable(value: Any) -> Any:
+    """An Estimate as a dictionary, a Path as a string."""
+    return value.model_dump() if isinstance(value, pydantic.BaseModel) else str(value)

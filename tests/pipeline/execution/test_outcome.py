@@ -119,7 +119,7 @@ def test_summary_of_nan_accuracy_is_null(tmp_path):
 
 
 def test_summary_has_outcome_and_durations(tmp_path):
-    images = Images(Tally(seen=3, bad={'empty': 1}), (Path('/q/list'),))
+    images = Images(Tally(seen=3, bad={'empty': 1}), (Path('/q/\udce9'),))
     results = {'pre_x': NodeResult('pre_x', 1.5, cached=True, outputs={})}
     end = outcome(measures=METRICS, images=images)
     write_summary(tmp_path / 'last_run.json', results, end, seconds=2.0)
@@ -129,5 +129,5 @@ def test_summary_has_outcome_and_durations(tmp_path):
     assert summary['components'] == {'PreX': {'seconds': 1.5, 'cached': True}}
     assert summary['measures'][AUC] == {'value': 0.991, 'low': 0.974, 'high': 0.997}
     assert summary['images']['tally']['bad'] == {'empty': 1}
-    assert summary['images']['lists'] == ['/q/list']
+    assert summary['images']['lists'] == ['/q/\udce9']
     assert summary['pushed_to'] == '/m/2'
