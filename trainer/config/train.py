@@ -1,4 +1,4 @@
-"""Configuration of the Trainer: the `trainer:` key of a recipe. Imports neither TensorFlow nor TFX."""
+"""The `trainer:` key of a recipe: all training settings. Imports neither TensorFlow nor TFX."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
@@ -69,7 +69,9 @@ class AugmentConfig(StrictModel):
     """Data augmentation of the training images. `views` variants of each image are cached."""
 
     flip: bool = False
-    rotation: float = Field(0.0, ge=0, le=0.5, description='maximum rotation, as a fraction of 360 degrees')
+    rotation: float = Field(
+        0.0, ge=0, le=0.5, description='maximum rotation, as a fraction of 360 degrees'
+    )
     zoom: float = Field(0.0, ge=0, lt=1, description='maximum relative change of scale')
     views: int = Field(3, ge=1, description='augmented views per image in the activation cache')
     mixup: float = Field(
@@ -119,8 +121,6 @@ class TrainConfig(StrictModel):
     feature_extraction: StageConfig = StageConfig()
     fine_tune: FineTuneConfig = FineTuneConfig()
     augment: AugmentConfig = AugmentConfig()
-
-
 
     @field_validator('class_weights', mode='before')
     @classmethod

@@ -1,4 +1,4 @@
-"""Configuration of the Tuner: the `tuner:` key of a recipe. Imports neither TensorFlow nor TFX."""
+"""The `tuner:` key of a recipe: a hyperparameter search. Imports neither TensorFlow nor TFX."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -43,9 +43,7 @@ class RangeConfig(StrictModel):
 
 Choices = Annotated[
     Annotated[RangeConfig, Tag(RANGE_TAG)] | Annotated[list[Any], Field(min_length=1), Tag('list')],
-    Discriminator(
-        lambda value: RANGE_TAG if isinstance(value, (dict, RangeConfig)) else 'list'
-    ),
+    Discriminator(lambda value: RANGE_TAG if isinstance(value, (dict, RangeConfig)) else 'list'),
 ]
 
 
