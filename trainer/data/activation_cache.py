@@ -38,7 +38,7 @@ class CachedTensors:
         return int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize
 
     def batches(self, batch_size: int) -> tf.data.Dataset:
-        """Returns the first view in order: tensors and labels, float32 [batch, ...], [batch, 1]."""
+        """Returns the first view in order: float32 tensors [batch, ...] and labels [batch, 1]."""
         batches = self._decoded(self._records(self.files[0]).batch(batch_size))
         count = math.ceil(self.count / batch_size)
         return batches.apply(tf.data.experimental.assert_cardinality(count))

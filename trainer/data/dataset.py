@@ -33,7 +33,7 @@ class ImageSplit:
     label_spec: dict[str, tf.io.FixedLenFeature]
 
     def batches(self, batch_size: int) -> tf.data.Dataset:
-        """Returns images, uint8 [batch, size, size, 3], and labels, float32 [batch, 1], in order."""
+        """Returns uint8 images [batch, size, size, 3] and float32 labels [batch, 1], in order."""
         batches = self._decoded(self._records().batch(batch_size))
         count = math.ceil(self.count / batch_size)
         return batches.apply(tf.data.experimental.assert_cardinality(count))
