@@ -13,9 +13,7 @@ COMPLETE = {
     'a progressive JPEG': PROGRESSIVE,
     'a JPEG with a thumbnail': image_bytes.with_app1(image_bytes.jpeg(), THUMBNAIL),
     'a JPEG with bytes after its end': image_bytes.jpeg() + b'\xff\xda and more',
-    'a JPEG with fill bytes between segments': image_bytes.jpeg().replace(
-        b'\xff\xdb', b'\xff\xff\xdb'
-    ),
+    'a JPEG with fill bytes': image_bytes.jpeg().replace(b'\xff\xdb', b'\xff\xff\xdb'),
     'a CMYK JPEG': image_bytes.ycck(),
     'a PNG': image_bytes.encoded(image_bytes.quarters(), 'PNG'),
     'a PNG of 16 bits': image_bytes.png_16_bits(3, 2),

@@ -84,7 +84,7 @@ def test_partly_frozen_block_has_both_colours(draw):
 def test_shows_layers_of_the_head(draw):
     drawn = texts(draw())
     assert drawn[drawn.index('pooling') + 1 :][:2] == ['global average', '1280']
-    assert drawn[drawn.index('dropout') + 1] == 'rate 0.2'
+    assert drawn[drawn.index('logit') - 1] == 'rate 0.2'
     assert drawn[drawn.index('logit') + 1 :][:2] == ['1 unit, linear', '1,281 parameters']
     assert drawn[drawn.index('output') + 1] == '1 logit'
     assert '3 logits' in texts(draw(classes=3))
