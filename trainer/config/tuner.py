@@ -26,7 +26,7 @@ TUNABLE = (
 
 
 class RangeConfig(StrictModel):
-    """A numeric range, both bounds included."""
+    """A numeric range for a hyperparameter."""
 
     low: float
     high: float

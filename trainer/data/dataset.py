@@ -73,9 +73,13 @@ class ImageSplit:
 
 
 def concatenate_epochs(one_pass: Callable[[int], tf.data.Dataset], epochs: int) -> tf.data.Dataset:
-    """Concatenates the datasets of the first 60 epochs, given by epoch number from 0.
+    """Concatenates one dataset per epoch, for at most 60 epochs.
 
     Callers repeat the result for later epochs; each repetition is reshuffled.
+
+    Args:
+        one_pass: makes the dataset of an epoch, counted from 0.
+        epochs: number of epochs.
     """
     passes = map(one_pass, range(min(epochs, _MAX_PASSES)))
     return functools.reduce(tf.data.Dataset.concatenate, passes)

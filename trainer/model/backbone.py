@@ -147,7 +147,7 @@ def layer_index(model: keras.Model, layer: int | str) -> int:
 
 
 def last_cut_before(model: keras.Model, first_trained: int) -> int:
-    """Returns the index of the last layer before `first_trained` with the only output used above.
+    """Returns the last layer before `first_trained` where one tensor connects both parts, by index.
 
     A cut through a residual connection would need two cached tensors. Moving the cut down adds a
     few frozen layers to the top, which is cheaper.
