@@ -5,21 +5,22 @@ float16, which halves their size, and images as uint8, which is lossless.
 """
 
 import dataclasses
-import math
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-from trainer.data.dataset import concatenate_epochs
+from trainer.data.dataset import Batches
 
 _SHUFFLE_BYTES = 128 * 2**20  # maximum size of the shuffle buffer
 LABEL_BYTES = 4
 
 
 @dataclasses.dataclass(frozen=True)
-class CachedTensors:
-    """Cached tensors and labels of one split.
+class CachedTensors(Batches):
+    """Cached tensors and labels of one split; tensors are float32 after decoding.
+
+    The epochs of `shuffled_batches` read one view each, in turn.
 
     Attributes:
         files: one per view, each with one record per image.
@@ -37,46 +38,27 @@ class CachedTensors:
     def _tensor_bytes(self) -> int:
         return int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize
 
-    def batches(self, batch_size: int) -> tf.data.Dataset:
-        """Returns the first view in order: float32 tensors [batch, ...] and labels [batch, 1]."""
-        batches = self._decoded(self._records(self.files[0]).batch(batch_size))
-        count = math.ceil(self.count / batch_size)
-        return batches.apply(tf.data.experimental.assert_cardinality(count))
-
-    def shuffled_batches(self, batch_size: int, epochs: int, seed: int) -> tf.data.Dataset:
-        """Returns `epochs` shuffled passes, each over the next view; drops incomplete batches."""
-        buffer = max(1, min(self.count, _SHUFFLE_BYTES // self._tensor_bytes))
-
-        def one_pass(epoch: int) -> tf.data.Dataset:
-            records = self._records(self.files[epoch % len(self.files)])
-            return records.shuffle(buffer, seed=seed + epoch).batch(batch_size, drop_remainder=True)
-
-        return self._decoded(concatenate_epochs(one_pass, epochs))
-
     def labels(self) -> np.ndarray:
-        """Returns the labels in order, float32 [count]."""
         record = np.dtype([('tensor', np.uint8, self._tensor_bytes), ('label', np.float32)])
         return np.array(np.memmap(self.files[0], record, mode='r')['label'])
 
-    def _records(self, path: Path) -> tf.data.Dataset:
-        return tf.data.FixedLengthRecordDataset(str(path), self._tensor_bytes + LABEL_BYTES)
+    @tf.autograph.experimental.do_not_convert
+    def decode(self, records: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        raw = tf.io.decode_raw(records, tf.uint8, little_endian=True)
+        raw = tf.ensure_shape(raw, [records.shape[0], self._tensor_bytes + LABEL_BYTES])
+        tensors = raw[:, : self._tensor_bytes]
+        if self.dtype != 'uint8':
+            tensors = tf.bitcast(tf.reshape(tensors, [-1, self._tensor_bytes // 2, 2]), tf.float16)
+        labels = tf.bitcast(raw[:, self._tensor_bytes :], tf.float32)
+        shape = [-1 if records.shape[0] is None else records.shape[0], *self.shape]
+        return tf.cast(tf.reshape(tensors, shape), tf.float32), tf.reshape(labels, [-1, 1])
 
-    def _decoded(self, batches: tf.data.Dataset) -> tf.data.Dataset:
-        @tf.autograph.experimental.do_not_convert
-        def decode(records: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            raw = tf.io.decode_raw(records, tf.uint8, little_endian=True)
-            raw = tf.ensure_shape(raw, [records.shape[0], self._tensor_bytes + LABEL_BYTES])
-            tensors = raw[:, : self._tensor_bytes]
-            if self.dtype != 'uint8':
-                tensors = tf.bitcast(
-                    tf.reshape(tensors, [-1, self._tensor_bytes // 2, 2]), tf.float16
-                )
-            labels = tf.bitcast(raw[:, self._tensor_bytes :], tf.float32)
-            shape = [-1 if records.shape[0] is None else records.shape[0], *self.shape]
-            return tf.cast(tf.reshape(tensors, shape), tf.float32), tf.reshape(labels, [-1, 1])
+    def _records(self, epoch: int) -> tf.data.Dataset:
+        path = str(self.files[epoch % len(self.files)])
+        return tf.data.FixedLengthRecordDataset(path, self._tensor_bytes + LABEL_BYTES)
 
-        mapped = batches.map(decode, num_parallel_calls=tf.data.AUTOTUNE)
-        return mapped.prefetch(tf.data.AUTOTUNE)
+    def _shuffle_buffer(self) -> int:
+        return _SHUFFLE_BYTES // self._tensor_bytes
 
 
 class CacheWriter:

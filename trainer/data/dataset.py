@@ -1,5 +1,6 @@
 """Reads a split as a `tf.data.Dataset` of images, preprocessed with the transform graph."""
 
+import abc
 import dataclasses
 import functools
 import math
@@ -16,9 +17,57 @@ _MAX_PASSES = 60  # divisible by common numbers of views; building one takes abo
 _SHUFFLE_BUFFER = 4096  # encoded images
 
 
+class Batches(abc.ABC):
+    """Tensors and labels of one split, read from records on disk.
+
+    Attributes:
+        count: number of images.
+        decode: maps serialised records, string [batch], to tensors and labels.
+    """
+
+    count: int
+    decode: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+
+    def batches(self, batch_size: int) -> tf.data.Dataset:
+        """Returns tensors [batch, ...] and labels, float32 [batch, 1], once and in order."""
+        batches = self._decoded(self._records(epoch=0).batch(batch_size))
+        count = math.ceil(self.count / batch_size)
+        return batches.apply(tf.data.experimental.assert_cardinality(count))
+
+    def shuffled_batches(self, batch_size: int, epochs: int, seed: int) -> tf.data.Dataset:
+        """Returns batches of `epochs` passes, each shuffled differently.
+
+        Drops incomplete batches. Has at most 60 passes: callers repeat it, which reshuffles.
+        """
+        buffer = max(1, min(self.count, self._shuffle_buffer()))
+
+        def one_pass(epoch: int) -> tf.data.Dataset:
+            records = self._records(epoch).shuffle(buffer, seed=seed + epoch)
+            return records.batch(batch_size, drop_remainder=True)
+
+        passes = map(one_pass, range(min(epochs, _MAX_PASSES)))
+        return self._decoded(functools.reduce(tf.data.Dataset.concatenate, passes))
+
+    @abc.abstractmethod
+    def labels(self) -> np.ndarray:
+        """Returns the labels in order, [count], without decoding tensors."""
+
+    @abc.abstractmethod
+    def _records(self, epoch: int) -> tf.data.Dataset:
+        """Returns the serialised records of an epoch, counted from 0."""
+
+    @abc.abstractmethod
+    def _shuffle_buffer(self) -> int:
+        """Returns the maximum number of records in memory."""
+
+    def _decoded(self, batches: tf.data.Dataset) -> tf.data.Dataset:
+        decoded = batches.map(self.decode, num_parallel_calls=tf.data.AUTOTUNE)
+        return decoded.prefetch(tf.data.AUTOTUNE)
+
+
 @dataclasses.dataclass(frozen=True)
-class ImageSplit:
-    """The images of one split, decoded and resized on reading.
+class ImageSplit(Batches):
+    """The images of one split, decoded and resized on reading: uint8 [batch, size, size, 3].
 
     Attributes:
         files: TFRecords of raw `tf.Example`s from ExampleGen, uncompressed or gzipped.
@@ -32,33 +81,16 @@ class ImageSplit:
     decode: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
     label_spec: dict[str, tf.io.FixedLenFeature]
 
-    def batches(self, batch_size: int) -> tf.data.Dataset:
-        """Returns uint8 images [batch, size, size, 3] and float32 labels [batch, 1], in order."""
-        batches = self._decoded(self._records().batch(batch_size))
-        count = math.ceil(self.count / batch_size)
-        return batches.apply(tf.data.experimental.assert_cardinality(count))
-
-    def shuffled_batches(self, batch_size: int, epochs: int, seed: int) -> tf.data.Dataset:
-        """Returns `epochs` passes, each shuffled differently; drops incomplete batches."""
-        buffer = max(1, min(self.count, _SHUFFLE_BUFFER))
-
-        def one_pass(epoch: int) -> tf.data.Dataset:
-            records = self._records().shuffle(buffer, seed=seed + epoch)
-            return records.batch(batch_size, drop_remainder=True)
-
-        return self._decoded(concatenate_epochs(one_pass, epochs))
-
     def records(self, count: int) -> list[bytes]:
         """Returns the first `count` serialised examples, or all if there are fewer."""
         return list(self._records().take(count).as_numpy_iterator())
 
     def labels(self) -> np.ndarray:
-        """Returns the labels in order, [count], without decoding images."""
         batches = self._records().batch(1024)
         batches = batches.map(lambda each: tf.io.parse_example(each, self.label_spec))
         return np.concatenate([batch[features.LABEL].numpy().ravel() for batch in batches])
 
-    def _records(self) -> tf.data.Dataset:
+    def _records(self, epoch: int = 0) -> tf.data.Dataset:
         compression = _compression(self.files)
         return tf.data.Dataset.from_tensor_slices(list(self.files)).interleave(
             lambda path: tf.data.TFRecordDataset(path, compression_type=compression),
@@ -67,22 +99,8 @@ class ImageSplit:
             deterministic=True,
         )
 
-    def _decoded(self, batches: tf.data.Dataset) -> tf.data.Dataset:
-        decoded = batches.map(self.decode, num_parallel_calls=tf.data.AUTOTUNE)
-        return decoded.prefetch(tf.data.AUTOTUNE)
-
-
-def concatenate_epochs(one_pass: Callable[[int], tf.data.Dataset], epochs: int) -> tf.data.Dataset:
-    """Concatenates one dataset per epoch, for at most 60 epochs.
-
-    Callers repeat the result for later epochs; each repetition is reshuffled.
-
-    Args:
-        one_pass: makes the dataset of an epoch, counted from 0.
-        epochs: number of epochs.
-    """
-    passes = map(one_pass, range(min(epochs, _MAX_PASSES)))
-    return functools.reduce(tf.data.Dataset.concatenate, passes)
+    def _shuffle_buffer(self) -> int:
+        return _SHUFFLE_BUFFER
 
 
 def open_splits(

@@ -2,30 +2,18 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 import tensorflow as tf
 
 from trainer.config.train import TrainConfig
 from trainer.data import augmentation
+from trainer.data.dataset import Batches
 from trainer.data.embedding import scale
 
 Level = Literal['image', 'boundary', 'pooled']
 _EVAL_BATCH = 64
-
-
-class Batches(Protocol):
-    """Tensors and labels of one split: `CachedTensors` or an `ImageSplit`."""
-
-    @property
-    def count(self) -> int: ...
-
-    def batches(self, batch_size: int) -> tf.data.Dataset: ...
-
-    def shuffled_batches(self, batch_size: int, epochs: int, seed: int) -> tf.data.Dataset: ...
-
-    def labels(self) -> np.ndarray: ...
 
 
 @dataclasses.dataclass(frozen=True)

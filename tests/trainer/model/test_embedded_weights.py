@@ -118,9 +118,7 @@ def test_kernel_outside_float16_range_leaves_file_unchanged(value, tmp_path):
     'check', [lambda: check_weights_file('embedded'), lambda: build_backbone(embedded())]
 )
 def test_reports_missing_embedded_weights(embedded_file, check):
-    with pytest.raises(
-        ConfigError, match=f'^embedded weights {embedded_file} are missing .*again'
-    ):
+    with pytest.raises(ConfigError, match=f'^embedded weights {embedded_file} are missing .*again'):
         check()
 
 
