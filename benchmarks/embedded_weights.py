@@ -207,7 +207,7 @@ def features(images: np.ndarray, start: str, seed: int) -> np.ndarray:
 
     keras.utils.set_random_seed(seed)
     config = TrainConfig(image_size=SIDE, alpha=0.35, weights=start)
-    maps = build_backbone(config).whole.predict(scale(images), batch_size=64, verbose=0)
+    maps = build_backbone(config).model.predict(scale(images), batch_size=64, verbose=0)
     return maps.mean(axis=(1, 2))
 
 

@@ -1,1 +1,1 @@
-"""The model: features, preprocessing, data sets, MobileNetV2, training and export."""
+"""The model: configuration, preprocessing, data, network, training and export."""

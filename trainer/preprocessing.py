@@ -1,4 +1,4 @@
-"""From raw features to the model's input: one function for training, evaluation and serving."""
+"""Preprocessing of images for training, evaluation and serving."""
 
 from typing import Any
 
@@ -8,15 +8,15 @@ from common import features
 
 
 def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> dict[str, tf.Tensor]:
-    """Decodes and resizes images; follows `tfx.v1.components.Transform`.
+    """`preprocessing_fn` of the Transform component: decodes and resizes images.
 
     Args:
-        inputs: raw features; `image/encoded` and `image/class/label` sparse with one value each.
+        inputs: raw features; `image/encoded` is sparse with one value per example.
         custom_config: `image_size` in pixels.
 
     Returns:
-        `image_xf`, float32 [batch, size, size, 3] with whole numbers from 0 to 255, and
-        `label_xf`, int64 [batch].
+        `image_xf`, float32 [batch, size, size, 3] with integer values in 0..255, and `label_xf`,
+        int64 [batch].
     """
     size = custom_config['image_size']
     return {
@@ -28,8 +28,8 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
 def decode_and_resize(encoded: tf.Tensor, size: int) -> tf.Tensor:
     """Decodes JPEG or PNG bytes, string [batch], to float32 [batch, size, size, 3] in 0..255.
 
-    Values are rounded to whole numbers, so that a cache of bytes holds them exactly. Aspect is
-    not kept, as in `keras.utils.image_dataset_from_directory`.
+    Values are rounded to integers, so that a uint8 cache is lossless. The aspect ratio is not
+    preserved, as in `keras.utils.image_dataset_from_directory`.
     """
 
     def one_image(contents: tf.Tensor) -> tf.Tensor:

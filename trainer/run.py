@@ -1,4 +1,4 @@
-"""What TFX's Trainer and Tuner call. The only file that knows `FnArgs`."""
+"""Entry points of the TFX Trainer and Tuner; the only module that uses `FnArgs`."""
 
 import logging
 
@@ -9,7 +9,7 @@ from tfx.components.tuner.component import TunerFnResult
 from common.artifacts import folder_of
 from common.features import HISTORY, PICTURES
 from trainer.config.train import TrainConfig
-from trainer.config.tuner import TunerConfig, in_words
+from trainer.config.tuner import TunerConfig, format_values
 from trainer.data.dataset import open_splits
 from trainer.export.saved_model import export
 from trainer.export.warmup_requests import write_requests
@@ -17,7 +17,7 @@ from trainer.model.architecture import weights_folder
 from trainer.model.head import join
 from trainer.training import devices
 from trainer.training.job import Job
-from trainer.training.stage_history import overfitting, write_history
+from trainer.training.stage_history import write_history
 from trainer.training.stages import train
 from trainer.training.timing import Timings
 from trainer.training.warm_start import save_weights
@@ -26,11 +26,14 @@ _log = logging.getLogger(__name__)
 
 
 def run_fn(fn_args: FnArgs) -> None:
-    """Trains on the splits `train` and `eval` and writes the model where TFX asks for it.
+    """`run_fn` of the Trainer: trains a model and exports it as a SavedModel.
 
-    `custom_config` holds `train` (a TrainConfig as a dictionary) and `classes` (names in the order
-    of their labels). Beside the logs stand `timings.json`, `history.json` and `pictures/`; beside
-    the model, the weights for a warm start.
+    Also writes the weights for a warm start next to the model; and logs, `timings.json`,
+    `history.json` and `pictures/` to the run folder.
+
+    Args:
+        fn_args: `custom_config` holds `train` (a TrainConfig as a dictionary) and `classes` (names
+            in the order of their labels).
     """
     run_dir = folder_of(fn_args.model_run_dir)
     run_dir.mkdir(parents=True, exist_ok=True)
@@ -40,8 +43,9 @@ def run_fn(fn_args: FnArgs) -> None:
         with job.stage_data(network, run_dir) as stage_data:
             logs = run_dir / 'logs'
             histories = train(job.config, network, stage_data, logs, job.timings, warm=warm)
-    for sentence in filter(None, map(overfitting, histories)):
-        _log.info(sentence)
+    for history in histories:
+        if history.overfitting:
+            _log.info(history.overfitting)
     write_history(run_dir / HISTORY, histories)
     with job.timings.part('export'):
         model = join(network.backbone, network.head)
@@ -51,15 +55,19 @@ def run_fn(fn_args: FnArgs) -> None:
         folder = weights_folder(fn_args.serving_model_dir)
         save_weights(network, job.config, job.classes, folder)
     with job.timings.part('pictures'):
-        from trainer.figures.gallery import draw_gallery  # brings in matplotlib
+        from trainer.figures.gallery import draw_gallery  # imports matplotlib
 
         draw_gallery(run_dir / PICTURES, job, network, histories)
     job.timings.write(run_dir / 'timings.json')
 
 
 def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
-    """A search as `custom_config['tuner']` (a TunerConfig) says, on the same data as `run_fn`."""
-    from trainer.training.tuning import RecipeTuner  # brings in KerasTuner
+    """`tuner_fn` of the Tuner: a search on the data of `run_fn`.
+
+    Args:
+        fn_args: `custom_config` as for `run_fn`, and `tuner` (a TunerConfig as a dictionary).
+    """
+    from trainer.training.tuning import RecipeTuner  # imports KerasTuner
 
     directory = folder_of(fn_args.working_dir)
     directory.mkdir(parents=True, exist_ok=True)
@@ -69,10 +77,10 @@ def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
 
 def _job(fn_args: FnArgs) -> Job:
     config = TrainConfig.model_validate(fn_args.custom_config['train'])
-    if fn_args.hyperparameters:  # from the Tuner, as KerasTuner writes them
+    if fn_args.hyperparameters:  # written by KerasTuner
         best = fn_args.hyperparameters['values']
         config = config.replaced(best)
-        _log.info('trained with the best of the Tuner: %s', in_words(best))
+        _log.info('trained with the best of the Tuner: %s', format_values(best))
     timings = Timings()
     with timings.part('transform graph'):
         transform = tft.TFTransformOutput(fn_args.transform_graph_path)

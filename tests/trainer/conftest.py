@@ -1,4 +1,4 @@
-"""A Job on a few images, as the Trainer gets it: a transform graph and records."""
+"""Fixtures: training jobs on a few small images, with transform graph and TFRecords."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -27,14 +27,14 @@ MakeJob = Callable[..., Job]
 
 @pytest.fixture(scope='session')
 def small_job(tmp_path_factory, make_image_folder, weights) -> MakeJob:
-    """`small_job(**changes)`: a Job on 64 dark and 64 bright squares, 32 pixels wide."""
+    """`small_job(**changes)`: a Job on 64 dark and 64 bright images, resized to 32 pixels."""
     folder = tmp_path_factory.mktemp('job')
     return _small_jobs(make_image_folder(folder / 'pets', per_class=64), weights)
 
 
 @pytest.fixture(scope='session')
 def job_of_three(tmp_path_factory, make_image_folder, weights) -> MakeJob:
-    """`job_of_three(**changes)`: the same on 40 squares of each of three brightnesses."""
+    """`job_of_three(**changes)`: a Job on 40 images of each of three brightnesses."""
     folder = tmp_path_factory.mktemp('job_of_three')
     pets = make_image_folder(folder / 'pets', per_class=40, classes=('cats', 'dogs', 'foxes'))
     return _small_jobs(pets, weights)
@@ -42,7 +42,7 @@ def job_of_three(tmp_path_factory, make_image_folder, weights) -> MakeJob:
 
 @pytest.fixture(params=['small_job', 'job_of_three'])
 def job_of_any(request) -> MakeJob:
-    """A Job on two classes, then one on three."""
+    """`small_job`, then `job_of_three`."""
     return request.getfixturevalue(request.param)
 
 
@@ -58,14 +58,14 @@ def _small_jobs(images: Path, weights: str) -> MakeJob:
 
 @pytest.fixture(scope='session')
 def weights(tmp_path_factory) -> str:
-    """A file of weights for the backbone of small jobs."""
-    return str(_write_weights(tmp_path_factory.mktemp('weights') / 'backbone.weights.h5'))
+    """A weights file for the backbone of small jobs.
 
-
-def _write_weights(path: Path) -> Path:
-    """Random weights with the statistics of noise, without which nothing reaches the last layer."""
+    The weights are random; batch norm has the statistics of noise. Without them all activations of
+    the last layer are almost 0.
+    """
+    path = str(tmp_path_factory.mktemp('weights') / 'backbone.weights.h5')
     keras.utils.set_random_seed(0)
-    model = build_backbone(TrainConfig.model_validate(SMALL)).whole
+    model = build_backbone(TrainConfig.model_validate(SMALL)).model
     model.trainable = True
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):

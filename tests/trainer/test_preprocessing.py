@@ -1,4 +1,4 @@
-"""From the bytes of an image to what the model sees."""
+"""Decoding and resizing of images."""
 
 import io
 
@@ -16,20 +16,20 @@ def encoded(pixels, image_format='PNG'):
     return file.getvalue()
 
 
-def test_pixels_are_whole_numbers_from_0_to_255():
+def test_resized_pixels_are_integers_from_0_to_255():
     pixels = np.random.default_rng(0).integers(0, 256, (31, 47, 3)).astype('uint8')
     image = decode_and_resize(tf.constant([encoded(pixels)]), 16).numpy()
     assert image.shape == (1, 16, 16, 3)
     assert (image == image.astype('uint8')).all()
 
 
-def test_an_image_of_the_right_size_is_not_changed():
+def test_preserves_image_of_target_size():
     pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 3)).astype('uint8')
     image = decode_and_resize(tf.constant([encoded(pixels)]), 16).numpy()
     np.testing.assert_array_equal(image[0], pixels)
 
 
-def test_grayscale_jpeg_and_colour_png_go_in_one_batch():
+def test_decodes_grayscale_jpeg_and_colour_png_in_one_batch():
     gray = np.full((20, 20), 128, 'uint8')
     colour = np.full((30, 10, 3), (255, 0, 10), 'uint8')
     batch = tf.constant([encoded(gray, 'JPEG'), encoded(colour)])
@@ -37,7 +37,7 @@ def test_grayscale_jpeg_and_colour_png_go_in_one_batch():
     assert images[:, 4, 4].tolist() == [[128, 128, 128], [255, 0, 10]]
 
 
-def test_raw_features_become_image_and_label():
+def test_preprocessing_fn_returns_image_and_label():
     image = encoded(np.zeros((9, 9, 3), 'uint8'))
     inputs = {
         features.IMAGE_BYTES: tf.sparse.from_dense([[image], [image]]),

@@ -1,4 +1,4 @@
-"""Makes a Job from a source of images. Not in a conftest: Beam pickles these functions by name."""
+"""Makes a Job from a source of images. Beam pickles functions by module, so not in a conftest."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +20,7 @@ from trainer.training.timing import Timings
 
 
 def job_maker(source: Source, image_size: int, folder: Path) -> Callable[[TrainConfig], Job]:
-    """Does to a source's images what the components before the Trainer do, without TFX."""
+    """Ingests and transforms the images of a source without TFX; returns a factory of Jobs."""
     targets = folder / 'records', folder / 'quarantine'
     ingest_span(source, DataConfig(), [], *targets, beam.Pipeline)
     transform = tft.TFTransformOutput(str(_transform_graph(source, image_size, folder)))
@@ -34,7 +34,7 @@ def job_maker(source: Source, image_size: int, folder: Path) -> Callable[[TrainC
 def _transform_graph(source: Source, image_size: int, folder: Path) -> Path:
     metadata = tft.DatasetMetadata(schema_for(source.classes))
     with beam.Pipeline() as pipeline, tft_beam.Context(temp_dir=str(folder / 'tmp')):
-        images = pipeline | beam.Create([])  # nothing is analysed: only the graph is wanted
+        images = pipeline | beam.Create([])  # the graph needs no analysis of data
         transform_fn = (images, metadata) | tft_beam.AnalyzeDataset(
             lambda inputs: preprocessing_fn(inputs, {'image_size': image_size})
         )

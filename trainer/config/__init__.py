@@ -1,1 +1,1 @@
-"""The configuration of the Trainer and the Tuner."""
+"""Configuration of the Trainer and the Tuner."""

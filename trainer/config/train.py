@@ -1,4 +1,4 @@
-"""How to train: the `trainer:` part of a recipe. Imports neither TensorFlow nor TFX."""
+"""The `trainer:` key of a recipe: all training settings. Imports neither TensorFlow nor TFX."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
@@ -22,26 +22,28 @@ EMBEDDED_ALPHA = 0.35
 
 
 class HeadConfig(StrictModel):
-    """Head on the backbone: global average pooling, dropout, dense layers, the logits.
+    """Classification head: global average pooling, dropout, dense layers and the logits.
 
-    There is one logit for two classes, and one for each of more.
+    Two classes have a single logit; three or more have one logit per class.
     """
 
     hidden: tuple[PositiveInt, ...] = Field((), description='units of dense layers with ReLU')
-    dropout: float = Field(0.2, ge=0, lt=1, description='share dropped before each dense layer')
+    dropout: float = Field(0.2, ge=0, lt=1, description='dropout rate before each dense layer')
     l2: float = Field(0.0, ge=0, description='L2 penalty on the weights of the dense layers')
 
 
 class StageConfig(StrictModel):
-    """One stage of training. Rates are per step; the schedule spans the whole stage."""
+    """One training stage. Rates are per step; the schedule covers all epochs of the stage."""
 
     epochs: int = Field(10, ge=0)
     optimizer: Literal['adam', 'rmsprop', 'sgd'] = 'adam'
     learning_rate: float = Field(1e-3, gt=0)
     schedule: Literal['constant', 'cosine'] = 'constant'
-    warmup: float = Field(0.0, ge=0, lt=1, description='share of the steps that warm up')
-    weight_decay: float = Field(0.0, ge=0, description='per step, apart from the gradient')
-    patience: int = Field(0, ge=0, description='epochs without a better val_loss; 0: never stop')
+    warmup: float = Field(0.0, ge=0, lt=1, description='fraction of the steps with linear warm-up')
+    weight_decay: float = Field(0.0, ge=0, description='per step, decoupled from the gradient')
+    patience: int = Field(
+        0, ge=0, description='epochs without a better val_loss before early stopping; 0: disabled'
+    )
 
 
 def _number_or_name(value: object) -> object:
@@ -51,32 +53,34 @@ def _number_or_name(value: object) -> object:
 
 
 class FineTuneConfig(StageConfig):
-    """Stage 2: the backbone from `from_layer` on is trained too."""
+    """Stage 2, fine-tuning: trains the head and the backbone from `from_layer` on."""
 
     epochs: int = Field(0, ge=0)
     learning_rate: float = Field(1e-4, gt=0)
     from_layer: Annotated[int | str, BeforeValidator(_number_or_name)] = Field(
-        100, description='number or name of a layer of the backbone'
+        100, description='index or name of a layer of the backbone'
     )
     batch_norm: Literal['inference', 'train'] = Field(
-        'inference', description='inference: moving statistics stay as they are'
+        'inference', description='inference: the moving statistics are frozen'
     )
 
 
 class AugmentConfig(StrictModel):
-    """Random changes of training images. `views` copies of each image are drawn once."""
+    """Data augmentation of the training images. `views` variants of each image are cached."""
 
     flip: bool = False
-    rotation: float = Field(0.0, ge=0, le=0.5, description='largest turn, as share of a full one')
-    zoom: float = Field(0.0, ge=0, lt=1, description='largest change of scale')
-    views: int = Field(3, ge=1, description='views per image kept in the activation cache')
+    rotation: float = Field(
+        0.0, ge=0, le=0.5, description='maximum rotation, as a fraction of 360 degrees'
+    )
+    zoom: float = Field(0.0, ge=0, lt=1, description='maximum relative change of scale')
+    views: int = Field(3, ge=1, description='augmented views per image in the activation cache')
     mixup: float = Field(
-        0.0, ge=0, description='pairs are mixed with a share from Beta(mixup, mixup); 0: not'
+        0.0, ge=0, description='mixing weights are drawn from Beta(mixup, mixup); 0: disabled'
     )
 
     @property
     def active(self) -> bool:
-        """Whether the pixels of an image change."""
+        """Whether any augmentation that changes pixels is enabled."""
         return self.flip or self.rotation > 0 or self.zoom > 0
 
 
@@ -87,56 +91,52 @@ ClassWeights = Annotated[
 
 
 class TrainConfig(StrictModel):
-    """Everything that the Trainer needs to know besides where its data is."""
+    """All settings of the Trainer except the location of its data."""
 
     image_size: int = Field(160, ge=32, le=512, description='pixels, height and width')
     alpha: Literal[IMAGENET_ALPHAS] = Field(1.0, description='width multiplier')  # type: ignore[valid-type]
     weights: str = Field(
-        'imagenet', description="'embedded', 'imagenet', 'random' or the path of a file"
+        'imagenet', description="'embedded', 'imagenet', 'random' or the path of a weights file"
     )
     warm_start: Literal['latest_blessed'] | None = Field(
-        None, description='continue from the weights of the model that was blessed last'
+        None, description='initialise with the weights of the latest blessed model'
     )
     batch_size: int = Field(32, ge=1)
     seed: int = Field(0, ge=0, lt=2**20)
-    label_smoothing: float = Field(0.0, ge=0, lt=1, description='share of doubt in each label')
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
     class_weights: ClassWeights | None = Field(
-        None, description="'balanced', or the weight of each class by its name, in the loss"
+        None, description="weights in the loss: 'balanced' or a number for each class name"
     )
     threshold: float = Field(
-        0.5, gt=0, lt=1, description='probability from which on the second of two classes is said'
+        0.5, gt=0, lt=1, description='minimum probability to predict the second of two classes'
     )
     precision: Literal['auto', 'float32', 'mixed'] = Field(
-        'auto', description='auto: bfloat16 on a CPU where it pays; mixed: also float16 on a GPU'
+        'auto', description='auto: bfloat16 on CPUs that support it; mixed: also float16 on GPUs'
     )
-    cache: bool = Field(True, description='off: every epoch decodes and runs the whole network')
-    cache_gigabytes: float = Field(20.0, gt=0, description='the most that the cache may take')
+    cache: bool = Field(
+        True, description='off: every epoch decodes all images and runs the complete network'
+    )
+    cache_gigabytes: float = Field(20.0, gt=0, description='size limit of the activation cache')
     head: HeadConfig = HeadConfig()
     feature_extraction: StageConfig = StageConfig()
     fine_tune: FineTuneConfig = FineTuneConfig()
     augment: AugmentConfig = AugmentConfig()
 
-    @field_validator('alpha', mode='before')
-    @classmethod
-    def _alpha_is_float(cls, value: object) -> object:
-        return float(value) if isinstance(value, int) else value
-
     @field_validator('class_weights', mode='before')
     @classmethod
-    def _class_weights_are_one_of_three(cls, value: object) -> object:
-        if isinstance(value, dict):
-            for name in value:
-                if not isinstance(name, str):
-                    raise ValueError(
-                        f'{name!r} is not the name of a class: YAML reads yes, no, on, off and '
-                        'numbers as values; quote it, as in "yes"'
-                    )
-        if value is None or value == 'balanced' or isinstance(value, dict):
-            return value
-        raise ValueError("input should be 'balanced' or a weight for each class by its name")
+    def _check_class_weights_type(cls, value: object) -> object:
+        if not (value is None or value == 'balanced' or isinstance(value, dict)):
+            raise ValueError("input should be 'balanced' or a weight for each class by its name")
+        for name in value if isinstance(value, dict) else ():
+            if not isinstance(name, str):
+                raise ValueError(
+                    f'{name!r} is not a class name: YAML reads yes, no, on, off and numbers as '
+                    'values; quote it, as in "yes"'
+                )
+        return value
 
     @model_validator(mode='after')
-    def _something_is_trained(self) -> 'TrainConfig':
+    def _check_epochs(self) -> 'TrainConfig':
         if self.feature_extraction.epochs + self.fine_tune.epochs == 0:
             raise ValueError(
                 'feature_extraction.epochs and fine_tune.epochs are both 0: nothing is trained'
@@ -144,7 +144,7 @@ class TrainConfig(StrictModel):
         return self
 
     @model_validator(mode='after')
-    def _embedded_weights_fit(self) -> 'TrainConfig':
+    def _check_embedded_weights(self) -> 'TrainConfig':
         if self.weights == 'embedded' and self.alpha != EMBEDDED_ALPHA:
             raise ValueError(
                 f'embedded weights are MobileNetV2 {EMBEDDED_ALPHA}, and alpha is {self.alpha}; '
@@ -153,10 +153,10 @@ class TrainConfig(StrictModel):
         return self
 
     def replaced(self, values: dict[str, Any]) -> 'TrainConfig':
-        """The same with other values at dotted keys, such as 'head.dropout'.
+        """Returns a copy with other values at dotted keys, such as 'head.dropout'.
 
         Raises:
-            pydantic.ValidationError: a key does not exist or a value is wrong.
+            pydantic.ValidationError: a key does not exist or a value is invalid.
         """
         changed = self.model_dump()
         for dotted, value in values.items():
@@ -169,14 +169,14 @@ class TrainConfig(StrictModel):
 
 
 def check_class_weights(config: TrainConfig, classes: Sequence[str]) -> None:
-    """Checks that weights by name are there for the classes of the data, and for no others.
+    """Checks that `class_weights` by name covers exactly the classes of the data.
 
     Raises:
-        ConfigError: they are not.
+        ConfigError: a class is missing or unknown.
     """
     weights = config.class_weights
     if isinstance(weights, dict) and set(weights) != set(classes):
         raise ConfigError(
-            f'trainer.class_weights names {", ".join(weights) or "no class"}; '
-            f'the data has the classes {", ".join(classes)}'
+            f'trainer.class_weights names {", ".join(weights) or "no class"}, but the data has '
+            f'the classes {", ".join(classes)}; give one weight for each of them'
         )

@@ -1,4 +1,4 @@
-"""A search for hyperparameters: `tuner:` of a recipe. Imports neither TensorFlow nor TFX."""
+"""The `tuner:` key of a recipe: a hyperparameter search. Imports neither TensorFlow nor TFX."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -7,10 +7,10 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from common.strict_model import StrictModel
 
-# Names of the branches of a union, where pydantic would else try all and complain of each.
+# Tags of discriminated unions: without them pydantic reports an error for each branch.
 RANGE_TAG, OTHER_TAGS = 'range', ('list', 'word', 'named')
 
-# What a trial may change: nothing that the activation cache depends on.
+# Keys that a trial may change: the activation cache depends on none of them.
 TUNABLE = (
     'batch_size',
     'label_smoothing',
@@ -26,64 +26,60 @@ TUNABLE = (
 
 
 class RangeConfig(StrictModel):
-    """Numbers between two bounds."""
+    """A numeric range for a hyperparameter."""
 
     low: float
     high: float
-    log: bool = Field(False, description='every order of magnitude is as likely')
+    log: bool = Field(False, description='sample on a logarithmic scale')
 
     @model_validator(mode='after')
-    def _low_is_lower(self) -> 'RangeConfig':
+    def _check_bounds(self) -> 'RangeConfig':
         if not self.low < self.high:
             raise ValueError(f'low ({self.low}) should be less than high ({self.high})')
         if self.log and self.low <= 0:
-            raise ValueError(f'low ({self.low}) should be more than 0 where log is true')
+            raise ValueError(f'low ({self.low}) should be greater than 0 if log is true')
         return self
 
 
-def _kind_of_choices(value: object) -> str:
-    return RANGE_TAG if isinstance(value, (dict, RangeConfig)) else 'list'
-
-
-# Told apart first, so that a mistake is told once, as what it is.
 Choices = Annotated[
     Annotated[RangeConfig, Tag(RANGE_TAG)] | Annotated[list[Any], Field(min_length=1), Tag('list')],
-    Discriminator(_kind_of_choices),
+    Discriminator(lambda value: RANGE_TAG if isinstance(value, (dict, RangeConfig)) else 'list'),
 ]
 
 
 class TunerConfig(StrictModel):
-    """A search for hyperparameters before the Trainer, which gets the best ones."""
+    """Hyperparameter search before training; the Trainer uses the best values."""
 
-    trials: int = Field(8, ge=1, description='trainings, each with other values')
+    trials: int = Field(8, ge=1, description='number of trainings')
     algorithm: Literal['random', 'bayesian'] = 'random'
     objective: Literal['val_loss', 'val_accuracy'] = 'val_loss'
     space: dict[str, Choices] = Field(
-        description='keys of the Trainer, such as head.dropout: a range or a list of values'
+        description='a range or a list of values for keys of the Trainer, such as head.dropout'
     )
 
     @model_validator(mode='after')
-    def _losses_can_be_compared(self) -> 'TunerConfig':
-        changing = [key for key in ('label_smoothing', 'head.l2') if key in self.space]
-        if changing and self.objective == 'val_loss':
+    def _check_objective(self) -> 'TunerConfig':
+        in_loss = [key for key in ('label_smoothing', 'head.l2') if key in self.space]
+        if in_loss and self.objective == 'val_loss':
             raise ValueError(
-                f'{" and ".join(changing)} changes what the loss means; set objective: val_accuracy'
+                f'val_loss is not comparable between values of {" and ".join(in_loss)}; '
+                'set objective: val_accuracy'
             )
         return self
 
     @field_validator('space')
     @classmethod
-    def _keys_can_be_tuned(cls, space: dict[str, Choices]) -> dict[str, Choices]:
+    def _check_keys(cls, space: dict[str, Choices]) -> dict[str, Choices]:
         if not space:
-            raise ValueError('space names no key; it needs at least one')
+            raise ValueError('space is empty; it needs at least one key')
         for key in space:
             if key not in TUNABLE:
                 raise ValueError(f'{key} cannot be tuned; these can: {", ".join(TUNABLE)}')
         return space
 
 
-def in_words(values: Mapping[str, Any]) -> str:
-    """Keys and values for a person."""
+def format_values(values: Mapping[str, Any]) -> str:
+    """Formats hyperparameters for the console: `head.dropout 0.2, batch_size 16`."""
     return ', '.join(
         f'{key} {value:.3g}' if isinstance(value, float) else f'{key} {value}'
         for key, value in values.items()

@@ -1,1 +1,1 @@
-"""Data for training: datasets, augmentation, embeddings, the activation cache."""
+"""Training data: datasets, augmentation, embedding and the activation cache."""

@@ -1,30 +1,31 @@
-"""Tensors on disk as records of fixed length: written once, read in every epoch.
+"""Activation cache: tensors on disk as fixed-length records, written once and read in every epoch.
 
-Reading streams, so memory does not grow with the number of images. float16 halves the size of
-activations; bytes hold images exactly.
+Reads are streamed, so memory use does not depend on the number of images. Activations are stored as
+float16, which halves their size, and images as uint8, which is lossless.
 """
 
 import dataclasses
-import math
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-from trainer.data.dataset import one_after_the_other
+from trainer.data.dataset import Batches
 
-_SHUFFLE_BYTES = 128 * 2**20  # bound on the shuffle buffer
+_SHUFFLE_BYTES = 128 * 2**20  # maximum size of the shuffle buffer
 LABEL_BYTES = 4
 
 
 @dataclasses.dataclass(frozen=True)
-class CachedTensors:
-    """Records of a tensor and a label; one file per view, each with every image once.
+class CachedTensors(Batches):
+    """Cached tensors and labels of one split; tensors are float32 after decoding.
+
+    The epochs of `shuffled_batches` read one view each, in turn.
 
     Attributes:
-        files: one per view.
-        shape: of one tensor, without the batch.
-        dtype: as stored, 'float16' or 'uint8'.
+        files: one per view, each with one record per image.
+        shape: of one tensor, without the batch dimension.
+        dtype: on disk, 'float16' or 'uint8'.
         count: records per file.
     """
 
@@ -37,50 +38,31 @@ class CachedTensors:
     def _tensor_bytes(self) -> int:
         return int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize
 
-    def batches(self, batch_size: int) -> tf.data.Dataset:
-        """The first view once, in order: tensors [batch, ...] and labels float32 [batch, 1]."""
-        batches = self._decoded(self._records(self.files[0]).batch(batch_size))
-        count = math.ceil(self.count / batch_size)
-        return batches.apply(tf.data.experimental.assert_cardinality(count))
-
-    def shuffled_batches(self, batch_size: int, epochs: int, seed: int) -> tf.data.Dataset:
-        """`epochs` passes, each over the next view in a new order, whole batches only."""
-        buffer = max(1, min(self.count, _SHUFFLE_BYTES // self._tensor_bytes))
-
-        def one_pass(epoch: int) -> tf.data.Dataset:
-            records = self._records(self.files[epoch % len(self.files)])
-            return records.shuffle(buffer, seed=seed + epoch).batch(batch_size, drop_remainder=True)
-
-        return self._decoded(one_after_the_other(one_pass, epochs))
-
     def labels(self) -> np.ndarray:
-        """Labels in order, float32 [count]."""
         record = np.dtype([('tensor', np.uint8, self._tensor_bytes), ('label', np.float32)])
         return np.array(np.memmap(self.files[0], record, mode='r')['label'])
 
-    def _records(self, path: Path) -> tf.data.Dataset:
-        return tf.data.FixedLengthRecordDataset(str(path), self._tensor_bytes + LABEL_BYTES)
+    @tf.autograph.experimental.do_not_convert
+    def decode(self, records: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        raw = tf.io.decode_raw(records, tf.uint8, little_endian=True)
+        raw = tf.ensure_shape(raw, [records.shape[0], self._tensor_bytes + LABEL_BYTES])
+        tensors = raw[:, : self._tensor_bytes]
+        if self.dtype != 'uint8':
+            tensors = tf.bitcast(tf.reshape(tensors, [-1, self._tensor_bytes // 2, 2]), tf.float16)
+        labels = tf.bitcast(raw[:, self._tensor_bytes :], tf.float32)
+        shape = [-1 if records.shape[0] is None else records.shape[0], *self.shape]
+        return tf.cast(tf.reshape(tensors, shape), tf.float32), tf.reshape(labels, [-1, 1])
 
-    def _decoded(self, batches: tf.data.Dataset) -> tf.data.Dataset:
-        @tf.autograph.experimental.do_not_convert
-        def decode(records: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            raw = tf.io.decode_raw(records, tf.uint8, little_endian=True)
-            raw = tf.ensure_shape(raw, [records.shape[0], self._tensor_bytes + LABEL_BYTES])
-            tensors = raw[:, : self._tensor_bytes]
-            if self.dtype != 'uint8':
-                tensors = tf.bitcast(
-                    tf.reshape(tensors, [-1, self._tensor_bytes // 2, 2]), tf.float16
-                )
-            labels = tf.bitcast(raw[:, self._tensor_bytes :], tf.float32)
-            shape = [-1 if records.shape[0] is None else records.shape[0], *self.shape]
-            return tf.cast(tf.reshape(tensors, shape), tf.float32), tf.reshape(labels, [-1, 1])
+    def _records(self, epoch: int) -> tf.data.Dataset:
+        path = str(self.files[epoch % len(self.files)])
+        return tf.data.FixedLengthRecordDataset(path, self._tensor_bytes + LABEL_BYTES)
 
-        mapped = batches.map(decode, num_parallel_calls=tf.data.AUTOTUNE)
-        return mapped.prefetch(tf.data.AUTOTUNE)
+    def _shuffle_buffer(self) -> int:
+        return _SHUFFLE_BYTES // self._tensor_bytes
 
 
 class CacheWriter:
-    """Appends batches to one file per view; `finish` gives the cache to read."""
+    """Writes the records of a split, one file per view."""
 
     def __init__(self, directory: Path, name: str, views: int, dtype: str) -> None:
         directory.mkdir(parents=True, exist_ok=True)
@@ -91,15 +73,15 @@ class CacheWriter:
         self._counts = [0] * views
 
     def append(self, view: int, tensors: np.ndarray, labels: np.ndarray) -> None:
-        """Appends tensors [batch, ...] and labels [batch] to the file of a view."""
+        """Appends tensors [batch, ...] and labels, [batch] or [batch, 1], to the file of a view."""
         self._shape = tensors.shape[1:]
         self._counts[view] += len(tensors)
         rows = tensors.astype(self._dtype).reshape(len(tensors), -1).view(np.uint8)
-        marks = labels.astype(np.float32).reshape(-1, 1).view(np.uint8)
-        self._files[view].write(np.hstack([rows, marks]).tobytes())
+        label_bytes = labels.astype(np.float32).reshape(-1, 1).view(np.uint8)
+        self._files[view].write(np.hstack([rows, label_bytes]).tobytes())
 
     def finish(self) -> CachedTensors:
-        """Closes the files."""
+        """Closes the files and returns the cache for reading."""
         for file in self._files:
             file.close()
         return CachedTensors(self._paths, self._shape, self._dtype, self._counts[0])

@@ -1,4 +1,4 @@
-"""Random flips, turns, changes of scale and mixing of pairs, a batch at a time."""
+"""Data augmentation of batches: random flip, rotation, zoom and mixup."""
 
 import math
 
@@ -8,24 +8,24 @@ from trainer.config.train import AugmentConfig
 
 
 def augment(images: tf.Tensor, config: AugmentConfig, seed: tf.Tensor) -> tf.Tensor:
-    """Changes each image of a batch at random, with one interpolation for all changes.
+    """Flips, rotates and zooms each image at random, with a single interpolation.
 
     Args:
         images: [batch, size, size, 3], any numeric dtype; values keep their range.
-        config: largest changes.
-        seed: int32 [2]; the same seed gives the same changes.
+        config: enabled augmentations and their maxima.
+        seed: int32 [2]; equal seeds give equal results.
 
     Returns:
-        Images of the same shape and dtype; what comes from outside the image is mirrored, as in
+        Images of the same shape and dtype. Pixels from outside the image are reflected, as in
         `keras.layers.RandomRotation`.
     """
     count = tf.shape(images)[0]
-    flip_seed, turn_seed, zoom_seed = tf.unstack(tf.random.split(seed, 3))
+    flip_seed, angle_seed, zoom_seed = tf.unstack(tf.random.split(seed, 3))
     mirror = tf.ones([count])
     if config.flip:
         mirror = tf.where(tf.random.stateless_uniform([count], flip_seed) < 0.5, -1.0, 1.0)
     limit = 2 * math.pi * config.rotation
-    angle = tf.random.stateless_uniform([count], turn_seed, -limit, limit)
+    angle = tf.random.stateless_uniform([count], angle_seed, -limit, limit)
     scale = 1 + tf.random.stateless_uniform([count], zoom_seed, -config.zoom, config.zoom)
     transforms = _transforms_about_centre(
         mirror, angle, scale, tf.cast(images.shape[1], tf.float32)
@@ -44,7 +44,7 @@ def augment(images: tf.Tensor, config: AugmentConfig, seed: tf.Tensor) -> tf.Ten
 def _transforms_about_centre(
     mirror: tf.Tensor, angle: tf.Tensor, scale: tf.Tensor, size: tf.Tensor
 ) -> tf.Tensor:
-    """Eight numbers per image, from output to input pixels, as ImageProjectiveTransformV3 reads."""
+    """Returns the parameters for ImageProjectiveTransformV3, output to input pixels, [batch, 8]."""
     cos, sin = tf.cos(angle) * scale, tf.sin(angle) * scale
     a, b, c, d = mirror * cos, -mirror * sin, sin, cos
     centre = (size - 1) / 2
@@ -57,7 +57,7 @@ def _transforms_about_centre(
 def mix_up(
     inputs: tf.Tensor, labels: tf.Tensor, strength: float, seed: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Mixes each example with the one before it; its label becomes the share of each.
+    """Mixup: blends each example and its label with the previous example of the batch.
 
     Follows Zhang et al., "mixup: Beyond Empirical Risk Minimization" (ICLR 2018); on activations,
     Verma et al., "Manifold Mixup" (ICML 2019).
@@ -65,18 +65,18 @@ def mix_up(
     Args:
         inputs: float32 [batch, ...], images or activations.
         labels: float32 [batch, 1], or one-hot [batch, classes].
-        strength: both parameters of the Beta distribution that shares are drawn from.
-        seed: int32 [2]; the same seed gives the same shares.
+        strength: both parameters of the Beta distribution of the mixing weights.
+        seed: int32 [2]; equal seeds give equal mixing weights.
     """
     count = tf.shape(inputs)[0]
-    one, other = tf.unstack(tf.random.split(seed, 2))
-    first = tf.random.stateless_gamma([count], one, strength)
-    second = tf.random.stateless_gamma([count], other, strength)
-    share = tf.math.divide_no_nan(first, first + second)
-    share = tf.maximum(share, 1 - share)  # an example stays nearer to itself
+    first_seed, second_seed = tf.unstack(tf.random.split(seed, 2))
+    first = tf.random.stateless_gamma([count], first_seed, strength)
+    second = tf.random.stateless_gamma([count], second_seed, strength)
+    weight = tf.math.divide_no_nan(first, first + second)
+    weight = tf.maximum(weight, 1 - weight)  # the example itself dominates
 
     def mixed(tensor: tf.Tensor) -> tf.Tensor:
-        own = tf.reshape(share, [-1] + [1] * (tensor.shape.rank - 1))
+        own = tf.reshape(weight, [-1] + [1] * (tensor.shape.rank - 1))
         return own * tensor + (1 - own) * tf.roll(tensor, 1, axis=0)
 
     return mixed(inputs), mixed(labels)

@@ -1,4 +1,4 @@
-"""How much the activation cache will take on disk, before anything is written."""
+"""Size of the activation cache, computed before it is written."""
 
 import dataclasses
 import shutil
@@ -17,13 +17,13 @@ _GIGABYTE = 1e9
 
 @dataclasses.dataclass(frozen=True)
 class CachePlan:
-    """What is kept of the images.
+    """Content and size of an activation cache.
 
     Attributes:
-        views: augmented copies of each training image; 1 if nothing is augmented.
-        images: number of training images and of all others.
-        size: bytes of the whole cache.
-        limit: bytes that the recipe allows.
+        views: augmented variants of each training image; 1 without augmentation.
+        images: number of training images and of validation images.
+        size: of all files, in bytes.
+        limit: maximum size of the recipe, in bytes.
     """
 
     views: int
@@ -40,9 +40,9 @@ class CachePlan:
 
 
 def cached_views(config: TrainConfig, backbone: Backbone) -> int:
-    """Views of each training image: never more than there are epochs to see them.
+    """Returns the number of cached views per training image, at most one per epoch.
 
-    Where fine-tuning reads images it changes them anew in every epoch, so only the head has views.
+    If every layer is trained, stage 2 augments images in each epoch, and only stage 1 uses views.
     """
     if not config.augment.active:
         return 1
@@ -55,15 +55,21 @@ def cached_views(config: TrainConfig, backbone: Backbone) -> int:
 def plan_cache(
     config: TrainConfig, backbone: Backbone, counts: Mapping[str, int], directory: Path
 ) -> CachePlan:
-    """The plan of a cache in a directory, for `counts` images in splits 'train' and 'eval'.
+    """Plans the cache of a directory.
+
+    Args:
+        config: stages, views and size limit.
+        backbone: gives the shapes of the cached tensors.
+        counts: number of images in 'train' and 'eval'.
+        directory: on the disk that gets the cache.
 
     Raises:
-        ConfigError: it would be larger than `cache_gigabytes`, or than the disk has room.
+        ConfigError: the cache is larger than `cache_gigabytes` or than the free disk space.
     """
     views = cached_views(config, backbone)
     size = 0
     if config.feature_extraction.epochs:
-        pooled = backbone.whole.output_shape[-1] * 2 + LABEL_BYTES  # float16
+        pooled = backbone.model.output_shape[-1] * 2 + LABEL_BYTES  # float16
         size += (counts['train'] * views + counts['eval']) * pooled
     if config.fine_tune.epochs:
         keeps_images = backbone.trunk is None
@@ -79,7 +85,7 @@ def plan_cache(
     free = shutil.disk_usage(directory).free
     if plan.size > free:
         raise ConfigError(
-            f'{plan}, but {directory} has {_gigabytes(free)} left: free some, lower '
+            f'{plan}, but {directory} has {_gigabytes(free)} left: free disk space, lower '
             'trainer.augment.views, or set trainer.cache to off'
         )
     return plan

@@ -1,1 +1,1 @@
-"""The exported SavedModel and its signatures."""
+"""SavedModel export: signatures, Grad-CAM and warm-up requests."""

@@ -1,4 +1,4 @@
-"""Where in an image a model has seen what it says."""
+"""Grad-CAM heat maps."""
 
 from collections.abc import Callable
 
@@ -8,16 +8,18 @@ Head = Callable[[tf.Tensor], tf.Tensor]
 
 
 def grad_cam(head: Head, feature_map: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """Heat maps for the classes that are said, float32 [batch, height, width] in 0..1.
+    """Computes heat maps for the given classes, float32 [batch, height, width] in 0..1.
 
     Follows Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based
     Localization" (ICCV 2017): channels are weighted with the mean gradient of the class's logit.
-    Each map is divided by its largest value; it is 0 everywhere where nothing speaks for the class.
+    Each map is divided by its maximum; it is 0 everywhere if no region supports the class.
 
     Args:
-        head: from the feature map to the logits.
-        feature_map: float32 [batch, height, width, channels], of the last layer before the head.
-        labels: of the classes, int [batch, 1]. One logit speaks for class 1, and against 0.
+        head: maps the feature map to logits.
+        feature_map: float32 [batch, height, width, channels], output of the last layer before the
+            head.
+        labels: classes to explain, int [batch, 1]. A single logit is that of class 1; its negative
+            is used for class 0.
     """
     with tf.GradientTape() as tape:
         tape.watch(feature_map)

@@ -1,4 +1,4 @@
-"""The trained model as a SavedModel, preprocessing inside."""
+"""Exports the trained model, with its preprocessing, as a SavedModel."""
 
 import json
 from collections.abc import Callable
@@ -9,25 +9,25 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from common import features
-from trainer.export.complete_image import PIXEL, is_whole
+from trainer.export.complete_image import PIXEL, is_complete
 from trainer.export.grad_cam import grad_cam
 
-_CLOSEST = 1e-7  # to 0 and 1
-_Answer = dict[str, tf.Tensor]
+_EPSILON = 1e-7  # minimum distance of a probability from 0 and 1
+_Predictions = dict[str, tf.Tensor]
 
 
 class ServingModel(tf.Module):
-    """From what a client sends to probability, class and logit.
+    """Serving signatures: probability, class and logit of each image.
 
-    The preprocessing is the transform graph itself, so that serving cannot differ from training.
-    Bytes that are not the file of a whole JPEG or PNG get NaN and no class, and the images beside
-    them their answers.
+    Preprocessing uses the transform graph, which prevents training-serving skew. The prediction for
+    an incomplete or unsupported image file is NaN, with an empty class; the other images of the
+    batch are unaffected.
 
     Args:
-        model: from pixels in 0..255 to logits, as `trainer.model.head.join` makes it.
-        transform: the graph that Transform has written.
+        model: maps pixels in 0..255 to logits, from `trainer.model.head.join`.
+        transform: output of the Transform component.
         classes: names in the order of their labels.
-        threshold: probability from which on the second of two classes is said.
+        threshold: minimum probability to predict the second of two classes.
     """
 
     def __init__(
@@ -39,10 +39,10 @@ class ServingModel(tf.Module):
     ) -> None:
         super().__init__()
         self._classes, self._threshold = classes, threshold
-        # Saved with it; the layers that hold them are left out, which halves the time to save.
+        # Track only the variables, not the layers: this halves the time to save.
         self._weights = [variable.value for variable in model.variables]
         network, head = _parts(model)
-        # What several signatures use is traced once.
+        # Functions shared by several signatures are traced once.
         self._decode = _graph(_make_decode(transform), tf.TensorSpec([None], tf.string))
         self._network = _graph(network, _pixels(model))
         self.serve_examples = _graph(self._serve_examples, _strings(features.EXAMPLES_INPUT))
@@ -50,57 +50,57 @@ class ServingModel(tf.Module):
         self.explain_images = _graph(self._make_explain(head), _strings(features.IMAGES_INPUT))
         self.serve_pixels = _graph(self._serve_pixels, _pixels(model))
 
-    def _serve_examples(self, examples: tf.Tensor) -> _Answer:
-        """Serialised `tf.Example`s, string [batch]; only `image/encoded` is read.
+    def _serve_examples(self, examples: tf.Tensor) -> _Predictions:
+        """Predicts serialised `tf.Example`s, string [batch], by their `image/encoded`.
 
-        An example without it is refused, with the whole batch.
+        Fails for the complete batch if an example lacks this feature.
         """
         spec = {features.IMAGE_BYTES: tf.io.FixedLenFeature([], tf.string)}
         return self._serve_images(tf.io.parse_example(examples, spec)[features.IMAGE_BYTES])
 
-    def _serve_images(self, image_bytes: tf.Tensor) -> _Answer:
-        """Bytes of JPEG or PNG files, string [batch]."""
-        return self._say(self._look(image_bytes)[1])
+    def _serve_images(self, image_bytes: tf.Tensor) -> _Predictions:
+        """Predicts JPEG or PNG files, string [batch]."""
+        return self._predict(self._apply_network(image_bytes)[1])
 
-    def _serve_pixels(self, pixels: tf.Tensor) -> _Answer:
-        """Images as the network sees them, float32 [batch, size, size, 3] in 0..255."""
-        return self._say(self._network(pixels)[1])
+    def _serve_pixels(self, pixels: tf.Tensor) -> _Predictions:
+        """Predicts preprocessed images, float32 [batch, size, size, 3] in 0..255."""
+        return self._predict(self._network(pixels)[1])
 
-    def _make_explain(self, head: keras.Model) -> Callable[[tf.Tensor], _Answer]:
-        # No attribute, for the same reason as the transform graph.
-        def explain(image_bytes: tf.Tensor) -> _Answer:
-            feature_map, logits = self._look(image_bytes)
-            answer = self._say(logits)
+    def _make_explain(self, head: keras.Model) -> Callable[[tf.Tensor], _Predictions]:
+        # The head is no attribute: saving would trace it again, like the transform graph.
+        def explain(image_bytes: tf.Tensor) -> _Predictions:
+            feature_map, logits = self._apply_network(image_bytes)
             heat = grad_cam(head, feature_map, self._labels(logits))
-            known = tf.math.is_finite(logits[:, :1, tf.newaxis])
-            return {**answer, features.HEAT_MAP: tf.where(known, heat, float('nan'))}
+            valid = tf.math.is_finite(logits[:, :1, tf.newaxis])
+            heat = tf.where(valid, heat, float('nan'))
+            return {**self._predict(logits), features.HEAT_MAP: heat}
 
         return explain
 
-    def _look(self, image_bytes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Feature map and logits; the latter NaN where there is no image."""
-        pixels, whole = self._decode(image_bytes)
+    def _apply_network(self, image_bytes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns feature map and logits; the logits of incomplete images are NaN."""
+        pixels, complete = self._decode(image_bytes)
         feature_map, logits = self._network(pixels)
-        return feature_map, tf.where(whole[:, tf.newaxis], logits, float('nan'))
+        return feature_map, tf.where(complete[:, tf.newaxis], logits, float('nan'))
 
-    def _say(self, logits: tf.Tensor) -> _Answer:
+    def _predict(self, logits: tf.Tensor) -> _Predictions:
         name = tf.gather(tf.constant(self._classes), self._labels(logits))
-        unknown = tf.reduce_any(tf.math.is_nan(logits), axis=-1, keepdims=True)
+        invalid = tf.reduce_any(tf.math.is_nan(logits), axis=-1, keepdims=True)
         return {
-            features.PROBABILITY: _open_interval(_probability(logits)),
-            features.CLASS: tf.where(unknown, '', name),
+            features.PROBABILITY: _probability(logits),
+            features.CLASS: tf.where(invalid, '', name),
             features.LOGIT: logits,
         }
 
     def _labels(self, logits: tf.Tensor) -> tf.Tensor:
-        """Of the classes that are said, [batch, 1]."""
+        """Returns the predicted labels, int64 [batch, 1]."""
         if logits.shape[-1] == 1:
             return tf.cast(_probability(logits) >= self._threshold, tf.int64)
         return tf.argmax(logits, axis=-1)[:, tf.newaxis]
 
 
 def _parts(model: keras.Model) -> tuple[Callable[[tf.Tensor], list[tf.Tensor]], keras.Model]:
-    """From pixels to feature map and logits; and from the feature map to the logits."""
+    """Splits a model: pixels to feature map and logits, and feature map to logits."""
     pooling = keras.layers.GlobalAveragePooling2D
     (feature_map,) = (layer.input for layer in model.layers if isinstance(layer, pooling))
     both = keras.Model(model.input, [feature_map, model.output])
@@ -110,34 +110,30 @@ def _parts(model: keras.Model) -> tuple[Callable[[tf.Tensor], list[tf.Tensor]], 
 def _make_decode(
     transform: tft.TFTransformOutput,
 ) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
-    # No attribute of anything that is saved: it is a model of its own, for which saving would
-    # trace the graph again. The graph has no tables; if it ever gets one, saving refuses.
+    # Not an attribute of the saved module: the layer is a model, and saving would trace it again.
+    # The graph has no lookup tables; with one, saving would fail.
     preprocess = transform.transform_features_layer()
 
     def decode(image_bytes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Pixels, and whether there is an image: where not, the pixels mean nothing."""
-        whole = is_whole(image_bytes)
+        """Returns pixels, and whether each image is complete; else its pixels are meaningless."""
+        complete = is_complete(image_bytes)
         count = tf.shape(image_bytes, out_type=tf.int64)[0]
         rows = tf.stack([tf.range(count), tf.zeros([count], tf.int64)], axis=1)
-        values = tf.where(whole, image_bytes, PIXEL)
+        values = tf.where(complete, image_bytes, PIXEL)
         sparse = tf.SparseTensor(rows, values, tf.stack([count, 1]))
-        return preprocess({features.IMAGE_BYTES: sparse})[features.IMAGE_XF], whole
+        return preprocess({features.IMAGE_BYTES: sparse})[features.IMAGE_XF], complete
 
     return decode
 
 
 def _probability(logits: tf.Tensor) -> tf.Tensor:
-    """In the shape of the logits."""
-    return tf.sigmoid(logits) if logits.shape[-1] == 1 else tf.nn.softmax(logits)
-
-
-def _open_interval(probability: tf.Tensor) -> tf.Tensor:
-    """Never exactly 0 or 1, as rounding may make it: the log loss would be infinite."""
-    return tf.clip_by_value(probability, _CLOSEST, 1 - _CLOSEST)
+    """Returns probabilities in the shape of the logits, clipped: the log loss of 0 is infinite."""
+    probability = tf.sigmoid(logits) if logits.shape[-1] == 1 else tf.nn.softmax(logits)
+    return tf.clip_by_value(probability, _EPSILON, 1 - _EPSILON)
 
 
 def _graph(function: Callable, spec: tf.TensorSpec) -> tf.types.experimental.PolymorphicFunction:
-    """Without AutoGraph, which would convert all of Keras on its way."""
+    """Wraps a function without AutoGraph, which would convert all of Keras."""
     return tf.function(function, input_signature=[spec], autograph=False)
 
 
@@ -156,10 +152,10 @@ def export(
     directory: Path,
     threshold: float = 0.5,
 ) -> None:
-    """Writes the SavedModel that TensorFlow Serving and the Evaluator load.
+    """Writes the SavedModel for TensorFlow Serving and the Evaluator.
 
-    The names of the classes lie with it where the format has a place for what serving does not
-    read, `assets.extra`. The arguments are those of `ServingModel`.
+    Writes the class names to `assets.extra`, which TensorFlow Serving does not read. The other
+    arguments are those of `ServingModel`.
     """
     serving = ServingModel(model, transform, classes, threshold)
     signatures = {
@@ -169,6 +165,6 @@ def export(
         features.SIGNATURE_PIXELS: serving.serve_pixels,
     }
     tf.saved_model.save(serving, str(directory), signatures=signatures)
-    names = directory / features.CLASSES_FILE
-    names.parent.mkdir(exist_ok=True)
-    names.write_text(json.dumps(classes))
+    class_names = directory / features.CLASSES_FILE
+    class_names.parent.mkdir(exist_ok=True)
+    class_names.write_text(json.dumps(classes))

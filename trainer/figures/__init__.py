@@ -1,1 +1,1 @@
-"""Figures of a training."""
+"""Figures of a training: curves, image grids and a network diagram."""

@@ -1,7 +1,7 @@
-"""How every picture looks, and how it is written.
+"""Style and output of all figures.
 
-Drawn with matplotlib's object interface: nothing is shown, and nothing stays in memory. The same
-input gives the same bytes. The ending of a path, .svg or .png, chooses the format.
+Figures use matplotlib's object-oriented interface, so pyplot keeps none of them in memory. Output
+is reproducible byte for byte. The file extension, .svg or .png, selects the format.
 """
 
 import warnings
@@ -15,24 +15,24 @@ STYLE = {
     'font.size': 9,
     'axes.spines.top': False,
     'axes.spines.right': False,
-    'svg.fonttype': 'none',  # text stays text
+    'svg.fonttype': 'none',  # text, not paths
     'svg.hashsalt': 'pictures',
     'text.parse_math': False,  # a class may be called $x$
 }
-# Colours that the colour-blind can tell apart, after Okabe and Ito.
+# Colour-blind safe palette of Okabe and Ito.
 BLUE, VERMILION, YELLOW, GREY = '#0072B2', '#D55E00', '#F0E442', '#777777'
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Writes a figure in the format that the path ends with."""
-    unset = ('Date', 'Creator') if path.suffix == '.svg' else ('Software',)
+    """Writes a figure as SVG or PNG, without date and version."""
+    omitted = ('Date', 'Creator') if path.suffix == '.svg' else ('Software',)
     with warnings.catch_warnings():
-        warnings.filterwarnings('ignore', 'Glyph')  # the font lacks a letter: a box stands for it
-        figure.savefig(path, dpi=150, metadata=dict.fromkeys(unset))
+        warnings.filterwarnings('ignore', 'Glyph')  # a missing character is drawn as a box
+        figure.savefig(path, dpi=150, metadata=dict.fromkeys(omitted))
 
 
 def canvas(width: float, height: float) -> tuple[Figure, Axes]:
-    """A figure and invisible axes that cover it: inches from its upper left corner."""
+    """Makes a figure with invisible axes, in inches from the upper left corner."""
     figure = Figure(figsize=(width, height))
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
     axes.set_axis_off()

@@ -1,4 +1,4 @@
-"""Pictures of a training: curves, and images with captions."""
+"""Training curves, and grids of images with captions."""
 
 import itertools
 import math
@@ -14,12 +14,12 @@ from matplotlib.figure import Figure
 from trainer.figures.style import BLUE, GREY, STYLE, VERMILION, YELLOW, canvas, save
 from trainer.training.stage_history import StageHistory
 
-MOST_IMAGES = 24
+MAX_IMAGES = 24
 
 
 @matplotlib.rc_context(STYLE)
 def write_curves(histories: Sequence[StageHistory], path: Path) -> None:
-    """Draws loss and accuracy of all stages, one after the other, with the kept epoch marked."""
+    """Draws loss and accuracy of all stages in sequence, with the best epoch marked."""
     stages = [history for history in histories if history.metrics['loss']]
     starts = [0, *itertools.accumulate(len(stage.metrics['loss']) for stage in stages)]
     figure = Figure(figsize=(10, 3.8), layout='constrained')
@@ -30,7 +30,7 @@ def write_curves(histories: Sequence[StageHistory], path: Path) -> None:
         values = np.concatenate([stage.metrics[f'val_{name}'] for stage in stages])
         finite = values[np.isfinite(values)]
         if finite.size and np.max(finite) > 10 * np.median(finite) > 0:
-            axes.set_yscale('log')  # else one bad epoch would press all others flat
+            axes.set_yscale('log')  # an outlier would flatten a linear plot
             axes.yaxis.set_major_formatter('{x:g}')
             axes.yaxis.set_minor_formatter('')
         axes.grid(axis='y', alpha=0.3)
@@ -59,7 +59,7 @@ def _draw_stages(axes: Axes, stages: list[StageHistory], starts: list[int], name
 
 
 def _name_stages(axes: Axes, stages: list[StageHistory], starts: list[int]) -> None:
-    """Writes names above, draws lines between, and counts epochs within each stage."""
+    """Labels the stages, draws lines between them, and numbers the epochs of each stage."""
     total = starts[-1]
     step = next(step for step in (1, 2, 5, 10, 20, 50, 100, total) if total <= 12 * step)
     ticks: dict[int, str] = {}
@@ -77,9 +77,9 @@ def _name_stages(axes: Axes, stages: list[StageHistory], starts: list[int]) -> N
 
 @matplotlib.rc_context(STYLE)
 def write_image_grid(images: np.ndarray, captions: Sequence[str], path: Path, title: str) -> None:
-    """Draws up to 24 images, uint8 [n, height, width, 3], each over its caption, as PNG."""
+    """Draws up to 24 images, uint8 [n, height, width, 3], with captions below, as PNG."""
     columns = min(len(images), 6)
-    texts = [_two_lines(caption) for caption in captions[:MOST_IMAGES]]
+    texts = [_two_lines(caption) for caption in captions[:MAX_IMAGES]]
     heading = textwrap.fill(title, 15 * max(columns, 3))
     width, gap, top = 1.5, 0.1, 0.4 + 0.2 * heading.count('\n')  # inches
     height = width * images.shape[1] / images.shape[2]
@@ -87,7 +87,7 @@ def write_image_grid(images: np.ndarray, captions: Sequence[str], path: Path, ti
     rows = math.ceil(len(texts) / columns)
     figure, axes = canvas(gap + max(columns, 3) * (width + gap), top + rows * pitch)
     axes.text(gap, top / 2, heading, fontsize=11, va='center')
-    for number, (image, text) in enumerate(zip(images[:MOST_IMAGES], texts, strict=True)):
+    for number, (image, text) in enumerate(zip(images[:MAX_IMAGES], texts, strict=True)):
         x, y = gap + number % columns * (width + gap), top + number // columns * pitch
         axes.imshow(image, extent=(x, x + width, y + height, y), aspect='auto')
         axes.text(x + width / 2, y + height + 0.04, text, ha='center', va='top', fontsize=8)

@@ -1,1 +1,1 @@
-"""The network: backbone, head, weights."""
+"""The network: backbone, head and weights."""

@@ -1,4 +1,4 @@
-"""What a model is, in a file beside its SavedModel. Imports neither TensorFlow nor TFX."""
+"""Description of a model, stored next to its weights. Imports neither TensorFlow nor TFX."""
 
 import json
 from collections.abc import Sequence
@@ -8,22 +8,24 @@ from typing import Any
 from common.artifacts import folder_of
 from trainer.config.train import TrainConfig
 
-CLASSES = 'classes'
-_FOLDER = 'weights'  # in the Model artifact, beside the folder for serving
+_FOLDER = 'weights'  # in the Model artifact, next to the SavedModel
 _DESCRIPTION = 'architecture.json'
 
 
 def weights_folder(serving_directory: str) -> Path:
-    """Where the weights of a model are, from where its SavedModel is, as TFX gives it."""
+    """Returns the folder of a model's weights, given the SavedModel's path from TFX."""
     return folder_of(serving_directory).parent / _FOLDER
 
 
 def describe(config: TrainConfig, classes: Sequence[str]) -> dict[str, Any]:
-    """What has to be equal for weights to fit and to mean the same; sizes of images do not."""
+    """Returns the properties that two models must share to exchange weights.
+
+    The image size is not among them.
+    """
     return {
         'trainer.alpha': config.alpha,
         'trainer.head.hidden': list(config.head.hidden),
-        CLASSES: list(classes),
+        'classes': list(classes),
     }
 
 
@@ -33,7 +35,7 @@ def write_description(description: dict[str, Any], folder: Path) -> None:
 
 
 def read_description(folder: Path) -> dict[str, Any] | None:
-    """The description in the folder of the weights; None if there is none that can be read."""
+    """Reads the description in the folder of the weights; None if missing or invalid."""
     try:
         return dict(json.loads((folder / _DESCRIPTION).read_text()))
     except (OSError, ValueError, TypeError):
@@ -41,10 +43,9 @@ def read_description(folder: Path) -> dict[str, Any] | None:
 
 
 def classes_of(model: str) -> tuple[str, ...] | None:
-    """Classes of the model in an artifact's folder, in the order of their labels.
+    """Reads the classes of a model, in the order of their labels, from its artifact folder.
 
-    None if it does not say, as models from elsewhere and very old ones do not.
+    None if the model has no description, for example because it is imported or very old.
     """
-    description = read_description(folder_of(model) / _FOLDER)
-    classes = description.get(CLASSES) if description else None
+    classes = (read_description(folder_of(model) / _FOLDER) or {}).get('classes')
     return None if classes is None else tuple(classes)

@@ -1,11 +1,11 @@
-"""The same network with each batch norm folded into the convolution before it.
+"""Folds each batch norm of a network into the preceding convolution.
 
-With its moving statistics, batch norm is a factor and an offset per channel. Applied to the kernel
-and as a bias, they cost next to nothing, and TensorFlow then runs convolution, bias and ReLU as one
-operation. On a CPU the forward pass of MobileNetV2 gets about 1.5 times as fast, and a training
-step of its upper half 1.35 times; gradients are the same up to rounding. Follows Jacob et al.,
-"Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference"
-(CVPR 2018), section 3.2, without the quantization.
+In inference mode, batch norm is a factor and an offset per channel. Folded into the kernel and a
+bias they cost almost nothing, and TensorFlow fuses convolution, bias and ReLU. On a CPU this makes
+the forward pass of MobileNetV2 about 1.5 times as fast, and a training step of its upper half 1.35
+times; gradients are equal up to rounding. Follows Jacob et al., "Quantization and Training of
+Neural Networks for Efficient Integer-Arithmetic-Only Inference" (CVPR 2018), section 3.2, without
+the quantization.
 """
 
 import keras
@@ -15,10 +15,10 @@ CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
 
 
 class FoldedConvolution(keras.layers.Layer):
-    """A convolution without bias and the batch norm after it, as one convolution.
+    """A convolution without bias, fused with the batch norm that follows it.
 
-    It has no variables of its own: training changes those of the two layers. The moving
-    statistics are used and not updated.
+    The layer has no variables of its own: training updates those of the two original layers. It
+    uses the moving statistics and never updates them.
     """
 
     def __init__(
@@ -29,7 +29,7 @@ class FoldedConvolution(keras.layers.Layer):
         self._norm = norm
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        # Else Keras traces `call` to find out, for each of fifty layers.
+        # Without it Keras traces `call` for each of about fifty layers.
         return self._convolution.compute_output_shape(input_shape)
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
@@ -48,11 +48,11 @@ class FoldedConvolution(keras.layers.Layer):
 
 
 def fold(model: keras.Model, dtype: str | None = None) -> keras.Model:
-    """A functional model over the same variables, to run with the moving statistics.
+    """Returns an equivalent inference-mode model that shares the variables of `model`.
 
     Args:
-        model: every batch norm in it follows a convolution without bias, as in MobileNetV2.
-        dtype: to compute in; as the layers of the model if it is None.
+        model: functional model whose batch norms all follow a convolution without bias.
+        dtype: of the computation; None keeps the dtypes of the layers.
     """
     tensors = {id(model.inputs[0]): keras.Input(model.input_shape[1:], name=model.inputs[0].name)}
     start = tensors[id(model.inputs[0])]
@@ -69,17 +69,17 @@ def fold(model: keras.Model, dtype: str | None = None) -> keras.Model:
             tensors[id(output)] = FoldedConvolution(convolution, layer, dtype)(source)
         else:
             inputs = [tensors[id(tensor)] for tensor in node.input_tensors]
-            tensors[id(output)] = _fresh(layer, dtype)(inputs if len(inputs) > 1 else inputs[0])
+            tensors[id(output)] = _copy_of(layer, dtype)(inputs if len(inputs) > 1 else inputs[0])
     return keras.Model(start, tensors[id(model.outputs[0])], name=f'folded_{model.name}')
 
 
 def _node_in(model: keras.Model, layer: keras.Layer):  # type: ignore[no-untyped-def]
-    """The node by which a layer belongs to a model; it may belong to others as well."""
+    """Returns the node of a layer in this model; the layer may also be part of other models."""
     nodes = {id(node) for nodes in model._nodes_by_depth.values() for node in nodes}
     return next(node for node in layer._inbound_nodes if id(node) in nodes)
 
 
-def _fresh(layer: keras.Layer, dtype: str | None) -> keras.Layer:
-    """A new layer of the same kind; only layers without variables come here."""
+def _copy_of(layer: keras.Layer, dtype: str | None) -> keras.Layer:
+    """Copies a layer without variables, for example an activation."""
     config = layer.get_config()
     return layer.__class__.from_config(config if dtype is None else {**config, 'dtype': dtype})

@@ -1,4 +1,4 @@
-"""The head on the backbone, and the whole model that both make."""
+"""Classification head, and the complete model of backbone and head."""
 
 import keras
 
@@ -8,10 +8,10 @@ from trainer.model.folding import fold
 
 
 def build_head(config: TrainConfig, channels: int, classes: int = 2) -> keras.Model:
-    """Dropout and dense layers on pooled features [batch, channels], with logits at the end.
+    """Builds dropout and dense layers from pooled features, [batch, channels], to logits.
 
-    Two classes have one logit, [batch, 1], whose sigmoid is the probability of the second; three
-    or more have one each, [batch, classes], for a softmax.
+    Two classes have a single logit, [batch, 1]: its sigmoid is the probability of the second
+    class. Three or more have one logit each, [batch, classes], for a softmax.
     """
     logits = 1 if classes == 2 else classes
     penalty = keras.regularizers.L2(config.head.l2) if config.head.l2 else None
@@ -30,9 +30,9 @@ def build_head(config: TrainConfig, channels: int, classes: int = 2) -> keras.Mo
 
 
 def join(backbone: Backbone, head: keras.Model) -> keras.Model:
-    """The whole model for inference: float32 [batch, size, size, 3] in 0..255 to logits."""
-    images = keras.Input(backbone.whole.input_shape[1:], name='image')
+    """Builds the inference model: pixels, float32 [batch, size, size, 3] in 0..255, to logits."""
+    images = keras.Input(backbone.model.input_shape[1:], name='image')
     scaled = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(images)
-    feature_map = fold(backbone.whole, 'float32')(scaled)
+    feature_map = fold(backbone.model, 'float32')(scaled)
     pooled = keras.layers.GlobalAveragePooling2D()(feature_map)
     return keras.Model(images, head(pooled), name='classifier')

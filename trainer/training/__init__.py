@@ -1,1 +1,1 @@
-"""Training: stages, optimizers, callbacks, search, warm start."""
+"""Training: stages, optimizers, callbacks, hyperparameter search and warm start."""

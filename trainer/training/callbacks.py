@@ -1,22 +1,22 @@
-"""What happens between epochs: best weights are kept, a person sees a bar, numbers are noted."""
+"""Keras callbacks: keep the best weights, stop early, show progress bars."""
 
 import contextlib
 
 import keras
 
 from common import console
-from trainer.training.stage_history import StageHistory
 
 
 class BestWeights(keras.callbacks.Callback):
-    """Keeps the weights with the lowest validation loss, over all stages.
+    """Keeps the weights with the lowest validation loss over all stages, and stops early.
 
-    A stage that never beats the one before it leaves the weights as it found them. It ends early
-    when it has not improved on itself for `patience` epochs.
+    A stage that never improves on the loss before it leaves the weights unchanged. A stage stops
+    after `patience` epochs without improvement on its own lowest loss.
 
     Attributes:
+        patience: in epochs; 0: early stopping is disabled.
         best_loss: lowest validation loss so far.
-        best_epoch: of the stage that runs or ran last, from 1; None if none of its epochs was best.
+        best_epoch: best epoch of the current or last stage, from 1; None if it did not improve.
     """
 
     def __init__(self) -> None:
@@ -24,24 +24,22 @@ class BestWeights(keras.callbacks.Callback):
         self.patience = 0
         self.best_loss = float('inf')
         self.best_epoch: int | None = None
-        self._epochs_without = 0
-        self._best_of_stage = float('inf')
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        self._epochs_without = 0
+        self._epochs_without_improvement = 0
         self._best_of_stage = float('inf')
         self.best_epoch = None
         self._weights = self.model.get_weights()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         loss = (logs or {})['val_loss']
-        self._epochs_without += 1
+        self._epochs_without_improvement += 1
         if loss < self._best_of_stage:
-            self._best_of_stage, self._epochs_without = loss, 0
+            self._best_of_stage, self._epochs_without_improvement = loss, 0
         if loss < self.best_loss:
             self.best_loss, self.best_epoch = loss, epoch + 1
             self._weights = self.model.get_weights()
-        if self.patience and self._epochs_without >= self.patience:
+        if self.patience and self._epochs_without_improvement >= self.patience:
             self.model.stop_training = True
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
@@ -49,9 +47,9 @@ class BestWeights(keras.callbacks.Callback):
 
 
 class EpochBars(keras.callbacks.Callback):
-    """A progress bar for each epoch, with loss and accuracy.
+    """Progress bar for each epoch, with loss and accuracy.
 
-    As a context it ends the bar of an epoch that is interrupted.
+    Used as a context manager, it ends the bar of an epoch that an exception interrupts.
     """
 
     def __init__(self, stage: str) -> None:
@@ -70,19 +68,13 @@ class EpochBars(keras.callbacks.Callback):
         self._bar = self._open.enter_context(console.bar(name, self.params['steps']))
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        self._bar.advance(text=_numbers(logs or {}))
+        self._bar.advance(text=_format_metrics(logs or {}))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        self._bar.advance(0, text=_numbers(logs or {}))
+        self._bar.advance(0, text=_format_metrics(logs or {}))
         self._open.close()
 
 
-def stage_history(name: str, fitted: keras.callbacks.History, best: BestWeights) -> StageHistory:
-    """What an ended stage leaves to look at."""
-    metrics = {key: tuple(map(float, values)) for key, values in fitted.history.items()}
-    return StageHistory(name, metrics, best.best_epoch, best.patience)
-
-
-def _numbers(logs: dict[str, float]) -> str:
+def _format_metrics(logs: dict[str, float]) -> str:
     names = {'loss': 'loss', 'accuracy': 'acc', 'val_loss': 'val loss', 'val_accuracy': 'val acc'}
     return ' '.join(f'{names[key]} {value:.3f}' for key, value in logs.items() if key in names)

@@ -1,4 +1,4 @@
-"""One training: what is to be trained on what, and the data of its stages."""
+"""A training job: configuration, network and data of the stages."""
 
 import contextlib
 import dataclasses
@@ -16,8 +16,8 @@ from common.features import ACTIVATIONS_PREFIX
 from trainer.config.train import TrainConfig
 from trainer.data.cache_plan import plan_cache
 from trainer.data.dataset import ImageSplit
-from trainer.data.embedding import Embedder
-from trainer.data.stage_data import Level, StageData, from_cache, from_images
+from trainer.data.embedding import CachedLevel, Embedder
+from trainer.data.stage_data import StageData, make_stage_data
 from trainer.model.backbone import build_backbone
 from trainer.model.head import build_head
 from trainer.training import devices
@@ -32,15 +32,15 @@ _log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """What a training needs, apart from where TFX wants its results.
+    """Inputs of a training, without the output paths of TFX.
 
     Attributes:
-        config: the `trainer:` part of the recipe.
+        config: the `trainer:` key of the recipe.
         classes: names in the order of their labels.
-        transform: the graph that Transform has written.
-        splits: the images of 'train' and 'eval'.
-        timings: where the seconds go.
-        base_model: folder of the SavedModel to continue from, as TFX gives it; None: none.
+        transform: output of the Transform component.
+        splits: images of 'train' and 'eval'.
+        timings: records the duration of each part.
+        base_model: path of the SavedModel for a warm start, from TFX; None if there is none.
     """
 
     config: TrainConfig
@@ -51,7 +51,11 @@ class Job:
     base_model: str | None = None
 
     def start(self) -> tuple[Network, bool]:
-        """The network to train, and whether it continues from the base model; says which."""
+        """Builds the network and logs its initial weights.
+
+        Returns:
+            The network, and whether its weights are those of the base model (warm start).
+        """
         network = self.build_network()
         if self.config.warm_start is None:
             return network, False
@@ -64,42 +68,49 @@ class Job:
         return network, True
 
     def build_network(self) -> Network:
-        """Backbone and head as the recipe says; one seed gives one network."""
+        """Builds backbone and head; deterministic for a seed."""
         keras.utils.set_random_seed(self.config.seed)
         half = devices.float16_on_gpu(self.config)
         with self.timings.part('backbone'):
             backbone = build_backbone(self.config, half_precision=half)
-            channels = backbone.whole.output_shape[-1]
-            head = build_head(self.config, channels, len(self.classes))
+            head = build_head(self.config, backbone.model.output_shape[-1], len(self.classes))
         return Network(backbone, head, half)
 
     @contextlib.contextmanager
     def stage_data(self, network: Network, directory: Path) -> Iterator[MakeStageData]:
-        """Makes the data of stages while the block runs; a cache in `directory` ends with it.
+        """Gives a function that makes the data of a stage; deletes the cache after the block.
+
+        Args:
+            network: its frozen part computes the activation cache.
+            directory: gets the cache, if the recipe enables it.
 
         Raises:
-            ConfigError: it would take more than the recipe or the disk allows.
+            ConfigError: the cache exceeds the limit of the recipe or the free disk space.
         """
         if not self.config.cache:
-            yield lambda config, _, epochs: from_images(self.splits, epochs, config, self.classes)
+            yield lambda config, _, epochs: make_stage_data(
+                self.splits, 'image', epochs, config, self.classes
+            )
             return
         counts = {name: split.count for name, split in self.splits.items()}
         plan = plan_cache(self.config, network.backbone, counts, directory)
         _log.info('%s', plan)
-        for left in directory.glob(f'{ACTIVATIONS_PREFIX}*'):  # by an attempt that was killed
-            shutil.rmtree(left)
+        for leftover in directory.glob(f'{ACTIVATIONS_PREFIX}*'):  # of a killed process
+            shutil.rmtree(leftover)
         with tempfile.TemporaryDirectory(prefix=ACTIVATIONS_PREFIX, dir=directory) as folder:
             embedder = Embedder(network.backbone, self.config, Path(folder))
-            embedded = {}
+            cached = {}
             for name, split in self.splits.items():
                 views = plan.views if name == 'train' else 1
                 with self.timings.part(f'embedding of {name}', split.count * views):
                     images = split.batches(_EMBEDDING_BATCH)
-                    embedded[name] = embedder.embed(name, images, split.count)
-            unfrozen: Level = 'image' if network.backbone.trunk is None else 'boundary'
+                    cached[name] = embedder.embed(name, images, split.count)
 
-            def from_embedded(config: TrainConfig, stage: str, epochs: int) -> StageData:
-                level: Level = 'pooled' if stage == HEAD else unfrozen
-                return from_cache(embedded, level, epochs, config, self.classes)
+            def from_cache(config: TrainConfig, stage: str, epochs: int) -> StageData:
+                key: CachedLevel = 'pooled' if stage == HEAD else 'boundary'
+                splits = {name: tensors[key] for name, tensors in cached.items()}
+                images = key == 'boundary' and network.backbone.trunk is None
+                level = 'image' if images else key
+                return make_stage_data(splits, level, epochs, config, self.classes)
 
-            yield from_embedded
+            yield from_cache

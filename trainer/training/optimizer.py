@@ -1,8 +1,8 @@
-"""Adam, RMSprop and SGD with one TensorFlow operation per variable.
+"""Adam, RMSprop and SGD with one fused TensorFlow operation per variable.
 
-The same rules and defaults as Keras's. Keras spells out each update in ten operations inside a
-distribution context; for the 160 variables of MobileNetV2 tracing that takes 11 seconds, more than
-an epoch on a small set.
+Update rules and defaults are those of Keras. Keras builds each update from ten operations inside a
+distribution context. Tracing them for the 160 variables of MobileNetV2 takes 11 seconds, longer
+than an epoch on a small data set.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ _EPSILON = 1e-7
 
 
 class _Update(NamedTuple):
-    """One change of one variable: resource handles, and the rate at this step, counted from 1."""
+    """Arguments of one update of a variable; `step` counts from 1."""
 
     handle: tf.Tensor
     gradient: tf.Tensor
@@ -28,8 +28,8 @@ class _Update(NamedTuple):
     step: tf.Tensor
 
 
-class _DirectOptimizer(keras.optimizers.Optimizer):
-    """Applies gradients without a distribution context; `slots` variables per weight."""
+class _FusedOptimizer(keras.optimizers.Optimizer):
+    """Applies gradients outside a distribution context, with `slots` state variables per weight."""
 
     slots = 0
 
@@ -47,7 +47,7 @@ class _DirectOptimizer(keras.optimizers.Optimizer):
         grads: Sequence[tf.Tensor],
         trainable_variables: Sequence[keras.Variable] | None = None,
     ) -> None:
-        """Changes the variables that the optimizer was built with, in their order."""
+        """Updates the variables of `build`; `grads` are in the same order."""
         rate = tf.cast(self.learning_rate, tf.float32)
         step = tf.cast(self.iterations + 1, tf.float32)
         for gradient, variable, state in zip(
@@ -56,19 +56,19 @@ class _DirectOptimizer(keras.optimizers.Optimizer):
             if self.weight_decay:
                 variable.value.assign_sub(variable.value * (self.weight_decay * rate))
             handles = [slot.value.handle for slot in state]
-            self._change(_Update(variable.value.handle, gradient, handles, rate, step))
+            self._apply_one(_Update(variable.value.handle, gradient, handles, rate, step))
         self.iterations.assign_add(1)
 
-    def _change(self, update: _Update) -> None:
+    def _apply_one(self, update: _Update) -> None:
         raise NotImplementedError
 
 
-class Adam(_DirectOptimizer):
-    """Kingma and Ba, "Adam: A Method for Stochastic Optimization" (ICLR 2015)."""
+class Adam(_FusedOptimizer):
+    """Adam: Kingma and Ba, "Adam: A Method for Stochastic Optimization" (ICLR 2015)."""
 
     slots = 2
 
-    def _change(self, update: _Update) -> None:
+    def _apply_one(self, update: _Update) -> None:
         tf.raw_ops.ResourceApplyAdam(
             var=update.handle,
             m=update.slots[0],
@@ -83,12 +83,12 @@ class Adam(_DirectOptimizer):
         )
 
 
-class RMSprop(_DirectOptimizer):
-    """Without momentum, as `keras.optimizers.RMSprop`."""
+class RMSprop(_FusedOptimizer):
+    """RMSprop without momentum, the default of `keras.optimizers.RMSprop`."""
 
     slots = 2
 
-    def _change(self, update: _Update) -> None:
+    def _apply_one(self, update: _Update) -> None:
         tf.raw_ops.ResourceApplyRMSProp(
             var=update.handle,
             ms=update.slots[0],
@@ -101,17 +101,17 @@ class RMSprop(_DirectOptimizer):
         )
 
 
-class SGD(_DirectOptimizer):
-    """Without momentum, as `keras.optimizers.SGD`."""
+class SGD(_FusedOptimizer):
+    """SGD without momentum, the default of `keras.optimizers.SGD`."""
 
-    def _change(self, update: _Update) -> None:
+    def _apply_one(self, update: _Update) -> None:
         tf.raw_ops.ResourceApplyGradientDescent(
             var=update.handle, alpha=update.rate, delta=update.gradient
         )
 
 
-_DIRECT = {'adam': Adam, 'rmsprop': RMSprop, 'sgd': SGD}
-_KERAS_OWN = {
+_FUSED = {'adam': Adam, 'rmsprop': RMSprop, 'sgd': SGD}
+_KERAS = {
     'adam': keras.optimizers.Adam,
     'rmsprop': keras.optimizers.RMSprop,
     'sgd': keras.optimizers.SGD,
@@ -121,22 +121,22 @@ _KERAS_OWN = {
 def make_optimizer(
     stage: StageConfig, steps: int, *, half_precision: bool = False
 ) -> keras.optimizers.Optimizer:
-    """The optimizer of a stage with its schedule over `steps` steps.
+    """Makes the optimizer of a stage, with a learning rate schedule over `steps` steps.
 
-    On several GPUs or in half precision it is Keras's own, which knows how to keep replicas equal
-    and to scale the loss.
+    Uses the Keras optimizers on several GPUs, to synchronise replicas, and in half precision, with
+    loss scaling.
     """
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
-    kinds = _DIRECT if replicas == 1 and not half_precision else _KERAS_OWN
-    optimizer = kinds[stage.optimizer](
-        learning_rate=_rate(stage, steps),
+    optimizers = _FUSED if replicas == 1 and not half_precision else _KERAS
+    optimizer = optimizers[stage.optimizer](
+        learning_rate=_learning_rate(stage, steps),
         weight_decay=stage.weight_decay or None,
         name=stage.optimizer,
     )
     return keras.optimizers.LossScaleOptimizer(optimizer) if half_precision else optimizer
 
 
-def _rate(
+def _learning_rate(
     stage: StageConfig, steps: int
 ) -> float | keras.optimizers.schedules.LearningRateSchedule:
     warmup = int(stage.warmup * steps)

@@ -1,4 +1,4 @@
-"""Two stages of transfer learning: the head alone, then the upper layers of the backbone too."""
+"""Transfer learning in two stages: train the head, then fine-tune the upper backbone layers."""
 
 import dataclasses
 import math
@@ -12,7 +12,7 @@ from trainer.config.train import StageConfig, TrainConfig
 from trainer.data.stage_data import Level, StageData
 from trainer.model.backbone import Backbone
 from trainer.model.folding import fold
-from trainer.training.callbacks import BestWeights, EpochBars, stage_history
+from trainer.training.callbacks import BestWeights, EpochBars
 from trainer.training.optimizer import make_optimizer
 from trainer.training.stage_history import StageHistory
 from trainer.training.timing import Timings
@@ -24,11 +24,11 @@ MakeStageData = Callable[[TrainConfig, str, int], StageData]
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """What is trained: its parts share their weights with every model that is made of them.
+    """Backbone and head; models built from them share their weights.
 
     Attributes:
-        backbone: cut where fine-tuning begins.
-        head: from pooled features to the logits.
+        backbone: split at the fine-tuning boundary.
+        head: maps pooled features to logits.
         half_precision: whether the backbone computes in float16.
     """
 
@@ -39,7 +39,7 @@ class Network:
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """One stage: what the person sees, what the recipe says, what it reads, where its logs go."""
+    """One stage: console name, configuration, data and TensorBoard folder."""
 
     name: str
     config: StageConfig
@@ -56,16 +56,16 @@ def train(
     *,
     warm: bool = False,
 ) -> list[StageHistory]:
-    """Runs the stages that the recipe asks for; leaves the best weights in the network.
+    """Trains the stages that have epochs; leaves the best weights in the network.
 
     Args:
         config: stages and loss.
         network: trained in place.
-        stage_data: gives the batches of a stage for a config, its name and its number of epochs.
-        log_dir: TensorBoard logs, a folder per stage.
-        timings: gets the seconds of each stage.
-        warm: the weights to begin with were trained for this already; they count as an epoch that
-            the others have to beat.
+        stage_data: makes the data of a stage, given a config, the stage's name and its epochs.
+        log_dir: for TensorBoard logs, one folder per stage.
+        timings: records the duration of each stage.
+        warm: whether the initial weights come from a trained model. Their validation loss is then
+            the one to improve on.
     """
     stages = [
         (HEAD, config.feature_extraction, 'feature_extraction'),
@@ -96,20 +96,20 @@ def train(
 def stage_model(
     config: TrainConfig, network: Network, level: Level, *, fine_tuning: bool
 ) -> keras.Model:
-    """From where a stage's data takes up the network to the logits."""
+    """Builds the part of the network that a stage trains, from the level of its data to logits."""
     backbone, head = network.backbone, network.head
     if level == 'pooled':
         return head
     parts = []
     if not fine_tuning:
-        parts.append(fold(backbone.whole))
+        parts.append(fold(backbone.model))
     else:
         if level == 'image' and backbone.trunk is not None:
             parts.append(fold(backbone.trunk))
-        assert backbone.top is not None  # there is something to fine-tune
-        learns_norm = config.fine_tune.batch_norm == 'train'
-        # Calling a functional model with `training=False` would not do: `fit` overrides it.
-        parts.append(backbone.top if learns_norm else fold(backbone.top))
+        assert backbone.top is not None  # only None without fine-tuning
+        trains_norm = config.fine_tune.batch_norm == 'train'
+        # `training=False` in the call of a functional model has no effect: `fit` overrides it.
+        parts.append(backbone.top if trains_norm else fold(backbone.top))
     inputs = keras.Input(parts[0].input_shape[1:], name=level)
     feature_map = inputs
     for part in parts:
@@ -125,20 +125,20 @@ def _compile(
     model.compile(
         optimizer=make_optimizer(stage.config, steps, half_precision=half_precision),
         loss=_loss(model.output_shape[-1], config.label_smoothing),
-        metrics=[keras.metrics.MeanMetricWrapper(_right, name='accuracy')],
-        jit_compile=False,  # XLA on a CPU runs these convolutions six times slower
+        metrics=[keras.metrics.MeanMetricWrapper(_is_correct, name='accuracy')],
+        jit_compile=False,  # XLA is six times slower for these convolutions on a CPU
     )
-    model.optimizer.build(model.trainable_variables)  # else `fit` traces the step twice
+    model.optimizer.build(model.trainable_variables)  # otherwise `fit` traces the step twice
 
 
 def _loss(logits: int, label_smoothing: float) -> keras.losses.Loss:
-    """Of a sigmoid for one logit, of a softmax for several; labels may be mixed."""
+    """Cross-entropy of a sigmoid for one logit, of a softmax for several; allows soft labels."""
     kind = keras.losses.BinaryCrossentropy if logits == 1 else keras.losses.CategoricalCrossentropy
     return kind(from_logits=True, label_smoothing=label_smoothing)
 
 
-def _right(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """Whether the likeliest class is the one that the label, mixed or not, holds most of."""
+def _is_correct(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """Whether prediction and label, which mixup may make soft, have the same most likely class."""
     if logits.shape[-1] == 1:
         return tf.cast(tf.equal(labels > 0.5, logits > 0), tf.float32)
     return tf.cast(tf.equal(tf.argmax(labels, axis=-1), tf.argmax(logits, axis=-1)), tf.float32)
@@ -159,4 +159,4 @@ def _fit(model: keras.Model, stage: Stage, best: BestWeights) -> StageHistory:
                 keras.callbacks.TensorBoard(str(stage.log_dir), write_graph=False),
             ],
         )
-    return stage_history(stage.name, fitted, best)
+    return StageHistory(stage.name, fitted.history, best.best_epoch, best.patience)

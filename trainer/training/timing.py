@@ -1,4 +1,4 @@
-"""Where the seconds of a training go."""
+"""Durations of the parts of a training."""
 
 import contextlib
 import json
@@ -8,14 +8,14 @@ from pathlib import Path
 
 
 class Timings:
-    """Seconds, and images where there are any, of each named part."""
+    """Duration in seconds, and number of images if known, of each named part."""
 
     def __init__(self) -> None:
         self._parts: dict[str, dict[str, float]] = {}
 
     @contextlib.contextmanager
     def part(self, name: str, images: int = 0) -> Iterator[dict[str, float]]:
-        """Times the block; `images` is how many passed through it, or is set in what it gives."""
+        """Measures the block; it may set 'images' of the yielded record later."""
         start = time.perf_counter()
         measured: dict[str, float] = {'seconds': 0, 'images': images}
         yield measured
@@ -23,4 +23,5 @@ class Timings:
         self._parts[name] = measured
 
     def write(self, path: Path) -> None:
+        """Writes all parts as JSON."""
         path.write_text(json.dumps(self._parts, indent=1))

@@ -1,12 +1,11 @@
-"""Continuing from the model that was blessed last: its weights, kept beside its SavedModel.
+"""Warm start: initialises a network with the weights of the latest blessed model.
 
-A SavedModel cannot be loaded as a Keras model again, so every training also leaves the weights as
-Keras saves them, with a description of the architecture that they fit.
+Keras cannot load a SavedModel as a trainable model. Every training therefore also writes its
+weights in Keras's format, with a description of the architecture that they fit.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from common.errors import ModelError
 from trainer.config.train import TrainConfig
@@ -19,9 +18,9 @@ _BACKBONE, _HEAD = 'backbone.weights.h5', 'head.weights.h5'
 def save_weights(
     network: Network, config: TrainConfig, classes: Sequence[str], folder: Path
 ) -> None:
-    """Writes weights and architecture of a trained network for a later training."""
+    """Writes the weights and the architecture description of a trained network."""
     folder.mkdir(parents=True, exist_ok=True)
-    network.backbone.whole.save_weights(folder / _BACKBONE)
+    network.backbone.model.save_weights(folder / _BACKBONE)
     network.head.save_weights(folder / _HEAD)
     write_description(describe(config, classes), folder)
 
@@ -29,20 +28,20 @@ def save_weights(
 def load_weights(
     network: Network, config: TrainConfig, classes: Sequence[str], base_model: str | None
 ) -> Path:
-    """Puts the weights of a base model into a network of the same architecture.
+    """Loads the weights of a base model into a network of the same architecture.
 
     Args:
-        network: changed in place, unless this raises.
-        config: what the network was built from.
+        network: changed in place, or unchanged after an error.
+        config: of the network.
         classes: names in the order of their labels.
-        base_model: the folder of the SavedModel, as TFX gives it; None if there is none.
+        base_model: path of the SavedModel, from TFX; None if there is none.
 
     Returns:
-        The folder of the artifact that the weights came from.
+        The folder of the artifact with the weights.
 
     Raises:
-        ModelError: there is no base model, its weights are gone or damaged, or its architecture
-            differs; the differences are named.
+        ModelError: there is no base model, its weights are missing or corrupted, or its
+            architecture differs; the message lists the differences.
     """
     if not base_model:
         raise ModelError('no model has been blessed yet')
@@ -50,23 +49,20 @@ def load_weights(
     before = read_description(folder)
     if before is None:
         raise ModelError(f'the last blessed model has no weights in {folder}')
-    differences = _differences(before, describe(config, classes))
+    differences = [
+        f'{key} was {before.get(key)} and is {value}'
+        for key, value in describe(config, classes).items()
+        if before.get(key) != value
+    ]
     if differences:
         raise ModelError(f'the last blessed model differs: {"; ".join(differences)}')
-    start = [model.get_weights() for model in (network.backbone.whole, network.head)]
+    models = network.backbone.model, network.head
+    initial = [model.get_weights() for model in models]
     try:
-        network.backbone.whole.load_weights(folder / _BACKBONE)
-        network.head.load_weights(folder / _HEAD)
+        for model, name in zip(models, (_BACKBONE, _HEAD), strict=True):
+            model.load_weights(folder / name)
     except (OSError, ValueError, KeyError) as error:
-        for model, weights in zip((network.backbone.whole, network.head), start, strict=True):
+        for model, weights in zip(models, initial, strict=True):
             model.set_weights(weights)
         raise ModelError(f'the weights in {folder} cannot be read') from error
     return folder.parent
-
-
-def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    return [
-        f'{key} was {before.get(key)} and is {value}'
-        for key, value in now.items()
-        if before.get(key) != value
-    ]

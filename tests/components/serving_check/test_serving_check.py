@@ -73,7 +73,7 @@ def test_classes_in_another_order_are_a_problem(probe, make_model):
 
 def test_a_graph_that_refuses_a_batch_for_one_image_is_a_problem(probe, make_model, monkeypatch):
     everything = lambda each: tf.fill(tf.shape(each), True)  # noqa: E731
-    monkeypatch.setattr('trainer.export.saved_model.is_whole', everything)
+    monkeypatch.setattr('trainer.export.saved_model.is_complete', everything)
     problems = probe(make_model()).problems
     assert len(problems) == 2
     assert all('beside two that are none: refused: ' in each for each in problems)

@@ -1,4 +1,4 @@
-"""Every recipe in configs/ trains, on a few small images."""
+"""Each recipe in configs/ trains a model on a few small images."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,6 @@ from trainer.model.head import join
 from trainer.training.stages import train
 
 NAMES = sorted(path.stem for path in RECIPES.glob('*.yaml'))
-# Small and quick; everything else is as the recipe says.
 SMALL = [
     ('trainer.image_size', 32),
     ('trainer.alpha', 0.35),
@@ -17,8 +16,8 @@ SMALL = [
 ]
 
 
-def small(name):
-    """A recipe with fewer epochs of those stages that it has."""
+def load_small_recipe(name):
+    """Loads a recipe with a small network and at most one epoch per stage."""
     recipe = load_recipe(name)
     stages = ('feature_extraction', 'fine_tune')
     epochs = [
@@ -29,8 +28,8 @@ def small(name):
 
 
 @pytest.mark.parametrize('name', NAMES)
-def test_a_recipe_trains_a_model(name, tmp_path, small_job):
-    job = small_job(**small(name).trainer.model_dump())
+def test_recipe_trains_model(name, tmp_path, small_job):
+    job = small_job(**load_small_recipe(name).trainer.model_dump())
     network = job.build_network()
     with job.stage_data(network, tmp_path) as stage_data:
         histories = train(job.config, network, stage_data, tmp_path / 'logs', job.timings)

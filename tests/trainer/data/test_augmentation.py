@@ -1,4 +1,4 @@
-"""What augmentation does to pixels."""
+"""Random flip, rotation and zoom of batches."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def images(count=64, size=16):
     return rng.integers(0, 256, (count, size, size, 3)).astype('uint8')
 
 
-def test_a_flip_mirrors_about_half_of_the_images_and_nothing_else():
+def test_flip_mirrors_about_half_of_the_images():
     before = images()
     after = augment(tf.constant(before), AugmentConfig(flip=True), SEED).numpy()
     mirrored = (after == before[:, :, ::-1]).all((1, 2, 3))
@@ -23,7 +23,7 @@ def test_a_flip_mirrors_about_half_of_the_images_and_nothing_else():
     assert 16 < mirrored.sum() < 48
 
 
-def test_the_same_seed_gives_the_same_images():
+def test_result_depends_on_the_seed_only():
     config = AugmentConfig(flip=True, rotation=0.2, zoom=0.2)
     first, second = (augment(tf.constant(images()), config, SEED) for _ in range(2))
     other = augment(tf.constant(images()), config, tf.constant([1, 3]))
@@ -31,14 +31,14 @@ def test_the_same_seed_gives_the_same_images():
     assert not np.array_equal(first, other)
 
 
-def test_each_image_of_a_batch_is_turned_differently():
-    one = images(1, 32)
-    turned = augment(tf.constant(np.repeat(one, 8, 0)), AugmentConfig(rotation=0.5), SEED).numpy()
-    assert len({image.tobytes() for image in turned}) == 8
+def test_rotates_each_image_of_a_batch_differently():
+    copies = tf.constant(np.repeat(images(1, 32), 8, 0))
+    rotated = augment(copies, AugmentConfig(rotation=0.5), SEED).numpy()
+    assert len({image.tobytes() for image in rotated}) == 8
 
 
 @pytest.mark.parametrize('dtype', ['uint8', 'float32'])
-def test_shape_dtype_and_range_stay(dtype):
+def test_preserves_shape_dtype_and_value_range(dtype):
     before = tf.constant(images().astype(dtype))
     after = augment(before, AugmentConfig(flip=True, rotation=0.5, zoom=0.5), SEED)
     assert (after.shape, after.dtype) == (before.shape, before.dtype)
@@ -46,14 +46,14 @@ def test_shape_dtype_and_range_stay(dtype):
     assert after.numpy().max() <= 255
 
 
-def test_turning_keeps_the_centre_in_place():
+def test_rotation_preserves_the_centre():
     dot = np.zeros((8, 33, 33, 3), 'float32')
     dot[:, 16, 16] = 255
-    turned = augment(tf.constant(dot), AugmentConfig(flip=True, rotation=0.5), SEED).numpy()
-    assert (turned[:, 16, 16, 0] > 250).all()
+    rotated = augment(tf.constant(dot), AugmentConfig(flip=True, rotation=0.5), SEED).numpy()
+    assert (rotated[:, 16, 16, 0] > 250).all()
 
 
-def test_zoom_changes_the_size_of_what_is_seen():
+def test_zoom_changes_the_area_of_an_object():
     square = np.zeros((64, 64, 64, 3), 'float32')
     square[:, 24:40, 24:40] = 1
     areas = augment(tf.constant(square), AugmentConfig(zoom=0.5), SEED).numpy()[..., 0].sum((1, 2))

@@ -1,4 +1,4 @@
-"""The pictures that a training leaves."""
+"""The set of figures of a training."""
 
 import PIL.Image
 
@@ -14,18 +14,19 @@ METRICS = {
 HISTORY = [StageHistory('stage 1, head', METRICS, 2, 0)]
 
 
-def test_curves_images_views_and_the_network_are_drawn(tmp_path, small_job):
+def test_draws_all_figures(tmp_path, small_job):
     job = small_job(augment={'flip': True, 'rotation': 0.2})
     draw_gallery(tmp_path, job, job.build_network(), HISTORY)
     assert 'stage 1, head' in (tmp_path / 'curves.svg').read_text()
-    assert 'block_14' in (tmp_path / 'architecture.svg').read_text()
+    assert 'fine-tuning begins at block_14_expand' in (tmp_path / 'architecture.svg').read_text()
     for name in ('training_images.png', 'augmented_views.png'):
         with PIL.Image.open(tmp_path / name) as picture:
             assert picture.width > 500
 
 
-def test_without_augmentation_there_are_no_views_to_draw(tmp_path, small_job):
+def test_omits_views_without_augmentation_and_boundary_without_fine_tuning(tmp_path, small_job):
     job = small_job(fine_tune={'epochs': 0})
     draw_gallery(tmp_path, job, job.build_network(), HISTORY)
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {'curves.svg', 'training_images.png', 'architecture.svg'}
+    assert 'fine-tuning' not in (tmp_path / 'architecture.svg').read_text()

@@ -1,4 +1,4 @@
-"""Weights that lie in the repository: how they are written, found and loaded."""
+"""The embedded weights of the repository, and the compact format they are written in."""
 
 import h5py
 import keras
@@ -19,7 +19,7 @@ def embedded(image_size: int = 32) -> TrainConfig:
 
 @pytest.fixture(scope='module')
 def model() -> keras.Model:
-    """Random weights; no vector is representable in float16."""
+    """A network with random weights; no vector is representable in float16."""
     keras.utils.set_random_seed(0)
     shape = (32, 32, 3)
     built = keras.applications.MobileNetV2(shape, alpha=0.35, include_top=False, weights=None)
@@ -37,15 +37,15 @@ def compact_file(model, tmp_path):
 
 
 @pytest.fixture
-def elsewhere(tmp_path, monkeypatch):
-    """Where the embedded weights are looked for during the test."""
+def embedded_file(tmp_path, monkeypatch):
+    """A path that replaces that of the embedded weights; the file does not exist."""
     path = tmp_path / 'embedded.weights.h5'
     monkeypatch.setattr(weights, 'EMBEDDED_FILE', path)
     return path
 
 
 def values_of(path) -> dict[str, np.ndarray]:
-    """Values of a file of weights by layer and number, such as `Conv1/0`."""
+    """Reads a weights file; keys are layer and number, such as `Conv1/0`."""
     values = {}
 
     def collect(_: str, item: h5py.Group | h5py.Dataset) -> None:
@@ -67,28 +67,18 @@ def layers_of(loaded: keras.Model) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize('image_size', [32, 96])
-def test_the_embedded_file_is_what_the_backbone_starts_from(image_size):
-    loaded = layers_of(build_backbone(embedded(image_size)).whole)
-    kept = values_of(weights.EMBEDDED_FILE)
-    assert loaded.keys() == kept.keys()
+def test_backbone_loads_embedded_weights(image_size):
+    loaded = layers_of(build_backbone(embedded(image_size)).model)
+    stored = values_of(weights.EMBEDDED_FILE)
+    assert loaded.keys() == stored.keys()
     for name, value in loaded.items():
         assert value.dtype == np.float32
-        np.testing.assert_array_equal(value, kept[name])
+        np.testing.assert_array_equal(value, stored[name])
 
 
-def test_the_embedded_file_is_small():
-    assert weights.EMBEDDED_FILE.stat().st_size < 2 * 2**20
-    assert {str(each.dtype) for each in values_of(weights.EMBEDDED_FILE).values()} == {
-        'float16',
-        'float32',
-    }
-
-
-def test_a_compact_file_gives_kernels_rounded_and_vectors_as_they_were(
-    model, compact_file, elsewhere
-):
-    compact_file.rename(elsewhere)
-    loaded = build_backbone(embedded(image_size=64)).whole
+def test_compact_format_rounds_kernels_and_preserves_vectors(model, compact_file, embedded_file):
+    compact_file.rename(embedded_file)
+    loaded = build_backbone(embedded(image_size=64)).model
     for before, after in zip(model.weights, loaded.weights, strict=True):
         value = before.numpy()
         rounded = value.astype(np.float16).astype(np.float32) if value.ndim > 1 else value
@@ -96,13 +86,15 @@ def test_a_compact_file_gives_kernels_rounded_and_vectors_as_they_were(
         np.testing.assert_array_equal(after.numpy(), rounded)
 
 
-def test_a_compact_file_has_kernels_in_half_precision_and_is_small(compact_file):
-    kinds = {(each.ndim > 1, str(each.dtype)) for each in values_of(compact_file).values()}
+@pytest.mark.parametrize('which', ['embedded', 'compact'])
+def test_compact_file_is_small_with_float16_kernels(which, compact_file):
+    path = weights.EMBEDDED_FILE if which == 'embedded' else compact_file
+    kinds = {(each.ndim > 1, str(each.dtype)) for each in values_of(path).values()}
     assert kinds == {(True, 'float16'), (False, 'float32')}
-    assert compact_file.stat().st_size < 2 * 2**20
+    assert path.stat().st_size < 2 * 2**20
 
 
-def test_the_same_weights_give_the_same_bytes(model, compact_file, tmp_path):
+def test_compact_file_is_reproducible(model, compact_file, tmp_path):
     other_size = keras.applications.MobileNetV2((64, 64, 3), 0.35, include_top=False, weights=None)
     other_size.set_weights(model.get_weights())
     save_compact(other_size, tmp_path / 'again.weights.h5')
@@ -110,7 +102,7 @@ def test_the_same_weights_give_the_same_bytes(model, compact_file, tmp_path):
 
 
 @pytest.mark.parametrize('value', [1e5, np.nan])
-def test_a_kernel_that_half_precision_cannot_hold_leaves_the_file_as_it_was(value, tmp_path):
+def test_kernel_outside_float16_range_leaves_file_unchanged(value, tmp_path):
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, name='last')])
     path = tmp_path / 'w.weights.h5'
     save_compact(model, path)
@@ -122,17 +114,18 @@ def test_a_kernel_that_half_precision_cannot_hold_leaves_the_file_as_it_was(valu
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_embedded_weights_that_are_not_there_are_told_in_one_sentence(elsewhere):
-    with pytest.raises(ConfigError, match=rf'^embedded weights {elsewhere} are missing .* again$'):
-        check_weights_file('embedded')
-    with pytest.raises(ConfigError, match='are missing from this installation'):
-        build_backbone(embedded())
+@pytest.mark.parametrize(
+    'check', [lambda: check_weights_file('embedded'), lambda: build_backbone(embedded())]
+)
+def test_reports_missing_embedded_weights(embedded_file, check):
+    with pytest.raises(ConfigError, match=f'^embedded weights {embedded_file} are missing .*again'):
+        check()
 
 
-def test_a_file_that_is_called_like_a_keyword_is_not_meant(elsewhere, tmp_path, monkeypatch):
+def test_keywords_take_precedence_over_files(embedded_file, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for word in weights.KEYWORDS:
         (tmp_path / word).touch()
-    assert weights.weights_file('embedded') == elsewhere
+    assert weights.weights_file('embedded') == embedded_file
     assert weights.weights_file('random') is None
     assert str(weights.weights_file('./random')) == 'random'

@@ -1,4 +1,4 @@
-"""Precision and several devices, as far as a machine without a GPU can show them."""
+"""Numeric precision and training on several devices, on a machine without a GPU."""
 
 import io
 import json
@@ -17,24 +17,24 @@ from trainer.training.optimizer import make_optimizer
 from trainer.training.stages import train
 
 
-def option():
+def bfloat16_enabled():
     name = 'auto_mixed_precision_onednn_bfloat16'
     return tf.config.optimizer.get_experimental_options().get(name, False)
 
 
 @pytest.fixture
 def cpu(monkeypatch, tmp_path):
-    """`cpu('avx2 avx512_bf16')`: a CPU with these instructions."""
+    """`cpu('avx2 avx512_bf16')` simulates a CPU with these instructions."""
 
     def describe(flags: str) -> None:
         (tmp_path / 'cpuinfo').write_text(f'model name : x\nflags\t\t: fpu {flags} sse\n')
-        monkeypatch.setattr(devices, '_CPU_DESCRIPTION', tmp_path / 'cpuinfo')
+        monkeypatch.setattr(devices, '_CPU_INFO', tmp_path / 'cpuinfo')
 
     return describe
 
 
 @pytest.mark.parametrize(
-    ('flags', 'precision', 'used'),
+    ('flags', 'precision', 'enabled'),
     [
         ('avx512_bf16', 'auto', True),
         ('amx_bf16', 'mixed', True),
@@ -42,53 +42,52 @@ def cpu(monkeypatch, tmp_path):
         ('avx2', 'auto', False),
     ],
 )
-def test_bfloat16_is_used_where_the_cpu_has_it(cpu, flags, precision, used):
+def test_enables_bfloat16_if_the_cpu_supports_it(cpu, flags, precision, enabled):
     cpu(flags)
     with devices.precision_on_cpu(TrainConfig(precision=precision)):
-        assert option() is used
-    assert option() is False
+        assert bfloat16_enabled() is enabled
+    assert bfloat16_enabled() is False
 
 
-def test_a_network_from_a_random_start_is_trained_in_float32(cpu):
+def test_training_of_batch_norm_disables_bfloat16(cpu):
     cpu('avx512_bf16')
     stage = {'epochs': 1, 'batch_norm': 'train', 'from_layer': 0}
     with devices.precision_on_cpu(TrainConfig.model_validate({'fine_tune': stage})):
-        assert option() is False
+        assert bfloat16_enabled() is False
 
 
-def test_asking_for_it_in_vain_is_said(cpu):
+def test_warns_if_half_precision_is_unsupported(cpu):
     cpu('avx2')
-    said = io.StringIO()
-    with (
-        console.output_to(said),
-        devices.precision_on_cpu(TrainConfig(precision='mixed')),
-    ):
-        assert option() is False
-    assert 'no GPU and the CPU has no bfloat16: training in float32' in said.getvalue()
+    stream = io.StringIO()
+    config = TrainConfig(precision='mixed')
+    with console.output_to(stream), devices.precision_on_cpu(config):
+        assert bfloat16_enabled() is False
+    assert 'no GPU and the CPU has no bfloat16: training in float32' in stream.getvalue()
 
 
-def test_half_precision_gives_about_the_same_features():
+def test_bfloat16_features_are_close_to_float32():
     keras.utils.set_random_seed(0)
-    product = keras.layers.Dense(64)
+    dense = keras.layers.Dense(64)
     inputs = np.random.default_rng(0).normal(size=(32, 256)).astype('float32')
-    exact = product(inputs).numpy()
+    exact = dense(inputs).numpy()
     with devices.precision_on_cpu(TrainConfig(precision='auto')):
-        rough = tf.function(product, autograph=False)(tf.constant(inputs)).numpy()
-    assert rough.dtype == np.float32
-    np.testing.assert_allclose(rough, exact, atol=0.05 * np.abs(exact).max())
+        half = tf.function(dense, autograph=False)(tf.constant(inputs)).numpy()
+    assert half.dtype == np.float32
+    np.testing.assert_allclose(half, exact, atol=0.05 * np.abs(exact).max())
 
 
-def test_a_gpu_computes_in_float16_and_its_loss_is_scaled(tmp_path, small_job, monkeypatch):
-    """On the CPU, which can do it too, as if it were a GPU."""
+def test_float16_training_scales_the_loss(tmp_path, small_job, monkeypatch):
+    """Uses the CPU in place of a GPU."""
     monkeypatch.setattr(devices, 'float16_on_gpu', lambda config: True)
     job = small_job(precision='float32')
     network = job.build_network()
-    assert network.backbone.whole.output.dtype == 'float16'
-    start = [weights.copy() for weights in network.backbone.whole.get_weights()]
+    assert network.backbone.model.output.dtype == 'float16'
     with job.stage_data(network, tmp_path) as stage_data:
         histories = train(job.config, network, stage_data, tmp_path / 'logs', job.timings)
     assert np.isfinite([history.metrics['loss'] for history in histories]).all()
-    assert {weights.dtype for weights in network.backbone.whole.get_weights()} == {start[0].dtype}
+    assert {weights.dtype for weights in network.backbone.model.get_weights()} == {
+        np.dtype('float32')
+    }
     optimizer = make_optimizer(StageConfig(), 1, half_precision=True)
     assert isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
 
@@ -131,11 +130,11 @@ print(json.dumps(histories[0].metrics))
 """
 
 
-def test_two_devices_train_one_model(tmp_path):
-    done = subprocess.run(
+def test_mirrored_strategy_trains_one_model(tmp_path):
+    process = subprocess.run(
         [sys.executable, '-c', TWO_DEVICES, tmp_path], capture_output=True, text=True, timeout=300
     )
-    assert done.returncode == 0, done.stderr[-2000:]
-    metrics = json.loads(done.stdout.splitlines()[-1])
+    assert process.returncode == 0, process.stderr[-2000:]
+    metrics = json.loads(process.stdout.splitlines()[-1])
     assert metrics['loss'][-1] < metrics['loss'][0]
     assert metrics['accuracy'][-1] > 0.9

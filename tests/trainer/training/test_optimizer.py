@@ -1,4 +1,4 @@
-"""Our optimizers are Keras's, only cheaper to trace."""
+"""The fused optimizers match those of Keras."""
 
 import keras
 import numpy as np
@@ -25,22 +25,22 @@ def descend(optimizer, steps=5):
 
 @pytest.mark.parametrize('decay', [0.0, 0.1])
 @pytest.mark.parametrize(
-    ('name', 'theirs'),
+    ('name', 'reference'),
     [
         ('adam', keras.optimizers.Adam),
         ('rmsprop', keras.optimizers.RMSprop),
         ('sgd', keras.optimizers.SGD),
     ],
 )
-def test_the_weights_go_where_keras_would_take_them(name, theirs, decay):
+def test_updates_match_keras(name, reference, decay):
     stage = StageConfig(optimizer=name, learning_rate=0.05, weight_decay=decay)
     ours = descend(make_optimizer(stage, steps=5))
-    expected = descend(theirs(0.05, weight_decay=decay or None))
+    expected = descend(reference(0.05, weight_decay=decay or None))
     for one, other in zip(ours, expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5)
 
 
-def test_the_schedule_is_followed_step_by_step():
+def test_schedule_applies_to_each_step():
     stage = StageConfig(optimizer='sgd', learning_rate=0.1, schedule='cosine')
     ours = descend(make_optimizer(stage, steps=5))
     expected = descend(keras.optimizers.SGD(keras.optimizers.schedules.CosineDecay(0.1, 5)))
@@ -55,6 +55,6 @@ def test_the_schedule_is_followed_step_by_step():
         (StageConfig(learning_rate=0.1, schedule='cosine', warmup=0.5), [0.0, 0.1, 0.0]),
     ],
 )
-def test_schedules_at_start_middle_and_end(stage, rates):
+def test_learning_rate_at_start_middle_and_end(stage, rates):
     rate = make_optimizer(stage, steps=100)._learning_rate
     np.testing.assert_allclose([float(rate(step)) for step in (0, 50, 100)], rates, atol=1e-6)

@@ -1,11 +1,11 @@
-"""When a stage is said to overfit, in which words, and what programs read of a training."""
+"""Detection of overfitting, and the JSON of a training's history."""
 
 import json
 import math
 
 import pytest
 
-from trainer.training.stage_history import StageHistory, overfitting, write_history
+from trainer.training.stage_history import StageHistory, write_history
 
 
 def stage(validation, training=None, best_epoch=1, patience=2):
@@ -14,41 +14,36 @@ def stage(validation, training=None, best_epoch=1, patience=2):
     return StageHistory('stage 2, fine-tuning', metrics, best_epoch, patience)
 
 
-def test_the_sentence_says_what_rose_what_fell_and_what_is_kept():
+def test_reports_rise_fall_and_best_epoch():
     history = stage(
         [0.3, 0.2, 0.1, 0.081, 0.09, 0.1, 0.11, 0.12, 0.143],
         [0.4, 0.3, 0.1, 0.05, 0.04, 0.03, 0.02, 0.015, 0.012],
         best_epoch=4,
         patience=5,
     )
-    assert overfitting(history) == (
+    assert history.overfitting == (
         'overfitting in stage 2, fine-tuning: validation loss rose from 0.081 (epoch 4) to 0.143 '
         '(epoch 9) while training loss fell from 0.050 to 0.012; the weights of epoch 4 are kept; '
         'more augmentation, dropout or data would help'
     )
 
 
-def test_a_stage_that_never_was_better_keeps_the_weights_from_before():
-    said = overfitting(stage([0.1, 0.2, 0.3], best_epoch=None))
-    assert 'the weights from before this stage are kept' in said
+def test_reports_weights_from_before_a_stage_without_improvement():
+    history = stage([0.1, 0.2, 0.3], best_epoch=None)
+    assert 'the weights from before this stage are kept' in history.overfitting
 
 
-def test_small_losses_keep_their_digits():
-    said = overfitting(stage([0.001, 0.002, 0.003], [0.0004, 0.0003, 0.00012]))
-    assert 'rose from 0.001 (epoch 1) to 0.003 (epoch 3)' in said
-    assert 'fell from 0.0004 to 0.00012' in said
+def test_formats_small_losses_with_significant_digits():
+    history = stage([0.001, 0.002, 0.003], [0.0004, 0.0003, 0.00012])
+    assert 'rose from 0.001 (epoch 1) to 0.003 (epoch 3)' in history.overfitting
+    assert 'fell from 0.0004 to 0.00012' in history.overfitting
 
 
-@pytest.mark.parametrize('patience', [1, 2, 4])
-def test_as_many_epochs_as_early_stopping_leaves_are_enough(patience):
-    rise = [0.1 + 0.02 * epoch for epoch in range(patience + 1)]
-    assert overfitting(stage(rise, patience=patience))
-    assert overfitting(stage(rise[:-1], patience=patience)) is None
-
-
-def test_without_patience_three_epochs_are_enough():
-    assert overfitting(stage([0.1, 0.2, 0.3, 0.4], patience=0))
-    assert overfitting(stage([0.1, 0.2, 0.3], patience=0)) is None
+@pytest.mark.parametrize(('patience', 'epochs'), [(1, 1), (2, 2), (4, 4), (0, 3)])
+def test_overfitting_needs_patience_or_three_epochs_of_rise(patience, epochs):
+    rise = [0.1 + 0.02 * epoch for epoch in range(epochs + 1)]
+    assert stage(rise, patience=patience).overfitting
+    assert stage(rise[:-1], patience=patience).overfitting is None
 
 
 @pytest.mark.parametrize(
@@ -58,27 +53,27 @@ def test_without_patience_three_epochs_are_enough():
         pytest.param([0.5], [0.4], id='one epoch'),
         pytest.param([0.3, 0.2, 0.1], None, id='still falling'),
         pytest.param([0.1, 0.2, 0.3], [0.1, 0.2, 0.3], id='both rise'),
-        pytest.param([0.1, 0.2, 0.3], [0.1, 0.1, 0.1], id='training stands still'),
+        pytest.param([0.1, 0.2, 0.3], [0.1, 0.1, 0.1], id='training loss is constant'),
         pytest.param([0.1, 0.1, 0.1, 0.1], None, id='plateau'),
         pytest.param([0.1, 0.1, 0.1, 0.2], None, id='rise of one epoch after a plateau'),
         pytest.param([0.1, 0.101, 0.102, 0.103], None, id='noise'),
-        pytest.param([0.1, 0.5, 0.5, 0.1001], None, id='came back'),
+        pytest.param([0.1, 0.5, 0.5, 0.1001], None, id='recovered'),
         pytest.param([0.0, 0.0, 0.0], None, id='zero'),
         pytest.param([0.1, 0.2, math.nan], None, id='diverged'),
-        pytest.param([math.nan] * 3, None, id='never a number'),
-        pytest.param([math.inf] * 3, None, id='never finite'),
+        pytest.param([math.nan] * 3, None, id='all NaN'),
+        pytest.param([math.inf] * 3, None, id='all infinite'),
         pytest.param([0.1, 0.2, 0.3], [0.1, 0.1, math.nan], id='training diverged'),
     ],
 )
-def test_what_is_no_overfitting(validation, training):
-    assert overfitting(stage(validation, training)) is None
+def test_detects_no_overfitting(validation, training):
+    assert stage(validation, training).overfitting is None
 
 
-def test_a_nan_in_the_middle_hides_nothing():
-    assert 'from 0.100 (epoch 2) to 0.300' in overfitting(stage([0.2, 0.1, math.nan, 0.3]))
+def test_ignores_nan_between_epochs():
+    assert 'from 0.100 (epoch 2) to 0.300' in stage([0.2, 0.1, math.nan, 0.3]).overfitting
 
 
-def test_programs_read_every_number_and_null_for_what_is_none(tmp_path):
+def test_json_holds_all_metrics_with_null_for_nan(tmp_path):
     first = stage([0.5, math.nan], [0.75, math.inf], best_epoch=1, patience=4)
     second = stage([0.1, 0.2, 0.3], best_epoch=None)
     write_history(tmp_path / 'history.json', [first, second])

@@ -1,4 +1,4 @@
-"""The search for hyperparameters: what is tried, what comes out, what is not hidden."""
+"""Hyperparameter search: search space, best trial and failed trials."""
 
 import keras_tuner
 import pytest
@@ -16,7 +16,7 @@ SPACE = {
 }
 
 
-def test_ranges_and_lists_are_drawn_within_their_bounds():
+def test_samples_are_valid_values_of_the_recipe():
     space = search_space(TunerConfig(space=SPACE), TrainConfig())
     for parameter in space.space:
         for value in (parameter.random_sample(seed) for seed in range(20)):
@@ -29,9 +29,8 @@ def test_ranges_and_lists_are_drawn_within_their_bounds():
 @pytest.mark.parametrize(
     ('algorithm', 'jobs'), [('random', 'small_job'), ('bayesian', 'job_of_three')]
 )
-def test_the_best_trial_wins(tmp_path, request, algorithm, jobs):
-    """One of the two rates learns nothing."""
-    space = {'feature_extraction.learning_rate': [1e-9, 1e-2]}
+def test_search_returns_the_best_trial(tmp_path, request, algorithm, jobs):
+    space = {'feature_extraction.learning_rate': [1e-9, 1e-2]}  # 1e-9 learns nothing
     tuner = TunerConfig(trials=2, algorithm=algorithm, space=space)
     make_job = request.getfixturevalue(jobs)
     job = make_job(fine_tune={'epochs': 0}, feature_extraction={'epochs': 4})
@@ -43,15 +42,15 @@ def test_the_best_trial_wins(tmp_path, request, algorithm, jobs):
     assert not list(tmp_path.rglob('*.records'))
 
 
-def test_values_are_tried_as_the_recipe_has_them():
-    """YAML reads 1e-4 as a word and 0 as a whole number."""
+def test_converts_choices_to_the_type_of_the_key():
+    """YAML reads 1e-4 as text and 0 as an integer."""
     choices = {'feature_extraction.learning_rate': ['1e-4', 0.001], 'head.dropout': [0, 0.2]}
     space = search_space(TunerConfig(space=choices), TrainConfig())
     assert [parameter.values for parameter in space.space] == [[1e-4, 1e-3], [0.0, 0.2]]
 
 
-def test_every_trial_begins_where_the_first_one_did(tmp_path, small_job):
-    """Trials of the same values end the same, fine-tuning included."""
+def test_trials_start_from_the_same_weights(tmp_path, small_job):
+    """Trials with equal values have equal results, fine-tuning included."""
     tuner = TunerConfig(trials=2, space={'batch_size': [8], 'head.dropout': [0.2]})
     search = RecipeTuner(small_job(), tuner, tmp_path)
     scores = []
@@ -66,14 +65,14 @@ def test_every_trial_begins_where_the_first_one_did(tmp_path, small_job):
     assert scores[1] == pytest.approx(scores[0], rel=1e-3)
 
 
-def test_a_trial_that_fails_ends_the_search(tmp_path, small_job, monkeypatch):
+def test_failed_trial_ends_the_search(tmp_path, small_job, monkeypatch):
     tuner = RecipeTuner(small_job(), TunerConfig(trials=2, space={'batch_size': [8]}), tmp_path)
     monkeypatch.setattr(tuner, '_train', lambda *_: 1 / 0)
     with pytest.raises(keras_tuner.errors.FatalRuntimeError, match='trial 1: division by zero'):
         tuner.search(verbose=0)
 
 
-def test_a_trial_is_judged_by_the_epoch_whose_weights_are_kept():
+def test_trial_is_scored_by_its_best_epoch():
     def history(losses, accuracies):
         metrics = {'val_loss': losses, 'val_accuracy': accuracies}
         return StageHistory('stage', metrics, None, 0)
@@ -81,5 +80,5 @@ def test_a_trial_is_judged_by_the_epoch_whose_weights_are_kept():
     nan = float('nan')
     histories = [history((nan, 0.5, 0.3), (0.5, 0.7, 0.8)), history((0.4,), (0.9,))]
     assert best_metrics(histories) == {'val_loss': 0.3, 'val_accuracy': 0.8}
-    with pytest.raises(keras_tuner.errors.FailedTrialError, match='not a number'):
+    with pytest.raises(keras_tuner.errors.FailedTrialError, match='NaN'):
         best_metrics([history((nan,), (0.5,))])

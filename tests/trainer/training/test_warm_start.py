@@ -1,4 +1,4 @@
-"""Continuing from a base model, and the reasons not to."""
+"""Warm start: loading the weights of a base model, and rejecting unsuitable ones."""
 
 import dataclasses
 import io
@@ -17,7 +17,7 @@ CLASSES = ('cats', 'dogs')
 
 @pytest.fixture(scope='module')
 def base_model(tmp_path_factory, small_job):
-    """Where TFX says a model is, and the network whose weights lie beside it."""
+    """The path of a SavedModel, and the network whose weights are next to it."""
     job = small_job(seed=1, weights='random')
     network = job.build_network()
     serving = str(tmp_path_factory.mktemp('base') / 'model' / 'Format-Serving')
@@ -27,15 +27,15 @@ def base_model(tmp_path_factory, small_job):
 
 @pytest.fixture(scope='module')
 def other_network(small_job):
-    """One that nothing is loaded into."""
+    """A network that no test changes."""
     return small_job(seed=2).build_network()
 
 
 def weights_of(network):
-    return [*network.backbone.whole.get_weights(), *network.head.get_weights()]
+    return [*network.backbone.model.get_weights(), *network.head.get_weights()]
 
 
-def test_the_weights_of_backbone_and_head_are_taken_over(base_model, small_job):
+def test_loads_weights_of_backbone_and_head(base_model, small_job):
     serving, before = base_model
     job = small_job(seed=2, image_size=32)
     network = job.build_network()
@@ -53,7 +53,7 @@ def test_the_weights_of_backbone_and_head_are_taken_over(base_model, small_job):
         ({}, (*CLASSES, 'foxes'), r"is \['cats', 'dogs', 'foxes'\]$"),
     ],
 )
-def test_another_architecture_is_not_loaded_and_the_difference_is_named(
+def test_rejects_other_architecture_and_lists_differences(
     base_model, other_network, small_job, changes, classes, difference
 ):
     with pytest.raises(ModelError, match=difference):
@@ -61,7 +61,7 @@ def test_another_architecture_is_not_loaded_and_the_difference_is_named(
 
 
 @pytest.mark.parametrize(
-    ('changes', 'sentence', 'warm'),
+    ('changes', 'message', 'warm'),
     [
         ({}, r'warm start from the last blessed model, .*/model$', True),
         (
@@ -72,32 +72,27 @@ def test_another_architecture_is_not_loaded_and_the_difference_is_named(
         ),
     ],
 )
-def test_a_person_is_told_what_a_training_starts_from(
-    base_model, small_job, changes, sentence, warm
-):
+def test_start_logs_the_source_of_the_weights(base_model, small_job, changes, message, warm):
     job = small_job(warm_start='latest_blessed', **changes)
     job = dataclasses.replace(job, base_model=base_model[0])
-    said = io.StringIO()
-    with console.output_to(said):
-        _, continues = job.start()
-    assert continues is warm
-    assert re.search(sentence, said.getvalue().strip())
+    stream = io.StringIO()
+    with console.output_to(stream):
+        assert job.start()[1] is warm
+    assert re.search(message, stream.getvalue().strip())
 
 
-def test_without_a_blessed_model_there_is_nothing_to_load(other_network, small_job):
+def test_rejects_missing_base_model(other_network, small_job):
     with pytest.raises(ModelError, match='no model has been blessed yet'):
         load_weights(other_network, small_job().config, CLASSES, None)
 
 
-def test_a_model_without_weights_is_said(tmp_path, other_network, small_job):
+def test_rejects_model_without_weights(tmp_path, other_network, small_job):
     serving = str(tmp_path / 'model' / 'Format-Serving')
     with pytest.raises(ModelError, match='has no weights in'):
         load_weights(other_network, small_job().config, CLASSES, serving)
 
 
-def test_damaged_weights_leave_the_network_as_it_was(
-    tmp_path, base_model, other_network, small_job
-):
+def test_corrupted_weights_leave_network_unchanged(tmp_path, base_model, other_network, small_job):
     serving = str(tmp_path / 'model' / 'Format-Serving')
     shutil.copytree(weights_folder(base_model[0]), weights_folder(serving))
     (weights_folder(serving) / 'head.weights.h5').write_bytes(b'not HDF5')
