@@ -1,4 +1,4 @@
-"""Canonical `tf.Example`s in TFRecords, divided into splits, as TFX lays out Examples."""
+"""Writes canonical `tf.Example`s to TFRecords, one file per split, in the layout of TFX."""
 
 import contextlib
 import hashlib
@@ -17,10 +17,10 @@ _PARTIAL = '.partial'
 
 
 def split_of(sha256: str, splits: SplitConfig, part: Part | None = None) -> str:
-    """The split of an image, from the digest of its bytes: never changes when data is added.
+    """The split of an image, from the digest of its bytes; independent of all other images.
 
-    The same rule as TFX's ExampleGen with `partition_feature_name`, which hashes the feature.
-    An image that comes as part of `train` stays there, one of `validation` becomes eval or test.
+    Follows TFX's ExampleGen with `partition_feature_name`, which hashes the feature. Of sources
+    that are already divided, `train` stays train, and `validation` becomes eval or test.
     """
     if part == 'train':
         return 'train'
@@ -42,9 +42,9 @@ def to_example(
     """The canonical `tf.Example` of an image; names as in `common.features`.
 
     Args:
-        image: as it came.
-        good: what was found out about it; its bytes are written.
-        sha256: hexadecimal digest of the bytes as they came.
+        image: the image of the source.
+        good: the result of its inspection, with the bytes that are written.
+        sha256: hexadecimal digest of the bytes of the source.
         classes: names in the order of the labels.
     """
     measures = good.measures
@@ -79,15 +79,15 @@ def _feature(value: bytes | int | float) -> tf.train.Feature:
 
 
 def record_files(directory: Path, number: int, shards: int) -> list[Path]:
-    """The files of one shard, one for each split in the order of SPLITS."""
+    """The files of one shard, one per split in the order of SPLITS."""
     name = f'data_tfrecord-{number:05d}-of-{shards:05d}'
     return [directory / f'Split-{split}' / name for split in features.SPLITS]
 
 
 class SplitWriter:
-    """Writes the records of one shard to a file for each split; whole or not at all.
+    """Writes the records of one shard to one file per split, atomically.
 
-    Not compressed: encoded images would not get smaller.
+    The files are not compressed: encoded images would not become smaller.
     """
 
     def __init__(self, files: Sequence[Path]) -> None:
@@ -103,7 +103,7 @@ class SplitWriter:
         return self
 
     def write(self, split: int, record: bytes) -> None:
-        """Appends a serialised `tf.Example` to a split, by its place in SPLITS."""
+        """Appends a serialised `tf.Example` to a split, by its index in SPLITS."""
         self._writers[split].write(record)
 
     def __exit__(
@@ -119,6 +119,6 @@ class SplitWriter:
 
 
 def read_records(files: Sequence[Path]) -> Iterator[bytes]:
-    """Serialised `tf.Example`s of uncompressed files, one after the other."""
+    """Reads the serialised `tf.Example`s of uncompressed files, in order."""
     for file in files:
         yield from tf.data.TFRecordDataset(str(file)).as_numpy_iterator()
