@@ -19,7 +19,7 @@ PICTURES = RANDOM.integers(0, 256, (300, 32), dtype=np.uint8)
 
 
 def image(number, changed_bits=0, digest=None, label=0, split=TEST, fixed=False):
-    """The index entry of a picture with some bits of its hash changed; a digest stands for bytes."""
+    """The index entry of a picture, with the first bits of its perceptual hash flipped."""
     bits = np.unpackbits(PICTURES[number])
     bits[:changed_bits] ^= 1
     version = digest if digest is not None else number * 1000 + changed_bits

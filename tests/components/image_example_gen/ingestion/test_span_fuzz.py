@@ -54,11 +54,8 @@ def test_every_image_is_used_quarantined_or_a_duplicate(drawn: list[tuple[bytes,
 
     used = [value(each, features.FILENAME).decode() for each in examples]
     assert len({*used, *quarantined}) == len(used) + len(quarantined)
-    assert (
-        len(used) + len(quarantined) + ingested.tally.duplicates
-        == len(images)
-        == ingested.tally.seen
-    )
+    assert ingested.tally.seen == len(images)
+    assert len(used) + len(quarantined) + ingested.tally.duplicates == len(images)
     for example in examples:
         number = int(value(example, features.FILENAME).decode().removesuffix('.jpg'))
         assert value(example, features.CLASS_NAME).decode() == CLASSES[images[number].label]

@@ -154,7 +154,7 @@ def test_label_numbers_follow_class_names_of_their_file(tmp_path):
         (
             None,
             ['cat', 'dog'],
-            r'c\.parquet does not name its classes, and those of the other files differ',
+            r'c\.parquet does not name its classes, and those of the other',
         ),
         (NAMES, ['katze', 'hund'], r"2 classes \(cat, dog\), but data\.classes lists 'katze'"),
     ],
