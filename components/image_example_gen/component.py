@@ -157,7 +157,7 @@ def _link_spans(
 
 
 def check_bad_share(tallies: Mapping[str, Tally], limit: float, quarantine: Path) -> None:
-    """Checks that few images are quarantined.
+    """Checks the share of quarantined images.
 
     Args:
         tallies: of the spans, by the names of their folders.
@@ -198,13 +198,13 @@ def check_classes_in_splits(spans: list[Counts], test_window: int) -> None:
         test_window: number of newest spans that are used for the test split.
 
     Raises:
-        DataError: names the split and the class without images.
+        DataError: a split has no images of a class.
     """
     used = {'train': spans, 'eval': spans, 'test': spans[-test_window:]}
     total = sum(sum(classes.values()) for counts in spans for classes in counts.values())
-    for split, those in used.items():
+    for split, used_spans in used.items():
         images: Counter[str] = Counter()
-        for counts in those:
+        for counts in used_spans:
             images.update(counts[split])
         for name, number in images.items():
             if not number:

@@ -9,10 +9,8 @@ from tfx.components.example_gen.input_processor import InputProcessor
 from tfx.proto import example_gen_pb2
 
 from common import features
-from components.image_example_gen.sources.spans import span_folders
+from components.image_example_gen.sources.spans import FIRST_SPAN, span_folders
 from components.image_example_gen.sources.tfrecord.canonical import FILES, fingerprint_of
-
-_FIRST = 1  # the number of images without spans, as in `open_window`
 
 
 class NewestSpanProcessor(InputProcessor):
@@ -27,7 +25,7 @@ class NewestSpanProcessor(InputProcessor):
         self._path = path
         # Once, as another span may arrive meanwhile.
         folders = span_folders(path)
-        self._number, self._folder = max(folders.items()) if folders else (_FIRST, path)
+        self._number, self._folder = max(folders.items()) if folders else (FIRST_SPAN, path)
 
     def get_latest_span(self) -> int:
         return self._number

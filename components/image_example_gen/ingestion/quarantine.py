@@ -5,7 +5,6 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Any, TextIO
 
 from tfx.types import Artifact
@@ -66,12 +65,7 @@ class QuarantineWriter:
         (self._directory / copy).write_bytes(bad.contents)
         return copy
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._list.close()
 
 

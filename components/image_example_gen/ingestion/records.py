@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
 
 import tensorflow as tf
 
@@ -12,8 +11,6 @@ from common import features
 from components.image_example_gen.inspection.examine import GoodImage
 from components.image_example_gen.sources.base.config import SplitConfig
 from components.image_example_gen.sources.base.source_protocol import LabelledImage, Part
-
-_PARTIAL = '.partial'
 
 
 def split_of(sha256: str, splits: SplitConfig, part: Part | None = None) -> str:
@@ -84,38 +81,19 @@ def record_files(directory: Path, number: int, shards: int) -> list[Path]:
     return [directory / f'Split-{split}' / name for split in features.SPLITS]
 
 
-class SplitWriter:
-    """Writes the records of one shard to one file per split, atomically.
+@contextlib.contextmanager
+def split_writers(files: Sequence[Path]) -> Iterator[list[tf.io.TFRecordWriter]]:
+    """Opens a writer per file; the files replace existing ones only if no error occurs.
 
     The files are not compressed: encoded images would not become smaller.
     """
-
-    def __init__(self, files: Sequence[Path]) -> None:
-        self._files = files
-
-    def __enter__(self) -> 'SplitWriter':
-        self._open = contextlib.ExitStack()
-        self._writers = []
-        for file in self._files:
+    partial = [file.with_name(f'{file.name}.partial') for file in files]
+    with contextlib.ExitStack() as stack:
+        for file in partial:
             file.parent.mkdir(parents=True, exist_ok=True)
-            writer = tf.io.TFRecordWriter(f'{file}{_PARTIAL}')
-            self._writers.append(self._open.enter_context(writer))
-        return self
-
-    def write(self, split: int, record: bytes) -> None:
-        """Appends a serialised `tf.Example` to a split, by its index in SPLITS."""
-        self._writers[split].write(record)
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._open.close()
-        if kind is None:
-            for file in self._files:
-                Path(f'{file}{_PARTIAL}').replace(file)
+        yield [stack.enter_context(tf.io.TFRecordWriter(str(file))) for file in partial]
+    for source, target in zip(partial, files, strict=True):
+        source.replace(target)
 
 
 def read_records(files: Sequence[Path]) -> Iterator[bytes]:

@@ -30,10 +30,10 @@ from components.image_example_gen.ingestion.duplicates import (
 from components.image_example_gen.ingestion.parallel_map import parallel_map
 from components.image_example_gen.ingestion.quarantine import QuarantineWriter
 from components.image_example_gen.ingestion.records import (
-    SplitWriter,
     read_records,
     record_files,
     split_of,
+    split_writers,
     to_example,
 )
 from components.image_example_gen.inspection.config import CheckConfig
@@ -135,7 +135,7 @@ def _examine_shard(numbered: tuple[int, Shard], folders: SpanFolders) -> int:
     index: list[list[tuple[object, ...]]] = [[] for _ in features.SPLITS]
     try:
         with (
-            SplitWriter(record_files(folders.examined, number, folders.shards)) as records,
+            split_writers(record_files(folders.examined, number, folders.shards)) as writers,
             folders.quarantine_writer(f'shard-{number:05d}') as quarantine,
         ):
             for result in parallel_map(inspect, shard.images()):
@@ -150,7 +150,7 @@ def _examine_shard(numbered: tuple[int, Shard], folders: SpanFolders) -> int:
                     split_of(digest.hexdigest(), folders.splits, image.part)
                 )
                 example = to_example(image, good, digest.hexdigest(), folders.classes)
-                records.write(split, example.SerializeToString(deterministic=True))
+                writers[split].write(example.SerializeToString(deterministic=True))
                 index[split].append(
                     (
                         list(digest.digest()),
@@ -181,12 +181,12 @@ def _move_records(numbered: tuple[int, np.ndarray, np.ndarray], folders: SpanFol
     number, splits, other_labels = numbered
     examined = record_files(folders.examined, number, folders.shards)
     with (
-        SplitWriter(record_files(folders.records, number, folders.shards)) as records,
+        split_writers(record_files(folders.records, number, folders.shards)) as writers,
         folders.quarantine_writer(f'shard-{number:05d}-copies') as quarantine,
     ):
         for record, split, other in zip(read_records(examined), splits, other_labels, strict=True):
             if split < DUPLICATE:
-                records.write(int(split), record)
+                writers[split].write(record)
             elif split == LABEL_CONFLICT:
                 quarantine.add(_label_conflict(record, folders.classes[other]))
             else:

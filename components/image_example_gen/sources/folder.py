@@ -19,6 +19,7 @@ from components.image_example_gen.sources.base.layout import (
 from components.image_example_gen.sources.base.reading import (
     MAX_BYTES,
     READ_ERRORS,
+    convert_os_errors,
     error_text,
     read_within,
 )
@@ -71,11 +72,9 @@ class FolderSource:
             )
         if not path.is_dir():
             raise DataError(f'{where} does not exist; give a folder with one folder per class')
-        try:
+        with convert_os_errors():
             listing = _list_folder(path)
             self.fingerprint = fingerprint((path.joinpath(*each) for each in listing.images), path)
-        except OSError as error:
-            raise DataError(f'{error.filename} cannot be read: {error.strerror}') from error
         layout = parse_layout(where, listing, wrapped=archive is not None)
         if complete:
             self.classes = resolve_classes(where, layout.counts, classes)

@@ -12,11 +12,12 @@ from common.errors import DataError
 from components.image_example_gen.sources.base.config import DataConfig, number_of_span
 from components.image_example_gen.sources.base.image_files import IMAGE_SUFFIXES, files_in
 from components.image_example_gen.sources.base.layout import resolve_classes
+from components.image_example_gen.sources.base.reading import convert_os_errors
 from components.image_example_gen.sources.base.source_protocol import Source
 from components.image_example_gen.sources.factory import make_source
 from components.image_example_gen.sources.folder import FolderSource
 
-_FIRST = 1  # the number of images without spans
+FIRST_SPAN = 1  # the number of images without spans
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,10 +43,8 @@ def span_folders(path: Path) -> dict[int, Path]:
         DataError: two folders have the same number, or the folder cannot be read.
     """
     found: dict[int, Path] = {}
-    try:
+    with convert_os_errors():
         folders = sorted(each for each in path.iterdir() if each.is_dir())
-    except OSError as error:
-        raise DataError(f'{error.filename} cannot be read: {error.strerror}') from error
     for folder in folders:
         number = number_of_span(folder.name)
         if number is not None:
@@ -67,7 +66,7 @@ def open_window(config: DataConfig) -> tuple[Span, ...]:
     """
     found = span_folders(config.path) if config.path and config.path.is_dir() else {}
     if not found and not config.span_range:
-        return (Span(_FIRST, make_source(config)),)
+        return (Span(FIRST_SPAN, make_source(config)),)
     if config.source == 'folder' and config.path and found:
         _require_only_spans(config.path, found)
     folders = _select(config, found)
@@ -90,7 +89,7 @@ def open_window(config: DataConfig) -> tuple[Span, ...]:
 def _require_only_spans(path: Path, found: Mapping[int, Path]) -> None:
     """Raises DataError if a folder that is not a span contains images."""
     spans = set(found.values())
-    try:
+    with convert_os_errors():
         others = sorted(each for each in path.iterdir() if each.is_dir() and each not in spans)
         for folder in others:
             ignored = folder.name.startswith(('.', '_')) or folder.name.endswith('.partial')
@@ -100,8 +99,6 @@ def _require_only_spans(path: Path, found: Mapping[int, Path]) -> None:
                     f'{folder.name}, which is not a span; move them into a span, or rename the '
                     f'folder to _{folder.name}'
                 )
-    except OSError as error:
-        raise DataError(f'{error.filename} cannot be read: {error.strerror}') from error
 
 
 def _select(config: DataConfig, found: Mapping[int, Path]) -> dict[int, Path]:

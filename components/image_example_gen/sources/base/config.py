@@ -73,11 +73,11 @@ def number_of_span(name: str) -> int | None:
     return int(match[1]) if match else date_number(name.removeprefix('span-'))
 
 
-def _span_number(given: Any) -> Any:
-    """Converts dates, which YAML reads 2026-11-21 as, to span numbers."""
-    if isinstance(given, (datetime.date, str)):
-        return date_number(str(given)) or given
-    return given
+def _span_number(value: Any) -> Any:
+    """Converts dates to span numbers; YAML parses 2026-11-21 as a date."""
+    if isinstance(value, (datetime.date, str)):
+        return date_number(str(value)) or value
+    return value
 
 
 SpanNumber = Annotated[int, Field(ge=0), BeforeValidator(_span_number)]
@@ -146,8 +146,8 @@ class DataConfig(StrictModel):
     @model_validator(mode='after')
     def _keys_match_source(self) -> 'DataConfig':
         for key, sources in ONLY_FOR.items():
-            given = getattr(self, key) != type(self).model_fields[key].default
-            if given and self.source not in sources:
+            is_set = getattr(self, key) != type(self).model_fields[key].default
+            if is_set and self.source not in sources:
                 names = ' or '.join(f"'{name}'" for name in sources)
                 raise ValueError(f"key '{key}' is only for source {names}, not '{self.source}'")
         if self.source == 'tfds' and self.dataset is None:

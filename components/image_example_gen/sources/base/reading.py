@@ -1,8 +1,10 @@
-"""Reads image files up to a size limit."""
+"""Reads image files up to a size limit, and converts errors."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import IO
 
-from common.errors import Rejected
+from common.errors import DataError, Rejected
 from common.files import MEGABYTE
 from components.image_example_gen.inspection.config import CheckConfig
 
@@ -34,6 +36,15 @@ def read_within(limit: int, size: int, file: IO[bytes]) -> bytes:
         detail = f'it is larger than its stated size; the limit is {limit / MEGABYTE:g} MB'
         raise Rejected('too large', detail)
     return contents
+
+
+@contextlib.contextmanager
+def convert_os_errors() -> Iterator[None]:
+    """Converts an OSError to a DataError that names the file or folder."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f'{error.filename} cannot be read: {error.strerror}') from error
 
 
 def error_text(error: BaseException) -> str:

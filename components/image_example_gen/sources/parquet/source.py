@@ -15,6 +15,7 @@ from components.image_example_gen.sources.base.image_files import (
 )
 from components.image_example_gen.sources.base.labels import Labels
 from components.image_example_gen.sources.base.origins import sources_of_files
+from components.image_example_gen.sources.base.reading import convert_os_errors
 from components.image_example_gen.sources.base.source_protocol import (
     IMAGES_PER_SHARD,
     BadImage,
@@ -50,11 +51,9 @@ class ParquetSource:
 
     def __init__(self, path: Path, classes: tuple[str, ...] | None = None) -> None:
         self._root = path if path.is_dir() else path.parent
-        try:
+        with convert_os_errors():
             files = _find(path)
             self.fingerprint = fingerprint(files, self._root)
-        except OSError as error:
-            raise DataError(f'{error.filename} cannot be read: {error.strerror}') from error
         self._tables = [read_footer(file) for file in files]
         self.count = sum(sum(table.groups) for table in self._tables)
         if not self.count:

@@ -11,6 +11,7 @@ from common.features import MANIFEST
 from components.image_example_gen.sources.base.config import FeatureNames
 from components.image_example_gen.sources.base.image_files import fingerprint
 from components.image_example_gen.sources.base.labels import make_labels
+from components.image_example_gen.sources.base.reading import convert_os_errors
 from components.image_example_gen.sources.tfrecord.source import ExampleShard, RecordPart, divide
 
 FILES = 'data_tfrecord-'  # prefix of record files, as in TFX
@@ -72,15 +73,13 @@ def record_files(path: Path) -> dict[str, list[Path]]:
     found = {}
     for split in features.SPLITS:
         folder = _folder(path, split)
-        try:
+        with convert_os_errors():
+            if not folder.exists():
+                raise DataError(
+                    f'{folder} does not exist; give a folder that ImageExampleGen has written, '
+                    'with Split-train, Split-eval and Split-test'
+                )
             found[split] = sorted(file for file in folder.iterdir() if file.name.startswith(FILES))
-        except FileNotFoundError:
-            raise DataError(
-                f'{folder} does not exist; give a folder that ImageExampleGen has written, '
-                'with Split-train, Split-eval and Split-test'
-            ) from None
-        except OSError as error:
-            raise DataError(f'{error.filename} cannot be read: {error.strerror}') from error
         if not found[split]:
             raise DataError(f'{folder} has no record files; expected {folder}/{FILES}*')
     return found
@@ -93,10 +92,8 @@ def fingerprint_of(path: Path) -> str:
         DataError: a split has no record files, or a folder cannot be read.
     """
     files = [file for split_files in record_files(path).values() for file in split_files]
-    try:
+    with convert_os_errors():
         return fingerprint(files, path)
-    except OSError as error:
-        raise DataError(f'{error.filename} cannot be read: {error.strerror}') from error
 
 
 def _folder(path: Path, split: str) -> Path:

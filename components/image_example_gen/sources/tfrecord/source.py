@@ -11,6 +11,7 @@ from components.image_example_gen.sources.base.config import FeatureNames
 from components.image_example_gen.sources.base.image_files import RECORDS, fingerprint
 from components.image_example_gen.sources.base.labels import Labels, make_labels
 from components.image_example_gen.sources.base.origins import sources_of_files
+from components.image_example_gen.sources.base.reading import convert_os_errors
 from components.image_example_gen.sources.base.source_protocol import (
     IMAGES_PER_SHARD,
     BadImage,
@@ -46,11 +47,9 @@ class TfrecordSource:
         self, path: Path, names: FeatureNames, classes: tuple[str, ...] | None = None
     ) -> None:
         root = path if path.is_dir() else path.parent
-        try:
+        with convert_os_errors():
             files = _find(path)
             self.fingerprint = fingerprint(files, root)
-        except OSError as error:
-            raise DataError(f'{error.filename} cannot be read: {error.strerror}') from error
         self._parts = divide(files, root)
         self.count = sum(part.records.count for part in self._parts)
         if not self.count:

@@ -9,10 +9,10 @@ from tfx.proto import example_gen_pb2
 
 from common import features
 from components.image_example_gen.ingestion.records import (
-    SplitWriter,
     read_records,
     record_files,
     split_of,
+    split_writers,
     to_example,
 )
 from components.image_example_gen.inspection.config import CheckConfig
@@ -90,9 +90,9 @@ def test_test_images_stay_when_share_of_test_grows():
 def test_files_of_a_shard_are_written_atomically(tmp_path):
     files = record_files(tmp_path, 0, 1)
 
-    with SplitWriter(files) as writer:
-        writer.write(0, b'first')
-        writer.write(2, b'second')
+    with split_writers(files) as writers:
+        writers[0].write(b'first')
+        writers[2].write(b'second')
         assert not any(file.exists() for file in files)
 
     assert list(read_records(files)) == [b'first', b'second']
@@ -101,12 +101,12 @@ def test_files_of_a_shard_are_written_atomically(tmp_path):
 
 def test_interrupted_writer_keeps_existing_files(tmp_path):
     files = record_files(tmp_path, 0, 1)
-    with SplitWriter(files) as writer:
-        writer.write(0, b'before')
+    with split_writers(files) as writers:
+        writers[0].write(b'before')
 
     def interrupted():
-        with SplitWriter(files) as writer:
-            writer.write(1, b'after')
+        with split_writers(files) as writers:
+            writers[1].write(b'after')
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
