@@ -29,11 +29,7 @@ from components.image_example_gen.ingestion.duplicates import (
 from components.image_example_gen.ingestion.quarantine import LIST, merge_lists, read_quarantined
 from components.image_example_gen.ingestion.records import record_files
 from components.image_example_gen.ingestion.tally import Tally
-from components.image_example_gen.ingestion.transforms import (
-    ExamineImages,
-    MoveRecords,
-    SpanFolders,
-)
+from components.image_example_gen.ingestion.transforms import ExamineImages, SpanFolders
 from components.image_example_gen.inspection.config import CheckConfig
 from components.image_example_gen.sources.base.config import DataConfig, SplitConfig
 from components.image_example_gen.sources.base.source_protocol import Source
@@ -223,7 +219,8 @@ def _write_records(
             examined.replace(record)
     if changed:
         with make_pipeline() as pipeline:
-            _ = pipeline | beam.Create(changed) | MoveRecords(folders)
+            move = beam.Map(transforms.move_records, folders)
+            _ = pipeline | beam.Create(changed) | beam.Reshuffle() | move
 
 
 def _summarize(

@@ -1,7 +1,7 @@
-"""The two Beam transforms that write the records of a span.
+"""The two Beam passes that write the records of a span.
 
 `ExamineImages` reads and checks every image, and writes it to the split that it has on its own.
-Duplicates are known after all images; `MoveRecords` then rewrites the files that contain any. No
+Duplicates are known after all images; `move_records` then rewrites the files that contain any. No
 image goes through a Beam shuffle, which some runners hold in memory: the two passes exchange small
 files next to the records.
 """
@@ -42,7 +42,6 @@ from components.image_example_gen.sources.base.config import SplitConfig
 from components.image_example_gen.sources.base.source_protocol import BadImage, LabelledImage, Shard
 
 _LEAST_ROOM = 5e6  # bytes of copies per shard: some large photographs
-EXAMINED = 'examined'
 
 # The callback of `on_each_image`; not set in the worker processes of other runners.
 _on_image: Callable[[], None] | None = None
@@ -82,7 +81,7 @@ class SpanFolders:
     @property
     def examined(self) -> Path:
         """The temporary output of the first pass."""
-        return self.records / EXAMINED
+        return self.records / 'examined'
 
     def index(self, number: int) -> Path:
         """The index of a shard: an array of IMAGE, in the order of its records."""
@@ -112,20 +111,6 @@ class ExamineImages(beam.PTransform):
 
     def expand(self, shards: beam.PCollection) -> beam.PCollection:
         return shards | beam.Reshuffle() | beam.Map(_examine_shard, self._folders)
-
-
-class MoveRecords(beam.PTransform):
-    """Writes the records of numbered shards to their final splits, without unused images.
-
-    Idempotent: it does not change the output of the first pass.
-    """
-
-    def __init__(self, folders: SpanFolders) -> None:
-        super().__init__()
-        self._folders = folders
-
-    def expand(self, assignments: beam.PCollection) -> beam.PCollection:
-        return assignments | beam.Reshuffle() | beam.Map(_move_records, self._folders)
 
 
 def _examine_shard(numbered: tuple[int, Shard], folders: SpanFolders) -> int:
@@ -177,8 +162,16 @@ def _inspect(
         return BadImage(image.filename, error.reason, error.detail, image.contents)
 
 
-def _move_records(numbered: tuple[int, np.ndarray, np.ndarray], folders: SpanFolders) -> int:
-    number, splits, other_labels = numbered
+def move_records(assigned: tuple[int, np.ndarray, np.ndarray], folders: SpanFolders) -> int:
+    """Writes the records of one shard to their final splits, without unused images.
+
+    Idempotent: it does not change the output of the first pass.
+
+    Args:
+        assigned: number, `splits` and `other_labels` (see SplitAssignment) of the shard.
+        folders: of the span.
+    """
+    number, splits, other_labels = assigned
     examined = record_files(folders.examined, number, folders.shards)
     with (
         split_writers(record_files(folders.records, number, folders.shards)) as writers,

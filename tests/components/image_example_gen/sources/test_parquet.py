@@ -92,15 +92,6 @@ def test_folder_is_searched_at_any_depth_without_hidden_files(tmp_path, jpegs):
     assert source.count == 4
 
 
-def test_numbering_continues_across_batches(tmp_path):
-    path = write(tmp_path / 'a.parquet', [b'%d' % n for n in range(200)], [0, 1] * 100)
-
-    images = images_of(ParquetSource(path))
-
-    assert [image.contents for image in images] == [b'%d' % n for n in range(200)]
-    assert images[199].filename == 'a.parquet:199'
-
-
 def test_fingerprint_changes_when_a_file_is_added_or_changed(tmp_path, pets):
     fingerprints = [ParquetSource(tmp_path).fingerprint, ParquetSource(tmp_path).fingerprint]
     write(tmp_path / 'more.parquet', [b'a'], [0])
@@ -205,15 +196,6 @@ def test_needs_two_different_classes(pets, names):
     message = rf'has {len(names)} class(es)? \({", ".join(names)}\); expected two or more, all d'
     with pytest.raises(DataError, match=message):
         ParquetSource(pets, names)
-
-
-def test_supports_more_than_two_classes(tmp_path):
-    path = write(tmp_path / 'a.parquet', [b'a', b'b', b'c'], [2, 0, 1], names=['cat', 'dog', 'fox'])
-
-    source = ParquetSource(path)
-
-    assert source.classes == ('cat', 'dog', 'fox')
-    assert [image.label for image in images_of(source)] == [2, 0, 1]
 
 
 def test_selects_classes_by_name(tmp_path):
