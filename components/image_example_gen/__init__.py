@@ -1,1 +1,1 @@
-"""ImageExampleGen: labelled images to TFRecords of `tf.Example`."""
+"""ImageExampleGen: converts labelled images to TFRecords of `tf.Example`."""

@@ -1,4 +1,4 @@
-"""ExampleGen for labelled images: from a source to `Examples`, one artifact per span."""
+"""ExampleGen for labelled images; writes one `Examples` artifact per span."""
 
 import itertools
 import json
@@ -43,11 +43,11 @@ _log = logging.getLogger(__name__)
 
 
 class ImageExampleGenSpec(ComponentSpec):
-    """What goes in and out."""
+    """Parameters and outputs of ImageExampleGen."""
 
     PARAMETERS = {  # noqa: RUF012
         'data': ExecutionParameter(type=str),
-        'record_format': ExecutionParameter(type=int),  # part of the cache's key
+        'record_format': ExecutionParameter(type=int),  # part of the cache key
     }
     INPUTS: dict[str, Any] = {}  # noqa: RUF012
     OUTPUTS = {  # noqa: RUF012
@@ -57,16 +57,16 @@ class ImageExampleGenSpec(ComponentSpec):
 
 
 class ImageExampleGenDriver(LookingDriver):
-    """Looks which spans there are."""
+    """Adds the newest spans and their fingerprints to the cache key."""
 
     output = EXAMPLES
 
     def look(self, execution_info: ExecutionInfo) -> dict[str, str]:
-        return {FINGERPRINT: _fingerprints(open_window(_data(execution_info.exec_properties)))}
+        return {FINGERPRINT: _fingerprints(open_window(_config(execution_info.exec_properties)))}
 
 
 class ImageExampleGenExecutor(BaseExampleGenExecutor):
-    """Writes the records of each span, or links those that an earlier run has written."""
+    """Writes the records of each span, or links them from an earlier run."""
 
     def GetInputSourceToExamplePTransform(self) -> type[beam.PTransform]:
         return ExamineImages
@@ -77,31 +77,31 @@ class ImageExampleGenExecutor(BaseExampleGenExecutor):
         output_dict: dict[str, list[Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Puts an artifact for each span in the place of the one that TFX has prepared.
+        """Replaces the prepared Examples artifact by one for each span.
 
         Raises:
-            DataError: too many images cannot be used, a span changed meanwhile, or there are too
-                few images for the splits.
+            DataError: too many images cannot be used, the images changed since the driver ran, or
+                a split has no images of a class.
         """
-        config = _data(exec_properties)
+        config = _config(exec_properties)
         (prepared,), (quarantine,) = output_dict[EXAMPLES], output_dict[QUARANTINE]
         window = open_window(config)
-        noted = prepared.get_string_custom_property(FINGERPRINT)
-        if noted and noted != _fingerprints(window):  # none where no driver runs, as on Vertex AI
-            raise DataError(f'the images in {config.path} change while they are read; start again')
+        expected = prepared.get_string_custom_property(FINGERPRINT)
+        if expected and expected != _fingerprints(window):  # Vertex AI runs no driver
+            raise DataError(f'the images in {config.path} changed during the run; start again')
         output_dict[EXAMPLES] = [_artifact(prepared, span) for span in window]
         self._ingest(config, window, folder_of(prepared.uri), folder_of(quarantine.uri))
 
     def _ingest(
         self, config: DataConfig, window: Sequence[Span], records: Path, quarantine: Path
     ) -> None:
-        ingested = _linked(config, window, records, quarantine)
+        ingested = _link_spans(config, window, records, quarantine)
         for span in window:
-            known = span.number in ingested
+            linked = span.number in ingested
             if len(window) > 1:
-                how = 'as ingested before' if known else 'new'
-                _log.info('span %s: %s images, %s', span.number, span.source.count, how)
-            if not known:
+                state = 'linked from an earlier run' if linked else 'new'
+                _log.info('span %s: %s images, %s', span.number, span.source.count, state)
+            if not linked:
                 targets = records / f'span-{span.number}', quarantine / f'span-{span.number}'
                 ingested[span.number] = ingest_span(
                     span.source, config, list(ingested.values()), *targets, self._make_beam_pipeline
@@ -110,18 +110,19 @@ class ImageExampleGenExecutor(BaseExampleGenExecutor):
             if tally.clauses():
                 _log.info('of %s images: %s', tally.seen, '; '.join(tally.clauses()))
         tallies = {f'span-{span.number}': ingested[span.number].tally for span in window}
-        require_few_bad(tallies, config.checks.max_bad_share, quarantine)
+        check_bad_share(tallies, config.checks.max_bad_share, quarantine)
         counts = [ingested[span.number].counts for span in window]
-        require_every_class(counts, config.test_window)
+        check_classes_in_splits(counts, config.test_window)
 
 
 class ImageExampleGen(BaseBeamComponent):
     """Ingests the newest spans of labelled images.
 
-    Its output `examples` has one artifact per span, oldest first, with the splits train, eval and
-    test in TFRecords of canonical `tf.Example`s (`common.features`), and the properties `span` and
-    `input_fingerprint`, which changes when the images change. Its output `quarantine` lists the
-    images that were set aside, and why.
+    Outputs:
+        examples: one artifact per span, oldest first, with the splits train, eval and test as
+            TFRecords of canonical `tf.Example`s (`common.features`). Its properties are `span` and
+            `input_fingerprint`, which changes when the images change.
+        quarantine: the images that cannot be used, with reasons.
     """
 
     SPEC_CLASS = ImageExampleGenSpec
@@ -137,10 +138,10 @@ class ImageExampleGen(BaseBeamComponent):
         super().__init__(spec)
 
 
-def _linked(
+def _link_spans(
     config: DataConfig, window: Sequence[Span], records: Path, quarantine: Path
 ) -> dict[int, Ingested]:
-    """The spans that earlier runs have ingested, linked before any other: they stay as they are."""
+    """Links the spans that earlier runs ingested; new spans are compared with them afterwards."""
     ingested: dict[int, Ingested] = {}
     for span in window:
         name = f'span-{span.number}'
@@ -149,22 +150,22 @@ def _linked(
             for folder in sorted(records.parent.glob(f'*/{name}'))
         ]
         targets = records / name, quarantine / name
-        found = link_span(span.source, config, ingested.values(), earlier, *targets)
-        if found:
-            ingested[span.number] = found
+        linked = link_span(span.source, config, ingested.values(), earlier, *targets)
+        if linked:
+            ingested[span.number] = linked
     return ingested
 
 
-def require_few_bad(tallies: Mapping[str, Tally], limit: float, quarantine: Path) -> None:
-    """A few images that cannot be used cost nothing; many say that something is wrong.
+def check_bad_share(tallies: Mapping[str, Tally], limit: float, quarantine: Path) -> None:
+    """Checks the share of quarantined images.
 
     Args:
         tallies: of the spans, by the names of their folders.
-        limit: share of all images that may be bad.
-        quarantine: of the run. TFX removes it when this raises, so it is kept beside.
+        limit: largest share of bad images.
+        quarantine: of the run. TFX removes it after an error, so it is copied to `refused`.
 
     Raises:
-        DataError: there are more; the message says how many, why, and where they are listed.
+        DataError: the share is above the limit; the message has counts, reasons and examples.
     """
     tally = sum(tallies.values(), Tally())
     bad = sum(tally.bad.values())
@@ -174,43 +175,47 @@ def require_few_bad(tallies: Mapping[str, Tally], limit: float, quarantine: Path
     shutil.rmtree(refused, ignore_errors=True)
     shutil.copytree(quarantine, refused)
     lines = ((name, line) for name in tallies for line in read_quarantined(quarantine / name))
-    named = [
+    examples = [
         f'{name}/{line["source"]}: {line["detail"]}' for name, line in itertools.islice(lines, 3)
     ]
-    remedy = (
-        '; if images of different classes are meant to look alike, set data.checks.near_distance: 0'
+    hint = (
+        '; if images of different classes look alike, set data.checks.near_distance: 0'
         if 'under two labels' in tally.bad
         else ''
     )
     raise DataError(
         f'{bad} of {tally.seen} images ({bad / tally.seen:.1%}) cannot be used, more than the '
         f'{limit:.1%} of data.checks.max_bad_share: {describe_bad(tally.bad)}; such as '
-        f'{"; ".join(named)}; all are listed in {refused}{remedy}'
+        f'{"; ".join(examples)}; all are listed in {refused}{hint}'
     )
 
 
-def require_every_class(spans: list[Counts], test_window: int) -> None:
-    """Training and judging need images of every class, in all of the spans that they use.
+def check_classes_in_splits(spans: list[Counts], test_window: int) -> None:
+    """Checks that each split has images of each class.
+
+    Args:
+        spans: counts of the spans, oldest first.
+        test_window: number of newest spans that are used for the test split.
 
     Raises:
-        DataError: naming the split and the class without images.
+        DataError: a split has no images of a class.
     """
     used = {'train': spans, 'eval': spans, 'test': spans[-test_window:]}
     total = sum(sum(classes.values()) for counts in spans for classes in counts.values())
-    for split, those in used.items():
+    for split, used_spans in used.items():
         images: Counter[str] = Counter()
-        for counts in those:
+        for counts in used_spans:
             images.update(counts[split])
         for name, number in images.items():
             if not number:
                 raise DataError(
                     f'{total} images are too few: the {split} split got none of class {name!r}; '
-                    'give more images'
+                    'add more images'
                 )
 
 
 def _artifact(prepared: Artifact, span: Span) -> Artifact:
-    """Examples of one span. TFX wants several artifacts to lie directly below the prepared one."""
+    """Examples of one span; TFX requires its folder directly in that of the prepared artifact."""
     artifact = standard_artifacts.Examples()
     artifact.uri = f'{prepared.uri}/span-{span.number}'
     artifact.span = span.number
@@ -225,5 +230,5 @@ def _fingerprints(window: Sequence[Span]) -> str:
     return json.dumps([(span.number, span.source.fingerprint) for span in window])
 
 
-def _data(exec_properties: dict[str, Any]) -> DataConfig:
+def _config(exec_properties: dict[str, Any]) -> DataConfig:
     return DataConfig.model_validate_json(exec_properties['data'])

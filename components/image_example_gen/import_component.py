@@ -1,4 +1,4 @@
-"""TFX's ImportExampleGen for records that are canonical already."""
+"""ImportExampleGen for canonical records of an earlier ingestion."""
 
 from pathlib import Path
 from typing import Any
@@ -9,61 +9,61 @@ from tfx.components.example_gen.input_processor import InputProcessor
 from tfx.proto import example_gen_pb2
 
 from common import features
-from components.image_example_gen.sources.spans import span_folders
+from components.image_example_gen.sources.spans import FIRST_SPAN, span_folders
 from components.image_example_gen.sources.tfrecord.canonical import FILES, fingerprint_of
 
-_FIRST = 1  # as `open_window` numbers what does not come in spans
 
+class NewestSpanProcessor(InputProcessor):
+    """Selects the records of the newest span.
 
-class NewestRecords(InputProcessor):
-    """Which records are imported: those of the newest span.
-
-    TFX's own gives folders without spans the number 0 and makes a fingerprint of its own; a
-    schedule that compares spans with those that runs have used would take them for others.
+    TFX's processors give folders without spans the number 0, and compute another fingerprint than
+    CanonicalSource; a schedule, which compares both with earlier runs, would find new data.
     """
 
     def __init__(self, path: Path) -> None:
         super().__init__(splits=[])
         self._path = path
-        self._number, self._folder = _newest(path)  # once: another may arrive meanwhile
+        # Once, as another span may arrive meanwhile.
+        folders = span_folders(path)
+        self._number, self._folder = max(folders.items()) if folders else (FIRST_SPAN, path)
 
     def get_latest_span(self) -> int:
         return self._number
 
     def resolve_span_and_version(self) -> tuple[int, int | None]:
-        """The newest span; records have no versions."""
+        """The newest span, without a version."""
         return self._number, None
 
     def get_pattern_for_span_version(self, pattern: str, span: int, version: int | None) -> str:
-        """The pattern below the folder of the span."""
+        """Prefixes the pattern with the folder of the span."""
         return str(self._folder.relative_to(self._path) / pattern)
 
     def get_input_fingerprint(self, span: int, version: int | None) -> str:
-        """The same as of the source."""
+        """The fingerprint of CanonicalSource."""
         return fingerprint_of(self._folder)
 
 
-class NewestRecordsDriver(FileBasedDriver):
-    """Looks which span is the newest; its fingerprint becomes part of the cache's key."""
+class NewestSpanDriver(FileBasedDriver):
+    """Adds the newest span and its fingerprint to the cache key."""
 
     def get_input_processor(
         self, splits: Any, range_config: Any = None, input_base_uri: str | None = None
     ) -> InputProcessor:
-        """What `run` asks for span, fingerprint and patterns."""
+        """Called by `run` for span, fingerprint and patterns."""
         del splits, range_config  # the patterns are relative to the span
         assert input_base_uri
-        return NewestRecords(Path(input_base_uri))
+        return NewestSpanProcessor(Path(input_base_uri))
 
 
 class ImportCanonicalExamples(ImportExampleGen):
-    """Takes over the records of the newest span, each split as it is.
+    """Imports the canonical records of the newest span, with unchanged splits.
 
-    The output `examples` has what that of ImageExampleGen has: three splits, and the properties
-    `span` and `input_fingerprint`. Beam shuffles the records, for which the runner in memory holds
-    them all, and writes them gzipped.
+    The output `examples` has the splits and properties of the output of ImageExampleGen. Beam
+    shuffles the records (the in-memory runner holds all of them in memory) and writes them with
+    gzip.
     """
 
-    DRIVER_CLASS = NewestRecordsDriver
+    DRIVER_CLASS = NewestSpanDriver
 
     def __init__(self, path: Path) -> None:
         splits = [
@@ -71,9 +71,3 @@ class ImportCanonicalExamples(ImportExampleGen):
             for split in features.SPLITS
         ]
         super().__init__(input_base=str(path), input_config=example_gen_pb2.Input(splits=splits))
-
-
-def _newest(path: Path) -> tuple[int, Path]:
-    """Number and folder of the newest span."""
-    folders = span_folders(path)
-    return max(folders.items()) if folders else (_FIRST, path)

@@ -25,12 +25,12 @@ from common.errors import DataError, Rejected
 from common.features import FINGERPRINT
 from common.files import MEGABYTE
 from components.cache_key_driver import LookingDriver
-from components.image_example_gen.ingestion.in_order import in_order
+from components.image_example_gen.ingestion.parallel_map import parallel_map
 from components.image_example_gen.ingestion.quarantine import LIST, Quarantine, QuarantineWriter
 from components.image_example_gen.ingestion.tally import Tally, describe_bad
 from components.image_example_gen.inspection.config import CheckConfig
 from components.image_example_gen.inspection.examine import GoodImage, examine
-from components.image_example_gen.sources.base.members import READ_ERRORS, read_within, told
+from components.image_example_gen.sources.base.reading import READ_ERRORS, error_text, read_within
 from components.image_example_gen.sources.base.source_protocol import IMAGES_PER_SHARD, BadImage
 from components.inference.config import InferenceConfig
 from components.inference.image_folder import files_of, fingerprint_of
@@ -176,7 +176,7 @@ def _numbered_by_shard(
 def _examined(folder: Path, checks: CheckConfig, bar: console.Bar) -> Iterator[_Examined]:
     """Each image as a record, or what is wrong with it."""
     images = (_read(file, folder, checks) for file in files_of(folder))
-    for found in in_order(lambda each: _inspect(each, checks), images):
+    for found in parallel_map(lambda each: _inspect(each, checks), images):
         bar.advance()
         yield found
 
@@ -190,7 +190,7 @@ def _read(file: Path, folder: Path, checks: CheckConfig) -> _Read | BadImage:
     except Rejected as error:
         return BadImage(filename, error.reason, error.detail)
     except READ_ERRORS as error:
-        return BadImage(filename, 'unreadable', f'it cannot be read: {told(error)}')
+        return BadImage(filename, 'unreadable', f'it cannot be read: {error_text(error)}')
 
 
 def _inspect(image: _Read | BadImage, checks: CheckConfig) -> _Examined:

@@ -13,10 +13,10 @@ from components.image_example_gen.sources.archive.download import shown
 from components.image_example_gen.sources.archive.transfer import CHUNK, get, require_success
 from components.image_example_gen.sources.base.config import URL
 from components.image_example_gen.sources.base.image_files import IMAGE_SUFFIXES, files_in
-from components.image_example_gen.sources.base.members import (
+from components.image_example_gen.sources.base.reading import (
+    error_text,
     read_within,
     require_within,
-    told,
 )
 
 STANDARD_INPUT = '-'
@@ -66,7 +66,7 @@ def _given(path: str | Path, read: Callable[[], bytes]) -> Given:
     except Rejected as error:
         return Given(printed, problem=str(error))
     except (OSError, ValueError) as error:  # a name with a null byte is a ValueError
-        return Given(printed, problem=f'it cannot be read: {told(error)}')
+        return Given(printed, problem=f'it cannot be read: {error_text(error)}')
 
 
 def _of_file(file: str | Path | int, max_bytes: int) -> bytes:
@@ -81,7 +81,9 @@ def _of_folder(folder: Path, max_bytes: int) -> Iterator[Given]:
             found = True
             yield _given(file, lambda: _of_file(file, max_bytes))  # noqa: B023
     except OSError as error:
-        yield Given(str(error.filename or folder), problem=f'it cannot be read: {told(error)}')
+        yield Given(
+            str(error.filename or folder), problem=f'it cannot be read: {error_text(error)}'
+        )
         return
     if not found:
         yield Given(str(folder), problem='it holds no images')

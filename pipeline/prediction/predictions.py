@@ -16,10 +16,10 @@ import PIL.PngImagePlugin
 
 from common.errors import Rejected
 from components.evaluation.robustness.heat_map import overlay, thumbnail
-from components.image_example_gen.ingestion.in_order import batches, in_order
+from components.image_example_gen.ingestion.parallel_map import batches, parallel_map
 from components.image_example_gen.inspection.config import CheckConfig
 from components.image_example_gen.inspection.examine import examine
-from components.image_example_gen.sources.base.members import told
+from components.image_example_gen.sources.base.reading import error_text
 from components.inference.classifier import Answer, Classifier
 from pipeline.prediction.given_images import Given
 
@@ -136,7 +136,7 @@ def predict(
         checks: limits of an image.
         explanations: where to draw what the model looks at; None: nowhere.
     """
-    for batch in batches(in_order(lambda each: _check(each, checks), given)):
+    for batch in batches(parallel_map(lambda each: _check(each, checks), given)):
         yield from _answered(batch, classifier, explanations)
 
 
@@ -178,5 +178,5 @@ def _answered(
             try:
                 file = explanations.draw(each.path, each.contents, warm)
             except OSError as error:
-                problem = f'its explanation cannot be written: {told(error)}'
+                problem = f'its explanation cannot be written: {error_text(error)}'
         yield Prediction(each.path, answer, problem, file)

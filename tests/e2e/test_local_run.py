@@ -174,8 +174,8 @@ def test_the_person_and_the_summary_are_told_how_many_images_were_used(home, fir
     tally = home.summary()['images']['tally']
     assert (tally['seen'], tally['duplicates']) == (162 + bad - 2, 1)
     assert sum(tally['bad'].values()) == bad
-    assert f'159 of {160 + bad} images used; {bad} set aside (' in first[0].stdout
-    assert '1 copy left out' in first[0].stdout
+    assert f'159 of {160 + bad} images used; {bad} quarantined (' in first[0].stdout
+    assert '1 duplicate skipped' in first[0].stdout
 
 
 def test_run_ends_with_decision_and_next_command(home, first):

@@ -1,11 +1,10 @@
-"""Where images go that cannot be used: a list, and copies of their bytes up to a limit."""
+"""The quarantine: a list of the images that cannot be used, and copies up to a size limit."""
 
 import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Any, TextIO
 
 from tfx.types import Artifact
@@ -17,13 +16,13 @@ _COPIES = 'copies'
 
 
 class Quarantine(Artifact):
-    """The images of a run that were set aside, in a folder `span-N` for each span.
+    """The images of a run that cannot be used, in a folder `span-N` for each span.
 
-    In each, `quarantined.jsonl` has a line for each image: where it came from, the reason by its
-    kind, the same in words, its length and digest, and the copy of its bytes, if there is one.
+    Each line of `quarantined.jsonl` in it has the origin of an image (`source`), the `reason`, a
+    `detail` in one clause, the length in `bytes`, the `sha256`, and the path of the `copy` or null.
     """
 
-    TYPE_NAME = 'catdog.Quarantine'  # Vertex AI wants a prefix
+    TYPE_NAME = 'catdog.Quarantine'  # Vertex AI requires a prefix
 
 
 class QuarantineWriter:
@@ -31,8 +30,8 @@ class QuarantineWriter:
 
     Args:
         directory: of the span.
-        name: of the list, without its ending; names of copies begin with it too.
-        room: bytes that all copies may take.
+        name: of the list, without its suffix; also the prefix of the copies.
+        room: bytes for all copies.
     """
 
     def __init__(self, directory: Path, name: str, room: int) -> None:
@@ -45,7 +44,7 @@ class QuarantineWriter:
         return self
 
     def add(self, bad: BadImage) -> None:
-        """Writes a line, and a copy if it still fits."""
+        """Writes a line, and a copy if there is room."""
         line = {
             'source': bad.filename.encode(errors='surrogateescape').decode(errors='replace'),
             'reason': bad.reason,
@@ -66,17 +65,12 @@ class QuarantineWriter:
         (self._directory / copy).write_bytes(bad.contents)
         return copy
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._list.close()
 
 
 def merge_lists(directory: Path, names: Iterable[str], room: float) -> None:
-    """Makes one list of those of all shards, in their order, with copies up to `room` bytes."""
+    """Merges the lists of all shards in order, and removes copies beyond `room` bytes."""
     with (directory / LIST).open('w') as merged:
         for part in filter(Path.is_file, (_list_file(directory, name) for name in names)):
             for line in map(json.loads, part.read_text().splitlines()):
@@ -88,7 +82,7 @@ def merge_lists(directory: Path, names: Iterable[str], room: float) -> None:
 
 
 def read_quarantined(directory: Path) -> Iterator[dict[str, Any]]:
-    """The lines of the list of a span."""
+    """Reads the list of a span."""
     with (directory / LIST).open() as lines:
         yield from map(json.loads, lines)
 

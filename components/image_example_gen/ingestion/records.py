@@ -1,10 +1,9 @@
-"""Canonical `tf.Example`s in TFRecords, divided into splits, as TFX lays out Examples."""
+"""Writes canonical `tf.Example`s to TFRecords, one file per split, in the layout of TFX."""
 
 import contextlib
 import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
 
 import tensorflow as tf
 
@@ -13,14 +12,12 @@ from components.image_example_gen.inspection.examine import GoodImage
 from components.image_example_gen.sources.base.config import SplitConfig
 from components.image_example_gen.sources.base.source_protocol import LabelledImage, Part
 
-_PARTIAL = '.partial'
-
 
 def split_of(sha256: str, splits: SplitConfig, part: Part | None = None) -> str:
-    """The split of an image, from the digest of its bytes: never changes when data is added.
+    """The split of an image, from the digest of its bytes; independent of all other images.
 
-    The same rule as TFX's ExampleGen with `partition_feature_name`, which hashes the feature.
-    An image that comes as part of `train` stays there, one of `validation` becomes eval or test.
+    Follows TFX's ExampleGen with `partition_feature_name`, which hashes the feature. Of sources
+    that are already divided, `train` stays train, and `validation` becomes eval or test.
     """
     if part == 'train':
         return 'train'
@@ -42,9 +39,9 @@ def to_example(
     """The canonical `tf.Example` of an image; names as in `common.features`.
 
     Args:
-        image: as it came.
-        good: what was found out about it; its bytes are written.
-        sha256: hexadecimal digest of the bytes as they came.
+        image: the image of the source.
+        good: the result of its inspection, with the bytes that are written.
+        sha256: hexadecimal digest of the bytes of the source.
         classes: names in the order of the labels.
     """
     measures = good.measures
@@ -79,46 +76,27 @@ def _feature(value: bytes | int | float) -> tf.train.Feature:
 
 
 def record_files(directory: Path, number: int, shards: int) -> list[Path]:
-    """The files of one shard, one for each split in the order of SPLITS."""
+    """The files of one shard, one per split in the order of SPLITS."""
     name = f'data_tfrecord-{number:05d}-of-{shards:05d}'
     return [directory / f'Split-{split}' / name for split in features.SPLITS]
 
 
-class SplitWriter:
-    """Writes the records of one shard to a file for each split; whole or not at all.
+@contextlib.contextmanager
+def split_writers(files: Sequence[Path]) -> Iterator[list[tf.io.TFRecordWriter]]:
+    """Opens a writer per file; the files replace existing ones only if no error occurs.
 
-    Not compressed: encoded images would not get smaller.
+    The files are not compressed: encoded images would not become smaller.
     """
-
-    def __init__(self, files: Sequence[Path]) -> None:
-        self._files = files
-
-    def __enter__(self) -> 'SplitWriter':
-        self._open = contextlib.ExitStack()
-        self._writers = []
-        for file in self._files:
+    partial = [file.with_name(f'{file.name}.partial') for file in files]
+    with contextlib.ExitStack() as stack:
+        for file in partial:
             file.parent.mkdir(parents=True, exist_ok=True)
-            writer = tf.io.TFRecordWriter(f'{file}{_PARTIAL}')
-            self._writers.append(self._open.enter_context(writer))
-        return self
-
-    def write(self, split: int, record: bytes) -> None:
-        """Appends a serialised `tf.Example` to a split, by its place in SPLITS."""
-        self._writers[split].write(record)
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._open.close()
-        if kind is None:
-            for file in self._files:
-                Path(f'{file}{_PARTIAL}').replace(file)
+        yield [stack.enter_context(tf.io.TFRecordWriter(str(file))) for file in partial]
+    for source, target in zip(partial, files, strict=True):
+        source.replace(target)
 
 
 def read_records(files: Sequence[Path]) -> Iterator[bytes]:
-    """Serialised `tf.Example`s of uncompressed files, one after the other."""
+    """Reads the serialised `tf.Example`s of uncompressed files, in order."""
     for file in files:
         yield from tf.data.TFRecordDataset(str(file)).as_numpy_iterator()

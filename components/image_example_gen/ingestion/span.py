@@ -1,4 +1,4 @@
-"""From the source of one span to its records: written, or linked if an earlier run has them."""
+"""Ingests one span: writes its records, or links them from an earlier run."""
 
 import contextlib
 import dataclasses
@@ -9,7 +9,6 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import apache_beam as beam
 import numpy as np
@@ -18,41 +17,60 @@ from common import console, features
 from common.errors import DataError
 from common.features import MANIFEST
 from common.files import MEGABYTE, write_atomically
+from common.strict_model import StrictModel
 from components.image_example_gen.ingestion import transforms
 from components.image_example_gen.ingestion.duplicates import (
-    BETWEEN,
     DUPLICATE,
     IMAGE,
-    Decided,
-    decide,
+    SPLIT_CONFLICT,
+    SplitAssignment,
+    assign_splits,
 )
 from components.image_example_gen.ingestion.quarantine import LIST, merge_lists, read_quarantined
 from components.image_example_gen.ingestion.records import record_files
 from components.image_example_gen.ingestion.tally import Tally
-from components.image_example_gen.ingestion.transforms import (
-    ExamineImages,
-    MoveRecords,
-    SpanFolders,
-)
-from components.image_example_gen.sources.base.config import DataConfig
+from components.image_example_gen.ingestion.transforms import ExamineImages, SpanFolders
+from components.image_example_gen.inspection.config import CheckConfig
+from components.image_example_gen.sources.base.config import DataConfig, SplitConfig
 from components.image_example_gen.sources.base.source_protocol import Source
 
-FORMAT = 7  # of the files below: another number and everything is ingested again
+FORMAT = 7  # version of the files below; a new number ingests everything again
 _INDEX = 'index.npy'
 
 Counts = dict[str, dict[str, int]]  # images by split and class
 
 
+class _Input(StrictModel):
+    """Everything that the records of a span depend on."""
+
+    fingerprint: str
+    classes: tuple[str, ...]
+    splits: SplitConfig
+    checks: CheckConfig
+    format: int
+
+
+class _Manifest(StrictModel):
+    """The file `manifest.json`; `sizes` are the bytes of each file of records."""
+
+    source: _Input
+    counts: Counts
+    tally: Tally
+    compared_with: list[str]
+    because_of: list[str]
+    sizes: dict[str, int]
+
+
 @dataclasses.dataclass(frozen=True)
 class Ingested:
-    """What became of the images of a span.
+    """The result of the ingestion of a span.
 
     Attributes:
-        counts: of those that are used, by split and class.
-        tally: how many there were, and what became of the others.
-        compared_with: digests of the spans whose images these were compared with.
-        because_of: those of them for which some images are left out here.
-        index: IMAGE [n], of those that are used.
+        counts: used images by split and class.
+        tally: used, quarantined and skipped images.
+        compared_with: digests of the spans that were searched for duplicates.
+        because_of: digests of those whose images conflict with images of this span.
+        index: IMAGE [n], of the used images.
     """
 
     counts: Counts
@@ -63,58 +81,61 @@ class Ingested:
 
     @property
     def digest(self) -> str:
-        """Changes with the images that are used, and with their splits."""
+        """SHA-256 of the used images and their splits."""
         return hashlib.sha256(self.index.tobytes()).hexdigest()
 
-    def knows(self, other: 'Ingested') -> bool:
-        """Whether the images of one of the two were compared with those of the other."""
+    def compared(self, other: 'Ingested') -> bool:
+        """Whether either of the two spans was compared with the other."""
         return other.digest in self.compared_with or self.digest in other.compared_with
 
 
 def link_span(
     source: Source,
     config: DataConfig,
-    known: Iterable[Ingested],
+    window: Iterable[Ingested],
     earlier: Iterable[tuple[Path, Path]],
     records: Path,
     quarantine: Path,
 ) -> Ingested | None:
-    """Links what an earlier run has written of the same images, if there is such.
+    """Links the records of the same images from an earlier run; None if there are none.
 
     Args:
         source: the images.
-        config: how they are checked and divided.
-        known: the spans that they are used with, as far as those are there already.
-        earlier: folders of records and of the quarantine, in pairs.
-        records: where to, as TFX lays out Examples.
-        quarantine: where to.
+        config: checks and splits.
+        window: the other spans of this run that are already ingested.
+        earlier: pairs of folders of earlier runs: records, quarantine.
+        records: target, in the layout of TFX.
+        quarantine: target.
     """
-    description = _describe(source, config)
-    for folder, aside in earlier:
-        manifest = _read_manifest(folder)
-        if manifest['source'] != description or manifest['sizes'] != _sizes(folder):
+    wanted = _input_of(source, config)
+    others = list(window)
+    digests = {other.digest for other in others}
+    for folder, quarantined in earlier:
+        ingested = _read_unchanged(folder, quarantined, wanted)
+        if ingested is None or 'unreadable' in ingested.tally.bad:  # may be readable now
             continue
-        found = _whole(folder, aside)
-        if found is None or 'unreadable' in found.tally.bad:  # it may be readable by now
-            continue
-        others = list(known)
-        compared = all(found.knows(other) for other in others)
-        there = {other.digest for other in others}
-        if compared and there.issuperset(found.because_of):
-            for each, target in (folder, records), (aside, quarantine):
-                shutil.copytree(each, target, copy_function=_link, dirs_exist_ok=True)
-            return found
+        if all(ingested.compared(other) for other in others) and digests.issuperset(
+            ingested.because_of
+        ):
+            for origin, target in (folder, records), (quarantined, quarantine):
+                shutil.copytree(origin, target, copy_function=_link, dirs_exist_ok=True)
+            return ingested
     return None
 
 
 def read_ingested(records: Path) -> Ingested:
-    """What became of a span, from the folder of its records."""
-    manifest = _read_manifest(records)
+    """Reads the result of an ingestion from the folder of its records.
+
+    Raises:
+        OSError: a file is missing.
+        ValueError: a file is damaged.
+    """
+    manifest = _load_manifest(records)
     return Ingested(
-        manifest['counts'],
-        Tally(**manifest['tally']),
-        manifest['compared_with'],
-        manifest['because_of'],
+        manifest.counts,
+        manifest.tally,
+        manifest.compared_with,
+        manifest.because_of,
         np.load(records / _INDEX),
     )
 
@@ -122,24 +143,25 @@ def read_ingested(records: Path) -> Ingested:
 def ingest_span(
     source: Source,
     config: DataConfig,
-    known: Sequence[Ingested],
+    window: Sequence[Ingested],
     records: Path,
     quarantine: Path,
     make_pipeline: Callable[[], beam.Pipeline],
 ) -> Ingested:
-    """Checks every image and writes those that can be used.
+    """Checks every image of a span and writes the records of the usable ones.
 
     Args:
         source: the images.
-        config: how they are checked and divided.
-        known: spans that are used with this one: near copies of their images get their splits.
-        records: where to, as TFX lays out Examples; a manifest is written last, so what was cut
-            off has none.
-        quarantine: where to put those that cannot be used.
-        make_pipeline: a Beam pipeline on the runner that the recipe names.
+        config: checks and splits.
+        window: the other spans of this run that are already ingested; near-duplicates of their
+            images get the same split.
+        records: target, in the layout of TFX. The manifest is written last, so an incomplete
+            folder has none.
+        quarantine: target for the images that cannot be used.
+        make_pipeline: a Beam pipeline on the runner of the recipe.
 
     Raises:
-        DataError: a file of the source cannot be read at all.
+        DataError: a file of the source cannot be read.
     """
     shards = source.shards()
     folders = SpanFolders(
@@ -147,7 +169,7 @@ def ingest_span(
     )
     with (
         console.bar('images to TFRecords', source.count) as bar,
-        transforms.telling(bar.advance),
+        transforms.on_each_image(bar.advance),
         make_pipeline() as pipeline,
     ):
         _ = pipeline | beam.Create(list(enumerate(shards))) | ExamineImages(folders)
@@ -156,27 +178,35 @@ def ingest_span(
             raise DataError(folders.error(number).read_text())
     parts = [np.load(folders.index(number)) for number in range(len(shards))]
     index = np.concatenate(parts)
-    earlier = np.concatenate([np.empty(0, IMAGE), *(each.index for each in known)])
-    decided = decide(index, earlier, config.checks.near_distance)
-    _settle(parts, decided, folders, make_pipeline)
-    ingested = _result(index, decided, known, folders)
+    earlier = np.concatenate([np.empty(0, IMAGE), *(each.index for each in window)])
+    assignment = assign_splits(index, earlier, config.checks.near_distance)
+    _write_records(parts, assignment, folders, make_pipeline)
+    ingested = _summarize(index, assignment, window, folders)
     np.save(records / _INDEX, ingested.index)
     shutil.rmtree(folders.examined)
-    _write_manifest(source, config, ingested, records)
+    manifest = _Manifest(
+        source=_input_of(source, config),
+        counts=ingested.counts,
+        tally=ingested.tally,
+        compared_with=ingested.compared_with,
+        because_of=ingested.because_of,
+        sizes=_sizes(records),
+    )
+    write_atomically(records / MANIFEST, json.dumps(manifest.model_dump()))
     return ingested
 
 
-def _settle(
+def _write_records(
     parts: Sequence[np.ndarray],
-    decided: Decided,
+    assignment: SplitAssignment,
     folders: SpanFolders,
     make_pipeline: Callable[[], beam.Pipeline],
 ) -> None:
-    """Moves whole shards of which every image stays, and writes the others anew."""
+    """Renames the files of unchanged shards, and rewrites the others."""
     ends = np.cumsum([len(part) for part in parts])[:-1]
-    places, others = (np.split(each, ends) for each in (decided.places, decided.other_labels))
+    splits, others = (np.split(each, ends) for each in (assignment.splits, assignment.other_labels))
     changed = []
-    for number, (part, wanted) in enumerate(zip(parts, places, strict=True)):
+    for number, (part, wanted) in enumerate(zip(parts, splits, strict=True)):
         if (part['split'] != wanted).any():
             changed.append((number, wanted, others[number]))
             continue
@@ -189,13 +219,17 @@ def _settle(
             examined.replace(record)
     if changed:
         with make_pipeline() as pipeline:
-            _ = pipeline | beam.Create(changed) | MoveRecords(folders)
+            move = beam.Map(transforms.move_records, folders)
+            _ = pipeline | beam.Create(changed) | beam.Reshuffle() | move
 
 
-def _result(
-    index: np.ndarray, decided: Decided, known: Sequence[Ingested], folders: SpanFolders
+def _summarize(
+    index: np.ndarray,
+    assignment: SplitAssignment,
+    window: Sequence[Ingested],
+    folders: SpanFolders,
 ) -> Ingested:
-    """Counts, and gathers what the shards left."""
+    """Merges the lists of the shards and counts the images."""
     names = [
         f'shard-{number:05d}{suffix}'
         for number in range(folders.shards)
@@ -203,78 +237,68 @@ def _result(
     ]
     merge_lists(folders.quarantine, names, folders.checks.quarantine_megabytes * MEGABYTE)
     bad = Counter(line['reason'] for line in read_quarantined(folders.quarantine))
-    stays = decided.places < DUPLICATE
-    used = index[stays].copy()
-    used['split'] = decided.places[stays]
-    left_out = {each: int(np.sum(decided.places == each)) for each in (DUPLICATE, BETWEEN)}
-    tally = Tally(
-        seen=len(used) + bad.total() + sum(left_out.values()),
-        bad=dict(bad.most_common()),
-        duplicates=left_out[DUPLICATE],
-        between=left_out[BETWEEN],
-        moved=int(np.sum(index[stays]['split'] != used['split'])),
-        repeated=decided.repeated,
+    is_used = assignment.splits < DUPLICATE
+    used = index[is_used].copy()
+    used['split'] = assignment.splits[is_used]
+    duplicates, between = (
+        int(np.sum(assignment.splits == each)) for each in (DUPLICATE, SPLIT_CONFLICT)
     )
-    digests = [each.digest for each in known]
-    because = np.split(decided.because, np.cumsum([len(each.index) for each in known]))
-    because_of = [each for each, images in zip(digests, because, strict=False) if images.any()]
-    return Ingested(_counts(used, folders.classes), tally, digests, because_of, used)
-
-
-def _counts(used: np.ndarray, classes: Sequence[str]) -> Counts:
-    return {
+    tally = Tally(
+        seen=len(used) + bad.total() + duplicates + between,
+        bad=dict(bad.most_common()),
+        duplicates=duplicates,
+        between=between,
+        moved=int(np.sum(index[is_used]['split'] != used['split'])),
+        repeated=assignment.repeated,
+    )
+    digests = [each.digest for each in window]
+    conflicting = np.split(assignment.conflicting, np.cumsum([len(each.index) for each in window]))
+    because_of = [
+        digest for digest, images in zip(digests, conflicting, strict=False) if images.any()
+    ]
+    counts = {
         split: {
-            name: int(np.sum((used['split'] == place) & (used['label'] == label)))
-            for label, name in enumerate(classes)
+            name: int(np.sum((used['split'] == number) & (used['label'] == label)))
+            for label, name in enumerate(folders.classes)
         }
-        for place, split in enumerate(features.SPLITS)
+        for number, split in enumerate(features.SPLITS)
     }
+    return Ingested(counts, tally, digests, because_of, used)
 
 
-def _describe(source: Source, config: DataConfig) -> dict[str, Any]:
-    """What the records of a source depend on."""
-    return {
-        'fingerprint': source.fingerprint,
-        'classes': list(source.classes),
-        'splits': config.splits.model_dump(),
-        'checks': config.checks.model_dump(),
-        'format': FORMAT,
-    }
+def _input_of(source: Source, config: DataConfig) -> _Input:
+    return _Input(
+        fingerprint=source.fingerprint,
+        classes=source.classes,
+        splits=config.splits,
+        checks=config.checks,
+        format=FORMAT,
+    )
 
 
-def _write_manifest(source: Source, config: DataConfig, ingested: Ingested, records: Path) -> None:
-    manifest = {
-        'source': _describe(source, config),
-        'counts': ingested.counts,
-        'tally': dataclasses.asdict(ingested.tally),
-        'compared_with': ingested.compared_with,
-        'because_of': ingested.because_of,
-        'sizes': _sizes(records),
-    }
-    write_atomically(records / MANIFEST, json.dumps(manifest))
+def _load_manifest(directory: Path) -> _Manifest:
+    # pydantic's JSON refuses the lone surrogates of a class folder with an undecodable name.
+    return _Manifest.model_validate(json.loads((directory / MANIFEST).read_text()))
 
 
-def _read_manifest(directory: Path) -> dict[str, Any]:
-    with contextlib.suppress(FileNotFoundError, ValueError):
-        return dict(json.loads((directory / MANIFEST).read_text()))
-    return {'source': None}  # cut off while it was written, or being written
-
-
-def _whole(records: Path, quarantine: Path) -> Ingested | None:
-    """What became of a span; None if somebody has removed a part of what was written of it."""
+def _read_unchanged(records: Path, quarantine: Path, wanted: _Input) -> Ingested | None:
+    """None if the images or settings differ, or a file has been removed or truncated."""
     with contextlib.suppress(OSError, ValueError, EOFError):
-        return read_ingested(records) if (quarantine / LIST).is_file() else None
+        manifest = _load_manifest(records)
+        complete = (quarantine / LIST).is_file() and manifest.sizes == _sizes(records)
+        if complete and manifest.source == wanted:
+            return read_ingested(records)
     return None
 
 
 def _sizes(directory: Path) -> dict[str, int]:
-    """Bytes of each file of records: whether all is there still."""
+    """Bytes of each file of records."""
     files = sorted(directory.glob('Split-*/*'))
     return {str(file.relative_to(directory)): file.stat().st_size for file in files}
 
 
 def _link(source: str, target: str) -> None:
-    """A second name for a file, or a copy of it where the disk knows no such thing."""
+    """Makes a hard link, or a copy if the file system has no hard links."""
     try:
         os.link(source, target)
     except OSError:

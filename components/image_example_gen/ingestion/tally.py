@@ -1,4 +1,4 @@
-"""How many images there were, and what became of those that were not used as they came."""
+"""Counts of used, quarantined and skipped images."""
 
 import dataclasses
 from collections import Counter
@@ -6,15 +6,15 @@ from collections import Counter
 
 @dataclasses.dataclass(frozen=True)
 class Tally:
-    """Numbers of images, of a span or of several.
+    """Numbers of images, of one span or of several.
 
     Attributes:
-        seen: how many there were.
-        bad: how many were set aside, by reason.
-        duplicates: how many were left out as copies of others, with the same bytes and label.
-        between: how many were left out because they have near copies in two splits of other spans.
-        moved: how many are in another split than they would be alone, with near copies of theirs.
-        repeated: how many have the same bytes as images of other spans; they are used.
+        seen: all images.
+        bad: quarantined images by reason.
+        duplicates: skipped: the same bytes and label as another image of the span.
+        between: skipped: near-duplicates in two splits of other spans.
+        moved: moved to the split of a near-duplicate.
+        repeated: used, and with the same bytes as an image of another span.
     """
 
     seen: int = 0
@@ -26,7 +26,7 @@ class Tally:
 
     @property
     def used(self) -> int:
-        """How many are in a split."""
+        """Number of images in a split."""
         return self.seen - sum(self.bad.values()) - self.duplicates - self.between
 
     def __add__(self, other: 'Tally') -> 'Tally':
@@ -40,21 +40,19 @@ class Tally:
         )
 
     def clauses(self) -> list[str]:
-        """For a person, such as `3 set aside (2 truncated, 1 empty)`; none if all were used."""
+        """Human-readable, such as `3 quarantined (2 truncated, 1 empty)`; zeros are omitted."""
         bad = sum(self.bad.values())
-        found = [
-            (bad, f'{bad} set aside ({describe_bad(self.bad)})'),
-            (
-                self.duplicates,
-                f'{self.duplicates} cop{"ies" if self.duplicates > 1 else "y"} left out',
-            ),
-            (self.between, f'{self.between} left out, with near copies in two splits'),
-            (self.moved, f'{self.moved} moved, to be in one split with near copies'),
-            (self.repeated, f'{self.repeated} in other spans too'),
+        duplicates = f'{self.duplicates} duplicate{"s" * (self.duplicates > 1)} skipped'
+        counted = [
+            (bad, f'{bad} quarantined ({describe_bad(self.bad)})'),
+            (self.duplicates, duplicates),
+            (self.between, f'{self.between} skipped (near-duplicates in two splits)'),
+            (self.moved, f'{self.moved} moved to the split of a near-duplicate'),
+            (self.repeated, f'{self.repeated} also in other spans'),
         ]
-        return [text for number, text in found if number]
+        return [clause for number, clause in counted if number]
 
 
 def describe_bad(bad: dict[str, int]) -> str:
-    """`3 truncated, 1 not an image`."""
+    """Formats counts by reason, such as `3 truncated, 1 not an image`."""
     return ', '.join(f'{number} {reason}' for reason, number in bad.items())

@@ -1,9 +1,9 @@
-"""The two passes over the images of a span, as Beam transforms.
+"""The two Beam passes that write the records of a span.
 
-The first reads, checks and writes every image, to the split that it would have alone. When all are
-known, those that are copies of others are moved or taken out again, in the second; it only reads
-the few files that hold such. No image goes through a shuffle of Beam, which some runners keep in
-memory; what the passes tell one another is in small files beside the records.
+`ExamineImages` reads and checks every image, and writes it to the split that it has on its own.
+Duplicates are known after all images; `move_records` then rewrites the files that contain any. No
+image goes through a Beam shuffle, which some runners hold in memory: the two passes exchange small
+files next to the records.
 """
 
 import contextlib
@@ -21,14 +21,19 @@ import tensorflow as tf
 from common import features
 from common.errors import DataError, Rejected
 from common.files import MEGABYTE
-from components.image_example_gen.ingestion.duplicates import BETWEEN, DUPLICATE, IMAGE, TWO_LABELS
-from components.image_example_gen.ingestion.in_order import in_order
+from components.image_example_gen.ingestion.duplicates import (
+    DUPLICATE,
+    IMAGE,
+    LABEL_CONFLICT,
+    SPLIT_CONFLICT,
+)
+from components.image_example_gen.ingestion.parallel_map import parallel_map
 from components.image_example_gen.ingestion.quarantine import QuarantineWriter
 from components.image_example_gen.ingestion.records import (
-    SplitWriter,
     read_records,
     record_files,
     split_of,
+    split_writers,
     to_example,
 )
 from components.image_example_gen.inspection.config import CheckConfig
@@ -36,18 +41,17 @@ from components.image_example_gen.inspection.examine import GoodImage, examine
 from components.image_example_gen.sources.base.config import SplitConfig
 from components.image_example_gen.sources.base.source_protocol import BadImage, LabelledImage, Shard
 
-_LEAST_ROOM = 5e6  # bytes of copies in each shard: those of some large photographs
-EXAMINED = 'examined'
+_LEAST_ROOM = 5e6  # bytes of copies per shard: some large photographs
 
-# Who is told that an image is done; the processes of other runners tell nobody.
+# The callback of `on_each_image`; not set in the worker processes of other runners.
 _on_image: Callable[[], None] | None = None
 
 
 @contextlib.contextmanager
-def telling(on_image: Callable[[], None]) -> Iterator[None]:
-    """Calls a function for each image that is examined in this process."""
+def on_each_image(callback: Callable[[], None]) -> Iterator[None]:
+    """Calls a function for each image that this process examines."""
     global _on_image
-    _on_image = on_image
+    _on_image = callback
     try:
         yield
     finally:
@@ -56,15 +60,14 @@ def telling(on_image: Callable[[], None]) -> Iterator[None]:
 
 @dataclasses.dataclass(frozen=True)
 class SpanFolders:
-    """Where what becomes of a span is written, and what a worker needs to know for it.
+    """Output folders of a span, and the settings that workers need.
 
     Attributes:
         records: the Examples of the span.
         quarantine: of the span.
-        examined: inside of the records while they are made: what the first pass wrote.
-        shards: how many there are.
+        shards: number of shards.
         classes: names in the order of the labels.
-        splits: how images are divided.
+        splits: shares of the splits.
         checks: limits of an image.
     """
 
@@ -77,25 +80,30 @@ class SpanFolders:
 
     @property
     def examined(self) -> Path:
-        return self.records / EXAMINED
+        """The temporary output of the first pass."""
+        return self.records / 'examined'
 
     def index(self, number: int) -> Path:
-        """What is known of the images of a shard: an array of IMAGE, in the order of the files."""
+        """The index of a shard: an array of IMAGE, in the order of its records."""
         return self.examined / f'index-{number:05d}.npy'
 
     def error(self, number: int) -> Path:
-        """A sentence, where the shard could not be read at all."""
+        """The error message of a shard that cannot be read."""
         return self.examined / f'error-{number:05d}.txt'
 
     def quarantine_writer(self, name: str) -> QuarantineWriter:
-        """For one shard; it has more than its share, and what is too much goes at the end."""
+        """The writer of one shard.
+
+        All shards together may have more room than the recipe allows; `merge_lists` removes copies
+        above the limit.
+        """
         room = self.checks.quarantine_megabytes * MEGABYTE
         share = max(room / self.shards, min(room, _LEAST_ROOM))
         return QuarantineWriter(self.quarantine, name, int(share))
 
 
 class ExamineImages(beam.PTransform):
-    """Checks the images of numbered shards and writes their records; gives the numbers."""
+    """Checks the images of numbered shards and writes their records; yields the numbers."""
 
     def __init__(self, folders: SpanFolders) -> None:
         super().__init__()
@@ -105,54 +113,41 @@ class ExamineImages(beam.PTransform):
         return shards | beam.Reshuffle() | beam.Map(_examine_shard, self._folders)
 
 
-class MoveRecords(beam.PTransform):
-    """Writes the records of numbered shards to the splits that were decided, or leaves them out.
-
-    It reads what the first pass wrote and leaves it there, so that it may be done again.
-    """
-
-    def __init__(self, folders: SpanFolders) -> None:
-        super().__init__()
-        self._folders = folders
-
-    def expand(self, decisions: beam.PCollection) -> beam.PCollection:
-        return decisions | beam.Reshuffle() | beam.Map(_move_records, self._folders)
-
-
 def _examine_shard(numbered: tuple[int, Shard], folders: SpanFolders) -> int:
     number, shard = numbered
     folders.examined.mkdir(parents=True, exist_ok=True)
     inspect = functools.partial(_inspect, checks=folders.checks)
-    written: list[list[tuple[object, ...]]] = [[] for _ in features.SPLITS]
+    index: list[list[tuple[object, ...]]] = [[] for _ in features.SPLITS]
     try:
         with (
-            SplitWriter(record_files(folders.examined, number, folders.shards)) as records,
+            split_writers(record_files(folders.examined, number, folders.shards)) as writers,
             folders.quarantine_writer(f'shard-{number:05d}') as quarantine,
         ):
-            for found in in_order(inspect, shard.images()):
+            for result in parallel_map(inspect, shard.images()):
                 if _on_image:
                     _on_image()
-                if isinstance(found, BadImage):
-                    quarantine.add(found)
+                if isinstance(result, BadImage):
+                    quarantine.add(result)
                     continue
-                image, good = found
+                image, good = result
                 digest = hashlib.sha256(image.contents)
-                split = split_of(digest.hexdigest(), folders.splits, image.part)
-                place = features.SPLITS.index(split)
+                split = features.SPLITS.index(
+                    split_of(digest.hexdigest(), folders.splits, image.part)
+                )
                 example = to_example(image, good, digest.hexdigest(), folders.classes)
-                records.write(place, example.SerializeToString(deterministic=True))
-                written[place].append(
+                writers[split].write(example.SerializeToString(deterministic=True))
+                index[split].append(
                     (
                         list(digest.digest()),
                         list(good.perceptual_hash),
                         image.label,
-                        place,
+                        split,
                         image.part == 'train',
                     )
                 )
-    except DataError as error:  # Beam would put its own words around it
+    except DataError as error:  # Beam would wrap it in a message of its own
         folders.error(number).write_text(str(error))
-    np.save(folders.index(number), np.array([*itertools.chain(*written)], IMAGE))
+    np.save(folders.index(number), np.array([*itertools.chain(*index)], IMAGE))
     return number
 
 
@@ -167,29 +162,34 @@ def _inspect(
         return BadImage(image.filename, error.reason, error.detail, image.contents)
 
 
-def _move_records(numbered: tuple[int, np.ndarray, np.ndarray], folders: SpanFolders) -> int:
-    number, places, other_labels = numbered
+def move_records(assigned: tuple[int, np.ndarray, np.ndarray], folders: SpanFolders) -> int:
+    """Writes the records of one shard to their final splits, without unused images.
+
+    Idempotent: it does not change the output of the first pass.
+
+    Args:
+        assigned: number, `splits` and `other_labels` (see SplitAssignment) of the shard.
+        folders: of the span.
+    """
+    number, splits, other_labels = assigned
     examined = record_files(folders.examined, number, folders.shards)
     with (
-        SplitWriter(record_files(folders.records, number, folders.shards)) as records,
+        split_writers(record_files(folders.records, number, folders.shards)) as writers,
         folders.quarantine_writer(f'shard-{number:05d}-copies') as quarantine,
     ):
-        for record, place, other in zip(read_records(examined), places, other_labels, strict=True):
-            if place < DUPLICATE:
-                records.write(int(place), record)
-            elif place == TWO_LABELS:
-                quarantine.add(_contradictory(record, folders.classes[other]))
+        for record, split, other in zip(read_records(examined), splits, other_labels, strict=True):
+            if split < DUPLICATE:
+                writers[split].write(record)
+            elif split == LABEL_CONFLICT:
+                quarantine.add(_label_conflict(record, folders.classes[other]))
             else:
-                assert place in (DUPLICATE, BETWEEN)
+                assert split in (DUPLICATE, SPLIT_CONFLICT)
     return number
 
 
-def _contradictory(record: bytes, other: str) -> BadImage:
-    found = tf.train.Example.FromString(record).features.feature
-
-    def text(name: str) -> str:
-        return str(found[name].bytes_list.value[0].decode(errors='surrogateescape'))
-
-    detail = f'the same image, or a copy of it, stands under {other} too'
-    contents = found[features.IMAGE_BYTES].bytes_list.value[0]
-    return BadImage(text(features.FILENAME), 'under two labels', detail, contents)
+def _label_conflict(record: bytes, other: str) -> BadImage:
+    values = tf.train.Example.FromString(record).features.feature
+    filename = values[features.FILENAME].bytes_list.value[0].decode(errors='surrogateescape')
+    contents = values[features.IMAGE_BYTES].bytes_list.value[0]
+    detail = f'the same image, or a near-duplicate, is also labelled {other}'
+    return BadImage(filename, 'under two labels', detail, contents)

@@ -1,4 +1,4 @@
-"""Which source the option `--data` means, by what is there. Imports neither TensorFlow nor TFX."""
+"""Detects the source of the option `--data`. Imports neither TensorFlow nor TFX."""
 
 import re
 from pathlib import Path
@@ -12,41 +12,41 @@ from components.image_example_gen.sources.base.image_files import (
     files_in,
 )
 
-_NAMED_BY_FOLDERS = ('folder', 'archive')
-# The names that archives have; those that cannot be read are told so.
+_CLASS_FOLDERS = ('folder', 'archive')
+# Includes unsupported archives, for which the source raises an error.
 _ARCHIVE = re.compile(r'.*\.(zip|tar|tgz|tbz2?|txz|tar\.\w+|rar|7z)', re.IGNORECASE)
 
 
 def data_overrides(data: str, before: str | None = None) -> list[tuple[str, Any]]:
-    """The keys of a recipe that `--data` sets, and those that it removes.
+    """The keys of a recipe that `--data` sets or removes.
 
     Args:
-        data: a path or an address.
-        before: the source that the recipe names. Its classes are kept, unless folders name them
-            now and did not before; a digest and names of features are kept for the same source.
+        data: a path or a URL.
+        before: the source in the recipe. Its classes are kept unless only the new source has class
+            folders; a digest and feature names are kept if the source is the same.
     """
-    on_the_web = bool(URL.match(data))
-    source = 'archive' if on_the_web else _kind(Path(data))
+    is_url = bool(URL.match(data))
+    source = 'archive' if is_url else _detect_source(Path(data))
     values: dict[str, Any] = {'path': None, 'url': None, 'dataset': None, 'span_range': None}
     if source in ONLY_FOR['span_range']:
         del values['span_range']
-    values |= {'source': source, 'url' if on_the_web else 'path': data}
+    values |= {'source': source, 'url' if is_url else 'path': data}
     if before not in (None, source):
         values |= {'sha256': None, 'features': {}}
-    if source in _NAMED_BY_FOLDERS and before not in (None, *_NAMED_BY_FOLDERS):
+    if source in _CLASS_FOLDERS and before not in (None, *_CLASS_FOLDERS):
         values['classes'] = None
     return [(f'data.{key}', value) for key, value in values.items()]
 
 
-def _kind(path: Path) -> str:
-    """Whatever is none of them, or is missing, is a folder: its source says what is wrong."""
+def _detect_source(path: Path) -> str:
+    """Returns `folder` for missing or unknown files: FolderSource raises the error."""
     try:
-        return _kind_of_folder(path) if path.is_dir() else _kind_of_file(path)
+        return _source_of_folder(path) if path.is_dir() else _source_of_file(path)
     except OSError:
         return 'folder'
 
 
-def _kind_of_file(path: Path) -> str:
+def _source_of_file(path: Path) -> str:
     if _ARCHIVE.fullmatch(path.name):
         return 'archive'
     if path.suffix.lower() in PARQUET_SUFFIXES:
@@ -54,15 +54,15 @@ def _kind_of_file(path: Path) -> str:
     return 'tfrecord' if RECORDS.fullmatch(path.name) else 'folder'
 
 
-def _kind_of_folder(path: Path) -> str:
+def _source_of_folder(path: Path) -> str:
     if any(each.is_dir() for pattern in ('Split-*', '*/Split-*') for each in path.glob(pattern)):
         return 'canonical'
-    found = 'folder'
+    source = 'folder'
     for file in files_in(path, IMAGE_SUFFIXES | PARQUET_SUFFIXES):
         if file.suffix.lower() in PARQUET_SUFFIXES:
-            found = 'parquet'
-        elif file.parent != path:  # images outside of folders belong to no class
+            source = 'parquet'
+        elif file.parent != path:  # images outside of folders have no class
             return 'folder'
-    if found == 'folder' and any(RECORDS.fullmatch(each.name) for each in path.rglob('*')):
+    if source == 'folder' and any(RECORDS.fullmatch(each.name) for each in path.rglob('*')):
         return 'tfrecord'
-    return found
+    return source

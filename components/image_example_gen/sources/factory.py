@@ -1,4 +1,4 @@
-"""From the `data:` part of a recipe to a source of images."""
+"""Creates the source of images of a recipe."""
 
 from pathlib import Path
 
@@ -8,13 +8,13 @@ from components.image_example_gen.sources.base.source_protocol import Source
 
 
 def make_source(config: DataConfig, *, complete: bool = True) -> Source:
-    """Opens the source that a recipe names.
+    """Opens the source of a recipe.
 
-    Each kind is imported when it is asked for: TensorFlow Datasets alone takes seconds.
+    Imports its module on demand: TensorFlow Datasets alone takes seconds.
 
     Args:
-        config: the `data:` part of the recipe.
-        complete: a folder must have images of each class; False for one span of several.
+        config: the `data:` section of the recipe.
+        complete: whether a folder must have images of each class; False for one span of several.
 
     Raises:
         DataError: the images cannot be used.
@@ -61,8 +61,8 @@ def _archive(config: DataConfig) -> Source:
 
 
 def _path(config: DataConfig) -> Path:
-    if config.path is None:  # not an error of the recipe: everybody's images lie elsewhere
+    if config.path is None:  # allowed in a recipe: the path depends on the machine
         raise DataError(
-            f"source '{config.source}' needs to know where: give --data PATH, or set data.path"
+            f"source '{config.source}' needs a path: give --data PATH, or set data.path"
         )
     return config.path

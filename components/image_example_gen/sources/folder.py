@@ -1,50 +1,58 @@
-"""Images in a folder with one folder per class."""
+"""Source for images in a folder per class."""
 
 import copy
 import dataclasses
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from common.errors import DataError
+from common.errors import DataError, Rejected
 from components.image_example_gen.sources.base.image_files import fingerprint, is_image, walk
-from components.image_example_gen.sources.base.layout import Found, Place, arrange, settle_classes
-from components.image_example_gen.sources.base.members import (
+from components.image_example_gen.sources.base.layout import (
+    FolderListing,
+    PathParts,
+    parse_layout,
+    require_equal_parts,
+    resolve_classes,
+)
+from components.image_example_gen.sources.base.reading import (
     MAX_BYTES,
-    Member,
-    dealt,
-    label_of,
+    READ_ERRORS,
+    convert_os_errors,
+    error_text,
     read_within,
-    to_image,
 )
 from components.image_example_gen.sources.base.source_protocol import (
+    IMAGES_PER_SHARD,
     BadImage,
     LabelledImage,
+    Part,
     class_name,
 )
 
 
 class FolderSource:
-    """A folder of class folders, or of `train` and `validation` that hold such.
+    """A folder of class folders, or of `train` and `validation` with class folders.
 
-    Labels follow the sorted names of the folders, unless they are given. Hidden files are passed
-    over. Images in no folder of a class come as bad ones, and are not read.
+    Labels follow the sorted names of the folders, or `classes`. Hidden files are ignored. Images
+    outside the class folders are bad images and are not read.
 
     Args:
         path: the folder.
         classes: names in the order of the labels; None: those of the folders.
-        max_bytes: of an image; a longer one is bad, and is not read.
-        complete: each class must have images; False for one span of several.
-        archive: the archive that the folder was extracted from, for error messages; one more folder
-            around all others is skipped then.
+        max_bytes: limit of an image; a larger one is a bad image and is not read.
+        complete: whether each class must have images; False for one span of several.
+        archive: the archive that the folder was extracted from, for error messages; also skips
+            single folders around all others.
 
     Attributes:
-        counts: number of images in each class folder, 0 for those that hold none.
-        ignored: number of files that were left out because their names are not those of images.
+        counts: number of images in each class folder, including empty ones.
+        ignored: number of files without the suffix of an image.
 
     Raises:
-        DataError: the folder is missing or holds no images, there are not two classes, one has no
-            images, or train and validation have not the same ones.
+        DataError: the folder is missing or contains no images, there are fewer than two classes, a
+            class has no images, or the classes of train and validation differ.
     """
 
     def __init__(
@@ -59,45 +67,70 @@ class FolderSource:
         where = f'archive {archive}' if archive else f'data folder {path}'
         if path.is_file():
             raise DataError(
-                f'{path} is a file of no known kind; expected a folder with one folder per class, '
+                f'{path} is a file of unknown type; expected a folder with one folder per class, '
                 'or a file called *.zip, *.tar, *.tar.gz, *.parquet or *.tfrecord'
             )
         if not path.is_dir():
             raise DataError(f'{where} does not exist; give a folder with one folder per class')
-        try:
-            found = _look_through(path)
-            self.fingerprint = fingerprint((path.joinpath(*each) for each in found.images), path)
-        except OSError as error:
-            raise DataError(f'{error.filename} cannot be read: {error.strerror}') from error
-        layout = arrange(where, found, wrapped=archive is not None)
+        with convert_os_errors():
+            listing = _list_folder(path)
+            self.fingerprint = fingerprint((path.joinpath(*each) for each in listing.images), path)
+        layout = parse_layout(where, listing, wrapped=archive is not None)
         if complete:
-            self.classes = settle_classes(where, layout, classes)
+            self.classes = resolve_classes(where, layout.counts, classes)
+            require_equal_parts(where, layout, self.classes)
         else:
             self.classes = tuple(map(class_name, classes or sorted(layout.counts)))
-        self.count = len(found.images)
+        self.count = len(listing.images)
         self.counts: Mapping[str, int] = layout.counts
-        self.ignored = found.ignored
+        self.ignored = listing.ignored
         self._path, self._max_bytes = path, max_bytes
         self._source = '' if archive else path.name
-        self._images = list(zip(found.images, layout.kinds, strict=True))
+        self._images = list(zip(listing.images, layout.places, strict=True))
 
     def with_classes(self, classes: tuple[str, ...]) -> 'FolderSource':
-        """The same images, labelled as these names are ordered."""
+        """A copy with other classes, in the order of the labels."""
         other = copy.copy(self)
         other.classes = classes
         return other
 
     def shards(self) -> Sequence['FolderShard']:
-        members = (
-            Member(
-                str(Path(*place)),
-                label_of(kind, self.classes),
-                kind.part,
-                source=kind.source or self._source,
+        """Distributes the images round-robin.
+
+        Folders list one class after the other. This way each shard has images of all classes, and
+        a shuffle with a bounded buffer mixes them.
+        """
+        labels = {name: label for label, name in enumerate(self.classes)}
+        files = tuple(
+            ImageFile(
+                str(Path(*path)),
+                None if place.class_name is None else labels.get(place.class_name),
+                place.part,
+                place.source or self._source,
             )
-            for place, kind in self._images
+            for path, place in self._images
         )
-        return [FolderShard(self._path, hand, self._max_bytes) for hand in dealt(members)]
+        count = -(-len(files) // IMAGES_PER_SHARD)
+        return [
+            FolderShard(self._path, files[number::count], self._max_bytes)
+            for number in range(count)
+        ]
+
+
+class ImageFile(NamedTuple):
+    """One image file of a folder.
+
+    Attributes:
+        name: path relative to the folder.
+        label: class index; None if the image is in none of the classes.
+        part: as in LabelledImage.
+        source: as in LabelledImage.
+    """
+
+    name: str
+    label: int | None
+    part: Part | None
+    source: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,34 +138,41 @@ class FolderShard:
     """Some images of a folder."""
 
     path: Path
-    members: tuple[Member, ...]
+    files: tuple[ImageFile, ...]
     max_bytes: int
 
     def images(self) -> Iterator[LabelledImage | BadImage]:
-        for member in self.members:
-            yield to_image(member, self._read)
+        yield from map(self._read, self.files)
 
-    def _read(self, member: Member) -> bytes:
-        with (self.path / member.name).open('rb') as file:
-            return read_within(self.max_bytes, os.fstat(file.fileno()).st_size, file)
+    def _read(self, file: ImageFile) -> LabelledImage | BadImage:
+        if file.label is None:
+            return BadImage(
+                file.name, 'label outside the list', 'its folder is none of the class folders'
+            )
+        try:
+            with (self.path / file.name).open('rb') as opened:
+                size = os.fstat(opened.fileno()).st_size
+                contents = read_within(self.max_bytes, size, opened)
+        except Rejected as error:
+            return BadImage(file.name, error.reason, error.detail)
+        except READ_ERRORS as error:
+            return BadImage(file.name, 'unreadable', f'it cannot be read: {error_text(error)}')
+        return LabelledImage(contents, file.label, file.name, file.part, file.source)
 
 
-def _look_through(path: Path) -> Found:
+def _list_folder(path: Path) -> FolderListing:
     """Raises OSError if a folder cannot be read."""
-    images: list[Place] = []
-    folders: set[Place] = set()
+    images: list[PathParts] = []
+    folders: set[PathParts] = set()
     ignored = 0
-    for parent, inner, names in walk(path):
+    for parent, subfolders, names in walk(path):
         here = parent.relative_to(path).parts
-        folders.update((*here, name) for name in inner)
+        folders.update((*here, name) for name in subfolders)
         for name in names:
-            if is_image(name) and _is_file_or_broken_link(parent / name):
+            file = parent / name
+            # A broken link is an unreadable image; a pipe or a device is ignored.
+            if is_image(name) and (file.is_file() or not file.exists()):
                 images.append((*here, name))
             else:
                 ignored += 1
-    return Found(sorted(images), folders, ignored)
-
-
-def _is_file_or_broken_link(file: Path) -> bool:
-    """A link to nothing is an image that is missing; a pipe or a device is none."""
-    return file.is_file() or not file.exists()
+    return FolderListing(sorted(images), folders, ignored)

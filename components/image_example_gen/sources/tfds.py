@@ -1,4 +1,4 @@
-"""Images of a TensorFlow Datasets data set."""
+"""Source for image data sets of TensorFlow Datasets."""
 
 import dataclasses
 import logging
@@ -18,31 +18,30 @@ from components.image_example_gen.sources.base.source_protocol import (
     LabelledImage,
 )
 
-_PATIENCE = 10  # seconds for a server to answer
-# Where a shard begins in the middle of a file, what is before it is passed over: with this many
-# the file is read four and a half times at most.
+_TIMEOUT = 10  # seconds to connect to a server
+# A shard that begins inside a file skips all records before it; with this many shards, a file is
+# read at most 4.5 times.
 _SHARDS_PER_FILE = 8
 
 _log = logging.getLogger(__name__)
 
 
 class TfdsSource:
-    """An image classification set of TensorFlow Datasets; all its splits together.
+    """All splits of an image classification data set of TensorFlow Datasets.
 
-    It is downloaded once, to where TensorFlow Datasets keeps its data (`TFDS_DATA_DIR`).
+    The data set is downloaded once, to the folder of TensorFlow Datasets (`TFDS_DATA_DIR`).
 
     Args:
-        name: of the set, such as `cats_vs_dogs`.
-        classes: some of the set's classes in another order, or other names for them; None: those
-            of the set.
+        name: of the data set, such as `cats_vs_dogs`.
+        classes: a selection of its classes in any order, or new names for all; None: its own.
 
     Raises:
-        DataError: there is no such set, it cannot be fetched, or it is not one of images with
-            two classes or more.
+        DataError: the data set is unknown, cannot be downloaded, or does not have images of two or
+            more named classes.
     """
 
     def __init__(self, name: str, classes: tuple[str, ...] | None = None) -> None:
-        import tensorflow_datasets as tfds  # slow, and only this source needs it
+        import tensorflow_datasets as tfds  # slow to import
 
         try:
             builder = tfds.builder(name)
@@ -52,10 +51,10 @@ class TfdsSource:
         image, label = (features.get(key) for key in ('image', 'label'))
         names = getattr(label, 'names', None)
         if not isinstance(image, tfds.features.Image) or not names:
-            raise DataError(f'data set {name!r} is not an image set with named classes')
+            raise DataError(f'data set {name!r} has no images with named classes')
         self._labels = make_labels(f'data set {name!r}', tuple(names), classes)
         self.classes = self._labels.classes
-        _fetch(builder, name)
+        _download(builder, name)
         self._directory, self._splits = str(builder.data_dir), builder.info.splits
         self.count = sum(split.num_examples for split in self._splits.values())
         self.fingerprint = builder.info.full_name
@@ -70,13 +69,13 @@ class TfdsSource:
 
 @dataclasses.dataclass(frozen=True)
 class TfdsShard:
-    """A part of a split that lies in one file.
+    """A part of a split within one file.
 
     Attributes:
-        directory: of the prepared set, which is opened there without the code that made it.
-        split: its name.
-        start: the first image.
-        stop: the one after the last.
+        directory: of the prepared data set; reading does not need its builder.
+        split: name of the split.
+        start: number of the first image.
+        stop: number after the last image.
         labels: of the source.
     """
 
@@ -93,7 +92,7 @@ class TfdsShard:
             contents, label = record['image'], int(record['label'])
             index = self.labels.index(label)
             if index is None:
-                detail = self.labels.outside(label)
+                detail = self.labels.describe_unknown(label)
                 yield BadImage(filename, 'label outside the list', detail, contents)
             else:
                 yield LabelledImage(contents, index, filename, source=self.split)
@@ -108,7 +107,7 @@ class TfdsShard:
                 split=part,
                 decoders={'image': tfds.decode.SkipDecoding()},
                 shuffle_files=False,
-                # Of a small set it would keep all images in memory, to read them once.
+                # Autocaching would hold all images of a small data set in memory.
                 read_config=tfds.ReadConfig(try_autocache=False, interleave_cycle_length=1),
             )
             yield from records.as_numpy_iterator()
@@ -119,7 +118,7 @@ class TfdsShard:
 
 
 def _parts(lengths: list[int]) -> Iterator[tuple[int, int]]:
-    """The images of a split, file by file, in even parts of about IMAGES_PER_SHARD."""
+    """Ranges of about IMAGES_PER_SHARD images of a split, none beyond one file."""
     first = 0
     for length in lengths:
         number = min(_SHARDS_PER_FILE, math.ceil(length / IMAGES_PER_SHARD))
@@ -128,39 +127,39 @@ def _parts(lengths: list[int]) -> Iterator[tuple[int, int]]:
         first += length
 
 
-def _fetch(builder: Any, name: str) -> None:
+def _download(builder: Any, name: str) -> None:
     try:
         if not builder.is_prepared():
-            _log.info('fetching %s with TensorFlow Datasets ...', name)
+            _log.info('downloading %s with TensorFlow Datasets ...', name)
             _require_connection(builder)
         builder.download_and_prepare()
-    except Exception as error:  # whatever the network, the disk or the archive may raise
+    except Exception as error:  # of the network, the disk or the archive
         raise DataError(
-            f'TensorFlow Datasets could not fetch {name!r} ({type(error).__name__}); '
-            'with images of your own give --data PATH (a folder per class, or Parquet), '
-            'and --weights FILE if ImageNet weights are not at hand either'
+            f'TensorFlow Datasets cannot download {name!r} ({type(error).__name__}); to use local '
+            'images, give --data PATH (a folder per class, or Parquet), and --weights FILE if '
+            'ImageNet weights cannot be downloaded either'
         ) from error
 
 
 def _require_connection(builder: Any) -> None:
-    """Without a network TensorFlow Datasets tries ten times and waits for 200 s in between.
+    """Without a network, TensorFlow Datasets retries ten times and waits 200 s in between.
 
     Raises:
-        requests.ConnectionError: none of the servers of the set can be reached, and none of its
-            files was downloaded before.
+        requests.ConnectionError: no server of the data set can be reached, and none of its files
+            is downloaded.
     """
     downloads = Path(builder.data_dir_root, 'downloads')
-    notes = [*downloads.glob('*.INFO'), *downloads.glob('*/*.INFO')]  # next to each file
-    downloaded = ''.join(note.read_text() for note in notes)
+    infos = [*downloads.glob('*.INFO'), *downloads.glob('*/*.INFO')]  # next to each file
+    downloaded = ''.join(info.read_text() for info in infos)
     urls = [url for url in builder.url_infos or () if url.startswith('http')]
     if not urls or any(url in downloaded for url in urls):
         return
     for url in {urlsplit(url).netloc: url for url in urls}.values():
         try:
-            requests.head(url, timeout=_PATIENCE)
+            requests.head(url, timeout=_TIMEOUT)
         except requests.ConnectionError as error:
             unreachable = error
-        except requests.RequestException:  # answers, but not to this
+        except requests.RequestException:  # the server responds
             return
         else:
             return

@@ -1,4 +1,4 @@
-"""Spans that are ingested, for the tests here."""
+"""Fixtures for the ingestion of spans."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ from components.image_example_gen.sources.base.source_protocol import LabelledIm
 
 @pytest.fixture(scope='session')
 def forty() -> list[LabelledImage]:
-    """Twenty images of each class, enough for every split."""
+    """Twenty images per class, enough for every split."""
     return [
         labelled(encoded(picture(seed=n)), f'{CLASSES[n % 2]}/{n}.jpg', n % 2) for n in range(40)
     ]
@@ -21,18 +21,18 @@ def forty() -> list[LabelledImage]:
 
 @pytest.fixture
 def ingest(tmp_path) -> Callable[..., Written]:
-    """`ingest(images, known=[...], **keys of data)`: writes a span into a folder of its own."""
+    """`ingest(images, window=[...], **keys of data)` writes a span to a new folder."""
     folders = iter(range(100))
 
-    def write(images, known=(), earlier=(), **data) -> Written:
+    def write(images, window=(), earlier=(), **data) -> Written:
         source = images if hasattr(images, 'shards') else MemorySource(images)
         config = DataConfig.model_validate(data)
         folder = tmp_path / str(next(folders))
         targets = folder / 'records', folder / 'quarantine'
         pairs = [(each.records, each.quarantine) for each in earlier]
-        ingested = link_span(source, config, known, pairs, *targets)
+        ingested = link_span(source, config, window, pairs, *targets)
         if not ingested:
-            ingested = ingest_span(source, config, known, *targets, beam.Pipeline)
+            ingested = ingest_span(source, config, window, *targets, beam.Pipeline)
         return Written(ingested, *targets)
 
     return write

@@ -1,4 +1,4 @@
-"""Images in memory, and records as they are read back."""
+"""Makes images in memory, and reads records."""
 
 import dataclasses
 import hashlib
@@ -19,17 +19,17 @@ CLASSES = ('cats', 'dogs')
 
 @dataclasses.dataclass(frozen=True)
 class MemoryShard:
-    given: tuple[LabelledImage | BadImage, ...]
+    contents: tuple[LabelledImage | BadImage, ...]
     error: BaseException | None = None
 
     def images(self) -> Iterator[LabelledImage | BadImage]:
-        yield from self.given
+        yield from self.contents
         if self.error:
             raise self.error
 
 
 class MemorySource:
-    """A source of given images, in shards of a few; raises after them if it is given an error."""
+    """A source of images in memory; raises `error`, if given, after the last one."""
 
     classes = CLASSES
 
@@ -53,7 +53,7 @@ def encoded(picture: PIL.Image.Image, image_format: str = 'JPEG', **options: Any
 
 
 def picture(seed: int = 0, size: tuple[int, int] = (64, 48)) -> PIL.Image.Image:
-    """Coarse noise, made larger: unlike any other, and like itself when it is saved again."""
+    """Enlarged coarse noise: different for each seed, and robust to JPEG compression."""
     pixels = np.random.default_rng(seed).integers(0, 255, (12, 16, 3), dtype=np.uint8)
     return PIL.Image.fromarray(pixels).resize(size, PIL.Image.Resampling.BICUBIC)
 
@@ -66,7 +66,7 @@ def labelled(
 
 @dataclasses.dataclass(frozen=True)
 class Written:
-    """A span on disk, and what was told of it."""
+    """An ingested span on disk."""
 
     ingested: Ingested
     records: Path
@@ -74,8 +74,8 @@ class Written:
 
     def examples(self, split: str = '*') -> list[tf.train.Example]:
         files = sorted(str(path) for path in self.records.glob(f'Split-{split}/*'))
-        read = tf.data.TFRecordDataset(files).as_numpy_iterator()
-        return [tf.train.Example.FromString(record) for record in read]
+        records = tf.data.TFRecordDataset(files).as_numpy_iterator()
+        return [tf.train.Example.FromString(record) for record in records]
 
     def split_of(self) -> dict[str, str]:
         """The split of each image, by its file name."""
@@ -88,5 +88,5 @@ class Written:
 
 def value(example: tf.train.Example, name: str) -> Any:
     feature = example.features.feature[name]
-    (only,) = getattr(feature, feature.WhichOneof('kind')).value
-    return only
+    (single,) = getattr(feature, feature.WhichOneof('kind')).value
+    return single

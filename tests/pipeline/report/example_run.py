@@ -201,7 +201,7 @@ def _facts(classes: tuple[str, ...]) -> DataFacts:
             for split, images in (('train', 587), ('eval', 199), ('test', 194))
         },
         bad={'truncated': 4, 'not an image': 3},
-        clauses=('7 set aside (4 truncated, 3 not an image)', '2 copies left out'),
+        clauses=('7 quarantined (4 truncated, 3 not an image)', '2 duplicates skipped'),
         examples=(
             SetAside(
                 source='cats/cat.1041.jpg',

@@ -28,7 +28,7 @@ from components.image_example_gen.sources.archive.entries import (
     tar_entries,
     zip_entries,
 )
-from components.image_example_gen.sources.base.image_files import is_image, is_litter
+from components.image_example_gen.sources.base.image_files import is_ignored, is_image
 
 IMAGES, CONTENTS = 'images', 'contents.json'  # in the folder of an extracted archive
 _MEMORY = 3 * 2**30  # bytes of address space of the subprocess
@@ -183,7 +183,7 @@ class _Extraction:
             unpacked += entry.size
             self._require_within_limits(number, unpacked)
             place = self._place(entry.name)
-            if any(map(is_litter, place)):
+            if any(map(is_ignored, place)):
                 continue
             folder = self._folder.joinpath(*(place if entry.is_folder else place[:-1]))
             _on_disk(folder.mkdir, parents=True, exist_ok=True)

@@ -17,7 +17,7 @@ from components.image_example_gen.sources.archive.extraction import (
     IMAGES,
     extraction_folder,
 )
-from components.image_example_gen.sources.base.members import MAX_BYTES
+from components.image_example_gen.sources.base.reading import MAX_BYTES
 from components.image_example_gen.sources.base.source_protocol import BadImage, LabelledImage, Shard
 from components.image_example_gen.sources.folder import FolderShard, FolderSource
 
@@ -68,7 +68,7 @@ class ArchiveSource:
 
     def shards(self) -> Sequence[Shard]:
         shards: list[Shard] = [
-            ArchiveShard(each.path, each.members, each.max_bytes, self._archive)
+            ArchiveShard(each.path, each.files, each.max_bytes, self._archive)
             for each in self._folder.shards()
         ]
         return [*shards, UnreadableShard(self._unreadable)] if self._unreadable else shards

@@ -1,1 +1,1 @@
-"""What the sources share."""
+"""Configuration, protocol and helpers that all sources share."""

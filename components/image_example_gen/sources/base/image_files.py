@@ -1,4 +1,4 @@
-"""Files of images in a folder: which count, and when they changed. Imports no TensorFlow."""
+"""Finds image files in folders and computes fingerprints. Does not import TensorFlow."""
 
 import hashlib
 import os
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePath
 from typing import NoReturn
 
-# What people have. Formats that cannot be decoded are in it too: they are told, not overlooked.
+# Includes formats that cannot be decoded, so that such images are reported.
 IMAGE_SUFFIXES = frozenset(
     {
         '.jpg',
@@ -27,16 +27,16 @@ IMAGE_SUFFIXES = frozenset(
     }
 )
 PARQUET_SUFFIXES = frozenset({'.parquet'})
-# Names of files of TFRecords.
+# Names of TFRecord files.
 RECORDS = re.compile(r'.*(\.(tfrecords?|tfrec)|-\d+-of-\d+)(\.gz)?', re.IGNORECASE)
-_LITTER = frozenset({'thumbs.db', 'desktop.ini', '__macosx'})  # hidden files are litter as well
+_IGNORED = frozenset({'thumbs.db', 'desktop.ini', '__macosx'})  # hidden files are ignored as well
 
 
 def files_in(folder: Path, suffixes: frozenset[str]) -> Iterator[Path]:
-    """Files with one of the suffixes, in either case, at any depth, folder by folder in order.
+    """Yields files with one of the suffixes (in any case) at any depth, folder by folder, sorted.
 
-    Hidden ones are left out, such as the "._cat.jpg" that macOS leaves beside each "cat.jpg"
-    that it copies. Links are followed.
+    Skips hidden files, such as the "._cat.jpg" that macOS writes next to a copied "cat.jpg".
+    Follows links.
 
     Raises:
         OSError: a folder cannot be read.
@@ -49,46 +49,46 @@ def files_in(folder: Path, suffixes: frozenset[str]) -> Iterator[Path]:
 
 
 def walk(folder: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
-    """Each folder, with the sorted names of the folders and of the files in it, without litter.
+    """Yields each folder with its sorted subfolder and file names, without ignored names.
 
     Raises:
         OSError: a folder cannot be read.
     """
     for parent, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
         here = Path(parent)
-        folders[:] = sorted(n for n in folders if not is_litter(n) and not _back(here, n))
-        yield here, list(folders), sorted(name for name in names if not is_litter(name))
+        folders[:] = sorted(n for n in folders if not is_ignored(n) and not _is_cycle(here, n))
+        yield here, list(folders), sorted(name for name in names if not is_ignored(name))
 
 
 def is_image(name: str) -> bool:
-    """Whether a file of this name should hold an image."""
+    """Whether the file name has the suffix of an image."""
     return PurePath(name).suffix.lower() in IMAGE_SUFFIXES
 
 
-def is_litter(name: str) -> bool:
-    """Whether desktops leave files or folders of this name: they are nobody's data."""
-    return name.startswith('.') or name.lower() in _LITTER
+def is_ignored(name: str) -> bool:
+    """Whether the file or folder is hidden, or left by a desktop, such as `Thumbs.db`."""
+    return name.startswith('.') or name.lower() in _IGNORED
 
 
 def fingerprint(files: Iterable[Path], root: Path) -> str:
-    """Changes when a file is added, removed, renamed or written, or others may read it.
+    """A digest of the names, sizes, modification times and permissions of files.
 
-    The time of a change to a file's properties is no part of it: a hard link changes that too.
+    Excludes the ctime, which a new hard link changes too.
 
     Raises:
-        OSError: a file cannot be found.
+        OSError: a file does not exist.
     """
     digest = hashlib.sha256()
     for file in files:
-        status = file.stat() if file.exists() else file.lstat()  # a link to nothing
-        rights = stat.S_IMODE(status.st_mode)
-        line = f'{file.relative_to(root)}\0{status.st_size}\0{status.st_mtime_ns}\0{rights:o}\n'
+        status = file.stat() if file.exists() else file.lstat()  # a broken link
+        mode = stat.S_IMODE(status.st_mode)
+        line = f'{file.relative_to(root)}\0{status.st_size}\0{status.st_mtime_ns}\0{mode:o}\n'
         digest.update(line.encode(errors='surrogateescape'))
     return digest.hexdigest()
 
 
-def _back(folder: Path, name: str) -> bool:
-    """Whether this is a link to a folder that holds it: following it would never end."""
+def _is_cycle(folder: Path, name: str) -> bool:
+    """Whether a link leads to a parent folder, so that following it would not end."""
     inner = folder / name
     return inner.is_symlink() and folder.resolve().is_relative_to(inner.resolve())
 

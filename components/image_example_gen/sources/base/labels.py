@@ -1,4 +1,4 @@
-"""From the labels of a source, numbers or names, to places in the one list of classes."""
+"""Maps the labels of a source, numbers or names, to class indices."""
 
 import dataclasses
 import difflib
@@ -10,55 +10,57 @@ from components.image_example_gen.sources.base.source_protocol import class_name
 
 @dataclasses.dataclass(frozen=True)
 class Labels:
-    """How the labels of a source become indices into its classes.
+    """Maps the labels of a source to class indices.
 
     Attributes:
         classes: names in the order of the indices.
-        names: what the source's own numbers stand for; the same, or more where only some of its
-            classes are wanted.
+        names: the source's names of its own label numbers; more than `classes` if a recipe selects
+            some.
     """
 
     classes: tuple[str, ...]
     names: tuple[str, ...]
 
-    def index(self, given: int | str | None) -> int | None:
-        """The index of a label, by its number or name; None if it is outside the list."""
-        if isinstance(given, int):
-            given = self.names[given] if 0 <= given < len(self.names) else None
-        name = class_name(given) if given else None
+    def index(self, label: int | str | None) -> int | None:
+        """The class index of a label number or name; None if it is not in the list."""
+        label = self._name(label) if isinstance(label, int) else label
+        name = class_name(label) if label else None
         return self.classes.index(name) if name in self.classes else None
 
-    def outside(self, given: int | str | None) -> str:
-        """What is wrong with a label that has no index."""
-        if given is None:
+    def describe_unknown(self, label: int | str | None) -> str:
+        """The problem of a label without an index, in one clause."""
+        if label is None:
             return 'it has no label'
-        if isinstance(given, int) and 0 <= given < len(self.names):
-            given = self.names[given]
-        return f'its label is {given}; there are {describe_classes(self.classes)}'
+        name = (self._name(label) if isinstance(label, int) else None) or label
+        return f'its label is {name}; expected one of {describe_classes(self.classes)}'
+
+    def _name(self, number: int) -> str | None:
+        return self.names[number] if 0 <= number < len(self.names) else None
 
 
 def make_labels(
     place: object, own: tuple[str, ...] | None, wanted: tuple[str, ...] | None
 ) -> Labels:
-    """The labels of a source.
+    """Combines the class names of a source and of a recipe.
 
     Args:
-        place: what the source is called in errors.
-        own: the names that it gives to its numbers, or its names in order; None if it has none.
-        wanted: `data.classes` of the recipe. Some or all of the source's own names choose and order
-            its classes; as many others are new names for its numbers.
+        place: name of the source in error messages.
+        own: the source's names of its label numbers, or its sorted class names; None if it has
+            none.
+        wanted: `data.classes` of the recipe. The source's own names select and order its classes;
+            as many other names rename them.
 
     Raises:
-        DataError: nobody names the classes, there are not two different ones, or those that are
-            wanted are neither the source's own nor as many new ones.
+        DataError: neither names the classes, there are not two different names, or `wanted` is
+            neither a selection of the source's names nor as many new ones.
     """
     if own:
         own = tuple(map(class_name, own))
     classes = tuple(map(class_name, wanted or own or ()))
     if not classes:
         raise DataError(
-            f'{place} does not name its classes; give them in the order of their labels, '
-            'as in --set data.classes=[cat,dog]'
+            f'{place} does not name its classes; list them in the order of their labels, '
+            'such as --set data.classes=[cat,dog]'
         )
     if len(classes) < 2 or len(set(classes)) < len(classes):
         raise DataError(
@@ -71,17 +73,19 @@ def make_labels(
 
 
 def require_known(place: object, own: Sequence[str], wanted: Sequence[str]) -> None:
-    """Raises DataError, with a name that is close, if one that is wanted is not the source's own.
+    """Checks that a source has all wanted classes.
 
-    Taken for new names, a misspelt one would rename all classes by their places in the list.
+    Without this check, a misspelt name would rename all classes by their position in the list.
+
+    Raises:
+        DataError: names the unknown class, and a similar one of the source.
     """
     unknown = next((name for name in wanted if name not in own), None)
     if unknown is None:
         return
     left = [name for name in own if name not in wanted]
     close = difflib.get_close_matches(unknown, left, n=1)
-    hint = f'did you mean {close[0]!r}?' if close else 'list some of these, or new names for all'
+    hint = f'did you mean {close[0]!r}?' if close else 'select from these, or rename all'
     raise DataError(
-        f'{place} has {describe_classes(own)} and no class {unknown!r}, which data.classes '
-        f'lists; {hint}'
+        f'{place} has {describe_classes(own)}, but data.classes lists {unknown!r}; {hint}'
     )

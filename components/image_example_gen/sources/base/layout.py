@@ -1,8 +1,8 @@
-"""Which class an image is of, and which part, from where it lies below a folder or in an archive.
+"""Derives classes and parts from the paths of images in a folder or an extracted archive.
 
-Two layouts are understood: `CLASS/cat.jpg`, as `keras.utils.image_dataset_from_directory` reads it,
-and `train/CLASS/cat.jpg` beside `validation/CLASS/cat.jpg`. Folders below those of the classes may
-be as deep as they like.
+Supports two layouts: `CLASS/cat.jpg`, as `keras.utils.image_dataset_from_directory` reads it, and
+`train/CLASS/cat.jpg` with `validation/CLASS/cat.jpg`. Class folders may have subfolders of any
+depth.
 """
 
 import re
@@ -12,7 +12,7 @@ from typing import NamedTuple, get_args
 
 from common.errors import DataError
 from components.image_example_gen.sources.base.config import number_of_span
-from components.image_example_gen.sources.base.origins import bounded
+from components.image_example_gen.sources.base.origins import limit_sources
 from components.image_example_gen.sources.base.source_protocol import (
     Part,
     class_name,
@@ -20,33 +20,36 @@ from components.image_example_gen.sources.base.source_protocol import (
 )
 
 EXPECTED = 'a folder per class, or train and validation with a folder per class in each'
-Place = tuple[str, ...]  # names of the folders that hold a file, and its own
+PathParts = tuple[str, ...]  # relative path: names of the folders, then of the file
 _PARTS: tuple[Part, ...] = get_args(Part)
-# Names that divide a set, where images in them lie in folders of their own.
-_OTHER_PARTS = re.compile(
+# Folder names that indicate a divided data set, if such folders contain subfolders with images.
+_PART_NAMES = re.compile(
     '(train|training|val|valid|validation|test|testing|eval|evaluation|dev)([-_ ]?(set|data))?',
     re.IGNORECASE,
 )
 
 
-class Found(NamedTuple):
-    """What was found below a folder or in an archive.
+class FolderListing(NamedTuple):
+    """The contents of a folder.
 
     Attributes:
-        images: where each image lies.
-        folders: all folders, those without images too.
-        ignored: how many files were left out because their names are not those of images.
+        images: path of each image file.
+        folders: paths of all folders, including those without images.
+        ignored: number of other files.
     """
 
-    images: Sequence[Place]
-    folders: Collection[Place]
+    images: Sequence[PathParts]
+    folders: Collection[PathParts]
     ignored: int
 
 
-class Kind(NamedTuple):
-    """What an image is; `class_name` is None if it lies in no class folder.
+class ImagePlace(NamedTuple):
+    """The position of an image in the layout.
 
-    Its source is the folder below that of its class; empty if it lies in that itself.
+    Attributes:
+        class_name: None if the image is not in a class folder.
+        part: None if the data is not divided.
+        source: name of the subfolder of the class folder; empty if there is none.
     """
 
     class_name: str | None
@@ -55,90 +58,73 @@ class Kind(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """The order among what was found.
+    """The layout of a folder.
 
     Attributes:
-        kinds: of each image, in the order of the images.
-        counts: number of images in each class folder, 0 for those that hold none.
+        places: of each image, in the order of the images.
+        counts: number of images in each class folder, including empty ones.
     """
 
-    kinds: Sequence[Kind]
+    places: Sequence[ImagePlace]
     counts: Mapping[str, int]
 
 
-def arrange(where: str, found: Found, wrapped: bool = False) -> Layout:
-    """Tells the classes and parts.
+def parse_layout(where: str, listing: FolderListing, wrapped: bool = False) -> Layout:
+    """Derives the class and part of each image.
 
     Args:
-        where: as `data folder pets`, for error messages.
-        found: the images.
-        wrapped: a single folder around all others is looked through, as archives often have one.
+        where: for error messages, such as `data folder pets`.
+        listing: the contents of the folder.
+        wrapped: skip single folders around all others, which archives often have.
 
     Raises:
-        DataError: there is no image in a class folder, the folders look like parts, and are not
-            those that are understood, or an archive holds folders of spans.
+        DataError: no image is in a class folder, the data is divided into other parts than train
+            and validation, or an archive contains folders of spans.
     """
-    images, folders = found.images, set(found.folders)
-    while wrapped and _around(images, folders):
+    images, folders = listing.images, set(listing.folders)
+    while wrapped and _has_single_root(images, folders):
         images, folders = [each[1:] for each in images], {each[1:] for each in folders} - {()}
     if wrapped:
         _require_no_spans(where, images)
-    depth = 1 if _in_parts(where, images) else 0
-    sources = bounded(Counter(_below(each, depth) for each in images))
-    kinds = [
-        Kind(
+    depth = 1 if _is_divided(where, images) else 0
+    sources = limit_sources(Counter(_subfolder(each, depth) for each in images))
+    places = [
+        ImagePlace(
             class_name(each[depth]) if len(each) > depth + 1 else None,
             next((part for part in _PARTS if depth and each[0] == part), None),
-            sources[_below(each, depth)],
+            sources[_subfolder(each, depth)],
         )
         for each in images
     ]
     of_classes = [each for each in folders if not depth or each[0] in _PARTS]
     counts = Counter({class_name(each[depth]): 0 for each in of_classes if len(each) > depth})
-    counts.update(kind.class_name for kind in kinds if kind.class_name is not None)
+    counts.update(place.class_name for place in places if place.class_name is not None)
     if not any(counts.values()):
-        what = 'images in no class folder' if images else 'no images'
+        what = 'only images outside class folders' if images else 'no images'
         raise DataError(f'{where} holds {what}; expected {EXPECTED}')
-    return Layout(kinds, counts)
+    return Layout(places, counts)
 
 
-def settle_classes(where: str, layout: Layout, wanted: tuple[str, ...] | None) -> tuple[str, ...]:
-    """The names of the classes in the order of the labels, when each of them has images.
-
-    Args:
-        where: as `data folder pets`, for error messages.
-        layout: what there is.
-        wanted: the names that a recipe lists; None: the sorted names of the folders.
-
-    Raises:
-        DataError: there are not two classes, one of them has no images, or train and validation
-            do not have the same ones.
-    """
-    classes = settle_counts(where, layout.counts, wanted)
-    by_part = {
-        part: sorted({name for name, its, _ in layout.kinds if its == part and name in classes})
-        for part in _PARTS
-    }
-    train, validation = by_part.values()
-    if train != validation:
-        raise DataError(
-            f'{where} has {describe_classes(train)} in train and '
-            f'{describe_classes(validation)} in validation; they must be the same'
-        )
-    return classes
-
-
-def settle_counts(
+def resolve_classes(
     where: str, counts: Mapping[str, int], wanted: tuple[str, ...] | None
 ) -> tuple[str, ...]:
-    """The same from the numbers of images alone, as of several spans together."""
+    """The class names in the order of the labels.
+
+    Args:
+        where: for error messages, such as `data folder pets`.
+        counts: number of images in each class folder.
+        wanted: the names in a recipe; None: the sorted names of the folders.
+
+    Raises:
+        DataError: there are fewer than two classes, or a class has no images.
+    """
     classes = tuple(map(class_name, wanted or sorted(counts)))
     for name in classes:
         if not counts.get(name):
-            there = describe_classes(sorted(name for name, number in counts.items() if number))
+            existing = describe_classes(sorted(name for name, number in counts.items() if number))
             raise DataError(
-                f'class {name!r} has no images in {where}, which has images of {there}; '
-                f'add some, or {"take it off data.classes" if wanted else "remove its folder"}'
+                f'class {name!r} has no images in {where}, which has images of {existing}; add '
+                f'images, or {"remove it from data.classes" if wanted else "remove its folder"}'
             )
     if len(classes) < 2:
         raise DataError(
@@ -147,57 +133,72 @@ def settle_counts(
     return classes
 
 
-def _below(place: Place, depth: int) -> str:
-    """The folder below that of the class."""
-    return place[depth + 1] if len(place) > depth + 2 else ''
+def require_equal_parts(where: str, layout: Layout, classes: Collection[str]) -> None:
+    """Raises DataError unless train and validation, if there are any, have the same classes."""
+    pairs = {(place.class_name, place.part) for place in layout.places}
+    train, validation = (
+        [name for name in sorted(classes) if (name, part) in pairs] for part in _PARTS
+    )
+    if train != validation:
+        raise DataError(
+            f'{where} has {describe_classes(train)} in train and '
+            f'{describe_classes(validation)} in validation; they must be the same'
+        )
 
 
-def _around(images: Sequence[Place], folders: Collection[Place]) -> bool:
-    """Whether one folder holds all others, and every image lies deeper than directly in it."""
+def _subfolder(path: PathParts, depth: int) -> str:
+    """The folder inside the class folder; empty if there is none."""
+    return path[depth + 1] if len(path) > depth + 2 else ''
+
+
+def _has_single_root(images: Sequence[PathParts], folders: Collection[PathParts]) -> bool:
+    """Whether one folder contains all others, and no image is directly in it."""
     return len({each[0] for each in folders}) == 1 and min(map(len, images), default=0) > 2
 
 
-def _in_parts(where: str, images: Sequence[Place]) -> bool:
-    """Whether the folders are parts of a set, and not classes that have the names of parts.
+def _is_divided(where: str, images: Sequence[PathParts]) -> bool:
+    """Whether the top folders are parts of a data set, not classes with the names of parts.
 
     Raises:
-        DataError: they are others than train and validation, there are images in a folder beside
-            them, or in a part some images are in class folders and some are beside them.
+        DataError: the parts are not train and validation, other folders contain images, or some
+            images of a part are not in class folders.
     """
     inside = [each for each in images if len(each) > 1]
-    beside = [each for each in inside if len(each) == 2]
+    direct = [each for each in inside if len(each) == 2]  # not in a subfolder
     names = sorted({each[0] for each in inside})
-    parts = list(filter(_OTHER_PARTS.fullmatch, names))
-    if len(beside) == len(inside) or (names != parts and not _divide({*inside} - {*beside})):
+    parts = list(filter(_PART_NAMES.fullmatch, names))
+    if len(direct) == len(inside):
+        return False
+    if names != parts and not _has_train_and_other({*inside} - {*direct}):
         return False
     if others := [name for name in names if name not in parts]:
         raise DataError(
-            f'{where} is divided into {", ".join(parts)} and holds images in {others[0]} beside '
-            f'them; move {others[0]} elsewhere: expected train and validation alone'
+            f'{where} is divided into {", ".join(parts)}, but {others[0]} also contains images; '
+            f'move {others[0]} elsewhere: expected only train and validation'
         )
     if names != sorted(_PARTS):
         raise DataError(
             f'{where} is divided into {", ".join(names)}; expected train and validation, '
             'or one folder per class'
         )
-    if beside:
+    if direct:
         raise DataError(
-            f'{"/".join(beside[0])} in {where} is in no class folder; expected train/CLASS/*.jpg'
+            f'{"/".join(direct[0])} in {where} is not in a class folder; expected train/CLASS/*.jpg'
         )
     return True
 
 
-def _divide(inside: Collection[Place]) -> bool:
-    """Whether images in folders of folders are divided: some are in train, some in another part."""
-    parts = {each[0] for each in inside if _OTHER_PARTS.fullmatch(each[0])}
+def _has_train_and_other(images: Collection[PathParts]) -> bool:
+    """Whether some images are in a train folder and some in another part."""
+    parts = {each[0] for each in images if _PART_NAMES.fullmatch(each[0])}
     return len(parts) > 1 and any(part.lower().startswith('train') for part in parts)
 
 
-def _require_no_spans(where: str, images: Sequence[Place]) -> None:
+def _require_no_spans(where: str, images: Sequence[PathParts]) -> None:
     folders = {each[0] for each in images if len(each) > 2}
     spans = sorted(name for name in folders if number_of_span(name) is not None)
     if spans:
         raise DataError(
-            f'{where} holds {spans[0]}, a folder of a span, and spans are read from folders on '
-            f'disk alone; extract it and give the folder that holds {spans[0]}'
+            f'{where} contains {spans[0]}, the folder of a span, but spans are only read from '
+            f'folders; extract it and give the folder that contains {spans[0]}'
         )

@@ -1,4 +1,4 @@
-"""What every source of labelled images offers."""
+"""Interface of the sources of labelled images."""
 
 import itertools
 import unicodedata
@@ -12,14 +12,14 @@ IMAGES_PER_SHARD = 512  # about
 
 
 class LabelledImage(NamedTuple):
-    """One image as it came.
+    """One image of a source, undecoded.
 
     Attributes:
         contents: bytes of an image file.
         label: index into the classes of the source.
-        filename: where it came from, for error messages and for the record.
-        part: which part of a set that comes divided; None if it does not.
-        source: the folder or file that it shares with others; empty where nobody can tell.
+        filename: origin of the image, for error messages and the record.
+        part: train or validation, if the source is divided; else None.
+        source: the folder or file that the image shares with others; empty if unknown.
     """
 
     contents: bytes
@@ -33,10 +33,10 @@ class BadImage(NamedTuple):
     """One image that cannot be used.
 
     Attributes:
-        filename: where it came from.
-        reason: what is wrong, by its kind.
-        detail: the same in one clause for a person, such as "it ends after 4,096 of its bytes".
-        contents: the bytes as they came; none where there are none, or too many to hold.
+        filename: origin of the image.
+        reason: the kind of problem.
+        detail: the problem in one clause, such as "it ends after 4,096 of its bytes".
+        contents: the bytes of the source; empty if there are none, or too many to hold in memory.
     """
 
     filename: str
@@ -45,15 +45,15 @@ class BadImage(NamedTuple):
     contents: bytes = b''
 
 
-@runtime_checkable  # Beam asks
+@runtime_checkable  # required by Beam
 class Shard(Protocol):
-    """A part of a source that one worker reads from beginning to end; it can be pickled."""
+    """A part of a source that one worker reads; can be pickled."""
 
     def images(self) -> Iterator[LabelledImage | BadImage]:
-        """Gives each image once, always in the same order.
+        """Yields each image once, always in the same order; an unreadable one as a BadImage.
 
-        An image that cannot be read is a bad one; a file that should hold many of them and does
-        not is a DataError.
+        Raises:
+            DataError: a file of many images cannot be read.
         """
         ...
 
@@ -62,7 +62,7 @@ class Source(Protocol):
     """A set of labelled images.
 
     Attributes:
-        classes: names, in the order of their labels.
+        classes: names in the order of the labels.
         count: number of images.
         fingerprint: changes when the images change.
     """
@@ -77,24 +77,21 @@ class Source(Protocol):
     def fingerprint(self) -> str: ...
 
     def shards(self) -> Sequence[Shard]:
-        """All of it, in parts of about IMAGES_PER_SHARD; the same parts each time."""
+        """Divides the source into parts of about IMAGES_PER_SHARD; always the same parts."""
         ...
 
 
 def every_image(source: Source) -> Iterator[LabelledImage | BadImage]:
-    """The images of all shards, one shard after the other."""
+    """Yields the images of all shards in order."""
     return itertools.chain.from_iterable(shard.images() for shard in source.shards())
 
 
 def class_name(text: str) -> str:
-    """A name of a class as it is compared: in NFC, as people type it; macOS may write NFD.
-
-    Source: Unicode Standard Annex #15.
-    """
+    """Normalizes a class name to NFC (Unicode Standard Annex #15); macOS may write NFD."""
     return unicodedata.normalize('NFC', text)
 
 
 def describe_classes(names: Sequence[str]) -> str:
-    """`2 classes (cats, dogs)`, with no more than five names."""
+    """Formats names as `2 classes (cats, dogs)`; shows at most five."""
     shown = ', '.join(names[:5]) + (', ...' if len(names) > 5 else '')
     return f'{len(names)} class{"es" * (len(names) != 1)} ({shown})'

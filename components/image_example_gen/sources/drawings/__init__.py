@@ -1,1 +1,1 @@
-"""Labelled cat and dog drawings, made on the spot: a data set that needs no download."""
+"""Generates labelled drawings of cats and dogs, a data set without a download."""

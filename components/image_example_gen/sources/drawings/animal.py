@@ -1,4 +1,4 @@
-"""The animal: shoulders, ears, head, coat, eyes, muzzle and whiskers."""
+"""Draws the animal: shoulders, ears, head, coat, eyes, muzzle and whiskers."""
 
 from collections.abc import Callable
 
@@ -55,7 +55,7 @@ def _ears(pencil: Pencil, anatomy: Anatomy, coat: Coat) -> None:
         EARS[anatomy.ears](pencil, anatomy, coat, side)
 
 
-# Ears: each draws the one on `side`, -1 for left and 1 for right
+# Ears: each function draws the ear on `side`, -1 for left and 1 for right
 
 
 def _pointed_ear(pencil: Pencil, anatomy: Anatomy, coat: Coat, side: int) -> None:
@@ -80,7 +80,7 @@ def _erect_ear(pencil: Pencil, anatomy: Anatomy, coat: Coat, side: int) -> None:
 
 
 def _folded_ear(pencil: Pencil, anatomy: Anatomy, coat: Coat, side: int) -> None:
-    """A short ear whose upper half has fallen forward, as of a terrier."""
+    """The short ear of a terrier, with the upper half folded forward."""
     top = -0.75 - 0.45 * anatomy.ear_length
     lean = anatomy.ear_lean
     root = np.array([(0.2, -0.7), (0.35 + lean, top), (0.95 + lean, top), (0.88, -0.3)])
@@ -90,7 +90,7 @@ def _folded_ear(pencil: Pencil, anatomy: Anatomy, coat: Coat, side: int) -> None
 
 
 def _floppy_ear(pencil: Pencil, anatomy: Anatomy, coat: Coat, side: int) -> None:
-    """A long ear that hangs beside the face."""
+    """A long ear that hangs next to the face."""
     end = -0.6 + 1.5 * anatomy.ear_length
     lean = anatomy.ear_lean
     ear = np.array(
@@ -107,7 +107,7 @@ EARS: dict[str, Callable[[Pencil, Anatomy, Coat, int], None]] = {
 }
 
 
-# Head and coat: each coat draws all over the place, a mask keeps what is on the head
+# Head and coat: the head is the mask of the coat pattern
 
 
 def _head(canvas: Image.Image, parameters: Parameters, rng: Generator) -> None:
@@ -169,7 +169,7 @@ def _patch_on_eye(pencil: Pencil, coat: Coat, rng: Generator) -> None:
 
 
 def _solid(pencil: Pencil, coat: Coat, rng: Generator) -> None:
-    """Nothing but the base colour."""
+    """The base colour alone."""
 
 
 COATS: dict[str, Callable[[Pencil, Coat, Generator], None]] = {
@@ -211,7 +211,7 @@ def _cat_muzzle(pencil: Pencil, anatomy: Anatomy, coat: Coat) -> None:
 
 
 def _dog_muzzle(pencil: Pencil, anatomy: Anatomy, coat: Coat) -> None:
-    """A long muzzle that comes towards the viewer, a big dark nose at its end."""
+    """A long muzzle towards the viewer, with a big dark nose at its end."""
     y, (width, height), snout = anatomy.muzzle_y, anatomy.muzzle, anatomy.snout
     end = 0.8 + snout
     if anatomy.tongue:

@@ -1,4 +1,4 @@
-"""From a canvas to a JPEG: size, blur, light, noise and compression."""
+"""Converts a canvas to a JPEG: size, blur, light, noise and compression."""
 
 import io
 
@@ -10,7 +10,7 @@ from components.image_example_gen.sources.drawings.parameters import SUPERSAMPLI
 
 
 def photograph(canvas: Image.Image, camera: Camera, rng: Generator) -> bytes:
-    """Takes a picture of the canvas: an RGB JPEG of `camera.width` by `camera.height` pixels."""
+    """Renders the canvas as an RGB JPEG of `camera.width` by `camera.height` pixels."""
     image = canvas.reduce(SUPERSAMPLING).filter(ImageFilter.GaussianBlur(camera.blur))
     pixels = np.asarray(image, dtype=np.float32) * _light(camera)
     pixels += camera.noise * rng.standard_normal(pixels.shape, dtype=np.float32)

@@ -1,10 +1,10 @@
-"""Labelled cat and dog drawings, made on the spot: a data set that needs no download.
+"""Draws one labelled animal as a JPEG.
 
-`draw(index)` returns one JPEG. What is not the animal (size, place, pose, coat, light, background,
-clutter, blur, noise, JPEG quality) is sampled in the same way for both classes, so only the anatomy
-tells them apart: ears, outline of the head, eyes, muzzle, nose, whiskers, tongue. Dogs may have
-erect ears, so no single feature is enough. To make the data harder or easier, change the ranges in
-`parameters.py` and run `benchmarks/drawings_difficulty.py`.
+Size, position, pose, coat, light, background, clutter, blur, noise and JPEG quality are sampled in
+the same way for both classes. Only the anatomy differs: ears, outline of the head, eyes, muzzle,
+nose, whiskers, tongue. Dogs may have erect ears, so no single feature is sufficient. To make the
+data harder or easier, change the ranges in `parameters.py` and run
+`benchmarks/drawings_difficulty.py`.
 """
 
 import numpy as np
@@ -20,11 +20,11 @@ CLASSES = ('cat', 'dog')
 def draw(index: int, *, seed: int = 0) -> bytes:
     """Draws one animal; its class is `CLASSES[index % 2]`.
 
-    A pure function of its arguments: with the same NumPy and Pillow the bytes are the same in any
-    process and any order. The RGB JPEG is 96 to 200 pixels wide and high.
+    Deterministic for the same versions of NumPy and Pillow, in any process and order. Returns an
+    RGB JPEG, 96 to 200 pixels wide and high.
 
     Raises:
-        ValueError: if `index` or `seed` is negative.
+        ValueError: `index` or `seed` is negative.
     """
     if index < 0 or seed < 0:
         raise ValueError(f'index and seed must not be negative, got {index} and {seed}')

@@ -1,7 +1,6 @@
-"""What a drawing shows: one sample of `Parameters` each.
+"""Samples the random parameters of a drawing.
 
-Only `Anatomy` depends on the species. The rest is sampled in the same way for both, so that neither
-colour nor size nor light tells cats from dogs.
+Only `Anatomy` depends on the species, so that colour, size and light do not reveal the class.
 """
 
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from components.image_example_gen.sources.drawings.pencil import (
     jitter,
 )
 
-SUPERSAMPLING = 2  # shapes are drawn this much larger, then averaged: Pillow has no antialiasing
+SUPERSAMPLING = 2  # scale of the canvas before averaging: Pillow has no antialiasing
 _FURS = ('#d98a3d', '#8b8f96', '#3a3634', '#efe6d6', '#8a5a36', '#c9a26b', '#5f6b7a', '#b9683a')
 _EYES = ('#6fa53c', '#d8b23a', '#4f93c4', '#a8672a', '#6b4423', '#8fae4a')
 _PATTERNS = ('solid', 'tabby', 'patches', 'blaze', 'spots', 'tuxedo', 'mask', 'eye patch')
@@ -24,7 +23,7 @@ _PATTERNS = ('solid', 'tabby', 'patches', 'blaze', 'spots', 'tuxedo', 'mask', 'e
 
 @dataclass(frozen=True)
 class Anatomy:
-    """What makes a cat or a dog, in head units; `ears` names one of `animal.EARS`."""
+    """Anatomy of a cat or a dog, in head units; `ears` is a key of `animal.EARS`."""
 
     head: tuple[tuple[float, float], ...]  # right half of the outline, from crown to chin
     ears: str
@@ -35,7 +34,7 @@ class Anatomy:
     pupil: tuple[float, float]  # share of the radii of the eye
     muzzle: tuple[float, float]  # radii
     muzzle_y: float
-    snout: float  # how far the muzzle stands out of the face
+    snout: float  # length of the muzzle in front of the face
     nose: tuple[float, float]
     pointed_nose: bool
     whiskers: float  # length, 0 for none
@@ -44,7 +43,7 @@ class Anatomy:
 
 @dataclass(frozen=True)
 class Coat:
-    """Colours of the fur and the name of one of `animal.COATS`."""
+    """Colours of the fur; `pattern` is a key of `animal.COATS`."""
 
     pattern: str
     base: Colour
@@ -71,7 +70,7 @@ class Camera:
 
 @dataclass(frozen=True)
 class Parameters:
-    """One drawing, before its details."""
+    """All parameters of a drawing."""
 
     anatomy: Anatomy
     pose: Pose

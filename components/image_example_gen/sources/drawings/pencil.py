@@ -1,6 +1,6 @@
-"""Colours, outlines, and a pencil that draws them in the pose of the animal.
+"""Colours, outlines, and drawing in the pose of the animal.
 
-Shapes are given in *head units*: the origin is the middle of the head, one unit is about half of
+Shapes are given in *head units*: the origin is the centre of the head, one unit is about half of
 its width, x points right and y down.
 """
 
@@ -21,7 +21,7 @@ CIRCLE = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1)
 
 @dataclass(frozen=True)
 class Pose:
-    """Where the head is, in pixels of the canvas, and how it is held, in radians."""
+    """Position of the head in pixels of the canvas, and its angles in radians."""
 
     x: float
     y: float
@@ -37,13 +37,13 @@ def from_hex(text: str) -> Colour:
 
 
 def blend(first: Colour, second: Colour, share: float) -> Colour:
-    """Mixes two colours; `share` is that of the second."""
+    """Mixes two colours; `share` is the share of the second."""
     red, green, blue = (round(a + (b - a) * share) for a, b in zip(first, second, strict=True))
     return red, green, blue
 
 
 def jitter(colour: Colour, rng: Generator) -> Colour:
-    """Moves a colour by a few grey levels."""
+    """Adds normal noise to a colour (12 grey levels)."""
     red, green, blue = (
         min(255, max(0, round(c + d))) for c, d in zip(colour, rng.normal(0, 12, 3), strict=True)
     )
@@ -51,14 +51,14 @@ def jitter(colour: Colour, rng: Generator) -> Colour:
 
 
 def any_colour(rng: Generator) -> Colour:
-    """Samples a colour of things: any hue, neither grey nor glaring."""
+    """Samples a colour of any hue, with limited saturation and value."""
     hue, saturation, value = rng.uniform((0, 0.1, 0.3), (1, 0.7, 0.95))
     red, green, blue = colorsys.hsv_to_rgb(hue, saturation, value)
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
 def mirror(half: tuple[tuple[float, float], ...]) -> np.ndarray:
-    """Closes an outline given by its right half, from top to bottom: [2 n, 2]."""
+    """Mirrors the right half of an outline, from top to bottom: [n, 2] becomes [2 n, 2]."""
     points = np.array(half, dtype=float)
     return np.concatenate([points, points[::-1] * (-1, 1)])
 
@@ -73,7 +73,7 @@ def smooth(points: np.ndarray, rounds: int = 2) -> np.ndarray:
 
 
 class Pencil:
-    """Draws on a canvas in head units, as the pose has it."""
+    """Draws on a canvas in head units, transformed by the pose."""
 
     def __init__(self, canvas: Image.Image, pose: Pose, ink: Colour) -> None:
         self._draw = ImageDraw.Draw(canvas)
@@ -83,7 +83,7 @@ class Pencil:
         self._rotation = pose.scale * np.array([[cosine, sine], [-sine, cosine]])
 
     def place(self, points: np.ndarray, depth: float = 0) -> list[float]:
-        """Gives the pixels, [x, y, x, y, ...], of points [n, 2] at `depth` in front of the head."""
+        """Projects points [n, 2], `depth` in front of the head, to pixels [x, y, x, y, ...]."""
         pose = self._pose
         turned = points * (math.cos(pose.turn), 1)
         turned += (depth * math.sin(pose.turn), depth * math.sin(pose.nod))
@@ -115,7 +115,7 @@ class Pencil:
     def line(
         self, points: ArrayLike, width: float, depth: float = 0, fill: Colour | None = None
     ) -> None:
-        """Draws an open line, of ink unless `fill` says otherwise."""
+        """Draws an open line, in ink unless `fill` is given."""
         pixels = self.place(np.array(points, dtype=float), depth)
         self._draw.line(pixels, fill=fill or self._ink, width=self._width(width))
 

@@ -1,4 +1,4 @@
-"""What is behind and in front of the animal."""
+"""Draws the background and the objects in front of the animal."""
 
 from collections.abc import Callable
 
@@ -11,23 +11,23 @@ from components.image_example_gen.sources.drawings.pencil import CIRCLE, Colour,
 
 
 def draw_background(parameters: Parameters, rng: Generator) -> Image.Image:
-    """Makes a canvas, larger than the picture by `SUPERSAMPLING`, with a few things on it."""
+    """Makes a canvas, `SUPERSAMPLING` times the size of the image, with up to three objects."""
     camera = parameters.camera
     size = (camera.width * SUPERSAMPLING, camera.height * SUPERSAMPLING)
     canvas = _BACKGROUNDS[rng.integers(len(_BACKGROUNDS))](size, rng)
     for _ in range(rng.integers(0, 4)):
         centre = rng.uniform((0, 0), size)
-        _thing(canvas, centre, min(size) * rng.uniform(0.05, 0.16), rng)
+        _object(canvas, centre, min(size) * rng.uniform(0.05, 0.16), rng)
     return canvas
 
 
 def draw_foreground(canvas: Image.Image, parameters: Parameters, rng: Generator) -> None:
-    """Puts things in front of the animal; they may hide an ear or a cheek, but not the face."""
+    """Draws objects in front of the animal; they may hide an ear or a cheek, but not the face."""
     pose = parameters.pose
     for _ in range(rng.integers(0, 3)):
         angle, distance = rng.uniform(0, 2 * np.pi), pose.scale * rng.uniform(1.2, 2)
         centre = np.array([pose.x, pose.y]) + distance * np.array([np.cos(angle), np.sin(angle)])
-        _thing(canvas, centre, pose.scale * rng.uniform(0.12, 0.4), rng)
+        _object(canvas, centre, pose.scale * rng.uniform(0.12, 0.4), rng)
     if rng.random() < 0.25:
         _grass(canvas, rng)
     if rng.random() < 0.15:
@@ -99,14 +99,14 @@ _Background = Callable[[tuple[int, int], Generator], Image.Image]
 _BACKGROUNDS: tuple[_Background, ...] = (_gradient, _clouds, _stripes, _checks, _hills, _room)
 
 
-# Clutter
+# Objects
 
 
 def _disc(pen: ImageDraw.ImageDraw, centre: np.ndarray, radius: float, fill: Colour) -> None:
     pen.polygon((CIRCLE * radius + centre).ravel().tolist(), fill=fill)
 
 
-def _thing(canvas: Image.Image, centre: np.ndarray, radius: float, rng: Generator) -> None:
+def _object(canvas: Image.Image, centre: np.ndarray, radius: float, rng: Generator) -> None:
     """A ball, a leaf or a box."""
     pen, colour = ImageDraw.Draw(canvas), any_colour(rng)
     kind = rng.integers(3)

@@ -1,4 +1,4 @@
-"""The drawings as a source of images."""
+"""Source for generated drawings."""
 
 import dataclasses
 import hashlib
@@ -14,12 +14,12 @@ import PIL
 from components.image_example_gen.sources.base.source_protocol import LabelledImage
 from components.image_example_gen.sources.drawings.draw import CLASSES, draw
 
-_AT_ONCE = 25
-_PER_SHARD = 4096  # more than of other sources: each starts its processes
+_CHUNK = 25  # drawings per task of the pool
+_PER_SHARD = 4096  # more than in other sources, as each shard starts a pool of processes
 
 
 class DrawingsSource:
-    """`count` drawings from a seed, drawn by as many processes as there are cores."""
+    """`count` drawings for a seed, drawn by one process per core."""
 
     def __init__(self, count: int, seed: int) -> None:
         self.classes = CLASSES
@@ -40,18 +40,18 @@ class DrawingsSource:
 
 @dataclasses.dataclass(frozen=True)
 class DrawingsShard:
-    """The drawings from number `start` to before `stop`, drawn by processes of its own."""
+    """The drawings with numbers in `range(start, stop)`."""
 
     start: int
     stop: int
     seed: int
 
     def images(self) -> Iterator[LabelledImage]:
-        # A forked child would inherit the threads of TensorFlow, and hang.
+        # Forked processes would inherit the threads of TensorFlow and hang.
         context = multiprocessing.get_context('spawn')
         with context.Pool(os.cpu_count()) as pool:
             numbers = range(self.start, self.stop)
-            drawn = pool.imap(partial(draw, seed=self.seed), numbers, _AT_ONCE)
+            drawn = pool.imap(partial(draw, seed=self.seed), numbers, _CHUNK)
             for number, contents in zip(numbers, drawn, strict=True):
                 label = number % len(CLASSES)
                 yield LabelledImage(contents, label, f'{CLASSES[label]}-{self.seed}-{number}.jpg')

@@ -1,1 +1,1 @@
-"""Images in Parquet files."""
+"""Source for images in Parquet files."""

@@ -1,4 +1,4 @@
-"""What Parquet files of images say of themselves: columns, rows, names of classes."""
+"""Reads the schema of Parquet files of images: columns, row groups, class names."""
 
 import json
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-# Without it a file may name a class for pyarrow to unpickle, and so run code: CVE-2023-47248.
+# Prevents files from making pyarrow unpickle objects, which runs code (CVE-2023-47248).
 import pyarrow_hotfix  # noqa: F401
 
 from common.errors import DataError
@@ -16,22 +16,22 @@ from components.image_example_gen.sources.base.labels import Labels, make_labels
 from components.image_example_gen.sources.base.source_protocol import class_name, describe_classes
 
 IMAGE = 'image'  # the column of images
-BUFFER = 2**20  # bytes; without it a whole column of a row group is read at once
-UNREADABLE = (pa.ArrowException, OSError, RuntimeError)  # the last is pyarrow_hotfix's
-_LABELS = ('labels', 'label')  # the first that there is
-_ROWS, _BYTES = 64, 2**24  # at once: whichever is reached first
+BUFFER = 2**20  # bytes; without a buffer, pyarrow reads a column of a row group at once
+UNREADABLE = (pa.ArrowException, OSError, RuntimeError)  # RuntimeError is raised by pyarrow_hotfix
+_LABELS = ('labels', 'label')  # by priority
+_ROWS, _BYTES = 64, 2**24  # largest batch
 
 
 class Table(NamedTuple):
-    """What the footer of a file says.
+    """The footer of a file.
 
     Attributes:
         file: the file.
-        groups: rows of each row group.
-        batch: rows to read at once.
-        label: the column of labels.
-        by_name: whether these are names, not numbers.
-        classes: names of the numbers, if they are noted.
+        groups: number of rows of each row group.
+        batch: number of rows to read at once.
+        label: name of the label column.
+        by_name: whether labels are names, not numbers.
+        classes: names of the label numbers, if the file has them.
     """
 
     file: Path
@@ -46,7 +46,7 @@ def read_footer(file: Path) -> Table:
     """Reads the footer of a file.
 
     Raises:
-        DataError: it is not a Parquet file, cannot be read, or has not the columns that it needs.
+        DataError: it is not a Parquet file, cannot be read, or lacks a column.
     """
     try:
         with pq.ParquetFile(file) as parquet:
@@ -65,13 +65,13 @@ def read_footer(file: Path) -> Table:
 
 
 def unreadable(file: Path, error: Exception) -> DataError:
-    """What pyarrow raised, as a sentence that names the file."""
+    """Converts an error of pyarrow to a DataError that names the file."""
     reason = str(error).strip().partition('\n')[0].rstrip(':')
     return DataError(f'{file} cannot be read: {reason}')
 
 
 def _label_column(file: Path, schema: pa.Schema) -> str:
-    """The column of labels, when the columns are those that there must be."""
+    """Finds the label column; raises DataError if a column is missing or of another type."""
     label = next((name for name in _LABELS if name in schema.names), None)
     if label is None or IMAGE not in schema.names:
         raise DataError(
@@ -84,10 +84,8 @@ def _label_column(file: Path, schema: pa.Schema) -> str:
             'expected binary, or a struct with bytes'
         )
     kind = schema.field(label).type
-    if not pa.types.is_integer(_of_values(kind)) and not _is_text(kind):
-        raise DataError(
-            f'{file} has a column {label} of {kind}; expected whole numbers or names of classes'
-        )
+    if not pa.types.is_integer(_value_type(kind)) and not _is_text(kind):
+        raise DataError(f'{file} has a column {label} of {kind}; expected integers or class names')
     return label
 
 
@@ -98,19 +96,19 @@ def _holds_bytes(kind: pa.DataType) -> bool:
 
 
 def _is_text(kind: pa.DataType) -> bool:
-    kind = _of_values(kind)
+    kind = _value_type(kind)
     return pa.types.is_string(kind) or pa.types.is_large_string(kind)
 
 
-def _of_values(kind: pa.DataType) -> pa.DataType:
+def _value_type(kind: pa.DataType) -> pa.DataType:
     return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
 def _class_names(schema: pa.Schema, label: str) -> tuple[str, ...] | None:
-    """The names in the feature `ClassLabel` that the library `datasets` notes in the schema."""
+    """The names of the feature `ClassLabel`, which the library `datasets` writes to the schema."""
     try:
-        noted = json.loads((schema.metadata or {})[b'huggingface'])
-        names = noted['info']['features'][label]['names']
+        metadata = json.loads((schema.metadata or {})[b'huggingface'])
+        names = metadata['info']['features'][label]['names']
         return tuple(class_name(name) for name in names) or None
     except (KeyError, TypeError, ValueError):
         return None
@@ -119,16 +117,16 @@ def _class_names(schema: pa.Schema, label: str) -> tuple[str, ...] | None:
 def labels_of(
     place: object, tables: Sequence[Table], wanted: tuple[str, ...] | None
 ) -> list[Labels]:
-    """The labels of each file: its numbers stand for the names that it gives itself.
+    """The labels of each file; each file may number the classes differently.
 
     Args:
-        place: what the files together are called in errors.
+        place: name of the source in error messages.
         tables: the files.
         wanted: `data.classes` of the recipe.
 
     Raises:
-        DataError: nobody names the classes or those of a file, files differ and none are wanted,
-            or the wanted ones are not those that there are.
+        DataError: the classes or those of one file have no names, files have different classes and
+            the recipe lists none, or it lists unknown ones.
     """
     numbered = [table for table in tables if not table.by_name]
     named = {table.classes: table.file for table in numbered if table.classes}
@@ -142,12 +140,12 @@ def labels_of(
         (first, file), (second, other), *_ = named.items()
         raise DataError(
             f'{file} has {describe_classes(first)} but {other} has {describe_classes(second)}; '
-            'give data.classes, or files that agree'
+            'set data.classes, or give files with the same classes'
         )
     if unnamed := next((table.file for table in numbered if not table.classes), None):
         raise DataError(
-            f'{unnamed} does not name its classes, and the files beside it differ in theirs; '
-            'give files that agree'
+            f'{unnamed} does not name its classes, and those of the other files differ; '
+            'give files with the same classes'
         )
     classes = make_labels(place, None, wanted).classes
     require_known(place, own, classes)
@@ -155,12 +153,12 @@ def labels_of(
 
 
 def _names_in(table: Table) -> set[str]:
-    """The names that stand for labels; no image is read."""
-    found: set[str | None] = set()
+    """The names in the label column; reads no other column."""
+    names: set[str | None] = set()
     try:
         with pq.ParquetFile(table.file, buffer_size=BUFFER) as parquet:
             for batch in parquet.iter_batches(columns=[table.label]):
-                found.update(batch.column(0).to_pylist())
+                names.update(batch.column(0).to_pylist())
     except UNREADABLE as error:
         raise unreadable(table.file, error) from error
-    return {class_name(name) for name in found if name is not None}
+    return {class_name(name) for name in names if name is not None}

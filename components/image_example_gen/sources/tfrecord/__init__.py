@@ -1,1 +1,1 @@
-"""Images in TFRecord files."""
+"""Sources for images in TFRecord files."""

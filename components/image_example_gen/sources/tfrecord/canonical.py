@@ -1,8 +1,9 @@
-"""Images in records that are canonical already: what ImageExampleGen has written before."""
+"""Source for canonical records, which ImageExampleGen wrote."""
 
 import json
 from pathlib import Path
-from typing import Any
+
+from pydantic import BaseModel
 
 from common import features
 from common.errors import DataError
@@ -10,45 +11,51 @@ from common.features import MANIFEST
 from components.image_example_gen.sources.base.config import FeatureNames
 from components.image_example_gen.sources.base.image_files import fingerprint
 from components.image_example_gen.sources.base.labels import make_labels
-from components.image_example_gen.sources.base.source_protocol import IMAGES_PER_SHARD
-from components.image_example_gen.sources.tfrecord.record_files import record_ranges
-from components.image_example_gen.sources.tfrecord.source import ExampleShard, RecordPart
+from components.image_example_gen.sources.base.reading import convert_os_errors
+from components.image_example_gen.sources.tfrecord.source import ExampleShard, RecordPart, divide
 
-FILES = 'data_tfrecord-'  # how the files of records begin, as TFX names them
+FILES = 'data_tfrecord-'  # prefix of record files, as in TFX
+
+
+class _Source(BaseModel):
+    classes: tuple[str, ...] | None = None
+
+
+class _Manifest(BaseModel):
+    """The parts of `manifest.json` that this source uses, all optional."""
+
+    source: _Source | None = None
+    counts: dict[str, dict[str, int]] = {}
 
 
 class CanonicalSource:
     """A folder with `Split-train`, `Split-eval` and `Split-test`, each with files of records.
 
-    A run does not read it: TFX's ImportExampleGen does. It tells the classes, the number of images
-    and whether these have changed, and lets a schedule look at them.
+    Provides classes, counts and fingerprint to runs and schedules; a run imports the records with
+    TFX's ImportExampleGen.
 
     Args:
         path: the folder.
-        classes: names in the order of the labels; None: as `manifest.json` beside the splits has
-            them.
+        classes: names in the order of the labels; None: those in `manifest.json` of the folder.
 
     Raises:
-        DataError: a split is missing or empty or, by the manifest, has no image of a class, nobody
-            names the classes, or a file holds no records.
+        DataError: a split is missing or empty, the manifest counts no images of a class in a split,
+            the classes have no names, or a file has no records.
     """
 
     def __init__(self, path: Path, classes: tuple[str, ...] | None = None) -> None:
         files, manifest = record_files(path), _read_manifest(path)
         self.fingerprint = fingerprint_of(path)
-        # The labels are in the records: others can be named, but not chosen and ordered.
-        self._labels = make_labels(path, None, classes or _named_classes(manifest))
+        # The records contain label numbers: classes can be renamed, but not selected or ordered.
+        named = classes or (manifest.source.classes if manifest.source else None)
+        self._labels = make_labels(path, None, named)
         self.classes = self._labels.classes
         _require_every_class(path, manifest)
         self._parts: list[RecordPart] = []
-        for split, those in files.items():
-            parts = [
-                RecordPart(file, str(file.relative_to(path)), records)
-                for file in those
-                for records in record_ranges(file, IMAGES_PER_SHARD)
-            ]
+        for split, split_files in files.items():
+            parts = divide(split_files, path)
             if not parts:
-                raise DataError(f'{_folder(path, split)} holds no images: there is no record in it')
+                raise DataError(f'{_folder(path, split)} has no images: it has no records')
             self._parts += parts
         self.count = sum(part.records.count for part in self._parts)
 
@@ -58,7 +65,7 @@ class CanonicalSource:
 
 
 def record_files(path: Path) -> dict[str, list[Path]]:
-    """The files of records of each split.
+    """The record files of each split.
 
     Raises:
         DataError: a split has none, or a folder cannot be read.
@@ -66,58 +73,46 @@ def record_files(path: Path) -> dict[str, list[Path]]:
     found = {}
     for split in features.SPLITS:
         folder = _folder(path, split)
-        try:
+        with convert_os_errors():
+            if not folder.exists():
+                raise DataError(
+                    f'{folder} does not exist; give a folder that ImageExampleGen has written, '
+                    'with Split-train, Split-eval and Split-test'
+                )
             found[split] = sorted(file for file in folder.iterdir() if file.name.startswith(FILES))
-        except FileNotFoundError:
-            raise DataError(
-                f'{folder} does not exist; give a folder that ImageExampleGen has written, '
-                'with Split-train, Split-eval and Split-test'
-            ) from None
-        except OSError as error:
-            raise DataError(f'{error.filename} cannot be read: {error.strerror}') from error
         if not found[split]:
-            raise DataError(f'{folder} holds no records; expected {folder}/{FILES}*')
+            raise DataError(f'{folder} has no record files; expected {folder}/{FILES}*')
     return found
 
 
 def fingerprint_of(path: Path) -> str:
-    """Changes when a file of records is added, removed or written.
+    """A digest that changes when a record file is added, removed or written.
 
     Raises:
-        DataError: a split has none, or a folder cannot be read.
+        DataError: a split has no record files, or a folder cannot be read.
     """
-    files = [file for those in record_files(path).values() for file in those]
-    try:
+    files = [file for split_files in record_files(path).values() for file in split_files]
+    with convert_os_errors():
         return fingerprint(files, path)
-    except OSError as error:
-        raise DataError(f'{error.filename} cannot be read: {error.strerror}') from error
 
 
 def _folder(path: Path, split: str) -> Path:
     return path / f'Split-{split}'
 
 
-def _read_manifest(path: Path) -> Any:
-    """What ImageExampleGen notes beside the splits: classes, and images by split and class."""
+def _read_manifest(path: Path) -> _Manifest:
+    """An empty manifest if there is none, or another one."""
     try:
-        return json.loads((path / MANIFEST).read_text())
+        return _Manifest.model_validate(json.loads((path / MANIFEST).read_text()))
     except (OSError, ValueError):
-        return None
+        return _Manifest()
 
 
-def _named_classes(manifest: Any) -> tuple[str, ...] | None:
-    try:
-        return tuple(map(str, manifest['source']['classes']))
-    except (KeyError, TypeError):
-        return None
-
-
-def _require_every_class(path: Path, manifest: Any) -> None:
-    counts = manifest.get('counts') if isinstance(manifest, dict) else None
-    for split, images in (counts or {}).items():
+def _require_every_class(path: Path, manifest: _Manifest) -> None:
+    for split, images in manifest.counts.items():
         for name, number in images.items():
             if not number:
                 raise DataError(
-                    f'{_folder(path, split)} has no image of class {name!r}; training and judging '
-                    'need images of every class in every split'
+                    f'{_folder(path, split)} has no images of class {name!r}; training and '
+                    'evaluation need images of every class in every split'
                 )

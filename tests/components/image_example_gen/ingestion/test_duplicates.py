@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 
 from components.image_example_gen.ingestion.duplicates import (
-    BETWEEN,
     DUPLICATE,
     IMAGE,
+    LABEL_CONFLICT,
     SAME_PICTURE,
+    SPLIT_CONFLICT,
     TRAIN,
-    TWO_LABELS,
-    decide,
+    assign_splits,
     near_pairs,
 )
 
@@ -19,9 +19,8 @@ PICTURES = RANDOM.integers(0, 256, (300, 32), dtype=np.uint8)
 
 
 def image(number, changed_bits=0, digest=None, label=0, split=TEST, fixed=False):
-    """The image of a picture, in a version of it; equal digests are equal bytes."""
-    hash_ = PICTURES[number].copy()
-    bits = np.unpackbits(hash_)
+    """The index entry of a picture, with the first bits of its perceptual hash flipped."""
+    bits = np.unpackbits(PICTURES[number])
     bits[:changed_bits] ^= 1
     version = digest if digest is not None else number * 1000 + changed_bits
     sha256 = np.frombuffer(version.to_bytes(32, 'big'), np.uint8)
@@ -32,89 +31,87 @@ def images(*each):
     return np.concatenate(each)
 
 
-def decided(*new, earlier=NONE, near=NEAR):
-    return decide(images(*new), earlier, near).places.tolist()
+def splits_of(*new, earlier=NONE, near=NEAR):
+    return assign_splits(images(*new), earlier, near).splits.tolist()
 
 
-def test_images_that_are_unlike_keep_their_splits():
-    assert decided(image(1, split=0), image(2, split=1), image(3, split=2)) == [0, 1, 2]
+def test_different_images_keep_their_splits():
+    assert splits_of(image(1, split=0), image(2, split=1), image(3, split=2)) == [0, 1, 2]
 
 
-def test_of_the_same_bytes_under_one_label_the_first_stays():
-    assert decided(image(1), image(2), image(1), image(1)) == [TEST, TEST, DUPLICATE, DUPLICATE]
+def test_first_of_duplicates_is_used():
+    assert splits_of(image(1), image(2), image(1), image(1)) == [TEST, TEST, DUPLICATE, DUPLICATE]
 
 
-def test_the_same_bytes_under_two_labels_are_all_left_out():
-    found = decided(image(1), image(2), image(1, label=1), image(1))
+def test_same_bytes_under_two_labels_are_excluded():
+    found = splits_of(image(1), image(2), image(1, label=1), image(1))
 
-    assert found == [TWO_LABELS, TEST, TWO_LABELS, TWO_LABELS]
+    assert found == [LABEL_CONFLICT, TEST, LABEL_CONFLICT, LABEL_CONFLICT]
 
 
 @pytest.mark.parametrize(
-    ('bits', 'expected'), [(SAME_PICTURE, [TWO_LABELS] * 2), (SAME_PICTURE + 2, [TEST] * 2)]
+    ('bits', 'expected'), [(SAME_PICTURE, [LABEL_CONFLICT] * 2), (SAME_PICTURE + 2, [TEST] * 2)]
 )
-def test_a_picture_that_was_saved_again_under_another_label_is_left_out(bits, expected):
-    assert decided(image(1), image(1, bits, label=1)) == expected
+def test_resaved_picture_under_another_label_is_excluded(bits, expected):
+    assert splits_of(image(1), image(1, bits, label=1)) == expected
 
 
 @pytest.mark.parametrize('bits', [2, 15, NEAR])
-def test_near_copies_are_where_the_one_with_the_lowest_digest_is(bits):
+def test_near_duplicates_follow_lowest_digest(bits):
     apart = image(1, digest=5, split=TEST), image(1, bits, digest=3, split=EVAL)
 
-    assert decided(*apart) == [EVAL, EVAL]
-    assert decided(*reversed(apart)) == [EVAL, EVAL]
+    assert splits_of(*apart) == [EVAL, EVAL]
+    assert splits_of(*reversed(apart)) == [EVAL, EVAL]
 
 
-def test_copies_of_copies_are_together():
+def test_near_duplicates_are_transitive():
     chain = [image(1, bits, digest=9 - bits // 30, split=bits // 30) for bits in (0, 30, 60)]
 
-    assert decided(*chain) == [TEST, TEST, TEST]
+    assert splits_of(*chain) == [TEST, TEST, TEST]
 
 
-def test_unlike_pictures_are_not_near():
-    assert decided(image(1, split=TRAIN), image(1, NEAR + 20, split=TEST)) == [TRAIN, TEST]
+def test_distant_pictures_keep_their_splits():
+    assert splits_of(image(1, split=TRAIN), image(1, NEAR + 20, split=TEST)) == [TRAIN, TEST]
 
 
-def test_a_copy_of_what_came_as_train_is_trained_on():
-    given = image(1, digest=5, split=TRAIN, fixed=True)
+def test_duplicates_of_fixed_train_images_are_in_train():
+    train = image(1, digest=5, split=TRAIN, fixed=True)
 
-    assert decided(given, image(1, 4, digest=1, split=TEST)) == [TRAIN, TRAIN]
-    assert decided(image(1, digest=5, split=EVAL), given) == [TRAIN, DUPLICATE]
+    assert splits_of(train, image(1, 4, digest=1, split=TEST)) == [TRAIN, TRAIN]
+    assert splits_of(image(1, digest=5, split=EVAL), train) == [TRAIN, DUPLICATE]
 
 
-def test_a_copy_goes_where_an_earlier_span_has_it():
+def test_near_duplicates_follow_earlier_spans():
     earlier = image(1, split=EVAL)
 
-    found = decided(image(1, split=TEST), image(1, 6, split=0, fixed=True), earlier=earlier)
+    found = splits_of(image(1, split=TEST), image(1, 6, split=0, fixed=True), earlier=earlier)
 
     assert found == [EVAL, EVAL]
 
 
-def test_a_copy_of_earlier_images_in_two_splits_is_left_out():
+def test_near_duplicate_of_two_earlier_splits_is_excluded():
     earlier = images(image(1, 0, split=TRAIN), image(1, 70, split=TEST))
 
-    assert decided(image(1, 35, split=TRAIN), earlier=earlier) == [BETWEEN]
+    assert splits_of(image(1, 35, split=TRAIN), earlier=earlier) == [SPLIT_CONFLICT]
 
 
-def test_what_an_earlier_span_has_under_another_label_is_left_out():
+def test_label_conflict_with_earlier_span_is_excluded():
     earlier = image(1, label=1)
 
-    assert decided(image(1), image(2), image(1, 5), earlier=earlier) == [
-        TWO_LABELS,
-        TEST,
-        TWO_LABELS,
-    ]
+    found = splits_of(image(1), image(2), image(1, 5), earlier=earlier)
+
+    assert found == [LABEL_CONFLICT, TEST, LABEL_CONFLICT]
 
 
-def test_images_without_structure_are_not_near_one_another():
+def test_images_without_structure_are_not_near_duplicates():
     plain = [image(0, split=split, digest=split + 1, label=split) for split in (0, 1, 2)]
     for each in plain:
         each['perceptual'] = 0
 
-    assert decided(*plain) == [0, 1, 2]
+    assert splits_of(*plain) == [0, 1, 2]
 
 
-def test_every_pair_up_to_fifteen_bits_apart_is_found():
+def test_finds_all_pairs_up_to_15_bits_apart():
     random = np.random.default_rng(3)
     copies = PICTURES.copy()
     for each in copies:
@@ -130,7 +127,7 @@ def test_every_pair_up_to_fifteen_bits_apart_is_found():
     assert set(distances) == {15}
 
 
-def test_splits_of_many_near_copies_keep_their_shares():
+def test_near_duplicates_keep_shares_of_splits():
     random = np.random.default_rng(5)
     burst = []
     for number in range(300):
@@ -140,35 +137,37 @@ def test_splits_of_many_near_copies_keep_their_shares():
             for n, s in enumerate(own)
         ]
 
-    shares = np.bincount(decided(*burst), minlength=3) / 3000
+    shares = np.bincount(splits_of(*burst), minlength=3) / 3000
 
     assert shares == pytest.approx((0.6, 0.2, 0.2), abs=0.08)
 
 
-def test_with_a_distance_of_zero_only_the_same_bytes_count():
+def test_distance_of_zero_compares_bytes_only():
     new = image(1), image(1, 2, label=1), image(1, 4, split=TRAIN), image(1), image(2), image(2)
 
-    assert decided(*new, near=0) == [TEST, TEST, TRAIN, DUPLICATE, TEST, DUPLICATE]
+    assert splits_of(*new, near=0) == [TEST, TEST, TRAIN, DUPLICATE, TEST, DUPLICATE]
 
 
-def test_an_image_under_two_labels_knows_the_other_one():
-    found = decide(images(image(1), image(2), image(1, label=4), image(2, 3, label=1)), NONE, NEAR)
+def test_label_conflicts_have_the_other_label():
+    found = assign_splits(
+        images(image(1), image(2), image(1, label=4), image(2, 3, label=1)), NONE, NEAR
+    )
 
-    assert found.places.tolist() == [TWO_LABELS] * 4
+    assert found.splits.tolist() == [LABEL_CONFLICT] * 4
     assert found.other_labels.tolist() == [4, 1, 0, 0]
 
 
-def test_images_of_other_spans_for_which_some_are_left_out_are_known():
+def test_conflicting_images_of_other_spans_are_returned():
     earlier = images(image(3), image(1, label=1), image(2, split=TRAIN), image(2, 70))
 
-    found = decide(images(image(1), image(2, 35), image(3)), earlier, NEAR)
+    found = assign_splits(images(image(1), image(2, 35), image(3)), earlier, NEAR)
 
-    assert found.places.tolist() == [TWO_LABELS, BETWEEN, TEST]
-    assert found.because.tolist() == [False, True, True, True]
+    assert found.splits.tolist() == [LABEL_CONFLICT, SPLIT_CONFLICT, TEST]
+    assert found.conflicting.tolist() == [False, True, True, True]
     assert found.repeated == 1
 
 
-def test_a_film_of_which_all_frames_are_alike_is_in_one_split():
+def test_similar_frames_of_a_film_are_in_one_split():
     random = np.random.default_rng(2)
     frames = []
     for number in range(600):
@@ -177,4 +176,4 @@ def test_a_film_of_which_all_frames_are_alike_is_in_one_split():
         sha256 = np.frombuffer(random.bytes(32), np.uint8)
         frames.append((sha256, np.packbits(bits), 0, number % 3, False))
 
-    assert len(set(decide(np.array(frames, IMAGE), NONE, NEAR).places)) == 1
+    assert len(set(assign_splits(np.array(frames, IMAGE), NONE, NEAR).splits)) == 1

@@ -9,10 +9,10 @@ from tfx.proto import example_gen_pb2
 
 from common import features
 from components.image_example_gen.ingestion.records import (
-    SplitWriter,
     read_records,
     record_files,
     split_of,
+    split_writers,
     to_example,
 )
 from components.image_example_gen.inspection.config import CheckConfig
@@ -22,7 +22,7 @@ from components.image_example_gen.sources.base.config import SplitConfig
 SPLITS = SplitConfig()
 
 
-def test_an_example_holds_the_canonical_features_and_the_bytes_as_they_came():
+def test_example_has_canonical_features_and_original_bytes():
     contents = encoded(picture())
     good = examine(contents, CheckConfig())
 
@@ -47,7 +47,7 @@ def test_an_example_holds_the_canonical_features_and_the_bytes_as_they_came():
 
 
 @pytest.mark.parametrize('shares', [(3, 1, 1), (1, 1, 1), (8, 1, 2)])
-def test_an_image_gets_the_split_that_example_gen_gives_it(shares):
+def test_splits_equal_those_of_example_gen(shares):
     splits = SplitConfig(**dict(zip(features.SPLITS, shares, strict=True)))
     config = example_gen_pb2.SplitConfig(partition_feature_name=features.SHA256)
     digests = [hashlib.sha256(bytes([n])).hexdigest() for n in range(200)]
@@ -66,17 +66,17 @@ def keyed(digest: str) -> tf.train.Example:
 
 
 @pytest.mark.parametrize('share', [0.1, 0.5])
-def test_a_share_of_validation_becomes_test_and_none_of_it_train(share):
+def test_share_of_validation_becomes_test(share):
     splits = SplitConfig(test_of_validation=share)
     digests = [hashlib.sha256(str(n).encode()).hexdigest() for n in range(2000)]
 
-    given = [split_of(digest, splits, 'validation') for digest in digests]
+    splits_of = [split_of(digest, splits, 'validation') for digest in digests]
 
-    assert set(given) == {'eval', 'test'}
-    assert given.count('test') / 2000 == pytest.approx(share, abs=0.03)
+    assert set(splits_of) == {'eval', 'test'}
+    assert splits_of.count('test') / 2000 == pytest.approx(share, abs=0.03)
 
 
-def test_an_image_stays_in_test_when_the_share_of_test_grows():
+def test_test_images_stay_when_share_of_test_grows():
     digests = [hashlib.sha256(str(n).encode()).hexdigest() for n in range(200)]
 
     few, many = (
@@ -87,26 +87,26 @@ def test_an_image_stays_in_test_when_the_share_of_test_grows():
     assert few < many
 
 
-def test_files_appear_when_all_of_a_shard_is_written(tmp_path):
+def test_files_of_a_shard_are_written_atomically(tmp_path):
     files = record_files(tmp_path, 0, 1)
 
-    with SplitWriter(files) as writer:
-        writer.write(0, b'first')
-        writer.write(2, b'second')
+    with split_writers(files) as writers:
+        writers[0].write(b'first')
+        writers[2].write(b'second')
         assert not any(file.exists() for file in files)
 
     assert list(read_records(files)) == [b'first', b'second']
     assert [len(list(read_records([file]))) for file in files] == [1, 0, 1]
 
 
-def test_what_was_cut_off_leaves_the_files_as_they_were(tmp_path):
+def test_interrupted_writer_keeps_existing_files(tmp_path):
     files = record_files(tmp_path, 0, 1)
-    with SplitWriter(files) as writer:
-        writer.write(0, b'before')
+    with split_writers(files) as writers:
+        writers[0].write(b'before')
 
     def interrupted():
-        with SplitWriter(files) as writer:
-            writer.write(1, b'after')
+        with split_writers(files) as writers:
+            writers[1].write(b'after')
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -24,7 +24,21 @@ def names_in(written):
     return set(written.split_of())
 
 
-def test_every_image_of_a_source_is_written_once(ingest, forty):
+@pytest.fixture(scope='module')
+def near():
+    """A near-duplicate of each image in `forty`."""
+    return [
+        labelled(encoded(picture(seed=n), quality=30), f'{CLASSES[n % 2]}/near-{n}.jpg', n % 2)
+        for n in range(40)
+    ]
+
+
+def is_linked(written, earlier):
+    file = next(written.records.glob('Split-train/*'))
+    return file.samefile(earlier.records / file.relative_to(written.records))
+
+
+def test_writes_every_image_once(ingest, forty):
     written = ingest(forty)
 
     contents = [value(example, features.IMAGE_BYTES) for example in written.examples()]
@@ -32,23 +46,18 @@ def test_every_image_of_a_source_is_written_once(ingest, forty):
     assert (written.ingested.tally.seen, written.ingested.tally.bad) == (40, {})
 
 
-def test_the_counts_are_those_of_the_files(ingest, forty):
+def test_splits_follow_digests_and_match_counts(ingest, forty):
     written = ingest(forty)
 
     for split in features.SPLITS:
-        found = [value(each, features.CLASS_NAME).decode() for each in written.examples(split)]
+        examples = written.examples(split)
+        digests = [value(each, features.SHA256).decode() for each in examples]
+        assert {split_of(digest, SplitConfig()) for digest in digests} == {split}
+        found = [value(each, features.CLASS_NAME).decode() for each in examples]
         assert {name: found.count(name) for name in CLASSES} == written.ingested.counts[split]
 
 
-def test_each_image_is_in_the_split_of_its_digest(ingest, forty):
-    written = ingest(forty)
-
-    for split in features.SPLITS:
-        digests = [value(each, features.SHA256).decode() for each in written.examples(split)]
-        assert {split_of(digest, SplitConfig()) for digest in digests} == {split}
-
-
-def test_every_shard_has_a_file_in_every_split(ingest, forty):
+def test_shard_has_a_file_in_every_split(ingest, forty):
     written = ingest(MemorySource(forty, per_shard=15))
 
     names = {file.name for file in written.records.glob('Split-*/*')}
@@ -56,13 +65,7 @@ def test_every_shard_has_a_file_in_every_split(ingest, forty):
     assert len(list(written.records.glob('Split-*/*'))) == 9
 
 
-def test_an_image_keeps_its_split_when_others_are_added(ingest, forty):
-    few, many = ingest(forty[:30]).split_of(), ingest(forty).split_of()
-
-    assert few.items() < many.items()
-
-
-def test_images_that_come_in_parts_stay_in_them(ingest, forty):
+def test_train_and_validation_of_the_source_are_kept(ingest, forty):
     images = [
         image._replace(part='train' if n < 10 else 'validation') for n, image in enumerate(forty)
     ]
@@ -75,7 +78,7 @@ def test_images_that_come_in_parts_stay_in_them(ingest, forty):
     assert counts['eval'] + counts['test'] == 30
 
 
-def test_an_image_in_both_parts_is_trained_on_and_not_tested_on(ingest, forty):
+def test_image_in_train_and_validation_is_in_train(ingest, forty):
     images = [image._replace(part=part) for image in forty for part in ('validation', 'train')]
 
     written = ingest(images)
@@ -84,7 +87,7 @@ def test_an_image_in_both_parts_is_trained_on_and_not_tested_on(ingest, forty):
     assert written.ingested.tally.duplicates == 40
 
 
-def test_a_bad_image_is_listed_and_the_rest_is_written(ingest, forty):
+def test_bad_images_are_quarantined(ingest, forty):
     cut = labelled(forty[3].contents[:300], 'dogs/cut.jpg', 1)
     empty = labelled(b'', 'cats/empty.jpg')
 
@@ -101,13 +104,11 @@ def test_a_bad_image_is_listed_and_the_rest_is_written(ingest, forty):
     assert lines['cats/empty.jpg']['reason'] == 'empty'
 
 
-def test_copies_of_bad_images_have_a_limit_and_their_list_has_none(ingest, forty):
+def test_quarantine_limits_copies_but_not_the_list(ingest, forty):
     cut = [labelled(each.contents[:400], f'cats/{n}.jpg') for n, each in enumerate(forty[:10])]
 
-    written = ingest(
-        MemorySource([*forty, *cut], per_shard=100),
-        checks={'quarantine_megabytes': 0.001},
-    )
+    source = MemorySource([*forty, *cut], per_shard=100)
+    written = ingest(source, checks={'quarantine_megabytes': 0.001})
 
     lines = list(read_quarantined(written.quarantine))
     assert len(lines) == 10
@@ -115,7 +116,7 @@ def test_copies_of_bad_images_have_a_limit_and_their_list_has_none(ingest, forty
     assert len(list(written.quarantine.glob('copies/*'))) == 2
 
 
-def test_names_of_copies_stay_in_their_folder(ingest, forty):
+def test_names_of_copies_are_sanitized(ingest, forty):
     bad = labelled(b'oh', '../../cats/../.. /etc/p@sswd\n.jpg')
 
     written = ingest([*forty, bad])
@@ -126,7 +127,7 @@ def test_names_of_copies_stay_in_their_folder(ingest, forty):
     assert copy.name.endswith('-p_sswd_.jpg')
 
 
-def test_copies_are_left_out_and_counted(ingest, forty):
+def test_duplicates_are_skipped_and_counted(ingest, forty):
     copies = [image._replace(filename=f'again/{n}.jpg') for n, image in enumerate(forty[:5])]
 
     written = ingest([*forty, *copies])
@@ -135,7 +136,7 @@ def test_copies_are_left_out_and_counted(ingest, forty):
     assert (written.ingested.tally.duplicates, written.ingested.tally.seen) == (5, 45)
 
 
-def test_the_same_image_under_two_labels_is_set_aside(ingest, forty):
+def test_image_under_two_labels_is_quarantined(ingest, forty):
     again = forty[0]._replace(label=1, filename='dogs/same.jpg')
 
     written = ingest([*forty, again])
@@ -143,43 +144,32 @@ def test_the_same_image_under_two_labels_is_set_aside(ingest, forty):
     lines = {line['source']: line for line in read_quarantined(written.quarantine)}
     assert set(lines) == {'cats/0.jpg', 'dogs/same.jpg'}
     assert lines['dogs/same.jpg']['reason'] == 'under two labels'
-    detail = 'the same image, or a copy of it, stands under cats too'
+    detail = 'the same image, or a near-duplicate, is also labelled cats'
     assert lines['dogs/same.jpg']['detail'] == detail
     assert (written.quarantine / lines['cats/0.jpg']['copy']).read_bytes() == forty[0].contents
     assert not names_in(written) & set(lines)
 
 
-def test_near_copies_are_in_one_split(ingest, forty):
-    near = [
-        labelled(encoded(picture(seed=n), quality=30), f'{CLASSES[n % 2]}/near-{n}.jpg', n % 2)
-        for n in range(20)
-    ]
-
-    written = ingest(MemorySource([*forty, *near], per_shard=7))
+def test_near_duplicates_share_a_split(ingest, forty, near):
+    written = ingest(MemorySource([*forty, *near[:20]], per_shard=7))
 
     split_of_name = written.split_of()
     assert len(split_of_name) == 60
     for n in range(20):
-        name = CLASSES[n % 2]
-        assert split_of_name[f'{name}/{n}.jpg'] == split_of_name[f'{name}/near-{n}.jpg']
+        assert split_of_name[forty[n].filename] == split_of_name[near[n].filename]
     assert written.ingested.tally.moved > 0
 
 
-def test_a_near_copy_in_a_later_span_follows_the_earlier_one(ingest, forty):
+def test_near_duplicates_follow_an_earlier_span(ingest, forty, near):
     first = ingest(forty)
-    near = [
-        labelled(encoded(picture(seed=n), quality=30), f'near-{n}.jpg', n % 2) for n in range(40)
-    ]
 
-    second = ingest(near, known=[first.ingested])
+    second = ingest(near, window=[first.ingested])
 
     before, after = first.split_of(), second.split_of()
-    assert [after[f'near-{n}.jpg'] for n in range(40)] == [
-        before[f'{CLASSES[n % 2]}/{n}.jpg'] for n in range(40)
-    ]
+    assert [after[image.filename] for image in near] == [before[image.filename] for image in forty]
 
 
-def test_records_of_the_same_images_are_linked_and_not_written_again(ingest, forty):
+def test_unchanged_span_is_linked(ingest, forty):
     bad = labelled(b'', 'cats/empty.jpg')
     first = ingest([*forty, bad])
 
@@ -191,7 +181,7 @@ def test_records_of_the_same_images_are_linked_and_not_written_again(ingest, for
     assert list(read_quarantined(second.quarantine)) == list(read_quarantined(first.quarantine))
 
 
-def test_records_that_are_linked_outlive_those_that_they_were_linked_from(ingest, forty):
+def test_linked_records_survive_removal_of_the_original(ingest, forty):
     first = ingest(forty)
     second = ingest(forty, earlier=[first])
 
@@ -201,111 +191,108 @@ def test_records_that_are_linked_outlive_those_that_they_were_linked_from(ingest
 
 
 @pytest.mark.parametrize(
-    'change',
-    [
-        'other image',
-        'other shares',
-        'other limits',
-        'file gone',
-        'index gone',
-        'index cut off',
-        'list gone',
-        'cut off',
-    ],
+    'data', [{'splits': {'train': 1}}, {'checks': {'min_side': 17}}], ids=['splits', 'checks']
 )
-def test_records_of_anything_else_are_written_anew(ingest, forty, change):
+def test_changed_settings_write_span_again(ingest, forty, data):
     earlier = ingest(forty)
-    images, data = forty, {}
-    if change == 'other image':
-        images = [labelled(encoded(picture(seed=99)), 'cats/0.jpg'), *forty[1:]]
-    elif change == 'other shares':
-        data = {'splits': {'train': 1}}
-    elif change == 'other limits':
-        data = {'checks': {'min_side': 17}}
-    elif change == 'file gone':
-        next(earlier.records.glob('Split-eval/*')).unlink()
-    elif change == 'index gone':
-        (earlier.records / 'index.npy').unlink()
-    elif change == 'index cut off':
-        os.truncate(earlier.records / 'index.npy', 200)
-    elif change == 'list gone':
-        (earlier.quarantine / 'quarantined.jsonl').unlink()
-    else:
-        (earlier.records / 'manifest.json').unlink()
 
-    written = ingest(images, earlier=[earlier], **data)
+    written = ingest(forty, earlier=[earlier], **data)
 
-    first = next(written.records.glob('Split-train/*'))
-    assert not first.samefile(earlier.records / first.relative_to(written.records))
+    assert not is_linked(written, earlier)
+    assert written.ingested.tally.used == 40
+
+
+def test_changed_image_writes_span_again(ingest, forty):
+    earlier = ingest(forty)
+    images = [labelled(encoded(picture(seed=99)), 'cats/0.jpg'), *forty[1:]]
+
+    written = ingest(images, earlier=[earlier])
+
     contents = {value(example, features.IMAGE_BYTES) for example in written.examples()}
     assert contents == {image.contents for image in images}
 
 
-def test_spans_that_were_not_compared_are_not_linked_together(ingest, forty):
+@pytest.mark.parametrize(
+    ('name', 'size'),
+    [
+        ('records/Split-eval/data_tfrecord-00000-of-00002', None),
+        ('records/index.npy', None),
+        ('records/index.npy', 200),
+        ('records/manifest.json', None),
+        ('records/manifest.json', 20),
+        ('quarantine/quarantined.jsonl', None),
+    ],
+)
+def test_incomplete_span_is_written_again(ingest, forty, name, size):
+    earlier = ingest(forty)
+    file = earlier.records.parent / name
+    if size is None:
+        file.unlink()
+    else:
+        os.truncate(file, size)
+
+    written = ingest(forty, earlier=[earlier])
+
+    assert not is_linked(written, earlier)
+    assert len(written.examples()) == 40
+
+
+def test_spans_not_compared_with_each_other_are_not_linked(ingest, forty):
     one, other = ingest(forty[:20]), ingest(forty[20:])
-    after = ingest(forty[20:], known=[one.ingested])
+    after = ingest(forty[20:], window=[one.ingested])
 
     def linked(*earlier):
-        written = ingest(forty[20:], known=[one.ingested], earlier=earlier)
-        file = next(written.records.glob('Split-train/*'))
-        return [
-            each
-            for each in earlier
-            if file.samefile(each.records / file.relative_to(written.records))
-        ]
+        written = ingest(forty[20:], window=[one.ingested], earlier=earlier)
+        return [each for each in earlier if is_linked(written, each)]
 
     assert linked(other) == []
     assert linked(other, after) == [after]
 
 
-def test_a_span_from_which_another_took_images_is_linked_only_beside_it(ingest, forty):
+def test_span_with_conflicts_is_linked_only_with_the_conflicting_span(ingest, forty):
     other = ingest([forty[0]._replace(label=1), *forty[20:]])
-    after = ingest(forty[:20], known=[other.ingested])
+    after = ingest(forty[:20], window=[other.ingested])
     assert after.ingested.tally.bad == {'under two labels': 1}
 
     alone = ingest(forty[:20], earlier=[after])
-    again = ingest(forty[:20], known=[other.ingested], earlier=[after])
+    again = ingest(forty[:20], window=[other.ingested], earlier=[after])
 
     assert alone.ingested.tally.bad == {}
     assert again.ingested == after.ingested
 
 
-def test_a_span_with_unreadable_images_is_looked_at_again(ingest, forty):
+def test_span_with_unreadable_images_is_not_linked(ingest, forty):
     earlier = ingest([*forty, BAD])
 
     written = ingest([*forty, BAD], earlier=[earlier])
 
-    first = next(written.records.glob('Split-train/*'))
-    assert not first.samefile(earlier.records / first.relative_to(written.records))
+    assert not is_linked(written, earlier)
 
 
-def test_images_that_are_in_another_span_too_are_counted(ingest, forty):
+def test_images_also_in_other_spans_are_counted(ingest, forty):
     first = ingest(forty[:20])
 
-    second = ingest(forty, known=[first.ingested])
+    second = ingest(forty, window=[first.ingested])
 
     assert second.ingested.tally.repeated == 20
     assert len(second.examples()) == 40
 
 
-def test_moving_records_twice_is_moving_them_once(ingest, forty, monkeypatch):
-    near = [
-        labelled(encoded(picture(seed=n), quality=30), f'{CLASSES[n % 2]}/near-{n}.jpg', n % 2)
-        for n in range(20)
-    ]
-    once = ingest([*forty, *near]).split_of()
-    move = transforms._move_records
+def test_moving_records_is_idempotent(ingest, forty, near, monkeypatch):
+    images = [*forty, *near[:20]]
+    once = ingest(images).split_of()
+    move = transforms.move_records
 
-    def twice(*given):
-        move(*given)
-        return move(*given)
+    def twice(*args):
+        move(*args)
+        return move(*args)
 
-    monkeypatch.setattr(transforms, '_move_records', twice)
+    monkeypatch.setattr(transforms, 'move_records', twice)
 
-    assert ingest([*forty, *near]).split_of() == once
+    assert ingest(images).split_of() == once
 
 
-def test_nothing_of_the_first_pass_is_left(ingest, forty):
+def test_temporary_files_are_removed(ingest, forty):
     written = ingest([*forty, labelled(b'oh', 'cats/a.jpg'), forty[0]._replace(label=1)])
 
     assert {each.name for each in written.records.iterdir()} == {
@@ -318,19 +305,19 @@ def test_nothing_of_the_first_pass_is_left(ingest, forty):
     assert {each.name for each in written.quarantine.iterdir()} == {'quarantined.jsonl', 'copies'}
 
 
-def test_a_file_of_the_source_that_cannot_be_read_stops_with_its_sentence(ingest, forty):
+def test_unreadable_source_file_is_an_error(ingest, forty):
     with pytest.raises(DataError, match=r'^pets\.parquet is cut off$'):
         ingest(MemorySource(forty, error=DataError('pets.parquet is cut off')))
 
 
-def test_records_that_were_cut_off_have_no_manifest(ingest, forty, tmp_path):
+def test_incomplete_records_have_no_manifest(ingest, forty, tmp_path):
     with pytest.raises(DataError):
         ingest(MemorySource(forty, error=DataError('gone')))
 
     assert not list(tmp_path.rglob('manifest.json'))
 
 
-def test_the_manifest_says_what_became_of_the_images(ingest, forty):
+def test_manifest_has_counts_and_classes(ingest, forty):
     written = ingest([*forty, BAD])
 
     manifest = json.loads((written.records / 'manifest.json').read_text())

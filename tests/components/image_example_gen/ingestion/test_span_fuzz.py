@@ -1,4 +1,4 @@
-"""No images make the ingestion of a span fail, nor get lost in it."""
+"""Ingestion neither fails nor loses images, for arbitrary bytes."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,7 +15,7 @@ from components.image_example_gen.ingestion.span import ingest_span
 from components.image_example_gen.sources.base.config import DataConfig
 
 _CONFIG = DataConfig.model_validate({'checks': {'max_bad_share': 1, 'max_megapixels': 1}})
-_SMALL = 32, 24  # a list of them can be shown where the test fails
+_SMALL = 32, 24  # so that a failure can print a list of them
 _VALID = [
     *(encoded(picture(n, _SMALL), kind) for n, kind in enumerate(('JPEG', 'PNG', 'GIF', 'WEBP'))),
     encoded(picture(4, _SMALL).convert('CMYK')),
@@ -25,7 +25,7 @@ _VALID = [
 
 @st.composite
 def mutations(draw: st.DrawFn) -> bytes:
-    """A valid image, with a few bytes changed or without its end; or as it is."""
+    """A valid image, with up to three bytes changed, maybe truncated."""
     contents = bytearray(draw(st.sampled_from(_VALID)))
     places = st.integers(0, len(contents) - 1) | st.integers(0, 60)
     for place in draw(st.lists(places, max_size=3)):
@@ -40,21 +40,22 @@ _IMAGES = st.lists(
 )
 
 
-# Not made smaller where it fails: each attempt starts Beam.
+# Without shrinking: each attempt starts Beam.
 @settings(max_examples=10, deadline=None, derandomize=True, database=None, phases=[Phase.generate])
 @given(_IMAGES)
-def test_every_image_is_used_or_set_aside_or_a_copy(drawn: list[tuple[bytes, int]]) -> None:
+def test_every_image_is_used_quarantined_or_a_duplicate(drawn: list[tuple[bytes, int]]) -> None:
     images = [labelled(each, f'{n}.jpg', label) for n, (each, label) in enumerate(drawn)]
     source = MemorySource(images, per_shard=10)
     with TemporaryDirectory() as folder:
         targets = Path(folder, 'records'), Path(folder, 'quarantine')
         ingested = ingest_span(source, _CONFIG, (), *targets, beam.Pipeline)
         examples = Written(ingested, *targets).examples()
-        aside = [line['source'] for line in read_quarantined(targets[1])]
+        quarantined = [line['source'] for line in read_quarantined(targets[1])]
 
     used = [value(each, features.FILENAME).decode() for each in examples]
-    assert len({*used, *aside}) == len(used) + len(aside)
-    assert len(used) + len(aside) + ingested.tally.duplicates == len(images) == ingested.tally.seen
+    assert len({*used, *quarantined}) == len(used) + len(quarantined)
+    assert ingested.tally.seen == len(images)
+    assert len(used) + len(quarantined) + ingested.tally.duplicates == len(images)
     for example in examples:
         number = int(value(example, features.FILENAME).decode().removesuffix('.jpg'))
         assert value(example, features.CLASS_NAME).decode() == CLASSES[images[number].label]

@@ -9,63 +9,68 @@ from components.image_example_gen.sources.factory import make_source
 
 
 @pytest.mark.parametrize('source', ['folder', 'parquet', 'archive'])
-def test_a_source_without_a_path_says_how_to_give_one(source):
-    with pytest.raises(DataError, match=f"source '{source}' needs to know where: give --data PATH"):
+def test_missing_path_is_an_error(source):
+    with pytest.raises(DataError, match=f"source '{source}' needs a path: give --data PATH"):
         make_source(DataConfig(source=source))
 
 
-def test_a_set_of_tensorflow_datasets_needs_its_name():
-    with pytest.raises(pydantic.ValidationError, match="source 'tfds' needs the key 'dataset'"):
-        DataConfig(source='tfds')
-
-
-def test_a_parquet_file_may_be_given_its_classes():
-    config = DataConfig(source='parquet', path='pets.parquet', classes=['cat', 'dog'])
-
-    assert config.classes == ('cat', 'dog')
-
-
 @pytest.mark.parametrize(
-    ('given', 'told'),
+    ('keys', 'message'),
     [
-        ({'path': 'pets'}, "'path' is for source 'folder' or 'archive' or .*, not 'drawings'"),
-        ({'classes': ['cat', 'dog']}, "'classes' is for source .*, not 'drawings'"),
-        ({'source': 'folder', 'url': 'http://a/b'}, "'url' is for source 'archive', not 'folder'"),
-        ({'source': 'parquet', 'sha256': '0' * 64}, "'sha256' is for source 'archive', not 'parq"),
-        ({'source': 'folder', 'dataset': 'mnist'}, "'dataset' is for source 'tfds', not 'folder'"),
-        ({'source': 'folder', 'features': {'image': 'x'}}, "'features' is for source 'tfrecord'"),
-        ({'source': 'archive', 'span_range': [1, 2]}, "'span_range' is for source 'folder' or"),
-        ({'source': 'canonical', 'span_range': [1, 2]}, "'span_range' is for source 'folder' or"),
-        ({'source': 'canonical', 'window': 2}, "'window' does not go with source 'canonical'"),
+        ({'source': 'tfds'}, "source 'tfds' needs the key 'dataset'"),
+        ({'path': 'pets'}, "'path' is only for source 'folder' or 'archive' or .*, not 'drawings'"),
+        ({'classes': ['cat', 'dog']}, "'classes' is only for source .*, not 'drawings'"),
+        (
+            {'source': 'folder', 'url': 'http://a/b'},
+            "'url' is only for source 'archive'",
+        ),
+        ({'source': 'parquet', 'sha256': '0' * 64}, "'sha256' is only for source 'archive'"),
+        ({'source': 'folder', 'dataset': 'mnist'}, "'dataset' is only for source 'tfds'"),
+        (
+            {'source': 'folder', 'features': {'image': 'x'}},
+            "'features' is only for source",
+        ),
+        ({'source': 'archive', 'span_range': [1, 2]}, "'span_range' is only for source 'folder'"),
+        ({'source': 'canonical', 'span_range': [1, 2]}, "'span_range' is only for source 'folder'"),
+        (
+            {'source': 'canonical', 'window': 2},
+            "cannot be combined with source 'canonical'",
+        ),
         ({'source': 'archive', 'path': 'a', 'url': 'http://a/b'}, "a 'path' or a 'url', not both"),
         ({'source': 'archive', 'url': 'ftp://a/b'}, 'must begin with http:// or https://'),
-        ({'source': 'folder', 'classes': ['cat']}, 'must be two or more names, each once'),
-        ({'source': 'folder', 'classes': ['cat', 'cat', 'dog']}, 'two or more names, each once'),
-        ({'source': 'folder', 'span_range': [1, 2], 'window': 2}, "does not go with 'span_range'"),
-        ({'source': 'folder', 'span_range': [2, 1]}, 'ends with 1, before it begins with 2'),
+        ({'source': 'folder', 'classes': ['cat']}, 'two or more different names'),
+        (
+            {'source': 'folder', 'classes': ['cat', 'cat', 'dog']},
+            'two or more different names',
+        ),
+        (
+            {'source': 'folder', 'span_range': [1, 2], 'window': 2},
+            "combined with 'span_range'",
+        ),
+        ({'source': 'folder', 'span_range': [2, 1]}, 'ends with 1, before its start 2'),
         ({'source': 'folder', 'span_range': ['x', 1]}, 'should be a valid integer'),
-        ({'source': 'folder', 'span_range': [1, 2], 'test_window': 3}, 'more than the 2 of span_r'),
-        ({'window': 2, 'test_window': 3}, 'test_window is 3, more than the 2 of window'),
+        ({'source': 'folder', 'span_range': [1, 2], 'test_window': 3}, 'larger than span_range'),
+        ({'window': 2, 'test_window': 3}, 'test_window is 3, larger than window'),
     ],
 )
-def test_keys_that_do_not_go_together_are_told(given, told):
-    with pytest.raises(pydantic.ValidationError, match=told):
-        DataConfig(**given)
+def test_rejects_inconsistent_keys(keys, message):
+    with pytest.raises(pydantic.ValidationError, match=message):
+        DataConfig(**keys)
 
 
 @pytest.mark.parametrize('source', ['folder', 'archive', 'parquet', 'tfrecord'])
-def test_sources_of_files_may_be_given_their_classes(source):
+def test_accepts_classes_for_files(source):
     config = DataConfig(source=source, path='pets', classes=['dog', 'cat'])
 
     assert config.classes == ('dog', 'cat')
 
 
-def test_features_as_they_are_anyway_go_with_every_source():
+def test_default_features_are_allowed_for_every_source():
     assert DataConfig(features={}) == DataConfig()
 
 
 @pytest.mark.parametrize(
-    ('given', 'several'),
+    ('keys', 'several'),
     [
         ({}, False),
         ({'window': 2}, True),
@@ -73,11 +78,11 @@ def test_features_as_they_are_anyway_go_with_every_source():
         ({'source': 'folder', 'span_range': [3, 9]}, True),
     ],
 )
-def test_a_model_may_be_trained_on_several_spans_or_not(given, several):
-    assert DataConfig(**given).several_spans is several
+def test_knows_whether_several_spans_are_selected(keys, several):
+    assert DataConfig(**keys).several_spans is several
 
 
-def test_a_range_of_dates_survives_json():
+def test_range_of_dates_survives_json():
     dates = yaml.safe_load('[2026-11-03, 2026-11-21]')
     config = DataConfig(source='folder', span_range=dates)
 
@@ -86,23 +91,23 @@ def test_a_range_of_dates_survives_json():
 
 
 @pytest.mark.parametrize('share', [0, 1, -0.1])
-def test_test_gets_some_of_validation_and_not_all(share):
+def test_share_of_validation_for_test_is_between_0_and_1(share):
     with pytest.raises(pydantic.ValidationError, match='test_of_validation'):
         DataConfig(splits={'test_of_validation': share})
 
 
 @pytest.fixture
 def source_of(tmp_path):
-    """The source that `--data` chooses for a folder that holds some files."""
+    """The source that `--data` detects for a folder with the given files."""
 
-    def choose(*names: str) -> str:
+    def detect(*names: str) -> str:
         for name in names:
             path = tmp_path / 'pets' / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
         return dict(data_overrides(str(tmp_path / 'pets')))['data.source']
 
-    return choose
+    return detect
 
 
 @pytest.mark.parametrize(
@@ -114,7 +119,7 @@ def source_of(tmp_path):
         ['a.parquet', 'cats/._a.jpg', '.cache/cats/a.jpg'],
     ],
 )
-def test_a_folder_with_parquet_files_is_read_as_such(source_of, names):
+def test_detects_parquet_folder(source_of, names):
     assert source_of(*names) == 'parquet'
 
 
@@ -130,7 +135,7 @@ def test_a_folder_with_parquet_files_is_read_as_such(source_of, names):
         ['notes.txt'],
     ],
 )
-def test_any_other_folder_is_one_of_class_folders(source_of, names):
+def test_detects_class_folders(source_of, names):
     assert source_of(*names) == 'folder'
 
 
@@ -144,7 +149,7 @@ def test_any_other_folder_is_one_of_class_folders(source_of, names):
         (['span-1/Split-train/data_tfrecord-00000-of-00001', 'span-1/manifest.json'], 'canonical'),
     ],
 )
-def test_a_folder_with_records_is_read_as_such(source_of, names, source):
+def test_detects_folder_with_records(source_of, names, source):
     assert source_of(*names) == source
 
 
@@ -162,7 +167,7 @@ def test_a_folder_with_records_is_read_as_such(source_of, names, source):
     ],
 )
 @pytest.mark.parametrize('exists', [True, False])
-def test_a_file_is_known_by_its_suffix_whether_it_exists_or_not(tmp_path, name, source, exists):
+def test_detects_file_by_suffix_even_if_missing(tmp_path, name, source, exists):
     if exists:
         (tmp_path / name).touch()
 
@@ -179,14 +184,11 @@ def recipe_with(data, **before):
     return DataConfig(**values)
 
 
-def test_an_address_is_an_archive():
+def test_url_is_an_archive():
     config = recipe_with('https://host/pets.zip?key=1', source='folder', path='pets')
 
-    assert (config.source, config.url, config.path) == (
-        'archive',
-        'https://host/pets.zip?key=1',
-        None,
-    )
+    assert (config.source, config.path) == ('archive', None)
+    assert config.url == 'https://host/pets.zip?key=1'
 
 
 @pytest.mark.parametrize('data', ['pets', 'pets.zip', 'pets.parquet', 'http://host/pets'])
@@ -200,8 +202,10 @@ def test_an_address_is_an_archive():
         {'source': 'parquet', 'path': 'a', 'classes': ['cat', 'dog']},
     ],
 )
-def test_other_images_go_with_every_recipe(before, data):
-    assert data in (str(recipe_with(data, **before).path), recipe_with(data, **before).url)
+def test_data_option_replaces_data_of_any_recipe(before, data):
+    config = recipe_with(data, **before)
+
+    assert data in (str(config.path), config.url)
 
 
 @pytest.mark.parametrize(
@@ -213,14 +217,14 @@ def test_other_images_go_with_every_recipe(before, data):
         ('parquet', 'pets', False),
     ],
 )
-def test_the_classes_of_a_recipe_stay_unless_folders_name_them_now(before, data, kept):
+def test_classes_are_kept_unless_new_source_has_class_folders(before, data, kept):
     config = recipe_with(data, source=before, path='a', classes=['cat', 'dog'])
 
     assert (config.classes is not None) is kept
 
 
 @pytest.mark.parametrize('data', ['b.tfrecord', 'b-00000-of-00002.gz', 'folder'])
-def test_other_records_keep_the_features_and_classes_of_a_recipe(tmp_path, data):
+def test_same_source_keeps_features_and_classes(tmp_path, data):
     (tmp_path / 'folder').mkdir()
     (tmp_path / 'folder' / 'c.tfrecord').touch()
     before = {'path': 'a', 'features': {'image': 'jpeg'}, 'classes': ['cat', 'dog']}
@@ -231,7 +235,7 @@ def test_other_records_keep_the_features_and_classes_of_a_recipe(tmp_path, data)
     assert (config.features.image, config.classes) == ('jpeg', ('cat', 'dog'))
 
 
-def test_canonical_records_keep_the_classes_of_a_recipe(tmp_path):
+def test_canonical_records_keep_classes(tmp_path):
     (tmp_path / 'Split-train').mkdir()
 
     config = recipe_with(str(tmp_path), source='canonical', path='a', classes=['cat', 'dog'])
@@ -239,7 +243,7 @@ def test_canonical_records_keep_the_classes_of_a_recipe(tmp_path):
     assert (config.source, config.classes) == ('canonical', ('cat', 'dog'))
 
 
-def test_a_digest_stays_for_another_copy_of_the_archive():
+def test_digest_is_kept_for_another_archive():
     config = recipe_with('pets.zip', source='archive', url='http://a/b', sha256='0' * 64)
 
     assert (config.sha256, config.url) == ('0' * 64, None)

@@ -1,4 +1,4 @@
-"""What an image's source is called."""
+"""Values of the feature `image/source`."""
 
 import io
 import tarfile
@@ -15,7 +15,7 @@ from components.image_example_gen.inspection.config import CheckConfig
 from components.image_example_gen.inspection.examine import examine
 from components.image_example_gen.sources.archive.source import ArchiveSource
 from components.image_example_gen.sources.base.config import FeatureNames
-from components.image_example_gen.sources.base.origins import MOST, OTHERS, bounded
+from components.image_example_gen.sources.base.origins import MOST, OTHERS, limit_sources
 from components.image_example_gen.sources.base.source_protocol import LabelledImage, every_image
 from components.image_example_gen.sources.folder import FolderSource
 from components.image_example_gen.sources.parquet.source import ParquetSource
@@ -29,9 +29,9 @@ def sources_of(source):
 
 
 @pytest.mark.parametrize('part', ['', 'train/'])
-def test_in_a_folder_it_is_the_folder_below_the_class_or_the_folder_itself(tmp_path, part):
-    beside = ('validation/cats/0.jpg', 'validation/dogs/0.jpg') if part else ()
-    for place in (*(part + each for each in PLACES), *beside):
+def test_source_in_a_folder_is_the_subfolder_or_the_folder(tmp_path, part):
+    validation = ('validation/cats/0.jpg', 'validation/dogs/0.jpg') if part else ()
+    for place in (*(part + each for each in PLACES), *validation):
         file = tmp_path / 'span-7' / place
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch()
@@ -42,7 +42,7 @@ def test_in_a_folder_it_is_the_folder_below_the_class_or_the_folder_itself(tmp_p
 
 
 @pytest.mark.parametrize('around', ['', 'pets/'])
-def test_in_an_archive_it_is_the_folder_below_the_class(tmp_path, around):
+def test_source_in_an_archive_is_the_subfolder(tmp_path, around):
     with tarfile.open(tmp_path / 'pets.tar', 'w') as archive:
         for place in PLACES:
             entry = tarfile.TarInfo(around + place)
@@ -54,7 +54,7 @@ def test_in_an_archive_it_is_the_folder_below_the_class(tmp_path, around):
     assert [found[around + place] for place in PLACES] == ['phone', '', 'phone', 'web']
 
 
-def test_files_of_one_set_are_one_source(tmp_path):
+def test_shards_of_a_file_are_one_source(tmp_path):
     for name in ('2020/train-00000-of-00002', '2020/train-00001-of-00002', 'more'):
         path = tmp_path / f'{name}.parquet'
         path.parent.mkdir(exist_ok=True)
@@ -69,7 +69,7 @@ def test_files_of_one_set_are_one_source(tmp_path):
     }
 
 
-def test_a_file_of_records_is_a_source(tmp_path):
+def test_record_file_is_a_source(tmp_path):
     for name in ('old.tfrecord', 'new-00000-of-00001'):
         with tf.io.TFRecordWriter(str(tmp_path / name)) as writer:
             for label in (b'cat', b'dog'):
@@ -84,25 +84,25 @@ def test_a_file_of_records_is_a_source(tmp_path):
     assert set(found.values()) == {'old', 'new'}
 
 
-def test_of_many_sources_the_largest_keep_their_names():
+def test_largest_of_many_sources_keep_their_names():
     images = {str(number): number for number in range(1, 31)}
 
-    called = bounded(images | {'': 100})
+    limited = limit_sources(images | {'': 100})
 
-    kept = set(called.values()) - {OTHERS, ''}
+    kept = set(limited.values()) - {OTHERS, ''}
     assert kept == {str(number) for number in range(12, 31)}
     assert len(kept) + 1 == MOST
-    assert called[''] == ''
+    assert limited[''] == ''
 
 
-def test_as_many_as_may_be_named_are_all_named():
+def test_all_sources_keep_their_names_up_to_the_limit():
     images = dict.fromkeys(map(str, range(MOST)), 1)
 
-    assert bounded(images) == {name: name for name in images}
+    assert limit_sources(images) == {name: name for name in images}
 
 
 @pytest.mark.parametrize('source', ['phone', ''])
-def test_a_record_has_its_source_where_there_is_one(source):
+def test_record_has_its_source_if_known(source):
     contents = encoded(picture())
     image = LabelledImage(contents, 0, 'a.jpg', source=source)
 

@@ -1,0 +1,51 @@
+"""Ordered, multi-threaded map over images with bounded memory."""
+
+import collections
+import concurrent.futures
+import os
+from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol, TypeVar
+
+_BATCH, _BATCH_BYTES = 32, 2**20
+
+
+class _HasContents(Protocol):
+    @property
+    def contents(self) -> bytes: ...
+
+
+_Image = TypeVar('_Image', bound=_HasContents)
+_Result = TypeVar('_Result')
+
+
+def parallel_map(
+    function: Callable[[_Image], _Result], images: Iterable[_Image]
+) -> Iterator[_Result]:
+    """Yields the result for each image, in order; holds a few batches in memory.
+
+    Decoding releases the GIL, so threads run in parallel. Batches reduce the cost of handing work
+    to a thread.
+    """
+    workers = len(os.sched_getaffinity(0))
+    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+        pending: collections.deque[concurrent.futures.Future[list[_Result]]] = collections.deque()
+        for batch in batches(images):
+            pending.append(pool.submit(lambda each: [*map(function, each)], batch))
+            if len(pending) > workers + 1:
+                yield from pending.popleft().result()
+        while pending:
+            yield from pending.popleft().result()
+
+
+def batches(images: Iterable[_Image]) -> Iterator[list[_Image]]:
+    """Groups images into batches of at most 32, ended early once a batch exceeds 1 MiB."""
+    batch: list[_Image] = []
+    size = 0
+    for image in images:
+        batch.append(image)
+        size += len(image.contents)
+        if len(batch) == _BATCH or size > _BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch

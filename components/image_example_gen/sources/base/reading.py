@@ -1,0 +1,52 @@
+"""Reads image files up to a size limit, and converts errors."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import IO
+
+from common.errors import DataError, Rejected
+from common.files import MEGABYTE
+from components.image_example_gen.inspection.config import CheckConfig
+
+MAX_BYTES = CheckConfig().max_bytes  # default limit of an image
+READ_ERRORS = (OSError, ValueError)  # a name with a null byte is a ValueError
+
+
+def require_within(limit: int, size: int) -> None:
+    """Raises Rejected if a size is above the limit, both in bytes."""
+    if size > limit:
+        detail = f'it has {size / MEGABYTE:,.1f} MB; the limit is {limit / MEGABYTE:g} MB'
+        raise Rejected('too large', detail)
+
+
+def read_within(limit: int, size: int, file: IO[bytes]) -> bytes:
+    """Reads a file, at most `limit` + 1 bytes of it.
+
+    Args:
+        limit: in bytes.
+        size: stated by the file system; 0 if unknown.
+        file: opened for reading.
+
+    Raises:
+        Rejected: the file is larger than `limit`.
+    """
+    require_within(limit, size)
+    contents = file.read(limit + 1)
+    if len(contents) > limit:
+        detail = f'it is larger than its stated size; the limit is {limit / MEGABYTE:g} MB'
+        raise Rejected('too large', detail)
+    return contents
+
+
+@contextlib.contextmanager
+def convert_os_errors() -> Iterator[None]:
+    """Converts an OSError to a DataError that names the file or folder."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f'{error.filename} cannot be read: {error.strerror}') from error
+
+
+def error_text(error: BaseException) -> str:
+    """The message of an error, without the number and the path that an OSError adds."""
+    return getattr(error, 'strerror', None) or str(error) or type(error).__name__
