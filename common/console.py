@@ -5,24 +5,19 @@ Otherwise the records propagate to the root logger, for example on Vertex AI and
 """
 
 import contextlib
+import functools
 import logging
 import sys
 import textwrap
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import TYPE_CHECKING, Any, TextIO
 
-from rich.console import Console, RenderableType
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-)
-from rich.text import Text
+if TYPE_CHECKING:  # rich takes a tenth of the time of a command that prints no table
+    from rich.console import Console, RenderableType
+    from rich.progress import Progress, TaskID
+    from rich.text import Text
 
 PACKAGES = ('common', 'components', 'trainer', 'pipeline', 'pretraining')
 _PLAIN_WIDTH = 120
@@ -31,7 +26,7 @@ _TITLE_DELAY = 1.0  # seconds
 
 _log = logging.getLogger(__name__)
 
-_current: Console | None = None
+_current: '_Output | None' = None
 _indentation = ''
 _quiet = False
 _title: '_Title | None' = None
@@ -59,7 +54,7 @@ def output_to(stream: TextIO, log: Path | None = None) -> Iterator[None]:
             handlers.append(file)
         for name in PACKAGES:
             stack.enter_context(_handled_by(handlers, logging.getLogger(name)))
-        previous, _current = _current, _make_console(stream)
+        previous, _current = _current, _Output(stream)
         try:
             yield
         finally:
@@ -113,7 +108,7 @@ def titled(title: str) -> Iterator[None]:
         _title = previous
 
 
-def show(table: RenderableType) -> None:
+def show(table: 'RenderableType') -> None:
     """Prints a table or another rich renderable, fitted to the width of the stream."""
     if not _quiet:
         _show_title()
@@ -122,7 +117,7 @@ def show(table: RenderableType) -> None:
 
 def output_stream() -> TextIO:
     """The stream that receives the output."""
-    return cast('TextIO', _console().file)
+    return _current.stream if _current else sys.stdout
 
 
 def styled(words: str, style: str, *, always: bool = False) -> dict[str, Any]:
@@ -139,7 +134,7 @@ def styled(words: str, style: str, *, always: bool = False) -> dict[str, Any]:
 class Bar:
     """A progress bar followed by a text. It moves on a terminal, and is one line in a file."""
 
-    def __init__(self, progress: Progress, task: TaskID) -> None:
+    def __init__(self, progress: 'Progress', task: 'TaskID') -> None:
         self._progress = progress
         self._task = task
 
@@ -152,6 +147,14 @@ class Bar:
 @contextlib.contextmanager
 def bar(description: str, total: int | None, text: str = '') -> Iterator[Bar]:
     """Shows a progress bar until the block ends; `total` is None if the steps are unknown."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+    )
+
     _show_title()
     columns = (
         TextColumn('  {task.description:<26}', markup=False),
@@ -168,6 +171,8 @@ class _Title:
     """A line that is printed once, unless the console is quiet."""
 
     def __init__(self, title: str) -> None:
+        from rich.text import Text
+
         self._line = Text(f'{_indentation}{title} ...')
         self._line.stylize('bold', len(_indentation), len(_indentation) + len(title))
         # Threads that log and the timer compete; waiting for each other could deadlock with the
@@ -205,7 +210,9 @@ def _printed_when_quiet(record: logging.LogRecord) -> bool:
     return record.levelno >= logging.WARNING or getattr(record, 'always', False)
 
 
-def _line(record: logging.LogRecord, message: str) -> Text:
+def _line(record: logging.LogRecord, message: str) -> 'Text':
+    from rich.text import Text
+
     prefix, style = '', ''
     if record.levelno >= logging.ERROR:
         prefix, style = 'error: ', 'red'
@@ -232,19 +239,27 @@ def _handled_by(handlers: list[logging.Handler], logger: logging.Logger) -> Iter
         logger.setLevel(level)
 
 
-def _console() -> Console:
-    return _current or _make_console(sys.stdout)
+class _Output:
+    """A stream, and the console that prints to it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    @functools.cached_property
+    def console(self) -> 'Console':
+        """A console that does not wrap lines. Ignores FORCE_COLOR: only a terminal has colours."""
+        from rich.console import Console
+
+        terminal = self.stream.isatty()
+        return Console(
+            file=self.stream,
+            force_terminal=terminal,
+            width=None if terminal else _PLAIN_WIDTH,
+            soft_wrap=True,
+            highlight=False,
+            emoji=False,
+        )
 
 
-def _make_console(stream: TextIO) -> Console:
-    """A console that does not wrap lines. Ignores FORCE_COLOR: only a terminal has colours."""
-    terminal = stream.isatty()
-    width = None if terminal else _PLAIN_WIDTH
-    return Console(
-        file=stream,
-        force_terminal=terminal,
-        width=width,
-        soft_wrap=True,
-        highlight=False,
-        emoji=False,
-    )
+def _console() -> 'Console':
+    return (_current or _Output(sys.stdout)).console

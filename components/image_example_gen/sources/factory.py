@@ -32,7 +32,7 @@ def make_source(config: DataConfig, *, complete: bool = True) -> Source:
         return _archive(config)
     path = _path(config)
     if config.source == 'folder':
-        from components.image_example_gen.sources.folder import FolderSource
+        from components.image_example_gen.sources.folder.source import FolderSource
 
         return FolderSource(
             path, config.classes, max_bytes=config.checks.max_bytes, complete=complete

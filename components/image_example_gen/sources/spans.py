@@ -15,7 +15,7 @@ from components.image_example_gen.sources.base.layout import resolve_classes
 from components.image_example_gen.sources.base.reading import convert_os_errors
 from components.image_example_gen.sources.base.source_protocol import Source
 from components.image_example_gen.sources.factory import make_source
-from components.image_example_gen.sources.folder import FolderSource
+from components.image_example_gen.sources.folder.source import FolderSource
 
 FIRST_SPAN = 1  # the number of images without spans
 

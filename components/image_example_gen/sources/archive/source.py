@@ -19,7 +19,7 @@ from components.image_example_gen.sources.archive.extraction import (
 )
 from components.image_example_gen.sources.base.reading import MAX_BYTES
 from components.image_example_gen.sources.base.source_protocol import BadImage, LabelledImage, Shard
-from components.image_example_gen.sources.folder import FolderShard, FolderSource
+from components.image_example_gen.sources.folder.source import FolderShard, FolderSource
 
 _SECONDS = 3600  # an extraction may take these, and one more for each megabyte of the archive
 

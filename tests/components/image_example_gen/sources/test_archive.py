@@ -292,7 +292,7 @@ def test_backslashes_in_zip_divide_folders(make):
 
 @pytest.mark.parametrize('kind', FORMATS)
 def test_shards_hold_all_classes(make, kind, monkeypatch):
-    monkeypatch.setattr('components.image_example_gen.sources.folder.IMAGES_PER_SHARD', 3)
+    monkeypatch.setattr('components.image_example_gen.sources.folder.source.IMAGES_PER_SHARD', 3)
 
     shards = pickle.loads(pickle.dumps(ArchiveSource(make(kind=kind)).shards()))
 

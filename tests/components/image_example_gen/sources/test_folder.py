@@ -5,7 +5,7 @@ import pytest
 
 from common.errors import DataError
 from components.image_example_gen.sources.base.source_protocol import BadImage, every_image
-from components.image_example_gen.sources.folder import FolderSource
+from components.image_example_gen.sources.folder.source import FolderSource
 
 
 def touch(folder, *names):
@@ -109,7 +109,7 @@ def test_finds_all_image_formats(folder, suffix):
 
 
 def test_each_shard_has_images_of_all_classes(folder, monkeypatch):
-    monkeypatch.setattr('components.image_example_gen.sources.folder.IMAGES_PER_SHARD', 4)
+    monkeypatch.setattr('components.image_example_gen.sources.folder.source.IMAGES_PER_SHARD', 4)
     source = FolderSource(folder)
 
     shards = [list(shard.images()) for shard in source.shards()]

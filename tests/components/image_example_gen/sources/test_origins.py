@@ -17,7 +17,7 @@ from components.image_example_gen.sources.archive.source import ArchiveSource
 from components.image_example_gen.sources.base.config import FeatureNames
 from components.image_example_gen.sources.base.origins import MOST, OTHERS, limit_sources
 from components.image_example_gen.sources.base.source_protocol import LabelledImage, every_image
-from components.image_example_gen.sources.folder import FolderSource
+from components.image_example_gen.sources.folder.source import FolderSource
 from components.image_example_gen.sources.parquet.source import ParquetSource
 from components.image_example_gen.sources.tfrecord.source import TfrecordSource
 

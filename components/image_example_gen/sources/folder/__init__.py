@@ -1,0 +1,1 @@
+"""Images in a folder with one folder per class."""
