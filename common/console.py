@@ -1,8 +1,8 @@
-"""The console of the process: log records, progress bars and results as lines of a stream.
+"""Console output: log records, progress bars and results.
 
-Modules log to `logging.getLogger(__name__)`. While `output_to` is active, their records are lines
-of its stream. Otherwise they propagate to the root logger, as in the containers of Vertex AI and in
-the workers of Beam.
+Modules log to `logging.getLogger(__name__)`. While `output_to` is active, their records are printed
+to its stream. Otherwise they propagate to the root logger, as in containers of Vertex AI and in
+Beam workers.
 """
 
 import contextlib
@@ -34,15 +34,15 @@ _indentation = ''
 
 @contextlib.contextmanager
 def output_to(stream: TextIO, log: Path | None = None) -> Iterator[None]:
-    """Shows log records, progress bars and results on a stream while the block runs.
+    """Context manager that prints log records, progress bars and results to a stream.
 
-    The records are those of the project's own loggers, from INFO on. They do not propagate
-    meanwhile: handlers of the root logger, which libraries install, would print them again. A
-    nested call takes the place of the outer one.
+    Prints records of the project's loggers with level INFO or higher. They do not propagate to the
+    root logger, where handlers of libraries would print them again. A nested call replaces the
+    outer one.
 
     Args:
-        stream: gets styles and moving bars if it is a terminal, else plain lines.
-        log: a file to which the records are appended too, with time, level and logger.
+        stream: styled and animated if it is a terminal, else plain lines.
+        log: file to which records are appended with time, level and logger.
     """
     global _current
     with contextlib.ExitStack() as stack:
@@ -63,7 +63,7 @@ def output_to(stream: TextIO, log: Path | None = None) -> Iterator[None]:
 
 @contextlib.contextmanager
 def indented() -> Iterator[None]:
-    """Indents the lines of all threads while the block runs, as under the name of a component."""
+    """Context manager that indents the output of all threads, as under a component's name."""
     global _indentation
     previous, _indentation = _indentation, f'{_indentation}  '
     try:
@@ -72,18 +72,18 @@ def indented() -> Iterator[None]:
         _indentation = previous
 
 
-def show(what: RenderableType) -> None:
+def show(result: RenderableType) -> None:
     """Prints a result, such as a table, fitted to the width of the stream."""
-    _console().print(what, soft_wrap=False)
+    _console().print(result, soft_wrap=False)
 
 
 def styled(words: str, style: str) -> dict[str, Any]:
-    """The `extra` of a log record: a part of its message has a style of rich on a terminal."""
+    """The `extra` of a log call that styles a part of the message with rich on a terminal."""
     return {'styled': (words, style)}
 
 
 class Bar:
-    """A progress bar with a text behind it. On a terminal it moves; in a file it is one line."""
+    """A progress bar followed by a text: animated on a terminal, one line elsewhere."""
 
     def __init__(self, progress: Progress, task: TaskID) -> None:
         self._progress = progress
@@ -97,7 +97,7 @@ class Bar:
 
 @contextlib.contextmanager
 def bar(description: str, total: int | None, text: str = '') -> Iterator[Bar]:
-    """Shows a bar of `total` steps, None if nobody knows, until the block ends."""
+    """Context manager that shows a progress bar; `total` is None if unknown."""
     columns = (
         TextColumn('  {task.description:<26}', markup=False),
         BarColumn(bar_width=16),
@@ -115,7 +115,7 @@ class _LineHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             console = _console()
-            # What the stream cannot encode would stay in the buffer of rich and block later lines.
+            # Characters that cannot be encoded would stay in rich's buffer and block later lines.
             message = self.format(record).encode(console.encoding, 'backslashreplace')
             console.print(_line(record, message.decode(console.encoding)))
         except Exception:
@@ -137,7 +137,7 @@ def _line(record: logging.LogRecord, message: str) -> Text:
 
 @contextlib.contextmanager
 def _handled_by(handlers: list[logging.Handler], logger: logging.Logger) -> Iterator[None]:
-    """A logger has these handlers and no others, its parents' included, while the block runs."""
+    """Replaces the handlers of a logger and its parents' while the block runs."""
     previous = logger.handlers, logger.level, logger.propagate
     logger.handlers, logger.propagate = handlers, False
     logger.setLevel(logging.INFO)
@@ -153,7 +153,7 @@ def _console() -> Console:
 
 
 def _make_console(stream: TextIO) -> Console:
-    """A console that does not wrap lines; it is a terminal only if the stream is one."""
+    """Console without line wrapping; environment variables cannot make a file a terminal."""
     terminal = stream.isatty()
     width = None if terminal else _PLAIN_WIDTH
     return Console(

@@ -1,4 +1,4 @@
-"""How far images may move: the `validation:` part of a recipe. Imports no TensorFlow and no TFX."""
+"""Configuration of drift and skew detection: `validation:` of a recipe."""
 
 from typing import Literal
 
@@ -7,7 +7,7 @@ from pydantic import Field
 from common import features
 from common.strict_model import StrictModel
 
-# What the keys of the limits are called in the records.
+# Features by the names of their thresholds.
 FEATURE_OF = {
     'brightness': features.BRIGHTNESS,
     'contrast': features.CONTRAST,
@@ -20,24 +20,24 @@ FEATURE_OF = {
     'class_balance': features.CLASS_NAME,
     'format': features.IMAGE_FORMAT,
 }
-SHARES = ('class_balance', 'format')  # all others are numbers
+SHARES = ('class_balance', 'format')  # compared by L-infinity norm
 
-_MEASURE = 'Jensen-Shannon divergence, 0 to 1; none: not compared'
-_SHARE = 'largest change of a share; none: not compared'
+_MEASURE = 'threshold of the Jensen-Shannon divergence, 0 to 1; none: not compared'
+_SHARE = 'threshold of the largest change of a share (L-infinity norm); none: not compared'
 
 
 class SkewLimits(StrictModel):
-    """How far eval and test may be from train."""
+    """Skew thresholds of eval and test against train."""
 
     class_balance: float | None = Field(0.1, gt=0, le=1, description=_SHARE)
 
 
 class DriftLimits(StrictModel):
-    """How far a span may be from the one before.
+    """Drift thresholds of a span against the previous one.
 
-    The defaults lie above what equal sets of a hundred photographs differ by (0.1; widths, heights
-    and their ratio, of which many are the same, 0.33), and below what a change by a third of the
-    brightness, half the size or a blur does (0.36, 0.7, 0.59).
+    The defaults are above the distance of random samples of a hundred photographs (0.1; 0.33 for
+    width, height and aspect, which have many equal values), and below that of images a third
+    darker (0.36), of half the size (0.7) or blurred (0.59).
     """
 
     brightness: float | None = Field(0.2, gt=0, le=1, description=_MEASURE)
@@ -53,16 +53,16 @@ class DriftLimits(StrictModel):
 
 
 class ValidationConfig(StrictModel):
-    """What is said of images that moved, and from which distance on."""
+    """Thresholds of drift and skew, and the action when they are exceeded."""
 
     on_drift: Literal['warn', 'stop'] = Field(
-        'warn', description='the newest span is not like the one before'
+        'warn', description='action on drift between the newest span and the previous one'
     )
     on_skew: Literal['warn', 'stop'] = Field(
-        'warn', description='eval or test has other shares of the classes than train'
+        'warn', description='action on class balance of eval or test that differs from train'
     )
     min_images: int = Field(
-        100, ge=1, description='a split with fewer is not compared: its distances are noise'
+        100, ge=1, description='smaller splits are not compared: their distances are noise'
     )
     drift: DriftLimits = DriftLimits()
     skew: SkewLimits = SkewLimits()
