@@ -76,7 +76,7 @@ def _above_threshold(
 def _distances(
     kind: Literal['drift', 'skew'], one: Statistics, other: Statistics, limits: Mapping[str, float]
 ) -> dict[str, float]:
-    """Distances by feature name: L-infinity norm of shares, Jensen-Shannon divergence of numbers."""
+    """Distances by feature: L-infinity norm of shares, Jensen-Shannon divergence of numbers."""
     schema = schema_pb2.Schema()
     for key, limit in limits.items():
         share = key in SHARES

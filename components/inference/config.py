@@ -10,9 +10,7 @@ from common.strict_model import StrictModel
 class InferenceConfig(StrictModel):
     """Unlabelled images that a run classifies with the blessed model."""
 
-    path: Path = Field(
-        description='folder of images, searched recursively; subfolders are not classes'
-    )
+    path: Path = Field(description='folder of unlabelled images, searched recursively')
 
     @field_validator('path')
     @classmethod

@@ -11,7 +11,7 @@ def read_classes(folder: Path) -> tuple[str, ...]:
     """Class names of a SavedModel by label.
 
     Raises:
-        ModelError: the folder has no SavedModel, or the model was not exported by this project.
+        ModelError: the folder has no SavedModel, or no readable list of classes.
     """
     if not (folder / 'saved_model.pb').is_file():
         raise ModelError(f'{folder} is not the folder of a SavedModel')

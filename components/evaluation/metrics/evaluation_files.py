@@ -133,7 +133,7 @@ def _number(value: float) -> float | None:
 def _ordered(
     found: dict[tuple[str, str], SliceResult], classes: Sequence[str]
 ) -> Iterator[SliceResult]:
-    """The overall slice, then SLICED_BY; without a single source, which equals the overall slice."""
+    """The overall slice, then SLICED_BY; a single source is left out, as it equals the former."""
     yield found[OVERALL, '']
     sources = [each for each in found.values() if each.feature == SOURCE]
     sources.sort(key=lambda each: (-each.images, each.name))
