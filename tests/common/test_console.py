@@ -1,5 +1,3 @@
-"""What of log records, progress bars and results a stream gets."""
-
 import io
 import logging
 import subprocess
@@ -23,7 +21,7 @@ class Terminal(io.StringIO):
 
 
 def shown(*calls, stream=None):
-    """The lines that a stream gets while functions are called."""
+    """Lines printed while functions are called."""
     stream = stream or io.StringIO()
     with console.output_to(stream):
         for call in calls:
@@ -45,11 +43,11 @@ def log_all_levels():
 
 
 @pytest.mark.parametrize('name', console.PACKAGES)
-def test_info_is_plain_and_what_is_worse_has_its_level(name):
+def test_warnings_and_errors_have_their_level_as_prefix(name):
     assert shown(log_all_levels) == ['at level 20', 'warning: at level 30', 'error: at level 40']
 
 
-def test_a_terminal_shows_levels_in_colours(terminal):
+def test_terminal_shows_levels_in_colours(terminal):
     assert shown(log_all_levels, stream=terminal) == [
         'at level 20',
         '\x1b[33mwarning: at level 30\x1b[0m',
@@ -57,7 +55,7 @@ def test_a_terminal_shows_levels_in_colours(terminal):
     ]
 
 
-def test_a_part_of_a_message_may_have_a_style(terminal):
+def test_styles_part_of_message(terminal):
     def log():
         OURS.info('%s ...', 'Trainer', extra=console.styled('Trainer', 'bold'))
 
@@ -66,16 +64,16 @@ def test_a_part_of_a_message_may_have_a_style(terminal):
 
 
 @pytest.mark.parametrize('message', ['[b]name[/b]', '[/b]', ':cat:', '100 %', 'word ' * 50])
-def test_a_message_is_shown_unchanged(message):
+def test_message_is_not_interpreted_as_markup(message):
     assert shown(lambda: OURS.info(message)) == [message]
 
 
-def test_records_of_libraries_are_not_shown(caplog):
+def test_hides_records_of_libraries(caplog):
     assert shown(lambda: LIBRARY.error('a library')) == []
     assert caplog.messages == ['a library']
 
 
-def test_a_record_is_shown_once_whatever_handles_those_of_libraries(caplog):
+def test_nested_output_prints_record_once(caplog):
     caplog.set_level(logging.INFO)
     stream = io.StringIO()
 
@@ -88,7 +86,7 @@ def test_a_record_is_shown_once_whatever_handles_those_of_libraries(caplog):
     assert not caplog.messages
 
 
-def test_without_an_output_records_go_to_the_root_logger(caplog):
+def test_records_propagate_without_output(caplog):
     shown(lambda: None)
     with caplog.at_level(logging.INFO):
         OURS.info('for the root')
@@ -96,7 +94,7 @@ def test_without_an_output_records_go_to_the_root_logger(caplog):
     assert caplog.messages == ['for the root']
 
 
-def test_lines_under_a_component_are_indented():
+def test_indents_every_line():
     def log():
         OURS.info('before')
         with console.indented():
@@ -106,7 +104,7 @@ def test_lines_under_a_component_are_indented():
     assert shown(log) == ['before', '  warning: one', '  two', 'after']
 
 
-def test_a_thread_logs_to_the_same_stream_while_a_bar_is_open():
+def test_thread_logs_while_progress_bar_is_open():
     def log():
         with console.bar('images', 1) as bar, console.indented():
             thread = threading.Thread(target=OURS.info, args=('from a thread',))
@@ -119,7 +117,7 @@ def test_a_thread_logs_to_the_same_stream_while_a_bar_is_open():
     assert '1/1' in second
 
 
-def test_a_bar_is_one_plain_line_where_there_is_no_terminal():
+def test_progress_bar_is_one_plain_line_without_terminal():
     def count():
         with console.bar('images [of] cats', 2) as bar:
             bar.advance()
@@ -132,23 +130,23 @@ def test_a_bar_is_one_plain_line_where_there_is_no_terminal():
     assert line.isprintable()
 
 
-def test_a_bar_moves_on_a_terminal(terminal):
+def test_progress_bar_is_animated_on_terminal(terminal):
     with console.output_to(terminal), console.bar('images', 1):
         pass
     assert '\x1b[' in terminal.getvalue()
 
 
-def test_no_variable_makes_a_file_a_terminal(monkeypatch):
+def test_force_color_does_not_style_files(monkeypatch):
     monkeypatch.setenv('FORCE_COLOR', '1')
     assert shown(lambda: OURS.warning('plain')) == ['warning: plain']
 
 
-def test_a_wide_table_is_fitted_to_the_stream():
+def test_table_fits_the_width():
     table = Table('word ' * 60)
     assert {len(line) for line in shown(lambda: console.show(table))} == {120}
 
 
-def test_characters_that_a_stream_cannot_encode_are_escaped():
+def test_escapes_unencodable_characters():
     stream = io.TextIOWrapper(io.BytesIO(), encoding='ascii')
     with console.output_to(stream):
         OURS.info('Zoë, \udce9')
@@ -156,7 +154,7 @@ def test_characters_that_a_stream_cannot_encode_are_escaped():
     assert stream.buffer.getvalue() == b'Zo\\xeb, \\udce9\nZoe\n'
 
 
-def test_the_log_has_time_level_and_logger_of_each_record(tmp_path):
+def test_log_file_has_time_level_and_logger(tmp_path):
     log = tmp_path / 'run.log'
     log.write_text('before\n')
     with console.output_to(io.StringIO(), log), console.indented():
@@ -191,7 +189,7 @@ app.run({function})
 @pytest.mark.parametrize(
     ('function', 'in_output', 'in_error'), [('with_output', 1, 0), ('as_on_vertex', 0, 1)]
 )
-def test_beside_the_handlers_of_libraries_a_record_is_printed_once(function, in_output, in_error):
+def test_record_is_printed_once_with_handlers_of_libraries(function, in_output, in_error):
     command = [sys.executable, '-c', PROGRAM.replace('{function}', function)]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
     assert done.stdout.count('from the Trainer') == in_output

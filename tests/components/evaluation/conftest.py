@@ -1,4 +1,4 @@
-"""TFX's Evaluator on records without images: models whose answers lie in the records."""
+"""TFX's Evaluator with models that read their predictions from the records."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -20,9 +20,9 @@ Evaluate = Callable[..., Path]
 
 @pytest.fixture(scope='session')
 def evaluate(tmp_path_factory) -> Evaluate:
-    """`evaluate(records, classes, baseline=False, threshold=0.5)`: where the Evaluator wrote to.
+    """`evaluate(records, classes, baseline=False, threshold=0.5)`: folder of the ModelEvaluation.
 
-    A record is a dict of features; `candidate` and `baseline` hold the answers.
+    A record is a dict of features; `candidate` and `baseline` are the predictions.
     """
 
     def run(
@@ -47,9 +47,11 @@ def evaluate(tmp_path_factory) -> Evaluate:
         }
         for key, (artifact,) in outputs.items():
             artifact.uri = str(folder / key)
-        asked = eval_config(config or EvaluationConfig(), classes, threshold, code='1')
+        eval_config_ = eval_config(config or EvaluationConfig(), classes, threshold, code='1')
         properties = {
-            'eval_config': json_format.MessageToJson(asked, preserving_proto_field_name=True),
+            'eval_config': json_format.MessageToJson(
+                eval_config_, preserving_proto_field_name=True
+            ),
             'example_splits': json.dumps(['test']),
             'module_path': custom_extractors.__module__,
         }

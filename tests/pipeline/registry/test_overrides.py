@@ -492,7 +492,7 @@ def test_a_folder_that_cannot_be_written_is_told(pets, two, monkeypatch):
     monkeypatch.setattr('pipeline.metadata_store.existing_store', lambda *_: pets.store)
     monkeypatch.setattr(Path, 'rename', lambda *_: (_ for _ in ()).throw(OSError(28, 'full')))
     done = call(pets, 'rollback', '--reason', 'why')
-    sentence = f'error: nothing can be pushed to {pets.serving}: No space left on device\n'
+    sentence = f'error: cannot push to {pets.serving}: No space left on device\n'
     assert (done.exit_code, done.stderr) == (1, sentence)
     assert versions_in(pets.serving) == two
     assert blessed(pets, 1) == [1]

@@ -1,5 +1,3 @@
-"""The component, on records as TFX lays them out."""
-
 import PIL.Image
 import pytest
 import tensorflow as tf
@@ -32,7 +30,7 @@ def write_records(file, images):
 
 @pytest.fixture
 def evaluate(tmp_path, make_saved_model):
-    """Runs the executor on two spans, one of them gzipped; gives folder and results."""
+    """`evaluate(config)` runs the executor on two spans, one of them compressed."""
     spans = []
     for number, name in enumerate(('data_tfrecord-00000-of-00001', 'data_tfrecord-00000.gz')):
         examples = standard_artifacts.Examples()
@@ -54,7 +52,7 @@ def evaluate(tmp_path, make_saved_model):
     return run
 
 
-def test_all_spans_are_looked_at(evaluate, tmp_path):
+def test_evaluates_all_spans(evaluate, tmp_path):
     found = evaluate('{"images": 100}')
 
     assert found.clean.value == pytest.approx(4 / 6)
@@ -64,11 +62,11 @@ def test_all_spans_are_looked_at(evaluate, tmp_path):
         assert picture.size == (48, 32)
 
 
-def test_as_many_images_are_copied_as_the_recipe_says(evaluate):
+def test_corrupts_configured_number_of_images(evaluate):
     found = evaluate('{"images": 4}')
     assert {row.images for row in found.corrupted} == {4}
 
 
-def test_a_recipe_may_ask_for_no_copies_and_still_sees_the_mistakes(evaluate):
+def test_finds_mistakes_without_corruptions(evaluate):
     found = evaluate('{"images": 0}')
     assert (found.clean, found.corrupted, len(found.mistakes)) == (None, (), 2)
