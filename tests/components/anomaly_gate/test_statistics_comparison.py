@@ -4,7 +4,7 @@ import pytest
 from components.anomaly_gate.config import ValidationConfig
 from components.anomaly_gate.statistics_comparison import drift, skew
 
-DEFAULT = ValidationConfig()
+CONFIG = ValidationConfig()
 
 
 @pytest.fixture(scope='module')
@@ -13,11 +13,11 @@ def before(statistics_of):
 
 
 def test_equal_distributions_have_no_drift(statistics_of, before):
-    assert drift(4, statistics_of(seed=1), before, DEFAULT) == ()
+    assert drift(4, statistics_of(seed=1), before, CONFIG) == ()
 
 
 def test_describes_drift_with_span_and_limit(statistics_of, before):
-    (clause,) = drift(4, statistics_of(seed=1, darker=0.6), before, DEFAULT)
+    (clause,) = drift(4, statistics_of(seed=1, darker=0.6), before, CONFIG)
 
     assert clause.startswith('brightness of span 4 moved by 0.')
     assert clause.endswith(' (limit 0.2)')
@@ -37,13 +37,13 @@ def test_describes_drift_with_span_and_limit(statistics_of, before):
     ],
 )
 def test_compares_every_measure(statistics_of, before, columns, measure):
-    (clause,) = drift(7, statistics_of(seed=1, **columns), before, DEFAULT)
+    (clause,) = drift(7, statistics_of(seed=1, **columns), before, CONFIG)
 
     assert clause.startswith(f'{measure} of span 7 moved by ')
 
 
 def test_class_balance_uses_largest_change_of_share(statistics_of, before):
-    assert drift(2, statistics_of(seed=1, dogs=0.75), before, DEFAULT) == (
+    assert drift(2, statistics_of(seed=1, dogs=0.75), before, CONFIG) == (
         'class balance of span 2 moved by 0.25 (limit 0.1)',
     )
 
@@ -58,16 +58,16 @@ def test_limit_of_measure_is_configurable(statistics_of, before, limit):
 def test_ignores_splits_with_few_images(statistics_of, before):
     few = statistics_of(count=99, seed=1, darker=0.6)
 
-    assert drift(4, few, before, DEFAULT) == ()
-    assert drift(4, before, few, DEFAULT) == ()
+    assert drift(4, few, before, CONFIG) == ()
+    assert drift(4, before, few, CONFIG) == ()
     assert drift(4, few, before, ValidationConfig(min_images=99)) != ()
 
 
 def test_ignores_sampling_noise_of_shares(statistics_of, before):
     few, many = (statistics_of(count=count, seed=1, dogs=0.65) for count in (200, 4000))
 
-    assert drift(4, few, before, DEFAULT) == ()  # four standard errors are 0.2
-    assert drift(4, many, statistics_of(count=4000), DEFAULT) == (
+    assert drift(4, few, before, CONFIG) == ()  # four standard errors are 0.2
+    assert drift(4, many, statistics_of(count=4000), CONFIG) == (
         'class balance of span 4 moved by 0.15 (limit 0.1)',
     )
 
@@ -79,18 +79,14 @@ def test_describes_skew_of_class_balance(statistics_of):
         'test': statistics_of(count=400, seed=2, dogs=0.68),
     }
 
-    assert skew(splits, DEFAULT) == (
-        'class balance of test differs from train by 0.18 (limit 0.1)',
-    )
+    assert skew(splits, CONFIG) == ('class balance of test differs from train by 0.18 (limit 0.1)',)
 
 
 def test_describes_class_missing_in_split(statistics_of):
     splits = {'train': statistics_of(), 'eval': statistics_of(dogs=0.0)}
 
-    assert skew(splits, DEFAULT) == (
-        'class balance of eval differs from train by 0.50 (limit 0.1)',
-    )
+    assert skew(splits, CONFIG) == ('class balance of eval differs from train by 0.50 (limit 0.1)',)
 
 
 def test_skew_ignores_other_measures(statistics_of):
-    assert skew({'train': statistics_of(), 'test': statistics_of(darker=0.5)}, DEFAULT) == ()
+    assert skew({'train': statistics_of(), 'test': statistics_of(darker=0.5)}, CONFIG) == ()

@@ -47,11 +47,9 @@ def evaluate(tmp_path_factory) -> Evaluate:
         }
         for key, (artifact,) in outputs.items():
             artifact.uri = str(folder / key)
-        eval_config_ = eval_config(config or EvaluationConfig(), classes, threshold, code='1')
+        tfma_config = eval_config(config or EvaluationConfig(), classes, threshold, code='1')
         properties = {
-            'eval_config': json_format.MessageToJson(
-                eval_config_, preserving_proto_field_name=True
-            ),
+            'eval_config': json_format.MessageToJson(tfma_config, preserving_proto_field_name=True),
             'example_splits': json.dumps(['test']),
             'module_path': custom_extractors.__module__,
         }

@@ -309,7 +309,7 @@ def small_disk(tmp_path):
 def test_full_disk_keeps_live_model(small_disk, old, new):
     before = put(old, small_disk)
     (new / 'variables/variables.data-00000-of-00001').write_bytes(b'x' * 2_000_000)
-    with pytest.raises(PushError, match='cannot push to .*: No space left on device'):
+    with pytest.raises(PushError, match='No space left on device'):
         put(new, small_disk)
     assert_as_before(small_disk, before, old)
 
@@ -317,7 +317,7 @@ def test_full_disk_keeps_live_model(small_disk, old, new):
 def test_read_only_disk_keeps_live_model(small_disk, old, new):
     before = put(old, small_disk)
     subprocess.run(['mount', '-o', 'remount,ro', small_disk], check=True)
-    with pytest.raises(PushError, match='cannot push to .*: Read-only file system'):
+    with pytest.raises(PushError, match='Read-only file system'):
         put(new, small_disk)
     assert_as_before(small_disk, before, old)
 

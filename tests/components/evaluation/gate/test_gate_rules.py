@@ -121,12 +121,10 @@ def test_floor_of_slice_overrides_floor_of_feature():
     cats, dogs = slice_of('class', 'cats', 200, 0.86), slice_of('class', 'dogs', 200, 0.86)
     floors = {'class': 0.9, 'class.dogs': 0.8}
 
-    found = dict(rulings('floor', result(0.95, cats, dogs), floors=floors))
-
-    assert found == {
-        False: 'accuracy on images of cats 0.860, floor 0.90 (n=200)',
-        True: 'accuracy on images of dogs 0.860, floor 0.80 (n=200)',
-    }
+    assert rulings('floor', result(0.95, cats, dogs), floors=floors) == [
+        (False, 'accuracy on images of cats 0.860, floor 0.90 (n=200)'),
+        (True, 'accuracy on images of dogs 0.860, floor 0.80 (n=200)'),
+    ]
 
 
 def test_floor_is_not_enforced_on_few_images():
