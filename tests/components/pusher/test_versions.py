@@ -144,14 +144,14 @@ def test_pushes_earlier_model_again(serving, old, new):
 
 def test_extra_files_are_part_of_version(serving, old, tmp_path):
     (tmp_path / 'int8.tflite').write_text('small')
-    beside = {'int8.tflite': tmp_path / 'int8.tflite'}
+    extra_files = {'int8.tflite': tmp_path / 'int8.tflite'}
     put(old, serving)
 
-    pushed = push(old, serving, keep=5, about=About(), beside=beside)
+    pushed = push(old, serving, keep=5, about=About(), extra_files=extra_files)
 
     assert not pushed.unchanged
     assert (pushed.folder / 'assets.extra/int8.tflite').read_text() == 'small'
-    assert push(old, serving, keep=5, about=About(), beside=beside).unchanged
+    assert push(old, serving, keep=5, about=About(), extra_files=extra_files).unchanged
 
 
 def test_keeps_last_versions(serving, tmp_path):

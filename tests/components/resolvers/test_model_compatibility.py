@@ -16,14 +16,14 @@ class Doubling(tf.Module):
         self.weight = tf.Variable(np.full(8, weight, np.float32))
 
     @tf.function(input_signature=[tf.TensorSpec([8], tf.float32)])
-    def answer(self, numbers):
+    def predict(self, numbers):
         return {'probability': numbers * self.weight}
 
 
 def save(folder, weight=2.0, signature=SIGNATURE_EXAMPLES):
     module = Doubling(weight)
     path = str(folder / 'Format-Serving')
-    tf.saved_model.save(module, path, signatures={signature: module.answer})
+    tf.saved_model.save(module, path, signatures={signature: module.predict})
     return folder
 
 

@@ -89,14 +89,14 @@ def _transposed(outputs):
 
 
 def test_nan_of_invalid_image_is_not_strict_json(served_signatures, images):
-    def ask(values):
+    def post(values):
         body = {'signature_name': 'serve_images', 'inputs': [*map(b64, values)]}
         return model_server.post_predict(served_signatures, json.dumps(body))
 
-    assert model_server.strict(ask(images))['outputs']['class']
+    assert model_server.strict(post(images))['outputs']['class']
     with pytest.raises(ValueError, match='NaN is not valid JSON'):
-        model_server.strict(ask([*images, b'no image']))
-    response = json.loads(ask([images[0], b'no image']))['outputs']
+        model_server.strict(post([*images, b'no image']))
+    response = json.loads(post([images[0], b'no image']))['outputs']
     first, last = model_server.numbers_or_none(response['probability'])
     assert 0 < first < 1
     assert last is None

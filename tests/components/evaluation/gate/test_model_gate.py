@@ -36,7 +36,7 @@ class ByBrightness(tf.Module):
         self.weight = tf.Variable(weight)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
-    def answer(self, examples):
+    def predict(self, examples):
         spec = {features.BRIGHTNESS: tf.io.FixedLenFeature([1], tf.float32)}
         brightness = tf.io.parse_example(examples, spec)[features.BRIGHTNESS]
         return {features.PROBABILITY: tf.sigmoid(self.weight * (brightness - 0.5) - 0.1)}
@@ -45,7 +45,7 @@ class ByBrightness(tf.Module):
 @component
 def Train(model: OutputArtifact[standard_artifacts.Model], weight: Parameter[str]) -> None:
     module = ByBrightness(float(weight))  # ML Metadata does not store NaN
-    signatures = {features.SIGNATURE_EXAMPLES: module.answer}
+    signatures = {features.SIGNATURE_EXAMPLES: module.predict}
     tf.saved_model.save(module, f'{model.uri}/Format-Serving', signatures=signatures)
 
 
@@ -105,10 +105,10 @@ def pipeline(folder: Path, weight: float, before: float | None) -> Pipeline:
 
 
 @pytest.fixture(scope='module')
-def judged(tmp_path_factory):
-    """`judged(weight, before)`: results of the run, verdict, and console output."""
+def run_gate(tmp_path_factory):
+    """`run_gate(weight, before)`: results of the run, verdict, and console output."""
 
-    def judge(weight, before=None):
+    def run(weight, before=None):
         folder = tmp_path_factory.mktemp('judging')
         runner, output = ProgressDagRunner(), io.StringIO()
         with console.output_to(output):
@@ -116,11 +116,11 @@ def judged(tmp_path_factory):
         (artifact,) = runner.results['ModelGate'].outputs['verdict']
         return runner.results, read_verdict(Path(artifact.uri)), output.getvalue()
 
-    return judge
+    return run
 
 
-def test_rejects_model_with_nan_weights(judged):
-    results, verdict, _ = judged(math.nan)
+def test_rejects_model_with_nan_weights(run_gate):
+    results, verdict, _ = run_gate(math.nan)
 
     assert verdict.objections == ('predictions are NaN, as after a diverged training',)
     (blessing,) = results['ModelGate'].outputs['blessing']
@@ -128,8 +128,8 @@ def test_rejects_model_with_nan_weights(judged):
     assert Path(blessing.uri, 'NOT_BLESSED').is_file()
 
 
-def test_rejects_constant_predictions_and_ignores_nan_baseline(judged):
-    _, verdict, _ = judged(0.0, before=math.nan)
+def test_rejects_constant_predictions_and_ignores_nan_baseline(run_gate):
+    _, verdict, _ = run_gate(0.0, before=math.nan)
 
     rulings = {each.rule: (each.passed, each.reason) for each in verdict.rulings}
     assert rulings['one class'] == (False, 'predicts cats for every image; test has 2 classes')
@@ -140,8 +140,8 @@ def test_rejects_constant_predictions_and_ignores_nan_baseline(judged):
     )
 
 
-def test_blesses_model_with_reason_per_rule(judged):
-    results, verdict, output = judged(9.0, before=3.0)
+def test_blesses_model_with_reason_per_rule(run_gate):
+    results, verdict, output = run_gate(9.0, before=3.0)
 
     (model,), (before,) = results['Train'].outputs['model'], results['Before'].outputs['model']
     (blessing,) = results['ModelGate'].outputs['blessing']

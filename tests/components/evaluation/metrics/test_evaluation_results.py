@@ -50,9 +50,9 @@ def evaluation(evaluate):
     return read_evaluation(folder, CLASSES, 0.6)
 
 
-def expected(records, answer='candidate'):
+def expected(records, model='candidate'):
     labels = np.array([each[features.LABEL] for each in records])
-    given = np.array([[each[answer]] for each in records], np.float32)
+    given = np.array([[each[model]] for each in records], np.float32)
     return estimates(count(labels, given, 0.6), 2)
 
 
