@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -37,35 +37,9 @@ _CALLS, _SECONDS = 100, 1.5  # whichever is reached first
 _STATUS = Path('/proc/self/status')
 
 
-@dataclasses.dataclass
-class _MeasurementsBuilder:
-    """Collects Measurements."""
-
-    size_mb: float
-    problems: list[str] = dataclasses.field(default_factory=list)
-    checks: list[str] = dataclasses.field(default_factory=list)
-    differences: list[float] = dataclasses.field(default_factory=list)
-    measured: dict[str, float | None] = dataclasses.field(default_factory=dict)
-
-    def add(self, check: str, problem: str | None) -> None:
-        if problem:
-            self.problems.append(f'{check}: {problem}')
-        else:
-            self.checks.append(check)
-
-    def result(self) -> Measurements:
-        return Measurements(
-            problems=tuple(self.problems),
-            checks=tuple(self.checks),
-            largest_difference=max(self.differences, default=None),
-            size_mb=self.size_mb,
-            **self.measured,
-        )
-
-
 def probe(model: Path) -> Measurements:
     """Checks and measures the SavedModel in a folder, on one core."""
-    builder = _MeasurementsBuilder(size_of(model))
+    size = size_of(model)
     _use_one_core()
     before = _memory_mb('VmRSS')
     start = time.perf_counter()
@@ -73,22 +47,31 @@ def probe(model: Path) -> Measurements:
         recorded = read_requests(model)
         loaded = tf.saved_model.load(str(model))
     except ModelError as error:
-        builder.problems.append(str(error))
-        return builder.result()
+        return Measurements(problems=(str(error),), size_mb=size)
     except Exception as error:  # damaged files raise anything
-        builder.problems.append(f'the model cannot be loaded: {_first_line(error)}')
-        return builder.result()
-    builder.measured['load_seconds'] = time.perf_counter() - start
+        problem = f'the model cannot be loaded: {_first_line(error)}'
+        return Measurements(problems=(problem,), size_mb=size)
+    load_seconds = time.perf_counter() - start
     missing = [name for name in _SIGNATURES if name not in loaded.signatures]
     if missing:
-        builder.problems.append(f'the model has no signature {", ".join(missing)}')
-        return builder.result()
-    _check_predictions(loaded.signatures, recorded, builder)
-    if not builder.problems:
-        _measure_latency(loaded.signatures, recorded, builder)
+        problem = f'the model has no signature {", ".join(missing)}'
+        return Measurements(problems=(problem,), size_mb=size, load_seconds=load_seconds)
+    results = [_check(loaded.signatures, *each) for each in _checks(recorded)]
+    problems = tuple(each.problem for each in results if each.problem)
+    latency = None if problems else _latencies_ms(loaded.signatures, recorded)
     peak = _memory_mb('VmHWM')
-    builder.measured['memory_mb'] = None if before is None or peak is None else peak - before
-    return builder.result()
+    return Measurements(
+        problems=problems,
+        checks=tuple(each.name for each in results if not each.problem),
+        largest_difference=max(
+            (each.difference for each in results if each.difference is not None), default=None
+        ),
+        load_seconds=load_seconds,
+        latency_ms=None if latency is None else float(np.median(latency)),
+        latency_ms_p95=None if latency is None else float(np.percentile(latency, 95)),
+        memory_mb=None if before is None or peak is None else peak - before,
+        size_mb=size,
+    )
 
 
 def _use_one_core() -> None:
@@ -110,22 +93,23 @@ def _memory_mb(key: str) -> float | None:
     return int(line.split()[1]) * 1024 / MEGABYTE
 
 
-def _check_predictions(
-    signatures: Any, recorded: list[Recorded], builder: _MeasurementsBuilder
-) -> None:
-    for check, request, invalid in _checks(recorded):
-        try:
-            outputs = _send(signatures, request)
-        except Exception as error:  # an unknown graph raises anything
-            builder.add(check, f'failed: {_first_line(error)}')
-            continue
-        valid = [row for row in range(len(request.values)) if row not in invalid]
-        valid_outputs = {key: array[valid] for key, array in outputs.items()}
-        problem, difference = compare(valid_outputs, request.outputs)
-        if not problem and invalid and not marks_invalid(outputs, invalid):
-            problem = 'the prediction for an invalid image is not NaN'
-        builder.add(check, problem)
-        builder.differences += [] if difference is None else [difference]
+class _Result(NamedTuple):
+    name: str
+    problem: str | None
+    difference: float | None = None
+
+
+def _check(signatures: Any, name: str, request: Recorded, invalid: list[int]) -> _Result:
+    try:
+        outputs = _send(signatures, request)
+    except Exception as error:  # an unknown graph raises anything
+        return _Result(name, f'{name}: failed: {_first_line(error)}')
+    valid = [row for row in range(len(request.values)) if row not in invalid]
+    valid_outputs = {key: array[valid] for key, array in outputs.items()}
+    problem, difference = compare(valid_outputs, request.outputs)
+    if not problem and invalid and not marks_invalid(outputs, invalid):
+        problem = 'the prediction for an invalid image is not NaN'
+    return _Result(name, problem and f'{name}: {problem}', difference)
 
 
 def _checks(recorded: list[Recorded]) -> Iterator[tuple[str, Recorded, list[int]]]:
@@ -159,22 +143,19 @@ def _send(signatures: Any, request: Recorded) -> Outputs:
     return {key: value.numpy() for key, value in outputs.items()}
 
 
-def _measure_latency(
-    signatures: Any, recorded: list[Recorded], builder: _MeasurementsBuilder
-) -> None:
-    """Measures the CPU time of `serve_images` per image, independent of the machine's load."""
+def _latencies_ms(signatures: Any, recorded: list[Recorded]) -> list[float]:
+    """CPU time of `serve_images` per image, independent of the load of the machine."""
     images = (each for each in recorded if each.signature == features.SIGNATURE_IMAGES)
     request = min(images, key=lambda each: len(each.values))
     for _ in range(_WARM_UP_CALLS):
         _send(signatures, request)
-    seconds: list[float] = []
+    latencies: list[float] = []
     end = time.perf_counter() + _SECONDS
-    while len(seconds) < _CALLS and (not seconds or time.perf_counter() < end):
+    while len(latencies) < _CALLS and (not latencies or time.perf_counter() < end):
         start = time.process_time()
         _send(signatures, request)
-        seconds.append(time.process_time() - start)
-    builder.measured['latency_ms'] = float(np.median(seconds)) * 1000
-    builder.measured['latency_ms_p95'] = float(np.percentile(seconds, 95)) * 1000
+        latencies.append((time.process_time() - start) * 1000)
+    return latencies
 
 
 def _first_line(error: Exception) -> str:
