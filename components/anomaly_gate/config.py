@@ -1,6 +1,6 @@
 """Configuration of drift and skew detection: `validation:` of a recipe."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -22,14 +22,20 @@ FEATURE_OF = {
 }
 SHARES = ('class_balance', 'format')  # compared by L-infinity norm
 
-_MEASURE = 'threshold of the Jensen-Shannon divergence, 0 to 1; none: not compared'
-_SHARE = 'threshold of the largest change of a share (L-infinity norm); none: not compared'
+_Divergence = Annotated[
+    float | None,
+    Field(gt=0, le=1, description='threshold of the Jensen-Shannon divergence; none: not compared'),
+]
+_ShareChange = Annotated[
+    float | None,
+    Field(gt=0, le=1, description='threshold of the largest change of a share; none: not compared'),
+]
 
 
 class SkewLimits(StrictModel):
     """Skew thresholds of eval and test against train."""
 
-    class_balance: float | None = Field(0.1, gt=0, le=1, description=_SHARE)
+    class_balance: _ShareChange = 0.1
 
 
 class DriftLimits(StrictModel):
@@ -40,16 +46,16 @@ class DriftLimits(StrictModel):
     darker (0.36), of half the size (0.7) or blurred (0.59).
     """
 
-    brightness: float | None = Field(0.2, gt=0, le=1, description=_MEASURE)
-    contrast: float | None = Field(0.2, gt=0, le=1, description=_MEASURE)
-    sharpness: float | None = Field(0.2, gt=0, le=1, description=_MEASURE)
-    colourfulness: float | None = Field(0.2, gt=0, le=1, description=_MEASURE)
-    bytes: float | None = Field(0.2, gt=0, le=1, description=_MEASURE)
-    height: float | None = Field(0.5, gt=0, le=1, description=_MEASURE)
-    width: float | None = Field(0.5, gt=0, le=1, description=_MEASURE)
-    aspect: float | None = Field(0.5, gt=0, le=1, description=_MEASURE)
-    class_balance: float | None = Field(0.1, gt=0, le=1, description=_SHARE)
-    format: float | None = Field(0.1, gt=0, le=1, description=_SHARE)
+    brightness: _Divergence = 0.2
+    contrast: _Divergence = 0.2
+    sharpness: _Divergence = 0.2
+    colourfulness: _Divergence = 0.2
+    bytes: _Divergence = 0.2
+    height: _Divergence = 0.5
+    width: _Divergence = 0.5
+    aspect: _Divergence = 0.5
+    class_balance: _ShareChange = 0.1
+    format: _ShareChange = 0.1
 
 
 class ValidationConfig(StrictModel):

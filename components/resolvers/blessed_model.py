@@ -35,7 +35,7 @@ class LatestOtherBlessedModelStrategy(ResolverStrategy):
     TFX's LatestBlessedModelStrategy resolves the candidate itself if nothing changed since its
     blessing: it would be evaluated against itself and pushed again. With this strategy, a repeated
     run resolves the same baseline as the first and is cached completely. The highest version
-    counts, not the newest model, so that a rolled back model is the baseline again.
+    counts, not the newest model, so that the restored model is the baseline after a rollback.
 
     - A model that was blessed but not pushed is no baseline. After an interrupted run, the next one
       resolves the same baseline, is cached up to the Pusher, and pushes the model.

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import tensorflow as tf
+from example_records import write_records
 from tfx.components import Evaluator
 from tfx.dsl.component.experimental.annotations import OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
@@ -52,20 +53,16 @@ def Train(model: OutputArtifact[standard_artifacts.Model], weight: Parameter[str
 @component
 def Ingest(examples: OutputArtifact[standard_artifacts.Examples]) -> None:
     examples.split_names = artifact_utils.encode_split_names(['test'])
-    folder = Path(examples.uri, 'Split-test')
-    folder.mkdir()
-    with tf.io.TFRecordWriter(str(folder / 'data-00000-of-00001')) as writer:
-        for number in range(2 * IMAGES):
-            writer.write(record(number % 2))
+    path = Path(examples.uri, 'Split-test', 'data-00000-of-00001')
+    write_records(path, [record(number % 2) for number in range(2 * IMAGES)])
 
 
-def record(label: int) -> bytes:
-    example = tf.train.Example()
-    values = example.features.feature
-    values[features.LABEL].int64_list.value.append(label)
-    values[features.CLASS_NAME].bytes_list.value.append(CLASSES[label].encode())
-    values[features.BRIGHTNESS].float_list.value.append((DARK, BRIGHT)[label])
-    return example.SerializeToString()
+def record(label: int) -> dict[str, object]:
+    return {
+        features.LABEL: label,
+        features.CLASS_NAME: CLASSES[label],
+        features.BRIGHTNESS: (DARK, BRIGHT)[label],
+    }
 
 
 @component

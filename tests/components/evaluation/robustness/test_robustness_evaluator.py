@@ -1,7 +1,7 @@
 import PIL.Image
 import pytest
-import tensorflow as tf
 from bright_model import gray
+from example_records import write_records
 from tfx.types import standard_artifacts
 
 from common import features
@@ -9,23 +9,12 @@ from components.evaluation.results import Robustness
 from components.evaluation.robustness.component import RobustnessEvaluator, RobustnessResults
 
 
-def write_records(file, images):
-    file.parent.mkdir(parents=True)
-    options = 'GZIP' if file.suffix == '.gz' else ''
-    with tf.io.TFRecordWriter(str(file), options) as writer:
-        for image in images:
-            values = {
-                features.IMAGE_BYTES: image.contents,
-                features.FILENAME: image.filename.encode(),
-            }
-            named = {
-                name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
-                for name, value in values.items()
-            }
-            label = tf.train.Int64List(value=[image.label])
-            named[features.LABEL] = tf.train.Feature(int64_list=label)
-            example = tf.train.Example(features=tf.train.Features(feature=named))
-            writer.write(example.SerializeToString())
+def record(image):
+    return {
+        features.IMAGE_BYTES: image.contents,
+        features.FILENAME: image.filename,
+        features.LABEL: image.label,
+    }
 
 
 @pytest.fixture
@@ -36,7 +25,8 @@ def evaluate(tmp_path, make_saved_model):
         examples = standard_artifacts.Examples()
         examples.uri = str(tmp_path / f'span-{number}')
         images = [gray(30 + number, 0), gray(200 + number, 1), gray(90 + number, 1)]
-        write_records(tmp_path / f'span-{number}' / 'Split-test' / name, images)
+        path = tmp_path / f'span-{number}' / 'Split-test' / name
+        write_records(path, map(record, images))
         spans.append(examples)
     model, results = standard_artifacts.Model(), RobustnessResults()
     model.uri, results.uri = str(tmp_path / 'model'), str(tmp_path / 'results')
