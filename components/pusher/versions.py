@@ -87,20 +87,19 @@ def push(
         return _place(files, serving, keep, about, copy)
 
 
-def restore(version: Path, *, keep: int, about: About, patience: float = _PATIENCE) -> Pushed:
+def restore(version: Path, *, keep: int, about: About) -> Pushed:
     """Makes an earlier version live again, under a new number.
 
     Args:
         version: folder of the version.
         keep: number of versions to keep, including the new one.
         about: provenance.
-        patience: seconds to wait for the lock of another push.
 
     Raises:
         PushError: the serving directory is not writable, or another push holds the lock.
     """
     serving = version.parent
-    with _locked(serving, patience):
+    with _locked(serving):
         files = files_of(version)
         _require_graph(files, version)
         return _place(files, serving, keep, about, link)
@@ -176,7 +175,7 @@ def _remove_older(serving: Path, keep: int) -> None:
 
 
 @contextlib.contextmanager
-def _locked(serving: Path, patience: float) -> Iterator[None]:
+def _locked(serving: Path, patience: float = _PATIENCE) -> Iterator[None]:
     """Holds the lock of the serving directory; converts OSError to PushError."""
     try:
         serving.mkdir(parents=True, exist_ok=True)

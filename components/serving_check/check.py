@@ -55,7 +55,7 @@ def _run(command: list[str], seconds: float) -> str | None:
             errors='replace',
         )
     except subprocess.TimeoutExpired:
-        return f'no result within {seconds:g} seconds'
+        return f'the serving check had no result within {seconds:g} seconds'
     except subprocess.CalledProcessError as error:
         return _describe_exit(error.returncode, error.stderr)
     return None
@@ -63,8 +63,8 @@ def _run(command: list[str], seconds: float) -> str | None:
 
 def _describe_exit(code: int, stderr: str) -> str:
     if code == -signal.SIGKILL:
-        return 'the process was killed (SIGKILL), perhaps out of memory'
+        return 'the serving check was killed (SIGKILL), perhaps out of memory'
     if code < 0:
-        return f'the process crashed ({signal.Signals(-code).name})'
+        return f'the serving check crashed ({signal.Signals(-code).name})'
     lines = stderr.strip().splitlines() or ['no error message']
-    return f'the process failed with exit code {code}: {lines[-1][:_MAX_ERROR]}'
+    return f'the serving check failed with exit code {code}: {lines[-1][:_MAX_ERROR]}'

@@ -51,7 +51,7 @@ def ServingCheck(
 def describe(measurements: Measurements) -> str:
     """One line with the problems or the measurements."""
     if measurements.problems:
-        return 'serving check failed: ' + '; '.join(measurements.problems)
+        return 'the model does not serve: ' + '; '.join(measurements.problems)
     clauses = [f'predictions match training to {measurements.largest_difference:.0e}']
     if measurements.latency_ms is not None:
         clauses.append(f'{measurements.latency_ms:.0f} ms per image on one core')

@@ -118,16 +118,19 @@ def test_detects_unreadable_requests(probe, make_model, damage, words):
 
 def test_reports_timeout(served):
     found = check(served, seconds=0.3)
-    assert found.problems == ('no result within 0.3 seconds',)
+    assert found.problems == ('the serving check had no result within 0.3 seconds',)
     assert found.size_mb > 0
 
 
 @pytest.mark.parametrize(
     ('code', 'words'),
     [
-        ('import os; os.kill(os.getpid(), 9)', 'the process was killed (SIGKILL), '),
-        ('import os; os.abort()', 'the process crashed (SIGABRT)'),
-        ('raise MemoryError("much")', 'the process failed with exit code 1: MemoryError: much'),
+        ('import os; os.kill(os.getpid(), 9)', 'the serving check was killed (SIGKILL), '),
+        ('import os; os.abort()', 'the serving check crashed (SIGABRT)'),
+        (
+            'raise MemoryError("much")',
+            'the serving check failed with exit code 1: MemoryError',
+        ),
     ],
 )
 def test_describes_exit_of_process(code, words):
