@@ -65,65 +65,36 @@ def runs():
     return Runs()
 
 
-def test_first_span_has_no_previous_statistics(runs):
-    assert runs.resolve(runs.run(1)) == []
+@pytest.mark.parametrize(
+    ('earlier', 'newest', 'expected'),
+    [
+        pytest.param([], 1, None, id='first span'),
+        pytest.param([8, 9], 10, 1, id='previous span'),
+        pytest.param([1, 2], 2, 0, id='not the same span'),
+        pytest.param([1], 1, None, id='images without spans'),
+        pytest.param([5, 3], 4, 1, id='not a higher span'),
+        pytest.param([3, 3], 4, 1, id='latest statistics of a changed span'),
+        pytest.param([1], None, None, id='newest examples without a span'),
+        pytest.param([None], 2, None, id='earlier examples without a span'),
+    ],
+)
+def test_resolves_previous_span(runs, earlier, newest, expected):
+    statistics = [runs.run(span) for span in earlier]
 
+    resolved = runs.resolve(runs.run(newest, gate=None))
 
-def test_resolves_previous_span(runs):
-    runs.run(8)
-    before = runs.run(9)
-
-    assert runs.resolve(runs.run(10, gate=None)) == [before]
-
-
-def test_ignores_statistics_of_same_span(runs):
-    before = runs.run(1)
-    runs.run(2)
-
-    assert runs.resolve(runs.run(2, gate=None)) == [before]
-
-
-def test_images_without_spans_have_no_previous_statistics(runs):
-    runs.run(1)
-
-    assert runs.resolve(runs.run(1, gate=None)) == []
-
-
-def test_ignores_higher_span(runs):
-    runs.run(5)
-    before = runs.run(3)
-
-    assert runs.resolve(runs.run(4, gate=None)) == [before]
-
-
-def test_resolves_latest_statistics_of_changed_span(runs):
-    runs.run(3)
-    latest = runs.run(3)
-
-    assert runs.resolve(runs.run(4, gate=None)) == [latest]
+    assert resolved == ([] if expected is None else [statistics[expected]])
 
 
 @pytest.mark.parametrize('gate', [FAILED, None])
 def test_ignores_stopped_or_interrupted_span(runs, gate):
-    before = runs.run(1)
+    previous = runs.run(1)
     runs.run(2, gate=gate)
 
-    assert runs.resolve(runs.run(3, gate=None)) == [before]
+    assert runs.resolve(runs.run(3, gate=None)) == [previous]
 
 
 def test_cached_gate_counts_as_passed(runs):
-    before = runs.run(1, gate=CACHED)
+    previous = runs.run(1, gate=CACHED)
 
-    assert runs.resolve(runs.run(2, gate=None)) == [before]
-
-
-def test_examples_without_span_have_no_previous_statistics(runs):
-    runs.run(1)
-
-    assert runs.resolve(runs.run(None)) == []
-
-
-def test_ignores_statistics_without_span(runs):
-    runs.run(None)
-
-    assert runs.resolve(runs.run(2, gate=None)) == []
+    assert runs.resolve(runs.run(2, gate=None)) == [previous]
