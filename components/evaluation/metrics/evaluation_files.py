@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from tensorflow_model_analysis.proto.metrics_for_slice_pb2 import MetricsForSlice
 
 _CANDIDATE, _BASELINE = 'candidate', 'baseline'  # TFMA's names; a single model has none
-_ACCURACIES = (ACCURACY, 'binary_accuracy')  # the second is TFMA's, from older releases
 MAX_SOURCES = 20  # those with the most images
 
 
@@ -55,8 +54,6 @@ def read_evaluation(folder: Path, classes: Sequence[str], threshold: float) -> E
 def read_accuracy(folder: Path) -> float | None:
     """Accuracy of the candidate on the test split, 0 to 1, or None.
 
-    Also reads evaluations of older releases, which `read_evaluation` does not.
-
     Args:
         folder: folder of the ModelEvaluation artifact.
     """
@@ -65,7 +62,7 @@ def read_accuracy(folder: Path) -> float | None:
             continue
         for pair in each.metric_keys_and_values:
             key = pair.key
-            if key.name in _ACCURACIES and key.model_name in ('', _CANDIDATE) and not key.is_diff:
+            if key.name == ACCURACY and key.model_name in ('', _CANDIDATE) and not key.is_diff:
                 return float(pair.value.double_value.value)
     return None
 

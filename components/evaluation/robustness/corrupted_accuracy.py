@@ -47,14 +47,14 @@ def measure_robustness(
         classifier: the model.
         on_copies: progress callback, called with the number of further predictions.
     """
-    right: Counter[tuple[str, int]] = Counter()
+    correct: Counter[tuple[str, int]] = Counter()
     count, size = 0, classifier.image_size
     sample = (image for image in images if image.sha256 in chosen)
     for batch in batches(sample, _BATCH):
         count += len(batch)
         for copy, pixels in _copies(batch, size):
             predictions = classifier.of_pixels(pixels)
-            right[copy] += sum(
+            correct[copy] += sum(
                 prediction.name == classifier.classes[image.label]
                 for image, prediction in zip(batch, predictions, strict=True)
             )
@@ -64,11 +64,11 @@ def measure_robustness(
             corruption=name,
             severity=severity,
             images=count,
-            accuracy=wilson(right[name, severity], count),
+            accuracy=wilson(correct[name, severity], count),
         )
         for name, severity in COPIES
     ]
-    return wilson(right[_CLEAN], count), results
+    return wilson(correct[_CLEAN], count), results
 
 
 def _copies(
