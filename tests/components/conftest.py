@@ -41,15 +41,16 @@ def _decode(records):
     return tf.cast(decode_and_resize(images[features.IMAGE_BYTES], SIZE), tf.uint8), None
 
 
+def _preprocess(inputs):
+    return {features.IMAGE_XF: decode_and_resize(inputs[features.IMAGE_BYTES].values, SIZE)}
+
+
 @pytest.fixture(scope='session')
 def job(images):
     """Minimal training job for export and warm-up requests."""
     records = [*map(only_image, images)]
     split = types.SimpleNamespace(records=lambda count: records[:count], decode=_decode)
-    layer = lambda inputs: {  # noqa: E731
-        features.IMAGE_XF: decode_and_resize(inputs[features.IMAGE_BYTES].values, SIZE)
-    }
-    transform = types.SimpleNamespace(transform_features_layer=lambda: layer)
+    transform = types.SimpleNamespace(transform_features_layer=lambda: _preprocess)
     config = types.SimpleNamespace(threshold=0.5)
     return types.SimpleNamespace(
         splits={'eval': split}, classes=CLASSES, config=config, transform=transform

@@ -153,7 +153,7 @@ def test_floor_without_images_is_not_enforced(floor, images):
     )
 
 
-def test_floor_of_feature_with_floors_for_all_slices_counts_as_used():
+def test_overridden_floor_of_feature_counts_as_used():
     assert ruling('floor', result(0.95, CATS), floors={'class': 0.9, 'class.cats': 0.8}) == (
         True,
         'accuracy on images of cats 0.950, floor 0.80 (n=200)',
