@@ -38,7 +38,7 @@ class ConnectionConfig(StrictModel):
     )
     experiment: str = Field('Default', min_length=1, description='groups the runs in Kubeflow')
     cron_timezone: str = Field(
-        'UTC', description='in which the cluster reads schedules: its CRON_SCHEDULE_TIMEZONE'
+        'UTC', description='time zone of all schedules in the cluster: its CRON_SCHEDULE_TIMEZONE'
     )
 
     @field_validator('host')

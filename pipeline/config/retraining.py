@@ -1,4 +1,4 @@
-"""When to train again: the `retrain:` part of a recipe. Imports neither TensorFlow nor TFX."""
+"""Scheduled retraining: the `retrain:` part of a recipe. Imports neither TensorFlow nor TFX."""
 
 from pydantic import Field
 
@@ -6,38 +6,33 @@ from common.strict_model import StrictModel
 
 
 class RetrainConfig(StrictModel):
-    """What a tick of the schedule looks for, and what it does when a run fails."""
+    """When a scheduled tick trains, and how it retries a failed run."""
 
     min_new_images: int = Field(
         1,
         ge=1,
-        description='fewer new images wait for more, unless they drifted or max_age_days is over',
+        description='with fewer new images no run starts, unless max_age_days is exceeded',
     )
     max_age_days: float | None = Field(
         None,
         gt=0,
-        description='train again, with few new images or none, when the live model is '
-        'older, and no candidate was evaluated for as long; none: never',
-    )
-    drift_threshold: float | None = Field(
-        None,
-        gt=0,
-        description='how far the class balance (share), the brightness (0 to 1) or the '
-        'size (share) of the newest span may be from what the live model was trained on; '
-        'none: not measured',
+        description='train, even without new images, when the live model is older and the last '
+        'evaluation of a candidate is too; none: never',
     )
     attempts: int = Field(
-        3, ge=1, description='how often a run, or a decision without metadata, is begun in one tick'
+        3,
+        ge=1,
+        description='attempts per tick for a run that fails, or while ML Metadata is unreachable',
     )
     backoff_seconds: float = Field(
-        60, ge=0, description='before the second attempt; doubles with each one'
+        60, ge=0, description='pause before the second attempt; doubles with each further one'
     )
     webhook_env: str | None = Field(
         None,
         pattern=r'^[A-Za-z_][A-Za-z0-9_]*$',
-        description='the environment variable with the '
-        'URL that is told how a tick ended; such URLs hold secrets, so none stands in a recipe',
+        description='environment variable with the URL that the result of each tick is posted to; '
+        'such URLs are secrets, so a recipe does not hold one',
     )
     warm_start: bool = Field(
-        True, description='continue from the last blessed model; off: as trainer.warm_start says'
+        True, description='continue from the last blessed model; off: use trainer.warm_start'
     )

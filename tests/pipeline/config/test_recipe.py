@@ -134,6 +134,16 @@ def test_a_key_that_is_like_no_other_gets_the_valid_keys_alone(write):
         load_recipe(write('xyz: 1'))
 
 
+@pytest.mark.parametrize('value', ['0.2', 'null'])
+def test_a_removed_key_names_its_replacement(write, value):
+    path = write(f'retrain: {{drift_threshold: {value}}}')
+
+    with pytest.raises(
+        ConfigError, match=r'yaml: retrain\.drift_threshold: removed: validation\.drift .*$'
+    ):
+        load_recipe(path)
+
+
 def test_every_error_is_told_at_once_with_what_was_given_and_what_is_valid(write):
     path = write(
         'trainer:\n'

@@ -95,7 +95,7 @@ def test_a_schedule_in_another_time_zone_than_the_clusters_asks_nothing(kubeflow
     options = {'name': 'nightly', 'schedule': berlin, 'parameters': {}}
     asked = len(kubeflow.requests)
 
-    with pytest.raises(ConfigError, match='is meant in Europe/Berlin'):
+    with pytest.raises(ConfigError, match='is in Europe/Berlin'):
         create_schedule(client, package, **options)
     assert len(kubeflow.requests) == asked
 

@@ -303,8 +303,14 @@ def with_lite(pets, tmp_path):
     (tmp_path / 'small.tflite').write_text('small')
     model = pets.train({3: 'c'})
     about = About(recipe='pets', model=model.uri, model_id=model.id)
-    beside = {'small.tflite': tmp_path / 'small.tflite'}
-    push(Path(model.uri) / 'Format-Serving', pets.serving, keep=9, about=about, beside=beside)
+    extra_files = {'small.tflite': tmp_path / 'small.tflite'}
+    push(
+        Path(model.uri) / 'Format-Serving',
+        pets.serving,
+        keep=9,
+        about=about,
+        extra_files=extra_files,
+    )
     return pets.live()
 
 
