@@ -11,8 +11,8 @@ CLASS_NAME = 'image/class/text'
 FILENAME = 'image/filename'
 HEIGHT = 'image/height'  # pixels
 WIDTH = 'image/width'  # pixels
-SHA256 = 'image/key/sha256'  # hexadecimal digest of the source file
-SOURCE = 'image/source'  # optional, for slices
+SHA256 = 'image/key/sha256'  # hexadecimal digest of the original bytes
+SOURCE = 'image/source'  # optional: origin of the image, for slices
 ASPECT = 'image/aspect'  # float, width over height
 BYTES = 'image/bytes'  # int64, length of the encoded bytes
 # Floats, see `components.image_example_gen.inspection.measures`.
