@@ -1,1 +1,1 @@
-"""What every package uses: errors, the strict model, console, artifacts, ML Metadata queries."""
+"""Shared by all packages: errors, StrictModel, console, artifact paths, ML Metadata queries."""

@@ -1,19 +1,19 @@
-"""Where the folder of an artifact is seen from this machine."""
+"""Local paths of artifacts."""
 
 from pathlib import Path
 
-SERVED = 'Format-Serving'  # the SavedModel, in the folder of a Trainer's model, as TFX has it
+SERVED = 'Format-Serving'  # TFX's subfolder of a Model artifact that holds the SavedModel
 _BUCKETS, _MOUNTED = 'gs://', '/gcs/'
 
 
 def folder_of(uri: str) -> Path:
-    """The folder at a URI. Vertex AI shows the bucket gs://NAME to its containers as /gcs/NAME.
+    """Local folder of an artifact URI. Vertex AI mounts the bucket gs://NAME at /gcs/NAME.
 
     Raises:
-        ValueError: it lies in another kind of object storage.
+        ValueError: the URI has another scheme.
     """
     if uri.startswith(_BUCKETS):
         return Path(_MOUNTED, uri.removeprefix(_BUCKETS))
     if '://' in uri:
-        raise ValueError(f'{uri} is no folder; object storage is used through a volume')
+        raise ValueError(f'{uri} is not a local folder; mount the object storage as a volume')
     return Path(uri)

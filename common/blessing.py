@@ -1,41 +1,39 @@
-"""Blessings of models: the gate's decision and the manual override, as they are stored.
+"""Stores the blessing of a model: the gate decision and the manual override.
 
-The gate's decision is an artifact `ModelBlessing`, which TFX's Pusher and resolvers read: a custom
+The gate decision is a `ModelBlessing` artifact that TFX's Pusher and resolvers read: a custom
 property and a marker file in its folder. The manual override is a file in the folder of the
-Trainer's model, because the gate may judge the same model again beside another baseline, which
-gives a new artifact. Imports neither TensorFlow nor TFX.
+Trainer's model, because a run with another baseline creates a new blessing for the same model.
 """
 
 import datetime
 from pathlib import Path
 
 from ml_metadata.proto.metadata_store_pb2 import Artifact
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from common.artifacts import folder_of
 from common.errors import ModelError
 from common.files import write_atomically
 from common.metadata_queries import custom_property, set_custom_properties
+from common.strict_model import StrictModel
 
 BLESSING = 'blessing'  # output of ModelGate
 OVERRIDE_FILE = 'by_hand.json'  # in the folder of the Trainer's model
-OVERRIDE = 'by_hand'  # custom property of a blessing that an override changed, and of predictions
-CURRENT_MODEL_ID = 'current_model_id'  # custom property of a blessing, as TFX's Evaluator names it
+OVERRIDE = 'by_hand'  # custom property of overridden blessings, and of predictions
+CURRENT_MODEL_ID = 'current_model_id'  # custom property, as in TFX's Evaluator
 _BLESSED = 'blessed'
 _MARKER_FILES = {True: 'BLESSED', False: 'NOT_BLESSED'}
 
 
-class ManualOverride(BaseModel):
-    """A manual decision on a model, which replaces that of the gate.
+class ManualOverride(StrictModel):
+    """Manual decision on a model; overrides the gate.
 
     Attributes:
-        blessed: whether the model may be pushed, be a baseline, and be continued from.
-        person: name of the user.
-        reason: of the user.
-        moment: when, with a time zone.
+        blessed: whether the model may be pushed, be a baseline, and be used for a warm start.
+        person: user name.
+        reason: given by the user.
+        moment: time of the decision, with a time zone.
     """
-
-    model_config = ConfigDict(frozen=True, extra='forbid')
 
     blessed: bool
     person: str
@@ -43,13 +41,13 @@ class ManualOverride(BaseModel):
     moment: datetime.datetime
 
     def describe(self) -> str:
-        """A clause for messages."""
+        """One clause for messages."""
         how = 'blessed' if self.blessed else 'its blessing was withdrawn'
         return f'{how} by hand by {self.person}: {self.reason}'
 
 
 def read_override(model: Path) -> ManualOverride | None:
-    """The manual override of the Trainer's model in a folder; None if there is none.
+    """Reads the manual override of a Model artifact's folder; None if there is none.
 
     Raises:
         ModelError: the file is damaged.
@@ -64,62 +62,62 @@ def read_override(model: Path) -> ManualOverride | None:
 
 
 def write_override(model: Path, override: ManualOverride) -> None:
-    """Replaces the manual override of the Trainer's model in a folder.
+    """Writes the manual override to a Model artifact's folder, atomically.
 
     Raises:
-        OSError: the folder cannot be written.
+        OSError: the folder is not writable.
     """
     write_atomically(model / OVERRIDE_FILE, override.model_dump_json(indent=1))
 
 
 def withdrawal(model: Path | None) -> str | None:
-    """Describes the override that withdrew the blessing of a model; None if there is none."""
+    """Describes the override that withdrew the blessing of a model, or None."""
     override = read_override(model) if model else None
     return override.describe() if override and not override.blessed else None
 
 
 def is_blessed(model: Path, by_gate: bool) -> bool:
-    """The decision on the Trainer's model in a folder: of the override if there is one.
+    """Whether a model is blessed: by its manual override if there is one, else by the gate.
 
     Raises:
-        ModelError: there is one, and it is damaged.
+        ModelError: the override is damaged.
     """
     override = read_override(model)
     return override.blessed if override else by_gate
 
 
 def decision_of(blessing: Artifact | None) -> bool | None:
-    """The decision that a blessing holds; None if it is empty, as those of TFX's Evaluator here."""
+    """The decision stored in a blessing; None if empty (TFX's Evaluator without thresholds)."""
     value = custom_property(blessing, _BLESSED)
     return None if value is None else value == 1
 
 
 def model_id_of(blessing: Artifact) -> int | None:
-    """The id of the model that a blessing is about; None for other artifacts."""
+    """Artifact id of the blessed or rejected model; None if the artifact is not a blessing."""
     value = custom_property(blessing, CURRENT_MODEL_ID)
     return None if value is None else int(value)
 
 
 def is_overridden(blessing: Artifact) -> bool:
-    """Whether a manual override changed a blessing and its files; False for other artifacts."""
+    """Whether a manual override changed this blessing; False for other artifacts."""
     return bool(custom_property(blessing, OVERRIDE) == 1)
 
 
 def record_decision(
     blessing: Artifact, blessed: bool, model: Artifact, baseline: Artifact | None
 ) -> None:
-    """Writes the gate's decision to a new blessing and its folder, as TFX's Evaluator does."""
+    """Stores the gate decision in a new blessing and its folder, as TFX's Evaluator does."""
     values = {_BLESSED: int(blessed), CURRENT_MODEL_ID: model.id, 'current_model': model.uri}
     if baseline is not None:
         values |= {'baseline_model_id': baseline.id, 'baseline_model': baseline.uri}
     set_custom_properties(blessing, values)
     folder = folder_of(blessing.uri)
-    folder.mkdir(parents=True, exist_ok=True)  # Vertex AI creates none
+    folder.mkdir(parents=True, exist_ok=True)  # Vertex AI does not create it
     _write_marker(folder, blessed)
 
 
 def record_override(blessing: Artifact, override: ManualOverride) -> None:
-    """Writes a manual override to a blessing, and to its folder if that still exists."""
+    """Stores a manual override in a blessing, and in its folder if that still exists."""
     values: dict[str, str | int] = {
         _BLESSED: int(override.blessed),
         OVERRIDE: 1,

@@ -1,20 +1,20 @@
-"""Every error that the project raises on purpose; imports nothing of the project.
+"""Exception hierarchy of the project.
 
 | family | exit code | retried | raised when |
 | --- | --- | --- | --- |
-| `ConfigError` | 2 | no | a recipe, option, schedule or weights file is wrong or unsuitable |
+| `ConfigError` | 2 | no | a recipe, option, schedule or weights file is invalid |
 | `DataError` | 2 | no | the images cannot be used |
-| `MetadataError` | 2 | yes, but for a damaged file | ML Metadata cannot be used |
-| `ModelError` | 2 | no | a model, version or run is unknown or cannot be used |
+| `MetadataError` | 2 | yes, except a damaged file | ML Metadata cannot be used |
+| `ModelError` | 2 | no | a model, version or run is unknown or unusable |
 | `AlreadyRunning` | 2 | no | another run or schedule of the recipe holds the lock |
-| `RunError` | 1 | yes, but for anomalies | a component failed, or a push is not possible |
-| `KubeflowError` | 1 | no | Kubeflow cannot be reached, or refuses |
+| `RunError` | 1 | yes, except anomalies | a component or a push failed |
+| `KubeflowError` | 1 | no | Kubeflow is unreachable or rejects a request |
 
-`pipeline.commands.errors` handles all of them for the command line. A tick of a schedule runs again
-after an error that is retried. A subclass exists only where something distinguishes it.
+`pipeline.commands.errors` maps them to exit codes. A schedule retries after a retryable error. A
+subclass exists only where callers distinguish it.
 
-A message is one sentence that names the thing, what is wrong and what to do; a ConfigError has a
-line for each mistake. Executors raise these errors too, so they can be pickled.
+A message is one sentence: the thing, what is wrong, what to do. A ConfigError has a line per
+mistake. Executors raise these errors too, so they can be pickled.
 """
 
 from typing import ClassVar, Literal
@@ -39,7 +39,7 @@ class PipelineError(Exception):
 
     Attributes:
         exit_code: of the command line.
-        retryable: whether another attempt, without any change, may succeed.
+        retryable: whether the same attempt may succeed later.
     """
 
     exit_code: ClassVar[int] = 1
@@ -59,22 +59,21 @@ class DataError(PipelineError):
 
 
 class Rejected(DataError):
-    """One image cannot be used; `str` of it gives reason and detail.
+    """An image cannot be used; `str` gives reason and detail.
 
     Attributes:
-        reason: the kind of problem.
-        detail: the problem in one clause, such as "it ends after 4,096 bytes, in the middle of the
-            picture".
+        reason: category of the problem.
+        detail: one clause, such as "it ends after 4,096 bytes, in the middle of the picture".
     """
 
     def __init__(self, reason: RejectionReason, detail: str) -> None:
-        super().__init__(reason, detail)  # both, so that it can be pickled
+        super().__init__(reason, detail)  # both, for pickle
         self.reason: RejectionReason = reason
         self.detail = detail
 
     @classmethod
     def truncated(cls, contents: bytes, where: str = 'in the middle of the picture') -> 'Rejected':
-        """The error for a file that ends before its picture does."""
+        """Error for a truncated file."""
         return cls('truncated', f'it ends after {len(contents):,} bytes, {where}')
 
     def __str__(self) -> str:
@@ -82,7 +81,7 @@ class Rejected(DataError):
 
 
 class DownloadError(DataError):
-    """A file cannot be fetched from the web; `retryable` is set for each."""
+    """A download failed; `retryable` is set per error."""
 
     def __init__(self, message: str, *, retryable: bool = False) -> None:
         super().__init__(message)
@@ -97,13 +96,13 @@ class MetadataError(PipelineError):
 
 
 class MetadataDamaged(MetadataError):
-    """The metadata file is damaged, and stays so until somebody replaces it."""
+    """The metadata file is damaged and must be replaced."""
 
     retryable = False
 
 
 class ModelError(PipelineError):
-    """A model, version or run is unknown, or cannot be used."""
+    """A model, version or run is unknown or unusable."""
 
     exit_code = 2
 
@@ -121,18 +120,18 @@ class RunError(PipelineError):
 
 
 class NodeFailed(RunError):
-    """A node of the pipeline failed; the cause is the error of its executor, if there was one."""
+    """A pipeline node failed; `__cause__` is the error of its executor, if any."""
 
 
 class AnomaliesFound(RunError):
-    """The data does not fit the schema, or its drift is above the threshold."""
+    """The data violates the schema, or its drift or skew is above the threshold."""
 
     retryable = False
 
 
 class PushError(RunError):
-    """A model was not pushed, or older versions not removed; no incomplete version is ever live."""
+    """A push, or the removal of older versions, failed; no incomplete version is ever live."""
 
 
 class KubeflowError(PipelineError):
-    """Kubeflow cannot be reached, or refuses; the message holds no secret."""
+    """Kubeflow is unreachable or rejects a request; the message contains no secrets."""

@@ -4,20 +4,20 @@ import hashlib
 import os
 from pathlib import Path
 
-MEGABYTE = 10**6  # bytes, as limits and messages count them
+MEGABYTE = 10**6  # bytes
 _BLOCK = 1 << 20  # bytes read at a time
 
 
 def write_atomically(path: Path, text: str, *, durable: bool = False) -> None:
-    """Replaces a UTF-8 text file: a reader finds the old or the new content, never a part.
+    """Writes a UTF-8 text file atomically.
 
     Args:
-        path: the file; its folder exists.
-        text: the new content.
-        durable: whether the content is on the disk before it replaces the old.
+        path: file in an existing folder.
+        text: content.
+        durable: whether to fsync before the file is replaced.
 
     Raises:
-        OSError: the file cannot be written; it is unchanged.
+        OSError: the file cannot be written; the old one is unchanged.
     """
     partial = path.with_name(f'.{path.name}.partial')
     try:
@@ -30,7 +30,7 @@ def write_atomically(path: Path, text: str, *, durable: bool = False) -> None:
 
 
 def flush(path: Path) -> None:
-    """Waits until the content of a file, or the names in a folder, are on the disk."""
+    """Calls fsync on a file or folder."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -39,7 +39,7 @@ def flush(path: Path) -> None:
 
 
 def sha256_of(path: Path) -> str:
-    """The SHA-256 digest of a file, hexadecimal."""
+    """Hexadecimal SHA-256 digest of a file."""
     digest = hashlib.sha256()
     with path.open('rb') as file:
         while block := file.read(_BLOCK):

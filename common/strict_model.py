@@ -1,9 +1,9 @@
-"""The base of every part of a recipe and of every result that is kept as JSON."""
+"""Base class of recipes and of results stored as JSON."""
 
 from pydantic import BaseModel, ConfigDict
 
 
 class StrictModel(BaseModel):
-    """Base of every part of a recipe: frozen, unknown keys refused."""
+    """Frozen pydantic model that rejects unknown keys, NaN and infinity."""
 
     model_config = ConfigDict(frozen=True, extra='forbid', allow_inf_nan=False)

@@ -1,1 +1,1 @@
-"""Custom TFX components and the sources of images."""
+"""Custom TFX components and image sources."""

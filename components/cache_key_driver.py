@@ -1,4 +1,4 @@
-"""A driver that looks at what changes without TFX, so that a component runs again when it has."""
+"""Driver that adds external state (a file hash, an override) to the cache key."""
 
 import abc
 import copy
@@ -11,27 +11,27 @@ from tfx.orchestration.portable.data_types import ExecutionInfo
 from tfx.proto.orchestration import driver_output_pb2
 
 
-class LookingDriver(base_driver.BaseDriver, portable_base_driver.BaseDriver):
-    """Notes at an artifact that TFX has prepared what was seen: part of the cache's key.
+class CacheKeyDriver(base_driver.BaseDriver, portable_base_driver.BaseDriver):
+    """Stores external state as custom properties of an output artifact, before the cache lookup.
 
     Attributes:
-        output: the key of the artifact.
+        output: key of the output artifact.
     """
 
     output: ClassVar[str]
 
     @abc.abstractmethod
-    def look(self, execution_info: ExecutionInfo) -> dict[str, str]:
-        """What to note, by the names of custom properties."""
+    def external_state(self, execution_info: ExecutionInfo) -> dict[str, str]:
+        """Custom properties that change when the component should run again."""
 
     def run(self, execution_info: ExecutionInfo) -> driver_output_pb2.DriverOutput:
-        """Adds what was seen to the artifact; passes on what the executor is told."""
+        """Adds the external state to the output artifact; passes on the exec properties."""
         result = driver_output_pb2.DriverOutput()
         for name, value in execution_info.exec_properties.items():
             data_types_utils.set_metadata_value(result.exec_properties[name], value)
         (prepared,) = execution_info.output_dict[self.output]
         artifact = copy.deepcopy(prepared.mlmd_artifact)
-        for name, noted in self.look(execution_info).items():
-            artifact.custom_properties[name].string_value = noted
+        for name, value in self.external_state(execution_info).items():
+            artifact.custom_properties[name].string_value = value
         result.output_artifacts[self.output].artifacts.append(artifact)
         return result

@@ -1,1 +1,1 @@
-"""AnomalyGate: anomalies, drift and skew of the statistics."""
+"""AnomalyGate: stops a run on anomalies, drift or skew."""

@@ -1,4 +1,4 @@
-"""Stops a run when the data does not fit the schema, or moved further than the recipe allows."""
+"""AnomalyGate component: stops a run on schema anomalies, drift or skew above the threshold."""
 
 import logging
 from collections.abc import Mapping
@@ -16,15 +16,15 @@ from common.errors import AnomaliesFound
 from components.anomaly_gate.config import ValidationConfig
 from components.anomaly_gate.statistics_comparison import Statistics, drift, skew
 
-_DROPPED = 'Column dropped'  # TFDV's words for a feature that no record has
+_DROPPED = 'Column dropped'  # TFDV's description of a feature that every record lacks
 
 _log = logging.getLogger(__name__)
 
 
 class GateResult(TypedDict):
-    """What a gate that opened says: a clause for each thing that moved too far."""
+    """Output parameters of AnomalyGate: one clause per drift or skew above its threshold."""
 
-    warnings: List[str]  # noqa: UP006  # TFX knows no list
+    warnings: List[str]  # noqa: UP006  # TFX does not accept list
 
 
 @component
@@ -35,16 +35,19 @@ def AnomalyGate(
     code: Parameter[str],  # part of the cache key
     previous_statistics: InputArtifact[standard_artifacts.ExampleStatistics] = None,
 ) -> GateResult:
-    """Fails when ExampleValidator found anomalies in any split; compares what it lets through.
+    """Fails on anomalies in any split, and on drift or skew if the recipe says `stop`.
 
-    Transform runs after this component, so nothing is trained on data that was not understood.
+    Transform runs after this component, so no model is trained on invalid data.
 
     Args:
-        anomalies: of ExampleValidator.
-        statistics: of the newest span.
-        validation: a `ValidationConfig` as JSON.
-        code: hash of the code of this component.
-        previous_statistics: those of the span before, if there are any.
+        anomalies: output of ExampleValidator.
+        statistics: statistics of the newest span.
+        validation: `ValidationConfig` as JSON.
+        code: hash of the component's source.
+        previous_statistics: statistics of the previous span, if any.
+
+    Raises:
+        AnomaliesFound: there are anomalies, or drift or skew that stops the run.
     """
     found = describe_anomalies(
         {
@@ -55,17 +58,14 @@ def AnomalyGate(
     if found:
         raise AnomaliesFound('the data does not fit the schema: ' + '; '.join(found))
     config = ValidationConfig.model_validate_json(validation)
-    moved = _drift(statistics, previous_statistics, config)
-    skewed = skew(_splits(statistics), config)
-    warnings = [
-        *(moved if config.on_drift == 'warn' else ()),
-        *(skewed if config.on_skew == 'warn' else ()),
-    ]
-    for warning in warnings:
+    found_by_action: dict[str, list[str]] = {'warn': [], 'stop': []}
+    found_by_action[config.on_drift] += _drift(statistics, previous_statistics, config)
+    found_by_action[config.on_skew] += skew(_splits(statistics), config)
+    for warning in found_by_action['warn']:
         _log.warning(warning)
-    if len(warnings) < len(moved) + len(skewed):
-        raise AnomaliesFound('; '.join(each for each in (*moved, *skewed) if each not in warnings))
-    return {'warnings': warnings}
+    if found_by_action['stop']:
+        raise AnomaliesFound('; '.join(found_by_action['stop']))
+    return {'warnings': found_by_action['warn']}
 
 
 def _drift(
@@ -73,12 +73,10 @@ def _drift(
     previous: standard_artifacts.ExampleStatistics | None,
     config: ValidationConfig,
 ) -> tuple[str, ...]:
-    """What moved in the train split, which is the largest; the others are its like."""
+    """Drift of the train split, which is the largest."""
     if previous is None:
-        if statistics.span != 1:  # as images that do not come in spans are numbered
-            _log.info(
-                'no earlier span was looked at: span %s is compared with none', statistics.span
-            )
+        if statistics.span != 1:  # the span of images without spans
+            _log.info('span %s: no previous statistics, drift not checked', statistics.span)
         return ()
     new, before = (_splits(each)['train'] for each in (statistics, previous))
     return drift(statistics.span, new, before, config)
@@ -92,28 +90,28 @@ def _splits(artifact: standard_artifacts.ExampleStatistics) -> dict[str, Statist
 def describe_anomalies(anomalies: Mapping[str, anomalies_pb2.Anomalies]) -> list[str]:
     """One clause per anomaly, such as "train: image/height: Out-of-range values: ...".
 
-    What is the same in several splits, or of several features, is one clause.
+    Equal anomalies of several splits or features are merged into one clause.
 
     Args:
-        anomalies: by the names of the splits.
+        anomalies: anomalies by split name.
     """
     splits: dict[tuple[str, str], list[str]] = {}
     for split, found in anomalies.items():
         for name, info in sorted(found.anomaly_info.items()):
-            key = (name or '/'.join(info.path.step), _words(info))
+            key = (name or '/'.join(info.path.step), _description(info))
             splits.setdefault(key, []).append(split)
         if found.HasField('dataset_anomaly_info'):
-            splits.setdefault(('', _words(found.dataset_anomaly_info)), []).append(split)
+            splits.setdefault(('', _description(found.dataset_anomaly_info)), []).append(split)
     names: dict[tuple[str, str], list[str]] = {}
-    for (name, words), those in splits.items():
-        names.setdefault((', '.join(those), words), []).append(name)
+    for (name, text), split_names in splits.items():
+        names.setdefault((', '.join(split_names), text), []).append(name)
     return [
-        ': '.join(filter(None, (those, ', '.join(of), words)))
-        for (those, words), of in names.items()
+        ': '.join(filter(None, (split_names, ', '.join(features), text)))
+        for (split_names, text), features in names.items()
     ]
 
 
-def _words(info: anomalies_pb2.AnomalyInfo) -> str:
+def _description(info: anomalies_pb2.AnomalyInfo) -> str:
     if info.short_description == _DROPPED:
         return 'missing in every record'
     return f'{info.short_description}: {info.description}'

@@ -1,13 +1,13 @@
-"""How far images may move: the `validation:` part of a recipe. Imports no TensorFlow and no TFX."""
+"""Configuration of drift and skew detection: `validation:` of a recipe."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from common import features
 from common.strict_model import StrictModel
 
-# What the keys of the limits are called in the records.
+# Features by the names of their thresholds.
 FEATURE_OF = {
     'brightness': features.BRIGHTNESS,
     'contrast': features.CONTRAST,
@@ -20,49 +20,55 @@ FEATURE_OF = {
     'class_balance': features.CLASS_NAME,
     'format': features.IMAGE_FORMAT,
 }
-SHARES = ('class_balance', 'format')  # all others are numbers
+SHARES = ('class_balance', 'format')  # compared by L-infinity norm
 
-_MEASURE = 'Jensen-Shannon divergence, 0 to 1; none: not compared'
-_SHARE = 'largest change of a share; none: not compared'
+_Divergence = Annotated[
+    float | None,
+    Field(gt=0, le=1, description='threshold of the Jensen-Shannon divergence; none: not compared'),
+]
+_ShareChange = Annotated[
+    float | None,
+    Field(gt=0, le=1, description='threshold of the largest change of a share; none: not compared'),
+]
 
 
 class SkewLimits(StrictModel):
-    """How far eval and test may be from train."""
+    """Skew thresholds of eval and test against train."""
 
-    class_balance: float | None = Field(0.1, gt=0, le=1, description=_SHARE)
+    class_balance: _ShareChange = 0.1
 
 
 class DriftLimits(StrictModel):
-    """How far a span may be from the one before.
+    """Drift thresholds of a span against the previous one.
 
-    The defaults lie above what equal sets of a hundred photographs differ by (0.1; widths, heights
-    and their ratio, of which many are the same, 0.33), and below what a change by a third of the
-    brightness, half the size or a blur does (0.36, 0.7, 0.59).
+    The defaults are above the distance of random samples of a hundred photographs (0.1; 0.33 for
+    width, height and aspect, which have many equal values), and below that of images a third
+    darker (0.36), of half the size (0.7) or blurred (0.59).
     """
 
-    brightness: float | None = Field(0.2, gt=0, le=1, description=_MEASURE)
-    contrast: float | None = Field(0.2, gt=0, le=1, description=_MEASURE)
-    sharpness: float | None = Field(0.2, gt=0, le=1, description=_MEASURE)
-    colourfulness: float | None = Field(0.2, gt=0, le=1, description=_MEASURE)
-    bytes: float | None = Field(0.2, gt=0, le=1, description=_MEASURE)
-    height: float | None = Field(0.5, gt=0, le=1, description=_MEASURE)
-    width: float | None = Field(0.5, gt=0, le=1, description=_MEASURE)
-    aspect: float | None = Field(0.5, gt=0, le=1, description=_MEASURE)
-    class_balance: float | None = Field(0.1, gt=0, le=1, description=_SHARE)
-    format: float | None = Field(0.1, gt=0, le=1, description=_SHARE)
+    brightness: _Divergence = 0.2
+    contrast: _Divergence = 0.2
+    sharpness: _Divergence = 0.2
+    colourfulness: _Divergence = 0.2
+    bytes: _Divergence = 0.2
+    height: _Divergence = 0.5
+    width: _Divergence = 0.5
+    aspect: _Divergence = 0.5
+    class_balance: _ShareChange = 0.1
+    format: _ShareChange = 0.1
 
 
 class ValidationConfig(StrictModel):
-    """What is said of images that moved, and from which distance on."""
+    """Thresholds of drift and skew, and the action when they are exceeded."""
 
     on_drift: Literal['warn', 'stop'] = Field(
-        'warn', description='the newest span is not like the one before'
+        'warn', description='action on drift between the newest span and the previous one'
     )
     on_skew: Literal['warn', 'stop'] = Field(
-        'warn', description='eval or test has other shares of the classes than train'
+        'warn', description='action on class balance of eval or test that differs from train'
     )
     min_images: int = Field(
-        100, ge=1, description='a split with fewer is not compared: its distances are noise'
+        100, ge=1, description='smaller splits are not compared: their distances are noise'
     )
     drift: DriftLimits = DriftLimits()
     skew: SkewLimits = SkewLimits()

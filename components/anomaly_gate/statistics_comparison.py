@@ -1,4 +1,4 @@
-"""Compares statistics by TFDV's comparators, and says in sentences what moved too far."""
+"""Drift and skew of statistics, measured by TFDV's comparators."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -11,63 +11,64 @@ from common.strict_model import StrictModel
 from components.anomaly_gate.config import FEATURE_OF, SHARES, ValidationConfig
 
 Statistics: TypeAlias = statistics_pb2.DatasetFeatureStatisticsList
-_STANDARD_ERRORS = 4  # what shares of random splits differ by once in ten thousand times
+_STANDARD_ERRORS = 4  # random splits differ by more once in ten thousand times
 
 
 def drift(
     span: int, new: Statistics, before: Statistics, config: ValidationConfig
 ) -> tuple[str, ...]:
-    """Clauses such as "brightness of span 4 moved by 0.31 (limit 0.2)".
+    """Describes drift above the thresholds: "brightness of span 4 moved by 0.31 (limit 0.2)".
 
     Args:
         span: number of the newest span.
         new: statistics of its train split.
-        before: those of the span before.
-        config: the limits.
+        before: statistics of the previous span's train split.
+        config: thresholds.
     """
     return tuple(
         f'{name} of span {span} moved by {distance:.2f} (limit {limit:g})'
-        for name, distance, limit in _too_far('drift', new, before, config.drift, config.min_images)
+        for name, distance, limit in _above_threshold(
+            'drift', new, before, config.drift, config.min_images
+        )
     )
 
 
 def skew(splits: Mapping[str, Statistics], config: ValidationConfig) -> tuple[str, ...]:
-    """Clauses such as "class balance of test differs from train by 0.18 (limit 0.1)".
+    """Describes skew: "class balance of test differs from train by 0.18 (limit 0.1)".
 
     Args:
-        splits: statistics by the names of the splits of one span; `train` is one.
-        config: the limits.
+        splits: statistics by split name, including `train`.
+        config: thresholds.
     """
     return tuple(
         f'{name} of {split} differs from train by {distance:.2f} (limit {limit:g})'
         for split, statistics in splits.items()
         if split != 'train'
-        for name, distance, limit in _too_far(
+        for name, distance, limit in _above_threshold(
             'skew', splits['train'], statistics, config.skew, config.min_images
         )
     )
 
 
-def _too_far(
+def _above_threshold(
     kind: Literal['drift', 'skew'],
     one: Statistics,
     other: Statistics,
     limits: StrictModel,
     min_images: int,
 ) -> Iterator[tuple[str, float, float]]:
-    """What is further apart than its limit: its name, how far, and the limit.
+    """Yields (name, distance, threshold) of each measure above its threshold.
 
-    Shares of few images are noise beyond any limit: what lies within four standard errors of the
-    difference of two shares (at most a half each) is none.
+    A difference of shares also has to exceed four standard errors, computed for shares of a half.
     """
     counts = [each.datasets[0].num_examples for each in (one, other)]
     if min(counts) < min_images:
         return
     noise = _STANDARD_ERRORS * 0.5 * math.sqrt(sum(1 / count for count in counts))
-    wanted = {key: limit for key, limit in limits if limit is not None}
-    distances = _distances(kind, one, other, wanted)
-    for key, limit in wanted.items():
-        distance = distances.get(FEATURE_OF[key], 0.0)  # TFDV gives none where nothing differs
+    thresholds = {key: limit for key, limit in limits if limit is not None}
+    distances = _distances(kind, one, other, thresholds)
+    for key, limit in thresholds.items():
+        distance = distances.get(FEATURE_OF[key], 0.0)  # TFDV omits equal features
         if distance > max(limit, noise if key in SHARES else 0):
             yield key.replace('_', ' '), distance, limit
 
@@ -75,10 +76,7 @@ def _too_far(
 def _distances(
     kind: Literal['drift', 'skew'], one: Statistics, other: Statistics, limits: Mapping[str, float]
 ) -> dict[str, float]:
-    """Distances by the names of the features, as TFDV's comparators measure them.
-
-    Shares by the L-infinity norm, numbers by the Jensen-Shannon divergence of their histograms.
-    """
+    """Distances by feature: L-infinity norm of shares, Jensen-Shannon divergence of numbers."""
     schema = schema_pb2.Schema()
     for key, limit in limits.items():
         share = key in SHARES

@@ -1,1 +1,1 @@
-"""How a model is judged: metrics, slices, robustness, and the rules of the gate."""
+"""Model evaluation: metrics, slices, robustness, and the rules of ModelGate."""

@@ -1,4 +1,4 @@
-"""How a model is judged: the `evaluation:` part of a recipe. Imports no TensorFlow and no TFX."""
+"""Configuration of the evaluation: `evaluation:` of a recipe."""
 
 from collections.abc import Sequence
 
@@ -9,10 +9,9 @@ from common.strict_model import StrictModel
 
 
 class SliceEdges(StrictModel):
-    """Where the numbers of an image are cut into slices, three for each measure.
+    """Two bin edges per measure; they define three slices.
 
-    A number below the first edge is in the first slice, one from the second edge on in the third.
-    Units are those of the features in the records.
+    A value equal to an edge is in the upper slice. Units are those of the features.
     """
 
     brightness: tuple[float, float] = Field((0.4, 0.55), description='dark, medium, bright')
@@ -28,18 +27,18 @@ class SliceEdges(StrictModel):
     @classmethod
     def _edges_rise(cls, edges: tuple[float, float]) -> tuple[float, float]:
         if not edges[0] < edges[1]:
-            raise ValueError('the second edge should be above the first')
+            raise ValueError('the second edge must be above the first')
         return edges
 
 
-# What the slices of a measure are called, lowest first.
+# Slice names of each measure, lowest first.
 SLICES = {
     'brightness': ('dark', 'medium', 'bright'),
     'sharpness': ('blurred', 'medium', 'sharp'),
     'size': ('small', 'medium', 'large'),
     'aspect': ('tall', 'square', 'wide'),
 }
-CLASS, SOURCE = 'class', 'source'  # slices by what a record says, not by a number
+CLASS, SOURCE = 'class', 'source'  # slices by a feature, without edges
 SLICED_BY = (CLASS, *SLICES, SOURCE)
 
 
@@ -47,26 +46,28 @@ class RobustnessConfig(StrictModel):
     """Accuracy on corrupted copies of test images."""
 
     images: int = Field(
-        100, ge=0, description='of test, for each corruption and severity; 0: no such copies'
+        100, ge=0, description='test images per corruption and severity; 0: not measured'
     )
 
 
 class EvaluationConfig(StrictModel):
-    """What is measured on the test split, and what a model needs to be blessed."""
+    """What is measured on the test split, and the requirements for a blessing."""
 
-    baseline_accuracy: float = Field(0.9, ge=0, le=1, description='lowest accuracy that is blessed')
+    baseline_accuracy: float = Field(0.9, ge=0, le=1, description='minimum accuracy')
     max_drop: float = Field(
-        0.0, ge=0, le=1, description='how much worse than the last blessed model it may be'
+        0.0, ge=0, le=1, description='maximum drop of accuracy from the last blessed model'
     )
     floors: dict[str, float] = Field(
-        {}, description='lowest accuracy in slices: class, class.NAME, brightness, brightness.dark'
+        {}, description='minimum accuracy in slices: class, class.NAME, brightness, brightness.dark'
     )
     min_images: int = Field(
-        50, ge=1, description='a slice with fewer images has no vote: its accuracy is noise'
+        50, ge=1, description='floors of smaller slices are not enforced: their accuracy is noise'
     )
-    max_megabytes: float | None = Field(None, gt=0, description='of the SavedModel; none: any')
+    max_megabytes: float | None = Field(
+        None, gt=0, description='maximum size of the SavedModel; none: any'
+    )
     max_latency_ms: float | None = Field(
-        None, gt=0, description='median for one image on one core; none: any'
+        None, gt=0, description='maximum median latency per image on one core; none: any'
     )
     edges: SliceEdges = SliceEdges()
     robustness: RobustnessConfig = RobustnessConfig()
@@ -77,7 +78,7 @@ class EvaluationConfig(StrictModel):
         for key, floor in floors.items():
             feature, dot, name = key.partition('.')
             if feature not in SLICED_BY:
-                raise ValueError(f'{key} is no slice; slices are by {", ".join(SLICED_BY)}')
+                raise ValueError(f'{key} is not a slice; slice by {", ".join(SLICED_BY)}')
             if dot and feature in SLICES and name not in SLICES[feature]:
                 raise ValueError(f'{key}: {feature} has {", ".join(SLICES[feature])}')
             if not 0 <= floor <= 1:
@@ -86,15 +87,15 @@ class EvaluationConfig(StrictModel):
 
 
 def check_floors(config: EvaluationConfig, classes: Sequence[str]) -> None:
-    """Checks that floors by name are for classes of the data: one for another would bind nothing.
+    """Checks that the floors name classes of the data.
 
     Raises:
-        ConfigError: one is for a class that the data does not have.
+        ConfigError: a floor names another class.
     """
     named = [key.partition('.')[2] for key in config.floors if key.startswith(f'{CLASS}.')]
     unknown = [name for name in named if name not in classes]
     if unknown:
         raise ConfigError(
-            f'evaluation.floors names the class {", ".join(unknown)}; '
+            f'evaluation.floors: unknown class {", ".join(unknown)}; '
             f'the data has the classes {", ".join(classes)}'
         )

@@ -1,26 +1,26 @@
-"""What an evaluation found, as gate, report and command line read it. Imports no TFX."""
+"""Evaluation results, read by the gate, the report and the commands."""
 
 from pydantic import Field
 
 from common.strict_model import StrictModel
 
-# Names of the metrics, the same for two classes and for more.
+# Names of the metrics.
 ACCURACY, BALANCED_ACCURACY, AUC, PR_AUC = 'accuracy', 'balanced_accuracy', 'auc', 'pr_auc'
 LOG_LOSS, BRIER, ECE = 'log_loss', 'brier', 'ece'
 METRICS = (ACCURACY, BALANCED_ACCURACY, AUC, PR_AUC, LOG_LOSS, BRIER, ECE)
-IMAGES, CURVES = 'images', 'curves'  # metrics beside METRICS: a number, and Curves as JSON
-OVERALL = ''  # the name and the feature of the slice that holds all images
+IMAGES, CURVES = 'images', 'curves'  # further metrics: a count, and Curves as JSON
+OVERALL = ''  # name and feature of the slice of all images
 
 Points = tuple[tuple[float, float], ...]
 
 
 class Estimate(StrictModel):
-    """A number that was measured on some images, and where the true one probably lies.
+    """A metric with its 95 % confidence interval.
 
     Attributes:
-        value: the measure; None where it is no number, as for a model that answers NaN.
-        low: lower end of the 95 % confidence interval; None where none can be given.
-        high: upper end.
+        value: point estimate; None if it is NaN.
+        low: lower bound; None if there is no interval.
+        high: upper bound.
     """
 
     value: float | None
@@ -29,15 +29,15 @@ class Estimate(StrictModel):
 
 
 class SliceResult(StrictModel):
-    """How a model does on a part of the test split.
+    """Metrics of a model on a slice of the test split.
 
     Attributes:
-        feature: what the images are sliced by: one of `components.evaluation.config.SLICED_BY`;
-            empty for all of them.
-        name: of the slice, such as 'cats' or 'dark'; empty for all images.
-        images: how many.
-        metrics: estimates by names of METRICS; what has no meaning in a slice is left out, such as
-            the AUC of one class.
+        feature: slicing feature, one of `components.evaluation.config.SLICED_BY`; empty for all
+            images.
+        name: name of the slice, such as 'cats' or 'dark'; empty for all images.
+        images: number of images.
+        metrics: estimates by names of METRICS, without those that are undefined for the slice,
+            such as the AUC of one class.
     """
 
     feature: str
@@ -47,12 +47,12 @@ class SliceResult(StrictModel):
 
 
 class Bucket(StrictModel):
-    """Images whose answers are about as certain.
+    """Bin of a calibration curve.
 
     Attributes:
-        confidence: mean probability that they were given, of the class that is plotted.
-        share: of them that are of this class.
-        images: how many.
+        confidence: mean predicted probability of the plotted class.
+        share: fraction of the images that belong to this class.
+        images: number of images.
     """
 
     confidence: float
@@ -61,7 +61,7 @@ class Bucket(StrictModel):
 
 
 class Curves(StrictModel):
-    """What is plotted of a model: as in `ModelResult`, the confusion as (label, answer, images)."""
+    """Curves as in `ModelResult`; the confusion matrix is sparse: (label, prediction, images)."""
 
     confusion: tuple[tuple[int, int, int], ...]
     roc: Points
@@ -70,16 +70,16 @@ class Curves(StrictModel):
 
 
 class ModelResult(StrictModel):
-    """How one model does.
+    """Metrics and curves of one model.
 
     Attributes:
-        slices: the first holds all images.
-        confusion: images by label and by answer, [classes][classes].
-        roc: points (false positive rate, true positive rate), from (0, 0) to (1, 1); of two classes
-            for the second, of more the mean over all decisions "is it class k?" (micro average).
-        precision_recall: points (recall, precision), in the same way.
-        calibration: buckets of rising confidence; for two classes of the probability of the
-            second, for more of the likeliest class.
+        slices: the first has all images.
+        confusion: number of images by label and prediction, [classes][classes].
+        roc: points (false positive rate, true positive rate), from (0, 0) to (1, 1): of the second
+            of two classes, or the one-vs-rest micro average of three or more.
+        precision_recall: points (recall, precision) of the same classes.
+        calibration: bins of rising confidence: of the second of two classes, or of the predicted
+            one of three or more.
     """
 
     slices: tuple[SliceResult, ...]
@@ -90,18 +90,18 @@ class ModelResult(StrictModel):
 
     @property
     def overall(self) -> SliceResult:
-        """On all images."""
+        """Metrics on all images."""
         return next(each for each in self.slices if each.feature == OVERALL)
 
 
 class Evaluation(StrictModel):
-    """What was measured on the test split.
+    """Evaluation of a model on the test split.
 
     Attributes:
-        classes: names in the order of the labels.
-        threshold: probability from which on the second of two classes is said.
-        candidate: the new model.
-        baseline: the last blessed model on the same images; None if there is none.
+        classes: class names by label.
+        threshold: probability from which the second of two classes is predicted.
+        candidate: results of the new model.
+        baseline: results of the last blessed model on the same images, if any.
     """
 
     classes: tuple[str, ...]
@@ -111,16 +111,15 @@ class Evaluation(StrictModel):
 
 
 class Mistake(StrictModel):
-    """A test image that the model was sure of, and wrong.
+    """A confidently misclassified test image.
 
     Attributes:
-        filename: as in the record.
-        label: the name of its class.
-        answer: the class that the model said.
-        probability: that it gave to its answer.
-        picture: PNG of the image, relative to the folder of the results.
-        explanation: PNG of the same with a Grad-CAM overlay for the answer; None if the model has
-            no signature for it.
+        filename: filename feature of the record.
+        label: true class.
+        answer: predicted class.
+        probability: predicted probability of this class.
+        picture: PNG of the image, relative to the artifact's folder.
+        explanation: PNG with a Grad-CAM overlay; None if the model has no such signature.
     """
 
     filename: str
@@ -132,14 +131,7 @@ class Mistake(StrictModel):
 
 
 class CorruptedResult(StrictModel):
-    """Accuracy on copies of test images that were made worse in one way.
-
-    Attributes:
-        corruption: such as 'noise'.
-        severity: 1, 2 or 3.
-        images: how many.
-        accuracy: with its interval.
-    """
+    """Accuracy on test images with one corruption, such as 'noise'."""
 
     corruption: str
     severity: int = Field(ge=1, le=3)
@@ -148,12 +140,12 @@ class CorruptedResult(StrictModel):
 
 
 class Robustness(StrictModel):
-    """What was found by looking at single test images.
+    """Corruption robustness and the most confident mistakes.
 
     Attributes:
-        clean: accuracy on the same images as they are; None if no copies were asked for.
-        corrupted: a row for each corruption and severity.
-        mistakes: the most confident first.
+        clean: accuracy on the same images without corruption; None if not measured.
+        corrupted: one result per corruption and severity.
+        mistakes: most confident first.
     """
 
     clean: Estimate | None

@@ -23,7 +23,7 @@ from common import features
 from common.artifacts import folder_of
 from common.errors import DataError
 from common.features import FINGERPRINT, SPAN
-from components.cache_key_driver import LookingDriver
+from components.cache_key_driver import CacheKeyDriver
 from components.image_example_gen.ingestion.quarantine import Quarantine, read_quarantined
 from components.image_example_gen.ingestion.span import (
     FORMAT,
@@ -56,12 +56,12 @@ class ImageExampleGenSpec(ComponentSpec):
     }
 
 
-class ImageExampleGenDriver(LookingDriver):
+class ImageExampleGenDriver(CacheKeyDriver):
     """Adds the newest spans and their fingerprints to the cache key."""
 
     output = EXAMPLES
 
-    def look(self, execution_info: ExecutionInfo) -> dict[str, str]:
+    def external_state(self, execution_info: ExecutionInfo) -> dict[str, str]:
         return {FINGERPRINT: _fingerprints(open_window(_config(execution_info.exec_properties)))}
 
 

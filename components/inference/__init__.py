@@ -1,1 +1,1 @@
-"""Predictions for images without labels."""
+"""Predictions for unlabelled images."""

@@ -1,4 +1,4 @@
-"""What an exported model answers to images, as a person reads it."""
+"""Classifies images with an exported SavedModel."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,15 +11,15 @@ from common import features
 from common.errors import ModelError
 from components.inference.model_folder import read_classes
 
-_NAMED = 8  # classes in an error
+_NAMED = 8  # maximum number of classes in an error message
 
 
-class Answer(NamedTuple):
-    """What a model says of an image.
+class PredictedClass(NamedTuple):
+    """Predicted class of an image.
 
     Attributes:
-        name: of the class; None if its probability is no number.
-        probability: that the model gives to this class.
+        name: name of the class; None if a probability is NaN.
+        probability: predicted probability of this class.
     """
 
     name: str | None
@@ -27,16 +27,16 @@ class Answer(NamedTuple):
 
 
 class Classifier:
-    """An exported model.
+    """A loaded SavedModel that predicts class names.
 
     Args:
-        folder: of the SavedModel.
+        folder: folder of the SavedModel.
 
     Attributes:
-        classes: names in the order of their labels.
+        classes: class names by label.
 
     Raises:
-        ModelError: it cannot be loaded, or does not say which classes it knows.
+        ModelError: the model cannot be loaded, or has no list of classes.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -50,37 +50,36 @@ class Classifier:
 
     @property
     def explains(self) -> bool:
-        """Whether it can say what it looks at."""
+        """Whether the model has the signature for heat maps."""
         return features.SIGNATURE_EXPLANATION in self._model.signatures
 
     @property
     def image_size(self) -> int:
-        """Height and width of the pixels that it takes."""
+        """Height and width of the input images, in pixels."""
         (pixels,) = (
             self._signature(features.SIGNATURE_PIXELS).structured_input_signature[1].values()
         )
         return int(pixels.shape[1])
 
-    def of_images(self, encoded: Sequence[bytes]) -> list[Answer]:
-        """Answers to the bytes of JPEG or PNG files."""
-        return self._answers(features.SIGNATURE_IMAGES, tf.constant(encoded))
+    def of_images(self, encoded: Sequence[bytes]) -> list[PredictedClass]:
+        """Classifies encoded JPEG or PNG images."""
+        return self._predict(features.SIGNATURE_IMAGES, tf.constant(encoded))
 
-    def of_pixels(self, pixels: np.ndarray) -> list[Answer]:
-        """Answers to uint8 [batch, size, size, 3] as preprocessing gives them."""
-        given = tf.constant(pixels.astype(np.float32))
-        return self._answers(features.SIGNATURE_PIXELS, given)
+    def of_pixels(self, pixels: np.ndarray) -> list[PredictedClass]:
+        """Classifies preprocessed images, uint8 [batch, size, size, 3]."""
+        return self._predict(features.SIGNATURE_PIXELS, tf.constant(pixels.astype(np.float32)))
 
     def heat_maps(self, encoded: Sequence[bytes]) -> np.ndarray:
-        """What speaks for the class that is said: float32 [batch, height, width], 0 to 1."""
+        """Grad-CAM of the predicted class: float32 [batch, height, width], 0 to 1."""
         outputs = self._signature(features.SIGNATURE_EXPLANATION)(tf.constant(encoded))
         return np.asarray(outputs[features.HEAT_MAP])
 
-    def _answers(self, signature: str, given: tf.Tensor) -> list[Answer]:
-        outputs = self._signature(signature)(given)
+    def _predict(self, signature: str, images: tf.Tensor) -> list[PredictedClass]:
+        outputs = self._signature(signature)(images)
         names = np.asarray(outputs[features.CLASS]).ravel()
         probabilities = np.asarray(outputs[features.PROBABILITY])
         rows = zip(names, probabilities, strict=True)
-        return [answer_of(name.decode(), row, self.classes) for name, row in rows]
+        return [to_predicted_class(name.decode(), row, self.classes) for name, row in rows]
 
     def _signature(self, name: str) -> Any:
         if name not in self._model.signatures:
@@ -88,26 +87,28 @@ class Classifier:
         return self._model.signatures[name]
 
 
-def answer_of(name: str, probabilities: Sequence[float], classes: Sequence[str]) -> Answer:
-    """What a person is told, from what a model gives.
+def to_predicted_class(
+    name: str, probabilities: Sequence[float], classes: Sequence[str]
+) -> PredictedClass:
+    """Converts model outputs.
 
     Args:
-        name: of the class that it says.
-        probabilities: of the second of two classes, or one for each of more.
-        classes: names in the order of their labels.
+        name: predicted class.
+        probabilities: [1] of the second of two classes, or [classes] of three or more.
+        classes: class names by label.
 
     Raises:
-        ModelError: it says another class than these.
+        ModelError: the predicted class is not in the list.
     """
     if not np.isfinite(probabilities).all():
-        return Answer(None, float('nan'))
+        return PredictedClass(None, float('nan'))
     if name not in classes:
         raise ModelError(
-            f'the model says {name!r}, which is none of its classes in {features.CLASSES_FILE}: '
+            f'the model predicts {name!r}, which is not in its {features.CLASSES_FILE}: '
             f'{", ".join(classes[:_NAMED])}'
         )
     label = classes.index(name)
     if len(probabilities) > 1:
-        return Answer(name, float(probabilities[label]))
+        return PredictedClass(name, float(probabilities[label]))
     second = float(probabilities[0])
-    return Answer(name, second if label else 1 - second)
+    return PredictedClass(name, second if label else 1 - second)

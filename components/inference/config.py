@@ -1,4 +1,4 @@
-"""Which images get answers: the `inference:` part of a recipe. Imports no TensorFlow and no TFX."""
+"""Configuration of batch inference: `inference:` of a recipe."""
 
 from pathlib import Path
 
@@ -8,13 +8,13 @@ from common.strict_model import StrictModel
 
 
 class InferenceConfig(StrictModel):
-    """Images without labels, which a blessed model answers in the same run."""
+    """Unlabelled images that a run classifies with the blessed model."""
 
-    path: Path = Field(description='folder with images at any depth; its folders are no classes')
+    path: Path = Field(description='folder of unlabelled images, searched recursively')
 
     @field_validator('path')
     @classmethod
     def _is_a_folder(cls, path: Path) -> Path:
         if ':/' in str(path):
-            raise ValueError('must be a folder; object storage is used through a volume')
+            raise ValueError('must be a local folder; mount the object storage as a volume')
         return path

@@ -1,8 +1,8 @@
-"""TFX's BulkInferrer, with a table of its answers that a person can read."""
+"""TFX's BulkInferrer, plus the predictions as a CSV file."""
 
 import csv
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,8 +21,8 @@ from tfx.utils import path_utils
 from common import features
 from common.artifacts import folder_of
 from common.blessing import OVERRIDE, is_blessed, read_override
-from components.cache_key_driver import LookingDriver
-from components.inference.classifier import Answer, answer_of
+from components.cache_key_driver import CacheKeyDriver
+from components.inference.classifier import to_predicted_class
 from components.inference.model_folder import read_classes
 
 TABLE = 'predictions.csv'
@@ -32,21 +32,18 @@ _MODEL, _BLESSING = 'model', 'model_blessing'
 _log = logging.getLogger(__name__)
 
 
-class FolderInferrerDriver(LookingDriver):
-    """Adds the manual override of the model to the cache key.
-
-    It changes without TFX, which would reuse the output from before it.
-    """
+class FolderInferrerDriver(CacheKeyDriver):
+    """Adds the manual override of the model to the cache key."""
 
     output = OUTPUT_EXAMPLES
 
-    def look(self, execution_info: ExecutionInfo) -> dict[str, str]:
+    def external_state(self, execution_info: ExecutionInfo) -> dict[str, str]:
         override = read_override(folder_of(execution_info.input_dict[_MODEL][0].uri))
         return {OVERRIDE: override.model_dump_json()} if override else {}
 
 
 class FolderInferrerExecutor(Executor):
-    """Asks the model if it is blessed, and says what became of it."""
+    """Runs inference if the model is blessed."""
 
     def Do(
         self,
@@ -54,28 +51,27 @@ class FolderInferrerExecutor(Executor):
         output_dict: dict[str, list[Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Writes the table beside what TFX writes; both stay empty for a model that is not blessed.
+        """Writes predictions as tf.Examples and CSV; nothing if the model is not blessed.
 
         Raises:
-            ModelError: the model does not say which classes it knows, or its manual override is
-                damaged.
+            ModelError: the model has no list of classes, or its manual override is damaged.
         """
         (model,), (examples,) = input_dict[_MODEL], output_dict[OUTPUT_EXAMPLES]
         by_gate = model_utils.is_model_blessed(input_dict[_BLESSING][0])
         if not is_blessed(folder_of(model.uri), by_gate):
-            _log.info('the model is not blessed: no image is answered')
+            _log.info('no predictions: the model is not blessed')
             return
-        # Without a blessing TFX asks the model: what it knows of is the gate's alone.
-        asked = {name: given for name, given in input_dict.items() if name != _BLESSING}
-        super().Do(asked, output_dict, exec_properties)
+        # With the blessing, TFX would apply the gate decision only.
+        inputs = {name: artifacts for name, artifacts in input_dict.items() if name != _BLESSING}
+        super().Do(inputs, output_dict, exec_properties)
         classes = read_classes(folder_of(path_utils.serving_model_path(model.uri)))
         folder = folder_of(examples.uri)
         count = write_table(folder, classes)
-        _log.info('%s images answered: %s', count, folder / TABLE)
+        _log.info('%s predictions in %s', count, folder / TABLE)
 
 
 class FolderInferrerSpec(BulkInferrerSpec):
-    """What BulkInferrer takes and gives, and the code."""
+    """BulkInferrerSpec with a hash of the source."""
 
     PARAMETERS: ClassVar = {
         **BulkInferrerSpec.PARAMETERS,
@@ -84,10 +80,10 @@ class FolderInferrerSpec(BulkInferrerSpec):
 
 
 class FolderInferrer(BaseBeamComponent):
-    """Asks a model that the gate, or a person, has blessed about images without labels.
+    """Classifies unlabelled images with a model that the gate or a manual override blessed.
 
-    Its output `output_examples` has the records that came in, with the features `probability` and
-    `class` that the model gives; beside them stands `predictions.csv`.
+    The output `output_examples` has the input records with the features `probability` and `class`,
+    and the file `predictions.csv`.
     """
 
     SPEC_CLASS = FolderInferrerSpec
@@ -97,13 +93,13 @@ class FolderInferrer(BaseBeamComponent):
     def __init__(
         self, examples: BaseChannel, model: BaseChannel, model_blessing: BaseChannel, code: str
     ) -> None:
-        """Connects it.
+        """Builds the component.
 
         Args:
-            examples: without labels.
-            model: of the Trainer.
-            model_blessing: of the gate.
-            code: hash of the code of this component.
+            examples: unlabelled Examples.
+            model: output of the Trainer.
+            model_blessing: output of ModelGate.
+            code: hash of the component's source.
         """
         columns = [
             bulk_inferrer_pb2.PredictOutputCol(output_key=name, output_column=name)
@@ -126,14 +122,14 @@ class FolderInferrer(BaseBeamComponent):
 
 
 def write_table(folder: Path, classes: tuple[str, ...]) -> int:
-    """Writes file, class and its probability of each record, in the order of the files.
+    """Writes a CSV file of (file, class, probability), sorted by file.
 
     Args:
-        folder: of the Examples; the table is written to it.
-        classes: names in the order of their labels.
+        folder: folder of the Examples; gets the CSV file.
+        classes: class names by label.
 
     Returns:
-        How many images there are in it.
+        Number of predictions.
     """
     rows = sorted(_rows(folder, classes))
     with (folder / TABLE).open('w', newline='', encoding='utf-8') as file:
@@ -146,12 +142,9 @@ def write_table(folder: Path, classes: tuple[str, ...]) -> int:
 def _rows(folder: Path, classes: tuple[str, ...]) -> Iterator[tuple[str, str, str]]:
     for file in sorted(folder.glob('Split-*/*')):
         for record in tf.data.TFRecordDataset(str(file), 'GZIP').as_numpy_iterator():
-            found = tf.train.Example.FromString(record).features.feature
-            answer = _answer(found, classes)
-            name = found[features.FILENAME].bytes_list.value[0].decode(errors='replace')
-            yield name, answer.name or '', f'{answer.probability:.6f}'
-
-
-def _answer(found: Mapping[str, tf.train.Feature], classes: tuple[str, ...]) -> Answer:
-    name = found[features.CLASS].bytes_list.value[0].decode()
-    return answer_of(name, found[features.PROBABILITY].float_list.value, classes)
+            values = tf.train.Example.FromString(record).features.feature
+            filename = values[features.FILENAME].bytes_list.value[0].decode(errors='replace')
+            name = values[features.CLASS].bytes_list.value[0].decode()
+            probabilities = values[features.PROBABILITY].float_list.value
+            prediction = to_predicted_class(name, probabilities, classes)
+            yield filename, prediction.name or '', f'{prediction.probability:.6f}'

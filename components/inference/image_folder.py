@@ -1,4 +1,4 @@
-"""A folder of images without labels. Imports no TensorFlow."""
+"""Finds the images of an unlabelled folder."""
 
 import contextlib
 from collections.abc import Iterator
@@ -13,40 +13,40 @@ from components.image_example_gen.sources.base.image_files import (
 
 
 def files_of(folder: Path) -> Iterator[Path]:
-    """Its images, at any depth, folder by folder in order.
+    """Yields the image files of a folder and its subfolders, sorted within each.
 
     Raises:
-        DataError: it is no folder, or a folder in it cannot be read.
+        DataError: the path is not a folder, or a subfolder is not readable.
     """
     if not folder.is_dir():
         problem = 'is a file' if folder.exists() else 'does not exist'
         raise DataError(f'inference.path: {folder} {problem}; give a folder with images')
-    with _told():
+    with _data_errors():
         yield from files_in(folder, IMAGE_SUFFIXES)
 
 
 def fingerprint_of(folder: Path) -> str:
-    """Changes when an image is added, removed, renamed or written.
+    """Digest that changes when an image is added, removed, renamed or modified.
 
     Raises:
-        DataError: as of `files_of`.
+        DataError: see `files_of`.
     """
-    with _told():
+    with _data_errors():
         return fingerprint(files_of(folder), folder)
 
 
 def require_images(folder: Path) -> None:
-    """Before a run begins, which trains for long.
+    """Checks the folder before a run starts to train.
 
     Raises:
-        DataError: it is no folder, cannot be read, or holds no images.
+        DataError: the folder has no images, or see `files_of`.
     """
     if next(files_of(folder), None) is None:
-        raise DataError(f'inference.path: {folder} holds no images')
+        raise DataError(f'inference.path: {folder} has no images')
 
 
 @contextlib.contextmanager
-def _told() -> Iterator[None]:
+def _data_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What can be said of an exported model without loading it. Imports no TensorFlow."""
+"""Reads the metadata of a SavedModel without loading it."""
 
 import json
 from pathlib import Path
@@ -8,10 +8,10 @@ from common.errors import ModelError
 
 
 def read_classes(folder: Path) -> tuple[str, ...]:
-    """The names of the classes that a SavedModel knows, in the order of their labels.
+    """Class names of a SavedModel by label.
 
     Raises:
-        ModelError: it is no SavedModel, or does not say, as those of others do not.
+        ModelError: the folder has no SavedModel, or no readable list of classes.
     """
     if not (folder / 'saved_model.pb').is_file():
         raise ModelError(f'{folder} is not the folder of a SavedModel')
@@ -20,6 +20,6 @@ def read_classes(folder: Path) -> tuple[str, ...]:
         return tuple(map(str, names))
     except (OSError, ValueError, TypeError):
         raise ModelError(
-            f'the model in {folder} does not say which classes it knows: it has no '
-            f'{features.CLASSES_FILE} that can be read'
+            f'the model in {folder} has no readable {features.CLASSES_FILE} with its classes; '
+            'use a model of this pipeline'
         ) from None

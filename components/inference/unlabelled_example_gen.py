@@ -1,4 +1,4 @@
-"""ExampleGen for images without labels: from a folder to `Examples` that BulkInferrer answers."""
+"""ExampleGen for a folder of unlabelled images."""
 
 import hashlib
 import itertools
@@ -24,7 +24,7 @@ from common.artifacts import folder_of
 from common.errors import DataError, Rejected
 from common.features import FINGERPRINT
 from common.files import MEGABYTE
-from components.cache_key_driver import LookingDriver
+from components.cache_key_driver import CacheKeyDriver
 from components.image_example_gen.ingestion.parallel_map import parallel_map
 from components.image_example_gen.ingestion.quarantine import LIST, Quarantine, QuarantineWriter
 from components.image_example_gen.ingestion.tally import Tally, describe_bad
@@ -37,13 +37,13 @@ from components.inference.image_folder import files_of, fingerprint_of
 
 EXAMPLES, QUARANTINE = 'examples', 'quarantine'
 SPLIT = 'unlabelled'
-_Examined = bytes | BadImage  # a record, or what is wrong
+_Examined = bytes | BadImage  # a record, or an unusable image
 
 _log = logging.getLogger(__name__)
 
 
 class UnlabelledExampleGenSpec(ComponentSpec):
-    """What goes in and out."""
+    """Parameters and outputs."""
 
     PARAMETERS = {  # noqa: RUF012
         'path': ExecutionParameter(type=str),
@@ -57,17 +57,17 @@ class UnlabelledExampleGenSpec(ComponentSpec):
     }
 
 
-class UnlabelledExampleGenDriver(LookingDriver):
-    """Looks whether the images have changed."""
+class UnlabelledExampleGenDriver(CacheKeyDriver):
+    """Adds a fingerprint of the folder to the cache key."""
 
     output = EXAMPLES
 
-    def look(self, execution_info: ExecutionInfo) -> dict[str, str]:
+    def external_state(self, execution_info: ExecutionInfo) -> dict[str, str]:
         return {FINGERPRINT: fingerprint_of(Path(execution_info.exec_properties['path']))}
 
 
 class UnlabelledExampleGenExecutor(base_executor.BaseExecutor):
-    """Writes records of the images that can be used, and lists the others."""
+    """Writes usable images as records, and quarantines the others."""
 
     def Do(
         self,
@@ -75,10 +75,10 @@ class UnlabelledExampleGenExecutor(base_executor.BaseExecutor):
         output_dict: dict[str, list[Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """One split of all images.
+        """Writes one split.
 
         Raises:
-            DataError: the folder cannot be read, or none of its images can be used.
+            DataError: the folder is not readable, or has no usable images.
         """
         (examples,), (quarantine,) = output_dict[EXAMPLES], output_dict[QUARANTINE]
         examples.split_names = artifact_utils.encode_split_names([SPLIT])
@@ -86,8 +86,8 @@ class UnlabelledExampleGenExecutor(base_executor.BaseExecutor):
         folder = Path(exec_properties['path'])
         checks = CheckConfig.model_validate_json(exec_properties['checks'])
         records = Path(artifact_utils.get_split_uri([examples], SPLIT))
-        aside = folder_of(quarantine.uri)
-        tally = write_records(folder, checks, records, aside)
+        quarantine_folder = folder_of(quarantine.uri)
+        tally = write_records(folder, checks, records, quarantine_folder)
         if not tally.used:
             raise DataError(
                 f'none of the {tally.seen} images in {folder} can be used: '
@@ -95,15 +95,15 @@ class UnlabelledExampleGenExecutor(base_executor.BaseExecutor):
             )
         if tally.bad:
             clauses = '; '.join(tally.clauses())
-            _log.info('of %s images: %s: %s', tally.seen, clauses, aside / LIST)
+            _log.info('of %s images: %s: %s', tally.seen, clauses, quarantine_folder / LIST)
 
 
 class UnlabelledExampleGen(BaseComponent):
-    """Checks the images of a folder as ingestion does, and writes those that can be used.
+    """Ingests a folder of unlabelled images, with the checks of ImageExampleGen.
 
-    Its output `examples` has the split `unlabelled`; its property `input_fingerprint` changes when
-    the images change. A record holds the bytes of the image, their format and digest, and the path
-    in the folder. Its output `quarantine` lists the images that were set aside.
+    The output `examples` has the split `unlabelled`; its property `input_fingerprint` changes with
+    the images. A record has the encoded image, its format and digest, and its path in the folder.
+    The output `quarantine` lists unusable images.
     """
 
     SPEC_CLASS = UnlabelledExampleGenSpec
@@ -111,53 +111,50 @@ class UnlabelledExampleGen(BaseComponent):
     DRIVER_CLASS = UnlabelledExampleGenDriver
 
     def __init__(self, inference: InferenceConfig, checks: CheckConfig, code: str) -> None:
-        """Connects it.
+        """Builds the component.
 
         Args:
-            inference: names the folder.
-            checks: limits of an image.
-            code: hash of the code of this component.
+            inference: configuration with the folder.
+            checks: requirements of an image.
+            code: hash of the component's source.
         """
-        outputs = {
-            EXAMPLES: Channel(type=standard_artifacts.Examples),
-            QUARANTINE: Channel(type=Quarantine),
-        }
-        path = str(inference.path.absolute())
-        checks_json = checks.model_dump_json()
-        super().__init__(
-            UnlabelledExampleGenSpec(path=path, checks=checks_json, code=code, **outputs)
+        spec = UnlabelledExampleGenSpec(
+            path=str(inference.path.absolute()),
+            checks=checks.model_dump_json(),
+            code=code,
+            examples=Channel(type=standard_artifacts.Examples),
+            quarantine=Channel(type=Quarantine),
         )
+        super().__init__(spec)
 
 
 class _Read(NamedTuple):
-    """An image as it lies in the folder."""
-
     contents: bytes
     filename: str
 
 
 def write_records(folder: Path, checks: CheckConfig, records: Path, quarantine: Path) -> Tally:
-    """Checks every image once; only a few are held at a time.
+    """Checks every image and writes records; few images are in memory at a time.
 
     Args:
-        folder: with images at any depth.
-        checks: limits of an image.
-        records: where TFRecords are written, of some hundred images each.
-        quarantine: where those that cannot be used are listed, and copied while there is room.
+        folder: folder of images, searched recursively.
+        checks: requirements of an image.
+        records: folder for TFRecord shards.
+        quarantine: folder for the list of unusable images, and copies up to the size limit.
     """
     records.mkdir(parents=True, exist_ok=True)
-    room = int(checks.quarantine_megabytes * MEGABYTE)
+    max_bytes = int(checks.quarantine_megabytes * MEGABYTE)
     bad: Counter[str] = Counter()
     good = 0
     with (
         console.bar('images to TFRecords', None) as bar,
-        QuarantineWriter(quarantine, Path(LIST).stem, room) as aside,
+        QuarantineWriter(quarantine, Path(LIST).stem, max_bytes) as quarantined,
     ):
-        for number, found in _numbered_by_shard(_examined(folder, checks, bar)):
+        for number, images in _shards(_examined(folder, checks, bar)):
             with tf.io.TFRecordWriter(str(records / f'data_tfrecord-{number:05d}')) as writer:
-                for each in found:
+                for each in images:
                     if isinstance(each, BadImage):
-                        aside.add(each)
+                        quarantined.add(each)
                         bad[each.reason] += 1
                     else:
                         writer.write(each)
@@ -165,20 +162,18 @@ def write_records(folder: Path, checks: CheckConfig, records: Path, quarantine: 
     return Tally(good + bad.total(), dict(bad.most_common()))
 
 
-def _numbered_by_shard(
-    found: Iterator[_Examined],
-) -> Iterator[tuple[int, Iterator[_Examined]]]:
-    numbered = itertools.groupby(enumerate(found), lambda each: each[0] // IMAGES_PER_SHARD)
-    for number, those in numbered:
-        yield number, (each for _, each in those)
+def _shards(images: Iterator[_Examined]) -> Iterator[tuple[int, Iterator[_Examined]]]:
+    groups = itertools.groupby(enumerate(images), lambda pair: pair[0] // IMAGES_PER_SHARD)
+    for number, group in groups:
+        yield number, (image for _, image in group)
 
 
 def _examined(folder: Path, checks: CheckConfig, bar: console.Bar) -> Iterator[_Examined]:
-    """Each image as a record, or what is wrong with it."""
+    """Yields a record or a BadImage per file."""
     images = (_read(file, folder, checks) for file in files_of(folder))
-    for found in parallel_map(lambda each: _inspect(each, checks), images):
+    for examined in parallel_map(lambda image: _inspect(image, checks), images):
         bar.advance()
-        yield found
+        yield examined
 
 
 def _read(file: Path, folder: Path, checks: CheckConfig) -> _Read | BadImage:

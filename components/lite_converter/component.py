@@ -1,4 +1,4 @@
-"""Makes TensorFlow Lite models of a SavedModel, and measures what that costs in accuracy."""
+"""LiteConverter component: converts a SavedModel to TensorFlow Lite and measures accuracy."""
 
 import logging
 import time
@@ -19,7 +19,7 @@ from tfx.utils import path_utils
 from common.artifacts import folder_of
 from common.files import MEGABYTE
 from components.evaluation.metrics.intervals import wilson
-from components.lite_converter import conversion as lite_models
+from components.lite_converter import conversion
 from components.lite_converter.config import LiteConfig
 from components.lite_converter.lite_results import LITE_FILE, LiteModel, LiteResult
 from trainer.data.dataset import ImageSplit, open_splits
@@ -28,9 +28,9 @@ _log = logging.getLogger(__name__)
 
 
 class LiteModels(Artifact):
-    """TensorFlow Lite models and what they are worth: `lite.json`, a `LiteResult`."""
+    """TensorFlow Lite models and `lite.json`, a `LiteResult`."""
 
-    TYPE_NAME = 'catdog.LiteModels'  # Vertex AI wants a prefix
+    TYPE_NAME = 'catdog.LiteModels'  # Vertex AI requires a prefix
 
 
 @component
@@ -43,18 +43,18 @@ def LiteConverter(
     threshold: Parameter[float],
     code: Parameter[str],  # part of the cache key
 ) -> None:
-    """Writes a file for each format, and `lite.json` with the accuracies.
+    """Writes a model per format, and `lite.json` with their accuracy.
 
-    A format that is too much worse is written and measured too; only it is not pushed.
+    A model with a drop of accuracy above `max_drop` is written too, but not pushed.
 
     Args:
-        model: of the Trainer.
-        examples: of the newest span; the splits 'train' and 'test' are used.
-        transform_graph: decodes their images as in training.
+        model: output of the Trainer.
+        examples: newest span; the splits 'train' and 'test' are used.
+        transform_graph: preprocessing of the images.
         lite_model: gets the files.
-        lite: a `LiteConfig` as JSON.
-        threshold: probability from which on the second of two classes is said.
-        code: hash of the code of this component.
+        lite: `LiteConfig` as JSON.
+        threshold: probability from which the second of two classes is predicted.
+        code: hash of the component's source.
     """
     config = LiteConfig.model_validate_json(lite)
     patterns = {
@@ -69,7 +69,7 @@ def LiteConverter(
         threshold,
         folder_of(lite_model.uri),
     )
-    _log.info(in_words(result))
+    _log.info(describe(result))
 
 
 def write_lite_models(
@@ -80,57 +80,60 @@ def write_lite_models(
     threshold: float,
     folder: Path,
 ) -> LiteResult:
-    """Converts a SavedModel, asks all models about the same images, and writes what they say."""
+    """Converts a SavedModel and evaluates all models on the same test images."""
     folder.mkdir(parents=True, exist_ok=True)
-    representative, _ = _some(train, config.representative_images)
-    images, labels = _some(test, config.test_images)
-    said = _labels(lite_models.probabilities_of_saved_model(model, images), threshold)
-    accuracy = wilson(int((said == labels).sum()), len(labels))
-    written = []
+    representative, _ = _take(train, config.representative_images)
+    images, labels = _take(test, config.test_images)
+    original = _predicted_labels(conversion.probabilities_of_saved_model(model, images), threshold)
+    originally_correct = int((original == labels).sum())
+    models = []
     for kind in config.formats:
-        contents = lite_models.convert(model, kind, representative)
+        contents = conversion.convert(model, kind, representative)
         (folder / f'{kind}.tflite').write_bytes(contents)
         start = time.perf_counter()
-        found = _labels(lite_models.probabilities(contents, images), threshold)
-        right = int((found == labels).sum())
-        written.append(
+        predicted = _predicted_labels(conversion.probabilities(contents, images), threshold)
+        correct = int((predicted == labels).sum())
+        models.append(
             LiteModel(
                 format=kind,
                 file=f'{kind}.tflite',
                 megabytes=len(contents) / MEGABYTE,
-                accuracy=wilson(right, len(labels)),
-                agreement=float((found == said).mean()),
+                accuracy=wilson(correct, len(labels)),
+                agreement=float((predicted == original).mean()),
                 milliseconds=(time.perf_counter() - start) / len(images) * 1000,
-                within_bound=int((said == labels).sum()) - right <= config.max_drop * len(labels),
+                within_bound=originally_correct - correct <= config.max_drop * len(labels),
             )
         )
     result = LiteResult(
-        images=len(labels), max_drop=config.max_drop, saved_model=accuracy, models=tuple(written)
+        images=len(labels),
+        max_drop=config.max_drop,
+        saved_model=wilson(originally_correct, len(labels)),
+        models=tuple(models),
     )
     (folder / LITE_FILE).write_text(result.model_dump_json(indent=1))
     return result
 
 
-def in_words(result: LiteResult) -> str:
-    """Accuracies of all formats, for a person."""
-    of_all = [
+def describe(result: LiteResult) -> str:
+    """One line with the accuracy of all models."""
+    models = [f'SavedModel {result.saved_model.value:.4f}']
+    models += [
         f'{each.format} {each.accuracy.value:.4f} ({each.megabytes:.1f} MB'
-        f'{"" if each.within_bound else ", too far below: not pushed"})'
+        f'{"" if each.within_bound else ", drop above the maximum: not pushed"})'
         for each in result.models
     ]
-    beside = f'beside {result.saved_model.value:.4f} of the SavedModel'
-    return f'accuracy on {result.images:,} test images: {", ".join(of_all)}, {beside}'
+    return f'accuracy on {result.images:,} test images: {", ".join(models)}'
 
 
-def _labels(probability: np.ndarray, threshold: float) -> np.ndarray:
-    """Of the classes that are said, [n]; -1 where the answer is no number."""
-    one = probability.shape[1] == 1
-    said = probability[:, 0] >= threshold if one else probability.argmax(axis=1)
-    return np.where(np.isfinite(probability).all(axis=1), said, -1)
+def _predicted_labels(probability: np.ndarray, threshold: float) -> np.ndarray:
+    """Predicted labels [n]; -1 where a probability is NaN."""
+    binary = probability.shape[1] == 1
+    labels = probability[:, 0] >= threshold if binary else probability.argmax(axis=1)
+    return np.where(np.isfinite(probability).all(axis=1), labels, -1)
 
 
-def _some(split: ImageSplit, most: int) -> tuple[np.ndarray, np.ndarray]:
-    """The first images of a split and their labels; what is in it has no order."""
+def _take(split: ImageSplit, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """The first images of a split, which is shuffled, and their labels."""
     batches = split.batches(min(most, 64)).unbatch().take(most).batch(most)
     images, labels = next(iter(batches))
     return images.numpy(), labels.numpy().ravel().astype(np.int64)

@@ -1,4 +1,4 @@
-"""TensorFlow Lite models: `lite:` of a recipe. Imports neither TensorFlow nor TFX."""
+"""Configuration of TensorFlow Lite models: `lite:` of a recipe."""
 
 from typing import Literal
 
@@ -8,13 +8,13 @@ from common.strict_model import StrictModel
 
 
 class LiteConfig(StrictModel):
-    """TensorFlow Lite: what is written and how much worse than the SavedModel it may be."""
+    """Formats of TensorFlow Lite models, and their maximum drop of accuracy."""
 
     formats: tuple[Literal['float16', 'int8'], ...] = Field(('float16', 'int8'), min_length=1)
     max_drop: float = Field(
-        0.02, ge=0, le=1, description='a format less accurate than that is not pushed'
+        0.02, ge=0, le=1, description='maximum drop of accuracy from the SavedModel to be pushed'
     )
     representative_images: int = Field(
-        100, ge=1, description='of the train split, whose ranges of values int8 is made for'
+        100, ge=1, description='train images that calibrate int8 quantization'
     )
-    test_images: int = Field(1000, ge=1, description='of the test split, at most')
+    test_images: int = Field(1000, ge=1, description='maximum number of test images')

@@ -1,4 +1,4 @@
-"""From a SavedModel to TensorFlow Lite models, and what they answer. Imports no TFX."""
+"""Converts a SavedModel to TensorFlow Lite, and runs both."""
 
 import contextlib
 import os
@@ -11,26 +11,26 @@ import tensorflow as tf
 
 from common import features
 
-_NUMBERS = (features.PROBABILITY, features.LOGIT)
+_OUTPUTS = (features.PROBABILITY, features.LOGIT)
 
 
 def convert(model: Path, kind: str, representative: np.ndarray) -> bytes:
-    """A TensorFlow Lite model with the signature `serve_pixels`, without the name of the class.
+    """Post-training quantization of the signature `serve_pixels`, without its class name output.
 
     Follows Jacob et al., "Quantization and Training of Neural Networks for Efficient
-    Integer-Arithmetic-Only Inference" (CVPR 2018), after training.
+    Integer-Arithmetic-Only Inference" (CVPR 2018).
 
     Args:
         model: folder of a SavedModel.
-        kind: 'float16': weights in half precision. 'int8': weights and activations in integers,
-            with inputs and outputs in float32.
-        representative: uint8 [n, size, size, 3], whose activations give int8 its ranges.
+        kind: 'float16': half-precision weights. 'int8': integer weights and activations, float32
+            inputs and outputs.
+        representative: calibration images for int8, uint8 [n, size, size, 3].
     """
     loaded = tf.saved_model.load(str(model))
     serve = loaded.signatures[features.SIGNATURE_PIXELS]
     (spec,) = serve.structured_input_signature[1].values()
     numbers = tf.function(
-        lambda pixels: {key: serve(pixels=pixels)[key] for key in _NUMBERS},
+        lambda pixels: {key: serve(pixels=pixels)[key] for key in _OUTPUTS},
         input_signature=[tf.TensorSpec([1, *spec.shape[1:]], tf.float32, features.PIXELS_INPUT)],
         autograph=False,
     )
@@ -51,7 +51,7 @@ def convert(model: Path, kind: str, representative: np.ndarray) -> bytes:
 
 @contextlib.contextmanager
 def _silent_stderr() -> Iterator[None]:
-    """The converter's C++ writes its progress there, whatever the level of logs."""
+    """Hides progress messages that the converter writes at every log level."""
     kept = os.dup(2)
     with Path(os.devnull).open('w') as nowhere:
         os.dup2(nowhere.fileno(), 2)
@@ -63,27 +63,27 @@ def _silent_stderr() -> Iterator[None]:
 
 
 def probabilities(lite: bytes, images: np.ndarray) -> np.ndarray:
-    """What a TensorFlow Lite model answers to images, one after the other, on one core.
+    """Runs a TensorFlow Lite model, one image at a time on one core.
 
     Args:
-        lite: the model.
+        lite: TensorFlow Lite model.
         images: uint8 [n, size, size, 3].
 
     Returns:
-        float32 [n, 1] for two classes, [n, classes] for more.
+        Probabilities, float32: [n, 1] for two classes, [n, classes] for three or more.
     """
     interpreter: Any = tf.lite.Interpreter(model_content=lite, num_threads=1)
     with _silent_stderr():
         run = interpreter.get_signature_runner()
-    answers = [
+    outputs = [
         run(**{features.PIXELS_INPUT: image[np.newaxis].astype(np.float32)}) for image in images
     ]
-    return np.concatenate([answer[features.PROBABILITY] for answer in answers])
+    return np.concatenate([output[features.PROBABILITY] for output in outputs])
 
 
 def probabilities_of_saved_model(model: Path, images: np.ndarray, batch: int = 64) -> np.ndarray:
-    """What the SavedModel answers to the same."""
+    """Runs the SavedModel; arguments and result as in `probabilities`."""
     serve = tf.saved_model.load(str(model)).signatures[features.SIGNATURE_PIXELS]
     batches = [images[start : start + batch] for start in range(0, len(images), batch)]
-    answers = [serve(pixels=tf.cast(each, tf.float32)) for each in batches]
-    return np.concatenate([answer[features.PROBABILITY].numpy() for answer in answers])
+    outputs = [serve(pixels=tf.cast(each, tf.float32)) for each in batches]
+    return np.concatenate([output[features.PROBABILITY].numpy() for output in outputs])

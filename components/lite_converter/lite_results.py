@@ -1,4 +1,4 @@
-"""What TensorFlow Lite models are worth. Imports neither TensorFlow nor TFX."""
+"""Results of LiteConverter."""
 
 from common.strict_model import StrictModel
 from components.evaluation.results import Estimate
@@ -7,16 +7,16 @@ LITE_FILE = 'lite.json'  # in the artifact's folder: a LiteResult
 
 
 class LiteModel(StrictModel):
-    """One format.
+    """A TensorFlow Lite model.
 
     Attributes:
         format: 'float16' or 'int8'.
-        file: its name, relative to the folder.
-        megabytes: 10^6 bytes.
-        accuracy: on the same images as the SavedModel's, with its interval.
-        agreement: share of them to which it says the same class as the SavedModel.
-        milliseconds: for one image, decoded already, on one core.
-        within_bound: whether it is at most `max_drop` less accurate, and so may be pushed.
+        file: filename in the artifact's folder.
+        megabytes: size in 10^6 bytes.
+        accuracy: accuracy on the same images as the SavedModel.
+        agreement: share of images with the same prediction as the SavedModel.
+        milliseconds: latency per decoded image on one core.
+        within_bound: whether the drop of accuracy is at most `max_drop`, so that it is pushed.
     """
 
     format: str
@@ -29,13 +29,13 @@ class LiteModel(StrictModel):
 
 
 class LiteResult(StrictModel):
-    """TensorFlow Lite models beside the SavedModel that they were made from.
+    """Accuracy of the TensorFlow Lite models and the SavedModel.
 
     Attributes:
-        images: of the test split, on which all were asked.
-        max_drop: of accuracy, that is allowed.
+        images: number of test images.
+        max_drop: maximum drop of accuracy.
         saved_model: accuracy of the SavedModel.
-        models: one for each format.
+        models: one per format.
     """
 
     images: int
@@ -45,5 +45,5 @@ class LiteResult(StrictModel):
 
     @property
     def pushed(self) -> tuple[str, ...]:
-        """Names of the files that may go with a version."""
+        """Filenames of the models to push."""
         return tuple(model.file for model in self.models if model.within_bound)

@@ -1,1 +1,1 @@
-"""Pusher: versions of a model in the folder that a model server watches."""
+"""Pusher: model versions in the serving directory."""

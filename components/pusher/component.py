@@ -1,4 +1,4 @@
-"""TFX's Pusher, with a push that is whole or not at all, and files beside the model."""
+"""Pusher component: TFX's Pusher with atomic pushes, metadata and extra files per version."""
 
 from pathlib import Path
 from typing import Any, ClassVar
@@ -22,14 +22,14 @@ from components.pusher.versions import push
 MODEL, MODEL_BLESSING, PUSHED_MODEL = 'model', 'model_blessing', 'pushed_model'
 EXAMPLES, EVALUATION, LITE_MODEL = 'examples', 'evaluation', 'lite_model'
 SERVING, KEEP, LOOKED = 'serving', 'keep', 'looked'
-UNCHANGED = 'unchanged'  # custom property of what is pushed: it was live already
+UNCHANGED = 'unchanged'  # custom property of PushedModel: whether the model was already live
 
 
 class PusherExecutor(executor.Executor):
-    """Pushes a blessed model, unless it is live already.
+    """Pushes a blessed model, unless it is already live.
 
-    A version that is live and is this model is taken for pushed: so one that was put there by a run
-    that was killed before it could note that, is noted by the next.
+    If the live version is this model, it is recorded as pushed. So the next run records the push of
+    a run that was killed before it could do so.
     """
 
     def Do(
@@ -38,10 +38,10 @@ class PusherExecutor(executor.Executor):
         output_dict: dict[str, list[Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Gives what TFX's own Pusher gives, but for the second copy of the model.
+        """Same outputs as TFX's Pusher, without a copy of the model in the artifact's folder.
 
         Raises:
-            PushError: the folder cannot be written; what is live stays.
+            PushError: the serving directory is not writable; the live version is unchanged.
         """
         pushed_model = artifact_utils.get_single_instance(output_dict[PUSHED_MODEL])
         model = artifact_utils.get_single_instance(input_dict[MODEL])
@@ -53,7 +53,7 @@ class PusherExecutor(executor.Executor):
             Path(exec_properties[SERVING]),
             keep=exec_properties[KEEP],
             about=self._about(input_dict, model),
-            beside=_beside(input_dict.get(LITE_MODEL, [])),
+            extra_files=_lite_files(input_dict.get(LITE_MODEL, [])),
         )
         pushed_model.set_int_custom_property(UNCHANGED, int(pushed.unchanged))
         self._MarkPushed(pushed_model, str(pushed.folder), str(pushed.version))
@@ -72,7 +72,7 @@ class PusherExecutor(executor.Executor):
 
 
 class PusherSpec(ComponentSpec):
-    """What the Pusher takes and gives, with TFX's keys where it has them."""
+    """Parameters, inputs and outputs; keys as in TFX's PusherSpec where it has them."""
 
     PARAMETERS: ClassVar = {
         SERVING: ExecutionParameter(type=str),
@@ -90,7 +90,7 @@ class PusherSpec(ComponentSpec):
 
 
 class Pusher(BaseComponent):
-    """Makes a model that is blessed live."""
+    """Pushes a blessed model to the serving directory."""
 
     SPEC_CLASS = PusherSpec
     EXECUTOR_SPEC = ExecutorClassSpec(PusherExecutor)
@@ -106,18 +106,18 @@ class Pusher(BaseComponent):
         evaluation: BaseChannel | None = None,
         lite_model: BaseChannel | None = None,
     ) -> None:
-        """Connects it.
+        """Builds the component.
 
         Args:
-            model: of the Trainer.
-            model_blessing: of the gate.
-            serving: the folder that a model server watches.
-            keep: how many versions stay there.
-            looked: when the graph was made. What is live changes without TFX, so a push is never
-                cached: it is over at once where nothing is to be done.
-            examples: that the model was trained on, for the note beside it.
-            evaluation: of the model, for the same.
-            lite_model: files that go with it, those that are accurate enough.
+            model: output of the Trainer.
+            model_blessing: output of ModelGate.
+            serving: serving directory, watched by a model server.
+            keep: number of versions to keep.
+            looked: time when the pipeline was built; disables the cache, because the serving
+                directory changes outside of TFX.
+            examples: training data, recorded with the version.
+            evaluation: evaluation of the model; its accuracy is recorded with the version.
+            lite_model: TensorFlow Lite models; those that are accurate enough are pushed too.
         """
         spec = PusherSpec(
             model=model,
@@ -133,8 +133,8 @@ class Pusher(BaseComponent):
         super().__init__(spec=spec)
 
 
-def _beside(lite_models: list[Artifact]) -> dict[str, Path]:
-    """Files that go with a version; what they are worth stays behind, as it differs each time."""
+def _lite_files(lite_models: list[Artifact]) -> dict[str, Path]:
+    """Models to push, without `lite.json`: its timings would make every version unique."""
     files = {}
     for artifact in lite_models:
         folder = folder_of(artifact.uri)

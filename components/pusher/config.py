@@ -1,4 +1,4 @@
-"""How models are pushed: the `push:` part of a recipe. Imports no TensorFlow and no TFX."""
+"""Configuration of pushes: `push:` of a recipe."""
 
 from pydantic import Field
 
@@ -6,6 +6,6 @@ from common.strict_model import StrictModel
 
 
 class PushConfig(StrictModel):
-    """What is kept where a model server looks."""
+    """Retention of versions in the serving directory."""
 
-    keep: int = Field(5, ge=1, description='versions; older ones are removed after a push')
+    keep: int = Field(5, ge=1, description='versions to keep; a push removes older ones')

@@ -1,4 +1,4 @@
-"""Whether two SavedModels are the same model."""
+"""Compares SavedModels."""
 
 import re
 from collections import Counter
@@ -7,54 +7,53 @@ from pathlib import Path
 
 from components.pusher.model_files import GRAPH, digests_of
 
-# Holds a random number, so that no two have the same.
-_NO_PART_OF_IT = 'fingerprint.pb'
+_FINGERPRINT = 'fingerprint.pb'  # contains a random number
 
 
 def is_same(one: Mapping[str, Path], other: Mapping[str, Path]) -> bool:
-    """Compares the files of two models, given by their relative paths.
+    """Whether two models, given as files by relative path, are equal.
 
-    Two trainings with one seed write the same variables to the byte, and graphs whose functions
-    have other numbers in their names and stand in another order: such graphs are equal here. TF's
-    own `singleprint` is not enough. It passes over what is in the functions, where a threshold is.
+    Trainings with the same seed write identical variables, but graphs that differ in the order and
+    the numbering of functions. Such graphs count as equal. TensorFlow's `singleprint` does not
+    detect a changed constant, such as a threshold, inside a function.
     """
-    first, second = _parts(one), _parts(other)
+    first, second = (
+        digests_of({name: path for name, path in files.items() if name != _FINGERPRINT})
+        for files in (one, other)
+    )
     if first.keys() != second.keys():
         return False
-    graphs = [parts.pop(GRAPH, None) for parts in (first, second)]
+    graphs = [digests.pop(GRAPH, None) for digests in (first, second)]
     if first != second:
         return False
-    return graphs[0] == graphs[1] or _program(one[GRAPH]) == _program(other[GRAPH])
+    return graphs[0] == graphs[1] or _nodes(one[GRAPH]) == _nodes(other[GRAPH])
 
 
-def _parts(files: Mapping[str, Path]) -> dict[str, str]:
-    return digests_of({name: path for name, path in files.items() if name != _NO_PART_OF_IT})
+def _nodes(graph: Path) -> Counter[str] | bytes:
+    """Unordered nodes and signatures of a graph, without numbers in names; bytes if not a graph.
 
-
-def _program(graph: Path) -> Counter[str] | bytes:
-    """What a graph computes: its nodes without their numbers, in no order.
-
-    Wiring is seen by the names of a node's inputs. What is no graph is itself.
+    The connections are part of a node: the names of its inputs.
     """
     from google.protobuf.message import DecodeError
-    from tensorflow.core.protobuf import saved_model_pb2  # brings in TensorFlow: seconds
+    from tensorflow.core.protobuf import saved_model_pb2  # imports TensorFlow: seconds
 
     content = graph.read_bytes()
     try:
         model = saved_model_pb2.SavedModel.FromString(content)
     except DecodeError:
         return content
-    parts: Counter[str] = Counter()
+    nodes: Counter[str] = Counter()
     for meta_graph in model.meta_graphs:
         functions = meta_graph.graph_def.library.function
-        parts.update(_plain(node) for node in meta_graph.graph_def.node)
-        parts.update(_plain(node) for each in functions for node in each.node_def)
-        parts.update(_plain(each.signature) for each in functions)
-        parts.update(
-            f'{name} {_plain(signature)}' for name, signature in meta_graph.signature_def.items()
+        nodes.update(_without_numbers(node) for node in meta_graph.graph_def.node)
+        nodes.update(_without_numbers(node) for each in functions for node in each.node_def)
+        nodes.update(_without_numbers(each.signature) for each in functions)
+        nodes.update(
+            f'{name} {_without_numbers(signature)}'
+            for name, signature in meta_graph.signature_def.items()
         )
-    return parts
+    return nodes
 
 
-def _plain(message: object) -> str:
+def _without_numbers(message: object) -> str:
     return re.sub(r'_\d+', '', str(message))

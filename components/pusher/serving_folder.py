@@ -1,4 +1,4 @@
-"""What is written beside a pushed model: where it comes from. Imports no TensorFlow and no TFX."""
+"""Versions in the serving directory and the metadata stored with them."""
 
 import datetime
 import re
@@ -15,21 +15,21 @@ PUSHED_BY_ROLLBACK, PUSHED_BY_BLESS = 'rollback', 'bless'  # values of About.by_
 
 
 class About(BaseModel):
-    """Where a pushed model comes from; unknown keys are those of a later version, and are left out.
+    """Provenance of a pushed model; unknown keys (of later releases) are ignored.
 
     Attributes:
-        recipe: its name, which is that of the pipeline.
-        run: id of the pipeline run that pushed it; of the one that did first, if by hand.
-        model: folder of the Trainer's model.
-        model_id: of the same in the metadata.
-        accuracy: on the test split, 0 to 1.
-        spans: numbers of those it was trained on.
-        by_hand: what a person did instead of a run.
-        person: who that was.
-        reason: what the person said.
-        version: the one that was made live again.
-        withdrawn: folder of the Trainer's model that was live and has lost its blessing.
-        withdrawn_id: of the same in the metadata.
+        recipe: name of the recipe and the pipeline.
+        run: id of the pipeline run that pushed the model (first, after a manual push).
+        model: URI of the Model artifact.
+        model_id: id of the Model artifact.
+        accuracy: accuracy on the test split, 0 to 1.
+        spans: span numbers of the training data.
+        by_hand: manual action that pushed the model, if any.
+        person: user of the manual action.
+        reason: reason of the manual action.
+        version: version that a rollback restored.
+        withdrawn: URI of the previously live Model artifact, if its blessing was withdrawn.
+        withdrawn_id: id of this artifact.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -49,13 +49,13 @@ class About(BaseModel):
 
 
 class Note(BaseModel):
-    """What `push` writes into a version.
+    """Metadata that `push` writes into a version.
 
     Attributes:
-        version: the number of its folder.
-        pushed: when, with a time zone.
-        digest: of the files that were pushed.
-        about: where they come from.
+        version: version number, the name of the folder.
+        pushed: time of the push, with a time zone.
+        digest: digest of all pushed files.
+        about: provenance.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -67,10 +67,9 @@ class Note(BaseModel):
 
 
 def read_note(version: Path) -> Note | None:
-    """What was written beside a model; None if it was not pushed from here.
+    """Metadata of a version, or None.
 
-    A note that cannot be read, or that names another version since the folder was copied by
-    somebody, says nothing about this one.
+    Ignores invalid metadata, and metadata of another version in a copied folder.
     """
     try:
         note = Note.model_validate_json((version / NOTE_FILE).read_bytes())
@@ -79,11 +78,11 @@ def read_note(version: Path) -> Note | None:
     return note if version.name.isdigit() and int(version.name) == note.version else None
 
 
-_LARGEST = 2**63 - 1  # TensorFlow Serving's numbers are int64
+_LARGEST = 2**63 - 1  # int64 in TensorFlow Serving
 
 
 def versions_in(serving: Path) -> list[Path]:
-    """Folders of the versions, lowest number first; the last one is live."""
+    """Version folders, sorted by number; the last one is live."""
     found = [
         path
         for path in serving.glob('*')
@@ -93,14 +92,14 @@ def versions_in(serving: Path) -> list[Path]:
 
 
 def find_model(serving: Path, wanted: str | None) -> Path:
-    """The folder of a model.
+    """Finds the folder of a model.
 
     Args:
-        serving: the folder that a model server watches.
-        wanted: the number of a version in it, or a folder anywhere; None: what is live there.
+        serving: serving directory.
+        wanted: version number, or folder of a SavedModel; None: the live version.
 
     Raises:
-        ModelError: there is none.
+        ModelError: there is no such version or folder.
     """
     versions = {path.name: path for path in versions_in(serving)}
     if wanted is None:
@@ -112,6 +111,6 @@ def find_model(serving: Path, wanted: str | None) -> Path:
         return [*versions.values()][-1]
     folder = versions.get(wanted, Path(wanted))
     if not folder.is_dir():
-        there = ', '.join(versions) or 'none'
-        raise ModelError(f'{wanted} is neither a folder nor a version in {serving}: {there}')
+        available = ', '.join(versions) or 'none'
+        raise ModelError(f'{wanted} is neither a folder nor a version in {serving}: {available}')
     return folder

@@ -1,7 +1,7 @@
-"""Versions of a model in the folder that a model server watches. Imports no TensorFlow, no TFX.
+"""Pushes, restores and removes versions in the serving directory.
 
-The server loads the folder with the highest number. So a version is written beside it under
-another name, checked, and renamed when it is whole; one that is removed is renamed first.
+The model server loads the folder with the highest number. So a version is written under a temporary
+name, verified and then renamed; a version to be removed is renamed first.
 """
 
 import contextlib
@@ -30,20 +30,20 @@ from components.pusher.model_files import (
 )
 from components.pusher.serving_folder import NOTE_FILE, About, Note, versions_in
 
-EXTRA = 'assets.extra/'  # where files beside a SavedModel lie
+EXTRA = 'assets.extra/'  # folder of extra files in a SavedModel
 LOCK, HIGHEST = '.push.lock', '.highest_version'
-_COMING, _GOING = '.coming-', '.going-'  # names that a model server passes over
+_COMING, _GOING = '.coming-', '.going-'  # temporary names, ignored by model servers
 _PATIENCE = 60.0  # seconds
 
 
 @dataclasses.dataclass(frozen=True)
 class Pushed:
-    """A version that is live.
+    """A live version.
 
     Attributes:
-        version: its number.
-        folder: where it is.
-        unchanged: whether it was live already.
+        version: version number.
+        folder: folder of the version.
+        unchanged: whether it was already live.
     """
 
     version: int
@@ -57,80 +57,83 @@ def push(
     *,
     keep: int,
     about: About,
-    beside: Mapping[str, Path] | None = None,
+    extra_files: Mapping[str, Path] | None = None,
     patience: float = _PATIENCE,
 ) -> Pushed:
-    """Makes a model live, whole or not at all.
+    """Pushes a model atomically.
 
     Args:
-        model: a SavedModel.
-        serving: the folder that a model server watches; made if there is none.
-        keep: how many versions stay, this one included.
-        about: where it comes from.
-        beside: more files, by their names; they go to `assets.extra/`.
-        patience: seconds to wait for another push to end.
+        model: folder of a SavedModel.
+        serving: serving directory; created if missing.
+        keep: number of versions to keep, including this one.
+        about: provenance.
+        extra_files: files by name, copied to `assets.extra/`.
+        patience: seconds to wait for the lock of another push.
 
     Returns:
-        The version. If the one that is live is the same model with the same beside it, that one.
+        The new version, or the live one if it has the same model and extra files.
 
     Raises:
-        PushError: the folder cannot be written, or another push is going on.
+        PushError: the serving directory is not writable, or another push holds the lock.
     """
-    files = {**files_of(model), **_in_extra(beside or {})}
-    if GRAPH not in files:
-        raise PushError(f'{model} is no whole model: {GRAPH} is missing')
-    with _alone(serving, patience):
+    files = files_of(model)
+    _require_graph(files, model)
+    files |= {f'{EXTRA}{name}': path for name, path in (extra_files or {}).items()}
+    with _locked(serving, patience):
         live = next(reversed(versions_in(serving)), None)
         if live and is_same(files, files_of(live)):
             _remove_older(serving, keep)
             return Pushed(int(live.name), live, unchanged=True)
-        return _place(files, digests_of(files), serving, keep, about, copy)
+        return _place(files, serving, keep, about, copy)
 
 
-def restore(version: Path, *, keep: int, about: About, patience: float = _PATIENCE) -> Pushed:
+def restore(version: Path, *, keep: int, about: About) -> Pushed:
     """Makes an earlier version live again, under a new number.
 
     Args:
-        version: its folder.
-        keep: how many versions stay, the new one included.
-        about: where it comes from.
-        patience: seconds to wait for another push to end.
+        version: folder of the version.
+        keep: number of versions to keep, including the new one.
+        about: provenance.
 
     Raises:
-        PushError: the folder cannot be written, or another push is going on.
+        PushError: the serving directory is not writable, or another push holds the lock.
     """
     serving = version.parent
-    with _alone(serving, patience):
+    with _locked(serving):
         files = files_of(version)
-        if GRAPH not in files:
-            raise PushError(f'{version} is no whole model: {GRAPH} is missing')
-        return _place(files, digests_of(files), serving, keep, about, link)
+        _require_graph(files, version)
+        return _place(files, serving, keep, about, link)
 
 
-def remove_half_copies(serving: Path, patience: float = _PATIENCE) -> None:
-    """Removes what a push that was killed has left; a push does so itself.
+def remove_partial_copies(serving: Path, patience: float = _PATIENCE) -> None:
+    """Removes temporary files of a killed push; the next push does so too.
 
     Raises:
-        PushError: it cannot be removed.
+        PushError: they cannot be removed.
     """
-    if serving.is_dir() and _half_copies(serving):
-        with _alone(serving, patience):
-            pass  # it is the first thing that is done with the lock
+    if serving.is_dir() and _partial_copies(serving):
+        with _locked(serving, patience):
+            pass  # taking the lock removes them
+
+
+def _require_graph(files: Mapping[str, Path], model: Path) -> None:
+    if GRAPH not in files:
+        raise PushError(f'{model} is not a SavedModel: {GRAPH} is missing')
 
 
 def _place(
     files: Mapping[str, Path],
-    digests: Mapping[str, str],
     serving: Path,
     keep: int,
     about: About,
-    bring: Callable[[Mapping[str, Path], Path], None],
+    transfer: Callable[[Mapping[str, Path], Path], None],
 ) -> Pushed:
-    """Writes a version beside the others, checks it, and gives it its number."""
+    """Writes a version under a temporary name, verifies and renames it."""
+    digests = digests_of(files)
     coming = serving / f'{_COMING}{uuid.uuid4().hex}'
     try:
         coming.mkdir()
-        bring(files, coming)
+        transfer(files, coming)
         if digests_of(files_of(coming)) != digests:
             raise PushError(f'the copy of the model in {serving} differs from the model')
         number = _next_number(serving)
@@ -144,15 +147,15 @@ def _place(
         coming.rename(folder)
         flush(serving)
     except BaseException:  # also Ctrl-C
-        with contextlib.suppress(OSError):  # the first error says more, and the next push does it
-            _remove_half_copies(serving)
+        with contextlib.suppress(OSError):  # keep the first error; the next push removes them
+            _remove_partial_copies(serving)
         raise
     _remove_older(serving, keep)
     return Pushed(number, folder, unchanged=False)
 
 
 def _next_number(serving: Path) -> int:
-    """The clock's, but always higher than any before, also than one that was removed."""
+    """The Unix time, or one above the highest number ever used."""
     used = [int(path.name) for path in versions_in(serving)]
     with contextlib.suppress(FileNotFoundError, ValueError):
         used.append(int((serving / HIGHEST).read_text()))
@@ -168,42 +171,37 @@ def _remove_older(serving: Path, keep: int) -> None:
             folder.rename(going)
             shutil.rmtree(going)
         except OSError as error:
-            reason = f'is no longer kept, and cannot be removed: {_reason(error)}'
-            raise PushError(f'{folder} {reason}') from error
+            raise PushError(f'old version {folder} cannot be removed: {_reason(error)}') from error
 
 
 @contextlib.contextmanager
-def _alone(serving: Path, patience: float) -> Iterator[None]:
-    """Two pushes never interleave; also turns what went wrong into a sentence."""
+def _locked(serving: Path, patience: float = _PATIENCE) -> Iterator[None]:
+    """Holds the lock of the serving directory; converts OSError to PushError."""
     try:
         serving.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(serving / LOCK, timeout=patience):
-            _remove_half_copies(serving)
+            _remove_partial_copies(serving)
             yield
     except filelock.Timeout:
         raise PushError(
-            f'another push to {serving} is going on, for more than {patience:g} seconds'
+            f'another push to {serving} still holds the lock after {patience:g} seconds'
         ) from None
     except OSError as error:
-        reason = 'it is no folder' if isinstance(error, FileExistsError) else _reason(error)
-        raise PushError(f'nothing can be pushed to {serving}: {reason}') from error
+        reason = 'it is not a folder' if isinstance(error, FileExistsError) else _reason(error)
+        raise PushError(f'cannot push to {serving}: {reason}') from error
 
 
-def _remove_half_copies(serving: Path) -> None:
-    for half in _half_copies(serving):
-        if half.is_dir():
-            shutil.rmtree(half)
+def _remove_partial_copies(serving: Path) -> None:
+    for path in _partial_copies(serving):
+        if path.is_dir():
+            shutil.rmtree(path)
         else:
-            half.unlink()
+            path.unlink()
 
 
-def _half_copies(serving: Path) -> list[Path]:
+def _partial_copies(serving: Path) -> list[Path]:
     return [path for path in serving.glob('.*') if path.name.startswith((_COMING, _GOING))]
 
 
 def _reason(error: OSError) -> str:
     return os.strerror(error.errno) if error.errno else str(error)
-
-
-def _in_extra(beside: Mapping[str, Path]) -> dict[str, Path]:
-    return {f'{EXTRA}{name}': path for name, path in beside.items()}

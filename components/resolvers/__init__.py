@@ -1,1 +1,1 @@
-"""TFX resolver strategies: which model, spans and statistics a node reads."""
+"""TFX resolver strategies for the baseline model, spans and previous statistics."""

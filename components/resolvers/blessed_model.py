@@ -1,4 +1,4 @@
-"""Which model a candidate is compared with."""
+"""Resolver strategy for the baseline model."""
 
 import logging
 from collections import defaultdict
@@ -30,29 +30,27 @@ _log = logging.getLogger(__name__)
 
 
 class LatestOtherBlessedModelStrategy(ResolverStrategy):
-    """The blessed model that was pushed last and is not the candidate itself.
+    """Resolves the blessed model with the highest pushed version, except the candidate.
 
-    TFX's own strategy gives the candidate back when nothing has changed since it was blessed; it
-    would then be evaluated against itself and pushed a second time. With this one, an identical
-    run resolves the same baseline as the first and is cached to its end. Last is the highest
-    version, not the latest model: after a rollback the model that is live again is the measure.
+    TFX's LatestBlessedModelStrategy resolves the candidate itself if nothing changed since its
+    blessing: it would be evaluated against itself and pushed again. With this strategy, a repeated
+    run resolves the same baseline as the first and is cached completely. The highest version
+    counts, not the newest model, so that the restored model is the baseline after a rollback.
 
-    One that was blessed and never pushed, because the run was cut off there, is none: the next run
-    resolves the same as that one did, is cached up to the Pusher, and pushes it. Neither is one
-    whose blessing a person took back.
-
-    One that can no longer be used, as its files are gone, is passed over, and that is said.
-
-    One that knows other classes than the candidate, or another order of them, is none either, and
-    that is said: their accuracies on the same images could not be compared.
+    - A model that was blessed but not pushed is no baseline. After an interrupted run, the next one
+      resolves the same baseline, is cached up to the Pusher, and pushes the model.
+    - A model whose blessing was withdrawn is no baseline.
+    - A model with missing or damaged files is skipped with a warning.
+    - If the classes or their order differ from the candidate's, there is no baseline, because the
+      accuracies are not comparable. This is logged.
     """
 
     def resolve_artifacts(
         self, store: mlmd.MetadataStore, input_dict: dict[str, list[Artifact]]
     ) -> dict[str, list[Artifact]] | None:
-        """Input and output have the channels `model`, `model_blessing`, and maybe `candidate`.
+        """Resolves the channels `model` and `model_blessing` to one artifact each, or to none.
 
-        `model` and `model_blessing` come back with one artifact each, or empty.
+        The optional channel `candidate` is unchanged.
         """
         candidates = input_dict.get(CANDIDATE, [])
         own = {artifact.id for artifact in candidates}
@@ -60,7 +58,7 @@ class LatestOtherBlessedModelStrategy(ResolverStrategy):
         for model, blessing in _latest_first(store, models, input_dict[MODEL_BLESSING]):
             if _is_unusable(model):
                 continue
-            if any(_knows_other_classes(model, each) for each in candidates):
+            if any(_has_other_classes(model, each) for each in candidates):
                 break
             return {**input_dict, MODEL: [model], MODEL_BLESSING: [blessing]}
         return {**input_dict, MODEL: [], MODEL_BLESSING: []}
@@ -69,7 +67,7 @@ class LatestOtherBlessedModelStrategy(ResolverStrategy):
 def _latest_first(
     store: mlmd.MetadataStore, models: Sequence[Artifact], blessings: Sequence[Artifact]
 ) -> Iterator[tuple[Artifact, Artifact]]:
-    """Models that are blessed and were pushed, with their blessings, the latest version first."""
+    """Yields blessed and pushed models with their blessings, highest version first."""
     newest: dict[int, Artifact] = {}
     by_gate = model_utils.is_model_blessed
     for blessing in sorted(blessings, key=lambda each: (by_gate(each), each.id)):
@@ -85,21 +83,21 @@ def _latest_first(
 
 
 def _is_unusable(model: Artifact) -> bool:
-    """Whether a model cannot be loaded any more; logs why."""
+    """Whether a model cannot be loaded; logs the reason."""
     reason = why_unusable(model.uri)
     if reason is None:
         return False
-    _log.warning('an earlier blessed model cannot be used and is passed over: %s', reason)
+    _log.warning('skipped an unusable blessed model: %s', reason)
     return True
 
 
-def _knows_other_classes(model: Artifact, candidate: Artifact) -> bool:
-    """Whether both say which classes they know, and these differ; logs both."""
+def _has_other_classes(model: Artifact, candidate: Artifact) -> bool:
+    """Whether both models have a list of classes, and these differ; logs both."""
     before, now = classes_of(model.uri), classes_of(candidate.uri)
     if before is None or now is None or before == now:
         return False
     _log.info(
-        'the last blessed model knows %s and the new one %s: they are not compared',
+        'not compared with the last blessed model: it has %s, the new model %s',
         describe_classes(before),
         describe_classes(now),
     )
@@ -107,12 +105,12 @@ def _knows_other_classes(model: Artifact, candidate: Artifact) -> bool:
 
 
 def _versions(store: mlmd.MetadataStore, models: Collection[int]) -> dict[int, int]:
-    """The highest version as which each model was pushed, of those that were.
+    """Highest version of each pushed model.
 
-    A push is an execution that had the model as input and gave a version that was pushed.
+    A push is an execution with the model as input and a PushedModel as output.
     """
     readers = events_of_artifacts(store, models, INPUTS)
-    pushed = _pushed(store, {event.execution_id for event in readers})
+    pushed = _pushed_by(store, {event.execution_id for event in readers})
     found: dict[int, int] = {}
     for event in readers:
         for version in pushed[event.execution_id]:
@@ -120,8 +118,8 @@ def _versions(store: mlmd.MetadataStore, models: Collection[int]) -> dict[int, i
     return found
 
 
-def _pushed(store: mlmd.MetadataStore, executions: Collection[int]) -> dict[int, list[int]]:
-    """The versions that executions pushed."""
+def _pushed_by(store: mlmd.MetadataStore, executions: Collection[int]) -> dict[int, list[int]]:
+    """Versions pushed by each execution."""
     events = events_of_executions(store, executions, OUTPUTS)
     versions = {
         key: int(custom_property(artifact, _VERSION))

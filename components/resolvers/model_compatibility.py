@@ -1,9 +1,8 @@
-"""Whether a SavedModel that was written long ago can still be used, in milliseconds.
+"""Checks in milliseconds whether an old SavedModel is still usable.
 
-Loading it and asking it once takes more than a second, and every run would wait for that. What is
-looked at instead is what goes wrong with files and versions: the graph can be read, has the
-signature, and asks for no operation that this TensorFlow lacks; every weight can be read, which
-compares its checksum, and is a number.
+Loading the model and one prediction take more than a second per run. This checks the files instead:
+the graph is readable, has the signature, and uses only operations of this TensorFlow; the
+checksums of the weights are correct and no weight is NaN or infinite.
 """
 
 from pathlib import Path
@@ -22,18 +21,18 @@ _GRAPH, _VARIABLES = 'saved_model.pb', 'variables/variables'
 
 
 def why_unusable(model: str) -> str | None:
-    """What is wrong with the SavedModel of a Model artifact, as a clause; None if it can be used.
+    """Why the SavedModel of a Model artifact is unusable, as one clause; None if it is usable.
 
     Args:
-        model: where the artifact is.
+        model: URI of the artifact.
     """
     folder = Path(path_utils.serving_model_path(str(folder_of(model))))
     if not folder.is_dir():
-        return f'{folder} is gone'
-    return _of_graph(folder / _GRAPH) or _of_weights(folder / _VARIABLES)
+        return f'{folder} does not exist'
+    return _check_graph(folder / _GRAPH) or _check_weights(folder / _VARIABLES)
 
 
-def _of_graph(file: Path) -> str | None:
+def _check_graph(file: Path) -> str | None:
     try:
         graphs = saved_model_pb2.SavedModel.FromString(file.read_bytes()).meta_graphs
     except OSError as error:
@@ -48,7 +47,7 @@ def _of_graph(file: Path) -> str | None:
 
 
 def _operations(graph: Any) -> set[str]:
-    """What a MetaGraphDef asks of TensorFlow."""
+    """TensorFlow operations of a MetaGraphDef."""
     functions = graph.graph_def.library.function
     own = {each.signature.name for each in functions}
     nodes = [*graph.graph_def.node, *(node for each in functions for node in each.node_def)]
@@ -56,19 +55,24 @@ def _operations(graph: Any) -> set[str]:
 
 
 def _lacks(operation: str) -> bool:
-    from tensorflow.python.framework import op_def_registry  # there is no public one
+    from tensorflow.python.framework import op_def_registry  # no public API
 
     return op_def_registry.get(operation) is None
 
 
-def _of_weights(prefix: Path) -> str | None:
+def _check_weights(prefix: Path) -> str | None:
     try:
         weights = tf.train.load_checkpoint(str(prefix))
         for name, kind in weights.get_variable_to_dtype_map().items():
             value = weights.get_tensor(name)
             if kind.is_floating and not np.isfinite(value).all():
-                return f'weights in {prefix.parent} are not numbers'
-    except (tf.errors.OpError, LookupError, ValueError, RuntimeError) as error:  # by its kind
+                return f'weights in {prefix.parent} are NaN or infinite'
+    except (
+        tf.errors.OpError,
+        LookupError,
+        ValueError,
+        RuntimeError,
+    ) as error:
         return f'the weights in {prefix.parent} cannot be read ({_first_line(error)})'
     return None
 

@@ -1,4 +1,4 @@
-"""Which of the ingested spans are the newest."""
+"""Resolver strategy for the newest spans."""
 
 import ml_metadata as mlmd
 from tfx.dsl.components.common.resolver import ResolverStrategy
@@ -8,12 +8,12 @@ from common.features import SPAN
 
 
 class NewestSpansStrategy(ResolverStrategy):
-    """Of each channel of Examples, those with the highest spans.
+    """Resolves the Examples with the highest spans, with a separate count per channel.
 
-    TFX's own SpanRangeStrategy gives all channels the same range.
+    TFX's SpanRangeStrategy uses the same range for all channels.
 
     Args:
-        counts: how many, by the channel's key.
+        counts: number of spans by channel key.
     """
 
     def __init__(self, counts: dict[str, int]) -> None:
@@ -22,7 +22,7 @@ class NewestSpansStrategy(ResolverStrategy):
     def resolve_artifacts(
         self, store: mlmd.MetadataStore, input_dict: dict[str, list[Artifact]]
     ) -> dict[str, list[Artifact]] | None:
-        """The same channels, newest span first."""
+        """Resolves each channel, newest span first."""
         return {
             key: sorted(artifacts, key=_span, reverse=True)[: self._counts[key]]
             for key, artifacts in input_dict.items()

@@ -1,4 +1,4 @@
-"""Which statistics those of the newest span are compared with."""
+"""Resolver strategy for the statistics of the previous span."""
 
 from collections import defaultdict
 from collections.abc import Collection
@@ -25,18 +25,18 @@ _GATE = 'AnomalyGate'
 
 
 class PreviousSpanStatisticsStrategy(ResolverStrategy):
-    """The statistics of the highest span below the newest one that the gate let through.
+    """Resolves the statistics of the highest span below the newest one that passed AnomalyGate.
 
-    Never those of the same span: a run that stopped and is begun again is compared with the same as
-    before, and stops again. What was stopped on is no measure of what comes after it either.
+    Statistics of the same span are never used: a run that AnomalyGate stopped is compared with the
+    same statistics when it is repeated, and stops again. Nor are those of a span that was stopped.
     """
 
     def resolve_artifacts(
         self, store: mlmd.MetadataStore, input_dict: dict[str, list[Artifact]]
     ) -> dict[str, list[Artifact]] | None:
-        """Input and output have the channels `statistics`, of the newest span, and the previous.
+        """Resolves `previous_statistics`, all statistics of the pipeline, to one artifact or none.
 
-        `previous_statistics` holds all of the pipeline, and comes back with one artifact or none.
+        The channel `statistics`, of the newest span, is unchanged.
         """
         (current,) = input_dict[STATISTICS]
         known = {artifact.id: artifact for artifact in input_dict[PREVIOUS]}
@@ -49,41 +49,41 @@ class PreviousSpanStatisticsStrategy(ResolverStrategy):
 
 
 def _spans(store: mlmd.MetadataStore, statistics: Collection[int]) -> dict[int, int]:
-    """The spans of statistics by their ids: those of the Examples that they were made of."""
-    makers = _executions(store, statistics, OUTPUTS)
-    events = events_of_executions(store, set().union(*makers.values()), INPUTS)
+    """Spans by the ids of statistics, read from their input Examples."""
+    producers = _executions(store, statistics, OUTPUTS)
+    events = events_of_executions(store, set().union(*producers.values()), INPUTS)
     spans = {
         key: int(custom_property(artifact, SPAN))
         for key, artifact in artifacts_by_id(store, {each.artifact_id for each in events}).items()
         if SPAN in artifact.custom_properties
     }
-    of_maker = {
+    span_of_producer = {
         event.execution_id: spans[event.artifact_id]
         for event in events
         if event.artifact_id in spans
     }
     return {
-        key: max(of_maker[each] for each in made_by if each in of_maker)
-        for key, made_by in makers.items()
-        if any(each in of_maker for each in made_by)
+        key: max(span_of_producer[each] for each in known)
+        for key, executions in producers.items()
+        if (known := executions & span_of_producer.keys())
     }
 
 
 def _passed(store: mlmd.MetadataStore, statistics: Collection[int]) -> set[int]:
-    """Those that a gate has let through."""
+    """Ids of the statistics that passed AnomalyGate."""
     readers = _executions(store, statistics, INPUTS)
     gates = {
         key
         for key, each in executions_by_id(store, set().union(*readers.values())).items()
         if component_class(each) == _GATE and each.last_known_state in SUCCEEDED
     }
-    return {key for key, read_by in readers.items() if read_by & gates}
+    return {key for key, executions in readers.items() if executions & gates}
 
 
 def _executions(
     store: mlmd.MetadataStore, artifacts: Collection[int], types: Collection[int]
 ) -> dict[int, set[int]]:
-    """The executions that made or read each artifact."""
+    """Ids of the executions that wrote or read each artifact."""
     found: dict[int, set[int]] = defaultdict(set)
     for event in events_of_artifacts(store, artifacts, types):
         found[event.artifact_id].add(event.execution_id)

@@ -1,4 +1,4 @@
-"""Starts the process that checks a SavedModel, and says in words how it ended. Imports no TFX."""
+"""Runs the probe of a SavedModel in a subprocess."""
 
 import os
 import signal
@@ -11,21 +11,21 @@ import components
 from common.files import MEGABYTE
 from components.serving_check.measurements import Measurements
 
-PROBE = 'components.serving_check.probe'  # started by its name
+PROBE = 'components.serving_check.probe'  # module name
 _ENVIRONMENT = {
-    'TF_CPP_MIN_LOG_LEVEL': '3',  # warnings would hide the error
-    'CUDA_VISIBLE_DEVICES': '-1',  # a GPU may be in use, and one core is measured
-    'TF_USE_LEGACY_KERAS': '1',  # is imported when it is used, and it is not: a second less
+    'TF_CPP_MIN_LOG_LEVEL': '3',  # the last line of stderr should be the error
+    'CUDA_VISIBLE_DEVICES': '-1',  # measure on one CPU core
+    'TF_USE_LEGACY_KERAS': '1',  # avoids an unused import of Keras, one second
 }
-_SAID = 300  # characters
+_MAX_ERROR = 300  # characters
 
 
 def check(model: Path, seconds: float) -> Measurements:
-    """Loads and asks a SavedModel in a fresh process; its end is a finding, whatever it is.
+    """Probes a SavedModel in a subprocess; a crash or timeout is reported as a problem.
 
     Args:
         model: folder of the SavedModel.
-        seconds: after which the process is ended.
+        seconds: timeout of the subprocess.
     """
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder, 'measurements.json')
@@ -36,14 +36,13 @@ def check(model: Path, seconds: float) -> Measurements:
 
 
 def size_of(model: Path) -> float:
-    """Megabytes of all files in a folder."""
+    """Total size of the files in a folder, in megabytes (10^6 bytes)."""
     return sum(path.stat().st_size for path in model.rglob('*') if path.is_file()) / MEGABYTE
 
 
 def _run(command: list[str], seconds: float) -> str | None:
-    """Runs a command; says what went wrong."""
-    # Python finds the packages in the folder that a module is started in.
-    root = Path(components.__path__[0]).parent
+    """Runs a command; returns the problem, if any."""
+    root = Path(components.__path__[0]).parent  # on sys.path, as the working directory
     try:
         subprocess.run(
             command,
@@ -56,17 +55,16 @@ def _run(command: list[str], seconds: float) -> str | None:
             errors='replace',
         )
     except subprocess.TimeoutExpired:
-        return f'it did not answer within {seconds:g} seconds'
-    except subprocess.CalledProcessError as ended:
-        return _ended(ended.returncode, ended.stderr)
+        return f'the serving check had no result within {seconds:g} seconds'
+    except subprocess.CalledProcessError as error:
+        return _describe_exit(error.returncode, error.stderr)
     return None
 
 
-def _ended(code: int, said: str) -> str:
-    """How a process ended, in words."""
+def _describe_exit(code: int, stderr: str) -> str:
     if code == -signal.SIGKILL:
-        return 'its process was killed (SIGKILL), as happens when memory runs out'
+        return 'the serving check was killed (SIGKILL), perhaps out of memory'
     if code < 0:
-        return f'its process crashed ({signal.Signals(-code).name})'
-    lines = said.strip().splitlines()
-    return f'its process failed with exit code {code}: {lines[-1][:_SAID] if lines else "silently"}'
+        return f'the serving check crashed ({signal.Signals(-code).name})'
+    lines = stderr.strip().splitlines() or ['no error message']
+    return f'the serving check failed with exit code {code}: {lines[-1][:_MAX_ERROR]}'

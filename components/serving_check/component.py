@@ -1,4 +1,4 @@
-"""Checks, before anything is pushed, that a model serves as it was trained."""
+"""ServingCheck component: compares served predictions with those of the Trainer."""
 
 import logging
 
@@ -16,7 +16,7 @@ from components.serving_check.check import check
 from components.serving_check.config import ServingCheckConfig
 from components.serving_check.measurements import MEASUREMENTS_FILE, Measurements
 
-BLESSED = 'blessed'  # as TFX's InfraValidator says it
+BLESSED = 'blessed'  # custom property, as in TFX's InfraValidator
 
 _log = logging.getLogger(__name__)
 
@@ -28,33 +28,33 @@ def ServingCheck(
     serving_check: Parameter[str],
     code: Parameter[str],  # part of the cache key
 ) -> None:
-    """Loads the SavedModel in a fresh process and asks it what the Trainer has answered before.
+    """Loads the SavedModel in a subprocess and sends the requests that the Trainer recorded.
 
-    A model that does not serve is a finding and no failure; what follows from it is the gate's to
-    say. `measurements.json` in the folder of the blessing holds what was found.
+    A failed check does not fail the node: ModelGate rejects the model. The folder of the blessing
+    gets `measurements.json`.
 
     Args:
-        model: of the Trainer.
+        model: output of the Trainer.
         infra_blessing: gets the custom property `blessed`, 1 or 0.
-        serving_check: a `ServingCheckConfig` as JSON.
-        code: hash of the code of this component and of the probe.
+        serving_check: `ServingCheckConfig` as JSON.
+        code: hash of the component's source, with the probe.
     """
     config = ServingCheckConfig.model_validate_json(serving_check)
-    found = check(folder_of(path_utils.serving_model_path(model.uri)), config.seconds)
+    measurements = check(folder_of(path_utils.serving_model_path(model.uri)), config.seconds)
     folder = folder_of(infra_blessing.uri)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / MEASUREMENTS_FILE).write_text(found.model_dump_json(indent=1))
-    infra_blessing.set_int_custom_property(BLESSED, int(not found.problems))
-    _log.info(in_words(found))
+    (folder / MEASUREMENTS_FILE).write_text(measurements.model_dump_json(indent=1))
+    infra_blessing.set_int_custom_property(BLESSED, int(not measurements.problems))
+    _log.info(describe(measurements))
 
 
-def in_words(found: Measurements) -> str:
-    """What was found, for a person."""
-    if found.problems:
-        return 'the model does not serve: ' + '; '.join(found.problems)
-    words = f"answers as the Trainer's to {found.largest_difference:.0e}"
-    if found.latency_ms is not None:
-        words += f', {found.latency_ms:.0f} ms for one image on one core'
-    if found.memory_mb is not None:
-        words += f', {found.memory_mb:.0f} MB of memory'
-    return f'{words}, {found.size_mb:.1f} MB on disk'
+def describe(measurements: Measurements) -> str:
+    """One line with the problems or the measurements."""
+    if measurements.problems:
+        return 'the model does not serve: ' + '; '.join(measurements.problems)
+    clauses = [f'predictions match training to {measurements.largest_difference:.0e}']
+    if measurements.latency_ms is not None:
+        clauses.append(f'{measurements.latency_ms:.0f} ms per image on one core')
+    if measurements.memory_mb is not None:
+        clauses.append(f'{measurements.memory_mb:.0f} MB of memory')
+    return '; '.join([*clauses, f'{measurements.size_mb:.1f} MB on disk'])

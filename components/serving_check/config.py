@@ -1,7 +1,4 @@
-"""How it is checked that a model serves: `serving_check:` of a recipe.
-
-Imports neither TensorFlow nor TFX.
-"""
+"""Configuration of the serving check: `serving_check:` of a recipe."""
 
 from typing import Literal
 
@@ -11,27 +8,25 @@ from common.strict_model import StrictModel
 
 
 class InfraValidatorConfig(StrictModel):
-    """TFX's InfraValidator: the model server itself loads the model and answers requests."""
+    """TFX's InfraValidator: a model server loads the model and serves requests."""
 
     platform: Literal['docker', 'kubernetes'] = Field(
-        description='where the server runs: docker beside the run, or a pod beside that of the task'
+        description='where the server runs: in local Docker, or in a pod on Kubernetes'
     )
-    image: str = Field('tensorflow/serving', description='of the model server, without a tag')
-    tag: str = Field('2.16.1', description='of the image; the one that serves in production')
+    image: str = Field('tensorflow/serving', description='image of the model server, without a tag')
+    tag: str = Field('2.16.1', description='tag of the image; use that of production')
     service_account: str | None = Field(
-        None, description='of the pod on Kubernetes; default: that of the task'
+        None, description='service account of the pod; default: that of the task'
     )
-    images: int = Field(3, ge=1, description='of the test split, that it is asked about')
-    seconds: int = Field(300, ge=1, description='in which the model must be loaded')
+    images: int = Field(3, ge=1, description='test images to request predictions for')
+    seconds: int = Field(300, ge=1, description='timeout for loading the model')
     tries: int = Field(2, ge=1)
 
 
 class ServingCheckConfig(StrictModel):
-    """The check before a push."""
+    """ServingCheck, and optionally InfraValidator."""
 
-    seconds: int = Field(
-        300, ge=1, description='after which a model counts as one that does not answer'
-    )
+    seconds: int = Field(300, ge=1, description='timeout of the serving check')
     infra_validator: InfraValidatorConfig | None = Field(
-        None, description="TFX's InfraValidator after our check; none: not"
+        None, description="TFX's InfraValidator after the serving check; none: disabled"
     )

@@ -1,4 +1,4 @@
-"""What the serving check found. Imports no TFX."""
+"""Results of the serving check."""
 
 from common.strict_model import StrictModel
 
@@ -6,19 +6,18 @@ MEASUREMENTS_FILE = 'measurements.json'  # in the artifact's folder: Measurement
 
 
 class Measurements(StrictModel):
-    """A SavedModel in a process of its own.
+    """Measurements of a SavedModel in a subprocess.
 
     Attributes:
-        problems: what does not work, a clause each; none if the model serves.
-        checks: what was asked and answered right, a clause each.
-        largest_difference: between its answers and the Trainer's to the same requests; None if it
-            gave none.
-        load_seconds: to load it.
-        latency_ms: median milliseconds for one image on one core, first requests left out.
-        latency_ms_p95: 95th percentile of the same.
-        memory_mb: megabytes (10^6 bytes) that the process holds beyond those it held before it
-            loaded the model, at most.
-        size_mb: megabytes of all files of the SavedModel.
+        problems: failed checks, one clause each.
+        checks: passed checks, one clause each.
+        largest_difference: largest difference from the Trainer's predictions; None without
+            predictions.
+        load_seconds: time to load the model.
+        latency_ms: median latency per image on one core, in milliseconds, after warm-up.
+        latency_ms_p95: 95th percentile of the latency.
+        memory_mb: peak memory minus memory before loading, in megabytes (10^6 bytes).
+        size_mb: size of the SavedModel's files, in megabytes.
     """
 
     problems: tuple[str, ...]

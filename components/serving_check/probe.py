@@ -1,8 +1,8 @@
-"""Loads a SavedModel in a process of its own, asks it, and measures. Imports no TFX.
+"""Loads a SavedModel, sends the recorded requests, and measures latency and memory.
 
     python -m components.serving_check.probe MODEL RESULT
 
-writes `Measurements` to the file RESULT. What kills it is seen by who has started it.
+writes `Measurements` to the file RESULT. The parent process detects crashes.
 """
 
 import dataclasses
@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -21,8 +21,8 @@ from common.errors import ModelError
 from common.files import MEGABYTE
 from components.serving_check.check import size_of
 from components.serving_check.measurements import Measurements
-from components.serving_check.prediction_comparison import compare, unanswered
-from components.serving_check.recorded_requests import Answer, Recorded, read_requests
+from components.serving_check.prediction_comparison import compare, marks_invalid
+from components.serving_check.recorded_requests import Outputs, Recorded, read_requests
 from trainer.export.image_example import image_of, only_image
 
 _SIGNATURES = (
@@ -32,67 +32,50 @@ _SIGNATURES = (
     features.SIGNATURE_PIXELS,
 )
 _NO_IMAGE = b'no image'
-_FIRST_CALLS = 5  # left out: buffers are made, and code is chosen
+_WARM_UP_CALLS = 5
 _CALLS, _SECONDS = 100, 1.5  # whichever is reached first
 _STATUS = Path('/proc/self/status')
 
 
-@dataclasses.dataclass
-class _Found:
-    """What is known so far; becomes Measurements."""
-
-    size_mb: float
-    problems: list[str] = dataclasses.field(default_factory=list)
-    checks: list[str] = dataclasses.field(default_factory=list)
-    differences: list[float] = dataclasses.field(default_factory=list)
-    measured: dict[str, float | None] = dataclasses.field(default_factory=dict)
-
-    def note(self, what: str, problem: str | None) -> None:
-        if problem:
-            self.problems.append(f'{what}: {problem}')
-        else:
-            self.checks.append(what)
-
-    def result(self) -> Measurements:
-        return Measurements(
-            problems=tuple(self.problems),
-            checks=tuple(self.checks),
-            largest_difference=max(self.differences, default=None),
-            size_mb=self.size_mb,
-            **self.measured,
-        )
-
-
 def probe(model: Path) -> Measurements:
-    """What is found of the SavedModel in a folder, on one core."""
-    found = _Found(size_of(model))
-    _keep_to_one_core()
+    """Checks and measures the SavedModel in a folder, on one core."""
+    size = size_of(model)
+    _use_one_core()
     before = _memory_mb('VmRSS')
     start = time.perf_counter()
     try:
         recorded = read_requests(model)
         loaded = tf.saved_model.load(str(model))
     except ModelError as error:
-        found.problems.append(str(error))
-        return found.result()
-    except Exception as error:  # whatever is wrong with files that come from anywhere
-        found.problems.append(f'it cannot be loaded: {_first_line(error)}')
-        return found.result()
-    found.measured['load_seconds'] = time.perf_counter() - start
+        return Measurements(problems=(str(error),), size_mb=size)
+    except Exception as error:  # damaged files raise anything
+        problem = f'the model cannot be loaded: {_first_line(error)}'
+        return Measurements(problems=(problem,), size_mb=size)
+    load_seconds = time.perf_counter() - start
     missing = [name for name in _SIGNATURES if name not in loaded.signatures]
     if missing:
-        found.problems.append(f'it has no signature {", ".join(missing)}')
-        return found.result()
-    _ask_all(loaded.signatures, recorded, found)
-    if not found.problems:
-        _measure_latency(loaded.signatures, recorded, found)
+        problem = f'the model has no signature {", ".join(missing)}'
+        return Measurements(problems=(problem,), size_mb=size, load_seconds=load_seconds)
+    results = [_check(loaded.signatures, *each) for each in _checks(recorded)]
+    problems = tuple(each.problem for each in results if each.problem)
+    latency = None if problems else _latencies_ms(loaded.signatures, recorded)
     peak = _memory_mb('VmHWM')
-    found.measured['memory_mb'] = None if before is None or peak is None else peak - before
-    return found.result()
+    return Measurements(
+        problems=problems,
+        checks=tuple(each.name for each in results if not each.problem),
+        largest_difference=max(
+            (each.difference for each in results if each.difference is not None), default=None
+        ),
+        load_seconds=load_seconds,
+        latency_ms=None if latency is None else float(np.median(latency)),
+        latency_ms_p95=None if latency is None else float(np.percentile(latency, 95)),
+        memory_mb=None if before is None or peak is None else peak - before,
+        size_mb=size,
+    )
 
 
-def _keep_to_one_core() -> None:
-    """Before TensorFlow makes its threads, which keep to it too."""
+def _use_one_core() -> None:
+    """Binds the process to one core, before TensorFlow starts its threads."""
     if hasattr(os, 'sched_setaffinity'):  # Linux
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     tf.config.threading.set_intra_op_parallelism_threads(1)
@@ -100,9 +83,9 @@ def _keep_to_one_core() -> None:
 
 
 def _memory_mb(key: str) -> float | None:
-    """Memory now or at most (`VmRSS`, `VmHWM`); None where Linux does not say.
+    """Current or peak memory (`VmRSS`, `VmHWM`); None if the system is not Linux.
 
-    Not `getrusage`: it counts what the process held that this one was forked from.
+    `getrusage` would include the parent process, which this one was forked from.
     """
     if not _STATUS.is_file():
         return None
@@ -110,72 +93,69 @@ def _memory_mb(key: str) -> float | None:
     return int(line.split()[1]) * 1024 / MEGABYTE
 
 
-def _ask_all(signatures: Any, recorded: list[Recorded], found: _Found) -> None:
-    for what, request, bad in _questions(recorded):
-        try:
-            answer = _ask(signatures, request)
-        except Exception as error:  # of a graph that comes from anywhere
-            found.note(what, f'refused: {_first_line(error)}')
-            continue
-        good = [row for row in range(len(request.values)) if row not in bad]
-        answer_to_good = {key: array[good] for key, array in answer.items()}
-        problem, difference = compare(answer_to_good, request.answer)
-        if not problem and bad and not unanswered(answer, bad):
-            problem = 'what is no image gets an answer'
-        found.note(what, problem)
-        found.differences += [] if difference is None else [difference]
+class _Result(NamedTuple):
+    name: str
+    problem: str | None
+    difference: float | None = None
 
 
-def _questions(recorded: list[Recorded]) -> Iterator[tuple[str, Recorded, list[int]]]:
-    """What is asked, in words and as a request, and which of its rows are no images."""
+def _check(signatures: Any, name: str, request: Recorded, invalid: list[int]) -> _Result:
+    try:
+        outputs = _send(signatures, request)
+    except Exception as error:  # an unknown graph raises anything
+        return _Result(name, f'{name}: failed: {_first_line(error)}')
+    valid = [row for row in range(len(request.values)) if row not in invalid]
+    valid_outputs = {key: array[valid] for key, array in outputs.items()}
+    problem, difference = compare(valid_outputs, request.outputs)
+    if not problem and invalid and not marks_invalid(outputs, invalid):
+        problem = 'the prediction for an invalid image is not NaN'
+    return _Result(name, problem and f'{name}: {problem}', difference)
+
+
+def _checks(recorded: list[Recorded]) -> Iterator[tuple[str, Recorded, list[int]]]:
+    """Yields the name of a check, its request, and the rows with invalid images."""
     most = max(len(request.values) for request in recorded)
     for request in recorded:
         count = len(request.values)
         images = f'{count} image{"s"[: count - 1]}'
-        yield f'{request.signature} answers {images} as the Trainer does', request, []
+        yield f'{request.signature}, {images}', request, []
         if count == most:
-            spoilt = dataclasses.replace(request, values=_spoilt(request))
-            words = f'{request.signature} answers {images} beside two that are none'
-            yield words, spoilt, [0, count + 1]
+            corrupted = dataclasses.replace(request, values=_with_invalid_images(request))
+            yield f'{request.signature}, {images} and 2 invalid', corrupted, [0, count + 1]
         if request.signature == features.SIGNATURE_IMAGES and count == 1:
             explained = dataclasses.replace(request, signature=features.SIGNATURE_EXPLANATION)
-            yield f'{explained.signature} answers {images}', explained, []
+            yield f'{explained.signature}, {images}', explained, []
 
 
-def _spoilt(request: Recorded) -> tuple[bytes, ...]:
-    """The same images between one that is cut and one that never was an image."""
+def _with_invalid_images(request: Recorded) -> tuple[bytes, ...]:
+    """The images of a request between a truncated image and other bytes."""
     is_example = request.signature == features.SIGNATURE_EXAMPLES
     first = image_of(request.values[0]) if is_example else request.values[0]
-    cut, none = first[: len(first) // 2], _NO_IMAGE
+    truncated, other = first[: len(first) // 2], _NO_IMAGE
     if is_example:
-        cut, none = only_image(cut), only_image(none)
-    return (cut, *request.values, none)
+        truncated, other = only_image(truncated), only_image(other)
+    return (truncated, *request.values, other)
 
 
-def _ask(signatures: Any, request: Recorded) -> Answer:
+def _send(signatures: Any, request: Recorded) -> Outputs:
     values = tf.constant(request.values, tf.string)
-    answer = signatures[request.signature](**{request.name: values})
-    return {key: value.numpy() for key, value in answer.items()}
+    outputs = signatures[request.signature](**{request.name: values})
+    return {key: value.numpy() for key, value in outputs.items()}
 
 
-def _measure_latency(signatures: Any, recorded: list[Recorded], found: _Found) -> None:
-    """Of one image by its bytes, from the call to the answer.
-
-    Counted is what the core works for it: the waits for other processes on a busy machine say
-    nothing about the model.
-    """
+def _latencies_ms(signatures: Any, recorded: list[Recorded]) -> list[float]:
+    """CPU time of `serve_images` per image, independent of the load of the machine."""
     images = (each for each in recorded if each.signature == features.SIGNATURE_IMAGES)
     request = min(images, key=lambda each: len(each.values))
-    for _ in range(_FIRST_CALLS):
-        _ask(signatures, request)
-    seconds: list[float] = []
+    for _ in range(_WARM_UP_CALLS):
+        _send(signatures, request)
+    latencies: list[float] = []
     end = time.perf_counter() + _SECONDS
-    while len(seconds) < _CALLS and (not seconds or time.perf_counter() < end):
+    while len(latencies) < _CALLS and (not latencies or time.perf_counter() < end):
         start = time.process_time()
-        _ask(signatures, request)
-        seconds.append(time.process_time() - start)
-    found.measured['latency_ms'] = float(np.median(seconds)) * 1000
-    found.measured['latency_ms_p95'] = float(np.percentile(seconds, 95)) * 1000
+        _send(signatures, request)
+        latencies.append((time.process_time() - start) * 1000)
+    return latencies
 
 
 def _first_line(error: Exception) -> str:

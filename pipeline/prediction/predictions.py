@@ -20,7 +20,7 @@ from components.image_example_gen.ingestion.parallel_map import batches, paralle
 from components.image_example_gen.inspection.config import CheckConfig
 from components.image_example_gen.inspection.examine import examine
 from components.image_example_gen.sources.base.reading import error_text
-from components.inference.classifier import Answer, Classifier
+from components.inference.classifier import Classifier, PredictedClass
 from pipeline.prediction.given_images import Given
 
 _LONGEST_SIDE = 640  # pixels of an explanation
@@ -42,7 +42,7 @@ class Prediction:
     """
 
     path: str
-    answer: Answer | None = None
+    answer: PredictedClass | None = None
     problem: str | None = None
     explanation: Path | None = None
 

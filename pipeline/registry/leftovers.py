@@ -8,7 +8,7 @@ from ml_metadata.proto.metadata_store_pb2 import Execution, ExecutionType
 
 from common.features import ACTIVATIONS_PREFIX, MANIFEST
 from components.pusher.serving_folder import versions_in
-from components.pusher.versions import remove_half_copies
+from components.pusher.versions import remove_partial_copies
 from pipeline.config.recipe import Recipe
 from pipeline.registry.recording import note_pushes
 
@@ -62,7 +62,7 @@ def finish_pushes(recipe: Recipe, store: MetadataStore) -> None:
     for version in versions_in(recipe.serving_directory):
         if _is_half(version):
             shutil.rmtree(version)
-    remove_half_copies(recipe.serving_directory)
+    remove_partial_copies(recipe.serving_directory)
     note_pushes(recipe, store)
 
 

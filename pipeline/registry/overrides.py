@@ -120,7 +120,7 @@ def bless(recipe: Recipe, store: MetadataStore, model: str | None, reason: str) 
     beside = _beside(recipe, provenance, store, found)
     try:
         pushed = push(
-            folder, recipe.serving_directory, keep=recipe.push.keep, about=about, beside=beside
+            folder, recipe.serving_directory, keep=recipe.push.keep, about=about, extra_files=beside
         )
     except PushError as error:
         raise PushError(f'{error}; the model is blessed, and its run pushes it') from error

@@ -29,7 +29,7 @@ def files(folder):
 
 
 @pytest.mark.parametrize(('blessed', 'marker'), [(True, 'BLESSED'), (False, 'NOT_BLESSED')])
-def test_a_decision_is_stored_as_tfx_reads_it(tmp_path, blessed, marker):
+def test_stores_decision_like_tfx(tmp_path, blessed, marker):
     blessing = Artifact(uri=str(tmp_path / 'blessing'))
 
     record_decision(blessing, blessed, MODEL, baseline=None)
@@ -40,7 +40,7 @@ def test_a_decision_is_stored_as_tfx_reads_it(tmp_path, blessed, marker):
     assert not is_overridden(blessing)
 
 
-def test_an_override_replaces_the_marker(tmp_path):
+def test_override_replaces_marker_file(tmp_path):
     blessing = Artifact(uri=str(tmp_path))
     record_decision(blessing, False, MODEL, baseline=None)
 
@@ -51,26 +51,26 @@ def test_an_override_replaces_the_marker(tmp_path):
     assert is_overridden(blessing)
 
 
-def test_an_override_of_a_blessing_whose_folder_is_gone_makes_none(tmp_path):
+def test_override_does_not_recreate_missing_folder(tmp_path):
     blessing = Artifact(uri=str(tmp_path / 'gone'))
     record_override(blessing, override(False))
     assert decision_of(blessing) is False
     assert files(tmp_path) == []
 
 
-def test_an_empty_blessing_has_no_decision():
+def test_empty_blessing_has_no_decision():
     assert decision_of(Artifact()) is None
     assert decision_of(None) is None
 
 
-def test_predictions_of_an_overridden_model_are_not_overridden():
+def test_predictions_are_not_an_overridden_blessing():
     predictions = Artifact()
     predictions.custom_properties[OVERRIDE].string_value = override(True).model_dump_json()
     assert not is_overridden(predictions)
 
 
 @pytest.mark.parametrize('by_gate', [True, False])
-def test_an_override_replaces_the_decision_of_the_gate(tmp_path, by_gate):
+def test_override_replaces_gate_decision(tmp_path, by_gate):
     assert is_blessed(tmp_path, by_gate) is by_gate
     write_override(tmp_path, override(not by_gate))
     assert is_blessed(tmp_path, by_gate) is not by_gate

@@ -1,5 +1,3 @@
-"""The hierarchy of errors."""
-
 import ast
 import builtins
 import inspect
@@ -23,7 +21,7 @@ FAMILIES = PipelineError.__subclasses__()
 
 
 def is_error(node: ast.ClassDef) -> bool:
-    """Whether a class is an error, as far as its bases tell."""
+    """Whether the bases of a class look like an exception."""
     names = [ast.unparse(base).rpartition('.')[2] for base in node.bases]
     kinds = [getattr(errors, name, getattr(builtins, name, object)) for name in names]
     return any(issubclass(kind, Exception) for kind in kinds if inspect.isclass(kind)) or any(
@@ -32,7 +30,7 @@ def is_error(node: ast.ClassDef) -> bool:
 
 
 @pytest.mark.parametrize('package', PACKAGES)
-def test_every_error_is_private_or_stands_in_common_errors(package):
+def test_public_errors_are_in_common_errors(package):
     found = [
         f'{path}: {node.name}'
         for path in (REPOSITORY / package).rglob('*.py')
@@ -45,19 +43,19 @@ def test_every_error_is_private_or_stands_in_common_errors(package):
 
 
 @pytest.mark.parametrize('error', CLASSES)
-def test_every_error_descends_from_the_base(error):
+def test_errors_have_common_base_and_docstring(error):
     assert issubclass(error, PipelineError)
     assert error.__doc__
 
 
 @pytest.mark.parametrize('error', CLASSES)
-def test_subclasses_have_the_exit_code_of_their_family(error):
+def test_subclasses_have_exit_code_of_family(error):
     families = [family for family in FAMILIES if issubclass(error, family)]
     assert [family.exit_code for family in families] == [error.exit_code] * len(families)
     assert len(families) == (error is not PipelineError)
 
 
-def test_the_table_lists_the_families_with_their_exit_codes():
+def test_docstring_lists_families_with_exit_codes():
     rows = re.findall(r'^\| `(\w+)` \| (\d) \| (yes|no)', errors.__doc__, re.MULTILINE)
     assert {(name, int(code), retried == 'yes') for name, code, retried in rows} == {
         (family.__name__, family.exit_code, family.retryable) for family in FAMILIES
@@ -71,5 +69,5 @@ def test_errors_can_be_pickled(kind):
     assert (type(again), str(again), vars(again)) == (kind, str(error), vars(error))
 
 
-def test_a_pickled_download_error_still_says_whether_to_try_again():
+def test_pickled_download_error_keeps_retryable():
     assert pickle.loads(pickle.dumps(DownloadError('cut off', retryable=True))).retryable

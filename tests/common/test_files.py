@@ -6,7 +6,7 @@ from common.files import sha256_of, write_atomically
 
 
 @pytest.mark.parametrize('durable', [False, True])
-def test_replaces_a_file(tmp_path, durable):
+def test_replaces_file(tmp_path, durable):
     file = tmp_path / 'page.html'
     file.write_text('before')
 
@@ -15,7 +15,7 @@ def test_replaces_a_file(tmp_path, durable):
     assert {each.name: each.read_text() for each in tmp_path.iterdir()} == {'page.html': 'after'}
 
 
-def test_a_failed_write_leaves_the_old_file_alone(tmp_path):
+def test_failed_write_keeps_old_file(tmp_path):
     file = tmp_path / 'page.html'
     file.write_text('before')
 
@@ -25,7 +25,7 @@ def test_a_failed_write_leaves_the_old_file_alone(tmp_path):
     assert [each.read_text() for each in tmp_path.iterdir()] == ['before']
 
 
-def test_digest_of_a_file_larger_than_a_block(tmp_path):
+def test_digest_of_file_larger_than_block(tmp_path):
     content = bytes(range(256)) * 8192
     (tmp_path / 'file').write_bytes(content)
 

@@ -11,7 +11,7 @@ from common.metadata_queries import (
 
 
 class Store:
-    """Knows all artifacts and events that are asked for; keeps the sizes of the requests."""
+    """Store with every artifact and event; records the sizes of requests."""
 
     def __init__(self):
         self.requests = []
@@ -25,24 +25,24 @@ class Store:
         return [Event(execution_id=each, type=kind) for each in ids for kind in types]
 
 
-def test_no_request_has_more_than_500_ids():
+def test_splits_requests_into_chunks():
     store = Store()
     assert list(artifacts_by_id(store, range(1, 1202))) == list(range(1, 1202))
     assert store.requests == [500, 500, 201]
 
 
-def test_nothing_is_requested_for_no_ids():
+def test_sends_no_request_without_ids():
     store = Store()
     assert artifacts_by_id(store, []) == {}
     assert store.requests == []
 
 
-def test_events_are_those_of_the_types():
+def test_filters_events_by_type():
     events = events_of_executions(Store(), [3], INPUTS)
     assert [each.type for each in events] == [Event.INPUT, Event.INTERNAL_INPUT]
 
 
-def test_custom_properties_are_read_as_they_were_set():
+def test_custom_property_round_trip():
     execution = Execution()
     set_custom_properties(execution, {'version': 3, 'reason': 'slow'})
     assert custom_property(execution, 'version') == 3
@@ -51,5 +51,5 @@ def test_custom_properties_are_read_as_they_were_set():
     assert custom_property(None, 'version') is None
 
 
-def test_the_class_of_a_component_is_the_end_of_its_type():
+def test_component_class_is_last_part_of_type():
     assert component_class(Execution(type='tfx.components.trainer.component.Trainer')) == 'Trainer'

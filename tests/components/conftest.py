@@ -1,4 +1,4 @@
-"""Exported models, and what a Trainer needs to export one."""
+"""Exported models, and a minimal training job to export one."""
 
 import types
 
@@ -17,20 +17,20 @@ CLASSES = ('cats', 'dogs')
 
 @pytest.fixture(scope='session')
 def classifier(make_saved_model, tmp_path_factory) -> Classifier:
-    """Says dogs to what is brighter than 125."""
+    """Predicts dogs for images brighter than 125."""
     return Classifier(make_saved_model(tmp_path_factory.mktemp('bright') / 'model'))
 
 
 @pytest.fixture(scope='session')
 def broken(make_saved_model, tmp_path_factory) -> Classifier:
-    """Its weights are NaN, and it cannot explain itself."""
+    """Model with NaN weights and without a signature for heat maps."""
     folder = tmp_path_factory.mktemp('broken') / 'model'
     return Classifier(make_saved_model(folder, slope=float('nan'), explains=False))
 
 
 @pytest.fixture(scope='session')
 def images():
-    """Files of four images."""
+    """Four encoded images."""
     return [image_bytes.jpeg(image_bytes.noise(seed=seed)) for seed in range(4)]
 
 
@@ -41,15 +41,16 @@ def _decode(records):
     return tf.cast(decode_and_resize(images[features.IMAGE_BYTES], SIZE), tf.uint8), None
 
 
+def _preprocess(inputs):
+    return {features.IMAGE_XF: decode_and_resize(inputs[features.IMAGE_BYTES].values, SIZE)}
+
+
 @pytest.fixture(scope='session')
 def job(images):
-    """What the Trainer knows, as far as it is needed here."""
+    """Minimal training job for export and warm-up requests."""
     records = [*map(only_image, images)]
     split = types.SimpleNamespace(records=lambda count: records[:count], decode=_decode)
-    layer = lambda inputs: {  # noqa: E731
-        features.IMAGE_XF: decode_and_resize(inputs[features.IMAGE_BYTES].values, SIZE)
-    }
-    transform = types.SimpleNamespace(transform_features_layer=lambda: layer)
+    transform = types.SimpleNamespace(transform_features_layer=lambda: _preprocess)
     config = types.SimpleNamespace(threshold=0.5)
     return types.SimpleNamespace(
         splits={'eval': split}, classes=CLASSES, config=config, transform=transform

@@ -149,7 +149,7 @@ def test_a_folder_that_cannot_be_pushed_to_fails_the_run_in_one_sentence(home, t
     (tmp_path / 'models').write_text('a file')
     done = home.call('run', '--set', f'push_directory={tmp_path / "models"}')
     assert done.returncode == 1
-    sentence = f'Pusher failed: nothing can be pushed to {tmp_path / "models"}: it is no folder;'
+    sentence = f'Pusher failed: cannot push to {tmp_path / "models"}: it is not a folder;'
     (line,) = done.stderr.splitlines()
     assert line.startswith(f'error: {sentence} the log is ')
 

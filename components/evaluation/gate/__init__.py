@@ -1,1 +1,1 @@
-"""ModelGate: the rules that bless a model, and their verdict."""
+"""ModelGate: blesses a model that passes all rules."""

@@ -1,4 +1,4 @@
-"""The rules of the gate: what was measured, against what the recipe asks for. Imports no TFX."""
+"""Rules of ModelGate: compare measurements with the thresholds of the recipe."""
 
 from collections.abc import Iterator
 
@@ -16,28 +16,27 @@ from components.serving_check.measurements import Measurements
 
 ANSWERS, ONE_CLASS, BASELINE, DROP, FLOOR = 'answers', 'one class', 'baseline', 'drop', 'floor'
 SERVING, INFRA_VALIDATOR, SIZE, LATENCY = 'serving', 'infra validator', 'size', 'latency'
-_ROUNDING = 1e-9  # of the difference of two shares
-_MIDDLE = 'medium'  # a slice that needs the name of what is measured
+_ROUNDING = 1e-9  # tolerance for the difference of two shares
 
 
-def judge(
+def apply_rules(
     evaluation: Evaluation,
     measurements: Measurements,
     config: EvaluationConfig,
     infra_validated: bool | None = None,
 ) -> Verdict:
-    """What every rule says of a candidate.
+    """Applies every rule to a candidate model.
 
     Args:
-        evaluation: of the candidate, and of the last blessed model on the same images.
-        measurements: of the serving check.
-        config: what the recipe asks for.
-        infra_validated: what TFX's InfraValidator found; None if it is switched off.
+        evaluation: metrics of the candidate, and of the last blessed model on the same images.
+        measurements: result of the serving check.
+        config: thresholds.
+        infra_validated: result of TFX's InfraValidator; None if it is disabled.
     """
     candidate = evaluation.candidate
-    answers = _answers(candidate)
-    rulings = [answers]
-    if answers.passed:  # else accuracies are those of nothing
+    finite = _finite_predictions(candidate)
+    rulings = [finite]
+    if finite.passed:  # otherwise there is no accuracy
         rulings += [
             _one_class(evaluation),
             _baseline(candidate, config.baseline_accuracy),
@@ -46,159 +45,150 @@ def judge(
         ]
     rulings += _serving(measurements)
     if infra_validated is not None:
-        rulings.append(_infra_validator(infra_validated))
+        verb = 'loaded' if infra_validated else 'did not load'
+        reason = f'InfraValidator: the model server {verb} the model'
+        rulings.append(Ruling(rule=INFRA_VALIDATOR, passed=infra_validated, reason=reason))
     return Verdict(rulings=(*rulings, *_limits(measurements, config)))
 
 
-def words_of_slice(feature: str, name: str) -> str:
-    """The images of a slice, as a person calls them: `dark images`, `images of cats`."""
+def describe_slice(feature: str, name: str) -> str:
+    """Human-readable name of the images of a slice: `dark images`, `images of cats`."""
     if feature == CLASS:
         return f'images of {name}'
     if feature == SOURCE:
         return f'images from {name}'
-    return f'images of {name} {feature}' if name == _MIDDLE else f'{name} images'
+    return f'images of {name} {feature}' if name == 'medium' else f'{name} images'
 
 
-def answers_numbers(model: ModelResult) -> bool:
-    """Whether a model answers with probabilities: of one NaN among them, these means are NaN."""
+def _has_finite_predictions(model: ModelResult) -> bool:
+    """Whether no prediction is NaN: a single one makes these means NaN."""
     metrics = model.overall.metrics
     return all(
         metrics[key].value is not None for key in (ACCURACY, LOG_LOSS, BRIER) if key in metrics
     )
 
 
-def _answers(candidate: ModelResult) -> Ruling:
+def _finite_predictions(candidate: ModelResult) -> Ruling:
     if not candidate.overall.images:
-        return Ruling(rule=ANSWERS, passed=False, reason='there are no test images to judge it by')
-    if answers_numbers(candidate):
-        return Ruling(rule=ANSWERS, passed=True, reason='its answers are numbers')
-    reason = 'its answers are not numbers (NaN), as those of a training that diverged'
+        return Ruling(rule=ANSWERS, passed=False, reason='the test split has no images')
+    if _has_finite_predictions(candidate):
+        return Ruling(rule=ANSWERS, passed=True, reason='predictions are finite')
+    reason = 'predictions are NaN, as after a diverged training'
     return Ruling(rule=ANSWERS, passed=False, reason=reason)
 
 
 def _one_class(evaluation: Evaluation) -> Ruling:
     confusion, classes = evaluation.candidate.confusion, evaluation.classes
-    said = [
-        name
-        for name, column in zip(classes, zip(*confusion, strict=True), strict=True)
-        if any(column)
-    ]
-    there = [name for name, row in zip(classes, confusion, strict=True) if any(row)]
-    if len(there) < 2:
-        reason = f'test has images of {there[0]} alone, so nobody sees if it tells classes apart'
-        return Ruling(rule=ONE_CLASS, passed=None, reason=reason)
-    if len(said) > 1:
-        reason = f'it says {len(said)} of {len(classes)} classes'
-        return Ruling(rule=ONE_CLASS, passed=True, reason=reason)
-    reason = f'it says {said[0]} for every image, and test has {len(there)} classes'
-    return Ruling(rule=ONE_CLASS, passed=False, reason=reason)
+    present = [name for name, row in zip(classes, confusion, strict=True) if any(row)]
+    columns = zip(*confusion, strict=True)
+    predicted = [name for name, column in zip(classes, columns, strict=True) if any(column)]
+    passed: bool | None
+    if len(present) < 2:
+        passed, reason = None, f'not applicable: the test split has only images of {present[0]}'
+    elif len(predicted) > 1:
+        passed, reason = True, f'predicts {len(predicted)} of {len(classes)} classes'
+    else:
+        passed = False
+        reason = f'predicts {predicted[0]} for every image; test has {len(present)} classes'
+    return Ruling(rule=ONE_CLASS, passed=passed, reason=reason)
 
 
-def _baseline(candidate: ModelResult, wanted: float) -> Ruling:
-    overall = candidate.overall
-    accuracy = _accuracy(overall)
-    reason = f'accuracy {beside(accuracy, wanted)}, baseline {_bound(wanted)} (n={overall.images})'
-    return Ruling(rule=BASELINE, passed=accuracy >= wanted, reason=reason)
-
-
-def _drop(evaluation: Evaluation, allowed: float) -> Ruling:
-    before = evaluation.baseline
-    if before is None:
-        reason = 'there is no blessed model before to compare it with'
-        return Ruling(rule=DROP, passed=None, reason=reason)
-    if not answers_numbers(before):
-        reason = 'the last blessed model answers NaN on these images: they are not compared'
-        return Ruling(rule=DROP, passed=None, reason=reason)
-    overall = evaluation.candidate.overall
-    now, then = _accuracy(overall), _accuracy(before.overall)
-    may = f'it may be at most {_bound(allowed)} worse' if allowed else 'it may not be worse'
+def _baseline(candidate: ModelResult, threshold: float) -> Ruling:
+    accuracy = _accuracy(candidate)
     reason = (
-        f'accuracy {beside(now, then)}, last blessed model {beside(then, now)} on the same images, '
-        f'{may} (n={overall.images})'
+        f'accuracy {format_apart(accuracy, threshold)}, baseline {_format_threshold(threshold)} '
+        f'(n={candidate.overall.images})'
     )
-    return Ruling(rule=DROP, passed=then - now <= allowed + _ROUNDING, reason=reason)
+    return Ruling(rule=BASELINE, passed=accuracy >= threshold, reason=reason)
+
+
+def _drop(evaluation: Evaluation, max_drop: float) -> Ruling:
+    previous = evaluation.baseline
+    if previous is None:
+        return Ruling(rule=DROP, passed=None, reason='no previous blessed model to compare with')
+    if not _has_finite_predictions(previous):
+        reason = 'the last blessed model predicts NaN on these images; not compared'
+        return Ruling(rule=DROP, passed=None, reason=reason)
+    now, then = _accuracy(evaluation.candidate), _accuracy(previous)
+    reason = (
+        f'accuracy {format_apart(now, then)}, last blessed model {format_apart(then, now)} on the '
+        f'same images, maximum drop {_format_threshold(max_drop)} '
+        f'(n={evaluation.candidate.overall.images})'
+    )
+    return Ruling(rule=DROP, passed=then - now <= max_drop + _ROUNDING, reason=reason)
 
 
 def _floors(candidate: ModelResult, config: EvaluationConfig) -> Iterator[Ruling]:
-    """Of each slice that has a floor, then of each floor that has no slice."""
+    """A ruling per slice with a floor, then one per floor without a slice.
+
+    The floor of a slice overrides that of its feature.
+    """
+    unused = set(config.floors)
     for each in candidate.slices:
-        key = _key(each, config.floors)
+        keys = (f'{each.feature}.{each.name}', each.feature)
+        unused.difference_update(keys)
+        key = next((key for key in keys if key in config.floors), None)
         if key is not None:
             yield _floor(each, config.floors[key], config.min_images)
-    there = {
-        name for each in candidate.slices for name in (each.feature, f'{each.feature}.{each.name}')
-    }
-    for key in sorted(set(config.floors) - there):
-        yield _unused(key, config.floors[key])
+    for key in sorted(unused):
+        feature, _, name = key.partition('.')
+        images = describe_slice(feature, name) if name else f'slices by {feature}'
+        threshold = _format_threshold(config.floors[key])
+        reason = f'the test split has no {images}; floor {threshold} not enforced'
+        yield Ruling(rule=FLOOR, passed=None, reason=reason)
 
 
-def _key(of: SliceResult, floors: dict[str, float]) -> str | None:
-    """The floor that binds a slice: its own, or that of all slices by the same feature."""
-    return next((key for key in (f'{of.feature}.{of.name}', of.feature) if key in floors), None)
-
-
-def _floor(of: SliceResult, wanted: float, fewest: int) -> Ruling:
-    accuracy, words = of.metrics[ACCURACY].value, words_of_slice(of.feature, of.name)
-    shown = 'none' if accuracy is None else beside(accuracy, wanted)
-    reason = f'accuracy on {words} {shown}, floor {_bound(wanted)} (n={of.images})'
-    if accuracy is None or of.images < fewest:
-        reason += f': no vote below {fewest} images'
+def _floor(result: SliceResult, threshold: float, min_images: int) -> Ruling:
+    accuracy = result.metrics[ACCURACY].value
+    shown = 'none' if accuracy is None else format_apart(accuracy, threshold)
+    reason = (
+        f'accuracy on {describe_slice(result.feature, result.name)} {shown}, '
+        f'floor {_format_threshold(threshold)} (n={result.images})'
+    )
+    if accuracy is None or result.images < min_images:
+        reason += f'; not enforced below {min_images} images'
         return Ruling(rule=FLOOR, passed=None, reason=reason)
-    return Ruling(rule=FLOOR, passed=accuracy >= wanted, reason=reason)
-
-
-def _unused(key: str, wanted: float) -> Ruling:
-    feature, _, name = key.partition('.')
-    what = words_of_slice(feature, name) if name else f'any slice by {feature}'
-    reason = f'nothing was measured on {what}: the floor {_bound(wanted)} has no vote'
-    return Ruling(rule=FLOOR, passed=None, reason=reason)
+    return Ruling(rule=FLOOR, passed=accuracy >= threshold, reason=reason)
 
 
 def _serving(measurements: Measurements) -> list[Ruling]:
     if measurements.problems:
         return [Ruling(rule=SERVING, passed=False, reason=each) for each in measurements.problems]
     count = len(measurements.checks)
-    reason = f'it serves: {count} check{"s" * (count != 1)} of the SavedModel in a fresh process'
+    reason = f'{count} serving check{"s" * (count != 1)} passed'
     return [Ruling(rule=SERVING, passed=True, reason=reason)]
 
 
-def _infra_validator(passed: bool) -> Ruling:
-    said = 'a model server loads it' if passed else 'no model server could load it'
-    return Ruling(rule=INFRA_VALIDATOR, passed=passed, reason=f'{said}, as InfraValidator found')
-
-
 def _limits(measurements: Measurements, config: EvaluationConfig) -> Iterator[Ruling]:
-    """Of those that the recipe gives."""
     if (limit := config.max_megabytes) is not None:
         size = measurements.size_mb
-        reason = f'the SavedModel has {beside(size, limit, 1)} MB, limit {limit:g} MB'
+        reason = f'SavedModel size {format_apart(size, limit, 1)} MB, limit {limit:g} MB'
         yield Ruling(rule=SIZE, passed=size <= limit, reason=reason)
     if (limit := config.max_latency_ms) is not None:
         latency = measurements.latency_ms
-        shown = 'was not measured' if latency is None else f'{beside(latency, limit, 1)} ms'
-        reason = f'latency of one image on one core {shown}, limit {limit:g} ms'
+        shown = 'not measured' if latency is None else f'{format_apart(latency, limit, 1)} ms'
+        reason = f'latency per image on one core {shown}, limit {limit:g} ms'
         yield Ruling(rule=LATENCY, passed=latency is not None and latency <= limit, reason=reason)
 
 
-def beside(value: float, other: float, digits: int = 3) -> str:
-    """A number with as many digits as show on which side of another one it lies."""
-    while digits < 9 and value != other and _same_side(value, other, digits):
+def format_apart(value: float, other: float, digits: int = 3) -> str:
+    """Formats a number with enough digits to show whether it is above or below another."""
+    while digits < 9 and value != other and _rounding_hides_order(value, other, digits):
         digits += 1
     return f'{value:.{digits}f}'
 
 
-def _same_side(value: float, other: float, digits: int) -> bool:
-    """Whether rounding would hide which of the two is larger."""
+def _rounding_hides_order(value: float, other: float, digits: int) -> bool:
     rounded = round(value, digits)
     return rounded == other or (rounded > other) != (value > other)
 
 
-def _bound(value: float) -> str:
-    """What a recipe asks for, in its own digits, and at least two of them."""
+def _format_threshold(value: float) -> str:
+    """All digits of the recipe's value, at least two decimals."""
     return max(f'{value:.2f}', f'{value:.10g}', key=len)
 
 
-def _accuracy(of: SliceResult) -> float:
-    value = of.metrics[ACCURACY].value
-    assert value is not None  # answers are numbers, and there are images
+def _accuracy(model: ModelResult) -> float:
+    value = model.overall.metrics[ACCURACY].value
+    assert value is not None  # predictions are finite, and there are images
     return value

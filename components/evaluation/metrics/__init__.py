@@ -1,1 +1,1 @@
-"""Metrics on the test split: counts by TFMA, estimates and curves from the counts."""
+"""Metrics on the test split: counts in TFMA, then estimates and curves."""

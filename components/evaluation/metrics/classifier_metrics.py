@@ -1,8 +1,4 @@
-"""TFMA's metric for the answers of a classifier: one pass that counts, and all that follows.
-
-TFMA adds it up for each slice and each model, and writes it beside its own. The names are those of
-`results.METRICS`, each with its interval.
-"""
+"""TFMA metric of classifiers: computes all of `results.METRICS`, with intervals, in one pass."""
 
 import dataclasses
 import math
@@ -24,17 +20,17 @@ from components.evaluation.metrics.curves import curves
 from components.evaluation.metrics.estimates import estimates
 from components.evaluation.results import CURVES, IMAGES, Estimate
 
-_AT_ONCE = 2**16  # probabilities that wait to be counted
+_BATCH = 2**16  # probabilities per batch
 
 
 class ClassifierMetrics(tfma.metrics.Metric):
-    """All metrics of `results.METRICS`, for two classes or more.
+    """All metrics of `results.METRICS`, for two or more classes.
 
     Args:
-        classes: how many there are.
-        threshold: probability from which on the second of two classes is said.
-        edges: of slices; not used, but kept here: TFX hands this to the extractor of the slices.
-        code: not used, but kept here: this is part of the Evaluator's cache key.
+        classes: number of classes.
+        threshold: probability from which the second of two classes is predicted.
+        edges: unused; `slices.custom_extractors` reads it from the EvalConfig.
+        code: unused; part of the Evaluator's cache key.
     """
 
     def __init__(
@@ -64,15 +60,14 @@ def _computations(
     model_name: str = '',
     output_name: str = '',
 ) -> list[tfma.metrics.metric_types.MetricComputation]:
-    # The key tells one computation from another: of two models there are two.
     key = tfma.metrics.MetricKey(name, model_name, output_name)
     combiner = _Combiner(key, classes, threshold, eval_config)
     return [tfma.metrics.metric_types.MetricComputation([key], None, combiner)]
 
 
 @dataclasses.dataclass
-class _Answers:
-    """Answers that wait to be counted, and what has been counted of others."""
+class _Accumulator:
+    """Predictions that are not counted yet, and the counts of the others."""
 
     labels: list[int]
     probabilities: list[np.ndarray]
@@ -80,7 +75,7 @@ class _Answers:
 
 
 class _Combiner(beam.CombineFn):
-    """Counts in batches: one by one would take as long as the model."""
+    """Counts predictions in batches: one by one would take as long as inference."""
 
     def __init__(
         self,
@@ -93,18 +88,18 @@ class _Combiner(beam.CombineFn):
         self._key, self._classes, self._threshold = key, classes, threshold
         self._eval_config = eval_config
 
-    def create_accumulator(self) -> _Answers:
-        return _Answers([], [], no_counts(self._classes))
+    def create_accumulator(self) -> _Accumulator:
+        return _Accumulator([], [], no_counts(self._classes))
 
-    def add_input(self, answers: _Answers, given: Any) -> _Answers:
+    def add_input(self, accumulator: _Accumulator, element: Any) -> _Accumulator:
         ((label, probability, _),) = to_label_prediction_example_weight(
-            given, self._eval_config, self._key.model_name, self._key.output_name, flatten=False
+            element, self._eval_config, self._key.model_name, self._key.output_name, flatten=False
         )
-        answers.labels.append(int(label.item()))
-        answers.probabilities.append(probability.ravel())
-        return self._compacted(answers)
+        accumulator.labels.append(int(label.item()))
+        accumulator.probabilities.append(probability.ravel())
+        return self._compacted(accumulator)
 
-    def merge_accumulators(self, parts: Iterable[_Answers]) -> _Answers:
+    def merge_accumulators(self, parts: Iterable[_Accumulator]) -> _Accumulator:
         merged = self.create_accumulator()
         for part in parts:
             merged.labels += part.labels
@@ -113,36 +108,36 @@ class _Combiner(beam.CombineFn):
             self._compacted(merged)
         return merged
 
-    def extract_output(self, answers: _Answers) -> dict[tfma.metrics.MetricKey, Any]:
-        counts = self._counted(answers).counted
+    def extract_output(self, accumulator: _Accumulator) -> dict[tfma.metrics.MetricKey, Any]:
+        counts = self._counted(accumulator).counted
         found = estimates(counts, self._classes)
         return {
             self._key._replace(name=IMAGES): counts.images,
-            # Bytes: of two arrays TFMA would write the difference between two models too.
+            # As bytes: TFMA would also write the difference of arrays between two models.
             self._key._replace(name=CURVES): curves(counts).model_dump_json().encode(),
             **{self._key._replace(name=name): _bounded(each) for name, each in found.items()},
         }
 
-    def _compacted(self, answers: _Answers) -> _Answers:
-        waiting = len(answers.labels) * self._classes
-        return self._counted(answers) if waiting >= _AT_ONCE else answers
+    def _compacted(self, accumulator: _Accumulator) -> _Accumulator:
+        waiting = len(accumulator.labels) * self._classes
+        return self._counted(accumulator) if waiting >= _BATCH else accumulator
 
-    def _counted(self, answers: _Answers) -> _Answers:
-        if answers.labels:
-            rows = np.array(answers.labels), np.stack(answers.probabilities)
-            answers.counted += count(*rows, self._threshold)
-            answers.labels, answers.probabilities = [], []
-        return answers
+    def _counted(self, accumulator: _Accumulator) -> _Accumulator:
+        if accumulator.labels:
+            rows = np.array(accumulator.labels), np.stack(accumulator.probabilities)
+            accumulator.counted += count(*rows, self._threshold)
+            accumulator.labels, accumulator.probabilities = [], []
+        return accumulator
 
 
 def _bounded(estimate: Estimate) -> BoundedValue:
-    """As TFMA writes a value with its interval; what is no number is NaN there."""
+    """Converts to TFMA's proto, None to NaN."""
     return BoundedValue(
-        value=_number(estimate.value),
-        lower_bound=_number(estimate.low),
-        upper_bound=_number(estimate.high),
+        value=_double(estimate.value),
+        lower_bound=_double(estimate.low),
+        upper_bound=_double(estimate.high),
     )
 
 
-def _number(value: float | None) -> DoubleValue:
+def _double(value: float | None) -> DoubleValue:
     return DoubleValue(value=math.nan if value is None else value)

@@ -1,15 +1,15 @@
-"""From counts to what is plotted: confusion, ROC, precision and recall, calibration."""
+"""Confusion matrix, ROC, precision-recall and calibration curves from counts."""
 
 import numpy as np
 
 from components.evaluation.metrics.counts import CONFIDENCE, IMAGES, RIGHT, Counts
 from components.evaluation.results import Bucket, Curves, Points
 
-_POINTS = 200  # of a curve, at most
+_POINTS = 200  # maximum per curve
 
 
 def curves(counts: Counts) -> Curves:
-    """All of them."""
+    """Computes all curves."""
     return Curves(
         confusion=tuple((*place, images) for place, images in sorted(counts.confusion.items())),
         roc=_roc(counts),
@@ -20,20 +20,22 @@ def curves(counts: Counts) -> Curves:
 
 def _roc(counts: Counts) -> Points:
     """Points (false positive rate, true positive rate), from (0, 0) to (1, 1)."""
-    no, yes = _from_above(counts)
-    if not (no[-1] and yes[-1]):
+    negatives, positives = _cumulative(counts)
+    if not (negatives[-1] and positives[-1]):
         return ()
-    return ((0.0, 0.0), *_thinned(no / no[-1], yes / yes[-1]))
+    return ((0.0, 0.0), *_downsampled(negatives / negatives[-1], positives / positives[-1]))
 
 
 def _precision_recall(counts: Counts) -> Points:
-    """Points (recall, precision) of rising recall."""
-    no, yes = _from_above(counts)
-    return _thinned(yes / yes[-1], yes / (no + yes)) if yes[-1] else ()
+    """Points (recall, precision), sorted by recall."""
+    negatives, positives = _cumulative(counts)
+    if not positives[-1]:
+        return ()
+    return _downsampled(positives / positives[-1], positives / (negatives + positives))
 
 
 def _calibration(counts: Counts) -> tuple[Bucket, ...]:
-    """Buckets of rising confidence that have images."""
+    """Non-empty bins, sorted by confidence."""
     return tuple(
         Bucket(
             confidence=each[CONFIDENCE] / each[IMAGES],
@@ -45,13 +47,13 @@ def _calibration(counts: Counts) -> tuple[Bucket, ...]:
     )
 
 
-def _from_above(counts: Counts) -> np.ndarray:
-    """Of either kind, how many have this score or a higher one: [2, n]."""
+def _cumulative(counts: Counts) -> np.ndarray:
+    """Cumulative counts of negatives and positives by falling score: [2, n]."""
     scores = counts.scores if counts.scores.size else np.zeros((2, 1))
     return np.asarray(np.cumsum(scores[:, ::-1], axis=1))
 
 
-def _thinned(across: np.ndarray, up: np.ndarray) -> Points:
-    """Points of a curve, not more than a picture can show; the last is always there."""
-    kept = np.unique(np.linspace(0, len(across) - 1, _POINTS).round().astype(int))
-    return tuple(zip(across[kept].tolist(), up[kept].tolist(), strict=True))
+def _downsampled(x: np.ndarray, y: np.ndarray) -> Points:
+    """At most `_POINTS` points of a curve, including the first and the last."""
+    kept = np.unique(np.linspace(0, len(x) - 1, _POINTS).round().astype(int))
+    return tuple(zip(x[kept].tolist(), y[kept].tolist(), strict=True))

@@ -1,4 +1,4 @@
-"""What the Evaluator measures on the test split."""
+"""The EvalConfig of TFX's Evaluator."""
 
 import json
 from collections.abc import Sequence
@@ -13,20 +13,30 @@ from components.evaluation.metrics.classifier_metrics import ClassifierMetrics
 def eval_config(
     config: EvaluationConfig, classes: Sequence[str], threshold: float, code: str
 ) -> tfma.EvalConfig:
-    """Metrics over all images and in slices; no thresholds, for the gate judges.
+    """Metrics on all images and on slices, without thresholds: ModelGate applies those.
 
-    One metric of our own counts once and derives the rest. Those of TFMA would mislead: its
-    `Accuracy` compares probabilities with labels for equality and gives 0, its Precision and Recall
-    of a class ask for a probability of a half and not for the likeliest class, its
-    CategoricalCrossEntropy takes an index for one-hot, and its AUC over a hundred classes was 0.04
-    off with 200 thresholds, and slow.
+    One custom metric computes everything. TFMA's own metrics do not fit: `Accuracy` compares
+    probabilities with labels for equality and gives 0; `Precision` and `Recall` of a class use a
+    probability of 0.5 instead of the argmax; `CategoricalCrossEntropy` expects one-hot labels; the
+    AUC of a hundred classes with 200 thresholds is slow, and was 0.04 off.
 
     Args:
-        config: where slices are cut.
-        classes: names in the order of the labels.
-        threshold: probability from which on the second of two classes is said.
-        code: hash of the code that the Evaluator runs; so it is part of the cache key.
+        config: edges of the slices.
+        classes: class names by label.
+        threshold: probability from which the second of two classes is predicted.
+        code: hash of the Evaluator's custom code, as part of the cache key.
     """
+    arguments = {
+        'classes': len(classes),
+        'threshold': threshold,
+        'edges': config.edges.model_dump(mode='json'),
+        'code': code,
+    }
+    metric = tfma.MetricConfig(
+        class_name=ClassifierMetrics.__name__,
+        module=ClassifierMetrics.__module__,
+        config=json.dumps(arguments),
+    )
     return tfma.EvalConfig(
         model_specs=[
             tfma.ModelSpec(
@@ -39,21 +49,5 @@ def eval_config(
             tfma.SlicingSpec(),
             *(tfma.SlicingSpec(feature_keys=[name]) for name in SLICED_BY),
         ],
-        metrics_specs=[tfma.MetricsSpec(metrics=[_metric(config, len(classes), threshold, code)])],
-    )
-
-
-def _metric(
-    config: EvaluationConfig, classes: int, threshold: float, code: str
-) -> tfma.MetricConfig:
-    arguments = {
-        'classes': classes,
-        'threshold': threshold,
-        'edges': config.edges.model_dump(mode='json'),
-        'code': code,
-    }
-    return tfma.MetricConfig(
-        class_name=ClassifierMetrics.__name__,
-        module=ClassifierMetrics.__module__,
-        config=json.dumps(arguments),
+        metrics_specs=[tfma.MetricsSpec(metrics=[metric])],
     )

@@ -1,6 +1,6 @@
-"""Reads the metrics that the Evaluator wrote.
+"""Reads the metrics written by TFX's Evaluator.
 
-TFMA is imported when they are read: that takes seconds.
+Imports TFMA lazily, because that takes seconds.
 """
 
 import math
@@ -25,21 +25,20 @@ from components.evaluation.results import (
 if TYPE_CHECKING:
     from tensorflow_model_analysis.proto.metrics_for_slice_pb2 import MetricsForSlice
 
-_CANDIDATE, _BASELINE = 'candidate', 'baseline'  # as TFMA names them; one model has no name
-_ACCURACIES = (ACCURACY, 'binary_accuracy')  # the second is TFMA's, in evaluations of older runs
-MOST_SOURCES = 20  # that are told, those with the most images
+_CANDIDATE, _BASELINE = 'candidate', 'baseline'  # TFMA's names; a single model has none
+MAX_SOURCES = 20  # those with the most images
 
 
 def read_evaluation(folder: Path, classes: Sequence[str], threshold: float) -> Evaluation:
-    """What was measured on the test split.
+    """Reads the evaluation of the candidate and, if any, of the baseline.
 
     Args:
-        folder: of the artifact `evaluation`.
-        classes: names in the order of the labels.
-        threshold: probability from which on the second of two classes was said.
+        folder: folder of the ModelEvaluation artifact.
+        classes: class names by label.
+        threshold: probability from which the second of two classes is predicted.
 
     Raises:
-        ValueError: there is nothing over all of the test split.
+        ValueError: there are no metrics of the overall slice.
     """
     written = _load(folder)
     names = {pair.key.model_name for each in written for pair in each.metric_keys_and_values}
@@ -53,17 +52,17 @@ def read_evaluation(folder: Path, classes: Sequence[str], threshold: float) -> E
 
 
 def read_accuracy(folder: Path) -> float | None:
-    """The accuracy of the candidate on the test split, 0 to 1; None if it was not measured.
+    """Accuracy of the candidate on the test split, 0 to 1, or None.
 
     Args:
-        folder: of the artifact `evaluation`, also of one that `read_evaluation` cannot read.
+        folder: folder of the ModelEvaluation artifact.
     """
     for each in _load(folder):
         if _slice(each) != (OVERALL, ''):
             continue
         for pair in each.metric_keys_and_values:
             key = pair.key
-            if key.name in _ACCURACIES and key.model_name in ('', _CANDIDATE) and not key.is_diff:
+            if key.name == ACCURACY and key.model_name in ('', _CANDIDATE) and not key.is_diff:
                 return float(pair.value.double_value.value)
     return None
 
@@ -95,10 +94,10 @@ def _model(
         if feature == OVERALL:
             curves = Curves.model_validate_json(values[CURVES].value.bytes_value)
     if curves is None:
-        raise ValueError(f'{folder} holds no metrics over all of the test split')
+        raise ValueError(f'{folder} has no metrics of the overall slice')
     confusion = [[0] * len(classes) for _ in classes]
-    for label, answer, images in curves.confusion:
-        confusion[label][answer] = images
+    for label, prediction, images in curves.confusion:
+        confusion[label][prediction] = images
     return ModelResult(
         slices=tuple(_ordered(found, classes)),
         confusion=tuple(map(tuple, confusion)),
@@ -109,7 +108,7 @@ def _model(
 
 
 def _slice(written: 'MetricsForSlice') -> tuple[str, str]:
-    """By what, and its name."""
+    """Feature and name of a slice."""
     for key in written.slice_key.single_slice_keys:
         return key.column, key.bytes_value.decode()
     return OVERALL, ''
@@ -131,11 +130,11 @@ def _number(value: float) -> float | None:
 def _ordered(
     found: dict[tuple[str, str], SliceResult], classes: Sequence[str]
 ) -> Iterator[SliceResult]:
-    """The whole first, then as in SLICED_BY; a single source would say the same as the whole."""
+    """The overall slice, then SLICED_BY; a single source is left out, as it equals the former."""
     yield found[OVERALL, '']
     sources = [each for each in found.values() if each.feature == SOURCE]
     sources.sort(key=lambda each: (-each.images, each.name))
-    known = {CLASS: classes, **SLICES, SOURCE: [each.name for each in sources[:MOST_SOURCES]]}
+    known = {CLASS: classes, **SLICES, SOURCE: [each.name for each in sources[:MAX_SOURCES]]}
     if len(sources) == 1:
         known[SOURCE] = ()
     for feature in SLICED_BY:

@@ -1,5 +1,6 @@
-"""Confidence intervals of proportions. A module of its own: components that need no other metric
-depend on it alone.
+"""Confidence intervals of proportions.
+
+A separate module, so that a changed metric reruns no component that only needs intervals.
 """
 
 from scipy.stats import binomtest

@@ -1,1 +1,1 @@
-"""RobustnessEvaluator: accuracy on corrupted images, and the worst mistakes."""
+"""RobustnessEvaluator: accuracy on corrupted images, and the most confident mistakes."""

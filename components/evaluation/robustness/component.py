@@ -1,4 +1,4 @@
-"""Looks at single test images: at copies that were made worse, and at the worst mistakes."""
+"""RobustnessEvaluator component: corruption robustness and the most confident mistakes."""
 
 from pathlib import Path
 from typing import List  # noqa: UP035
@@ -17,59 +17,57 @@ from components.evaluation.robustness.mistakes import find_mistakes
 from components.evaluation.robustness.split_images import RecordedImages
 from components.inference.classifier import Classifier
 
-_MISTAKES = 12
+_MAX_MISTAKES = 12
 
 
 class RobustnessResults(Artifact):
-    """A folder with `robustness.json` (`components.evaluation.results.Robustness`) and pictures."""
+    """`robustness.json` (`components.evaluation.results.Robustness`) and PNGs of the mistakes."""
 
-    TYPE_NAME = 'catdog.RobustnessResults'  # Vertex AI wants a prefix
+    TYPE_NAME = 'catdog.RobustnessResults'  # Vertex AI requires a prefix
 
 
 @component
 def RobustnessEvaluator(
-    examples: InputArtifact[List[standard_artifacts.Examples]],  # noqa: UP006  # as TFX wants it
+    examples: InputArtifact[List[standard_artifacts.Examples]],  # noqa: UP006  # TFX requires List
     model: InputArtifact[standard_artifacts.Model],
     robustness: OutputArtifact[RobustnessResults],
     config: Parameter[str],
     code: Parameter[str],  # part of the cache key
 ) -> None:
-    """Measures a model on copies of test images that are worse, and shows what it gets wrong.
+    """Measures accuracy on corrupted test images, and finds the most confident mistakes.
 
     Args:
-        examples: of all spans that the model is judged on; the split `test` is used.
+        examples: all spans of the evaluation; the split `test` is used.
         model: the candidate.
-        robustness: what was found.
-        config: a `RobustnessConfig` as JSON.
-        code: hash of the code of this component.
+        robustness: gets the results.
+        config: `RobustnessConfig` as JSON.
+        code: hash of the component's source.
     """
     count = RobustnessConfig.model_validate_json(config).images
     serving = folder_of(path_utils.serving_model_path(model.uri))
-    found = evaluate(
-        RecordedImages(_files(examples)), Classifier(serving), count, folder_of(robustness.uri)
-    )
-    target = folder_of(robustness.uri) / ROBUSTNESS_FILE
-    target.write_text(found.model_dump_json(indent=1), encoding='utf-8')
+    folder = folder_of(robustness.uri)
+    result = evaluate(RecordedImages(_files(examples)), Classifier(serving), count, folder)
+    (folder / ROBUSTNESS_FILE).write_text(result.model_dump_json(indent=1), encoding='utf-8')
 
 
 def evaluate(
     images: RecordedImages, classifier: Classifier, count: int, folder: Path
 ) -> Robustness:
-    """Copies of `count` of the images, and the most confident mistakes of all.
+    """Computes the robustness results.
 
     Args:
         images: the test split.
         classifier: the model.
-        count: how many of them are copied, at most; 0: none.
-        folder: where pictures are written.
+        count: maximum number of images to corrupt; 0: none.
+        folder: gets the PNGs of the mistakes.
     """
     digests = [image.sha256 for image in images]
     with console.bar('test images', len(digests)) as bar:
-        mistakes = find_mistakes(images, classifier, _MISTAKES, folder, bar.advance)
+        mistakes = find_mistakes(images, classifier, _MAX_MISTAKES, folder, bar.advance)
     if not count:
         return Robustness(clean=None, corrupted=(), mistakes=tuple(mistakes))
     chosen = choose(digests, count)
-    with console.bar('worse copies of some', len(chosen) * (len(COPIES) + 1)) as bar:
+    with console.bar('corrupted copies', len(chosen) * (len(COPIES) + 1)) as bar:
         clean, corrupted = measure_robustness(images, chosen, classifier, bar.advance)
     return Robustness(clean=clean, corrupted=tuple(corrupted), mistakes=tuple(mistakes))
 

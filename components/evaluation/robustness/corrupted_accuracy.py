@@ -1,4 +1,4 @@
-"""Accuracy on copies of test images that were made worse."""
+"""Accuracy on corrupted test images."""
 
 import concurrent.futures
 import heapq
@@ -23,9 +23,9 @@ _CLEAN = ('', 0)
 
 
 def choose(digests: Iterable[str], count: int) -> frozenset[str]:
-    """The digests of `count` images: always the same ones of the same images.
+    """Chooses the `count` smallest digests: a deterministic random sample.
 
-    A digest is as good as chance. When images are added, only theirs can take another's place.
+    An additional image replaces at most one image of the sample.
     """
     return frozenset(heapq.nsmallest(count, set(digests)))
 
@@ -36,27 +36,27 @@ def measure_robustness(
     classifier: Classifier,
     on_copies: Callable[[int], None],
 ) -> tuple[Estimate, list[CorruptedResult]]:
-    """Accuracy on the chosen images as they are, and on copies of each kind and severity.
+    """Accuracy on the chosen images, clean and with each corruption and severity.
 
-    An image is decoded and brought to the model's size once, by the function that its preprocessing
-    consists of; what is changed is what the model would see. Answers that are no number are wrong.
+    The preprocessing function of training decodes and resizes an image once; the corruptions are
+    applied to the resized image. NaN predictions count as wrong.
 
     Args:
-        images: some more than the chosen ones.
-        chosen: their digests.
+        images: images that include the chosen ones.
+        chosen: SHA-256 digests of the chosen images.
         classifier: the model.
-        on_copies: is told how many more copies are done.
+        on_copies: progress callback, called with the number of further predictions.
     """
-    right: Counter[tuple[str, int]] = Counter()
+    correct: Counter[tuple[str, int]] = Counter()
     count, size = 0, classifier.image_size
-    wanted = (image for image in images if image.sha256 in chosen)
-    for batch in batches(wanted, _BATCH):
+    sample = (image for image in images if image.sha256 in chosen)
+    for batch in batches(sample, _BATCH):
         count += len(batch)
         for copy, pixels in _copies(batch, size):
-            answers = classifier.of_pixels(pixels)
-            right[copy] += sum(
-                answer.name == classifier.classes[image.label]
-                for image, answer in zip(batch, answers, strict=True)
+            predictions = classifier.of_pixels(pixels)
+            correct[copy] += sum(
+                prediction.name == classifier.classes[image.label]
+                for image, prediction in zip(batch, predictions, strict=True)
             )
             on_copies(len(batch))
     results = [
@@ -64,23 +64,23 @@ def measure_robustness(
             corruption=name,
             severity=severity,
             images=count,
-            accuracy=wilson(right[name, severity], count),
+            accuracy=wilson(correct[name, severity], count),
         )
         for name, severity in COPIES
     ]
-    return wilson(right[_CLEAN], count), results
+    return wilson(correct[_CLEAN], count), results
 
 
 def _copies(
     batch: Sequence[RecordedImage], size: int
 ) -> Iterator[tuple[tuple[str, int], np.ndarray]]:
-    """The images themselves, then copies of each kind: uint8 [batch, size, size, 3]."""
+    """Yields (corruption, severity) and uint8 [batch, size, size, 3], the clean images first."""
     decoded = decode_and_resize(tf.constant([image.contents for image in batch]), size)
     pixels = np.asarray(decoded).astype(np.uint8)
     yield _CLEAN, pixels
     digests = [image.sha256 for image in batch]
     with concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         for name, severity in COPIES:
-            how = itertools.repeat(name), itertools.repeat(severity)
-            copies = pool.map(corrupt, pixels, *how, digests)
+            arguments = itertools.repeat(name), itertools.repeat(severity), digests
+            copies = pool.map(corrupt, pixels, *arguments)
             yield (name, severity), np.stack(list(copies))

@@ -1,10 +1,9 @@
-"""Copies of an image that are worse in one way, as cameras, senders and thumbs make them.
+"""Image corruptions: noise, blur, JPEG compression, darkness and rotation.
 
 Follows Hendrycks and Dietterich, "Benchmarking Neural Network Robustness to Common Corruptions and
-Perturbations" (ICLR 2019): images are changed in the size in which the model sees them, and the
-same one always in the same way. Noise and blur have the strengths 1, 3 and 5 of the paper; darkness
-and rotation are not in it. JPEG is harder on a small picture than on the photograph that it was
-made of.
+Perturbations" (ICLR 2019): corruptions are deterministic, and applied at the model's input size.
+Noise and blur have the severities 1, 3 and 5 of the paper; it has no darkness and no rotation. JPEG
+compression is stronger at the input size than on the original photograph.
 """
 
 import io
@@ -17,62 +16,62 @@ import PIL.ImageFilter
 
 SEVERITIES = (1, 2, 3)
 
-_NOISE = (0.08, 0.18, 0.38)  # standard deviation, of values from 0 to 1
-_BLUR = (1.0, 3.0, 6.0)  # standard deviation, in pixels of an image of _PAPER_SIZE
+_NOISE = (0.08, 0.18, 0.38)  # standard deviation, for values from 0 to 1
+_BLUR = (1.0, 3.0, 6.0)  # standard deviation in pixels, at _PAPER_SIZE
 _PAPER_SIZE = 224
 _JPEG_QUALITY = (25, 15, 10)
-_LIGHT = (0.6, 0.35, 0.15)  # that is left
+_LIGHT = (0.6, 0.35, 0.15)  # factor
 _DEGREES = (15, 30, 45)
 
-_Strength = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]
+_Corruption = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]
 
 
 def corrupt(pixels: np.ndarray, corruption: str, severity: int, sha256: str) -> np.ndarray:
-    """A copy that is worse.
+    """Returns a corrupted copy.
 
     Args:
         pixels: uint8 [height, width, 3].
-        corruption: a key of CORRUPTIONS.
+        corruption: key of CORRUPTIONS.
         severity: one of SEVERITIES.
-        sha256: of the image, hexadecimal; decides what chance decides.
+        sha256: hexadecimal digest of the image, the random seed.
     """
     seed = [int(sha256[:16], 16), zlib.crc32(corruption.encode()), severity]
     return CORRUPTIONS[corruption](pixels, severity - 1, np.random.default_rng(seed))
 
 
-def _noise(pixels: np.ndarray, place: int, random: np.random.Generator) -> np.ndarray:
-    added = random.standard_normal(pixels.shape, np.float32) * (255 * _NOISE[place])
+def _noise(pixels: np.ndarray, level: int, random: np.random.Generator) -> np.ndarray:
+    added = random.standard_normal(pixels.shape, np.float32) * (255 * _NOISE[level])
     return (pixels + added).round().clip(0, 255).astype(np.uint8)
 
 
-def _blur(pixels: np.ndarray, place: int, random: np.random.Generator) -> np.ndarray:
-    radius = _BLUR[place] * min(pixels.shape[:2]) / _PAPER_SIZE
+def _blur(pixels: np.ndarray, level: int, random: np.random.Generator) -> np.ndarray:
+    radius = _BLUR[level] * min(pixels.shape[:2]) / _PAPER_SIZE
     image = PIL.Image.fromarray(pixels)
     return np.asarray(image.filter(PIL.ImageFilter.GaussianBlur(radius)))
 
 
-def _jpeg(pixels: np.ndarray, place: int, random: np.random.Generator) -> np.ndarray:
+def _jpeg(pixels: np.ndarray, level: int, random: np.random.Generator) -> np.ndarray:
     file = io.BytesIO()
-    PIL.Image.fromarray(pixels).save(file, 'JPEG', quality=_JPEG_QUALITY[place])
+    PIL.Image.fromarray(pixels).save(file, 'JPEG', quality=_JPEG_QUALITY[level])
     return np.asarray(PIL.Image.open(file))
 
 
-def _darkness(pixels: np.ndarray, place: int, random: np.random.Generator) -> np.ndarray:
-    return (pixels * np.float32(_LIGHT[place])).round().astype(np.uint8)
+def _darkness(pixels: np.ndarray, level: int, random: np.random.Generator) -> np.ndarray:
+    return (pixels * np.float32(_LIGHT[level])).round().astype(np.uint8)
 
 
-def _rotation(pixels: np.ndarray, place: int, random: np.random.Generator) -> np.ndarray:
-    """To either side. What comes into view is a mirror image: black corners would be a hint."""
+def _rotation(pixels: np.ndarray, level: int, random: np.random.Generator) -> np.ndarray:
+    """Rotates left or right, with mirrored borders: black corners would reveal the rotation."""
     height, width = pixels.shape[:2]
     margins = ((height // 2, height // 2), (width // 2, width // 2), (0, 0))
-    around = PIL.Image.fromarray(np.pad(pixels, margins, mode='symmetric'))
-    degrees = _DEGREES[place] * random.choice((-1, 1))
-    turned = around.rotate(degrees, PIL.Image.Resampling.BILINEAR)
+    padded = PIL.Image.fromarray(np.pad(pixels, margins, mode='symmetric'))
+    degrees = _DEGREES[level] * random.choice((-1, 1))
+    rotated = padded.rotate(degrees, PIL.Image.Resampling.BILINEAR)
     left, top = width // 2, height // 2
-    return np.asarray(turned.crop((left, top, left + width, top + height)))
+    return np.asarray(rotated.crop((left, top, left + width, top + height)))
 
 
-CORRUPTIONS: dict[str, _Strength] = {
+CORRUPTIONS: dict[str, _Corruption] = {
     'noise': _noise,
     'blur': _blur,
     'jpeg': _jpeg,

@@ -1,4 +1,4 @@
-"""Pictures of what a model looks at."""
+"""Thumbnails and Grad-CAM overlays."""
 
 import io
 
@@ -6,31 +6,31 @@ import numpy as np
 import PIL.Image
 
 _STOPS = (0.0, 0.25, 0.5, 0.75, 1.0)
-# As matplotlib's inferno, which is no less clear to the colour-blind.
+# matplotlib's inferno, suitable for colour-blind readers.
 _COLOURS = ((0, 0, 4), (87, 16, 110), (188, 55, 84), (249, 142, 9), (252, 255, 164))
-_OPACITY = 0.6  # where the heat is greatest
+_OPACITY = 0.6  # at the maximum
 
 
 def thumbnail(encoded: bytes, longest: int) -> PIL.Image.Image:
-    """A JPEG or PNG as an RGB picture whose longer side has at most so many pixels."""
+    """Decodes a JPEG or PNG to RGB with at most `longest` pixels on the longer side."""
     with PIL.Image.open(io.BytesIO(encoded)) as image:
-        image.draft('RGB', (longest, longest))  # a JPEG is decoded no larger than that needs
+        image.draft('RGB', (longest, longest))  # decodes a JPEG at a reduced size
         small = image.convert('RGB')
     small.thumbnail((longest, longest))
     return small
 
 
 def overlay(picture: PIL.Image.Image, heat: np.ndarray) -> PIL.Image.Image:
-    """The picture, with colours where a heat map is warm.
+    """Overlays a heat map on an RGB picture.
 
     Args:
         picture: RGB.
-        heat: float [height, width] from 0 to 1, in any size.
+        heat: float [height, width] from 0 to 1, of any size.
     """
-    warm = PIL.Image.fromarray(heat.astype(np.float32)).resize(
+    resized = PIL.Image.fromarray(heat.astype(np.float32)).resize(
         picture.size, PIL.Image.Resampling.BICUBIC
     )
-    values = np.asarray(warm).clip(0, 1)
+    values = np.asarray(resized).clip(0, 1)
     channels = [np.interp(values, _STOPS, column) for column in zip(*_COLOURS, strict=True)]
     opacity = _OPACITY * values[..., np.newaxis]
     mixed = np.asarray(picture) * (1 - opacity) + np.stack(channels, -1) * opacity

@@ -1,25 +1,25 @@
-"""Test images that a model is sure of, and wrong."""
+"""The most confident mistakes on the test split, with Grad-CAM overlays."""
 
 import heapq
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from components.evaluation.results import Mistake
 from components.evaluation.robustness.heat_map import overlay, thumbnail
 from components.evaluation.robustness.split_images import RecordedImage, batches
-from components.inference.classifier import Answer, Classifier
+from components.inference.classifier import Classifier, PredictedClass
 
 _BATCH = 32
-_LONGEST_SIDE = 240  # pixels of the pictures
+_LONGEST_SIDE = 240  # pixels
 
 
 class _Wrong(NamedTuple):
     probability: float
-    order: int  # of two that are equal the first is kept; images are never compared
+    order: int  # breaks ties: the first is kept, images are never compared
     image: RecordedImage
-    answer: Answer
+    prediction: PredictedClass
 
 
 def find_mistakes(
@@ -29,57 +29,47 @@ def find_mistakes(
     folder: Path,
     on_images: Callable[[int], None],
 ) -> list[Mistake]:
-    """Asks the model for every image; the mistakes that it is most confident of come first.
+    """Finds the most confident mistakes, sorted by confidence.
 
-    No more images are held than are shown. An answer that is no number is not confident of
-    anything.
+    Keeps at most `most` images in memory. Ignores NaN predictions.
 
     Args:
-        images: to ask for.
+        images: the test split.
         classifier: the model.
-        most: how many mistakes to show.
-        folder: of the results; pictures are written to `mistakes/` in it.
-        on_images: is told how many more images are done.
+        most: maximum number of mistakes.
+        folder: folder of the results; PNGs are written to its subfolder `mistakes`.
+        on_images: progress callback, called with the number of further images.
     """
     worst: list[_Wrong] = []
     order = itertools.count(0, -1)
     for batch in batches(images, _BATCH):
-        answers = classifier.of_images([image.contents for image in batch])
-        for image, answer in zip(batch, answers, strict=True):
-            if answer.name not in (None, classifier.classes[image.label]):
-                heapq.heappush(worst, _Wrong(answer.probability, next(order), image, answer))
+        predictions = classifier.of_images([image.contents for image in batch])
+        for image, prediction in zip(batch, predictions, strict=True):
+            if prediction.name not in (None, classifier.classes[image.label]):
+                wrong = _Wrong(prediction.probability, next(order), image, prediction)
+                heapq.heappush(worst, wrong)
                 if len(worst) > most:
                     heapq.heappop(worst)
         on_images(len(batch))
-    return _show(sorted(worst, reverse=True), classifier, folder)
+    return list(_draw(sorted(worst, reverse=True), classifier, folder))
 
 
-def _show(worst: list[_Wrong], classifier: Classifier, folder: Path) -> list[Mistake]:
-    """Draws each; all of them are explained at once."""
+def _draw(worst: list[_Wrong], classifier: Classifier, folder: Path) -> Iterator[Mistake]:
     (folder / 'mistakes').mkdir(parents=True, exist_ok=True)
     explained = bool(worst) and classifier.explains
-    heat = classifier.heat_maps([each.image.contents for each in worst]) if explained else ()
-    shown = []
-    for number, (each, warm) in enumerate(itertools.zip_longest(worst, heat), 1):
-        picture = thumbnail(each.image.contents, _LONGEST_SIDE)
+    heat_maps = classifier.heat_maps([each.image.contents for each in worst]) if explained else ()
+    for number, (wrong, heat) in enumerate(itertools.zip_longest(worst, heat_maps), 1):
+        picture = thumbnail(wrong.image.contents, _LONGEST_SIDE)
         name = f'mistakes/{number:02d}.png'
         picture.save(folder / name)
         explanation = f'mistakes/{number:02d}-explained.png' if explained else None
         if explanation:
-            overlay(picture, warm).save(folder / explanation)
-        shown.append(_mistake(each, classifier, name, explanation))
-    return shown
-
-
-def _mistake(
-    wrong: _Wrong, classifier: Classifier, picture: str, explanation: str | None
-) -> Mistake:
-    assert wrong.answer.name is not None
-    return Mistake(
-        filename=wrong.image.filename,
-        label=classifier.classes[wrong.image.label],
-        answer=wrong.answer.name,
-        probability=wrong.probability,
-        picture=picture,
-        explanation=explanation,
-    )
+            overlay(picture, heat).save(folder / explanation)
+        yield Mistake(
+            filename=wrong.image.filename,
+            label=classifier.classes[wrong.image.label],
+            answer=wrong.prediction.name,
+            probability=wrong.probability,
+            picture=name,
+            explanation=explanation,
+        )

@@ -1,7 +1,8 @@
-"""Single images of a split, for what TFMA does not look at."""
+"""Reads the images of a split."""
 
 import dataclasses
 import hashlib
+import itertools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -14,12 +15,12 @@ _Item = TypeVar('_Item')
 
 
 class RecordedImage(NamedTuple):
-    """An image of a record.
+    """Image of a record.
 
     Attributes:
-        contents: bytes of a JPEG or PNG.
+        contents: encoded JPEG or PNG.
         label: index into the classes.
-        filename: as in the record.
+        filename: filename feature, or empty.
     """
 
     contents: bytes
@@ -34,10 +35,10 @@ class RecordedImage(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class RecordedImages:
-    """The images of TFRecords, read anew each time that they are gone through.
+    """Iterable over the images of TFRecord files; each iteration reads the files.
 
     Attributes:
-        files: gzipped or not, as ExampleGens write them.
+        files: TFRecord files, compressed if they end with `.gz`.
     """
 
     files: tuple[Path, ...]
@@ -60,12 +61,7 @@ def _image_of(record: bytes) -> RecordedImage:
 
 
 def batches(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
-    """The items, so many at a time; the last ones may be fewer."""
-    batch: list[_Item] = []
-    for item in items:
-        batch.append(item)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
+    """Batches of `size` items; the last one may be smaller."""
+    iterator = iter(items)
+    while batch := list(itertools.islice(iterator, size)):
         yield batch

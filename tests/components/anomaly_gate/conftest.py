@@ -1,4 +1,4 @@
-"""Statistics as StatisticsGen would make them of images with such measures."""
+"""Statistics of synthetic images."""
 
 import numpy as np
 import pandas as pd
@@ -12,12 +12,12 @@ def describe(count=200, seed=0, dogs=0.5, darker=1.0, without=(), **columns):
     """Statistics of one split: JPEGs of cats and dogs, of one size.
 
     Args:
-        count: how many images.
-        seed: other images of the same kind.
-        dogs: their share.
-        darker: what the brightness is multiplied with.
-        without: features that no record has.
-        columns: values in place of these, by the last word of a feature's name.
+        count: number of images.
+        seed: random seed.
+        dogs: share of dogs.
+        darker: factor of the brightness.
+        without: features to leave out.
+        columns: values by the last part of the feature's name.
     """
     random = np.random.default_rng(seed)
     label = (np.arange(count) < round(count * dogs)).astype(int)

@@ -16,7 +16,7 @@ def height_out_of_range() -> anomalies_pb2.Anomalies:
 
 @pytest.fixture
 def artifact(tmp_path):
-    """What ExampleValidator writes for two splits in which it found nothing."""
+    """Output of ExampleValidator for two splits without anomalies."""
     artifact = standard_artifacts.ExampleAnomalies()
     artifact.uri = str(tmp_path)
     artifact.split_names = '["train", "eval"]'
@@ -34,17 +34,13 @@ def column_dropped(*names: str) -> anomalies_pb2.Anomalies:
     return anomalies
 
 
-def test_nothing_is_said_of_data_that_fits():
-    assert describe_anomalies({'train': anomalies_pb2.Anomalies()}) == []
-
-
-def test_an_anomaly_is_told_with_its_split_its_feature_and_its_words():
+def test_describes_split_feature_and_anomaly():
     assert describe_anomalies({'train': height_out_of_range()}) == [
         'train: image/height: Out-of-range values: Unexpectedly low values: 8<16.'
     ]
 
 
-def test_anomalies_come_in_the_order_of_their_features():
+def test_sorts_anomalies_by_feature():
     anomalies = height_out_of_range()
     anomalies.anomaly_info['image/format'].short_description = 'Unexpected string values'
 
@@ -54,7 +50,7 @@ def test_anomalies_come_in_the_order_of_their_features():
     assert second.startswith('eval: image/height: ')
 
 
-def test_what_all_records_lack_is_one_clause():
+def test_merges_equal_anomalies():
     lacking = column_dropped('image/brightness', 'image/contrast')
 
     assert describe_anomalies({'train': lacking, 'eval': lacking, 'test': lacking}) == [
@@ -62,7 +58,7 @@ def test_what_all_records_lack_is_one_clause():
     ]
 
 
-def test_what_only_one_split_lacks_is_told_of_that_split():
+def test_names_split_of_each_missing_feature():
     found = {'train': column_dropped('image/bytes'), 'eval': column_dropped('image/aspect')}
 
     assert describe_anomalies(found) == [
@@ -71,7 +67,7 @@ def test_what_only_one_split_lacks_is_told_of_that_split():
     ]
 
 
-def test_a_feature_without_a_name_is_told_by_its_path():
+def test_unnamed_feature_is_named_by_path():
     anomalies = anomalies_pb2.Anomalies()
     anomalies.anomaly_info[''].path.step.extend(['image', 'depth'])
     anomalies.anomaly_info[''].short_description = 'New column'
@@ -81,7 +77,7 @@ def test_a_feature_without_a_name_is_told_by_its_path():
     assert line.startswith('test: image/depth: New column')
 
 
-def test_an_anomaly_of_the_whole_data_set_is_told():
+def test_describes_dataset_anomaly():
     anomalies = anomalies_pb2.Anomalies()
     anomalies.dataset_anomaly_info.short_description = 'Low num examples'
     anomalies.dataset_anomaly_info.description = 'only 3'
@@ -89,7 +85,7 @@ def test_an_anomaly_of_the_whole_data_set_is_told():
     assert describe_anomalies({'eval': anomalies}) == ['eval: Low num examples: only 3']
 
 
-def test_the_gate_stops_at_an_anomaly_in_any_split(artifact, tmp_path):
+def test_fails_on_anomaly_in_any_split(artifact, tmp_path):
     executor = AnomalyGate.EXECUTOR_SPEC.executor_class._FUNCTION
     found = height_out_of_range().SerializeToString()
     (tmp_path / 'Split-eval' / 'SchemaDiff.pb').write_bytes(found)

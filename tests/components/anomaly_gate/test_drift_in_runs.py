@@ -1,4 +1,4 @@
-"""Runs through TFX's launcher that warn of a span that moved, or stop at it."""
+"""AnomalyGate and its resolver in TFX runs."""
 
 import io
 from pathlib import Path
@@ -25,7 +25,7 @@ DARKER, DOGS_IN_TEST = 0.55, 0.9
 
 @component
 def Ingest(examples: OutputArtifact[standard_artifacts.Examples], span: Parameter[int]):
-    """Examples of a span, without any records."""
+    """Examples of a span, without records."""
     examples.set_int_custom_property('span', span)
     examples.span = span
 
@@ -37,7 +37,7 @@ def Describe(
     anomalies: OutputArtifact[standard_artifacts.ExampleAnomalies],
     folder: Parameter[str],
 ):
-    """Statistics that lie in a folder, as of these Examples, and no anomalies."""
+    """Copies statistics from a folder; writes no anomalies."""
     statistics.span = examples.span
     for artifact in (statistics, anomalies):
         artifact.split_names = artifact_utils.encode_split_names(list(SPLITS))
@@ -54,14 +54,14 @@ def _file(artifact, split, name):
 
 
 class Runs:
-    """Runs of one recipe, span after span."""
+    """Runs of one recipe."""
 
     def __init__(self, folder, statistics_of):
         self._folder, self._statistics_of = folder, statistics_of
-        self.said = ''
+        self.output = ''
 
     def run(self, span, darker=1.0, dogs_in_test=0.5, **validation):
-        """Ends with the gate. Gives its warnings."""
+        """Runs the pipeline up to AnomalyGate; returns its warnings."""
         changes = [('workdir', str(self._folder)), ('validation', validation)]
         recipe = load_recipe('demo', changes)
         folder = self._folder / f'span-{span}'
@@ -75,7 +75,7 @@ class Runs:
             try:
                 runner.run(self._pipeline(recipe, span, folder))
             finally:
-                self.said = stream.getvalue()
+                self.output = stream.getvalue()
         return read_warnings(runner.results)
 
     def _pipeline(self, recipe, span, folder):
@@ -100,38 +100,38 @@ def runs(tmp_path, statistics_of):
     return Runs(tmp_path, statistics_of)
 
 
-def test_of_a_span_without_an_earlier_one_it_is_said_that_it_is_compared_with_none(runs):
+def test_logs_that_first_span_is_not_compared(runs):
     assert runs.run(3, darker=DARKER, on_drift='stop') == ()
-    assert '  no earlier span was looked at: span 3 is compared with none\n' in runs.said
+    assert '  span 3: no previous statistics, drift not checked\n' in runs.output
 
     runs.run(4)
-    assert 'no earlier span' not in runs.said
+    assert 'no previous statistics' not in runs.output
 
 
-def test_nothing_is_said_of_spans_where_images_do_not_come_in_any(runs):
+def test_does_not_mention_spans_without_spans(runs):
     assert runs.run(1, darker=DARKER, on_drift='stop') == ()
-    assert 'span' not in runs.said
+    assert 'span' not in runs.output
 
 
-def test_a_span_that_moved_is_warned_of_and_the_next_is_compared_with_it(runs):
+def test_warns_of_drift_and_compares_next_span_with_it(runs):
     runs.run(1)
 
     (warning,) = runs.run(2, darker=DARKER)
 
     assert warning.startswith('brightness of span 2 moved by 0.')
-    assert warning in runs.said
+    assert warning in runs.output
     assert runs.run(3, darker=DARKER) == ()
 
 
-def test_a_cached_gate_keeps_its_warnings(runs):
+def test_cached_gate_keeps_warnings(runs):
     runs.run(1)
     first = runs.run(2, darker=DARKER)
 
     assert runs.run(2, darker=DARKER) == first != ()
-    assert 'AnomalyGate cached' in runs.said
+    assert 'AnomalyGate cached' in runs.output
 
 
-def test_a_run_that_stopped_stops_again_and_the_span_is_no_measure_for_the_next(runs):
+def test_stopped_span_stops_again_and_is_no_reference(runs):
     runs.run(1, on_drift='stop')
     for _ in range(2):
         with pytest.raises(RunError, match=r'^AnomalyGate failed: brightness of span 2 moved by'):
@@ -142,7 +142,7 @@ def test_a_run_that_stopped_stops_again_and_the_span_is_no_measure_for_the_next(
     assert runs.run(4, on_drift='stop') == ()
 
 
-def test_a_split_with_other_shares_is_warned_of_or_stops_the_run(runs):
+def test_skew_warns_or_stops(runs):
     sentence = 'class balance of test differs from train by 0.40 (limit 0.1)'
 
     assert runs.run(1, dogs_in_test=DOGS_IN_TEST) == (sentence,)
@@ -151,9 +151,9 @@ def test_a_split_with_other_shares_is_warned_of_or_stops_the_run(runs):
     assert str(failed.value) == f'AnomalyGate failed: {sentence}'
 
 
-def test_what_is_only_warned_of_is_said_when_the_other_stops_the_run(runs):
+def test_logs_drift_warning_when_skew_stops(runs):
     runs.run(1)
 
     with pytest.raises(RunError, match=r'class balance of test differs from train by 0\.40'):
         runs.run(2, darker=DARKER, dogs_in_test=DOGS_IN_TEST, on_skew='stop')
-    assert 'brightness of span 2 moved' in runs.said
+    assert 'brightness of span 2 moved' in runs.output

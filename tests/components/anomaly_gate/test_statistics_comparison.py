@@ -1,12 +1,10 @@
-"""Which distances are told, and how they read."""
-
 import numpy as np
 import pytest
 
 from components.anomaly_gate.config import ValidationConfig
 from components.anomaly_gate.statistics_comparison import drift, skew
 
-USUAL = ValidationConfig()
+CONFIG = ValidationConfig()
 
 
 @pytest.fixture(scope='module')
@@ -14,16 +12,12 @@ def before(statistics_of):
     return statistics_of()
 
 
-def changed(**limits):
-    return ValidationConfig.model_validate({'drift': limits})
+def test_equal_distributions_have_no_drift(statistics_of, before):
+    assert drift(4, statistics_of(seed=1), before, CONFIG) == ()
 
 
-def test_another_span_of_the_same_kind_did_not_move(statistics_of, before):
-    assert drift(4, statistics_of(seed=1), before, USUAL) == ()
-
-
-def test_darker_images_are_told_with_their_span_the_distance_and_the_limit(statistics_of, before):
-    (clause,) = drift(4, statistics_of(seed=1, darker=0.6), before, USUAL)
+def test_describes_drift_with_span_and_limit(statistics_of, before):
+    (clause,) = drift(4, statistics_of(seed=1, darker=0.6), before, CONFIG)
 
     assert clause.startswith('brightness of span 4 moved by 0.')
     assert clause.endswith(' (limit 0.2)')
@@ -42,60 +36,57 @@ def test_darker_images_are_told_with_their_span_the_distance_and_the_limit(stati
         ({'format': ['png'] * 200}, 'format'),
     ],
 )
-def test_every_measure_is_looked_at(statistics_of, before, columns, measure):
-    (clause,) = drift(7, statistics_of(seed=1, **columns), before, USUAL)
+def test_compares_every_measure(statistics_of, before, columns, measure):
+    (clause,) = drift(7, statistics_of(seed=1, **columns), before, CONFIG)
 
     assert clause.startswith(f'{measure} of span 7 moved by ')
 
 
-def test_the_class_balance_moves_by_the_largest_change_of_a_share(statistics_of, before):
-    assert drift(2, statistics_of(seed=1, dogs=0.75), before, USUAL) == (
+def test_class_balance_uses_largest_change_of_share(statistics_of, before):
+    assert drift(2, statistics_of(seed=1, dogs=0.75), before, CONFIG) == (
         'class balance of span 2 moved by 0.25 (limit 0.1)',
     )
 
 
-def test_a_measure_without_a_limit_is_not_compared(statistics_of, before):
-    darker = statistics_of(seed=1, darker=0.6)
+@pytest.mark.parametrize('limit', [None, 0.9])
+def test_limit_of_measure_is_configurable(statistics_of, before, limit):
+    config = ValidationConfig.model_validate({'drift': {'brightness': limit}})
 
-    assert drift(4, darker, before, changed(brightness=None)) == ()
-
-
-def test_a_higher_limit_allows_more(statistics_of, before):
-    assert drift(4, statistics_of(seed=1, darker=0.6), before, changed(brightness=0.9)) == ()
+    assert drift(4, statistics_of(seed=1, darker=0.6), before, config) == ()
 
 
-def test_few_images_are_not_judged(statistics_of, before):
+def test_ignores_splits_with_few_images(statistics_of, before):
     few = statistics_of(count=99, seed=1, darker=0.6)
 
-    assert drift(4, few, before, USUAL) == ()
-    assert drift(4, before, few, USUAL) == ()
+    assert drift(4, few, before, CONFIG) == ()
+    assert drift(4, before, few, CONFIG) == ()
     assert drift(4, few, before, ValidationConfig(min_images=99)) != ()
 
 
-def test_shares_of_few_images_may_differ_by_what_is_noise(statistics_of, before):
+def test_ignores_sampling_noise_of_shares(statistics_of, before):
     few, many = (statistics_of(count=count, seed=1, dogs=0.65) for count in (200, 4000))
 
-    assert drift(4, few, before, USUAL) == ()  # four standard errors are 0.2
-    assert drift(4, many, statistics_of(count=4000), USUAL) == (
+    assert drift(4, few, before, CONFIG) == ()  # four standard errors are 0.2
+    assert drift(4, many, statistics_of(count=4000), CONFIG) == (
         'class balance of span 4 moved by 0.15 (limit 0.1)',
     )
 
 
-def test_a_split_with_other_shares_of_the_classes_than_train_is_told(statistics_of):
+def test_describes_skew_of_class_balance(statistics_of):
     splits = {
         'train': statistics_of(count=1200),
         'eval': statistics_of(count=400, seed=1),
         'test': statistics_of(count=400, seed=2, dogs=0.68),
     }
 
-    assert skew(splits, USUAL) == ('class balance of test differs from train by 0.18 (limit 0.1)',)
+    assert skew(splits, CONFIG) == ('class balance of test differs from train by 0.18 (limit 0.1)',)
 
 
-def test_a_class_that_a_split_lacks_is_told(statistics_of):
+def test_describes_class_missing_in_split(statistics_of):
     splits = {'train': statistics_of(), 'eval': statistics_of(dogs=0.0)}
 
-    assert skew(splits, USUAL) == ('class balance of eval differs from train by 0.50 (limit 0.1)',)
+    assert skew(splits, CONFIG) == ('class balance of eval differs from train by 0.50 (limit 0.1)',)
 
 
-def test_other_measures_may_differ_between_splits(statistics_of):
-    assert skew({'train': statistics_of(), 'test': statistics_of(darker=0.5)}, USUAL) == ()
+def test_skew_ignores_other_measures(statistics_of):
+    assert skew({'train': statistics_of(), 'test': statistics_of(darker=0.5)}, CONFIG) == ()

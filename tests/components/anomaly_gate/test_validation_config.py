@@ -6,7 +6,7 @@ from pipeline.config.recipe import load_recipe
 from pipeline.schema import described_features
 
 
-def test_every_limit_is_for_a_feature_that_statistics_describe():
+def test_every_limit_has_a_feature_of_the_schema():
     limits = {*DriftLimits.model_fields, *SkewLimits.model_fields}
     described = {feature.name for feature in described_features().feature}
 
@@ -14,7 +14,7 @@ def test_every_limit_is_for_a_feature_that_statistics_describe():
     assert set(FEATURE_OF.values()) <= described
 
 
-def test_a_recipe_sets_limits_and_what_they_do():
+def test_recipe_sets_limits_and_actions():
     changes = [('validation.on_drift', 'stop'), ('validation.drift.brightness', 0.3)]
 
     validation = load_recipe('demo', changes).validation
@@ -32,7 +32,7 @@ def test_a_recipe_sets_limits_and_what_they_do():
         ('validation.min_images', 0, 'greater than or equal to 1, got 0'),
     ],
 )
-def test_what_cannot_be_is_told(key, value, words):
+def test_rejects_invalid_values(key, value, words):
     with pytest.raises(ConfigError) as error:
         load_recipe('demo', [(key, value)])
     assert f'{key}: ' in str(error.value)

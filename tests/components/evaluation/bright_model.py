@@ -1,4 +1,4 @@
-"""A model that is exported in no time, and answers like one of two classes."""
+"""Untrained model that classifies images by brightness."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ _MIDDLE = 125.0  # between the dark cats and the bright dogs of `make_image_fold
 
 
 class BrightModel(tf.Module):
-    """The brighter an image, the more it is a dog; what is bright in it speaks for that."""
+    """Predicts dogs for bright images; the heat map is the brightness."""
 
     def __init__(self, slope: float, explains: bool) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class BrightModel(tf.Module):
 
 
 def gray(brightness: int, label: int, size: tuple[int, int] = (48, 32)) -> RecordedImage:
-    """An image of one gray, as a PNG."""
+    """PNG of uniform gray."""
     pixels = np.full((size[1], size[0], 3), brightness, np.uint8)
     contents = encoded(PIL.Image.fromarray(pixels), 'PNG')
     return RecordedImage(contents, label, f'{label}/{brightness}.png')

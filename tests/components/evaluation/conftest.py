@@ -1,4 +1,4 @@
-"""TFX's Evaluator on records without images: models whose answers lie in the records."""
+"""TFX's Evaluator with models that read their predictions from the records."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import tensorflow as tf
+from example_records import write_records
 from google.protobuf import json_format
 from tfx.components.evaluator.executor import Executor
 from tfx.types import standard_artifacts
@@ -20,9 +21,9 @@ Evaluate = Callable[..., Path]
 
 @pytest.fixture(scope='session')
 def evaluate(tmp_path_factory) -> Evaluate:
-    """`evaluate(records, classes, baseline=False, threshold=0.5)`: where the Evaluator wrote to.
+    """`evaluate(records, classes, baseline=False, threshold=0.5)`: folder of the ModelEvaluation.
 
-    A record is a dict of features; `candidate` and `baseline` hold the answers.
+    A record is a dict of features; `candidate` and `baseline` are the predictions.
     """
 
     def run(
@@ -47,9 +48,9 @@ def evaluate(tmp_path_factory) -> Evaluate:
         }
         for key, (artifact,) in outputs.items():
             artifact.uri = str(folder / key)
-        asked = eval_config(config or EvaluationConfig(), classes, threshold, code='1')
+        tfma_config = eval_config(config or EvaluationConfig(), classes, threshold, code='1')
         properties = {
-            'eval_config': json_format.MessageToJson(asked, preserving_proto_field_name=True),
+            'eval_config': json_format.MessageToJson(tfma_config, preserving_proto_field_name=True),
             'example_splits': json.dumps(['test']),
             'module_path': custom_extractors.__module__,
         }
@@ -62,39 +63,22 @@ def evaluate(tmp_path_factory) -> Evaluate:
 
 
 def _examples(folder: Path, records: Sequence[Mapping[str, object]]) -> standard_artifacts.Examples:
-    path = folder / 'Split-test' / 'data_tfrecord-00000-of-00001.gz'
-    path.parent.mkdir(parents=True)
-    with tf.io.TFRecordWriter(str(path), 'GZIP') as writer:
-        for record in records:
-            named = {name: _feature(value) for name, value in record.items()}
-            example = tf.train.Example(features=tf.train.Features(feature=named))
-            writer.write(example.SerializeToString())
+    write_records(folder / 'Split-test' / 'data_tfrecord-00000-of-00001.gz', records)
     examples = standard_artifacts.Examples()
     examples.uri, examples.split_names = str(folder), json.dumps(['test'])
     examples.set_string_custom_property('payload_format', 'FORMAT_TF_EXAMPLE')
     return examples
 
 
-def _feature(value: object) -> tf.train.Feature:
-    values = value if isinstance(value, list) else [value]
-    if isinstance(values[0], bytes):
-        return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
-    if isinstance(values[0], str):
-        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[v.encode() for v in values]))
-    if isinstance(values[0], int):
-        return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
-    return tf.train.Feature(float_list=tf.train.FloatList(value=values))
-
-
 def _model(folder: Path, feature: str, width: int) -> standard_artifacts.Model:
-    class Answers(tf.Module):
+    class Lookup(tf.Module):
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string, 'examples')])
         def serve(self, examples):
             spec = {feature: tf.io.FixedLenFeature([width], tf.float32)}
-            given = tf.io.parse_example(examples, spec)[feature]
-            return {features.PROBABILITY: given, features.LOGIT: given * 2}
+            probability = tf.io.parse_example(examples, spec)[feature]
+            return {features.PROBABILITY: probability, features.LOGIT: probability * 2}
 
-    module = Answers()
+    module = Lookup()
     signatures = {features.SIGNATURE_EXAMPLES: module.serve}
     tf.saved_model.save(module, str(folder / 'Format-Serving'), signatures=signatures)
     model = standard_artifacts.Model()

@@ -1,4 +1,4 @@
-"""UnlabelledExampleGen and BulkInferrer, through TFX."""
+"""UnlabelledExampleGen and FolderInferrer in TFX runs."""
 
 import csv
 import datetime
@@ -26,7 +26,7 @@ CHECKS = CheckConfig(min_side=16)
 
 
 class Stage:
-    """A folder of images, a model, and the two nodes, as often as a test wants to run them."""
+    """Runs of the two nodes with a folder of images and a model."""
 
     def __init__(self, folder, make_saved_model):
         self._folder = folder
@@ -61,8 +61,8 @@ class Stage:
         )
         return runner.results
 
-    def answers(self, results):
-        """Class and probability by file, as the table has them."""
+    def predictions(self, results):
+        """Class and probability by file, read from the CSV file."""
         (examples,) = results['BulkInferrer'].outputs['output_examples']
         with Path(examples.uri, TABLE).open(newline='') as file:
             return {row['file']: (row['class'], row['probability']) for row in csv.DictReader(file)}
@@ -70,7 +70,7 @@ class Stage:
 
 @pytest.fixture(scope='module')
 def stage(tmp_path_factory, make_image_folder, make_saved_model):
-    """Three images of each kind, a CMYK one and two that cannot be used."""
+    """Three images per class, a CMYK image and two unusable images."""
     folder = tmp_path_factory.mktemp('stage')
     made = Stage(folder, make_saved_model)
     make_image_folder(made.images, per_class=3)
@@ -84,64 +84,64 @@ def stage(tmp_path_factory, make_image_folder, make_saved_model):
 @pytest.fixture(scope='module')
 def first(stage):
     results = stage.run()
-    return results, stage.answers(results)
+    return results, stage.predictions(results)
 
 
-def test_every_image_that_can_be_used_is_answered(first):
-    _, answers = first
-    known = {name: said for name, (said, _) in answers.items() if name != 'cmyk.jpg'}
-    assert known == {
+def test_predicts_every_usable_image(first):
+    _, predictions = first
+    classes = {name: label for name, (label, _) in predictions.items() if name != 'cmyk.jpg'}
+    assert classes == {
         f'{name}/{name}-0-{n}.jpg': name for name in ('cats', 'dogs') for n in range(3)
     }
-    assert 'cmyk.jpg' in answers
+    assert 'cmyk.jpg' in predictions
 
 
-def test_the_probability_is_that_of_the_class_that_is_said(first):
+def test_probability_is_that_of_predicted_class(first):
     assert all(0.9 < float(number) <= 1 for name, (_, number) in first[1].items() if '/' in name)
 
 
-def test_the_others_are_listed_with_their_reasons(first):
+def test_quarantines_unusable_images(first):
     (quarantine,) = first[0]['UnlabelledExampleGen'].outputs['quarantine']
     lines = read_quarantined(Path(quarantine.uri))
     reasons = {line['source']: line['reason'] for line in lines}
     assert reasons == {'cats/cut.jpg': 'truncated', 'empty.png': 'empty'}
 
 
-def test_the_same_images_are_not_answered_again_and_new_ones_are(stage, first):
+def test_caches_predictions_until_images_change(stage, first):
     again = stage.run()
     assert again['UnlabelledExampleGen'].cached
     assert again['BulkInferrer'].cached
-    assert stage.answers(again) == first[1]
+    assert stage.predictions(again) == first[1]
 
     shutil.copy(stage.images / 'dogs' / 'dogs-0-0.jpg', stage.images / 'new.jpg')
     third = stage.run()
     assert not third['BulkInferrer'].cached
-    assert stage.answers(third)['new.jpg'] == first[1]['dogs/dogs-0-0.jpg']
+    assert stage.predictions(third)['new.jpg'] == first[1]['dogs/dogs-0-0.jpg']
 
 
-def test_a_model_that_is_not_blessed_answers_nothing_and_that_is_said(stage, first, caplog):
+def test_rejected_model_predicts_nothing(stage, first, caplog):
     with caplog.at_level(logging.INFO):
         results = stage.run(blessed=False)
     (examples,) = results['BulkInferrer'].outputs['output_examples']
-    assert 'the model is not blessed: no image is answered' in caplog.text
+    assert 'no predictions: the model is not blessed' in caplog.text
     assert not list(stage.images.parent.glob(f'artifacts/BulkInferrer/*/{examples.id}/*'))
 
 
-def test_a_person_has_the_last_word_and_is_heard_after_the_gate(stage, first):
+def test_override_replaces_gate_decision_and_invalidates_cache(stage, first):
     model = stage.images.parent / 'model'
     refused = stage.run(blessed=False)
-    said = {
+    override = {
         'person': 'eve',
         'reason': 'a test',
         'moment': datetime.datetime.now(datetime.timezone.utc),
     }
 
-    write_override(model, ManualOverride(blessed=True, **said))
+    write_override(model, ManualOverride(blessed=True, **override))
     blessed = stage.run(blessed=False)
-    write_override(model, ManualOverride(blessed=False, **said))
+    write_override(model, ManualOverride(blessed=False, **override))
     withdrawn = stage.run()
 
-    assert stage.answers(blessed).items() >= first[1].items()
+    assert stage.predictions(blessed).items() >= first[1].items()
     for results in (refused, withdrawn):
         (examples,) = results['BulkInferrer'].outputs['output_examples']
         assert not Path(examples.uri, TABLE).exists()

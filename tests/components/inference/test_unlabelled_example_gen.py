@@ -32,7 +32,7 @@ def written(folder, tmp_path, **checks):
     return write_records(folder, CheckConfig.model_validate(checks), *targets), records(targets[0])
 
 
-def test_a_record_has_the_image_and_where_it_lies_and_no_label(folder, tmp_path):
+def test_record_has_image_and_path_without_label(folder, tmp_path):
     tally, (record,) = written(folder, tmp_path)
 
     assert tally == Tally(1)
@@ -41,7 +41,7 @@ def test_a_record_has_the_image_and_where_it_lies_and_no_label(folder, tmp_path)
     assert features.LABEL not in record
 
 
-def test_what_is_too_large_is_set_aside_without_being_read(folder, tmp_path):
+def test_quarantines_too_large_file_unread(folder, tmp_path):
     tally, found = written(folder, tmp_path, max_megabytes=0.0001)
 
     assert (tally, found) == (Tally(1, {'too large': 1}), [])
@@ -49,12 +49,12 @@ def test_what_is_too_large_is_set_aside_without_being_read(folder, tmp_path):
     assert (line['source'], line['bytes']) == ('holiday/a.jpg', 0)
 
 
-def test_a_link_to_nothing_is_no_image(folder, tmp_path):
+def test_ignores_broken_symlink(folder, tmp_path):
     (folder / 'gone.jpg').symlink_to('nowhere')
     assert written(folder, tmp_path)[0] == Tally(1)
 
 
-def test_many_images_are_divided_into_files(folder, tmp_path, monkeypatch):
+def test_writes_several_shards(folder, tmp_path):
     for number in range(IMAGES_PER_SHARD):
         (folder / f'{number}.jpg').hardlink_to(folder / 'holiday' / 'a.jpg')
 
@@ -64,7 +64,7 @@ def test_many_images_are_divided_into_files(folder, tmp_path, monkeypatch):
     assert len(list((tmp_path / 'records').iterdir())) == 2
 
 
-def test_the_fingerprint_changes_with_the_images_alone(folder):
+def test_fingerprint_changes_only_with_images(folder):
     before = fingerprint_of(folder)
     (folder / 'notes.txt').touch()
     assert fingerprint_of(folder) == before
@@ -72,21 +72,21 @@ def test_the_fingerprint_changes_with_the_images_alone(folder):
     assert fingerprint_of(folder) != before
 
 
-def test_a_folder_without_images_is_told_before_a_run(folder):
+def test_rejects_folder_without_images(folder):
     require_images(folder)
     (folder / 'holiday' / 'a.jpg').unlink()
-    with pytest.raises(DataError, match=r'^inference\.path: .* holds no images$'):
+    with pytest.raises(DataError, match=r'^inference\.path: .* has no images$'):
         require_images(folder)
 
 
-def test_what_is_no_folder_is_told(folder):
+def test_rejects_missing_folder_and_file(folder):
     with pytest.raises(DataError, match='does not exist; give a folder with images'):
         require_images(folder / 'nowhere')
     with pytest.raises(DataError, match='is a file; give a folder with images'):
         require_images(folder / 'holiday' / 'a.jpg')
 
 
-def test_where_no_image_can_be_used_the_run_stops(folder, tmp_path):
+def test_fails_without_usable_images(folder, tmp_path):
     from tfx.types import standard_artifacts
 
     from components.image_example_gen.ingestion.quarantine import Quarantine

@@ -1,4 +1,4 @@
-"""TensorFlow Lite models beside the SavedModel that they were made from."""
+"""Conversion to TensorFlow Lite, compared with the SavedModel."""
 
 import dataclasses
 
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.lite_converter.component import in_words, write_lite_models
+from components.lite_converter.component import describe, write_lite_models
 from components.lite_converter.config import LiteConfig
 from components.lite_converter.conversion import probabilities, probabilities_of_saved_model
 from components.lite_converter.lite_results import LITE_FILE, LiteResult
@@ -16,7 +16,7 @@ from trainer.export.saved_model import export
 
 @dataclasses.dataclass
 class Split:
-    """Images and labels, as far as they are asked for them."""
+    """Stub of ImageSplit."""
 
     images: np.ndarray
     labels: np.ndarray
@@ -28,7 +28,7 @@ class Split:
 
 @pytest.fixture(scope='module')
 def bright(job, tmp_path_factory):
-    """A model that tells bright images from dark ones, and images of both; the first is wrong."""
+    """Model that classifies by brightness, and images; the first label is wrong."""
     image = keras.Input((32, 32, 3))
     scaled = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(image)
     feature_map = keras.layers.Conv2D(4, 3, strides=4, use_bias=False)(scaled)
@@ -54,7 +54,7 @@ def written(bright, tmp_path_factory):
     return write_lite_models(folder, split, split, config, 0.5, target), target
 
 
-def test_both_formats_are_measured_on_the_same_images_as_the_saved_model(written):
+def test_evaluates_all_models_on_same_images(written):
     result, folder = written
     assert LiteResult.model_validate_json((folder / LITE_FILE).read_text()) == result
     assert result.images == 30
@@ -69,7 +69,7 @@ def test_both_formats_are_measured_on_the_same_images_as_the_saved_model(written
     assert result.pushed == ('float16.tflite', 'int8.tflite')
 
 
-def test_float16_answers_nearly_and_int8_roughly_as_the_saved_model(bright, written):
+def test_predictions_are_close_to_saved_model(bright, written):
     folder, split = bright
     wanted = probabilities_of_saved_model(folder, split.images, batch=7)
     for name, error in ('float16', 2e-3), ('int8', 0.05):
@@ -78,7 +78,7 @@ def test_float16_answers_nearly_and_int8_roughly_as_the_saved_model(bright, writ
         np.testing.assert_allclose(found, wanted, atol=error)
 
 
-def test_int8_computes_in_integers_between_floats(written):
+def test_int8_has_integer_tensors_and_float_inputs(written):
     interpreter = tf.lite.Interpreter(model_path=str(written[1] / 'int8.tflite'))
     kinds = {np.dtype(each['dtype']).name for each in interpreter.get_tensor_details()}
     (taken,) = interpreter.get_input_details()
@@ -87,7 +87,7 @@ def test_int8_computes_in_integers_between_floats(written):
     assert {'int8', 'int32'} <= kinds
 
 
-def test_a_format_too_far_below_is_kept_and_not_pushed(bright, tmp_path, monkeypatch):
+def test_inaccurate_model_is_written_but_not_pushed(bright, tmp_path, monkeypatch):
     folder, split = bright
     monkeypatch.setattr('components.lite_converter.conversion.convert', lambda *_: b'lite')
     half = np.where(np.arange(40) < 15, 0.0, split.labels)[:, np.newaxis]
@@ -96,13 +96,13 @@ def test_a_format_too_far_below_is_kept_and_not_pushed(bright, tmp_path, monkeyp
     result = write_lite_models(folder, split, split, config, 0.5, tmp_path)
     assert result.pushed == ()
     assert (tmp_path / 'int8.tflite').read_bytes() == b'lite'
-    assert in_words(result) == (
-        'accuracy on 40 test images: int8 0.8000 (0.0 MB, too far below: not pushed), '
-        'beside 0.9750 of the SavedModel'
+    assert describe(result) == (
+        'accuracy on 40 test images: SavedModel 0.9750, '
+        'int8 0.8000 (0.0 MB, drop above the maximum: not pushed)'
     )
 
 
-def test_an_answer_that_is_no_number_is_right_for_no_image(bright, tmp_path, monkeypatch):
+def test_nan_predictions_are_wrong(bright, tmp_path, monkeypatch):
     folder, split = bright
     monkeypatch.setattr('components.lite_converter.conversion.convert', lambda *_: b'lite')
     nothing = np.full((40, 1), np.nan, np.float32)

@@ -1,5 +1,3 @@
-"""A model that was saved again is the same one; another constant in its graph makes it another."""
-
 import pytest
 import tensorflow as tf
 
@@ -9,7 +7,7 @@ from components.pusher.model_files import files_of
 
 @pytest.fixture
 def save(tmp_path):
-    """Saves a model whose answer depends on a weight, and on a threshold in a function."""
+    """Saves a model with a weight, and a threshold in a function."""
 
     def save(name, weight=0.5, threshold=0.5):
         model = tf.Module()
@@ -26,18 +24,18 @@ def save(tmp_path):
     return save
 
 
-def test_a_model_that_was_saved_again_is_the_same(save):
+def test_model_saved_again_is_equal(save):
     first, second = save('first'), save('second')
     assert first['saved_model.pb'].read_bytes() != second['saved_model.pb'].read_bytes()
     assert is_same(first, second)
 
 
 @pytest.mark.parametrize('change', [{'weight': 0.6}, {'threshold': 0.6}])
-def test_another_weight_or_constant_makes_another_model(save, change):
+def test_detects_changed_weight_or_constant(save, change):
     assert not is_same(save('first'), save('second', **change))
 
 
-def test_a_file_more_makes_another_model(save, tmp_path):
+def test_detects_additional_file(save, tmp_path):
     first, second = save('first'), save('second')
     (tmp_path / 'labels').write_text('')
     assert not is_same(first, {**second, 'assets/labels': tmp_path / 'labels'})

@@ -1,5 +1,3 @@
-"""The Pusher keeps to blessings, and says of what is live that it is pushed."""
-
 from pathlib import Path
 
 import pytest
@@ -20,7 +18,7 @@ LITE = """{"images": 10, "max_drop": 0.01, "saved_model": {"value": 0.9}, "model
 
 
 class Run:
-    """Inputs of a Pusher, and what it does with them."""
+    """Runs the Pusher's executor."""
 
     def __init__(self, folder: Path) -> None:
         self.serving = folder / 'serving'
@@ -39,11 +37,11 @@ class Run:
         Executor().Do(inputs, {PUSHED_MODEL: [pushed]}, properties)
         return pushed
 
-    def judge(self, blessed: bool) -> None:
-        said = ManualOverride(
+    def override(self, blessed: bool) -> None:
+        override = ManualOverride(
             blessed=blessed, person='ada', reason='why', moment='2026-11-21T00:00Z'
         )
-        write_override(Path(self.model.uri), said)
+        write_override(Path(self.model.uri), override)
 
 
 @pytest.fixture
@@ -52,12 +50,12 @@ def run(tmp_path):
 
 
 def values(pushed):
-    """What TFX's own Pusher says, and whether it was live."""
+    """Custom properties of PushedModel."""
     properties = pushed.mlmd_artifact.custom_properties
     return {key: getattr(each, each.WhichOneof('value')) for key, each in properties.items()}
 
 
-def test_a_blessed_model_is_pushed_and_named_as_by_tfx(run):
+def test_pushes_blessed_model_with_properties_of_tfx(run):
     pushed = run.push()
 
     (version,) = versions_in(run.serving)
@@ -69,24 +67,23 @@ def test_a_blessed_model_is_pushed_and_named_as_by_tfx(run):
     }
 
 
-def test_a_model_that_is_live_is_said_to_be_pushed_and_unchanged(run):
-    """As by a run that was killed before it could note its push."""
+def test_live_model_is_pushed_and_unchanged(run):
     first = values(run.push())
     assert values(run.push()) == {**first, 'unchanged': 1}
 
 
-def test_a_model_that_is_not_blessed_is_not_pushed(run):
+def test_does_not_push_rejected_model(run):
     assert values(run.push(blessed=False)) == {'pushed': 0}
     assert not run.serving.exists()
 
 
 @pytest.mark.parametrize('blessed', [True, False])
-def test_a_person_has_the_last_word(run, blessed):
-    run.judge(blessed)
+def test_override_replaces_gate_decision(run, blessed):
+    run.override(blessed)
     assert values(run.push(blessed=not blessed))['pushed'] == int(blessed)
 
 
-def test_the_note_says_which_model_and_which_spans(run):
+def test_records_model_and_spans(run):
     examples = []
     for number in (3, 2):
         examples.append(standard_artifacts.Examples())
@@ -98,7 +95,7 @@ def test_the_note_says_which_model_and_which_spans(run):
     assert (about.model, about.model_id, about.spans) == (run.model.uri, 7, (2, 3))
 
 
-def test_small_models_that_are_accurate_enough_go_with_the_version(run, tmp_path):
+def test_pushes_accurate_lite_models(run, tmp_path):
     artifact = LiteModels()
     artifact.uri = str(tmp_path / 'lite')
     Path(artifact.uri).mkdir()
@@ -112,7 +109,7 @@ def test_small_models_that_are_accurate_enough_go_with_the_version(run, tmp_path
     assert {each.name for each in extra.iterdir()} == {'float16.tflite', 'push.json'}
 
 
-def test_a_destination_that_cannot_be_written_fails_the_node(run):
+def test_fails_if_serving_directory_is_file(run):
     run.serving.write_text('')
-    with pytest.raises(PushError, match='it is no folder'):
+    with pytest.raises(PushError, match='it is not a folder'):
         run.push()

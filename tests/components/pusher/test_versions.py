@@ -1,4 +1,4 @@
-"""A version is live whole or not at all, under a number that was never used."""
+"""Atomic pushes, version numbers and retention."""
 
 import concurrent.futures
 import json
@@ -84,7 +84,7 @@ def at_noon(monkeypatch):
     monkeypatch.setattr(versions.time, 'time', lambda: 1_800_000_000.9)
 
 
-def test_a_version_holds_the_model_and_where_it_comes_from(serving, new):
+def test_version_has_model_and_provenance(serving, new):
     pushed = put(new, serving, run='today', accuracy=0.9, spans=(1, 2))
 
     assert contents(pushed.folder) == contents(new)
@@ -94,7 +94,7 @@ def test_a_version_holds_the_model_and_where_it_comes_from(serving, new):
     assert not pushed.unchanged
 
 
-def test_a_model_server_of_another_user_may_read_it(serving, new):
+def test_permissions_follow_umask(serving, new):
     folder = put(new, serving).folder
     mask = os.umask(0)
     os.umask(mask)
@@ -102,31 +102,31 @@ def test_a_model_server_of_another_user_may_read_it(serving, new):
     assert (folder / 'saved_model.pb').stat().st_mode & 0o777 == 0o666 & ~mask
 
 
-def test_numbers_rise_also_within_one_second(serving, old, new, at_noon):
+def test_numbers_rise_within_one_second(serving, old, new, at_noon):
     numbers = [put(model, serving).version for model in (old, new, old)]
     assert numbers == [1_800_000_000, 1_800_000_001, 1_800_000_002]
 
 
-def test_a_number_is_not_used_again_when_its_version_was_deleted(serving, old, new, at_noon):
+def test_never_reuses_number_of_deleted_version(serving, old, new, at_noon):
     put(old, serving)
     shutil.rmtree(put(new, serving).folder)
 
     assert put(new, serving).version == 1_800_000_002
 
 
-def test_numbers_rise_above_those_that_others_have_used(serving, new):
+def test_numbers_rise_above_existing_versions(serving, new):
     (serving / '5000000000').mkdir(parents=True)
     assert put(new, serving).version == 5_000_000_001
 
 
-def test_what_is_no_number_is_no_version(serving):
+def test_ignores_other_files_in_serving_directory(serving):
     for name in ('7', '10', '²', 'notes', '.coming-1', '1' * 30):
         (serving / name).mkdir(parents=True)
     (serving / '11').write_text('a file')
     assert [path.name for path in versions_in(serving)] == ['7', '10']
 
 
-def test_a_model_that_is_live_is_not_pushed_again(serving, old, tmp_path):
+def test_does_not_push_live_model_again(serving, old, tmp_path):
     first = put(old, serving)
     saved_again = make_model(tmp_path / 'again', 'old', fingerprint='another number')
 
@@ -136,25 +136,25 @@ def test_a_model_that_is_live_is_not_pushed_again(serving, old, tmp_path):
     assert len(versions_in(serving)) == 1
 
 
-def test_a_model_that_was_live_once_is_pushed_again(serving, old, new):
+def test_pushes_earlier_model_again(serving, old, new):
     put(old, serving)
     put(new, serving)
     assert not put(old, serving).unchanged
 
 
-def test_files_beside_the_model_are_part_of_the_version(serving, old, tmp_path):
+def test_extra_files_are_part_of_version(serving, old, tmp_path):
     (tmp_path / 'int8.tflite').write_text('small')
-    beside = {'int8.tflite': tmp_path / 'int8.tflite'}
+    extra_files = {'int8.tflite': tmp_path / 'int8.tflite'}
     put(old, serving)
 
-    pushed = push(old, serving, keep=5, about=About(), beside=beside)
+    pushed = push(old, serving, keep=5, about=About(), extra_files=extra_files)
 
     assert not pushed.unchanged
     assert (pushed.folder / 'assets.extra/int8.tflite').read_text() == 'small'
-    assert push(old, serving, keep=5, about=About(), beside=beside).unchanged
+    assert push(old, serving, keep=5, about=About(), extra_files=extra_files).unchanged
 
 
-def test_the_last_versions_stay(serving, tmp_path):
+def test_keeps_last_versions(serving, tmp_path):
     for number in range(4):
         put(make_model(tmp_path / f'{number}', f'weights {number}'), serving, keep=2)
     left = [
@@ -164,7 +164,7 @@ def test_the_last_versions_stay(serving, tmp_path):
     assert sorted(path.name for path in serving.glob('.*')) == [versions.HIGHEST, versions.LOCK]
 
 
-def test_an_earlier_version_comes_back_under_a_new_number(serving, old, new):
+def test_restores_version_under_new_number(serving, old, new):
     first, second = put(old, serving), put(new, serving)
 
     back = restore(first.folder, keep=5, about=About(by_hand='rollback', version=first.version))
@@ -176,7 +176,7 @@ def test_an_earlier_version_comes_back_under_a_new_number(serving, old, new):
     assert read_note(first.folder).about.by_hand is None
 
 
-def test_a_version_comes_back_where_no_links_are(serving, old, new, monkeypatch):
+def test_restores_version_without_hard_links(serving, old, new, monkeypatch):
     def refuse(*_):
         raise PermissionError(1, 'Operation not permitted')
 
@@ -185,13 +185,13 @@ def test_a_version_comes_back_where_no_links_are(serving, old, new, monkeypatch)
     assert contents(restore(first.folder, keep=5, about=About()).folder) == contents(old)
 
 
-def test_a_model_without_its_graph_is_not_pushed(serving, new):
+def test_rejects_model_without_graph(serving, new):
     (new / 'saved_model.pb').unlink()
-    with pytest.raises(PushError, match=r'is no whole model: saved_model\.pb is missing'):
+    with pytest.raises(PushError, match=r'is not a SavedModel: saved_model\.pb is missing'):
         put(new, serving)
 
 
-def test_a_copy_that_differs_is_not_pushed(serving, old, new, monkeypatch):
+def test_rejects_copy_that_differs(serving, old, new, monkeypatch):
     before = put(old, serving)
 
     def garbled(source, target):
@@ -205,14 +205,14 @@ def test_a_copy_that_differs_is_not_pushed(serving, old, new, monkeypatch):
 
 
 def assert_as_before(serving: Path, live: Pushed, model: Path) -> None:
-    """No half version, no number more, and nothing left of the attempt."""
+    """Only this version is left, and no temporary files."""
     assert versions_in(serving) == [live.folder]
     assert contents(live.folder) == contents(model)
     assert {path.name for path in serving.glob('.*')} <= {versions.HIGHEST, versions.LOCK}
 
 
 @pytest.mark.parametrize('where', ['in the copy', 'before the rename'])
-def test_killed_before_it_is_whole_the_live_model_stays(serving, old, new, where):
+def test_kill_before_rename_keeps_live_model(serving, old, new, where):
     before = put(old, serving)
 
     kill(new, serving, where)
@@ -224,7 +224,7 @@ def test_killed_before_it_is_whole_the_live_model_stays(serving, old, new, where
 
 
 @pytest.mark.parametrize('where', ['after the rename', 'in the removal'])
-def test_killed_after_it_is_whole_the_new_model_is_live(serving, old, new, where):
+def test_kill_after_rename_makes_new_model_live(serving, old, new, where):
     put(old, serving)
 
     kill(new, serving, where)
@@ -242,24 +242,27 @@ def kill(model: Path, serving: Path, where: str) -> None:
     assert done.returncode == -signal.SIGKILL, done.stderr
 
 
-def test_half_copies_of_a_push_that_goes_on_are_not_removed(serving):
+def test_keeps_partial_copies_while_locked(serving):
     (serving / '.coming-1').mkdir(parents=True)
-    with filelock.FileLock(serving / versions.LOCK), pytest.raises(PushError, match='going on'):
-        versions.remove_half_copies(serving, patience=0)
+    with (
+        filelock.FileLock(serving / versions.LOCK),
+        pytest.raises(PushError, match='holds the lock'),
+    ):
+        versions.remove_partial_copies(serving, patience=0)
     assert (serving / '.coming-1').is_dir()
-    versions.remove_half_copies(serving)
+    versions.remove_partial_copies(serving)
     assert not (serving / '.coming-1').exists()
 
 
-def test_a_second_push_waits_and_gives_up_with_a_sentence(serving, new):
+def test_second_push_times_out(serving, new):
     serving.mkdir()
-    sentence = f'another push to {re.escape(str(serving))} is going on, for more than 0.2 seconds'
+    sentence = f'another push to {re.escape(str(serving))} still holds the lock after 0.2 seconds'
     with filelock.FileLock(serving / versions.LOCK), pytest.raises(PushError, match=sentence):
         push(new, serving, keep=5, about=About(), patience=0.2)
     assert versions_in(serving) == []
 
 
-def test_pushes_at_once_come_one_after_the_other(serving, tmp_path):
+def test_serializes_concurrent_pushes(serving, tmp_path):
     models = [make_model(tmp_path / f'{number}', f'weights {number}') for number in range(6)]
     with concurrent.futures.ThreadPoolExecutor(6) as pool:
         pushed = list(pool.map(lambda model: put(model, serving, keep=6), models))
@@ -269,25 +272,22 @@ def test_pushes_at_once_come_one_after_the_other(serving, tmp_path):
     )
 
 
-def test_a_destination_that_is_a_file_is_told(serving, new):
+@pytest.mark.parametrize(
+    ('below', 'reason'), [('', 'it is not a folder'), ('models', 'Not a directory')]
+)
+def test_rejects_destination_that_is_or_is_below_a_file(serving, new, below, reason):
     serving.write_text('')
-    with pytest.raises(PushError, match=f'nothing can be pushed to {serving}: it is no folder$'):
-        put(new, serving)
+    with pytest.raises(PushError, match=f'cannot push to {serving / below}: {reason}$'):
+        put(new, serving / below)
 
 
-def test_a_destination_below_a_file_is_told(serving, new):
-    serving.write_text('')
-    with pytest.raises(PushError, match=r'nothing can be pushed to .*: Not a directory$'):
-        put(new, serving / 'models')
-
-
-def test_files_that_may_not_grow_leave_nothing_half(serving, old, new):
+def test_file_size_limit_keeps_live_model(serving, old, new):
     before = put(old, serving)
     (new / 'variables/variables.data-00000-of-00001').write_bytes(b'x' * 200_000)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
     try:
-        with pytest.raises(PushError, match=f'nothing can be pushed to {serving}: File too large'):
+        with pytest.raises(PushError, match=f'cannot push to {serving}: File too large'):
             put(new, serving)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -296,45 +296,44 @@ def test_files_that_may_not_grow_leave_nothing_half(serving, old, new):
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system of its own, of a megabyte."""
+    """File system of one megabyte."""
     folder = tmp_path / 'disk'
     folder.mkdir()
     mount = ['mount', '-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', folder]
     if not shutil.which('mount') or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip('this user may not mount a small file system')
+        pytest.skip('this user may not mount a file system')
     yield folder
     subprocess.run(['umount', folder], check=True)
 
 
-def test_a_full_destination_keeps_its_live_model(small_disk, old, new):
+def test_full_disk_keeps_live_model(small_disk, old, new):
     before = put(old, small_disk)
     (new / 'variables/variables.data-00000-of-00001').write_bytes(b'x' * 2_000_000)
-    sentence = f'nothing can be pushed to {small_disk}: No space left on device'
-    with pytest.raises(PushError, match=sentence):
+    with pytest.raises(PushError, match='No space left on device'):
         put(new, small_disk)
     assert_as_before(small_disk, before, old)
 
 
-def test_a_read_only_destination_keeps_its_live_model(small_disk, old, new):
+def test_read_only_disk_keeps_live_model(small_disk, old, new):
     before = put(old, small_disk)
     subprocess.run(['mount', '-o', 'remount,ro', small_disk], check=True)
-    with pytest.raises(PushError, match=r'nothing can be pushed to .*: Read-only file system'):
+    with pytest.raises(PushError, match='Read-only file system'):
         put(new, small_disk)
     assert_as_before(small_disk, before, old)
 
 
-def test_a_destination_on_another_file_system_is_as_good(small_disk, new):
+def test_pushes_to_other_file_system(small_disk, new):
     assert new.stat().st_dev != small_disk.stat().st_dev
     assert contents(put(new, small_disk).folder) == contents(new)
 
 
-def test_a_note_that_was_copied_with_its_folder_says_nothing(serving, new):
+def test_ignores_metadata_of_copied_folder(serving, new):
     pushed = put(new, serving, run='today')
     shutil.copytree(pushed.folder, serving / '9999999999')
     assert read_note(serving / '9999999999') is None
 
 
-def test_a_note_that_cannot_be_read_says_nothing(serving, new):
+def test_ignores_invalid_metadata(serving, new):
     pushed = put(new, serving)
     (pushed.folder / 'assets.extra/push.json').write_text(json.dumps({'version': 'x'}))
     assert read_note(pushed.folder) is None

@@ -8,7 +8,7 @@ from tfx.types import standard_artifacts
 
 from common import console
 from common.blessing import ManualOverride, write_override
-from components.resolvers import blessed_model as baseline_resolver
+from components.resolvers import blessed_model
 from components.resolvers.blessed_model import CANDIDATE, LatestOtherBlessedModelStrategy
 
 
@@ -29,11 +29,11 @@ def blessing(
 
 
 class Pushes:
-    """A store in which Pushers had some models, some of which were pushed.
+    """Store with executions of Pushers.
 
     Args:
-        pushes: models in the order of their versions; 0 stands for nobody's.
-        others: models that Pushers had and did not push.
+        pushes: ids of pushed models, by version; 0 for an unknown model.
+        others: ids of models that were not pushed.
     """
 
     def __init__(self, pushes: list[int], others: list[int] = ()) -> None:
@@ -65,134 +65,97 @@ class Pushes:
 
 @pytest.fixture
 def damaged(monkeypatch):
-    """Places of models that cannot be used; the others can."""
-    places: set[str] = set()
+    """URIs of unusable models."""
+    uris: set[str] = set()
     monkeypatch.setattr(
-        baseline_resolver, 'why_unusable', lambda uri: f'{uri} is gone' if uri in places else None
+        blessed_model, 'why_unusable', lambda uri: f'{uri} is gone' if uri in uris else None
     )
-    return places
+    return uris
 
 
 @pytest.fixture
 def resolve(damaged):
-    """Gives what a resolver gives that knows these models, blessings and pushes (all, if none)."""
+    """`resolve(models, blessings, pushed)` resolves the baseline of the last model.
 
-    def call(candidate, models, blessings, pushed=None):
-        inputs = {'model': models, 'model_blessing': blessings, CANDIDATE: [candidate]}
+    `pushed` are ids of pushed models by version, by default those of all models.
+    """
+
+    def call(models, blessings, pushed=None):
+        inputs = {'model': models, 'model_blessing': blessings, CANDIDATE: models[-1:]}
         ids = [each.id for each in models]
         store = Pushes(ids) if pushed is None else Pushes(pushed, ids)
-        return LatestOtherBlessedModelStrategy().resolve_artifacts(store, inputs)
+        resolved = LatestOtherBlessedModelStrategy().resolve_artifacts(store, inputs)
+        assert resolved[CANDIDATE] == models[-1:]
+        return [[each.id for each in resolved[key]] for key in ('model', 'model_blessing')]
 
     return call
 
 
-def test_the_first_model_has_no_baseline(resolve):
-    resolved = resolve(model(1), [model(1)], [])
+@pytest.mark.parametrize(
+    ('count', 'blessings', 'pushed', 'baseline', 'baseline_blessing'),
+    [
+        pytest.param(1, [], None, [], [], id='first model'),
+        pytest.param(2, [blessing(1, blessed=False)], None, [], [], id='rejected'),
+        pytest.param(
+            4,
+            [blessing(1), blessing(2), blessing(3, blessed=False)],
+            None,
+            [2],
+            [102],
+            id='latest blessed',
+        ),
+        pytest.param(1, [blessing(1)], None, [], [], id='candidate itself'),
+        pytest.param(2, [blessing(1), blessing(2)], None, [1], [101], id='blessed candidate'),
+        pytest.param(3, [blessing(1), blessing(2)], [1], [1], [101], id='blessed, not pushed'),
+        pytest.param(3, [blessing(1), blessing(2)], [1, 2, 1], [1], [101], id='rolled back'),
+        pytest.param(
+            3, [blessing(1), blessing(2)], [0] * 8 + [1, 2], [2], [102], id='version 10 above 9'
+        ),
+        pytest.param(
+            2, [blessing(1), blessing(1, number=200)], None, [1], [200], id='last of two blessings'
+        ),
+    ],
+)
+def test_resolves_baseline(resolve, count, blessings, pushed, baseline, baseline_blessing):
+    models = [model(number) for number in range(1, count + 1)]
 
-    assert resolved['model'] == []
-
-
-def test_a_model_that_was_not_blessed_is_no_baseline(resolve):
-    resolved = resolve(model(2), [model(1), model(2)], [blessing(1, blessed=False)])
-
-    assert resolved['model'] == []
-
-
-def test_the_latest_blessed_model_is_the_baseline_with_its_blessing(resolve):
-    models = [model(1), model(2), model(3), model(4)]
-    blessings = [blessing(1), blessing(2), blessing(3, blessed=False)]
-
-    resolved = resolve(model(4), models, blessings)
-
-    assert [artifact.id for artifact in resolved['model']] == [2]
-    assert [artifact.id for artifact in resolved['model_blessing']] == [102]
-
-
-def test_a_candidate_is_not_its_own_baseline(resolve):
-    resolved = resolve(model(1), [model(1)], [blessing(1)])
-
-    assert resolved['model'] == []
-
-
-def test_a_candidate_that_is_blessed_gets_the_one_before_again(resolve):
-    resolved = resolve(model(2), [model(1), model(2)], [blessing(1), blessing(2)])
-
-    assert [artifact.id for artifact in resolved['model']] == [1]
-
-
-def test_a_model_that_was_blessed_and_not_pushed_is_no_baseline(resolve):
-    models = [model(1), model(2), model(3)]
-
-    resolved = resolve(model(3), models, [blessing(1), blessing(2)], pushed=[1])
-
-    assert [artifact.id for artifact in resolved['model']] == [1]
-
-
-def test_the_candidate_is_passed_on(resolve):
-    candidate = model(2)
-
-    assert resolve(candidate, [model(1), candidate], [blessing(1)])[CANDIDATE] == [candidate]
-    assert resolve(candidate, [candidate], [])[CANDIDATE] == [candidate]
-
-
-def test_a_model_that_was_rolled_back_to_is_the_latest(resolve):
-    models = [model(1), model(2), model(3)]
-
-    resolved = resolve(model(3), models, [blessing(1), blessing(2)], pushed=[1, 2, 1])
-
-    assert [artifact.id for artifact in resolved['model']] == [1]
-
-
-def test_versions_are_compared_as_numbers(resolve):
-    models = [model(1), model(2), model(3)]
-
-    resolved = resolve(model(3), models, [blessing(1), blessing(2)], pushed=[0] * 8 + [1, 2])
-
-    assert [artifact.id for artifact in resolved['model']] == [2]  # version 10, and the other 9
-
-
-def test_of_several_blessings_of_a_model_the_last_comes_with_it(resolve):
-    blessings = [blessing(1), blessing(1, number=200)]
-
-    resolved = resolve(model(2), [model(1), model(2)], blessings)
-
-    assert [artifact.id for artifact in resolved['model_blessing']] == [200]
+    assert resolve(models, blessings, pushed) == [baseline, baseline_blessing]
 
 
 @pytest.mark.parametrize('gone', [{'/2'}, {'/1', '/2'}])
-def test_a_model_that_cannot_be_used_is_told_and_passed_over(resolve, damaged, gone):
+def test_skips_unusable_model_with_warning(resolve, damaged, gone):
     damaged |= gone
     models = [model(1), model(2), model(3)]
     for each in models:
         each.uri = f'/{each.id}'
-    said = io.StringIO()
+    output = io.StringIO()
 
-    with console.output_to(said):
-        resolved = resolve(models[2], models, [blessing(1), blessing(2)])
+    with console.output_to(output):
+        baseline, _ = resolve(models, [blessing(1), blessing(2)])
 
-    assert [artifact.id for artifact in resolved['model']] == [1] * ('/1' not in gone)
-    assert said.getvalue().splitlines() == [
-        f'warning: an earlier blessed model cannot be used and is passed over: {place} is gone'
-        for place in sorted(gone, reverse=True)
+    assert baseline == [1] * ('/1' not in gone)
+    assert output.getvalue().splitlines() == [
+        f'warning: skipped an unusable blessed model: {uri} is gone'
+        for uri in sorted(gone, reverse=True)
     ]
 
 
-@pytest.mark.parametrize(('gate', 'person'), [(True, False), (False, True)])
-def test_a_person_has_the_last_word_on_what_may_be_compared_with(resolve, tmp_path, gate, person):
+@pytest.mark.parametrize(('by_gate', 'by_hand'), [(True, False), (False, True)])
+def test_override_replaces_gate_decision(resolve, tmp_path, by_gate, by_hand):
     models = [model(1), model(2), model(3)]
     models[1].uri = str(tmp_path)
     moment = datetime.datetime(2026, 11, 21, tzinfo=datetime.timezone.utc)
-    said = ManualOverride(blessed=person, person='eve', reason='seen', moment=moment)
-    write_override(tmp_path, said)
+    override = ManualOverride(blessed=by_hand, person='eve', reason='seen', moment=moment)
+    write_override(tmp_path, override)
 
-    resolved = resolve(models[2], models, [blessing(1), blessing(2, blessed=gate)])
+    baseline, _ = resolve(models, [blessing(1), blessing(2, blessed=by_gate)])
 
-    assert [artifact.id for artifact in resolved['model']] == [2 if person else 1]
+    assert baseline == [2 if by_hand else 1]
 
 
 @pytest.fixture
-def knowing(tmp_path):
-    """Gives a model whose folder says which classes it knows, or nothing."""
+def with_classes(tmp_path):
+    """`with_classes(number, *classes)`: a model with a list of classes, or without."""
 
     def make(number, *classes):
         artifact = model(number)
@@ -207,27 +170,28 @@ def knowing(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ('before', 'now', 'compared'),
+    ('previous', 'candidate', 'compared'),
     [
         (('cats', 'dogs'), ('cats', 'dogs'), True),
         (('cats', 'dogs'), ('cats', 'dogs', 'foxes'), False),
         (('cats', 'dogs'), ('dogs', 'cats'), False),
-        ((), ('cats', 'dogs'), True),  # as models from before classes were written
+        ((), ('cats', 'dogs'), True),  # models of older releases
     ],
 )
-def test_a_model_of_other_classes_is_no_baseline_and_that_is_said(
-    resolve, knowing, before, now, compared
+def test_model_with_other_classes_is_no_baseline(
+    resolve, with_classes, previous, candidate, compared
 ):
-    models = [knowing(1, 'cats', 'dogs', 'foxes'), knowing(2, *before), knowing(3, *now)]
-    said = io.StringIO()
+    models = [
+        with_classes(1, 'cats', 'dogs', 'foxes'),
+        with_classes(2, *previous),
+        with_classes(3, *candidate),
+    ]
+    output = io.StringIO()
 
-    with console.output_to(said):
-        resolved = resolve(models[-1], models, [blessing(1), blessing(2)])
+    with console.output_to(output):
+        baseline, baseline_blessing = resolve(models, [blessing(1), blessing(2)])
 
-    assert [artifact.id for artifact in resolved['model']] == [2] * compared
-    assert len(resolved['model_blessing']) == len(resolved['model'])
-    if compared:
-        assert said.getvalue() == ''
-    else:
-        assert said.getvalue().startswith('the last blessed model knows 2 classes (cats, dogs)')
-        assert said.getvalue().endswith(': they are not compared\n')
+    assert baseline == [2] * compared
+    assert len(baseline_blessing) == len(baseline)
+    assert ('not compared with the last blessed model' not in output.getvalue()) is compared
+    assert ('2 classes (cats, dogs)' not in output.getvalue()) is compared

@@ -1,5 +1,3 @@
-"""Which statistics the resolver takes, from a store with real events."""
-
 import ml_metadata as mlmd
 import pytest
 from ml_metadata.proto import metadata_store_pb2
@@ -17,7 +15,7 @@ COMPLETE, FAILED, CACHED = (
 
 
 class Runs:
-    """What runs leave in a store: Examples, their statistics, and a gate that looked at them."""
+    """Records runs in a metadata store: Examples, statistics and AnomalyGate."""
 
     def __init__(self):
         config = metadata_store_pb2.ConnectionConfig()
@@ -26,7 +24,7 @@ class Runs:
         self.statistics = []
 
     def run(self, span, gate=COMPLETE):
-        """One run over a span; without a gate it was cut off. Gives the statistics."""
+        """Records a run, without a gate if interrupted; returns the statistics."""
         values = {} if span is None else {'span': span}
         examples, made = self._artifact('Examples', **values), self._artifact('ExampleStatistics')
         self._execution('tfx.StatisticsGen', COMPLETE, [examples], [made])
@@ -67,65 +65,36 @@ def runs():
     return Runs()
 
 
-def test_the_first_span_has_none_before_it(runs):
-    assert runs.resolve(runs.run(1)) == []
+@pytest.mark.parametrize(
+    ('earlier', 'newest', 'expected'),
+    [
+        pytest.param([], 1, None, id='first span'),
+        pytest.param([8, 9], 10, 1, id='previous span'),
+        pytest.param([1, 2], 2, 0, id='not the same span'),
+        pytest.param([1], 1, None, id='images without spans'),
+        pytest.param([5, 3], 4, 1, id='not a higher span'),
+        pytest.param([3, 3], 4, 1, id='latest statistics of a changed span'),
+        pytest.param([1], None, None, id='newest examples without a span'),
+        pytest.param([None], 2, None, id='earlier examples without a span'),
+    ],
+)
+def test_resolves_previous_span(runs, earlier, newest, expected):
+    statistics = [runs.run(span) for span in earlier]
 
+    resolved = runs.resolve(runs.run(newest, gate=None))
 
-def test_the_span_before_is_taken(runs):
-    runs.run(8)
-    before = runs.run(9)
-
-    assert runs.resolve(runs.run(10, gate=None)) == [before]
-
-
-def test_statistics_of_the_same_span_are_never_taken(runs):
-    before = runs.run(1)
-    runs.run(2)
-
-    assert runs.resolve(runs.run(2, gate=None)) == [before]
-
-
-def test_images_that_do_not_come_in_spans_have_none_before_them(runs):
-    runs.run(1)
-
-    assert runs.resolve(runs.run(1, gate=None)) == []
-
-
-def test_a_higher_span_is_not_before(runs):
-    runs.run(5)
-    before = runs.run(3)
-
-    assert runs.resolve(runs.run(4, gate=None)) == [before]
-
-
-def test_the_latest_statistics_of_a_span_whose_images_changed_are_taken(runs):
-    runs.run(3)
-    latest = runs.run(3)
-
-    assert runs.resolve(runs.run(4, gate=None)) == [latest]
+    assert resolved == ([] if expected is None else [statistics[expected]])
 
 
 @pytest.mark.parametrize('gate', [FAILED, None])
-def test_a_span_that_was_stopped_on_is_no_measure(runs, gate):
-    before = runs.run(1)
+def test_ignores_stopped_or_interrupted_span(runs, gate):
+    previous = runs.run(1)
     runs.run(2, gate=gate)
 
-    assert runs.resolve(runs.run(3, gate=None)) == [before]
+    assert runs.resolve(runs.run(3, gate=None)) == [previous]
 
 
-def test_a_gate_that_was_cached_let_it_through(runs):
-    before = runs.run(1, gate=CACHED)
+def test_cached_gate_counts_as_passed(runs):
+    previous = runs.run(1, gate=CACHED)
 
-    assert runs.resolve(runs.run(2, gate=None)) == [before]
-
-
-def test_statistics_of_examples_without_a_span_are_compared_with_none(runs):
-    runs.run(1)
-
-    assert runs.resolve(runs.run(None)) == []
-
-
-def test_examples_of_others_without_a_span_are_not_taken(runs):
-    runs.run(None)
-
-    assert runs.resolve(runs.run(2, gate=None)) == []
+    assert runs.resolve(runs.run(2, gate=None)) == [previous]

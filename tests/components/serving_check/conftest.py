@@ -1,4 +1,4 @@
-"""A small model that was exported as the Trainer does it, without a training."""
+"""Untrained models, exported like those of the Trainer."""
 
 import keras
 import numpy as np
@@ -22,8 +22,10 @@ def _small_network(seed=0):
 
 @pytest.fixture
 def make_model(tmp_path, job):
-    """`make_model()`: the folder of a SavedModel with its requests; weights or classes may differ
-    from those that the Trainer answered with."""
+    """`make_model(exported, classes)`: folder of a SavedModel with warm-up requests.
+
+    The exported network or classes may differ from those that made the responses.
+    """
 
     def make(exported=None, classes=None):
         network = _small_network()
@@ -42,7 +44,7 @@ def small_network():
 
 @pytest.fixture(scope='session')
 def served(tmp_path_factory, job):
-    """The same for tests that only ask it: its folder."""
+    """Folder of a SavedModel that tests must not change."""
     folder = tmp_path_factory.mktemp('served') / 'Format-Serving'
     network = _small_network()
     export(network, job.transform, job.classes, folder)
@@ -57,5 +59,5 @@ def served_signatures(served):
 
 @pytest.fixture
 def pixels():
-    """Random images as the network sees them, uint8 [20, 32, 32, 3]."""
+    """Random images at input size, uint8 [20, 32, 32, 3]."""
     return np.random.default_rng(0).integers(0, 255, (20, SIZE, SIZE, 3)).astype(np.uint8)

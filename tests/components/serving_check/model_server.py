@@ -1,4 +1,4 @@
-"""What TensorFlow Serving does with a request, in Python: its messages, and its JSON.
+"""Python model of TensorFlow Serving's gRPC and REST requests.
 
 Follows `tensorflow_serving/util/json_tensor.cc` and the REST API's documentation.
 """
@@ -13,11 +13,11 @@ from tensorflow_serving.apis import predict_pb2
 
 
 class BadRequest(ValueError):
-    """What the server answers with 400."""
+    """HTTP status 400."""
 
 
 def predict(signatures, message: bytes) -> bytes:
-    """`PredictionService.Predict`: a serialised PredictRequest to a serialised PredictResponse."""
+    """`PredictionService.Predict`, from PredictRequest to PredictResponse, both serialised."""
     request = predict_pb2.PredictRequest.FromString(message)
     name = request.model_spec.signature_name or 'serving_default'
     inputs = {key: tf.make_ndarray(value) for key, value in request.inputs.items()}
@@ -44,9 +44,9 @@ def post_predict(signatures, body: str) -> str:
         key: np.array(_decoded(value), object if _is_text(signatures, name, key) else np.float32)
         for key, value in values.items()
     }
-    outputs = {key: _plain(each) for key, each in _run(signatures, name, inputs).items()}
+    outputs = {key: _to_json(each) for key, each in _run(signatures, name, inputs).items()}
     if not in_rows:
-        return json.dumps({'outputs': outputs})  # NaN is written bare, as the server does
+        return json.dumps({'outputs': outputs})  # with literal NaN, like the server
     count = len(next(iter(outputs.values())))
     return json.dumps(
         {'predictions': [{k: v[row] for k, v in outputs.items()} for row in range(count)]}
@@ -82,11 +82,11 @@ def _decoded(value):
     return value.encode() if isinstance(value, str) else value
 
 
-def _plain(array):
+def _to_json(array):
     if isinstance(array, bytes):
         return array.decode()
     if isinstance(array, (np.ndarray, list)):
-        return [_plain(each) for each in array]
+        return [_to_json(each) for each in array]
     return float(array)
 
 
@@ -104,18 +104,18 @@ def _is_text(signatures, name, key):
 
 
 def strict(text: str):
-    """JSON as most clients read it: without NaN.
+    """Parses JSON like most clients, which reject NaN.
 
     Raises:
-        ValueError: there is one.
+        ValueError: the text contains NaN.
     """
 
-    def refuse(word):
-        raise ValueError(f'{word} is no JSON')
+    def reject(constant):
+        raise ValueError(f'{constant} is not valid JSON')
 
-    return json.loads(text, parse_constant=refuse)
+    return json.loads(text, parse_constant=reject)
 
 
 def numbers_or_none(values):
-    """What a client makes of an answer: None for an image that was none."""
+    """Predictions, with None for NaN (an invalid image)."""
     return [None if math.isnan(value) else value for (value,) in values]

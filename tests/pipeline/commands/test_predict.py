@@ -186,4 +186,4 @@ def test_a_model_of_somebody_else_is_told(make_saved_model, tmp_path):
     model = make_saved_model(tmp_path / 'model', classes=None)
     done = invoked('--model', model, 'cat.jpg')
     assert done.exit_code == 2
-    assert 'does not say which classes it knows' in done.stderr
+    assert 'with its classes' in done.stderr

@@ -102,7 +102,7 @@ def test_half_copies_that_cannot_be_removed_stop_a_run_with_a_sentence(recipe, s
         raise PermissionError(13, 'Permission denied')
 
     monkeypatch.setattr('components.pusher.versions.shutil.rmtree', refuse)
-    sentence = f'nothing can be pushed to {recipe.serving_directory}: Permission denied'
+    sentence = f'cannot push to {recipe.serving_directory}: Permission denied'
     with pytest.raises(PushError, match=f'^{sentence}$'):
         remove_leftovers(recipe, store)
 

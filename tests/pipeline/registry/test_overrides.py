@@ -303,8 +303,14 @@ def with_lite(pets, tmp_path):
     (tmp_path / 'small.tflite').write_text('small')
     model = pets.train({3: 'c'})
     about = About(recipe='pets', model=model.uri, model_id=model.id)
-    beside = {'small.tflite': tmp_path / 'small.tflite'}
-    push(Path(model.uri) / 'Format-Serving', pets.serving, keep=9, about=about, beside=beside)
+    extra_files = {'small.tflite': tmp_path / 'small.tflite'}
+    push(
+        Path(model.uri) / 'Format-Serving',
+        pets.serving,
+        keep=9,
+        about=about,
+        extra_files=extra_files,
+    )
     return pets.live()
 
 
@@ -492,7 +498,7 @@ def test_a_folder_that_cannot_be_written_is_told(pets, two, monkeypatch):
     monkeypatch.setattr('pipeline.metadata_store.existing_store', lambda *_: pets.store)
     monkeypatch.setattr(Path, 'rename', lambda *_: (_ for _ in ()).throw(OSError(28, 'full')))
     done = call(pets, 'rollback', '--reason', 'why')
-    sentence = f'error: nothing can be pushed to {pets.serving}: No space left on device\n'
+    sentence = f'error: cannot push to {pets.serving}: No space left on device\n'
     assert (done.exit_code, done.stderr) == (1, sentence)
     assert versions_in(pets.serving) == two
     assert blessed(pets, 1) == [1]

@@ -1,4 +1,4 @@
-"""The gate behind TFX's own Evaluator: models that a training may give, judged on real images."""
+"""ModelGate after TFX's Evaluator, in TFX runs."""
 
 import io
 import json
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import tensorflow as tf
+from example_records import write_records
 from tfx.components import Evaluator
 from tfx.dsl.component.experimental.annotations import OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
@@ -25,18 +26,18 @@ from components.serving_check.measurements import MEASUREMENTS_FILE, Measurement
 from pipeline.local.runner import ProgressDagRunner
 
 CLASSES = ('cats', 'dogs')
-DARK, BRIGHT = 0.2, 0.8  # cats and dogs are told apart by their brightness
+DARK, BRIGHT = 0.2, 0.8  # brightness of cats and dogs
 IMAGES = 30  # of each
 
 
 class ByBrightness(tf.Module):
-    """Says dogs of what is bright; a weight of NaN or of 0 makes it useless."""
+    """Predicts dogs for bright images; NaN if the weight is NaN, cats if it is 0."""
 
     def __init__(self, weight: float) -> None:
         self.weight = tf.Variable(weight)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
-    def answer(self, examples):
+    def predict(self, examples):
         spec = {features.BRIGHTNESS: tf.io.FixedLenFeature([1], tf.float32)}
         brightness = tf.io.parse_example(examples, spec)[features.BRIGHTNESS]
         return {features.PROBABILITY: tf.sigmoid(self.weight * (brightness - 0.5) - 0.1)}
@@ -44,28 +45,24 @@ class ByBrightness(tf.Module):
 
 @component
 def Train(model: OutputArtifact[standard_artifacts.Model], weight: Parameter[str]) -> None:
-    module = ByBrightness(float(weight))  # ML Metadata keeps no NaN
-    signatures = {features.SIGNATURE_EXAMPLES: module.answer}
+    module = ByBrightness(float(weight))  # ML Metadata does not store NaN
+    signatures = {features.SIGNATURE_EXAMPLES: module.predict}
     tf.saved_model.save(module, f'{model.uri}/Format-Serving', signatures=signatures)
 
 
 @component
 def Ingest(examples: OutputArtifact[standard_artifacts.Examples]) -> None:
     examples.split_names = artifact_utils.encode_split_names(['test'])
-    folder = Path(examples.uri, 'Split-test')
-    folder.mkdir()
-    with tf.io.TFRecordWriter(str(folder / 'data-00000-of-00001')) as writer:
-        for number in range(2 * IMAGES):
-            writer.write(record(number % 2))
+    path = Path(examples.uri, 'Split-test', 'data-00000-of-00001')
+    write_records(path, [record(number % 2) for number in range(2 * IMAGES)])
 
 
-def record(label: int) -> bytes:
-    example = tf.train.Example()
-    values = example.features.feature
-    values[features.LABEL].int64_list.value.append(label)
-    values[features.CLASS_NAME].bytes_list.value.append(CLASSES[label].encode())
-    values[features.BRIGHTNESS].float_list.value.append((DARK, BRIGHT)[label])
-    return example.SerializeToString()
+def record(label: int) -> dict[str, object]:
+    return {
+        features.LABEL: label,
+        features.CLASS_NAME: CLASSES[label],
+        features.BRIGHTNESS: (DARK, BRIGHT)[label],
+    }
 
 
 @component
@@ -105,47 +102,43 @@ def pipeline(folder: Path, weight: float, before: float | None) -> Pipeline:
 
 
 @pytest.fixture(scope='module')
-def judged(tmp_path_factory):
-    """`judged(weight, before)`: the results of the gate, its verdict, and what a person is told."""
+def run_gate(tmp_path_factory):
+    """`run_gate(weight, before)`: results of the run, verdict, and console output."""
 
-    def judge(weight, before=None):
+    def run(weight, before=None):
         folder = tmp_path_factory.mktemp('judging')
-        runner, said = ProgressDagRunner(), io.StringIO()
-        with console.output_to(said):
+        runner, output = ProgressDagRunner(), io.StringIO()
+        with console.output_to(output):
             runner.run(pipeline(folder, weight, before))
         (artifact,) = runner.results['ModelGate'].outputs['verdict']
-        return runner.results, read_verdict(Path(artifact.uri)), said.getvalue()
+        return runner.results, read_verdict(Path(artifact.uri)), output.getvalue()
 
-    return judge
+    return run
 
 
-def test_weights_that_are_not_numbers_are_not_blessed_and_nothing_fails(judged):
-    results, verdict, _ = judged(math.nan)
+def test_rejects_model_with_nan_weights(run_gate):
+    results, verdict, _ = run_gate(math.nan)
 
-    assert verdict.objections == (
-        'its answers are not numbers (NaN), as those of a training that diverged',
-    )
+    assert verdict.objections == ('predictions are NaN, as after a diverged training',)
     (blessing,) = results['ModelGate'].outputs['blessing']
     assert custom_property(blessing, 'blessed') == 0
     assert Path(blessing.uri, 'NOT_BLESSED').is_file()
 
 
-def test_a_model_that_says_one_class_is_not_blessed_and_one_before_that_says_nan_is_no_measure(
-    judged,
-):
-    _, verdict, _ = judged(0.0, before=math.nan)
+def test_rejects_constant_predictions_and_ignores_nan_baseline(run_gate):
+    _, verdict, _ = run_gate(0.0, before=math.nan)
 
     rulings = {each.rule: (each.passed, each.reason) for each in verdict.rulings}
-    assert rulings['one class'] == (False, 'it says cats for every image, and test has 2 classes')
+    assert rulings['one class'] == (False, 'predicts cats for every image; test has 2 classes')
     assert rulings['baseline'] == (False, 'accuracy 0.500, baseline 0.90 (n=60)')
     assert rulings['drop'] == (
         None,
-        'the last blessed model answers NaN on these images: they are not compared',
+        'the last blessed model predicts NaN on these images; not compared',
     )
 
 
-def test_a_good_model_is_blessed_as_tfx_says_it_with_a_reason_per_rule(judged):
-    results, verdict, said = judged(9.0, before=3.0)
+def test_blesses_model_with_reason_per_rule(run_gate):
+    results, verdict, output = run_gate(9.0, before=3.0)
 
     (model,), (before,) = results['Train'].outputs['model'], results['Before'].outputs['model']
     (blessing,) = results['ModelGate'].outputs['blessing']
@@ -154,14 +147,14 @@ def test_a_good_model_is_blessed_as_tfx_says_it_with_a_reason_per_rule(judged):
     assert custom_property(blessing, 'current_model') == model.uri
     assert custom_property(blessing, 'baseline_model_id') == before.id
     assert Path(blessing.uri, 'BLESSED').is_file()
-    unused = 'nothing was measured on images of birds: the floor 0.90 has no vote'
+    unused = 'the test split has no images of birds; floor 0.90 not enforced'
     assert [each.reason for each in verdict.rulings] == [
-        'its answers are numbers',
-        'it says 2 of 2 classes',
+        'predictions are finite',
+        'predicts 2 of 2 classes',
         'accuracy 1.000, baseline 0.90 (n=60)',
-        'accuracy 1.000, last blessed model 1.000 on the same images, it may not be worse (n=60)',
+        'accuracy 1.000, last blessed model 1.000 on the same images, maximum drop 0.00 (n=60)',
         'accuracy on dark images 1.000, floor 0.90 (n=30)',
         unused,
-        'it serves: 1 check of the SavedModel in a fresh process',
+        '1 serving check passed',
     ]
-    assert f'  {unused}\n' in said
+    assert f'  {unused}\n' in output

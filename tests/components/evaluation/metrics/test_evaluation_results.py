@@ -1,4 +1,4 @@
-"""From records to an Evaluation: TFX's Evaluator with our metric and slices, and its reader."""
+"""TFX's Evaluator with our metric and slices, and `read_evaluation`."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from components.evaluation import results
 from components.evaluation.config import EvaluationConfig, SliceEdges
 from components.evaluation.metrics.counts import count
 from components.evaluation.metrics.estimates import estimates
-from components.evaluation.metrics.evaluation_files import MOST_SOURCES, read_evaluation
+from components.evaluation.metrics.evaluation_files import MAX_SOURCES, read_evaluation
 
 CLASSES = ('cats', 'dogs')
 EDGES = SliceEdges(brightness=(0.2, 0.4), sharpness=(1, 2), size=(0.01, 0.02), aspect=(0.9, 1.1))
@@ -38,7 +38,7 @@ FOREIGN = {features.LABEL: 1, features.CLASS_NAME: 'dogs', 'candidate': 0.9, 'ba
 
 @pytest.fixture(scope='module')
 def evaluation(evaluate):
-    """Of two models with a threshold of 0.6, on records of which one has nothing to slice by."""
+    """Two models with the threshold 0.6; one record has no slicing features but its class."""
     folder = evaluate(
         [*RECORDS, FOREIGN],
         CLASSES,
@@ -49,9 +49,9 @@ def evaluation(evaluate):
     return read_evaluation(folder, CLASSES, 0.6)
 
 
-def expected(records, answer='candidate'):
+def expected(records, model='candidate'):
     labels = np.array([each[features.LABEL] for each in records])
-    given = np.array([[each[answer]] for each in records], np.float32)
+    given = np.array([[each[model]] for each in records], np.float32)
     return estimates(count(labels, given, 0.6), 2)
 
 
@@ -65,7 +65,7 @@ def slice_of(model, feature, name):
 
 
 @pytest.mark.parametrize('model', ['candidate', 'baseline'])
-def test_every_metric_is_measured_of_both_models_on_the_same_images(evaluation, model):
+def test_measures_all_metrics_of_both_models(evaluation, model):
     overall = getattr(evaluation, model).overall
 
     assert overall.images == 121
@@ -74,7 +74,7 @@ def test_every_metric_is_measured_of_both_models_on_the_same_images(evaluation, 
         assert as_numbers(overall.metrics)[name] == pytest.approx(numbers)
 
 
-def test_confusion_counts_images_by_label_and_by_answer_from_the_threshold_on(evaluation):
+def test_confusion_matrix_uses_threshold(evaluation):
     confusion = np.zeros((2, 2), int)
     for each in (*RECORDS, FOREIGN):
         confusion[each[features.LABEL], int(each['candidate'] >= 0.6)] += 1
@@ -83,7 +83,7 @@ def test_confusion_counts_images_by_label_and_by_answer_from_the_threshold_on(ev
     assert evaluation.baseline.confusion == ((60, 0), (61, 0))
 
 
-def test_slices_come_in_order_and_hold_their_images(evaluation):
+def test_slices_are_sorted(evaluation):
     found = [(each.feature, each.name) for each in evaluation.candidate.slices]
 
     assert found == [
@@ -103,11 +103,11 @@ def test_slices_come_in_order_and_hold_their_images(evaluation):
     ]
 
 
-def test_a_number_at_the_edge_is_in_the_slice_above(evaluation):
+def test_value_at_edge_is_in_upper_slice(evaluation):
     assert slice_of(evaluation.candidate, 'size', 'large').images == 80  # 0.02 megapixels
 
 
-def test_a_slice_is_measured_on_its_own_images(evaluation):
+def test_measures_slice_on_its_images(evaluation):
     dark = [each for each in RECORDS if each[features.BRIGHTNESS] < 0.2]
 
     found = slice_of(evaluation.candidate, 'brightness', 'dark')
@@ -117,7 +117,7 @@ def test_a_slice_is_measured_on_its_own_images(evaluation):
         assert as_numbers(found.metrics)[name] == pytest.approx(numbers)
 
 
-def test_a_slice_of_one_class_has_the_recall_as_its_accuracy_and_no_auc(evaluation):
+def test_accuracy_of_class_slice_is_recall(evaluation):
     found = slice_of(evaluation.candidate, 'class', 'dogs')
 
     dogs = [each for each in (*RECORDS, FOREIGN) if each[features.LABEL]]
@@ -126,19 +126,19 @@ def test_a_slice_of_one_class_has_the_recall_as_its_accuracy_and_no_auc(evaluati
     assert results.AUC not in found.metrics
 
 
-def test_a_record_without_measures_is_in_no_slice_of_them(evaluation):
+def test_record_without_feature_is_in_no_slice(evaluation):
     for feature in ('brightness', 'sharpness', 'size', 'aspect', 'source'):
         images = [each.images for each in evaluation.candidate.slices if each.feature == feature]
         assert sum(images) == len(RECORDS)
 
 
-def test_curves_are_those_of_each_model(evaluation):
+def test_curves_of_each_model(evaluation):
     assert evaluation.baseline.roc == ((0, 0), (1, 1))
     assert len(evaluation.candidate.roc) > 50
     assert [bucket.images for bucket in evaluation.baseline.calibration] == [121]
 
 
-def test_three_classes_with_an_answer_that_is_no_number(evaluate):
+def test_three_classes_with_nan_prediction(evaluate):
     classes = ('a', 'b', 'c')
     given = [[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [float('nan')] * 3, [0.5, 0.4, 0.1]]
     labels = [0, 1, 2, 1]
@@ -163,7 +163,7 @@ def test_three_classes_with_an_answer_that_is_no_number(evaluate):
     assert [each.feature for each in model.slices] == ['', 'class', 'class', 'class']
 
 
-def test_of_hundreds_of_sources_the_largest_are_told(evaluate):
+def test_keeps_largest_sources(evaluate):
     sources = [str(number) for number in range(40) for _ in range(1 + (number >= 20))]
     named = [
         {**FOREIGN, features.LABEL: place % 2, features.SOURCE: source}
@@ -172,21 +172,21 @@ def test_of_hundreds_of_sources_the_largest_are_told(evaluate):
 
     evaluation = read_evaluation(evaluate(named, CLASSES), CLASSES, 0.5)
 
-    told = [each for each in evaluation.candidate.slices if each.feature == 'source']
-    assert len(told) == MOST_SOURCES
-    assert {int(each.name) for each in told} == set(range(20, 40))
+    names = [each.name for each in evaluation.candidate.slices if each.feature == 'source']
+    assert len(names) == MAX_SOURCES
+    assert {int(name) for name in names} == set(range(20, 40))
 
 
-def test_a_source_may_be_called_anything(evaluate):
+def test_source_name_may_be_invalid_utf8(evaluate):
     named = [{**FOREIGN, features.SOURCE: source} for source in (b'caf\xe9', 'café'.encode())]
 
     evaluation = read_evaluation(evaluate(named, CLASSES), CLASSES, 0.5)
 
-    told = {each.name for each in evaluation.candidate.slices if each.feature == 'source'}
-    assert told == {'caf\ufffd', 'café'}
+    names = {each.name for each in evaluation.candidate.slices if each.feature == 'source'}
+    assert names == {'caf\ufffd', 'café'}
     assert evaluation.model_dump_json()
 
 
-def test_a_folder_without_an_evaluation_is_told(tmp_path):
-    with pytest.raises(ValueError, match='holds no metrics over all of the test split'):
+def test_rejects_folder_without_evaluation(tmp_path):
+    with pytest.raises(ValueError, match='has no metrics of the overall slice'):
         read_evaluation(tmp_path, CLASSES, 0.5)

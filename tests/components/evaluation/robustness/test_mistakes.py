@@ -14,12 +14,12 @@ def found(images, classifier, folder, most=12):
 
 @pytest.fixture
 def images():
-    """Three that are right, and dogs that are darker and darker."""
+    """Three correctly classified images and three dark dogs."""
     right = [gray(40, CATS), gray(60, CATS), gray(200, DOGS)]
     return [*right, gray(110, DOGS), gray(90, DOGS), gray(100, DOGS)]
 
 
-def test_the_most_confident_mistake_comes_first(images, classifier, tmp_path):
+def test_sorts_mistakes_by_confidence(images, classifier, tmp_path):
     mistakes = found(images, classifier, tmp_path)
 
     assert [each.filename for each in mistakes] == ['1/90.png', '1/100.png', '1/110.png']
@@ -27,14 +27,14 @@ def test_the_most_confident_mistake_comes_first(images, classifier, tmp_path):
     assert mistakes[0].probability == pytest.approx(1 / (1 + np.exp(-3.5)))
 
 
-def test_no_more_are_shown_than_asked_for(images, classifier, tmp_path):
+def test_limits_number_of_mistakes(images, classifier, tmp_path):
     mistakes = found(images, classifier, tmp_path, most=2)
 
     assert [each.filename for each in mistakes] == ['1/90.png', '1/100.png']
     assert len(list((tmp_path / 'mistakes').iterdir())) == 4
 
 
-def test_each_has_a_small_picture_and_an_explanation_of_its_size(classifier, tmp_path):
+def test_draws_thumbnail_and_overlay(classifier, tmp_path):
     (mistake,) = found([gray(90, DOGS, size=(600, 300))], classifier, tmp_path)
 
     with PIL.Image.open(tmp_path / mistake.picture) as picture:
@@ -45,17 +45,17 @@ def test_each_has_a_small_picture_and_an_explanation_of_its_size(classifier, tmp
         assert explanation.getpixel((100, 50)) != (90, 90, 90)
 
 
-def test_a_model_that_cannot_explain_itself_still_has_mistakes(images, make_saved_model, tmp_path):
+def test_finds_mistakes_without_heat_maps(images, make_saved_model, tmp_path):
     from components.inference.classifier import Classifier
 
-    silent = Classifier(make_saved_model(tmp_path / 'model', explains=False))
-    mistakes = found(images, silent, tmp_path)
+    unexplained = Classifier(make_saved_model(tmp_path / 'model', explains=False))
+    mistakes = found(images, unexplained, tmp_path)
     assert [each.explanation for each in mistakes] == [None] * 3
 
 
-def test_a_model_without_mistakes_has_none(classifier, tmp_path):
+def test_finds_no_mistakes_of_correct_model(classifier, tmp_path):
     assert found([gray(40, CATS)], classifier, tmp_path) == []
 
 
-def test_answers_that_are_no_number_are_not_confident_mistakes(images, broken, tmp_path):
+def test_ignores_nan_predictions(images, broken, tmp_path):
     assert found(images, broken, tmp_path) == []

@@ -1,9 +1,7 @@
-"""The component, on records as TFX lays them out."""
-
 import PIL.Image
 import pytest
-import tensorflow as tf
 from bright_model import gray
+from example_records import write_records
 from tfx.types import standard_artifacts
 
 from common import features
@@ -11,34 +9,24 @@ from components.evaluation.results import Robustness
 from components.evaluation.robustness.component import RobustnessEvaluator, RobustnessResults
 
 
-def write_records(file, images):
-    file.parent.mkdir(parents=True)
-    options = 'GZIP' if file.suffix == '.gz' else ''
-    with tf.io.TFRecordWriter(str(file), options) as writer:
-        for image in images:
-            values = {
-                features.IMAGE_BYTES: image.contents,
-                features.FILENAME: image.filename.encode(),
-            }
-            named = {
-                name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
-                for name, value in values.items()
-            }
-            label = tf.train.Int64List(value=[image.label])
-            named[features.LABEL] = tf.train.Feature(int64_list=label)
-            example = tf.train.Example(features=tf.train.Features(feature=named))
-            writer.write(example.SerializeToString())
+def record(image):
+    return {
+        features.IMAGE_BYTES: image.contents,
+        features.FILENAME: image.filename,
+        features.LABEL: image.label,
+    }
 
 
 @pytest.fixture
 def evaluate(tmp_path, make_saved_model):
-    """Runs the executor on two spans, one of them gzipped; gives folder and results."""
+    """`evaluate(config)` runs the executor on two spans, one of them compressed."""
     spans = []
     for number, name in enumerate(('data_tfrecord-00000-of-00001', 'data_tfrecord-00000.gz')):
         examples = standard_artifacts.Examples()
         examples.uri = str(tmp_path / f'span-{number}')
         images = [gray(30 + number, 0), gray(200 + number, 1), gray(90 + number, 1)]
-        write_records(tmp_path / f'span-{number}' / 'Split-test' / name, images)
+        path = tmp_path / f'span-{number}' / 'Split-test' / name
+        write_records(path, map(record, images))
         spans.append(examples)
     model, results = standard_artifacts.Model(), RobustnessResults()
     model.uri, results.uri = str(tmp_path / 'model'), str(tmp_path / 'results')
@@ -54,7 +42,7 @@ def evaluate(tmp_path, make_saved_model):
     return run
 
 
-def test_all_spans_are_looked_at(evaluate, tmp_path):
+def test_evaluates_all_spans(evaluate, tmp_path):
     found = evaluate('{"images": 100}')
 
     assert found.clean.value == pytest.approx(4 / 6)
@@ -64,11 +52,11 @@ def test_all_spans_are_looked_at(evaluate, tmp_path):
         assert picture.size == (48, 32)
 
 
-def test_as_many_images_are_copied_as_the_recipe_says(evaluate):
+def test_corrupts_configured_number_of_images(evaluate):
     found = evaluate('{"images": 4}')
     assert {row.images for row in found.corrupted} == {4}
 
 
-def test_a_recipe_may_ask_for_no_copies_and_still_sees_the_mistakes(evaluate):
+def test_finds_mistakes_without_corruptions(evaluate):
     found = evaluate('{"images": 0}')
     assert (found.clean, found.corrupted, len(found.mistakes)) == (None, (), 2)

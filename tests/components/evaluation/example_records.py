@@ -1,0 +1,26 @@
+"""Writes TFRecords of `tf.Example`s."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import tensorflow as tf
+
+
+def write_records(path: Path, records: Iterable[Mapping[str, object]]) -> None:
+    """Writes records, given as values by feature; compressed if the path ends with `.gz`."""
+    path.parent.mkdir(parents=True)
+    with tf.io.TFRecordWriter(str(path), 'GZIP' if path.suffix == '.gz' else '') as writer:
+        for record in records:
+            feature = {name: _feature(value) for name, value in record.items()}
+            example = tf.train.Example(features=tf.train.Features(feature=feature))
+            writer.write(example.SerializeToString())
+
+
+def _feature(value: object) -> tf.train.Feature:
+    values = value if isinstance(value, list) else [value]
+    values = [each.encode() if isinstance(each, str) else each for each in values]
+    if isinstance(values[0], bytes):
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
+    if isinstance(values[0], int):
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+    return tf.train.Feature(float_list=tf.train.FloatList(value=values))
