@@ -1,4 +1,4 @@
-"""When to train again: the `retrain:` part of a recipe. Imports neither TensorFlow nor TFX."""
+"""The `retrain:` section of a recipe. Imports neither TensorFlow nor TFX."""
 
 from pydantic import Field
 
@@ -6,38 +6,37 @@ from common.strict_model import StrictModel
 
 
 class RetrainConfig(StrictModel):
-    """What a tick of the schedule looks for, and what it does when a run fails."""
+    """Triggers of scheduled retraining, retries and notification."""
 
     min_new_images: int = Field(
         1,
         ge=1,
-        description='fewer new images wait for more, unless they drifted or max_age_days is over',
+        description='with fewer new images, only drift or max_age_days starts a run',
     )
     max_age_days: float | None = Field(
         None,
         gt=0,
-        description='train again, with few new images or none, when the live model is '
-        'older, and no candidate was evaluated for as long; none: never',
+        description='retrain without new images if the live model is older and no candidate was '
+        'evaluated since; default: never',
     )
     drift_threshold: float | None = Field(
         None,
         gt=0,
-        description='how far the class balance (share), the brightness (0 to 1) or the '
-        'size (share) of the newest span may be from what the live model was trained on; '
-        'none: not measured',
+        description='largest difference between the newest span and the training data of the live '
+        'model in class balance (share), brightness (0 to 1) or size (share); default: no check',
     )
     attempts: int = Field(
-        3, ge=1, description='how often a run, or a decision without metadata, is begun in one tick'
+        3, ge=1, description='per tick, of a run, or of a decision if metadata is unavailable'
     )
     backoff_seconds: float = Field(
-        60, ge=0, description='before the second attempt; doubles with each one'
+        60, ge=0, description='delay before the second attempt; doubles each time'
     )
     webhook_env: str | None = Field(
         None,
         pattern=r'^[A-Za-z_][A-Za-z0-9_]*$',
-        description='the environment variable with the '
-        'URL that is told how a tick ended; such URLs hold secrets, so none stands in a recipe',
+        description='environment variable with the URL that the result of each tick is posted to; '
+        'the URL itself is a secret',
     )
     warm_start: bool = Field(
-        True, description='continue from the last blessed model; off: as trainer.warm_start says'
+        True, description='start from the last blessed model; false: follow trainer.warm_start'
     )

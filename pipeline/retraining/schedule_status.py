@@ -17,7 +17,7 @@ from rich.text import Text
 from common.errors import ConfigError
 from components.pusher.serving_folder import versions_in
 from pipeline.config.recipe import Recipe
-from pipeline.formatting import named, time_of
+from pipeline.formatting import format_spans, format_time
 from pipeline.metadata_store import check_file, existing_store
 from pipeline.registry.provenance import plain
 from pipeline.retraining.cron import parse_schedule
@@ -126,7 +126,7 @@ def as_table(status: Status) -> RenderableType:
         table.add_column(column, overflow='fold')
     for tick in status.ticks:
         table.add_row(
-            time_of(tick.started),
+            format_time(tick.started),
             _numbers(tick.spans),
             _numbers(tick.new),
             tick.verdict or _open(tick),
@@ -152,9 +152,9 @@ def describe_live(status: Status) -> str:
     push = status.live.push
     if push is None:
         return f'live: {status.live.folder}, which no run of {status.recipe} has pushed'
-    spans = f', trained on {named(list(push.spans))}' if push.spans else ''
+    spans = f', trained on {format_spans(list(push.spans))}' if push.spans else ''
     by = f'run {push.run_id}' if push.run_id else 'hand'
-    return f'live: {push.version} since {time_of(push.since)}, by {by}{spans}'
+    return f'live: {push.version} since {format_time(push.since)}, by {by}{spans}'
 
 
 def describe_schedule(status: Status) -> str:
@@ -210,7 +210,7 @@ def _why(tick: Tick) -> str:
 
 
 def _numbers(numbers: tuple[int, ...]) -> str:
-    return named(numbers).partition(' ')[2] if numbers else ''
+    return format_spans(numbers).partition(' ')[2] if numbers else ''
 
 
 def _accuracy(value: float | None) -> str:

@@ -12,7 +12,7 @@ import pytest
 
 from components.image_example_gen.sources.spans import open_window
 from pipeline.config.recipe import Recipe
-from pipeline.formatting import named, time_of
+from pipeline.formatting import format_spans, format_time
 from pipeline.retraining.decision import decide
 
 NOW = datetime.datetime.now(datetime.timezone.utc)
@@ -258,11 +258,11 @@ def read_live(recorder):
     ],
 )
 def test_spans_are_named_briefly(numbers, words):
-    assert named(numbers) == words
+    assert format_spans(numbers) == words
 
 
 def test_a_time_is_that_of_this_machine():
-    assert time_of(NOW) == f'{NOW.astimezone():%Y-%m-%d %H:%M}'
+    assert format_time(NOW) == f'{NOW.astimezone():%Y-%m-%d %H:%M}'
 
 
 def test_the_decision_needs_no_tensorflow():
