@@ -206,7 +206,7 @@ def parse_override(text: str) -> tuple[str, Any]:
     """
     key, equals, value = text.partition('=')
     if not equals or not key.strip():
-        raise ConfigError(f'--set {text}: expected KEY=VALUE, such as trainer.batch_size=64')
+        raise ConfigError(f'--set {text}: expected KEY=VALUE, as in trainer.batch_size=64')
     try:
         return key.strip(), yaml.safe_load(value)
     except yaml.YAMLError as error:

@@ -16,8 +16,8 @@ class RetrainConfig(StrictModel):
     max_age_days: float | None = Field(
         None,
         gt=0,
-        description='retrain without new images if the live model is older and no candidate was '
-        'evaluated since; default: never',
+        description='retrain with any number of new images if the live model is older and no '
+        'candidate was evaluated for as long; default: never',
     )
     drift_threshold: float | None = Field(
         None,
@@ -26,7 +26,7 @@ class RetrainConfig(StrictModel):
         'model in class balance (share), brightness (0 to 1) or size (share); default: no check',
     )
     attempts: int = Field(
-        3, ge=1, description='per tick, of a run, or of a decision if metadata is unavailable'
+        3, ge=1, description='per tick, for a run or for a decision without metadata'
     )
     backoff_seconds: float = Field(
         60, ge=0, description='delay before the second attempt; doubles each time'

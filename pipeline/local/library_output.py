@@ -1,4 +1,4 @@
-"""Keeps what the libraries print away from the person, in a file."""
+"""Redirects the output of libraries to a log file."""
 
 import contextlib
 import os
@@ -11,21 +11,21 @@ from common import console
 
 @contextlib.contextmanager
 def library_output_to(path: Path) -> Iterator[None]:
-    """Sends the output of this process to a file, except for the console of `common.console`.
+    """Redirects stdout and stderr of this process to a file, except for `common.console`.
 
-    The file descriptors themselves are redirected: C++ libraries and child processes write there.
+    Redirects the file descriptors, which C++ libraries and child processes write to.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     sys.stdout.flush()
     sys.stderr.flush()
     saved = [os.dup(descriptor) for descriptor in (1, 2)]
-    person = os.fdopen(os.dup(saved[0]), 'w', encoding=sys.stdout.encoding)
+    terminal = os.fdopen(os.dup(saved[0]), 'w', encoding=sys.stdout.encoding)
     log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     for descriptor in (1, 2):
         os.dup2(log, descriptor)
     os.close(log)
     try:
-        with person, console.output_to(person, path):
+        with terminal, console.output_to(terminal, path):
             yield
     finally:
         sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""One run of a recipe on this machine, from images to a pushed model."""
+"""Runs a recipe on this machine, from images to a pushed model."""
 
 import contextlib
 import datetime
@@ -29,25 +29,25 @@ _log = logging.getLogger(__name__)
 
 
 def run(recipe: Recipe, *, verbose: bool = False) -> 'Outcome':
-    """Runs every component that has something new to do.
+    """Runs the pipeline of a recipe; components with unchanged inputs are cached.
 
     Args:
-        recipe: what to run.
-        verbose: show what the libraries print instead of writing it to a file.
+        recipe: the configuration.
+        verbose: print the output of libraries instead of writing it to the log file.
 
     Returns:
-        How it ended: the verdict with its reasons.
+        The gate decision with its reasons, the metrics and the push.
 
     Raises:
-        RunError: a component failed; the message names it and the log.
-        AlreadyRunning: another run of the recipe is going on.
+        RunError: a component failed; the message names it and the log file.
+        AlreadyRunning: another run of the recipe holds the lock.
         PipelineError: the recipe, its data, its weights or the metadata cannot be used.
     """
     start = time.perf_counter()
     log = recipe.home / 'logs' / f'{datetime.datetime.now():%Y-%m-%dT%H-%M-%S}.log'
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(alone(recipe))
+            stack.enter_context(lock_recipe(recipe))
             if not verbose:
                 stack.enter_context(library_output_to(log))
         except OSError as error:
@@ -66,7 +66,7 @@ def run(recipe: Recipe, *, verbose: bool = False) -> 'Outcome':
 def _run(recipe: Recipe, start: float) -> 'Outcome':
     _log.info('%s: %s', recipe.name, recipe.description, extra=styled(recipe.name, 'bold'))
     check_weights_file(recipe.trainer.weights)
-    # TensorFlow and TFX take seconds to import; a wrong recipe is told before.
+    # Check the recipe before the imports of TensorFlow and TFX, which take seconds.
     from components.image_example_gen.sources.spans import open_window
 
     spans = open_window(recipe.data)
@@ -86,11 +86,11 @@ def _run(recipe: Recipe, start: float) -> 'Outcome':
         from trainer.data.cache_plan import plan_cache
         from trainer.model.backbone import build_backbone
 
-    backbone = build_backbone(recipe.trainer)  # raises for weights or layers that do not fit
+    backbone = build_backbone(recipe.trainer)  # raises if weights or layers do not match
     check_class_weights(recipe.trainer, classes)
     _log.info('weights: %s', describe_weights(recipe.trainer))
     remove_leftovers(recipe, open_store(recipe.metadata, recipe.home))
-    if recipe.trainer.cache:  # raises if it would be too large, as far as can be told now
+    if recipe.trainer.cache:  # raises if the estimated cache is too large
         plan_cache(recipe.trainer, backbone, recipe.data.splits.expected(count), recipe.home)
     runner = ProgressDagRunner()
     runner.run(create_pipeline(recipe, classes, count))
@@ -104,15 +104,12 @@ def _run(recipe: Recipe, start: float) -> 'Outcome':
 
 
 def describe_data(spans: 'Sequence[Span]') -> str:
-    """`2000 images of cat and dog`, and which spans they are if they come in any."""
+    """Formats the data of a run: `spans 3, 4: 2,000 images, 2 classes (cat, dog)`."""
     count = sum(span.source.count for span in spans)
-    classes = spans[0].source.classes
-    named = ' and '.join(classes) if len(classes) == 2 else describe_classes(classes)
-    images = f'{count} images of {named}'
-    ignored = sum(getattr(span.source, 'ignored', 0) for span in spans)  # of files and archives
-    if ignored:
-        plural = ('s that are no images', ' that is no image')[ignored == 1]
-        images += f', {ignored} file{plural} left out'
+    images = f'{count:,} images, {describe_classes(spans[0].source.classes)}'
+    skipped = sum(getattr(span.source, 'ignored', 0) for span in spans)  # of folders and archives
+    if skipped:
+        images += f', {skipped} non-image file{"s" * (skipped > 1)} skipped'
     numbers = [span.number for span in spans]
     if numbers == [1]:
         return images
@@ -120,27 +117,25 @@ def describe_data(spans: 'Sequence[Span]') -> str:
 
 
 def describe_weights(trainer: TrainConfig) -> str:
-    """What the backbone starts from, in words."""
+    """Formats the backbone and its initial weights."""
     name = f'MobileNetV2 {trainer.alpha} at {trainer.image_size}x{trainer.image_size}'
     if trainer.warm_start:
-        return f'{name}, of the last blessed model if there is one, else: {trainer.weights}'
+        return f'{name}, last blessed model if there is one, else {trainer.weights}'
     if trainer.weights == 'embedded':
-        made = 'on images made by formulas (no photograph, no download)'
-        return f'{name}, pretrained: embedded, {made}'
+        return f'{name}, pretrained: embedded (formula-generated images, no download)'
     if trainer.weights != 'random':
         return f'{name}, pretrained: {trainer.weights}'
     trained = trainer.fine_tune.epochs > 0 and trainer.fine_tune.from_layer in (0, 1, 'Conv1')
-    return f'{name}, from a random start: no pretrained weights are used; ' + (
-        'all layers are trained' if trained else 'the frozen layers stay random'
-    )
+    layers = 'all layers are trained' if trained else 'the frozen layers stay random'
+    return f'{name}, random initialization: not pretrained; {layers}'
 
 
 @contextlib.contextmanager
-def alone(recipe: Recipe) -> Iterator[None]:
-    """Two runs at once would do the work twice and push twice.
+def lock_recipe(recipe: Recipe) -> Iterator[None]:
+    """Holds the lock of a recipe, so that concurrent runs do not repeat work and pushes.
 
     Raises:
-        AlreadyRunning: another one is going on.
+        AlreadyRunning: another run holds the lock.
         OSError: the folder of the runs cannot be written.
     """
     recipe.home.mkdir(parents=True, exist_ok=True)

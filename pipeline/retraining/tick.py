@@ -21,7 +21,7 @@ from common.errors import (
 )
 from pipeline.config.recipe import Recipe
 from pipeline.formatting import format_time
-from pipeline.local.run_recipe import alone, run
+from pipeline.local.run_recipe import lock_recipe, run
 from pipeline.metadata_store import open_store
 from pipeline.registry.leftovers import finish_pushes
 from pipeline.retraining.decision import Decision, decide
@@ -173,7 +173,7 @@ def _decide(recipe: Recipe, tools: Tools) -> Decision:
     store = open_store(recipe.metadata, recipe.home)
     try:
         # Else what a killed run has pushed already would count as never used, and train once more.
-        with contextlib.suppress(AlreadyRunning), alone(recipe):
+        with contextlib.suppress(AlreadyRunning), lock_recipe(recipe):
             finish_pushes(recipe, store)
         return decide(recipe, store, tools.now(), recipe.home / SUMMARIES)
     except ml_metadata.errors.StatusError as error:  # it has gone since it was opened

@@ -94,7 +94,7 @@ def second(run, first) -> str:
 
 def test_the_first_run_has_nothing_to_continue_from(first):
     assert 'of the last blessed model if there is one, else: random' in first
-    assert 'data: 180 images of 3 classes (cat, dog, fox)' in first
+    assert 'data: 180 images, 3 classes (cat, dog, fox)' in first
     assert 'no warm start: no model has been blessed yet; starting from random' in first
     assert re.search(r'^BLESSED and pushed to', first, re.MULTILINE)
 
