@@ -13,6 +13,6 @@ def format_spans(numbers: Sequence[int]) -> str:
     return f'spans {", ".join(map(str, numbers[:-1]))} and {numbers[-1]}'
 
 
-def format_time(moment: datetime.datetime) -> str:
+def time_of(moment: datetime.datetime) -> str:
     """Formats a time in the local time zone, to the minute."""
     return f'{moment.astimezone():%Y-%m-%d %H:%M}'

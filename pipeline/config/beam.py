@@ -55,7 +55,7 @@ class BeamConfig(StrictModel):
         None, description='processes of multi_processing; default: one per core'
     )
     options: dict[str, Any] = Field(
-        {}, description="pipeline options of the runner, such as flink_master"
+        {}, description='pipeline options of the runner, such as flink_master'
     )
 
     @field_validator('options')
@@ -127,7 +127,9 @@ def _workers(config: BeamConfig) -> int:
 def _code_options(config: BeamConfig) -> dict[str, str]:
     """A worker environment that the recipe names has the code; Beam's default image does not."""
     options = config.options
-    has_environment = options.get('environment_type') == 'LOOPBACK' or any(map(options.get, _ENVIRONMENT))
+    has_environment = options.get('environment_type') == 'LOOPBACK' or any(
+        map(options.get, _ENVIRONMENT)
+    )
     has_code = any(map(options.get, _CODE_OPTIONS))
     return _NO_PACKAGE if has_environment and not has_code and config.runner != 'dataflow' else {}
 

@@ -22,7 +22,9 @@ class TaskConfig(StrictModel):
     gpus: int = Field(0, ge=0)
     gpu_type: str = Field('nvidia.com/gpu', description='resource name of the GPUs')
     retries: int = Field(2, ge=0, description='retries of a failed task')
-    backoff_seconds: int = Field(30, ge=0, description='delay before the first retry; doubles each time')
+    backoff_seconds: int = Field(
+        30, ge=0, description='delay of the first retry; doubles each time'
+    )
     node_selector: dict[str, str] = Field(
         default_factory=dict, description='labels of the cluster node'
     )

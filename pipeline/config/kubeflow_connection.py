@@ -30,16 +30,16 @@ class ConnectionConfig(StrictModel):
         None, pattern=_VARIABLE, description='environment variable with a bearer token'
     )
     cookie_env: str | None = Field(
-        None, pattern=_VARIABLE, description='environment variable with a cookie for Dex, as name=value'
+        None,
+        pattern=_VARIABLE,
+        description='environment variable with a cookie, name=value, for Dex',
     )
     verify_ssl: bool = Field(True, description="verify the server's certificate")
     ca_certificate: Path | None = Field(
         None, description='PEM file of the certificate authority; default: the public ones'
     )
     experiment: str = Field('Default', min_length=1, description='experiment of the runs')
-    cron_timezone: str = Field(
-        'UTC', description='CRON_SCHEDULE_TIMEZONE of the cluster'
-    )
+    cron_timezone: str = Field('UTC', description='CRON_SCHEDULE_TIMEZONE of the cluster')
 
     @field_validator('host')
     @classmethod

@@ -59,5 +59,7 @@ def parse_address(address: str) -> Address:
         )
     scheme, user, database = match['scheme'], match['user'], match['database']
     if scheme == 'mysql' and not (user and database):
-        raise ValueError('mysql needs a user and a database, such as mysql://catdog@host:3306/metadb')
+        raise ValueError(
+            'mysql needs a user and a database, such as mysql://catdog@host:3306/metadb'
+        )
     return Address(scheme, match['host'], int(match['port'] or _PORTS[scheme]), user, database)

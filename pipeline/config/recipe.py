@@ -39,7 +39,9 @@ class _UniqueKeyLoader(yaml.SafeLoader):
         for key, _ in node.value:
             name, line = str(key.value), key.start_mark.line + 1
             if name in lines:
-                raise ConfigError(f'line {line}: duplicate key {name!r}, first in line {lines[name]}')
+                raise ConfigError(
+                    f'line {line}: duplicate key {name!r}, first in line {lines[name]}'
+                )
             lines[name] = line
         return node
 
@@ -49,14 +51,14 @@ class ReportConfig(StrictModel):
 
     intended_use: str = Field('', description='who should use the model, and for what')
     out_of_scope: str = Field('', description='what it should not be used for')
-    considerations: str = Field('', description='ethical considerations: who could be harmed, and how')
+    considerations: str = Field('', description='ethical: who could be harmed, and how')
     keep: int = Field(50, ge=2, description='reports of runs to keep; older ones are removed')
 
 
 class Recipe(StrictModel):
     """The configuration of a pipeline."""
 
-    name: str = Field(pattern=r'^[a-z0-9][a-z0-9_-]*$', description='name of the pipeline and of its folder')
+    name: str = Field(pattern=r'^[a-z0-9][a-z0-9_-]*$', description='pipeline and folder name')
     description: str = ''
     workdir: Path = Field(Path('runs'), description='folder of runs, models and metadata')
     push_directory: Path | None = Field(

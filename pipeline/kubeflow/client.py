@@ -66,7 +66,7 @@ def connect(config: ConnectionConfig) -> 'kfp.Client':
         'verify_ssl': config.verify_ssl,
         'ssl_ca_cert': _certificate(config.ca_certificate),
     }
-    if config.namespace:  # without it kfp uses its default, also in the name of the service
+    if config.namespace:  # kfp's default is also part of the in-cluster host name
         options['namespace'] = config.namespace
     try:
         from pipeline.kubeflow.bounded_client import BoundedClient

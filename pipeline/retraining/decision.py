@@ -12,7 +12,7 @@ from components.image_example_gen.sources.spans import Span, open_window
 from components.pusher.serving_folder import versions_in
 from pipeline.config.recipe import Recipe
 from pipeline.config.retraining import RetrainConfig
-from pipeline.formatting import format_spans, format_time
+from pipeline.formatting import format_spans, time_of
 from pipeline.retraining.drift import drift, pooled
 from pipeline.retraining.summaries import Summaries
 from pipeline.retraining.used_spans import Candidate, History, read_history
@@ -98,11 +98,11 @@ def _news(new: Sequence[Span], images: int, history: History) -> str:
         cut_off = _cut_off(span, history)
         if cut_off:
             clauses.append(
-                f'the model that the run of {format_time(cut_off.ended)} made of span {span.number} '
+                f'the model that the run of {time_of(cut_off.ended)} made of span {span.number} '
                 'was blessed but not pushed'
             )
         elif before:
-            use = f'span {span.number} has changed since the run of {format_time(before.ended)} used it'
+            use = f'span {span.number} has changed since the run of {time_of(before.ended)} used it'
             clauses.append(use)
         else:
             fresh.append(span.number)
@@ -131,7 +131,7 @@ def _without_news(
     last = history.use_of(newest.number, newest.source.fingerprint)
     assert last is not None  # else it would be new
     used = 'was' if len(spans) == 1 else 'were'
-    nothing = f'{format_spans(spans)} {used} used by the run of {format_time(last.ended)}'
+    nothing = f'{format_spans(spans)} {used} used by the run of {time_of(last.ended)}'
     if history.live is None:
         return False, f'nothing new: {nothing}; no model is live: none was good enough'
     too_old, live = _age(config, history, now)

@@ -17,7 +17,7 @@ from rich.text import Text
 from common.errors import ConfigError
 from components.pusher.serving_folder import versions_in
 from pipeline.config.recipe import Recipe
-from pipeline.formatting import format_spans, format_time
+from pipeline.formatting import format_spans, time_of
 from pipeline.metadata_store import check_file, existing_store
 from pipeline.registry.provenance import plain
 from pipeline.retraining.cron import parse_schedule
@@ -126,7 +126,7 @@ def as_table(status: Status) -> RenderableType:
         table.add_column(column, overflow='fold')
     for tick in status.ticks:
         table.add_row(
-            format_time(tick.started),
+            time_of(tick.started),
             _numbers(tick.spans),
             _numbers(tick.new),
             tick.verdict or _open(tick),
@@ -154,7 +154,7 @@ def describe_live(status: Status) -> str:
         return f'live: {status.live.folder}, which no run of {status.recipe} has pushed'
     spans = f', trained on {format_spans(list(push.spans))}' if push.spans else ''
     by = f'run {push.run_id}' if push.run_id else 'hand'
-    return f'live: {push.version} since {format_time(push.since)}, by {by}{spans}'
+    return f'live: {push.version} since {time_of(push.since)}, by {by}{spans}'
 
 
 def describe_schedule(status: Status) -> str:

@@ -20,7 +20,7 @@ from common.errors import (
     PipelineError,
 )
 from pipeline.config.recipe import Recipe
-from pipeline.formatting import format_time
+from pipeline.formatting import time_of
 from pipeline.local.run_recipe import lock_recipe, run
 from pipeline.metadata_store import open_store
 from pipeline.registry.leftovers import finish_pushes
@@ -120,7 +120,7 @@ def _locked_tick(recipe: Recipe, journal: Journal, tools: Tools, verbose: bool) 
             return _read(journal, journal.start(tools.now(), **end))
         before = [each for each in journal.ticks() if each.verdict != 'skipped'][-1:]
         if before and (before[0].open or before[0].verdict == 'killed'):
-            _log.warning('the tick of %s was killed; taking over', format_time(before[0].started))
+            _log.warning('the tick of %s was killed; taking over', time_of(before[0].started))
         tick = journal.start(tools.now())
         end = _end(recipe, journal, tick, tools, verbose)
         journal.note(tick, ended=tools.now().isoformat(), **end)

@@ -12,7 +12,7 @@ import pytest
 
 from components.image_example_gen.sources.spans import open_window
 from pipeline.config.recipe import Recipe
-from pipeline.formatting import format_spans, format_time
+from pipeline.formatting import format_spans, time_of
 from pipeline.retraining.decision import decide
 
 NOW = datetime.datetime.now(datetime.timezone.utc)
@@ -262,7 +262,7 @@ def test_spans_are_named_briefly(numbers, words):
 
 
 def test_a_time_is_that_of_this_machine():
-    assert format_time(NOW) == f'{NOW.astimezone():%Y-%m-%d %H:%M}'
+    assert time_of(NOW) == f'{NOW.astimezone():%Y-%m-%d %H:%M}'
 
 
 def test_the_decision_needs_no_tensorflow():
