@@ -127,9 +127,8 @@ def _workers(config: BeamConfig) -> int:
 def _code_options(config: BeamConfig) -> dict[str, str]:
     """A worker environment that the recipe names has the code; Beam's default image does not."""
     options = config.options
-    has_environment = options.get('environment_type') == 'LOOPBACK' or any(
-        map(options.get, _ENVIRONMENT)
-    )
+    loopback = options.get('environment_type') == 'LOOPBACK'
+    has_environment = loopback or any(map(options.get, _ENVIRONMENT))
     has_code = any(map(options.get, _CODE_OPTIONS))
     return _NO_PACKAGE if has_environment and not has_code and config.runner != 'dataflow' else {}
 

@@ -39,9 +39,7 @@ class _UniqueKeyLoader(yaml.SafeLoader):
         for key, _ in node.value:
             name, line = str(key.value), key.start_mark.line + 1
             if name in lines:
-                raise ConfigError(
-                    f'line {line}: duplicate key {name!r}, first in line {lines[name]}'
-                )
+                raise ConfigError(f'line {line}: duplicate key {name!r}, see line {lines[name]}')
             lines[name] = line
         return node
 

@@ -109,9 +109,9 @@ def _summarize(body: bytes | None) -> str:
         title = re.search(r'<title[^>]*>([^<]*)', text, re.IGNORECASE)
         text = f'a web page titled {" ".join(title[1].split())!r}' if title else 'a web page'
     text = ' '.join(text.split())
-    return (
-        f'{text[:_MAX_MESSAGE_LENGTH]}...' if len(text) > _MAX_MESSAGE_LENGTH else text or 'empty'
-    )
+    if len(text) > _MAX_MESSAGE_LENGTH:
+        return f'{text[:_MAX_MESSAGE_LENGTH]}...'
+    return text or 'empty'
 
 
 def _describe_failure(error: exceptions.HTTPError) -> str:

@@ -19,7 +19,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(bounded, 'ANSWER_SECONDS', 0.2)
 
 
-def test_token_and_cookie_are_sent_from_the_environment(kubeflow, connected, monkeypatch):
+def test_sends_token_and_cookie_from_environment(kubeflow, connected, monkeypatch):
     monkeypatch.setenv('TOKEN', 'abc\n')
     monkeypatch.setenv('COOKIE', 'session=xyz')
     connected(token_env='TOKEN', cookie_env='COOKIE')
@@ -38,7 +38,7 @@ def test_token_and_cookie_are_sent_from_the_environment(kubeflow, connected, mon
     ids=['nothing', 'token', 'cookie'],
 )
 @pytest.mark.parametrize('status', [401, 403])
-def test_a_refusal_says_what_was_sent_and_no_secret(
+def test_denied_access_names_credentials_without_secrets(
     kubeflow, connected, monkeypatch, variables, sent, status
 ):
     monkeypatch.setenv('TOKEN', 'abc123')
@@ -54,14 +54,14 @@ def test_a_refusal_says_what_was_sent_and_no_secret(
     assert 'xyz789' not in str(error.value) or 'cookie_env' not in variables
 
 
-def test_a_login_page_is_not_taken_for_an_answer(kubeflow, client, package):
+def test_rejects_login_page_as_response(kubeflow, client, package):
     kubeflow.refusals = [LOGIN]
 
     with pytest.raises(KubeflowError, match=r"with a web page titled 'Sign in to Dex' instead of"):
         submit(client, package, name='today', parameters={})
 
 
-def test_a_login_page_behind_a_redirect_is_recognized(kubeflow, connected):
+def test_rejects_login_page_behind_redirect(kubeflow, connected):
     moved = Refusal(302, headers=(('Location', f'{kubeflow.url}/dex'),), pattern='healthz')
     kubeflow.refusals = [moved, LOGIN]
 
@@ -69,12 +69,12 @@ def test_a_login_page_behind_a_redirect_is_recognized(kubeflow, connected):
         connected()
 
 
-def test_what_is_no_endpoint_of_kubeflow_is_said_to_be_none(kubeflow, connected):
+def test_reports_host_that_is_not_an_endpoint(kubeflow, connected):
     with pytest.raises(KubeflowError, match=r'/ui is no endpoint of Kubeflow .* ends in /pipeline'):
         connected(host=f'{kubeflow.url}/ui')
 
 
-def test_a_broken_server_is_quoted(kubeflow, connected):
+def test_reports_server_error_with_its_message(kubeflow, connected):
     kubeflow.refusals = [Refusal.with_message(500, 'no\n  database')]
     with pytest.raises(KubeflowError, match=r'fails \(500\): it says no database$'):
         connected()
@@ -85,7 +85,7 @@ def test_a_broken_server_is_quoted(kubeflow, connected):
         connected()
 
 
-def test_a_server_that_never_answers_is_given_up(kubeflow, connected, quick):
+def test_silent_server_times_out(kubeflow, connected, quick):
     kubeflow.seconds = 10
 
     with pytest.raises(KubeflowError, match=r'does not answer: nothing came within 0.2 seconds'):
@@ -93,7 +93,7 @@ def test_a_server_that_never_answers_is_given_up(kubeflow, connected, quick):
 
 
 @pytest.mark.parametrize('namespace', [None, 'team-a'])
-def test_a_closed_port_refuses(namespace):
+def test_reports_refused_connection(namespace):
     with socket.socket() as taken:
         taken.bind(('127.0.0.1', 0))
         host = f'http://127.0.0.1:{taken.getsockname()[1]}'
@@ -102,24 +102,24 @@ def test_a_closed_port_refuses(namespace):
             connect(ConnectionConfig(host=host, namespace=namespace))
 
 
-def test_a_name_that_is_not_known_is_said_to_be(quick):
+def test_reports_unknown_host_name(quick):
     with pytest.raises(KubeflowError, match=r'its name is not known here \(DNS\)$'):
         connect(ConnectionConfig(host='http://kubeflow.invalid'))
 
 
-def test_https_where_there_is_none_is_said_to_be(kubeflow):
+def test_reports_missing_tls(kubeflow):
     with pytest.raises(KubeflowError, match=r'does not answer: TLS failed .*; give ca_certificate'):
         connect(ConnectionConfig(host=kubeflow.url.replace('http', 'https')))
 
 
-def test_a_host_that_kfp_guesses_is_said_to_be_a_guess(monkeypatch, tmp_path):
+def test_error_says_that_host_is_the_default(monkeypatch, tmp_path):
     monkeypatch.setenv('KF_PIPELINES_ENDPOINT', 'http://127.0.0.1:9')
 
     with pytest.raises(KubeflowError, match=r':9 does not .* \(no host was given, so this one was'):
         connect(ConnectionConfig())
 
 
-def test_several_users_want_a_namespace(kubeflow, connected):
+def test_multi_user_mode_requires_namespace(kubeflow, connected):
     kubeflow.multi_user = True
 
     with pytest.raises(KubeflowError, match='several users here: give namespace'):
@@ -148,6 +148,6 @@ def test_what_is_no_package_is_not_submitted(kubeflow, client, tmp_path, name, t
     assert not kubeflow.runs
 
 
-def test_a_certificate_that_is_missing_is_named(tmp_path):
+def test_reports_missing_certificate_file(tmp_path):
     with pytest.raises(KubeflowError, match=r'ca_certificate .*/none.pem does not exist'):
         connect(ConnectionConfig(host='https://a', ca_certificate=tmp_path / 'none.pem'))

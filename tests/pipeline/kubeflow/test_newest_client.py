@@ -57,7 +57,7 @@ def _environment_of_uv() -> dict[str, str]:
     return environment
 
 
-def test_the_newest_kfp_plays_the_scenario(newest_python, kubeflow, package, tmp_path):
+def test_scenario_with_newest_kfp(newest_python, kubeflow, package, tmp_path):
     environment = {
         'HOME': str(tmp_path),
         'PATH': os.environ['PATH'],

@@ -24,7 +24,7 @@ def outcome():
     return make
 
 
-def test_kubeflow_can_compare_verdict_and_accuracies(outcome):
+def test_metrics_have_blessing_and_accuracies(outcome):
     assert metrics(outcome()) == {
         'blessed': 0.0,
         'accuracy': 0.8,
@@ -33,18 +33,18 @@ def test_kubeflow_can_compare_verdict_and_accuracies(outcome):
     }
 
 
-def test_kubeflow_can_compare_what_else_was_measured(outcome):
+def test_metrics_have_other_estimates(outcome):
     measures = {'auc': Estimate(value=0.99, low=0.9, high=1.0), 'ece': Estimate(value=None)}
 
     assert metrics(outcome(measures=measures)).items() >= {'auc': 0.99, 'accuracy': 0.8}.items()
     assert 'ece' not in metrics(outcome(measures=measures))
 
 
-def test_without_a_model_before_there_is_no_previous_accuracy(outcome):
+def test_metrics_omit_missing_previous_accuracy(outcome):
     assert 'previous_accuracy' not in metrics(outcome(previous_accuracy=None))
 
 
-def test_an_accuracy_that_is_no_number_is_left_out(outcome):
+def test_metrics_omit_nan_accuracy(outcome):
     assert set(metrics(outcome(accuracy=None, previous_accuracy=None))) == {
         'blessed',
         'baseline_accuracy',

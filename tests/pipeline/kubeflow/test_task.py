@@ -43,7 +43,7 @@ def task(tmp_path, make_image_folder):
     return run
 
 
-def test_the_first_task_tells_the_others_about_the_data(task, tmp_path):
+def test_decision_writes_classes_and_number_of_images(task, tmp_path):
     code, output, _ = task('decision')
 
     found = {path.name: path.read_text() for path in (tmp_path / 'out').iterdir()}
@@ -51,11 +51,11 @@ def test_the_first_task_tells_the_others_about_the_data(task, tmp_path):
     assert found == {'train': 'true', 'classes': '["cats", "dogs"]', 'images': '6'}
 
 
-def test_in_a_container_it_prints_the_same(task):
+def test_decision_prints_reason_as_module(task):
     assert task('decision', as_module=True) == (0, 'this run was asked for\n', '')
 
 
-def test_asked_for_news_it_says_what_is_new(task, tmp_path):
+def test_decision_prints_new_spans(task, tmp_path):
     code, output, _ = task('decision', only_when_new='True')
 
     assert (code, output) == (0, 'span 1 is new (6 images)\n')
@@ -63,7 +63,7 @@ def test_asked_for_news_it_says_what_is_new(task, tmp_path):
 
 
 @pytest.mark.parametrize('override', ['data.window=1', 'trainer.warm_start=latest_blessed'])
-def test_a_key_that_would_add_or_remove_components_is_refused(task, override):
+def test_rejects_override_that_changes_components(task, override):
     code, _, error = task('decision', overrides=json.dumps([override]))
 
     assert code == 2
@@ -72,12 +72,12 @@ def test_a_key_that_would_add_or_remove_components_is_refused(task, override):
     assert 'compile it again' in error
 
 
-def test_the_length_of_a_window_may_change(task):
+def test_override_may_change_window_length(task):
     assert task('decision', overrides='["data.window=5"]')[0] == 0
 
 
 @pytest.mark.parametrize('overrides', ['not JSON', '[1]', '{"a": 1}'])
-def test_overrides_that_are_no_list_of_texts_are_told(task, overrides):
+def test_rejects_overrides_that_are_not_a_list_of_strings(task, overrides):
     code, _, error = task('decision', overrides=overrides)
 
     assert code == 2
@@ -86,14 +86,14 @@ def test_overrides_that_are_no_list_of_texts_are_told(task, overrides):
     )
 
 
-def test_a_run_id_that_kubeflow_did_not_fill_in_is_told(task):
+def test_rejects_run_id_placeholder(task):
     code, _, error = task('Trainer', run_id='{{$.pipeline_job_uuid}}')
 
     assert code == 2
     assert 'was not filled in; Kubeflow Pipelines 2.4 or newer does that' in error
 
 
-def test_images_that_cannot_be_used_end_the_task_with_a_sentence(task, tmp_path):
+def test_missing_data_folder_is_reported(task, tmp_path):
     code, _, error = task('decision', data_path=str(tmp_path / 'nowhere'))
 
     assert code == 1

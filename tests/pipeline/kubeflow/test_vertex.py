@@ -8,7 +8,7 @@ from pipeline.config.recipe import load_recipe
 from pipeline.kubeflow.vertex import compile_vertex
 
 
-def test_vertex_gets_a_job_with_every_component_and_we_say_what_it_cannot(tmp_path):
+def test_job_has_all_components_and_limitations(tmp_path):
     recipe = load_recipe(
         'demo',
         [
@@ -41,14 +41,14 @@ def test_vertex_gets_a_job_with_every_component_and_we_say_what_it_cannot(tmp_pa
     assert any('drift is not looked for' in sentence for sentence in sentences)
 
 
-def test_a_rolling_window_is_refused(tmp_path):
+def test_rejects_rolling_window(tmp_path):
     recipe = load_recipe('demo', [('workdir', str(tmp_path)), ('data.window', 2)])
 
     with pytest.raises(ConfigError, match='no rolling window; set it to 1 span'):
         compile_vertex(recipe, tmp_path / 'job.json')
 
 
-def test_a_folder_of_spans_of_records_is_refused(tmp_path):
+def test_rejects_records_in_several_spans(tmp_path):
     for split in ('train', 'eval', 'test'):
         folder = tmp_path / 'records' / 'span-3' / f'Split-{split}'
         folder.mkdir(parents=True)
@@ -62,6 +62,6 @@ def test_a_folder_of_spans_of_records_is_refused(tmp_path):
         compile_vertex(recipe, tmp_path / 'job.json')
 
 
-def test_a_name_that_is_not_json_is_told(tmp_path):
+def test_rejects_file_name_that_is_not_json(tmp_path):
     with pytest.raises(ConfigError, match=r'give a name that ends in \.json'):
         compile_vertex(load_recipe('demo', [('workdir', str(tmp_path))]), tmp_path / 'job.yaml')

@@ -43,31 +43,31 @@ def refusal(tmp_path):
     return refuse
 
 
-def test_without_a_server_the_folder_and_the_file_are_made(tmp_path):
+def test_creates_sqlite_file_and_folder(tmp_path):
     open_store(MetadataConfig(), tmp_path / 'runs' / 'mine')
 
     assert (tmp_path / 'runs' / 'mine' / 'metadata.sqlite').is_file()
 
 
-def test_a_file_that_cannot_be_used_is_told(tmp_path):
+def test_reports_file_that_is_not_a_database(tmp_path):
     (tmp_path / 'metadata.sqlite').write_text('not a database')
 
     with pytest.raises(MetadataError, match=r'metadata\.sqlite cannot be used: .*not a database'):
         open_store(MetadataConfig(), tmp_path)
 
 
-def test_the_user_of_a_database_connects_and_it_is_made(mariadb, tmp_path):
+def test_creates_mysql_database(mariadb, tmp_path):
     open_store(MetadataConfig(address=mariadb.address('catdog_made')), tmp_path)
 
 
-def test_localhost_is_reached_over_its_port(mariadb, tmp_path):
+def test_localhost_connects_by_tcp(mariadb, tmp_path):
     address = mariadb.address('catdog_made').replace('127.0.0.1', 'localhost')
 
     open_store(MetadataConfig(address=address), tmp_path)
 
 
 @pytest.mark.parametrize('user', ['catdog', 'nobody'])
-def test_a_wrong_password_or_user_is_told_with_the_variable(mariadb, refusal, monkeypatch, user):
+def test_wrong_credentials_name_the_password_variable(mariadb, refusal, monkeypatch, user):
     monkeypatch.setenv(VARIABLE, 'wrong')
 
     message = refusal(mariadb.address('catdog_made', user))
@@ -75,19 +75,19 @@ def test_a_wrong_password_or_user_is_told_with_the_variable(mariadb, refusal, mo
     assert f'the server refuses the user, or the password in {VARIABLE}' in message
 
 
-def test_a_database_of_somebody_else_is_named(mariadb, refusal):
+def test_denied_database_is_named(mariadb, refusal):
     message = refusal(mariadb.address('other'))
 
     assert message.endswith("Access denied for user 'catdog'@'%' to database 'other'")
 
 
-def test_a_variable_that_is_not_set_is_named(mariadb, refusal, monkeypatch):
+def test_reports_unset_variable(mariadb, refusal, monkeypatch):
     monkeypatch.delenv(VARIABLE)
 
     assert f'{VARIABLE}, with the password of mysql://' in refusal(mariadb.address('catdog_made'))
 
 
-def test_a_server_that_was_stopped_answers_no_more(start_another_mariadb, refusal, tmp_path):
+def test_reports_stopped_server(start_another_mariadb, refusal, tmp_path):
     server = start_another_mariadb()
     address = server.address('catdog_made')
     open_store(MetadataConfig(address=address), tmp_path)
@@ -97,7 +97,7 @@ def test_a_server_that_was_stopped_answers_no_more(start_another_mariadb, refusa
     assert 'cannot be used: nothing answers there (Connection refused)' in refusal(address)
 
 
-def test_a_host_that_does_not_exist_is_told(refusal):
+def test_reports_unknown_host(refusal):
     assert 'nothing answers there' in refusal('mysql://catdog@no-such-host.invalid/catdog_made')
 
 
@@ -113,7 +113,7 @@ def silent(monkeypatch):
 @pytest.mark.parametrize(
     'address', ['mysql://catdog@127.0.0.1:{}/catdog_made', 'grpc://127.0.0.1:{}']
 )
-def test_a_server_that_says_nothing_is_not_waited_for(silent, refusal, address):
+def test_silent_server_times_out(silent, refusal, address):
     assert 'nothing answered in time' in refusal(address.format(silent))
 
 
@@ -127,7 +127,7 @@ def test_a_server_that_says_nothing_is_not_waited_for(silent, refusal, address):
     ],
     ids=['ssh', 'closed', 'full', 'full with its state'],
 )
-def test_what_a_server_greets_with_is_told(refusal, greeting, reason):
+def test_reports_first_packet_that_is_not_a_handshake(refusal, greeting, reason):
     with socket.create_server(('127.0.0.1', 0)) as listener:
 
         def greet():
@@ -152,7 +152,7 @@ open_store(MetadataConfig(address=sys.argv[1]), Path('.'))
 """
 
 
-def test_an_empty_database_is_filled_by_two_processes_at_once(mariadb):
+def test_two_processes_create_tables_concurrently(mariadb):
     processes = [
         subprocess.Popen(
             [sys.executable, '-c', ASK, mariadb.address('catdog_shared')],
@@ -174,21 +174,21 @@ def test_an_empty_database_is_filled_by_two_processes_at_once(mariadb):
         assert process.returncode == 0, error
 
 
-def test_a_grpc_server_is_reached(grpc_address, tmp_path):
+def test_connects_to_grpc_server(grpc_address, tmp_path):
     open_store(MetadataConfig(address=grpc_address), tmp_path)
 
     assert (tmp_path / 'served.sqlite').exists()
     assert not (tmp_path / 'metadata.sqlite').exists()
 
 
-def test_an_absent_grpc_server_is_told(refusal):
+def test_reports_absent_grpc_server(refusal):
     with socket.create_server(('127.0.0.1', 0)) as listener:
         port = listener.getsockname()[1]
 
     assert 'no gRPC server answers there' in refusal(f'grpc://127.0.0.1:{port}')
 
 
-def test_a_grpc_server_of_another_service_is_told(refusal):
+def test_reports_other_grpc_service(refusal):
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=1))
     port = server.add_insecure_port('127.0.0.1:0')
     server.start()
@@ -199,7 +199,7 @@ def test_a_grpc_server_of_another_service_is_told(refusal):
     assert message.endswith('what answers there is no ML Metadata server')
 
 
-def test_a_call_over_grpc_does_not_wait_without_end(tmp_path):
+def test_grpc_connection_has_timeout(tmp_path):
     made = connection(MetadataConfig(address='grpc://metadata:8080'), tmp_path)
 
     assert made.client_timeout_sec == 30

@@ -87,12 +87,12 @@ def password(monkeypatch):
     monkeypatch.setenv('CATDOG_METADATA_PASSWORD', PASSWORD)
 
 
-def test_a_run_on_mysql_pushes_its_model(first, workdir):
+def test_run_on_mysql_pushes_model(first, workdir):
     assert re.search(r'^BLESSED and pushed to ', first, re.MULTILINE)
     assert len(list(workdir.glob('runs/squares/serving/*/saved_model.pb'))) == 1
 
 
-def test_its_metadata_is_in_mysql_and_in_no_file(first, workdir, address):
+def test_mysql_run_writes_no_sqlite_file(first, workdir, address):
     store = ml_metadata.MetadataStore(connection(MetadataConfig(address=address), workdir))
 
     assert [each.name for each in store.get_contexts_by_type('pipeline')] == ['squares']
@@ -100,14 +100,14 @@ def test_its_metadata_is_in_mysql_and_in_no_file(first, workdir, address):
     assert not list(workdir.rglob('*.sqlite'))
 
 
-def test_its_password_is_in_no_file(first, workdir):
+def test_password_is_not_written_to_any_file(first, workdir):
     files = [path for path in workdir.rglob('*') if path.is_file()]
 
     assert files
     assert not [path for path in files if PASSWORD.encode() in path.read_bytes()]
 
 
-def test_an_identical_run_on_mysql_is_cached_to_its_end(first, run):
+def test_identical_run_on_mysql_is_cached(first, run):
     out = run()
 
     assert set(re.findall(r'^(\w+) done in', out, re.MULTILINE)) == {
@@ -134,7 +134,7 @@ def launch(workdir: Path, recipe: str, address: str, node_id: str) -> NodeResult
     return launch_node(ir, nodes[node_id])
 
 
-def test_recipes_that_share_a_database_do_not_share_blessed_models(first, workdir, address):
+def test_recipes_in_one_database_have_separate_models(first, workdir, address):
     same = launch(workdir, 'squares', address, 'warm_start_resolver')
     other = launch(workdir, 'circles', address, 'warm_start_resolver')
 
@@ -143,7 +143,7 @@ def test_recipes_that_share_a_database_do_not_share_blessed_models(first, workdi
     assert not other.outputs.get('model')
 
 
-def test_nodes_are_launched_over_grpc(workdir, grpc_address):
+def test_launches_nodes_over_grpc(workdir, grpc_address):
     open_store(MetadataConfig(address=grpc_address), workdir)
 
     made = launch(workdir, 'circles', grpc_address, 'ImportSchemaGen')
