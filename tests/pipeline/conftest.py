@@ -43,7 +43,7 @@ class Recorder:
         config: dict | None = None,
         destination: str = '/serving',
     ) -> mlmd.Artifact:
-        """Records Trainer, Evaluator and Pusher; `pushed` defaults to `blessed`. Returns the model."""
+        """Records Trainer, Evaluator and Pusher, pushed if blessed by default; returns the model."""
         number = next(self._numbers)
         contexts = [self._pipeline, self._context('pipeline_run', f'run-{number}')]
         if model is None:

@@ -243,7 +243,7 @@ def test_recipe_is_frozen():
         ('inference: {}', r'inference.path: missing$'),
         (
             'inference: {path: "gs://bucket"}',
-            r'inference.path: must be a folder; mount object storage',
+            r'inference.path: must be a folder',
         ),
         (
             'trainer: {class_weights: {cats: 0}}',

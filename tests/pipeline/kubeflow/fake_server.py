@@ -1,6 +1,6 @@
-"""A small fake of the v2beta1 REST API of Kubeflow Pipelines, on 127.0.0.1 and in a thread.
+"""A fake of the v2beta1 REST API of Kubeflow Pipelines, in a thread, on 127.0.0.1.
 
-It holds experiments, runs and recurring runs, notes every request, and can be told to refuse.
+Stores experiments, runs and recurring runs, records requests, and can return errors.
 """
 
 import dataclasses
@@ -24,7 +24,7 @@ class Request:
 
 @dataclasses.dataclass(frozen=True)
 class Refusal:
-    """How requests are answered whose `METHOD path` the pattern finds."""
+    """The response to requests whose `METHOD path` matches the pattern."""
 
     status: int
     body: str = ''
@@ -34,7 +34,7 @@ class Refusal:
 
     @classmethod
     def with_message(cls, status: int, message: str, pattern: str = '') -> 'Refusal':
-        """As the API server words it; the code is that of gRPC."""
+        """Creates an error in the format of the API server; `code` is a gRPC code."""
         body = {'error': message, 'code': 3, 'message': message, 'details': []}
         return cls(status, json.dumps(body), pattern=pattern)
 
@@ -49,7 +49,7 @@ class FakeKubeflow:
         self.recurring_runs: list[dict] = []
         self.refusals: list[Refusal] = []
         self.largest_page = 100
-        self.seconds = 0.0
+        self.delay_seconds = 0.0
         self.multi_user = False
         self._closed = threading.Event()
         self._server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), self._handler())
@@ -72,10 +72,6 @@ class FakeKubeflow:
     def add_schedule(self, name: str, **values) -> dict:
         run = {'display_name': name, 'mode': 'ENABLE', **values}
         return self._create('recurringruns', run)
-
-    def asked(self, method: str) -> list[str]:
-        """The paths of that method's requests, in order."""
-        return [request.path for request in self.requests if request.method == method]
 
     def answer(self, request: Request) -> tuple[int, dict]:
         kind, _, identifier = request.path.removeprefix(PREFIX).partition('/')
@@ -127,7 +123,7 @@ class FakeKubeflow:
             def _respond(self) -> None:
                 request = _read(self)
                 fake.requests.append(request)
-                fake._closed.wait(fake.seconds)
+                fake._closed.wait(fake.delay_seconds)
                 line = f'{request.method} {request.path}'
                 refusals = (each for each in fake.refusals if re.search(each.pattern, line))
                 refusal = next(refusals, None)
@@ -174,7 +170,7 @@ def _write(handler: http.server.BaseHTTPRequestHandler, answer: Refusal) -> None
         handler.end_headers()
         handler.wfile.write(body)
     except (BrokenPipeError, ConnectionResetError):
-        pass  # the client did not wait
+        pass  # the client timed out
 
 
 def _predicates(query: dict[str, str]) -> list[dict]:

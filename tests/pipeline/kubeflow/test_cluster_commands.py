@@ -1,4 +1,4 @@
-"""What a person types: compile, submit, schedule, against a fake Kubeflow."""
+"""The commands compile, submit and schedule, with a fake Kubeflow server."""
 
 import re
 
@@ -10,7 +10,7 @@ from pipeline_runner import main
 
 @pytest.fixture
 def call(kubeflow):
-    """`call('submit')`: exit code, output and errors of a command."""
+    """`call(*words)` runs a command; returns exit code, stdout and stderr."""
 
     def call_command(*words, host=True):
         where = ['--set', f'kubeflow.connection.host={kubeflow.url}'] if host else []
@@ -37,17 +37,17 @@ def test_compile_for_vertex_prints_limitations(call, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ('name', 'sentence'),
+    ('name', 'message'),
     [
         ('x.txt', r'error: .*x\.txt: Kubeflow takes YAML; give a name that ends in \.yaml'),
         ('no/x.yaml', r'error: .*no/x\.yaml cannot be used: No such file or directory'),
     ],
 )
-def test_compile_rejects_unusable_file_name(call, tmp_path, name, sentence):
+def test_compile_rejects_unusable_file_name(call, tmp_path, name, message):
     code, _, errors = call('compile', '-o', tmp_path / name, host=False)
 
     assert code == 2
-    assert re.match(sentence, errors)
+    assert re.match(message, errors)
 
 
 def test_submit_prints_url_of_run(call, kubeflow):
@@ -70,13 +70,13 @@ def test_schedule_prints_description_and_next_times(call, kubeflow):
 def test_schedule_trains_only_when_new_with_warm_start(call, kubeflow):
     call('schedule', '--cron', '0 2 * * *')
 
-    (request,) = [each.body for each in kubeflow.requests if is_new_schedule(each)]
+    (request,) = [each.body for each in kubeflow.requests if creates_schedule(each)]
     assert request['runtime_config']['parameters']['only_when_new'] is True
     inputs = request['pipeline_spec']['pipeline_spec']['root']['inputDefinitions']['parameters']
     assert '"warm_start":"latest_blessed"' in inputs['recipe']['defaultValue']
 
 
-def is_new_schedule(request):
+def creates_schedule(request):
     return request.method == 'POST' and request.path.endswith('/recurringruns')
 
 
@@ -91,7 +91,7 @@ def test_lists_and_deletes_schedules(call):
 
 
 @pytest.mark.parametrize(
-    ('words', 'code', 'sentence'),
+    ('words', 'code', 'message'),
     [
         (['schedule', '--cron', '0 2 * *'], 2, "error: '0 2 \\* \\*' has 4 fields; expected five"),
         (['schedule'], 2, r"(?s).*Error: --cron is missing, as in --cron '0 2 \* \* 1-5'"),
@@ -110,11 +110,11 @@ def test_lists_and_deletes_schedules(call):
     ],
     ids=['four fields', 'no cron', 'options before list', 'unknown', 'other zone', 'no zone'],
 )
-def test_invalid_usage_is_reported(call, words, code, sentence):
+def test_invalid_usage_is_reported(call, words, code, message):
     result = call(*words)
 
     assert result[0] == code
-    assert re.match(sentence, result[2])
+    assert re.match(message, result[2])
 
 
 def test_submit_reports_unreachable_cluster(call):
@@ -123,5 +123,5 @@ def test_submit_reports_unreachable_cluster(call):
 
     assert (code, errors) == (
         1,
-        'error: http://127.0.0.1:9 does not answer: Connection refused\n',
+        'error: http://127.0.0.1:9 does not respond: Connection refused\n',
     )

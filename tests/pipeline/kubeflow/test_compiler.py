@@ -1,4 +1,4 @@
-"""What a recipe becomes for a cluster, read from the YAML."""
+"""The compiled Kubeflow spec of a recipe."""
 
 import json
 
@@ -34,7 +34,7 @@ KUBEFLOW = {
         },
     },
 }
-CHANGES = [
+OVERRIDES = [
     ('data.source', 'folder'),
     ('data.path', '/data'),
     ('data.window', 3),
@@ -47,7 +47,7 @@ CHANGES = [
 
 
 class Compiled:
-    """The two documents of a compiled file, and what a test wants of them."""
+    """The two YAML documents of a compiled file."""
 
     def __init__(self, path):
         self.path = path
@@ -67,7 +67,7 @@ class Compiled:
 @pytest.fixture(scope='module')
 def compiled(tmp_path_factory):
     path = tmp_path_factory.mktemp('compiled') / 'pipeline.yaml'
-    compile_kubeflow(load_recipe('demo', CHANGES), path)
+    compile_kubeflow(load_recipe('demo', OVERRIDES), path)
     return Compiled(path)
 
 
@@ -76,8 +76,10 @@ def test_kfp_loads_compiled_file(compiled):
 
 
 def test_tasks_have_dependencies_of_the_graph(compiled):
-    waits = {name: set(task.get('dependentTasks', [])) for name, task in compiled.tasks.items()}
-    assert waits == {
+    dependencies = {
+        name: set(task.get('dependentTasks', [])) for name, task in compiled.tasks.items()
+    }
+    assert dependencies == {
         'imageexamplegen': set(),
         'importschemagen': set(),
         'warm-start-resolver': set(),
@@ -107,8 +109,8 @@ def test_all_tasks_depend_on_decision(compiled):
 
 
 def test_tasks_have_display_names(compiled):
-    shown = [task['taskInfo']['name'] for task in compiled.tasks.values()]
-    assert {'ImageExampleGen', 'WarmStartResolver', 'NewestSpans', 'Trainer'} <= set(shown)
+    names = [task['taskInfo']['name'] for task in compiled.tasks.values()]
+    assert {'ImageExampleGen', 'WarmStartResolver', 'NewestSpans', 'Trainer'} <= set(names)
 
 
 def test_caching_is_disabled_for_all_tasks(compiled):
@@ -135,7 +137,7 @@ def test_compiled_recipe_round_trips(compiled):
 
     recipe = apply_parameters(values, {})
 
-    expected = load_recipe('demo', CHANGES)
+    expected = load_recipe('demo', OVERRIDES)
     assert recipe.model_dump(exclude={'kubeflow'}) == expected.model_dump(exclude={'kubeflow'})
 
 
@@ -204,23 +206,23 @@ def test_tasks_receive_outputs_of_decision(compiled):
 def test_warns_of_settings_that_need_one_machine(tmp_path):
     recipe = load_recipe('demo', [('workdir', '/runs'), ('inference.path', '/photographs')])
 
-    notes = compile_kubeflow(recipe, tmp_path / 'pipeline.yaml')
+    warnings = compile_kubeflow(recipe, tmp_path / 'pipeline.yaml')
 
-    assert notes == (
-        'metadata.address is sqlite; pods that run at once need MySQL or gRPC.',
-        'workdir is /runs, which lies on none of kubeflow.volumes.',
-        'inference.path is /photographs, which lies on none of kubeflow.volumes.',
+    assert warnings == (
+        'metadata.address is sqlite; concurrent pods need MySQL or gRPC.',
+        'workdir is /runs, which is not on any of kubeflow.volumes.',
+        'inference.path is /photographs, which is not on any of kubeflow.volumes.',
     )
 
 
 def test_cluster_recipe_has_no_warnings(tmp_path):
-    assert compile_kubeflow(load_recipe('demo', CHANGES), tmp_path / 'pipeline.yaml') == ()
+    assert compile_kubeflow(load_recipe('demo', OVERRIDES), tmp_path / 'pipeline.yaml') == ()
 
 
 def test_rejects_unknown_task(tmp_path):
     recipe = load_recipe('demo', [('kubeflow.tasks', {'Trainr': {}})])
 
-    with pytest.raises(ConfigError, match='there is no Trainr; choose from default, ImageExampleG'):
+    with pytest.raises(ConfigError, match='unknown task Trainr; use default, ImageExampleG'):
         compile_kubeflow(recipe, tmp_path / 'pipeline.yaml')
 
 

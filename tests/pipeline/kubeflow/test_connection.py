@@ -1,4 +1,4 @@
-"""The connection as a part of a recipe: addresses, and secrets that stand elsewhere."""
+"""Validation of host and secrets in `kubeflow.connection`."""
 
 import pytest
 from pydantic import ValidationError
@@ -8,16 +8,16 @@ from pipeline.config.kubeflow_connection import ConnectionConfig
 
 
 @pytest.mark.parametrize(
-    ('host', 'sentence'),
+    ('host', 'message'),
     [
         ('localhost:8080', 'begin with http:// or https://'),
-        ('https://', 'begin with http:// or https:// and a name'),
-        ('https://kubeflow.example.com/pipeline/#/runs', r'end before any \? or #'),
+        ('https://', 'begin with http:// or https:// and a host name'),
+        ('https://kubeflow.example.com/pipeline/#/runs', 'no query and no fragment'),
         ('https://me:secret@kubeflow.example.com', 'no user and no password; use token_env'),
     ],
 )
-def test_rejects_invalid_host(host, sentence):
-    with pytest.raises(ValidationError, match=sentence):
+def test_rejects_invalid_host(host, message):
+    with pytest.raises(ValidationError, match=message):
         ConnectionConfig(host=host)
 
 
@@ -50,7 +50,7 @@ def test_reports_unset_variable(monkeypatch, value):
 def test_invalid_token_is_not_printed(monkeypatch, secret):
     monkeypatch.setattr('os.environ', {'TOKEN': secret})
 
-    with pytest.raises(KubeflowError, match=r'\$TOKEN holds line breaks or') as error:
+    with pytest.raises(KubeflowError, match=r'\$TOKEN has line breaks or') as error:
         ConnectionConfig(token_env='TOKEN').token()
     assert secret not in str(error.value)
 
@@ -58,6 +58,6 @@ def test_invalid_token_is_not_printed(monkeypatch, secret):
 def test_invalid_cookie_is_not_printed(monkeypatch):
     monkeypatch.setenv('COOKIE', 'xyz789')
 
-    with pytest.raises(KubeflowError, match=r'\$COOKIE holds no cookie; expected name=value') as e:
+    with pytest.raises(KubeflowError, match=r'\$COOKIE is not a cookie; expected name=value') as e:
         ConnectionConfig(cookie_env='COOKIE').cookie()
     assert 'xyz789' not in str(e.value)

@@ -1,4 +1,4 @@
-"""Connections to servers, good and bad. MariaDB is a real one; see conftest.py for the gRPC one."""
+"""Connections to MariaDB and gRPC servers, and their errors."""
 
 import socket
 import subprocess
@@ -14,7 +14,7 @@ from metadata_service import PASSWORD
 
 from common.errors import MetadataError
 from pipeline.config.metadata_config import MetadataConfig
-from pipeline.metadata_store import connection, open_store
+from pipeline.metadata_store import connection_config, open_store
 
 VARIABLE = 'CATDOG_METADATA_PASSWORD'
 REPOSITORY = Path(__file__).parents[3]
@@ -26,10 +26,10 @@ def password(monkeypatch):
 
 
 @pytest.fixture
-def refusal(tmp_path):
-    """The one sentence that a connection is refused with, and that it comes soon."""
+def connection_error(tmp_path):
+    """`connection_error(address)`: the message of the failed connection, within some seconds."""
 
-    def refuse(address: str, seconds: float = 5) -> str:
+    def connect(address: str, seconds: float = 5) -> str:
         start = time.monotonic()
         with pytest.raises(MetadataError) as caught:
             open_store(MetadataConfig(address=address), tmp_path)
@@ -40,7 +40,7 @@ def refusal(tmp_path):
         assert '\n' not in message
         return message
 
-    return refuse
+    return connect
 
 
 def test_creates_sqlite_file_and_folder(tmp_path):
@@ -67,45 +67,47 @@ def test_localhost_connects_by_tcp(mariadb, tmp_path):
 
 
 @pytest.mark.parametrize('user', ['catdog', 'nobody'])
-def test_wrong_credentials_name_the_password_variable(mariadb, refusal, monkeypatch, user):
+def test_wrong_credentials_name_the_password_variable(mariadb, connection_error, monkeypatch, user):
     monkeypatch.setenv(VARIABLE, 'wrong')
 
-    message = refusal(mariadb.address('catdog_made', user))
+    message = connection_error(mariadb.address('catdog_made', user))
 
-    assert f'the server refuses the user, or the password in {VARIABLE}' in message
+    assert f'the server rejects the user or the password in {VARIABLE}' in message
 
 
-def test_denied_database_is_named(mariadb, refusal):
-    message = refusal(mariadb.address('other'))
+def test_denied_database_is_named(mariadb, connection_error):
+    message = connection_error(mariadb.address('other'))
 
     assert message.endswith("Access denied for user 'catdog'@'%' to database 'other'")
 
 
-def test_reports_unset_variable(mariadb, refusal, monkeypatch):
+def test_reports_unset_variable(mariadb, connection_error, monkeypatch):
     monkeypatch.delenv(VARIABLE)
 
-    assert f'{VARIABLE}, with the password of mysql://' in refusal(mariadb.address('catdog_made'))
+    message = connection_error(mariadb.address('catdog_made'))
+
+    assert f'needs a password, but the environment variable {VARIABLE} is not set' in message
 
 
-def test_reports_stopped_server(start_another_mariadb, refusal, tmp_path):
+def test_reports_stopped_server(start_another_mariadb, connection_error, tmp_path):
     server = start_another_mariadb()
     address = server.address('catdog_made')
     open_store(MetadataConfig(address=address), tmp_path)
     server.process.terminate()
     server.process.wait()
 
-    assert 'cannot be used: nothing answers there (Connection refused)' in refusal(address)
+    assert 'cannot be used: cannot connect (Connection refused)' in connection_error(address)
 
 
-def test_reports_unknown_host(refusal):
-    assert 'nothing answers there' in refusal('mysql://catdog@no-such-host.invalid/catdog_made')
+def test_reports_unknown_host(connection_error):
+    assert 'cannot connect' in connection_error('mysql://catdog@no-such-host.invalid/catdog_made')
 
 
 @pytest.fixture
 def silent(monkeypatch):
-    """The port of a server that accepts and says nothing."""
-    monkeypatch.setattr('pipeline.metadata_store._PATIENCE', 0.5)
-    monkeypatch.setattr('pipeline.metadata_store._CALL_PATIENCE', 0.5)
+    """The port of a server that accepts connections, but sends nothing."""
+    monkeypatch.setattr('pipeline.metadata_store._MYSQL_TIMEOUT', 0.5)
+    monkeypatch.setattr('pipeline.metadata_store._GRPC_TIMEOUT', 0.5)
     with socket.create_server(('127.0.0.1', 0)) as listener:
         yield listener.getsockname()[1]
 
@@ -113,21 +115,21 @@ def silent(monkeypatch):
 @pytest.mark.parametrize(
     'address', ['mysql://catdog@127.0.0.1:{}/catdog_made', 'grpc://127.0.0.1:{}']
 )
-def test_silent_server_times_out(silent, refusal, address):
-    assert 'nothing answered in time' in refusal(address.format(silent))
+def test_silent_server_times_out(silent, connection_error, address):
+    assert 'the server did not respond in time' in connection_error(address.format(silent))
 
 
 @pytest.mark.parametrize(
     ('greeting', 'reason'),
     [
-        (b'SSH-2.0-OpenSSH_9.2p1\r\n', 'what answers there is no MySQL or MariaDB server'),
-        (b'', 'what answers there is no MySQL or MariaDB server'),
+        (b'SSH-2.0-OpenSSH_9.2p1\r\n', 'not a MySQL or MariaDB server'),
+        (b'', 'not a MySQL or MariaDB server'),
         (b'\x17\0\0\0\xff\x10\x04Too many connections', 'cannot be used: Too many connections'),
         (b'\x1d\0\0\0\xff\x10\x04#08004Too many connections', 'be used: Too many connections'),
     ],
     ids=['ssh', 'closed', 'full', 'full with its state'],
 )
-def test_reports_first_packet_that_is_not_a_handshake(refusal, greeting, reason):
+def test_reports_first_packet_that_is_not_a_handshake(connection_error, greeting, reason):
     with socket.create_server(('127.0.0.1', 0)) as listener:
 
         def greet():
@@ -136,12 +138,14 @@ def test_reports_first_packet_that_is_not_a_handshake(refusal, greeting, reason)
 
         thread = threading.Thread(target=greet)
         thread.start()
-        message = refusal(f'mysql://catdog@127.0.0.1:{listener.getsockname()[1]}/catdog_made')
+        message = connection_error(
+            f'mysql://catdog@127.0.0.1:{listener.getsockname()[1]}/catdog_made'
+        )
         thread.join()
     assert message.endswith(reason)
 
 
-ASK = """
+CONNECT = """
 import sys, time
 from pathlib import Path
 from pipeline.metadata_store import open_store
@@ -155,7 +159,7 @@ open_store(MetadataConfig(address=sys.argv[1]), Path('.'))
 def test_two_processes_create_tables_concurrently(mariadb):
     processes = [
         subprocess.Popen(
-            [sys.executable, '-c', ASK, mariadb.address('catdog_shared')],
+            [sys.executable, '-c', CONNECT, mariadb.address('catdog_shared')],
             cwd=REPOSITORY,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -181,25 +185,25 @@ def test_connects_to_grpc_server(grpc_address, tmp_path):
     assert not (tmp_path / 'metadata.sqlite').exists()
 
 
-def test_reports_absent_grpc_server(refusal):
+def test_reports_absent_grpc_server(connection_error):
     with socket.create_server(('127.0.0.1', 0)) as listener:
         port = listener.getsockname()[1]
 
-    assert 'no gRPC server answers there' in refusal(f'grpc://127.0.0.1:{port}')
+    assert 'no gRPC server at this address' in connection_error(f'grpc://127.0.0.1:{port}')
 
 
-def test_reports_other_grpc_service(refusal):
+def test_reports_other_grpc_service(connection_error):
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=1))
     port = server.add_insecure_port('127.0.0.1:0')
     server.start()
 
-    message = refusal(f'grpc://127.0.0.1:{port}')
+    message = connection_error(f'grpc://127.0.0.1:{port}')
 
     server.stop(grace=None).wait()
-    assert message.endswith('what answers there is no ML Metadata server')
+    assert message.endswith('not an ML Metadata server')
 
 
 def test_grpc_connection_has_timeout(tmp_path):
-    made = connection(MetadataConfig(address='grpc://metadata:8080'), tmp_path)
+    config = connection_config(MetadataConfig(address='grpc://metadata:8080'), tmp_path)
 
-    assert made.client_timeout_sec == 30
+    assert config.client_timeout_sec == 30
