@@ -1,4 +1,4 @@
-"""Client calls to test with any kfp: `python scenario.py URL PACKAGE` prints the results as JSON."""
+"""Calls of the client for any kfp: `python scenario.py URL PACKAGE` prints results as JSON."""
 
 import dataclasses
 import json
