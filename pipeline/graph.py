@@ -75,8 +75,7 @@ def create_pipeline(
     transform.add_upstream_node(anomaly_gate)
 
     warm_start = warm_start_model(resolvers) if recipe.trainer.warm_start else None
-    tuner = _tuner(recipe, classes, examples, transform, warm_start) if recipe.tuner else None
-    trainer = _trainer(recipe, classes, examples, transform, warm_start, tuner)
+    tuner, trainer = _tuner_and_trainer(recipe, classes, examples, transform, warm_start)
 
     baseline = baseline_model(resolvers, trainer)
     evaluation_nodes = evaluate_and_push(recipe, classes, spans, transform, trainer, baseline)
@@ -141,46 +140,38 @@ def _transform(recipe: Recipe, examples: BaseChannel, schema_gen: BaseNode) -> B
     )
 
 
-def _tuner(
+def _tuner_and_trainer(
     recipe: Recipe,
     classes: tuple[str, ...],
     examples: BaseChannel,
     transform: BaseNode,
     warm_start: BaseNode | None,
-) -> BaseNode:
-    assert recipe.tuner is not None
-    return Tuner(
-        tuner_fn=_dotted(tuner_fn),
-        examples=examples,
-        transform_graph=transform.outputs['transform_graph'],
-        base_model=warm_start.outputs['model'] if warm_start else None,
-        train_args=trainer_pb2.TrainArgs(splits=['train']),
-        eval_args=trainer_pb2.EvalArgs(splits=['eval']),
-        custom_config={
-            **_training_config(recipe, classes, tuner_fn),
-            'tuner': recipe.tuner.model_dump(mode='json'),
-        },
-    )
-
-
-def _trainer(
-    recipe: Recipe,
-    classes: tuple[str, ...],
-    examples: BaseChannel,
-    transform: BaseNode,
-    warm_start: BaseNode | None,
-    tuner: BaseNode | None,
-) -> BaseNode:
-    return Trainer(
+) -> tuple[BaseNode | None, BaseNode]:
+    """Creates the Trainer, and the Tuner if the recipe has one, with the same inputs."""
+    inputs = {
+        'examples': examples,
+        'transform_graph': transform.outputs['transform_graph'],
+        'base_model': warm_start.outputs['model'] if warm_start else None,
+        'train_args': trainer_pb2.TrainArgs(splits=['train']),
+        'eval_args': trainer_pb2.EvalArgs(splits=['eval']),
+    }
+    tuner = None
+    if recipe.tuner:
+        tuner = Tuner(
+            tuner_fn=_dotted(tuner_fn),
+            custom_config={
+                **_training_config(recipe, classes, tuner_fn),
+                'tuner': recipe.tuner.model_dump(mode='json'),
+            },
+            **inputs,
+        )
+    trainer = Trainer(
         run_fn=_dotted(run_fn),
-        examples=examples,
-        transform_graph=transform.outputs['transform_graph'],
-        base_model=warm_start.outputs['model'] if warm_start else None,
         hyperparameters=tuner.outputs['best_hyperparameters'] if tuner else None,
-        train_args=trainer_pb2.TrainArgs(splits=['train']),
-        eval_args=trainer_pb2.EvalArgs(splits=['eval']),
         custom_config=_training_config(recipe, classes, run_fn),
+        **inputs,
     )
+    return tuner, trainer
 
 
 def _training_config(

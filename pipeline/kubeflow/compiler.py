@@ -20,16 +20,6 @@ from pipeline.registry.provenance import PUSHER
 
 _COMMAND = ['python', '-m', 'pipeline.kubeflow.task']
 _EXECUTOR_INPUT = '{{$}}'  # placeholder of Kubeflow for the ExecutorInput of a task
-_COMMON_INPUTS = {
-    'recipe': str,
-    'data_path': str,
-    'workdir': str,
-    'pipeline_root': str,
-    'metadata_address': str,
-    'push_directory': str,
-    'overrides': list,
-    'run_id': str,
-}
 # Outputs of the decision task, and those that all other tasks take as inputs.
 _DECISION_OUTPUTS = {name: dsl.OutputPath(str) for name in ('train', 'classes', 'images')}
 _DATA_INPUTS = {'classes': str, 'images': str}
@@ -41,8 +31,8 @@ def compile_kubeflow(recipe: Recipe, path: Path) -> tuple[str, ...]:
     """Writes the spec of a recipe as YAML, for open-source Kubeflow Pipelines 2.
 
     Each task runs its node with TFX's launcher (`pipeline.kubeflow.task`), so that resolvers, spans
-    and caching work as they do locally; Kubeflow's caching is disabled. `_parameters` are the
-    parameters of the pipeline.
+    and caching work as they do locally; Kubeflow's caching is disabled. A run may override the
+    parameters of the pipeline: those of `_parameters`, and `only_when_new`.
 
     Returns:
         Warnings about settings that are unsuitable for a cluster, one sentence each.
@@ -81,7 +71,7 @@ def _warnings(recipe: Recipe) -> Iterator[str]:
 
 
 def _parameters(recipe: Recipe) -> dict[str, Any]:
-    """Returns the parameters of the pipeline, which each run may override, and their defaults."""
+    """Returns the defaults of the pipeline parameters, except `only_when_new`."""
     return {
         # On one line, because kfp also writes it into a comment.
         'recipe': recipe.model_dump_json(exclude={'kubeflow'}, exclude_defaults=True),
@@ -91,7 +81,6 @@ def _parameters(recipe: Recipe) -> dict[str, Any]:
         'metadata_address': recipe.metadata.address,
         'push_directory': str(recipe.push_directory or ''),
         'overrides': [],
-        'only_when_new': False,
     }
 
 
@@ -113,40 +102,46 @@ def _edges(recipe: Recipe) -> dict[str, list[str]]:
 
 def _pipeline(recipe: Recipe, edges: dict[str, list[str]]) -> Callable[..., Any]:
     """Creates the pipeline function that kfp traces."""
-    config, defaults = recipe.kubeflow, _parameters(recipe)
+    config = recipe.kubeflow
+    defaults = _parameters(recipe)
+    types = {name: type(default) for name, default in defaults.items()}
+    common = {**types, 'run_id': str}
 
-    def pipeline(*channels: Any) -> None:
+    def pipeline(only_when_new: Any, *channels: Any) -> None:
         inputs = dict(zip(defaults, channels, strict=True))
-        only_when_new = inputs.pop('only_when_new')
         inputs['run_id'] = dsl.PIPELINE_JOB_ID_PLACEHOLDER
         decision = _component(
-            DECISION, config.image, only_when_new=bool, optional_nodes=str, **_DECISION_OUTPUTS
+            DECISION,
+            config.image,
+            {**common, 'only_when_new': bool, 'optional_nodes': str, **_DECISION_OUTPUTS},
         )(**inputs, only_when_new=only_when_new, optional_nodes=','.join(recipe.optional_nodes))
-        inputs |= {name: decision.outputs[name] for name in _DATA_INPUTS}
         _configure(decision, DECISION, 'Anything new?', config)
+        inputs |= {name: decision.outputs[name] for name in _DATA_INPUTS}
         with dsl.If(decision.outputs['train'] == 'true', name='train'):
             tasks: dict[str, Any] = {}
             for node_id, upstream in edges.items():
                 outputs = _PUSHER_OUTPUTS if node_id == PUSHER else {}
-                task = _component(node_id, config.image, **_DATA_INPUTS, **outputs)(**inputs)
-                tasks[node_id] = task.after(*(tasks[each] for each in upstream))
-                _configure(task, node_id, display_name(node_id), config)
+                component = _component(node_id, config.image, {**common, **_DATA_INPUTS, **outputs})
+                tasks[node_id] = component(**inputs).after(*(tasks[each] for each in upstream))
+                _configure(tasks[node_id], node_id, display_name(node_id), config)
 
-    types = {name: type(default) for name, default in defaults.items()}
-    return dsl.pipeline(name=recipe.name, description=recipe.description)(
-        _with_signature(pipeline, 'pipeline', types, defaults)
+    _set_signature(
+        pipeline,
+        'pipeline',
+        {'only_when_new': bool, **types},
+        {'only_when_new': False, **defaults},
     )
+    return dsl.pipeline(name=recipe.name, description=recipe.description)(pipeline)
 
 
-def _component(node_id: str, image: str, **others: Any) -> Callable[..., dsl.PipelineTask]:
+def _component(node_id: str, image: str, types: dict[str, Any]) -> Callable[..., dsl.PipelineTask]:
     """Creates a container component that passes its inputs to `pipeline.kubeflow.task` as options.
 
     Args:
         node_id: ID of the TFX node.
         image: container image.
-        others: types of inputs and outputs that only some nodes have.
+        types: types of inputs and outputs by name.
     """
-    types = {**_COMMON_INPUTS, **others}
 
     def node(*values: Any) -> dsl.ContainerSpec:
         args: list[Any] = [node_id, '--executor-input', _EXECUTOR_INPUT]
@@ -154,12 +149,13 @@ def _component(node_id: str, image: str, **others: Any) -> Callable[..., dsl.Pip
             args += [f'--{name.replace("_", "-")}', getattr(value, 'path', value)]
         return dsl.ContainerSpec(image=image, command=_COMMAND, args=args)
 
-    return dsl.container_component(_with_signature(node, node_id, types, {}))
+    _set_signature(node, node_id, types, {})
+    return dsl.container_component(node)
 
 
-def _with_signature(
+def _set_signature(
     function: Callable[..., Any], name: str, types: dict[str, Any], defaults: dict[str, Any]
-) -> Callable[..., Any]:
+) -> None:
     """Sets the name and signature of a function, from which kfp reads its parameters."""
     function.__name__ = name
     function.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
@@ -174,7 +170,6 @@ def _with_signature(
         ],
         return_annotation=None if defaults else dsl.ContainerSpec,
     )
-    return function
 
 
 def _configure(task: dsl.PipelineTask, node_id: str, name: str, config: KubeflowConfig) -> None:
@@ -194,14 +189,14 @@ def _configure(task: dsl.PipelineTask, node_id: str, name: str, config: Kubeflow
 
 
 def _set_resources(task: dsl.PipelineTask, config: TaskConfig) -> None:
-    if config.cpu:
-        task.set_cpu_request(config.cpu)
-    if config.cpu_limit:
-        task.set_cpu_limit(config.cpu_limit)
-    if config.memory:
-        task.set_memory_request(config.memory)
-    if config.memory_limit:
-        task.set_memory_limit(config.memory_limit)
+    for set_quantity, quantity in (
+        (task.set_cpu_request, config.cpu),
+        (task.set_cpu_limit, config.cpu_limit),
+        (task.set_memory_request, config.memory),
+        (task.set_memory_limit, config.memory_limit),
+    ):
+        if quantity:
+            set_quantity(quantity)
     if config.gpus:
         task.set_accelerator_type(config.gpu_type).set_accelerator_limit(config.gpus)
     if config.retries:

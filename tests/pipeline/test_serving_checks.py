@@ -3,7 +3,6 @@
 import json
 
 import pytest
-import yaml
 from google.protobuf import json_format
 from tfx.orchestration.pipeline import Pipeline
 from tfx.proto import infra_validator_pb2
@@ -11,7 +10,6 @@ from tfx.proto import infra_validator_pb2
 from common.errors import ConfigError
 from pipeline.config.recipe import load_recipe
 from pipeline.graph import create_pipeline
-from pipeline.kubeflow.compiler import compile_kubeflow
 
 CLASSES = ('cat', 'dog')
 DOCKER = ('serving_check.infra_validator', {'platform': 'docker', 'tag': '2.15.0'})
@@ -76,20 +74,3 @@ def test_lite_converter_uses_formats_and_threshold_of_recipe(nodes):
 def test_unknown_lite_format_lists_valid_ones():
     with pytest.raises(ConfigError, match=r"lite\.formats\.0: .*'float16' or 'int8'.*'int4'"):
         load_recipe('demo', [('lite', {'formats': ['int4']})])
-
-
-def test_optional_nodes_become_kubeflow_tasks(tmp_path):
-    kubeflow = {'image': 'registry.example/catdog:1', 'tasks': {'LiteConverter': {'memory': '2Gi'}}}
-    overrides = [
-        ('kubeflow', kubeflow),
-        ('lite', {}),
-        DOCKER,
-        ('workdir', '/runs'),
-        ('data.source', 'folder'),
-        ('data.path', '/data'),
-        ('metadata.address', 'mysql://catdog@catdog-metadata:3306/metadb'),
-    ]
-    path = tmp_path / 'pipeline.yaml'
-    compile_kubeflow(load_recipe('demo', overrides), path)
-    executors = next(yaml.safe_load_all(path.read_text()))['deploymentSpec']['executors']
-    assert {'exec-servingcheck', 'exec-infravalidator', 'exec-liteconverter'} <= set(executors)

@@ -155,85 +155,75 @@ def parsed(caplog):
     return parse
 
 
-def errors(options: PipelineOptions) -> list[str]:
-    runner = create_runner(options.view_as(StandardOptions).runner or 'DirectRunner')
-    return PipelineOptionsValidator(options, runner).validate()
-
-
 def test_parser_detects_unknown_options(parsed):
     with pytest.raises(AssertionError):
         parsed('flink', paralelism=2)
 
 
-def test_beam_parses_multi_processing(parsed):
-    options = parsed('multi_processing')
+@pytest.mark.parametrize(
+    ('runner', 'options', 'view', 'expected'),
+    [
+        (
+            'multi_processing',
+            {},
+            DirectOptions,
+            {
+                'direct_running_mode': 'multi_processing',
+                'direct_num_workers': len(os.sched_getaffinity(0)),
+            },
+        ),
+        (
+            'portable',
+            {
+                'environment_type': 'PROCESS',
+                'environment_config': '{"command": "/opt/apache/beam/boot"}',
+                'sdk_worker_parallelism': 3,
+                'job_server_timeout': 600,
+            },
+            PortableOptions,
+            {'job_endpoint': 'beam:8099', 'sdk_worker_parallelism': '3'},
+        ),
+        (
+            'flink',
+            {
+                'parallelism': 4,
+                'max_parallelism': 8,
+                'flink_version': '1.18',
+                'flink_submit_uber_jar': True,
+            },
+            FlinkRunnerOptions,
+            {'flink_master': 'flink:8081'},
+        ),
+        (
+            'spark',
+            {
+                'spark_rest_url': 'http://spark:6066',
+                'spark_submit_uber_jar': True,
+                'spark_version': '3',
+            },
+            SparkRunnerOptions,
+            {'spark_master_url': 'spark://spark:7077'},
+        ),
+    ],
+)
+def test_beam_accepts_options_of_runner(parsed, runner, options, view, expected):
+    result = parsed(runner, **options)
 
-    assert options.view_as(DirectOptions).direct_running_mode == 'multi_processing'
-    assert options.view_as(DirectOptions).direct_num_workers == len(os.sched_getaffinity(0))
-    assert errors(options) == []
-
-
-def test_beam_parses_portable_options(parsed):
-    command = '{"command": "/opt/apache/beam/boot"}'
-    options = parsed(
-        'portable',
-        environment_type='PROCESS',
-        environment_config=command,
-        sdk_worker_parallelism=3,
-        job_server_timeout=600,
-    ).view_as(PortableOptions)
-
-    assert (options.job_endpoint, options.environment_config) == ('beam:8099', command)
-    assert options.job_server_timeout == 600
-    assert type(create_runner(options.view_as(StandardOptions).runner)).__name__ == 'PortableRunner'
-    assert errors(options) == []
-
-
-def test_beam_parses_flink_options(parsed):
-    options = parsed(
-        'flink',
-        parallelism=4,
-        max_parallelism=8,
-        flink_version='1.18',
-        flink_submit_uber_jar=True,
-        environment_type='DOCKER',
-        environment_config='pets/catdog:1',
-    ).view_as(FlinkRunnerOptions)
-
-    assert (options.flink_master, options.flink_version) == ('flink:8081', '1.18')
-    assert (options.parallelism, options.max_parallelism) == (4, 8)
-    assert options.flink_submit_uber_jar is True
-    assert errors(options) == []
-
-
-def test_beam_parses_spark_options(parsed):
-    options = parsed(
-        'spark',
-        spark_rest_url='http://spark:6066',
-        spark_submit_uber_jar=True,
-        spark_version='3',
-        artifacts_dir='/shared/beam',
-        environment_type='EXTERNAL',
-        environment_config='localhost:50000',
-    ).view_as(SparkRunnerOptions)
-
-    assert options.spark_master_url == 'spark://spark:7077'
-    assert options.spark_rest_url == 'http://spark:6066'
-    assert options.spark_submit_uber_jar is True
-    assert errors(options) == []
+    values = {**options, **expected}
+    known = result.view_as(view).get_all_options()
+    assert {key: known[key] for key in values} == values
+    name = result.view_as(StandardOptions).runner or 'DirectRunner'
+    assert PipelineOptionsValidator(result, create_runner(name)).validate() == []
 
 
-def test_beam_parses_dataflow_options(parsed):
+def test_beam_accepts_options_of_dataflow(parsed):
     options = parsed(
         'dataflow',
-        staging_location='gs://pets/staging',
         worker_machine_type='n1-standard-4',
         max_num_workers=10,
-        disk_size_gb=50,
         no_use_public_ips=True,
         subnetwork='a/b',
         service_account_email='catdog@pets.iam',
-        sdk_container_image='pets/catdog:1',
         experiments=['use_runner_v2', 'shuffle_mode=service'],
     )
 
