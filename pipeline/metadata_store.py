@@ -73,12 +73,12 @@ def open_store(config: MetadataConfig, home: Path) -> ml_metadata.MetadataStore:
         MetadataError: the server does not respond within half a minute, or refuses the connection.
     """
     check_file(config, home)
-    wanted = connection_config(config, home)
+    target = connection_config(config, home)
     where = home / SQLITE_FILE if config.address == SQLITE else config.address
     try:
-        if isinstance(wanted, metadata_store_pb2.ConnectionConfig) and wanted.HasField('mysql'):
-            _check_handshake(wanted.mysql.host, wanted.mysql.port)
-        return _connect(wanted)
+        if isinstance(target, metadata_store_pb2.ConnectionConfig) and target.HasField('mysql'):
+            _check_handshake(target.mysql.host, target.mysql.port)
+        return _connect(target)
     except Exception as error:  # of the socket, gRPC or ml_metadata
         reason = _reason(error, config)
         raise MetadataError(f'the metadata in {where} cannot be used: {reason}') from error
@@ -133,11 +133,11 @@ def _check_handshake(host: str, port: int) -> None:
         raise MetadataError('not a MySQL or MariaDB server')
 
 
-def _connect(wanted: Any) -> ml_metadata.MetadataStore:
+def _connect(target: Any) -> ml_metadata.MetadataStore:
     """Opens the store; retries while another process creates the tables."""
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            store = ml_metadata.MetadataStore(wanted)
+            store = ml_metadata.MetadataStore(target)
             store.get_context_types()
         except RuntimeError as error:  # only the text distinguishes it from a refusal
             busy = re.search('aborted|concurrent connection', str(error))

@@ -91,7 +91,7 @@ class _BoundedRequests(RESTClientObject):
 
 
 def _parse_object(body: bytes | None) -> dict[str, Any] | None:
-    """Parses a JSON object, as in every response of the API; None if the body is none."""
+    """Parses a JSON object, as in every response of the API; None for any other body."""
     try:
         parsed = json.loads(body or b'')
     except ValueError:  # UnicodeDecodeError is one

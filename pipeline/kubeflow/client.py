@@ -1,7 +1,7 @@
 """Submits runs and manages schedules on Kubeflow Pipelines, with any kfp 2.
 
 Imports kfp only in `connect`, and never TFX. All functions raise KubeflowError, with one sentence,
-for connections, responses, packages and names that are wrong.
+for failed connections, error responses, invalid packages and unknown names.
 
 API: https://www.kubeflow.org/docs/components/pipelines/reference/api/kubeflow-pipeline-api-spec/
 """
@@ -102,7 +102,7 @@ def submit(
     Kubeflow's cache is disabled: TFX has its own, which also notices changes outside of Kubeflow,
     such as new files in a folder.
     """
-    with _translate_errors(f'{package} cannot be submitted'):
+    with _translate_errors('the run cannot be submitted'):
         run = client.run_pipeline(
             _experiment_id(client, experiment), name, str(package), parameters, enable_caching=False
         )
@@ -131,7 +131,7 @@ def create_schedule(
     """
     cron = schedule.kubeflow(cluster_timezone)
     old = [each for each in list_schedules(client) if each.name == name]
-    with _translate_errors(f'{package} cannot be scheduled'):
+    with _translate_errors('the schedule cannot be created'):
         created = client.create_recurring_run(
             _experiment_id(client, experiment),
             name,
@@ -155,7 +155,7 @@ def create_schedule(
 
 def list_schedules(client: 'kfp.Client') -> list[ScheduleInfo]:
     """Lists all recurring runs of the client's namespace."""
-    found: list[ScheduleInfo] = []
+    schedules: list[ScheduleInfo] = []
     token = ''
     with _translate_errors('schedules cannot be listed'):
         namespace = client.get_user_namespace() or None
@@ -163,10 +163,10 @@ def list_schedules(client: 'kfp.Client') -> list[ScheduleInfo]:
             page = client.list_recurring_runs(
                 page_token=token, page_size=_PAGE_SIZE, namespace=namespace
             )
-            found += [_info(run) for run in page.recurring_runs or []]
+            schedules += [_info(run) for run in page.recurring_runs or []]
             token = page.next_page_token
             if not token:
-                return found
+                return schedules
 
 
 def delete_schedule(client: 'kfp.Client', name: str) -> list[ScheduleInfo]:

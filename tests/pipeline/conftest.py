@@ -43,7 +43,7 @@ class Recorder:
         config: dict | None = None,
         destination: str = '/serving',
     ) -> mlmd.Artifact:
-        """Records Trainer, Evaluator and Pusher; a blessed model is pushed unless `pushed=False`."""
+        """Records Trainer, Evaluator and Pusher; pushes blessed models by default."""
         number = next(self._numbers)
         contexts = [self._pipeline, self._context('pipeline_run', f'run-{number}')]
         if model is None:

@@ -28,10 +28,10 @@ def nodes(tmp_path):
 
 
 def test_serving_check_is_always_included(nodes):
-    found = nodes(('serving_check.seconds', 42))
-    config = json.loads(found['ServingCheck'].exec_properties['serving_check'])
+    created = nodes(('serving_check.seconds', 42))
+    config = json.loads(created['ServingCheck'].exec_properties['serving_check'])
     assert config['seconds'] == 42
-    assert not {'InfraValidator', 'LiteConverter'} & set(found)
+    assert not {'InfraValidator', 'LiteConverter'} & set(created)
 
 
 def test_infra_validator_uses_docker_image_of_recipe(nodes):

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 import scenario
-from fake_server import Refusal
+from fake_server import StubResponse
 
 from common.errors import ConfigError, KubeflowError
 from pipeline.kubeflow.client import create_schedule, delete_schedule, list_schedules, submit
@@ -70,7 +70,7 @@ def test_new_schedule_replaces_all_of_the_same_name(kubeflow, client, package):
 
 def test_rejected_schedule_keeps_the_old_one(kubeflow, client, package):
     old = kubeflow.add_schedule('nightly')
-    kubeflow.refusals = [Refusal.with_message(400, 'Invalid cron', 'POST .*recurringruns')]
+    kubeflow.stubs = [StubResponse.with_message(400, 'Invalid cron', 'POST .*recurringruns')]
 
     with pytest.raises(KubeflowError, match=r'failed \(400\); response: Invalid cron$'):
         create_schedule(client, package, name='nightly', schedule=NIGHTLY, parameters={})
@@ -80,7 +80,7 @@ def test_rejected_schedule_keeps_the_old_one(kubeflow, client, package):
 
 def test_reports_old_schedule_that_cannot_be_deleted(kubeflow, client, package):
     kubeflow.add_schedule('nightly')
-    kubeflow.refusals = [Refusal.with_message(500, 'database is locked', 'DELETE')]
+    kubeflow.stubs = [StubResponse.with_message(500, 'database is locked', 'DELETE')]
 
     with pytest.raises(KubeflowError, match=r'nightly was created, but an old one .* locked'):
         create_schedule(client, package, name='nightly', schedule=NIGHTLY, parameters={})

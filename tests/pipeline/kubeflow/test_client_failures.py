@@ -3,14 +3,14 @@
 import socket
 
 import pytest
-from fake_server import Refusal
+from fake_server import StubResponse
 
 from common.errors import KubeflowError
 from pipeline.config.kubeflow_connection import ConnectionConfig
 from pipeline.kubeflow import bounded_client
 from pipeline.kubeflow.client import connect, submit
 
-LOGIN = Refusal(200, '<html><title>Sign in\nto Dex</title></html>', 'text/html')
+LOGIN = StubResponse(200, '<html><title>Sign in\nto Dex</title></html>', 'text/html')
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_denied_access_names_credentials_without_secrets(
 ):
     monkeypatch.setenv('TOKEN', 'abc123')
     monkeypatch.setenv('COOKIE', 'session=xyz789')
-    kubeflow.refusals = [Refusal.with_message(status, 'not abc123, nor xyz789')]
+    kubeflow.stubs = [StubResponse.with_message(status, 'not abc123, nor xyz789')]
 
     with pytest.raises(KubeflowError) as error:
         connected(**variables)
@@ -56,15 +56,15 @@ def test_denied_access_names_credentials_without_secrets(
 
 
 def test_rejects_login_page_as_response(kubeflow, client, package):
-    kubeflow.refusals = [LOGIN]
+    kubeflow.stubs = [LOGIN]
 
     with pytest.raises(KubeflowError, match=r"a web page titled 'Sign in to Dex' instead of JSON"):
         submit(client, package, name='today', parameters={})
 
 
 def test_rejects_login_page_behind_redirect(kubeflow, connected):
-    moved = Refusal(302, headers=(('Location', f'{kubeflow.url}/dex'),), pattern='healthz')
-    kubeflow.refusals = [moved, LOGIN]
+    moved = StubResponse(302, headers=(('Location', f'{kubeflow.url}/dex'),), pattern='healthz')
+    kubeflow.stubs = [moved, LOGIN]
 
     with pytest.raises(KubeflowError, match=r'a login page.* had no token and no cookie'):
         connected()
@@ -76,12 +76,12 @@ def test_reports_host_that_is_not_an_endpoint(kubeflow, connected):
 
 
 def test_reports_server_error_with_its_message(kubeflow, connected):
-    kubeflow.refusals = [Refusal.with_message(500, 'no\n  database')]
+    kubeflow.stubs = [StubResponse.with_message(500, 'no\n  database')]
     with pytest.raises(KubeflowError, match=r'failed \(500\); response: no database$'):
         connected()
 
     page = '<html><head><title>502 Bad Gateway</title></head></html>'
-    kubeflow.refusals = [Refusal(502, page, 'text/html')]
+    kubeflow.stubs = [StubResponse(502, page, 'text/html')]
     with pytest.raises(KubeflowError, match=r"\(502\); response: a web page titled '502 Bad Gate"):
         connected()
 

@@ -22,7 +22,7 @@ def task(tmp_path, make_image_folder):
     recipe = load_recipe(
         'demo', [('data.source', 'folder'), ('data.window', 2), ('workdir', str(tmp_path / 'work'))]
     )
-    usual = {
+    defaults = {
         '--recipe': recipe.model_dump_json(exclude_defaults=True),
         '--run-id': 'run-1',
         '--data-path': str(tmp_path / 'data'),
@@ -31,8 +31,11 @@ def task(tmp_path, make_image_folder):
     }
 
     def run(node_id, as_module=False, **changes):
-        given = {**usual, **{f'--{key.replace("_", "-")}': each for key, each in changes.items()}}
-        words = [node_id, *(word for pair in given.items() for word in pair)]
+        options = {
+            **defaults,
+            **{f'--{key.replace("_", "-")}': each for key, each in changes.items()},
+        }
+        words = [node_id, *(word for pair in options.items() for word in pair)]
         if as_module:
             command = [sys.executable, '-m', 'pipeline.kubeflow.task', *words]
             pod = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
@@ -46,9 +49,9 @@ def task(tmp_path, make_image_folder):
 def test_decision_writes_classes_and_number_of_images(task, tmp_path):
     code, output, _ = task('decision')
 
-    found = {path.name: path.read_text() for path in (tmp_path / 'out').iterdir()}
+    outputs = {path.name: path.read_text() for path in (tmp_path / 'out').iterdir()}
     assert (code, output) == (0, 'this run was requested\n')
-    assert found == {'train': 'true', 'classes': '["cats", "dogs"]', 'images': '6'}
+    assert outputs == {'train': 'true', 'classes': '["cats", "dogs"]', 'images': '6'}
 
 
 def test_decision_prints_reason_as_module(task):
@@ -95,10 +98,7 @@ def test_missing_data_folder_is_reported(task, tmp_path):
     code, _, error = task('decision', data_path=str(tmp_path / 'nowhere'))
 
     assert code == 1
-    assert error == (
-        f'error: data folder {tmp_path / "nowhere"} does not exist; give a folder with one folder '
-        'per class\n'
-    )
+    assert error.startswith(f'error: data folder {tmp_path / "nowhere"} does not exist; ')
 
 
 @pytest.mark.parametrize(

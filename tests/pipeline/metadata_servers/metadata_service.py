@@ -25,7 +25,7 @@ def serve(config: metadata_store_pb2.ConnectionConfig) -> tuple[grpc.Server, int
     store = _library.CreateMetadataStore(config.SerializeToString(), migration.SerializeToString())
     handlers = {
         method.name: grpc.unary_unary_rpc_method_handler(
-            _answer(store, getattr(_library, method.name))
+            _handler(store, getattr(_library, method.name))
         )
         for method in _SERVICE.methods
         if hasattr(_library, method.name)  # three methods, which clients do not call, are missing
@@ -39,11 +39,11 @@ def serve(config: metadata_store_pb2.ConnectionConfig) -> tuple[grpc.Server, int
     return server, port
 
 
-def _answer(store: object, function: Callable) -> Callable[[bytes, grpc.ServicerContext], bytes]:
-    def answer(request: bytes, context: grpc.ServicerContext) -> bytes:
+def _handler(store: object, function: Callable) -> Callable[[bytes, grpc.ServicerContext], bytes]:
+    def handle(request: bytes, context: grpc.ServicerContext) -> bytes:
         response, message, code = function(store, request)
         if code:
             context.abort(_CODES[code], message.decode())
         return response
 
-    return answer
+    return handle

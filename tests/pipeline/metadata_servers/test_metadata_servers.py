@@ -49,13 +49,6 @@ def test_creates_sqlite_file_and_folder(tmp_path):
     assert (tmp_path / 'runs' / 'mine' / 'metadata.sqlite').is_file()
 
 
-def test_reports_file_that_is_not_a_database(tmp_path):
-    (tmp_path / 'metadata.sqlite').write_text('not a database')
-
-    with pytest.raises(MetadataError, match=r'metadata\.sqlite cannot be used: .*not a database'):
-        open_store(MetadataConfig(), tmp_path)
-
-
 def test_creates_mysql_database(mariadb, tmp_path):
     open_store(MetadataConfig(address=mariadb.address('catdog_made')), tmp_path)
 
