@@ -1,8 +1,8 @@
 """Verifies cached outputs before TFX reuses them.
 
-TFX reuses an output if its folder exists, regardless of its content. So after each node the names and
-sizes of its output files are stored as a custom property of its execution. The driver of a later
-run compares them with the files, and marks damaged artifacts as not live. TFX does not reuse
+TFX reuses an output if its folder exists, regardless of its content. So after each node the names
+and sizes of its output files are stored as a custom property of its execution. The driver of a
+later run compares them with the files, and marks damaged artifacts as not live. TFX does not reuse
 executions with such outputs, so the node runs again.
 
 The listing is not stored in the artifacts because their properties are part of cache keys.

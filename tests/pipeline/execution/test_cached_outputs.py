@@ -21,8 +21,10 @@ from components.image_example_gen.import_component import ImportCanonicalExample
 from components.image_example_gen.sources.base.config import DataConfig
 from pipeline.execution import cached_outputs
 from pipeline.execution.cached_outputs import find_damage, list_files, list_folders
+from pipeline.execution.launch import NodeResult
 from pipeline.local.runner import ProgressDagRunner
 
+METADATA = 'metadata.sqlite'
 FILES = {'graph.pb': b'nodes', 'weights/first': b'0123', 'weights/second': b'56789'}
 
 
@@ -42,32 +44,36 @@ def ReadModel(
     Path(examples.uri, 'copy').write_bytes(Path(model.uri, 'weights/first').read_bytes())
 
 
+def run_pipeline(folder: Path, components: list) -> tuple[dict[str, NodeResult], str]:
+    """Runs a pipeline with its metadata in a folder; returns results and console output."""
+    pipeline = Pipeline(
+        pipeline_name='small',
+        pipeline_root=str(folder / 'artifacts'),
+        components=components,
+        enable_cache=True,
+        metadata_connection_config=sqlite_metadata_connection_config(str(folder / METADATA)),
+    )
+    stream, runner = io.StringIO(), ProgressDagRunner()
+    with console.output_to(stream):
+        runner.run(pipeline)
+    return runner.results, stream.getvalue()
+
+
 class Runs:
     """Runs of a pipeline with two nodes, and their console output."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._metadata = sqlite_metadata_connection_config(str(folder / 'metadata.sqlite'))
-        self.output = ''
 
     def run(self) -> dict[str, bool]:
         """Runs the pipeline; returns whether each node was cached."""
         writer = WriteModel()
-        pipeline = Pipeline(
-            pipeline_name='small',
-            pipeline_root=str(self._folder / 'artifacts'),
-            components=[writer, ReadModel(model=writer.outputs['model'])],
-            enable_cache=True,
-            metadata_connection_config=self._metadata,
-        )
-        stream, runner = io.StringIO(), ProgressDagRunner()
-        with console.output_to(stream):
-            runner.run(pipeline)
-        self.output, self.results = stream.getvalue(), runner.results
-        return {name: result.cached for name, result in runner.results.items()}
+        components = [writer, ReadModel(model=writer.outputs['model'])]
+        self.results, self.output = run_pipeline(self._folder, components)
+        return {name: result.cached for name, result in self.results.items()}
 
     def store(self) -> MetadataStore:
-        return MetadataStore(self._metadata)
+        return MetadataStore(sqlite_metadata_connection_config(str(self._folder / METADATA)))
 
     def model(self) -> Path:
         (artifact,) = self.results['WriteModel'].outputs['model']
@@ -148,20 +154,8 @@ def ingest(tmp_path):
     """`ingest(node)` runs an ExampleGen; returns whether it was cached, and its output folder."""
 
     def run(node):
-        runner = ProgressDagRunner()
-        with console.output_to(io.StringIO()):
-            runner.run(
-                Pipeline(
-                    pipeline_name='images',
-                    pipeline_root=str(tmp_path / 'artifacts'),
-                    components=[node],
-                    enable_cache=True,
-                    metadata_connection_config=sqlite_metadata_connection_config(
-                        str(tmp_path / 'metadata.sqlite')
-                    ),
-                )
-            )
-        (result,) = runner.results.values()
+        results, _ = run_pipeline(tmp_path, [node])
+        (result,) = results.values()
         return result.cached, Path(result.outputs['examples'][0].uri)
 
     return run

@@ -107,8 +107,6 @@ class FakeKubeflow:
         }[kind]
         wanted = [each['stringValue'] for each in _predicates(query)]
         items = [each for each in items if not wanted or each['display_name'] in wanted]
-        if 'experiment_id' in query:
-            items = [each for each in items if each['experiment_id'] == query['experiment_id']]
         start = int(query.get('page_token') or 0)
         end = start + min(int(query.get('page_size', 10)), self.largest_page)
         more = {'next_page_token': str(end)} if end < len(items) else {}
