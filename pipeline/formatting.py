@@ -1,11 +1,11 @@
-"""Formats spans and times for the console."""
+"""Spans and times as the console shows them."""
 
 import datetime
 from collections.abc import Sequence
 
 
-def format_spans(numbers: Sequence[int]) -> str:
-    """Formats sorted span numbers: `span 4`, `spans 1 and 3`, `spans 2 to 5`."""
+def named(numbers: Sequence[int]) -> str:
+    """`span 4`, `spans 1 and 3`, `spans 2 to 5`."""
     if len(numbers) == 1:
         return f'span {numbers[0]}'
     if len(numbers) > 2 and list(numbers) == list(range(numbers[0], numbers[-1] + 1)):
@@ -14,5 +14,5 @@ def format_spans(numbers: Sequence[int]) -> str:
 
 
 def time_of(moment: datetime.datetime) -> str:
-    """Formats a time in the local time zone, to the minute."""
+    """A time as a person reads it, on the clock of this machine."""
     return f'{moment.astimezone():%Y-%m-%d %H:%M}'

@@ -15,7 +15,7 @@ from common.blessing import withdrawal
 from common.files import MEGABYTE
 from components.pusher.serving_folder import Note, read_note, versions_in
 from pipeline.config.recipe import Recipe
-from pipeline.formatting import format_spans, time_of
+from pipeline.formatting import named, time_of
 from pipeline.registry.provenance import Node, Provenance, destination_of, plain
 
 
@@ -71,7 +71,7 @@ def as_table(versions: tuple[Version, ...]) -> RenderableType:
             'live' if each.live else '',
             '' if each.accuracy is None else f'{each.accuracy:.4f}',
             time_of(each.pushed) if each.pushed else 'not from here',
-            format_spans(each.spans).partition(' ')[2] if each.spans else '',
+            named(each.spans).partition(' ')[2] if each.spans else '',
             f'{each.megabytes:.1f}',
             escape(each.run or ''),
         )

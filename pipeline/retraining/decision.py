@@ -12,7 +12,7 @@ from components.image_example_gen.sources.spans import Span, open_window
 from components.pusher.serving_folder import versions_in
 from pipeline.config.recipe import Recipe
 from pipeline.config.retraining import RetrainConfig
-from pipeline.formatting import format_spans, time_of
+from pipeline.formatting import named, time_of
 from pipeline.retraining.drift import drift, pooled
 from pipeline.retraining.summaries import Summaries
 from pipeline.retraining.used_spans import Candidate, History, read_history
@@ -107,7 +107,7 @@ def _news(new: Sequence[Span], images: int, history: History) -> str:
         else:
             fresh.append(span.number)
     if fresh:
-        clauses.insert(0, f'{format_spans(fresh)} {"is" if len(fresh) == 1 else "are"} new')
+        clauses.insert(0, f'{named(fresh)} {"is" if len(fresh) == 1 else "are"} new')
     return f'{"; ".join(clauses)} ({images} image{"s" * (images != 1)})'
 
 
@@ -131,7 +131,7 @@ def _without_news(
     last = history.use_of(newest.number, newest.source.fingerprint)
     assert last is not None  # else it would be new
     used = 'was' if len(spans) == 1 else 'were'
-    nothing = f'{format_spans(spans)} {used} used by the run of {time_of(last.ended)}'
+    nothing = f'{named(spans)} {used} used by the run of {time_of(last.ended)}'
     if history.live is None:
         return False, f'nothing new: {nothing}; no model is live: none was good enough'
     too_old, live = _age(config, history, now)

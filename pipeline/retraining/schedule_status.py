@@ -17,7 +17,7 @@ from rich.text import Text
 from common.errors import ConfigError
 from components.pusher.serving_folder import versions_in
 from pipeline.config.recipe import Recipe
-from pipeline.formatting import format_spans, time_of
+from pipeline.formatting import named, time_of
 from pipeline.metadata_store import check_file, existing_store
 from pipeline.registry.provenance import plain
 from pipeline.retraining.cron import parse_schedule
@@ -152,7 +152,7 @@ def describe_live(status: Status) -> str:
     push = status.live.push
     if push is None:
         return f'live: {status.live.folder}, which no run of {status.recipe} has pushed'
-    spans = f', trained on {format_spans(list(push.spans))}' if push.spans else ''
+    spans = f', trained on {named(list(push.spans))}' if push.spans else ''
     by = f'run {push.run_id}' if push.run_id else 'hand'
     return f'live: {push.version} since {time_of(push.since)}, by {by}{spans}'
 
@@ -210,7 +210,7 @@ def _why(tick: Tick) -> str:
 
 
 def _numbers(numbers: tuple[int, ...]) -> str:
-    return format_spans(numbers).partition(' ')[2] if numbers else ''
+    return named(numbers).partition(' ')[2] if numbers else ''
 
 
 def _accuracy(value: float | None) -> str:

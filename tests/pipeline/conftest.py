@@ -1,4 +1,4 @@
-"""Records of runs in ML Metadata, as TFX writes them."""
+"""A history of runs as TFX writes it into ML Metadata, without the runs."""
 
 import itertools
 import json
@@ -12,12 +12,12 @@ Execution, Event = mlmd.Execution, mlmd.Event
 
 
 class Recorder:
-    """Records runs of the pipeline in ML Metadata without executing them.
+    """Writes what a run of the pipeline would.
 
     Attributes:
-        store: in-memory ML Metadata.
-        models: Model artifacts, in the order of the runs.
-        folder: folder of the models.
+        store: ML Metadata, in memory.
+        models: artifacts of the models, in the order of the runs.
+        folder: where these are.
     """
 
     def __init__(self, pipeline: str = 'pets') -> None:
@@ -43,7 +43,7 @@ class Recorder:
         config: dict | None = None,
         destination: str = '/serving',
     ) -> mlmd.Artifact:
-        """Records Trainer, Evaluator and Pusher; pushes blessed models by default."""
+        """Trainer, Evaluator and Pusher; gives the model. `pushed` is as `blessed` by default."""
         number = next(self._numbers)
         contexts = [self._pipeline, self._context('pipeline_run', f'run-{number}')]
         if model is None:
@@ -81,7 +81,7 @@ class Recorder:
             {'blessing': [blessing]},
             contexts,
         )
-        if pushed is False and blessed:  # killed before the push
+        if pushed is False and blessed:  # cut off before the push
             return model
         values: dict = {'pushed': int(blessed)}
         if blessed:

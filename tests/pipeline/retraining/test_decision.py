@@ -12,7 +12,7 @@ import pytest
 
 from components.image_example_gen.sources.spans import open_window
 from pipeline.config.recipe import Recipe
-from pipeline.formatting import format_spans, time_of
+from pipeline.formatting import named, time_of
 from pipeline.retraining.decision import decide
 
 NOW = datetime.datetime.now(datetime.timezone.utc)
@@ -258,7 +258,7 @@ def read_live(recorder):
     ],
 )
 def test_spans_are_named_briefly(numbers, words):
-    assert format_spans(numbers) == words
+    assert named(numbers) == words
 
 
 def test_a_time_is_that_of_this_machine():
