@@ -5,7 +5,7 @@ import os
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')  # before anything imports TensorFlow
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +32,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_collection_finish() -> None:
     """The libraries stay: the garbage collector need not look at them again and again."""
     gc.freeze()
+
+
+@pytest.fixture(scope='session', autouse=True)
+def archive_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Archives are not extracted into the home folder of whoever runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('CATDOG_CACHE', str(tmp_path_factory.mktemp('cache')))
+        yield
 
 
 @pytest.fixture(scope='session')

@@ -30,7 +30,7 @@ from components.image_example_gen.ingestion.quarantine import LIST, Quarantine, 
 from components.image_example_gen.ingestion.tally import Tally, describe_bad
 from components.image_example_gen.inspection.config import CheckConfig
 from components.image_example_gen.inspection.examine import GoodImage, examine
-from components.image_example_gen.sources.base.members import BROKEN, read_within, told
+from components.image_example_gen.sources.base.members import READ_ERRORS, read_within, told
 from components.image_example_gen.sources.base.source_protocol import IMAGES_PER_SHARD, BadImage
 from components.inference.config import InferenceConfig
 from components.inference.image_folder import files_of, fingerprint_of
@@ -189,7 +189,7 @@ def _read(file: Path, folder: Path, checks: CheckConfig) -> _Read | BadImage:
             return _Read(read_within(checks.max_bytes, size, opened), filename)
     except Rejected as error:
         return BadImage(filename, error.reason, error.detail)
-    except BROKEN as error:
+    except READ_ERRORS as error:
         return BadImage(filename, 'unreadable', f'it cannot be read: {told(error)}')
 
 

@@ -18,7 +18,7 @@ from tfx.utils import path_utils
 
 from common.artifacts import folder_of
 from common.files import MEGABYTE
-from components.evaluation.metrics.estimates import wilson
+from components.evaluation.metrics.intervals import wilson
 from components.lite_converter import conversion as lite_models
 from components.lite_converter.config import LiteConfig
 from components.lite_converter.lite_results import LITE_FILE, LiteModel, LiteResult

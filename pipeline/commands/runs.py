@@ -40,7 +40,7 @@ def run(verbose: bool, **options: Any) -> None:
 @recipe_options
 @click.option('--verbose', is_flag=True, help='Show what the libraries print.')
 def retrain(verbose: bool, **options: Any) -> None:
-    """Train if there are new spans, drift or an old model: one tick of a schedule."""
+    """Train if there are new spans or the live model is old: one tick of a schedule."""
     recipe = load(**options)
     from pipeline.retraining.tick import retrain as tick
 
@@ -67,7 +67,7 @@ def status(last: int, as_json: bool, **options: Any) -> None:
     from pipeline.retraining import schedule_status as view
 
     found = view.read_status(recipe, now(), last)
-    show(view.as_json(found) if as_json else view.as_table(found))
+    show(found.model_dump_json(indent=1) if as_json else view.as_table(found))
 
 
 @click.command()

@@ -39,7 +39,9 @@ class ConnectionConfig(StrictModel):
         None, description='PEM file of the certificate authority; default: the public ones'
     )
     experiment: str = Field('Default', min_length=1, description='experiment of the runs')
-    cron_timezone: str = Field('UTC', description='CRON_SCHEDULE_TIMEZONE of the cluster')
+    cron_timezone: str = Field(
+        'UTC', description='time zone of all schedules in the cluster: its CRON_SCHEDULE_TIMEZONE'
+    )
 
     @field_validator('host')
     @classmethod

@@ -28,6 +28,9 @@ from trainer.config.tuner import OTHER_TAGS, RANGE_TAG, RangeConfig, TunerConfig
 # Parts of pydantic's error locations that are not keys.
 _TAGS = ('int', 'str', RANGE_TAG, *OTHER_TAGS)
 RECIPES = Path(__file__).parents[2] / 'configs'
+REMOVED_KEYS = {  # of earlier versions, and what to use instead
+    'retrain.drift_threshold': 'removed: validation.drift sets limits for drift in every run',
+}
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
@@ -237,6 +240,8 @@ def _explain(error: Any) -> str:
     """Formats an error of pydantic on one line: the key, what is valid, the received value."""
     where = '.'.join(str(part) for part in error['loc'] if part not in _TAGS)
     if error['type'] == 'extra_forbidden':
+        if where in REMOVED_KEYS:
+            return f'{where}: {REMOVED_KEYS[where]}'
         return f'{where}: unknown key; {_choices(error["loc"])}'
     if error['type'] == 'missing':
         return f'{where}: missing'

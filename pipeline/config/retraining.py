@@ -6,37 +6,33 @@ from common.strict_model import StrictModel
 
 
 class RetrainConfig(StrictModel):
-    """Triggers of scheduled retraining, retries and notification."""
+    """When a scheduled tick trains, and how it retries a failed run."""
 
     min_new_images: int = Field(
         1,
         ge=1,
-        description='with fewer new images, only drift or max_age_days starts a run',
+        description='with fewer new images no run starts, unless max_age_days is exceeded',
     )
     max_age_days: float | None = Field(
         None,
         gt=0,
-        description='retrain with any number of new images if the live model is older and no '
-        'candidate was evaluated for as long; default: never',
-    )
-    drift_threshold: float | None = Field(
-        None,
-        gt=0,
-        description='largest difference between the newest span and the training data of the live '
-        'model in class balance (share), brightness (0 to 1) or size (share); default: no check',
+        description='train, even without new images, when the live model is older and the last '
+        'evaluation of a candidate is too; none: never',
     )
     attempts: int = Field(
-        3, ge=1, description='per tick, for a run or for a decision without metadata'
+        3,
+        ge=1,
+        description='attempts per tick for a run that fails, or while ML Metadata is unreachable',
     )
     backoff_seconds: float = Field(
-        60, ge=0, description='delay before the second attempt; doubles each time'
+        60, ge=0, description='pause before the second attempt; doubles with each further one'
     )
     webhook_env: str | None = Field(
         None,
         pattern=r'^[A-Za-z_][A-Za-z0-9_]*$',
         description='environment variable with the URL that the result of each tick is posted to; '
-        'the URL itself is a secret',
+        'such URLs are secrets, so a recipe does not hold one',
     )
     warm_start: bool = Field(
-        True, description='start from the last blessed model; false: follow trainer.warm_start'
+        True, description='continue from the last blessed model; off: use trainer.warm_start'
     )

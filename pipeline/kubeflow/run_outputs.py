@@ -11,7 +11,7 @@ from pipeline.config.recipe import Recipe
 from pipeline.execution.launch import read_results
 from pipeline.execution.outcome import Outcome, read_outcome, show_outcome
 from pipeline.report.write import write_report
-from pipeline.retraining.webhook import report
+from pipeline.retraining.webhook import post_to_webhook
 
 _log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ def _call_webhook(recipe: Recipe, outcome: Outcome) -> None:
         'previous_accuracy': outcome.previous_accuracy,
         'pushed_to': str(outcome.pushed_to) if outcome.pushed_to else None,
     }
-    problem = report(recipe.retrain.webhook_env, message)
+    problem = post_to_webhook(recipe.retrain.webhook_env, message)
     if problem is not None:
         _log.warning(problem)
 

@@ -8,12 +8,9 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import requests
-import urllib3
-
 from common.errors import DownloadError, Rejected
 from components.image_example_gen.sources.archive.download import shown
-from components.image_example_gen.sources.archive.transfer import CHUNK, FAILED, reason_of
+from components.image_example_gen.sources.archive.transfer import CHUNK, get, require_success
 from components.image_example_gen.sources.base.config import URL
 from components.image_example_gen.sources.base.image_files import IMAGE_SUFFIXES, files_in
 from components.image_example_gen.sources.base.members import (
@@ -25,7 +22,6 @@ from components.image_example_gen.sources.base.members import (
 STANDARD_INPUT = '-'
 _TIMEOUT = (10, 20)  # seconds to connect, and between two pieces
 _WHOLE = 60  # seconds that an image may take
-_FAILED = (*FAILED, urllib3.exceptions.HTTPError)
 
 
 class Given(NamedTuple):
@@ -65,8 +61,8 @@ def _given(path: str | Path, read: Callable[[], bytes]) -> Given:
     printed = os.fsencode(path).decode(errors='replace')
     try:
         return Given(printed, read())
-    except _FAILED as error:
-        return Given(printed, problem=f'it cannot be fetched: {reason_of(error)}')
+    except DownloadError as error:
+        return Given(printed, problem=f'it cannot be fetched: {error}')
     except Rejected as error:
         return Given(printed, problem=str(error))
     except (OSError, ValueError) as error:  # a name with a null byte is a ValueError
@@ -118,9 +114,8 @@ def _of_web(url: str, max_bytes: int) -> bytes:
 def _fetched(url: str, max_bytes: int) -> bytes:
     until = time.monotonic() + _WHOLE
     received = bytearray()
-    with requests.get(url, stream=True, timeout=_TIMEOUT) as response:
-        if not response.ok:
-            raise DownloadError(f'the server answers {response.status_code} {response.reason}')
+    with get(url, timeout=_TIMEOUT) as response:
+        require_success(response)
         length = response.headers.get('Content-Length', '')
         require_within(max_bytes, int(length) if length.isdecimal() else 0)
         while piece := response.raw.read1(CHUNK, decode_content=True):

@@ -1,1 +1,1 @@
-"""Training again when there is a reason: the decision, one tick, the schedule, its status."""
+"""Scheduled retraining: the decision, one tick, the local schedule, its status."""

@@ -1,20 +1,16 @@
-"""Is there a reason to train? Needs the recipe, the data and ML Metadata; imports no TensorFlow."""
+"""Decides whether to train, from the recipe, the data and ML Metadata. Imports no TensorFlow."""
 
 import dataclasses
 import datetime
 from collections.abc import Sequence
-from pathlib import Path
 
 from ml_metadata import MetadataStore
 
-from components.image_example_gen.sources.base.config import DataConfig
 from components.image_example_gen.sources.spans import Span, open_window
 from components.pusher.serving_folder import versions_in
 from pipeline.config.recipe import Recipe
 from pipeline.config.retraining import RetrainConfig
 from pipeline.formatting import named, time_of
-from pipeline.retraining.drift import drift, pooled
-from pipeline.retraining.summaries import Summaries
 from pipeline.retraining.used_spans import Candidate, History, read_history
 
 
@@ -23,10 +19,10 @@ class Decision:
     """Whether to train, and why.
 
     Attributes:
-        train: whether to.
-        reason: one sentence, without a full stop.
+        train: True if there is a reason to train.
+        reason: one sentence without a full stop.
         spans: numbers of the spans in the window, oldest first.
-        new: those of them that no run has used as they are.
+        new: numbers of the spans in the window that no run has used in their current state.
     """
 
     train: bool
@@ -35,151 +31,105 @@ class Decision:
     new: tuple[int, ...] = ()
 
 
-def decide(
-    recipe: Recipe, store: MetadataStore, now: datetime.datetime, kept: Path | None = None
-) -> Decision:
-    """Looks for a reason to train.
+def decide(recipe: Recipe, store: MetadataStore, now: datetime.datetime) -> Decision:
+    """Decides by new images, the age of the live model and the serving directory.
 
     Args:
-        recipe: `data` says where spans are, `retrain` what counts; the history is that of `name`.
+        recipe: uses `data`, `retrain`, the serving directory, and `name` to find the history.
         store: ML Metadata of all runs.
-        now: with a time zone; for the age of the live model.
-        kept: a file with summaries of spans for the drift; None: those that have left the folder
-            are not compared with.
+        now: current time with a time zone.
 
     Raises:
         DataError: the images cannot be used.
     """
     window = open_window(recipe.data)
     history = read_history(store, recipe.name)
-    limit = recipe.retrain.drift_threshold
-    moved = () if limit is None else _drift(recipe.data, limit, window, history, Summaries(kept))
-    found = judge(recipe.retrain, window, history, moved, now)
-    if history.live and not found.train and not versions_in(recipe.serving_directory):
-        gone = f'version {history.live.version} is gone from {recipe.serving_directory}'
-        return dataclasses.replace(found, train=True, reason=f'{gone}; {found.reason}')
-    return found
+    decision = _decide(recipe.retrain, window, history, now)
+    if history.live and not decision.train and not versions_in(recipe.serving_directory):
+        gone = f'version {history.live.version} is missing from {recipe.serving_directory}'
+        return dataclasses.replace(decision, train=True, reason=f'{gone}; {decision.reason}')
+    return decision
 
 
-def judge(
-    config: RetrainConfig,
-    window: Sequence[Span],
-    history: History,
-    moved: Sequence[str],
-    now: datetime.datetime,
+def _decide(
+    config: RetrainConfig, window: Sequence[Span], history: History, now: datetime.datetime
 ) -> Decision:
-    """The same from what is known already; `moved` says how the newest span drifted, if it did."""
-    new = [span for span in window if not history.use_of(span.number, span.source.fingerprint)]
+    """Decides by new images and the age of the live model; reads neither files nor metadata."""
     spans = tuple(span.number for span in window)
+    new = [span for span in window if not history.use_of(span.number, span.source.fingerprint)]
+    too_old, age = _age(config, history, now)
     if not new:
-        train, reason = _without_news(config, spans, window, history, moved, now)
-        return Decision(train, reason, spans)
+        return _without_new_spans(window, history, too_old, age)
     images = sum(span.source.count for span in new)
-    reason = '; '.join([_news(new, images, history), *moved])
-    # Only the newest span is compared; if it is not new, its drift is no news either.
-    drifted = bool(moved) and new[-1] is window[-1]
-    train = images >= config.min_new_images or drifted
+    reason = _describe_new(new, images, history)
+    train = images >= config.min_new_images or too_old
     if not train:
-        train, age = _age(
-            config, history, now
-        )  # else a trickle of images would put it off for ever
-        if train:
-            reason += f', fewer than {config.min_new_images} (min_new_images), but {age}'
-        else:
-            reason += f'; waiting for {config.min_new_images} (min_new_images)'
+        reason += f'; waiting for {config.min_new_images} (min_new_images)'
+    elif images < config.min_new_images:
+        reason += f', fewer than {config.min_new_images} (min_new_images), but {age}'
     return Decision(train, reason, spans, tuple(span.number for span in new))
 
 
-def _news(new: Sequence[Span], images: int, history: History) -> str:
-    """What is new, and in which way: never seen, changed, or used by a run that was cut off."""
-    fresh, clauses = [], []
+def _without_new_spans(
+    window: Sequence[Span], history: History, too_old: bool, age: str
+) -> Decision:
+    spans = tuple(span.number for span in window)
+    last = history.use_of(window[-1].number, window[-1].source.fingerprint)
+    assert last is not None  # otherwise the span would be new
+    verb = 'was' if len(spans) == 1 else 'were'
+    used = f'{named(spans)} {verb} used by the run of {time_of(last.ended)}'
+    if too_old:
+        return Decision(True, f'{age}; {used}', spans)
+    return Decision(False, f'nothing new: {used}; {age}', spans)
+
+
+def _describe_new(new: Sequence[Span], images: int, history: History) -> str:
+    """Lists the new spans by kind: never used, changed since, or blessed but not pushed."""
+    unused, clauses = [], []
     for span in new:
-        before = history.use_of(span.number)
-        cut_off = _cut_off(span, history)
-        if cut_off:
+        previous = history.use_of(span.number)
+        interrupted = _interrupted_push(span, history)
+        if interrupted:
             clauses.append(
-                f'the model that the run of {time_of(cut_off.ended)} made of span {span.number} '
-                'was blessed but not pushed'
+                f'the run of {time_of(interrupted.ended)} trained on span {span.number}; '
+                'its model was blessed but not pushed'
             )
-        elif before:
-            use = f'span {span.number} has changed since the run of {time_of(before.ended)} used it'
-            clauses.append(use)
+        elif previous:
+            clauses.append(
+                f'span {span.number} has changed since the run of {time_of(previous.ended)} used it'
+            )
         else:
-            fresh.append(span.number)
-    if fresh:
-        clauses.insert(0, f'{named(fresh)} {"is" if len(fresh) == 1 else "are"} new')
+            unused.append(span.number)
+    if unused:
+        clauses.insert(0, f'{named(unused)} {"is" if len(unused) == 1 else "are"} new')
     return f'{"; ".join(clauses)} ({images} image{"s" * (images != 1)})'
 
 
-def _cut_off(span: Span, history: History) -> Candidate | None:
-    """The last candidate, if it was made of a span as it is and ended between blessing and push."""
+def _interrupted_push(span: Span, history: History) -> Candidate | None:
+    """The last candidate, if it was trained on this span, blessed, and not pushed."""
     for last in history.candidates[-1:]:
         if not last.finished and last.spans.get(span.number) == span.source.fingerprint:
             return last
     return None
 
 
-def _without_news(
-    config: RetrainConfig,
-    spans: Sequence[int],
-    window: Sequence[Span],
-    history: History,
-    moved: Sequence[str],
-    now: datetime.datetime,
-) -> tuple[bool, str]:
-    newest = window[-1]
-    last = history.use_of(newest.number, newest.source.fingerprint)
-    assert last is not None  # else it would be new
-    used = 'was' if len(spans) == 1 else 'were'
-    nothing = f'{named(spans)} {used} used by the run of {time_of(last.ended)}'
-    if history.live is None:
-        return False, f'nothing new: {nothing}; no model is live: none was good enough'
-    too_old, live = _age(config, history, now)
-    if too_old:
-        return True, f'{live}; {nothing}'
-    if moved:
-        live += (
-            f'; {"; ".join(moved)}, and the live model has seen none of it: '
-            'the candidate that was trained on it was not good enough'
-        )
-    return False, f'nothing new: {nothing}; {live}'
-
-
 def _age(config: RetrainConfig, history: History, now: datetime.datetime) -> tuple[bool, str]:
-    """Whether the age of the live model is a reason to train, and how old it is."""
+    """Whether the live model's age is a reason to train, and a clause with the age."""
     if history.live is None:
-        return False, 'no model is live'
+        return False, 'no model is live: no candidate was blessed'
     age = _days(history.live.since, now)
-    live = f'the live model is {age:.1f} days old'
+    text = f'the live model is {age:.1f} days old'
     limit = config.max_age_days
     if limit is None or age <= limit:
-        return False, live
-    live += f' (limit {limit:g})'
+        return False, text
+    text += f' (limit {limit:g})'
     for last in history.candidates[-1:]:
         since_last = _days(last.ended, now)
         if since_last <= limit:
-            return False, f'{live}, but {_tried(last, since_last)}'
-    return True, live
-
-
-def _tried(candidate: Candidate, days: float) -> str:
-    how = 'blessed' if candidate.blessed else 'not good enough'
-    return f'a candidate was {how} {days:.1f} days ago'
+            result = 'blessed' if last.blessed else 'not blessed'
+            return False, f'{text}, but a candidate was {result} {since_last:.1f} days ago'
+    return True, text
 
 
 def _days(since: datetime.datetime, now: datetime.datetime) -> float:
     return (now - since).total_seconds() / 86400
-
-
-def _drift(
-    config: DataConfig, limit: float, window: Sequence[Span], history: History, summaries: Summaries
-) -> tuple[str, ...]:
-    """How the newest span differs from what the live model was trained on."""
-    looks = [summaries.of(span) for span in window]  # all: they may be gone when they are needed
-    newest = window[-1]
-    live = history.live.spans if history.live else {}
-    if live.get(newest.number) == newest.source.fingerprint:
-        return ()  # the live model has seen it
-    before = [summaries.of_used(config, *span) for span in live.items()]
-    known = [each for each in before if each is not None]
-    return drift(newest.number, looks[-1], pooled(known), limit) if known else ()

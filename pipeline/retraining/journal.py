@@ -1,4 +1,4 @@
-"""What ticks did: a file of JSON lines, one event each, that survives being cut off anywhere."""
+"""The journal of ticks: a file of JSON lines that stays readable if a process is killed."""
 
 import datetime
 import json
@@ -12,30 +12,30 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 Verdict = Literal[
     'blessed', 'not blessed', 'unchanged', 'nothing new', 'failed', 'skipped', 'stopped', 'killed'
 ]
-_READ = 2**20  # bytes from the end; about two thousand ticks
+_READ = 2**20  # bytes from the end of the file; more than a thousand ticks
 
 
 class Tick(BaseModel):
-    """One look for a reason to train, and what came of it.
+    """One tick: the decision whether to train, and the result.
 
     Attributes:
-        tick: names it.
-        started: with a time zone, like `ended`.
-        ended: None while it goes on, and for one that was killed.
-        pid: of its process.
-        train: whether there was a reason to; None if it did not come that far.
-        decision: why there was or was not a reason to train.
-        reason: for the verdict.
-        spans: of the window that was looked at.
-        new: those of them that no run had used.
-        verdict: None while it goes on, and for one that was killed and noticed by nobody.
+        tick: unique id.
+        started: time with a time zone.
+        ended: time with a time zone; None while the tick runs and if it was killed.
+        pid: process id.
+        train: the decision; None if the tick ended before it.
+        decision: reason to train or not to train.
+        reason: reason for the verdict.
+        spans: numbers of the spans in the window.
+        new: numbers of the spans that no run had used.
+        verdict: None while the tick runs, and if it was killed and nothing has recorded that.
         accuracy: of the candidate on the newest test images, 0 to 1.
-        previous_accuracy: of the live model on the same.
-        run: the pipeline run, as in ML Metadata.
-        pushed_to: the folder of the pushed model.
-        attempts: how often the run was begun, or a decision that never came to its end.
+        previous_accuracy: of the live model on the same images, 0 to 1.
+        run: id of the pipeline run in ML Metadata.
+        pushed_to: folder of the pushed model.
+        attempts: number of attempts of the run, or of a decision that failed.
         exit_code: of the process.
-        webhook: what went wrong with it; None: nothing did, or there is none.
+        webhook: error of the webhook; None if it succeeded or none is configured.
     """
 
     model_config = ConfigDict(frozen=True, extra='ignore')
@@ -60,50 +60,62 @@ class Tick(BaseModel):
 
     @property
     def open(self) -> bool:
-        """Whether it goes on, or was killed."""
+        """True while the tick runs, and if it was killed."""
         return self.verdict is None
+
+    def with_result(self, verdict: Verdict, reason: str, exit_code: int, **values: Any) -> 'Tick':
+        """A copy with a verdict and other attributes of the result."""
+        result = {'verdict': verdict, 'reason': reason, 'exit_code': exit_code}
+        return self.model_copy(update={**result, **values})
 
 
 class Journal:
-    """The file. Each event has the id of its tick and what became known of it."""
+    """The file with the ticks of a recipe. The last line with the id of a tick is its state.
+
+    Lines of earlier versions hold only what had changed, so lines of one tick are merged.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def start(self, now: datetime.datetime, **values: Any) -> str:
-        """Notes that a tick began; gives its id.
+    def start(self, now: datetime.datetime, **values: Any) -> Tick:
+        """Records a new tick of this process.
 
         Raises:
             OSError: the file cannot be written.
         """
-        tick = uuid.uuid4().hex[:12]
-        self.note(tick, started=now.isoformat(), **{'pid': os.getpid(), **values})
+        tick = Tick(tick=uuid.uuid4().hex[:12], started=now, **{'pid': os.getpid(), **values})
+        self.write(tick)
         return tick
 
-    def note(self, tick: str, **values: Any) -> None:
-        """Appends an event, in one write: it is in the file wholly, or torn at its end."""
-        line = json.dumps({'tick': tick, **values}, default=str) + '\n'
+    def write(self, tick: Tick) -> None:
+        """Appends the state of a tick in one write; a crash leaves at most one truncated line.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        line = tick.model_dump_json(exclude_defaults=True) + '\n'
         with self._path.open('ab') as file:
             if file.tell() and not self._ends_with_newline():
-                line = '\n' + line  # the one before was torn
+                line = '\n' + line  # the previous line is truncated
             file.write(line.encode())
 
     def ticks(self) -> list[Tick]:
-        """The last ticks, oldest first; lines that were torn are left out."""
+        """The last ticks, oldest first; truncated and foreign lines are skipped."""
         values: dict[str, dict[str, Any]] = {}
         for line in self._tail():
             try:
-                event = json.loads(line)
-                values.setdefault(event['tick'], {}).update(event)
+                state = json.loads(line)
+                values.setdefault(state['tick'], {}).update(state)
             except (ValueError, KeyError, TypeError):
                 continue
-        found = []
+        ticks = []
         for value in values.values():
             try:
-                found.append(Tick.model_validate(value))
-            except ValidationError:  # its beginning was torn, or is too far back
+                ticks.append(Tick.model_validate(value))
+            except ValidationError:
                 continue
-        return sorted(found, key=lambda each: each.started)
+        return sorted(ticks, key=lambda tick: tick.started)
 
     def _ends_with_newline(self) -> bool:
         with self._path.open('rb') as file:

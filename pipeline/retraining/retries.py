@@ -1,4 +1,4 @@
-"""Retries with exponential back-off, for errors that another attempt may avoid."""
+"""Retries with exponential back-off, for errors that are retryable."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -13,14 +13,14 @@ _log = logging.getLogger(__name__)
 
 
 class Retries:
-    """Calls a function again while it raises errors that are retryable.
+    """Calls a function until it succeeds; the pause between two attempts doubles each time.
 
     Args:
-        config: how many attempts, and the first pause; each further pause is twice as long.
+        config: the maximum number of attempts, and the first pause.
         sleep: waits some seconds.
 
     Attributes:
-        attempts: how many the last call has taken, also if it raised.
+        attempts: number of attempts of the last call, successful or not.
     """
 
     def __init__(self, config: RetrainConfig, sleep: Callable[[float], None]) -> None:
@@ -29,10 +29,10 @@ class Retries:
         self.attempts = 0
 
     def call(self, work: Callable[[], T]) -> T:
-        """The result of the function.
+        """Returns the result of the function.
 
         Raises:
-            PipelineError: that of the last attempt, or the first one that is not retryable.
+            PipelineError: the last attempt failed, or a retry cannot help.
         """
         pause = self._config.backoff_seconds
         self.attempts = 1
@@ -55,7 +55,7 @@ class Retries:
 
 
 def errors_in(error: PipelineError) -> Iterator[PipelineError]:
-    """An error, and those of the project that it was raised from."""
+    """Yields an error, then the PipelineErrors in its chain of causes."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, PipelineError):

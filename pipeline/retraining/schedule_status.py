@@ -1,14 +1,11 @@
-"""What ticks did, what is live, and when the next tick comes."""
+"""Status of a recipe: its last ticks, the live model, and the next tick."""
 
-import dataclasses
 import datetime
 import fcntl
-import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from pydantic import BaseModel, ConfigDict, ValidationError
 from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
@@ -19,39 +16,40 @@ from components.pusher.serving_folder import versions_in
 from pipeline.config.recipe import Recipe
 from pipeline.formatting import named, time_of
 from pipeline.metadata_store import check_file, existing_store
-from pipeline.registry.provenance import plain
 from pipeline.retraining.cron import parse_schedule
 from pipeline.retraining.journal import Journal, Tick
-from pipeline.retraining.scheduler import LOCK, SCHEDULE
+from pipeline.retraining.scheduler import LOCK, SCHEDULE, ScheduleFile
 from pipeline.retraining.tick import JOURNAL, TICK_LOCK
 from pipeline.retraining.used_spans import PushedModel, read_history
 
-_KILLED = 'killed: it began, and noted no end'
-_UNSURE = 'it noted no end; whether it goes on is not to be seen, as its lock cannot be read'
+_KILLED = 'killed: it recorded no result'
+_UNKNOWN = 'it recorded no result, and its lock cannot be read to see whether it is running'
 
 
-@dataclasses.dataclass(frozen=True)
-class Served:
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Served(_Frozen):
     """The newest version in the serving directory, which a model server loads.
 
     Attributes:
-        folder: the version.
-        push: what ML Metadata knows of it; None if somebody else put it there.
+        folder: of the version.
+        push: its record in ML Metadata; None if the pipeline did not push it.
     """
 
     folder: Path
     push: PushedModel | None
 
 
-@dataclasses.dataclass(frozen=True)
-class ScheduleState:
-    """A schedule that was started for a recipe.
+class ScheduleState(_Frozen):
+    """The last schedule that was started for a recipe on this machine.
 
     Attributes:
-        words: when it fires.
-        alive: whether its process is there; None if this user cannot tell.
-        next: when it fires next; None if it is not alive.
-        pid: its process.
+        words: description of its times.
+        alive: whether its process is running; None if its lock cannot be read.
+        next: time of the next tick; None if the schedule is not known to be running.
+        pid: process id.
     """
 
     words: str
@@ -60,9 +58,8 @@ class ScheduleState:
     pid: int
 
 
-@dataclasses.dataclass(frozen=True)
-class Status:
-    """All that `status` shows."""
+class Status(_Frozen):
+    """Content of the `status` command."""
 
     recipe: str
     ticks: tuple[Tick, ...]
@@ -71,36 +68,36 @@ class Status:
 
 
 def read_status(recipe: Recipe, now: datetime.datetime, last: int = 10) -> Status:
-    """Looks, and changes nothing.
+    """Reads the status; writes nothing.
 
     Args:
-        recipe: whose.
-        now: with a time zone.
-        last: how many ticks.
+        recipe: of the ticks.
+        now: current time with a time zone.
+        last: number of ticks.
 
     Raises:
-        MetadataError: the metadata cannot be reached.
+        MetadataError: ML Metadata is unreachable.
         OSError: the folder of the runs cannot be read.
     """
     check_file(recipe.metadata, recipe.home)
     ticks = Journal(recipe.home / JOURNAL).ticks()
-    going_on = is_locked(recipe.home / TICK_LOCK)
-    # One that is skipped begins later, and holds no lock.
+    running = is_locked(recipe.home / TICK_LOCK)
+    # A skipped tick does not hold the lock.
     newest = next((tick for tick in reversed(ticks) if tick.verdict != 'skipped'), None)
-    shown = [
-        _without_end(tick, going_on if tick is newest else False) if tick.open else tick
-        for tick in ticks[-last:]
-    ]
-    return Status(recipe.name, tuple(shown), _served(recipe), _schedule(recipe.home, now))
+    shown = [_checked(tick, running if tick is newest else False) for tick in ticks[-last:]]
+    return Status(
+        recipe=recipe.name,
+        ticks=tuple(shown),
+        live=_served(recipe),
+        schedule=_schedule(recipe.home, now),
+    )
 
 
 def is_locked(path: Path) -> bool | None:
-    """Whether a process holds a lock; it ends with its process, so a file alone says nothing.
-
-    Asks with a shared lock of a file that is only read, which another user may do as well.
+    """Whether a process holds a lock; needs only the right to read the file.
 
     Returns:
-        None if the file cannot be opened, or its file system does not say.
+        None if the file cannot be opened or its file system does not support locks.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY)
@@ -115,12 +112,12 @@ def is_locked(path: Path) -> bool | None:
     except OSError:
         return None
     finally:
-        os.close(descriptor)  # which gives the lock back
+        os.close(descriptor)  # also releases the lock
     return False
 
 
 def as_table(status: Status) -> RenderableType:
-    """The same for a person."""
+    """The status formatted for the console."""
     table = Table(box=None, pad_edge=False)
     for column in ('tick', 'spans', 'new', 'verdict', 'accuracy', 'live before', 'reason'):
         table.add_column(column, overflow='fold')
@@ -129,45 +126,38 @@ def as_table(status: Status) -> RenderableType:
             time_of(tick.started),
             _numbers(tick.spans),
             _numbers(tick.new),
-            tick.verdict or _open(tick),
+            tick.verdict or ('unknown' if tick.reason == _UNKNOWN else 'running'),
             _accuracy(tick.accuracy),
             _accuracy(tick.previous_accuracy),
-            escape(_why(tick)),
+            escape(_reasons(tick)),
         )
-    parts: list[RenderableType] = [table] if status.ticks else [Text('no ticks yet')]
-    return Group(*parts, Text(''), Text(describe_live(status)), Text(describe_schedule(status)))
-
-
-def as_json(status: Status) -> str:
-    """The same for programs."""
-    values = dataclasses.asdict(status)
-    values['ticks'] = [tick.model_dump(mode='json') for tick in status.ticks]
-    return json.dumps(values, indent=1, default=plain)
+    first: RenderableType = table if status.ticks else Text('no ticks yet')
+    return Group(first, Text(''), Text(describe_live(status)), Text(describe_schedule(status)))
 
 
 def describe_live(status: Status) -> str:
-    """Which version a model server loads, since when, and where it comes from."""
+    """The live version, its push and its spans."""
     if status.live is None:
-        return 'live: nothing was pushed yet'
+        return 'live: no model was pushed yet'
     push = status.live.push
     if push is None:
-        return f'live: {status.live.folder}, which no run of {status.recipe} has pushed'
+        return f'live: {status.live.folder}, which no run of {status.recipe} pushed'
     spans = f', trained on {named(list(push.spans))}' if push.spans else ''
-    by = f'run {push.run_id}' if push.run_id else 'hand'
-    return f'live: {push.version} since {time_of(push.since)}, by {by}{spans}'
+    pushed = f'by run {push.run_id}' if push.run_id else 'manually'
+    return f'live: {push.version} since {time_of(push.since)}, pushed {pushed}{spans}'
 
 
 def describe_schedule(status: Status) -> str:
-    """When the next tick comes, if a schedule is alive here."""
+    """The time of the next tick of the local schedule."""
     schedule = status.schedule
     if schedule is None:
-        return 'next: no schedule was started here'
+        return 'next: no schedule was started on this machine'
     if schedule.alive is None:
         return (
-            f'next: cannot tell whether the schedule ({schedule.words}) is running; '
-            'its lock cannot be read'
+            f'next: unknown; the lock of the schedule ({schedule.words}) cannot be read to see '
+            'whether it is running'
         )
-    if not schedule.alive or schedule.next is None:
+    if schedule.next is None:
         return f'next: none; the schedule ({schedule.words}) is not running'
     return f'next: {schedule.next:%Y-%m-%d %H:%M %Z}; {schedule.words}; process {schedule.pid}'
 
@@ -177,33 +167,36 @@ def _served(recipe: Recipe) -> Served | None:
     if newest is None:
         return None
     history = read_history(existing_store(recipe.metadata, recipe.home), recipe.name)
-    pushes = {each.destination: each for each in history.pushes}
-    return Served(newest, pushes.get(str(newest)))
+    pushes = {push.destination: push for push in history.pushes}
+    return Served(folder=newest, push=pushes.get(str(newest)))
 
 
 def _schedule(home: Path, now: datetime.datetime) -> ScheduleState | None:
     try:
-        values: Mapping[str, Any] = json.loads((home / SCHEDULE).read_text())
-        schedule = parse_schedule(values['cron'], values['timezone'])
-    except (OSError, ValueError, KeyError, TypeError, ConfigError):
+        file = ScheduleFile.model_validate_json((home / SCHEDULE).read_bytes())
+        schedule = parse_schedule(file.cron, file.timezone)
+    except (OSError, ValidationError, ConfigError):
         return None
     alive = is_locked(home / LOCK)
-    following = schedule.after(now) if alive else None
-    return ScheduleState(schedule.in_words(), alive, following, values.get('pid', 0))
+    return ScheduleState(
+        words=schedule.in_words(),
+        alive=alive,
+        next=schedule.after(now) if alive else None,
+        pid=file.pid,
+    )
 
 
-def _without_end(tick: Tick, going_on: bool | None) -> Tick:
-    if going_on is None:
-        return tick.model_copy(update={'reason': _UNSURE})
-    return tick if going_on else tick.model_copy(update={'verdict': 'killed', 'reason': _KILLED})
+def _checked(tick: Tick, running: bool | None) -> Tick:
+    """A tick without a verdict was killed if it is not running."""
+    if not tick.open or running:
+        return tick
+    if running is None:
+        return tick.model_copy(update={'reason': _UNKNOWN})
+    return tick.model_copy(update={'verdict': 'killed', 'reason': _KILLED})
 
 
-def _open(tick: Tick) -> str:
-    return 'cannot tell' if tick.reason == _UNSURE else 'going on'
-
-
-def _why(tick: Tick) -> str:
-    """The decision, and what came of it."""
+def _reasons(tick: Tick) -> str:
+    """The reasons for the decision and the verdict, and the error of the webhook."""
     if tick.reason == tick.decision:
         return tick.reason
     return '; '.join(filter(None, [tick.decision, tick.reason, tick.webhook]))

@@ -1,40 +1,47 @@
-"""The schedule of a recipe on this machine: a process in the foreground that starts its ticks."""
+"""The local schedule of a recipe: a process in the foreground that starts ticks in subprocesses."""
 
 import contextlib
 import datetime
-import json
 import logging
 import os
 import queue
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import filelock
 from apscheduler.executors.debug import DebugExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
+from pydantic import BaseModel
 
 from common.errors import AlreadyRunning
 from pipeline.config.recipe import Recipe
 from pipeline.retraining.cron import Schedule
-from pipeline.retraining.journal import Journal
-from pipeline.retraining.tick import FAILED, JOURNAL, TERMINATED, note_end
+from pipeline.retraining.journal import Journal, Verdict
+from pipeline.retraining.tick import FAILED, JOURNAL, TERMINATED, record_end
 
 SCHEDULE, LOCK = 'schedule.json', '.schedule.lock'
 GRACE_SECONDS = 25.0  # for a tick to end after SIGTERM; Kubernetes gives 30 by default
-_LOOK_SECONDS = 30.0  # between two looks at the clock
+_WAKE_SECONDS = 30.0  # between two checks of the clock
 _LOCK_SECONDS = 1.0  # `status` holds the lock for a moment
 _STOPPED, _INTERRUPTED = 0, 130
 
 _log = logging.getLogger(__name__)
 
 
+class ScheduleFile(BaseModel):
+    """The file that `status` reads: the schedule and the id of its process."""
+
+    cron: str
+    timezone: str
+    pid: int
+
+
 class CronTrigger(BaseTrigger):
-    """Fires when a schedule says; each time is counted from the last one, missed or not."""
+    """APScheduler trigger with the times of a `Schedule`."""
 
     def __init__(self, schedule: Schedule) -> None:
         self._schedule = schedule
@@ -46,12 +53,12 @@ class CronTrigger(BaseTrigger):
 
 
 class Ticker:
-    """Starts ticks as processes of their own: their memory comes back, their crash ends nothing.
+    """Runs ticks in subprocesses, so that neither their memory nor a crash affects the schedule.
 
     Args:
-        recipe: whose journal notes the end of a tick that could not.
+        recipe: its journal records the result of a tick that recorded none itself.
         command: starts a tick.
-        grace: seconds that a tick gets to end when it is stopped.
+        grace: seconds between SIGTERM and SIGKILL when a tick is stopped.
     """
 
     def __init__(self, recipe: Recipe, command: Sequence[str], grace: float) -> None:
@@ -63,44 +70,44 @@ class Ticker:
         self._lock = threading.Lock()
 
     def tick(self) -> None:
-        """Runs one tick to its end, and notes that if the tick did not."""
+        """Runs one tick, and records its result if the tick recorded none."""
         say(f'tick of {self._recipe.name}')
-        began = datetime.datetime.now(datetime.timezone.utc)
+        started = datetime.datetime.now(datetime.timezone.utc)
         child = self._start()
         if child is None:
             return
         code = child.wait()
-        end = self._end(code)
-        say(f'tick was {end["reason"]}' if code < 0 else f'tick ended with exit code {code}')
+        verdict, reason, exit_code = self._result(code)
+        say(f'tick was {reason}' if code < 0 else f'tick ended with exit code {code}')
         if code == 0:
             return
         try:
-            note_end(self._recipe, child.pid, began, **end)
-        except OSError as error:  # which may be why the tick noted nothing
-            say(f'that cannot be noted: {error}')
+            record_end(self._recipe, child.pid, started, verdict, reason, exit_code)
+        except OSError as error:  # perhaps the reason why the tick recorded nothing
+            say(f'the result cannot be recorded: {error}')
 
-    def _end(self, code: int) -> dict[str, Any]:
-        """What is to be noted of a tick that ended with a code and noted no end itself."""
-        if self._stopping and code in (-signal.SIGTERM, TERMINATED):  # perhaps amid its imports
-            return {'verdict': 'stopped', 'reason': 'stopped by SIGTERM', 'exit_code': TERMINATED}
+    def _result(self, code: int) -> tuple[Verdict, str, int]:
+        """Verdict, reason and exit code for a tick that recorded no result."""
+        if self._stopping and code in (-signal.SIGTERM, TERMINATED):  # perhaps during its imports
+            return 'stopped', 'stopped by SIGTERM', TERMINATED
         if code >= 0:
-            reason = f'exit code {code}, and it noted no end; the output of the schedule says why'
-            return {'verdict': 'failed', 'reason': reason, 'exit_code': code}
+            reason = f'exit code {code} without a recorded result; see the output of the schedule'
+            return 'failed', reason, code
         reason = f'killed by {signal.Signals(-code).name}'
         if -code == signal.SIGKILL:
-            forced = f'as it did not end within {self._grace:g} s'
-            reason += f', {forced if self._stopping else "perhaps for want of memory"}'
-        return {'verdict': 'killed', 'reason': reason, 'exit_code': FAILED}
+            after = f'it did not stop within {self._grace:g} s'
+            reason += f'; {after if self._stopping else "perhaps it ran out of memory"}'
+        return 'killed', reason, FAILED
 
     def _start(self) -> 'subprocess.Popen[bytes] | None':
         with self._lock:
             if not self._stopping:
-                # In a session of its own Ctrl-C reaches the schedule alone, which stops the tick.
+                # With its own session the tick does not get Ctrl-C; the schedule stops it.
                 self._child = subprocess.Popen(self._command, start_new_session=True)
             return None if self._stopping else self._child
 
     def stop(self) -> None:
-        """Stops the tick that is going on, at last by force; none begins after this."""
+        """Stops the running tick with SIGTERM, then SIGKILL; no tick starts after this."""
         with self._lock:
             self._stopping = True
             child = self._child
@@ -111,7 +118,7 @@ class Ticker:
         try:
             child.wait(self._grace)
         except subprocess.TimeoutExpired:
-            say('it did not end; killing it')
+            say('it did not stop; killing it')
             child.kill()
 
 
@@ -121,56 +128,54 @@ def run_schedule(
     command: Sequence[str],
     *,
     grace: float = GRACE_SECONDS,
-    now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.timezone.utc),
 ) -> int:
-    """Starts ticks until SIGTERM or Ctrl-C comes.
+    """Starts ticks until SIGTERM or Ctrl-C.
 
-    A time that comes while a tick goes on is made up once after it, and one that comes while the
-    machine sleeps once within half a minute of its waking; the clock may be set, too. So is the
-    last one before the start, if the journal knows of an earlier tick and of none since.
+    Missed ticks are made up for by one tick: right after the tick that was running, within half a
+    minute after the machine was suspended or its clock was changed, and at the start if a time has
+    passed since the last tick in the journal.
 
     Args:
-        recipe: whose folder holds journal and lock.
-        schedule: when.
+        recipe: its folder holds the journal and the lock.
+        schedule: times of the ticks.
         command: starts a tick.
-        grace: seconds that a tick gets to end when the schedule is stopped.
-        now: the time, for what was missed before the start.
+        grace: seconds between SIGTERM and SIGKILL when a tick is stopped.
 
     Returns:
-        The exit code: 0 after SIGTERM, the usual end of a service; 130 after Ctrl-C.
+        The exit code: 0 after SIGTERM, 130 after Ctrl-C.
 
     Raises:
-        AlreadyRunning: the recipe has a schedule that is alive.
+        AlreadyRunning: a schedule of the recipe is running.
         OSError: the folder of the runs cannot be written.
     """
-    with _only_schedule(recipe, schedule):
+    with _schedule_lock(recipe, schedule):
         ticker = Ticker(recipe, command, grace)
-        scheduler = _scheduler(ticker, schedule, _first(recipe, schedule, now()))
+        scheduler = _scheduler(ticker, schedule, _first_time(recipe, schedule))
         with _signals() as received:
             scheduler.start()
-            with _woken(scheduler):
-                number = received.get()
-            say(f'{signal.Signals(number).name}: the schedule ends')
+            number = _wait(received, scheduler)
+            say(f'{signal.Signals(number).name}: the schedule stops')
             ticker.stop()
             scheduler.shutdown()
     return _STOPPED if number == signal.SIGTERM else _INTERRUPTED
 
 
-def _first(recipe: Recipe, schedule: Schedule, now: datetime.datetime) -> datetime.datetime:
-    """When the first tick comes; says that, and the times after it."""
+def _first_time(recipe: Recipe, schedule: Schedule) -> datetime.datetime:
+    """Time of the first tick; prints the next times."""
+    now = datetime.datetime.now(datetime.timezone.utc)
     times = [f'{each:%a %Y-%m-%d %H:%M %Z}' for each in schedule.next_times(now, 3)]
     say(f'{recipe.name}: {schedule.in_words()}; next {", ".join(times)}')
     missed = missed_since(recipe.home, schedule, now)
     if missed is None:
         return schedule.after(now)
-    say(f'the tick of {missed:%Y-%m-%d %H:%M %Z} was missed; making up for it')
+    say(f'the tick of {missed:%Y-%m-%d %H:%M %Z} was missed; running it now')
     return now
 
 
 def missed_since(
     home: Path, schedule: Schedule, now: datetime.datetime
 ) -> datetime.datetime | None:
-    """The first time of a schedule after the last tick that has passed already, if there is one."""
+    """The first scheduled time after the last tick in the journal, if it has passed."""
     ticks = Journal(home / JOURNAL).ticks()
     if not ticks:
         return None
@@ -179,13 +184,13 @@ def missed_since(
 
 
 def say(text: str) -> None:
-    """A line with the time, for the log of the service."""
+    """Logs a line with the time."""
     now = datetime.datetime.now().astimezone()
     _log.info('%s %s', f'{now:%Y-%m-%d %H:%M:%S %Z}', text)
 
 
 def _scheduler(ticker: Ticker, schedule: Schedule, first: datetime.datetime) -> BackgroundScheduler:
-    # That executor works in the scheduler's own thread: ticks cannot overlap.
+    # This executor runs jobs in the thread of the scheduler, so ticks cannot overlap.
     scheduler = BackgroundScheduler(
         timezone=datetime.timezone.utc, executors={'default': DebugExecutor()}
     )
@@ -200,49 +205,34 @@ def _scheduler(ticker: Ticker, schedule: Schedule, first: datetime.datetime) -> 
     return scheduler
 
 
-@contextlib.contextmanager
-def _woken(scheduler: BackgroundScheduler) -> Iterator[None]:
-    """Lets a scheduler look at the clock now and then."""
-    # By itself it sleeps until the next tick, by a clock that stands still during a suspend.
-    ended = threading.Event()
+def _wait(received: 'queue.SimpleQueue[int]', scheduler: BackgroundScheduler) -> int:
+    """Waits for a signal, and makes the scheduler check the time regularly.
 
-    def wake() -> None:
-        while not ended.wait(_LOOK_SECONDS):
-            scheduler.wakeup()
-
-    thread = threading.Thread(target=wake, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
+    By itself it sleeps until the next tick, on a clock that stops while the machine is suspended.
+    """
+    while True:
+        with contextlib.suppress(queue.Empty):
+            return received.get(timeout=_WAKE_SECONDS)
+        scheduler.wakeup()
 
 
 @contextlib.contextmanager
-def _only_schedule(recipe: Recipe, schedule: Schedule) -> Iterator[None]:
+def _schedule_lock(recipe: Recipe, schedule: Schedule) -> Iterator[None]:
     recipe.home.mkdir(parents=True, exist_ok=True)
-    path = recipe.home / SCHEDULE
     try:
         with filelock.FileLock(recipe.home / LOCK, timeout=_LOCK_SECONDS):
-            started = datetime.datetime.now(datetime.timezone.utc).isoformat()
-            values = {
-                'cron': schedule.cron,
-                'timezone': schedule.timezone,
-                'pid': os.getpid(),
-                'started': started,
-            }
-            path.write_text(json.dumps(values))
+            file = ScheduleFile(cron=schedule.cron, timezone=schedule.timezone, pid=os.getpid())
+            (recipe.home / SCHEDULE).write_text(file.model_dump_json())
             yield
     except filelock.Timeout:
         raise AlreadyRunning(
-            f'{recipe.name} has a schedule already in {recipe.home}; stop that one first'
+            f'a schedule of {recipe.name} is already running in {recipe.home}; stop it first'
         ) from None
 
 
 @contextlib.contextmanager
 def _signals() -> 'Iterator[queue.SimpleQueue[int]]':
-    """SIGTERM and SIGINT as they come; a SimpleQueue may be filled by a signal handler."""
+    """A queue of the received SIGTERM and SIGINT; SimpleQueue is safe in signal handlers."""
     received: queue.SimpleQueue[int] = queue.SimpleQueue()
     numbers = (signal.SIGTERM, signal.SIGINT)
     previous = [signal.signal(each, lambda number, _: received.put(number)) for each in numbers]

@@ -1,4 +1,4 @@
-"""SIGTERM as an exception, so that whatever goes on is abandoned as cleanly as with Ctrl-C."""
+"""Raises an exception at SIGTERM, so that work is cleaned up as after Ctrl-C."""
 
 import contextlib
 import signal
@@ -9,14 +9,14 @@ from typing import NoReturn
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM came. As with Ctrl-C, nothing that catches `Exception` holds it up."""
+    """SIGTERM was received. A KeyboardInterrupt is not caught by `except Exception`."""
 
 
 @contextlib.contextmanager
 def sigterm_raises() -> Iterator[None]:
-    """Raises Terminated at the first SIGTERM; more of them do not disturb the clean-up.
+    """Raises Terminated at the first SIGTERM; further ones are ignored during clean-up.
 
-    Does nothing in another thread than the main one, where Python delivers no signals.
+    Does nothing outside the main thread, because Python handles signals only there.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -1,4 +1,4 @@
-"""Which spans were used, and what is live: read from ML Metadata, so that every machine agrees."""
+"""Reads used spans and pushed models from ML Metadata, which all machines share."""
 
 import dataclasses
 import datetime
@@ -12,14 +12,14 @@ from pipeline.registry.provenance import Node, Provenance, destination_of, versi
 
 @dataclasses.dataclass(frozen=True)
 class Candidate:
-    """A model that was trained and judged.
+    """A model that was trained and evaluated.
 
     Attributes:
-        run_id: of the pipeline run that judged it.
-        ended: when it was judged.
-        spans: what it was trained on, numbers with fingerprints.
-        blessed: whether it was good enough.
-        pushed: whether it was pushed, in this run or another.
+        run_id: the pipeline run that evaluated it.
+        ended: end of the evaluation.
+        spans: numbers and fingerprints of the spans that it was trained on.
+        blessed: the gate decision.
+        pushed: True if this or a later run pushed it.
     """
 
     run_id: str
@@ -30,20 +30,20 @@ class Candidate:
 
     @property
     def finished(self) -> bool:
-        """A run that was cut off between blessing and push has not used its data."""
+        """False if the run was interrupted between blessing and push."""
         return self.pushed or not self.blessed
 
 
 @dataclasses.dataclass(frozen=True)
 class PushedModel:
-    """A version that was pushed.
+    """A pushed version.
 
     Attributes:
-        version: the name of its folder, a number.
+        version: name of its folder, a number.
         destination: the folder.
-        run_id: of the pipeline run that pushed it; empty if a person did.
-        since: when it was pushed.
-        spans: what it was trained on, numbers with fingerprints.
+        run_id: the pipeline run that pushed it; empty if it was pushed manually.
+        since: time of the push.
+        spans: numbers and fingerprints of the spans that it was trained on.
     """
 
     version: str
@@ -55,44 +55,50 @@ class PushedModel:
 
 @dataclasses.dataclass(frozen=True)
 class History:
-    """All candidates, oldest first, and all versions that were pushed, lowest first."""
+    """All candidates, oldest first, and all pushed versions, lowest first."""
 
     candidates: tuple[Candidate, ...] = ()
     pushes: tuple[PushedModel, ...] = ()
 
     @property
     def live(self) -> PushedModel | None:
-        """The highest version, which a model server loads."""
+        """The highest pushed version, which a model server loads."""
         return self.pushes[-1] if self.pushes else None
 
     def use_of(self, number: int, fingerprint: str | None = None) -> Candidate | None:
-        """The last finished candidate that was trained on a span, as it was then if asked for."""
+        """The last finished candidate that was trained on a span.
+
+        Args:
+            number: of the span.
+            fingerprint: the state of the span; None: any state.
+        """
         for candidate in reversed(self.candidates):
-            found = candidate.spans.get(number)
-            if candidate.finished and found is not None and fingerprint in (None, found):
+            used = candidate.spans.get(number)
+            if candidate.finished and used is not None and fingerprint in (None, used):
                 return candidate
         return None
 
 
 def read_history(store: MetadataStore | None, pipeline: str) -> History:
-    """What ML Metadata says of a pipeline, by the recipe's name."""
+    """Reads the candidates and pushed versions of a pipeline, which has the name of its recipe."""
     provenance = Provenance(store, pipeline)
     pushers = provenance.pushed()
-    pushed = {_id(pusher.input('model')) for pusher in pushers}
+    models = (pusher.input('model') for pusher in pushers)
+    pushed = {model.id for model in models if model}
     return History(
         tuple(_candidate(provenance, node, pushed) for node in provenance.judged()),
         tuple(_push(provenance, pusher) for pusher in pushers),
     )
 
 
-def _candidate(provenance: Provenance, judge: Node, pushed: set[int]) -> Candidate:
-    model = judge.input('model')
+def _candidate(provenance: Provenance, gate: Node, pushed: set[int]) -> Candidate:
+    model = gate.input('model')
     return Candidate(
-        run_id=provenance.run_id(judge),
-        ended=judge.ended,
+        run_id=provenance.run_id(gate),
+        ended=gate.ended,
         spans=provenance.trained_on(model),
-        blessed=decision_of(judge.output(BLESSING)) is True,
-        pushed=_id(model) in pushed,
+        blessed=decision_of(gate.output(BLESSING)) is True,
+        pushed=model is not None and model.id in pushed,
     )
 
 
@@ -104,7 +110,3 @@ def _push(provenance: Provenance, pusher: Node) -> PushedModel:
         since=pusher.ended,
         spans=provenance.trained_on(pusher.input('model')),
     )
-
-
-def _id(artifact: object) -> int:
-    return getattr(artifact, 'id', 0)

@@ -10,10 +10,11 @@ from collections.abc import Callable
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.stats import binomtest, norm
+from scipy.stats import norm
 
 from components.evaluation import results as names
 from components.evaluation.metrics.counts import BRIER, IMAGES, LOG_LOSS, NEGATIVE, POSITIVE, Counts
+from components.evaluation.metrics.intervals import wilson
 from components.evaluation.results import Estimate
 
 _Z = float(norm.ppf(0.975))
@@ -42,22 +43,6 @@ def estimates(counts: Counts, classes: int) -> dict[str, Estimate]:
     if counts.broken:
         return dict.fromkeys(formulas, Estimate(value=None))
     return {name: formulas[name](counts) for name in names.METRICS if name in formulas}
-
-
-def wilson(right: int, images: int) -> Estimate:
-    """A share and its 95 % score interval.
-
-    Follows Wilson, "Probable inference, the law of succession, and statistical inference" (1927):
-    unlike the usual one it stays within 0 and 1, and holds for few images and for shares near 1.
-
-    Args:
-        right: how many have what is counted.
-        images: of how many; with none there is no number.
-    """
-    if not images:
-        return Estimate(value=None)
-    interval = binomtest(right, images).proportion_ci(method='wilson')
-    return Estimate(value=right / images, low=float(interval.low), high=float(interval.high))
 
 
 def _accuracy(counts: Counts) -> Estimate:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 import numpy as np
 import tensorflow as tf
 
-from components.evaluation.metrics.estimates import wilson
+from components.evaluation.metrics.intervals import wilson
 from components.evaluation.results import CorruptedResult, Estimate
 from components.evaluation.robustness.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from components.evaluation.robustness.split_images import RecordedImage, batches

@@ -35,6 +35,8 @@ class FolderSource:
         classes: names in the order of the labels; None: those of the folders.
         max_bytes: of an image; a longer one is bad, and is not read.
         complete: each class must have images; False for one span of several.
+        archive: the archive that the folder was extracted from, for error messages; one more folder
+            around all others is skipped then.
 
     Attributes:
         counts: number of images in each class folder, 0 for those that hold none.
@@ -52,8 +54,9 @@ class FolderSource:
         *,
         max_bytes: int = MAX_BYTES,
         complete: bool = True,
+        archive: Path | None = None,
     ) -> None:
-        where = f'data folder {path}'
+        where = f'archive {archive}' if archive else f'data folder {path}'
         if path.is_file():
             raise DataError(
                 f'{path} is a file of no known kind; expected a folder with one folder per class, '
@@ -66,7 +69,7 @@ class FolderSource:
             self.fingerprint = fingerprint((path.joinpath(*each) for each in found.images), path)
         except OSError as error:
             raise DataError(f'{error.filename} cannot be read: {error.strerror}') from error
-        layout = arrange(where, found)
+        layout = arrange(where, found, wrapped=archive is not None)
         if complete:
             self.classes = settle_classes(where, layout, classes)
         else:
@@ -75,6 +78,7 @@ class FolderSource:
         self.counts: Mapping[str, int] = layout.counts
         self.ignored = found.ignored
         self._path, self._max_bytes = path, max_bytes
+        self._source = '' if archive else path.name
         self._images = list(zip(found.images, layout.kinds, strict=True))
 
     def with_classes(self, classes: tuple[str, ...]) -> 'FolderSource':
@@ -89,7 +93,7 @@ class FolderSource:
                 str(Path(*place)),
                 label_of(kind, self.classes),
                 kind.part,
-                source=kind.source or self._path.name,
+                source=kind.source or self._source,
             )
             for place, kind in self._images
         )

@@ -126,6 +126,16 @@ def test_unknown_key_without_similar_key_gets_no_suggestion(write):
         load_recipe(write('xyz: 1'))
 
 
+@pytest.mark.parametrize('value', ['0.2', 'null'])
+def test_removed_key_names_replacement(write, value):
+    path = write(f'retrain: {{drift_threshold: {value}}}')
+
+    with pytest.raises(
+        ConfigError, match=r'yaml: retrain\.drift_threshold: removed: validation\.drift .*$'
+    ):
+        load_recipe(path)
+
+
 def test_reports_all_errors_with_received_and_valid_values(write):
     path = write(
         'trainer:\n'

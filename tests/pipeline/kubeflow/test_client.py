@@ -91,7 +91,7 @@ def test_rejects_other_time_zone_before_any_request(kubeflow, client, package):
     options = {'name': 'nightly', 'schedule': berlin, 'parameters': {}}
     before = len(kubeflow.requests)
 
-    with pytest.raises(ConfigError, match='is meant in Europe/Berlin'):
+    with pytest.raises(ConfigError, match='is in Europe/Berlin'):
         create_schedule(client, package, **options)
     assert len(kubeflow.requests) == before
 

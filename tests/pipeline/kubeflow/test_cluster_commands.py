@@ -100,7 +100,7 @@ def test_lists_and_deletes_schedules(call):
         (
             ['schedule', '--cron', '0 2 * * *', '--timezone', 'Europe/Berlin'],
             2,
-            'error: .* Kubeflow reads it in the time zone of its cluster, UTC',
+            'error: .* is in Europe/Berlin, but Kubeflow reads schedules in UTC; ',
         ),
         (
             ['schedule', '--cron', '0 2 * * *', '--timezone', 'Europe/Berlim'],

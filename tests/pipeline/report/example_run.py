@@ -11,7 +11,7 @@ import PIL.Image
 
 from components.evaluation.config import SLICES
 from components.evaluation.gate.verdict import Ruling, Verdict
-from components.evaluation.metrics.estimates import wilson
+from components.evaluation.metrics.intervals import wilson
 from components.evaluation.results import (
     ACCURACY,
     AUC,

@@ -1,19 +1,19 @@
-"""When there is a reason to train, and how it reads."""
+"""When there is a reason to train, and how the reason reads."""
 
+import dataclasses
 import datetime
 import re
 import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
-import PIL.Image
 import pytest
 
 from components.image_example_gen.sources.spans import open_window
 from pipeline.config.recipe import Recipe
-from pipeline.formatting import named, time_of
+from pipeline.retraining import decision as module
 from pipeline.retraining.decision import decide
+from pipeline.retraining.used_spans import read_history
 
 NOW = datetime.datetime.now(datetime.timezone.utc)
 REPOSITORY = Path(__file__).parents[3]
@@ -21,37 +21,23 @@ REPOSITORY = Path(__file__).parents[3]
 
 @pytest.fixture
 def data(tmp_path, make_image_folder):
-    """`data(1, 2)` makes spans of eight images; `per_class` and `size` say otherwise."""
+    """`data(1, 2)` makes two spans of eight images each."""
     folder = tmp_path / 'data'
     folder.mkdir()
 
-    def make(*numbers, per_class=4, **options):
+    def make(*numbers):
         for number in numbers:
-            make_image_folder(folder / f'span-{number}', per_class, seed=number, **options)
-        return folder
+            make_image_folder(folder / f'span-{number}', 4, seed=number)
 
     make.folder = folder
     return make
 
 
-def darken(span: Path) -> None:
-    for file in span.rglob('*.jpg'):
-        picture = np.asarray(PIL.Image.open(file))
-        PIL.Image.fromarray((picture * 0.2).astype(np.uint8)).save(file)
-
-
 @pytest.fixture
-def look(data, recorder, tmp_path):
-    """`look(window=2, min_new_images=5)` decides with these settings, `days` from now."""
+def recipe_with(data, tmp_path):
+    """`recipe_with(window=2, min_new_images=5)`."""
 
-    def call(window=3, days=0.0, kept=None, gone=False, **retrain):
-        recipe = recipe_with(window, **retrain)
-        if not gone:
-            (recipe.serving_directory / '1001').mkdir(parents=True, exist_ok=True)
-        now = NOW + datetime.timedelta(days=days)
-        return decide(recipe, recorder.store, now, kept)
-
-    def recipe_with(window=3, **retrain):
+    def make(window=3, **retrain):
         return Recipe(
             name='pets',
             workdir=tmp_path,
@@ -59,213 +45,155 @@ def look(data, recorder, tmp_path):
             data={'source': 'folder', 'path': data.folder, 'window': window},
         )
 
-    def spans(window=3):
-        """What is in the window, as a run would note it."""
-        found = open_window(recipe_with(window).data)
-        return {span.number: span.source.fingerprint for span in found}
+    return make
 
-    call.spans = spans
+
+@pytest.fixture
+def decision(recipe_with, recorder):
+    """`decision(days=2, window=2, min_new_images=5)` decides `days` from now."""
+
+    def call(days=0.0, served=True, **settings):
+        recipe = recipe_with(**settings)
+        if served:
+            (recipe.serving_directory / '1001').mkdir(parents=True, exist_ok=True)
+        return decide(recipe, recorder.store, NOW + datetime.timedelta(days=days))
+
     return call
 
 
-def test_the_first_spans_are_new(look, data):
+@pytest.fixture
+def record_run(recipe_with, recorder):
+    """Records a run that used the spans in the window in their current state."""
+
+    def call(**options):
+        window = open_window(recipe_with().data)
+        recorder.run({span.number: span.source.fingerprint for span in window}, **options)
+
+    return call
+
+
+def test_first_spans_are_new(decision, data):
     data(1, 2)
-    decision = look()
-    assert decision.train
-    assert decision.reason == 'spans 1 and 2 are new (16 images)'
-    assert decision.spans == decision.new == (1, 2)
+    found = decision()
+    assert found.train
+    assert found.reason == 'spans 1 and 2 are new (16 images)'
+    assert found.spans == found.new == (1, 2)
 
 
-def test_a_live_model_that_is_gone_is_a_reason(look, data, recorder, tmp_path):
+def test_trains_if_the_serving_directory_is_empty(decision, data, record_run, tmp_path):
     data(1, 2)
-    recorder.run(look.spans())
-    decision = look(gone=True)
-    assert decision.train
-    assert decision.reason.startswith(f'version 1001 is gone from {tmp_path}/pets/serving; nothing')
+    record_run()
+    found = decision(served=False)
+    assert found.train
+    assert found.reason.startswith(f'version 1001 is missing from {tmp_path}/pets/serving; nothing')
 
 
-def test_spans_that_a_run_has_used_are_nothing_new(look, data, recorder):
+def test_used_spans_are_not_new(decision, data, record_run):
     data(1, 2)
-    recorder.run(look.spans())
-    decision = look(days=2.1)
-    assert not decision.train
+    record_run()
+    found = decision(days=2.1)
+    assert not found.train
     assert re.fullmatch(
         r'nothing new: spans 1 and 2 were used by the run of 20\d\d-\d\d-\d\d \d\d:\d\d; '
         r'the live model is 2\.1 days old',
-        decision.reason,
+        found.reason,
     )
 
 
-def test_spans_of_a_candidate_that_was_not_good_enough_are_nothing_new(look, data, recorder):
+def test_spans_of_a_candidate_that_was_not_blessed_are_not_new(decision, data, record_run):
     data(1)
-    recorder.run(look.spans(), blessed=False)
-    decision = look()
-    assert not decision.train
-    assert decision.reason.endswith('no model is live: none was good enough')
+    record_run(blessed=False)
+    found = decision()
+    assert not found.train
+    assert found.reason.endswith('no model is live: no candidate was blessed')
 
 
-def test_only_spans_in_the_window_count(look, data, recorder):
+def test_only_spans_in_the_window_count(decision, data, record_run):
     data(1, 2)
-    recorder.run(look.spans())
+    record_run()
     data(3, 4)
-    assert look(window=3).new == (3, 4)
-    assert look(window=3).spans == (2, 3, 4)
-    assert look(window=1).new == (4,)
+    assert decision(window=3).new == (3, 4)
+    assert decision(window=3).spans == (2, 3, 4)
+    assert decision(window=1).new == (4,)
 
 
-def test_a_span_that_changed_is_new_again(look, data, recorder, make_image_folder):
+def test_changed_span_is_new(decision, data, record_run, make_image_folder):
     data(1, 2)
-    recorder.run(look.spans())
+    record_run()
     make_image_folder(data.folder / 'span-1', 1, seed=99)
-    decision = look()
-    assert decision.train
-    assert decision.new == (1,)
+    found = decision()
+    assert found.train
+    assert found.new == (1,)
     assert re.match(
-        r'span 1 has changed since the run of [-\d: ]+ used it \(10 images\)', decision.reason
+        r'span 1 has changed since the run of [-\d: ]+ used it \(10 images\)', found.reason
     )
 
 
-def test_a_model_that_was_not_pushed_for_want_of_time_is_a_reason(look, data, recorder):
+def test_blessed_model_that_was_not_pushed_is_a_reason(decision, data, record_run):
     data(1)
-    recorder.run(look.spans(), pushed=False)
-    decision = look()
-    assert decision.train
-    assert 'span 1 was blessed but not pushed' in decision.reason
+    record_run(pushed=False)
+    found = decision()
+    assert found.train
+    assert 'trained on span 1; its model was blessed but not pushed' in found.reason
 
 
-def test_few_new_images_wait_for_more(look, data, recorder):
+def test_few_new_images_wait_for_more(decision, data, record_run):
     data(1)
-    recorder.run(look.spans())
+    record_run()
     data(2)
-    decision = look(min_new_images=9)
-    assert not decision.train
-    assert decision.reason == 'span 2 is new (8 images); waiting for 9 (min_new_images)'
+    found = decision(min_new_images=9)
+    assert not found.train
+    assert found.reason == 'span 2 is new (8 images); waiting for 9 (min_new_images)'
     data(3)
-    assert look(min_new_images=9).train
+    assert decision(min_new_images=9).train
 
 
-def test_few_new_images_that_drifted_do_not_wait(look, data, recorder):
+def test_few_images_wait_without_a_live_model(decision, data):
     data(1)
-    recorder.run(look.spans())
-    darken(data(2) / 'span-2')
-    assert not look(min_new_images=100).train
-    decision = look(min_new_images=100, drift_threshold=0.2)
-    assert decision.train
-    assert re.search(r'; brightness of span 2 moved by 0\.\d\d \(limit 0\.2\)', decision.reason)
+    assert not decision(days=31, min_new_images=9, max_age_days=30).train
 
 
-def test_images_like_those_of_the_live_model_have_not_drifted(look, data, recorder):
+def test_old_live_model_is_a_reason(decision, data, record_run):
     data(1)
-    recorder.run(look.spans())
+    record_run()
+    assert not decision(days=29, max_age_days=30).train
+    found = decision(days=31, max_age_days=30)
+    assert found.train
+    assert found.reason.startswith('the live model is 31.0 days old (limit 30); span 1 was used')
+
+
+def test_old_live_model_overrides_min_new_images(decision, data, record_run):
+    data(1)
+    record_run()
     data(2)
-    assert look(drift_threshold=0.2).reason == 'span 2 is new (8 images)'
-
-
-def test_drift_that_a_candidate_did_not_answer_is_told_and_not_trained_again(look, data, recorder):
-    data(1)
-    recorder.run(look.spans())
-    darken(data(2) / 'span-2')
-    recorder.run(look.spans(), blessed=False)
-    decision = look(drift_threshold=0.2)
-    assert not decision.train
-    assert 'brightness of span 2 moved by' in decision.reason
-    assert decision.reason.endswith('the candidate that was trained on it was not good enough')
-
-
-def test_what_the_live_model_has_seen_is_no_drift(look, data, recorder):
-    data(1)
-    recorder.run(look.spans())
-    darken(data(2) / 'span-2')
-    recorder.run(look.spans())
-    assert 'moved' not in look(drift_threshold=0.01).reason
-
-
-def test_spans_that_left_the_folder_are_compared_with_if_they_are_kept(
-    look, data, recorder, tmp_path
-):
-    kept = tmp_path / 'kept.json'
-    span = data(1) / 'span-1'
-    look(drift_threshold=0.2, kept=kept)
-    recorder.run(look.spans())
-    span.rename(tmp_path / 'gone')
-    darken(data(2) / 'span-2')
-    assert 'moved' not in look(drift_threshold=0.2).reason
-    assert 'moved' in look(drift_threshold=0.2, kept=kept).reason
-    kept.write_text('{"torn')
-    assert 'moved' not in look(drift_threshold=0.2, kept=kept).reason
-
-
-def test_a_live_model_that_is_too_old_is_a_reason(look, data, recorder):
-    data(1)
-    recorder.run(look.spans())
-    assert not look(days=29, max_age_days=30).train
-    decision = look(days=31, max_age_days=30)
-    assert decision.train
-    assert decision.reason.startswith('the live model is 31.0 days old (limit 30); span 1 was used')
-
-
-def test_a_live_model_that_is_too_old_does_not_wait_for_more_images(look, data, recorder):
-    data(1)
-    recorder.run(look.spans())
-    data(2)
-    assert not look(days=29, min_new_images=9, max_age_days=30).train
-    decision = look(days=31, min_new_images=9, max_age_days=30)
-    assert decision.train
-    assert decision.new == (2,)
-    assert decision.reason == (
+    assert not decision(days=29, min_new_images=9, max_age_days=30).train
+    found = decision(days=31, min_new_images=9, max_age_days=30)
+    assert found.train
+    assert found.new == (2,)
+    assert found.reason == (
         'span 2 is new (8 images), fewer than 9 (min_new_images), '
         'but the live model is 31.0 days old (limit 30)'
     )
 
 
-def test_few_images_wait_where_no_model_is_live(look, data):
+def test_recent_candidate_defers_training_by_age(decision, data, record_run, recorder, monkeypatch):
     data(1)
-    assert not look(days=31, min_new_images=9, max_age_days=30).train
-
-
-def test_an_old_model_is_not_tried_again_every_day(look, data, recorder, monkeypatch):
-    data(1)
-    recorder.run(look.spans())
-    live = read_live(recorder)
-    monkeypatch.setattr('pipeline.retraining.decision.read_history', lambda *_: live)
-    decision = look(days=0, max_age_days=30)
-    assert not decision.train
-    assert (
-        'the live model is 40.0 days old (limit 30), but a candidate was not good enough 0.0'
-        in (decision.reason)
-    )
-
-
-def read_live(recorder):
-    """A live model of forty days, and a candidate of today that was not good enough."""
-    import dataclasses
-
-    from pipeline.retraining.used_spans import read_history
-
+    record_run()
     history = read_history(recorder.store, 'pets')
-    old = dataclasses.replace(history.live, since=NOW - datetime.timedelta(days=40))
-    candidate = dataclasses.replace(history.candidates[0], blessed=False, ended=NOW)
-    return dataclasses.replace(history, candidates=(candidate,), pushes=(old,))
+    history = dataclasses.replace(
+        history,
+        candidates=(dataclasses.replace(history.candidates[0], blessed=False, ended=NOW),),
+        pushes=(dataclasses.replace(history.live, since=NOW - datetime.timedelta(days=40)),),
+    )
+    monkeypatch.setattr(module, 'read_history', lambda *_: history)
+    found = decision(max_age_days=30)
+    assert not found.train
+    assert (
+        'the live model is 40.0 days old (limit 30), but a candidate was not blessed 0.0 days ago'
+    ) in found.reason
 
 
-@pytest.mark.parametrize(
-    ('numbers', 'words'),
-    [
-        ([4], 'span 4'),
-        ([1, 2], 'spans 1 and 2'),
-        ([1, 2, 3], 'spans 1 to 3'),
-        ([1, 2, 4], 'spans 1, 2 and 4'),
-    ],
-)
-def test_spans_are_named_briefly(numbers, words):
-    assert named(numbers) == words
-
-
-def test_a_time_is_that_of_this_machine():
-    assert time_of(NOW) == f'{NOW.astimezone():%Y-%m-%d %H:%M}'
-
-
-def test_the_decision_needs_no_tensorflow():
+def test_decision_imports_no_tensorflow():
     check = (
         'import sys, pipeline.retraining.tick\n'
         "print([name for name in ('tensorflow', 'tfx', 'apache_beam') if name in sys.modules])"

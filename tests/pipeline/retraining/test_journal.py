@@ -1,4 +1,4 @@
-"""The file of ticks, cut off anywhere."""
+"""The journal of ticks, also with truncated and foreign lines."""
 
 import datetime
 
@@ -7,55 +7,74 @@ import pytest
 from pipeline.retraining.journal import Journal
 
 NOW = datetime.datetime(2026, 11, 21, 2, tzinfo=datetime.timezone.utc)
+DAY = datetime.timedelta(days=1)
 
 
 @pytest.fixture
-def journal(tmp_path):
-    return Journal(tmp_path / 'ticks.jsonl')
+def path(tmp_path):
+    return tmp_path / 'ticks.jsonl'
 
 
-def test_there_are_no_ticks_at_first(journal):
+@pytest.fixture
+def journal(path):
+    return Journal(path)
+
+
+def test_missing_file_has_no_ticks(journal):
     assert journal.ticks() == []
 
 
-def test_what_became_known_later_is_added(journal):
+def test_last_line_of_a_tick_is_its_state(journal):
     tick = journal.start(NOW)
-    journal.note(tick, decision='span 1 is new', train=True)
-    journal.note(tick, verdict='blessed', accuracy=0.9, exit_code=0)
-    (found,) = journal.ticks()
-    assert (found.decision, found.verdict, found.accuracy) == ('span 1 is new', 'blessed', 0.9)
-    assert not found.open
+    assert tick.open
+    tick = tick.model_copy(update={'decision': 'span 1 is new', 'train': True})
+    journal.write(tick)
+    tick = tick.with_result('blessed', 'pushed', 0, accuracy=0.9)
+    journal.write(tick)
+    assert journal.ticks() == [tick]
+    assert (tick.decision, tick.verdict, tick.accuracy, tick.open) == (
+        'span 1 is new',
+        'blessed',
+        0.9,
+        False,
+    )
 
 
-def test_ticks_come_in_the_order_of_their_beginnings(journal):
-    first, second = journal.start(NOW), journal.start(NOW + datetime.timedelta(days=1))
-    journal.note(first, verdict='failed')
-    assert [each.tick for each in journal.ticks()] == [first, second]
-    assert [each.open for each in journal.ticks()] == [False, True]
+def test_ticks_are_sorted_by_start(journal):
+    second = journal.start(NOW + DAY)
+    first = journal.start(NOW)
+    journal.write(second.with_result('failed', '', 1))
+    assert [each.tick for each in journal.ticks()] == [first.tick, second.tick]
 
 
-def test_a_torn_line_costs_itself_alone(journal, tmp_path):
+def test_reads_partial_lines_and_unknown_keys_of_earlier_versions(journal, path):
+    path.write_text(
+        '{"tick": "1", "started": "2026-11-21T02:00:00+00:00", "pid": 7}\n'
+        '{"tick": "1", "decision": "span 4 is new", "train": true, "drift": 0.3}\n'
+        '{"tick": "1", "ended": "2026-11-21T02:09:00+00:00", "verdict": "failed"}\n'
+    )
+    (tick,) = journal.ticks()
+    assert (tick.started, tick.pid, tick.train, tick.verdict) == (NOW, 7, True, 'failed')
+
+
+def test_truncated_line_affects_no_other_line(journal, path):
     tick = journal.start(NOW)
-    with (tmp_path / 'ticks.jsonl').open('a') as file:
-        file.write('{"tick": "' + tick + '", "verdict": "bles')
-    other = journal.start(NOW + datetime.timedelta(days=1))
-    journal.note(other, verdict='skipped')
-    assert [(each.tick, each.verdict) for each in journal.ticks()] == [
-        (tick, None),
-        (other, 'skipped'),
-    ]
+    with path.open('a') as file:
+        file.write('{"tick": "' + tick.tick + '", "verdict": "bles')
+    other = journal.start(NOW + DAY, verdict='skipped')
+    assert journal.ticks() == [tick, other]
 
 
-def test_lines_of_something_else_are_left_out(journal, tmp_path):
-    (tmp_path / 'ticks.jsonl').write_text('[]\n"text"\n{"tick": [1]}\n{"tick": "1"}\n\xff\n')
-    journal.start(NOW)
-    assert len(journal.ticks()) == 1
+def test_skips_foreign_lines(journal, path):
+    path.write_text('[]\n"text"\n{"tick": [1]}\n{"tick": "1"}\n\xff\n')
+    tick = journal.start(NOW)
+    assert journal.ticks() == [tick]
 
 
-def test_only_the_end_of_a_long_file_is_read(journal, monkeypatch):
+def test_reads_only_the_end_of_a_long_file(journal, monkeypatch):
     monkeypatch.setattr('pipeline.retraining.journal._READ', 1000)
     for day in range(100):
-        journal.note(journal.start(NOW + datetime.timedelta(days=day)), verdict='skipped')
+        journal.start(NOW + day * DAY, verdict='skipped')
     ticks = journal.ticks()
     assert 2 < len(ticks) < 20
-    assert ticks[-1].started == NOW + datetime.timedelta(days=99)
+    assert ticks[-1].started == NOW + 99 * DAY

@@ -1,4 +1,4 @@
-"""One tick, with a runner that trains nothing."""
+"""One tick, with a fake runner that trains nothing."""
 
 import datetime
 import io
@@ -12,7 +12,6 @@ from pathlib import Path
 
 import ml_metadata
 import pytest
-from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from common import console
 from common.errors import (
@@ -30,40 +29,38 @@ from common.errors import (
 from components.image_example_gen.sources.spans import open_window
 from pipeline.config.recipe import Recipe
 from pipeline.execution.outcome import Outcome
-from pipeline.retraining import tick as ticks
+from pipeline.retraining import tick as module
 from pipeline.retraining.decision import Decision
 from pipeline.retraining.journal import Journal
-from pipeline.retraining.tick import Tools, note_end, only_tick, retrain
+from pipeline.retraining.tick import Tools, record_end, retrain, tick_lock
 
 NOW = datetime.datetime(2026, 11, 21, 2, tzinfo=datetime.timezone.utc)
 REPOSITORY = Path(__file__).parents[3]
 HOUR = datetime.timedelta(hours=1)
-KILLED = {'verdict': 'killed', 'reason': 'killed by SIGKILL', 'exit_code': 1}
+KILLED = ('killed', 'killed by SIGKILL', 1)
 
 
-def raised(error: Exception, *causes: Exception) -> Exception:
-    """An error with the chain of causes that `pipeline.local.run_recipe.run` leaves."""
+def caused(error: Exception, *causes: Exception) -> Exception:
+    """An error with a chain of causes, as `pipeline.local.run_recipe.run` raises it."""
     for outer, inner in zip([error, *causes], causes, strict=False):
         outer.__cause__ = inner
     return error
 
 
 class Runner:
-    """Stands for `pipeline.local.run_recipe.run`; gives or raises one end after the other."""
+    """Replaces `pipeline.local.run_recipe.run`; returns or raises one result after the other."""
 
-    def __init__(self, *ends) -> None:
-        self.ends = list(ends)
+    def __init__(self, *results) -> None:
+        self.results = list(results)
         self.recipes: list[Recipe] = []
         self.pauses: list[float] = []
 
     def __call__(self, recipe: Recipe, *, verbose: bool = False) -> Outcome:
         self.recipes.append(recipe)
-        end = self.ends.pop(0)
-        if isinstance(end, BaseException):
-            raise end
-        if callable(end):
-            return end()
-        return end
+        result = self.results.pop(0)
+        if isinstance(result, BaseException):
+            raise result
+        return result() if callable(result) else result
 
     @property
     def tools(self) -> Tools:
@@ -71,7 +68,7 @@ class Runner:
 
 
 def outcome(**changes) -> Outcome:
-    usual = {
+    values = {
         'run_id': 'run-7',
         'blessed': True,
         'unchanged': False,
@@ -82,12 +79,12 @@ def outcome(**changes) -> Outcome:
         'pushed_to': Path('/serving/7'),
         'newest_version': Path('/serving/7'),
     }
-    return Outcome(**{**usual, **changes})
+    return Outcome(**{**values, **changes})
 
 
 @pytest.fixture
 def recipe(tmp_path, make_image_folder):
-    """Of one span; `recipe(attempts=1)` sets keys of `retrain:`."""
+    """A recipe with one span; `recipe(attempts=1)` sets keys of `retrain:`."""
     make_image_folder(tmp_path / 'data' / 'span-1', per_class=2)
 
     def make(**values) -> Recipe:
@@ -102,30 +99,36 @@ def recipe(tmp_path, make_image_folder):
 
 
 @pytest.fixture
+def journal(recipe) -> Journal:
+    recipe().home.mkdir(parents=True)
+    return Journal(recipe().home / 'ticks.jsonl')
+
+
+@pytest.fixture
 def used(recipe, recorder, monkeypatch):
-    """The span was used by a run that was pushed."""
+    """A pushed model was trained on the span."""
     (span,) = open_window(recipe().data)
     recorder.run({span.number: span.source.fingerprint})
     version = recipe().serving_directory / '1001'
     version.mkdir(parents=True)
     (version / 'saved_model.pb').touch()
-    monkeypatch.setattr(ticks, 'open_store', lambda *_: recorder.store)
+    monkeypatch.setattr(module, 'open_store', lambda *_: recorder.store)
 
 
-def events(recipe: Recipe) -> list[dict]:
+def lines(recipe: Recipe) -> list[dict]:
     return [json.loads(line) for line in (recipe.home / 'ticks.jsonl').read_text().splitlines()]
 
 
-def test_a_better_model_is_pushed(recipe, capsys):
+def test_blessed_model_is_pushed(recipe):
     tick = retrain(recipe(), Runner(outcome()).tools)
     assert (tick.verdict, tick.exit_code, tick.attempts) == ('blessed', 0, 1)
     assert (tick.accuracy, tick.previous_accuracy, tick.run) == (0.95, 0.93, 'run-7')
-    assert tick.reason == 'pushed to /serving/7'
+    assert (tick.reason, tick.pushed_to) == ('pushed to /serving/7', '/serving/7')
     assert tick.decision == 'span 1 is new (4 images)'
     assert tick.spans == tick.new == (1,)
 
 
-def test_nothing_new_trains_nothing(recipe, used):
+def test_trains_nothing_without_a_reason(recipe, used):
     runner = Runner()
     tick = retrain(recipe(), runner.tools)
     assert (tick.verdict, tick.exit_code, tick.train) == ('nothing new', 0, False)
@@ -133,109 +136,103 @@ def test_nothing_new_trains_nothing(recipe, used):
     assert not runner.recipes
 
 
-def test_a_candidate_that_is_not_better_is_a_normal_end(recipe):
-    end = outcome(blessed=False, reasons=('accuracy is 0.02 below',), pushed_to=None)
-    tick = retrain(recipe(), Runner(end).tools)
+def test_candidate_that_is_not_blessed_exits_with_zero(recipe):
+    result = outcome(blessed=False, reasons=('accuracy is 0.02 below',), pushed_to=None)
+    tick = retrain(recipe(), Runner(result).tools)
     assert (tick.verdict, tick.exit_code) == ('not blessed', 0)
     assert tick.reason == 'the live model stays: accuracy is 0.02 below'
     assert tick.pushed_to is None
 
 
-def test_a_run_that_was_cached_to_its_end_pushed_nothing(recipe):
+def test_fully_cached_run_is_unchanged(recipe):
     assert retrain(recipe(), Runner(outcome(unchanged=True)).tools).verdict == 'unchanged'
 
 
-@pytest.mark.parametrize(('asked', 'given'), [(True, 'latest_blessed'), (False, None)])
-def test_it_continues_from_the_last_blessed_model_if_asked_to(recipe, asked, given):
+@pytest.mark.parametrize(('configured', 'used'), [(True, 'latest_blessed'), (False, None)])
+def test_warm_start_is_optional(recipe, configured, used):
     runner = Runner(outcome())
-    retrain(recipe(warm_start=asked), runner.tools)
-    assert runner.recipes[0].trainer.warm_start == given
+    retrain(recipe(warm_start=configured), runner.tools)
+    assert runner.recipes[0].trainer.warm_start == used
 
 
-def test_a_run_that_fails_is_tried_again_with_longer_and_longer_pauses(recipe):
+def test_failed_run_is_retried_with_doubling_pauses(recipe):
     runner = Runner(RunError('Trainer failed'), RunError('Trainer failed'), outcome())
     tick = retrain(recipe(attempts=3, backoff_seconds=5), runner.tools)
     assert (tick.verdict, tick.attempts) == ('blessed', 3)
     assert runner.pauses == [5, 10]
 
 
-def test_a_run_that_fails_for_good_is_a_failed_tick(recipe):
-    runner = Runner(*[RunError('Trainer failed: no space; the log is x.log')] * 2)
-    tick = retrain(recipe(attempts=2), runner.tools)
-    assert (tick.verdict, tick.exit_code, tick.attempts) == ('failed', 1, 2)
-    assert tick.reason == 'Trainer failed: no space; the log is x.log'
-
-
 @pytest.mark.parametrize(
     ('error', 'code', 'attempts'),
     [
-        (DataError('cat.jpg is torn'), 1, 1),
-        (raised(RunError('AnomalyGate'), NodeFailed('Gate'), AnomaliesFound('')), 1, 1),
-        (ConfigError('no such layer'), 2, 1),
-        (raised(RunError('Trainer'), NodeFailed('Trainer'), ConfigError('')), 2, 1),
+        (RunError('Trainer failed: no space; the log is x.log'), 1, 3),
+        (caused(RunError('Pusher'), NodeFailed('Pusher'), PushError('')), 1, 3),
         (MetadataError('no answer'), 1, 3),
         (MetadataDamaged('damaged'), 1, 1),
-        (raised(RunError('Pusher'), NodeFailed('Pusher'), PushError('')), 1, 3),
+        (DataError('cat.jpg is torn'), 1, 1),
+        (caused(RunError('AnomalyGate'), NodeFailed('Gate'), AnomaliesFound('')), 1, 1),
+        (ConfigError('no such layer'), 2, 1),
+        (caused(RunError('Trainer'), NodeFailed('Trainer'), ConfigError('')), 2, 1),
         (ModelError('unknown'), 1, 1),
     ],
     ids=[
+        'run',
+        'push',
+        'metadata',
+        'damaged metadata',
         'data',
         'anomalies',
         'recipe',
         'recipe in a component',
-        'metadata',
-        'damaged metadata',
-        'push',
         'model',
     ],
 )
-def test_only_what_may_heal_is_tried_again(recipe, error, code, attempts):
+def test_retries_only_retryable_errors(recipe, error, code, attempts):
     tick = retrain(recipe(), Runner(*[error] * attempts).tools)
     assert (tick.verdict, tick.exit_code, tick.attempts) == ('failed', code, attempts)
-    assert str(error) in tick.reason
+    assert tick.reason.startswith(str(error))
 
 
-class Away:
-    """Metadata that is away as often as there are errors."""
+class Unavailable:
+    """Raises the errors one after the other, then returns a value."""
 
-    def __init__(self, store, *errors) -> None:
-        self._store, self._errors = store, list(errors)
+    def __init__(self, value, *errors) -> None:
+        self._value, self._errors = value, list(errors)
 
     def __call__(self, *_):
         if self._errors:
             raise self._errors.pop(0)
-        return self._store
+        return self._value
 
 
 @pytest.mark.parametrize('name', ['open_store', 'decide'])
-def test_metadata_that_is_away_for_a_moment_does_not_fail_the_tick(
-    recipe, recorder, monkeypatch, name
-):
-    error = {
-        'open_store': MetadataError('nothing answers there'),
-        'decide': ml_metadata.errors.UnavailableError('gone'),
+def test_decision_is_retried_while_metadata_is_unavailable(recipe, recorder, monkeypatch, name):
+    value, error = {
+        'open_store': (recorder.store, MetadataError('no connection')),
+        'decide': (Decision(True, 'span 1 is new'), ml_metadata.errors.UnavailableError('gone')),
     }[name]
-    usual = {'open_store': recorder.store, 'decide': Decision(True, 'span 1 is new')}[name]
-    monkeypatch.setattr(ticks, name, Away(usual, error, error))
+    monkeypatch.setattr(module, name, Unavailable(value, error, error))
     runner = Runner(outcome())
     tick = retrain(recipe(attempts=3, backoff_seconds=5), runner.tools)
     assert (tick.verdict, tick.attempts) == ('blessed', 1)
     assert runner.pauses == [5, 10]
 
 
-def test_metadata_that_stays_away_is_a_failed_tick(recipe, monkeypatch):
-    monkeypatch.setattr(ticks, 'open_store', Away(None, *[MetadataError('no answer')] * 3))
+def test_unavailable_metadata_fails_the_tick(recipe, monkeypatch):
+    monkeypatch.setattr(module, 'open_store', Unavailable(None, *[MetadataError('no answer')] * 3))
     tick = retrain(recipe(attempts=3), Runner().tools)
     assert (tick.verdict, tick.exit_code, tick.attempts) == ('failed', 1, 3)
     assert tick.reason == 'no answer'
 
 
-def test_data_that_cannot_be_used_is_a_failed_tick_that_says_what_to_do(recipe):
+def test_unusable_data_is_reported_with_what_to_do(recipe):
     tick = retrain(recipe(), Runner(DataError('cat.jpg is torn')).tools)
-    assert tick.reason == 'cat.jpg is torn; nothing is trained until that is mended or removed'
+    assert tick.reason == (
+        'cat.jpg is torn; no model is trained until the data is repaired or removed'
+    )
 
 
-def test_data_that_is_missing_is_a_failed_tick(recipe, tmp_path):
+def test_missing_data_fails_the_tick_without_retry(recipe, tmp_path):
     (tmp_path / 'data').rename(tmp_path / 'elsewhere')
     runner = Runner()
     tick = retrain(recipe(), runner.tools)
@@ -244,53 +241,53 @@ def test_data_that_is_missing_is_a_failed_tick(recipe, tmp_path):
     assert not runner.pauses
 
 
-def test_a_bug_is_a_failed_tick_too(recipe):
+def test_unexpected_error_fails_the_tick(recipe):
     tick = retrain(recipe(), Runner(ZeroDivisionError('division by zero')).tools)
     assert (tick.verdict, tick.exit_code) == ('failed', 1)
     assert tick.reason == 'ZeroDivisionError: division by zero'
+    assert tick.decision == 'span 1 is new (4 images)'
 
 
-def test_a_run_by_hand_that_is_going_on_is_waited_for_until_the_next_tick(recipe):
+def test_tick_is_skipped_during_a_manual_run(recipe):
     tick = retrain(recipe(), Runner(AlreadyRunning('another run of pets is going on')).tools)
     assert (tick.verdict, tick.exit_code) == ('skipped', 0)
 
 
-def test_ticks_never_overlap(recipe, capsys):
+def test_tick_is_skipped_during_another_tick(recipe):
     runner = Runner()
-    with only_tick(recipe().home):
+    with tick_lock(recipe().home):
         tick = retrain(recipe(), runner.tools)
     assert (tick.verdict, tick.exit_code) == ('skipped', 0)
-    assert tick.reason == 'another tick of pets is going on; this one is skipped'
+    assert tick.reason == 'another tick of pets is running; this one is skipped'
     assert not runner.recipes
 
 
-def test_ctrl_c_ends_it_cleanly(recipe):
+def test_ctrl_c_stops_the_tick(recipe):
     tick = retrain(recipe(), Runner(KeyboardInterrupt()).tools)
     assert (tick.verdict, tick.exit_code) == ('stopped', 130)
 
 
-def test_sigterm_ends_it_cleanly(recipe):
+def test_sigterm_stops_the_tick(recipe):
     def terminated() -> Outcome:
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(5)
-        raise AssertionError('SIGTERM did not come')
+        raise AssertionError('no SIGTERM')
 
     before = signal.getsignal(signal.SIGTERM)
     tick = retrain(recipe(), Runner(terminated).tools)
     assert (tick.verdict, tick.exit_code) == ('stopped', 143)
     assert signal.getsignal(signal.SIGTERM) == before
-    with only_tick(recipe().home):  # its lock is free again
+    with tick_lock(recipe().home):  # was released
         pass
 
 
-def test_the_lock_of_a_tick_that_was_killed_is_free(recipe):
-    home = recipe().home
-    hold = (
+def test_lock_of_a_killed_tick_is_released(recipe):
+    script = (
         'import sys, time; from pathlib import Path\n'
-        'from pipeline.retraining.tick import only_tick\n'
-        "with only_tick(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+        'from pipeline.retraining.tick import tick_lock\n'
+        "with tick_lock(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
     )
-    command = [sys.executable, '-c', hold, home]
+    command = [sys.executable, '-c', script, recipe().home]
     with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout.readline() == 'held\n'
         assert retrain(recipe(), Runner().tools).verdict == 'skipped'
@@ -298,76 +295,72 @@ def test_the_lock_of_a_tick_that_was_killed_is_free(recipe):
     assert retrain(recipe(), Runner(outcome()).tools).verdict == 'blessed'
 
 
-def test_the_tick_after_one_that_was_killed_takes_over(recipe, tmp_path):
-    Journal(tmp_path / 'ticks.jsonl')
-    recipe().home.mkdir(parents=True)
-    Journal(recipe().home / 'ticks.jsonl').start(NOW)
+def test_reports_that_the_previous_tick_was_killed(recipe, journal):
+    journal.start(NOW)
     stream = io.StringIO()
     with console.output_to(stream):
         retrain(recipe(), Runner(outcome()).tools)
-    assert 'was killed; taking over' in stream.getvalue()
+    assert 'was killed; this tick does its work' in stream.getvalue()
 
 
-def test_every_event_of_a_tick_is_a_line(recipe):
+def test_journal_has_a_line_for_start_decision_and_result(recipe):
     retrain(recipe(), Runner(outcome()).tools)
-    started, decided, ended = events(recipe())
+    started, decided, ended = lines(recipe())
     assert {started['tick'], decided['tick']} == {ended['tick']}
-    assert (started['started'], started['pid']) == (NOW.isoformat(), os.getpid())
+    assert (started['started'], started['pid']) == ('2026-11-21T02:00:00Z', os.getpid())
     assert (decided['train'], decided['spans']) == (True, [1])
     assert (ended['verdict'], ended['pushed_to']) == ('blessed', '/serving/7')
 
 
-def test_the_tick_of_a_process_that_was_killed_gets_its_end(recipe):
-    recipe().home.mkdir(parents=True)
-    journal = Journal(recipe().home / 'ticks.jsonl')
-    journal.start(NOW - HOUR, pid=1234)  # of another process, in a container that has gone
+def test_result_is_recorded_for_a_killed_process(recipe, journal):
+    journal.start(NOW - HOUR, pid=1234)  # of an earlier process with the same id
     tick = journal.start(NOW, pid=1234)
     journal.start(NOW, pid=99)
-    noted = note_end(recipe(), 1234, NOW, **KILLED)
-    assert (noted.tick, noted.verdict, noted.exit_code) == (tick, 'killed', 1)
-    noted = note_end(recipe(), 77, NOW, **KILLED)  # killed before it noted itself
-    assert (noted.pid, noted.started, noted.verdict) == (77, NOW, 'killed')
+    recorded = record_end(recipe(), 1234, NOW, *KILLED)
+    assert (recorded.tick, recorded.verdict, recorded.exit_code) == (tick.tick, 'killed', 1)
+    recorded = record_end(recipe(), 77, NOW, *KILLED)  # killed before it recorded its start
+    assert (recorded.pid, recorded.started, recorded.verdict) == (77, NOW, 'killed')
 
 
-def test_a_tick_that_has_an_end_keeps_it(recipe):
-    recipe().home.mkdir(parents=True)
-    journal = Journal(recipe().home / 'ticks.jsonl')
+def test_recorded_result_is_not_replaced(recipe, journal):
     journal.start(NOW - HOUR, pid=1234)
     journal.start(NOW, pid=1234, verdict='blessed')
-    before = events(recipe())
-    assert note_end(recipe(), 1234, NOW, **KILLED) is None
-    assert events(recipe()) == before
+    before = lines(recipe())
+    assert record_end(recipe(), 1234, NOW, *KILLED) is None
+    assert lines(recipe()) == before
 
 
-def test_a_workdir_that_cannot_be_written_is_told(recipe, tmp_path):
+def test_unwritable_workdir_is_an_error(recipe, tmp_path):
     (tmp_path / 'runs').write_text('a file')
     with pytest.raises(ConfigError, match=r'workdir .*pets cannot be used: '):
         retrain(recipe(), Runner().tools)
 
 
-def test_the_webhook_hears_of_a_tick_that_failed_and_changes_nothing(recipe, monkeypatch):
-    told = []
-    monkeypatch.setattr(ticks, 'report', lambda *given: told.append(given) or 'nobody there')
+def test_webhook_gets_the_result_and_its_error_is_recorded(recipe, monkeypatch):
+    posted = []
+    monkeypatch.setattr(module, 'post_to_webhook', lambda *args: posted.append(args) or 'error')
     tick = retrain(recipe(webhook_env='HOOK', attempts=1), Runner(RunError('no space')).tools)
-    ((variable, message),) = told
+    ((variable, message),) = posted
     assert variable == 'HOOK'
-    assert message['recipe'] == 'pets'
-    assert (message['verdict'], message['reason'], message['exit_code']) == (
-        'failed',
-        'no space',
-        1,
-    )
-    assert (tick.exit_code, tick.webhook) == (1, 'nobody there')
-    assert events(recipe())[-1]['webhook'] == 'nobody there'
+    assert message == {
+        'recipe': 'pets',
+        'started': '2026-11-21T02:00:00Z',
+        'ended': '2026-11-21T02:00:00Z',
+        'decision': 'span 1 is new (4 images)',
+        'spans': [1],
+        'verdict': 'failed',
+        'reason': 'no space',
+        'exit_code': 1,
+        'attempts': 1,
+        'run': None,
+        'accuracy': None,
+        'previous_accuracy': None,
+        'pushed_to': None,
+    }
+    assert (tick.exit_code, tick.webhook) == (1, 'error')
+    assert lines(recipe())[-1]['webhook'] == 'error'
 
 
-def test_the_webhook_hears_nothing_of_a_tick_without_news(recipe, used, monkeypatch):
-    monkeypatch.setattr(ticks, 'report', lambda *_: pytest.fail('told'))
+def test_webhook_gets_nothing_if_no_run_was_started(recipe, used, monkeypatch):
+    monkeypatch.setattr(module, 'post_to_webhook', lambda *_: pytest.fail('posted'))
     retrain(recipe(webhook_env='HOOK'), Runner().tools)
-
-
-def test_a_failed_execution_is_no_use_of_a_span(recipe, recorder, monkeypatch):
-    (span,) = open_window(recipe().data)
-    recorder.run({1: span.source.fingerprint}, state=mlmd.Execution.FAILED)
-    monkeypatch.setattr(ticks, 'open_store', lambda *_: recorder.store)
-    assert retrain(recipe(), Runner(outcome()).tools).train

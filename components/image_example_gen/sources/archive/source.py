@@ -1,46 +1,36 @@
-"""Images in a zip or tar archive of class folders.
+"""Images in a zip or tar archive of class folders."""
 
-Names in it lead nowhere: nothing is extracted, they tell the class of an image and are shown to
-people. Links, devices and sparse files are left out.
-"""
-
-import abc
 import dataclasses
-import hashlib
+import json
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
-from functools import partial
-from pathlib import Path, PurePosixPath
-from typing import IO
+from pathlib import Path
+from typing import Any
 
+import components
 from common.errors import DataError
-from components.image_example_gen.sources.archive.listing import (
-    Format,
-    list_archive,
-    opened_tar,
-    opened_zip,
-    tar_entries,
-    version,
+from common.files import MEGABYTE
+from components.image_example_gen.sources.archive import extraction
+from components.image_example_gen.sources.archive.extraction import (
+    CONTENTS,
+    IMAGES,
+    extraction_folder,
 )
-from components.image_example_gen.sources.base.layout import arrange, settle_classes
-from components.image_example_gen.sources.base.members import (
-    BROKEN,
-    MAX_BYTES,
-    Member,
-    dealt,
-    label_of,
-    read_within,
-    require_within,
-    to_image,
-    told,
-)
+from components.image_example_gen.sources.base.members import MAX_BYTES
 from components.image_example_gen.sources.base.source_protocol import BadImage, LabelledImage, Shard
+from components.image_example_gen.sources.folder import FolderShard, FolderSource
+
+_SECONDS = 3600  # an extraction may take these, and one more for each megabyte of the archive
 
 
 class ArchiveSource:
     """An archive that holds what FolderSource reads, maybe in one more folder around it all.
 
-    Its fingerprint is made of the names, sizes and checksums (zip) or times (tar) of the images,
-    which are read anyway: a copy, or the same archive fetched on another machine, has the same.
+    Its images are extracted into the cache folder, unless an earlier run has done so and the
+    archive has not changed. Links, devices and sparse files are ignored. The fingerprint is made
+    of the names, sizes and checksums (zip) or times (tar) of the images: a copy of the archive has
+    the same.
 
     Args:
         path: the file.
@@ -48,123 +38,103 @@ class ArchiveSource:
         max_bytes: of an image; a longer one is bad, and is not read.
 
     Attributes:
-        ignored: number of entries that were left out because they are no files, or their names
+        ignored: number of members that were left out because they are no files, or their names
             are not those of images.
 
     Raises:
-        DataError: the file is missing, of another format, encrypted or not whole, a name in it
-            leads out of it, or FolderSource would refuse what it holds.
+        DataError: the file is missing, of another format, encrypted, damaged or too large, a name
+            in it leads out of it, the cache folder cannot be written, or FolderSource would refuse
+            what it holds.
     """
 
     def __init__(
         self, path: Path, classes: tuple[str, ...] | None = None, *, max_bytes: int = MAX_BYTES
     ) -> None:
-        where = f'archive {path}'
-        self._path, self._max_bytes = path, max_bytes
-        self._listing = list_archive(path)
-        layout = arrange(where, self._listing.found, wrapped=True)
-        self.classes = settle_classes(where, layout, classes)
-        self._kinds = layout.kinds
-        self.count = len(layout.kinds)
-        self.ignored = self._listing.found.ignored
-        digest = hashlib.sha256()
-        for place, entry in zip(self._listing.found.images, self._listing.entries, strict=True):
-            line = f'{"/".join(place)}\0{entry.size}\0{entry.note}\n'
-            digest.update(line.encode(errors='surrogateescape'))
-        self.fingerprint = digest.hexdigest()
+        folder = _extracted(path)
+        contents = _read_contents(path, folder)
+        images = folder / IMAGES
+        self._folder = FolderSource(images, classes, max_bytes=max_bytes, archive=path)
+        if self._folder.count != contents['images']:
+            raise DataError(f'{folder} has lost images of archive {path}; remove it, start again')
+        self._archive = path
+        self._unreadable = tuple(
+            BadImage(name, 'unreadable', f'it cannot be read: {reason}')
+            for name, reason in contents['unreadable']
+        )
+        self.classes = self._folder.classes
+        self.count = self._folder.count + len(self._unreadable)
+        self.ignored: int = contents['ignored']
+        self.fingerprint: str = contents['fingerprint']
 
     def shards(self) -> Sequence[Shard]:
-        """Of a compressed tar there is one: it can only be read from its beginning."""
-        listing = self._listing
-        members = [
-            Member(
-                '/'.join(place),
-                label_of(kind, self.classes),
-                kind.part,
-                entry.key,
-                entry.size,
-                kind.source,
-            )
-            for place, entry, kind in zip(
-                listing.found.images, listing.entries, self._kinds, strict=True
-            )
+        shards: list[Shard] = [
+            ArchiveShard(each.path, each.members, each.max_bytes, self._archive)
+            for each in self._folder.shards()
         ]
-        if listing.format is Format.COMPRESSED_TAR:
-            return [CompressedTarShard(self._path, tuple(members), self._max_bytes)]
-        shard = ZipShard if listing.format is Format.ZIP else TarShard
-        return [shard(self._path, hand, self._max_bytes) for hand in dealt(members)]
+        return [*shards, UnreadableShard(self._unreadable)] if self._unreadable else shards
 
 
 @dataclasses.dataclass(frozen=True)
-class _ArchiveShard(abc.ABC):
-    """Some images of an archive."""
+class ArchiveShard(FolderShard):
+    """Some images of an extracted archive."""
 
-    path: Path
-    members: tuple[Member, ...]
-    max_bytes: int
+    archive: Path
 
     def images(self) -> Iterator[LabelledImage | BadImage]:
-        """Raises DataError if the archive is gone, broken or another one since it was listed."""
-        try:
-            yield from self._images()
-        except BROKEN as error:
-            raise DataError(f'archive {self.path} cannot be read: {told(error)}') from error
-
-    @abc.abstractmethod
-    def _images(self) -> Iterator[LabelledImage | BadImage]: ...
-
-
-@dataclasses.dataclass(frozen=True)
-class ZipShard(_ArchiveShard):
-    """Of a zip file; the key of a member is its number in the directory."""
-
-    def _images(self) -> Iterator[LabelledImage | BadImage]:
-        archive = opened_zip(self.path, version(self.path))
-        entries = archive.infolist()
-
-        def read(member: Member) -> bytes:
-            with archive.open(entries[member.key]) as file:
-                return read_within(self.max_bytes, member.size, file)
-
-        for member in self.members:
-            yield to_image(member, read)
+        """Raises DataError if the extracted archive is removed meanwhile."""
+        for image in super().images():
+            if isinstance(image, BadImage) and not self.path.is_dir():
+                raise DataError(
+                    f'{self.path}, extracted from archive {self.archive}, is gone: the archive '
+                    'changed while it was read, or CATDOG_CACHE is not on a disk that every '
+                    'worker sees; start again'
+                )
+            yield image
 
 
 @dataclasses.dataclass(frozen=True)
-class TarShard(_ArchiveShard):
-    """Of a tar file that is not compressed; the key of a member is where its bytes begin."""
+class UnreadableShard:
+    """The images of an archive that could not be extracted."""
 
-    def _images(self) -> Iterator[LabelledImage | BadImage]:
-        with self.path.open('rb') as file:
+    bad: tuple[BadImage, ...]
 
-            def read(member: Member) -> bytes:
-                require_within(self.max_bytes, member.size)
-                file.seek(member.key)
-                contents = file.read(member.size)
-                if len(contents) < member.size:
-                    raise EOFError('the archive has become shorter')
-                return contents
-
-            for member in self.members:
-                yield to_image(member, read)
+    def images(self) -> Iterator[BadImage]:
+        yield from self.bad
 
 
-@dataclasses.dataclass(frozen=True)
-class CompressedTarShard(_ArchiveShard):
-    """All of a compressed tar file; the key of a member is where its bytes begin, unpacked."""
+def _extracted(path: Path) -> Path:
+    """The folder of the extracted archive."""
+    try:
+        if not path.is_file():
+            raise DataError(f'archive {path} does not exist; give a file (zip, tar, tar.gz, ...)')
+        folder = extraction_folder(path)
+        if not folder.exists():
+            _run_extraction(path, folder)
+    except OSError as error:
+        raise DataError(f'archive {path} cannot be read: {error.strerror}') from error
+    return folder
 
-    def _images(self) -> Iterator[LabelledImage | BadImage]:
-        wanted = {member.key: member for member in self.members}
-        with opened_tar(self.path) as archive:
-            for entry in tar_entries(archive):
-                member = wanted.get(entry.offset_data)
-                if member and '/'.join(PurePosixPath(entry.name).parts) == member.name:
-                    del wanted[entry.offset_data]
-                    file = archive.extractfile(entry)
-                    assert file is not None  # only of links and folders there is none
-                    yield to_image(member, partial(self._read, file))
-        if wanted:
-            raise DataError(f'archive {self.path} changed while it was read; start again')
 
-    def _read(self, file: IO[bytes], member: Member) -> bytes:
-        return read_within(self.max_bytes, member.size, file)
+def _run_extraction(path: Path, folder: Path) -> None:
+    """Extracts in a subprocess, which has a memory limit, within limited time."""
+    command = [sys.executable, '-m', extraction.__name__, str(path.absolute()), str(folder)]
+    root = Path(components.__path__[0]).parent  # `-m` finds the packages there
+    seconds = _SECONDS + path.stat().st_size // MEGABYTE
+    try:
+        done = subprocess.run(command, cwd=root, timeout=seconds, capture_output=True, text=True)
+    except subprocess.TimeoutExpired:
+        raise DataError(f'archive {path} takes longer than {seconds} s to extract') from None
+    if done.returncode == 1 and done.stdout:
+        raise DataError(json.loads(done.stdout))
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ['no message'])[-1]
+        raise DataError(f'archive {path} cannot be extracted (exit {done.returncode}): {last}')
+
+
+def _read_contents(path: Path, folder: Path) -> Any:
+    try:
+        return json.loads((folder / CONTENTS).read_text())
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f'{folder}, extracted from archive {path}, cannot be read: {error}; remove it'
+        ) from error

@@ -1,10 +1,5 @@
-"""Reading one image of many from a folder or an archive: it comes, or the reason why it cannot."""
+"""Reads one image file of a folder, or tells why it cannot be read."""
 
-import lzma
-import struct
-import tarfile
-import zipfile
-import zlib
 from collections.abc import Callable, Iterable
 from typing import IO, NamedTuple
 
@@ -20,38 +15,22 @@ from components.image_example_gen.sources.base.source_protocol import (
 )
 
 MAX_BYTES = CheckConfig().max_bytes  # of an image, where nothing else is said
-# What the standard library raises for archives that are not whole.
-BROKEN = (
-    OSError,
-    EOFError,
-    OverflowError,
-    RuntimeError,
-    ValueError,
-    lzma.LZMAError,
-    struct.error,
-    tarfile.TarError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
+READ_ERRORS = (OSError, ValueError)  # a name with a null byte is a ValueError
 
 
 class Member(NamedTuple):
     """One image of a set, before it is read.
 
     Attributes:
-        name: its path in the folder or archive, as people write it.
+        name: its path in the folder.
         label: index into the classes; None if it is of none of them.
         part: of a set that comes divided.
-        key: where it is in an archive, in the terms of whoever reads it.
-        size: in bytes, as the archive says.
         source: as that of the image.
     """
 
     name: str
     label: int | None
     part: Part | None
-    key: int = 0
-    size: int = 0
     source: str = ''
 
 
@@ -86,7 +65,7 @@ def to_image(member: Member, read: Callable[[Member], bytes]) -> LabelledImage |
         return LabelledImage(read(member), member.label, member.name, member.part, member.source)
     except Rejected as error:
         return BadImage(member.name, error.reason, error.detail)
-    except BROKEN as error:
+    except READ_ERRORS as error:
         return BadImage(member.name, 'unreadable', f'it cannot be read: {told(error)}')
 
 

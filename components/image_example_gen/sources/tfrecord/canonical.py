@@ -11,7 +11,7 @@ from components.image_example_gen.sources.base.config import FeatureNames
 from components.image_example_gen.sources.base.image_files import fingerprint
 from components.image_example_gen.sources.base.labels import make_labels
 from components.image_example_gen.sources.base.source_protocol import IMAGES_PER_SHARD
-from components.image_example_gen.sources.tfrecord.record_files import stretches
+from components.image_example_gen.sources.tfrecord.record_files import record_ranges
 from components.image_example_gen.sources.tfrecord.source import ExampleShard, RecordPart
 
 FILES = 'data_tfrecord-'  # how the files of records begin, as TFX names them
@@ -43,14 +43,14 @@ class CanonicalSource:
         self._parts: list[RecordPart] = []
         for split, those in files.items():
             parts = [
-                RecordPart(file, str(file.relative_to(path)), stretch)
+                RecordPart(file, str(file.relative_to(path)), records)
                 for file in those
-                for stretch in stretches(file, IMAGES_PER_SHARD)
+                for records in record_ranges(file, IMAGES_PER_SHARD)
             ]
             if not parts:
                 raise DataError(f'{_folder(path, split)} holds no images: there is no record in it')
             self._parts += parts
-        self.count = sum(part.stretch.count for part in self._parts)
+        self.count = sum(part.records.count for part in self._parts)
 
     def shards(self) -> list[ExampleShard]:
         names = FeatureNames(filename=features.FILENAME)

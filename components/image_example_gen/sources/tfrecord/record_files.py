@@ -1,13 +1,16 @@
-"""TFRecord files: where their records lie, and these one after the other. Imports no TensorFlow.
+"""TFRecord files: the offsets of their records, and the records of a range.
 
 A record is its length in 8 bytes, a checksum of that in 4, the payload, and a checksum of it in 4,
 all little-endian; a checksum is CRC-32C, masked. See `tensorflow/core/lib/io/record_writer.h`.
-TensorFlow's own readers end at the first record that is broken, and cannot start at a later one.
+The readers of TensorFlow and Beam end at the first damaged record, cannot start at a later one, and
+allocate whatever length a record states. This module does not import TensorFlow.
 """
 
 import contextlib
 import dataclasses
 import gzip
+import io
+import os
 import struct
 import zlib
 from collections.abc import Iterator
@@ -18,20 +21,22 @@ import google_crc32c
 
 from common.errors import DataError, RejectionReason
 
+_Stream = gzip.GzipFile | io.BufferedReader
+
 _HEAD, _TAIL = struct.Struct('<QI'), struct.Struct('<I')
 _GZIP = b'\x1f\x8b'
-_CHUNK = 2**20
-_LARGEST = 2**30  # bytes of a record that is read: no image is larger, and memory has an end
+_LARGEST = 2**30  # bytes of a record that is read; no image is larger
+_MOST_SKIPPED = 2**62  # bytes; `seek` takes no more than 2**63 - 1
 
 
 @dataclasses.dataclass(frozen=True)
-class Stretch:
-    """Records of a file that follow each other.
+class RecordRange:
+    """Consecutive records of a file.
 
     Attributes:
-        offset: of the first, in bytes.
+        offset: of the first, in (decompressed) bytes.
         first: its number in the file.
-        count: how many.
+        count: number of records.
     """
 
     offset: int
@@ -39,13 +44,13 @@ class Stretch:
     count: int
 
 
-class Broken(NamedTuple):
+class BadRecord(NamedTuple):
     """A record that cannot be read.
 
     Attributes:
-        reason: what is wrong, by its kind.
-        detail: the same in one clause.
-        contents: what there is of it, where that may help.
+        reason: the kind of the problem.
+        detail: the problem in one clause.
+        contents: the bytes that there are, if they may help.
     """
 
     reason: RejectionReason
@@ -53,162 +58,136 @@ class Broken(NamedTuple):
     contents: bytes = b''
 
 
-def stretches(file: Path, size: int) -> list[Stretch]:
-    """Divides a file; reads the heads of its records alone, or all of it where it is compressed.
+def record_ranges(file: Path, size: int) -> list[RecordRange]:
+    """Divides a file; reads only the heads of its records, or all of it if it is compressed.
 
     Args:
-        file: of records, compressed by gzip or not.
-        size: records of a stretch; a compressed file, which can only be read from its beginning,
-            is one.
+        file: TFRecords, with or without gzip.
+        size: records of a range; a compressed file, which can only be read from its beginning, is
+            one range.
 
     Raises:
-        DataError: the file cannot be read, or what is in it are no records.
+        DataError: the file cannot be read, or is damaged between two records.
     """
     starts, count = [], 0
-    with _open(file) as reader:
-        for offset in _offsets(reader):
-            if not count or (not count % size and not reader.compressed):
-                starts.append(Stretch(offset, count, size))
+    with _open(file) as stream:
+        compressed = isinstance(stream, gzip.GzipFile)
+        for offset in _offsets(file, stream):
+            if not count or (not count % size and not compressed):
+                starts.append((offset, count))
             count += 1
-        size = count if reader.compressed else size
-    return [dataclasses.replace(each, count=min(size, count - each.first)) for each in starts]
+    size = count if compressed else size
+    return [RecordRange(offset, first, min(size, count - first)) for offset, first in starts]
 
 
-def records(file: Path, stretch: Stretch) -> Iterator[bytes | Broken]:
-    """The payloads of a stretch, in order; a broken one does not end it.
+def read_records(file: Path, records: RecordRange) -> Iterator[bytes | BadRecord]:
+    """The payloads of a range, in order; reading goes on after a damaged one.
 
     Raises:
         DataError: the file cannot be read, or has changed since it was divided.
     """
-    with _open(file) as reader:
-        reader.skip(stretch.offset)
-        for _ in range(stretch.count):
-            yield _read(reader)
-
-
-class _Reader:
-    """A file from its beginning to its end.
-
-    Attributes:
-        file: which.
-        compressed: whether it is.
-        offset: where it stands, in bytes of what it decompresses to.
-        cut_off: whether its compressed end is missing, as far as it was read.
-    """
-
-    def __init__(self, file: Path) -> None:
-        self.file, self.offset, self.cut_off = file, 0, False
-        self._raw = file.open('rb', buffering=0)
-        head = self._raw.read(_HEAD.size)
-        self._raw.seek(0)
-        self.compressed = head.startswith(_GZIP) and not _is_head(head)
-        self._stream = gzip.GzipFile(fileobj=self._raw) if self.compressed else self._raw
-        self._size = file.stat().st_size
-
-    def close(self) -> None:
-        self._stream.close()
-        self._raw.close()
-
-    def take(self, size: int) -> bytes:
-        """As many bytes, or those that are left."""
-        parts: list[bytes] = []
-        try:
-            while size and (part := self._stream.read(min(size, _CHUNK))):
-                parts.append(part)
-                size -= len(part)
-                self.offset += len(part)
-        except EOFError:  # of what is compressed; `gzip` keeps some bytes before it to itself
-            self.cut_off = True
-        except (zlib.error, gzip.BadGzipFile) as error:
-            raise DataError(
-                f'{self.file} is damaged: it cannot be decompressed beyond byte {self.offset:,}'
-            ) from error
-        return b''.join(parts)
-
-    def skip(self, size: int) -> bool:
-        """Passes over as many bytes; whether they are all there."""
-        if self.compressed:
-            while size and (passed := len(self.take(min(size, _CHUNK)))):
-                size -= passed
-            return not size
-        if self.offset + size > self._size:
-            return False
-        self.offset = self._stream.seek(self.offset + size)
-        return True
+    with _open(file) as stream:
+        if not _seek(stream, records.offset):
+            raise DataError(f'{file} changed while it was read: it has become shorter')
+        for _ in range(records.count):
+            yield _read(file, stream)
 
 
 @contextlib.contextmanager
-def _open(file: Path) -> Iterator[_Reader]:
+def _open(file: Path) -> Iterator[_Stream]:
     try:
-        with contextlib.closing(_Reader(file)) as reader:
-            yield reader
+        with file.open('rb') as raw:
+            head = raw.read(_HEAD.size)
+            raw.seek(0)
+            if head.startswith(_GZIP) and not _is_head(head):
+                with gzip.GzipFile(fileobj=raw) as stream:
+                    yield stream
+            else:
+                yield raw
+    except (zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f'{file} is damaged: it cannot be decompressed: {error}') from error
     except OSError as error:
         raise DataError(f'{file} cannot be read: {error.strerror or error}') from error
 
 
-def _offsets(reader: _Reader) -> Iterator[int]:
-    """Where each record begins, one that is cut off included.
+def _offsets(file: Path, stream: _Stream) -> Iterator[int]:
+    """Where each record begins, including one that is cut off.
 
     Raises:
-        DataError: something else begins there, or the first record is cut off.
+        DataError: no record begins there, or the first is cut off.
     """
-    while True:
-        start = reader.offset
-        length = _length(reader)
-        if length is None:
-            return
-        whole = length >= 0 and reader.skip(length + _TAIL.size)
-        if not whole and not start:
+    start = 0
+    try:
+        while (length := _length(file, stream)) is not None:
+            end = stream.tell() + length + _TAIL.size
+            if not _seek(stream, end):
+                raise EOFError
+            yield start
+            start = end
+    except EOFError:
+        if not start:
             raise DataError(
-                f'{reader.file} is not a whole TFRecord file: it ends in its first record'
-            )
+                f'{file} is not a whole TFRecord file: it ends in its first record'
+            ) from None
         yield start
-        if not whole:
-            return
 
 
-def _length(reader: _Reader) -> int | None:
-    """Of the record that begins here; -1 if its head is cut off, None at the end of the file.
+def _seek(stream: _Stream, offset: int) -> bool:
+    """Whether the file is that long.
 
     Raises:
+        EOFError: it is compressed and cut off before.
+    """
+    if not isinstance(stream, gzip.GzipFile) and offset > os.fstat(stream.fileno()).st_size:
+        return False
+    return stream.seek(min(offset, _MOST_SKIPPED)) == offset
+
+
+def _length(file: Path, stream: _Stream) -> int | None:
+    """The length of the record that begins here; None at the end of the file.
+
+    Raises:
+        EOFError: its head is cut off.
         DataError: no record begins here.
     """
-    start = reader.offset
-    head = reader.take(_HEAD.size)
-    if not head and not reader.cut_off:
+    start = stream.tell()
+    head = stream.read(_HEAD.size)
+    if not head:
         return None
     if len(head) < _HEAD.size and start:
-        return -1
+        raise EOFError
     if not _is_head(head):
-        what = 'is damaged' if start else 'is not a TFRecord file'
-        raise DataError(f'{reader.file} {what}: no record begins at byte {start:,}')
+        problem = 'is damaged' if start else 'is not a TFRecord file'
+        raise DataError(f'{file} {problem}: no record begins at byte {start:,}')
     return int(_HEAD.unpack(head)[0])
 
 
 def _is_head(head: bytes) -> bool:
-    return len(head) == _HEAD.size and _HEAD.unpack(head)[1] == _masked(head[:8])
+    return len(head) == _HEAD.size and _HEAD.unpack(head)[1] == _masked_crc32c(head[:8])
 
 
-def _read(reader: _Reader) -> bytes | Broken:
-    start = reader.offset
-    cut = f'the file ends in its record, which begins at byte {start:,}'
-    length = _length(reader)
-    if length is None:
-        raise DataError(f'{reader.file} changed while it was read: it ends at byte {start:,}')
-    if length > _LARGEST:
-        if reader.skip(length + _TAIL.size):
-            return Broken('too large', f'its record has {length:,} bytes')
-        return Broken('truncated', cut)
-    body = reader.take(length + _TAIL.size) if length >= 0 else b''
-    if len(body) < length + _TAIL.size:
-        return Broken('truncated', cut, body)
+def _read(file: Path, stream: _Stream) -> bytes | BadRecord:
+    start, body = stream.tell(), b''
+    try:
+        length = _length(file, stream)
+        if length is None:
+            raise DataError(f'{file} changed while it was read: it ends at byte {start:,}')
+        if length > _LARGEST:
+            if not _seek(stream, stream.tell() + length + _TAIL.size):
+                raise EOFError
+            return BadRecord('too large', f'its record has {length:,} bytes')
+        body = stream.read(length + _TAIL.size)
+        if len(body) < length + _TAIL.size:
+            raise EOFError
+    except EOFError:
+        detail = f'the file ends in its record, which begins at byte {start:,}'
+        return BadRecord('truncated', detail, body)
     payload = body[:length]
-    if _TAIL.unpack(body[length:])[0] != _masked(payload):
-        return Broken('damaged', 'the checksum of its record is wrong', payload)
+    if _TAIL.unpack(body[length:])[0] != _masked_crc32c(payload):
+        return BadRecord('damaged', 'the checksum of its record is wrong', payload)
     return payload
 
 
-def _masked(data: bytes) -> int:
-    """The checksum of some bytes as it is stored."""
+def _masked_crc32c(data: bytes) -> int:
     crc = google_crc32c.value(data)
     return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF

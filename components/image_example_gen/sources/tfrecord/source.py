@@ -18,10 +18,10 @@ from components.image_example_gen.sources.base.source_protocol import (
     class_name,
 )
 from components.image_example_gen.sources.tfrecord.record_files import (
-    Broken,
-    Stretch,
-    records,
-    stretches,
+    BadRecord,
+    RecordRange,
+    read_records,
+    record_ranges,
 )
 
 
@@ -53,11 +53,11 @@ class TfrecordSource:
         except OSError as error:
             raise DataError(f'{error.filename} cannot be read: {error.strerror}') from error
         self._parts = [
-            RecordPart(file, str(file.relative_to(root)), stretch)
+            RecordPart(file, str(file.relative_to(root)), records)
             for file in files
-            for stretch in stretches(file, IMAGES_PER_SHARD)
+            for records in record_ranges(file, IMAGES_PER_SHARD)
         ]
-        self.count = sum(part.stretch.count for part in self._parts)
+        self.count = sum(part.records.count for part in self._parts)
         if not self.count:
             raise DataError(f'{path} holds no images: there is no record in it')
         first = _first_label(path, self._parts, names)
@@ -68,7 +68,7 @@ class TfrecordSource:
         self.classes = self._labels.classes
 
     def shards(self) -> list['ExampleShard']:
-        sources = origins.of_files((part.name, part.stretch.count) for part in self._parts)
+        sources = origins.of_files((part.name, part.records.count) for part in self._parts)
         parts = [part._replace(source=sources[part.name]) for part in self._parts]
         return [ExampleShard(part, self._names, self._labels) for part in parts]
 
@@ -79,13 +79,13 @@ class RecordPart(NamedTuple):
     Attributes:
         file: the file.
         name: what it is called in the names of images.
-        stretch: which of its records.
+        records: which of its records.
         source: of its images.
     """
 
     file: Path
     name: str
-    stretch: Stretch
+    records: RecordRange
     source: str = ''
 
 
@@ -104,8 +104,8 @@ class ExampleShard:
     labels: Labels
 
     def images(self) -> Iterator[LabelledImage | BadImage]:
-        given = records(self.part.file, self.part.stretch)
-        for number, record in enumerate(given, self.part.stretch.first):
+        given = read_records(self.part.file, self.part.records)
+        for number, record in enumerate(given, self.part.records.first):
             image = _given(record, f'{self.part.name}:{number}', self.names, self.labels)
             yield origins.named(image, self.part.source)
 
@@ -136,7 +136,7 @@ class _Unfit(ValueError):
     """A record cannot be used; the message is a clause that says why."""
 
 
-def _values(record: bytes | Broken) -> dict[str, Sequence[Any]]:
+def _values(record: bytes | BadRecord) -> dict[str, Sequence[Any]]:
     """The features of an example, each with its bytes, whole numbers or floats.
 
     Raises:
@@ -145,7 +145,7 @@ def _values(record: bytes | Broken) -> dict[str, Sequence[Any]]:
     import tensorflow as tf  # slow, and only records need it
     from google.protobuf.message import DecodeError
 
-    if isinstance(record, Broken):
+    if isinstance(record, BadRecord):
         raise _Unfit(record.detail)
     try:
         features = tf.train.Example.FromString(record).features.feature
@@ -198,9 +198,9 @@ def _only(values: dict[str, Sequence[Any]], name: str) -> Any:
 
 
 def _given(
-    record: bytes | Broken, place: str, names: FeatureNames, labels: Labels
+    record: bytes | BadRecord, place: str, names: FeatureNames, labels: Labels
 ) -> LabelledImage | BadImage:
-    if isinstance(record, Broken):
+    if isinstance(record, BadRecord):
         return BadImage(place, *record)
     contents = record
     try:
@@ -248,6 +248,6 @@ def _names_in(parts: Sequence[RecordPart], names: FeatureNames) -> set[str]:
     return {class_name(name) for name in found if isinstance(name, str)}
 
 
-def _all(parts: Sequence[RecordPart]) -> Iterator[bytes | Broken]:
+def _all(parts: Sequence[RecordPart]) -> Iterator[bytes | BadRecord]:
     for part in parts:
-        yield from records(part.file, part.stretch)
+        yield from read_records(part.file, part.records)

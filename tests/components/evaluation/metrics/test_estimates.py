@@ -6,7 +6,8 @@ import pytest
 from components.evaluation import results
 from components.evaluation.metrics.counts import Counts, count, no_counts
 from components.evaluation.metrics.curves import curves
-from components.evaluation.metrics.estimates import estimates, wilson
+from components.evaluation.metrics.estimates import estimates
+from components.evaluation.metrics.intervals import wilson
 
 KINDS = [2, 5]
 INTERVALS = (results.ACCURACY, results.BALANCED_ACCURACY, results.AUC, results.PR_AUC)

@@ -13,6 +13,7 @@ from components.image_example_gen.sources.base.source_protocol import (
     LabelledImage,
     every_image,
 )
+from components.image_example_gen.sources.tfrecord import record_files
 from components.image_example_gen.sources.tfrecord.source import TfrecordSource
 
 NAMES = FeatureNames(image='jpeg', label='kind', filename='file')
@@ -48,7 +49,7 @@ def images_of(path: Path, names=NAMES, classes=CLASSES) -> list:
 
 
 @pytest.mark.parametrize('compression', ['', 'GZIP'])
-def test_every_image_comes_once_with_its_bytes_its_label_and_its_name(tmp_path, compression):
+def test_reads_every_image_once(tmp_path, compression):
     path = write(tmp_path / 'records', pets(3), compression)
 
     source = TfrecordSource(path, NAMES, CLASSES)
@@ -62,7 +63,7 @@ def test_every_image_comes_once_with_its_bytes_its_label_and_its_name(tmp_path, 
     ]
 
 
-def test_a_file_is_read_in_shards_that_start_in_its_middle(tmp_path):
+def test_file_is_divided_into_shards(tmp_path):
     path = write(tmp_path / 'a.tfrecord', pets(1200))
     source = TfrecordSource(path, NAMES, CLASSES)
 
@@ -73,7 +74,7 @@ def test_a_file_is_read_in_shards_that_start_in_its_middle(tmp_path):
     assert parts[2][0].filename == 'a.tfrecord:1024 (pet-1024.jpg)'
 
 
-def test_what_is_compressed_is_one_shard(tmp_path):
+def test_compressed_file_is_one_shard(tmp_path):
     path = write(tmp_path / 'a.tfrecord', pets(600), 'GZIP')
 
     (shard,) = TfrecordSource(path, NAMES, CLASSES).shards()
@@ -81,7 +82,7 @@ def test_what_is_compressed_is_one_shard(tmp_path):
     assert len(list(shard.images())) == 600
 
 
-def test_a_folder_gives_the_files_that_are_named_as_records_but_not_the_hidden_ones(tmp_path):
+def test_folder_is_searched_by_file_name(tmp_path):
     wanted = [
         'a.tfrecord',
         'b.TFRecords',
@@ -97,7 +98,7 @@ def test_a_folder_gives_the_files_that_are_named_as_records_but_not_the_hidden_o
     assert [image.filename.partition(':')[0] for image in images_of(tmp_path)] == sorted(wanted)
 
 
-def test_a_name_is_made_of_file_and_number_where_the_records_have_none(tmp_path):
+def test_image_is_named_by_file_and_number(tmp_path):
     path = write(tmp_path / 'a.tfrecord', pets(2))
 
     images = images_of(path, FeatureNames(image='jpeg', label='kind'))
@@ -105,7 +106,7 @@ def test_a_name_is_made_of_file_and_number_where_the_records_have_none(tmp_path)
     assert [image.filename for image in images] == ['a.tfrecord:0', 'a.tfrecord:1']
 
 
-def test_a_name_that_is_empty_counts_as_none(tmp_path):
+def test_empty_filename_is_ignored(tmp_path):
     record = tf.train.Example.FromString(pets(1)[0])
     record.features.feature['file'].bytes_list.ClearField('value')
     path = write(tmp_path / 'a.tfrecord', [record.SerializeToString()])
@@ -115,7 +116,7 @@ def test_a_name_that_is_empty_counts_as_none(tmp_path):
     assert image.filename == 'a.tfrecord:0'
 
 
-def test_labels_may_be_names_which_are_sorted_unless_the_recipe_orders_them(tmp_path):
+def test_label_names_are_sorted_or_ordered_by_recipe(tmp_path):
     kinds = (b'fox', b'cat', b'owl', b'cat')
     path = write(tmp_path / 'a.tfrecord', [example(jpeg=b'a', kind=kind) for kind in kinds])
 
@@ -129,7 +130,7 @@ def test_labels_may_be_names_which_are_sorted_unless_the_recipe_orders_them(tmp_
     assert owl == BadImage('a.tfrecord:2', 'label outside the list', detail, b'a')
 
 
-def test_numbers_without_names_ask_for_them(tmp_path):
+def test_numeric_labels_need_class_names(tmp_path):
     path = write(tmp_path / 'a.tfrecord', pets(2))
 
     sentence = r'a\.tfrecord does not name its classes; give them .* --set data\.classes=\[cat,dog'
@@ -157,7 +158,7 @@ def test_numbers_without_names_ask_for_them(tmp_path):
         ),
     ],
 )
-def test_a_record_that_cannot_be_used_is_set_aside(tmp_path, values, reason, detail):
+def test_unusable_record_is_bad(tmp_path, values, reason, detail):
     path = write(tmp_path / 'a.tfrecord', [example(**values), *pets(2)])
 
     bad, *good = images_of(path)
@@ -166,7 +167,7 @@ def test_a_record_that_cannot_be_used_is_set_aside(tmp_path, values, reason, det
     assert [image.label for image in good] == [0, 1]
 
 
-def test_a_record_that_is_no_example_is_set_aside_with_its_bytes(tmp_path):
+def test_record_that_is_no_example_is_bad(tmp_path):
     path = write(tmp_path / 'a.tfrecord', [pets(1)[0], b'hello', pets(1)[0]])
 
     first, bad, last = images_of(path)
@@ -175,7 +176,7 @@ def test_a_record_that_is_no_example_is_set_aside_with_its_bytes(tmp_path):
     assert first.contents == last.contents == b'0'
 
 
-def test_a_record_with_a_wrong_checksum_is_set_aside_and_reading_goes_on(tmp_path):
+def test_reading_goes_on_after_wrong_checksum(tmp_path):
     path = write(tmp_path / 'a.tfrecord', pets(3))
     contents = bytearray(path.read_bytes())
     start = HEAD + len(pets(1)[0]) + TAIL + HEAD
@@ -192,7 +193,7 @@ def test_a_record_with_a_wrong_checksum_is_set_aside_and_reading_goes_on(tmp_pat
 
 @pytest.mark.parametrize('compression', ['', 'GZIP'])
 @pytest.mark.parametrize('kept', [1, HEAD - 1, HEAD, HEAD + 9, -1])
-def test_of_a_file_that_is_cut_off_the_last_image_is_set_aside(tmp_path, compression, kept):
+def test_last_record_of_truncated_file_is_bad(tmp_path, compression, kept):
     one = HEAD + len(pets(1)[0]) + TAIL
     records = write(tmp_path / 'whole', pets(3)).read_bytes()[: 2 * one + kept % one]
     path = tmp_path / 'a.tfrecord'
@@ -210,7 +211,7 @@ def test_of_a_file_that_is_cut_off_the_last_image_is_set_aside(tmp_path, compres
     assert bad.detail == f'the file ends in its record, which begins at byte {2 * one}'
 
 
-def test_a_length_that_begins_like_gzip_is_no_compression(tmp_path):
+def test_length_like_gzip_header_is_not_compression(tmp_path):
     record = example(jpeg=bytes(0x8B1F - 41), kind=1)
     assert len(record) == 0x8B1F
     path = write(tmp_path / 'a.tfrecord', [record])
@@ -220,7 +221,7 @@ def test_a_length_that_begins_like_gzip_is_no_compression(tmp_path):
     assert len(image.contents) == 0x8B1F - 41
 
 
-def test_what_is_compressed_and_cut_off_gives_what_is_there(tmp_path):
+def test_truncated_gzip_is_read_up_to_its_end(tmp_path):
     path = write(tmp_path / 'a.tfrecord', pets(500), 'GZIP')
     path.write_bytes(path.read_bytes()[:-2000])
 
@@ -234,7 +235,7 @@ def test_what_is_compressed_and_cut_off_gives_what_is_there(tmp_path):
 @pytest.mark.parametrize(
     'contents', [b'hello', b'PAR1 is not what these bytes begin with', bytes(99)]
 )
-def test_a_file_that_is_no_tfrecord_is_named(tmp_path, contents):
+def test_other_file_is_refused(tmp_path, contents):
     path = tmp_path / 'a.tfrecord'
     path.write_bytes(contents)
 
@@ -243,7 +244,7 @@ def test_a_file_that_is_no_tfrecord_is_named(tmp_path, contents):
         TfrecordSource(path, NAMES, CLASSES)
 
 
-def test_a_file_that_ends_in_its_first_record_is_named(tmp_path):
+def test_file_that_ends_in_its_first_record_is_refused(tmp_path):
     path = write(tmp_path / 'a.tfrecord', pets(1))
     path.write_bytes(path.read_bytes()[:-1])
 
@@ -253,7 +254,7 @@ def test_a_file_that_ends_in_its_first_record_is_named(tmp_path):
         TfrecordSource(path, NAMES, CLASSES)
 
 
-def test_a_file_that_is_damaged_between_records_is_named_with_the_place(tmp_path):
+def test_damaged_head_is_reported_with_its_offset(tmp_path):
     path = write(tmp_path / 'a.tfrecord', pets(2))
     contents = bytearray(path.read_bytes())
     place = HEAD + len(pets(1)[0]) + TAIL
@@ -266,7 +267,7 @@ def test_a_file_that_is_damaged_between_records_is_named_with_the_place(tmp_path
         TfrecordSource(path, NAMES, CLASSES)
 
 
-def test_what_cannot_be_decompressed_is_named_with_the_place(tmp_path):
+def test_damaged_gzip_is_refused(tmp_path):
     path = write(tmp_path / 'a.tfrecord', pets(500), 'GZIP')
     contents = bytearray(path.read_bytes())
     contents[len(contents) // 2 :] = b'\xff' * (len(contents) - len(contents) // 2)
@@ -278,7 +279,7 @@ def test_what_cannot_be_decompressed_is_named_with_the_place(tmp_path):
         TfrecordSource(path, NAMES, CLASSES)
 
 
-def test_features_that_are_called_otherwise_are_listed(tmp_path):
+def test_wrong_feature_names_list_the_existing_ones(tmp_path):
     path = write(tmp_path / 'a.tfrecord', pets(3))
 
     sentence = (
@@ -290,14 +291,26 @@ def test_features_that_are_called_otherwise_are_listed(tmp_path):
         TfrecordSource(path, FeatureNames(), CLASSES)
 
 
-def test_a_file_without_records_holds_no_images(tmp_path):
+def test_too_long_record_is_bad(tmp_path, monkeypatch):
+    large = example(jpeg=bytes(3000), kind=1)
+    path = write(tmp_path / 'a.tfrecord', [pets(1)[0], large, pets(1)[0]])
+    monkeypatch.setattr(record_files, '_LARGEST', 2000)
+
+    first, bad, last = images_of(path)
+
+    detail = f'its record has {len(large):,} bytes'
+    assert bad == BadImage('a.tfrecord:1', 'too large', detail)
+    assert first.contents == last.contents == b'0'
+
+
+def test_empty_file_is_refused(tmp_path):
     path = write(tmp_path / 'a.tfrecord', [])
 
     with pytest.raises(DataError, match=r'a\.tfrecord holds no images: there is no record in it$'):
         TfrecordSource(path, NAMES, CLASSES)
 
 
-def test_a_missing_path_and_a_folder_without_records_are_named(tmp_path):
+def test_missing_path_or_records_are_reported(tmp_path):
     with pytest.raises(
         DataError, match=r'nowhere does not exist; give a TFRecord file or a folder'
     ):
@@ -308,19 +321,20 @@ def test_a_missing_path_and_a_folder_without_records_are_named(tmp_path):
         TfrecordSource(tmp_path, NAMES, CLASSES)
 
 
-def test_a_file_that_vanishes_or_shrinks_is_named(tmp_path):
+def test_file_changed_after_listing_is_refused(tmp_path):
     path = write(tmp_path / 'a.tfrecord', pets(600))
     source = TfrecordSource(path, NAMES, CLASSES)
 
     path.write_bytes(path.read_bytes()[: HEAD + len(pets(1)[0]) + TAIL])
-    with pytest.raises(DataError, match=r'a\.tfrecord changed while it was read: it ends at byte'):
-        list(every_image(source))
+    for shard in source.shards():
+        with pytest.raises(DataError, match=r'a\.tfrecord changed while it was read: it '):
+            list(shard.images())
     path.unlink()
     with pytest.raises(DataError, match=r'a\.tfrecord cannot be read: No such file'):
         list(every_image(source))
 
 
-def test_the_fingerprint_changes_with_a_file_added_or_changed(tmp_path):
+def test_fingerprint_changes_with_files(tmp_path):
     write(tmp_path / 'a.tfrecord', pets(2))
     prints = [TfrecordSource(tmp_path, NAMES, CLASSES).fingerprint for _ in range(2)]
     write(tmp_path / 'b.tfrecord', pets(2))
