@@ -30,15 +30,16 @@ def test_counts_skipped_non_image_files(tmp_path, make_image_folder, names, skip
 
 
 @pytest.mark.parametrize(
-    ('numbers', 'expected'),
+    ('numbers', 'classes', 'expected'),
     [
-        ([1], '2,000 images, 2 classes (cat, dog)'),
-        ([7], 'span 7: 2,000 images, 2 classes (cat, dog)'),
-        ([3, 4], 'spans 3, 4: 4,000 images, 2 classes (cat, dog)'),
+        ([1], ('cat', 'dog'), '2,000 images, 2 classes (cat, dog)'),
+        ([1], 'abcdefg', '2,000 images, 7 classes (a, b, c, d, e, ...)'),
+        ([7], ('cat', 'dog'), 'span 7: 2,000 images, 2 classes (cat, dog)'),
+        ([3, 4], ('cat', 'dog'), 'spans 3, 4: 4,000 images, 2 classes (cat, dog)'),
     ],
 )
-def test_data_has_totals_and_span_numbers(numbers, expected):
-    source = SimpleNamespace(classes=('cat', 'dog'), count=2000)
+def test_describes_images_classes_and_spans(numbers, classes, expected):
+    source = SimpleNamespace(classes=classes, count=2000)
 
     assert describe_data([SimpleNamespace(number=n, source=source) for n in numbers]) == expected
 
