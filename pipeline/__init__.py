@@ -1,1 +1,1 @@
-"""What runs: configuration, the graph, its evaluation, and the runners."""
+"""The pipeline: its configuration, its graph, and the runners."""

@@ -1,30 +1,29 @@
-"""Hashes that are part of the cache key of a node: of the code that it runs, and of a weights file.
+"""Hashes of code and weights that the pipeline adds to the cache keys of its nodes.
 
-TFX's cache key has the inputs, the exec properties and the name of the executor, but no code. So
-the pipeline gives each node a hash of its code as an exec property, and a node runs again when its
-code changes. The code of a node is the modules that it runs and all modules of this project that
-they import, directly or indirectly:
+TFX's cache key covers the inputs, the exec properties and the name of the executor, but no code.
+The pipeline therefore passes each node a hash of its code as an exec property, so that a node runs
+again when its code changes. The code of a node is its own modules and every module of this project
+that they import, directly or indirectly:
 
-- Imports are read from the source, those inside functions too; all are absolute, which ruff checks.
-  `from package import name` counts the module `package.name`, if there is one, and each `__init__`
-  on the way.
-- Imports under `if TYPE_CHECKING:` do not count. Nothing is imported to find out.
-- A module that is started or loaded by its name has to be given.
-- Other files do not count: weights have `content_hash`, and the schema is named after its content.
+- Imports are read from the source, including imports inside functions; nothing is executed. All
+  are absolute, which ruff checks.
+- `from package import name` includes the module `package.name`, if it exists, and the `__init__` of
+  every package on the path.
+- Imports under `if TYPE_CHECKING:` are ignored.
+- A module that is loaded by its name has to be passed explicitly.
+- Other files are ignored: weights have `content_hash`, and the schema is named after its content.
 
-Four kinds of nodes need no such hash. Resolvers and the Pusher always run. Nodes that only run code
+Four kinds of nodes have no such hash. Resolvers and the Pusher always run. Nodes that run only code
 of TFX (StatisticsGen, ExampleValidator, ImportSchemaGen, ImportExampleGen, InfraValidator) depend
-on their exec properties; a driver of ours runs before the cache is consulted. ImageExampleGen has
-`FORMAT`, the version of its records, instead: the records of a span are linked into later runs and
-have to stay as they are, because splits and duplicates of later spans depend on them. Ingesting the
-same images again after each change of code would cost most and change nothing that `FORMAT` does
-not announce.
+on their exec properties; a custom driver of this project runs before the cache lookup.
+ImageExampleGen has `FORMAT` instead, the version of its records. Later runs link the records of a
+span, and the splits and duplicates of later spans depend on them, so a code change must not rewrite
+them. Ingestion is also the most expensive step to repeat.
 """
 
 import ast
 import functools
 import hashlib
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -50,7 +49,7 @@ def code_of(*parts: Any) -> str:
 
 
 def imported_modules(*parts: Any) -> dict[str, Path]:
-    """The modules of parts and what they import from this project: files by dotted names.
+    """Finds the modules of parts and their imports in this project: source files by dotted name.
 
     Raises:
         ModuleNotFoundError: a part is not in a module of this project.
@@ -71,7 +70,7 @@ def imported_modules(*parts: Any) -> dict[str, Path]:
 
 
 def content_hash(weights: str) -> str:
-    """Hashes a weights file, embedded or given; other weights are identified by their name."""
+    """Hashes a weights file; for weights without a file, such as `imagenet`, returns the name."""
     path = weights_file(weights)
     if path is None or not path.is_file():
         return weights
@@ -82,17 +81,40 @@ class _Source(NamedTuple):
     """A source file.
 
     Attributes:
-        digest: of its content.
-        imports: dotted names of modules, or of what is in them.
+        digest: SHA-256 of the file.
+        imports: dotted names of imported modules, or of their members.
     """
 
     digest: str
     imports: tuple[str, ...]
 
 
+class _ImportVisitor(ast.NodeVisitor):
+    """Collects the imports in a syntax tree, except those under `if TYPE_CHECKING:`."""
+
+    def __init__(self) -> None:
+        self.imports: list[str] = []
+
+    def visit(self, node: ast.AST) -> None:
+        if not isinstance(node, ast.expr):  # expressions hold no imports, and most of the nodes
+            super().visit(node)
+
+    def visit_Import(self, node: ast.Import) -> None:
+        self.imports += [alias.name for alias in node.names]
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        self.imports.append(str(node.module))
+        self.imports += [f'{node.module}.{alias.name}' for alias in node.names]
+
+    def visit_If(self, node: ast.If) -> None:
+        names = (getattr(node.test, 'id', None), getattr(node.test, 'attr', None))
+        for statement in (*(() if 'TYPE_CHECKING' in names else node.body), *node.orelse):
+            self.visit(statement)
+
+
 @functools.cache
 def _file(root: Path, name: str) -> Path | None:
-    """The source of a module or package; None if there is none in this project."""
+    """Finds the source of a module or package; None if it is not in this project."""
     if name.partition('.')[0] not in _PACKAGES:
         return None
     path = root.joinpath(*name.split('.'))
@@ -103,32 +125,6 @@ def _file(root: Path, name: str) -> Path | None:
 @functools.cache
 def _read(file: Path) -> _Source:
     contents = file.read_bytes()
-    statements = _statements(ast.parse(contents).body)
-    return _Source(hashlib.sha256(contents).hexdigest(), tuple(_imports(statements)))
-
-
-def _imports(statements: Iterable[ast.stmt]) -> Iterator[str]:
-    for statement in statements:
-        if isinstance(statement, ast.Import):
-            yield from (each.name for each in statement.names)
-        elif isinstance(statement, ast.ImportFrom):
-            yield str(statement.module)
-            yield from (f'{statement.module}.{each.name}' for each in statement.names)
-
-
-def _statements(block: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
-    """All statements that run, nested ones too; expressions, which cannot import, are skipped."""
-    for statement in block:
-        yield statement
-        if isinstance(statement, ast.If) and _is_type_checking(statement.test):
-            yield from _statements(statement.orelse)
-            continue
-        for name in ('body', 'orelse', 'finalbody'):
-            yield from _statements(getattr(statement, name, ()))
-        for part in (*getattr(statement, 'handlers', ()), *getattr(statement, 'cases', ())):
-            yield from _statements(part.body)
-
-
-def _is_type_checking(test: ast.expr) -> bool:
-    """Whether a condition is `TYPE_CHECKING` or `typing.TYPE_CHECKING`."""
-    return 'TYPE_CHECKING' in (getattr(test, 'id', None), getattr(test, 'attr', None))
+    visitor = _ImportVisitor()
+    visitor.visit(ast.parse(contents))
+    return _Source(hashlib.sha256(contents).hexdigest(), tuple(visitor.imports))

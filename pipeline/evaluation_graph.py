@@ -1,4 +1,4 @@
-"""What comes after the Trainer: nodes that measure, check, judge, push and use a model."""
+"""The nodes after the Trainer: evaluation, serving checks, ModelGate, Pusher, inference."""
 
 import datetime
 import json
@@ -27,21 +27,21 @@ from components.serving_check.config import InfraValidatorConfig
 from pipeline.cache_key import code_of
 from pipeline.config.recipe import Recipe
 
-_MODEL_NAME = 'catdog'  # by which the server of the InfraValidator knows the model
+_MODEL_NAME = 'catdog'  # in the model server of the InfraValidator
 
 
 class Spans(NamedTuple):
-    """Examples, as channels.
+    """Channels of Examples.
 
     Attributes:
-        all: what the Trainer reads.
-        newest: the newest span alone.
-        judged: those on whose test split models are compared.
+        all: all spans of the window, for training.
+        newest: the newest span.
+        evaluated: the spans whose test splits models are evaluated on.
     """
 
     all: BaseChannel
     newest: BaseChannel
-    judged: BaseChannel
+    evaluated: BaseChannel
 
 
 def evaluate_and_push(
@@ -49,40 +49,40 @@ def evaluate_and_push(
     classes: tuple[str, ...],
     spans: Spans,
     transform: BaseNode,
-    trained: BaseNode,
-    resolver: BaseNode,
+    trainer: BaseNode,
+    baseline: BaseNode,
 ) -> list[BaseNode]:
-    """All that comes after the Trainer, in its order.
+    """Creates all nodes after the Trainer, in topological order.
 
     Args:
-        recipe: what is wanted.
-        classes: names in the order of their labels.
-        spans: examples.
-        transform: has the graph for preprocessing.
-        trained: the Trainer.
-        resolver: finds the last blessed model.
+        recipe: the configuration.
+        classes: class names in label order.
+        spans: the examples.
+        transform: the Transform node.
+        trainer: the Trainer node.
+        baseline: the resolver of the last blessed model.
     """
-    evaluator = _evaluator(recipe, classes, spans.judged, trained, resolver)
-    robustness = _robustness(recipe, spans.judged, trained)
-    checks = _serving_checks(recipe, spans.newest, transform, trained)
-    gate = _model_gate(recipe, classes, trained, resolver, evaluator, checks)
-    pusher = _pusher(recipe, spans.all, trained, evaluator, checks, gate)
-    pusher.add_upstream_node(robustness)  # on a cluster the Pusher's task writes the page
-    return [evaluator, robustness, *checks, gate, pusher, *_inference(recipe, trained, gate)]
+    evaluator = _evaluator(recipe, classes, spans.evaluated, trainer, baseline)
+    robustness = _robustness(recipe, spans.evaluated, trainer)
+    checks = _serving_checks(recipe, spans.newest, transform, trainer)
+    gate = _model_gate(recipe, classes, trainer, baseline, evaluator, checks)
+    pusher = _pusher(recipe, spans.all, trainer, evaluator, checks, gate)
+    pusher.add_upstream_node(robustness)  # on Kubeflow the Pusher's task writes the report
+    return [evaluator, robustness, *checks, gate, pusher, *_inference(recipe, trainer, gate)]
 
 
 def _evaluator(
     recipe: Recipe,
     classes: tuple[str, ...],
     examples: BaseChannel,
-    trained: BaseNode,
-    resolver: BaseNode,
+    trainer: BaseNode,
+    baseline: BaseNode,
 ) -> BaseNode:
-    """Measures the candidate, and the model that was blessed before, on the same images."""
+    """Evaluates the candidate and the last blessed model on the same images."""
     return Evaluator(
         examples=examples,
-        model=trained.outputs['model'],
-        baseline_model=resolver.outputs['model'],
+        model=trainer.outputs['model'],
+        baseline_model=baseline.outputs['model'],
         eval_config=eval_config(
             recipe.evaluation,
             classes,
@@ -94,21 +94,21 @@ def _evaluator(
     )
 
 
-def _robustness(recipe: Recipe, examples: BaseChannel, trained: BaseNode) -> BaseNode:
-    """Looks at single images, which TFMA does not."""
+def _robustness(recipe: Recipe, examples: BaseChannel, trainer: BaseNode) -> BaseNode:
+    """Evaluates single images, which TFMA cannot: corruptions, mistakes, heat maps."""
     return RobustnessEvaluator(
         examples=examples,
-        model=trained.outputs['model'],
+        model=trainer.outputs['model'],
         config=recipe.evaluation.robustness.model_dump_json(),
         code=code_of(RobustnessEvaluator),
     )
 
 
 def _serving_checks(
-    recipe: Recipe, examples: BaseChannel, transform: BaseNode, trained: BaseNode
+    recipe: Recipe, examples: BaseChannel, transform: BaseNode, trainer: BaseNode
 ) -> list[BaseNode]:
-    """Checks that the model serves, in the ways that the recipe asks for."""
-    model = trained.outputs['model']
+    """Creates the ServingCheck and the optional InfraValidator and LiteConverter."""
+    model = trainer.outputs['model']
     nodes = [
         ServingCheck(
             model=model,
@@ -135,7 +135,7 @@ def _serving_checks(
 def _infra_validator(
     config: InfraValidatorConfig, model: BaseChannel, examples: BaseChannel
 ) -> BaseNode:
-    """Loads the model in TensorFlow Serving itself, and asks it about images of test."""
+    """Loads the model in TensorFlow Serving and sends it images of the test split."""
     return InfraValidator(
         model=model,
         examples=examples,
@@ -164,7 +164,7 @@ def _serving_spec(config: InfraValidatorConfig) -> infra_validator_pb2.ServingSp
         spec.local_docker.SetInParent()
         return spec
     spec.kubernetes.SetInParent()
-    # A pod whose task was killed does not stay for a day, as it would by default.
+    # The default lets the pod of a killed task run for a day.
     spec.kubernetes.active_deadline_seconds = 2 * config.seconds
     if config.service_account:
         spec.kubernetes.service_account_name = config.service_account
@@ -174,29 +174,20 @@ def _serving_spec(config: InfraValidatorConfig) -> infra_validator_pb2.ServingSp
 def _model_gate(
     recipe: Recipe,
     classes: tuple[str, ...],
-    trained: BaseNode,
-    resolver: BaseNode,
+    trainer: BaseNode,
+    baseline: BaseNode,
     evaluator: BaseNode,
     checks: Iterable[BaseNode],
 ) -> BaseNode:
-    """Blesses the candidate, or says which rules are against it.
-
-    Args:
-        recipe: has the rules.
-        classes: names in the order of their labels.
-        trained: of the candidate.
-        resolver: finds the last blessed model.
-        evaluator: measures both.
-        checks: the serving check, and maybe TFX's InfraValidator.
-    """
-    found = {node.id: node.outputs for node in checks}
-    validator = found.get(InfraValidator.__name__)
+    """Blesses the candidate if no rule of the recipe rejects it."""
+    outputs = {node.id: node.outputs for node in checks}
+    validator = outputs.get(InfraValidator.__name__)
     return ModelGate(
-        model=trained.outputs['model'],
+        model=trainer.outputs['model'],
         evaluation=evaluator.outputs['evaluation'],
-        infra_blessing=found[ServingCheck.__name__]['infra_blessing'],
+        infra_blessing=outputs[ServingCheck.__name__]['infra_blessing'],
         **({'infra_validation': validator['blessing']} if validator else {}),
-        baseline_model=resolver.outputs['model'],
+        baseline_model=baseline.outputs['model'],
         config=recipe.evaluation.model_dump_json(),
         classes=json.dumps(classes),
         threshold=recipe.trainer.threshold,
@@ -207,14 +198,14 @@ def _model_gate(
 def _pusher(
     recipe: Recipe,
     examples: BaseChannel,
-    trained: BaseNode,
+    trainer: BaseNode,
     evaluator: BaseNode,
     checks: list[BaseNode],
     gate: BaseNode,
 ) -> BaseNode:
-    lite = (each.outputs[LITE_MODEL] for each in checks if LITE_MODEL in each.outputs)
+    lite = (node.outputs[LITE_MODEL] for node in checks if LITE_MODEL in node.outputs)
     return Pusher(
-        model=trained.outputs['model'],
+        model=trainer.outputs['model'],
         model_blessing=gate.outputs['blessing'],
         examples=examples,
         evaluation=evaluator.outputs['evaluation'],
@@ -225,8 +216,8 @@ def _pusher(
     )
 
 
-def _inference(recipe: Recipe, trained: BaseNode, gate: BaseNode) -> tuple[BaseNode, ...]:
-    """Answers for images without labels, if the recipe names any."""
+def _inference(recipe: Recipe, trainer: BaseNode, gate: BaseNode) -> tuple[BaseNode, ...]:
+    """Predicts the classes of unlabelled images, if the recipe has `inference`."""
     if recipe.inference is None:
         return ()
     unlabelled = UnlabelledExampleGen(
@@ -234,7 +225,7 @@ def _inference(recipe: Recipe, trained: BaseNode, gate: BaseNode) -> tuple[BaseN
     )
     inferrer = FolderInferrer(
         examples=unlabelled.outputs[EXAMPLES],
-        model=trained.outputs['model'],
+        model=trainer.outputs['model'],
         model_blessing=gate.outputs['blessing'],
         code=code_of(FolderInferrer),
     )

@@ -1,10 +1,10 @@
-"""The pipeline: the components and how they are connected."""
+"""The TFX pipeline: its components and their connections."""
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-# Not `from tfx import v1`: it brings in the Vertex AI client, which takes two seconds.
+# `from tfx import v1` would import the Vertex AI client, which takes two seconds.
 from tfx.components import (
     ExampleValidator,
     ImportExampleGen,
@@ -27,10 +27,10 @@ from pipeline.cache_key import code_of, content_hash
 from pipeline.config.beam import beam_args
 from pipeline.config.recipe import Recipe
 from pipeline.evaluation_graph import Spans, evaluate_and_push
-from pipeline.metadata_store import connection
+from pipeline.metadata_store import connection_config
 from pipeline.resolver_nodes import (
     DEFAULT_RESOLVERS,
-    JUDGED,
+    EVALUATED,
     NEWEST,
     Resolvers,
     baseline_model,
@@ -46,18 +46,22 @@ from trainer.run import run_fn, tuner_fn
 def create_pipeline(
     recipe: Recipe, classes: tuple[str, ...], images: int, resolvers: Resolvers = DEFAULT_RESOLVERS
 ) -> Pipeline:
-    """Connects the components as a recipe says.
+    """Creates the TFX pipeline of a recipe.
 
     Args:
-        recipe: what to run.
-        classes: names in the order of their labels, as the source of the images has them.
-        images: approximate number of images, which decides where Beam runs.
-        resolvers: strategies that the runner can execute.
+        recipe: the configuration.
+        classes: class names in label order, from the image source.
+        images: approximate number of images, by which `beam.runner: auto` selects a runner.
+        resolvers: resolver strategies that the runner can execute.
     """
     example_gen = _example_gen(recipe)
     examples = example_gen.outputs[EXAMPLES]
     newest = newest_spans(recipe, examples) if recipe.data.several_spans else None
-    spans = _spans(examples, newest)
+    spans = (
+        Spans(examples, newest.outputs[NEWEST], newest.outputs[EVALUATED])
+        if newest
+        else Spans(examples, examples, examples)
+    )
 
     statistics_gen = StatisticsGen(examples=spans.newest, stats_options=statistics_options())
     schema_gen = ImportSchemaGen(schema_file=str(write_schema(classes, recipe.home / 'schema')))
@@ -71,8 +75,7 @@ def create_pipeline(
     transform.add_upstream_node(anomaly_gate)
 
     warm_start = warm_start_model(resolvers) if recipe.trainer.warm_start else None
-    tuner = _tuner(recipe, classes, examples, transform, warm_start) if recipe.tuner else None
-    trainer = _trainer(recipe, classes, examples, transform, warm_start, tuner)
+    tuner, trainer = _tuner_and_trainer(recipe, classes, examples, transform, warm_start)
 
     baseline = baseline_model(resolvers, trainer)
     evaluation_nodes = evaluate_and_push(recipe, classes, spans, transform, trainer, baseline)
@@ -97,30 +100,24 @@ def create_pipeline(
         pipeline_root=str(recipe.artifacts_directory),
         components=[node for node in nodes if node is not None],
         enable_cache=True,
-        metadata_connection_config=connection(recipe.metadata, recipe.home),
+        metadata_connection_config=connection_config(recipe.metadata, recipe.home),
         beam_pipeline_args=beam_args(recipe.beam, images),
     )
 
 
 def _example_gen(recipe: Recipe) -> BaseNode:
-    """Makes records of images; those that are canonical already are taken over."""
+    """Ingests images as records, or imports canonical records."""
     if recipe.data.source != 'canonical':
         return ImageExampleGen(recipe.data)
-    # Without a path the first look at the data says so; a cluster is told it when a run begins.
+    # A missing path is reported by `open_window`; on a cluster it is a parameter of the run.
     path = recipe.data.path or Path()
     return ImportCanonicalExamples(path).with_id(ImportExampleGen.__name__)
-
-
-def _spans(examples: BaseChannel, newest: BaseNode | None) -> Spans:
-    if newest is None:
-        return Spans(examples, examples, examples)
-    return Spans(examples, newest.outputs[NEWEST], newest.outputs[JUDGED])
 
 
 def _anomaly_gate(
     recipe: Recipe, validator: BaseNode, statistics_gen: BaseNode, previous: BaseNode | None
 ) -> BaseNode:
-    """Lets through what fits the schema and did not move too far."""
+    """Stops the run on schema anomalies, or on drift or skew above the thresholds."""
     return AnomalyGate(
         anomalies=validator.outputs['anomalies'],
         statistics=statistics_gen.outputs['statistics'],
@@ -131,67 +128,56 @@ def _anomaly_gate(
 
 
 def _transform(recipe: Recipe, examples: BaseChannel, schema_gen: BaseNode) -> BaseNode:
-    """Writes the graph only: images stay encoded, and are decoded where they are used."""
+    """Writes only the transform graph; images stay encoded until they are read."""
     return Transform(
         examples=examples,
         schema=schema_gen.outputs['schema'],
         preprocessing_fn=_dotted(preprocessing_fn),
         splits_config=transform_pb2.SplitsConfig(analyze=['train']),
         materialize=False,
-        disable_statistics=True,  # StatisticsGen has them; nothing is transformed here
-        custom_config={
-            'image_size': recipe.trainer.image_size,
-            'code': code_of(preprocessing_fn),
-        },
+        disable_statistics=True,  # of transformed examples, and there are none
+        custom_config={'image_size': recipe.trainer.image_size, 'code': code_of(preprocessing_fn)},
     )
 
 
-def _tuner(
+def _tuner_and_trainer(
     recipe: Recipe,
     classes: tuple[str, ...],
     examples: BaseChannel,
     transform: BaseNode,
     warm_start: BaseNode | None,
-) -> BaseNode:
-    assert recipe.tuner is not None
-    return Tuner(
-        tuner_fn=_dotted(tuner_fn),
-        examples=examples,
-        transform_graph=transform.outputs['transform_graph'],
-        base_model=warm_start.outputs['model'] if warm_start else None,
-        train_args=trainer_pb2.TrainArgs(splits=['train']),
-        eval_args=trainer_pb2.EvalArgs(splits=['eval']),
-        custom_config={
-            **_training(recipe, classes, tuner_fn),
-            'tuner': recipe.tuner.model_dump(mode='json'),
-        },
-    )
-
-
-def _trainer(
-    recipe: Recipe,
-    classes: tuple[str, ...],
-    examples: BaseChannel,
-    transform: BaseNode,
-    warm_start: BaseNode | None,
-    tuner: BaseNode | None,
-) -> BaseNode:
-    return Trainer(
+) -> tuple[BaseNode | None, BaseNode]:
+    """Creates the Trainer, and the Tuner if the recipe has one, with the same inputs."""
+    inputs = {
+        'examples': examples,
+        'transform_graph': transform.outputs['transform_graph'],
+        'base_model': warm_start.outputs['model'] if warm_start else None,
+        'train_args': trainer_pb2.TrainArgs(splits=['train']),
+        'eval_args': trainer_pb2.EvalArgs(splits=['eval']),
+    }
+    tuner = None
+    if recipe.tuner:
+        tuner = Tuner(
+            tuner_fn=_dotted(tuner_fn),
+            custom_config={
+                **_training_config(recipe, classes, tuner_fn),
+                'tuner': recipe.tuner.model_dump(mode='json'),
+            },
+            **inputs,
+        )
+    trainer = Trainer(
         run_fn=_dotted(run_fn),
-        examples=examples,
-        transform_graph=transform.outputs['transform_graph'],
-        base_model=warm_start.outputs['model'] if warm_start else None,
         hyperparameters=tuner.outputs['best_hyperparameters'] if tuner else None,
-        train_args=trainer_pb2.TrainArgs(splits=['train']),
-        eval_args=trainer_pb2.EvalArgs(splits=['eval']),
-        custom_config=_training(recipe, classes, run_fn),
+        custom_config=_training_config(recipe, classes, run_fn),
+        **inputs,
     )
+    return tuner, trainer
 
 
-def _training(
+def _training_config(
     recipe: Recipe, classes: tuple[str, ...], function: Callable[..., Any]
 ) -> dict[str, Any]:
-    """What a training depends on besides its data; part of the cache key."""
+    """Returns the custom_config of the Trainer and the Tuner, which is part of the cache key."""
     return {
         'train': recipe.trainer.model_dump(mode='json'),
         'classes': list(classes),

@@ -1,4 +1,4 @@
-"""Connects to ML Metadata. Imports no TFX: a look at the history takes a second that way."""
+"""Connects to ML Metadata. Imports no TFX, so that commands that read it start in a second."""
 
 import contextlib
 import os
@@ -17,25 +17,25 @@ from common.errors import MetadataDamaged, MetadataError
 from pipeline.config.metadata_config import SQLITE, MetadataConfig, parse_address
 
 SQLITE_FILE = 'metadata.sqlite'  # in the folder of the runs
-_PATIENCE = 10.0  # seconds for a MySQL server to greet
-_CALL_PATIENCE = 30.0  # seconds for one call over gRPC; ml_metadata would wait without end
+_MYSQL_TIMEOUT = 10.0  # seconds until the handshake of a MySQL server
+_GRPC_TIMEOUT = 30.0  # seconds for each call; the default of ml_metadata is no timeout
 _ATTEMPTS = 20
-# A MySQL packet: 3 bytes of length, 1 of sequence; then the protocol's version, or an error.
+# Fifth byte of the first MySQL packet, after 3 bytes of length and 1 of sequence number.
 _HANDSHAKE, _ERROR = 10, 255
 
 
-def connection(config: MetadataConfig, home: Path) -> Any:
-    """What TFX connects with.
+def connection_config(config: MetadataConfig, home: Path) -> Any:
+    """Returns the ML Metadata connection config, for TFX and `MetadataStore`.
 
     Args:
-        config: the `metadata:` part of the recipe.
-        home: the folder of the runs, for the file.
+        config: the `metadata:` section of the recipe.
+        home: the folder of the runs, which holds the SQLite file.
 
     Returns:
         An `ml_metadata` ConnectionConfig or MetadataStoreClientConfig.
 
     Raises:
-        MetadataError: the variable with the password is not set.
+        MetadataError: the environment variable with the password is not set.
     """
     if config.address == SQLITE:
         home.mkdir(parents=True, exist_ok=True)
@@ -46,15 +46,15 @@ def connection(config: MetadataConfig, home: Path) -> Any:
     address = parse_address(config.address)
     if address.scheme == 'grpc':
         return metadata_store_pb2.MetadataStoreClientConfig(
-            host=address.host, port=address.port, client_timeout_sec=_CALL_PATIENCE
+            host=address.host, port=address.port, client_timeout_sec=_GRPC_TIMEOUT
         )
     password = os.environ.get(config.password_env)
     if password is None:
         raise MetadataError(
-            f'the environment variable {config.password_env}, with the password of '
-            f'{config.address}, is not set'
+            f'{config.address} needs a password, but the environment variable '
+            f'{config.password_env} is not set'
         )
-    # MySQL's client takes localhost for its Unix socket, and leaves the port unread.
+    # MySQL's client uses a Unix socket for localhost, and ignores the port.
     host = '127.0.0.1' if address.host == 'localhost' else address.host
     server = metadata_store_pb2.MySQLDatabaseConfig(
         host=host,
@@ -67,25 +67,25 @@ def connection(config: MetadataConfig, home: Path) -> Any:
 
 
 def open_store(config: MetadataConfig, home: Path) -> ml_metadata.MetadataStore:
-    """Connects, and creates the tables where there are none.
+    """Connects to ML Metadata, and creates the tables if they do not exist.
 
     Raises:
-        MetadataError: nothing answers within half a minute, or it refuses the connection.
+        MetadataError: the server does not respond within half a minute, or refuses the connection.
     """
     check_file(config, home)
-    wanted = connection(config, home)
+    target = connection_config(config, home)
     where = home / SQLITE_FILE if config.address == SQLITE else config.address
     try:
-        if isinstance(wanted, metadata_store_pb2.ConnectionConfig) and wanted.HasField('mysql'):
-            _expect_greeting(wanted.mysql.host, wanted.mysql.port)
-        return _answering(wanted)
-    except Exception as error:  # of the socket, of grpc, or of ml_metadata's own kinds
+        if isinstance(target, metadata_store_pb2.ConnectionConfig) and target.HasField('mysql'):
+            _check_handshake(target.mysql.host, target.mysql.port)
+        return _connect(target)
+    except Exception as error:  # of the socket, gRPC or ml_metadata
         reason = _reason(error, config)
         raise MetadataError(f'the metadata in {where} cannot be used: {reason}') from error
 
 
 def existing_store(config: MetadataConfig, home: Path) -> ml_metadata.MetadataStore | None:
-    """The store, for somebody who only looks: no file is made where there is none.
+    """Connects to ML Metadata for reading; None if the SQLite file does not exist.
 
     Raises:
         MetadataError: as `open_store`.
@@ -96,10 +96,10 @@ def existing_store(config: MetadataConfig, home: Path) -> ml_metadata.MetadataSt
 
 
 def check_file(config: MetadataConfig, home: Path) -> None:
-    """Reads the file through, which takes about a millisecond: ml_metadata may open a damaged one.
+    """Checks the SQLite file, in about a millisecond, because ml_metadata may open a damaged one.
 
     Raises:
-        MetadataDamaged: it is damaged, or no database.
+        MetadataDamaged: the file is damaged, or not a database.
     """
     file = home / SQLITE_FILE
     if config.address != SQLITE or not file.exists():
@@ -107,64 +107,64 @@ def check_file(config: MetadataConfig, home: Path) -> None:
     try:
         address = f'{file.absolute().as_uri()}?mode=ro'
         with contextlib.closing(sqlite3.connect(address, uri=True)) as database:
-            (found,) = database.execute('PRAGMA quick_check(1)').fetchone()
-        reason = None if found == 'ok' else 'the file is damaged'
-    except sqlite3.OperationalError:  # busy, or not ours to read: ml_metadata says so
+            (result,) = database.execute('PRAGMA quick_check(1)').fetchone()
+        reason = None if result == 'ok' else 'the file is damaged'
+    except sqlite3.OperationalError:  # locked or not readable, which ml_metadata reports
         return
     except sqlite3.DatabaseError as error:
         reason = str(error)
     if reason:
         raise MetadataDamaged(
-            f'the metadata in {file} cannot be used: {reason}; put a copy from before in its '
-            'place, or move it away to begin anew, without what earlier runs left'
+            f'the metadata in {file} cannot be used: {reason}; restore a backup, or move '
+            'the file away to start without the history of earlier runs'
         )
 
 
-def _expect_greeting(host: str, port: int) -> None:
-    """Reads what a MySQL server says first; ml_metadata waits for it without end and hides errors.
+def _check_handshake(host: str, port: int) -> None:
+    """Reads the first packet of a MySQL server; ml_metadata has no timeout for it and hides errors.
 
     https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_connection_phase.html
     """
-    with socket.create_connection((host, port), timeout=_PATIENCE) as server:
+    with socket.create_connection((host, port), timeout=_MYSQL_TIMEOUT) as server:
         _, _, _, _, kind, *rest = server.recv(512).ljust(5, b'\0')
-    if kind == _ERROR:  # such as "Too many connections"; its number comes first
+    if kind == _ERROR:  # such as "Too many connections", after its number
         raise MetadataError(re.sub(r'^#\w{5}', '', bytes(rest[2:]).decode(errors='replace')))
     if kind != _HANDSHAKE:
-        raise MetadataError('what answers there is no MySQL or MariaDB server')
+        raise MetadataError('not a MySQL or MariaDB server')
 
 
-def _answering(wanted: Any) -> ml_metadata.MetadataStore:
-    """Opens the store, again while another process is making its tables."""
+def _connect(target: Any) -> ml_metadata.MetadataStore:
+    """Opens the store; retries while another process creates the tables."""
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            store = ml_metadata.MetadataStore(wanted)
+            store = ml_metadata.MetadataStore(target)
             store.get_context_types()
-        except RuntimeError as error:  # nothing else tells it from a refusal
+        except RuntimeError as error:  # only the text distinguishes it from a refusal
             busy = re.search('aborted|concurrent connection', str(error))
             if not busy or attempt == _ATTEMPTS:
                 raise
-            time.sleep(random.uniform(0.1, 0.5))  # not in step with the other
+            time.sleep(random.uniform(0.1, 0.5))  # jitter
         else:
             return store
     raise AssertionError('the last attempt returns or raises')
 
 
 def _reason(error: Exception, config: MetadataConfig) -> str:
-    """Why there is no connection, as a person would say it."""
+    """Formats an error of the connection as one clause."""
     text = ' '.join(str(getattr(error, 'message', error)).split())
-    text = text.rpartition('error: ')[2] or text  # MySQL's own words stand last
+    text = text.rpartition('error: ')[2] or text  # the message of MySQL comes last
     match error:
         case TimeoutError() | ml_metadata.errors.DeadlineExceededError():
-            return 'nothing answered in time'
+            return 'the server did not respond in time'
         case OSError():
-            return f'nothing answers there ({error.strerror})'
+            return f'cannot connect ({error.strerror})'
         case ml_metadata.errors.UnavailableError():
-            return f'no gRPC server answers there ({text})'
+            return f'no gRPC server at this address ({text})'
         case ml_metadata.errors.UnimplementedError():
-            return 'what answers there is no ML Metadata server'
-        case RuntimeError() if 'mysql_real_connect failed' in text:  # and no more
+            return 'not an ML Metadata server'
+        case RuntimeError() if 'mysql_real_connect failed' in text:  # without a reason
             return (
-                f'the server refuses the user, or the password in {config.password_env}, '
-                'or has no mysql_native_password for the user'
+                f'the server rejects the user or the password in {config.password_env}, or does '
+                'not use mysql_native_password for the user'
             )
     return text

@@ -1,4 +1,4 @@
-"""The nodes that find artifacts of earlier runs; which strategies a runner can execute."""
+"""Resolver nodes, which find artifacts of earlier runs in ML Metadata."""
 
 import dataclasses
 
@@ -16,7 +16,7 @@ from components.resolvers.previous_statistics import (
 )
 from pipeline.config.recipe import Recipe
 
-NEWEST, JUDGED = 'newest', 'judged'
+NEWEST, EVALUATED = 'newest', 'judged'  # output keys of the node newest_spans
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,8 +25,8 @@ class Resolvers:
 
     Attributes:
         blessed_model: finds the last blessed model.
-        excludes_candidate: whether `blessed_model` takes the candidate, and finds another model.
-        previous_statistics: finds the statistics of the span before; None: there is no drift check.
+        excludes_candidate: whether `blessed_model` takes the candidate as an input and skips it.
+        previous_statistics: finds the statistics of the previous span; None: no drift check.
     """
 
     blessed_model: type[ResolverStrategy] = LatestOtherBlessedModelStrategy
@@ -38,8 +38,8 @@ DEFAULT_RESOLVERS = Resolvers()
 
 
 def newest_spans(recipe: Recipe, examples: BaseChannel) -> BaseNode:
-    """The newest span, whose statistics are checked, and those that a model is judged on."""
-    counts = {NEWEST: 1, JUDGED: recipe.data.test_window}
+    """Resolves the newest span, for its statistics, and the spans that models are evaluated on."""
+    counts = {NEWEST: 1, EVALUATED: recipe.data.test_window}
     return Resolver(
         strategy_class=NewestSpansStrategy,
         config={'counts': counts},
@@ -48,7 +48,7 @@ def newest_spans(recipe: Recipe, examples: BaseChannel) -> BaseNode:
 
 
 def previous_statistics(resolvers: Resolvers, statistics_gen: BaseNode) -> BaseNode | None:
-    """Those of the span before the newest; none if no run has seen it."""
+    """Resolves the statistics of the span before the newest one, if the runner supports it."""
     if resolvers.previous_statistics is None:
         return None
     return Resolver(
@@ -61,12 +61,12 @@ def previous_statistics(resolvers: Resolvers, statistics_gen: BaseNode) -> BaseN
 
 
 def warm_start_model(resolvers: Resolvers) -> BaseNode:
-    """The last blessed model, whose weights the training starts from."""
+    """Resolves the last blessed model, whose weights the training starts from."""
     return _blessed_model(resolvers).with_id('warm_start_resolver')
 
 
 def baseline_model(resolvers: Resolvers, trainer: BaseNode) -> BaseNode:
-    """The last blessed model that is not the candidate, where the runner can tell them apart."""
+    """Resolves the last blessed model, without the candidate if the runner supports it."""
     candidate = {CANDIDATE: trainer.outputs['model']} if resolvers.excludes_candidate else {}
     return _blessed_model(resolvers, **candidate).with_id('baseline_resolver')
 

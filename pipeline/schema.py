@@ -13,9 +13,9 @@ _CURATED = Path(__file__).with_name('schema.pbtxt')
 
 
 def described_features() -> schema_pb2.Schema:
-    """Names and types of the features that statistics are for: those with a presence.
+    """Returns name and type of each feature with a `presence`, for which statistics are computed.
 
-    Not the bytes of an image, its name or its digest: their statistics mean nothing and cost most.
+    Image bytes, file name and SHA-256 have none: their statistics are meaningless and expensive.
     """
     return schema_pb2.Schema(
         feature=[
@@ -27,7 +27,7 @@ def described_features() -> schema_pb2.Schema:
 
 
 def schema_for(classes: tuple[str, ...]) -> schema_pb2.Schema:
-    """The curated schema with the label's range and the class names filled in."""
+    """Returns the curated schema, completed with the label range and the class names."""
     schema = _curated()
     for feature in schema.feature:
         if feature.name == features.LABEL:
@@ -38,9 +38,9 @@ def schema_for(classes: tuple[str, ...]) -> schema_pb2.Schema:
 
 
 def write_schema(classes: tuple[str, ...], directory: Path) -> Path:
-    """Writes the schema to a file that is named after its content.
+    """Writes the schema to a path that contains the hash of its content.
 
-    ImportSchemaGen's cache knows the name of the file, not what is in it.
+    The cache key of ImportSchemaGen has the path of the file, not its content.
     """
     text = text_format.MessageToString(schema_for(classes))
     path = directory / hashlib.sha256(text.encode()).hexdigest()[:12] / 'schema.pbtxt'
@@ -54,10 +54,10 @@ def _curated() -> schema_pb2.Schema:
 
 
 def statistics_options() -> tfdv.StatsOptions:
-    """What StatisticsGen describes: features that the curated schema requires; pixels are not read.
+    """Options of StatisticsGen: only the features of `described_features` are read.
 
-    An allowlist would decode every feature first. Counting the commonest values in sketches saves
-    Beam a third of its transforms; with fewer values than a sketch holds, they are exact.
+    A feature allowlist would decode every feature first. Sketches for top-k values save a third of
+    the Beam transforms; counts are exact while there are fewer values than a sketch holds.
     """
     return tfdv.StatsOptions(
         schema=described_features(),

@@ -108,9 +108,9 @@ def schedule(
 
         tick = [sys.executable, str(_RUNNER), 'retrain']
         sys.exit(run_schedule(recipe, wanted, [*tick, *arguments(**options)]))
-    from pipeline.kubeflow.operations import run_on
+    from pipeline.kubeflow.operations import run_on_schedule
 
-    kept = run_on(recipe, wanted)
+    kept = run_on_schedule(recipe, wanted)
     words = wanted.in_words()
     show(f'{recipe.name} runs {words[0].lower() + words[1:]}, as {kept.id}')
     for moment in wanted.next_times(now(), 3):

@@ -138,14 +138,14 @@ def _alone(options: dict[str, Any]) -> 'Iterator[tuple[Recipe, MetadataStore]]':
     logging.getLogger('tensorflow').setLevel(logging.ERROR)
     from ml_metadata.errors import StatusError
 
-    from pipeline.local.run_recipe import alone
+    from pipeline.local.run_recipe import lock_recipe
     from pipeline.metadata_store import existing_store
 
     store = existing_store(recipe.metadata, recipe.home)
     if store is None:
         raise ModelError(f'no run of {recipe.name} has left anything in {recipe.home}')
     try:
-        with alone(recipe):
+        with lock_recipe(recipe):
             yield recipe, store
     except StatusError as error:
         raise RunError(

@@ -1,4 +1,4 @@
-"""Where Beam runs: the `beam:` part of a recipe. Imports neither TensorFlow, TFX nor Beam."""
+"""The `beam:` section of a recipe, and the pipeline arguments of Beam."""
 
 import os
 from typing import Any, Literal
@@ -7,8 +7,8 @@ from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from common.strict_model import StrictModel
 
-# Where the lines cross that `benchmarks/beam_modes.py` measured on two cores: processes lose 5 s at
-# 60,000 images and win 11 s at 120,000; see benchmarks/README.md.
+# Break-even on two cores, from `benchmarks/beam_modes.py`: several processes take 5 s longer than
+# one at 60,000 images, and 11 s less at 120,000; see benchmarks/README.md.
 MULTI_PROCESSING_FROM = 80_000
 
 _CLUSTERS = {
@@ -17,8 +17,8 @@ _CLUSTERS = {
     'spark': 'SparkRunner',
     'dataflow': 'DataflowRunner',
 }
-# Of each group, one option is needed; without it Beam would look for a cluster on this machine.
-_NEEDED = {
+# One option of each group is required; without it Beam would use a cluster on this machine.
+_REQUIRED = {
     'portable': (('job_endpoint',),),
     'flink': (('flink_master', 'job_endpoint'),),
     'spark': (('spark_master_url', 'spark_rest_url', 'job_endpoint'),),
@@ -29,9 +29,9 @@ _SET_BY_RECIPE = {
     'direct_running_mode': 'beam.runner',
     'direct_num_workers': 'beam.workers',
 }
-# Any of these says where a worker's code comes from; without one, TFX packs its own source for each
-# component that uses Beam, for two seconds, and leaves the package in the temporary folder.
-_CODE = (
+# Options that provide the code of the workers. Without any of them TFX builds a package of itself
+# for each Beam component, which takes two seconds and leaves the package in the temporary folder.
+_CODE_OPTIONS = (
     'extra_package',
     'extra_packages',
     'setup_file',
@@ -39,23 +39,23 @@ _CODE = (
     'worker_harness_container_image',
     'sdk_container_image',
 )
-# Only Dataflow starts an image by this name; elsewhere it just says that the code is there.
-_CODE_IS_THERE = {'sdk_container_image': 'none'}
+# Only Dataflow starts this image; for other runners the option only prevents the package.
+_NO_PACKAGE = {'sdk_container_image': 'none'}
 _ENVIRONMENT = ('environment_config', 'environment_option', 'environment_options')
 _SCALARS = (bool, int, float, str)
 
 
 class BeamConfig(StrictModel):
-    """Which runner the Beam components use, and its options."""
+    """The Beam runner and its options."""
 
     runner: Literal[
         'auto', 'in_memory', 'multi_processing', 'portable', 'flink', 'spark', 'dataflow'
-    ] = Field('auto', description='auto: multi_processing where the images are many, or in_memory')
+    ] = Field('auto', description='auto: multi_processing for many images, else in_memory')
     workers: PositiveInt | None = Field(
-        None, description='processes of multi_processing; default: one for each core'
+        None, description='processes of multi_processing; default: one per core'
     )
     options: dict[str, Any] = Field(
-        {}, description="a cluster's own options by their usual names, such as flink_master"
+        {}, description='pipeline options of the runner, such as flink_master'
     )
 
     @field_validator('options')
@@ -68,7 +68,7 @@ class BeamConfig(StrictModel):
                 raise ValueError(f'{key} is set by {_SET_BY_RECIPE[key]}')
             values = value if isinstance(value, list) else [value]
             if not values or not all(isinstance(each, _SCALARS) for each in values):
-                raise ValueError(f'{key} should be a text, a number, true, false or a list of them')
+                raise ValueError(f'{key} should be a string, a number, a boolean or a list of them')
         return options
 
     @model_validator(mode='after')
@@ -87,7 +87,7 @@ class BeamConfig(StrictModel):
             owner = key.partition('_')[0]
             if owner in _CLUSTERS and owner != self.runner:
                 raise ValueError(f'options.{key} belongs to runner {owner}, not {self.runner}')
-        for group in _NEEDED.get(self.runner, ()):
+        for group in _REQUIRED.get(self.runner, ()):
             if not any(self.options.get(key) for key in group):
                 names = ' or '.join(f'options.{key}' for key in group)
                 raise ValueError(f'runner {self.runner} needs {names}')
@@ -95,21 +95,21 @@ class BeamConfig(StrictModel):
 
 
 def beam_args(config: BeamConfig, images: int) -> list[str]:
-    """The arguments of every Beam pipeline of a run, as `beam_pipeline_args` takes them.
+    """Returns the `beam_pipeline_args` of a run.
 
     Args:
-        config: the `beam:` part of a recipe.
-        images: of all splits; they decide where the runner is `auto`.
+        config: the `beam:` section of a recipe.
+        images: number of images in all splits, by which `auto` selects a runner.
     """
     if config.runner in _CLUSTERS:
-        options = {'runner': _CLUSTERS[config.runner], **_code(config), **config.options}
+        options = {'runner': _CLUSTERS[config.runner], **_code_options(config), **config.options}
     elif _in_memory(config, images):
-        options = {}  # Beam's defaults; and nothing makes TFX pack its source
+        options = {}  # Beam's defaults; TFX builds no package without arguments
     else:
         options = {
             'direct_running_mode': 'multi_processing',
             'direct_num_workers': _workers(config),
-            **_CODE_IS_THERE,
+            **_NO_PACKAGE,
         }
     return [argument for key, value in options.items() for argument in _arguments(key, value)]
 
@@ -124,16 +124,17 @@ def _workers(config: BeamConfig) -> int:
     return config.workers or len(os.sched_getaffinity(0))
 
 
-def _code(config: BeamConfig) -> dict[str, str]:
-    """Workers in an environment that the recipe names have the code; Beam's own image has not."""
+def _code_options(config: BeamConfig) -> dict[str, str]:
+    """A worker environment that the recipe names has the code; Beam's default image does not."""
     options = config.options
-    named = options.get('environment_type') == 'LOOPBACK' or any(map(options.get, _ENVIRONMENT))
-    told = any(map(options.get, _CODE))
-    return _CODE_IS_THERE if named and not told and config.runner != 'dataflow' else {}
+    loopback = options.get('environment_type') == 'LOOPBACK'
+    has_environment = loopback or any(map(options.get, _ENVIRONMENT))
+    has_code = any(map(options.get, _CODE_OPTIONS))
+    return _NO_PACKAGE if has_environment and not has_code and config.runner != 'dataflow' else {}
 
 
 def _arguments(key: str, value: Any) -> list[str]:
-    """Beam's flags have no value: they are there, or not."""
+    """Formats an option; a flag has no value and is omitted if false, a list is repeated."""
     if isinstance(value, list):
         return [argument for each in value for argument in _arguments(key, each)]
     if isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""What a cluster needs to know: the `kubeflow:` part of a recipe. Imports neither kfp nor TFX."""
+"""The `kubeflow:` section of a recipe. Imports neither kfp nor TFX."""
 
 from typing import Annotated, Literal
 
@@ -7,36 +7,38 @@ from pydantic import BeforeValidator, Field
 from common.strict_model import StrictModel
 from pipeline.config.kubeflow_connection import ConnectionConfig
 
-# A number is one too: YAML reads `cpu: 4` as such.
+# Kubernetes quantities; YAML reads `cpu: 4` as a number.
 Cores = Annotated[str, BeforeValidator(str), Field(pattern=r'^\d+(\.\d+)?m?$')]
 Memory = Annotated[str, BeforeValidator(str), Field(pattern=r'^\d+([EPTGMK]i?)?$')]
 
 
 class TaskConfig(StrictModel):
-    """What a component's pod asks for; quantities as Kubernetes writes them, as in 500m or 4Gi."""
+    """Resources and retries of a component's pod, as Kubernetes quantities such as 500m or 4Gi."""
 
-    cpu: Cores | None = Field(None, description='cores that are set aside')
+    cpu: Cores | None = Field(None, description='CPU request')
     cpu_limit: Cores | None = None
-    memory: Memory | None = Field(None, description='memory that is set aside')
+    memory: Memory | None = Field(None, description='memory request')
     memory_limit: Memory | None = None
     gpus: int = Field(0, ge=0)
-    gpu_type: str = Field('nvidia.com/gpu', description='resource that counts the GPUs')
-    retries: int = Field(2, ge=0, description='how often the task is started again when it fails')
-    backoff_seconds: int = Field(30, ge=0, description='wait before the first; doubles each time')
+    gpu_type: str = Field('nvidia.com/gpu', description='resource name of the GPUs')
+    retries: int = Field(2, ge=0, description='retries of a failed task')
+    backoff_seconds: int = Field(
+        30, ge=0, description='delay of the first retry; doubles each time'
+    )
     node_selector: dict[str, str] = Field(
-        default_factory=dict, description='labels that the node must have'
+        default_factory=dict, description='labels of the cluster node'
     )
 
 
 class VolumeConfig(StrictModel):
-    """A volume in every pod."""
+    """A volume that is mounted in every pod."""
 
     claim: str = Field(min_length=1, description='name of a persistent volume claim')
-    path: str = Field(pattern='^/', description='where it is seen')
+    path: str = Field(pattern='^/', description='mount path')
 
 
 class SecretConfig(StrictModel):
-    """A value that no file holds, given to every pod in an environment variable."""
+    """A key of a Kubernetes secret, as an environment variable of every pod."""
 
     secret: str = Field(min_length=1, description='name of the Kubernetes secret')
     key: str
@@ -44,19 +46,19 @@ class SecretConfig(StrictModel):
 
 
 class KubeflowConfig(StrictModel):
-    """How the pipeline runs on Kubeflow Pipelines."""
+    """Image, volumes, secrets and resources of the pipeline on Kubeflow Pipelines."""
 
-    image: str = Field('catdog-pipeline:latest', description='image that deploy/Dockerfile makes')
+    image: str = Field('catdog-pipeline:latest', description='image built from deploy/Dockerfile')
     image_pull_policy: Literal['Always', 'IfNotPresent', 'Never'] = 'IfNotPresent'
     image_pull_secrets: tuple[str, ...] = ()
     volumes: tuple[VolumeConfig, ...] = Field(
-        (), description='the pipeline root and the images must lie on volumes that all pods share'
+        (), description='shared by all pods; must hold the pipeline root and the images'
     )
     secrets: tuple[SecretConfig, ...] = ()
     environment: dict[str, str] = Field(default_factory=dict)
     connection: ConnectionConfig = ConnectionConfig()
     tasks: dict[str, TaskConfig] = Field(
-        default_factory=dict, description="by component, as in Trainer; 'default' is for all others"
+        default_factory=dict, description="by component, such as Trainer; 'default' for all others"
     )
 
     def task(self, node_id: str) -> TaskConfig:

@@ -1,6 +1,6 @@
-"""How to reach Kubeflow Pipelines: a part of a recipe. Imports neither kfp nor TFX.
+"""The `kubeflow.connection:` section of a recipe. Imports neither kfp nor TFX.
 
-Secrets never stand in a recipe: it names the environment variables that hold them.
+A recipe holds no secrets, but the names of the environment variables that do.
 """
 
 import os
@@ -16,27 +16,29 @@ _VARIABLE = r'^[A-Za-z_][A-Za-z0-9_]*$'
 
 
 class ConnectionConfig(StrictModel):
-    """Where Kubeflow Pipelines is, and what it wants to see of us."""
+    """Address, credentials and experiment of Kubeflow Pipelines."""
 
     host: str | None = Field(
         None,
-        description='as in http://localhost:8080, or https://kubeflow.example.com/pipeline; none: '
-        'KF_PIPELINES_ENDPOINT, else the cluster that this runs in, else that of ~/.kube/config',
+        description='such as http://localhost:8080 or https://kubeflow.example.com/pipeline; '
+        'default: KF_PIPELINES_ENDPOINT, else the cluster of this pod, else of ~/.kube/config',
     )
     namespace: str | None = Field(
-        None, description='the profile, where Kubeflow has several users; none: it has one'
+        None, description='profile of the user; required if Kubeflow is multi-user'
     )
     token_env: str | None = Field(
-        None, pattern=_VARIABLE, description='environment variable that holds a bearer token'
+        None, pattern=_VARIABLE, description='environment variable with a bearer token'
     )
     cookie_env: str | None = Field(
-        None, pattern=_VARIABLE, description='the same for name=value of a cookie, as Dex wants it'
+        None,
+        pattern=_VARIABLE,
+        description='environment variable with a cookie, name=value, for Dex',
     )
-    verify_ssl: bool = Field(True, description="whether the server's certificate is verified")
+    verify_ssl: bool = Field(True, description="verify the server's certificate")
     ca_certificate: Path | None = Field(
-        None, description='PEM file of who signed it; none: the well-known ones'
+        None, description='PEM file of the certificate authority; default: the public ones'
     )
-    experiment: str = Field('Default', min_length=1, description='groups the runs in Kubeflow')
+    experiment: str = Field('Default', min_length=1, description='experiment of the runs')
     cron_timezone: str = Field(
         'UTC', description='time zone of all schedules in the cluster: its CRON_SCHEDULE_TIMEZONE'
     )
@@ -48,32 +50,32 @@ class ConnectionConfig(StrictModel):
             return None
         parts = urllib.parse.urlsplit(host)
         if parts.scheme not in ('http', 'https') or not parts.hostname:
-            raise ValueError('input should begin with http:// or https:// and a name')
+            raise ValueError('input should begin with http:// or https:// and a host name')
         if parts.query or parts.fragment:
-            raise ValueError('input should end before any ? or #')
+            raise ValueError('input should have no query and no fragment')
         if parts.username is not None or parts.password is not None:
-            raise ValueError('input should hold no user and no password; use token_env')
+            raise ValueError('input should have no user and no password; use token_env')
         return host.rstrip('/')
 
     def token(self) -> str | None:
-        """The bearer token, if there is to be one.
+        """Reads the bearer token; None without `token_env`.
 
         Raises:
-            KubeflowError: the variable is not set, or holds what no header can.
+            KubeflowError: the variable is not set, or is not a valid HTTP header.
         """
         return _secret('token_env', self.token_env)
 
     def cookie(self) -> str | None:
-        """The cookie, as `name=value`, if there is to be one.
+        """Reads the cookie; None without `cookie_env`.
 
         Raises:
-            KubeflowError: as for `token`, or it is not of that form.
+            KubeflowError: as `token`, or the cookie is not of the form name=value.
         """
         cookie = _secret('cookie_env', self.cookie_env)
         if cookie is not None and '=' not in cookie:
             raise KubeflowError(
-                f'cookie_env: ${self.cookie_env} holds no cookie; expected name=value, '
-                f'as in authservice_session=...'
+                f'cookie_env: ${self.cookie_env} is not a cookie; expected name=value, '
+                f'such as authservice_session=...'
             )
         return cookie
 
@@ -85,6 +87,6 @@ def _secret(key: str, variable: str | None) -> str | None:
     if not secret:
         raise KubeflowError(f'{key}: the environment variable {variable} is not set')
     if not (secret.isascii() and secret.isprintable()):
-        # http.client would refuse it too, and show it while doing so.
-        raise KubeflowError(f'{key}: ${variable} holds line breaks or other than ASCII characters')
+        # The error of http.client would show the secret.
+        raise KubeflowError(f'{key}: ${variable} has line breaks or non-ASCII characters')
     return secret

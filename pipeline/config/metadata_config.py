@@ -1,4 +1,4 @@
-"""Where ML Metadata is kept: the `metadata:` part of a recipe. Imports no TFX."""
+"""The `metadata:` section of a recipe. Imports no TFX."""
 
 import re
 from typing import NamedTuple
@@ -16,7 +16,7 @@ _ADDRESS = re.compile(
 
 
 class Address(NamedTuple):
-    """A server, as `metadata.address` names it."""
+    """The parts of `metadata.address`."""
 
     scheme: str
     host: str
@@ -26,7 +26,7 @@ class Address(NamedTuple):
 
 
 class MetadataConfig(StrictModel):
-    """A file on this machine, or a server that all machines reach."""
+    """The database of ML Metadata: a file on this machine, or a server."""
 
     address: str = Field(
         SQLITE,
@@ -34,30 +34,32 @@ class MetadataConfig(StrictModel):
         'mysql://USER@HOST:PORT/DATABASE, or grpc://HOST:PORT of an ML Metadata server',
     )
     password_env: str = Field(
-        'CATDOG_METADATA_PASSWORD', description="the environment variable with MySQL's password"
+        'CATDOG_METADATA_PASSWORD', description='environment variable with the MySQL password'
     )
 
     @field_validator('address')
     @classmethod
-    def _can_be_read(cls, address: str) -> str:
+    def _is_address(cls, address: str) -> str:
         if address != SQLITE:
             parse_address(address)
         return address
 
 
 def parse_address(address: str) -> Address:
-    """Takes an address apart; ports are 3306 and 8080 where none is given.
+    """Parses an address; the default port is 3306 for MySQL and 8080 for gRPC.
 
     Raises:
-        ValueError: it is none, or holds a password.
+        ValueError: the address is invalid, or contains a password.
     """
     match = _ADDRESS.fullmatch(address)
     if match is None:
-        password = '; a password stands in an environment variable, not here' * ('@' in address)
+        password = '; put the password in an environment variable' * ('@' in address)
         raise ValueError(
             f"expected 'sqlite', mysql://USER@HOST:PORT/DATABASE or grpc://HOST:PORT{password}"
         )
     scheme, user, database = match['scheme'], match['user'], match['database']
     if scheme == 'mysql' and not (user and database):
-        raise ValueError('mysql needs a user and a database, as in mysql://catdog@host:3306/metadb')
+        raise ValueError(
+            'mysql needs a user and a database, such as mysql://catdog@host:3306/metadb'
+        )
     return Address(scheme, match['host'], int(match['port'] or _PORTS[scheme]), user, database)

@@ -1,4 +1,4 @@
-"""A recipe: one frozen object that says all about a run. Imports neither TensorFlow nor TFX."""
+"""Loads a recipe as one frozen, validated object. Imports neither TensorFlow nor TFX."""
 
 import difflib
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ from pipeline.config.retraining import RetrainConfig
 from trainer.config.train import StageConfig, TrainConfig
 from trainer.config.tuner import OTHER_TAGS, RANGE_TAG, RangeConfig, TunerConfig
 
-# What pydantic puts between the keys of a location.
+# Parts of pydantic's error locations that are not keys.
 _TAGS = ('int', 'str', RANGE_TAG, *OTHER_TAGS)
 RECIPES = Path(__file__).parents[2] / 'configs'
 REMOVED_KEYS = {  # of earlier versions, and what to use instead
@@ -34,7 +34,7 @@ REMOVED_KEYS = {  # of earlier versions, and what to use instead
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
-    """YAML itself keeps the last of several equal keys, and says nothing."""
+    """Rejects duplicate keys, of which YAML would keep the last."""
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
@@ -42,48 +42,47 @@ class _UniqueKeyLoader(yaml.SafeLoader):
         for key, _ in node.value:
             name, line = str(key.value), key.start_mark.line + 1
             if name in lines:
-                raise ConfigError(f'line {line}: key {name!r} stands in line {lines[name]} already')
+                raise ConfigError(f'line {line}: duplicate key {name!r}, see line {lines[name]}')
             lines[name] = line
         return node
 
 
 class ReportConfig(StrictModel):
-    """Words for the model card that only a person knows, and how many pages are kept."""
+    """Texts of the model card, and the number of reports to keep."""
 
     intended_use: str = Field('', description='who should use the model, and for what')
     out_of_scope: str = Field('', description='what it should not be used for')
-    considerations: str = Field('', description='ethical ones: who could be harmed, and how')
-    keep: int = Field(50, ge=2, description='pages of runs; older ones are removed')
+    considerations: str = Field('', description='ethical: who could be harmed, and how')
+    keep: int = Field(50, ge=2, description='reports of runs to keep; older ones are removed')
 
 
 class Recipe(StrictModel):
-    """Everything that a run needs to know."""
+    """The configuration of a pipeline."""
 
-    name: str = Field(pattern=r'^[a-z0-9][a-z0-9_-]*$', description='names the folder of its runs')
+    name: str = Field(pattern=r'^[a-z0-9][a-z0-9_-]*$', description='pipeline and folder name')
     description: str = ''
-    workdir: Path = Field(Path('runs'), description='where runs, models and metadata are kept')
+    workdir: Path = Field(Path('runs'), description='folder of runs, models and metadata')
     push_directory: Path | None = Field(
-        None, description='where models are pushed; default: serving/ in the folder of the runs'
+        None, description='folder of pushed models; default: serving/ in the folder of the runs'
     )
     pipeline_root: Path | None = Field(
-        None, description='where components write; default: artifacts/ in the folder of the runs'
+        None, description='folder of the artifacts; default: artifacts/ in the folder of the runs'
     )
     metadata: MetadataConfig = MetadataConfig()
     data: DataConfig = DataConfig()
     validation: ValidationConfig = ValidationConfig()
     trainer: TrainConfig = TrainConfig()
     tuner: TunerConfig | None = Field(
-        None, description='a search for hyperparameters before the Trainer; none: no Tuner'
+        None, description='hyperparameter search before the Trainer; default: no Tuner'
     )
     evaluation: EvaluationConfig = EvaluationConfig()
     serving_check: ServingCheckConfig = ServingCheckConfig()
     lite: LiteConfig | None = Field(
-        None, description='TensorFlow Lite models beside the SavedModel; none: no LiteConverter'
+        None, description='TensorFlow Lite models next to the SavedModel; default: none'
     )
     push: PushConfig = PushConfig()
     inference: InferenceConfig | None = Field(
-        None,
-        description='images without labels that a blessed model answers; none: no BulkInferrer',
+        None, description='predictions for unlabelled images; default: no BulkInferrer'
     )
     beam: BeamConfig = BeamConfig()
     report: ReportConfig = ReportConfig()
@@ -92,9 +91,9 @@ class Recipe(StrictModel):
 
     @field_validator('workdir', 'pipeline_root', 'push_directory')
     @classmethod
-    def _is_a_folder(cls, path: Path | None) -> Path | None:
+    def _is_folder(cls, path: Path | None) -> Path | None:
         if path is not None and ':/' in str(path):
-            raise ValueError('must be a folder; object storage is used through a volume')
+            raise ValueError('must be a folder; mount object storage as a volume')
         return path
 
     @model_validator(mode='after')
@@ -113,7 +112,7 @@ class Recipe(StrictModel):
         return self
 
     def for_retraining(self) -> 'Recipe':
-        """What a tick of a schedule runs: the same, continuing from the last blessed model."""
+        """Returns the recipe of a scheduled run, which starts from the last blessed model."""
         if not self.retrain.warm_start:
             return self
         trainer = self.trainer.model_copy(update={'warm_start': 'latest_blessed'})
@@ -121,8 +120,8 @@ class Recipe(StrictModel):
 
     @property
     def optional_nodes(self) -> list[str]:
-        """The nodes that not every pipeline has: what they depend on shapes the graph."""
-        wanted = {
+        """IDs of the optional nodes in the graph of this recipe."""
+        enabled = {
             'ImportExampleGen': self.data.source == 'canonical',  # else ImageExampleGen
             'newest_spans': self.data.several_spans,
             'warm_start_resolver': self.trainer.warm_start is not None,
@@ -131,7 +130,7 @@ class Recipe(StrictModel):
             'LiteConverter': self.lite is not None,
             'BulkInferrer': self.inference is not None,  # and UnlabelledExampleGen
         }
-        return [node_id for node_id, there in wanted.items() if there]
+        return [node_id for node_id, is_enabled in enabled.items() if is_enabled]
 
     @property
     def home(self) -> Path:
@@ -150,16 +149,16 @@ class Recipe(StrictModel):
 def load_recipe(
     name: str, overrides: Sequence[tuple[str, Any]] = (), data: str | None = None
 ) -> Recipe:
-    """Reads a recipe, by path or by the name of one in `configs/`, and changes single keys.
+    """Loads a recipe, and applies overrides.
 
     Args:
-        name: `configs/demo.yaml` or `demo`.
+        name: path of a YAML file, or name of a recipe in `configs/`, such as `demo`.
         overrides: dotted keys and their values, applied in order.
-        data: a path or an address of other images than those of the recipe; overrides come later.
+        data: path or URL of images that replace those of the recipe; applied before `overrides`.
 
     Raises:
-        ConfigError: the file is missing or not YAML, a key stands in it twice, or any key or
-            value in it is wrong.
+        ConfigError: the file does not exist, is not YAML or has a duplicate key, or a key or value
+            is invalid.
     """
     path = _find(name)
     try:
@@ -171,27 +170,27 @@ def load_recipe(
     except yaml.YAMLError as error:
         raise ConfigError(f'{path} is not YAML: {" ".join(str(error).split())}') from error
     if not isinstance(values, dict):
-        raise ConfigError(f'{path} holds no keys; a recipe is a mapping such as "trainer: ..."')
+        raise ConfigError(f'{path} is not a mapping; expected keys such as "trainer: ..."')
     values.setdefault('name', path.stem)
     if data is not None:
-        described = values.get('data')
-        before = described.get('source') if isinstance(described, dict) else None
-        overrides = [*data_overrides(data, before), *overrides]
+        section = values.get('data')
+        source = section.get('source') if isinstance(section, dict) else None
+        overrides = [*data_overrides(data, source), *overrides]
     return recipe_of(values, overrides, origin=str(path))
 
 
 def recipe_of(
     values: dict[str, Any], overrides: Sequence[tuple[str, Any]] = (), origin: str = 'recipe'
 ) -> Recipe:
-    """The recipe with these values, and single keys changed.
+    """Validates a recipe; reports all errors at once.
 
     Args:
-        values: as a file has them; they are changed.
+        values: the content of a YAML file; modified in place.
         overrides: dotted keys and their values, applied in order.
-        origin: where the values are from, for the message.
+        origin: file name for error messages.
 
     Raises:
-        ConfigError: any key or value is wrong.
+        ConfigError: a key or value is invalid.
     """
     for key, value in overrides:
         _set(values, key, value)
@@ -203,10 +202,10 @@ def recipe_of(
 
 
 def parse_override(text: str) -> tuple[str, Any]:
-    """`trainer.fine_tune.from_layer=120` as a key and a value; the value is read as YAML.
+    """Parses `trainer.fine_tune.from_layer=120` into a key and a YAML value.
 
     Raises:
-        ConfigError: there is no key before the equals sign.
+        ConfigError: the key or the equals sign is missing, or the value is not YAML.
     """
     key, equals, value = text.partition('=')
     if not equals or not key.strip():
@@ -228,17 +227,17 @@ def _find(name: str) -> Path:
 def _set(values: dict[str, Any], dotted: str, value: Any) -> None:
     *parents, last = dotted.split('.')
     for key in parents:
-        if values.get(key) is None:  # absent, or a group with nothing in it
+        if values.get(key) is None:  # missing or empty
             values[key] = {}
         inner = values[key]
         if not isinstance(inner, dict):
-            raise ConfigError(f'--set {dotted}: {key} is a value, not a group of keys')
+            raise ConfigError(f'--set {dotted}: {key} is a value, not a mapping')
         values = inner
     values[last] = value
 
 
 def _explain(error: Any) -> str:
-    """One line for one of pydantic's errors: the key, what was given, what would be right."""
+    """Formats an error of pydantic on one line: the key, what is valid, the received value."""
     where = '.'.join(str(part) for part in error['loc'] if part not in _TAGS)
     if error['type'] == 'extra_forbidden':
         if where in REMOVED_KEYS:
@@ -254,7 +253,7 @@ def _explain(error: Any) -> str:
 
 
 def _choices(location: tuple[Any, ...]) -> str:
-    """The keys that are valid at a location where an unknown one stands."""
+    """Lists the valid keys at the location of an unknown key."""
     model: type[BaseModel] = Recipe
     for key in location[:-1]:
         if key in model.model_fields:
@@ -268,7 +267,7 @@ def _choices(location: tuple[Any, ...]) -> str:
 
 
 def _model_of(annotation: Any) -> type[BaseModel] | None:
-    """The model in an annotation such as `FineTuneConfig` or `X | None`, if there is one."""
+    """Finds the pydantic model in an annotation such as `FineTuneConfig` or `X | None`."""
     candidates = get_args(annotation) if get_origin(annotation) else (annotation,)
     models = (each for each in candidates if isinstance(each, type) and issubclass(each, BaseModel))
     return next(models, None)

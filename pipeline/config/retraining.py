@@ -1,4 +1,4 @@
-"""Scheduled retraining: the `retrain:` part of a recipe. Imports neither TensorFlow nor TFX."""
+"""The `retrain:` section of a recipe. Imports neither TensorFlow nor TFX."""
 
 from pydantic import Field
 

@@ -1,1 +1,1 @@
-"""Runs single nodes with TFX's launcher, and reads their results."""
+"""Launches single nodes with TFX, and reads their results."""

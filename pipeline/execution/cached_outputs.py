@@ -1,13 +1,14 @@
-"""Outputs that a later run may take over have to be as they were left.
+"""Verifies cached outputs before TFX reuses them.
 
-TFX takes an output from its cache if the folder is there, whatever is in it. So after each node a
-listing of its files is kept with its execution, in its custom property, and compared when a later
-run comes upon that execution. An artifact that differs is marked: TFX takes over no execution with
-an output that is not live, and the node runs anew.
+TFX reuses an output if its folder exists, regardless of its content. So after each node the names
+and sizes of its output files are stored as a custom property of its execution. The driver of a
+later run compares them with the files, and marks damaged artifacts as not live. TFX does not reuse
+executions with such outputs, so the node runs again.
 
-The listing is no part of the artifacts: these, as they are kept, are part of the keys of the cache.
+The listing is not stored in the artifacts because their properties are part of cache keys.
 """
 
+import itertools
 import json
 import logging
 import os
@@ -30,8 +31,9 @@ from tfx.types import Artifact, artifact_utils
 from common.artifacts import folder_of
 from common.blessing import is_overridden
 
-FILES = 'catdog_files'  # the custom property: by the ids of artifacts, files and their sizes
-_LARGEST = 20_000  # bytes of that: an answer of ML Metadata holds a hundred executions or 4 MB
+_FILES = 'catdog_files'  # custom property of an execution: a listing by artifact ID, as JSON
+# ML Metadata returns a hundred executions per response, and responses have at most 4 MB.
+_MAX_LISTING_BYTES = 20_000
 _LIVE = metadata_store_pb2.Artifact.LIVE
 
 Listing = dict[str, Any]
@@ -39,31 +41,34 @@ Listing = dict[str, Any]
 _log = logging.getLogger(__name__)
 
 
-def note_files(
+def record_files(
     store: MetadataStore,
-    execution: metadata_store_pb2.Execution,
+    execution_id: int,
     outputs: Mapping[str, list[metadata_store_pb2.Artifact]],
 ) -> None:
-    """Keeps a listing of what a node has just written."""
-    artifacts = [artifact for those in outputs.values() for artifact in those]
+    """Stores a listing of the output files with an execution that has just finished."""
+    (execution,) = store.get_executions_by_id([execution_id])
+    if _FILES in execution.custom_properties:  # the task of this node was started twice
+        return
+    artifacts = list(itertools.chain(*outputs.values()))
     text = json.dumps({each.id: list_files(folder_of(each.uri)) for each in artifacts})
-    if len(text) > _LARGEST:
+    if len(text) > _MAX_LISTING_BYTES:
         text = json.dumps({each.id: list_folders(folder_of(each.uri)) for each in artifacts})
-    execution.custom_properties[FILES].string_value = text
+    execution.custom_properties[_FILES].string_value = text
     store.put_executions([execution])
 
 
 class CacheCheckOperator(base_driver_operator.BaseDriverOperator):
-    """Runs the driver of a node, if it has one, and marks damaged outputs that TFX would reuse.
+    """Driver operator that runs a node's own driver, if any, and marks damaged cached outputs.
 
-    TFX's launcher runs a driver directly before it looks up its cache, and takes the operator that
-    runs it as an argument. So the inputs, the prepared outputs and the exec properties are those of
-    the cache key here too, and only executions with this key are read.
+    TFX's launcher runs the driver directly before the cache lookup. So this operator computes the
+    same cache key, from the same inputs, outputs and exec properties, and checks only executions
+    with that key.
 
     Args:
-        driver_spec: of the driver; an empty one for a node without a driver.
-        mlmd_connection: of the launcher.
-        executor_spec: of the node; it is part of the cache key.
+        driver_spec: spec of the node's driver; empty for a node without one.
+        mlmd_connection: connection of the launcher.
+        executor_spec: executor spec of the node, which is part of the cache key.
     """
 
     SUPPORTED_EXECUTABLE_SPEC_TYPE = [PythonClassExecutableSpec]  # noqa: RUF012
@@ -95,20 +100,20 @@ class CacheCheckOperator(base_driver_operator.BaseDriverOperator):
 
 
 def _outputs(execution_info: ExecutionInfo, output: DriverOutput) -> dict[str, list[Artifact]]:
-    """The prepared outputs, or what a driver has put in their place."""
+    """Returns the prepared outputs, with the replacements of the driver."""
     prepared = execution_info.output_dict
     changed = {
         key: [
             artifact_utils.deserialize_artifact(prepared[key][0].artifact_type, artifact)
-            for artifact in those.artifacts
+            for artifact in artifacts.artifacts
         ]
-        for key, those in output.output_artifacts.items()
+        for key, artifacts in output.output_artifacts.items()
     }
     return {**prepared, **changed}
 
 
 def _parameters(execution_info: ExecutionInfo, output: DriverOutput) -> dict[str, Any]:
-    """The exec properties, with those that a driver has changed."""
+    """Returns the exec properties, with the replacements of the driver."""
     changed = {
         key: data_types_utils.get_metadata_value(value)
         for key, value in output.exec_properties.items()
@@ -117,13 +122,13 @@ def _parameters(execution_info: ExecutionInfo, output: DriverOutput) -> dict[str
 
 
 def _mark_damaged(store: MetadataStore, cache_context: int, node_id: str) -> None:
-    # Later executions that reused the outputs are in the same context; they wrote no files.
+    # CACHED executions are in the same context, but wrote no files.
     executions = store.get_executions_by_context(
         cache_context, ListOptions(filter_query='last_known_state = COMPLETE')
     )
     listings: dict[int, Listing] = {}
     for execution in executions:
-        text = execution.custom_properties[FILES].string_value or '{}'
+        text = execution.custom_properties[_FILES].string_value or '{}'
         listings.update({int(key): listing for key, listing in json.loads(text).items()})
     damaged = []
     for artifact in store.get_artifacts_by_id(sorted(listings)):
@@ -131,7 +136,7 @@ def _mark_damaged(store: MetadataStore, cache_context: int, node_id: str) -> Non
             continue
         problem = find_damage(folder_of(artifact.uri), listings[artifact.id])
         if problem is not None:
-            _log.warning('%s runs anew: of what an earlier run left, %s', node_id, problem)
+            _log.warning('%s runs again: cached output is damaged: %s', node_id, problem)
             artifact.state = metadata_store_pb2.Artifact.MARKED_FOR_DELETION
             damaged.append(artifact)
     if damaged:
@@ -139,28 +144,28 @@ def _mark_damaged(store: MetadataStore, cache_context: int, node_id: str) -> Non
 
 
 def find_damage(root: Path, listing: Listing) -> str | None:
-    """What is not as it was, as a clause; None if all of it is.
+    """Describes the first difference between an artifact and its listing; None if there is none.
 
-    What came later is no damage.
+    New files are ignored.
     """
-    by_folder = any(isinstance(what, list) for what in listing.values())
-    now = list_folders(root) if by_folder else list_files(root)
-    for name, before in listing.items():
+    by_folder = any(isinstance(recorded, list) for recorded in listing.values())
+    found = list_folders(root) if by_folder else list_files(root)
+    for name, recorded in listing.items():
         path = root / name if name else root
-        if name not in now:
+        if name not in found:
             return f'{path} is missing'
-        if now[name] != before:
-            return f'{path} has {_words(now[name])} instead of {_words(before)}'
+        if found[name] != recorded:
+            return f'{path} has {_format(found[name])} instead of {_format(recorded)}'
     return None
 
 
 def list_files(root: Path) -> Listing:
-    """Sizes of all files by their paths in an artifact; that of one which is a file has no name."""
+    """Lists file sizes by path relative to the artifact; a single file has the path ''."""
     return dict(_walk(root))
 
 
 def list_folders(root: Path) -> Listing:
-    """The same for artifacts of very many files: how many and how large, by folders."""
+    """Lists number and total size of files by folder, for artifacts with very many files."""
     files: Counter[str] = Counter()
     sizes: Counter[str] = Counter()
     for name, size in _walk(root):
@@ -179,8 +184,8 @@ def _walk(root: Path) -> Iterator[tuple[str, int]]:
             yield str(file.relative_to(root)), file.stat().st_size
 
 
-def _words(what: Any) -> str:
-    if isinstance(what, list):
-        files, size = what
+def _format(recorded: Any) -> str:
+    if isinstance(recorded, list):
+        files, size = recorded
         return f'{files} file{"s" * (files != 1)} of {size} bytes'
-    return f'{what} bytes'
+    return f'{recorded} bytes'

@@ -7,19 +7,19 @@ from tfx.proto.orchestration import pipeline_pb2
 
 
 def compile_pipeline(pipeline: Pipeline, run_id: str) -> pipeline_pb2.Pipeline:
-    """The intermediate representation of one run of a pipeline."""
+    """Compiles one run of a pipeline to the intermediate representation."""
     ir = compiler.Compiler().compile(pipeline)
-    name_run(ir, run_id)
+    set_run_id(ir, run_id)
     return ir
 
 
-def name_run(ir: pipeline_pb2.Pipeline, run_id: str) -> None:
-    """Fills in the id of a run."""
+def set_run_id(ir: pipeline_pb2.Pipeline, run_id: str) -> None:
+    """Replaces the placeholder for the run ID."""
     runtime_parameter_utils.substitute_runtime_parameter(
         ir, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: run_id}
     )
 
 
 def display_name(node_id: str) -> str:
-    """A node's id as a person knows it: `baseline_resolver` is BaselineResolver."""
+    """Formats a node ID for display, such as `baseline_resolver` as BaselineResolver."""
     return ''.join(word.capitalize() for word in node_id.split('_')) if '_' in node_id else node_id

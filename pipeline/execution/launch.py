@@ -1,4 +1,4 @@
-"""Runs one node of a compiled pipeline with TFX's own launcher, and says how it went."""
+"""Launches one node of a compiled pipeline with TFX's launcher, and reads its result."""
 
 import dataclasses
 import functools
@@ -18,23 +18,22 @@ from tfx.proto.orchestration.executable_spec_pb2 import PythonClassExecutableSpe
 from common import console
 from common.errors import DataError, NodeFailed
 from common.metadata_queries import OUTPUTS, artifacts_by_id, events_of_executions
-from pipeline.execution import cached_outputs
-from pipeline.execution.cached_outputs import CacheCheckOperator
+from pipeline.execution.cached_outputs import CacheCheckOperator, record_files
 from pipeline.execution.compilation import display_name
 
-# A line of a text that Beam made of an interrupt; a line that only names one is something else.
-_INTERRUPTED = re.compile(r'(?m)^(RuntimeError: )?KeyboardInterrupt( \[while running .*)?$')
+# A line of Beam's error text after Ctrl-C in a worker process.
+_INTERRUPT = re.compile(r'(?m)^(RuntimeError: )?KeyboardInterrupt( \[while running .*)?$')
 
 
 @dataclasses.dataclass(frozen=True)
 class NodeResult:
-    """How a node ended.
+    """The result of a node.
 
     Attributes:
-        node_id: as in the pipeline.
+        node_id: ID in the pipeline.
         seconds: wall time.
-        cached: whether its outputs were there from an earlier run.
-        outputs: output artifacts by their keys.
+        cached: whether the outputs are those of an earlier run.
+        outputs: output artifacts by key.
     """
 
     node_id: str
@@ -44,12 +43,12 @@ class NodeResult:
 
 
 def launch_node(ir: pipeline_pb2.Pipeline, node: pipeline_pb2.PipelineNode) -> NodeResult:
-    """Runs a node of the intermediate representation to its end.
+    """Launches a node of the intermediate representation and waits for it.
 
     Raises:
-        DataError: its executor cannot use the images.
-        NodeFailed: its executor raised another error, or its inputs could not be found.
-        KeyboardInterrupt: a person pressed Ctrl-C.
+        DataError: the executor cannot use the images.
+        NodeFailed: the executor raised another error, or the inputs could not be resolved.
+        KeyboardInterrupt: the user pressed Ctrl-C.
     """
     deployment = runner_utils.extract_local_deployment_config(ir)
     connection = metadata_connection(ir)
@@ -74,31 +73,32 @@ def launch_node(ir: pipeline_pb2.Pipeline, node: pipeline_pb2.PipelineNode) -> N
             ).launch()
     except DataError:
         raise
-    except Exception as error:  # executors raise whatever they like
+    except Exception as error:  # executors raise errors of any type
         if _is_interrupt(error):
             raise KeyboardInterrupt from error
         raise NodeFailed(f'{display_name(node_id)} failed: {_first_line(error)}') from error
-    state, outputs = _read_back(connection, info.execution_id if info else None)
+    state, outputs = _read_execution(connection, info.execution_id if info else None)
     if state == metadata_store_pb2.Execution.FAILED:
         raise NodeFailed(f'{display_name(node_id)} failed: its inputs could not be resolved')
     cached = state == metadata_store_pb2.Execution.CACHED
-    if info and executor and not cached:  # a resolver writes nothing
-        _note_files(connection, info.execution_id, outputs)
+    if info and executor and not cached:  # resolvers have no executor and write no files
+        with metadata.Metadata(connection) as handle:
+            record_files(handle.store, info.execution_id, outputs)
     return NodeResult(node_id, time.perf_counter() - start, cached, outputs)
 
 
 def node_of(ir: pipeline_pb2.Pipeline, node_id: str) -> pipeline_pb2.PipelineNode:
-    """The node with an id.
+    """Finds a node by ID.
 
     Raises:
-        KeyError: there is none.
+        KeyError: the pipeline has no such node.
     """
     nodes = {each.pipeline_node.node_info.id: each.pipeline_node for each in ir.nodes}
     return nodes[node_id]
 
 
 def read_results(ir: pipeline_pb2.Pipeline) -> dict[str, NodeResult]:
-    """How the nodes of this run have ended, as far as they have, by node id in their order."""
+    """Reads the results of the nodes that this run has executed, in order, by node ID."""
     connection = metadata_connection(ir)
     results = {}
     for each in ir.nodes:
@@ -107,7 +107,7 @@ def read_results(ir: pipeline_pb2.Pipeline) -> dict[str, NodeResult]:
             contexts = context_lib.prepare_contexts(handle, node.contexts)
             executions = execution_lib.get_executions_associated_with_all_contexts(handle, contexts)
         for execution in executions:
-            state, outputs = _read_back(connection, execution.id)
+            state, outputs = _read_execution(connection, execution.id)
             cached = state == metadata_store_pb2.Execution.CACHED
             since, until = execution.create_time_since_epoch, execution.last_update_time_since_epoch
             seconds = (until - since) / 1000
@@ -117,15 +117,15 @@ def read_results(ir: pipeline_pb2.Pipeline) -> dict[str, NodeResult]:
 
 
 def metadata_connection(ir: pipeline_pb2.Pipeline) -> Any:
-    """The metadata connection that the pipeline was compiled with."""
+    """Returns the ML Metadata connection config of a compiled pipeline."""
     config = runner_utils.extract_local_deployment_config(ir).metadata_connection_config
     return getattr(config, config.WhichOneof('connection_config'))
 
 
-def _read_back(
+def _read_execution(
     connection: Any, execution_id: int | None
 ) -> tuple[int | None, dict[str, list[metadata_store_pb2.Artifact]]]:
-    """State and outputs of an execution; those from the cache are in the metadata only."""
+    """Reads state and outputs from ML Metadata; the launcher does not return cached outputs."""
     if execution_id is None:
         return None, {}
     with metadata.Metadata(connection) as handle:
@@ -139,30 +139,21 @@ def _read_back(
     return execution.last_known_state, outputs
 
 
-def _note_files(
-    connection: Any, execution_id: int, outputs: dict[str, list[metadata_store_pb2.Artifact]]
-) -> None:
-    with metadata.Metadata(connection) as handle:
-        (execution,) = handle.store.get_executions_by_id([execution_id])
-        if cached_outputs.FILES not in execution.custom_properties:  # else a pod came twice
-            cached_outputs.note_files(handle.store, execution, outputs)
-
-
 def _is_interrupt(error: Exception) -> bool:
-    """Whether a person stopped it.
+    """Whether the error was caused by Ctrl-C.
 
-    Beam catches everything that is raised while it runs a step, Ctrl-C as well, and raises a
-    RuntimeError with the name of the step instead; of other processes it passes on a text alone.
+    Beam turns every exception of a step, also KeyboardInterrupt, into a RuntimeError with the name
+    of the step; from worker processes it passes on only the text.
     """
     return any(
         isinstance(each, KeyboardInterrupt)
-        or (isinstance(each, RuntimeError) and _INTERRUPTED.search(str(each)))
+        or (isinstance(each, RuntimeError) and _INTERRUPT.search(str(each)))
         for each in _chain(error)
     )
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An error, and what it was raised from or while handling, as a traceback shows them."""
+    """Yields an error and its causes and contexts, in the order of a traceback."""
     while error is not None:
         yield error
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)

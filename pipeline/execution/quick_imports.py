@@ -1,4 +1,4 @@
-"""Imports of large libraries, in less time."""
+"""Faster imports of large libraries."""
 
 import contextlib
 import gc
@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def quick_imports() -> Iterator[None]:
-    """Lets the block import without the garbage collector, which then leaves out what is there.
+    """Disables garbage collection during imports, and excludes the imported objects afterwards.
 
-    TensorFlow and TFX make some hundred thousand objects that stay to the end. Looking at them over
-    and over takes a quarter of the time of their import, and more while a model is traced.
+    TensorFlow and TFX create several hundred thousand permanent objects. Scanning them repeatedly
+    takes a quarter of the import time, and slows the tracing of models.
     """
     gc.disable()
     try:

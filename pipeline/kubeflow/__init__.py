@@ -1,1 +1,1 @@
-"""Kubeflow Pipelines: what a cluster is told, and what runs in its containers."""
+"""Kubeflow Pipelines: the compiler, the client, and the entry point of its containers."""

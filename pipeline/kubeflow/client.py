@@ -1,7 +1,7 @@
-"""Runs and schedules on Kubeflow Pipelines, by the client of whichever kfp 2 is installed.
+"""Submits runs and manages schedules on Kubeflow Pipelines, with any kfp 2.
 
-kfp is imported when `connect` is called, TFX never. Every function raises KubeflowError, with one
-sentence, for whatever goes wrong between here and the server, and for packages and names.
+Imports kfp only in `connect`, and never TFX. All functions raise KubeflowError, with one sentence,
+for failed connections, error responses, invalid packages and unknown names.
 
 API: https://www.kubeflow.org/docs/components/pipelines/reference/api/kubeflow-pipeline-api-spec/
 """
@@ -17,30 +17,17 @@ from typing import TYPE_CHECKING, Any
 
 from common.errors import KubeflowError
 from pipeline.config.kubeflow_connection import ConnectionConfig
-from pipeline.kubeflow.package import require_package
 from pipeline.retraining.cron import Schedule
 
 if TYPE_CHECKING:
     import kfp
 
-__all__ = [
-    'ConnectionConfig',
-    'KubeflowError',
-    'ScheduleInfo',
-    'SubmittedRun',
-    'connect',
-    'create_schedule',
-    'delete_schedule',
-    'list_schedules',
-    'submit',
-]
-
-_PAGE = 100
+_PAGE_SIZE = 100
 
 
 @dataclasses.dataclass(frozen=True)
 class SubmittedRun:
-    """A run that Kubeflow has accepted; `url` is its page."""
+    """A submitted run, and the URL of its page."""
 
     id: str
     url: str
@@ -48,12 +35,12 @@ class SubmittedRun:
 
 @dataclasses.dataclass(frozen=True)
 class ScheduleInfo:
-    """A recurring run as Kubeflow knows it.
+    """A recurring run of Kubeflow.
 
     Attributes:
-        cron: six fields, seconds first, in the time zone of the cluster; '' where it goes by an
-            interval instead, which nothing here makes.
-        description: for those made here, the schedule in words with its time zone.
+        cron: six fields, seconds first, in the time zone of the cluster; '' if the run has an
+            interval instead, as schedules of other programs may.
+        description: the schedule in words with its time zone, if `create_schedule` created it.
     """
 
     id: str
@@ -64,13 +51,13 @@ class ScheduleInfo:
 
 
 def connect(config: ConnectionConfig) -> 'kfp.Client':
-    """A client that has reached the server once; no request of it waits for ever.
+    """Connects to the server, and checks its health; all requests have timeouts.
 
-    What `config` leaves open kfp looks up itself: the host (see there), and namespace and cookie
-    in ~/.config/kfp/context.json.
+    kfp itself fills in missing values: the host (see `ConnectionConfig`), and namespace and cookie
+    from ~/.config/kfp/context.json.
 
     Raises:
-        KubeflowError: a secret is not set, or the server is not reached or refuses.
+        KubeflowError: a secret is not set, or the server cannot be reached or refuses.
     """
     options = {
         'host': config.host,
@@ -79,25 +66,25 @@ def connect(config: ConnectionConfig) -> 'kfp.Client':
         'verify_ssl': config.verify_ssl,
         'ssl_ca_cert': _certificate(config.ca_certificate),
     }
-    if config.namespace:  # kfp's own default also names the service inside of the cluster
+    if config.namespace:  # kfp's default is also part of the in-cluster host name
         options['namespace'] = config.namespace
     try:
         from pipeline.kubeflow.bounded_client import BoundedClient
     except ImportError as error:
         raise KubeflowError(
-            f"kfp cannot be imported ({error}); pip install 'catdog-pipeline[kubeflow]' brings it"
+            f"kfp cannot be imported ({error}); run pip install 'catdog-pipeline[kubeflow]'"
         ) from None
     try:
-        with _in_one_sentence('kfp cannot be set up'):
+        with _translate_errors('kfp cannot be set up'):
             client = BoundedClient(**options)
-            several_users = client.get_kfp_healthz().multi_user
+            multi_user = client.get_kfp_healthz().multi_user
     except KubeflowError as error:
         if config.host is None:
-            raise KubeflowError(f'{error} (no host was given, so this one was guessed)') from None
+            raise KubeflowError(f'{error} (default host, as connection.host is not set)') from None
         raise
-    if several_users and not client.get_user_namespace():
+    if multi_user and not client.get_user_namespace():
         raise KubeflowError(
-            'Kubeflow has several users here: give namespace, the name of your profile'
+            'Kubeflow is multi-user: set connection.namespace to the name of your profile'
         )
     return client
 
@@ -110,13 +97,12 @@ def submit(
     parameters: dict[str, Any],
     experiment: str = 'Default',
 ) -> SubmittedRun:
-    """Starts one run of a compiled pipeline, and makes the experiment if there is none.
+    """Starts a run of a compiled pipeline; creates the experiment if it does not exist.
 
-    Kubeflow's own cache is off: TFX looks in its metadata itself, also for what Kubeflow cannot
-    see, such as new files in a folder.
+    Kubeflow's cache is disabled: TFX has its own, which also notices changes outside of Kubeflow,
+    such as new files in a folder.
     """
-    require_package(package)
-    with _in_one_sentence(f'{package} cannot be submitted'):
+    with _translate_errors('the run cannot be submitted'):
         run = client.run_pipeline(
             _experiment_id(client, experiment), name, str(package), parameters, enable_caching=False
         )
@@ -133,21 +119,20 @@ def create_schedule(
     experiment: str = 'Default',
     cluster_timezone: str = 'UTC',
 ) -> ScheduleInfo:
-    """Makes a recurring run, in place of every one of that name in the namespace.
+    """Creates a recurring run, and then deletes older ones of the same name in the namespace.
 
-    One run at a time, and missed ones are not made up for. The old ones go only after the new one
-    stands, so that whatever is refused leaves them as they are. `cluster_timezone` is the one in
-    which the cluster reads schedules, see `Schedule.kubeflow`.
+    Runs do not overlap, and missed runs are not repeated. If the server rejects the new schedule,
+    the old ones stay. `cluster_timezone` is the time zone in which the cluster evaluates schedules,
+    see `Schedule.kubeflow`.
 
     Raises:
-        ConfigError: Kubeflow cannot run at these times.
-        KubeflowError: nothing has changed; or, as it then says, an old schedule is left.
+        ConfigError: Kubeflow cannot express the schedule.
+        KubeflowError: the schedule was not created, or an old one was not deleted.
     """
     cron = schedule.kubeflow(cluster_timezone)
-    require_package(package)
     old = [each for each in list_schedules(client) if each.name == name]
-    with _in_one_sentence(f'{package} cannot be scheduled'):
-        made = client.create_recurring_run(
+    with _translate_errors('the schedule cannot be created'):
+        created = client.create_recurring_run(
             _experiment_id(client, experiment),
             name,
             description=schedule.in_words(),
@@ -163,49 +148,47 @@ def create_schedule(
         _delete(client, old)
     except KubeflowError as error:
         raise KubeflowError(
-            f'the new schedule {name} stands, but an old one is left beside it: {error}'
+            f'the new schedule {name} was created, but an old one was not deleted: {error}'
         ) from None
-    return _info(made)
+    return _info(created)
 
 
-def list_schedules(client: 'kfp.Client', *, experiment: str | None = None) -> list[ScheduleInfo]:
-    """All recurring runs of the client's namespace, or of one experiment in it, page by page."""
-    found: list[ScheduleInfo] = []
+def list_schedules(client: 'kfp.Client') -> list[ScheduleInfo]:
+    """Lists all recurring runs of the client's namespace."""
+    schedules: list[ScheduleInfo] = []
     token = ''
-    with _in_one_sentence('schedules cannot be listed'):
+    with _translate_errors('schedules cannot be listed'):
         namespace = client.get_user_namespace() or None
-        where = {'namespace': namespace}
-        if experiment is not None:
-            chosen = client.get_experiment(experiment_name=experiment, namespace=namespace)
-            where = {'experiment_id': chosen.experiment_id}
         while True:
-            page = client.list_recurring_runs(page_token=token, page_size=_PAGE, **where)
-            found += [_info(run) for run in page.recurring_runs or []]
+            page = client.list_recurring_runs(
+                page_token=token, page_size=_PAGE_SIZE, namespace=namespace
+            )
+            schedules += [_info(run) for run in page.recurring_runs or []]
             token = page.next_page_token
             if not token:
-                return found
+                return schedules
 
 
 def delete_schedule(client: 'kfp.Client', name: str) -> list[ScheduleInfo]:
-    """Deletes every recurring run of that name, and returns what they were.
+    """Deletes all recurring runs of a name, and returns them.
 
     Raises:
-        KubeflowError: none has that name; it says which are close.
+        KubeflowError: no schedule has this name; the message suggests similar names.
     """
     schedules = list_schedules(client)
     chosen = [each for each in schedules if each.name == name]
     if not chosen:
         names = sorted({each.name for each in schedules})
         close = difflib.get_close_matches(name, names) or names
-        there = f'there is {" and ".join(close)}' if close else 'there is none at all'
-        raise KubeflowError(f'no schedule is named {name}; {there}')
+        hint = f'existing: {", ".join(close)}' if close else 'there are no schedules'
+        raise KubeflowError(f'no schedule is named {name}; {hint}')
     _delete(client, chosen)
     return chosen
 
 
 def _delete(client: 'kfp.Client', schedules: list[ScheduleInfo]) -> None:
     for each in schedules:
-        with _in_one_sentence(f'schedule {each.name} cannot be deleted'):
+        with _translate_errors(f'schedule {each.name} cannot be deleted'):
             client.delete_recurring_run(each.id)
 
 
@@ -232,8 +215,8 @@ def _certificate(path: Path | None) -> str | None:
 
 
 @contextlib.contextmanager
-def _in_one_sentence(what: str) -> Iterator[None]:
-    """Keeps kfp from printing links and warnings, and says its own exceptions as one sentence."""
+def _translate_errors(problem: str) -> Iterator[None]:
+    """Converts exceptions of kfp to KubeflowError, and suppresses its output and warnings."""
     from google.protobuf.json_format import ParseError
 
     try:
@@ -241,4 +224,4 @@ def _in_one_sentence(what: str) -> Iterator[None]:
             warnings.simplefilter('ignore')
             yield
     except (OSError, ParseError, TypeError, ValueError) as error:
-        raise KubeflowError(f'{what}: {" ".join(str(error).split())}') from None
+        raise KubeflowError(f'{problem}: {" ".join(str(error).split())}') from None

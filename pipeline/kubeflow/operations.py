@@ -1,4 +1,4 @@
-"""What a person asks of Kubeflow: run a recipe now, or on a schedule."""
+"""Compiles a recipe and submits or schedules it on Kubeflow."""
 
 import contextlib
 import tempfile
@@ -12,29 +12,29 @@ from pipeline.retraining.cron import Schedule
 
 
 def run_now(recipe: Recipe) -> SubmittedRun:
-    """Compiles a recipe and starts one run of it.
+    """Compiles a recipe and submits one run.
 
     Raises:
         ConfigError: see `compile_kubeflow`.
-        KubeflowError: Kubeflow is not reached, or refuses.
+        KubeflowError: Kubeflow cannot be reached, or refuses.
     """
     config = recipe.kubeflow.connection
-    client = connect(config)  # before seconds go into compiling
+    client = connect(config)  # fails before the slow compilation
     with _package(recipe) as package:
         return submit(
             client, package, name=recipe.name, parameters={}, experiment=config.experiment
         )
 
 
-def run_on(recipe: Recipe, schedule: Schedule) -> ScheduleInfo:
-    """The same again and again: a run does something only if there is something new.
+def run_on_schedule(recipe: Recipe, schedule: Schedule) -> ScheduleInfo:
+    """Compiles a recipe and schedules its runs, which train only for a reason, such as new images.
 
     Raises:
-        ConfigError: the cluster cannot keep this schedule.
-        ConfigError, KubeflowError: as `run_now`.
+        ConfigError: the cluster cannot express the schedule; otherwise as `run_now`.
+        KubeflowError: as `run_now`.
     """
     recipe, config = recipe.for_retraining(), recipe.kubeflow.connection
-    schedule.kubeflow(config.cron_timezone)  # raises before anything is done
+    schedule.kubeflow(config.cron_timezone)  # raises before connecting
     client = connect(config)
     with _package(recipe) as package:
         return create_schedule(
@@ -51,7 +51,7 @@ def run_on(recipe: Recipe, schedule: Schedule) -> ScheduleInfo:
 @contextlib.contextmanager
 def _package(recipe: Recipe) -> Iterator[Path]:
     with quick_imports():
-        from pipeline.kubeflow.compiler import compile_kubeflow  # brings in TFX
+        from pipeline.kubeflow.compiler import compile_kubeflow  # imports TFX
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f'{recipe.name}.yaml'

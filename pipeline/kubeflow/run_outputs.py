@@ -1,4 +1,4 @@
-"""The verdict of a run, as Kubeflow's interface shows it: metrics and a page."""
+"""Outputs of a run for Kubeflow: a metrics artifact, an HTML report and the webhook."""
 
 import json
 import logging
@@ -16,14 +16,14 @@ from pipeline.retraining.webhook import post_to_webhook
 _log = logging.getLogger(__name__)
 
 
-def show_verdict(ir: pipeline_pb2.Pipeline, recipe: Recipe, options: dict[str, Any]) -> None:
-    """Prints the table and the verdict, and writes both of Kubeflow's artifacts.
+def write_run_outputs(ir: pipeline_pb2.Pipeline, recipe: Recipe, options: dict[str, Any]) -> None:
+    """Prints the results of a run, writes the Kubeflow artifacts and calls the webhook.
 
     Args:
-        ir: the pipeline of this run; all of its nodes have ended.
-        recipe: of the run.
-        options: `verdict` and `report` are where Kubeflow wants the artifacts, `executor_input` is
-            its description of the task.
+        ir: the pipeline of this run, after all nodes up to the Pusher.
+        recipe: the recipe of the run.
+        options: options of the task; `verdict` and `report` are the paths of the artifacts,
+            `executor_input` is Kubeflow's ExecutorInput as JSON.
     """
     results = read_results(ir)
     run_id = ir.runtime_spec.pipeline_run_id.field_value.string_value
@@ -35,11 +35,11 @@ def show_verdict(ir: pipeline_pb2.Pipeline, recipe: Recipe, options: dict[str, A
     options['verdict'].parent.mkdir(parents=True, exist_ok=True)
     options['verdict'].write_text(json.dumps(values))
     _write_executor_output(json.loads(options['executor_input']), values)
-    _tell(recipe, outcome)
+    _call_webhook(recipe, outcome)
 
 
-def _tell(recipe: Recipe, outcome: Outcome) -> None:
-    """The webhook of the recipe, as a tick on one machine does; a failed run has no last task."""
+def _call_webhook(recipe: Recipe, outcome: Outcome) -> None:
+    """Posts the result to the webhook, as a local tick does; failed runs do not get here."""
     if recipe.retrain.webhook_env is None:
         return
     verdict = 'unchanged' if outcome.unchanged else 'blessed'
@@ -58,13 +58,9 @@ def _tell(recipe: Recipe, outcome: Outcome) -> None:
 
 
 def metrics(outcome: Outcome) -> dict[str, float]:
-    """What can be compared between runs; a run without a blessed model before has no `previous`.
-
-    What is no number is left out: JSON has none for it.
-    """
-    measured = {name: each.value for name, each in outcome.measures.items()}
+    """Returns the numbers that Kubeflow compares between runs, without missing values and NaN."""
     values = {
-        **measured,
+        **{name: estimate.value for name, estimate in outcome.measures.items()},
         'blessed': float(outcome.blessed),
         'accuracy': outcome.accuracy,
         'baseline_accuracy': outcome.baseline_accuracy,
@@ -74,7 +70,7 @@ def metrics(outcome: Outcome) -> dict[str, float]:
 
 
 def _write_executor_output(executor_input: dict[str, Any], values: dict[str, float]) -> None:
-    """Metrics are metadata of their artifact, which a task hands over in a file of its own.
+    """Writes the metrics as metadata of the artifact `verdict`, in the file that Kubeflow reads.
 
     The message is `ExecutorOutput` of kfp's pipeline_spec.proto.
     """

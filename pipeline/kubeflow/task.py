@@ -1,9 +1,9 @@
-"""What runs in a container of a Kubeflow task: one node of the pipeline, by TFX's own launcher.
+"""Entry point of a Kubeflow container: runs one node of the pipeline with TFX's launcher.
 
     python -m pipeline.kubeflow.task NODE --recipe JSON --run-id ID ...
 
-Everything is given by the compiled spec. Called again with the same run id, after the pod was
-killed, a node that had finished is left as it is, and any other starts anew.
+The compiled spec provides all options. If Kubeflow restarts a killed pod with the same run ID, a
+finished node is skipped, and an unfinished one runs again.
 """
 
 import datetime
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from pydantic import TypeAdapter, ValidationError
 
 from common import console
 from common.errors import ConfigError, NodeFailed, PipelineError
@@ -23,15 +24,16 @@ from components.evaluation.config import check_floors
 from pipeline.config.recipe import Recipe, parse_override, recipe_of
 from pipeline.execution.quick_imports import quick_imports
 
-DECISION = 'decision'  # the task that says whether anything is to be done
+DECISION = 'decision'  # the first task, which decides whether to train
 FAILED, USAGE = 1, 2
-_PARAMETERS = {  # of the pipeline, and the keys of the recipe that they change
+_PARAMETERS = {  # pipeline parameters, and the recipe keys that they override
     'data_path': 'data.path',
     'workdir': 'workdir',
     'pipeline_root': 'pipeline_root',
     'metadata_address': 'metadata.address',
     'push_directory': 'push_directory',
 }
+_OVERRIDES = TypeAdapter(list[str])
 
 _log = logging.getLogger('pipeline.kubeflow.task')  # __name__ is __main__ in a container
 
@@ -39,21 +41,21 @@ _log = logging.getLogger('pipeline.kubeflow.task')  # __name__ is __main__ in a 
 @click.command()
 @click.argument('node_id', metavar='NODE')
 @click.option('--recipe', required=True, help='The recipe, as JSON.')
-@click.option('--run-id', required=True, help='The same for all tasks of a run.')
+@click.option('--run-id', required=True, help='ID of the run, for all of its tasks.')
 @click.option('--data-path', default='')
 @click.option('--workdir', default='')
 @click.option('--pipeline-root', default='')
 @click.option('--metadata-address', default='')
 @click.option('--push-directory', default='')
-@click.option('--overrides', default='[]', help='Other keys, as a list of KEY=VALUE in JSON.')
+@click.option('--overrides', default='[]', help='List of KEY=VALUE, as JSON.')
 @click.option('--only-when-new', default='false')
-@click.option('--optional-nodes', default='', help='Of the pipeline that was compiled.')
-@click.option('--train', type=Path, help='Where the decision is written.')
-@click.option('--classes', default='', help='As JSON; the first task writes it there.')
-@click.option('--images', default='', help='How many; the first task writes it there.')
-@click.option('--verdict', type=Path, help='Where metrics are written.')
-@click.option('--report', type=Path, help='Where the page is written.')
-@click.option('--executor-input', default='{}', help='What Kubeflow knows of the task.')
+@click.option('--optional-nodes', default='', help='Optional nodes of the compiled pipeline.')
+@click.option('--train', type=Path, help='Output file of the decision.')
+@click.option('--classes', default='', help='Class names as JSON; output file of the decision.')
+@click.option('--images', default='', help='Number of images; output file of the decision.')
+@click.option('--verdict', type=Path, help='Output file of the metrics.')
+@click.option('--report', type=Path, help='Output file of the report.')
+@click.option('--executor-input', default='{}', help='ExecutorInput of Kubeflow, as JSON.')
 @click.pass_context
 def main(context: click.Context, /, node_id: str, recipe: str, run_id: str, **options: Any) -> None:
     """Run one node of the pipeline."""
@@ -63,7 +65,7 @@ def main(context: click.Context, /, node_id: str, recipe: str, run_id: str, **op
         _run_task(node_id, recipe, run_id, options)
     except PipelineError as error:
         if isinstance(error, NodeFailed) and not isinstance(error.__cause__, PipelineError):
-            traceback.print_exc()  # a pod's output is its log
+            traceback.print_exc()  # into the log of the pod
         _fail(str(error), USAGE if isinstance(error, ConfigError) else FAILED)
     except Exception as error:
         traceback.print_exc()
@@ -73,63 +75,64 @@ def main(context: click.Context, /, node_id: str, recipe: str, run_id: str, **op
 def _run_task(node_id: str, recipe: str, run_id: str, options: dict[str, Any]) -> None:
     if '{{' in run_id:
         raise ConfigError(
-            f'the run id {run_id} was not filled in; Kubeflow Pipelines 2.4 or newer does that'
+            f'the run ID {run_id} is a placeholder; use Kubeflow Pipelines 2.4 or newer, which '
+            'replaces it'
         )
-    wanted = recipe_of_task(json.loads(recipe), options)
+    validated = apply_parameters(json.loads(recipe), options)
     if node_id == DECISION:
-        _require_shape(wanted, options['optional_nodes'])
-        decide(wanted, options)
+        _check_optional_nodes(validated, options['optional_nodes'])
+        decide(validated, options)
     else:
-        run_node(wanted, node_id, run_id, options)
+        run_node(validated, node_id, run_id, options)
 
 
-def _require_shape(recipe: Recipe, compiled: str) -> None:
-    """Tasks were made when the pipeline was compiled; a run cannot add or remove any.
+def _check_optional_nodes(recipe: Recipe, compiled: str) -> None:
+    """Checks that the overrides of a run do not add or remove nodes.
 
     Raises:
-        ConfigError: this run would need others.
+        ConfigError: the compiled pipeline has other optional nodes.
     """
-    wanted = ','.join(recipe.optional_nodes)
-    if wanted != compiled:
+    required = ','.join(recipe.optional_nodes)
+    if required != compiled:
         raise ConfigError(
-            'data.source, data.window, data.span_range, trainer.warm_start, tuner or inference is '
-            'changed so that the pipeline would have other components '
-            f'({wanted or "none"} instead of {compiled or "none"} of those that are optional); '
-            'compile it again with that'
+            'a parameter of this run changes the components of the pipeline: it needs the optional '
+            f'components {required or "none"}, but was compiled with {compiled or "none"}; compile '
+            'it again (see data.source, data.window, data.span_range, trainer.warm_start, tuner, '
+            'serving_check.infra_validator, lite and inference)'
         )
 
 
 def decide(recipe: Recipe, options: dict[str, Any]) -> None:
-    """Writes `true` if the pipeline is to run, else `false`, and prints why; looks at the data.
+    """Decides whether to train, prints the reason, and writes the outputs of the decision task.
 
-    Classes and number of images are told to the other tasks: the folder may change meanwhile.
+    The other tasks receive classes and number of images from here, as the folder may change.
     """
     from components.image_example_gen.sources.spans import open_window
 
-    train, reason = True, 'this run was asked for'
+    train, reason = True, 'this run was requested'
     if options['only_when_new'].lower() == 'true':
         from pipeline.metadata_store import open_store
         from pipeline.retraining import decision
 
         now = datetime.datetime.now(datetime.timezone.utc)
-        found = decision.decide(recipe, open_store(recipe.metadata, recipe.home), now)
-        train, reason = found.train, found.reason
+        result = decision.decide(recipe, open_store(recipe.metadata, recipe.home), now)
+        train, reason = result.train, result.reason
     _log.info(reason)
     window = open_window(recipe.data)
     check_floors(recipe.evaluation, window[0].source.classes)
-    written = {
+    outputs = {
         'train': json.dumps(train),
         'classes': json.dumps(window[0].source.classes),
         'images': str(sum(span.source.count for span in window)),
     }
-    for name, text in written.items():
+    for name, text in outputs.items():
         path = Path(options[name])
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
 
 
 def run_node(recipe: Recipe, node_id: str, run_id: str, options: dict[str, Any]) -> None:
-    """Launches a node; after the last one it shows the verdict as Kubeflow wants it."""
+    """Launches a node; after the Pusher it also writes the outputs for Kubeflow."""
     with quick_imports():
         from pipeline.execution.compilation import compile_pipeline, display_name
         from pipeline.execution.launch import launch_node, node_of
@@ -148,30 +151,30 @@ def run_node(recipe: Recipe, node_id: str, run_id: str, options: dict[str, Any])
     how = 'cached' if result.cached else 'done'
     _log.info('%s %s in %.1f s', display_name(node_id), how, result.seconds)
     if options['verdict'] is not None:
-        from pipeline.kubeflow.run_outputs import show_verdict
+        from pipeline.kubeflow.run_outputs import write_run_outputs
 
-        show_verdict(ir, recipe, options)
+        write_run_outputs(ir, recipe, options)
 
 
-def recipe_of_task(values: dict[str, Any], options: dict[str, str]) -> Recipe:
-    """The recipe that was compiled, with what this run changes.
+def apply_parameters(values: dict[str, Any], options: dict[str, str]) -> Recipe:
+    """Applies the pipeline parameters of a run to the compiled recipe.
 
     Args:
         values: the compiled recipe.
-        options: the pipeline's parameters; what is missing or empty changes nothing.
+        options: pipeline parameters; missing and empty ones are ignored.
 
     Raises:
-        ConfigError: any value is wrong.
+        ConfigError: a value is invalid.
     """
     changes = [(key, options[name]) for name, key in _PARAMETERS.items() if options.get(name)]
-    given = options.get('overrides', '[]')
+    text = options.get('overrides', '[]')
     try:
-        others = json.loads(given)
-    except ValueError:
-        others = None
-    if not isinstance(others, list) or not all(isinstance(each, str) for each in others):
-        raise ConfigError(f'overrides: expected a list as in ["trainer.seed=7"], got {given}')
-    return recipe_of(values, [*changes, *map(parse_override, others)])
+        overrides = _OVERRIDES.validate_json(text)
+    except ValidationError:
+        raise ConfigError(
+            f'overrides: {text} is not a list of strings; use a list such as ["trainer.seed=7"]'
+        ) from None
+    return recipe_of(values, [*changes, *map(parse_override, overrides)])
 
 
 def _fail(message: str, code: int) -> None:

@@ -1,4 +1,4 @@
-"""From a recipe to the job that Vertex AI Pipelines takes, with TFX's own runner for it."""
+"""Compiles a recipe to a job of Vertex AI Pipelines, with TFX's KubeflowV2DagRunner."""
 
 from pathlib import Path
 
@@ -17,51 +17,51 @@ from pipeline.graph import create_pipeline
 from pipeline.resolver_nodes import Resolvers
 
 _COMMAND = ['python', '-m', 'tfx.orchestration.kubeflow.v2.container.kubeflow_v2_run_executor']
-# It executes no resolver strategies but those of TFX.
+# Vertex AI executes only the resolver strategies of TFX.
 _RESOLVERS = Resolvers(
     blessed_model=LatestBlessedModelStrategy, excludes_candidate=False, previous_statistics=None
 )
-CANNOT = (
-    'Vertex AI runs no drivers: it does not notice new images, so its caching is off and every '
-    'run does everything.',
-    'It knows only the newest blessed model as a baseline: a candidate that equals it is compared '
-    'with itself and pushed again, and the Evaluator fails where that one knows other classes.',
-    'It has no rolling window: one span, or images that do not come in spans.',
-    'It compares no span with the one before: drift is not looked for.',
-    'It keeps metadata of its own: metadata.address is not used, and status, lineage and retrain '
-    'do not see its runs.',
-    'It shows no report of ours, and the kubeflow: part of the recipe counts for the image alone.',
+_LIMITATIONS = (
+    'Vertex AI runs no drivers, so it cannot detect new images; caching is disabled and every run '
+    'executes all components.',
+    'The baseline is always the newest blessed model: an identical candidate is compared with '
+    'itself and pushed again, and the Evaluator fails if the baseline has other classes.',
+    'There is no rolling window: use one span, or images without spans.',
+    'There is no drift check against the previous span.',
+    'Vertex AI has its own metadata: metadata.address is ignored, and status, lineage and retrain '
+    'do not include its runs.',
+    'There is no HTML report, and only the image of the kubeflow: section is used.',
 )
 
 
 def compile_vertex(recipe: Recipe, path: Path) -> tuple[str, ...]:
-    """Writes the job as JSON.
+    """Writes the job of a recipe as JSON.
 
     Args:
-        recipe: `pipeline_root` is given when the job is started; paths in it are those that the
-            containers see, a bucket being /gcs/BUCKET.
-        path: of the file, ending in .json.
+        recipe: the configuration, with paths as the containers see them, such as /gcs/BUCKET for a
+            bucket. `pipeline_root` is set when the job is started.
+        path: output file, ending in .json.
 
     Returns:
-        A sentence for each thing that does not work there.
+        The limitations of Vertex AI, one sentence each.
 
     Raises:
-        ConfigError: the recipe asks for what cannot be done there, or the file is no JSON.
+        ConfigError: Vertex AI does not support the recipe, or the file name does not end in .json.
         OSError: the file cannot be written.
-        DataError: the images, which name the classes, cannot be used here.
+        DataError: the images, from which the classes are read, cannot be used.
     """
     if recipe.data.several_spans:
         raise ConfigError(
-            'data.window or data.span_range: Vertex AI has no rolling window; set it to 1 span'
+            'data.window or data.span_range: Vertex AI has no rolling window; use one span'
         )
     if path.suffix != '.json':
         raise ConfigError(f'{path}: Vertex AI takes JSON; give a name that ends in .json')
-    path.touch()  # tells now what cannot be written
+    path.touch()  # raises before the slow compilation
     (span,) = open_window(recipe.data)
     records = recipe.data.path if recipe.data.source == 'canonical' else None
     if records is not None and span_folders(records):
         raise ConfigError(
-            f'data.path: Vertex AI does not look for spans in {records}; give the folder of one'
+            f'data.path: {records} has several spans; Vertex AI needs the folder of one span'
         )
     pipeline = create_pipeline(recipe, span.source.classes, span.source.count, _RESOLVERS)
     pipeline.enable_cache = False
@@ -70,4 +70,4 @@ def compile_vertex(recipe: Recipe, path: Path) -> tuple[str, ...]:
     )
     runner = KubeflowV2DagRunner(config, output_dir=str(path.parent), output_filename=path.name)
     runner.run(pipeline, write_out=True)
-    return CANNOT
+    return _LIMITATIONS

@@ -1,1 +1,1 @@
-"""Runs on this machine."""
+"""Runs a pipeline on this machine."""

@@ -1,4 +1,4 @@
-"""One run of a recipe on this machine, from images to a pushed model."""
+"""Runs a recipe on this machine, from images to a pushed model."""
 
 import contextlib
 import datetime
@@ -31,25 +31,25 @@ _log = logging.getLogger(__name__)
 
 
 def run(recipe: Recipe, *, verbose: bool = False) -> 'Outcome':
-    """Runs every component that has something new to do.
+    """Runs the pipeline of a recipe; components with unchanged inputs are cached.
 
     Args:
-        recipe: what to run.
-        verbose: show what the libraries print instead of writing it to a file.
+        recipe: the configuration.
+        verbose: print the output of libraries instead of writing it to the log file.
 
     Returns:
-        How it ended: the verdict with its reasons.
+        The gate decision with its reasons, the metrics and the push.
 
     Raises:
-        RunError: a component failed; the message names it and the log.
-        AlreadyRunning: another run of the recipe is going on.
+        RunError: a component failed; the message names it and the log file.
+        AlreadyRunning: another run of the recipe holds the lock.
         PipelineError: the recipe, its data, its weights or the metadata cannot be used.
     """
     start = time.perf_counter()
     log = recipe.home / 'logs' / f'{datetime.datetime.now():%Y-%m-%dT%H-%M-%S}.log'
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(alone(recipe))
+            stack.enter_context(lock_recipe(recipe))
             if not verbose:
                 stack.enter_context(library_output_to(log))
         except OSError as error:
@@ -68,7 +68,7 @@ def run(recipe: Recipe, *, verbose: bool = False) -> 'Outcome':
 def _run(recipe: Recipe, start: float) -> 'Outcome':
     _log.info('%s: %s', recipe.name, recipe.description, extra=styled(recipe.name, 'bold'))
     check_weights_file(recipe.trainer.weights)
-    # TensorFlow and TFX take seconds to import; a wrong recipe is told before.
+    # Check the recipe before the imports of TensorFlow and TFX, which take seconds.
     from components.image_example_gen.sources.spans import open_window
 
     spans = open_window(recipe.data)
@@ -88,11 +88,11 @@ def _run(recipe: Recipe, start: float) -> 'Outcome':
         from trainer.data.cache_plan import plan_cache
         from trainer.model.backbone import build_backbone
 
-    backbone = build_backbone(recipe.trainer)  # raises for weights or layers that do not fit
+    backbone = build_backbone(recipe.trainer)  # raises if weights or layers do not match
     check_class_weights(recipe.trainer, classes)
     _log.info('weights: %s', describe_weights(recipe.trainer))
     remove_leftovers(recipe, open_store(recipe.metadata, recipe.home))
-    if recipe.trainer.cache:  # raises if it would be too large, as far as can be told now
+    if recipe.trainer.cache:  # raises if the estimated cache is too large
         plan_cache(recipe.trainer, backbone, recipe.data.splits.expected(count), recipe.home)
     runner = ProgressDagRunner()
     runner.run(create_pipeline(recipe, classes, count))
@@ -119,27 +119,25 @@ def describe_data(spans: 'Sequence[Span]') -> str:
 
 
 def describe_weights(trainer: TrainConfig) -> str:
-    """What the backbone starts from, in words."""
+    """Formats the backbone and its initial weights."""
     name = f'MobileNetV2 {trainer.alpha} at {trainer.image_size}x{trainer.image_size}'
     if trainer.warm_start:
-        return f'{name}, of the last blessed model if there is one, else: {trainer.weights}'
+        return f'{name}, last blessed model if there is one, else {trainer.weights}'
     if trainer.weights == 'embedded':
-        made = 'on images made by formulas (no photograph, no download)'
-        return f'{name}, pretrained: embedded, {made}'
+        return f'{name}, pretrained: embedded (formula-generated images, no download)'
     if trainer.weights != 'random':
         return f'{name}, pretrained: {trainer.weights}'
     trained = trainer.fine_tune.epochs > 0 and trainer.fine_tune.from_layer in (0, 1, 'Conv1')
-    return f'{name}, from a random start: no pretrained weights are used; ' + (
-        'all layers are trained' if trained else 'the frozen layers stay random'
-    )
+    layers = 'all layers are trained' if trained else 'the frozen layers stay random'
+    return f'{name}, random initialization: not pretrained; {layers}'
 
 
 @contextlib.contextmanager
-def alone(recipe: Recipe) -> Iterator[None]:
-    """Two runs at once would do the work twice and push twice.
+def lock_recipe(recipe: Recipe) -> Iterator[None]:
+    """Holds the lock of a recipe, so that concurrent runs do not repeat work and pushes.
 
     Raises:
-        AlreadyRunning: another one is going on.
+        AlreadyRunning: another run holds the lock.
         OSError: the folder of the runs cannot be written.
     """
     recipe.home.mkdir(parents=True, exist_ok=True)

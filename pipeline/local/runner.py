@@ -7,7 +7,7 @@ from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 from tfx.proto.orchestration import pipeline_pb2
 
 from common import console
-from pipeline.execution.compilation import display_name, name_run
+from pipeline.execution.compilation import display_name, set_run_id
 from pipeline.execution.launch import NodeResult, launch_node
 from pipeline.execution.outcome import SHORT_SECONDS
 
@@ -41,7 +41,7 @@ class ProgressDagRunner(LocalDagRunner):
         if run_options is not None:
             raise NotImplementedError('partial runs')
         self.run_id = datetime.datetime.now().isoformat()
-        name_run(pipeline, self.run_id)
+        set_run_id(pipeline, self.run_id)
         for node in pipeline.nodes:
             name = display_name(node.pipeline_node.node_info.id)
             with console.titled(name):

@@ -15,7 +15,7 @@ import ml_metadata
 from common.errors import AlreadyRunning, ConfigError, DataError, MetadataError, PipelineError
 from pipeline.config.recipe import Recipe
 from pipeline.formatting import time_of
-from pipeline.local.run_recipe import alone, run
+from pipeline.local.run_recipe import lock_recipe, run
 from pipeline.metadata_store import open_store
 from pipeline.registry.leftovers import finish_pushes
 from pipeline.retraining.decision import Decision, decide
@@ -177,7 +177,7 @@ def _decide(recipe: Recipe, tools: Tools) -> Decision:
     store = open_store(recipe.metadata, recipe.home)
     try:
         # Records pushes of killed runs; otherwise their spans would count as unused.
-        with contextlib.suppress(AlreadyRunning), alone(recipe):
+        with contextlib.suppress(AlreadyRunning), lock_recipe(recipe):
             finish_pushes(recipe, store)
         return decide(recipe, store, tools.now())
     except ml_metadata.errors.StatusError as error:  # the server went away after open_store

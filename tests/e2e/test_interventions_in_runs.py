@@ -158,7 +158,7 @@ def test_metadata_that_was_damaged_and_moved_away_begins_anew(home, after_unbles
     """As its sentence says: executions count from 1 again, where there are folders of old ones."""
     metadata = home.runs / 'metadata.sqlite'
     metadata.write_text('a shopping list')
-    assert 'move it away to begin anew' in home.call('run').stderr
+    assert 'move the file away to start without' in home.call('run').stderr
     metadata.rename(home.runs / 'metadata.damaged')
 
     done = home.call('run')

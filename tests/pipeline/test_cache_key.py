@@ -1,4 +1,4 @@
-"""Which nodes run again when a file of the project changes."""
+"""Hashes of code and weights in the cache keys of nodes."""
 
 import json
 import shutil
@@ -8,10 +8,11 @@ import sys
 import pytest
 
 from pipeline import cache_key
-from pipeline.cache_key import code_of, imported_modules
+from pipeline.cache_key import code_of, content_hash, imported_modules
 from pipeline.config.recipe import load_recipe
 from pipeline.execution.compilation import compile_pipeline
 from pipeline.graph import create_pipeline
+from trainer.model import weights
 
 PACKAGES = ('common', 'trainer', 'components', 'pipeline')
 OPTIONAL = [
@@ -21,7 +22,7 @@ OPTIONAL = [
     ('inference.path', '/images'),
     ('data.window', 3),
 ]
-# Nodes with the hash of their code; a node runs again also when its inputs are new artifacts.
+# Nodes with a hash of their code.
 WITH_CODE = {
     'AnomalyGate',
     'Transform',
@@ -39,23 +40,21 @@ WITH_CODE = {
 
 @pytest.fixture
 def write(tmp_path, monkeypatch):
-    """`write(**sources)`: modules of a project of their own, by names with __ for a slash."""
+    """`write(**sources)` writes the modules of another project; `__` in a name is a slash."""
     monkeypatch.setattr(cache_key, 'ROOT', tmp_path)
 
     def write_modules(**sources):
         for name, source in sources.items():
             file = tmp_path / f'{name.replace("__", "/")}.py'
-            for folder in [file.parent, *file.parent.parents]:
-                if folder == tmp_path:
-                    break
-                folder.mkdir(parents=True, exist_ok=True)
-                (folder / '__init__.py').touch()
+            file.parent.mkdir(parents=True, exist_ok=True)
+            for folder in file.relative_to(tmp_path).parents[:-1]:
+                (tmp_path / folder / '__init__.py').touch()
             file.write_text(source)
 
     return write_modules
 
 
-def test_imports_are_followed_through_other_modules(write):
+def test_follows_imports_through_other_modules(write):
     write(
         trainer__run='import trainer.model.head\nfrom common.files import size',
         trainer__model__head='from trainer.config import train as config',
@@ -90,7 +89,7 @@ def test_imports_are_followed_through_other_modules(write):
         'if TYPE_CHECKING:\n    pass\nelse:\n    import common.files',
     ],
 )
-def test_imports_anywhere_in_a_file_count(source, write):
+def test_finds_imports_in_nested_statements(source, write):
     write(trainer__run=source, common__files='')
 
     assert 'common.files' in imported_modules('trainer.run')
@@ -105,34 +104,34 @@ def test_imports_anywhere_in_a_file_count(source, write):
         'import numpy.common.files',
     ],
 )
-def test_imports_that_do_not_run_or_are_not_ours_do_not_count(source, write):
+def test_ignores_type_checking_strings_and_other_packages(source, write):
     write(trainer__run=source, common__files='')
 
     assert set(imported_modules('trainer.run')) == {'trainer', 'trainer.run'}
 
 
-def test_code_of_a_function_is_that_of_its_module():
+def test_hashes_module_of_function():
     assert code_of(load_recipe) == code_of('pipeline.config.recipe')
 
 
-def test_a_name_that_is_no_module_of_the_project_is_refused():
+def test_rejects_name_that_is_not_a_project_module():
     with pytest.raises(ModuleNotFoundError, match=r'trainer\.modle is not a module of this proj'):
         code_of('trainer.modle')
 
 
-def test_everything_that_python_loads_is_found():
-    loaded = 'import sys, pipeline.config.recipe; print(*sys.modules)'
-    command = [sys.executable, '-c', loaded]
-    said = subprocess.run(command, check=True, capture_output=True, text=True)
-    ours = {name for name in said.stdout.split() if name.partition('.')[0] in PACKAGES}
+def test_finds_all_modules_that_python_imports():
+    program = 'import sys, pipeline.config.recipe; print(*sys.modules)'
+    command = [sys.executable, '-c', program]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    loaded = {name for name in output.split() if name.partition('.')[0] in PACKAGES}
 
-    assert ours <= set(imported_modules('pipeline.config.recipe'))
-    assert len(ours) > 20
+    assert loaded <= set(imported_modules('pipeline.config.recipe'))
+    assert len(loaded) > 20
 
 
 @pytest.fixture(scope='module')
-def nodes_that_run_again(tmp_path_factory):
-    """`nodes_that_run_again(file)`: ids of nodes that get other parameters if the file changes."""
+def changed_nodes(tmp_path_factory):
+    """`changed_nodes(file)`: IDs of nodes whose parameters change with the file."""
     recipe = load_recipe('demo', [('workdir', str(tmp_path_factory.mktemp('runs'))), *OPTIONAL])
 
     def parameters(root):
@@ -157,10 +156,10 @@ def nodes_that_run_again(tmp_path_factory):
             shutil.copytree(
                 cache_key.ROOT / package,
                 root / package,
-                ignore=lambda folder, names: [name for name in names if name == '__pycache__'],
+                ignore=shutil.ignore_patterns('__pycache__'),
             )
-        with (root / file).open('a') as changed:
-            changed.write('\n# a comment\n')
+        with (root / file).open('a') as source:
+            source.write('\n# a comment\n')
         after = parameters(root)
         return {node for node, values in after.items() if values != before[node]}
 
@@ -188,15 +187,15 @@ def nodes_that_run_again(tmp_path_factory):
         ('common/__init__.py', WITH_CODE),
     ],
 )
-def test_a_change_runs_exactly_the_nodes_that_use_the_file(file, expected, nodes_that_run_again):
-    assert nodes_that_run_again(file) == expected
+def test_code_change_reruns_only_nodes_that_import_the_file(file, expected, changed_nodes):
+    assert changed_nodes(file) == expected
 
 
-def test_a_copy_of_the_project_has_the_same_keys(nodes_that_run_again):
-    assert nodes_that_run_again('pipeline/unused.py') == set()
+def test_keys_do_not_depend_on_project_location(changed_nodes):
+    assert changed_nodes('pipeline/unused.py') == set()
 
 
-def test_the_hash_that_the_lineage_shows_is_that_of_the_training_code(tmp_path):
+def test_trainer_config_has_hash_of_training_code(tmp_path):
     recipe = load_recipe('demo', [('workdir', str(tmp_path))])
     pipeline = create_pipeline(recipe, ('cat', 'dog'), 100)
     (trainer,) = (node for node in pipeline.components if node.id == 'Trainer')
@@ -204,3 +203,19 @@ def test_the_hash_that_the_lineage_shows_is_that_of_the_training_code(tmp_path):
     config = json.loads(trainer.exec_properties['custom_config'])
 
     assert config['code'] == code_of('trainer.run')
+
+
+def test_content_hash_depends_on_embedded_file(tmp_path, monkeypatch):
+    path = tmp_path / 'embedded.weights.h5'
+    monkeypatch.setattr(weights, 'EMBEDDED_FILE', path)
+    path.write_bytes(b'first')
+    before = content_hash('embedded')
+    assert before == content_hash(str(path))
+    path.write_bytes(b'second')
+    assert content_hash('embedded') != before
+
+
+def test_content_hash_of_other_keywords_is_the_keyword(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'random').write_text('a file')
+    assert [content_hash(word) for word in ('random', 'imagenet')] == ['random', 'imagenet']

@@ -1,4 +1,4 @@
-"""A metadata file that is damaged is named in one sentence, by every command that reads it."""
+"""Every command that reads the metadata reports a damaged SQLite file."""
 
 import os
 import sqlite3
@@ -15,11 +15,8 @@ from pipeline.metadata_store import SQLITE_FILE, check_file, open_store
 from pipeline_runner import main
 
 REPOSITORY = Path(__file__).parents[2]
-REMEDY = (
-    'put a copy from before in its place, or move it away to begin anew, without what earlier '
-    'runs left'
-)
-READING = {
+REMEDY = 'restore a backup, or move the file away to start without the history of earlier runs'
+COMMANDS = {
     'status': (),
     'lineage': ('1',),
     'why': (),
@@ -42,58 +39,56 @@ def overwrite(file):
     file.write_text('a shopping list\n' * 1000)
 
 
-def cut(file):
+def truncate(file):
     os.truncate(file, file.stat().st_size // 2)
 
 
-def scribble(file):
+def corrupt(file):
     with file.open('r+b') as contents:
         contents.seek(40_000)
         contents.write(b'\xee' * 30_000)
-
-
-def damaged(home, damage):
-    damage(home / SQLITE_FILE)
-    with pytest.raises(MetadataError) as caught:
-        check_file(MetadataConfig(), home)
-    return str(caught.value)
 
 
 @pytest.mark.parametrize(
     ('damage', 'reason'),
     [
         (overwrite, 'file is not a database'),
-        (cut, 'database disk image is malformed'),
-        (scribble, 'the file is damaged'),
+        (truncate, 'database disk image is malformed'),
+        (corrupt, 'the file is damaged'),
     ],
 )
-def test_the_sentence_names_the_file_what_is_wrong_and_what_to_do(home, damage, reason):
-    assert damaged(home, damage) == (
+def test_error_names_file_problem_and_remedy(home, damage, reason):
+    damage(home / SQLITE_FILE)
+
+    with pytest.raises(MetadataError) as error:
+        check_file(MetadataConfig(), home)
+
+    assert str(error.value) == (
         f'the metadata in {home / SQLITE_FILE} cannot be used: {reason}; {REMEDY}'
     )
 
 
-def test_a_file_that_is_whole_passes_also_while_somebody_writes(home):
+def test_accepts_intact_file_during_a_transaction(home):
     check_file(MetadataConfig(), home)
     with sqlite3.connect(home / SQLITE_FILE) as database:
         database.execute('begin immediate')
         check_file(MetadataConfig(), home)
 
 
-@pytest.mark.parametrize('command', READING)
-def test_commands_say_it_at_once_and_leave_the_file_alone(home, command):
+@pytest.mark.parametrize('command', COMMANDS)
+def test_commands_report_damage_without_changing_the_file(home, command):
     overwrite(home / SQLITE_FILE)
     options = ['--set', 'name=pets', '--workdir', str(home.parent)]
 
-    done = click.testing.CliRunner().invoke(main, [command, *READING[command], *options])
+    done = click.testing.CliRunner().invoke(main, [command, *COMMANDS[command], *options])
 
     assert done.exit_code == (1 if command == 'retrain' else 2)
     assert done.stderr.endswith(f'cannot be used: file is not a database; {REMEDY}\n')
     assert (home / SQLITE_FILE).read_text().startswith('a shopping list')
 
 
-def test_a_run_does_not_begin(home, make_image_folder):
-    cut(home / SQLITE_FILE)
+def test_run_does_not_start_with_damaged_metadata(home, make_image_folder):
+    truncate(home / SQLITE_FILE)
     images = make_image_folder(home.parent / 'images', per_class=2)
     small = ['trainer.image_size=32', 'trainer.alpha=0.35', 'name=pets']
     done = subprocess.run(

@@ -9,22 +9,22 @@ CLASSES = ('cats', 'dogs')
 
 
 @pytest.fixture
-def described():
+def schema_features():
     return {feature.name: feature for feature in schema_for(CLASSES).feature}
 
 
-def test_labels_are_numbers_of_classes(described):
-    label = described[features.LABEL].int_domain
+def test_label_range_covers_classes(schema_features):
+    label = schema_features[features.LABEL].int_domain
 
     assert (label.min, label.max, label.is_categorical) == (0, 1, True)
 
 
-def test_class_names_are_those_of_the_data(described):
-    assert list(described[features.CLASS_NAME].string_domain.value) == ['cats', 'dogs']
+def test_class_name_domain_holds_classes(schema_features):
+    assert list(schema_features[features.CLASS_NAME].string_domain.value) == ['cats', 'dogs']
 
 
-def test_every_feature_of_an_example_is_described(described):
-    assert set(described) == {
+def test_schema_has_every_feature_of_an_example(schema_features):
+    assert set(schema_features) == {
         features.IMAGE_BYTES,
         features.IMAGE_FORMAT,
         features.LABEL,
@@ -43,20 +43,20 @@ def test_every_feature_of_an_example_is_described(described):
     }
 
 
-def test_one_set_of_classes_leaves_no_trace_in_the_next():
+def test_schemas_do_not_share_state():
     schema_for(('a', 'b'))
 
     assert schema_for(CLASSES) == schema_for(CLASSES)
     assert 'value: "a"' not in text_format.MessageToString(schema_for(CLASSES))
 
 
-def test_the_file_holds_the_schema(tmp_path):
+def test_schema_file_round_trips(tmp_path):
     path = write_schema(CLASSES, tmp_path)
 
     assert text_format.Parse(path.read_text(), schema_pb2.Schema()) == schema_for(CLASSES)
 
 
-def test_the_file_is_named_after_its_content(tmp_path):
+def test_schema_path_depends_on_content(tmp_path):
     first = write_schema(CLASSES, tmp_path)
 
     assert write_schema(CLASSES, tmp_path) == first

@@ -1,9 +1,8 @@
-"""The nodes that a recipe switches on before a model is pushed."""
+"""Nodes that check and convert a model before it is pushed."""
 
 import json
 
 import pytest
-import yaml
 from google.protobuf import json_format
 from tfx.orchestration.pipeline import Pipeline
 from tfx.proto import infra_validator_pb2
@@ -11,7 +10,6 @@ from tfx.proto import infra_validator_pb2
 from common.errors import ConfigError
 from pipeline.config.recipe import load_recipe
 from pipeline.graph import create_pipeline
-from pipeline.kubeflow.compiler import compile_kubeflow
 
 CLASSES = ('cat', 'dog')
 DOCKER = ('serving_check.infra_validator', {'platform': 'docker', 'tag': '2.15.0'})
@@ -19,24 +17,24 @@ DOCKER = ('serving_check.infra_validator', {'platform': 'docker', 'tag': '2.15.0
 
 @pytest.fixture
 def nodes(tmp_path):
-    """`nodes(*changes)`: the nodes of a pipeline in their order, by id."""
+    """`nodes(*overrides)`: the nodes of a pipeline by ID."""
 
-    def make(*changes):
-        recipe = load_recipe('demo', [('workdir', str(tmp_path)), *changes])
+    def make(*overrides):
+        recipe = load_recipe('demo', [('workdir', str(tmp_path)), *overrides])
         pipeline: Pipeline = create_pipeline(recipe, CLASSES, 100)
         return {node.id: node for node in pipeline.components}
 
     return make
 
 
-def test_every_pipeline_checks_that_its_model_serves(nodes):
-    found = nodes(('serving_check.seconds', 42))
-    config = json.loads(found['ServingCheck'].exec_properties['serving_check'])
+def test_serving_check_is_always_included(nodes):
+    created = nodes(('serving_check.seconds', 42))
+    config = json.loads(created['ServingCheck'].exec_properties['serving_check'])
     assert config['seconds'] == 42
-    assert not {'InfraValidator', 'LiteConverter'} & set(found)
+    assert not {'InfraValidator', 'LiteConverter'} & set(created)
 
 
-def test_the_infra_validator_gets_the_server_that_the_recipe_names(nodes):
+def test_infra_validator_uses_docker_image_of_recipe(nodes):
     node = nodes(DOCKER)['InfraValidator']
     spec = json_format.Parse(
         node.exec_properties['serving_spec'], infra_validator_pb2.ServingSpec()
@@ -51,7 +49,7 @@ def test_the_infra_validator_gets_the_server_that_the_recipe_names(nodes):
     assert [*request.tensorflow_serving.signature_names] == ['serving_default']
 
 
-def test_on_kubernetes_it_has_its_account_and_an_end(nodes):
+def test_infra_validator_on_kubernetes_has_account_and_deadline(nodes):
     config = {'platform': 'kubernetes', 'service_account': 'server', 'seconds': 100}
     node = nodes(('serving_check.infra_validator', config))['InfraValidator']
     spec = json_format.Parse(
@@ -62,34 +60,17 @@ def test_on_kubernetes_it_has_its_account_and_an_end(nodes):
     assert spec.kubernetes.active_deadline_seconds == 200
 
 
-def test_a_platform_has_to_be_named():
+def test_infra_validator_requires_platform():
     with pytest.raises(ConfigError, match=r'serving_check\.infra_validator\.platform: missing'):
         load_recipe('demo', [('serving_check.infra_validator', {'tag': 'latest'})])
 
 
-def test_lite_models_are_made_of_what_the_recipe_asks_for(nodes):
+def test_lite_converter_uses_formats_and_threshold_of_recipe(nodes):
     node = nodes(('lite', {'formats': ['int8']}), ('trainer.threshold', 0.7))['LiteConverter']
     assert json.loads(node.exec_properties['lite'])['formats'] == ['int8']
     assert node.exec_properties['threshold'] == 0.7
 
 
-def test_a_format_that_is_none_is_refused_with_those_that_are():
+def test_unknown_lite_format_lists_valid_ones():
     with pytest.raises(ConfigError, match=r"lite\.formats\.0: .*'float16' or 'int8'.*'int4'"):
         load_recipe('demo', [('lite', {'formats': ['int4']})])
-
-
-def test_on_kubeflow_each_of_them_is_a_task(tmp_path):
-    kubeflow = {'image': 'registry.example/catdog:1', 'tasks': {'LiteConverter': {'memory': '2Gi'}}}
-    changes = [
-        ('kubeflow', kubeflow),
-        ('lite', {}),
-        DOCKER,
-        ('workdir', '/runs'),
-        ('data.source', 'folder'),
-        ('data.path', '/data'),
-        ('metadata.address', 'mysql://catdog@catdog-metadata:3306/metadb'),
-    ]
-    path = tmp_path / 'pipeline.yaml'
-    compile_kubeflow(load_recipe('demo', changes), path)
-    executors = next(yaml.safe_load_all(path.read_text()))['deploymentSpec']['executors']
-    assert {'exec-servingcheck', 'exec-infravalidator', 'exec-liteconverter'} <= set(executors)

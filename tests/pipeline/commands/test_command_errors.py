@@ -28,7 +28,7 @@ FAMILIES = {  # a mistake for each: what is called, and words of the message
     DataError: (['run', '--data', 'nowhere'], 'nowhere does not exist; give a folder'),
     MetadataError: (
         ['models', '--set', 'metadata.address=mysql://ada@host/runs'],
-        'CATDOG_METADATA_PASSWORD, with the password of mysql://ada@host/runs, is not set',
+        'the environment variable CATDOG_METADATA_PASSWORD is not set',
     ),
     ModelError: (['predict', 'cat.jpg'], 'no model is live in '),
     AlreadyRunning: (['run', '--set', 'name=busy'], 'another run of busy is going on in '),

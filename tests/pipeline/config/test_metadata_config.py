@@ -4,7 +4,7 @@ from pydantic import ValidationError
 from pipeline.config.metadata_config import Address, MetadataConfig, parse_address
 
 
-def test_metadata_is_in_a_file_unless_the_recipe_says_otherwise():
+def test_default_is_sqlite():
     assert MetadataConfig().address == 'sqlite'
 
 
@@ -20,7 +20,7 @@ def test_metadata_is_in_a_file_unless_the_recipe_says_otherwise():
         ('grpc://metadata.ml', Address('grpc', 'metadata.ml', 8080, None, None)),
     ],
 )
-def test_an_address_is_taken_apart_and_has_a_usual_port(text, address):
+def test_parses_address_with_default_port(text, address):
     assert parse_address(text) == address
     assert MetadataConfig(address=text).address == text
 
@@ -39,17 +39,17 @@ def test_an_address_is_taken_apart_and_has_a_usual_port(text, address):
         'https://host',
     ],
 )
-def test_what_is_no_address_shows_the_forms(address):
+def test_invalid_address_lists_valid_forms(address):
     with pytest.raises(ValidationError, match=r"expected 'sqlite', mysql://USER@HOST:PORT/DATA"):
         MetadataConfig(address=address)
 
 
 @pytest.mark.parametrize('address', ['mysql://host/metadb', 'mysql://catdog@host:3306'])
-def test_mysql_needs_a_user_and_a_database(address):
+def test_mysql_requires_user_and_database(address):
     with pytest.raises(ValidationError, match='mysql needs a user and a database'):
         MetadataConfig(address=address)
 
 
-def test_a_password_in_the_address_is_refused_with_the_place_for_it():
-    with pytest.raises(ValidationError, match='a password stands in an environment variable'):
+def test_rejects_password_in_address():
+    with pytest.raises(ValidationError, match='put the password in an environment variable'):
         MetadataConfig(address='mysql://catdog:word@host/metadb')

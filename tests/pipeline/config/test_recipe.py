@@ -10,7 +10,7 @@ from pipeline.config.recipe import RECIPES, load_recipe, parse_override
 
 @pytest.fixture
 def write(tmp_path):
-    """Writes a recipe called `mine.yaml`; gives its path."""
+    """`write(text)` writes the recipe `mine.yaml`, and returns its path."""
 
     def write_recipe(text: str) -> str:
         path = tmp_path / 'mine.yaml'
@@ -21,14 +21,14 @@ def write(tmp_path):
 
 
 @pytest.mark.parametrize('path', sorted(RECIPES.glob('*.yaml')), ids=lambda path: path.stem)
-def test_every_recipe_loads_by_name_and_says_what_it_is(path):
+def test_included_recipes_load_by_name_and_have_descriptions(path):
     recipe = load_recipe(path.stem)
 
     assert recipe.name == path.stem
     assert recipe.description
 
 
-def test_an_empty_mapping_gives_the_defaults(write):
+def test_empty_recipe_has_defaults(write):
     recipe = load_recipe(write('{}'))
 
     assert recipe.data.source == 'drawings'
@@ -37,32 +37,29 @@ def test_an_empty_mapping_gives_the_defaults(write):
     assert recipe.evaluation.baseline_accuracy == 0.9
 
 
-def test_a_recipe_is_named_after_its_file(write):
-    assert load_recipe(write('description: mine')).name == 'mine'
+@pytest.mark.parametrize(('text', 'name'), [('description: a', 'mine'), ('name: other', 'other')])
+def test_name_defaults_to_file_name(write, text, name):
+    assert load_recipe(write(text)).name == name
 
 
-def test_a_recipe_may_name_itself(write):
-    assert load_recipe(write('name: other')).name == 'other'
-
-
-def test_a_recipe_loads_by_path_and_by_name_alike():
+def test_loads_same_recipe_by_path_and_name():
     assert load_recipe(str(RECIPES / 'demo.yaml')) == load_recipe('demo')
 
 
-def test_runs_are_kept_under_the_name_in_the_workdir(write, tmp_path):
+def test_home_is_named_folder_in_workdir(write, tmp_path):
     recipe = load_recipe(write('{}'), [('workdir', str(tmp_path))])
 
     assert recipe.home == tmp_path / 'mine'
     assert recipe.serving_directory == tmp_path / 'mine' / 'serving'
 
 
-def test_models_are_pushed_where_the_recipe_says(write, tmp_path):
+def test_push_directory_sets_serving_directory(write, tmp_path):
     recipe = load_recipe(write(f'push_directory: {tmp_path}/models'))
 
     assert recipe.serving_directory == tmp_path / 'models'
 
 
-def test_an_override_changes_one_nested_key_and_no_other(write):
+def test_override_changes_only_one_nested_key(write):
     path = write('trainer: {fine_tune: {epochs: 5}}')
 
     recipe = load_recipe(path, [('trainer.fine_tune.from_layer', 120)])
@@ -71,13 +68,13 @@ def test_an_override_changes_one_nested_key_and_no_other(write):
     assert recipe.trainer.fine_tune.epochs == 5
 
 
-def test_an_override_reaches_into_a_group_that_the_file_leaves_out(write):
+def test_override_creates_missing_sections(write):
     recipe = load_recipe(write('{}'), [('data.splits.test', 2)])
 
     assert recipe.data.splits == SplitConfig(test=2)
 
 
-def test_the_last_override_of_a_key_counts(write):
+def test_last_override_of_a_key_wins(write):
     changes = [('trainer.seed', 1), ('trainer.seed', 2)]
 
     assert load_recipe(write('{}'), changes).trainer.seed == 2
@@ -96,46 +93,41 @@ def test_the_last_override_of_a_key_counts(write):
         ('description=a=b', ('description', 'a=b')),
     ],
 )
-def test_the_value_of_an_override_is_yaml(text, expected):
+def test_parses_override_value_as_yaml(text, expected):
     assert parse_override(text) == expected
 
 
 @pytest.mark.parametrize('text', ['trainer.batch_size', '=64', ' = 64'])
-def test_an_override_without_a_key_or_equals_sign_shows_the_form(text):
+def test_rejects_override_without_key_or_equals_sign(text):
     with pytest.raises(ConfigError, match=r'expected KEY=VALUE, as in trainer\.batch_size=64'):
         parse_override(text)
 
 
-def test_an_override_that_is_not_yaml_is_shown():
+def test_rejects_override_that_is_not_yaml():
     with pytest.raises(ConfigError, match=r"--set trainer\.augment: '\{flip' is not a YAML value"):
         parse_override('trainer.augment={flip')
 
 
-def test_an_override_below_a_single_value_is_refused(write):
-    with pytest.raises(ConfigError, match=r'--set name\.first: name is a value, not a group'):
+def test_rejects_override_below_a_scalar(write):
+    with pytest.raises(ConfigError, match=r'--set name\.first: name is a value, not a mapping'):
         load_recipe(write('name: mine'), [('name.first', 1)])
 
 
-def test_an_unknown_key_gets_a_suggestion_and_the_valid_keys(write):
+def test_unknown_key_gets_suggestion_and_valid_keys(write):
     path = write('trainer: {bach_size: 64}')
 
-    with pytest.raises(
-        ConfigError, match=r'trainer\.bach_size: unknown key; did you mean batch_size\?'
-    ):
-        load_recipe(path)
-    with pytest.raises(
-        ConfigError, match='valid keys: image_size, alpha, weights, warm_start, batch_size'
-    ):
+    message = r'bach_size: unknown key; did you mean batch_size\? valid keys: image_size, alpha, '
+    with pytest.raises(ConfigError, match=rf'trainer\.{message}'):
         load_recipe(path)
 
 
-def test_a_key_that_is_like_no_other_gets_the_valid_keys_alone(write):
+def test_unknown_key_without_similar_key_gets_no_suggestion(write):
     with pytest.raises(ConfigError, match=r'xyz: unknown key; valid keys: name, description, '):
         load_recipe(write('xyz: 1'))
 
 
 @pytest.mark.parametrize('value', ['0.2', 'null'])
-def test_a_removed_key_names_its_replacement(write, value):
+def test_removed_key_names_replacement(write, value):
     path = write(f'retrain: {{drift_threshold: {value}}}')
 
     with pytest.raises(
@@ -144,7 +136,7 @@ def test_a_removed_key_names_its_replacement(write, value):
         load_recipe(path)
 
 
-def test_every_error_is_told_at_once_with_what_was_given_and_what_is_valid(write):
+def test_reports_all_errors_with_received_and_valid_values(write):
     path = write(
         'trainer:\n'
         '  alpha: 0.6\n'
@@ -167,17 +159,7 @@ def test_every_error_is_told_at_once_with_what_was_given_and_what_is_valid(write
     assert all(line.startswith(f'{path}: ') for line in str(caught.value).splitlines())
 
 
-def test_an_unknown_source_gets_the_valid_ones(write):
-    with pytest.raises(ConfigError, match=r"'drawings', 'folder', 'archive', .*, got 'web'"):
-        load_recipe(write('data: {source: web}'))
-
-
-def test_a_name_that_cannot_name_a_folder_is_refused(write):
-    with pytest.raises(ConfigError, match=r"name: string should match pattern .*, got '\.\./up'"):
-        load_recipe(write('name: ../up'))
-
-
-def test_a_file_that_is_not_yaml_is_named_with_the_place(write):
+def test_yaml_error_names_file_and_position(write):
     with pytest.raises(ConfigError, match=r'mine\.yaml is not YAML: .*line 2, column') as caught:
         load_recipe(write('trainer: {\ndata: ]'))
     assert '\n' not in str(caught.value)
@@ -191,16 +173,16 @@ def test_a_file_that_is_not_yaml_is_named_with_the_place(write):
         ('trainer: {seed: 1, seed: 2}', 'seed', 1, 1),
     ],
 )
-def test_a_key_that_stands_twice_is_named_with_its_line(write, text, key, line, first):
+def test_rejects_duplicate_keys_with_both_lines(write, text, key, line, first):
     path = write(text)
 
     with pytest.raises(ConfigError) as caught:
         load_recipe(path)
 
-    assert str(caught.value) == f"{path}, line {line}: key '{key}' stands in line {first} already"
+    assert str(caught.value) == f"{path}, line {line}: duplicate key '{key}', see line {first}"
 
 
-def test_a_key_may_stand_in_several_groups_and_change_what_it_is_merged_with(write):
+def test_allows_merge_keys_and_same_key_in_several_sections(write):
     path = write(
         'trainer:\n'
         '  feature_extraction: &stage {epochs: 1, optimizer: sgd}\n'
@@ -214,12 +196,12 @@ def test_a_key_may_stand_in_several_groups_and_change_what_it_is_merged_with(wri
 
 
 @pytest.mark.parametrize('text', ['', '- trainer', 'trainer'])
-def test_a_file_without_keys_is_refused(write, text):
-    with pytest.raises(ConfigError, match='holds no keys; a recipe is a mapping'):
+def test_rejects_file_that_is_not_a_mapping(write, text):
+    with pytest.raises(ConfigError, match='is not a mapping; expected keys'):
         load_recipe(write(text))
 
 
-def test_a_file_that_is_not_text_is_refused(tmp_path):
+def test_rejects_binary_file(tmp_path):
     path = tmp_path / 'image.yaml'
     path.write_bytes(b'\xff\xd8\xff\xe0')
 
@@ -227,14 +209,14 @@ def test_a_file_that_is_not_text_is_refused(tmp_path):
         load_recipe(str(path))
 
 
-def test_a_missing_recipe_gets_the_known_ones():
+def test_missing_recipe_lists_known_ones():
     known = ', '.join(sorted(path.stem for path in RECIPES.glob('*.yaml')))
 
     with pytest.raises(ConfigError, match=f'recipe dmeo does not exist; .* one of {known}$'):
         load_recipe('dmeo')
 
 
-def test_a_recipe_cannot_be_changed():
+def test_recipe_is_frozen():
     recipe = load_recipe('demo')
 
     with pytest.raises(ValidationError, match='frozen'):
@@ -258,8 +240,13 @@ def test_a_recipe_cannot_be_changed():
             'tuner: {space: {fine_tune.learning_rate: [0.1, 0.2]}}',
             r'tuner.space.fine_tune.learning_rate: that stage has 0 epochs$',
         ),
+        ('data: {source: web}', r"data.source: .*'drawings', 'folder', 'archive', .*, got 'web'$"),
+        ('name: ../up', r"name: string should match pattern .*, got '../up'$"),
         ('inference: {}', r'inference.path: missing$'),
-        ('inference: {path: "gs://bucket"}', r'inference.path: must be a folder; object storage'),
+        (
+            'inference: {path: "gs://bucket"}',
+            r'inference.path: must be a folder',
+        ),
         (
             'trainer: {class_weights: {cats: 0}}',
             r'trainer.class_weights.cats: input should be greater than 0, got 0$',
@@ -270,7 +257,7 @@ def test_a_recipe_cannot_be_changed():
         ),
     ],
 )
-def test_a_mistake_deep_in_a_recipe_is_told_in_one_line(write, text, message):
+def test_invalid_value_is_reported_on_one_line(write, text, message):
     with pytest.raises(ConfigError, match=message) as error:
         load_recipe(write(text))
     assert len(str(error.value).splitlines()) == 1

@@ -1,4 +1,4 @@
-"""What is taken from the cache is as it was left; a small pipeline through TFX's own launcher."""
+"""Damaged outputs are not reused from the cache; tested with TFX's launcher."""
 
 import io
 import os
@@ -21,8 +21,10 @@ from components.image_example_gen.import_component import ImportCanonicalExample
 from components.image_example_gen.sources.base.config import DataConfig
 from pipeline.execution import cached_outputs
 from pipeline.execution.cached_outputs import find_damage, list_files, list_folders
+from pipeline.execution.launch import NodeResult
 from pipeline.local.runner import ProgressDagRunner
 
+METADATA = 'metadata.sqlite'
 FILES = {'graph.pb': b'nodes', 'weights/first': b'0123', 'weights/second': b'56789'}
 
 
@@ -42,32 +44,36 @@ def ReadModel(
     Path(examples.uri, 'copy').write_bytes(Path(model.uri, 'weights/first').read_bytes())
 
 
+def run_pipeline(folder: Path, components: list) -> tuple[dict[str, NodeResult], str]:
+    """Runs a pipeline with its metadata in a folder; returns results and console output."""
+    pipeline = Pipeline(
+        pipeline_name='small',
+        pipeline_root=str(folder / 'artifacts'),
+        components=components,
+        enable_cache=True,
+        metadata_connection_config=sqlite_metadata_connection_config(str(folder / METADATA)),
+    )
+    stream, runner = io.StringIO(), ProgressDagRunner()
+    with console.output_to(stream):
+        runner.run(pipeline)
+    return runner.results, stream.getvalue()
+
+
 class Runs:
-    """Runs of a pipeline of two nodes, and what a person is told."""
+    """Runs of a pipeline with two nodes, and their console output."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._metadata = sqlite_metadata_connection_config(str(folder / 'metadata.sqlite'))
-        self.said = ''
 
     def run(self) -> dict[str, bool]:
-        """Which nodes were cached."""
+        """Runs the pipeline; returns whether each node was cached."""
         writer = WriteModel()
-        pipeline = Pipeline(
-            pipeline_name='small',
-            pipeline_root=str(self._folder / 'artifacts'),
-            components=[writer, ReadModel(model=writer.outputs['model'])],
-            enable_cache=True,
-            metadata_connection_config=self._metadata,
-        )
-        said, runner = io.StringIO(), ProgressDagRunner()
-        with console.output_to(said):
-            runner.run(pipeline)
-        self.said, self.results = said.getvalue(), runner.results
-        return {name: result.cached for name, result in runner.results.items()}
+        components = [writer, ReadModel(model=writer.outputs['model'])]
+        self.results, self.output = run_pipeline(self._folder, components)
+        return {name: result.cached for name, result in self.results.items()}
 
     def store(self) -> MetadataStore:
-        return MetadataStore(self._metadata)
+        return MetadataStore(sqlite_metadata_connection_config(str(self._folder / METADATA)))
 
     def model(self) -> Path:
         (artifact,) = self.results['WriteModel'].outputs['model']
@@ -80,59 +86,59 @@ NONE_CACHED = dict.fromkeys(ALL_CACHED, False)
 
 @pytest.fixture
 def runs(tmp_path):
-    """Runs of which the first has ended."""
+    """Runs after a first run."""
     runs = Runs(tmp_path)
     assert runs.run() == NONE_CACHED
     return runs
 
 
-def test_what_is_as_it_was_is_taken_from_the_cache(runs):
+def test_unchanged_outputs_are_cached(runs):
     assert runs.run() == ALL_CACHED
-    assert 'anew' not in runs.said
+    assert 'runs again' not in runs.output
 
 
-def test_a_node_of_whose_files_one_is_missing_runs_anew_and_so_do_those_after_it(runs):
+def test_missing_file_reruns_node_and_its_downstream_nodes(runs):
     lost = runs.model() / 'weights' / 'first'
     lost.unlink()
 
     assert runs.run() == NONE_CACHED
-    assert f'WriteModel runs anew: of what an earlier run left, {lost} is missing\n' in runs.said
+    assert f'WriteModel runs again: cached output is damaged: {lost} is missing\n' in runs.output
     assert {name: (runs.model() / name).read_bytes() for name in FILES} == FILES
-    assert runs.run() == ALL_CACHED  # of the second
+    assert runs.run() == ALL_CACHED
 
 
-def test_a_file_that_was_cut_off_is_told_with_both_sizes(runs):
-    torn = runs.model() / 'weights' / 'second'
-    os.truncate(torn, 2)
+def test_truncated_file_is_reported_with_both_sizes(runs):
+    truncated = runs.model() / 'weights' / 'second'
+    os.truncate(truncated, 2)
 
     assert runs.run() == NONE_CACHED
-    assert f'{torn} has 2 bytes instead of 5 bytes' in runs.said
+    assert f'{truncated} has 2 bytes instead of 5 bytes' in runs.output
 
 
-def test_a_run_that_took_the_cache_does_not_hide_that_it_is_damaged_later(runs):
+def test_detects_damage_after_a_cached_run(runs):
     runs.run()
     (runs.model() / 'graph.pb').unlink()
 
     assert runs.run() == NONE_CACHED
 
 
-def test_files_that_came_later_are_no_damage(runs):
+def test_ignores_new_files(runs):
     (runs.model() / 'notes.txt').write_text('mine')
 
     assert runs.run() == ALL_CACHED
 
 
-def test_what_a_person_has_changed_is_no_damage(runs):
+def test_ignores_artifacts_with_manual_override(runs):
     (artifact,) = runs.results['WriteModel'].outputs['model']
     artifact.custom_properties['by_hand'].int_value = 1
     runs.store().put_artifacts([artifact])
     (runs.model() / 'graph.pb').unlink()
 
     assert runs.run()['WriteModel']
-    assert 'anew' not in runs.said
+    assert 'runs again' not in runs.output
 
 
-def test_a_damaged_output_stays_marked_and_the_new_one_is_live(runs):
+def test_rerun_creates_new_live_artifact(runs):
     (runs.model() / 'graph.pb').unlink()
     before = runs.results['WriteModel'].outputs['model'][0]
 
@@ -145,30 +151,18 @@ def test_a_damaged_output_stays_marked_and_the_new_one_is_live(runs):
 
 @pytest.fixture
 def ingest(tmp_path):
-    """`ingest(node)`: runs an ExampleGen; whether it was cached, and the folder of its records."""
+    """`ingest(node)` runs an ExampleGen; returns whether it was cached, and its output folder."""
 
     def run(node):
-        runner = ProgressDagRunner()
-        with console.output_to(io.StringIO()):
-            runner.run(
-                Pipeline(
-                    pipeline_name='images',
-                    pipeline_root=str(tmp_path / 'artifacts'),
-                    components=[node],
-                    enable_cache=True,
-                    metadata_connection_config=sqlite_metadata_connection_config(
-                        str(tmp_path / 'metadata.sqlite')
-                    ),
-                )
-            )
-        (result,) = runner.results.values()
+        results, _ = run_pipeline(tmp_path, [node])
+        (result,) = results.values()
         return result.cached, Path(result.outputs['examples'][0].uri)
 
     return run
 
 
 @pytest.mark.parametrize('lost', ['Split-train/data_tfrecord-00000-of-00001', 'index.npy'])
-def test_records_that_lost_a_file_are_written_anew_and_not_linked(
+def test_damaged_records_are_written_again_and_not_linked(
     tmp_path, make_image_folder, ingest, lost
 ):
     images = make_image_folder(tmp_path / 'images', per_class=20)
@@ -188,7 +182,7 @@ def test_records_that_lost_a_file_are_written_anew_and_not_linked(
     assert ingest(ImageExampleGen(data)) == (True, second)
 
 
-def test_imported_records_that_lost_a_file_are_imported_anew(tmp_path, ingest):
+def test_damaged_imported_records_are_imported_again(tmp_path, ingest):
     for split in SPLITS:
         (tmp_path / f'records/Split-{split}').mkdir(parents=True)
         file = tmp_path / f'records/Split-{split}/data_tfrecord-00000-of-00001.gz'
@@ -206,18 +200,18 @@ def test_imported_records_that_lost_a_file_are_imported_anew(tmp_path, ingest):
     assert (second / 'Split-eval' / lost.name).exists()
 
 
-def test_of_very_many_files_folders_are_compared(tmp_path, monkeypatch):
-    monkeypatch.setattr(cached_outputs, '_LARGEST', 50)
+def test_large_listings_compare_folders(tmp_path, monkeypatch):
+    monkeypatch.setattr(cached_outputs, '_MAX_LISTING_BYTES', 50)
     runs = Runs(tmp_path)
     runs.run()
     assert runs.run() == ALL_CACHED
     (runs.model() / 'weights' / 'first').unlink()
 
     assert runs.run() == NONE_CACHED
-    assert 'weights has 1 file of 5 bytes instead of 2 files of 9 bytes' in runs.said
+    assert 'weights has 1 file of 5 bytes instead of 2 files of 9 bytes' in runs.output
 
 
-def test_a_value_is_a_file_of_its_own(tmp_path):
+def test_finds_damage_of_single_file_artifact(tmp_path):
     value = tmp_path / 'value'
     value.write_text('[]')
     listing = list_files(value)
@@ -229,7 +223,7 @@ def test_a_value_is_a_file_of_its_own(tmp_path):
     assert find_damage(value, listing) == f'{value} is missing'
 
 
-def test_a_folder_that_is_gone_is_damage_in_both_kinds_of_listing(tmp_path):
+def test_finds_missing_file_in_both_kinds_of_listing(tmp_path):
     (tmp_path / 'model' / 'weights').mkdir(parents=True)
     (tmp_path / 'model' / 'weights' / 'first').touch()
     listings = [list_files(tmp_path / 'model'), list_folders(tmp_path / 'model')]

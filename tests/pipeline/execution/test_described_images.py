@@ -1,4 +1,4 @@
-"""Records to statistics to anomalies, as the components do it."""
+"""Statistics and anomalies of records, with StatisticsGen and the curated schema."""
 
 import pytest
 import tensorflow as tf
@@ -51,7 +51,7 @@ def as_feature(value):
 
 @pytest.fixture(scope='module')
 def statistics(tmp_path_factory):
-    """`statistics[split]`: what StatisticsGen says of the records above."""
+    """`statistics[split]`: statistics of the records in SPLITS."""
     folder = tmp_path_factory.mktemp('described')
     for split, records in SPLITS.items():
         (folder / 'examples' / f'Split-{split}').mkdir(parents=True)
@@ -76,7 +76,7 @@ def statistics(tmp_path_factory):
 
 @pytest.fixture
 def anomalies(statistics):
-    """`anomalies(split)`: what of it does not fit the curated schema, in clauses."""
+    """`anomalies(split)`: descriptions of its schema anomalies."""
     schema = schema_for(('cats', 'dogs'))
 
     def find(split):
@@ -85,17 +85,17 @@ def anomalies(statistics):
     return find
 
 
-def test_every_measure_is_described_and_no_pixels_names_or_digests(statistics):
+def test_statistics_exclude_bytes_file_name_and_hash(statistics):
     described = {feature.path.step[0] for feature in statistics['good'].datasets[0].features}
 
     assert described == set(RECORD) - {features.IMAGE_BYTES, features.FILENAME, features.SHA256}
 
 
-def test_images_as_ingestion_measures_them_fit(anomalies):
+def test_ingested_records_have_no_anomalies(anomalies):
     assert anomalies('good') == []
 
 
-def test_a_measure_that_cannot_be_is_named_with_its_value(anomalies):
+def test_reports_out_of_range_value(anomalies):
     clauses = anomalies('odd')
 
     assert clauses[0].startswith('odd: image/brightness: Out-of-range values: Unexpectedly high')
@@ -103,13 +103,13 @@ def test_a_measure_that_cannot_be_is_named_with_its_value(anomalies):
     assert clauses[1].startswith('odd: image/bytes: Out-of-range values')
 
 
-def test_records_of_others_without_measures_are_told_which_they_lack(anomalies):
+def test_reports_features_missing_in_every_record(anomalies):
     names = ', '.join(sorted(MEASURES))
 
     assert anomalies('foreign') == [f'foreign: {names}: missing in every record']
 
 
-def test_a_measure_that_some_records_lack_is_told(anomalies):
+def test_reports_feature_missing_in_some_records(anomalies):
     (clause,) = anomalies('patchy')
 
     assert clause.startswith('patchy: image/contrast: ')

@@ -1,4 +1,4 @@
-"""What launch_node makes of the errors of executors; Beam is asked for what it raises."""
+"""Errors of executors, some raised through Beam, as launch_node reports them."""
 
 from types import SimpleNamespace
 
@@ -13,7 +13,7 @@ from pipeline.execution.launch import launch_node
 
 @pytest.fixture
 def launched(monkeypatch):
-    """`launched(work)`: launches a node that does some work instead of its own."""
+    """`launched(work)` launches a node whose executor calls `work`."""
     parts = {
         name: lambda *_: None
         for name in (
@@ -37,7 +37,7 @@ def launched(monkeypatch):
 
 
 def in_beam(error):
-    """Work of which one step of Beam raises an error."""
+    """Returns a function that raises an error in a Beam step."""
 
     def fail(_):
         raise error
@@ -56,14 +56,14 @@ def raising(error):
     return work
 
 
-def test_an_interrupt_stays_one_when_beam_makes_an_error_of_it(launched):
+def test_interrupt_in_beam_raises_keyboard_interrupt(launched):
     with pytest.raises(KeyboardInterrupt):
         launched(in_beam(KeyboardInterrupt()))
 
 
-def test_another_error_in_beam_is_a_failure_of_the_node(launched):
-    with pytest.raises(NodeFailed, match=r'^StatisticsGen failed: torn .while running .Count'):
-        launched(in_beam(ValueError('torn')))
+def test_error_in_beam_raises_node_failed(launched):
+    with pytest.raises(NodeFailed, match=r'^StatisticsGen failed: broken .while running .Count'):
+        launched(in_beam(ValueError('broken')))
 
 
 @pytest.mark.parametrize(
@@ -74,20 +74,20 @@ def test_another_error_in_beam_is_a_failure_of_the_node(launched):
         "Traceback:\n  ...\nRuntimeError: KeyboardInterrupt [while running 'Count']",
     ],
 )
-def test_an_interrupt_in_another_process_is_known_by_its_text(text, launched):
+def test_recognizes_interrupt_in_worker_process_by_text(text, launched):
     with pytest.raises(KeyboardInterrupt):
         launched(raising(RuntimeError(text)))
 
 
 @pytest.mark.parametrize(
     'error',
-    [RuntimeError('cats/KeyboardInterrupt.jpg is torn'), ValueError('KeyboardInterrupt')],
+    [RuntimeError('cats/KeyboardInterrupt.jpg is broken'), ValueError('KeyboardInterrupt')],
 )
-def test_an_error_that_only_names_an_interrupt_is_none(error, launched):
+def test_error_that_mentions_interrupt_raises_node_failed(error, launched):
     with pytest.raises(NodeFailed, match='KeyboardInterrupt'):
         launched(raising(error))
 
 
-def test_images_that_an_executor_cannot_use_are_an_error_of_the_data(launched):
+def test_data_error_of_executor_is_raised_unchanged(launched):
     with pytest.raises(DataError, match=r'^too few cats$'):
         launched(raising(DataError('too few cats')))

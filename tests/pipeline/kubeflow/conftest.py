@@ -1,4 +1,4 @@
-"""A fake Kubeflow, a client of it, and a pipeline of one step."""
+"""A fake Kubeflow server, a client connected to it, and a compiled pipeline."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -8,12 +8,13 @@ import kfp
 import pytest
 from fake_server import FakeKubeflow
 
-from pipeline.kubeflow.client import ConnectionConfig, connect
+from pipeline.config.kubeflow_connection import ConnectionConfig
+from pipeline.kubeflow.client import connect
 
 
 @pytest.fixture(autouse=True)
-def nobodys_home(tmp_path, monkeypatch):
-    """Neither the settings of kfp's command line nor a cluster of whoever runs the tests."""
+def empty_home(tmp_path, monkeypatch):
+    """Hides the developer's kfp settings and clusters."""
     home = tmp_path / 'home'
     home.mkdir()
     monkeypatch.setenv('HOME', str(home))
@@ -30,15 +31,15 @@ def kubeflow() -> Iterator[FakeKubeflow]:
 
 @pytest.fixture
 def connected(kubeflow) -> Iterator[Callable[..., kfp.Client]]:
-    """`connected(token_env='TOKEN')` is a client of the fake, closed in the end."""
+    """`connected(**config)` connects a client to the fake, and closes it after the test."""
     with contextlib.ExitStack() as stack:
 
-        def connect_to_the_fake(**values) -> kfp.Client:
+        def connect_to_fake(**values) -> kfp.Client:
             client = connect(ConnectionConfig(**{'host': kubeflow.url, **values}))
             stack.callback(client._healthz_api.api_client.rest_client.pool_manager.clear)
             return client
 
-        yield connect_to_the_fake
+        yield connect_to_fake
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ def client(connected) -> kfp.Client:
 
 @pytest.fixture(scope='session')
 def package(tmp_path_factory) -> Path:
-    """A compiled pipeline of one container."""
+    """A compiled pipeline with one container task."""
 
     @kfp.dsl.container_component
     def say(word: str):

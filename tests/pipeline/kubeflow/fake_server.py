@@ -1,6 +1,6 @@
-"""A small fake of the v2beta1 REST API of Kubeflow Pipelines, on 127.0.0.1 and in a thread.
+"""A fake of the v2beta1 REST API of Kubeflow Pipelines, in a thread, on 127.0.0.1.
 
-It holds experiments, runs and recurring runs, notes every request, and can be told to refuse.
+Stores experiments, runs and recurring runs, records requests, and can return errors.
 """
 
 import dataclasses
@@ -23,8 +23,8 @@ class Request:
 
 
 @dataclasses.dataclass(frozen=True)
-class Refusal:
-    """How requests are answered whose `METHOD path` the pattern finds."""
+class StubResponse:
+    """The response to requests whose `METHOD path` matches the pattern."""
 
     status: int
     body: str = ''
@@ -33,8 +33,8 @@ class Refusal:
     pattern: str = ''
 
     @classmethod
-    def with_message(cls, status: int, message: str, pattern: str = '') -> 'Refusal':
-        """As the API server words it; the code is that of gRPC."""
+    def with_message(cls, status: int, message: str, pattern: str = '') -> 'StubResponse':
+        """Creates an error in the format of the API server; `code` is a gRPC code."""
         body = {'error': message, 'code': 3, 'message': message, 'details': []}
         return cls(status, json.dumps(body), pattern=pattern)
 
@@ -47,9 +47,9 @@ class FakeKubeflow:
         self.experiments: list[dict] = []
         self.runs: list[dict] = []
         self.recurring_runs: list[dict] = []
-        self.refusals: list[Refusal] = []
+        self.stubs: list[StubResponse] = []
         self.largest_page = 100
-        self.seconds = 0.0
+        self.delay_seconds = 0.0
         self.multi_user = False
         self._closed = threading.Event()
         self._server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), self._handler())
@@ -73,11 +73,7 @@ class FakeKubeflow:
         run = {'display_name': name, 'mode': 'ENABLE', **values}
         return self._create('recurringruns', run)
 
-    def asked(self, method: str) -> list[str]:
-        """The paths of that method's requests, in order."""
-        return [request.path for request in self.requests if request.method == method]
-
-    def answer(self, request: Request) -> tuple[int, dict]:
+    def respond(self, request: Request) -> tuple[int, dict]:
         kind, _, identifier = request.path.removeprefix(PREFIX).partition('/')
         if kind == 'healthz':
             return 200, {'multi_user': self.multi_user}
@@ -93,30 +89,28 @@ class FakeKubeflow:
         return 200, self._list(kind, request.query)
 
     def _create(self, kind: str, values: dict) -> dict:
-        key, things = {
+        key, items = {
             'experiments': ('experiment_id', self.experiments),
             'runs': ('run_id', self.runs),
             'recurringruns': ('recurring_run_id', self.recurring_runs),
         }[kind]
-        made = {**values, key: f'{kind}-{len(self.requests)}-{len(things)}'}
+        created = {**values, key: f'{kind}-{len(self.requests)}-{len(items)}'}
         if kind == 'recurringruns':
-            made['status'] = 'ENABLED' if made['mode'] == 'ENABLE' else 'DISABLED'
-        things.append(made)
-        return made
+            created['status'] = 'ENABLED' if created['mode'] == 'ENABLE' else 'DISABLED'
+        items.append(created)
+        return created
 
     def _list(self, kind: str, query: dict[str, str]) -> dict:
-        name, things = {
+        name, items = {
             'experiments': ('experiments', self.experiments),
             'recurringruns': ('recurringRuns', self.recurring_runs),
         }[kind]
         wanted = [each['stringValue'] for each in _predicates(query)]
-        things = [each for each in things if not wanted or each['display_name'] in wanted]
-        if 'experiment_id' in query:
-            things = [each for each in things if each['experiment_id'] == query['experiment_id']]
+        items = [each for each in items if not wanted or each['display_name'] in wanted]
         start = int(query.get('page_token') or 0)
         end = start + min(int(query.get('page_size', 10)), self.largest_page)
-        more = {'next_page_token': str(end)} if end < len(things) else {}
-        return {name: things[start:end], **more}
+        more = {'next_page_token': str(end)} if end < len(items) else {}
+        return {name: items[start:end], **more}
 
     def _handler(self) -> type[http.server.BaseHTTPRequestHandler]:
         fake = self
@@ -127,14 +121,14 @@ class FakeKubeflow:
             def _respond(self) -> None:
                 request = _read(self)
                 fake.requests.append(request)
-                fake._closed.wait(fake.seconds)
+                fake._closed.wait(fake.delay_seconds)
                 line = f'{request.method} {request.path}'
-                refusals = (each for each in fake.refusals if re.search(each.pattern, line))
-                refusal = next(refusals, None)
-                if refusal is None:
-                    status, answer = fake.answer(request)
-                    refusal = Refusal(status, json.dumps(answer))
-                _write(self, refusal)
+                stubs = (each for each in fake.stubs if re.search(each.pattern, line))
+                stub = next(stubs, None)
+                if stub is None:
+                    status, body = fake.respond(request)
+                    stub = StubResponse(status, json.dumps(body))
+                _write(self, stub)
 
             def do_GET(self) -> None:
                 self._respond()
@@ -163,18 +157,18 @@ def _read(handler: http.server.BaseHTTPRequestHandler) -> Request:
     )
 
 
-def _write(handler: http.server.BaseHTTPRequestHandler, answer: Refusal) -> None:
-    body = answer.body.encode()
+def _write(handler: http.server.BaseHTTPRequestHandler, response: StubResponse) -> None:
+    body = response.body.encode()
     try:
-        handler.send_response(answer.status)
-        handler.send_header('Content-Type', answer.content_type)
+        handler.send_response(response.status)
+        handler.send_header('Content-Type', response.content_type)
         handler.send_header('Content-Length', str(len(body)))
-        for header in answer.headers:
+        for header in response.headers:
             handler.send_header(*header)
         handler.end_headers()
         handler.wfile.write(body)
     except (BrokenPipeError, ConnectionResetError):
-        pass  # the client did not wait
+        pass  # the client timed out
 
 
 def _predicates(query: dict[str, str]) -> list[dict]:

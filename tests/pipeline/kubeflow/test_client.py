@@ -1,11 +1,11 @@
-"""The client, by the real kfp and against a fake server: what arrives there and comes back."""
+"""Runs and schedules of the client, with kfp and a fake server."""
 
 import subprocess
 import sys
 
 import pytest
 import scenario
-from fake_server import Refusal
+from fake_server import StubResponse
 
 from common.errors import ConfigError, KubeflowError
 from pipeline.kubeflow.client import create_schedule, delete_schedule, list_schedules, submit
@@ -14,9 +14,7 @@ from pipeline.retraining.cron import parse_schedule
 NIGHTLY = parse_schedule('0 2 * * 1-5')
 
 
-def test_a_run_is_submitted_with_its_parameters_and_without_kubeflows_cache(
-    kubeflow, client, package
-):
+def test_submits_run_with_parameters_and_without_caching(kubeflow, client, package):
     run = submit(client, package, name='today', parameters={'word': 'hi'}, experiment='pets')
 
     (sent,) = kubeflow.runs
@@ -30,7 +28,7 @@ def test_a_run_is_submitted_with_its_parameters_and_without_kubeflows_cache(
     assert sent['pipeline_spec']['root']['dag']['tasks']['say']['cachingOptions'] == {}
 
 
-def test_the_experiment_is_made_once(kubeflow, client, package):
+def test_creates_experiment_once(kubeflow, client, package):
     for _ in range(2):
         submit(client, package, name='today', parameters={}, experiment='pets')
 
@@ -39,13 +37,13 @@ def test_the_experiment_is_made_once(kubeflow, client, package):
     assert {run['experiment_id'] for run in kubeflow.runs} == {experiment['experiment_id']}
 
 
-def test_nothing_is_printed(kubeflow, client, package, capsys):
+def test_submit_prints_nothing(kubeflow, client, package, capsys):
     submit(client, package, name='today', parameters={})
 
     assert capsys.readouterr() == ('', '')
 
 
-def test_a_schedule_runs_one_at_a_time_and_makes_up_for_nothing(kubeflow, client, package):
+def test_schedule_has_no_concurrency_and_no_catchup(kubeflow, client, package):
     create_schedule(client, package, name='nightly', schedule=NIGHTLY, parameters={'word': 'hi'})
 
     (sent,) = kubeflow.recurring_runs
@@ -56,54 +54,52 @@ def test_a_schedule_runs_one_at_a_time_and_makes_up_for_nothing(kubeflow, client
     assert sent['pipeline_spec']['root']['dag']['tasks']['say']['cachingOptions'] == {}
 
 
-def test_a_schedule_takes_the_place_of_all_of_its_name_and_of_no_other(kubeflow, client, package):
+def test_new_schedule_replaces_all_of_the_same_name(kubeflow, client, package):
     for name in ('nightly', 'weekly', 'nightly'):
         kubeflow.add_schedule(name)
 
-    made = create_schedule(client, package, name='nightly', schedule=NIGHTLY, parameters={})
+    created = create_schedule(client, package, name='nightly', schedule=NIGHTLY, parameters={})
 
-    assert [(each.id == made.id, each.name) for each in list_schedules(client)] == [
+    assert [(each.id == created.id, each.name) for each in list_schedules(client)] == [
         (False, 'weekly'),
         (True, 'nightly'),
     ]
     methods = [request.method for request in kubeflow.requests]
-    assert methods.index('DELETE') > methods.index('POST'), (
-        'an old one went before the new one came'
-    )
+    assert methods.index('DELETE') > methods.index('POST')
 
 
-def test_a_refused_schedule_leaves_the_old_one(kubeflow, client, package):
+def test_rejected_schedule_keeps_the_old_one(kubeflow, client, package):
     old = kubeflow.add_schedule('nightly')
-    kubeflow.refusals = [Refusal.with_message(400, 'Invalid cron', 'POST .*recurringruns')]
+    kubeflow.stubs = [StubResponse.with_message(400, 'Invalid cron', 'POST .*recurringruns')]
 
-    with pytest.raises(KubeflowError, match=r'fails \(400\): it says Invalid cron$'):
+    with pytest.raises(KubeflowError, match=r'failed \(400\); response: Invalid cron$'):
         create_schedule(client, package, name='nightly', schedule=NIGHTLY, parameters={})
 
     assert kubeflow.recurring_runs == [old]
 
 
-def test_an_old_schedule_that_cannot_be_deleted_is_told_of(kubeflow, client, package):
+def test_reports_old_schedule_that_cannot_be_deleted(kubeflow, client, package):
     kubeflow.add_schedule('nightly')
-    kubeflow.refusals = [Refusal.with_message(500, 'database is locked', 'DELETE')]
+    kubeflow.stubs = [StubResponse.with_message(500, 'database is locked', 'DELETE')]
 
-    with pytest.raises(KubeflowError, match=r'nightly stands, but an old one is left .* locked'):
+    with pytest.raises(KubeflowError, match=r'nightly was created, but an old one .* locked'):
         create_schedule(client, package, name='nightly', schedule=NIGHTLY, parameters={})
 
 
-def test_a_schedule_in_another_time_zone_than_the_clusters_asks_nothing(kubeflow, client, package):
+def test_rejects_other_time_zone_before_any_request(kubeflow, client, package):
     berlin = parse_schedule('0 2 * * *', 'Europe/Berlin')
     options = {'name': 'nightly', 'schedule': berlin, 'parameters': {}}
-    asked = len(kubeflow.requests)
+    before = len(kubeflow.requests)
 
     with pytest.raises(ConfigError, match='is in Europe/Berlin'):
         create_schedule(client, package, **options)
-    assert len(kubeflow.requests) == asked
+    assert len(kubeflow.requests) == before
 
-    made = create_schedule(client, package, **options, cluster_timezone='Europe/Berlin')
-    assert made.cron == '0 0 2 * * *'
+    created = create_schedule(client, package, **options, cluster_timezone='Europe/Berlin')
+    assert created.cron == '0 0 2 * * *'
 
 
-def test_schedules_are_listed_from_all_pages(kubeflow, client):
+def test_lists_schedules_of_all_pages(kubeflow, client):
     kubeflow.largest_page = 2
     cron = {'cron_schedule': {'cron': '0 0 2 * * *'}}
     for number in range(5):
@@ -116,24 +112,13 @@ def test_schedules_are_listed_from_all_pages(kubeflow, client):
     assert {(each.cron, each.enabled) for each in schedules} == {('0 0 2 * * *', True), ('', False)}
 
 
-def test_schedules_of_one_experiment_are_listed(kubeflow, client, package):
-    for name in ('pets', 'birds'):
-        create_schedule(
-            client, package, name=name, schedule=NIGHTLY, parameters={}, experiment=name
-        )
-
-    assert [each.name for each in list_schedules(client, experiment='birds')] == ['birds']
-    with pytest.raises(KubeflowError, match='No experiment is found with name fish'):
-        list_schedules(client, experiment='fish')
-
-
-def test_schedules_of_the_namespace_are_listed(kubeflow, connected):
+def test_lists_schedules_of_namespace(kubeflow, connected):
     list_schedules(connected(namespace='team-a'))
 
     assert kubeflow.requests[-1].query['namespace'] == 'team-a'
 
 
-def test_all_schedules_of_a_name_are_deleted(kubeflow, client):
+def test_deletes_all_schedules_of_a_name(kubeflow, client):
     for name in ('nightly', 'weekly', 'nightly'):
         kubeflow.add_schedule(name)
 
@@ -142,23 +127,23 @@ def test_all_schedules_of_a_name_are_deleted(kubeflow, client):
 
 
 @pytest.mark.parametrize(
-    ('there', 'sentence'),
+    ('names', 'hint'),
     [
-        (['nightly', 'weekly'], 'no schedule is named nigthly; there is nightly'),
-        (['a', 'b'], 'no schedule is named nigthly; there is a and b'),
-        ([], 'no schedule is named nigthly; there is none at all'),
+        (['nightly', 'weekly'], 'existing: nightly'),
+        (['a', 'b'], 'existing: a, b'),
+        ([], 'there are no schedules'),
     ],
     ids=['close', 'others', 'none'],
 )
-def test_a_schedule_that_is_not_there_is_not_deleted(kubeflow, client, there, sentence):
-    for name in there:
+def test_deleting_unknown_schedule_suggests_names(kubeflow, client, names, hint):
+    for name in names:
         kubeflow.add_schedule(name)
 
-    with pytest.raises(KubeflowError, match=f'^{sentence}$'):
+    with pytest.raises(KubeflowError, match=f'^no schedule is named nigthly; {hint}$'):
         delete_schedule(client, 'nigthly')
 
 
-def test_neither_kfp_nor_tfx_is_imported_before_connecting():
+def test_importing_client_imports_neither_kfp_nor_tfx():
     program = 'import sys, pipeline.kubeflow.client\nprint(*sys.modules)'
     done = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True)
 
@@ -167,12 +152,11 @@ def test_neither_kfp_nor_tfx_is_imported_before_connecting():
     assert not imported & {'kfp', 'kfp_server_api', 'tfx', 'tensorflow', 'google.protobuf'}
 
 
-def test_the_scenario_plays(kubeflow, package, monkeypatch):
-    """The same one as test_newest_client.py has played by the newest kfp."""
+def test_scenario_with_installed_kfp(kubeflow, package, monkeypatch):
     monkeypatch.setenv('SCENARIO_TOKEN', 'abc123')
 
-    done = scenario.play(kubeflow.url, package)
+    results = scenario.play(kubeflow.url, package)
 
-    assert done['schedules'] == [('nightly', '0 30 4 * * 0', True)]
-    assert (done['run']['id'], done['left']) == (kubeflow.runs[0]['run_id'], 0)
-    assert len(done['refused']) == 3
+    assert results['schedules'] == [('nightly', '0 30 4 * * 0', True)]
+    assert (results['run']['id'], results['left']) == (kubeflow.runs[0]['run_id'], 0)
+    assert len(results['errors']) == 3

@@ -1,4 +1,4 @@
-"""What a person types: compile, submit, schedule, against a fake Kubeflow."""
+"""The commands compile, submit and schedule, with a fake Kubeflow server."""
 
 import re
 
@@ -10,7 +10,7 @@ from pipeline_runner import main
 
 @pytest.fixture
 def call(kubeflow):
-    """`call('submit')`: exit code, output and errors of a command."""
+    """`call(*words)` runs a command; returns exit code, stdout and stderr."""
 
     def call_command(*words, host=True):
         where = ['--set', f'kubeflow.connection.host={kubeflow.url}'] if host else []
@@ -21,14 +21,14 @@ def call(kubeflow):
     return call_command
 
 
-def test_compile_writes_a_file_and_says_so(call, tmp_path):
+def test_compile_writes_file(call, tmp_path):
     code, output, _ = call('compile', '-o', tmp_path / 'demo.yaml', host=False)
 
     assert (code, output) == (0, f'demo is written to {tmp_path / "demo.yaml"}\n')
     assert (tmp_path / 'demo.yaml').read_text().startswith('# PIPELINE DEFINITION')
 
 
-def test_compile_for_vertex_names_what_does_not_work_there(call, tmp_path):
+def test_compile_for_vertex_prints_limitations(call, tmp_path):
     options = ['--engine', 'vertex', '-o', tmp_path / 'demo.json', '--workdir', tmp_path]
     code, _, errors = call('compile', *options, host=False)
 
@@ -37,27 +37,27 @@ def test_compile_for_vertex_names_what_does_not_work_there(call, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ('name', 'sentence'),
+    ('name', 'message'),
     [
         ('x.txt', r'error: .*x\.txt: Kubeflow takes YAML; give a name that ends in \.yaml'),
         ('no/x.yaml', r'error: .*no/x\.yaml cannot be used: No such file or directory'),
     ],
 )
-def test_a_file_that_cannot_be_is_told(call, tmp_path, name, sentence):
+def test_compile_rejects_unusable_file_name(call, tmp_path, name, message):
     code, _, errors = call('compile', '-o', tmp_path / name, host=False)
 
     assert code == 2
-    assert re.match(sentence, errors)
+    assert re.match(message, errors)
 
 
-def test_submit_starts_a_run_and_shows_its_page(call, kubeflow):
+def test_submit_prints_url_of_run(call, kubeflow):
     code, output, _ = call('submit')
 
     assert code == 0
     assert re.match(rf'demo runs as \S+: {kubeflow.url}/#/runs/details/\S+$', output)
 
 
-def test_a_schedule_is_shown_in_words_with_its_next_times(call, kubeflow):
+def test_schedule_prints_description_and_next_times(call, kubeflow):
     code, output, _ = call('schedule', '--cron', '30 4 * * 1-5')
 
     first, *times = output.splitlines()
@@ -67,20 +67,20 @@ def test_a_schedule_is_shown_in_words_with_its_next_times(call, kubeflow):
     assert all(re.match(r'  (Mon|Tue|Wed|Thu|Fri) \d{4}-\d\d-\d\d 04:30 UTC$', t) for t in times)
 
 
-def test_a_schedule_asks_for_news_and_continues_from_the_live_model(call, kubeflow):
+def test_schedule_trains_only_when_new_with_warm_start(call, kubeflow):
     call('schedule', '--cron', '0 2 * * *')
 
-    (request,) = [each.body for each in kubeflow.requests if is_new_schedule(each)]
+    (request,) = [each.body for each in kubeflow.requests if creates_schedule(each)]
     assert request['runtime_config']['parameters']['only_when_new'] is True
     inputs = request['pipeline_spec']['pipeline_spec']['root']['inputDefinitions']['parameters']
     assert '"warm_start":"latest_blessed"' in inputs['recipe']['defaultValue']
 
 
-def is_new_schedule(request):
+def creates_schedule(request):
     return request.method == 'POST' and request.path.endswith('/recurringruns')
 
 
-def test_schedules_are_listed_and_deleted(call):
+def test_lists_and_deletes_schedules(call):
     call('schedule', '--cron', '0 2 * * *')
     assert call('schedule', 'list')[1].startswith('demo: At 02:00 (UTC)')
 
@@ -91,7 +91,7 @@ def test_schedules_are_listed_and_deleted(call):
 
 
 @pytest.mark.parametrize(
-    ('words', 'code', 'sentence'),
+    ('words', 'code', 'message'),
     [
         (['schedule', '--cron', '0 2 * *'], 2, "error: '0 2 \\* \\*' has 4 fields; expected five"),
         (['schedule'], 2, r"(?s).*Error: --cron is missing, as in --cron '0 2 \* \* 1-5'"),
@@ -110,18 +110,18 @@ def test_schedules_are_listed_and_deleted(call):
     ],
     ids=['four fields', 'no cron', 'options before list', 'unknown', 'other zone', 'no zone'],
 )
-def test_a_wrong_call_is_told_in_one_sentence(call, words, code, sentence):
+def test_invalid_usage_is_reported(call, words, code, message):
     result = call(*words)
 
     assert result[0] == code
-    assert re.match(sentence, result[2])
+    assert re.match(message, result[2])
 
 
-def test_a_cluster_that_does_not_answer_is_told(call):
+def test_submit_reports_unreachable_cluster(call):
     host = ['--set', 'kubeflow.connection.host=http://127.0.0.1:9']
     code, _, errors = call('submit', *host, host=False)
 
     assert (code, errors) == (
         1,
-        'error: http://127.0.0.1:9 does not answer: Connection refused\n',
+        'error: http://127.0.0.1:9 does not respond: Connection refused\n',
     )

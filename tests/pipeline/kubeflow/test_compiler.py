@@ -1,4 +1,4 @@
-"""What a recipe becomes for a cluster, read from the YAML."""
+"""The compiled Kubeflow spec of a recipe."""
 
 import json
 
@@ -9,7 +9,7 @@ import yaml
 from common.errors import ConfigError
 from pipeline.config.recipe import load_recipe
 from pipeline.kubeflow.compiler import compile_kubeflow
-from pipeline.kubeflow.task import recipe_of_task
+from pipeline.kubeflow.task import apply_parameters
 
 KUBEFLOW = {
     'image': 'registry.example/catdog:1',
@@ -34,7 +34,7 @@ KUBEFLOW = {
         },
     },
 }
-CHANGES = [
+OVERRIDES = [
     ('data.source', 'folder'),
     ('data.path', '/data'),
     ('data.window', 3),
@@ -42,12 +42,14 @@ CHANGES = [
     ('trainer.warm_start', 'latest_blessed'),
     ('kubeflow', KUBEFLOW),
     ('inference.path', '/data/unlabelled'),
+    ('lite', {}),
+    ('serving_check.infra_validator', {'platform': 'kubernetes', 'tag': '2.15.0'}),
     ('metadata.address', 'mysql://catdog@catdog-metadata:3306/metadb'),
 ]
 
 
 class Compiled:
-    """The two documents of a compiled file, and what a test wants of them."""
+    """The two YAML documents of a compiled file."""
 
     def __init__(self, path):
         self.path = path
@@ -67,17 +69,19 @@ class Compiled:
 @pytest.fixture(scope='module')
 def compiled(tmp_path_factory):
     path = tmp_path_factory.mktemp('compiled') / 'pipeline.yaml'
-    compile_kubeflow(load_recipe('demo', CHANGES), path)
+    compile_kubeflow(load_recipe('demo', OVERRIDES), path)
     return Compiled(path)
 
 
-def test_kubeflows_own_loader_takes_the_file(compiled):
+def test_kfp_loads_compiled_file(compiled):
     assert kfp.components.load_component_from_file(str(compiled.path)).name == 'demo'
 
 
-def test_every_node_is_a_task_that_waits_for_the_nodes_that_it_needs(compiled):
-    waits = {name: set(task.get('dependentTasks', [])) for name, task in compiled.tasks.items()}
-    assert waits == {
+def test_tasks_have_dependencies_of_the_graph(compiled):
+    dependencies = {
+        name: set(task.get('dependentTasks', [])) for name, task in compiled.tasks.items()
+    }
+    assert dependencies == {
         'imageexamplegen': set(),
         'importschemagen': set(),
         'warm-start-resolver': set(),
@@ -91,32 +95,47 @@ def test_every_node_is_a_task_that_waits_for_the_nodes_that_it_needs(compiled):
         'baseline-resolver': {'trainer'},
         'evaluator': {'newest-spans', 'trainer', 'baseline-resolver'},
         'servingcheck': {'trainer'},
-        'modelgate': {'trainer', 'baseline-resolver', 'evaluator', 'servingcheck'},
-        'pusher': {'imageexamplegen', 'trainer', 'evaluator', 'robustnessevaluator', 'modelgate'},
+        'infravalidator': {'newest-spans', 'trainer'},
+        'liteconverter': {'newest-spans', 'trainer', 'transform'},
+        'modelgate': {
+            'trainer',
+            'baseline-resolver',
+            'evaluator',
+            'servingcheck',
+            'infravalidator',
+        },
+        'pusher': {
+            'imageexamplegen',
+            'trainer',
+            'evaluator',
+            'robustnessevaluator',
+            'liteconverter',
+            'modelgate',
+        },
         'robustnessevaluator': {'newest-spans', 'trainer'},
         'unlabelledexamplegen': set(),
         'bulkinferrer': {'unlabelledexamplegen', 'trainer', 'modelgate'},
     }
 
 
-def test_all_of_it_waits_for_the_decision(compiled):
+def test_all_tasks_depend_on_decision(compiled):
     tasks = compiled.spec['root']['dag']['tasks']
     (group,) = [task for name, task in tasks.items() if name != 'decision']
     assert group['dependentTasks'] == ['decision']
     assert group['triggerPolicy']['condition'].endswith("decision-train'] == 'true'")
 
 
-def test_people_see_the_names_that_they_know(compiled):
-    shown = [task['taskInfo']['name'] for task in compiled.tasks.values()]
-    assert {'ImageExampleGen', 'WarmStartResolver', 'NewestSpans', 'Trainer'} <= set(shown)
+def test_tasks_have_display_names(compiled):
+    names = [task['taskInfo']['name'] for task in compiled.tasks.values()]
+    assert {'ImageExampleGen', 'WarmStartResolver', 'NewestSpans', 'Trainer'} <= set(names)
 
 
-def test_kubeflows_caching_is_off_everywhere(compiled):
+def test_caching_is_disabled_for_all_tasks(compiled):
     tasks = [*compiled.tasks.values(), *compiled.spec['root']['dag']['tasks'].values()]
     assert not any(task.get('cachingOptions', {}).get('enableCache') for task in tasks)
 
 
-def test_what_a_run_may_change_has_the_recipes_values(compiled):
+def test_parameters_default_to_recipe(compiled):
     defaults = {name: each['defaultValue'] for name, each in compiled.parameters.items()}
     json.loads(defaults.pop('recipe'))
     assert defaults == {
@@ -130,51 +149,52 @@ def test_what_a_run_may_change_has_the_recipes_values(compiled):
     }
 
 
-def test_a_task_reads_back_the_recipe_that_was_compiled(compiled):
+def test_compiled_recipe_round_trips(compiled):
     values = json.loads(compiled.parameters['recipe']['defaultValue'])
 
-    recipe = recipe_of_task(values, {})
+    recipe = apply_parameters(values, {})
 
-    expected = load_recipe('demo', CHANGES)
+    expected = load_recipe('demo', OVERRIDES)
     assert recipe.model_dump(exclude={'kubeflow'}) == expected.model_dump(exclude={'kubeflow'})
 
 
-def test_a_run_may_change_any_key(compiled):
+def test_parameters_override_recipe_keys(compiled):
     values = json.loads(compiled.parameters['recipe']['defaultValue'])
     overrides = json.dumps(['trainer.seed=7', 'data.splits={train: 8}'])
 
-    recipe = recipe_of_task(values, {'data_path': '/other', 'overrides': overrides})
+    recipe = apply_parameters(values, {'data_path': '/other', 'overrides': overrides})
 
     assert (recipe.trainer.seed, recipe.data.splits.train) == (7, 8)
     assert str(recipe.data.path) == '/other'
 
 
-def test_every_task_is_told_the_id_of_the_run(compiled):
+def test_all_tasks_receive_run_id(compiled):
     for task in compiled.tasks.values():
         constant = task['inputs']['parameters']['run_id']['runtimeValue']['constant']
         assert constant == '{{$.pipeline_job_uuid}}'
 
 
-def test_the_trainer_gets_what_the_recipe_asks_for(compiled):
-    resources = compiled.container('trainer')['resources']
-    assert resources['resourceCpuRequest'] == '4'
-    assert resources['resourceCpuLimit'] == '8'
-    assert resources['resourceMemoryRequest'] == '8Gi'
-    assert resources['resourceMemoryLimit'] == '16Gi'
-    assert resources['accelerator']['resourceType'] == 'nvidia.com/gpu'
-    assert resources['accelerator']['resourceCount'] == '1'
+def test_trainer_has_resources_of_recipe(compiled):
+    assert compiled.container('trainer')['resources'].items() >= {
+        ('resourceCpuRequest', '4'),
+        ('resourceCpuLimit', '8'),
+        ('resourceMemoryRequest', '8Gi'),
+        ('resourceMemoryLimit', '16Gi'),
+    }
+    accelerator = compiled.container('trainer')['resources']['accelerator']
+    assert (accelerator['resourceType'], accelerator['resourceCount']) == ('nvidia.com/gpu', '1')
     assert compiled.on_kubernetes('trainer')['nodeSelector']['labels'] == {'pool': 'gpu'}
     assert compiled.tasks['trainer']['retryPolicy']['maxRetryCount'] == 3
 
 
-def test_all_others_get_the_default(compiled):
+def test_other_tasks_have_default_resources(compiled):
     assert compiled.container('evaluator')['resources']['resourceMemoryRequest'] == '2Gi'
     assert compiled.tasks['evaluator']['retryPolicy']['maxRetryCount'] == 1
     assert 'nodeSelector' not in compiled.on_kubernetes('evaluator')
 
 
 @pytest.mark.parametrize('task', ['decision', 'imageexamplegen', 'trainer', 'pusher'])
-def test_every_pod_has_the_volumes_and_the_secret(compiled, task):
+def test_pods_have_volumes_secrets_and_environment(compiled, task):
     pod = compiled.on_kubernetes(task)
     mounts = {each['constant']: each['mountPath'] for each in pod['pvcMount']}
     assert mounts == {'catdog-runs': '/runs', 'catdog-data': '/data'}
@@ -187,13 +207,13 @@ def test_every_pod_has_the_volumes_and_the_secret(compiled, task):
     assert compiled.container(task)['image'] == 'registry.example/catdog:1'
 
 
-def test_the_last_task_hands_over_metrics_and_a_page(compiled):
+def test_pusher_outputs_metrics_and_report(compiled):
     outputs = compiled.spec['components']['comp-pusher']['outputDefinitions']['artifacts']
     types = {name: each['artifactType']['schemaTitle'] for name, each in outputs.items()}
     assert types == {'verdict': 'system.Metrics', 'report': 'system.HTML'}
 
 
-def test_what_the_first_task_finds_reaches_all_others(compiled):
+def test_tasks_receive_outputs_of_decision(compiled):
     for task in compiled.tasks.values():
         parameters = task['inputs']['parameters']
         for name in ('classes', 'images'):
@@ -201,29 +221,29 @@ def test_what_the_first_task_finds_reaches_all_others(compiled):
             assert source == f'pipelinechannel--decision-{name}'
 
 
-def test_what_a_cluster_hardly_wants_is_said(tmp_path):
+def test_warns_of_settings_that_need_one_machine(tmp_path):
     recipe = load_recipe('demo', [('workdir', '/runs'), ('inference.path', '/photographs')])
 
-    notes = compile_kubeflow(recipe, tmp_path / 'pipeline.yaml')
+    warnings = compile_kubeflow(recipe, tmp_path / 'pipeline.yaml')
 
-    assert notes == (
-        'metadata.address is sqlite; pods that run at once need MySQL or gRPC.',
-        'workdir is /runs, which lies on none of kubeflow.volumes.',
-        'inference.path is /photographs, which lies on none of kubeflow.volumes.',
+    assert warnings == (
+        'metadata.address is sqlite; concurrent pods need MySQL or gRPC.',
+        'workdir is /runs, which is not on any of kubeflow.volumes.',
+        'inference.path is /photographs, which is not on any of kubeflow.volumes.',
     )
 
 
-def test_a_recipe_for_a_cluster_leaves_nothing_to_say(tmp_path):
-    assert compile_kubeflow(load_recipe('demo', CHANGES), tmp_path / 'pipeline.yaml') == ()
+def test_cluster_recipe_has_no_warnings(tmp_path):
+    assert compile_kubeflow(load_recipe('demo', OVERRIDES), tmp_path / 'pipeline.yaml') == ()
 
 
-def test_a_task_that_does_not_exist_is_told(tmp_path):
+def test_rejects_unknown_task(tmp_path):
     recipe = load_recipe('demo', [('kubeflow.tasks', {'Trainr': {}})])
 
-    with pytest.raises(ConfigError, match='there is no Trainr; choose from default, ImageExampleG'):
+    with pytest.raises(ConfigError, match='unknown task Trainr; use default, ImageExampleG'):
         compile_kubeflow(recipe, tmp_path / 'pipeline.yaml')
 
 
-def test_a_name_that_is_not_yaml_is_told(tmp_path):
+def test_rejects_file_name_that_is_not_yaml(tmp_path):
     with pytest.raises(ConfigError, match=r'give a name that ends in \.yaml'):
         compile_kubeflow(load_recipe('demo'), tmp_path / 'pipeline.txt')

@@ -1,4 +1,4 @@
-"""The connection as a part of a recipe: addresses, and secrets that stand elsewhere."""
+"""Validation of host and secrets in `kubeflow.connection`."""
 
 import pytest
 from pydantic import ValidationError
@@ -8,36 +8,36 @@ from pipeline.config.kubeflow_connection import ConnectionConfig
 
 
 @pytest.mark.parametrize(
-    ('host', 'sentence'),
+    ('host', 'message'),
     [
         ('localhost:8080', 'begin with http:// or https://'),
-        ('https://', 'begin with http:// or https:// and a name'),
-        ('https://kubeflow.example.com/pipeline/#/runs', r'end before any \? or #'),
+        ('https://', 'begin with http:// or https:// and a host name'),
+        ('https://kubeflow.example.com/pipeline/#/runs', 'no query and no fragment'),
         ('https://me:secret@kubeflow.example.com', 'no user and no password; use token_env'),
     ],
 )
-def test_what_is_no_address_is_refused(host, sentence):
-    with pytest.raises(ValidationError, match=sentence):
+def test_rejects_invalid_host(host, message):
+    with pytest.raises(ValidationError, match=message):
         ConnectionConfig(host=host)
 
 
-def test_a_slash_at_the_end_of_an_address_goes():
+def test_strips_trailing_slash_of_host():
     assert ConnectionConfig(host='http://a:80/pipeline/').host == 'http://a:80/pipeline'
 
 
-def test_a_secret_is_not_taken_for_the_name_of_a_variable():
+def test_rejects_secret_as_variable_name():
     with pytest.raises(ValidationError, match='token_env'):
         ConnectionConfig(token_env='eyJhbGciOi.J9-x')
 
 
-def test_no_variable_is_no_secret():
+def test_secrets_default_to_none():
     config = ConnectionConfig()
 
     assert (config.token(), config.cookie()) == (None, None)
 
 
 @pytest.mark.parametrize('value', [None, '', ' \n'])
-def test_a_variable_that_is_not_set_is_named(monkeypatch, value):
+def test_reports_unset_variable(monkeypatch, value):
     monkeypatch.delenv('TOKEN', raising=False)
     if value is not None:
         monkeypatch.setenv('TOKEN', value)
@@ -47,17 +47,17 @@ def test_a_variable_that_is_not_set_is_named(monkeypatch, value):
 
 
 @pytest.mark.parametrize('secret', ['abc\ndef', 'abc\x00', 'gehäim'])
-def test_a_secret_that_no_header_can_hold_is_not_shown(monkeypatch, secret):
+def test_invalid_token_is_not_printed(monkeypatch, secret):
     monkeypatch.setattr('os.environ', {'TOKEN': secret})
 
-    with pytest.raises(KubeflowError, match=r'\$TOKEN holds line breaks or') as error:
+    with pytest.raises(KubeflowError, match=r'\$TOKEN has line breaks or') as error:
         ConnectionConfig(token_env='TOKEN').token()
     assert secret not in str(error.value)
 
 
-def test_a_cookie_without_a_name_is_not_shown(monkeypatch):
+def test_invalid_cookie_is_not_printed(monkeypatch):
     monkeypatch.setenv('COOKIE', 'xyz789')
 
-    with pytest.raises(KubeflowError, match=r'\$COOKIE holds no cookie; expected name=value') as e:
+    with pytest.raises(KubeflowError, match=r'\$COOKIE is not a cookie; expected name=value') as e:
         ConnectionConfig(cookie_env='COOKIE').cookie()
     assert 'xyz789' not in str(e.value)

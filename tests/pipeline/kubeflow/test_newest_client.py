@@ -1,4 +1,4 @@
-"""The same scenario with the newest kfp; it wants another protobuf, so in its own environment."""
+"""The client scenario with the newest kfp, in its own environment (it needs another protobuf)."""
 
 import json
 import os
@@ -21,14 +21,14 @@ UNREACHABLE = re.compile(
 
 @pytest.fixture(scope='session')
 def newest_python(tmp_path_factory) -> Path:
-    """An interpreter beside the newest kfp; about two seconds when uv has it in its cache."""
+    """A Python interpreter with the newest kfp; takes two seconds if uv has it in its cache."""
     bundled = REPOSITORY / '.tools/bin/uv'
     uv = str(bundled) if bundled.exists() else shutil.which('uv')
     if uv is None:
-        pytest.skip('uv, which makes the environment, is not here')
+        pytest.skip('uv is not installed')
     folder = tmp_path_factory.mktemp('newest')
     python = folder / '.venv/bin/python'
-    # --no-config: what pyproject.toml holds back is for the lock.
+    # --no-config: ignore the version constraints in pyproject.toml.
     for command in (
         ['venv', '--no-config', '--python', sys.executable, '.venv'],
         ['pip', 'install', '--no-config', '--python', str(python), *NEEDED],
@@ -42,13 +42,15 @@ def newest_python(tmp_path_factory) -> Path:
             timeout=300,
         )
         if UNREACHABLE.search(done.stderr):
-            pytest.skip(f'no package index is reached: {done.stderr.strip().splitlines()[-1]}')
+            pytest.skip(
+                f'the package index cannot be reached: {done.stderr.strip().splitlines()[-1]}'
+            )
         assert done.returncode == 0, done.stderr
     return python
 
 
 def _environment_of_uv() -> dict[str, str]:
-    """As in scripts/bootstrap.sh: uv knows neither pip's mirror nor this machine's certificates."""
+    """Passes the package index and certificates of pip to uv, as scripts/bootstrap.sh does."""
     environment = {'UV_PYTHON_DOWNLOADS': 'never', **os.environ}
     if 'PIP_INDEX_URL' in environment:
         environment.setdefault('UV_DEFAULT_INDEX', environment['PIP_INDEX_URL'])
@@ -57,7 +59,7 @@ def _environment_of_uv() -> dict[str, str]:
     return environment
 
 
-def test_the_newest_kfp_plays_the_scenario(newest_python, kubeflow, package, tmp_path):
+def test_scenario_with_newest_kfp(newest_python, kubeflow, package, tmp_path):
     environment = {
         'HOME': str(tmp_path),
         'PATH': os.environ['PATH'],
@@ -75,13 +77,13 @@ def test_the_newest_kfp_plays_the_scenario(newest_python, kubeflow, package, tmp
     )
 
     assert (done.returncode, done.stderr) == (0, '')
-    played = json.loads(done.stdout)
-    assert _numbers(played['kfp']) > _numbers(version('kfp'))
-    assert played['schedules'] == [['nightly', '0 30 4 * * 0', True]]
-    assert (played['run']['id'], played['left']) == (kubeflow.runs[0]['run_id'], 0)
-    assert [sentence.count('\n') for sentence in played['refused']] == [0, 0, 0]
+    results = json.loads(done.stdout)
+    assert _version(results['kfp']) > _version(version('kfp'))
+    assert results['schedules'] == [['nightly', '0 30 4 * * 0', True]]
+    assert (results['run']['id'], results['left']) == (kubeflow.runs[0]['run_id'], 0)
+    assert [message.count('\n') for message in results['errors']] == [0, 0, 0]
     assert 'Bearer abc123' in {each.headers.get('authorization') for each in kubeflow.requests}
 
 
-def _numbers(text: str) -> list[int]:
+def _version(text: str) -> list[int]:
     return [int(number) for number in re.findall(r'\d+', text)[:3]]

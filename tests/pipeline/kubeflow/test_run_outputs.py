@@ -4,48 +4,38 @@ from components.evaluation.results import Estimate
 from pipeline.execution.outcome import Outcome
 from pipeline.kubeflow.run_outputs import metrics
 
-
-@pytest.fixture
-def outcome():
-    def make(**changes):
-        usual = {
-            'run_id': '1',
-            'blessed': False,
-            'unchanged': False,
-            'accuracy': 0.8,
-            'baseline_accuracy': 0.9,
-            'previous_accuracy': 0.85,
-            'reasons': ('too low',),
-            'pushed_to': None,
-            'newest_version': None,
-        }
-        return Outcome(**{**usual, **changes})
-
-    return make
-
-
-def test_kubeflow_can_compare_verdict_and_accuracies(outcome):
-    assert metrics(outcome()) == {
-        'blessed': 0.0,
-        'accuracy': 0.8,
-        'baseline_accuracy': 0.9,
-        'previous_accuracy': 0.85,
-    }
+OUTCOME = {
+    'run_id': '1',
+    'blessed': False,
+    'unchanged': False,
+    'accuracy': 0.8,
+    'baseline_accuracy': 0.9,
+    'previous_accuracy': 0.85,
+    'reasons': ('too low',),
+    'pushed_to': None,
+    'newest_version': None,
+}
+METRICS = {
+    'blessed': 0.0,
+    'accuracy': 0.8,
+    'baseline_accuracy': 0.9,
+    'previous_accuracy': 0.85,
+}
+MEASURES = {'auc': Estimate(value=0.99, low=0.9, high=1.0), 'ece': Estimate(value=None)}
 
 
-def test_kubeflow_can_compare_what_else_was_measured(outcome):
-    measures = {'auc': Estimate(value=0.99, low=0.9, high=1.0), 'ece': Estimate(value=None)}
-
-    assert metrics(outcome(measures=measures)).items() >= {'auc': 0.99, 'accuracy': 0.8}.items()
-    assert 'ece' not in metrics(outcome(measures=measures))
-
-
-def test_without_a_model_before_there_is_no_previous_accuracy(outcome):
-    assert 'previous_accuracy' not in metrics(outcome(previous_accuracy=None))
-
-
-def test_an_accuracy_that_is_no_number_is_left_out(outcome):
-    assert set(metrics(outcome(accuracy=None, previous_accuracy=None))) == {
-        'blessed',
-        'baseline_accuracy',
-    }
+@pytest.mark.parametrize(
+    ('changes', 'expected'),
+    [
+        ({}, METRICS),
+        ({'blessed': True}, {**METRICS, 'blessed': 1.0}),
+        ({'measures': MEASURES}, {**METRICS, 'auc': 0.99}),
+        (
+            {'accuracy': None, 'previous_accuracy': None},
+            {'blessed': 0.0, 'baseline_accuracy': 0.9},
+        ),
+    ],
+    ids=['accuracies', 'blessed', 'other measures', 'missing values'],
+)
+def test_metrics_are_numbers_that_exist(changes, expected):
+    assert metrics(Outcome(**{**OUTCOME, **changes})) == expected

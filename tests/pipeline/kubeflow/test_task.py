@@ -1,4 +1,4 @@
-"""What a container does before it launches a node, and what it says when it cannot."""
+"""Options and errors of a Kubeflow task, without launching a node."""
 
 import json
 import subprocess
@@ -17,12 +17,12 @@ REPOSITORY = Path(__file__).parents[3]
 
 @pytest.fixture
 def task(tmp_path, make_image_folder):
-    """`task('decision', ...)`: exit code, output and error of a task on one span of images."""
+    """`task(node_id, **options)` runs a task on one span; returns exit code, stdout and stderr."""
     make_image_folder(tmp_path / 'data' / 'span-1', per_class=3)
     recipe = load_recipe(
         'demo', [('data.source', 'folder'), ('data.window', 2), ('workdir', str(tmp_path / 'work'))]
     )
-    usual = {
+    defaults = {
         '--recipe': recipe.model_dump_json(exclude_defaults=True),
         '--run-id': 'run-1',
         '--data-path': str(tmp_path / 'data'),
@@ -31,8 +31,11 @@ def task(tmp_path, make_image_folder):
     }
 
     def run(node_id, as_module=False, **changes):
-        given = {**usual, **{f'--{key.replace("_", "-")}': each for key, each in changes.items()}}
-        words = [node_id, *(word for pair in given.items() for word in pair)]
+        options = {
+            **defaults,
+            **{f'--{key.replace("_", "-")}': each for key, each in changes.items()},
+        }
+        words = [node_id, *(word for pair in options.items() for word in pair)]
         if as_module:
             command = [sys.executable, '-m', 'pipeline.kubeflow.task', *words]
             pod = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
@@ -43,19 +46,19 @@ def task(tmp_path, make_image_folder):
     return run
 
 
-def test_the_first_task_tells_the_others_about_the_data(task, tmp_path):
+def test_decision_writes_classes_and_number_of_images(task, tmp_path):
     code, output, _ = task('decision')
 
-    found = {path.name: path.read_text() for path in (tmp_path / 'out').iterdir()}
-    assert (code, output) == (0, 'this run was asked for\n')
-    assert found == {'train': 'true', 'classes': '["cats", "dogs"]', 'images': '6'}
+    outputs = {path.name: path.read_text() for path in (tmp_path / 'out').iterdir()}
+    assert (code, output) == (0, 'this run was requested\n')
+    assert outputs == {'train': 'true', 'classes': '["cats", "dogs"]', 'images': '6'}
 
 
-def test_in_a_container_it_prints_the_same(task):
-    assert task('decision', as_module=True) == (0, 'this run was asked for\n', '')
+def test_decision_prints_reason_as_module(task):
+    assert task('decision', as_module=True) == (0, 'this run was requested\n', '')
 
 
-def test_asked_for_news_it_says_what_is_new(task, tmp_path):
+def test_decision_prints_new_spans(task, tmp_path):
     code, output, _ = task('decision', only_when_new='True')
 
     assert (code, output) == (0, 'span 1 is new (6 images)\n')
@@ -63,44 +66,39 @@ def test_asked_for_news_it_says_what_is_new(task, tmp_path):
 
 
 @pytest.mark.parametrize('override', ['data.window=1', 'trainer.warm_start=latest_blessed'])
-def test_a_key_that_would_add_or_remove_components_is_refused(task, override):
+def test_rejects_override_that_changes_components(task, override):
     code, _, error = task('decision', overrides=json.dumps([override]))
 
     assert code == 2
-    assert 'the pipeline would have other components' in error
-    assert 'instead of newest_spans' in error
+    assert 'changes the components of the pipeline' in error
+    assert 'compiled with newest_spans' in error
     assert 'compile it again' in error
 
 
-def test_the_length_of_a_window_may_change(task):
+def test_override_may_change_window_length(task):
     assert task('decision', overrides='["data.window=5"]')[0] == 0
 
 
 @pytest.mark.parametrize('overrides', ['not JSON', '[1]', '{"a": 1}'])
-def test_overrides_that_are_no_list_of_texts_are_told(task, overrides):
+def test_rejects_overrides_that_are_not_a_list_of_strings(task, overrides):
     code, _, error = task('decision', overrides=overrides)
 
     assert code == 2
-    assert error == (
-        f'error: overrides: expected a list as in ["trainer.seed=7"], got {overrides}\n'
-    )
+    assert error.startswith(f'error: overrides: {overrides} is not a list of strings; use ')
 
 
-def test_a_run_id_that_kubeflow_did_not_fill_in_is_told(task):
+def test_rejects_run_id_placeholder(task):
     code, _, error = task('Trainer', run_id='{{$.pipeline_job_uuid}}')
 
     assert code == 2
-    assert 'was not filled in; Kubeflow Pipelines 2.4 or newer does that' in error
+    assert 'is a placeholder; use Kubeflow Pipelines 2.4 or newer' in error
 
 
-def test_images_that_cannot_be_used_end_the_task_with_a_sentence(task, tmp_path):
+def test_missing_data_folder_is_reported(task, tmp_path):
     code, _, error = task('decision', data_path=str(tmp_path / 'nowhere'))
 
     assert code == 1
-    assert error == (
-        f'error: data folder {tmp_path / "nowhere"} does not exist; give a folder with one folder '
-        'per class\n'
-    )
+    assert error.startswith(f'error: data folder {tmp_path / "nowhere"} does not exist; ')
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pipeline.config.recipe import load_recipe
 from pipeline.kubeflow.vertex import compile_vertex
 
 
-def test_vertex_gets_a_job_with_every_component_and_we_say_what_it_cannot(tmp_path):
+def test_job_has_all_components_and_limitations(tmp_path):
     recipe = load_recipe(
         'demo',
         [
@@ -18,7 +18,7 @@ def test_vertex_gets_a_job_with_every_component_and_we_say_what_it_cannot(tmp_pa
         ],
     )
 
-    sentences = compile_vertex(recipe, tmp_path / 'job.json')
+    limitations = compile_vertex(recipe, tmp_path / 'job.json')
 
     spec = json.loads((tmp_path / 'job.json').read_text())['pipelineSpec']
     tasks = set(spec['root']['dag']['tasks'])
@@ -37,18 +37,18 @@ def test_vertex_gets_a_job_with_every_component_and_we_say_what_it_cannot(tmp_pa
         for task in spec['root']['dag']['tasks'].values()
     )
     assert 'previous_statistics' not in tasks
-    assert any('no rolling window' in sentence for sentence in sentences)
-    assert any('drift is not looked for' in sentence for sentence in sentences)
+    assert any('no rolling window' in limitation for limitation in limitations)
+    assert any('no drift check' in limitation for limitation in limitations)
 
 
-def test_a_rolling_window_is_refused(tmp_path):
+def test_rejects_rolling_window(tmp_path):
     recipe = load_recipe('demo', [('workdir', str(tmp_path)), ('data.window', 2)])
 
-    with pytest.raises(ConfigError, match='no rolling window; set it to 1 span'):
+    with pytest.raises(ConfigError, match='no rolling window; use one span'):
         compile_vertex(recipe, tmp_path / 'job.json')
 
 
-def test_a_folder_of_spans_of_records_is_refused(tmp_path):
+def test_rejects_records_in_several_spans(tmp_path):
     for split in ('train', 'eval', 'test'):
         folder = tmp_path / 'records' / 'span-3' / f'Split-{split}'
         folder.mkdir(parents=True)
@@ -58,10 +58,10 @@ def test_a_folder_of_spans_of_records_is_refused(tmp_path):
     (tmp_path / 'records/span-3/manifest.json').write_text('{"source": {"classes": ["a", "b"]}}')
     recipe = load_recipe('demo', [('workdir', str(tmp_path)), ('data', data)])
 
-    with pytest.raises(ConfigError, match=r'does not look for spans in .*; give the folder of one'):
+    with pytest.raises(ConfigError, match='has several spans; Vertex AI needs the folder of one'):
         compile_vertex(recipe, tmp_path / 'job.json')
 
 
-def test_a_name_that_is_not_json_is_told(tmp_path):
+def test_rejects_file_name_that_is_not_json(tmp_path):
     with pytest.raises(ConfigError, match=r'give a name that ends in \.json'):
         compile_vertex(load_recipe('demo', [('workdir', str(tmp_path))]), tmp_path / 'job.yaml')

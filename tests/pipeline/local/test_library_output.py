@@ -20,7 +20,7 @@ try:
         os.write(1, b'from C, out\\n')
         os.write(2, b'from C, err\\n')
         subprocess.run(['echo', 'from a child'], check=True)
-        logging.getLogger('trainer').info('for the person')
+        logging.getLogger('trainer').info('for the console')
         logging.getLogger('library').error('from a library')
         if len(sys.argv) > 2:
             raise RuntimeError('broken')
@@ -34,12 +34,12 @@ print('err after', file=sys.stderr)
 
 @pytest.fixture
 def call(tmp_path):
-    """Runs the program; gives its standard output, its standard error, and the log."""
+    """`call(*arguments)` runs PROGRAM; returns the lines of stdout, stderr and the log."""
 
-    def run_program(*more: str) -> tuple[list[str], list[str], list[str]]:
+    def run_program(*arguments: str) -> tuple[list[str], list[str], list[str]]:
         log = tmp_path / 'logs' / 'run.log'
         done = subprocess.run(
-            [sys.executable, '-c', PROGRAM, str(log), *more],
+            [sys.executable, '-c', PROGRAM, str(log), *arguments],
             cwd=REPOSITORY,
             capture_output=True,
             text=True,
@@ -50,7 +50,7 @@ def call(tmp_path):
     return run_program
 
 
-def test_what_libraries_print_goes_to_the_file_whoever_prints_it(call):
+def test_redirects_output_of_python_c_and_child_processes(call):
     _, _, log = call()
 
     assert sorted(line for line in log if line.startswith('from')) == [
@@ -63,29 +63,29 @@ def test_what_libraries_print_goes_to_the_file_whoever_prints_it(call):
     ]
 
 
-def test_records_of_ours_are_in_the_file_too(call):
+def test_log_file_has_console_records_with_time_and_level(call):
     _, _, log = call()
 
-    (line,) = (line for line in log if 'for the person' in line)
-    assert re.fullmatch(r'\d{4}-\d\d-\d\d [\d:,]+ INFO trainer: for the person', line)
+    (line,) = (line for line in log if 'for the console' in line)
+    assert re.fullmatch(r'\d{4}-\d\d-\d\d [\d:,]+ INFO trainer: for the console', line)
 
 
-def test_only_the_console_reaches_the_person(call):
+def test_only_console_reaches_the_terminal(call):
     out, err, _ = call()
 
-    assert out == ['before', 'for the person', 'after', 'the console as before']
+    assert out == ['before', 'for the console', 'after', 'the console as before']
     assert err == ['err after']
 
 
-def test_an_error_gives_the_output_back(call):
+def test_error_restores_output(call):
     out, err, log = call('fail')
 
-    assert out == ['before', 'for the person', 'broken', 'after', 'the console as before']
+    assert out == ['before', 'for the console', 'broken', 'after', 'the console as before']
     assert err == ['err after']
     assert 'from print' in log
 
 
-def test_a_second_block_adds_to_the_file(call):
+def test_appends_to_existing_log_file(call):
     call()
     _, _, log = call()
 

@@ -1,4 +1,4 @@
-"""Servers that keep metadata, started for the tests: MariaDB, and a gRPC server of our own."""
+"""Metadata servers for tests: MariaDB, and a gRPC server in this process."""
 
 import dataclasses
 import getpass
@@ -14,7 +14,7 @@ import pytest
 from metadata_service import PASSWORD, serve
 from ml_metadata.proto import metadata_store_pb2
 
-# `catdog` logs in the only way that ml_metadata's client knows, and has one database.
+# ml_metadata's client supports only mysql_native_password.
 _USERS = f"""
 CREATE USER 'catdog'@'%' IDENTIFIED VIA mysql_native_password USING PASSWORD('{PASSWORD}');
 GRANT ALL ON `catdog_%`.* TO 'catdog'@'%';
@@ -23,7 +23,7 @@ GRANT ALL ON `catdog_%`.* TO 'catdog'@'%';
 
 @dataclasses.dataclass(frozen=True)
 class Server:
-    """A MariaDB server with the user `catdog`, who may make databases called `catdog_...`."""
+    """A MariaDB server with the user `catdog`, who may create databases named `catdog_...`."""
 
     port: int
     process: subprocess.Popen
@@ -34,7 +34,7 @@ class Server:
 
 @pytest.fixture(scope='session')
 def mariadb(tmp_path_factory) -> Iterator[Server]:
-    """A server with data of its own, for all tests."""
+    """A MariaDB server with empty data, for all tests."""
     server = start_mariadb(tmp_path_factory.mktemp('mariadb'))
     yield server
     _end(server)
@@ -42,7 +42,7 @@ def mariadb(tmp_path_factory) -> Iterator[Server]:
 
 @pytest.fixture
 def start_another_mariadb(tmp_path) -> Iterator:
-    """Starts a server that a test may stop."""
+    """Starts a MariaDB server that the test may stop."""
     servers: list[Server] = []
 
     def start(*options: str) -> Server:
@@ -55,8 +55,8 @@ def start_another_mariadb(tmp_path) -> Iterator:
 
 
 def start_mariadb(folder: Path, *options: str) -> Server:
-    """Starts Debian's `mariadbd` on a free port, with as little memory as it takes."""
-    # Debian's place for it is not in everybody's PATH.
+    """Starts Debian's `mariadbd` on a free port, with little memory."""
+    # Debian installs it in /usr/sbin, which may be missing in PATH.
     mariadbd = shutil.which('mariadbd', path=f'{os.environ["PATH"]}:/usr/sbin')
     if mariadbd is None:
         pytest.skip('mariadbd is not installed (apt-get install mariadb-server)')
@@ -96,7 +96,7 @@ def start_mariadb(folder: Path, *options: str) -> Server:
         )
     server = Server(port, process)
     try:
-        _wait_until_it_answers(server, folder / 'log')
+        _wait_for_handshake(server, folder / 'log')
     except BaseException:
         _end(server)
         raise
@@ -108,7 +108,7 @@ def _free_port() -> int:
         return listener.getsockname()[1]
 
 
-def _wait_until_it_answers(server: Server, log: Path) -> None:
+def _wait_for_handshake(server: Server, log: Path) -> None:
     end = time.monotonic() + 60
     while server.process.poll() is None and time.monotonic() < end:
         try:
@@ -117,17 +117,17 @@ def _wait_until_it_answers(server: Server, log: Path) -> None:
                     return
         except OSError:
             time.sleep(0.05)
-    raise RuntimeError(f'mariadbd does not answer:\n{log.read_text()}')
+    raise RuntimeError(f'mariadbd does not respond:\n{log.read_text()}')
 
 
 def _end(server: Server) -> None:
-    server.process.kill()  # its data is thrown away
+    server.process.kill()  # its data is not kept
     server.process.wait()
 
 
 @pytest.fixture
 def grpc_address(tmp_path) -> Iterator[str]:
-    """The address of a gRPC server whose metadata is in an SQLite file."""
+    """The address of a gRPC server with an SQLite file."""
     sqlite = metadata_store_pb2.SqliteMetadataSourceConfig(
         filename_uri=str(tmp_path / 'served.sqlite'), connection_mode='READWRITE_OPENCREATE'
     )

@@ -1,4 +1,4 @@
-"""ML Metadata's gRPC service, for want of its server, which comes as a container image only."""
+"""ML Metadata's gRPC service in Python; the real server exists only as a container image."""
 
 from collections.abc import Callable
 from concurrent import futures
@@ -15,19 +15,20 @@ _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
 def serve(config: metadata_store_pb2.ConnectionConfig) -> tuple[grpc.Server, int]:
-    """Serves what a connection leads to, on a free port of 127.0.0.1; gives the port too.
+    """Serves a metadata store on a free port of 127.0.0.1; returns the server and the port.
 
-    Each method hands the bytes of its request to the function of the same name in ml_metadata's
-    C++ library, and the bytes of the response back. One call at a time: the store is not for two.
+    Each method passes the bytes of its request to the function of the same name in ml_metadata's
+    C++ library, and returns the bytes of the response. The store is not thread-safe, so there is
+    one worker.
     """
     migration = metadata_store_pb2.MigrationOptions()
     store = _library.CreateMetadataStore(config.SerializeToString(), migration.SerializeToString())
     handlers = {
         method.name: grpc.unary_unary_rpc_method_handler(
-            _answer(store, getattr(_library, method.name))
+            _handler(store, getattr(_library, method.name))
         )
         for method in _SERVICE.methods
-        if hasattr(_library, method.name)  # all but three that no client calls
+        if hasattr(_library, method.name)  # three methods, which clients do not call, are missing
     }
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=1))
     server.add_generic_rpc_handlers(
@@ -38,11 +39,11 @@ def serve(config: metadata_store_pb2.ConnectionConfig) -> tuple[grpc.Server, int
     return server, port
 
 
-def _answer(store: object, function: Callable) -> Callable[[bytes, grpc.ServicerContext], bytes]:
-    def answer(request: bytes, context: grpc.ServicerContext) -> bytes:
+def _handler(store: object, function: Callable) -> Callable[[bytes, grpc.ServicerContext], bytes]:
+    def handle(request: bytes, context: grpc.ServicerContext) -> bytes:
         response, message, code = function(store, request)
         if code:
             context.abort(_CODES[code], message.decode())
         return response
 
-    return answer
+    return handle

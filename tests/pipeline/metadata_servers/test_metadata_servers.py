@@ -1,4 +1,4 @@
-"""Connections to servers, good and bad. MariaDB is a real one; see conftest.py for the gRPC one."""
+"""Connections to MariaDB and gRPC servers, and their errors."""
 
 import socket
 import subprocess
@@ -14,7 +14,7 @@ from metadata_service import PASSWORD
 
 from common.errors import MetadataError
 from pipeline.config.metadata_config import MetadataConfig
-from pipeline.metadata_store import connection, open_store
+from pipeline.metadata_store import connection_config, open_store
 
 VARIABLE = 'CATDOG_METADATA_PASSWORD'
 REPOSITORY = Path(__file__).parents[3]
@@ -26,10 +26,10 @@ def password(monkeypatch):
 
 
 @pytest.fixture
-def refusal(tmp_path):
-    """The one sentence that a connection is refused with, and that it comes soon."""
+def connection_error(tmp_path):
+    """`connection_error(address)`: the message of the failed connection, within some seconds."""
 
-    def refuse(address: str, seconds: float = 5) -> str:
+    def connect(address: str, seconds: float = 5) -> str:
         start = time.monotonic()
         with pytest.raises(MetadataError) as caught:
             open_store(MetadataConfig(address=address), tmp_path)
@@ -40,72 +40,67 @@ def refusal(tmp_path):
         assert '\n' not in message
         return message
 
-    return refuse
+    return connect
 
 
-def test_without_a_server_the_folder_and_the_file_are_made(tmp_path):
+def test_creates_sqlite_file_and_folder(tmp_path):
     open_store(MetadataConfig(), tmp_path / 'runs' / 'mine')
 
     assert (tmp_path / 'runs' / 'mine' / 'metadata.sqlite').is_file()
 
 
-def test_a_file_that_cannot_be_used_is_told(tmp_path):
-    (tmp_path / 'metadata.sqlite').write_text('not a database')
-
-    with pytest.raises(MetadataError, match=r'metadata\.sqlite cannot be used: .*not a database'):
-        open_store(MetadataConfig(), tmp_path)
-
-
-def test_the_user_of_a_database_connects_and_it_is_made(mariadb, tmp_path):
+def test_creates_mysql_database(mariadb, tmp_path):
     open_store(MetadataConfig(address=mariadb.address('catdog_made')), tmp_path)
 
 
-def test_localhost_is_reached_over_its_port(mariadb, tmp_path):
+def test_localhost_connects_by_tcp(mariadb, tmp_path):
     address = mariadb.address('catdog_made').replace('127.0.0.1', 'localhost')
 
     open_store(MetadataConfig(address=address), tmp_path)
 
 
 @pytest.mark.parametrize('user', ['catdog', 'nobody'])
-def test_a_wrong_password_or_user_is_told_with_the_variable(mariadb, refusal, monkeypatch, user):
+def test_wrong_credentials_name_the_password_variable(mariadb, connection_error, monkeypatch, user):
     monkeypatch.setenv(VARIABLE, 'wrong')
 
-    message = refusal(mariadb.address('catdog_made', user))
+    message = connection_error(mariadb.address('catdog_made', user))
 
-    assert f'the server refuses the user, or the password in {VARIABLE}' in message
+    assert f'the server rejects the user or the password in {VARIABLE}' in message
 
 
-def test_a_database_of_somebody_else_is_named(mariadb, refusal):
-    message = refusal(mariadb.address('other'))
+def test_denied_database_is_named(mariadb, connection_error):
+    message = connection_error(mariadb.address('other'))
 
     assert message.endswith("Access denied for user 'catdog'@'%' to database 'other'")
 
 
-def test_a_variable_that_is_not_set_is_named(mariadb, refusal, monkeypatch):
+def test_reports_unset_variable(mariadb, connection_error, monkeypatch):
     monkeypatch.delenv(VARIABLE)
 
-    assert f'{VARIABLE}, with the password of mysql://' in refusal(mariadb.address('catdog_made'))
+    message = connection_error(mariadb.address('catdog_made'))
+
+    assert f'needs a password, but the environment variable {VARIABLE} is not set' in message
 
 
-def test_a_server_that_was_stopped_answers_no_more(start_another_mariadb, refusal, tmp_path):
+def test_reports_stopped_server(start_another_mariadb, connection_error, tmp_path):
     server = start_another_mariadb()
     address = server.address('catdog_made')
     open_store(MetadataConfig(address=address), tmp_path)
     server.process.terminate()
     server.process.wait()
 
-    assert 'cannot be used: nothing answers there (Connection refused)' in refusal(address)
+    assert 'cannot be used: cannot connect (Connection refused)' in connection_error(address)
 
 
-def test_a_host_that_does_not_exist_is_told(refusal):
-    assert 'nothing answers there' in refusal('mysql://catdog@no-such-host.invalid/catdog_made')
+def test_reports_unknown_host(connection_error):
+    assert 'cannot connect' in connection_error('mysql://catdog@no-such-host.invalid/catdog_made')
 
 
 @pytest.fixture
 def silent(monkeypatch):
-    """The port of a server that accepts and says nothing."""
-    monkeypatch.setattr('pipeline.metadata_store._PATIENCE', 0.5)
-    monkeypatch.setattr('pipeline.metadata_store._CALL_PATIENCE', 0.5)
+    """The port of a server that accepts connections, but sends nothing."""
+    monkeypatch.setattr('pipeline.metadata_store._MYSQL_TIMEOUT', 0.5)
+    monkeypatch.setattr('pipeline.metadata_store._GRPC_TIMEOUT', 0.5)
     with socket.create_server(('127.0.0.1', 0)) as listener:
         yield listener.getsockname()[1]
 
@@ -113,21 +108,21 @@ def silent(monkeypatch):
 @pytest.mark.parametrize(
     'address', ['mysql://catdog@127.0.0.1:{}/catdog_made', 'grpc://127.0.0.1:{}']
 )
-def test_a_server_that_says_nothing_is_not_waited_for(silent, refusal, address):
-    assert 'nothing answered in time' in refusal(address.format(silent))
+def test_silent_server_times_out(silent, connection_error, address):
+    assert 'the server did not respond in time' in connection_error(address.format(silent))
 
 
 @pytest.mark.parametrize(
     ('greeting', 'reason'),
     [
-        (b'SSH-2.0-OpenSSH_9.2p1\r\n', 'what answers there is no MySQL or MariaDB server'),
-        (b'', 'what answers there is no MySQL or MariaDB server'),
+        (b'SSH-2.0-OpenSSH_9.2p1\r\n', 'not a MySQL or MariaDB server'),
+        (b'', 'not a MySQL or MariaDB server'),
         (b'\x17\0\0\0\xff\x10\x04Too many connections', 'cannot be used: Too many connections'),
         (b'\x1d\0\0\0\xff\x10\x04#08004Too many connections', 'be used: Too many connections'),
     ],
     ids=['ssh', 'closed', 'full', 'full with its state'],
 )
-def test_what_a_server_greets_with_is_told(refusal, greeting, reason):
+def test_reports_first_packet_that_is_not_a_handshake(connection_error, greeting, reason):
     with socket.create_server(('127.0.0.1', 0)) as listener:
 
         def greet():
@@ -136,12 +131,14 @@ def test_what_a_server_greets_with_is_told(refusal, greeting, reason):
 
         thread = threading.Thread(target=greet)
         thread.start()
-        message = refusal(f'mysql://catdog@127.0.0.1:{listener.getsockname()[1]}/catdog_made')
+        message = connection_error(
+            f'mysql://catdog@127.0.0.1:{listener.getsockname()[1]}/catdog_made'
+        )
         thread.join()
     assert message.endswith(reason)
 
 
-ASK = """
+CONNECT = """
 import sys, time
 from pathlib import Path
 from pipeline.metadata_store import open_store
@@ -152,10 +149,10 @@ open_store(MetadataConfig(address=sys.argv[1]), Path('.'))
 """
 
 
-def test_an_empty_database_is_filled_by_two_processes_at_once(mariadb):
+def test_two_processes_create_tables_concurrently(mariadb):
     processes = [
         subprocess.Popen(
-            [sys.executable, '-c', ASK, mariadb.address('catdog_shared')],
+            [sys.executable, '-c', CONNECT, mariadb.address('catdog_shared')],
             cwd=REPOSITORY,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -174,32 +171,32 @@ def test_an_empty_database_is_filled_by_two_processes_at_once(mariadb):
         assert process.returncode == 0, error
 
 
-def test_a_grpc_server_is_reached(grpc_address, tmp_path):
+def test_connects_to_grpc_server(grpc_address, tmp_path):
     open_store(MetadataConfig(address=grpc_address), tmp_path)
 
     assert (tmp_path / 'served.sqlite').exists()
     assert not (tmp_path / 'metadata.sqlite').exists()
 
 
-def test_an_absent_grpc_server_is_told(refusal):
+def test_reports_absent_grpc_server(connection_error):
     with socket.create_server(('127.0.0.1', 0)) as listener:
         port = listener.getsockname()[1]
 
-    assert 'no gRPC server answers there' in refusal(f'grpc://127.0.0.1:{port}')
+    assert 'no gRPC server at this address' in connection_error(f'grpc://127.0.0.1:{port}')
 
 
-def test_a_grpc_server_of_another_service_is_told(refusal):
+def test_reports_other_grpc_service(connection_error):
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=1))
     port = server.add_insecure_port('127.0.0.1:0')
     server.start()
 
-    message = refusal(f'grpc://127.0.0.1:{port}')
+    message = connection_error(f'grpc://127.0.0.1:{port}')
 
     server.stop(grace=None).wait()
-    assert message.endswith('what answers there is no ML Metadata server')
+    assert message.endswith('not an ML Metadata server')
 
 
-def test_a_call_over_grpc_does_not_wait_without_end(tmp_path):
-    made = connection(MetadataConfig(address='grpc://metadata:8080'), tmp_path)
+def test_grpc_connection_has_timeout(tmp_path):
+    config = connection_config(MetadataConfig(address='grpc://metadata:8080'), tmp_path)
 
-    assert made.client_timeout_sec == 30
+    assert config.client_timeout_sec == 30

@@ -1,4 +1,4 @@
-"""Whole runs, and single nodes, whose metadata is on a server."""
+"""Runs and single nodes with a metadata server."""
 
 import os
 import re
@@ -10,15 +10,13 @@ from pathlib import Path
 import ml_metadata
 import pytest
 from metadata_service import PASSWORD
-from tfx.dsl.compiler import constants
-from tfx.dsl.compiler.compiler import Compiler
-from tfx.orchestration.portable import runtime_parameter_utils
 
 from pipeline.config.metadata_config import MetadataConfig
 from pipeline.config.recipe import load_recipe
-from pipeline.execution.launch import NodeResult, launch_node
+from pipeline.execution.compilation import compile_pipeline
+from pipeline.execution.launch import NodeResult, launch_node, node_of
 from pipeline.graph import create_pipeline
-from pipeline.metadata_store import connection, open_store
+from pipeline.metadata_store import connection_config, open_store
 
 REPOSITORY = Path(__file__).parents[3]
 RECIPE = """
@@ -36,7 +34,7 @@ evaluation:
 
 @pytest.fixture(scope='module')
 def workdir(tmp_path_factory) -> Path:
-    """A workdir with the recipes `squares` and `circles`, which differ in their name only."""
+    """A workdir with the recipes `squares` and `circles`, which differ only in name."""
     folder = tmp_path_factory.mktemp('servers')
     for name in ('squares', 'circles'):
         (folder / f'{name}.yaml').write_text(RECIPE)
@@ -50,7 +48,7 @@ def address(mariadb) -> str:
 
 @pytest.fixture(scope='module')
 def run(workdir, address, make_image_folder):
-    """Runs `squares` as a person does."""
+    """`run()` runs `squares` from the command line; returns its stdout."""
     images = make_image_folder(workdir / 'pets', per_class=100)
     command = [
         sys.executable,
@@ -87,27 +85,27 @@ def password(monkeypatch):
     monkeypatch.setenv('CATDOG_METADATA_PASSWORD', PASSWORD)
 
 
-def test_a_run_on_mysql_pushes_its_model(first, workdir):
+def test_run_on_mysql_pushes_model(first, workdir):
     assert re.search(r'^BLESSED and pushed to ', first, re.MULTILINE)
     assert len(list(workdir.glob('runs/squares/serving/*/saved_model.pb'))) == 1
 
 
-def test_its_metadata_is_in_mysql_and_in_no_file(first, workdir, address):
-    store = ml_metadata.MetadataStore(connection(MetadataConfig(address=address), workdir))
+def test_mysql_run_writes_no_sqlite_file(first, workdir, address):
+    store = ml_metadata.MetadataStore(connection_config(MetadataConfig(address=address), workdir))
 
     assert [each.name for each in store.get_contexts_by_type('pipeline')] == ['squares']
     assert len(store.get_artifacts_by_type('PushedModel')) == 1
     assert not list(workdir.rglob('*.sqlite'))
 
 
-def test_its_password_is_in_no_file(first, workdir):
+def test_password_is_not_written_to_any_file(first, workdir):
     files = [path for path in workdir.rglob('*') if path.is_file()]
 
     assert files
     assert not [path for path in files if PASSWORD.encode() in path.read_bytes()]
 
 
-def test_an_identical_run_on_mysql_is_cached_to_its_end(first, run):
+def test_identical_run_on_mysql_is_cached(first, run):
     out = run()
 
     assert set(re.findall(r'^(\w+) done\b', out, re.MULTILINE)) == {
@@ -119,22 +117,19 @@ def test_an_identical_run_on_mysql_is_cached_to_its_end(first, run):
 
 
 def launch(workdir: Path, recipe: str, address: str, node_id: str) -> NodeResult:
-    """Launches one node, in a run of its own. A warm start has a resolver that needs no Trainer."""
+    """Launches one node in a new run; warm start adds a resolver without inputs."""
     overrides = [
         ('workdir', str(workdir / 'runs')),
         ('metadata.address', address),
         ('trainer.warm_start', 'latest_blessed'),
     ]
     recipe = load_recipe(str(workdir / f'{recipe}.yaml'), overrides)
-    ir = Compiler().compile(create_pipeline(recipe, ('cats', 'dogs'), images=100))
-    runtime_parameter_utils.substitute_runtime_parameter(
-        ir, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: uuid.uuid4().hex}
-    )
-    nodes = {node.pipeline_node.node_info.id: node.pipeline_node for node in ir.nodes}
-    return launch_node(ir, nodes[node_id])
+    pipeline = create_pipeline(recipe, ('cats', 'dogs'), images=100)
+    ir = compile_pipeline(pipeline, run_id=uuid.uuid4().hex)
+    return launch_node(ir, node_of(ir, node_id))
 
 
-def test_recipes_that_share_a_database_do_not_share_blessed_models(first, workdir, address):
+def test_recipes_in_one_database_have_separate_models(first, workdir, address):
     same = launch(workdir, 'squares', address, 'warm_start_resolver')
     other = launch(workdir, 'circles', address, 'warm_start_resolver')
 
@@ -143,14 +138,14 @@ def test_recipes_that_share_a_database_do_not_share_blessed_models(first, workdi
     assert not other.outputs.get('model')
 
 
-def test_nodes_are_launched_over_grpc(workdir, grpc_address):
+def test_launches_nodes_over_grpc(workdir, grpc_address):
     open_store(MetadataConfig(address=grpc_address), workdir)
 
-    made = launch(workdir, 'circles', grpc_address, 'ImportSchemaGen')
+    first = launch(workdir, 'circles', grpc_address, 'ImportSchemaGen')
     again = launch(workdir, 'circles', grpc_address, 'ImportSchemaGen')
     resolved = launch(workdir, 'circles', grpc_address, 'warm_start_resolver')
 
-    assert not made.cached
+    assert not first.cached
     assert again.cached
-    assert again.outputs['schema'][0].uri == made.outputs['schema'][0].uri
+    assert again.outputs['schema'][0].uri == first.outputs['schema'][0].uri
     assert not resolved.outputs.get('model')

@@ -1,0 +1,73 @@
+"""Console output of a run: its data and its initial weights."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from components.image_example_gen.sources.base.config import DataConfig
+from components.image_example_gen.sources.spans import open_window
+from pipeline.local.run_recipe import describe_data, describe_weights
+from trainer.config.train import TrainConfig
+
+
+@pytest.mark.parametrize(
+    ('names', 'skipped'),
+    [
+        ((), ''),
+        (('.DS_Store',), ''),
+        (('notes.txt',), ', 1 non-image file skipped'),
+        (('notes.txt', 'a.csv'), ', 2 non-image files skipped'),
+    ],
+)
+def test_counts_skipped_non_image_files(tmp_path, make_image_folder, names, skipped):
+    path = make_image_folder(tmp_path, per_class=1)
+    for name in names:
+        (path / 'cats' / name).touch()
+
+    spans = open_window(DataConfig(source='folder', path=path))
+
+    assert describe_data(spans) == f'2 images, 2 classes (cats, dogs){skipped}'
+
+
+@pytest.mark.parametrize(
+    ('numbers', 'classes', 'expected'),
+    [
+        ([1], ('cat', 'dog'), '2,000 images, 2 classes (cat, dog)'),
+        ([1], 'abcdefg', '2,000 images, 7 classes (a, b, c, d, e, ...)'),
+        ([7], ('cat', 'dog'), 'span 7: 2,000 images, 2 classes (cat, dog)'),
+        ([3, 4], ('cat', 'dog'), 'spans 3, 4: 4,000 images, 2 classes (cat, dog)'),
+    ],
+)
+def test_describes_images_classes_and_spans(numbers, classes, expected):
+    source = SimpleNamespace(classes=classes, count=2000)
+
+    assert describe_data([SimpleNamespace(number=n, source=source) for n in numbers]) == expected
+
+
+@pytest.mark.parametrize(
+    ('changes', 'expected'),
+    [
+        (
+            {'weights': 'embedded'},
+            'pretrained: embedded (formula-generated images, no download)',
+        ),
+        ({'weights': 'imagenet'}, 'pretrained: imagenet'),
+        ({'weights': 'mine.weights.h5'}, 'pretrained: mine.weights.h5'),
+        (
+            {'weights': 'random'},
+            'random initialization: not pretrained; the frozen layers stay random',
+        ),
+        (
+            {'weights': 'random', 'fine_tune': {'epochs': 1, 'from_layer': 0}},
+            'random initialization: not pretrained; all layers are trained',
+        ),
+        (
+            {'weights': 'embedded', 'warm_start': 'latest_blessed'},
+            'last blessed model if there is one, else embedded',
+        ),
+    ],
+)
+def test_describes_initial_weights(changes, expected):
+    trainer = TrainConfig.model_validate({'image_size': 96, 'alpha': 0.35, **changes})
+
+    assert describe_weights(trainer) == f'MobileNetV2 0.35 at 96x96, {expected}'
