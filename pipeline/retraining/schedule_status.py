@@ -17,9 +17,8 @@ from rich.text import Text
 from common.errors import ConfigError
 from components.pusher.serving_folder import versions_in
 from pipeline.config.recipe import Recipe
-from pipeline.formatting import named, time_of
+from pipeline.formatting import named, time_of, to_json
 from pipeline.metadata_store import check_file, existing_store
-from pipeline.registry.provenance import plain
 from pipeline.retraining.cron import parse_schedule
 from pipeline.retraining.journal import Journal, Tick
 from pipeline.retraining.scheduler import LOCK, SCHEDULE
@@ -140,9 +139,7 @@ def as_table(status: Status) -> RenderableType:
 
 def as_json(status: Status) -> str:
     """The same for programs."""
-    values = dataclasses.asdict(status)
-    values['ticks'] = [tick.model_dump(mode='json') for tick in status.ticks]
-    return json.dumps(values, indent=1, default=plain)
+    return to_json(status)
 
 
 def describe_live(status: Status) -> str:

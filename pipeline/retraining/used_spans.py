@@ -80,7 +80,7 @@ def read_history(store: MetadataStore | None, pipeline: str) -> History:
     pushers = provenance.pushed()
     pushed = {_id(pusher.input('model')) for pusher in pushers}
     return History(
-        tuple(_candidate(provenance, node, pushed) for node in provenance.judged()),
+        tuple(_candidate(provenance, node, pushed) for node in provenance.gate_decisions()),
         tuple(_push(provenance, pusher) for pusher in pushers),
     )
 
@@ -90,7 +90,7 @@ def _candidate(provenance: Provenance, judge: Node, pushed: set[int]) -> Candida
     return Candidate(
         run_id=provenance.run_id(judge),
         ended=judge.ended,
-        spans=provenance.trained_on(model),
+        spans=provenance.training_spans(model),
         blessed=decision_of(judge.output(BLESSING)) is True,
         pushed=_id(model) in pushed,
     )
@@ -102,7 +102,7 @@ def _push(provenance: Provenance, pusher: Node) -> PushedModel:
         destination=destination_of(pusher),
         run_id=provenance.run_id(pusher),
         since=pusher.ended,
-        spans=provenance.trained_on(pusher.input('model')),
+        spans=provenance.training_spans(pusher.input('model')),
     )
 
 

@@ -16,7 +16,7 @@ from pipeline.execution.compilation import display_name
 from pipeline.execution.launch import NodeResult
 from pipeline.execution.outcome import Outcome
 from pipeline.metadata_store import existing_store
-from pipeline.registry.lineage import Ancestor, lineage_of
+from pipeline.registry.lineage import TrainedModel, lineage_of
 from pipeline.registry.provenance import GATE, Provenance
 from pipeline.report.content.data_facts import data_facts
 from pipeline.report.content.page_data import (
@@ -126,5 +126,5 @@ def read_origin(recipe: Recipe, results: dict[str, NodeResult]) -> Origin | None
     )
 
 
-def _named(model: Ancestor) -> ModelName:
+def _named(model: TrainedModel) -> ModelName:
     return ModelName(version=model.version, run=model.run)
