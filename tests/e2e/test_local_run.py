@@ -132,7 +132,7 @@ def first(home, interrupted):
 def test_an_interrupted_run_says_so_in_one_line(interrupted):
     code, error = interrupted
     assert code == 130
-    assert error == 'error: interrupted; the same command goes on with what is finished\n'
+    assert error == 'error: interrupted; run the same command again to continue\n'
 
 
 def test_the_next_run_takes_up_what_was_finished(first):
