@@ -57,28 +57,28 @@ def has_display() -> bool:
 
 
 def _page(recipe: 'Recipe', run: str) -> Path:
-    from pipeline.report.store import find
+    from pipeline.report.store import find_report
 
-    page = find(recipe.home, run).page
-    page.stat()  # raises if somebody has removed it
+    page = find_report(recipe.home, run).page
+    page.stat()  # raises FileNotFoundError if it was removed
     return page
 
 
 def _comparison(recipe: 'Recipe', a: str, b: str) -> Path:
     from common.files import write_atomically
     from pipeline.report.page.render import render_comparison
-    from pipeline.report.store import COMPARISON, REPORTS, find
+    from pipeline.report.store import COMPARISON, REPORTS, find_report
 
-    runs = [find(recipe.home, name).read() for name in (a, b)]
+    runs = [find_report(recipe.home, name).read() for name in (a, b)]
     path = recipe.home / REPORTS / COMPARISON
     write_atomically(path, render_comparison(*runs))
     return path
 
 
 def _list(recipe: 'Recipe') -> None:
-    from pipeline.report.store import kept_reports
+    from pipeline.report.store import stored_reports
 
-    reports = kept_reports(recipe.home)
+    reports = stored_reports(recipe.home)
     if not reports:
         show('there are no reports')
     for each in reversed(reports):
