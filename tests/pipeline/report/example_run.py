@@ -65,7 +65,7 @@ LIVE = ModelStatus(
     live_version='1795284347',
 )
 REASON = 'accuracy on dark images 0.883, floor 0.90 (n=212)'
-REFUSED = ModelStatus(
+REJECTED = ModelStatus(
     blessed=False,
     verdict=Verdict(
         rulings=(

@@ -2,7 +2,7 @@
 
 import pytest
 from browser import FOUND, NAMES, browser
-from example_run import REASON, REFUSED, example, images_for
+from example_run import REASON, REJECTED, example, images_for
 
 from pipeline.report.page.render import render_comparison, render_page
 
@@ -10,7 +10,7 @@ pytestmark = [
     pytest.mark.skipif(FOUND is None, reason=f'none of {", ".join(NAMES)} is installed'),
     pytest.mark.timeout(180),
 ]
-PAGES = ('live', 'refused', 'comparison')
+PAGES = ('live', 'rejected', 'comparison')
 PHONE, DESK, FIRST_SCREEN = 375, 1200, 600
 
 # The lowest contrast of a text and its background, with relative luminance as in WCAG 2.1.
@@ -53,11 +53,11 @@ NOT_DRAWN = """
 @pytest.fixture(scope='module')
 def pages(tmp_path_factory):
     folder = tmp_path_factory.mktemp('pages')
-    live, refused = example(), example('2026-11-22T18:04', REFUSED, better=-0.012)
+    live, rejected = example(), example('2026-11-22T18:04', REJECTED, better=-0.012)
     written = {
         'live': render_page(live, images_for(live)),
-        'refused': render_page(refused, images_for(refused)),
-        'comparison': render_comparison(live, refused),
+        'rejected': render_page(rejected, images_for(rejected)),
+        'comparison': render_comparison(live, rejected),
     }
     for name, page in written.items():
         (folder / f'{name}.html').write_text(page, encoding='utf-8')
@@ -103,7 +103,7 @@ def test_page_does_not_scroll_horizontally(tab, pages, name, width):
 @pytest.mark.parametrize('width', [PHONE, DESK])
 @pytest.mark.parametrize(
     ('name', 'word', 'why'),
-    [('live', 'Live', 'accuracy 0.970, baseline 0.95 (n=402)'), ('refused', 'Not live', REASON)],
+    [('live', 'Live', 'accuracy 0.970, baseline 0.95 (n=402)'), ('rejected', 'Not live', REASON)],
 )
 def test_gate_decision_and_reasons_are_on_first_screen(tab, pages, width, name, word, why):
     tab.open(pages[name], width=width, height=FIRST_SCREEN)

@@ -3,7 +3,7 @@
 import dataclasses
 
 import pytest
-from example_run import FLOORS, LIVE, REASON, REFUSED, example, images_for, model_result
+from example_run import FLOORS, LIVE, REASON, REJECTED, example, images_for, model_result
 
 from components.evaluation.results import Evaluation, Robustness
 from pipeline.report.content.page_data import PageImages, ReportData
@@ -41,7 +41,7 @@ def test_page_starts_with_status_version_and_date(page, words):
 
 
 def test_failed_rules_come_first(words):
-    text = words(render_page(example(standing=REFUSED), PageImages()))
+    text = words(render_page(example(standing=REJECTED), PageImages()))
 
     assert 'Not live The model is not blessed.' in text
     assert 'Version 1795284347 stays live.' in text

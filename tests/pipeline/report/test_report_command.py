@@ -6,7 +6,7 @@ import urllib.request
 
 import click.testing
 import pytest
-from example_run import REASON, REFUSED, example, write_stored
+from example_run import REASON, REJECTED, example, write_stored
 
 from common.errors import ModelError
 from pipeline.commands import report as command
@@ -24,7 +24,7 @@ def home(tmp_path):
     more = {**earlier.data.counts, 'train': {'cats': 700, 'dogs': 594}}
     later = example(
         SECOND,
-        REFUSED,
+        REJECTED,
         better=-0.012,
         data=earlier.data.model_copy(update={'counts': more}),
         recipe={'trainer': {'batch_size': 99}},
@@ -87,24 +87,24 @@ def test_lists_reports_newest_first(home, call):
 def test_compares_two_runs(home, call, words, fetched):
     done = call('--compare', 'previous', 'last')
     page = (home / 'reports' / 'comparison.html').read_text()
-    said = words(page)
+    text = words(page)
 
     assert done.stdout.strip() == str(home / 'reports' / 'comparison.html')
-    assert f'A: run {FIRST} Live' in said
-    assert f'B: run {SECOND} Not live' in said
-    assert REASON in said
-    assert '0.9701 0.9486–0.9828 0.9577 0.9333–0.9734 −0.0124' in said  # noqa: RUF001
-    assert 'trainer.batch_size 32 99' in said
-    assert 'train, cats 587 700 +113' in said
+    assert f'A: run {FIRST} Live' in text
+    assert f'B: run {SECOND} Not live' in text
+    assert REASON in text
+    assert '0.9701 0.9486–0.9828 0.9577 0.9333–0.9734 −0.0124' in text  # noqa: RUF001
+    assert 'trainer.batch_size 32 99' in text
+    assert 'train, cats 587 700 +113' in text
     assert fetched(page) == []
 
 
 def test_run_compared_with_itself_has_no_differences(home, call, words):
     call('--compare', 'last', 'last')
-    said = words((home / 'reports' / 'comparison.html').read_text())
+    text = words((home / 'reports' / 'comparison.html').read_text())
 
-    assert 'Both runs have the same recipe.' in said
-    assert 'Both models have the same spans, code and parents.' in said
+    assert 'Both runs have the same recipe.' in text
+    assert 'Both models have the same spans, code and parents.' in text
 
 
 @pytest.mark.parametrize('contents', [b'{"recipe": "demo"}', b'\xff'])
