@@ -8,7 +8,6 @@ import os
 import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import PIL.Image
@@ -139,25 +138,18 @@ def predict(
         yield from _predict_batch(batch, classifier, overlays)
 
 
-class _Checked(NamedTuple):
-    """The contents of an image after ingestion's checks, or its problem."""
-
-    path: str
-    contents: bytes
-    problem: str | None
-
-
-def _check(image: InputImage, checks: CheckConfig) -> _Checked:
+def _check(image: InputImage, checks: CheckConfig) -> InputImage:
+    """The image after ingestion's checks and conversion."""
     if image.problem:
-        return _Checked(image.path, b'', image.problem)
+        return image
     try:
-        return _Checked(image.path, examine(image.contents, checks).contents, None)
+        return image._replace(contents=examine(image.contents, checks).contents)
     except Rejected as error:
-        return _Checked(image.path, b'', str(error))
+        return InputImage(image.path, problem=str(error))
 
 
 def _predict_batch(
-    batch: list[_Checked], classifier: Classifier, overlays: OverlayFolder | None
+    batch: list[InputImage], classifier: Classifier, overlays: OverlayFolder | None
 ) -> Iterator[Prediction]:
     usable = [each.contents for each in batch if not each.problem]
     answers = iter(classifier.of_images(usable) if usable else ())

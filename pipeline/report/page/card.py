@@ -4,7 +4,6 @@ Texts come from `report:` in the recipe. Missing texts are derived from the run,
 unknown.
 """
 
-import dataclasses
 from collections.abc import Iterator
 
 from components.evaluation.config import EvaluationConfig
@@ -16,39 +15,24 @@ from pipeline.report.page.tables import in_words
 _MAX_LISTED = 20  # classes or slices in a sentence
 _WEAK_LOSS = 0.1  # loss of accuracy under a corruption
 _UNBALANCED = 2.0  # ratio of the largest class to the smallest
-
-
-@dataclasses.dataclass(frozen=True)
-class ModelCard:
-    """The sections of a model card, as sentences."""
-
-    details: tuple[str, ...]
-    intended_use: tuple[str, ...]
-    out_of_scope: tuple[str, ...]
-    training_data: tuple[str, ...]
-    metrics: tuple[str, ...]
-    limits: tuple[str, ...]
-    considerations: tuple[str, ...]
-
-
-def model_card(data: ReportData) -> ModelCard:
-    """The model card of a run."""
-    config = ReportConfig.model_validate(data.config.get('report', {}))
-    return ModelCard(
-        details=tuple(_details(data)),
-        intended_use=(config.intended_use or _intended_use(data),),
-        out_of_scope=tuple(_out_of_scope(data, config)),
-        training_data=tuple(_training_data(data)),
-        metrics=tuple(_metrics(data)),
-        limits=tuple(_limits(data)),
-        considerations=(config.considerations or _NO_CONSIDERATIONS,),
-    )
-
-
 _NO_CONSIDERATIONS = (
     'The images have no metadata on people, places or rights, and these were not examined. Examine '
     'them before using the model for decisions about people (recipe key report.considerations).'
 )
+
+
+def model_card(data: ReportData) -> dict[str, list[str]]:
+    """The model card of a run: sentences by section."""
+    config = ReportConfig.model_validate(data.config.get('report', {}))
+    return {
+        'model': [*_details(data)],
+        'intended use': [config.intended_use or _intended_use(data)],
+        'out of scope': [*_out_of_scope(data, config)],
+        'training data': [*_training_data(data)],
+        'metrics': [*_metrics(data)],
+        'limits': [*_limits(data)],
+        'ethical considerations': [config.considerations or _NO_CONSIDERATIONS],
+    }
 
 
 def _details(data: ReportData) -> Iterator[str]:
