@@ -1,7 +1,12 @@
-"""Spans and times as the console shows them."""
+"""Formats spans, times, JSON and dotted keys for output."""
 
+import dataclasses
 import datetime
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel
 
 
 def named(numbers: Sequence[int]) -> str:
@@ -14,5 +19,29 @@ def named(numbers: Sequence[int]) -> str:
 
 
 def time_of(moment: datetime.datetime) -> str:
-    """A time as a person reads it, on the clock of this machine."""
+    """A time in the local time zone, to the minute."""
     return f'{moment.astimezone():%Y-%m-%d %H:%M}'
+
+
+def to_json(value: Any) -> str:
+    """Dataclasses and pydantic models as indented JSON, with times in ISO 8601."""
+    return json.dumps(value, indent=1, default=_json_value)
+
+
+def dotted(values: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
+    """Flattens nested mappings: `{'a': {'b': 1}}` becomes `{'a.b': 1}`."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            flat |= dotted(value, f'{prefix}{key}.')
+        else:
+            flat[f'{prefix}{key}'] = value
+    return flat
+
+
+def _json_value(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode='json')
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    return value.isoformat() if isinstance(value, datetime.datetime) else str(value)

@@ -1,1 +1,1 @@
-"""The commands of the command line. `pipeline_runner.py` puts them together."""
+"""Commands of the command line, which `pipeline_runner.py` combines."""

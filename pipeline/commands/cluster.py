@@ -1,4 +1,4 @@
-"""Runs on a cluster, and schedules."""
+"""Commands for Kubeflow, Vertex AI and schedules."""
 
 import sys
 from pathlib import Path
@@ -16,8 +16,8 @@ from pipeline.commands.options import (
 )
 
 SCHEDULE_CODES = (
-    'Exit codes: 0 the schedule is kept by Kubeflow, or the local one was stopped by SIGTERM; '
-    '1 Kubeflow is not reached or refuses; 2 wrong usage; 130 interrupted by Ctrl-C.'
+    'Exit codes: 0 Kubeflow has the schedule, or SIGTERM stopped the local schedule; '
+    '1 Kubeflow cannot be reached, or refuses; 2 wrong usage; 130 interrupted.'
 )
 _RUNNER = Path(__file__).absolute().parents[2] / 'pipeline_runner.py'
 
@@ -29,17 +29,17 @@ _RUNNER = Path(__file__).absolute().parents[2] / 'pipeline_runner.py'
     type=click.Choice(['kubeflow', 'vertex']),
     default='kubeflow',
     show_default=True,
-    help='Kubeflow Pipelines 2, or Vertex AI Pipelines.',
+    help='Kubeflow Pipelines 2 or Vertex AI Pipelines.',
 )
 @click.option(
     '--output',
     '-o',
     type=click.Path(path_type=Path),
     metavar='FILE',
-    help='Default: pipeline.yaml, or pipeline.json for Vertex AI.',
+    help='Default: pipeline.yaml; pipeline.json for Vertex AI.',
 )
 def compile_(engine: str, output: Path | None, **options: Any) -> None:
-    """Write a recipe as a file that a cluster takes."""
+    """Compile a recipe for a cluster."""
     from pipeline.execution.quick_imports import quick_imports
 
     recipe = load(**options)
@@ -56,8 +56,8 @@ def compile_(engine: str, output: Path | None, **options: Any) -> None:
 
         path = output or Path('pipeline.json')
         notes = compile_vertex(recipe, path)
-    for sentence in notes:
-        click.echo(f'note: {sentence}', err=True)
+    for note in notes:
+        click.echo(f'note: {note}', err=True)
     show(f'{recipe.name} is written to {path}')
 
 
@@ -68,7 +68,7 @@ def compile_(engine: str, output: Path | None, **options: Any) -> None:
     type=click.Choice(['kubeflow', 'local']),
     default='kubeflow',
     show_default=True,
-    help='Where it runs: on a cluster, or here, in the foreground.',
+    help='Schedule on a cluster, or on this machine in the foreground.',
 )
 @click.option('--cron', metavar='CRON', help="Five fields, as in '0 2 * * 1-5', or '@daily'.")
 @click.option(
@@ -76,7 +76,7 @@ def compile_(engine: str, output: Path | None, **options: Any) -> None:
     default='UTC',
     show_default=True,
     metavar='ZONE',
-    help='In which they are meant, as Europe/Berlin.',
+    help='Time zone of the cron expression, as Europe/Berlin.',
 )
 @click.pass_context
 def schedule(
@@ -87,9 +87,9 @@ def schedule(
     timezone: str,
     **options: Any,
 ) -> None:
-    """Retrain at the times of a cron expression.
+    """Schedule retraining with a cron expression.
 
-    On Kubeflow a recipe has one schedule: another one takes its place.
+    A recipe has one schedule on Kubeflow; a new schedule replaces it.
     """
     if context.invoked_subcommand is not None:
         sources = map(context.get_parameter_source, context.params)
@@ -120,13 +120,13 @@ def schedule(
 @schedule.command('list')
 @recipe_options
 def list_(**options: Any) -> None:
-    """Show the schedules on Kubeflow."""
+    """List the schedules on Kubeflow."""
     recipe = load(**options)
     from pipeline.kubeflow.client import connect, list_schedules
 
     found = list_schedules(connect(recipe.kubeflow.connection))
     for each in found:
-        state = '' if each.enabled else ', switched off'
+        state = '' if each.enabled else ', disabled'
         show(f'{each.name}: {each.description or each.cron}{state} ({each.id})')
     if not found:
         show('there are no schedules')
@@ -147,7 +147,7 @@ def delete(name: str, **options: Any) -> None:
 @click.command()
 @recipe_options
 def submit(**options: Any) -> None:
-    """Run a recipe on Kubeflow Pipelines, now."""
+    """Run a recipe on Kubeflow Pipelines now."""
     recipe = load(**options)
     from pipeline.kubeflow.operations import run_now
 

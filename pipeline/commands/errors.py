@@ -1,4 +1,4 @@
-"""Error handling of the command line: one line on standard error, and an exit code."""
+"""Maps errors to exit codes and one line on standard error."""
 
 import sys
 from typing import Any, NoReturn
@@ -8,11 +8,11 @@ import click
 from common.errors import PipelineError
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
-_HINTS = {'run': '; the same command goes on with what is finished'}  # after an interrupt
+_HINTS = {'run': '; run the same command again to continue'}  # after an interrupt
 
 
 class CommandLine(click.Group):
-    """A group that handles the errors of all its commands; unexpected ones keep their traceback."""
+    """A click group that handles expected errors; unexpected ones keep their traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -22,21 +22,21 @@ class CommandLine(click.Group):
         except KeyboardInterrupt:
             fail(f'interrupted{_HINTS.get(ctx.invoked_subcommand or "", "")}', INTERRUPTED)
         except BrokenPipeError:
-            raise  # click ends the process without a message
+            raise  # click exits without a message
         except OSError as error:
             fail(_describe(error), USAGE)
         except ModuleNotFoundError as error:
             if error.name is None or not error.name.startswith('kfp'):
                 raise
-            fail("kfp is not installed; pip install 'catdog-pipeline[kubeflow]' brings it", USAGE)
+            fail("kfp is not installed; pip install 'catdog-pipeline[kubeflow]' adds it", USAGE)
         except Exception as error:
-            if type(error).__module__ != 'ml_metadata.errors':  # which is slow to import
+            if type(error).__module__ != 'ml_metadata.errors':  # slow to import
                 raise
             fail(f'the metadata cannot be used: {error}', FAILED)
 
 
 def fail(message: str, code: int) -> NoReturn:
-    """Ends the process with an error message and an exit code."""
+    """Prints an error message and exits."""
     click.echo(f'error: {message}', err=True)
     sys.exit(code)
 

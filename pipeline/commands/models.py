@@ -1,4 +1,4 @@
-"""Models: why one was blessed, which were pushed, their lineage, and manual overrides."""
+"""Commands on models: gate decision, list of versions, lineage and manual overrides."""
 
 import contextlib
 import logging
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from common.errors import ConfigError, ModelError, RunError
-from pipeline.commands.options import load, quiet_tensorflow, recipe_options, show
+from pipeline.commands.options import json_option, load, quiet_tensorflow, recipe_options, show
 
 if TYPE_CHECKING:
     from ml_metadata import MetadataStore
@@ -16,51 +16,54 @@ if TYPE_CHECKING:
     from pipeline.config.recipe import Recipe
 
 _REASON = click.option(
-    '--reason', metavar='TEXT', help='Why; it is kept in the metadata, with your name.'
+    '--reason', metavar='TEXT', help='Required; recorded in the metadata with your user name.'
 )
 
 
 @click.command()
 @click.argument('model')
 @recipe_options
-@click.option('--json', 'as_json', is_flag=True, help='For programs.')
+@json_option
 def lineage(model: str, as_json: bool, **options: Any) -> None:
-    """Show what a pushed MODEL, a version or its folder, was made of."""
+    """Show the lineage of a pushed MODEL, given as a version or its folder."""
     recipe = load(**options)
+    from pipeline.formatting import to_json
     from pipeline.metadata_store import existing_store
-    from pipeline.registry import lineage as view
+    from pipeline.registry.lineage import as_tree, trace
 
-    found = view.trace(existing_store(recipe.metadata, recipe.home), recipe.name, model)
-    show(view.as_json(found) if as_json else view.as_tree(found))
+    found = trace(existing_store(recipe.metadata, recipe.home), recipe.name, model)
+    show(to_json(found) if as_json else as_tree(found))
 
 
 @click.command()
 @recipe_options
-@click.option('--json', 'as_json', is_flag=True, help='For programs.')
+@json_option
 def why(as_json: bool, **options: Any) -> None:
-    """Show the last verdict: what each rule said, and what was done by hand since."""
+    """Show the latest gate decision, rule by rule, and manual overrides since."""
     recipe = load(**options)
+    from pipeline.formatting import to_json
     from pipeline.metadata_store import existing_store
-    from pipeline.registry import gate_history as view
+    from pipeline.registry.gate_history import as_text, latest_decision
 
-    found = view.read_why(existing_store(recipe.metadata, recipe.home), recipe.name)
-    show(view.as_json(found) if as_json else view.as_text(found))
+    decision = latest_decision(existing_store(recipe.metadata, recipe.home), recipe.name)
+    show(to_json(decision) if as_json else as_text(decision))
 
 
 @click.command()
 @recipe_options
-@click.option('--json', 'as_json', is_flag=True, help='For programs.')
+@json_option
 def models(as_json: bool, **options: Any) -> None:
-    """List the versions in the serving folder, and which is live."""
+    """List the versions in the serving folder."""
     recipe = load(**options)
+    from pipeline.formatting import to_json
     from pipeline.metadata_store import existing_store
-    from pipeline.registry import model_list as view
+    from pipeline.registry.model_list import as_table, list_models
 
-    found = view.list_models(recipe, existing_store(recipe.metadata, recipe.home))
+    versions = list_models(recipe, existing_store(recipe.metadata, recipe.home))
     if as_json:
-        show(view.as_json(found))
+        show(to_json(versions))
     else:
-        show(view.as_table(found) if found else f'no version in {recipe.serving_directory}')
+        show(as_table(versions) if versions else f'no version in {recipe.serving_directory}')
 
 
 @click.command()
@@ -68,37 +71,37 @@ def models(as_json: bool, **options: Any) -> None:
 @recipe_options
 @_REASON
 def rollback(version: str | None, reason: str | None, **options: Any) -> None:
-    """Make an earlier VERSION live again: the one before the live one, if none is given.
+    """Make an earlier VERSION live again. Default: the version before the live one.
 
-    The model that was live loses its blessing: the same run does not push it again, and no later
-    model is compared with it or continues from it.
+    The live model loses its blessing: the same run does not push it again, and later models are
+    neither compared with it nor warm-started from it.
     """
-    why = _required(reason)
-    with _alone(options) as (recipe, store):
+    reason = _required(reason)
+    with _locked(options) as (recipe, store):
         from pipeline.registry.overrides import rollback as do
 
-        pushed = do(recipe, store, version, why)
+        pushed = do(recipe, store, version, reason)
     show(f'live: {pushed.folder}')
 
 
 @click.command()
 @click.argument('model', required=False)
 @recipe_options
-@click.option('--force', is_flag=True, help='Needed: the gate is passed over.')
+@click.option('--force', is_flag=True, help='Required, because this overrides the gate.')
 @_REASON
 def bless(model: str | None, force: bool, reason: str | None, **options: Any) -> None:
-    """Push a MODEL that the gate did not bless: the last candidate, if none is given.
+    """Push a MODEL that the gate rejected. Default: the last candidate.
 
-    MODEL is a version, or the folder of one or of a Trainer's model.
+    MODEL is a version, or the folder of a version or of a Trainer's model.
     """
     if not force:
-        raise ConfigError('this passes over the gate; add --force to do so')
-    why = _required(reason)
-    with _alone(options) as (recipe, store):
+        raise ConfigError('bless overrides the gate; add --force to confirm')
+    reason = _required(reason)
+    with _locked(options) as (recipe, store):
         from pipeline.registry.overrides import bless as do
 
-        pushed = do(recipe, store, model, why)
-    show(f'blessed; {"it was live already, in" if pushed.unchanged else "live:"} {pushed.folder}')
+        pushed = do(recipe, store, model, reason)
+    show(f'blessed; {"live already:" if pushed.unchanged else "live:"} {pushed.folder}')
 
 
 @click.command()
@@ -106,12 +109,12 @@ def bless(model: str | None, force: bool, reason: str | None, **options: Any) ->
 @recipe_options
 @_REASON
 def unbless(version: str | None, reason: str | None, **options: Any) -> None:
-    """Withdraw the blessing of a VERSION: of the live one, if none is given."""
-    why = _required(reason)
-    with _alone(options) as (recipe, store):
+    """Withdraw the blessing of a VERSION. Default: the live version."""
+    reason = _required(reason)
+    with _locked(options) as (recipe, store):
         from pipeline.registry.overrides import unbless as do
 
-        folder, live = do(recipe, store, version, why)
+        folder, live = do(recipe, store, version, reason)
     show(
         f'the blessing of {folder.name} is withdrawn'
         + ('; its model stays live until a rollback' if live else '')
@@ -120,18 +123,18 @@ def unbless(version: str | None, reason: str | None, **options: Any) -> None:
 
 def _required(reason: str | None) -> str:
     if not reason or not reason.strip():
-        raise ConfigError('--reason is missing: say why, for those who ask later')
+        raise ConfigError('--reason is missing; give the reason for the override')
     return reason.strip()
 
 
 @contextlib.contextmanager
-def _alone(options: dict[str, Any]) -> 'Iterator[tuple[Recipe, MetadataStore]]':
-    """A recipe and its metadata, with the lock that keeps runs away.
+def _locked(options: dict[str, Any]) -> 'Iterator[tuple[Recipe, MetadataStore]]':
+    """Loads the recipe and its metadata, and holds the lock of the recipe.
 
     Raises:
-        ModelError: nothing has run yet.
+        ModelError: the recipe has not run yet.
         RunError: the metadata cannot be written.
-        PipelineError: another one of the recipe, the lock or the metadata.
+        PipelineError: the recipe, the lock or the metadata cannot be used.
     """
     recipe = load(**options)
     quiet_tensorflow()
@@ -143,7 +146,7 @@ def _alone(options: dict[str, Any]) -> 'Iterator[tuple[Recipe, MetadataStore]]':
 
     store = existing_store(recipe.metadata, recipe.home)
     if store is None:
-        raise ModelError(f'no run of {recipe.name} has left anything in {recipe.home}')
+        raise ModelError(f'{recipe.name} has no runs in {recipe.home}; run the recipe first')
     try:
         with lock_recipe(recipe):
             yield recipe, store

@@ -1,4 +1,4 @@
-"""What the commands share: exit codes and the options of a recipe."""
+"""Options, exit codes and helpers that several commands share."""
 
 import datetime
 import os
@@ -19,9 +19,11 @@ RUN_CODES = (
     'configuration; 3 finished and not blessed; 130 interrupted.'
 )
 
+json_option = click.option('--json', 'as_json', is_flag=True, help='Print JSON.')
+
 
 def recipe_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Adds the options that choose a recipe and change it."""
+    """Decorator that adds the options to choose a recipe and override its keys."""
     options = [
         click.option(
             '--config',
@@ -29,21 +31,20 @@ def recipe_options(command: Callable[..., None]) -> Callable[..., None]:
             default='demo',
             show_default=True,
             metavar='RECIPE',
-            help='Path of a recipe, or the name of one in configs/.',
+            help='Path of a recipe, or name of a recipe in configs/.',
         ),
         click.option(
             '--set',
             'overrides',
             multiple=True,
             metavar='KEY=VALUE',
-            help='Change one key, as in trainer.fine_tune.from_layer=120. Repeatable.',
+            help='Override one key, as in trainer.fine_tune.from_layer=120. Repeatable.',
         ),
         click.option(
             '--data',
             metavar='PATH|URL',
-            help='Images of your own: a folder with one folder per class, a zip or tar '
-            'of such (a file or an address), a Parquet file, or a folder with '
-            'Parquet files.',
+            help='Your own images: a folder with one folder per class, a zip or tar archive of '
+            'such a folder (file or URL), a Parquet file, or a folder with Parquet files.',
         ),
         click.option(
             '--weights',
@@ -54,7 +55,7 @@ def recipe_options(command: Callable[..., None]) -> Callable[..., None]:
             '--workdir',
             type=click.Path(path_type=Path),
             metavar='FOLDER',
-            help='Where runs, models and metadata are kept.',
+            help='Folder for runs, models and metadata.',
         ),
     ]
     for option in reversed(options):
@@ -69,7 +70,7 @@ def load(
     weights: str | None,
     workdir: Path | None,
 ) -> 'Recipe':
-    """The recipe that the options of `recipe_options` choose.
+    """Loads the recipe from the values of `recipe_options`.
 
     Raises:
         ConfigError: an option or the recipe is wrong.
@@ -84,16 +85,6 @@ def load(
     return load_recipe(config, changes, data)
 
 
-def quiet_tensorflow() -> None:
-    """Hides what TensorFlow logs while it is imported, unless the user has set how much it logs."""
-    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
-
-
-def now() -> datetime.datetime:
-    """The moment, in UTC."""
-    return datetime.datetime.now(datetime.timezone.utc)
-
-
 def arguments(
     config: str,
     overrides: tuple[str, ...],
@@ -101,14 +92,24 @@ def arguments(
     weights: str | None,
     workdir: Path | None,
 ) -> list[str]:
-    """The same options for another process."""
+    """The values of `recipe_options` as command-line arguments of another process."""
     given = {'--config': config, '--data': data, '--weights': weights, '--workdir': workdir}
     named = [f'{name}={value}' for name, value in given.items() if value is not None]
     return [*named, *(f'--set={each}' for each in overrides)]
 
 
+def quiet_tensorflow() -> None:
+    """Hides TensorFlow's log lines at import, unless the environment sets the log level."""
+    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+
+
+def now() -> datetime.datetime:
+    """The current time, in UTC."""
+    return datetime.datetime.now(datetime.timezone.utc)
+
+
 def show(what: 'str | RenderableType') -> None:
-    """Prints a result of a command: text unchanged, anything else fitted to the terminal."""
+    """Prints the result of a command: text unchanged, tables fitted to the terminal."""
     if isinstance(what, str):
         click.echo(what)
         return

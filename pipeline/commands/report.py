@@ -1,4 +1,4 @@
-"""The pages of runs."""
+"""The `report` command."""
 
 import os
 import webbrowser
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument('run', default='last')
 @recipe_options
-@click.option('--compare', nargs=2, metavar='A B', help='Set two runs side by side.')
-@click.option('--list', 'listed', is_flag=True, help='Show which runs have a page.')
-@click.option('--serve', is_flag=True, help='Serve the page on 127.0.0.1 until Ctrl-C.')
+@click.option('--compare', nargs=2, metavar='A B', help='Compare two runs on one page.')
+@click.option('--list', 'listed', is_flag=True, help='List the runs that have a report.')
+@click.option('--serve', is_flag=True, help='Serve the report on 127.0.0.1 until Ctrl-C.')
 @click.option(
     '--port',
     type=click.IntRange(0, 65535),
     default=8000,
     show_default=True,
-    help='To serve on; 0: any that is free.',
+    help='Port for --serve; 0 selects a free port.',
 )
 @click.option('--no-open', is_flag=True, help='Do not open a browser.')
 def report(
@@ -37,7 +37,7 @@ def report(
     no_open: bool,
     **options: Any,
 ) -> None:
-    """Open the page of a RUN: last, previous, its id or a beginning of that."""
+    """Open the report of a RUN: last, previous, or a run id or its prefix."""
     recipe = load(**options)
     if listed:
         _list(recipe)
@@ -46,39 +46,39 @@ def report(
     show(str(page))
     if serve:
         _serve(page, port, no_open)
-    elif not no_open and has_screen():
+    elif not no_open and has_display():
         webbrowser.open(page.as_uri())
 
 
-def has_screen() -> bool:
-    """Whether there is a person with a browser, and not a terminal on another machine or CI."""
-    there = bool(os.environ.get('DISPLAY') or os.environ.get('WAYLAND_DISPLAY'))
-    return there and not os.environ.get('CI')
+def has_display() -> bool:
+    """Whether a browser can be opened: a graphical session that is not CI."""
+    display = bool(os.environ.get('DISPLAY') or os.environ.get('WAYLAND_DISPLAY'))
+    return display and not os.environ.get('CI')
 
 
 def _page(recipe: 'Recipe', run: str) -> Path:
-    from pipeline.report.store import find
+    from pipeline.report.store import find_report
 
-    page = find(recipe.home, run).page
-    page.stat()  # raises if somebody has removed it
+    page = find_report(recipe.home, run).page
+    page.stat()  # raises FileNotFoundError if it was removed
     return page
 
 
 def _comparison(recipe: 'Recipe', a: str, b: str) -> Path:
     from common.files import write_atomically
     from pipeline.report.page.render import render_comparison
-    from pipeline.report.store import COMPARISON, REPORTS, find
+    from pipeline.report.store import COMPARISON, REPORTS, find_report
 
-    runs = [find(recipe.home, name).read() for name in (a, b)]
+    runs = [find_report(recipe.home, name).read() for name in (a, b)]
     path = recipe.home / REPORTS / COMPARISON
     write_atomically(path, render_comparison(*runs))
     return path
 
 
 def _list(recipe: 'Recipe') -> None:
-    from pipeline.report.store import kept_reports
+    from pipeline.report.store import stored_reports
 
-    reports = kept_reports(recipe.home)
+    reports = stored_reports(recipe.home)
     if not reports:
         show('there are no reports')
     for each in reversed(reports):
@@ -93,8 +93,8 @@ def _serve(page: Path, port: int, no_open: bool) -> None:
 
     try:
         with PageServer(page, port) as server:
-            show(f'served on {server.address} until Ctrl-C')
-            if not no_open and has_screen():
+            show(f'serving on {server.address}; stop with Ctrl-C')
+            if not no_open and has_display():
                 webbrowser.open(server.address)
             server.serve_forever()
     except KeyboardInterrupt:

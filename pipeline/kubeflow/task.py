@@ -138,13 +138,13 @@ def run_node(recipe: Recipe, node_id: str, run_id: str, options: dict[str, Any])
         from pipeline.execution.launch import launch_node, node_of
         from pipeline.graph import create_pipeline
         from pipeline.metadata_store import open_store
-        from pipeline.registry.leftovers import finish_pushes, pass_over_numbers
+        from pipeline.registry.leftovers import finish_pushes, skip_used_execution_ids
         from pipeline.registry.provenance import PUSHER
 
     store = open_store(recipe.metadata, recipe.home)
     classes, images = tuple(json.loads(options['classes'])), int(options['images'])
     ir = compile_pipeline(create_pipeline(recipe, classes, images), run_id)
-    pass_over_numbers(recipe, store)
+    skip_used_execution_ids(recipe, store)
     if node_id == PUSHER:
         finish_pushes(recipe, store)
     result = launch_node(ir, node_of(ir, node_id))

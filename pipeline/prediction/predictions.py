@@ -1,4 +1,4 @@
-"""What a model says of images, one batch after the other."""
+"""Predicts the classes of images in batches, with optional Grad-CAM overlays."""
 
 import dataclasses
 import errno
@@ -8,7 +8,6 @@ import os
 import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import PIL.Image
@@ -21,24 +20,23 @@ from components.image_example_gen.inspection.config import CheckConfig
 from components.image_example_gen.inspection.examine import examine
 from components.image_example_gen.sources.base.reading import error_text
 from components.inference.classifier import Classifier, PredictedClass
-from pipeline.prediction.given_images import Given
+from pipeline.prediction.input_images import InputImage
 
-_LONGEST_SIDE = 640  # pixels of an explanation
-_NO_NUMBER = 'the model gives no number for it'
-_MARK = 'Explanation'  # a text in the PNGs that are ours
-_STEM_BYTES = 200  # of a name; file systems take 255
-_BREAKS = ('Cc', 'Zl', 'Zp')  # categories of Unicode: what ends a line, or steers a terminal
+_LONGEST_SIDE = 640  # pixels of an overlay
+_MARK = 'Explanation'  # PNG text that identifies our overlays
+_MAX_STEM_BYTES = 200  # of a file name; file systems allow 255
+_CONTROL = ('Cc', 'Zl', 'Zp')  # Unicode categories: control characters, line and paragraph breaks
 
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    """What is said of one image.
+    """The prediction for one image.
 
     Attributes:
-        path: where it came from, as it can be printed.
-        answer: of the model; None if it cannot give one.
-        problem: why there is no answer or no explanation, in one clause.
-        explanation: a PNG of what the model looked at, if one was asked for.
+        path: path or URL of the image, printable.
+        answer: predicted class and probability; None if there is no prediction.
+        problem: why there is no prediction or no overlay, as a clause.
+        explanation: PNG with the Grad-CAM overlay, if requested.
     """
 
     path: str
@@ -47,35 +45,39 @@ class Prediction:
     explanation: Path | None = None
 
     def as_text(self) -> str:
-        """Path, class and its probability; where there is an explanation, its path too."""
+        """Path, class, probability and the path of the overlay, on one line."""
         assert self.answer
         columns = [self.path, self.answer.name, f'{self.answer.probability:.4f}', self.explanation]
         return one_line('  '.join(str(each) for each in columns if each is not None))
 
     def as_json(self) -> str:
-        """One object on one line."""
-        if self.answer is None:
-            return json.dumps({'path': self.path, 'error': self.problem})
-        said = {'class': self.answer.name, 'probability': round(self.answer.probability, 6)}
-        explained = {'explanation': str(self.explanation)} if self.explanation else {}
-        problem = {'error': self.problem} if self.problem else {}
-        return json.dumps({'path': self.path, **said, **explained, **problem})
+        """A JSON object on one line."""
+        values: dict[str, str | float | None] = {'path': self.path}
+        if self.answer:
+            values['class'] = self.answer.name
+            values['probability'] = round(self.answer.probability, 6)
+        if self.explanation:
+            values['explanation'] = str(self.explanation)
+        if self.problem:
+            values['error'] = self.problem
+        return json.dumps(values)
 
 
 def one_line(text: str) -> str:
-    """The same without line breaks and what else terminals obey: names of files hold anything."""
+    """Escapes line breaks and control characters, which file names may contain."""
     return ''.join(
-        ascii(each)[1:-1] if unicodedata.category(each) in _BREAKS else each for each in text
+        ascii(each)[1:-1] if unicodedata.category(each) in _CONTROL else each for each in text
     )
 
 
-class Explanations:
-    """PNGs in a folder, named after the images that they explain.
+class OverlayFolder:
+    """Writes Grad-CAM overlays as PNGs, named after their images.
 
-    Those of an earlier time are replaced, and no other file: the images may lie in the same folder.
+    Overlays of an earlier call are replaced. Other files are not, because the folder may hold the
+    images themselves.
 
     Raises:
-        OSError: the folder cannot be made or written.
+        OSError: the folder cannot be created or written.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -83,33 +85,29 @@ class Explanations:
         if not os.access(folder, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
         self._folder = folder
-        self._taken: set[str] = set()
+        self._taken: set[Path] = set()
 
-    def draw(self, path: str, contents: bytes, heat: np.ndarray) -> Path:
-        """Writes the explanation of an image, and says where."""
-        file = self._place_for(path)
-        marked = PIL.PngImagePlugin.PngInfo()
-        marked.add_text(_MARK, path.encode(errors='replace').decode())
-        overlay(thumbnail(contents, _LONGEST_SIDE), heat).save(file, pnginfo=marked)
+    def write(self, path: str, contents: bytes, heat: np.ndarray) -> Path:
+        """Writes the overlay of an image and returns its path."""
+        file = self._file_for(path)
+        mark = PIL.PngImagePlugin.PngInfo()
+        mark.add_text(_MARK, path.encode(errors='replace').decode())
+        overlay(thumbnail(contents, _LONGEST_SIDE), heat).save(file, pnginfo=mark)
         return file
 
-    def _place_for(self, path: str) -> Path:
-        """A file for an image; of two images of one name the second gets a number."""
-        stem = Path(path.rstrip('/')).stem.encode()[:_STEM_BYTES].decode(errors='ignore') or 'image'
+    def _file_for(self, path: str) -> Path:
+        """A free file name; a second image of the same name gets a number."""
+        stem = Path(path.rstrip('/')).stem.encode()[:_MAX_STEM_BYTES].decode(errors='ignore')
+        stem = stem or 'image'
         names = itertools.chain([stem], (f'{stem}-{number}' for number in itertools.count(2)))
-        name = next(each for each in names if self._is_free(each))
-        self._taken.add(name)
-        return self._file(name)
-
-    def _is_free(self, name: str) -> bool:
-        return name not in self._taken and _may_be_replaced(self._file(name))
-
-    def _file(self, name: str) -> Path:
-        return self._folder / f'{name}.png'
+        files = (self._folder / f'{name}.png' for name in names)
+        file = next(each for each in files if each not in self._taken and _is_replaceable(each))
+        self._taken.add(file)
+        return file
 
 
-def _may_be_replaced(file: Path) -> bool:
-    """Whether there is nothing, or an explanation of an earlier time."""
+def _is_replaceable(file: Path) -> bool:
+    """Whether a file does not exist or is an overlay of an earlier call."""
     try:
         with PIL.Image.open(file) as image:
             return _MARK in image.info
@@ -120,63 +118,54 @@ def _may_be_replaced(file: Path) -> bool:
 
 
 def predict(
-    given: Iterable[Given],
+    images: Iterable[InputImage],
     classifier: Classifier,
     checks: CheckConfig,
-    explanations: Explanations | None = None,
+    overlays: OverlayFolder | None = None,
 ) -> Iterator[Prediction]:
-    """Asks a model for each image that can be used, in the order in which they are given.
+    """Predicts the class of each image, in the order of the input.
 
-    An image is checked as ingestion does it, and the model gets what ingestion would keep of it:
-    upright, in RGB, as JPEG or PNG. So a bad one costs no other its answer.
+    Each image is checked and converted as at ingestion: upright, RGB, JPEG or PNG. An unusable
+    image does not affect the other images of its batch.
 
     Args:
-        given: the images; only a few are held at a time.
+        images: only a few are held in memory at a time.
         classifier: the model.
-        checks: limits of an image.
-        explanations: where to draw what the model looks at; None: nowhere.
+        checks: limits for an image.
+        overlays: where to write Grad-CAM overlays; None: nowhere.
     """
-    for batch in batches(parallel_map(lambda each: _check(each, checks), given)):
-        yield from _answered(batch, classifier, explanations)
+    for batch in batches(parallel_map(lambda each: _check(each, checks), images)):
+        yield from _predict_batch(batch, classifier, overlays)
 
 
-class _Checked(NamedTuple):
-    """An image with what the model is to see of it, or with its problem."""
-
-    path: str
-    contents: bytes
-    problem: str | None
-
-
-def _check(given: Given, checks: CheckConfig) -> _Checked:
-    if given.problem:
-        return _Checked(given.path, b'', given.problem)
+def _check(image: InputImage, checks: CheckConfig) -> InputImage:
+    """The image after ingestion's checks and conversion."""
+    if image.problem:
+        return image
     try:
-        return _Checked(given.path, examine(given.contents, checks).contents, None)
+        return image._replace(contents=examine(image.contents, checks).contents)
     except Rejected as error:
-        return _Checked(given.path, b'', str(error))
+        return InputImage(image.path, problem=str(error))
 
 
-def _answered(
-    batch: list[_Checked], classifier: Classifier, explanations: Explanations | None
+def _predict_batch(
+    batch: list[InputImage], classifier: Classifier, overlays: OverlayFolder | None
 ) -> Iterator[Prediction]:
-    good = [each.contents for each in batch if not each.problem]
-    answers = iter(classifier.of_images(good) if good else ())
-    heat: Iterator[np.ndarray | None] = (
-        iter(classifier.heat_maps(good)) if good and explanations else itertools.repeat(None)
-    )
+    usable = [each.contents for each in batch if not each.problem]
+    answers = iter(classifier.of_images(usable) if usable else ())
+    heat_maps = iter(classifier.heat_maps(usable) if usable and overlays else ())
     for each in batch:
         if each.problem:
             yield Prediction(each.path, problem=each.problem)
             continue
-        answer, warm = next(answers), next(heat)
+        answer, heat = next(answers), next(heat_maps, None)
         if answer.name is None:
-            yield Prediction(each.path, problem=_NO_NUMBER)
+            yield Prediction(each.path, problem='the model predicts NaN')
             continue
         file, problem = None, None
-        if explanations and warm is not None:
+        if overlays and heat is not None:
             try:
-                file = explanations.draw(each.path, each.contents, warm)
+                file = overlays.write(each.path, each.contents, heat)
             except OSError as error:
-                problem = f'its explanation cannot be written: {error_text(error)}'
+                problem = f'the overlay cannot be written: {error_text(error)}'
         yield Prediction(each.path, answer, problem, file)

@@ -1,13 +1,11 @@
-"""The last verdict of the gate, and manual actions on the model since. Imports no TFX."""
+"""The latest gate decision and the manual overrides since. Imports no TFX."""
 
 import dataclasses
 import datetime
-import json
 from collections.abc import Iterator
-from typing import Any
 
 from ml_metadata import MetadataStore
-from ml_metadata.proto import metadata_store_pb2
+from ml_metadata.proto.metadata_store_pb2 import Artifact
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -24,28 +22,23 @@ from pipeline.registry.provenance import (
     UNBLESS,
     Node,
     Provenance,
-    plain,
     version_of,
 )
 from pipeline.registry.recording import WITHDRAWN
 
-_ACTIONS = {
-    BLESS: 'blessed by hand',
-    UNBLESS: 'its blessing was withdrawn by hand',
-    ROLLBACK: 'made live again by hand',
-}
-_VOTES = {True: ('yes', 'green'), False: ('no', 'bold red'), None: ('no vote', 'dim')}
+_ACTIONS = {BLESS: 'blessed', UNBLESS: 'blessing withdrawn', ROLLBACK: 'made live by a rollback'}
+_VOTES = {True: ('passed', 'green'), False: ('failed', 'bold red'), None: ('no vote', 'dim')}
 
 
 @dataclasses.dataclass(frozen=True)
-class ManualAction:
-    """A manual action on the model.
+class RecordedOverride:
+    """A manual override of a model.
 
     Attributes:
-        what: in words.
+        what: the action, in words.
         when: in UTC.
-        person: who.
-        reason: why.
+        person: name of the user.
+        reason: given by the user.
     """
 
     what: str
@@ -55,20 +48,20 @@ class ManualAction:
 
 
 @dataclasses.dataclass(frozen=True)
-class Why:
-    """The last verdict.
+class GateDecision:
+    """The latest gate decision on a candidate model.
 
     Attributes:
-        recipe: its name.
+        recipe: name of the recipe.
         run: the pipeline run.
-        when: the gate ended.
-        model: the folder of the candidate.
-        version: as which it was pushed; None if it was not.
-        baseline: the folder of the model that it was compared with; None if there was none.
-        baseline_version: as which that one was pushed last.
-        blessed: whether the model may be pushed today: by the manual override if there is one.
-        verdict: what the rules said.
-        deeds: manual actions on the model since it was judged first, oldest first.
+        when: end of the gate.
+        model: URI of the candidate.
+        version: the version that it was last pushed as; None if it was not pushed.
+        baseline: URI of the previous blessed model; None if there was none.
+        baseline_version: the version that the baseline was last pushed as.
+        blessed: whether the model may be pushed now; a manual override has precedence.
+        verdict: the result of each rule.
+        deeds: manual overrides of the candidate, oldest first.
     """
 
     recipe: str
@@ -80,30 +73,31 @@ class Why:
     baseline_version: str | None
     blessed: bool
     verdict: Verdict
-    deeds: tuple[ManualAction, ...]
+    deeds: tuple[RecordedOverride, ...]
 
 
-def read_why(store: MetadataStore | None, pipeline: str) -> Why:
-    """Looks up the last verdict.
+def latest_decision(store: MetadataStore | None, pipeline: str) -> GateDecision:
+    """Reads the latest gate decision.
 
     Args:
         store: ML Metadata; None if there is none yet.
-        pipeline: the recipe's name.
+        pipeline: name of the recipe.
 
     Raises:
-        ModelError: no model was judged yet, or the verdict was removed.
+        ModelError: there is no decision yet, or its file cannot be read.
     """
     provenance = Provenance(store, pipeline)
-    gate = next(iter(reversed(list(provenance.of_kind(GATE)))), None)
-    if gate is None and any(provenance.judged()):
-        raise ModelError(f'no run of {pipeline} has kept its reasons yet; the next one does')
-    if gate is None:
-        raise ModelError(f'{pipeline} has judged no model yet; run does that')
+    gates = list(provenance.of_kind(GATE))
+    if not gates and any(provenance.gate_decisions()):
+        raise ModelError(f'no run of {pipeline} has recorded reasons yet; run the recipe again')
+    if not gates:
+        raise ModelError(f'{pipeline} has evaluated no model yet; run the recipe')
+    gate = gates[-1]
     model, baseline = gate.input('model'), gate.input('baseline_model')
-    assert model is not None  # a gate has one
-    verdict = _read(gate)
+    assert model is not None  # required by ModelGate
+    verdict = _verdict_of(gate)
     override = read_override(folder_of(model.uri))
-    return Why(
+    return GateDecision(
         recipe=pipeline,
         run=provenance.run_id(gate),
         when=gate.ended,
@@ -113,89 +107,86 @@ def read_why(store: MetadataStore | None, pipeline: str) -> Why:
         baseline_version=_version(provenance, baseline) if baseline else None,
         blessed=override.blessed if override else verdict.blessed,
         verdict=verdict,
-        deeds=_with_override(tuple(_actions(provenance, model)), override),
+        deeds=_add_unrecorded(tuple(_overrides(provenance, model)), override),
     )
 
 
-def as_text(why: Why) -> RenderableType:
-    """For a person."""
-    head = Text()
-    head.append(*(('BLESSED', 'bold green') if why.blessed else ('NOT BLESSED', 'bold red')))
-    head.append(f': the model that run {why.run} judged, {why.when:%Y-%m-%d %H:%M:%S %Z}\n')
-    head.append(f'model: {why.model}{_as_version(why.version)}\n')
-    compared = why.baseline or 'no blessed model was there before'
-    head.append(f'compared with: {compared}{_as_version(why.baseline_version)}\n')
-    rulings = Table(box=None, pad_edge=False, show_header=False)
-    for each in why.verdict.rulings:
-        vote, style = _VOTES[each.passed]
-        rulings.add_row(Text(vote, style), Text(each.reason))
-    parts: list[RenderableType] = [head, rulings]
-    if why.deeds:
-        said = 'the rules say yes' if why.verdict.blessed else 'the rules say no'
-        parts.append(Text(f'\nby hand ({said}):'))
+def as_text(decision: GateDecision) -> RenderableType:
+    """The decision, formatted for the console."""
+    blessed = ('BLESSED', 'bold green') if decision.blessed else ('NOT BLESSED', 'bold red')
+    baseline = decision.baseline or 'no previous blessed model'
+    head = Text.assemble(
+        blessed,
+        f': the model of run {decision.run}, {_time(decision.when)}\n',
+        f'model: {decision.model}{_in_brackets(decision.version)}\n',
+        f'compared with: {baseline}{_in_brackets(decision.baseline_version)}\n',
+    )
+    rules = Table(box=None, pad_edge=False, show_header=False)
+    for ruling in decision.verdict.rulings:
+        rules.add_row(Text(*_VOTES[ruling.passed]), Text(ruling.reason))
+    parts: list[RenderableType] = [head, rules]
+    if decision.deeds:
+        rules_say = 'bless' if decision.verdict.blessed else 'reject'
+        parts.append(Text(f'\nmanual overrides (the rules {rules_say} the model):'))
     parts += [
-        Text(f'  {each.when:%Y-%m-%d %H:%M:%S %Z}, {each.person}: {each.what}: {each.reason}')
-        for each in why.deeds
+        Text(f'  {_time(each.when)}, {each.person}: {each.what}: {each.reason}')
+        for each in decision.deeds
     ]
     return Group(*parts)
 
 
-def as_json(why: Why) -> str:
-    """For programs."""
-    values = {**dataclasses.asdict(why), 'verdict': why.verdict.model_dump()}
-    return json.dumps(values, indent=1, default=plain)
+def _time(moment: datetime.datetime) -> str:
+    return f'{moment:%Y-%m-%d %H:%M:%S %Z}'
 
 
-def _as_version(version: str | None) -> str:
+def _in_brackets(version: str | None) -> str:
     return f' (version {version})' if version else ''
 
 
-def _read(gate: Node) -> Verdict:
+def _verdict_of(gate: Node) -> Verdict:
     artifact = gate.output(VERDICT)
-    assert artifact is not None  # a gate gives one
+    assert artifact is not None  # ModelGate always writes one
     folder = folder_of(artifact.uri)
     try:
         return read_verdict(folder)
     except OSError as error:
-        raise ModelError(f'the last verdict is gone from {folder}: {error.strerror}') from error
+        raise ModelError(f'the verdict in {folder} cannot be read: {error.strerror}') from error
     except ValueError as error:
-        raise ModelError(f'the last verdict, in {folder}, is damaged') from error
+        raise ModelError(f'the verdict in {folder} is damaged; run the recipe again') from error
 
 
-def _version(provenance: Provenance, model: metadata_store_pb2.Artifact) -> str | None:
-    """The last version that was made of a model."""
-    versions = [
-        str(version_of(node))
-        for node in provenance.pushed()
-        if any(each.id == model.id for each in node.inputs.get('model', ()))
-    ]
+def _version(provenance: Provenance, model: Artifact) -> str | None:
+    """The highest version pushed from a model."""
+    versions = [str(version_of(node)) for node in provenance.pushed() if node.uses(model)]
     return versions[-1] if versions else None
 
 
-def _actions(provenance: Provenance, model: metadata_store_pb2.Artifact) -> Iterator[ManualAction]:
+def _overrides(provenance: Provenance, model: Artifact) -> Iterator[RecordedOverride]:
     for node in provenance.nodes:
         withdrawn = custom_property(node.execution, WITHDRAWN) == model.id
-        if node.kind in _ACTIONS and (withdrawn or _is_about(node, model)):
+        if node.kind in _ACTIONS and (withdrawn or _concerns(node, model)):
             what = _ACTIONS[UNBLESS if withdrawn else node.kind]
-            noted = node.execution.custom_properties
-            person, reason = (noted[key].string_value for key in ('person', 'reason'))
-            yield ManualAction(what, node.ended, person, reason)
+            properties = node.execution.custom_properties
+            person, reason = (properties[key].string_value for key in ('person', 'reason'))
+            yield RecordedOverride(what, node.ended, person, reason)
 
 
-def _with_override(
-    actions: tuple[ManualAction, ...], override: ManualOverride | None
-) -> tuple[ManualAction, ...]:
-    """Adds the override if it was not recorded, as by a process that was killed before it could."""
+def _add_unrecorded(
+    recorded: tuple[RecordedOverride, ...], override: ManualOverride | None
+) -> tuple[RecordedOverride, ...]:
+    """Adds the override in the model's folder if it is not in the metadata.
+
+    This happens when the process is killed between the two writes.
+    """
     if override is None:
-        return actions
+        return recorded
     what = _ACTIONS[BLESS if override.blessed else UNBLESS]
-    last = ManualAction(what, override.moment, override.person, override.reason)
-    if any((each.what, each.reason) == (last.what, last.reason) for each in actions):
-        return actions
-    return (*actions, last)
+    if any((each.what, each.reason) == (what, override.reason) for each in recorded):
+        return recorded
+    return (*recorded, RecordedOverride(what, override.moment, override.person, override.reason))
 
 
-def _is_about(action: Node, model: metadata_store_pb2.Artifact) -> bool:
-    """Whether a model, or a blessing of it, was the input."""
-    given: list[Any] = [each for those in action.inputs.values() for each in those]
-    return any(model.id in (each.id, model_id_of(each)) for each in given)
+def _concerns(node: Node, model: Artifact) -> bool:
+    """Whether the model or a blessing of it is an input of an execution."""
+    inputs = [artifact for artifacts in node.inputs.values() for artifact in artifacts]
+    return any(model.id in (artifact.id, model_id_of(artifact)) for artifact in inputs)

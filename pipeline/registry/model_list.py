@@ -1,8 +1,7 @@
-"""The versions in the serving folder, and what is known of each. Imports no TFX."""
+"""Lists the versions in the serving folder with their metadata. Imports no TFX."""
 
 import dataclasses
 import datetime
-import json
 from pathlib import Path
 
 from ml_metadata import MetadataStore
@@ -16,24 +15,24 @@ from common.files import MEGABYTE
 from components.pusher.serving_folder import Note, read_note, versions_in
 from pipeline.config.recipe import Recipe
 from pipeline.formatting import named, time_of
-from pipeline.registry.provenance import Node, Provenance, destination_of, plain
+from pipeline.registry.provenance import Node, Provenance, destination_of
 
 
 @dataclasses.dataclass(frozen=True)
 class Version:
-    """A version, from the file beside it and from the metadata; either may be missing.
+    """A version in the serving folder. Its push record or its metadata may be missing.
 
     Attributes:
-        version: its number.
-        folder: where it is.
+        version: the version number.
+        folder: the folder of the version.
         live: whether a model server loads it.
-        accuracy: on the test split when it was pushed, 0 to 1.
-        pushed: when.
-        run: the pipeline run that pushed it, or whose model a person has pushed.
-        spans: numbers of those that it was trained on.
-        by_hand: what a person did and why, if one did.
+        accuracy: on the test split at the time of the push, 0 to 1.
+        pushed: time of the push.
+        run: the pipeline run that pushed it, or that pushed its model first.
+        spans: numbers of the spans that it was trained on.
+        by_hand: the rollback or blessing that pushed it, with user and reason.
         withdrawn: the override that withdrew its blessing, as a clause.
-        megabytes: of all its files, 10^6 bytes; what another version shares counts here too.
+        megabytes: size of all its files, 10^6 bytes; files shared with other versions count too.
     """
 
     version: int
@@ -60,29 +59,24 @@ def list_models(recipe: Recipe, store: MetadataStore | None) -> tuple[Version, .
 
 
 def as_table(versions: tuple[Version, ...]) -> RenderableType:
-    """The same for a person."""
+    """The versions, formatted for the console, with their overrides below the table."""
     table = Table(box=None, pad_edge=False)
     for column in ('version', '', 'accuracy', 'pushed', 'spans', 'MB', 'run'):
         table.add_column(column, overflow='fold')
-    notes = []
+    overrides = []
     for each in versions:
         table.add_row(
             str(each.version),
             'live' if each.live else '',
             '' if each.accuracy is None else f'{each.accuracy:.4f}',
-            time_of(each.pushed) if each.pushed else 'not from here',
+            time_of(each.pushed) if each.pushed else 'not pushed from here',
             named(each.spans).partition(' ')[2] if each.spans else '',
             f'{each.megabytes:.1f}',
             escape(each.run or ''),
         )
-        notes += [f'{each.version}: {said}' for said in (each.by_hand, each.withdrawn) if said]
-    return Group(table, *map(escape, notes))
-
-
-def as_json(versions: tuple[Version, ...]) -> str:
-    """The same for programs."""
-    values = [dataclasses.asdict(each) for each in versions]
-    return json.dumps(values, indent=1, default=plain)
+        clauses = filter(None, (each.by_hand, each.withdrawn))
+        overrides += [f'{each.version}: {clause}' for clause in clauses]
+    return Group(table, *map(escape, overrides))
 
 
 def _describe(provenance: Provenance, folder: Path, live: bool, pusher: Node | None) -> Version:
@@ -90,7 +84,7 @@ def _describe(provenance: Provenance, folder: Path, live: bool, pusher: Node | N
     about = note.about if note else None
     model = pusher.input('model') if pusher else None
     uri = model.uri if model else about.model if about else None
-    spans = tuple(provenance.trained_on(model)) if model else ()
+    spans = tuple(provenance.training_spans(model)) if model else ()
     return Version(
         version=int(folder.name),
         folder=folder,
@@ -99,16 +93,16 @@ def _describe(provenance: Provenance, folder: Path, live: bool, pusher: Node | N
         pushed=note.pushed if note else pusher.ended if pusher else None,
         run=(about.run if about else None) or (provenance.run_id(pusher) if pusher else None),
         spans=(about.spans if about else ()) or spans,
-        by_hand=_by_hand(note),
+        by_hand=_override_of(note),
         withdrawn=withdrawal(folder_of(uri) if uri else None),
         megabytes=sum(path.stat().st_size for path in folder.rglob('*') if path.is_file())
         / MEGABYTE,
     )
 
 
-def _by_hand(note: Note | None) -> str | None:
+def _override_of(note: Note | None) -> str | None:
     about = note.about if note else None
     if about is None or about.by_hand is None:
         return None
-    what = f'rolled back to {about.version}' if about.version else 'blessed'
-    return f'{what} by {about.person}: {about.reason}'
+    action = f'rolled back to {about.version}' if about.version else 'blessed'
+    return f'{action} by {about.person}: {about.reason}'

@@ -1,14 +1,12 @@
-"""What a person does about models in place of a run, with a reason. Imports no TFX.
+"""Manual overrides: rollback, bless and unbless, each with a reason. Imports no TFX.
 
-Each is written into the serving folder first and into ML Metadata after it. What is killed between
-the two is completed by the next run or the next thing that a person does, from the note beside the
-version.
+Each writes to the serving folder first and to ML Metadata second. If the process is killed in
+between, the next run or override completes the metadata from the note in the version.
 """
 
 import datetime
 import getpass
 import os
-from collections.abc import Iterable
 from pathlib import Path
 
 from ml_metadata import MetadataStore
@@ -41,173 +39,177 @@ from pipeline.registry.recording import (
     apply_override,
     blessings_of,
     model_in,
-    note_push,
-    note_pushes,
     record,
+    record_missing_pushes,
+    record_push,
 )
 
-_NAMED = 10  # versions in an error
+_MAX_LISTED = 10  # versions in an error message
 
 
 def rollback(recipe: Recipe, store: MetadataStore, version: str | None, reason: str) -> Pushed:
-    """Makes an earlier version live again, and withdraws the blessing of the one that was.
+    """Makes an earlier version live again, and withdraws the blessing of the live model.
 
     Args:
-        recipe: whose.
+        recipe: its serving folder holds the versions.
         store: ML Metadata.
-        version: its number; None: the newest one before the live one that is another model, and
-            whose blessing was not withdrawn.
-        reason: why.
+        version: the version number; None: the newest earlier version of another model whose
+            blessing was not withdrawn.
+        reason: recorded in the metadata.
 
     Returns:
-        The new version, which is a copy of the earlier one.
+        The new version, a copy of the earlier one.
 
     Raises:
         ModelError: there is no such version.
         PushError: the folder cannot be written.
     """
-    provenance = _as_it_is(recipe, store)
+    provenance = _complete_provenance(recipe, store)
     live = _version(recipe, None)
     wanted = _earlier(recipe, provenance, store) if version is None else _version(recipe, version)
     if wanted == live:
         raise ModelError(f'version {live.name} is live already')
-    model, before = _model(provenance, store, wanted), _model(provenance, store, live)
+    model, live_model = _model(provenance, store, wanted), _model(provenance, store, live)
     note = read_note(wanted)
-    withdrawn = _withdrawn(model, note)
+    withdrawn = _withdrawal(model, note)
     if withdrawn:
         raise ModelError(
             f'version {wanted.name}: {withdrawn}; bless {wanted.name} --force makes it live'
         )
-    taken_back = None if _id(before) == _id(model) else before
+    rejected = None if _id(live_model) == _id(model) else live_model
     about = (note.about if note else About()).model_copy(
         update={
             'recipe': recipe.name,
             'model_id': _id(model),
             **({'model': model.uri} if model else {}),
             'by_hand': PUSHED_BY_ROLLBACK,
-            'person': person(),
+            'person': user_name(),
             'reason': reason,
             'version': int(wanted.name),
-            'withdrawn_id': _id(taken_back),
-            'withdrawn': taken_back.uri if taken_back else None,
+            'withdrawn_id': _id(rejected),
+            'withdrawn': rejected.uri if rejected else None,
         }
     )
     pushed = restore(wanted, keep=recipe.push.keep, about=about)
-    note_push(store, recipe.name, pushed.folder)
+    record_push(store, recipe.name, pushed.folder)
     return pushed
 
 
 def bless(recipe: Recipe, store: MetadataStore, model: str | None, reason: str) -> Pushed:
-    """Pushes a model whatever the gate says.
+    """Blesses and pushes a model against the gate's decision.
 
     Args:
-        recipe: whose.
+        recipe: its runs trained the model.
         store: ML Metadata.
-        model: a version, or the folder of one or of a Trainer's model; None: the last candidate.
-        reason: why.
+        model: a version, or the folder of a version or of a Trainer's model; None: the last
+            candidate.
+        reason: recorded in the metadata.
 
     Raises:
-        ModelError: there is no such model, or nothing has judged it.
+        ModelError: there is no such model, or it was not evaluated.
         PushError: the folder cannot be written; the model is blessed, and the next run pushes it.
     """
-    provenance = _as_it_is(recipe, store)
-    found = _candidate(provenance) if model is None else _given(recipe, provenance, store, model)
+    provenance = _complete_provenance(recipe, store)
+    found = _candidate(provenance) if model is None else _find(recipe, provenance, store, model)
     if not blessings_of(store, found.id):
-        raise ModelError(f'the model in {found.uri} was never judged; run the recipe first')
+        raise ModelError(f'the model in {found.uri} was never evaluated; run the recipe first')
     blessings = apply_override(store, found, _override(True, reason))
-    about = _about(recipe, provenance, found, reason)
-    folder = folder_of(found.uri) / SERVED
-    beside = _beside(recipe, provenance, store, found)
     try:
         pushed = push(
-            folder, recipe.serving_directory, keep=recipe.push.keep, about=about, extra_files=beside
+            folder_of(found.uri) / SERVED,
+            recipe.serving_directory,
+            keep=recipe.push.keep,
+            about=_about(recipe, provenance, found, reason),
+            extra_files=_extra_files(recipe, provenance, store, found),
         )
     except PushError as error:
-        raise PushError(f'{error}; the model is blessed, and its run pushes it') from error
+        raise PushError(f'{error}; the model is blessed, and the next run pushes it') from error
     if pushed.unchanged:
         inputs = {'model': [found], 'model_blessing': blessings}
-        record(store, recipe.name, BLESS, inputs, {}, _why(reason, pushed.version))
+        record(store, recipe.name, BLESS, inputs, {}, _properties(reason, pushed.version))
     else:
-        note_push(store, recipe.name, pushed.folder)
+        record_push(store, recipe.name, pushed.folder)
     return pushed
 
 
 def unbless(
     recipe: Recipe, store: MetadataStore, version: str | None, reason: str
 ) -> tuple[Path, bool]:
-    """Withdraws a blessing: the model is no baseline and no start for others any more.
+    """Withdraws a blessing: later models are not compared with it or warm-started from it.
 
     Args:
-        recipe: whose.
+        recipe: its serving folder holds the versions.
         store: ML Metadata.
-        version: its number; None: the live one.
-        reason: why.
+        version: the version number; None: the live version.
+        reason: recorded in the metadata.
 
     Returns:
-        The folder of the version, and whether it is live: it stays so until a rollback.
+        The folder of the version, and whether its model is live; it stays live until a rollback.
 
     Raises:
-        ModelError: there is no such version, or it was not pushed from here.
+        ModelError: there is no such version, or this recipe did not push it.
     """
-    provenance = _as_it_is(recipe, store)
+    provenance = _complete_provenance(recipe, store)
     live, wanted = _version(recipe, None), _version(recipe, version)
     model = _model(provenance, store, wanted)
     if model is None:
         raise ModelError(f'version {wanted.name} was not pushed by {recipe.name}')
     blessings = apply_override(store, model, _override(False, reason))
     inputs = {'model': [model], 'model_blessing': blessings}
-    record(store, recipe.name, UNBLESS, inputs, {}, _why(reason, int(wanted.name)))
+    record(store, recipe.name, UNBLESS, inputs, {}, _properties(reason, int(wanted.name)))
     return wanted, _id(_model(provenance, store, live)) == model.id
 
 
-def person() -> str:
-    """Who it is: the name of the user, or the number where there is no name."""
+def user_name() -> str:
+    """Name of the user of this process, or the user id if it has no name."""
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have none
+    except (KeyError, OSError):  # possible in a container
         return str(os.getuid())
 
 
-def _as_it_is(recipe: Recipe, store: MetadataStore) -> Provenance:
-    """What is known, after what was killed is completed: a rollback counts from its rename on."""
-    note_pushes(recipe, store)
+def _complete_provenance(recipe: Recipe, store: MetadataStore) -> Provenance:
+    """The provenance, after pushes of killed processes are recorded."""
+    record_missing_pushes(recipe, store)
     return Provenance(store, recipe.name)
 
 
 def _override(blessed: bool, reason: str) -> ManualOverride:
     now = datetime.datetime.now(datetime.timezone.utc)
-    return ManualOverride(blessed=blessed, person=person(), reason=reason, moment=now)
+    return ManualOverride(blessed=blessed, person=user_name(), reason=reason, moment=now)
 
 
-def _why(reason: str, version: int) -> dict[str, str | int]:
-    return {'person': person(), 'reason': reason, 'version': version}
+def _properties(reason: str, version: int) -> dict[str, str | int]:
+    return {'person': user_name(), 'reason': reason, 'version': version}
 
 
 def _version(recipe: Recipe, number: str | None) -> Path:
-    """A version by its number; the live one without any."""
+    """The folder of a version; of the live one if `number` is None."""
     versions = versions_in(recipe.serving_directory)
     if not versions:
         raise ModelError(f'there is no version in {recipe.serving_directory}')
     for folder in versions if number is not None else versions[-1:]:
         if number in (None, folder.name):
             return folder
-    raise ModelError(f'there is no version {number}; there are {_listed(versions)}')
+    known = ', '.join(each.name for each in versions[-_MAX_LISTED:])
+    raise ModelError(f'there is no version {number}; there are {known}')
 
 
 def _earlier(recipe: Recipe, provenance: Provenance, store: MetadataStore) -> Path:
+    """The newest earlier version of another model whose blessing was not withdrawn."""
     *others, live = versions_in(recipe.serving_directory)
-    before = _id(_model(provenance, store, live))
+    live_model = _id(_model(provenance, store, live))
     for folder in reversed(others):
         model = _model(provenance, store, folder)
-        if not (model and model.id == before) and not _withdrawn(model, read_note(folder)):
+        if not (model and model.id == live_model) and not _withdrawal(model, read_note(folder)):
             return folder
     raise ModelError(
-        f'there is no version before {live.name} that holds another model whose blessing stands'
+        f'there is no version before {live.name} that holds another model with a valid blessing'
     )
 
 
 def _model(provenance: Provenance, store: MetadataStore, version: Path) -> Artifact | None:
-    """Of the Trainer; None if somebody else put the version there."""
+    """The Trainer's model of a version; None if the version was copied there by a user."""
     for each in provenance.pushed():
         if destination_of(each) == str(version):
             return each.input('model')
@@ -216,13 +218,14 @@ def _model(provenance: Provenance, store: MetadataStore, version: Path) -> Artif
 
 
 def _candidate(provenance: Provenance) -> Artifact:
-    judged = [each.input('model') for each in provenance.judged()]
-    if not judged or judged[-1] is None:
-        raise ModelError('there is no candidate: no run has come to its verdict')
-    return judged[-1]
+    candidates = [each.input('model') for each in provenance.gate_decisions()]
+    if not candidates or candidates[-1] is None:
+        raise ModelError('there is no candidate: no run has evaluated a model')
+    return candidates[-1]
 
 
-def _given(recipe: Recipe, provenance: Provenance, store: MetadataStore, model: str) -> Artifact:
+def _find(recipe: Recipe, provenance: Provenance, store: MetadataStore, model: str) -> Artifact:
+    """The Trainer's model, given by a version or by a folder."""
     folder = Path(model).absolute()
     for version in versions_in(recipe.serving_directory):
         if version.name == model or version == folder:
@@ -230,16 +233,16 @@ def _given(recipe: Recipe, provenance: Provenance, store: MetadataStore, model: 
             if found is not None:
                 return found
     for trainer in provenance.of_kind(TRAINER):
-        made = trainer.output('model')
-        if made is not None and folder_of(made.uri).absolute() == folder:
-            return made
-    raise ModelError(f'{model} is no version and no model that {recipe.name} has trained')
+        trained = trainer.output('model')
+        if trained is not None and folder_of(trained.uri).absolute() == folder:
+            return trained
+    raise ModelError(f'{model} is neither a version nor a model that {recipe.name} has trained')
 
 
-def _beside(
+def _extra_files(
     recipe: Recipe, provenance: Provenance, store: MetadataStore, model: Artifact
 ) -> dict[str, Path]:
-    """What went with the last version of a model, such as TensorFlow Lite models, goes with it."""
+    """Files pushed with the last version of a model, such as TensorFlow Lite models."""
     own = files_of(folder_of(model.uri) / SERVED)
     for version in reversed(versions_in(recipe.serving_directory)):
         if _id(_model(provenance, store, version)) == model.id:
@@ -254,9 +257,7 @@ def _beside(
 def _about(recipe: Recipe, provenance: Provenance, model: Artifact, reason: str) -> About:
     trainer = provenance.producer(model)
     evaluations = (
-        each.output('evaluation')
-        for each in provenance.of_kind(EVALUATOR)
-        if _id(each.input('model')) == model.id
+        each.output('evaluation') for each in provenance.of_kind(EVALUATOR) if each.uses(model)
     )
     evaluation = next((each for each in evaluations if each is not None), None)
     return About(
@@ -264,22 +265,18 @@ def _about(recipe: Recipe, provenance: Provenance, model: Artifact, reason: str)
         run=provenance.run_id(trainer) if trainer else None,
         model=model.uri,
         model_id=model.id,
-        spans=tuple(provenance.trained_on(model)),
+        spans=tuple(provenance.training_spans(model)),
         by_hand=PUSHED_BY_BLESS,
         accuracy=read_accuracy(folder_of(evaluation.uri)) if evaluation else None,
-        person=person(),
+        person=user_name(),
         reason=reason,
     )
 
 
-def _withdrawn(model: Artifact | None, note: Note | None) -> str | None:
-    """The override that withdrew its blessing; the metadata may have begun anew since."""
+def _withdrawal(model: Artifact | None, note: Note | None) -> str | None:
+    """Describes the override that withdrew a blessing; uses the note if the metadata is new."""
     uri = model.uri if model else note.about.model if note else None
     return withdrawal(folder_of(uri) if uri else None)
-
-
-def _listed(versions: Iterable[Path]) -> str:
-    return ', '.join(each.name for each in [*versions][-_NAMED:])
 
 
 def _id(artifact: Artifact | None) -> int | None:

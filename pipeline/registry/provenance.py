@@ -1,9 +1,11 @@
-"""What ML Metadata holds of a pipeline: trainings, evaluations, pushes. Imports no TFX."""
+"""Executions of a pipeline in ML Metadata: training, evaluation, gate, push, override.
+
+Imports no TFX.
+"""
 
 import dataclasses
 import datetime
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
 from ml_metadata import MetadataStore
 from ml_metadata.proto import metadata_store_pb2
@@ -21,7 +23,7 @@ from common.metadata_queries import (
 )
 
 TRAINER, EVALUATOR, GATE, PUSHER = 'Trainer', 'Evaluator', 'ModelGate', 'Pusher'
-# What a person does, and a push that was found live and noted by a later run.
+# Manual overrides. ADOPT: a push that a later run found in the serving folder and recorded.
 ROLLBACK, BLESS, UNBLESS, ADOPT = 'Rollback', 'Bless', 'Unbless', 'Adopt'
 _KINDS = (TRAINER, EVALUATOR, GATE, PUSHER, ROLLBACK, BLESS, UNBLESS, ADOPT)
 
@@ -30,13 +32,13 @@ Artifacts = tuple[metadata_store_pb2.Artifact, ...]
 
 @dataclasses.dataclass(frozen=True)
 class Node:
-    """A component that came to its end, whether it ran or was cached.
+    """A successful or cached execution with its artifacts.
 
     Attributes:
-        execution: its record.
-        kind: the name of its class, such as `Trainer`.
-        inputs: artifacts by their keys.
-        outputs: the same.
+        execution: the record in ML Metadata.
+        kind: class name of the component, such as `Trainer`.
+        inputs: input artifacts by key.
+        outputs: output artifacts by key.
     """
 
     execution: metadata_store_pb2.Execution
@@ -46,7 +48,9 @@ class Node:
 
     @property
     def ended(self) -> datetime.datetime:
-        return moment(self.execution.last_update_time_since_epoch)
+        """End of the execution, in UTC."""
+        milliseconds = self.execution.last_update_time_since_epoch
+        return datetime.datetime.fromtimestamp(milliseconds / 1000, datetime.timezone.utc)
 
     def input(self, key: str) -> metadata_store_pb2.Artifact | None:
         """The only artifact of an input; None if there is none."""
@@ -56,13 +60,20 @@ class Node:
         """The only artifact of an output; None if there is none."""
         return next(iter(self.outputs.get(key, ())), None)
 
+    def uses(self, model: metadata_store_pb2.Artifact) -> bool:
+        """Whether the input `model` is this artifact."""
+        return any(each.id == model.id for each in self.inputs.get('model', ()))
+
 
 class Provenance:
-    """What trained, judged and pushed models of a pipeline, oldest first, and how that fits.
+    """Executions that trained, evaluated, pushed or overrode models of one pipeline.
 
     Args:
-        store: where the metadata is; None: nowhere yet.
-        pipeline: its name, which is that of the recipe; others may share the store.
+        store: ML Metadata; None if there is none yet.
+        pipeline: name of the pipeline and recipe; other pipelines may share the store.
+
+    Attributes:
+        nodes: all executions, oldest first.
     """
 
     def __init__(self, store: MetadataStore | None, pipeline: str) -> None:
@@ -71,24 +82,25 @@ class Provenance:
         self._producers: dict[int, Node] = {}
         for node in self.nodes:
             for artifacts in node.outputs.values():
-                for artifact in artifacts:  # what is cached later was produced by the first
+                for artifact in artifacts:  # later cached executions output the same artifact
                     self._producers.setdefault(artifact.id, node)
 
     def of_kind(self, kind: str) -> Iterator[Node]:
-        """All nodes of a kind, oldest first."""
+        """Executions of one component, oldest first."""
         return (node for node in self.nodes if node.kind == kind)
 
-    def judged(self) -> Iterator[Node]:
-        """Those that blessed a model, or did not, oldest first.
+    def gate_decisions(self) -> Iterator[Node]:
+        """Executions that blessed or rejected a model, oldest first.
 
-        That is the gate; in older runs the Evaluator, which leaves its blessing empty today.
+        These are executions of ModelGate. In runs of earlier versions the Evaluator decided; today
+        it leaves its blessing empty.
         """
         return (node for node in self.nodes if decision_of(node.output(BLESSING)) is not None)
 
-    def pushed(self) -> 'tuple[Node, ...]':
-        """Of each version that was pushed, what did it first; lowest version first.
+    def pushed(self) -> tuple[Node, ...]:
+        """The first execution that pushed each version, lowest version first.
 
-        Later ones found it live, or were cached.
+        Later executions were cached or found the version live.
         """
         firsts: dict[str, Node] = {}
         for node in self.nodes:
@@ -97,17 +109,17 @@ class Provenance:
         return tuple(sorted(firsts.values(), key=version_of))
 
     def producer(self, artifact: metadata_store_pb2.Artifact | None) -> Node | None:
-        """The node that made an artifact, if it is one of these kinds."""
+        """The execution that produced an artifact; None if it is not one of `nodes`."""
         return self._producers.get(artifact.id) if artifact else None
 
     def run_id(self, node: Node) -> str:
-        """The pipeline run that a node belongs to."""
-        assert self._store is not None  # else there would be no node
+        """The pipeline run of an execution."""
+        assert self._store is not None  # without a store there are no nodes
         contexts = self._store.get_contexts_by_execution(node.execution.id)
         return next((each.name for each in contexts if each.type == 'pipeline_run'), '')
 
-    def trained_on(self, model: metadata_store_pb2.Artifact | None) -> dict[int, str]:
-        """Numbers of the spans that a model was trained on, with their fingerprints."""
+    def training_spans(self, model: metadata_store_pb2.Artifact | None) -> dict[int, str]:
+        """Fingerprints of the spans that a model was trained on, by span number."""
         trainer = self.producer(model)
         examples = trainer.inputs.get('examples', ()) if trainer else ()
         spans = {
@@ -121,23 +133,13 @@ class Provenance:
 
 
 def version_of(pushed: Node) -> int:
-    """The number of the version that a node has pushed."""
+    """The version number that an execution pushed."""
     return int(custom_property(pushed.output('pushed_model'), 'pushed_version'))
 
 
 def destination_of(pushed: Node) -> str:
-    """The folder that a node has pushed a version to."""
+    """The folder of the version that an execution pushed."""
     return str(custom_property(pushed.output('pushed_model'), 'pushed_destination'))
-
-
-def plain(value: Any) -> str:
-    """What JSON has no form for, as text."""
-    return value.isoformat() if isinstance(value, datetime.datetime) else str(value)
-
-
-def moment(milliseconds: int) -> datetime.datetime:
-    """A time of ML Metadata, in UTC."""
-    return datetime.datetime.fromtimestamp(milliseconds / 1000, datetime.timezone.utc)
 
 
 def _nodes(store: MetadataStore, pipeline: str) -> list[Node]:
@@ -166,6 +168,7 @@ def _by_key(
     types: Sequence[int],
     artifacts: Mapping[int, metadata_store_pb2.Artifact],
 ) -> dict[str, Artifacts]:
+    """Artifacts of the events of some types, by the key of the event."""
     found: dict[str, Artifacts] = {}
     for event in events:
         if event.type in types and event.artifact_id in artifacts:

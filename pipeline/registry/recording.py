@@ -1,11 +1,16 @@
-"""Writes into ML Metadata what did not come from a component. Imports no TFX."""
+"""Records pushes and manual overrides in ML Metadata outside of a run. Imports no TFX."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from ml_metadata import MetadataStore, errors
-from ml_metadata.proto import metadata_store_pb2
-from ml_metadata.proto.metadata_store_pb2 import Artifact, Event, Execution
+from ml_metadata.proto.metadata_store_pb2 import (
+    Artifact,
+    ArtifactType,
+    Event,
+    Execution,
+    ExecutionType,
+)
 
 from common.artifacts import folder_of
 from common.blessing import ManualOverride, model_id_of, record_override, write_override
@@ -22,7 +27,8 @@ from pipeline.config.recipe import Recipe
 from pipeline.registry.provenance import ADOPT, BLESS, ROLLBACK, Provenance, destination_of
 
 _PUSHED, _BLESSING = 'PushedModel', 'ModelBlessing'
-# Of a rollback: the model that lost its blessing. As an input it would count as what was pushed.
+# Property of a rollback: the model that lost its blessing. As an input artifact it would count as
+# the model that was pushed.
 WITHDRAWN = 'withdrawn_id'
 _KINDS = {PUSHED_BY_ROLLBACK: ROLLBACK, PUSHED_BY_BLESS: BLESS, None: ADOPT}
 
@@ -30,15 +36,15 @@ _KINDS = {PUSHED_BY_ROLLBACK: ROLLBACK, PUSHED_BY_BLESS: BLESS, None: ADOPT}
 def apply_override(
     store: MetadataStore, model: Artifact, override: ManualOverride
 ) -> list[Artifact]:
-    """Makes a manual override count for all that ask for blessed models.
+    """Writes a manual override to the model's folder and to its blessings.
 
     Args:
         store: ML Metadata.
-        model: of a Trainer.
+        model: of the Trainer.
         override: the decision.
 
     Returns:
-        The blessings of the model that this changes: the last one, or for a withdrawal all.
+        The changed blessings of the model: the last one, or all of them for a withdrawal.
 
     Raises:
         OSError: a folder cannot be written.
@@ -54,43 +60,53 @@ def apply_override(
 
 
 def blessings_of(store: MetadataStore, model: int) -> list[Artifact]:
-    """The blessings of a model, by its id, oldest first."""
+    """The blessings of a model, by its artifact id, oldest first."""
     found = [each for each in store.get_artifacts_by_type(_BLESSING) if model_id_of(each) == model]
     return sorted(found, key=lambda each: each.id)
 
 
-def note_pushes(recipe: Recipe, store: MetadataStore) -> None:
-    """Notes the versions that came from here and that the metadata knows nothing of.
+def record_missing_pushes(recipe: Recipe, store: MetadataStore) -> None:
+    """Records versions that this recipe pushed and that are not in the metadata.
 
-    Whoever pushed them was killed between the push and the note. The file beside the model says
-    where it comes from, so nothing is to be undone.
+    The process was killed between push and recording. The note in the version has all that is
+    needed.
     """
-    noted = {destination_of(each) for each in Provenance(store, recipe.name).pushed()}
+    recorded = {destination_of(each) for each in Provenance(store, recipe.name).pushed()}
     for version in versions_in(recipe.serving_directory):
         note = read_note(version)
-        if note and str(version) not in noted and note.about.recipe == recipe.name:
-            note_push(store, recipe.name, version)
+        if note and str(version) not in recorded and note.about.recipe == recipe.name:
+            record_push(store, recipe.name, version)
 
 
-def note_push(store: MetadataStore, pipeline: str, version: Path) -> None:
-    """Notes one version as it says, and withdraws what it took the place of, if it says so."""
+def record_push(store: MetadataStore, pipeline: str, version: Path) -> None:
+    """Records a push from the note in the version.
+
+    For a rollback, this withdraws the blessing of the model that was live before.
+    """
     note = read_note(version)
-    assert note is not None  # it came from here
+    assert note is not None  # written by the push
     about = note.about
     model = model_in(store, about)
     if model is None and about.by_hand is None:
-        return  # of another store: nothing can be tied to it
-    values = {**_said(about), **_withdraw(store, note)}
+        return  # pushed with other metadata: there is no model to connect it to
+    values = {'person': about.person, 'reason': about.reason, 'version': about.version}
+    properties = {key: value for key, value in values.items() if value is not None}
     inputs = (
         {'model': [model], 'model_blessing': blessings_of(store, model.id)[-1:]} if model else {}
     )
-    outputs = {'pushed_model': [_pushed_model(store, version)]}
-    run = about.run if about.by_hand is None else None  # else no run has done it
-    record(store, pipeline, _KINDS[about.by_hand], inputs, outputs, values, run)
+    record(
+        store,
+        pipeline,
+        _KINDS[about.by_hand],
+        inputs,
+        outputs={'pushed_model': [_pushed_model(store, version)]},
+        values={**properties, **_withdraw(store, note)},
+        run=about.run if about.by_hand is None else None,  # an override belongs to no run
+    )
 
 
 def model_in(store: MetadataStore, about: About) -> Artifact | None:
-    """The model of a version; None if the store is not the one that it was noted from."""
+    """The model of a version; None if the version was pushed with other metadata."""
     return _artifact_at(store, about.model_id, about.model)
 
 
@@ -103,19 +119,19 @@ def record(
     values: Mapping[str, str | int],
     run: str | None = None,
 ) -> None:
-    """Writes an execution `catdog.KIND`, as if a component of the pipeline had come to its end."""
-    type_id = store.put_execution_type(metadata_store_pb2.ExecutionType(name=f'catdog.{kind}'))
+    """Records a complete execution of type `catdog.KIND` in the context of a pipeline."""
+    type_id = store.put_execution_type(ExecutionType(name=f'catdog.{kind}'))
     execution = Execution(type_id=type_id, last_known_state=Execution.COMPLETE)
     set_custom_properties(execution, values)
     contexts = [store.get_context_by_type_and_name('pipeline', pipeline)]
     if run:
         contexts.append(store.get_context_by_type_and_name('pipeline_run', run))
-    pairs = [*_pairs(inputs, Event.INPUT), *_pairs(outputs, Event.OUTPUT)]
+    pairs = [*_with_events(inputs, Event.INPUT), *_with_events(outputs, Event.OUTPUT)]
     store.put_execution(execution, pairs, [each for each in contexts if each])
 
 
 def _withdraw(store: MetadataStore, note: Note) -> dict[str, int]:
-    """Withdraws the blessing of the model that a rollback took the place of; gives its id."""
+    """Withdraws the blessing of the model that a rollback replaced; returns its id."""
     about = note.about
     model = _artifact_at(store, about.withdrawn_id, about.withdrawn)
     if model is None:
@@ -128,7 +144,7 @@ def _withdraw(store: MetadataStore, note: Note) -> dict[str, int]:
 
 
 def _artifact_at(store: MetadataStore, key: int | None, uri: str | None) -> Artifact | None:
-    """An artifact, if it lies where it was noted: another store may have the number for another."""
+    """An artifact by id; None if its URI differs, as ids of other metadata may collide."""
     found = store.get_artifacts_by_id([key]) if key is not None else ()
     return next((each for each in found if each.uri == uri), None)
 
@@ -136,10 +152,8 @@ def _artifact_at(store: MetadataStore, key: int | None, uri: str | None) -> Arti
 def _pushed_model(store: MetadataStore, folder: Path) -> Artifact:
     try:
         type_id = store.get_artifact_type(_PUSHED).id
-    except errors.NotFoundError:  # nothing was pushed before
-        kind = metadata_store_pb2.ArtifactType(
-            name=_PUSHED, base_type=metadata_store_pb2.ArtifactType.MODEL
-        )
+    except errors.NotFoundError:  # first push
+        kind = ArtifactType(name=_PUSHED, base_type=ArtifactType.MODEL)
         type_id = store.put_artifact_type(kind)
     artifact = Artifact(type_id=type_id, uri=str(folder), state=Artifact.LIVE)
     set_custom_properties(
@@ -154,12 +168,7 @@ def _pushed_model(store: MetadataStore, folder: Path) -> Artifact:
     return artifact
 
 
-def _said(about: About) -> dict[str, str | int]:
-    values = {'person': about.person, 'reason': about.reason, 'version': about.version}
-    return {key: value for key, value in values.items() if value is not None}
-
-
-def _pairs(
+def _with_events(
     artifacts: Mapping[str, Iterable[Artifact]], kind: int
 ) -> Iterator[tuple[Artifact, Event]]:
     for key, each in artifacts.items():

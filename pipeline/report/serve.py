@@ -1,4 +1,4 @@
-"""Serves one page to browsers of this machine."""
+"""Serves one page on the loopback interface."""
 
 import http.server
 from pathlib import Path
@@ -9,10 +9,10 @@ _HOST = '127.0.0.1'
 
 
 class PageServer(http.server.ThreadingHTTPServer):
-    """Gives one page at `/`, and nothing else; port 0 takes any that is free.
+    """Serves one page at `/` and nothing else; port 0 selects a free port.
 
     Raises:
-        ConfigError: the port is taken.
+        ConfigError: the port cannot be used.
     """
 
     daemon_threads = True
@@ -27,7 +27,7 @@ class PageServer(http.server.ThreadingHTTPServer):
 
     @property
     def address(self) -> str:
-        """For a browser."""
+        """URL of the page."""
         return f'http://{_HOST}:{self.server_address[1]}/'
 
 
@@ -46,4 +46,4 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(contents)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Nobody asked."""
+        """Logs no requests."""

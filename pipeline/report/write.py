@@ -1,4 +1,4 @@
-"""Writes the page of a run that came to its end."""
+"""Writes the report of a finished run."""
 
 import logging
 import traceback
@@ -6,41 +6,41 @@ from pathlib import Path
 
 from common.files import write_atomically
 from pipeline.config.recipe import Recipe
-from pipeline.execution.launch import NodeResult
 from pipeline.execution.outcome import Outcome
-from pipeline.report.content.embedded_images import pictures_of
+from pipeline.report.content.embedded_images import page_images
 from pipeline.report.content.gather import gather
+from pipeline.report.content.run_artifacts import Results
 from pipeline.report.page.render import render_page
-from pipeline.report.store import keep
+from pipeline.report.store import store_report
 
 _log = logging.getLogger(__name__)
 
 
 def write_report(
-    path: Path, recipe: Recipe, results: dict[str, NodeResult], outcome: Outcome, seconds: float
+    path: Path, recipe: Recipe, results: Results, outcome: Outcome, seconds: float
 ) -> bool:
-    """Writes the page, and keeps it among those of the earlier runs.
+    """Writes the report to the reports of the recipe and to `path`.
 
-    One that cannot be written is told, and is no failure of the run: its model may be live by now.
+    An error is logged and does not fail the run, because its model may be live already.
 
     Args:
-        path: of one more copy; folders are made.
-        recipe: of the run.
-        results: of its components, by node id.
-        outcome: the verdict.
-        seconds: all of them.
+        path: a second copy of the page; parent folders are created.
+        recipe: recipe of the run.
+        results: results of the components, by node id.
+        outcome: outcome of the run.
+        seconds: total run time.
 
     Returns:
-        Whether it is written.
+        Whether the report was written.
     """
     try:
         data = gather(recipe, results, outcome, seconds)
-        page = render_page(data, pictures_of(results, data))
-        keep(recipe.home, data, page, recipe.report.keep)
+        page = render_page(data, page_images(results, data))
+        store_report(recipe.home, data, page, recipe.report.keep)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, page)
-    except Exception as error:  # whatever it is
-        traceback.print_exc()  # for the log
-        _log.warning('the page of the run cannot be written: %s: %s', type(error).__name__, error)
+    except Exception as error:
+        traceback.print_exc()  # into the log file of the run
+        _log.warning('the report cannot be written: %s: %s', type(error).__name__, error)
         return False
     return True

@@ -86,7 +86,7 @@ def read_history(store: MetadataStore | None, pipeline: str) -> History:
     models = (pusher.input('model') for pusher in pushers)
     pushed = {model.id for model in models if model}
     return History(
-        tuple(_candidate(provenance, node, pushed) for node in provenance.judged()),
+        tuple(_candidate(provenance, node, pushed) for node in provenance.gate_decisions()),
         tuple(_push(provenance, pusher) for pusher in pushers),
     )
 
@@ -96,7 +96,7 @@ def _candidate(provenance: Provenance, gate: Node, pushed: set[int]) -> Candidat
     return Candidate(
         run_id=provenance.run_id(gate),
         ended=gate.ended,
-        spans=provenance.trained_on(model),
+        spans=provenance.training_spans(model),
         blessed=decision_of(gate.output(BLESSING)) is True,
         pushed=model is not None and model.id in pushed,
     )
@@ -108,5 +108,5 @@ def _push(provenance: Provenance, pusher: Node) -> PushedModel:
         destination=destination_of(pusher),
         run_id=provenance.run_id(pusher),
         since=pusher.ended,
-        spans=provenance.trained_on(pusher.input('model')),
+        spans=provenance.training_spans(pusher.input('model')),
     )

@@ -132,7 +132,7 @@ def first(home, interrupted):
 def test_an_interrupted_run_says_so_in_one_line(interrupted):
     code, error = interrupted
     assert code == 130
-    assert error == 'error: interrupted; the same command goes on with what is finished\n'
+    assert error == 'error: interrupted; run the same command again to continue\n'
 
 
 def test_the_next_run_takes_up_what_was_finished(first):
@@ -250,7 +250,7 @@ def test_each_run_has_a_page_and_two_are_set_side_by_side(home, second):
         assert '<p class="word">Live</p>' in page
         assert f'as version <b>{version.name}</b>' in page
         assert page.count('src="data:image/jpeg') >= 12  # samples
-    assert 'nothing has changed in this run' in last
+    assert 'unchanged by this run' in last
     assert '<td>not an image</td>' in earlier
     files = ['--config', home.recipe, '--workdir', home.runs.parent]
     command = ['report', *map(str, files), '--no-open', '--compare', 'previous', 'last']

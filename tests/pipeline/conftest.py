@@ -1,4 +1,4 @@
-"""A history of runs as TFX writes it into ML Metadata, without the runs."""
+"""Records runs in ML Metadata as TFX does, without running them."""
 
 import itertools
 import json
@@ -12,12 +12,12 @@ Execution, Event = mlmd.Execution, mlmd.Event
 
 
 class Recorder:
-    """Writes what a run of the pipeline would.
+    """Records executions of a pipeline.
 
     Attributes:
         store: ML Metadata, in memory.
         models: artifacts of the models, in the order of the runs.
-        folder: where these are.
+        folder: parent of the models' folders.
     """
 
     def __init__(self, pipeline: str = 'pets') -> None:
@@ -26,7 +26,7 @@ class Recorder:
         self.store = MetadataStore(config)
         self.models: list[mlmd.Artifact] = []
         self.folder = '/models'
-        self._pipeline = self._context('pipeline', pipeline)
+        self.pipeline = self.context('pipeline', pipeline)
         self._numbers = itertools.count(1)
 
     def run(
@@ -43,12 +43,12 @@ class Recorder:
         config: dict | None = None,
         destination: str = '/serving',
     ) -> mlmd.Artifact:
-        """Trainer, Evaluator and Pusher; gives the model. `pushed` is as `blessed` by default."""
+        """Records a run and returns its model; `pushed` defaults to `blessed`."""
         number = next(self._numbers)
-        contexts = [self._pipeline, self._context('pipeline_run', f'run-{number}')]
+        contexts = [self.pipeline, self.context('pipeline_run', f'run-{number}')]
         if model is None:
             examples = [self._examples(*span) for span in spans.items()]
-            model = self._artifact('Model', uri=f'{self.folder}/{number}')
+            model = self.artifact('Model', uri=f'{self.folder}/{number}')
             inputs = {'examples': examples, 'base_model': [base] if base else []}
             custom_config = {
                 'code': f'code{number}',
@@ -57,29 +57,29 @@ class Recorder:
                 'train': {},
                 **(config or {}),
             }
-            self._execution(
+            self.execution(
                 'tfx.components.trainer.component.Trainer',
-                state,
                 inputs,
                 {'model': [model]},
                 contexts,
+                state,
                 custom_config=json.dumps(custom_config),
             )
             self.models.append(model)
         if not evaluated:
             return model
-        blessing = self._artifact(
+        blessing = self.artifact(
             'ModelBlessing',
             f'{self.folder}/blessing-{number}',
             blessed=int(blessed),
             current_model_id=model.id,
         )
-        self._execution(
+        self.execution(
             'tfx.components.evaluator.component.Evaluator',
-            state,
             {'model': [model], 'baseline_model': [baseline] if baseline else []},
             {'blessing': [blessing]},
             contexts,
+            state,
         )
         if pushed is False and blessed:  # cut off before the push
             return model
@@ -87,25 +87,27 @@ class Recorder:
         if blessed:
             version = str(1000 + number)
             values |= {'pushed_version': version, 'pushed_destination': f'{destination}/{version}'}
-        self._execution(
+        self.execution(
             'tfx.components.pusher.component.Pusher',
-            state,
             {'model': [model], 'model_blessing': [blessing]},
-            {'pushed_model': [self._artifact('PushedModel', **values)]},
+            {'pushed_model': [self.artifact('PushedModel', **values)]},
             contexts,
+            state,
         )
         return model
 
     def _examples(self, number: int, fingerprint: str) -> mlmd.Artifact:
-        return self._artifact('Examples', span=number, input_fingerprint=fingerprint)
+        return self.artifact('Examples', span=number, input_fingerprint=fingerprint)
 
-    def _context(self, kind: str, name: str) -> mlmd.Context:
+    def context(self, kind: str, name: str) -> mlmd.Context:
+        """Adds a context."""
         type_id = self.store.put_context_type(mlmd.ContextType(name=kind))
         (key,) = self.store.put_contexts([mlmd.Context(type_id=type_id, name=name)])
         (context,) = self.store.get_contexts_by_id([key])
         return context
 
-    def _artifact(self, kind: str, uri: str = '', **values: int | str) -> mlmd.Artifact:
+    def artifact(self, kind: str, uri: str = '', **values: int | str) -> mlmd.Artifact:
+        """Adds an artifact with custom properties."""
         type_id = self.store.put_artifact_type(mlmd.ArtifactType(name=kind))
         artifact = mlmd.Artifact(type_id=type_id, uri=uri)
         for key, value in values.items():
@@ -114,15 +116,16 @@ class Recorder:
         (stored,) = self.store.get_artifacts_by_id([key])
         return stored
 
-    def _execution(
+    def execution(
         self,
         kind: str,
-        state: int,
         inputs: Mapping[str, list[mlmd.Artifact]],
         outputs: Mapping[str, list[mlmd.Artifact]],
         contexts: list[mlmd.Context],
-        **values: str,
+        state: int = Execution.COMPLETE,
+        **values: int | str,
     ) -> None:
+        """Records an execution with its artifacts and custom properties."""
         type_id = self.store.put_execution_type(mlmd.ExecutionType(name=kind))
         execution = Execution(type_id=type_id, last_known_state=state)
         for key, value in values.items():

@@ -1,1 +1,1 @@
-"""Gathers what the page of a run shows."""
+"""Reads the data of a report from the artifacts of a run."""

@@ -1,7 +1,10 @@
-"""Gathers what a page says of a run from the files that its components left."""
+"""Reads the data of a report from the artifacts of a run."""
 
 import datetime
 import json
+from typing import TypeVar
+
+from pydantic import BaseModel, TypeAdapter
 
 from common.artifacts import SERVED, folder_of
 from common.features import CLASSES_FILE, HISTORY
@@ -13,28 +16,28 @@ from components.pusher.serving_folder import read_note
 from components.serving_check.measurements import MEASUREMENTS_FILE, Measurements
 from pipeline.config.recipe import Recipe
 from pipeline.execution.compilation import display_name
-from pipeline.execution.launch import NodeResult
 from pipeline.execution.outcome import Outcome
 from pipeline.metadata_store import existing_store
-from pipeline.registry.lineage import Ancestor, lineage_of
+from pipeline.registry.lineage import TrainedModel, lineage_of
 from pipeline.registry.provenance import GATE, Provenance
-from pipeline.report.content.data_facts import data_facts
+from pipeline.report.content.data_summary import data_summary
 from pipeline.report.content.page_data import (
-    ModelName,
+    ComponentTime,
+    ModelReference,
+    ModelStatus,
     Origin,
     ReportData,
-    Seconds,
     Stage,
-    Standing,
 )
 from pipeline.report.content.run_artifacts import Results, artifact_of, file_of
 
+_Model = TypeVar('_Model', bound=BaseModel)
+
 
 def gather(recipe: Recipe, results: Results, outcome: Outcome, seconds: float) -> ReportData:
-    """All that there is of a run that came to its end; what it lacks is left out."""
-    counted = data_facts(results, outcome.images)
-    classes = _classes(results) or counted.classes
-    data = counted.model_copy(update={'classes': classes})
+    """All data of a finished run; parts that the run lacks are None or empty."""
+    data = data_summary(results, outcome.images)
+    classes = _classes(results) or data.classes
     return ReportData(
         recipe=recipe.name,
         description=recipe.description,
@@ -42,27 +45,27 @@ def gather(recipe: Recipe, results: Results, outcome: Outcome, seconds: float) -
         made=datetime.datetime.now(datetime.timezone.utc),
         seconds=seconds,
         config=recipe.model_dump(mode='json'),
-        standing=standing(results, outcome),
-        data=data,
+        standing=model_status(results, outcome),
+        data=data.model_copy(update={'classes': classes}),
         evaluation=_evaluation(results, classes, recipe.trainer.threshold),
-        robustness=_robustness(results),
-        serving=_measurements(results),
-        lite=_lite(results),
+        robustness=_read(Robustness, results, 'RobustnessEvaluator', 'robustness', ROBUSTNESS_FILE),
+        serving=_read(Measurements, results, 'ServingCheck', 'infra_blessing', MEASUREMENTS_FILE),
+        lite=_read(LiteResult, results, 'LiteConverter', 'lite_model', LITE_FILE),
         stages=_stages(results),
         components=tuple(
-            Seconds(name=display_name(each.node_id), seconds=each.seconds, cached=each.cached)
+            ComponentTime(name=display_name(each.node_id), seconds=each.seconds, cached=each.cached)
             for each in results.values()
         ),
-        origin=read_origin(recipe, results),
+        origin=_origin(recipe, results),
         warnings=outcome.warnings,
     )
 
 
-def standing(results: Results, outcome: Outcome) -> Standing:
-    """Whether the model is live, and why."""
+def model_status(results: Results, outcome: Outcome) -> ModelStatus:
+    """The gate decision, and whether the model is live."""
     version, live = outcome.pushed_to, outcome.newest_version
     note = read_note(version) if version else None
-    return Standing(
+    return ModelStatus(
         blessed=outcome.blessed,
         verdict=read_verdict(folder_of(results[GATE].outputs[VERDICT][0].uri)),
         by_hand=outcome.by_hand,
@@ -76,7 +79,7 @@ def standing(results: Results, outcome: Outcome) -> Standing:
 
 
 def _classes(results: Results) -> tuple[str, ...]:
-    """Names in the order of the labels, as the model has them."""
+    """Class names of the trained model, in label order."""
     file = file_of(results, 'Trainer', 'model', f'{SERVED}/{CLASSES_FILE}')
     return tuple(json.loads(file.read_text(encoding='utf-8'))) if file else ()
 
@@ -86,45 +89,35 @@ def _evaluation(results: Results, classes: tuple[str, ...], threshold: float) ->
     return read_evaluation(folder_of(artifact.uri), classes, threshold) if artifact else None
 
 
-def _robustness(results: Results) -> Robustness | None:
-    file = file_of(results, 'RobustnessEvaluator', 'robustness', ROBUSTNESS_FILE)
-    return Robustness.model_validate_json(file.read_text(encoding='utf-8')) if file else None
-
-
-def _measurements(results: Results) -> Measurements | None:
-    file = file_of(results, 'ServingCheck', 'infra_blessing', MEASUREMENTS_FILE)
-    return Measurements.model_validate_json(file.read_text(encoding='utf-8')) if file else None
-
-
-def _lite(results: Results) -> LiteResult | None:
-    file = file_of(results, 'LiteConverter', 'lite_model', LITE_FILE)
-    return LiteResult.model_validate_json(file.read_text(encoding='utf-8')) if file else None
+def _read(model: type[_Model], results: Results, node: str, key: str, name: str) -> _Model | None:
+    """A JSON file in an output artifact; None if there is none."""
+    file = file_of(results, node, key, name)
+    return model.model_validate_json(file.read_bytes()) if file else None
 
 
 def _stages(results: Results) -> tuple[Stage, ...]:
     file = file_of(results, 'Trainer', 'model_run', HISTORY)
-    stages = json.loads(file.read_text(encoding='utf-8')) if file else []
-    return tuple(map(Stage.model_validate, stages))
+    return TypeAdapter(tuple[Stage, ...]).validate_json(file.read_bytes()) if file else ()
 
 
-def read_origin(recipe: Recipe, results: dict[str, NodeResult]) -> Origin | None:
-    """Spans, code, parents and baseline; None if the metadata does not know the model."""
-    artifacts = results['Trainer'].outputs.get('model', []) if 'Trainer' in results else []
+def _origin(recipe: Recipe, results: Results) -> Origin | None:
+    """The lineage of the model; None if it is not in the metadata."""
+    model = artifact_of(results, 'Trainer', 'model')
     provenance = Provenance(existing_store(recipe.metadata, recipe.home), recipe.name)
-    if not artifacts or provenance.producer(artifacts[0]) is None:
+    if model is None or provenance.producer(model) is None:
         return None
-    found = lineage_of(provenance, artifacts[0])
+    lineage = lineage_of(provenance, model)
     return Origin(
-        trained_by=found.model.run,
-        trained=found.model.trained,
-        spans=dict(found.model.spans),
-        code=found.model.code,
-        weights=found.model.weights,
-        parents=tuple(map(_named, found.parents)),
-        baseline=_named(found.baseline) if found.baseline else None,
-        tuned=found.model.tuned,
+        trained_by=lineage.model.run,
+        trained=lineage.model.trained,
+        spans=dict(lineage.model.spans),
+        code=lineage.model.code,
+        weights=lineage.model.weights,
+        parents=tuple(map(_reference, lineage.parents)),
+        baseline=_reference(lineage.baseline) if lineage.baseline else None,
+        tuned=lineage.model.tuned,
     )
 
 
-def _named(model: Ancestor) -> ModelName:
-    return ModelName(version=model.version, run=model.run)
+def _reference(model: TrainedModel) -> ModelReference:
+    return ModelReference(version=model.version, run=model.run)

@@ -1,4 +1,4 @@
-"""What a page says of a run, as it is kept beside the page for comparisons. Imports no TFX."""
+"""Data of a report, stored as JSON next to its page for comparisons. Imports no TFX."""
 
 import dataclasses
 import datetime
@@ -13,19 +13,19 @@ from components.lite_converter.lite_results import LiteResult
 from components.serving_check.measurements import Measurements
 
 
-class Standing(StrictModel):
-    """How the model of a run stood when the run ended.
+class ModelStatus(StrictModel):
+    """Gate decision and push of the model, at the end of the run.
 
     Attributes:
-        blessed: whether it might be pushed: no rule said no, or a person said so by hand.
-        verdict: a reason for each rule.
-        by_hand: what a person said of the model, in words; None if nobody did.
-        live: whether it is what a model server loads.
-        unchanged: whether it was pushed before this run.
-        version: under which it was pushed; None if it was not.
-        folder: where that is.
-        since: when that was.
-        live_version: what a model server loads; None: there is nothing.
+        blessed: whether the gate or a manual override blessed the model.
+        verdict: the result of each rule.
+        live: whether a model server loads this model.
+        by_hand: the manual override, in words; None if there is none.
+        unchanged: whether an earlier run had pushed the model.
+        version: the version of the model; None if it was not pushed.
+        folder: the folder of that version.
+        since: time of the push.
+        live_version: the version that a model server loads; None if there is none.
     """
 
     blessed: bool
@@ -40,31 +40,31 @@ class Standing(StrictModel):
 
     @property
     def word(self) -> str:
-        """The whole of it in a word or three."""
+        """`Live`, `Not live`, or `Blessed, not live`."""
         if self.live:
             return 'Live'
         return 'Blessed, not live' if self.blessed else 'Not live'
 
 
-class SetAside(StrictModel):
-    """An image that could not be used."""
+class QuarantinedImage(StrictModel):
+    """An unusable image."""
 
     source: str
     reason: str
     detail: str
 
 
-class DataFacts(StrictModel):
+class DataSummary(StrictModel):
     """The images of a run.
 
     Attributes:
-        classes: names in the order of the labels.
-        counts: images by split and class, of all spans.
-        seen: how many there were; None if they came as records that were ready.
-        bad: how many were set aside, by reason.
-        clauses: what became of those that were not used as they came, for a person.
-        examples: some of those that were set aside.
-        lists: files that name all of them.
+        classes: class names, in label order.
+        counts: number of images by split and class, over all spans.
+        seen: number of images read; None if the run began with ready TFRecords.
+        bad: number of quarantined images by reason.
+        clauses: skipped and converted images, in words.
+        examples: some quarantined images.
+        lists: files that list all quarantined images.
     """
 
     classes: tuple[str, ...]
@@ -72,12 +72,12 @@ class DataFacts(StrictModel):
     seen: int | None = None
     bad: dict[str, int] = Field(default_factory=dict)
     clauses: tuple[str, ...] = ()
-    examples: tuple[SetAside, ...] = ()
+    examples: tuple[QuarantinedImage, ...] = ()
     lists: tuple[str, ...] = ()
 
 
 class Stage(StrictModel):
-    """A stage of a training, as `trainer.training.stage_history` writes it."""
+    """A training stage, as written by `trainer.training.stage_history`."""
 
     name: str
     metrics: dict[str, tuple[float | None, ...]]
@@ -86,33 +86,33 @@ class Stage(StrictModel):
     overfitting: str | None
 
 
-class Seconds(StrictModel):
-    """How long a component took, and whether its outputs were there already."""
+class ComponentTime(StrictModel):
+    """Run time of a component."""
 
     name: str
     seconds: float
     cached: bool
 
 
-class ModelName(StrictModel):
-    """An earlier model: the version it was pushed as, if it was, and the run that trained it."""
+class ModelReference(StrictModel):
+    """Another model: its version, if it was pushed, and the run that trained it."""
 
     version: str | None
     run: str
 
 
 class Origin(StrictModel):
-    """What the model was made of.
+    """Lineage of the model.
 
     Attributes:
-        trained_by: the run that trained it; an earlier one if its Trainer was cached.
-        trained: when that ended.
-        spans: numbers with fingerprints.
-        code: hash of the code of the trainer and the components.
-        weights: what the backbone started from, or would have without a warm start.
-        parents: the model whose weights it continues from, that one's, and so on.
-        baseline: the blessed model that it was compared with.
-        tuned: where the values that a search found are.
+        trained_by: the run that trained it; an earlier run if the Trainer was cached.
+        trained: end of the training.
+        spans: fingerprints by span number.
+        code: hash of the trainer's and the components' code.
+        weights: initial weights of the backbone without a warm start.
+        parents: the model of the warm start, the parent of that model, and so on.
+        baseline: the blessed model that the gate compared it with.
+        tuned: URI of the Tuner's best hyperparameters.
     """
 
     trained_by: str
@@ -120,22 +120,22 @@ class Origin(StrictModel):
     spans: dict[int, str]
     code: str
     weights: str
-    parents: tuple[ModelName, ...] = ()
-    baseline: ModelName | None = None
+    parents: tuple[ModelReference, ...] = ()
+    baseline: ModelReference | None = None
     tuned: str | None = None
 
 
 class ReportData(StrictModel):
-    """A run. What it lacks is None or empty, as in runs of earlier versions.
+    """All data of a report. Parts that a run or an earlier version lacks are None or empty.
 
     Attributes:
-        recipe: its name.
-        description: of the recipe.
-        run_id: as in the metadata.
-        made: when the page was written.
-        seconds: all of them, imports too.
-        config: the whole recipe.
-        warnings: what moved further than the recipe allows, a clause each.
+        recipe: name of the recipe.
+        description: description of the recipe.
+        run_id: id of the pipeline run.
+        made: time of the report.
+        seconds: total run time, with imports.
+        config: all keys of the recipe.
+        warnings: drift above the thresholds, one clause each.
     """
 
     recipe: str
@@ -144,21 +144,21 @@ class ReportData(StrictModel):
     made: datetime.datetime
     seconds: float
     config: dict[str, Any]
-    standing: Standing
-    data: DataFacts | None = None
+    standing: ModelStatus
+    data: DataSummary | None = None
     evaluation: Evaluation | None = None
     robustness: Robustness | None = None
     serving: Measurements | None = None
     lite: LiteResult | None = None
     stages: tuple[Stage, ...] = ()
-    components: tuple[Seconds, ...] = ()
+    components: tuple[ComponentTime, ...] = ()
     origin: Origin | None = None
     warnings: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
-class Shown:
-    """A mistake, and how it looks; no picture if its file is gone."""
+class MistakeImages:
+    """A misclassified image and its heat map as `data:` URLs; None if the file was removed."""
 
     mistake: Mistake
     picture: str | None
@@ -166,15 +166,15 @@ class Shown:
 
 
 @dataclasses.dataclass(frozen=True)
-class Pictures:
-    """What can be seen of a run.
+class PageImages:
+    """Images of a page as `data:` URLs.
 
     Attributes:
-        samples: class and picture.
-        views: augmented views of one image, as one picture.
-        mistakes: the most confident first.
+        samples: class and image of training images.
+        views: augmented views of one training image.
+        mistakes: misclassified images, most confident first.
     """
 
     samples: tuple[tuple[str, str], ...] = ()
     views: str | None = None
-    mistakes: tuple[Shown, ...] = ()
+    mistakes: tuple[MistakeImages, ...] = ()

@@ -1,4 +1,4 @@
-"""Finds the artifacts of a run, and files in them."""
+"""Finds output artifacts of a run and files in them."""
 
 from pathlib import Path
 
@@ -11,13 +11,13 @@ Results = dict[str, NodeResult]  # by node id
 
 
 def artifact_of(results: Results, node: str, key: str) -> metadata_store_pb2.Artifact | None:
-    """The only artifact of an output; None if the run has no such node or it gave none."""
+    """The first artifact of an output; None if the run has no such node or output."""
     artifacts = results[node].outputs.get(key, []) if node in results else []
     return artifacts[0] if artifacts else None
 
 
 def file_of(results: Results, node: str, key: str, name: str) -> Path | None:
-    """A file in the folder of an output; None if there is none."""
+    """A file in an output artifact; None if it does not exist."""
     artifact = artifact_of(results, node, key)
     file = folder_of(artifact.uri) / name if artifact else None
     return file if file and file.is_file() else None

@@ -1,1 +1,1 @@
-"""Draws the page of a run: tables, plots, model card."""
+"""Renders reports as HTML: tables, plots, model card."""

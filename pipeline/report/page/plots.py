@@ -1,4 +1,4 @@
-"""The curves of a page, as places in small pictures; the template `plot.svg.j2` draws them."""
+"""Plots as SVG coordinates, which the template `plot.svg.j2` draws."""
 
 import dataclasses
 import math
@@ -8,9 +8,9 @@ from components.evaluation.results import Bucket, Evaluation, ModelResult
 from pipeline.report.content.page_data import Stage
 from pipeline.report.page.scales import Scale, Tick, around, horizontal, vertical
 
-_STRIP = 46  # height of the bars under a calibration, with the air above them
-_BAR, _ROOM = 14.0, 20.0  # their width; that of a number
-_MOST_POINTS = 200  # of a curve: more cannot be told apart on a screen
+_STRIP = 46  # height of the histogram under the reliability diagram, with padding
+_BAR_WIDTH, _LABEL_WIDTH = 14.0, 20.0
+_MAX_POINTS = 200  # of a curve; more are not visible
 
 Points = Sequence[tuple[float, float]]
 DIAGONAL: Points = ((0.0, 0.0), (1.0, 1.0))
@@ -18,7 +18,7 @@ DIAGONAL: Points = ((0.0, 0.0), (1.0, 1.0))
 
 @dataclasses.dataclass(frozen=True)
 class Line:
-    """A curve; its kind is a class of the style sheet, and nameless ones are not in the legend."""
+    """A curve; `kind` is a CSS class, and an empty `name` is not in the legend."""
 
     kind: str
     name: str
@@ -27,7 +27,7 @@ class Line:
 
 @dataclasses.dataclass(frozen=True)
 class Dot:
-    """A point that says something when it is pointed at."""
+    """A point with a tooltip."""
 
     kind: str
     x: float
@@ -38,7 +38,7 @@ class Dot:
 
 @dataclasses.dataclass(frozen=True)
 class Bar:
-    """A bar from the bottom."""
+    """A bar with a tooltip and a label."""
 
     x: float
     y: float
@@ -50,7 +50,7 @@ class Bar:
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
-    """A vertical line with a word at its upper end."""
+    """A vertical line with a label."""
 
     x: float
     text: str
@@ -58,11 +58,11 @@ class Rule:
 
 @dataclasses.dataclass(frozen=True)
 class Plot:
-    """A picture.
+    """A plot.
 
     Attributes:
-        title: what it shows.
-        summary: the same with its main numbers, for those who do not see it.
+        title: shown above the plot.
+        summary: description for screen readers.
     """
 
     title: str
@@ -78,10 +78,10 @@ class Plot:
 
 
 def training_curves(runs: Mapping[str, Sequence[Stage]]) -> tuple[Plot, ...]:
-    """Loss and accuracy by epoch, over all stages one after the other.
+    """Loss and accuracy by epoch, over consecutive stages.
 
     Args:
-        runs: stages by what the run is called in the legend; one run has no need of a name.
+        runs: stages by the name of the run in the legend; a single run needs no name.
     """
     runs = {name: stages for name, stages in runs.items() if stages}
     if not runs:
@@ -90,29 +90,29 @@ def training_curves(runs: Mapping[str, Sequence[Stage]]) -> tuple[Plot, ...]:
 
 
 def roc(models: Mapping[str, ModelResult]) -> Plot:
-    """Receiver operating characteristic, with the line of guessing."""
+    """Receiver operating characteristic, with the line of random guessing."""
     curves = {name: model.roc for name, model in models.items()}
     return _square('ROC', 'false positive rate', 'true positive rate', curves, DIAGONAL)
 
 
 def precision_recall(models: Mapping[str, ModelResult]) -> Plot:
-    """Precision by recall."""
+    """Precision-recall curve."""
     curves = {name: model.precision_recall for name, model in models.items()}
     return _square('Precision and recall', 'recall', 'precision', curves, ())
 
 
 def calibration(evaluation: Evaluation) -> Plot:
-    """Reliability diagram: what was promised, what was kept, and of how many images."""
+    """Reliability diagram: observed share by predicted probability, with a histogram."""
     two = len(evaluation.classes) == 2
-    whose = evaluation.classes[1] if two else 'the likeliest class'
+    name = evaluation.classes[1] if two else 'the predicted class'
     x, y = horizontal(0, 1), vertical(0, 1, above=_STRIP)
     buckets = evaluation.candidate.calibration
     measured = [(each.confidence, each.share) for each in buckets]
     return Plot(
         'Calibration',
-        f'Reliability diagram of {len(buckets)} buckets; the bars count images',
-        f'probability of {whose}; bars: images',
-        'share of it' if two else 'share that is right',
+        f'Reliability diagram of {len(buckets)} buckets, with a histogram of the images',
+        f'probability of {name}; bars: images',
+        f'share of {name}' if two else 'accuracy',
         x.ticks(5),
         y.ticks(5),
         lines=(_line('guess', 'perfect', DIAGONAL, x, y), _line('a', 'this model', measured, x, y)),
@@ -122,26 +122,26 @@ def calibration(evaluation: Evaluation) -> Plot:
                 x(b.confidence),
                 y(b.share),
                 4,
-                f'promised {b.confidence:.2f}, kept {b.share:.2f}, of {b.images} images',
+                f'probability {b.confidence:.2f}, share {b.share:.2f}, {b.images} images',
             )
             for b in buckets
         ),
-        bars=tuple(_counts(buckets, x)),
+        bars=tuple(_histogram(buckets, x)),
     )
 
 
-def _counts(buckets: Sequence[Bucket], x: Scale) -> Iterator[Bar]:
-    """Bars under the diagram; a number has no room too close to the one before it."""
+def _histogram(buckets: Sequence[Bucket], x: Scale) -> Iterator[Bar]:
+    """Number of images by confidence; labels that would overlap are left out."""
     most = max((each.images for each in buckets), default=1)
     height = vertical(0, most, height=_STRIP - 16)
-    taken = -_ROOM
+    last_label = -_LABEL_WIDTH
     for each in buckets:
-        place, top = x(each.confidence), height(each.images)
-        room = place - taken >= _ROOM
-        taken = place if room else taken
-        text = f'{each.images} images'
-        label = str(each.images) if room else ''
-        yield Bar(place - _BAR / 2, top, _BAR, height(0) - top, text, label)
+        centre, top = x(each.confidence), height(each.images)
+        label = ''
+        if centre - last_label >= _LABEL_WIDTH:
+            last_label, label = centre, str(each.images)
+        left, text = centre - _BAR_WIDTH / 2, f'{each.images} images'
+        yield Bar(left, top, _BAR_WIDTH, height(0) - top, text, label)
 
 
 def _curve(runs: Mapping[str, Sequence[Stage]], key: str, least: float | None = None) -> Plot:
@@ -153,16 +153,16 @@ def _curve(runs: Mapping[str, Sequence[Stage]], key: str, least: float | None = 
     epochs = max(map(len, series.values()))
     shown = [value for values in series.values() for value in values if value is not None]
     x, y = horizontal(1, max(epochs, 2)), vertical(*around(shown, least=least))
-    names = [f'{name} ' if len(runs) > 1 else '' for name in runs]
+    prefixes = [f'{name} ' if len(runs) > 1 else '' for name in runs]
     lines = tuple(
         Line(
             f'{"ab"[number]} {"val" if split else "train"}',
-            f'{names[number]}{"validation" if split else "training"}',
-            _places(enumerate(values, 1), x, y),
+            f'{prefixes[number]}{"validation" if split else "training"}',
+            _coordinates(enumerate(values, 1), x, y),
         )
         for (number, split), values in series.items()
     )
-    alone = next(iter(runs.values())) if len(runs) == 1 else ()
+    single = next(iter(runs.values())) if len(runs) == 1 else ()
     summary = f'{key.capitalize()} of training and validation, {epochs} epochs'
     return Plot(
         key.capitalize(),
@@ -172,13 +172,13 @@ def _curve(runs: Mapping[str, Sequence[Stage]], key: str, least: float | None = 
         x.ticks(least=1.0),
         y.ticks(),
         lines,
-        dots=tuple(_kept(alone, key, x, y)),
-        rules=tuple(_starts(alone, x)),
+        dots=tuple(_best_epochs(single, key, x, y)),
+        rules=tuple(_stage_starts(single, x)),
     )
 
 
-def _kept(stages: Sequence[Stage], key: str, x: Scale, y: Scale) -> Iterator[Dot]:
-    """The epochs whose weights were kept."""
+def _best_epochs(stages: Sequence[Stage], key: str, x: Scale, y: Scale) -> Iterator[Dot]:
+    """The best epoch of each stage, whose weights were kept."""
     before = 0
     for stage in stages:
         values = stage.metrics.get(f'val_{key}', ())
@@ -188,8 +188,8 @@ def _kept(stages: Sequence[Stage], key: str, x: Scale, y: Scale) -> Iterator[Dot
         before += len(values)
 
 
-def _starts(stages: Sequence[Stage], x: Scale) -> Iterator[Rule]:
-    """Where a later stage begins."""
+def _stage_starts(stages: Sequence[Stage], x: Scale) -> Iterator[Rule]:
+    """The start of each stage after the first."""
     before = 0
     for stage in stages:
         if before:
@@ -218,19 +218,19 @@ def _square(
 
 
 def thinned(points: Points) -> Points:
-    """At most so many points as can be told apart, the first and the last among them."""
-    if len(points) <= _MOST_POINTS:
+    """At most `_MAX_POINTS` evenly chosen points, with the first and the last."""
+    if len(points) <= _MAX_POINTS:
         return points
-    step = (len(points) - 1) / (_MOST_POINTS - 1)
-    return [points[round(number * step)] for number in range(_MOST_POINTS)]
+    step = (len(points) - 1) / (_MAX_POINTS - 1)
+    return [points[round(number * step)] for number in range(_MAX_POINTS)]
 
 
 def _line(kind: str, name: str, points: Points, x: Scale, y: Scale) -> Line:
-    return Line(kind, name, _places(points, x, y))
+    return Line(kind, name, _coordinates(points, x, y))
 
 
-def _places(points: Iterable[tuple[float, float | None]], x: Scale, y: Scale) -> str:
-    """What is no number is a gap that is closed."""
+def _coordinates(points: Iterable[tuple[float, float | None]], x: Scale, y: Scale) -> str:
+    """SVG coordinates; missing and infinite values are skipped."""
     return ' '.join(
         f'{x(one):g},{y(other):g}'
         for one, other in points

@@ -1,43 +1,40 @@
-"""From what is known of a run, or of two, to a page: one file that fetches nothing."""
+"""Renders the report of a run or a comparison as one self-contained HTML file."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import jinja2
 import yaml
 
 from components.evaluation.config import EvaluationConfig
-from components.evaluation.results import Estimate, ModelResult
-from pipeline.report.content.page_data import Pictures, ReportData
-from pipeline.report.page import plots as figures
-from pipeline.report.page import tables
+from components.evaluation.results import Estimate
+from pipeline.report.content.page_data import PageImages, ReportData
+from pipeline.report.page import plots, tables
 from pipeline.report.page.card import model_card
 from pipeline.report.page.compare import compare
 
-THIS, BASELINE = 'this model', 'last blessed'
-_MOST_CLASSES = 12  # in a confusion matrix that can be read
+_MAX_CLASSES = 12  # of a readable confusion matrix
 
 
-def render_page(data: ReportData, pictures: Pictures) -> str:
-    """The page of a run."""
+def render_page(data: ReportData, images: PageImages) -> str:
+    """Renders the report of a run."""
     return (
         _environment()
         .get_template('page.html.j2')
         .render(
             report=data,
-            pictures=pictures,
+            images=images,
             card=model_card(data),
-            config=_yaml(data.config),
-            curves=figures.training_curves({'': data.stages}),
+            config=yaml.safe_dump(data.config, sort_keys=False, allow_unicode=True),
+            curves=plots.training_curves({'': data.stages}),
             longest=max((each.seconds for each in data.components), default=1),
-            **_evaluated(data),
-            **_robustness(data),
+            corruptions=list(tables.corruption_rows(data.robustness)) if data.robustness else [],
+            **_evaluation(data),
         )
     )
 
 
 def render_comparison(one: ReportData, other: ReportData) -> str:
-    """The page that sets two runs side by side."""
+    """Renders the comparison of two runs."""
     return (
         _environment()
         .get_template('comparison.html.j2')
@@ -45,31 +42,28 @@ def render_comparison(one: ReportData, other: ReportData) -> str:
     )
 
 
-def _evaluated(data: ReportData) -> dict[str, Any]:
-    """What the sections on metrics and slices need."""
+def _evaluation(data: ReportData) -> dict[str, Any]:
+    """Template variables of metrics, predictions and slices."""
     found = data.evaluation
     if found is None:
         return {'metrics': [], 'slices': [], 'plots': (), 'confusions': []}
-    models: Mapping[str, ModelResult] = {THIS: found.candidate} | (
-        {BASELINE: found.baseline} if found.baseline else {}
-    )
-    judged = data.config.get('evaluation', {})
-    least = judged.get('min_images', EvaluationConfig().min_images)
-    slices = tables.slice_rows(found.candidate, found.baseline, judged.get('floors', {}), least)
+    models = {'this model': found.candidate}
+    if found.baseline:
+        models['last blessed'] = found.baseline
+    config = data.config.get('evaluation', {})
+    min_images = config.get('min_images', EvaluationConfig().min_images)
+    floors = config.get('floors', {})
+    slices = tables.slice_rows(found.candidate, found.baseline, floors, min_images)
     return {
         'metrics': tables.metric_rows(found.candidate, found.baseline),
         'slices': slices,
-        'min_images': least,
+        'min_images': min_images,
         'lowest': tables.lowest_shown(slices),
-        'plots': (figures.roc(models), figures.precision_recall(models)),
-        'calibration': figures.calibration(found),
+        'plots': (plots.roc(models), plots.precision_recall(models)),
+        'calibration': plots.calibration(found),
         'confusions': tables.confusions(found.candidate.confusion, found.classes),
-        'whole_matrix': len(found.classes) <= _MOST_CLASSES,
+        'show_matrix': len(found.classes) <= _MAX_CLASSES,
     }
-
-
-def _robustness(data: ReportData) -> dict[str, Any]:
-    return {'corruptions': list(tables.corruption_rows(data.robustness)) if data.robustness else []}
 
 
 def _environment() -> jinja2.Environment:
@@ -92,24 +86,24 @@ def _environment() -> jinja2.Environment:
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """A dash where there is no number."""
+    """A number with fixed digits; a dash if it is missing."""
     return '–' if value is None else f'{value:.{digits}f}'  # noqa: RUF001
 
 
 def percent(value: float | None, digits: int = 1) -> str:
-    """A share, as 93.5%."""
+    """A share as a percentage, such as 93.5%; a dash if it is missing."""
     return '–' if value is None else f'{value:.{digits}%}'  # noqa: RUF001
 
 
 def interval(estimate: Estimate) -> str:
-    """Both ends of it; nothing if it has none."""
+    """The confidence interval; empty if there is none."""
     if estimate.low is None or estimate.high is None:
         return ''
     return f'{estimate.low:.4f}–{estimate.high:.4f}'  # noqa: RUF001
 
 
 def signed(value: float | None, digits: int = 4) -> str:
-    """A difference with its sign, a true minus."""
+    """A difference with its sign, with U+2212 as minus; empty if it is missing."""
     if value is None:
         return ''
     text = f'{value:+.{digits}f}'
@@ -117,9 +111,5 @@ def signed(value: float | None, digits: int = 4) -> str:
 
 
 def moment(value: Any) -> str:
-    """A time as a person reads it."""
+    """A time to the minute, with its time zone."""
     return f'{value:%Y-%m-%d %H:%M} {value:%Z}'.strip()
-
-
-def _yaml(config: dict[str, Any]) -> str:
-    return yaml.safe_dump(config, sort_keys=False, allow_unicode=True)

@@ -1,4 +1,4 @@
-"""Rows of the tables of a page: numbers of one model beside those of another."""
+"""Table rows: metrics, slices, corruptions and confusions of one model or two."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,27 +22,29 @@ from components.evaluation.results import (
 )
 
 NAMES = {
-    ACCURACY: ('Accuracy', 'share of images with the right answer'),
-    BALANCED_ACCURACY: ('Balanced accuracy', 'mean over the classes of the share that is found'),
-    AUC: ('AUC', 'chance that an image of a class scores above one that is none; 0.5 is guessing'),
+    ACCURACY: ('Accuracy', 'share of correct predictions'),
+    BALANCED_ACCURACY: ('Balanced accuracy', 'mean recall over the classes'),
+    AUC: ('AUC', 'chance that an image of a class scores above an image of another; 0.5 is random'),
     PR_AUC: ('PR-AUC', 'mean precision over all recalls'),
-    LOG_LOSS: ('Log loss', 'punishes wrong answers that are sure of themselves'),
+    LOG_LOSS: ('Log loss', 'cross-entropy; penalizes confident mistakes'),
     BRIER: ('Brier score', 'mean squared error of the probabilities'),
-    ECE: ('Calibration error', 'how far probabilities are from shares, on average (ECE)'),
+    ECE: ('Calibration error', 'mean difference between confidence and accuracy (ECE)'),
 }
 LOWER_IS_BETTER = (LOG_LOSS, BRIER, ECE)
 NONE = Estimate(value=None)
-_MEDIUM = 'medium'  # of brightness, sharpness or size: alone it does not say of which
+_MEDIUM = 'medium'  # ambiguous without its feature: brightness, sharpness or size
 
 
 @dataclasses.dataclass(frozen=True)
 class MetricRow:
-    """A metric of one model, and of another.
+    """A metric of two models.
 
     Attributes:
-        meaning: a clause for a person.
-        difference: the one minus the other; None if one has no number.
-        better: whether the one is the better; None if they are equal or cannot be compared.
+        meaning: short explanation.
+        one: the model of the page.
+        other: the model that it is compared with.
+        difference: one minus other; None if a value is missing.
+        better: whether `one` is better; None if they are equal or not comparable.
     """
 
     label: str
@@ -55,13 +57,13 @@ class MetricRow:
 
 @dataclasses.dataclass(frozen=True)
 class SliceRow:
-    """Accuracy on a part of the images.
+    """Accuracy of two models on a slice of the test split.
 
     Attributes:
-        first: whether the feature is another than that of the row before.
-        floor: what the recipe asks for; None: nothing.
-        small: whether there are too few images for a vote.
-        below: whether the accuracy is below the floor, and has a vote.
+        first: whether this is the first slice of its feature.
+        floor: the recipe's minimum accuracy; None if there is none.
+        small: whether the slice has too few images for a vote.
+        below: whether the slice has a vote and its accuracy is below the floor.
     """
 
     feature: str
@@ -75,36 +77,28 @@ class SliceRow:
     below: bool
 
 
-def metric_rows(one: ModelResult, other: ModelResult | None) -> list[MetricRow]:
-    """All metrics on all images."""
-    mine = one.overall.metrics
-    others = other.overall.metrics if other else {}
+def metric_rows(one: ModelResult | None, other: ModelResult | None) -> list[MetricRow]:
+    """The metrics on the test split that either model has."""
+    ones, others = (model.overall.metrics if model else {} for model in (one, other))
     return [
-        metric_row(name, mine.get(name, NONE), others.get(name, NONE))
+        _metric_row(name, ones.get(name, NONE), others.get(name, NONE))
         for name in METRICS
-        if name in mine or name in others
+        if name in ones or name in others
     ]
 
 
-def metric_row(name: str, one: Estimate, other: Estimate) -> MetricRow:
-    """One metric of two models."""
-    change = difference(one, other)
-    lower = name in LOWER_IS_BETTER
-    better = None if not change else (change < 0) == lower
-    return MetricRow(*NAMES[name], one, other, change, better)
-
-
-def difference(one: Estimate, other: Estimate) -> float | None:
-    """The one minus the other."""
-    if one.value is None or other.value is None:
-        return None
-    return one.value - other.value
+def _metric_row(name: str, one: Estimate, other: Estimate) -> MetricRow:
+    difference = None
+    if one.value is not None and other.value is not None:
+        difference = one.value - other.value
+    better = (difference < 0) == (name in LOWER_IS_BETTER) if difference else None
+    return MetricRow(*NAMES[name], one, other, difference, better)
 
 
 def slice_rows(
     one: ModelResult, other: ModelResult | None, floors: Mapping[str, float], min_images: int
 ) -> list[SliceRow]:
-    """Accuracy in all slices, those of all images first, then in the order of SLICED_BY."""
+    """Accuracy by slice: the test split first, then in the order of SLICED_BY."""
     others = {_key(each): each for each in other.slices} if other else {}
     rows: list[SliceRow] = []
     order = (OVERALL, *SLICED_BY)
@@ -130,12 +124,12 @@ def slice_rows(
 
 
 def floor_of(floors: Mapping[str, float], part: SliceResult) -> float | None:
-    """What the recipe asks for in a slice; its own name goes before that of its feature."""
+    """The floor of a slice: by `feature.name`, else by its feature."""
     return floors.get(f'{part.feature}.{part.name}', floors.get(part.feature))
 
 
 def lowest_shown(rows: Sequence[SliceRow]) -> float:
-    """Where the axis of the slices begins; only intervals of small slices may leave it."""
+    """Start of the accuracy axis; only intervals of small slices may lie outside."""
     shown = [
         number
         for row in rows
@@ -153,7 +147,7 @@ def lowest_shown(rows: Sequence[SliceRow]) -> float:
 def corruption_rows(
     robustness: Robustness,
 ) -> Iterator[tuple[str, Sequence[CorruptedResult | None]]]:
-    """Each corruption with its results by severity, 1 to 3."""
+    """Each corruption with its results for severities 1 to 3."""
     names = dict.fromkeys(each.corruption for each in robustness.corrupted)
     for name in names:
         found = {each.severity: each for each in robustness.corrupted if each.corruption == name}
@@ -163,18 +157,18 @@ def corruption_rows(
 def confusions(
     matrix: Sequence[Sequence[int]], classes: Sequence[str]
 ) -> list[tuple[str, str, int]]:
-    """Label, answer and number of images, the commonest wrong answers first."""
+    """Label, prediction and number of images of the mistakes, most frequent first."""
     found = [
-        (classes[label], classes[answer], number)
+        (classes[label], classes[prediction], number)
         for label, row in enumerate(matrix)
-        for answer, number in enumerate(row)
-        if label != answer and number
+        for prediction, number in enumerate(row)
+        if label != prediction and number
     ]
     return sorted(found, key=lambda each: -each[2])
 
 
 def in_words(feature: str, name: str) -> str:
-    """`dark images`, `images of medium size`, `source camera`; a class keeps its name."""
+    """A slice in words: `dark images`, `images of medium size`, `source camera`, `cats`."""
     if feature in SLICES:
         return f'images of {name} {feature}' if name == _MEDIUM else f'{name} images'
     return name if feature == CLASS else f'{feature} {name}'

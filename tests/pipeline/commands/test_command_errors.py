@@ -23,7 +23,7 @@ from pipeline.commands.errors import CommandLine
 from pipeline.local import run_recipe
 from pipeline_runner import main
 
-FAMILIES = {  # a mistake for each: what is called, and words of the message
+FAMILIES = {  # for each error class: a command that fails, and words of the message
     ConfigError: (['config', '--config', 'dmeo'], 'recipe dmeo does not exist'),
     DataError: (['run', '--data', 'nowhere'], 'nowhere does not exist; give a folder'),
     MetadataError: (
@@ -42,7 +42,7 @@ FAMILIES = {  # a mistake for each: what is called, and words of the message
 
 @pytest.fixture
 def call(tmp_path, monkeypatch):
-    """Calls a command in an empty folder, with runs in `tmp_path`."""
+    """Calls a command in an empty working directory; runs are in `tmp_path`."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv('CATDOG_METADATA_PASSWORD', raising=False)
 
@@ -53,8 +53,8 @@ def call(tmp_path, monkeypatch):
     return call_command
 
 
-def raised_by_a_command(error):
-    """How a command line ends of which a command raises an error."""
+def call_raising(error):
+    """Calls a command that raises an error."""
 
     @click.group(cls=CommandLine)
     def line() -> None: ...
@@ -66,12 +66,12 @@ def raised_by_a_command(error):
     return click.testing.CliRunner().invoke(line, ['work'])
 
 
-def test_there_is_a_mistake_for_each_family():
+def test_families_are_complete():
     assert set(FAMILIES) == set(PipelineError.__subclasses__())
 
 
 @pytest.mark.parametrize('family', FAMILIES, ids=lambda family: family.__name__)
-def test_each_family_ends_with_its_exit_code(call, tmp_path, monkeypatch, family):
+def test_error_class_sets_exit_code_and_message(call, tmp_path, monkeypatch, family):
     def fail(recipe, _):
         raise RunError('Trainer failed: no space')
 
@@ -88,7 +88,7 @@ def test_each_family_ends_with_its_exit_code(call, tmp_path, monkeypatch, family
     assert words in line
 
 
-def test_an_unexpected_error_of_a_run_is_named_with_the_log(call, monkeypatch):
+def test_unexpected_error_of_run_names_its_log(call, monkeypatch):
     monkeypatch.setattr(run_recipe, '_run', lambda *_: 1 / 0)
     done = call('run')
     assert done.exit_code == 1
@@ -109,27 +109,27 @@ def test_an_unexpected_error_of_a_run_is_named_with_the_log(call, monkeypatch):
     ],
     ids=repr,
 )
-def test_expected_errors_are_one_message(error, code, message):
-    done = raised_by_a_command(error)
+def test_expected_errors_have_one_message_and_no_traceback(error, code, message):
+    done = call_raising(error)
     assert done.exit_code == code
     assert done.stderr.startswith(f'error: {message}')
 
 
 @pytest.mark.parametrize('error', [ZeroDivisionError(), ModuleNotFoundError('x', name='numpy')])
 def test_unexpected_errors_keep_their_traceback(error):
-    assert raised_by_a_command(error).exception is error
+    assert call_raising(error).exception is error
 
 
-def test_a_pipe_that_is_closed_is_not_an_error_message():
-    done = raised_by_a_command(BrokenPipeError(errno.EPIPE, 'Broken pipe'))
+def test_closed_pipe_prints_no_message():
+    done = call_raising(BrokenPipeError(errno.EPIPE, 'Broken pipe'))
     assert (done.exit_code, done.stderr) == (1, '')
 
 
-def test_an_interrupted_run_says_how_to_go_on(call, monkeypatch):
+def test_interrupted_run_prints_how_to_continue(call, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(run_recipe, '_run', interrupt)
     done = call('run')
     assert done.exit_code == 130
-    assert done.stderr == 'error: interrupted; the same command goes on with what is finished\n'
+    assert done.stderr == 'error: interrupted; run the same command again to continue\n'

@@ -1,6 +1,5 @@
-"""What a killed run leaves is gone before the next one starts; what is whole stays."""
+"""Clean-up after a killed run keeps complete versions and foreign files."""
 
-import ml_metadata
 import pytest
 from ml_metadata.proto import metadata_store_pb2
 
@@ -15,64 +14,47 @@ def recipe(tmp_path):
 
 
 @pytest.fixture
-def store():
-    config = metadata_store_pb2.ConnectionConfig()
-    config.fake_database.SetInParent()
-    return ml_metadata.MetadataStore(config)
+def store(recorder):
+    return recorder.store
 
 
-def write(folder, content):
+def write_model(folder):
     (folder / 'variables').mkdir(parents=True)
-    (folder / 'variables' / 'variables.data-00000-of-00001').write_text(content)
-    (folder / 'saved_model.pb').write_text('graph')
+    (folder / 'variables' / 'variables.data-00000-of-00001').touch()
+    (folder / 'saved_model.pb').touch()
     return folder
 
 
-def test_half_pushed_models_and_forgotten_caches_are_removed(recipe, store):
-    whole = write(recipe.serving_directory / '17', 'weights')
-    half = recipe.serving_directory / '18'
-    (half / 'variables').mkdir(parents=True)
+def test_removes_incomplete_versions_and_activation_caches(recipe, store):
+    complete = write_model(recipe.serving_directory / '17')
+    incomplete = recipe.serving_directory / '18'
+    (incomplete / 'variables').mkdir(parents=True)
     cache = recipe.home / 'artifacts/Trainer/model_run/7/activations-abc'
     cache.mkdir(parents=True)
 
     remove_leftovers(recipe, store)
 
-    assert whole.exists()
-    assert not half.exists()
+    assert complete.exists()
+    assert not incomplete.exists()
     assert not cache.exists()
     assert cache.parent.exists()
 
 
-def test_other_folders_beside_the_versions_are_nobodys_business(tmp_path, store):
-    recipe = Recipe(name='pets', workdir=tmp_path, push_directory=tmp_path / 'models')
-    notes = tmp_path / 'models' / 'notes'
-    notes.mkdir(parents=True)
+@pytest.mark.parametrize(
+    'file', ['notes/variables/a.txt', '2024/variables/holiday.jpg'], ids=['no number', 'number']
+)
+def test_keeps_folders_that_are_not_models(recipe, store, file):
+    path = recipe.serving_directory / file
+    path.parent.mkdir(parents=True)
+    path.touch()
+    (path.parents[1] / 'notes.txt').touch()
 
     remove_leftovers(recipe, store)
 
-    assert notes.exists()
+    assert path.exists()
 
 
-def test_a_folder_with_a_number_that_holds_no_part_of_a_model_stays(recipe, store):
-    photograph = recipe.serving_directory / '2024' / 'variables' / 'holiday.jpg'
-    photograph.parent.mkdir(parents=True)
-    photograph.touch()
-    (recipe.serving_directory / '2024' / 'notes.txt').touch()
-
-    remove_leftovers(recipe, store)
-
-    assert photograph.exists()
-
-
-def test_a_version_that_somebody_put_there_stays(recipe, store):
-    back = write(recipe.serving_directory / '19', 'old')
-
-    remove_leftovers(recipe, store)
-
-    assert back.exists()
-
-
-def test_metadata_that_begins_anew_gives_no_number_that_has_a_folder(recipe, store):
+def test_new_metadata_skips_execution_ids_with_folders(recipe, store):
     (recipe.artifacts_directory / 'Trainer' / 'model' / '123').mkdir(parents=True)
     (recipe.artifacts_directory / 'Trainer' / 'model' / '8').mkdir()
     type_id = store.put_execution_type(metadata_store_pb2.ExecutionType(name='Trainer'))
@@ -87,38 +69,35 @@ def test_metadata_that_begins_anew_gives_no_number_that_has_a_folder(recipe, sto
     assert second == first + 1
 
 
-def test_half_copies_of_a_push_that_was_killed_are_removed(recipe, store):
-    write(recipe.serving_directory / '.coming-17', 'half')
+def test_removes_temporary_copies_of_killed_push(recipe, store):
+    write_model(recipe.serving_directory / '.coming-17')
 
     remove_leftovers(recipe, store)
 
     assert not (recipe.serving_directory / '.coming-17').exists()
 
 
-def test_half_copies_that_cannot_be_removed_stop_a_run_with_a_sentence(recipe, store, monkeypatch):
-    write(recipe.serving_directory / '.coming-17', 'half')
+def test_raises_push_error_if_temporary_copies_cannot_be_removed(recipe, store, monkeypatch):
+    write_model(recipe.serving_directory / '.coming-17')
 
     def refuse(_):
         raise PermissionError(13, 'Permission denied')
 
     monkeypatch.setattr('components.pusher.versions.shutil.rmtree', refuse)
-    sentence = f'cannot push to {recipe.serving_directory}: Permission denied'
-    with pytest.raises(PushError, match=f'^{sentence}$'):
+    with pytest.raises(PushError, match=f'{recipe.serving_directory}: Permission denied'):
         remove_leftovers(recipe, store)
 
 
-def test_a_span_that_was_not_ingested_to_its_end_is_removed(tmp_path, store):
-    recipe = Recipe(name='pets', workdir=tmp_path)
+def test_removes_incomplete_spans_with_their_quarantine(recipe, store):
     folder = recipe.artifacts_directory / 'ImageExampleGen'
     for key in ('examples', 'quarantine'):
         for span in ('7/span-1', '8/span-1', '8/span-2'):
             (folder / key / span).mkdir(parents=True)
-    for whole in ('7/span-1', '8/span-2'):
-        (folder / 'examples' / whole / 'manifest.json').touch()
+    complete = ('7/span-1', '8/span-2')
+    for span in complete:
+        (folder / 'examples' / span / 'manifest.json').touch()
 
     remove_leftovers(recipe, store)
 
     left = {str(each.relative_to(folder)) for each in folder.glob('*/*/*')}
-    assert left == {
-        f'{key}/{span}' for key in ('examples', 'quarantine') for span in ('7/span-1', '8/span-2')
-    }
+    assert left == {f'{key}/{span}' for key in ('examples', 'quarantine') for span in complete}

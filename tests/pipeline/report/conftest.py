@@ -1,4 +1,4 @@
-"""The words of a page."""
+"""Reads the text and the external URLs of a page."""
 
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -7,7 +7,7 @@ import pytest
 
 
 class _Text(HTMLParser):
-    """What a person reads, and the addresses that a browser would fetch."""
+    """Visible text, and URLs that a browser would fetch."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -31,11 +31,11 @@ class _Text(HTMLParser):
 
 @pytest.fixture(scope='session')
 def words() -> Callable[[str], str]:
-    """`words(page)`: what a person reads, with single spaces."""
+    """`words(page)`: visible text, with single spaces."""
     return lambda page: ' '.join(_Text(page).words)
 
 
 @pytest.fixture(scope='session')
 def fetched() -> Callable[[str], list[str]]:
-    """`fetched(page)`: what is not in the page itself."""
+    """`fetched(page)`: URLs outside of the page."""
     return lambda page: _Text(page).fetched

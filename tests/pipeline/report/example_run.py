@@ -1,4 +1,4 @@
-"""A made-up run with everything that a page can show, and pictures for it."""
+"""Data and images of a synthetic run with all sections of a report."""
 
 import datetime
 import io
@@ -33,20 +33,20 @@ from components.lite_converter.lite_results import LiteModel, LiteResult
 from components.serving_check.measurements import Measurements
 from pipeline.config.recipe import recipe_of
 from pipeline.report.content.page_data import (
-    DataFacts,
-    ModelName,
+    ComponentTime,
+    DataSummary,
+    MistakeImages,
+    ModelReference,
+    ModelStatus,
     Origin,
-    Pictures,
+    PageImages,
+    QuarantinedImage,
     ReportData,
-    Seconds,
-    SetAside,
-    Shown,
     Stage,
-    Standing,
 )
 
 UTC = datetime.timezone.utc
-LIVE = Standing(
+LIVE = ModelStatus(
     blessed=True,
     verdict=Verdict(
         rulings=(
@@ -65,7 +65,7 @@ LIVE = Standing(
     live_version='1795284347',
 )
 REASON = 'accuracy on dark images 0.883, floor 0.90 (n=212)'
-REFUSED = Standing(
+REJECTED = ModelStatus(
     blessed=False,
     verdict=Verdict(
         rulings=(
@@ -82,13 +82,13 @@ _SHARES = {'dark': 0.925, 'blurred': 0.93, 'small': 0.80, 'tall': 0.955}
 
 def example(
     run_id: str = '2026-11-21T18:04:54.991458',
-    standing: Standing = LIVE,
+    standing: ModelStatus = LIVE,
     *,
     better: float = 0.0,
     classes: tuple[str, ...] = ('cats', 'dogs'),
     **changes: object,
 ) -> ReportData:
-    """A run with everything; `better` is added to its accuracy."""
+    """A run with all sections; `better` is added to its accuracy."""
     recipe = recipe_of(
         {
             'name': 'filtered_160',
@@ -105,7 +105,7 @@ def example(
         'seconds': 61.3,
         'config': recipe.model_dump(mode='json'),
         'standing': standing,
-        'data': _facts(classes),
+        'data': _data(classes),
         'evaluation': Evaluation(
             classes=classes,
             threshold=0.5,
@@ -117,7 +117,7 @@ def example(
         'lite': _lite(),
         'stages': _stages(),
         'components': tuple(
-            Seconds(name=name, seconds=seconds, cached=seconds == 0.1)
+            ComponentTime(name=name, seconds=seconds, cached=seconds == 0.1)
             for name, seconds in (
                 ('ImageExampleGen', 3.6),
                 ('StatisticsGen', 0.1),
@@ -136,15 +136,15 @@ def example(
             spans={6: '2f468401f24d71179e92', 7: 'aa468401f24d71179e92'},
             code='9f86d081884c7d65',
             weights='imagenet',
-            parents=(ModelName(version='1795197947', run='2026-11-20T18:04'),),
-            baseline=ModelName(version='1795197947', run='2026-11-20T18:04:54'),
+            parents=(ModelReference(version='1795197947', run='2026-11-20T18:04'),),
+            baseline=ModelReference(version='1795197947', run='2026-11-20T18:04:54'),
         ),
     }
     return ReportData.model_validate({**values, **changes})
 
 
 def model_result(accuracy: float, classes: tuple[str, ...]) -> ModelResult:
-    """Results around an accuracy, with slices of every kind."""
+    """Results for an accuracy, with all slicing features."""
     others = [
         _slice(feature, name, images, _SHARES.get(name, accuracy))
         for feature, names in SLICES.items()
@@ -159,7 +159,7 @@ def model_result(accuracy: float, classes: tuple[str, ...]) -> ModelResult:
         confusion[label][(label + 1) % len(classes)] = per_class - right
     rates = [number / 400 for number in range(401)]
     return ModelResult(
-        slices=(_whole(accuracy), *by_class, *others, _slice('source', 'camera', 402, accuracy)),
+        slices=(_overall(accuracy), *by_class, *others, _slice('source', 'camera', 402, accuracy)),
         confusion=confusion,
         roc=[(x, x ** (0.08 / accuracy)) for x in rates],
         precision_recall=[(x, 1 - 0.4 * x**12 / accuracy) for x in rates],
@@ -174,7 +174,7 @@ def model_result(accuracy: float, classes: tuple[str, ...]) -> ModelResult:
     )
 
 
-def _whole(accuracy: float) -> SliceResult:
+def _overall(accuracy: float) -> SliceResult:
     metrics = {
         ACCURACY: wilson(round(402 * accuracy), 402),
         BALANCED_ACCURACY: Estimate(value=accuracy - 0.001, low=0.950, high=0.984),
@@ -192,8 +192,8 @@ def _slice(feature: str, name: str, images: int, share: float) -> SliceResult:
     return SliceResult(feature=feature, name=name, images=images, metrics={ACCURACY: accuracy})
 
 
-def _facts(classes: tuple[str, ...]) -> DataFacts:
-    return DataFacts(
+def _data(classes: tuple[str, ...]) -> DataSummary:
+    return DataSummary(
         classes=classes,
         seen=2009,
         counts={
@@ -203,12 +203,12 @@ def _facts(classes: tuple[str, ...]) -> DataFacts:
         bad={'truncated': 4, 'not an image': 3},
         clauses=('7 quarantined (4 truncated, 3 not an image)', '2 duplicates skipped'),
         examples=(
-            SetAside(
+            QuarantinedImage(
                 source='cats/cat.1041.jpg',
                 reason='truncated',
                 detail='it ends after 4,096 bytes, in the middle of the picture',
             ),
-            SetAside(source='dogs/<b>.jpg', reason='not an image', detail='it begins with text'),
+            QuarantinedImage(source='dogs/<b>.jpg', reason='not an image', detail='it is text'),
         ),
         lists=('/srv/runs/filtered_160/artifacts/ImageExampleGen/quarantine/1/span-1/list.jsonl',),
     )
@@ -252,9 +252,9 @@ def _serving() -> Measurements:
         memory_mb=143,
         size_mb=11.7,
         checks=(
-            'both signatures answer',
-            'a batch of 8 answers as its images alone do',
-            'a corrupt image gets NaN, and the others their answers',
+            'both signatures work',
+            'a batch of 8 has the predictions of its images',
+            'a corrupted image gets NaN',
         ),
     )
 
@@ -309,7 +309,7 @@ def _stages() -> tuple[Stage, ...]:
 
 
 def picture(seed: int) -> bytes:
-    """A picture of waves, as PNG."""
+    """A PNG with a wave pattern."""
     grid = np.mgrid[0:120, 0:160]
     waves = [np.sin(grid[0] / (9 + seed + k) + seed) * np.cos(grid[1] / (7 + k)) for k in range(3)]
     buffer = io.BytesIO()
@@ -318,23 +318,23 @@ def picture(seed: int) -> bytes:
     return buffer.getvalue()
 
 
-def pictures_for(data: ReportData) -> Pictures:
-    """Samples, views and mistakes."""
+def images_for(data: ReportData) -> PageImages:
+    """Samples, augmented views and mistakes."""
     from pipeline.report.content.embedded_images import data_uri
 
     mistakes = data.robustness.mistakes if data.robustness else ()
-    return Pictures(
+    return PageImages(
         samples=tuple((data.data.classes[n % 2], data_uri(picture(n))) for n in range(8)),
         views=data_uri(picture(9), 900),
         mistakes=tuple(
-            Shown(each, data_uri(picture(n)), data_uri(picture(n + 20)))
+            MistakeImages(each, data_uri(picture(n)), data_uri(picture(n + 20)))
             for n, each in enumerate(mistakes)
         ),
     )
 
 
-def write_kept(home: Path, data: ReportData) -> None:
-    """Page and data of a run, as a run writes them; the page is left short."""
+def write_stored(home: Path, data: ReportData) -> None:
+    """Writes data and a minimal page of a run to the stored reports."""
     folder = home / 'reports'
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f'{data.run_id}.html').write_text(f'<title>{data.run_id}</title>')

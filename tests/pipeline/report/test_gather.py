@@ -1,4 +1,4 @@
-"""What is read from the files that a run left."""
+"""Data of a report from the artifacts of a run."""
 
 import datetime
 
@@ -14,8 +14,8 @@ from components.evaluation.results import ROBUSTNESS_FILE
 from components.pusher.serving_folder import NOTE_FILE, Note
 from pipeline.execution.launch import NodeResult
 from pipeline.execution.outcome import Outcome
-from pipeline.report.content.embedded_images import data_uri, pictures_of
-from pipeline.report.content.gather import standing
+from pipeline.report.content.embedded_images import data_uri, page_images
+from pipeline.report.content.gather import model_status
 from pipeline.report.content.run_artifacts import file_of
 
 PUSHED = datetime.datetime(2026, 11, 21, 18, 5, tzinfo=datetime.timezone.utc)
@@ -24,7 +24,7 @@ VERDICT = Verdict(rulings=(Ruling(rule='baseline', passed=True, reason='accuracy
 
 @pytest.fixture
 def results(tmp_path):
-    """`results(node, output)` makes the folder of an output and gives it; `.all` has the nodes."""
+    """`results(node, output)` creates and returns the folder of an output; `.all` has all nodes."""
 
     def folder(node: str, output: str):
         path = tmp_path / node / output
@@ -39,7 +39,7 @@ def results(tmp_path):
 
 @pytest.fixture
 def serving(tmp_path):
-    """Two versions, with their notes."""
+    """Two versions with notes."""
     for number in (1, 2):
         note = tmp_path / 'serving' / str(number) / NOTE_FILE
         note.parent.mkdir(parents=True)
@@ -63,29 +63,29 @@ def outcome_of(**changes: object) -> Outcome:
 
 
 @pytest.mark.parametrize(('version', 'live'), [('1', False), ('2', True)])
-def test_only_the_highest_version_is_live(results, serving, version, live):
+def test_newest_version_is_live(results, serving, version, live):
     (results('ModelGate', 'verdict') / VERDICT_FILE).write_text(VERDICT.model_dump_json())
     outcome = outcome_of(pushed_to=serving / version, newest_version=serving / '2')
 
-    found = standing(results.all, outcome)
+    found = model_status(results.all, outcome)
 
     assert (found.version, found.live, found.live_version) == (version, live, '2')
     assert found.since == PUSHED
     assert found.verdict == VERDICT
 
 
-def test_a_person_has_the_last_word_and_the_rules_are_still_told(results):
-    refusal = Verdict(rulings=(Ruling(rule='baseline', passed=False, reason='accuracy 0.5'),))
-    (results('ModelGate', 'verdict') / VERDICT_FILE).write_text(refusal.model_dump_json())
+def test_manual_override_keeps_the_verdict(results):
+    rejection = Verdict(rulings=(Ruling(rule='baseline', passed=False, reason='accuracy 0.5'),))
+    (results('ModelGate', 'verdict') / VERDICT_FILE).write_text(rejection.model_dump_json())
 
-    found = standing(results.all, outcome_of(by_hand='blessed by hand by ann: for the demo'))
+    found = model_status(results.all, outcome_of(by_hand='blessed by ann: for the demo'))
 
     assert found.blessed
-    assert found.by_hand == 'blessed by hand by ann: for the demo'
+    assert found.by_hand == 'blessed by ann: for the demo'
     assert found.verdict.objections == ('accuracy 0.5',)
 
 
-def test_what_a_run_lacks_is_none(results):
+def test_missing_files_are_none(results):
     results('Trainer', 'model_run')
 
     assert file_of(results.all, 'Trainer', 'model_run', 'history.json') is None
@@ -93,7 +93,7 @@ def test_what_a_run_lacks_is_none(results):
     assert file_of(results.all, 'RobustnessEvaluator', 'robustness', 'any') is None
 
 
-def test_samples_are_as_many_of_each_class(results):
+def test_samples_are_balanced(results):
     split = results('ImageExampleGen', 'examples') / 'Split-train'
     split.mkdir()
     with tf.io.TFRecordWriter(str(split / 'data-00000-of-00001')) as records:
@@ -106,25 +106,25 @@ def test_samples_are_as_many_of_each_class(results):
             record = tf.train.Example(features=tf.train.Features(feature=feature))
             records.write(record.SerializeToString())
 
-    samples = pictures_of(results.all, example(robustness=None)).samples
+    samples = page_images(results.all, example(robustness=None)).samples
 
     assert [name for name, _ in samples] == ['cats'] * 6 + ['dogs'] * 6
     assert all(uri.startswith('data:image/jpeg;base64,') for _, uri in samples)
 
 
-def test_mistakes_come_with_their_pictures_and_the_heat_where_there_is_one(results):
+def test_mistakes_have_thumbnails_and_optional_heat_maps(results):
     folder = results('RobustnessEvaluator', 'robustness')
     (folder / ROBUSTNESS_FILE).write_text(example().robustness.model_dump_json())
     (folder / 'p.png').write_bytes(picture(3))
 
-    shown = pictures_of(results.all, example()).mistakes
+    shown = page_images(results.all, example()).mistakes
 
     assert len(shown) == 6
     assert shown[0].picture.startswith('data:image/jpeg')
     assert shown[0].explanation is None
 
 
-def test_a_large_picture_becomes_small():
+def test_thumbnail_is_small():
     noise = np.random.default_rng(1).integers(0, 255, (1000, 1500, 3), np.uint8)
     large = tf.io.encode_png(noise).numpy()
 

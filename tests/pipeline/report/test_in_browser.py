@@ -1,8 +1,8 @@
-"""The page in a browser that nobody sees: drawn whole, quiet, and read in ten seconds."""
+"""Reports in headless Chromium: layout, contrast, images, console messages."""
 
 import pytest
 from browser import FOUND, NAMES, browser
-from example_run import REASON, REFUSED, example, pictures_for
+from example_run import REASON, REJECTED, example, images_for
 
 from pipeline.report.page.render import render_comparison, render_page
 
@@ -10,10 +10,10 @@ pytestmark = [
     pytest.mark.skipif(FOUND is None, reason=f'none of {", ".join(NAMES)} is installed'),
     pytest.mark.timeout(180),
 ]
-PAGES = ('live', 'refused', 'comparison')
+PAGES = ('live', 'rejected', 'comparison')
 PHONE, DESK, FIRST_SCREEN = 375, 1200, 600
 
-# Relative luminance and contrast as WCAG 2.1 defines them, of each text on what is behind it.
+# The lowest contrast of a text and its background, with relative luminance as in WCAG 2.1.
 CONTRAST = """
 (() => {
   const numbers = text => (text.match(/[\\d.]+/g) || []).map(Number);
@@ -53,11 +53,11 @@ NOT_DRAWN = """
 @pytest.fixture(scope='module')
 def pages(tmp_path_factory):
     folder = tmp_path_factory.mktemp('pages')
-    live, refused = example(), example('2026-11-22T18:04', REFUSED, better=-0.012)
+    live, rejected = example(), example('2026-11-22T18:04', REJECTED, better=-0.012)
     written = {
-        'live': render_page(live, pictures_for(live)),
-        'refused': render_page(refused, pictures_for(refused)),
-        'comparison': render_comparison(live, refused),
+        'live': render_page(live, images_for(live)),
+        'rejected': render_page(rejected, images_for(rejected)),
+        'comparison': render_comparison(live, rejected),
     }
     for name, page in written.items():
         (folder / f'{name}.html').write_text(page, encoding='utf-8')
@@ -71,7 +71,7 @@ def tab(tmp_path_factory):
 
 
 @pytest.mark.parametrize('name', PAGES)
-def test_nothing_is_complained_of_and_nothing_is_fetched(tab, pages, name):
+def test_page_logs_no_messages_and_requests_no_urls(tab, pages, name):
     tab.open(pages[name])
 
     assert tab.complaints() == []
@@ -79,14 +79,14 @@ def test_nothing_is_complained_of_and_nothing_is_fetched(tab, pages, name):
 
 
 @pytest.mark.parametrize('name', PAGES)
-def test_every_picture_is_drawn(tab, pages, name):
+def test_all_images_are_drawn(tab, pages, name):
     tab.open(pages[name])
 
     assert tab.ask('document.querySelectorAll("figure > svg").length') >= 4
     assert tab.ask(NOT_DRAWN) == []
 
 
-def test_pictures_are_there_to_be_drawn(tab, pages):
+def test_page_has_all_images(tab, pages):
     tab.open(pages['live'])
 
     assert tab.ask('document.images.length') == 8 + 1 + 2 * 6  # samples, views, mistakes
@@ -94,7 +94,7 @@ def test_pictures_are_there_to_be_drawn(tab, pages):
 
 @pytest.mark.parametrize('name', PAGES)
 @pytest.mark.parametrize('width', [PHONE, DESK])
-def test_the_page_does_not_scroll_sideways(tab, pages, name, width):
+def test_page_does_not_scroll_horizontally(tab, pages, name, width):
     tab.open(pages[name], width=width)
 
     assert tab.ask('document.documentElement.scrollWidth') <= width
@@ -103,9 +103,9 @@ def test_the_page_does_not_scroll_sideways(tab, pages, name, width):
 @pytest.mark.parametrize('width', [PHONE, DESK])
 @pytest.mark.parametrize(
     ('name', 'word', 'why'),
-    [('live', 'Live', 'accuracy 0.970, baseline 0.95 (n=402)'), ('refused', 'Not live', REASON)],
+    [('live', 'Live', 'accuracy 0.970, baseline 0.95 (n=402)'), ('rejected', 'Not live', REASON)],
 )
-def test_the_verdict_and_why_are_on_the_first_screen(tab, pages, width, name, word, why):
+def test_gate_decision_and_reasons_are_on_first_screen(tab, pages, width, name, word, why):
     tab.open(pages[name], width=width, height=FIRST_SCREEN)
     seen = tab.ask(f"""
       [...document.querySelectorAll('.verdict p, .verdict li > span')]
@@ -120,14 +120,14 @@ def test_the_verdict_and_why_are_on_the_first_screen(tab, pages, width, name, wo
 
 @pytest.mark.parametrize('name', PAGES)
 @pytest.mark.parametrize('dark', [False, True], ids=['light', 'dark'])
-def test_every_text_can_be_read(tab, pages, name, dark):
+def test_text_has_sufficient_contrast(tab, pages, name, dark):
     tab.open(pages[name], dark=dark)
     contrast, text = tab.ask(CONTRAST)
 
     assert contrast >= 4.5, text
 
 
-def test_dark_is_dark(tab, pages):
+def test_dark_mode_has_dark_background(tab, pages):
     colours = []
     for dark in (False, True):
         tab.open(pages['live'], dark=dark)

@@ -1,4 +1,4 @@
-"""`report` from a terminal: which page it means, and what two runs look like side by side."""
+"""The `report` command: names of runs, comparison, list and server."""
 
 import os
 import threading
@@ -6,12 +6,12 @@ import urllib.request
 
 import click.testing
 import pytest
-from example_run import REASON, REFUSED, example, write_kept
+from example_run import REASON, REJECTED, example, write_stored
 
 from common.errors import ModelError
 from pipeline.commands import report as command
 from pipeline.report.serve import PageServer
-from pipeline.report.store import find, keep, kept_reports
+from pipeline.report.store import find_report, store_report, stored_reports
 from pipeline_runner import main
 
 FIRST, SECOND = '2026-11-20T18:04:54', '2026-11-21T18:04:54'
@@ -19,18 +19,18 @@ FIRST, SECOND = '2026-11-20T18:04:54', '2026-11-21T18:04:54'
 
 @pytest.fixture
 def home(tmp_path):
-    """Two runs, the second of which was refused and had another recipe and other images."""
+    """Two runs; the second one was rejected and has a different recipe and more images."""
     earlier = example(FIRST)
     more = {**earlier.data.counts, 'train': {'cats': 700, 'dogs': 594}}
     later = example(
         SECOND,
-        REFUSED,
+        REJECTED,
         better=-0.012,
         data=earlier.data.model_copy(update={'counts': more}),
         recipe={'trainer': {'batch_size': 99}},
     )
     for age, run in ((200, earlier), (100, later)):
-        write_kept(tmp_path / 'demo', run)
+        write_stored(tmp_path / 'demo', run)
         file = tmp_path / 'demo' / 'reports' / f'{run.run_id}.json'
         os.utime(file, (1_700_000_000 - age, 1_700_000_000 - age))
     return tmp_path / 'demo'
@@ -49,7 +49,7 @@ def call(tmp_path):
     ('name', 'run'),
     [(None, SECOND), ('last', SECOND), ('previous', FIRST), (FIRST, FIRST), ('2026-11-20', FIRST)],
 )
-def test_a_page_is_found_by_its_place_its_id_or_a_beginning(home, call, name, run):
+def test_finds_report_by_position_id_or_prefix(home, call, name, run):
     done = call(*filter(None, [name]))
 
     assert done.exit_code == 0, done.output
@@ -58,24 +58,24 @@ def test_a_page_is_found_by_its_place_its_id_or_a_beginning(home, call, name, ru
 
 @pytest.mark.parametrize(
     ('name', 'problem'),
-    [('2025', "there is no report called '2025'"), ('2026', "2 reports are called '2026'")],
+    [('2025', "no report matches '2025'"), ('2026', "2 reports match '2026'")],
 )
-def test_a_wrong_name_is_answered_with_the_known_ones(home, call, name, problem):
+def test_unknown_or_ambiguous_name_lists_known_reports(home, call, name, problem):
     done = call(name)
 
     assert done.exit_code == 2
     assert done.stderr == f'error: {problem}; there are last, previous, {SECOND}, {FIRST}\n'
 
 
-def test_before_the_first_run_there_is_a_sentence(call):
+def test_reports_missing_run(call):
     done = call()
 
     assert done.exit_code == 2
     assert done.stderr.startswith('error: there are no reports in ')
 
 
-def test_all_are_listed_newest_first(home, call):
-    write_kept(home, example('odd'))
+def test_lists_reports_newest_first(home, call):
+    write_stored(home, example('odd'))
     (home / 'reports' / 'odd.json').write_text('{}')
 
     lines = call('--list').stdout.splitlines()
@@ -84,31 +84,32 @@ def test_all_are_listed_newest_first(home, call):
     assert lines[1:] == [f'{SECOND}  not live', f'{FIRST}  live']
 
 
-def test_two_runs_are_set_side_by_side(home, call, words, fetched):
+def test_compares_two_runs(home, call, words, fetched):
     done = call('--compare', 'previous', 'last')
     page = (home / 'reports' / 'comparison.html').read_text()
-    said = words(page)
+    text = words(page)
 
     assert done.stdout.strip() == str(home / 'reports' / 'comparison.html')
-    assert f'A: run {FIRST} Live' in said
-    assert f'B: run {SECOND} Not live' in said
-    assert REASON in said
-    assert '0.9701 0.9486–0.9828 0.9577 0.9333–0.9734 −0.0124' in said  # noqa: RUF001
-    assert 'trainer.batch_size 32 99' in said
-    assert 'train, cats 587 700 +113' in said
+    assert f'A: run {FIRST} Live' in text
+    assert f'B: run {SECOND} Not live' in text
+    assert REASON in text
+    assert '0.9701 0.9486–0.9828 0.9577 0.9333–0.9734 −0.0124' in text  # noqa: RUF001
+    assert 'trainer.batch_size 32 99' in text
+    assert 'train, cats 587 700 +113' in text
     assert fetched(page) == []
 
 
-def test_a_run_compared_with_itself_differs_in_nothing(home, call, words):
+def test_run_compared_with_itself_has_no_differences(home, call, words):
     call('--compare', 'last', 'last')
-    said = words((home / 'reports' / 'comparison.html').read_text())
+    text = words((home / 'reports' / 'comparison.html').read_text())
 
-    assert 'Both runs have the same recipe.' in said
-    assert 'Both models have the same spans, code and parents.' in said
+    assert 'Both runs have the same recipe.' in text
+    assert 'Both models have the same spans, code and parents.' in text
 
 
-def test_what_another_version_wrote_is_not_compared(home, call):
-    (home / 'reports' / f'{FIRST}.json').write_text('{"recipe": "demo"}')
+@pytest.mark.parametrize('contents', [b'{"recipe": "demo"}', b'\xff'])
+def test_rejects_comparison_with_unreadable_data(home, call, contents):
+    (home / 'reports' / f'{FIRST}.json').write_bytes(contents)
 
     done = call('--compare', 'last', FIRST)
 
@@ -116,17 +117,17 @@ def test_what_another_version_wrote_is_not_compared(home, call):
     assert 'was written by another version of this program' in done.stderr
 
 
-def test_only_so_many_are_kept(tmp_path):
+def test_removes_oldest_reports(tmp_path):
     for number in range(4):
-        keep(tmp_path, example(f'run-{number}'), 'page', most=2)
+        store_report(tmp_path, example(f'run-{number}'), 'page', keep=2)
 
-    assert [each.run_id for each in kept_reports(tmp_path)] == ['run-2', 'run-3']
+    assert [each.run_id for each in stored_reports(tmp_path)] == ['run-2', 'run-3']
     assert not (tmp_path / 'reports' / 'run-0.html').exists()
-    with pytest.raises(ModelError, match="no report called 'run-0'"):
-        find(tmp_path, 'run-0')
+    with pytest.raises(ModelError, match="no report matches 'run-0'"):
+        find_report(tmp_path, 'run-0')
 
 
-def test_the_page_is_served_and_nothing_else(tmp_path):
+def test_server_serves_only_the_page(tmp_path):
     (tmp_path / 'page.html').write_text('<p>é</p>', encoding='utf-8')
     (tmp_path / 'secret').write_text('no')
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -134,17 +135,17 @@ def test_the_page_is_served_and_nothing_else(tmp_path):
         thread = threading.Thread(target=server.serve_forever, kwargs={'poll_interval': 0.02})
         thread.start()
         try:
-            with opener.open(server.address, timeout=10) as answer:
-                assert answer.read().decode() == '<p>é</p>'
-            with pytest.raises(urllib.error.HTTPError, match='404') as refused:
+            with opener.open(server.address, timeout=10) as response:
+                assert response.read().decode() == '<p>é</p>'
+            with pytest.raises(urllib.error.HTTPError, match='404') as error:
                 opener.open(f'{server.address}secret', timeout=10)
-            refused.value.close()
+            error.value.close()
         finally:
             server.shutdown()
             thread.join(timeout=10)
 
 
-def test_a_taken_port_is_a_sentence(home, call):
+def test_rejects_port_in_use(home, call):
     with PageServer(home / 'reports' / f'{FIRST}.html', 0) as server:
         done = call('--serve', '--port', str(server.server_address[1]))
 
@@ -152,7 +153,7 @@ def test_a_taken_port_is_a_sentence(home, call):
     assert 'of 127.0.0.1 cannot be used: Address already in use' in done.stderr
 
 
-def test_a_browser_is_opened_where_a_person_sees_it(home, tmp_path, monkeypatch):
+def test_opens_browser_only_with_a_display_outside_of_ci(home, tmp_path, monkeypatch):
     opened = []
     monkeypatch.setattr(command.webbrowser, 'open', opened.append)
     for ci in ('', '1'):
@@ -163,15 +164,8 @@ def test_a_browser_is_opened_where_a_person_sees_it(home, tmp_path, monkeypatch)
     assert opened == [(home / 'reports' / f'{SECOND}.html').as_uri()]
 
 
-def test_a_page_that_somebody_has_removed_is_told(home, call):
+def test_reports_removed_page(home, call):
     (home / 'reports' / f'{SECOND}.html').unlink()
     done = call()
     assert done.exit_code == 2
     assert done.stderr.endswith(f'{SECOND}.html cannot be used: No such file or directory\n')
-
-
-def test_data_that_are_no_text_are_told(home, call):
-    (home / 'reports' / f'{SECOND}.json').write_bytes(b'\xff')
-    done = call('--compare', 'last', 'previous')
-    assert done.exit_code == 2
-    assert 'written by another version of this program' in done.stderr

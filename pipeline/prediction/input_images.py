@@ -1,0 +1,127 @@
+"""Reads images from files, folders, URLs and standard input. Imports no TensorFlow."""
+
+import concurrent.futures
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from common.errors import DownloadError, Rejected
+from components.image_example_gen.sources.archive.download import shown
+from components.image_example_gen.sources.archive.transfer import CHUNK, get, require_success
+from components.image_example_gen.sources.base.config import URL
+from components.image_example_gen.sources.base.image_files import IMAGE_SUFFIXES, files_in
+from components.image_example_gen.sources.base.reading import (
+    error_text,
+    read_within,
+    require_within,
+)
+
+STANDARD_INPUT = '-'
+_TIMEOUT = (10, 20)  # seconds to connect, and between two chunks
+_DOWNLOAD_SECONDS = 60  # for one image
+
+
+class InputImage(NamedTuple):
+    """The contents of an image file, or the reason why it cannot be read.
+
+    Attributes:
+        path: path or URL, printable and without passwords.
+        contents: bytes of the file; empty if it cannot be read.
+        problem: why it cannot be read, as a clause; None if it was read.
+    """
+
+    path: str
+    contents: bytes = b''
+    problem: str | None = None
+
+
+def read_images(arguments: Iterable[str], max_bytes: int) -> Iterator[InputImage]:
+    """Reads images one at a time; an unreadable image has a `problem` instead of contents.
+
+    Args:
+        arguments: files, folders with images at any depth, URLs, or `-` for standard input.
+        max_bytes: limit for one image; larger files are not read further.
+    """
+    for argument in arguments:
+        if argument == STANDARD_INPUT:
+            yield _read('standard input', lambda: _read_file(0, max_bytes))
+        elif URL.match(argument):
+            yield _read(shown(argument), lambda: _download(argument, max_bytes))  # noqa: B023
+        elif Path(argument).is_dir():
+            yield from _read_folder(Path(argument), max_bytes)
+        else:
+            yield _read(argument, lambda: _read_file(argument, max_bytes))  # noqa: B023
+
+
+def _read(path: str | Path, contents: Callable[[], bytes]) -> InputImage:
+    printable = os.fsencode(path).decode(errors='replace')
+    try:
+        return InputImage(printable, contents())
+    except DownloadError as error:
+        return InputImage(printable, problem=f'cannot be downloaded: {error}')
+    except Rejected as error:
+        return InputImage(printable, problem=str(error))
+    except (OSError, ValueError) as error:  # ValueError: the name contains a null byte
+        return InputImage(printable, problem=f'cannot be read: {error_text(error)}')
+
+
+def _read_file(file: str | Path | int, max_bytes: int) -> bytes:
+    with open(file, 'rb', closefd=file != 0) as opened:  # 0 is standard input
+        return read_within(max_bytes, os.fstat(opened.fileno()).st_size, opened)
+
+
+def _read_folder(folder: Path, max_bytes: int) -> Iterator[InputImage]:
+    empty = True
+    try:
+        for file in files_in(folder, IMAGE_SUFFIXES):
+            empty = False
+            yield _read(file, lambda: _read_file(file, max_bytes))  # noqa: B023
+    except OSError as error:
+        path = str(error.filename or folder)
+        yield InputImage(path, problem=f'cannot be read: {error_text(error)}')
+        return
+    if empty:
+        yield InputImage(str(folder), problem='holds no images')
+
+
+def _download(url: str, max_bytes: int) -> bytes:
+    """The file at a URL, within `_DOWNLOAD_SECONDS`.
+
+    Runs in a daemon thread that is abandoned after that time, because the time-outs of a connection
+    restart with every byte of a header and with every redirect.
+    """
+    result: concurrent.futures.Future[bytes] = concurrent.futures.Future()
+
+    def work() -> None:
+        try:
+            result.set_result(_receive(url, max_bytes))
+        except Exception as error:  # raised again in the caller's thread
+            result.set_exception(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    try:
+        return result.result(timeout=_DOWNLOAD_SECONDS)
+    except concurrent.futures.TimeoutError:
+        raise _too_slow() from None
+
+
+def _receive(url: str, max_bytes: int) -> bytes:
+    deadline = time.monotonic() + _DOWNLOAD_SECONDS
+    received = bytearray()
+    with get(url, timeout=_TIMEOUT) as response:
+        require_success(response)
+        length = response.headers.get('Content-Length', '')
+        require_within(max_bytes, int(length) if length.isdecimal() else 0)
+        while chunk := response.raw.read1(CHUNK, decode_content=True):
+            received += chunk
+            require_within(max_bytes, len(received))
+            if time.monotonic() > deadline:
+                raise _too_slow()  # ends the thread
+    return bytes(received)
+
+
+def _too_slow() -> DownloadError:
+    return DownloadError(f'the download takes longer than {_DOWNLOAD_SECONDS} seconds')
