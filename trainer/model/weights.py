@@ -32,8 +32,8 @@ def check_weights_file(weights: str) -> None:
                 f'embedded weights {path} are missing from this installation; install it again'
             )
         raise ConfigError(
-            f"weights file {path} does not exist; give a Keras HDF5 file, 'embedded', 'imagenet' "
-            "or 'random'"
+            f"weights file {path} does not exist; give HDF5 weights of Keras, 'embedded', "
+            "'imagenet' or 'random'"
         )
     if not h5py.is_hdf5(path):
         raise ConfigError(f'weights file {path} is not HDF5; give weights saved by Keras')
