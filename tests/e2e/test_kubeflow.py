@@ -125,7 +125,7 @@ def test_the_next_run_continues_from_the_model_of_the_first(cluster, first, seco
 
 def test_the_next_run_slides_its_window_and_ingests_what_is_new(second):
     output = second.finished['imageexamplegen'].output
-    assert 'span 2: 120 images, as ingested before' in output
+    assert 'span 2: 120 images, linked from an earlier run' in output
     assert 'span 3: 120 images, new' in output
 
 

@@ -84,7 +84,7 @@ class Ingested:
         """SHA-256 of the used images and their splits."""
         return hashlib.sha256(self.index.tobytes()).hexdigest()
 
-    def compared(self, other: 'Ingested') -> bool:
+    def was_compared_with(self, other: 'Ingested') -> bool:
         """Whether either of the two spans was compared with the other."""
         return other.digest in self.compared_with or self.digest in other.compared_with
 
@@ -114,9 +114,8 @@ def link_span(
         ingested = _read_unchanged(folder, quarantined, wanted)
         if ingested is None or 'unreadable' in ingested.tally.bad:  # may be readable now
             continue
-        if all(ingested.compared(other) for other in others) and digests.issuperset(
-            ingested.because_of
-        ):
+        compared = all(ingested.was_compared_with(other) for other in others)
+        if compared and digests.issuperset(ingested.because_of):
             for origin, target in (folder, records), (quarantined, quarantine):
                 shutil.copytree(origin, target, copy_function=_link, dirs_exist_ok=True)
             return ingested

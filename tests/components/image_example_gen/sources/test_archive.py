@@ -259,7 +259,7 @@ def test_decomposed_class_name_equals_composed_one(make, wanted):
 def test_spans_in_archive_are_refused(make, around, name):
     path = make(below(f'{around}{name}') | below(f'{around}span-2'))
 
-    sentence = rf'pets\.zip holds {name}, a folder of a span, and .*; extract it and give the fold'
+    sentence = rf'pets\.zip contains {name}, the folder of a span, .*; extract it'
     with pytest.raises(DataError, match=sentence):
         ArchiveSource(path)
 
@@ -321,7 +321,7 @@ def test_images_of_unlisted_classes_are_bad(make):
     ('files', 'sentence'),
     [
         (PETS | {'foxes/a.txt': b''}, r"^class 'foxes' has no images in archive .*pets\."),
-        ({'a.jpg': b'', 'b.jpg': b''}, 'holds images in no class folder; expected a folder per'),
+        ({'a.jpg': b'', 'b.jpg': b''}, 'holds only images outside class folders; expected'),
         ({}, 'holds no images; expected a folder per class'),
         (PETS | {'../../etc/cats/1.jpg': b''}, 'a name that leads out of it; expected names such'),
         (PETS | {'/etc/cats/1.jpg': b''}, 'a name that leads out of it; expected names such as'),
