@@ -22,7 +22,7 @@ import numpy as np
 import psutil
 from rich.console import Console
 from rich.table import Table
-from run import ROOT, machine, timed
+from pipeline_benchmark import ROOT, machine, timed
 
 IMAGES = (2_000, 60_000, 120_000)
 MODES = ('in_memory', 'multi_processing')

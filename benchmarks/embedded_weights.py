@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 from rich.table import Table
-from run import given_photographs, machine, timed
+from pipeline_benchmark import given_photographs, machine, timed
 
 STARTS = ('embedded', 'random')
 SIDE, FOLDS = 96, 5

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
-from run import ROOT, machine, timed
+from pipeline_benchmark import ROOT, machine, timed
 
 FACTORS = (1, 10)
 CHANGES = {

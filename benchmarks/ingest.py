@@ -19,7 +19,7 @@ from pathlib import Path
 import PIL.Image
 from rich.console import Console
 from rich.table import Table
-from run import ROOT, machine, timed
+from pipeline_benchmark import ROOT, machine, timed
 
 sys.path.insert(0, str(ROOT))
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
-from run import ROOT, machine, timed
+from pipeline_benchmark import ROOT, machine, timed
 
 IMAGES = (2_000, 20_000)
 IMAGE_BYTES = 22_000  # on average
