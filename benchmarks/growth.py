@@ -1,7 +1,7 @@
-"""The Trainer's time and memory on ten times the images: copies of the embedded drawings.
+"""Time and memory of the Trainer on the demo's drawings and on ten copies of them.
 
-Usage: growth.py [IMAGES]. Each training runs in a process of its own, so that its peak memory is
-its own; the components before it run once.
+Usage: growth.py [IMAGES]. Each training runs in a subprocess to measure its own peak memory; the
+components upstream run once.
 """
 
 import json
@@ -10,9 +10,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+from pipeline_benchmark import ROOT, machine, timed
 from rich.console import Console
 from rich.table import Table
-from pipeline_benchmark import ROOT, machine, timed
 
 FACTORS = (1, 10)
 CHANGES = {
@@ -22,12 +22,12 @@ CHANGES = {
     'trainer.fine_tune.batch_norm': 'inference',
     'trainer.feature_extraction.epochs': 2,
 }
-# Nothing to repeat: a larger set costs none of it again.
+# Parts whose seconds do not depend on the number of images.
 FIXED = ('transform graph', 'backbone', 'export', 'pictures')
 
 
 def train(folder: str, copies: str) -> None:
-    """One training as the Trainer runs it, on a folder of copies; prints its timings."""
+    """Runs one training on a folder of copies and writes its timings to `timings.json`."""
     import tensorflow_transform as tft
 
     from pipeline.config.recipe import load_recipe
@@ -72,7 +72,7 @@ def main(images: int) -> None:
 
 
 def measure(folder: Path, graph: Path, factor: int) -> tuple[float, float, float]:
-    """Seconds that grow with the images, those that do not, and peak memory in MB."""
+    """Seconds that grow with the images, fixed seconds, and peak memory in MB."""
     copies = folder / f'copies-{factor}'
     copies.mkdir()
     for split in ('train', 'eval'):
