@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import psutil
-from pipeline_benchmark import ROOT, machine, timed
+from pipeline_benchmark import ROOT, machine, overrides, timed
 from rich.console import Console
 from rich.table import Table
 
@@ -28,7 +28,7 @@ MODES = ('in_memory', 'multi_processing')
 COMPONENTS = ('StatisticsGen', 'Transform', 'Evaluator')
 SPLITS = ('train', 'train', 'train', 'eval', 'test')  # assigned to the files in turn
 PER_FILE = 400
-MODEL = {
+MODEL: dict[str, object] = {
     'data.count': 300,
     'trainer.image_size': 160,
     'trainer.alpha': 1.0,
@@ -57,8 +57,7 @@ def main(sizes: tuple[int, ...]) -> None:
     console.print(machine())
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        options = [word for item in MODEL.items() for word in ('--set', '{}={}'.format(*item))]
-        timed('pipeline_runner.py', 'run', '--workdir', folder / 'model', *options)
+        timed('pipeline_runner.py', 'run', '--workdir', folder / 'model', *overrides(MODEL))
         files = write_records(folder / 'records', max(sizes))
         results: Results = {}
         for size in sizes:

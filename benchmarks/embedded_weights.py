@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from pipeline_benchmark import find_photographs, machine, timed
+from pipeline_benchmark import find_photographs, machine, overrides, timed
 from rich.console import Console
 from rich.table import Table
 
@@ -160,8 +160,7 @@ def pipeline(
         Test accuracy, and validation accuracy after each epoch of the last stage.
     """
     changes = {**SETTINGS, **changes, 'trainer.weights': start}
-    words = [word for item in changes.items() for word in ('--set', '{}={}'.format(*item))]
-    timed('pipeline_runner.py', 'run', '--workdir', workdir, *options, *words)
+    timed('pipeline_runner.py', 'run', '--workdir', workdir, *options, *overrides(changes))
     (summary,) = workdir.glob('*/last_run.json')
     (history,) = workdir.glob('*/artifacts/Trainer/model_run/*/history.json')
     stages = json.loads(history.read_text())

@@ -10,12 +10,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from pipeline_benchmark import ROOT, machine, timed
+from pipeline_benchmark import ROOT, machine, overrides, timed
 from rich.console import Console
 from rich.table import Table
 
 FACTORS = (1, 10)
-CHANGES = {
+CHANGES: dict[str, object] = {
     'trainer.augment.views': 2,
     'trainer.fine_tune.epochs': 2,
     'trainer.fine_tune.from_layer': 100,
@@ -55,9 +55,8 @@ def train(folder: str, copies: str) -> None:
 def main(images: int) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        changes = {'data.count': images, **CHANGES, 'trainer.feature_extraction.epochs': 1}
-        options = [word for item in changes.items() for word in ('--set', '{}={}'.format(*item))]
-        timed('pipeline_runner.py', 'run', '--workdir', folder / 'runs', *options)
+        changes = {**CHANGES, 'data.count': images, 'trainer.feature_extraction.epochs': 1}
+        timed('pipeline_runner.py', 'run', '--workdir', folder / 'runs', *overrides(changes))
         (graph,) = folder.glob('runs/*/artifacts/Transform/transform_graph/*')
         results = [(factor, *measure(folder, graph, factor)) for factor in FACTORS]
     table = Table('images', 'seconds that grow', 'fixed seconds', 'peak memory, MB')

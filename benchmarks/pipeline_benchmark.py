@@ -59,6 +59,11 @@ def timed(*command: object) -> Run:
     return Run(seconds, usage.ru_maxrss / 1024, lines[-1])
 
 
+def overrides(changes: dict[str, object]) -> list[str]:
+    """Options `--set key=value` of the command line."""
+    return [word for key, value in changes.items() for word in ('--set', f'{key}={value}')]
+
+
 def write_image_folders(recipe: Recipe, folder: Path) -> None:
     """Writes the images of a recipe's source as files, in the pipeline's splits."""
     import apache_beam as beam
