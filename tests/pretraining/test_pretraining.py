@@ -63,14 +63,11 @@ def test_resumed_pretraining_gives_equal_weights(small, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_rejects_workdir_of_other_settings_and_damaged_checkpoint(small, tmp_path):
-    assert make(tmp_path).exit_code == 0
-    refused = make(tmp_path, steps=7)
-    assert refused.exit_code == 1
-    assert 'holds a run of other settings or code; give another --workdir' in refused.output
+def test_rejects_damaged_checkpoint(small, tmp_path):
+    assert make(tmp_path, steps=1).exit_code == 0
     (data,) = (tmp_path / 'work' / 'checkpoint').glob('*.data-*')
     data.write_bytes(data.read_bytes()[:1000])
-    damaged = make(tmp_path)
+    damaged = make(tmp_path, steps=1)
     assert damaged.exit_code == 1
     assert 'is damaged; delete it to begin anew' in damaged.output
 
