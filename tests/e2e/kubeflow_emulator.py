@@ -23,7 +23,7 @@ _PLACEHOLDER = re.compile(
 
 
 @dataclasses.dataclass
-class Finished:
+class TaskResult:
     """Result of a task."""
 
     name: str
@@ -53,7 +53,7 @@ class KubeflowRun:
         assert not unknown, f'the pipeline has no parameters {unknown}'
         defaults = {name: each.get('defaultValue') for name, each in declared.items()}
         self._parameters = {**defaults, **parameters}
-        self.finished: dict[str, Finished] = {}
+        self.finished: dict[str, TaskResult] = {}
         self.first_attempts: dict[str, Callable[..., object]] = {}  # failing attempts, by task
         self._executed: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
 
@@ -61,7 +61,7 @@ class KubeflowRun:
         """Runs all tasks; stops at the first task that fails."""
         self._run_tasks(self._spec['root']['dag']['tasks'], self._parameters)
 
-    def _run_tasks(self, tasks: dict[str, Any], given: dict[str, Any]) -> bool:
+    def _run_tasks(self, tasks: dict[str, Any], parameters: dict[str, Any]) -> bool:
         waiting = dict(tasks)
         while waiting:
             name = next(
@@ -69,16 +69,16 @@ class KubeflowRun:
                 for name, task in waiting.items()
                 if not set(task.get('dependentTasks', [])) & set(waiting)
             )
-            if not self._run_task(name, waiting.pop(name), given):
+            if not self._run_task(name, waiting.pop(name), parameters):
                 return False
         return True
 
-    def _run_task(self, name: str, task: dict[str, Any], given: dict[str, Any]) -> bool:
+    def _run_task(self, name: str, task: dict[str, Any], parameters: dict[str, Any]) -> bool:
         inputs = {
-            key: self._value(source, given)
+            key: self._value(source, parameters)
             for key, source in task.get('inputs', {}).get('parameters', {}).items()
         }
-        if not _holds(task.get('triggerPolicy', {}).get('condition'), inputs):
+        if not _is_true(task.get('triggerPolicy', {}).get('condition'), inputs):
             return True
         component = self._spec['components'][task['componentRef']['name']]
         if 'dag' in component:
@@ -87,20 +87,20 @@ class KubeflowRun:
         self.finished[name] = done
         return done.code == 0
 
-    def _value(self, source: dict[str, Any], given: dict[str, Any]) -> Any:
+    def _value(self, source: dict[str, Any], parameters: dict[str, Any]) -> Any:
         if 'componentInputParameter' in source:
-            return given[source['componentInputParameter']]
+            return parameters[source['componentInputParameter']]
         if 'taskOutputParameter' in source:
             wanted = source['taskOutputParameter']
             return self.finished[wanted['producerTask']].parameters[wanted['outputParameterKey']]
         constant = source['runtimeValue']['constant']
         return self.run_id if constant == '{{$.pipeline_job_uuid}}' else constant
 
-    def run_again(self, name: str) -> Finished:
+    def run_again(self, name: str) -> TaskResult:
         """Runs a finished task again with the same run id."""
         return self._execute(name, *self._executed[name])
 
-    def _execute(self, name: str, component: dict[str, Any], inputs: dict[str, Any]) -> Finished:
+    def _execute(self, name: str, component: dict[str, Any], inputs: dict[str, Any]) -> TaskResult:
         self._executed[name] = component, inputs
         command, executor_input = self._command(name, component, inputs)
         process = {
@@ -130,7 +130,7 @@ class KubeflowRun:
         files = {
             key: Path(each['artifacts'][0]['uri']) for key, each in outputs['artifacts'].items()
         }
-        return Finished(name, done.returncode, done.stdout, parameters, metadata, files)
+        return TaskResult(name, done.returncode, done.stdout, parameters, metadata, files)
 
     def _command(
         self, name: str, component: dict[str, Any], inputs: dict[str, Any]
@@ -179,7 +179,7 @@ def _resolve(match: re.Match[str], executor_input: dict[str, Any]) -> str:
     return output['outputFile'] if match['what'] == 'parameters' else output['artifacts'][0]['uri']
 
 
-def _holds(condition: str | None, inputs: dict[str, Any]) -> bool:
+def _is_true(condition: str | None, inputs: dict[str, Any]) -> bool:
     """Evaluates a trigger condition, which compares a parameter with a string."""
     if condition is None:
         return True
