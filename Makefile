@@ -1,11 +1,11 @@
-# `make run` and `make test` set up what they need; `make` alone lists the targets.
+# `make run` and `make test` create .venv if needed; `make` alone lists the targets.
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
 ARGS ?=
-# A file of tests stays in one process, so what its tests share is made once.
+# Tests of a file run in one process, so that each module fixture is created once.
 TWO_PROCESSES := -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
-# Photographs and ImageNet weights for tests and measurements, where there are any.
+# Photographs and ImageNet weights for tests and benchmarks, if available.
 test test-slow benchmark: export CATDOG_DATA := $(or $(CATDOG_DATA),$(realpath ../shared/data))
 
 # Without compiled bytecode `import tfx` takes three times as long.
@@ -17,42 +17,42 @@ unexport PYTHONDONTWRITEBYTECODE
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | awk -F ':.*  ## ' '{printf "make %-10s %s\n", $$1, $$2}'
 
-run: venv  ## Run the demo pipeline; ARGS="..." is passed on
+run: venv  ## Run the demo pipeline; ARGS="..." adds options
 	@$(PYTHON) pipeline_runner.py run --config configs/demo.yaml $(ARGS)
 
-test: venv-dev  ## Run the tests in two processes, with coverage; ARGS="..." is passed on
+test: venv-dev  ## Run the tests in two processes, with coverage; ARGS="..." adds options
 	@$(PYTHON) -m pytest $(TWO_PROCESSES) -m 'not slow' --cov \
 	  --cov-report=term-missing:skip-covered $(ARGS)
 
-test-slow: venv-dev  ## Run the few tests that take minutes each; ARGS="..." is passed on
+test-slow: venv-dev  ## Run the tests that take minutes each; ARGS="..." adds options
 	@$(PYTHON) -m pytest $(TWO_PROCESSES) -m slow $(ARGS)
 
-check: venv-dev  ## Lint, formatting, types and the direction of imports
+check: venv-dev  ## Check lint, formatting, types and import layers
 	$(PYTHON) -m ruff check
 	$(PYTHON) -m ruff format --check
 	$(PYTHON) -m mypy
 	.venv/bin/lint-imports --no-logo
 
-format: venv-dev  ## Rewrite the code the way `make check` wants it
+format: venv-dev  ## Format the code and apply lint fixes
 	$(PYTHON) -m ruff check --fix
 	$(PYTHON) -m ruff format
 
-benchmark: venv  ## Measure; ARGS="..." is passed on
+benchmark: venv  ## Compare the pipeline with plain Keras; ARGS="..." adds options
 	@$(PYTHON) benchmarks/pipeline_benchmark.py $(ARGS)
 
-pretrain: venv  ## Make the embedded weights again; an hour; ARGS="..." is passed on
+pretrain: venv  ## Train the embedded weights again (an hour); ARGS="..." adds options
 	@$(PYTHON) -m pretraining $(ARGS)
 
-lock: venv  ## Resolve requirements*.in again, moving to the newest allowed releases
+lock: venv  ## Resolve requirements*.in to the newest allowed releases
 	@scripts/lock.sh
 
-venv:  ## Make .venv with what a run needs
+venv:  ## Create .venv for runs
 	@scripts/bootstrap.sh run
 
-venv-dev:  ## The same with what tests and checks need
+venv-dev:  ## Create .venv for runs, tests and checks
 	@scripts/bootstrap.sh dev
 
-clean:  ## Remove .venv, the tools and every cache; runs and data stay
+clean:  ## Remove .venv, tools and caches; keep runs and data
 	rm -rf .venv .tools .pytest_cache .mypy_cache .ruff_cache .import_linter_cache \
 	  .hypothesis .coverage build dist *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,6 +1,6 @@
-"""How fast this machine could be: decoding alone, one forward pass alone.
+"""Upper bounds of this machine in images per second: decoding alone, one forward pass alone.
 
-Usage: bare_rates.py IMAGES SIZE ALPHA. Prints one line of JSON in images per second.
+Usage: bare_rates.py IMAGES SIZE ALPHA. Prints one line of JSON.
 """
 
 import json
@@ -18,7 +18,7 @@ _BATCH = 64
 
 
 def decoding_rate(images: str, size: int) -> float:
-    """JPEG files to resized pixels with `tf.data`, all cores, nothing else."""
+    """Rate of decoding and resizing JPEG files with `tf.data` on all cores."""
     files = [str(path) for path in sorted(Path(images).rglob('*.jpg'))]
 
     def decode(path: tf.Tensor) -> tf.Tensor:
@@ -38,7 +38,7 @@ def decoding_rate(images: str, size: int) -> float:
 
 
 def forward_rate(size: int, alpha: float) -> float:
-    """MobileNetV2 as Keras builds it, in one graph function, on pixels that are there."""
+    """Rate of Keras' MobileNetV2 in one graph function, on pixels in memory."""
     model = keras.applications.MobileNetV2(
         input_shape=(size, size, 3), alpha=alpha, include_top=False, weights=None, pooling='avg'
     )

@@ -1,9 +1,8 @@
-"""Beam in memory against Beam with a process per core, on the components that use it.
+"""Compares Beam's in-memory runner with one process per core, for each Beam component.
 
-Usage: beam_modes.py [IMAGES ...]. The images are 64 JPEGs of about 20 KB over and over; names and
-digests differ. Each component runs in a process of its own; its seconds do not count the imports of
-that process, its memory is that of all of its processes together. On a shared machine the CPU
-seconds are what to trust.
+Usage: beam_modes.py [IMAGES ...]. The images repeat 64 JPEGs of about 20 KB with different names
+and digests. Each component runs in a subprocess. Its seconds exclude the imports of that process;
+its memory is the sum of all of its processes. On a shared machine, compare CPU seconds.
 """
 
 import dataclasses
@@ -20,16 +19,16 @@ from typing import Any
 
 import numpy as np
 import psutil
+from pipeline_benchmark import ROOT, machine, overrides, timed
 from rich.console import Console
 from rich.table import Table
-from run import ROOT, machine, timed
 
 IMAGES = (2_000, 60_000, 120_000)
 MODES = ('in_memory', 'multi_processing')
 COMPONENTS = ('StatisticsGen', 'Transform', 'Evaluator')
-SPLITS = ('train', 'train', 'train', 'eval', 'test')  # of one file after the other
+SPLITS = ('train', 'train', 'train', 'eval', 'test')  # assigned to the files in turn
 PER_FILE = 400
-MODEL = {
+MODEL: dict[str, object] = {
     'data.count': 300,
     'trainer.image_size': 160,
     'trainer.alpha': 1.0,
@@ -42,7 +41,7 @@ MODEL = {
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """Wall and CPU seconds of a component, those of its workers too, and its peak memory in MB."""
+    """Wall seconds, CPU seconds (total, and of the workers) and peak memory in MB."""
 
     seconds: float
     cpu: float
@@ -58,8 +57,7 @@ def main(sizes: tuple[int, ...]) -> None:
     console.print(machine())
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        options = [word for item in MODEL.items() for word in ('--set', '{}={}'.format(*item))]
-        timed('pipeline_runner.py', 'run', '--workdir', folder / 'model', *options)
+        timed('pipeline_runner.py', 'run', '--workdir', folder / 'model', *overrides(MODEL))
         files = write_records(folder / 'records', max(sizes))
         results: Results = {}
         for size in sizes:
@@ -71,7 +69,7 @@ def main(sizes: tuple[int, ...]) -> None:
 
 
 def write_records(folder: Path, images: int) -> list[Path]:
-    """Files of canonical examples, with the splits dealt out over them."""
+    """Writes TFRecord files of canonical examples; each file belongs to one split."""
     import tensorflow as tf
 
     from components.image_example_gen.ingestion.records import to_example
@@ -100,14 +98,16 @@ def write_records(folder: Path, images: int) -> list[Path]:
 
 
 def jpegs() -> Iterator[tuple[bytes, int]]:
-    """Blurred noise of 320x240 with grain; about 20 KB each, like small photographs."""
+    """Blurred noise with grain, 320x240 pixels, about 20 KB each like small photographs."""
     import PIL.Image
 
     random = np.random.default_rng(0)
     for number in range(64):
         label = number % 2
         rough = random.normal(100 + 50 * label, 60, (12, 16, 3)).clip(0, 255).astype(np.uint8)
-        smooth = np.asarray(PIL.Image.fromarray(rough).resize((320, 240), PIL.Image.BICUBIC))
+        smooth = np.asarray(
+            PIL.Image.fromarray(rough).resize((320, 240), PIL.Image.Resampling.BICUBIC)
+        )
         pixels = (smooth + random.normal(0, 9, smooth.shape)).clip(0, 255).astype(np.uint8)
         file = io.BytesIO()
         PIL.Image.fromarray(pixels).save(file, 'JPEG', quality=85)
@@ -122,33 +122,38 @@ def link_records(folder: Path, files: list[Path]) -> None:
 
 
 def measure(component: str, folder: Path, images: int, mode: str) -> Cost:
-    """Runs a component in a process of its own and watches it."""
-    command = [sys.executable, __file__, 'component', component, folder, str(images), mode]
+    """Runs a component in a subprocess and samples its memory."""
+    command = [sys.executable, __file__, 'component', component, str(folder), str(images), mode]
     peak = 0.0
     with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, text=True) as process:
         while process.poll() is None:
             peak = max(peak, memory(process.pid))
-            time.sleep(0.5)  # looking costs CPU as well
+            time.sleep(0.5)  # sampling costs CPU as well
         output, _ = process.communicate()
     if process.returncode:
         sys.exit(f'{component} with {mode} failed')
-    return Cost(*json.loads(output.splitlines()[-1]), peak)
+    seconds, cpu, workers_cpu = json.loads(output.splitlines()[-1])
+    return Cost(seconds, cpu, workers_cpu, peak)
 
 
 def memory(pid: int) -> float:
-    """Of a process and its children, in MB; what they share counts once."""
+    """Proportional set size of a process and its children, in MB."""
     total = 0
     try:
         parent = psutil.Process(pid)
         for process in [parent, *parent.children(recursive=True)]:
             total += process.memory_full_info().pss
-    except psutil.NoSuchProcess:  # ended meanwhile
+    except psutil.NoSuchProcess:  # ended in the meantime
         pass
     return total / 2**20
 
 
 def run_component(name: str, folder: Path, images: int, mode: str) -> tuple[float, float, float]:
-    """Runs the executor of a component as the pipeline configures it; the seconds of a `Cost`."""
+    """Runs a component's executor with the pipeline's configuration.
+
+    Returns:
+        Wall seconds, CPU seconds, and CPU seconds of the workers.
+    """
     from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
 
     from pipeline.config.beam import BeamConfig, beam_args
@@ -178,13 +183,13 @@ def run_component(name: str, folder: Path, images: int, mode: str) -> tuple[floa
 
 
 def cpu_seconds() -> tuple[float, float]:
-    """Of this process, and of its workers that have ended."""
+    """CPU seconds of this process, and of its workers that have ended."""
     own, workers = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return own.ru_utime + own.ru_stime, workers.ru_utime + workers.ru_stime
 
 
 def input_artifacts(component: Any, folder: Path, home: Path) -> Iterator[tuple[str, Any]]:
-    """What a component reads: the examples, and the model of the small run."""
+    """Input artifacts of a component: the examples, and the model and schema of a small run."""
     for key, channel in component.inputs.items():
         artifact = channel.type()
         if key == 'examples':
@@ -194,39 +199,39 @@ def input_artifacts(component: Any, folder: Path, home: Path) -> Iterator[tuple[
         elif key in ('model', 'schema'):
             (found,) = folder.glob(f'model/demo/artifacts/*/{key}/*')
             artifact.uri = str(found)
-        else:  # no baseline
+        else:  # without a baseline model
             continue
         yield key, artifact
 
 
 def size_table(size: int, results: Results) -> Table:
-    """What each component cost in both modes."""
+    """Cost of each component in both modes."""
     units = ('s', 'CPU s', 'of workers', 'MB')
     headings = [f'{mode}: {unit}' for mode in ('memory', 'processes') for unit in units]
     table = Table(f'{size:,} images', *headings)
-    columns = [[*results[size, mode], together(results[size, mode])] for mode in MODES]
-    for name, *costs in zip((*COMPONENTS, 'together'), *columns, strict=True):
+    columns = [[*results[size, mode], total(results[size, mode])] for mode in MODES]
+    for name, *costs in zip((*COMPONENTS, 'total'), *columns, strict=True):
         numbers = (value for cost in costs for value in dataclasses.astuple(cost))
         table.add_row(name, *(f'{value:.0f}' for value in numbers))
     return table
 
 
-def together(costs: list[Cost]) -> Cost:
-    """Of components that run one after the other."""
-    *sums, _ = map(sum, zip(*map(dataclasses.astuple, costs), strict=True))
-    return Cost(*sums, max(cost.peak_mb for cost in costs))
+def total(costs: list[Cost]) -> Cost:
+    """Sum of the seconds, maximum of the memory."""
+    seconds, cpu, workers_cpu, peaks = zip(*map(dataclasses.astuple, costs), strict=True)
+    return Cost(sum(seconds), sum(cpu), sum(workers_cpu), max(peaks))
 
 
 def crossing(sizes: tuple[int, ...], results: Results) -> str:
-    """Where processes begin to pay, between two sizes that were measured."""
-    totals = [[together(results[size, mode]).seconds for mode in MODES] for size in sizes]
+    """Number of images from which multi-processing is faster, by linear interpolation."""
+    totals = [[total(results[size, mode]).seconds for mode in MODES] for size in sizes]
     lost = [processes - alone for alone, processes in totals]
     for number in range(len(sizes) - 1):
         if lost[number] > 0 >= lost[number + 1]:
             share = lost[number] / (lost[number] - lost[number + 1])
             images = sizes[number] + share * (sizes[number + 1] - sizes[number])
-            return f'processes pay from {images:,.0f} images on'
-    return f'no crossing: processes cost {", ".join(f"{each:+.1f} s" for each in lost)}'
+            return f'multi-processing is faster from {images:,.0f} images on'
+    return f'no crossing: multi-processing adds {", ".join(f"{each:+.1f} s" for each in lost)}'
 
 
 if __name__ == '__main__':

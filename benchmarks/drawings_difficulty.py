@@ -1,10 +1,10 @@
-"""How hard are the drawings? Accuracy of models that should fail, and of one that should not.
+"""Difficulty of the demo's drawings: accuracy of linear models and of MobileNetV2.
 
     python benchmarks/drawings_difficulty.py --seeds 0 1 2
 
-The linear models must stay under 0.8; on sizes and mean colours they must stay near 0.5, or
-something other than the animal tells the class. MobileNetV2 from a random start must pass 0.93 on
-400 drawings after 8 epochs over 1,200 others. Without `--seeds` it is left out: it takes minutes.
+Linear models must stay below 0.8, and near 0.5 on sizes and mean colours; otherwise something other
+than the animal reveals the class. MobileNetV2 with random weights must reach 0.93 on 400 drawings
+after 8 epochs on 1,200 others. It takes minutes and runs only with `--seeds`.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from PIL import Image
 
 from components.image_example_gen.sources.drawings.draw import draw
 
-COUNT, TEST, TRAIN = 2000, 400, 1200  # the linear models train on all that is not tested
+COUNT, TEST, TRAIN = 2000, 400, 1200  # TRAIN: for MobileNetV2; linear models use COUNT - TEST
 SIDE = 96
 EPOCHS, BATCH, PEAK_RATE, WARM_UP, DECAY = 8, 16, 8e-3, 0.15, 1e-4
 LABELS = np.arange(COUNT) % 2
@@ -60,7 +60,7 @@ def pixels(images: Sequence[Image.Image], side: int) -> np.ndarray:
 
 
 def linear(features: np.ndarray) -> float:
-    """Test accuracy of ridge regression on standardised features [n, k], best penalty of six."""
+    """Test accuracy of ridge regression on standardised features [n, k], best of six penalties."""
     train, test = slice(0, COUNT - TEST), slice(COUNT - TEST, COUNT)
     scaled = (features - features[train].mean(axis=0)) / (features[train].std(axis=0) + 1e-6)
     kernel = scaled @ scaled[train].T / features.shape[1]
@@ -84,7 +84,7 @@ def mobilenet(images: np.ndarray, seed: int) -> list[float]:
     )
     for layer in network.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = 0.9  # 0.999 would remember the start throughout these 600 steps
+            layer.momentum = 0.9  # with 0.999, 600 steps are too few for the moving averages
     model = keras.Sequential([network, keras.layers.Dense(1)])
     steps = TRAIN // BATCH * EPOCHS
     warm_up = math.ceil(steps * WARM_UP)
@@ -97,7 +97,7 @@ def mobilenet(images: np.ndarray, seed: int) -> list[float]:
         metrics=[keras.metrics.BinaryAccuracy(threshold=0.0, name='accuracy')],
         jit_compile=False,  # XLA is six times slower here
     )
-    model.optimizer.build(model.trainable_variables)  # else `fit` traces the step twice
+    model.optimizer.build(model.trainable_variables)  # otherwise `fit` traces the step twice
     train = tf.data.Dataset.from_tensor_slices((images[:TRAIN], LABELS[:TRAIN, None]))
     train = train.shuffle(TRAIN, seed=seed).map(
         lambda image, label: (tf.image.random_flip_left_right(image), label)

@@ -1,9 +1,9 @@
-"""What the embedded weights are worth, beside a random start with the same budget.
+"""Compares the embedded weights with random initial weights under the same budget.
 
-Usage: embedded_weights.py [--seeds N]. Prints the curves of fine-tuning and one table: the head
-alone on the drawings, a logistic head on frozen features of drawings and photographs, and the
-epochs that fine-tuning on photographs needs. The photographs are those of CATDOG_DATA; without it
-only the drawings are measured. Needs scikit-learn, which TFX brings.
+Usage: embedded_weights.py [--seeds N]. Prints the fine-tuning curves and one table: the head alone
+on the drawings, logistic regression on frozen features of drawings and photographs, and the number
+of epochs that fine-tuning on photographs needs. Photographs are read from CATDOG_DATA; without it,
+only the drawings are measured. Needs scikit-learn, a dependency of TFX.
 """
 
 import argparse
@@ -16,17 +16,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from pipeline_benchmark import find_photographs, machine, overrides, timed
 from rich.console import Console
 from rich.table import Table
-from run import given_photographs, machine, timed
 
 STARTS = ('embedded', 'random')
 SIDE, FOLDS = 96, 5
 HEAD_EPOCHS, EPOCHS = 60, 20
-RATES = (1e-3, 4e-3)  # of fine-tuning; each start is given the one with which it is faster
-INVERSE_PENALTIES = np.logspace(-5, 1, 7)  # of the logistic head, chosen within each fold
-# Nothing that is measured follows from what the demo's recipe says today.
-SAME = {
+RATES = (1e-3, 4e-3)  # learning rates of fine-tuning; the faster one counts for each start
+INVERSE_PENALTIES = np.logspace(-5, 1, 7)  # of logistic regression, chosen within each fold
+# Fixed here, so that a change of the demo's recipe does not change the results.
+SETTINGS = {
     'trainer.image_size': SIDE,
     'trainer.alpha': 0.35,
     'trainer.batch_size': 16,
@@ -39,19 +39,19 @@ SAME = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        '--seeds', type=int, choices=range(1, 11), default=3, help='runs of each kind; default: 3'
+        '--seeds', type=int, choices=range(1, 11), default=3, help='runs per result; default: 3'
     )
     seeds = range(parser.parse_args().seeds)
     console = Console(highlight=False, width=120)
     console.print(machine())
-    table = Table('measured', *STARTS, 'bar', 'reached')
+    table = Table('measurement', *STARTS, 'requirement', 'reached')
     with tempfile.TemporaryDirectory() as folder:
         images, labels = drawings()
         values = logistic(images, labels, seeds)
         table.add_row(*head_on_drawings(seeds, Path(folder, 'drawings'), values['random']))
         table.add_row('drawings, logistic head on frozen features', *each(values), '', '')
         if os.environ.get('CATDOG_DATA'):
-            photographs, _ = given_photographs(os.environ['CATDOG_DATA'])
+            photographs, _ = find_photographs(os.environ['CATDOG_DATA'])
             table.add_row(*logistic_on_photographs(photographs, seeds))
             for row in epochs_on_photographs(photographs, seeds, Path(folder, 'photographs')):
                 table.add_row(*row)
@@ -61,10 +61,10 @@ def main() -> None:
 def head_on_drawings(
     seeds: Sequence[int], folder: Path, random_logistic: Sequence[float]
 ) -> tuple[str, ...]:
-    """Stage 1 of the pipeline alone: a linear head on the frozen base, accuracy on test.
+    """Test accuracy of stage 1 of the pipeline alone: a linear head on the frozen base.
 
-    The pooled features of a random start, 1e-11 and less, are too small for any rate of a head that
-    does not scale them, so `random_logistic`, whose head does, has to stay below as well.
+    The pooled features of random weights (1e-11 and less) are too small for a head that does not
+    scale them. The requirement therefore also holds for `random_logistic`, whose head does.
     """
     stage = f'{{epochs: {HEAD_EPOCHS}, learning_rate: 3.0e-3, schedule: cosine}}'
     changes = {'trainer.feature_extraction': stage, 'trainer.fine_tune': '{epochs: 0}'}
@@ -83,7 +83,7 @@ def head_on_drawings(
 
 
 def logistic_on_photographs(photographs: Path, seeds: Sequence[int]) -> tuple[str, ...]:
-    """A logistic head on frozen features, 5 folds of all photographs, best penalty within each."""
+    """Cross-validated accuracy of logistic regression on frozen features of all photographs."""
     images, labels = read_images(photographs)
     found = logistic(images, labels, seeds)
     gain = statistics.mean(found['embedded']) - statistics.mean(found['random'])
@@ -94,7 +94,7 @@ def logistic_on_photographs(photographs: Path, seeds: Sequence[int]) -> tuple[st
 def logistic(
     images: np.ndarray, labels: np.ndarray, seeds: Sequence[int]
 ) -> dict[str, list[float]]:
-    """Accuracy over the folds; the embedded features are the same for each seed."""
+    """Cross-validated accuracy by start; the embedded features do not depend on the seed."""
     return {
         'embedded': [crossvalidated(features(images, 'embedded', 0), labels)],
         'random': [crossvalidated(features(images, 'random', seed), labels) for seed in seeds],
@@ -104,10 +104,10 @@ def logistic(
 def epochs_on_photographs(
     photographs: Path, seeds: Sequence[int], folder: Path
 ) -> list[tuple[str, ...]]:
-    """Epochs of fine-tuning all layers until validation is as good as a random start ever gets.
+    """Epochs of fine-tuning until validation accuracy reaches the best of random weights.
 
-    The same epochs for all, at a constant rate. Curves are means over the seeds; a level counts as
-    reached from the first of two epochs in a row at or above it.
+    All layers are trained for the same number of epochs at a constant learning rate. Curves are
+    means over the seeds. A level is reached in the first of two consecutive epochs at or above it.
     """
     curves = {
         (start, rate): np.mean(
@@ -118,7 +118,7 @@ def epochs_on_photographs(
     highest = max(
         np.minimum(curves['random', rate][1:], curves['random', rate][:-1]).max() for rate in RATES
     )
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for level in (highest - 0.03, highest):
         found = {start: soonest(curves, start, level) for start in STARTS}
         (ours, our_rate), (theirs, their_rate) = found.values()
@@ -133,7 +133,7 @@ def epochs_on_photographs(
 def soonest(
     curves: dict[tuple[str, float], np.ndarray], start: str, level: float
 ) -> tuple[float, float]:
-    """Epochs, counted from 1, and the rate with which they are fewest; infinite if never."""
+    """The fewest epochs (from 1, infinite if never) and their learning rate."""
     return min((first_epoch(curves[start, rate], level), rate) for rate in RATES)
 
 
@@ -154,14 +154,13 @@ def fine_tuned(photographs: Path, start: str, rate: float, seed: int, folder: Pa
 def pipeline(
     workdir: Path, changes: dict[str, object], start: str, *options: str
 ) -> tuple[float, list[float]]:
-    """Runs it on the drawings, or on `--data`.
+    """Runs the demo pipeline.
 
     Returns:
-        Accuracy on test, and on validation after each epoch of the last stage.
+        Test accuracy, and validation accuracy after each epoch of the last stage.
     """
-    changes = {**SAME, **changes, 'trainer.weights': start}
-    words = [word for item in changes.items() for word in ('--set', '{}={}'.format(*item))]
-    timed('pipeline_runner.py', 'run', '--workdir', workdir, *options, *words)
+    changes = {**SETTINGS, **changes, 'trainer.weights': start}
+    timed('pipeline_runner.py', 'run', '--workdir', workdir, *options, *overrides(changes))
     (summary,) = workdir.glob('*/last_run.json')
     (history,) = workdir.glob('*/artifacts/Trainer/model_run/*/history.json')
     stages = json.loads(history.read_text())
@@ -169,14 +168,14 @@ def pipeline(
 
 
 def drawings() -> tuple[np.ndarray, np.ndarray]:
-    """The demo's drawings, as `read_images` gives photographs."""
+    """The demo's drawings, in the format of `read_images`."""
     from components.image_example_gen.sources.drawings.draw import draw
 
     return resized([draw(number) for number in range(2000)]), np.arange(2000) % 2
 
 
 def read_images(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """All images of a folder of classes, as Transform resizes them, in an order by chance.
+    """Images of a folder with one folder per class, resized and shuffled.
 
     Returns:
         float32 [n, SIDE, SIDE, 3] in 0..255, and labels [n].
@@ -189,7 +188,7 @@ def read_images(folder: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def resized(encoded: Sequence[bytes]) -> np.ndarray:
-    """As Transform does it: float32 [n, SIDE, SIDE, 3] in 0..255."""
+    """Images resized with the project's preprocessing: float32 [n, SIDE, SIDE, 3] in 0..255."""
     import tensorflow as tf
 
     from trainer.preprocessing import decode_and_resize
@@ -212,7 +211,7 @@ def features(images: np.ndarray, start: str, seed: int) -> np.ndarray:
 
 
 def crossvalidated(values: np.ndarray, labels: np.ndarray) -> float:
-    """Mean accuracy of a logistic head over the folds; its penalty is chosen without the fold."""
+    """Mean accuracy of logistic regression over the folds, with nested choice of the penalty."""
     from sklearn.linear_model import LogisticRegressionCV
     from sklearn.model_selection import StratifiedKFold, cross_val_score
     from sklearn.pipeline import make_pipeline
@@ -225,7 +224,7 @@ def crossvalidated(values: np.ndarray, labels: np.ndarray) -> float:
 
 
 def first_epoch(curve: np.ndarray, level: float) -> float:
-    """The first of two in a row at or above a level, counted from 1; infinite if there are none."""
+    """First of two consecutive epochs at or above a level, counted from 1; infinite if none."""
     above = np.flatnonzero(np.minimum(curve[:-1], curve[1:]) >= level)
     return int(above[0]) + 1 if len(above) else float('inf')
 

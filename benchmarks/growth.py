@@ -1,7 +1,7 @@
-"""The Trainer's time and memory on ten times the images: copies of the embedded drawings.
+"""Time and memory of the Trainer on the demo's drawings and on ten copies of them.
 
-Usage: growth.py [IMAGES]. Each training runs in a process of its own, so that its peak memory is
-its own; the components before it run once.
+Usage: growth.py [IMAGES]. Each training runs in a subprocess to measure its own peak memory; the
+components upstream run once.
 """
 
 import json
@@ -10,24 +10,24 @@ import sys
 import tempfile
 from pathlib import Path
 
+from pipeline_benchmark import ROOT, machine, overrides, timed
 from rich.console import Console
 from rich.table import Table
-from run import ROOT, machine, timed
 
 FACTORS = (1, 10)
-CHANGES = {
+CHANGES: dict[str, object] = {
     'trainer.augment.views': 2,
     'trainer.fine_tune.epochs': 2,
     'trainer.fine_tune.from_layer': 100,
     'trainer.fine_tune.batch_norm': 'inference',
     'trainer.feature_extraction.epochs': 2,
 }
-# Nothing to repeat: a larger set costs none of it again.
+# Parts whose seconds do not depend on the number of images.
 FIXED = ('transform graph', 'backbone', 'export', 'pictures')
 
 
 def train(folder: str, copies: str) -> None:
-    """One training as the Trainer runs it, on a folder of copies; prints its timings."""
+    """Runs one training on a folder of copies and writes its timings to `timings.json`."""
     import tensorflow_transform as tft
 
     from pipeline.config.recipe import load_recipe
@@ -55,9 +55,8 @@ def train(folder: str, copies: str) -> None:
 def main(images: int) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        changes = {'data.count': images, **CHANGES, 'trainer.feature_extraction.epochs': 1}
-        options = [word for item in changes.items() for word in ('--set', '{}={}'.format(*item))]
-        timed('pipeline_runner.py', 'run', '--workdir', folder / 'runs', *options)
+        changes = {**CHANGES, 'data.count': images, 'trainer.feature_extraction.epochs': 1}
+        timed('pipeline_runner.py', 'run', '--workdir', folder / 'runs', *overrides(changes))
         (graph,) = folder.glob('runs/*/artifacts/Transform/transform_graph/*')
         results = [(factor, *measure(folder, graph, factor)) for factor in FACTORS]
     table = Table('images', 'seconds that grow', 'fixed seconds', 'peak memory, MB')
@@ -72,7 +71,7 @@ def main(images: int) -> None:
 
 
 def measure(folder: Path, graph: Path, factor: int) -> tuple[float, float, float]:
-    """Seconds that grow with the images, those that do not, and peak memory in MB."""
+    """Seconds that grow with the images, fixed seconds, and peak memory in MB."""
     copies = folder / f'copies-{factor}'
     copies.mkdir()
     for split in ('train', 'eval'):

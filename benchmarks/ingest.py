@@ -1,9 +1,9 @@
-"""ImageExampleGen's rate and memory on a set of images, and on one that is thirteen times as large.
+"""Rate and memory of ImageExampleGen on a data set and on one thirteen times as large.
 
-Usage: ingest.py [FOLDER]. The larger set holds each image as it is and as twelve other pictures
-(mirrored, turned, cropped), for copies would be left out. Each ingestion runs in a process of its
-own, so that its peak memory is its own. Without a folder: cats_and_dogs/ in CATDOG_DATA, or else
-the embedded drawings.
+Usage: ingest.py [FOLDER]. The larger set holds each image and twelve variants of it (mirrored,
+rotated, cropped), because ingestion drops duplicates. Each ingestion runs in a subprocess to
+measure its own peak memory. Without FOLDER: cats_and_dogs/ in CATDOG_DATA, else the demo's
+drawings.
 """
 
 import concurrent.futures
@@ -17,9 +17,9 @@ import time
 from pathlib import Path
 
 import PIL.Image
+from pipeline_benchmark import ROOT, machine, timed
 from rich.console import Console
 from rich.table import Table
-from run import ROOT, machine, timed
 
 sys.path.insert(0, str(ROOT))
 
@@ -29,7 +29,7 @@ QUALITY = 85
 
 
 def ingest(folder: str, target: str) -> None:
-    """ImageExampleGen's executor on a folder; prints its seconds, images and CPU seconds."""
+    """Runs ImageExampleGen's executor on a folder; prints its seconds, images and CPU seconds."""
     from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
     from tfx.types import standard_artifacts
 
@@ -56,7 +56,7 @@ def ingest(folder: str, target: str) -> None:
 
 
 def vary(source: Path, target: Path) -> None:
-    """Writes an image as it is, and as other pictures of the same size."""
+    """Writes an image and its variants, all of the same size."""
     (target / source.name).write_bytes(source.read_bytes())
     with PIL.Image.open(source) as image:
         whole = image.convert('RGB')
@@ -69,7 +69,7 @@ def vary(source: Path, target: Path) -> None:
 
 
 def write_variants(source: Path, target: Path) -> Path:
-    """A folder of class folders with thirteen pictures for each image of another."""
+    """Writes each image of the class folders of `source` with its variants to `target`."""
     context = multiprocessing.get_context('spawn')
     with concurrent.futures.ProcessPoolExecutor(mp_context=context) as pool:
         for folder in sorted(each for each in source.iterdir() if each.is_dir()):
@@ -80,7 +80,7 @@ def write_variants(source: Path, target: Path) -> Path:
 
 
 def write_drawings(target: Path) -> Path:
-    """The drawings of the demo, in class folders."""
+    """Writes the demo's drawings to class folders."""
     from components.image_example_gen.sources.base.source_protocol import LabelledImage, every_image
     from components.image_example_gen.sources.drawings.source import DrawingsSource
 
@@ -108,7 +108,7 @@ def main(given: str | None) -> None:
     console = Console(highlight=False, width=100)
     console.print(machine())
     console.print(table)
-    console.print(f'the larger set at {rates[1] / rates[0]:.2f} of the rate of the smaller one')
+    console.print(f'rate of the larger set / rate of the smaller set: {rates[1] / rates[0]:.2f}')
 
 
 if __name__ == '__main__':

@@ -1,7 +1,7 @@
-"""The pipeline against a plain Keras script of the same recipe, in turn, on the same images.
+"""Compares the pipeline with a plain Keras script of the same recipe, alternating, on equal splits.
 
-Usage: make benchmark ARGS="--recipe NAME --seeds N". Photographs are taken from CATDOG_DATA (a
-folder with cats_and_dogs/ and weights/*.h5) if it is set; otherwise the embedded drawings are used.
+Usage: make benchmark ARGS="--recipe NAME --seeds N". Photographs are read from CATDOG_DATA (a
+folder with cats_and_dogs/ and weights/*.h5) if it is set; otherwise the demo's drawings are used.
 """
 
 import argparse
@@ -32,7 +32,7 @@ from trainer.model.weights import weights_file  # noqa: E402
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One command: wall seconds, peak memory in MB of its largest process, its last line."""
+    """Wall seconds of a command, peak memory in MB of its largest process, last line printed."""
 
     seconds: float
     peak_mb: float
@@ -40,10 +40,10 @@ class Run:
 
 
 def timed(*command: object) -> Run:
-    """Runs a command to its end; what it prints on standard error goes through.
+    """Runs a Python command and measures it; its standard error is passed through.
 
     Raises:
-        SystemExit: it failed.
+        SystemExit: the command failed.
     """
     start = time.perf_counter()
     words = [sys.executable, *map(str, command)]
@@ -59,8 +59,13 @@ def timed(*command: object) -> Run:
     return Run(seconds, usage.ru_maxrss / 1024, lines[-1])
 
 
+def overrides(changes: dict[str, object]) -> list[str]:
+    """Options `--set key=value` of the command line."""
+    return [word for key, value in changes.items() for word in ('--set', f'{key}={value}')]
+
+
 def write_image_folders(recipe: Recipe, folder: Path) -> None:
-    """Writes the images of a recipe's source as files, in the splits that the pipeline uses."""
+    """Writes the images of a recipe's source as files, in the pipeline's splits."""
     import apache_beam as beam
     import tensorflow as tf
 
@@ -84,7 +89,7 @@ def write_image_folders(recipe: Recipe, folder: Path) -> None:
 
 
 def run_pipeline(options: list[str], seed: int, workdir: Path) -> tuple[Run, dict[str, Any]]:
-    """One run from nothing; also its summary, with the Trainer's own timings in it."""
+    """Runs the pipeline in a new workdir; returns its summary with the Trainer's timings too."""
     run = timed(
         'pipeline_runner.py', 'run', *options, '--workdir', workdir, '--set', f'trainer.seed={seed}'
     )
@@ -94,32 +99,32 @@ def run_pipeline(options: list[str], seed: int, workdir: Path) -> tuple[Run, dic
     return run, {**summary, 'trainer': json.loads(timings_file.read_text())}
 
 
-def given_photographs(data: str | None) -> tuple[Path, Path]:
-    """The folder of photographs and the file of weights in CATDOG_DATA.
+def find_photographs(data: str | None) -> tuple[Path, Path]:
+    """Folder of photographs and file of weights in CATDOG_DATA.
 
     Raises:
-        SystemExit: there are none.
+        SystemExit: CATDOG_DATA is not set or incomplete.
     """
     if not data:
-        sys.exit('this recipe is measured on photographs: set CATDOG_DATA to a folder of them')
+        sys.exit('this recipe needs photographs: set CATDOG_DATA')
     folder = Path(data).resolve()
     weights = sorted(folder.glob('weights/*.h5'))
     if not weights or not (folder / 'cats_and_dogs').is_dir():
-        sys.exit(f'CATDOG_DATA={data} does not hold cats_and_dogs/ and weights/*.h5')
+        sys.exit(f'CATDOG_DATA={data} does not contain cats_and_dogs/ and weights/*.h5')
     return folder / 'cats_and_dogs', weights[0]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--recipe', help='default: filtered_160_finetune100, or demo for drawings')
-    parser.add_argument('--seeds', type=int, default=3, help='how many pairs of runs')
-    parser.add_argument('--no-plain', action='store_true', help='leave the plain script out')
+    parser.add_argument('--seeds', type=int, default=3, help='number of pairs of runs')
+    parser.add_argument('--no-plain', action='store_true', help='run only the pipeline')
     arguments = parser.parse_args()
     data = os.environ.get('CATDOG_DATA')
     name = arguments.recipe or ('filtered_160_finetune100' if data else 'demo')
     options, changes = ['--config', name], []
     if load_recipe(name).data.source != 'drawings':
-        images, weights = given_photographs(data)
+        images, weights = find_photographs(data)
         options += ['--data', str(images), '--weights', str(weights)]
         changes = [
             ('data.source', 'folder'),
@@ -144,49 +149,49 @@ def measure(recipe: Recipe, options: list[str], seeds: int, plain: bool, folder:
         ).last_line
     )
     resolved = {'weights': str(weights_file(trainer.weights) or trainer.weights)}
-    ours, theirs = [], []
+    pipeline_runs, plain_runs = [], []
     for seed in range(seeds):
-        ours.append(run_pipeline(options, seed, folder / f'pipeline-{seed}'))
+        pipeline_runs.append(run_pipeline(options, seed, folder / f'pipeline-{seed}'))
         if plain:
             config = folder / f'recipe-{seed}.json'
             config.write_text(json.dumps({**trainer.model_dump(), **resolved, 'seed': seed}))
             run = timed('benchmarks/plain_keras.py', config, folder / 'images')
-            theirs.append((run, json.loads(run.last_line)))
-        console.print(_line(seed, ours, theirs))
-    console.print(component_table(ours))
-    console.print(rate_table([summary['trainer'] for _, summary in ours], rates))
+            plain_runs.append((run, json.loads(run.last_line)))
+        console.print(_line(seed, pipeline_runs, plain_runs))
+    console.print(component_table(pipeline_runs))
+    console.print(rate_table([summary['trainer'] for _, summary in pipeline_runs], rates))
     if trainer.fine_tune.epochs == 0 and not trainer.augment.active:
-        console.print(_over_bare_cost(ours, rates))
+        console.print(_over_bare_cost(pipeline_runs, rates))
     if plain:
-        console.print(comparison_table(ours, theirs))
+        console.print(comparison_table(pipeline_runs, plain_runs))
 
 
 def machine() -> str:
-    """Processor, cores and versions, for whoever reads the table later."""
+    """Processor, number of cores, and versions of Python and TensorFlow."""
     lines = Path('/proc/cpuinfo').read_text().splitlines()
     name = next(line.split(':')[1].strip() for line in lines if line.startswith('model name'))
     versions = f'Python {platform.python_version()}, TensorFlow {metadata.version("tensorflow")}'
     return f'{os.cpu_count()} cores of {name}, {versions}'
 
 
-def component_table(ours: list[tuple[Run, dict[str, Any]]]) -> Table:
+def component_table(runs: list[tuple[Run, dict[str, Any]]]) -> Table:
     """Median seconds of each component and of the parts of the Trainer."""
     table = Table('component', 'seconds', title='The pipeline', title_justify='left')
-    components = ours[0][1]['components']
+    components = runs[0][1]['components']
     for name in components:
-        table.add_row(name, _median(s['components'][name]['seconds'] for _, s in ours))
+        table.add_row(name, _median(s['components'][name]['seconds'] for _, s in runs))
         if name == 'Trainer':
-            for part in ours[0][1]['trainer']:
-                table.add_row(f'  {part}', _median(s['trainer'][part]['seconds'] for _, s in ours))
-    inside = [sum(each['seconds'] for each in s['components'].values()) for _, s in ours]
-    rest = [run.seconds - seconds for (run, _), seconds in zip(ours, inside, strict=True)]
+            for part in runs[0][1]['trainer']:
+                table.add_row(f'  {part}', _median(s['trainer'][part]['seconds'] for _, s in runs))
+    inside = [sum(each['seconds'] for each in s['components'].values()) for _, s in runs]
+    rest = [run.seconds - seconds for (run, _), seconds in zip(runs, inside, strict=True)]
     table.add_row('imports, data preparation, the rest', _median(rest))
-    table.add_row('everything', _median(run.seconds for run, _ in ours))
+    table.add_row('everything', _median(run.seconds for run, _ in runs))
     return table
 
 
 def rate_table(timings: list[dict[str, Any]], rates: dict[str, float]) -> Table:
-    """Images per second of each part that images pass through, beside the bare rates."""
+    """Images per second of each part of the Trainer, and the bare rates."""
     table = Table('stage', 'images/s', title='Rates', title_justify='left')
     for part, first in timings[0].items():
         if first['images']:
@@ -196,12 +201,12 @@ def rate_table(timings: list[dict[str, Any]], rates: dict[str, float]) -> Table:
     return table
 
 
-def comparison_table(ours: list[Any], theirs: list[Any]) -> Table:
-    """Wall time as a ratio pair by pair, memory and accuracy of both."""
+def comparison_table(pipeline_runs: list[Any], plain_runs: list[Any]) -> Table:
+    """Ratio of wall times per pair, memory and accuracy of both."""
     table = Table('', 'pipeline', 'plain script', title='Both', title_justify='left')
-    both = ours, theirs
+    both = pipeline_runs, plain_runs
     table.add_row('seconds, median', *(_median(run.seconds for run, _ in runs) for runs in both))
-    pairs = zip(ours, theirs, strict=True)
+    pairs = zip(pipeline_runs, plain_runs, strict=True)
     ratios = [mine.seconds / other.seconds for (mine, _), (other, _) in pairs]
     spread = f'{min(ratios):.2f} to {max(ratios):.2f}'
     table.add_row('ratio, median', f'{statistics.median(ratios):.2f} ({spread})', '1')
@@ -209,26 +214,26 @@ def comparison_table(ours: list[Any], theirs: list[Any]) -> Table:
     table.add_row('peak memory, MB', *peaks)
     accuracies = (_mean(result['accuracy'] for _, result in runs) for runs in both)
     table.add_row('test accuracy, mean', *accuracies)
-    if theirs[0][1]['accuracy_after_head'] is not None:
-        after_head = _mean(result['accuracy_after_head'] for _, result in theirs)
+    if plain_runs[0][1]['accuracy_after_head'] is not None:
+        after_head = _mean(result['accuracy_after_head'] for _, result in plain_runs)
         table.add_row('  after the head alone', '', after_head)
     return table
 
 
-def _line(seed: int, ours: list[Any], theirs: list[Any]) -> str:
-    both = [('pipeline', ours)] + ([('plain script', theirs)] if theirs else [])
+def _line(seed: int, pipeline_runs: list[Any], plain_runs: list[Any]) -> str:
+    both = [('pipeline', pipeline_runs)] + ([('plain script', plain_runs)] if plain_runs else [])
     return f'seed {seed}: ' + '; '.join(
         f'{name} {runs[-1][0].seconds:.1f} s, accuracy {runs[-1][1]["accuracy"]:.4f}'
         for name, runs in both
     )
 
 
-def _over_bare_cost(ours: list[tuple[Run, dict[str, Any]]], rates: dict[str, float]) -> str:
-    """The Trainer, export and all, over decoding and one forward pass of each of its images."""
-    parts = ours[0][1]['trainer']
+def _over_bare_cost(runs: list[tuple[Run, dict[str, Any]]], rates: dict[str, float]) -> str:
+    """Ratio of the Trainer's seconds to decoding and one forward pass of each of its images."""
+    parts = runs[0][1]['trainer']
     images = sum(part['images'] for name, part in parts.items() if name.startswith('embedding'))
     bare = images * sum(1 / rate for rate in rates.values())
-    trainer = statistics.median(s['components']['Trainer']['seconds'] for _, s in ours)
+    trainer = statistics.median(s['components']['Trainer']['seconds'] for _, s in runs)
     return (
         f'Trainer {trainer:.1f} s, bare decoding and forward pass of its {images:.0f} images '
         f'{bare:.1f} s: ratio {trainer / bare:.2f}'

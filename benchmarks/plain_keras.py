@@ -1,8 +1,8 @@
-"""The script that people write: Keras, images from folders, two stages. It uses nothing of ours.
+"""A plain Keras script: images from folders, two training stages, no code of this project.
 
 Usage: plain_keras.py RECIPE.json IMAGES, where IMAGES has train/, eval/ and test/ with a folder per
-class, and weights are 'imagenet', 'random' or the path of a file. Prints one line of JSON: seconds
-of each part and accuracy on test.
+class, and weights are 'imagenet', 'random' or a file. Prints one line of JSON: seconds of each part
+and test accuracy.
 """
 
 import json
@@ -54,8 +54,8 @@ def build(recipe: dict) -> tuple[keras.Model, keras.Model]:
     if recipe['fine_tune']['batch_norm'] == 'train':
         for layer in base.layers:
             if isinstance(layer, keras.layers.BatchNormalization):
-                layer.momentum = 0.9  # else neither would have statistics in so few steps
-    # From a random start batch norm has to learn its statistics.
+                layer.momentum = 0.9  # as in the pipeline; with 0.999 the steps are too few
+    # With random weights, batch norm has to learn its statistics.
     x = base(x, training=None if recipe['fine_tune']['batch_norm'] == 'train' else False)
     x = keras.layers.GlobalAveragePooling2D()(x)
     head = recipe['head']
@@ -120,7 +120,7 @@ def fit(
 def main(recipe_file: str, images: str) -> None:
     recipe = json.loads(Path(recipe_file).read_text())
     if recipe['class_weights'] or recipe['augment']['mixup']:
-        sys.exit('this script knows neither class weights nor mixup')
+        sys.exit('this script does not support class weights and mixup')
     keras.utils.set_random_seed(recipe['seed'])
     train = read_images(f'{images}/train', recipe, shuffle=True)
     held_out = read_images(f'{images}/eval', recipe, shuffle=False)

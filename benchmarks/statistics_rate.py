@@ -1,9 +1,8 @@
-"""How fast StatisticsGen goes over ingested records: fixed seconds, and images a second beyond.
+"""Rate of StatisticsGen over ingested records: fixed seconds, and images per second beyond.
 
-Usage: statistics_rate.py [IMAGES ...], by default 2000 and 20000. Records hold random bytes as long
-as photographs are, and measures as ingestion writes them. Each size runs in a process of its own,
-so that its peak memory is its own, three times, the quickest of which counts; imports are not part
-of the seconds.
+Usage: statistics_rate.py [IMAGES ...], by default 2000 and 20000. Records hold random bytes of the
+size of photographs, and the features that ingestion writes. Each size runs three times in a
+subprocess, to measure its own peak memory; the fastest run counts. Imports are not timed.
 """
 
 import json
@@ -12,9 +11,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from pipeline_benchmark import ROOT, machine, timed
 from rich.console import Console
 from rich.table import Table
-from run import ROOT, machine, timed
 
 IMAGES = (2_000, 20_000)
 IMAGE_BYTES = 22_000  # on average
@@ -22,7 +21,7 @@ FILES = 8  # for each split
 
 
 def write_split(folder: Path, images: int, seed: int) -> None:
-    """Records of one split, in the form of `common.features`."""
+    """Writes the records of one split with the features of `common.features`."""
     import numpy as np
     import tensorflow as tf
 
@@ -59,7 +58,7 @@ def write_split(folder: Path, images: int, seed: int) -> None:
 
 
 def as_feature(value: object) -> object:
-    """A `tf.train.Feature` with one value."""
+    """`tf.train.Feature` with one value."""
     import tensorflow as tf
 
     if isinstance(value, float):
@@ -70,8 +69,8 @@ def as_feature(value: object) -> object:
     return tf.train.Feature(bytes_list=tf.train.BytesList(value=[contents]))
 
 
-def describe(folder: str) -> None:
-    """StatisticsGen as the pipeline runs it; prints its seconds."""
+def measure(folder: str) -> None:
+    """Runs StatisticsGen with the pipeline's options; prints its seconds."""
     import logging
 
     from tfx.components.statistics_gen.executor import Executor
@@ -107,7 +106,7 @@ def main(sizes: list[int]) -> None:
         with tempfile.TemporaryDirectory() as folder:
             for seed, (split, share) in enumerate((('train', 3), ('eval', 1), ('test', 1))):
                 write_split(Path(folder, 'examples', f'Split-{split}'), images * share // 5, seed)
-            runs = [timed('benchmarks/statistics_rate.py', 'describe', folder) for _ in range(3)]
+            runs = [timed('benchmarks/statistics_rate.py', 'measure', folder) for _ in range(3)]
         run = min(runs, key=lambda each: float(each.last_line))
         seconds[images] = float(run.last_line)
         table.add_row(f'{images}', f'{seconds[images]:.1f}', f'{run.peak_mb:.0f}')
@@ -125,7 +124,7 @@ def main(sizes: list[int]) -> None:
 
 if __name__ == '__main__':
     sys.path.insert(0, str(ROOT))
-    if sys.argv[1:2] == ['describe']:
-        describe(sys.argv[2])
+    if sys.argv[1:2] == ['measure']:
+        measure(sys.argv[2])
     else:
         main([int(each) for each in sys.argv[1:]] or list(IMAGES))

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes .venv from the lock: `scripts/bootstrap.sh run`, or `dev` to add what tests and checks need.
-# Where .venv already holds that lock it only compares a checksum; a cut-off install starts afresh.
+# Creates .venv from the lock files: `scripts/bootstrap.sh run`, or `dev` to add test and check tools.
+# If .venv is up to date, it only compares a checksum. An interrupted install starts again.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -11,7 +11,7 @@ locks=(requirements.txt)
 
 fail() { echo "bootstrap: $*" >&2; exit 1; }
 
-# The folder is part of it: scripts in .venv hold its absolute path.
+# The key includes the folder, because scripts in .venv contain its absolute path.
 key() { { pwd && cat requirements.txt requirements-dev.txt setup.py; } | sha256sum | cut -d' ' -f1; }
 
 installed() {
@@ -20,7 +20,7 @@ installed() {
     [ "$found" = "$key $level" ] || [ "$found" = "$key dev" ]
 }
 
-# uv comes as a wheel for any Python; --target needs neither a virtual environment nor permission.
+# The wheel of uv fits any Python; --target needs neither a virtual environment nor permissions.
 get_uv() {
     local python pip=
     uv=.tools/bin/uv
@@ -35,12 +35,12 @@ get_uv() {
             -r scripts/uv.txt >&2 && return
     done
     [ -n "$pip" ] || fail "no Python 3 with pip was found: install python3 and its pip (python3-pip)."
-    fail "'$pip' could not fetch uv: the first run needs pip 20.3 or newer and a package index it can reach."
+    fail "'$pip' could not fetch uv: the first run needs pip 20.3 or newer and a reachable package index."
 }
 
 get_python() {
     if python=$(scripts/find_python.sh); then return; fi
-    echo "bootstrap: no CPython 3.10 here, asking uv for one"
+    echo "bootstrap: no CPython 3.10 found, downloading one with uv"
     export UV_PYTHON_INSTALL_DIR=$PWD/.tools/python
     "$uv" python install --no-bin 3.10 2>.tools/python.log ||
         fail "no CPython 3.10 was found and none could be downloaded (.tools/python.log):" \
@@ -48,10 +48,10 @@ get_python() {
     python=$("$uv" python find --managed-python 3.10)
 }
 
-# Two dependencies come as source alone; without a compiler one is fetched as a wheel.
+# Two dependencies have no wheels. Without gcc and g++, the Zig compiler is installed as a wheel.
 get_compiler() {
     if command -v g++ >/dev/null && command -v gcc >/dev/null; then return; fi
-    echo "bootstrap: no gcc and g++ here, fetching a compiler"
+    echo "bootstrap: no gcc and g++ found, fetching a compiler"
     "$uv" pip sync --quiet --python "$python" --target .tools/compiler --require-hashes scripts/compiler.txt
     zig=$PWD/.tools/compiler/ziglang/zig
     export CC="$zig cc" CXX="$zig c++"
@@ -76,7 +76,7 @@ fi
 
 unset PYTHONDONTWRITEBYTECODE PYTHONHOME PYTHONPATH VIRTUAL_ENV
 export UV_PYTHON_DOWNLOADS=never
-# uv knows neither pip's mirror nor the certificates of this machine (a proxy may have added its own).
+# uv reads neither pip's index setting nor the system certificates (a proxy may need its own).
 [ -z "${PIP_INDEX_URL:-}" ] || export UV_DEFAULT_INDEX="${UV_DEFAULT_INDEX:-$PIP_INDEX_URL}"
 [ ! -s /etc/ssl/certs/ca-certificates.crt ] || export UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-true}"
 get_uv

@@ -1,10 +1,10 @@
 #!/bin/sh
-# Prints the full path of a usable CPython 3.10, or exits 1 without a word.
-# Order: every python3.10 on PATH, then the newest in each pyenv that HOME or PATH leads to.
+# Prints the full path of a usable CPython 3.10, or exits with 1 and no output.
+# Order: every python3.10 on PATH, then the newest in each pyenv found through HOME or PATH.
 set -u
 
-# It has to start (a pyenv shim may not) and have its headers: two dependencies come as C source.
-# Behind a shim or a virtual environment, the path is that of the interpreter itself.
+# The interpreter must start (a pyenv shim may not) and have headers: two dependencies are C source.
+# For a shim or a virtual environment, prints the path of the base interpreter.
 probe() {
     "$1" - 2>/dev/null <<'PROBE'
 import os, sys, sysconfig
@@ -23,8 +23,8 @@ on_path() {
     done
 }
 
-# pyenv shows itself by its variable, its usual place, its command, or a python3 that lives in it;
-# where HOME is another one, only the last two are left.
+# pyenv is found through its variable, its default folder, its command, or a python3 inside it.
+# With another HOME (sudo), only the last two work.
 pyenv_roots() {
     echo "${PYENV_ROOT:-}"
     echo "${HOME:-}/.pyenv"

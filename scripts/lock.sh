@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Resolves requirements.in and requirements-dev.in (and the bootstrap's own tools) with hashes.
+# Resolves requirements.in, requirements-dev.in and the tools of bootstrap.sh, with hashes.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

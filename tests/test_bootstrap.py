@@ -1,4 +1,4 @@
-"""The set-up scripts, offline: interpreters, pip and uv are small shell scripts."""
+"""Set-up scripts, offline: shell scripts stand for Python interpreters, pip and uv."""
 
 import os
 import shutil
@@ -25,7 +25,7 @@ SYSTEM_TOOLS = [
     'sort',
     'tr',
 ]
-USABLE = 'echo $0'
+WORKING = 'echo $0'
 BROKEN_SHIM = "echo 'pyenv: python3.10: command not found' >&2; exit 127"
 FAKE_UV = """
 echo "$*" >>uv_calls
@@ -51,7 +51,7 @@ def executable(path: Path, body: str) -> Path:
 
 @pytest.fixture
 def tools(tmp_path: Path) -> Path:
-    """A folder for PATH with what the scripts call, and no Python of any kind."""
+    """A folder for PATH with the commands that the scripts call, without Python."""
     folder = tmp_path / 'tools'
     folder.mkdir()
     for name in SYSTEM_TOOLS:
@@ -63,7 +63,7 @@ def tools(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A checkout with the scripts, the locks and a uv that only notes how it was called."""
+    """A checkout with the scripts, the lock files and a uv that only records its arguments."""
     folder = tmp_path / 'project'
     shutil.copytree(REPOSITORY / 'scripts', folder / 'scripts')
     for name in ('requirements.txt', 'requirements-dev.txt', 'setup.py'):
@@ -87,27 +87,27 @@ def bootstrap(project: Path, *path: Path, level: str = 'run'):
 
 
 def uv_calls(project: Path) -> list[str]:
-    """What uv was asked to do since the last look, without the questions for its version."""
+    """Arguments of the calls of uv since the last call of this function, without `--version`."""
     log = project / 'uv_calls'
     calls = log.read_text().splitlines() if log.exists() else []
     log.unlink(missing_ok=True)
     return [line for line in calls if line != '--version']
 
 
-def test_the_first_python_on_path_that_starts_is_found(tmp_path, tools):
+def test_finds_first_working_python_on_path(tmp_path, tools):
     executable(tmp_path / 'shims/python3.10', BROKEN_SHIM)
-    working = executable(tmp_path / 'bin/python3.10', USABLE)
-    executable(tmp_path / 'later/python3.10', USABLE)
+    working = executable(tmp_path / 'bin/python3.10', WORKING)
+    executable(tmp_path / 'later/python3.10', WORKING)
 
     found = find_python(tmp_path / 'shims', tmp_path / 'bin', tmp_path / 'later', tools)
 
     assert found.stdout.strip() == str(working)
 
 
-def test_the_newest_python_of_pyenv_is_found_behind_a_broken_shim(tmp_path, tools):
+def test_finds_newest_pyenv_python_behind_a_broken_shim(tmp_path, tools):
     versions = tmp_path / 'home/.pyenv/versions'
     for number in ('3.9.18', '3.10.4', '3.10.13', '3.11.7'):
-        executable(versions / number / 'bin/python3.10', USABLE)
+        executable(versions / number / 'bin/python3.10', WORKING)
     executable(tmp_path / 'shims/python3.10', BROKEN_SHIM)
 
     found = find_python(tmp_path / 'shims', tools, HOME=tmp_path / 'home')
@@ -115,9 +115,9 @@ def test_the_newest_python_of_pyenv_is_found_behind_a_broken_shim(tmp_path, tool
     assert found.stdout.strip() == str(versions / '3.10.13/bin/python3.10')
 
 
-def test_the_newest_python_of_pyenv_that_starts_is_found(tmp_path, tools):
+def test_skips_pyenv_python_that_does_not_start(tmp_path, tools):
     executable(tmp_path / 'root/versions/3.10.13/bin/python3.10', BROKEN_SHIM)
-    older = executable(tmp_path / 'root/versions/3.10.4/bin/python3.10', USABLE)
+    older = executable(tmp_path / 'root/versions/3.10.4/bin/python3.10', WORKING)
 
     found = find_python(tools, PYENV_ROOT=tmp_path / 'root')
 
@@ -125,8 +125,8 @@ def test_the_newest_python_of_pyenv_that_starts_is_found(tmp_path, tools):
 
 
 @pytest.mark.parametrize('name', ['pyenv', 'python3'])
-def test_pyenv_is_found_through_path_where_home_is_empty(tmp_path, tools, name):
-    python = executable(tmp_path / 'pyenv/versions/3.10.13/bin/python3.10', USABLE)
+def test_finds_pyenv_through_path(tmp_path, tools, name):
+    python = executable(tmp_path / 'pyenv/versions/3.10.13/bin/python3.10', WORKING)
     executable(tmp_path / 'bin' / name, f'echo {tmp_path}/pyenv')
 
     found = find_python(tmp_path / 'bin', tools)
@@ -134,20 +134,20 @@ def test_pyenv_is_found_through_path_where_home_is_empty(tmp_path, tools, name):
     assert found.stdout.strip() == str(python)
 
 
-def test_the_interpreter_itself_is_found_behind_a_virtual_environment(tools):
+def test_finds_base_interpreter_of_a_virtual_environment(tools):
     found = find_python(Path(sys.prefix) / 'bin', tools)
 
     assert found.stdout.strip() == f'{sys.base_prefix}/bin/python3.10'
 
 
-def test_no_python_is_reported_by_the_exit_code_alone(tools):
+def test_exits_silently_without_python(tools):
     found = find_python(tools)
 
     assert (found.returncode, found.stdout, found.stderr) == (1, '', '')
 
 
-def test_the_first_call_installs_the_lock_and_the_project(tmp_path, tools, project):
-    python = executable(tmp_path / 'bin/python3.10', USABLE)
+def test_first_call_installs_lock_and_project(tmp_path, tools, project):
+    python = executable(tmp_path / 'bin/python3.10', WORKING)
 
     assert bootstrap(project, tmp_path / 'bin', tools).returncode == 0
 
@@ -160,8 +160,8 @@ def test_the_first_call_installs_the_lock_and_the_project(tmp_path, tools, proje
     assert install.endswith('--editable .')
 
 
-def test_the_second_call_does_nothing(tmp_path, tools, project):
-    executable(tmp_path / 'bin/python3.10', USABLE)
+def test_second_call_does_nothing(tmp_path, tools, project):
+    executable(tmp_path / 'bin/python3.10', WORKING)
     bootstrap(project, tmp_path / 'bin', tools, level='dev')
     uv_calls(project)
 
@@ -171,8 +171,8 @@ def test_the_second_call_does_nothing(tmp_path, tools, project):
     assert uv_calls(project) == []
 
 
-def test_tests_add_their_lock_to_what_a_run_needed(tmp_path, tools, project):
-    executable(tmp_path / 'bin/python3.10', USABLE)
+def test_dev_level_adds_its_lock(tmp_path, tools, project):
+    executable(tmp_path / 'bin/python3.10', WORKING)
     bootstrap(project, tmp_path / 'bin', tools)
     uv_calls(project)
 
@@ -182,8 +182,8 @@ def test_tests_add_their_lock_to_what_a_run_needed(tmp_path, tools, project):
     assert sync.endswith(' requirements.txt requirements-dev.txt')
 
 
-def test_a_changed_lock_is_installed_over_the_old_one(tmp_path, tools, project):
-    executable(tmp_path / 'bin/python3.10', USABLE)
+def test_changed_lock_is_installed_into_the_existing_environment(tmp_path, tools, project):
+    executable(tmp_path / 'bin/python3.10', WORKING)
     bootstrap(project, tmp_path / 'bin', tools)
     uv_calls(project)
     (project / 'requirements.txt').write_text('absl-py==1.4.0\n')
@@ -193,8 +193,8 @@ def test_a_changed_lock_is_installed_over_the_old_one(tmp_path, tools, project):
     assert [line.split(' --')[0] for line in uv_calls(project)] == ['pip sync', 'pip install']
 
 
-def test_an_install_that_was_cut_off_starts_afresh(tmp_path, tools, project):
-    executable(tmp_path / 'bin/python3.10', USABLE)
+def test_interrupted_install_starts_again(tmp_path, tools, project):
+    executable(tmp_path / 'bin/python3.10', WORKING)
     (project / 'uv_pip_fails').touch()
     assert bootstrap(project, tmp_path / 'bin', tools).returncode == 1
     (project / 'uv_pip_fails').unlink()
@@ -205,7 +205,7 @@ def test_an_install_that_was_cut_off_starts_afresh(tmp_path, tools, project):
     assert uv_calls(project)[0].startswith('venv --quiet --clear')
 
 
-def test_one_sentence_says_what_to_install_where_no_python_can_be_had(tools, project):
+def test_reports_missing_python(tools, project):
     result = bootstrap(project, tools)
 
     assert result.returncode == 1
@@ -215,7 +215,7 @@ def test_one_sentence_says_what_to_install_where_no_python_can_be_had(tools, pro
 
 
 @pytest.mark.parametrize('python3', [None, 'exit 1'], ids=['no python3', 'python3 without pip'])
-def test_one_sentence_asks_for_python_with_pip(tmp_path, tools, project, python3):
+def test_reports_missing_pip(tmp_path, tools, project, python3):
     shutil.rmtree(project / '.tools')
     if python3:
         executable(tmp_path / 'bin/python3', python3)
@@ -228,7 +228,7 @@ def test_one_sentence_asks_for_python_with_pip(tmp_path, tools, project, python3
     )
 
 
-def test_uv_is_fetched_by_pip_with_its_hash(tmp_path, tools, project):
+def test_pip_installs_uv_with_its_hash(tmp_path, tools, project):
     shutil.rmtree(project / '.tools')
     executable(
         tmp_path / 'bin/python3', 'case "$*" in *install*) echo "$*" >pip_call; exit 1 ;; esac'
@@ -242,7 +242,7 @@ def test_uv_is_fetched_by_pip_with_its_hash(tmp_path, tools, project):
     )
 
 
-def test_every_package_of_the_locks_has_a_hash_and_no_index():
+def test_lock_files_pin_hashes_and_name_no_index():
     for name in (
         'requirements.txt',
         'requirements-dev.txt',
@@ -256,10 +256,10 @@ def test_every_package_of_the_locks_has_a_hash_and_no_index():
         assert not any('://' in line or line.startswith('--') for line in lines), name
 
 
-def test_the_locked_versions_lie_in_the_ranges_that_setup_declares():
+def test_locked_versions_satisfy_ranges_of_setup():
     declared = [Requirement(text) for text in requires('catdog-pipeline') or []]
-    wanted = [r for r in declared if 'notebook' not in str(r.marker)]
+    locked = [each for each in declared if 'notebook' not in str(each.marker)]
 
-    assert wanted
-    for requirement in wanted:
+    assert locked
+    for requirement in locked:
         assert requirement.specifier.contains(version(requirement.name)), str(requirement)

@@ -1,4 +1,4 @@
-"""Records that ImageExampleGen has written once, taken over by a pipeline of their own."""
+"""ImportExampleGen with canonical records that ImageExampleGen has written."""
 
 import shutil
 
@@ -30,7 +30,7 @@ def recipe(folder, **data):
 
 
 def launch(recipe, run_id, *nodes):
-    """Runs some nodes of the pipeline; gives how they ended."""
+    """Runs some nodes of the pipeline; returns their results by name."""
     (span,) = open_window(recipe.data)
     ir = compile_pipeline(create_pipeline(recipe, span.source.classes, span.source.count), run_id)
     return {node: launch_node(ir, node_of(ir, node)) for node in nodes}
@@ -38,7 +38,7 @@ def launch(recipe, run_id, *nodes):
 
 @pytest.fixture(scope='module')
 def home(tmp_path_factory, make_image_folder):
-    """Records as ImageExampleGen makes them, in `span-12`, and the same in an older span."""
+    """Records of ImageExampleGen in two spans, 9 and 12."""
     folder = tmp_path_factory.mktemp('canonical')
     images = make_image_folder(folder / 'pets', per_class=30)
     ingest = recipe(folder / 'earlier', source='folder', path=str(images))
@@ -59,27 +59,27 @@ def first(imported):
     return launch(imported, 'first', *BEFORE_TRANSFORM)
 
 
-def contents_of(files, compression=''):
+def read_records(files, compression=''):
     records = tf.data.TFRecordDataset([str(file) for file in files], compression)
     examples = [tf.train.Example.FromString(record.numpy()) for record in records]
-    # The features of an example may come in another order, which means nothing.
+    # The order of the features of an example is not significant.
     return sorted(example.SerializeToString(deterministic=True) for example in examples)
 
 
-def test_the_records_of_the_newest_span_are_taken_over_split_by_split(home, imported, first):
+def test_imports_each_split_of_the_newest_span(home, imported, first):
     (folder,) = imported.artifacts_directory.glob('ImportExampleGen/examples/*')
     for split in features.SPLITS:
-        given = contents_of(home.glob(f'records/span-12/Split-{split}/data_tfrecord-*'))
-        taken = contents_of(folder.glob(f'Split-{split}/*'), 'GZIP')
-        assert len(given) > 3
-        assert taken == given
+        source = read_records(home.glob(f'records/span-12/Split-{split}/data_tfrecord-*'))
+        copy = read_records(folder.glob(f'Split-{split}/*'), 'GZIP')
+        assert len(source) > 3
+        assert copy == source
 
 
-def test_the_schema_and_the_statistics_find_nothing_wrong_with_them(first):
-    assert list(first) == list(BEFORE_TRANSFORM)  # the gate stops at anomalies
+def test_imported_records_have_no_anomalies(first):
+    assert list(first) == list(BEFORE_TRANSFORM)  # AnomalyGate fails on anomalies
 
 
-def test_a_schedule_will_know_them_by_number_and_fingerprint(imported, first):
+def test_examples_record_span_and_fingerprint(imported, first):
     (span,) = open_window(imported.data)
     (examples,) = first['ImportExampleGen'].outputs['examples']
 
@@ -87,7 +87,7 @@ def test_a_schedule_will_know_them_by_number_and_fingerprint(imported, first):
     assert custom_property(examples, 'input_fingerprint') == span.source.fingerprint
 
 
-def test_the_same_records_again_are_cached_and_changed_ones_are_not(home, imported, first):
+def test_unchanged_records_are_cached_and_a_new_span_is_not(home, imported, first):
     again = launch(imported, 'second', 'ImportExampleGen')
     assert again['ImportExampleGen'].cached
 
@@ -101,7 +101,7 @@ def test_the_same_records_again_are_cached_and_changed_ones_are_not(home, import
     assert custom_property(examples, 'span') == 13
 
 
-def test_a_cluster_imports_them_in_the_place_of_images(imported, tmp_path):
+def test_kubeflow_spec_uses_import_example_gen(imported, tmp_path):
     compile_kubeflow(imported, tmp_path / 'pipeline.yaml')
 
     spec = (tmp_path / 'pipeline.yaml').read_text()
@@ -109,7 +109,7 @@ def test_a_cluster_imports_them_in_the_place_of_images(imported, tmp_path):
     assert 'exec-imageexamplegen' not in spec
 
 
-def test_a_missing_split_is_told_before_anything_starts(home, capsys):
+def test_missing_split_is_reported_before_the_run_starts(home, capsys):
     records = home / 'broken'
     shutil.copytree(home / 'records' / 'span-9', records)
     shutil.rmtree(records / 'Split-test')

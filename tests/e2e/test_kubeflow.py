@@ -1,11 +1,11 @@
-"""The compiled pipeline, task by task, each with its own command in a process of its own."""
+"""Runs of the compiled Kubeflow pipeline; each task's command runs in a subprocess."""
 
 import os
 import signal
 import subprocess
 
 import pytest
-from walker import Walker
+from kubeflow_emulator import KubeflowRun
 
 from components.evaluation.results import METRICS
 from pipeline.config.recipe import load_recipe
@@ -32,7 +32,7 @@ TINY = {
 
 
 class Cluster:
-    """A package, the volumes that its pods share, and the runs that are made of it."""
+    """A compiled pipeline, the volumes that its pods share, and its runs."""
 
     def __init__(self, folder, make_image_folder):
         self._folder, self._make_image_folder = folder, make_image_folder
@@ -48,11 +48,11 @@ class Cluster:
         }
         compile_kubeflow(load_recipe('demo', list(changes.items())), self._package)
 
-    def deliver(self, span):
+    def add_span(self, span):
         self._make_image_folder(self._folder / 'data' / f'span-{span}', per_class=60, seed=span)
 
-    def start(self, **parameters):
-        return Walker(
+    def create_run(self, **parameters):
+        return KubeflowRun(
             self._package,
             self._folder,
             data_path=str(self._folder / 'data'),
@@ -71,17 +71,17 @@ def cluster(tmp_path_factory, make_image_folder):
 
 @pytest.fixture(scope='module')
 def first(cluster):
-    """A run whose Trainer is killed once, as the pod of a node that goes away; Kubeflow retries."""
-    cluster.deliver(1)
-    cluster.deliver(2)
-    run = cluster.start(only_when_new=True)
-    run.before['trainer'] = kill_while_it_trains
-    run.walk()
+    """A run whose Trainer is killed once, like the pod of a lost node, and retried by Kubeflow."""
+    cluster.add_span(1)
+    cluster.add_span(2)
+    run = cluster.create_run(only_when_new=True)
+    run.first_attempts['trainer'] = kill_during_training
+    run.execute()
     assert [task.name for task in run.finished.values() if task.code] == []
     return run
 
 
-def kill_while_it_trains(command, **options):
+def kill_during_training(command, **options):
     process = subprocess.Popen(command, **options)
     for line in process.stdout:
         if 'train images' in line:
@@ -93,48 +93,48 @@ def kill_while_it_trains(command, **options):
 
 @pytest.fixture(scope='module')
 def second(cluster, first):
-    """The next night, with one span more."""
-    cluster.deliver(3)
-    run = cluster.start(only_when_new=True)
-    run.walk()
+    """The next scheduled run, with one more span."""
+    cluster.add_span(3)
+    run = cluster.create_run(only_when_new=True)
+    run.execute()
     assert [task.name for task in run.finished.values() if task.code] == []
     return run
 
 
-def test_the_first_run_has_a_reason_and_pushes(cluster, first):
+def test_first_run_pushes_a_model(cluster, first):
     assert 'spans 1 and 2 are new' in first.finished['decision'].output
     assert 'no warm start: no model has been blessed yet' in first.finished['trainer'].output
     assert 'BLESSED and pushed to' in first.finished['pusher'].output
 
 
-def test_a_task_that_was_killed_is_run_again(first):
+def test_killed_task_succeeds_when_retried(first):
     assert first.finished['trainer'].code == 0
     assert 'Trainer done in' in first.finished['trainer'].output
 
 
-def test_a_task_that_had_finished_is_left_as_it_is_when_it_is_run_again(first):
+def test_finished_task_is_not_repeated(first):
     again = first.run_again('examplevalidator')
 
     assert again.code == 0
     assert 'already succeeded' in again.output
 
 
-def test_the_next_run_continues_from_the_model_of_the_first(cluster, first, second):
+def test_next_run_warm_starts_from_the_blessed_model(cluster, first, second):
     assert 'warm start from the last blessed model' in second.finished['trainer'].output
 
 
-def test_the_next_run_slides_its_window_and_ingests_what_is_new(second):
+def test_next_run_moves_the_window_and_ingests_the_new_span(second):
     output = second.finished['imageexamplegen'].output
     assert 'span 2: 120 images, linked from an earlier run' in output
     assert 'span 3: 120 images, new' in output
 
 
-def test_the_next_run_is_compared_with_the_first_and_pushed(cluster, first, second):
+def test_next_model_is_compared_with_the_first_and_pushed(cluster, first, second):
     assert ', previous model ' in second.finished['pusher'].output
     assert len(cluster.pushed()) == 2
 
 
-def test_kubeflow_is_given_the_verdict_as_metrics(first, second):
+def test_pusher_task_outputs_metrics(first, second):
     (metrics,) = second.finished['pusher'].metadata['artifacts']['verdict']['artifacts']
     assert set(metrics['metadata']) == {
         'blessed',
@@ -147,27 +147,27 @@ def test_kubeflow_is_given_the_verdict_as_metrics(first, second):
     assert 'previous_accuracy' not in earlier['metadata']
 
 
-def test_kubeflow_is_given_a_page_with_the_verdict(cluster, second):
+def test_pusher_task_outputs_html_report(cluster, second):
     page = second.finished['pusher'].files['report'].read_text()
     assert '<p class="word">Live</p>' in page
     assert str(cluster.pushed()[-1]) in page
     assert '<svg' in page
 
 
-def test_a_night_without_news_does_nothing(cluster, second):
-    run = cluster.start(only_when_new=True)
+def test_run_without_new_data_ends_after_the_decision(cluster, second):
+    run = cluster.create_run(only_when_new=True)
 
-    run.walk()
+    run.execute()
 
     assert list(run.finished) == ['decision']
     assert 'nothing new: spans 2 and 3 were used by the run of' in run.finished['decision'].output
     assert len(cluster.pushed()) == 2
 
 
-def test_a_wrong_override_ends_its_task_with_one_sentence(cluster, second):
-    run = cluster.start(overrides=['trainer.sed=1'])
+def test_invalid_override_fails_the_decision_task(cluster, second):
+    run = cluster.create_run(overrides=['trainer.sed=1'])
 
-    run.walk()
+    run.execute()
 
     assert run.finished['decision'].code == 2
     (line,) = run.finished['decision'].output.splitlines()

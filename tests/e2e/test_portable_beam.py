@@ -1,8 +1,7 @@
-"""The Beam components through Beam's job service, the way that a cluster's job server gets them.
+"""The Beam components through Beam's job service, which stands for a cluster's job server.
 
-Two processes besides this one: the job service takes pipelines over gRPC and runs them, a worker
-pool runs the code of their steps. The pool has TFX and its libraries, not the code of this project,
-as a cluster might.
+The tests start two processes: the job service accepts pipelines over gRPC, and a worker pool runs
+their steps. As on a cluster, the pool has TFX and its libraries but not the code of this project.
 """
 
 import base64
@@ -32,7 +31,7 @@ from pipeline.local.runner import ProgressDagRunner
 
 pytestmark = [
     pytest.mark.slow,
-    # TFMA's own
+    # raised inside TensorFlow Model Analysis
     pytest.mark.filterwarnings('ignore:Conversion of an array with ndim > 0:DeprecationWarning'),
     pytest.mark.filterwarnings('ignore:invalid value encountered in divide:RuntimeWarning'),
 ]
@@ -53,12 +52,12 @@ INGESTION = ('ImageExampleGen',)
 JOB_SERVICE = 'apache_beam.runners.portability.local_job_service_main'
 WORKER_POOL = """
 import pathlib, sys, threading
-sys.modules.update(dict.fromkeys(['pipeline']))  # cannot be imported
+sys.modules.update(dict.fromkeys(['pipeline']))  # makes the import fail
 from apache_beam.runners.worker.worker_pool_main import BeamFnExternalWorkerPoolServicer
 address, server = BeamFnExternalWorkerPoolServicer.start()
 pathlib.Path(sys.argv[1] + '.tmp').write_text(address)
 pathlib.Path(sys.argv[1] + '.tmp').rename(sys.argv[1])
-import tensorflow_model_analysis, tensorflow_data_validation  # while others are busy
+import tensorflow_model_analysis, tensorflow_data_validation  # preloaded
 threading.Event().wait()
 """
 
@@ -70,7 +69,7 @@ def job_log(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope='module')
 def cluster(job_log) -> Iterator[dict[str, str | int]]:
-    """A job service and its workers; gives the options to reach them."""
+    """A job service and its workers; yields the Beam options to reach them."""
     folder = job_log.parent
     port, address = folder / 'port', folder / 'address'
     commands = [
@@ -91,20 +90,12 @@ def cluster(job_log) -> Iterator[dict[str, str | int]]:
             'job_endpoint': f'localhost:{port.read_text()}',
             'environment_type': 'EXTERNAL',
             'environment_config': address.read_text(),
-            'job_server_timeout': 300,  # Beam gives a job no longer than this
+            'job_server_timeout': 300,  # the time limit of a job
         }
     finally:
         for process in processes:
-            end(process)
-
-
-def end(process: subprocess.Popen) -> None:
-    process.terminate()
-    try:
-        process.wait(timeout=20)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+            process.kill()
+            process.wait()
 
 
 @pytest.fixture(scope='module')
@@ -124,11 +115,11 @@ def in_memory(cluster, recipe) -> ProgressDagRunner:
 
 @pytest.fixture(scope='module')
 def through_job_service(cluster, recipe, in_memory) -> dict[str, dict[str, Path]]:
-    """Outputs of the Beam components, run again on the same inputs."""
+    """Outputs of the Beam components, run through the job service on the same inputs."""
     values = recipe.model_dump()
     values['beam'] = {'runner': 'portable', 'options': cluster}
     again = Recipe.model_validate(values)
-    values['data']['checks']['max_bad_share'] = 0.5  # else records that are there are linked
+    values['data']['checks']['max_bad_share'] = 0.5  # otherwise existing records are reused
     found = launch(again, THROUGH_BEAM, in_memory.run_id)
     return found | launch(Recipe.model_validate(values), INGESTION, in_memory.run_id)
 
@@ -142,7 +133,7 @@ def launch(recipe: Recipe, names: Sequence[str], run_id: str) -> dict[str, dict[
     chosen = [each for each in nodes if each.node_info.id in names]
     for node in chosen:
         node.execution_options.caching_options.enable_cache = False
-        for context in node.contexts.contexts:  # else this run has them already
+        for context in node.contexts.contexts:  # otherwise the node has run in this run already
             if context.type.name == constants.PIPELINE_RUN_CONTEXT_TYPE_NAME:
                 context.name.field_value.string_value = 'through the job service'
     results = {node.node_info.id: launch_node(ir, node) for node in chosen}
@@ -161,18 +152,18 @@ def both(in_memory, through_job_service) -> tuple[dict, dict]:
     return outputs(in_memory.results), through_job_service
 
 
-def test_the_pipelines_went_through_the_job_service(both, job_log):
+def test_components_run_through_the_job_service(both, job_log):
     expected, actual = both
 
     for name in (*THROUGH_BEAM, *INGESTION):
         assert actual[name].keys() == expected[name].keys()
         assert not set(actual[name].values()) & set(expected[name].values())
-    # Transform has nothing to analyse, and writes its graph without Beam.
+    # Transform has no analyzers and writes its graph without Beam.
     jobs = len(THROUGH_BEAM) - 1 + len(INGESTION)
     assert len(re.findall(r'Completed job in .* with state DONE', job_log.read_text())) == jobs
 
 
-def test_records_are_the_same(both):
+def test_records_are_equal(both):
     expected, actual = (each['ImageExampleGen']['examples'] for each in both)
 
     files = sorted(each.relative_to(expected) for each in expected.glob('Split-*/*'))
@@ -183,7 +174,7 @@ def test_records_are_the_same(both):
 
 
 @pytest.mark.parametrize('split', features.SPLITS)
-def test_statistics_are_the_same(both, split):
+def test_statistics_are_equal(both, split):
     expected, actual = (
         tfdv.load_stats_binary(
             str(each['StatisticsGen']['statistics'] / f'Split-{split}' / 'FeatureStats.pb')
@@ -191,18 +182,18 @@ def test_statistics_are_the_same(both, split):
         for each in both
     )
 
-    assert_same(actual, expected)
+    assert_equal(actual, expected)
     assert expected.datasets[0].num_examples > 10
 
 
-def test_the_transform_graph_is_the_same(both):
+def test_transform_schemas_are_equal(both):
     expected, actual = (graph(each) for each in both)
 
     assert actual.transformed_metadata.schema == expected.transformed_metadata.schema
     assert actual.raw_metadata.schema == expected.raw_metadata.schema
 
 
-def test_the_transform_graph_gives_the_same_images(both):
+def test_transformed_images_are_equal(both):
     dataset = records_of(both[0], 'train')
 
     expected, actual = (transformed(graph(each), dataset) for each in both)
@@ -213,15 +204,15 @@ def test_the_transform_graph_gives_the_same_images(both):
         np.testing.assert_array_equal(actual[key], expected[key])
 
 
-def test_metrics_are_the_same(both):
+def test_metrics_are_equal(both):
     expected, actual = (metrics(each['Evaluator']['evaluation']) for each in both)
 
     assert len(expected) == 9  # overall, two classes, and the slices of bright and dark squares
-    assert_same(actual, expected)
+    assert_equal(actual, expected)
 
 
-def assert_same(actual: object, expected: object) -> None:
-    """Numbers to a millionth, because sums come in another order; the rest exactly."""
+def assert_equal(actual: object, expected: object) -> None:
+    """Compares floats to 1e-6, because the order of sums differs, and everything else exactly."""
     found, wanted = flat(actual), flat(expected)
     numbers = {key for key, value in wanted.items() if isinstance(value, float)}
     assert numbers
@@ -232,7 +223,7 @@ def assert_same(actual: object, expected: object) -> None:
 
 
 def flat(value: object, path: str = '') -> dict[str, object]:
-    """The leaves of a message or of what it holds, each by its path."""
+    """Leaves of a protobuf message, dictionary or list, by path."""
     if hasattr(value, 'DESCRIPTOR'):
         value = json_format.MessageToDict(value)
     if isinstance(value, dict):

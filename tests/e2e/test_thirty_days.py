@@ -1,4 +1,4 @@
-"""Thirty days of a schedule in fast time, with real runs: what is live at the end, and why."""
+"""Thirty daily ticks of scheduled retraining with simulated dates and real runs."""
 
 import dataclasses
 import datetime
@@ -23,7 +23,7 @@ from pipeline.retraining.schedule_status import read_status
 from pipeline.retraining.tick import Tools, retrain
 from pipeline.retraining.used_spans import read_history
 
-# Libraries warn of this and that in whole runs, which tests of the command line do not see either.
+# Runs happen in this process, where the libraries raise many warnings.
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings('ignore'),
@@ -48,11 +48,11 @@ trainer:
 evaluation: {baseline_accuracy: 0.3, max_drop: 0}
 retrain: {min_new_images: 20, attempts: 1}
 """
-# Days that bring a span, and what is special about it. All the others are without news.
-FIRST, CORRUPT, STILL_CORRUPT, MENDED, DARKER, WORSE = 1, 3, 4, 5, 9, 18
-KILLED, KILLED_PUSHING, AFTER = 13, 14, 15  # of one span
+# Days with an event, most of them a new span. On all other days nothing is new.
+FIRST, CORRUPT, STILL_CORRUPT, REPAIRED, DRIFTED, WORSE = 1, 3, 4, 5, 9, 18
+KILLED, KILLED_PUSHING, AFTER = 13, 14, 15  # one span
 FEW, MORE, FEW_AGAIN = 22, 25, 28
-BLESSED = (FIRST, MENDED, DARKER, MORE)  # and told so; KILLED_PUSHING could not tell
+BLESSED = (FIRST, REPAIRED, DRIFTED, MORE)  # KILLED_PUSHING pushes too but records no outcome
 BY_DAY = {
     **dict.fromkeys(range(1, 31), 'nothing new'),
     **dict.fromkeys(BLESSED, 'blessed'),
@@ -62,14 +62,14 @@ BY_DAY = {
     KILLED_PUSHING: 'killed',
     WORSE: 'not blessed',
 }
-USELESS = [('trainer.feature_extraction.learning_rate', 1e-9), ('retrain.warm_start', False)]
+UNTRAINED = [('trainer.feature_extraction.learning_rate', 1e-9), ('retrain.warm_start', False)]
 TICK = """
 import datetime, os, signal, sys
 from pathlib import Path
 from pipeline.config.recipe import load_recipe
 from pipeline.retraining.tick import Tools, retrain
 path, weights, now, *pushing = sys.argv[1:]
-if pushing:  # dies when the model is copied and nothing knows of it yet
+if pushing:  # killed after the model is copied and before the push is recorded
     from tfx.components.pusher.executor import Executor
     Executor._MarkPushed = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
 recipe = load_recipe(path, [('trainer.weights', weights)])
@@ -82,9 +82,9 @@ class Month:
     """Thirty days of a recipe.
 
     Attributes:
-        recipe: without what is changed for a day.
-        ticks: by their days.
-        model: hash of the model that is live in the evening, by day.
+        recipe: the recipe, without the overrides of single days.
+        ticks: ticks by day.
+        model: hash of the live model at the end of each day.
     """
 
     recipe: Recipe
@@ -98,9 +98,9 @@ class Month:
 
 @pytest.fixture(scope='module')
 def weights(tmp_path_factory) -> Path:
-    """Random, but the brightness of an image is still seen at the end of the network.
+    """Random weights that preserve the brightness of an image up to the last layer.
 
-    With the usual initial values a signal fades; a head alone could learn nothing from it.
+    With the default initial values the signal vanishes, and a head alone learns nothing.
     """
     random = np.random.default_rng(0)
     network = keras.applications.MobileNetV2((32, 32, 3), 0.35, include_top=False, weights=None)
@@ -126,46 +126,46 @@ def month(tmp_path_factory, make_image_folder, weights) -> Month:
         )
     )
     recipe = load_recipe(str(path), [('trainer.weights', str(weights))])
-    torn = [
+    truncated = [
         data / 'span-2' / name / f'{name}-2-{number}.jpg'
         for name in ('cats', 'dogs')
         for number in range(4)
     ]
     start = datetime.datetime.now(datetime.timezone.utc)
 
-    def bring(span: int, per_class: int = 24) -> Path:
+    def add_span(span: int, per_class: int = 24) -> Path:
         return make_image_folder(data / f'span-{span}', per_class, size=(40, 32), seed=span)
 
-    def tear() -> None:
-        bring(2)
-        for image in torn:
+    def add_corrupted_span() -> None:
+        add_span(2)
+        for image in truncated:
             image.write_bytes(image.read_bytes()[:300])
 
-    def mend() -> None:
-        for image in torn[1:]:
+    def repair() -> None:
+        for image in truncated[1:]:
             image.unlink()
 
-    news = {
-        FIRST: lambda: bring(1),
-        CORRUPT: tear,
-        MENDED: mend,
-        DARKER: lambda: _darken(bring(3)),
-        KILLED: lambda: bring(4),
-        WORSE: lambda: bring(5),
-        FEW: lambda: bring(6, per_class=3),
-        MORE: lambda: bring(7),
-        FEW_AGAIN: lambda: bring(8, per_class=3),
+    events = {
+        FIRST: lambda: add_span(1),
+        CORRUPT: add_corrupted_span,
+        REPAIRED: repair,
+        DRIFTED: lambda: _darken(add_span(3)),
+        KILLED: lambda: add_span(4),
+        WORSE: lambda: add_span(5),
+        FEW: lambda: add_span(6, per_class=3),
+        MORE: lambda: add_span(7),
+        FEW_AGAIN: lambda: add_span(8, per_class=3),
     }
     live = {}
     for day in range(1, 31):
-        news.get(day, lambda: None)()
+        events.get(day, lambda: None)()
         now = start + datetime.timedelta(days=day)
         if day == KILLED:
-            _kill_in_the_trainer([str(path), str(weights), now.isoformat()])
+            _kill_during_training([str(path), str(weights), now.isoformat()])
         elif day == KILLED_PUSHING:
-            _kill_in_the_pusher([str(path), str(weights), now.isoformat()])
+            _kill_during_push([str(path), str(weights), now.isoformat()])
         else:
-            changes = [('trainer.weights', str(weights)), *(USELESS if day == WORSE else [])]
+            changes = [('trainer.weights', str(weights)), *(UNTRAINED if day == WORSE else [])]
             retrain(load_recipe(str(path), changes), Tools(now=lambda now=now: now))
         live[day] = _live_model(recipe)
     ticks = read_status(recipe, now, last=100).ticks
@@ -178,7 +178,7 @@ def _darken(span: Path) -> None:
         PIL.Image.fromarray(pixels.astype(np.uint8)).save(file)
 
 
-def _kill_in_the_trainer(arguments: list[str]) -> None:
+def _kill_during_training(arguments: list[str]) -> None:
     command = [sys.executable, '-u', '-c', TICK, *arguments]
     with subprocess.Popen(
         command, cwd=REPOSITORY, text=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
@@ -190,7 +190,7 @@ def _kill_in_the_trainer(arguments: list[str]) -> None:
     assert seen
 
 
-def _kill_in_the_pusher(arguments: list[str]) -> None:
+def _kill_during_push(arguments: list[str]) -> None:
     command = [sys.executable, '-c', TICK, *arguments, 'pushing']
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, timeout=300)
     assert done.returncode == -signal.SIGKILL, done.stdout
@@ -206,15 +206,12 @@ def _hash(version: Path) -> str:
     return hashlib.sha256(variables.read_bytes()).hexdigest()
 
 
-def test_every_day_has_its_verdict(month):
+def test_every_tick_has_outcome_decision_and_reason(month):
     assert {day: tick.verdict for day, tick in month.ticks.items()} == BY_DAY
-
-
-def test_every_day_has_its_decision_and_its_reason(month):
     assert all(tick.decision and tick.reason for tick in month.ticks.values())
 
 
-def test_days_without_news_train_nothing(month):
+def test_ticks_without_new_data_start_no_run(month):
     quiet = [tick for tick in month.ticks.values() if tick.verdict == 'nothing new']
     assert all(tick.run is None and tick.attempts == 0 and not tick.train for tick in quiet)
     store = open_store(month.recipe.metadata, month.recipe.home)
@@ -222,7 +219,7 @@ def test_days_without_news_train_nothing(month):
     assert len(runs) == 30 - len(quiet)
 
 
-def test_each_blessed_day_pushed_one_version_and_no_other_day_did(month):
+def test_each_blessed_model_is_pushed_as_one_version(month):
     pushed = [Path(month.ticks[day].pushed_to) for day in BLESSED]
     (killed,) = set(month.versions) - set(pushed)
     assert pushed == [version for version in month.versions if version != killed]
@@ -230,19 +227,19 @@ def test_each_blessed_day_pushed_one_version_and_no_other_day_did(month):
     assert all(tick.pushed_to is None for day, tick in month.ticks.items() if day not in BLESSED)
 
 
-def test_no_model_was_pushed_twice(month):
+def test_no_model_is_pushed_twice(month):
     assert len({_hash(version) for version in month.versions}) == len(BLESSED) + 1
     store = open_store(month.recipe.metadata, month.recipe.home)
     found = [trace(store, 'squares', version.name).model for version in month.versions]
     assert len({each.artifact for each in found}) == len(BLESSED) + 1
 
 
-def test_what_is_live_changes_on_blessed_days_alone(month):
+def test_live_model_changes_only_when_a_model_is_blessed(month):
     changed = [day for day in range(2, 31) if month.model[day] != month.model[day - 1]]
     assert [FIRST, *changed] == sorted([*BLESSED, KILLED_PUSHING])
 
 
-def test_the_last_better_model_is_live_at_the_end(month):
+def test_last_blessed_model_is_live_at_the_end(month):
     store = open_store(month.recipe.metadata, month.recipe.home)
     live = read_history(store, 'squares').live
     assert live.destination == month.ticks[MORE].pushed_to == str(month.versions[-1])
@@ -250,49 +247,49 @@ def test_the_last_better_model_is_live_at_the_end(month):
     assert month.ticks[MORE].accuracy >= month.ticks[MORE].previous_accuracy
 
 
-def test_a_span_with_many_torn_images_fails_every_day_until_it_is_mended(month):
+def test_ticks_fail_until_the_corrupted_span_is_repaired(month):
     for day in (CORRUPT, STILL_CORRUPT):
         tick = month.ticks[day]
         assert tick.exit_code == 1
         assert tick.reason.startswith('8 of 96 images (8.3%) cannot be used, more than the 5.0%')
-    assert month.ticks[MENDED].spans == (1, 2)
+    assert month.ticks[REPAIRED].spans == (1, 2)
 
 
-def test_one_torn_image_that_is_left_is_set_aside(month):
+def test_remaining_truncated_image_is_quarantined(month):
     lists = month.recipe.artifacts_directory.glob('*/quarantine/*/span-2/quarantined.jsonl')
-    torn = {json.loads(line)['source'] for path in lists for line in path.read_text().splitlines()}
-    assert torn == {'cats/cats-2-0.jpg'}
+    names = {json.loads(line)['source'] for path in lists for line in path.read_text().splitlines()}
+    assert names == {'cats/cats-2-0.jpg'}
 
 
-def test_retraining_on_darker_images_beats_the_live_model(month):
-    tick = month.ticks[DARKER]
+def test_model_retrained_after_drift_is_better_than_the_live_model(month):
+    tick = month.ticks[DRIFTED]
     assert tick.accuracy > tick.previous_accuracy + 0.2
 
 
-def test_the_day_after_the_kills_finds_that_the_work_is_done(month):
+def test_tick_after_a_killed_push_finds_the_pushed_model(month):
     killed, after = month.ticks[KILLED], month.ticks[AFTER]
     assert killed.new == month.ticks[KILLED_PUSHING].new == (4,)
     assert after.spans == (2, 3, 4)
     assert after.new == ()
     store = open_store(month.recipe.metadata, month.recipe.home)
-    noted = {push.version: push for push in read_history(store, 'squares').pushes}
-    assert list(noted[month.versions[3].name].spans) == [2, 3, 4]
+    pushes = {push.version: push for push in read_history(store, 'squares').pushes}
+    assert list(pushes[month.versions[3].name].spans) == [2, 3, 4]
 
 
-def test_a_candidate_that_is_worse_leaves_the_live_model_alone(month):
+def test_worse_candidate_does_not_replace_the_live_model(month):
     tick = month.ticks[WORSE]
     assert tick.exit_code == 0
     assert 'last blessed model 1.000 on the same images, maximum drop 0.00' in tick.reason
     assert tick.accuracy < tick.previous_accuracy
 
 
-def test_a_few_images_wait_for_more(month):
+def test_small_span_is_not_trained_until_more_images_arrive(month):
     assert 'waiting for 20' in month.ticks[FEW].reason
     assert month.ticks[MORE].new == (6, 7)
     assert 'span 8 is new (6 images); waiting for 20' in month.ticks[30].reason
 
 
-def test_the_live_model_leads_back_to_the_first(month):
+def test_lineage_of_the_live_model_reaches_the_first(month):
     store = open_store(month.recipe.metadata, month.recipe.home)
     found = trace(store, 'squares', month.versions[-1].name)
     assert [each.version for each in found.parents] == [
@@ -301,7 +298,7 @@ def test_the_live_model_leads_back_to_the_first(month):
     assert found.baseline.version == month.versions[-2].name
 
 
-def test_the_journal_is_a_line_per_event(month):
+def test_journal_has_one_line_per_event(month):
     lines = (month.recipe.home / 'ticks.jsonl').read_text().splitlines()
-    assert len([json.loads(line) for line in lines]) == 3 * 30 - 2  # the killed ones noted no end
+    assert len([json.loads(line) for line in lines]) == 3 * 30 - 2  # killed ticks record no end
     assert len(Journal(month.recipe.home / 'ticks.jsonl').ticks()) == 30

@@ -1,4 +1,4 @@
-"""Figures and textures: what they look like, and that they follow from the seed."""
+"""Generated figures and textures: shape, range of values, and determinism."""
 
 import contextlib
 import os
@@ -33,7 +33,7 @@ def collection(tmp_path_factory):
 
 
 @pytest.mark.parametrize('kind', KINDS)
-def test_an_outline_is_a_closed_shape_of_about_unit_size(kind):
+def test_outlines_have_about_unit_size(kind):
     for seed in range(20):
         corners = outline(kind, sample_form(random(seed)))
         assert len(corners) >= 3
@@ -41,7 +41,7 @@ def test_an_outline_is_a_closed_shape_of_about_unit_size(kind):
 
 
 @pytest.mark.parametrize('draw', ['assembly', 'contour', 'fractal'])
-def test_a_figure_has_an_inside_and_an_outside(draw):
+def test_figures_have_inside_and_outside(draw):
     for seed in range(10):
         figure = {
             'assembly': lambda rng: draw_assembly(sample_assembly(rng, None), rng),
@@ -55,7 +55,7 @@ def test_a_figure_has_an_inside_and_an_outside(draw):
 
 
 @pytest.mark.parametrize('family', textures.FAMILIES)
-def test_a_texture_uses_the_whole_range_and_meets_itself_at_its_edges(family):
+def test_textures_use_the_full_range_and_tile_seamlessly(family):
     steps, seams = [], []
     for seed in range(8):
         texture = textures.draw_texture(textures.sample_texture(family, random(seed)), random(seed))
@@ -77,14 +77,14 @@ def test_siblings_share_most_of_their_parts():
     assert SIBLINGS > 1
 
 
-def test_drawings_of_a_class_are_more_alike_than_those_of_others(collection):
+def test_drawings_of_one_class_are_more_similar_than_of_two(collection):
     figures = (collection.figures != tones.OUTSIDE).astype(float)[::SIBLINGS]
     same = np.abs(figures[:, 0] - figures[:, 1]).mean()
     others = np.abs(figures[1:, 0] - figures[:-1, 0]).mean()
     assert 0 < same < others
 
 
-def test_a_collection_follows_from_its_seed(collection, tmp_path):
+def test_collection_depends_only_on_its_seed(collection, tmp_path):
     again = make_collection(FEW, 0, tmp_path)
     other = make_collection(FEW, 1, tmp_path)
     np.testing.assert_array_equal(collection.figures, again.figures)
@@ -92,7 +92,7 @@ def test_a_collection_follows_from_its_seed(collection, tmp_path):
     assert (collection.figures != other.figures).any(axis=(1, 2, 3)).all()
 
 
-def test_a_collection_is_drawn_once(tmp_path):
+def test_existing_collection_is_reused(tmp_path):
     first = make_collection(FEW, 0, tmp_path)
     files = {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
     second = make_collection(FEW, 0, tmp_path)
@@ -100,7 +100,7 @@ def test_a_collection_is_drawn_once(tmp_path):
     np.testing.assert_array_equal(first.figures, second.figures)
 
 
-def test_a_collection_that_was_killed_half_way_is_drawn_again(tmp_path):
+def test_partial_collection_is_drawn_again(tmp_path):
     make_collection(FEW, 0, tmp_path)
     (figures,) = tmp_path.glob('figures-*.npy')
     expected = np.load(figures)
@@ -109,7 +109,7 @@ def test_a_collection_that_was_killed_half_way_is_drawn_again(tmp_path):
     assert not list(tmp_path.glob('*.partial'))
 
 
-def test_a_collection_that_was_cut_off_is_drawn_again(tmp_path):
+def test_truncated_collection_is_drawn_again(tmp_path):
     make_collection(FEW, 0, tmp_path)
     for file in tmp_path.glob('*.npy'):
         file.write_bytes(file.read_bytes()[: 1000 * file.name.startswith('figures')])
@@ -119,7 +119,7 @@ def test_a_collection_that_was_cut_off_is_drawn_again(tmp_path):
     assert again.textures.any(axis=(1, 2, 3)).all()
 
 
-def test_workers_end_with_a_parent_that_was_killed(tmp_path):
+def test_workers_end_when_the_parent_is_killed(tmp_path):
     drawing = 'make_collection(Counts(0, 0, 8, 4, figures_each=400), 0, Path(sys.argv[1]))'
     script = tmp_path / 'draw.py'
     script.write_text(
@@ -131,13 +131,13 @@ def test_workers_end_with_a_parent_that_was_killed(tmp_path):
     with subprocess.Popen(
         [sys.executable, script, tmp_path], env=environment, start_new_session=True
     ) as parent:
-        wait_until(lambda: len(members(parent.pid)) >= 4)  # itself, a server, two workers or more
+        wait_until(lambda: len(members(parent.pid)) >= 4)  # parent, fork server, 2 or more workers
         parent.kill()
     wait_until(lambda: not members(parent.pid))
 
 
 def members(session: int) -> list[Path]:
-    """Processes of a session that have not ended."""
+    """Running processes of a session."""
     found = []
     for status in Path('/proc').glob('[0-9]*/stat'):
         with contextlib.suppress(OSError):

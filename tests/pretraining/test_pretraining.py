@@ -1,4 +1,4 @@
-"""Pretraining as a whole: it learns, goes on where it was, and leaves weights that fit."""
+"""Pretraining learns, resumes from its checkpoint, and writes weights that Keras loads."""
 
 import dataclasses
 from pathlib import Path
@@ -26,15 +26,15 @@ def make(folder: Path, steps: int = SMALL.steps) -> Result:
 
 @pytest.fixture
 def small(monkeypatch):
-    """What the command line trains: a few steps on a few small scenes."""
+    """Replaces the settings of the command line with a few steps on a few small scenes."""
     monkeypatch.setattr(command, 'Settings', lambda **given: dataclasses.replace(SMALL, **given))
 
 
 @pytest.mark.slow
-def test_what_was_killed_goes_on_and_what_does_not_fit_is_refused(small, tmp_path, monkeypatch):
-    for name in ('whole', 'killed'):
+def test_resumed_pretraining_gives_equal_weights(small, tmp_path, monkeypatch):
+    for name in ('uninterrupted', 'killed'):
         (tmp_path / name).mkdir()
-    assert make(tmp_path / 'whole').exit_code == 0
+    assert make(tmp_path / 'uninterrupted').exit_code == 0
     with monkeypatch.context() as patch:
         advance = Pretraining.advance
 
@@ -49,31 +49,35 @@ def test_what_was_killed_goes_on_and_what_does_not_fit_is_refused(small, tmp_pat
     assert 'interrupted; the same command goes on' in killed.stdout
     assert not (tmp_path / 'killed' / 'made.weights.h5').exists()
     assert make(tmp_path / 'killed').exit_code == 0
-    start, whole, killed_once = (
+    initial, uninterrupted, resumed = (
         keras.applications.MobileNetV2((64, 64, 3), 0.35, include_top=False, weights=None)
         for _ in range(3)
     )
-    whole.load_weights(tmp_path / 'whole' / 'made.weights.h5')
-    killed_once.load_weights(tmp_path / 'killed' / 'made.weights.h5')
-    for first, one, other in zip(start.weights, whole.weights, killed_once.weights, strict=True):
+    uninterrupted.load_weights(tmp_path / 'uninterrupted' / 'made.weights.h5')
+    resumed.load_weights(tmp_path / 'killed' / 'made.weights.h5')
+    for before, one, other in zip(
+        initial.weights, uninterrupted.weights, resumed.weights, strict=True
+    ):
         np.testing.assert_allclose(one, other, atol=1e-3 if one.ndim > 1 else 1e-5)
-        assert not np.array_equal(first, one)
-    refused = make(tmp_path / 'whole', steps=7)
-    assert refused.exit_code == 1
-    assert 'holds a run of other settings or code; give another --workdir' in refused.output
-    (data,) = (tmp_path / 'whole' / 'work' / 'checkpoint').glob('*.data-*')
+        assert not np.array_equal(before, one)
+
+
+@pytest.mark.slow
+def test_rejects_damaged_checkpoint(small, tmp_path):
+    assert make(tmp_path, steps=1).exit_code == 0
+    (data,) = (tmp_path / 'work' / 'checkpoint').glob('*.data-*')
     data.write_bytes(data.read_bytes()[:1000])
-    damaged = make(tmp_path / 'whole')
+    damaged = make(tmp_path, steps=1)
     assert damaged.exit_code == 1
     assert 'is damaged; delete it to begin anew' in damaged.output
 
 
-def test_it_learns_to_tell_figures_apart_and_scenes_become_more_difficult(tmp_path):
+def test_accuracy_and_difficulty_rise(tmp_path):
     settings = dataclasses.replace(SMALL, steps=60, foothold=0.2, pace=0.01)
     run = Pretraining(settings, make_collection(COUNTS, 0, tmp_path))
     run.difficulty.assign(0.02)
     run.advance()
-    assert float(run.difficulty) == pytest.approx(0.01)  # nothing is recognised yet
+    assert float(run.difficulty) == pytest.approx(0.01)  # accuracy is still 0
     for _ in range(59):
         run.advance()
     assert run.accuracies[0] > 0.2  # of eight classes
@@ -83,19 +87,19 @@ def test_it_learns_to_tell_figures_apart_and_scenes_become_more_difficult(tmp_pa
     assert float(run.difficulty) == pytest.approx(before + 0.01)
 
 
-def test_the_rate_rises_then_falls_to_nothing():
+def test_learning_rate_warms_up_and_decays_to_zero():
     settings = Settings(steps=1000, learning_rate=1.0, warm_up=0.1)
     rates = [settings.learning_rate_at(step) for step in range(1000)]
     assert rates[0] == pytest.approx(0.01)
     assert max(rates) == pytest.approx(1.0)
     assert np.argmax(rates) in (99, 100)
     assert rates[-1] < 1e-4
-    for steps in (1, 6, 125):  # shares of them are not whole
+    for steps in (1, 6, 125):  # warm-up is a fraction of a step
         short = dataclasses.replace(settings, steps=steps)
         assert max(short.learning_rate_at(step) for step in range(steps)) <= 1.0
 
 
-def test_a_batch_norm_in_one_operation_is_that_of_keras():
+def test_fused_batch_norm_equals_that_of_keras():
     keras.utils.set_random_seed(0)
     images = np.random.default_rng(0).normal(3, 2, (4, 5, 5, 6)).astype(np.float32)
     one, other = FusedBatchNorm(momentum=0.5), keras.layers.BatchNormalization(momentum=0.5)
@@ -106,7 +110,7 @@ def test_a_batch_norm_in_one_operation_is_that_of_keras():
     np.testing.assert_allclose(one(images), other(images), atol=1e-6)
 
 
-def test_residual_blocks_begin_as_the_identity():
+def test_residual_blocks_are_initially_the_identity():
     images = np.random.default_rng(0).uniform(-1, 1, (2, 32, 32, 3)).astype(np.float32)
     backbone = build_backbone(32)
     block = keras.Model(
@@ -117,7 +121,7 @@ def test_residual_blocks_begin_as_the_identity():
     np.testing.assert_array_equal(before, after)
 
 
-def test_a_sheet_shows_gray_scenes_first_and_coloured_ones_last(small, tmp_path):
+def test_sheet_shows_scenes_from_gray_to_coloured(small, tmp_path):
     words = ['--look', str(tmp_path / 'sheet.png'), '--workdir', str(tmp_path)]
     assert CliRunner().invoke(command.main, words).exit_code == 0
     pixels = np.asarray(Image.open(tmp_path / 'sheet.png'))

@@ -1,4 +1,4 @@
-"""Scenes: figures before textures, as freely as the difficulty says."""
+"""Scenes composed of figures and textures at a given difficulty."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ SIZE, BATCH = 48, 8
 
 @pytest.fixture
 def drawings():
-    """A square of one tone in the middle, on textures of noise."""
+    """A centred square of one tone on noise textures."""
     figures = np.zeros((BATCH, tones.SIDE, tones.SIDE), np.uint8)
     figures[:, 24:72, 24:72] = 3
     noise = np.random.default_rng(0).integers(
@@ -26,7 +26,7 @@ def scenes(drawings, difficulty, seed=1):
 
 
 @pytest.mark.parametrize('difficulty', [0.0, 0.5, 1.0])
-def test_scenes_are_what_the_network_reads(drawings, difficulty):
+def test_scenes_have_the_input_format_of_the_network(drawings, difficulty):
     found = scenes(drawings, difficulty)
     assert found.shape == (BATCH, SIZE, SIZE, 3)
     assert found.dtype == np.float32
@@ -34,25 +34,25 @@ def test_scenes_are_what_the_network_reads(drawings, difficulty):
     assert found.max() <= 1
 
 
-def test_at_first_figures_are_light_grounds_dark_and_all_stand_in_the_middle(drawings):
+def test_easiest_scenes_have_light_centred_figures_on_dark_ground(drawings):
     found = scenes(drawings, 0.0)
     inside, outside = found[:, 20:28, 20:28], found[:, :8]
     assert inside.min() > outside.max()
     assert np.ptp(found, axis=3).max() < 1e-6  # gray
 
 
-def test_in_the_end_a_figure_may_be_darker_than_its_ground(drawings):
+def test_hardest_scenes_vary_contrast_and_colours(drawings):
     many = np.concatenate([scenes(drawings, 1.0, seed) for seed in range(8)])
     lighter = many[:, 20:28, 20:28].mean(axis=(1, 2, 3)) > many[:, :8].mean(axis=(1, 2, 3))
     assert 0.2 < lighter.mean() < 0.8
     assert np.ptp(many, axis=3).mean() > 0.1  # colours
 
 
-def test_a_seed_gives_one_batch_and_another_seed_another(drawings):
+def test_batch_depends_on_the_seed(drawings):
     np.testing.assert_array_equal(scenes(drawings, 1.0), scenes(drawings, 1.0))
     assert np.abs(scenes(drawings, 1.0) - scenes(drawings, 1.0, seed=500)).mean() > 0.05
 
 
-def test_scenes_of_one_batch_differ_from_each_other(drawings):
+def test_scenes_of_one_batch_differ(drawings):
     found = scenes(drawings, 1.0)
     assert all(np.abs(found[0] - other).mean() > 0.02 for other in found[1:])

@@ -1,4 +1,4 @@
-"""The folder of a pretraining, and what the command line says when something is in the way."""
+"""The workdir of pretraining, and errors of the command line."""
 
 import dataclasses
 import errno
@@ -28,7 +28,7 @@ def call(*words: object):
     return CliRunner().invoke(command.main, [str(word) for word in words])
 
 
-def test_two_at_once_are_refused(tmp_path):
+def test_rejects_concurrent_pretraining(tmp_path):
     output = tmp_path / 'made.weights.h5'
     with alone(tmp_path):
         result = call('--workdir', tmp_path, '--output', output)
@@ -36,21 +36,21 @@ def test_two_at_once_are_refused(tmp_path):
     assert f'another pretraining is going on in {tmp_path}' in result.output
 
 
-def test_the_same_settings_go_on_and_others_do_not(tmp_path):
+def test_rejects_workdir_of_other_settings(tmp_path):
     claim(tmp_path, SMALL)
     claim(tmp_path, dataclasses.replace(SMALL))
     with pytest.raises(ConfigError, match='other settings or code; give another --workdir'):
         claim(tmp_path, dataclasses.replace(SMALL, steps=2))
 
 
-def test_changed_code_does_not_go_on(tmp_path, monkeypatch):
+def test_rejects_workdir_of_other_code(tmp_path, monkeypatch):
     claim(tmp_path, SMALL)
     monkeypatch.setattr(workdir, 'code_digest', lambda: 'another')
     with pytest.raises(ConfigError, match='other settings or code'):
         claim(tmp_path, SMALL)
 
 
-def test_damaged_settings_are_not_taken_for_the_same(tmp_path):
+def test_rejects_workdir_with_damaged_settings(tmp_path):
     claim(tmp_path, SMALL)
     assert json.loads((tmp_path / 'settings.json').read_text())['steps'] == 1
     (tmp_path / 'settings.json').write_text('')
@@ -59,7 +59,7 @@ def test_damaged_settings_are_not_taken_for_the_same(tmp_path):
 
 
 @pytest.mark.parametrize('option', [('--seed', 1), ('--steps', 2)])
-def test_the_weights_of_recipes_are_not_replaced_by_others_by_accident(option, tmp_path):
+def test_other_settings_do_not_overwrite_the_embedded_weights(option, tmp_path):
     before = EMBEDDED_FILE.read_bytes()
     result = call(*option, '--workdir', tmp_path / 'work')
     assert result.exit_code == 2
@@ -77,21 +77,21 @@ def test_the_weights_of_recipes_are_not_replaced_by_others_by_accident(option, t
         ('--look', 'no/sheet.png', 'no is no folder'),
     ],
 )
-def test_a_file_that_cannot_be_is_refused_before_anything_is_drawn(option, name, wrong, tmp_path):
+def test_rejects_invalid_file_names_before_drawing(option, name, wrong, tmp_path):
     result = call(option, tmp_path / name, '--workdir', tmp_path / 'work')
     assert result.exit_code == 2
     assert wrong in result.output
     assert not (tmp_path / 'work').exists()
 
 
-def test_a_workdir_that_cannot_be_made_is_told_in_one_sentence(tmp_path):
+def test_reports_workdir_that_cannot_be_created(tmp_path):
     (tmp_path / 'file').touch()
     result = call('--workdir', tmp_path / 'file' / 'work', '--output', tmp_path / 'w.weights.h5')
     assert result.exit_code == 1
     assert 'Not a directory' in result.output
 
 
-def test_a_full_disk_is_told_in_one_sentence_and_left_as_it_was(tmp_path, monkeypatch):
+def test_reports_full_disk_and_removes_partial_files(tmp_path, monkeypatch):
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

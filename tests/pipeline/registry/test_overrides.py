@@ -47,7 +47,7 @@ class Pets:
         """Pushes a model; without recording, as a run that is killed after the push."""
         about = About(recipe='pets', run='run-1', model=model.uri, model_id=model.id, accuracy=0.9)
         served = Path(model.uri) / 'Format-Serving'
-        folder = push(served, self.serving, keep=9, about=about, extra_files=beside).folder
+        folder = push(served, self.serving, keep=9, about=about, extra_files=extra_files).folder
         if recorded:
             record_push(self.store, 'pets', folder)
         return folder
@@ -318,8 +318,8 @@ def test_bless_does_not_push_live_model_again(pets, two):
 
 def test_bless_keeps_extra_files_of_the_version(pets, two, tmp_path):
     (tmp_path / 'small.tflite').write_text('small')
-    beside = {'small.tflite': tmp_path / 'small.tflite'}
-    with_lite = pets.push(pets.train({3: 'c'}), extra_files=beside)
+    extra_files = {'small.tflite': tmp_path / 'small.tflite'}
+    with_lite = pets.push(pets.train({3: 'c'}), extra_files=extra_files)
     assert bless(pets.recipe, pets.store, with_lite.name, 'still good').unchanged
 
     rollback(pets.recipe, pets.store, None, 'too many cats')

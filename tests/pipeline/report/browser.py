@@ -1,9 +1,8 @@
-"""A headless Chromium that opens pages and answers questions about them.
+"""Headless Chromium, driven over the DevTools protocol.
 
-It is spoken to by its DevTools protocol: https://chromedevtools.github.io/devtools-protocol/.
+See https://chromedevtools.github.io/devtools-protocol/.
 """
 
-import base64
 import contextlib
 import itertools
 import json
@@ -18,7 +17,7 @@ from typing import Any
 import websocket
 
 NAMES = ('chromium', 'chromium-browser', 'google-chrome')
-FOUND = next(filter(None, map(shutil.which, NAMES)), None)
+EXECUTABLE = next(filter(None, map(shutil.which, NAMES)), None)
 _FLAGS = (
     '--headless',
     '--no-sandbox',
@@ -31,19 +30,19 @@ _FLAGS = (
     '--remote-debugging-port=0',
     '--remote-allow-origins=*',
 )
-_PATIENCE = 60.0  # seconds, for its start and for any answer
+_TIMEOUT = 60.0  # seconds
 
 
 class Tab:
-    """A tab with one page; events that came since it was opened are in `events`."""
+    """A tab with one page; `events` holds the DevTools events since the page was opened."""
 
     def __init__(self, address: str) -> None:
-        self._socket = websocket.create_connection(address, timeout=_PATIENCE)
+        self._socket = websocket.create_connection(address, timeout=_TIMEOUT)
         self._numbers = itertools.count(1)
         self.events: list[dict[str, Any]] = []
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
-        """Asks, and waits for the answer."""
+        """Calls a DevTools method and returns its result."""
         number = next(self._numbers)
         self._socket.send(json.dumps({'id': number, 'method': method, 'params': params}))
         while True:
@@ -60,15 +59,6 @@ class Tab:
         for domain in ('Page', 'Runtime', 'Log', 'Network'):
             self.call(f'{domain}.enable')
         self.call('Emulation.setEmulatedMedia', features=[scheme])
-        self.resize(width, height)
-        self.events.clear()
-        self.call('Page.navigate', url=address)
-        end = time.monotonic() + _PATIENCE
-        while not any(each['method'] == 'Page.loadEventFired' for each in self.events):
-            assert time.monotonic() < end, f'{address} did not load'
-            self._receive()
-
-    def resize(self, width: int, height: int) -> None:
         self.call(
             'Emulation.setDeviceMetricsOverride',
             width=width,
@@ -76,25 +66,26 @@ class Tab:
             deviceScaleFactor=1,
             mobile=width < 600,
         )
+        self.events.clear()
+        self.call('Page.navigate', url=address)
+        end = time.monotonic() + _TIMEOUT
+        while not any(each['method'] == 'Page.loadEventFired' for each in self.events):
+            assert time.monotonic() < end, f'{address} did not load'
+            self._receive()
 
-    def ask(self, expression: str) -> Any:
-        """The value of JavaScript."""
-        found = self.call('Runtime.evaluate', expression=expression, returnByValue=True)
-        assert 'exceptionDetails' not in found, found
-        return found['result'].get('value')
+    def evaluate(self, expression: str) -> Any:
+        """Evaluates JavaScript and returns its value."""
+        evaluation = self.call('Runtime.evaluate', expression=expression, returnByValue=True)
+        assert 'exceptionDetails' not in evaluation, evaluation
+        return evaluation['result'].get('value')
 
-    def screenshot(self, path: Path, *, whole: bool = True) -> None:
-        """Writes a PNG of the page."""
-        data = self.call('Page.captureScreenshot', captureBeyondViewport=whole)['data']
-        path.write_bytes(base64.b64decode(data))
+    def console_messages(self) -> list[str]:
+        """Console messages, log entries and uncaught exceptions of the page."""
+        methods = ('Log.entryAdded', 'Runtime.consoleAPICalled', 'Runtime.exceptionThrown')
+        return [json.dumps(each['params']) for each in self.events if each['method'] in methods]
 
-    def complaints(self) -> list[str]:
-        """What the page wrote to the console, and what was wrong with it."""
-        wanted = ('Log.entryAdded', 'Runtime.consoleAPICalled', 'Runtime.exceptionThrown')
-        return [json.dumps(each['params']) for each in self.events if each['method'] in wanted]
-
-    def fetched(self) -> list[str]:
-        """Addresses that were asked for, but those that hold their data themselves."""
+    def requested_urls(self) -> list[str]:
+        """URLs that the page requested, without data URLs."""
         urls = [
             each['params']['request']['url']
             for each in self.events
@@ -114,10 +105,10 @@ class Tab:
 
 @contextlib.contextmanager
 def browser(profile: Path) -> Iterator[Tab]:
-    """A browser with one tab, that ends with the block."""
-    assert FOUND is not None
+    """Starts a browser and yields its only tab."""
+    assert EXECUTABLE is not None
     process = subprocess.Popen(
-        [FOUND, *_FLAGS, f'--user-data-dir={profile}', 'about:blank'],
+        [EXECUTABLE, *_FLAGS, f'--user-data-dir={profile}', 'about:blank'],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -136,15 +127,15 @@ def browser(profile: Path) -> Iterator[Tab]:
 
 
 def _tab_address(profile: Path) -> str:
-    """Where the only tab listens, once the browser has written its port."""
-    file, end = profile / 'DevToolsActivePort', time.monotonic() + _PATIENCE
+    """WebSocket URL of the only tab; waits until the browser has written its port."""
+    file, end = profile / 'DevToolsActivePort', time.monotonic() + _TIMEOUT
     while not (file.is_file() and file.read_text().count('\n')):
         assert time.monotonic() < end, 'the browser did not start'
         time.sleep(0.05)
     port = int(file.read_text().splitlines()[0])
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     while True:
-        with opener.open(f'http://127.0.0.1:{port}/json/list', timeout=_PATIENCE) as answer:
+        with opener.open(f'http://127.0.0.1:{port}/json/list', timeout=_TIMEOUT) as answer:
             pages = [each for each in json.load(answer) if each['type'] == 'page']
         if pages:
             return str(pages[0]['webSocketDebuggerUrl'])

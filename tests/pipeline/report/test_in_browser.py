@@ -1,13 +1,13 @@
 """Reports in headless Chromium: layout, contrast, images, console messages."""
 
 import pytest
-from browser import FOUND, NAMES, browser
+from browser import EXECUTABLE, NAMES, browser
 from example_run import REASON, REJECTED, example, images_for
 
 from pipeline.report.page.render import render_comparison, render_page
 
 pytestmark = [
-    pytest.mark.skipif(FOUND is None, reason=f'none of {", ".join(NAMES)} is installed'),
+    pytest.mark.skipif(EXECUTABLE is None, reason=f'none of {", ".join(NAMES)} is installed'),
     pytest.mark.timeout(180),
 ]
 PAGES = ('live', 'rejected', 'comparison')
@@ -74,22 +74,22 @@ def tab(tmp_path_factory):
 def test_page_logs_no_messages_and_requests_no_urls(tab, pages, name):
     tab.open(pages[name])
 
-    assert tab.complaints() == []
-    assert tab.fetched() == [pages[name]]
+    assert tab.console_messages() == []
+    assert tab.requested_urls() == [pages[name]]
 
 
 @pytest.mark.parametrize('name', PAGES)
 def test_all_images_are_drawn(tab, pages, name):
     tab.open(pages[name])
 
-    assert tab.ask('document.querySelectorAll("figure > svg").length') >= 4
-    assert tab.ask(NOT_DRAWN) == []
+    assert tab.evaluate('document.querySelectorAll("figure > svg").length') >= 4
+    assert tab.evaluate(NOT_DRAWN) == []
 
 
 def test_page_has_all_images(tab, pages):
     tab.open(pages['live'])
 
-    assert tab.ask('document.images.length') == 8 + 1 + 2 * 6  # samples, views, mistakes
+    assert tab.evaluate('document.images.length') == 8 + 1 + 2 * 6  # samples, views, mistakes
 
 
 @pytest.mark.parametrize('name', PAGES)
@@ -97,7 +97,7 @@ def test_page_has_all_images(tab, pages):
 def test_page_does_not_scroll_horizontally(tab, pages, name, width):
     tab.open(pages[name], width=width)
 
-    assert tab.ask('document.documentElement.scrollWidth') <= width
+    assert tab.evaluate('document.documentElement.scrollWidth') <= width
 
 
 @pytest.mark.parametrize('width', [PHONE, DESK])
@@ -107,7 +107,7 @@ def test_page_does_not_scroll_horizontally(tab, pages, name, width):
 )
 def test_gate_decision_and_reasons_are_on_first_screen(tab, pages, width, name, word, why):
     tab.open(pages[name], width=width, height=FIRST_SCREEN)
-    seen = tab.ask(f"""
+    seen = tab.evaluate(f"""
       [...document.querySelectorAll('.verdict p, .verdict li > span')]
         .filter(each => each.getBoundingClientRect().bottom <= {FIRST_SCREEN})
         .map(each => each.innerText.trim())
@@ -122,7 +122,7 @@ def test_gate_decision_and_reasons_are_on_first_screen(tab, pages, width, name, 
 @pytest.mark.parametrize('dark', [False, True], ids=['light', 'dark'])
 def test_text_has_sufficient_contrast(tab, pages, name, dark):
     tab.open(pages[name], dark=dark)
-    contrast, text = tab.ask(CONTRAST)
+    contrast, text = tab.evaluate(CONTRAST)
 
     assert contrast >= 4.5, text
 
@@ -131,6 +131,6 @@ def test_dark_mode_has_dark_background(tab, pages):
     colours = []
     for dark in (False, True):
         tab.open(pages['live'], dark=dark)
-        colours.append(tab.ask('getComputedStyle(document.body).backgroundColor'))
+        colours.append(tab.evaluate('getComputedStyle(document.body).backgroundColor'))
 
     assert colours == ['rgb(244, 245, 247)', 'rgb(16, 20, 26)']

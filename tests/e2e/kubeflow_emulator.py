@@ -1,6 +1,6 @@
-"""Runs a compiled Kubeflow spec without a cluster: each task's own command, in its own process.
+"""Runs a compiled Kubeflow spec without a cluster: each task's command, in a subprocess.
 
-It does what Kubeflow's driver and launcher do for the parts of the specification that the compiled
+Emulates Kubeflow's driver and launcher for the parts of the specification that the compiled
 pipeline uses: order, conditions, parameters and their defaults, placeholders, outputs.
 """
 
@@ -15,16 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from workspace import RUNNER
 
-REPOSITORY = Path(__file__).parents[2]
 _PLACEHOLDER = re.compile(
     r"\{\{\$(?:\.(?P<kind>inputs|outputs)\.(?P<what>\w+)\['(?P<name>\w+)'\](?P<rest>\.\w+)?)?\}\}"
 )
 
 
 @dataclasses.dataclass
-class Finished:
-    """A task that has run."""
+class TaskResult:
+    """Result of a task."""
 
     name: str
     code: int
@@ -34,13 +34,13 @@ class Finished:
     files: dict[str, Path]
 
 
-class Walker:
-    """Walks through a spec, in the order of its dependencies.
+class KubeflowRun:
+    """One run of a compiled pipeline; tasks run in the order of their dependencies.
 
     Args:
         package: the compiled YAML.
-        folder: for what tasks give one another.
-        parameters: those that differ from their defaults.
+        folder: for the tasks' outputs.
+        parameters: values that override the defaults.
     """
 
     def __init__(self, package: Path, folder: Path, **parameters: Any) -> None:
@@ -50,19 +50,18 @@ class Walker:
         self.run_id = str(uuid.uuid4())
         declared = self._spec['root']['inputDefinitions']['parameters']
         unknown = set(parameters) - set(declared)
-        assert not unknown, f'the pipeline has no {unknown}'
+        assert not unknown, f'the pipeline has no parameters {unknown}'
         defaults = {name: each.get('defaultValue') for name, each in declared.items()}
         self._parameters = {**defaults, **parameters}
-        self.finished: dict[str, Finished] = {}
-        self.before: dict[str, Callable[..., object]] = {}  # what befalls a task's first attempt
+        self.finished: dict[str, TaskResult] = {}
+        self.first_attempts: dict[str, Callable[..., object]] = {}  # failing attempts, by task
         self._executed: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
 
-    def walk(self) -> dict[str, Finished]:
-        """Runs everything; stops at the first task that fails."""
-        self._walk(self._spec['root']['dag']['tasks'], self._parameters)
-        return self.finished
+    def execute(self) -> None:
+        """Runs all tasks; stops at the first task that fails."""
+        self._run_tasks(self._spec['root']['dag']['tasks'], self._parameters)
 
-    def _walk(self, tasks: dict[str, Any], given: dict[str, Any]) -> bool:
+    def _run_tasks(self, tasks: dict[str, Any], parameters: dict[str, Any]) -> bool:
         waiting = dict(tasks)
         while waiting:
             name = next(
@@ -70,49 +69,55 @@ class Walker:
                 for name, task in waiting.items()
                 if not set(task.get('dependentTasks', [])) & set(waiting)
             )
-            if not self.run_task(name, waiting.pop(name), given):
+            if not self._run_task(name, waiting.pop(name), parameters):
                 return False
         return True
 
-    def run_task(self, name: str, task: dict[str, Any], given: dict[str, Any]) -> bool:
+    def _run_task(self, name: str, task: dict[str, Any], parameters: dict[str, Any]) -> bool:
         inputs = {
-            key: self._value(source, given)
+            key: self._value(source, parameters)
             for key, source in task.get('inputs', {}).get('parameters', {}).items()
         }
-        if not _holds(task.get('triggerPolicy', {}).get('condition'), inputs):
+        if not _is_true(task.get('triggerPolicy', {}).get('condition'), inputs):
             return True
         component = self._spec['components'][task['componentRef']['name']]
         if 'dag' in component:
-            return self._walk(component['dag']['tasks'], inputs)
+            return self._run_tasks(component['dag']['tasks'], inputs)
         done = self._execute(name, component, inputs)
         self.finished[name] = done
         return done.code == 0
 
-    def _value(self, source: dict[str, Any], given: dict[str, Any]) -> Any:
+    def _value(self, source: dict[str, Any], parameters: dict[str, Any]) -> Any:
         if 'componentInputParameter' in source:
-            return given[source['componentInputParameter']]
+            return parameters[source['componentInputParameter']]
         if 'taskOutputParameter' in source:
             wanted = source['taskOutputParameter']
             return self.finished[wanted['producerTask']].parameters[wanted['outputParameterKey']]
         constant = source['runtimeValue']['constant']
         return self.run_id if constant == '{{$.pipeline_job_uuid}}' else constant
 
-    def run_again(self, name: str) -> Finished:
-        """A task that has run already, with the same run id."""
+    def run_again(self, name: str) -> TaskResult:
+        """Runs a finished task again with the same run id."""
         return self._execute(name, *self._executed[name])
 
-    def _execute(self, name: str, component: dict[str, Any], inputs: dict[str, Any]) -> Finished:
+    def _execute(self, name: str, component: dict[str, Any], inputs: dict[str, Any]) -> TaskResult:
         self._executed[name] = component, inputs
-        command, executor_input = self.command(name, component, inputs)
+        command, executor_input = self._command(name, component, inputs)
         process = {
             'cwd': self._folder,
-            'env': self.environment(),
+            # A pod has only the packages of the image, and unbuffered output.
+            'env': {
+                'PATH': '/usr/bin:/bin',
+                'PYTHONPATH': str(RUNNER.parent),
+                'HOME': str(self._folder),
+                'PYTHONUNBUFFERED': '1',
+            },
             'stdout': subprocess.PIPE,
             'stderr': subprocess.STDOUT,
             'text': True,
         }
-        if name in self.before:
-            self.before.pop(name)(command, **process)
+        if name in self.first_attempts:
+            self.first_attempts.pop(name)(command, **process)
         done = subprocess.run(command, timeout=300, **process)
         outputs = executor_input['outputs']
         parameters = {
@@ -120,26 +125,17 @@ class Walker:
             for key, each in outputs['parameters'].items()
             if Path(each['outputFile']).exists()
         }
-        handed_over = Path(outputs['outputFile'])
-        metadata = json.loads(handed_over.read_text()) if handed_over.exists() else {}
+        output_file = Path(outputs['outputFile'])
+        metadata = json.loads(output_file.read_text()) if output_file.exists() else {}
         files = {
             key: Path(each['artifacts'][0]['uri']) for key, each in outputs['artifacts'].items()
         }
-        return Finished(name, done.returncode, done.stdout, parameters, metadata, files)
+        return TaskResult(name, done.returncode, done.stdout, parameters, metadata, files)
 
-    def environment(self) -> dict[str, str]:
-        """A pod has nothing of ours but the image's packages, and prints at once."""
-        return {
-            'PATH': '/usr/bin:/bin',
-            'PYTHONPATH': str(REPOSITORY),
-            'HOME': str(self._folder),
-            'PYTHONUNBUFFERED': '1',
-        }
-
-    def command(
+    def _command(
         self, name: str, component: dict[str, Any], inputs: dict[str, Any]
     ) -> tuple[list[str], dict[str, Any]]:
-        """The container's command with its placeholders filled, and Kubeflow's ExecutorInput."""
+        """The container's command with resolved placeholders, and Kubeflow's ExecutorInput."""
         folder = self._folder / self.run_id / name
         declared = component.get('outputDefinitions', {})
         executor_input = {
@@ -166,14 +162,14 @@ class Walker:
         }
         container = self._executors[component['executorLabel']]['container']
         words = [
-            _PLACEHOLDER.sub(lambda match: _filled(match, executor_input), word)
+            _PLACEHOLDER.sub(lambda match: _resolve(match, executor_input), word)
             for word in [*container['command'], *container['args']]
         ]
         assert words[0] == 'python'
         return [sys.executable, *words[1:]], executor_input
 
 
-def _filled(match: re.Match[str], executor_input: dict[str, Any]) -> str:
+def _resolve(match: re.Match[str], executor_input: dict[str, Any]) -> str:
     if match['kind'] is None:
         return json.dumps(executor_input)
     if match['kind'] == 'inputs':
@@ -183,8 +179,8 @@ def _filled(match: re.Match[str], executor_input: dict[str, Any]) -> str:
     return output['outputFile'] if match['what'] == 'parameters' else output['artifacts'][0]['uri']
 
 
-def _holds(condition: str | None, inputs: dict[str, Any]) -> bool:
-    """Whether a task is to run; the compiled pipeline compares a parameter with a string."""
+def _is_true(condition: str | None, inputs: dict[str, Any]) -> bool:
+    """Evaluates a trigger condition, which compares a parameter with a string."""
     if condition is None:
         return True
     match = re.fullmatch(r"inputs\.parameter_values\['(.+)'\] == '(\w+)'", condition)

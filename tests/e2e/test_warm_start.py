@@ -1,4 +1,4 @@
-"""Runs that continue: three classes in Parquet, a search, the next run from the first's weights."""
+"""Warm start: three classes in Parquet, a Tuner, and a second run from the first run's weights."""
 
 import json
 import re
@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 import tensorflow as tf
+from workspace import RUNNER
 
-REPOSITORY = Path(__file__).parents[2]
 SMALL = [
     'trainer.image_size=32',
     'trainer.alpha=0.35',
@@ -35,7 +35,7 @@ TUNER = (
 
 @pytest.fixture(scope='module')
 def pets(tmp_path_factory, make_image_folder) -> Path:
-    """A Parquet file as on the Hugging Face hub, of images with three classes."""
+    """A Parquet file in the format of the Hugging Face hub, with three classes."""
     folder = tmp_path_factory.mktemp('parquet')
     images = make_image_folder(folder / 'pets', per_class=60, classes=CLASSES)
     files = sorted(images.rglob('*.jpg'))
@@ -53,7 +53,7 @@ def pets(tmp_path_factory, make_image_folder) -> Path:
 
 @pytest.fixture(scope='module')
 def run(pets, tmp_path_factory):
-    """`run('key=value', ...)`: the recipe for Parquet with small settings, in one workdir."""
+    """`run('key=value', ...)` runs the Parquet recipe with small settings in one workdir."""
     workdir = tmp_path_factory.mktemp('work')
 
     def run_recipe(*changes: str) -> str:
@@ -61,7 +61,7 @@ def run(pets, tmp_path_factory):
         done = subprocess.run(
             [
                 sys.executable,
-                REPOSITORY / 'pipeline_runner.py',
+                RUNNER,
                 'run',
                 '--config',
                 'parquet_224_dense64',
@@ -92,14 +92,14 @@ def second(run, first) -> str:
     return run()
 
 
-def test_the_first_run_has_nothing_to_continue_from(first):
+def test_first_run_starts_from_random_weights(first):
     assert 'of the last blessed model if there is one, else: random' in first
     assert 'data: 180 images, 3 classes (cat, dog, fox)' in first
     assert 'no warm start: no model has been blessed yet; starting from random' in first
     assert re.search(r'^BLESSED and pushed to', first, re.MULTILINE)
 
 
-def test_the_best_trial_reaches_the_trainer(run, first):
+def test_trainer_uses_best_hyperparameters(run, first):
     best = re.search(r'best of 2 trials: (.*), val_loss', first)[1]
     (written,) = run.home.glob('artifacts/Tuner/best_hyperparameters/*/*.txt')
     values = json.loads(written.read_text())['values']
@@ -109,29 +109,28 @@ def test_the_best_trial_reaches_the_trainer(run, first):
     assert f'trained with the best of the Tuner: {best}' in first
 
 
-def test_a_training_leaves_pictures_and_numbers(run, first):
+def test_trainer_writes_figures_and_history(run, first):
     (folder,) = run.home.glob('artifacts/Trainer/model_run/*/pictures')
     names = {path.name for path in folder.iterdir()}
     assert names == {'curves.svg', 'training_images.png', 'architecture.svg'}
     assert json.loads((folder.parent / 'history.json').read_text())
 
 
-def test_the_next_run_continues_from_the_model_that_was_blessed(run, first, second):
-    assert 'Tuner' not in second  # it is switched off again
+def test_next_run_starts_from_the_last_blessed_model(run, first, second):
+    assert 'Tuner' not in second  # disabled in the recipe
     model = re.search(r'warm start from the last blessed model, (\S+)', second)[1]
     assert Path(model).parent == run.home / 'artifacts' / 'Trainer' / 'model'
     assert 'no previous model)' in first
     assert re.search(r'previous model [0-9.]+\)$', second, re.MULTILINE)
 
 
-def test_a_model_of_three_classes_answers_with_three_probabilities(run, second):
+def test_model_of_three_classes_predicts_three_probabilities(run, second):
     newest = max(run.home.glob('serving/*'))
     assert json.loads((newest / 'assets.extra' / 'classes.json').read_text()) == list(CLASSES)
-    answer = tf.saved_model.load(str(newest)).signatures['serve_images']
+    predict = tf.saved_model.load(str(newest)).signatures['serve_images']
     pixels = np.full((32, 32, 3), 200, np.uint8)
-    found = answer(tf.constant([tf.io.encode_png(pixels).numpy()] * 2))
-    assert found['probability'].shape == (2, 3)
-    assert found['probability'].numpy().sum(axis=1) == pytest.approx([1, 1])
-    assert (
-        found['class'].numpy()[0, 0].decode() == CLASSES[found['probability'][0].numpy().argmax()]
-    )
+    predictions = predict(tf.constant([tf.io.encode_png(pixels).numpy()] * 2))
+    probability = predictions['probability'].numpy()
+    assert probability.shape == (2, 3)
+    assert probability.sum(axis=1) == pytest.approx([1, 1])
+    assert predictions['class'].numpy()[0, 0].decode() == CLASSES[probability[0].argmax()]

@@ -1,0 +1,55 @@
+"""A recipe, its images and its runs, used through the command line in subprocesses."""
+
+import functools
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+RUNNER = Path(__file__).parents[2] / 'pipeline_runner.py'
+RECIPE = """
+description: bright and dark squares
+trainer:
+  image_size: 32
+  alpha: 0.35
+  weights: random
+  batch_size: 16
+  feature_extraction: {epochs: 0}
+  fine_tune: {from_layer: 0, batch_norm: train, epochs: 12, learning_rate: 0.01, schedule: cosine}
+"""
+_PROCESS: dict[str, Any] = {
+    'text': True,
+    'env': {**os.environ, 'PYTHONUNBUFFERED': '1', 'LOGNAME': 'ada'},
+    # Background jobs of a shell ignore SIGINT, and their children inherit this.
+    'preexec_fn': functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+}
+
+
+class Workspace:
+    """A small recipe named `squares` with its data and runs.
+
+    Args:
+        folder: for the recipe and the runs.
+        images: the data.
+        recipe: YAML that is added to `RECIPE`.
+    """
+
+    def __init__(self, folder: Path, images: Path, recipe: str) -> None:
+        self.recipe = folder / 'squares.yaml'
+        self.recipe.write_text(RECIPE + recipe)
+        self.runs = folder / 'runs' / 'squares'
+        self._options = ['--config', self.recipe, '--data', images, '--workdir', folder / 'runs']
+
+    def start(self, command: str, *arguments: str) -> subprocess.Popen:
+        words = [sys.executable, RUNNER, command, *self._options, *arguments]
+        return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **_PROCESS)
+
+    def call(self, command: str, *arguments: str) -> subprocess.CompletedProcess:
+        words = [sys.executable, RUNNER, command, *self._options, *arguments]
+        return subprocess.run(words, capture_output=True, timeout=300, **_PROCESS)
+
+    def versions(self) -> list[Path]:
+        """Pushed versions, oldest first."""
+        return sorted(self.runs.glob('serving/[0-9]*'))
