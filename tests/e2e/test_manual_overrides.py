@@ -108,7 +108,7 @@ def test_invalid_push_directory_fails_the_run(workspace, tmp_path):
     (tmp_path / 'models').write_text('a file')
     done = workspace.call('run', '--set', f'push_directory={tmp_path / "models"}')
     assert done.returncode == 1
-    sentence = f'Pusher failed: nothing can be pushed to {tmp_path / "models"}: it is no folder;'
+    sentence = f'Pusher failed: cannot push to {tmp_path / "models"}: it is not a folder;'
     (line,) = done.stderr.splitlines()
     assert line.startswith(f'error: {sentence} the log is ')
 
