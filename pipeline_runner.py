@@ -9,7 +9,7 @@ import sys
 import click
 
 from pipeline.commands import cluster, models, predict, report, runs
-from pipeline.commands.errors import CommandLine
+from pipeline.commands.error_handling import CommandLine
 from pipeline.commands.options import RUN_CODES
 
 

@@ -10,7 +10,7 @@
 | `RunError` | 1 | yes, except anomalies | a component or a push failed |
 | `KubeflowError` | 1 | no | Kubeflow is unreachable or rejects a request |
 
-`pipeline.commands.errors` maps them to exit codes. A schedule retries after a retryable error. A
+`pipeline.commands.error_handling` maps them to exit codes. A schedule retries after a retryable error. A
 subclass exists only where callers distinguish it.
 
 A message is one sentence: the thing, what is wrong, what to do. A ConfigError has a line per

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from pipeline.commands.errors import fail
+from pipeline.commands.error_handling import fail
 from pipeline.commands.options import (
     BLESSED,
     NOT_BLESSED,

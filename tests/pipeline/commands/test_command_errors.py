@@ -19,7 +19,7 @@ from common.errors import (
     PipelineError,
     RunError,
 )
-from pipeline.commands.errors import CommandLine
+from pipeline.commands.error_handling import CommandLine
 from pipeline.local import run_recipe
 from pipeline_runner import main
 

@@ -245,7 +245,7 @@ def test_recipe_is_frozen():
         ('inference: {}', r'inference.path: missing$'),
         (
             'inference: {path: "gs://bucket"}',
-            r'inference.path: must be a folder',
+            r'inference.path: must be a local folder',
         ),
         (
             'trainer: {class_weights: {cats: 0}}',
