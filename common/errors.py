@@ -11,7 +11,7 @@
 | `KubeflowError` | 1 | no | Kubeflow is unreachable or rejects a request |
 
 `pipeline.commands.error_handling` maps them to exit codes. A schedule retries after a retryable
-error. A subclass exists only where callers distinguish it.
+error. A subclass exists only where a caller, or the retries, distinguish it.
 
 A message is one sentence: the thing, what is wrong, what to do. A ConfigError has a line per
 mistake. Executors raise these errors too, so they can be pickled.

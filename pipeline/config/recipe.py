@@ -28,6 +28,8 @@ from trainer.config.tuner import OTHER_TAGS, RANGE_TAG, RangeConfig, TunerConfig
 # Parts of pydantic's error locations that are not keys.
 _TAGS = ('int', 'str', RANGE_TAG, *OTHER_TAGS)
 RECIPES = Path(__file__).parents[2] / 'configs'
+# A value such as the date 2026-11-31 or 3,000 nested lists; PyYAML has no error for these.
+_YAML_ERRORS = (yaml.YAMLError, ValueError, AttributeError, RecursionError)
 REMOVED_KEYS = {  # of earlier versions, and what to use instead
     'retrain.drift_threshold': 'removed: validation.drift sets limits for drift in every run',
 }
@@ -167,8 +169,9 @@ def load_recipe(
         raise ConfigError(f'{path}, {error}') from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f'{path} cannot be read: {error}') from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f'{path} is not YAML: {" ".join(str(error).split())}') from error
+    except _YAML_ERRORS as error:
+        reason = ' '.join(str(error).split())[:300]
+        raise ConfigError(f'{path} is not YAML: {reason}') from error
     if not isinstance(values, dict):
         raise ConfigError(f'{path} is not a mapping; expected keys such as "trainer: ..."')
     values.setdefault('name', path.stem)
@@ -194,11 +197,21 @@ def recipe_of(
     """
     for key, value in overrides:
         _set(values, key, value)
+    _drop_unused_removed_keys(values)
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
         lines = [f'{origin}: {_explain(each)}' for each in error.errors()]
         raise ConfigError('\n'.join(lines)) from None
+
+
+def _drop_unused_removed_keys(values: dict[str, Any]) -> None:
+    """Schedules that were compiled earlier hold every key, those without a value as null."""
+    for dotted in REMOVED_KEYS:
+        group, _, key = dotted.partition('.')
+        section = values.get(group)
+        if isinstance(section, dict) and section.get(key, '') is None:
+            del section[key]
 
 
 def parse_override(text: str) -> tuple[str, Any]:
@@ -212,8 +225,8 @@ def parse_override(text: str) -> tuple[str, Any]:
         raise ConfigError(f'--set {text}: expected KEY=VALUE, as in trainer.batch_size=64')
     try:
         return key.strip(), yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise ConfigError(f'--set {key}: {value!r} is not a YAML value') from error
+    except _YAML_ERRORS as error:
+        raise ConfigError(f'--set {key}: {value[:80]!r} is not a YAML value') from error
 
 
 def _find(name: str) -> Path:

@@ -30,6 +30,7 @@ from tfx.types import Artifact, artifact_utils
 
 from common.artifacts import folder_of
 from common.blessing import is_overridden
+from common.metadata_queries import artifacts_by_id
 
 _FILES = 'catdog_files'  # custom property of an execution: a listing by artifact ID, as JSON
 # ML Metadata returns a hundred executions per response, and responses have at most 4 MB.
@@ -131,7 +132,7 @@ def _mark_damaged(store: MetadataStore, cache_context: int, node_id: str) -> Non
         text = execution.custom_properties[_FILES].string_value or '{}'
         listings.update({int(key): listing for key, listing in json.loads(text).items()})
     damaged = []
-    for artifact in store.get_artifacts_by_id(sorted(listings)):
+    for artifact in artifacts_by_id(store, sorted(listings)).values():
         if artifact.state != _LIVE or is_overridden(artifact):
             continue
         problem = find_damage(folder_of(artifact.uri), listings[artifact.id])

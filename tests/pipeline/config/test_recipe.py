@@ -126,14 +126,27 @@ def test_unknown_key_without_similar_key_gets_no_suggestion(write):
         load_recipe(write('xyz: 1'))
 
 
-@pytest.mark.parametrize('value', ['0.2', 'null'])
-def test_removed_key_names_replacement(write, value):
-    path = write(f'retrain: {{drift_threshold: {value}}}')
+def test_removed_key_names_replacement(write):
+    path = write('retrain: {drift_threshold: 0.2}')
 
     with pytest.raises(
         ConfigError, match=r'yaml: retrain\.drift_threshold: removed: validation\.drift .*$'
     ):
         load_recipe(path)
+
+
+def test_removed_key_without_value_is_ignored(write):
+    assert load_recipe(write('retrain: {drift_threshold: null}')) == load_recipe(write('{}'))
+
+
+@pytest.mark.parametrize(
+    'value', ['2026-11-31', '!!int x', '!!timestamp x', '9' * 5000, '[' * 3000], ids=range(5)
+)
+def test_invalid_yaml_value_is_one_error_line(write, value):
+    with pytest.raises(ConfigError, match=r'^\S+ is not YAML: .{0,300}$'):
+        load_recipe(write(f'trainer: {{seed: {value}}}'))
+    with pytest.raises(ConfigError, match=r'^--set trainer\.seed: .{0,100} is not a YAML value$'):
+        parse_override(f'trainer.seed={value}')
 
 
 def test_reports_all_errors_with_received_and_valid_values(write):
