@@ -40,7 +40,8 @@ from pipeline.resolver_nodes import (
 )
 from pipeline.schema import statistics_options, write_schema
 from trainer.preprocessing import preprocessing_fn
-from trainer.run import run_fn, tuner_fn
+from trainer.run import run_fn
+from trainer.tune import tuner_fn
 
 
 def create_pipeline(

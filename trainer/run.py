@@ -1,15 +1,14 @@
-"""Entry points of the TFX Trainer and Tuner; the only module that uses `FnArgs`."""
+"""Entry point of the TFX Trainer; with `tune.py` the only module that uses `FnArgs`."""
 
 import logging
 
 import tensorflow_transform as tft
 from tfx.components.trainer.fn_args_utils import FnArgs
-from tfx.components.tuner.component import TunerFnResult
 
 from common.artifacts import folder_of
 from common.features import HISTORY, PICTURES
 from trainer.config.train import TrainConfig
-from trainer.config.tuner import TunerConfig, format_values
+from trainer.config.tuner import format_values
 from trainer.data.dataset import open_splits
 from trainer.export.saved_model import export
 from trainer.export.warmup_requests import write_requests
@@ -37,7 +36,7 @@ def run_fn(fn_args: FnArgs) -> None:
     """
     run_dir = folder_of(fn_args.model_run_dir)
     run_dir.mkdir(parents=True, exist_ok=True)
-    job = _job(fn_args)
+    job = make_job(fn_args)
     with devices.make_strategy().scope(), devices.precision_on_cpu(job.config):
         network, warm = job.start()
         with job.stage_data(network, run_dir) as stage_data:
@@ -61,21 +60,8 @@ def run_fn(fn_args: FnArgs) -> None:
     job.timings.write(run_dir / 'timings.json')
 
 
-def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
-    """`tuner_fn` of the Tuner: a search on the data of `run_fn`.
-
-    Args:
-        fn_args: `custom_config` as for `run_fn`, and `tuner` (a TunerConfig as a dictionary).
-    """
-    from trainer.training.tuning import RecipeTuner  # imports KerasTuner
-
-    directory = folder_of(fn_args.working_dir)
-    directory.mkdir(parents=True, exist_ok=True)
-    config = TunerConfig.model_validate(fn_args.custom_config['tuner'])
-    return TunerFnResult(RecipeTuner(_job(fn_args), config, directory), {'verbose': 0})
-
-
-def _job(fn_args: FnArgs) -> Job:
+def make_job(fn_args: FnArgs) -> Job:
+    """Reads configuration, transform graph and data of a training."""
     config = TrainConfig.model_validate(fn_args.custom_config['train'])
     if fn_args.hyperparameters:  # written by KerasTuner
         best = fn_args.hyperparameters['values']

@@ -183,6 +183,7 @@ def changed_nodes(tmp_path_factory):
         ('components/inference/folder_inferrer.py', {'BulkInferrer'}),
         ('components/image_example_gen/inspection/examine.py', {'UnlabelledExampleGen'}),
         ('trainer/model/backbone.py', {'Trainer', 'Tuner'}),
+        ('trainer/training/tuning.py', {'Tuner'}),
         ('trainer/preprocessing.py', {'Transform', 'RobustnessEvaluator'}),
         ('common/__init__.py', WITH_CODE),
     ],
