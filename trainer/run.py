@@ -12,7 +12,7 @@ from trainer.config.tuner import format_values
 from trainer.data.dataset import open_splits
 from trainer.export.saved_model import export
 from trainer.export.warmup_requests import write_requests
-from trainer.model.architecture import weights_folder
+from trainer.model.description import weights_folder
 from trainer.model.head import join
 from trainer.training import devices
 from trainer.training.job import Job

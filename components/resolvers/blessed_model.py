@@ -21,7 +21,7 @@ from common.metadata_queries import (
 )
 from components.image_example_gen.sources.base.source_protocol import describe_classes
 from components.resolvers.model_compatibility import why_unusable
-from trainer.model.architecture import classes_of
+from trainer.model.description import classes_of
 
 CANDIDATE, MODEL, MODEL_BLESSING = 'candidate', 'model', 'model_blessing'
 _PUSHED, _VERSION = 'PushedModel', 'pushed_version'

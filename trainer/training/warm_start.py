@@ -9,7 +9,7 @@ from pathlib import Path
 
 from common.errors import ModelError
 from trainer.config.train import TrainConfig
-from trainer.model.architecture import describe, read_description, weights_folder, write_description
+from trainer.model.description import describe, read_description, weights_folder, write_description
 from trainer.training.stages import Network
 
 _BACKBONE, _HEAD = 'backbone.weights.h5', 'head.weights.h5'

@@ -17,8 +17,6 @@ from components.image_example_gen.inspection.magic_numbers import ImageFormat
 from components.image_example_gen.inspection.measures import Measures, measure, reduced, scale_for
 from components.image_example_gen.inspection.perceptual_hash import perceptual_hash
 
-__all__ = ['GoodImage', 'Rejected', 'examine']
-
 _STORED: dict[ImageFormat, Literal['jpeg', 'png']] = {'JPEG': 'jpeg', 'PNG': 'png'}
 _LONGEST_SIDE = 65_500  # pixels; the limit of libjpeg, which also encodes the converted images
 
