@@ -16,7 +16,7 @@ from rich.table import Table
 
 FACTORS = (1, 10)
 CHANGES: dict[str, object] = {
-    'trainer.augment.views': 2,
+    'trainer.augment.cached_views': 2,
     'trainer.fine_tune.epochs': 2,
     'trainer.fine_tune.from_layer': 100,
     'trainer.fine_tune.batch_norm': 'inference',

@@ -18,8 +18,8 @@ from common.metadata_queries import custom_property, set_custom_properties
 from common.strict_model import StrictModel
 
 BLESSING = 'blessing'  # output of ModelGate
-OVERRIDE_FILE = 'by_hand.json'  # in the folder of the Trainer's model
-OVERRIDE = 'by_hand'  # custom property of overridden blessings, and of predictions
+OVERRIDE_FILE = 'override.json'  # in the folder of the Trainer's model
+OVERRIDE = 'manual_override'  # custom property of overridden blessings, and of predictions
 CURRENT_MODEL_ID = 'current_model_id'  # custom property, as in TFX's Evaluator
 _BLESSED = 'blessed'
 _MARKER_FILES = {True: 'BLESSED', False: 'NOT_BLESSED'}

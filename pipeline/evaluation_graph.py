@@ -212,7 +212,7 @@ def _pusher(
         lite_model=next(lite, None),
         serving=recipe.serving_directory,
         keep=recipe.push.keep,
-        looked=datetime.datetime.now().isoformat(),
+        created=datetime.datetime.now().isoformat(),
     )
 
 

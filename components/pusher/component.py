@@ -21,7 +21,7 @@ from components.pusher.versions import push
 
 MODEL, MODEL_BLESSING, PUSHED_MODEL = 'model', 'model_blessing', 'pushed_model'
 EXAMPLES, EVALUATION, LITE_MODEL = 'examples', 'evaluation', 'lite_model'
-SERVING, KEEP, LOOKED = 'serving', 'keep', 'looked'
+SERVING, KEEP, CREATED = 'serving', 'keep', 'created'
 UNCHANGED = 'unchanged'  # custom property of PushedModel: whether the model was already live
 
 
@@ -77,7 +77,7 @@ class PusherSpec(ComponentSpec):
     PARAMETERS: ClassVar = {
         SERVING: ExecutionParameter(type=str),
         KEEP: ExecutionParameter(type=int),
-        LOOKED: ExecutionParameter(type=str),
+        CREATED: ExecutionParameter(type=str),
     }
     INPUTS: ClassVar = {
         MODEL: ChannelParameter(type=standard_artifacts.Model),
@@ -101,7 +101,7 @@ class Pusher(BaseComponent):
         model_blessing: BaseChannel,
         serving: Path,
         keep: int,
-        looked: str,
+        created: str,
         examples: BaseChannel | None = None,
         evaluation: BaseChannel | None = None,
         lite_model: BaseChannel | None = None,
@@ -113,7 +113,7 @@ class Pusher(BaseComponent):
             model_blessing: output of ModelGate.
             serving: serving directory, watched by a model server.
             keep: number of versions to keep.
-            looked: time when the pipeline was built; disables the cache, because the serving
+            created: time when the pipeline was built; disables the cache, because the serving
                 directory changes outside of TFX.
             examples: training data, recorded with the version.
             evaluation: evaluation of the model; its accuracy is recorded with the version.
@@ -127,7 +127,7 @@ class Pusher(BaseComponent):
             lite_model=lite_model,
             serving=str(serving),
             keep=keep,
-            looked=looked,
+            created=created,
             pushed_model=Channel(type=standard_artifacts.PushedModel),
         )
         super().__init__(spec=spec)

@@ -11,7 +11,7 @@ from common.errors import ModelError
 
 NOTE_FILE = 'assets.extra/push.json'  # in the folder of a version
 
-PUSHED_BY_ROLLBACK, PUSHED_BY_BLESS = 'rollback', 'bless'  # values of About.by_hand
+PUSHED_BY_ROLLBACK, PUSHED_BY_BLESS = 'rollback', 'bless'  # values of About.manual_override
 
 
 class About(BaseModel):
@@ -24,7 +24,7 @@ class About(BaseModel):
         model_id: id of the Model artifact.
         accuracy: accuracy on the test split, 0 to 1.
         spans: span numbers of the training data.
-        by_hand: manual action that pushed the model, if any.
+        manual_override: manual action that pushed the model, if any.
         person: user of the manual action.
         reason: reason of the manual action.
         version: version that a rollback restored.
@@ -40,7 +40,7 @@ class About(BaseModel):
     model_id: int | None = None
     accuracy: float | None = None
     spans: tuple[int, ...] = ()
-    by_hand: Literal['rollback', 'bless'] | None = None
+    manual_override: Literal['rollback', 'bless'] | None = None
     person: str | None = None
     reason: str | None = None
     version: int | None = None

@@ -27,7 +27,7 @@ _REQUIRED = {
 _SET_BY_RECIPE = {
     'runner': 'beam.runner',
     'direct_running_mode': 'beam.runner',
-    'direct_num_workers': 'beam.workers',
+    'direct_num_workers': 'beam.num_workers',
 }
 # Options that provide the code of the workers. Without any of them TFX builds a package of itself
 # for each Beam component, which takes two seconds and leaves the package in the temporary folder.
@@ -51,7 +51,7 @@ class BeamConfig(StrictModel):
     runner: Literal[
         'auto', 'in_memory', 'multi_processing', 'portable', 'flink', 'spark', 'dataflow'
     ] = Field('auto', description='auto: multi_processing for many images, else in_memory')
-    workers: PositiveInt | None = Field(
+    num_workers: PositiveInt | None = Field(
         None, description='processes of multi_processing; default: one per core'
     )
     options: dict[str, Any] = Field(
@@ -78,9 +78,9 @@ class BeamConfig(StrictModel):
                 f'runner {self.runner} takes no options, got {", ".join(self.options)}; '
                 f'runners with options: {", ".join(_CLUSTERS)}'
             )
-        if self.runner not in ('auto', 'multi_processing') and self.workers is not None:
+        if self.runner not in ('auto', 'multi_processing') and self.num_workers is not None:
             raise ValueError(
-                f'runner {self.runner} does not use workers; a cluster has its own options, '
+                f'runner {self.runner} does not use num_workers; a cluster has its own options, '
                 'such as parallelism or max_num_workers'
             )
         for key in self.options:
@@ -121,7 +121,7 @@ def _in_memory(config: BeamConfig, images: int) -> bool:
 
 
 def _workers(config: BeamConfig) -> int:
-    return config.workers or len(os.sched_getaffinity(0))
+    return config.num_workers or len(os.sched_getaffinity(0))
 
 
 def _code_options(config: BeamConfig) -> dict[str, str]:

@@ -30,7 +30,12 @@ _TAGS = ('int', 'str', RANGE_TAG, *OTHER_TAGS)
 RECIPES = Path(__file__).parents[2] / 'configs'
 # A value such as the date 2026-11-31 or 3,000 nested lists; PyYAML has no error for these.
 _YAML_ERRORS = (yaml.YAMLError, ValueError, AttributeError, RecursionError)
-REMOVED_KEYS = {  # of earlier versions, and what to use instead
+REMOVED_KEYS = {  # keys of earlier versions, and what to use instead
+    'trainer.augment.views': 'renamed to cached_views',
+    'trainer.cache_gigabytes': 'renamed to max_cache_gb',
+    'data.splits.test_of_validation': 'renamed to test_share_of_validation',
+    'beam.workers': 'renamed to num_workers',
+    'retrain.attempts': 'renamed to max_attempts',
     'retrain.drift_threshold': 'removed: validation.drift sets limits for drift in every run',
 }
 
@@ -208,8 +213,10 @@ def recipe_of(
 def _drop_unused_removed_keys(values: dict[str, Any]) -> None:
     """Schedules that were compiled earlier hold every key, those without a value as null."""
     for dotted in REMOVED_KEYS:
-        group, _, key = dotted.partition('.')
-        section = values.get(group)
+        *groups, key = dotted.split('.')
+        section: Any = values
+        for group in groups:
+            section = section.get(group) if isinstance(section, dict) else None
         if isinstance(section, dict) and section.get(key, '') is None:
             del section[key]
 

@@ -19,7 +19,7 @@ class RetrainConfig(StrictModel):
         description='train, even without new images, when the live model is older and the last '
         'evaluation of a candidate is too; none: never',
     )
-    attempts: int = Field(
+    max_attempts: int = Field(
         3,
         ge=1,
         description='attempts per tick for a run that fails, or while ML Metadata is unreachable',

@@ -63,8 +63,8 @@ class Outcome:
         newest_version: the version that a model server loads; None if the folder has none.
         images: image counts; None if the run imports ready-made TFRecords.
         warnings: anomalies and drift above the thresholds of `validation`, a clause each.
-        measures: metrics of the candidate on the test split, by the names in `results.METRICS`.
-        by_hand: description of the manual override of the model; None without one.
+        metrics: metrics of the candidate on the test split, by the names in `results.METRICS`.
+        manual_override: description of the manual override of the model; None without one.
     """
 
     run_id: str
@@ -78,8 +78,8 @@ class Outcome:
     newest_version: Path | None
     images: Images | None = None
     warnings: tuple[str, ...] = ()
-    measures: Mapping[str, Estimate] = dataclasses.field(default_factory=dict)
-    by_hand: str | None = None
+    metrics: Mapping[str, Estimate] = dataclasses.field(default_factory=dict)
+    manual_override: str | None = None
 
 
 def read_outcome(run_id: str, results: dict[str, NodeResult], recipe: Recipe) -> Outcome:
@@ -95,7 +95,7 @@ def read_outcome(run_id: str, results: dict[str, NodeResult], recipe: Recipe) ->
     verdict = read_verdict(folder_of(results[GATE].outputs[VERDICT][0].uri))
     override = read_override(model)
     blessed = override.blessed if override else verdict.blessed
-    by_hand = override.describe() if override else None
+    manual_override = override.describe() if override else None
     pushed = results['Pusher'].outputs['pushed_model'][0]
     is_pushed = custom_property(pushed, 'pushed')
     destination = custom_property(pushed, 'pushed_destination') if is_pushed else None
@@ -106,13 +106,13 @@ def read_outcome(run_id: str, results: dict[str, NodeResult], recipe: Recipe) ->
         accuracy=candidate[ACCURACY].value,
         baseline_accuracy=recipe.evaluation.baseline_accuracy,
         previous_accuracy=previous,
-        reasons=() if blessed else (by_hand,) if by_hand else verdict.objections,
+        reasons=() if blessed else (manual_override,) if manual_override else verdict.objections,
         pushed_to=Path(str(destination)) if destination else None,
         newest_version=next(reversed(versions_in(recipe.serving_directory)), None),
         images=read_images(results),
         warnings=read_warnings(results),
-        measures=candidate,
-        by_hand=by_hand,
+        metrics=candidate,
+        manual_override=manual_override,
     )
 
 
@@ -142,8 +142,8 @@ def show_outcome(
         _log.info('report: %s', page)
     for warning in outcome.warnings:
         _log.warning(warning)
-    if outcome.measures:
-        _log.info(_format_metrics(outcome.measures))
+    if outcome.metrics:
+        _log.info(_format_metrics(outcome.metrics))
     previous = outcome.previous_accuracy
     _log.info(
         'test accuracy %s (threshold %.4f, %s)',
@@ -155,8 +155,8 @@ def show_outcome(
         style = styled('NOT BLESSED', 'bold red', always=True)
         _log.info('NOT BLESSED: %s', '; '.join(outcome.reasons), extra=style)
         return
-    if outcome.by_hand:
-        _log.info(outcome.by_hand)
+    if outcome.manual_override:
+        _log.info(outcome.manual_override)
     style = styled('BLESSED', 'bold green', always=True)
     _log.info('BLESSED%s', _destination(outcome), extra=style)
 

@@ -60,7 +60,7 @@ def _call_webhook(recipe: Recipe, outcome: Outcome) -> None:
 def metrics(outcome: Outcome) -> dict[str, float]:
     """Returns the numbers that Kubeflow compares between runs, without missing values and NaN."""
     values = {
-        **{name: estimate.value for name, estimate in outcome.measures.items()},
+        **{name: estimate.value for name, estimate in outcome.metrics.items()},
         'blessed': float(outcome.blessed),
         'accuracy': outcome.accuracy,
         'baseline_accuracy': outcome.baseline_accuracy,

@@ -61,7 +61,7 @@ class GateDecision:
         baseline_version: the version that the baseline was last pushed as.
         blessed: whether the model may be pushed now; a manual override has precedence.
         verdict: the result of each rule.
-        deeds: manual overrides of the candidate, oldest first.
+        overrides: manual overrides of the candidate, oldest first.
     """
 
     recipe: str
@@ -73,7 +73,7 @@ class GateDecision:
     baseline_version: str | None
     blessed: bool
     verdict: Verdict
-    deeds: tuple[RecordedOverride, ...]
+    overrides: tuple[RecordedOverride, ...]
 
 
 def latest_decision(store: MetadataStore | None, pipeline: str) -> GateDecision:
@@ -107,7 +107,7 @@ def latest_decision(store: MetadataStore | None, pipeline: str) -> GateDecision:
         baseline_version=_version(provenance, baseline) if baseline else None,
         blessed=override.blessed if override else verdict.blessed,
         verdict=verdict,
-        deeds=_add_unrecorded(tuple(_overrides(provenance, model)), override),
+        overrides=_add_unrecorded(tuple(_overrides(provenance, model)), override),
     )
 
 
@@ -125,12 +125,12 @@ def as_text(decision: GateDecision) -> RenderableType:
     for ruling in decision.verdict.rulings:
         rules.add_row(Text(*_VOTES[ruling.passed]), Text(ruling.reason))
     parts: list[RenderableType] = [head, rules]
-    if decision.deeds:
+    if decision.overrides:
         rules_say = 'bless' if decision.verdict.blessed else 'reject'
         parts.append(Text(f'\nmanual overrides (the rules {rules_say} the model):'))
     parts += [
         Text(f'  {_time(each.when)}, {each.person}: {each.what}: {each.reason}')
-        for each in decision.deeds
+        for each in decision.overrides
     ]
     return Group(*parts)
 

@@ -30,7 +30,7 @@ class Version:
         pushed: time of the push.
         run: the pipeline run that pushed it, or that pushed its model first.
         spans: numbers of the spans that it was trained on.
-        by_hand: the rollback or blessing that pushed it, with user and reason.
+        manual_override: the rollback or blessing that pushed it, with user and reason.
         withdrawn: the override that withdrew its blessing, as a clause.
         megabytes: size of all its files, 10^6 bytes; files shared with other versions count too.
     """
@@ -42,7 +42,7 @@ class Version:
     pushed: datetime.datetime | None
     run: str | None
     spans: tuple[int, ...]
-    by_hand: str | None
+    manual_override: str | None
     withdrawn: str | None
     megabytes: float
 
@@ -74,7 +74,7 @@ def as_table(versions: tuple[Version, ...]) -> RenderableType:
             f'{each.megabytes:.1f}',
             escape(each.run or ''),
         )
-        clauses = filter(None, (each.by_hand, each.withdrawn))
+        clauses = filter(None, (each.manual_override, each.withdrawn))
         overrides += [f'{each.version}: {clause}' for clause in clauses]
     return Group(table, *map(escape, overrides))
 
@@ -93,7 +93,7 @@ def _describe(provenance: Provenance, folder: Path, live: bool, pusher: Node | N
         pushed=note.pushed if note else pusher.ended if pusher else None,
         run=(about.run if about else None) or (provenance.run_id(pusher) if pusher else None),
         spans=(about.spans if about else ()) or spans,
-        by_hand=_override_of(note),
+        manual_override=_override_of(note),
         withdrawn=withdrawal(folder_of(uri) if uri else None),
         megabytes=sum(path.stat().st_size for path in folder.rglob('*') if path.is_file())
         / MEGABYTE,
@@ -102,7 +102,7 @@ def _describe(provenance: Provenance, folder: Path, live: bool, pusher: Node | N
 
 def _override_of(note: Note | None) -> str | None:
     about = note.about if note else None
-    if about is None or about.by_hand is None:
+    if about is None or about.manual_override is None:
         return None
     action = f'rolled back to {about.version}' if about.version else 'blessed'
     return f'{action} by {about.person}: {about.reason}'

@@ -87,7 +87,7 @@ def record_push(store: MetadataStore, pipeline: str, version: Path) -> None:
     assert note is not None  # written by the push
     about = note.about
     model = model_in(store, about)
-    if model is None and about.by_hand is None:
+    if model is None and about.manual_override is None:
         return  # pushed with other metadata: there is no model to connect it to
     values = {'person': about.person, 'reason': about.reason, 'version': about.version}
     properties = {key: value for key, value in values.items() if value is not None}
@@ -97,11 +97,11 @@ def record_push(store: MetadataStore, pipeline: str, version: Path) -> None:
     record(
         store,
         pipeline,
-        _KINDS[about.by_hand],
+        _KINDS[about.manual_override],
         inputs,
         outputs={'pushed_model': [_pushed_model(store, version)]},
         values={**properties, **_withdraw(store, note)},
-        run=about.run if about.by_hand is None else None,  # an override belongs to no run
+        run=about.run if about.manual_override is None else None,  # an override belongs to no run
     )
 
 

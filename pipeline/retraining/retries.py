@@ -40,14 +40,14 @@ class Retries:
             try:
                 return work()
             except PipelineError as error:
-                if self.attempts == self._config.attempts or not _is_retryable(error):
+                if self.attempts == self._config.max_attempts or not _is_retryable(error):
                     raise
                 self.attempts += 1
                 _log.warning(
                     '%s; attempt %s of %s in %g s',
                     error,
                     self.attempts,
-                    self._config.attempts,
+                    self._config.max_attempts,
                     pause,
                 )
             self._sleep(pause)

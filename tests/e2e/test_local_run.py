@@ -231,7 +231,7 @@ def test_data_anomalies_stop_the_run_before_transform(tmp_path, make_image_folde
     changes = (
         'validation.on_skew=stop',
         'validation.min_images=20',
-        'data.splits.test_of_validation=0.5',
+        'data.splits.test_share_of_validation=0.5',
     )
     options = [word for change in changes for word in ('--set', change)]
     done = Workspace(tmp_path, tmp_path / 'pets', RECIPE).call('run', *options)

@@ -96,9 +96,12 @@ def test_models_lists_manual_overrides(workspace, after_unblessing):
     fourth, third, second, first = list_models(workspace)
     assert fourth['live']
     assert not third['live']
-    assert fourth['by_hand'] == 'blessed by ada: they were dogs'
+    assert fourth['manual_override'] == 'blessed by ada: they were dogs'
     assert fourth['withdrawn'].endswith('by ada: they were cats')
-    assert third['by_hand'] == f'rolled back to {first["version"]} by ada: cats were taken for dogs'
+    assert (
+        third['manual_override']
+        == f'rolled back to {first["version"]} by ada: cats were taken for dogs'
+    )
     assert second['accuracy'] == fourth['accuracy'] > 0.8
     assert second['run'] != first['run']
     assert first['spans'] == [1]

@@ -46,7 +46,7 @@ trainer:
   head: {dropout: 0}
   feature_extraction: {epochs: 20, learning_rate: 0.03}
 evaluation: {baseline_accuracy: 0.3, max_drop: 0}
-retrain: {min_new_images: 20, attempts: 1}
+retrain: {min_new_images: 20, max_attempts: 1}
 """
 # Days with an event, most of them a new span. On all other days nothing is new.
 FIRST, CORRUPT, STILL_CORRUPT, REPAIRED, DRIFTED, WORSE = 1, 3, 4, 5, 9, 18

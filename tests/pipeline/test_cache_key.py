@@ -143,7 +143,7 @@ def changed_nodes(tmp_path_factory):
             node.node_info.id: {
                 key: value.SerializeToString(deterministic=True)
                 for key, value in node.parameters.parameters.items()
-                if key != 'looked'  # the Pusher always runs
+                if key != 'created'  # the Pusher always runs
             }
             for node in nodes
         }

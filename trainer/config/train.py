@@ -66,14 +66,16 @@ class FineTuneConfig(StageConfig):
 
 
 class AugmentConfig(StrictModel):
-    """Data augmentation of the training images. `views` variants of each image are cached."""
+    """Data augmentation of the training images; `cached_views` variants of each are cached."""
 
     flip: bool = False
     rotation: float = Field(
         0.0, ge=0, le=0.5, description='maximum rotation, as a fraction of 360 degrees'
     )
     zoom: float = Field(0.0, ge=0, lt=1, description='maximum relative change of scale')
-    views: int = Field(3, ge=1, description='augmented views per image in the activation cache')
+    cached_views: int = Field(
+        3, ge=1, description='augmented views per image in the activation cache'
+    )
     mixup: float = Field(
         0.0, ge=0, description='mixing weights are drawn from Beta(mixup, mixup); 0: disabled'
     )
@@ -116,7 +118,7 @@ class TrainConfig(StrictModel):
     cache: bool = Field(
         True, description='off: every epoch decodes all images and runs the complete network'
     )
-    cache_gigabytes: float = Field(20.0, gt=0, description='size limit of the activation cache')
+    max_cache_gb: float = Field(20.0, gt=0, description='size limit of the activation cache')
     head: HeadConfig = HeadConfig()
     feature_extraction: StageConfig = StageConfig()
     fine_tune: FineTuneConfig = FineTuneConfig()

@@ -49,7 +49,7 @@ def cached_views(config: TrainConfig, backbone: Backbone) -> int:
     epochs = [config.feature_extraction.epochs]
     if backbone.trunk is not None:
         epochs.append(config.fine_tune.epochs)
-    return max(1, min(config.augment.views, max(epochs)))
+    return max(1, min(config.augment.cached_views, max(epochs)))
 
 
 def plan_cache(
@@ -64,7 +64,7 @@ def plan_cache(
         directory: on the disk that gets the cache.
 
     Raises:
-        ConfigError: the cache is larger than `cache_gigabytes` or than the free disk space.
+        ConfigError: the cache is larger than `max_cache_gb` or than the free disk space.
     """
     views = cached_views(config, backbone)
     size = 0
@@ -75,18 +75,18 @@ def plan_cache(
         keeps_images = backbone.trunk is None
         boundary = int(np.prod(backbone.boundary_shape)) * (1 if keeps_images else 2) + LABEL_BYTES
         size += (counts['train'] * (1 if keeps_images else views) + counts['eval']) * boundary
-    limit = config.cache_gigabytes * _GIGABYTE
+    limit = config.max_cache_gb * _GIGABYTE
     plan = CachePlan(views, (counts['train'], counts['eval']), size, limit)
     if plan.size > plan.limit:
         raise ConfigError(
-            f'{plan}: raise trainer.cache_gigabytes, lower trainer.augment.views, or set '
+            f'{plan}: raise trainer.max_cache_gb, lower trainer.augment.cached_views, or set '
             'trainer.cache to off'
         )
     free = shutil.disk_usage(directory).free
     if plan.size > free:
         raise ConfigError(
             f'{plan}, but {directory} has {_gigabytes(free)} left: free disk space, lower '
-            'trainer.augment.views, or set trainer.cache to off'
+            'trainer.augment.cached_views, or set trainer.cache to off'
         )
     return plan
 

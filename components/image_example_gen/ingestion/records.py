@@ -22,7 +22,7 @@ def split_of(sha256: str, splits: SplitConfig, part: Part | None = None) -> str:
     if part == 'train':
         return 'train'
     if part == 'validation':
-        return 'test' if int(sha256, 16) / 2**256 < splits.test_of_validation else 'eval'
+        return 'test' if int(sha256, 16) / 2**256 < splits.test_share_of_validation else 'eval'
     shares = {split: getattr(splits, split) for split in features.SPLITS}
     key = _feature(sha256.encode()).SerializeToString(deterministic=True)
     bucket = int(hashlib.sha256(key).hexdigest(), 16) % sum(shares.values())

@@ -68,7 +68,7 @@ def model_status(results: Results, outcome: Outcome) -> ModelStatus:
     return ModelStatus(
         blessed=outcome.blessed,
         verdict=read_verdict(folder_of(results[GATE].outputs[VERDICT][0].uri)),
-        by_hand=outcome.by_hand,
+        manual_override=outcome.manual_override,
         live=version is not None and version == live,
         unchanged=outcome.unchanged,
         version=version.name if version else None,

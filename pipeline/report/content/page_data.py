@@ -20,7 +20,7 @@ class ModelStatus(StrictModel):
         blessed: whether the gate or a manual override blessed the model.
         verdict: the result of each rule.
         live: whether a model server loads this model.
-        by_hand: the manual override, in words; None if there is none.
+        manual_override: the manual override, in words; None if there is none.
         unchanged: whether an earlier run had pushed the model.
         version: the version of the model; None if it was not pushed.
         folder: the folder of that version.
@@ -31,7 +31,7 @@ class ModelStatus(StrictModel):
     blessed: bool
     verdict: Verdict
     live: bool
-    by_hand: str | None = None
+    manual_override: str | None = None
     unchanged: bool = False
     version: str | None = None
     folder: str | None = None

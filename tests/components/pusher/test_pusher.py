@@ -33,7 +33,7 @@ class Run:
         blessing, pushed = standard_artifacts.ModelBlessing(), standard_artifacts.PushedModel()
         blessing.set_int_custom_property('blessed', int(blessed))
         inputs = {MODEL: [self.model], MODEL_BLESSING: [blessing], **self.others}
-        properties = {'serving': str(self.serving), 'keep': 3, 'looked': 'today'}
+        properties = {'serving': str(self.serving), 'keep': 3, 'created': 'today'}
         Executor().Do(inputs, {PUSHED_MODEL: [pushed]}, properties)
         return pushed
 

@@ -167,13 +167,15 @@ def test_keeps_last_versions(serving, tmp_path):
 def test_restores_version_under_new_number(serving, old, new):
     first, second = put(old, serving), put(new, serving)
 
-    back = restore(first.folder, keep=5, about=About(by_hand='rollback', version=first.version))
+    back = restore(
+        first.folder, keep=5, about=About(manual_override='rollback', version=first.version)
+    )
 
     assert back.version > second.version
     assert contents(back.folder) == contents(old)
     assert (back.folder / 'saved_model.pb').samefile(first.folder / 'saved_model.pb')
     assert read_note(back.folder).about.version == first.version
-    assert read_note(first.folder).about.by_hand is None
+    assert read_note(first.folder).about.manual_override is None
 
 
 def test_restores_version_without_hard_links(serving, old, new, monkeypatch):

@@ -140,17 +140,17 @@ def test_skips_unusable_model_with_warning(resolve, damaged, gone):
     ]
 
 
-@pytest.mark.parametrize(('by_gate', 'by_hand'), [(True, False), (False, True)])
-def test_override_replaces_gate_decision(resolve, tmp_path, by_gate, by_hand):
+@pytest.mark.parametrize(('by_gate', 'manual_override'), [(True, False), (False, True)])
+def test_override_replaces_gate_decision(resolve, tmp_path, by_gate, manual_override):
     models = [model(1), model(2), model(3)]
     models[1].uri = str(tmp_path)
     moment = datetime.datetime(2026, 11, 21, tzinfo=datetime.timezone.utc)
-    override = ManualOverride(blessed=by_hand, person='eve', reason='seen', moment=moment)
+    override = ManualOverride(blessed=manual_override, person='eve', reason='seen', moment=moment)
     write_override(tmp_path, override)
 
     baseline, _ = resolve(models, [blessing(1), blessing(2, blessed=by_gate)])
 
-    assert baseline == [2 if by_hand else 1]
+    assert baseline == [2 if manual_override else 1]
 
 
 @pytest.fixture

@@ -39,17 +39,19 @@ MULTI_PROCESSING = [
     ('images', 'args'), [(MULTI_PROCESSING_FROM - 1, []), (MULTI_PROCESSING_FROM, MULTI_PROCESSING)]
 )
 def test_auto_selects_runner_by_number_of_images(images, args):
-    assert beam_args(BeamConfig(workers=2), images) == args
+    assert beam_args(BeamConfig(num_workers=2), images) == args
 
 
 def test_auto_with_one_worker_stays_in_memory():
-    assert beam_args(BeamConfig(workers=1), MULTI_PROCESSING_FROM) == []
+    assert beam_args(BeamConfig(num_workers=1), MULTI_PROCESSING_FROM) == []
 
 
 @pytest.mark.parametrize('images', [1, MULTI_PROCESSING_FROM])
 def test_explicit_runner_ignores_number_of_images(images):
     assert beam_args(BeamConfig(runner='in_memory'), images) == []
-    assert beam_args(BeamConfig(runner='multi_processing', workers=2), images) == MULTI_PROCESSING
+    assert (
+        beam_args(BeamConfig(runner='multi_processing', num_workers=2), images) == MULTI_PROCESSING
+    )
 
 
 def test_workers_default_to_number_of_cores():
@@ -102,10 +104,10 @@ def test_keeps_sdk_container_image_of_recipe():
     ('values', 'message'),
     [
         ({'runner': 'flnk'}, "'flink'"),
-        ({'workers': 0}, 'greater than 0'),
+        ({'num_workers': 0}, 'greater than 0'),
         ({'options': {'job_endpoint': 'a:1'}}, 'runner auto takes no options, got job_endpoint'),
-        ({'runner': 'in_memory', 'workers': 2}, 'runner in_memory does not use workers'),
-        ({'runner': 'flink', 'workers': 2}, 'such as parallelism'),
+        ({'runner': 'in_memory', 'num_workers': 2}, 'runner in_memory does not use num_workers'),
+        ({'runner': 'flink', 'num_workers': 2}, 'such as parallelism'),
         ({'runner': 'portable'}, 'runner portable needs options.job_endpoint'),
         ({'runner': 'flink'}, 'needs options.flink_master or options.job_endpoint'),
         ({'runner': 'spark', 'options': {'spark_master_url': ''}}, 'needs options.spark_m'),
@@ -116,7 +118,7 @@ def test_keeps_sdk_container_image_of_recipe():
         ),
         ({'options': {'runner': 'FlinkRunner'}}, 'runner is set by beam.runner'),
         ({'options': {'direct_running_mode': 'in_memory'}}, 'set by beam.runner'),
-        ({'options': {'direct_num_workers': 2}}, 'set by beam.workers'),
+        ({'options': {'direct_num_workers': 2}}, 'set by beam.num_workers'),
         ({'options': {'--region': 'a'}}, 'without dashes'),
         ({'options': {'region=a': True}}, 'without dashes'),
         ({'options': {'region': None}}, 'region should be a string, a number'),

@@ -32,7 +32,7 @@ def test_empty_recipe_has_defaults(write):
     recipe = load_recipe(write('{}'))
 
     assert recipe.data.source == 'drawings'
-    assert recipe.data.splits == SplitConfig(train=3, eval=1, test=1, test_of_validation=0.2)
+    assert recipe.data.splits == SplitConfig(train=3, eval=1, test=1, test_share_of_validation=0.2)
     assert (recipe.trainer.image_size, recipe.trainer.alpha) == (160, 1.0)
     assert recipe.evaluation.baseline_accuracy == 0.9
 
@@ -133,6 +133,13 @@ def test_removed_key_names_replacement(write):
         ConfigError, match=r'yaml: retrain\.drift_threshold: removed: validation\.drift .*$'
     ):
         load_recipe(path)
+
+
+def test_renamed_key_names_new_name(write):
+    with pytest.raises(
+        ConfigError, match=r'yaml: trainer\.cache_gigabytes: renamed to max_cache_gb'
+    ):
+        load_recipe(write('trainer: {cache_gigabytes: 5}'))
 
 
 def test_removed_key_without_value_is_ignored(write):

@@ -130,7 +130,7 @@ def test_ignores_new_files(runs):
 
 def test_ignores_artifacts_with_manual_override(runs):
     (artifact,) = runs.results['WriteModel'].outputs['model']
-    artifact.custom_properties['by_hand'].int_value = 1
+    artifact.custom_properties['manual_override'].int_value = 1
     runs.store().put_artifacts([artifact])
     (runs.model() / 'graph.pb').unlink()
 

@@ -62,8 +62,11 @@ def printed(capsys):
         (outcome(blessed=False, reasons=('too [bold]low', 'b')), 'NOT BLESSED: too [bold]low; b'),
         (outcome(), 'test accuracy 0.9500 (threshold 0.9000, no previous model)'),
         (outcome(previous_accuracy=0.9), 'threshold 0.9000, previous model 0.9000)'),
-        (outcome(by_hand='blessed by hand by eve: a demo'), 'blessed by hand by eve: a demo\nBLES'),
-        (outcome(measures=METRICS), 'AUC 0.991 (0.974 to 0.997), ECE NaN; 95 % confidence'),
+        (
+            outcome(manual_override='blessed by hand by eve: a demo'),
+            'blessed by hand by eve: a demo\nBLES',
+        ),
+        (outcome(metrics=METRICS), 'AUC 0.991 (0.974 to 0.997), ECE NaN; 95 % confidence'),
         (outcome(accuracy=None), 'test accuracy NaN (threshold'),
         (outcome(warnings=('width of [b] moved',)), 'warning: width of [b] moved'),
         (
@@ -121,13 +124,13 @@ def test_summary_of_nan_accuracy_is_null(tmp_path):
 def test_summary_has_outcome_and_durations(tmp_path):
     images = Images(Tally(seen=3, bad={'empty': 1}), (Path('/q/\udce9'),))
     results = {'pre_x': NodeResult('pre_x', 1.5, cached=True, outputs={})}
-    end = outcome(measures=METRICS, images=images)
+    end = outcome(metrics=METRICS, images=images)
     write_summary(tmp_path / 'last_run.json', results, end, seconds=2.0)
 
     summary = json.loads((tmp_path / 'last_run.json').read_text())
     assert summary['seconds'] == 2
     assert summary['components'] == {'PreX': {'seconds': 1.5, 'cached': True}}
-    assert summary['measures'][AUC] == {'value': 0.991, 'low': 0.974, 'high': 0.997}
+    assert summary['metrics'][AUC] == {'value': 0.991, 'low': 0.974, 'high': 0.997}
     assert summary['images']['tally']['bad'] == {'empty': 1}
     assert summary['images']['lists'] == ['/q/\udce9']
     assert summary['pushed_to'] == '/m/2'

@@ -29,13 +29,13 @@ MEASURES = {'auc': Estimate(value=0.99, low=0.9, high=1.0), 'ece': Estimate(valu
     [
         ({}, METRICS),
         ({'blessed': True}, {**METRICS, 'blessed': 1.0}),
-        ({'measures': MEASURES}, {**METRICS, 'auc': 0.99}),
+        ({'metrics': MEASURES}, {**METRICS, 'auc': 0.99}),
         (
             {'accuracy': None, 'previous_accuracy': None},
             {'blessed': 0.0, 'baseline_accuracy': 0.9},
         ),
     ],
-    ids=['accuracies', 'blessed', 'other measures', 'missing values'],
+    ids=['accuracies', 'blessed', 'other metrics', 'missing values'],
 )
 def test_metrics_are_numbers_that_exist(changes, expected):
     assert metrics(Outcome(**{**OUTCOME, **changes})) == expected

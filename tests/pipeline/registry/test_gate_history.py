@@ -178,7 +178,7 @@ def test_lists_rollback_from_model_that_was_blessed_again(history):
     history.override('Rollback', before, person='eve', reason='slow', withdrawn_id=model.id)
     history.override('Bless', model, person='bob', reason='fast enough')
 
-    overrides = [(each.person, each.what) for each in history.decision().deeds]
+    overrides = [(each.person, each.what) for each in history.decision().overrides]
 
     assert overrides == [('eve', 'blessing withdrawn'), ('bob', 'blessed')]
 
@@ -188,7 +188,7 @@ def test_omits_overrides_of_other_models(history):
     history.override('Unbless', first, person='eve', reason='wrong labels')
     history.evaluate(second, YES)
 
-    assert history.decision().deeds == ()
+    assert history.decision().overrides == ()
 
 
 def test_decision_as_json(history):

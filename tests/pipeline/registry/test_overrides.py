@@ -227,7 +227,7 @@ def test_unrecorded_rollback_is_recorded_once(pets, two):
         recipe='pets',
         model=first.uri,
         model_id=first.id,
-        by_hand='rollback',
+        manual_override='rollback',
         person='ada',
         reason='cats',
         version=int(two[0].name),
@@ -292,7 +292,7 @@ def test_bless_pushes_last_candidate(pets, two):
     assert not pushed.unchanged
     assert pets.blessings(2) == [1]
     about = read_note(pets.live()).about
-    assert (about.by_hand, about.person, about.spans) == ('bless', 'ada', (3,))
+    assert (about.manual_override, about.person, about.spans) == ('bless', 'ada', (3,))
     (execution,) = pets.executions('Bless')
     assert custom_property(execution, 'reason') == 'the test images were mislabelled'
     assert read_history(pets.store, 'pets').candidates[-1].pushed

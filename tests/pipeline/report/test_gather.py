@@ -78,10 +78,10 @@ def test_manual_override_keeps_the_verdict(results):
     rejection = Verdict(rulings=(Ruling(rule='baseline', passed=False, reason='accuracy 0.5'),))
     (results('ModelGate', 'verdict') / VERDICT_FILE).write_text(rejection.model_dump_json())
 
-    found = model_status(results.all, outcome_of(by_hand='blessed by ann: for the demo'))
+    found = model_status(results.all, outcome_of(manual_override='blessed by ann: for the demo'))
 
     assert found.blessed
-    assert found.by_hand == 'blessed by ann: for the demo'
+    assert found.manual_override == 'blessed by ann: for the demo'
     assert found.verdict.objections == ('accuracy 0.5',)
 
 

@@ -84,7 +84,7 @@ def outcome(**changes) -> Outcome:
 
 @pytest.fixture
 def recipe(tmp_path, make_image_folder):
-    """A recipe with one span; `recipe(attempts=1)` sets keys of `retrain:`."""
+    """A recipe with one span; `recipe(max_attempts=1)` sets keys of `retrain:`."""
     make_image_folder(tmp_path / 'data' / 'span-1', per_class=2)
 
     def make(**values) -> Recipe:
@@ -157,7 +157,7 @@ def test_warm_start_is_optional(recipe, configured, used):
 
 def test_failed_run_is_retried_with_doubling_pauses(recipe):
     runner = Runner(RunError('Trainer failed'), RunError('Trainer failed'), outcome())
-    tick = retrain(recipe(attempts=3, backoff_seconds=5), runner.tools)
+    tick = retrain(recipe(max_attempts=3, backoff_seconds=5), runner.tools)
     assert (tick.verdict, tick.attempts) == ('blessed', 3)
     assert runner.pauses == [5, 10]
 
@@ -213,14 +213,14 @@ def test_decision_is_retried_while_metadata_is_unavailable(recipe, recorder, mon
     }[name]
     monkeypatch.setattr(module, name, Unavailable(value, error, error))
     runner = Runner(outcome())
-    tick = retrain(recipe(attempts=3, backoff_seconds=5), runner.tools)
+    tick = retrain(recipe(max_attempts=3, backoff_seconds=5), runner.tools)
     assert (tick.verdict, tick.attempts) == ('blessed', 1)
     assert runner.pauses == [5, 10]
 
 
 def test_unavailable_metadata_fails_the_tick(recipe, monkeypatch):
     monkeypatch.setattr(module, 'open_store', Unavailable(None, *[MetadataError('no answer')] * 3))
-    tick = retrain(recipe(attempts=3), Runner().tools)
+    tick = retrain(recipe(max_attempts=3), Runner().tools)
     assert (tick.verdict, tick.exit_code, tick.attempts) == ('failed', 1, 3)
     assert tick.reason == 'no answer'
 
@@ -339,7 +339,7 @@ def test_unwritable_workdir_is_an_error(recipe, tmp_path):
 def test_webhook_gets_the_result_and_its_error_is_recorded(recipe, monkeypatch):
     posted = []
     monkeypatch.setattr(module, 'post_to_webhook', lambda *args: posted.append(args) or 'error')
-    tick = retrain(recipe(webhook_env='HOOK', attempts=1), Runner(RunError('no space')).tools)
+    tick = retrain(recipe(webhook_env='HOOK', max_attempts=1), Runner(RunError('no space')).tools)
     ((variable, message),) = posted
     assert variable == 'HOOK'
     assert message == {

@@ -11,7 +11,7 @@ from trainer.data.cache_plan import plan_cache
 from trainer.model.backbone import build_backbone
 
 COUNTS = {'train': 100, 'eval': 20, 'test': 20}
-AUGMENT = {'flip': True, 'views': 3}
+AUGMENT = {'flip': True, 'cached_views': 3}
 # Bytes per record: 1280 pooled features and a boundary of 1 x 1 x 56 in float16, or an image in
 # uint8, each with a label.
 POOLED, BOUNDARY, IMAGE = 1280 * 2 + 4, 56 * 2 + 4, 32 * 32 * 3 + 4
@@ -73,7 +73,7 @@ def test_formats_plan_for_the_console(tmp_path):
 
 def test_rejects_cache_above_the_limit(tmp_path):
     with pytest.raises(ConfigError, match=r'0.3 MB on disk .limit 0.1 MB.: raise trainer.cache_g'):
-        plan(tmp_path, cache_gigabytes=1e-4)
+        plan(tmp_path, max_cache_gb=1e-4)
 
 
 def test_rejects_cache_above_free_disk_space(tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ from trainer.model.head import build_head, join
 from trainer.training.callbacks import BestWeights, EpochBars
 from trainer.training.stages import train
 
-AUGMENT = {'flip': True, 'rotation': 0.1, 'views': 2}
+AUGMENT = {'flip': True, 'rotation': 0.1, 'cached_views': 2}
 FROM_A_RANDOM_START = {
     'feature_extraction': {'epochs': 0},
     'fine_tune': {

@@ -19,7 +19,7 @@ class SplitConfig(StrictModel):
     train: int = Field(3, ge=1)
     eval: int = Field(1, ge=1)
     test: int = Field(1, ge=1)
-    test_of_validation: float = Field(
+    test_share_of_validation: float = Field(
         0.2,
         gt=0,
         lt=1,

@@ -67,7 +67,7 @@ def keyed(digest: str) -> tf.train.Example:
 
 @pytest.mark.parametrize('share', [0.1, 0.5])
 def test_share_of_validation_becomes_test(share):
-    splits = SplitConfig(test_of_validation=share)
+    splits = SplitConfig(test_share_of_validation=share)
     digests = [hashlib.sha256(str(n).encode()).hexdigest() for n in range(2000)]
 
     splits_of = [split_of(digest, splits, 'validation') for digest in digests]
@@ -81,7 +81,10 @@ def test_test_images_stay_when_share_of_test_grows():
 
     few, many = (
         {digest for digest in digests if split_of(digest, splits, 'validation') == 'test'}
-        for splits in (SplitConfig(test_of_validation=0.2), SplitConfig(test_of_validation=0.4))
+        for splits in (
+            SplitConfig(test_share_of_validation=0.2),
+            SplitConfig(test_share_of_validation=0.4),
+        )
     )
 
     assert few < many

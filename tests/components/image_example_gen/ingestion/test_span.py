@@ -70,7 +70,7 @@ def test_train_and_validation_of_the_source_are_kept(ingest, forty):
         image._replace(part='train' if n < 10 else 'validation') for n, image in enumerate(forty)
     ]
 
-    written = ingest(images, splits={'test_of_validation': 0.5})
+    written = ingest(images, splits={'test_share_of_validation': 0.5})
 
     trained = {value(example, features.IMAGE_BYTES) for example in written.examples('train')}
     assert trained == {image.contents for image in forty[:10]}

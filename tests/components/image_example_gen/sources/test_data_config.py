@@ -92,8 +92,8 @@ def test_range_of_dates_survives_json():
 
 @pytest.mark.parametrize('share', [0, 1, -0.1])
 def test_share_of_validation_for_test_is_between_0_and_1(share):
-    with pytest.raises(pydantic.ValidationError, match='test_of_validation'):
-        DataConfig(splits={'test_of_validation': share})
+    with pytest.raises(pydantic.ValidationError, match='test_share_of_validation'):
+        DataConfig(splits={'test_share_of_validation': share})
 
 
 @pytest.fixture
