@@ -271,35 +271,3 @@ def test_output_to_a_pipe_has_no_control_characters(monkeypatch):
     assert '1/2' in bar
     assert any('component' in line for line in table)
     assert all(line.isprintable() for line in (title, warning, bar, ending, *table))
-
-
-BESIDE_LIBRARIES = """
-import logging, sys
-import apache_beam, tensorflow, tfx.v1
-from absl import app
-from common import console
-
-def log():
-    logging.getLogger('trainer.run').info('from the Trainer')
-
-def with_output(_):
-    with console.output_to(sys.stdout):
-        log()
-
-def as_on_vertex(_):
-    from absl import logging
-    logging.set_verbosity(logging.INFO)
-    log()
-
-app.run({function})
-"""
-
-
-@pytest.mark.parametrize(
-    ('function', 'in_output', 'in_error'), [('with_output', 1, 0), ('as_on_vertex', 0, 1)]
-)
-def test_prints_records_once_beside_handlers_of_libraries(function, in_output, in_error):
-    command = [sys.executable, '-c', BESIDE_LIBRARIES.replace('{function}', function)]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
-    assert done.stdout.count('from the Trainer') == in_output
-    assert done.stderr.count('from the Trainer') == in_error
