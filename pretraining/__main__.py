@@ -88,7 +88,7 @@ def main(
     settings = Settings(seed=seed) if steps is None else Settings(seed=seed, steps=steps)
     if not look and output == EMBEDDED_FILE and settings != Settings():
         raise click.UsageError(
-            'another --seed or --steps needs --output: recipes use the default file'
+            'with another --seed or --steps give --output: recipes use the default file'
         )
     try:
         with alone(workdir):
