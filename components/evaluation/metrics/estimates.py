@@ -1,7 +1,7 @@
 """Metrics from counts; accuracy, balanced accuracy, AUC and PR-AUC with 95 % confidence intervals.
 
 The intervals are closed forms: equal counts give equal intervals, and a split of a million images
-costs no more than one of a hundred. See `docs/decisions/0013-how-a-model-is-measured.md`. Log loss,
+costs no more than one of a hundred. See `docs/decisions/0013-metrics-and-intervals.md`. Log loss,
 Brier score and calibration error have no interval: the closed forms known for them cover the true
 value too rarely on small or nearly perfect splits.
 """
