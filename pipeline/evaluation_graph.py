@@ -54,13 +54,7 @@ def evaluate_and_push(
 ) -> list[BaseNode]:
     """Creates all nodes after the Trainer, in topological order.
 
-    Args:
-        recipe: the configuration.
-        classes: class names in label order.
-        spans: the examples.
-        transform: the Transform node.
-        trainer: the Trainer node.
-        baseline: the resolver of the last blessed model.
+    `classes` are in label order; `baseline` is the resolver of the last blessed model.
     """
     evaluator = _evaluator(recipe, classes, spans.evaluated, trainer, baseline)
     robustness = _robustness(recipe, spans.evaluated, trainer)
