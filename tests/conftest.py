@@ -1,4 +1,4 @@
-"""Shared fixtures: generated images, a small SavedModel, and photographs and weights if available."""
+"""Shared fixtures: images, a small SavedModel, and photographs and weights if available."""
 
 import gc
 import os
