@@ -1,5 +1,7 @@
 """RobustnessEvaluator component: corruption robustness and the most confident mistakes."""
 
+import heapq
+from collections.abc import Sequence
 from pathlib import Path
 from typing import List  # noqa: UP035
 
@@ -12,9 +14,9 @@ from common import console
 from common.artifacts import folder_of
 from components.evaluation.config import RobustnessConfig
 from components.evaluation.results import ROBUSTNESS_FILE, Robustness
-from components.evaluation.robustness.corrupted_accuracy import COPIES, choose, measure_robustness
+from components.evaluation.robustness.corrupted_accuracy import COPIES, measure_robustness
 from components.evaluation.robustness.mistakes import find_mistakes
-from components.evaluation.robustness.split_images import RecordedImages
+from components.evaluation.robustness.split_images import read_images
 from components.inference.classifier import Classifier
 
 _MAX_MISTAKES = 12
@@ -36,42 +38,29 @@ def RobustnessEvaluator(
 ) -> None:
     """Measures accuracy on corrupted test images, and finds the most confident mistakes.
 
-    Args:
-        examples: all spans of the evaluation; the split `test` is used.
-        model: the candidate.
-        robustness: gets the results.
-        config: `RobustnessConfig` as JSON.
-        code: hash of the component's source.
+    Uses the split `test` of all spans. `config` is a `RobustnessConfig` as JSON.
     """
+    folders = [folder_of(each.uri) / 'Split-test' for each in examples]
+    files = [file for folder in folders for file in sorted(folder.iterdir())]
+    classifier = Classifier(folder_of(path_utils.serving_model_path(model.uri)))
     count = RobustnessConfig.model_validate_json(config).images
-    serving = folder_of(path_utils.serving_model_path(model.uri))
     folder = folder_of(robustness.uri)
-    result = evaluate(RecordedImages(_files(examples)), Classifier(serving), count, folder)
+    result = _evaluate(files, classifier, count, folder)
     (folder / ROBUSTNESS_FILE).write_text(result.model_dump_json(indent=1), encoding='utf-8')
 
 
-def evaluate(
-    images: RecordedImages, classifier: Classifier, count: int, folder: Path
+def _evaluate(
+    files: Sequence[Path], classifier: Classifier, count: int, folder: Path
 ) -> Robustness:
-    """Computes the robustness results.
-
-    Args:
-        images: the test split.
-        classifier: the model.
-        count: maximum number of images to corrupt; 0: none.
-        folder: gets the PNGs of the mistakes.
-    """
-    digests = [image.sha256 for image in images]
+    digests = [image.sha256 for image in read_images(files)]
     with console.bar('test images', len(digests)) as bar:
+        images = read_images(files)
         mistakes = find_mistakes(images, classifier, _MAX_MISTAKES, folder, bar.advance)
     if not count:
-        return Robustness(clean=None, corrupted=(), mistakes=tuple(mistakes))
-    chosen = choose(digests, count)
+        return Robustness(clean=None, corrupted=(), mistakes=mistakes)
+    # The smallest digests are a random sample, of which an additional image replaces at most one.
+    chosen = frozenset(heapq.nsmallest(count, set(digests)))
     with console.bar('corrupted copies', len(chosen) * (len(COPIES) + 1)) as bar:
-        clean, corrupted = measure_robustness(images, chosen, classifier, bar.advance)
-    return Robustness(clean=clean, corrupted=tuple(corrupted), mistakes=tuple(mistakes))
-
-
-def _files(examples: List[standard_artifacts.Examples]) -> tuple[Path, ...]:  # noqa: UP006
-    folders = (folder_of(each.uri) / 'Split-test' for each in examples)
-    return tuple(file for folder in folders for file in sorted(folder.iterdir()))
+        sample = (image for image in read_images(files) if image.sha256 in chosen)
+        clean, corrupted = measure_robustness(sample, classifier, bar.advance)
+    return Robustness(clean=clean, corrupted=corrupted, mistakes=mistakes)

@@ -13,7 +13,7 @@ from tfx.types import standard_artifacts
 
 from common import features
 from components.evaluation.config import EvaluationConfig
-from components.evaluation.metrics.eval_config import eval_config
+from components.evaluation.metrics.classifier_metrics import eval_config
 from components.evaluation.metrics.slices import custom_extractors
 
 Evaluate = Callable[..., Path]
@@ -21,34 +21,30 @@ Evaluate = Callable[..., Path]
 
 @pytest.fixture(scope='session')
 def evaluate(tmp_path_factory) -> Evaluate:
-    """`evaluate(records, classes, baseline=False, threshold=0.5)`: folder of the ModelEvaluation.
+    """`evaluate(records, classes, threshold, config)`: folder of the ModelEvaluation.
 
-    A record is a dict of features; `candidate` and `baseline` are the predictions.
+    A record is a dict of features; `candidate` and `baseline` are predictions for two classes.
     """
 
     def run(
         records: Sequence[Mapping[str, object]],
         classes: Sequence[str],
-        *,
-        baseline: bool = False,
-        threshold: float = 0.5,
-        config: EvaluationConfig | None = None,
+        threshold: float,
+        config: EvaluationConfig,
     ) -> Path:
         folder = tmp_path_factory.mktemp('evaluation')
-        width = 1 if len(classes) == 2 else len(classes)
         inputs = {
             'examples': [_examples(folder / 'examples', records)],
-            'model': [_model(folder / 'candidate', 'candidate', width)],
+            'model': [_model(folder / 'candidate', 'candidate')],
+            'baseline_model': [_model(folder / 'baseline', 'baseline')],
         }
-        if baseline:
-            inputs['baseline_model'] = [_model(folder / 'baseline', 'baseline', width)]
         outputs = {
             'evaluation': [standard_artifacts.ModelEvaluation()],
             'blessing': [standard_artifacts.ModelBlessing()],
         }
         for key, (artifact,) in outputs.items():
             artifact.uri = str(folder / key)
-        tfma_config = eval_config(config or EvaluationConfig(), classes, threshold, code='1')
+        tfma_config = eval_config(config, classes, threshold, code='1')
         properties = {
             'eval_config': json_format.MessageToJson(tfma_config, preserving_proto_field_name=True),
             'example_splits': json.dumps(['test']),
@@ -70,11 +66,11 @@ def _examples(folder: Path, records: Sequence[Mapping[str, object]]) -> standard
     return examples
 
 
-def _model(folder: Path, feature: str, width: int) -> standard_artifacts.Model:
+def _model(folder: Path, feature: str) -> standard_artifacts.Model:
     class Lookup(tf.Module):
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string, 'examples')])
         def serve(self, examples):
-            spec = {feature: tf.io.FixedLenFeature([width], tf.float32)}
+            spec = {feature: tf.io.FixedLenFeature([1], tf.float32)}
             probability = tf.io.parse_example(examples, spec)[feature]
             return {features.PROBABILITY: probability, features.LOGIT: probability * 2}
 
