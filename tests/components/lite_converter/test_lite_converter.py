@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.lite_converter.component import describe, write_lite_models
+from components.lite_converter.component import write_lite_models
 from components.lite_converter.config import LiteConfig
 from components.lite_converter.conversion import probabilities, probabilities_of_saved_model
 from components.lite_converter.lite_results import LITE_FILE, LiteResult
@@ -71,7 +71,7 @@ def test_evaluates_all_models_on_same_images(written):
 
 def test_predictions_are_close_to_saved_model(bright, written):
     folder, split = bright
-    wanted = probabilities_of_saved_model(folder, split.images, batch=7)
+    wanted = probabilities_of_saved_model(folder, split.images)
     for name, error in ('float16', 2e-3), ('int8', 0.05):
         found = probabilities((written[1] / f'{name}.tflite').read_bytes(), split.images)
         assert found.shape == wanted.shape == (40, 1)
@@ -87,26 +87,32 @@ def test_int8_has_integer_tensors_and_float_inputs(written):
     assert {'int8', 'int32'} <= kinds
 
 
-def test_inaccurate_model_is_written_but_not_pushed(bright, tmp_path, monkeypatch):
-    folder, split = bright
-    monkeypatch.setattr('components.lite_converter.conversion.convert', lambda *_: b'lite')
-    half = np.where(np.arange(40) < 15, 0.0, split.labels)[:, np.newaxis]
-    monkeypatch.setattr('components.lite_converter.conversion.probabilities', lambda *_: half)
-    config = LiteConfig(formats=['int8'], max_drop=0.1)
-    result = write_lite_models(folder, split, split, config, 0.5, tmp_path)
+@pytest.fixture
+def convert_to(bright, tmp_path, monkeypatch):
+    """`convert_to(probabilities, **config)`: the result with a stub of the converted model."""
+
+    def convert(values, **config):
+        folder, split = bright
+        conversion = 'components.lite_converter.conversion'
+        monkeypatch.setattr(f'{conversion}.convert', lambda *_: b'lite')
+        monkeypatch.setattr(f'{conversion}.probabilities', lambda *_: values[:, np.newaxis])
+        return write_lite_models(folder, split, split, LiteConfig(**config), 0.5, tmp_path)
+
+    return convert
+
+
+def test_inaccurate_model_is_written_but_not_pushed(bright, convert_to, tmp_path):
+    result = convert_to(
+        np.where(np.arange(40) < 15, 0.0, bright[1].labels), formats=['int8'], max_drop=0.1
+    )
     assert result.pushed == ()
     assert (tmp_path / 'int8.tflite').read_bytes() == b'lite'
-    assert describe(result) == (
+    assert result.describe() == (
         'accuracy on 40 test images: SavedModel 0.9750, '
         'int8 0.8000 (0.0 MB, drop above the maximum: not pushed)'
     )
 
 
-def test_nan_predictions_are_wrong(bright, tmp_path, monkeypatch):
-    folder, split = bright
-    monkeypatch.setattr('components.lite_converter.conversion.convert', lambda *_: b'lite')
-    nothing = np.full((40, 1), np.nan, np.float32)
-    monkeypatch.setattr('components.lite_converter.conversion.probabilities', lambda *_: nothing)
-    config = LiteConfig(formats=['float16'])
-    (model,) = write_lite_models(folder, split, split, config, 0.5, tmp_path).models
+def test_nan_predictions_are_wrong(convert_to):
+    (model,) = convert_to(np.full(40, np.nan), formats=['float16']).models
     assert (model.accuracy.value, model.agreement, model.within_bound) == (0, 0, False)
