@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -50,22 +51,20 @@ def LiteConverter(
     splits = open_splits(patterns, tft.TFTransformOutput(str(folder_of(transform_graph.uri))))
     saved_model = folder_of(path_utils.serving_model_path(model.uri))
     config = LiteConfig.model_validate_json(lite)
-    folder = folder_of(lite_model.uri)
-    write_lite_models(saved_model, splits['train'], splits['test'], config, threshold, folder)
+    write_lite_models(saved_model, splits, config, threshold, folder_of(lite_model.uri))
 
 
 def write_lite_models(
     saved_model: Path,
-    train: ImageSplit,
-    test: ImageSplit,
+    splits: Mapping[str, ImageSplit],
     config: LiteConfig,
     threshold: float,
     folder: Path,
 ) -> LiteResult:
     """Converts a SavedModel and evaluates all models on the same test images."""
     folder.mkdir(parents=True, exist_ok=True)
-    representative, _ = _take(train, config.representative_images)
-    images, labels = _take(test, config.test_images)
+    representative, _ = _take(splits['train'], config.representative_images)
+    images, labels = _take(splits['test'], config.test_images)
     original = _labels(conversion.probabilities_of_saved_model(saved_model, images), threshold)
     originally_correct = int((original == labels).sum())
     models = []

@@ -83,10 +83,10 @@ def run(command: list[str], seconds: float) -> str | None:
     except subprocess.TimeoutExpired:
         return f'the serving check had no result within {seconds:g} seconds'
     except subprocess.CalledProcessError as error:
-        if error.returncode == -signal.SIGKILL:
-            return 'the serving check was killed (SIGKILL), perhaps out of memory'
         if error.returncode < 0:
-            return f'the serving check crashed ({signal.Signals(-error.returncode).name})'
+            name = signal.Signals(-error.returncode).name
+            hint = ', perhaps out of memory' if name == 'SIGKILL' else ''
+            return f'the serving check was killed by {name}{hint}'
         line = (error.stderr.strip() or 'no error message').splitlines()[-1][:_MAX_ERROR]
         return f'the serving check failed with exit code {error.returncode}: {line}'
     return None

@@ -21,13 +21,7 @@ from common import features
 from common.errors import ModelError
 from common.files import MEGABYTE
 from components.serving_check.measurements import Measurements, size_of
-from components.serving_check.recorded_requests import (
-    NUMBERS,
-    Outputs,
-    Recorded,
-    compare,
-    read_requests,
-)
+from components.serving_check.recorded_requests import Outputs, Recorded, compare, read_requests
 from trainer.export.image_example import image_of, only_image
 
 _SIGNATURES = (
@@ -59,22 +53,17 @@ def probe(model: Path) -> Measurements:
             problems.append(f'{name}: {error}')
         except Exception as error:  # an unknown graph raises anything
             problems.append(f'{name}: failed: {_first_line(error)}')
-    result = Measurements(
+    median, p95 = (None, None) if problems else _latencies_ms(loaded.signatures, recorded)
+    return Measurements(
         problems=tuple(problems),
         checks=tuple(differences),
         largest_difference=max(differences.values(), default=None),
         load_seconds=load_seconds,
+        latency_ms=median,
+        latency_ms_p95=p95,
+        memory_mb=_memory_mb('VmHWM') - before,
         size_mb=size,
     )
-    if problems:
-        return result
-    latencies = _latencies_ms(loaded.signatures, recorded)
-    measured = {
-        'latency_ms': float(np.median(latencies)),
-        'latency_ms_p95': float(np.percentile(latencies, 95)),
-        'memory_mb': _memory_mb('VmHWM') - before,
-    }
-    return result.model_copy(update=measured)
 
 
 def use_one_core() -> None:
@@ -125,12 +114,11 @@ def _with_invalid_images(request: Recorded) -> Recorded:
     added = [image[: len(image) // 2], b'no image']
     first, last = map(only_image, added) if is_example else added
     outputs = {
-        key: np.pad(request.outputs[key], ((1, 1), (0, 0)), constant_values=np.nan)
-        for key in NUMBERS
+        key: np.pad(
+            rows, ((1, 1), (0, 0)), constant_values=b'' if key == features.CLASS else np.nan
+        )
+        for key, rows in request.outputs.items()
     }
-    outputs[features.CLASS] = np.pad(
-        request.outputs[features.CLASS], ((1, 1), (0, 0)), constant_values=b''
-    )
     return dataclasses.replace(request, values=(first, *request.values, last), outputs=outputs)
 
 
@@ -139,20 +127,23 @@ def _send(signatures: Any, request: Recorded) -> Outputs:
     return {key: value.numpy() for key, value in signatures[request.signature](**values).items()}
 
 
-def _latencies_ms(signatures: Any, recorded: list[Recorded]) -> np.ndarray:
-    """CPU time of `serve_images` per image, independent of the load of the machine."""
+def _latencies_ms(signatures: Any, recorded: list[Recorded]) -> tuple[float, float]:
+    """Median and 95th percentile of the CPU time of `serve_images` for the smallest request.
+
+    CPU time is independent of the load of the machine.
+    """
     images = (each for each in recorded if each.signature == features.SIGNATURE_IMAGES)
     request = min(images, key=lambda each: len(each.values))
     calls = _WARM_UP_CALLS + _CALLS
     seconds = timeit.repeat(
         lambda: _send(signatures, request), timer=time.process_time, number=1, repeat=calls
     )
-    return np.array(seconds[_WARM_UP_CALLS:]) * 1000
+    median, p95 = np.percentile(seconds[_WARM_UP_CALLS:], (50, 95)) * 1000
+    return float(median), float(p95)
 
 
 def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0][:300]
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
 
 
 if __name__ == '__main__':

@@ -12,7 +12,7 @@ from common import features
 from common.errors import ModelError
 
 TOLERANCE = 1e-5
-NUMBERS = (features.PROBABILITY, features.LOGIT)
+_NUMBERS = (features.PROBABILITY, features.LOGIT)
 
 Outputs = dict[str, np.ndarray]
 
@@ -65,11 +65,11 @@ def compare(actual: Outputs, expected: Outputs) -> float:
     Raises:
         ModelError: the predictions differ.
     """
-    for key in (*NUMBERS, features.CLASS):
+    for key in (*_NUMBERS, features.CLASS):
         if key not in actual or actual[key].shape != expected[key].shape:
             raise ModelError(f'the output {key} is missing or has another shape')
     largest = 0.0
-    for key in NUMBERS:
+    for key in _NUMBERS:
         invalid = np.isnan(expected[key])
         if not np.isnan(actual[key][invalid]).all():
             raise ModelError('the prediction for an invalid image is not NaN')

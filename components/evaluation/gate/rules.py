@@ -7,9 +7,10 @@ from components.evaluation.gate.verdict import Ruling, Verdict
 from components.evaluation.results import ACCURACY, Evaluation, ModelResult
 from components.serving_check.measurements import Measurements
 
-ANSWERS, ONE_CLASS, BASELINE, DROP, FLOOR = 'answers', 'one class', 'baseline', 'drop', 'floor'
-SERVING, INFRA_VALIDATOR, SIZE, LATENCY = 'serving', 'infra validator', 'size', 'latency'
+FLOOR = 'floor'
 _ROUNDING = 1e-9  # tolerance for the difference of two shares
+
+_Rulings = Iterator[tuple[str, bool | None, str]]  # fields of Ruling
 
 
 def apply_rules(
@@ -27,60 +28,60 @@ def apply_rules(
         infra_validated: result of TFX's InfraValidator; None if it is disabled.
     """
     rulings = [
-        *_accuracy_rules(evaluation, config),
-        *_serving(measurements),
-        *_infra_validation(infra_validated),
+        *_predictions(evaluation, config),
+        *_serving(measurements, infra_validated),
         *_limits(measurements, config),
     ]
-    return Verdict(rulings=tuple(rulings))
+    return Verdict(
+        rulings=tuple(
+            Ruling(rule=rule, passed=passed, reason=reason) for rule, passed, reason in rulings
+        )
+    )
 
 
-def _accuracy_rules(evaluation: Evaluation, config: EvaluationConfig) -> Iterator[Ruling]:
-    accuracy = evaluation.candidate.overall.metrics[ACCURACY].value
+def _predictions(evaluation: Evaluation, config: EvaluationConfig) -> _Rulings:
+    overall = evaluation.candidate.overall
+    accuracy, count = overall.metrics[ACCURACY].value, f'(n={overall.images})'
     if accuracy is None:
-        reason = 'predictions are NaN, as after a diverged training'
-        yield Ruling(rule=ANSWERS, passed=False, reason=reason)
+        yield 'answers', False, 'predictions are NaN, as after a diverged training'
         return
-    yield Ruling(rule=ANSWERS, passed=True, reason='predictions are finite')
-    yield _one_class(evaluation)
-    threshold, count = config.baseline_accuracy, f'(n={evaluation.candidate.overall.images})'
-    reason = f'accuracy {format_apart(accuracy, threshold)}, baseline {_exact(threshold)} {count}'
-    yield Ruling(rule=BASELINE, passed=accuracy >= threshold, reason=reason)
-    yield _drop(accuracy, evaluation.baseline, config.max_drop, count)
+    yield 'answers', True, 'predictions are finite'
+    yield 'one class', *_one_class(evaluation)
+    threshold = config.baseline_accuracy
+    shown = f'accuracy {format_apart(accuracy, threshold)}, baseline {_exact(threshold)} {count}'
+    yield 'baseline', accuracy >= threshold, shown
+    yield 'drop', *_drop(accuracy, evaluation.baseline, config.max_drop, count)
     yield from _floors(evaluation.candidate, config)
 
 
-def _one_class(evaluation: Evaluation) -> Ruling:
+def _one_class(evaluation: Evaluation) -> tuple[bool | None, str]:
     confusion, classes = evaluation.candidate.confusion, evaluation.classes
     present = [name for name, row in zip(classes, confusion, strict=True) if any(row)]
     columns = zip(*confusion, strict=True)
     predicted = [name for name, column in zip(classes, columns, strict=True) if any(column)]
-    passed: bool | None = len(predicted) > 1
     if len(present) < 2:
-        passed, reason = None, f'not applicable: the test split has only images of {present[0]}'
-    elif passed:
-        reason = f'predicts {len(predicted)} of {len(classes)} classes'
-    else:
-        reason = f'predicts {predicted[0]} for every image; test has {len(present)} classes'
-    return Ruling(rule=ONE_CLASS, passed=passed, reason=reason)
+        return None, f'not applicable: the test split has only images of {present[0]}'
+    if len(predicted) < 2:
+        return False, f'predicts {predicted[0]} for every image; test has {len(present)} classes'
+    return True, f'predicts {len(predicted)} of {len(classes)} classes'
 
 
-def _drop(accuracy: float, previous: ModelResult | None, max_drop: float, count: str) -> Ruling:
-    before = previous.overall.metrics[ACCURACY].value if previous else None
+def _drop(
+    accuracy: float, previous: ModelResult | None, max_drop: float, count: str
+) -> tuple[bool | None, str]:
+    if previous is None:
+        return None, 'no previous blessed model to compare with'
+    before = previous.overall.metrics[ACCURACY].value
     if before is None:
-        reason = 'no previous blessed model to compare with'
-        if previous:
-            reason = 'the last blessed model predicts NaN on these images; not compared'
-        return Ruling(rule=DROP, passed=None, reason=reason)
-    reason = (
+        return None, 'the last blessed model predicts NaN on these images; not compared'
+    return before - accuracy <= max_drop + _ROUNDING, (
         f'accuracy {format_apart(accuracy, before)}, last blessed model '
         f'{format_apart(before, accuracy)} on the same images, '
         f'maximum drop {_exact(max_drop)} {count}'
     )
-    return Ruling(rule=DROP, passed=before - accuracy <= max_drop + _ROUNDING, reason=reason)
 
 
-def _floors(candidate: ModelResult, config: EvaluationConfig) -> Iterator[Ruling]:
+def _floors(candidate: ModelResult, config: EvaluationConfig) -> _Rulings:
     """A ruling per slice with a floor, then one per floor without a slice.
 
     The floor of a slice overrides that of its feature.
@@ -90,52 +91,46 @@ def _floors(candidate: ModelResult, config: EvaluationConfig) -> Iterator[Ruling
         key = f'{each.feature}.{each.name}'
         unused -= {key, each.feature}
         floor = config.floors.get(key, config.floors.get(each.feature))
-        if floor is None:
-            continue
         accuracy = each.metrics[ACCURACY].value
-        assert accuracy is not None  # all predictions are finite
-        passed: bool | None = accuracy >= floor
-        reason = (
+        if floor is None or accuracy is None:
+            continue
+        shown = (
             f'accuracy on {slice_name(each.feature, each.name)} {format_apart(accuracy, floor)}, '
             f'floor {_exact(floor)} (n={each.images})'
         )
         if each.images < config.min_images:
-            passed, reason = None, f'{reason}; not enforced below {config.min_images} images'
-        yield Ruling(rule=FLOOR, passed=passed, reason=reason)
+            yield FLOOR, None, f'{shown}; not enforced below {config.min_images} images'
+        else:
+            yield FLOOR, accuracy >= floor, shown
     for key in sorted(unused):
         feature, _, name = key.partition('.')
         images = slice_name(feature, name) if name else f'slices by {feature}'
-        floor = _exact(config.floors[key])
-        reason = f'the test split has no {images}; floor {floor} not enforced'
-        yield Ruling(rule=FLOOR, passed=None, reason=reason)
+        floor = config.floors[key]
+        yield FLOOR, None, f'the test split has no {images}; floor {_exact(floor)} not enforced'
 
 
-def _serving(measurements: Measurements) -> Iterator[Ruling]:
+def _serving(measurements: Measurements, infra_validated: bool | None) -> _Rulings:
     for problem in measurements.problems:
-        yield Ruling(rule=SERVING, passed=False, reason=problem)
+        yield 'serving', False, problem
     if not measurements.problems:
         count = len(measurements.checks)
-        reason = f'{count} serving check{"s" * (count != 1)} passed'
-        yield Ruling(rule=SERVING, passed=True, reason=reason)
+        yield 'serving', True, f'{count} serving check{"s" * (count != 1)} passed'
+    if infra_validated is not None:
+        verb = 'loaded' if infra_validated else 'did not load'
+        shown = f'InfraValidator: the model server {verb} the model'
+        yield 'infra validator', infra_validated, shown
 
 
-def _infra_validation(validated: bool | None) -> Iterator[Ruling]:
-    if validated is not None:
-        verb = 'loaded' if validated else 'did not load'
-        reason = f'InfraValidator: the model server {verb} the model'
-        yield Ruling(rule=INFRA_VALIDATOR, passed=validated, reason=reason)
-
-
-def _limits(measurements: Measurements, config: EvaluationConfig) -> Iterator[Ruling]:
+def _limits(measurements: Measurements, config: EvaluationConfig) -> _Rulings:
     if (limit := config.max_megabytes) is not None:
         size = measurements.size_mb
-        reason = f'SavedModel size {format_apart(size, limit, 1)} MB, limit {limit:g} MB'
-        yield Ruling(rule=SIZE, passed=size <= limit, reason=reason)
+        shown = f'SavedModel size {format_apart(size, limit, 1)} MB, limit {limit:g} MB'
+        yield 'size', size <= limit, shown
     if (limit := config.max_latency_ms) is not None:
         latency = measurements.latency_ms
         shown = 'not measured' if latency is None else f'{format_apart(latency, limit, 1)} ms'
-        reason = f'latency per image on one core {shown}, limit {limit:g} ms'
-        yield Ruling(rule=LATENCY, passed=latency is not None and latency <= limit, reason=reason)
+        shown = f'latency per image on one core {shown}, limit {limit:g} ms'
+        yield 'latency', latency is not None and latency <= limit, shown
 
 
 def format_apart(value: float, other: float, digits: int = 3) -> str:

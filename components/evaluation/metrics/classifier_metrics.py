@@ -36,11 +36,7 @@ def eval_config(
 ) -> tfma.EvalConfig:
     """Metrics on all images and on slices, without thresholds: ModelGate applies those.
 
-    Args:
-        config: edges of the slices.
-        classes: class names by label.
-        threshold: probability from which the second of two classes is predicted.
-        code: hash of the Evaluator's custom code, as part of the cache key.
+    The hash of the Evaluator's custom code, `code`, is part of its cache key.
     """
     arguments = {
         'classes': len(classes),
@@ -69,11 +65,7 @@ def eval_config(
 class ClassifierMetrics(tfma.metrics.Metric):
     """All metrics of `results.METRICS`, for two or more classes.
 
-    Args:
-        classes: number of classes.
-        threshold: probability from which the second of two classes is predicted.
-        edges: unused; `slices.custom_extractors` reads it from the EvalConfig.
-        code: unused; part of the Evaluator's cache key.
+    Does not use `edges`, which `slices.custom_extractors` reads from the EvalConfig, and `code`.
     """
 
     def __init__(
@@ -106,11 +98,8 @@ def _computations(
 
 @dataclasses.dataclass
 class _Accumulator:
-    """Predictions that are not counted yet, and the counts of the others."""
-
     counts: Counts
-    labels: list[int] = dataclasses.field(default_factory=list)
-    probabilities: list[np.ndarray] = dataclasses.field(default_factory=list)
+    waiting: list[tuple[int, np.ndarray]]  # labels and probabilities that are not counted yet
 
 
 @dataclasses.dataclass(eq=False)
@@ -123,28 +112,25 @@ class _Combiner(beam.CombineFn):
     eval_config: tfma.EvalConfig | None
 
     def create_accumulator(self) -> _Accumulator:
-        return _Accumulator(no_counts(self.classes))
+        return _Accumulator(no_counts(self.classes), [])
 
     def add_input(self, accumulator: _Accumulator, element: Any) -> _Accumulator:
         ((label, probability, _),) = to_label_prediction_example_weight(
             element, self.eval_config, self.key.model_name, self.key.output_name, flatten=False
         )
-        accumulator.labels.append(int(label.item()))
-        accumulator.probabilities.append(probability.ravel())
-        is_full = len(accumulator.labels) * self.classes >= _BATCH
+        accumulator.waiting.append((int(label.item()), probability.ravel()))
+        is_full = len(accumulator.waiting) * self.classes >= _BATCH
         return self.compact(accumulator) if is_full else accumulator
 
     def merge_accumulators(self, parts: Iterable[_Accumulator]) -> _Accumulator:
-        merged = self.create_accumulator()
-        for part in parts:
-            merged.counts += self.compact(part).counts
-        return merged
+        counts = [self.compact(part).counts for part in parts]
+        return _Accumulator(sum(counts, no_counts(self.classes)), [])
 
     def compact(self, accumulator: _Accumulator) -> _Accumulator:
-        if not accumulator.labels:
+        if not accumulator.waiting:
             return accumulator
-        labels, rows = np.array(accumulator.labels), np.stack(accumulator.probabilities)
-        return _Accumulator(accumulator.counts + count(labels, rows, self.threshold))
+        labels, rows = map(np.array, zip(*accumulator.waiting, strict=True))
+        return _Accumulator(accumulator.counts + count(labels, rows, self.threshold), [])
 
     def extract_output(self, accumulator: _Accumulator) -> dict[tfma.metrics.MetricKey, Any]:
         counts = self.compact(accumulator).counts

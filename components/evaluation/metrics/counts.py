@@ -18,26 +18,17 @@ BUCKETS = 10  # of confidence, of equal width
 
 @dataclasses.dataclass(frozen=True)
 class Counts:
-    """Counts of the predictions for some images.
-
-    Attributes:
-        images: number of images.
-        broken: number of images whose prediction is NaN; no other count includes them.
-        confusion: images by label and predicted class, sparse [classes, classes].
-        log_loss: sum over the images.
-        brier: sum over the images.
-        scores: binary decisions by truth and bin of the score, sparse [2, bins]: for two classes
-            "is it the second?", for more "is it class k?" for each class.
-        calibration: images, sum of confidence, and correct predictions, by bucket [3, BUCKETS].
-    """
+    """Counts of the predictions for some images."""
 
     images: int
-    broken: int
-    confusion: csr_array
-    log_loss: float
-    brier: float
+    broken: int  # images whose prediction is NaN; no other count includes them
+    confusion: csr_array  # images by label and predicted class [classes, classes]
+    log_loss: float  # sum over the images
+    brier: float  # sum over the images
+    # Binary decisions by truth and bin of the score [2, bins]: for two classes "is it the second?",
+    # for more "is it class k?" for each class.
     scores: csr_array
-    calibration: np.ndarray
+    calibration: np.ndarray  # images, sum of confidence, correct predictions by bucket [3, BUCKETS]
 
     def __add__(self, other: 'Counts') -> 'Counts':
         names = [field.name for field in dataclasses.fields(self)]

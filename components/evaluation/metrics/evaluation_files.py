@@ -6,7 +6,7 @@ Imports TFMA lazily, because that takes seconds.
 import json
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +31,7 @@ _ALL: Slice = (OVERALL, '')
 
 
 def read_evaluation(folder: Path, classes: Sequence[str], threshold: float) -> Evaluation:
-    """Reads the evaluation of the candidate and, if any, of the baseline.
-
-    Args:
-        folder: folder of the ModelEvaluation artifact.
-        classes: class names by label.
-        threshold: probability from which the second of two classes is predicted.
+    """Reads the folder of a ModelEvaluation artifact: the candidate and, if any, the baseline.
 
     Raises:
         ValueError: there are no metrics of the overall slice.
@@ -54,11 +49,7 @@ def read_evaluation(folder: Path, classes: Sequence[str], threshold: float) -> E
 
 
 def read_accuracy(folder: Path) -> float | None:
-    """Accuracy of the candidate on the test split, 0 to 1, or None.
-
-    Args:
-        folder: folder of the ModelEvaluation artifact.
-    """
+    """Accuracy of the candidate on the test split, 0 to 1; None if it is NaN or missing."""
     metrics = _load(folder)[_CANDIDATE].get(_ALL, {})
     return _estimate(metrics[ACCURACY]).value if ACCURACY in metrics else None
 
@@ -78,37 +69,32 @@ def _load(folder: Path) -> dict[str, dict[Slice, Metrics]]:
 
 
 def _model(slices: dict[Slice, Metrics], classes: Sequence[str]) -> ModelResult:
-    results = [_slice_result(place, slices[place]) for place in _shown(slices, classes)]
+    results = {place: _slice_result(*place, metrics) for place, metrics in slices.items()}
     confusion = [[0] * len(classes) for _ in classes]
     for label, prediction, images in json.loads(slices[_ALL][CONFUSION].value.bytes_value):
         confusion[label][prediction] = images
     curves = Curves.model_validate_json(slices[_ALL][CURVES].value.bytes_value)
     return ModelResult(
-        slices=tuple(results), confusion=tuple(map(tuple, confusion)), **dict(curves)
+        slices=tuple(_sorted(results, classes)),
+        confusion=tuple(map(tuple, confusion)),
+        **dict(curves),
     )
 
 
-def _shown(slices: dict[Slice, Metrics], classes: Sequence[str]) -> list[Slice]:
-    """All images, then SLICED_BY; a single source is left out, as it equals the former."""
-    sources = sorted(
-        (place for place in slices if place[0] == SOURCE),
-        key=lambda place: (-_images(slices[place]), place),
-    )
-    names = {CLASS: classes, **SLICES}
-    places = [_ALL, *((feature, name) for feature in names for name in names[feature])]
-    if len(sources) > 1:
-        places += sources[:MAX_SOURCES]
-    return [place for place in places if place in slices]
-
-
-def _slice_result(place: Slice, metrics: Metrics) -> SliceResult:
-    feature, name = place
+def _slice_result(feature: str, name: str, metrics: Metrics) -> SliceResult:
+    images = int(metrics[IMAGES].value.double_value.value)
     estimates = {key: _estimate(metrics[key]) for key in METRICS if key in metrics}
-    return SliceResult(feature=feature, name=name, images=_images(metrics), metrics=estimates)
+    return SliceResult(feature=feature, name=name, images=images, metrics=estimates)
 
 
-def _images(metrics: Metrics) -> int:
-    return int(metrics[IMAGES].value.double_value.value)
+def _sorted(results: dict[Slice, SliceResult], classes: Sequence[str]) -> Iterator[SliceResult]:
+    """All images, then SLICED_BY; a single source is left out, as it equals the former."""
+    names = {OVERALL: [''], CLASS: classes, **SLICES}
+    for feature in names:
+        yield from (results[feature, name] for name in names[feature] if (feature, name) in results)
+    sources = [each for each in results.values() if each.feature == SOURCE]
+    if len(sources) > 1:
+        yield from sorted(sources, key=lambda each: (-each.images, each.name))[:MAX_SOURCES]
 
 
 def _estimate(pair: Any) -> Estimate:

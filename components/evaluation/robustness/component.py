@@ -1,8 +1,7 @@
 """RobustnessEvaluator component: corruption robustness and the most confident mistakes."""
 
 import heapq
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 from typing import List  # noqa: UP035
 
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
@@ -14,9 +13,9 @@ from common import console
 from common.artifacts import folder_of
 from components.evaluation.config import RobustnessConfig
 from components.evaluation.results import ROBUSTNESS_FILE, Robustness
-from components.evaluation.robustness.corrupted_accuracy import COPIES, measure_robustness
+from components.evaluation.robustness.corrupted_accuracy import measure_robustness
 from components.evaluation.robustness.mistakes import find_mistakes
-from components.evaluation.robustness.split_images import read_images
+from components.evaluation.robustness.split_images import RecordedImage, read_images
 from components.inference.classifier import Classifier
 
 _MAX_MISTAKES = 12
@@ -42,25 +41,24 @@ def RobustnessEvaluator(
     """
     folders = [folder_of(each.uri) / 'Split-test' for each in examples]
     files = [file for folder in folders for file in sorted(folder.iterdir())]
+    digests = [image.sha256 for image in read_images(files)]
     classifier = Classifier(folder_of(path_utils.serving_model_path(model.uri)))
-    count = RobustnessConfig.model_validate_json(config).images
     folder = folder_of(robustness.uri)
-    result = _evaluate(files, classifier, count, folder)
+    images = _with_bar('test images', read_images(files), len(digests))
+    mistakes = find_mistakes(images, classifier, _MAX_MISTAKES, folder)
+    result = Robustness(clean=None, corrupted=(), mistakes=mistakes)
+    if count := RobustnessConfig.model_validate_json(config).images:
+        # The smallest digests are a random sample; another image replaces at most one of them.
+        chosen = frozenset(heapq.nsmallest(count, set(digests)))
+        sample = (image for image in read_images(files) if image.sha256 in chosen)
+        images = _with_bar('corrupted images', sample, len(chosen))
+        clean, corrupted = measure_robustness(images, classifier)
+        result = Robustness(clean=clean, corrupted=corrupted, mistakes=mistakes)
     (folder / ROBUSTNESS_FILE).write_text(result.model_dump_json(indent=1), encoding='utf-8')
 
 
-def _evaluate(
-    files: Sequence[Path], classifier: Classifier, count: int, folder: Path
-) -> Robustness:
-    digests = [image.sha256 for image in read_images(files)]
-    with console.bar('test images', len(digests)) as bar:
-        images = read_images(files)
-        mistakes = find_mistakes(images, classifier, _MAX_MISTAKES, folder, bar.advance)
-    if not count:
-        return Robustness(clean=None, corrupted=(), mistakes=mistakes)
-    # The smallest digests are a random sample, of which an additional image replaces at most one.
-    chosen = frozenset(heapq.nsmallest(count, set(digests)))
-    with console.bar('corrupted copies', len(chosen) * (len(COPIES) + 1)) as bar:
-        sample = (image for image in read_images(files) if image.sha256 in chosen)
-        clean, corrupted = measure_robustness(sample, classifier, bar.advance)
-    return Robustness(clean=clean, corrupted=corrupted, mistakes=mistakes)
+def _with_bar(title: str, images: Iterable[RecordedImage], total: int) -> Iterator[RecordedImage]:
+    with console.bar(title, total) as bar:
+        for image in images:
+            yield image
+            bar.advance()

@@ -3,7 +3,7 @@
 import concurrent.futures
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -19,17 +19,12 @@ _CLEAN = ('', 0)
 
 
 def measure_robustness(
-    images: Iterable[RecordedImage], classifier: Classifier, on_copies: Callable[[int], None]
+    images: Iterable[RecordedImage], classifier: Classifier
 ) -> tuple[Estimate, tuple[CorruptedResult, ...]]:
     """Accuracy on images, clean and with each corruption and severity.
 
     The preprocessing function of training decodes and resizes an image once; the corruptions are
     applied to the resized image. NaN predictions count as wrong.
-
-    Args:
-        images: not all of them are in memory.
-        classifier: the model.
-        on_copies: progress callback, called with the number of further predictions.
     """
     correct: Counter[tuple[str, int]] = Counter()
     count = 0
@@ -39,7 +34,6 @@ def measure_robustness(
         for copy, pixels in _copies(batch, classifier.image_size):
             predictions = zip(labels, classifier.of_pixels(pixels), strict=True)
             correct[copy] += sum(label == prediction.name for label, prediction in predictions)
-            on_copies(len(batch))
     results = [
         CorruptedResult(
             corruption=name,

@@ -2,7 +2,7 @@
 
 import heapq
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from components.evaluation.results import Mistake
@@ -16,20 +16,11 @@ _Wrong = tuple[RecordedImage, PredictedClass]
 
 
 def find_mistakes(
-    images: Iterable[RecordedImage],
-    classifier: Classifier,
-    most: int,
-    folder: Path,
-    on_images: Callable[[int], None],
+    images: Iterable[RecordedImage], classifier: Classifier, most: int, folder: Path
 ) -> tuple[Mistake, ...]:
     """Finds the most confident mistakes, sorted by confidence. Ignores NaN predictions.
 
-    Args:
-        images: the test split.
-        classifier: the model.
-        most: maximum number of mistakes; no more images are in memory.
-        folder: folder of the results; PNGs are written to its subfolder `mistakes`.
-        on_images: progress callback, called with the number of further images.
+    Keeps a batch and at most `most` images in memory. Writes PNGs to the subfolder `mistakes`.
     """
     worst: list[_Wrong] = []
     for batch in batches(images):
@@ -40,7 +31,6 @@ def find_mistakes(
             if prediction.name not in (None, classifier.classes[image.label])
         ]
         worst = heapq.nlargest(most, worst, key=lambda wrong: wrong[1].probability)
-        on_images(len(batch))
     return tuple(_draw(worst, classifier, folder))
 
 

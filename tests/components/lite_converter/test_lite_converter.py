@@ -51,7 +51,7 @@ def written(bright, tmp_path_factory):
     folder, split = bright
     target = tmp_path_factory.mktemp('lite')
     config = LiteConfig(representative_images=10, test_images=30)
-    return write_lite_models(folder, split, split, config, 0.5, target), target
+    return write_lite_models(folder, {'train': split, 'test': split}, config, 0.5, target), target
 
 
 def test_evaluates_all_models_on_same_images(written):
@@ -96,7 +96,9 @@ def convert_to(bright, tmp_path, monkeypatch):
         conversion = 'components.lite_converter.conversion'
         monkeypatch.setattr(f'{conversion}.convert', lambda *_: b'lite')
         monkeypatch.setattr(f'{conversion}.probabilities', lambda *_: values[:, np.newaxis])
-        return write_lite_models(folder, split, split, LiteConfig(**config), 0.5, tmp_path)
+        return write_lite_models(
+            folder, {'train': split, 'test': split}, LiteConfig(**config), 0.5, tmp_path
+        )
 
     return convert
 

@@ -7,16 +7,15 @@ CATS, DOGS = 0, 1
 
 
 def measured(images, classifier):
-    done = []
-    clean, corrupted = measure_robustness(images, classifier, done.append)
-    return clean, {(row.corruption, row.severity): row for row in corrupted}, sum(done)
+    clean, corrupted = measure_robustness(images, classifier)
+    return clean, {(row.corruption, row.severity): row for row in corrupted}
 
 
 def test_measures_every_corruption_and_severity(classifier):
     """The model classifies by brightness, which darkness changes, and rotation and blur do not."""
     images = [gray(40 + n, CATS) for n in range(4)] + [gray(180 + n, DOGS) for n in range(4)]
 
-    clean, rows, progress = measured(images, classifier)
+    clean, rows = measured(images, classifier)
 
     assert clean.value == 1
     assert 0.6 < clean.low < 0.7
@@ -26,10 +25,9 @@ def test_measures_every_corruption_and_severity(classifier):
     assert dark.value == pytest.approx(0.5)
     assert dark.low < 0.5 < dark.high
     assert rows['rotation', 3].accuracy.value == rows['blur', 3].accuracy.value == 1
-    assert progress == 8 * (len(COPIES) + 1)
 
 
 def test_nan_predictions_are_wrong(broken):
-    clean, rows, _ = measured([gray(40, CATS), gray(180, DOGS)], broken)
+    clean, rows = measured([gray(40, CATS), gray(180, DOGS)], broken)
     assert clean.value == 0
     assert {row.accuracy.value for row in rows.values()} == {0}

@@ -14,7 +14,7 @@ IMAGES = [
 
 
 def found(images, classifier, folder, most=12):
-    return find_mistakes(images, classifier, most, folder, lambda count: None)
+    return find_mistakes(images, classifier, most, folder)
 
 
 def test_sorts_mistakes_by_confidence(classifier, tmp_path):
