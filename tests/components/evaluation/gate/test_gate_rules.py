@@ -3,6 +3,7 @@ import pytest
 from common.errors import ConfigError
 from components.evaluation.config import EvaluationConfig, check_floors, slice_name
 from components.evaluation.gate.rules import apply_rules
+from components.evaluation.gate.verdict import Ruling
 from components.evaluation.results import ACCURACY, Estimate, Evaluation, ModelResult, SliceResult
 from components.image_example_gen.sources.base.config import DataConfig
 from components.serving_check.measurements import Measurements
@@ -13,6 +14,7 @@ MEASURED = Measurements(
     problems=(), checks=('one image', 'eight at once'), size_mb=9.4, latency_ms=21.25
 )
 UNUSABLE = Measurements(problems=('no signature serve_images', 'it does not load'), size_mb=1)
+LATENCY = 'latency per image on one core'
 
 
 def slice_of(feature, name, images, accuracy):
@@ -111,12 +113,6 @@ def test_floor_without_images_is_not_enforced(floor, images):
     ]
 
 
-def test_overridden_floor_of_feature_counts_as_used():
-    found = rulings('floor', result(0.95, CATS), floors={'class': 0.9, 'class.cats': 0.8})
-
-    assert found == [(True, 'accuracy on images of cats 0.950, floor 0.80 (n=200)')]
-
-
 @pytest.mark.parametrize(
     ('confusion', 'passed', 'reason'),
     [
@@ -144,25 +140,20 @@ def test_every_problem_of_serving_check_is_a_reason():
     ]
 
 
-@pytest.mark.parametrize(('limit', 'passed'), [(9.4, True), (9, False)])
-def test_size_limit(limit, passed):
-    reason = f'SavedModel size 9.4 MB, limit {limit} MB'
-
-    assert rulings('size', max_megabytes=limit) == [(passed, reason)]
-
-
 @pytest.mark.parametrize(
-    ('measured', 'limit', 'shown', 'passed'),
+    ('limit', 'measured', 'passed', 'reason'),
     [
-        (MEASURED, 30, '21.2 ms', True),
-        (MEASURED, 21.24, '21.25 ms', False),
-        (UNUSABLE, 30, 'not measured', False),
+        ({'max_megabytes': 9.4}, MEASURED, True, 'SavedModel size 9.4 MB, limit 9.4 MB'),
+        ({'max_megabytes': 9}, MEASURED, False, 'SavedModel size 9.4 MB, limit 9 MB'),
+        ({'max_latency_ms': 30}, MEASURED, True, f'{LATENCY} 21.2 ms, limit 30 ms'),
+        ({'max_latency_ms': 21.24}, MEASURED, False, f'{LATENCY} 21.25 ms, limit 21.24 ms'),
+        ({'max_latency_ms': 30}, UNUSABLE, False, f'{LATENCY} not measured, limit 30 ms'),
     ],
 )
-def test_latency_limit(measured, limit, shown, passed):
-    reason = f'latency per image on one core {shown}, limit {limit} ms'
-
-    assert rulings('latency', measured=measured, max_latency_ms=limit) == [(passed, reason)]
+def test_limits(limit, measured, passed, reason):
+    assert apply(measured=measured, **limit).rulings[-1] == Ruling(
+        rule='size' if 'size' in reason else 'latency', passed=passed, reason=reason
+    )
 
 
 @pytest.mark.parametrize(('validated', 'verb'), [(True, 'loaded'), (False, 'did not load')])
@@ -189,17 +180,11 @@ def test_blesses_model_without_failed_rules():
     ]
 
 
-@pytest.mark.parametrize(
-    ('feature', 'name', 'text'),
-    [
-        ('brightness', 'medium', 'images of medium brightness'),
-        ('aspect', 'square', 'square images'),
-        ('class', 'cats', 'images of cats'),
-        ('source', 'phone', 'images from phone'),
-    ],
-)
-def test_slice_name(feature, name, text):
-    assert slice_name(feature, name) == text
+def test_slice_name():
+    assert slice_name('brightness', 'medium') == 'images of medium brightness'
+    assert slice_name('aspect', 'square') == 'square images'
+    assert slice_name('class', 'cats') == 'images of cats'
+    assert slice_name('source', 'phone') == 'images from phone'
 
 
 @pytest.mark.parametrize(
