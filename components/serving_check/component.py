@@ -52,44 +52,35 @@ def ServingCheck(
     _log.info(_describe(measurements))
 
 
-def check(model: Path, seconds: float) -> Measurements:
-    """Probes a SavedModel in a subprocess; a crash or timeout is reported as a problem.
-
-    Args:
-        model: folder of the SavedModel.
-        seconds: timeout of the subprocess.
-    """
+def check(model: Path, seconds: float, probe: str = PROBE) -> Measurements:
+    """Probes a SavedModel in a subprocess; a crash or timeout is reported as a problem."""
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder, 'measurements.json')
-        problem = run([sys.executable, '-m', PROBE, str(model.absolute()), str(result)], seconds)
-        if problem is None:
+        try:
+            subprocess.run(
+                [sys.executable, '-m', probe, str(model.absolute()), str(result)],
+                cwd=Path(components.__path__[0]).parent,
+                env={**os.environ, **_ENVIRONMENT},
+                timeout=seconds,
+                check=True,
+                capture_output=True,
+                text=True,
+                errors='replace',
+            )
             return Measurements.model_validate_json(result.read_text())
+        except subprocess.TimeoutExpired:
+            problem = f'the serving check had no result within {seconds:g} seconds'
+        except subprocess.CalledProcessError as error:
+            problem = _describe_exit(error.returncode, error.stderr)
     return Measurements(problems=(problem,), size_mb=size_of(model))
 
 
-def run(command: list[str], seconds: float) -> str | None:
-    """Runs a command with the project on `sys.path`; returns the problem, if any."""
-    try:
-        subprocess.run(
-            command,
-            cwd=Path(components.__path__[0]).parent,
-            env={**os.environ, **_ENVIRONMENT},
-            timeout=seconds,
-            check=True,
-            capture_output=True,
-            text=True,
-            errors='replace',
-        )
-    except subprocess.TimeoutExpired:
-        return f'the serving check had no result within {seconds:g} seconds'
-    except subprocess.CalledProcessError as error:
-        if error.returncode < 0:
-            name = signal.Signals(-error.returncode).name
-            hint = ', perhaps out of memory' if name == 'SIGKILL' else ''
-            return f'the serving check was killed by {name}{hint}'
-        line = (error.stderr.strip() or 'no error message').splitlines()[-1][:_MAX_ERROR]
-        return f'the serving check failed with exit code {error.returncode}: {line}'
-    return None
+def _describe_exit(code: int, stderr: str) -> str:
+    if code < 0:
+        hint = ', perhaps out of memory' if code == -signal.SIGKILL else ''
+        return f'the serving check was killed by {signal.Signals(-code).name}{hint}'
+    line = (stderr.strip() or 'no error message').splitlines()[-1][:_MAX_ERROR]
+    return f'the serving check failed with exit code {code}: {line}'
 
 
 def _describe(measurements: Measurements) -> str:

@@ -60,7 +60,7 @@ def compare(actual: Outputs, expected: Outputs) -> float:
 
     Args:
         actual: probability, logit and class, one row per image.
-        expected: likewise; NaN and an empty class for an invalid image.
+        expected: likewise; an empty class for an invalid image.
 
     Raises:
         ModelError: the predictions differ.
@@ -68,14 +68,14 @@ def compare(actual: Outputs, expected: Outputs) -> float:
     for key in (*_NUMBERS, features.CLASS):
         if key not in actual or actual[key].shape != expected[key].shape:
             raise ModelError(f'the output {key} is missing or has another shape')
+    valid = (expected[features.CLASS] != b'').ravel()
     largest = 0.0
     for key in _NUMBERS:
-        invalid = np.isnan(expected[key])
-        if not np.isnan(actual[key][invalid]).all():
-            raise ModelError('the prediction for an invalid image is not NaN')
-        found, wanted = actual[key][~invalid].astype(np.float64), expected[key][~invalid]
-        if not np.isfinite(found).all():
+        found, wanted = actual[key][valid].astype(np.float64), expected[key][valid]
+        if not (np.isfinite(found).all() and np.isfinite(wanted).all()):
             raise ModelError('the prediction for a valid image is NaN or infinite')
+        if not np.isnan(actual[key][~valid]).all():
+            raise ModelError('the prediction for an invalid image is not NaN')
         scale = max(1.0, float(np.abs(wanted).max()))  # 1 for probabilities
         largest = max(largest, float(np.abs(found - wanted).max()) / scale)
     if largest > TOLERANCE:

@@ -13,7 +13,7 @@ from common import console
 from common.artifacts import folder_of
 from components.evaluation.config import RobustnessConfig
 from components.evaluation.results import ROBUSTNESS_FILE, Robustness
-from components.evaluation.robustness.corrupted_accuracy import measure_robustness
+from components.evaluation.robustness.corruptions import measure_robustness
 from components.evaluation.robustness.mistakes import find_mistakes
 from components.evaluation.robustness.split_images import RecordedImage, read_images
 from components.inference.classifier import Classifier

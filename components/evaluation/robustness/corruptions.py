@@ -1,4 +1,4 @@
-"""Image corruptions: noise, blur, JPEG compression, darkness and rotation.
+"""Image corruptions, and the accuracy on corrupted test images.
 
 Follows Hendrycks and Dietterich, "Benchmarking Neural Network Robustness to Common Corruptions and
 Perturbations" (ICLR 2019): corruptions are deterministic, and applied at the model's input size.
@@ -6,13 +6,23 @@ Noise and blur have the severities 1, 3 and 5 of the paper; it has no darkness a
 compression is stronger at the input size than on the original photograph.
 """
 
+import concurrent.futures
 import io
+import itertools
 import zlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import PIL.Image
 import PIL.ImageFilter
 import scipy.ndimage
+import tensorflow as tf
+
+from components.evaluation.results import CorruptedResult, Estimate, wilson
+from components.evaluation.robustness.split_images import RecordedImage, batches
+from components.inference.classifier import Classifier
+from trainer.preprocessing import decode_and_resize
 
 # Strength of each corruption by severity.
 CORRUPTIONS = {
@@ -23,7 +33,44 @@ CORRUPTIONS = {
     'rotation': (15, 30, 45),  # degrees
 }
 SEVERITIES = (1, 2, 3)
+COPIES = tuple(itertools.product(CORRUPTIONS, SEVERITIES))
+_CLEAN = ('', 0)
 _PAPER_SIZE = 224
+
+
+def measure_robustness(
+    images: Iterable[RecordedImage], classifier: Classifier
+) -> tuple[Estimate, tuple[CorruptedResult, ...]]:
+    """Accuracy on images, clean and with each corruption and severity.
+
+    The preprocessing function of training decodes and resizes an image once; the corruptions are
+    applied to the resized image. NaN predictions count as wrong.
+    """
+    correct: Counter[tuple[str, int]] = Counter()
+    count = 0
+    for batch in batches(images):
+        count += len(batch)
+        labels = [classifier.classes[image.label] for image in batch]
+        for copy, pixels in _copies(batch, classifier.image_size):
+            predictions = zip(labels, classifier.of_pixels(pixels), strict=True)
+            correct[copy] += sum(label == prediction.name for label, prediction in predictions)
+    accuracies = {copy: wilson(correct[copy], count) for copy in (_CLEAN, *COPIES)}
+    return accuracies.pop(_CLEAN), tuple(
+        CorruptedResult(corruption=name, severity=severity, images=count, accuracy=accuracy)
+        for (name, severity), accuracy in accuracies.items()
+    )
+
+
+def _copies(batch: list[RecordedImage], size: int) -> Iterator[tuple[tuple[str, int], np.ndarray]]:
+    """Yields (corruption, severity) and uint8 [batch, size, size, 3], the clean images first."""
+    decoded = decode_and_resize(tf.constant([image.contents for image in batch]), size)
+    pixels = np.asarray(decoded).astype(np.uint8)
+    yield _CLEAN, pixels
+    digests = [image.sha256 for image in batch]
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        for name, severity in COPIES:
+            kind = itertools.repeat(name), itertools.repeat(severity)
+            yield (name, severity), np.stack(list(pool.map(corrupt, pixels, *kind, digests)))
 
 
 def corrupt(pixels: np.ndarray, corruption: str, severity: int, sha256: str) -> np.ndarray:
@@ -53,4 +100,5 @@ def corrupt(pixels: np.ndarray, corruption: str, severity: int, sha256: str) -> 
         return (pixels * np.float32(strength)).round().astype(np.uint8)
     # Left or right, with mirrored borders: black corners would reveal the rotation.
     degrees = strength * random.choice((-1, 1))
-    return np.asarray(scipy.ndimage.rotate(pixels, degrees, reshape=False, order=1, mode='mirror'))
+    rotated = scipy.ndimage.rotate(pixels, degrees, reshape=False, order=1, mode='mirror')
+    return np.asarray(rotated)

@@ -1,5 +1,4 @@
 import shutil
-import sys
 
 import numpy as np
 import pytest
@@ -10,7 +9,7 @@ from tfx.types import standard_artifacts
 from common import features
 from common.errors import ModelError
 from components.serving_check import probe as probing
-from components.serving_check.component import ServingCheck, run
+from components.serving_check.component import ServingCheck, check
 from components.serving_check.config import ServingCheckConfig
 from components.serving_check.measurements import MEASUREMENTS_FILE, Measurements
 from components.serving_check.recorded_requests import compare
@@ -180,8 +179,13 @@ def test_detects_unreadable_requests(probe, copy, damage):
         ('raise MemoryError("much")', 'the serving check failed with exit code 1: MemoryError'),
     ],
 )
-def test_describes_exit_of_process(code, words):
-    assert run([sys.executable, '-c', code], 20).startswith(words)
+def test_describes_exit_of_process(code, words, served, tmp_path, monkeypatch):
+    (tmp_path / 'failing_probe.py').write_text(code)
+    monkeypatch.setenv('PYTHONPATH', str(tmp_path))
+
+    (problem,) = check(served, 20, probe='failing_probe').problems
+
+    assert problem.startswith(words)
 
 
 def test_timeout_rejects_model_without_failing_node(tmp_path):

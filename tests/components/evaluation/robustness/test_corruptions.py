@@ -3,10 +3,18 @@ import io
 import numpy as np
 import PIL.Image
 import pytest
+from bright_model import gray
 from image_bytes import natural
 
-from components.evaluation.robustness.corruptions import CORRUPTIONS, SEVERITIES, corrupt
+from components.evaluation.robustness.corruptions import (
+    COPIES,
+    CORRUPTIONS,
+    SEVERITIES,
+    corrupt,
+    measure_robustness,
+)
 
+CATS, DOGS = 0, 1
 ONE, OTHER = 'a1' * 32, 'b2' * 32
 
 
@@ -61,3 +69,28 @@ def test_blur_scales_with_image_size():
         return distance(step, corrupt(step, 'blur', 2, ONE))
 
     assert lost(64) == pytest.approx(lost(256), rel=0.25)
+
+
+def measured(images, classifier):
+    clean, corrupted = measure_robustness(images, classifier)
+    return clean, {(row.corruption, row.severity): row for row in corrupted}
+
+
+def test_measures_every_corruption_and_severity(classifier):
+    """The model classifies by brightness, which darkness changes, and rotation and blur do not."""
+    images = [gray(40 + n, CATS) for n in range(4)] + [gray(180 + n, DOGS) for n in range(4)]
+
+    clean, rows = measured(images, classifier)
+
+    assert clean.value == 1
+    assert 0.6 < clean.low < 0.7
+    assert sorted(rows) == sorted(COPIES)
+    assert {row.images for row in rows.values()} == {8}
+    assert rows['darkness', 3].accuracy.value == 0.5
+    assert rows['rotation', 3].accuracy.value == rows['blur', 3].accuracy.value == 1
+
+
+def test_nan_predictions_are_wrong(broken):
+    clean, rows = measured([gray(40, CATS), gray(180, DOGS)], broken)
+
+    assert {clean.value, *(row.accuracy.value for row in rows.values())} == {0}
