@@ -11,6 +11,7 @@ from common.strict_model import StrictModel
 ACCURACY, BALANCED_ACCURACY, AUC, PR_AUC = 'accuracy', 'balanced_accuracy', 'auc', 'pr_auc'
 LOG_LOSS, BRIER, ECE = 'log_loss', 'brier', 'ece'
 METRICS = (ACCURACY, BALANCED_ACCURACY, AUC, PR_AUC, LOG_LOSS, BRIER, ECE)
+IMAGES, CONFUSION, CURVES = 'images', 'confusion', 'curves'  # further metrics in TFMA's files
 OVERALL = ''  # name and feature of the slice of all images
 ROBUSTNESS_FILE = 'robustness.json'  # in the artifact's folder: a Robustness
 Z = NormalDist().inv_cdf(0.975)  # of a 95 % confidence interval

@@ -25,8 +25,7 @@ from common import features
 from components.evaluation.config import SLICED_BY, EvaluationConfig
 from components.evaluation.metrics.counts import Counts, count, no_counts
 from components.evaluation.metrics.estimates import curves, estimates
-from components.evaluation.metrics.evaluation_files import CONFUSION, CURVES, IMAGES
-from components.evaluation.results import Estimate
+from components.evaluation.results import CONFUSION, CURVES, IMAGES, Estimate
 
 _BATCH = 2**16  # probabilities per batch
 

@@ -13,6 +13,9 @@ from typing import Any
 from components.evaluation.config import CLASS, SLICES, SOURCE
 from components.evaluation.results import (
     ACCURACY,
+    CONFUSION,
+    CURVES,
+    IMAGES,
     METRICS,
     OVERALL,
     Curves,
@@ -24,7 +27,6 @@ from components.evaluation.results import (
 
 Slice = tuple[str, str]  # feature and name
 Metrics = dict[str, Any]  # TFMA's MetricKeyAndValue by name
-IMAGES, CONFUSION, CURVES = 'images', 'confusion', 'curves'  # written next to `results.METRICS`
 MAX_SOURCES = 20  # those with the most images
 _CANDIDATE, _BASELINE = 'candidate', 'baseline'  # TFMA's names; a single model has none
 _ALL: Slice = (OVERALL, '')

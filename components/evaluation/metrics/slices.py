@@ -61,7 +61,7 @@ def _add_slices(extracts: dict[str, Any], edges: SliceEdges) -> dict[str, Any]:
             slices[name] = values[feature].decode(errors='replace').encode()
     for name, feature in _BINNED.items():
         if feature in values:
-            edges_of = np.float32(getattr(edges, name))  # the precision of the records
-            slices[name] = SLICES[name][int(np.digitize(np.float32(values[feature]), edges_of))]
-    arrays = {name: np.array([each]) for name, each in slices.items()}
-    return {**extracts, tfma.FEATURES_KEY: {**known, **arrays}}
+            cut = np.float32(getattr(edges, name))  # the precision of the records
+            slices[name] = SLICES[name][int(np.digitize(np.float32(values[feature]), cut))]
+    added = {name: np.array([each]) for name, each in slices.items()}
+    return {**extracts, tfma.FEATURES_KEY: {**known, **added}}
