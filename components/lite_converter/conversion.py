@@ -18,13 +18,9 @@ def convert(model: Path, kind: str, representative: np.ndarray) -> bytes:
     """Post-training quantization of the signature `serve_pixels`, without its class name output.
 
     Follows Jacob et al., "Quantization and Training of Neural Networks for Efficient
-    Integer-Arithmetic-Only Inference" (CVPR 2018).
-
-    Args:
-        model: folder of a SavedModel.
-        kind: 'float16': half-precision weights. 'int8': integer weights and activations, float32
-            inputs and outputs.
-        representative: calibration images for int8, uint8 [n, size, size, 3].
+    Integer-Arithmetic-Only Inference" (CVPR 2018). 'float16' has half-precision weights; 'int8'
+    has integer weights and activations, and float32 inputs and outputs. `representative` are the
+    calibration images for int8, uint8 [n, size, size, 3].
     """
     loaded = tf.saved_model.load(str(model))
     serve = loaded.signatures[features.SIGNATURE_PIXELS]

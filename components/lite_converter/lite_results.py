@@ -33,9 +33,9 @@ class LiteResult(StrictModel):
 
     def describe(self) -> str:
         """One line with the accuracy of all models."""
-        models = [f'SavedModel {self.saved_model.value:.4f}']
-        for each in self.models:
-            problem = '' if each.within_bound else ', drop above the maximum: not pushed'
-            size = f'{each.megabytes:.1f} MB'
-            models.append(f'{each.format} {each.accuracy.value:.4f} ({size}{problem})')
-        return f'accuracy on {self.images:,} test images: {", ".join(models)}'
+        models = [
+            f'{each.format} {each.accuracy.value:.4f}{"" if each.within_bound else " (not pushed)"}'
+            for each in self.models
+        ]
+        accuracies = ', '.join([f'SavedModel {self.saved_model.value:.4f}', *models])
+        return f'accuracy on {self.images:,} test images: {accuracies}'

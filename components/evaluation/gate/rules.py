@@ -48,7 +48,7 @@ def _predictions(evaluation: Evaluation, config: EvaluationConfig) -> _Rulings:
     yield 'answers', True, 'predictions are finite'
     yield 'one class', *_one_class(evaluation)
     threshold = config.baseline_accuracy
-    shown = f'accuracy {format_apart(accuracy, threshold)}, baseline {_exact(threshold)} {count}'
+    shown = f'accuracy {_format_apart(accuracy, threshold)}, baseline {_exact(threshold)} {count}'
     yield 'baseline', accuracy >= threshold, shown
     yield 'drop', *_drop(accuracy, evaluation.baseline, config.max_drop, count)
     yield from _floors(evaluation.candidate, config)
@@ -75,8 +75,8 @@ def _drop(
     if before is None:
         return None, 'the last blessed model predicts NaN on these images; not compared'
     return before - accuracy <= max_drop + _ROUNDING, (
-        f'accuracy {format_apart(accuracy, before)}, last blessed model '
-        f'{format_apart(before, accuracy)} on the same images, '
+        f'accuracy {_format_apart(accuracy, before)}, last blessed model '
+        f'{_format_apart(before, accuracy)} on the same images, '
         f'maximum drop {_exact(max_drop)} {count}'
     )
 
@@ -95,7 +95,7 @@ def _floors(candidate: ModelResult, config: EvaluationConfig) -> _Rulings:
         if floor is None or accuracy is None:
             continue
         shown = (
-            f'accuracy on {slice_name(each.feature, each.name)} {format_apart(accuracy, floor)}, '
+            f'accuracy on {slice_name(each.feature, each.name)} {_format_apart(accuracy, floor)}, '
             f'floor {_exact(floor)} (n={each.images})'
         )
         if each.images < config.min_images:
@@ -124,16 +124,16 @@ def _serving(measurements: Measurements, infra_validated: bool | None) -> _Rulin
 def _limits(measurements: Measurements, config: EvaluationConfig) -> _Rulings:
     if (limit := config.max_megabytes) is not None:
         size = measurements.size_mb
-        shown = f'SavedModel size {format_apart(size, limit, 1)} MB, limit {limit:g} MB'
+        shown = f'SavedModel size {_format_apart(size, limit, 1)} MB, limit {limit:g} MB'
         yield 'size', size <= limit, shown
     if (limit := config.max_latency_ms) is not None:
         latency = measurements.latency_ms
-        shown = 'not measured' if latency is None else f'{format_apart(latency, limit, 1)} ms'
+        shown = 'not measured' if latency is None else f'{_format_apart(latency, limit, 1)} ms'
         shown = f'latency per image on one core {shown}, limit {limit:g} ms'
         yield 'latency', latency is not None and latency <= limit, shown
 
 
-def format_apart(value: float, other: float, digits: int = 3) -> str:
+def _format_apart(value: float, other: float, digits: int = 3) -> str:
     """Formats a number with enough digits to show whether it is above or below another."""
     while digits < 9 and value != other:
         rounded = round(value, digits)

@@ -18,7 +18,6 @@ from components.evaluation.results import (
     IMAGES,
     METRICS,
     OVERALL,
-    Curves,
     Estimate,
     Evaluation,
     ModelResult,
@@ -71,22 +70,23 @@ def _load(folder: Path) -> dict[str, dict[Slice, Metrics]]:
 
 
 def _model(slices: dict[Slice, Metrics], classes: Sequence[str]) -> ModelResult:
-    results = {place: _slice_result(*place, metrics) for place, metrics in slices.items()}
+    results = {
+        (feature, name): SliceResult(
+            feature=feature,
+            name=name,
+            images=int(metrics[IMAGES].value.double_value.value),
+            metrics={key: _estimate(metrics[key]) for key in METRICS if key in metrics},
+        )
+        for (feature, name), metrics in slices.items()
+    }
     confusion = [[0] * len(classes) for _ in classes]
     for label, prediction, images in json.loads(slices[_ALL][CONFUSION].value.bytes_value):
         confusion[label][prediction] = images
-    curves = Curves.model_validate_json(slices[_ALL][CURVES].value.bytes_value)
     return ModelResult(
         slices=tuple(_sorted(results, classes)),
         confusion=tuple(map(tuple, confusion)),
-        **dict(curves),
+        **json.loads(slices[_ALL][CURVES].value.bytes_value),
     )
-
-
-def _slice_result(feature: str, name: str, metrics: Metrics) -> SliceResult:
-    images = int(metrics[IMAGES].value.double_value.value)
-    estimates = {key: _estimate(metrics[key]) for key in METRICS if key in metrics}
-    return SliceResult(feature=feature, name=name, images=images, metrics=estimates)
 
 
 def _sorted(results: dict[Slice, SliceResult], classes: Sequence[str]) -> Iterator[SliceResult]:

@@ -1,7 +1,6 @@
 """The most confident mistakes on the test split, with Grad-CAM overlays."""
 
 import heapq
-import itertools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -38,15 +37,14 @@ def _draw(worst: list[_Wrong], classifier: Classifier, folder: Path) -> Iterator
     (folder / 'mistakes').mkdir(parents=True, exist_ok=True)
     explained = bool(worst) and classifier.explains
     heat_maps = classifier.heat_maps([image.contents for image, _ in worst]) if explained else ()
-    for number, ((image, prediction), heat) in enumerate(
-        itertools.zip_longest(worst, heat_maps), 1
-    ):
+    for number, (image, prediction) in enumerate(worst):
         picture = thumbnail(image.contents, _LONGEST_SIDE)
-        name = f'mistakes/{number:02d}.png'
+        name = f'mistakes/{number + 1:02d}.png'
         picture.save(folder / name)
-        explanation = f'mistakes/{number:02d}-explained.png' if explained else None
-        if explanation:
-            overlay(picture, heat).save(folder / explanation)
+        explanation = None
+        if explained:
+            explanation = f'mistakes/{number + 1:02d}-explained.png'
+            overlay(picture, heat_maps[number]).save(folder / explanation)
         yield Mistake(
             filename=image.filename,
             label=classifier.classes[image.label],

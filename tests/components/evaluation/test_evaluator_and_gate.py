@@ -150,24 +150,14 @@ def slice_of(model, feature, name=''):
 def test_gate_blesses_model_with_reason_per_rule(run):
     artifacts, output = run
     blessing = artifacts['ModelGate', 'blessing']
-    model = artifacts['Train', 'model']
 
     assert custom_property(blessing, 'blessed') == 1
-    assert custom_property(blessing, 'current_model_id') == model.id
-    assert custom_property(blessing, 'current_model') == model.uri
+    assert custom_property(blessing, 'current_model_id') == artifacts['Train', 'model'].id
     assert custom_property(blessing, 'baseline_model_id') == artifacts['Before', 'model'].id
     assert Path(blessing.uri, 'BLESSED').is_file()
     rulings = read_verdict(Path(artifacts['ModelGate', 'verdict'].uri)).rulings
     unused = 'the test split has no images of birds; floor 0.90 not enforced'
-    assert [(each.rule, each.passed) for each in rulings] == [
-        ('answers', True),
-        ('one class', True),
-        ('baseline', True),
-        ('drop', None),
-        ('floor', True),
-        ('floor', None),
-        ('serving', True),
-    ]
+    assert [each.passed for each in rulings] == [True, True, True, None, True, None, True]
     assert rulings[5].reason == unused
     assert f'  {unused}\n' in output
 
@@ -189,9 +179,7 @@ def test_measures_slices_on_their_images(evaluation, feature, name, belongs):
     assert found.images == len(records)
     assert list(found.metrics) == list(METRICS)
     for key, expected in estimates(count(labels, given, THRESHOLD)).items():
-        assert tuple(dict(found.metrics[key]).values()) == pytest.approx(
-            tuple(dict(expected).values())
-        )
+        assert dict(found.metrics[key]) == pytest.approx(dict(expected))
 
 
 def test_class_slice_has_recall_and_no_auc(evaluation):
