@@ -128,12 +128,12 @@ def _send(signatures: Any, request: Recorded) -> Outputs:
 
 
 def _latencies_ms(signatures: Any, recorded: list[Recorded]) -> tuple[float, float]:
-    """Median and 95th percentile of the CPU time of `serve_images` for the smallest request.
+    """Median and 95th percentile of the CPU time of `serve_images` for one image.
 
     CPU time is independent of the load of the machine.
     """
-    images = (each for each in recorded if each.signature == features.SIGNATURE_IMAGES)
-    request = min(images, key=lambda each: len(each.values))
+    requests = [each for each in recorded if each.signature == features.SIGNATURE_IMAGES]
+    request = min(requests, key=lambda each: len(each.values))
     calls = _WARM_UP_CALLS + _CALLS
     seconds = timeit.repeat(
         lambda: _send(signatures, request), timer=time.process_time, number=1, repeat=calls

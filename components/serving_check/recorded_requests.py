@@ -53,14 +53,11 @@ def _recorded(log: prediction_log_pb2.PredictLog) -> Recorded:
 
 
 def compare(actual: Outputs, expected: Outputs) -> float:
-    """Returns the largest difference of predictions.
+    """Returns the largest difference of predictions, one row per image.
 
     Probabilities may differ by 1e-5. Logits may differ by 1e-5 times the largest expected logit if
-    that is above 1, because they are unbounded and float32 has seven digits.
-
-    Args:
-        actual: probability, logit and class, one row per image.
-        expected: likewise; an empty class for an invalid image.
+    that is above 1, because they are unbounded and float32 has seven digits. The expected class of
+    an invalid image is empty.
 
     Raises:
         ModelError: the predictions differ.

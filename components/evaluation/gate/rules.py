@@ -8,6 +8,7 @@ from components.evaluation.results import ACCURACY, Evaluation, ModelResult
 from components.serving_check.measurements import Measurements
 
 FLOOR = 'floor'
+_LATENCY = 'latency per image on one core'
 _ROUNDING = 1e-9  # tolerance for the difference of two shares
 
 _Rulings = Iterator[tuple[str, bool | None, str]]  # fields of Ruling
@@ -19,24 +20,14 @@ def apply_rules(
     config: EvaluationConfig,
     infra_validated: bool | None = None,
 ) -> Verdict:
-    """Applies every rule to a candidate model.
-
-    Args:
-        evaluation: metrics of the candidate, and of the last blessed model on the same images.
-        measurements: result of the serving check.
-        config: thresholds.
-        infra_validated: result of TFX's InfraValidator; None if it is disabled.
-    """
-    rulings = [
+    """Applies every rule to a candidate model; without TFX's InfraValidator its result is None."""
+    found = [
         *_predictions(evaluation, config),
         *_serving(measurements, infra_validated),
         *_limits(measurements, config),
     ]
-    return Verdict(
-        rulings=tuple(
-            Ruling(rule=rule, passed=passed, reason=reason) for rule, passed, reason in rulings
-        )
-    )
+    rulings = (Ruling(rule=rule, passed=passed, reason=reason) for rule, passed, reason in found)
+    return Verdict(rulings=tuple(rulings))
 
 
 def _predictions(evaluation: Evaluation, config: EvaluationConfig) -> _Rulings:
@@ -122,15 +113,15 @@ def _serving(measurements: Measurements, infra_validated: bool | None) -> _Rulin
 
 
 def _limits(measurements: Measurements, config: EvaluationConfig) -> _Rulings:
-    if (limit := config.max_megabytes) is not None:
-        size = measurements.size_mb
-        shown = f'SavedModel size {_format_apart(size, limit, 1)} MB, limit {limit:g} MB'
-        yield 'size', size <= limit, shown
-    if (limit := config.max_latency_ms) is not None:
-        latency = measurements.latency_ms
-        shown = 'not measured' if latency is None else f'{_format_apart(latency, limit, 1)} ms'
-        shown = f'latency per image on one core {shown}, limit {limit:g} ms'
-        yield 'latency', latency is not None and latency <= limit, shown
+    limits = (
+        ('size', 'SavedModel size', measurements.size_mb, config.max_megabytes, 'MB'),
+        ('latency', _LATENCY, measurements.latency_ms, config.max_latency_ms, 'ms'),
+    )
+    for rule, name, value, limit, unit in limits:
+        if limit is not None:
+            shown = 'not measured' if value is None else f'{_format_apart(value, limit, 1)} {unit}'
+            passed = value is not None and value <= limit
+            yield rule, passed, f'{name} {shown}, limit {limit:g} {unit}'
 
 
 def _format_apart(value: float, other: float, digits: int = 3) -> str:

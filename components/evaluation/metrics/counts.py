@@ -43,11 +43,8 @@ class Counts:
 def count(labels: np.ndarray, probabilities: np.ndarray, threshold: float) -> Counts:
     """Counts the predictions for some images.
 
-    Args:
-        labels: int [images].
-        probabilities: float32, of the second of two classes, [images, 1], or of each class,
-            [images, classes].
-        threshold: probability from which the second of two classes is predicted.
+    The labels are int [images], the probabilities float32: [images, 1] of the second of two
+    classes, which is predicted from the threshold on, or [images, classes].
     """
     finite = np.isfinite(probabilities).all(axis=1)
     labels, given = labels[finite].astype(int), probabilities[finite].astype(float)

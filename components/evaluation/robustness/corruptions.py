@@ -74,14 +74,7 @@ def _copies(batch: list[RecordedImage], size: int) -> Iterator[tuple[tuple[str, 
 
 
 def corrupt(pixels: np.ndarray, corruption: str, severity: int, sha256: str) -> np.ndarray:
-    """Returns a corrupted copy.
-
-    Args:
-        pixels: uint8 [height, width, 3].
-        corruption: key of CORRUPTIONS.
-        severity: one of SEVERITIES.
-        sha256: hexadecimal digest of the image, the random seed.
-    """
+    """Returns a corrupted copy of an image, uint8 [height, width, 3]; its digest is the seed."""
     strength = CORRUPTIONS[corruption][severity - 1]
     seed = [int(sha256[:16], 16), zlib.crc32(corruption.encode()), severity]
     random = np.random.default_rng(seed)

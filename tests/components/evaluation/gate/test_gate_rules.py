@@ -169,7 +169,7 @@ def test_slice_name():
     [
         ({'floors': {'colour': 0.9}}, 'colour is not a slice; slice by class, brightness'),
         ({'floors': {'size.tall': 0.9}}, 'size has small, medium, large'),
-        ({'floors': {'size': 90}}, 'size: 90.0 is not between 0 and 1'),
+        ({'floors': {'size': 90}}, 'less than or equal to 1'),
         ({'edges': {'size': (2, 1)}}, 'the second edge must be above the first'),
     ],
 )
