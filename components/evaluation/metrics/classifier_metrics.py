@@ -68,12 +68,7 @@ class ClassifierMetrics(tfma.metrics.Metric):
     """
 
     def __init__(
-        self,
-        classes: int,
-        threshold: float,
-        edges: dict[str, Any],
-        code: str = '',
-        name: str = 'classifier',
+        self, classes: int, threshold: float, edges: Any, code: str, name: str = 'classifier'
     ) -> None:
         computations = merge_per_key_computations(_computations)
         super().__init__(computations, name=name, classes=classes, threshold=threshold)
