@@ -9,26 +9,20 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from common.artifacts import folder_of
-from common.blessing import withdrawal
 from common.files import MEGABYTE
-from components.pusher.serving_folder import Note, read_note, versions_in
+from components.pusher.serving_folder import About
 from pipeline.config.recipe import Recipe
 from pipeline.formatting import named, time_of
-from pipeline.registry.provenance import Node, Provenance, destination_of
+from pipeline.registry.provenance import Provenance, Version
 
 
 @dataclasses.dataclass(frozen=True)
-class Version:
+class ListedVersion:
     """A version in the serving folder. Its push record or its metadata may be missing.
 
     Attributes:
-        version: the version number.
-        folder: the folder of the version.
-        live: whether a model server loads it.
         accuracy: on the test split at the time of the push, 0 to 1.
-        pushed: time of the push.
-        run: the pipeline run that pushed it, or that pushed its model first.
+        run: the pipeline run that trained its model.
         spans: numbers of the spans that it was trained on.
         manual_override: the rollback or blessing that pushed it, with user and reason.
         withdrawn: the override that withdrew its blessing, as a clause.
@@ -47,18 +41,17 @@ class Version:
     megabytes: float
 
 
-def list_models(recipe: Recipe, store: MetadataStore | None) -> tuple[Version, ...]:
+def list_models(recipe: Recipe, store: MetadataStore | None) -> tuple[ListedVersion, ...]:
     """All versions, the live one first."""
     provenance = Provenance(store, recipe.name)
-    pushers = {destination_of(each): each for each in provenance.pushed()}
-    folders = versions_in(recipe.serving_directory)
+    versions = provenance.versions(recipe.serving_directory)
     return tuple(
-        _describe(provenance, folder, folder == folders[-1], pushers.get(str(folder)))
-        for folder in reversed(folders)
+        _describe(provenance, version, live=version is versions[-1])
+        for version in reversed(versions)
     )
 
 
-def as_table(versions: tuple[Version, ...]) -> RenderableType:
+def as_table(versions: tuple[ListedVersion, ...]) -> RenderableType:
     """The versions, formatted for the console, with their overrides below the table."""
     table = Table(box=None, pad_edge=False)
     for column in ('version', '', 'accuracy', 'pushed', 'spans', 'MB', 'run'):
@@ -79,30 +72,27 @@ def as_table(versions: tuple[Version, ...]) -> RenderableType:
     return Group(table, *map(escape, overrides))
 
 
-def _describe(provenance: Provenance, folder: Path, live: bool, pusher: Node | None) -> Version:
-    note = read_note(folder)
-    about = note.about if note else None
+def _describe(provenance: Provenance, version: Version, live: bool) -> ListedVersion:
+    note, pusher = version.note, version.pusher
+    about = note.about if note else About()
     model = pusher.input('model') if pusher else None
-    uri = model.uri if model else about.model if about else None
-    spans = tuple(provenance.training_spans(model)) if model else ()
-    return Version(
-        version=int(folder.name),
-        folder=folder,
+    size = sum(path.stat().st_size for path in version.folder.rglob('*') if path.is_file())
+    return ListedVersion(
+        version=int(version.folder.name),
+        folder=version.folder,
         live=live,
-        accuracy=about.accuracy if about else None,
+        accuracy=about.accuracy,
         pushed=note.pushed if note else pusher.ended if pusher else None,
-        run=(about.run if about else None) or (provenance.run_id(pusher) if pusher else None),
-        spans=(about.spans if about else ()) or spans,
-        manual_override=_override_of(note),
-        withdrawn=withdrawal(folder_of(uri) if uri else None),
-        megabytes=sum(path.stat().st_size for path in folder.rglob('*') if path.is_file())
-        / MEGABYTE,
+        run=provenance.run_id(provenance.producer(model)) or None,
+        spans=about.spans or tuple(provenance.training_spans(model)),
+        manual_override=_describe_override(about),
+        withdrawn=version.withdrawal(),
+        megabytes=size / MEGABYTE,
     )
 
 
-def _override_of(note: Note | None) -> str | None:
-    about = note.about if note else None
-    if about is None or about.manual_override is None:
+def _describe_override(about: About) -> str | None:
+    if about.manual_override is None:
         return None
     action = f'rolled back to {about.version}' if about.version else 'blessed'
     return f'{action} by {about.person}: {about.reason}'

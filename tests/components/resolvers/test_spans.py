@@ -3,9 +3,10 @@ import pytest
 from ml_metadata.proto import metadata_store_pb2
 from tfx.types import standard_artifacts
 
-from components.resolvers.previous_statistics import (
+from components.resolvers.spans import (
     PREVIOUS,
     STATISTICS,
+    NewestSpansStrategy,
     PreviousSpanStatisticsStrategy,
 )
 
@@ -27,10 +28,11 @@ class Runs:
         """Records a run, without a gate if interrupted; returns the statistics."""
         values = {} if span is None else {'span': span}
         examples, made = self._artifact('Examples', **values), self._artifact('ExampleStatistics')
-        self._execution('tfx.StatisticsGen', COMPLETE, [examples], [made])
+        inputs, outputs = {'examples': examples}, {STATISTICS: made}
+        self._execution('tfx.StatisticsGen', COMPLETE, inputs, outputs)
         if gate is not None:
-            self._execution('components.anomaly_gate.component.AnomalyGate', gate, [made], [])
-        self._execution('tfx.ExampleValidator', COMPLETE, [made], [])
+            self._execution('components.anomaly_gate.component.AnomalyGate', gate, outputs, {})
+        self._execution('tfx.ExampleValidator', COMPLETE, outputs, {})
         artifact = standard_artifacts.ExampleStatistics()
         artifact.set_mlmd_artifact(made)
         self.statistics.append(artifact)
@@ -55,8 +57,11 @@ class Runs:
         type_id = self.store.put_execution_type(metadata_store_pb2.ExecutionType(name=kind))
         execution = metadata_store_pb2.Execution(type_id=type_id, last_known_state=state)
         event = metadata_store_pb2.Event
-        pairs = [(each, event(type=event.INPUT)) for each in inputs]
-        pairs += [(each, event(type=event.OUTPUT)) for each in outputs]
+        pairs = []
+        for event_type, artifacts in ((event.INPUT, inputs), (event.OUTPUT, outputs)):
+            for key, artifact in artifacts.items():
+                path = event.Path(steps=[event.Path.Step(key=key)])
+                pairs.append((artifact, event(type=event_type, path=path)))
         self.store.put_execution(execution, pairs, [])
 
 
@@ -71,7 +76,6 @@ def runs():
         pytest.param([], 1, None, id='first span'),
         pytest.param([8, 9], 10, 1, id='previous span'),
         pytest.param([1, 2], 2, 0, id='not the same span'),
-        pytest.param([1], 1, None, id='images without spans'),
         pytest.param([5, 3], 4, 1, id='not a higher span'),
         pytest.param([3, 3], 4, 1, id='latest statistics of a changed span'),
         pytest.param([1], None, None, id='newest examples without a span'),
@@ -86,15 +90,19 @@ def test_resolves_previous_span(runs, earlier, newest, expected):
     assert resolved == ([] if expected is None else [statistics[expected]])
 
 
-@pytest.mark.parametrize('gate', [FAILED, None])
-def test_ignores_stopped_or_interrupted_span(runs, gate):
-    previous = runs.run(1)
-    runs.run(2, gate=gate)
+@pytest.mark.parametrize(('gate', 'used'), [(FAILED, 1), (None, 1), (CACHED, 2)])
+def test_ignores_span_that_did_not_pass_the_gate(runs, gate, used):
+    statistics = {1: runs.run(1), 2: runs.run(2, gate=gate)}
 
-    assert runs.resolve(runs.run(3, gate=None)) == [previous]
+    assert runs.resolve(runs.run(3, gate=None)) == [statistics[used]]
 
 
-def test_cached_gate_counts_as_passed(runs):
-    previous = runs.run(1, gate=CACHED)
+def test_resolves_newest_spans_per_channel():
+    examples = [standard_artifacts.Examples() for _ in range(3)]
+    for number, each in zip((2, 10, 9), examples, strict=True):
+        each.set_int_custom_property('span', number)
+    strategy = NewestSpansStrategy({'newest': 1, 'evaluated': 2})
 
-    assert runs.resolve(runs.run(2, gate=None)) == [previous]
+    resolved = strategy.resolve_artifacts(None, {'newest': examples, 'evaluated': examples})
+
+    assert resolved == {'newest': [examples[1]], 'evaluated': [examples[1], examples[2]]}
