@@ -90,7 +90,7 @@ def as_text(decision: GateDecision) -> RenderableType:
         return Group(head, rules)
     rules_say = 'bless' if decision.verdict.blessed else 'reject'
     tail = f'manual override (the rules {rules_say} the model), {_time(override.moment)}:'
-    return Group(head, rules, Text(f'\n{tail} {override.describe()}'))
+    return Group(head, rules, Text(f'\n{tail}\n{override.describe()}'))
 
 
 def _time(moment: datetime.datetime) -> str:

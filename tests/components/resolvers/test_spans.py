@@ -1,6 +1,5 @@
-import ml_metadata as mlmd
 import pytest
-from ml_metadata.proto import metadata_store_pb2
+from metadata_recorder import Execution, Recorder
 from tfx.types import standard_artifacts
 
 from components.resolvers.spans import (
@@ -10,59 +9,33 @@ from components.resolvers.spans import (
     PreviousSpanStatisticsStrategy,
 )
 
-COMPLETE, FAILED, CACHED = (
-    getattr(metadata_store_pb2.Execution, state) for state in ('COMPLETE', 'FAILED', 'CACHED')
-)
-
 
 class Runs:
     """Records runs in a metadata store: Examples, statistics and AnomalyGate."""
 
     def __init__(self):
-        config = metadata_store_pb2.ConnectionConfig()
-        config.fake_database.SetInParent()
-        self.store = mlmd.MetadataStore(config)
+        self.recorder = Recorder()
         self.statistics = []
 
-    def run(self, span, gate=COMPLETE):
+    def run(self, span, gate=Execution.COMPLETE):
         """Records a run, without a gate if interrupted; returns the statistics."""
         values = {} if span is None else {'span': span}
-        examples, made = self._artifact('Examples', **values), self._artifact('ExampleStatistics')
-        inputs, outputs = {'examples': examples}, {STATISTICS: made}
-        self._execution('tfx.StatisticsGen', COMPLETE, inputs, outputs)
+        inputs = {'examples': [self.recorder.artifact('Examples', **values)]}
+        outputs = {STATISTICS: [self.recorder.artifact('ExampleStatistics')]}
+        self.recorder.execution('tfx.StatisticsGen', inputs, outputs, [])
         if gate is not None:
-            self._execution('components.anomaly_gate.component.AnomalyGate', gate, outputs, {})
-        self._execution('tfx.ExampleValidator', COMPLETE, outputs, {})
-        artifact = standard_artifacts.ExampleStatistics()
-        artifact.set_mlmd_artifact(made)
-        self.statistics.append(artifact)
-        return artifact
+            name = 'components.anomaly_gate.component.AnomalyGate'
+            self.recorder.execution(name, outputs, {}, [], gate)
+        self.recorder.execution('tfx.ExampleValidator', outputs, {}, [])
+        self.statistics.append(standard_artifacts.ExampleStatistics())
+        self.statistics[-1].set_mlmd_artifact(*outputs[STATISTICS])
+        return self.statistics[-1]
 
     def resolve(self, current):
-        inputs = {STATISTICS: [current], PREVIOUS: self.statistics}
-        resolved = PreviousSpanStatisticsStrategy().resolve_artifacts(self.store, inputs)
+        inputs, store = {STATISTICS: [current], PREVIOUS: self.statistics}, self.recorder.store
+        resolved = PreviousSpanStatisticsStrategy().resolve_artifacts(store, inputs)
         assert resolved[STATISTICS] == [current]
         return resolved[PREVIOUS]
-
-    def _artifact(self, kind, **values):
-        type_id = self.store.put_artifact_type(metadata_store_pb2.ArtifactType(name=kind))
-        artifact = metadata_store_pb2.Artifact(type_id=type_id)
-        for key, value in values.items():
-            artifact.custom_properties[key].int_value = value
-        (key,) = self.store.put_artifacts([artifact])
-        (stored,) = self.store.get_artifacts_by_id([key])
-        return stored
-
-    def _execution(self, kind, state, inputs, outputs):
-        type_id = self.store.put_execution_type(metadata_store_pb2.ExecutionType(name=kind))
-        execution = metadata_store_pb2.Execution(type_id=type_id, last_known_state=state)
-        event = metadata_store_pb2.Event
-        pairs = []
-        for event_type, artifacts in ((event.INPUT, inputs), (event.OUTPUT, outputs)):
-            for key, artifact in artifacts.items():
-                path = event.Path(steps=[event.Path.Step(key=key)])
-                pairs.append((artifact, event(type=event_type, path=path)))
-        self.store.put_execution(execution, pairs, [])
 
 
 @pytest.fixture
@@ -90,7 +63,9 @@ def test_resolves_previous_span(runs, earlier, newest, expected):
     assert resolved == ([] if expected is None else [statistics[expected]])
 
 
-@pytest.mark.parametrize(('gate', 'used'), [(FAILED, 1), (None, 1), (CACHED, 2)])
+@pytest.mark.parametrize(
+    ('gate', 'used'), [(Execution.FAILED, 1), (None, 1), (Execution.CACHED, 2)]
+)
 def test_ignores_span_that_did_not_pass_the_gate(runs, gate, used):
     statistics = {1: runs.run(1), 2: runs.run(2, gate=gate)}
 

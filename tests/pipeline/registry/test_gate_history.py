@@ -54,7 +54,9 @@ class History:
 
 
 @pytest.fixture
-def history(tmp_path, recorder):
+def history(tmp_path, recorder, monkeypatch):
+    """Commands use this metadata."""
+    monkeypatch.setattr('pipeline.metadata_store.existing_store', lambda *_: recorder.store)
     return History(tmp_path, recorder)
 
 
@@ -65,14 +67,6 @@ def why(tmp_path):
         return click.testing.CliRunner().invoke(main, ['why', *options, *arguments])
 
     return call
-
-
-@pytest.fixture(autouse=True)
-def stored(request, monkeypatch):
-    """Commands use the metadata of `history`."""
-    if 'history' in request.fixturenames:
-        store = request.getfixturevalue('history').recorder.store
-        monkeypatch.setattr('pipeline.metadata_store.existing_store', lambda *_: store)
 
 
 def lines(done):

@@ -8,7 +8,6 @@ import click.testing
 import filelock
 import pytest
 from ml_metadata.errors import InternalError
-from rich.console import Console
 
 from common.blessing import OVERRIDE_FILE, read_override
 from common.errors import ModelError, PushError
@@ -16,14 +15,15 @@ from common.metadata_queries import custom_property
 from components.pusher.serving_folder import About, read_note, versions_in
 from components.pusher.versions import push
 from pipeline.config.recipe import Recipe
-from pipeline.formatting import to_json
 from pipeline.registry import overrides
 from pipeline.registry.leftovers import finish_pushes
 from pipeline.registry.lineage import trace
-from pipeline.registry.model_list import as_table, list_models
+from pipeline.registry.model_list import list_models
+from pipeline.registry.provenance import Provenance, destination_of
 from pipeline.registry.recording import record_push
-from pipeline.retraining.used_spans import read_history
 from pipeline_runner import main
+
+WHY = ('--reason', 'why')
 
 
 class Pets:
@@ -69,16 +69,26 @@ class Pets:
     def live(self):
         return self.versions[-1]
 
+    @property
+    def pushed(self):
+        """Folders, spans and runs of the pushes in the metadata, lowest version first."""
+        provenance = Provenance(self.store, 'pets')
+        return [
+            (Path(destination_of(each)), provenance.training_spans(each.input('model')))
+            for each in provenance.pushed()
+        ]
+
     def override(self, number):
         """Decision and reason of the manual override of a model, by its index."""
         found = read_override(Path(self.recorder.models[number].uri))
         return found and (found.blessed, found.person, found.reason)
 
     def executions(self, kind):
-        found = self.store.get_executions_by_type(f'catdog.{kind}')
-        contexts = [self.store.get_contexts_by_execution(each.id)[0].name for each in found]
-        assert set(contexts) <= {'pets'}
-        return found
+        """The properties of the executions of a type."""
+        return [
+            {key: custom_property(each, key) for key in each.custom_properties}
+            for each in self.store.get_executions_by_type(f'catdog.{kind}')
+        ]
 
 
 def graph(version):
@@ -103,18 +113,18 @@ def three(pets, two):
 
 
 @pytest.fixture
-def call(pets):
+def call(pets, monkeypatch):
+    """Calls a command, with the metadata of `pets`."""
+
+    def existing_store(*_):
+        return pets.store if pets.recorder.models else None
+
     def run(*arguments):
         options = ['--workdir', str(pets.recipe.workdir), '--set', 'name=pets']
         return click.testing.CliRunner().invoke(main, [*arguments, *options])
 
+    monkeypatch.setattr('pipeline.metadata_store.existing_store', existing_store)
     return run
-
-
-@pytest.fixture
-def stored(pets, monkeypatch):
-    """Commands use the metadata of `pets`."""
-    monkeypatch.setattr('pipeline.metadata_store.existing_store', lambda *_: pets.store)
 
 
 @pytest.fixture
@@ -131,24 +141,21 @@ def test_rollback_makes_previous_version_live_under_new_number(pets, two):
     assert pushed.folder == pets.live
     assert int(pushed.folder.name) > int(two[1].name)
     assert graph(pets.live) == graph(two[0])
-    live = read_history(pets.store, 'pets').live
-    assert (live.destination, live.spans, live.run_id) == (str(pets.live), {1: 'a'}, '')
+    assert pets.pushed[-1] == (pets.live, {1: 'a'})
     assert trace(pets.store, 'pets', pets.live.name).model.run == 'run-1'
 
 
 def test_rollback_withdraws_blessing_and_is_recorded(pets, two):
     pets.rollback()
 
-    assert pets.override(0) is None
-    assert pets.override(1) == (False, 'ada', 'too many cats')
-    (execution,) = pets.executions('Rollback')
-    expected = {
+    assert (pets.override(0), pets.override(1)) == (None, (False, 'ada', 'too many cats'))
+    (properties,) = pets.executions('Rollback')
+    assert properties == {
         'person': 'ada',
         'reason': 'too many cats',
         'version': int(two[0].name),
         'withdrawn': pets.recorder.models[1].uri,
     }
-    assert {key: custom_property(execution, key) for key in expected} == expected
 
 
 def test_rollback_to_given_version(pets, three):
@@ -232,18 +239,19 @@ def test_killed_rollback_is_recorded_once(pets, two, monkeypatch):
     assert graph(pets.live) == graph(two[0])
     assert pets.override(1) == (False, 'ada', 'too many cats')
     assert len(pets.executions('Rollback')) == 1
-    assert read_history(pets.store, 'pets').live.destination == str(pets.live)
+    assert pets.pushed[-1] == (pets.live, {1: 'a'})
 
 
 def test_killed_push_is_recorded_once(pets, two):
     folder = pets.push(pets.train({3: 'c'}), recorded=False)
-    assert read_history(pets.store, 'pets').live.destination != str(folder)
+    assert pets.pushed[-1] != (folder, {3: 'c'})
 
     for _ in range(2):
         finish_pushes(pets.recipe, pets.store)
 
-    live = read_history(pets.store, 'pets').live
-    assert (live.destination, live.spans, live.run_id) == (str(folder), {3: 'c'}, 'run-3')
+    provenance = Provenance(pets.store, 'pets')
+    assert pets.pushed[-1] == (folder, {3: 'c'})
+    assert provenance.run_id(provenance.pushed()[-1]) == 'run-3'
     assert len(pets.executions('Adopt')) == 3
 
 
@@ -252,22 +260,21 @@ def test_push_with_other_metadata_is_not_recorded(pets, two):
 
     finish_pushes(pets.recipe, pets.store)
 
-    assert len(read_history(pets.store, 'pets').pushes) == 2
+    assert len(pets.pushed) == 2
 
 
 def test_bless_pushes_last_candidate(pets, two):
     candidate = pets.train({3: 'c'}, blessed=False)
 
-    pushed = pets.bless(reason='the test images were mislabelled')
+    pushed = pets.bless()
 
     assert graph(pets.live) == f'graph of {candidate.id}'
     assert not pushed.unchanged
-    assert pets.override(2) == (True, 'ada', 'the test images were mislabelled')
+    assert pets.override(2) == (True, 'ada', 'they were cats')
     about = read_note(pets.live).about
     assert (about.manual_override, about.person, about.spans) == ('bless', 'ada', (3,))
-    (execution,) = pets.executions('Bless')
-    assert custom_property(execution, 'reason') == 'the test images were mislabelled'
-    assert read_history(pets.store, 'pets').candidates[-1].pushed
+    assert pets.executions('Bless') == [{'person': 'ada', 'reason': 'they were cats'}]
+    assert pets.pushed[-1] == (pets.live, {3: 'c'})
 
 
 @pytest.mark.parametrize('form', ['version', 'folder', 'model'])
@@ -308,19 +315,19 @@ def test_unbless_keeps_the_model_live(pets, two):
 
     assert pets.versions == two
     assert pets.override(1) == (False, 'ada', 'wrong labels')
-    live, earlier = reversed(pets.executions('Unbless'))
-    assert custom_property(earlier, 'version') != custom_property(live, 'version')
-    assert custom_property(live, 'reason') == 'wrong labels'
+    assert [each['version'] for each in pets.executions('Unbless')] == [
+        int(each.name) for each in reversed(two)
+    ]
 
 
-def test_damaged_override_file_is_reported_and_can_be_replaced(pets, two, stored, call):
+def test_damaged_override_file_is_reported_and_can_be_replaced(pets, two, call):
     damaged = Path(pets.recorder.models[0].uri) / OVERRIDE_FILE
     damaged.write_text('{')
-    for command in (['models'], ['rollback', '--reason', 'why']):
+    for command in (['models'], ['rollback', *WHY]):
         done = call(*command)
         assert done.exit_code == 2
         assert done.stderr.startswith(f'error: {damaged} is damaged')
-    assert call('unbless', two[0].name, '--reason', 'why').exit_code == 0
+    assert call('unbless', two[0].name, *WHY).exit_code == 0
     assert call('models').exit_code == 0
 
 
@@ -329,29 +336,23 @@ def test_user_without_name_is_its_id(monkeypatch):
     assert overrides.user_name().isdigit()
 
 
-def test_models_table_shows_live_version_and_overrides(pets, two):
+def test_models_lists_versions_with_overrides(pets, two, call):
     pets.rollback(reason='too many [cats]')
     (pets.serving / '5').mkdir()
-    console = Console(width=140)
-    with console.capture() as capture:
-        console.print(as_table(list_models(pets.recipe, pets.store)))
-    lines = capture.get().splitlines()
-    assert [line.split()[0] for line in lines[1:5]] == [
-        each.name for each in reversed(pets.versions)
-    ]
-    assert ['live' in line.split() for line in lines[1:5]] == [True, False, False, False]
-    assert 'not pushed from here' in lines[4]
-    assert f'{pets.live.name}: rolled back to {two[0].name} by ada: too many [cats]' in lines
-    assert lines[-1].startswith(f'{two[1].name}: ')
-    assert lines[-1].endswith(' by ada: too many [cats]')
 
+    table = call('models').stdout
+    rows = json.loads(call('models', '--json').stdout)
 
-def test_models_as_json(pets, two):
-    values = json.loads(to_json(list_models(pets.recipe, pets.store)))
-    assert [each['live'] for each in values] == [True, False]
-    assert [each['spans'] for each in values] == [[1, 2], [1]]
-    assert [each['run'] for each in values] == ['run-2', 'run-1']
-    assert {each['accuracy'] for each in values} == {0.9}
+    versions = [each.name for each in reversed(pets.versions)]
+    assert [line.split()[0] for line in table.splitlines()[1:5]] == versions
+    assert 'not pushed from here' in table
+    assert f'{versions[0]}: rolled back to {two[0].name} by ada: too many [cats]\n' in table
+    assert table.splitlines()[-1].startswith(f'{two[1].name}: its blessing was withdrawn')
+    assert [str(each['version']) for each in rows] == versions
+    assert [each['live'] for each in rows] == [True, False, False, False]
+    assert [each['spans'] for each in rows] == [[1], [1, 2], [1], []]
+    assert [each['run'] for each in rows] == ['run-1', 'run-2', 'run-1', None]
+    assert [each['accuracy'] for each in rows] == [0.9, 0.9, 0.9, None]
 
 
 def test_models_are_listed_without_metadata(pets, two):
@@ -366,35 +367,27 @@ def test_models_are_listed_without_metadata(pets, two):
         (['bless', '--force'], '--reason is missing'),
         (['unbless', '--reason', ' '], '--reason is missing'),
         (['rollback'], '--reason is missing'),
+        (['rollback', *WHY], 'pets has no runs in'),
     ],
 )
-def test_overrides_need_a_reason_and_bless_needs_force(call, command, words):
+def test_overrides_need_a_run_a_reason_and_force(call, command, words):
     done = call(*command)
     assert done.exit_code == 2
     assert words in done.stderr
 
 
-def test_overrides_need_a_run(pets, call):
-    done = call('rollback', '--reason', 'why')
-    assert done.exit_code == 2
-    assert f'pets has no runs in {pets.recipe.home}' in done.stderr
-    assert not pets.recipe.home.exists()
-    assert call('models').stdout == f'no version in {pets.serving}\n'
-
-
-@pytest.mark.parametrize('command', [['rollback'], ['bless', '--force'], ['unbless']])
-def test_overrides_are_refused_during_a_run(pets, two, stored, call, command):
+def test_overrides_are_refused_during_a_run(pets, two, call):
     pets.recipe.home.mkdir(exist_ok=True)
     with filelock.FileLock(pets.recipe.home / '.lock'):
-        done = call(*command, '--reason', 'why')
+        done = call('rollback', *WHY)
     assert done.exit_code == 2
     assert 'another run of pets' in done.stderr
     assert pets.versions == two
 
 
-def test_override_commands_print_the_live_version(pets, two, stored, call):
+def test_override_commands_print_the_live_version(pets, two, call):
     printed = [
-        call(*command, '--reason', 'why').stdout
+        call(*command, *WHY).stdout
         for command in (['unbless'], ['rollback'], ['bless', two[1].name, '--force'])
     ]
     restored, blessed = pets.versions[2:]
@@ -405,12 +398,12 @@ def test_override_commands_print_the_live_version(pets, two, stored, call):
     ]
 
 
-def test_reports_read_only_metadata(pets, two, stored, call, monkeypatch):
+def test_reports_read_only_metadata(pets, two, call, monkeypatch):
     def refuse(*_):
         raise InternalError('attempt to write a readonly database')
 
     monkeypatch.setattr(type(pets.store), 'put_execution', refuse)
-    done = call('unbless', '--reason', 'why')
+    done = call('unbless', *WHY)
     assert done.exit_code == 1
     assert 'cannot be written: attempt to write a readonly database' in done.stderr
 
@@ -418,12 +411,12 @@ def test_reports_read_only_metadata(pets, two, stored, call, monkeypatch):
 def test_model_is_blessed_even_if_push_fails(pets, two, full_disk):
     pets.train({3: 'c'}, blessed=False)
     with pytest.raises(PushError, match=r'No space .*; the model is blessed'):
-        pets.bless(reason='why')
-    assert pets.override(2) == (True, 'ada', 'why')
+        pets.bless()
+    assert pets.override(2) == (True, 'ada', 'they were cats')
 
 
-def test_failed_rollback_changes_nothing(pets, two, stored, call, full_disk):
-    done = call('rollback', '--reason', 'why')
+def test_failed_rollback_changes_nothing(pets, two, call, full_disk):
+    done = call('rollback', *WHY)
     assert done.exit_code == 1
     assert f'{pets.serving}: No space left on device' in done.stderr
     assert pets.versions == two
