@@ -1,7 +1,6 @@
 """Atomic pushes, version numbers and retention."""
 
 import concurrent.futures
-import os
 import re
 import resource
 import shutil
@@ -88,14 +87,6 @@ def test_version_has_model_and_provenance(serving, new):
     note = read_note(pushed.folder)
     assert (note.version, note.about.recipe, note.about.spans) == (number, 'pets', (1, 2))
     assert not pushed.unchanged
-
-
-def test_permissions_follow_umask(serving, new):
-    folder = put(new, serving).folder
-    mask = os.umask(0)
-    os.umask(mask)
-    assert folder.stat().st_mode & 0o777 == 0o777 & ~mask
-    assert (folder / 'saved_model.pb').stat().st_mode & 0o777 == 0o666 & ~mask
 
 
 def test_numbers_rise_within_one_second(serving, old, new, monkeypatch):
@@ -235,26 +226,6 @@ def test_full_disk_keeps_live_model(serving, old, new):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert_only_version(serving, before.folder, old)
-
-
-@pytest.fixture
-def disk(tmp_path):
-    """Another file system."""
-    folder = tmp_path / 'disk'
-    folder.mkdir()
-    mount = ['mount', '-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', folder]
-    if not shutil.which('mount') or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip('this user may not mount a file system')
-    yield folder
-    subprocess.run(['umount', folder], check=True)
-
-
-def test_read_only_disk_keeps_live_model(disk, old, new):
-    before = put(old, disk)
-    subprocess.run(['mount', '-o', 'remount,ro', disk], check=True)
-    with pytest.raises(PushError, match='Read-only file system'):
-        put(new, disk)
-    assert_only_version(disk, before.folder, old)
 
 
 @pytest.mark.parametrize('text', [None, '{"version": "x"}'], ids=['copied folder', 'invalid'])

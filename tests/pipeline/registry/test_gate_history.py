@@ -1,6 +1,7 @@
 """The `why` command: the latest gate decision and its manual override."""
 
 import json
+from pathlib import Path
 
 import click.testing
 import pytest
@@ -20,44 +21,25 @@ NO = Verdict(
 )
 
 
-class History:
-    """Gate decisions and pushes in ML Metadata."""
+@pytest.fixture
+def evaluate(tmp_path, recorder, monkeypatch):
+    """`evaluate(verdict, baseline)` records a model with its gate decision, in the metadata."""
 
-    def __init__(self, folder, recorder) -> None:
-        self.folder = folder
-        self.recorder = recorder
-        self._runs = 0
-
-    def evaluate(self, name, verdict, baseline=None):
-        """Records the gate decision on a new model."""
-        self._runs += 1
-        (self.folder / name).mkdir()
-        model = self.recorder.artifact('Model', uri=str(self.folder / name))
-        folder = self.folder / f'verdict-{self._runs}'
-        write_verdict(verdict, folder)
-        result = self.recorder.artifact('Verdict', uri=str(folder))
-        self.recorder.execution(
+    def record(verdict, baseline=None):
+        recorder.folder = tmp_path
+        model = recorder.run({1: 'a'}, blessed=verdict.blessed)
+        Path(model.uri).mkdir()
+        write_verdict(verdict, Path(model.uri) / 'verdict')
+        recorder.execution(
             'components.evaluation.gate.component.ModelGate',
             {'model': [model], 'baseline_model': [baseline] if baseline else []},
-            {'verdict': [result]},
-            [self.recorder.pipeline, self.recorder.context('pipeline_run', f'run-{self._runs}')],
+            {'verdict': [recorder.artifact('Verdict', uri=f'{model.uri}/verdict')]},
+            [recorder.pipeline, recorder.context('pipeline_run', f'gate-{model.id}')],
         )
         return model
 
-    def push(self, model, version):
-        properties = {'pushed': 1, 'pushed_version': version, 'pushed_destination': f'/{version}'}
-        pushed = self.recorder.artifact('PushedModel', **properties)
-        inputs, outputs = {'model': [model]}, {'pushed_model': [pushed]}
-        self.recorder.execution(
-            'components.pusher.component.Pusher', inputs, outputs, [self.recorder.pipeline]
-        )
-
-
-@pytest.fixture
-def history(tmp_path, recorder, monkeypatch):
-    """Commands use this metadata."""
     monkeypatch.setattr('pipeline.metadata_store.existing_store', lambda *_: recorder.store)
-    return History(tmp_path, recorder)
+    return record
 
 
 @pytest.fixture
@@ -74,14 +56,14 @@ def lines(done):
     return [line.rstrip() for line in done.stdout.splitlines()]
 
 
-def test_prints_one_line_per_rule(history, why):
-    history.evaluate('first', NO)
+def test_prints_one_line_per_rule(evaluate, why):
+    model = evaluate(NO)
 
     verdict, *text = lines(why())
 
-    assert verdict.startswith('NOT BLESSED: the model of run run-1, ')
+    assert verdict.startswith('NOT BLESSED: the model of run gate-')
     assert text == [
-        f'model: {history.folder}/first',
+        f'model: {model.uri}',
         'compared with: no previous blessed model',
         '',
         'passed   accuracy 0.950, base',
@@ -90,23 +72,21 @@ def test_prints_one_line_per_rule(history, why):
     ]
 
 
-def test_prints_latest_decision_with_versions(history, why):
-    first = history.evaluate('first', NO)
-    history.push(first, '7')
-    history.push(history.evaluate('second', YES, baseline=first), '9')
+def test_prints_latest_decision_with_versions(evaluate, why):
+    first = evaluate(YES)
+    second = evaluate(YES, baseline=first)
 
     verdict, model, baseline = lines(why())[:3]
 
     assert verdict.startswith('BLESSED: ')
-    assert model == f'model: {history.folder}/second (version 9)'
-    assert baseline == f'compared with: {history.folder}/first (version 7)'
+    assert model == f'model: {second.uri} (version 1002)'
+    assert baseline == f'compared with: {first.uri} (version 1001)'
 
 
-def test_manual_override_has_precedence(history, why):
-    history.evaluate('first', NO)
+def test_manual_override_has_precedence(evaluate, why):
+    model = evaluate(NO)
     values = {'reason': 'dark ones are rare', 'moment': '2026-11-21T09:30Z'}
-    override = ManualOverride(blessed=True, person='eve', **values)
-    write_override(history.folder / 'first', override)
+    write_override(Path(model.uri), ManualOverride(blessed=True, person='eve', **values))
 
     text = lines(why())
 
@@ -118,29 +98,28 @@ def test_manual_override_has_precedence(history, why):
     ]
 
 
-def test_decision_as_json(history, why):
-    history.evaluate('first', NO)
+def test_decision_as_json(evaluate, why):
+    model = evaluate(NO)
 
     values = json.loads(why('--json').stdout)
 
-    assert values['blessed'] is False
-    assert values['model'] == f'{history.folder}/first'
+    assert (values['blessed'], values['model']) == (False, model.uri)
     assert [each['passed'] for each in values['verdict']['rulings']] == [True, False, None]
 
 
 @pytest.mark.parametrize(
     ('file', 'text', 'words'),
     [
-        (f'verdict-1/{VERDICT_FILE}', None, 'verdict-1 cannot be read: No such file'),
-        (f'verdict-1/{VERDICT_FILE}', '{"rul', 'verdict-1 is damaged'),
-        (f'first/{OVERRIDE_FILE}', '{', f'{OVERRIDE_FILE} is damaged'),
+        (f'verdict/{VERDICT_FILE}', None, 'verdict cannot be read: No such file'),
+        (f'verdict/{VERDICT_FILE}', '{"rul', 'verdict is damaged'),
+        (OVERRIDE_FILE, '{', f'{OVERRIDE_FILE} is damaged'),
     ],
 )
-def test_reports_unreadable_file(history, why, file, text, words):
-    history.evaluate('first', NO)
-    (history.folder / file).unlink(missing_ok=True)
+def test_reports_unreadable_file(evaluate, why, file, text, words):
+    path = Path(evaluate(NO).uri, file)
+    path.unlink(missing_ok=True)
     if text:
-        (history.folder / file).write_text(text)
+        path.write_text(text)
 
     done = why()
 
