@@ -49,7 +49,6 @@ class Note(BaseModel):
     Attributes:
         version: version number, the name of the folder.
         pushed: time of the push, with a time zone.
-        about: provenance.
     """
 
     model_config = ConfigDict(frozen=True)

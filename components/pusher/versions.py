@@ -7,7 +7,6 @@ name, verified and then renamed; a version to be removed is renamed first.
 import contextlib
 import dataclasses
 import datetime
-import os
 import shutil
 import time
 import uuid
@@ -113,7 +112,7 @@ def _remove_older(serving: Path, keep: int) -> None:
             folder.rename(going)
             shutil.rmtree(going)
         except OSError as error:
-            raise PushError(f'old version {folder} cannot be removed: {_reason(error)}') from error
+            raise PushError(f'old version {folder} cannot be removed: {error.strerror}') from error
 
 
 @contextlib.contextmanager
@@ -129,7 +128,7 @@ def _locked(serving: Path) -> Iterator[None]:
             f'another push to {serving} still holds the lock after {_PATIENCE:g} seconds'
         ) from None
     except OSError as error:
-        reason = 'it is not a folder' if isinstance(error, FileExistsError) else _reason(error)
+        reason = 'it is not a folder' if isinstance(error, FileExistsError) else error.strerror
         raise PushError(f'cannot push to {serving}: {reason}') from error
 
 
@@ -138,7 +137,3 @@ def _remove_partial_copies(serving: Path) -> None:
     for path in serving.glob('.*'):
         if path.name.startswith((_COMING, _GOING)):
             shutil.rmtree(path)
-
-
-def _reason(error: OSError) -> str:
-    return os.strerror(error.errno) if error.errno else str(error)

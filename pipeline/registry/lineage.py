@@ -26,11 +26,9 @@ class TrainedModel:
     """A model of the Trainer, with its training and its push.
 
     Attributes:
-        artifact: URI of the model.
         version: the requested version, else the first one pushed; None if it was never pushed.
         run: the pipeline run that trained it.
         spans: fingerprints of the spans that it was trained on, by span number.
-        code: hash of the training code.
         weights: initial weights of the backbone without a warm start; for a file, embedded or
             given, followed by the digest of its contents.
         hyperparameters: the `trainer:` part of the recipe that trained it.

@@ -26,7 +26,7 @@ class ListedVersion:
         spans: numbers of the spans that it was trained on.
         manual_override: the rollback or blessing that pushed it, with user and reason.
         withdrawn: the override that withdrew its blessing, as a clause.
-        megabytes: size of all its files, 10^6 bytes; files shared with other versions count too.
+        megabytes: size of all its files, 10^6 bytes.
     """
 
     version: int

@@ -65,11 +65,12 @@ class Provenance:
     def __init__(self, store: MetadataStore | None, pipeline: str) -> None:
         self._store = store
         self.nodes = tuple(_read(store, pipeline)) if store else ()
-        self._producers: dict[int, Node] = {}
-        for node in self.nodes:
-            for artifacts in node.outputs.values():
-                for artifact in artifacts:  # later cached executions output the same artifact
-                    self._producers.setdefault(artifact.id, node)
+        self._producers = {
+            artifact.id: node
+            for node in reversed(self.nodes)  # later cached executions output the same artifact
+            for artifacts in node.outputs.values()
+            for artifact in artifacts
+        }
 
     def of_kind(self, kind: str) -> Iterator[Node]:
         """Executions of one component, oldest first."""

@@ -4,13 +4,8 @@ import datetime
 from pathlib import Path
 
 from ml_metadata import MetadataStore
-from ml_metadata.proto.metadata_store_pb2 import (
-    Artifact,
-    ArtifactType,
-    Event,
-    Execution,
-    ExecutionType,
-)
+from ml_metadata.proto import metadata_store_pb2 as mlmd
+from ml_metadata.proto.metadata_store_pb2 import Artifact, Event, Execution
 
 from common.artifacts import folder_of
 from common.blessing import ManualOverride, write_override
@@ -65,7 +60,7 @@ def record(
 
     Its input is the model, its output the pushed version, if any.
     """
-    type_id = store.put_execution_type(ExecutionType(name=f'catdog.{kind}'))
+    type_id = store.put_execution_type(mlmd.ExecutionType(name=f'catdog.{kind}'))
     execution = Execution(type_id=type_id, last_known_state=Execution.COMPLETE)
     values = about.model_dump(include={'person', 'reason', 'version', 'withdrawn'})
     set_custom_properties(execution, values)
@@ -74,16 +69,14 @@ def record(
         pairs.append((model, _event(Event.INPUT, 'model')))
     if pushed is not None:
         pairs.append((_pushed_model(store, pushed), _event(Event.OUTPUT, 'pushed_model')))
-    contexts = [
-        store.get_context_by_type_and_name(kind, name)
-        for kind, name in (('pipeline', pipeline), ('pipeline_run', run))
-    ]
+    names = (('pipeline', pipeline), ('pipeline_run', run))
+    contexts = [store.get_context_by_type_and_name(*each) for each in names]
     store.put_execution(execution, pairs, [each for each in contexts if each])
 
 
 def _pushed_model(store: MetadataStore, folder: Path) -> Artifact:
     """An artifact as TFX's Pusher outputs it."""
-    kind = ArtifactType(name='PushedModel', base_type=ArtifactType.MODEL)
+    kind = mlmd.ArtifactType(name='PushedModel', base_type=mlmd.ArtifactType.MODEL)
     type_id = store.put_artifact_type(kind)
     artifact = Artifact(type_id=type_id, uri=str(folder), state=Artifact.LIVE)
     values = {'pushed_destination': str(folder), 'pushed_version': folder.name}

@@ -149,7 +149,7 @@ def test_names_version_that_cannot_be_removed(serving, old, new, monkeypatch):
     first = put(old, serving)
 
     def refuse(_):
-        raise PermissionError(13, '')
+        raise PermissionError(13, 'Permission denied')
 
     monkeypatch.setattr(versions.shutil, 'rmtree', refuse)
     with pytest.raises(PushError, match=f'{first.folder} cannot be removed: Permission denied'):

@@ -129,7 +129,7 @@ def call(pets, monkeypatch):
 @pytest.fixture
 def full_disk(monkeypatch):
     def refuse(*_):
-        raise OSError(28, 'full')
+        raise OSError(28, 'No space left on device')
 
     monkeypatch.setattr(Path, 'rename', refuse)
 
