@@ -4,7 +4,6 @@ import pytest
 from tfx.types import standard_artifacts
 
 from common.blessing import ManualOverride, write_override
-from common.errors import PushError
 from components.lite_converter.component import LiteModels
 from components.pusher import component
 from components.pusher.serving_folder import read_note, versions_in
@@ -71,17 +70,15 @@ def test_live_model_is_pushed_and_unchanged(run):
     assert run.push() == {**first, 'unchanged': 1}
 
 
-def test_does_not_push_rejected_model(run):
-    assert run.push(blessed=False) == {'pushed': 0}
-    assert not run.serving.exists()
-
-
-@pytest.mark.parametrize('blessed', [True, False])
-def test_override_replaces_gate_decision(run, blessed):
-    moment = '2026-11-21T00:00Z'
-    override = ManualOverride(blessed=blessed, person='ada', reason='why', moment=moment)
-    write_override(Path(run.model.uri), override)
-    assert run.push(blessed=not blessed)['pushed'] == int(blessed)
+@pytest.mark.parametrize(
+    ('by_gate', 'by_override', 'pushed'), [(False, None, 0), (True, False, 0), (False, True, 1)]
+)
+def test_pushes_if_blessed_by_override_or_else_by_gate(run, by_gate, by_override, pushed):
+    if by_override is not None:
+        values = {'person': 'ada', 'reason': 'why', 'moment': '2026-11-21T00:00Z'}
+        write_override(Path(run.model.uri), ManualOverride(blessed=by_override, **values))
+    assert run.push(blessed=by_gate)['pushed'] == pushed
+    assert run.serving.exists() == bool(pushed)
 
 
 def test_pushes_accurate_lite_models(run, tmp_path):
@@ -94,9 +91,3 @@ def test_pushes_accurate_lite_models(run, tmp_path):
     extra = Path(run.push(lite=lite)['pushed_destination']) / 'assets.extra'
 
     assert {each.name for each in extra.iterdir()} == {'float16.tflite', 'push.json'}
-
-
-def test_fails_if_serving_directory_is_file(run):
-    run.serving.write_text('')
-    with pytest.raises(PushError, match='it is not a folder'):
-        run.push()

@@ -1,6 +1,5 @@
 """Connections to MariaDB and gRPC servers, their errors, and nodes that use them."""
 
-import contextlib
 import re
 import socket
 import subprocess
@@ -55,26 +54,6 @@ def connection_error(tmp_path, password):
     return connect
 
 
-@contextlib.contextmanager
-def listen(greeting: bytes | None):
-    """A server that sends a greeting, or keeps silent; yields the port."""
-    done = threading.Event()
-    with socket.create_server(('127.0.0.1', 0)) as listener:
-
-        def greet():
-            with listener.accept()[0] as client:
-                if greeting is not None:
-                    client.sendall(greeting)
-                else:
-                    done.wait(10)
-
-        thread = threading.Thread(target=greet)
-        thread.start()
-        yield listener.getsockname()[1]
-        done.set()
-        thread.join()
-
-
 @pytest.mark.parametrize('user', ['catdog', 'nobody'])
 def test_wrong_credentials_name_the_password_variable(mysql, connection_error, monkeypatch, user):
     monkeypatch.setenv(VARIABLE, 'wrong')
@@ -116,8 +95,9 @@ def test_reports_absent_server(connection_error, address, reason):
 def test_silent_server_times_out(connection_error, monkeypatch, address):
     monkeypatch.setattr('pipeline.metadata_store._MYSQL_TIMEOUT', 0.2)
     monkeypatch.setattr('pipeline.metadata_store._GRPC_TIMEOUT', 0.2)
-    with listen(None) as port:
-        assert 'the server did not respond in time' in connection_error(address.format(port))
+    with socket.create_server(('127.0.0.1', 0)) as listener:
+        message = connection_error(address.format(listener.getsockname()[1]))
+    assert 'the server did not respond in time' in message
 
 
 @pytest.mark.parametrize(
@@ -130,8 +110,17 @@ def test_silent_server_times_out(connection_error, monkeypatch, address):
     ids=['ssh', 'closed', 'full'],
 )
 def test_reports_first_packet_that_is_not_a_handshake(connection_error, greeting, reason):
-    with listen(greeting) as port:
-        assert connection_error(f'mysql://catdog@127.0.0.1:{port}/catdog_made').endswith(reason)
+    def greet():
+        with listener.accept()[0] as client:
+            client.sendall(greeting)
+
+    with socket.create_server(('127.0.0.1', 0)) as listener:
+        thread = threading.Thread(target=greet)
+        thread.start()
+        port = listener.getsockname()[1]
+        message = connection_error(f'mysql://catdog@127.0.0.1:{port}/catdog_made')
+        thread.join()
+    assert message.endswith(reason)
 
 
 def test_reports_other_grpc_service(connection_error):
