@@ -54,8 +54,7 @@ def latest_decision(store: MetadataStore | None, pipeline: str) -> GateDecision:
     if not gates:
         raise ModelError(f'{pipeline} has evaluated no model yet; run the recipe')
     gate = gates[-1]
-    model, baseline = gate.input('model'), gate.input('baseline_model')
-    assert model is not None  # required by ModelGate
+    (model,), baseline = gate.inputs['model'], gate.input('baseline_model')
     verdict = _read_verdict(gate)
     override = read_override(folder_of(model.uri))
     return GateDecision(
@@ -102,8 +101,7 @@ def _in_brackets(version: str | None) -> str:
 
 
 def _read_verdict(gate: Node) -> Verdict:
-    artifact = gate.output(VERDICT)
-    assert artifact is not None  # ModelGate always writes one
+    (artifact,) = gate.outputs[VERDICT]
     folder = folder_of(artifact.uri)
     try:
         return read_verdict(folder)

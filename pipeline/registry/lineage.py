@@ -15,10 +15,8 @@ from rich.tree import Tree
 from common.errors import ModelError
 from common.metadata_queries import Node, custom_property
 from pipeline.formatting import dotted
-from pipeline.registry.provenance import EVALUATOR, Provenance, destination_of, version_of
+from pipeline.registry.provenance import Provenance, destination_of, version_of
 from trainer.config.train import TrainConfig
-
-_MAX_LISTED = 10  # versions in an error message
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +75,7 @@ def trace(store: MetadataStore | None, pipeline: str, model: str) -> Lineage:
             if pushed is None:
                 raise ModelError(f'{model} was copied there manually; its model is not known')
             return lineage_of(provenance, pushed, pusher)
-    known = ', '.join(str(version_of(each)) for each in pushers[-_MAX_LISTED:])
+    known = ', '.join(str(version_of(each)) for each in pushers[-10:])
     has_pushed = f'known versions: {known}' if known else 'it has pushed none'
     raise ModelError(f'{pipeline} has pushed no version {model}; {has_pushed}')
 
@@ -89,10 +87,8 @@ def lineage_of(provenance: Provenance, model: Artifact, pusher: Node | None = No
     while parent is not None:
         parents.append(_describe(provenance, parent))
         parent = _parent(provenance, parent)
-    baselines = (
-        node.input('baseline_model') for node in provenance.of_kind(EVALUATOR) if node.uses(model)
-    )
-    baseline = next((each for each in baselines if each is not None), None)
+    evaluator = provenance.evaluator(model)
+    baseline = evaluator.input('baseline_model') if evaluator else None
     return Lineage(
         _describe(provenance, model, pusher),
         tuple(parents),
@@ -125,10 +121,11 @@ def _add_training(tree: Tree, model: TrainedModel) -> None:
         spans.add(f'span {number}, fingerprint {fingerprint[:12]}')
     tree.add(f'code {model.code}')
     defaults = dotted(TrainConfig().model_dump(mode='json'))
-    hyperparameters = tree.add('hyperparameters other than the defaults')
-    for key, value in dotted(model.hyperparameters).items():
-        if value != defaults.get(key):
-            hyperparameters.add(escape(f'{key}: {value}'))
+    values = dotted(model.hyperparameters).items()
+    changed = [f'{key}: {value}' for key, value in values if value != defaults.get(key)]
+    branch = tree.add('changed hyperparameters' if changed else 'hyperparameters: the defaults')
+    for each in changed:
+        branch.add(escape(each))
     if model.tuned:
         tree.add(f'tuned hyperparameters: {escape(model.tuned)}')
 

@@ -23,7 +23,6 @@ class ListedVersion:
     Attributes:
         accuracy: on the test split at the time of the push, 0 to 1.
         run: the pipeline run that trained its model.
-        spans: numbers of the spans that it was trained on.
         manual_override: the rollback or blessing that pushed it, with user and reason.
         withdrawn: the override that withdrew its blessing, as a clause.
         megabytes: size of all its files, 10^6 bytes.

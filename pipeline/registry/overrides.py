@@ -18,7 +18,7 @@ from components.pusher.serving_folder import About
 from components.pusher.versions import Pushed, push
 from pipeline.config.recipe import Recipe
 from pipeline.registry.leftovers import finish_pushes
-from pipeline.registry.provenance import BLESS, EVALUATOR, TRAINER, UNBLESS, Provenance, Version
+from pipeline.registry.provenance import BLESS, TRAINER, UNBLESS, Provenance, Version
 from pipeline.registry.recording import model_at, override, record, record_push
 
 
@@ -167,10 +167,8 @@ def _find_model(provenance: Provenance, versions: list[Version], model: str | No
 
 
 def _about_blessed(recipe: Recipe, provenance: Provenance, model: Artifact, reason: str) -> About:
-    evaluations = (
-        node.output('evaluation') for node in provenance.of_kind(EVALUATOR) if node.uses(model)
-    )
-    evaluation = next((each for each in evaluations if each is not None), None)
+    evaluator = provenance.evaluator(model)
+    evaluation = evaluator.output('evaluation') if evaluator else None
     return About(
         recipe=recipe.name,
         model=model.uri,

@@ -79,10 +79,13 @@ class Provenance:
     def gate_decisions(self) -> Iterator[Node]:
         """Executions that blessed or rejected a model, oldest first.
 
-        These are executions of ModelGate. In runs of earlier versions the Evaluator decided; today
-        it leaves its blessing empty.
+        In runs of earlier versions, the Evaluator decided; today it leaves its blessing empty.
         """
         return (node for node in self.nodes if decision_of(node.output(BLESSING)) is not None)
+
+    def evaluator(self, model: Artifact) -> Node | None:
+        """The first execution that evaluated a model."""
+        return next((node for node in self.of_kind(EVALUATOR) if node.uses(model)), None)
 
     def pushed(self) -> tuple[Node, ...]:
         """The first execution that pushed each version, lowest version first.
