@@ -1,14 +1,7 @@
 import pytest
 from ml_metadata.proto.metadata_store_pb2 import Artifact
 
-from common.blessing import (
-    CURRENT_MODEL_ID,
-    ManualOverride,
-    decision_of,
-    is_blessed,
-    record_decision,
-    write_override,
-)
+from common.blessing import CURRENT_MODEL_ID, decision_of, record_decision
 from common.metadata_queries import custom_property
 
 
@@ -26,12 +19,3 @@ def test_stores_decision_like_tfx(tmp_path, blessed, marker):
 def test_empty_blessing_has_no_decision():
     assert decision_of(Artifact()) is None
     assert decision_of(None) is None
-
-
-@pytest.mark.parametrize('by_gate', [True, False])
-def test_override_replaces_gate_decision(tmp_path, by_gate):
-    assert is_blessed(tmp_path, by_gate) is by_gate
-    moment = '2026-11-21T00:00Z'
-    override = ManualOverride(blessed=not by_gate, person='ada', reason='seen', moment=moment)
-    write_override(tmp_path, override)
-    assert is_blessed(tmp_path, by_gate) is not by_gate

@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+from metadata_service import PASSWORD
 
-PASSWORD = 'not in any message'
 # ml_metadata's client supports only mysql_native_password.
 _USERS = f"""
 CREATE USER 'catdog'@'%' IDENTIFIED VIA mysql_native_password USING PASSWORD('{PASSWORD}');
@@ -19,10 +19,8 @@ GRANT ALL ON `catdog_%`.* TO 'catdog'@'%';
 
 
 @pytest.fixture(autouse=True)
-def password(monkeypatch) -> str:
-    """The password of the user `catdog`, in the environment."""
+def password(monkeypatch) -> None:
     monkeypatch.setenv('CATDOG_METADATA_PASSWORD', PASSWORD)
-    return PASSWORD
 
 
 @pytest.fixture(scope='session')

@@ -8,6 +8,8 @@ import grpc
 from ml_metadata.metadata_store.pywrap import metadata_store_extension
 from ml_metadata.proto import metadata_store_pb2, metadata_store_service_pb2
 
+PASSWORD = 'not in any message'
+
 _library = metadata_store_extension.metadata_store
 _SERVICE = metadata_store_service_pb2.DESCRIPTOR.services_by_name['MetadataStoreService']
 _CODES = {code.value[0]: code for code in grpc.StatusCode}

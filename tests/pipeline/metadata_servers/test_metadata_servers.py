@@ -10,7 +10,7 @@ import uuid
 from pathlib import Path
 
 import pytest
-from metadata_service import serve
+from metadata_service import PASSWORD, serve
 from ml_metadata.proto import metadata_store_pb2
 
 from common.errors import MetadataError
@@ -23,7 +23,7 @@ from pipeline.metadata_store import open_store
 
 VARIABLE = 'CATDOG_METADATA_PASSWORD'
 REPOSITORY = Path(__file__).parents[3]
-SQUARES = {'image_size': 32, 'alpha': 0.35, 'weights': 'random'}
+SQUARES = {'image_size': 32, 'alpha': 0.35, 'weights': 'random', 'batch_size': 16}
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def grpc_address(tmp_path):
 
 
 @pytest.fixture
-def connection_error(tmp_path, password):
+def connection_error(tmp_path):
     """`connection_error(address)`: the message of the failed connection, within some seconds."""
 
     def connect(address: str) -> str:
@@ -47,26 +47,27 @@ def connection_error(tmp_path, password):
         assert time.monotonic() - start < 10
         message = str(caught.value)
         assert address in message
-        assert password not in message
+        assert PASSWORD not in message
         assert '\n' not in message
         return message
 
     return connect
 
 
-@pytest.mark.parametrize('user', ['catdog', 'nobody'])
-def test_wrong_credentials_name_the_password_variable(mysql, connection_error, monkeypatch, user):
-    monkeypatch.setenv(VARIABLE, 'wrong')
+@pytest.mark.parametrize(
+    ('database', 'user', 'secret', 'reason'),
+    [
+        ('catdog_made', 'catdog', 'wrong', f'rejects the user or the password in {VARIABLE}'),
+        ('catdog_made', 'nobody', PASSWORD, f'rejects the user or the password in {VARIABLE}'),
+        ('other', 'catdog', PASSWORD, "Access denied for user 'catdog'@'%' to database 'other'"),
+    ],
+)
+def test_reports_denied_access(
+    mysql, connection_error, monkeypatch, database, user, secret, reason
+):
+    monkeypatch.setenv(VARIABLE, secret)
 
-    message = connection_error(mysql('catdog_made', user))
-
-    assert f'the server rejects the user or the password in {VARIABLE}' in message
-
-
-def test_denied_database_is_named(mysql, connection_error):
-    message = connection_error(mysql('other'))
-
-    assert message.endswith("Access denied for user 'catdog'@'%' to database 'other'")
+    assert reason in connection_error(mysql(database, user))
 
 
 def test_reports_unset_variable(connection_error, monkeypatch):
@@ -155,7 +156,7 @@ def test_two_processes_create_tables_concurrently(mysql):
 
 
 @pytest.mark.parametrize('server', ['mysql', 'grpc'])
-def test_launches_and_caches_nodes(server, request, tmp_path, password):
+def test_launches_and_caches_nodes(server, request, tmp_path):
     if server == 'grpc':
         address = request.getfixturevalue('grpc_address')
     else:  # localhost connects by TCP, too
@@ -182,30 +183,25 @@ def test_launches_and_caches_nodes(server, request, tmp_path, password):
     assert not list(tmp_path.glob('runs/**/*.sqlite'))
     files = [path for path in recipe.home.rglob('*') if path.is_file()]
     assert files
-    assert not [path for path in files if password.encode() in path.read_bytes()]
+    assert not [path for path in files if PASSWORD.encode() in path.read_bytes()]
 
 
 @pytest.mark.slow
 def test_run_on_mysql_pushes_model(mysql, tmp_path, make_image_folder):
     images = make_image_folder(tmp_path / 'pets', per_class=100)
-    recipe = tmp_path / 'squares.yaml'
-    recipe.write_text(
-        """
-trainer:
-  image_size: 32
-  alpha: 0.35
-  weights: random
-  batch_size: 16
-  feature_extraction: {epochs: 0}
-  fine_tune: {from_layer: 0, batch_norm: train, epochs: 12, learning_rate: 0.01, schedule: cosine}
-evaluation: {baseline_accuracy: 0}
-"""
+    command = [sys.executable, 'pipeline_runner.py', 'run', '--data', images, '--workdir', tmp_path]
+    fine_tune = ('from_layer=0', 'batch_norm=train', 'epochs=12', 'learning_rate=0.01')
+    settings = (
+        'name=squares',
+        f'metadata.address={mysql("catdog_run")}',
+        *(f'trainer.{key}={value}' for key, value in SQUARES.items()),
+        'trainer.feature_extraction.epochs=0',
+        *(f'trainer.fine_tune.{each}' for each in fine_tune),
+        'evaluation.baseline_accuracy=0',
     )
-    options = ['--config', recipe, '--data', images, '--workdir', tmp_path / 'runs']
-    options += ['--set', f'metadata.address={mysql("catdog_run")}']
-    command = [sys.executable, REPOSITORY / 'pipeline_runner.py', 'run', *options]
+    command += [f'--set={each}' for each in settings]
 
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, capture_output=True, cwd=REPOSITORY, text=True, timeout=300)
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r'^BLESSED and pushed to ', done.stdout, re.MULTILINE)
