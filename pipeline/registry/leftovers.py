@@ -11,7 +11,7 @@ from pipeline.config.recipe import Recipe
 from pipeline.registry.provenance import Provenance
 from pipeline.registry.recording import model_at, record_push
 
-_PLACEHOLDER, _BATCH = 'catdog.PassedOver', 100
+_BATCH = 100  # executions per request
 
 
 def remove_leftovers(recipe: Recipe, store: MetadataStore) -> None:
@@ -43,7 +43,7 @@ def skip_used_execution_ids(recipe: Recipe, store: MetadataStore) -> None:
     last = max((each.id for each in store.get_executions(list_options=options)), default=0)
     if last >= highest:
         return
-    type_id = store.put_execution_type(ExecutionType(name=_PLACEHOLDER))
+    type_id = store.put_execution_type(ExecutionType(name='catdog.PassedOver'))
     execution = Execution(type_id=type_id, last_known_state=Execution.CANCELED)
     for _ in range(last, highest, _BATCH):
         store.put_executions([execution] * _BATCH)

@@ -13,11 +13,11 @@ from common.files import MEGABYTE
 from components.pusher.serving_folder import About
 from pipeline.config.recipe import Recipe
 from pipeline.formatting import named, time_of
-from pipeline.registry.provenance import Provenance, Version
+from pipeline.registry.provenance import Provenance, ServedVersion
 
 
 @dataclasses.dataclass(frozen=True)
-class ListedVersion:
+class Version:
     """A version in the serving folder. Its push record or its metadata may be missing.
 
     Attributes:
@@ -40,7 +40,7 @@ class ListedVersion:
     megabytes: float
 
 
-def list_models(recipe: Recipe, store: MetadataStore | None) -> tuple[ListedVersion, ...]:
+def list_models(recipe: Recipe, store: MetadataStore | None) -> tuple[Version, ...]:
     """All versions, the live one first."""
     provenance = Provenance(store, recipe.name)
     versions = provenance.versions(recipe.serving_directory)
@@ -50,7 +50,7 @@ def list_models(recipe: Recipe, store: MetadataStore | None) -> tuple[ListedVers
     )
 
 
-def as_table(versions: tuple[ListedVersion, ...]) -> RenderableType:
+def as_table(versions: tuple[Version, ...]) -> RenderableType:
     """The versions, formatted for the console, with their overrides below the table."""
     table = Table(box=None, pad_edge=False)
     for column in ('version', '', 'accuracy', 'pushed', 'spans', 'MB', 'run'):
@@ -71,12 +71,12 @@ def as_table(versions: tuple[ListedVersion, ...]) -> RenderableType:
     return Group(table, *map(escape, overrides))
 
 
-def _describe(provenance: Provenance, version: Version, live: bool) -> ListedVersion:
+def _describe(provenance: Provenance, version: ServedVersion, live: bool) -> Version:
     note, pusher = version.note, version.pusher
     about = note.about if note else About()
     model = pusher.input('model') if pusher else None
     size = sum(path.stat().st_size for path in version.folder.rglob('*') if path.is_file())
-    return ListedVersion(
+    return Version(
         version=int(version.folder.name),
         folder=version.folder,
         live=live,

@@ -18,7 +18,7 @@ from components.pusher.serving_folder import About
 from components.pusher.versions import Pushed, push
 from pipeline.config.recipe import Recipe
 from pipeline.registry.leftovers import finish_pushes
-from pipeline.registry.provenance import BLESS, TRAINER, UNBLESS, Provenance, Version
+from pipeline.registry.provenance import BLESS, TRAINER, UNBLESS, Provenance, ServedVersion
 from pipeline.registry.recording import model_at, override, record, record_push
 
 
@@ -118,7 +118,7 @@ def user_name() -> str:
         return str(os.getuid())
 
 
-def _versions(recipe: Recipe, store: MetadataStore) -> list[Version]:
+def _versions(recipe: Recipe, store: MetadataStore) -> list[ServedVersion]:
     """The versions, at least one, after pushes of killed processes are recorded."""
     finish_pushes(recipe, store)
     versions = Provenance(store, recipe.name).versions(recipe.serving_directory)
@@ -127,7 +127,7 @@ def _versions(recipe: Recipe, store: MetadataStore) -> list[Version]:
     return versions
 
 
-def _find_version(versions: list[Version], number: str) -> Version:
+def _find_version(versions: list[ServedVersion], number: str) -> ServedVersion:
     for version in versions:
         if version.folder.name == number:
             return version
@@ -135,20 +135,19 @@ def _find_version(versions: list[Version], number: str) -> Version:
     raise ModelError(f'there is no version {number}; there are {known}')
 
 
-def _earlier(versions: list[Version]) -> Version:
+def _earlier(versions: list[ServedVersion]) -> ServedVersion:
     """The newest earlier version of another model whose blessing was not withdrawn."""
     *others, live = versions
     for version in reversed(others):
         is_live_model = version.model is not None and version.model == live.model
         if not is_live_model and not version.withdrawal():
             return version
-    number = live.folder.name
-    raise ModelError(
-        f'there is no version before {number} that holds another model with a valid blessing'
-    )
+    raise ModelError(f'no version before {live.folder.name} holds another, still blessed model')
 
 
-def _find_model(provenance: Provenance, versions: list[Version], model: str | None) -> Artifact:
+def _find_model(
+    provenance: Provenance, versions: list[ServedVersion], model: str | None
+) -> Artifact:
     """The Trainer's model, given by a version or by a folder; None: the last candidate."""
     if model is None:
         candidates = [node.input('model') for node in provenance.gate_decisions()]

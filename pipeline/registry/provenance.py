@@ -20,7 +20,7 @@ _KINDS = (TRAINER, EVALUATOR, GATE, PUSHER, ROLLBACK, BLESS, UNBLESS, ADOPT)
 
 
 @dataclasses.dataclass(frozen=True)
-class Version:
+class ServedVersion:
     """A version in the serving folder.
 
     Attributes:
@@ -98,11 +98,11 @@ class Provenance:
                 firsts.setdefault(destination_of(node), node)
         return tuple(sorted(firsts.values(), key=version_of))
 
-    def versions(self, serving: Path) -> list[Version]:
+    def versions(self, serving: Path) -> list[ServedVersion]:
         """The versions in a serving folder, lowest first; the last one is live."""
         pushers = {destination_of(node): node for node in self.pushed()}
         return [
-            Version(folder, read_note(folder), pushers.get(str(folder)))
+            ServedVersion(folder, read_note(folder), pushers.get(str(folder)))
             for folder in versions_in(serving)
         ]
 

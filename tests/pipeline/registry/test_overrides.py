@@ -152,7 +152,7 @@ def test_second_rollback_skips_withdrawn_models(pets, three):
     pets.rollback()
     pets.rollback(reason='too many dogs')
     assert graph(pets.live) == graph(three[0])
-    with pytest.raises(ModelError, match=r'no version before .* that holds another model'):
+    with pytest.raises(ModelError, match=r'no version before .* holds another, still blessed'):
         pets.rollback()
     with pytest.raises(ModelError, match=f'version {three[2].name}: .* by ada: too many cats'):
         pets.rollback(three[2].name)
@@ -220,7 +220,7 @@ def test_killed_rollback_is_recorded_once(pets, two, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             pets.rollback()
 
-    with pytest.raises(ModelError, match=r'no version before .* that holds another model'):
+    with pytest.raises(ModelError, match=r'no version before .* holds another, still blessed'):
         pets.rollback()
 
     assert graph(pets.live) == graph(two[0])
