@@ -131,28 +131,18 @@ def test_reports_other_grpc_service(connection_error):
 
 
 CONNECT = """
-import sys
-from pathlib import Path
-from pipeline.metadata_store import open_store
-from pipeline.config.metadata_config import MetadataConfig
-print('ready', flush=True)
-sys.stdin.readline()
-open_store(MetadataConfig(address=sys.argv[1]), Path('.'))
+import pathlib, sys
+from pipeline.metadata_store import MetadataConfig, open_store
+open_store(MetadataConfig(address=sys.argv[1]), pathlib.Path())
 """
 
 
-def test_two_processes_create_tables_concurrently(mysql):
-    pipes = dict.fromkeys(('stdin', 'stdout', 'stderr'), subprocess.PIPE)
+def test_processes_create_tables_concurrently(mysql):
     command = [sys.executable, '-c', CONNECT, mysql('catdog_shared')]
-    processes = [subprocess.Popen(command, cwd=REPOSITORY, text=True, **pipes) for _ in range(2)]
-    for process in processes:
-        assert process.stdout.readline() == 'ready\n', process.communicate()[1]
-    for process in processes:
-        process.stdin.write('go\n')
-        process.stdin.flush()
-    for process in processes:
-        _, error = process.communicate(timeout=60)
-        assert process.returncode == 0, error
+    options = {'cwd': REPOSITORY, 'stderr': subprocess.PIPE, 'text': True}
+    processes = [subprocess.Popen(command, **options) for _ in range(3)]
+    errors = [process.communicate(timeout=60)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0], errors
 
 
 @pytest.mark.parametrize('server', ['mysql', 'grpc'])
