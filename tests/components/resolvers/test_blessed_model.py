@@ -18,22 +18,20 @@ class Models:
     """Models 1, 2, ... in ML Metadata; the last one is the candidate."""
 
     def __init__(self, folder):
-        self._folder, self._recorder = folder, Recorder()
+        self.folder, self._recorder = folder, Recorder()
         self._models, self._blessings = [], []
         self.output = ''
-
-    def folder(self, number):
-        return self._folder / str(number)
 
     def add(self, decisions=(True,), versions=None, classes=None):
         """Records a model with its gate decisions and pushed versions, by default its number."""
         number = len(self._models) + 1
-        (self.folder(number) / 'weights').mkdir(parents=True)
+        folder = self.folder / str(number)
+        (folder / 'weights').mkdir(parents=True)
         if classes:
             text = json.dumps({'classes': classes})
-            (self.folder(number) / 'weights' / 'architecture.json').write_text(text)
+            (folder / 'weights' / 'architecture.json').write_text(text)
         record = self._recorder.artifact
-        model = record('Model', str(self.folder(number)))
+        model = record('Model', str(folder))
         self._models.append(standard_artifacts.Model())
         self._models[-1].set_mlmd_artifact(model)
         for decision in decisions:
@@ -99,7 +97,7 @@ def test_resolves_baseline(models, recorded, baseline):
 def test_skips_unusable_model_with_warning(models, damaged, gone):
     for number in (1, 2, 3):
         models.add(versions=[number])
-    damaged |= {str(models.folder(number)) for number in gone}
+    damaged |= {str(models.folder / str(number)) for number in gone}
 
     assert models.resolve() == (None if 1 in gone else 1)
     assert models.output.splitlines() == [
@@ -114,7 +112,7 @@ def test_override_replaces_gate_decision(models, by_gate, manual_override):
         models.add([decision], [number])
     moment = '2026-11-21T00:00Z'
     override = ManualOverride(blessed=manual_override, person='eve', reason='seen', moment=moment)
-    write_override(models.folder(2), override)
+    write_override(models.folder / '2', override)
 
     assert models.resolve() == (2 if manual_override else 1)
 

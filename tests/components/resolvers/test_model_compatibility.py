@@ -60,9 +60,7 @@ def test_detects_missing_or_damaged_file(model, name, damage, words):
     assert re.search(words, why_unusable(str(model)))
 
 
-def test_detects_missing_signature(tmp_path):
-    assert 'no signature serving_default' in why_unusable(str(save(tmp_path, signature='other')))
-
-
-def test_detects_nan_weights(tmp_path):
-    assert why_unusable(str(save(tmp_path, weight=np.nan))).endswith('are NaN or infinite')
+def test_detects_missing_signature_and_nan_weights(tmp_path):
+    other, nan = save(tmp_path / 'other', signature='other'), save(tmp_path / 'nan', weight=np.nan)
+    assert 'no signature serving_default' in why_unusable(str(other))
+    assert why_unusable(str(nan)).endswith('are NaN or infinite')

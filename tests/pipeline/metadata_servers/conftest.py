@@ -42,7 +42,6 @@ def mysql(tmp_path_factory) -> Iterator[Callable[..., str]]:
         f'--port={port}',
         '--bind-address=127.0.0.1',
         f'--socket={folder / "socket"}',
-        f'--pid-file={folder / "pid"}',
         f'--init-file={folder / "users.sql"}',
         '--innodb-flush-log-at-trx-commit=0',
     ]
