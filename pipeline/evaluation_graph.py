@@ -202,7 +202,8 @@ def _pusher(
         examples=examples,
         evaluation=evaluator.outputs['evaluation'],
         lite_model=next(lite, None),
-        serving=recipe.serving_directory,
+        recipe=recipe.name,
+        serving=str(recipe.serving_directory),
         keep=recipe.push.keep,
         created=datetime.datetime.now().isoformat(),
     )

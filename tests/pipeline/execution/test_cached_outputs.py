@@ -125,16 +125,6 @@ def test_ignores_new_files(runs):
     assert runs.run() == ALL_CACHED
 
 
-def test_ignores_artifacts_with_manual_override(runs):
-    (artifact,) = runs.results['WriteModel'].outputs['model']
-    artifact.custom_properties['manual_override'].int_value = 1
-    runs.store().put_artifacts([artifact])
-    (runs.model() / 'graph.pb').unlink()
-
-    assert runs.run()['WriteModel']
-    assert 'runs again' not in runs.output
-
-
 @pytest.fixture
 def ingest(tmp_path):
     """`ingest(node)` runs an ExampleGen; returns whether it was cached, and its output folder."""
