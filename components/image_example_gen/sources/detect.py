@@ -41,12 +41,10 @@ def data_overrides(data: str, before: str | None = None) -> list[tuple[str, Any]
 def _detect_source(path: Path) -> str:
     """Returns `folder` for missing or unknown files: FolderSource raises the error."""
     try:
-        return _source_of_folder(path) if path.is_dir() else _source_of_file(path)
+        if path.is_dir():
+            return _source_of_folder(path)
     except OSError:
         return 'folder'
-
-
-def _source_of_file(path: Path) -> str:
     if _ARCHIVE.fullmatch(path.name):
         return 'archive'
     if path.suffix.lower() in PARQUET_SUFFIXES:

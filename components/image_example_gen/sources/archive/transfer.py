@@ -1,10 +1,7 @@
-"""Downloads over HTTP: retries, resumed transfers, and errors in one clause."""
+"""HTTP requests with retries, and downloads that resume after an interruption."""
 
 import contextlib
-import errno
 import math
-import os
-import shutil
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,20 +16,19 @@ from common.errors import DownloadError
 from common.files import MEGABYTE
 
 CHUNK = 2**16  # bytes
-_RETRIES = 3  # without progress
+_RETRIES = 3  # of a request without a response
+_ATTEMPTS = 10  # of a transfer that is interrupted
 _BACKOFF = 1.0  # seconds, doubled with each retry
-_LONGEST_WAIT = 60  # seconds, whatever Retry-After says
+_MAX_WAIT = 60  # seconds, also if Retry-After is longer
 _TIMEOUT = (10, 60)  # seconds to connect, and between two chunks
 _BUSY = (408, 425, 429, 500, 502, 503, 504)
 _CONDITIONS = {'ETag': 'If-None-Match', 'Last-Modified': 'If-Modified-Since'}
-_VALIDATORS = (*_CONDITIONS, 'Content-Length')  # what distinguishes versions of a file
 _MESSAGES = {
     requests.exceptions.SSLError: 'no safe connection can be made',
-    requests.exceptions.TooManyRedirects: 'there are too many redirects',
-    requests.exceptions.InvalidURL: 'the address is not valid',
-    requests.exceptions.InvalidSchema: 'it redirects to an address that is not http or https',
     requests.exceptions.Timeout: 'the server does not answer in time',
     requests.exceptions.ConnectionError: 'the server cannot be reached',
+    requests.RequestException: 'the address, or a redirect, is not valid',
+    urllib3.exceptions.HTTPError: 'the connection is lost',
 }
 
 
@@ -54,10 +50,10 @@ def get(
         url: http or https.
         headers: of the request.
         timeout: seconds to connect, and between two chunks.
-        retries: after a failed connection or the answer of a busy server.
+        retries: after a failed connection or the response of a busy server.
 
     Raises:
-        DownloadError: there is no answer, or reading the body fails in the `with` block.
+        DownloadError: there is no response, or reading the body fails in the `with` block.
     """
     retry = Retry(
         retries,
@@ -65,7 +61,7 @@ def get(
         backoff_factor=_BACKOFF,
         status_forcelist=_BUSY,
         raise_on_status=False,
-        retry_after_max=_LONGEST_WAIT,
+        retry_after_max=_MAX_WAIT,
     )
     with requests.Session() as session:
         for scheme in ('http://', 'https://'):
@@ -86,102 +82,74 @@ def require_success(response: requests.Response) -> None:
 
 
 def download(url: str, partial: Path, known: Mapping[str, str]) -> dict[str, str] | None:
-    """Fetches a file; an interrupted transfer is resumed while there is progress.
+    """Downloads a file; resumes an interrupted transfer if the server has the same version.
 
     Args:
         url: http or https.
-        partial: where to; the file does not exist.
-        known: the validators of the copy at hand; empty if there is none. With a copy, the first
-            failure counts.
+        partial: target; the file does not exist.
+        known: ETag and Last-Modified of an earlier copy; empty if there is none.
 
     Returns:
-        Its validators: ETag, Last-Modified and Content-Length; None if the copy is up to date.
+        ETag and Last-Modified, if the server sends them; None if the copy is up to date.
 
     Raises:
-        DownloadError: the server does not give it.
+        DownloadError: the server does not send the file.
         OSError: the file cannot be written.
     """
-    validators: dict[str, str] = {}
-    failures = most = 0
+    validators: dict[str, str] = {}  # of the partial file
+    attempt = 1
     while True:
-        have = _size(partial)
         try:
-            headers = _resume(have, validators) if have else _conditions(known)
-            with get(url, headers, retries=0 if known else _RETRIES) as response:
-                if response.status_code == 304 or (not have and _is_unchanged(response, known)):
-                    return None
-                if not _continues(response, have):
-                    partial.unlink()
-                    raise _InterruptedError('the server cannot resume the transfer')
-                require_success(response)
-                if response.status_code != 206:
-                    have = 0
-                    validators = _validators_of(response)
-                _receive(response, partial, have)
-                return validators
+            return validators if _transfer(url, partial, known, validators) else None
         except _InterruptedError:
-            failures = failures + 1 if _size(partial) <= most else 1
-            most = max(most, _size(partial))
-            if failures > _RETRIES:
+            if attempt == _ATTEMPTS:
                 raise
-            time.sleep(_BACKOFF * 2 ** (failures - 1))
+            time.sleep(min(_BACKOFF * 2**attempt, _MAX_WAIT))
+            attempt += 1
 
 
-def _size(partial: Path) -> int:
-    return partial.stat().st_size if partial.exists() else 0
-
-
-def _conditions(known: Mapping[str, str]) -> dict[str, str]:
-    conditions = {_CONDITIONS[key]: known[key] for key in _CONDITIONS if key in known}
-    return {'Accept-Encoding': 'identity', **conditions}
-
-
-def _resume(have: int, validators: Mapping[str, str]) -> dict[str, str]:
-    headers = {'Accept-Encoding': 'identity', 'Range': f'bytes={have}-'}
-    # A weak ETag must not be used here, RFC 9110 13.1.5.
-    strong = [each for each in map(validators.get, _CONDITIONS) if each and each[:2] != 'W/']
-    return {**headers, 'If-Range': strong[0]} if strong else headers
-
-
-def _validators_of(response: requests.Response) -> dict[str, str]:
-    return {key: response.headers[key] for key in _VALIDATORS if key in response.headers}
-
-
-def _is_unchanged(response: requests.Response, known: Mapping[str, str]) -> bool:
-    """Compares the validators, for servers that ignore conditions."""
-    new = _validators_of(response)
-    both = [key for key in new if key in known]
-    return response.status_code == 200 and bool(both) and all(new[k] == known[k] for k in both)
-
-
-def _continues(response: requests.Response, have: int) -> bool:
-    """Whether the answer to a resumed transfer is the rest of the file, or all of it."""
-    if response.status_code == 206:
-        return response.headers.get('Content-Range', '').startswith(f'bytes {have}-')
-    return response.status_code != 416
+def _transfer(
+    url: str, partial: Path, known: Mapping[str, str], validators: dict[str, str]
+) -> bool:
+    """Receives the file, or the rest of it; returns False if the earlier copy is up to date."""
+    # A weak ETag does not identify the bytes, RFC 9110 13.1.5.
+    strong = [each for each in validators.values() if not each.startswith('W/')]
+    have = partial.stat().st_size if strong and partial.exists() else 0
+    if have:
+        headers = {'Range': f'bytes={have}-', 'If-Range': strong[0]}
+    else:
+        headers = {_CONDITIONS[key]: value for key, value in known.items()}
+    # Identity: some servers call a tar.gz a gzip-encoded tar.
+    headers['Accept-Encoding'] = 'identity'
+    # With a copy, the first failure counts.
+    with get(url, headers, retries=0 if known else _RETRIES) as response:
+        require_success(response)
+        if response.status_code == 304:
+            return False
+        if response.status_code != 206:
+            have = 0
+            validators.clear()
+            validators |= {k: response.headers[k] for k in _CONDITIONS if k in response.headers}
+        elif not response.headers.get('Content-Range', '').startswith(f'bytes {have}-'):
+            partial.unlink()
+            raise _InterruptedError('the server cannot resume the transfer')
+        _receive(response, partial, have)
+    return True
 
 
 def _receive(response: requests.Response, partial: Path, have: int) -> None:
     length = response.headers.get('Content-Length', '')
-    total = have + int(length) if length.isdecimal() else None
-    if total and shutil.disk_usage(partial.parent).free < total - have:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    megabytes = math.ceil(total / MEGABYTE) if total else None
-    with (
-        partial.open('ab' if have else 'wb') as file,
-        console.bar('fetching, MB', megabytes) as bar,
-    ):
+    total = math.ceil((have + int(length)) / MEGABYTE) if length.isdecimal() else None
+    with partial.open('ab' if have else 'wb') as file, console.bar('fetching, MB', total) as bar:
         bar.advance(have // MEGABYTE)
-        # Some servers call a tar.gz a gzip-encoded tar: it stays compressed.
         for chunk in response.raw.stream(CHUNK, decode_content=False):
             before, have = have, have + file.write(chunk)
             bar.advance(math.ceil(have / MEGABYTE) - math.ceil(before / MEGABYTE))
 
 
 def _describe(error: BaseException) -> str:
-    message = next((text for kind, text in _MESSAGES.items() if isinstance(error, kind)), None)
+    message = next(text for kind, text in _MESSAGES.items() if isinstance(error, kind))
     while inner := error.__cause__ or error.__context__:
         error = inner
     detail = error.strerror if isinstance(error, OSError) else None
-    message = message or 'the connection is lost'
     return f'{message} ({detail})' if detail else message

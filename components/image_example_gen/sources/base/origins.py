@@ -21,13 +21,13 @@ def sources_of_files(images: Iterable[tuple[str, int]]) -> dict[str, str]:
     Args:
         images: file name and number of images; a file may be repeated.
     """
-    sets: Counter[str] = Counter()
+    sizes: Counter[str] = Counter()
     names = {}
     for file, number in images:
         names[file] = _SHARD_AND_SUFFIX.sub('', file, count=1)
-        sets[names[file]] += number
-    bounded = limit_sources(sets)
-    return {file: bounded[name] for file, name in names.items()}
+        sizes[names[file]] += number
+    limited = limit_sources(sizes)
+    return {file: limited[name] for file, name in names.items()}
 
 
 def limit_sources(images: Mapping[str, int]) -> dict[str, str]:

@@ -20,7 +20,7 @@ def require_within(limit: int, size: int) -> None:
 
 
 def read_within(limit: int, size: int, file: IO[bytes]) -> bytes:
-    """Reads a file, at most `limit` + 1 bytes of it.
+    """Reads a file of at most `limit` bytes.
 
     Args:
         limit: in bytes.

@@ -36,7 +36,7 @@ class BadImage(NamedTuple):
         filename: origin of the image.
         reason: the kind of problem.
         detail: the problem in one clause, such as "it ends after 4,096 of its bytes".
-        contents: the bytes of the source; empty if there are none, or too many to hold in memory.
+        contents: bytes of the source; empty if there are none, or too many to hold in memory.
     """
 
     filename: str
@@ -53,7 +53,7 @@ class Shard(Protocol):
         """Yields each image once, always in the same order; an unreadable one as a BadImage.
 
         Raises:
-            DataError: a file of many images cannot be read.
+            DataError: a file of many images, or the whole source, cannot be read.
         """
         ...
 

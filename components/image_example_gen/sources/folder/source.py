@@ -3,19 +3,11 @@
 import copy
 import dataclasses
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from common.errors import DataError, Rejected
 from components.image_example_gen.sources.base.image_files import fingerprint, is_image, walk
-from components.image_example_gen.sources.base.layout import (
-    FolderListing,
-    PathParts,
-    parse_layout,
-    require_equal_parts,
-    resolve_classes,
-)
 from components.image_example_gen.sources.base.reading import (
     MAX_BYTES,
     READ_ERRORS,
@@ -27,8 +19,14 @@ from components.image_example_gen.sources.base.source_protocol import (
     IMAGES_PER_SHARD,
     BadImage,
     LabelledImage,
-    Part,
     class_name,
+)
+from components.image_example_gen.sources.folder.layout import (
+    ImageFile,
+    PathParts,
+    parse_layout,
+    require_equal_parts,
+    resolve_classes,
 )
 
 
@@ -43,8 +41,7 @@ class FolderSource:
         classes: names in the order of the labels; None: those of the folders.
         max_bytes: limit of an image; a larger one is a bad image and is not read.
         complete: whether each class must have images; False for one span of several.
-        archive: the archive that the folder was extracted from, for error messages; also skips
-            single folders around all others.
+        archive: the archive that the folder was extracted from.
 
     Attributes:
         counts: number of images in each class folder, including empty ones.
@@ -65,28 +62,24 @@ class FolderSource:
         archive: Path | None = None,
     ) -> None:
         where = f'archive {archive}' if archive else f'data folder {path}'
-        if path.is_file():
-            raise DataError(
-                f'{path} is a file of unknown type; expected a folder with one folder per class, '
-                'or a file called *.zip, *.tar, *.tar.gz, *.parquet or *.tfrecord'
-            )
         if not path.is_dir():
-            raise DataError(f'{where} does not exist; give a folder with one folder per class')
+            problem = 'is a file of unknown type' if path.exists() else 'does not exist'
+            raise DataError(
+                f'{where} {problem}; expected a folder with one folder per class, or a file called '
+                '*.zip, *.tar, *.tar.gz, *.parquet or *.tfrecord'
+            )
         with convert_os_errors():
-            listing = _list_folder(path)
-            self.fingerprint = fingerprint((path.joinpath(*each) for each in listing.images), path)
-        layout = parse_layout(where, listing, wrapped=archive is not None)
+            images, folders, self.ignored = _list_folder(path)
+            self.fingerprint = fingerprint((path.joinpath(*each) for each in images), path)
+        source = '' if archive else path.name
+        files, self.counts = parse_layout(where, images, folders, source)
         if complete:
-            self.classes = resolve_classes(where, layout.counts, classes)
-            require_equal_parts(where, layout, self.classes)
+            self.classes = resolve_classes(where, self.counts, classes)
+            require_equal_parts(where, files, self.classes)
         else:
-            self.classes = tuple(map(class_name, classes or sorted(layout.counts)))
-        self.count = len(listing.images)
-        self.counts: Mapping[str, int] = layout.counts
-        self.ignored = listing.ignored
-        self._path, self._max_bytes = path, max_bytes
-        self._source = '' if archive else path.name
-        self._images = list(zip(listing.images, layout.places, strict=True))
+            self.classes = tuple(map(class_name, classes or sorted(self.counts)))
+        self.count = len(files)
+        self._path, self._max_bytes, self._files = path, max_bytes, files
 
     def with_classes(self, classes: tuple[str, ...]) -> 'FolderSource':
         """A copy with other classes, in the order of the labels."""
@@ -100,37 +93,9 @@ class FolderSource:
         Folders list one class after the other. This way each shard has images of all classes, and
         a shuffle with a bounded buffer mixes them.
         """
-        labels = {name: label for label, name in enumerate(self.classes)}
-        files = tuple(
-            ImageFile(
-                str(Path(*path)),
-                None if place.class_name is None else labels.get(place.class_name),
-                place.part,
-                place.source or self._source,
-            )
-            for path, place in self._images
-        )
-        count = -(-len(files) // IMAGES_PER_SHARD)
-        return [
-            FolderShard(self._path, files[number::count], self._max_bytes)
-            for number in range(count)
-        ]
-
-
-class ImageFile(NamedTuple):
-    """One image file of a folder.
-
-    Attributes:
-        name: path relative to the folder.
-        label: class index; None if the image is in none of the classes.
-        part: as in LabelledImage.
-        source: as in LabelledImage.
-    """
-
-    name: str
-    label: int | None
-    part: Part | None
-    source: str
+        count = -(-self.count // IMAGES_PER_SHARD)
+        parts = [tuple(self._files[number::count]) for number in range(count)]
+        return [FolderShard(self._path, part, self.classes, self._max_bytes) for part in parts]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,16 +104,16 @@ class FolderShard:
 
     path: Path
     files: tuple[ImageFile, ...]
+    classes: tuple[str, ...]
     max_bytes: int
 
     def images(self) -> Iterator[LabelledImage | BadImage]:
         yield from map(self._read, self.files)
 
     def _read(self, file: ImageFile) -> LabelledImage | BadImage:
-        if file.label is None:
-            return BadImage(
-                file.name, 'label outside the list', 'its folder is none of the class folders'
-            )
+        if file.class_name not in self.classes:
+            problem = 'its folder is none of the class folders'
+            return BadImage(file.name, 'label outside the list', problem)
         try:
             with (self.path / file.name).open('rb') as opened:
                 size = os.fstat(opened.fileno()).st_size
@@ -156,12 +121,18 @@ class FolderShard:
         except Rejected as error:
             return BadImage(file.name, error.reason, error.detail)
         except READ_ERRORS as error:
+            if not self.path.is_dir():
+                raise DataError(
+                    f'{self.path} is gone: it was removed or replaced during the run, or is not on '
+                    'a disk that every worker sees; start again'
+                ) from error
             return BadImage(file.name, 'unreadable', f'it cannot be read: {error_text(error)}')
-        return LabelledImage(contents, file.label, file.name, file.part, file.source)
+        label = self.classes.index(file.class_name)
+        return LabelledImage(contents, label, file.name, file.part, file.source)
 
 
-def _list_folder(path: Path) -> FolderListing:
-    """Raises OSError if a folder cannot be read."""
+def _list_folder(path: Path) -> tuple[list[PathParts], set[PathParts], int]:
+    """Returns the image files, the folders, and the number of other files."""
     images: list[PathParts] = []
     folders: set[PathParts] = set()
     ignored = 0
@@ -175,4 +146,4 @@ def _list_folder(path: Path) -> FolderListing:
                 images.append((*here, name))
             else:
                 ignored += 1
-    return FolderListing(sorted(images), folders, ignored)
+    return sorted(images), folders, ignored
