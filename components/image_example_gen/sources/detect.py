@@ -18,12 +18,10 @@ _ARCHIVE = re.compile(r'.*\.(zip|tar|tgz|tbz2?|txz|tar\.\w+|rar|7z)', re.IGNOREC
 
 
 def data_overrides(data: str, before: str | None = None) -> list[tuple[str, Any]]:
-    """The keys of a recipe that `--data` sets or removes.
+    """The keys of a recipe that `--data` (a path or a URL) sets or removes.
 
-    Args:
-        data: a path or a URL.
-        before: the source in the recipe. Its classes are kept unless only the new source has class
-            folders; a digest and feature names are kept if the source is the same.
+    The classes of the source before are kept unless only the new source has class folders; a digest
+    and feature names are kept if the source is the same.
     """
     is_url = bool(URL.match(data))
     source = 'archive' if is_url else _detect_source(Path(data))

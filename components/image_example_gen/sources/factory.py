@@ -34,7 +34,7 @@ def make_source(config: DataConfig) -> Source:
         return ArchiveSource(path, config.classes, max_bytes=config.checks.max_bytes)
     path = _path(config)
     if config.source == 'folder':
-        from components.image_example_gen.sources.folder.source import FolderSource
+        from components.image_example_gen.sources.folder import FolderSource
 
         return FolderSource(path, config.classes, max_bytes=config.checks.max_bytes)
     if config.source == 'tfrecord':

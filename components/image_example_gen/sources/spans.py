@@ -14,29 +14,20 @@ from components.image_example_gen.sources.base.image_files import IMAGE_SUFFIXES
 from components.image_example_gen.sources.base.reading import convert_os_errors
 from components.image_example_gen.sources.base.source_protocol import Source
 from components.image_example_gen.sources.factory import make_source
-from components.image_example_gen.sources.folder.layout import resolve_classes
-from components.image_example_gen.sources.folder.source import FolderSource
+from components.image_example_gen.sources.folder import FolderSource, resolve_classes
 
 FIRST_SPAN = 1  # the number of images without spans
 
 
 class Span(NamedTuple):
-    """The images of one span.
-
-    Attributes:
-        number: defines the order of the spans; may be a date such as 20261121.
-        source: its images; all spans have the same classes.
-    """
+    """The images of one span; its number defines the order and may be a date such as 20261121."""
 
     number: int
     source: Source
 
 
 def span_folders(path: Path) -> dict[int, Path]:
-    """Finds the folders of spans, by number in ascending order.
-
-    Ignores other folders, such as `span-8.partial` that is still being copied; `open_window` raises
-    an error if others contain images.
+    """Finds the folders of spans, by number in ascending order; ignores other folders.
 
     Raises:
         DataError: two folders have the same number, or the folder cannot be read.
@@ -56,8 +47,8 @@ def span_folders(path: Path) -> dict[int, Path]:
 def open_window(config: DataConfig) -> tuple[Span, ...]:
     """Opens the spans that a recipe trains on, oldest first.
 
-    Images without spans are span 1. The classes of `folder` spans are combined: a span may have no
-    images of some classes.
+    Images without spans are span 1. All spans have the same classes; those of `folder` spans are
+    combined.
 
     Raises:
         DataError: the images cannot be used, no span is in the range, a folder that is not a span

@@ -90,7 +90,8 @@ def _update(url: str, copy: Path) -> None:
     partial, metadata = copy.with_name(f'{copy.name}.partial'), copy.with_name(f'{copy.name}.json')
     partial.unlink(missing_ok=True)  # of a process that was killed
     try:
-        known = json.loads(metadata.read_text())['validators'] if copy.exists() else {}
+        described = json.loads(metadata.read_text())
+        known = described['validators'] if described['size'] == copy.stat().st_size else {}
     except (OSError, ValueError, KeyError):
         known = {}
     try:
@@ -99,7 +100,8 @@ def _update(url: str, copy: Path) -> None:
             _require_no_web_page(partial)
             metadata.unlink(missing_ok=True)  # it describes the earlier copy
             partial.replace(copy)
-            metadata.write_text(json.dumps({'url': shown(url), 'validators': validators}))
+            described = {'url': shown(url), 'size': copy.stat().st_size, 'validators': validators}
+            metadata.write_text(json.dumps(described))
     except DownloadError as error:
         if not copy.exists():
             raise DataError(f'{shown(url)} cannot be fetched: {error}') from error

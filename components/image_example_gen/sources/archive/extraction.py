@@ -6,16 +6,13 @@ memory limit. It imports little, to start fast.
 
 import functools
 import json
-import lzma
 import resource
 import shutil
 import stat
-import struct
 import sys
 import tarfile
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, cast
@@ -32,16 +29,6 @@ _MEMBERS = 2_000_000
 _DEPTH = 64  # folders around an image
 _RATIO = 200  # unpacked size to archive size; more is a decompression bomb
 _ALWAYS_ALLOWED = 2**30  # unpacked bytes, whatever the ratio
-# Raised by the standard library for damaged, encrypted and unsupported archives.
-_DAMAGED: tuple[type[Exception], ...] = (
-    OSError,
-    EOFError,
-    MemoryError,
-    OverflowError,
-    RuntimeError,
-)
-_DAMAGED += (ValueError, lzma.LZMAError, struct.error, tarfile.TarError, zipfile.BadZipFile)
-_DAMAGED += (zlib.error,)
 
 # Name, which ends with a slash for a folder; stated size in bytes; and a function that opens a
 # regular file, None for links, devices and sparse files.
@@ -66,7 +53,9 @@ def extract_archive(path: Path, target: Path) -> None:
         with filelock.FileLock(f'{target.parent}.lock'):
             if not target.exists():
                 _replace_versions(path, target)
-    except _DAMAGED as error:
+    except DataError:
+        raise
+    except Exception as error:  # zipfile and tarfile raise a dozen types for damaged archives
         if isinstance(error, OSError) and error.errno:
             problem = f'{error.strerror}, {target.parent}; CATDOG_CACHE names another folder'
         else:

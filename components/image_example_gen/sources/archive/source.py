@@ -14,7 +14,7 @@ from components.image_example_gen.sources.archive.download import cache_folder, 
 from components.image_example_gen.sources.base.config import number_of_span
 from components.image_example_gen.sources.base.image_files import is_image
 from components.image_example_gen.sources.base.reading import MAX_BYTES, convert_os_errors
-from components.image_example_gen.sources.folder.source import FolderSource
+from components.image_example_gen.sources.folder import FolderSource
 
 _SECONDS = 3600  # limit of an extraction, plus one for each megabyte of the archive
 
@@ -44,11 +44,11 @@ class ArchiveSource(FolderSource):
                 raise DataError(f'archive {path} changed while it was read; start again')
             contents = json.loads((folder / extraction.CONTENTS).read_text())
             images = _skip_single_folders(folder / extraction.IMAGES)
-            for name in (each.name for each in images.iterdir()):
-                if number_of_span(name) is not None:
+            for each in images.iterdir():
+                if number_of_span(each.name) is not None:
                     raise DataError(
-                        f'archive {path} contains {name}, the folder of a span; spans are read '
-                        f'from folders: extract it and give the folder that contains {name}'
+                        f'archive {path} contains {each.name}, the folder of a span; spans are '
+                        'only read from folders: extract it'
                     )
         super().__init__(images, classes, max_bytes=max_bytes, archive=path)
         if self.count != contents['images']:

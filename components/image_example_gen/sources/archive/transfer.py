@@ -82,11 +82,11 @@ def require_success(response: requests.Response) -> None:
 
 
 def download(url: str, partial: Path, known: Mapping[str, str]) -> dict[str, str] | None:
-    """Downloads a file; resumes an interrupted transfer if the server has the same version.
+    """Downloads to a new file; resumes an interrupted transfer if the file has not changed.
 
     Args:
         url: http or https.
-        partial: target; the file does not exist.
+        partial: the new file.
         known: ETag and Last-Modified of an earlier copy; empty if there is none.
 
     Returns:
@@ -118,7 +118,7 @@ def _transfer(
     if have:
         headers = {'Range': f'bytes={have}-', 'If-Range': strong[0]}
     else:
-        headers = {_CONDITIONS[key]: value for key, value in known.items()}
+        headers = {header: known[key] for key, header in _CONDITIONS.items() if key in known}
     # Identity: some servers call a tar.gz a gzip-encoded tar.
     headers['Accept-Encoding'] = 'identity'
     # With a copy, the first failure counts.

@@ -19,9 +19,7 @@ def files_in(folder: Path, suffixes: frozenset[str]) -> Iterator[Path]:
     """Yields files with one of the suffixes (in any case) at any depth, folder by folder, sorted.
 
     Skips hidden files, such as the "._cat.jpg" that macOS writes next to a copied "cat.jpg".
-
-    Raises:
-        OSError: a folder cannot be read.
+    Raises OSError if a folder cannot be read.
     """
     for parent, _, names in walk(folder):
         for name in names:
@@ -33,10 +31,7 @@ def files_in(folder: Path, suffixes: frozenset[str]) -> Iterator[Path]:
 def walk(folder: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
     """Yields each folder with its sorted subfolder and file names, without ignored names.
 
-    Follows links, except to a parent folder.
-
-    Raises:
-        OSError: a folder cannot be read.
+    Follows links, except to a parent folder. Raises OSError if a folder cannot be read.
     """
     for parent, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
         here = Path(parent)
@@ -57,10 +52,7 @@ def is_ignored(name: str) -> bool:
 def fingerprint(files: Iterable[Path], root: Path) -> str:
     """A digest of the names, sizes, modification times and permissions of files.
 
-    Excludes the ctime, which a new hard link changes too.
-
-    Raises:
-        OSError: a file does not exist.
+    Excludes the ctime, which a new hard link changes too. Raises OSError if a file does not exist.
     """
     digest = hashlib.sha256()
     for file in files:

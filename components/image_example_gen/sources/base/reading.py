@@ -20,15 +20,9 @@ def require_within(limit: int, size: int) -> None:
 
 
 def read_within(limit: int, size: int, file: IO[bytes]) -> bytes:
-    """Reads a file of at most `limit` bytes.
+    """Reads an opened file; raises Rejected if it is larger than the limit, in bytes.
 
-    Args:
-        limit: in bytes.
-        size: stated by the file system; 0 if unknown.
-        file: opened for reading.
-
-    Raises:
-        Rejected: the file is larger than `limit`.
+    A `size` that the file system states, if above the limit, prevents reading; 0 is unknown.
     """
     require_within(limit, size)
     contents = file.read(limit + 1)

@@ -12,13 +12,11 @@ IMAGES_PER_SHARD = 512  # about
 
 
 class LabelledImage(NamedTuple):
-    """One image of a source, undecoded.
+    """One image of a source: the bytes of an image file, and the index of its class.
 
     Attributes:
-        contents: bytes of an image file.
-        label: index into the classes of the source.
         filename: origin of the image, for error messages and the record.
-        part: train or validation, if the source is divided; else None.
+        part: None if the source is not divided.
         source: the folder or file that the image shares with others; empty if unknown.
     """
 
@@ -33,8 +31,6 @@ class BadImage(NamedTuple):
     """One image that cannot be used.
 
     Attributes:
-        filename: origin of the image.
-        reason: the kind of problem.
         detail: the problem in one clause, such as "it ends after 4,096 of its bytes".
         contents: bytes of the source; empty if there are none, or too many to hold in memory.
     """

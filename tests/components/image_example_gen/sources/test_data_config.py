@@ -51,22 +51,12 @@ def test_missing_path_is_an_error(source):
         ({'source': 'folder', 'span_range': ['x', 1]}, 'should be a valid integer'),
         ({'source': 'folder', 'span_range': [1, 2], 'test_window': 3}, 'larger than span_range'),
         ({'window': 2, 'test_window': 3}, 'test_window is 3, larger than window'),
+        ({'splits': {'test_share_of_validation': 1}}, 'test_share_of_validation'),
     ],
 )
 def test_rejects_inconsistent_keys(keys, message):
     with pytest.raises(pydantic.ValidationError, match=message):
         DataConfig(**keys)
-
-
-@pytest.mark.parametrize('source', ['folder', 'archive', 'parquet', 'tfrecord'])
-def test_accepts_classes_for_files(source):
-    config = DataConfig(source=source, path='pets', classes=['dog', 'cat'])
-
-    assert config.classes == ('dog', 'cat')
-
-
-def test_default_features_are_allowed_for_every_source():
-    assert DataConfig(features={}) == DataConfig()
 
 
 @pytest.mark.parametrize(
@@ -90,67 +80,31 @@ def test_range_of_dates_survives_json():
     assert DataConfig.model_validate_json(config.model_dump_json()) == config
 
 
-@pytest.mark.parametrize('share', [0, 1, -0.1])
-def test_share_of_validation_for_test_is_between_0_and_1(share):
-    with pytest.raises(pydantic.ValidationError, match='test_share_of_validation'):
-        DataConfig(splits={'test_share_of_validation': share})
-
-
-@pytest.fixture
-def source_of(tmp_path):
-    """The source that `--data` detects for a folder with the given files."""
-
-    def detect(*names: str) -> str:
-        for name in names:
-            path = tmp_path / 'pets' / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()
-        return dict(data_overrides(str(tmp_path / 'pets')))['data.source']
-
-    return detect
-
-
-@pytest.mark.parametrize(
-    'names',
-    [
-        ['a.parquet'],
-        ['data/train-00000-of-00002.parquet', 'README.md'],
-        ['a.PARQUET', 'logo.png'],
-        ['a.parquet', 'cats/._a.jpg', '.cache/cats/a.jpg'],
-    ],
-)
-def test_detects_parquet_folder(source_of, names):
-    assert source_of(*names) == 'parquet'
-
-
-@pytest.mark.parametrize(
-    'names',
-    [
-        ['cats/a.jpg', 'dogs/b.jpg'],
-        ['train/cats/a.jpg'],
-        ['a.parquet', 'cats/a.jpg'],
-        ['cats/a.JPG', 'cats/a.parquet'],
-        ['a.jpg'],
-        ['.a.parquet'],
-        ['notes.txt'],
-    ],
-)
-def test_detects_class_folders(source_of, names):
-    assert source_of(*names) == 'folder'
-
-
 @pytest.mark.parametrize(
     ('names', 'source'),
     [
+        (['data/train-00000-of-00002.parquet', 'README.md'], 'parquet'),
+        (['a.PARQUET', 'logo.png'], 'parquet'),
+        (['a.parquet', 'cats/._a.jpg', '.cache/cats/a.jpg'], 'parquet'),
+        (['cats/a.JPG', 'cats/a.parquet'], 'folder'),
+        (['train/cats/a.jpg'], 'folder'),
+        (['a.jpg'], 'folder'),
+        (['.a.parquet'], 'folder'),
+        (['notes.txt'], 'folder'),
+        (['cats/a.jpg', 'a.tfrecord'], 'folder'),
         (['train-00000-of-00002.gz', 'labels.txt'], 'tfrecord'),
         (['span-1/a.tfrecord', 'logo.png'], 'tfrecord'),
-        (['cats/a.jpg', 'a.tfrecord'], 'folder'),
         (['Split-train/data-00000-of-00001.gz'], 'canonical'),
         (['span-1/Split-train/data_tfrecord-00000-of-00001', 'span-1/manifest.json'], 'canonical'),
     ],
 )
-def test_detects_folder_with_records(source_of, names, source):
-    assert source_of(*names) == source
+def test_detects_source_of_folder(tmp_path, names, source):
+    for name in names:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+    assert dict(data_overrides(str(tmp_path)))['data.source'] == source
 
 
 @pytest.mark.parametrize(
@@ -233,14 +187,6 @@ def test_same_source_keeps_features_and_classes(tmp_path, data):
 
     assert (config.source, config.path) == ('tfrecord', tmp_path / data)
     assert (config.features.image, config.classes) == ('jpeg', ('cat', 'dog'))
-
-
-def test_canonical_records_keep_classes(tmp_path):
-    (tmp_path / 'Split-train').mkdir()
-
-    config = recipe_with(str(tmp_path), source='canonical', path='a', classes=['cat', 'dog'])
-
-    assert (config.source, config.classes) == ('canonical', ('cat', 'dog'))
 
 
 def test_digest_is_kept_for_another_archive():

@@ -6,7 +6,7 @@ import pytest
 
 from common.errors import DataError
 from components.image_example_gen.sources.base.source_protocol import BadImage, every_image
-from components.image_example_gen.sources.folder.source import FolderSource
+from components.image_example_gen.sources.folder import FolderSource
 
 CLASSES = ('cats/1.jpg', 'dogs/1.jpg')
 PARTS = tuple(f'{part}/{each}' for part in ('train', 'validation') for each in CLASSES)
@@ -151,7 +151,7 @@ def test_folder_removed_during_the_run_is_an_error(make):
 
 
 def test_pickled_shards_have_images_of_all_classes(make, monkeypatch):
-    monkeypatch.setattr('components.image_example_gen.sources.folder.source.IMAGES_PER_SHARD', 4)
+    monkeypatch.setattr('components.image_example_gen.sources.folder.IMAGES_PER_SHARD', 4)
     source = FolderSource(make(*(f'{name}/{n}.jpg' for name in ('cats', 'dogs') for n in range(3))))
 
     shards = [list(shard.images()) for shard in pickle.loads(pickle.dumps(source.shards()))]
