@@ -36,13 +36,9 @@ _Member = tuple[str, int, Callable[[], IO[bytes]] | None]
 
 
 def extract_archive(path: Path, target: Path) -> None:
-    """Extracts the images atomically, and removes earlier versions.
+    """Extracts the images atomically, and removes the other versions in the parent folder.
 
     If several runs extract an archive at once, the first does the work and the others wait.
-
-    Args:
-        path: the archive.
-        target: folder for this version of the archive, in a folder for all versions.
 
     Raises:
         DataError: the file is not an archive; it is encrypted, damaged or too large, or has a name

@@ -20,15 +20,10 @@ def require_within(limit: int, size: int) -> None:
 
 
 def read_within(limit: int, size: int, file: IO[bytes]) -> bytes:
-    """Reads an opened file; raises Rejected if it is larger than the limit, in bytes.
-
-    A `size` that the file system states, if above the limit, prevents reading; 0 is unknown.
-    """
+    """Reads a file of the stated size (0 if unknown); raises Rejected if it is above the limit."""
     require_within(limit, size)
     contents = file.read(limit + 1)
-    if len(contents) > limit:
-        detail = f'it is larger than its stated size; the limit is {limit / MEGABYTE:g} MB'
-        raise Rejected('too large', detail)
+    require_within(limit, len(contents))
     return contents
 
 
