@@ -6,6 +6,7 @@ import hashlib
 import http.server
 import io
 import re
+import shutil
 import socket
 import threading
 import zipfile
@@ -113,37 +114,25 @@ def error_of(url):
     return str(error.value)
 
 
-@pytest.mark.parametrize('variable', ['CATDOG_CACHE', 'XDG_CACHE_HOME'])
-def test_downloads_into_the_cache(fetch, monkeypatch, tmp_path, variable):
+@pytest.mark.parametrize('encoding', [None, 'gzip'])
+def test_downloads_unchanged_contents_into_the_cache(fetch, server, monkeypatch, cache, encoding):
+    server.body, server.encoding = gzip.compress(BODY), encoding
     monkeypatch.delenv('CATDOG_CACHE')
-    monkeypatch.setenv(variable, str(tmp_path / 'cache'))
+    monkeypatch.setenv('XDG_CACHE_HOME', str(cache))
 
     path = fetch()
 
-    folder = tmp_path / 'cache'
-    assert path.parent == (folder if variable == 'CATDOG_CACHE' else folder / 'catdog-pipeline')
+    assert path.read_bytes() == server.body
+    assert path.parent == cache / 'catdog-pipeline'
     assert path.name.endswith('-pets.zip')
-    assert path.read_bytes() == BODY
     assert not list(path.parent.glob('*.partial'))
 
 
-def test_does_not_decode_the_content(fetch, server):
-    server.body, server.encoding = gzip.compress(BODY), 'gzip'
-
-    assert fetch().read_bytes() == server.body
-
-
-def test_unchanged_file_is_checked_and_not_sent_again(fetch, server):
-    assert fetch() == fetch()
+def test_unchanged_file_is_checked_once_per_process(fetch, server):
+    path = fetch()
+    assert fetch() == download.fetch(server.url) == path
 
     assert [headers.get('If-None-Match') for headers in server.requests] == [None, '"1"']
-
-
-def test_one_process_checks_once(server):
-    for _ in range(3):
-        download.fetch(server.url)
-
-    assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize('etag', ['"2"', None])
@@ -210,7 +199,7 @@ def test_reports_error_status_without_password(server, status, requests):
     assert len(server.requests) == requests
 
 
-def test_reports_refused_connection():
+def test_reports_failed_connections(server):
     with socket.socket() as taken:  # bound, and not listening
         taken.bind(('127.0.0.1', 0))
         url = f'http://127.0.0.1:{taken.getsockname()[1]}/pets.zip'
@@ -218,19 +207,17 @@ def test_reports_refused_connection():
         assert error_of(url) == (
             f'{url} cannot be fetched: the server cannot be reached (Connection refused)'
         )
+    assert 'no safe connection can be made' in error_of(server.url.replace('http:', 'https:'))
 
 
-def test_reports_failed_tls_handshake(server):
-    error = error_of(server.url.replace('http:', 'https:'))
-
-    assert 'cannot be fetched: no safe connection can be made' in error
-
-
-def test_rejects_web_page(server, cache):
+def test_rejects_web_page_and_unwritable_cache(server, cache):
     server.body = b'\n<!DOCTYPE html><html>Please log in</html>'
 
     assert 'it is a web page, not an archive' in error_of(server.url)
     assert not list(cache.glob('*pets.zip'))
+    shutil.rmtree(cache)
+    cache.write_text('a file')
+    assert 'pets.zip cannot be kept in' in error_of(server.url)
 
 
 @pytest.mark.parametrize(
@@ -254,12 +241,6 @@ def test_uses_the_copy_if_the_download_fails(fetch, server, attributes):
     assert path.read_bytes() == BODY
     assert re.search(r'cannot be fetched \(.*\); the copy of 20\d\d-.* is used', output.getvalue())
     assert len(server.requests) == (5 if server.cuts else 2)
-
-
-def test_reports_unwritable_cache(server, cache):
-    cache.write_text('a file')
-
-    assert 'pets.zip cannot be kept in' in error_of(server.url)
 
 
 def test_copy_with_the_digest_is_not_checked_again(fetch, server):

@@ -1,5 +1,4 @@
 import pickle
-import shutil
 from pathlib import Path
 
 import pytest
@@ -139,15 +138,6 @@ def test_too_large_and_missing_files_are_bad(make):
         'cats/lost.jpg': ('unreadable', 'it cannot be read: No such file or directory'),
         'dogs/1.jpg': ('unreadable', 'it cannot be read: No such file or directory'),
     }
-
-
-def test_folder_removed_during_the_run_is_an_error(make):
-    folder = make(*CLASSES)
-    source = FolderSource(folder)
-    shutil.rmtree(folder)
-
-    with pytest.raises(DataError, match='pets is gone: it was removed'):
-        list(every_image(source))
 
 
 def test_pickled_shards_have_images_of_all_classes(make, monkeypatch):

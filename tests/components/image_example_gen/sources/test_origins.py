@@ -5,7 +5,6 @@ import shutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import tensorflow as tf
 from made_images import encoded, picture
 
 from common import features
@@ -13,12 +12,10 @@ from components.image_example_gen.ingestion.records import to_example
 from components.image_example_gen.inspection.config import CheckConfig
 from components.image_example_gen.inspection.examine import examine
 from components.image_example_gen.sources.archive.source import ArchiveSource
-from components.image_example_gen.sources.base.config import FeatureNames
 from components.image_example_gen.sources.base.origins import MOST, OTHERS, limit_sources
 from components.image_example_gen.sources.base.source_protocol import LabelledImage, every_image
 from components.image_example_gen.sources.folder import FolderSource
 from components.image_example_gen.sources.parquet.source import ParquetSource
-from components.image_example_gen.sources.tfrecord.source import TfrecordSource
 
 PLACES = ('cats/phone/old/a.jpg', 'cats/b.jpg', 'dogs/phone/c.jpg', 'dogs/web/d.jpg')
 
@@ -49,28 +46,7 @@ def test_shards_of_a_file_are_one_source(tmp_path):
         path.parent.mkdir(exist_ok=True)
         pq.write_table(pa.table({'image': [b'0', b'1'], 'label': ['cat', 'dog']}), path)
 
-    found = sources_of(ParquetSource(tmp_path))
-
-    assert {each.split('.')[0]: source for each, source in found.items()} == {
-        '2020/train-00000-of-00002': '2020/train',
-        '2020/train-00001-of-00002': '2020/train',
-        'more': 'more',
-    }
-
-
-def test_record_file_is_a_source(tmp_path):
-    for name in ('old.tfrecord', 'new-00000-of-00001'):
-        with tf.io.TFRecordWriter(str(tmp_path / name)) as writer:
-            for label in (b'cat', b'dog'):
-                example = tf.train.Example()
-                example.features.feature['image'].bytes_list.value.append(b'0')
-                example.features.feature['label'].bytes_list.value.append(label)
-                writer.write(example.SerializeToString())
-    names = FeatureNames(image='image', label='label')
-
-    found = sources_of(TfrecordSource(tmp_path, names))
-
-    assert set(found.values()) == {'old', 'new'}
+    assert set(sources_of(ParquetSource(tmp_path)).values()) == {'2020/train', 'more'}
 
 
 def test_limits_the_number_of_sources():
