@@ -102,12 +102,12 @@ def test_runs_extract_the_same_archive_once(make, monkeypatch, cache, in_subproc
 def test_changed_archive_replaces_extracted_one(make, cache):
     path = make()
     (old,) = ArchiveSource(path).shards()
-    leftover = cache / 'extracted' / next(cache.glob('extracted/*/')).name / 'killed/cats'
-    leftover.mkdir(parents=True)
+    (versions,) = (each for each in (cache / 'extracted').iterdir() if each.is_dir())
+    (versions / 'killed' / 'cats').mkdir(parents=True)
     changed = ArchiveSource(make(PETS | {'cats/new.jpg': b'new'}))
 
     assert images_of(changed)['cats/new.jpg'].contents == b'new'
-    assert len(list(cache.glob('extracted/*/*/'))) == 1
+    assert len(list(versions.iterdir())) == 1
     with pytest.raises(DataError, match=r'is gone: it was removed or replaced .*; start again$'):
         list(old.images())
 
@@ -216,6 +216,7 @@ def test_backslashes_in_zip_divide_folders(make):
         (PETS | {'foxes/a.txt': b''}, r"^class 'foxes' has no images in archive .*pets\."),
         ({'a.jpg': b'', 'b.jpg': b''}, 'holds only images outside class folders; expected'),
         ({}, 'holds no images; expected a folder per class'),
+        ({'cats/a.jpg': b'', 'cats/b.jpg': b''}, r'has 1 class \(cats\); expected two or more'),
         (PETS | {'../../etc/cats/1.jpg': b''}, 'a name that leads out of it; expected names such'),
         (PETS | {'/etc/cats/1.jpg': b''}, 'a name that leads out of it'),
         (PETS | {'C:\\cats\\1.jpg': b''}, 'a name that leads out of it'),

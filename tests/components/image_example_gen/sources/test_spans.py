@@ -121,10 +121,16 @@ def test_rejects_span_without_images(make_spans):
 
 
 def test_rejects_parquet_spans_with_different_classes(make_spans, monkeypatch):
-    sources = iter(SimpleNamespace(classes=each) for each in (('cats', 'wolves'), ('cats', 'dogs')))
-    monkeypatch.setattr(spans, 'make_source', lambda _: next(sources))
-    config = DataConfig(source='parquet', path=make_spans(1, 2), window=2)
+    classes = {'span-1': ('cats', 'wolves'), 'span-2': ('cats', 'dogs'), 'span-3': ('cats', 'dogs')}
 
+    def make_source(config):
+        return SimpleNamespace(classes=classes[config.path.name])
+
+    monkeypatch.setattr(spans, 'make_source', make_source)
+    config = DataConfig(source='parquet', path=make_spans(1, 2, 3), window=2)
+
+    assert [span.number for span in open_window(config)] == [2, 3]
+    config = config.model_copy(update={'window': 3})
     with pytest.raises(
         DataError, match='span 2 has the classes cats, dogs and span 1 has cats, wo'
     ):
