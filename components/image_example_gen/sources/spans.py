@@ -65,10 +65,10 @@ def open_window(config: DataConfig) -> tuple[Span, ...]:
         for number, folder in selected.items()
     )
     first = spans[0]
-    for span in spans:
-        if span.source.classes != first.source.classes:
+    for number, source in spans:
+        if source.classes != first.source.classes:
             raise DataError(
-                f'span {span.number} has the classes {", ".join(span.source.classes)} and span '
+                f'span {number} has the classes {", ".join(source.classes)} and span '
                 f'{first.number} has {", ".join(first.source.classes)}; all must have the same'
             )
     return spans

@@ -161,9 +161,7 @@ class DataConfig(StrictModel):
         first, last = self.span_range or (1, self.window)
         if last < first:
             raise ValueError(f'span_range ends with {last}, before its start {first}')
-        if self.test_window > last - first + 1:
-            limit = 'span_range' if self.span_range else 'window'
-            raise ValueError(
-                f'test_window is {self.test_window}, larger than {limit} ({last - first + 1})'
-            )
+        key, most = 'span_range' if self.span_range else 'window', last - first + 1
+        if self.test_window > most:
+            raise ValueError(f'test_window is {self.test_window}, larger than {key} ({most})')
         return self

@@ -63,14 +63,11 @@ class Source(Protocol):
         fingerprint: changes when the images change.
     """
 
+    count: int
+    fingerprint: str
+
     @property
     def classes(self) -> tuple[str, ...]: ...
-
-    @property
-    def count(self) -> int: ...
-
-    @property
-    def fingerprint(self) -> str: ...
 
     def shards(self) -> Sequence[Shard]:
         """Divides the source into parts of about IMAGES_PER_SHARD; always the same parts."""
