@@ -37,8 +37,7 @@ _EXPECTED = 'a folder per class, or train and validation with a folder per class
 _PARTS: tuple[Part, ...] = get_args(Part)
 # Folder names that indicate a divided data set, if such folders contain subfolders with images.
 _PART_NAMES = re.compile(
-    '(train|training|val|valid|validation|test|testing|eval|evaluation|dev)([-_ ]?(set|data))?',
-    re.IGNORECASE,
+    '(train(ing)?|val(id(ation)?)?|test(ing)?|eval(uation)?|dev)([-_ ]?(set|data))?', re.IGNORECASE
 )
 _PathParts = tuple[str, ...]  # relative path: names of the folders, then of the file
 
@@ -161,12 +160,12 @@ class FolderShard:
 def resolve_classes(
     where: str, counts: Mapping[str, int], wanted: tuple[str, ...] | None
 ) -> tuple[str, ...]:
-    """The class names in the order of the labels.
+    """The class names in the order of the labels: those wanted, or the sorted names of the folders.
 
     Args:
         where: for error messages, such as `data folder pets`.
         counts: number of images in each class folder.
-        wanted: `data.classes` of the recipe; None: the sorted names of the folders.
+        wanted: `data.classes` of the recipe.
 
     Raises:
         DataError: there are fewer than two classes, or a class has no images.

@@ -16,6 +16,7 @@ from components.image_example_gen.sources.base.image_files import is_image
 from components.image_example_gen.sources.base.reading import MAX_BYTES, convert_os_errors
 from components.image_example_gen.sources.folder import FolderSource
 
+_FORMAT = 2  # of the extracted folder; earlier ones are replaced
 _SECONDS = 3600  # limit of an extraction, plus one for each megabyte of the archive
 
 
@@ -59,7 +60,7 @@ class ArchiveSource(FolderSource):
 def _version_folder(path: Path) -> Path:
     """The folder of an extracted archive; changes when the file is written again."""
     status = path.stat()
-    version = f'{status.st_ino} {status.st_size} {status.st_mtime_ns}'
+    version = f'{_FORMAT} {status.st_ino} {status.st_size} {status.st_mtime_ns}'
     digest = hashlib.sha256(version.encode()).hexdigest()
     return cache_folder() / 'extracted' / cache_name(str(path.absolute()), path.name) / digest[:16]
 
@@ -70,7 +71,9 @@ def _run_extraction(path: Path, folder: Path) -> None:
     root = Path(components.__path__[0]).parent  # `-m` finds the packages there
     seconds = _SECONDS + path.stat().st_size // MEGABYTE
     try:
-        done = subprocess.run(command, cwd=root, timeout=seconds, stderr=subprocess.PIPE, text=True)
+        done = subprocess.run(
+            command, cwd=root, timeout=seconds, stderr=subprocess.PIPE, errors='replace'
+        )
     except subprocess.TimeoutExpired:
         raise DataError(f'archive {path} takes longer than {seconds} s to extract') from None
     if done.returncode:

@@ -30,10 +30,7 @@ _MESSAGES = {
 
 @contextlib.contextmanager
 def get(
-    url: str,
-    headers: Mapping[str, str] | None = None,
-    *,
-    timeout: tuple[float, float] = _TIMEOUT,
+    url: str, headers: Mapping[str, str] | None = None, *, timeout: tuple[float, float] = _TIMEOUT
 ) -> Iterator[requests.Response]:
     """Sends a GET request; the body is read from `response.raw`.
 

@@ -125,13 +125,6 @@ class DataConfig(StrictModel):
         first, last = self.span_range or (1, self.window)
         return first < last
 
-    @field_validator('url')
-    @classmethod
-    def _is_http(cls, url: str | None) -> str | None:
-        if url is not None and not URL.match(url):
-            raise ValueError('must begin with http:// or https://')
-        return url
-
     @field_validator('classes')
     @classmethod
     def _are_unique(cls, classes: tuple[str, ...] | None) -> tuple[str, ...] | None:
@@ -149,6 +142,8 @@ class DataConfig(StrictModel):
                 raise ValueError(f"key '{key}' is only for source {names}, not '{self.source}'")
         if self.source == 'tfds' and self.dataset is None:
             raise ValueError("source 'tfds' needs the key 'dataset'")
+        if self.url is not None and not URL.match(self.url):
+            raise ValueError("key 'url' must begin with http:// or https://")
         if self.path and self.url:
             raise ValueError("an archive needs a 'path' or a 'url', not both")
         return self
