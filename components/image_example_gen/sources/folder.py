@@ -240,9 +240,9 @@ def _parse_paths(images: Sequence[_PathParts], depth: int, default_source: str) 
 
 def _require_equal_parts(where: str, files: Sequence[ImageFile], classes: Sequence[str]) -> None:
     pairs = {(file.class_name, file.part) for file in files}
-    train, validation = ([name for name in classes if (name, part) in pairs] for part in _PARTS)
-    if train != validation:
-        raise DataError(
-            f'{where} has {describe_classes(train)} in train and '
-            f'{describe_classes(validation)} in validation; they must be the same'
-        )
+    for name in classes:
+        if len({part for part in _PARTS if (name, part) in pairs}) == 1:
+            raise DataError(
+                f'{where} has images of {name} in only one of train and validation; add images to '
+                'the other'
+            )

@@ -83,11 +83,10 @@ def _run_extraction(path: Path, folder: Path) -> None:
 
 def _skip_single_folders(folder: Path) -> Path:
     """Skips folders around all class folders, which archives often have."""
-    while True:
-        children = list(folder.iterdir())
-        folders = [each for each in children if each.is_dir()]
-        if len(folders) != 1:
-            return folder
-        if any(is_image(each.name) for each in (*children, *folders[0].iterdir())):
-            return folder
-        (folder,) = folders
+    children = list(folder.iterdir())
+    folders = [each for each in children if each.is_dir()]
+    if len(folders) == 1:
+        children += folders[0].iterdir()
+        if not any(is_image(each.name) for each in children):
+            return _skip_single_folders(folders[0])
+    return folder
