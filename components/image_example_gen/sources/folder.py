@@ -96,7 +96,8 @@ class FolderSource:
         else:
             self.classes = tuple(map(class_name, classes or sorted(self.counts)))
         self.count = len(files)
-        self._path, self._max_bytes, self._files = path, max_bytes, files
+        self._files: list[ImageFile | BadImage] = [*files]
+        self._path, self._max_bytes = path, max_bytes
 
     def with_classes(self, classes: tuple[str, ...]) -> 'FolderSource':
         """A copy with other classes, in the order of the labels."""
@@ -129,12 +130,13 @@ class FolderShard:
     """Some images of a folder."""
 
     path: Path
-    files: tuple[ImageFile, ...]
+    files: tuple[ImageFile | BadImage, ...]
     classes: tuple[str, ...]
     max_bytes: int
 
     def images(self) -> Iterator[LabelledImage | BadImage]:
-        yield from map(self._read, self.files)
+        for file in self.files:
+            yield file if isinstance(file, BadImage) else self._read(file)
 
     def _read(self, file: ImageFile) -> LabelledImage | BadImage:
         if file.class_name not in self.classes:

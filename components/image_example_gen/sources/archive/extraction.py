@@ -13,6 +13,7 @@ import sys
 import tarfile
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, cast
@@ -68,18 +69,32 @@ def _replace_versions(path: Path, target: Path) -> None:
     with tempfile.TemporaryDirectory(dir=target.parent) as temporary:
         partial = Path(temporary, 'partial')
         images = _extract_images(path, partial / IMAGES)
-        contents = {'images': images, 'fingerprint': sha256_of(path)}
+        unreadable = {name: problem for name, problem in images.items() if problem}
+        contents = {
+            'images': len(images) - len(unreadable),
+            'unreadable': unreadable,
+            'fingerprint': sha256_of(path),
+        }
         (partial / CONTENTS).write_text(json.dumps(contents))
         partial.rename(target)
 
 
-def _extract_images(path: Path, folder: Path) -> int:
-    """Returns the number of images. Other files are created empty, so that they are counted."""
+def _extract_images(path: Path, folder: Path) -> dict[str, str | None]:
+    """Extracts images, and creates other files empty, so that they are counted.
+
+    Returns:
+        The names of the images, each with None, or with the problem if it cannot be extracted.
+    """
+    is_tar = tarfile.is_tarfile(path)
+    if not is_tar and not zipfile.is_zipfile(path):
+        raise DataError('it is truncated or no archive; expected zip, tar, tar.gz, .bz2 or .xz')
     folder.mkdir(parents=True)
     limit = max(_ALWAYS_ALLOWED, _RATIO * path.stat().st_size)
-    images = set()
+    images: dict[str, str | None] = {}
     unpacked = 0
-    for number, (name, size, open_member) in enumerate(_read_members(path)):
+    for number, (name, size, open_member) in enumerate(
+        _read_tar(path) if is_tar else _read_zip(path)
+    ):
         unpacked += size
         if number >= _MEMBERS:
             raise DataError(f'it has more than {_MEMBERS:,} members; divide it')
@@ -101,21 +116,19 @@ def _extract_images(path: Path, folder: Path) -> int:
         (file if name.endswith('/') else file.parent).mkdir(parents=True, exist_ok=True)
         if name.endswith('/') or not open_member:
             continue
-        if is_image(name):
-            images.add(place)
+        if not is_image(name):
+            file.touch()
+            continue
+        images[str(place)] = None
+        try:
             with open_member() as source, file.open('wb') as target:
                 shutil.copyfileobj(source, target)
-        else:
-            file.touch()
-    return len(images)
-
-
-def _read_members(path: Path) -> Iterator[_Member]:
-    if tarfile.is_tarfile(path):
-        return _read_tar(path)
-    if zipfile.is_zipfile(path):
-        return _read_zip(path)
-    raise DataError('it is truncated or no archive; expected zip, tar, tar.gz, .bz2 or .xz')
+        except (EOFError, zipfile.BadZipFile, zlib.error) as error:
+            if is_tar:  # compressed as a whole
+                raise
+            file.unlink(missing_ok=True)
+            images[str(place)] = str(error)
+    return images
 
 
 def _read_zip(path: Path) -> Iterator[_Member]:

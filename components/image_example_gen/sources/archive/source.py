@@ -14,6 +14,7 @@ from components.image_example_gen.sources.archive.download import cache_folder, 
 from components.image_example_gen.sources.base.config import number_of_span
 from components.image_example_gen.sources.base.image_files import is_image
 from components.image_example_gen.sources.base.reading import MAX_BYTES, convert_os_errors
+from components.image_example_gen.sources.base.source_protocol import BadImage
 from components.image_example_gen.sources.folder import FolderSource
 
 _FORMAT = 2  # of the extracted folder; earlier ones are replaced
@@ -54,6 +55,11 @@ class ArchiveSource(FolderSource):
         super().__init__(images, classes, max_bytes=max_bytes, archive=path)
         if self.count != contents['images']:
             raise DataError(f'{folder} has lost images of archive {path}; remove it, start again')
+        self._files += [
+            BadImage(name, 'unreadable', f'it cannot be read: {problem}')
+            for name, problem in contents['unreadable'].items()
+        ]
+        self.count = len(self._files)
         self.fingerprint: str = contents['fingerprint']
 
 

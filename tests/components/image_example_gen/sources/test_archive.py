@@ -14,7 +14,11 @@ import pytest
 from common.errors import DataError
 from components.image_example_gen.sources.archive import extraction, source
 from components.image_example_gen.sources.archive.source import ArchiveSource
-from components.image_example_gen.sources.base.source_protocol import LabelledImage, every_image
+from components.image_example_gen.sources.base.source_protocol import (
+    BadImage,
+    LabelledImage,
+    every_image,
+)
 
 PETS = {
     f'{name}/{number}.jpg': random.Random(f'{name}{number}').randbytes(700)
@@ -274,15 +278,27 @@ def test_damaged_tar_header_is_not_taken_for_the_end(make):
     [
         (b'PK\x01\x02', 8, b'\1', 'encrypted'),  # flags
         (b'PK\x01\x02', 10, b'\x09', 'compression .* not supported'),  # Deflate64
-        (PETS['cats/1.jpg'][300:320], 0, b'\0', 'Bad CRC-32'),
     ],
 )
-def test_refuses_encrypted_or_damaged_zip(make, marker, offset, value, problem):
+def test_refuses_encrypted_or_unsupported_zip(make, marker, offset, value, problem):
     path = make()
     patch(path, path.read_bytes().index(marker) + offset, value)
 
     with pytest.raises(DataError, match=f'{problem}.*; it may be truncated, damaged or encrypted'):
         ArchiveSource(path)
+
+
+def test_zip_member_with_wrong_checksum_is_bad(make):
+    path = make()
+    patch(path, path.read_bytes().index(PETS['cats/1.jpg'][300:320]), b'\0')
+
+    archive = ArchiveSource(path)
+    images = images_of(archive)
+
+    detail = "it cannot be read: Bad CRC-32 for file 'cats/1.jpg'"
+    assert images.pop('cats/1.jpg') == BadImage('cats/1.jpg', 'unreadable', detail)
+    assert all(isinstance(image, LabelledImage) for image in images.values())
+    assert (archive.count, len(images)) == (6, 5)
 
 
 def test_refuses_missing_and_other_files(tmp_path, in_subprocess):
@@ -323,4 +339,4 @@ def test_random_damage_is_reported_in_one_line(make, kind):
         except DataError as error:
             assert '\n' not in str(error)  # noqa: PT017  # most raise, and not all
         else:
-            assert all(isinstance(image, LabelledImage) for image in images)
+            assert all(isinstance(image, (LabelledImage, BadImage)) for image in images)
