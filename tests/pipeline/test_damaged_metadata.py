@@ -12,9 +12,7 @@ from pipeline.metadata_store import SQLITE_FILE, check_file, open_store
 from pipeline_runner import main
 
 REMEDY = 'restore a backup, or move the file away to start without the history of earlier runs'
-SMALL = ('--set=trainer.image_size=32', '--set=trainer.alpha=0.35')
 COMMANDS = {
-    'run': SMALL,
     'status': (),
     'lineage': ('1',),
     'why': (),
