@@ -9,10 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import apache_beam as beam
-from tfx.components.example_gen.base_example_gen_executor import BaseExampleGenExecutor
 from tfx.components.util import examples_utils
 from tfx.dsl.components.base.base_beam_component import BaseBeamComponent
+from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
 from tfx.dsl.components.base.executor_spec import BeamExecutorSpec
 from tfx.orchestration.portable.data_types import ExecutionInfo
 from tfx.proto import example_gen_pb2
@@ -28,12 +27,11 @@ from components.image_example_gen.ingestion.quarantine import Quarantine, read_q
 from components.image_example_gen.ingestion.span import (
     FORMAT,
     Counts,
-    Ingested,
     ingest_span,
     link_span,
+    read_ingested,
 )
 from components.image_example_gen.ingestion.tally import Tally, describe_bad
-from components.image_example_gen.ingestion.transforms import ExamineImages
 from components.image_example_gen.sources.base.config import DataConfig
 from components.image_example_gen.sources.spans import Span, open_window
 
@@ -65,11 +63,8 @@ class ImageExampleGenDriver(CacheKeyDriver):
         return {FINGERPRINT: _fingerprints(open_window(_config(execution_info.exec_properties)))}
 
 
-class ImageExampleGenExecutor(BaseExampleGenExecutor):
+class ImageExampleGenExecutor(BaseBeamExecutor):
     """Writes the records of each span, or links them from an earlier run."""
-
-    def GetInputSourceToExamplePTransform(self) -> type[beam.PTransform]:
-        return ExamineImages
 
     def Do(
         self,
@@ -95,23 +90,25 @@ class ImageExampleGenExecutor(BaseExampleGenExecutor):
     def _ingest(
         self, config: DataConfig, window: Sequence[Span], records: Path, quarantine: Path
     ) -> None:
-        ingested = _link_spans(config, window, records, quarantine)
+        linked = _link_spans(config, window, records, quarantine)
+        done = list(linked)
+        results = {}
         for span in window:
-            linked = span.number in ingested
+            folder, quarantined = (root / _folder_name(span) for root in (records, quarantine))
             if len(window) > 1:
-                state = 'linked from an earlier run' if linked else 'new'
+                state = 'linked from an earlier run' if folder in linked else 'new'
                 _log.info('span %s: %s images, %s', span.number, span.source.count, state)
-            if not linked:
-                targets = records / f'span-{span.number}', quarantine / f'span-{span.number}'
-                ingested[span.number] = ingest_span(
-                    span.source, config, list(ingested.values()), *targets, self._make_beam_pipeline
-                )
-            tally = ingested[span.number].tally
+            if folder not in linked:
+                make_pipeline = self._make_beam_pipeline
+                ingest_span(span.source, config, done, folder, quarantined, make_pipeline)
+                done.append(folder)
+            results[folder.name] = read_ingested(folder)
+            tally = results[folder.name].tally
             if tally.clauses():
                 _log.info('of %s images: %s', tally.seen, '; '.join(tally.clauses()))
-        tallies = {f'span-{span.number}': ingested[span.number].tally for span in window}
+        tallies = {name: ingested.tally for name, ingested in results.items()}
         check_bad_share(tallies, config.checks.max_bad_share, quarantine)
-        counts = [ingested[span.number].counts for span in window]
+        counts = [ingested.counts for ingested in results.values()]
         check_classes_in_splits(counts, config.test_window)
 
 
@@ -140,20 +137,18 @@ class ImageExampleGen(BaseBeamComponent):
 
 def _link_spans(
     config: DataConfig, window: Sequence[Span], records: Path, quarantine: Path
-) -> dict[int, Ingested]:
+) -> list[Path]:
     """Links the spans that earlier runs ingested; new spans are compared with them afterwards."""
-    ingested: dict[int, Ingested] = {}
+    linked: list[Path] = []
     for span in window:
-        name = f'span-{span.number}'
+        name = _folder_name(span)
         earlier = [
             (folder, quarantine.parent / folder.parent.name / name)
             for folder in sorted(records.parent.glob(f'*/{name}'))
         ]
-        targets = records / name, quarantine / name
-        linked = link_span(span.source, config, ingested.values(), earlier, *targets)
-        if linked:
-            ingested[span.number] = linked
-    return ingested
+        if link_span(span.source, config, linked, earlier, records / name, quarantine / name):
+            linked.append(records / name)
+    return linked
 
 
 def check_bad_share(tallies: Mapping[str, Tally], limit: float, quarantine: Path) -> None:
@@ -217,13 +212,17 @@ def check_classes_in_splits(spans: list[Counts], test_window: int) -> None:
 def _artifact(prepared: Artifact, span: Span) -> Artifact:
     """Examples of one span; TFX requires its folder directly in that of the prepared artifact."""
     artifact = standard_artifacts.Examples()
-    artifact.uri = f'{prepared.uri}/span-{span.number}'
+    artifact.uri = f'{prepared.uri}/{_folder_name(span)}'
     artifact.span = span.number
     artifact.set_int_custom_property(SPAN, span.number)
     artifact.set_string_custom_property(FINGERPRINT, span.source.fingerprint)
     artifact.split_names = artifact_utils.encode_split_names(list(features.SPLITS))
     examples_utils.set_payload_format(artifact, example_gen_pb2.FORMAT_TF_EXAMPLE)
     return artifact
+
+
+def _folder_name(span: Span) -> str:
+    return f'span-{span.number}'
 
 
 def _fingerprints(window: Sequence[Span]) -> str:

@@ -41,16 +41,14 @@ class Tally:
 
     def clauses(self) -> list[str]:
         """Human-readable, such as `3 quarantined (2 truncated, 1 empty)`; zeros are omitted."""
-        bad = sum(self.bad.values())
-        duplicates = f'{self.duplicates} duplicate{"s" * (self.duplicates > 1)} skipped'
-        counted = [
-            (bad, f'{bad} quarantined ({describe_bad(self.bad)})'),
-            (self.duplicates, duplicates),
-            (self.between, f'{self.between} skipped (near-duplicates in two splits)'),
-            (self.moved, f'{self.moved} moved to the split of a near-duplicate'),
-            (self.repeated, f'{self.repeated} also in other spans'),
-        ]
-        return [clause for number, clause in counted if number]
+        counted = {
+            f'quarantined ({describe_bad(self.bad)})': sum(self.bad.values()),
+            f'duplicate{"s" * (self.duplicates > 1)} skipped': self.duplicates,
+            'skipped (near-duplicates in two splits)': self.between,
+            'moved to the split of a near-duplicate': self.moved,
+            'also in other spans': self.repeated,
+        }
+        return [f'{number} {text}' for text, number in counted.items() if number]
 
 
 def describe_bad(bad: dict[str, int]) -> str:

@@ -1,6 +1,6 @@
 """The two Beam passes that write the records of a span.
 
-`ExamineImages` reads and checks every image, and writes it to the split that it has on its own.
+`examine_shard` reads and checks every image, and writes it to the split that it has on its own.
 Duplicates are known after all images; `move_records` then rewrites the files that contain any. No
 image goes through a Beam shuffle, which some runners hold in memory: the two passes exchange small
 files next to the records.
@@ -14,19 +14,13 @@ import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import apache_beam as beam
 import numpy as np
 import tensorflow as tf
 
 from common import features
 from common.errors import DataError, Rejected
 from common.files import MEGABYTE
-from components.image_example_gen.ingestion.duplicates import (
-    DUPLICATE,
-    IMAGE,
-    LABEL_CONFLICT,
-    SPLIT_CONFLICT,
-)
+from components.image_example_gen.ingestion.duplicates import DUPLICATE, IMAGE, LABEL_CONFLICT
 from components.image_example_gen.ingestion.parallel_map import parallel_map
 from components.image_example_gen.ingestion.quarantine import QuarantineWriter
 from components.image_example_gen.ingestion.records import (
@@ -63,12 +57,7 @@ class SpanFolders:
     """Output folders of a span, and the settings that workers need.
 
     Attributes:
-        records: the Examples of the span.
-        quarantine: of the span.
-        shards: number of shards.
         classes: names in the order of the labels.
-        splits: shares of the splits.
-        checks: limits of an image.
     """
 
     records: Path
@@ -102,18 +91,8 @@ class SpanFolders:
         return QuarantineWriter(self.quarantine, name, int(share))
 
 
-class ExamineImages(beam.PTransform):
-    """Checks the images of numbered shards and writes their records; yields the numbers."""
-
-    def __init__(self, folders: SpanFolders) -> None:
-        super().__init__()
-        self._folders = folders
-
-    def expand(self, shards: beam.PCollection) -> beam.PCollection:
-        return shards | beam.Reshuffle() | beam.Map(_examine_shard, self._folders)
-
-
-def _examine_shard(numbered: tuple[int, Shard], folders: SpanFolders) -> int:
+def examine_shard(numbered: tuple[int, Shard], folders: SpanFolders) -> None:
+    """Checks the images of a shard, and writes their records, their index and bad images."""
     number, shard = numbered
     folders.examined.mkdir(parents=True, exist_ok=True)
     inspect = functools.partial(_inspect, checks=folders.checks)
@@ -130,25 +109,17 @@ def _examine_shard(numbered: tuple[int, Shard], folders: SpanFolders) -> int:
                     quarantine.add(result)
                     continue
                 image, good = result
-                digest = hashlib.sha256(image.contents)
+                sha256 = hashlib.sha256(image.contents)
                 split = features.SPLITS.index(
-                    split_of(digest.hexdigest(), folders.splits, image.part)
+                    split_of(sha256.hexdigest(), folders.splits, image.part)
                 )
-                example = to_example(image, good, digest.hexdigest(), folders.classes)
+                example = to_example(image, good, sha256.hexdigest(), folders.classes)
                 writers[split].write(example.SerializeToString(deterministic=True))
-                index[split].append(
-                    (
-                        list(digest.digest()),
-                        list(good.perceptual_hash),
-                        image.label,
-                        split,
-                        image.part == 'train',
-                    )
-                )
+                hashes = list(sha256.digest()), list(good.perceptual_hash)
+                index[split].append((*hashes, image.label, split, image.part == 'train'))
     except DataError as error:  # Beam would wrap it in a message of its own
         folders.error(number).write_text(str(error))
     np.save(folders.index(number), np.array([*itertools.chain(*index)], IMAGE))
-    return number
 
 
 def _inspect(
@@ -162,7 +133,7 @@ def _inspect(
         return BadImage(image.filename, error.reason, error.detail, image.contents)
 
 
-def move_records(assigned: tuple[int, np.ndarray, np.ndarray], folders: SpanFolders) -> int:
+def move_records(assigned: tuple[int, np.ndarray, np.ndarray], folders: SpanFolders) -> None:
     """Writes the records of one shard to their final splits, without unused images.
 
     Idempotent: it does not change the output of the first pass.
@@ -182,9 +153,6 @@ def move_records(assigned: tuple[int, np.ndarray, np.ndarray], folders: SpanFold
                 writers[split].write(record)
             elif split == LABEL_CONFLICT:
                 quarantine.add(_label_conflict(record, folders.classes[other]))
-            else:
-                assert split in (DUPLICATE, SPLIT_CONFLICT)
-    return number
 
 
 def _label_conflict(record: bytes, other: str) -> BadImage:
