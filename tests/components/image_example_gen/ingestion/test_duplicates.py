@@ -8,7 +8,7 @@ from components.image_example_gen.ingestion.duplicates import (
     SAME_PICTURE,
     SPLIT_CONFLICT,
     TRAIN,
-    assign_splits,
+    SplitAssignment,
     near_pairs,
 )
 
@@ -32,7 +32,7 @@ def images(*each):
 
 
 def splits_of(*new, earlier=NONE, near=NEAR):
-    return assign_splits(images(*new), earlier, near).splits.tolist()
+    return SplitAssignment(images(*new), earlier, near).splits.tolist()
 
 
 def test_different_images_keep_their_splits():
@@ -149,7 +149,7 @@ def test_distance_of_zero_compares_bytes_only():
 
 
 def test_label_conflicts_have_the_other_label():
-    found = assign_splits(
+    found = SplitAssignment(
         images(image(1), image(2), image(1, label=4), image(2, 3, label=1)), NONE, NEAR
     )
 
@@ -160,7 +160,7 @@ def test_label_conflicts_have_the_other_label():
 def test_conflicting_images_of_other_spans_are_returned():
     earlier = images(image(3), image(1, label=1), image(2, split=TRAIN), image(2, 70))
 
-    found = assign_splits(images(image(1), image(2, 35), image(3)), earlier, NEAR)
+    found = SplitAssignment(images(image(1), image(2, 35), image(3)), earlier, NEAR)
 
     assert found.splits.tolist() == [LABEL_CONFLICT, SPLIT_CONFLICT, TEST]
     assert found.conflicting.tolist() == [False, True, True, True]
@@ -176,4 +176,4 @@ def test_similar_frames_of_a_film_are_in_one_split():
         sha256 = np.frombuffer(random.bytes(32), np.uint8)
         frames.append((sha256, np.packbits(bits), 0, number % 3, False))
 
-    assert len(set(assign_splits(np.array(frames, IMAGE), NONE, NEAR).splits)) == 1
+    assert len(set(SplitAssignment(np.array(frames, IMAGE), NONE, NEAR).splits)) == 1
