@@ -4,7 +4,6 @@ import itertools
 import json
 import logging
 import shutil
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -84,32 +83,30 @@ class ImageExampleGenExecutor(BaseBeamExecutor):
         expected = prepared.get_string_custom_property(FINGERPRINT)
         if expected and expected != _fingerprints(window):  # Vertex AI runs no driver
             raise DataError(f'the images in {config.path} changed during the run; start again')
-        output_dict[EXAMPLES] = [_artifact(prepared, span) for span in window]
-        self._ingest(config, window, folder_of(prepared.uri), folder_of(quarantine.uri))
+        spans = {f'span-{span.number}': span for span in window}
+        output_dict[EXAMPLES] = [_artifact(prepared, *each) for each in spans.items()]
+        self._ingest(config, spans, folder_of(prepared.uri), folder_of(quarantine.uri))
 
     def _ingest(
-        self, config: DataConfig, window: Sequence[Span], records: Path, quarantine: Path
+        self, config: DataConfig, spans: Mapping[str, Span], records: Path, quarantine: Path
     ) -> None:
-        linked = _link_spans(config, window, records, quarantine)
-        done = list(linked)
-        results = {}
-        for span in window:
-            folder, quarantined = (root / _folder_name(span) for root in (records, quarantine))
-            if len(window) > 1:
-                state = 'linked from an earlier run' if folder in linked else 'new'
+        linked = _link_spans(config, spans, records, quarantine)
+        ingested = {}
+        for name, span in spans.items():
+            if len(spans) > 1:
+                state = 'linked from an earlier run' if name in linked else 'new'
                 _log.info('span %s: %s images, %s', span.number, span.source.count, state)
-            if folder not in linked:
-                make_pipeline = self._make_beam_pipeline
-                ingest_span(span.source, config, done, folder, quarantined, make_pipeline)
-                done.append(folder)
-            results[folder.name] = read_ingested(folder)
-            tally = results[folder.name].tally
+            if name not in linked:
+                others = [records / other for other in dict.fromkeys([*linked, *ingested])]
+                targets = records / name, quarantine / name
+                ingest_span(span.source, config, others, *targets, self._make_beam_pipeline)
+            ingested[name] = read_ingested(records / name)
+            tally = ingested[name].tally
             if tally.clauses():
                 _log.info('of %s images: %s', tally.seen, '; '.join(tally.clauses()))
-        tallies = {name: ingested.tally for name, ingested in results.items()}
+        tallies = {name: each.tally for name, each in ingested.items()}
         check_bad_share(tallies, config.checks.max_bad_share, quarantine)
-        counts = [ingested.counts for ingested in results.values()]
-        check_classes_in_splits(counts, config.test_window)
+        check_classes_in_splits([each.counts for each in ingested.values()], config.test_window)
 
 
 class ImageExampleGen(BaseBeamComponent):
@@ -136,18 +133,18 @@ class ImageExampleGen(BaseBeamComponent):
 
 
 def _link_spans(
-    config: DataConfig, window: Sequence[Span], records: Path, quarantine: Path
-) -> list[Path]:
+    config: DataConfig, spans: Mapping[str, Span], records: Path, quarantine: Path
+) -> list[str]:
     """Links the spans that earlier runs ingested; new spans are compared with them afterwards."""
-    linked: list[Path] = []
-    for span in window:
-        name = _folder_name(span)
+    linked: list[str] = []
+    for name, span in spans.items():
         earlier = [
             (folder, quarantine.parent / folder.parent.name / name)
             for folder in sorted(records.parent.glob(f'*/{name}'))
         ]
-        if link_span(span.source, config, linked, earlier, records / name, quarantine / name):
-            linked.append(records / name)
+        others = [records / other for other in linked]
+        if link_span(span.source, config, others, earlier, records / name, quarantine / name):
+            linked.append(name)
     return linked
 
 
@@ -169,23 +166,22 @@ def check_bad_share(tallies: Mapping[str, Tally], limit: float, quarantine: Path
     refused = quarantine.parent.parent / 'refused'
     shutil.rmtree(refused, ignore_errors=True)
     shutil.copytree(quarantine, refused)
-    lines = ((name, line) for name in tallies for line in read_quarantined(quarantine / name))
-    examples = [
-        f'{name}/{line["source"]}: {line["detail"]}' for name, line in itertools.islice(lines, 3)
-    ]
-    hint = (
-        '; if images of different classes look alike, set data.checks.near_distance: 0'
-        if 'under two labels' in tally.bad
-        else ''
+    lines = (
+        f'{name}/{line["source"]}: {line["detail"]}'
+        for name in tallies
+        for line in read_quarantined(quarantine / name)
     )
-    raise DataError(
+    message = (
         f'{bad} of {tally.seen} images ({bad / tally.seen:.1%}) cannot be used, more than the '
         f'{limit:.1%} of data.checks.max_bad_share: {describe_bad(tally.bad)}; such as '
-        f'{"; ".join(examples)}; all are listed in {refused}{hint}'
+        f'{"; ".join(itertools.islice(lines, 3))}; all are listed in {refused}'
     )
+    if 'under two labels' in tally.bad:
+        message += '; if images of different classes look alike, set data.checks.near_distance: 0'
+    raise DataError(message)
 
 
-def check_classes_in_splits(spans: list[Counts], test_window: int) -> None:
+def check_classes_in_splits(spans: Sequence[Counts], test_window: int) -> None:
     """Checks that each split has images of each class.
 
     Args:
@@ -195,21 +191,18 @@ def check_classes_in_splits(spans: list[Counts], test_window: int) -> None:
     Raises:
         DataError: a split has no images of a class.
     """
-    used = {'train': spans, 'eval': spans, 'test': spans[-test_window:]}
     total = sum(sum(classes.values()) for counts in spans for classes in counts.values())
-    for split, used_spans in used.items():
-        images: Counter[str] = Counter()
-        for counts in used_spans:
-            images.update(counts[split])
-        for name, number in images.items():
-            if not number:
+    for split in features.SPLITS:
+        used = spans[-test_window:] if split == 'test' else spans
+        for name in used[0][split]:
+            if not any(counts[split][name] for counts in used):
                 raise DataError(
                     f'{total} images are too few: the {split} split got none of class {name!r}; '
                     'add more images'
                 )
 
 
-def _artifact(prepared: Artifact, span: Span) -> Artifact:
+def _artifact(prepared: Artifact, name: str, span: Span) -> Artifact:
     """Examples of one span; TFX requires its folder directly in that of the prepared artifact."""
     artifact = standard_artifacts.Examples()
     artifact.uri = f'{prepared.uri}/{_folder_name(span)}'

@@ -24,8 +24,7 @@ class NewestSpanProcessor(InputProcessor):
         super().__init__(splits=[])
         self._path = path
         # Once, as another span may arrive meanwhile.
-        folders = span_folders(path)
-        self._number, self._folder = max(folders.items()) if folders else (FIRST_SPAN, path)
+        self._number, self._folder = max(span_folders(path).items(), default=(FIRST_SPAN, path))
 
     def get_latest_span(self) -> int:
         return self._number
@@ -50,7 +49,6 @@ class NewestSpanDriver(FileBasedDriver):
         self, splits: Any, range_config: Any = None, input_base_uri: str | None = None
     ) -> InputProcessor:
         """Called by `run` for span, fingerprint and patterns."""
-        del splits, range_config  # the patterns are relative to the span
         assert input_base_uri
         return NewestSpanProcessor(Path(input_base_uri))
 

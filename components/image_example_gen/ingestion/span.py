@@ -181,11 +181,8 @@ def _examine(
 ) -> list[np.ndarray]:
     """Runs the first pass; returns the index of each shard."""
     shards = source.shards()
-    with (
-        console.bar('images to TFRecords', source.count) as bar,
-        transforms.on_each_image(bar.advance),
-        make_pipeline() as pipeline,
-    ):
+    with console.bar('images to TFRecords', source.count) as bar, make_pipeline() as pipeline:
+        transforms.on_image = bar.advance
         examine = beam.Map(transforms.examine_shard, folders)
         _ = pipeline | beam.Create([*enumerate(shards)]) | beam.Reshuffle() | examine
     for number in range(len(shards)):

@@ -6,12 +6,11 @@ image goes through a Beam shuffle, which some runners hold in memory: the two pa
 files next to the records.
 """
 
-import contextlib
 import dataclasses
 import functools
 import hashlib
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -37,28 +36,13 @@ from components.image_example_gen.sources.base.source_protocol import BadImage, 
 
 _LEAST_ROOM = 5e6  # bytes of copies per shard: some large photographs
 
-# The callback of `on_each_image`; not set in the worker processes of other runners.
-_on_image: Callable[[], None] | None = None
-
-
-@contextlib.contextmanager
-def on_each_image(callback: Callable[[], None]) -> Iterator[None]:
-    """Calls a function for each image that this process examines."""
-    global _on_image
-    _on_image = callback
-    try:
-        yield
-    finally:
-        _on_image = None
+# Called for each image; not set in the worker processes of other runners.
+on_image: Callable[[], None] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class SpanFolders:
-    """Output folders of a span, and the settings that workers need.
-
-    Attributes:
-        classes: names in the order of the labels.
-    """
+    """Output folders of a span, and the settings that workers need."""
 
     records: Path
     quarantine: Path
@@ -103,8 +87,8 @@ def examine_shard(numbered: tuple[int, Shard], folders: SpanFolders) -> None:
             folders.quarantine_writer(f'shard-{number:05d}') as quarantine,
         ):
             for result in parallel_map(inspect, shard.images()):
-                if _on_image:
-                    _on_image()
+                if on_image:
+                    on_image()
                 if isinstance(result, BadImage):
                     quarantine.add(result)
                     continue
