@@ -80,9 +80,6 @@ def describe_anomalies(anomalies: Mapping[str, Anomalies]) -> list[str]:
     """One clause per anomaly, such as "train: image/height: Out-of-range values: ...".
 
     Equal anomalies of several splits or features are merged into one clause.
-
-    Args:
-        anomalies: anomalies by split name.
     """
     splits = defaultdict(list)
     for split, found in anomalies.items():

@@ -24,12 +24,12 @@ def feature_of(measure: str) -> str:
 def drift(
     span: int, new: Statistics, before: Statistics, config: ValidationConfig
 ) -> tuple[str, ...]:
-    """Describes drift: "brightness of span 4 moved by 0.31 (limit 0.2)".
+    """Describes drift between two train splits: "brightness of span 4 moved by 0.31 (limit 0.2)".
 
     Args:
         span: number of the newest span.
-        new: statistics of its train split.
-        before: statistics of the previous span's train split.
+        new: statistics of the newest span.
+        before: statistics of the previous span.
         config: thresholds.
     """
     found = _above_threshold('drift', new, before, config)

@@ -26,12 +26,14 @@ from components.image_example_gen.ingestion.quarantine import Quarantine, read_q
 from components.image_example_gen.ingestion.span import (
     FORMAT,
     Counts,
+    Ingested,
     ingest_span,
     link_span,
     read_ingested,
 )
 from components.image_example_gen.ingestion.tally import Tally, describe_bad
 from components.image_example_gen.sources.base.config import DataConfig
+from components.image_example_gen.sources.base.source_protocol import Source
 from components.image_example_gen.sources.spans import Span, open_window
 
 EXAMPLES, QUARANTINE = 'examples', 'quarantine'
@@ -83,30 +85,39 @@ class ImageExampleGenExecutor(BaseBeamExecutor):
         expected = prepared.get_string_custom_property(FINGERPRINT)
         if expected and expected != _fingerprints(window):  # Vertex AI runs no driver
             raise DataError(f'the images in {config.path} changed during the run; start again')
-        spans = {f'span-{span.number}': span for span in window}
-        output_dict[EXAMPLES] = [_artifact(prepared, *each) for each in spans.items()]
-        self._ingest(config, spans, folder_of(prepared.uri), folder_of(quarantine.uri))
+        output_dict[EXAMPLES] = [_artifact(prepared, span) for span in window]
+        sources = {f'span-{span.number}': span.source for span in window}
+        folders = folder_of(prepared.uri), folder_of(quarantine.uri)
+        ingested = self._ingest(config, sources, *folders)
+        tallies = {name: each.tally for name, each in ingested.items()}
+        check_bad_share(tallies, config.checks.max_bad_share, folders[1])
+        check_classes_in_splits([each.counts for each in ingested.values()], config.test_window)
 
     def _ingest(
-        self, config: DataConfig, spans: Mapping[str, Span], records: Path, quarantine: Path
-    ) -> None:
-        linked = _link_spans(config, spans, records, quarantine)
-        ingested = {}
-        for name, span in spans.items():
-            if len(spans) > 1:
+        self, config: DataConfig, sources: Mapping[str, Source], records: Path, quarantine: Path
+    ) -> dict[str, Ingested]:
+        """Links the spans that earlier runs ingested, then ingests the others; results by name."""
+        done: list[Path] = []  # spans are compared with these
+        for name, source in sources.items():
+            earlier = [
+                (folder, quarantine.parent / folder.parent.name / name)
+                for folder in sorted(records.parent.glob(f'*/{name}'))
+            ]
+            if link_span(source, config, done, earlier, records / name, quarantine / name):
+                done.append(records / name)
+        linked = [folder.name for folder in done]
+        for name, source in sources.items():
+            if len(sources) > 1:
                 state = 'linked from an earlier run' if name in linked else 'new'
-                _log.info('span %s: %s images, %s', span.number, span.source.count, state)
+                _log.info('%s: %s images, %s', name.replace('-', ' '), source.count, state)
             if name not in linked:
-                others = [records / other for other in dict.fromkeys([*linked, *ingested])]
                 targets = records / name, quarantine / name
-                ingest_span(span.source, config, others, *targets, self._make_beam_pipeline)
-            ingested[name] = read_ingested(records / name)
-            tally = ingested[name].tally
+                ingest_span(source, config, done, *targets, self._make_beam_pipeline)
+                done.append(records / name)
+            tally = read_ingested(records / name).tally
             if tally.clauses():
                 _log.info('of %s images: %s', tally.seen, '; '.join(tally.clauses()))
-        tallies = {name: each.tally for name, each in ingested.items()}
-        check_bad_share(tallies, config.checks.max_bad_share, quarantine)
-        check_classes_in_splits([each.counts for each in ingested.values()], config.test_window)
+        return {name: read_ingested(records / name) for name in sources}
 
 
 class ImageExampleGen(BaseBeamComponent):
@@ -132,32 +143,13 @@ class ImageExampleGen(BaseBeamComponent):
         super().__init__(spec)
 
 
-def _link_spans(
-    config: DataConfig, spans: Mapping[str, Span], records: Path, quarantine: Path
-) -> list[str]:
-    """Links the spans that earlier runs ingested; new spans are compared with them afterwards."""
-    linked: list[str] = []
-    for name, span in spans.items():
-        earlier = [
-            (folder, quarantine.parent / folder.parent.name / name)
-            for folder in sorted(records.parent.glob(f'*/{name}'))
-        ]
-        others = [records / other for other in linked]
-        if link_span(span.source, config, others, earlier, records / name, quarantine / name):
-            linked.append(name)
-    return linked
-
-
 def check_bad_share(tallies: Mapping[str, Tally], limit: float, quarantine: Path) -> None:
-    """Checks the share of quarantined images.
+    """Raises DataError if the share of quarantined images is above the limit.
 
     Args:
         tallies: of the spans, by the names of their folders.
         limit: largest share of bad images.
         quarantine: of the run. TFX removes it after an error, so it is copied to `refused`.
-
-    Raises:
-        DataError: the share is above the limit; the message has counts, reasons and examples.
     """
     tally = sum(tallies.values(), Tally())
     bad = sum(tally.bad.values())
@@ -182,14 +174,11 @@ def check_bad_share(tallies: Mapping[str, Tally], limit: float, quarantine: Path
 
 
 def check_classes_in_splits(spans: Sequence[Counts], test_window: int) -> None:
-    """Checks that each split has images of each class.
+    """Raises DataError if a split has no images of a class.
 
     Args:
         spans: counts of the spans, oldest first.
         test_window: number of newest spans that are used for the test split.
-
-    Raises:
-        DataError: a split has no images of a class.
     """
     total = sum(sum(classes.values()) for counts in spans for classes in counts.values())
     for split in features.SPLITS:
@@ -202,7 +191,7 @@ def check_classes_in_splits(spans: Sequence[Counts], test_window: int) -> None:
                 )
 
 
-def _artifact(prepared: Artifact, name: str, span: Span) -> Artifact:
+def _artifact(prepared: Artifact, span: Span) -> Artifact:
     """Examples of one span; TFX requires its folder directly in that of the prepared artifact."""
     artifact = standard_artifacts.Examples()
     artifact.uri = f'{prepared.uri}/{_folder_name(span)}'

@@ -30,15 +30,12 @@ class NewestSpanProcessor(InputProcessor):
         return self._number
 
     def resolve_span_and_version(self) -> tuple[int, int | None]:
-        """The newest span, without a version."""
         return self._number, None
 
     def get_pattern_for_span_version(self, pattern: str, span: int, version: int | None) -> str:
-        """Prefixes the pattern with the folder of the span."""
         return str(self._folder.relative_to(self._path) / pattern)
 
     def get_input_fingerprint(self, span: int, version: int | None) -> str:
-        """The fingerprint of CanonicalSource."""
         return fingerprint_of(self._folder)
 
 
@@ -48,7 +45,6 @@ class NewestSpanDriver(FileBasedDriver):
     def get_input_processor(
         self, splits: Any, range_config: Any = None, input_base_uri: str | None = None
     ) -> InputProcessor:
-        """Called by `run` for span, fingerprint and patterns."""
         assert input_base_uri
         return NewestSpanProcessor(Path(input_base_uri))
 

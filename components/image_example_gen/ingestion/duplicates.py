@@ -12,15 +12,8 @@ import scipy.sparse.csgraph
 from common import features
 
 # The index entry of an image. `split` is an index into SPLITS; `fixed`: the source put it in train.
-IMAGE = np.dtype(
-    [
-        ('sha256', 'u1', 32),
-        ('perceptual', 'u1', 32),
-        ('label', '<u4'),
-        ('split', 'u1'),
-        ('fixed', '?'),
-    ]
-)
+_SHA256, _PERCEPTUAL = ('sha256', 'u1', 32), ('perceptual', 'u1', 32)
+IMAGE = np.dtype([_SHA256, _PERCEPTUAL, ('label', '<u4'), ('split', 'u1'), ('fixed', '?')])
 TRAIN = features.SPLITS.index('train')
 # Values next to the indices into SPLITS: the image is not used.
 DUPLICATE, LABEL_CONFLICT, SPLIT_CONFLICT = 3, 4, 5
@@ -59,10 +52,10 @@ class SplitAssignment:
         self._is_new = np.arange(len(self._index)) >= len(earlier)
         self._all_splits = self._index['split'].copy()
         self._all_other_labels = np.full(len(self._index), -1)
-        self._excludes_others = np.zeros(len(self._index), bool)
-        self.splits = self._all_splits[len(earlier) :]
+        self._all_conflicting = np.zeros(len(self._index), bool)
+        self.splits = self._all_splits[len(earlier) :]  # these are views
         self.other_labels = self._all_other_labels[len(earlier) :]
-        self.conflicting = self._excludes_others[: len(earlier)]
+        self.conflicting = self._all_conflicting[: len(earlier)]
         self.repeated = 0
         self._resolve_same_bytes()
         if near:
@@ -101,7 +94,7 @@ class SplitAssignment:
                 self._all_splits[image] = LABEL_CONFLICT
                 self._all_other_labels[image] = labels[labels != label][0]
             else:
-                self._excludes_others[image] = True
+                self._all_conflicting[image] = True
 
     def _unify_splits(self, group: np.ndarray) -> None:
         """Puts near-duplicates in one split."""
@@ -112,7 +105,7 @@ class SplitAssignment:
             self._all_splits[new] = old_splits[0]
         elif len(old) and len(new):
             self._all_splits[new] = SPLIT_CONFLICT
-            self._excludes_others[old] = True
+            self._all_conflicting[old] = True
         elif self._index['fixed'][new].any():
             self._all_splits[new] = TRAIN
         elif len(new):
@@ -124,17 +117,14 @@ def near_pairs(hashes: np.ndarray, most: int) -> Iterator[tuple[np.ndarray, np.n
     """Yields pairs of hashes within a Hamming distance, and their distances, in chunks.
 
     Finds all pairs up to 15 bits apart, and most pairs that are further apart: it compares hashes
-    that are equal in one of sixteen bands (locality-sensitive hashing; Norouzi et al., "Fast Search
-    in Hamming Space with Multi-Index Hashing", CVPR 2012). Where more than a few hundred hashes are
-    equal in a band, such as the frames of a film, each is compared with its next neighbours in
-    sorted order. A hash of zeros belongs to an image without structure and matches nothing.
+    that are equal in one of sixteen bands (Norouzi et al., "Fast Search in Hamming Space with
+    Multi-Index Hashing", CVPR 2012). Where more than a few hundred hashes are equal in a band, such
+    as the frames of a film, each is compared with its next neighbours in sorted order. A hash of
+    zeros belongs to an image without structure and matches nothing. A pair may be repeated.
 
     Args:
         hashes: uint8 [n, 32].
         most: the largest distance.
-
-    Yields:
-        int64 [m, 2] and uint16 [m]; a pair may be repeated.
     """
     places = np.flatnonzero(hashes.any(axis=1))
     keys = np.ascontiguousarray(hashes[places])

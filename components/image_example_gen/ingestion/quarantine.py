@@ -26,13 +26,7 @@ class Quarantine(Artifact):
 
 
 class QuarantineWriter:
-    """Lists the bad images of one shard, and copies them while there is room.
-
-    Args:
-        directory: of the span.
-        name: of the list, without its suffix; also the prefix of the copies.
-        room: bytes for all copies.
-    """
+    """Lists the bad images of one shard in `NAME.jsonl`; copies them up to `room` bytes."""
 
     def __init__(self, directory: Path, name: str, room: int) -> None:
         self._directory, self._name, self._room = directory, name, room
@@ -45,7 +39,7 @@ class QuarantineWriter:
 
     def add(self, bad: BadImage) -> None:
         """Writes a line, and a copy if there is room."""
-        line = {
+        line: dict[str, Any] = {
             'source': bad.filename.encode(errors='surrogateescape').decode(errors='replace'),
             'reason': bad.reason,
             'detail': bad.detail,

@@ -27,7 +27,7 @@ from components.image_example_gen.ingestion.duplicates import (
 from components.image_example_gen.ingestion.quarantine import LIST, merge_lists, read_quarantined
 from components.image_example_gen.ingestion.records import record_files
 from components.image_example_gen.ingestion.tally import Tally
-from components.image_example_gen.ingestion.transforms import SpanFolders
+from components.image_example_gen.ingestion.transforms import ERRORS, SpanFolders
 from components.image_example_gen.inspection.config import CheckConfig
 from components.image_example_gen.sources.base.config import DataConfig, SplitConfig
 from components.image_example_gen.sources.base.source_protocol import Source
@@ -45,27 +45,21 @@ class _Input(StrictModel):
     classes: tuple[str, ...]
     splits: SplitConfig
     checks: CheckConfig
-    format: int
+    format: int = FORMAT
 
 
 class Ingested(StrictModel):
     """The result of an ingestion: `manifest.json` in the folder of the records.
 
-    A span is known to others by its digest: the SHA-256 of its used images and their splits.
-
-    Attributes:
-        counts: used images.
-        compared_with: digests of the spans that were searched for duplicates.
-        because_of: digests of those whose images conflict with images of this span.
-        sizes: bytes of each file of records.
+    Spans refer to each other by digests: the SHA-256 of the used images and their splits.
     """
 
     source: _Input
-    counts: Counts
+    counts: Counts  # used images
     tally: Tally
-    compared_with: list[str]
-    because_of: list[str]
-    sizes: dict[str, int]
+    compared_with: list[str]  # digests of the spans that were searched for duplicates
+    because_of: list[str]  # digests of those that have images in conflict with this span
+    sizes: dict[str, int]  # bytes of each file of records
 
 
 def read_ingested(records: Path) -> Ingested:
@@ -87,41 +81,48 @@ def link_span(
     records: Path,
     quarantine: Path,
 ) -> bool:
-    """Links the records of the same images from an earlier run, if there are any.
+    """Links the records of the same images from an earlier run; False if there are none.
 
     Args:
         source: the images.
         config: checks and splits.
         others: folders of records of the other spans of this run that are already ingested.
-        earlier: pairs of folders of earlier runs: records, quarantine.
-        records: target, in the layout of TFX.
-        quarantine: target.
+        earlier: folders of records and quarantine of earlier runs.
+        records: target folder.
+        quarantine: target folder.
     """
     wanted = _input_of(source, config)
-    for folder, quarantined in earlier:
-        complete = (quarantined / LIST).is_file()
-        if complete and _can_be_linked(folder, wanted, others):
-            for origin, target in (folder, records), (quarantined, quarantine):
+    for pair in earlier:
+        if _can_be_linked(*pair, wanted, others):
+            for origin, target in zip(pair, (records, quarantine), strict=True):
                 shutil.copytree(origin, target, copy_function=_link, dirs_exist_ok=True)
             return True
     return False
 
 
-def _can_be_linked(records: Path, wanted: _Input, others: Sequence[Path]) -> bool:
+def _can_be_linked(records: Path, quarantine: Path, wanted: _Input, others: Sequence[Path]) -> bool:
     """Whether records are complete, and ingesting the span again would write the same."""
     try:
         ingested, digest = read_ingested(records), _digest(records)
     except (OSError, ValueError, EOFError):  # removed or truncated
         return False
-    if ingested.source != wanted or ingested.sizes != _sizes(records):
-        return False
-    if 'unreadable' in ingested.tally.bad:  # may be readable now
-        return False
-    by_digest = {_digest(folder): read_ingested(folder) for folder in others}
-    return by_digest.keys() >= set(ingested.because_of) and all(
+    complete = (quarantine / LIST).is_file() and ingested.sizes == _sizes(records)
+    readable = 'unreadable' not in ingested.tally.bad  # else they may be readable now
+    known = {_digest(folder): read_ingested(folder) for folder in others}
+    compared = all(
         name in ingested.compared_with or digest in other.compared_with
-        for name, other in by_digest.items()
+        for name, other in known.items()
     )
+    unchanged = ingested.source == wanted and known.keys() >= set(ingested.because_of)
+    return complete and readable and compared and unchanged
+
+
+def _link(source: str, target: str) -> None:
+    """Makes a hard link, or a copy if the file system has no hard links."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def ingest_span(
@@ -139,56 +140,49 @@ def ingest_span(
         config: checks and splits.
         others: folders of records of the other spans of this run that are already ingested;
             near-duplicates of their images get the same split.
-        records: target, in the layout of TFX. The manifest is written last, so an incomplete
-            folder has none.
-        quarantine: target for the images that cannot be used.
+        records: target folder. The manifest is written last: an incomplete folder has none.
+        quarantine: target folder for the images that cannot be used.
         make_pipeline: a Beam pipeline on the runner of the recipe.
 
     Raises:
         DataError: a file of many images cannot be read.
     """
-    folders = SpanFolders(
-        records, quarantine, len(source.shards()), source.classes, config.splits, config.checks
-    )
-    parts = _examine(source, folders, make_pipeline)
+    shards = source.shards()
+    folders = SpanFolders(records, quarantine, len(shards), source.classes, config)
+    with console.bar('images to TFRecords', source.count) as bar, make_pipeline() as pipeline:
+        transforms.on_image = bar.advance
+        examine = beam.Map(transforms.examine_shard, folders)
+        _ = pipeline | beam.Create([*enumerate(shards)]) | beam.Reshuffle() | examine
+    if errors := sorted(folders.examined.glob(ERRORS)):
+        raise DataError(errors[0].read_text())
+    parts = [np.load(folders.index(number)) for number in range(len(shards))]
     earlier = [np.load(folder / _INDEX) for folder in others]
-    index, known = np.concatenate(parts), np.concatenate([np.empty(0, IMAGE), *earlier])
-    assignment = SplitAssignment(index, known, config.checks.near_distance)
+    images, known = np.concatenate(parts), np.concatenate([np.empty(0, IMAGE), *earlier])
+    assignment = SplitAssignment(images, known, config.checks.near_distance)
     _write_records(parts, assignment, folders, make_pipeline)
     merge_lists(quarantine, config.checks.quarantine_megabytes * MEGABYTE)
     shutil.rmtree(folders.examined)
-    is_used = assignment.splits < DUPLICATE
-    used = index[is_used]
-    used['split'] = assignment.splits[is_used]
+    used = images[assignment.splits < DUPLICATE]
+    used['split'] = assignment.splits[assignment.splits < DUPLICATE]
     np.save(records / _INDEX, used)
-    moved = int(np.sum(used['split'] != index['split'][is_used]))
     digests = [_digest(folder) for folder in others]
     conflicting = np.split(assignment.conflicting, np.cumsum([len(each) for each in earlier]))
     ingested = Ingested(
         source=_input_of(source, config),
-        counts=_count(used, source.classes),
-        tally=_tally(quarantine, assignment, moved),
+        counts={
+            split: {
+                name: int(np.sum((used['split'] == number) & (used['label'] == label)))
+                for label, name in enumerate(source.classes)
+            }
+            for number, split in enumerate(features.SPLITS)
+        },
+        tally=_tally(images, assignment, quarantine),
         compared_with=digests,
         because_of=[name for name, found in zip(digests, conflicting, strict=False) if found.any()],
         sizes=_sizes(records),
     )
     write_atomically(records / MANIFEST, json.dumps(ingested.model_dump()))
     return ingested
-
-
-def _examine(
-    source: Source, folders: SpanFolders, make_pipeline: Callable[[], beam.Pipeline]
-) -> list[np.ndarray]:
-    """Runs the first pass; returns the index of each shard."""
-    shards = source.shards()
-    with console.bar('images to TFRecords', source.count) as bar, make_pipeline() as pipeline:
-        transforms.on_image = bar.advance
-        examine = beam.Map(transforms.examine_shard, folders)
-        _ = pipeline | beam.Create([*enumerate(shards)]) | beam.Reshuffle() | examine
-    for number in range(len(shards)):
-        if folders.error(number).exists():
-            raise DataError(folders.error(number).read_text())
-    return [np.load(folders.index(number)) for number in range(len(shards))]
 
 
 def _write_records(
@@ -215,31 +209,18 @@ def _write_records(
             _ = pipeline | beam.Create(changed) | beam.Reshuffle() | move
 
 
-def _tally(quarantine: Path, assignment: SplitAssignment, moved: int) -> Tally:
+def _tally(images: np.ndarray, assignment: SplitAssignment, quarantine: Path) -> Tally:
     bad = Counter(line['reason'] for line in read_quarantined(quarantine))
-    # Label conflicts are in the quarantine.
-    not_bad = int(np.sum(assignment.splits != LABEL_CONFLICT))
-    duplicates, between = (
-        int(np.sum(assignment.splits == reason)) for reason in (DUPLICATE, SPLIT_CONFLICT)
-    )
+    found = Counter(assignment.splits.tolist())
+    is_used = assignment.splits < DUPLICATE
     return Tally(
-        seen=not_bad + bad.total(),
+        seen=len(images) - found[LABEL_CONFLICT] + bad.total(),  # the quarantine has the conflicts
         bad=dict(bad.most_common()),
-        duplicates=duplicates,
-        between=between,
-        moved=moved,
+        duplicates=found[DUPLICATE],
+        between=found[SPLIT_CONFLICT],
+        moved=int(np.sum(is_used & (assignment.splits != images['split']))),
         repeated=assignment.repeated,
     )
-
-
-def _count(images: np.ndarray, classes: Sequence[str]) -> Counts:
-    return {
-        split: {
-            name: int(np.sum((images['split'] == number) & (images['label'] == label)))
-            for label, name in enumerate(classes)
-        }
-        for number, split in enumerate(features.SPLITS)
-    }
 
 
 def _input_of(source: Source, config: DataConfig) -> _Input:
@@ -248,7 +229,6 @@ def _input_of(source: Source, config: DataConfig) -> _Input:
         classes=source.classes,
         splits=config.splits,
         checks=config.checks,
-        format=FORMAT,
     )
 
 
@@ -259,11 +239,3 @@ def _digest(records: Path) -> str:
 def _sizes(records: Path) -> dict[str, int]:
     files = sorted(records.glob('Split-*/*'))
     return {str(file.relative_to(records)): file.stat().st_size for file in files}
-
-
-def _link(source: str, target: str) -> None:
-    """Makes a hard link, or a copy if the file system has no hard links."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)

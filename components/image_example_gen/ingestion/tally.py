@@ -6,23 +6,14 @@ from collections import Counter
 
 @dataclasses.dataclass(frozen=True)
 class Tally:
-    """Numbers of images, of one span or of several.
-
-    Attributes:
-        seen: all images.
-        bad: quarantined images by reason.
-        duplicates: skipped: the same bytes and label as another image of the span.
-        between: skipped: near-duplicates in two splits of other spans.
-        moved: moved to the split of a near-duplicate.
-        repeated: used, and with the same bytes as an image of another span.
-    """
+    """Numbers of images, of one span or of several."""
 
     seen: int = 0
-    bad: dict[str, int] = dataclasses.field(default_factory=dict)
-    duplicates: int = 0
-    between: int = 0
-    moved: int = 0
-    repeated: int = 0
+    bad: dict[str, int] = dataclasses.field(default_factory=dict)  # quarantined, by reason
+    duplicates: int = 0  # skipped: the same bytes and label as another image of the span
+    between: int = 0  # skipped: near-duplicates in two splits of other spans
+    moved: int = 0  # to the split of a near-duplicate
+    repeated: int = 0  # used, and with the same bytes as an image of another span
 
     @property
     def used(self) -> int:

@@ -29,11 +29,11 @@ from components.image_example_gen.ingestion.records import (
     split_writers,
     to_example,
 )
-from components.image_example_gen.inspection.config import CheckConfig
 from components.image_example_gen.inspection.examine import GoodImage, examine
-from components.image_example_gen.sources.base.config import SplitConfig
+from components.image_example_gen.sources.base.config import DataConfig
 from components.image_example_gen.sources.base.source_protocol import BadImage, LabelledImage, Shard
 
+ERRORS = 'error-*.txt'  # messages of shards that cannot be read
 _LEAST_ROOM = 5e6  # bytes of copies per shard: some large photographs
 
 # Called for each image; not set in the worker processes of other runners.
@@ -48,8 +48,7 @@ class SpanFolders:
     quarantine: Path
     shards: int
     classes: tuple[str, ...]
-    splits: SplitConfig
-    checks: CheckConfig
+    config: DataConfig
 
     @property
     def examined(self) -> Path:
@@ -60,17 +59,13 @@ class SpanFolders:
         """The index of a shard: an array of IMAGE, in the order of its records."""
         return self.examined / f'index-{number:05d}.npy'
 
-    def error(self, number: int) -> Path:
-        """The error message of a shard that cannot be read."""
-        return self.examined / f'error-{number:05d}.txt'
-
     def quarantine_writer(self, name: str) -> QuarantineWriter:
         """The writer of one shard.
 
         All shards together may have more room than the recipe allows; `merge_lists` removes copies
         above the limit.
         """
-        room = self.checks.quarantine_megabytes * MEGABYTE
+        room = self.config.checks.quarantine_megabytes * MEGABYTE
         share = max(room / self.shards, min(room, _LEAST_ROOM))
         return QuarantineWriter(self.quarantine, name, int(share))
 
@@ -79,13 +74,13 @@ def examine_shard(numbered: tuple[int, Shard], folders: SpanFolders) -> None:
     """Checks the images of a shard, and writes their records, their index and bad images."""
     number, shard = numbered
     folders.examined.mkdir(parents=True, exist_ok=True)
-    inspect = functools.partial(_inspect, checks=folders.checks)
     index: list[list[tuple[object, ...]]] = [[] for _ in features.SPLITS]
     try:
         with (
             split_writers(record_files(folders.examined, number, folders.shards)) as writers,
             folders.quarantine_writer(f'shard-{number:05d}') as quarantine,
         ):
+            inspect = functools.partial(_inspect, config=folders.config)
             for result in parallel_map(inspect, shard.images()):
                 if on_image:
                     on_image()
@@ -94,25 +89,24 @@ def examine_shard(numbered: tuple[int, Shard], folders: SpanFolders) -> None:
                     continue
                 image, good = result
                 sha256 = hashlib.sha256(image.contents)
-                split = features.SPLITS.index(
-                    split_of(sha256.hexdigest(), folders.splits, image.part)
-                )
+                split = split_of(sha256.hexdigest(), folders.config.splits, image.part)
                 example = to_example(image, good, sha256.hexdigest(), folders.classes)
-                writers[split].write(example.SerializeToString(deterministic=True))
+                position = features.SPLITS.index(split)
+                writers[position].write(example.SerializeToString(deterministic=True))
                 hashes = list(sha256.digest()), list(good.perceptual_hash)
-                index[split].append((*hashes, image.label, split, image.part == 'train'))
+                index[position].append((*hashes, image.label, position, image.part == 'train'))
     except DataError as error:  # Beam would wrap it in a message of its own
-        folders.error(number).write_text(str(error))
+        (folders.examined / f'error-{number:05d}.txt').write_text(str(error))
     np.save(folders.index(number), np.array([*itertools.chain(*index)], IMAGE))
 
 
 def _inspect(
-    image: LabelledImage | BadImage, checks: CheckConfig
+    image: LabelledImage | BadImage, config: DataConfig
 ) -> tuple[LabelledImage, GoodImage] | BadImage:
     if isinstance(image, BadImage):
         return image
     try:
-        return image, examine(image.contents, checks)
+        return image, examine(image.contents, config.checks)
     except Rejected as error:
         return BadImage(image.filename, error.reason, error.detail, image.contents)
 
@@ -120,11 +114,8 @@ def _inspect(
 def move_records(assigned: tuple[int, np.ndarray, np.ndarray], folders: SpanFolders) -> None:
     """Writes the records of one shard to their final splits, without unused images.
 
-    Idempotent: it does not change the output of the first pass.
-
-    Args:
-        assigned: number, `splits` and `other_labels` (see SplitAssignment) of the shard.
-        folders: of the span.
+    Idempotent: it does not change the output of the first pass. The argument `assigned` has the
+    number of the shard, and its part of `splits` and `other_labels` of the SplitAssignment.
     """
     number, splits, other_labels = assigned
     examined = record_files(folders.examined, number, folders.shards)

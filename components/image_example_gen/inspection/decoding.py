@@ -17,14 +17,8 @@ _TAG_BITS, _TAG_PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
 def decode_with_tensorflow(contents: bytes, header: Header, scale: int) -> PIL.Image.Image:
     """Decodes a plain JPEG or PNG to RGB with the decoder of training and serving.
 
-    Args:
-        contents: the bytes of the file.
-        header: of the same file.
-        scale: 2, 4 or 8 to decode a JPEG at a half, a quarter or an eighth of its size. All of its
-            data is still read; only the last step, the inverse DCT, is smaller.
-
-    Raises:
-        Rejected: TensorFlow cannot decode it.
+    A `scale` of 2, 4 or 8 decodes a JPEG at a half, a quarter or an eighth of its size. All of its
+    data is still read; only the last step, the inverse DCT, is smaller.
     """
     try:
         with tf.device('CPU:0'):
@@ -43,7 +37,6 @@ def decode_with_pillow(contents: bytes, header: Header) -> PIL.Image.Image:
     """Decodes the first frame to RGB, on white where it is transparent.
 
     Raises:
-        Rejected: its pixels cannot be converted to RGB, such as floating-point numbers.
         Exception: almost any, raised by Pillow for a damaged file.
     """
     if header.format == 'PNG':

@@ -34,18 +34,11 @@ _one_large_image = threading.Lock()
 
 @dataclass(frozen=True)
 class GoodImage:
-    """An image that TensorFlow decodes, and its measures.
+    """An image that TensorFlow decodes, and its measures."""
 
-    Attributes:
-        contents: a JPEG or PNG for `tf.io.decode_image(channels=3)`; the unchanged bytes of the
-            file where possible.
-        width: in pixels, after the EXIF orientation was applied; so is the height.
-        perceptual_hash: 32 bytes, see `measures.perceptual_hash`.
-    """
-
-    contents: bytes
+    contents: bytes  # for `tf.io.decode_image(channels=3)`; those of the file where possible
     format: Literal['jpeg', 'png']
-    width: int
+    width: int  # upright
     height: int
     measures: Measures
     perceptual_hash: bytes
@@ -99,7 +92,7 @@ def _check_header(header: Header, config: CheckConfig) -> None:
     if shorter < config.min_side:
         raise Rejected('too small', f'it has {size}, and the shorter side needs {config.min_side}')
     most = min(config.max_megapixels * 1e6, MAX_PIXELS)
-    if header.pixels > most:
+    if header.width * header.height > most:
         raise Rejected('too large', f'its header says {size}, more than {_megapixels(most)}')
     if longer > _LONGEST_SIDE:
         raise Rejected('too large', f'it has {size}, and a side may have {_LONGEST_SIDE:,}')
@@ -118,7 +111,7 @@ def _is_large(header: Header) -> bool:
     the image, and only if it is progressive. Photographs of 24 megapixels do not wait.
     """
     reduced_jpeg = header.format == 'JPEG' and header.is_kept
-    return header.pixels > (4 * _LARGE if reduced_jpeg else _LARGE)
+    return header.width * header.height > (4 * _LARGE if reduced_jpeg else _LARGE)
 
 
 def _decode(contents: bytes, header: Header) -> GoodImage:

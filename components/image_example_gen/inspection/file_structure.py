@@ -1,6 +1,7 @@
 """Walks through the parts of JPEG, PNG and GIF files without decoding pixels.
 
-Pillow and TensorFlow accept files that end too early, wrong checksums and bytes between the parts.
+Pillow and TensorFlow accept files that end too early, wrong checksums and bytes between the parts;
+the functions here raise Rejected.
 """
 
 import zlib
@@ -27,12 +28,7 @@ class JpegHeader(NamedTuple):
 
 
 def read_jpeg_header(contents: bytes) -> JpegHeader:
-    """Reads the segments before the compressed data (ITU-T T.81, annex B), and finds the end.
-
-    Raises:
-        Rejected: the image is truncated, has no frame header, or has a coding that hardly any
-            program decodes.
-    """
+    """Reads the segments before the compressed data (ITU-T T.81, annex B), and finds the end."""
     coding, frame, exif, end = 0, b'', b'', 0
     for marker, start, end in _jpeg_segments(contents):
         if marker == _JPEG_APP1 and not exif and contents.startswith(b'Exif\0\0', start):
@@ -73,12 +69,7 @@ def _jpeg_segments(contents: bytes) -> Iterator[tuple[int, int, int]]:
 
 
 def read_png_chunks(contents: bytes) -> dict[bytes, memoryview]:
-    """Reads the payload of the first chunk of each kind (W3C PNG specification).
-
-    Raises:
-        Rejected: the image is truncated, its first chunk is not the header, or the checksum of a
-            chunk of the picture is wrong.
-    """
+    """Reads the payload of the first chunk of each kind (W3C PNG specification)."""
     payloads: dict[bytes, memoryview] = {}
     view = memoryview(contents)
     for kind, start, end in _png_chunks(contents):
@@ -114,11 +105,7 @@ def _png_chunks(contents: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 def count_gif_frames(contents: bytes) -> int:
-    """Counts the frames block by block (GIF89a specification); decompresses none.
-
-    Raises:
-        Rejected: the image is truncated, has no frame, or contains bytes that are no block.
-    """
+    """Counts the frames block by block (GIF89a specification); decompresses none."""
     if len(contents) < 13:
         raise Rejected.truncated(contents, 'before its picture begins')
     frames, position = 0, 13 + _gif_palette_bytes(contents[10])

@@ -37,27 +37,15 @@ _STRIPS_AND_TILES = ((273, 279), (324, 325))  # tags of offsets and of byte coun
 
 @dataclass(frozen=True)
 class Header:
-    """The header of an image in any supported format.
-
-    Attributes:
-        plain: a JPEG or PNG of 8-bit RGB or gray, whose pixels TensorFlow decodes unchanged.
-        frames: more than 1 if the image is animated.
-        orientation: 1 to 8, as in EXIF; 1 is upright. Always 1 for TIFF, which Pillow turns.
-        lossy: the pixels were compressed with loss.
-    """
+    """The header of an image in any supported format."""
 
     format: ImageFormat
     width: int
     height: int
-    plain: bool = False
+    plain: bool = False  # a JPEG or PNG of 8-bit RGB or gray: TensorFlow decodes its pixels
     frames: int = 1
-    orientation: int = 1
-    lossy: bool = False
-
-    @property
-    def pixels(self) -> int:
-        """The number of pixels."""
-        return self.width * self.height
+    orientation: int = 1  # as in EXIF; 1 is upright. Always 1 for TIFF, which Pillow turns
+    lossy: bool = False  # compressed with loss
 
     @property
     def is_kept(self) -> bool:
@@ -66,7 +54,7 @@ class Header:
 
 
 def read_header(contents: bytes) -> Header:
-    """Reads the header of an image; `contents` are the bytes of any file.
+    """Reads the header of any file.
 
     Raises:
         Rejected: the file is not a supported image, or is truncated or damaged.

@@ -43,11 +43,7 @@ _TEXT_SAMPLE = 4096  # bytes that are decoded to recognise text
 
 
 def detect_format(contents: bytes) -> ImageFormat:
-    """Detects which supported format a file has.
-
-    Raises:
-        Rejected: the format is not supported; the detail names it if it is known.
-    """
+    """Detects which supported format a file has; raises Rejected if it has none."""
     if image_format := _match(_SUPPORTED, contents):
         return image_format
     text = _decode_text(contents[:_TEXT_SAMPLE])
