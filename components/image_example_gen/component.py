@@ -194,17 +194,13 @@ def check_classes_in_splits(spans: Sequence[Counts], test_window: int) -> None:
 def _artifact(prepared: Artifact, span: Span) -> Artifact:
     """Examples of one span; TFX requires its folder directly in that of the prepared artifact."""
     artifact = standard_artifacts.Examples()
-    artifact.uri = f'{prepared.uri}/{_folder_name(span)}'
+    artifact.uri = f'{prepared.uri}/span-{span.number}'
     artifact.span = span.number
     artifact.set_int_custom_property(SPAN, span.number)
     artifact.set_string_custom_property(FINGERPRINT, span.source.fingerprint)
     artifact.split_names = artifact_utils.encode_split_names(list(features.SPLITS))
     examples_utils.set_payload_format(artifact, example_gen_pb2.FORMAT_TF_EXAMPLE)
     return artifact
-
-
-def _folder_name(span: Span) -> str:
-    return f'span-{span.number}'
 
 
 def _fingerprints(window: Sequence[Span]) -> str:

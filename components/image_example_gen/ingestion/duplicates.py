@@ -43,27 +43,29 @@ class SplitAssignment:
         splits: uint8 [n]: an index into SPLITS, DUPLICATE, LABEL_CONFLICT, or SPLIT_CONFLICT for an
             image with near-duplicates in two splits of other spans.
         other_labels: int64 [n]: the other label of each LABEL_CONFLICT.
-        repeated: number of images with the same bytes as an image of another span; they are used.
+        repeated: number of used images with the same bytes as an image of another span.
         conflicting: bool [m]: images of other spans that cause a conflict.
     """
 
     def __init__(self, images: np.ndarray, earlier: np.ndarray, near: int) -> None:
         self._index = np.concatenate([earlier, images])
         self._is_new = np.arange(len(self._index)) >= len(earlier)
-        self._all_splits = self._index['split'].copy()
-        self._all_other_labels = np.full(len(self._index), -1)
-        self._all_conflicting = np.zeros(len(self._index), bool)
-        self.splits = self._all_splits[len(earlier) :]  # these are views
-        self.other_labels = self._all_other_labels[len(earlier) :]
-        self.conflicting = self._all_conflicting[: len(earlier)]
+        self._splits = self._index['split'].copy()
+        self._other_labels = np.full(len(self._index), -1)
+        self._conflicting = np.zeros(len(self._index), bool)
         self.repeated = 0
         self._resolve_same_bytes()
         if near:
             self._resolve_near_duplicates(near)
+        self.splits, self.other_labels = (
+            self._splits[self._is_new],
+            self._other_labels[self._is_new],
+        )
+        self.conflicting = self._conflicting[~self._is_new]
 
     def _resolve_same_bytes(self) -> None:
         """Uses the first of new images with the same bytes, or none if their labels differ."""
-        fixed, splits = self._index['fixed'], self._all_splits
+        fixed, splits = self._index['fixed'], self._splits
         for group in _groups(np.ascontiguousarray(self._index['sha256']).view('S32').ravel()):
             new = group[self._is_new[group]]
             if np.ptp(self._index['label'][group]):
@@ -75,7 +77,7 @@ class SplitAssignment:
         splits[fixed & self._is_new & (splits < DUPLICATE)] = TRAIN
 
     def _resolve_near_duplicates(self, near: int) -> None:
-        used = np.flatnonzero(self._all_splits < DUPLICATE)
+        used = np.flatnonzero(self._splits < DUPLICATE)
         group_of = np.arange(len(used))
         for pairs, distances in near_pairs(self._index['perceptual'][used], near):
             same = used[pairs[distances <= SAME_PICTURE]]
@@ -91,26 +93,26 @@ class SplitAssignment:
         labels = self._index['label'][group]
         for image, label in zip(group, labels, strict=True):
             if self._is_new[image]:
-                self._all_splits[image] = LABEL_CONFLICT
-                self._all_other_labels[image] = labels[labels != label][0]
+                self._splits[image] = LABEL_CONFLICT
+                self._other_labels[image] = labels[labels != label][0]
             else:
-                self._all_conflicting[image] = True
+                self._conflicting[image] = True
 
     def _unify_splits(self, group: np.ndarray) -> None:
         """Puts near-duplicates in one split."""
-        group = group[self._all_splits[group] < DUPLICATE]
+        group = group[self._splits[group] < DUPLICATE]
         new, old = group[self._is_new[group]], group[~self._is_new[group]]
-        old_splits = np.unique(self._all_splits[old])
+        old_splits = np.unique(self._splits[old])
         if len(old_splits) == 1:
-            self._all_splits[new] = old_splits[0]
+            self._splits[new] = old_splits[0]
         elif len(old) and len(new):
-            self._all_splits[new] = SPLIT_CONFLICT
-            self._all_conflicting[old] = True
+            self._splits[new] = SPLIT_CONFLICT
+            self._conflicting[old] = True
         elif self._index['fixed'][new].any():
-            self._all_splits[new] = TRAIN
+            self._splits[new] = TRAIN
         elif len(new):
             lowest = min(new, key=lambda image: self._index['sha256'][image].tobytes())
-            self._all_splits[new] = self._all_splits[lowest]
+            self._splits[new] = self._splits[lowest]
 
 
 def near_pairs(hashes: np.ndarray, most: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

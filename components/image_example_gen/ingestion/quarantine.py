@@ -59,17 +59,12 @@ class QuarantineWriter:
         self._list.close()
 
 
-def merge_lists(directory: Path, room: float) -> None:
-    """Merges the lists of all shards in order; removes copies beyond `room` bytes."""
+def merge_lists(directory: Path) -> None:
+    """Merges the lists of all shards in order."""
     parts = sorted(directory.glob('shard-*.jsonl'), key=lambda part: part.stem)
-    with (directory / LIST).open('w') as merged:
-        for part in parts:
-            for line in map(json.loads, part.read_text().splitlines()):
-                if line['copy'] and (room := room - line['bytes']) < 0:
-                    (directory / line['copy']).unlink()
-                    line['copy'] = None
-                merged.write(json.dumps(line) + '\n')
-            part.unlink()
+    (directory / LIST).write_text(''.join(part.read_text() for part in parts))
+    for part in parts:
+        part.unlink()
 
 
 def read_quarantined(directory: Path) -> Iterator[dict[str, Any]]:

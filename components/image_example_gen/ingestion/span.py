@@ -14,7 +14,7 @@ import numpy as np
 from common import console, features
 from common.errors import DataError
 from common.features import MANIFEST
-from common.files import MEGABYTE, write_atomically
+from common.files import write_atomically
 from common.strict_model import StrictModel
 from components.image_example_gen.ingestion import transforms
 from components.image_example_gen.ingestion.duplicates import (
@@ -160,7 +160,7 @@ def ingest_span(
     images, known = np.concatenate(parts), np.concatenate([np.empty(0, IMAGE), *earlier])
     assignment = SplitAssignment(images, known, config.checks.near_distance)
     _write_records(parts, assignment, folders, make_pipeline)
-    merge_lists(quarantine, config.checks.quarantine_megabytes * MEGABYTE)
+    merge_lists(quarantine)
     shutil.rmtree(folders.examined)
     used = images[assignment.splits < DUPLICATE]
     used['split'] = assignment.splits[assignment.splits < DUPLICATE]

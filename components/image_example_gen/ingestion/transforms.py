@@ -34,7 +34,6 @@ from components.image_example_gen.sources.base.config import DataConfig
 from components.image_example_gen.sources.base.source_protocol import BadImage, LabelledImage, Shard
 
 ERRORS = 'error-*.txt'  # messages of shards that cannot be read
-_LEAST_ROOM = 5e6  # bytes of copies per shard: some large photographs
 
 # Called for each image; not set in the worker processes of other runners.
 on_image: Callable[[], None] | None = None
@@ -60,14 +59,9 @@ class SpanFolders:
         return self.examined / f'index-{number:05d}.npy'
 
     def quarantine_writer(self, name: str) -> QuarantineWriter:
-        """The writer of one shard.
-
-        All shards together may have more room than the recipe allows; `merge_lists` removes copies
-        above the limit.
-        """
-        room = self.config.checks.quarantine_megabytes * MEGABYTE
-        share = max(room / self.shards, min(room, _LEAST_ROOM))
-        return QuarantineWriter(self.quarantine, name, int(share))
+        """The writer of one shard in one of the two passes, which share the room for copies."""
+        room = self.config.checks.quarantine_megabytes * MEGABYTE / self.shards / 2
+        return QuarantineWriter(self.quarantine, name, int(room))
 
 
 def examine_shard(numbered: tuple[int, Shard], folders: SpanFolders) -> None:

@@ -6,16 +6,23 @@ import threading
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import PIL.ExifTags
 import PIL.Image
 import PIL.ImageOps
+import PIL.TiffImagePlugin
+import tensorflow as tf
 
 from common.errors import Rejected
 from common.files import MEGABYTE
-from components.image_example_gen.inspection import decoding
 from components.image_example_gen.inspection.config import CheckConfig
 from components.image_example_gen.inspection.file_structure import without_metadata
-from components.image_example_gen.inspection.headers import MAX_PIXELS, Header, read_header
+from components.image_example_gen.inspection.headers import (
+    MAX_PIXELS,
+    Header,
+    open_image,
+    read_header,
+)
 from components.image_example_gen.inspection.measures import (
     Measures,
     measure,
@@ -25,6 +32,9 @@ from components.image_example_gen.inspection.measures import (
 )
 
 _LONGEST_SIDE = 65_500  # pixels; the limit of libjpeg, which also encodes the converted images
+_OPAQUE = {'RGB', 'L', '1', 'P', 'CMYK', 'YCbCr', 'RGBX'}
+_TRANSPARENT = {'RGBA', 'LA', 'PA', 'La', 'RGBa'}
+_TAG_BITS, _TAG_PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
 
 _LARGE = 8e6  # pixels
 # The pixels of a converted image take 4 bytes in each of two or three copies. Threads decode one
@@ -119,12 +129,12 @@ def _decode(contents: bytes, header: Header) -> GoodImage:
     if header.is_kept:
         if header.frames > 1:
             contents = without_metadata(contents)
-        image = decoding.decode_with_tensorflow(contents, header, scale_for(*size))
+        image = _decode_with_tensorflow(contents, header, scale_for(*size))
     else:
         image = (
-            decoding.decode_with_tensorflow(contents, header, scale=1)
+            _decode_with_tensorflow(contents, header, scale=1)
             if header.plain
-            else decoding.decode_with_pillow(contents, header)
+            else _decode_with_pillow(contents, header)
         )
         image.info.clear()  # EXIF data, profiles and transparency, which Pillow would write again
         if header.orientation != 1:
@@ -134,6 +144,61 @@ def _decode(contents: bytes, header: Header) -> GoodImage:
     small = reduced(image)
     image_format: Literal['jpeg', 'png'] = 'jpeg' if header.lossy else 'png'
     return GoodImage(contents, image_format, *size, measure(small), perceptual_hash(small))
+
+
+def _decode_with_tensorflow(contents: bytes, header: Header, scale: int) -> PIL.Image.Image:
+    """Decodes a plain JPEG or PNG to RGB with the decoder of training and serving.
+
+    A `scale` of 2, 4 or 8 decodes a JPEG at a half, a quarter or an eighth of its size. All of its
+    data is still read; only the last step, the inverse DCT, is smaller.
+    """
+    try:
+        with tf.device('CPU:0'):
+            if header.format == 'JPEG':
+                pixels = tf.io.decode_jpeg(contents, channels=3, ratio=scale)
+            else:
+                pixels, scale = tf.io.decode_png(contents, channels=3), 1
+    except tf.errors.InvalidArgumentError as error:
+        raise Rejected('damaged', 'TensorFlow cannot decode its compressed data') from error
+    if pixels.shape != (-(-header.height // scale), -(-header.width // scale), 3):
+        raise Rejected('damaged', 'it holds two sizes that contradict each other')
+    return PIL.Image.fromarray(np.asarray(memoryview(pixels)))  # `numpy()` would copy them
+
+
+def _decode_with_pillow(contents: bytes, header: Header) -> PIL.Image.Image:
+    """Decodes the first frame to RGB, on white where it is transparent.
+
+    Raises:
+        Exception: almost any, raised by Pillow for a damaged file.
+    """
+    if header.format == 'PNG':
+        contents = without_metadata(contents)
+    with open_image(contents, header.format) as image:
+        image.load()
+        if image.mode.startswith('I;16'):
+            return _from_16_bits(image)
+        if image.mode in _TRANSPARENT or (image.mode in _OPAQUE and 'transparency' in image.info):
+            layer = image if image.mode == 'RGBA' else image.convert('RGBA')
+            white = PIL.Image.new('RGB', layer.size, 'white')
+            white.paste(layer, mask=layer)  # `alpha_composite` needs two copies more
+            return white
+        if image.mode in _OPAQUE:
+            return image.convert('RGB')
+        detail = 'its pixels cannot be converted to RGB, such as floating-point numbers'
+        raise Rejected('unsupported format', f'{detail} (mode {image.mode} of Pillow)')
+
+
+def _from_16_bits(image: PIL.Image.Image) -> PIL.Image.Image:
+    """The highest 8 bits of gray pixels, as decoders of PNG take them.
+
+    TIFFs may have 12 bits, or white as 0, which Pillow ignores.
+    """
+    bits, negative = 16, False
+    if isinstance(image, PIL.TiffImagePlugin.TiffImageFile):
+        bits = image.tag_v2[_TAG_BITS][0]
+        negative = image.tag_v2.get(_TAG_PHOTOMETRIC) == _WHITE_IS_ZERO
+    gray = (np.asarray(image) >> (bits - 8)).astype(np.uint8)
+    return PIL.Image.fromarray(255 - gray if negative else gray).convert('RGB')
 
 
 def _encode(image: PIL.Image.Image, lossy: bool) -> bytes:
