@@ -50,18 +50,13 @@ def AnomalyGate(
     Raises:
         AnomaliesFound: there are anomalies, or drift or skew that stops the run.
     """
-    folder = folder_of(anomalies.uri)
-    files = {
-        split: folder / f'Split-{split}' / 'SchemaDiff.pb'
-        for split in artifact_utils.decode_split_names(anomalies.split_names)
-    }
-    clauses = describe_anomalies(
-        {split: Anomalies.FromString(file.read_bytes()) for split, file in files.items()}
-    )
-    if clauses:
+    by_split = {}
+    for split in artifact_utils.decode_split_names(anomalies.split_names):
+        file = folder_of(anomalies.uri) / f'Split-{split}' / 'SchemaDiff.pb'
+        by_split[split] = Anomalies.FromString(file.read_bytes())
+    if clauses := describe_anomalies(by_split):
         raise AnomaliesFound('the data does not fit the schema: ' + '; '.join(clauses))
-    config = ValidationConfig.model_validate_json(validation)
-    new = _load(statistics)
+    config, new = ValidationConfig.model_validate_json(validation), _load(statistics)
     found: dict[str, list[str]] = {'warn': [], 'stop': []}
     if previous_statistics:
         before = _load(previous_statistics)['train']  # the largest split

@@ -24,14 +24,7 @@ def feature_of(measure: str) -> str:
 def drift(
     span: int, new: Statistics, before: Statistics, config: ValidationConfig
 ) -> tuple[str, ...]:
-    """Describes drift between two train splits: "brightness of span 4 moved by 0.31 (limit 0.2)".
-
-    Args:
-        span: number of the newest span.
-        new: statistics of the newest span.
-        before: statistics of the previous span.
-        config: thresholds.
-    """
+    """Describes drift from the previous span: "brightness of span 4 moved by 0.31 (limit 0.2)"."""
     found = _above_threshold('drift', new, before, config)
     return tuple(f'{measure} of span {span} moved by {distance}' for measure, distance in found)
 

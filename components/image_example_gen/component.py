@@ -135,11 +135,12 @@ class ImageExampleGen(BaseBeamComponent):
     DRIVER_CLASS = ImageExampleGenDriver
 
     def __init__(self, data: DataConfig) -> None:
-        outputs = {
-            EXAMPLES: Channel(type=standard_artifacts.Examples),
-            QUARANTINE: Channel(type=Quarantine),
-        }
-        spec = ImageExampleGenSpec(data=data.model_dump_json(), record_format=FORMAT, **outputs)
+        spec = ImageExampleGenSpec(
+            data=data.model_dump_json(),
+            record_format=FORMAT,
+            examples=Channel(type=standard_artifacts.Examples),
+            quarantine=Channel(type=Quarantine),
+        )
         super().__init__(spec)
 
 

@@ -57,10 +57,8 @@ class SplitAssignment:
         self._resolve_same_bytes()
         if near:
             self._resolve_near_duplicates(near)
-        self.splits, self.other_labels = (
-            self._splits[self._is_new],
-            self._other_labels[self._is_new],
-        )
+        self.splits = self._splits[self._is_new]
+        self.other_labels = self._other_labels[self._is_new]
         self.conflicting = self._conflicting[~self._is_new]
 
     def _resolve_same_bytes(self) -> None:

@@ -7,6 +7,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import apache_beam as beam
 import numpy as np
@@ -28,8 +29,7 @@ from components.image_example_gen.ingestion.quarantine import LIST, merge_lists,
 from components.image_example_gen.ingestion.records import record_files
 from components.image_example_gen.ingestion.tally import Tally
 from components.image_example_gen.ingestion.transforms import ERRORS, SpanFolders
-from components.image_example_gen.inspection.config import CheckConfig
-from components.image_example_gen.sources.base.config import DataConfig, SplitConfig
+from components.image_example_gen.sources.base.config import DataConfig
 from components.image_example_gen.sources.base.source_protocol import Source
 
 FORMAT = 7  # version of the files below; a new number ingests everything again
@@ -38,23 +38,13 @@ _INDEX = 'index.npy'  # IMAGE [n] of the used images
 Counts = dict[str, dict[str, int]]  # images by split and class
 
 
-class _Input(StrictModel):
-    """Everything that the records of a span depend on, except for the other spans."""
-
-    fingerprint: str
-    classes: tuple[str, ...]
-    splits: SplitConfig
-    checks: CheckConfig
-    format: int = FORMAT
-
-
 class Ingested(StrictModel):
     """The result of an ingestion: `manifest.json` in the folder of the records.
 
     Spans refer to each other by digests: the SHA-256 of the used images and their splits.
     """
 
-    source: _Input
+    source: dict[str, Any]  # what the records depend on, besides other spans
     counts: Counts  # used images
     tally: Tally
     compared_with: list[str]  # digests of the spans that were searched for duplicates
@@ -63,12 +53,7 @@ class Ingested(StrictModel):
 
 
 def read_ingested(records: Path) -> Ingested:
-    """Reads the result of an ingestion from the folder of its records.
-
-    Raises:
-        OSError: the manifest is missing.
-        ValueError: it is damaged.
-    """
+    """Reads the manifest of records; raises OSError or ValueError if it is missing or damaged."""
     # pydantic's JSON refuses the lone surrogates of a class folder with an undecodable name.
     return Ingested.model_validate(json.loads((records / MANIFEST).read_text()))
 
@@ -86,12 +71,12 @@ def link_span(
     Args:
         source: the images.
         config: checks and splits.
-        others: folders of records of the other spans of this run that are already ingested.
+        others: folders of records of the spans of this run that are already ingested.
         earlier: folders of records and quarantine of earlier runs.
         records: target folder.
         quarantine: target folder.
     """
-    wanted = _input_of(source, config)
+    wanted = _source(source, config)
     for pair in earlier:
         if _can_be_linked(*pair, wanted, others):
             for origin, target in zip(pair, (records, quarantine), strict=True):
@@ -100,7 +85,9 @@ def link_span(
     return False
 
 
-def _can_be_linked(records: Path, quarantine: Path, wanted: _Input, others: Sequence[Path]) -> bool:
+def _can_be_linked(
+    records: Path, quarantine: Path, wanted: dict[str, Any], others: Sequence[Path]
+) -> bool:
     """Whether records are complete, and ingesting the span again would write the same."""
     try:
         ingested, digest = read_ingested(records), _digest(records)
@@ -108,13 +95,13 @@ def _can_be_linked(records: Path, quarantine: Path, wanted: _Input, others: Sequ
         return False
     complete = (quarantine / LIST).is_file() and ingested.sizes == _sizes(records)
     readable = 'unreadable' not in ingested.tally.bad  # else they may be readable now
+    if not (complete and readable and ingested.source == wanted):
+        return False
     known = {_digest(folder): read_ingested(folder) for folder in others}
-    compared = all(
+    return known.keys() >= set(ingested.because_of) and all(
         name in ingested.compared_with or digest in other.compared_with
         for name, other in known.items()
     )
-    unchanged = ingested.source == wanted and known.keys() >= set(ingested.because_of)
-    return complete and readable and compared and unchanged
 
 
 def _link(source: str, target: str) -> None:
@@ -138,8 +125,7 @@ def ingest_span(
     Args:
         source: the images.
         config: checks and splits.
-        others: folders of records of the other spans of this run that are already ingested;
-            near-duplicates of their images get the same split.
+        others: as in `link_span`; near-duplicates of their images get the same split.
         records: target folder. The manifest is written last: an incomplete folder has none.
         quarantine: target folder for the images that cannot be used.
         make_pipeline: a Beam pipeline on the runner of the recipe.
@@ -168,7 +154,7 @@ def ingest_span(
     digests = [_digest(folder) for folder in others]
     conflicting = np.split(assignment.conflicting, np.cumsum([len(each) for each in earlier]))
     ingested = Ingested(
-        source=_input_of(source, config),
+        source=_source(source, config),
         counts={
             split: {
                 name: int(np.sum((used['split'] == number) & (used['label'] == label)))
@@ -223,13 +209,14 @@ def _tally(images: np.ndarray, assignment: SplitAssignment, quarantine: Path) ->
     )
 
 
-def _input_of(source: Source, config: DataConfig) -> _Input:
-    return _Input(
-        fingerprint=source.fingerprint,
-        classes=source.classes,
-        splits=config.splits,
-        checks=config.checks,
-    )
+def _source(source: Source, config: DataConfig) -> dict[str, Any]:
+    return {
+        'fingerprint': source.fingerprint,
+        'classes': list(source.classes),
+        'splits': config.splits.model_dump(),
+        'checks': config.checks.model_dump(),
+        'format': FORMAT,
+    }
 
 
 def _digest(records: Path) -> str:

@@ -63,7 +63,11 @@ def examine(contents: bytes, config: CheckConfig) -> GoodImage:
         Rejected: the image is refused. No other exception is raised, whatever the bytes are.
     """
     try:
-        _check_bytes(contents, config)
+        if not contents:
+            raise Rejected('empty', 'it has no bytes')
+        if len(contents) > config.max_bytes:
+            size = f'{len(contents) / MEGABYTE:,.1f} megabytes'
+            raise Rejected('too large', f'it has {size}, more than {config.max_megabytes:g}')
         header = read_header(contents)
         _check_header(header, config)
         with _one_large_image if _is_large(header) else contextlib.nullcontext():
@@ -83,14 +87,6 @@ def examine(contents: bytes, config: CheckConfig) -> GoodImage:
             raise Rejected.truncated(contents) from error
         detail = f'decoding it failed with {type(error).__name__}: {text}'
         raise Rejected('damaged', detail) from error
-
-
-def _check_bytes(contents: bytes, config: CheckConfig) -> None:
-    if not contents:
-        raise Rejected('empty', 'it has no bytes')
-    if len(contents) > config.max_bytes:
-        size = f'{len(contents) / MEGABYTE:,.1f} megabytes'
-        raise Rejected('too large', f'it has {size}, more than {config.max_megabytes:g}')
 
 
 def _check_header(header: Header, config: CheckConfig) -> None:
@@ -131,16 +127,20 @@ def _decode(contents: bytes, header: Header) -> GoodImage:
             contents = without_metadata(contents)
         image = _decode_with_tensorflow(contents, header, scale_for(*size))
     else:
-        image = (
-            _decode_with_tensorflow(contents, header, scale=1)
-            if header.plain
-            else _decode_with_pillow(contents, header)
-        )
+        if header.plain:
+            image = _decode_with_tensorflow(contents, header, scale=1)
+        else:
+            image = _decode_with_pillow(contents, header)
         image.info.clear()  # EXIF data, profiles and transparency, which Pillow would write again
         if header.orientation != 1:
             image.getexif()[PIL.ExifTags.Base.Orientation] = header.orientation
             image = PIL.ImageOps.exif_transpose(image)
-        contents, size = _encode(image, header.lossy), image.size
+        buffer = io.BytesIO()
+        if header.lossy:
+            image.save(buffer, 'JPEG', quality=95, subsampling=0)
+        else:
+            image.save(buffer, 'PNG')
+        contents, size = buffer.getvalue(), image.size
     small = reduced(image)
     image_format: Literal['jpeg', 'png'] = 'jpeg' if header.lossy else 'png'
     return GoodImage(contents, image_format, *size, measure(small), perceptual_hash(small))
@@ -166,11 +166,7 @@ def _decode_with_tensorflow(contents: bytes, header: Header, scale: int) -> PIL.
 
 
 def _decode_with_pillow(contents: bytes, header: Header) -> PIL.Image.Image:
-    """Decodes the first frame to RGB, on white where it is transparent.
-
-    Raises:
-        Exception: almost any, raised by Pillow for a damaged file.
-    """
+    """Decodes the first frame to RGB, on white where it is transparent."""
     if header.format == 'PNG':
         contents = without_metadata(contents)
     with open_image(contents, header.format) as image:
@@ -189,22 +185,10 @@ def _decode_with_pillow(contents: bytes, header: Header) -> PIL.Image.Image:
 
 
 def _from_16_bits(image: PIL.Image.Image) -> PIL.Image.Image:
-    """The highest 8 bits of gray pixels, as decoders of PNG take them.
-
-    TIFFs may have 12 bits, or white as 0, which Pillow ignores.
-    """
+    """The highest 8 bits of gray pixels. TIFFs may have 12 bits, or white as 0."""
     bits, negative = 16, False
     if isinstance(image, PIL.TiffImagePlugin.TiffImageFile):
         bits = image.tag_v2[_TAG_BITS][0]
         negative = image.tag_v2.get(_TAG_PHOTOMETRIC) == _WHITE_IS_ZERO
     gray = (np.asarray(image) >> (bits - 8)).astype(np.uint8)
     return PIL.Image.fromarray(255 - gray if negative else gray).convert('RGB')
-
-
-def _encode(image: PIL.Image.Image, lossy: bool) -> bytes:
-    buffer = io.BytesIO()
-    if lossy:
-        image.save(buffer, 'JPEG', quality=95, subsampling=0)
-    else:
-        image.save(buffer, 'PNG')
-    return buffer.getvalue()

@@ -54,12 +54,7 @@ class Header:
 
 
 def read_header(contents: bytes) -> Header:
-    """Reads the header of any file.
-
-    Raises:
-        Rejected: the file is not a supported image, or is truncated or damaged.
-        Exception: almost any, raised by Pillow for a damaged file.
-    """
+    """Reads the header of any file; raises Rejected, or almost any exception of Pillow."""
     readers = {'JPEG': _jpeg, 'PNG': _png, 'GIF': _gif, 'WebP': _webp, 'BMP': _bmp, 'TIFF': _tiff}
     return readers[detect_format(contents)](contents)
 
@@ -89,6 +84,11 @@ def _gif(contents: bytes) -> Header:
         return Header('GIF', *image.size, frames=frames)
 
 
+def _bmp(contents: bytes) -> Header:
+    with open_image(contents, 'BMP') as image:
+        return Header('BMP', *image.size)
+
+
 def _webp(contents: bytes) -> Header:
     if 8 + int.from_bytes(contents[4:8], 'little') > len(contents):
         raise Rejected.truncated(contents)
@@ -105,11 +105,6 @@ def _webp(contents: bytes) -> Header:
             orientation=_orientation(image.info.get('exif', b'')),
             lossy=codec is not None and codec.group() == b'VP8 ',
         )
-
-
-def _bmp(contents: bytes) -> Header:
-    with open_image(contents, 'BMP') as image:
-        return Header('BMP', *image.size)
 
 
 def _tiff(contents: bytes) -> Header:

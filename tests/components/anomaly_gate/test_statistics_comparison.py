@@ -21,6 +21,9 @@ def test_describes_drift_with_span_and_limit(statistics_of, before):
 
     assert clause.startswith('brightness of span 4 moved by 0.')
     assert clause.endswith(' (limit 0.2)')
+    for limit in (None, 0.9):
+        config = ValidationConfig.model_validate({'drift': {'brightness': limit}})
+        assert drift(4, statistics_of(seed=1, darker=0.6), before, config) == ()
 
 
 @pytest.mark.parametrize(
@@ -46,13 +49,6 @@ def test_class_balance_uses_largest_change_of_share(statistics_of, before):
     assert drift(2, statistics_of(seed=1, dogs=0.75), before, CONFIG) == (
         'class balance of span 2 moved by 0.25 (limit 0.1)',
     )
-
-
-@pytest.mark.parametrize('limit', [None, 0.9])
-def test_limit_of_measure_is_configurable(statistics_of, before, limit):
-    config = ValidationConfig.model_validate({'drift': {'brightness': limit}})
-
-    assert drift(4, statistics_of(seed=1, darker=0.6), before, config) == ()
 
 
 def test_ignores_splits_with_few_images(statistics_of, before):
