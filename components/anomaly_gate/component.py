@@ -42,10 +42,10 @@ def AnomalyGate(
 
     Args:
         anomalies: output of ExampleValidator.
-        statistics: statistics of the newest span.
+        statistics: of the newest span.
         validation: `ValidationConfig` as JSON.
         code: hash of the component's source.
-        previous_statistics: statistics of the previous span, if any.
+        previous_statistics: of the previous span, if any.
 
     Raises:
         AnomaliesFound: there are anomalies, or drift or skew that stops the run.

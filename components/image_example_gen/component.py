@@ -123,11 +123,9 @@ class ImageExampleGenExecutor(BaseBeamExecutor):
 class ImageExampleGen(BaseBeamComponent):
     """Ingests the newest spans of labelled images.
 
-    Outputs:
-        examples: one artifact per span, oldest first, with the splits train, eval and test as
-            TFRecords of canonical `tf.Example`s (`common.features`). Its properties are `span` and
-            `input_fingerprint`, which changes when the images change.
-        quarantine: the images that cannot be used, with reasons.
+    The output `examples` has one artifact per span, oldest first, with the splits train, eval and
+    test as TFRecords of canonical `tf.Example`s (`common.features`), and the properties `span` and
+    `input_fingerprint`. The output `quarantine` lists the images that cannot be used.
     """
 
     SPEC_CLASS = ImageExampleGenSpec
@@ -147,10 +145,8 @@ class ImageExampleGen(BaseBeamComponent):
 def check_bad_share(tallies: Mapping[str, Tally], limit: float, quarantine: Path) -> None:
     """Raises DataError if the share of quarantined images is above the limit.
 
-    Args:
-        tallies: of the spans, by the names of their folders.
-        limit: largest share of bad images.
-        quarantine: of the run. TFX removes it after an error, so it is copied to `refused`.
+    TFX removes the quarantine after an error, so it is copied to `refused`. The keys of `tallies`
+    are the names of the folders of spans.
     """
     tally = sum(tallies.values(), Tally())
     bad = sum(tally.bad.values())
@@ -175,12 +171,7 @@ def check_bad_share(tallies: Mapping[str, Tally], limit: float, quarantine: Path
 
 
 def check_classes_in_splits(spans: Sequence[Counts], test_window: int) -> None:
-    """Raises DataError if a split has no images of a class.
-
-    Args:
-        spans: counts of the spans, oldest first.
-        test_window: number of newest spans that are used for the test split.
-    """
+    """Raises DataError if a split has no images of a class; the oldest span is first."""
     total = sum(sum(classes.values()) for counts in spans for classes in counts.values())
     for split in features.SPLITS:
         used = spans[-test_window:] if split == 'test' else spans

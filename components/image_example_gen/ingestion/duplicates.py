@@ -15,7 +15,8 @@ from common import features
 _SHA256, _PERCEPTUAL = ('sha256', 'u1', 32), ('perceptual', 'u1', 32)
 IMAGE = np.dtype([_SHA256, _PERCEPTUAL, ('label', '<u4'), ('split', 'u1'), ('fixed', '?')])
 TRAIN = features.SPLITS.index('train')
-# Values next to the indices into SPLITS: the image is not used.
+# Why an image is not used, next to the indices into SPLITS. SPLIT_CONFLICT: near-duplicates of it
+# are in two splits of other spans.
 DUPLICATE, LABEL_CONFLICT, SPLIT_CONFLICT = 3, 4, 5
 
 SAME_PICTURE = 12  # bits: most by which the perceptual hash of a picture changes when saved again
@@ -29,9 +30,8 @@ class SplitAssignment:
 
     - Images with the same bytes and label: the first is used.
     - The same bytes, or the same picture saved again, under two labels: none is used.
-    - Near-duplicates share one split, so that no test image has a near-duplicate in train: their
-      split in other spans; else train if the source put one of them there; else the split of the
-      image with the lowest digest.
+    - Near-duplicates share one split: theirs in other spans; else train if the source put one of
+      them there; else that of the image with the lowest digest.
 
     Args:
         images: IMAGE [n], with the split that each image has on its own.
@@ -40,8 +40,7 @@ class SplitAssignment:
             0 compares bytes only.
 
     Attributes:
-        splits: uint8 [n]: an index into SPLITS, DUPLICATE, LABEL_CONFLICT, or SPLIT_CONFLICT for an
-            image with near-duplicates in two splits of other spans.
+        splits: uint8 [n]: an index into SPLITS, or why the image is not used.
         other_labels: int64 [n]: the other label of each LABEL_CONFLICT.
         repeated: number of used images with the same bytes as an image of another span.
         conflicting: bool [m]: images of other spans that cause a conflict.
@@ -121,10 +120,6 @@ def near_pairs(hashes: np.ndarray, most: int) -> Iterator[tuple[np.ndarray, np.n
     Multi-Index Hashing", CVPR 2012). Where more than a few hundred hashes are equal in a band, such
     as the frames of a film, each is compared with its next neighbours in sorted order. A hash of
     zeros belongs to an image without structure and matches nothing. A pair may be repeated.
-
-    Args:
-        hashes: uint8 [n, 32].
-        most: the largest distance.
     """
     places = np.flatnonzero(hashes.any(axis=1))
     keys = np.ascontiguousarray(hashes[places])

@@ -31,14 +31,7 @@ def split_of(sha256: str, splits: SplitConfig, part: Part | None = None) -> str:
 def to_example(
     image: LabelledImage, good: GoodImage, sha256: str, classes: Sequence[str]
 ) -> tf.train.Example:
-    """The canonical `tf.Example` of an image; names as in `common.features`.
-
-    Args:
-        image: the image of the source.
-        good: the result of its inspection, with the bytes that are written.
-        sha256: hexadecimal digest of the bytes of the source.
-        classes: names in the order of the labels.
-    """
+    """The canonical `tf.Example` of an image; `sha256` is the digest of the original bytes."""
     values: dict[str, bytes | int | float] = {
         features.IMAGE_BYTES: good.contents,
         features.IMAGE_FORMAT: good.format.encode(),
@@ -77,10 +70,7 @@ def record_files(directory: Path, number: int, shards: int) -> list[Path]:
 
 @contextlib.contextmanager
 def split_writers(files: Sequence[Path]) -> Iterator[list[tf.io.TFRecordWriter]]:
-    """Opens a writer per file; the files replace existing ones only if no error occurs.
-
-    The files are not compressed: encoded images would not become smaller.
-    """
+    """Opens a writer per file; the files replace existing ones only if no error occurs."""
     partial = [file.with_name(f'{file.name}.partial') for file in files]
     with contextlib.ExitStack() as stack:
         for file in partial:

@@ -106,10 +106,9 @@ def _inspect(
 
 
 def move_records(assigned: tuple[int, np.ndarray, np.ndarray], folders: SpanFolders) -> None:
-    """Writes the records of one shard to their final splits, without unused images.
+    """Writes the used records of one shard, given its number, splits and other labels.
 
-    Idempotent: it does not change the output of the first pass. The argument `assigned` has the
-    number of the shard, and its part of `splits` and `other_labels` of the SplitAssignment.
+    Idempotent: it does not change the output of the first pass.
     """
     number, splits, other_labels = assigned
     examined = record_files(folders.examined, number, folders.shards)

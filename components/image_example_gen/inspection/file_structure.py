@@ -6,7 +6,6 @@ the functions here raise Rejected.
 
 import zlib
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from common.errors import Rejected
 
@@ -18,17 +17,8 @@ _PNG_PICTURE = (b'IHDR', b'PLTE', b'tRNS', b'IDAT', b'IEND')
 _GIF_EXTENSION, _GIF_IMAGE, _GIF_TRAILER, _GIF_PADDING = 0x21, 0x2C, 0x3B, 0x00
 
 
-class JpegHeader(NamedTuple):
-    """The frame header of a JPEG and its EXIF data, empty if there is none."""
-
-    width: int
-    height: int
-    channels: int  # 1, 3 or 4
-    exif: bytes
-
-
-def read_jpeg_header(contents: bytes) -> JpegHeader:
-    """Reads the segments before the compressed data (ITU-T T.81, annex B), and finds the end."""
+def read_jpeg_header(contents: bytes) -> tuple[int, int, int, bytes]:
+    """Width, height, channels (1, 3 or 4) and EXIF data of a JPEG (ITU-T T.81, annex B)."""
     coding, frame, exif, end = 0, b'', b'', 0
     for marker, start, end in _jpeg_segments(contents):
         if marker == _JPEG_APP1 and not exif and contents.startswith(b'Exif\0\0', start):
@@ -46,7 +36,7 @@ def read_jpeg_header(contents: bytes) -> JpegHeader:
     if contents.find(bytes((0xFF, _JPEG_END)), end) < 0:
         raise Rejected.truncated(contents)
     height, width = (int.from_bytes(frame[start : start + 2], 'big') for start in (1, 3))
-    return JpegHeader(width, height, channels, exif)
+    return width, height, channels, exif
 
 
 def _jpeg_segments(contents: bytes) -> Iterator[tuple[int, int, int]]:

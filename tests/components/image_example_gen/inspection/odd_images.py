@@ -303,11 +303,7 @@ ODD: dict[str, OddImage] = {
 
 
 def bad_files(animated: bool = False) -> dict[str, tuple[bytes, RejectionReason]]:
-    """A bad file for each reason, by a file name.
-
-    Args:
-        animated: add one that is bad only if animated images are refused.
-    """
+    """A bad file for each reason, by file name; `animated` adds one with several frames."""
     names = {
         'empty.jpg': 'other, empty',
         'error_page.jpg': 'other, HTML',
@@ -319,9 +315,6 @@ def bad_files(animated: bool = False) -> dict[str, tuple[bytes, RejectionReason]
     }
     if animated:
         names['moving.png'] = 'PNG, animated, refused'
-    files: dict[str, tuple[bytes, RejectionReason]] = {}
-    for filename, name in names.items():
-        odd = ODD[name]
-        assert isinstance(odd.outcome, Refused)
-        files[filename] = odd.contents, odd.outcome.reason
-    return files
+    return {
+        filename: (ODD[name].contents, ODD[name].outcome.reason) for filename, name in names.items()
+    }
