@@ -76,7 +76,7 @@ def link_span(
         records: target folder.
         quarantine: target folder.
     """
-    wanted = _source(source, config)
+    wanted = _dependencies(source, config)
     for pair in earlier:
         if _can_be_linked(*pair, wanted, others):
             for origin, target in zip(pair, (records, quarantine), strict=True):
@@ -154,7 +154,7 @@ def ingest_span(
     digests = [_digest(folder) for folder in others]
     conflicting = np.split(assignment.conflicting, np.cumsum([len(each) for each in earlier]))
     ingested = Ingested(
-        source=_source(source, config),
+        source=_dependencies(source, config),
         counts={
             split: {
                 name: int(np.sum((used['split'] == number) & (used['label'] == label)))
@@ -209,7 +209,7 @@ def _tally(images: np.ndarray, assignment: SplitAssignment, quarantine: Path) ->
     )
 
 
-def _source(source: Source, config: DataConfig) -> dict[str, Any]:
+def _dependencies(source: Source, config: DataConfig) -> dict[str, Any]:
     return {
         'fingerprint': source.fingerprint,
         'classes': list(source.classes),

@@ -48,7 +48,7 @@ def mixed_images(forty):
 
 @pytest.fixture(scope='module')
 def mixed(ingest, mixed_images):
-    return ingest(mixed_images)
+    return ingest(MemorySource(mixed_images, per_shard=50))
 
 
 @pytest.fixture(scope='module')
