@@ -59,10 +59,15 @@ class QuarantineWriter:
         self._list.close()
 
 
-def merge_lists(directory: Path) -> None:
-    """Merges the lists of all shards in order."""
+def merge_lists(directory: Path, room: float) -> None:
+    """Merges the lists of all shards in order; removes copies beyond `room` bytes."""
     parts = sorted(directory.glob('shard-*.jsonl'), key=lambda part: part.stem)
-    (directory / LIST).write_text(''.join(part.read_text() for part in parts))
+    with (directory / LIST).open('w') as merged:
+        for line in (json.loads(line) for part in parts for line in part.read_text().splitlines()):
+            if line['copy'] and (room := room - line['bytes']) < 0:
+                (directory / line['copy']).unlink()
+                line['copy'] = None
+            merged.write(json.dumps(line) + '\n')
     for part in parts:
         part.unlink()
 

@@ -146,7 +146,7 @@ def ingest_span(
     images, known = np.concatenate(parts), np.concatenate([np.empty(0, IMAGE), *earlier])
     assignment = SplitAssignment(images, known, config.checks.near_distance)
     _write_records(parts, assignment, folders, make_pipeline)
-    merge_lists(quarantine)
+    merge_lists(quarantine, folders.room)
     shutil.rmtree(folders.examined)
     used = images[assignment.splits < DUPLICATE]
     used['split'] = assignment.splits[assignment.splits < DUPLICATE]

@@ -33,6 +33,7 @@ from components.image_example_gen.inspection.examine import GoodImage, examine
 from components.image_example_gen.sources.base.config import DataConfig
 from components.image_example_gen.sources.base.source_protocol import BadImage, LabelledImage, Shard
 
+_LEAST_ROOM = 5e6  # bytes of copies per shard: some large photographs
 ERRORS = 'error-*.txt'  # messages of shards that cannot be read
 
 # Called for each image; not set in the worker processes of other runners.
@@ -50,6 +51,11 @@ class SpanFolders:
     config: DataConfig
 
     @property
+    def room(self) -> float:
+        """Bytes for copies of bad images."""
+        return self.config.checks.quarantine_megabytes * MEGABYTE
+
+    @property
     def examined(self) -> Path:
         """The temporary output of the first pass."""
         return self.records / 'examined'
@@ -59,9 +65,9 @@ class SpanFolders:
         return self.examined / f'index-{number:05d}.npy'
 
     def quarantine_writer(self, name: str) -> QuarantineWriter:
-        """The writer of one shard in one of the two passes, which share the room for copies."""
-        room = self.config.checks.quarantine_megabytes * MEGABYTE / self.shards / 2
-        return QuarantineWriter(self.quarantine, name, int(room))
+        """The writer of one shard; `merge_lists` removes copies above the limit of all shards."""
+        share = max(self.room / self.shards, min(self.room, _LEAST_ROOM))
+        return QuarantineWriter(self.quarantine, name, int(share))
 
 
 def examine_shard(numbered: tuple[int, Shard], folders: SpanFolders) -> None:

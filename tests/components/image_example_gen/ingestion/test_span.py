@@ -125,7 +125,8 @@ def test_temporary_files_are_removed(mixed):
 def test_quarantine_limits_copies_but_not_the_list(ingest, forty):
     cut = [labelled(each.contents[:400], f'cats/{n}.jpg') for n, each in enumerate(forty[:10])]
 
-    written = ingest(cut, checks={'quarantine_megabytes': 0.002})
+    source = MemorySource(cut, per_shard=2)
+    written = ingest(source, checks={'quarantine_megabytes': 0.001})
 
     lines = list(read_quarantined(written.quarantine))
     assert [line['source'] for line in lines] == [image.filename for image in cut]
