@@ -155,13 +155,7 @@ def ingest_span(
     conflicting = np.split(assignment.conflicting, np.cumsum([len(each) for each in earlier]))
     ingested = Ingested(
         source=_dependencies(source, config),
-        counts={
-            split: {
-                name: int(np.sum((used['split'] == number) & (used['label'] == label)))
-                for label, name in enumerate(source.classes)
-            }
-            for number, split in enumerate(features.SPLITS)
-        },
+        counts=_counts(used, source.classes),
         tally=_tally(images, assignment, quarantine),
         compared_with=digests,
         because_of=[name for name, found in zip(digests, conflicting, strict=False) if found.any()],
@@ -193,6 +187,16 @@ def _write_records(
         with make_pipeline() as pipeline:
             move = beam.Map(transforms.move_records, folders)
             _ = pipeline | beam.Create(changed) | beam.Reshuffle() | move
+
+
+def _counts(used: np.ndarray, classes: Sequence[str]) -> Counts:
+    return {
+        split: {
+            name: int(np.sum((used['split'] == number) & (used['label'] == label)))
+            for label, name in enumerate(classes)
+        }
+        for number, split in enumerate(features.SPLITS)
+    }
 
 
 def _tally(images: np.ndarray, assignment: SplitAssignment, quarantine: Path) -> Tally:
