@@ -66,8 +66,8 @@ def push(
     files = files_of(model) | extra
     if GRAPH not in files:
         raise PushError(f'{model} is not a SavedModel: {GRAPH} is missing')
-    digests = digests_of(files)
     with _locked(serving):
+        digests = digests_of(files)
         live = versions_in(serving)[-1:]
         unchanged = any(digests_of(files_of(folder)) == digests for folder in live)
         folder = live[0] if unchanged else _place(files, digests, serving, about)
