@@ -39,7 +39,7 @@ def lineage(model: str, as_json: bool, **options: Any) -> None:
 @recipe_options
 @json_option
 def why(as_json: bool, **options: Any) -> None:
-    """Show the latest gate decision, rule by rule, and manual overrides since."""
+    """Show the latest gate decision, rule by rule, and the manual override of it."""
     recipe = load(**options)
     from pipeline.formatting import to_json
     from pipeline.metadata_store import existing_store

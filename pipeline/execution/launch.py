@@ -86,9 +86,7 @@ def launch_node(ir: pipeline_pb2.Pipeline, node: pipeline_pb2.PipelineNode) -> N
         (launched,) = nodes
         if executor and not launched.cached:  # resolvers have no executor and write no files
             record_files(store, launched)
-    return NodeResult(
-        node_id, time.perf_counter() - start, launched.cached, dict(launched.outputs)
-    )
+    return NodeResult(node_id, time.perf_counter() - start, launched.cached, dict(launched.outputs))
 
 
 def node_of(ir: pipeline_pb2.Pipeline, node_id: str) -> pipeline_pb2.PipelineNode:

@@ -2,7 +2,12 @@ import pytest
 from metadata_recorder import Recorder
 from ml_metadata.proto.metadata_store_pb2 import Artifact, Execution
 
-from common.metadata_queries import artifacts_by_id, custom_property, nodes_of, set_custom_properties
+from common.metadata_queries import (
+    artifacts_by_id,
+    custom_property,
+    nodes_of,
+    set_custom_properties,
+)
 
 
 class Store:

@@ -14,7 +14,7 @@ import filelock
 import pytest
 
 from common.errors import PushError
-from components.pusher import model_files, versions
+from components.pusher import versions
 from components.pusher.serving_folder import About, read_note, versions_in
 from components.pusher.versions import Pushed, push
 
@@ -23,13 +23,13 @@ WEIGHTS = 'variables/variables.data-00000-of-00001'
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from components.pusher import model_files, versions
+from components.pusher import versions
 from components.pusher.serving_folder import About
 model, serving, where = sys.argv[1:]
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
 if where == 'copy':
-    model_files.flush = lambda path: die() if 'variables.data' in path.name else None
+    versions.flush = lambda path: die() if 'variables.data' in path.name else None
 else:
     versions.shutil.rmtree = die
 versions.push(Path(model), Path(serving), keep=1, about=About())
@@ -48,7 +48,7 @@ def make_model(folder: Path, weights: str) -> Path:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {name: path.read_bytes() for name, path in model_files.files_of(folder).items()}
+    return {name: path.read_bytes() for name, path in versions.files_of(folder).items()}
 
 
 def put(model: Path, serving: Path, keep: int = 5, **about: object) -> Pushed:
@@ -164,7 +164,7 @@ def test_rejects_copy_that_differs(serving, old, new, monkeypatch):
         is_graph = source.name == 'saved_model.pb'
         target.write_bytes(b'grapf' if is_graph else source.read_bytes())
 
-    monkeypatch.setattr(model_files.shutil, 'copyfile', garbled)
+    monkeypatch.setattr(versions.shutil, 'copyfile', garbled)
     with pytest.raises(PushError, match=r'the copy of the model in .* differs from the model'):
         put(new, serving)
     assert_only_version(serving, before.folder, old)

@@ -63,8 +63,8 @@ def printed(capsys):
         (outcome(), 'test accuracy 0.9500 (threshold 0.9000, no previous model)'),
         (outcome(previous_accuracy=0.9), 'threshold 0.9000, previous model 0.9000)'),
         (
-            outcome(manual_override='blessed by hand by eve: a demo'),
-            'blessed by hand by eve: a demo\nBLES',
+            outcome(manual_override='manually blessed by eve: a demo'),
+            'manually blessed by eve: a demo\nBLES',
         ),
         (outcome(metrics=METRICS), 'AUC 0.991 (0.974 to 0.997), ECE NaN; 95 % confidence'),
         (outcome(accuracy=None), 'test accuracy NaN (threshold'),
