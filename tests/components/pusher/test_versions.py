@@ -102,12 +102,6 @@ def test_ignores_other_files_in_serving_directory(serving):
     assert [path.name for path in versions_in(serving)] == ['7', '10']
 
 
-def test_does_not_push_live_model_again(serving, old):
-    first = put(old, serving)
-    assert put(old, serving) == Pushed(first.folder, unchanged=True)
-    assert len(versions_in(serving)) == 1
-
-
 def test_makes_earlier_version_live_again(serving, old, new):
     first, second = put(old, serving, recipe='pets'), put(new, serving)
 
@@ -132,12 +126,21 @@ def test_extra_files_are_part_of_version(serving, old, tmp_path):
     assert (pushed.folder / 'assets.extra/int8.tflite').read_text() == 'small'
 
 
-def test_keeps_last_versions(serving, tmp_path):
+def test_keeps_last_versions_and_does_not_push_live_model_again(serving, tmp_path):
     for number in range(4):
-        put(make_model(tmp_path / f'{number}', f'weights {number}'), serving, keep=2)
+        model = make_model(tmp_path / f'{number}', f'weights {number}')
+        live = put(model, serving, keep=2).folder
+    assert put(model, serving) == Pushed(live, unchanged=True)
     left = [(path / WEIGHTS).read_text() for path in versions_in(serving)]
     assert left == ['weights 2', 'weights 3']
     assert [path.name for path in serving.glob('.*')] == [versions.LOCK]
+
+
+def test_unreadable_model_is_a_push_error(serving, new):
+    (new / 'saved_model.pb').unlink()
+    (new / 'saved_model.pb').symlink_to('/proc/self/mem')  # reading fails, also for root
+    with pytest.raises(PushError, match='Input/output error'):
+        put(new, serving)
 
 
 def test_names_version_that_cannot_be_removed(serving, old, new, monkeypatch):
