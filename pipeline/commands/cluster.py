@@ -122,9 +122,9 @@ def schedule(
 def list_(**options: Any) -> None:
     """List the schedules on Kubeflow."""
     recipe = load(**options)
-    from pipeline.kubeflow.client import connect, list_schedules
+    from pipeline.kubeflow.client import KubeflowClient
 
-    found = list_schedules(connect(recipe.kubeflow.connection))
+    found = KubeflowClient(recipe.kubeflow.connection).list_schedules()
     for each in found:
         state = '' if each.enabled else ', disabled'
         show(f'{each.name}: {each.description or each.cron}{state} ({each.id})')
@@ -138,9 +138,9 @@ def list_(**options: Any) -> None:
 def delete(name: str, **options: Any) -> None:
     """Delete the schedule NAME on Kubeflow."""
     recipe = load(**options)
-    from pipeline.kubeflow.client import connect, delete_schedule
+    from pipeline.kubeflow.client import KubeflowClient
 
-    for each in delete_schedule(connect(recipe.kubeflow.connection), name):
+    for each in KubeflowClient(recipe.kubeflow.connection).delete_schedule(name):
         show(f'{each.name} is deleted ({each.id})')
 
 
