@@ -1,6 +1,6 @@
 """A fake of the v2beta1 REST API of Kubeflow Pipelines, in a thread, on 127.0.0.1.
 
-Stores experiments, runs and recurring runs, records requests, and can return errors.
+Stores experiments, runs and recurring runs, records requests, and can return other responses.
 """
 
 import dataclasses
@@ -11,6 +11,11 @@ import threading
 import urllib.parse
 
 PREFIX = '/apis/v2beta1/'
+ID_KEYS = {
+    'experiments': 'experiment_id',
+    'runs': 'run_id',
+    'recurringruns': 'recurring_run_id',
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,153 +28,111 @@ class Request:
 
 
 @dataclasses.dataclass(frozen=True)
-class StubResponse:
+class Stub:
     """The response to requests whose `METHOD path` matches the pattern."""
 
     status: int
     body: str = ''
-    content_type: str = 'application/json'
-    headers: tuple[tuple[str, str], ...] = ()
     pattern: str = ''
+    location: str = ''
 
     @classmethod
-    def with_message(cls, status: int, message: str, pattern: str = '') -> 'StubResponse':
+    def error(cls, status: int, message: str, pattern: str = '') -> 'Stub':
         """Creates an error in the format of the API server; `code` is a gRPC code."""
-        body = {'error': message, 'code': 3, 'message': message, 'details': []}
-        return cls(status, json.dumps(body), pattern=pattern)
+        return cls(status, json.dumps({'code': 3, 'message': message}), pattern)
 
 
-class FakeKubeflow:
-    """`with FakeKubeflow() as kubeflow:` serves at `kubeflow.url`."""
+class FakeKubeflow(http.server.ThreadingHTTPServer):
+    """`with FakeKubeflow() as kubeflow:` serves at `kubeflow.url`; `stored` has its items."""
 
     def __init__(self) -> None:
+        super().__init__(('127.0.0.1', 0), _Handler)
         self.requests: list[Request] = []
-        self.experiments: list[dict] = []
-        self.runs: list[dict] = []
-        self.recurring_runs: list[dict] = []
-        self.stubs: list[StubResponse] = []
+        self.stored: dict[str, list[dict]] = {kind: [] for kind in ID_KEYS}
+        self.stubs: list[Stub] = []
         self.largest_page = 100
-        self.delay_seconds = 0.0
+        self.silent = False
         self.multi_user = False
-        self._closed = threading.Event()
-        self._server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), self._handler())
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
-
-    @property
-    def url(self) -> str:
-        return f'http://127.0.0.1:{self._server.server_port}'
+        self.closed = threading.Event()
+        self.url = f'http://127.0.0.1:{self.server_port}'
+        self._thread = threading.Thread(target=self.serve_forever, args=(0.01,))
 
     def __enter__(self) -> 'FakeKubeflow':
         self._thread.start()
         return self
 
     def __exit__(self, *_) -> None:
-        self._closed.set()
-        self._server.shutdown()
-        self._server.server_close()
+        self.closed.set()
+        self.shutdown()
+        self.server_close()
         self._thread.join()
 
-    def add_schedule(self, name: str, **values) -> dict:
-        run = {'display_name': name, 'mode': 'ENABLE', **values}
-        return self._create('recurringruns', run)
+    def create(self, kind: str, name: str, **values) -> dict:
+        """Stores an experiment, a run or a recurring run."""
+        identifier = {ID_KEYS[kind]: f'{kind}-{len(self.requests)}-{len(self.stored[kind])}'}
+        self.stored[kind].append({'display_name': name, 'status': 'ENABLED', **values} | identifier)
+        return self.stored[kind][-1]
 
-    def respond(self, request: Request) -> tuple[int, dict]:
+    def respond(self, request: Request) -> Stub:
+        """Returns the first matching stub, or the response of the API."""
+        line = f'{request.method} {request.path}'
+        for stub in self.stubs:
+            if re.search(stub.pattern, line):
+                return stub
         kind, _, identifier = request.path.removeprefix(PREFIX).partition('/')
         if kind == 'healthz':
-            return 200, {'multi_user': self.multi_user}
-        if kind not in ('experiments', 'runs', 'recurringruns'):
-            return 404, {}
+            return Stub(200, json.dumps({'multi_user': self.multi_user}))
+        if kind not in self.stored:
+            return Stub(404, '{}')
         if request.method == 'POST':
-            return 200, self._create(kind, request.body)
+            name = request.body.pop('display_name')
+            return Stub(200, json.dumps(self.create(kind, name, **request.body)))
         if request.method == 'DELETE':
-            kept = [run for run in self.recurring_runs if run['recurring_run_id'] != identifier]
-            known = len(kept) < len(self.recurring_runs)
-            self.recurring_runs = kept
-            return (200, {}) if known else (404, {'code': 5, 'message': 'not found'})
-        return 200, self._list(kind, request.query)
+            self.stored[kind] = [
+                each for each in self.stored[kind] if each[ID_KEYS[kind]] != identifier
+            ]
+            return Stub(200, '{}')
+        return Stub(200, json.dumps(self._page(kind, request.query)))
 
-    def _create(self, kind: str, values: dict) -> dict:
-        key, items = {
-            'experiments': ('experiment_id', self.experiments),
-            'runs': ('run_id', self.runs),
-            'recurringruns': ('recurring_run_id', self.recurring_runs),
-        }[kind]
-        created = {**values, key: f'{kind}-{len(self.requests)}-{len(items)}'}
-        if kind == 'recurringruns':
-            created['status'] = 'ENABLED' if created['mode'] == 'ENABLE' else 'DISABLED'
-        items.append(created)
-        return created
-
-    def _list(self, kind: str, query: dict[str, str]) -> dict:
-        name, items = {
-            'experiments': ('experiments', self.experiments),
-            'recurringruns': ('recurringRuns', self.recurring_runs),
-        }[kind]
-        wanted = [each['stringValue'] for each in _predicates(query)]
-        items = [each for each in items if not wanted or each['display_name'] in wanted]
+    def _page(self, kind: str, query: dict[str, str]) -> dict:
+        items = self.stored[kind]
+        if 'filter' in query:
+            (predicate,) = json.loads(query['filter'])['predicates']
+            items = [each for each in items if each['display_name'] == predicate['stringValue']]
         start = int(query.get('page_token') or 0)
         end = start + min(int(query.get('page_size', 10)), self.largest_page)
         more = {'next_page_token': str(end)} if end < len(items) else {}
-        return {name: items[start:end], **more}
-
-    def _handler(self) -> type[http.server.BaseHTTPRequestHandler]:
-        fake = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = 'HTTP/1.1'
-
-            def _respond(self) -> None:
-                request = _read(self)
-                fake.requests.append(request)
-                fake._closed.wait(fake.delay_seconds)
-                line = f'{request.method} {request.path}'
-                stubs = (each for each in fake.stubs if re.search(each.pattern, line))
-                stub = next(stubs, None)
-                if stub is None:
-                    status, body = fake.respond(request)
-                    stub = StubResponse(status, json.dumps(body))
-                _write(self, stub)
-
-            def do_GET(self) -> None:
-                self._respond()
-
-            def do_POST(self) -> None:
-                self._respond()
-
-            def do_DELETE(self) -> None:
-                self._respond()
-
-            def log_message(self, *_) -> None:
-                pass
-
-        return Handler
+        return {kind.replace('runs', 'Runs'): items[start:end], **more}
 
 
-def _read(handler: http.server.BaseHTTPRequestHandler) -> Request:
-    parts = urllib.parse.urlsplit(handler.path)
-    body = handler.rfile.read(int(handler.headers.get('Content-Length', 0)))
-    return Request(
-        method=handler.command,
-        path=parts.path,
-        query=dict(urllib.parse.parse_qsl(parts.query)),
-        headers={key.lower(): value for key, value in handler.headers.items()},
-        body=json.loads(body or b'{}'),
-    )
+class _Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = 'HTTP/1.1'
+    server: FakeKubeflow
 
+    def _respond(self) -> None:
+        parts = urllib.parse.urlsplit(self.path)
+        request = Request(
+            method=self.command,
+            path=parts.path,
+            query=dict(urllib.parse.parse_qsl(parts.query)),
+            headers={key.lower(): value for key, value in self.headers.items()},
+            body=json.loads(self.rfile.read(int(self.headers.get('Content-Length', 0))) or b'{}'),
+        )
+        self.server.requests.append(request)
+        if self.server.silent:
+            self.server.closed.wait(10)
+            self.close_connection = True
+            return
+        stub = self.server.respond(request)
+        body = stub.body.encode()
+        self.send_response(stub.status)
+        self.send_header('Content-Length', str(len(body)))
+        if stub.location:
+            self.send_header('Location', stub.location)
+        self.end_headers()
+        self.wfile.write(body)
 
-def _write(handler: http.server.BaseHTTPRequestHandler, response: StubResponse) -> None:
-    body = response.body.encode()
-    try:
-        handler.send_response(response.status)
-        handler.send_header('Content-Type', response.content_type)
-        handler.send_header('Content-Length', str(len(body)))
-        for header in response.headers:
-            handler.send_header(*header)
-        handler.end_headers()
-        handler.wfile.write(body)
-    except (BrokenPipeError, ConnectionResetError):
-        pass  # the client timed out
+    do_GET = do_POST = do_DELETE = _respond  # noqa: N815 - names of the base class
 
-
-def _predicates(query: dict[str, str]) -> list[dict]:
-    return json.loads(query['filter'])['predicates'] if query.get('filter') else []
+    def log_message(self, *_) -> None:
+        """Prints nothing."""
