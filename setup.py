@@ -16,7 +16,6 @@ REQUIREMENTS = [
     'jinja2>=3.1',
     'keras>=3.12,<4',
     'keras-tuner>=1.4.7,<2',
-    'matplotlib>=3.10,<4',
     'ml-metadata>=1.16,<1.17',
     'numpy>=1.26,<2',
     'pillow>=12',

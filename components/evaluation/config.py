@@ -42,6 +42,15 @@ CLASS, SOURCE = 'class', 'source'  # slices by a feature, without edges
 SLICED_BY = (CLASS, *SLICES, SOURCE)
 
 
+def slice_name(feature: str, name: str) -> str:
+    """Human-readable name of a slice: `dark images`, `images of cats`, `images of medium size`."""
+    if feature == CLASS:
+        return f'images of {name}'
+    if feature == SOURCE:
+        return f'images from {name}'
+    return f'images of {name} {feature}' if name == 'medium' else f'{name} images'
+
+
 class RobustnessConfig(StrictModel):
     """Accuracy on corrupted copies of test images."""
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from components.evaluation.config import CLASS, SOURCE, EvaluationConfig
+from components.evaluation.config import EvaluationConfig, slice_name
 from components.evaluation.gate.verdict import Ruling, Verdict
 from components.evaluation.results import (
     ACCURACY,
@@ -49,15 +49,6 @@ def apply_rules(
         reason = f'InfraValidator: the model server {verb} the model'
         rulings.append(Ruling(rule=INFRA_VALIDATOR, passed=infra_validated, reason=reason))
     return Verdict(rulings=(*rulings, *_limits(measurements, config)))
-
-
-def describe_slice(feature: str, name: str) -> str:
-    """Human-readable name of the images of a slice: `dark images`, `images of cats`."""
-    if feature == CLASS:
-        return f'images of {name}'
-    if feature == SOURCE:
-        return f'images from {name}'
-    return f'images of {name} {feature}' if name == 'medium' else f'{name} images'
 
 
 def _has_finite_predictions(model: ModelResult) -> bool:
@@ -132,7 +123,7 @@ def _floors(candidate: ModelResult, config: EvaluationConfig) -> Iterator[Ruling
             yield _floor(each, config.floors[key], config.min_images)
     for key in sorted(unused):
         feature, _, name = key.partition('.')
-        images = describe_slice(feature, name) if name else f'slices by {feature}'
+        images = slice_name(feature, name) if name else f'slices by {feature}'
         threshold = _format_threshold(config.floors[key])
         reason = f'the test split has no {images}; floor {threshold} not enforced'
         yield Ruling(rule=FLOOR, passed=None, reason=reason)
@@ -142,7 +133,7 @@ def _floor(result: SliceResult, threshold: float, min_images: int) -> Ruling:
     accuracy = result.metrics[ACCURACY].value
     shown = 'none' if accuracy is None else format_apart(accuracy, threshold)
     reason = (
-        f'accuracy on {describe_slice(result.feature, result.name)} {shown}, '
+        f'accuracy on {slice_name(result.feature, result.name)} {shown}, '
         f'floor {_format_threshold(threshold)} (n={result.images})'
     )
     if accuracy is None or result.images < min_images:

@@ -9,7 +9,7 @@ import PIL.Image
 import tensorflow as tf
 
 from common.artifacts import folder_of
-from common.features import CLASS_NAME, IMAGE_BYTES, PICTURES
+from common.features import AUGMENTED_VIEWS, CLASS_NAME, IMAGE_BYTES
 from components.evaluation.results import ROBUSTNESS_FILE
 from pipeline.report.content.data_summary import examples_of
 from pipeline.report.content.page_data import MistakeImages, PageImages, ReportData
@@ -17,13 +17,13 @@ from pipeline.report.content.run_artifacts import Results, file_of
 
 _SAMPLES, _MISTAKES = 12, 12
 _SCANNED_RECORDS = 400  # to find samples of all classes
-_VIEWS, _VIEWS_SIDE = 'augmented_views.png', 900
+_VIEWS_SIDE = 900
 _SIDE, _QUALITY = 180, 72  # longer side in pixels and JPEG quality of a thumbnail: about 6 kB
 
 
 def page_images(results: Results, data: ReportData) -> PageImages:
     """Thumbnails of training images, augmented views and misclassified images."""
-    views = file_of(results, 'Trainer', 'model_run', f'{PICTURES}/{_VIEWS}')
+    views = file_of(results, 'Trainer', 'model_run', AUGMENTED_VIEWS)
     return PageImages(
         samples=tuple(_samples(results, data.data.classes if data.data else ())),
         views=data_uri(views.read_bytes(), _VIEWS_SIDE) if views else None,

@@ -7,7 +7,7 @@ from typing import TypeVar
 from pydantic import BaseModel, TypeAdapter
 
 from common.artifacts import SERVED, folder_of
-from common.features import CLASSES_FILE, HISTORY
+from common.features import CLASSES_FILE, HISTORY, NETWORK
 from components.evaluation.gate.verdict import VERDICT, read_verdict
 from components.evaluation.metrics.evaluation_files import read_evaluation
 from components.evaluation.results import ROBUSTNESS_FILE, Evaluation, Robustness
@@ -30,8 +30,10 @@ from pipeline.report.content.page_data import (
     Stage,
 )
 from pipeline.report.content.run_artifacts import Results, artifact_of, file_of
+from trainer.model.description import NetworkPart
 
 _Model = TypeVar('_Model', bound=BaseModel)
+_Parts = TypeVar('_Parts', bound=tuple)
 
 
 def gather(recipe: Recipe, results: Results, outcome: Outcome, seconds: float) -> ReportData:
@@ -51,7 +53,8 @@ def gather(recipe: Recipe, results: Results, outcome: Outcome, seconds: float) -
         robustness=_read(Robustness, results, 'RobustnessEvaluator', 'robustness', ROBUSTNESS_FILE),
         serving=_read(Measurements, results, 'ServingCheck', 'infra_blessing', MEASUREMENTS_FILE),
         lite=_read(LiteResult, results, 'LiteConverter', 'lite_model', LITE_FILE),
-        stages=_stages(results),
+        stages=_of_training(tuple[Stage, ...], results, HISTORY),
+        network=_of_training(tuple[NetworkPart, ...], results, NETWORK),
         components=tuple(
             ComponentTime(name=display_name(each.node_id), seconds=each.seconds, cached=each.cached)
             for each in results.values()
@@ -95,9 +98,10 @@ def _read(model: type[_Model], results: Results, node: str, key: str, name: str)
     return model.model_validate_json(file.read_bytes()) if file else None
 
 
-def _stages(results: Results) -> tuple[Stage, ...]:
-    file = file_of(results, 'Trainer', 'model_run', HISTORY)
-    return TypeAdapter(tuple[Stage, ...]).validate_json(file.read_bytes()) if file else ()
+def _of_training(parts: type[_Parts], results: Results, name: str) -> _Parts | tuple[()]:
+    """A JSON list in the Trainer's run folder; empty if there is none."""
+    file = file_of(results, 'Trainer', 'model_run', name)
+    return TypeAdapter(parts).validate_json(file.read_bytes()) if file else ()
 
 
 def _origin(recipe: Recipe, results: Results) -> Origin | None:

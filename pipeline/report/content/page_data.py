@@ -11,6 +11,7 @@ from components.evaluation.gate.verdict import Verdict
 from components.evaluation.results import Evaluation, Mistake, Robustness
 from components.lite_converter.lite_results import LiteResult
 from components.serving_check.measurements import Measurements
+from trainer.model.description import NetworkPart
 
 
 class ModelStatus(StrictModel):
@@ -151,6 +152,7 @@ class ReportData(StrictModel):
     serving: Measurements | None = None
     lite: LiteResult | None = None
     stages: tuple[Stage, ...] = ()
+    network: tuple[NetworkPart, ...] = ()
     components: tuple[ComponentTime, ...] = ()
     origin: Origin | None = None
     warnings: tuple[str, ...] = ()

@@ -44,6 +44,7 @@ from pipeline.report.content.page_data import (
     ReportData,
     Stage,
 )
+from trainer.model.description import NetworkPart
 
 UTC = datetime.timezone.utc
 LIVE = ModelStatus(
@@ -116,6 +117,10 @@ def example(
         'serving': _serving(),
         'lite': _lite(),
         'stages': _stages(),
+        'network': [
+            NetworkPart(size=5, channels=1280, layers=4, parameters=1_030_000, trained=830_000),
+            NetworkPart(size=None, channels=1, layers=1, parameters=1281, trained=1281),
+        ],
         'components': tuple(
             ComponentTime(name=name, seconds=seconds, cached=seconds == 0.1)
             for name, seconds in (

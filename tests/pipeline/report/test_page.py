@@ -161,6 +161,13 @@ def test_renders_run_with_gate_decision_only(words):
     assert 'Slices' not in text
 
 
+def test_training_shows_the_network(page, words):
+    text = words(page)
+
+    assert '5 x 5 1,280 4 1,030,000 trains 830,000' in text
+    assert 'head 1 1 1,281 trained' in text
+
+
 def test_nan_metrics_are_dashes(words):
     run = example()
     overall = run.evaluation.candidate.overall

@@ -1,8 +1,8 @@
 import pytest
 
 from common.errors import ConfigError
-from components.evaluation.config import EvaluationConfig, check_floors
-from components.evaluation.gate.rules import apply_rules, describe_slice, format_apart
+from components.evaluation.config import EvaluationConfig, check_floors, slice_name
+from components.evaluation.gate.rules import apply_rules, format_apart
 from components.evaluation.results import (
     ACCURACY,
     BRIER,
@@ -256,8 +256,8 @@ def test_blesses_model_without_failed_rules():
         ('source', 'phone', 'images from phone'),
     ],
 )
-def test_describe_slice(feature, name, text):
-    assert describe_slice(feature, name) == text
+def test_slice_name(feature, name, text):
+    assert slice_name(feature, name) == text
 
 
 def test_rejects_floor_for_unknown_class():
