@@ -36,14 +36,7 @@ class StoredReport:
 
 
 def store_report(home: Path, data: ReportData, page: str, keep: int) -> None:
-    """Writes page and data of a run, and removes the oldest reports.
-
-    Args:
-        home: home folder of the recipe.
-        data: data of the report.
-        page: HTML of the report.
-        keep: number of reports to keep.
-    """
+    """Writes page and data of a run to the recipe's home folder, and keeps the last reports."""
     folder = home / REPORTS
     folder.mkdir(parents=True, exist_ok=True)
     report = _report(folder, data.run_id)
@@ -62,11 +55,7 @@ def stored_reports(home: Path) -> list[StoredReport]:
 
 
 def find_report(home: Path, name: str) -> StoredReport:
-    """Finds the report of a run.
-
-    Args:
-        home: home folder of the recipe.
-        name: `last`, `previous`, a run id, or a unique prefix of a run id.
+    """Finds a report by name: `last`, `previous`, a run id, or a unique prefix of a run id.
 
     Raises:
         ModelError: no report or several reports match.

@@ -1,16 +1,16 @@
 """Reads the data of a report from the artifacts of a run."""
 
 import datetime
-import json
 from typing import TypeVar
 
 from pydantic import BaseModel, TypeAdapter
 
 from common.artifacts import SERVED, folder_of
-from common.features import CLASSES_FILE, HISTORY, NETWORK
+from common.features import HISTORY, NETWORK
 from components.evaluation.gate.verdict import VERDICT, read_verdict
 from components.evaluation.metrics.evaluation_files import read_evaluation
-from components.evaluation.results import ROBUSTNESS_FILE, Evaluation, Robustness
+from components.evaluation.results import ROBUSTNESS_FILE, Robustness
+from components.inference.model_folder import read_classes
 from components.lite_converter.lite_results import LITE_FILE, LiteResult
 from components.pusher.serving_folder import read_note
 from components.serving_check.measurements import MEASUREMENTS_FILE, Measurements
@@ -18,7 +18,7 @@ from pipeline.config.recipe import Recipe
 from pipeline.execution.compilation import display_name
 from pipeline.execution.outcome import Outcome
 from pipeline.metadata_store import existing_store
-from pipeline.registry.lineage import TrainedModel, lineage_of
+from pipeline.registry.lineage import lineage_of
 from pipeline.registry.provenance import GATE, Provenance
 from pipeline.report.content.data_summary import data_summary
 from pipeline.report.content.page_data import (
@@ -38,8 +38,8 @@ _Parts = TypeVar('_Parts', bound=tuple)
 
 def gather(recipe: Recipe, results: Results, outcome: Outcome, seconds: float) -> ReportData:
     """All data of a finished run; parts that the run lacks are None or empty."""
-    data = data_summary(results, outcome.images)
-    classes = _classes(results) or data.classes
+    classes = read_classes(folder_of(results['Trainer'].outputs['model'][0].uri) / SERVED)
+    evaluation = folder_of(results['Evaluator'].outputs['evaluation'][0].uri)
     return ReportData(
         recipe=recipe.name,
         description=recipe.description,
@@ -48,8 +48,8 @@ def gather(recipe: Recipe, results: Results, outcome: Outcome, seconds: float) -
         seconds=seconds,
         config=recipe.model_dump(mode='json'),
         standing=model_status(results, outcome),
-        data=data.model_copy(update={'classes': classes}),
-        evaluation=_evaluation(results, classes, recipe.trainer.threshold),
+        data=data_summary(results, outcome.images).model_copy(update={'classes': classes}),
+        evaluation=read_evaluation(evaluation, classes, recipe.trainer.threshold),
         robustness=_read(Robustness, results, 'RobustnessEvaluator', 'robustness', ROBUSTNESS_FILE),
         serving=_read(Measurements, results, 'ServingCheck', 'infra_blessing', MEASUREMENTS_FILE),
         lite=_read(LiteResult, results, 'LiteConverter', 'lite_model', LITE_FILE),
@@ -81,17 +81,6 @@ def model_status(results: Results, outcome: Outcome) -> ModelStatus:
     )
 
 
-def _classes(results: Results) -> tuple[str, ...]:
-    """Class names of the trained model, in label order."""
-    file = file_of(results, 'Trainer', 'model', f'{SERVED}/{CLASSES_FILE}')
-    return tuple(json.loads(file.read_text(encoding='utf-8'))) if file else ()
-
-
-def _evaluation(results: Results, classes: tuple[str, ...], threshold: float) -> Evaluation | None:
-    artifact = artifact_of(results, 'Evaluator', 'evaluation')
-    return read_evaluation(folder_of(artifact.uri), classes, threshold) if artifact else None
-
-
 def _read(model: type[_Model], results: Results, node: str, key: str, name: str) -> _Model | None:
     """A JSON file in an output artifact; None if there is none."""
     file = file_of(results, node, key, name)
@@ -111,17 +100,15 @@ def _origin(recipe: Recipe, results: Results) -> Origin | None:
     if model is None or provenance.producer(model) is None:
         return None
     lineage = lineage_of(provenance, model)
+    parents = [ModelReference(version=each.version, run=each.run) for each in lineage.parents]
+    baseline = lineage.baseline
     return Origin(
         trained_by=lineage.model.run,
         trained=lineage.model.trained,
         spans=dict(lineage.model.spans),
         code=lineage.model.code,
         weights=lineage.model.weights,
-        parents=tuple(map(_reference, lineage.parents)),
-        baseline=_reference(lineage.baseline) if lineage.baseline else None,
+        parents=tuple(parents),
+        baseline=ModelReference(version=baseline.version, run=baseline.run) if baseline else None,
         tuned=lineage.model.tuned,
     )
-
-
-def _reference(model: TrainedModel) -> ModelReference:
-    return ModelReference(version=model.version, run=model.run)

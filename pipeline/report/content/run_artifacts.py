@@ -5,6 +5,7 @@ from pathlib import Path
 from ml_metadata.proto import metadata_store_pb2
 
 from common.artifacts import folder_of
+from components.image_example_gen.component import EXAMPLES
 from pipeline.execution.launch import NodeResult
 
 Results = dict[str, NodeResult]  # by node id
@@ -21,3 +22,9 @@ def file_of(results: Results, node: str, key: str, name: str) -> Path | None:
     artifact = artifact_of(results, node, key)
     file = folder_of(artifact.uri) / name if artifact else None
     return file if file and file.is_file() else None
+
+
+def example_folders(results: Results) -> list[Path]:
+    """Folders of the records, one per span."""
+    nodes = [results[name] for name in ('ImageExampleGen', 'ImportExampleGen') if name in results]
+    return [folder_of(artifact.uri) for node in nodes for artifact in node.outputs[EXAMPLES]]

@@ -1,6 +1,7 @@
 """Data of a report from the artifacts of a run."""
 
 import datetime
+import sys
 
 import numpy as np
 import pytest
@@ -8,15 +9,17 @@ import tensorflow as tf
 from example_run import example, picture
 from ml_metadata.proto import metadata_store_pb2
 
+from common import console
 from common.features import CLASS_NAME, IMAGE_BYTES
 from components.evaluation.gate.verdict import VERDICT_FILE, Ruling, Verdict
 from components.evaluation.results import ROBUSTNESS_FILE
 from components.pusher.serving_folder import NOTE_FILE, Note
+from pipeline.config.recipe import load_recipe
 from pipeline.execution.launch import NodeResult
 from pipeline.execution.outcome import Outcome
 from pipeline.report.content.embedded_images import data_uri, page_images
 from pipeline.report.content.gather import model_status
-from pipeline.report.content.run_artifacts import file_of
+from pipeline.report.write import write_report
 
 PUSHED = datetime.datetime(2026, 11, 21, 18, 5, tzinfo=datetime.timezone.utc)
 VERDICT = Verdict(rulings=(Ruling(rule='baseline', passed=True, reason='accuracy 0.97'),))
@@ -85,14 +88,6 @@ def test_manual_override_keeps_the_verdict(results):
     assert found.verdict.objections == ('accuracy 0.5',)
 
 
-def test_missing_files_are_none(results):
-    results('Trainer', 'model_run')
-
-    assert file_of(results.all, 'Trainer', 'model_run', 'history.json') is None
-    assert file_of(results.all, 'Trainer', 'model', 'any') is None
-    assert file_of(results.all, 'RobustnessEvaluator', 'robustness', 'any') is None
-
-
 def test_samples_are_balanced(results):
     split = results('ImageExampleGen', 'examples') / 'Split-train'
     split.mkdir()
@@ -120,8 +115,9 @@ def test_mistakes_have_thumbnails_and_optional_heat_maps(results):
     shown = page_images(results.all, example()).mistakes
 
     assert len(shown) == 6
-    assert shown[0].picture.startswith('data:image/jpeg')
-    assert shown[0].explanation is None
+    _, image, heat_map = shown[0]
+    assert image.startswith('data:image/jpeg')
+    assert heat_map is None
 
 
 def test_thumbnail_is_small():
@@ -129,3 +125,12 @@ def test_thumbnail_is_small():
     large = tf.io.encode_png(noise).numpy()
 
     assert len(data_uri(large)) < 30_000 < len(large)
+
+
+def test_report_error_is_a_warning(tmp_path, capsys):
+    recipe = load_recipe('demo', [('workdir', str(tmp_path))])
+    with console.output_to(sys.stdout):
+        assert not write_report(tmp_path / 'page.html', recipe, {}, outcome_of(), 1.0)
+    captured = capsys.readouterr()
+    assert captured.out.startswith('warning: the report cannot be written: ')
+    assert 'Traceback' in captured.err
