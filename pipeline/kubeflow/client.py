@@ -9,6 +9,7 @@ import difflib
 import json
 import os
 import re
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -206,8 +207,8 @@ class KubeflowClient:
         status = response.status_code
         if response.ok:
             return (
-                f'returned {summary} instead of JSON: a login page, or not the address of the API; '
-                f'{credentials}'
+                'returned no JSON: a login page, or not the address of the API; '
+                f'{credentials}; response: {summary}'
             )
         if status in (401, 403):
             return f'denied access ({status}): {credentials}; response: {summary}'
@@ -246,17 +247,12 @@ def _parse_object(response: requests.Response) -> dict[str, Any] | None:
 
 
 def _summarize(response: requests.Response, parsed: dict[str, Any] | None) -> str:
-    """Formats the server's message, or the title of its web page, on one line."""
-    text = response.text
-    if parsed is not None:
-        text = str(parsed.get('message') or parsed.get('error') or text)
-    elif text.lstrip().startswith('<'):
-        title = re.search(r'<title[^>]*>([^<]*)', text, re.IGNORECASE)
-        text = f'a web page titled {" ".join(title[1].split())!r}' if title else 'a web page'
-    text = ' '.join(text.split())
-    if len(text) > _MAX_MESSAGE_LENGTH:
-        return f'{text[:_MAX_MESSAGE_LENGTH]}...'
-    return text or 'empty'
+    """The server's message, or the text of its web page, on one line."""
+    if parsed is None:
+        text = re.sub('<[^>]*>', ' ', response.text)
+    else:
+        text = str(parsed.get('message') or parsed.get('error') or response.text)
+    return textwrap.shorten(text, _MAX_MESSAGE_LENGTH) or 'no text'
 
 
 def _describe_failure(error: requests.RequestException) -> str:

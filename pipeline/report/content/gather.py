@@ -18,17 +18,10 @@ from pipeline.config.recipe import Recipe
 from pipeline.execution.compilation import display_name
 from pipeline.execution.outcome import Outcome
 from pipeline.metadata_store import existing_store
-from pipeline.registry.lineage import lineage_of
+from pipeline.registry.lineage import Lineage, lineage_of
 from pipeline.registry.provenance import GATE, Provenance
 from pipeline.report.content.data_summary import data_summary
-from pipeline.report.content.page_data import (
-    ComponentTime,
-    ModelReference,
-    ModelStatus,
-    Origin,
-    ReportData,
-    Stage,
-)
+from pipeline.report.content.page_data import ComponentTime, ModelStatus, ReportData, Stage
 from pipeline.report.content.run_artifacts import Results, artifact_of, file_of
 from trainer.model.description import NetworkPart
 
@@ -93,22 +86,9 @@ def _of_training(parts: type[_Parts], results: Results, name: str) -> _Parts | t
     return TypeAdapter(parts).validate_json(file.read_bytes()) if file else ()
 
 
-def _origin(recipe: Recipe, results: Results) -> Origin | None:
+def _origin(recipe: Recipe, results: Results) -> Lineage | None:
     """The lineage of the model; None if it is not in the metadata."""
     model = artifact_of(results, 'Trainer', 'model')
     provenance = Provenance(existing_store(recipe.metadata, recipe.home), recipe.name)
-    if model is None or provenance.producer(model) is None:
-        return None
-    lineage = lineage_of(provenance, model)
-    parents = [ModelReference(version=each.version, run=each.run) for each in lineage.parents]
-    baseline = lineage.baseline
-    return Origin(
-        trained_by=lineage.model.run,
-        trained=lineage.model.trained,
-        spans=dict(lineage.model.spans),
-        code=lineage.model.code,
-        weights=lineage.model.weights,
-        parents=tuple(parents),
-        baseline=ModelReference(version=baseline.version, run=baseline.run) if baseline else None,
-        tuned=lineage.model.tuned,
-    )
+    known = model is not None and provenance.producer(model) is not None
+    return lineage_of(provenance, model) if known else None

@@ -11,6 +11,7 @@ from components.evaluation.gate.verdict import Verdict
 from components.evaluation.results import Evaluation, Mistake, Robustness
 from components.lite_converter.lite_results import LiteResult
 from components.serving_check.measurements import Measurements
+from pipeline.registry.lineage import Lineage
 from trainer.model.description import NetworkPart
 
 
@@ -65,26 +66,6 @@ class ComponentTime(StrictModel):
     cached: bool
 
 
-class ModelReference(StrictModel):
-    """Another model: its version, if it was pushed, and the run that trained it."""
-
-    version: str | None
-    run: str
-
-
-class Origin(StrictModel):
-    """Lineage of the model."""
-
-    trained_by: str  # the run that trained it; an earlier one if the Trainer was cached
-    trained: datetime.datetime | None  # end of the training
-    spans: dict[int, str]  # fingerprints by span number
-    code: str  # hash of the trainer's and the components' code
-    weights: str  # initial weights of the backbone without a warm start
-    parents: tuple[ModelReference, ...] = ()  # the model of the warm start, its parent, ...
-    baseline: ModelReference | None = None  # the blessed model that the gate compared it with
-    tuned: str | None = None  # URI of the Tuner's best hyperparameters
-
-
 class ReportData(StrictModel):
     """All data of a report. Parts that a run or an earlier version lacks are None or empty."""
 
@@ -103,7 +84,7 @@ class ReportData(StrictModel):
     stages: tuple[Stage, ...] = ()
     network: tuple[NetworkPart, ...] = ()
     components: tuple[ComponentTime, ...] = ()
-    origin: Origin | None = None
+    origin: Lineage | None = None
     warnings: tuple[str, ...] = ()  # drift above the thresholds, one clause each
 
 

@@ -56,8 +56,17 @@ def _counts(run: ReportData) -> dict[str, int]:
 
 
 def _origin(run: ReportData) -> dict[str, Any]:
-    exclude = {'trained', 'trained_by'}
-    return run.origin.model_dump(mode='json', exclude=exclude) if run.origin else {}
+    if run.origin is None:
+        return {}
+    model, baseline = run.origin.model, run.origin.baseline
+    return {
+        'spans': model.spans,
+        'code': model.code,
+        'weights': model.weights,
+        'tuned': model.tuned,
+        'parents': ', '.join(each.version or each.run for each in run.origin.parents),
+        'baseline': baseline.version or baseline.run if baseline else None,
+    }
 
 
 def _changes(a: Mapping[str, Any], b: Mapping[str, Any]) -> Pairs:

@@ -5,10 +5,10 @@ from typing import Any
 import jinja2
 import yaml
 
+from components.evaluation.config import slice_name
 from components.evaluation.results import Estimate
 from pipeline.report.content.page_data import PageImages, ReportData
 from pipeline.report.page import plots, tables
-from pipeline.report.page.card import limits, share
 from pipeline.report.page.compare import compare
 
 _MAX_CLASSES = 12  # of a readable confusion matrix
@@ -21,7 +21,6 @@ def render_page(data: ReportData, images: PageImages) -> str:
         'page.html.j2',
         report=data,
         images=images,
-        limits=limits(data),
         config=yaml.safe_dump(data.config, sort_keys=False, allow_unicode=True),
         curves=plots.training_curves({'': data.stages}),
         longest=max((each.seconds for each in data.components), default=1),
@@ -39,7 +38,7 @@ def _evaluation(data: ReportData) -> dict[str, Any]:
     """Template variables of metrics, predictions and slices."""
     found = data.evaluation
     if found is None:
-        return {'metrics': []}
+        return {'metrics': [], 'slices': []}
     models = {'this model': found.candidate}
     if found.baseline:
         models['last blessed'] = found.baseline
@@ -69,11 +68,12 @@ def _render(template: str, **variables: Any) -> str:
         'number': _number,
         'percent': _percent,
         'interval': _interval,
-        'share': share,
+        'share': _share,
         'signed': _signed,
         'moment': _moment,
         'thousands': '{:,}'.format,
     }
+    environment.globals['slice_name'] = slice_name
     return environment.get_template(template).render(variables)
 
 
@@ -89,6 +89,15 @@ def _interval(estimate: Estimate) -> str:
     if estimate.low is None or estimate.high is None:
         return ''
     return f'{estimate.low:.4f}–{estimate.high:.4f}'  # noqa: RUF001
+
+
+def _share(estimate: Estimate | None) -> str:
+    """A share with its confidence interval, such as `97.0% (94.9% to 98.3%)`."""
+    if estimate is None or estimate.value is None:
+        return 'no value'
+    if estimate.low is None or estimate.high is None:
+        return f'{estimate.value:.1%}'
+    return f'{estimate.value:.1%} ({estimate.low:.1%} to {estimate.high:.1%})'
 
 
 def _signed(value: float | None, digits: int = 4) -> str:

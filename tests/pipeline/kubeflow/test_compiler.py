@@ -1,6 +1,5 @@
 """The compiled Kubeflow spec of a recipe."""
 
-
 import kfp.components
 import pytest
 import yaml

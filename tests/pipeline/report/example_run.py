@@ -106,13 +106,9 @@ def example(
             {'name': name, 'seconds': each, 'cached': each == 0.1} for name, each in seconds.items()
         ],
         'origin': {
-            'trained_by': run_id,
-            'trained': MADE,
-            'spans': {6: '2f468401f24d71179e92', 7: 'aa468401f24d71179e92'},
-            'code': '9f86d081884c7d65',
-            'weights': 'imagenet',
-            'parents': [{'version': '1795197947', 'run': '2026-11-20T18:04'}],
-            'baseline': {'version': '1795197947', 'run': '2026-11-20T18:04:54'},
+            'model': _trained(VERSION, run_id),
+            'parents': [_trained('1795197947', '2026-11-20T18:04')],
+            'baseline': _trained('1795197947', '2026-11-20T18:04'),
         },
     }
     return ReportData.model_validate({**values, **changes})
@@ -219,6 +215,22 @@ def _lite(name: str, correct: int, within_bound: bool) -> dict:
         'accuracy': wilson(correct, 402),
         'milliseconds': 5.1,
         'within_bound': within_bound,
+    }
+
+
+def _trained(version: str, run: str) -> dict:
+    return {
+        'artifact': '/models/7',
+        'version': version,
+        'destination': f'/serving/{version}',
+        'pushed': MADE,
+        'run': run,
+        'trained': MADE,
+        'spans': {6: '2f468401f24d71179e92', 7: 'aa468401f24d71179e92'},
+        'code': '9f86d081884c7d65',
+        'weights': 'imagenet',
+        'hyperparameters': {},
+        'tuned': None,
     }
 
 

@@ -27,10 +27,11 @@ pytestmark = [
 # The policy logs a console message for each request. Contrast is as in WCAG 2.1.
 FRAMES = """<!doctype html>
 <meta http-equiv="Content-Security-Policy"
-  content="default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'">
+  content="default-src 'unsafe-inline'; img-src data:">
 <body><script>
 const numbers = text => (text.match(/[\\d.]+/g) || []).map(Number);
-const over = (top, under) => [0, 1, 2].map(i => top[i] * (top[3] ?? 1) + under[i] * (1 - (top[3] ?? 1)));
+const over = ([r, g, b, alpha = 1], under) =>
+  [r, g, b].map((each, i) => each * alpha + under[i] * (1 - alpha));
 const background = element => {
   if (!element) return [255, 255, 255];
   const colour = numbers(getComputedStyle(element).backgroundColor);
