@@ -89,26 +89,13 @@ def _pipeline(config: Recipe, edges: dict[str, list[str]]) -> Callable[..., Any]
 
     @dsl.pipeline(name=config.name, description=config.description)
     def pipeline(
-        only_when_new: bool = False,
         # On one line, because kfp also writes it into a comment.
         recipe: str = config.model_dump_json(exclude={'kubeflow'}, exclude_defaults=True),
-        data_path: str = str(config.data.path or ''),
-        workdir: str = str(config.workdir),
-        pipeline_root: str = str(config.pipeline_root or ''),
-        metadata_address: str = config.metadata.address,
-        push_directory: str = str(config.push_directory or ''),
         overrides: list = [],  # noqa: B006 - kfp copies it
+        only_when_new: bool = False,
     ) -> None:
-        inputs: dict[str, Any] = {
-            'recipe': recipe,
-            'run_id': dsl.PIPELINE_JOB_ID_PLACEHOLDER,
-            'data_path': data_path,
-            'workdir': workdir,
-            'pipeline_root': pipeline_root,
-            'metadata_address': metadata_address,
-            'push_directory': push_directory,
-            'overrides': overrides,
-        }
+        run_id = dsl.PIPELINE_JOB_ID_PLACEHOLDER
+        inputs: dict[str, Any] = {'recipe': recipe, 'overrides': overrides, 'run_id': run_id}
         conditions = {
             'only_when_new': only_when_new,
             'optional_nodes': ','.join(config.optional_nodes),

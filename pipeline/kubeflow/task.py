@@ -26,14 +26,6 @@ from pipeline.config.recipe import Recipe, parse_override, recipe_of
 from pipeline.execution.quick_imports import quick_imports
 
 DECISION = 'decision'  # the first task, which decides whether to train
-FAILED, USAGE = 1, 2
-_PARAMETERS = {  # pipeline parameters, and the recipe keys that they override
-    'data_path': 'data.path',
-    'workdir': 'workdir',
-    'pipeline_root': 'pipeline_root',
-    'metadata_address': 'metadata.address',
-    'push_directory': 'push_directory',
-}
 _OVERRIDES = TypeAdapter(list[str])
 
 _log = logging.getLogger('pipeline.kubeflow.task')  # __name__ is __main__ in a container
@@ -53,13 +45,12 @@ def main(
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '1')
     try:
         _run_task(node_id, json.loads(executor_input), artifacts)
-    except PipelineError as error:
-        if isinstance(error, NodeFailed) and not isinstance(error.__cause__, PipelineError):
-            traceback.print_exc()  # into the log of the pod
-        _fail(str(error), USAGE if isinstance(error, ConfigError) else FAILED)
     except Exception as error:
-        traceback.print_exc()
-        _fail(' '.join(str(error).split()) or type(error).__name__, FAILED)
+        cause = error.__cause__ if isinstance(error, NodeFailed) else error
+        if not isinstance(cause, PipelineError):
+            traceback.print_exc()  # into the log of the pod
+        click.echo(f'error: {" ".join(str(error).split()) or type(error).__name__}', err=True)
+        sys.exit(getattr(error, 'exit_code', 1))
 
 
 def _run_task(
@@ -71,7 +62,7 @@ def _run_task(
             f'the run ID {inputs["run_id"]} is a placeholder; use Kubeflow Pipelines 2.4 or newer, '
             'which replaces it'
         )
-    recipe = apply_parameters(inputs)
+    recipe = recipe_of_run(inputs)
     if node_id == DECISION:
         for name, text in decide(recipe, inputs).items():
             path = Path(outputs['parameters'][name]['outputFile'])
@@ -85,21 +76,20 @@ def _run_task(
         write_run_outputs(ir, recipe, artifacts['verdict'], artifacts['report'], outputs)
 
 
-def apply_parameters(inputs: dict[str, Any]) -> Recipe:
-    """Applies the pipeline parameters of a run to the compiled recipe; empty ones are ignored.
+def recipe_of_run(inputs: dict[str, Any]) -> Recipe:
+    """The compiled recipe with the overrides of this run.
 
     Raises:
-        ConfigError: a value is invalid.
+        ConfigError: an override is invalid.
     """
-    changes = [(key, inputs[name]) for name, key in _PARAMETERS.items() if inputs.get(name)]
-    given = inputs.get('overrides', [])
     try:
-        overrides = _OVERRIDES.validate_python(given)
+        overrides = _OVERRIDES.validate_python(inputs['overrides'])
     except ValidationError:
         raise ConfigError(
-            f'overrides: {given} is not a list of strings; use a list such as ["trainer.seed=7"]'
+            f'overrides: {inputs["overrides"]} is not a list of strings; use a list such as '
+            '["trainer.seed=7"]'
         ) from None
-    return recipe_of(json.loads(inputs['recipe']), [*changes, *map(parse_override, overrides)])
+    return recipe_of(json.loads(inputs['recipe']), list(map(parse_override, overrides)))
 
 
 def decide(recipe: Recipe, inputs: dict[str, Any]) -> dict[str, str]:
@@ -158,11 +148,6 @@ def run_node(recipe: Recipe, node_id: str, inputs: dict[str, Any]) -> Any:
     how = 'cached' if result.cached else 'done'
     _log.info('%s %s in %.1f s', display_name(node_id), how, result.seconds)
     return ir
-
-
-def _fail(message: str, code: int) -> None:
-    click.echo(f'error: {message}', err=True)
-    sys.exit(code)
 
 
 if __name__ == '__main__':

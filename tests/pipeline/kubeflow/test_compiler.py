@@ -7,7 +7,7 @@ import yaml
 from common.errors import ConfigError
 from pipeline.config.recipe import load_recipe
 from pipeline.kubeflow.compiler import compile_kubeflow
-from pipeline.kubeflow.task import apply_parameters
+from pipeline.kubeflow.task import recipe_of_run
 
 KUBEFLOW = {
     'image': 'registry.example/catdog:1',
@@ -154,27 +154,21 @@ def test_caching_is_disabled_for_all_tasks(compiled):
 
 
 def test_parameters_default_to_recipe(compiled):
+    recipe = recipe_of_run(compiled.parameters)
+
     expected = load_recipe('demo', OVERRIDES)
+    assert recipe.model_dump(exclude={'kubeflow'}) == expected.model_dump(exclude={'kubeflow'})
     assert {**compiled.parameters, 'recipe': ''} == {
         'recipe': '',
-        'data_path': '/data',
-        'workdir': '/runs',
-        'pipeline_root': '',
-        'push_directory': '',
-        'metadata_address': 'mysql://catdog@catdog-metadata:3306/metadb',
         'overrides': [],
         'only_when_new': False,
     }
-    recipe = apply_parameters({'recipe': compiled.parameters['recipe']})
-    assert recipe.model_dump(exclude={'kubeflow'}) == expected.model_dump(exclude={'kubeflow'})
 
 
-def test_parameters_override_recipe_keys(compiled):
-    overrides = ['trainer.seed=7', 'data.splits={train: 8}']
+def test_overrides_change_the_compiled_recipe(compiled):
+    overrides = ['trainer.seed=7', 'data.path=/other', 'data.splits={train: 8}']
 
-    recipe = apply_parameters(
-        {**compiled.parameters, 'data_path': '/other', 'overrides': overrides}
-    )
+    recipe = recipe_of_run({**compiled.parameters, 'overrides': overrides})
 
     assert (recipe.trainer.seed, recipe.data.splits.train) == (7, 8)
     assert (str(recipe.data.path), str(recipe.workdir)) == ('/other', '/runs')

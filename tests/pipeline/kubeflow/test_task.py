@@ -24,13 +24,11 @@ OUTPUTS = ('train', 'classes', 'images')
 def words(tmp_path, make_image_folder):
     """`words(node_id, **parameters)`: arguments of a task on one span."""
     make_image_folder(tmp_path / 'data' / 'span-1', per_class=3)
-    recipe = load_recipe(
-        'demo', [('data.source', 'folder'), ('data.window', 2), ('workdir', str(tmp_path / 'work'))]
-    )
+    data = {'source': 'folder', 'path': str(tmp_path / 'data'), 'window': 2}
+    recipe = load_recipe('demo', [('data', data), ('workdir', str(tmp_path / 'work'))])
     parameters = {
         'recipe': recipe.model_dump_json(exclude_defaults=True),
         'run_id': 'run-1',
-        'data_path': str(tmp_path / 'data'),
         'overrides': [],
         'only_when_new': False,
         'optional_nodes': 'newest_spans',
@@ -83,7 +81,7 @@ def test_decision_prints_new_spans(task, tmp_path):
         ({'overrides': [1]}, 2, r'overrides: \[1\] is not a list of strings; use '),
         ({'overrides': '{"a": 1}'}, 2, 'overrides: .* is not a list of strings'),
         ({'run_id': '{{$.pipeline_job_uuid}}'}, 2, 'is a placeholder; use Kubeflow Pipelines 2.4'),
-        ({'data_path': '/nowhere'}, 1, 'data folder /nowhere does not exist; '),
+        ({'overrides': ['data.path=/nowhere']}, 2, 'data folder /nowhere does not exist; '),
     ],
 )
 def test_invalid_parameter_is_one_line(task, parameters, code, message):
@@ -98,7 +96,7 @@ def test_invalid_parameter_is_one_line(task, parameters, code, message):
     ('error', 'cause', 'code', 'traceback'),
     [
         (ConfigError('no such class'), None, 2, False),
-        (MetadataError('no answer'), None, 1, False),
+        (MetadataError('no answer'), None, 2, False),
         (NodeFailed('Pusher failed: disk full'), PushError('disk full'), 1, False),
         (NodeFailed('Trainer failed: x'), ZeroDivisionError('x'), 1, True),
         (ZeroDivisionError('x'), None, 1, True),
