@@ -5,7 +5,6 @@ The API is the same in all releases; kfp.Client needs the release of the server 
 """
 
 import dataclasses
-import difflib
 import json
 import os
 import re
@@ -20,7 +19,7 @@ from common.errors import KubeflowError
 from pipeline.config.kubeflow import ConnectionConfig
 from pipeline.retraining.cron import Schedule
 
-CONNECT_SECONDS, READ_SECONDS = 5.0, 30.0
+TIMEOUTS = 5.0, 30.0  # seconds until the connection, and between parts of the response
 _ENDPOINT = 'KF_PIPELINES_ENDPOINT'
 _PAGE_SIZE = 100
 _MAX_MESSAGE_LENGTH = 300
@@ -135,15 +134,13 @@ class KubeflowClient:
         """Deletes all recurring runs of a name, and returns them.
 
         Raises:
-            KubeflowError: no schedule has this name; the message suggests similar names.
+            KubeflowError: no schedule has this name.
         """
         schedules = self.list_schedules()
         chosen = [each for each in schedules if each.name == name]
         if not chosen:
-            names = sorted({each.name for each in schedules})
-            close = difflib.get_close_matches(name, names) or names
-            hint = f'existing: {", ".join(close)}' if close else 'there are no schedules'
-            raise KubeflowError(f'no schedule is named {name}; {hint}')
+            known = ', '.join(sorted({each.name for each in schedules})) or 'none'
+            raise KubeflowError(f'no schedule is named {name}; existing: {known}')
         self._delete(chosen)
         return chosen
 
@@ -189,7 +186,7 @@ class KubeflowClient:
                 f'{self._host}/apis/v2beta1/{path}',
                 params=query,
                 json=body,
-                timeout=(CONNECT_SECONDS, READ_SECONDS),
+                timeout=TIMEOUTS,
             )
         except requests.RequestException as error:
             problem = f'does not respond: {_describe_failure(error)}'
@@ -256,11 +253,7 @@ def _summarize(response: requests.Response, parsed: dict[str, Any] | None) -> st
 
 
 def _describe_failure(error: requests.RequestException) -> str:
-    """Formats the reason why there was no response."""
-    if isinstance(error, requests.ConnectTimeout):
-        return f'no connection within {CONNECT_SECONDS:g} seconds'
-    if isinstance(error, requests.ReadTimeout):
-        return f'no data within {READ_SECONDS:g} seconds'
+    """Formats the reason why there was no response, such as `Connection refused`."""
     cause: BaseException = error
     while cause.__context__ is not None:
         cause = cause.__context__

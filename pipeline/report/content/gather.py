@@ -3,7 +3,8 @@
 import datetime
 from typing import TypeVar
 
-from pydantic import BaseModel, TypeAdapter
+from ml_metadata.proto.metadata_store_pb2 import Artifact
+from pydantic import TypeAdapter
 
 from common.artifacts import SERVED, folder_of
 from common.features import HISTORY, NETWORK
@@ -22,16 +23,16 @@ from pipeline.registry.lineage import Lineage, lineage_of
 from pipeline.registry.provenance import GATE, Provenance
 from pipeline.report.content.data_summary import data_summary
 from pipeline.report.content.page_data import ComponentTime, ModelStatus, ReportData, Stage
-from pipeline.report.content.run_artifacts import Results, artifact_of, file_of
+from pipeline.report.content.run_artifacts import Results, file_of
 from trainer.model.description import NetworkPart
 
-_Model = TypeVar('_Model', bound=BaseModel)
-_Parts = TypeVar('_Parts', bound=tuple)
+_Data = TypeVar('_Data')
 
 
 def gather(recipe: Recipe, results: Results, outcome: Outcome, seconds: float) -> ReportData:
     """All data of a finished run; parts that the run lacks are None or empty."""
-    classes = read_classes(folder_of(results['Trainer'].outputs['model'][0].uri) / SERVED)
+    model = results['Trainer'].outputs['model'][0]
+    classes = read_classes(folder_of(model.uri) / SERVED)
     evaluation = folder_of(results['Evaluator'].outputs['evaluation'][0].uri)
     return ReportData(
         recipe=recipe.name,
@@ -46,13 +47,13 @@ def gather(recipe: Recipe, results: Results, outcome: Outcome, seconds: float) -
         robustness=_read(Robustness, results, 'RobustnessEvaluator', 'robustness', ROBUSTNESS_FILE),
         serving=_read(Measurements, results, 'ServingCheck', 'infra_blessing', MEASUREMENTS_FILE),
         lite=_read(LiteResult, results, 'LiteConverter', 'lite_model', LITE_FILE),
-        stages=_of_training(tuple[Stage, ...], results, HISTORY),
-        network=_of_training(tuple[NetworkPart, ...], results, NETWORK),
+        stages=_read(tuple[Stage, ...], results, 'Trainer', 'model_run', HISTORY) or (),
+        network=_read(tuple[NetworkPart, ...], results, 'Trainer', 'model_run', NETWORK) or (),
         components=tuple(
             ComponentTime(name=display_name(each.node_id), seconds=each.seconds, cached=each.cached)
             for each in results.values()
         ),
-        origin=_origin(recipe, results),
+        origin=_origin(recipe, model),
         warnings=outcome.warnings,
     )
 
@@ -74,21 +75,13 @@ def model_status(results: Results, outcome: Outcome) -> ModelStatus:
     )
 
 
-def _read(model: type[_Model], results: Results, node: str, key: str, name: str) -> _Model | None:
+def _read(kind: type[_Data], results: Results, node: str, key: str, name: str) -> _Data | None:
     """A JSON file in an output artifact; None if there is none."""
     file = file_of(results, node, key, name)
-    return model.model_validate_json(file.read_bytes()) if file else None
+    return TypeAdapter(kind).validate_json(file.read_bytes()) if file else None
 
 
-def _of_training(parts: type[_Parts], results: Results, name: str) -> _Parts | tuple[()]:
-    """A JSON list in the Trainer's run folder; empty if there is none."""
-    file = file_of(results, 'Trainer', 'model_run', name)
-    return TypeAdapter(parts).validate_json(file.read_bytes()) if file else ()
-
-
-def _origin(recipe: Recipe, results: Results) -> Lineage | None:
+def _origin(recipe: Recipe, model: Artifact) -> Lineage | None:
     """The lineage of the model; None if it is not in the metadata."""
-    model = artifact_of(results, 'Trainer', 'model')
     provenance = Provenance(existing_store(recipe.metadata, recipe.home), recipe.name)
-    known = model is not None and provenance.producer(model) is not None
-    return lineage_of(provenance, model) if known else None
+    return lineage_of(provenance, model) if provenance.producer(model) else None

@@ -22,18 +22,19 @@ class Scale:
     high: float
     start: float
     end: float
+    integers: bool = False  # of the ticks
 
     def __call__(self, value: float) -> float:
         share = (value - self.low) / (self.high - self.low)
         return round(self.start + share * (self.end - self.start), 2)
 
-    def ticks(self, integers: bool = False) -> list[tuple[float, str]]:
+    def ticks(self) -> list[tuple[float, str]]:
         """Coordinate and label of round numbers, about five."""
         least = (self.high - self.low) / 6
         power = 10.0 ** math.floor(math.log10(least))
         steps = (factor * power for factor in (1, 2, 5, 10))
         step = next(step for step in steps if step >= least * (1 - 1e-9))
-        step = max(step, 1.0) if integers else step
+        step = max(step, 1.0) if self.integers else step
         first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
         digits = max(0, -math.floor(math.log10(step)))
         values = [number * step for number in range(first, last + 1)]
@@ -56,7 +57,6 @@ class Plot:
     Attributes:
         title: shown above the plot.
         summary: description for screen readers.
-        integers: whether the x axis has integer ticks only.
         dots: points with tooltips: x, y, text.
         bars: a histogram below the y axis: x, share of the highest bar, number.
         rules: vertical lines with labels: x, text.
@@ -69,7 +69,6 @@ class Plot:
     x: Scale
     y: Scale
     lines: Sequence[Line]
-    integers: bool = False
     dots: Sequence[tuple[float, float, str]] = ()
     bars: Sequence[tuple[float, float, int]] = ()
     rules: Sequence[tuple[float, str]] = ()
@@ -156,10 +155,9 @@ def _curve(runs: Mapping[str, Sequence[Stage]], key: str) -> Plot:
         f'{key.capitalize()} of training and validation, {epochs} epochs',
         'epoch',
         key,
-        Scale(1, max(epochs, 2), _LEFT, _RIGHT),
+        Scale(1, max(epochs, 2), _LEFT, _RIGHT, integers=True),
         Scale(start, high + padding, _BOTTOM, _TOP),
         lines,
-        integers=True,
         dots=dots,
         rules=rules,
     )
@@ -169,7 +167,9 @@ def _stage_marks(
     stages: Sequence[Stage], key: str
 ) -> tuple[list[tuple[float, float, str]], list[tuple[float, str]]]:
     """The best epoch of each stage, whose weights were kept, and the start of later stages."""
-    dots, rules, before = [], [], 0
+    dots: list[tuple[float, float, str]] = []
+    rules: list[tuple[float, str]] = []
+    before = 0
     for stage in stages:
         values = stage.metrics.get(f'val_{key}', ())
         if before:

@@ -68,7 +68,6 @@ def _render(template: str, **variables: Any) -> str:
         'number': _number,
         'percent': _percent,
         'interval': _interval,
-        'share': _share,
         'signed': _signed,
         'moment': _moment,
         'thousands': '{:,}'.format,
@@ -89,15 +88,6 @@ def _interval(estimate: Estimate) -> str:
     if estimate.low is None or estimate.high is None:
         return ''
     return f'{estimate.low:.4f}–{estimate.high:.4f}'  # noqa: RUF001
-
-
-def _share(estimate: Estimate | None) -> str:
-    """A share with its confidence interval, such as `97.0% (94.9% to 98.3%)`."""
-    if estimate is None or estimate.value is None:
-        return 'no value'
-    if estimate.low is None or estimate.high is None:
-        return f'{estimate.value:.1%}'
-    return f'{estimate.value:.1%} ({estimate.low:.1%} to {estimate.high:.1%})'
 
 
 def _signed(value: float | None, digits: int = 4) -> str:

@@ -51,9 +51,7 @@ class FakeKubeflow(http.server.ThreadingHTTPServer):
         self.stored: dict[str, list[dict]] = {kind: [] for kind in ID_KEYS}
         self.stubs: list[Stub] = []
         self.largest_page = 100
-        self.silent = False
         self.multi_user = False
-        self.closed = threading.Event()
         self.url = f'http://127.0.0.1:{self.server_port}'
         self._thread = threading.Thread(target=self.serve_forever, args=(0.01,))
 
@@ -62,7 +60,6 @@ class FakeKubeflow(http.server.ThreadingHTTPServer):
         return self
 
     def __exit__(self, *_) -> None:
-        self.closed.set()
         self.shutdown()
         self.server_close()
         self._thread.join()
@@ -119,10 +116,6 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             body=json.loads(self.rfile.read(int(self.headers.get('Content-Length', 0))) or b'{}'),
         )
         self.server.requests.append(request)
-        if self.server.silent:
-            self.server.closed.wait(10)
-            self.close_connection = True
-            return
         stub = self.server.respond(request)
         body = stub.body.encode()
         self.send_response(stub.status)

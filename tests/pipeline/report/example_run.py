@@ -1,7 +1,6 @@
 """Data and images of a synthetic run with all sections of a report."""
 
 import io
-from pathlib import Path
 
 import numpy as np
 import PIL.Image
@@ -271,11 +270,3 @@ def images_for(data: ReportData) -> PageImages:
             for n, each in enumerate(mistakes)
         ),
     )
-
-
-def write_stored(home: Path, data: ReportData) -> None:
-    """Writes data and a minimal page of a run to the stored reports."""
-    folder = home / 'reports'
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f'{data.run_id}.html').write_text(f'<title>{data.run_id}</title>')
-    (folder / f'{data.run_id}.json').write_text(data.model_dump_json())

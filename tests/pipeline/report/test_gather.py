@@ -22,7 +22,6 @@ from pipeline.report.content.gather import model_status
 from pipeline.report.write import write_report
 
 PUSHED = datetime.datetime(2026, 11, 21, 18, 5, tzinfo=datetime.timezone.utc)
-VERDICT = Verdict(rulings=(Ruling(rule='baseline', passed=True, reason='accuracy 0.97'),))
 
 
 @pytest.fixture
@@ -41,13 +40,14 @@ def results(tmp_path):
 
 
 @pytest.fixture
-def serving(tmp_path):
-    """Two versions with notes."""
-    for number in (1, 2):
-        note = tmp_path / 'serving' / str(number) / NOTE_FILE
-        note.parent.mkdir(parents=True)
-        note.write_text(Note(version=number, pushed=PUSHED, digest='d').model_dump_json())
-    return tmp_path / 'serving'
+def decided(results):
+    """`decided(passed)` writes the verdict of ModelGate."""
+
+    def write(passed: bool):
+        verdict = Verdict(rulings=(Ruling(rule='baseline', passed=passed, reason='accuracy 0.5'),))
+        (results('ModelGate', 'verdict') / VERDICT_FILE).write_text(verdict.model_dump_json())
+
+    return write
 
 
 def outcome_of(**changes: object) -> Outcome:
@@ -66,20 +66,21 @@ def outcome_of(**changes: object) -> Outcome:
 
 
 @pytest.mark.parametrize(('version', 'live'), [('1', False), ('2', True)])
-def test_newest_version_is_live(results, serving, version, live):
-    (results('ModelGate', 'verdict') / VERDICT_FILE).write_text(VERDICT.model_dump_json())
-    outcome = outcome_of(pushed_to=serving / version, newest_version=serving / '2')
+def test_newest_version_is_live(results, decided, tmp_path, version, live):
+    decided(True)
+    note = tmp_path / version / NOTE_FILE
+    note.parent.mkdir(parents=True)
+    note.write_text(Note(version=int(version), pushed=PUSHED, digest='d').model_dump_json())
+    outcome = outcome_of(pushed_to=tmp_path / version, newest_version=tmp_path / '2')
 
     found = model_status(results.all, outcome)
 
     assert (found.version, found.live, found.live_version) == (version, live, '2')
-    assert found.since == PUSHED
-    assert found.verdict == VERDICT
+    assert (found.since, found.verdict.blessed) == (PUSHED, True)
 
 
-def test_manual_override_keeps_the_verdict(results):
-    rejection = Verdict(rulings=(Ruling(rule='baseline', passed=False, reason='accuracy 0.5'),))
-    (results('ModelGate', 'verdict') / VERDICT_FILE).write_text(rejection.model_dump_json())
+def test_manual_override_keeps_the_verdict(results, decided):
+    decided(False)
 
     found = model_status(results.all, outcome_of(manual_override='blessed by ann: for the demo'))
 
@@ -121,10 +122,9 @@ def test_mistakes_have_thumbnails_and_optional_heat_maps(results):
 
 
 def test_thumbnail_is_small():
-    noise = np.random.default_rng(1).integers(0, 255, (1000, 1500, 3), np.uint8)
-    large = tf.io.encode_png(noise).numpy()
+    pixels = np.random.default_rng(1).integers(0, 255, (600, 800, 3), np.uint8)
 
-    assert len(data_uri(large)) < 30_000 < len(large)
+    assert len(data_uri(tf.io.encode_png(pixels).numpy())) < 30_000
 
 
 def test_report_error_is_a_warning(tmp_path, capsys):

@@ -12,19 +12,8 @@ from pipeline.report.page.plots import Scale
 from pipeline.report.page.render import render_page
 
 SECTIONS = (
-    'Metrics',
-    'Data',
-    'Training',
-    'Predictions',
-    'Slices',
-    'Robustness',
-    'Most confident mistakes',
-    'Serving check',
-    'TensorFlow Lite',
-    'Run time in seconds',
-    'Lineage',
-    'Model card',
-    'Configuration',
+    'Metrics, Data, Training, Predictions, Slices, Robustness, Most confident mistakes, '
+    'Serving check, TensorFlow Lite, Run time in seconds, Lineage, Model card, Configuration'
 )
 
 
@@ -42,9 +31,7 @@ def test_page_is_self_contained_and_small(page):
 
 
 def test_sections_are_in_order(page):
-    places = [page.index(f'<h2>{each}</h2>') for each in SECTIONS]
-
-    assert places == sorted(places)
+    assert ', '.join(re.findall('<h2>(.*?)</h2>', page)) == SECTIONS
 
 
 @pytest.mark.parametrize(
@@ -185,18 +172,16 @@ def test_three_classes_have_no_threshold(words):
 
 
 @pytest.mark.parametrize(
-    ('scale', 'integers', 'ticks'),
+    ('scale', 'ticks'),
     [
-        (Scale(0.43, 0.98, 0, 550), False, ['0.5', '0.6', '0.7', '0.8', '0.9']),
-        (Scale(1, 4, 0, 300), True, ['1', '2', '3', '4']),
-        (Scale(0, 300, 0, 300), False, ['0', '50', '100', '150', '200', '250', '300']),
+        (Scale(0.43, 0.98, 0, 550), ['0.5', '0.6', '0.7', '0.8', '0.9']),
+        (Scale(1, 4, 0, 300, integers=True), ['1', '2', '3', '4']),
+        (Scale(0, 300, 0, 300), ['0', '50', '100', '150', '200', '250', '300']),
     ],
 )
-def test_ticks_are_round_numbers_within_the_axis(scale, integers, ticks):
-    assert [text for _, text in scale.ticks(integers)] == ticks
-    assert [at for at, _ in scale.ticks(integers)] == [
-        pytest.approx(scale(float(t))) for t in ticks
-    ]
+def test_ticks_are_round_numbers_within_the_axis(scale, ticks):
+    assert [text for _, text in scale.ticks()] == ticks
+    assert [at for at, _ in scale.ticks()] == pytest.approx([scale(float(each)) for each in ticks])
 
 
 def test_training_curves_mark_stages_and_best_epochs():

@@ -5,7 +5,7 @@ import re
 
 import click.testing
 import pytest
-from example_run import REASON, REJECTED, example, write_stored
+from example_run import REASON, REJECTED, example
 
 from common.errors import ModelError
 from pipeline.commands import report as command
@@ -27,10 +27,9 @@ def home(tmp_path):
         data=earlier.data.model_copy(update={'counts': more}),
         recipe={'trainer': {'batch_size': 99}},
     )
-    for age, run in ((200, earlier), (100, later)):
-        write_stored(tmp_path / 'demo', run)
-        file = tmp_path / 'demo' / 'reports' / f'{run.run_id}.json'
-        os.utime(file, (1_700_000_000 - age, 1_700_000_000 - age))
+    for time, run in enumerate((earlier, later)):
+        store_report(tmp_path / 'demo', run, 'page', keep=9)
+        os.utime(tmp_path / 'demo' / 'reports' / f'{run.run_id}.json', (time, time))
     return tmp_path / 'demo'
 
 
@@ -65,15 +64,18 @@ def test_unknown_or_ambiguous_name_lists_known_reports(home, call, name, problem
     assert done.stderr == f'error: {problem}; there are last, previous, {SECOND}, {FIRST}\n'
 
 
-def test_reports_missing_run(call):
-    done = call()
+def test_reports_missing_run_and_removed_page(call, request):
+    missing = call()
+    home = request.getfixturevalue('home')
+    (home / 'reports' / f'{SECOND}.html').unlink()
+    removed = call()
 
-    assert done.exit_code == 2
-    assert done.stderr.startswith('error: there are no reports in ')
+    assert (missing.exit_code, removed.exit_code) == (2, 2)
+    assert missing.stderr.startswith('error: there are no reports in ')
+    assert removed.stderr.endswith('.html cannot be used: No such file or directory\n')
 
 
 def test_lists_reports_newest_first(home, call):
-    write_stored(home, example('odd'))
     (home / 'reports' / 'odd.json').write_text('{}')
 
     lines = call('--list').stdout.splitlines()
@@ -134,10 +136,3 @@ def test_opens_browser_only_with_a_display_outside_of_ci(home, tmp_path, monkeyp
         click.testing.CliRunner().invoke(main, ['report', '--workdir', str(tmp_path)])
 
     assert opened == [(home / 'reports' / f'{SECOND}.html').as_uri()]
-
-
-def test_reports_removed_page(home, call):
-    (home / 'reports' / f'{SECOND}.html').unlink()
-    done = call()
-    assert done.exit_code == 2
-    assert done.stderr.endswith(f'{SECOND}.html cannot be used: No such file or directory\n')
