@@ -57,23 +57,14 @@ class ConnectionConfig(StrictModel):
             raise ValueError('input should have no user and no password; use token_env')
         return host.rstrip('/')
 
-    def token(self) -> str | None:
-        """Reads the bearer token; None without `token_env`.
+    def secrets(self) -> dict[str, str]:
+        """Reads the `token` and the `cookie` whose environment variables are configured.
 
         Raises:
-            KubeflowError: the variable is not set, or is not a valid HTTP header.
+            KubeflowError: a variable is not set, or is not a valid HTTP header.
         """
-        return _secret('token_env', self.token_env)
-
-    def cookie(self) -> str | None:
-        """Reads the cookie; None without `cookie_env`. Raises KubeflowError as `token`."""
-        cookie = _secret('cookie_env', self.cookie_env)
-        if cookie is not None and '=' not in cookie:
-            raise KubeflowError(
-                f'cookie_env: ${self.cookie_env} is not a cookie; expected name=value, '
-                f'such as authservice_session=...'
-            )
-        return cookie
+        variables = {'token': self.token_env, 'cookie': self.cookie_env}
+        return {key: _secret(key, name) for key, name in variables.items() if name}
 
 
 class TaskConfig(StrictModel):
@@ -129,13 +120,11 @@ class KubeflowConfig(StrictModel):
         return self.tasks.get(node_id) or self.tasks.get('default') or TaskConfig()
 
 
-def _secret(key: str, variable: str | None) -> str | None:
-    if variable is None:
-        return None
+def _secret(key: str, variable: str) -> str:
     secret = os.environ.get(variable, '').strip()
     if not secret:
-        raise KubeflowError(f'{key}: the environment variable {variable} is not set')
+        raise KubeflowError(f'{key}_env: the environment variable {variable} is not set')
     if not (secret.isascii() and secret.isprintable()):
         # The error of http.client would show the secret.
-        raise KubeflowError(f'{key}: ${variable} has line breaks or non-ASCII characters')
+        raise KubeflowError(f'{key}_env: ${variable} has line breaks or non-ASCII characters')
     return secret

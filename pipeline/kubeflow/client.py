@@ -36,19 +36,13 @@ class SubmittedRun:
 
 @dataclasses.dataclass(frozen=True)
 class ScheduleInfo:
-    """A recurring run of Kubeflow.
-
-    Attributes:
-        cron: six fields, seconds first, in the time zone of the cluster; '' if the run has an
-            interval instead, as schedules of other programs may.
-        description: the schedule in words with its time zone, if `create_schedule` created it.
-    """
+    """A recurring run of Kubeflow."""
 
     id: str
     name: str
-    cron: str
+    cron: str  # six fields, in the time zone of the cluster; '' if the run has an interval instead
     enabled: bool
-    description: str
+    description: str  # the schedule in words, if `create_schedule` created it
 
 
 class KubeflowClient:
@@ -69,15 +63,14 @@ class KubeflowClient:
         if not host:
             raise KubeflowError(f'no host; set kubeflow.connection.host or ${_ENDPOINT}')
         self._host = host.rstrip('/')
-        token, cookie = config.token(), config.cookie()
-        self._secrets = {'token': token, 'cookie': cookie}
+        self._secrets = config.secrets()
         self._session = requests.Session()
         self._session.trust_env = False  # a .netrc would replace the token
         self._session.verify = str(config.ca_certificate or '') or config.verify_ssl
-        if token:
-            self._session.headers['Authorization'] = f'Bearer {token}'
-        if cookie:
-            self._session.headers['Cookie'] = cookie
+        if 'token' in self._secrets:
+            self._session.headers['Authorization'] = f'Bearer {self._secrets["token"]}'
+        if 'cookie' in self._secrets:
+            self._session.headers['Cookie'] = self._secrets['cookie']
         if self._call('GET', 'healthz').get('multi_user') and not config.namespace:
             raise KubeflowError(
                 'Kubeflow is multi-user: set connection.namespace to the name of your profile'
@@ -198,8 +191,8 @@ class KubeflowClient:
         raise KubeflowError(self._without_secrets(f'{self._host} {problem}'))
 
     def _describe_status(self, response: requests.Response, parsed: dict[str, Any] | None) -> str:
-        sent = ' and '.join(name for name, secret in self._secrets.items() if secret)
-        credentials = f'the request had {sent or "no token and no cookie"}'
+        sent = ' and '.join(self._secrets) or 'no token and no cookie'
+        credentials = f'the request had {sent}'
         summary = _summarize(response, parsed)
         status = response.status_code
         if response.ok:
@@ -217,9 +210,9 @@ class KubeflowClient:
         return f'failed ({status}); response: {summary}'
 
     def _without_secrets(self, text: str) -> str:
-        cookies = [pair.partition('=')[2] for pair in (self._secrets['cookie'] or '').split(';')]
+        cookies = [pair.partition('=')[2] for pair in self._secrets.get('cookie', '').split(';')]
         for secret in (*self._secrets.values(), *cookies):
-            if secret and len(secret) >= _MIN_SECRET_LENGTH:
+            if len(secret) >= _MIN_SECRET_LENGTH:
                 text = text.replace(secret, '***')
         return text
 
@@ -229,7 +222,7 @@ def _schedule_info(run: dict[str, Any]) -> ScheduleInfo:
         id=run['recurring_run_id'],
         name=run['display_name'],
         cron=run.get('trigger', {}).get('cron_schedule', {}).get('cron', ''),
-        enabled=run.get('status') == 'ENABLED',
+        enabled=run.get('status', run.get('mode')) in ('ENABLED', 'ENABLE'),
         description=run.get('description', ''),
     )
 

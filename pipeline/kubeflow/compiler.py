@@ -71,14 +71,8 @@ def _warnings(recipe: Recipe) -> Iterator[str]:
 def _edges(recipe: Recipe) -> dict[str, list[str]]:
     """Returns the upstream nodes of each node, in topological order."""
     with tempfile.TemporaryDirectory() as folder:
-        local = recipe.model_copy(
-            update={
-                'workdir': Path(folder),
-                'metadata': MetadataConfig(),
-                'pipeline_root': None,
-                'push_directory': None,
-            }
-        )
+        places = {'workdir': Path(folder), 'pipeline_root': None, 'push_directory': None}
+        local = recipe.model_copy(update={**places, 'metadata': MetadataConfig()})
         ir = compile_pipeline(create_pipeline(local, _ANY_CLASSES, images=0), 'any')
     nodes = [node.pipeline_node for node in ir.nodes]
     return {node.node_info.id: list(node.upstream_nodes) for node in nodes}
@@ -118,11 +112,7 @@ def _task(
 ) -> dsl.PipelineTask:
     """Adds a task that passes Kubeflow's ExecutorInput to `pipeline.kubeflow.task`.
 
-    Args:
-        node_id: ID of the TFX node.
-        config: image, volumes, secrets and resources.
-        inputs: input parameters; kfp requires their types.
-        outputs: types of the outputs; those of the Pusher become options with a path.
+    kfp requires the types of inputs and outputs. The Pusher's outputs become options with a path.
     """
 
     def node(*values: Any) -> dsl.ContainerSpec:

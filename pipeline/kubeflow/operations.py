@@ -12,12 +12,7 @@ from pipeline.retraining.cron import Schedule
 
 
 def run_now(recipe: Recipe) -> SubmittedRun:
-    """Compiles a recipe and submits one run.
-
-    Raises:
-        ConfigError: see `compile_kubeflow`.
-        KubeflowError: Kubeflow cannot be reached, or refuses.
-    """
+    """Compiles a recipe and submits one run. Raises ConfigError or KubeflowError."""
     client = KubeflowClient(recipe.kubeflow.connection)  # fails before the slow compilation
     with _package(recipe) as package:
         return client.submit(package, recipe.name, {})
@@ -26,9 +21,7 @@ def run_now(recipe: Recipe) -> SubmittedRun:
 def run_on_schedule(recipe: Recipe, schedule: Schedule) -> ScheduleInfo:
     """Compiles a recipe and schedules its runs, which train only for a reason, such as new images.
 
-    Raises:
-        ConfigError: the cluster cannot express the schedule; otherwise as `run_now`.
-        KubeflowError: as `run_now`.
+    Raises ConfigError, also if the cluster cannot express the schedule, or KubeflowError.
     """
     recipe = recipe.for_retraining()
     schedule.kubeflow(recipe.kubeflow.connection.cron_timezone)  # raises before connecting

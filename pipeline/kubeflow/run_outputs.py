@@ -19,14 +19,9 @@ _log = logging.getLogger(__name__)
 def write_run_outputs(
     ir: pipeline_pb2.Pipeline, recipe: Recipe, verdict: Path, report: Path, outputs: dict[str, Any]
 ) -> None:
-    """Prints the results of a run, writes the Kubeflow artifacts and calls the webhook.
+    """Prints the results of a run after its Pusher, writes the artifacts and calls the webhook.
 
-    Args:
-        ir: the pipeline of this run, after all nodes up to the Pusher.
-        recipe: the recipe of the run.
-        verdict: output file of the metrics, as JSON.
-        report: output file of the page.
-        outputs: `outputs` of Kubeflow's ExecutorInput.
+    `verdict` and `report` are files of artifacts; `outputs` is a part of Kubeflow's ExecutorInput.
     """
     results = read_results(ir)
     run_id = ir.runtime_spec.pipeline_run_id.field_value.string_value

@@ -4,7 +4,7 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 
-from components.evaluation.results import Evaluation, ModelResult
+from components.evaluation.results import Bucket, Evaluation, ModelResult
 from pipeline.report.content.page_data import Stage
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48, 350, 10, 210  # the axes, in SVG units; the page scales them
@@ -12,6 +12,8 @@ _HISTOGRAM = 46  # height of the histogram under the reliability diagram, with p
 _MAX_POINTS = 200  # of a curve; more are not visible
 
 Points = Sequence[tuple[float, float | None]]
+Dot = tuple[float, float, str]  # x, y, tooltip
+Rule = tuple[float, str]  # x and label of a vertical line
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,26 +54,18 @@ class Line:
 
 @dataclasses.dataclass(frozen=True)
 class Plot:
-    """A plot.
-
-    Attributes:
-        title: shown above the plot.
-        summary: description for screen readers.
-        dots: points with tooltips: x, y, text.
-        bars: a histogram below the y axis: x, share of the highest bar, number.
-        rules: vertical lines with labels: x, text.
-    """
+    """A plot in data coordinates."""
 
     title: str
-    summary: str
+    summary: str  # for screen readers
     x_label: str
     y_label: str
     x: Scale
     y: Scale
     lines: Sequence[Line]
-    dots: Sequence[tuple[float, float, str]] = ()
-    bars: Sequence[tuple[float, float, int]] = ()
-    rules: Sequence[tuple[float, str]] = ()
+    dots: Sequence[Dot] = ()
+    rules: Sequence[Rule] = ()
+    bars: Sequence[tuple[float, float, int]] = ()  # x, share of the highest bar, number
 
     def coordinates(self, line: Line) -> str:
         """SVG coordinates of at most `_MAX_POINTS` points, without missing and infinite values."""
@@ -126,16 +120,14 @@ def calibration(evaluation: Evaluation) -> Plot:
             Line('guess', 'perfect', ((0.0, 0.0), (1.0, 1.0))),
             Line('a', 'this model', [(each.confidence, each.share) for each in buckets]),
         ],
-        dots=[
-            (
-                each.confidence,
-                each.share,
-                f'probability {each.confidence:.2f}, share {each.share:.2f}, {each.images} images',
-            )
-            for each in buckets
-        ],
+        dots=[(each.confidence, each.share, _tooltip(each)) for each in buckets],
         bars=[(each.confidence, each.images / most, each.images) for each in buckets],
     )
+
+
+def _tooltip(bucket: Bucket) -> str:
+    confidence, share = bucket.confidence, bucket.share
+    return f'probability {confidence:.2f}, share {share:.2f}, {bucket.images} images'
 
 
 def _curve(runs: Mapping[str, Sequence[Stage]], key: str) -> Plot:
@@ -163,12 +155,10 @@ def _curve(runs: Mapping[str, Sequence[Stage]], key: str) -> Plot:
     )
 
 
-def _stage_marks(
-    stages: Sequence[Stage], key: str
-) -> tuple[list[tuple[float, float, str]], list[tuple[float, str]]]:
+def _stage_marks(stages: Sequence[Stage], key: str) -> tuple[list[Dot], list[Rule]]:
     """The best epoch of each stage, whose weights were kept, and the start of later stages."""
-    dots: list[tuple[float, float, str]] = []
-    rules: list[tuple[float, str]] = []
+    dots: list[Dot] = []
+    rules: list[Rule] = []
     before = 0
     for stage in stages:
         values = stage.metrics.get(f'val_{key}', ())

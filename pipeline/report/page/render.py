@@ -11,7 +11,6 @@ from pipeline.report.content.page_data import PageImages, ReportData
 from pipeline.report.page import plots, tables
 from pipeline.report.page.compare import compare
 
-_MAX_CLASSES = 12  # of a readable confusion matrix
 _MISSING = '–'  # noqa: RUF001
 
 
@@ -52,7 +51,6 @@ def _evaluation(data: ReportData) -> dict[str, Any]:
         'lowest': tables.lowest_shown(slices),
         'plots': (*plots.ranking(models), plots.calibration(found)),
         'confusions': tables.confusions(found.candidate.confusion, found.classes),
-        'show_matrix': len(found.classes) <= _MAX_CLASSES,
     }
 
 
