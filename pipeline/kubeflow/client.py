@@ -137,10 +137,6 @@ class KubeflowClient:
         self._delete(chosen)
         return chosen
 
-    def close(self) -> None:
-        """Closes the connections."""
-        self._session.close()
-
     def _delete(self, schedules: list[ScheduleInfo]) -> None:
         for each in schedules:
             self._call('DELETE', f'recurringruns/{each.id}')

@@ -1,34 +1,27 @@
 """A fake Kubeflow server, and a client connected to it."""
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from fake_server import FakeKubeflow
+import requests
+from fake_server import URL, FakeKubeflow
 
 from pipeline.config.kubeflow import ConnectionConfig
 from pipeline.kubeflow.client import KubeflowClient
 
 
 @pytest.fixture
-def kubeflow(monkeypatch) -> Iterator[FakeKubeflow]:
-    monkeypatch.delenv('KF_PIPELINES_ENDPOINT', raising=False)
-    with FakeKubeflow() as fake:
-        yield fake
+def kubeflow(monkeypatch) -> FakeKubeflow:
+    fake = FakeKubeflow()
+    monkeypatch.setattr(requests.Session, 'get_adapter', lambda session, url: fake)
+    return fake
 
 
 @pytest.fixture
-def connect(kubeflow) -> Iterator[Callable[..., KubeflowClient]]:
-    """`connect(**config)` connects a client to the fake, and closes it after the test."""
-    with contextlib.ExitStack() as stack:
-
-        def connect_to_fake(**values) -> KubeflowClient:
-            client = KubeflowClient(ConnectionConfig(**{'host': kubeflow.url, **values}))
-            stack.callback(client.close)
-            return client
-
-        yield connect_to_fake
+def connect(kubeflow) -> Callable[..., KubeflowClient]:
+    """`connect(**config)` connects a client to the fake."""
+    return lambda **config: KubeflowClient(ConnectionConfig(host=URL, **config))
 
 
 @pytest.fixture
