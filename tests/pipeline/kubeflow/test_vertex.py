@@ -44,14 +44,16 @@ def test_job_has_all_components_and_limitations(recipe, tmp_path):
     assert any('no drift check' in limitation for limitation in limitations)
 
 
-def test_rejects_rolling_window(recipe, tmp_path):
-    with pytest.raises(ConfigError, match='no rolling window; use one span'):
-        compile_vertex(recipe({'data.window': 2}), tmp_path / 'job.json')
-
-
-def test_rejects_file_name_that_is_not_json(recipe, tmp_path):
-    with pytest.raises(ConfigError, match=r'give a name that ends in \.json'):
-        compile_vertex(recipe({}), tmp_path / 'job.yaml')
+@pytest.mark.parametrize(
+    ('overrides', 'name', 'message'),
+    [
+        ({'data.window': 2}, 'job.json', 'no rolling window; use one span'),
+        ({}, 'job.yaml', r'give a name that ends in \.json'),
+    ],
+)
+def test_rejects_rolling_window_and_other_file_name(recipe, tmp_path, overrides, name, message):
+    with pytest.raises(ConfigError, match=message):
+        compile_vertex(recipe(overrides), tmp_path / name)
 
 
 def test_rejects_records_in_several_spans(recipe, tmp_path):
