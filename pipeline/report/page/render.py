@@ -1,5 +1,6 @@
 """Renders the report of a run or a comparison as one self-contained HTML file."""
 
+import functools
 from typing import Any
 
 import jinja2
@@ -22,7 +23,6 @@ def render_page(data: ReportData, images: PageImages) -> str:
         images=images,
         config=yaml.safe_dump(data.config, sort_keys=False, allow_unicode=True),
         curves=plots.training_curves({'': data.stages}),
-        longest=max((each.seconds for each in data.components), default=1),
         corruptions=list(tables.corruption_rows(data.robustness)) if data.robustness else [],
         **_evaluation(data),
     )
@@ -55,6 +55,11 @@ def _evaluation(data: ReportData) -> dict[str, Any]:
 
 
 def _render(template: str, **variables: Any) -> str:
+    return _environment().get_template(template).render(variables)
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader('pipeline.report.page'),
         autoescape=True,
@@ -71,7 +76,7 @@ def _render(template: str, **variables: Any) -> str:
         'thousands': '{:,}'.format,
     }
     environment.globals['slice_name'] = slice_name
-    return environment.get_template(template).render(variables)
+    return environment
 
 
 def _number(value: float | None, digits: int = 4) -> str:

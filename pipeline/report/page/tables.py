@@ -51,13 +51,11 @@ class SliceRow:
 
     feature: str
     name: str
-    first: bool  # of its feature
     images: int
     one: Estimate
     other: Estimate
     floor: float | None  # minimum accuracy of the recipe
     small: bool  # has too few images for a vote
-    below: bool  # has a vote and violates the floor
 
 
 def metric_rows(one: ModelResult | None, other: ModelResult | None) -> list[MetricRow]:
@@ -83,41 +81,26 @@ def slice_rows(
     """
     others = {(each.feature, each.name): each.metrics for each in other.slices} if other else {}
     order = (OVERALL, *SLICED_BY)
-    rows: list[SliceRow] = []
-    for each in sorted(one.slices, key=lambda part: order.index(part.feature)):
-        accuracy = each.metrics.get(ACCURACY, NONE)
-        floor = floors.get(f'{each.feature}.{each.name}', floors.get(each.feature))
-        small = each.feature != OVERALL and each.images < min_images
-        rows.append(
-            SliceRow(
-                each.feature,
-                each.name,
-                first=not rows or rows[-1].feature != each.feature,
-                images=each.images,
-                one=accuracy,
-                other=others.get((each.feature, each.name), {}).get(ACCURACY, NONE),
-                floor=floor,
-                small=small,
-                below=floor is not None and not small and (accuracy.value or 0) < floor,
-            )
+    return [
+        SliceRow(
+            each.feature,
+            each.name,
+            each.images,
+            one=each.metrics.get(ACCURACY, NONE),
+            other=others.get((each.feature, each.name), {}).get(ACCURACY, NONE),
+            floor=floors.get(f'{each.feature}.{each.name}', floors.get(each.feature)),
+            small=each.feature != OVERALL and each.images < min_images,
         )
-    return rows
+        for each in sorted(one.slices, key=lambda part: order.index(part.feature))
+    ]
 
 
 def lowest_shown(rows: Sequence[SliceRow]) -> float:
     """Start of the accuracy axis; only intervals of small slices may lie outside."""
-    numbers = [
-        number
-        for row in rows
-        for number in (
-            row.one.value,
-            row.other.value,
-            row.floor,
-            None if row.small else row.one.low,
-        )
-        if number is not None
-    ]
-    return max(0, int(min(numbers, default=0) * 10 - 0.2)) / 10
+    shown = [value for row in rows for value in (row.one.value, row.other.value, row.floor)]
+    shown += [row.one.low for row in rows if not row.small]
+    lowest = min((value for value in shown if value is not None), default=0)
+    return max(0, int(lowest * 10 - 0.2)) / 10
 
 
 def corruption_rows(
