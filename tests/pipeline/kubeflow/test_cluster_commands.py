@@ -13,8 +13,8 @@ from pipeline_runner import main
 def call(kubeflow):
     """`call(*words)` runs a command; returns exit code, stdout and stderr."""
 
-    def call_command(*words, host=True):
-        where = ['--set', f'kubeflow.connection.host={URL}'] if host else []
+    def call_command(*words):
+        where = ['--set', f'kubeflow.connection.host={URL}']
         done = click.testing.CliRunner().invoke(main, [*map(str, words), *where])
         assert 'Traceback' not in done.output
         return done.exit_code, done.stdout, done.stderr
@@ -23,7 +23,7 @@ def call(kubeflow):
 
 
 def test_compile_writes_file(call, tmp_path):
-    code, output, _ = call('compile', '-o', tmp_path / 'demo.yaml', host=False)
+    code, output, _ = call('compile', '-o', tmp_path / 'demo.yaml')
 
     assert (code, output) == (0, f'demo is written to {tmp_path / "demo.yaml"}\n')
     assert (tmp_path / 'demo.yaml').read_text().startswith('# PIPELINE DEFINITION')
@@ -31,7 +31,7 @@ def test_compile_writes_file(call, tmp_path):
 
 def test_compile_for_vertex_prints_limitations(call, tmp_path):
     options = ['--engine', 'vertex', '-o', tmp_path / 'demo.json', '--workdir', tmp_path]
-    code, _, errors = call('compile', *options, host=False)
+    code, _, errors = call('compile', *options)
 
     assert code == 0
     assert len(re.findall(r'^note: [A-Z].*\.$', errors, re.MULTILINE)) == 6
@@ -45,7 +45,7 @@ def test_compile_for_vertex_prints_limitations(call, tmp_path):
     ],
 )
 def test_compile_rejects_unusable_file_name(call, tmp_path, name, message):
-    code, _, errors = call('compile', '-o', tmp_path / name, host=False)
+    code, _, errors = call('compile', '-o', tmp_path / name)
 
     assert code == 2
     assert re.match(message, errors)
