@@ -79,7 +79,7 @@ def test_schedule_is_created_listed_and_deleted(call, kubeflow):
 @pytest.mark.parametrize(
     ('words', 'code', 'message'),
     [
-        (['schedule', '--cron', '0 2 * *'], 2, "error: '0 2 \\* \\*' has 4 fields; expected five"),
+        (['schedule', '--cron', '0 2 * *'], 2, 'error: .*0 2'),
         (['schedule'], 2, r"(?s).*Error: --cron is missing, as in --cron '0 2 \* \* 1-5'"),
         (['schedule', '--set', 'trainer.seed=1', 'list'], 2, '(?s).*write options after list'),
         (['schedule', 'delete', 'dem'], 1, 'error: no schedule is named dem'),
