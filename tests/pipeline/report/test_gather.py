@@ -1,7 +1,9 @@
 """Data of a report from the artifacts of a run."""
 
 import datetime
+import json
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -13,10 +15,15 @@ from common import console
 from common.features import CLASS_NAME, IMAGE_BYTES
 from components.evaluation.gate.verdict import VERDICT_FILE, Ruling, Verdict
 from components.evaluation.results import ROBUSTNESS_FILE
+from components.image_example_gen.ingestion.quarantine import LIST
+from components.image_example_gen.ingestion.tally import Tally
 from components.pusher.serving_folder import NOTE_FILE, Note
 from pipeline.config.recipe import load_recipe
+from pipeline.execution.image_counts import Images
 from pipeline.execution.launch import NodeResult
 from pipeline.execution.outcome import Outcome
+from pipeline.report.content import data_summary as data_summary_module
+from pipeline.report.content.data_summary import data_summary
 from pipeline.report.content.embedded_images import data_uri, page_images
 from pipeline.report.content.gather import model_status
 from pipeline.report.write import write_report
@@ -87,6 +94,23 @@ def test_manual_override_keeps_the_verdict(results, decided):
     assert found.blessed
     assert found.manual_override == 'blessed by ann: for the demo'
     assert found.verdict.objections == ('accuracy 0.5',)
+
+
+def test_counts_of_all_spans_and_quarantined_images(results, tmp_path, monkeypatch):
+    results('ImageExampleGen', 'examples')
+    spans = results.all['ImageExampleGen'].outputs['examples'] * 2
+    results.all['ImageExampleGen'].outputs['examples'] = spans
+    ingested = types.SimpleNamespace(counts={'train': {'cats': 3, 'dogs': 2}, 'test': {'cats': 1}})
+    monkeypatch.setattr(data_summary_module, 'read_ingested', lambda _: ingested)
+    line = {'source': 'a.jpg', 'reason': 'empty', 'detail': '0 bytes', 'sha256': 'e3b0'}
+    (tmp_path / LIST).write_text(9 * f'{json.dumps(line)}\n')
+    images = Images(Tally(seen=21, bad={'empty': 9}), (tmp_path / LIST, tmp_path / 'gone' / LIST))
+
+    found = data_summary(results.all, images)
+
+    assert found.counts == {'train': {'cats': 6, 'dogs': 4}, 'eval': {}, 'test': {'cats': 2}}
+    assert (found.seen, found.bad, len(found.lists)) == (21, {'empty': 9}, 2)
+    assert found.examples == ({'source': 'a.jpg', 'reason': 'empty', 'detail': '0 bytes'},) * 8
 
 
 def test_samples_are_balanced(results):
