@@ -176,6 +176,7 @@ class KubeflowClient:
                 params=query,
                 json=body,
                 timeout=TIMEOUTS,
+                allow_redirects=False,  # to a login page, without the cookie
             )
         except requests.RequestException as error:
             problem = f'does not respond: {_describe_failure(error)}'
@@ -233,8 +234,10 @@ def _parse_object(response: requests.Response) -> dict[str, Any] | None:
 
 
 def _summarize(response: requests.Response, parsed: dict[str, Any] | None) -> str:
-    """The server's message, or the text of its web page, on one line."""
-    if parsed is None:
+    """The server's message, the target of a redirect, or the text of a web page, on one line."""
+    if response.is_redirect:
+        text = f'redirect to {response.headers["Location"].partition("?")[0]}'
+    elif parsed is None:
         text = re.sub('<[^>]*>', ' ', response.text)
     else:
         text = str(parsed.get('message') or parsed.get('error') or response.text)

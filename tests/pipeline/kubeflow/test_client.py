@@ -151,10 +151,7 @@ def test_denied_access_names_credentials_without_secrets(
     ('stubs', 'message'),
     [
         ([LOGIN], 'returned no JSON: a login page.* had no token.*; response: Sign in to Dex$'),
-        (
-            [Stub(302, pattern='healthz', location='/pipeline/dex'), LOGIN],
-            'returned no JSON: a login page',
-        ),
+        ([Stub(302, location='/dex?state=1')], 'a login page.* response: redirect to /dex$'),
         ([Stub(200)], 'returned no JSON'),
         ([Stub(404, 'not found')], r'is not an endpoint of Kubeflow.* ends in /pipeline'),
         ([Stub.error(404, 'no run')], r'failed \(404\); response: no run$'),
