@@ -7,8 +7,7 @@ import PIL.Image
 
 from components.evaluation.config import SLICES
 from components.evaluation.gate.verdict import Ruling, Verdict
-from components.evaluation.metrics.intervals import wilson
-from components.evaluation.results import ModelResult
+from components.evaluation.results import ModelResult, wilson
 from pipeline.config.recipe import recipe_of
 from pipeline.report.content.embedded_images import data_uri
 from pipeline.report.content.page_data import ModelStatus, PageImages, ReportData
