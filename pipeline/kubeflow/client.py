@@ -49,10 +49,7 @@ class KubeflowClient:
     """A connection to Kubeflow Pipelines; all requests have timeouts.
 
     All methods raise KubeflowError, in one sentence without secrets, if the server cannot be
-    reached or refuses.
-
-    Raises:
-        KubeflowError: also if the host, a secret or the certificate is missing.
+    reached or refuses; the constructor also if the host, a secret or the certificate is missing.
     """
 
     def __init__(self, config: ConnectionConfig) -> None:
@@ -124,11 +121,7 @@ class KubeflowClient:
                 return schedules
 
     def delete_schedule(self, name: str) -> list[ScheduleInfo]:
-        """Deletes all recurring runs of a name, and returns them.
-
-        Raises:
-            KubeflowError: no schedule has this name.
-        """
+        """Deletes all recurring runs of a name, and returns them; KubeflowError if none has it."""
         schedules = self.list_schedules()
         chosen = [each for each in schedules if each.name == name]
         if not chosen:

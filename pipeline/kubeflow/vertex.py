@@ -42,7 +42,6 @@ def compile_vertex(recipe: Recipe, path: Path) -> tuple[str, ...]:
 
     Raises:
         ConfigError: Vertex AI does not support the recipe, or the file name does not end in .json.
-        OSError: the file cannot be written.
         DataError: the images, from which the classes are read, cannot be used.
     """
     if recipe.data.several_spans:

@@ -79,11 +79,7 @@ class Plot:
 
 
 def training_curves(runs: Mapping[str, Sequence[Stage]]) -> tuple[Plot, ...]:
-    """Loss and accuracy by epoch, over consecutive stages.
-
-    Args:
-        runs: stages by the name of the run in the legend; a single run needs no name.
-    """
+    """Loss and accuracy by epoch, over the stages of runs by their names in the legend."""
     runs = {name: stages for name, stages in runs.items() if stages}
     return tuple(_curve(runs, key) for key in ('loss', 'accuracy')) if runs else ()
 
