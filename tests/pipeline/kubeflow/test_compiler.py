@@ -41,7 +41,6 @@ OVERRIDES = [
     ('kubeflow', KUBEFLOW),
     ('inference.path', '/data/unlabelled'),
     ('lite', {}),
-    ('serving_check.infra_validator', {'platform': 'kubernetes', 'tag': '2.15.0'}),
     ('metadata.address', 'mysql://catdog@catdog-metadata:3306/metadb'),
 ]
 
@@ -86,10 +85,7 @@ def test_kfp_loads_compiled_file(compiled):
         ('previous-statistics', {'statisticsgen'}),
         ('trainer', {'imageexamplegen', 'transform', 'warm-start-resolver'}),
         ('evaluator', {'newest-spans', 'trainer', 'baseline-resolver'}),
-        (
-            'modelgate',
-            {'trainer', 'baseline-resolver', 'evaluator', 'servingcheck', 'infravalidator'},
-        ),
+        ('modelgate', {'trainer', 'baseline-resolver', 'evaluator', 'servingcheck'}),
         ('bulkinferrer', {'unlabelledexamplegen', 'trainer', 'modelgate'}),
     ],
 )
