@@ -15,25 +15,14 @@ _NAMED = 8  # maximum number of classes in an error message
 
 
 class PredictedClass(NamedTuple):
-    """Predicted class of an image.
-
-    Attributes:
-        name: name of the class; None if a probability is NaN.
-        probability: predicted probability of this class.
-    """
+    """Predicted class of an image and its probability; the name is None if it is NaN."""
 
     name: str | None
     probability: float
 
 
 class Classifier:
-    """A loaded SavedModel that predicts class names.
-
-    Args:
-        folder: folder of the SavedModel.
-
-    Attributes:
-        classes: class names by label.
+    """A loaded SavedModel that predicts class names; `classes` has them by label.
 
     Raises:
         ModelError: the model cannot be loaded, or has no list of classes.
@@ -56,9 +45,8 @@ class Classifier:
     @property
     def image_size(self) -> int:
         """Height and width of the input images, in pixels."""
-        (pixels,) = (
-            self._signature(features.SIGNATURE_PIXELS).structured_input_signature[1].values()
-        )
+        _, inputs = self._signature(features.SIGNATURE_PIXELS).structured_input_signature
+        (pixels,) = inputs.values()
         return int(pixels.shape[1])
 
     def of_images(self, encoded: Sequence[bytes]) -> list[PredictedClass]:

@@ -2,7 +2,6 @@
 
 import csv
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -66,8 +65,7 @@ class FolderInferrerExecutor(Executor):
         super().Do(inputs, output_dict, exec_properties)
         classes = read_classes(folder_of(path_utils.serving_model_path(model.uri)))
         folder = folder_of(examples.uri)
-        count = write_table(folder, classes)
-        _log.info('%s predictions in %s', count, folder / TABLE)
+        _log.info('%s predictions in %s', write_table(folder, classes), folder / TABLE)
 
 
 class FolderInferrerSpec(BulkInferrerSpec):
@@ -93,14 +91,7 @@ class FolderInferrer(BaseBeamComponent):
     def __init__(
         self, examples: BaseChannel, model: BaseChannel, model_blessing: BaseChannel, code: str
     ) -> None:
-        """Builds the component.
-
-        Args:
-            examples: unlabelled Examples.
-            model: output of the Trainer.
-            model_blessing: output of ModelGate.
-            code: hash of the component's source.
-        """
+        """Builds the component; `code` is a hash of its source."""
         columns = [
             bulk_inferrer_pb2.PredictOutputCol(output_key=name, output_column=name)
             for name in (features.PROBABILITY, features.CLASS)
@@ -122,29 +113,23 @@ class FolderInferrer(BaseBeamComponent):
 
 
 def write_table(folder: Path, classes: tuple[str, ...]) -> int:
-    """Writes a CSV file of (file, class, probability), sorted by file.
+    """Writes a CSV file of (file, class, probability), sorted by file; returns their number.
 
     Args:
         folder: folder of the Examples; gets the CSV file.
         classes: class names by label.
-
-    Returns:
-        Number of predictions.
     """
-    rows = sorted(_rows(folder, classes))
-    with (folder / TABLE).open('w', newline='', encoding='utf-8') as file:
-        table = csv.writer(file)
-        table.writerow(('file', 'class', 'probability'))
-        table.writerows(rows)
-    return len(rows)
-
-
-def _rows(folder: Path, classes: tuple[str, ...]) -> Iterator[tuple[str, str, str]]:
-    for file in sorted(folder.glob('Split-*/*')):
-        for record in tf.data.TFRecordDataset(str(file), 'GZIP').as_numpy_iterator():
+    rows = []
+    for path in sorted(folder.glob('Split-*/*')):
+        for record in tf.data.TFRecordDataset(str(path), 'GZIP').as_numpy_iterator():
             values = tf.train.Example.FromString(record).features.feature
             filename = values[features.FILENAME].bytes_list.value[0].decode(errors='replace')
             name = values[features.CLASS].bytes_list.value[0].decode()
             probabilities = values[features.PROBABILITY].float_list.value
             prediction = to_predicted_class(name, probabilities, classes)
-            yield filename, prediction.name or '', f'{prediction.probability:.6f}'
+            rows.append((filename, prediction.name or '', f'{prediction.probability:.6f}'))
+    with (folder / TABLE).open('w', newline='', encoding='utf-8') as file:
+        table = csv.writer(file)
+        table.writerow(('file', 'class', 'probability'))
+        table.writerows(sorted(rows))
+    return len(rows)

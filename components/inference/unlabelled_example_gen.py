@@ -5,7 +5,6 @@ import itertools
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,15 +28,13 @@ from components.image_example_gen.ingestion.parallel_map import parallel_map
 from components.image_example_gen.ingestion.quarantine import LIST, Quarantine, QuarantineWriter
 from components.image_example_gen.ingestion.tally import Tally, describe_bad
 from components.image_example_gen.inspection.config import CheckConfig
-from components.image_example_gen.inspection.examine import GoodImage, examine
+from components.image_example_gen.inspection.examine import examine
 from components.image_example_gen.sources.base.reading import READ_ERRORS, error_text, read_within
 from components.image_example_gen.sources.base.source_protocol import IMAGES_PER_SHARD, BadImage
-from components.inference.config import InferenceConfig
-from components.inference.image_folder import files_of, fingerprint_of
+from components.inference.image_folder import InferenceConfig, files_of, fingerprint_of
 
 EXAMPLES, QUARANTINE = 'examples', 'quarantine'
 SPLIT = 'unlabelled'
-_Examined = bytes | BadImage  # a record, or an unusable image
 
 _log = logging.getLogger(__name__)
 
@@ -86,16 +83,15 @@ class UnlabelledExampleGenExecutor(base_executor.BaseExecutor):
         folder = Path(exec_properties['path'])
         checks = CheckConfig.model_validate_json(exec_properties['checks'])
         records = Path(artifact_utils.get_split_uri([examples], SPLIT))
-        quarantine_folder = folder_of(quarantine.uri)
-        tally = write_records(folder, checks, records, quarantine_folder)
+        tally = write_records(folder, checks, records, folder_of(quarantine.uri))
         if not tally.used:
             raise DataError(
                 f'none of the {tally.seen} images in {folder} can be used: '
                 f'{describe_bad(tally.bad)}'
             )
         if tally.bad:
-            clauses = '; '.join(tally.clauses())
-            _log.info('of %s images: %s: %s', tally.seen, clauses, quarantine_folder / LIST)
+            listed = folder_of(quarantine.uri) / LIST
+            _log.info('of %s images: %s: %s', tally.seen, '; '.join(tally.clauses()), listed)
 
 
 class UnlabelledExampleGen(BaseComponent):
@@ -111,13 +107,7 @@ class UnlabelledExampleGen(BaseComponent):
     DRIVER_CLASS = UnlabelledExampleGenDriver
 
     def __init__(self, inference: InferenceConfig, checks: CheckConfig, code: str) -> None:
-        """Builds the component.
-
-        Args:
-            inference: configuration with the folder.
-            checks: requirements of an image.
-            code: hash of the component's source.
-        """
+        """Builds the component; `code` is a hash of its source."""
         spec = UnlabelledExampleGenSpec(
             path=str(inference.path.absolute()),
             checks=checks.model_dump_json(),
@@ -143,37 +133,29 @@ def write_records(folder: Path, checks: CheckConfig, records: Path, quarantine: 
         quarantine: folder for the list of unusable images, and copies up to the size limit.
     """
     records.mkdir(parents=True, exist_ok=True)
-    max_bytes = int(checks.quarantine_megabytes * MEGABYTE)
     bad: Counter[str] = Counter()
     good = 0
+    images = (_read(file, folder, checks) for file in files_of(folder))
+    examined = parallel_map(lambda image: _examine(image, checks), images)
     with (
         console.bar('images to TFRecords', None) as bar,
-        QuarantineWriter(quarantine, Path(LIST).stem, max_bytes) as quarantined,
+        QuarantineWriter(
+            quarantine, Path(LIST).stem, int(checks.quarantine_megabytes * MEGABYTE)
+        ) as quarantined,
     ):
-        for number, images in _shards(_examined(folder, checks, bar)):
-            with tf.io.TFRecordWriter(str(records / f'data_tfrecord-{number:05d}')) as writer:
-                for each in images:
-                    if isinstance(each, BadImage):
-                        quarantined.add(each)
-                        bad[each.reason] += 1
+        for shard, group in itertools.groupby(
+            enumerate(examined), lambda pair: pair[0] // IMAGES_PER_SHARD
+        ):
+            with tf.io.TFRecordWriter(str(records / f'data_tfrecord-{shard:05d}')) as writer:
+                for _, image in group:
+                    bar.advance()
+                    if isinstance(image, BadImage):
+                        quarantined.add(image)
+                        bad[image.reason] += 1
                     else:
-                        writer.write(each)
+                        writer.write(image)
                         good += 1
     return Tally(good + bad.total(), dict(bad.most_common()))
-
-
-def _shards(images: Iterator[_Examined]) -> Iterator[tuple[int, Iterator[_Examined]]]:
-    groups = itertools.groupby(enumerate(images), lambda pair: pair[0] // IMAGES_PER_SHARD)
-    for number, group in groups:
-        yield number, (image for _, image in group)
-
-
-def _examined(folder: Path, checks: CheckConfig, bar: console.Bar) -> Iterator[_Examined]:
-    """Yields a record or a BadImage per file."""
-    images = (_read(file, folder, checks) for file in files_of(folder))
-    for examined in parallel_map(lambda image: _inspect(image, checks), images):
-        bar.advance()
-        yield examined
 
 
 def _read(file: Path, folder: Path, checks: CheckConfig) -> _Read | BadImage:
@@ -188,25 +170,20 @@ def _read(file: Path, folder: Path, checks: CheckConfig) -> _Read | BadImage:
         return BadImage(filename, 'unreadable', f'it cannot be read: {error_text(error)}')
 
 
-def _inspect(image: _Read | BadImage, checks: CheckConfig) -> _Examined:
+def _examine(image: _Read | BadImage, checks: CheckConfig) -> bytes | BadImage:
+    """Returns a serialized `tf.Example`, or an unusable image."""
     if isinstance(image, BadImage):
         return image
     try:
-        return _to_record(image, examine(image.contents, checks))
+        good = examine(image.contents, checks)
     except Rejected as error:
         return BadImage(image.filename, error.reason, error.detail, image.contents)
-
-
-def _to_record(image: _Read, good: GoodImage) -> bytes:
-    values = {
+    example = tf.train.Example()
+    for name, value in {
         features.IMAGE_BYTES: good.contents,
         features.IMAGE_FORMAT: good.format.encode(),
         features.FILENAME: image.filename.encode(errors='surrogateescape'),
         features.SHA256: hashlib.sha256(image.contents).hexdigest().encode(),
-    }
-    named = {
-        name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
-        for name, value in values.items()
-    }
-    example = tf.train.Example(features=tf.train.Features(feature=named))
+    }.items():
+        example.features.feature[name].bytes_list.value.append(value)
     return example.SerializeToString(deterministic=True)

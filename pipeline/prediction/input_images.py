@@ -3,7 +3,6 @@
 import concurrent.futures
 import os
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -91,7 +90,7 @@ def _download(url: str, max_bytes: int) -> bytes:
     """The file at a URL, within `_DOWNLOAD_SECONDS`.
 
     Runs in a daemon thread that is abandoned after that time, because the time-outs of a connection
-    restart with every byte of a header and with every redirect.
+    restart with every byte that arrives and with every redirect.
     """
     result: concurrent.futures.Future[bytes] = concurrent.futures.Future()
 
@@ -105,23 +104,14 @@ def _download(url: str, max_bytes: int) -> bytes:
     try:
         return result.result(timeout=_DOWNLOAD_SECONDS)
     except concurrent.futures.TimeoutError:
-        raise _too_slow() from None
+        raise DownloadError(f'the download takes longer than {_DOWNLOAD_SECONDS} seconds') from None
 
 
 def _receive(url: str, max_bytes: int) -> bytes:
-    deadline = time.monotonic() + _DOWNLOAD_SECONDS
     received = bytearray()
     with get(url, timeout=_TIMEOUT) as response:
         require_success(response)
-        length = response.headers.get('Content-Length', '')
-        require_within(max_bytes, int(length) if length.isdecimal() else 0)
         while chunk := response.raw.read1(CHUNK, decode_content=True):
             received += chunk
             require_within(max_bytes, len(received))
-            if time.monotonic() > deadline:
-                raise _too_slow()  # ends the thread
     return bytes(received)
-
-
-def _too_slow() -> DownloadError:
-    return DownloadError(f'the download takes longer than {_DOWNLOAD_SECONDS} seconds')

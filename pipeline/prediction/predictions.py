@@ -5,13 +5,10 @@ import errno
 import itertools
 import json
 import os
-import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
-import PIL.Image
-import PIL.PngImagePlugin
 
 from common.errors import Rejected
 from components.evaluation.robustness.heat_map import overlay, thumbnail
@@ -23,21 +20,12 @@ from components.inference.classifier import Classifier, PredictedClass
 from pipeline.prediction.input_images import InputImage
 
 _LONGEST_SIDE = 640  # pixels of an overlay
-_MARK = 'Explanation'  # PNG text that identifies our overlays
 _MAX_STEM_BYTES = 200  # of a file name; file systems allow 255
-_CONTROL = ('Cc', 'Zl', 'Zp')  # Unicode categories: control characters, line and paragraph breaks
 
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    """The prediction for one image.
-
-    Attributes:
-        path: path or URL of the image, printable.
-        answer: predicted class and probability; None if there is no prediction.
-        problem: why there is no prediction or no overlay, as a clause.
-        explanation: PNG with the Grad-CAM overlay, if requested.
-    """
+    """The prediction for one image; `problem` is why it or the overlay is missing, as a clause."""
 
     path: str
     answer: PredictedClass | None = None
@@ -65,16 +53,11 @@ class Prediction:
 
 def one_line(text: str) -> str:
     """Escapes line breaks and control characters, which file names may contain."""
-    return ''.join(
-        ascii(each)[1:-1] if unicodedata.category(each) in _CONTROL else each for each in text
-    )
+    return ''.join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 class OverlayFolder:
-    """Writes Grad-CAM overlays as PNGs, named after their images.
-
-    Overlays of an earlier call are replaced. Other files are not, because the folder may hold the
-    images themselves.
+    """Writes Grad-CAM overlays as `NAME.overlay.png`, and replaces those of earlier calls.
 
     Raises:
         OSError: the folder cannot be created or written.
@@ -85,36 +68,18 @@ class OverlayFolder:
         if not os.access(folder, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
         self._folder = folder
-        self._taken: set[Path] = set()
+        self._taken: set[str] = set()
 
     def write(self, path: str, contents: bytes, heat: np.ndarray) -> Path:
-        """Writes the overlay of an image and returns its path."""
-        file = self._file_for(path)
-        mark = PIL.PngImagePlugin.PngInfo()
-        mark.add_text(_MARK, path.encode(errors='replace').decode())
-        overlay(thumbnail(contents, _LONGEST_SIDE), heat).save(file, pnginfo=mark)
-        return file
-
-    def _file_for(self, path: str) -> Path:
-        """A free file name; a second image of the same name gets a number."""
+        """Writes the overlay of an image; a second image of the same name gets a number."""
         stem = Path(path.rstrip('/')).stem.encode()[:_MAX_STEM_BYTES].decode(errors='ignore')
         stem = stem or 'image'
         names = itertools.chain([stem], (f'{stem}-{number}' for number in itertools.count(2)))
-        files = (self._folder / f'{name}.png' for name in names)
-        file = next(each for each in files if each not in self._taken and _is_replaceable(each))
-        self._taken.add(file)
+        name = next(each for each in names if each not in self._taken)
+        self._taken.add(name)
+        file = self._folder / f'{name}.overlay.png'
+        overlay(thumbnail(contents, _LONGEST_SIDE), heat).save(file)
         return file
-
-
-def _is_replaceable(file: Path) -> bool:
-    """Whether a file does not exist or is an overlay of an earlier call."""
-    try:
-        with PIL.Image.open(file) as image:
-            return _MARK in image.info
-    except FileNotFoundError:
-        return not file.is_symlink()
-    except (OSError, ValueError):
-        return False
 
 
 def predict(

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import requests
 
@@ -18,7 +17,7 @@ from components.image_example_gen.sources.base.source_protocol import (
     LabelledImage,
 )
 
-_TIMEOUT = 10  # seconds to connect to a server
+_TIMEOUT = 10  # seconds to connect to the server of a data set
 # A shard that begins inside a file skips all records before it; with this many shards, a file is
 # read at most 4.5 times.
 _SHARDS_PER_FILE = 8
@@ -89,13 +88,9 @@ class TfdsShard:
         for number, record in enumerate(self._records(), self.start):
             name = record.get('image/filename', f'{self.split}/{number}'.encode())
             filename = name.decode(errors='surrogateescape')
-            contents, label = record['image'], int(record['label'])
-            index = self.labels.index(label)
-            if index is None:
-                detail = self.labels.describe_unknown(label)
-                yield BadImage(filename, 'label outside the list', detail, contents)
-            else:
-                yield LabelledImage(contents, index, filename, source=self.split)
+            yield self.labels.to_image(
+                record['image'], int(record['label']), filename, source=self.split
+            )
 
     def _records(self) -> Iterator[dict[str, Any]]:
         import tensorflow as tf
@@ -142,25 +137,8 @@ def _download(builder: Any, name: str) -> None:
 
 
 def _require_connection(builder: Any) -> None:
-    """Without a network, TensorFlow Datasets retries ten times and waits 200 s in between.
-
-    Raises:
-        requests.ConnectionError: no server of the data set can be reached, and none of its files
-            is downloaded.
-    """
-    downloads = Path(builder.data_dir_root, 'downloads')
-    infos = [*downloads.glob('*.INFO'), *downloads.glob('*/*.INFO')]  # next to each file
-    downloaded = ''.join(info.read_text() for info in infos)
+    """Without a network, TensorFlow Datasets retries ten times and waits 200 s in between."""
+    downloaded = any(Path(builder.data_dir_root, 'downloads', builder.name).glob('*.INFO'))
     urls = [url for url in builder.url_infos or () if url.startswith('http')]
-    if not urls or any(url in downloaded for url in urls):
-        return
-    for url in {urlsplit(url).netloc: url for url in urls}.values():
-        try:
-            requests.head(url, timeout=_TIMEOUT)
-        except requests.ConnectionError as error:
-            unreachable = error
-        except requests.RequestException:  # the server responds
-            return
-        else:
-            return
-    raise unreachable
+    if urls and not downloaded:
+        requests.head(urls[0], timeout=_TIMEOUT)

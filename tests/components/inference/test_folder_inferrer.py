@@ -17,8 +17,8 @@ from tfx.types import standard_artifacts
 from common.blessing import ManualOverride, write_override
 from components.image_example_gen.ingestion.quarantine import read_quarantined
 from components.image_example_gen.inspection.config import CheckConfig
-from components.inference.config import InferenceConfig
 from components.inference.folder_inferrer import TABLE, FolderInferrer
+from components.inference.image_folder import InferenceConfig
 from components.inference.unlabelled_example_gen import UnlabelledExampleGen
 from pipeline.local.runner import ProgressDagRunner
 

@@ -18,7 +18,7 @@ from components.image_example_gen.sources.base.config import FeatureNames
 from components.image_example_gen.sources.base.origins import MOST, OTHERS, limit_sources
 from components.image_example_gen.sources.base.source_protocol import LabelledImage, every_image
 from components.image_example_gen.sources.folder.source import FolderSource
-from components.image_example_gen.sources.parquet.source import ParquetSource
+from components.image_example_gen.sources.parquet import ParquetSource
 from components.image_example_gen.sources.tfrecord.source import TfrecordSource
 
 PLACES = ('cats/phone/old/a.jpg', 'cats/b.jpg', 'dogs/phone/c.jpg', 'dogs/web/d.jpg')

@@ -15,7 +15,7 @@ from components.image_example_gen.sources.base.source_protocol import (
     BadImage,
     every_image,
 )
-from components.image_example_gen.sources.parquet.source import ParquetSource
+from components.image_example_gen.sources.parquet import ParquetSource
 
 NAMES = ['cat', 'dog']
 STRUCT = pa.struct([('bytes', pa.binary()), ('path', pa.string())])
@@ -382,7 +382,7 @@ def test_memory_does_not_grow_with_number_of_images(tmp_path):
     program = (
         'import resource, sys; from pathlib import Path\n'
         'from components.image_example_gen.sources.base.source_protocol import every_image\n'
-        'from components.image_example_gen.sources.parquet.source import ParquetSource\n'
+        'from components.image_example_gen.sources.parquet import ParquetSource\n'
         'before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n'
         'source = ParquetSource(Path(sys.argv[1]), ("cat", "dog"))\n'
         'assert sum(1 for _ in every_image(source)) == 10_000\n'
