@@ -9,9 +9,8 @@ import tensorflow as tf
 
 from common import features
 from common.errors import ModelError
+from components.image_example_gen.sources.base.source_protocol import describe_classes
 from components.inference.model_folder import read_classes
-
-_NAMED = 8  # maximum number of classes in an error message
 
 
 class PredictedClass(NamedTuple):
@@ -78,7 +77,7 @@ class Classifier:
 def to_predicted_class(
     name: str, probabilities: Sequence[float], classes: Sequence[str]
 ) -> PredictedClass:
-    """Converts model outputs.
+    """Converts the predicted class and the probabilities of a model.
 
     Args:
         name: predicted class.
@@ -92,8 +91,8 @@ def to_predicted_class(
         return PredictedClass(None, float('nan'))
     if name not in classes:
         raise ModelError(
-            f'the model predicts {name!r}, which is not in its {features.CLASSES_FILE}: '
-            f'{", ".join(classes[:_NAMED])}'
+            f'the model predicts {name!r}, but its {features.CLASSES_FILE} lists '
+            f'{describe_classes(classes)}'
         )
     label = classes.index(name)
     if len(probabilities) > 1:

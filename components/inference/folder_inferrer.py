@@ -50,11 +50,7 @@ class FolderInferrerExecutor(Executor):
         output_dict: dict[str, list[Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Writes predictions as tf.Examples and CSV; nothing if the model is not blessed.
-
-        Raises:
-            ModelError: the model has no list of classes, or its manual override is damaged.
-        """
+        """Writes predictions as tf.Examples and CSV; nothing if the model is not blessed."""
         (model,), (examples,) = input_dict[_MODEL], output_dict[OUTPUT_EXAMPLES]
         by_gate = model_utils.is_model_blessed(input_dict[_BLESSING][0])
         if not is_blessed(folder_of(model.uri), by_gate):
@@ -64,8 +60,8 @@ class FolderInferrerExecutor(Executor):
         inputs = {name: artifacts for name, artifacts in input_dict.items() if name != _BLESSING}
         super().Do(inputs, output_dict, exec_properties)
         classes = read_classes(folder_of(path_utils.serving_model_path(model.uri)))
-        folder = folder_of(examples.uri)
-        _log.info('%s predictions in %s', write_table(folder, classes), folder / TABLE)
+        count = write_table(folder_of(examples.uri), classes)
+        _log.info('%s predictions in %s', count, folder_of(examples.uri) / TABLE)
 
 
 class FolderInferrerSpec(BulkInferrerSpec):
@@ -113,12 +109,7 @@ class FolderInferrer(BaseBeamComponent):
 
 
 def write_table(folder: Path, classes: tuple[str, ...]) -> int:
-    """Writes a CSV file of (file, class, probability), sorted by file; returns their number.
-
-    Args:
-        folder: folder of the Examples; gets the CSV file.
-        classes: class names by label.
-    """
+    """Writes a CSV file next to the Examples, sorted by file; returns the number of rows."""
     rows = []
     for path in sorted(folder.glob('Split-*/*')):
         for record in tf.data.TFRecordDataset(str(path), 'GZIP').as_numpy_iterator():

@@ -6,17 +6,15 @@ import logging
 import os
 from collections import Counter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import tensorflow as tf
 from tfx.components.util import examples_utils
-from tfx.dsl.components.base import base_executor
-from tfx.dsl.components.base.base_component import BaseComponent
-from tfx.dsl.components.base.executor_spec import ExecutorClassSpec
+from tfx.dsl.component.experimental.annotations import OutputArtifact, Parameter
+from tfx.dsl.component.experimental.decorators import component
 from tfx.orchestration.portable.data_types import ExecutionInfo
 from tfx.proto import example_gen_pb2
-from tfx.types import Artifact, Channel, artifact_utils, standard_artifacts
-from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
+from tfx.types import artifact_utils, standard_artifacts
 
 from common import console, features
 from common.artifacts import folder_of
@@ -31,27 +29,47 @@ from components.image_example_gen.inspection.config import CheckConfig
 from components.image_example_gen.inspection.examine import examine
 from components.image_example_gen.sources.base.reading import READ_ERRORS, error_text, read_within
 from components.image_example_gen.sources.base.source_protocol import IMAGES_PER_SHARD, BadImage
-from components.inference.image_folder import InferenceConfig, files_of, fingerprint_of
+from components.inference.image_folder import files_of, fingerprint_of
 
-EXAMPLES, QUARANTINE = 'examples', 'quarantine'
+EXAMPLES = 'examples'
 SPLIT = 'unlabelled'
 
 _log = logging.getLogger(__name__)
 
 
-class UnlabelledExampleGenSpec(ComponentSpec):
-    """Parameters and outputs."""
+@component
+def UnlabelledExampleGen(
+    examples: OutputArtifact[standard_artifacts.Examples],
+    quarantine: OutputArtifact[Quarantine],
+    path: Parameter[str],
+    checks: Parameter[str],
+    code: Parameter[str],  # part of the cache key
+) -> None:
+    """Ingests a folder of unlabelled images, with the checks of ImageExampleGen.
 
-    PARAMETERS = {  # noqa: RUF012
-        'path': ExecutionParameter(type=str),
-        'checks': ExecutionParameter(type=str),
-        'code': ExecutionParameter(type=str),  # part of the cache key
-    }
-    INPUTS: dict[str, Any] = {}  # noqa: RUF012
-    OUTPUTS = {  # noqa: RUF012
-        EXAMPLES: ChannelParameter(type=standard_artifacts.Examples),
-        QUARANTINE: ChannelParameter(type=Quarantine),
-    }
+    Args:
+        examples: gets the split `unlabelled`; its property `input_fingerprint` changes with the
+            images. A record has the encoded image, its format and digest, and its path in the
+            folder.
+        quarantine: gets the list of unusable images.
+        path: the folder.
+        checks: `CheckConfig` as JSON.
+        code: hash of the component's source.
+
+    Raises:
+        DataError: the folder is not readable, or has no usable images.
+    """
+    examples.split_names = artifact_utils.encode_split_names([SPLIT])
+    examples_utils.set_payload_format(examples, example_gen_pb2.FORMAT_TF_EXAMPLE)
+    records = Path(artifact_utils.get_split_uri([examples], SPLIT))
+    unusable = folder_of(quarantine.uri)
+    config = CheckConfig.model_validate_json(checks)
+    tally = write_records(Path(path), config, records, unusable)
+    if not tally.used:
+        bad = describe_bad(tally.bad)
+        raise DataError(f'none of the {tally.seen} images in {path} can be used: {bad}')
+    if tally.bad:
+        _log.info('of %s images: %s: %s', tally.seen, '; '.join(tally.clauses()), unusable / LIST)
 
 
 class UnlabelledExampleGenDriver(CacheKeyDriver):
@@ -63,59 +81,7 @@ class UnlabelledExampleGenDriver(CacheKeyDriver):
         return {FINGERPRINT: fingerprint_of(Path(execution_info.exec_properties['path']))}
 
 
-class UnlabelledExampleGenExecutor(base_executor.BaseExecutor):
-    """Writes usable images as records, and quarantines the others."""
-
-    def Do(
-        self,
-        input_dict: dict[str, list[Artifact]],
-        output_dict: dict[str, list[Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
-        """Writes one split.
-
-        Raises:
-            DataError: the folder is not readable, or has no usable images.
-        """
-        (examples,), (quarantine,) = output_dict[EXAMPLES], output_dict[QUARANTINE]
-        examples.split_names = artifact_utils.encode_split_names([SPLIT])
-        examples_utils.set_payload_format(examples, example_gen_pb2.FORMAT_TF_EXAMPLE)
-        folder = Path(exec_properties['path'])
-        checks = CheckConfig.model_validate_json(exec_properties['checks'])
-        records = Path(artifact_utils.get_split_uri([examples], SPLIT))
-        tally = write_records(folder, checks, records, folder_of(quarantine.uri))
-        if not tally.used:
-            raise DataError(
-                f'none of the {tally.seen} images in {folder} can be used: '
-                f'{describe_bad(tally.bad)}'
-            )
-        if tally.bad:
-            listed = folder_of(quarantine.uri) / LIST
-            _log.info('of %s images: %s: %s', tally.seen, '; '.join(tally.clauses()), listed)
-
-
-class UnlabelledExampleGen(BaseComponent):
-    """Ingests a folder of unlabelled images, with the checks of ImageExampleGen.
-
-    The output `examples` has the split `unlabelled`; its property `input_fingerprint` changes with
-    the images. A record has the encoded image, its format and digest, and its path in the folder.
-    The output `quarantine` lists unusable images.
-    """
-
-    SPEC_CLASS = UnlabelledExampleGenSpec
-    EXECUTOR_SPEC = ExecutorClassSpec(UnlabelledExampleGenExecutor)
-    DRIVER_CLASS = UnlabelledExampleGenDriver
-
-    def __init__(self, inference: InferenceConfig, checks: CheckConfig, code: str) -> None:
-        """Builds the component; `code` is a hash of its source."""
-        spec = UnlabelledExampleGenSpec(
-            path=str(inference.path.absolute()),
-            checks=checks.model_dump_json(),
-            code=code,
-            examples=Channel(type=standard_artifacts.Examples),
-            quarantine=Channel(type=Quarantine),
-        )
-        super().__init__(spec)
+UnlabelledExampleGen.DRIVER_CLASS = UnlabelledExampleGenDriver
 
 
 class _Read(NamedTuple):

@@ -5,7 +5,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from common.errors import DownloadError, Rejected
 from components.image_example_gen.sources.archive.download import shown
@@ -24,17 +24,11 @@ _DOWNLOAD_SECONDS = 60  # for one image
 
 
 class InputImage(NamedTuple):
-    """The contents of an image file, or the reason why it cannot be read.
+    """The contents of an image file, or the reason why it cannot be read."""
 
-    Attributes:
-        path: path or URL, printable and without passwords.
-        contents: bytes of the file; empty if it cannot be read.
-        problem: why it cannot be read, as a clause; None if it was read.
-    """
-
-    path: str
+    path: str  # or URL; printable and without passwords
     contents: bytes = b''
-    problem: str | None = None
+    problem: str | None = None  # as a clause; None if the file was read
 
 
 def read_images(arguments: Iterable[str], max_bytes: int) -> Iterator[InputImage]:
@@ -46,19 +40,21 @@ def read_images(arguments: Iterable[str], max_bytes: int) -> Iterator[InputImage
     """
     for argument in arguments:
         if argument == STANDARD_INPUT:
-            yield _read('standard input', lambda: _read_file(0, max_bytes))
+            yield _read('standard input', _read_file, 0, max_bytes)
         elif URL.match(argument):
-            yield _read(shown(argument), lambda: _download(argument, max_bytes))  # noqa: B023
+            yield _read(shown(argument), _download, argument, max_bytes)
         elif Path(argument).is_dir():
-            yield from _read_folder(Path(argument), max_bytes)
+            yield from _read_folder(argument, max_bytes)
         else:
-            yield _read(argument, lambda: _read_file(argument, max_bytes))  # noqa: B023
+            yield _read(argument, _read_file, argument, max_bytes)
 
 
-def _read(path: str | Path, contents: Callable[[], bytes]) -> InputImage:
+def _read(
+    path: str, read: Callable[[Any, int], bytes], source: str | Path | int, max_bytes: int
+) -> InputImage:
     printable = os.fsencode(path).decode(errors='replace')
     try:
-        return InputImage(printable, contents())
+        return InputImage(printable, read(source, max_bytes))
     except DownloadError as error:
         return InputImage(printable, problem=f'cannot be downloaded: {error}')
     except Rejected as error:
@@ -72,18 +68,16 @@ def _read_file(file: str | Path | int, max_bytes: int) -> bytes:
         return read_within(max_bytes, os.fstat(opened.fileno()).st_size, opened)
 
 
-def _read_folder(folder: Path, max_bytes: int) -> Iterator[InputImage]:
-    empty = True
+def _read_folder(folder: str, max_bytes: int) -> Iterator[InputImage]:
+    file = None
     try:
-        for file in files_in(folder, IMAGE_SUFFIXES):
-            empty = False
-            yield _read(file, lambda: _read_file(file, max_bytes))  # noqa: B023
+        for file in files_in(Path(folder), IMAGE_SUFFIXES):
+            yield _read(str(file), _read_file, file, max_bytes)
     except OSError as error:
-        path = str(error.filename or folder)
-        yield InputImage(path, problem=f'cannot be read: {error_text(error)}')
-        return
-    if empty:
-        yield InputImage(str(folder), problem='holds no images')
+        yield InputImage(error.filename or folder, problem=f'cannot be read: {error_text(error)}')
+    else:
+        if file is None:
+            yield InputImage(folder, problem='holds no images')
 
 
 def _download(url: str, max_bytes: int) -> bytes:

@@ -40,15 +40,14 @@ class Prediction:
 
     def as_json(self) -> str:
         """A JSON object on one line."""
-        values: dict[str, str | float | None] = {'path': self.path}
-        if self.answer:
-            values['class'] = self.answer.name
-            values['probability'] = round(self.answer.probability, 6)
-        if self.explanation:
-            values['explanation'] = str(self.explanation)
-        if self.problem:
-            values['error'] = self.problem
-        return json.dumps(values)
+        values = {
+            'path': self.path,
+            'class': self.answer and self.answer.name,
+            'probability': self.answer and round(self.answer.probability, 6),
+            'explanation': self.explanation and str(self.explanation),
+            'error': self.problem,
+        }
+        return json.dumps({key: value for key, value in values.items() if value is not None})
 
 
 def one_line(text: str) -> str:
@@ -91,20 +90,13 @@ def predict(
     """Predicts the class of each image, in the order of the input.
 
     Each image is checked and converted as at ingestion: upright, RGB, JPEG or PNG. An unusable
-    image does not affect the other images of its batch.
-
-    Args:
-        images: only a few are held in memory at a time.
-        classifier: the model.
-        checks: limits for an image.
-        overlays: where to write Grad-CAM overlays; None: nowhere.
+    image does not affect the other images of its batch. Few images are in memory at a time.
     """
     for batch in batches(parallel_map(lambda each: _check(each, checks), images)):
         yield from _predict_batch(batch, classifier, overlays)
 
 
 def _check(image: InputImage, checks: CheckConfig) -> InputImage:
-    """The image after ingestion's checks and conversion."""
     if image.problem:
         return image
     try:
@@ -128,9 +120,9 @@ def _predict_batch(
             yield Prediction(each.path, problem='the model predicts NaN')
             continue
         file, problem = None, None
-        if overlays and heat is not None:
-            try:
+        try:
+            if overlays and heat is not None:
                 file = overlays.write(each.path, each.contents, heat)
-            except OSError as error:
-                problem = f'the overlay cannot be written: {error_text(error)}'
+        except OSError as error:
+            problem = f'the overlay cannot be written: {error_text(error)}'
         yield Prediction(each.path, answer, problem, file)

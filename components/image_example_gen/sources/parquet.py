@@ -37,25 +37,15 @@ _ERRORS = (pa.ArrowException, OSError, RuntimeError)  # RuntimeError is raised b
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """The footer of a file.
-
-    Attributes:
-        file: the file.
-        name: path of the file, for the names of images.
-        groups: number of rows of each row group.
-        batch: number of rows to read at once.
-        label: name of the label column.
-        has_names: whether the labels are names, not numbers.
-        classes: names of the label numbers, if the file has them.
-    """
+    """The footer of a file."""
 
     file: Path
-    name: str
-    groups: tuple[int, ...]
-    batch: int
-    label: str
-    has_names: bool
-    classes: tuple[str, ...] | None
+    name: str  # relative path
+    groups: tuple[int, ...]  # number of rows of each row group
+    batch: int  # number of rows to read at once
+    label: str  # label column
+    has_names: bool  # whether labels are names, not numbers
+    classes: tuple[str, ...] | None  # names of the label numbers, if the file has them
 
 
 class ParquetSource:
@@ -84,9 +74,9 @@ class ParquetSource:
         self.count = sum(sum(table.groups) for table in self._tables)
         if not self.count:
             raise DataError(f'{path} has no images: it has no rows')
-        own = _own_classes(self._tables)
-        if own is None and classes is None and all(table.has_names for table in self._tables):
-            own = tuple(sorted(set().union(*map(_names_in, self._tables))))
+        own = _classes_in_metadata(self._tables)
+        if own is None and classes is None:
+            own = _classes_in_labels(self._tables)
         self._labels = make_labels(path, own, classes)
         self.classes = self._labels.classes
 
@@ -101,29 +91,20 @@ class ParquetSource:
 
 @dataclasses.dataclass(frozen=True)
 class ParquetShard:
-    """Some row groups of a file.
-
-    Attributes:
-        table: the file.
-        source: of its images.
-        groups: numbers of the row groups.
-        first: number of their first row in the file.
-        labels: of the source.
-    """
+    """Some row groups of a file."""
 
     table: Table
     source: str
-    groups: tuple[int, ...]
-    first: int
+    groups: tuple[int, ...]  # numbers of the row groups
+    first: int  # number of their first row in the file
     labels: Labels
 
     def images(self) -> Iterator[LabelledImage | BadImage]:
         rows = _read_rows(self.table, [_IMAGE, self.table.label], self.groups)
         for number, row in enumerate(rows, self.first):
             place, image = f'{self.table.name}:{number}', row[_IMAGE]
-            contents, path = image, None
-            if isinstance(image, dict):
-                contents, path = image['bytes'], image.get('path')
+            image = image if isinstance(image, dict) else {'bytes': image}
+            contents, path = image['bytes'], image.get('path')
             if contents is None:
                 only = f', only the path {path}' if path else ''
                 yield BadImage(place, 'unreadable', f'the row has no bytes of an image{only}')
@@ -193,12 +174,8 @@ def _class_names(schema: pa.Schema, label: str) -> tuple[str, ...] | None:
         return None
 
 
-def _own_classes(tables: Sequence[Table]) -> tuple[str, ...] | None:
-    """The classes in the metadata of the files; None if no file has any.
-
-    Raises:
-        DataError: files have different classes, so that a label number has several meanings.
-    """
+def _classes_in_metadata(tables: Sequence[Table]) -> tuple[str, ...] | None:
+    """Raises DataError if files have different classes: a label number had several meanings."""
     named = {table.classes: table.file for table in tables if table.classes}
     if len(named) > 1:
         (first, file), (second, other), *_ = named.items()
@@ -209,11 +186,16 @@ def _own_classes(tables: Sequence[Table]) -> tuple[str, ...] | None:
     return next(iter(named), None)
 
 
-def _names_in(table: Table) -> set[str]:
-    """The names in the label column; reads no other column."""
-    rows = _read_rows(table, [table.label], range(len(table.groups)))
-    names = {row[table.label] for row in rows}
-    return {class_name(name) for name in names if name is not None}
+def _classes_in_labels(tables: Sequence[Table]) -> tuple[str, ...] | None:
+    """The sorted names in the label columns; None if labels are numbers."""
+    if not all(table.has_names for table in tables):
+        return None
+    names = {
+        row[table.label]
+        for table in tables
+        for row in _read_rows(table, [table.label], range(len(table.groups)))
+    }
+    return tuple(sorted({class_name(name) for name in names if name is not None}))
 
 
 def _read_rows(table: Table, columns: list[str], groups: Sequence[int]) -> Iterator[dict[str, Any]]:

@@ -68,17 +68,9 @@ class TfdsSource:
 
 @dataclasses.dataclass(frozen=True)
 class TfdsShard:
-    """A part of a split within one file.
+    """The images from `start` to `stop` of a split, within one file."""
 
-    Attributes:
-        directory: of the prepared data set; reading does not need its builder.
-        split: name of the split.
-        start: number of the first image.
-        stop: number after the last image.
-        labels: of the source.
-    """
-
-    directory: str
+    directory: str  # of the prepared data set; reading does not need its builder
     split: str
     start: int
     stop: int
@@ -87,10 +79,9 @@ class TfdsShard:
     def images(self) -> Iterator[LabelledImage | BadImage]:
         for number, record in enumerate(self._records(), self.start):
             name = record.get('image/filename', f'{self.split}/{number}'.encode())
+            image, label = record['image'], int(record['label'])
             filename = name.decode(errors='surrogateescape')
-            yield self.labels.to_image(
-                record['image'], int(record['label']), filename, source=self.split
-            )
+            yield self.labels.to_image(image, label, filename, self.split)
 
     def _records(self) -> Iterator[dict[str, Any]]:
         import tensorflow as tf
@@ -126,7 +117,11 @@ def _download(builder: Any, name: str) -> None:
     try:
         if not builder.is_prepared():
             _log.info('downloading %s with TensorFlow Datasets ...', name)
-            _require_connection(builder)
+            # Without a network, TensorFlow Datasets retries ten times and waits 200 s in between.
+            urls = [url for url in builder.url_infos or () if url.startswith('http')]
+            downloads = Path(builder.data_dir_root, 'downloads', builder.name)
+            if urls and not any(downloads.glob('*.INFO')):
+                requests.head(urls[0], timeout=_TIMEOUT)
         builder.download_and_prepare()
     except Exception as error:  # of the network, the disk or the archive
         raise DataError(
@@ -134,11 +129,3 @@ def _download(builder: Any, name: str) -> None:
             'images, give --data PATH (a folder per class, or Parquet), and --weights FILE if '
             'ImageNet weights cannot be downloaded either'
         ) from error
-
-
-def _require_connection(builder: Any) -> None:
-    """Without a network, TensorFlow Datasets retries ten times and waits 200 s in between."""
-    downloaded = any(Path(builder.data_dir_root, 'downloads', builder.name).glob('*.INFO'))
-    urls = [url for url in builder.url_infos or () if url.startswith('http')]
-    if urls and not downloaded:
-        requests.head(urls[0], timeout=_TIMEOUT)

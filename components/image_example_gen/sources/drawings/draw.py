@@ -63,41 +63,32 @@ def _sample_pose(size: tuple[int, int], rng: Generator) -> Pose:
 
 
 def _background(size: tuple[int, int], rng: Generator) -> Image.Image:
-    kind = rng.choice(['gradient', 'clouds', 'checks', 'stripes', 'room'])
-    if kind in ('stripes', 'room'):
-        canvas = Image.new('RGB', size, any_colour(rng))
-        (_stripes if kind == 'stripes' else _room)(canvas, rng)
-        return canvas
-    if kind == 'gradient':
-        colours = np.array([any_colour(rng) for _ in range(4)]).reshape(2, 2, 3)
-    elif kind == 'clouds':
-        cells = rng.integers(3, 14)
-        colours = rng.normal(any_colour(rng), rng.uniform(10, 40), (cells, cells, 3)).clip(0, 255)
+    """A room, or clouds, checks or stripes at any angle."""
+    if rng.random() < 0.2:
+        return _room(size, rng)
+    rows, columns = rng.choice([1, 4, 8, 16], 2)
+    if rng.random() < 0.4:
+        colours = rng.normal(any_colour(rng), rng.uniform(10, 60), (rows, columns, 3)).clip(0, 255)
+        method = Image.Resampling.BILINEAR
     else:
-        dark = np.indices(rng.integers(3, 9, 2).tolist()).sum(axis=0) % 2
-        colours = np.array([any_colour(rng), any_colour(rng)])[dark]
-    method = Image.Resampling.NEAREST if kind == 'checks' else Image.Resampling.BILINEAR
-    return Image.fromarray(colours.astype(np.uint8)).resize(size, method)
+        parity = np.add.outer(np.arange(rows), np.arange(columns)) % 2
+        colours = np.array([any_colour(rng), any_colour(rng)])[parity]
+        method = Image.Resampling.NEAREST
+    side = 2 * max(size)
+    square = Image.fromarray(colours.astype(np.uint8)).resize((side, side), method)
+    left, top = (side - size[0]) // 2, (side - size[1]) // 2
+    return square.rotate(rng.uniform(0, 90)).crop((left, top, left + size[0], top + size[1]))
 
 
-def _stripes(canvas: Image.Image, rng: Generator) -> None:
-    pen, colour = ImageDraw.Draw(canvas), any_colour(rng)
-    longest = max(canvas.size)
-    step, slant = min(canvas.size) * rng.uniform(0.06, 0.25), rng.uniform(-1, 1) * longest
-    width = step * rng.uniform(0.3, 0.6)
-    across = rng.random() < 0.5
-    for x in np.arange(-longest, 2 * longest, step):
-        corners = [(x, 0), (x + slant, longest), (x + slant + width, longest), (x + width, 0)]
-        pen.polygon([(b, a) for a, b in corners] if across else corners, fill=colour)
-
-
-def _room(canvas: Image.Image, rng: Generator) -> None:
-    """A floor, and a window with a frame."""
-    pen, (width, height) = ImageDraw.Draw(canvas), canvas.size
+def _room(size: tuple[int, int], rng: Generator) -> Image.Image:
+    """A wall, a floor, and a window with a frame."""
+    canvas, (width, height) = Image.new('RGB', size, any_colour(rng)), size
+    pen = ImageDraw.Draw(canvas)
     pen.rectangle((0, height * rng.uniform(0.6, 0.85), width, height), fill=any_colour(rng))
     left, top = rng.uniform((0, 0), (width * 0.7, height * 0.25))
     right, bottom = left + width * rng.uniform(0.2, 0.4), top + height * rng.uniform(0.2, 0.35)
     pen.rectangle((left, top, right, bottom), any_colour(rng), any_colour(rng), width // 50)
+    return canvas
 
 
 def _object(canvas: Image.Image, centre: np.ndarray, radius: float, rng: Generator) -> None:

@@ -32,20 +32,12 @@ _MOST_SKIPPED = 2**62  # bytes; `seek` accepts no more than 2**63 - 1
 
 @dataclasses.dataclass(frozen=True)
 class RecordRange:
-    """Consecutive records of a file.
-
-    Attributes:
-        file: the file.
-        name: path of the file, for the names of images.
-        offset: where the first record begins, in (decompressed) bytes.
-        first: number of the first record in the file.
-        count: number of records.
-    """
+    """Consecutive records of a file."""
 
     file: Path
-    name: str
-    offset: int
-    first: int
+    name: str  # relative path
+    offset: int  # where the first record begins, in (decompressed) bytes
+    first: int  # number of the first record in the file
     count: int
 
 

@@ -64,14 +64,7 @@ class TfrecordSource:
 
 @dataclasses.dataclass(frozen=True)
 class ExampleShard:
-    """The `tf.Example`s of a part of a file.
-
-    Attributes:
-        records: the part.
-        source: of its images.
-        names: of the features.
-        labels: of the source.
-    """
+    """The `tf.Example`s of a part of a file."""
 
     records: RecordRange
     source: str
