@@ -77,15 +77,10 @@ class Classifier:
 def to_predicted_class(
     name: str, probabilities: Sequence[float], classes: Sequence[str]
 ) -> PredictedClass:
-    """Converts the predicted class and the probabilities of a model.
+    """Converts the predicted class `name` and the probabilities of a model.
 
-    Args:
-        name: predicted class.
-        probabilities: [1] of the second of two classes, or [classes] of three or more.
-        classes: class names by label.
-
-    Raises:
-        ModelError: the predicted class is not in the list.
+    Two classes have one probability, that of the second; more classes have one each. Raises
+    ModelError if the predicted class is not in the list.
     """
     if not np.isfinite(probabilities).all():
         return PredictedClass(None, float('nan'))
@@ -94,8 +89,6 @@ def to_predicted_class(
             f'the model predicts {name!r}, but its {features.CLASSES_FILE} lists '
             f'{describe_classes(classes)}'
         )
-    label = classes.index(name)
-    if len(probabilities) > 1:
-        return PredictedClass(name, float(probabilities[label]))
-    second = float(probabilities[0])
-    return PredictedClass(name, second if label else 1 - second)
+    if len(probabilities) == 1:
+        probabilities = [1 - probabilities[0], probabilities[0]]
+    return PredictedClass(name, float(probabilities[classes.index(name)]))

@@ -26,7 +26,7 @@ from components.inference.model_folder import read_classes
 
 TABLE = 'predictions.csv'
 OUTPUT_EXAMPLES = 'output_examples'
-_MODEL, _BLESSING = 'model', 'model_blessing'
+_BLESSING = 'model_blessing'
 
 _log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class FolderInferrerDriver(CacheKeyDriver):
     output = OUTPUT_EXAMPLES
 
     def external_state(self, execution_info: ExecutionInfo) -> dict[str, str]:
-        override = read_override(folder_of(execution_info.input_dict[_MODEL][0].uri))
+        override = read_override(folder_of(execution_info.input_dict['model'][0].uri))
         return {OVERRIDE: override.model_dump_json()} if override else {}
 
 
@@ -51,7 +51,7 @@ class FolderInferrerExecutor(Executor):
         exec_properties: dict[str, Any],
     ) -> None:
         """Writes predictions as tf.Examples and CSV; nothing if the model is not blessed."""
-        (model,), (examples,) = input_dict[_MODEL], output_dict[OUTPUT_EXAMPLES]
+        (model,), (examples,) = input_dict['model'], output_dict[OUTPUT_EXAMPLES]
         by_gate = model_utils.is_model_blessed(input_dict[_BLESSING][0])
         if not is_blessed(folder_of(model.uri), by_gate):
             _log.info('no predictions: the model is not blessed')
@@ -76,8 +76,7 @@ class FolderInferrerSpec(BulkInferrerSpec):
 class FolderInferrer(BaseBeamComponent):
     """Classifies unlabelled images with a model that the gate or a manual override blessed.
 
-    The output `output_examples` has the input records with the features `probability` and `class`,
-    and the file `predictions.csv`.
+    The output has the input records with the features `probability` and `class`, and a CSV file.
     """
 
     SPEC_CLASS = FolderInferrerSpec

@@ -29,11 +29,7 @@ class InferenceConfig(StrictModel):
 
 
 def files_of(folder: Path) -> Iterator[Path]:
-    """Yields the image files of a folder and its subfolders, sorted within each.
-
-    Raises:
-        DataError: the path is not a folder, or a subfolder is not readable.
-    """
+    """Yields the image files; raises DataError if the path is not a readable folder."""
     if not folder.is_dir():
         raise DataError(f'inference.path: {folder} is not a folder; give a folder with images')
     with convert_os_errors():

@@ -49,8 +49,7 @@ def UnlabelledExampleGen(
 
     Args:
         examples: gets the split `unlabelled`; its property `input_fingerprint` changes with the
-            images. A record has the encoded image, its format and digest, and its path in the
-            folder.
+            images. A record has the encoded image, its format, digest and path in the folder.
         quarantine: gets the list of unusable images.
         path: the folder.
         checks: `CheckConfig` as JSON.
@@ -95,8 +94,8 @@ def write_records(folder: Path, checks: CheckConfig, records: Path, quarantine: 
     Args:
         folder: folder of images, searched recursively.
         checks: requirements of an image.
-        records: folder for TFRecord shards.
-        quarantine: folder for the list of unusable images, and copies up to the size limit.
+        records: target folder of the TFRecord files.
+        quarantine: target folder of the list and the copies of unusable images.
     """
     records.mkdir(parents=True, exist_ok=True)
     bad: Counter[str] = Counter()

@@ -58,8 +58,7 @@ def one_line(text: str) -> str:
 class OverlayFolder:
     """Writes Grad-CAM overlays as `NAME.overlay.png`, and replaces those of earlier calls.
 
-    Raises:
-        OSError: the folder cannot be created or written.
+    Raises OSError if the folder cannot be created or written.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -31,7 +31,7 @@ from components.image_example_gen.sources.base.source_protocol import (
 
 _IMAGE, _LABELS = 'image', ('labels', 'label')  # columns; those of labels by priority
 _BUFFER = 2**20  # bytes; without a buffer, pyarrow reads a column of a row group at once
-_ROWS, _BYTES = 64, 2**24  # largest batch
+_ROWS = 16  # read at once
 _ERRORS = (pa.ArrowException, OSError, RuntimeError)  # RuntimeError is raised by pyarrow_hotfix
 
 
@@ -41,24 +41,19 @@ class Table:
 
     file: Path
     name: str  # relative path
-    groups: tuple[int, ...]  # number of rows of each row group
-    batch: int  # number of rows to read at once
+    groups: tuple[int, ...]  # number of rows in each row group
     label: str  # label column
     has_names: bool  # whether labels are names, not numbers
     classes: tuple[str, ...] | None  # names of the label numbers, if the file has them
 
 
 class ParquetSource:
-    """A Parquet file, or all Parquet files in a folder.
+    """A Parquet file, or all Parquet files in a folder at any depth.
 
     The column `image` has the bytes of an image, or a struct with `bytes` and `path`; the column
-    `labels` or `label` has class numbers or names. A shard consists of whole row groups, the
-    smallest part that can be read alone.
-
-    Args:
-        path: the file, or a folder that is searched at any depth.
-        classes: names in the order of the labels; None: the names in the metadata of the files, as
-            the library `datasets` writes them, or the sorted names in the label column.
+    `labels` or `label` has class numbers or names. By default, the classes are those in the
+    metadata of the files, as the library `datasets` writes them, or the sorted names in the label
+    column. A shard consists of whole row groups, the smallest part that can be read alone.
 
     Raises:
         DataError: a file is missing, is not Parquet or lacks a column, files have different
@@ -68,8 +63,10 @@ class ParquetSource:
     def __init__(self, path: Path, classes: tuple[str, ...] | None = None) -> None:
         root = path if path.is_dir() else path.parent
         with convert_os_errors():
-            files = _find(path)
+            files = [path] if path.is_file() else sorted(files_in(path, PARQUET_SUFFIXES))
             self.fingerprint = fingerprint(files, root)
+        if not files:
+            raise DataError(f'data folder {path} has no Parquet files; expected {path}/*.parquet')
         self._tables = [_read_footer(file, str(file.relative_to(root))) for file in files]
         self.count = sum(sum(table.groups) for table in self._tables)
         if not self.count:
@@ -113,23 +110,12 @@ class ParquetShard:
             yield self.labels.to_image(contents, row[self.table.label], filename, self.source)
 
 
-def _find(path: Path) -> list[Path]:
-    if path.is_file():
-        return [path]
-    if not path.is_dir():
-        raise DataError(f'{path} does not exist; give a Parquet file, or a folder of such files')
-    files = sorted(files_in(path, PARQUET_SUFFIXES))
-    if not files:
-        raise DataError(f'data folder {path} has no Parquet files; expected {path}/*.parquet')
-    return files
-
-
 def _read_footer(file: Path, name: str) -> Table:
     """Raises DataError if it is not a Parquet file, cannot be read, or lacks a column."""
     try:
         with pq.ParquetFile(file) as parquet:
             schema, metadata = parquet.schema_arrow, parquet.metadata
-            groups = [metadata.row_group(n) for n in range(metadata.num_row_groups)]
+            groups = [metadata.row_group(n).num_rows for n in range(metadata.num_row_groups)]
     except pa.ArrowInvalid as error:
         raise DataError(f'{file} is not a Parquet file') from error
     except _ERRORS as error:
@@ -152,10 +138,7 @@ def _read_footer(file: Path, name: str) -> Table:
         raise DataError(
             f'{file} has a column {label} of {label_type}; expected integers or class names'
         )
-    rows = tuple(group.num_rows for group in groups)
-    row_bytes = sum(group.total_byte_size for group in groups) // max(1, sum(rows))
-    batch = max(1, min(_ROWS, _BYTES // max(1, row_bytes)))
-    return Table(file, name, rows, batch, label, has_names, _class_names(schema, label))
+    return Table(file, name, tuple(groups), label, has_names, _class_names(schema, label))
 
 
 def _is_binary(kind: pa.DataType) -> bool:
@@ -201,7 +184,7 @@ def _classes_in_labels(tables: Sequence[Table]) -> tuple[str, ...] | None:
 def _read_rows(table: Table, columns: list[str], groups: Sequence[int]) -> Iterator[dict[str, Any]]:
     try:
         with pq.ParquetFile(table.file, buffer_size=_BUFFER) as parquet:
-            for batch in parquet.iter_batches(table.batch, list(groups), columns):
+            for batch in parquet.iter_batches(_ROWS, list(groups), columns):
                 yield from batch.to_pylist()
     except _ERRORS as error:
         raise _unreadable(table.file, error) from error

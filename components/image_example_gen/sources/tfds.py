@@ -26,13 +26,9 @@ _log = logging.getLogger(__name__)
 
 
 class TfdsSource:
-    """All splits of an image classification data set of TensorFlow Datasets.
+    """All splits of an image data set of TensorFlow Datasets, such as `cats_vs_dogs`.
 
     The data set is downloaded once, to the folder of TensorFlow Datasets (`TFDS_DATA_DIR`).
-
-    Args:
-        name: of the data set, such as `cats_vs_dogs`.
-        classes: a selection of its classes in any order, or new names for all; None: its own.
 
     Raises:
         DataError: the data set is unknown, cannot be downloaded, or does not have images of two or
@@ -47,9 +43,8 @@ class TfdsSource:
         except (tfds.core.DatasetNotFoundError, AssertionError, ImportError, ValueError) as error:
             raise DataError(f'TensorFlow Datasets has no data set {name!r}') from error
         features = dict(builder.info.features or {})
-        image, label = (features.get(key) for key in ('image', 'label'))
-        names = getattr(label, 'names', None)
-        if not isinstance(image, tfds.features.Image) or not names:
+        names = getattr(features.get('label'), 'names', None)
+        if not isinstance(features.get('image'), tfds.features.Image) or not names:
             raise DataError(f'data set {name!r} has no images with named classes')
         self._labels = make_labels(f'data set {name!r}', tuple(names), classes)
         self.classes = self._labels.classes

@@ -34,20 +34,18 @@ _FACE = 0.8  # depth of the eyes in front of the ears
 
 @dataclass(frozen=True)
 class Coat:
-    """Colours of the fur, the skin, the eyes and the outlines."""
+    """Colours of the fur and the skin."""
 
     base: Colour
     second: Colour
     muzzle: Colour
     skin: Colour
-    iris: Colour
-    ink: Colour
 
 
 def draw_animal(canvas: Image.Image, pose: Pose, species: str, rng: Generator) -> None:
     """Draws a `cat` or a `dog` on the canvas, from back to front."""
     coat = _sample_coat(rng)
-    pencil = Pencil(canvas, pose, coat.ink)
+    pencil = Pencil(canvas, pose, ink=blend(coat.base, (25, 18, 15), rng.uniform(0.5, 0.85)))
     _draw_shoulders(pencil, coat, rng)
     draw_head = {'cat': _draw_cat, 'dog': _draw_dog}[species]
     draw_head(pencil, coat, rng)
@@ -60,8 +58,6 @@ def _sample_coat(rng: Generator) -> Coat:
         second=second,
         muzzle=(base, second, blend(base, (255, 250, 240), 0.55))[rng.integers(3)],
         skin=one_of(_SKINS, rng),
-        iris=one_of(_EYES, rng),
-        ink=blend(base, (25, 18, 15), rng.uniform(0.5, 0.85)),
     )
 
 
@@ -77,7 +73,7 @@ def _draw_cat(pencil: Pencil, coat: Coat, rng: Generator) -> None:
         rng.uniform((0.4, -0.16), (0.48, -0.04)),
         rng.uniform((0.21, 0.17), (0.26, 0.23)),
     )
-    _draw_eyes(pencil, centre, radii, radii * (rng.uniform(0.15, 0.35), 0.95), coat)
+    _draw_eyes(pencil, centre, radii, radii * (rng.uniform(0.15, 0.35), 0.95), rng)
     # The muzzle: two pads under a small triangular nose.
     width, height = rng.uniform((0.2, 0.15), (0.25, 0.2))
     y, depth = rng.uniform(0.38, 0.46), _FACE + 0.15
@@ -88,7 +84,7 @@ def _draw_cat(pencil: Pencil, coat: Coat, rng: Generator) -> None:
         pencil.line(mouth, _LINE * 0.8, depth)
     nose, top = rng.uniform(0.1, 0.14), y - height * 0.5 - rng.uniform(0.07, 0.1)
     pencil.shape(smooth([(-nose, top), (nose, top), (0, y)], 1), coat.skin, depth, _LINE * 0.8)
-    colour = ((250, 250, 245), coat.ink)[rng.integers(2)]
+    colour = ((250, 250, 245), pencil.ink)[rng.integers(2)]
     length, droop = rng.uniform(0.9, 1.3), rng.uniform(-0.15, 0.2)
     for side in _SIDES:
         for slope in (-0.25, 0, 0.25):
@@ -118,7 +114,7 @@ def _draw_dog(pencil: Pencil, coat: Coat, rng: Generator) -> None:
         for side in _SIDES:
             pencil.shape(smooth(ear) * (side, 1), coat.second, line=_LINE)
     centre, radius = rng.uniform((0.34, -0.25), (0.42, -0.12)), rng.uniform(0.11, 0.15)
-    _draw_eyes(pencil, centre, (radius, radius), (0.65 * radius, 0.65 * radius), coat)
+    _draw_eyes(pencil, centre, (radius, radius), (0.65 * radius, 0.65 * radius), rng)
     # The muzzle: long, towards the viewer, with a big dark nose at its end, and perhaps a tongue.
     width, height = rng.uniform(0.36, 0.46, 2)
     y, end = rng.uniform(0.5, 0.6), _FACE + rng.uniform(0.4, 0.7)
@@ -157,7 +153,7 @@ def _draw_head(pencil: Pencil, outline: np.ndarray, coat: Coat, rng: Generator) 
     size = pencil.canvas.size
     fur, inside = Image.new('RGB', size, coat.base), Image.new('1', size)
     for marking in _sample_markings(rng):
-        Pencil(fur, pencil.pose, coat.ink).shape(marking, coat.second)
+        Pencil(fur, pencil.pose, pencil.ink).shape(marking, coat.second)
     ImageDraw.Draw(inside).polygon(pencil.place(outline), fill=1)
     pencil.canvas.paste(fur, mask=inside)
     pencil.line([*outline, *outline[:2]], _LINE)
@@ -186,11 +182,12 @@ def _sample_markings(rng: Generator) -> list[np.ndarray]:
 
 
 def _draw_eyes(
-    pencil: Pencil, centre: ArrayLike, radii: ArrayLike, pupil: ArrayLike, coat: Coat
+    pencil: Pencil, centre: ArrayLike, radii: ArrayLike, pupil: ArrayLike, rng: Generator
 ) -> None:
+    iris = one_of(_EYES, rng)
     for side in _SIDES:
         place = np.asarray(centre) * (side, 1)
-        pencil.shape(ellipse(place, radii), coat.iris, _FACE, _LINE)
+        pencil.shape(ellipse(place, radii), iris, _FACE, _LINE)
         pencil.shape(ellipse(place, pupil), (15, 12, 12), _FACE)
         pencil.shape(
             ellipse(place + np.array((0.05, -0.06)), (0.035, 0.035)), (255, 255, 255), _FACE

@@ -38,7 +38,14 @@ def draw(index: int, *, seed: int = 0) -> bytes:
     shorter = max(96, int(longer * rng.uniform(0.75, 1)))
     width, height = (longer, shorter) if rng.random() < 0.5 else (shorter, longer)
     size = width * _SUPERSAMPLING, height * _SUPERSAMPLING
-    pose = _sample_pose(size, rng)
+    pose = Pose(
+        x=size[0] * rng.uniform(0.4, 0.6),
+        y=size[1] * rng.uniform(0.46, 0.61),
+        scale=min(size) * rng.uniform(0.28, 0.37),
+        tilt=rng.normal(0, 0.16),
+        turn=rng.uniform(-0.35, 0.35),
+        nod=rng.uniform(-0.1, 0.15),
+    )
     canvas = _background(size, rng)
     for _ in range(rng.integers(0, 4)):
         _object(canvas, rng.uniform((0, 0), size), min(size) * rng.uniform(0.05, 0.16), rng)
@@ -49,17 +56,6 @@ def draw(index: int, *, seed: int = 0) -> bytes:
         centre = (pose.x, pose.y) + distance * np.array([np.cos(angle), np.sin(angle)])
         _object(canvas, centre, pose.scale * rng.uniform(0.12, 0.4), rng)
     return _photograph(canvas, rng)
-
-
-def _sample_pose(size: tuple[int, int], rng: Generator) -> Pose:
-    return Pose(
-        x=size[0] * rng.uniform(0.4, 0.6),
-        y=size[1] * rng.uniform(0.46, 0.61),
-        scale=min(size) * rng.uniform(0.28, 0.37),
-        tilt=rng.normal(0, 0.16),
-        turn=rng.uniform(-0.35, 0.35),
-        nod=rng.uniform(-0.1, 0.15),
-    )
 
 
 def _background(size: tuple[int, int], rng: Generator) -> Image.Image:

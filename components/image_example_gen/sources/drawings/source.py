@@ -32,8 +32,8 @@ class DrawingsSource:
 
     def shards(self) -> list['DrawingsShard']:
         numbers = range(self.count)
-        starts = range(0, self.count, _PER_SHARD)
-        return [DrawingsShard(numbers[start : start + _PER_SHARD], self._seed) for start in starts]
+        parts = [numbers[start : start + _PER_SHARD] for start in numbers[::_PER_SHARD]]
+        return [DrawingsShard(part, self._seed) for part in parts]
 
 
 @dataclasses.dataclass(frozen=True)

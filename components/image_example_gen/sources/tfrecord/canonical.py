@@ -33,11 +33,7 @@ class CanonicalSource:
     """A folder with `Split-train`, `Split-eval` and `Split-test`, each with files of records.
 
     Provides classes, counts and fingerprint to runs and schedules; a run imports the records with
-    TFX's ImportExampleGen.
-
-    Args:
-        path: the folder.
-        classes: names in the order of the labels; None: those in `manifest.json` of the folder.
+    TFX's ImportExampleGen. By default, the classes are those in `manifest.json` of the folder.
 
     Raises:
         DataError: a split is missing or empty, the manifest counts no images of a class in a split,
@@ -71,18 +67,14 @@ class CanonicalSource:
 
 
 def fingerprint_of(path: Path) -> str:
-    """A digest that changes when a record file is added, removed or written.
-
-    Raises:
-        DataError: a split has no record files, or a folder cannot be read.
-    """
+    """A digest that changes when a record file is added, removed or written."""
     files = [file for split_files in _record_files(path).values() for file in split_files]
     with convert_os_errors():
         return fingerprint(files, path)
 
 
 def _record_files(path: Path) -> dict[str, list[Path]]:
-    """The record files of each split."""
+    """The record files of each split; raises DataError if a split has none."""
     found = {}
     for split in features.SPLITS:
         folder = path / f'Split-{split}'

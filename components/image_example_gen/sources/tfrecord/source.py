@@ -1,9 +1,10 @@
 """Source for external TFRecords of `tf.Example`s."""
 
 import dataclasses
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from common.errors import DataError, Rejected
 from components.image_example_gen.sources.base.config import FeatureNames
@@ -24,15 +25,10 @@ from components.image_example_gen.sources.tfrecord.record_files import (
 
 
 class TfrecordSource:
-    """A TFRecord file, or all TFRecord files in a folder: `*.tfrecord`, `*-00000-of-00010`, `*.gz`.
+    """A TFRecord file, or all in a folder at any depth: `*.tfrecord`, `*-00000-of-00010`, `*.gz`.
 
-    Labels are class indices or class names.
-
-    Args:
-        path: the file, or a folder that is searched at any depth.
-        names: of the features.
-        classes: names in the order of the labels; None: the sorted names among the labels, for
-            which all records are read once more.
+    Labels are class indices or class names. By default, the classes are the sorted names among the
+    labels, for which all records are read once more.
 
     Raises:
         DataError: a file is missing or has no records, the features have other names, or there are
@@ -44,14 +40,19 @@ class TfrecordSource:
     ) -> None:
         root = path if path.is_dir() else path.parent
         with convert_os_errors():
-            files = _find(path)
+            files = [path] if path.is_file() else _find(path)
             self.fingerprint = fingerprint(files, root)
+        if not files:
+            raise DataError(
+                f'data folder {path} has no TFRecord files; expected names such as '
+                'a.tfrecord, a.tfrecord.gz or a-00000-of-00010'
+            )
         self._ranges = divide(files, root)
         self.count = sum(records.count for records in self._ranges)
         if not self.count:
             raise DataError(f'{path} has no images: it has no records')
         own = _label_names(path, self._ranges, names, first_only=classes is not None)
-        self._names, self._labels = names, make_labels(path, own, classes)
+        self._labels, self._names = make_labels(path, own, classes), names
         self.classes = self._labels.classes
 
     def shards(self) -> list['ExampleShard']:
@@ -75,28 +76,18 @@ class ExampleShard:
         for number, record in enumerate(read_records(self.records), self.records.first):
             place = f'{self.records.name}:{number}'
             try:
-                example = _parse(record, self.names)
+                image, label, filename = _parse(record, self.names)
             except Rejected as error:
                 contents = record if isinstance(record, bytes) else b''
                 yield BadImage(place, error.reason, error.detail, contents)
                 continue
-            filename = f'{place} ({example.filename})' if example.filename else place
-            yield self.labels.to_image(example.image, example.label, filename, self.source)
+            place = f'{place} ({filename})' if filename else place
+            yield self.labels.to_image(image, label, place, self.source)
 
 
-def _find(path: Path) -> list[Path]:
-    if path.is_file():
-        return [path]
-    if not path.is_dir():
-        raise DataError(f'{path} does not exist; give a TFRecord file, or a folder of such files')
-    files = [parent / name for parent, _, names in walk(path) for name in names]
-    files = sorted(file for file in files if RECORDS.fullmatch(file.name) and file.is_file())
-    if not files:
-        raise DataError(
-            f'data folder {path} has no TFRecord files; expected names such as '
-            'a.tfrecord, a.tfrecord.gz or a-00000-of-00010'
-        )
-    return files
+def _find(folder: Path) -> list[Path]:
+    files = [parent / name for parent, _, names in walk(folder) for name in names]
+    return sorted(file for file in files if RECORDS.fullmatch(file.name) and file.is_file())
 
 
 def _label_names(
@@ -104,14 +95,13 @@ def _label_names(
 ) -> tuple[str, ...] | None:
     """The sorted class names among the labels; None if labels are numbers, or for `first_only`.
 
-    Raises:
-        DataError: no example is valid.
+    Raises DataError if no example is valid.
     """
     found: set[str] = set()
     reason: Rejected | None = None
-    for record in (record for records in ranges for record in read_records(records)):
+    for record in itertools.chain.from_iterable(map(read_records, ranges)):
         try:
-            label = _parse(record, names).label
+            _, label, _ = _parse(record, names)
         except Rejected as error:
             reason = error
             continue
@@ -125,14 +115,11 @@ def _label_names(
     return tuple(sorted(found))
 
 
-class _Example(NamedTuple):
-    image: bytes
-    label: int | str
-    filename: str
+def _parse(record: bytes | Rejected, names: FeatureNames) -> tuple[bytes, int | str, str]:
+    """The image, the label and the file name (or '') of a record.
 
-
-def _parse(record: bytes | Rejected, names: FeatureNames) -> _Example:
-    """Raises Rejected if the record is not a `tf.Example`, or a feature is missing or invalid."""
+    Raises Rejected if the record is not a `tf.Example`, or a feature is missing or invalid.
+    """
     import tensorflow as tf  # slow to import
     from google.protobuf.message import DecodeError
 
@@ -149,13 +136,13 @@ def _parse(record: bytes | Rejected, names: FeatureNames) -> _Example:
     except UnicodeDecodeError:
         raise Rejected('unreadable', f'its feature {names.label} is not text') from None
     filenames = features[names.filename].bytes_list.value if names.filename else ()
-    return _Example(image, label, b''.join(filenames).decode(errors='surrogateescape'))
+    return image, label, b''.join(filenames).decode(errors='surrogateescape')
 
 
 def _single_value(features: Mapping[str, Any], name: str, *types: type) -> Any:
     """The value of a feature; raises Rejected if it has none, several, or one of another type."""
     if name not in features:
-        existing = ', '.join(sorted(features)) or 'none'
+        existing = ', '.join(sorted(features)[:20]) or 'none'
         raise Rejected('unreadable', f'its record has no feature {name}; its features: {existing}')
     kind = features[name].WhichOneof('kind')
     values = getattr(features[name], kind).value if kind else []
