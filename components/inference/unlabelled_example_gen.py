@@ -102,15 +102,13 @@ def write_records(folder: Path, checks: CheckConfig, records: Path, quarantine: 
     good = 0
     images = (_read(file, folder, checks) for file in files_of(folder))
     examined = parallel_map(lambda image: _examine(image, checks), images)
+    shards = itertools.groupby(enumerate(examined), lambda pair: pair[0] // IMAGES_PER_SHARD)
+    room = int(checks.quarantine_megabytes * MEGABYTE)
     with (
         console.bar('images to TFRecords', None) as bar,
-        QuarantineWriter(
-            quarantine, Path(LIST).stem, int(checks.quarantine_megabytes * MEGABYTE)
-        ) as quarantined,
+        QuarantineWriter(quarantine, Path(LIST).stem, room) as quarantined,
     ):
-        for shard, group in itertools.groupby(
-            enumerate(examined), lambda pair: pair[0] // IMAGES_PER_SHARD
-        ):
+        for shard, group in shards:
             with tf.io.TFRecordWriter(str(records / f'data_tfrecord-{shard:05d}')) as writer:
                 for _, image in group:
                     bar.advance()

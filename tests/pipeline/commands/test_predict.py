@@ -98,24 +98,18 @@ def test_json_has_one_object_per_image_in_order(model, images, dog):
     assert (done.exit_code, done.stderr) == (1, '')
 
 
-@pytest.mark.parametrize('form', ['text', 'json'])
-def test_writes_overlays_and_prints_their_paths(model, dog, tmp_path, form):
-    options = ['--json'] if form == 'json' else []
-
-    # The second call replaces the overlays of the first.
-    for _ in range(2):
-        done = call('--model', model, '--explain', tmp_path / 'why', *options, dog, dog)
-
-    assert done.exit_code == 0, done.output
-    lines = done.stdout.splitlines()
-    files = [
-        json.loads(line)['explanation'] if form == 'json' else line.split('  ')[-1]
-        for line in lines
-    ]
+def test_writes_overlays_and_prints_their_paths(model, dog, tmp_path):
     names = ['dogs-0-0.overlay.png', 'dogs-0-0-2.overlay.png']
-    assert files == [f'{tmp_path}/why/{name}' for name in names]
+    expected = [f'{tmp_path}/why/{name}' for name in names]
+
+    text = call('--model', model, '--explain', tmp_path / 'why', dog, dog)
+    replaced = call('--model', model, '--explain', tmp_path / 'why', '--json', dog, dog)
+
+    assert (text.exit_code, replaced.exit_code) == (0, 0)
+    assert [line.split('  ')[-1] for line in text.stdout.splitlines()] == expected
+    assert [json.loads(line)['explanation'] for line in replaced.stdout.splitlines()] == expected
     assert {file.name for file in (tmp_path / 'why').iterdir()} == set(names)
-    with PIL.Image.open(files[0]) as overlay, PIL.Image.open(dog) as image:
+    with PIL.Image.open(expected[0]) as overlay, PIL.Image.open(dog) as image:
         assert overlay.size == image.size
         assert overlay.convert('RGB').tobytes() != image.tobytes()
 
@@ -133,17 +127,13 @@ def test_prints_prediction_if_overlay_cannot_be_written(model, dog, tmp_path, mo
     assert (done.exit_code, done.stderr) == (1, f'error: {dog}: {problem}\n')
 
 
-def test_overlay_of_image_with_long_name(model, dog, tmp_path):
-    image = shutil.copy(dog, tmp_path / f'{"ö" * 125}.jpg')
-    done = call('--model', model, '--explain', tmp_path / 'why', image)
-    assert (done.exit_code, done.stderr) == (0, '')
-
-
-def test_escapes_control_characters_in_paths(model, dog, tmp_path):
-    image = shutil.copy(dog, tmp_path / 'new\nline\x1b[31m.jpg')
-    done = call('--model', model, image, f'{image}x')
-    assert done.stdout.startswith(f'{tmp_path}/new\\nline\\x1b[31m.jpg  dogs  ')
+def test_supports_long_names_and_escapes_control_characters(model, dog, tmp_path):
+    long = shutil.copy(dog, tmp_path / f'{"ö" * 125}.jpg')
+    odd = shutil.copy(dog, tmp_path / 'new\nline\x1b[31m.jpg')
+    done = call('--model', model, '--explain', tmp_path / 'why', long, odd, f'{odd}x')
+    assert f'\n{tmp_path}/new\\nline\\x1b[31m.jpg  dogs  ' in done.stdout
     assert done.stderr.startswith(f'error: {tmp_path}/new\\nline\\x1b[31m.jpgx: ')
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_reports_nan_prediction(broken, dog):
@@ -152,17 +142,15 @@ def test_reports_nan_prediction(broken, dog):
     assert done.stderr.endswith('dogs-0-0.jpg: the model predicts NaN\n')
 
 
-def test_rejects_explain_for_model_without_grad_cam(broken, images, tmp_path):
-    done = call('--model', broken, '--explain', tmp_path / 'why', images)
-    assert (done.exit_code, done.stdout) == (2, '')
-    assert done.stderr.startswith(f'error: the model in {broken} cannot compute Grad-CAM')
-
-
-def test_rejects_overlay_folder_that_is_a_file(model, images, tmp_path):
+def test_rejects_unsuitable_model_or_folder_for_overlays(model, broken, images, tmp_path):
     (tmp_path / 'why').touch()
-    done = call('--model', model, '--explain', tmp_path / 'why', images)
-    assert done.exit_code == 2
-    assert done.stderr == f'error: {tmp_path}/why cannot be used: File exists\n'
+    for folder, message in (
+        (broken, f'the model in {broken} cannot compute Grad-CAM'),
+        (model, f'{tmp_path}/why cannot be used: File exists'),
+    ):
+        done = call('--model', folder, '--explain', tmp_path / 'why', images)
+        assert (done.exit_code, done.stdout) == (2, '')
+        assert done.stderr.startswith(f'error: {message}')
 
 
 @pytest.mark.parametrize(

@@ -28,36 +28,27 @@ class Handler(http.server.BaseHTTPRequestHandler):
 @pytest.fixture(scope='module')
 def server():
     with http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler) as running:
-        thread = threading.Thread(target=running.serve_forever, args=[0.01])
-        thread.start()
+        threading.Thread(target=running.serve_forever, args=[0.01]).start()
         yield f'127.0.0.1:{running.server_port}'
         running.shutdown()
-        thread.join()
 
 
 def read(*arguments):
     return list(read_images(map(str, arguments), LIMIT))
 
 
-def test_reads_files_in_order_of_arguments(tmp_path):
-    (tmp_path / 'b').write_bytes(b'2')
-    (tmp_path / 'a').write_bytes(b'1')
-    assert read(tmp_path / 'b', tmp_path / 'a') == [
-        InputImage(f'{tmp_path}/b', b'2'),
-        InputImage(f'{tmp_path}/a', b'1'),
-    ]
-
-
-def test_reads_folder_recursively(tmp_path):
-    assert read(tmp_path) == [InputImage(str(tmp_path), problem='holds no images')]
-    for name in ('x.jpg', 'deep/er/y.PNG', 'notes.txt', '.hidden.jpg'):
+def test_reads_files_and_folders_in_order(tmp_path):
+    for name in ('b', 'a', 'folder/x.jpg', 'folder/deep/er/y.PNG', 'folder/n.txt', 'folder/.h.jpg'):
         file = tmp_path / name
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(b'.')
-    assert [image.path for image in read(tmp_path)] == [
-        f'{tmp_path}/x.jpg',
-        f'{tmp_path}/deep/er/y.PNG',
-    ]
+        file.write_text(name)
+    (tmp_path / 'empty').mkdir()
+
+    *images, empty = read(*(tmp_path / name for name in ('b', 'a', 'folder', 'empty')))
+
+    names = ['b', 'a', 'folder/x.jpg', 'folder/deep/er/y.PNG']
+    assert images == [InputImage(f'{tmp_path}/{name}', name.encode()) for name in names]
+    assert empty == InputImage(f'{tmp_path}/empty', problem='holds no images')
 
 
 def test_reports_unreadable_folder(tmp_path, monkeypatch):

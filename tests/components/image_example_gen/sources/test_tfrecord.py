@@ -1,6 +1,5 @@
 import gzip
 import pickle
-import re
 from pathlib import Path
 
 import pytest
@@ -28,39 +27,43 @@ def pets(count: int) -> list[bytes]:
 ONE = HEAD + len(pets(1)[0]) + TAIL  # length of a record
 
 
-def images_of(path: Path, names=NAMES, classes=CLASSES) -> list:
-    return list(every_image(TfrecordSource(path, names, classes)))
+def source_of(path: Path, classes: tuple[str, ...] | None = CLASSES) -> TfrecordSource:
+    return TfrecordSource(path, NAMES, classes)
 
 
-def damage(path: Path, place: int) -> None:
-    contents = bytearray(path.read_bytes())
-    contents[place] ^= 1
-    path.write_bytes(contents)
+@pytest.fixture
+def read(tmp_path):
+    """`read(records)` writes a file of them, or of bytes, and returns its images."""
+
+    def read(records, classes=CLASSES):
+        path = tmp_path / 'a.tfrecord'
+        if isinstance(records, bytes):
+            path.write_bytes(records)
+        else:
+            write_records(path, records)
+        return list(every_image(source_of(path, classes)))
+
+    return read
 
 
-@pytest.mark.parametrize('compression', ['', 'GZIP'])
-def test_reads_every_image_once(tmp_path, compression):
-    path = write_records(tmp_path / 'records', pets(3), compression)
-
-    source = TfrecordSource(path, NAMES, CLASSES)
-
-    assert (source.classes, source.count) == (CLASSES, 3)
-    assert list(every_image(source)) == [
-        LabelledImage(b'%d' % n, n % 2, f'records:{n} (pet-{n}.jpg)', source='records')
-        for n in range(3)
-    ]
+@pytest.fixture
+def three(tmp_path) -> bytes:
+    """The contents of a file of three records."""
+    return write_records(tmp_path / 'three', pets(3)).read_bytes()
 
 
 @pytest.mark.parametrize(('compression', 'sizes'), [('', [512, 88]), ('GZIP', [600])])
-def test_only_uncompressed_files_are_divided(tmp_path, compression, sizes):
-    path = write_records(tmp_path / 'a.tfrecord', pets(600), compression)
-    shards = TfrecordSource(path, NAMES, CLASSES).shards()
+def test_reads_every_image_once_and_divides_uncompressed_files(tmp_path, compression, sizes):
+    path = write_records(tmp_path / 'records', pets(600), compression)
 
-    parts = [list(shard.images()) for shard in pickle.loads(pickle.dumps(shards))]
+    source = source_of(path)
 
+    assert (source.classes, source.count) == (CLASSES, 600)
+    parts = [list(shard.images()) for shard in pickle.loads(pickle.dumps(source.shards()))]
     assert [len(part) for part in parts] == sizes
-    assert [image.filename for part in parts for image in part] == [
-        f'a.tfrecord:{n} (pet-{n}.jpg)' for n in range(600)
+    assert [image for part in parts for image in part] == [
+        LabelledImage(b'%d' % n, n % 2, f'records:{n} (pet-{n}.jpg)', source='records')
+        for n in range(600)
     ]
 
 
@@ -77,37 +80,26 @@ def test_folder_is_searched_by_file_name(tmp_path):
     for name in [*wanted, 'other.txt', '.hidden.tfrecord', '.cache/a.tfrecord']:
         write_records(tmp_path / name, pets(1), 'GZIP' if name.endswith('gz') else '')
 
-    assert [image.filename.partition(':')[0] for image in images_of(tmp_path)] == sorted(wanted)
+    images = every_image(source_of(tmp_path))
+
+    assert [image.filename.partition(':')[0] for image in images] == sorted(wanted)
 
 
-@pytest.mark.parametrize('filename', [None, 'none', 'empty'])
-def test_image_without_filename_is_named_by_file_and_number(tmp_path, filename):
-    path = write_records(tmp_path / 'a.tfrecord', [example(jpeg=b'a', kind=0, empty=[])])
-
-    (image,) = images_of(path, FeatureNames(image='jpeg', label='kind', filename=filename))
+def test_image_without_filename_is_named_by_file_and_number(read):
+    (image,) = read([example(jpeg=b'a', kind=0, file=[])])
 
     assert image.filename == 'a.tfrecord:0'
 
 
-def test_label_names_are_sorted_or_ordered_by_recipe(tmp_path):
-    examples = [example(jpeg=b'a', kind=kind) for kind in (b'fox', b'cat', b'owl', b'cat')]
-    path = write_records(tmp_path / 'a.tfrecord', [b'bad', *examples])
+def test_label_names_are_sorted_or_ordered_by_recipe(read):
+    kinds = (b'fox', b'cat', b'owl', b'cat')
+    examples = [b'bad', *(example(jpeg=b'a', kind=kind) for kind in kinds)]
 
-    source = TfrecordSource(path, NAMES)
-
-    assert source.classes == ('cat', 'fox', 'owl')
-    assert [image.label for image in list(every_image(source))[1:]] == [1, 0, 2, 0]
-    _, fox, cat, owl, _ = images_of(path, classes=('fox', 'cat'))
+    assert [image.label for image in read(examples, None)[1:]] == [1, 0, 2, 0]
+    _, fox, cat, owl, _ = read(examples, ('fox', 'cat'))
     assert (fox.label, cat.label) == (0, 1)
     detail = 'its label is owl; expected one of 2 classes (fox, cat)'
     assert owl == BadImage('a.tfrecord:3', 'label outside the list', detail, b'a')
-
-
-def test_numeric_labels_need_class_names(tmp_path):
-    path = write_records(tmp_path / 'a.tfrecord', pets(2))
-
-    with pytest.raises(DataError, match=r'a\.tfrecord does not name its classes; list them'):
-        TfrecordSource(path, NAMES)
 
 
 @pytest.mark.parametrize(
@@ -124,10 +116,8 @@ def test_numeric_labels_need_class_names(tmp_path):
         (b'hello', 'its record is not a tf.Example'),
     ],
 )
-def test_invalid_record_is_bad(tmp_path, record, detail):
-    path = write_records(tmp_path / 'a.tfrecord', [record, *pets(2)])
-
-    bad, *good = images_of(path)
+def test_invalid_record_is_bad(read, record, detail):
+    bad, *good = read([record, *pets(2)])
 
     reason = 'label outside the list' if detail.startswith('its label') else 'unreadable'
     assert bad._replace(contents=b'') == BadImage('a.tfrecord:0', reason, detail)
@@ -135,30 +125,19 @@ def test_invalid_record_is_bad(tmp_path, record, detail):
     assert [image.label for image in good] == [0, 1]
 
 
-def test_wrong_feature_names_list_the_existing_ones(tmp_path):
-    path = write_records(tmp_path / 'a.tfrecord', pets(3))
-
-    message = r'has no feature image/encoded; its features: file, jpeg, kind$'
-    with pytest.raises(DataError, match=message):
-        TfrecordSource(path, FeatureNames(), CLASSES)
-
-
-def test_reading_goes_on_after_wrong_checksum(tmp_path):
-    path = write_records(tmp_path / 'a.tfrecord', pets(3))
-    damage(path, ONE + HEAD)
-
-    first, bad, last = images_of(path)
+def test_reading_goes_on_after_wrong_checksum(read, three):
+    place = ONE + HEAD
+    first, bad, last = read(three[:place] + b'?' + three[place + 1 :])
 
     assert bad == BadImage('a.tfrecord:1', 'damaged', 'the checksum of its record is wrong')
     assert (first.contents, last.contents) == (b'0', b'2')
 
 
-def test_reading_goes_on_after_too_large_record(tmp_path, monkeypatch):
+def test_reading_goes_on_after_too_large_record(read, monkeypatch):
     large = example(jpeg=bytes(3000), kind=1)
-    path = write_records(tmp_path / 'a.tfrecord', [pets(1)[0], large, pets(1)[0]])
     monkeypatch.setattr(record_files, '_LARGEST', 2000)
 
-    first, bad, last = images_of(path)
+    first, bad, last = read([pets(1)[0], large, pets(1)[0]])
 
     assert bad == BadImage('a.tfrecord:1', 'too large', f'its record has {len(large):,} bytes')
     assert first.contents == last.contents == b'0'
@@ -166,73 +145,55 @@ def test_reading_goes_on_after_too_large_record(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize('compressed', [False, True])
 @pytest.mark.parametrize('kept', [1, HEAD - 1, HEAD, HEAD + 9, ONE - 1])
-def test_last_record_of_truncated_file_is_bad(tmp_path, compressed, kept):
-    records = write_records(tmp_path / 'whole', pets(3)).read_bytes()[: 2 * ONE + kept]
-    path = tmp_path / 'a.tfrecord'
-    path.write_bytes(gzip.compress(records)[:-8] if compressed else records)
+def test_last_record_of_truncated_file_is_bad(read, three, compressed, kept):
+    contents = three[: 2 * ONE + kept]
 
-    source = TfrecordSource(path, NAMES, CLASSES)
-    *good, bad = every_image(source)
+    *good, bad = read(gzip.compress(contents)[:-8] if compressed else contents)
 
-    assert source.count == 3
     assert [image.contents for image in good] == [b'0', b'1']
     detail = f'the file ends in its record, which begins at byte {2 * ONE}'
     assert bad == BadImage('a.tfrecord:2', 'truncated', detail)
 
 
-def test_too_large_truncated_record_is_bad(tmp_path, monkeypatch):
-    path = write_records(tmp_path / 'a.tfrecord', [pets(1)[0], example(jpeg=bytes(3000), kind=1)])
-    path.write_bytes(path.read_bytes()[:-9])
-    monkeypatch.setattr(record_files, '_LARGEST', 2000)
-
-    _, bad = images_of(path)
-
-    assert bad.reason == 'truncated'
-
-
 @pytest.mark.parametrize('contents', [b'hello', b'PAR1 is not what these begin with', bytes(99)])
-def test_other_file_is_refused(tmp_path, contents):
-    path = tmp_path / 'a.tfrecord'
-    path.write_bytes(contents)
-
-    message = f'^{re.escape(str(path))} is not a TFRecord file: no record begins at byte 0$'
-    with pytest.raises(DataError, match=message):
-        TfrecordSource(path, NAMES, CLASSES)
+def test_other_file_is_refused(read, contents):
+    with pytest.raises(DataError, match='is not a TFRecord file: no record begins at byte 0'):
+        read(contents)
 
 
-def test_damaged_header_is_reported_with_its_offset(tmp_path):
-    path = write_records(tmp_path / 'a.tfrecord', pets(2))
-    damage(path, ONE)
-
+def test_damaged_header_is_reported_with_its_offset(read, three):
     with pytest.raises(DataError, match=rf'is damaged: no record begins at byte {ONE}$'):
-        TfrecordSource(path, NAMES, CLASSES)
+        read(three[:ONE] + b'?' + three[ONE + 1 :])
 
 
-def test_damaged_gzip_is_refused(tmp_path):
-    path = write_records(tmp_path / 'a.tfrecord', pets(500), 'GZIP')
-    contents = path.read_bytes()
-    half = len(contents) // 2
-    path.write_bytes(contents[:half] + b'\xff' * half)
-
-    with pytest.raises(DataError, match=r'is damaged: (it cannot be decompressed|no record beg)'):
-        TfrecordSource(path, NAMES, CLASSES)
+@pytest.mark.parametrize(('kept', 'rest'), [(10, b'\xff' * 99), (-8, bytes(8))])
+def test_damaged_gzip_is_refused(read, three, kept, rest):
+    with pytest.raises(DataError, match='is damaged: it cannot be decompressed'):
+        read(gzip.compress(three)[:kept] + rest)
 
 
-def test_missing_path_files_or_records_are_reported(tmp_path):
-    (tmp_path / 'empty').mkdir()
-    empty = write_records(tmp_path / 'a.tfrecord', [])
-    for path, message in (
-        (tmp_path / 'nowhere', 'nowhere does not exist; give a TFRecord file, or a folder'),
-        (tmp_path / 'empty', 'has no TFRecord files; expected names such as'),
-        (empty, r'a\.tfrecord has no images: it has no records$'),
-    ):
-        with pytest.raises(DataError, match=message):
-            TfrecordSource(path, NAMES, CLASSES)
+def test_numeric_labels_need_class_names(read):
+    with pytest.raises(DataError, match=r'a\.tfrecord does not name its classes; list them'):
+        read(pets(2), None)
+
+
+def test_wrong_feature_names_list_the_existing_ones(read):
+    with pytest.raises(DataError, match='has no feature jpeg; its features: file, label'):
+        read([example(file=b'a', label=1)])
+
+
+def test_missing_path_files_or_records_are_reported(tmp_path, read):
+    with pytest.raises(DataError, match=r'a\.tfrecord cannot be read: No such file'):
+        source_of(tmp_path / 'a.tfrecord')
+    with pytest.raises(DataError, match='has no TFRecord files; expected names such as'):
+        source_of(tmp_path)
+    with pytest.raises(DataError, match='has no images: it has no records'):
+        read([])
 
 
 def test_file_changed_after_listing_is_refused(tmp_path):
     path = write_records(tmp_path / 'a.tfrecord', pets(600))
-    source = TfrecordSource(path, NAMES, CLASSES)
+    source = source_of(path)
 
     path.write_bytes(path.read_bytes()[:ONE])
     for shard in source.shards():
@@ -244,13 +205,10 @@ def test_file_changed_after_listing_is_refused(tmp_path):
 
 
 def test_fingerprint_changes_with_files(tmp_path):
-    def fingerprint():
-        return TfrecordSource(tmp_path, NAMES, CLASSES).fingerprint
-
     write_records(tmp_path / 'a.tfrecord', pets(2))
-    first = fingerprint()
-    assert fingerprint() == first
+    first = source_of(tmp_path).fingerprint
+    assert source_of(tmp_path).fingerprint == first
     write_records(tmp_path / 'b.tfrecord', pets(2))
-    second = fingerprint()
+    second = source_of(tmp_path).fingerprint
     write_records(tmp_path / 'b.tfrecord', pets(3))
-    assert len({first, second, fingerprint()}) == 3
+    assert len({first, second, source_of(tmp_path).fingerprint}) == 3
