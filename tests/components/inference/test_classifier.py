@@ -4,7 +4,6 @@ import pytest
 
 from common.errors import ModelError
 from components.inference.classifier import Classifier, PredictedClass, to_predicted_class
-from components.inference.model_folder import read_classes
 from components.pusher.serving_folder import find_model
 
 CLASSES = 'assets.extra/classes.json'
@@ -29,11 +28,8 @@ def test_probability_is_that_of_predicted_class(name, probabilities, classes, pr
     assert to_predicted_class(name, probabilities, classes) == expected
 
 
-def test_nan_probability_has_no_class():
+def test_nan_has_no_class_and_unknown_class_is_an_error():
     assert to_predicted_class('', [float('nan')], ['cats', 'dogs']).name is None
-
-
-def test_rejects_unknown_predicted_class():
     with pytest.raises(ModelError, match=r"predicts 'birds', but its .* \(cats, dogs\)"):
         to_predicted_class('birds', [0.9], ['cats', 'dogs'])
 
@@ -56,10 +52,6 @@ def test_rejects_damaged_model(model, tmp_path, file, contents, message):
 
     with pytest.raises(ModelError, match=message):
         Classifier(folder)
-
-
-def test_reads_classes(model):
-    assert read_classes(model) == ('cats', 'dogs')
 
 
 def test_rejects_model_without_signature(broken):

@@ -40,22 +40,19 @@ class Stage:
             custom_properties={'blessed': int(blessed)},
         ).with_id('blessing')
         unlabelled = UnlabelledExampleGen(path=str(self.images), checks=CHECKS, code='1')
-        inferrer = FolderInferrer(
-            unlabelled.outputs['examples'],
-            model.outputs['result'],
-            blessing.outputs['result'],
-            code='1',
-        ).with_id(BulkInferrer.__name__)
+        inputs = unlabelled.outputs['examples'], model.outputs['result'], blessing.outputs['result']
+        inferrer = FolderInferrer(*inputs, code='1').with_id(BulkInferrer.__name__)
         database = sqlite_metadata_connection_config(str(self._folder / 'metadata.sqlite'))
-        pipeline = Pipeline(
-            pipeline_name='stage',
-            pipeline_root=str(self._folder / 'artifacts'),
-            components=[model, blessing, unlabelled, inferrer],
-            enable_cache=True,
-            metadata_connection_config=database,
-        )
         runner = ProgressDagRunner()
-        runner.run(pipeline)
+        runner.run(
+            Pipeline(
+                'stage',
+                str(self._folder / 'artifacts'),
+                components=[model, blessing, unlabelled, inferrer],
+                enable_cache=True,
+                metadata_connection_config=database,
+            )
+        )
         return runner.results
 
     def predictions(self, results):

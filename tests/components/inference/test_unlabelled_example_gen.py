@@ -50,18 +50,14 @@ def test_quarantines_too_large_file_unread(folder, tmp_path):
     assert (line['source'], line['bytes']) == ('holiday/a.jpg', 0)
 
 
-def test_quarantines_unreadable_file(folder, tmp_path, monkeypatch):
+def test_quarantines_unreadable_file_and_ignores_broken_symlink(folder, tmp_path, monkeypatch):
     def fail(*arguments):
         raise OSError(5, 'Input/output error')
 
     monkeypatch.setattr(unlabelled_example_gen, 'read_within', fail)
+    (folder / 'gone.jpg').symlink_to('nowhere')
 
     assert written(folder, tmp_path)[0] == Tally(1, {'unreadable': 1})
-
-
-def test_ignores_broken_symlink(folder, tmp_path):
-    (folder / 'gone.jpg').symlink_to('nowhere')
-    assert written(folder, tmp_path)[0] == Tally(1)
 
 
 def test_writes_several_shards(folder, tmp_path, monkeypatch):

@@ -34,11 +34,6 @@ def images_of(source):
     return list(every_image(source))
 
 
-def labels_of(source):
-    """Class indices; None for a bad image."""
-    return [getattr(image, 'label', None) for image in every_image(source)]
-
-
 @pytest.fixture
 def pets(tmp_path) -> Path:
     """A cat and a dog."""
@@ -71,26 +66,32 @@ def test_folder_is_searched_at_any_depth_without_hidden_files(tmp_path):
     source = ParquetSource(tmp_path)
 
     assert [image.filename for image in images_of(source)] == ['a/z.parquet:0', 'b.parquet:0']
-    assert source.count == 2
+    assert ParquetSource(tmp_path).fingerprint == source.fingerprint
+    write(tmp_path / 'b.parquet', [b'a', b'b'], [0, 1])
+    assert ParquetSource(tmp_path).fingerprint != source.fingerprint
 
 
-def test_fingerprint_changes_when_a_file_is_added_or_changed(tmp_path, pets):
-    first = ParquetSource(tmp_path).fingerprint
-    assert ParquetSource(tmp_path).fingerprint == first
-    write(tmp_path / 'more.parquet', [b'a'], [0])
-    second = ParquetSource(tmp_path).fingerprint
-    write(tmp_path / 'more.parquet', [b'a', b'b'], [0, 1])
-    assert len({first, second, ParquetSource(tmp_path).fingerprint}) == 3
+@pytest.mark.parametrize(
+    ('labels', 'names', 'wanted', 'classes', 'expected'),
+    [
+        ([0, 2, None, -1, 1], NAMES, None, ('cat', 'dog'), [0, None, None, None, 1]),
+        ([0, 1, 2], ['cat', 'dog', 'fox'], ('fox', 'cat'), ('fox', 'cat'), [1, None, 0]),
+        (['fox', 'cat', None], None, None, ('cat', 'fox'), [1, 0, None]),
+        (['fox', 'cat', None], None, ('fox', 'owl'), ('fox', 'owl'), [0, None, None]),
+    ],
+)
+@pytest.mark.parametrize('encoded', [False, True])
+def test_labels_are_numbers_or_names(tmp_path, labels, names, wanted, classes, expected, encoded):
+    array = pa.array(labels).dictionary_encode() if encoded else pa.array(labels)
+    path = write(tmp_path / 'a.parquet', [b'a'] * len(labels), array, names=names)
 
+    source = ParquetSource(path, wanted)
 
-def test_recipe_selects_and_orders_classes(tmp_path):
-    path = write(tmp_path / 'a.parquet', [b'a', b'b', b'c'], [0, 1, 2], names=['cat', 'dog', 'fox'])
-
-    first, bad, last = images_of(ParquetSource(path, ('fox', 'cat')))
-
-    assert (first.label, last.label) == (1, 0)
-    detail = 'its label is dog; expected one of 2 classes (fox, cat)'
-    assert bad == BadImage('a.parquet:1', 'label outside the list', detail, b'b')
+    assert source.classes == classes
+    images = images_of(source)
+    assert [getattr(image, 'label', None) for image in images] == expected
+    reasons = [image.reason for image in images if isinstance(image, BadImage)]
+    assert reasons == ['label outside the list'] * expected.count(None)
 
 
 @pytest.mark.parametrize('metadata', [None, {'huggingface': '{'}, {'huggingface': '{"info": 1}'}])
@@ -113,13 +114,6 @@ def test_files_with_different_classes_are_an_error(tmp_path, wanted):
         ParquetSource(tmp_path, wanted)
 
 
-def test_files_may_mix_label_numbers_and_names(tmp_path):
-    write(tmp_path / 'a.parquet', [b'cat', b'dog'], [0, 1])
-    write(tmp_path / 'b.parquet', [b'fox', b'cat'], ['fox', 'cat'], names=None)
-
-    assert labels_of(ParquetSource(tmp_path)) == [0, 1, None, 0]
-
-
 @pytest.mark.parametrize(
     ('wanted', 'hint'),
     [
@@ -133,17 +127,6 @@ def test_files_may_mix_label_numbers_and_names(tmp_path):
 def test_unsuitable_classes_are_an_error(pets, wanted, hint):
     with pytest.raises(DataError, match=rf'pets\.parquet has .*{hint}'):
         ParquetSource(pets, wanted)
-
-
-@pytest.mark.parametrize('encoded', [False, True])
-def test_labels_may_be_class_names(tmp_path, encoded):
-    labels = pa.array(['fox', 'cat', None, 'fox'])
-    labels = labels.dictionary_encode() if encoded else labels
-    path = write(tmp_path / 'a.parquet', [b'a', b'b', b'c', b'd'], labels, names=None)
-
-    assert ParquetSource(path).classes == ('cat', 'fox')
-    assert labels_of(ParquetSource(path)) == [1, 0, None, 1]
-    assert labels_of(ParquetSource(path, ('fox', 'owl'))) == [0, None, None, 0]
 
 
 def test_missing_path_files_or_rows_are_an_error(tmp_path):
@@ -161,7 +144,7 @@ def test_other_file_format_is_an_error(tmp_path, contents):
     (tmp_path / 'a.parquet').write_bytes(contents)
 
     with pytest.raises(DataError, match=r'a\.parquet is not a Parquet file$'):
-        ParquetSource(tmp_path / 'a.parquet')
+        ParquetSource(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -182,32 +165,17 @@ def test_missing_or_unsuitable_column_is_an_error(tmp_path, columns, message):
         ParquetSource(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ('image', 'label', 'reason', 'detail'),
-    [
-        (b'a', 2, 'label outside the list', 'its label is 2; expected one of 2 classes (cat, dog)'),
-        (b'a', -1, 'label outside the list', 'its label is -1; expected one of 2 classes'),
-        (b'a', None, 'label outside the list', 'it has no label'),
-        (None, 0, 'unreadable', 'the row has no bytes of an image'),
-    ],
-)
-def test_row_without_known_label_or_bytes_is_bad(tmp_path, image, label, reason, detail):
-    images = pa.array([b'c', image, b'd'], pa.binary())
-    path = write(tmp_path / 'a.parquet', images, pa.array([0, label, 1], pa.int64()))
+def test_row_without_bytes_is_bad(tmp_path):
+    images = pa.array([None, {'bytes': None, 'path': 'b.jpg'}, {'bytes': b'c'}], STRUCT)
 
-    first, bad, last = images_of(ParquetSource(path))
+    *bad, good = images_of(ParquetSource(write(tmp_path / 'a.parquet', images, [0, 0, 1])))
 
-    assert (bad.filename, bad.reason, bad.contents) == ('a.parquet:1', reason, image or b'')
-    assert bad.detail.startswith(detail)
-    assert (first.label, last.label) == (0, 1)
-
-
-def test_row_with_path_but_no_bytes_is_bad(tmp_path):
-    images = pa.array([{'bytes': None, 'path': 'b.jpg'}], STRUCT)
-
-    (bad,) = images_of(ParquetSource(write(tmp_path / 'a.parquet', images, [0])))
-
-    assert bad.detail == 'the row has no bytes of an image, only the path b.jpg'
+    detail = 'the row has no bytes of an image'
+    assert bad == [
+        BadImage('a.parquet:0', 'unreadable', detail),
+        BadImage('a.parquet:1', 'unreadable', f'{detail}, only the path b.jpg'),
+    ]
+    assert (good.contents, good.filename) == (b'c', 'a.parquet:2')
 
 
 @pytest.mark.parametrize(
