@@ -99,9 +99,8 @@ def test_unnamed_classes_are_an_error(tmp_path, metadata):
     table = pa.table({'image': [b'a'], 'label': [0]}).replace_schema_metadata(metadata)
     pq.write_table(table, tmp_path / 'a.parquet')
 
-    with pytest.raises(DataError, match=r'a\.parquet does not name its classes; list them'):
-        ParquetSource(tmp_path / 'a.parquet')
-    assert ParquetSource(tmp_path, ('cat', 'dog')).classes == ('cat', 'dog')
+    with pytest.raises(DataError, match='does not name its classes; list them'):
+        ParquetSource(tmp_path)
 
 
 @pytest.mark.parametrize('wanted', [None, ('cat', 'dog')])
@@ -196,8 +195,7 @@ def test_shards_are_whole_row_groups(tmp_path, group, shards):
 
 def test_file_damaged_or_removed_after_listing_is_an_error(pets):
     source = ParquetSource(pets)
-    footer = pets.read_bytes()[-4:]
-    pets.write_bytes(b'PAR1' + bytes(99) + footer)
+    pets.write_bytes(b'PAR1' + bytes(99) + b'PAR1')
 
     with pytest.raises(DataError, match=r'pets\.parquet cannot be read: \S'):
         images_of(source)
