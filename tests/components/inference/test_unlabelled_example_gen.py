@@ -21,23 +21,21 @@ def folder(tmp_path):
 
 
 def written(folder, tmp_path, **checks):
-    """The tally, and the features of the records of each file."""
+    """The tally, and the records of each file."""
     targets = tmp_path / 'records', tmp_path / 'quarantine'
     tally = write_records(folder, CheckConfig.model_validate(checks), *targets)
     files = [
-        [
-            tf.train.Example.FromString(record).features.feature
-            for record in tf.data.TFRecordDataset(str(file)).as_numpy_iterator()
-        ]
+        [*map(tf.train.Example.FromString, tf.data.TFRecordDataset(str(file)).as_numpy_iterator())]
         for file in sorted(targets[0].iterdir())
     ]
     return tally, files
 
 
 def test_record_has_image_and_path_without_label(folder, tmp_path):
-    tally, ((record,),) = written(folder, tmp_path)
+    tally, ((example,),) = written(folder, tmp_path)
 
     assert tally == Tally(1)
+    record = example.features.feature
     assert record[features.IMAGE_BYTES].bytes_list.value[0] == jpeg()
     assert record[features.FILENAME].bytes_list.value[0] == b'holiday/a.jpg'
     assert features.LABEL not in record

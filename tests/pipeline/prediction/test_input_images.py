@@ -25,14 +25,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 
-@pytest.fixture(scope='module')
-def server():
-    with http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler) as running:
-        threading.Thread(target=running.serve_forever, args=[0.01]).start()
-        yield f'127.0.0.1:{running.server_port}'
-        running.shutdown()
-
-
 def read(*arguments):
     return list(read_images(map(str, arguments), LIMIT))
 
@@ -62,30 +54,31 @@ def test_reports_unreadable_folder(tmp_path, monkeypatch):
 
 def test_unreadable_image_does_not_affect_others(tmp_path):
     (tmp_path / 'a').write_bytes(b'1')
-    missing, null, bad_url, good = read(
-        tmp_path / 'gone', 'a\0', 'http://me:secret@[::1', tmp_path / 'a'
-    )
-    assert missing.problem == 'cannot be read: No such file or directory'
-    assert null.problem.startswith('cannot be read: ')
-    assert bad_url.path == 'http://...'
-    assert bad_url.problem.startswith('cannot be downloaded: ')
-    assert 'secret' not in bad_url.problem
+    (tmp_path / 'large').write_bytes(bytes(LIMIT + 1))
+    expected = {
+        tmp_path / 'gone': 'cannot be read: No such file or directory',
+        'null\0': 'cannot be read: ',
+        'http://me:secret@[::1': 'cannot be downloaded: ',
+        tmp_path / 'large': 'too large: ',
+        '/dev/zero': 'too large: ',
+    }
+
+    *bad, good = read(*expected, tmp_path / 'a')
+
+    for image, problem in zip(bad, expected.values(), strict=True):
+        assert image.problem.startswith(problem)
+        assert 'secret' not in f'{image}'
     assert good.contents == b'1'
 
 
-def test_stops_reading_too_large_file(tmp_path):
-    (tmp_path / 'large').write_bytes(bytes(LIMIT + 1))
-    for file in (tmp_path / 'large', '/dev/zero'):
-        (image,) = read(file)
-        assert image.problem.startswith('too large: ')
+def test_downloads_url_and_hides_passwords():
+    with http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler) as running:
+        threading.Thread(target=running.serve_forever, args=[0.01]).start()
+        server = f'127.0.0.1:{running.server_port}'
+        urls = [f'http://{server}/{name}.jpg' for name in ('large', 'dog')]
+        cat, large, missing = read(f'http://me:secret@{server}/cat.jpg?token=secret', *urls)
+        running.shutdown()
 
-
-def test_downloads_url_and_hides_passwords(server):
-    cat, large, missing = read(
-        f'http://me:secret@{server}/cat.jpg?token=secret',
-        f'http://{server}/large.jpg',
-        f'http://{server}/dog.jpg',
-    )
     assert cat == InputImage(f'http://{server}/cat.jpg', b'a cat')
     assert large.problem.startswith('too large: ')
     assert missing.problem == 'cannot be downloaded: the server answers 404 Not Found'

@@ -2,7 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
-from record_examples import example, write_records
+from tfrecord_files import example, write_tfrecord
 
 from common import features
 from common.errors import DataError
@@ -17,7 +17,7 @@ def write_split(folder: Path, split: str, labels: list[int]) -> None:
     keys = (features.IMAGE_BYTES, features.LABEL, features.FILENAME)
     rows = [(f'{split}{n}'.encode(), label, b'%d.jpg' % n) for n, label in enumerate(labels)]
     examples = [example(**dict(zip(keys, row, strict=True))) for row in rows]
-    write_records(folder / f'Split-{split}' / NAME, examples)
+    write_tfrecord(folder / f'Split-{split}' / NAME, examples)
 
 
 @pytest.fixture

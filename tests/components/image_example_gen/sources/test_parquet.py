@@ -128,21 +128,17 @@ def test_unsuitable_classes_are_an_error(pets, wanted, hint):
         ParquetSource(pets, wanted)
 
 
-def test_missing_path_files_or_rows_are_an_error(tmp_path):
+def test_missing_or_other_file_is_an_error(tmp_path):
     with pytest.raises(DataError, match=r'a\.parquet cannot be read: No such file'):
         ParquetSource(tmp_path / 'a.parquet')
     with pytest.raises(DataError, match=r'has no Parquet files; expected .*/\*\.parquet$'):
         ParquetSource(tmp_path)
+    for contents in (b'', b'hello', b'PAR1 and no more of it'):
+        (tmp_path / 'a.parquet').write_bytes(contents)
+        with pytest.raises(DataError, match=r'a\.parquet is not a Parquet file$'):
+            ParquetSource(tmp_path)
     write(tmp_path / 'a.parquet', pa.array([], pa.binary()), pa.array([], pa.int64()))
     with pytest.raises(DataError, match='has no images: it has no rows'):
-        ParquetSource(tmp_path)
-
-
-@pytest.mark.parametrize('contents', [b'', b'hello', b'PAR1 and no more of it'])
-def test_other_file_format_is_an_error(tmp_path, contents):
-    (tmp_path / 'a.parquet').write_bytes(contents)
-
-    with pytest.raises(DataError, match=r'a\.parquet is not a Parquet file$'):
         ParquetSource(tmp_path)
 
 

@@ -3,7 +3,7 @@ import pickle
 from pathlib import Path
 
 import pytest
-from record_examples import example, write_records
+from tfrecord_files import example, write_tfrecord
 
 from common.errors import DataError
 from components.image_example_gen.sources.base.config import FeatureNames
@@ -40,7 +40,7 @@ def read(tmp_path):
         if isinstance(records, bytes):
             path.write_bytes(records)
         else:
-            write_records(path, records)
+            write_tfrecord(path, records)
         return list(every_image(source_of(path, classes)))
 
     return read
@@ -49,12 +49,12 @@ def read(tmp_path):
 @pytest.fixture
 def three(tmp_path) -> bytes:
     """The contents of a file of three records."""
-    return write_records(tmp_path / 'three', pets(3)).read_bytes()
+    return write_tfrecord(tmp_path / 'three', pets(3)).read_bytes()
 
 
 @pytest.mark.parametrize(('compression', 'sizes'), [('', [512, 88]), ('GZIP', [600])])
 def test_reads_every_image_once_and_divides_uncompressed_files(tmp_path, compression, sizes):
-    path = write_records(tmp_path / 'records', pets(600), compression)
+    path = write_tfrecord(tmp_path / 'records', pets(600), compression)
 
     source = source_of(path)
 
@@ -71,14 +71,14 @@ def test_folder_is_searched_by_file_name(tmp_path):
     split = ['d-00000-of-00002', 'd-00001-of-00002.gz', 'e.tfrecord-00000-of-00001']
     wanted = ['a.tfrecord', 'b.TFRecords', 'c.tfrec', *split, 'f/a.tfrecord.gz']
     for name in [*wanted, 'other.txt', '.hidden.tfrecord', '.cache/a.tfrecord']:
-        write_records(tmp_path / name, pets(1), 'GZIP' if name.endswith('gz') else '')
+        write_tfrecord(tmp_path / name, pets(1), 'GZIP' if name.endswith('gz') else '')
 
     images = every_image(source_of(tmp_path))
 
     assert [image.filename.partition(':')[0] for image in images] == sorted(wanted)
     before = source_of(tmp_path).fingerprint
     assert source_of(tmp_path).fingerprint == before
-    write_records(tmp_path / 'a.tfrecord', pets(2))
+    write_tfrecord(tmp_path / 'a.tfrecord', pets(2))
     assert source_of(tmp_path).fingerprint != before
 
 
@@ -186,7 +186,7 @@ def test_damaged_header_is_reported_with_its_offset(read, three):
 
 
 def test_file_changed_after_listing_is_refused(tmp_path):
-    path = write_records(tmp_path / 'a.tfrecord', pets(600))
+    path = write_tfrecord(tmp_path / 'a.tfrecord', pets(600))
     source = source_of(path)
 
     path.write_bytes(path.read_bytes()[:ONE])

@@ -17,7 +17,7 @@ def example(**values: bytes | int | float | list[bytes]) -> bytes:
     return made.SerializeToString()
 
 
-def write_records(path: Path, examples: Iterable[bytes], compression: str = '') -> Path:
+def write_tfrecord(path: Path, examples: Iterable[bytes], compression: str = '') -> Path:
     """Writes a TFRecord file and its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tf.io.TFRecordWriter(str(path), compression) as writer:
