@@ -1,7 +1,7 @@
 """Draws the head of a cat or a dog.
 
-Only `_draw_cat` and `_draw_dog` depend on the species. Shoulders and coat are sampled in the same
-way for both, so that colours do not reveal the class.
+Only `_draw_cat`, `_draw_dog` and their muzzles depend on the species. Shoulders and coat are
+sampled in the same way for both, so that colours do not reveal the class.
 """
 
 from dataclasses import dataclass
@@ -62,19 +62,19 @@ def _sample_coat(rng: Generator) -> Coat:
 
 
 def _draw_cat(pencil: Pencil, coat: Coat, rng: Generator) -> None:
-    ear = np.array(
-        [(0.12, -0.7), (rng.uniform(0.67, 0.97), rng.uniform(-1.65, -1.35)), (0.98, -0.1)]
-    )
-    _draw_erect_ears(pencil, ear, coat)
+    tip = (rng.uniform(0.67, 0.97), rng.uniform(-1.65, -1.35))
+    _draw_erect_ears(pencil, np.array([(0.12, -0.7), tip, (0.98, -0.1)]), coat)
     cheek, chin = rng.uniform(0.95, 1.12), rng.uniform(0.72, 0.88)
     head = ((0, -0.8), (0.6, -0.78), (0.98, -0.25), (cheek, 0.3), (0.62, chin), (0, chin))
     _draw_head(pencil, smooth(mirror(head)), coat, rng)
-    centre, radii = (
-        rng.uniform((0.4, -0.16), (0.48, -0.04)),
-        rng.uniform((0.21, 0.17), (0.26, 0.23)),
-    )
+    centre = rng.uniform((0.4, -0.16), (0.48, -0.04))
+    radii = rng.uniform((0.21, 0.17), (0.26, 0.23))
     _draw_eyes(pencil, centre, radii, radii * (rng.uniform(0.15, 0.35), 0.95), rng)
-    # The muzzle: two pads under a small triangular nose.
+    _draw_cat_muzzle(pencil, coat, rng)
+
+
+def _draw_cat_muzzle(pencil: Pencil, coat: Coat, rng: Generator) -> None:
+    """Two pads under a small triangular nose, and whiskers."""
     width, height = rng.uniform((0.2, 0.15), (0.25, 0.2))
     y, depth = rng.uniform(0.38, 0.46), _FACE + 0.15
     pencil.shape(ellipse((0, y + height), (0.16, 0.12)), coat.muzzle, depth, line=_LINE / 2)
@@ -103,19 +103,17 @@ def _draw_dog(pencil: Pencil, coat: Coat, rng: Generator) -> None:
     head = ((0, -0.9), (0.55, -0.9), (0.88, -0.4), (cheek, 0.2), (0.5, chin), (0, chin))
     _draw_head(pencil, smooth(mirror(head)), coat, rng)
     if hanging:
-        end = -0.6 + 1.5 * length
-        ear = [
-            (0.4, -0.95),
-            (0.95, -0.8),
-            (1.3 + lean, end - 0.5),
-            (1.1 + lean, end),
-            (0.8, end - 0.2),
-        ]
+        outer, end = 1.1 + lean, -0.6 + 1.5 * length
+        ear = [(0.4, -0.95), (0.95, -0.8), (outer + 0.2, end - 0.5), (outer, end), (0.8, end - 0.2)]
         for side in _SIDES:
             pencil.shape(smooth(ear) * (side, 1), coat.second, line=_LINE)
     centre, radius = rng.uniform((0.34, -0.25), (0.42, -0.12)), rng.uniform(0.11, 0.15)
     _draw_eyes(pencil, centre, (radius, radius), (0.65 * radius, 0.65 * radius), rng)
-    # The muzzle: long, towards the viewer, with a big dark nose at its end, and perhaps a tongue.
+    _draw_dog_muzzle(pencil, coat, rng)
+
+
+def _draw_dog_muzzle(pencil: Pencil, coat: Coat, rng: Generator) -> None:
+    """A long muzzle towards the viewer, with a big dark nose at its end, and perhaps a tongue."""
     width, height = rng.uniform(0.36, 0.46, 2)
     y, end = rng.uniform(0.5, 0.6), _FACE + rng.uniform(0.4, 0.7)
     if rng.random() < 0.55:

@@ -10,7 +10,7 @@ from PIL import Image
 from components.image_example_gen.sources.drawings.draw import CLASSES, draw
 from components.image_example_gen.sources.drawings.source import DrawingsSource
 
-COUNT = 400
+COUNT = 240
 LABELS = np.arange(COUNT) % 2
 
 
