@@ -31,7 +31,7 @@ from components.image_example_gen.sources.base.source_protocol import (
 
 _IMAGE, _LABELS = 'image', ('labels', 'label')  # columns; those of labels by priority
 _BUFFER = 2**20  # bytes; without a buffer, pyarrow reads a column of a row group at once
-_ROWS = 16  # read at once
+_ROWS = 4  # read at once; few, as images may be large
 _ERRORS = (pa.ArrowException, OSError, RuntimeError)  # RuntimeError is raised by pyarrow_hotfix
 
 

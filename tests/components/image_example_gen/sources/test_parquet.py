@@ -78,6 +78,7 @@ def test_folder_is_searched_at_any_depth_without_hidden_files(tmp_path):
         ([0, 1, 2], ['cat', 'dog', 'fox'], ('fox', 'cat'), ('fox', 'cat'), [1, None, 0]),
         (['fox', 'cat', None], None, None, ('cat', 'fox'), [1, 0, None]),
         (['fox', 'cat', None], None, ('fox', 'owl'), ('fox', 'owl'), [0, None, None]),
+        (['Ku\u0308he', 'cat'], None, ('K\u00fche', 'cat'), ('K\u00fche', 'cat'), [0, 1]),
     ],
 )
 @pytest.mark.parametrize('encoded', [False, True])
