@@ -9,7 +9,7 @@ from components.image_example_gen.ingestion.quarantine import Quarantine, read_q
 from components.image_example_gen.ingestion.tally import Tally
 from components.image_example_gen.inspection.config import CheckConfig
 from components.inference import unlabelled_example_gen
-from components.inference.image_folder import fingerprint_of, require_images
+from components.inference.image_folder import require_images
 from components.inference.unlabelled_example_gen import UnlabelledExampleGen, write_records
 
 
@@ -66,14 +66,6 @@ def test_writes_several_shards(folder, tmp_path, monkeypatch):
     tally, files = written(folder, tmp_path)
 
     assert (tally, [len(records) for records in files]) == (Tally(3), [2, 1])
-
-
-def test_fingerprint_changes_only_with_images(folder):
-    before = fingerprint_of(folder)
-    (folder / 'notes.txt').touch()
-    assert fingerprint_of(folder) == before
-    (folder / 'b.jpg').write_bytes(jpeg())
-    assert fingerprint_of(folder) != before
 
 
 def test_rejects_missing_folder_or_folder_without_images(folder):

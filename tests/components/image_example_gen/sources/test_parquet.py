@@ -52,12 +52,6 @@ def test_reads_images_with_classes_of_metadata_or_recipe(pets, names):
     ]
 
 
-def test_supports_plain_bytes_and_column_label(tmp_path):
-    path = write(tmp_path / 'a.parquet', [b'a'], [1], column='label')
-
-    assert images_of(ParquetSource(path)) == [LabelledImage(b'a', 1, 'a.parquet:0', source='a')]
-
-
 def test_folder_is_searched_at_any_depth_without_hidden_files(tmp_path):
     for name in ('b.parquet', 'a/z.parquet', '.c.parquet', '.cache/d.parquet', 'a/._z.parquet'):
         write(tmp_path / name, [b'a'], [0])

@@ -89,12 +89,6 @@ def test_missing_path_or_files_are_reported(tmp_path):
         source_of(tmp_path)
 
 
-def test_image_without_filename_is_named_by_file_and_number(read):
-    (image,) = read([example(jpeg=b'a', kind=0, file=[])])
-
-    assert image.filename == 'a.tfrecord:0'
-
-
 def test_label_names_are_sorted_or_ordered_by_recipe(read):
     kinds = (b'fox', b'cat', b'owl', b'cat')
     examples = [b'bad', *(example(jpeg=b'a', kind=kind) for kind in kinds)]
