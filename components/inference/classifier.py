@@ -79,8 +79,7 @@ def to_predicted_class(
 ) -> PredictedClass:
     """Converts the predicted class `name` and the probabilities of a model.
 
-    Two classes have one probability, that of the second; more classes have one each. Raises
-    ModelError if the predicted class is not in the list.
+    Two classes have one probability, that of the second. Raises ModelError for an unknown class.
     """
     if not np.isfinite(probabilities).all():
         return PredictedClass(None, float('nan'))

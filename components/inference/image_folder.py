@@ -31,7 +31,8 @@ class InferenceConfig(StrictModel):
 def files_of(folder: Path) -> Iterator[Path]:
     """Yields the image files; raises DataError if the path is not a readable folder."""
     if not folder.is_dir():
-        raise DataError(f'inference.path: {folder} is not a folder; give a folder with images')
+        problem = 'is not a folder' if folder.exists() else 'does not exist'
+        raise DataError(f'inference.path: {folder} {problem}; give a folder with images')
     with convert_os_errors():
         yield from files_in(folder, IMAGE_SUFFIXES)
 

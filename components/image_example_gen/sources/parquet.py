@@ -61,6 +61,8 @@ class ParquetSource:
     """
 
     def __init__(self, path: Path, classes: tuple[str, ...] | None = None) -> None:
+        if not path.exists():
+            raise DataError(f'{path} does not exist; give a Parquet file or a folder of such files')
         root = path if path.is_dir() else path.parent
         with convert_os_errors():
             files = [path] if path.is_file() else sorted(files_in(path, PARQUET_SUFFIXES))

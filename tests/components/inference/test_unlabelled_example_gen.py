@@ -70,9 +70,9 @@ def test_writes_several_shards(folder, tmp_path, monkeypatch):
 
 def test_rejects_missing_folder_or_folder_without_images(folder):
     require_images(folder)
-    for path in (folder / 'nowhere', folder / 'holiday' / 'a.jpg'):
-        with pytest.raises(DataError, match='is not a folder; give a folder with images'):
-            require_images(path)
+    for path, problem in (('nowhere', 'does not exist'), ('holiday/a.jpg', 'is not a folder')):
+        with pytest.raises(DataError, match=f'{problem}; give a folder with images'):
+            require_images(folder / path)
     (folder / 'holiday' / 'a.jpg').unlink()
     with pytest.raises(DataError, match=r'^inference\.path: .* has no images$'):
         require_images(folder)

@@ -47,8 +47,7 @@ def draw_animal(canvas: Image.Image, pose: Pose, species: str, rng: Generator) -
     coat = _sample_coat(rng)
     pencil = Pencil(canvas, pose, ink=blend(coat.base, (25, 18, 15), rng.uniform(0.5, 0.85)))
     _draw_shoulders(pencil, coat, rng)
-    draw_head = {'cat': _draw_cat, 'dog': _draw_dog}[species]
-    draw_head(pencil, coat, rng)
+    (_draw_cat if species == 'cat' else _draw_dog)(pencil, coat, rng)
 
 
 def _sample_coat(rng: Generator) -> Coat:

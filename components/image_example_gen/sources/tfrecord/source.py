@@ -38,6 +38,8 @@ class TfrecordSource:
     def __init__(
         self, path: Path, names: FeatureNames, classes: tuple[str, ...] | None = None
     ) -> None:
+        if not path.exists():
+            raise DataError(f'{path} does not exist; give a TFRecord file or a folder of files')
         root = path if path.is_dir() else path.parent
         with convert_os_errors():
             files = [path] if path.is_file() else _find(path)

@@ -124,7 +124,7 @@ def test_unsuitable_classes_are_an_error(pets, wanted, hint):
 
 
 def test_missing_or_other_file_is_an_error(tmp_path):
-    with pytest.raises(DataError, match=r'a\.parquet cannot be read: No such file'):
+    with pytest.raises(DataError, match=r'a\.parquet does not exist; give a Parquet file'):
         ParquetSource(tmp_path / 'a.parquet')
     with pytest.raises(DataError, match=r'has no Parquet files; expected .*/\*\.parquet$'):
         ParquetSource(tmp_path)

@@ -83,7 +83,7 @@ def test_folder_is_searched_by_file_name(tmp_path):
 
 
 def test_missing_path_or_files_are_reported(tmp_path):
-    with pytest.raises(DataError, match=r'a\.tfrecord cannot be read: No such file'):
+    with pytest.raises(DataError, match=r'a\.tfrecord does not exist; give a TFRecord file'):
         source_of(tmp_path / 'a.tfrecord')
     with pytest.raises(DataError, match='has no TFRecord files; expected names such as'):
         source_of(tmp_path)
