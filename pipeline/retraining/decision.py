@@ -2,16 +2,16 @@
 
 import dataclasses
 import datetime
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ml_metadata import MetadataStore
 
+from common.blessing import BLESSING, decision_of
 from components.image_example_gen.sources.spans import Span, open_window
 from components.pusher.serving_folder import versions_in
 from pipeline.config.recipe import Recipe
-from pipeline.config.retraining import RetrainConfig
 from pipeline.formatting import named, time_of
-from pipeline.retraining.used_spans import Candidate, History, read_history
+from pipeline.registry.provenance import Provenance
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +31,14 @@ class Decision:
     new: tuple[int, ...] = ()
 
 
+@dataclasses.dataclass(frozen=True)
+class _Candidate:
+    """A model that was evaluated, and pushed if it was blessed."""
+
+    ended: datetime.datetime  # end of the evaluation
+    spans: Mapping[int, str]  # fingerprints of the spans that it was trained on
+
+
 def decide(recipe: Recipe, store: MetadataStore, now: datetime.datetime) -> Decision:
     """Decides by new images, the age of the live model and the serving directory.
 
@@ -43,91 +51,81 @@ def decide(recipe: Recipe, store: MetadataStore, now: datetime.datetime) -> Deci
         DataError: the images cannot be used.
     """
     window = open_window(recipe.data)
-    history = read_history(store, recipe.name)
-    decision = _decide(recipe.retrain, window, history, now)
-    if history.live and not decision.train and not versions_in(recipe.serving_directory):
-        gone = f'version {history.live.version} is missing from {recipe.serving_directory}'
-        return dataclasses.replace(decision, train=True, reason=f'{gone}; {decision.reason}')
-    return decision
+    provenance = Provenance(store, recipe.name)
+    candidates = _candidates(provenance)
+    pushes = provenance.pushed()
+    live_since = pushes[-1].ended if pushes else None
+    new = [span for span in window if not _is_used(span, candidates)]
+    images, minimum = sum(span.source.count for span in new), recipe.retrain.min_new_images
+    too_old, age = _age(recipe.retrain.max_age_days, live_since, candidates, now)
+    missing = live_since is not None and not versions_in(recipe.serving_directory)
+    reasons = [_describe_new(new, candidates) if new else _describe_used(window, candidates)]
+    if 0 < images < minimum:
+        reasons.append(f'min_new_images is {minimum}')
+    reasons.append(age)
+    if missing:
+        reasons.append(f'no model is in {recipe.serving_directory}')
+    return Decision(
+        train=images >= minimum or too_old or missing,
+        reason='; '.join(reasons),
+        spans=tuple(span.number for span in window),
+        new=tuple(span.number for span in new),
+    )
 
 
-def _decide(
-    config: RetrainConfig, window: Sequence[Span], history: History, now: datetime.datetime
-) -> Decision:
-    """Decides by new images and the age of the live model; reads neither files nor metadata."""
-    spans = tuple(span.number for span in window)
-    new = [span for span in window if not history.use_of(span.number, span.source.fingerprint)]
-    too_old, age = _age(config, history, now)
-    if not new:
-        return _without_new_spans(window, history, too_old, age)
-    images = sum(span.source.count for span in new)
-    reason = _describe_new(new, images, history)
-    train = images >= config.min_new_images or too_old
-    if not train:
-        reason += f'; waiting for {config.min_new_images} (min_new_images)'
-    elif images < config.min_new_images:
-        reason += f', fewer than {config.min_new_images} (min_new_images), but {age}'
-    return Decision(train, reason, spans, tuple(span.number for span in new))
+def _candidates(provenance: Provenance) -> list[_Candidate]:
+    """All candidates, oldest first, without a blessed model whose push was interrupted."""
+    pushed = {model.id for push in provenance.pushed() for model in push.inputs.get('model', ())}
+    candidates = []
+    for gate in provenance.gate_decisions():
+        model = gate.input('model')
+        rejected = decision_of(gate.output(BLESSING)) is False
+        if rejected or (model is not None and model.id in pushed):
+            candidates.append(_Candidate(gate.ended, provenance.training_spans(model)))
+    return candidates
 
 
-def _without_new_spans(
-    window: Sequence[Span], history: History, too_old: bool, age: str
-) -> Decision:
-    spans = tuple(span.number for span in window)
-    last = history.use_of(window[-1].number, window[-1].source.fingerprint)
-    assert last is not None  # otherwise the span would be new
-    verb = 'was' if len(spans) == 1 else 'were'
-    used = f'{named(spans)} {verb} used by the run of {time_of(last.ended)}'
-    if too_old:
-        return Decision(True, f'{age}; {used}', spans)
-    return Decision(False, f'nothing new: {used}; {age}', spans)
+def _is_used(span: Span, candidates: Sequence[_Candidate]) -> bool:
+    return any(each.spans.get(span.number) == span.source.fingerprint for each in candidates)
 
 
-def _describe_new(new: Sequence[Span], images: int, history: History) -> str:
-    """Lists the new spans by kind: never used, changed since, or blessed but not pushed."""
-    unused, clauses = [], []
-    for span in new:
-        previous = history.use_of(span.number)
-        interrupted = _interrupted_push(span, history)
-        if interrupted:
-            clauses.append(
-                f'the run of {time_of(interrupted.ended)} trained on span {span.number}; '
-                'its model was blessed but not pushed'
-            )
-        elif previous:
-            clauses.append(
-                f'span {span.number} has changed since the run of {time_of(previous.ended)} used it'
-            )
-        else:
-            unused.append(span.number)
+def _describe_used(window: Sequence[Span], candidates: Sequence[_Candidate]) -> str:
+    last = max(each.ended for each in candidates if window[-1].number in each.spans)
+    verb = 'was' if len(window) == 1 else 'were'
+    spans = named([span.number for span in window])
+    return f'nothing new: {spans} {verb} used by the run of {time_of(last)}'
+
+
+def _describe_new(new: Sequence[Span], candidates: Sequence[_Candidate]) -> str:
+    known = {number for each in candidates for number in each.spans}
+    changed = [span.number for span in new if span.number in known]
+    unused = [span.number for span in new if span.number not in known]
+    clauses = []
     if unused:
-        clauses.insert(0, f'{named(unused)} {"is" if len(unused) == 1 else "are"} new')
+        clauses.append(f'{named(unused)} {"is" if len(unused) == 1 else "are"} new')
+    if changed:
+        clauses.append(f'{named(changed)} {"has" if len(changed) == 1 else "have"} changed')
+    images = sum(span.source.count for span in new)
     return f'{"; ".join(clauses)} ({images} image{"s" * (images != 1)})'
 
 
-def _interrupted_push(span: Span, history: History) -> Candidate | None:
-    """The last candidate, if it was trained on this span, blessed, and not pushed."""
-    for last in history.candidates[-1:]:
-        if not last.finished and last.spans.get(span.number) == span.source.fingerprint:
-            return last
-    return None
-
-
-def _age(config: RetrainConfig, history: History, now: datetime.datetime) -> tuple[bool, str]:
+def _age(
+    limit: float | None,
+    live_since: datetime.datetime | None,
+    candidates: Sequence[_Candidate],
+    now: datetime.datetime,
+) -> tuple[bool, str]:
     """Whether the live model's age is a reason to train, and a clause with the age."""
-    if history.live is None:
-        return False, 'no model is live: no candidate was blessed'
-    age = _days(history.live.since, now)
+    if live_since is None:
+        return False, 'no model is live'
+    age = _days(live_since, now)
     text = f'the live model is {age:.1f} days old'
-    limit = config.max_age_days
     if limit is None or age <= limit:
         return False, text
     text += f' (limit {limit:g})'
-    for last in history.candidates[-1:]:
-        since_last = _days(last.ended, now)
-        if since_last <= limit:
-            result = 'blessed' if last.blessed else 'not blessed'
-            return False, f'{text}, but a candidate was {result} {since_last:.1f} days ago'
+    since_last = min((_days(each.ended, now) for each in candidates), default=age)
+    if since_last <= limit:
+        return False, f'{text}, but a candidate was evaluated {since_last:.1f} days ago'
     return True, text
 
 
