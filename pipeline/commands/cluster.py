@@ -86,7 +86,7 @@ def schedule(
         from pipeline.retraining.scheduler import run_schedule
 
         tick = [sys.executable, str(_RUNNER), 'retrain']
-        run_schedule(recipe, wanted, [*tick, *arguments(**options)])
+        sys.exit(run_schedule(recipe, wanted, [*tick, *arguments(**options)]))
     from pipeline.kubeflow.operations import run_on_schedule
 
     created = run_on_schedule(recipe, wanted)

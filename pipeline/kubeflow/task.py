@@ -19,12 +19,13 @@ import click
 from pydantic import TypeAdapter, ValidationError
 
 from common import console
-from common.errors import FAILED, USAGE, ConfigError, NodeFailed, PipelineError
+from common.errors import ConfigError, NodeFailed, PipelineError
 from components.evaluation.config import check_floors
 from pipeline.config.recipe import Recipe, parse_override, recipe_of
 from pipeline.execution.quick_imports import quick_imports
 
 DECISION = 'decision'  # the first task, which decides whether to train
+FAILED, USAGE = 1, 2
 _PARAMETERS = {  # pipeline parameters, and the recipe keys that they override
     'data_path': 'data.path',
     'workdir': 'workdir',

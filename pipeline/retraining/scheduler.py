@@ -6,10 +6,8 @@ import logging
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
-from typing import NoReturn
 
 import filelock
 from pydantic import BaseModel
@@ -23,7 +21,7 @@ from pipeline.retraining.tick import LOCK_SECONDS, post_result
 
 SCHEDULE, LOCK = 'schedule.json', '.schedule.lock'
 GRACE_SECONDS = 25.0  # for a tick to end after SIGINT; Kubernetes gives 30 by default
-_CLOCK_SECONDS = 30.0  # between two checks of the clock, which may jump
+_PAUSE = 1.0  # seconds between two checks of the clock, a running tick, and signals
 
 _log = logging.getLogger(__name__)
 
@@ -36,25 +34,26 @@ class ScheduleFile(BaseModel):
     pid: int
 
 
-def run_schedule(recipe: Recipe, schedule: Schedule, command: Sequence[str]) -> NoReturn:
+def run_schedule(recipe: Recipe, schedule: Schedule, command: Sequence[str]) -> int:
     """Starts ticks in subprocesses until SIGTERM or Ctrl-C.
 
-    Missed ticks are made up for by one tick: right after the tick that was running, within half a
-    minute after the machine was suspended or its clock was changed, and at the start if a time has
-    passed since the last tick in the journal.
+    Missed ticks are made up for by one tick: right after the tick that was running, after the
+    machine was suspended or its clock was changed, and at the start if a time has passed since the
+    last tick in the journal.
 
     Args:
         recipe: its folder holds the journal and the lock.
         schedule: times of the ticks.
         command: starts a tick.
 
+    Returns:
+        The exit code: 0 after SIGTERM, 130 after Ctrl-C.
+
     Raises:
-        SystemExit: SIGTERM was received.
-        KeyboardInterrupt: Ctrl-C was pressed.
         AlreadyRunning: a schedule of the recipe is running.
         OSError: the folder of the runs cannot be written.
     """
-    with _schedule_lock(recipe, schedule), _sigterm_exits():
+    with _schedule_lock(recipe, schedule), _received_signals() as signals:
         now = utc_now()
         times = [f'{each:%a %Y-%m-%d %H:%M %Z}' for each in schedule.next_times(now)]
         _say(f'{recipe.name}: {schedule.in_words()}; next {", ".join(times)}')
@@ -62,29 +61,27 @@ def run_schedule(recipe: Recipe, schedule: Schedule, command: Sequence[str]) -> 
         due = schedule.after(ticks[-1].started if ticks else now)
         if due <= now:
             _say(f'the tick of {due:%Y-%m-%d %H:%M %Z} was missed; running it now')
-        while True:
-            pause = (due - utc_now()).total_seconds()
-            if pause > 0:
-                time.sleep(min(pause, _CLOCK_SECONDS))
+        while not signals:
+            if utc_now() < due:
+                time.sleep(_PAUSE)
                 continue
             due = schedule.after(utc_now())
-            _run_tick(recipe, command)
+            _run_tick(recipe, command, signals)
+    return INTERRUPTED if signals[0] == signal.SIGINT else 0
 
 
-def _run_tick(recipe: Recipe, command: Sequence[str]) -> None:
+def _run_tick(recipe: Recipe, command: Sequence[str], signals: Sequence[int]) -> None:
     """Runs a tick in a subprocess, so that neither its memory nor a crash affects the schedule."""
     _say(f'tick of {recipe.name}')
     started = utc_now()
     # With its own session the tick does not get Ctrl-C; the schedule stops it.
     child = subprocess.Popen(command, start_new_session=True)
-    try:
-        code = child.wait()
-    except BaseException:
+    while child.poll() is None and not signals:
+        time.sleep(_PAUSE)
+    if child.poll() is None:
         _stop(child)
-        _record(recipe, child, started, stopped=True)
-        raise
-    _say(f'tick ended with exit code {code}')
-    _record(recipe, child, started, stopped=False)
+    _say(f'tick ended with exit code {child.wait()}')
+    _record(recipe, child, started, stopped=bool(signals))
 
 
 def _stop(child: 'subprocess.Popen[bytes]') -> None:
@@ -101,7 +98,7 @@ def _record(
     recipe: Recipe, child: 'subprocess.Popen[bytes]', started: datetime.datetime, *, stopped: bool
 ) -> None:
     """Records and posts the result of a tick that recorded none itself."""
-    code = child.wait()
+    code = child.returncode
     verdict: Verdict
     if code == 0:
         return
@@ -147,10 +144,13 @@ def _schedule_lock(recipe: Recipe, schedule: Schedule) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _sigterm_exits() -> Iterator[None]:
-    """Raises SystemExit at SIGTERM, so that a running tick is stopped."""
-    previous = signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+def _received_signals() -> Iterator[list[int]]:
+    """Collects SIGTERM and SIGINT; an exception could lose a tick that is just being started."""
+    received: list[int] = []
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    previous = [signal.signal(each, lambda number, _: received.append(number)) for each in numbers]
     try:
-        yield
+        yield received
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in zip(numbers, previous, strict=True):
+            signal.signal(number, handler)

@@ -49,7 +49,7 @@ def test_schedule_has_no_concurrency_and_no_catchup(kubeflow, client, package):
     (sent,) = kubeflow.recurring_runs
     assert sent['trigger'] == {'cron_schedule': {'cron': '0 0 2 * * 1,2,3,4,5'}}
     assert (sent['max_concurrency'], sent['no_catchup'], sent['mode']) == (1, True, 'ENABLE')
-    assert sent['description'] == 'At 02:00, Monday through Friday (UTC)'
+    assert sent['description'] == 'At 02:00 on Monday through Friday (UTC)'
     assert sent['runtime_config'] == {'parameters': {'word': 'hi'}}
     assert sent['pipeline_spec']['root']['dag']['tasks']['say']['cachingOptions'] == {}
 

@@ -1,8 +1,6 @@
-"""The `report` command: names of runs, comparison, list and server."""
+"""The `report` command: names of runs, comparison and list."""
 
 import os
-import threading
-import urllib.request
 
 import click.testing
 import pytest
@@ -10,7 +8,6 @@ from example_run import REASON, REJECTED, example, write_stored
 
 from common.errors import ModelError
 from pipeline.commands import report as command
-from pipeline.report.serve import PageServer
 from pipeline.report.store import find_report, store_report, stored_reports
 from pipeline_runner import main
 
@@ -125,32 +122,6 @@ def test_removes_oldest_reports(tmp_path):
     assert not (tmp_path / 'reports' / 'run-0.html').exists()
     with pytest.raises(ModelError, match="no report matches 'run-0'"):
         find_report(tmp_path, 'run-0')
-
-
-def test_server_serves_only_the_page(tmp_path):
-    (tmp_path / 'page.html').write_text('<p>é</p>', encoding='utf-8')
-    (tmp_path / 'secret').write_text('no')
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with PageServer(tmp_path / 'page.html', 0) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={'poll_interval': 0.02})
-        thread.start()
-        try:
-            with opener.open(server.address, timeout=10) as response:
-                assert response.read().decode() == '<p>é</p>'
-            with pytest.raises(urllib.error.HTTPError, match='404') as error:
-                opener.open(f'{server.address}secret', timeout=10)
-            error.value.close()
-        finally:
-            server.shutdown()
-            thread.join(timeout=10)
-
-
-def test_rejects_port_in_use(home, call):
-    with PageServer(home / 'reports' / f'{FIRST}.html', 0) as server:
-        done = call('--serve', '--port', str(server.server_address[1]))
-
-    assert done.exit_code == 2
-    assert 'of 127.0.0.1 cannot be used: Address already in use' in done.stderr
 
 
 def test_opens_browser_only_with_a_display_outside_of_ci(home, tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import datetime
 import io
+import os
 import signal
 
 import click.testing
@@ -38,7 +39,7 @@ class Clock:
 
     Attributes:
         ticks: times of the ticks.
-        duration: of a tick.
+        duration: of the next tick.
         suspended: added to the next sleep.
     """
 
@@ -51,11 +52,12 @@ class Clock:
         self.now += datetime.timedelta(seconds=seconds) + self.suspended
         self.suspended = datetime.timedelta()
         if self.now > NOON + 2 * DAY:
-            raise SystemExit
+            os.kill(os.getpid(), signal.SIGTERM)
 
     def tick(self, *_) -> None:
         self.ticks.append(self.now)
         self.now += self.duration
+        self.duration = datetime.timedelta()
 
 
 @pytest.fixture
@@ -63,14 +65,14 @@ def clock(monkeypatch):
     clock = Clock()
     monkeypatch.setattr(scheduler, 'utc_now', lambda: clock.now)
     monkeypatch.setattr(scheduler.time, 'sleep', clock.sleep)
+    monkeypatch.setattr(scheduler, '_PAUSE', 60)
     monkeypatch.setattr(scheduler, '_run_tick', clock.tick)
     return clock
 
 
 def hours_of_ticks(clock, recipe, cron='0 2 * * *') -> list[float]:
     """Hours from noon to each tick of a schedule."""
-    with pytest.raises(SystemExit):
-        run_schedule(recipe, Schedule(cron), ['tick'])
+    assert run_schedule(recipe, Schedule(cron), ['tick']) == 0
     return [(each - NOON).total_seconds() / 3600 for each in clock.ticks]
 
 
@@ -80,7 +82,7 @@ def test_starts_a_tick_at_each_time(clock, recipe):
 
 def test_ticks_missed_during_a_tick_run_once(clock, recipe):
     clock.duration = DAY * 0.75
-    assert hours_of_ticks(clock, recipe, '0 0,6 * * *') == [12, 30]
+    assert hours_of_ticks(clock, recipe, '0 0,6 * * *') == [12, 30, 36, 42]
 
 
 def test_ticks_missed_during_suspend_run_once(clock, recipe):
@@ -109,21 +111,21 @@ class Soon:
 
 
 @pytest.fixture
-def run(recipe, tmp_path):
+def run(recipe, tmp_path, monkeypatch):
     """Runs ticks of a shell script until it stops the schedule; returns output and lines in $LOG.
 
     `STOP` in the script sends the schedule a signal.
     """
 
+    monkeypatch.setattr(scheduler, '_PAUSE', 0.01)
+
     def call(script, number=signal.SIGTERM):
         script = script.replace('STOP', f'kill -{number.value} $PPID')
         command = ['/bin/sh', '-c', f'LOG={tmp_path}/log; {script}']
         stream = io.StringIO()
-        with (
-            console.output_to(stream),
-            pytest.raises(KeyboardInterrupt if number == signal.SIGINT else SystemExit),
-        ):
-            run_schedule(recipe, Soon(), command)
+        with console.output_to(stream):
+            code = run_schedule(recipe, Soon(), command)
+        assert code == (130 if number == signal.SIGINT else 0)
         return stream.getvalue(), (tmp_path / 'log').read_text().splitlines()
 
     return call
@@ -192,7 +194,8 @@ def test_unwritable_journal_does_not_stop_the_schedule(run, recipe):
     assert 'the result cannot be recorded: ' in output
 
 
-def test_recipe_has_one_schedule(recipe, tmp_path):
+def test_recipe_has_one_schedule(recipe, tmp_path, monkeypatch):
+    monkeypatch.setattr(scheduler, 'LOCK_SECONDS', 0)
     words = ['schedule', '--engine', 'local', '--cron', '0 0 * * *', '--set', 'name=pets']
     with filelock.FileLock(recipe.home / '.schedule.lock'):
         with pytest.raises(
