@@ -11,7 +11,7 @@ import pytest
 from packaging.requirements import Requirement
 
 REPOSITORY = Path(__file__).parent.parent
-SYSTEM_TOOLS = 'bash cat chmod cut dirname mkdir rm sed sh sha256sum sort tr'.split()
+SYSTEM_TOOLS = 'bash,cat,chmod,cut,dirname,mkdir,rm,sed,sh,sha256sum,sort,tr'
 WORKING = 'echo $0'
 BROKEN_SHIM = "echo 'pyenv: python3.10: command not found' >&2; exit 127"
 FAKE_UV = """
@@ -41,7 +41,7 @@ def tools(tmp_path: Path) -> Path:
     """A folder for PATH with the commands that the scripts call, without Python."""
     folder = tmp_path / 'tools'
     folder.mkdir()
-    for name in SYSTEM_TOOLS:
+    for name in SYSTEM_TOOLS.split(','):
         (folder / name).symlink_to(str(shutil.which(name)))
     for name in ('gcc', 'g++'):
         executable(folder / name, 'exit 0')
@@ -144,10 +144,10 @@ def test_first_call_installs_lock_and_project(tmp_path, tools, project):
 
 
 @pytest.fixture
-def installed(tmp_path, tools, project):
+def installed(tools, project):
     """The project after its first bootstrap."""
-    executable(tmp_path / 'bin/python3.10', WORKING)
-    bootstrap(project, tmp_path / 'bin', tools, level='run')
+    executable(tools / 'python3.10', WORKING)
+    bootstrap(project, tools)
     uv_calls(project)
     return project
 

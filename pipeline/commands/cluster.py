@@ -55,13 +55,7 @@ def compile_(engine: str, output: Path | None, **options: Any) -> None:
     help='Schedule on a cluster, or on this machine in the foreground.',
 )
 @click.option('--cron', metavar='CRON', help="Five fields, as in '0 2 * * 1-5'.")
-@click.option(
-    '--timezone',
-    default='UTC',
-    show_default=True,
-    metavar='ZONE',
-    help='Time zone of the cron expression, as Europe/Berlin.',
-)
+@click.option('--timezone', default='UTC', show_default=True, help='As in Europe/Berlin.')
 @click.pass_context
 def schedule(
     context: click.Context, /, engine: str, cron: str | None, timezone: str, **options: Any

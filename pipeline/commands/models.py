@@ -125,14 +125,7 @@ def _show(result: Any, formatted: Callable[[Any], Any], as_json: bool) -> None:
 def _override(
     options: dict[str, Any], reason: str | None
 ) -> 'Iterator[tuple[Recipe, MetadataStore, str]]':
-    """Loads the recipe and its metadata, and holds the lock of the recipe.
-
-    Raises:
-        ConfigError: the reason is missing.
-        ModelError: the recipe has not run yet.
-        RunError: the metadata cannot be written.
-        PipelineError: the recipe, the lock or the metadata cannot be used.
-    """
+    """Loads the recipe and its metadata, checks the reason, and holds the lock of the recipe."""
     if not reason or not reason.strip():
         raise ConfigError('--reason is missing; give the reason for the override')
     quiet_tensorflow()

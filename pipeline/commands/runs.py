@@ -32,12 +32,7 @@ def _output_options(command: Callable[..., None]) -> Callable[..., None]:
     """Decorator that adds --quiet, --json and --verbose, and configures the console for them."""
 
     @click.option('--quiet', is_flag=True, help='Print only warnings, errors and the decision.')
-    @click.option(
-        '--json',
-        'as_json',
-        is_flag=True,
-        help='Print the result as a JSON object, and everything else to standard error.',
-    )
+    @click.option('--json', 'as_json', is_flag=True, help='Print JSON, and all else to stderr.')
     @click.option('--verbose', is_flag=True, help='Print the output of the libraries.')
     @functools.wraps(command)
     def configured(quiet: bool, as_json: bool, verbose: bool, **options: Any) -> None:
@@ -94,14 +89,7 @@ def retrain(as_json: bool, verbose: bool, **options: Any) -> None:
 
 @click.command()
 @recipe_options
-@click.option(
-    '--last',
-    type=click.IntRange(1),
-    default=10,
-    show_default=True,
-    metavar='N',
-    help='Number of ticks.',
-)
+@click.option('--last', type=click.IntRange(1), default=10, help='Number of ticks; default: 10.')
 @json_option
 def status(last: int, as_json: bool, **options: Any) -> None:
     """Show the last ticks, the live model, and the time of the next tick."""

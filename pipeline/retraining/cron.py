@@ -13,7 +13,6 @@ from cronsim import CronSim, CronSimError
 
 from common.errors import ConfigError
 
-_EXPECTED = "use five fields (minute, hour, day of month, month, day of week), as in '0 2 * * 1-5'"
 _START = datetime(2000, 1, 1)
 
 
@@ -53,10 +52,9 @@ class Schedule:
     def kubeflow(self, cluster_timezone: str = 'UTC') -> str:
         """The expression for Kubeflow Pipelines: six fields, seconds first.
 
-        Kubeflow parses it with robfig/cron 1.2, in one time zone for all schedules:
-        `CRON_SCHEDULE_TIMEZONE` of the deployment ml-pipeline-scheduledworkflow. That version knows
-        neither the prefix `CRON_TZ=` (of versions 2 and 3) nor L, W, # and weekday 7. With daylight
-        saving it skips a time that does not exist and repeats one that occurs twice.
+        Kubeflow parses it with robfig/cron 1.2, in one time zone for all schedules, and without the
+        prefix `CRON_TZ=` and L, W, # and weekday 7. With daylight saving it skips a time that does
+        not exist and repeats one that occurs twice.
 
         Raises:
             ConfigError: the time zones differ, or robfig/cron cannot express a field.
@@ -89,16 +87,18 @@ def parse_schedule(cron: str, timezone: str = 'UTC') -> Schedule:
     Raises:
         ConfigError: the number of fields, a field or the time zone is wrong, or no date matches.
     """
-    expression = ' '.join(cron.split())
-    wrong = f'cron expression {expression[:60]!r}'
+    fields = cron.split()
+    expression = ' '.join(fields)
     try:
-        first = next(CronSim(expression, _START), None)
+        if len(fields) != 5:
+            raise CronSimError('Wrong number of fields')
+        if next(CronSim(expression, _START), None) is None:
+            raise CronSimError('No date matches')
     except (CronSimError, ValueError) as error:  # ValueError: int() takes 4,300 digits at most
-        raise ConfigError(f'{wrong}: {error}; {_EXPECTED}') from None
-    if expression.count(' ') != 4:
-        raise ConfigError(f'{wrong}: Seconds are not supported; {_EXPECTED}')
-    if first is None:
-        raise ConfigError(f'{wrong} matches no date')
+        raise ConfigError(
+            f'cron expression {expression[:60]!r}: {error}; use five fields (minute, hour, day of '
+            "month, month, day of week), as in '0 2 * * 1-5'"
+        ) from None
     if timezone not in zoneinfo.available_timezones():
         raise ConfigError(
             f'time zone {timezone!r} is not known; use a name such as Europe/Berlin or UTC'

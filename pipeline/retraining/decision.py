@@ -13,6 +13,9 @@ from pipeline.config.recipe import Recipe
 from pipeline.formatting import named, time_of
 from pipeline.registry.provenance import Provenance
 
+# Time of the last use by number and fingerprint of a span.
+Uses = Mapping[tuple[int, str], datetime.datetime]
+
 
 @dataclasses.dataclass(frozen=True)
 class Decision:
@@ -31,14 +34,6 @@ class Decision:
     new: tuple[int, ...] = ()
 
 
-@dataclasses.dataclass(frozen=True)
-class _Candidate:
-    """A model that was evaluated, and pushed if it was blessed."""
-
-    ended: datetime.datetime  # end of the evaluation
-    spans: Mapping[int, str]  # fingerprints of the spans that it was trained on
-
-
 def decide(recipe: Recipe, store: MetadataStore, now: datetime.datetime) -> Decision:
     """Decides by new images, the age of the live model and the serving directory.
 
@@ -52,14 +47,16 @@ def decide(recipe: Recipe, store: MetadataStore, now: datetime.datetime) -> Deci
     """
     window = open_window(recipe.data)
     provenance = Provenance(store, recipe.name)
-    candidates = _candidates(provenance)
+    uses = _uses(provenance)
+    new = [span for span in window if (span.number, span.source.fingerprint) not in uses]
+    images, minimum = sum(span.source.count for span in new), recipe.retrain.min_new_images
     pushes = provenance.pushed()
     live_since = pushes[-1].ended if pushes else None
-    new = [span for span in window if not _is_used(span, candidates)]
-    images, minimum = sum(span.source.count for span in new), recipe.retrain.min_new_images
-    too_old, age = _age(recipe.retrain.max_age_days, live_since, candidates, now)
+    too_old, age = _age(
+        recipe.retrain.max_age_days, live_since, max(uses.values(), default=now), now
+    )
     missing = live_since is not None and not versions_in(recipe.serving_directory)
-    reasons = [_describe_new(new, candidates) if new else _describe_used(window, candidates)]
+    reasons = [_describe_new(new, uses) if new else _describe_used(window, uses)]
     if 0 < images < minimum:
         reasons.append(f'min_new_images is {minimum}')
     reasons.append(age)
@@ -73,31 +70,27 @@ def decide(recipe: Recipe, store: MetadataStore, now: datetime.datetime) -> Deci
     )
 
 
-def _candidates(provenance: Provenance) -> list[_Candidate]:
-    """All candidates, oldest first, without a blessed model whose push was interrupted."""
+def _uses(provenance: Provenance) -> Uses:
+    """The last use of each span by a candidate, unless its push was interrupted."""
     pushed = {model.id for push in provenance.pushed() for model in push.inputs.get('model', ())}
-    candidates = []
+    uses: dict[tuple[int, str], datetime.datetime] = {}
     for gate in provenance.gate_decisions():
         model = gate.input('model')
         rejected = decision_of(gate.output(BLESSING)) is False
         if rejected or (model is not None and model.id in pushed):
-            candidates.append(_Candidate(gate.ended, provenance.training_spans(model)))
-    return candidates
+            uses |= dict.fromkeys(provenance.training_spans(model).items(), gate.ended)
+    return uses
 
 
-def _is_used(span: Span, candidates: Sequence[_Candidate]) -> bool:
-    return any(each.spans.get(span.number) == span.source.fingerprint for each in candidates)
-
-
-def _describe_used(window: Sequence[Span], candidates: Sequence[_Candidate]) -> str:
-    last = max(each.ended for each in candidates if window[-1].number in each.spans)
+def _describe_used(window: Sequence[Span], uses: Uses) -> str:
+    last = max(uses[span.number, span.source.fingerprint] for span in window)
     verb = 'was' if len(window) == 1 else 'were'
     spans = named([span.number for span in window])
     return f'nothing new: {spans} {verb} used by the run of {time_of(last)}'
 
 
-def _describe_new(new: Sequence[Span], candidates: Sequence[_Candidate]) -> str:
-    known = {number for each in candidates for number in each.spans}
+def _describe_new(new: Sequence[Span], uses: Uses) -> str:
+    known = {number for number, _ in uses}
     changed = [span.number for span in new if span.number in known]
     unused = [span.number for span in new if span.number not in known]
     clauses = []
@@ -112,22 +105,19 @@ def _describe_new(new: Sequence[Span], candidates: Sequence[_Candidate]) -> str:
 def _age(
     limit: float | None,
     live_since: datetime.datetime | None,
-    candidates: Sequence[_Candidate],
+    last_candidate: datetime.datetime,
     now: datetime.datetime,
 ) -> tuple[bool, str]:
     """Whether the live model's age is a reason to train, and a clause with the age."""
     if live_since is None:
         return False, 'no model is live'
-    age = _days(live_since, now)
+    age, since_candidate = (
+        (now - each).total_seconds() / 86400 for each in (live_since, last_candidate)
+    )
     text = f'the live model is {age:.1f} days old'
     if limit is None or age <= limit:
         return False, text
     text += f' (limit {limit:g})'
-    since_last = min((_days(each.ended, now) for each in candidates), default=age)
-    if since_last <= limit:
-        return False, f'{text}, but a candidate was evaluated {since_last:.1f} days ago'
+    if since_candidate <= limit:
+        return False, f'{text}, but a candidate was evaluated {since_candidate:.1f} days ago'
     return True, text
-
-
-def _days(since: datetime.datetime, now: datetime.datetime) -> float:
-    return (now - since).total_seconds() / 86400

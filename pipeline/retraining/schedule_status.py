@@ -15,24 +15,15 @@ from pipeline.config.recipe import Recipe
 from pipeline.formatting import named, time_of
 from pipeline.metadata_store import check_file, existing_store
 from pipeline.registry.model_list import Version, list_models
-from pipeline.retraining.cron import Schedule
 from pipeline.retraining.journal import Journal, Tick
 from pipeline.retraining.scheduler import LOCK, SCHEDULE, ScheduleFile
 from pipeline.retraining.tick import TICK_LOCK
 
 
-class ScheduleState(BaseModel):
-    """The last schedule that was started for a recipe on this machine.
+class ScheduleState(ScheduleFile):
+    """The last schedule of a recipe on this machine; `next` is None if it is not running."""
 
-    Attributes:
-        words: description of its times.
-        next: time of the next tick; None if the schedule is not running.
-        pid: process id.
-    """
-
-    words: str
     next: datetime.datetime | None
-    pid: int
 
 
 class Status(BaseModel):
@@ -112,9 +103,8 @@ def _schedule(home: Path, now: datetime.datetime) -> ScheduleState | None:
         file = ScheduleFile.model_validate_json((home / SCHEDULE).read_bytes())
     except (FileNotFoundError, ValidationError):
         return None
-    schedule = Schedule(file.cron, file.timezone)
-    following = schedule.after(now) if _is_locked(home / LOCK) else None
-    return ScheduleState(words=schedule.in_words(), next=following, pid=file.pid)
+    following = file.schedule.after(now) if _is_locked(home / LOCK) else None
+    return ScheduleState(**file.model_dump(), next=following)
 
 
 def _describe_live(live: Version | None) -> str:
@@ -128,9 +118,10 @@ def _describe_live(live: Version | None) -> str:
 def _describe_schedule(schedule: ScheduleState | None) -> str:
     if schedule is None:
         return 'no schedule was started on this machine'
+    words = schedule.schedule.in_words()
     if schedule.next is None:
-        return f'none; the schedule ({schedule.words}) is not running'
-    return f'{schedule.next:%Y-%m-%d %H:%M %Z}; {schedule.words}; process {schedule.pid}'
+        return f'none; the schedule ({words}) is not running'
+    return f'{schedule.next:%Y-%m-%d %H:%M %Z}; {words}; process {schedule.pid}'
 
 
 def _accuracy(value: float | None) -> str:

@@ -29,8 +29,7 @@ _log = logging.getLogger(__name__)
 class ScheduleFile(BaseModel):
     """The file that `status` reads: the schedule and the id of its process."""
 
-    cron: str
-    timezone: str
+    schedule: Schedule
     pid: int
 
 
@@ -134,7 +133,7 @@ def _schedule_lock(recipe: Recipe, schedule: Schedule) -> Iterator[None]:
     recipe.home.mkdir(parents=True, exist_ok=True)
     try:
         with filelock.FileLock(recipe.home / LOCK, timeout=LOCK_SECONDS):
-            file = ScheduleFile(cron=schedule.cron, timezone=schedule.timezone, pid=os.getpid())
+            file = ScheduleFile(schedule=schedule, pid=os.getpid())
             write_atomically(recipe.home / SCHEDULE, file.model_dump_json())
             yield
     except filelock.Timeout:

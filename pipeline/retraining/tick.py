@@ -5,7 +5,6 @@ import dataclasses
 import datetime
 import logging
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import filelock
@@ -50,15 +49,15 @@ def retrain(recipe: Recipe, *, now: datetime.datetime | None = None, verbose: bo
         verbose: as of `pipeline.local.run_recipe.run`.
 
     Returns:
-        The tick with its verdict, reason and exit code: 0 blessed, not blessed, nothing new or
-        skipped; 1 failed; 2 the recipe cannot be used; 130 interrupted.
+        The tick; exit code 1 if the run failed, 2 if the recipe cannot be used, 130 if interrupted.
 
     Raises:
         OSError: the folder of the runs cannot be written.
     """
     journal, now = Journal(recipe.home), now or utc_now()
-    try:
-        with tick_lock(recipe.home):
+    recipe.home.mkdir(parents=True, exist_ok=True)
+    try:  # the lock is released when the process ends, however it ends
+        with filelock.FileLock(recipe.home / TICK_LOCK, timeout=LOCK_SECONDS):
             tick = _decide_and_train(recipe, journal, journal.start(now), verbose)
             tick = tick.model_copy(update={'ended': utc_now()})
             journal.write(tick)
@@ -69,18 +68,6 @@ def retrain(recipe: Recipe, *, now: datetime.datetime | None = None, verbose: bo
         result = f'{tick.verdict}: {tick.reason}' if tick.train else tick.reason
         _log.info(result, extra={'always': True})
     return post_result(recipe, journal, tick)
-
-
-@contextlib.contextmanager
-def tick_lock(home: Path) -> Iterator[None]:
-    """Holds the lock of ticks; it is released when the process ends, however it ends.
-
-    Raises:
-        filelock.Timeout: another tick is running.
-    """
-    home.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(home / TICK_LOCK, timeout=LOCK_SECONDS):
-        yield
 
 
 def post_result(recipe: Recipe, journal: Journal, tick: Tick) -> Tick:

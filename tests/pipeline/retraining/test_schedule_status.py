@@ -32,7 +32,7 @@ def journal(recipe):
 
 @pytest.fixture
 def schedule(recipe, journal):
-    values = {'cron': '0 2 * * *', 'timezone': 'UTC', 'pid': 7}
+    values = {'schedule': {'cron': '0 2 * * *', 'timezone': 'UTC'}, 'pid': 7}
     (recipe.home / 'schedule.json').write_text(json.dumps(values))
 
 
@@ -122,7 +122,8 @@ def test_command_prints_json(journal, schedule, call):
     values = json.loads(call('--json').stdout)
     assert (values['recipe'], values['live']) == ('pets', None)
     assert values['ticks'][0]['verdict'] == 'skipped'
-    assert values['schedule'] == {'words': 'At 02:00 every day (UTC)', 'next': None, 'pid': 7}
+    assert values['schedule']['schedule'] == {'cron': '0 2 * * *', 'timezone': 'UTC'}
+    assert (values['schedule']['next'], values['schedule']['pid']) == (None, 7)
 
 
 @pytest.mark.parametrize('name', ['ticks.jsonl', '.tick.lock', 'schedule.json'])

@@ -95,19 +95,14 @@ def test_tick_missed_before_the_start_runs_once(clock, recipe, journal):
     assert hours_of_ticks(clock, recipe) == [0, 14, 38]
 
 
-class Soon:
+class Soon(Schedule):
     """A schedule with a time every few milliseconds."""
-
-    cron, timezone = '* * * * *', 'UTC'
-
-    def in_words(self) -> str:
-        return 'soon'
 
     def after(self, moment: datetime.datetime) -> datetime.datetime:
         return moment + datetime.timedelta(milliseconds=5)
 
-    def next_times(self, moment: datetime.datetime) -> list[datetime.datetime]:
-        return [self.after(moment)]
+
+SOON = Soon('* * * * *')
 
 
 @pytest.fixture
@@ -124,7 +119,7 @@ def run(recipe, tmp_path, monkeypatch):
         command = ['/bin/sh', '-c', f'LOG={tmp_path}/log; {script}']
         stream = io.StringIO()
         with console.output_to(stream):
-            code = run_schedule(recipe, Soon(), command)
+            code = run_schedule(recipe, SOON, command)
         assert code == (130 if number == signal.SIGINT else 0)
         return stream.getvalue(), (tmp_path / 'log').read_text().splitlines()
 
@@ -138,7 +133,7 @@ TWICE = 'echo tick >> $LOG; [ $(wc -l < $LOG) -lt 2 ] || { STOP; exec sleep 9; }
 def test_starts_ticks_until_sigterm(run, journal):
     output, log = run(TWICE + 'exit 0')
     assert log == ['tick', 'tick']
-    assert 'pets: soon; next ' in output
+    assert 'pets: Every minute (UTC); next ' in output
     assert 'tick ended with exit code 0' in output
     (stopped,) = journal.ticks()  # perhaps during its imports
     assert (stopped.verdict, stopped.exit_code) == ('stopped', 130)
@@ -201,6 +196,6 @@ def test_recipe_has_one_schedule(recipe, tmp_path, monkeypatch):
         with pytest.raises(
             AlreadyRunning, match=r'a schedule of pets is already running in .*pets'
         ):
-            run_schedule(recipe, Soon(), ['false'])
+            run_schedule(recipe, SOON, ['false'])
         done = click.testing.CliRunner().invoke(main, [*words, '--workdir', str(tmp_path)])
     assert (done.exit_code, done.stdout) == (2, '')
