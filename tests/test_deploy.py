@@ -133,14 +133,6 @@ def test_one_node_overlay_changes_access_modes(built, overlay):
         assert resources['PersistentVolumeClaim', claim]['spec']['accessModes'] == ['ReadWriteOnce']
 
 
-@needs_kubectl
-def test_every_manifest_is_part_of_an_overlay_and_the_readme_names_them(built):
-    assert set(RESOURCES) - {('Pod', 'catdog-loader')} <= set(
-        by_name(itertools.chain(*built.values()))
-    )
-    assert set(re.findall(r'overlays/([\w-]+)', README)) == set(OVERLAYS)
-
-
 def test_kubeflow_recipe_matches_the_manifests():
     recipe = load_recipe(str(DEPLOY / 'recipe.yaml'))
     address = parse_address(recipe.metadata.address)

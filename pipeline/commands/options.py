@@ -62,12 +62,9 @@ def load(
     """
     from pipeline.config.recipe import load_recipe, parse_override
 
-    changes = [parse_override(text) for text in overrides]
-    if weights is not None:
-        changes.append(('trainer.weights', weights))
-    if workdir is not None:
-        changes.append(('workdir', workdir))
-    return load_recipe(config, changes, data)
+    given = {'trainer.weights': weights, 'workdir': workdir}
+    changes = [(key, value) for key, value in given.items() if value is not None]
+    return load_recipe(config, [*map(parse_override, overrides), *changes], data)
 
 
 def arguments(config: str, overrides: tuple[str, ...], **others: str | None) -> list[str]:

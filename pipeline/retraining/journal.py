@@ -90,17 +90,16 @@ class Journal:
 
     def ticks(self) -> list[Tick]:
         """The last ticks, oldest first; truncated and foreign lines are skipped."""
+        try:
+            file = self._path.open('rb')
+        except FileNotFoundError:
+            return []
+        with file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _READ))
+            lines = file.read().splitlines()
         ticks = {}
-        for line in self._tail():
+        for line in lines:
             with contextlib.suppress(ValidationError):
                 tick = Tick.model_validate_json(line)
                 ticks[tick.tick] = tick
         return sorted(ticks.values(), key=lambda tick: tick.started)
-
-    def _tail(self) -> list[bytes]:
-        try:
-            with self._path.open('rb') as file:
-                file.seek(max(0, file.seek(0, os.SEEK_END) - _READ))
-                return file.read().splitlines()
-        except FileNotFoundError:
-            return []

@@ -15,12 +15,8 @@ _LIMIT = 20.0  # seconds for all attempts
 def post_to_webhook(variable: str, message: dict[str, Any]) -> str | None:
     """Posts a message as JSON, with retries after timeouts, lost connections and server errors.
 
-    Gives up after 20 seconds in all.
-
-    Args:
-        variable: environment variable with the URL. Errors name the variable, since URLs of
-            webhooks are secrets.
-        message: values that JSON can represent.
+    Gives up after 20 seconds in all. URLs of webhooks are secrets: `variable` is an environment
+    variable with the URL, and errors name only the variable.
 
     Returns:
         The error as one sentence; None if the message was accepted.

@@ -1,8 +1,6 @@
 """One tick, with a fake runner that trains nothing."""
 
 import datetime
-import json
-import os
 from pathlib import Path
 
 import filelock
@@ -21,11 +19,11 @@ from common.errors import (
     PushError,
     RunError,
 )
-from components.image_example_gen.sources.spans import open_window
 from pipeline.config.recipe import Recipe
 from pipeline.execution.outcome import Outcome
 from pipeline.retraining import tick as module
 from pipeline.retraining.decision import Decision
+from pipeline.retraining.journal import Journal
 from pipeline.retraining.tick import retrain
 
 NOW = datetime.datetime(2026, 11, 21, 2, tzinfo=datetime.timezone.utc)
@@ -100,21 +98,6 @@ def tick(recipe, monkeypatch, pauses):
     return call
 
 
-@pytest.fixture
-def used(recipe, recorder, monkeypatch):
-    """A pushed model was trained on the span."""
-    (span,) = open_window(recipe().data)
-    recorder.run({span.number: span.source.fingerprint})
-    version = recipe().serving_directory / '1001'
-    version.mkdir(parents=True)
-    (version / 'saved_model.pb').touch()
-    monkeypatch.setattr(module, 'open_store', lambda *_: recorder.store)
-
-
-def lines(recipe: Recipe) -> list[dict]:
-    return [json.loads(line) for line in (recipe.home / 'ticks.jsonl').read_text().splitlines()]
-
-
 def test_blessed_model_is_pushed(tick):
     found = tick(outcome())
     assert (found.verdict, found.exit_code, found.attempts) == ('blessed', 0, 1)
@@ -124,10 +107,13 @@ def test_blessed_model_is_pushed(tick):
     assert found.spans == found.new == (1,)
 
 
-def test_trains_nothing_without_a_reason(tick, used):
-    found = tick()
+def test_trains_and_posts_nothing_without_a_reason(tick, monkeypatch):
+    decision = Decision(False, 'nothing new: span 1 was used', spans=(1,))
+    monkeypatch.setattr(module, 'decide', lambda *_: decision)
+    monkeypatch.setattr(module, 'post_to_webhook', lambda *_: pytest.fail('posted'))
+    found = tick(webhook_env='HOOK')
     assert (found.verdict, found.exit_code, found.train) == ('nothing new', 0, False)
-    assert found.reason.startswith('nothing new: span 1 was used by the run of')
+    assert found.reason == decision.reason
 
 
 @pytest.mark.parametrize(
@@ -208,40 +194,20 @@ def test_tick_is_skipped_during_another_tick(tick, recipe, monkeypatch):
     assert found.reason == 'another tick of pets is running; this one is skipped'
 
 
-def test_journal_has_a_line_for_start_decision_and_result(tick, recipe):
-    tick(outcome())
-    started, decided, ended = lines(recipe())
-    assert {started['tick'], decided['tick']} == {ended['tick']}
-    assert (started['started'], started['pid']) == ('2026-11-21T02:00:00Z', os.getpid())
-    assert (decided['train'], decided['spans']) == (True, [1])
-    assert (ended['verdict'], ended['pushed_to']) == ('blessed', '/serving/7')
-
-
 def test_webhook_gets_the_result_and_its_error_is_recorded(tick, recipe, monkeypatch):
     webhook = Results('error')
     monkeypatch.setattr(module, 'post_to_webhook', lambda variable, body: webhook((variable, body)))
     found = tick(RunError('no space'), webhook_env='HOOK', max_attempts=1)
     ((variable, message),) = webhook.calls
     assert variable == 'HOOK'
-    assert message.pop('ended')
-    assert message == {
-        'recipe': 'pets',
-        'started': '2026-11-21T02:00:00Z',
-        'decision': REASON,
-        'spans': [1],
-        'verdict': 'failed',
-        'reason': 'no space',
-        'exit_code': 1,
-        'attempts': 1,
-        'run': None,
-        'accuracy': None,
-        'previous_accuracy': None,
-        'pushed_to': None,
-    }
+    assert (message['recipe'], message['verdict'], message['reason']) == (
+        'pets',
+        'failed',
+        'no space',
+    )
+    assert message['started'] == '2026-11-21T02:00:00Z'
+    assert not {'pid', 'tick'} & set(message)
     assert (found.exit_code, found.webhook) == (1, 'error')
-    assert lines(recipe())[-1]['webhook'] == 'error'
-
-
-def test_webhook_gets_nothing_if_no_run_was_started(tick, used, monkeypatch):
-    monkeypatch.setattr(module, 'post_to_webhook', lambda *_: pytest.fail('posted'))
-    tick(webhook_env='HOOK')
+    assert Journal(recipe().home).ticks() == [found]
+    lines = (recipe().home / 'ticks.jsonl').read_text().splitlines()
+    assert len(lines) == 4, 'start, decision, result, error of the webhook'
