@@ -82,29 +82,24 @@ def test_used_spans_are_not_new(decision, data, record_run, state):
     )
 
 
-def test_spans_of_a_candidate_that_was_not_blessed_are_not_new(decision, data, record_run):
-    data(1)
-    record_run(blessed=False)
-    found = decision()
-    assert not found.train
-    assert found.reason.endswith('no model is live')
-
-
 @pytest.mark.parametrize(
-    'options',
+    ('options', 'train'),
     [
-        {'evaluated': False},
-        {'state': Execution.FAILED},
-        {'state': Execution.RUNNING},
-        {'pushed': False},
+        ({'blessed': False}, False),
+        ({'pushed': False}, True),
+        ({'evaluated': False}, True),
+        ({'state': Execution.FAILED}, True),
+        ({'state': Execution.RUNNING}, True),
     ],
-    ids=['not evaluated', 'failed', 'killed', 'blessed but not pushed'],
+    ids=['not blessed', 'blessed but not pushed', 'not evaluated', 'failed', 'killed'],
 )
-def test_unfinished_run_has_used_nothing(decision, data, record_run, options):
+def test_run_without_a_push_has_used_its_spans_if_not_blessed(
+    decision, data, record_run, options, train
+):
     data(1)
     record_run(**options)
     found = decision()
-    assert found.train
+    assert found.train == train
     assert found.reason.endswith('no model is live')
 
 

@@ -35,13 +35,7 @@ def journal(recipe):
 
 
 class Clock:
-    """A simulated clock, which starts at noon and stops the schedule after two days.
-
-    Attributes:
-        ticks: times of the ticks.
-        duration: of the next tick.
-        suspended: added to the next sleep.
-    """
+    """Stops the schedule after two days; `duration` and `suspended` are of the next tick, sleep."""
 
     def __init__(self) -> None:
         self.now = NOON
