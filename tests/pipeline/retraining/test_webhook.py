@@ -55,15 +55,11 @@ def pauses(monkeypatch):
     return seconds
 
 
-def test_posts_json(server):
-    assert post_to_webhook('HOOK', {'verdict': 'failed', 'spans': [1]}) is None
-    assert server.received == [('/secret-token', {'verdict': 'failed', 'spans': [1]})]
-
-
-def test_retries_after_server_errors(server, pauses):
+def test_posts_json_with_retries_after_server_errors(server, pauses):
     server.codes = [500, 503]
-    assert post_to_webhook('HOOK', {}) is None
-    assert (len(server.received), pauses) == (3, [1, 2])
+    assert post_to_webhook('HOOK', {'verdict': 'failed', 'spans': [1]}) is None
+    assert server.received == [('/secret-token', {'verdict': 'failed', 'spans': [1]})] * 3
+    assert pauses == [1, 2]
 
 
 @pytest.mark.parametrize(('code', 'attempts'), [(302, 1), (404, 1), (500, 3)])
@@ -78,17 +74,17 @@ def test_does_not_read_the_body_of_the_response(server):
     assert post_to_webhook('HOOK', {}) is None
 
 
-def test_retries_without_a_response(server, monkeypatch, pauses):
-    monkeypatch.setattr(webhook, '_TIMEOUT', 0.1)
+@pytest.mark.parametrize(
+    ('name', 'error', 'attempts'),
+    [('_TIMEOUT', 'ReadTimeout', 3), ('_LIMIT', 'no response within 0.1 s', 1)],
+)
+def test_limits_the_time_of_an_attempt_and_of_all(
+    server, monkeypatch, pauses, name, error, attempts
+):
+    monkeypatch.setattr(webhook, name, 0.1)
     server.codes = [0, 0, 0]
-    assert post_to_webhook('HOOK', {}) == 'the webhook in HOOK failed: ReadTimeout'
-    assert pauses == [1, 2]
-
-
-def test_limits_the_time_of_all_attempts(server, monkeypatch):
-    monkeypatch.setattr(webhook, '_LIMIT', 0.1)
-    server.codes = [0]
-    assert post_to_webhook('HOOK', {}) == 'the webhook in HOOK failed: no response within 0.1 s'
+    assert post_to_webhook('HOOK', {}) == f'the webhook in HOOK failed: {error}'
+    assert len(pauses) == attempts - 1
 
 
 @pytest.mark.parametrize(
@@ -108,6 +104,4 @@ def test_reports_unusable_url_without_printing_it(monkeypatch, url, error):
 
 def test_reports_missing_variable(monkeypatch):
     monkeypatch.delenv('HOOK', raising=False)
-    assert 'environment variable HOOK with the URL of the webhook is not set' in post_to_webhook(
-        'HOOK', {}
-    )
+    assert 'variable HOOK with the URL of the webhook is not set' in post_to_webhook('HOOK', {})
