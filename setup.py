@@ -38,8 +38,6 @@ REQUIREMENTS = [
     'tzdata',
 ]
 
-EXTRAS = {'kubeflow': ['kfp>=2.7,<2.14', 'kfp-kubernetes>=1.3,<2']}
-
 setup(
     name='catdog-pipeline',
     version='0.1.0',
@@ -58,6 +56,6 @@ setup(
         'trainer.model': ['embedded/*.h5'],
     },
     install_requires=REQUIREMENTS,
-    extras_require=EXTRAS,
+    extras_require={'kubeflow': ['kfp>=2.7,<2.14', 'kfp-kubernetes>=1.3,<2']},
     entry_points={'console_scripts': ['catdog-pipeline = pipeline_runner:main']},
 )

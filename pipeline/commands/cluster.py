@@ -21,11 +21,7 @@ _RUNNER = Path(__file__).absolute().parents[2] / 'pipeline_runner.py'
     help='Kubeflow Pipelines 2 or Vertex AI Pipelines.',
 )
 @click.option(
-    '--output',
-    '-o',
-    type=click.Path(path_type=Path),
-    metavar='FILE',
-    help='Default: pipeline.yaml; pipeline.json for Vertex AI.',
+    '--output', '-o', type=click.Path(path_type=Path), help='Default: pipeline.yaml or .json.'
 )
 def compile_(engine: str, output: Path | None, **options: Any) -> None:
     """Compile a recipe for a cluster."""

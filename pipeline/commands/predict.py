@@ -18,14 +18,8 @@ _CODES = (
 @click.command(epilog=_CODES)
 @click.argument('images', nargs=-1, required=True, metavar='IMAGE...')
 @recipe_options
-@click.option(
-    '--model',
-    metavar='VERSION|FOLDER',
-    help='A pushed version, or a SavedModel. Default: the live version.',
-)
-@click.option(
-    '--json', 'as_json', is_flag=True, help='Print one JSON object per image, also for errors.'
-)
+@click.option('--model', help='A pushed version, or the folder of a SavedModel; default: live.')
+@click.option('--json', 'as_json', is_flag=True, help='Print a JSON object per image or error.')
 @click.option(
     '--explain',
     type=click.Path(path_type=Path),

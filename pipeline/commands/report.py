@@ -2,7 +2,6 @@
 
 import os
 import webbrowser
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -28,25 +27,22 @@ def report(
     if listed:
         _list(recipe)
         return
-    from pipeline.report.store import find_report
+    from pipeline.report.store import COMPARISON, REPORTS, find_report
 
-    page = _comparison(recipe, *compare) if compare else find_report(recipe.home, run).page
-    page.stat()  # raises FileNotFoundError if it was removed
+    if compare:
+        from common.files import write_atomically
+        from pipeline.report.page.render import render_comparison
+
+        page = recipe.home / REPORTS / COMPARISON
+        runs = [find_report(recipe.home, name).read() for name in compare]
+        write_atomically(page, render_comparison(*runs))
+    else:
+        page = find_report(recipe.home, run).page
+        page.stat()  # raises FileNotFoundError if it was removed
     show(str(page))
     display = os.environ.get('DISPLAY') or os.environ.get('WAYLAND_DISPLAY')
     if display and not os.environ.get('CI') and not no_open:
         webbrowser.open(page.as_uri())
-
-
-def _comparison(recipe: 'Recipe', a: str, b: str) -> Path:
-    from common.files import write_atomically
-    from pipeline.report.page.render import render_comparison
-    from pipeline.report.store import COMPARISON, REPORTS, find_report
-
-    runs = [find_report(recipe.home, name).read() for name in (a, b)]
-    path = recipe.home / REPORTS / COMPARISON
-    write_atomically(path, render_comparison(*runs))
-    return path
 
 
 def _list(recipe: 'Recipe') -> None:

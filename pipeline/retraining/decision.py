@@ -57,9 +57,10 @@ def decide(recipe: Recipe, store: MetadataStore, now: datetime.datetime) -> Deci
     )
     missing = live_since is not None and not versions_in(recipe.serving_directory)
     reasons = [_describe_new(new, uses) if new else _describe_used(window, uses)]
-    if 0 < images < minimum:
-        reasons.append(f'min_new_images is {minimum}')
-    reasons.append(age)
+    if images < minimum:
+        if new:
+            reasons.append(f'min_new_images is {minimum}')
+        reasons.append(age)
     if missing:
         reasons.append(f'no model is in {recipe.serving_directory}')
     return Decision(

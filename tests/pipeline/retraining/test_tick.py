@@ -27,7 +27,7 @@ from pipeline.retraining.journal import Journal
 from pipeline.retraining.tick import retrain
 
 NOW = datetime.datetime(2026, 11, 21, 2, tzinfo=datetime.timezone.utc)
-REASON = 'span 1 is new (4 images); no model is live'
+REASON = 'span 1 is new (4 images)'
 
 
 def outcome(**changes) -> Outcome:
