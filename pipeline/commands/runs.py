@@ -94,11 +94,12 @@ def retrain(as_json: bool, verbose: bool, **options: Any) -> None:
 def status(last: int, as_json: bool, **options: Any) -> None:
     """Show the last ticks, the live model, and the time of the next tick."""
     recipe = load(**options)
+    from pipeline.formatting import to_json
     from pipeline.retraining.cron import utc_now
     from pipeline.retraining.schedule_status import as_table, read_status
 
     current = read_status(recipe, utc_now(), last)
-    show(current.model_dump_json(indent=1) if as_json else as_table(current))
+    show(to_json(current) if as_json else as_table(current))
 
 
 @click.command()

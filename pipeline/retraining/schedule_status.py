@@ -1,11 +1,12 @@
 """Status of a recipe: its last ticks, the live model, and the next tick."""
 
+import dataclasses
 import datetime
 import fcntl
 import os
 from pathlib import Path
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
@@ -26,7 +27,8 @@ class ScheduleState(ScheduleFile):
     next: datetime.datetime | None
 
 
-class Status(BaseModel):
+@dataclasses.dataclass(frozen=True)
+class Status:
     """Content of the `status` command."""
 
     recipe: str
