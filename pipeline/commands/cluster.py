@@ -93,11 +93,11 @@ def list_(**options: Any) -> None:
     recipe = load(**options)
     from pipeline.kubeflow.client import connect, list_schedules
 
-    schedules = list_schedules(connect(recipe.kubeflow.connection))
-    for each in schedules:
+    found = list_schedules(connect(recipe.kubeflow.connection))
+    for each in found:
         state = '' if each.enabled else ', disabled'
         show(f'{each.name}: {each.description or each.cron}{state} ({each.id})')
-    if not schedules:
+    if not found:
         show('there are no schedules')
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parents[3]
-NEEDED = ['kfp', 'pydantic', 'pyyaml', 'cronsim', 'tzdata']
+NEEDED = ['kfp', 'pydantic', 'pyyaml', 'cronsim', 'cron-descriptor', 'tzdata']
 CERTIFICATES = Path('/etc/ssl/certs/ca-certificates.crt')
 UNREACHABLE = re.compile(
     r'Failed to fetch|error sending request|dns error|tcp connect|timed out', re.I
