@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from training_jobs import job_maker
 
-from components.image_example_gen.sources.folder.source import FolderSource
+from components.image_example_gen.sources.folder import FolderSource
 from trainer.config.train import TrainConfig
 from trainer.model.backbone import build_backbone
 from trainer.training.job import Job

@@ -87,6 +87,8 @@ def test_tick_without_verdict_was_killed_or_is_running(recipe, journal):
     with filelock.FileLock(recipe.home / '.tick.lock'):
         assert verdicts() == ['killed', None, 'skipped']
         assert 'running' in table(recipe)
+    (recipe.home / '.tick.lock').touch()  # not held
+    assert verdicts() == ['killed', 'killed', 'skipped']
 
 
 def test_shows_next_tick_of_a_running_schedule(recipe, schedule):

@@ -14,7 +14,7 @@ from tfx.types import standard_artifacts
 
 from common import features
 from components.evaluation.config import EvaluationConfig
-from components.evaluation.metrics.eval_config import eval_config
+from components.evaluation.metrics.classifier_metrics import eval_config
 from components.evaluation.metrics.evaluation_files import read_evaluation
 from components.evaluation.metrics.slices import custom_extractors
 from components.evaluation.results import ACCURACY, AUC, LOG_LOSS
