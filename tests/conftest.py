@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-"""Shared fixtures: small image folders and models; photographs and weights if available."""
-=======
 """Shared fixtures: images, a small SavedModel, and photographs and weights if available."""
->>>>>>> main
 
 import gc
 import os
@@ -23,11 +19,7 @@ LONGEST_FIRST = ('e2e', 'trainer')
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-<<<<<<< HEAD
-    """With several processes the longest files start first, so that all processes end together."""
-=======
     """Starts long test files first, so that no process runs one alone at the end."""
->>>>>>> main
 
     def place(item: pytest.Item) -> int:
         folder = item.path.relative_to(TESTS).parts[0]
@@ -38,21 +30,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish() -> None:
-<<<<<<< HEAD
-    """Excludes the imported libraries from garbage collection, which saves time."""
-=======
     """Excludes the imported libraries from garbage collection."""
->>>>>>> main
     gc.freeze()
 
 
 @pytest.fixture(scope='session', autouse=True)
 def archive_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-<<<<<<< HEAD
-    """Extracts archives into a temporary folder, not into the home folder."""
-=======
     """Extracts archives into a temporary folder instead of the home folder."""
->>>>>>> main
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv('CATDOG_CACHE', str(tmp_path_factory.mktemp('cache')))
         yield
