@@ -24,7 +24,7 @@ from pipeline.local import run_recipe
 
 FAMILIES = {  # for each error class: a command that fails, and words of the message
     ConfigError: (['config', '--config', 'dmeo'], 'recipe dmeo does not exist'),
-    DataError: (['run', '--data', 'nowhere'], 'nowhere does not exist; give a folder'),
+    DataError: (['run', '--data', 'nowhere'], 'nowhere does not exist'),
     MetadataError: (
         ['models', '--set', 'metadata.address=mysql://ada@host/runs'],
         'the environment variable CATDOG_METADATA_PASSWORD is not set',
