@@ -43,7 +43,7 @@ def _starts_with(encoded: tf.Tensor, magic: bytes) -> tf.Tensor:
 
 
 def _contains(encoded: tf.Tensor, marker: bytes) -> tf.Tensor:
-    # Regular expressions of TensorFlow have to be UTF-8.
+    # Not a regular expression: those of TensorFlow have to be UTF-8.
     return tf.strings.split(encoded, marker, maxsplit=1).row_lengths() > 1
 
 

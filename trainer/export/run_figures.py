@@ -11,8 +11,8 @@ from pydantic import TypeAdapter
 from common.features import AUGMENTED_VIEWS, NETWORK
 from trainer.data.augmentation import augment
 from trainer.model.description import NetworkPart
+from trainer.model.network import Network
 from trainer.training.job import Job
-from trainer.training.stages import Network
 
 _LAYERS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.Dense)
 _ROWS, _COLUMNS = 2, 6  # of views

@@ -1,4 +1,4 @@
-"""Description of a model, stored next to its weights. Imports neither TensorFlow nor TFX."""
+"""Descriptions of a model, stored as JSON next to it. Imports neither TensorFlow nor TFX."""
 
 import json
 from collections.abc import Sequence
@@ -37,10 +37,7 @@ def weights_folder(serving_directory: str) -> Path:
 
 
 def describe(config: TrainConfig, classes: Sequence[str]) -> dict[str, Any]:
-    """Returns the properties that two models must share to exchange weights.
-
-    The image size is not among them.
-    """
+    """Returns the properties that two models must share to exchange weights."""
     return {
         'trainer.alpha': config.alpha,
         'trainer.head.hidden': list(config.head.hidden),
@@ -48,9 +45,9 @@ def describe(config: TrainConfig, classes: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def write_description(description: dict[str, Any], folder: Path) -> None:
-    """Writes a description to the folder of the weights."""
-    (folder / _DESCRIPTION).write_text(json.dumps(description, indent=1))
+def write_description(config: TrainConfig, classes: Sequence[str], folder: Path) -> None:
+    """Writes the description of a model to the folder of its weights."""
+    (folder / _DESCRIPTION).write_text(json.dumps(describe(config, classes), indent=1))
 
 
 def read_description(folder: Path) -> dict[str, Any] | None:

@@ -27,13 +27,9 @@ def check_weights_file(weights: str) -> None:
     if path is None:
         return
     if not path.is_file():
+        remedy = "give HDF5 weights of Keras, 'embedded', 'imagenet' or 'random'"
         if weights == 'embedded':
-            raise ConfigError(
-                f'embedded weights {path} are missing from this installation; install it again'
-            )
-        raise ConfigError(
-            f"weights file {path} does not exist; give HDF5 weights of Keras, 'embedded', "
-            "'imagenet' or 'random'"
-        )
+            remedy = 'install this package again'
+        raise ConfigError(f'weights file {path} does not exist; {remedy}')
     if not h5py.is_hdf5(path):
         raise ConfigError(f'weights file {path} is not HDF5; give weights saved by Keras')

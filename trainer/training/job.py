@@ -2,9 +2,11 @@
 
 import contextlib
 import dataclasses
+import json
 import logging
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -15,19 +17,37 @@ from common.errors import ModelError
 from common.features import ACTIVATIONS_PREFIX
 from trainer.config.train import TrainConfig
 from trainer.data.cache_plan import plan_cache
-from trainer.data.dataset import ImageSplit
-from trainer.data.embedding import CachedLevel, Embedder
-from trainer.data.stage_data import StageData, make_stage_data
+from trainer.data.dataset import Batches, ImageSplit
+from trainer.data.embedding import Embedder
+from trainer.data.stage_data import Level
 from trainer.model.backbone import build_backbone
-from trainer.model.head import build_head
+from trainer.model.network import Network, build_head
 from trainer.training import devices
-from trainer.training.stages import HEAD, MakeStageData, Network
-from trainer.training.timing import Timings
 from trainer.training.warm_start import load_weights
 
-_EMBEDDING_BATCH = 64
+# Level and splits of the input of each stage, by the stage's key in the recipe.
+StageInputs = Mapping[str, tuple[Level, Mapping[str, Batches]]]
 
 _log = logging.getLogger(__name__)
+
+
+class Timings:
+    """Duration in seconds, and number of images if known, of each named part."""
+
+    def __init__(self) -> None:
+        self._parts: dict[str, dict[str, float]] = {}
+
+    @contextlib.contextmanager
+    def part(self, name: str, images: int = 0) -> Iterator[dict[str, float]]:
+        """Measures the block, which may change 'images' of the yielded record."""
+        start = time.perf_counter()
+        measured: dict[str, float] = {'images': images}
+        yield measured
+        self._parts[name] = {'seconds': time.perf_counter() - start, **measured}
+
+    def write(self, path: Path) -> None:
+        """Writes all parts as JSON."""
+        path.write_text(json.dumps(self._parts, indent=1))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,11 +71,7 @@ class Job:
     base_model: str | None = None
 
     def start(self) -> tuple[Network, bool]:
-        """Builds the network and logs its initial weights.
-
-        Returns:
-            The network, and whether its weights are those of the base model (warm start).
-        """
+        """Returns the network and whether its weights are those of the base model (warm start)."""
         network = self.build_network()
         if self.config.warm_start is None:
             return network, False
@@ -70,47 +86,40 @@ class Job:
     def build_network(self) -> Network:
         """Builds backbone and head; deterministic for a seed."""
         keras.utils.set_random_seed(self.config.seed)
-        half = devices.float16_on_gpu(self.config)
         with self.timings.part('backbone'):
+            half = devices.float16_on_gpu(self.config)
             backbone = build_backbone(self.config, half_precision=half)
             head = build_head(self.config, backbone.model.output_shape[-1], len(self.classes))
-        return Network(backbone, head, half)
+        return Network(backbone, head)
 
     @contextlib.contextmanager
-    def stage_data(self, network: Network, directory: Path) -> Iterator[MakeStageData]:
-        """Gives a function that makes the data of a stage; deletes the cache after the block.
+    def stage_inputs(self, network: Network, directory: Path) -> Iterator[StageInputs]:
+        """Computes the activation cache in a directory; deletes it after the block.
 
-        Args:
-            network: its frozen part computes the activation cache.
-            directory: gets the cache, if the recipe enables it.
+        Without a cache, all stages read images.
 
         Raises:
             ConfigError: the cache exceeds the limit of the recipe or the free disk space.
         """
         if not self.config.cache:
-            yield lambda config, _, epochs: make_stage_data(
-                self.splits, 'image', epochs, config, self.classes
-            )
+            yield dict.fromkeys(('feature_extraction', 'fine_tune'), ('image', self.splits))
             return
         counts = {name: split.count for name, split in self.splits.items()}
-        plan = plan_cache(self.config, network.backbone, counts, directory)
-        _log.info('%s', plan)
+        _log.info('%s', plan_cache(self.config, network.backbone, counts, directory))
         for leftover in directory.glob(f'{ACTIVATIONS_PREFIX}*'):  # of a killed process
             shutil.rmtree(leftover)
         with tempfile.TemporaryDirectory(prefix=ACTIVATIONS_PREFIX, dir=directory) as folder:
             embedder = Embedder(network.backbone, self.config, Path(folder))
-            cached = {}
+            cached: dict[str, dict[str, Batches]] = {'feature_extraction': {}, 'fine_tune': {}}
             for name, split in self.splits.items():
-                views = plan.views if name == 'train' else 1
-                with self.timings.part(f'embedding of {name}', split.count * views):
-                    images = split.batches(_EMBEDDING_BATCH)
-                    cached[name] = embedder.embed(name, images, split.count)
-
-            def from_cache(config: TrainConfig, stage: str, epochs: int) -> StageData:
-                key: CachedLevel = 'pooled' if stage == HEAD else 'boundary'
-                splits = {name: tensors[key] for name, tensors in cached.items()}
-                images = key == 'boundary' and network.backbone.trunk is None
-                level = 'image' if images else key
-                return make_stage_data(splits, level, epochs, config, self.classes)
-
-            yield from_cache
+                images = split.count * (embedder.views if name == 'train' else 1)
+                with self.timings.part(f'embedding of {name}', images):
+                    for stage, tensors in embedder.embed(name, split).items():
+                        cached[stage][name] = tensors
+            yield {
+                'feature_extraction': ('pooled', cached['feature_extraction']),
+                'fine_tune': (
+                    'boundary' if network.backbone.trunk else 'image',
+                    cached['fine_tune'],
+                ),
+            }

@@ -61,7 +61,4 @@ def test_complete_images_are_decodable(contents):
 def test_rejects_file_truncated_at_any_byte(check, contents):
     truncated = [contents[:length] for length in range(len(contents))]
     assert not check(tf.constant(truncated)).numpy().any()
-
-
-def test_accepts_empty_batch(check):
     assert check(tf.constant([], tf.string)).shape == (0,)
