@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 import numpy as np
 import tensorflow as tf
@@ -12,7 +11,6 @@ from trainer.data import augmentation
 from trainer.data.dataset import Batches
 from trainer.data.embedding import scale
 
-Level = Literal['image', 'boundary', 'pooled']  # images, activations or features after pooling
 _EVAL_BATCH = 64
 
 
@@ -26,37 +24,38 @@ class StageData:
             classes, and the fraction of each class, [batch, classes], for three or more.
         eval: inputs and labels of the validation split, once and in order.
         steps: batches per epoch.
-        images: images per epoch.
     """
 
     train: tf.data.Dataset
     eval: tf.data.Dataset
     steps: int
-    images: int
 
 
 def make_stage_data(
     splits: Mapping[str, Batches],
-    level: Level,
     epochs: int,
     config: TrainConfig,
     classes: Sequence[str],
+    *,
+    from_images: bool,
 ) -> StageData:
-    """Batches of the splits 'train' and 'eval'; each epoch augments and scales uint8 images."""
+    """Batches of the splits 'train' and 'eval'; each epoch augments and scales images, if any."""
     train, validation = splits['train'], splits['eval']
     batch_size = _batch_size(config.batch_size, train.count)
     batches = train.shuffled_batches(batch_size, epochs, config.seed)
     batches = _encode_labels(batches, classes).repeat()
     weights = class_weights(config, classes, train.labels)
-    if level == 'image' or weights is not None:
-        batches = _augment(batches, level, config, weights).prefetch(tf.data.AUTOTUNE)
+    if from_images or weights is not None:
+        batches = _augment(batches, config, weights, from_images=from_images).prefetch(
+            tf.data.AUTOTUNE
+        )
     eval_batch = _batch_size(max(config.batch_size, _EVAL_BATCH), validation.count)
     eval_batches = _encode_labels(validation.batches(eval_batch), classes)
-    if level == 'image':
+    if from_images:
         eval_batches = eval_batches.map(
             lambda images, labels: (scale(images), labels), num_parallel_calls=tf.data.AUTOTUNE
         )
-    return StageData(batches, eval_batches, train.count // batch_size, train.count)
+    return StageData(batches, eval_batches, train.count // batch_size)
 
 
 def _batch_size(wanted: int, count: int) -> int:
@@ -80,14 +79,14 @@ def _encode_labels(batches: tf.data.Dataset, classes: Sequence[str]) -> tf.data.
 
 
 def _augment(
-    batches: tf.data.Dataset, level: Level, config: TrainConfig, weights: np.ndarray | None
+    batches: tf.data.Dataset, config: TrainConfig, weights: np.ndarray | None, *, from_images: bool
 ) -> tf.data.Dataset:
     """Augments and scales images, and adds sample weights."""
 
     @tf.autograph.experimental.do_not_convert
     def change(number: tf.Tensor, batch: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, ...]:
         inputs, labels = batch
-        if level == 'image':
+        if from_images:
             if config.augment.active:
                 seed = tf.stack([config.seed, tf.cast(number, tf.int32)])
                 view_seed, _ = tf.unstack(tf.random.split(seed, 2))

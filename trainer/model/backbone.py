@@ -41,13 +41,9 @@ class Backbone:
         shape = self.trunk.output_shape if self.trunk else self.model.input_shape
         return tuple(shape[1:])
 
-    def freeze(self) -> None:
-        """Freezes all layers, for stage 1."""
-        self.model.trainable = False
-
-    def unfreeze_upper(self) -> None:
-        """Makes the layers from `first_trained` on trainable, for stage 2."""
-        self.model.trainable = True
+    def freeze(self, *, fine_tuning: bool) -> None:
+        """Freezes all layers, or those before `first_trained` for fine-tuning."""
+        self.model.trainable = fine_tuning
         for layer in self.model.layers[: self.first_trained]:
             layer.trainable = False
 

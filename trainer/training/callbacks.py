@@ -61,5 +61,6 @@ class EpochBars(keras.callbacks.Callback):
         self._open.close()
 
     def _advance(self, steps: int, logs: Logs) -> None:
-        texts = [f'{_NAMES[key]} {value:.3f}' for key, value in (logs or {}).items()]
+        values = (logs or {}).items()
+        texts = [f'{_NAMES[key]} {value:.3f}' for key, value in values if key in _NAMES]
         self._bar.advance(steps, text=' '.join(texts))

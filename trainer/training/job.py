@@ -19,14 +19,14 @@ from trainer.config.train import TrainConfig
 from trainer.data.cache_plan import plan_cache
 from trainer.data.dataset import Batches, ImageSplit
 from trainer.data.embedding import Embedder
-from trainer.data.stage_data import Level
 from trainer.model.backbone import build_backbone
 from trainer.model.network import Network, build_head
 from trainer.training import devices
 from trainer.training.warm_start import load_weights
 
-# Level and splits of the input of each stage, by the stage's key in the recipe.
-StageInputs = Mapping[str, tuple[Level, Mapping[str, Batches]]]
+# Console names of the stages, and their input splits, by their keys in the recipe.
+STAGES = {'feature_extraction': 'stage 1, head', 'fine_tune': 'stage 2, fine-tuning'}
+StageInputs = Mapping[str, Mapping[str, Batches]]
 
 _log = logging.getLogger(__name__)
 
@@ -102,7 +102,7 @@ class Job:
             ConfigError: the cache exceeds the limit of the recipe or the free disk space.
         """
         if not self.config.cache:
-            yield dict.fromkeys(('feature_extraction', 'fine_tune'), ('image', self.splits))
+            yield dict.fromkeys(STAGES, self.splits)
             return
         counts = {name: split.count for name, split in self.splits.items()}
         _log.info('%s', plan_cache(self.config, network.backbone, counts, directory))
@@ -110,16 +110,10 @@ class Job:
             shutil.rmtree(leftover)
         with tempfile.TemporaryDirectory(prefix=ACTIVATIONS_PREFIX, dir=directory) as folder:
             embedder = Embedder(network.backbone, self.config, Path(folder))
-            cached: dict[str, dict[str, Batches]] = {'feature_extraction': {}, 'fine_tune': {}}
+            inputs: dict[str, dict[str, Batches]] = {stage: {} for stage in STAGES}
             for name, split in self.splits.items():
                 images = split.count * (embedder.views if name == 'train' else 1)
                 with self.timings.part(f'embedding of {name}', images):
                     for stage, tensors in embedder.embed(name, split).items():
-                        cached[stage][name] = tensors
-            yield {
-                'feature_extraction': ('pooled', cached['feature_extraction']),
-                'fine_tune': (
-                    'boundary' if network.backbone.trunk else 'image',
-                    cached['fine_tune'],
-                ),
-            }
+                        inputs[stage][name] = tensors
+            yield inputs

@@ -11,14 +11,16 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from keras import optimizers
 
 from trainer.config.train import StageConfig
 
 _ADAM = {'beta1': 0.9, 'beta2': 0.999, 'epsilon': 1e-7}
+_KERAS = {'adam': optimizers.Adam, 'rmsprop': optimizers.RMSprop, 'sgd': optimizers.SGD}
 _RMSPROP = {'rho': 0.9, 'momentum': 0.0, 'epsilon': 1e-7}
 
 
-class _FusedOptimizer(keras.optimizers.Optimizer):
+class _FusedOptimizer(optimizers.Optimizer):
     """Applies gradients outside a distribution context.
 
     Adam follows Kingma and Ba, "Adam: A Method for Stochastic Optimization" (ICLR 2015). RMSprop
@@ -70,16 +72,9 @@ class _FusedOptimizer(keras.optimizers.Optimizer):
         self.iterations.assign_add(1)
 
 
-_KERAS = {
-    'adam': keras.optimizers.Adam,
-    'rmsprop': keras.optimizers.RMSprop,
-    'sgd': keras.optimizers.SGD,
-}
-
-
 def make_optimizer(
     stage: StageConfig, steps: int, *, half_precision: bool = False
-) -> keras.optimizers.Optimizer:
+) -> optimizers.Optimizer:
     """Makes the optimizer of a stage, with a learning rate schedule over `steps` steps.
 
     Uses the Keras optimizers on several GPUs, to synchronise replicas, and in half precision, with
@@ -93,16 +88,16 @@ def make_optimizer(
         weight_decay=stage.weight_decay or None,
         name=stage.optimizer,
     )
-    return keras.optimizers.LossScaleOptimizer(optimizer) if half_precision else optimizer
+    return optimizers.LossScaleOptimizer(optimizer) if half_precision else optimizer
 
 
 def _learning_rate(
     stage: StageConfig, steps: int
-) -> float | keras.optimizers.schedules.LearningRateSchedule:
+) -> float | optimizers.schedules.LearningRateSchedule:
     warmup = int(stage.warmup * steps)
     if stage.schedule == 'constant' and not warmup:
         return stage.learning_rate
-    return keras.optimizers.schedules.CosineDecay(
+    return optimizers.schedules.CosineDecay(
         0.0 if warmup else stage.learning_rate,
         decay_steps=steps - warmup,
         alpha=0.0 if stage.schedule == 'cosine' else 1.0,

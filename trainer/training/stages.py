@@ -8,15 +8,13 @@ from pathlib import Path
 import keras
 
 from trainer.config.train import StageConfig, TrainConfig
-from trainer.data.stage_data import Level, StageData, make_stage_data
+from trainer.data.stage_data import make_stage_data
 from trainer.model.folding import fold
 from trainer.model.network import Network
 from trainer.training.callbacks import BestWeights, EpochBars
-from trainer.training.job import Job, StageInputs
+from trainer.training.job import STAGES, Job, StageInputs
 from trainer.training.optimizer import make_optimizer
 from trainer.training.stage_history import StageHistory
-
-STAGES = {'feature_extraction': 'stage 1, head', 'fine_tune': 'stage 2, fine-tuning'}
 
 
 def train(
@@ -27,52 +25,61 @@ def train(
     After a warm start, the validation loss of the initial weights is the one to improve on.
     TensorBoard logs go to one folder per stage.
     """
-    config, best = job.config, BestWeights()
+    best = BestWeights()
     histories: list[StageHistory] = []
     for key, name in STAGES.items():
-        stage: StageConfig = getattr(config, key)
+        stage: StageConfig = getattr(job.config, key)
         if not stage.epochs:
             continue
-        level, splits = inputs[key]
-        if key == 'fine_tune':
-            network.backbone.unfreeze_upper()
-        else:
-            network.backbone.freeze()
-        data = make_stage_data(splits, level, stage.epochs, config, job.classes)
-        model = _build(config, network, level, fine_tuning=key == 'fine_tune')
-        _compile(model, stage, data.steps, config, half_precision=network.half_precision)
+        fine_tuning = key == 'fine_tune'
+        from_images = not job.config.cache or (fine_tuning and not network.backbone.trunk)
+        network.backbone.freeze(fine_tuning=fine_tuning)
+        model = _build(job.config, network, fine_tuning=fine_tuning, from_images=from_images)
+        data = make_stage_data(
+            inputs[key], stage.epochs, job.config, job.classes, from_images=from_images
+        )
+        _compile(model, stage, data.steps, job.config, half_precision=network.half_precision)
         if warm and not histories:
             loss = model.evaluate(data.eval, verbose=0, return_dict=True)['loss']
             best.best_loss = math.inf if math.isnan(loss) else loss
-        with job.timings.part(name) as part:
-            metrics = _fit(model, name, stage, data, best, log_dir / key)
-            part['images'] = data.images * len(metrics['loss'])
+        best.patience = stage.patience
+        logs = keras.callbacks.TensorBoard(str(log_dir / key), write_graph=False)
+        # An exception ends the progress bar of its epoch.
+        with job.timings.part(name) as part, contextlib.ExitStack() as open_bars:
+            metrics = model.fit(
+                data.train,
+                validation_data=data.eval,
+                epochs=stage.epochs,
+                steps_per_epoch=data.steps,
+                verbose=0,
+                callbacks=[best, EpochBars(name, open_bars), logs],
+            ).history
+            part['images'] = inputs[key]['train'].count * len(metrics['loss'])
         histories.append(StageHistory(name, metrics, best.best_epoch, stage.patience))
     return histories
 
 
 def _build(
-    config: TrainConfig, network: Network, level: Level, *, fine_tuning: bool
+    config: TrainConfig, network: Network, *, fine_tuning: bool, from_images: bool
 ) -> keras.Model:
-    """Builds the part of the network that a stage trains, from the level of its data to logits."""
-    backbone, head = network.backbone, network.head
-    if level == 'pooled':
-        return head
-    parts = []
-    if not fine_tuning:
-        parts.append(fold(backbone.model))
-    else:
-        if level == 'image' and backbone.trunk is not None:
+    """Builds the part of the network that a stage trains, from its input to logits."""
+    backbone, parts = network.backbone, []
+    if fine_tuning:
+        if from_images and backbone.trunk:
             parts.append(fold(backbone.trunk))
-        assert backbone.top is not None  # only None without fine-tuning
+        assert backbone.top  # only None without fine-tuning
         trains_norm = config.fine_tune.batch_norm == 'train'
         # `training=False` in the call of a functional model has no effect: `fit` overrides it.
         parts.append(backbone.top if trains_norm else fold(backbone.top))
-    inputs = feature_map = keras.Input(parts[0].input_shape[1:], name=level)
+    elif from_images:
+        parts.append(fold(backbone.model))
+    else:
+        return network.head
+    inputs = feature_map = keras.Input(parts[0].input_shape[1:])
     for part in parts:
         feature_map = part(feature_map)
     pooled = keras.layers.GlobalAveragePooling2D(dtype='float32')(feature_map)
-    return keras.Model(inputs, head(pooled), name='fine_tuned' if fine_tuning else 'frozen')
+    return keras.Model(inputs, network.head(pooled), name='fine_tuned' if fine_tuning else 'frozen')
 
 
 def _compile(
@@ -91,25 +98,3 @@ def _compile(
         jit_compile=False,  # XLA is six times slower for these convolutions on a CPU
     )
     model.optimizer.build(model.trainable_variables)  # otherwise `fit` traces the step twice
-
-
-def _fit(
-    model: keras.Model,
-    name: str,
-    stage: StageConfig,
-    data: StageData,
-    best: BestWeights,
-    log_dir: Path,
-) -> dict[str, tuple[float, ...]]:
-    best.patience = stage.patience
-    logs = keras.callbacks.TensorBoard(str(log_dir), write_graph=False)
-    with contextlib.ExitStack() as open_bars:  # an exception ends the bar of its epoch
-        fitted = model.fit(
-            data.train,
-            validation_data=data.eval,
-            epochs=stage.epochs,
-            steps_per_epoch=data.steps,
-            verbose=0,
-            callbacks=[best, EpochBars(name, open_bars), logs],
-        )
-    return {key: tuple(values) for key, values in fitted.history.items()}

@@ -59,8 +59,9 @@ class RecipeTuner(keras_tuner.engine.base_tuner.BaseTuner):
         if not trials:
             raise RuntimeError('the loss of every trial is NaN; lower the learning rates')
         values, score = format_values(trials[0].hyperparameters.values), trials[0].score
-        objective = self._config.objective
-        _log.info('best of %s trials: %s, %s %.4f', len(trials), values, objective, score)
+        _log.info(
+            'best of %s trials: %s, %s %.4f', len(trials), values, self._config.objective, score
+        )
 
     def run_trial(self, trial: Any, **_: Any) -> dict[str, float]:
         """Trains with the values of a trial, from the same initial weights as all trials."""

@@ -10,7 +10,7 @@ from trainer.data.stage_data import class_weights, make_stage_data
 
 
 def stage_data_of(job):
-    return make_stage_data(job.splits, 'image', 1, job.config, job.classes)
+    return make_stage_data(job.splits, 1, job.config, job.classes, from_images=True)
 
 
 def first_batch(job):
@@ -26,16 +26,16 @@ def test_scales_images_to_the_range_of_the_backbone(small_job, augment):
     assert (images.mean(axis=(1, 2, 3)) > 0).tolist() == labels.ravel().tolist()
 
 
-@pytest.mark.parametrize('level', ['image', 'pooled'])
-def test_labels_of_three_classes_are_one_hot(level, job_of_three, tmp_path):
+@pytest.mark.parametrize('from_images', [True, False])
+def test_labels_of_three_classes_are_one_hot(from_images, job_of_three, tmp_path):
     job = job_of_three()
     splits, expected = job.splits, job.splits['eval'].labels.astype(int)
     assert set(expected) == {0, 1, 2}
-    if level == 'pooled':
+    if not from_images:
         writer = CacheWriter(tmp_path, 'pooled', 1, record_type('float16', (4,)))
         writer.append(0, np.zeros((len(expected), 4)), expected)
         splits = dict.fromkeys(job.splits, writer.finish())
-    data = make_stage_data(splits, level, 1, job.config, job.classes)
+    data = make_stage_data(splits, 1, job.config, job.classes, from_images=from_images)
     labels = np.concatenate([labels for _, labels in data.eval])
     np.testing.assert_array_equal(labels, np.eye(3)[expected])
     assert labels.dtype == np.float32

@@ -40,9 +40,9 @@ def test_every_cut_has_one_tensor_and_keeps_convolution_and_norm_together(backbo
 
 
 def test_freeze_and_unfreeze_upper_set_trainable_layers(backbone):
-    backbone.freeze()
+    backbone.freeze(fine_tuning=False)
     assert not backbone.model.trainable_variables
-    backbone.unfreeze_upper()
+    backbone.freeze(fine_tuning=True)
     trained = [layer.name for layer in backbone.model.layers if layer.trainable]
     assert trained[0] == backbone.model.layers[103].name
     assert trained[-1] == 'out_relu'

@@ -23,7 +23,7 @@ CONFIG = TrainConfig.model_validate(
 def backbone() -> Backbone:
     """A backbone with random batch norm parameters: the initial ones would hide errors."""
     backbone = build_backbone(CONFIG)
-    backbone.unfreeze_upper()
+    backbone.freeze(fine_tuning=True)
     random = np.random.default_rng(0)
     for layer in backbone.model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):

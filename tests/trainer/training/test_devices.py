@@ -86,7 +86,7 @@ with tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1']).scope():
     noise = np.random.default_rng(0).uniform(0, 1, (64, *shape))
     writer = CacheWriter(folder, 'all', 1, record_type('float16', shape))
     writer.append(0, noise + labels[:, None, None, None], labels)
-    inputs = {'fine_tune': ('boundary', dict.fromkeys(('train', 'eval'), writer.finish()))}
+    inputs = {'fine_tune': dict.fromkeys(('train', 'eval'), writer.finish())}
     (history,) = train(job, network, inputs, folder / 'logs')
 print(json.dumps(history.metrics))
 """
