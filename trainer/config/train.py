@@ -1,5 +1,6 @@
 """The `trainer:` key of a recipe: all training settings. Imports neither TensorFlow nor TFX."""
 
+import functools
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
@@ -21,10 +22,7 @@ EMBEDDED_ALPHA = 0.35
 
 
 class HeadConfig(StrictModel):
-    """Classification head: global average pooling, dropout, dense layers and the logits.
-
-    Two classes have a single logit; three or more have one logit per class.
-    """
+    """Classification head: global average pooling, dropout, dense layers and the logits."""
 
     hidden: tuple[PositiveInt, ...] = ()  # units of dense layers with ReLU
     dropout: float = Field(0.2, ge=0, lt=1)  # before each dense layer
@@ -72,28 +70,20 @@ class AugmentConfig(StrictModel):
         return self.flip or self.rotation > 0 or self.zoom > 0
 
 
-def _check_class_name(name: object) -> object:
-    if not isinstance(name, str):
-        raise ValueError(
-            f'{name!r} is not a class name: YAML reads yes, no, on, off and numbers as values; '
-            'quote it, as in "yes"'
-        )
-    return name
-
-
 def _tag_class_weights(value: object) -> str | None:
-    return 'named' if isinstance(value, dict) else 'word' if value == 'balanced' else None
+    if value == 'balanced':
+        return 'word'
+    named = isinstance(value, dict) and all(isinstance(name, str) for name in value)
+    return 'named' if named else None
 
 
 ClassWeights = Annotated[
-    Annotated[Literal['balanced'], Tag('word')]
-    | Annotated[
-        dict[Annotated[str, BeforeValidator(_check_class_name)], PositiveFloat], Tag('named')
-    ],
+    Annotated[Literal['balanced'], Tag('word')] | Annotated[dict[str, PositiveFloat], Tag('named')],
     Discriminator(
         _tag_class_weights,
         custom_error_type='class_weights',
-        custom_error_message="input should be 'balanced' or a weight for each class by its name",
+        custom_error_message="input should be 'balanced' or a weight for each class "
+        '(in quotes if it is yes, no or a number) by its name',
     ),
 ]
 
@@ -137,19 +127,12 @@ class TrainConfig(StrictModel):
         changed = self.model_dump()
         for dotted, value in values.items():
             *parents, last = dotted.split('.')
-            group = changed
-            for key in parents:
-                group = group[key]
-            group[last] = value
+            functools.reduce(dict.__getitem__, parents, changed)[last] = value
         return TrainConfig.model_validate(changed)
 
 
 def check_class_weights(config: TrainConfig, classes: Sequence[str]) -> None:
-    """Checks that `class_weights` by name covers exactly the classes of the data.
-
-    Raises:
-        ConfigError: a class is missing or unknown.
-    """
+    """Raises ConfigError if `class_weights` by name does not cover exactly the classes."""
     weights = config.class_weights
     if isinstance(weights, dict) and set(weights) != set(classes):
         raise ConfigError(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from common.strict_model import StrictModel
 
@@ -52,7 +52,7 @@ class TunerConfig(StrictModel):
     trials: int = Field(8, ge=1)
     algorithm: Literal['random', 'bayesian'] = 'random'
     objective: Literal['val_loss', 'val_accuracy'] = 'val_loss'
-    space: dict[str, Choices] = Field(min_length=1)  # by dotted key, such as head.dropout
+    space: dict[Literal[TUNABLE], Choices] = Field(min_length=1)  # type: ignore[valid-type]
 
     @model_validator(mode='after')
     def _check_objective(self) -> 'TunerConfig':
@@ -63,14 +63,6 @@ class TunerConfig(StrictModel):
                 'set objective: val_accuracy'
             )
         return self
-
-    @field_validator('space')
-    @classmethod
-    def _check_keys(cls, space: dict[str, Choices]) -> dict[str, Choices]:
-        for key in space:
-            if key not in TUNABLE:
-                raise ValueError(f'{key} cannot be tuned; these can: {", ".join(TUNABLE)}')
-        return space
 
 
 def format_values(values: Mapping[str, Any]) -> str:

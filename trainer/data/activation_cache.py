@@ -23,18 +23,11 @@ def record_type(dtype: str, shape: Sequence[int]) -> np.dtype:
 
 @dataclasses.dataclass(frozen=True)
 class CachedTensors(Batches):
-    """Cached tensors and labels of one split; tensors are float32 after decoding.
+    """Cached tensors of one split, float32 after decoding. Epochs read one view each, in turn."""
 
-    The epochs of `shuffled_batches` read one view each, in turn.
-
-    Attributes:
-        files: one per view, each with one record per image.
-        record: from `record_type`.
-    """
-
-    files: tuple[Path, ...]
+    files: tuple[Path, ...]  # one per view, each with one record per image
     labels: np.ndarray
-    record: np.dtype
+    record: np.dtype  # from `record_type`
 
     @property
     def shuffle_buffer(self) -> int:  # type: ignore[override]
@@ -60,10 +53,11 @@ class CachedTensors(Batches):
 class CacheWriter:
     """Writes the records of a split, one file per view."""
 
-    def __init__(self, directory: Path, name: str, views: int, record: np.dtype) -> None:
-        paths = [directory / f'{name}-view-{view}.records' for view in range(views)]
-        self._files = [path.open('wb') for path in paths]
-        self._paths, self._record = tuple(paths), record
+    def __init__(self, directory: Path, views: int, record: np.dtype) -> None:
+        directory.mkdir(exist_ok=True)
+        self._paths = tuple(directory / f'view-{view}.records' for view in range(views))
+        self._files = [path.open('wb') for path in self._paths]
+        self._record = record
         self._labels: list[np.ndarray] = []
 
     def append(self, view: int, tensors: np.ndarray, labels: np.ndarray) -> None:

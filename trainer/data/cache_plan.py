@@ -1,9 +1,9 @@
 """Content and size of the activation cache, computed before it is written."""
 
-import dataclasses
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,8 +15,7 @@ from trainer.model.backbone import Backbone
 _REMEDY = 'lower trainer.augment.cached_views, or set trainer.cache to off'
 
 
-@dataclasses.dataclass(frozen=True)
-class CachedStage:
+class CachedStage(NamedTuple):
     """Cached input of a stage; `views` is the number of augmented variants per training image."""
 
     record: np.dtype
@@ -27,8 +26,8 @@ def plan_stages(config: TrainConfig, backbone: Backbone) -> dict[str, CachedStag
     """Plans the cache of each stage that has epochs, by its key in the recipe.
 
     Stage 1 reads features after global average pooling, stage 2 activations at the fine-tuning
-    boundary. There are at most as many views as epochs. If every layer is trained, stage 2 reads
-    images, which it augments in each epoch, and only stage 1 uses views.
+    boundary, or images, augmented in each epoch, if every layer is trained. There are at most as
+    many views as epochs.
     """
     caches_images = backbone.trunk is None
     head_epochs, tuning_epochs = config.feature_extraction.epochs, config.fine_tune.epochs
@@ -47,10 +46,9 @@ def plan_stages(config: TrainConfig, backbone: Backbone) -> dict[str, CachedStag
 def plan_cache(
     config: TrainConfig, backbone: Backbone, counts: Mapping[str, int], directory: Path
 ) -> str:
-    """Checks the size of the cache of 'train' and 'eval', and describes it for the console.
+    """Describes the cache of 'train' and 'eval' for the console.
 
-    Raises:
-        ConfigError: the cache is larger than `max_cache_gb` or than the free disk space.
+    Raises ConfigError if it is larger than `max_cache_gb` or than the free space on the disk.
     """
     stages = plan_stages(config, backbone).values()
     size = sum(

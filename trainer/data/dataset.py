@@ -12,24 +12,17 @@ import tensorflow_transform as tft
 
 from common import features
 
-_PARALLEL_FILES, _LABELS_BATCH = 4, 64
 _MAX_PASSES = 60  # divisible by common numbers of views; building one takes about 10 ms
 
-Decode = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+Decode = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]  # to tensors and labels
 
 
 class Batches(abc.ABC):
-    """Tensors and labels of one split, read from records on disk.
+    """Tensors and labels of one split, read from records on disk."""
 
-    Attributes:
-        labels: in order, [count].
-        decode: maps serialised records, string [batch], to tensors and labels.
-        shuffle_buffer: maximum number of records in memory.
-    """
-
-    labels: np.ndarray
-    decode: Decode
-    shuffle_buffer: int
+    labels: np.ndarray  # in order, [count]
+    decode: Decode  # from serialised records, string [batch]
+    shuffle_buffer: int  # maximum number of records in memory
 
     @property
     def count(self) -> int:
@@ -67,13 +60,9 @@ class Batches(abc.ABC):
 
 @dataclasses.dataclass(frozen=True)
 class ImageSplit(Batches):
-    """The images of one split, decoded and resized on reading: uint8 [batch, size, size, 3].
+    """The images of one split, decoded and resized on reading: uint8 [batch, size, size, 3]."""
 
-    Attributes:
-        files: TFRecords of raw `tf.Example`s from ExampleGen, uncompressed or gzipped.
-    """
-
-    files: tuple[str, ...]
+    files: tuple[str, ...]  # TFRecords of raw `tf.Example`s from ExampleGen
     labels: np.ndarray
     decode: Decode
     shuffle_buffer: int = 4096
@@ -95,9 +84,7 @@ def open_splits(
     splits = {}
     for name, globs in patterns.items():
         files = tuple(sorted(path for pattern in globs for path in tf.io.gfile.glob(pattern)))
-        examples = (
-            _read(files).batch(_LABELS_BATCH).map(lambda each: tf.io.parse_example(each, spec))
-        )
+        examples = _read(files).batch(64).map(lambda each: tf.io.parse_example(each, spec))
         labels = [batch[features.LABEL].ravel() for batch in examples.as_numpy_iterator()]
         splits[name] = ImageSplit(files, np.concatenate([[], *labels]), decode)
     return splits
@@ -106,9 +93,9 @@ def open_splits(
 def _read(files: Sequence[str]) -> tf.data.Dataset:
     # The standard ExampleGens write gzipped files.
     compression = 'GZIP' if files and files[0].endswith('.gz') else ''
-    return tf.data.Dataset.from_tensor_slices(list(files)).interleave(
+    return tf.data.Dataset.from_tensor_slices(tf.constant(files, tf.string)).interleave(
         lambda path: tf.data.TFRecordDataset(path, compression_type=compression),
-        cycle_length=_PARALLEL_FILES,
+        cycle_length=4,
         num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=True,
     )

@@ -27,16 +27,11 @@ def scale(images: tf.Tensor) -> tf.Tensor:
 
 
 class Embedder:
-    """Computes the cached tensors of each split with the frozen part of a backbone.
-
-    Attributes:
-        views: variants of each training image.
-    """
+    """Computes the cached tensors of each split; `views` is the variants of a training image."""
 
     def __init__(self, backbone: Backbone, config: TrainConfig, directory: Path) -> None:
         """Writes caches to `directory`, for the stages of `config` that have epochs."""
-        self._config = config
-        self._directory = directory
+        self._config, self._directory = config, directory
         self._stages = plan_stages(config, backbone)
         self._caches_images = backbone.trunk is None and 'fine_tune' in self._stages
         self.views = max(stage.views for stage in self._stages.values())
@@ -53,7 +48,7 @@ class Embedder:
         views = self.views if augmented else 1
         writers = {
             key: CacheWriter(
-                self._directory, f'{name}-{key}', min(stage.views, views), stage.record
+                self._directory / f'{name}-{key}', min(stage.views, views), stage.record
             )
             for key, stage in self._stages.items()
         }

@@ -49,10 +49,7 @@ class ServingModel(tf.Module):
         }
 
     def _serve_examples(self, examples: tf.Tensor) -> _Predictions:
-        """Predicts serialised `tf.Example`s, string [batch], by their `image/encoded`.
-
-        Fails for the complete batch if an example lacks this feature.
-        """
+        """Predicts serialised `tf.Example`s, string [batch]; all need `image/encoded`."""
         spec = {features.IMAGE_BYTES: tf.io.FixedLenFeature([], tf.string)}
         return self._serve_images(tf.io.parse_example(examples, spec)[features.IMAGE_BYTES])
 
@@ -69,11 +66,8 @@ class ServingModel(tf.Module):
         def explain(image_bytes: tf.Tensor) -> _Predictions:
             feature_map, logits = self._apply_network(image_bytes)
             heat = _grad_cam(head, feature_map, self._labels(logits))
-            valid = tf.math.is_finite(logits[:, :1, tf.newaxis])
-            return {
-                **self._predict(logits),
-                features.HEAT_MAP: tf.where(valid, heat, float('nan')),
-            }
+            heat = tf.where(tf.math.is_finite(logits[:, :1, tf.newaxis]), heat, float('nan'))
+            return {**self._predict(logits), features.HEAT_MAP: heat}
 
         return explain
 
@@ -161,10 +155,9 @@ def export(
     directory: Path,
     threshold: float = 0.5,
 ) -> None:
-    """Writes the SavedModel for TensorFlow Serving and the Evaluator.
+    """Writes the SavedModel of a model from pixels in 0..255 to logits, and its class names.
 
-    `model` maps pixels in 0..255 to logits; `threshold` is the minimum probability to predict the
-    second of two classes. The class names go to `assets.extra`, which TensorFlow Serving ignores.
+    `threshold` is the minimum probability to predict the second of two classes.
     """
     serving = ServingModel(model, transform, classes, threshold)
     tf.saved_model.save(serving, str(directory), signatures=serving.functions)

@@ -23,11 +23,10 @@ class Backbone:
     Attributes:
         trunk: frozen part, from images, float32 [batch, size, size, 3] in -1..1, to the boundary.
             None if every layer is trained: the boundary is the image.
-        top: trained part, from the boundary to the feature map, float32 [batch, height, width,
-            channels]. None if every layer is frozen: the boundary is the feature map.
+        top: trained part, from the boundary to the feature map, [batch, height, width, channels].
+            None if every layer is frozen: the boundary is the feature map.
         model: complete backbone, from images to the feature map.
-        first_trained: index of the first layer that fine-tuning trains. It may be above the
-            boundary: see `last_cut_before`.
+        first_trained: index of the first layer that fine-tuning trains, at or above the boundary.
     """
 
     trunk: keras.Model | None
@@ -51,12 +50,8 @@ class Backbone:
 def build_backbone(config: TrainConfig, *, half_precision: bool = False) -> Backbone:
     """Builds MobileNetV2 with the weights of the recipe, split before `fine_tune.from_layer`.
 
-    Args:
-        config: width multiplier, image size, weights and fine-tuning boundary.
-        half_precision: whether to compute in float16; the weights stay float32.
-
-    Raises:
-        ConfigError: the weights are unavailable or do not fit, or the layer does not exist.
+    In half precision it computes in float16; the weights stay float32. Raises ConfigError if the
+    weights are unavailable or do not fit, or the layer does not exist.
     """
     policy = keras.config.dtype_policy()  # global: `keras.applications` takes none
     keras.config.set_dtype_policy('mixed_float16' if half_precision else 'float32')

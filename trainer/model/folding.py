@@ -35,8 +35,7 @@ class FoldedConvolution(keras.layers.Layer):
         factor = norm.gamma * tf.math.rsqrt(norm.moving_variance + norm.epsilon)
         offset = tf.cast(norm.beta - norm.moving_mean * factor, inputs.dtype)
         kernel, factor = (tf.cast(each, inputs.dtype) for each in (convolution.kernel, factor))
-        strides = [1, *convolution.strides, 1]
-        padding = convolution.padding.upper()
+        strides, padding = [1, *convolution.strides, 1], convolution.padding.upper()
         if isinstance(convolution, keras.layers.DepthwiseConv2D):
             kernel *= factor[:, tf.newaxis]
             outputs = tf.nn.depthwise_conv2d(inputs, kernel, strides, padding)
@@ -48,9 +47,7 @@ class FoldedConvolution(keras.layers.Layer):
 def fold(model: keras.Model, dtype: str | None = None) -> keras.Model:
     """Returns an equivalent inference-mode model that shares the variables of `model`.
 
-    Args:
-        model: functional model whose batch norms all follow a convolution without bias.
-        dtype: of the computation; None keeps the dtypes of the layers.
+    Each batch norm has to follow a convolution without bias. Without `dtype`, layers keep theirs.
     """
     start = keras.Input(model.input_shape[1:], name=model.inputs[0].name)
     tensors = {id(model.inputs[0]): start}

@@ -11,12 +11,7 @@ from trainer.model.folding import fold
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """Backbone and head; models built from them share their weights.
-
-    Attributes:
-        backbone: split at the fine-tuning boundary.
-        head: maps pooled features to logits.
-    """
+    """Backbone, and head from pooled features to logits; models built from them share weights."""
 
     backbone: Backbone
     head: keras.Model

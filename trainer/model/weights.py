@@ -18,11 +18,7 @@ def weights_file(weights: str) -> Path | None:
 
 
 def check_weights_file(weights: str) -> None:
-    """Checks that the file of `trainer.weights`, if any, is HDF5; builds no network.
-
-    Raises:
-        ConfigError: the file is missing or not HDF5.
-    """
+    """Raises ConfigError if the file of `trainer.weights` is missing or not HDF5."""
     path = weights_file(weights)
     if path is None:
         return

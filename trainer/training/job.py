@@ -52,23 +52,14 @@ class Timings:
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """Inputs of a training, without the output paths of TFX.
-
-    Attributes:
-        config: the `trainer:` key of the recipe.
-        classes: names in the order of their labels.
-        transform: output of the Transform component.
-        splits: images of 'train' and 'eval'.
-        timings: records the duration of each part.
-        base_model: path of the SavedModel for a warm start, from TFX; None if there is none.
-    """
+    """Inputs of a training, without the output paths of TFX."""
 
     config: TrainConfig
-    classes: tuple[str, ...]
+    classes: tuple[str, ...]  # in the order of their labels
     transform: tft.TFTransformOutput
-    splits: Mapping[str, ImageSplit]
+    splits: Mapping[str, ImageSplit]  # 'train' and 'eval'
     timings: Timings
-    base_model: str | None = None
+    base_model: str | None = None  # path of the SavedModel for a warm start, from TFX
 
     def start(self) -> tuple[Network, bool]:
         """Returns the network and whether its weights are those of the base model (warm start)."""
@@ -96,10 +87,7 @@ class Job:
     def stage_inputs(self, network: Network, directory: Path) -> Iterator[StageInputs]:
         """Computes the activation cache in a directory; deletes it after the block.
 
-        Without a cache, all stages read images.
-
-        Raises:
-            ConfigError: the cache exceeds the limit of the recipe or the free disk space.
+        Without a cache, all stages read images. Raises ConfigError if it does not fit on the disk.
         """
         if not self.config.cache:
             yield dict.fromkeys(STAGES, self.splits)

@@ -21,14 +21,9 @@ _RMSPROP = {'rho': 0.9, 'momentum': 0.0, 'epsilon': 1e-7}
 
 
 class _FusedOptimizer(optimizers.Optimizer):
-    """Applies gradients outside a distribution context.
-
-    Adam follows Kingma and Ba, "Adam: A Method for Stochastic Optimization" (ICLR 2015). RMSprop
-    and SGD have no momentum.
-    """
+    """Applies gradients outside a distribution context. RMSprop and SGD have no momentum."""
 
     def __init__(self, kind: str, **options: Any) -> None:
-        """Takes 'adam', 'rmsprop' or 'sgd', and the options of the Keras optimizers."""
         super().__init__(**options)
         self._kind = kind
 
@@ -42,11 +37,7 @@ class _FusedOptimizer(optimizers.Optimizer):
             for variable in variables
         ]
 
-    def apply(
-        self,
-        grads: Sequence[tf.Tensor],
-        trainable_variables: Sequence[keras.Variable] | None = None,
-    ) -> None:
+    def apply(self, grads: Sequence[tf.Tensor], trainable_variables: Any = None) -> None:
         """Updates the variables of `build`; `grads` are in the same order."""
         rate = tf.cast(self.learning_rate, tf.float32)
         step = tf.cast(self.iterations + 1, tf.float32)

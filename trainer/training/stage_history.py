@@ -13,19 +13,12 @@ MIN_RELATIVE_RISE = 0.05  # of the validation loss; smaller changes are noise
 
 @dataclass(frozen=True)
 class StageHistory:
-    """History of one stage.
-
-    Attributes:
-        metrics: 'loss', 'accuracy', 'val_loss' and 'val_accuracy', one number per epoch.
-        best_epoch: epoch of this stage, counted from 1, whose weights were kept. None if no epoch
-            improved on the weights before the stage.
-        patience: of early stopping, in epochs; 0: disabled.
-    """
+    """One stage: 'loss', 'accuracy', 'val_loss' and 'val_accuracy' of its epochs."""
 
     name: str
     metrics: dict[str, tuple[float, ...]]
-    best_epoch: int | None
-    patience: int
+    best_epoch: int | None  # counted from 1; None if no epoch improved on the weights before
+    patience: int  # of early stopping, in epochs; 0: disabled
 
     @computed_field  # type: ignore[prop-decorator]
     @property

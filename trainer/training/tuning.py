@@ -43,11 +43,7 @@ class RecipeTuner(keras_tuner.engine.base_tuner.BaseTuner):
         super().__init__(oracle, directory=str(directory), project_name='trials')
 
     def search(self, *arguments: Any, **options: Any) -> None:
-        """Runs all trials; deletes the activation cache afterwards.
-
-        Raises:
-            RuntimeError: the loss of every trial is NaN.
-        """
+        """Runs all trials; raises RuntimeError if the loss of every trial is NaN."""
         with devices.make_strategy().scope(), devices.precision_on_cpu(self._job.config):
             self._network, _ = self._job.start()
             self._backbone_weights = self._network.backbone.model.get_weights()
@@ -102,11 +98,7 @@ def search_space(tuner: TunerConfig, config: TrainConfig) -> keras_tuner.HyperPa
 
 
 def best_metrics(histories: list[StageHistory]) -> dict[str, float]:
-    """Returns validation loss and accuracy of the epoch with the lowest validation loss.
-
-    Raises:
-        keras_tuner.errors.FailedTrialError: the loss of every epoch is NaN.
-    """
+    """Returns validation loss and accuracy of the epoch with the lowest validation loss."""
     losses, accuracies = (
         [value for history in histories for value in history.metrics[key]]
         for key in ('val_loss', 'val_accuracy')

@@ -4,14 +4,16 @@ Keras cannot load a SavedModel as a trainable model. Every training therefore al
 weights in Keras's format, with a description of the architecture that they fit.
 """
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 
 from common.errors import ModelError
 from trainer.config.train import TrainConfig
-from trainer.model.description import describe, read_description, weights_folder, write_description
+from trainer.model.description import DESCRIPTION, read_description, weights_folder
 from trainer.model.network import Network
 
 
@@ -22,20 +24,16 @@ def save_weights(
     folder.mkdir(parents=True, exist_ok=True)
     for model, file in _files(network, folder):
         model.save_weights(file)
-    write_description(config, classes, folder)
+    (folder / DESCRIPTION).write_text(json.dumps(_describe(config, classes), indent=1))
 
 
 def load_weights(
     network: Network, config: TrainConfig, classes: Sequence[str], base_model: str | None
 ) -> Path:
-    """Loads the weights of a base model, the path of a SavedModel from TFX, into a network.
+    """Loads the weights of a base model, the path of a SavedModel; returns its artifact's folder.
 
-    Returns:
-        The folder of the artifact with the weights.
-
-    Raises:
-        ModelError: there is no base model, its weights are missing or corrupted, or its
-            architecture or classes differ. The network is unchanged.
+    Raises ModelError, and leaves the network unchanged, if there is no base model, its weights are
+    missing or corrupted, or its architecture or classes differ.
     """
     if not base_model:
         raise ModelError('no model has been blessed yet')
@@ -45,7 +43,7 @@ def load_weights(
         raise ModelError(f'the last blessed model has no weights in {folder}')
     differences = [
         f'{key} was {before.get(key)} and is {value}'
-        for key, value in describe(config, classes).items()
+        for key, value in _describe(config, classes).items()
         if before.get(key) != value
     ]
     if differences:
@@ -59,6 +57,15 @@ def load_weights(
             model.set_weights(weights)
         raise ModelError(f'the weights in {folder} cannot be read') from error
     return folder.parent
+
+
+def _describe(config: TrainConfig, classes: Sequence[str]) -> dict[str, Any]:
+    """Returns the properties that two models must share to exchange weights."""
+    return {
+        'trainer.alpha': config.alpha,
+        'trainer.head.hidden': list(config.head.hidden),
+        'classes': list(classes),
+    }
 
 
 def _files(network: Network, folder: Path) -> list[tuple[keras.Model, Path]]:

@@ -8,7 +8,7 @@ from trainer.data.activation_cache import CacheWriter, record_type
 
 def write(directory, views=1, count=10, dtype='float16', shape=(2, 3)):
     """Writes tensors filled with the image number, plus 100 per view, labelled by parity."""
-    writer = CacheWriter(directory, 'train', views, record_type(dtype, shape))
+    writer = CacheWriter(directory, views, record_type(dtype, shape))
     for view in range(views):
         for start in range(0, count, 4):
             numbers = np.arange(start, min(start + 4, count))

@@ -32,7 +32,7 @@ def test_labels_of_three_classes_are_one_hot(from_images, job_of_three, tmp_path
     splits, expected = job.splits, job.splits['eval'].labels.astype(int)
     assert set(expected) == {0, 1, 2}
     if not from_images:
-        writer = CacheWriter(tmp_path, 'pooled', 1, record_type('float16', (4,)))
+        writer = CacheWriter(tmp_path, 1, record_type('float16', (4,)))
         writer.append(0, np.zeros((len(expected), 4)), expected)
         splits = dict.fromkeys(job.splits, writer.finish())
     data = make_stage_data(splits, 1, job.config, job.classes, from_images=from_images)

@@ -84,7 +84,7 @@ with tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1']).scope():
     shape = network.backbone.boundary_shape
     labels = np.arange(64) % 2
     noise = np.random.default_rng(0).uniform(0, 1, (64, *shape))
-    writer = CacheWriter(folder, 'all', 1, record_type('float16', shape))
+    writer = CacheWriter(folder, 1, record_type('float16', shape))
     writer.append(0, noise + labels[:, None, None, None], labels)
     inputs = {'fine_tune': dict.fromkeys(('train', 'eval'), writer.finish())}
     (history,) = train(job, network, inputs, folder / 'logs')
