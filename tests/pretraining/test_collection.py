@@ -1,18 +1,10 @@
 """Generated figures and textures: shape, range of values, and determinism."""
 
-import contextlib
-import os
-import subprocess
-import sys
-import time
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-from pretraining import collection as collection_module
 from pretraining import textures, tones
-from pretraining.assemblies import SIBLINGS, draw_assembly, sample_assembly
+from pretraining.assemblies import draw_assembly, sample_assembly
 from pretraining.collection import make_collection
 from pretraining.contours import draw_contour, sample_contour
 from pretraining.fractals import draw_fractal, sample_fractal
@@ -57,20 +49,6 @@ def test_textures_use_the_full_range_and_tile_seamlessly(family):
     assert np.mean(seams) < 3 * np.mean(steps) + 5
 
 
-def test_siblings_share_all_but_two_parts():
-    first, second = (
-        sample_assembly(np.random.default_rng(3), own) for own in (None, np.random.default_rng(4))
-    )
-    assert [one.at == other.at for one, other in zip(first, second, strict=True)].count(False) == 2
-
-
-def test_drawings_of_one_class_are_more_similar_than_of_two(collection):
-    figures = (collection.figures != tones.OUTSIDE).astype(float)[::SIBLINGS]
-    same = np.abs(figures[:, 0] - figures[:, 1]).mean()
-    others = np.abs(figures[1:, 0] - figures[:-1, 0]).mean()
-    assert 0 < same < others
-
-
 def test_collection_depends_only_on_its_seed(collection, tmp_path):
     again, other = (make_collection(FEW, seed, tmp_path) for seed in (0, 1))
     np.testing.assert_array_equal(collection.figures, again.figures)
@@ -91,35 +69,3 @@ def test_truncated_collection_is_drawn_again(collection, tmp_path, kept):
     np.testing.assert_array_equal(again.figures, collection.figures)
     assert again.textures.any(axis=(1, 2, 3)).all()
     assert not list(tmp_path.glob('*.partial'))
-
-
-def test_workers_end_when_the_parent_is_killed(tmp_path):
-    script = tmp_path / 'draw.py'
-    script.write_text(
-        'import sys\nfrom pathlib import Path\n'
-        'from pretraining.collection import Counts, make_collection\n'
-        "if __name__ == '__main__':\n"
-        '    make_collection(Counts(0, 0, 8, 4, figures_each=400), 0, Path(sys.argv[1]))\n'
-    )
-    environment = {**os.environ, 'PYTHONPATH': str(Path(collection_module.__file__).parents[1])}
-    with subprocess.Popen(
-        [sys.executable, script, tmp_path], env=environment, start_new_session=True
-    ) as parent:
-        wait_for_processes(parent.pid, least=4)  # parent, fork server, 2 or more workers
-        parent.kill()
-    wait_for_processes(parent.pid, most=0)
-
-
-def wait_for_processes(session: int, least: int = 0, most: int = 1000) -> None:
-    """Waits until a session has so many running processes."""
-    end = time.monotonic() + 30
-    while True:
-        found = 0
-        for status in Path('/proc').glob('[0-9]*/stat'):
-            with contextlib.suppress(OSError):
-                state, _, _, its_session = status.read_text().rpartition(')')[2].split()[:4]
-                found += its_session == str(session) and state != 'Z'
-        if least <= found <= most:
-            return
-        assert time.monotonic() < end
-        time.sleep(0.1)

@@ -39,7 +39,3 @@ def test_hardest_scenes_vary_contrast_and_colours():
     assert 0.2 < lighter.mean() < 0.8
     assert np.ptp(many, axis=3).mean() > 0.1  # colours
     assert all(np.abs(many[0] - other).mean() > 0.02 for other in many[1:])
-
-
-def test_batch_depends_on_the_seed():
-    np.testing.assert_array_equal(scenes(1.0), scenes(1.0))

@@ -12,7 +12,6 @@ import tensorflow_transform.beam as tft_beam
 from tensorflow_transform.tf_metadata import metadata_io
 
 from common import features
-from pipeline.schema import schema_for
 from trainer.data.dataset import ImageSplit, open_splits
 from trainer.model import backbone
 from trainer.model.network import Network
@@ -35,25 +34,30 @@ class SmallJob(Job):
 def small_mobilenet() -> keras.Model:
     """Builds a network of 16 channels from the kinds of layers of MobileNetV2."""
     layers = keras.layers
-    images = keras.Input((SIZE, SIZE, 3))
-
-    def normalised(convolution: keras.Layer, values: keras.KerasTensor) -> keras.KerasTensor:
-        return layers.BatchNormalization(name=f'{convolution.name}_BN')(convolution(values))
-
-    first = layers.Conv2D(8, 3, strides=4, padding='same', use_bias=False, name='Conv1')
-    values = start = layers.ReLU(6.0, name='Conv1_relu')(normalised(first, images))
-    expand = layers.Conv2D(16, 1, use_bias=False, name='block_1_expand')
-    values = layers.ReLU(6.0, name='block_1_expand_relu')(normalised(expand, values))
-    depthwise = layers.DepthwiseConv2D(3, padding='same', use_bias=False, name='block_1_depthwise')
-    values = layers.ReLU(6.0, name='block_1_depthwise_relu')(normalised(depthwise, values))
-    project = layers.Conv2D(8, 1, use_bias=False, name='block_1_project')
-    values = layers.Add(name='block_1_add')([start, normalised(project, values)])
-    last = layers.Conv2D(16, 3, strides=2, padding='same', use_bias=False, name='Conv_1')
-    return keras.Model(images, layers.ReLU(6.0, name='out_relu')(normalised(last, values)))
+    convolutions = [
+        layers.Conv2D(8, 3, strides=4, padding='same', use_bias=False, name='Conv1'),
+        layers.Conv2D(16, 1, use_bias=False, name='block_1_expand'),
+        layers.DepthwiseConv2D(3, padding='same', use_bias=False, name='block_1_depthwise'),
+        layers.Conv2D(8, 1, use_bias=False, name='block_1_project'),
+        layers.Conv2D(16, 3, strides=2, padding='same', use_bias=False, name='Conv_1'),
+    ]
+    images = values = keras.Input((SIZE, SIZE, 3))
+    start = None  # of the residual block
+    for convolution in convolutions:
+        name = convolution.name
+        values = layers.BatchNormalization(name=f'{name}_BN')(convolution(values))
+        if name == 'block_1_project':
+            values = layers.Add(name='block_1_add')([start, values])
+        else:
+            values = layers.ReLU(6.0, name=f'{name}_relu')(values)
+        start = values if start is None else start
+    return keras.Model(images, values)
 
 
 def write_transform_graph(folder: Path) -> tft.TFTransformOutput:
     """Writes a transform graph without TFX."""
+    from pipeline.schema import schema_for  # imports TFDV, which takes seconds
+
     metadata = tft.DatasetMetadata(schema_for(('cats', 'dogs')))
     with beam.Pipeline() as pipeline, tft_beam.Context(temp_dir=str(folder / 'tmp')):
         images = pipeline | beam.Create([])  # the graph needs no analysis of data

@@ -39,16 +39,14 @@ def test_overfitting_needs_patience_or_three_epochs_of_rise(patience, epochs):
 @pytest.mark.parametrize(
     ('validation', 'training'),
     [
-        pytest.param([], [], id='no epoch'),
-        pytest.param([0.3, 0.2, 0.1], None, id='still falling'),
-        pytest.param([0.1, 0.2, 0.3], [0.1, 0.1, 0.1], id='training loss is constant'),
-        pytest.param([0.1, 0.1, 0.1, 0.2], None, id='rise of one epoch after a plateau'),
-        pytest.param([0.1, 0.101, 0.102, 0.103], None, id='noise'),
-        pytest.param([0.1, 0.5, 0.5, 0.1001], None, id='recovered'),
-        pytest.param([0.0, 0.0, 0.0], None, id='zero'),
-        pytest.param([0.1, 0.2, math.nan], None, id='diverged'),
-        pytest.param([math.nan] * 3, None, id='all NaN'),
-        pytest.param([0.1, 0.2, 0.3], [0.1, 0.1, math.nan], id='training diverged'),
+        ([], []),  # no epoch
+        ([0.1, 0.2, 0.3], [0.1, 0.1, 0.1]),  # training loss is constant
+        ([0.1, 0.1, 0.1, 0.2], None),  # rise of one epoch after a plateau
+        ([0.1, 0.101, 0.102, 0.103], None),  # noise
+        ([0.1, 0.5, 0.5, 0.1001], None),  # recovered
+        ([0.1, 0.2, math.nan], None),  # diverged
+        ([math.nan] * 3, None),  # all NaN
+        ([0.1, 0.2, 0.3], [0.1, 0.1, math.nan]),  # training diverged
     ],
 )
 def test_detects_no_overfitting(validation, training):

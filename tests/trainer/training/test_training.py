@@ -1,6 +1,6 @@
 """Training of both stages: loss, trained layers, best weights and early stopping."""
 
-import io
+import types
 
 import keras
 import numpy as np
@@ -8,7 +8,6 @@ import pytest
 import scipy.special
 import tensorflow as tf
 
-from common import console
 from trainer.model.network import build_head, join
 from trainer.training.callbacks import BestWeights
 from trainer.training.stages import train
@@ -47,9 +46,7 @@ def test_loss_and_accuracy_are_those_of_the_exported_network(trained):
 def test_history_and_logs_have_both_stages(trained):
     _, folder, _, histories = trained
     assert [history.name for history in histories] == ['stage 1, head', 'stage 2, fine-tuning']
-    for history, epochs in zip(histories, (4, 2), strict=True):
-        assert set(history.metrics) == {'loss', 'accuracy', 'val_loss', 'val_accuracy'}
-        assert {len(values) for values in history.metrics.values()} == {epochs}
+    assert [len(history.metrics['accuracy']) for history in histories] == [4, 2]
     logs = {path.parent.parent.name for path in (folder / 'logs').rglob('events.out.*')}
     assert logs == {'feature_extraction', 'fine_tune'}
     assert not list(folder.rglob('*.records'))
@@ -87,8 +84,7 @@ def test_training_without_cache_gives_same_metrics(small_job, tmp_path, run_job)
     cached, repeated, conventional = (
         run_job(small_job(cache=cache), tmp_path) for cache in (True, True, False)
     )
-    for one, again in zip(cached[0].head.weights, repeated[0].head.weights, strict=True):
-        np.testing.assert_array_equal(one, again)  # the same seed
+    assert repeated[1] == cached[1]  # the same seed
     for with_cache, without in zip(cached[1], conventional[1], strict=True):
         for metric, values in with_cache.metrics.items():
             np.testing.assert_allclose(values, without.metrics[metric], atol=0.03, err_msg=metric)
@@ -106,11 +102,6 @@ def test_epochs_read_augmented_views_in_turn(small_job, tmp_path):
             assert len(splits['eval'].files) == 1
 
 
-def test_seed_selects_initial_weights(small_job):
-    first, second = (small_job(seed=seed).build_network().head for seed in (0, 1))
-    assert (first.get_weights()[0] != second.get_weights()[0]).any()
-
-
 def test_warm_start_keeps_weights_without_improvement(small_job, tmp_path):
     job = small_job(
         feature_extraction={'epochs': 1, 'learning_rate': 1000.0},
@@ -126,18 +117,6 @@ def test_warm_start_keeps_weights_without_improvement(small_job, tmp_path):
         np.testing.assert_array_equal(weights, was)
 
 
-def test_interrupted_training_ends_its_progress_bar(small_job, tmp_path, run_job, monkeypatch):
-    def interrupt(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(BestWeights, 'on_epoch_end', interrupt)
-    stream = io.StringIO()
-    with console.output_to(stream):
-        with pytest.raises(KeyboardInterrupt):
-            run_job(small_job(fine_tune={'epochs': 0}), tmp_path)
-        assert 'stage 1, head 1/2' in stream.getvalue()  # printed when a bar ends
-
-
 @pytest.mark.parametrize(('classes', 'logits'), [(2, 1), (3, 3), (37, 37)])
 def test_head_has_the_layers_of_the_recipe(small_job, classes, logits):
     config = small_job(head={'hidden': [64, 8], 'dropout': 0.5, 'l2': 0.01}).config
@@ -151,19 +130,6 @@ def test_head_has_the_layers_of_the_recipe(small_job, classes, logits):
     assert sum(map(float, head.losses)) == pytest.approx(penalty, rel=1e-4)
 
 
-class FakeModel:
-    """A model with a single number as weights."""
-
-    stop_training = False
-    weights = 0
-
-    def get_weights(self):
-        return self.weights
-
-    def set_weights(self, weights):
-        self.weights = weights
-
-
 @pytest.mark.parametrize(
     ('patience', 'stages', 'kept', 'best_epoch'),
     [
@@ -173,7 +139,10 @@ class FakeModel:
     ],
 )
 def test_keeps_best_weights_and_stops_early(patience, stages, kept, best_epoch):
-    model, best = FakeModel(), BestWeights()
+    model = types.SimpleNamespace(weights=0, stop_training=False)
+    model.get_weights = lambda: model.weights
+    model.set_weights = lambda weights: setattr(model, 'weights', weights)
+    best = BestWeights()
     best.set_model(model)
     best.patience = patience
     for losses in stages:
