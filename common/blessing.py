@@ -1,8 +1,8 @@
-"""Stores the blessing of a model: the gate decision and the manual override.
+"""Stores the gate decision on a model, and the manual override of it.
 
-The gate decision is a `ModelBlessing` artifact that TFX's Pusher and resolvers read: a custom
-property and a marker file in its folder. The manual override is a file in the folder of the
-Trainer's model, because a run with another baseline creates a new blessing for the same model.
+The gate decision is a `ModelBlessing` artifact that TFX's Pusher reads: a custom property and a
+marker file in its folder. The manual override is a file in the folder of the Trainer's model, so it
+is valid for every gate decision on that model, also with another baseline.
 """
 
 import datetime
@@ -19,10 +19,9 @@ from common.strict_model import StrictModel
 
 BLESSING = 'blessing'  # output of ModelGate
 OVERRIDE_FILE = 'override.json'  # in the folder of the Trainer's model
-OVERRIDE = 'manual_override'  # custom property of overridden blessings, and of predictions
-CURRENT_MODEL_ID = 'current_model_id'  # custom property, as in TFX's Evaluator
+OVERRIDE = 'manual_override'  # custom property of predictions
+CURRENT_MODEL_ID = 'current_model_id'  # custom property of blessings, as in TFX's Evaluator
 _BLESSED = 'blessed'
-_MARKER_FILES = {True: 'BLESSED', False: 'NOT_BLESSED'}
 
 
 class ManualOverride(StrictModel):
@@ -30,8 +29,6 @@ class ManualOverride(StrictModel):
 
     Attributes:
         blessed: whether the model may be pushed, be a baseline, and be used for a warm start.
-        person: user name.
-        reason: given by the user.
         moment: time of the decision, with a time zone.
     """
 
@@ -70,37 +67,16 @@ def write_override(model: Path, override: ManualOverride) -> None:
     write_atomically(model / OVERRIDE_FILE, override.model_dump_json(indent=1))
 
 
-def withdrawal(model: Path | None) -> str | None:
-    """Describes the override that withdrew the blessing of a model, or None."""
-    override = read_override(model) if model else None
-    return override.describe() if override and not override.blessed else None
-
-
 def is_blessed(model: Path, by_gate: bool) -> bool:
-    """Whether a model is blessed: by its manual override if there is one, else by the gate.
-
-    Raises:
-        ModelError: the override is damaged.
-    """
+    """Whether a model is blessed: by its manual override if there is one, else by the gate."""
     override = read_override(model)
     return override.blessed if override else by_gate
 
 
 def decision_of(blessing: Artifact | None) -> bool | None:
-    """The decision stored in a blessing; None if empty (TFX's Evaluator without thresholds)."""
+    """The gate decision in a blessing; None if empty (TFX's Evaluator without thresholds)."""
     value = custom_property(blessing, _BLESSED)
     return None if value is None else value == 1
-
-
-def model_id_of(blessing: Artifact) -> int | None:
-    """Artifact id of the blessed or rejected model; None if the artifact is not a blessing."""
-    value = custom_property(blessing, CURRENT_MODEL_ID)
-    return None if value is None else int(value)
-
-
-def is_overridden(blessing: Artifact) -> bool:
-    """Whether a manual override changed this blessing; False for other artifacts."""
-    return bool(custom_property(blessing, OVERRIDE) == 1)
 
 
 def record_decision(
@@ -113,23 +89,4 @@ def record_decision(
     set_custom_properties(blessing, values)
     folder = folder_of(blessing.uri)
     folder.mkdir(parents=True, exist_ok=True)  # Vertex AI does not create it
-    _write_marker(folder, blessed)
-
-
-def record_override(blessing: Artifact, override: ManualOverride) -> None:
-    """Stores a manual override in a blessing, and in its folder if that still exists."""
-    values: dict[str, str | int] = {
-        _BLESSED: int(override.blessed),
-        OVERRIDE: 1,
-        'person': override.person,
-        'reason': override.reason,
-    }
-    set_custom_properties(blessing, values)
-    folder = folder_of(blessing.uri)
-    if folder.is_dir():
-        _write_marker(folder, override.blessed)
-
-
-def _write_marker(folder: Path, blessed: bool) -> None:
-    (folder / _MARKER_FILES[blessed]).touch()
-    (folder / _MARKER_FILES[not blessed]).unlink(missing_ok=True)
+    (folder / ('BLESSED' if blessed else 'NOT_BLESSED')).touch()

@@ -5,6 +5,7 @@ Otherwise the records propagate to the root logger, for example on Vertex AI and
 """
 
 import contextlib
+import dataclasses
 import functools
 import logging
 import sys
@@ -26,10 +27,28 @@ _TITLE_DELAY = 1.0  # seconds
 
 _log = logging.getLogger(__name__)
 
-_current: '_Output | None' = None
-_indentation = ''
-_quiet = False
-_title: '_Title | None' = None
+
+@dataclasses.dataclass
+class _State:
+    """The state of the console, shared by all threads; None as stream is standard output."""
+
+    stream: TextIO | None = None
+    indentation: str = ''
+    quiet: bool = False
+    title: '_Title | None' = None
+
+
+_state = _State()
+
+
+@contextlib.contextmanager
+def _changed(**changes: Any) -> Iterator[None]:
+    previous = {name: getattr(_state, name) for name in changes}
+    vars(_state).update(changes)
+    try:
+        yield
+    finally:
+        vars(_state).update(previous)
 
 
 @contextlib.contextmanager
@@ -44,7 +63,6 @@ def output_to(stream: TextIO, log: Path | None = None) -> Iterator[None]:
         stream: receives colours and moving bars if it is a terminal, else plain lines.
         log: file to which the records are also appended, with time, level and logger name.
     """
-    global _current
     with contextlib.ExitStack() as stack:
         handlers: list[logging.Handler] = [_LineHandler()]
         if log is not None:
@@ -54,33 +72,18 @@ def output_to(stream: TextIO, log: Path | None = None) -> Iterator[None]:
             handlers.append(file)
         for name in PACKAGES:
             stack.enter_context(_handled_by(handlers, logging.getLogger(name)))
-        previous, _current = _current, _Output(stream)
-        try:
-            yield
-        finally:
-            _current = previous
+        stack.enter_context(_changed(stream=stream))
+        yield
 
 
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
+def quiet() -> contextlib.AbstractContextManager[None]:
     """Prints only warnings, errors and records with `extra={'always': True}` in the block."""
-    global _quiet
-    previous, _quiet = _quiet, True
-    try:
-        yield
-    finally:
-        _quiet = previous
+    return _changed(quiet=True)
 
 
-@contextlib.contextmanager
-def indented() -> Iterator[None]:
+def indented() -> contextlib.AbstractContextManager[None]:
     """Indents the lines of all threads by two spaces while the block runs."""
-    global _indentation
-    previous, _indentation = _indentation, f'{_indentation}  '
-    try:
-        yield
-    finally:
-        _indentation = previous
+    return _changed(indentation=f'{_state.indentation}  ')
 
 
 @contextlib.contextmanager
@@ -90,34 +93,32 @@ def titled(title: str) -> Iterator[None]:
     The title is printed before the first line of the block, after one second, or when the block
     raises an exception. A short block without output has none. The log file always has it.
     """
-    global _title
     _log.info('%s ...', title, extra={'log_only': True})
     line = _Title(title)
-    previous, _title = _title, line
     timer = threading.Timer(_TITLE_DELAY, line.show)
     timer.daemon = True
     timer.start()
     try:
-        yield
+        with _changed(title=line):
+            yield
     except BaseException:
         line.show()
         raise
     finally:
         timer.cancel()
         timer.join()
-        _title = previous
 
 
 def show(table: 'RenderableType') -> None:
     """Prints a table or another rich renderable, fitted to the width of the stream."""
-    if not _quiet:
+    if not _state.quiet:
         _show_title()
         _console().print(table, soft_wrap=False)
 
 
 def output_stream() -> TextIO:
     """The stream that receives the output."""
-    return _current.stream if _current else sys.stdout
+    return _state.stream or sys.stdout
 
 
 def styled(words: str, style: str, *, always: bool = False) -> dict[str, Any]:
@@ -163,7 +164,7 @@ def bar(description: str, total: int | None, text: str = '') -> Iterator[Bar]:
         TimeElapsedColumn(),
         TextColumn('{task.fields[text]}', markup=False),
     )
-    with Progress(*columns, console=_console(), disable=_quiet) as progress:
+    with Progress(*columns, console=_console(), disable=_state.quiet) as progress:
         yield Bar(progress, progress.add_task(description, total=total, text=text))
 
 
@@ -173,19 +174,18 @@ class _Title:
     def __init__(self, title: str) -> None:
         from rich.text import Text
 
-        self._line = Text(f'{_indentation}{title} ...')
-        self._line.stylize('bold', len(_indentation), len(_indentation) + len(title))
+        self._line = Text.assemble(_state.indentation, (title, 'bold'), ' ...')
         # Threads that log and the timer compete; waiting for each other could deadlock with the
         # lock of the handler.
         self._printed = threading.Lock()
 
     def show(self) -> None:
-        if not _quiet and self._printed.acquire(blocking=False):
+        if not _state.quiet and self._printed.acquire(blocking=False):
             _console().print(self._line)
 
 
 def _show_title() -> None:
-    title = _title  # another thread may reset the variable
+    title = _state.title  # another thread may reset the variable
     if title:
         title.show()
 
@@ -194,7 +194,8 @@ class _LineHandler(logging.Handler):
     """Prints records on the console."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        if getattr(record, 'log_only', False) or (_quiet and not _printed_when_quiet(record)):
+        important = record.levelno >= logging.WARNING or getattr(record, 'always', False)
+        if getattr(record, 'log_only', False) or (_state.quiet and not important):
             return
         try:
             _show_title()
@@ -206,10 +207,6 @@ class _LineHandler(logging.Handler):
             self.handleError(record)
 
 
-def _printed_when_quiet(record: logging.LogRecord) -> bool:
-    return record.levelno >= logging.WARNING or getattr(record, 'always', False)
-
-
 def _line(record: logging.LogRecord, message: str) -> 'Text':
     from rich.text import Text
 
@@ -218,7 +215,7 @@ def _line(record: logging.LogRecord, message: str) -> 'Text':
         prefix, style = 'error: ', 'red'
     elif record.levelno >= logging.WARNING:
         prefix, style = 'warning: ', 'yellow'
-    indentation = '' if _quiet else _indentation
+    indentation = '' if _state.quiet else _state.indentation
     line = Text(textwrap.indent(f'{prefix}{message}', indentation), style)
     words, style_of_words = getattr(record, 'styled', ('', ''))
     start = line.plain.find(words)
@@ -239,27 +236,21 @@ def _handled_by(handlers: list[logging.Handler], logger: logging.Logger) -> Iter
         logger.setLevel(level)
 
 
-class _Output:
-    """A stream, and the console that prints to it."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self.stream = stream
-
-    @functools.cached_property
-    def console(self) -> 'Console':
-        """A console that does not wrap lines. Ignores FORCE_COLOR: only a terminal has colours."""
-        from rich.console import Console
-
-        terminal = self.stream.isatty()
-        return Console(
-            file=self.stream,
-            force_terminal=terminal,
-            width=None if terminal else _PLAIN_WIDTH,
-            soft_wrap=True,
-            highlight=False,
-            emoji=False,
-        )
-
-
 def _console() -> 'Console':
-    return (_current or _Output(sys.stdout)).console
+    return _console_of(output_stream())
+
+
+@functools.lru_cache(maxsize=1)
+def _console_of(stream: TextIO) -> 'Console':
+    """A console that does not wrap lines. Ignores FORCE_COLOR: only a terminal has colours."""
+    from rich.console import Console
+
+    terminal = stream.isatty()
+    return Console(
+        file=stream,
+        force_terminal=terminal,
+        width=None if terminal else _PLAIN_WIDTH,
+        soft_wrap=True,
+        highlight=False,
+        emoji=False,
+    )

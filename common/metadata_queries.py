@@ -1,9 +1,12 @@
-"""ML Metadata queries and custom properties.
+"""ML Metadata: executions with their artifacts, and custom properties.
 
 Requests are split into chunks, because gRPC limits a response to 4 MB.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+import dataclasses
+import datetime
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ml_metadata import MetadataStore
@@ -11,8 +14,63 @@ from ml_metadata.proto.metadata_store_pb2 import Artifact, Event, Execution
 
 INPUTS = (Event.INPUT, Event.INTERNAL_INPUT)
 OUTPUTS = (Event.OUTPUT, Event.INTERNAL_OUTPUT)
-SUCCEEDED = (Execution.COMPLETE, Execution.CACHED)  # execution states
+_SUCCEEDED = (Execution.COMPLETE, Execution.CACHED)
 _CHUNK = 500  # ids per request
+
+
+@dataclasses.dataclass(frozen=True)
+class Node:
+    """An execution with its input and output artifacts by key, such as `model`."""
+
+    execution: Execution
+    inputs: Mapping[str, Sequence[Artifact]]
+    outputs: Mapping[str, Sequence[Artifact]]
+
+    @property
+    def kind(self) -> str:
+        """Class name of the component, such as `Trainer`."""
+        return component_class(self.execution)
+
+    @property
+    def ended(self) -> datetime.datetime:
+        """End of the execution, in UTC."""
+        milliseconds = self.execution.last_update_time_since_epoch
+        return datetime.datetime.fromtimestamp(milliseconds / 1000, datetime.timezone.utc)
+
+    def input(self, key: str) -> Artifact | None:
+        """The first artifact of an input; None if there is none."""
+        return next(iter(self.inputs.get(key, ())), None)
+
+    def output(self, key: str) -> Artifact | None:
+        """The first artifact of an output; None if there is none."""
+        return next(iter(self.outputs.get(key, ())), None)
+
+    def uses(self, model: Artifact) -> bool:
+        """Whether the input `model` is this artifact."""
+        return any(each.id == model.id for each in self.inputs.get('model', ()))
+
+
+def read_nodes(store: MetadataStore, executions: Iterable[Execution]) -> list[Node]:
+    """Executions with their artifacts, oldest first; leaves out those that failed or still run."""
+    nodes = {
+        each.id: Node(each, defaultdict(list), defaultdict(list))
+        for each in sorted(executions, key=lambda each: each.id)
+        if each.last_known_state in _SUCCEEDED
+    }
+    events = events_of_executions(store, nodes, (*INPUTS, *OUTPUTS))
+    artifacts = artifacts_by_id(store, {event.artifact_id for event in events})
+    for event in events:
+        node = nodes[event.execution_id]
+        channels: Any = node.inputs if event.type in INPUTS else node.outputs
+        channels[event.path.steps[0].key].append(artifacts[event.artifact_id])
+    return list(nodes.values())
+
+
+def nodes_of(store: MetadataStore, artifacts: Collection[int]) -> list[Node]:
+    """Successful executions that read or wrote one of the artifacts, oldest first."""
+    events = _chunked(store.get_events_by_artifact_ids, artifacts)
+    executions = {event.execution_id for event in events}
+    return read_nodes(store, _chunked(store.get_executions_by_id, executions))
 
 
 def custom_property(node: Artifact | Execution | None, key: str) -> Any:
@@ -21,26 +79,20 @@ def custom_property(node: Artifact | Execution | None, key: str) -> Any:
     return None if value is None else getattr(value, value.WhichOneof('value'))
 
 
-def set_custom_properties(node: Artifact | Execution, values: Mapping[str, str | int]) -> None:
-    """Sets custom properties of a proto; the caller writes it to the store."""
+def set_custom_properties(
+    node: Artifact | Execution, values: Mapping[str, str | int | None]
+) -> None:
+    """Sets custom properties of a proto, without those that are None."""
     for key, value in values.items():
         if isinstance(value, int):
             node.custom_properties[key].int_value = value
-        else:
+        elif value is not None:
             node.custom_properties[key].string_value = value
 
 
 def component_class(execution: Execution) -> str:
     """Class name of an execution's component, such as `Trainer`."""
     return str(execution.type.rpartition('.')[2])
-
-
-def events_of_artifacts(
-    store: MetadataStore, artifacts: Collection[int], types: Collection[int]
-) -> list[Event]:
-    """Events of artifact ids with one of the types (`INPUTS` or `OUTPUTS`)."""
-    events = _chunked(store.get_events_by_artifact_ids, artifacts)
-    return [event for event in events if event.type in types]
 
 
 def events_of_executions(
@@ -54,11 +106,6 @@ def events_of_executions(
 def artifacts_by_id(store: MetadataStore, artifacts: Collection[int]) -> dict[int, Artifact]:
     """Artifacts by id, without unknown ids."""
     return {each.id: each for each in _chunked(store.get_artifacts_by_id, artifacts)}
-
-
-def executions_by_id(store: MetadataStore, executions: Collection[int]) -> dict[int, Execution]:
-    """Executions by id, without unknown ids."""
-    return {each.id: each for each in _chunked(store.get_executions_by_id, executions)}
 
 
 def _chunked(request: Callable[[list[int]], list[Any]], ids: Collection[int]) -> Iterator[Any]:

@@ -12,8 +12,7 @@ from tfx.types.channel import BaseChannel
 
 from common import features
 from components.evaluation.gate.component import ModelGate
-from components.evaluation.metrics.classifier_metrics import ClassifierMetrics
-from components.evaluation.metrics.eval_config import eval_config
+from components.evaluation.metrics.classifier_metrics import ClassifierMetrics, eval_config
 from components.evaluation.metrics.slices import custom_extractors
 from components.evaluation.robustness.component import RobustnessEvaluator
 from components.image_example_gen.component import EXAMPLES
@@ -21,8 +20,7 @@ from components.inference.folder_inferrer import FolderInferrer
 from components.inference.unlabelled_example_gen import UnlabelledExampleGen
 from components.lite_converter.component import LiteConverter
 from components.pusher.component import LITE_MODEL, Pusher
-from components.serving_check.check import PROBE
-from components.serving_check.component import ServingCheck
+from components.serving_check.component import PROBE, ServingCheck
 from components.serving_check.config import InfraValidatorConfig
 from pipeline.cache_key import code_of
 from pipeline.config.recipe import Recipe
@@ -54,13 +52,7 @@ def evaluate_and_push(
 ) -> list[BaseNode]:
     """Creates all nodes after the Trainer, in topological order.
 
-    Args:
-        recipe: the configuration.
-        classes: class names in label order.
-        spans: the examples.
-        transform: the Transform node.
-        trainer: the Trainer node.
-        baseline: the resolver of the last blessed model.
+    `classes` are in label order; `baseline` is the resolver of the last blessed model.
     """
     evaluator = _evaluator(recipe, classes, spans.evaluated, trainer, baseline)
     robustness = _robustness(recipe, spans.evaluated, trainer)
@@ -210,7 +202,8 @@ def _pusher(
         examples=examples,
         evaluation=evaluator.outputs['evaluation'],
         lite_model=next(lite, None),
-        serving=recipe.serving_directory,
+        recipe=recipe.name,
+        serving=str(recipe.serving_directory),
         keep=recipe.push.keep,
         created=datetime.datetime.now().isoformat(),
     )

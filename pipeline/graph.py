@@ -22,7 +22,7 @@ from tfx.types.channel import BaseChannel
 from components.anomaly_gate.component import AnomalyGate
 from components.image_example_gen.component import EXAMPLES, ImageExampleGen
 from components.image_example_gen.import_component import ImportCanonicalExamples
-from components.resolvers.previous_statistics import PREVIOUS
+from components.resolvers.spans import PREVIOUS
 from pipeline.cache_key import code_of, content_hash
 from pipeline.config.beam import beam_args
 from pipeline.config.recipe import Recipe

@@ -8,10 +8,10 @@ from tfx.types import standard_artifacts
 from tfx.types.channel import BaseChannel, Channel
 
 from components.resolvers.blessed_model import CANDIDATE, LatestOtherBlessedModelStrategy
-from components.resolvers.newest_spans import NewestSpansStrategy
-from components.resolvers.previous_statistics import (
+from components.resolvers.spans import (
     PREVIOUS,
     STATISTICS,
+    NewestSpansStrategy,
     PreviousSpanStatisticsStrategy,
 )
 from pipeline.config.recipe import Recipe

@@ -1,4 +1,4 @@
-"""`make pretrain`: makes the weights that `trainer.weights: embedded` means, from nothing."""
+"""`make pretrain`: trains the embedded weights (`trainer.weights: embedded`) from scratch."""
 
 import logging
 import os
@@ -44,30 +44,34 @@ def _need(file: Path, end: str) -> None:
     type=click.IntRange(0, 2**20),
     default=0,
     show_default=True,
-    help='One seed gives the same images, and on one machine the same weights.',
+    help='Random seed; the same seed gives the same images, and on one machine the same weights.',
 )
-@click.option('--steps', type=click.IntRange(1), help='Batches; default: as the embedded weights.')
+@click.option(
+    '--steps',
+    type=click.IntRange(1),
+    help='Number of batches; default: as for the embedded weights.',
+)
 @click.option(
     '--output',
     type=click.Path(path_type=Path, dir_okay=False),
     default=EMBEDDED_FILE,
     show_default='the one that recipes use',
     callback=_weights,
-    help='The file of weights, *.weights.h5.',
+    help='Weights file to write, *.weights.h5.',
 )
 @click.option(
     '--workdir',
     type=click.Path(path_type=Path, file_okay=False),
     default=Path('runs/pretraining'),
     show_default=True,
-    help='Drawings, and how far it has come; the same command goes on from there.',
+    help='Folder of drawings and checkpoints; the same command resumes from there.',
 )
 @click.option(
     '--look',
     type=click.Path(path_type=Path, dir_okay=False),
     metavar='PNG',
     callback=_picture,
-    help='Only write a sheet of scenes, such as scenes.png, and train nothing.',
+    help='Write a PNG of sample scenes to this file instead of training.',
 )
 @click.pass_context
 def main(
@@ -79,12 +83,12 @@ def main(
     workdir: Path,
     look: Path | None,
 ) -> None:
-    """Pretrain MobileNetV2 0.35 on images that formulas make."""
+    """Pretrain MobileNetV2 0.35 on formula-generated images."""
     context.with_resource(console.output_to(sys.stdout))
     settings = Settings(seed=seed) if steps is None else Settings(seed=seed, steps=steps)
     if not look and output == EMBEDDED_FILE and settings != Settings():
         raise click.UsageError(
-            'with another seed or number of steps give --output, for recipes use the default file'
+            'with another --seed or --steps give --output: recipes use the default file'
         )
     try:
         with alone(workdir):
@@ -99,21 +103,21 @@ def main(
         reason = error.strerror or str(error)
         raise click.ClickException(f'{error.filename or workdir}: {reason}') from error
     except KeyboardInterrupt:
-        _log.info('interrupted; the same command goes on from the last checkpoint')
+        _log.info('interrupted; the same command resumes from the last checkpoint')
         raise SystemExit(130) from None
 
 
 def _write_sheet(settings: Settings, workdir: Path, file: Path) -> None:
     collection = make_collection(settings.counts, settings.seed, workdir)
-    from pretraining.sheet import write_sheet  # brings in TensorFlow
+    from pretraining.sheet import write_sheet  # imports TensorFlow
 
     write_sheet(collection, settings.seed, file)
-    _log.info('%s: scenes at the beginning, half way and in the end', file)
+    _log.info('%s: scenes of the beginning, the middle and the end of the training', file)
 
 
 def _make_weights(settings: Settings, workdir: Path, output: Path) -> None:
     collection = make_collection(settings.counts, settings.seed, workdir)
-    # Only now: they bring in TensorFlow.
+    # Imported late: they import TensorFlow.
     from pretraining.compact_weights import save_compact
     from pretraining.network import as_keras_builds_it
     from pretraining.training import Pretraining, pretrain

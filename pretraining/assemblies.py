@@ -1,9 +1,8 @@
-"""Assemblies: a body and a few parts on and behind it, most of them in mirrored pairs.
+"""Assemblies: a body with a few parts on and behind it, most of them in mirrored pairs.
 
-A formula of this project. Four classes are siblings: three have two parts of their own in place of
-the first one's, so that a network has to look at parts, at where they are and at how they lie to
-each other, not at the whole alone. The parts are drawn at random from outlines; nothing in nature
-was a model for any of them.
+A formula of this project. Classes come in groups of four siblings: three of them replace two parts
+of the first. A network therefore has to recognize parts and their positions, not the outline alone.
+The parts are random outlines and do not depict anything.
 """
 
 import dataclasses
@@ -21,14 +20,14 @@ _BODY_KINDS = ('ellipse', 'polygon', 'box', 'blob', 'ellipse', 'blob')
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """One part; lengths are shares of half the figure, angles in radians.
+    """A part of an assembly; lengths are fractions of half the figure, angles are in radians.
 
     Attributes:
-        kind: of its outline, or 'strokes': a few lines beside each other.
-        form: the numbers behind the outline.
-        at: its middle, x and y, with y downwards.
-        mirrored: whether there is a second one on the other side of the vertical axis.
-        inner: kind of a smaller outline within it, None if there is none.
+        kind: kind of the outline, or 'strokes' for a few parallel lines.
+        form: parameters of the outline.
+        at: centre, x and y; y points downwards.
+        mirrored: whether the part is repeated on the other side of the vertical axis.
+        inner: kind of a smaller outline inside; None for no outline.
     """
 
     kind: str
@@ -45,7 +44,7 @@ class Part:
 
 
 def sample_assembly(base: np.random.Generator, own: np.random.Generator | None) -> tuple[Part, ...]:
-    """A class at random; siblings share `base`, and all but the first have parts of their `own`."""
+    """Samples a class; siblings share `base`, and all but the first replace parts from `own`."""
     parts = [_body(base), *(_part(base) for _ in range(base.integers(3, 7)))]
     if base.random() < 0.4:
         lower = _body(base)
@@ -58,7 +57,7 @@ def sample_assembly(base: np.random.Generator, own: np.random.Generator | None) 
 
 
 def draw_assembly(parts: tuple[Part, ...], rng: np.random.Generator) -> np.ndarray:
-    """One image of the class: tones, uint8 [SIDE, SIDE]; all of it moved, bent and turned a bit."""
+    """Draws an image of the class with random jitter: tones, uint8 [SIDE, SIDE]."""
     canvas = Canvas()
     line = int(rng.choice([0, 2, 3, 4]))
     tilt = rng.normal() * 0.06
@@ -109,7 +108,7 @@ def _inner(rng: np.random.Generator) -> str | None:
 def _jittered(part: Part, rng: np.random.Generator) -> Part:
     sideways, down = rng.normal(size=2) * 0.05
     if not part.mirrored and part.at[0] == 0:
-        sideways *= 0.3  # what is on the axis stays near it
+        sideways *= 0.3  # parts on the axis stay near it
     return dataclasses.replace(
         part,
         form=varied(part.form, rng),
@@ -135,7 +134,7 @@ def _draw_part(canvas: Canvas, part: Part, tone: int, line: int, tilt: float) ->
 
 
 def _placed(points: np.ndarray, part: Part, side: int, tilt: float) -> np.ndarray:
-    """From around (0, 0) to where the part lies in the figure, mirrored if `side` is -1."""
+    """Moves points around (0, 0) to the part's place in the figure; mirrored if `side` is -1."""
     width = math.sqrt(part.aspect)
     lying = turned(points * [part.size * width, part.size / width], part.angle) + part.at
     return turned(lying * [side, 1], tilt)

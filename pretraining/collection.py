@@ -1,7 +1,7 @@
-"""Every class of figures and textures, drawn often enough to learn from, in two files.
+"""The collection: several drawings of each class of figures and textures, in two files.
 
-A network sees one figure and two textures at a time, in colours, sizes and light that are chosen
-anew for each image (`scenes.py`), so a few dozen drawings of a class are many more images.
+A scene combines one figure and two textures with random colours, sizes and light (`scenes.py`), so
+a few dozen drawings per class give many more images.
 """
 
 import dataclasses
@@ -22,12 +22,12 @@ from pretraining.contours import draw_contour, sample_contour
 from pretraining.fractals import draw_fractal, sample_fractal
 from pretraining.settings import Counts, code_digest
 
-_CLASS, _BASE, _DRAWINGS = 0, 1, 2  # what a random stream is for
+_CLASS, _BASE, _DRAWINGS = 0, 1, 2  # purposes of random streams
 
 
 @dataclasses.dataclass(frozen=True)
 class Collection:
-    """All drawings, read from disk as they are needed.
+    """All drawings, memory-mapped from disk.
 
     Attributes:
         figures: tones, uint8 [classes, drawings, tones.SIDE, tones.SIDE].
@@ -39,12 +39,12 @@ class Collection:
 
 
 def make_collection(counts: Counts, seed: int, folder: Path) -> Collection:
-    """Draws what is not in `folder` yet, in as many processes as there are cores.
+    """Draws the missing part of the collection, with one process per core.
 
-    The drawings follow from the code, `counts` and `seed`, in any number of processes.
+    The drawings depend only on the code, `counts` and `seed`.
 
     Raises:
-        OSError: there is no room for them.
+        OSError: the disk is full.
     """
     jobs = {
         'figures': [
@@ -70,7 +70,7 @@ def make_collection(counts: Counts, seed: int, folder: Path) -> Collection:
 def _is_whole(file: Path, shape: tuple[int, ...]) -> bool:
     try:
         return np.load(file, mmap_mode='r').shape == shape
-    except (FileNotFoundError, EOFError, ValueError):  # cut off
+    except (FileNotFoundError, EOFError, ValueError):  # truncated
         return False
 
 
@@ -79,7 +79,7 @@ def _write(
 ) -> None:
     partial = file.with_suffix('.partial')
     array = np.lib.format.open_memmap(partial, 'w+', np.uint8, shape)
-    with partial.open('r+b') as reserved:  # else a full disk kills the process without a word
+    with partial.open('r+b') as reserved:  # else a full disk kills the process
         try:
             os.posix_fallocate(reserved.fileno(), 0, partial.stat().st_size)
         except OSError as error:
@@ -97,7 +97,7 @@ Draw = Callable[[int, int], Iterator[np.ndarray]]
 
 
 def _drawn(classes: Sequence[tuple[Draw, int]], each: int, seed: int) -> Iterator[np.ndarray]:
-    # Forked from a small process of its own: TensorFlow's threads would not survive a fork.
+    # Forked from a small server process: TensorFlow's threads would not survive a fork.
     context = multiprocessing.get_context('forkserver')
     jobs = [(draw, number, each, seed) for draw, number in classes]
     with ProcessPoolExecutor(os.cpu_count(), context, _end_with_parent) as processes:
@@ -105,7 +105,7 @@ def _drawn(classes: Sequence[tuple[Draw, int]], each: int, seed: int) -> Iterato
 
 
 def _end_with_parent() -> None:
-    """A worker whose parent was killed would wait for work for ever."""
+    """Ends a worker whose parent was killed; it would otherwise wait forever."""
     parent = multiprocessing.parent_process()
     assert parent  # this runs in a worker
 

@@ -1,4 +1,4 @@
-"""Radial contours: nested closed curves around one middle, each smaller and turned a little.
+"""Radial contours: nested closed curves around one centre, each smaller and slightly rotated.
 
 After Kataoka et al., "Replacing Labeled Real-Image Datasets with Auto-Generated Contours"
 (CVPR 2022).
@@ -15,7 +15,7 @@ from pretraining.tones import OUTLINE, Canvas
 
 @dataclasses.dataclass(frozen=True)
 class Contour:
-    """One class. Amplitudes are shares of the radius, float64 [8, 2], of frequencies 2 to 9."""
+    """A class of contours. Amplitudes of frequencies 2 to 9 are fractions of the radius: [8, 2]."""
 
     rings: int
     amplitudes: np.ndarray
@@ -27,7 +27,7 @@ class Contour:
 
 
 def sample_contour(rng: np.random.Generator) -> Contour:
-    """A class at random."""
+    """Samples a class."""
     order = np.arange(2, 10)[:, None]
     return Contour(
         rings=int(rng.integers(3, 15)),
@@ -41,7 +41,7 @@ def sample_contour(rng: np.random.Generator) -> Contour:
 
 
 def draw_contour(contour: Contour, rng: np.random.Generator) -> np.ndarray:
-    """One image of the class: tones, uint8 [SIDE, SIDE]."""
+    """Draws an image of the class: tones, uint8 [SIDE, SIDE]."""
     canvas = Canvas()
     amplitudes = contour.amplitudes * (1 + 0.15 * rng.normal(size=contour.amplitudes.shape))
     corners = contour.teeth + 3 if contour.angular else 200

@@ -1,7 +1,7 @@
-"""Fractals of iterated function systems, drawn by the chaos game; a system is a class.
+"""Fractals of iterated function systems, drawn by the chaos game; each system is a class.
 
-After Kataoka et al., "Pre-training without Natural Images" (ACCV 2020, IJCV 2022): affine maps at
-random, kept if their attractor fills enough of the image; images of one class vary the parameters.
+After Kataoka et al., "Pre-training without Natural Images" (ACCV 2020, IJCV 2022): random
+affine maps whose attractor fills enough of the image; images of one class vary the parameters.
 """
 
 import dataclasses
@@ -10,13 +10,17 @@ import numpy as np
 
 from pretraining.tones import OUTLINE, SIDE
 
-_CHAINS, _STEPS, _FORGOTTEN = 60, 200, 20  # points drawn at once; the first are not on it yet
-_FILLED = (0.2, 0.8)  # share of the pixels
+_CHAINS, _STEPS, _FORGOTTEN = (
+    60,
+    200,
+    20,
+)  # points, steps, and the steps to discard
+_FILLED = (0.2, 0.8)  # fraction of the pixels
 
 
 @dataclasses.dataclass(frozen=True)
 class Fractal:
-    """One class: maps x -> matrix x + shift, float64 [n, 2, 2] and [n, 2], with probabilities."""
+    """A class: maps x -> matrix x + shift, float64 [n, 2, 2] and [n, 2], with probabilities."""
 
     matrices: np.ndarray
     shifts: np.ndarray
@@ -24,7 +28,7 @@ class Fractal:
 
 
 def sample_fractal(rng: np.random.Generator) -> Fractal:
-    """A class at random, of two to six maps, whose attractor fills between a fifth and 0.8."""
+    """Samples a class of two to six maps whose attractor fills 0.2 to 0.8 of the image."""
     while True:
         count = int(rng.integers(2, 7))
         matrices = rng.uniform(-1, 1, (count, 2, 2))
@@ -40,7 +44,7 @@ def sample_fractal(rng: np.random.Generator) -> Fractal:
 
 
 def draw_fractal(fractal: Fractal, rng: np.random.Generator) -> np.ndarray:
-    """One image of the class: tones, uint8 [SIDE, SIDE], the lighter the denser."""
+    """Draws an image of the class: tones, uint8 [SIDE, SIDE]; denser areas are lighter."""
     density = None
     while density is None:
         matrices = fractal.matrices * (1 + 0.06 * rng.normal(size=fractal.matrices.shape))
@@ -52,7 +56,7 @@ def draw_fractal(fractal: Fractal, rng: np.random.Generator) -> np.ndarray:
 
 
 def _points(fractal: Fractal, rng: np.random.Generator) -> np.ndarray:
-    """Points near the attractor, float64 [n, 2]; not finite if the maps do not contract."""
+    """Samples points near the attractor, float64 [n, 2]; not finite if the maps diverge."""
     bounds = np.cumsum(fractal.probabilities)
     chance = rng.random((_STEPS + _FORGOTTEN, _CHAINS)) * bounds[-1] * (1 - 1e-9)
     chosen = np.searchsorted(bounds, chance)
@@ -66,7 +70,7 @@ def _points(fractal: Fractal, rng: np.random.Generator) -> np.ndarray:
 
 
 def _density(points: np.ndarray) -> np.ndarray | None:
-    """Points per pixel, [SIDE, SIDE], with all but the outermost inside; None if far apart."""
+    """Counts points per pixel, [SIDE, SIDE], without outliers; None if the points diverge."""
     if not np.isfinite(points).all():
         return None
     low, high = np.percentile(points, 1, axis=0), np.percentile(points, 99, axis=0)

@@ -1,18 +1,18 @@
-"""MobileNetV2 0.35 from a random start, made to learn early and quickly on a CPU."""
+"""MobileNetV2 0.35 with random weights, initialised to train quickly on a CPU."""
 
 import keras
 import tensorflow as tf
 
 from trainer.config.train import EMBEDDED_ALPHA
 
-MOMENTUM = 0.99  # of the moving statistics; Keras's 0.999 is meant for more steps
+MOMENTUM = 0.99  # of the moving statistics; Keras's 0.999 needs more steps
 
 
 class FusedBatchNorm(keras.layers.BatchNormalization):
-    """Batch norm whose training is one operation of TensorFlow, where Keras spells it out.
+    """Batch norm that trains with TensorFlow's fused operation, unlike Keras's layer.
 
-    Same variables, same names, and the same numbers up to rounding, but for the moving variance,
-    which takes the unbiased estimate. A training step takes 0.7 of the time.
+    Variables, names and results are those of Keras up to rounding, except that the moving variance
+    uses the unbiased estimate. A training step takes 0.7 of the time.
     """
 
     def call(
@@ -20,7 +20,7 @@ class FusedBatchNorm(keras.layers.BatchNormalization):
     ) -> tf.Tensor:
         if not (training and self.trainable):
             return super().call(inputs, training=training, mask=mask)
-        empty = tf.zeros([0])  # no statistics from before
+        empty = tf.zeros([0])  # no previous statistics
         outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=inputs,
             scale=self.gamma,
@@ -36,10 +36,10 @@ class FusedBatchNorm(keras.layers.BatchNormalization):
 
 
 def build_backbone(size: int) -> keras.Model:
-    """MobileNetV2 0.35 without its top; residual blocks begin as the identity.
+    """Builds MobileNetV2 0.35 without its top; residual blocks start as the identity.
 
-    Zero for the last scale of each block (Goyal et al., "Accurate, Large Minibatch SGD", 2017)
-    lets the gradient reach the first layers from the first step.
+    The last scale of each block starts at zero (Goyal et al., "Accurate, Large Minibatch SGD",
+    2017), so that the gradient reaches the first layers from the first step.
     """
     backbone = keras.models.clone_model(_plain(size), clone_function=_with_fused_norm)
     names = {layer.name for layer in backbone.layers}
@@ -51,7 +51,7 @@ def build_backbone(size: int) -> keras.Model:
 
 
 def as_keras_builds_it(backbone: keras.Model) -> keras.Model:
-    """The same weights in layers of Keras alone, whose kinds the layout of a file follows."""
+    """Copies the weights into Keras's own layers, which determine the layout of a weights file."""
     plain = _plain(backbone.input_shape[1])
     plain.set_weights(backbone.get_weights())
     return plain

@@ -1,10 +1,10 @@
-"""Scenes: a figure in front of a texture, coloured, lit and photographed, a batch at a time.
+"""Scenes: batches of a figure in front of a texture, with random colours, light and camera.
 
-Everything that is not a class is chosen anew for each image: colours, contrast, place, size, turn,
-light, blur and noise. `difficulty` says how freely. At 0 figures are light, with dark outlines,
-grounds are darker, and all stand upright in the middle, mirrored or not. From a random start a
-network finds a foothold there that it does not find at 1, where any part may be lighter or darker
-than any other, so that no single filter, taken alone, goes along with any class.
+Everything except the class is random: colours, contrast, position, size, rotation, light, blur and
+noise. `difficulty` is the amount of variation. At 0, figures are light with dark outlines,
+backgrounds are darker, and all figures are upright and centred, mirrored or not. A network with
+random weights starts to learn there; at 1 it does not, because any part may be lighter or darker
+than any other, and no single filter correlates with a class.
 """
 
 import dataclasses
@@ -14,11 +14,11 @@ import tensorflow as tf
 
 from pretraining import textures, tones
 
-_GROUND, _FIGURE = (0.1, 0.45), (0.55, 1.0)  # the two ends of gray at difficulty 0
+_GROUND, _FIGURE = (0.1, 0.45), (0.55, 1.0)  # ranges of gray at difficulty 0
 
 
 class _Dice:
-    """Random values for a batch; each call draws from a stream of its own."""
+    """Random values for a batch; each call uses a separate random stream."""
 
     def __init__(self, seed: tf.Tensor, batch: int) -> None:
         self._seed, self._batch, self._calls = seed, batch, 0
@@ -33,7 +33,7 @@ class _Dice:
         return tf.where(self.uniform(0.0, 1.0) < 0.5, 1.0, -1.0)
 
     def colour(self) -> tf.Tensor:
-        """[batch, 3] in 0..1: a gray with a tint, from none to strong."""
+        """Returns [batch, 3] in 0..1: a gray with a weak or strong tint."""
         tint = self.normal(3) * self.uniform(0.0, 0.375, 1)
         return tf.clip_by_value(self.uniform(0.0, 1.0, 1) + tint, 0.0, 1.0)
 
@@ -44,12 +44,12 @@ class _Dice:
 
 @dataclasses.dataclass(frozen=True)
 class Drawings:
-    """What a batch of scenes is made of.
+    """The drawings of a batch of scenes.
 
     Attributes:
         figures: tones, uint8 [batch, tones.SIDE, tones.SIDE].
-        grounds: textures behind, uint8 [batch, textures.SIDE, textures.SIDE].
-        coats: textures of the figures, likewise.
+        grounds: background textures, uint8 [batch, textures.SIDE, textures.SIDE].
+        coats: textures of the figures, shaped like `grounds`.
     """
 
     figures: tf.Tensor
@@ -58,12 +58,12 @@ class Drawings:
 
 
 def compose(drawings: Drawings, size: int, seed: tf.Tensor, difficulty: tf.Tensor) -> tf.Tensor:
-    """Scenes, float32 [batch, size, size, 3] in -1..1.
+    """Composes scenes, float32 [batch, size, size, 3] in -1..1.
 
     Args:
         drawings: figures and textures.
         size: pixels, height and width.
-        seed: int32 [2]; one seed gives one batch.
+        seed: int32 [2]; determines the batch.
         difficulty: float32 [], from 0 to 1.
     """
     dice = _Dice(seed, drawings.figures.shape[0])
@@ -87,7 +87,7 @@ def _ground(grounds: tf.Tensor, size: int, dice: _Dice, difficulty: tf.Tensor) -
 
 
 def _texture(drawn: tf.Tensor, size: int, dice: _Dice, difficulty: tf.Tensor) -> tf.Tensor:
-    """A part of each texture, float32 [batch, size, size, 1] in 0..1."""
+    """Crops each texture at random: float32 [batch, size, size, 1] in 0..1."""
     scale = tf.exp(difficulty * dice.uniform(math.log(0.5), math.log(1.6)))
     corners = dice.uniform(-200.0, 200.0, 2)
     moves = _moves(size, textures.SIDE, scale * 0.75, dice, difficulty * 0.3, difficulty, corners)
@@ -97,7 +97,7 @@ def _texture(drawn: tf.Tensor, size: int, dice: _Dice, difficulty: tf.Tensor) ->
 def _figure(
     figures: tf.Tensor, size: int, dice: _Dice, difficulty: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Colours [batch, size, size, 3], black outside, and cover [batch, size, size, 1]."""
+    """Returns colours [batch, size, size, 3], black outside, and alpha [batch, size, size, 1]."""
     colours = tf.gather(_palette(dice, difficulty), tf.cast(figures, tf.int32), batch_dims=1)
     scale = tf.exp(difficulty * dice.uniform(math.log(2 / 3), math.log(1.55)))
     place = difficulty * size * dice.uniform(-0.2, 0.2, 2)
@@ -107,11 +107,11 @@ def _figure(
 
 
 def _palette(dice: _Dice, difficulty: tf.Tensor) -> tf.Tensor:
-    """Colour and cover of each tone, [batch, tones, 4]; a ramp, single colours, or between both."""
+    """Returns colour and alpha of each tone, [batch, tones, 4]: a ramp, colours, or a mix."""
     low, high = ((end + difficulty * (dice.colour() - end))[:, None] for end in _FIGURE)
     share = tf.linspace(0.0, 1.0, tones.TONES)[None, :, None]
     ramp = low + (high - low) * share
-    # In steps of 7 of 16, neighbouring tones are far apart, and no two alike.
+    # Steps of 7 modulo 16 keep neighbouring tones apart and distinct.
     fixed = 0.5 + tf.cast(tf.range(tones.TONES) * 7 % tones.TONES, tf.float32) / 30
     single = tf.clip_by_value(
         dice.uniform(0.05, 0.95, tones.TONES, 1) + dice.normal(tones.TONES, 3) * 0.2, 0.0, 1.0
@@ -135,16 +135,16 @@ def _moves(
     shear: tf.Tensor,
     place: tf.Tensor,
 ) -> tf.Tensor:
-    """Transforms for `_warp`, [batch, 8]: mirrored or not, scaled, turned, sheared, moved.
+    """Returns random transforms for `_warp`, [batch, 8]: flip, scale, rotation, shear, shift.
 
     Args:
-        size: of the scene, in pixels.
-        side: of the drawing, in pixels.
-        scale: the drawing at 1 is as large as the scene; larger values show more of it, [batch].
-        dice: chance.
-        turn: standard deviation in radians.
-        shear: standard deviation, in tenths.
-        place: by how many pixels of the scene it is moved, [batch, 2].
+        size: side of the scene in pixels.
+        side: side of the drawing in pixels.
+        scale: [batch]; at 1 the drawing is as large as the scene, larger values show more of it.
+        dice: random values.
+        turn: standard deviation of the rotation in radians.
+        shear: standard deviation of the shear, in tenths.
+        place: shift in pixels of the scene, [batch, 2].
     """
     angle, step = turn * dice.normal(), scale * side / size
     cosine, sine = tf.cos(angle) * step, tf.sin(angle) * step
@@ -171,7 +171,7 @@ def _warp(images: tf.Tensor, moves: tf.Tensor, size: int, beyond: str) -> tf.Ten
 
 
 def _photographed(scene: tf.Tensor, dice: _Dice, difficulty: tf.Tensor) -> tf.Tensor:
-    """Lit from one side, out of focus, bright or dull, with noise; in 0..1."""
+    """Adds directional light, blur, contrast and noise; values in 0..1."""
     size = scene.shape[1]
     steps = tf.linspace(-1.0, 1.0, size)
     angle = dice.uniform(0.0, 2 * math.pi, 1, 1)

@@ -1,4 +1,4 @@
-"""What a pretraining follows from: its settings, and the code that it runs."""
+"""Settings of a pretraining, and the digest of its code."""
 
 import dataclasses
 import hashlib
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclasses.dataclass(frozen=True)
 class Counts:
-    """Classes of each formula, and drawings of each class."""
+    """Numbers of classes per formula, and of drawings per class."""
 
     assemblies: int = 512
     contours: int = 128
@@ -20,14 +20,14 @@ class Counts:
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """The defaults are those of the embedded weights.
+    """Settings of a pretraining; the defaults produce the embedded weights.
 
     Attributes:
-        size: of scenes, in pixels.
-        steps: of `batch` scenes each.
-        warm_up: share of the steps in which the learning rate rises.
-        foothold: share of figures recognised from which on scenes become more difficult.
-        pace: by how much difficulty rises in a step, or falls below the foothold.
+        size: side of a scene in pixels.
+        steps: number of batches.
+        warm_up: fraction of the steps in which the learning rate rises.
+        foothold: accuracy on figures above which the difficulty rises, and below which it falls.
+        pace: change of the difficulty per step.
         save_every: steps between checkpoints.
     """
 
@@ -44,7 +44,7 @@ class Settings:
     counts: Counts = dataclasses.field(default_factory=Counts)
 
     def learning_rate_at(self, step: int) -> float:
-        """Rises in a line, then falls to zero along a cosine; `step` counts from 0."""
+        """Learning rate: linear warm-up, then cosine decay to zero; `step` counts from 0."""
         warm_up = max(1, round(self.warm_up * self.steps))
         if step < warm_up:
             return self.learning_rate * (step + 1) / warm_up
@@ -53,7 +53,7 @@ class Settings:
 
 
 def code_digest() -> str:
-    """Changes with any file of this package."""
+    """Digest of all source files of this package."""
     digest = hashlib.sha256()
     for file in sorted(Path(__file__).parent.glob('*.py')):
         digest.update(file.name.encode() + file.read_bytes())

@@ -1,4 +1,4 @@
-"""Closed outlines, each from a kind and a few numbers: what assemblies and tiles are made of."""
+"""Closed outlines, given by a kind and a few parameters; used by assemblies and tiles."""
 
 import math
 
@@ -10,42 +10,42 @@ _ANGLES = np.linspace(0, 2 * np.pi, 64, endpoint=False)
 
 
 def sample_form(rng: np.random.Generator) -> np.ndarray:
-    """The numbers behind an outline, float64 [14]: two shares in 0..1, then waves of a blob."""
+    """Samples the parameters of an outline, float64 [14]: two in 0..1, then the waves of a blob."""
     order = np.arange(2, 2 + HARMONICS)[:, None]
     waves = rng.normal(size=(HARMONICS, 2)) * 0.35 / order
     return np.concatenate([rng.uniform(size=2), waves.ravel()])
 
 
 def varied(form: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Much the same form, every number a tenth larger or smaller."""
+    """Varies each parameter by about a tenth."""
     changed = form * (1 + rng.normal(size=form.shape) * 0.1)
     changed[:2] = np.clip(changed[:2], 0, 0.999)
     return changed
 
 
 def outline(kind: str, form: np.ndarray) -> np.ndarray:
-    """Corners of a closed outline around (0, 0), about 1 from it: float64 [n, 2], x and y.
+    """Returns the corners of a closed outline of radius about 1 around (0, 0): float64 [n, 2].
 
     Raises:
-        KeyError: there is no such kind.
+        KeyError: the kind is unknown.
     """
     return _OUTLINES[kind](form)
 
 
 def turned(points: np.ndarray, angle: float) -> np.ndarray:
-    """Points [n, 2] turned about (0, 0) by an angle in radians."""
+    """Rotates points [n, 2] about (0, 0) by an angle in radians."""
     cosine, sine = math.cos(angle), math.sin(angle)
     return points @ np.array([[cosine, sine], [-sine, cosine]])
 
 
 def waves(amplitudes: np.ndarray, angles: np.ndarray, lowest: int = 2) -> np.ndarray:
-    """A sum of waves around a circle, one row [cosine, sine] of `amplitudes` for each frequency."""
+    """Sum of waves around a circle; `amplitudes` has a row [cosine, sine] per frequency."""
     phases = np.outer(np.arange(lowest, lowest + len(amplitudes)), angles)
     return (amplitudes[:, :1] * np.cos(phases) + amplitudes[:, 1:] * np.sin(phases)).sum(axis=0)
 
 
 def around(radii: np.ndarray | float, angles: np.ndarray) -> np.ndarray:
-    """Polar coordinates as x and y, [n, 2]."""
+    """Converts polar coordinates to x and y, [n, 2]."""
     return np.stack([radii * np.cos(angles), radii * np.sin(angles)], axis=1)
 
 

@@ -1,4 +1,4 @@
-"""A sheet of scenes to look at: what the network is shown first, half way and in the end."""
+"""A contact sheet of scenes at several difficulties."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ DIFFICULTIES = (0.0, 0.5, 1.0)
 
 
 def write_sheet(collection: Collection, seed: int, file: Path) -> None:
-    """Three rows of scenes for each of `DIFFICULTIES`, as a PNG."""
+    """Writes a PNG with three rows of scenes for each of `DIFFICULTIES`."""
     rng, count = np.random.default_rng(seed), _ROWS * _COLUMNS
     rows = []
     for number, difficulty in enumerate(DIFFICULTIES):

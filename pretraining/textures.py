@@ -1,5 +1,5 @@
-"""Textures: noise, waves, cells and tiles; each set of numbers a class. All but tiles repeat
-without a seam.
+"""Textures: noise, waves, cells and tiles. Each set of parameters is a class. All but tiles are
+periodic.
 
 Noise is coloured in its spectrum, as Perlin's is (Perlin, "An Image Synthesizer", SIGGRAPH 1985,
 which Kataoka et al. use for classes too); cells are Worley's ("A Cellular Texture Basis Function",
@@ -26,11 +26,11 @@ _FREQUENCY_X, _FREQUENCY_Y = np.meshgrid(np.fft.fftfreq(SIDE), np.fft.fftfreq(SI
 
 @dataclasses.dataclass(frozen=True)
 class Noise:
-    """A spectrum: a power of the frequency, or a band around one; longer along an angle.
+    """A spectrum: a power of the frequency, or a band around one; stretched along an angle.
 
     Attributes:
-        centre: of the band, in cycles per pixel; None: no band.
-        fold: what becomes of the values: 0 nothing, 1 ridges, 2 contour lines, 3 two tones.
+        centre: centre of the band in cycles per pixel; None for no band.
+        fold: mapping of the values: 0 none, 1 ridges, 2 contour lines, 3 two tones.
     """
 
     power: float
@@ -41,7 +41,7 @@ class Noise:
     fold: int
 
     def field(self, rng: np.random.Generator) -> np.ndarray:
-        """One noise of this spectrum, standard deviation 1: float64 [SIDE, SIDE]."""
+        """Samples noise with this spectrum and standard deviation 1: float64 [SIDE, SIDE]."""
         cosine, sine = math.cos(self.angle), math.sin(self.angle)
         along = _FREQUENCY_X * cosine + _FREQUENCY_Y * sine
         across = (_FREQUENCY_Y * cosine - _FREQUENCY_X * sine) * self.stretch
@@ -67,7 +67,7 @@ class Noise:
 
 @dataclasses.dataclass(frozen=True)
 class Waves:
-    """A sum of plane waves, bent by noise. Frequencies are whole, so that the edges meet."""
+    """A sum of plane waves, distorted by noise. Integer frequencies make it periodic."""
 
     frequencies: np.ndarray
     strengths: np.ndarray
@@ -86,7 +86,7 @@ class Waves:
 
 @dataclasses.dataclass(frozen=True)
 class Cells:
-    """Distances to the nearest of points at random; `look` says which of four is shown."""
+    """Distances to the nearest of random points; `look` selects one of four measures."""
 
     count: int
     stretch: float
@@ -116,7 +116,7 @@ class Cells:
 
 @dataclasses.dataclass(frozen=True)
 class Tiles:
-    """One outline on a grid, in one or two directions."""
+    """An outline repeated on a grid, in one or two orientations."""
 
     grid: int
     kind: str
@@ -149,16 +149,16 @@ Texture = Noise | Waves | Cells | Tiles
 
 
 def sample_texture(family: str, rng: np.random.Generator) -> Texture:
-    """A class of a family at random.
+    """Samples a class of a family.
 
     Raises:
-        KeyError: there is no such family.
+        KeyError: the family is unknown.
     """
     return _SAMPLERS[family](rng)
 
 
 def draw_texture(texture: Texture, rng: np.random.Generator) -> np.ndarray:
-    """One image of the class: uint8 [SIDE, SIDE], stretched from 0 to 255."""
+    """Draws an image of the class: uint8 [SIDE, SIDE], scaled to 0..255."""
     values = texture.draw(rng)
     low, high = np.percentile(values, 1), np.percentile(values, 99)
     share = np.clip((values - low) / max(high - low, 1e-9), 0, 1)

@@ -1,7 +1,7 @@
-"""Pretraining: MobileNetV2 learns which figure stands before which ground, and which coat it has.
+"""Pretraining: MobileNetV2 learns to classify figure, background and coat of a scene.
 
-Three heads share the pooled features and are thrown away in the end, as in Kataoka et al.; two of
-them say what texture is seen, since a figure alone is told by its outline.
+Three heads share the pooled features and are discarded after the training, as in Kataoka et al.
+Two of them classify textures, because the outline is enough to classify a figure.
 """
 
 import logging
@@ -19,16 +19,16 @@ from pretraining.network import build_backbone
 from pretraining.scenes import Drawings, compose
 from pretraining.settings import Settings
 
-TEXTURE_SHARE = 0.25  # of grounds, and of coats, in the loss; that of figures is 1
-_PEAK_NORM = 5.0  # a longer gradient is shortened to this
-_MEMORY = 0.98  # of the running accuracies, per step
+TEXTURE_SHARE = 0.25  # weight of grounds, and of coats, in the loss; that of figures is 1
+_PEAK_NORM = 5.0  # gradient clipping
+_MEMORY = 0.98  # decay of the running accuracies per step
 _REPORTS = 40
 
 _log = logging.getLogger(__name__)
 
 
 class Pretraining(tf.Module):
-    """A network that learns, and how far it has come; saved and restored as a whole."""
+    """The state of a pretraining, saved and restored as one checkpoint."""
 
     def __init__(self, settings: Settings, collection: Collection) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class Pretraining(tf.Module):
         self._learn = tf.function(self._learning_step, autograph=False)
 
     def advance(self) -> None:
-        """One step: a batch that follows from the seed and the number of the step."""
+        """Trains one step, with a batch determined by seed and step."""
         settings, step = self.settings, int(self.step)
         self.optimizer.learning_rate.assign(settings.learning_rate_at(step))
         rng = np.random.default_rng((settings.seed, step))
@@ -71,7 +71,7 @@ class Pretraining(tf.Module):
         )
 
     def in_words(self) -> str:
-        """How much is recognised of the scenes just seen, and how difficult they are."""
+        """Formats the running accuracies and the difficulty."""
         figures, grounds, coats = self.accuracies.numpy()
         return (
             f'difficulty {float(self.difficulty):.2f}, recognised: '
@@ -95,7 +95,7 @@ class Pretraining(tf.Module):
                 tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels[k], logits[k]))
                 for k in range(3)
             ]
-            # Coats are as faint as the scenes are easy: at difficulty 0 there are none to learn.
+            # The contrast of coats rises with the difficulty: at 0 there is none to learn.
             loss = losses[0] + TEXTURE_SHARE * (losses[1] + self.difficulty * losses[2])
         gradients = tape.gradient(loss, self.variables_)
         gradients, _ = tf.clip_by_global_norm(gradients, _PEAK_NORM)
@@ -117,17 +117,17 @@ class Pretraining(tf.Module):
 def _pick(
     drawings: np.ndarray, batch: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Drawings at random, and their classes, int32."""
+    """Samples drawings and their classes, int32."""
     labels = rng.integers(len(drawings), size=batch)
     return drawings[labels, rng.integers(drawings.shape[1], size=batch)], labels.astype(np.int32)
 
 
 def pretrain(run: Pretraining, folder: Path) -> None:
-    """Goes on from the checkpoint in `folder` to the last step. Killed, the same call goes on.
+    """Trains from the checkpoint in `folder` to the last step; a killed training resumes.
 
     Raises:
-        RunError: the checkpoint cannot be read, or the loss is not finite, in which case
-            the checkpoint from before stays.
+        RunError: the checkpoint cannot be read, or the loss is not finite; the previous
+            checkpoint is kept.
     """
     settings = run.settings
     manager = tf.train.CheckpointManager(tf.train.Checkpoint(run=run), str(folder), max_to_keep=1)
@@ -140,10 +140,10 @@ def pretrain(run: Pretraining, folder: Path) -> None:
         while int(run.step) < settings.steps:
             run.advance()
             bar.advance(1, f'figures {float(run.accuracies[0]):.2f}')
-            _keep_and_tell(run, manager)
+            _save_and_log(run, manager)
 
 
-def _keep_and_tell(run: Pretraining, manager: tf.train.CheckpointManager) -> None:
+def _save_and_log(run: Pretraining, manager: tf.train.CheckpointManager) -> None:
     done, settings = int(run.step), run.settings
     if done % settings.save_every == 0 or done == settings.steps:
         if not math.isfinite(float(run.loss)):

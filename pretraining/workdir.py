@@ -1,4 +1,4 @@
-"""The folder of a pretraining: one at a time, and always of the same settings and code."""
+"""The work folder of a pretraining: one process at a time, fixed settings and code."""
 
 import contextlib
 import dataclasses
@@ -14,11 +14,11 @@ from pretraining.settings import Settings, code_digest
 
 @contextlib.contextmanager
 def alone(workdir: Path) -> Iterator[None]:
-    """Makes the folder, and keeps others out of it.
+    """Creates the folder and holds its lock.
 
     Raises:
-        AlreadyRunning: another pretraining uses it.
-        OSError: it cannot be written.
+        AlreadyRunning: another pretraining uses the folder.
+        OSError: the folder cannot be written.
     """
     workdir.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(workdir / '.lock')
@@ -33,10 +33,10 @@ def alone(workdir: Path) -> Iterator[None]:
 
 
 def claim(workdir: Path, settings: Settings) -> None:
-    """Writes down what is trained here, or finds that it is the same.
+    """Records settings and code in the folder, or checks that they are unchanged.
 
     Raises:
-        ConfigError: it was something else.
+        ConfigError: the folder was used with other settings or code.
     """
     file = workdir / 'settings.json'
     now = {**dataclasses.asdict(settings), 'code': code_digest()}
@@ -46,7 +46,7 @@ def claim(workdir: Path, settings: Settings) -> None:
         partial.replace(file)
     elif _read(file) != now:
         raise ConfigError(
-            f'{workdir} holds a run of other settings or code; give another --workdir, or delete it'
+            f'{workdir} was used with other settings or code; give another --workdir, or delete it'
         )
 
 

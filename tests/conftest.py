@@ -1,4 +1,4 @@
-"""Images for everybody: small drawn ones, and photographs and weights where they are at hand."""
+"""Shared fixtures: images, a small SavedModel, and photographs and weights if available."""
 
 import gc
 import os
@@ -19,7 +19,7 @@ LONGEST_FIRST = ('e2e', 'trainer')
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Where several processes share the tests, none is left alone with a long file at the end."""
+    """Starts long test files first, so that no process runs one alone at the end."""
 
     def place(item: pytest.Item) -> int:
         folder = item.path.relative_to(TESTS).parts[0]
@@ -30,13 +30,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish() -> None:
-    """The libraries stay: the garbage collector need not look at them again and again."""
+    """Excludes the imported libraries from garbage collection."""
     gc.freeze()
 
 
 @pytest.fixture(scope='session', autouse=True)
 def archive_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Archives are not extracted into the home folder of whoever runs the tests."""
+    """Extracts archives into a temporary folder instead of the home folder."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv('CATDOG_CACHE', str(tmp_path_factory.mktemp('cache')))
         yield
@@ -46,7 +46,7 @@ def archive_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def make_image_folder() -> MakeImageFolder:
     """`make_image_folder(path, per_class, classes, size, seed)` writes class folders of JPEGs.
 
-    The classes are told apart by their brightness; no two images are the same.
+    The classes differ in brightness; all images are different.
     """
     return _make_image_folder
 
@@ -71,9 +71,9 @@ def _make_image_folder(
 
 @pytest.fixture(scope='session')
 def make_saved_model() -> MakeSavedModel:
-    """`make_saved_model(folder)` exports a model for the images of `make_image_folder`, untrained.
+    """`make_saved_model(folder)` exports an untrained model for the images of `make_image_folder`.
 
-    Options: `slope`, NaN for a broken model; `explains=False`; `classes=None` to leave them out.
+    Options: `slope`, NaN for a broken model; `explains=False`; `classes=None` for a model without.
     """
     return _make_saved_model
 
@@ -84,7 +84,7 @@ def _make_saved_model(
     explains: bool = True,
     classes: tuple[str, ...] | None = ('cats', 'dogs'),
 ) -> Path:
-    from bright_model import BrightModel  # brings in TensorFlow
+    from bright_model import BrightModel  # imports TensorFlow
 
     BrightModel(slope, explains).export(folder, classes)
     return folder

@@ -1,11 +1,14 @@
 """Configuration of the evaluation: `evaluation:` of a recipe."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 from pydantic import Field, field_validator
 
 from common.errors import ConfigError
 from common.strict_model import StrictModel
+
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class SliceEdges(StrictModel):
@@ -42,6 +45,15 @@ CLASS, SOURCE = 'class', 'source'  # slices by a feature, without edges
 SLICED_BY = (CLASS, *SLICES, SOURCE)
 
 
+def slice_name(feature: str, name: str) -> str:
+    """Human-readable name of a slice: `dark images`, `images of cats`, `images of medium size`."""
+    if feature == CLASS:
+        return f'images of {name}'
+    if feature == SOURCE:
+        return f'images from {name}'
+    return f'images of {name} {feature}' if name == 'medium' else f'{name} images'
+
+
 class RobustnessConfig(StrictModel):
     """Accuracy on corrupted copies of test images."""
 
@@ -53,11 +65,9 @@ class RobustnessConfig(StrictModel):
 class EvaluationConfig(StrictModel):
     """What is measured on the test split, and the requirements for a blessing."""
 
-    baseline_accuracy: float = Field(0.9, ge=0, le=1, description='minimum accuracy')
-    max_drop: float = Field(
-        0.0, ge=0, le=1, description='maximum drop of accuracy from the last blessed model'
-    )
-    floors: dict[str, float] = Field(
+    baseline_accuracy: Share = Field(0.9, description='minimum accuracy')
+    max_drop: Share = Field(0.0, description='maximum drop of accuracy from the last blessed model')
+    floors: dict[str, Share] = Field(
         {}, description='minimum accuracy in slices: class, class.NAME, brightness, brightness.dark'
     )
     min_images: int = Field(
@@ -75,14 +85,12 @@ class EvaluationConfig(StrictModel):
     @field_validator('floors')
     @classmethod
     def _floors_name_slices(cls, floors: dict[str, float]) -> dict[str, float]:
-        for key, floor in floors.items():
+        for key in floors:
             feature, dot, name = key.partition('.')
             if feature not in SLICED_BY:
                 raise ValueError(f'{key} is not a slice; slice by {", ".join(SLICED_BY)}')
             if dot and feature in SLICES and name not in SLICES[feature]:
                 raise ValueError(f'{key}: {feature} has {", ".join(SLICES[feature])}')
-            if not 0 <= floor <= 1:
-                raise ValueError(f'{key}: {floor} is not between 0 and 1')
         return floors
 
 

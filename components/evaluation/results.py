@@ -1,5 +1,8 @@
 """Evaluation results, read by the gate, the report and the commands."""
 
+import math
+from statistics import NormalDist
+
 from pydantic import Field
 
 from common.strict_model import StrictModel
@@ -8,85 +11,74 @@ from common.strict_model import StrictModel
 ACCURACY, BALANCED_ACCURACY, AUC, PR_AUC = 'accuracy', 'balanced_accuracy', 'auc', 'pr_auc'
 LOG_LOSS, BRIER, ECE = 'log_loss', 'brier', 'ece'
 METRICS = (ACCURACY, BALANCED_ACCURACY, AUC, PR_AUC, LOG_LOSS, BRIER, ECE)
-IMAGES, CURVES = 'images', 'curves'  # further metrics: a count, and Curves as JSON
+IMAGES, CONFUSION, CURVES = 'images', 'confusion', 'curves'  # further metrics in TFMA's files
 OVERALL = ''  # name and feature of the slice of all images
+ROBUSTNESS_FILE = 'robustness.json'  # in the artifact's folder: a Robustness
+Z = NormalDist().inv_cdf(0.975)  # of a 95 % confidence interval
 
 Points = tuple[tuple[float, float], ...]
 
 
 class Estimate(StrictModel):
-    """A metric with its 95 % confidence interval.
+    """A metric with its 95 % confidence interval."""
 
-    Attributes:
-        value: point estimate; None if it is NaN.
-        low: lower bound; None if there is no interval.
-        high: upper bound.
-    """
-
-    value: float | None
-    low: float | None = None
+    value: float | None  # None if it is NaN
+    low: float | None = None  # None if there is no interval
     high: float | None = None
 
 
-class SliceResult(StrictModel):
-    """Metrics of a model on a slice of the test split.
+def wilson(successes: float, trials: int) -> Estimate:
+    """Returns a proportion and its 95 % score interval; without a value if there are no trials.
 
-    Attributes:
-        feature: slicing feature, one of `components.evaluation.config.SLICED_BY`; empty for all
-            images.
-        name: name of the slice, such as 'cats' or 'dark'; empty for all images.
-        images: number of images.
-        metrics: estimates by names of METRICS, without those that are undefined for the slice,
-            such as the AUC of one class.
+    Follows Wilson, "Probable inference, the law of succession, and statistical inference" (1927):
+    unlike the normal approximation it stays within 0 and 1, and covers for few trials and for
+    proportions near 1.
     """
+    if not trials:
+        return Estimate(value=None)
+    share, weight = successes / trials, Z**2 / trials
+    centre = (share + weight / 2) / (1 + weight)
+    half = math.sqrt(weight * (share * (1 - share) + weight / 4)) / (1 + weight)
+    return Estimate(value=share, low=max(centre - half, 0.0), high=min(centre + half, 1.0))
 
-    feature: str
-    name: str
+
+class SliceResult(StrictModel):
+    """Metrics of a model on a slice of the test split."""
+
+    feature: str  # one of `config.SLICED_BY`; empty for all images
+    name: str  # such as 'cats' or 'dark'; empty for all images
     images: int
-    metrics: dict[str, Estimate]
+    metrics: dict[str, Estimate]  # without undefined ones, such as the AUC of one class
 
 
 class Bucket(StrictModel):
-    """Bin of a calibration curve.
+    """Bin of a calibration curve."""
 
-    Attributes:
-        confidence: mean predicted probability of the plotted class.
-        share: fraction of the images that belong to this class.
-        images: number of images.
-    """
-
-    confidence: float
-    share: float
+    confidence: float  # mean predicted probability of the plotted class
+    share: float  # fraction of the images that belong to this class
     images: int
 
 
 class Curves(StrictModel):
-    """Curves as in `ModelResult`; the confusion matrix is sparse: (label, prediction, images)."""
-
-    confusion: tuple[tuple[int, int, int], ...]
-    roc: Points
-    precision_recall: Points
-    calibration: tuple[Bucket, ...]
-
-
-class ModelResult(StrictModel):
-    """Metrics and curves of one model.
+    """Curves: of the second of two classes, or the one-vs-rest micro average of three or more.
 
     Attributes:
-        slices: the first has all images.
-        confusion: number of images by label and prediction, [classes][classes].
-        roc: points (false positive rate, true positive rate), from (0, 0) to (1, 1): of the second
-            of two classes, or the one-vs-rest micro average of three or more.
-        precision_recall: points (recall, precision) of the same classes.
-        calibration: bins of rising confidence: of the second of two classes, or of the predicted
-            one of three or more.
+        roc: points (false positive rate, true positive rate), from (0, 0) to (1, 1).
+        precision_recall: points (recall, precision).
+        calibration: non-empty bins of rising confidence; of three or more classes the predicted
+            one is plotted.
     """
 
-    slices: tuple[SliceResult, ...]
-    confusion: tuple[tuple[int, ...], ...]
     roc: Points
     precision_recall: Points
     calibration: tuple[Bucket, ...]
+
+
+class ModelResult(Curves):
+    """Metrics and curves of one model."""
+
+    slices: tuple[SliceResult, ...]  # the first has all images
+    confusion: tuple[tuple[int, ...], ...]  # images by label and prediction, [classes][classes]
 
     @property
     def overall(self) -> SliceResult:
@@ -95,39 +87,23 @@ class ModelResult(StrictModel):
 
 
 class Evaluation(StrictModel):
-    """Evaluation of a model on the test split.
+    """Evaluation of a model on the test split."""
 
-    Attributes:
-        classes: class names by label.
-        threshold: probability from which the second of two classes is predicted.
-        candidate: results of the new model.
-        baseline: results of the last blessed model on the same images, if any.
-    """
-
-    classes: tuple[str, ...]
-    threshold: float
+    classes: tuple[str, ...]  # by label
+    threshold: float  # probability from which the second of two classes is predicted
     candidate: ModelResult
-    baseline: ModelResult | None = None
+    baseline: ModelResult | None = None  # the last blessed model on the same images, if any
 
 
 class Mistake(StrictModel):
-    """A confidently misclassified test image.
-
-    Attributes:
-        filename: filename feature of the record.
-        label: true class.
-        answer: predicted class.
-        probability: predicted probability of this class.
-        picture: PNG of the image, relative to the artifact's folder.
-        explanation: PNG with a Grad-CAM overlay; None if the model has no such signature.
-    """
+    """A confidently misclassified test image."""
 
     filename: str
-    label: str
-    answer: str
-    probability: float
-    picture: str
-    explanation: str | None
+    label: str  # true class
+    answer: str  # predicted class
+    probability: float  # of the predicted class
+    picture: str  # PNG, relative to the artifact's folder
+    explanation: str | None  # PNG with a Grad-CAM overlay; None if the model has no such signature
 
 
 class CorruptedResult(StrictModel):
@@ -140,17 +116,8 @@ class CorruptedResult(StrictModel):
 
 
 class Robustness(StrictModel):
-    """Corruption robustness and the most confident mistakes.
+    """Corruption robustness and the most confident mistakes."""
 
-    Attributes:
-        clean: accuracy on the same images without corruption; None if not measured.
-        corrupted: one result per corruption and severity.
-        mistakes: most confident first.
-    """
-
-    clean: Estimate | None
-    corrupted: tuple[CorruptedResult, ...]
-    mistakes: tuple[Mistake, ...]
-
-
-ROBUSTNESS_FILE = 'robustness.json'  # in the artifact's folder: a Robustness
+    clean: Estimate | None  # accuracy on the same images without corruption; None if not measured
+    corrupted: tuple[CorruptedResult, ...]  # one per corruption and severity
+    mistakes: tuple[Mistake, ...]  # most confident first

@@ -2,15 +2,12 @@
 
 import logging
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import tensorflow_transform as tft
-from tfx.dsl.component.experimental.annotations import (
-    InputArtifact,
-    OutputArtifact,
-    Parameter,
-)
+from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types import standard_artifacts
 from tfx.types.artifact import Artifact
@@ -18,7 +15,7 @@ from tfx.utils import path_utils
 
 from common.artifacts import folder_of
 from common.files import MEGABYTE
-from components.evaluation.metrics.intervals import wilson
+from components.evaluation.results import wilson
 from components.lite_converter import conversion
 from components.lite_converter.config import LiteConfig
 from components.lite_converter.lite_results import LITE_FILE, LiteModel, LiteResult
@@ -45,53 +42,38 @@ def LiteConverter(
 ) -> None:
     """Writes a model per format, and `lite.json` with their accuracy.
 
-    A model with a drop of accuracy above `max_drop` is written too, but not pushed.
-
-    Args:
-        model: output of the Trainer.
-        examples: newest span; the splits 'train' and 'test' are used.
-        transform_graph: preprocessing of the images.
-        lite_model: gets the files.
-        lite: `LiteConfig` as JSON.
-        threshold: probability from which the second of two classes is predicted.
-        code: hash of the component's source.
+    A model with a drop of accuracy above `max_drop` is written too, but not pushed. `lite` is a
+    `LiteConfig` as JSON; train and test images are those of the newest span.
     """
-    config = LiteConfig.model_validate_json(lite)
     patterns = {
         name: [str(folder_of(examples.uri) / f'Split-{name}' / '*')] for name in ('train', 'test')
     }
     splits = open_splits(patterns, tft.TFTransformOutput(str(folder_of(transform_graph.uri))))
-    result = write_lite_models(
-        folder_of(path_utils.serving_model_path(model.uri)),
-        splits['train'],
-        splits['test'],
-        config,
-        threshold,
-        folder_of(lite_model.uri),
-    )
-    _log.info(describe(result))
+    saved_model = folder_of(path_utils.serving_model_path(model.uri))
+    config = LiteConfig.model_validate_json(lite)
+    write_lite_models(saved_model, splits, config, threshold, folder_of(lite_model.uri))
 
 
 def write_lite_models(
-    model: Path,
-    train: ImageSplit,
-    test: ImageSplit,
+    saved_model: Path,
+    splits: Mapping[str, ImageSplit],
     config: LiteConfig,
     threshold: float,
     folder: Path,
 ) -> LiteResult:
     """Converts a SavedModel and evaluates all models on the same test images."""
     folder.mkdir(parents=True, exist_ok=True)
-    representative, _ = _take(train, config.representative_images)
-    images, labels = _take(test, config.test_images)
-    original = _predicted_labels(conversion.probabilities_of_saved_model(model, images), threshold)
+    representative, _ = _take(splits['train'], config.representative_images)
+    images, labels = _take(splits['test'], config.test_images)
+    original = _labels(conversion.probabilities_of_saved_model(saved_model, images), threshold)
     originally_correct = int((original == labels).sum())
     models = []
     for kind in config.formats:
-        contents = conversion.convert(model, kind, representative)
+        contents = conversion.convert(saved_model, kind, representative)
         (folder / f'{kind}.tflite').write_bytes(contents)
         start = time.perf_counter()
-        predicted = _predicted_labels(conversion.probabilities(contents, images), threshold)
+        predicted = _labels(conversion.probabilities(contents, images), threshold)
+        seconds = time.perf_counter() - start
         correct = int((predicted == labels).sum())
         models.append(
             LiteModel(
@@ -100,7 +82,7 @@ def write_lite_models(
                 megabytes=len(contents) / MEGABYTE,
                 accuracy=wilson(correct, len(labels)),
                 agreement=float((predicted == original).mean()),
-                milliseconds=(time.perf_counter() - start) / len(images) * 1000,
+                milliseconds=seconds / len(images) * 1000,
                 within_bound=originally_correct - correct <= config.max_drop * len(labels),
             )
         )
@@ -111,21 +93,11 @@ def write_lite_models(
         models=tuple(models),
     )
     (folder / LITE_FILE).write_text(result.model_dump_json(indent=1))
+    _log.info(result.describe())
     return result
 
 
-def describe(result: LiteResult) -> str:
-    """One line with the accuracy of all models."""
-    models = [f'SavedModel {result.saved_model.value:.4f}']
-    models += [
-        f'{each.format} {each.accuracy.value:.4f} ({each.megabytes:.1f} MB'
-        f'{"" if each.within_bound else ", drop above the maximum: not pushed"})'
-        for each in result.models
-    ]
-    return f'accuracy on {result.images:,} test images: {", ".join(models)}'
-
-
-def _predicted_labels(probability: np.ndarray, threshold: float) -> np.ndarray:
+def _labels(probability: np.ndarray, threshold: float) -> np.ndarray:
     """Predicted labels [n]; -1 where a probability is NaN."""
     binary = probability.shape[1] == 1
     labels = probability[:, 0] >= threshold if binary else probability.argmax(axis=1)

@@ -11,42 +11,60 @@ import tensorflow as tf
 
 from common import features
 
-_OUTPUTS = (features.PROBABILITY, features.LOGIT)
+_BATCH = 64
 
 
 def convert(model: Path, kind: str, representative: np.ndarray) -> bytes:
     """Post-training quantization of the signature `serve_pixels`, without its class name output.
 
     Follows Jacob et al., "Quantization and Training of Neural Networks for Efficient
-    Integer-Arithmetic-Only Inference" (CVPR 2018).
-
-    Args:
-        model: folder of a SavedModel.
-        kind: 'float16': half-precision weights. 'int8': integer weights and activations, float32
-            inputs and outputs.
-        representative: calibration images for int8, uint8 [n, size, size, 3].
+    Integer-Arithmetic-Only Inference" (CVPR 2018). 'float16' has half-precision weights; 'int8'
+    has integer weights and activations, and float32 inputs and outputs. `representative` are the
+    calibration images for int8, uint8 [n, size, size, 3].
     """
     loaded = tf.saved_model.load(str(model))
     serve = loaded.signatures[features.SIGNATURE_PIXELS]
     (spec,) = serve.structured_input_signature[1].values()
-    numbers = tf.function(
-        lambda pixels: {key: serve(pixels=pixels)[key] for key in _OUTPUTS},
-        input_signature=[tf.TensorSpec([1, *spec.shape[1:]], tf.float32, features.PIXELS_INPUT)],
-        autograph=False,
-    )
-    converter = tf.lite.TFLiteConverter.from_concrete_functions(
-        [numbers.get_concrete_function()], loaded
-    )
+    pixels = tf.TensorSpec([1, *spec.shape[1:]], tf.float32, features.PIXELS_INPUT)
+
+    @tf.function(input_signature=[pixels], autograph=False)
+    def numbers(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {key: serve(pixels=pixels)[key] for key in (features.PROBABILITY, features.LOGIT)}
+
+    functions = [numbers.get_concrete_function()]
+    converter = tf.lite.TFLiteConverter.from_concrete_functions(functions, loaded)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if kind == 'float16':
         converter.target_spec.supported_types = [tf.float16]
     else:
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.representative_dataset = lambda: (
-            [image[np.newaxis].astype(np.float32)] for image in representative
-        )
+        converter.representative_dataset = lambda: ([each] for each in _single(representative))
     with _silent_stderr():
         return bytes(converter.convert())
+
+
+def probabilities(lite: bytes, images: np.ndarray) -> np.ndarray:
+    """Runs a TensorFlow Lite model on images, uint8 [n, size, size, 3], one at a time on one core.
+
+    Returns float32 probabilities: [n, 1] for two classes, [n, classes] for three or more.
+    """
+    interpreter: Any = tf.lite.Interpreter(model_content=lite, num_threads=1)
+    with _silent_stderr():
+        run = interpreter.get_signature_runner()
+    outputs = [run(**{features.PIXELS_INPUT: image}) for image in _single(images)]
+    return np.concatenate([output[features.PROBABILITY] for output in outputs])
+
+
+def probabilities_of_saved_model(model: Path, images: np.ndarray) -> np.ndarray:
+    """Runs the SavedModel; images and result as in `probabilities`."""
+    serve = tf.saved_model.load(str(model)).signatures[features.SIGNATURE_PIXELS]
+    batches = tf.data.Dataset.from_tensor_slices(images).batch(_BATCH)
+    outputs = [serve(pixels=tf.cast(batch, tf.float32)) for batch in batches]
+    return np.concatenate([output[features.PROBABILITY] for output in outputs])
+
+
+def _single(images: np.ndarray) -> Iterator[np.ndarray]:
+    return (image[np.newaxis].astype(np.float32) for image in images)
 
 
 @contextlib.contextmanager
@@ -60,30 +78,3 @@ def _silent_stderr() -> Iterator[None]:
     finally:
         os.dup2(kept, 2)
         os.close(kept)
-
-
-def probabilities(lite: bytes, images: np.ndarray) -> np.ndarray:
-    """Runs a TensorFlow Lite model, one image at a time on one core.
-
-    Args:
-        lite: TensorFlow Lite model.
-        images: uint8 [n, size, size, 3].
-
-    Returns:
-        Probabilities, float32: [n, 1] for two classes, [n, classes] for three or more.
-    """
-    interpreter: Any = tf.lite.Interpreter(model_content=lite, num_threads=1)
-    with _silent_stderr():
-        run = interpreter.get_signature_runner()
-    outputs = [
-        run(**{features.PIXELS_INPUT: image[np.newaxis].astype(np.float32)}) for image in images
-    ]
-    return np.concatenate([output[features.PROBABILITY] for output in outputs])
-
-
-def probabilities_of_saved_model(model: Path, images: np.ndarray, batch: int = 64) -> np.ndarray:
-    """Runs the SavedModel; arguments and result as in `probabilities`."""
-    serve = tf.saved_model.load(str(model)).signatures[features.SIGNATURE_PIXELS]
-    batches = [images[start : start + batch] for start in range(0, len(images), batch)]
-    outputs = [serve(pixels=tf.cast(each, tf.float32)) for each in batches]
-    return np.concatenate([output[features.PROBABILITY].numpy() for output in outputs])

@@ -7,36 +7,19 @@ LITE_FILE = 'lite.json'  # in the artifact's folder: a LiteResult
 
 
 class LiteModel(StrictModel):
-    """A TensorFlow Lite model.
+    """A TensorFlow Lite model."""
 
-    Attributes:
-        format: 'float16' or 'int8'.
-        file: filename in the artifact's folder.
-        megabytes: size in 10^6 bytes.
-        accuracy: accuracy on the same images as the SavedModel.
-        agreement: share of images with the same prediction as the SavedModel.
-        milliseconds: latency per decoded image on one core.
-        within_bound: whether the drop of accuracy is at most `max_drop`, so that it is pushed.
-    """
-
-    format: str
-    file: str
-    megabytes: float
-    accuracy: Estimate
-    agreement: float
-    milliseconds: float
-    within_bound: bool
+    format: str  # 'float16' or 'int8'
+    file: str  # filename in the artifact's folder
+    megabytes: float  # of 10^6 bytes
+    accuracy: Estimate  # on the same images as the SavedModel
+    agreement: float  # share of images with the same prediction as the SavedModel
+    milliseconds: float  # latency per decoded image on one core
+    within_bound: bool  # whether the drop of accuracy is at most `max_drop`, so that it is pushed
 
 
 class LiteResult(StrictModel):
-    """Accuracy of the TensorFlow Lite models and the SavedModel.
-
-    Attributes:
-        images: number of test images.
-        max_drop: maximum drop of accuracy.
-        saved_model: accuracy of the SavedModel.
-        models: one per format.
-    """
+    """Accuracy of the TensorFlow Lite models and the SavedModel, on the same test images."""
 
     images: int
     max_drop: float
@@ -47,3 +30,12 @@ class LiteResult(StrictModel):
     def pushed(self) -> tuple[str, ...]:
         """Filenames of the models to push."""
         return tuple(model.file for model in self.models if model.within_bound)
+
+    def describe(self) -> str:
+        """One line with the accuracy of all models."""
+        models = [
+            f'{each.format} {each.accuracy.value:.4f}{"" if each.within_bound else " (not pushed)"}'
+            for each in self.models
+        ]
+        accuracies = ', '.join([f'SavedModel {self.saved_model.value:.4f}', *models])
+        return f'accuracy on {self.images:,} test images: {accuracies}'

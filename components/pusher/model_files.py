@@ -1,8 +1,7 @@
 """Digests and durable copies of model files."""
 
-import hashlib
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from common.files import flush, sha256_of
@@ -22,13 +21,7 @@ def files_of(model: Path) -> dict[str, Path]:
 
 def digests_of(files: Mapping[str, Path]) -> dict[str, str]:
     """SHA-256 digests by name."""
-    return {name: sha256_of(path) for name, path in sorted(files.items())}
-
-
-def digest_of(digests: Mapping[str, str]) -> str:
-    """Digest of all files of a model."""
-    lines = [f'{name} {digest}\n' for name, digest in sorted(digests.items())]
-    return hashlib.sha256(''.join(lines).encode()).hexdigest()
+    return {name: sha256_of(path) for name, path in files.items()}
 
 
 def copy(files: Mapping[str, Path], folder: Path) -> None:
@@ -40,19 +33,8 @@ def copy(files: Mapping[str, Path], folder: Path) -> None:
         flush(target)
 
 
-def link(files: Mapping[str, Path], folder: Path) -> None:
-    """Hard-links files into a folder, or copies them if that fails; versions are immutable."""
-    for name, source in files.items():
-        target = folder / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            target.hardlink_to(source)
-        except OSError:  # no hard links, as on NFS or FAT, or too many
-            copy({name: source}, folder)
-
-
 def flush_folders(folder: Path) -> None:
     """Calls fsync on a folder and its subfolders."""
-    folders: Iterable[Path] = (path for path in folder.rglob('*') if path.is_dir())
-    for each in (*folders, folder):
-        flush(each)
+    for each in (folder, *folder.rglob('*')):
+        if each.is_dir():
+            flush(each)

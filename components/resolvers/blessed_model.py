@@ -1,8 +1,7 @@
 """Resolver strategy for the baseline model."""
 
 import logging
-from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import ml_metadata as mlmd
 from tfx.components.util import model_utils
@@ -11,20 +10,12 @@ from tfx.types import Artifact
 
 from common.artifacts import folder_of
 from common.blessing import CURRENT_MODEL_ID, is_blessed
-from common.metadata_queries import (
-    INPUTS,
-    OUTPUTS,
-    artifacts_by_id,
-    custom_property,
-    events_of_artifacts,
-    events_of_executions,
-)
+from common.metadata_queries import custom_property, nodes_of
 from components.image_example_gen.sources.base.source_protocol import describe_classes
 from components.resolvers.model_compatibility import why_unusable
 from trainer.model.description import classes_of
 
 CANDIDATE, MODEL, MODEL_BLESSING = 'candidate', 'model', 'model_blessing'
-_PUSHED, _VERSION = 'PushedModel', 'pushed_version'
 
 _log = logging.getLogger(__name__)
 
@@ -56,7 +47,8 @@ class LatestOtherBlessedModelStrategy(ResolverStrategy):
         own = {artifact.id for artifact in candidates}
         models = [model for model in input_dict[MODEL] if model.id not in own]
         for model, blessing in _latest_first(store, models, input_dict[MODEL_BLESSING]):
-            if _is_unusable(model):
+            if reason := why_unusable(model.uri):
+                _log.warning('skipped an unusable blessed model: %s', reason)
                 continue
             if any(_has_other_classes(model, each) for each in candidates):
                 break
@@ -72,23 +64,20 @@ def _latest_first(
     by_gate = model_utils.is_model_blessed
     for blessing in sorted(blessings, key=lambda each: (by_gate(each), each.id)):
         newest[blessing.get_int_custom_property(CURRENT_MODEL_ID)] = blessing
-    blessed = {
-        model.id: model
-        for model in models
-        if model.id in newest and is_blessed(folder_of(model.uri), by_gate(newest[model.id]))
-    }
-    versions = _versions(store, blessed)
-    for key in sorted(versions, key=lambda each: versions[each], reverse=True):
-        yield blessed[key], newest[key]
-
-
-def _is_unusable(model: Artifact) -> bool:
-    """Whether a model cannot be loaded; logs the reason."""
-    reason = why_unusable(model.uri)
-    if reason is None:
-        return False
-    _log.warning('skipped an unusable blessed model: %s', reason)
-    return True
+    versions: dict[int, int] = {}
+    for node in nodes_of(store, newest):
+        pushed, pushed_model = node.input(MODEL), node.output('pushed_model')
+        if pushed is not None and custom_property(pushed_model, 'pushed') == 1:
+            version = int(custom_property(pushed_model, 'pushed_version'))
+            versions[pushed.id] = max(version, versions.get(pushed.id, 0))
+    for model in sorted(models, key=lambda each: versions.get(each.id, 0), reverse=True):
+        blessing = newest.get(model.id)
+        if (
+            blessing
+            and model.id in versions
+            and is_blessed(folder_of(model.uri), by_gate(blessing))
+        ):
+            yield model, blessing
 
 
 def _has_other_classes(model: Artifact, candidate: Artifact) -> bool:
@@ -102,32 +91,3 @@ def _has_other_classes(model: Artifact, candidate: Artifact) -> bool:
         describe_classes(now),
     )
     return True
-
-
-def _versions(store: mlmd.MetadataStore, models: Collection[int]) -> dict[int, int]:
-    """Highest version of each pushed model.
-
-    A push is an execution with the model as input and a PushedModel as output.
-    """
-    readers = events_of_artifacts(store, models, INPUTS)
-    pushed = _pushed_by(store, {event.execution_id for event in readers})
-    found: dict[int, int] = {}
-    for event in readers:
-        for version in pushed[event.execution_id]:
-            found[event.artifact_id] = max(version, found.get(event.artifact_id, 0))
-    return found
-
-
-def _pushed_by(store: mlmd.MetadataStore, executions: Collection[int]) -> dict[int, list[int]]:
-    """Versions pushed by each execution."""
-    events = events_of_executions(store, executions, OUTPUTS)
-    versions = {
-        key: int(custom_property(artifact, _VERSION))
-        for key, artifact in artifacts_by_id(store, {each.artifact_id for each in events}).items()
-        if artifact.type == _PUSHED and custom_property(artifact, 'pushed') == 1
-    }
-    found = defaultdict(list)
-    for event in events:
-        if event.artifact_id in versions:
-            found[event.execution_id].append(versions[event.artifact_id])
-    return found

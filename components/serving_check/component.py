@@ -1,22 +1,31 @@
 """ServingCheck component: compares served predictions with those of the Trainer."""
 
 import logging
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
 
-from tfx.dsl.component.experimental.annotations import (
-    InputArtifact,
-    OutputArtifact,
-    Parameter,
-)
+from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types import standard_artifacts
 from tfx.utils import path_utils
 
+import components
 from common.artifacts import folder_of
-from components.serving_check.check import check
 from components.serving_check.config import ServingCheckConfig
-from components.serving_check.measurements import MEASUREMENTS_FILE, Measurements
+from components.serving_check.measurements import MEASUREMENTS_FILE, Measurements, size_of
 
+PROBE = 'components.serving_check.probe'  # module name
 BLESSED = 'blessed'  # custom property, as in TFX's InfraValidator
+_ENVIRONMENT = {
+    'TF_CPP_MIN_LOG_LEVEL': '3',  # the last line of stderr should be the error
+    'CUDA_VISIBLE_DEVICES': '-1',  # measure on one CPU core
+    'TF_USE_LEGACY_KERAS': '1',  # avoids an unused import of Keras, one second
+}
+_MAX_ERROR = 300  # characters
 
 _log = logging.getLogger(__name__)
 
@@ -30,14 +39,9 @@ def ServingCheck(
 ) -> None:
     """Loads the SavedModel in a subprocess and sends the requests that the Trainer recorded.
 
-    A failed check does not fail the node: ModelGate rejects the model. The folder of the blessing
-    gets `measurements.json`.
-
-    Args:
-        model: output of the Trainer.
-        infra_blessing: gets the custom property `blessed`, 1 or 0.
-        serving_check: `ServingCheckConfig` as JSON.
-        code: hash of the component's source, with the probe.
+    A failed check does not fail the node: ModelGate rejects the model. The blessing gets the custom
+    property `blessed`, 1 or 0, and its folder `measurements.json`. The parameter `serving_check` is
+    a `ServingCheckConfig` as JSON.
     """
     config = ServingCheckConfig.model_validate_json(serving_check)
     measurements = check(folder_of(path_utils.serving_model_path(model.uri)), config.seconds)
@@ -45,16 +49,45 @@ def ServingCheck(
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MEASUREMENTS_FILE).write_text(measurements.model_dump_json(indent=1))
     infra_blessing.set_int_custom_property(BLESSED, int(not measurements.problems))
-    _log.info(describe(measurements))
+    _log.info(_describe(measurements))
 
 
-def describe(measurements: Measurements) -> str:
-    """One line with the problems or the measurements."""
+def check(model: Path, seconds: float, probe: str = PROBE) -> Measurements:
+    """Probes a SavedModel in a subprocess; a crash or timeout is reported as a problem."""
+    with tempfile.TemporaryDirectory() as folder:
+        result = Path(folder, 'measurements.json')
+        try:
+            subprocess.run(
+                [sys.executable, '-m', probe, str(model.absolute()), str(result)],
+                cwd=Path(components.__path__[0]).parent,
+                env={**os.environ, **_ENVIRONMENT},
+                timeout=seconds,
+                check=True,
+                capture_output=True,
+                text=True,
+                errors='replace',
+            )
+            return Measurements.model_validate_json(result.read_text())
+        except subprocess.TimeoutExpired:
+            problem = f'the serving check had no result within {seconds:g} seconds'
+        except subprocess.CalledProcessError as error:
+            problem = _describe_exit(error.returncode, error.stderr)
+    return Measurements(problems=(problem,), size_mb=size_of(model))
+
+
+def _describe_exit(code: int, stderr: str) -> str:
+    if code < 0:
+        hint = ', perhaps out of memory' if code == -signal.SIGKILL else ''
+        return f'the serving check was killed by {signal.Signals(-code).name}{hint}'
+    line = (stderr.strip() or 'no error message').splitlines()[-1][:_MAX_ERROR]
+    return f'the serving check failed with exit code {code}: {line}'
+
+
+def _describe(measurements: Measurements) -> str:
     if measurements.problems:
         return 'the model does not serve: ' + '; '.join(measurements.problems)
-    clauses = [f'predictions match training to {measurements.largest_difference:.0e}']
-    if measurements.latency_ms is not None:
-        clauses.append(f'{measurements.latency_ms:.0f} ms per image on one core')
-    if measurements.memory_mb is not None:
-        clauses.append(f'{measurements.memory_mb:.0f} MB of memory')
-    return '; '.join([*clauses, f'{measurements.size_mb:.1f} MB on disk'])
+    return (
+        f'predictions match training to {measurements.largest_difference:.0e}; '
+        f'{measurements.latency_ms:.0f} ms per image on one core; '
+        f'{measurements.memory_mb:.0f} MB of memory; {measurements.size_mb:.1f} MB on disk'
+    )

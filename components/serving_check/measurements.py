@@ -1,30 +1,26 @@
 """Results of the serving check."""
 
+from pathlib import Path
+
+from common.files import MEGABYTE
 from common.strict_model import StrictModel
 
 MEASUREMENTS_FILE = 'measurements.json'  # in the artifact's folder: Measurements
 
 
 class Measurements(StrictModel):
-    """Measurements of a SavedModel in a subprocess.
+    """Measurements of a SavedModel in a subprocess; a megabyte has 10^6 bytes."""
 
-    Attributes:
-        problems: failed checks, one clause each.
-        checks: passed checks, one clause each.
-        largest_difference: largest difference from the Trainer's predictions; None without
-            predictions.
-        load_seconds: time to load the model.
-        latency_ms: median latency per image on one core, in milliseconds, after warm-up.
-        latency_ms_p95: 95th percentile of the latency.
-        memory_mb: peak memory minus memory before loading, in megabytes (10^6 bytes).
-        size_mb: size of the SavedModel's files, in megabytes.
-    """
-
-    problems: tuple[str, ...]
-    checks: tuple[str, ...] = ()
-    largest_difference: float | None = None
+    problems: tuple[str, ...]  # failed checks, one clause each
+    checks: tuple[str, ...] = ()  # passed checks, one clause each
+    largest_difference: float | None = None  # from the Trainer's predictions, in passed checks
     load_seconds: float | None = None
-    latency_ms: float | None = None
-    latency_ms_p95: float | None = None
-    memory_mb: float | None = None
-    size_mb: float
+    latency_ms: float | None = None  # median per image on one core, after warm-up
+    latency_ms_p95: float | None = None  # 95th percentile
+    memory_mb: float | None = None  # peak minus memory before loading
+    size_mb: float  # of the SavedModel's files
+
+
+def size_of(model: Path) -> float:
+    """Total size of the files in a folder, in megabytes."""
+    return sum(path.stat().st_size for path in model.rglob('*') if path.is_file()) / MEGABYTE

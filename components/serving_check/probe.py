@@ -9,9 +9,10 @@ import dataclasses
 import os
 import sys
 import time
+import timeit
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -19,10 +20,8 @@ import tensorflow as tf
 from common import features
 from common.errors import ModelError
 from common.files import MEGABYTE
-from components.serving_check.check import size_of
-from components.serving_check.measurements import Measurements
-from components.serving_check.prediction_comparison import compare, marks_invalid
-from components.serving_check.recorded_requests import Outputs, Recorded, read_requests
+from components.serving_check.measurements import Measurements, size_of
+from components.serving_check.recorded_requests import Outputs, Recorded, compare, read_requests
 from trainer.export.image_example import image_of, only_image
 
 _SIGNATURES = (
@@ -31,136 +30,120 @@ _SIGNATURES = (
     features.SIGNATURE_EXPLANATION,
     features.SIGNATURE_PIXELS,
 )
-_NO_IMAGE = b'no image'
-_WARM_UP_CALLS = 5
-_CALLS, _SECONDS = 100, 1.5  # whichever is reached first
-_STATUS = Path('/proc/self/status')
+_WARM_UP_CALLS, _CALLS = 5, 50
 
 
 def probe(model: Path) -> Measurements:
     """Checks and measures the SavedModel in a folder, on one core."""
     size = size_of(model)
-    _use_one_core()
-    before = _memory_mb('VmRSS')
-    start = time.perf_counter()
+    use_one_core()
+    before, start = _memory_mb('VmRSS'), time.perf_counter()
     try:
         recorded = read_requests(model)
-        loaded = tf.saved_model.load(str(model))
+        loaded = _load(model)
     except ModelError as error:
         return Measurements(problems=(str(error),), size_mb=size)
-    except Exception as error:  # damaged files raise anything
-        problem = f'the model cannot be loaded: {_first_line(error)}'
-        return Measurements(problems=(problem,), size_mb=size)
     load_seconds = time.perf_counter() - start
-    missing = [name for name in _SIGNATURES if name not in loaded.signatures]
-    if missing:
-        problem = f'the model has no signature {", ".join(missing)}'
-        return Measurements(problems=(problem,), size_mb=size, load_seconds=load_seconds)
-    results = [_check(loaded.signatures, *each) for each in _checks(recorded)]
-    problems = tuple(each.problem for each in results if each.problem)
-    latency = None if problems else _latencies_ms(loaded.signatures, recorded)
-    peak = _memory_mb('VmHWM')
+    problems: list[str] = []
+    differences: dict[str, float] = {}
+    for name, request in _checks(recorded):
+        try:
+            differences[name] = compare(_send(loaded.signatures, request), request.outputs)
+        except ModelError as error:
+            problems.append(f'{name}: {error}')
+        except Exception as error:  # an unknown graph raises anything
+            problems.append(f'{name}: failed: {_first_line(error)}')
+    median, p95 = (None, None) if problems else _latencies_ms(loaded.signatures, recorded)
     return Measurements(
-        problems=problems,
-        checks=tuple(each.name for each in results if not each.problem),
-        largest_difference=max(
-            (each.difference for each in results if each.difference is not None), default=None
-        ),
+        problems=tuple(problems),
+        checks=tuple(differences),
+        largest_difference=max(differences.values(), default=None),
         load_seconds=load_seconds,
-        latency_ms=None if latency is None else float(np.median(latency)),
-        latency_ms_p95=None if latency is None else float(np.percentile(latency, 95)),
-        memory_mb=None if before is None or peak is None else peak - before,
+        latency_ms=median,
+        latency_ms_p95=p95,
+        memory_mb=_memory_mb('VmHWM') - before,
         size_mb=size,
     )
 
 
-def _use_one_core() -> None:
+def use_one_core() -> None:
     """Binds the process to one core, before TensorFlow starts its threads."""
-    if hasattr(os, 'sched_setaffinity'):  # Linux
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
 
 
-def _memory_mb(key: str) -> float | None:
-    """Current or peak memory (`VmRSS`, `VmHWM`); None if the system is not Linux.
+def _memory_mb(key: str) -> float:
+    """Current or peak memory (`VmRSS`, `VmHWM`).
 
     `getrusage` would include the parent process, which this one was forked from.
     """
-    if not _STATUS.is_file():
-        return None
-    line = next(line for line in _STATUS.read_text().splitlines() if line.startswith(key))
-    return int(line.split()[1]) * 1024 / MEGABYTE
+    status = Path('/proc/self/status').read_text()
+    return int(status.partition(f'{key}:')[2].split()[0]) * 1024 / MEGABYTE
 
 
-class _Result(NamedTuple):
-    name: str
-    problem: str | None
-    difference: float | None = None
-
-
-def _check(signatures: Any, name: str, request: Recorded, invalid: list[int]) -> _Result:
+def _load(model: Path) -> Any:
     try:
-        outputs = _send(signatures, request)
-    except Exception as error:  # an unknown graph raises anything
-        return _Result(name, f'{name}: failed: {_first_line(error)}')
-    valid = [row for row in range(len(request.values)) if row not in invalid]
-    valid_outputs = {key: array[valid] for key, array in outputs.items()}
-    problem, difference = compare(valid_outputs, request.outputs)
-    if not problem and invalid and not marks_invalid(outputs, invalid):
-        problem = 'the prediction for an invalid image is not NaN'
-    return _Result(name, problem and f'{name}: {problem}', difference)
+        loaded = tf.saved_model.load(str(model))
+    except Exception as error:  # damaged files raise anything
+        raise ModelError(f'the model cannot be loaded: {_first_line(error)}') from error
+    missing = [name for name in _SIGNATURES if name not in loaded.signatures]
+    if missing:
+        raise ModelError(f'the model has no signature {", ".join(missing)}')
+    return loaded
 
 
-def _checks(recorded: list[Recorded]) -> Iterator[tuple[str, Recorded, list[int]]]:
-    """Yields the name of a check, its request, and the rows with invalid images."""
+def _checks(recorded: list[Recorded]) -> Iterator[tuple[str, Recorded]]:
+    """Yields the name and the request of each check."""
     most = max(len(request.values) for request in recorded)
     for request in recorded:
         count = len(request.values)
         images = f'{count} image{"s"[: count - 1]}'
-        yield f'{request.signature}, {images}', request, []
+        yield f'{request.signature}, {images}', request
         if count == most:
-            corrupted = dataclasses.replace(request, values=_with_invalid_images(request))
-            yield f'{request.signature}, {images} and 2 invalid', corrupted, [0, count + 1]
+            yield f'{request.signature}, {images} and 2 invalid', _with_invalid_images(request)
         if request.signature == features.SIGNATURE_IMAGES and count == 1:
             explained = dataclasses.replace(request, signature=features.SIGNATURE_EXPLANATION)
-            yield f'{explained.signature}, {images}', explained, []
+            yield f'{explained.signature}, {images}', explained
 
 
-def _with_invalid_images(request: Recorded) -> tuple[bytes, ...]:
-    """The images of a request between a truncated image and other bytes."""
+def _with_invalid_images(request: Recorded) -> Recorded:
+    """Adds a truncated image before the images of a request, and text after them."""
     is_example = request.signature == features.SIGNATURE_EXAMPLES
-    first = image_of(request.values[0]) if is_example else request.values[0]
-    truncated, other = first[: len(first) // 2], _NO_IMAGE
-    if is_example:
-        truncated, other = only_image(truncated), only_image(other)
-    return (truncated, *request.values, other)
+    image = image_of(request.values[0]) if is_example else request.values[0]
+    added = [image[: len(image) // 2], b'no image']
+    first, last = map(only_image, added) if is_example else added
+    outputs = {
+        key: np.pad(
+            rows, ((1, 1), (0, 0)), constant_values=b'' if key == features.CLASS else np.nan
+        )
+        for key, rows in request.outputs.items()
+    }
+    return dataclasses.replace(request, values=(first, *request.values, last), outputs=outputs)
 
 
 def _send(signatures: Any, request: Recorded) -> Outputs:
-    values = tf.constant(request.values, tf.string)
-    outputs = signatures[request.signature](**{request.name: values})
-    return {key: value.numpy() for key, value in outputs.items()}
+    values = {request.input_name: tf.constant(request.values, tf.string)}
+    return {key: value.numpy() for key, value in signatures[request.signature](**values).items()}
 
 
-def _latencies_ms(signatures: Any, recorded: list[Recorded]) -> list[float]:
-    """CPU time of `serve_images` per image, independent of the load of the machine."""
-    images = (each for each in recorded if each.signature == features.SIGNATURE_IMAGES)
-    request = min(images, key=lambda each: len(each.values))
-    for _ in range(_WARM_UP_CALLS):
-        _send(signatures, request)
-    latencies: list[float] = []
-    end = time.perf_counter() + _SECONDS
-    while len(latencies) < _CALLS and (not latencies or time.perf_counter() < end):
-        start = time.process_time()
-        _send(signatures, request)
-        latencies.append((time.process_time() - start) * 1000)
-    return latencies
+def _latencies_ms(signatures: Any, recorded: list[Recorded]) -> tuple[float, float]:
+    """Median and 95th percentile of the CPU time of `serve_images` for one image.
+
+    CPU time is independent of the load of the machine.
+    """
+    requests = [each for each in recorded if each.signature == features.SIGNATURE_IMAGES]
+    request = min(requests, key=lambda each: len(each.values))
+    calls = _WARM_UP_CALLS + _CALLS
+    seconds = timeit.repeat(
+        lambda: _send(signatures, request), timer=time.process_time, number=1, repeat=calls
+    )
+    median, p95 = np.percentile(seconds[_WARM_UP_CALLS:], (50, 95)) * 1000
+    return float(median), float(p95)
 
 
 def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0][:300]
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
 
 
 if __name__ == '__main__':

@@ -16,7 +16,7 @@ from components.image_example_gen.sources.base.config import DataConfig
 from components.image_example_gen.sources.detect import data_overrides
 from components.inference.config import InferenceConfig
 from components.lite_converter.config import LiteConfig
-from components.pusher.config import PushConfig
+from components.pusher.serving_folder import PushConfig
 from components.serving_check.config import ServingCheckConfig
 from pipeline.config.beam import BeamConfig
 from pipeline.config.kubeflow import KubeflowConfig

@@ -29,7 +29,6 @@ from tfx.proto.orchestration.executable_spec_pb2 import PythonClassExecutableSpe
 from tfx.types import Artifact, artifact_utils
 
 from common.artifacts import folder_of
-from common.blessing import is_overridden
 from common.metadata_queries import artifacts_by_id
 
 _FILES = 'catdog_files'  # custom property of an execution: a listing by artifact ID, as JSON
@@ -133,7 +132,7 @@ def _mark_damaged(store: MetadataStore, cache_context: int, node_id: str) -> Non
         listings.update({int(key): listing for key, listing in json.loads(text).items()})
     damaged = []
     for artifact in artifacts_by_id(store, sorted(listings)).values():
-        if artifact.state != _LIVE or is_overridden(artifact):
+        if artifact.state != _LIVE:
             continue
         problem = find_damage(folder_of(artifact.uri), listings[artifact.id])
         if problem is not None:

@@ -33,12 +33,7 @@ _log = logging.getLogger(__name__)
 def run(recipe: Recipe, *, verbose: bool = False) -> 'Outcome':
     """Runs the pipeline of a recipe; components with unchanged inputs are cached.
 
-    Args:
-        recipe: the configuration.
-        verbose: print the output of libraries instead of writing it to the log file.
-
-    Returns:
-        The gate decision with its reasons, the metrics and the push.
+    `verbose` prints the output of libraries instead of writing it to the log file.
 
     Raises:
         RunError: a component failed; the message names it and the log file.
@@ -123,13 +118,10 @@ def describe_weights(trainer: TrainConfig) -> str:
     name = f'MobileNetV2 {trainer.alpha} at {trainer.image_size}x{trainer.image_size}'
     if trainer.warm_start:
         return f'{name}, last blessed model if there is one, else {trainer.weights}'
-    if trainer.weights == 'embedded':
-        return f'{name}, pretrained: embedded (formula-generated images, no download)'
-    if trainer.weights != 'random':
-        return f'{name}, pretrained: {trainer.weights}'
-    trained = trainer.fine_tune.epochs > 0 and trainer.fine_tune.from_layer in (0, 1, 'Conv1')
-    layers = 'all layers are trained' if trained else 'the frozen layers stay random'
-    return f'{name}, random initialization: not pretrained; {layers}'
+    if trainer.weights == 'random':
+        return f'{name}, random initialization: not pretrained'
+    note = ' (formula-generated images, no download)' if trainer.weights == 'embedded' else ''
+    return f'{name}, pretrained: {trainer.weights}{note}'
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Cleans up after a killed run: caches, incomplete spans, incomplete and unrecorded pushes."""
+"""Cleans up after a killed run: caches, incomplete spans, unrecorded pushes. Imports no TFX."""
 
 import shutil
 
@@ -6,17 +6,16 @@ from ml_metadata import ListOptions, MetadataStore, OrderByField
 from ml_metadata.proto.metadata_store_pb2 import Execution, ExecutionType
 
 from common.features import ACTIVATIONS_PREFIX, MANIFEST
-from components.pusher.serving_folder import versions_in
-from components.pusher.versions import remove_partial_copies
+from components.pusher.serving_folder import About
 from pipeline.config.recipe import Recipe
-from pipeline.registry.recording import record_missing_pushes
+from pipeline.registry.provenance import Provenance
+from pipeline.registry.recording import model_at, record_push
 
-_BESIDE_GRAPH = {'variables', 'assets', 'assets.extra', 'fingerprint.pb', 'keras_metadata.pb'}
-_PLACEHOLDER, _BATCH = 'catdog.PassedOver', 100
+_BATCH = 100  # executions per request
 
 
 def remove_leftovers(recipe: Recipe, store: MetadataStore) -> None:
-    """Removes activation caches and incomplete spans, and completes pushes.
+    """Removes activation caches and incomplete spans, and records unrecorded pushes.
 
     The caller holds the lock of the recipe, so no other run is active.
     """
@@ -44,23 +43,22 @@ def skip_used_execution_ids(recipe: Recipe, store: MetadataStore) -> None:
     last = max((each.id for each in store.get_executions(list_options=options)), default=0)
     if last >= highest:
         return
-    type_id = store.put_execution_type(ExecutionType(name=_PLACEHOLDER))
+    type_id = store.put_execution_type(ExecutionType(name='catdog.PassedOver'))
     execution = Execution(type_id=type_id, last_known_state=Execution.CANCELED)
     for _ in range(last, highest, _BATCH):
         store.put_executions([execution] * _BATCH)
 
 
 def finish_pushes(recipe: Recipe, store: MetadataStore) -> None:
-    """Removes incomplete copies and records complete versions that are not in the metadata.
+    """Records versions that this recipe pushed and that are not in the metadata.
 
-    A numbered folder that holds nothing but parts of a SavedModel without the graph is an
-    incomplete copy by TFX's Pusher or a user. Other numbered folders, such as photographs of a
-    year, stay. An unrecorded version with a note was pushed by a run that was killed before it
-    recorded the push. That version is live, so the next candidate must be compared with it. A
-    version without a note was copied there by a user.
+    The process was killed between push and recording. Such a version is live, so the next candidate
+    must be compared with it. A version without a note was copied there by a user.
     """
-    for version in versions_in(recipe.serving_directory):
-        if _BESIDE_GRAPH.issuperset(path.name for path in version.iterdir()):
-            shutil.rmtree(version)
-    remove_partial_copies(recipe.serving_directory)
-    record_missing_pushes(recipe, store)
+    provenance = Provenance(store, recipe.name)
+    for version in provenance.versions(recipe.serving_directory):
+        about = version.note.about if version.note else About()
+        if version.pusher is None and about.recipe == recipe.name:
+            trainer = provenance.producer(model_at(store, about.model))
+            run = '' if about.manual_override else provenance.run_id(trainer)
+            record_push(store, recipe.name, version.folder, run)

@@ -13,18 +13,10 @@ from rich.markup import escape
 from rich.tree import Tree
 
 from common.errors import ModelError
+from common.metadata_queries import Node, custom_property
 from pipeline.formatting import dotted
-from pipeline.registry.provenance import (
-    EVALUATOR,
-    Node,
-    Provenance,
-    destination_of,
-    version_of,
-)
+from pipeline.registry.provenance import Provenance, destination_of, version_of
 from trainer.config.train import TrainConfig
-
-_MAX_LISTED = 10  # versions in an error message
-_ARCHITECTURE = ('alpha', 'head.hidden')  # keys that must be equal for a warm start
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,19 +24,13 @@ class TrainedModel:
     """A model of the Trainer, with its training and its push.
 
     Attributes:
-        artifact: URI of the model.
         version: the requested version, else the first one pushed; None if it was never pushed.
-        destination: the folder of that version.
-        pushed: time of the push.
         run: the pipeline run that trained it.
-        trained: end of the training.
         spans: fingerprints of the spans that it was trained on, by span number.
-        code: hash of the training code.
         weights: initial weights of the backbone without a warm start; for a file, embedded or
             given, followed by the digest of its contents.
         hyperparameters: the `trainer:` part of the recipe that trained it.
-        tuned: URI of the Tuner's best hyperparameters, which replaced some of these; None without a
-            Tuner.
+        tuned: URI of the Tuner's best hyperparameters, which replaced some of these.
     """
 
     artifact: str
@@ -59,16 +45,15 @@ class TrainedModel:
     hyperparameters: Mapping[str, Any]
     tuned: str | None
 
+    @property
+    def name(self) -> str:
+        """`version 7`, or the URI of a model that was not pushed."""
+        return f'version {self.version}' if self.version else f'the model in {self.artifact}'
+
 
 @dataclasses.dataclass(frozen=True)
 class Lineage:
-    """A model, its warm-start parents and its baseline.
-
-    Attributes:
-        model: the model.
-        parents: the model that it was warm-started from, the parent of that model, and so on.
-        baseline: the live model at the time of the evaluation; None if there was none.
-    """
+    """A model, its warm-start parents from the last to the first, and its baseline."""
 
     model: TrainedModel
     parents: tuple[TrainedModel, ...]
@@ -76,22 +61,23 @@ class Lineage:
 
 
 def trace(store: MetadataStore | None, pipeline: str, model: str) -> Lineage:
-    """The lineage of a pushed model.
-
-    Args:
-        store: ML Metadata; None if there is none yet.
-        pipeline: name of the recipe.
-        model: a version, or the path of a version in the serving folder.
+    """The lineage of a pushed model, given as a version or its folder.
 
     Raises:
         ModelError: the pipeline has not pushed this model.
     """
     provenance = Provenance(store, pipeline)
-    pusher = _find(provenance, pipeline, model)
-    pushed = pusher.input('model')
-    if pushed is None:
-        raise ModelError(f'{model} was copied there manually; nothing is known of its model')
-    return lineage_of(provenance, pushed, pusher)
+    pushers = provenance.pushed()
+    folder = str(Path(model).absolute())
+    for pusher in pushers:
+        if model == str(version_of(pusher)) or folder == destination_of(pusher):
+            pushed = pusher.input('model')
+            if pushed is None:
+                raise ModelError(f'{model} was copied there manually; its model is not known')
+            return lineage_of(provenance, pushed, pusher)
+    known = ', '.join(str(version_of(each)) for each in pushers[-10:])
+    has_pushed = f'known versions: {known}' if known else 'it has pushed none'
+    raise ModelError(f'{pipeline} has pushed no version {model}; {has_pushed}')
 
 
 def lineage_of(provenance: Provenance, model: Artifact, pusher: Node | None = None) -> Lineage:
@@ -101,10 +87,8 @@ def lineage_of(provenance: Provenance, model: Artifact, pusher: Node | None = No
     while parent is not None:
         parents.append(_describe(provenance, parent))
         parent = _parent(provenance, parent)
-    baselines = (
-        node.input('baseline_model') for node in provenance.of_kind(EVALUATOR) if node.uses(model)
-    )
-    baseline = next((each for each in baselines if each is not None), None)
+    evaluator = provenance.evaluator(model)
+    baseline = evaluator.input('baseline_model') if evaluator else None
     return Lineage(
         _describe(provenance, model, pusher),
         tuple(parents),
@@ -114,19 +98,18 @@ def lineage_of(provenance: Provenance, model: Artifact, pusher: Node | None = No
 
 def as_tree(lineage: Lineage) -> Tree:
     """The lineage, formatted for the console."""
-    model = lineage.model
-    tree = Tree(f'[bold]version {model.version}[/bold], {escape(str(model.destination))}')
+    model, baseline = lineage.model, lineage.baseline
+    tree = Tree(f'[bold]{model.name}[/bold], {escape(str(model.destination))}')
     if model.pushed:
         tree.add(f'pushed {model.pushed:%Y-%m-%d %H:%M:%S %Z}')
     _add_training(tree, model)
-    baseline = lineage.baseline
-    tree.add(f'compared with {_name(baseline)}' if baseline else 'compared with no earlier model')
+    tree.add(escape(f'compared with {baseline.name if baseline else "no earlier model"}'))
     if not lineage.parents:
         tree.add(f'started from weights: {escape(model.weights)}')
         return tree
     branch = tree.add('warm start from')
     for parent in lineage.parents:
-        _add_training(branch.add(f'[bold]{escape(_name(parent))}[/bold]'), parent)
+        _add_training(branch.add(f'[bold]{escape(parent.name)}[/bold]'), parent)
     branch.add(f'weights: {escape(lineage.parents[-1].weights)}')
     return tree
 
@@ -138,35 +121,13 @@ def _add_training(tree: Tree, model: TrainedModel) -> None:
         spans.add(f'span {number}, fingerprint {fingerprint[:12]}')
     tree.add(f'code {model.code}')
     defaults = dotted(TrainConfig().model_dump(mode='json'))
-    changed = {
-        key: value
-        for key, value in dotted(model.hyperparameters).items()
-        if value != defaults.get(key)
-    }
-    values = tree.add(f'hyperparameters{"" if changed else ": the defaults"}')
-    for key, value in changed.items():
-        values.add(escape(f'{key}: {value}'))
+    values = dotted(model.hyperparameters).items()
+    changed = [f'{key}: {value}' for key, value in values if value != defaults.get(key)]
+    branch = tree.add('changed hyperparameters' if changed else 'hyperparameters: the defaults')
+    for each in changed:
+        branch.add(escape(each))
     if model.tuned:
         tree.add(f'tuned hyperparameters: {escape(model.tuned)}')
-
-
-def _name(model: TrainedModel) -> str:
-    return f'version {model.version}' if model.version else f'the model in {model.artifact}'
-
-
-def _find(provenance: Provenance, pipeline: str, model: str) -> Node:
-    """The execution that pushed a version, given by its number or folder."""
-    pushers = provenance.pushed()
-    folders = {destination_of(each): each for each in pushers}
-    versions = {str(version_of(each)): each for each in pushers}
-    found = folders.get(str(Path(model).absolute())) or versions.get(model)
-    if found is None:
-        known = ', '.join(list(versions)[-_MAX_LISTED:])
-        raise ModelError(
-            f'{pipeline} has pushed no version {model}; '
-            + (f'known versions: {known}' if known else 'it has pushed none')
-        )
-    return found
 
 
 def _parent(provenance: Provenance, model: Artifact) -> Artifact | None:
@@ -174,16 +135,23 @@ def _parent(provenance: Provenance, model: Artifact) -> Artifact | None:
     trainer = provenance.producer(model)
     base = trainer.input('base_model') if trainer else None
     base_trainer = provenance.producer(base)
-    if trainer is None or base_trainer is None:
+    if base_trainer is None or _architecture(trainer) == _architecture(base_trainer):
         return base
-    one, other = _custom_config(trainer), _custom_config(base_trainer)
-    same_shape = all(_train_value(one, key) == _train_value(other, key) for key in _ARCHITECTURE)
-    return base if same_shape and one.get('classes') == other.get('classes') else None
+    return None
+
+
+def _architecture(trainer: Node | None) -> tuple[Any, ...]:
+    """Values that two models must share for a warm start."""
+    config = _custom_config(trainer)
+    train = dotted(config.get('train', {}))
+    return config.get('classes'), train.get('alpha'), train.get('head.hidden')
 
 
 def _describe(provenance: Provenance, model: Artifact, pusher: Node | None = None) -> TrainedModel:
     trainer = provenance.producer(model)
-    config = _custom_config(trainer) if trainer else {}
+    config = _custom_config(trainer)
+    train, weights = config.get('train', {}), config.get('weights', '')
+    chosen = train.get('weights', weights)  # `weights` is the digest if this is a file
     pusher = pusher or next((each for each in provenance.pushed() if each.uses(model)), None)
     tuned = trainer.input('hyperparameters') if trainer else None
     return TrainedModel(
@@ -191,27 +159,17 @@ def _describe(provenance: Provenance, model: Artifact, pusher: Node | None = Non
         version=str(version_of(pusher)) if pusher else None,
         destination=destination_of(pusher) if pusher else None,
         pushed=pusher.ended if pusher else None,
-        run=provenance.run_id(trainer) if trainer else '',
+        run=provenance.run_id(trainer),
         trained=trainer.ended if trainer else datetime.datetime.min,
         spans=provenance.training_spans(model),
         code=config.get('code', ''),
-        weights=_weights(config),
-        hyperparameters=config.get('train', {}),
+        weights=weights if chosen == weights else f'{chosen} ({weights})',
+        hyperparameters=train,
         tuned=tuned.uri if tuned else None,
     )
 
 
-def _custom_config(trainer: Node) -> dict[str, Any]:
+def _custom_config(trainer: Node | None) -> dict[str, Any]:
     """The `custom_config` that `pipeline.graph` gives to the Trainer."""
-    value = trainer.execution.custom_properties.get('custom_config')
-    return dict(json.loads(value.string_value) or {}) if value else {}
-
-
-def _weights(config: Mapping[str, Any]) -> str:
-    """The recipe's value of `trainer.weights`, with the digest of a weights file."""
-    content, name = config.get('weights', ''), _train_value(config, 'weights')
-    return content if name in (None, content) else f'{name} ({content})'
-
-
-def _train_value(config: Mapping[str, Any], key: str) -> Any:
-    return dotted(config.get('train', {})).get(key)
+    text = custom_property(trainer.execution, 'custom_config') if trainer else None
+    return json.loads(text) or {} if text else {}

@@ -9,13 +9,11 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from common.artifacts import folder_of
-from common.blessing import withdrawal
 from common.files import MEGABYTE
-from components.pusher.serving_folder import Note, read_note, versions_in
+from components.pusher.serving_folder import About
 from pipeline.config.recipe import Recipe
 from pipeline.formatting import named, time_of
-from pipeline.registry.provenance import Node, Provenance, destination_of
+from pipeline.registry.provenance import Provenance, ServedVersion
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,16 +21,11 @@ class Version:
     """A version in the serving folder. Its push record or its metadata may be missing.
 
     Attributes:
-        version: the version number.
-        folder: the folder of the version.
-        live: whether a model server loads it.
         accuracy: on the test split at the time of the push, 0 to 1.
-        pushed: time of the push.
-        run: the pipeline run that pushed it, or that pushed its model first.
-        spans: numbers of the spans that it was trained on.
+        run: the pipeline run that trained its model.
         manual_override: the rollback or blessing that pushed it, with user and reason.
         withdrawn: the override that withdrew its blessing, as a clause.
-        megabytes: size of all its files, 10^6 bytes; files shared with other versions count too.
+        megabytes: size of all its files, 10^6 bytes.
     """
 
     version: int
@@ -50,11 +43,10 @@ class Version:
 def list_models(recipe: Recipe, store: MetadataStore | None) -> tuple[Version, ...]:
     """All versions, the live one first."""
     provenance = Provenance(store, recipe.name)
-    pushers = {destination_of(each): each for each in provenance.pushed()}
-    folders = versions_in(recipe.serving_directory)
+    versions = provenance.versions(recipe.serving_directory)
     return tuple(
-        _describe(provenance, folder, folder == folders[-1], pushers.get(str(folder)))
-        for folder in reversed(folders)
+        _describe(provenance, version, live=version is versions[-1])
+        for version in reversed(versions)
     )
 
 
@@ -79,30 +71,27 @@ def as_table(versions: tuple[Version, ...]) -> RenderableType:
     return Group(table, *map(escape, overrides))
 
 
-def _describe(provenance: Provenance, folder: Path, live: bool, pusher: Node | None) -> Version:
-    note = read_note(folder)
-    about = note.about if note else None
+def _describe(provenance: Provenance, version: ServedVersion, live: bool) -> Version:
+    note, pusher = version.note, version.pusher
+    about = note.about if note else About()
     model = pusher.input('model') if pusher else None
-    uri = model.uri if model else about.model if about else None
-    spans = tuple(provenance.training_spans(model)) if model else ()
+    size = sum(path.stat().st_size for path in version.folder.rglob('*') if path.is_file())
     return Version(
-        version=int(folder.name),
-        folder=folder,
+        version=int(version.folder.name),
+        folder=version.folder,
         live=live,
-        accuracy=about.accuracy if about else None,
+        accuracy=about.accuracy,
         pushed=note.pushed if note else pusher.ended if pusher else None,
-        run=(about.run if about else None) or (provenance.run_id(pusher) if pusher else None),
-        spans=(about.spans if about else ()) or spans,
-        manual_override=_override_of(note),
-        withdrawn=withdrawal(folder_of(uri) if uri else None),
-        megabytes=sum(path.stat().st_size for path in folder.rglob('*') if path.is_file())
-        / MEGABYTE,
+        run=provenance.run_id(provenance.producer(model)) or None,
+        spans=about.spans or tuple(provenance.training_spans(model)),
+        manual_override=_describe_override(about),
+        withdrawn=version.withdrawal(),
+        megabytes=size / MEGABYTE,
     )
 
 
-def _override_of(note: Note | None) -> str | None:
-    about = note.about if note else None
-    if about is None or about.manual_override is None:
+def _describe_override(about: About) -> str | None:
+    if about.manual_override is None:
         return None
     action = f'rolled back to {about.version}' if about.version else 'blessed'
     return f'{action} by {about.person}: {about.reason}'

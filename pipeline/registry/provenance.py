@@ -1,68 +1,54 @@
-"""Executions of a pipeline in ML Metadata: training, evaluation, gate, push, override.
-
-Imports no TFX.
-"""
+"""Trainings, gate decisions, pushes and manual overrides in ML Metadata. Imports no TFX."""
 
 import dataclasses
-import datetime
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
+from pathlib import Path
 
 from ml_metadata import MetadataStore
-from ml_metadata.proto import metadata_store_pb2
+from ml_metadata.proto.metadata_store_pb2 import Artifact
 
-from common.blessing import BLESSING, decision_of
+from common.artifacts import folder_of
+from common.blessing import BLESSING, decision_of, read_override
 from common.features import FINGERPRINT, SPAN
-from common.metadata_queries import (
-    INPUTS,
-    OUTPUTS,
-    SUCCEEDED,
-    artifacts_by_id,
-    component_class,
-    custom_property,
-    events_of_executions,
-)
+from common.metadata_queries import Node, component_class, custom_property, read_nodes
+from components.pusher.serving_folder import Note, read_note, versions_in
 
 TRAINER, EVALUATOR, GATE, PUSHER = 'Trainer', 'Evaluator', 'ModelGate', 'Pusher'
 # Manual overrides. ADOPT: a push that a later run found in the serving folder and recorded.
 ROLLBACK, BLESS, UNBLESS, ADOPT = 'Rollback', 'Bless', 'Unbless', 'Adopt'
 _KINDS = (TRAINER, EVALUATOR, GATE, PUSHER, ROLLBACK, BLESS, UNBLESS, ADOPT)
 
-Artifacts = tuple[metadata_store_pb2.Artifact, ...]
-
 
 @dataclasses.dataclass(frozen=True)
-class Node:
-    """A successful or cached execution with its artifacts.
+class ServedVersion:
+    """A version in the serving folder.
 
     Attributes:
-        execution: the record in ML Metadata.
-        kind: class name of the component, such as `Trainer`.
-        inputs: input artifacts by key.
-        outputs: output artifacts by key.
+        folder: its name is the version number.
+        note: written by the push; None if a user copied the folder there.
+        pusher: the execution that pushed it; None if it is not in the metadata.
     """
 
-    execution: metadata_store_pb2.Execution
-    kind: str
-    inputs: Mapping[str, Artifacts]
-    outputs: Mapping[str, Artifacts]
+    folder: Path
+    note: Note | None
+    pusher: Node | None
 
     @property
-    def ended(self) -> datetime.datetime:
-        """End of the execution, in UTC."""
-        milliseconds = self.execution.last_update_time_since_epoch
-        return datetime.datetime.fromtimestamp(milliseconds / 1000, datetime.timezone.utc)
+    def model(self) -> str | None:
+        """URI of the Trainer's model; the note has it too, if the metadata was replaced."""
+        model = self.pusher.input('model') if self.pusher else None
+        if model is not None:
+            return str(model.uri)
+        return self.note.about.model if self.note else None
 
-    def input(self, key: str) -> metadata_store_pb2.Artifact | None:
-        """The only artifact of an input; None if there is none."""
-        return next(iter(self.inputs.get(key, ())), None)
+    def withdrawal(self) -> str | None:
+        """Describes the override that withdrew the blessing of the model, or None.
 
-    def output(self, key: str) -> metadata_store_pb2.Artifact | None:
-        """The only artifact of an output; None if there is none."""
-        return next(iter(self.outputs.get(key, ())), None)
-
-    def uses(self, model: metadata_store_pb2.Artifact) -> bool:
-        """Whether the input `model` is this artifact."""
-        return any(each.id == model.id for each in self.inputs.get('model', ()))
+        Raises:
+            ModelError: the override is damaged.
+        """
+        override = read_override(folder_of(self.model)) if self.model else None
+        return override.describe() if override and not override.blessed else None
 
 
 class Provenance:
@@ -73,17 +59,18 @@ class Provenance:
         pipeline: name of the pipeline and recipe; other pipelines may share the store.
 
     Attributes:
-        nodes: all executions, oldest first.
+        nodes: all successful executions, oldest first.
     """
 
     def __init__(self, store: MetadataStore | None, pipeline: str) -> None:
         self._store = store
-        self.nodes = tuple(_nodes(store, pipeline)) if store else ()
-        self._producers: dict[int, Node] = {}
-        for node in self.nodes:
-            for artifacts in node.outputs.values():
-                for artifact in artifacts:  # later cached executions output the same artifact
-                    self._producers.setdefault(artifact.id, node)
+        self.nodes = tuple(_read(store, pipeline)) if store else ()
+        self._producers = {
+            artifact.id: node
+            for node in reversed(self.nodes)  # later cached executions output the same artifact
+            for artifacts in node.outputs.values()
+            for artifact in artifacts
+        }
 
     def of_kind(self, kind: str) -> Iterator[Node]:
         """Executions of one component, oldest first."""
@@ -92,10 +79,13 @@ class Provenance:
     def gate_decisions(self) -> Iterator[Node]:
         """Executions that blessed or rejected a model, oldest first.
 
-        These are executions of ModelGate. In runs of earlier versions the Evaluator decided; today
-        it leaves its blessing empty.
+        In runs of earlier versions, the Evaluator decided; today it leaves its blessing empty.
         """
         return (node for node in self.nodes if decision_of(node.output(BLESSING)) is not None)
+
+    def evaluator(self, model: Artifact) -> Node | None:
+        """The first execution that evaluated a model."""
+        return next((node for node in self.of_kind(EVALUATOR) if node.uses(model)), None)
 
     def pushed(self) -> tuple[Node, ...]:
         """The first execution that pushed each version, lowest version first.
@@ -108,28 +98,35 @@ class Provenance:
                 firsts.setdefault(destination_of(node), node)
         return tuple(sorted(firsts.values(), key=version_of))
 
-    def producer(self, artifact: metadata_store_pb2.Artifact | None) -> Node | None:
+    def versions(self, serving: Path) -> list[ServedVersion]:
+        """The versions in a serving folder, lowest first; the last one is live."""
+        pushers = {destination_of(node): node for node in self.pushed()}
+        return [
+            ServedVersion(folder, read_note(folder), pushers.get(str(folder)))
+            for folder in versions_in(serving)
+        ]
+
+    def producer(self, artifact: Artifact | None) -> Node | None:
         """The execution that produced an artifact; None if it is not one of `nodes`."""
         return self._producers.get(artifact.id) if artifact else None
 
-    def run_id(self, node: Node) -> str:
-        """The pipeline run of an execution."""
-        assert self._store is not None  # without a store there are no nodes
+    def run_id(self, node: Node | None) -> str:
+        """The pipeline run of an execution; empty if there is none."""
+        if self._store is None or node is None:
+            return ''
         contexts = self._store.get_contexts_by_execution(node.execution.id)
         return next((each.name for each in contexts if each.type == 'pipeline_run'), '')
 
-    def training_spans(self, model: metadata_store_pb2.Artifact | None) -> dict[int, str]:
+    def training_spans(self, model: Artifact | None) -> dict[int, str]:
         """Fingerprints of the spans that a model was trained on, by span number."""
         trainer = self.producer(model)
         examples = trainer.inputs.get('examples', ()) if trainer else ()
         spans = {
-            custom_property(each, SPAN): custom_property(each, FINGERPRINT) for each in examples
+            int(custom_property(each, SPAN)): str(custom_property(each, FINGERPRINT))
+            for each in examples
+            if SPAN in each.custom_properties
         }
-        return {
-            int(number): str(fingerprint)
-            for number, fingerprint in sorted(spans.items())
-            if number is not None
-        }
+        return dict(sorted(spans.items()))
 
 
 def version_of(pushed: Node) -> int:
@@ -142,36 +139,9 @@ def destination_of(pushed: Node) -> str:
     return str(custom_property(pushed.output('pushed_model'), 'pushed_destination'))
 
 
-def _nodes(store: MetadataStore, pipeline: str) -> list[Node]:
+def _read(store: MetadataStore, pipeline: str) -> list[Node]:
     context = store.get_context_by_type_and_name('pipeline', pipeline)
     if context is None:
         return []
-    kinds = {
-        each.id: (each, component_class(each))
-        for each in store.get_executions_by_context(context.id)
-        if each.last_known_state in SUCCEEDED
-    }
-    wanted = sorted(key for key, (_, kind) in kinds.items() if kind in _KINDS)  # oldest first
-    events = events_of_executions(store, wanted, (*INPUTS, *OUTPUTS))
-    artifacts = artifacts_by_id(store, {event.artifact_id for event in events})
-    by_execution: dict[int, list[metadata_store_pb2.Event]] = {key: [] for key in wanted}
-    for event in events:
-        by_execution[event.execution_id].append(event)
-    return [
-        Node(*kinds[key], _by_key(these, INPUTS, artifacts), _by_key(these, OUTPUTS, artifacts))
-        for key, these in by_execution.items()
-    ]
-
-
-def _by_key(
-    events: Iterable[metadata_store_pb2.Event],
-    types: Sequence[int],
-    artifacts: Mapping[int, metadata_store_pb2.Artifact],
-) -> dict[str, Artifacts]:
-    """Artifacts of the events of some types, by the key of the event."""
-    found: dict[str, Artifacts] = {}
-    for event in events:
-        if event.type in types and event.artifact_id in artifacts:
-            key = event.path.steps[0].key
-            found[key] = (*found.get(key, ()), artifacts[event.artifact_id])
-    return found
+    executions = store.get_executions_by_context(context.id)
+    return read_nodes(store, [each for each in executions if component_class(each) in _KINDS])

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from ml_metadata import MetadataStore
 
 from common.blessing import BLESSING, decision_of
-from pipeline.registry.provenance import Node, Provenance, destination_of, version_of
+from common.metadata_queries import Node
+from pipeline.registry.provenance import Provenance, destination_of, version_of
 
 
 @dataclasses.dataclass(frozen=True)

@@ -43,16 +43,11 @@ def test_public_errors_are_in_common_errors(package):
 
 
 @pytest.mark.parametrize('error', CLASSES)
-def test_errors_have_common_base_and_docstring(error):
-    assert issubclass(error, PipelineError)
-    assert error.__doc__
-
-
-@pytest.mark.parametrize('error', CLASSES)
-def test_subclasses_have_exit_code_of_family(error):
+def test_each_error_has_one_family_and_its_exit_code(error):
     families = [family for family in FAMILIES if issubclass(error, family)]
     assert [family.exit_code for family in families] == [error.exit_code] * len(families)
     assert len(families) == (error is not PipelineError)
+    assert error.__doc__
 
 
 def test_docstring_lists_families_with_exit_codes():

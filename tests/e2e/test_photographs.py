@@ -4,9 +4,11 @@ import json
 import subprocess
 import sys
 
+import pytest
 from workspace import RUNNER
 
 
+@pytest.mark.slow
 def test_head_alone_classifies_cats_and_dogs(tmp_path, photographs, imagenet_weights):
     done = subprocess.run(
         [

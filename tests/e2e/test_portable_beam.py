@@ -13,18 +13,15 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
 import pytest
-import tensorflow as tf
 import tensorflow_data_validation as tfdv
 import tensorflow_model_analysis as tfma
-import tensorflow_transform as tft
 from google.protobuf import json_format
-from tfx.dsl.compiler import compiler, constants
-from tfx.orchestration.portable import runtime_parameter_utils
+from tfx.dsl.compiler import constants
 
 from common import features
 from pipeline.config.recipe import Recipe, load_recipe
+from pipeline.execution.compilation import compile_pipeline
 from pipeline.execution.launch import launch_node
 from pipeline.graph import create_pipeline
 from pipeline.local.runner import ProgressDagRunner
@@ -47,7 +44,7 @@ SMALL = {
     'evaluation.baseline_accuracy': 0.0,
 }
 CLASSES = ('cats', 'dogs')
-THROUGH_BEAM = ('StatisticsGen', 'Transform', 'Evaluator')
+THROUGH_BEAM = ('StatisticsGen', 'Evaluator')
 INGESTION = ('ImageExampleGen',)
 JOB_SERVICE = 'apache_beam.runners.portability.local_job_service_main'
 WORKER_POOL = """
@@ -125,10 +122,7 @@ def through_job_service(cluster, recipe, in_memory) -> dict[str, dict[str, Path]
 
 
 def launch(recipe: Recipe, names: Sequence[str], run_id: str) -> dict[str, dict[str, Path]]:
-    ir = compiler.Compiler().compile(create_pipeline(recipe, CLASSES, images=120))
-    runtime_parameter_utils.substitute_runtime_parameter(
-        ir, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: run_id}
-    )
+    ir = compile_pipeline(create_pipeline(recipe, CLASSES, images=120), run_id)
     nodes = [each.pipeline_node for each in ir.nodes]
     chosen = [each for each in nodes if each.node_info.id in names]
     for node in chosen:
@@ -158,8 +152,7 @@ def test_components_run_through_the_job_service(both, job_log):
     for name in (*THROUGH_BEAM, *INGESTION):
         assert actual[name].keys() == expected[name].keys()
         assert not set(actual[name].values()) & set(expected[name].values())
-    # Transform has no analyzers and writes its graph without Beam.
-    jobs = len(THROUGH_BEAM) - 1 + len(INGESTION)
+    jobs = len(THROUGH_BEAM) + len(INGESTION)
     assert len(re.findall(r'Completed job in .* with state DONE', job_log.read_text())) == jobs
 
 
@@ -184,24 +177,6 @@ def test_statistics_are_equal(both, split):
 
     assert_equal(actual, expected)
     assert expected.datasets[0].num_examples > 10
-
-
-def test_transform_schemas_are_equal(both):
-    expected, actual = (graph(each) for each in both)
-
-    assert actual.transformed_metadata.schema == expected.transformed_metadata.schema
-    assert actual.raw_metadata.schema == expected.raw_metadata.schema
-
-
-def test_transformed_images_are_equal(both):
-    dataset = records_of(both[0], 'train')
-
-    expected, actual = (transformed(graph(each), dataset) for each in both)
-
-    assert expected.keys() == actual.keys() == {features.IMAGE_XF, features.LABEL_XF}
-    assert expected[features.IMAGE_XF].shape[1:] == (32, 32, 3)
-    for key in expected:
-        np.testing.assert_array_equal(actual[key], expected[key])
 
 
 def test_metrics_are_equal(both):
@@ -237,21 +212,6 @@ def flat(value: object, path: str = '') -> dict[str, object]:
         for key, each in inner.items()
         for leaf, found in flat(each, f'{path}/{key}').items()
     }
-
-
-def records_of(outputs: dict[str, dict[str, Path]], split: str) -> tf.data.Dataset:
-    folder = outputs['ImageExampleGen']['examples'] / f'Split-{split}'
-    return tf.data.TFRecordDataset([str(each) for each in folder.iterdir()])
-
-
-def graph(outputs: dict[str, dict[str, Path]]) -> tft.TFTransformOutput:
-    return tft.TFTransformOutput(str(outputs['Transform']['transform_graph']))
-
-
-def transformed(output: tft.TFTransformOutput, dataset: tf.data.Dataset) -> dict[str, np.ndarray]:
-    (serialised,) = dataset.batch(1000)
-    raw = tf.io.parse_example(serialised, output.raw_feature_spec())
-    return {key: each.numpy() for key, each in output.transform_features_layer()(raw).items()}
 
 
 def metrics(folder: Path) -> dict:

@@ -1,6 +1,5 @@
 """Hashes of code and weights in the cache keys of nodes."""
 
-import json
 import shutil
 import subprocess
 import sys
@@ -79,12 +78,9 @@ def test_follows_imports_through_other_modules(write):
     'source',
     [
         'def run():\n    from common import files',
-        'class Model:\n    from common import files',
-        'try:\n    import common.files\nexcept ImportError:\n    pass',
         'try:\n    pass\nexcept ImportError:\n    import common.files',
         'try:\n    pass\nfinally:\n    import common.files',
         'with gc:\n    for _ in ():\n        import common.files as f',
-        'if fast:\n    pass\nelif slow:\n    import common.files',
         'match kind:\n    case 1:\n        import common.files',
         'if TYPE_CHECKING:\n    pass\nelse:\n    import common.files',
     ],
@@ -194,16 +190,6 @@ def test_code_change_reruns_only_nodes_that_import_the_file(file, expected, chan
 
 def test_keys_do_not_depend_on_project_location(changed_nodes):
     assert changed_nodes('pipeline/unused.py') == set()
-
-
-def test_trainer_config_has_hash_of_training_code(tmp_path):
-    recipe = load_recipe('demo', [('workdir', str(tmp_path))])
-    pipeline = create_pipeline(recipe, ('cat', 'dog'), 100)
-    (trainer,) = (node for node in pipeline.components if node.id == 'Trainer')
-
-    config = json.loads(trainer.exec_properties['custom_config'])
-
-    assert config['code'] == code_of('trainer.run')
 
 
 def test_content_hash_depends_on_embedded_file(tmp_path, monkeypatch):

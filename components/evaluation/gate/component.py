@@ -39,20 +39,11 @@ def ModelGate(
     infra_validation: InputArtifact[standard_artifacts.InfraBlessing] = None,
     baseline_model: InputArtifact[standard_artifacts.Model] = None,
 ) -> None:
-    """Blesses a model that fails no rule.
+    """Blesses a model that fails no rule, in the same way as TFX's Evaluator.
 
-    Args:
-        model: the candidate.
-        evaluation: output of TFX's Evaluator for the candidate and the baseline.
-        infra_blessing: output of ServingCheck.
-        config: `EvaluationConfig` as JSON.
-        classes: class names by label, as JSON.
-        threshold: probability from which the second of two classes is predicted.
-        code: hash of the component's source.
-        blessing: written as by TFX's Evaluator.
-        verdict: result of each rule.
-        infra_validation: output of TFX's InfraValidator, if enabled.
-        baseline_model: last blessed model, if any.
+    `infra_blessing` is the output of ServingCheck, `infra_validation` that of InfraValidator, if
+    enabled, and `baseline_model` the last blessed model, if any. `config` is an `EvaluationConfig`
+    and `classes` the class names by label, as JSON.
     """
     measured = folder_of(infra_blessing.uri) / MEASUREMENTS_FILE
     names = tuple(json.loads(classes))

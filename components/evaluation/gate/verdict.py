@@ -9,17 +9,11 @@ VERDICT = 'verdict'  # output key of ModelGate
 
 
 class Ruling(StrictModel):
-    """Result of one rule.
+    """Result of one rule."""
 
-    Attributes:
-        rule: name, see `components.evaluation.gate.rules`.
-        passed: None if not applicable: too few images in a slice, or no model to compare with.
-        reason: one clause with the numbers: `accuracy on dark images 0.883, floor 0.90 (n=212)`.
-    """
-
-    rule: str
-    passed: bool | None
-    reason: str
+    rule: str  # name, see `components.evaluation.gate.rules`
+    passed: bool | None  # None: too few images in a slice, or no model to compare with
+    reason: str  # one clause with the numbers: `accuracy on dark images 0.883, floor 0.90 (n=212)`
 
 
 class Verdict(StrictModel):
@@ -30,7 +24,7 @@ class Verdict(StrictModel):
     @property
     def blessed(self) -> bool:
         """Whether no rule failed."""
-        return all(each.passed is not False for each in self.rulings)
+        return not self.objections
 
     @property
     def objections(self) -> tuple[str, ...]:

@@ -1,67 +1,54 @@
-"""Metrics from counts; accuracy, balanced accuracy, AUC and PR-AUC with 95 % confidence intervals.
+"""Metrics and curves from counts.
 
-The intervals are closed forms: equal counts give equal intervals, and a split of a million images
-costs no more than one of a hundred. See `docs/decisions/0013-how-a-model-is-measured.md`. Log loss,
-Brier score and calibration error have no interval: the closed forms known for them cover the true
-value too rarely on small or nearly perfect splits.
+Accuracy, balanced accuracy, AUC and PR-AUC have 95 % confidence intervals. They are closed forms:
+equal counts give equal intervals, and a split of a million images costs no more than one of a
+hundred. See `docs/decisions/0013-metrics-and-intervals.md`. Log loss, Brier score and calibration
+error have none: the closed forms known for them cover the true value too rarely on small or nearly
+perfect splits.
 """
-
-from collections.abc import Callable
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.stats import norm
 
 from components.evaluation import results as names
-from components.evaluation.metrics.counts import BRIER, IMAGES, LOG_LOSS, NEGATIVE, POSITIVE, Counts
-from components.evaluation.metrics.intervals import wilson
-from components.evaluation.results import Estimate
+from components.evaluation.metrics.counts import Counts
+from components.evaluation.results import Bucket, Curves, Estimate, Points, Z, wilson
 
-_Z = float(norm.ppf(0.975))
 _NEARLY = 1e-9  # relative distance from the estimate, where the root search starts
+_POINTS = 200  # maximum per curve
 
 
-def estimates(counts: Counts, classes: int) -> dict[str, Estimate]:
+def estimates(counts: Counts) -> dict[str, Estimate]:
     """Returns the metrics by names of `results.METRICS`.
 
     Metrics that compare classes are left out if all images have one label. All values are None if
     any prediction is NaN.
     """
-    labels = {label for label, _ in counts.confusion}
-    formulas: dict[str, Callable[[Counts], Estimate]] = {
-        names.ACCURACY: _accuracy,
-        names.LOG_LOSS: lambda counts: _mean_loss(counts, LOG_LOSS),
-        names.BRIER: lambda counts: _mean_loss(counts, BRIER),
+    correct, images = counts.confusion.diagonal(), counts.confusion.sum(axis=1)
+    found = {
+        names.ACCURACY: wilson(int(correct.sum()), counts.images),
+        names.LOG_LOSS: Estimate(value=counts.log_loss / counts.images),
+        names.BRIER: Estimate(value=counts.brier / counts.images),
     }
-    if len(labels) > 1:
-        formulas |= {
-            names.BALANCED_ACCURACY: _balanced_accuracy,
-            names.AUC: _auc if classes == 2 else _one_vs_rest_auc,
-            names.PR_AUC: _pr_auc,
-            names.ECE: _calibration_error,
+    if np.count_nonzero(images) > 1:
+        found |= {
+            names.BALANCED_ACCURACY: _balanced_accuracy(correct[images > 0], images[images > 0]),
+            names.AUC: _auc(counts),
+            names.PR_AUC: _pr_auc(counts),
+            names.ECE: _calibration_error(counts),
         }
     if counts.broken:
-        return dict.fromkeys(formulas, Estimate(value=None))
-    return {name: formulas[name](counts) for name in names.METRICS if name in formulas}
+        return dict.fromkeys(found, Estimate(value=None))
+    return {name: found[name] for name in names.METRICS if name in found}
 
 
-def _accuracy(counts: Counts) -> Estimate:
-    right = sum(
-        images for (label, predicted), images in counts.confusion.items() if label == predicted
-    )
-    return wilson(right, counts.images)
-
-
-def _balanced_accuracy(counts: Counts) -> Estimate:
+def _balanced_accuracy(correct: np.ndarray, images: np.ndarray) -> Estimate:
     """Mean recall of the classes that have images.
 
     The interval combines the Wilson intervals of the recalls by the method of variance estimates
     recovery: Zou and Donner, "Construction of confidence limits about effect measures" (2008).
     """
-    images: dict[int, int] = {}
-    for (label, _), number in counts.confusion.items():
-        images[label] = images.get(label, 0) + number
-    recalls = [wilson(counts.confusion.get((label, label), 0), n) for label, n in images.items()]
+    recalls = [wilson(*each) for each in zip(correct.tolist(), images.tolist(), strict=True)]
     low, value, high = np.array([(each.low, each.value, each.high) for each in recalls], float).T
     mean = float(value.mean())
     below, above = (float(np.sqrt(((end - value) ** 2).sum())) / len(value) for end in (low, high))
@@ -69,30 +56,25 @@ def _balanced_accuracy(counts: Counts) -> Estimate:
 
 
 def _auc(counts: Counts) -> Estimate:
-    negatives, positives = counts.scores.sum(axis=1)
-    return _auc_estimate(counts, int(negatives), int(positives))
+    """Area under the ROC curve; one-vs-rest micro average of three or more classes.
 
-
-def _one_vs_rest_auc(counts: Counts) -> Estimate:
-    """The scores of one image are dependent: it counts as one positive and one negative."""
-    return _auc_estimate(counts, counts.images, counts.images)
-
-
-def _auc_estimate(counts: Counts, negatives: int, positives: int) -> Estimate:
-    """The interval is method 5 of Newcombe, "Confidence intervals for an effect size measure based
-    on the Mann-Whitney statistic. Part 2" (2006): it contains each AUC whose own standard error
+    The interval is method 5 of Newcombe, "Confidence intervals for an effect size measure based on
+    the Mann-Whitney statistic. Part 2" (2006): it contains each AUC whose own standard error
     explains the estimate. Like Wilson's interval it holds near 1.
     """
-    no, yes = counts.scores[NEGATIVE], counts.scores[POSITIVE]
-    below = np.cumsum(no) - no
-    auc = float(((below + no / 2) * yes).sum() / (no.sum() * yes.sum()))
+    no, yes = counts.decisions_by_score()
+    negatives, positives = int(no.sum()), int(yes.sum())
+    auc = float(((np.cumsum(yes) - yes / 2) * no).sum() / (negatives * positives))
+    if counts.confusion.shape[0] > 2:
+        # The scores of one image are dependent: it counts as one positive and one negative.
+        negatives = positives = counts.images
     degrees = (negatives + positives) / 2 - 1
 
     def excess(truth: float) -> float:
         """Above 0 where the estimate is too far from `truth`."""
         variance = truth * (1 - truth) / (negatives * positives)
         variance *= 1 + degrees * ((1 - truth) / (2 - truth) + truth / (1 + truth))
-        return (auc - truth) ** 2 - _Z**2 * variance
+        return (auc - truth) ** 2 - Z**2 * variance
 
     low = brentq(excess, 0, auc * (1 - _NEARLY)) if auc > 0 else 0.0
     high = brentq(excess, auc + (1 - auc) * _NEARLY, 1) if auc < 1 else 1.0
@@ -105,21 +87,36 @@ def _pr_auc(counts: Counts) -> Estimate:
     The interval treats it as a proportion of the positives: Boyd, Eng and Page, "Area under the
     precision-recall curve: point estimates and confidence intervals" (2013), with Wilson's formula.
     """
-    yes = counts.scores[POSITIVE][::-1]
-    precision = np.cumsum(yes) / np.maximum(np.cumsum(counts.scores.sum(axis=0)[::-1]), 1)
-    value, positives = float((precision * yes).sum() / yes.sum()), int(yes.sum())
-    shrunk = 1 + _Z**2 / positives
-    centre = (value + _Z**2 / (2 * positives)) / shrunk
-    half = _Z / shrunk * np.sqrt(value * (1 - value) / positives + _Z**2 / (4 * positives**2))
-    low, high = max(centre - half, 0), min(centre + half, 1)
-    return Estimate(value=value, low=float(low), high=float(high))
-
-
-def _mean_loss(counts: Counts, loss: int) -> Estimate:
-    return Estimate(value=float(counts.losses[loss]) / counts.images)
+    no, yes = counts.decisions_by_score()
+    precision = np.cumsum(yes) / np.cumsum(no + yes)
+    return wilson(float((precision * yes).sum()), int(yes.sum()))
 
 
 def _calibration_error(counts: Counts) -> Estimate:
     """Expected calibration error: Naeini, Cooper and Hauskrecht (2015)."""
-    images, confidence, right = counts.confidence[counts.confidence[:, IMAGES] > 0].T
-    return Estimate(value=float(abs(confidence - right).sum() / images.sum()))
+    images, confidence, correct = counts.calibration
+    return Estimate(value=float(abs(confidence - correct).sum() / images.sum()))
+
+
+def curves(counts: Counts) -> Curves:
+    """Returns the curves; ROC is empty without two classes, precision-recall without positives."""
+    no, yes = np.cumsum(counts.decisions_by_score(), axis=1)
+    negatives, positives = (int(each[-1]) if each.size else 0 for each in (no, yes))
+    roc: Points = ()
+    if negatives and positives:
+        roc = ((0.0, 0.0), *_downsampled(no / negatives, yes / positives))
+    return Curves(
+        roc=roc,
+        precision_recall=_downsampled(yes / positives, yes / (no + yes)) if positives else (),
+        calibration=tuple(
+            Bucket(confidence=confidence / images, share=correct / images, images=int(images))
+            for images, confidence, correct in counts.calibration.T.tolist()
+            if images
+        ),
+    )
+
+
+def _downsampled(x: np.ndarray, y: np.ndarray) -> Points:
+    """At most `_POINTS` points of a curve, including the first and the last."""
+    kept = np.unique(np.linspace(0, len(x) - 1, _POINTS).round().astype(int))
+    return tuple(zip(x[kept].tolist(), y[kept].tolist(), strict=True))

@@ -17,12 +17,15 @@ from tensorflow_model_analysis.extractors.slice_key_extractor import (
 from common import features
 from components.evaluation.config import CLASS, SLICES, SOURCE, SliceEdges
 
+_SIZE = 'megapixels'  # computed
 _COPIED = {CLASS: features.CLASS_NAME, SOURCE: features.SOURCE}
 _BINNED = {
     'brightness': features.BRIGHTNESS,
     'sharpness': features.SHARPNESS,
+    'size': _SIZE,
     'aspect': features.ASPECT,
 }
+_USED = (*_COPIED.values(), *_BINNED.values(), features.HEIGHT, features.WIDTH)
 
 
 def custom_extractors(
@@ -40,41 +43,25 @@ def custom_extractors(
     metric = json.loads(eval_config.metrics_specs[0].metrics[0].config)
     edges = SliceEdges.model_validate(metric['edges'])
     stages = [each.stage_name for each in extractors]
-    place = stages.index(SLICE_KEY_EXTRACTOR_STAGE_NAME)
-    ours = tfma.extractors.Extractor('ExtractSlices', beam.Map(_with_slices, edges))
-    return [*extractors[:place], ours, *extractors[place:]]
+    ours = tfma.extractors.Extractor('ExtractSlices', beam.Map(_add_slices, edges))
+    extractors.insert(stages.index(SLICE_KEY_EXTRACTOR_STAGE_NAME), ours)
+    return extractors
 
 
-def _with_slices(extracts: dict[str, Any], edges: SliceEdges) -> dict[str, Any]:
+def _add_slices(extracts: dict[str, Any], edges: SliceEdges) -> dict[str, Any]:
+    """Adds the names of an image's slices, without slices by features that the record lacks."""
     known = extracts[tfma.FEATURES_KEY]
-    slices = {name: np.array([each]) for name, each in slices_of(known, edges).items()}
-    return {**extracts, tfma.FEATURES_KEY: {**known, **slices}}
-
-
-def slices_of(values: dict[str, Any], edges: SliceEdges) -> dict[str, bytes | str]:
-    """Names of an image's slices by slicing feature, without features that the record lacks.
-
-    Args:
-        values: features of the record, each an array with at most one value.
-        edges: bin edges.
-    """
-    found = {name: _text(_only(values, feature)) for name, feature in _COPIED.items()}
-    numbers = {name: _only(values, feature) for name, feature in _BINNED.items()}
-    height, width = _only(values, features.HEIGHT), _only(values, features.WIDTH)
-    if height is not None and width is not None:
-        numbers['size'] = height * width / 1e6
-    for name, number in numbers.items():
-        if number is not None:
+    arrays = {name: np.asarray(known.get(name, ())).ravel() for name in _USED}
+    values = {name: array[0] for name, array in arrays.items() if array.size}
+    if features.HEIGHT in values and features.WIDTH in values:
+        values[_SIZE] = values[features.HEIGHT] * values[features.WIDTH] / 1e6
+    slices = {}
+    for name, feature in _COPIED.items():
+        if feature in values:  # TFMA requires UTF-8; folder names on Linux may be any bytes
+            slices[name] = values[feature].decode(errors='replace').encode()
+    for name, feature in _BINNED.items():
+        if feature in values:
             cut = np.float32(getattr(edges, name))  # the precision of the records
-            found[name] = SLICES[name][int(np.digitize(np.float32(number), cut))]
-    return {name: each for name, each in found.items() if each is not None}
-
-
-def _text(name: bytes | str | None) -> bytes | str | None:
-    """Valid UTF-8, as TFMA requires; folder names on Linux may be any bytes."""
-    return name.decode(errors='replace').encode() if isinstance(name, bytes) else name
-
-
-def _only(values: dict[str, Any], name: str) -> Any:
-    array = np.asarray(values.get(name, ())).ravel()
-    return array[0] if array.size else None
+            slices[name] = SLICES[name][int(np.digitize(np.float32(values[feature]), cut))]
+    added = {name: np.array([each]) for name, each in slices.items()}
+    return {**extracts, tfma.FEATURES_KEY: {**known, **added}}

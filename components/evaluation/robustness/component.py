@@ -1,6 +1,7 @@
 """RobustnessEvaluator component: corruption robustness and the most confident mistakes."""
 
-from pathlib import Path
+import heapq
+from collections.abc import Iterable, Iterator
 from typing import List  # noqa: UP035
 
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
@@ -12,9 +13,9 @@ from common import console
 from common.artifacts import folder_of
 from components.evaluation.config import RobustnessConfig
 from components.evaluation.results import ROBUSTNESS_FILE, Robustness
-from components.evaluation.robustness.corrupted_accuracy import COPIES, choose, measure_robustness
+from components.evaluation.robustness.corruptions import measure_robustness
 from components.evaluation.robustness.mistakes import find_mistakes
-from components.evaluation.robustness.split_images import RecordedImages
+from components.evaluation.robustness.split_images import RecordedImage, read_images
 from components.inference.classifier import Classifier
 
 _MAX_MISTAKES = 12
@@ -36,42 +37,28 @@ def RobustnessEvaluator(
 ) -> None:
     """Measures accuracy on corrupted test images, and finds the most confident mistakes.
 
-    Args:
-        examples: all spans of the evaluation; the split `test` is used.
-        model: the candidate.
-        robustness: gets the results.
-        config: `RobustnessConfig` as JSON.
-        code: hash of the component's source.
+    Uses the split `test` of all spans. `config` is a `RobustnessConfig` as JSON.
     """
-    count = RobustnessConfig.model_validate_json(config).images
-    serving = folder_of(path_utils.serving_model_path(model.uri))
+    folders = [folder_of(each.uri) / 'Split-test' for each in examples]
+    files = [file for folder in folders for file in sorted(folder.iterdir())]
+    digests = [image.sha256 for image in read_images(files)]
+    classifier = Classifier(folder_of(path_utils.serving_model_path(model.uri)))
     folder = folder_of(robustness.uri)
-    result = evaluate(RecordedImages(_files(examples)), Classifier(serving), count, folder)
+    images = _with_bar('test images', read_images(files), len(digests))
+    mistakes = find_mistakes(images, classifier, _MAX_MISTAKES, folder)
+    result = Robustness(clean=None, corrupted=(), mistakes=mistakes)
+    if count := RobustnessConfig.model_validate_json(config).images:
+        # The smallest digests are a random sample; another image replaces at most one of them.
+        chosen = frozenset(heapq.nsmallest(count, set(digests)))
+        sample = (image for image in read_images(files) if image.sha256 in chosen)
+        images = _with_bar('corrupted images', sample, len(chosen))
+        clean, corrupted = measure_robustness(images, classifier)
+        result = Robustness(clean=clean, corrupted=corrupted, mistakes=mistakes)
     (folder / ROBUSTNESS_FILE).write_text(result.model_dump_json(indent=1), encoding='utf-8')
 
 
-def evaluate(
-    images: RecordedImages, classifier: Classifier, count: int, folder: Path
-) -> Robustness:
-    """Computes the robustness results.
-
-    Args:
-        images: the test split.
-        classifier: the model.
-        count: maximum number of images to corrupt; 0: none.
-        folder: gets the PNGs of the mistakes.
-    """
-    digests = [image.sha256 for image in images]
-    with console.bar('test images', len(digests)) as bar:
-        mistakes = find_mistakes(images, classifier, _MAX_MISTAKES, folder, bar.advance)
-    if not count:
-        return Robustness(clean=None, corrupted=(), mistakes=tuple(mistakes))
-    chosen = choose(digests, count)
-    with console.bar('corrupted copies', len(chosen) * (len(COPIES) + 1)) as bar:
-        clean, corrupted = measure_robustness(images, chosen, classifier, bar.advance)
-    return Robustness(clean=clean, corrupted=tuple(corrupted), mistakes=tuple(mistakes))
-
-
-def _files(examples: List[standard_artifacts.Examples]) -> tuple[Path, ...]:  # noqa: UP006
-    folders = (folder_of(each.uri) / 'Split-test' for each in examples)
-    return tuple(file for folder in folders for file in sorted(folder.iterdir()))
+def _with_bar(title: str, images: Iterable[RecordedImage], total: int) -> Iterator[RecordedImage]:
+    with console.bar(title, total) as bar:
+        for image in images:
+            yield image
+            bar.advance()

@@ -1,4 +1,4 @@
-"""Image corruptions: noise, blur, JPEG compression, darkness and rotation.
+"""Image corruptions, and the accuracy on corrupted test images.
 
 Follows Hendrycks and Dietterich, "Benchmarking Neural Network Robustness to Common Corruptions and
 Perturbations" (ICLR 2019): corruptions are deterministic, and applied at the model's input size.
@@ -6,75 +6,92 @@ Noise and blur have the severities 1, 3 and 5 of the paper; it has no darkness a
 compression is stronger at the input size than on the original photograph.
 """
 
+import concurrent.futures
 import io
+import itertools
 import zlib
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import PIL.Image
 import PIL.ImageFilter
+import scipy.ndimage
+import tensorflow as tf
 
+from components.evaluation.results import CorruptedResult, Estimate, wilson
+from components.evaluation.robustness.split_images import RecordedImage, batches
+from components.inference.classifier import Classifier
+from trainer.preprocessing import decode_and_resize
+
+# Strength of each corruption by severity.
+CORRUPTIONS = {
+    'noise': (0.08, 0.18, 0.38),  # standard deviation, for values from 0 to 1
+    'blur': (1.0, 3.0, 6.0),  # standard deviation in pixels, at _PAPER_SIZE
+    'jpeg': (25, 15, 10),  # quality
+    'darkness': (0.6, 0.35, 0.15),  # factor
+    'rotation': (15, 30, 45),  # degrees
+}
 SEVERITIES = (1, 2, 3)
-
-_NOISE = (0.08, 0.18, 0.38)  # standard deviation, for values from 0 to 1
-_BLUR = (1.0, 3.0, 6.0)  # standard deviation in pixels, at _PAPER_SIZE
+COPIES = tuple(itertools.product(CORRUPTIONS, SEVERITIES))
+_CLEAN = ('', 0)
 _PAPER_SIZE = 224
-_JPEG_QUALITY = (25, 15, 10)
-_LIGHT = (0.6, 0.35, 0.15)  # factor
-_DEGREES = (15, 30, 45)
 
-_Corruption = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]
+
+def measure_robustness(
+    images: Iterable[RecordedImage], classifier: Classifier
+) -> tuple[Estimate, tuple[CorruptedResult, ...]]:
+    """Accuracy on images, clean and with each corruption and severity.
+
+    The preprocessing function of training decodes and resizes an image once; the corruptions are
+    applied to the resized image. NaN predictions count as wrong.
+    """
+    correct: Counter[tuple[str, int]] = Counter()
+    count = 0
+    for batch in batches(images):
+        count += len(batch)
+        labels = [classifier.classes[image.label] for image in batch]
+        for copy, pixels in _copies(batch, classifier.image_size):
+            predictions = zip(labels, classifier.of_pixels(pixels), strict=True)
+            correct[copy] += sum(label == prediction.name for label, prediction in predictions)
+    accuracies = {copy: wilson(correct[copy], count) for copy in (_CLEAN, *COPIES)}
+    return accuracies.pop(_CLEAN), tuple(
+        CorruptedResult(corruption=name, severity=severity, images=count, accuracy=accuracy)
+        for (name, severity), accuracy in accuracies.items()
+    )
+
+
+def _copies(batch: list[RecordedImage], size: int) -> Iterator[tuple[tuple[str, int], np.ndarray]]:
+    """Yields (corruption, severity) and uint8 [batch, size, size, 3], the clean images first."""
+    decoded = decode_and_resize(tf.constant([image.contents for image in batch]), size)
+    pixels = np.asarray(decoded).astype(np.uint8)
+    yield _CLEAN, pixels
+    digests = [image.sha256 for image in batch]
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        for name, severity in COPIES:
+            kind = itertools.repeat(name), itertools.repeat(severity)
+            yield (name, severity), np.stack(list(pool.map(corrupt, pixels, *kind, digests)))
 
 
 def corrupt(pixels: np.ndarray, corruption: str, severity: int, sha256: str) -> np.ndarray:
-    """Returns a corrupted copy.
-
-    Args:
-        pixels: uint8 [height, width, 3].
-        corruption: key of CORRUPTIONS.
-        severity: one of SEVERITIES.
-        sha256: hexadecimal digest of the image, the random seed.
-    """
+    """Returns a corrupted copy of an image, uint8 [height, width, 3]; its digest is the seed."""
+    strength = CORRUPTIONS[corruption][severity - 1]
     seed = [int(sha256[:16], 16), zlib.crc32(corruption.encode()), severity]
-    return CORRUPTIONS[corruption](pixels, severity - 1, np.random.default_rng(seed))
-
-
-def _noise(pixels: np.ndarray, level: int, random: np.random.Generator) -> np.ndarray:
-    added = random.standard_normal(pixels.shape, np.float32) * (255 * _NOISE[level])
-    return (pixels + added).round().clip(0, 255).astype(np.uint8)
-
-
-def _blur(pixels: np.ndarray, level: int, random: np.random.Generator) -> np.ndarray:
-    radius = _BLUR[level] * min(pixels.shape[:2]) / _PAPER_SIZE
+    random = np.random.default_rng(seed)
     image = PIL.Image.fromarray(pixels)
-    return np.asarray(image.filter(PIL.ImageFilter.GaussianBlur(radius)))
-
-
-def _jpeg(pixels: np.ndarray, level: int, random: np.random.Generator) -> np.ndarray:
-    file = io.BytesIO()
-    PIL.Image.fromarray(pixels).save(file, 'JPEG', quality=_JPEG_QUALITY[level])
-    return np.asarray(PIL.Image.open(file))
-
-
-def _darkness(pixels: np.ndarray, level: int, random: np.random.Generator) -> np.ndarray:
-    return (pixels * np.float32(_LIGHT[level])).round().astype(np.uint8)
-
-
-def _rotation(pixels: np.ndarray, level: int, random: np.random.Generator) -> np.ndarray:
-    """Rotates left or right, with mirrored borders: black corners would reveal the rotation."""
-    height, width = pixels.shape[:2]
-    margins = ((height // 2, height // 2), (width // 2, width // 2), (0, 0))
-    padded = PIL.Image.fromarray(np.pad(pixels, margins, mode='symmetric'))
-    degrees = _DEGREES[level] * random.choice((-1, 1))
-    rotated = padded.rotate(degrees, PIL.Image.Resampling.BILINEAR)
-    left, top = width // 2, height // 2
-    return np.asarray(rotated.crop((left, top, left + width, top + height)))
-
-
-CORRUPTIONS: dict[str, _Corruption] = {
-    'noise': _noise,
-    'blur': _blur,
-    'jpeg': _jpeg,
-    'darkness': _darkness,
-    'rotation': _rotation,
-}
+    if corruption == 'noise':
+        noisy = pixels + random.standard_normal(pixels.shape, np.float32) * (255 * strength)
+        return noisy.round().clip(0, 255).astype(np.uint8)
+    if corruption == 'blur':
+        radius = strength * min(image.size) / _PAPER_SIZE
+        return np.asarray(image.filter(PIL.ImageFilter.GaussianBlur(radius)))
+    if corruption == 'jpeg':
+        file = io.BytesIO()
+        image.save(file, 'JPEG', quality=strength)
+        return np.asarray(PIL.Image.open(file))
+    if corruption == 'darkness':
+        return (pixels * np.float32(strength)).round().astype(np.uint8)
+    # Left or right, with mirrored borders: black corners would reveal the rotation.
+    degrees = strength * random.choice((-1, 1))
+    rotated = scipy.ndimage.rotate(pixels, degrees, reshape=False, order=1, mode='mirror')
+    return np.asarray(rotated)

@@ -18,12 +18,10 @@ _ARCHIVE = re.compile(r'.*\.(zip|tar|tgz|tbz2?|txz|tar\.\w+|rar|7z)', re.IGNOREC
 
 
 def data_overrides(data: str, before: str | None = None) -> list[tuple[str, Any]]:
-    """The keys of a recipe that `--data` sets or removes.
+    """The keys of a recipe that `--data` (a path or a URL) sets or removes.
 
-    Args:
-        data: a path or a URL.
-        before: the source in the recipe. Its classes are kept unless only the new source has class
-            folders; a digest and feature names are kept if the source is the same.
+    The classes of the source before are kept unless only the new source has class folders; a digest
+    and feature names are kept if the source is the same.
     """
     is_url = bool(URL.match(data))
     source = 'archive' if is_url else _detect_source(Path(data))
@@ -41,12 +39,10 @@ def data_overrides(data: str, before: str | None = None) -> list[tuple[str, Any]
 def _detect_source(path: Path) -> str:
     """Returns `folder` for missing or unknown files: FolderSource raises the error."""
     try:
-        return _source_of_folder(path) if path.is_dir() else _source_of_file(path)
+        if path.is_dir():
+            return _source_of_folder(path)
     except OSError:
         return 'folder'
-
-
-def _source_of_file(path: Path) -> str:
     if _ARCHIVE.fullmatch(path.name):
         return 'archive'
     if path.suffix.lower() in PARQUET_SUFFIXES:

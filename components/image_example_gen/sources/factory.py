@@ -7,14 +7,10 @@ from components.image_example_gen.sources.base.config import DataConfig
 from components.image_example_gen.sources.base.source_protocol import Source
 
 
-def make_source(config: DataConfig, *, complete: bool = True) -> Source:
+def make_source(config: DataConfig) -> Source:
     """Opens the source of a recipe.
 
     Imports its module on demand: TensorFlow Datasets alone takes seconds.
-
-    Args:
-        config: the `data:` section of the recipe.
-        complete: whether a folder must have images of each class; False for one span of several.
 
     Raises:
         DataError: the images cannot be used.
@@ -29,14 +25,18 @@ def make_source(config: DataConfig, *, complete: bool = True) -> Source:
         assert config.dataset is not None  # the config is validated
         return TfdsSource(config.dataset, config.classes)
     if config.source == 'archive':
-        return _archive(config)
+        from components.image_example_gen.sources.archive.download import fetch, require_sha256
+        from components.image_example_gen.sources.archive.source import ArchiveSource
+
+        path = fetch(config.url, config.sha256) if config.url else _path(config)
+        if config.sha256 and not config.url:
+            require_sha256(path, config.sha256)
+        return ArchiveSource(path, config.classes, max_bytes=config.checks.max_bytes)
     path = _path(config)
     if config.source == 'folder':
-        from components.image_example_gen.sources.folder.source import FolderSource
+        from components.image_example_gen.sources.folder import FolderSource
 
-        return FolderSource(
-            path, config.classes, max_bytes=config.checks.max_bytes, complete=complete
-        )
+        return FolderSource(path, config.classes, max_bytes=config.checks.max_bytes)
     if config.source == 'tfrecord':
         from components.image_example_gen.sources.tfrecord.source import TfrecordSource
 
@@ -48,16 +48,6 @@ def make_source(config: DataConfig, *, complete: bool = True) -> Source:
     from components.image_example_gen.sources.parquet.source import ParquetSource
 
     return ParquetSource(path, config.classes)
-
-
-def _archive(config: DataConfig) -> Source:
-    from components.image_example_gen.sources.archive.download import fetch, require_sha256
-    from components.image_example_gen.sources.archive.source import ArchiveSource
-
-    path = fetch(config.url, config.sha256) if config.url else _path(config)
-    if config.sha256 and not config.url:
-        require_sha256(path, config.sha256)
-    return ArchiveSource(path, config.classes, max_bytes=config.checks.max_bytes)
 
 
 def _path(config: DataConfig) -> Path:

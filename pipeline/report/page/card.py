@@ -6,11 +6,10 @@ unknown.
 
 from collections.abc import Iterator
 
-from components.evaluation.config import EvaluationConfig
+from components.evaluation.config import EvaluationConfig, slice_name
 from components.evaluation.results import ACCURACY, OVERALL, Estimate
 from pipeline.config.recipe import ReportConfig
 from pipeline.report.content.page_data import ReportData
-from pipeline.report.page.tables import in_words
 
 _MAX_LISTED = 20  # classes or slices in a sentence
 _WEAK_LOSS = 0.1  # loss of accuracy under a corruption
@@ -109,10 +108,10 @@ def _weak_slices(data: ReportData) -> Iterator[str]:
     for each in slices:
         accuracy = each.metrics.get(ACCURACY)
         if each.images >= min_images and _significantly_below(accuracy, overall):
-            name = in_words(each.feature, each.name)
+            name = slice_name(each.feature, each.name)
             yield f'Weaker on {name}: {_share(accuracy)} of {each.images} images.'
     few = [
-        f'{in_words(each.feature, each.name)} ({each.images})'
+        f'{slice_name(each.feature, each.name)} ({each.images})'
         for each in slices
         if each.images < min_images
     ]

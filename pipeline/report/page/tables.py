@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 
-from components.evaluation.config import CLASS, SLICED_BY, SLICES
+from components.evaluation.config import SLICED_BY
 from components.evaluation.results import (
     ACCURACY,
     AUC,
@@ -32,7 +32,6 @@ NAMES = {
 }
 LOWER_IS_BETTER = (LOG_LOSS, BRIER, ECE)
 NONE = Estimate(value=None)
-_MEDIUM = 'medium'  # ambiguous without its feature: brightness, sharpness or size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,13 +164,6 @@ def confusions(
         if label != prediction and number
     ]
     return sorted(found, key=lambda each: -each[2])
-
-
-def in_words(feature: str, name: str) -> str:
-    """A slice in words: `dark images`, `images of medium size`, `source camera`, `cats`."""
-    if feature in SLICES:
-        return f'images of {name} {feature}' if name == _MEDIUM else f'{name} images'
-    return name if feature == CLASS else f'{feature} {name}'
 
 
 def _key(part: SliceResult) -> tuple[str, str]:

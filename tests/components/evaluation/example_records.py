@@ -17,10 +17,9 @@ def write_records(path: Path, records: Iterable[Mapping[str, object]]) -> None:
 
 
 def _feature(value: object) -> tf.train.Feature:
-    values = value if isinstance(value, list) else [value]
-    values = [each.encode() if isinstance(each, str) else each for each in values]
-    if isinstance(values[0], bytes):
-        return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
-    if isinstance(values[0], int):
-        return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
-    return tf.train.Feature(float_list=tf.train.FloatList(value=values))
+    if isinstance(value, int):
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+    if isinstance(value, float):
+        return tf.train.Feature(float_list=tf.train.FloatList(value=[value]))
+    contents = value.encode() if isinstance(value, str) else value
+    return tf.train.Feature(bytes_list=tf.train.BytesList(value=[contents]))

@@ -1,66 +1,62 @@
-import datetime
 import io
 import json
 
 import pytest
-from ml_metadata.proto import metadata_store_pb2 as mlmd
+from metadata_recorder import Recorder
 from tfx.types import standard_artifacts
 
 from common import console
-from common.blessing import ManualOverride, write_override
+from common.blessing import CURRENT_MODEL_ID, ManualOverride, write_override
 from components.resolvers import blessed_model
 from components.resolvers.blessed_model import CANDIDATE, LatestOtherBlessedModelStrategy
 
-
-def model(number: int) -> standard_artifacts.Model:
-    artifact = standard_artifacts.Model()
-    artifact.id = number
-    return artifact
+CATS_AND_DOGS = ('cats', 'dogs')
+NEW = ([], [])  # gate decisions and versions of a candidate
 
 
-def blessing(
-    of: int, blessed: bool = True, number: int | None = None
-) -> standard_artifacts.ModelBlessing:
-    artifact = standard_artifacts.ModelBlessing()
-    artifact.id = 100 + of if number is None else number
-    artifact.set_int_custom_property('current_model_id', of)
-    artifact.set_int_custom_property('blessed', int(blessed))
-    return artifact
+class Models:
+    """Models 1, 2, ... in ML Metadata; the last one is the candidate."""
 
+    def __init__(self, folder):
+        self.folder, self._recorder = folder, Recorder()
+        self._models, self._blessings = [], []
+        self.output = ''
 
-class Pushes:
-    """Store with executions of Pushers.
+    def add(self, decisions=(True,), versions=None, classes=None):
+        """Records a model with its gate decisions and pushed versions, by default its number."""
+        number = len(self._models) + 1
+        folder = self.folder / str(number)
+        (folder / 'weights').mkdir(parents=True)
+        if classes:
+            text = json.dumps({'classes': classes})
+            (folder / 'weights' / 'architecture.json').write_text(text)
+        record = self._recorder.artifact
+        model = record('Model', str(folder))
+        self._models.append(standard_artifacts.Model())
+        self._models[-1].set_mlmd_artifact(model)
+        for decision in decisions:
+            self._blessings.append(standard_artifacts.ModelBlessing())
+            values = {'blessed': int(decision), CURRENT_MODEL_ID: model.id}
+            self._blessings[-1].set_mlmd_artifact(record('ModelBlessing', **values))
+        pushes = [{'pushed': 1, 'pushed_version': str(each)} for each in versions or ()]
+        for values in [{'pushed': 0}, *pushes]:
+            outputs = {'pushed_model': [record('PushedModel', **values)]}
+            self._recorder.execution('Pusher', {'model': [model]}, outputs, [])
 
-    Args:
-        pushes: ids of pushed models, by version; 0 for an unknown model.
-        others: ids of models that were not pushed.
-    """
-
-    def __init__(self, pushes: list[int], others: list[int] = ()) -> None:
-        self._models = [*pushes, *others]
-        self._versions = len(pushes)
-
-    def get_events_by_artifact_ids(self, ids: list[int]) -> list[mlmd.Event]:
-        return [
-            mlmd.Event(artifact_id=model, execution_id=number, type=mlmd.Event.INPUT)
-            for number, model in enumerate(self._models, 1)
-            if model in ids
+    def resolve(self):
+        """The number of the resolved model, or None; keeps the printed output."""
+        inputs = {'model': self._models, 'model_blessing': self._blessings}
+        inputs[CANDIDATE], output = self._models[-1:], io.StringIO()
+        with console.output_to(output):
+            strategy = LatestOtherBlessedModelStrategy()
+            resolved = strategy.resolve_artifacts(self._recorder.store, inputs)
+        self.output = output.getvalue()
+        assert resolved[CANDIDATE] == self._models[-1:]
+        ids = [
+            each.get_int_custom_property(CURRENT_MODEL_ID) for each in resolved['model_blessing']
         ]
-
-    def get_events_by_execution_ids(self, ids: list[int]) -> list[mlmd.Event]:
-        return [
-            mlmd.Event(artifact_id=1000 + each, execution_id=each, type=mlmd.Event.OUTPUT)
-            for each in ids
-        ]
-
-    def get_artifacts_by_id(self, ids: list[int]) -> list[mlmd.Artifact]:
-        artifacts = [mlmd.Artifact(id=each, type='PushedModel') for each in ids]
-        for artifact in artifacts:
-            number = artifact.id - 1000
-            artifact.custom_properties['pushed'].int_value = number <= self._versions
-            if number <= self._versions:
-                artifact.custom_properties['pushed_version'].string_value = str(number)
-        return artifacts
+        assert ids == [each.id for each in resolved['model']]
+        return next((self._models.index(each) + 1 for each in resolved['model']), None)
 
 
 @pytest.fixture
@@ -74,124 +70,66 @@ def damaged(monkeypatch):
 
 
 @pytest.fixture
-def resolve(damaged):
-    """`resolve(models, blessings, pushed)` resolves the baseline of the last model.
-
-    `pushed` are ids of pushed models by version, by default those of all models.
-    """
-
-    def call(models, blessings, pushed=None):
-        inputs = {'model': models, 'model_blessing': blessings, CANDIDATE: models[-1:]}
-        ids = [each.id for each in models]
-        store = Pushes(ids) if pushed is None else Pushes(pushed, ids)
-        resolved = LatestOtherBlessedModelStrategy().resolve_artifacts(store, inputs)
-        assert resolved[CANDIDATE] == models[-1:]
-        return [[each.id for each in resolved[key]] for key in ('model', 'model_blessing')]
-
-    return call
+def models(tmp_path, damaged):
+    return Models(tmp_path)
 
 
 @pytest.mark.parametrize(
-    ('count', 'blessings', 'pushed', 'baseline', 'baseline_blessing'),
+    ('recorded', 'baseline'),
     [
-        pytest.param(1, [], None, [], [], id='first model'),
-        pytest.param(2, [blessing(1, blessed=False)], None, [], [], id='rejected'),
-        pytest.param(
-            4,
-            [blessing(1), blessing(2), blessing(3, blessed=False)],
-            None,
-            [2],
-            [102],
-            id='latest blessed',
-        ),
-        pytest.param(1, [blessing(1)], None, [], [], id='candidate itself'),
-        pytest.param(2, [blessing(1), blessing(2)], None, [1], [101], id='blessed candidate'),
-        pytest.param(3, [blessing(1), blessing(2)], [1], [1], [101], id='blessed, not pushed'),
-        pytest.param(3, [blessing(1), blessing(2)], [1, 2, 1], [1], [101], id='rolled back'),
-        pytest.param(
-            3, [blessing(1), blessing(2)], [0] * 8 + [1, 2], [2], [102], id='version 10 above 9'
-        ),
-        pytest.param(
-            2, [blessing(1), blessing(1, number=200)], None, [1], [200], id='last of two blessings'
-        ),
+        pytest.param([NEW], None, id='first model'),
+        pytest.param([([False], []), NEW], None, id='rejected'),
+        pytest.param([([True], [1]), ([True], [2]), ([False], []), NEW], 2, id='latest blessed'),
+        pytest.param([([True], [1]), ([True], [2])], 1, id='blessed candidate'),
+        pytest.param([([True], [1]), ([True], []), NEW], 1, id='blessed, not pushed'),
+        pytest.param([([True], [1, 3]), ([True], [2]), NEW], 1, id='rolled back'),
+        pytest.param([([True], [9]), ([True], [10]), NEW], 2, id='version 10 above 9'),
+        pytest.param([([True, False], [1]), NEW], 1, id='blessed and rejected'),
     ],
 )
-def test_resolves_baseline(resolve, count, blessings, pushed, baseline, baseline_blessing):
-    models = [model(number) for number in range(1, count + 1)]
+def test_resolves_baseline(models, recorded, baseline):
+    for decisions, versions in recorded:
+        models.add(decisions, versions)
+    assert models.resolve() == baseline
 
-    assert resolve(models, blessings, pushed) == [baseline, baseline_blessing]
 
+@pytest.mark.parametrize('gone', [{2}, {1, 2}])
+def test_skips_unusable_model_with_warning(models, damaged, gone):
+    for number in (1, 2, 3):
+        models.add(versions=[number])
+    damaged |= {str(models.folder / str(number)) for number in gone}
 
-@pytest.mark.parametrize('gone', [{'/2'}, {'/1', '/2'}])
-def test_skips_unusable_model_with_warning(resolve, damaged, gone):
-    damaged |= gone
-    models = [model(1), model(2), model(3)]
-    for each in models:
-        each.uri = f'/{each.id}'
-    output = io.StringIO()
-
-    with console.output_to(output):
-        baseline, _ = resolve(models, [blessing(1), blessing(2)])
-
-    assert baseline == [1] * ('/1' not in gone)
-    assert output.getvalue().splitlines() == [
+    assert models.resolve() == (None if 1 in gone else 1)
+    assert models.output.splitlines() == [
         f'warning: skipped an unusable blessed model: {uri} is gone'
-        for uri in sorted(gone, reverse=True)
+        for uri in sorted(damaged, reverse=True)
     ]
 
 
 @pytest.mark.parametrize(('by_gate', 'manual_override'), [(True, False), (False, True)])
-def test_override_replaces_gate_decision(resolve, tmp_path, by_gate, manual_override):
-    models = [model(1), model(2), model(3)]
-    models[1].uri = str(tmp_path)
-    moment = datetime.datetime(2026, 11, 21, tzinfo=datetime.timezone.utc)
+def test_override_replaces_gate_decision(models, by_gate, manual_override):
+    for number, decision in ((1, True), (2, by_gate), (3, True)):
+        models.add([decision], [number])
+    moment = '2026-11-21T00:00Z'
     override = ManualOverride(blessed=manual_override, person='eve', reason='seen', moment=moment)
-    write_override(tmp_path, override)
+    write_override(models.folder / '2', override)
 
-    baseline, _ = resolve(models, [blessing(1), blessing(2, blessed=by_gate)])
-
-    assert baseline == [2 if manual_override else 1]
-
-
-@pytest.fixture
-def with_classes(tmp_path):
-    """`with_classes(number, *classes)`: a model with a list of classes, or without."""
-
-    def make(number, *classes):
-        artifact = model(number)
-        artifact.uri = str(tmp_path / str(number))
-        if classes:
-            folder = tmp_path / str(number) / 'weights'
-            folder.mkdir(parents=True)
-            (folder / 'architecture.json').write_text(json.dumps({'classes': classes}))
-        return artifact
-
-    return make
+    assert models.resolve() == (2 if manual_override else 1)
 
 
 @pytest.mark.parametrize(
     ('previous', 'candidate', 'compared'),
     [
-        (('cats', 'dogs'), ('cats', 'dogs'), True),
-        (('cats', 'dogs'), ('cats', 'dogs', 'foxes'), False),
-        (('cats', 'dogs'), ('dogs', 'cats'), False),
-        ((), ('cats', 'dogs'), True),  # models of older releases
+        (CATS_AND_DOGS, CATS_AND_DOGS, True),
+        (CATS_AND_DOGS, ('cats', 'dogs', 'foxes'), False),
+        (CATS_AND_DOGS, ('dogs', 'cats'), False),
+        (None, CATS_AND_DOGS, True),  # models of older releases
     ],
 )
-def test_model_with_other_classes_is_no_baseline(
-    resolve, with_classes, previous, candidate, compared
-):
-    models = [
-        with_classes(1, 'cats', 'dogs', 'foxes'),
-        with_classes(2, *previous),
-        with_classes(3, *candidate),
-    ]
-    output = io.StringIO()
+def test_model_with_other_classes_is_no_baseline(models, previous, candidate, compared):
+    for number, classes in enumerate((('cats', 'dogs', 'foxes'), previous, candidate), 1):
+        models.add(versions=[number], classes=classes)
 
-    with console.output_to(output):
-        baseline, baseline_blessing = resolve(models, [blessing(1), blessing(2)])
-
-    assert baseline == [2] * compared
-    assert len(baseline_blessing) == len(baseline)
-    assert ('not compared with the last blessed model' not in output.getvalue()) is compared
-    assert ('2 classes (cats, dogs)' not in output.getvalue()) is compared
+    assert models.resolve() == (2 if compared else None)
+    assert ('not compared with the last blessed model' in models.output) is not compared
+    assert ('2 classes (cats, dogs)' in models.output) is not compared

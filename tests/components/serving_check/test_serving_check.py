@@ -1,48 +1,62 @@
-import json
-import sys
+import shutil
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow_serving.apis import prediction_log_pb2
 from tfx.types import standard_artifacts
 
 from common import features
+from common.errors import ModelError
 from components.serving_check import probe as probing
-from components.serving_check.check import _run, check
-from components.serving_check.component import ServingCheck
+from components.serving_check.component import ServingCheck, check
 from components.serving_check.config import ServingCheckConfig
 from components.serving_check.measurements import MEASUREMENTS_FILE, Measurements
+from components.serving_check.recorded_requests import compare
 
 
 @pytest.fixture
 def probe(monkeypatch):
     """The probe in this process, on all cores."""
-    monkeypatch.setattr(probing, '_use_one_core', lambda: None)
-    monkeypatch.setattr(probing, '_SECONDS', 0.05)
+    monkeypatch.setattr(probing, 'use_one_core', lambda: None)
+    monkeypatch.setattr(probing, '_CALLS', 3)
     return probing.probe
 
 
-def test_blesses_and_measures_model_in_subprocess(served, tmp_path):
+@pytest.fixture
+def copy(served, tmp_path):
+    """A copy of the model that the test may change."""
+    return shutil.copytree(served, tmp_path / 'copy')
+
+
+def run_node(model_folder, target, seconds):
+    """(blessed, measurements)"""
     model, blessing = standard_artifacts.Model(), standard_artifacts.InfraBlessing()
-    model.uri, blessing.uri = str(served.parent), str(tmp_path / 'blessing')
-    config = ServingCheckConfig().model_dump_json()
+    model.uri, blessing.uri = str(model_folder), str(target)
+    config = ServingCheckConfig(seconds=seconds).model_dump_json()
     ServingCheck.EXECUTOR_SPEC.executor_class._FUNCTION(model, blessing, config, '1')
-    assert blessing.get_int_custom_property('blessed') == 1
-    found = Measurements.model_validate_json(
-        (tmp_path / 'blessing' / MEASUREMENTS_FILE).read_text()
-    )
+    found = Measurements.model_validate_json((target / MEASUREMENTS_FILE).read_text())
+    return blessing.get_int_custom_property('blessed'), found
+
+
+def test_blesses_and_measures_model_in_subprocess(served, tmp_path):
+    blessed, found = run_node(served.parent, tmp_path / 'blessing', seconds=300)
+
+    assert blessed == 1
     assert found.problems == ()
     assert found.largest_difference < 1e-5
     assert 0 < found.latency_ms <= found.latency_ms_p95 < 1000
     assert found.load_seconds > 0
     assert 1 < found.memory_mb < 2000
-    assert found.size_mb == pytest.approx(
-        sum(path.stat().st_size for path in served.rglob('*') if path.is_file()) / 1e6
-    )
+    assert 0 < found.size_mb < 1
 
 
 def test_checks_single_images_batches_and_invalid_images(probe, served):
-    assert set(probe(served).checks) == {
+    found = probe(served)
+
+    assert found.problems == ()
+    assert found.latency_ms > 0
+    assert set(found.checks) == {
         'serving_default, 1 image',
         'serving_default, 4 images',
         'serving_default, 4 images and 2 invalid',
@@ -53,96 +67,124 @@ def test_checks_single_images_batches_and_invalid_images(probe, served):
     }
 
 
-def test_detects_other_weights(probe, make_model, small_network):
-    (first, *_) = probe(make_model(exported=small_network(seed=1))).problems
-    assert first.startswith('serving_default, 1 image: predictions differ')
+def test_reports_every_difference_from_recorded_predictions(probe, copy):
+    path = str(copy / features.WARMUP_FILE)
+    logs = [
+        prediction_log_pb2.PredictionLog.FromString(record.numpy())
+        for record in tf.data.TFRecordDataset(path)
+    ]
+    with tf.io.TFRecordWriter(path) as writer:
+        for log in logs:
+            logits = log.predict_log.response.outputs[features.LOGIT]
+            logits.CopyFrom(tf.make_tensor_proto(tf.make_ndarray(logits) + np.float32(0.01)))
+            writer.write(log.SerializeToString())
 
+    found = probe(copy)
 
-def test_detects_nan_weights(probe, make_model, small_network):
-    network = small_network()
-    network.set_weights([np.full_like(each, np.nan) for each in network.get_weights()])
-    found = probe(make_model(exported=network))
-    assert found.problems[0].endswith('the prediction for a valid image is NaN or infinite')
+    assert len(found.problems) == 7
+    assert found.problems[0].startswith('serving_default, 1 image: predictions differ')
     assert found.latency_ms is None
 
 
-def test_detects_other_order_of_classes(probe, make_model):
-    found = probe(make_model(classes=('dogs', 'cats')))
-    assert found.problems[0].endswith('1 of 1 predicted classes differ')
+def outputs(probability=(0.2, 0.9), logit=(-1.4, 2.2), names=(b'cats', b'dogs')):
+    return {
+        features.PROBABILITY: np.array(probability, np.float32)[:, None],
+        features.LOGIT: np.array(logit, np.float32)[:, None],
+        features.CLASS: np.array(names, object)[:, None],
+    }
 
 
-def test_detects_batch_that_fails_for_one_invalid_image(probe, make_model, monkeypatch):
+@pytest.mark.parametrize(
+    ('actual', 'words'),
+    [
+        (outputs(probability=(0.2, 0.901)), "differ from the Trainer's by up to 0.001"),
+        (outputs(logit=(-1.4, np.nan)), 'valid image is NaN or infinite'),
+        (outputs(probability=(0.2, np.inf)), 'valid image is NaN or infinite'),
+        (outputs(names=(b'dogs', b'cats')), '2 of 2 predicted classes differ'),
+        (outputs((0.2,), (-1.4,), (b'cats',)), 'probability is missing or has another shape'),
+        ({features.PROBABILITY: outputs()[features.PROBABILITY]}, 'logit is missing'),
+    ],
+)
+def test_compare_detects_difference(actual, words):
+    with pytest.raises(ModelError, match=words):
+        compare(actual, outputs())
+
+
+def test_compare_tolerates_rounding_of_large_logits():
+    actual, expected = outputs(logit=(-1.4, 1000.005)), outputs(logit=(-1.4, 1000))
+    assert 4e-6 < compare(actual, expected) < 6e-6
+
+
+def test_compare_detects_number_for_invalid_image():
+    with pytest.raises(ModelError, match='invalid image is not NaN'):
+        compare(outputs(), outputs(names=(b'', b'dogs')))
+
+
+def test_detects_batch_that_fails_for_one_invalid_image(probe, make_model, tmp_path, monkeypatch):
     everything = lambda each: tf.fill(tf.shape(each), True)  # noqa: E731
     monkeypatch.setattr('trainer.export.saved_model.is_complete', everything)
-    problems = probe(make_model()).problems
+
+    problems = probe(make_model(tmp_path / 'model')).problems
+
     assert len(problems) == 2
     assert all('images and 2 invalid: failed: ' in each for each in problems)
 
 
-def test_names_missing_signatures(probe, make_model):
-    folder = make_model()
-    loaded = tf.saved_model.load(str(folder))
+def test_names_missing_signatures(probe, copy):
+    loaded = tf.saved_model.load(str(copy))
+    requests = (copy / features.WARMUP_FILE).read_bytes()
     kept = {'serving_default': loaded.signatures['serving_default']}
-    requests = (folder / features.WARMUP_FILE).read_bytes()
-    tf.saved_model.save(loaded, str(folder), signatures=kept)
-    (folder / features.WARMUP_FILE).write_bytes(requests)
+    tf.saved_model.save(loaded, str(copy), signatures=kept)
+    (copy / features.WARMUP_FILE).write_bytes(requests)
+
     problem = 'the model has no signature serve_images, explain_images, serve_pixels'
-    assert probe(folder).problems == (problem,)
+    assert probe(copy).problems == (problem,)
 
 
-def test_detects_truncated_graph(probe, make_model):
-    folder = make_model()
-    graph = folder / 'saved_model.pb'
+def test_detects_truncated_graph(probe, copy):
+    graph = copy / 'saved_model.pb'
     graph.write_bytes(graph.read_bytes()[:5000])
-    (problem,) = probe(folder).problems
+
+    (problem,) = probe(copy).problems
     assert problem.startswith('the model cannot be loaded: ')
 
 
 @pytest.mark.parametrize(
-    ('damage', 'words'),
+    'damage',
     [
-        (lambda path: path.unlink(), 'the model has no recorded requests'),
-        (lambda path: path.write_bytes(b''), 'the file of recorded requests is empty'),
-        (
-            lambda path: path.write_bytes(path.read_bytes()[:-9]),
-            'the recorded requests are damaged',
-        ),
+        lambda path: path.unlink(),
+        lambda path: path.write_bytes(b''),
+        lambda path: path.write_bytes(path.read_bytes()[:-9]),
     ],
 )
-def test_detects_unreadable_requests(probe, make_model, damage, words):
-    folder = make_model()
-    damage(folder / features.WARMUP_FILE)
-    (problem,) = probe(folder).problems
-    assert problem.startswith(words)
+def test_detects_unreadable_requests(probe, copy, damage):
+    damage(copy / features.WARMUP_FILE)
 
-
-def test_reports_timeout(served):
-    found = check(served, seconds=0.3)
-    assert found.problems == ('the serving check had no result within 0.3 seconds',)
-    assert found.size_mb > 0
+    (problem,) = probe(copy).problems
+    assert problem.startswith('the recorded requests are missing, empty or damaged')
 
 
 @pytest.mark.parametrize(
     ('code', 'words'),
     [
-        ('import os; os.kill(os.getpid(), 9)', 'the serving check was killed (SIGKILL), '),
-        ('import os; os.abort()', 'the serving check crashed (SIGABRT)'),
-        (
-            'raise MemoryError("much")',
-            'the serving check failed with exit code 1: MemoryError',
-        ),
+        ('import os; os.kill(os.getpid(), 9)', 'the serving check was killed by SIGKILL, '),
+        ('import os; os.abort()', 'the serving check was killed by SIGABRT'),
+        ('raise MemoryError("much")', 'the serving check failed with exit code 1: MemoryError'),
     ],
 )
-def test_describes_exit_of_process(code, words):
-    assert _run([sys.executable, '-c', code], 20).startswith(words)
+def test_describes_exit_of_process(code, words, served, tmp_path, monkeypatch):
+    (tmp_path / 'failing_probe.py').write_text(code)
+    monkeypatch.setenv('PYTHONPATH', str(tmp_path))
+
+    (problem,) = check(served, 20, probe='failing_probe').problems
+
+    assert problem.startswith(words)
 
 
-def test_rejects_unusable_model_without_failing_node(tmp_path):
+def test_timeout_rejects_model_without_failing_node(tmp_path):
     (tmp_path / 'Format-Serving').mkdir()
-    model, blessing = standard_artifacts.Model(), standard_artifacts.InfraBlessing()
-    model.uri, blessing.uri = str(tmp_path), str(tmp_path / 'blessing')
-    config = ServingCheckConfig(seconds=1).model_dump_json()
-    ServingCheck.EXECUTOR_SPEC.executor_class._FUNCTION(model, blessing, config, '1')
-    assert blessing.get_int_custom_property('blessed') == 0
-    problems = json.loads((tmp_path / 'blessing' / MEASUREMENTS_FILE).read_text())['problems']
-    assert len(problems) == 1
+
+    blessed, found = run_node(tmp_path, tmp_path / 'blessing', seconds=1)
+
+    assert blessed == 0
+    assert found.problems == ('the serving check had no result within 1 seconds',)

@@ -97,49 +97,22 @@ def test_parses_override_value_as_yaml(text, expected):
     assert parse_override(text) == expected
 
 
-@pytest.mark.parametrize('text', ['trainer.batch_size', '=64', ' = 64'])
-def test_rejects_override_without_key_or_equals_sign(text):
-    with pytest.raises(ConfigError, match=r'expected KEY=VALUE, as in trainer\.batch_size=64'):
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('trainer.batch_size', r'expected KEY=VALUE, as in trainer\.batch_size=64'),
+        (' = 64', 'expected KEY=VALUE'),
+        ('trainer.augment={flip', r"--set trainer\.augment: '\{flip' is not a YAML value"),
+    ],
+)
+def test_rejects_invalid_override(text, message):
+    with pytest.raises(ConfigError, match=message):
         parse_override(text)
-
-
-def test_rejects_override_that_is_not_yaml():
-    with pytest.raises(ConfigError, match=r"--set trainer\.augment: '\{flip' is not a YAML value"):
-        parse_override('trainer.augment={flip')
 
 
 def test_rejects_override_below_a_scalar(write):
     with pytest.raises(ConfigError, match=r'--set name\.first: name is a value, not a mapping'):
         load_recipe(write('name: mine'), [('name.first', 1)])
-
-
-def test_unknown_key_gets_suggestion_and_valid_keys(write):
-    path = write('trainer: {bach_size: 64}')
-
-    message = r'bach_size: unknown key; did you mean batch_size\? valid keys: image_size, alpha, '
-    with pytest.raises(ConfigError, match=rf'trainer\.{message}'):
-        load_recipe(path)
-
-
-def test_unknown_key_without_similar_key_gets_no_suggestion(write):
-    with pytest.raises(ConfigError, match=r'xyz: unknown key; valid keys: name, description, '):
-        load_recipe(write('xyz: 1'))
-
-
-def test_removed_key_names_replacement(write):
-    path = write('retrain: {drift_threshold: 0.2}')
-
-    with pytest.raises(
-        ConfigError, match=r'yaml: retrain\.drift_threshold: removed: validation\.drift .*$'
-    ):
-        load_recipe(path)
-
-
-def test_renamed_key_names_new_name(write):
-    with pytest.raises(
-        ConfigError, match=r'yaml: trainer\.cache_gigabytes: renamed to max_cache_gb'
-    ):
-        load_recipe(write('trainer: {cache_gigabytes: 5}'))
 
 
 def test_removed_key_without_value_is_ignored(write):
@@ -179,29 +152,6 @@ def test_reports_all_errors_with_received_and_valid_values(write):
     assert all(line.startswith(f'{path}: ') for line in str(caught.value).splitlines())
 
 
-def test_yaml_error_names_file_and_position(write):
-    with pytest.raises(ConfigError, match=r'mine\.yaml is not YAML: .*line 2, column') as caught:
-        load_recipe(write('trainer: {\ndata: ]'))
-    assert '\n' not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ('text', 'key', 'line', 'first'),
-    [
-        ('trainer: {}\ndata: {}\ntrainer: {seed: 1}', 'trainer', 3, 1),
-        ('trainer:\n  seed: 1\n  alpha: 1.0\n  seed: 1', 'seed', 4, 2),
-        ('trainer: {seed: 1, seed: 2}', 'seed', 1, 1),
-    ],
-)
-def test_rejects_duplicate_keys_with_both_lines(write, text, key, line, first):
-    path = write(text)
-
-    with pytest.raises(ConfigError) as caught:
-        load_recipe(path)
-
-    assert str(caught.value) == f"{path}, line {line}: duplicate key '{key}', see line {first}"
-
-
 def test_allows_merge_keys_and_same_key_in_several_sections(write):
     path = write(
         'trainer:\n'
@@ -213,12 +163,6 @@ def test_allows_merge_keys_and_same_key_in_several_sections(write):
 
     assert (trainer.feature_extraction.epochs, trainer.fine_tune.epochs) == (1, 2)
     assert trainer.fine_tune.optimizer == 'sgd'
-
-
-@pytest.mark.parametrize('text', ['', '- trainer', 'trainer'])
-def test_rejects_file_that_is_not_a_mapping(write, text):
-    with pytest.raises(ConfigError, match='is not a mapping; expected keys'):
-        load_recipe(write(text))
 
 
 def test_rejects_binary_file(tmp_path):
@@ -249,35 +193,51 @@ def test_recipe_is_frozen():
     ('text', 'message'),
     [
         (
+            'trainer: {bach_size: 64}',
+            r'trainer\.bach_size: unknown key; did you mean batch_size\? valid keys: image_size, ',
+        ),
+        ('xyz: 1', 'xyz: unknown key; valid keys: name, description, '),
+        ('retrain: {drift_threshold: 0.2}', 'drift_threshold: removed: validation.drift'),
+        ('trainer: {cache_gigabytes: 5}', 'cache_gigabytes: renamed to max_cache_gb$'),
+        ('trainer: {\ndata: ]', r'is not YAML: .*line 2, column'),
+        ('', 'is not a mapping; expected keys'),
+        ('- trainer', 'is not a mapping'),
+        (
+            'trainer:\n  seed: 1\n  alpha: 1.0\n  seed: 1',
+            "line 4: duplicate key 'seed', see line 2$",
+        ),
+        ('trainer: {seed: 1, seed: 2}', "line 1: duplicate key 'seed', see line 1$"),
+        (
             'tuner: {space: {head.dropout: {low: 0.1, high: 0.4, step: 0.1}}}',
-            r'tuner.space.head.dropout.step: unknown key; valid keys: low, high, log$',
+            'tuner.space.head.dropout.step: unknown key; valid keys: low, high, log$',
         ),
         (
             'tuner: {space: {head.dropout: [0.1, 2]}}',
-            r'tuner.space.head.dropout: 2: Input should be less than 1$',
+            'tuner.space.head.dropout: 2: Input should be less than 1$',
         ),
         (
             'tuner: {space: {fine_tune.learning_rate: [0.1, 0.2]}}',
-            r'tuner.space.fine_tune.learning_rate: that stage has 0 epochs$',
+            'tuner.space.fine_tune.learning_rate: that stage has 0 epochs$',
         ),
         ('data: {source: web}', r"data.source: .*'drawings', 'folder', 'archive', .*, got 'web'$"),
-        ('name: ../up', r"name: string should match pattern .*, got '../up'$"),
-        ('inference: {}', r'inference.path: missing$'),
-        (
-            'inference: {path: "gs://bucket"}',
-            r'inference.path: must be a local folder',
-        ),
+        ('name: ../up', "name: string should match pattern .*, got '../up'$"),
+        ('inference: {}', 'inference.path: missing$'),
+        ('inference: {path: "gs://bucket"}', 'inference.path: must be a local folder'),
         (
             'trainer: {class_weights: {cats: 0}}',
-            r'trainer.class_weights.cats: input should be greater than 0, got 0$',
+            'trainer.class_weights.cats: input should be greater than 0, got 0$',
         ),
         (
             'trainer: {class_weights: even}',
-            r"trainer.class_weights: input should be 'balanced' or .* by its name, got 'even'$",
+            "trainer.class_weights: input should be 'balanced' or .* by its name, got 'even'$",
         ),
     ],
 )
-def test_invalid_value_is_reported_on_one_line(write, text, message):
+def test_mistake_is_one_line_with_the_file(write, text, message):
+    path = write(text)
+
     with pytest.raises(ConfigError, match=message) as error:
-        load_recipe(write(text))
+        load_recipe(path)
+
+    assert str(error.value).startswith(path)
     assert len(str(error.value).splitlines()) == 1

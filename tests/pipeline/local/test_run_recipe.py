@@ -53,14 +53,7 @@ def test_describes_images_classes_and_spans(numbers, classes, expected):
         ),
         ({'weights': 'imagenet'}, 'pretrained: imagenet'),
         ({'weights': 'mine.weights.h5'}, 'pretrained: mine.weights.h5'),
-        (
-            {'weights': 'random'},
-            'random initialization: not pretrained; the frozen layers stay random',
-        ),
-        (
-            {'weights': 'random', 'fine_tune': {'epochs': 1, 'from_layer': 0}},
-            'random initialization: not pretrained; all layers are trained',
-        ),
+        ({'weights': 'random'}, 'random initialization: not pretrained'),
         (
             {'weights': 'embedded', 'warm_start': 'latest_blessed'},
             'last blessed model if there is one, else embedded',

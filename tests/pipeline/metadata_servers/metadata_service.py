@@ -1,6 +1,7 @@
 """ML Metadata's gRPC service in Python; the real server exists only as a container image."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Iterator
 from concurrent import futures
 
 import grpc
@@ -14,34 +15,34 @@ _SERVICE = metadata_store_service_pb2.DESCRIPTOR.services_by_name['MetadataStore
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
-def serve(config: metadata_store_pb2.ConnectionConfig) -> tuple[grpc.Server, int]:
-    """Serves a metadata store on a free port of 127.0.0.1; returns the server and the port.
+@contextlib.contextmanager
+def serve(config: metadata_store_pb2.ConnectionConfig | None) -> Iterator[int]:
+    """Serves a metadata store, or no service, on a free port of 127.0.0.1; yields the port.
 
     Each method passes the bytes of its request to the function of the same name in ml_metadata's
     C++ library, and returns the bytes of the response. The store is not thread-safe, so there is
     one worker.
     """
-    migration = metadata_store_pb2.MigrationOptions()
-    store = _library.CreateMetadataStore(config.SerializeToString(), migration.SerializeToString())
-    handlers = {
-        method.name: grpc.unary_unary_rpc_method_handler(
-            _handler(store, getattr(_library, method.name))
-        )
-        for method in _SERVICE.methods
-        if hasattr(_library, method.name)  # three methods, which clients do not call, are missing
-    }
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=1))
-    server.add_generic_rpc_handlers(
-        (grpc.method_handlers_generic_handler(_SERVICE.full_name, handlers),)
-    )
+    if config is not None:
+        migration = metadata_store_pb2.MigrationOptions().SerializeToString()
+        store = _library.CreateMetadataStore(config.SerializeToString(), migration)
+        handlers = {
+            method.name: grpc.unary_unary_rpc_method_handler(_handler(store, method.name))
+            for method in _SERVICE.methods
+            if hasattr(_library, method.name)  # three, which clients do not call, are missing
+        }
+        service = grpc.method_handlers_generic_handler(_SERVICE.full_name, handlers)
+        server.add_generic_rpc_handlers((service,))
     port = server.add_insecure_port('127.0.0.1:0')
     server.start()
-    return server, port
+    yield port
+    server.stop(grace=None).wait()
 
 
-def _handler(store: object, function: Callable) -> Callable[[bytes, grpc.ServicerContext], bytes]:
+def _handler(store: object, name: str):
     def handle(request: bytes, context: grpc.ServicerContext) -> bytes:
-        response, message, code = function(store, request)
+        response, message, code = getattr(_library, name)(store, request)
         if code:
             context.abort(_CODES[code], message.decode())
         return response

@@ -11,7 +11,6 @@ import PIL.Image
 
 from components.evaluation.config import SLICES
 from components.evaluation.gate.verdict import Ruling, Verdict
-from components.evaluation.metrics.intervals import wilson
 from components.evaluation.results import (
     ACCURACY,
     AUC,
@@ -28,6 +27,7 @@ from components.evaluation.results import (
     ModelResult,
     Robustness,
     SliceResult,
+    wilson,
 )
 from components.lite_converter.lite_results import LiteModel, LiteResult
 from components.serving_check.measurements import Measurements

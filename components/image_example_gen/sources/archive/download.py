@@ -1,71 +1,83 @@
 """Downloads an archive into the cache folder, once; later runs check whether it has changed."""
 
+import hashlib
 import json
 import logging
+import math
+import os
 import time
 import urllib.parse
 from pathlib import Path
-from typing import Any
 
 import filelock
 
 from common.errors import DataError, DownloadError
 from common.files import sha256_of
-from components.image_example_gen.sources.archive.cache import cache_folder, cache_name
 from components.image_example_gen.sources.archive.transfer import download
+from components.image_example_gen.sources.base.reading import convert_os_errors
 
 _CHECK_AGAIN = 300  # seconds; a run opens its data several times
-_WEB_PAGES = (b'<!doctype html', b'<html')
 
 _log = logging.getLogger(__name__)
 
 _checked: dict[Path, float] = {}  # when this process has checked a copy
 
 
+def cache_folder() -> Path:
+    """`$CATDOG_CACHE`, else `catdog-pipeline` in `$XDG_CACHE_HOME` or `~/.cache`."""
+    folder = os.environ.get('CATDOG_CACHE')
+    if folder:
+        return Path(folder).absolute()
+    caches = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
+    return Path(caches, 'catdog-pipeline').absolute()
+
+
+def cache_name(key: str, name: str) -> str:
+    """A name in the cache folder: a hash of the key, and the end of a human-readable name."""
+    digest = hashlib.sha256(os.fsencode(key)).hexdigest()
+    return f'{digest[:16]}-{name[-60:] or "archive"}'
+
+
 def fetch(url: str, sha256: str | None = None) -> Path:
-    """Downloads a file unless an unchanged copy is in the cache.
+    """Downloads a file unless an unchanged copy is in the cache folder; returns the copy.
 
-    A change is detected by the ETag, Last-Modified or length. A copy with the given digest is not
-    checked, and a copy is used as it is if the server cannot be reached.
-
-    Args:
-        url: http or https.
-        sha256: expected digest of the bytes, hexadecimal; None: any.
-
-    Returns:
-        The copy in the cache folder.
+    A change is detected by the ETag or Last-Modified. A copy with the digest `sha256` (hexadecimal)
+    is not checked. If the download fails, an existing copy is used and a warning is logged.
 
     Raises:
-        DataError: there is no copy and it cannot be fetched, it is a web page, it has another
-            digest, or the copy cannot be written.
+        DataError: there is no copy and the download fails, the file has another digest, or the
+            copy cannot be written.
     """
-    folder = cache_folder()
     name = Path(urllib.parse.unquote(urllib.parse.urlsplit(url).path)).name
-    copy = folder / cache_name(url, name)
+    copy = cache_folder() / cache_name(url, name)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        copy.parent.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(f'{copy}.lock'):
-            found = _update(url, sha256, copy)
+            if sha256 and copy.exists() and sha256_of(copy) == sha256:
+                return copy
+            if time.monotonic() - _checked.get(copy, -math.inf) > _CHECK_AGAIN:
+                _update(url, copy)
+                _checked[copy] = time.monotonic()
     except OSError as error:
         raise DataError(
-            f'{shown(url)} cannot be kept in {folder}: {error.strerror or error}; '
+            f'{shown(url)} cannot be kept in {copy.parent}: {error.strerror or error}; '
             'CATDOG_CACHE names another folder'
         ) from error
     if sha256:
-        _compare(shown(url), found, sha256)
+        require_sha256(copy, sha256, shown(url))
     return copy
 
 
-def require_sha256(path: Path, sha256: str) -> None:
-    """Raises DataError if a file has another digest."""
-    try:
-        _compare(str(path), sha256_of(path), sha256)
-    except OSError as error:
-        raise DataError(f'archive {path} cannot be read: {error.strerror}') from error
+def require_sha256(path: Path, sha256: str, name: str | None = None) -> None:
+    """Raises DataError if a file, called `name` in the message, has another digest."""
+    with convert_os_errors():
+        found = sha256_of(path)
+    if found != sha256:
+        raise DataError(f'{name or path} has the sha256 {found}; expected {sha256} (data.sha256)')
 
 
 def shown(url: str) -> str:
-    """An address for messages: without a password or a signature, which may be in it."""
+    """A URL for messages: without user name, password and query, which may be a signature."""
     try:
         parts = urllib.parse.urlsplit(url)
     except ValueError:  # of brackets that are no IPv6 address
@@ -73,78 +85,34 @@ def shown(url: str) -> str:
     return f'{parts.scheme}://{parts.netloc.rpartition("@")[2]}{parts.path}'
 
 
-def _update(url: str, sha256: str | None, copy: Path) -> str:
-    """Makes the copy current; returns its digest."""
-    notes = _read_notes(copy)
-    checked = time.monotonic() - _checked.get(copy, -_CHECK_AGAIN) < _CHECK_AGAIN
-    if notes is None or not (notes['sha256'] == sha256 or checked):
-        partial = copy.with_name(f'{copy.name}.partial')
-        partial.unlink(missing_ok=True)  # of a process that was killed
-        try:
-            notes = _download(url, sha256, copy, partial, notes)
-        finally:
-            partial.unlink(missing_ok=True)
-        _checked[copy] = time.monotonic()
-    return str(notes['sha256'])
-
-
-def _download(
-    url: str, sha256: str | None, copy: Path, partial: Path, notes: dict[str, Any] | None
-) -> dict[str, Any]:
-    """Replaces the copy if there is a new file; returns the notes of the copy."""
+def _update(url: str, copy: Path) -> None:
+    """Replaces the copy atomically if the server has another version."""
+    partial, metadata = copy.with_name(f'{copy.name}.partial'), copy.with_name(f'{copy.name}.json')
+    partial.unlink(missing_ok=True)  # of a process that was killed
     try:
-        validators = download(url, partial, notes['validators'] if notes else {})
+        described = json.loads(metadata.read_text())
+        known = described['validators'] if described['size'] == copy.stat().st_size else {}
+    except (OSError, ValueError, KeyError):
+        known = {}
+    try:
+        validators = download(url, partial, known)
         if validators is not None:
             _require_no_web_page(partial)
+            metadata.unlink(missing_ok=True)  # it describes the earlier copy
+            partial.replace(copy)
+            described = {'url': shown(url), 'size': copy.stat().st_size, 'validators': validators}
+            metadata.write_text(json.dumps(described))
     except DownloadError as error:
-        if notes is None:
+        if not copy.exists():
             raise DataError(f'{shown(url)} cannot be fetched: {error}') from error
-        _log.warning(
-            '%s cannot be fetched (%s); the copy of %s is used',
-            shown(url),
-            error,
-            notes['fetched'],
-        )
-        return notes
-    if validators is None:
-        assert notes is not None
-        return notes
-    digest = sha256_of(partial)
-    if sha256:
-        _compare(shown(url), digest, sha256)
-    notes = {
-        'url': shown(url),
-        'fetched': time.strftime('%Y-%m-%d'),
-        'sha256': digest,
-        'size': partial.stat().st_size,
-        'validators': validators,
-    }
-    _notes_file(copy).unlink(missing_ok=True)  # a copy without notes is fetched again
-    partial.replace(copy)
-    _notes_file(copy).write_text(json.dumps(notes))
-    return notes
-
-
-def _notes_file(copy: Path) -> Path:
-    return copy.with_name(f'{copy.name}.json')
-
-
-def _read_notes(copy: Path) -> dict[str, Any] | None:
-    """None if there is no copy, or one that the notes do not describe."""
-    try:
-        notes = json.loads(_notes_file(copy).read_text())
-        return notes if notes['size'] == copy.stat().st_size and 'validators' in notes else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+        date = time.strftime('%Y-%m-%d', time.localtime(copy.stat().st_mtime))
+        _log.warning('%s cannot be fetched (%s); the copy of %s is used', shown(url), error, date)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _require_no_web_page(path: Path) -> None:
     with path.open('rb') as file:
         head = file.read(512).lstrip().lower()
-    if head.startswith(_WEB_PAGES):
+    if head.startswith((b'<!doctype html', b'<html')):
         raise DownloadError('it is a web page, not an archive; give the address of the file itself')
-
-
-def _compare(name: str, found: str, expected: str) -> None:
-    if found != expected:
-        raise DataError(f'{name} has the sha256 {found}; expected {expected} (data.sha256)')

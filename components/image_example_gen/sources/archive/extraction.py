@@ -1,33 +1,27 @@
-"""Extracts the images of a zip or tar archive into the cache folder.
+"""Extracts the images of a zip or tar archive into a folder.
 
-`tarfile` reads extended headers into memory whatever their size, so this module is run in a
-subprocess with a memory limit. It imports little, to start fast.
+`tarfile` reads extended headers of any size into memory, so this module runs in a subprocess with a
+memory limit. It imports little, to start fast.
 """
 
-import errno
-import hashlib
+import functools
 import json
-import os
 import resource
 import shutil
+import stat
 import sys
+import tarfile
+import tempfile
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
+from typing import IO, cast
 
 import filelock
 
 from common.errors import DataError
-from components.image_example_gen.sources.archive.cache import cache_folder, cache_name
-from components.image_example_gen.sources.archive.entries import (
-    DAMAGED,
-    Entry,
-    is_zip,
-    open_tar,
-    tar_entries,
-    zip_entries,
-)
+from common.files import sha256_of
 from components.image_example_gen.sources.base.image_files import is_ignored, is_image
 
 IMAGES, CONTENTS = 'images', 'contents.json'  # in the folder of an extracted archive
@@ -36,211 +30,147 @@ _MEMBERS = 2_000_000
 _DEPTH = 64  # folders around an image
 _RATIO = 200  # unpacked size to archive size; more is a decompression bomb
 _ALWAYS_ALLOWED = 2**30  # unpacked bytes, whatever the ratio
-_DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
 
-_Place = tuple[str, ...]
-
-
-def extraction_folder(path: Path) -> Path:
-    """Where an archive is extracted to; changes when the file is written again.
-
-    Raises:
-        OSError: the file is missing.
-    """
-    status = path.stat()
-    version = f'{status.st_ino} {status.st_size} {status.st_mtime_ns}'
-    digest = hashlib.sha256(version.encode()).hexdigest()
-    return cache_folder() / 'extracted' / cache_name(str(path.absolute()), path.name) / digest[:16]
+# Name, which ends with a slash for a folder; stated size in bytes; and a function that opens a
+# regular file, None for links, devices and sparse files.
+_Member = tuple[str, int, Callable[[], IO[bytes]] | None]
 
 
 def extract_archive(path: Path, target: Path) -> None:
-    """Extracts the images atomically, and removes what was extracted of earlier versions.
+    """Extracts the images atomically, and removes the other versions in the parent folder.
 
-    Runs that extract the same archive wait for each other, and the first does the work.
-
-    Args:
-        path: the archive.
-        target: its `extraction_folder`.
+    If several runs extract an archive at once, the first does the work and the others wait.
 
     Raises:
-        DataError: the file is no archive, is encrypted, damaged or too large, it has a name that
-            leads out of it, or it changes meanwhile; or the cache folder cannot be written.
+        DataError: the file is not an archive; it is encrypted, damaged or too large, or has a name
+            that leads out of it; or the target cannot be written. The message is a clause.
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(f'{target.parent}.lock'):
             if not target.exists():
-                _extract(path, target)
+                _replace_versions(path, target)
     except DataError:
         raise
-    except MemoryError:
-        raise DataError(
-            f'archive {path} takes more than {_MEMORY // 2**30} GB of memory; it may be damaged'
-        ) from None
-    except DAMAGED as error:
-        raise DataError(_explain(path, target.parent, error)) from error
-
-
-def _extract(path: Path, target: Path) -> None:
-    removed, partial = target.parent / 'removed', target.parent / 'partial'
-    shutil.rmtree(removed, ignore_errors=True)
-    for earlier in list(target.parent.iterdir()):
-        earlier.rename(removed)  # at once, for runs that still read it
-        shutil.rmtree(removed)
-    try:
-        contents = _Extraction(path, partial / IMAGES).run()
-        (partial / CONTENTS).write_text(json.dumps(contents))
-        if extraction_folder(path) != target:
-            raise DataError(f'archive {path} changed while it was read; start again')
-        partial.rename(target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def _explain(path: Path, folder: Path, error: Exception) -> str:
-    reason = _reason(error).partition('\n')[0].rstrip(':')
-    if isinstance(error, OSError):
-        if error.errno in _DISK_FULL or str(error.filename) not in ('None', str(path)):
-            return (
-                f'archive {path} cannot be extracted into {folder}: {reason}; '
-                'CATDOG_CACHE names another folder'
-            )
-        if isinstance(error, PermissionError):
-            return f'archive {path} cannot be read: {reason}; give yourself the right to read it'
-    return f'archive {path} cannot be read, it may be cut off or damaged: {reason}'
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, 'strerror', None) or str(error) or type(error).__name__
-
-
-class _Extraction:
-    """Extracts the images and folders of an archive into a new folder."""
-
-    def __init__(self, path: Path, folder: Path) -> None:
-        self._path, self._folder = path, folder
-        self._limit = max(_ALWAYS_ALLOWED, _RATIO * path.stat().st_size)
-        self._images: dict[_Place, tuple[int, float]] = {}  # size and version
-        self._unreadable: dict[_Place, str] = {}
-        self._ignored = 0
-
-    def run(self) -> dict[str, Any]:
-        """Returns the fingerprint, the counts and the unreadable images.
-
-        Raises:
-            DataError: the archive cannot be used.
-            Exception: one of DAMAGED.
-        """
-        self._folder.mkdir(parents=True)
-        if is_zip(self._path):
-            self._extract_zip()
+    except Exception as error:  # zipfile and tarfile raise a dozen types for damaged archives
+        if isinstance(error, OSError) and error.errno:
+            problem = f'{error.strerror}, {target.parent}; CATDOG_CACHE names another folder'
         else:
-            self._extract_tar()
-        digest = hashlib.sha256()
-        for place, (size, version) in sorted(self._images.items()):
-            line = f'{"/".join(place)}\0{size}\0{version}\n'
-            digest.update(line.encode(errors='surrogateescape'))
-        return {
-            'fingerprint': digest.hexdigest(),
-            'images': len(self._images) - len(self._unreadable),
-            'ignored': self._ignored,
-            'unreadable': sorted(('/'.join(each), why) for each, why in self._unreadable.items()),
+            reason = (str(error) or type(error).__name__).partition('\n')[0]
+            problem = f'{reason}; it may be truncated, damaged or encrypted'
+        raise DataError(problem) from error
+
+
+def _replace_versions(path: Path, target: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=target.parent) as removed:
+        for earlier in list(target.parent.iterdir()):  # also the rest of a killed extraction
+            if earlier != Path(removed):
+                earlier.rename(Path(removed, earlier.name))  # at once, for runs that still read it
+    with tempfile.TemporaryDirectory(dir=target.parent) as temporary:
+        partial = Path(temporary, 'partial')
+        images = _extract_images(path, partial / IMAGES)
+        unreadable = {name: problem for name, problem in images.items() if problem}
+        contents = {
+            'images': len(images) - len(unreadable),
+            'unreadable': unreadable,
+            'fingerprint': sha256_of(path),
         }
+        (partial / CONTENTS).write_text(json.dumps(contents))
+        partial.rename(target)
 
-    def _extract_zip(self) -> None:
-        with zipfile.ZipFile(self._path) as archive:
-            # Of two members with one name the later counts, as in a tar.
-            for place, entry in dict(self._find_images(zip_entries(self._path, archive))).items():
-                entry.member.filename = '/'.join(place)
-                try:
-                    archive.extract(entry.member, self._folder)
-                except DAMAGED as error:
-                    if isinstance(error, OSError) and error.errno in _DISK_FULL:
-                        raise
-                    self._set_unreadable(place, error)
 
-    def _extract_tar(self) -> None:
-        with open_tar(self._path) as archive:
-            for place, entry in self._find_images(tar_entries(archive)):
-                self._unreadable.pop(place, None)
-                try:
-                    archive.extract(entry.member, self._folder, set_attrs=False, filter='data')
-                except (OSError, ValueError) as error:
-                    # Without a number: of a decompressor, which cannot go on.
-                    if isinstance(error, OSError) and error.errno in {None, *_DISK_FULL}:
-                        raise
-                    self._set_unreadable(place, error)
+def _extract_images(path: Path, folder: Path) -> dict[str, str | None]:
+    """Extracts images, and creates other files empty, so that they are counted.
 
-    def _set_unreadable(self, place: _Place, error: Exception) -> None:
-        self._unreadable[place] = _reason(error)
-        _on_disk(self._folder.joinpath(*place).unlink)
-
-    def _find_images(self, entries: Iterable[Entry]) -> Iterator[tuple[_Place, Entry]]:
-        """Checks each member and makes its folder; gives the images."""
-        free = shutil.disk_usage(self._folder).free
-        unpacked = 0
-        for number, entry in enumerate(entries):
-            unpacked += entry.size
-            self._require_within_limits(number, unpacked)
-            place = self._place(entry.name)
-            if any(map(is_ignored, place)):
-                continue
-            folder = self._folder.joinpath(*(place if entry.is_folder else place[:-1]))
-            _on_disk(folder.mkdir, parents=True, exist_ok=True)
-            if entry.is_file and is_image(entry.name):
-                free -= entry.size
-                if free < 0:
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-                self._images[place] = entry.size, entry.version
-                yield place, entry
-            elif not entry.is_folder:
-                self._ignored += 1
-
-    def _require_within_limits(self, members: int, unpacked: int) -> None:
-        if members >= _MEMBERS:
-            raise DataError(f'archive {self._path} has more than {_MEMBERS:,} members; divide it')
-        if unpacked > self._limit:
+    Returns:
+        The names of the images, each with None, or with the problem if it cannot be extracted.
+    """
+    is_tar = tarfile.is_tarfile(path)
+    if not is_tar and not zipfile.is_zipfile(path):
+        raise DataError('it is truncated or no archive; expected zip, tar, tar.gz, .bz2 or .xz')
+    folder.mkdir(parents=True)
+    limit = max(_ALWAYS_ALLOWED, _RATIO * path.stat().st_size)
+    images: dict[str, str | None] = {}
+    unpacked = 0
+    for number, (name, size, open_member) in enumerate(
+        _read_tar(path) if is_tar else _read_zip(path)
+    ):
+        unpacked += size
+        if number >= _MEMBERS:
+            raise DataError(f'it has more than {_MEMBERS:,} members; divide it')
+        if unpacked > limit:
             raise DataError(
-                f'archive {self._path} unpacks to more than {_RATIO} times its size; '
-                'it may be a decompression bomb'
+                f'it unpacks to more than {_RATIO} times its size; it may be a decompression bomb'
             )
-
-    def _place(self, name: str) -> _Place:
-        parts = PurePosixPath(name).parts
-        if '..' in parts or name.startswith('/') or PureWindowsPath(name).drive:
+        place = PurePosixPath(name)
+        if '..' in place.parts or place.is_absolute() or PureWindowsPath(name).drive:
             raise DataError(
-                f'archive {self._path} holds {name!r}, a name that leads out of it; '
-                'expected names such as cats/1.jpg'
+                f'it contains {name!r}, a name that leads out of it; expected names such as '
+                'cats/1.jpg'
             )
-        if len(parts) > _DEPTH:
-            raise DataError(
-                f'archive {self._path} holds {name[:80]!r}..., which is more than {_DEPTH} folders '
-                'deep; expected names such as cats/1.jpg'
-            )
-        return parts
+        if len(place.parts) > _DEPTH:
+            raise DataError(f'it contains {name[:80]!r}..., more than {_DEPTH} folders deep')
+        if any(map(is_ignored, place.parts)):
+            continue
+        file = folder / place
+        (file if name.endswith('/') else file.parent).mkdir(parents=True, exist_ok=True)
+        if name.endswith('/') or not open_member:
+            continue
+        if not is_image(name):
+            file.touch()
+            continue
+        images[str(place)] = None
+        try:
+            with open_member() as source, file.open('wb') as target:
+                shutil.copyfileobj(source, target)
+        except (EOFError, zipfile.BadZipFile, zlib.error) as error:
+            if is_tar:  # compressed as a whole
+                raise
+            file.unlink(missing_ok=True)
+            images[str(place)] = str(error)
+    return images
 
 
-def _on_disk(function: Callable[..., None], **arguments: bool) -> None:
-    """Calls it; passes over names that cannot be stored. Raises OSError if the disk is full."""
-    try:
-        function(**arguments)
-    except (OSError, ValueError) as error:
-        if isinstance(error, OSError) and error.errno in _DISK_FULL:
+def _read_zip(path: Path) -> Iterator[_Member]:
+    with zipfile.ZipFile(path) as archive:
+        for info in archive.infolist():
+            name = info.filename.replace('\\', '/')  # written by some programs on Windows
+            is_file = stat.S_IFMT(info.external_attr >> 16) in (0, stat.S_IFREG)  # 0: not from Unix
+            yield name, info.file_size, functools.partial(archive.open, info) if is_file else None
+
+
+def _read_tar(path: Path) -> Iterator[_Member]:
+    with tarfile.open(path, 'r:*', tarinfo=_StrictTarInfo) as archive:
+        for info in archive:
+            name = f'{info.name}/' if info.isdir() else info.name
+            contents = cast(Callable[[], IO[bytes]], functools.partial(archive.extractfile, info))
+            yield name, info.size, contents if info.isreg() and not info.issparse() else None
+            archive.members = []  # type: ignore[attr-defined]  # tarfile keeps them all, 1 kB each
+
+
+class _StrictTarInfo(tarfile.TarInfo):
+    """Raises for truncated and damaged headers, which tarfile takes for the end."""
+
+    @classmethod
+    def fromtarfile(cls, tarfile_: tarfile.TarFile) -> '_StrictTarInfo':
+        try:
+            return super().fromtarfile(tarfile_)
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
             raise
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError(f'no complete header at {tarfile_.offset}: {error}') from None
 
 
-def main(path: str, target: str) -> int:
-    """Extracts with limited memory; writes the message of a DataError to standard output."""
+def main(path: str, target: str) -> None:
+    """Extracts with limited memory; exits with the message of a DataError."""
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     memory = _MEMORY if hard == resource.RLIM_INFINITY else min(_MEMORY, hard)
     resource.setrlimit(resource.RLIMIT_AS, (memory, hard))
     try:
         extract_archive(Path(path), Path(target))
     except DataError as error:
-        sys.stdout.write(json.dumps(str(error)))
-        return 1
-    return 0
+        sys.exit(str(error))
 
 
 if __name__ == '__main__':
-    sys.exit(main(*sys.argv[1:]))
+    main(*sys.argv[1:])

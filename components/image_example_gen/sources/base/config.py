@@ -12,6 +12,20 @@ from common.strict_model import StrictModel
 from components.image_example_gen.inspection.config import CheckConfig
 from components.image_example_gen.sources.base.source_protocol import class_name
 
+# Keys that only some sources accept.
+ONLY_FOR = {
+    'path': ('folder', 'archive', 'parquet', 'tfrecord', 'canonical'),
+    'url': ('archive',),
+    'sha256': ('archive',),
+    'dataset': ('tfds',),
+    'classes': ('folder', 'archive', 'parquet', 'tfds', 'tfrecord', 'canonical'),
+    'features': ('tfrecord',),
+    'span_range': ('folder', 'parquet', 'tfrecord'),
+}
+URL = re.compile('https?://[^/]', re.IGNORECASE)
+_DATE = re.compile(r'(\d{4})(-?)(\d\d)\2(\d\d)')
+_SPAN_FOLDER = re.compile(r'span-(\d+)')
+
 
 class SplitConfig(StrictModel):
     """Shares of the splits in hash buckets; with 3, 1 and 1 the test split gets a fifth."""
@@ -29,10 +43,8 @@ class SplitConfig(StrictModel):
 
     def expected(self, count: int) -> dict[str, int]:
         """Approximate number of images in each split, of `count` in total."""
-        shares = {split: getattr(self, split) for split in SPLITS}
-        return {
-            split: round(count * share / sum(shares.values())) for split, share in shares.items()
-        }
+        total = self.train + self.eval + self.test
+        return {split: round(count * getattr(self, split) / total) for split in SPLITS}
 
 
 class FeatureNames(StrictModel):
@@ -43,22 +55,7 @@ class FeatureNames(StrictModel):
     filename: str | None = Field(None, description='file name of an image; optional')
 
 
-# Keys that only some sources accept.
-ONLY_FOR = {
-    'path': ('folder', 'archive', 'parquet', 'tfrecord', 'canonical'),
-    'url': ('archive',),
-    'sha256': ('archive',),
-    'dataset': ('tfds',),
-    'classes': ('folder', 'archive', 'parquet', 'tfds', 'tfrecord', 'canonical'),
-    'features': ('tfrecord',),
-    'span_range': ('folder', 'parquet', 'tfrecord'),
-}
-URL = re.compile('https?://[^/]', re.IGNORECASE)
-_DATE = re.compile(r'(\d{4})(-?)(\d\d)\2(\d\d)')
-_SPAN_FOLDER = re.compile(r'span-(\d+)')
-
-
-def date_number(text: str) -> int | None:
+def _date_number(text: str) -> int | None:
     """Converts `2026-11-21` or `20261121` to 20261121; None if it is not a date."""
     match = _DATE.fullmatch(text)
     try:
@@ -70,13 +67,13 @@ def date_number(text: str) -> int | None:
 def number_of_span(name: str) -> int | None:
     """The span number of a folder name; None if the folder is not a span."""
     match = _SPAN_FOLDER.fullmatch(name)
-    return int(match[1]) if match else date_number(name.removeprefix('span-'))
+    return int(match[1]) if match else _date_number(name.removeprefix('span-'))
 
 
 def _span_number(value: Any) -> Any:
     """Converts dates to span numbers; YAML parses 2026-11-21 as a date."""
     if isinstance(value, (datetime.date, str)):
-        return date_number(str(value)) or value
+        return _date_number(str(value)) or value
     return value
 
 
@@ -128,13 +125,6 @@ class DataConfig(StrictModel):
         first, last = self.span_range or (1, self.window)
         return first < last
 
-    @field_validator('url')
-    @classmethod
-    def _is_http(cls, url: str | None) -> str | None:
-        if url is not None and not URL.match(url):
-            raise ValueError('must begin with http:// or https://')
-        return url
-
     @field_validator('classes')
     @classmethod
     def _are_unique(cls, classes: tuple[str, ...] | None) -> tuple[str, ...] | None:
@@ -152,6 +142,8 @@ class DataConfig(StrictModel):
                 raise ValueError(f"key '{key}' is only for source {names}, not '{self.source}'")
         if self.source == 'tfds' and self.dataset is None:
             raise ValueError("source 'tfds' needs the key 'dataset'")
+        if self.url is not None and not URL.match(self.url):
+            raise ValueError("key 'url' must begin with http:// or https://")
         if self.path and self.url:
             raise ValueError("an archive needs a 'path' or a 'url', not both")
         return self
@@ -164,9 +156,7 @@ class DataConfig(StrictModel):
         first, last = self.span_range or (1, self.window)
         if last < first:
             raise ValueError(f'span_range ends with {last}, before its start {first}')
-        if self.test_window > last - first + 1:
-            limit = 'span_range' if self.span_range else 'window'
-            raise ValueError(
-                f'test_window is {self.test_window}, larger than {limit} ({last - first + 1})'
-            )
+        key, most = 'span_range' if self.span_range else 'window', last - first + 1
+        if self.test_window > most:
+            raise ValueError(f'test_window is {self.test_window}, larger than {key} ({most})')
         return self

@@ -8,26 +8,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePath
 from typing import NoReturn
 
-# Includes formats that cannot be decoded, so that such images are reported.
-IMAGE_SUFFIXES = frozenset(
-    {
-        '.jpg',
-        '.jpeg',
-        '.jpe',
-        '.jfif',
-        '.png',
-        '.gif',
-        '.webp',
-        '.bmp',
-        '.tif',
-        '.tiff',
-        '.heic',
-        '.heif',
-        '.avif',
-    }
-)
+_DECODABLE = {'.jpg', '.jpeg', '.jpe', '.jfif', '.png', '.gif', '.webp', '.bmp', '.tif', '.tiff'}
+IMAGE_SUFFIXES = frozenset({*_DECODABLE, '.heic', '.heif', '.avif'})  # the last three are reported
 PARQUET_SUFFIXES = frozenset({'.parquet'})
-# Names of TFRecord files.
 RECORDS = re.compile(r'.*(\.(tfrecords?|tfrec)|-\d+-of-\d+)(\.gz)?', re.IGNORECASE)
 _IGNORED = frozenset({'thumbs.db', 'desktop.ini', '__macosx'})  # hidden files are ignored as well
 
@@ -36,10 +19,7 @@ def files_in(folder: Path, suffixes: frozenset[str]) -> Iterator[Path]:
     """Yields files with one of the suffixes (in any case) at any depth, folder by folder, sorted.
 
     Skips hidden files, such as the "._cat.jpg" that macOS writes next to a copied "cat.jpg".
-    Follows links.
-
-    Raises:
-        OSError: a folder cannot be read.
+    Raises OSError if a folder cannot be read.
     """
     for parent, _, names in walk(folder):
         for name in names:
@@ -51,12 +31,11 @@ def files_in(folder: Path, suffixes: frozenset[str]) -> Iterator[Path]:
 def walk(folder: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
     """Yields each folder with its sorted subfolder and file names, without ignored names.
 
-    Raises:
-        OSError: a folder cannot be read.
+    Follows links, except to a parent folder. Raises OSError if a folder cannot be read.
     """
     for parent, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
         here = Path(parent)
-        folders[:] = sorted(n for n in folders if not is_ignored(n) and not _is_cycle(here, n))
+        folders[:] = sorted(n for n in folders if not is_ignored(n) and not _is_cycle(here / n))
         yield here, list(folders), sorted(name for name in names if not is_ignored(name))
 
 
@@ -73,10 +52,7 @@ def is_ignored(name: str) -> bool:
 def fingerprint(files: Iterable[Path], root: Path) -> str:
     """A digest of the names, sizes, modification times and permissions of files.
 
-    Excludes the ctime, which a new hard link changes too.
-
-    Raises:
-        OSError: a file does not exist.
+    Excludes the ctime, which a new hard link changes too. Raises OSError if a file does not exist.
     """
     digest = hashlib.sha256()
     for file in files:
@@ -87,10 +63,8 @@ def fingerprint(files: Iterable[Path], root: Path) -> str:
     return digest.hexdigest()
 
 
-def _is_cycle(folder: Path, name: str) -> bool:
-    """Whether a link leads to a parent folder, so that following it would not end."""
-    inner = folder / name
-    return inner.is_symlink() and folder.resolve().is_relative_to(inner.resolve())
+def _is_cycle(folder: Path) -> bool:
+    return folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve())
 
 
 def _raise(error: OSError) -> NoReturn:

@@ -45,14 +45,12 @@ def make_labels(
 
     Args:
         place: name of the source in error messages.
-        own: the source's names of its label numbers, or its sorted class names; None if it has
-            none.
-        wanted: `data.classes` of the recipe. The source's own names select and order its classes;
-            as many other names rename them.
+        own: the source's names of its label numbers, or its sorted class names, if it has any.
+        wanted: `data.classes` of the recipe: some of the source's names in the order of the labels,
+            or as many new names.
 
     Raises:
-        DataError: neither names the classes, there are not two different names, or `wanted` is
-            neither a selection of the source's names nor as many new ones.
+        DataError: there are not two or more different names, or `wanted` is neither of these.
     """
     if own:
         own = tuple(map(class_name, own))
@@ -73,19 +71,15 @@ def make_labels(
 
 
 def require_known(place: object, own: Sequence[str], wanted: Sequence[str]) -> None:
-    """Checks that a source has all wanted classes.
+    """Raises DataError if a source lacks a wanted class.
 
     Without this check, a misspelt name would rename all classes by their position in the list.
-
-    Raises:
-        DataError: names the unknown class, and a similar one of the source.
     """
     unknown = next((name for name in wanted if name not in own), None)
-    if unknown is None:
-        return
-    left = [name for name in own if name not in wanted]
-    close = difflib.get_close_matches(unknown, left, n=1)
-    hint = f'did you mean {close[0]!r}?' if close else 'select from these, or rename all'
-    raise DataError(
-        f'{place} has {describe_classes(own)}, but data.classes lists {unknown!r}; {hint}'
-    )
+    if unknown is not None:
+        left = [name for name in own if name not in wanted]
+        close = difflib.get_close_matches(unknown, left, n=1)
+        hint = f'did you mean {close[0]!r}?' if close else 'select from these, or rename all'
+        raise DataError(
+            f'{place} has {describe_classes(own)}, but data.classes lists {unknown!r}; {hint}'
+        )

@@ -16,26 +16,21 @@ _SHARD_AND_SUFFIX = re.compile(
 
 
 def sources_of_files(images: Iterable[tuple[str, int]]) -> dict[str, str]:
-    """The `image/source` of each file; the shards of a sharded file share one.
+    """The `image/source` of each file, from pairs of file name and number of images.
 
-    Args:
-        images: file name and number of images; a file may be repeated.
+    The shards of a sharded file share one.
     """
-    sets: Counter[str] = Counter()
+    sizes: Counter[str] = Counter()
     names = {}
     for file, number in images:
         names[file] = _SHARD_AND_SUFFIX.sub('', file, count=1)
-        sets[names[file]] += number
-    bounded = limit_sources(sets)
-    return {file: bounded[name] for file, name in names.items()}
+        sizes[names[file]] += number
+    limited = limit_sources(sizes)
+    return {file: limited[name] for file, name in names.items()}
 
 
 def limit_sources(images: Mapping[str, int]) -> dict[str, str]:
-    """Maps each source to its own name, or to OTHERS.
-
-    Args:
-        images: number of images of each source; '' (unknown) stays ''.
-    """
+    """Maps each source, with its number of images, to its own name or to OTHERS; '' stays ''."""
     named = sorted(filter(None, images), key=lambda name: (-images[name], name))
     kept = named if len(named) <= MOST else named[: MOST - 1]
     return {name: name if name in kept or not name else OTHERS for name in images}

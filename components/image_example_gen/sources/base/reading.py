@@ -20,21 +20,10 @@ def require_within(limit: int, size: int) -> None:
 
 
 def read_within(limit: int, size: int, file: IO[bytes]) -> bytes:
-    """Reads a file, at most `limit` + 1 bytes of it.
-
-    Args:
-        limit: in bytes.
-        size: stated by the file system; 0 if unknown.
-        file: opened for reading.
-
-    Raises:
-        Rejected: the file is larger than `limit`.
-    """
+    """Reads a file of the stated size (0 if unknown); raises Rejected if it is above the limit."""
     require_within(limit, size)
     contents = file.read(limit + 1)
-    if len(contents) > limit:
-        detail = f'it is larger than its stated size; the limit is {limit / MEGABYTE:g} MB'
-        raise Rejected('too large', detail)
+    require_within(limit, len(contents))
     return contents
 
 

@@ -12,13 +12,11 @@ IMAGES_PER_SHARD = 512  # about
 
 
 class LabelledImage(NamedTuple):
-    """One image of a source, undecoded.
+    """One image of a source: the bytes of an image file, and the index of its class.
 
     Attributes:
-        contents: bytes of an image file.
-        label: index into the classes of the source.
         filename: origin of the image, for error messages and the record.
-        part: train or validation, if the source is divided; else None.
+        part: None if the source is not divided.
         source: the folder or file that the image shares with others; empty if unknown.
     """
 
@@ -33,10 +31,8 @@ class BadImage(NamedTuple):
     """One image that cannot be used.
 
     Attributes:
-        filename: origin of the image.
-        reason: the kind of problem.
         detail: the problem in one clause, such as "it ends after 4,096 of its bytes".
-        contents: the bytes of the source; empty if there are none, or too many to hold in memory.
+        contents: bytes of the source; empty if there are none, or too many to hold in memory.
     """
 
     filename: str
@@ -53,7 +49,7 @@ class Shard(Protocol):
         """Yields each image once, always in the same order; an unreadable one as a BadImage.
 
         Raises:
-            DataError: a file of many images cannot be read.
+            DataError: a file of many images, or the whole source, cannot be read.
         """
         ...
 
@@ -67,14 +63,11 @@ class Source(Protocol):
         fingerprint: changes when the images change.
     """
 
+    count: int
+    fingerprint: str
+
     @property
     def classes(self) -> tuple[str, ...]: ...
-
-    @property
-    def count(self) -> int: ...
-
-    @property
-    def fingerprint(self) -> str: ...
 
     def shards(self) -> Sequence[Shard]:
         """Divides the source into parts of about IMAGES_PER_SHARD; always the same parts."""

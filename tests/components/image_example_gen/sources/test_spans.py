@@ -11,20 +11,23 @@ from components.image_example_gen.sources.spans import open_window, span_folders
 
 
 @pytest.fixture
-def make_spans(tmp_path, make_image_folder):
-    """`make_spans(1, 2)` makes a folder with these spans, three images per class in each."""
+def make_spans(tmp_path):
+    """`make_spans(1, 2)` makes a folder with these spans, one empty file per class in each."""
 
-    def make(*numbers, classes=('cats', 'dogs'), per_class=3):
+    def make(*numbers, classes=('cats', 'dogs')):
         for number in numbers:
             name = number if isinstance(number, str) else f'span-{number}'
-            make_image_folder(tmp_path / 'pets' / name, per_class, classes)
+            for class_name in classes:
+                folder = tmp_path / 'pets' / name / class_name
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / '1.jpg').touch()
         return tmp_path / 'pets'
 
     return make
 
 
-def window(path, size):
-    return open_window(DataConfig(source='folder', path=path, window=size))
+def window(path, size, **keys):
+    return open_window(DataConfig(source='folder', path=path, window=size, **keys))
 
 
 def ranged(path, span_range):
@@ -33,82 +36,60 @@ def ranged(path, span_range):
     return [span.number for span in open_window(config)]
 
 
-def test_spans_are_ordered_by_number(make_spans):
-    assert list(span_folders(make_spans(10, 9, 2))) == [2, 9, 10]
+def labels_of(span):
+    return {getattr(image, 'label', None) for image in every_image(span.source)}
 
 
-@pytest.mark.parametrize(
-    'name', ['span-8.partial', 'incoming', 'span-x', '.span-8', '20261399', '2026-1121', '7']
-)
-def test_ignores_other_folders(make_spans, name):
+def test_spans_are_ordered_by_number_or_date(make_spans):
+    path = make_spans(10, 9, '2026-11-21', '20261103', 'span-2025-12-31', 'span-20260101')
+
+    assert list(span_folders(path)) == [9, 10, 20251231, 20260101, 20261103, 20261121]
+
+
+@pytest.mark.parametrize('name', ['incoming', 'span-x', '20261399', '2026-1121', '7'])
+def test_folders_next_to_spans_must_not_contain_images(make_spans, name):
     path = make_spans(1)
     (path / name).mkdir()
+    assert [span.number for span in window(path, 2)] == [1]
 
-    assert list(span_folders(path)) == [1]
-
-
-def test_images_outside_spans_are_an_error(make_spans):
-    path = make_spans('20240101', per_class=1)
-    (path / '20240101' / 'cats').rename(path / 'cats')
-
-    message = 'has spans, such as 20240101, and images in cats, which is not a span; move'
-    with pytest.raises(DataError, match=message):
+    make_spans(name)
+    with pytest.raises(DataError, match=f'images in {name}, which is not a span; move them'):
         window(path, 1)
 
 
-@pytest.mark.parametrize('name', ['span-8.partial', '.cache', '_more', '__MACOSX'])
-def test_some_other_folders_may_contain_images(make_spans, name):
-    path = make_spans(1, name, per_class=1)
+def test_ignores_hidden_and_partial_folders(make_spans):
+    path = make_spans(1, 'span-8.partial', '.span-8', '_more', '__MACOSX')
 
     assert [span.number for span in window(path, 2)] == [1]
 
 
 @pytest.mark.parametrize('names', [('span-007', 'span-7'), ('2026-11-21', 'span-20261121')])
-def test_duplicate_span_numbers_are_an_error(make_spans, names):
+def test_rejects_duplicate_span_numbers(make_spans, names):
     message = f'{names[0]} and .*{names[1]} are the same span; remove one'
     with pytest.raises(DataError, match=message):
-        span_folders(make_spans(*names, per_class=1))
+        span_folders(make_spans(*names))
 
 
-@pytest.mark.parametrize(('size', 'expected'), [(1, [10]), (2, [9, 10]), (5, [2, 9, 10])])
-def test_window_has_newest_spans_oldest_first(make_spans, size, expected):
-    spans = window(make_spans(2, 9, 10), size)
+@pytest.mark.parametrize(
+    ('names', 'size', 'expected'),
+    [((2, 9, 10), 2, [9, 10]), ((2, 9, 10), 5, [2, 9, 10]), (('.',), 3, [1])],
+)
+def test_window_has_newest_spans_oldest_first(make_spans, names, size, expected):
+    selected = window(make_spans(*names), size)
 
-    assert [span.number for span in spans] == expected
-    assert [span.source.count for span in spans] == [6] * len(expected)
-
-
-def test_span_may_lack_classes(make_spans, make_image_folder):
-    path = make_spans(1)
-    make_image_folder(path / 'span-2', per_class=3, classes=('dogs',))
-
-    old, new = window(path, 2)
-
-    assert old.source.classes == new.source.classes == ('cats', 'dogs')
-    assert {image.label for image in every_image(new.source)} == {1}
+    assert [span.number for span in selected] == expected
+    assert [span.source.count for span in selected] == [2] * len(expected)
 
 
-def test_class_names_of_macos_and_linux_are_equal(make_spans):
-    path = make_spans(1, classes=('cats', 'Ku\u0308he'), per_class=1)
-    make_spans(2, classes=('cats', 'K\u00fche'), per_class=1)
-
-    spans = window(path, 2)
-
-    assert [span.source.classes for span in spans] == [('K\u00fche', 'cats')] * 2
-    labels = [sorted(image.label for image in every_image(span.source)) for span in spans]
-    assert labels == [[0, 1]] * 2
-
-
-def test_spans_have_combined_classes_of_window(make_spans):
-    path = make_spans(1)
-    make_spans(2, classes=('cats', 'wolves'))
+def test_spans_share_the_combined_classes(make_spans):
+    path = make_spans(1, classes=('cats', 'Ku\u0308he'))  # as macOS writes it
+    make_spans(2, classes=('cats', 'K\u00fche'))
     make_spans(3, classes=('ants',))
 
-    spans = window(path, 3)
+    selected = window(path, 3)
 
-    assert {span.source.classes for span in spans} == {('ants', 'cats', 'dogs', 'wolves')}
-    labels = [{image.label for image in every_image(span.source)} for span in spans]
-    assert labels == [{1, 2}, {1, 3}, {0}]
+    assert {span.source.classes for span in selected} == {('K\u00fche', 'ants', 'cats')}
+    assert [labels_of(span) for span in selected] == [{0, 2}, {0, 2}, {1}]
 
 
 def test_class_needs_images_in_one_span(make_spans):
@@ -124,16 +105,14 @@ def test_class_needs_images_in_one_span(make_spans):
 def test_listed_classes_apply_to_every_span(make_spans):
     path = make_spans(1, classes=('dogs', 'wolves'))
     make_spans(2, classes=('cats',))
-    config = DataConfig(source='folder', path=path, window=2, classes=('dogs', 'cats'))
 
-    old, new = open_window(config)
+    selected = window(path, 2, classes=('dogs', 'cats'))
 
-    assert old.source.classes == new.source.classes == ('dogs', 'cats')
-    labels = [getattr(image, 'label', None) for image in every_image(old.source)]
-    assert labels == [0] * 3 + [None] * 3
+    assert {span.source.classes for span in selected} == {('dogs', 'cats')}
+    assert [labels_of(span) for span in selected] == [{0, None}, {1}]
 
 
-def test_span_without_images_is_an_error(make_spans):
+def test_rejects_span_without_images(make_spans):
     path = make_spans(1)
     (path / 'span-2' / 'cats').mkdir(parents=True)
 
@@ -141,48 +120,43 @@ def test_span_without_images_is_an_error(make_spans):
         window(path, 2)
 
 
-def test_parquet_spans_with_different_classes_are_an_error(make_spans, monkeypatch):
-    sources = iter(SimpleNamespace(classes=each) for each in (('cats', 'wolves'), ('cats', 'dogs')))
-    monkeypatch.setattr(spans, 'make_source', lambda *_, **__: next(sources))
-    config = DataConfig(source='parquet', path=make_spans(1, 2), window=2)
+def test_rejects_parquet_spans_with_different_classes(make_spans, monkeypatch):
+    classes = {'span-1': ('cats', 'wolves'), 'span-2': ('cats', 'dogs'), 'span-3': ('cats', 'dogs')}
 
-    with pytest.raises(DataError, match=r'has the classes cats, dogs .* cats, wolves; all spans'):
+    def make_source(config):
+        return SimpleNamespace(classes=classes[config.path.name])
+
+    monkeypatch.setattr(spans, 'make_source', make_source)
+    config = DataConfig(source='parquet', path=make_spans(1, 2, 3), window=2)
+
+    assert [span.number for span in open_window(config)] == [2, 3]
+    config = config.model_copy(update={'window': 3})
+    with pytest.raises(
+        DataError, match='span 2 has the classes cats, dogs and span 1 has cats, wo'
+    ):
         open_window(config)
 
 
-def test_folders_named_after_dates_are_spans(make_spans):
-    path = make_spans('2026-11-21', '20261103', 'span-2025-12-31', 'span-20260101', per_class=1)
+@pytest.mark.parametrize(
+    ('span_range', 'expected'),
+    [
+        ('[9, 11]', [9, 10, 11]),
+        ('[11, 99]', [11, 12]),
+        ('[2, 2]', [2]),
+        ('[2026-11-03, 2026-11-20]', [20261103, 20261119]),
+        ('[20261103, "2026-11-20"]', [20261103, 20261119]),
+    ],
+)
+def test_range_selects_spans_by_number_or_date(make_spans, span_range, expected):
+    dates = ('2026-11-21', '20261103', '2026-11-19', '20261102')
 
-    assert list(span_folders(path)) == [20251231, 20260101, 20261103, 20261121]
-    assert [span.number for span in window(path, 2)] == [20261103, 20261121]
-
-
-def test_range_selects_spans_by_number(make_spans):
-    path = make_spans(*range(1, 13), per_class=1)
-
-    assert list(span_folders(path)) == list(range(1, 13))
-    assert ranged(path, '[9, 11]') == [9, 10, 11]
-    assert ranged(path, '[11, 99]') == [11, 12]
-    assert ranged(path, '[2, 2]') == [2]
-
-
-@pytest.mark.parametrize('span_range', ['[2026-11-03, 2026-11-20]', '[20261103, "2026-11-20"]'])
-def test_range_may_consist_of_dates(make_spans, span_range):
-    path = make_spans('2026-11-21', '20261103', '2026-11-19', '20261102', per_class=1)
-
-    assert ranged(path, span_range) == [20261103, 20261119]
+    assert ranged(make_spans(*range(1, 13), *dates), span_range) == expected
 
 
 @pytest.mark.parametrize(
     ('names', 'existing'), [((1, 2, 12), 'its spans are 1, 2, 12'), (('.',), 'it has no spans')]
 )
-def test_range_without_spans_is_an_error(make_spans, names, existing):
+def test_rejects_range_without_spans(make_spans, names, existing):
     message = rf'pets has none of the spans 3 to 9 of data\.span_range; {existing}$'
     with pytest.raises(DataError, match=message):
-        ranged(make_spans(*names, per_class=1), '[3, 9]')
-
-
-def test_images_without_spans_are_span_1(tmp_path, make_image_folder):
-    (only,) = window(make_image_folder(tmp_path / 'pets', per_class=3), 3)
-
-    assert (only.number, only.source.count) == (1, 6)
+        ranged(make_spans(*names), '[3, 9]')

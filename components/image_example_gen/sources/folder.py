@@ -1,0 +1,250 @@
+"""Source for images in a folder per class.
+
+Supports two layouts: `CLASS/cat.jpg`, as `keras.utils.image_dataset_from_directory` reads it, and
+`train/CLASS/cat.jpg` with `validation/CLASS/cat.jpg`. Class folders may have subfolders of any
+depth.
+"""
+
+import copy
+import dataclasses
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple, get_args
+
+from common.errors import DataError, Rejected
+from components.image_example_gen.sources.base.image_files import fingerprint, is_image, walk
+from components.image_example_gen.sources.base.origins import limit_sources
+from components.image_example_gen.sources.base.reading import (
+    MAX_BYTES,
+    READ_ERRORS,
+    convert_os_errors,
+    error_text,
+    read_within,
+)
+from components.image_example_gen.sources.base.source_protocol import (
+    IMAGES_PER_SHARD,
+    BadImage,
+    LabelledImage,
+    Part,
+    class_name,
+    describe_classes,
+)
+
+_EXPECTED = 'a folder per class, or train and validation with a folder per class in each'
+_PARTS: tuple[Part, ...] = get_args(Part)
+# Folder names that indicate a divided data set, if such folders contain subfolders with images.
+_PART_NAMES = re.compile(
+    '(train(ing)?|val(id(ation)?)?|test(ing)?|eval(uation)?|dev)([-_ ]?(set|data))?', re.IGNORECASE
+)
+_PathParts = tuple[str, ...]  # relative path: names of the folders, then of the file
+
+
+class FolderSource:
+    """A folder of class folders, or of `train` and `validation` with class folders.
+
+    Hidden files are ignored. Images outside the class folders are bad images and are not read.
+
+    Args:
+        path: the folder.
+        classes: names in the order of the labels; None: the sorted names of the folders.
+        max_bytes: limit of an image; a larger one is a bad image and is not read.
+        complete: whether each class must have images; False for one span of several.
+        archive: the archive that the folder was extracted from.
+
+    Attributes:
+        counts: number of images in each class folder, including empty ones.
+        ignored: number of files without the suffix of an image.
+
+    Raises:
+        DataError: the folder is missing or has no images, there are fewer than two classes, a class
+            has no images, or the parts are not train and validation with the same classes.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        classes: tuple[str, ...] | None = None,
+        *,
+        max_bytes: int = MAX_BYTES,
+        complete: bool = True,
+        archive: Path | None = None,
+    ) -> None:
+        where = f'archive {archive}' if archive else f'data folder {path}'
+        if not path.is_dir():
+            problem = 'is a file of unknown type' if path.exists() else 'does not exist'
+            raise DataError(
+                f'{where} {problem}; expected a folder with one folder per class, or a file called '
+                '*.zip, *.tar, *.tar.gz, *.parquet or *.tfrecord'
+            )
+        with convert_os_errors():
+            images, folders, self.ignored = _list_folder(path)
+            self.fingerprint = fingerprint((path.joinpath(*each) for each in images), path)
+        depth = 1 if _is_divided(where, images) else 0  # of the class folders
+        files = _parse_paths(images, depth, '' if archive else path.name)
+        folders = [each for each in folders if not depth or each[0] in _PARTS]
+        self.counts = Counter({class_name(each[depth]): 0 for each in folders if len(each) > depth})
+        self.counts.update(file.class_name for file in files if file.class_name is not None)
+        if not any(self.counts.values()):
+            found = 'only images outside class folders' if files else 'no images'
+            raise DataError(f'{where} holds {found}; expected {_EXPECTED}')
+        if complete:
+            self.classes = resolve_classes(where, self.counts, classes)
+            _require_equal_parts(where, files, self.classes)
+        else:
+            self.classes = tuple(map(class_name, classes or sorted(self.counts)))
+        self.count = len(files)
+        self._files: list[ImageFile | BadImage] = [*files]
+        self._path, self._max_bytes = path, max_bytes
+
+    def with_classes(self, classes: tuple[str, ...]) -> 'FolderSource':
+        """A copy with other classes, in the order of the labels."""
+        other = copy.copy(self)
+        other.classes = classes
+        return other
+
+    def shards(self) -> Sequence['FolderShard']:
+        """Distributes the images round-robin.
+
+        Folders list one class after the other. This way each shard has images of all classes, and
+        a shuffle with a bounded buffer mixes them.
+        """
+        count = -(-self.count // IMAGES_PER_SHARD)
+        parts = [tuple(self._files[number::count]) for number in range(count)]
+        return [FolderShard(self._path, part, self.classes, self._max_bytes) for part in parts]
+
+
+class ImageFile(NamedTuple):
+    """One image file of a folder; `class_name` is None outside class folders."""
+
+    name: str
+    class_name: str | None
+    part: Part | None
+    source: str
+
+
+@dataclasses.dataclass(frozen=True)
+class FolderShard:
+    """Some images of a folder."""
+
+    path: Path
+    files: tuple[ImageFile | BadImage, ...]
+    classes: tuple[str, ...]
+    max_bytes: int
+
+    def images(self) -> Iterator[LabelledImage | BadImage]:
+        for file in self.files:
+            yield file if isinstance(file, BadImage) else self._read(file)
+
+    def _read(self, file: ImageFile) -> LabelledImage | BadImage:
+        if file.class_name not in self.classes:
+            problem = 'its folder is none of the class folders'
+            return BadImage(file.name, 'label outside the list', problem)
+        try:
+            with (self.path / file.name).open('rb') as opened:
+                size = os.fstat(opened.fileno()).st_size
+                contents = read_within(self.max_bytes, size, opened)
+        except Rejected as error:
+            return BadImage(file.name, error.reason, error.detail)
+        except READ_ERRORS as error:
+            if not self.path.is_dir():
+                raise DataError(
+                    f'{self.path} is gone: it was removed or replaced during the run, or is not on '
+                    'a disk that every worker sees; start again'
+                ) from error
+            return BadImage(file.name, 'unreadable', f'it cannot be read: {error_text(error)}')
+        label = self.classes.index(file.class_name)
+        return LabelledImage(contents, label, file.name, file.part, file.source)
+
+
+def resolve_classes(
+    where: str, counts: Mapping[str, int], wanted: tuple[str, ...] | None
+) -> tuple[str, ...]:
+    """The class names in the order of the labels: those wanted, or the sorted names of the folders.
+
+    Args:
+        where: for error messages, such as `data folder pets`.
+        counts: number of images in each class folder.
+        wanted: `data.classes` of the recipe.
+
+    Raises:
+        DataError: there are fewer than two classes, or a class has no images.
+    """
+    classes = tuple(map(class_name, wanted or sorted(counts)))
+    empty = next((name for name in classes if not counts.get(name)), None)
+    if empty is not None:
+        existing = describe_classes(sorted(name for name, number in counts.items() if number))
+        raise DataError(
+            f'class {empty!r} has no images in {where}, which has images of {existing}; add '
+            f'images, or {"remove it from data.classes" if wanted else "remove its folder"}'
+        )
+    if len(classes) < 2:
+        raise DataError(
+            f'{where} has {describe_classes(classes)}; expected two or more: {_EXPECTED}'
+        )
+    return classes
+
+
+def _list_folder(path: Path) -> tuple[list[_PathParts], list[_PathParts], int]:
+    """Returns the image files, the folders, and the number of other files."""
+    images: list[_PathParts] = []
+    folders: list[_PathParts] = []
+    ignored = 0
+    for parent, subfolders, names in walk(path):
+        here = parent.relative_to(path).parts
+        folders.extend((*here, name) for name in subfolders)
+        for name in names:
+            file = parent / name
+            # A broken link is an unreadable image; a pipe or a device is ignored.
+            if is_image(name) and (file.is_file() or not file.exists()):
+                images.append((*here, name))
+            else:
+                ignored += 1
+    return sorted(images), folders, ignored
+
+
+def _is_divided(where: str, images: Sequence[_PathParts]) -> bool:
+    """Whether the top folders are parts of a data set, not classes with the names of parts."""
+    folders = sorted({each[0] for each in images if len(each) > 1})
+    parts = list(filter(_PART_NAMES.fullmatch, folders))
+    nested = {each[0] for each in images if len(each) > 2}.intersection(parts)
+    if not nested or (len(nested) == 1 and parts != folders):
+        return False
+    if folders != sorted(_PARTS):
+        raise DataError(
+            f'{where} is divided into {", ".join(folders)}; expected only train and validation, '
+            'or one folder per class'
+        )
+    direct = next((each for each in images if len(each) == 2), None)
+    if direct:
+        raise DataError(
+            f'{"/".join(direct)} in {where} is not in a class folder; expected train/CLASS/*.jpg'
+        )
+    return True
+
+
+def _parse_paths(images: Sequence[_PathParts], depth: int, default_source: str) -> list[ImageFile]:
+    """Derives class, part and source; the source is the subfolder of the class folder, if any."""
+    subfolders = [each[depth + 1] if len(each) > depth + 2 else '' for each in images]
+    sources = limit_sources(Counter(subfolders))
+    return [
+        ImageFile(
+            str(Path(*path)),
+            class_name(path[depth]) if len(path) > depth + 1 else None,
+            next((part for part in _PARTS if depth and path[0] == part), None),
+            sources[subfolder] or default_source,
+        )
+        for path, subfolder in zip(images, subfolders, strict=True)
+    ]
+
+
+def _require_equal_parts(where: str, files: Sequence[ImageFile], classes: Sequence[str]) -> None:
+    pairs = {(file.class_name, file.part) for file in files}
+    for name in classes:
+        if len({part for part in _PARTS if (name, part) in pairs}) == 1:
+            raise DataError(
+                f'{where} has images of {name} in only one of train and validation; add images to '
+                'the other'
+            )

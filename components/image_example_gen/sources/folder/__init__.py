@@ -1,1 +1,0 @@
-"""Images in a folder with one folder per class."""

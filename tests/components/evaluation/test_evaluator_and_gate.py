@@ -1,0 +1,238 @@
+"""A TFX run of the Evaluator, with our metric and slices, and ModelGate.
+
+`tests/trainer/training/test_many_classes.py` evaluates three classes.
+"""
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from example_records import write_records
+from tfx.components import Evaluator
+from tfx.dsl.component.experimental.annotations import OutputArtifact, Parameter
+from tfx.dsl.component.experimental.decorators import component
+from tfx.orchestration.metadata import sqlite_metadata_connection_config
+from tfx.orchestration.pipeline import Pipeline
+from tfx.types import artifact_utils, standard_artifacts
+
+from common import console, features
+from common.metadata_queries import custom_property
+from components.evaluation.config import EvaluationConfig
+from components.evaluation.gate.component import ModelGate
+from components.evaluation.gate.verdict import read_verdict
+from components.evaluation.metrics import evaluation_files
+from components.evaluation.metrics.classifier_metrics import eval_config
+from components.evaluation.metrics.counts import count
+from components.evaluation.metrics.estimates import estimates
+from components.evaluation.metrics.evaluation_files import read_accuracy, read_evaluation
+from components.evaluation.metrics.slices import custom_extractors
+from components.evaluation.results import ACCURACY, AUC, METRICS
+from components.serving_check.measurements import MEASUREMENTS_FILE, Measurements
+from pipeline.local.runner import ProgressDagRunner
+
+CLASSES, THRESHOLD = ('cats', 'dogs'), 0.6
+SOURCES = ['phone', 'web', b'caf\xe9', 'café', 'web', 'web']  # one is invalid UTF-8
+CONFIG = EvaluationConfig(
+    baseline_accuracy=0.5,
+    min_images=10,
+    floors={'brightness.dark': 0.3, 'class.birds': 0.9},
+    edges={'brightness': (0.2, 0.4), 'sharpness': (1, 2), 'size': (0.01, 0.02)},
+)
+
+
+def record(number: int) -> dict[str, object]:
+    """Features of a test image; `candidate` and `baseline` are predictions."""
+    random = np.random.default_rng(number)
+    label = number % 2
+    wide = 200 if number % 3 else 90
+    return {
+        features.LABEL: label,
+        features.CLASS_NAME: CLASSES[label],
+        features.BRIGHTNESS: float(random.uniform(0, 0.6)),
+        features.SHARPNESS: 1.5,
+        features.HEIGHT: 100,
+        features.WIDTH: wide,
+        features.ASPECT: wide / 100,
+        features.SOURCE: SOURCES[number % 6],
+        'candidate': float(random.beta(4, 2) if label else random.beta(2, 4)),
+        'baseline': 0.25,
+    }
+
+
+# The last record has no slicing feature but its class, and a NaN prediction of the baseline.
+LAST = {features.LABEL: 1, features.CLASS_NAME: 'dogs', 'candidate': 0.9, 'baseline': float('nan')}
+RECORDS = [*map(record, range(120)), LAST]
+
+
+@component
+def Train(model: OutputArtifact[standard_artifacts.Model], feature: Parameter[str]) -> None:
+    class Lookup(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+        def predict(self, examples):
+            spec = {feature: tf.io.FixedLenFeature([1], tf.float32)}
+            return {features.PROBABILITY: tf.io.parse_example(examples, spec)[feature]}
+
+    module = Lookup()
+    signatures = {features.SIGNATURE_EXAMPLES: module.predict}
+    tf.saved_model.save(module, f'{model.uri}/Format-Serving', signatures=signatures)
+
+
+@component
+def Ingest(examples: OutputArtifact[standard_artifacts.Examples]) -> None:
+    examples.split_names = artifact_utils.encode_split_names(['test'])
+    write_records(Path(examples.uri, 'Split-test', 'data-00000-of-00001.gz'), RECORDS)
+
+
+@component
+def Serve(infra_blessing: OutputArtifact[standard_artifacts.InfraBlessing]) -> None:
+    found = Measurements(problems=(), checks=('one image',), size_mb=1)
+    Path(infra_blessing.uri, MEASUREMENTS_FILE).write_text(found.model_dump_json())
+
+
+def pipeline(folder: Path) -> Pipeline:
+    ingest, serve = Ingest(), Serve()
+    train, before = Train(feature='candidate'), Train(feature='baseline').with_id('Before')
+    models = {'model': train.outputs['model'], 'baseline_model': before.outputs['model']}
+    evaluator = Evaluator(
+        **models,
+        examples=ingest.outputs['examples'],
+        eval_config=eval_config(CONFIG, CLASSES, THRESHOLD, code='1'),
+        example_splits=['test'],
+        module_path=custom_extractors.__module__,
+    )
+    gate = ModelGate(
+        **models,
+        evaluation=evaluator.outputs['evaluation'],
+        infra_blessing=serve.outputs['infra_blessing'],
+        config=CONFIG.model_dump_json(),
+        classes=json.dumps(CLASSES),
+        threshold=THRESHOLD,
+        code='1',
+    )
+    nodes = [ingest, train, before, serve, evaluator, gate]
+    database = sqlite_metadata_connection_config(str(folder / 'metadata.sqlite'))
+    return Pipeline('judging', str(folder), components=nodes, metadata_connection_config=database)
+
+
+@pytest.fixture(scope='module')
+def run(tmp_path_factory):
+    """Artifacts by node and output, and the console output."""
+    runner, output = ProgressDagRunner(), io.StringIO()
+    with console.output_to(output):
+        runner.run(pipeline(tmp_path_factory.mktemp('judging')))
+    artifacts = {
+        (node, key): each
+        for node, result in runner.results.items()
+        for key, (each,) in result.outputs.items()
+    }
+    return artifacts, output.getvalue()
+
+
+@pytest.fixture(scope='module')
+def folder(run):
+    """Folder of the ModelEvaluation."""
+    return Path(run[0]['Evaluator', 'evaluation'].uri)
+
+
+@pytest.fixture(scope='module')
+def evaluation(folder):
+    return read_evaluation(folder, CLASSES, THRESHOLD)
+
+
+def slice_of(model, feature, name=''):
+    (found,) = [each for each in model.slices if (each.feature, each.name) == (feature, name)]
+    return found
+
+
+def test_gate_blesses_model_with_reason_per_rule(run):
+    artifacts, output = run
+    blessing = artifacts['ModelGate', 'blessing']
+
+    assert custom_property(blessing, 'blessed') == 1
+    assert custom_property(blessing, 'current_model_id') == artifacts['Train', 'model'].id
+    assert custom_property(blessing, 'baseline_model_id') == artifacts['Before', 'model'].id
+    assert Path(blessing.uri, 'BLESSED').is_file()
+    rulings = read_verdict(Path(artifacts['ModelGate', 'verdict'].uri)).rulings
+    unused = 'the test split has no images of birds; floor 0.90 not enforced'
+    assert [each.passed for each in rulings] == [True, True, True, None, True, None, True]
+    assert rulings[5].reason == unused
+    assert f'  {unused}\n' in output
+
+
+@pytest.mark.parametrize(
+    ('feature', 'name', 'belongs'),
+    [
+        ('', '', lambda record: True),
+        ('brightness', 'dark', lambda record: record.get(features.BRIGHTNESS, 1) < 0.2),
+    ],
+)
+def test_measures_slices_on_their_images(evaluation, feature, name, belongs):
+    records = [each for each in RECORDS if belongs(each)]
+    labels = np.array([each[features.LABEL] for each in records])
+    given = np.array([[each['candidate']] for each in records], np.float32)
+
+    found = slice_of(evaluation.candidate, feature, name)
+
+    assert found.images == len(records)
+    assert list(found.metrics) == list(METRICS)
+    for key, expected in estimates(count(labels, given, THRESHOLD)).items():
+        assert dict(found.metrics[key]) == pytest.approx(dict(expected))
+
+
+def test_class_slice_has_recall_and_no_auc(evaluation):
+    dogs = slice_of(evaluation.candidate, 'class', 'dogs')
+
+    said = [each['candidate'] >= THRESHOLD for each in RECORDS if each[features.LABEL]]
+    assert dogs.metrics[ACCURACY].value == pytest.approx(np.mean(said))
+    assert AUC not in dogs.metrics
+    assert evaluation.candidate.confusion[1] == (len(said) - sum(said), sum(said))
+
+
+def test_nan_prediction_leaves_metrics_only_to_slices_without_it(evaluation):
+    baseline = evaluation.baseline
+
+    assert {each.value for each in baseline.overall.metrics.values()} == {None}
+    assert slice_of(baseline, 'class', 'cats').metrics[ACCURACY].value == 1
+    assert baseline.confusion == ((60, 0), (60, 0))
+    assert baseline.roc == ((0, 0), (1, 1))
+    assert [bucket.images for bucket in baseline.calibration] == [120]
+    assert len(evaluation.candidate.roc) > 50
+
+
+def test_slices_are_sorted(evaluation):
+    found = {(each.feature, each.name): each.images for each in evaluation.candidate.slices}
+
+    assert list(found) == [
+        ('', ''),
+        *(('class', 'cats'), ('class', 'dogs')),
+        *(('brightness', 'dark'), ('brightness', 'medium'), ('brightness', 'bright')),
+        ('sharpness', 'medium'),
+        *(('size', 'small'), ('size', 'large')),
+        *(('aspect', 'square'), ('aspect', 'wide')),
+        *(('source', 'web'), ('source', 'café'), ('source', 'caf\ufffd'), ('source', 'phone')),
+    ]
+    assert found['size', 'large'] == 80  # 0.02 megapixels, the edge
+    for feature in ('brightness', 'sharpness', 'size', 'aspect', 'source'):
+        images = sum(number for (key, _), number in found.items() if key == feature)
+        assert images == len(RECORDS) - 1  # one record has no such feature
+
+
+def test_keeps_largest_sources(folder, monkeypatch):
+    monkeypatch.setattr(evaluation_files, 'MAX_SOURCES', 2)
+
+    slices = read_evaluation(folder, CLASSES, THRESHOLD).candidate.slices
+
+    assert [each.name for each in slices if each.feature == 'source'] == ['web', 'café']
+
+
+def test_read_accuracy_is_that_of_candidate(folder, evaluation):
+    assert read_accuracy(folder) == evaluation.candidate.overall.metrics[ACCURACY].value
+
+
+def test_folder_without_evaluation(tmp_path):
+    assert read_accuracy(tmp_path) is None
+    with pytest.raises(ValueError, match='has no metrics of the overall slice'):
+        read_evaluation(tmp_path, CLASSES, THRESHOLD)
