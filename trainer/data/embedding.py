@@ -1,7 +1,4 @@
-"""Runs the frozen part of the network once per image or augmented view, into the activation cache.
-
-Epochs that read the cache run the trained layers only.
-"""
+"""Runs the frozen part of the network once per image or view, into the activation cache."""
 
 from collections.abc import Callable
 from pathlib import Path

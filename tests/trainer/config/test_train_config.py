@@ -8,12 +8,6 @@ from trainer.config.train import TrainConfig, check_class_weights
 from trainer.config.tuner import TunerConfig
 
 
-@pytest.mark.parametrize('layer', [100, 'block_14_expand'])
-def test_accepts_layer_by_index_or_name(layer):
-    config = TrainConfig.model_validate({'fine_tune': {'from_layer': layer}})
-    assert config.fine_tune.from_layer == layer
-
-
 @pytest.mark.parametrize(
     ('values', 'message'),
     [

@@ -36,14 +36,10 @@ REJECTED = {
 }
 
 
-@pytest.fixture(scope='module')
-def check():
-    """`is_complete` as a graph."""
-    spec = [tf.TensorSpec([None], tf.string)]
-    return tf.function(is_complete, input_signature=spec, autograph=False)
+check = tf.function(is_complete, [tf.TensorSpec([None], tf.string)], autograph=False)
 
 
-def test_distinguishes_complete_images_in_a_batch(check):
+def test_distinguishes_complete_images_in_a_batch():
     files = {**COMPLETE, **REJECTED}
     results = check(tf.constant([*files.values()])).numpy()
     accepted = {name for name, complete in zip(files, results, strict=True) if complete}
@@ -56,7 +52,7 @@ def test_complete_images_are_decodable(contents):
 
 
 @pytest.mark.parametrize('contents', [PROGRESSIVE, COMPLETE['a PNG']], ids=['JPEG', 'PNG'])
-def test_rejects_file_truncated_at_any_byte(check, contents):
+def test_rejects_file_truncated_at_any_byte(contents):
     truncated = [contents[:length] for length in range(len(contents))]
     assert not check(tf.constant(truncated)).numpy().any()
     assert check(tf.constant([], tf.string)).shape == (0,)

@@ -39,15 +39,6 @@ def test_every_cut_has_one_tensor_and_keeps_convolution_and_norm_together(backbo
         assert top.output_shape == model.output_shape
 
 
-def test_freeze_and_unfreeze_upper_set_trainable_layers(backbone):
-    backbone.freeze(fine_tuning=False)
-    assert not backbone.model.trainable_variables
-    backbone.freeze(fine_tuning=True)
-    trained = [layer.name for layer in backbone.model.layers if layer.trainable]
-    assert trained[0] == backbone.model.layers[103].name
-    assert trained[-1] == 'out_relu'
-
-
 @pytest.mark.parametrize(
     ('layer', 'message'),
     [('block_99', r"'block_99'; use one of .*block_14"), (154, r'154; use 0 to 153')],
