@@ -12,13 +12,9 @@ from tfx.proto.orchestration import driver_output_pb2
 
 
 class CacheKeyDriver(base_driver.BaseDriver, portable_base_driver.BaseDriver):
-    """Stores external state as custom properties of an output artifact, before the cache lookup.
+    """Stores external state as custom properties of an output artifact, before the cache lookup."""
 
-    Attributes:
-        output: key of the output artifact.
-    """
-
-    output: ClassVar[str]
+    output: ClassVar[str]  # key of the artifact
 
     @abc.abstractmethod
     def external_state(self, execution_info: ExecutionInfo) -> dict[str, str]:

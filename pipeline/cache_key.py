@@ -14,7 +14,7 @@ that they import, directly or indirectly:
 - Other files are ignored: weights have `content_hash`, and the schema is named after its content.
 
 Four kinds of nodes have no such hash. Resolvers and the Pusher always run. Nodes that run only code
-of TFX (StatisticsGen, ExampleValidator, ImportSchemaGen, ImportExampleGen, InfraValidator) depend
+of TFX (StatisticsGen, ExampleValidator, ImportSchemaGen, ImportExampleGen) depend
 on their exec properties; a custom driver of this project runs before the cache lookup.
 ImageExampleGen has `FORMAT` instead, the version of its records. Later runs link the records of a
 span, and the splits and duplicates of later spans depend on them, so a code change must not rewrite

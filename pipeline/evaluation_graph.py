@@ -2,15 +2,12 @@
 
 import datetime
 import json
-from collections.abc import Iterable
 from typing import NamedTuple
 
-from tfx.components import BulkInferrer, Evaluator, InfraValidator
+from tfx.components import BulkInferrer, Evaluator
 from tfx.dsl.components.base.base_node import BaseNode
-from tfx.proto import infra_validator_pb2
 from tfx.types.channel import BaseChannel
 
-from common import features
 from components.evaluation.gate.component import ModelGate
 from components.evaluation.metrics.classifier_metrics import ClassifierMetrics, eval_config
 from components.evaluation.metrics.slices import custom_extractors
@@ -21,11 +18,8 @@ from components.inference.unlabelled_example_gen import UnlabelledExampleGen
 from components.lite_converter.component import LiteConverter
 from components.pusher.component import LITE_MODEL, Pusher
 from components.serving_check.component import PROBE, ServingCheck
-from components.serving_check.config import InfraValidatorConfig
 from pipeline.cache_key import code_of
 from pipeline.config.recipe import Recipe
-
-_MODEL_NAME = 'catdog'  # in the model server of the InfraValidator
 
 
 class Spans(NamedTuple):
@@ -99,7 +93,7 @@ def _robustness(recipe: Recipe, examples: BaseChannel, trainer: BaseNode) -> Bas
 def _serving_checks(
     recipe: Recipe, examples: BaseChannel, transform: BaseNode, trainer: BaseNode
 ) -> list[BaseNode]:
-    """Creates the ServingCheck and the optional InfraValidator and LiteConverter."""
+    """Creates the ServingCheck and the optional LiteConverter."""
     model = trainer.outputs['model']
     nodes = [
         ServingCheck(
@@ -108,8 +102,6 @@ def _serving_checks(
             code=code_of(ServingCheck, PROBE),
         )
     ]
-    if recipe.serving_check.infra_validator:
-        nodes.append(_infra_validator(recipe.serving_check.infra_validator, model, examples))
     if recipe.lite:
         nodes.append(
             LiteConverter(
@@ -124,61 +116,19 @@ def _serving_checks(
     return nodes
 
 
-def _infra_validator(
-    config: InfraValidatorConfig, model: BaseChannel, examples: BaseChannel
-) -> BaseNode:
-    """Loads the model in TensorFlow Serving and sends it images of the test split."""
-    return InfraValidator(
-        model=model,
-        examples=examples,
-        serving_spec=_serving_spec(config),
-        validation_spec=infra_validator_pb2.ValidationSpec(
-            max_loading_time_seconds=config.seconds, num_tries=config.tries
-        ),
-        request_spec=infra_validator_pb2.RequestSpec(
-            tensorflow_serving=infra_validator_pb2.TensorFlowServingRequestSpec(
-                signature_names=[features.SIGNATURE_EXAMPLES]
-            ),
-            split_name='test',
-            num_examples=config.images,
-        ),
-    )
-
-
-def _serving_spec(config: InfraValidatorConfig) -> infra_validator_pb2.ServingSpec:
-    spec = infra_validator_pb2.ServingSpec(
-        tensorflow_serving=infra_validator_pb2.TensorFlowServing(
-            image_name=config.image, tags=[config.tag]
-        ),
-        model_name=_MODEL_NAME,
-    )
-    if config.platform == 'docker':
-        spec.local_docker.SetInParent()
-        return spec
-    spec.kubernetes.SetInParent()
-    # The default lets the pod of a killed task run for a day.
-    spec.kubernetes.active_deadline_seconds = 2 * config.seconds
-    if config.service_account:
-        spec.kubernetes.service_account_name = config.service_account
-    return spec
-
-
 def _model_gate(
     recipe: Recipe,
     classes: tuple[str, ...],
     trainer: BaseNode,
     baseline: BaseNode,
     evaluator: BaseNode,
-    checks: Iterable[BaseNode],
+    checks: list[BaseNode],
 ) -> BaseNode:
     """Blesses the candidate if no rule of the recipe rejects it."""
-    outputs = {node.id: node.outputs for node in checks}
-    validator = outputs.get(InfraValidator.__name__)
     return ModelGate(
         model=trainer.outputs['model'],
         evaluation=evaluator.outputs['evaluation'],
-        infra_blessing=outputs[ServingCheck.__name__]['infra_blessing'],
-        **({'infra_validation': validator['blessing']} if validator else {}),
+        infra_blessing=checks[0].outputs['infra_blessing'],
         baseline_model=baseline.outputs['model'],
         config=recipe.evaluation.model_dump_json(),
         classes=json.dumps(classes),

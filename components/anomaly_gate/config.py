@@ -4,38 +4,17 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from common import features
 from common.strict_model import StrictModel
 
-# Features by the names of their thresholds.
-FEATURE_OF = {
-    'brightness': features.BRIGHTNESS,
-    'contrast': features.CONTRAST,
-    'sharpness': features.SHARPNESS,
-    'colourfulness': features.COLOURFULNESS,
-    'bytes': features.BYTES,
-    'height': features.HEIGHT,
-    'width': features.WIDTH,
-    'aspect': features.ASPECT,
-    'class_balance': features.CLASS_NAME,
-    'format': features.IMAGE_FORMAT,
-}
-SHARES = ('class_balance', 'format')  # compared by L-infinity norm
-
-_Divergence = Annotated[
-    float | None,
-    Field(gt=0, le=1, description='threshold of the Jensen-Shannon divergence; none: not compared'),
-]
-_ShareChange = Annotated[
-    float | None,
-    Field(gt=0, le=1, description='threshold of the largest change of a share; none: not compared'),
+_Limit = Annotated[
+    float | None, Field(gt=0, le=1, description='largest distance; null: not compared')
 ]
 
 
 class SkewLimits(StrictModel):
     """Skew thresholds of eval and test against train."""
 
-    class_balance: _ShareChange = 0.1
+    class_balance: _Limit = 0.1
 
 
 class DriftLimits(StrictModel):
@@ -46,16 +25,16 @@ class DriftLimits(StrictModel):
     darker (0.36), of half the size (0.7) or blurred (0.59).
     """
 
-    brightness: _Divergence = 0.2
-    contrast: _Divergence = 0.2
-    sharpness: _Divergence = 0.2
-    colourfulness: _Divergence = 0.2
-    bytes: _Divergence = 0.2
-    height: _Divergence = 0.5
-    width: _Divergence = 0.5
-    aspect: _Divergence = 0.5
-    class_balance: _ShareChange = 0.1
-    format: _ShareChange = 0.1
+    brightness: _Limit = 0.2
+    contrast: _Limit = 0.2
+    sharpness: _Limit = 0.2
+    colourfulness: _Limit = 0.2
+    bytes: _Limit = 0.2
+    height: _Limit = 0.5
+    width: _Limit = 0.5
+    aspect: _Limit = 0.5
+    class_balance: _Limit = 0.1
+    format: _Limit = 0.1
 
 
 class ValidationConfig(StrictModel):

@@ -4,15 +4,13 @@ import itertools
 import json
 import logging
 import shutil
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import apache_beam as beam
-from tfx.components.example_gen.base_example_gen_executor import BaseExampleGenExecutor
 from tfx.components.util import examples_utils
 from tfx.dsl.components.base.base_beam_component import BaseBeamComponent
+from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
 from tfx.dsl.components.base.executor_spec import BeamExecutorSpec
 from tfx.orchestration.portable.data_types import ExecutionInfo
 from tfx.proto import example_gen_pb2
@@ -31,10 +29,11 @@ from components.image_example_gen.ingestion.span import (
     Ingested,
     ingest_span,
     link_span,
+    read_ingested,
 )
 from components.image_example_gen.ingestion.tally import Tally, describe_bad
-from components.image_example_gen.ingestion.transforms import ExamineImages
 from components.image_example_gen.sources.base.config import DataConfig
+from components.image_example_gen.sources.base.source_protocol import Source
 from components.image_example_gen.sources.spans import Span, open_window
 
 EXAMPLES, QUARANTINE = 'examples', 'quarantine'
@@ -65,11 +64,8 @@ class ImageExampleGenDriver(CacheKeyDriver):
         return {FINGERPRINT: _fingerprints(open_window(_config(execution_info.exec_properties)))}
 
 
-class ImageExampleGenExecutor(BaseExampleGenExecutor):
+class ImageExampleGenExecutor(BaseBeamExecutor):
     """Writes the records of each span, or links them from an earlier run."""
-
-    def GetInputSourceToExamplePTransform(self) -> type[beam.PTransform]:
-        return ExamineImages
 
     def Do(
         self,
@@ -90,39 +86,46 @@ class ImageExampleGenExecutor(BaseExampleGenExecutor):
         if expected and expected != _fingerprints(window):  # Vertex AI runs no driver
             raise DataError(f'the images in {config.path} changed during the run; start again')
         output_dict[EXAMPLES] = [_artifact(prepared, span) for span in window]
-        self._ingest(config, window, folder_of(prepared.uri), folder_of(quarantine.uri))
+        sources = {f'span-{span.number}': span.source for span in window}
+        folders = folder_of(prepared.uri), folder_of(quarantine.uri)
+        ingested = self._ingest(config, sources, *folders)
+        tallies = {name: each.tally for name, each in ingested.items()}
+        check_bad_share(tallies, config.checks.max_bad_share, folders[1])
+        check_classes_in_splits([each.counts for each in ingested.values()], config.test_window)
 
     def _ingest(
-        self, config: DataConfig, window: Sequence[Span], records: Path, quarantine: Path
-    ) -> None:
-        ingested = _link_spans(config, window, records, quarantine)
-        for span in window:
-            linked = span.number in ingested
-            if len(window) > 1:
-                state = 'linked from an earlier run' if linked else 'new'
-                _log.info('span %s: %s images, %s', span.number, span.source.count, state)
-            if not linked:
-                targets = records / f'span-{span.number}', quarantine / f'span-{span.number}'
-                ingested[span.number] = ingest_span(
-                    span.source, config, list(ingested.values()), *targets, self._make_beam_pipeline
-                )
-            tally = ingested[span.number].tally
+        self, config: DataConfig, sources: Mapping[str, Source], records: Path, quarantine: Path
+    ) -> dict[str, Ingested]:
+        """Links the spans that earlier runs ingested, then ingests the others; results by name."""
+        done: list[Path] = []  # spans are compared with these
+        for name, source in sources.items():
+            earlier = [
+                (folder, quarantine.parent / folder.parent.name / name)
+                for folder in sorted(records.parent.glob(f'*/{name}'))
+            ]
+            if link_span(source, config, done, earlier, records / name, quarantine / name):
+                done.append(records / name)
+        linked = [folder.name for folder in done]
+        for name, source in sources.items():
+            if len(sources) > 1:
+                state = 'linked from an earlier run' if name in linked else 'new'
+                _log.info('%s: %s images, %s', name.replace('-', ' '), source.count, state)
+            if name not in linked:
+                targets = records / name, quarantine / name
+                ingest_span(source, config, done, *targets, self._make_beam_pipeline)
+                done.append(records / name)
+            tally = read_ingested(records / name).tally
             if tally.clauses():
                 _log.info('of %s images: %s', tally.seen, '; '.join(tally.clauses()))
-        tallies = {f'span-{span.number}': ingested[span.number].tally for span in window}
-        check_bad_share(tallies, config.checks.max_bad_share, quarantine)
-        counts = [ingested[span.number].counts for span in window]
-        check_classes_in_splits(counts, config.test_window)
+        return {name: read_ingested(records / name) for name in sources}
 
 
 class ImageExampleGen(BaseBeamComponent):
     """Ingests the newest spans of labelled images.
 
-    Outputs:
-        examples: one artifact per span, oldest first, with the splits train, eval and test as
-            TFRecords of canonical `tf.Example`s (`common.features`). Its properties are `span` and
-            `input_fingerprint`, which changes when the images change.
-        quarantine: the images that cannot be used, with reasons.
+    The output `examples` has one artifact per span, oldest first, with the splits train, eval and
+    test as TFRecords of canonical `tf.Example`s (`common.features`), and the properties `span` and
+    `input_fingerprint`. The output `quarantine` lists the images that cannot be used.
     """
 
     SPEC_CLASS = ImageExampleGenSpec
@@ -130,42 +133,20 @@ class ImageExampleGen(BaseBeamComponent):
     DRIVER_CLASS = ImageExampleGenDriver
 
     def __init__(self, data: DataConfig) -> None:
-        outputs = {
-            EXAMPLES: Channel(type=standard_artifacts.Examples),
-            QUARANTINE: Channel(type=Quarantine),
-        }
-        spec = ImageExampleGenSpec(data=data.model_dump_json(), record_format=FORMAT, **outputs)
+        spec = ImageExampleGenSpec(
+            data=data.model_dump_json(),
+            record_format=FORMAT,
+            examples=Channel(type=standard_artifacts.Examples),
+            quarantine=Channel(type=Quarantine),
+        )
         super().__init__(spec)
 
 
-def _link_spans(
-    config: DataConfig, window: Sequence[Span], records: Path, quarantine: Path
-) -> dict[int, Ingested]:
-    """Links the spans that earlier runs ingested; new spans are compared with them afterwards."""
-    ingested: dict[int, Ingested] = {}
-    for span in window:
-        name = f'span-{span.number}'
-        earlier = [
-            (folder, quarantine.parent / folder.parent.name / name)
-            for folder in sorted(records.parent.glob(f'*/{name}'))
-        ]
-        targets = records / name, quarantine / name
-        linked = link_span(span.source, config, ingested.values(), earlier, *targets)
-        if linked:
-            ingested[span.number] = linked
-    return ingested
-
-
 def check_bad_share(tallies: Mapping[str, Tally], limit: float, quarantine: Path) -> None:
-    """Checks the share of quarantined images.
+    """Raises DataError if the share of quarantined images is above the limit.
 
-    Args:
-        tallies: of the spans, by the names of their folders.
-        limit: largest share of bad images.
-        quarantine: of the run. TFX removes it after an error, so it is copied to `refused`.
-
-    Raises:
-        DataError: the share is above the limit; the message has counts, reasons and examples.
+    TFX removes the quarantine after an error, so it is copied to `refused`. The keys of `tallies`
+    are the names of the folders of spans.
     """
     tally = sum(tallies.values(), Tally())
     bad = sum(tally.bad.values())
@@ -174,40 +155,28 @@ def check_bad_share(tallies: Mapping[str, Tally], limit: float, quarantine: Path
     refused = quarantine.parent.parent / 'refused'
     shutil.rmtree(refused, ignore_errors=True)
     shutil.copytree(quarantine, refused)
-    lines = ((name, line) for name in tallies for line in read_quarantined(quarantine / name))
-    examples = [
-        f'{name}/{line["source"]}: {line["detail"]}' for name, line in itertools.islice(lines, 3)
-    ]
-    hint = (
-        '; if images of different classes look alike, set data.checks.near_distance: 0'
-        if 'under two labels' in tally.bad
-        else ''
+    lines = (
+        f'{name}/{line["source"]}: {line["detail"]}'
+        for name in tallies
+        for line in read_quarantined(quarantine / name)
     )
-    raise DataError(
+    message = (
         f'{bad} of {tally.seen} images ({bad / tally.seen:.1%}) cannot be used, more than the '
         f'{limit:.1%} of data.checks.max_bad_share: {describe_bad(tally.bad)}; such as '
-        f'{"; ".join(examples)}; all are listed in {refused}{hint}'
+        f'{"; ".join(itertools.islice(lines, 3))}; all are listed in {refused}'
     )
+    if 'under two labels' in tally.bad:
+        message += '; if images of different classes look alike, set data.checks.near_distance: 0'
+    raise DataError(message)
 
 
-def check_classes_in_splits(spans: list[Counts], test_window: int) -> None:
-    """Checks that each split has images of each class.
-
-    Args:
-        spans: counts of the spans, oldest first.
-        test_window: number of newest spans that are used for the test split.
-
-    Raises:
-        DataError: a split has no images of a class.
-    """
-    used = {'train': spans, 'eval': spans, 'test': spans[-test_window:]}
+def check_classes_in_splits(spans: Sequence[Counts], test_window: int) -> None:
+    """Raises DataError if a split has no images of a class; the oldest span is first."""
     total = sum(sum(classes.values()) for counts in spans for classes in counts.values())
-    for split, used_spans in used.items():
-        images: Counter[str] = Counter()
-        for counts in used_spans:
-            images.update(counts[split])
-        for name, number in images.items():
-            if not number:
+    for split in features.SPLITS:
+        used = spans[-test_window:] if split == 'test' else spans
+        for name in used[0][split]:
+            if not any(counts[split][name] for counts in used):
                 raise DataError(
                     f'{total} images are too few: the {split} split got none of class {name!r}; '
                     'add more images'

@@ -24,22 +24,18 @@ class NewestSpanProcessor(InputProcessor):
         super().__init__(splits=[])
         self._path = path
         # Once, as another span may arrive meanwhile.
-        folders = span_folders(path)
-        self._number, self._folder = max(folders.items()) if folders else (FIRST_SPAN, path)
+        self._number, self._folder = max(span_folders(path).items(), default=(FIRST_SPAN, path))
 
     def get_latest_span(self) -> int:
         return self._number
 
     def resolve_span_and_version(self) -> tuple[int, int | None]:
-        """The newest span, without a version."""
         return self._number, None
 
     def get_pattern_for_span_version(self, pattern: str, span: int, version: int | None) -> str:
-        """Prefixes the pattern with the folder of the span."""
         return str(self._folder.relative_to(self._path) / pattern)
 
     def get_input_fingerprint(self, span: int, version: int | None) -> str:
-        """The fingerprint of CanonicalSource."""
         return fingerprint_of(self._folder)
 
 
@@ -49,8 +45,6 @@ class NewestSpanDriver(FileBasedDriver):
     def get_input_processor(
         self, splits: Any, range_config: Any = None, input_base_uri: str | None = None
     ) -> InputProcessor:
-        """Called by `run` for span, fingerprint and patterns."""
-        del splits, range_config  # the patterns are relative to the span
         assert input_base_uri
         return NewestSpanProcessor(Path(input_base_uri))
 

@@ -37,6 +37,7 @@ REMOVED_KEYS = {  # keys of earlier versions, and what to use instead
     'data.splits.test_of_validation': 'renamed to test_share_of_validation',
     'beam.workers': 'renamed to num_workers',
     'retrain.attempts': 'renamed to max_attempts',
+    'serving_check.infra_validator': 'removed: ServingCheck loads every model in a subprocess',
     'retrain.drift_threshold': 'removed: validation.drift sets limits for drift in every run',
 }
 
@@ -134,7 +135,6 @@ class Recipe(StrictModel):
             'newest_spans': self.data.several_spans,
             'warm_start_resolver': self.trainer.warm_start is not None,
             'Tuner': self.tuner is not None,
-            'InfraValidator': self.serving_check.infra_validator is not None,
             'LiteConverter': self.lite is not None,
             'BulkInferrer': self.inference is not None,  # and UnlabelledExampleGen
         }

@@ -98,7 +98,7 @@ def _check_optional_nodes(recipe: Recipe, compiled: str) -> None:
             'a parameter of this run changes the components of the pipeline: it needs the optional '
             f'components {required or "none"}, but was compiled with {compiled or "none"}; compile '
             'it again (see data.source, data.window, data.span_range, trainer.warm_start, tuner, '
-            'serving_check.infra_validator, lite and inference)'
+            'lite and inference)'
         )
 
 

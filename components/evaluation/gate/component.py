@@ -3,7 +3,6 @@
 import json
 import logging
 
-from tfx.components.util import model_utils
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types import Artifact, standard_artifacts
@@ -36,14 +35,12 @@ def ModelGate(
     code: Parameter[str],  # part of the cache key
     blessing: OutputArtifact[standard_artifacts.ModelBlessing],
     verdict: OutputArtifact[ModelVerdict],
-    infra_validation: InputArtifact[standard_artifacts.InfraBlessing] = None,
     baseline_model: InputArtifact[standard_artifacts.Model] = None,
 ) -> None:
     """Blesses a model that fails no rule, in the same way as TFX's Evaluator.
 
-    `infra_blessing` is the output of ServingCheck, `infra_validation` that of InfraValidator, if
-    enabled, and `baseline_model` the last blessed model, if any. `config` is an `EvaluationConfig`
-    and `classes` the class names by label, as JSON.
+    `infra_blessing` is the output of ServingCheck, and `baseline_model` the last blessed model, if
+    any. `config` is an `EvaluationConfig` and `classes` the class names by label, as JSON.
     """
     measured = folder_of(infra_blessing.uri) / MEASUREMENTS_FILE
     names = tuple(json.loads(classes))
@@ -51,7 +48,6 @@ def ModelGate(
         read_evaluation(folder_of(evaluation.uri), names, threshold),
         Measurements.model_validate_json(measured.read_bytes()),
         EvaluationConfig.model_validate_json(config),
-        None if infra_validation is None else model_utils.is_infra_validated(infra_validation),
     )
     write_verdict(result, folder_of(verdict.uri))
     record_decision(

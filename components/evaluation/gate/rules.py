@@ -18,12 +18,11 @@ def apply_rules(
     evaluation: Evaluation,
     measurements: Measurements,
     config: EvaluationConfig,
-    infra_validated: bool | None = None,
 ) -> Verdict:
-    """Applies every rule to a candidate model; without TFX's InfraValidator its result is None."""
+    """Applies every rule to a candidate model."""
     found = [
         *_predictions(evaluation, config),
-        *_serving(measurements, infra_validated),
+        *_serving(measurements),
         *_limits(measurements, config),
     ]
     rulings = (Ruling(rule=rule, passed=passed, reason=reason) for rule, passed, reason in found)
@@ -100,16 +99,12 @@ def _floors(candidate: ModelResult, config: EvaluationConfig) -> _Rulings:
         yield FLOOR, None, f'the test split has no {images}; floor {_exact(floor)} not enforced'
 
 
-def _serving(measurements: Measurements, infra_validated: bool | None) -> _Rulings:
+def _serving(measurements: Measurements) -> _Rulings:
     for problem in measurements.problems:
         yield 'serving', False, problem
     if not measurements.problems:
         count = len(measurements.checks)
         yield 'serving', True, f'{count} serving check{"s" * (count != 1)} passed'
-    if infra_validated is not None:
-        verb = 'loaded' if infra_validated else 'did not load'
-        shown = f'InfraValidator: the model server {verb} the model'
-        yield 'infra validator', infra_validated, shown
 
 
 def _limits(measurements: Measurements, config: EvaluationConfig) -> _Rulings:

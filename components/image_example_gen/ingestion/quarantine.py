@@ -3,9 +3,9 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from tfx.types import Artifact
 
@@ -26,13 +26,7 @@ class Quarantine(Artifact):
 
 
 class QuarantineWriter:
-    """Lists the bad images of one shard, and copies them while there is room.
-
-    Args:
-        directory: of the span.
-        name: of the list, without its suffix; also the prefix of the copies.
-        room: bytes for all copies.
-    """
+    """Lists the bad images of one shard in `NAME.jsonl`; copies them up to `room` bytes."""
 
     def __init__(self, directory: Path, name: str, room: int) -> None:
         self._directory, self._name, self._room = directory, name, room
@@ -40,52 +34,45 @@ class QuarantineWriter:
 
     def __enter__(self) -> 'QuarantineWriter':
         (self._directory / _COPIES).mkdir(parents=True, exist_ok=True)
-        self._list: TextIO = _list_file(self._directory, self._name).open('w')
+        self._list = (self._directory / f'{self._name}.jsonl').open('w')
         return self
 
     def add(self, bad: BadImage) -> None:
         """Writes a line, and a copy if there is room."""
-        line = {
+        line: dict[str, Any] = {
             'source': bad.filename.encode(errors='surrogateescape').decode(errors='replace'),
             'reason': bad.reason,
             'detail': bad.detail,
             'bytes': len(bad.contents),
             'sha256': hashlib.sha256(bad.contents).hexdigest() if bad.contents else None,
-            'copy': self._copy(bad),
+            'copy': None,
         }
+        if bad.contents and len(bad.contents) <= self._room:
+            self._room -= len(bad.contents)
+            basename = re.sub(r'[^A-Za-z0-9._-]', '_', Path(bad.filename).name)[-80:]
+            line['copy'] = f'{_COPIES}/{self._name}-{self._count:05d}-{basename}'
+            (self._directory / line['copy']).write_bytes(bad.contents)
         self._list.write(json.dumps(line) + '\n')
         self._count += 1
-
-    def _copy(self, bad: BadImage) -> str | None:
-        if not bad.contents or len(bad.contents) > self._room:
-            return None
-        self._room -= len(bad.contents)
-        basename = re.sub(r'[^A-Za-z0-9._-]', '_', Path(bad.filename).name)[-80:]
-        copy = f'{_COPIES}/{self._name}-{self._count:05d}-{basename}'
-        (self._directory / copy).write_bytes(bad.contents)
-        return copy
 
     def __exit__(self, *_: object) -> None:
         self._list.close()
 
 
-def merge_lists(directory: Path, names: Iterable[str], room: float) -> None:
-    """Merges the lists of all shards in order, and removes copies beyond `room` bytes."""
+def merge_lists(directory: Path, room: float) -> None:
+    """Merges the lists of all shards in order; removes copies beyond `room` bytes."""
+    parts = sorted(directory.glob('shard-*.jsonl'), key=lambda part: part.stem)
     with (directory / LIST).open('w') as merged:
-        for part in filter(Path.is_file, (_list_file(directory, name) for name in names)):
-            for line in map(json.loads, part.read_text().splitlines()):
-                if line['copy'] and (room := room - line['bytes']) < 0:
-                    (directory / line['copy']).unlink()
-                    line['copy'] = None
-                merged.write(json.dumps(line) + '\n')
-            part.unlink()
+        for line in (json.loads(line) for part in parts for line in part.read_text().splitlines()):
+            if line['copy'] and (room := room - line['bytes']) < 0:
+                (directory / line['copy']).unlink()
+                line['copy'] = None
+            merged.write(json.dumps(line) + '\n')
+    for part in parts:
+        part.unlink()
 
 
 def read_quarantined(directory: Path) -> Iterator[dict[str, Any]]:
     """Reads the list of a span."""
     with (directory / LIST).open() as lines:
         yield from map(json.loads, lines)
-
-
-def _list_file(directory: Path, name: str) -> Path:
-    return directory / f'{name}.jsonl'

@@ -23,28 +23,15 @@ def split_of(sha256: str, splits: SplitConfig, part: Part | None = None) -> str:
         return 'train'
     if part == 'validation':
         return 'test' if int(sha256, 16) / 2**256 < splits.test_share_of_validation else 'eval'
-    shares = {split: getattr(splits, split) for split in features.SPLITS}
+    shares = [split for split in features.SPLITS for _ in range(getattr(splits, split))]
     key = _feature(sha256.encode()).SerializeToString(deterministic=True)
-    bucket = int(hashlib.sha256(key).hexdigest(), 16) % sum(shares.values())
-    for split, share in shares.items():
-        if bucket < share:
-            return split
-        bucket -= share
-    raise AssertionError('the buckets cover every remainder')
+    return shares[int(hashlib.sha256(key).hexdigest(), 16) % len(shares)]
 
 
 def to_example(
     image: LabelledImage, good: GoodImage, sha256: str, classes: Sequence[str]
 ) -> tf.train.Example:
-    """The canonical `tf.Example` of an image; names as in `common.features`.
-
-    Args:
-        image: the image of the source.
-        good: the result of its inspection, with the bytes that are written.
-        sha256: hexadecimal digest of the bytes of the source.
-        classes: names in the order of the labels.
-    """
-    measures = good.measures
+    """The canonical `tf.Example` of an image; `sha256` is the digest of the original bytes."""
     values: dict[str, bytes | int | float] = {
         features.IMAGE_BYTES: good.contents,
         features.IMAGE_FORMAT: good.format.encode(),
@@ -55,10 +42,10 @@ def to_example(
         features.WIDTH: good.width,
         features.ASPECT: good.width / good.height,
         features.BYTES: len(good.contents),
-        features.BRIGHTNESS: measures.brightness,
-        features.CONTRAST: measures.contrast,
-        features.SHARPNESS: measures.sharpness,
-        features.COLOURFULNESS: measures.colourfulness,
+        features.BRIGHTNESS: good.measures.brightness,
+        features.CONTRAST: good.measures.contrast,
+        features.SHARPNESS: good.measures.sharpness,
+        features.COLOURFULNESS: good.measures.colourfulness,
         features.SHA256: sha256.encode(),
     }
     if image.source:
@@ -83,10 +70,7 @@ def record_files(directory: Path, number: int, shards: int) -> list[Path]:
 
 @contextlib.contextmanager
 def split_writers(files: Sequence[Path]) -> Iterator[list[tf.io.TFRecordWriter]]:
-    """Opens a writer per file; the files replace existing ones only if no error occurs.
-
-    The files are not compressed: encoded images would not become smaller.
-    """
+    """Opens a writer per file; the files replace existing ones only if no error occurs."""
     partial = [file.with_name(f'{file.name}.partial') for file in files]
     with contextlib.ExitStack() as stack:
         for file in partial:

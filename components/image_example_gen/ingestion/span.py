@@ -1,7 +1,5 @@
 """Ingests one span: writes its records, or links them from an earlier run."""
 
-import contextlib
-import dataclasses
 import hashlib
 import json
 import os
@@ -9,6 +7,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import apache_beam as beam
 import numpy as np
@@ -16,133 +15,107 @@ import numpy as np
 from common import console, features
 from common.errors import DataError
 from common.features import MANIFEST
-from common.files import MEGABYTE, write_atomically
+from common.files import write_atomically
 from common.strict_model import StrictModel
 from components.image_example_gen.ingestion import transforms
 from components.image_example_gen.ingestion.duplicates import (
     DUPLICATE,
     IMAGE,
+    LABEL_CONFLICT,
     SPLIT_CONFLICT,
     SplitAssignment,
-    assign_splits,
 )
 from components.image_example_gen.ingestion.quarantine import LIST, merge_lists, read_quarantined
 from components.image_example_gen.ingestion.records import record_files
 from components.image_example_gen.ingestion.tally import Tally
-from components.image_example_gen.ingestion.transforms import ExamineImages, SpanFolders
-from components.image_example_gen.inspection.config import CheckConfig
-from components.image_example_gen.sources.base.config import DataConfig, SplitConfig
+from components.image_example_gen.ingestion.transforms import ERRORS, SpanFolders
+from components.image_example_gen.sources.base.config import DataConfig
 from components.image_example_gen.sources.base.source_protocol import Source
 
 FORMAT = 7  # version of the files below; a new number ingests everything again
-_INDEX = 'index.npy'
+_INDEX = 'index.npy'  # IMAGE [n] of the used images
 
 Counts = dict[str, dict[str, int]]  # images by split and class
 
 
-class _Input(StrictModel):
-    """Everything that the records of a span depend on."""
+class Ingested(StrictModel):
+    """The result of an ingestion: `manifest.json` in the folder of the records.
 
-    fingerprint: str
-    classes: tuple[str, ...]
-    splits: SplitConfig
-    checks: CheckConfig
-    format: int
-
-
-class _Manifest(StrictModel):
-    """The file `manifest.json`; `sizes` are the bytes of each file of records."""
-
-    source: _Input
-    counts: Counts
-    tally: Tally
-    compared_with: list[str]
-    because_of: list[str]
-    sizes: dict[str, int]
-
-
-@dataclasses.dataclass(frozen=True)
-class Ingested:
-    """The result of the ingestion of a span.
-
-    Attributes:
-        counts: used images by split and class.
-        tally: used, quarantined and skipped images.
-        compared_with: digests of the spans that were searched for duplicates.
-        because_of: digests of those whose images conflict with images of this span.
-        index: IMAGE [n], of the used images.
+    Spans refer to each other by digests: the SHA-256 of the used images and their splits.
     """
 
-    counts: Counts
+    source: dict[str, Any]  # what the records depend on, besides other spans
+    counts: Counts  # used images
     tally: Tally
-    compared_with: list[str]
-    because_of: list[str]
-    index: np.ndarray = dataclasses.field(compare=False, repr=False)
+    compared_with: list[str]  # digests of the spans that were searched for duplicates
+    because_of: list[str]  # digests of those that have images in conflict with this span
+    sizes: dict[str, int]  # bytes of each file of records
 
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the used images and their splits."""
-        return hashlib.sha256(self.index.tobytes()).hexdigest()
 
-    def was_compared_with(self, other: 'Ingested') -> bool:
-        """Whether either of the two spans was compared with the other."""
-        return other.digest in self.compared_with or self.digest in other.compared_with
+def read_ingested(records: Path) -> Ingested:
+    """Reads the manifest of records; raises OSError or ValueError if it is missing or damaged."""
+    # pydantic's JSON refuses the lone surrogates of a class folder with an undecodable name.
+    return Ingested.model_validate(json.loads((records / MANIFEST).read_text()))
 
 
 def link_span(
     source: Source,
     config: DataConfig,
-    window: Iterable[Ingested],
+    others: Sequence[Path],
     earlier: Iterable[tuple[Path, Path]],
     records: Path,
     quarantine: Path,
-) -> Ingested | None:
-    """Links the records of the same images from an earlier run; None if there are none.
+) -> bool:
+    """Links the records of the same images from an earlier run; False if there are none.
 
     Args:
         source: the images.
         config: checks and splits.
-        window: the other spans of this run that are already ingested.
-        earlier: pairs of folders of earlier runs: records, quarantine.
-        records: target, in the layout of TFX.
-        quarantine: target.
+        others: folders of records of the spans of this run that are already ingested.
+        earlier: folders of records and quarantine of earlier runs.
+        records: target folder.
+        quarantine: target folder.
     """
-    wanted = _input_of(source, config)
-    others = list(window)
-    digests = {other.digest for other in others}
-    for folder, quarantined in earlier:
-        ingested = _read_unchanged(folder, quarantined, wanted)
-        if ingested is None or 'unreadable' in ingested.tally.bad:  # may be readable now
-            continue
-        compared = all(ingested.was_compared_with(other) for other in others)
-        if compared and digests.issuperset(ingested.because_of):
-            for origin, target in (folder, records), (quarantined, quarantine):
+    wanted = _dependencies(source, config)
+    for pair in earlier:
+        if _can_be_linked(*pair, wanted, others):
+            for origin, target in zip(pair, (records, quarantine), strict=True):
                 shutil.copytree(origin, target, copy_function=_link, dirs_exist_ok=True)
-            return ingested
-    return None
+            return True
+    return False
 
 
-def read_ingested(records: Path) -> Ingested:
-    """Reads the result of an ingestion from the folder of its records.
-
-    Raises:
-        OSError: a file is missing.
-        ValueError: a file is damaged.
-    """
-    manifest = _load_manifest(records)
-    return Ingested(
-        manifest.counts,
-        manifest.tally,
-        manifest.compared_with,
-        manifest.because_of,
-        np.load(records / _INDEX),
+def _can_be_linked(
+    records: Path, quarantine: Path, wanted: dict[str, Any], others: Sequence[Path]
+) -> bool:
+    """Whether records are complete, and ingesting the span again would write the same."""
+    try:
+        ingested, digest = read_ingested(records), _digest(records)
+    except (OSError, ValueError, EOFError):  # removed or truncated
+        return False
+    complete = (quarantine / LIST).is_file() and ingested.sizes == _sizes(records)
+    readable = 'unreadable' not in ingested.tally.bad  # else they may be readable now
+    if not (complete and readable and ingested.source == wanted):
+        return False
+    known = {_digest(folder): read_ingested(folder) for folder in others}
+    return known.keys() >= set(ingested.because_of) and all(
+        name in ingested.compared_with or digest in other.compared_with
+        for name, other in known.items()
     )
+
+
+def _link(source: str, target: str) -> None:
+    """Makes a hard link, or a copy if the file system has no hard links."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def ingest_span(
     source: Source,
     config: DataConfig,
-    window: Sequence[Ingested],
+    others: Sequence[Path],
     records: Path,
     quarantine: Path,
     make_pipeline: Callable[[], beam.Pipeline],
@@ -152,46 +125,43 @@ def ingest_span(
     Args:
         source: the images.
         config: checks and splits.
-        window: the other spans of this run that are already ingested; near-duplicates of their
-            images get the same split.
-        records: target, in the layout of TFX. The manifest is written last, so an incomplete
-            folder has none.
-        quarantine: target for the images that cannot be used.
+        others: as in `link_span`; near-duplicates of their images get the same split.
+        records: target folder. The manifest is written last: an incomplete folder has none.
+        quarantine: target folder for the images that cannot be used.
         make_pipeline: a Beam pipeline on the runner of the recipe.
 
     Raises:
-        DataError: a file of the source cannot be read.
+        DataError: a file of many images cannot be read.
     """
     shards = source.shards()
-    folders = SpanFolders(
-        records, quarantine, len(shards), source.classes, config.splits, config.checks
-    )
-    with (
-        console.bar('images to TFRecords', source.count) as bar,
-        transforms.on_each_image(bar.advance),
-        make_pipeline() as pipeline,
-    ):
-        _ = pipeline | beam.Create(list(enumerate(shards))) | ExamineImages(folders)
-    for number in range(len(shards)):
-        if folders.error(number).exists():
-            raise DataError(folders.error(number).read_text())
+    folders = SpanFolders(records, quarantine, len(shards), source.classes, config)
+    with console.bar('images to TFRecords', source.count) as bar, make_pipeline() as pipeline:
+        transforms.on_image = bar.advance
+        examine = beam.Map(transforms.examine_shard, folders)
+        _ = pipeline | beam.Create([*enumerate(shards)]) | beam.Reshuffle() | examine
+    if errors := sorted(folders.examined.glob(ERRORS)):
+        raise DataError(errors[0].read_text())
     parts = [np.load(folders.index(number)) for number in range(len(shards))]
-    index = np.concatenate(parts)
-    earlier = np.concatenate([np.empty(0, IMAGE), *(each.index for each in window)])
-    assignment = assign_splits(index, earlier, config.checks.near_distance)
+    earlier = [np.load(folder / _INDEX) for folder in others]
+    images, known = np.concatenate(parts), np.concatenate([np.empty(0, IMAGE), *earlier])
+    assignment = SplitAssignment(images, known, config.checks.near_distance)
     _write_records(parts, assignment, folders, make_pipeline)
-    ingested = _summarize(index, assignment, window, folders)
-    np.save(records / _INDEX, ingested.index)
+    merge_lists(quarantine, folders.room)
     shutil.rmtree(folders.examined)
-    manifest = _Manifest(
-        source=_input_of(source, config),
-        counts=ingested.counts,
-        tally=ingested.tally,
-        compared_with=ingested.compared_with,
-        because_of=ingested.because_of,
+    used = images[assignment.splits < DUPLICATE]
+    used['split'] = assignment.splits[assignment.splits < DUPLICATE]
+    np.save(records / _INDEX, used)
+    digests = [_digest(folder) for folder in others]
+    conflicting = np.split(assignment.conflicting, np.cumsum([len(each) for each in earlier]))
+    ingested = Ingested(
+        source=_dependencies(source, config),
+        counts=_counts(used, source.classes),
+        tally=_tally(images, assignment, quarantine),
+        compared_with=digests,
+        because_of=[name for name, found in zip(digests, conflicting, strict=False) if found.any()],
         sizes=_sizes(records),
     )
-    write_atomically(records / MANIFEST, json.dumps(manifest.model_dump()))
+    write_atomically(records / MANIFEST, json.dumps(ingested.model_dump()))
     return ingested
 
 
@@ -201,19 +171,16 @@ def _write_records(
     folders: SpanFolders,
     make_pipeline: Callable[[], beam.Pipeline],
 ) -> None:
-    """Renames the files of unchanged shards, and rewrites the others."""
+    """Renames the files of unchanged shards; the second pass rewrites the others."""
     ends = np.cumsum([len(part) for part in parts])[:-1]
     splits, others = (np.split(each, ends) for each in (assignment.splits, assignment.other_labels))
     changed = []
-    for number, (part, wanted) in enumerate(zip(parts, splits, strict=True)):
-        if (part['split'] != wanted).any():
-            changed.append((number, wanted, others[number]))
+    for number, part in enumerate(parts):
+        if (part['split'] != splits[number]).any():
+            changed.append((number, splits[number], others[number]))
             continue
-        files = (
-            record_files(each, number, folders.shards)
-            for each in (folders.examined, folders.records)
-        )
-        for examined, record in zip(*files, strict=True):
+        for examined in record_files(folders.examined, number, folders.shards):
+            record = folders.records / examined.relative_to(folders.examined)
             record.parent.mkdir(parents=True, exist_ok=True)
             examined.replace(record)
     if changed:
@@ -222,83 +189,44 @@ def _write_records(
             _ = pipeline | beam.Create(changed) | beam.Reshuffle() | move
 
 
-def _summarize(
-    index: np.ndarray,
-    assignment: SplitAssignment,
-    window: Sequence[Ingested],
-    folders: SpanFolders,
-) -> Ingested:
-    """Merges the lists of the shards and counts the images."""
-    names = [
-        f'shard-{number:05d}{suffix}'
-        for number in range(folders.shards)
-        for suffix in ('', '-copies')
-    ]
-    merge_lists(folders.quarantine, names, folders.checks.quarantine_megabytes * MEGABYTE)
-    bad = Counter(line['reason'] for line in read_quarantined(folders.quarantine))
-    is_used = assignment.splits < DUPLICATE
-    used = index[is_used].copy()
-    used['split'] = assignment.splits[is_used]
-    duplicates, between = (
-        int(np.sum(assignment.splits == each)) for each in (DUPLICATE, SPLIT_CONFLICT)
-    )
-    tally = Tally(
-        seen=len(used) + bad.total() + duplicates + between,
-        bad=dict(bad.most_common()),
-        duplicates=duplicates,
-        between=between,
-        moved=int(np.sum(index[is_used]['split'] != used['split'])),
-        repeated=assignment.repeated,
-    )
-    digests = [each.digest for each in window]
-    conflicting = np.split(assignment.conflicting, np.cumsum([len(each.index) for each in window]))
-    because_of = [
-        digest for digest, images in zip(digests, conflicting, strict=False) if images.any()
-    ]
-    counts = {
+def _counts(used: np.ndarray, classes: Sequence[str]) -> Counts:
+    return {
         split: {
             name: int(np.sum((used['split'] == number) & (used['label'] == label)))
-            for label, name in enumerate(folders.classes)
+            for label, name in enumerate(classes)
         }
         for number, split in enumerate(features.SPLITS)
     }
-    return Ingested(counts, tally, digests, because_of, used)
 
 
-def _input_of(source: Source, config: DataConfig) -> _Input:
-    return _Input(
-        fingerprint=source.fingerprint,
-        classes=source.classes,
-        splits=config.splits,
-        checks=config.checks,
-        format=FORMAT,
+def _tally(images: np.ndarray, assignment: SplitAssignment, quarantine: Path) -> Tally:
+    bad = Counter(line['reason'] for line in read_quarantined(quarantine))
+    found = Counter(assignment.splits.tolist())
+    is_used = assignment.splits < DUPLICATE
+    return Tally(
+        seen=len(images) - found[LABEL_CONFLICT] + bad.total(),  # the quarantine has the conflicts
+        bad=dict(bad.most_common()),
+        duplicates=found[DUPLICATE],
+        between=found[SPLIT_CONFLICT],
+        moved=int(np.sum(is_used & (assignment.splits != images['split']))),
+        repeated=assignment.repeated,
     )
 
 
-def _load_manifest(directory: Path) -> _Manifest:
-    # pydantic's JSON refuses the lone surrogates of a class folder with an undecodable name.
-    return _Manifest.model_validate(json.loads((directory / MANIFEST).read_text()))
+def _dependencies(source: Source, config: DataConfig) -> dict[str, Any]:
+    return {
+        'fingerprint': source.fingerprint,
+        'classes': list(source.classes),
+        'splits': config.splits.model_dump(),
+        'checks': config.checks.model_dump(),
+        'format': FORMAT,
+    }
 
 
-def _read_unchanged(records: Path, quarantine: Path, wanted: _Input) -> Ingested | None:
-    """None if the images or settings differ, or a file has been removed or truncated."""
-    with contextlib.suppress(OSError, ValueError, EOFError):
-        manifest = _load_manifest(records)
-        complete = (quarantine / LIST).is_file() and manifest.sizes == _sizes(records)
-        if complete and manifest.source == wanted:
-            return read_ingested(records)
-    return None
+def _digest(records: Path) -> str:
+    return hashlib.sha256(np.load(records / _INDEX).tobytes()).hexdigest()
 
 
-def _sizes(directory: Path) -> dict[str, int]:
-    """Bytes of each file of records."""
-    files = sorted(directory.glob('Split-*/*'))
-    return {str(file.relative_to(directory)): file.stat().st_size for file in files}
-
-
-def _link(source: str, target: str) -> None:
-    """Makes a hard link, or a copy if the file system has no hard links."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
+def _sizes(records: Path) -> dict[str, int]:
+    files = sorted(records.glob('Split-*/*'))
+    return {str(file.relative_to(records)): file.stat().st_size for file in files}

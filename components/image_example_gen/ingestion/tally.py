@@ -6,23 +6,14 @@ from collections import Counter
 
 @dataclasses.dataclass(frozen=True)
 class Tally:
-    """Numbers of images, of one span or of several.
-
-    Attributes:
-        seen: all images.
-        bad: quarantined images by reason.
-        duplicates: skipped: the same bytes and label as another image of the span.
-        between: skipped: near-duplicates in two splits of other spans.
-        moved: moved to the split of a near-duplicate.
-        repeated: used, and with the same bytes as an image of another span.
-    """
+    """Numbers of images, of one span or of several."""
 
     seen: int = 0
-    bad: dict[str, int] = dataclasses.field(default_factory=dict)
-    duplicates: int = 0
-    between: int = 0
-    moved: int = 0
-    repeated: int = 0
+    bad: dict[str, int] = dataclasses.field(default_factory=dict)  # quarantined, by reason
+    duplicates: int = 0  # skipped: the same bytes and label as another image of the span
+    between: int = 0  # skipped: near-duplicates in two splits of other spans
+    moved: int = 0  # to the split of a near-duplicate
+    repeated: int = 0  # used, and with the same bytes as an image of another span
 
     @property
     def used(self) -> int:
@@ -41,16 +32,14 @@ class Tally:
 
     def clauses(self) -> list[str]:
         """Human-readable, such as `3 quarantined (2 truncated, 1 empty)`; zeros are omitted."""
-        bad = sum(self.bad.values())
-        duplicates = f'{self.duplicates} duplicate{"s" * (self.duplicates > 1)} skipped'
-        counted = [
-            (bad, f'{bad} quarantined ({describe_bad(self.bad)})'),
-            (self.duplicates, duplicates),
-            (self.between, f'{self.between} skipped (near-duplicates in two splits)'),
-            (self.moved, f'{self.moved} moved to the split of a near-duplicate'),
-            (self.repeated, f'{self.repeated} also in other spans'),
-        ]
-        return [clause for number, clause in counted if number]
+        counted = {
+            f'quarantined ({describe_bad(self.bad)})': sum(self.bad.values()),
+            f'duplicate{"s" * (self.duplicates > 1)} skipped': self.duplicates,
+            'skipped (near-duplicates in two splits)': self.between,
+            'moved to the split of a near-duplicate': self.moved,
+            'also in other spans': self.repeated,
+        }
+        return [f'{number} {text}' for text, number in counted.items() if number]
 
 
 def describe_bad(bad: dict[str, int]) -> str:

@@ -1,32 +1,25 @@
 """The two Beam passes that write the records of a span.
 
-`ExamineImages` reads and checks every image, and writes it to the split that it has on its own.
+`examine_shard` reads and checks every image, and writes it to the split that it has on its own.
 Duplicates are known after all images; `move_records` then rewrites the files that contain any. No
 image goes through a Beam shuffle, which some runners hold in memory: the two passes exchange small
 files next to the records.
 """
 
-import contextlib
 import dataclasses
 import functools
 import hashlib
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-import apache_beam as beam
 import numpy as np
 import tensorflow as tf
 
 from common import features
 from common.errors import DataError, Rejected
 from common.files import MEGABYTE
-from components.image_example_gen.ingestion.duplicates import (
-    DUPLICATE,
-    IMAGE,
-    LABEL_CONFLICT,
-    SPLIT_CONFLICT,
-)
+from components.image_example_gen.ingestion.duplicates import DUPLICATE, IMAGE, LABEL_CONFLICT
 from components.image_example_gen.ingestion.parallel_map import parallel_map
 from components.image_example_gen.ingestion.quarantine import QuarantineWriter
 from components.image_example_gen.ingestion.records import (
@@ -36,47 +29,31 @@ from components.image_example_gen.ingestion.records import (
     split_writers,
     to_example,
 )
-from components.image_example_gen.inspection.config import CheckConfig
 from components.image_example_gen.inspection.examine import GoodImage, examine
-from components.image_example_gen.sources.base.config import SplitConfig
+from components.image_example_gen.sources.base.config import DataConfig
 from components.image_example_gen.sources.base.source_protocol import BadImage, LabelledImage, Shard
 
 _LEAST_ROOM = 5e6  # bytes of copies per shard: some large photographs
+ERRORS = 'error-*.txt'  # messages of shards that cannot be read
 
-# The callback of `on_each_image`; not set in the worker processes of other runners.
-_on_image: Callable[[], None] | None = None
-
-
-@contextlib.contextmanager
-def on_each_image(callback: Callable[[], None]) -> Iterator[None]:
-    """Calls a function for each image that this process examines."""
-    global _on_image
-    _on_image = callback
-    try:
-        yield
-    finally:
-        _on_image = None
+# Called for each image; not set in the worker processes of other runners.
+on_image: Callable[[], None] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class SpanFolders:
-    """Output folders of a span, and the settings that workers need.
-
-    Attributes:
-        records: the Examples of the span.
-        quarantine: of the span.
-        shards: number of shards.
-        classes: names in the order of the labels.
-        splits: shares of the splits.
-        checks: limits of an image.
-    """
+    """Output folders of a span, and the settings that workers need."""
 
     records: Path
     quarantine: Path
     shards: int
     classes: tuple[str, ...]
-    splits: SplitConfig
-    checks: CheckConfig
+    config: DataConfig
+
+    @property
+    def room(self) -> float:
+        """Bytes for copies of bad images."""
+        return self.config.checks.quarantine_megabytes * MEGABYTE
 
     @property
     def examined(self) -> Path:
@@ -87,89 +64,57 @@ class SpanFolders:
         """The index of a shard: an array of IMAGE, in the order of its records."""
         return self.examined / f'index-{number:05d}.npy'
 
-    def error(self, number: int) -> Path:
-        """The error message of a shard that cannot be read."""
-        return self.examined / f'error-{number:05d}.txt'
-
     def quarantine_writer(self, name: str) -> QuarantineWriter:
-        """The writer of one shard.
-
-        All shards together may have more room than the recipe allows; `merge_lists` removes copies
-        above the limit.
-        """
-        room = self.checks.quarantine_megabytes * MEGABYTE
-        share = max(room / self.shards, min(room, _LEAST_ROOM))
+        """The writer of one shard; `merge_lists` removes copies above the limit of all shards."""
+        share = max(self.room / self.shards, min(self.room, _LEAST_ROOM))
         return QuarantineWriter(self.quarantine, name, int(share))
 
 
-class ExamineImages(beam.PTransform):
-    """Checks the images of numbered shards and writes their records; yields the numbers."""
-
-    def __init__(self, folders: SpanFolders) -> None:
-        super().__init__()
-        self._folders = folders
-
-    def expand(self, shards: beam.PCollection) -> beam.PCollection:
-        return shards | beam.Reshuffle() | beam.Map(_examine_shard, self._folders)
-
-
-def _examine_shard(numbered: tuple[int, Shard], folders: SpanFolders) -> int:
+def examine_shard(numbered: tuple[int, Shard], folders: SpanFolders) -> None:
+    """Checks the images of a shard, and writes their records, their index and bad images."""
     number, shard = numbered
     folders.examined.mkdir(parents=True, exist_ok=True)
-    inspect = functools.partial(_inspect, checks=folders.checks)
     index: list[list[tuple[object, ...]]] = [[] for _ in features.SPLITS]
     try:
         with (
             split_writers(record_files(folders.examined, number, folders.shards)) as writers,
             folders.quarantine_writer(f'shard-{number:05d}') as quarantine,
         ):
+            inspect = functools.partial(_inspect, config=folders.config)
             for result in parallel_map(inspect, shard.images()):
-                if _on_image:
-                    _on_image()
+                if on_image:
+                    on_image()
                 if isinstance(result, BadImage):
                     quarantine.add(result)
                     continue
                 image, good = result
-                digest = hashlib.sha256(image.contents)
-                split = features.SPLITS.index(
-                    split_of(digest.hexdigest(), folders.splits, image.part)
-                )
-                example = to_example(image, good, digest.hexdigest(), folders.classes)
-                writers[split].write(example.SerializeToString(deterministic=True))
-                index[split].append(
-                    (
-                        list(digest.digest()),
-                        list(good.perceptual_hash),
-                        image.label,
-                        split,
-                        image.part == 'train',
-                    )
-                )
+                sha256 = hashlib.sha256(image.contents)
+                split = split_of(sha256.hexdigest(), folders.config.splits, image.part)
+                example = to_example(image, good, sha256.hexdigest(), folders.classes)
+                position = features.SPLITS.index(split)
+                writers[position].write(example.SerializeToString(deterministic=True))
+                hashes = list(sha256.digest()), list(good.perceptual_hash)
+                index[position].append((*hashes, image.label, position, image.part == 'train'))
     except DataError as error:  # Beam would wrap it in a message of its own
-        folders.error(number).write_text(str(error))
+        (folders.examined / f'error-{number:05d}.txt').write_text(str(error))
     np.save(folders.index(number), np.array([*itertools.chain(*index)], IMAGE))
-    return number
 
 
 def _inspect(
-    image: LabelledImage | BadImage, checks: CheckConfig
+    image: LabelledImage | BadImage, config: DataConfig
 ) -> tuple[LabelledImage, GoodImage] | BadImage:
     if isinstance(image, BadImage):
         return image
     try:
-        return image, examine(image.contents, checks)
+        return image, examine(image.contents, config.checks)
     except Rejected as error:
         return BadImage(image.filename, error.reason, error.detail, image.contents)
 
 
-def move_records(assigned: tuple[int, np.ndarray, np.ndarray], folders: SpanFolders) -> int:
-    """Writes the records of one shard to their final splits, without unused images.
+def move_records(assigned: tuple[int, np.ndarray, np.ndarray], folders: SpanFolders) -> None:
+    """Writes the used records of one shard, given its number, splits and other labels.
 
     Idempotent: it does not change the output of the first pass.
-
-    Args:
-        assigned: number, `splits` and `other_labels` (see SplitAssignment) of the shard.
-        folders: of the span.
     """
     number, splits, other_labels = assigned
     examined = record_files(folders.examined, number, folders.shards)
@@ -182,9 +127,6 @@ def move_records(assigned: tuple[int, np.ndarray, np.ndarray], folders: SpanFold
                 writers[split].write(record)
             elif split == LABEL_CONFLICT:
                 quarantine.add(_label_conflict(record, folders.classes[other]))
-            else:
-                assert split in (DUPLICATE, SPLIT_CONFLICT)
-    return number
 
 
 def _label_conflict(record: bytes, other: str) -> BadImage:

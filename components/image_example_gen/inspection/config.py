@@ -26,9 +26,8 @@ class CheckConfig(StrictModel):
         40,
         ge=0,
         le=64,
-        description='bits of 256 in which the perceptual hashes of near copies '
-        'differ at most; 0: pictures of different classes are meant to look alike, and only the '
-        'same bytes are copies',
+        description='largest distance of near-duplicates: differing bits of 256 of their '
+        'perceptual hashes; 0: only equal bytes are duplicates, for classes that look alike',
     )
     quarantine_megabytes: float = Field(
         100, ge=0, description='the most that copies of bad images take; their list has no limit'

@@ -1,24 +1,40 @@
 """Checks one image by decoding it once, and measures the decoded pixels."""
 
 import contextlib
+import io
 import threading
 from dataclasses import dataclass
 from typing import Literal
 
-import PIL
+import numpy as np
+import PIL.ExifTags
 import PIL.Image
+import PIL.ImageOps
+import PIL.TiffImagePlugin
+import tensorflow as tf
 
 from common.errors import Rejected
 from common.files import MEGABYTE
-from components.image_example_gen.inspection import decoding, png_chunks
 from components.image_example_gen.inspection.config import CheckConfig
-from components.image_example_gen.inspection.headers import MAX_PIXELS, Header, read_header
-from components.image_example_gen.inspection.magic_numbers import ImageFormat
-from components.image_example_gen.inspection.measures import Measures, measure, reduced, scale_for
-from components.image_example_gen.inspection.perceptual_hash import perceptual_hash
+from components.image_example_gen.inspection.file_structure import without_metadata
+from components.image_example_gen.inspection.headers import (
+    MAX_PIXELS,
+    Header,
+    open_image,
+    read_header,
+)
+from components.image_example_gen.inspection.measures import (
+    Measures,
+    measure,
+    perceptual_hash,
+    reduced,
+    scale_for,
+)
 
-_STORED: dict[ImageFormat, Literal['jpeg', 'png']] = {'JPEG': 'jpeg', 'PNG': 'png'}
 _LONGEST_SIDE = 65_500  # pixels; the limit of libjpeg, which also encodes the converted images
+_OPAQUE = {'RGB', 'L', '1', 'P', 'CMYK', 'YCbCr', 'RGBX'}
+_TRANSPARENT = {'RGBA', 'LA', 'PA', 'La', 'RGBa'}
+_TAG_BITS, _TAG_PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
 
 _LARGE = 8e6  # pixels
 # The pixels of a converted image take 4 bytes in each of two or three copies. Threads decode one
@@ -28,27 +44,14 @@ _one_large_image = threading.Lock()
 
 @dataclass(frozen=True)
 class GoodImage:
-    """An image that TensorFlow decodes, and its measures.
+    """An image that TensorFlow decodes, and its measures."""
 
-    Attributes:
-        contents: a JPEG or PNG for `tf.io.decode_image(channels=3)`; the unchanged bytes of the
-            file where possible.
-        format: of the contents.
-        width: of the contents, in pixels, after the EXIF orientation was applied.
-        height: the same.
-        measures: of its pixels.
-        perceptual_hash: 32 bytes, see `perceptual_hash.perceptual_hash`.
-        change: how the contents differ from the file, such as "CMYK to RGB"; None if the bytes are
-            unchanged.
-    """
-
-    contents: bytes
+    contents: bytes  # for `tf.io.decode_image(channels=3)`; those of the file where possible
     format: Literal['jpeg', 'png']
-    width: int
+    width: int  # upright
     height: int
     measures: Measures
     perceptual_hash: bytes
-    change: str | None = None
 
 
 def examine(contents: bytes, config: CheckConfig) -> GoodImage:
@@ -56,57 +59,55 @@ def examine(contents: bytes, config: CheckConfig) -> GoodImage:
 
     Colour profiles are not applied, as TensorFlow does not apply them either.
 
-    Args:
-        contents: the bytes of any file.
-        config: the limits.
-
     Raises:
-        Rejected: the image is refused. No other exception is raised.
+        Rejected: the image is refused. No other exception is raised, whatever the bytes are.
     """
     try:
-        return _examine(contents, config)
+        if not contents:
+            raise Rejected('empty', 'it has no bytes')
+        if len(contents) > config.max_bytes:
+            size = f'{len(contents) / MEGABYTE:,.1f} megabytes'
+            raise Rejected('too large', f'it has {size}, more than {config.max_megabytes:g}')
+        header = read_header(contents)
+        _check_header(header, config)
+        with _one_large_image if _is_large(header) else contextlib.nullcontext():
+            return _decode(contents, header)
     except Rejected:
         raise
+    except PIL.Image.DecompressionBombError as error:
+        detail = f'its header says more than {_megapixels(MAX_PIXELS)}, the limit of Pillow'
+        raise Rejected('too large', detail) from error
+    except PIL.UnidentifiedImageError as error:
+        raise Rejected('damaged', 'Pillow cannot read its header') from error
     except Exception as error:
         # Decoders raise nearly any exception for damaged files (struct.error, zlib.error,
         # MemoryError, OverflowError, SystemError, ...).
-        raise _rejected(error, contents) from error
+        text = ' '.join(str(error).split())[:200]
+        if 'truncated' in text.lower():
+            raise Rejected.truncated(contents) from error
+        detail = f'decoding it failed with {type(error).__name__}: {text}'
+        raise Rejected('damaged', detail) from error
 
 
-def _examine(contents: bytes, config: CheckConfig) -> GoodImage:
-    _check_bytes(contents, config)
-    header = read_header(contents)
-    _check_size(header, config)
+def _check_header(header: Header, config: CheckConfig) -> None:
+    """Checks the size before a decoder allocates memory."""
+    size = f'{header.width:,} by {header.height:,} pixels'
+    shorter, longer = sorted((header.width, header.height))
+    if not shorter:
+        raise Rejected('damaged', f'its header says {size}')
+    if shorter < config.min_side:
+        raise Rejected('too small', f'it has {size}, and the shorter side needs {config.min_side}')
+    most = min(config.max_megapixels * 1e6, MAX_PIXELS)
+    if header.width * header.height > most:
+        raise Rejected('too large', f'its header says {size}, more than {_megapixels(most)}')
+    if longer > _LONGEST_SIDE:
+        raise Rejected('too large', f'it has {size}, and a side may have {_LONGEST_SIDE:,}')
     if header.frames > 1 and config.animated == 'refuse':
         raise Rejected('animated', f'it is animated, with {header.frames:,} frames')
-    if header.format == 'PNG' and header.frames > 1:
-        contents = png_chunks.without_metadata(contents)
-    with _one_large_image if _is_large(header) else contextlib.nullcontext():
-        return _decode(contents, header)
 
 
-def _decode(contents: bytes, header: Header) -> GoodImage:
-    if _is_kept(header):
-        scale = scale_for(header.width, header.height)
-        image = decoding.decode_with_tensorflow(contents, header, scale)
-        stored, size = (contents, _STORED[header.format]), (header.width, header.height)
-    else:
-        image = (
-            decoding.decode_with_tensorflow(contents, header, 1)
-            if header.format in _STORED and header.colours is None
-            else decoding.decode_with_pillow(contents, header)
-        )
-        if header.orientation != 1:
-            image = decoding.turn_upright(image, header.orientation)
-        stored, size = decoding.encode(image, header.lossy), image.size
-    small = reduced(image)
-    change = _change(header, stored[1])
-    return GoodImage(*stored, *size, measure(small), perceptual_hash(small), change)
-
-
-def _is_kept(header: Header) -> bool:
-    """Whether the pixels are stored as they are."""
-    return header.format in _STORED and header.colours is None and header.orientation == 1
+def _megapixels(pixels: float) -> str:
+    return f'{pixels / 1e6:,.5g} megapixels'
 
 
 def _is_large(header: Header) -> bool:
@@ -115,65 +116,79 @@ def _is_large(header: Header) -> bool:
     A JPEG that is kept is decoded at an eighth of its size. Only its coefficients are as large as
     the image, and only if it is progressive. Photographs of 24 megapixels do not wait.
     """
-    jpeg = header.format == 'JPEG' and _is_kept(header)
-    return header.pixels > (4 * _LARGE if jpeg else _LARGE)
+    reduced_jpeg = header.format == 'JPEG' and header.is_kept
+    return header.width * header.height > (4 * _LARGE if reduced_jpeg else _LARGE)
 
 
-def _check_bytes(contents: bytes, config: CheckConfig) -> None:
-    if not contents:
-        raise Rejected('empty', 'it has no bytes')
-    if len(contents) > config.max_bytes:
-        megabytes = len(contents) / MEGABYTE
-        detail = f'it has {megabytes:,.1f} megabytes, more than {config.max_megabytes:g}'
-        raise Rejected('too large', detail)
+def _decode(contents: bytes, header: Header) -> GoodImage:
+    size = header.width, header.height
+    if header.is_kept:
+        if header.frames > 1:
+            contents = without_metadata(contents)
+        image = _decode_with_tensorflow(contents, header, scale_for(*size))
+    else:
+        if header.plain:
+            image = _decode_with_tensorflow(contents, header, scale=1)
+        else:
+            image = _decode_with_pillow(contents, header)
+        image.info.clear()  # EXIF data, profiles and transparency, which Pillow would write again
+        if header.orientation != 1:
+            image.getexif()[PIL.ExifTags.Base.Orientation] = header.orientation
+            image = PIL.ImageOps.exif_transpose(image)
+        buffer = io.BytesIO()
+        if header.lossy:
+            image.save(buffer, 'JPEG', quality=95, subsampling=0)
+        else:
+            image.save(buffer, 'PNG')
+        contents, size = buffer.getvalue(), image.size
+    small = reduced(image)
+    image_format: Literal['jpeg', 'png'] = 'jpeg' if header.lossy else 'png'
+    return GoodImage(contents, image_format, *size, measure(small), perceptual_hash(small))
 
 
-def _check_size(header: Header, config: CheckConfig) -> None:
-    """Checks the size before a decoder allocates memory."""
-    size = f'{header.width:,} by {header.height:,} pixels'
-    shorter, longer = sorted((header.width, header.height))
-    if not shorter:
-        raise Rejected('damaged', f'its header says {size}')
-    if shorter < config.min_side:
-        detail = f'it has {size}, and the shorter side needs {config.min_side}'
-        raise Rejected('too small', detail)
-    most = min(config.max_megapixels * 1e6, MAX_PIXELS)
-    if header.pixels > most:
-        raise Rejected('too large', f'its header says {size}, more than {_megapixels(most)}')
-    if longer > _LONGEST_SIDE:
-        detail = f'its header says {size}, and a side may have {_LONGEST_SIDE:,}'
-        raise Rejected('too large', detail)
+def _decode_with_tensorflow(contents: bytes, header: Header, scale: int) -> PIL.Image.Image:
+    """Decodes a plain JPEG or PNG to RGB with the decoder of training and serving.
+
+    A `scale` of 2, 4 or 8 decodes a JPEG at a half, a quarter or an eighth of its size. All of its
+    data is still read; only the last step, the inverse DCT, is smaller.
+    """
+    try:
+        with tf.device('CPU:0'):
+            if header.format == 'JPEG':
+                pixels = tf.io.decode_jpeg(contents, channels=3, ratio=scale)
+            else:
+                pixels, scale = tf.io.decode_png(contents, channels=3), 1
+    except tf.errors.InvalidArgumentError as error:
+        raise Rejected('damaged', 'TensorFlow cannot decode its compressed data') from error
+    if pixels.shape != (-(-header.height // scale), -(-header.width // scale), 3):
+        raise Rejected('damaged', 'it holds two sizes that contradict each other')
+    return PIL.Image.fromarray(np.asarray(memoryview(pixels)))  # `numpy()` would copy them
 
 
-def _change(header: Header, stored: str) -> str | None:
-    """Describes how the stored image differs from the file."""
-    changes = []
-    if header.format not in _STORED:
-        changes.append(f'{header.format} to {stored.upper()}')
-    if header.colours == 'transparency':
-        changes.append('transparent parts to white')
-    elif header.colours is not None:
-        changes.append(f'{header.colours} to RGB')
-    if header.frames > 1:
-        changes.append(f'first of {header.frames:,} frames')
-    if header.orientation != 1:
-        changes.append('turned as EXIF says')
-    return ', '.join(changes) or None
+def _decode_with_pillow(contents: bytes, header: Header) -> PIL.Image.Image:
+    """Decodes the first frame to RGB, on white where it is transparent."""
+    if header.format == 'PNG':
+        contents = without_metadata(contents)
+    with open_image(contents, header.format) as image:
+        image.load()
+        if image.mode.startswith('I;16'):
+            return _from_16_bits(image)
+        if image.mode in _TRANSPARENT or (image.mode in _OPAQUE and 'transparency' in image.info):
+            layer = image if image.mode == 'RGBA' else image.convert('RGBA')
+            white = PIL.Image.new('RGB', layer.size, 'white')
+            white.paste(layer, mask=layer)  # `alpha_composite` needs two copies more
+            return white
+        if image.mode in _OPAQUE:
+            return image.convert('RGB')
+        detail = 'its pixels cannot be converted to RGB, such as floating-point numbers'
+        raise Rejected('unsupported format', f'{detail} (mode {image.mode} of Pillow)')
 
 
-def _rejected(error: Exception, contents: bytes) -> Rejected:
-    """Converts the exception of a decoder."""
-    if isinstance(error, PIL.Image.DecompressionBombError):
-        most = _megapixels(2 * (PIL.Image.MAX_IMAGE_PIXELS or 0))
-        return Rejected('too large', f'its header says more than {most}, the limit of Pillow')
-    if isinstance(error, PIL.UnidentifiedImageError):
-        return Rejected('damaged', 'Pillow cannot read its header')
-    words = ' '.join(str(error).split())[:200]
-    if 'truncated' in words.lower():
-        return Rejected.truncated(contents)
-    name = type(error).__name__
-    return Rejected('damaged', f'decoding it failed with {name}{": " * bool(words)}{words}')
-
-
-def _megapixels(pixels: float) -> str:
-    return f'{pixels / 1e6:,.5g} megapixels'
+def _from_16_bits(image: PIL.Image.Image) -> PIL.Image.Image:
+    """The highest 8 bits of gray pixels. TIFFs may have 12 bits, or white as 0."""
+    bits, negative = 16, False
+    if isinstance(image, PIL.TiffImagePlugin.TiffImageFile):
+        bits = image.tag_v2[_TAG_BITS][0]
+        negative = image.tag_v2.get(_TAG_PHOTOMETRIC) == _WHITE_IS_ZERO
+    gray = (np.asarray(image) >> (bits - 8)).astype(np.uint8)
+    return PIL.Image.fromarray(255 - gray if negative else gray).convert('RGB')

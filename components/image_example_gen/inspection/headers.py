@@ -15,10 +15,12 @@ import PIL.Image
 import PIL.TiffImagePlugin
 
 from common.errors import Rejected
-from components.image_example_gen.inspection.gif_blocks import count_frames
-from components.image_example_gen.inspection.jpeg_markers import read_jpeg_header
+from components.image_example_gen.inspection.file_structure import (
+    count_gif_frames,
+    read_jpeg_header,
+    read_png_chunks,
+)
 from components.image_example_gen.inspection.magic_numbers import ImageFormat, detect_format
-from components.image_example_gen.inspection.png_chunks import read_chunks
 
 # Pillow warns about damaged EXIF data and TIFF tags, and about images above half of its own limit.
 # Images are read in threads, where `warnings.catch_warnings` is not safe.
@@ -27,7 +29,7 @@ warnings.filterwarnings('ignore', module=r'PIL\.')
 # TensorFlow decodes fewer than 2**29 values. By default Pillow refuses the same images.
 MAX_PIXELS = (2**29 - 1) // 3
 
-_PNG_COLOURS = {3: 'palette', 4: 'transparency', 6: 'transparency'}
+_PNG_GRAY_OR_RGB = (0, 2)
 _TILE_WIDTH, _TILE_LENGTH, _DNG_VERSION = 322, 323, 50706
 _TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 _STRIPS_AND_TILES = ((273, 279), (324, 325))  # tags of offsets and of byte counts
@@ -35,56 +37,26 @@ _STRIPS_AND_TILES = ((273, 279), (324, 325))  # tags of offsets and of byte coun
 
 @dataclass(frozen=True)
 class Header:
-    """The header of an image in any supported format.
-
-    Attributes:
-        format: detected by the first bytes.
-        width: in pixels.
-        height: in pixels.
-        colours: how a JPEG or PNG differs from 8-bit RGB or gray, such as "CMYK"; None if it does
-            not. None for the other formats, which are converted in any case.
-        frames: more than 1 if the image is animated.
-        orientation: 1 to 8, as in EXIF; 1 is upright. Always 1 for TIFF, which Pillow turns.
-        lossy: the pixels were compressed with loss.
-    """
+    """The header of an image in any supported format."""
 
     format: ImageFormat
     width: int
     height: int
-    colours: str | None = None
+    plain: bool = False  # a JPEG or PNG of 8-bit RGB or gray: TensorFlow decodes its pixels
     frames: int = 1
-    orientation: int = 1
-    lossy: bool = False
+    orientation: int = 1  # as in EXIF; 1 is upright. Always 1 for TIFF, which Pillow turns
+    lossy: bool = False  # compressed with loss
 
     @property
-    def pixels(self) -> int:
-        """The number of pixels."""
-        return self.width * self.height
+    def is_kept(self) -> bool:
+        """Whether the bytes are stored unchanged."""
+        return self.plain and self.orientation == 1
 
 
 def read_header(contents: bytes) -> Header:
-    """Reads the header of an image.
-
-    Args:
-        contents: the bytes of any file.
-
-    Raises:
-        Rejected: the file is not a supported image, or is truncated or damaged.
-        Exception: almost any, raised by Pillow for a damaged file.
-    """
-    image_format = detect_format(contents)
-    if image_format == 'JPEG':
-        return _jpeg(contents)
-    if image_format == 'PNG':
-        return _png(contents)
-    if image_format == 'GIF':
-        return _gif(contents)
-    if image_format == 'WebP':
-        return _webp(contents)
-    if image_format == 'TIFF':
-        return _tiff(contents)
-    with open_image(contents, 'BMP') as image:
-        return Header('BMP', *image.size)
+    """Reads the header of any file; raises Rejected, or almost any exception of Pillow."""
+    readers = {'JPEG': _jpeg, 'PNG': _png, 'GIF': _gif, 'WebP': _webp, 'BMP': _bmp, 'TIFF': _tiff}
+    return readers[detect_format(contents)](contents)
 
 
 def open_image(contents: bytes, image_format: ImageFormat) -> PIL.Image.Image:
@@ -94,26 +66,27 @@ def open_image(contents: bytes, image_format: ImageFormat) -> PIL.Image.Image:
 
 def _jpeg(contents: bytes) -> Header:
     width, height, channels, exif = read_jpeg_header(contents)
-    colours = 'CMYK' if channels == 4 else None
-    return Header('JPEG', width, height, colours, orientation=_orientation(exif), lossy=True)
+    plain = channels != 4  # CMYK
+    return Header('JPEG', width, height, plain, orientation=_orientation(exif), lossy=True)
 
 
 def _png(contents: bytes) -> Header:
-    chunks = read_chunks(contents)
+    chunks = read_png_chunks(contents)
     width, height, bits, colour_type = struct.unpack_from('>IIBB', chunks[b'IHDR'])
-    colours = _PNG_COLOURS.get(colour_type)
-    if b'tRNS' in chunks and bits <= 8:
-        colours = 'transparency'
-    elif colours is None and bits != 8:
-        colours = f'{bits} bit'
+    plain = bits == 8 and colour_type in _PNG_GRAY_OR_RGB and b'tRNS' not in chunks
     frames = max(int.from_bytes(chunks.get(b'acTL', b'')[:4], 'big'), 1)
-    return Header('PNG', width, height, colours, frames, _orientation(chunks.get(b'eXIf', b'')))
+    return Header('PNG', width, height, plain, frames, _orientation(chunks.get(b'eXIf', b'')))
 
 
 def _gif(contents: bytes) -> Header:
-    frames = count_frames(contents)
+    frames = count_gif_frames(contents)
     with open_image(contents, 'GIF') as image:
         return Header('GIF', *image.size, frames=frames)
+
+
+def _bmp(contents: bytes) -> Header:
+    with open_image(contents, 'BMP') as image:
+        return Header('BMP', *image.size)
 
 
 def _webp(contents: bytes) -> Header:
@@ -138,7 +111,17 @@ def _tiff(contents: bytes) -> Header:
     _check_directory(contents)
     with open_image(contents, 'TIFF') as image:
         assert isinstance(image, PIL.TiffImagePlugin.TiffImageFile)
-        _check_tags(image, contents)
+        tags = image.tag_v2
+        if _DNG_VERSION in tags:
+            raise Rejected('unsupported format', 'it is a raw photograph (DNG)')
+        # libtiff allocates a whole tile, however small the picture is.
+        width, length = tags.get(_TILE_WIDTH, 0), tags.get(_TILE_LENGTH, 0)
+        if max(width, length) > 2 * max(image.size) + 1024:
+            raise Rejected('damaged', f'its tiles are {width:,} by {length:,} pixels')
+        for offsets, byte_counts in _STRIPS_AND_TILES:
+            ends = map(operator.add, tags.get(offsets, ()), tags.get(byte_counts, ()))
+            if max(ends, default=0) > len(contents):
+                raise Rejected.truncated(contents)
         return Header('TIFF', *image.size)
 
 
@@ -157,26 +140,11 @@ def _check_directory(contents: bytes) -> None:
         raise Rejected.truncated(contents, 'before the end of its directory') from error
 
 
-def _check_tags(image: PIL.TiffImagePlugin.TiffImageFile, contents: bytes) -> None:
-    tags = image.tag_v2
-    if _DNG_VERSION in tags:
-        raise Rejected('unsupported format', 'it is a raw photograph (DNG)')
-    # libtiff allocates a whole tile, however small the picture is.
-    width, length = tags.get(_TILE_WIDTH, 0), tags.get(_TILE_LENGTH, 0)
-    longest = 2 * max(image.size) + 1024
-    if width > longest or length > longest:
-        raise Rejected('damaged', f'its tiles are {width:,} by {length:,} pixels')
-    for offsets, byte_counts in _STRIPS_AND_TILES:
-        ends = map(operator.add, tags.get(offsets, ()), tags.get(byte_counts, ()))
-        if max(ends, default=0) > len(contents):
-            raise Rejected.truncated(contents)
-
-
-def _orientation(exif: bytes) -> int:
+def _orientation(exif: bytes | memoryview) -> int:
     """The EXIF orientation, 1 to 8; 1 if the EXIF data is missing or damaged."""
     tags = PIL.Image.Exif()
     try:
-        tags.load(exif)
+        tags.load(bytes(exif))
         orientation = tags.get(PIL.ExifTags.Base.Orientation, 1)
     except Exception:  # Pillow raises nearly any, and damaged EXIF data is no reason to refuse
         return 1

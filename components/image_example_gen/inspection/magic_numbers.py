@@ -1,116 +1,77 @@
 """Detects the format of a file by its first bytes; file names are ignored."""
 
-from typing import Literal
+import codecs
+import re
+from typing import Literal, TypeVar
 
 from common.errors import Rejected
 
 ImageFormat = Literal['JPEG', 'PNG', 'GIF', 'WebP', 'BMP', 'TIFF']
 
+_Name = TypeVar('_Name', bound=str)
+
+# Names by the pattern of the first bytes.
 _SUPPORTED: dict[bytes, ImageFormat] = {
-    b'\xff\xd8\xff': 'JPEG',
-    b'\x89PNG\r\n\x1a\n': 'PNG',
-    b'GIF87a': 'GIF',
-    b'GIF89a': 'GIF',
-    b'II*\0': 'TIFF',
-    b'MM\0*': 'TIFF',
+    rb'\xff\xd8\xff': 'JPEG',
+    rb'\x89PNG\r\n\x1a\n': 'PNG',
+    rb'GIF8[79]a': 'GIF',
+    rb'RIFF.{4}WEBP': 'WebP',
+    rb'II\*\x00(?!.{4}CR)|MM\x00\*': 'TIFF',
+    rb'BM.{12}[\x0c\x10\x28\x34\x38\x40\x6c\x7c]\x00{3}': 'BMP',  # lengths of its second header
 }
-_BMP_HEADER_SIZES = (12, 16, 40, 52, 56, 64, 108, 124)
 _OTHER_IMAGES = {
-    b'8BPS': 'a Photoshop file',
-    b'\0\0\1\0': 'an icon (ICO)',
-    b'icns': 'an icon (ICNS)',
-    b'\0\0\0\x0cjP  ': 'a JPEG 2000 image',
-    b'\xff\x4f\xff\x51': 'a JPEG 2000 image',
-    b'\0\0\0\x0cJXL ': 'a JPEG XL image',
-    b'\xff\x0a': 'a JPEG XL image',
-    b'II+\0': 'a BigTIFF image',
-    b'MM\0+': 'a BigTIFF image',
-    b'gimp xcf': 'a GIMP file',
-    b'v/1\x01': 'an OpenEXR image',
-    b'qoif': 'a QOI image',
-    b'DDS ': 'a DDS texture',
-    b'FUJIFILMCCD-RAW': 'a raw photograph',
-    b'IIRO': 'a raw photograph',
-    b'IIU\0': 'a raw photograph',
-    **{b'P%d%c' % (n, space): 'a Netpbm image' for n in range(1, 8) for space in b'\n\r\t '},
+    rb'.{4}ftypavi[fs]': 'an AVIF image',
+    rb'.{4}ftyp(he[iv]|mif1|msf1)': 'a HEIC or HEIF image',
+    rb'.{4}ftypcrx |II\*\x00.{4}CR|FUJIFILMCCD-RAW|IIRO|IIU\x00': 'a raw photograph',
+    rb'8BPS': 'a Photoshop file',
+    rb'\x00\x00\x01\x00': 'an icon (ICO)',
+    rb'\x00\x00\x00\x0cjP  |\xff\x4f\xff\x51': 'a JPEG 2000 image',
+    rb'\x00\x00\x00\x0cJXL |\xff\x0a': 'a JPEG XL image',
+    rb'II\+\x00|MM\x00\+': 'a BigTIFF image',
+    rb'P[1-7]\s': 'a Netpbm image',
 }
 _OTHER_FILES = {
-    b'%PDF': 'a PDF document',
-    b'PK\3\4': 'a ZIP archive',
-    b'\x1f\x8b': 'a gzip archive',
-    b'7z\xbc\xaf': 'a 7z archive',
-    b'Rar!': 'a RAR archive',
-    b'\x1aE\xdf\xa3': 'a Matroska or WebM video',
-    b'\xd0\xcf\x11\xe0': 'a Microsoft Office document or Thumbs.db',
-    b'\0\5\x16\7': 'macOS metadata of a file (its name begins with "._")',
-    b'\0\0\0\1Bud1': 'macOS metadata of a folder (.DS_Store)',
-    b'version https://git-lfs': 'a Git LFS pointer, whose file was not fetched',
-}
-_ISO_MEDIA_BRANDS = {
-    b'avif': 'an AVIF image',
-    b'avis': 'an AVIF image',
-    b'mif1': 'a HEIF image',
-    b'msf1': 'a HEIF image',
-    b'crx ': 'a raw photograph (CR3)',
-    **dict.fromkeys([b'heic', b'heix', b'heim', b'heis', b'hevc', b'hevx'], 'a HEIC image'),
+    rb'.{4}ftyp|\x1aE\xdf\xa3': 'a video',
+    rb'RIFF': 'an AVI video or a WAV recording',
+    rb'%PDF': 'a PDF document',
+    rb'PK\x03\x04|\x1f\x8b': 'a ZIP or gzip archive',
+    rb'\xd0\xcf\x11\xe0': 'a Microsoft Office document or Thumbs.db',
+    rb'\x00\x05\x16\x07|\x00\x00\x00\x01Bud1': 'macOS metadata (._NAME or .DS_Store)',
+    rb'version https://git-lfs': 'a Git LFS pointer, whose file was not fetched',
 }
 _TEXT_SAMPLE = 4096  # bytes that are decoded to recognise text
 
 
 def detect_format(contents: bytes) -> ImageFormat:
-    """Detects which supported format a file has.
-
-    Raises:
-        Rejected: the format is not supported; the detail names it if it is known.
-    """
-    for magic, image_format in _SUPPORTED.items():
-        if contents.startswith(magic):
-            if image_format == 'TIFF' and contents[8:10] == b'CR':
-                raise Rejected('unsupported format', 'it is a raw photograph (CR2)')
-            return image_format
-    if contents[:4] == b'RIFF' and contents[8:12] == b'WEBP':
-        return 'WebP'
-    if contents[:2] == b'BM' and int.from_bytes(contents[14:18], 'little') in _BMP_HEADER_SIZES:
-        return 'BMP'
-    raise _unsupported(contents)
-
-
-def _unsupported(contents: bytes) -> Rejected:
-    if contents[4:8] == b'ftyp':
-        if contents[8:12] in _ISO_MEDIA_BRANDS:
-            return Rejected('unsupported format', f'it is {_ISO_MEDIA_BRANDS[contents[8:12]]}')
-        return Rejected('not an image', 'it is an MP4 or QuickTime video')
-    for magic, name in _OTHER_IMAGES.items():
-        if contents.startswith(magic):
-            return Rejected('unsupported format', f'it is {name}')
-    for magic, name in _OTHER_FILES.items():
-        if contents.startswith(magic):
-            return Rejected('not an image', f'it is {name}')
-    if contents[:4] == b'RIFF':
-        return Rejected('not an image', 'it is an AVI video or a WAV recording')
-    if not contents.strip(b'\0'):
-        return Rejected('not an image', f'all of its {len(contents):,} bytes are zero')
-    return _text(contents[:_TEXT_SAMPLE]) or Rejected(
-        'not an image', f'it begins with {contents[:8].hex(" ")}, as no known image does'
-    )
-
-
-def _text(sample: bytes) -> Rejected | None:
-    """The exception for a text file; None if it is not text."""
-    if sample[:2] in (b'\xff\xfe', b'\xfe\xff'):
-        text = sample.decode('utf-16', errors='ignore')
+    """Detects which supported format a file has; raises Rejected if it has none."""
+    if image_format := _match(_SUPPORTED, contents):
+        return image_format
+    text = _decode_text(contents[:_TEXT_SAMPLE])
+    if name := 'an SVG drawing' if '<svg' in text else _match(_OTHER_IMAGES, contents):
+        raise Rejected('unsupported format', f'it is {name}')
+    if name := _match(_OTHER_FILES, contents):
+        detail = f'it is {name}'
+    elif text:
+        name = 'HTML' if '<html' in text or '<!doctype html' in text else 'text'
+        detail = f'it is {name}, such as an error message of a server'
+    elif not contents.strip(b'\0'):
+        detail = f'all of its {len(contents):,} bytes are zero'
     else:
-        try:
-            text = sample.decode()
-        except UnicodeDecodeError as error:
-            # The sample may end within a character.
-            if error.start < len(sample) - 4 or len(sample) < _TEXT_SAMPLE:
-                return None
-            text = sample[: error.start].decode()
-    text = text.removeprefix('\ufeff').lower()
-    if any(letter < ' ' and letter not in '\t\n\r\f\x1b' for letter in text):
-        return None
-    if '<svg' in text:
-        return Rejected('unsupported format', 'it is an SVG drawing')
-    name = 'HTML' if '<html' in text or '<!doctype html' in text else 'text'
-    return Rejected('not an image', f'it is {name}, such as an error message of a server')
+        detail = f'it begins with {contents[:8].hex(" ")}, as no known image does'
+    raise Rejected('not an image', detail)
+
+
+def _match(names: dict[bytes, _Name], contents: bytes) -> _Name | None:
+    found = (name for pattern, name in names.items() if re.match(pattern, contents, re.DOTALL))
+    return next(found, None)
+
+
+def _decode_text(sample: bytes) -> str:
+    """The beginning of a text file in lower case; empty if it is not text."""
+    encoding = 'utf-16' if sample[:2] in (b'\xff\xfe', b'\xfe\xff') else 'utf-8'
+    try:
+        # Incremental, as the sample may end within a character.
+        text = codecs.getincrementaldecoder(encoding)().decode(sample).lower()
+    except UnicodeDecodeError:
+        return ''
+    return '' if re.search(r'[^\x20-\U0010ffff\t\n\r\f\x1b]', text) else text

@@ -1,4 +1,4 @@
-"""How bright, contrasty, sharp and colourful an image is, in four numbers."""
+"""Brightness, contrast, sharpness, colourfulness and perceptual hash of an image."""
 
 import math
 from typing import NamedTuple
@@ -8,18 +8,23 @@ import numpy.typing as npt
 import PIL.Image
 
 _LONGER_SIDE = 256  # pixels
+_HASH_SIDE, _FREQUENCIES = 64, 16  # pixels, and frequencies of each direction
+# The `[16, 64]` lowest rows of the DCT-II, as whole numbers. All sums of the transform are whole
+# numbers below 2**46, which float64 holds exactly: the hash is the same on each processor.
+_COSINES = np.round(
+    2**12
+    * np.cos(np.pi / _HASH_SIDE * np.outer(np.arange(_FREQUENCIES), np.arange(_HASH_SIDE) + 0.5))
+)
 
 
 class Measures(NamedTuple):
     """Of the image reduced to at most 256 pixels, so that large and small ones are comparable.
 
     Attributes:
-        brightness: mean of luma, 0 (black) to 1 (white).
-        contrast: standard deviation of luma in the same unit, 0 to 0.5: RMS contrast (Peli,
-            "Contrast in complex images", 1990).
+        brightness: mean of luma (ITU-R BT.601), 0 (black) to 1 (white).
+        contrast: standard deviation of luma, 0 to 0.5: RMS contrast (Peli, 1990).
         sharpness: `log(1 + variance of the Laplacian)` of luma from 0 to 255 (Pech-Pacheco et al.,
-            "Diatom autofocusing in brightfield microscopy", 2000). The logarithm because the
-            variance has a long tail; 0 for one plain colour, about 5 to 9 for photographs.
+            2000): 0 for one plain colour, about 5 to 9 for photographs.
         colourfulness: M3 of Hasler and Suesstrunk, "Measuring colourfulness in natural images"
             (2003), of colours from 0 to 255: 0 for gray, about 110 for extremely colourful.
     """
@@ -43,14 +48,7 @@ def scale_for(width: int, height: int) -> int:
 
 
 def measure(image: PIL.Image.Image) -> Measures:
-    """Measures an image.
-
-    Luma is that of ITU-R BT.601 (0.299 R + 0.587 G + 0.114 B, rounded); the Laplacian is the sum
-    of differences to the four neighbours, where beyond an edge its pixel is repeated.
-
-    Args:
-        image: of mode RGB and any size; it is reduced first.
-    """
+    """Measures an RGB image of any size."""
     image = reduced(image)
     bands = (image.convert('L'), *image.split())
     luma, red, green, blue = (np.asarray(band).astype(np.int16) for band in bands)
@@ -74,6 +72,7 @@ def _moments(channels: npt.NDArray[np.int16]) -> tuple[list[float], list[float]]
 
 
 def _laplacian(luma: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
+    """The sum of differences to the four neighbours; beyond an edge its pixel is repeated."""
     laplacian = np.zeros_like(luma)
     down, across = luma[1:] - luma[:-1], luma[:, 1:] - luma[:, :-1]
     laplacian[:-1] += down
@@ -81,3 +80,21 @@ def _laplacian(luma: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
     laplacian[:, :-1] += across
     laplacian[:, 1:] -= across
     return laplacian
+
+
+def perceptual_hash(image: PIL.Image.Image) -> bytes:
+    """DCT hash of an RGB image ("pHash"; Zauner, "Perceptual image hash functions", 2010).
+
+    Each bit of the 32 bytes says whether one of the 16x16 lowest frequencies of the luma is above
+    their median; the first, the mean of the image, is 0. One plain colour gives zeros.
+
+    Hamming distances that were measured on photographs and drawings: unrelated ones 72 and more,
+    JPEG of quality 30 up to 12, half the size up to 6, brightness times 1.2 up to 22, 2 % cropped
+    up to 36.
+    """
+    size = _HASH_SIDE, _HASH_SIDE
+    luma = reduced(image).convert('L').resize(size, PIL.Image.Resampling.BILINEAR)
+    frequencies = (_COSINES @ np.asarray(luma, np.float64) @ _COSINES.T).ravel()
+    above = frequencies > np.median(frequencies[1:])
+    above[0] = False
+    return np.packbits(above).tobytes()

@@ -6,7 +6,7 @@ import apache_beam as beam
 import pytest
 from made_images import CLASSES, MemorySource, Written, encoded, labelled, picture
 
-from components.image_example_gen.ingestion.span import ingest_span, link_span
+from components.image_example_gen.ingestion.span import ingest_span, link_span, read_ingested
 from components.image_example_gen.sources.base.config import DataConfig
 from components.image_example_gen.sources.base.source_protocol import LabelledImage
 
@@ -19,20 +19,31 @@ def forty() -> list[LabelledImage]:
     ]
 
 
-@pytest.fixture
-def ingest(tmp_path) -> Callable[..., Written]:
+@pytest.fixture(scope='module')
+def ingest(tmp_path_factory) -> Callable[..., Written]:
     """`ingest(images, window=[...], **keys of data)` writes a span to a new folder."""
-    folders = iter(range(100))
 
-    def write(images, window=(), earlier=(), **data) -> Written:
-        source = images if hasattr(images, 'shards') else MemorySource(images)
-        config = DataConfig.model_validate(data)
-        folder = tmp_path / str(next(folders))
+    def write(images, window=(), **data) -> Written:
+        source = images if isinstance(images, MemorySource) else MemorySource(images)
+        folder = tmp_path_factory.mktemp('span')
         targets = folder / 'records', folder / 'quarantine'
-        pairs = [(each.records, each.quarantine) for each in earlier]
-        ingested = link_span(source, config, window, pairs, *targets)
-        if not ingested:
-            ingested = ingest_span(source, config, window, *targets, beam.Pipeline)
-        return Written(ingested, *targets)
+        others = [each.records for each in window]
+        config = DataConfig.model_validate(data)
+        return Written(*targets, ingest_span(source, config, others, *targets, beam.Pipeline))
 
     return write
+
+
+@pytest.fixture
+def link(tmp_path) -> Callable[..., Written | None]:
+    """`link(images, earlier, window=[...], **keys of data)` links a span, if that is possible."""
+
+    def try_to_link(images, earlier, window=(), **data) -> Written | None:
+        targets = tmp_path / 'records', tmp_path / 'quarantine'
+        pairs = [(each.records, each.quarantine) for each in earlier]
+        others = [each.records for each in window]
+        config = DataConfig.model_validate(data)
+        linked = link_span(MemorySource(images), config, others, pairs, *targets)
+        return Written(*targets, read_ingested(targets[0])) if linked else None
+
+    return try_to_link

@@ -2,12 +2,11 @@
 
 import dataclasses
 import hashlib
-import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import image_bytes
 import PIL.Image
 import tensorflow as tf
 
@@ -47,15 +46,12 @@ class MemorySource:
 
 
 def encoded(picture: PIL.Image.Image, image_format: str = 'JPEG', **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, image_format, **options)
-    return buffer.getvalue()
+    return image_bytes.encoded(picture, image_format, **options)
 
 
 def picture(seed: int = 0, size: tuple[int, int] = (64, 48)) -> PIL.Image.Image:
-    """Enlarged coarse noise: different for each seed, and robust to JPEG compression."""
-    pixels = np.random.default_rng(seed).integers(0, 255, (12, 16, 3), dtype=np.uint8)
-    return PIL.Image.fromarray(pixels).resize(size, PIL.Image.Resampling.BICUBIC)
+    """Coarse noise: different for each seed, and robust to JPEG compression."""
+    return image_bytes.noise(size, seed)
 
 
 def labelled(
@@ -68,9 +64,9 @@ def labelled(
 class Written:
     """An ingested span on disk."""
 
-    ingested: Ingested
     records: Path
     quarantine: Path
+    ingested: Ingested
 
     def examples(self, split: str = '*') -> list[tf.train.Example]:
         files = sorted(str(path) for path in self.records.glob(f'Split-{split}/*'))

@@ -43,7 +43,6 @@ OVERRIDES = [
     ('kubeflow', KUBEFLOW),
     ('inference.path', '/data/unlabelled'),
     ('lite', {}),
-    ('serving_check.infra_validator', {'platform': 'kubernetes', 'tag': '2.15.0'}),
     ('metadata.address', 'mysql://catdog@catdog-metadata:3306/metadb'),
 ]
 
@@ -95,14 +94,12 @@ def test_tasks_have_dependencies_of_the_graph(compiled):
         'baseline-resolver': {'trainer'},
         'evaluator': {'newest-spans', 'trainer', 'baseline-resolver'},
         'servingcheck': {'trainer'},
-        'infravalidator': {'newest-spans', 'trainer'},
         'liteconverter': {'newest-spans', 'trainer', 'transform'},
         'modelgate': {
             'trainer',
             'baseline-resolver',
             'evaluator',
             'servingcheck',
-            'infravalidator',
         },
         'pusher': {
             'imageexamplegen',

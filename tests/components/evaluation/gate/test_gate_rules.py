@@ -31,10 +31,10 @@ def result(accuracy=0.95, *slices, confusion=((190, 10), (10, 190))):
 NAN = result(None, confusion=((0, 0), (0, 0)))
 
 
-def apply(candidate=None, previous=None, measured=MEASURED, infra_validated=None, **config):
+def apply(candidate=None, previous=None, measured=MEASURED, **config):
     models = {'candidate': candidate or result(), 'baseline': previous}
     evaluation = Evaluation(classes=('cats', 'dogs'), threshold=0.5, **models)
-    return apply_rules(evaluation, measured, EvaluationConfig(**config), infra_validated)
+    return apply_rules(evaluation, measured, EvaluationConfig(**config))
 
 
 def rulings(rule, **arguments):
@@ -138,12 +138,6 @@ def test_every_problem_of_serving_check_is_a_reason():
 def test_limits(limit, measured, passed, reason):
     ruling = apply(measured=measured, **limit).rulings[-1]
     assert (ruling.passed, ruling.reason) == (passed, reason)
-
-
-@pytest.mark.parametrize(('validated', 'verb'), [(True, 'loaded'), (False, 'did not load')])
-def test_infra_validator(validated, verb):
-    ((passed, reason),) = rulings('infra validator', infra_validated=validated)
-    assert (passed, f'server {verb} the model' in reason) == (validated, True)
 
 
 def test_blesses_model_without_failed_rules():

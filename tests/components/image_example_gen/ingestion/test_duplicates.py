@@ -8,14 +8,14 @@ from components.image_example_gen.ingestion.duplicates import (
     SAME_PICTURE,
     SPLIT_CONFLICT,
     TRAIN,
-    assign_splits,
+    SplitAssignment,
     near_pairs,
 )
 
 EVAL, TEST, NEAR = 1, 2, 40
+SHARES = 0.6, 0.2, 0.2
 NONE = np.empty(0, IMAGE)
-RANDOM = np.random.default_rng(7)
-PICTURES = RANDOM.integers(0, 256, (300, 32), dtype=np.uint8)
+PICTURES = np.random.default_rng(7).integers(0, 256, (300, 32), dtype=np.uint8)
 
 
 def image(number, changed_bits=0, digest=None, label=0, split=TEST, fixed=False):
@@ -27,16 +27,17 @@ def image(number, changed_bits=0, digest=None, label=0, split=TEST, fixed=False)
     return np.array([(sha256, np.packbits(bits), label, split, fixed)], IMAGE)
 
 
-def images(*each):
-    return np.concatenate(each)
+def assign(*new, earlier=(), near=NEAR):
+    return SplitAssignment(np.concatenate(new), np.concatenate([NONE, *earlier]), near)
 
 
-def splits_of(*new, earlier=NONE, near=NEAR):
-    return assign_splits(images(*new), earlier, near).splits.tolist()
+def splits_of(*new, earlier=(), near=NEAR):
+    return assign(*new, earlier=earlier, near=near).splits.tolist()
 
 
 def test_different_images_keep_their_splits():
     assert splits_of(image(1, split=0), image(2, split=1), image(3, split=2)) == [0, 1, 2]
+    assert splits_of(image(1, split=TRAIN), image(1, NEAR + 20, split=TEST)) == [TRAIN, TEST]
 
 
 def test_first_of_duplicates_is_used():
@@ -70,10 +71,6 @@ def test_near_duplicates_are_transitive():
     assert splits_of(*chain) == [TEST, TEST, TEST]
 
 
-def test_distant_pictures_keep_their_splits():
-    assert splits_of(image(1, split=TRAIN), image(1, NEAR + 20, split=TEST)) == [TRAIN, TEST]
-
-
 def test_duplicates_of_fixed_train_images_are_in_train():
     train = image(1, digest=5, split=TRAIN, fixed=True)
 
@@ -82,25 +79,26 @@ def test_duplicates_of_fixed_train_images_are_in_train():
 
 
 def test_near_duplicates_follow_earlier_spans():
-    earlier = image(1, split=EVAL)
+    new = image(1, split=TEST), image(1, 6, split=0, fixed=True)
 
-    found = splits_of(image(1, split=TEST), image(1, 6, split=0, fixed=True), earlier=earlier)
-
-    assert found == [EVAL, EVAL]
+    assert splits_of(*new, earlier=[image(1, split=EVAL)]) == [EVAL, EVAL]
 
 
-def test_near_duplicate_of_two_earlier_splits_is_excluded():
-    earlier = images(image(1, 0, split=TRAIN), image(1, 70, split=TEST))
+def test_conflicts_with_earlier_spans_exclude_new_images():
+    earlier = image(3), image(1, label=1), image(2, split=TRAIN), image(2, 70)
 
-    assert splits_of(image(1, 35, split=TRAIN), earlier=earlier) == [SPLIT_CONFLICT]
+    found = assign(image(1), image(2, 35), image(3), image(1, 5), earlier=earlier)
+
+    assert found.splits.tolist() == [LABEL_CONFLICT, SPLIT_CONFLICT, TEST, LABEL_CONFLICT]
+    assert found.conflicting.tolist() == [False, True, True, True]
+    assert found.repeated == 1
 
 
-def test_label_conflict_with_earlier_span_is_excluded():
-    earlier = image(1, label=1)
+def test_label_conflicts_have_the_other_label():
+    found = assign(image(1), image(2), image(1, label=4), image(2, 3, label=1))
 
-    found = splits_of(image(1), image(2), image(1, 5), earlier=earlier)
-
-    assert found == [LABEL_CONFLICT, TEST, LABEL_CONFLICT]
+    assert found.splits.tolist() == [LABEL_CONFLICT] * 4
+    assert found.other_labels.tolist() == [4, 1, 0, 0]
 
 
 def test_images_without_structure_are_not_near_duplicates():
@@ -111,69 +109,46 @@ def test_images_without_structure_are_not_near_duplicates():
     assert splits_of(*plain) == [0, 1, 2]
 
 
-def test_finds_all_pairs_up_to_15_bits_apart():
-    random = np.random.default_rng(3)
-    copies = PICTURES.copy()
-    for each in copies:
-        bits = np.unpackbits(each)
-        bits[random.choice(256, 15, replace=False)] ^= 1
-        each[:] = np.packbits(bits)
-
-    chunks = list(near_pairs(np.concatenate([PICTURES, copies]), NEAR))
-
-    found = {tuple(sorted(pair)) for pairs, _ in chunks for pair in pairs.tolist()}
-    distances = np.concatenate([each for _, each in chunks])
-    assert found == {(n, n + 300) for n in range(300)}
-    assert set(distances) == {15}
-
-
-def test_near_duplicates_keep_shares_of_splits():
-    random = np.random.default_rng(5)
-    burst = []
-    for number in range(300):
-        own = random.choice(3, 10, p=(0.6, 0.2, 0.2))
-        burst += [
-            image(number, 2 * n, digest=int(random.integers(2**60)), split=int(s))
-            for n, s in enumerate(own)
-        ]
-
-    shares = np.bincount(splits_of(*burst), minlength=3) / 3000
-
-    assert shares == pytest.approx((0.6, 0.2, 0.2), abs=0.08)
-
-
 def test_distance_of_zero_compares_bytes_only():
     new = image(1), image(1, 2, label=1), image(1, 4, split=TRAIN), image(1), image(2), image(2)
 
     assert splits_of(*new, near=0) == [TEST, TEST, TRAIN, DUPLICATE, TEST, DUPLICATE]
 
 
-def test_label_conflicts_have_the_other_label():
-    found = assign_splits(
-        images(image(1), image(2), image(1, label=4), image(2, 3, label=1)), NONE, NEAR
-    )
+def test_finds_all_pairs_up_to_15_bits_apart():
+    random = np.random.default_rng(3)
+    bits = np.unpackbits(PICTURES, axis=1)
+    for each in bits:
+        each[random.choice(256, 15, replace=False)] ^= 1
 
-    assert found.splits.tolist() == [LABEL_CONFLICT] * 4
-    assert found.other_labels.tolist() == [4, 1, 0, 0]
+    chunks = list(near_pairs(np.concatenate([PICTURES, np.packbits(bits, axis=1)]), NEAR))
+
+    found = {tuple(sorted(pair)) for pairs, _ in chunks for pair in pairs.tolist()}
+    assert found == {(n, n + 300) for n in range(300)}
+    assert {distance for _, distances in chunks for distance in distances} == {15}
 
 
-def test_conflicting_images_of_other_spans_are_returned():
-    earlier = images(image(3), image(1, label=1), image(2, split=TRAIN), image(2, 70))
+def test_near_duplicates_keep_shares_of_splits():
+    random = np.random.default_rng(5)
+    bursts = [
+        image(number, 2 * n, digest=int(random.integers(2**60)), split=random.choice(3, p=SHARES))
+        for number in range(300)
+        for n in range(10)
+    ]
 
-    found = assign_splits(images(image(1), image(2, 35), image(3)), earlier, NEAR)
+    found = np.bincount(splits_of(*bursts), minlength=3) / 3000
 
-    assert found.splits.tolist() == [LABEL_CONFLICT, SPLIT_CONFLICT, TEST]
-    assert found.conflicting.tolist() == [False, True, True, True]
-    assert found.repeated == 1
+    assert found == pytest.approx(SHARES, abs=0.08)
 
 
 def test_similar_frames_of_a_film_are_in_one_split():
     random = np.random.default_rng(2)
-    frames = []
-    for number in range(600):
-        bits = np.unpackbits(PICTURES[0])
-        bits[random.choice(256, 3, replace=False)] ^= 1
-        sha256 = np.frombuffer(random.bytes(32), np.uint8)
-        frames.append((sha256, np.packbits(bits), 0, number % 3, False))
+    frames = np.repeat(image(0), 600)
+    frames['split'] = np.arange(600) % 3
+    frames['sha256'] = random.integers(0, 256, (600, 32))
+    bits = np.unpackbits(frames['perceptual'], axis=1)
+    for each in bits:
+        each[random.choice(256, 3, replace=False)] ^= 1
+    frames['perceptual'] = np.packbits(bits, axis=1)
 
-    assert len(set(assign_splits(np.array(frames, IMAGE), NONE, NEAR).splits)) == 1
+    assert len(set(splits_of(frames))) == 1

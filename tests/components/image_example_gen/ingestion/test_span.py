@@ -1,7 +1,9 @@
+import dataclasses
 import json
 import os
 import shutil
 
+import numpy as np
 import pytest
 from made_images import CLASSES, MemorySource, encoded, labelled, picture, value
 
@@ -16,16 +18,8 @@ from components.image_example_gen.sources.base.source_protocol import BadImage
 BAD = BadImage('dogs/gone.jpg', 'unreadable', 'it cannot be read: Permission denied')
 
 
-def total(counts):
-    return {split: sum(classes.values()) for split, classes in counts.items()}
-
-
-def names_in(written):
-    return set(written.split_of())
-
-
 @pytest.fixture(scope='module')
-def near():
+def near(forty):
     """A near-duplicate of each image in `forty`."""
     return [
         labelled(encoded(picture(seed=n), quality=30), f'{CLASSES[n % 2]}/near-{n}.jpg', n % 2)
@@ -33,36 +27,51 @@ def near():
     ]
 
 
-def is_linked(written, earlier):
-    file = next(written.records.glob('Split-train/*'))
-    return file.samefile(earlier.records / file.relative_to(written.records))
+@pytest.fixture(scope='module')
+def first(ingest, forty):
+    """A span of good images, in three shards."""
+    return ingest(MemorySource(forty, per_shard=15))
 
 
-def test_writes_every_image_once(ingest, forty):
-    written = ingest(forty)
+@pytest.fixture(scope='module')
+def mixed_images(forty):
+    """Good images, bad ones, a duplicate, and an image under two labels."""
+    return [
+        *forty,
+        labelled(forty[3].contents[:300], 'dogs/cut.jpg', 1),
+        labelled(b'', 'cats/empty.jpg'),
+        labelled(b'oh', '../../cats/../.. /etc/p@sswd\n.jpg'),
+        forty[0]._replace(label=1, filename='dogs/same.jpg'),
+        forty[1]._replace(filename='dogs/again.jpg'),
+    ]
 
-    contents = [value(example, features.IMAGE_BYTES) for example in written.examples()]
+
+@pytest.fixture(scope='module')
+def mixed(ingest, mixed_images):
+    return ingest(MemorySource(mixed_images, per_shard=50))
+
+
+@pytest.fixture(scope='module')
+def quarantined(mixed):
+    """The lines of the quarantine by source."""
+    return {line['source']: line for line in read_quarantined(mixed.quarantine)}
+
+
+def test_writes_every_image_once(first, forty):
+    contents = [value(example, features.IMAGE_BYTES) for example in first.examples()]
+
     assert sorted(contents) == sorted(image.contents for image in forty)
-    assert (written.ingested.tally.seen, written.ingested.tally.bad) == (40, {})
+    assert (first.ingested.tally.seen, first.ingested.tally.bad) == (40, {})
+    assert len(list(first.records.glob('Split-*/data_tfrecord-0000?-of-00003'))) == 9
 
 
-def test_splits_follow_digests_and_match_counts(ingest, forty):
-    written = ingest(forty)
-
+def test_splits_follow_digests_and_match_counts(first):
     for split in features.SPLITS:
-        examples = written.examples(split)
+        examples = first.examples(split)
         digests = [value(each, features.SHA256).decode() for each in examples]
         assert {split_of(digest, SplitConfig()) for digest in digests} == {split}
         found = [value(each, features.CLASS_NAME).decode() for each in examples]
-        assert {name: found.count(name) for name in CLASSES} == written.ingested.counts[split]
-
-
-def test_shard_has_a_file_in_every_split(ingest, forty):
-    written = ingest(MemorySource(forty, per_shard=15))
-
-    names = {file.name for file in written.records.glob('Split-*/*')}
-    assert names == {f'data_tfrecord-{n:05d}-of-00003' for n in range(3)}
-    assert len(list(written.records.glob('Split-*/*'))) == 9
+        assert {name: found.count(name) for name in CLASSES} == first.ingested.counts[split]
 
 
 def test_train_and_validation_of_the_source_are_kept(ingest, forty):
@@ -70,217 +79,62 @@ def test_train_and_validation_of_the_source_are_kept(ingest, forty):
         image._replace(part='train' if n < 10 else 'validation') for n, image in enumerate(forty)
     ]
 
-    written = ingest(images, splits={'test_share_of_validation': 0.5})
+    splits = ingest(images, splits={'test_share_of_validation': 0.5}).split_of()
 
-    trained = {value(example, features.IMAGE_BYTES) for example in written.examples('train')}
-    assert trained == {image.contents for image in forty[:10]}
-    counts = total(written.ingested.counts)
-    assert counts['eval'] + counts['test'] == 30
-
-
-def test_image_in_train_and_validation_is_in_train(ingest, forty):
-    images = [image._replace(part=part) for image in forty for part in ('validation', 'train')]
-
-    written = ingest(images)
-
-    assert total(written.ingested.counts) == {'train': 40, 'eval': 0, 'test': 0}
-    assert written.ingested.tally.duplicates == 40
+    trained = {name for name, split in splits.items() if split == 'train'}
+    assert trained == {image.filename for image in forty[:10]}
+    assert len(splits) == 40
 
 
-def test_bad_images_are_quarantined(ingest, forty):
-    cut = labelled(forty[3].contents[:300], 'dogs/cut.jpg', 1)
-    empty = labelled(b'', 'cats/empty.jpg')
+def test_bad_images_are_listed_and_copied(mixed, quarantined):
+    cut, empty = quarantined['dogs/cut.jpg'], quarantined['cats/empty.jpg']
 
-    written = ingest([*forty, BAD, cut, empty])
+    assert (cut['reason'], cut['bytes']) == ('truncated', 300)
+    assert len((mixed.quarantine / cut['copy']).read_bytes()) == 300
+    assert (empty['reason'], empty['copy']) == ('empty', None)
+    (copy,) = (line['copy'] for line in quarantined.values() if line['reason'] == 'not an image')
+    assert (mixed.quarantine / copy).parent == mixed.quarantine / 'copies'
+    assert copy.endswith('-p_sswd_.jpg')
 
-    assert len(written.examples()) == 40
-    assert written.ingested.tally.bad == {'unreadable': 1, 'truncated': 1, 'empty': 1}
-    lines = {line['source']: line for line in read_quarantined(written.quarantine)}
-    assert lines['dogs/gone.jpg']['detail'] == 'it cannot be read: Permission denied'
-    assert lines['dogs/gone.jpg']['copy'] is None
-    copy = written.quarantine / lines['dogs/cut.jpg']['copy']
-    assert copy.read_bytes() == cut.contents
-    assert lines['dogs/cut.jpg']['bytes'] == 300
-    assert lines['cats/empty.jpg']['reason'] == 'empty'
+
+def test_image_under_two_labels_is_quarantined(mixed, quarantined, forty):
+    one, other = quarantined['cats/0.jpg'], quarantined['dogs/same.jpg']
+
+    assert one['reason'] == other['reason'] == 'under two labels'
+    assert 'also labelled cats' in other['detail']
+    assert (mixed.quarantine / one['copy']).read_bytes() == forty[0].contents
+    assert not mixed.split_of().keys() & quarantined.keys()
+
+
+def test_manifest_counts_every_image(mixed):
+    manifest = json.loads((mixed.records / 'manifest.json').read_text())
+
+    tally = manifest['tally']
+    bad = {'truncated': 1, 'empty': 1, 'not an image': 1, 'under two labels': 2}
+    assert (tally['bad'], tally['duplicates'], tally['seen']) == (bad, 1, 45)
+    assert mixed.ingested.tally.used == len(mixed.examples()) == 39
+    assert manifest['source']['classes'] == list(CLASSES)
+
+
+def test_temporary_files_are_removed(mixed):
+    records = {'Split-train', 'Split-eval', 'Split-test', 'index.npy', 'manifest.json'}
+    assert {each.name for each in mixed.records.iterdir()} == records
+    assert {each.name for each in mixed.quarantine.iterdir()} == {'quarantined.jsonl', 'copies'}
 
 
 def test_quarantine_limits_copies_but_not_the_list(ingest, forty):
     cut = [labelled(each.contents[:400], f'cats/{n}.jpg') for n, each in enumerate(forty[:10])]
 
-    source = MemorySource([*forty, *cut], per_shard=100)
+    source = MemorySource(cut, per_shard=2)
     written = ingest(source, checks={'quarantine_megabytes': 0.001})
 
     lines = list(read_quarantined(written.quarantine))
-    assert len(lines) == 10
+    assert [line['source'] for line in lines] == [image.filename for image in cut]
     assert sum(line['copy'] is not None for line in lines) == 2
     assert len(list(written.quarantine.glob('copies/*'))) == 2
 
 
-def test_names_of_copies_are_sanitized(ingest, forty):
-    bad = labelled(b'oh', '../../cats/../.. /etc/p@sswd\n.jpg')
-
-    written = ingest([*forty, bad])
-
-    (line,) = read_quarantined(written.quarantine)
-    copy = written.quarantine / line['copy']
-    assert copy.parent == written.quarantine / 'copies'
-    assert copy.name.endswith('-p_sswd_.jpg')
-
-
-def test_duplicates_are_skipped_and_counted(ingest, forty):
-    copies = [image._replace(filename=f'again/{n}.jpg') for n, image in enumerate(forty[:5])]
-
-    written = ingest([*forty, *copies])
-
-    assert names_in(written) == {image.filename for image in forty}
-    assert (written.ingested.tally.duplicates, written.ingested.tally.seen) == (5, 45)
-
-
-def test_image_under_two_labels_is_quarantined(ingest, forty):
-    again = forty[0]._replace(label=1, filename='dogs/same.jpg')
-
-    written = ingest([*forty, again])
-
-    lines = {line['source']: line for line in read_quarantined(written.quarantine)}
-    assert set(lines) == {'cats/0.jpg', 'dogs/same.jpg'}
-    assert lines['dogs/same.jpg']['reason'] == 'under two labels'
-    detail = 'the same image, or a near-duplicate, is also labelled cats'
-    assert lines['dogs/same.jpg']['detail'] == detail
-    assert (written.quarantine / lines['cats/0.jpg']['copy']).read_bytes() == forty[0].contents
-    assert not names_in(written) & set(lines)
-
-
-def test_near_duplicates_share_a_split(ingest, forty, near):
-    written = ingest(MemorySource([*forty, *near[:20]], per_shard=7))
-
-    split_of_name = written.split_of()
-    assert len(split_of_name) == 60
-    for n in range(20):
-        assert split_of_name[forty[n].filename] == split_of_name[near[n].filename]
-    assert written.ingested.tally.moved > 0
-
-
-def test_near_duplicates_follow_an_earlier_span(ingest, forty, near):
-    first = ingest(forty)
-
-    second = ingest(near, window=[first.ingested])
-
-    before, after = first.split_of(), second.split_of()
-    assert [after[image.filename] for image in near] == [before[image.filename] for image in forty]
-
-
-def test_unchanged_span_is_linked(ingest, forty):
-    bad = labelled(b'', 'cats/empty.jpg')
-    first = ingest([*forty, bad])
-
-    second = ingest([*forty, bad], earlier=[first])
-
-    assert second.ingested == first.ingested
-    for file in first.records.rglob('data_tfrecord-*'):
-        assert file.samefile(second.records / file.relative_to(first.records))
-    assert list(read_quarantined(second.quarantine)) == list(read_quarantined(first.quarantine))
-
-
-def test_linked_records_survive_removal_of_the_original(ingest, forty):
-    first = ingest(forty)
-    second = ingest(forty, earlier=[first])
-
-    shutil.rmtree(first.records)
-
-    assert len(second.examples()) == 40
-
-
-@pytest.mark.parametrize(
-    'data', [{'splits': {'train': 1}}, {'checks': {'min_side': 17}}], ids=['splits', 'checks']
-)
-def test_changed_settings_write_span_again(ingest, forty, data):
-    earlier = ingest(forty)
-
-    written = ingest(forty, earlier=[earlier], **data)
-
-    assert not is_linked(written, earlier)
-    assert written.ingested.tally.used == 40
-
-
-def test_changed_image_writes_span_again(ingest, forty):
-    earlier = ingest(forty)
-    images = [labelled(encoded(picture(seed=99)), 'cats/0.jpg'), *forty[1:]]
-
-    written = ingest(images, earlier=[earlier])
-
-    contents = {value(example, features.IMAGE_BYTES) for example in written.examples()}
-    assert contents == {image.contents for image in images}
-
-
-@pytest.mark.parametrize(
-    ('name', 'size'),
-    [
-        ('records/Split-eval/data_tfrecord-00000-of-00002', None),
-        ('records/index.npy', None),
-        ('records/index.npy', 200),
-        ('records/manifest.json', None),
-        ('records/manifest.json', 20),
-        ('quarantine/quarantined.jsonl', None),
-    ],
-)
-def test_incomplete_span_is_written_again(ingest, forty, name, size):
-    earlier = ingest(forty)
-    file = earlier.records.parent / name
-    if size is None:
-        file.unlink()
-    else:
-        os.truncate(file, size)
-
-    written = ingest(forty, earlier=[earlier])
-
-    assert not is_linked(written, earlier)
-    assert len(written.examples()) == 40
-
-
-def test_spans_not_compared_with_each_other_are_not_linked(ingest, forty):
-    one, other = ingest(forty[:20]), ingest(forty[20:])
-    after = ingest(forty[20:], window=[one.ingested])
-
-    def linked(*earlier):
-        written = ingest(forty[20:], window=[one.ingested], earlier=earlier)
-        return [each for each in earlier if is_linked(written, each)]
-
-    assert linked(other) == []
-    assert linked(other, after) == [after]
-
-
-def test_span_with_conflicts_is_linked_only_with_the_conflicting_span(ingest, forty):
-    other = ingest([forty[0]._replace(label=1), *forty[20:]])
-    after = ingest(forty[:20], window=[other.ingested])
-    assert after.ingested.tally.bad == {'under two labels': 1}
-
-    alone = ingest(forty[:20], earlier=[after])
-    again = ingest(forty[:20], window=[other.ingested], earlier=[after])
-
-    assert alone.ingested.tally.bad == {}
-    assert again.ingested == after.ingested
-
-
-def test_span_with_unreadable_images_is_not_linked(ingest, forty):
-    earlier = ingest([*forty, BAD])
-
-    written = ingest([*forty, BAD], earlier=[earlier])
-
-    assert not is_linked(written, earlier)
-
-
-def test_images_also_in_other_spans_are_counted(ingest, forty):
-    first = ingest(forty[:20])
-
-    second = ingest(forty, window=[first.ingested])
-
-    assert second.ingested.tally.repeated == 20
-    assert len(second.examples()) == 40
-
-
-def test_moving_records_is_idempotent(ingest, forty, near, monkeypatch):
-    images = [*forty, *near[:20]]
-    once = ingest(images).split_of()
+def test_near_duplicates_share_a_split_also_if_beam_retries(ingest, forty, near, monkeypatch):
     move = transforms.move_records
 
     def twice(*args):
@@ -288,39 +142,118 @@ def test_moving_records_is_idempotent(ingest, forty, near, monkeypatch):
         return move(*args)
 
     monkeypatch.setattr(transforms, 'move_records', twice)
+    written = ingest([*forty[:20], *near[:20]])
 
-    assert ingest(images).split_of() == once
-
-
-def test_temporary_files_are_removed(ingest, forty):
-    written = ingest([*forty, labelled(b'oh', 'cats/a.jpg'), forty[0]._replace(label=1)])
-
-    assert {each.name for each in written.records.iterdir()} == {
-        'Split-train',
-        'Split-eval',
-        'Split-test',
-        'index.npy',
-        'manifest.json',
-    }
-    assert {each.name for each in written.quarantine.iterdir()} == {'quarantined.jsonl', 'copies'}
+    splits = written.split_of()
+    assert len(splits) == 40
+    assert all(splits[forty[n].filename] == splits[near[n].filename] for n in range(20))
+    assert written.ingested.tally.moved > 0
 
 
-def test_unreadable_source_file_is_an_error(ingest, forty):
+def test_images_follow_near_duplicates_in_earlier_spans(ingest, first, forty, near):
+    second = ingest([*near[:20], *forty[20:30]], window=[first])
+
+    before, after = first.split_of(), second.split_of()
+    assert all(after[near[n].filename] == before[forty[n].filename] for n in range(20))
+    assert len(after) == 30
+    assert second.ingested.tally.repeated == 10
+
+
+@pytest.mark.parametrize('hard_links', [True, False])
+def test_unchanged_span_is_linked(link, mixed_images, mixed, monkeypatch, hard_links):
+    def fail(*_):
+        raise OSError('no hard links')
+
+    if not hard_links:
+        monkeypatch.setattr(os, 'link', fail)
+    linked = link(mixed_images, [mixed])
+
+    assert linked.ingested == mixed.ingested
+    for file in mixed.records.rglob('data_tfrecord-*'):
+        copy = linked.records / file.relative_to(mixed.records)
+        assert copy.read_bytes() == file.read_bytes()
+        assert copy.samefile(file) == hard_links
+    assert list(read_quarantined(linked.quarantine)) == list(read_quarantined(mixed.quarantine))
+
+
+@pytest.mark.parametrize('data', [{'splits': {'train': 1}}, {'checks': {'min_side': 17}}])
+def test_changed_settings_or_images_write_span_again(link, forty, first, data):
+    assert link(forty, [first], **data) is None
+    assert link([forty[0]._replace(contents=b'new'), *forty[1:]], [first]) is None
+
+
+@pytest.mark.parametrize(
+    ('name', 'size'),
+    [
+        ('records/Split-eval/data_tfrecord-00000-of-00003', None),
+        ('records/index.npy', None),
+        ('records/index.npy', 200),
+        ('records/manifest.json', None),
+        ('records/manifest.json', 20),
+        ('quarantine/quarantined.jsonl', None),
+    ],
+)
+def test_incomplete_span_is_written_again(link, forty, first, tmp_path, name, size):
+    folder = tmp_path / 'earlier'
+    shutil.copytree(first.records.parent, folder)
+    earlier = dataclasses.replace(
+        first, records=folder / 'records', quarantine=folder / 'quarantine'
+    )
+    if size is None:
+        (folder / name).unlink()
+    else:
+        os.truncate(folder / name, size)
+
+    assert link(forty, [earlier]) is None
+
+
+def test_spans_not_compared_with_each_other_are_not_linked(ingest, link, forty):
+    one, other = ingest(forty[:20]), ingest(forty[20:])
+    after = ingest(forty[20:], window=[one])
+
+    assert link(forty[20:], [other], window=[one]) is None
+    assert link(forty[20:], [other, after], window=[one]).ingested == after.ingested
+
+
+def test_span_with_conflicts_is_linked_only_with_the_conflicting_span(ingest, link, forty):
+    other = ingest([forty[0]._replace(label=1), *forty[20:]])
+    after = ingest(forty[:20], window=[other])
+    assert after.ingested.tally.bad == {'under two labels': 1}
+
+    assert link(forty[:20], [after]) is None
+    assert link(forty[:20], [after], window=[other]).ingested == after.ingested
+
+
+def test_span_with_unreadable_images_is_not_linked(ingest, link, forty):
+    earlier = ingest([*forty[:10], BAD])
+    assert earlier.ingested.tally.bad == {'unreadable': 1}
+
+    assert link([*forty[:10], BAD], [earlier]) is None
+
+
+def test_unreadable_source_file_is_an_error_without_manifest(ingest, forty, tmp_path_factory):
     with pytest.raises(DataError, match=r'^pets\.parquet is cut off$'):
-        ingest(MemorySource(forty, error=DataError('pets.parquet is cut off')))
+        ingest(MemorySource(forty[:9], error=DataError('pets.parquet is cut off')))
+
+    latest = max(tmp_path_factory.getbasetemp().glob('span*'), key=os.path.getmtime)
+    assert not list(latest.rglob('manifest.json'))
 
 
-def test_incomplete_records_have_no_manifest(ingest, forty, tmp_path):
-    with pytest.raises(DataError):
-        ingest(MemorySource(forty, error=DataError('gone')))
+def test_every_image_is_used_quarantined_or_a_duplicate(ingest):
+    random = np.random.default_rng(1)
+    images = []
+    for number in range(60):
+        kind = ('JPEG', 'PNG', 'GIF', 'WEBP', 'TIFF', 'BMP')[number % 6]
+        contents = np.frombuffer(encoded(picture(number % 20), kind), np.uint8).copy()
+        contents[random.integers(len(contents), size=number % 4)] = number
+        length = len(contents) if number % 5 else random.integers(len(contents))
+        images.append(labelled(contents[:length].tobytes(), f'{number}.jpg', number % 2))
 
-    assert not list(tmp_path.rglob('manifest.json'))
+    written = ingest(MemorySource(images, per_shard=20))
 
-
-def test_manifest_has_counts_and_classes(ingest, forty):
-    written = ingest([*forty, BAD])
-
-    manifest = json.loads((written.records / 'manifest.json').read_text())
-    assert manifest['tally']['bad'] == {'unreadable': 1}
-    assert manifest['counts'] == written.ingested.counts
-    assert manifest['source']['classes'] == list(CLASSES)
+    used, tally = written.split_of(), written.ingested.tally
+    quarantined = {line['source'] for line in read_quarantined(written.quarantine)}
+    assert len(used) == tally.used > 10
+    assert len(quarantined) == sum(tally.bad.values()) > 10
+    assert not used.keys() & quarantined
+    assert len(used) + len(quarantined) + tally.duplicates == tally.seen == 60

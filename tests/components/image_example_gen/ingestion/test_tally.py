@@ -3,20 +3,14 @@ from components.image_example_gen.ingestion.tally import Tally
 SOME = Tally(seen=20, bad={'truncated': 2, 'empty': 1}, duplicates=1, between=2, moved=4)
 
 
-def test_used_images_exclude_bad_and_skipped_ones():
+def test_describes_images_that_are_not_used_or_moved():
     assert SOME.used == 14
-
-
-def test_clauses_describe_other_images():
     assert SOME.clauses() == [
         '3 quarantined (2 truncated, 1 empty)',
         '1 duplicate skipped',
         '2 skipped (near-duplicates in two splits)',
         '4 moved to the split of a near-duplicate',
     ]
-
-
-def test_no_clauses_if_all_images_are_used():
     assert Tally(seen=20).clauses() == []
 
 

@@ -1,9 +1,10 @@
 """Limits, order of the checks, errors of decoders, warnings and threads."""
 
-import pickle
+import io
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,8 +17,8 @@ from common.errors import Rejected
 from components.image_example_gen.inspection import examine as inspection
 from components.image_example_gen.inspection.config import CheckConfig
 from components.image_example_gen.inspection.examine import examine
-from components.image_example_gen.inspection.measures import measure
-from components.image_example_gen.inspection.perceptual_hash import perceptual_hash
+from components.image_example_gen.inspection.headers import Header
+from components.image_example_gen.inspection.measures import measure, perceptual_hash
 
 CONFIG = CheckConfig()
 KINDS = ('JPEG', 'PNG', 'GIF', 'TIFF', 'WEBP', 'BMP')
@@ -29,35 +30,35 @@ def rejection(contents: bytes, **limits: object) -> Rejected:
     return rejected.value
 
 
-def test_measures_are_those_of_the_stored_pixels() -> None:
-    contents = made.encoded(made.noise(), 'PNG')
-    image = examine(contents, CONFIG)
+def test_measures_are_those_of_the_upright_pixels() -> None:
+    image = examine(made.encoded(made.noise(), 'PNG'), CONFIG)
     assert image.measures == measure(made.noise())
     assert image.perceptual_hash == perceptual_hash(made.noise())
-
-
-def test_turned_photograph_is_measured_upright() -> None:
     upright, turned = (examine(made.turned(orientation), CONFIG) for orientation in (1, 6))
     assert turned.measures == pytest.approx(upright.measures, rel=0.02)
-    assert (turned.width, turned.height) == made.SIZE
+
+
+@pytest.mark.parametrize('kind', ['PNG', 'WEBP', 'TIFF'])
+def test_converted_image_has_no_profile_or_exif(kind: str) -> None:
+    exif = PIL.Image.Exif()
+    exif[made.ORIENTATION] = 3
+    image = made.quarters().convert('RGBA')
+    contents = made.encoded(image, kind, exif=exif.tobytes(), icc_profile=b'profile' * 20)
+    written = PIL.Image.open(io.BytesIO(examine(contents, CONFIG).contents))
+    assert not written.getexif()
+    assert 'icc_profile' not in written.info
 
 
 def test_limits_are_those_of_the_recipe() -> None:
     contents = made.encoded(made.noise((200, 100)), 'PNG')
-    assert examine(contents, CheckConfig(min_side=100, max_megapixels=0.02)).change is None
+    assert examine(contents, CheckConfig(min_side=100, max_megapixels=0.02)).width == 200
     assert 'shorter side needs 101' in rejection(contents, min_side=101).detail
     assert 'more than 0.019 megapixels' in rejection(contents, max_megapixels=0.019).detail
-    large = rejection(contents, max_megabytes=0.001)
-    assert large.reason == 'too large'
-    assert 'more than 0.001' in large.detail
-
-
-def test_too_large_file_is_refused_before_its_format_is_detected() -> None:
-    assert rejection(b'<html>' * 1000, max_megabytes=0.001).reason == 'too large'
+    assert 'more than 0.001' in rejection(b'<html>' * 1000, max_megabytes=0.001).detail
 
 
 def test_size_is_checked_before_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(inspection, 'decoding')
+    monkeypatch.delattr(inspection, '_decode')
     assert rejection(made.png_of_size(50_000, 50_000)).reason == 'too large'
     assert rejection(made.webp_of_size(50_000, 50_000)).reason == 'too large'
     assert rejection(made.encoded(made.quarters((15, 90)), 'GIF')).reason == 'too small'
@@ -72,23 +73,14 @@ def test_image_that_tensorflow_cannot_hold_is_always_refused() -> None:
 def test_any_exception_of_a_decoder_is_damage(
     error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(inspection.decoding, 'decode_with_tensorflow', fail)
+    monkeypatch.setattr(inspection, '_decode_with_tensorflow', fail)
     rejected = rejection(made.jpeg())
     assert rejected.reason == 'damaged'
     assert rejected.detail.startswith('decoding it failed with ')
     assert '\n' not in rejected.detail
-
-
-def test_interrupt_is_not_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(inspection.decoding, 'decode_with_tensorflow', interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        examine(made.jpeg(), CONFIG)
 
 
 @pytest.mark.parametrize('kind', KINDS)
@@ -110,27 +102,47 @@ def test_importing_the_header_reader_filters_warnings_of_pillow() -> None:
     assert done.stderr == b''
 
 
-def test_rejected_can_be_pickled() -> None:
-    sent = pickle.loads(pickle.dumps(rejection(b'')))
-    assert (sent.reason, sent.detail, str(sent)) == (
-        'empty',
-        'it has no bytes',
-        'empty: it has no bytes',
-    )
+@pytest.mark.parametrize('large', [True, False])
+def test_only_large_images_are_decoded_one_at_a_time(
+    large: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [
+        *(made.encoded(made.noise(), kind) for kind in ('PNG', 'WEBP', 'TIFF')),
+        made.turned(6),
+    ]
+    barrier, decoding, counts = threading.Barrier(len(files)), set[int](), [0]
+    decode = inspection._decode
+
+    def count(*arguments: object) -> inspection.GoodImage:
+        decoding.add(threading.get_ident())
+        time.sleep(0.05)
+        counts.append(len(decoding))
+        decoding.remove(threading.get_ident())
+        return decode(*arguments)
+
+    def examine_one(contents: bytes) -> None:
+        barrier.wait(30)
+        examine(contents, CONFIG)
+
+    monkeypatch.setattr(inspection, '_decode', count)
+    if large:
+        monkeypatch.setattr(inspection, '_LARGE', 1000)
+    with ThreadPoolExecutor(len(files)) as pool:
+        list(pool.map(examine_one, files))
+    assert (max(counts) == 1) == large
 
 
-def test_threads_give_the_same_results() -> None:
-    files = [made.encoded(made.noise(seed=n), KINDS[n % 6]) for n in range(24)]
-    barrier = threading.Barrier(4)
-
-    def examine_all(_: int) -> list[inspection.GoodImage]:
-        barrier.wait(60)
-        return [examine(contents, CONFIG) for contents in files]
-
-    with ThreadPoolExecutor(4) as pool:
-        first, *others = pool.map(examine_all, range(4))
-    assert first == [examine(contents, CONFIG) for contents in files]
-    assert others == [first] * 3
+@pytest.mark.parametrize(
+    ('header', 'large'),
+    [
+        (Header('JPEG', 6000, 4000, plain=True), False),
+        (Header('JPEG', 6000, 4000, plain=True, orientation=6), True),
+        (Header('JPEG', 8000, 8000, plain=True), True),
+        (Header('PNG', 6000, 4000, plain=True), True),
+    ],
+)
+def test_large_image_is_one_whose_decoding_takes_much_memory(header: Header, large: bool) -> None:
+    assert inspection._is_large(header) == large
 
 
 def test_photographs_are_stored_unchanged(photographs: Path) -> None:

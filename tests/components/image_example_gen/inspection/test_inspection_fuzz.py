@@ -6,7 +6,7 @@ import zlib
 import image_bytes as made
 import pytest
 import tensorflow as tf
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.errors import Rejected
@@ -14,7 +14,7 @@ from components.image_example_gen.inspection.config import CheckConfig
 from components.image_example_gen.inspection.examine import examine
 
 _CONFIG = CheckConfig(max_megapixels=1)  # small ones, for the sake of time
-_BOUNDED = settings(max_examples=60, deadline=None, derandomize=True, database=None)
+_BOUNDED = settings(max_examples=30, deadline=None, derandomize=True, database=None)
 _VALID = {
     'JPEG': made.jpeg(made.noise()),
     'progressive JPEG': made.jpeg(made.noise(), progressive=True),
@@ -30,7 +30,6 @@ _VALID = {
     'raw TIFF': made.encoded(made.noise(), 'TIFF'),
     'BMP': made.encoded(made.noise(), 'BMP'),
 }
-_HEADS = [b'', *(contents[:32] for contents in _VALID.values())]
 
 
 def check(contents: bytes) -> None:
@@ -47,41 +46,27 @@ def check(contents: bytes) -> None:
 
 @st.composite
 def mutations(draw: st.DrawFn, contents: bytes) -> bytes:
-    """A valid file with a few bytes changed, and a part removed, repeated or filled."""
+    """A valid file with a few bytes changed, and a part removed, repeated or replaced."""
     damaged = bytearray(contents)
     places = st.integers(0, len(contents) - 1) | st.integers(0, min(200, len(contents) - 1))
     for place in draw(st.lists(places, max_size=4)):
         damaged[place] = draw(st.integers(0, 255) | st.sampled_from([0, 1, 0x7F, 0xFF]))
     start, end = sorted((draw(places), draw(places)))
-    how = draw(st.sampled_from(['leave', 'remove', 'repeat', 'zeros', 'insert', 'cut']))
-    middle = {
-        'leave': damaged[start:end],
-        'remove': b'',
-        'repeat': damaged[start:end] * 2,
-        'zeros': bytes(end - start),
-        'insert': damaged[start:end] + draw(st.binary(max_size=20)),
-        'cut': damaged[start:end],
-    }[how]
-    tail = b'' if how == 'cut' else damaged[end:]
-    return bytes(damaged[:start] + middle + tail)
+    middle = bytes(damaged[start:end])
+    middle = draw(st.sampled_from([middle, b'', middle * 2, bytes(end - start)]))
+    tail = draw(st.sampled_from([damaged[end:], b'']))
+    return bytes(damaged[:start] + middle + draw(st.binary(max_size=20)) + tail)
 
 
 @_BOUNDED
-@given(st.sampled_from(_HEADS), st.integers(2, 32), st.binary(max_size=300))
-@example(b'\xff\xd8\xff', 3, b'')
-@example(b'RIFF\0\0\0\0WEBP', 12, b'')
-@example(b'II*\0', 4, b'')
-@example(b'BM', 2, bytes(12) + b'\x28\0\0\0')
-def test_random_bytes_after_the_start_of_an_image(head: bytes, kept: int, rest: bytes) -> None:
-    check(head[:kept] + rest)
+@given(st.sampled_from([*_VALID.values()]), st.integers(2, 32), st.binary(max_size=300))
+def test_random_bytes_after_the_start_of_an_image(valid: bytes, kept: int, rest: bytes) -> None:
+    check(valid[:kept] + rest)
 
 
-_CHUNKS = st.tuples(
-    st.sampled_from(
-        [b'IDAT', b'PLTE', b'tRNS', b'acTL', b'fcTL', b'fdAT', b'eXIf', b'zTXt', b'IEND']
-    ),
-    st.binary(max_size=60) | st.binary(max_size=60).map(zlib.compress),
-)
+_KINDS = [b'IDAT', b'PLTE', b'tRNS', b'acTL', b'fcTL', b'fdAT', b'eXIf', b'zTXt', b'IEND']
+_PAYLOADS = st.binary(max_size=60)
+_CHUNKS = st.tuples(st.sampled_from(_KINDS), _PAYLOADS | _PAYLOADS.map(zlib.compress))
 
 
 @_BOUNDED
@@ -99,9 +84,8 @@ def test_png_of_random_chunks(
     check(b'\x89PNG\r\n\x1a\n' + body)
 
 
-_TAGS = st.sampled_from(
-    [256, 257, 258, 259, 262, 266, 273, 274, 277, 278, 279, 284, 317, 320, 322, 323, 324, 325]
-) | st.sampled_from([305, 338, 339, 347, 33723, 34665, 34853])
+_PICTURE_TAGS = [256, 257, 258, 259, 262, 266, 273, 274, 277, 278, 279, 284, 317, 320]
+_TAGS = st.sampled_from([*_PICTURE_TAGS, 322, 323, 324, 325, 305, 338, 339, 347, 33723, 34665])
 _ENTRIES = st.tuples(
     st.integers(0, 18),
     st.sampled_from([0, 1, 3, 4, 1000, 2**31]) | st.integers(0, 2**32 - 1),

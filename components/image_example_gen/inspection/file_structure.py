@@ -1,0 +1,129 @@
+"""Walks through the parts of JPEG, PNG and GIF files without decoding pixels.
+
+Pillow and TensorFlow accept files that end too early, wrong checksums and bytes between the parts;
+the functions here raise Rejected.
+"""
+
+import zlib
+from collections.abc import Iterator
+
+from common.errors import Rejected
+
+_JPEG_END, _JPEG_SCAN, _JPEG_APP1 = 0xD9, 0xDA, 0xE1
+_JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+_JPEG_DECODED = {0xC0, 0xC1, 0xC2, 0xC9, 0xCA}  # baseline, extended and progressive
+_PNG_SIGNATURE = b'\x89PNG\r\n\x1a\n'
+_PNG_PICTURE = (b'IHDR', b'PLTE', b'tRNS', b'IDAT', b'IEND')
+_GIF_EXTENSION, _GIF_IMAGE, _GIF_TRAILER, _GIF_PADDING = 0x21, 0x2C, 0x3B, 0x00
+
+
+def read_jpeg_header(contents: bytes) -> tuple[int, int, int, bytes]:
+    """Width, height, channels (1, 3 or 4) and EXIF data of a JPEG (ITU-T T.81, annex B)."""
+    coding, frame, exif, end = 0, b'', b'', 0
+    for marker, start, end in _jpeg_segments(contents):
+        if marker == _JPEG_APP1 and not exif and contents.startswith(b'Exif\0\0', start):
+            exif = contents[start:end]
+        elif marker in _JPEG_FRAMES and not frame:
+            coding, frame = marker, contents[start:end]
+    if len(frame) < 6:
+        raise Rejected('damaged', 'the size of the picture is missing in it')
+    bits, channels = frame[0], frame[5]
+    if coding not in _JPEG_DECODED or bits != 8 or channels not in (1, 3, 4):
+        kind = f'SOF{coding - 0xC0}, {bits} bits, {channels} channels'
+        raise Rejected('unsupported format', f'it is a JPEG that few programs decode ({kind})')
+    # Decoders accept a JPEG without its end, or with zeros there. Compressed data cannot contain
+    # the end marker, as each 0xFF in it is followed by a zero.
+    if contents.find(bytes((0xFF, _JPEG_END)), end) < 0:
+        raise Rejected.truncated(contents)
+    height, width = (int.from_bytes(frame[start : start + 2], 'big') for start in (1, 3))
+    return width, height, channels, exif
+
+
+def _jpeg_segments(contents: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yields marker, start and end of the payload of each segment, up to the first scan."""
+    marker, position = 0, 2
+    while marker != _JPEG_SCAN:
+        start = contents.find(b'\xff', position) + 4
+        if start < 4 or start > len(contents):
+            raise Rejected.truncated(contents, 'before its picture begins')
+        marker = contents[start - 3]
+        if marker == _JPEG_END:
+            raise Rejected('damaged', 'it holds no picture')
+        if marker == 0xFF:  # padding
+            position = start - 3
+            continue
+        position = start - 2 + int.from_bytes(contents[start - 2 : start], 'big')
+        if position > len(contents):
+            raise Rejected.truncated(contents, 'before its picture begins')
+        yield marker, start, position
+
+
+def read_png_chunks(contents: bytes) -> dict[bytes, memoryview]:
+    """Reads the payload of the first chunk of each kind (W3C PNG specification)."""
+    payloads: dict[bytes, memoryview] = {}
+    view = memoryview(contents)
+    for kind, start, end in _png_chunks(contents):
+        payloads.setdefault(kind, view[start + 8 : end - 4])
+        checksum = int.from_bytes(view[end - 4 : end], 'big')
+        if kind in _PNG_PICTURE and zlib.crc32(view[start + 4 : end - 4]) != checksum:
+            raise Rejected('damaged', f'the checksum of its chunk at byte {start:,} is wrong')
+    if b'IEND' not in payloads:
+        raise Rejected.truncated(contents)
+    if contents[12:16] != b'IHDR' or len(payloads[b'IHDR']) < 13:
+        raise Rejected('damaged', 'the size of the picture is missing in it')
+    return payloads
+
+
+def without_metadata(contents: bytes) -> bytes:
+    """The same PNG without texts, times, profiles and further frames; Pillow limits their size."""
+    deep = contents[24] > 8  # Pillow cannot compare a transparent colour of 16 bits
+    kept = [kind for kind in _PNG_PICTURE if not (deep and kind == b'tRNS')]
+    parts = [contents[start:end] for kind, start, end in _png_chunks(contents) if kind in kept]
+    return b''.join([_PNG_SIGNATURE, *parts])
+
+
+def _png_chunks(contents: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Yields kind, start and end of each complete chunk, up to IEND."""
+    kind, position = b'', len(_PNG_SIGNATURE)
+    while kind != b'IEND' and position + 12 <= len(contents):
+        start = position
+        position += 12 + int.from_bytes(contents[start : start + 4], 'big')
+        if position > len(contents):
+            return
+        kind = contents[start + 4 : start + 8]
+        yield kind, start, position
+
+
+def count_gif_frames(contents: bytes) -> int:
+    """Counts the frames block by block (GIF89a specification); decompresses none."""
+    if len(contents) < 13:
+        raise Rejected.truncated(contents, 'before its picture begins')
+    frames, position = 0, 13 + _gif_palette_bytes(contents[10])
+    while position < len(contents):
+        block = contents[position]
+        if block == _GIF_IMAGE:
+            frames += 1
+            flags = contents[position + 9] if position + 9 < len(contents) else 0
+            position = _end_of_gif_data(contents, position + 11 + _gif_palette_bytes(flags))
+        elif block == _GIF_EXTENSION:
+            position = _end_of_gif_data(contents, position + 2)
+        elif block == _GIF_PADDING:
+            position += 1
+        elif block != _GIF_TRAILER:
+            raise Rejected('damaged', f'byte {position:,} should begin a block')
+        elif frames:
+            return frames
+        else:
+            raise Rejected('damaged', 'it holds no picture')
+    raise Rejected.truncated(contents)
+
+
+def _gif_palette_bytes(flags: int) -> int:
+    return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
+
+
+def _end_of_gif_data(contents: bytes, position: int) -> int:
+    """Where a series of sub-blocks ends; after the end of the file if it is truncated."""
+    while position < len(contents) and contents[position]:
+        position += 1 + contents[position]
+    return position + 1
