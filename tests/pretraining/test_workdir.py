@@ -36,7 +36,7 @@ def test_interrupted_pretraining_goes_on_and_writes_weights(call, tmp_path, monk
 
     monkeypatch.setattr(Pretraining, 'advance', interrupt)
     result = call()
-    assert (result.exit_code, 'the same command goes on' in result.output) == (130, True)
+    assert (result.exit_code, 'interrupted; the same command' in result.output) == (130, True)
     assert not (tmp_path / 'made.weights.h5').exists()
     monkeypatch.setattr(Pretraining, 'advance', lambda run: run.step.assign_add(1))
     assert call().exit_code == 0

@@ -74,7 +74,7 @@ from trainer.training.stages import train
 folder = pathlib.Path(sys.argv[1])
 config = TrainConfig.model_validate({
     'image_size': 32, 'weights': 'random', 'batch_size': 8, 'feature_extraction': {'epochs': 0},
-    'fine_tune': {'epochs': 8, 'from_layer': 'Conv_1', 'learning_rate': 0.02},
+    'fine_tune': {'epochs': 15, 'from_layer': 'Conv_1', 'learning_rate': 0.01},
 })
 job = SmallJob(config, ('cat', 'dog'), None, {}, Timings())
 with tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1']).scope():
