@@ -20,7 +20,8 @@ from components.image_example_gen.import_component import ImportCanonicalExample
 from components.image_example_gen.sources.base.config import DataConfig
 from pipeline.execution import cached_outputs
 from pipeline.execution.cached_outputs import find_damage, list_files
-from pipeline.execution.launch import NodeResult
+from pipeline.execution.compilation import compile_pipeline
+from pipeline.execution.launch import NodeResult, read_results
 from pipeline.local.runner import ProgressDagRunner
 
 FILES = {'graph.pb': b'nodes', 'weights/first': b'0123', 'weights/second': b'56789'}
@@ -56,6 +57,10 @@ def run_pipeline(folder: Path, components: list) -> tuple[dict[str, NodeResult],
     stream, runner = io.StringIO(), ProgressDagRunner()
     with console.output_to(stream):
         runner.run(pipeline)
+    later = read_results(compile_pipeline(pipeline, runner.run_id))  # as on Kubeflow
+    assert [(each.node_id, each.cached, each.outputs) for each in later.values()] == [
+        (each.node_id, each.cached, each.outputs) for each in runner.results.values()
+    ]
     return runner.results, stream.getvalue()
 
 
