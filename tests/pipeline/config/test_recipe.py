@@ -103,7 +103,7 @@ def test_removed_key_without_value_is_ignored(write):
 
 
 @pytest.mark.parametrize(
-    'value', ['2026-11-31', '!!int x', '!!timestamp x', '9' * 5000, '[' * 3000], ids=range(5)
+    'value', ['2026-11-31', '!!int x', '!!timestamp x', '9' * 5000, '[' * 1000], ids=range(5)
 )
 def test_invalid_yaml_value_is_one_error_line(write, value):
     with pytest.raises(ConfigError, match=r'^\S+ is not YAML: .{0,300}$'):
