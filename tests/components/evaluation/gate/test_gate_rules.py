@@ -118,7 +118,7 @@ def test_nan_predictions_skip_rules_of_accuracy():
 
     assert not verdict.blessed
     assert verdict.objections == ('predictions are NaN, as after a diverged training',)
-    assert [each.rule for each in verdict.rulings] == ['answers', 'serving']
+    assert [each.rule for each in verdict.rulings] == ['finite', 'serving']
 
 
 def test_every_problem_of_serving_check_is_a_reason():
@@ -147,7 +147,7 @@ def test_blesses_model_without_failed_rules():
 
     assert verdict.blessed
     rules = [each.rule for each in verdict.rulings]
-    assert rules == ['answers', 'one class', 'baseline', 'drop', 'floor', 'serving']
+    assert rules == ['finite', 'one class', 'baseline', 'drop', 'floor', 'serving']
 
 
 def test_slice_name():

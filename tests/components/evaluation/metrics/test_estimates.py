@@ -95,7 +95,7 @@ def test_counts_of_parts_add_up(classes):
     parts = [count(labels[p], probabilities[p], 0.5) for p in (slice(100), slice(100, None))]
     total = sum(parts, no_counts(classes))
 
-    assert (total.images, total.broken) == (whole.images, whole.broken) == (300, 1)
+    assert (total.images, total.nan) == (whole.images, whole.nan) == (300, 1)
     assert total.log_loss == pytest.approx(whole.log_loss)
     np.testing.assert_array_equal(total.confusion.toarray(), whole.confusion.toarray())
     assert curves(total).roc == curves(whole).roc
