@@ -69,7 +69,7 @@ def check(model: Path, seconds: float, probe: str = PROBE) -> Measurements:
             )
             return Measurements.model_validate_json(result.read_text())
         except subprocess.TimeoutExpired:
-            problem = f'the serving check had no result within {seconds:g} seconds'
+            problem = f'the serving check had no result within {seconds:g} s'
         except subprocess.CalledProcessError as error:
             problem = _describe_exit(error.returncode, error.stderr)
     return Measurements(problems=(problem,), size_mb=size_of(model))
