@@ -85,7 +85,7 @@ def _describe_exit(code: int, stderr: str) -> str:
 
 def _describe(measurements: Measurements) -> str:
     if measurements.problems:
-        return 'the model does not serve: ' + '; '.join(measurements.problems)
+        return 'serving check failed: ' + '; '.join(measurements.problems)
     return (
         f'predictions match training to {measurements.largest_difference:.0e}; '
         f'{measurements.latency_ms:.0f} ms per image on one core; '

@@ -1,7 +1,7 @@
 """Counts of predictions: a few arrays from which every metric is derived.
 
-Their size is bounded whatever the number of images, and the counts of two parts of a split add up
-to those of the whole, so Beam may count anywhere.
+Their size does not grow with the number of images. Beam counts the parts of a split separately and
+adds the counts.
 """
 
 import dataclasses
@@ -43,8 +43,8 @@ class Counts:
 def count(labels: np.ndarray, probabilities: np.ndarray, threshold: float) -> Counts:
     """Counts the predictions for some images.
 
-    The labels are int [images], the probabilities float32: [images, 1] of the second of two
-    classes, which is predicted from the threshold on, or [images, classes].
+    `labels` are int [images], `probabilities` float32 [images, classes], or [images, 1] for the
+    second of two classes, which is predicted from `threshold` on.
     """
     finite = np.isfinite(probabilities).all(axis=1)
     labels, given = labels[finite].astype(int), probabilities[finite].astype(float)

@@ -49,7 +49,7 @@ def RobustnessEvaluator(
         mistakes = find_mistakes(images, classifier, _MAX_MISTAKES, folder)
     result = Robustness(clean=None, corrupted=(), mistakes=mistakes)
     if count := RobustnessConfig.model_validate_json(config).images:
-        # The smallest digests are a random sample; another image replaces at most one of them.
+        # The smallest digests: a random sample, of which a new test image replaces at most one.
         chosen = frozenset(heapq.nsmallest(count, set(digests)))
         sample = (image for image in read_images(files) if image.sha256 in chosen)
         with console.bar('corrupted images', len(chosen)) as bar:

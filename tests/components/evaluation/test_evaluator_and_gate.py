@@ -114,7 +114,7 @@ def pipeline(folder: Path) -> Pipeline:
     )
     nodes = [ingest, train, before, serve, evaluator, gate]
     database = sqlite_metadata_connection_config(str(folder / 'metadata.sqlite'))
-    return Pipeline('judging', str(folder), components=nodes, metadata_connection_config=database)
+    return Pipeline('gate', str(folder), components=nodes, metadata_connection_config=database)
 
 
 @pytest.fixture(scope='module')
@@ -122,7 +122,7 @@ def run(tmp_path_factory):
     """Artifacts by node and output, and the console output."""
     runner, output = ProgressDagRunner(), io.StringIO()
     with console.output_to(output):
-        runner.run(pipeline(tmp_path_factory.mktemp('judging')))
+        runner.run(pipeline(tmp_path_factory.mktemp('gate')))
     artifacts = {
         (node, key): each
         for node, result in runner.results.items()
