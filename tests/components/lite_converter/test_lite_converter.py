@@ -1,6 +1,6 @@
 """Conversion to TensorFlow Lite, compared with the SavedModel."""
 
-import dataclasses
+import types
 
 import numpy as np
 import pytest
@@ -9,30 +9,19 @@ import tensorflow as tf
 from components.lite_converter import conversion
 from components.lite_converter.component import write_lite_models
 from components.lite_converter.config import LiteConfig
-from components.lite_converter.conversion import probabilities, probabilities_of_saved_model
 from components.lite_converter.lite_results import LITE_FILE, LiteResult
-
-
-@dataclasses.dataclass
-class Split:
-    """Stub of ImageSplit."""
-
-    images: np.ndarray
-    labels: np.ndarray
-
-    def batches(self, size):
-        labels = self.labels[:, np.newaxis].astype(np.float32)
-        return tf.data.Dataset.from_tensor_slices((self.images, labels)).batch(size)
 
 
 @pytest.fixture(scope='module')
 def split():
-    """Dark images of class 0 and bright ones of class 1; the first label is wrong."""
+    """Stub of ImageSplit with dark images of class 0 and bright ones of 1; one label is wrong."""
     labels = np.arange(40) % 2
     noise = np.random.default_rng(0).integers(-30, 30, (40, 32, 32, 3))
     images = (70 + 120 * labels[:, None, None, None] + noise).astype(np.uint8)
     labels[0] = 1
-    return Split(images, labels)
+    column = labels[:, np.newaxis].astype(np.float32)
+    dataset = tf.data.Dataset.from_tensor_slices((images, column))
+    return types.SimpleNamespace(images=images, labels=labels, batches=dataset.batch)
 
 
 @pytest.fixture(scope='module')
@@ -65,8 +54,9 @@ def test_evaluates_all_models_on_same_images(written):
 
 @pytest.mark.parametrize(('name', 'error'), [('float16', 2e-3), ('int8', 0.05)])
 def test_predictions_are_close_to_saved_model(model, split, written, name, error):
-    wanted = probabilities_of_saved_model(model, split.images)
-    found = probabilities((written[1] / f'{name}.tflite').read_bytes(), split.images)
+    wanted = conversion.probabilities_of_saved_model(model, split.images)
+    lite = (written[1] / f'{name}.tflite').read_bytes()
+    found = conversion.probabilities(lite, split.images)
     assert found.shape == wanted.shape == (40, 1)
     np.testing.assert_allclose(found, wanted, atol=error)
 

@@ -1,10 +1,9 @@
 import pytest
 
 from common.errors import ConfigError
-from components.evaluation.config import EvaluationConfig, check_floors
+from components.evaluation.config import EvaluationConfig
 from components.evaluation.gate.rules import apply_rules
 from components.evaluation.results import ACCURACY, Estimate, Evaluation, ModelResult, SliceResult
-from components.image_example_gen.sources.base.config import DataConfig
 from components.serving_check.measurements import Measurements
 from pipeline.config.recipe import Recipe
 from pipeline.local.run_recipe import run
@@ -164,16 +163,14 @@ def test_rejects_invalid_config(config, words):
         EvaluationConfig(**config)
 
 
-def test_accepts_floors_for_classes_of_data():
-    floors = {'class.dogs': 0.9, 'class': 0.8, 'source.class.dog': 0.8}
-    check_floors(EvaluationConfig(floors=floors), ('cats', 'dogs'))
-
-
 def test_run_rejects_floor_for_unknown_class(tmp_path, make_image_folder):
     images = make_image_folder(tmp_path / 'pets', per_class=2)
-    data = DataConfig(source='folder', path=images)
+    floors = {'class.cats': 0.9, 'class': 0.8, 'source.class.dog': 0.8, 'class.cat': 0.9}
     recipe = Recipe(
-        name='pets', workdir=tmp_path / 'runs', data=data, evaluation={'floors': {'class.cat': 0.9}}
+        name='pets',
+        workdir=tmp_path / 'runs',
+        data={'source': 'folder', 'path': images},
+        evaluation={'floors': floors},
     )
     with pytest.raises(ConfigError, match='unknown class cat; the data has the classes cats'):
         run(recipe)
