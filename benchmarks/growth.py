@@ -23,7 +23,7 @@ CHANGES: dict[str, object] = {
     'trainer.feature_extraction.epochs': 2,
 }
 # Parts whose seconds do not depend on the number of images.
-FIXED = ('transform graph', 'backbone', 'export', 'pictures')
+FIXED = ('transform graph', 'backbone', 'export')
 
 
 def train(folder: str, copies: str) -> None:

@@ -6,10 +6,11 @@ import tensorflow_transform as tft
 from tfx.components.trainer.fn_args_utils import FnArgs
 
 from common.artifacts import folder_of
-from common.features import HISTORY, PICTURES
+from common.features import HISTORY
 from trainer.config.train import TrainConfig
 from trainer.config.tuner import format_values
 from trainer.data.dataset import open_splits
+from trainer.export.run_figures import write_augmented_views, write_network
 from trainer.export.saved_model import export
 from trainer.export.warmup_requests import write_requests
 from trainer.model.description import weights_folder
@@ -28,7 +29,7 @@ def run_fn(fn_args: FnArgs) -> None:
     """`run_fn` of the Trainer: trains a model and exports it as a SavedModel.
 
     Also writes the weights for a warm start next to the model; and logs, `timings.json`,
-    `history.json` and `pictures/` to the run folder.
+    `history.json`, `network.json` and augmented views to the run folder.
 
     Args:
         fn_args: `custom_config` holds `train` (a TrainConfig as a dictionary) and `classes` (names
@@ -53,10 +54,8 @@ def run_fn(fn_args: FnArgs) -> None:
         write_requests(directory, model, job)
         folder = weights_folder(fn_args.serving_model_dir)
         save_weights(network, job.config, job.classes, folder)
-    with job.timings.part('pictures'):
-        from trainer.figures.gallery import draw_gallery  # imports matplotlib
-
-        draw_gallery(run_dir / PICTURES, job, network, histories)
+    write_network(run_dir, network)
+    write_augmented_views(run_dir, job)
     job.timings.write(run_dir / 'timings.json')
 
 

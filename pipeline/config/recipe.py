@@ -14,7 +14,7 @@ from components.anomaly_gate.config import ValidationConfig
 from components.evaluation.config import EvaluationConfig
 from components.image_example_gen.sources.base.config import DataConfig
 from components.image_example_gen.sources.detect import data_overrides
-from components.inference.config import InferenceConfig
+from components.inference.image_folder import InferenceConfig
 from components.lite_converter.config import LiteConfig
 from components.pusher.serving_folder import PushConfig
 from components.serving_check.config import ServingCheckConfig

@@ -109,11 +109,12 @@ def test_trainer_uses_best_hyperparameters(run, first):
     assert f'trained with the best of the Tuner: {best}' in first
 
 
-def test_trainer_writes_figures_and_history(run, first):
-    (folder,) = run.home.glob('artifacts/Trainer/model_run/*/pictures')
-    names = {path.name for path in folder.iterdir()}
-    assert names == {'curves.svg', 'training_images.png', 'architecture.svg'}
-    assert json.loads((folder.parent / 'history.json').read_text())
+def test_report_page_shows_training_and_network(run, first):
+    (folder,) = run.home.glob('artifacts/Trainer/model_run/*')
+    assert json.loads((folder / 'history.json').read_text())
+    page = (run.home / 'last_run.html').read_text()
+    assert 'stage 2, fine-tuning' in page
+    assert '<th scope="row">head</th><td class="n">3</td>' in page
 
 
 def test_next_run_starts_from_the_last_blessed_model(run, first, second):

@@ -6,10 +6,29 @@ from pathlib import Path
 from typing import Any
 
 from common.artifacts import folder_of
+from common.strict_model import StrictModel
 from trainer.config.train import TrainConfig
 
 _FOLDER = 'weights'  # in the Model artifact, next to the SavedModel
 _DESCRIPTION = 'architecture.json'
+
+
+class NetworkPart(StrictModel):
+    """Consecutive layers of a network: one size of feature maps, or the head.
+
+    Attributes:
+        size: height and width of the feature maps in pixels; None for the head.
+        channels: of the last layer.
+        layers: number of convolutions or dense layers.
+        parameters: of all layers, with those of batch norm.
+        trained: the number of them in layers that the recipe trains.
+    """
+
+    size: int | None
+    channels: int
+    layers: int
+    parameters: int
+    trained: int
 
 
 def weights_folder(serving_directory: str) -> Path:
