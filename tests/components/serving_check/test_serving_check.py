@@ -48,6 +48,12 @@ def test_blesses_and_measures_model_in_subprocess(served, tmp_path):
     assert found.load_seconds > 0
     assert 1 < found.memory_mb < 2000
     assert 0 < found.size_mb < 1
+
+
+def test_checks_single_images_batches_and_invalid_images(probe, served):
+    found = probe(served)
+
+    assert found.latency_ms > 0
     assert set(found.checks) == {
         'serving_default, 1 image',
         'serving_default, 4 images',
