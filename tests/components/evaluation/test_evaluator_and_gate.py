@@ -1,7 +1,4 @@
-"""A TFX run of the Evaluator, with our metric and slices, and ModelGate.
-
-`tests/trainer/training/test_many_classes.py` evaluates three classes.
-"""
+"""A TFX run of the Evaluator, with our metric and slices, and ModelGate."""
 
 import io
 import json
@@ -10,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow_model_analysis as tfma
 from example_records import write_records
 from tfx.components import Evaluator
 from tfx.dsl.component.experimental.annotations import OutputArtifact, Parameter
@@ -23,8 +21,8 @@ from common.metadata_queries import custom_property
 from components.evaluation.config import EvaluationConfig
 from components.evaluation.gate.component import ModelGate
 from components.evaluation.gate.verdict import read_verdict
-from components.evaluation.metrics import evaluation_files
-from components.evaluation.metrics.classifier_metrics import eval_config
+from components.evaluation.metrics import classifier_metrics, evaluation_files
+from components.evaluation.metrics.classifier_metrics import ClassifierMetrics, eval_config
 from components.evaluation.metrics.counts import count
 from components.evaluation.metrics.estimates import estimates
 from components.evaluation.metrics.evaluation_files import read_accuracy, read_evaluation
@@ -233,3 +231,26 @@ def test_folder_without_evaluation(tmp_path):
     assert read_accuracy(tmp_path) is None
     with pytest.raises(ValueError, match='has no metrics of the overall slice'):
         read_evaluation(tmp_path, CLASSES, THRESHOLD)
+
+
+def test_metric_counts_three_classes_in_batches(monkeypatch):
+    monkeypatch.setattr(classifier_metrics, '_BATCH', 6)  # two images
+    random = np.random.default_rng(0)
+    labels = np.arange(9) % 3
+    given = random.dirichlet([1, 1, 1], 9).astype(np.float32)
+    metric = ClassifierMetrics(classes=3, threshold=0.5, edges={}, code='1')
+    (computation,) = metric.computations()
+    combiner = computation.combiner
+    parts = [combiner.create_accumulator() for _ in range(2)]
+    for number in range(9):
+        inputs = tfma.metrics.StandardMetricInputs(
+            label=labels[[number]], prediction=given[number], example_weight=np.ones(1)
+        )
+        parts[number % 2] = combiner.add_input(parts[number % 2], inputs)
+
+    outputs = combiner.extract_output(combiner.merge_accumulators(parts))
+
+    assert [len(part.waiting) for part in parts] == [1, 0]
+    found = {key.name: value for key, value in outputs.items()}
+    for key, expected in estimates(count(labels, given, 0.5)).items():
+        assert found[key].value.value == pytest.approx(expected.value)
