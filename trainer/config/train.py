@@ -24,9 +24,9 @@ EMBEDDED_ALPHA = 0.35
 class HeadConfig(StrictModel):
     """Classification head: global average pooling, dropout, dense layers and the logits."""
 
-    hidden: tuple[PositiveInt, ...] = ()  # units of dense layers with ReLU
-    dropout: float = Field(0.2, ge=0, lt=1)  # before each dense layer
-    l2: float = Field(0.0, ge=0)  # penalty on the weights of the dense layers
+    hidden: tuple[PositiveInt, ...] = Field((), description='units of dense layers with ReLU')
+    dropout: float = Field(0.2, ge=0, lt=1, description='dropout rate before each dense layer')
+    l2: float = Field(0.0, ge=0, description='L2 penalty on the weights of the dense layers')
 
 
 class StageConfig(StrictModel):
@@ -36,9 +36,11 @@ class StageConfig(StrictModel):
     optimizer: Literal['adam', 'rmsprop', 'sgd'] = 'adam'
     learning_rate: float = Field(1e-3, gt=0)
     schedule: Literal['constant', 'cosine'] = 'constant'
-    warmup: float = Field(0.0, ge=0, lt=1)  # fraction of the steps with linear warm-up
-    weight_decay: float = Field(0.0, ge=0)  # per step, decoupled from the gradient
-    patience: int = Field(0, ge=0)  # epochs without a better val_loss before early stopping; 0: off
+    warmup: float = Field(0.0, ge=0, lt=1, description='fraction of the steps with linear warm-up')
+    weight_decay: float = Field(0.0, ge=0, description='per step, decoupled from the gradient')
+    patience: int = Field(
+        0, ge=0, description='epochs without a better val_loss before early stopping; 0: disabled'
+    )
 
 
 def _number_or_name(value: object) -> object:
@@ -52,17 +54,23 @@ class FineTuneConfig(StageConfig):
 
     epochs: int = Field(0, ge=0)
     learning_rate: float = Field(1e-4, gt=0)
-    from_layer: Annotated[int | str, BeforeValidator(_number_or_name)] = 100
-    batch_norm: Literal['inference', 'train'] = 'inference'  # inference: statistics are frozen
+    from_layer: Annotated[int | str, BeforeValidator(_number_or_name)] = Field(
+        100, description='index or name of the first trained layer of the backbone'
+    )
+    batch_norm: Literal['inference', 'train'] = Field(
+        'inference', description='inference: the moving statistics are frozen'
+    )
 
 
 class AugmentConfig(StrictModel):
     """Data augmentation of the training images."""
 
     flip: bool = False
-    rotation: float = Field(0.0, ge=0, le=0.5)  # maximum, as a fraction of 360 degrees
-    zoom: float = Field(0.0, ge=0, lt=1)  # maximum relative change of scale
-    cached_views: int = Field(3, ge=1)  # augmented views per image in the activation cache
+    rotation: float = Field(0.0, ge=0, le=0.5, description='maximum, as a fraction of 360 degrees')
+    zoom: float = Field(0.0, ge=0, lt=1, description='maximum relative change of scale')
+    cached_views: int = Field(
+        3, ge=1, description='augmented views per image in the activation cache'
+    )
 
     @property
     def active(self) -> bool:
@@ -91,19 +99,30 @@ ClassWeights = Annotated[
 class TrainConfig(StrictModel):
     """All settings of the Trainer except the location of its data."""
 
-    image_size: int = Field(160, ge=32, le=512)  # pixels, height and width
-    alpha: Literal[IMAGENET_ALPHAS] = 1.0  # type: ignore[valid-type]  # width multiplier
-    weights: str = 'imagenet'  # or 'embedded', 'random' or the path of a weights file
-    warm_start: Literal['latest_blessed'] | None = None
+    image_size: int = Field(160, ge=32, le=512, description='pixels, height and width')
+    alpha: Literal[IMAGENET_ALPHAS] = Field(1.0, description='width multiplier')  # type: ignore[valid-type]
+    weights: str = Field(
+        'imagenet', description="'embedded', 'imagenet', 'random' or the path of a weights file"
+    )
+    warm_start: Literal['latest_blessed'] | None = Field(
+        None, description='initialise with the weights of the latest blessed model'
+    )
     batch_size: int = Field(32, ge=1)
     seed: int = Field(0, ge=0, lt=2**20)
     label_smoothing: float = Field(0.0, ge=0, lt=1)
-    class_weights: ClassWeights | None = None  # in the loss
-    threshold: float = Field(0.5, gt=0, lt=1)  # to predict the second of two classes
-    # auto: bfloat16 on CPUs that support it; mixed: also float16 on GPUs.
-    precision: Literal['auto', 'float32', 'mixed'] = 'auto'
-    cache: bool = True  # off: every epoch decodes all images and runs the complete network
-    max_cache_gb: float = Field(20.0, gt=0)  # size limit of the activation cache
+    class_weights: ClassWeights | None = Field(
+        None, description="weights in the loss: 'balanced' or a number for each class name"
+    )
+    threshold: float = Field(
+        0.5, gt=0, lt=1, description='minimum probability to predict the second of two classes'
+    )
+    precision: Literal['auto', 'float32', 'mixed'] = Field(
+        'auto', description='auto: bfloat16 on CPUs that support it; mixed: also float16 on GPUs'
+    )
+    cache: bool = Field(
+        True, description='off: every epoch decodes all images and runs the complete network'
+    )
+    max_cache_gb: float = Field(20.0, gt=0, description='size limit of the activation cache')
     head: HeadConfig = HeadConfig()
     feature_extraction: StageConfig = StageConfig()
     fine_tune: FineTuneConfig = FineTuneConfig()

@@ -29,7 +29,7 @@ class RangeConfig(StrictModel):
 
     low: float
     high: float
-    log: bool = False
+    log: bool = Field(False, description='sample on a logarithmic scale')
 
     @model_validator(mode='after')
     def _check_bounds(self) -> 'RangeConfig':
@@ -49,10 +49,12 @@ Choices = Annotated[
 class TunerConfig(StrictModel):
     """Hyperparameter search before training; the Trainer uses the best values."""
 
-    trials: int = Field(8, ge=1)
+    trials: int = Field(8, ge=1, description='number of trainings')
     algorithm: Literal['random', 'bayesian'] = 'random'
     objective: Literal['val_loss', 'val_accuracy'] = 'val_loss'
-    space: dict[Literal[TUNABLE], Choices] = Field(min_length=1)  # type: ignore[valid-type]
+    space: dict[Literal[TUNABLE], Choices] = Field(  # type: ignore[valid-type]
+        min_length=1, description='a range or a list of values for each key of the Trainer'
+    )
 
     @model_validator(mode='after')
     def _check_objective(self) -> 'TunerConfig':
