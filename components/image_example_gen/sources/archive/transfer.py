@@ -59,7 +59,7 @@ def download(url: str, partial: Path, known: Mapping[str, str]) -> dict[str, str
     """Downloads to a new file, with retries; resumes a transfer if the file has not changed.
 
     `known` has the ETag and Last-Modified of an earlier copy, if there is one; then there are no
-    retries until the transfer starts. Returns those of the new file; None if the copy is up to date.
+    retries until the transfer starts. Returns those of the new file; None if the copy is current.
 
     Raises:
         DownloadError: the server does not send the file.
