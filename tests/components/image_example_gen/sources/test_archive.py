@@ -123,6 +123,9 @@ def test_refuses_extracted_archive_that_lost_images(make, cache):
 
     with pytest.raises(DataError, match=r'has lost images of archive .*pets\.zip; remove it'):
         ArchiveSource(path)
+    next(cache.rglob('contents.json')).write_text('')
+    with pytest.raises(DataError, match='is damaged; remove it, start again'):
+        ArchiveSource(path)
 
 
 def test_refuses_archive_that_changes_during_extraction(make, monkeypatch):
