@@ -1,8 +1,4 @@
-"""The command line. Puts the commands together; each reads what is asked for, and calls it.
-
-Exit codes: 0 blessed or unchanged, 1 a component failed, 2 wrong usage or configuration,
-3 finished and not blessed, 130 interrupted.
-"""
+"""The command line: puts the commands together. Their exit codes are in `common.errors`."""
 
 import sys
 
@@ -10,12 +6,9 @@ import click
 
 from pipeline.commands import cluster, models, predict, report, runs
 from pipeline.commands.error_handling import CommandLine
-from pipeline.commands.options import RUN_CODES
 
 
-@click.group(
-    cls=CommandLine, context_settings={'help_option_names': ['-h', '--help']}, epilog=RUN_CODES
-)
+@click.group(cls=CommandLine, context_settings={'help_option_names': ['-h', '--help']})
 @click.version_option(package_name='catdog-pipeline')
 @click.pass_context
 def main(context: click.Context) -> None:

@@ -6,9 +6,7 @@ from setuptools import find_packages, setup
 REQUIREMENTS = [
     'absl-py>=1.4,<2',
     'apache-beam[gcp]>=2.59,<2.60',
-    'apscheduler>=3.10,<4',
     'click>=8.1,<9',
-    'cron-descriptor>=1.4',
     'cronsim>=2.6',
     'filelock>=3.12',
     'google-crc32c>=1.5',
@@ -16,7 +14,6 @@ REQUIREMENTS = [
     'jinja2>=3.1',
     'keras>=3.12,<4',
     'keras-tuner>=1.4.7,<2',
-    'matplotlib>=3.10,<4',
     'ml-metadata>=1.16,<1.17',
     'numpy>=1.26,<2',
     'pillow>=12',
@@ -28,6 +25,7 @@ REQUIREMENTS = [
     'requests>=2.32',
     'rich>=13.9',
     'scipy>=1.11,<2',
+    'tenacity>=8.2',
     'tensorflow>=2.16.2,<2.17',
     'tensorflow-data-validation>=1.16.1,<1.17',
     'tensorflow-datasets>=4.9.3,<5',
@@ -38,26 +36,6 @@ REQUIREMENTS = [
     'tfx>=1.16,<1.17',
     'tzdata',
 ]
-
-EXTRAS = {
-    'kubeflow': ['kfp>=2.7,<2.14', 'kfp-kubernetes>=1.3,<2'],
-    'notebook': ['notebook>=7.2'],
-    'dev': [
-        'hypothesis>=6',
-        'import-linter>=2',
-        'kubernetes-validate>=1.31',
-        'mypy>=1.11',
-        'pytest>=8',
-        'pytest-cov>=5',
-        'pytest-timeout>=2.3',
-        'pytest-xdist>=3.6',
-        'ruff>=0.6',
-        'types-protobuf<5',
-        'types-PyYAML',
-        'types-requests',
-        'websocket-client>=1',
-    ],
-}
 
 setup(
     name='catdog-pipeline',
@@ -77,6 +55,6 @@ setup(
         'trainer.model': ['embedded/*.h5'],
     },
     install_requires=REQUIREMENTS,
-    extras_require=EXTRAS,
+    extras_require={'kubeflow': ['kfp>=2.7,<2.14', 'kfp-kubernetes>=1.3,<2']},
     entry_points={'console_scripts': ['catdog-pipeline = pipeline_runner:main']},
 )

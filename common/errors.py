@@ -19,6 +19,9 @@ mistake. Executors raise these errors too, so they can be pickled.
 
 from typing import ClassVar, Literal
 
+# Exit codes of the command line and of Kubeflow tasks.
+FAILED, USAGE, NOT_BLESSED, INTERRUPTED = 1, 2, 3, 130
+
 RejectionReason = Literal[
     'unreadable',
     'empty',
@@ -42,20 +45,20 @@ class PipelineError(Exception):
         retryable: whether the same attempt may succeed later.
     """
 
-    exit_code: ClassVar[int] = 1
+    exit_code: ClassVar[int] = FAILED
     retryable: bool = False
 
 
 class ConfigError(PipelineError):
     """The configuration cannot be used."""
 
-    exit_code = 2
+    exit_code = USAGE
 
 
 class DataError(PipelineError):
     """The images cannot be used."""
 
-    exit_code = 2
+    exit_code = USAGE
 
 
 class Rejected(DataError):
@@ -91,7 +94,7 @@ class DownloadError(DataError):
 class MetadataError(PipelineError):
     """ML Metadata cannot be used."""
 
-    exit_code = 2
+    exit_code = USAGE
     retryable = True
 
 
@@ -104,13 +107,13 @@ class MetadataDamaged(MetadataError):
 class ModelError(PipelineError):
     """A model, version or run is unknown or unusable."""
 
-    exit_code = 2
+    exit_code = USAGE
 
 
 class AlreadyRunning(PipelineError):
     """Another run or schedule of the recipe holds the lock."""
 
-    exit_code = 2
+    exit_code = USAGE
 
 
 class RunError(PipelineError):

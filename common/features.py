@@ -41,8 +41,9 @@ WARMUP_FILE = 'assets.extra/tf_serving_warmup_requests'  # requests with the Tra
 
 # In the Trainer's output folder.
 ACTIVATIONS_PREFIX = 'activations-'  # folders of the activation cache
-PICTURES = 'pictures'
 HISTORY = 'history.json'
+NETWORK = 'network.json'
+AUGMENTED_VIEWS = 'figures/augmented_views.png'
 
 SPLITS = ('train', 'eval', 'test')
 SPAN, FINGERPRINT = 'span', 'input_fingerprint'  # custom properties of Examples, named by TFX

@@ -164,7 +164,9 @@ def _inference(recipe: Recipe, trainer: BaseNode, gate: BaseNode) -> tuple[BaseN
     if recipe.inference is None:
         return ()
     unlabelled = UnlabelledExampleGen(
-        recipe.inference, recipe.data.checks, code_of(UnlabelledExampleGen)
+        path=str(recipe.inference.path.absolute()),
+        checks=recipe.data.checks.model_dump_json(),
+        code=code_of(UnlabelledExampleGen),
     )
     inferrer = FolderInferrer(
         examples=unlabelled.outputs[EXAMPLES],

@@ -1,18 +1,16 @@
 """Formats spans, times, JSON and dotted keys for output."""
 
-import dataclasses
 import datetime
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import BaseModel
+import pydantic_core
 
 
 def named(numbers: Sequence[int]) -> str:
-    """`span 4`, `spans 1 and 3`, `spans 2 to 5`."""
-    if len(numbers) == 1:
-        return f'span {numbers[0]}'
+    """`span 4`, `spans 1 and 3`, `spans 2 to 5`; empty without numbers."""
+    if len(numbers) < 2:
+        return ''.join(f'span {number}' for number in numbers)
     if len(numbers) > 2 and list(numbers) == list(range(numbers[0], numbers[-1] + 1)):
         return f'spans {numbers[0]} to {numbers[-1]}'
     return f'spans {", ".join(map(str, numbers[:-1]))} and {numbers[-1]}'
@@ -25,7 +23,7 @@ def time_of(moment: datetime.datetime) -> str:
 
 def to_json(value: Any) -> str:
     """Dataclasses and pydantic models as indented JSON, with times in ISO 8601."""
-    return json.dumps(value, indent=1, default=_json_value)
+    return pydantic_core.to_json(value, indent=1).decode()
 
 
 def dotted(values: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
@@ -37,11 +35,3 @@ def dotted(values: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
         else:
             flat[f'{prefix}{key}'] = value
     return flat
-
-
-def _json_value(value: Any) -> Any:
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode='json')
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return dataclasses.asdict(value)
-    return value.isoformat() if isinstance(value, datetime.datetime) else str(value)

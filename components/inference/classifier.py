@@ -9,31 +9,19 @@ import tensorflow as tf
 
 from common import features
 from common.errors import ModelError
+from components.image_example_gen.sources.base.source_protocol import describe_classes
 from components.inference.model_folder import read_classes
-
-_NAMED = 8  # maximum number of classes in an error message
 
 
 class PredictedClass(NamedTuple):
-    """Predicted class of an image.
-
-    Attributes:
-        name: name of the class; None if a probability is NaN.
-        probability: predicted probability of this class.
-    """
+    """Predicted class of an image and its probability; the name is None if it is NaN."""
 
     name: str | None
     probability: float
 
 
 class Classifier:
-    """A loaded SavedModel that predicts class names.
-
-    Args:
-        folder: folder of the SavedModel.
-
-    Attributes:
-        classes: class names by label.
+    """A loaded SavedModel that predicts class names; `classes` has them by label.
 
     Raises:
         ModelError: the model cannot be loaded, or has no list of classes.
@@ -56,9 +44,8 @@ class Classifier:
     @property
     def image_size(self) -> int:
         """Height and width of the input images, in pixels."""
-        (pixels,) = (
-            self._signature(features.SIGNATURE_PIXELS).structured_input_signature[1].values()
-        )
+        _, inputs = self._signature(features.SIGNATURE_PIXELS).structured_input_signature
+        (pixels,) = inputs.values()
         return int(pixels.shape[1])
 
     def of_images(self, encoded: Sequence[bytes]) -> list[PredictedClass]:
@@ -90,25 +77,17 @@ class Classifier:
 def to_predicted_class(
     name: str, probabilities: Sequence[float], classes: Sequence[str]
 ) -> PredictedClass:
-    """Converts model outputs.
+    """Converts the predicted class `name` and the probabilities of a model.
 
-    Args:
-        name: predicted class.
-        probabilities: [1] of the second of two classes, or [classes] of three or more.
-        classes: class names by label.
-
-    Raises:
-        ModelError: the predicted class is not in the list.
+    Two classes have one probability, that of the second. Raises ModelError for an unknown class.
     """
     if not np.isfinite(probabilities).all():
         return PredictedClass(None, float('nan'))
     if name not in classes:
         raise ModelError(
-            f'the model predicts {name!r}, which is not in its {features.CLASSES_FILE}: '
-            f'{", ".join(classes[:_NAMED])}'
+            f'the model predicts {name!r}, but its {features.CLASSES_FILE} lists '
+            f'{describe_classes(classes)}'
         )
-    label = classes.index(name)
-    if len(probabilities) > 1:
-        return PredictedClass(name, float(probabilities[label]))
-    second = float(probabilities[0])
-    return PredictedClass(name, second if label else 1 - second)
+    if len(probabilities) == 1:
+        probabilities = [1 - probabilities[0], probabilities[0]]
+    return PredictedClass(name, float(probabilities[classes.index(name)]))

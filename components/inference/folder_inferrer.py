@@ -2,7 +2,6 @@
 
 import csv
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -27,7 +26,7 @@ from components.inference.model_folder import read_classes
 
 TABLE = 'predictions.csv'
 OUTPUT_EXAMPLES = 'output_examples'
-_MODEL, _BLESSING = 'model', 'model_blessing'
+_BLESSING = 'model_blessing'
 
 _log = logging.getLogger(__name__)
 
@@ -38,7 +37,7 @@ class FolderInferrerDriver(CacheKeyDriver):
     output = OUTPUT_EXAMPLES
 
     def external_state(self, execution_info: ExecutionInfo) -> dict[str, str]:
-        override = read_override(folder_of(execution_info.input_dict[_MODEL][0].uri))
+        override = read_override(folder_of(execution_info.input_dict['model'][0].uri))
         return {OVERRIDE: override.model_dump_json()} if override else {}
 
 
@@ -51,12 +50,8 @@ class FolderInferrerExecutor(Executor):
         output_dict: dict[str, list[Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Writes predictions as tf.Examples and CSV; nothing if the model is not blessed.
-
-        Raises:
-            ModelError: the model has no list of classes, or its manual override is damaged.
-        """
-        (model,), (examples,) = input_dict[_MODEL], output_dict[OUTPUT_EXAMPLES]
+        """Writes predictions as tf.Examples and CSV; nothing if the model is not blessed."""
+        (model,), (examples,) = input_dict['model'], output_dict[OUTPUT_EXAMPLES]
         by_gate = model_utils.is_model_blessed(input_dict[_BLESSING][0])
         if not is_blessed(folder_of(model.uri), by_gate):
             _log.info('no predictions: the model is not blessed')
@@ -65,9 +60,8 @@ class FolderInferrerExecutor(Executor):
         inputs = {name: artifacts for name, artifacts in input_dict.items() if name != _BLESSING}
         super().Do(inputs, output_dict, exec_properties)
         classes = read_classes(folder_of(path_utils.serving_model_path(model.uri)))
-        folder = folder_of(examples.uri)
-        count = write_table(folder, classes)
-        _log.info('%s predictions in %s', count, folder / TABLE)
+        count = write_table(folder_of(examples.uri), classes)
+        _log.info('%s predictions in %s', count, folder_of(examples.uri) / TABLE)
 
 
 class FolderInferrerSpec(BulkInferrerSpec):
@@ -82,8 +76,7 @@ class FolderInferrerSpec(BulkInferrerSpec):
 class FolderInferrer(BaseBeamComponent):
     """Classifies unlabelled images with a model that the gate or a manual override blessed.
 
-    The output `output_examples` has the input records with the features `probability` and `class`,
-    and the file `predictions.csv`.
+    The output has the input records with the features `probability` and `class`, and a CSV file.
     """
 
     SPEC_CLASS = FolderInferrerSpec
@@ -93,14 +86,7 @@ class FolderInferrer(BaseBeamComponent):
     def __init__(
         self, examples: BaseChannel, model: BaseChannel, model_blessing: BaseChannel, code: str
     ) -> None:
-        """Builds the component.
-
-        Args:
-            examples: unlabelled Examples.
-            model: output of the Trainer.
-            model_blessing: output of ModelGate.
-            code: hash of the component's source.
-        """
+        """Builds the component; `code` is a hash of its source."""
         columns = [
             bulk_inferrer_pb2.PredictOutputCol(output_key=name, output_column=name)
             for name in (features.PROBABILITY, features.CLASS)
@@ -122,29 +108,18 @@ class FolderInferrer(BaseBeamComponent):
 
 
 def write_table(folder: Path, classes: tuple[str, ...]) -> int:
-    """Writes a CSV file of (file, class, probability), sorted by file.
-
-    Args:
-        folder: folder of the Examples; gets the CSV file.
-        classes: class names by label.
-
-    Returns:
-        Number of predictions.
-    """
-    rows = sorted(_rows(folder, classes))
-    with (folder / TABLE).open('w', newline='', encoding='utf-8') as file:
-        table = csv.writer(file)
-        table.writerow(('file', 'class', 'probability'))
-        table.writerows(rows)
-    return len(rows)
-
-
-def _rows(folder: Path, classes: tuple[str, ...]) -> Iterator[tuple[str, str, str]]:
-    for file in sorted(folder.glob('Split-*/*')):
-        for record in tf.data.TFRecordDataset(str(file), 'GZIP').as_numpy_iterator():
+    """Writes a CSV file next to the Examples, sorted by file; returns the number of rows."""
+    rows = []
+    for path in sorted(folder.glob('Split-*/*')):
+        for record in tf.data.TFRecordDataset(str(path), 'GZIP').as_numpy_iterator():
             values = tf.train.Example.FromString(record).features.feature
             filename = values[features.FILENAME].bytes_list.value[0].decode(errors='replace')
             name = values[features.CLASS].bytes_list.value[0].decode()
             probabilities = values[features.PROBABILITY].float_list.value
             prediction = to_predicted_class(name, probabilities, classes)
-            yield filename, prediction.name or '', f'{prediction.probability:.6f}'
+            rows.append((filename, prediction.name or '', f'{prediction.probability:.6f}'))
+    with (folder / TABLE).open('w', newline='', encoding='utf-8') as file:
+        table = csv.writer(file)
+        table.writerow(('file', 'class', 'probability'))
+        table.writerows(sorted(rows))
+    return len(rows)

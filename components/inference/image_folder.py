@@ -1,53 +1,49 @@
-"""Finds the images of an unlabelled folder."""
+"""The folder of unlabelled images: `inference:` of a recipe. Does not import TensorFlow."""
 
-import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from pydantic import Field, field_validator
+
 from common.errors import DataError
+from common.strict_model import StrictModel
 from components.image_example_gen.sources.base.image_files import (
     IMAGE_SUFFIXES,
     files_in,
     fingerprint,
 )
+from components.image_example_gen.sources.base.reading import convert_os_errors
+
+
+class InferenceConfig(StrictModel):
+    """Unlabelled images that a run classifies with the blessed model."""
+
+    path: Path = Field(description='folder of unlabelled images, searched recursively')
+
+    @field_validator('path')
+    @classmethod
+    def _is_local(cls, path: Path) -> Path:
+        if ':/' in str(path):
+            raise ValueError('must be a local folder; mount the object storage as a volume')
+        return path
 
 
 def files_of(folder: Path) -> Iterator[Path]:
-    """Yields the image files of a folder and its subfolders, sorted within each.
-
-    Raises:
-        DataError: the path is not a folder, or a subfolder is not readable.
-    """
+    """Yields the image files; raises DataError if the path is not a readable folder."""
     if not folder.is_dir():
-        problem = 'is a file' if folder.exists() else 'does not exist'
+        problem = 'is not a folder' if folder.exists() else 'does not exist'
         raise DataError(f'inference.path: {folder} {problem}; give a folder with images')
-    with _data_errors():
+    with convert_os_errors():
         yield from files_in(folder, IMAGE_SUFFIXES)
 
 
 def fingerprint_of(folder: Path) -> str:
-    """Digest that changes when an image is added, removed, renamed or modified.
-
-    Raises:
-        DataError: see `files_of`.
-    """
-    with _data_errors():
+    """Digest that changes when an image is added, removed, renamed or modified."""
+    with convert_os_errors():
         return fingerprint(files_of(folder), folder)
 
 
 def require_images(folder: Path) -> None:
-    """Checks the folder before a run starts to train.
-
-    Raises:
-        DataError: the folder has no images, or see `files_of`.
-    """
+    """Raises DataError for a folder without images, before a run starts to train."""
     if next(files_of(folder), None) is None:
         raise DataError(f'inference.path: {folder} has no images')
-
-
-@contextlib.contextmanager
-def _data_errors() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise DataError(f'{error.filename} cannot be read: {error.strerror}') from error

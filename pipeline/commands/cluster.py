@@ -6,19 +6,8 @@ from typing import Any
 
 import click
 
-from pipeline.commands.options import (
-    arguments,
-    load,
-    now,
-    quiet_tensorflow,
-    recipe_options,
-    show,
-)
+from pipeline.commands.options import arguments, load, quiet_tensorflow, recipe_options, show
 
-SCHEDULE_CODES = (
-    'Exit codes: 0 Kubeflow has the schedule, or SIGTERM stopped the local schedule; '
-    '1 Kubeflow cannot be reached, or refuses; 2 wrong usage; 130 interrupted.'
-)
 _RUNNER = Path(__file__).absolute().parents[2] / 'pipeline_runner.py'
 
 
@@ -32,11 +21,7 @@ _RUNNER = Path(__file__).absolute().parents[2] / 'pipeline_runner.py'
     help='Kubeflow Pipelines 2 or Vertex AI Pipelines.',
 )
 @click.option(
-    '--output',
-    '-o',
-    type=click.Path(path_type=Path),
-    metavar='FILE',
-    help='Default: pipeline.yaml; pipeline.json for Vertex AI.',
+    '--output', '-o', type=click.Path(path_type=Path), help='Default: pipeline.yaml or .json.'
 )
 def compile_(engine: str, output: Path | None, **options: Any) -> None:
     """Compile a recipe for a cluster."""
@@ -44,24 +29,19 @@ def compile_(engine: str, output: Path | None, **options: Any) -> None:
 
     recipe = load(**options)
     quiet_tensorflow()
-    if engine == 'kubeflow':
-        with quick_imports():
-            from pipeline.kubeflow.compiler import compile_kubeflow
+    with quick_imports():
+        if engine == 'kubeflow':
+            from pipeline.kubeflow.compiler import compile_kubeflow as compile_recipe
+        else:
+            from pipeline.kubeflow.vertex import compile_vertex as compile_recipe
 
-        path = output or Path('pipeline.yaml')
-        notes = compile_kubeflow(recipe, path)
-    else:
-        with quick_imports():
-            from pipeline.kubeflow.vertex import compile_vertex
-
-        path = output or Path('pipeline.json')
-        notes = compile_vertex(recipe, path)
-    for note in notes:
+    path = output or Path('pipeline.yaml' if engine == 'kubeflow' else 'pipeline.json')
+    for note in compile_recipe(recipe, path):
         click.echo(f'note: {note}', err=True)
     show(f'{recipe.name} is written to {path}')
 
 
-@click.group(invoke_without_command=True, epilog=SCHEDULE_CODES)
+@click.group(invoke_without_command=True)
 @recipe_options
 @click.option(
     '--engine',
@@ -70,22 +50,11 @@ def compile_(engine: str, output: Path | None, **options: Any) -> None:
     show_default=True,
     help='Schedule on a cluster, or on this machine in the foreground.',
 )
-@click.option('--cron', metavar='CRON', help="Five fields, as in '0 2 * * 1-5', or '@daily'.")
-@click.option(
-    '--timezone',
-    default='UTC',
-    show_default=True,
-    metavar='ZONE',
-    help='Time zone of the cron expression, as Europe/Berlin.',
-)
+@click.option('--cron', metavar='CRON', help="Five fields, as in '0 2 * * 1-5'.")
+@click.option('--timezone', default='UTC', show_default=True, help='As in Europe/Berlin.')
 @click.pass_context
 def schedule(
-    context: click.Context,
-    /,
-    engine: str,
-    cron: str | None,
-    timezone: str,
-    **options: Any,
+    context: click.Context, /, engine: str, cron: str | None, timezone: str, **options: Any
 ) -> None:
     """Schedule retraining with a cron expression.
 
@@ -99,7 +68,7 @@ def schedule(
     if cron is None:
         raise click.UsageError("--cron is missing, as in --cron '0 2 * * 1-5'")
     recipe = load(**options)
-    from pipeline.retraining.cron import parse_schedule
+    from pipeline.retraining.cron import parse_schedule, utc_now
 
     wanted = parse_schedule(cron, timezone)
     quiet_tensorflow()
@@ -110,10 +79,10 @@ def schedule(
         sys.exit(run_schedule(recipe, wanted, [*tick, *arguments(**options)]))
     from pipeline.kubeflow.operations import run_on_schedule
 
-    kept = run_on_schedule(recipe, wanted)
+    created = run_on_schedule(recipe, wanted)
     words = wanted.in_words()
-    show(f'{recipe.name} runs {words[0].lower() + words[1:]}, as {kept.id}')
-    for moment in wanted.next_times(now(), 3):
+    show(f'{recipe.name} runs {words[0].lower() + words[1:]}, as {created.id}')
+    for moment in wanted.next_times(utc_now()):
         show(f'  {moment:%a %Y-%m-%d %H:%M %Z}')
 
 
@@ -122,9 +91,9 @@ def schedule(
 def list_(**options: Any) -> None:
     """List the schedules on Kubeflow."""
     recipe = load(**options)
-    from pipeline.kubeflow.client import connect, list_schedules
+    from pipeline.kubeflow.client import KubeflowClient
 
-    found = list_schedules(connect(recipe.kubeflow.connection))
+    found = KubeflowClient(recipe.kubeflow.connection).list_schedules()
     for each in found:
         state = '' if each.enabled else ', disabled'
         show(f'{each.name}: {each.description or each.cron}{state} ({each.id})')
@@ -138,9 +107,9 @@ def list_(**options: Any) -> None:
 def delete(name: str, **options: Any) -> None:
     """Delete the schedule NAME on Kubeflow."""
     recipe = load(**options)
-    from pipeline.kubeflow.client import connect, delete_schedule
+    from pipeline.kubeflow.client import KubeflowClient
 
-    for each in delete_schedule(connect(recipe.kubeflow.connection), name):
+    for each in KubeflowClient(recipe.kubeflow.connection).delete_schedule(name):
         show(f'{each.name} is deleted ({each.id})')
 
 

@@ -5,10 +5,7 @@ from typing import Any, NoReturn
 
 import click
 
-from common.errors import PipelineError
-
-FAILED, USAGE, INTERRUPTED = 1, 2, 130
-_HINTS = {'run': '; run the same command again to continue'}  # after an interrupt
+from common.errors import FAILED, INTERRUPTED, USAGE, PipelineError
 
 
 class CommandLine(click.Group):
@@ -20,11 +17,13 @@ class CommandLine(click.Group):
         except PipelineError as error:
             fail(str(error), error.exit_code)
         except KeyboardInterrupt:
-            fail(f'interrupted{_HINTS.get(ctx.invoked_subcommand or "", "")}', INTERRUPTED)
+            hint = '; run the same command again to continue'
+            fail(f'interrupted{hint if ctx.invoked_subcommand == "run" else ""}', INTERRUPTED)
         except BrokenPipeError:
             raise  # click exits without a message
         except OSError as error:
-            fail(_describe(error), USAGE)
+            what = f'{error.filename} cannot be used: ' if error.filename else ''
+            fail(f'{what}{error.strerror or error}', USAGE)
         except ModuleNotFoundError as error:
             if error.name is None or not error.name.startswith('kfp'):
                 raise
@@ -39,9 +38,3 @@ def fail(message: str, code: int) -> NoReturn:
     """Prints an error message and exits."""
     click.echo(f'error: {message}', err=True)
     sys.exit(code)
-
-
-def _describe(error: OSError) -> str:
-    if error.filename is None:
-        return error.strerror or str(error)
-    return f'{error.filename} cannot be used: {error.strerror}'

@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -26,13 +26,10 @@ _REASON = click.option(
 @json_option
 def lineage(model: str, as_json: bool, **options: Any) -> None:
     """Show the lineage of a pushed MODEL, given as a version or its folder."""
-    recipe = load(**options)
-    from pipeline.formatting import to_json
-    from pipeline.metadata_store import existing_store
+    recipe, store = _load_with_metadata(options)
     from pipeline.registry.lineage import as_tree, trace
 
-    found = trace(existing_store(recipe.metadata, recipe.home), recipe.name, model)
-    show(to_json(found) if as_json else as_tree(found))
+    _show(trace(store, recipe.name, model), as_tree, as_json)
 
 
 @click.command()
@@ -40,13 +37,10 @@ def lineage(model: str, as_json: bool, **options: Any) -> None:
 @json_option
 def why(as_json: bool, **options: Any) -> None:
     """Show the latest gate decision, rule by rule, and manual overrides since."""
-    recipe = load(**options)
-    from pipeline.formatting import to_json
-    from pipeline.metadata_store import existing_store
+    recipe, store = _load_with_metadata(options)
     from pipeline.registry.gate_history import as_text, latest_decision
 
-    decision = latest_decision(existing_store(recipe.metadata, recipe.home), recipe.name)
-    show(to_json(decision) if as_json else as_text(decision))
+    _show(latest_decision(store, recipe.name), as_text, as_json)
 
 
 @click.command()
@@ -54,16 +48,14 @@ def why(as_json: bool, **options: Any) -> None:
 @json_option
 def models(as_json: bool, **options: Any) -> None:
     """List the versions in the serving folder."""
-    recipe = load(**options)
-    from pipeline.formatting import to_json
-    from pipeline.metadata_store import existing_store
+    recipe, store = _load_with_metadata(options)
     from pipeline.registry.model_list import as_table, list_models
 
-    versions = list_models(recipe, existing_store(recipe.metadata, recipe.home))
-    if as_json:
-        show(to_json(versions))
+    versions = list_models(recipe, store)
+    if versions or as_json:
+        _show(versions, as_table, as_json)
     else:
-        show(as_table(versions) if versions else f'no version in {recipe.serving_directory}')
+        show(f'no version in {recipe.serving_directory}')
 
 
 @click.command()
@@ -76,12 +68,10 @@ def rollback(version: str | None, reason: str | None, **options: Any) -> None:
     The live model loses its blessing: the same run does not push it again, and later models are
     neither compared with it nor warm-started from it.
     """
-    reason = _required(reason)
-    with _locked(options) as (recipe, store):
-        from pipeline.registry.overrides import rollback as do
+    with _override(options, reason) as (recipe, store, why):
+        from pipeline.registry import overrides
 
-        pushed = do(recipe, store, version, reason)
-    show(f'live: {pushed.folder}')
+        show(f'live: {overrides.rollback(recipe, store, version, why).folder}')
 
 
 @click.command()
@@ -96,11 +86,10 @@ def bless(model: str | None, force: bool, reason: str | None, **options: Any) ->
     """
     if not force:
         raise ConfigError('bless overrides the gate; add --force to confirm')
-    reason = _required(reason)
-    with _locked(options) as (recipe, store):
-        from pipeline.registry.overrides import bless as do
+    with _override(options, reason) as (recipe, store, why):
+        from pipeline.registry import overrides
 
-        pushed = do(recipe, store, model, reason)
+        pushed = overrides.bless(recipe, store, model, why)
     show(f'blessed; {"live already:" if pushed.unchanged else "live:"} {pushed.folder}')
 
 
@@ -110,46 +99,47 @@ def bless(model: str | None, force: bool, reason: str | None, **options: Any) ->
 @_REASON
 def unbless(version: str | None, reason: str | None, **options: Any) -> None:
     """Withdraw the blessing of a VERSION. Default: the live version."""
-    reason = _required(reason)
-    with _locked(options) as (recipe, store):
-        from pipeline.registry.overrides import unbless as do
+    with _override(options, reason) as (recipe, store, why):
+        from pipeline.registry import overrides
 
-        folder, live = do(recipe, store, version, reason)
-    show(
-        f'the blessing of {folder.name} is withdrawn'
-        + ('; its model stays live until a rollback' if live else '')
-    )
+        folder, live = overrides.unbless(recipe, store, version, why)
+    note = '; its model stays live until a rollback' if live else ''
+    show(f'the blessing of {folder.name} is withdrawn{note}')
 
 
-def _required(reason: str | None) -> str:
-    if not reason or not reason.strip():
-        raise ConfigError('--reason is missing; give the reason for the override')
-    return reason.strip()
+def _load_with_metadata(options: dict[str, Any]) -> 'tuple[Recipe, MetadataStore | None]':
+    """Loads the recipe, and its metadata if there are any."""
+    recipe = load(**options)
+    from pipeline.metadata_store import existing_store
+
+    return recipe, existing_store(recipe.metadata, recipe.home)
+
+
+def _show(result: Any, formatted: Callable[[Any], Any], as_json: bool) -> None:
+    from pipeline.formatting import to_json
+
+    show(to_json(result) if as_json else formatted(result))
 
 
 @contextlib.contextmanager
-def _locked(options: dict[str, Any]) -> 'Iterator[tuple[Recipe, MetadataStore]]':
-    """Loads the recipe and its metadata, and holds the lock of the recipe.
-
-    Raises:
-        ModelError: the recipe has not run yet.
-        RunError: the metadata cannot be written.
-        PipelineError: the recipe, the lock or the metadata cannot be used.
-    """
-    recipe = load(**options)
+def _override(
+    options: dict[str, Any], reason: str | None
+) -> 'Iterator[tuple[Recipe, MetadataStore, str]]':
+    """Loads the recipe and its metadata, checks the reason, and holds the lock of the recipe."""
+    if not reason or not reason.strip():
+        raise ConfigError('--reason is missing; give the reason for the override')
     quiet_tensorflow()
     logging.getLogger('tensorflow').setLevel(logging.ERROR)
+    recipe, store = _load_with_metadata(options)
+    if store is None:
+        raise ModelError(f'{recipe.name} has no runs in {recipe.home}; run the recipe first')
     from ml_metadata.errors import StatusError
 
     from pipeline.local.run_recipe import lock_recipe
-    from pipeline.metadata_store import existing_store
 
-    store = existing_store(recipe.metadata, recipe.home)
-    if store is None:
-        raise ModelError(f'{recipe.name} has no runs in {recipe.home}; run the recipe first')
     try:
         with lock_recipe(recipe):
-            yield recipe, store
+            yield recipe, store, reason.strip()
     except StatusError as error:
         raise RunError(
             f'the metadata cannot be written: {error}; the next run completes it'

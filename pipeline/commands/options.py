@@ -1,9 +1,7 @@
-"""Options, exit codes and helpers that several commands share."""
+"""Options and helpers that several commands share."""
 
-import datetime
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -13,10 +11,31 @@ if TYPE_CHECKING:
 
     from pipeline.config.recipe import Recipe
 
-BLESSED, NOT_BLESSED = 0, 3
-RUN_CODES = (
-    'Exit codes of run: 0 blessed or unchanged; 1 a component failed; 2 wrong usage or '
-    'configuration; 3 finished and not blessed; 130 interrupted.'
+_DEFAULT_RECIPE = 'demo'
+_RECIPE_OPTIONS = (
+    click.option(
+        '--config',
+        '-c',
+        default=_DEFAULT_RECIPE,
+        show_default=True,
+        metavar='RECIPE',
+        help='Path of a recipe, or name of a recipe in configs/.',
+    ),
+    click.option(
+        '--set',
+        'overrides',
+        multiple=True,
+        metavar='KEY=VALUE',
+        help='Override one key, as in trainer.fine_tune.from_layer=120. Repeatable.',
+    ),
+    click.option(
+        '--data',
+        metavar='PATH|URL',
+        help='Your own images: a folder with one folder per class, a zip or tar archive of '
+        'such a folder (file or URL), a Parquet file, or a folder with Parquet files.',
+    ),
+    click.option('--weights', help="'embedded', 'imagenet', 'random' or a Keras weights file."),
+    click.option('--workdir', metavar='FOLDER', help='Folder for runs, models and metadata.'),
 )
 
 json_option = click.option('--json', 'as_json', is_flag=True, help='Print JSON.')
@@ -24,41 +43,7 @@ json_option = click.option('--json', 'as_json', is_flag=True, help='Print JSON.'
 
 def recipe_options(command: Callable[..., None]) -> Callable[..., None]:
     """Decorator that adds the options to choose a recipe and override its keys."""
-    options = [
-        click.option(
-            '--config',
-            '-c',
-            default='demo',
-            show_default=True,
-            metavar='RECIPE',
-            help='Path of a recipe, or name of a recipe in configs/.',
-        ),
-        click.option(
-            '--set',
-            'overrides',
-            multiple=True,
-            metavar='KEY=VALUE',
-            help='Override one key, as in trainer.fine_tune.from_layer=120. Repeatable.',
-        ),
-        click.option(
-            '--data',
-            metavar='PATH|URL',
-            help='Your own images: a folder with one folder per class, a zip or tar archive of '
-            'such a folder (file or URL), a Parquet file, or a folder with Parquet files.',
-        ),
-        click.option(
-            '--weights',
-            metavar='WEIGHTS',
-            help="'embedded', 'imagenet', 'random' or the path of a Keras weights file.",
-        ),
-        click.option(
-            '--workdir',
-            type=click.Path(path_type=Path),
-            metavar='FOLDER',
-            help='Folder for runs, models and metadata.',
-        ),
-    ]
-    for option in reversed(options):
+    for option in reversed(_RECIPE_OPTIONS):
         command = option(command)
     return command
 
@@ -68,7 +53,7 @@ def load(
     overrides: tuple[str, ...],
     data: str | None,
     weights: str | None,
-    workdir: Path | None,
+    workdir: str | None,
 ) -> 'Recipe':
     """Loads the recipe from the values of `recipe_options`.
 
@@ -77,24 +62,15 @@ def load(
     """
     from pipeline.config.recipe import load_recipe, parse_override
 
-    changes = [parse_override(text) for text in overrides]
-    if weights is not None:
-        changes.append(('trainer.weights', weights))
-    if workdir is not None:
-        changes.append(('workdir', str(workdir)))
-    return load_recipe(config, changes, data)
+    given = {'trainer.weights': weights, 'workdir': workdir}
+    changes = [(key, value) for key, value in given.items() if value is not None]
+    return load_recipe(config, [*map(parse_override, overrides), *changes], data)
 
 
-def arguments(
-    config: str,
-    overrides: tuple[str, ...],
-    data: str | None,
-    weights: str | None,
-    workdir: Path | None,
-) -> list[str]:
+def arguments(config: str, overrides: tuple[str, ...], **others: str | None) -> list[str]:
     """The values of `recipe_options` as command-line arguments of another process."""
-    given = {'--config': config, '--data': data, '--weights': weights, '--workdir': workdir}
-    named = [f'{name}={value}' for name, value in given.items() if value is not None]
+    given = {'config': None if config == _DEFAULT_RECIPE else config, **others}
+    named = [f'--{name}={value}' for name, value in given.items() if value is not None]
     return [*named, *(f'--set={each}' for each in overrides)]
 
 
@@ -103,16 +79,11 @@ def quiet_tensorflow() -> None:
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 
 
-def now() -> datetime.datetime:
-    """The current time, in UTC."""
-    return datetime.datetime.now(datetime.timezone.utc)
-
-
-def show(what: 'str | RenderableType') -> None:
+def show(result: 'str | RenderableType') -> None:
     """Prints the result of a command: text unchanged, tables fitted to the terminal."""
-    if isinstance(what, str):
-        click.echo(what)
+    if isinstance(result, str):
+        click.echo(result)
         return
     from common import console
 
-    console.show(what)
+    console.show(result)

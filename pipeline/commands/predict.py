@@ -6,26 +6,20 @@ from typing import Any
 
 import click
 
-from common.errors import ModelError
+from common.errors import FAILED, ModelError
 from pipeline.commands.options import load, quiet_tensorflow, recipe_options, show
 
-CODES = (
+_CODES = (
     'Exit codes: 0 a prediction for every image; 1 some images failed, each with an error line; '
     '2 wrong usage, or no model; 130 interrupted.'
 )
 
 
-@click.command(epilog=CODES)
+@click.command(epilog=_CODES)
 @click.argument('images', nargs=-1, required=True, metavar='IMAGE...')
 @recipe_options
-@click.option(
-    '--model',
-    metavar='VERSION|FOLDER',
-    help='A pushed version, or a SavedModel. Default: the live version.',
-)
-@click.option(
-    '--json', 'as_json', is_flag=True, help='Print one JSON object per image, also for errors.'
-)
+@click.option('--model', help='A pushed version, or the folder of a SavedModel; default: live.')
+@click.option('--json', 'as_json', is_flag=True, help='Print a JSON object per image or error.')
 @click.option(
     '--explain',
     type=click.Path(path_type=Path),
@@ -45,14 +39,6 @@ def predict(
 
     folder = find_model(recipe.serving_directory, model)
     read_classes(folder)  # raises for an unsuitable model, before TensorFlow is imported
-    complete = _predict(images, folder, recipe.data.checks, explain, as_json=as_json)
-    sys.exit(0 if complete else 1)
-
-
-def _predict(
-    images: tuple[str, ...], folder: Path, checks: Any, explain: Path | None, *, as_json: bool
-) -> bool:
-    """Prints the predictions; returns whether all images succeeded."""
     quiet_tensorflow()
     from pipeline.execution.quick_imports import quick_imports
 
@@ -65,10 +51,11 @@ def _predict(
     if explain and not classifier.explains:
         raise ModelError(f'the model in {folder} cannot compute Grad-CAM; train a new one')
     overlays = predictions.OverlayFolder(explain) if explain else None
-    complete = True
+    checks = recipe.data.checks
+    failed = False
     inputs = read_images(images, checks.max_bytes)
     for each in predictions.predict(inputs, classifier, checks, overlays):
-        complete = complete and each.problem is None
+        failed = failed or each.problem is not None
         if as_json:
             show(each.as_json())
             continue
@@ -77,4 +64,4 @@ def _predict(
         if each.problem:
             line = predictions.one_line(f'error: {each.path}: {each.problem}')
             click.echo(line, err=True)
-    return complete
+    sys.exit(FAILED if failed else 0)

@@ -1,15 +1,70 @@
 """The `kubeflow:` section of a recipe. Imports neither kfp nor TFX."""
 
+import os
+import urllib.parse
+from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, field_validator
 
+from common.errors import KubeflowError
 from common.strict_model import StrictModel
-from pipeline.config.kubeflow_connection import ConnectionConfig
 
 # Kubernetes quantities; YAML reads `cpu: 4` as a number.
 Cores = Annotated[str, BeforeValidator(str), Field(pattern=r'^\d+(\.\d+)?m?$')]
 Memory = Annotated[str, BeforeValidator(str), Field(pattern=r'^\d+([EPTGMK]i?)?$')]
+Variable = Annotated[str, Field(pattern=r'^[A-Za-z_][A-Za-z0-9_]*$')]
+
+
+class ConnectionConfig(StrictModel):
+    """Address, credentials and experiment of Kubeflow Pipelines.
+
+    A recipe holds no secrets, but the names of the environment variables that do.
+    """
+
+    host: str | None = Field(
+        None,
+        description='such as http://localhost:8080 or https://kubeflow.example.com/pipeline; '
+        'default: the environment variable KF_PIPELINES_ENDPOINT',
+    )
+    namespace: str | None = Field(
+        None, description='profile of the user; required if Kubeflow is multi-user'
+    )
+    token_env: Variable | None = Field(None, description='environment variable with a bearer token')
+    cookie_env: Variable | None = Field(
+        None, description='environment variable with a cookie, name=value, for Dex'
+    )
+    verify_ssl: bool = Field(True, description="verify the server's certificate")
+    ca_certificate: Path | None = Field(
+        None, description='PEM file of the certificate authority; default: the public ones'
+    )
+    experiment: str = Field('Default', min_length=1, description='experiment of the runs')
+    cron_timezone: str = Field(
+        'UTC', description='time zone of all schedules in the cluster: its CRON_SCHEDULE_TIMEZONE'
+    )
+
+    @field_validator('host')
+    @classmethod
+    def _is_an_address(cls, host: str | None) -> str | None:
+        if host is None:
+            return None
+        parts = urllib.parse.urlsplit(host)
+        if parts.scheme not in ('http', 'https') or not parts.hostname:
+            raise ValueError('input should begin with http:// or https:// and a host name')
+        if parts.query or parts.fragment:
+            raise ValueError('input should have no query and no fragment')
+        if parts.username is not None or parts.password is not None:
+            raise ValueError('input should have no user and no password; use token_env')
+        return host.rstrip('/')
+
+    def secrets(self) -> dict[str, str]:
+        """Reads the `token` and the `cookie` whose environment variables are configured.
+
+        Raises:
+            KubeflowError: a variable is not set, or is not a valid HTTP header.
+        """
+        variables = {'token': self.token_env, 'cookie': self.cookie_env}
+        return {key: _secret(key, name) for key, name in variables.items() if name}
 
 
 class TaskConfig(StrictModel):
@@ -63,3 +118,13 @@ class KubeflowConfig(StrictModel):
 
     def task(self, node_id: str) -> TaskConfig:
         return self.tasks.get(node_id) or self.tasks.get('default') or TaskConfig()
+
+
+def _secret(key: str, variable: str) -> str:
+    secret = os.environ.get(variable, '').strip()
+    if not secret:
+        raise KubeflowError(f'{key}_env: the environment variable {variable} is not set')
+    if not (secret.isascii() and secret.isprintable()):
+        # The error of http.client would show the secret.
+        raise KubeflowError(f'{key}_env: ${variable} has line breaks or non-ASCII characters')
+    return secret

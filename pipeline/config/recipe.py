@@ -14,7 +14,7 @@ from components.anomaly_gate.config import ValidationConfig
 from components.evaluation.config import EvaluationConfig
 from components.image_example_gen.sources.base.config import DataConfig
 from components.image_example_gen.sources.detect import data_overrides
-from components.inference.config import InferenceConfig
+from components.inference.image_folder import InferenceConfig
 from components.lite_converter.config import LiteConfig
 from components.pusher.serving_folder import PushConfig
 from components.serving_check.config import ServingCheckConfig
@@ -33,6 +33,7 @@ _YAML_ERRORS = (yaml.YAMLError, ValueError, AttributeError, RecursionError)
 REMOVED_KEYS = {  # keys of earlier versions, and what to use instead
     'trainer.augment.views': 'renamed to cached_views',
     'trainer.cache_gigabytes': 'renamed to max_cache_gb',
+    'trainer.augment.mixup': 'removed: use flip, rotation and zoom',
     'data.splits.test_of_validation': 'renamed to test_share_of_validation',
     'beam.workers': 'renamed to num_workers',
     'retrain.attempts': 'renamed to max_attempts',

@@ -9,9 +9,7 @@ class RetrainConfig(StrictModel):
     """When a scheduled tick trains, and how it retries a failed run."""
 
     min_new_images: int = Field(
-        1,
-        ge=1,
-        description='with fewer new images no run starts, unless max_age_days is exceeded',
+        1, ge=1, description='with fewer new images no run starts, unless max_age_days is exceeded'
     )
     max_age_days: float | None = Field(
         None,
@@ -20,9 +18,7 @@ class RetrainConfig(StrictModel):
         'evaluation of a candidate is too; none: never',
     )
     max_attempts: int = Field(
-        3,
-        ge=1,
-        description='attempts per tick for a run that fails, or while ML Metadata is unreachable',
+        3, ge=1, description='attempts of a run that fails, or while ML Metadata is unreachable'
     )
     backoff_seconds: float = Field(
         60, ge=0, description='pause before the second attempt; doubles with each further one'

@@ -19,10 +19,8 @@ from pipeline.kubeflow.task import DECISION
 from pipeline.registry.provenance import PUSHER
 
 _COMMAND = ['python', '-m', 'pipeline.kubeflow.task']
-_EXECUTOR_INPUT = '{{$}}'  # placeholder of Kubeflow for the ExecutorInput of a task
-# Outputs of the decision task, and those that all other tasks take as inputs.
+_TYPES = {'overrides': list, 'only_when_new': bool}  # of inputs that are no strings
 _DECISION_OUTPUTS = {name: dsl.OutputPath(str) for name in ('train', 'classes', 'images')}
-_DATA_INPUTS = {'classes': str, 'images': str}
 _PUSHER_OUTPUTS = {'verdict': dsl.Output[dsl.Metrics], 'report': dsl.Output[dsl.HTML]}
 _ANY_CLASSES = ('a', 'b')  # the graph does not depend on the classes
 
@@ -32,7 +30,7 @@ def compile_kubeflow(recipe: Recipe, path: Path) -> tuple[str, ...]:
 
     Each task runs its node with TFX's launcher (`pipeline.kubeflow.task`), so that resolvers, spans
     and caching work as they do locally; Kubeflow's caching is disabled. A run may override the
-    parameters of the pipeline: those of `_parameters`, and `only_when_new`.
+    parameters of the pipeline.
 
     Returns:
         Warnings about settings that are unsuitable for a cluster, one sentence each.
@@ -70,111 +68,76 @@ def _warnings(recipe: Recipe) -> Iterator[str]:
             yield f'{key} is {path}, which is not on any of kubeflow.volumes.'
 
 
-def _parameters(recipe: Recipe) -> dict[str, Any]:
-    """Returns the defaults of the pipeline parameters, except `only_when_new`."""
-    return {
-        # On one line, because kfp also writes it into a comment.
-        'recipe': recipe.model_dump_json(exclude={'kubeflow'}, exclude_defaults=True),
-        'data_path': str(recipe.data.path or ''),
-        'workdir': str(recipe.workdir),
-        'pipeline_root': str(recipe.pipeline_root or ''),
-        'metadata_address': recipe.metadata.address,
-        'push_directory': str(recipe.push_directory or ''),
-        'overrides': [],
-    }
-
-
 def _edges(recipe: Recipe) -> dict[str, list[str]]:
     """Returns the upstream nodes of each node, in topological order."""
     with tempfile.TemporaryDirectory() as folder:
-        local = recipe.model_copy(
-            update={
-                'workdir': Path(folder),
-                'metadata': MetadataConfig(),
-                'pipeline_root': None,
-                'push_directory': None,
-            }
-        )
+        places = {'workdir': Path(folder), 'pipeline_root': None, 'push_directory': None}
+        local = recipe.model_copy(update={**places, 'metadata': MetadataConfig()})
         ir = compile_pipeline(create_pipeline(local, _ANY_CLASSES, images=0), 'any')
     nodes = [node.pipeline_node for node in ir.nodes]
     return {node.node_info.id: list(node.upstream_nodes) for node in nodes}
 
 
-def _pipeline(recipe: Recipe, edges: dict[str, list[str]]) -> Callable[..., Any]:
-    """Creates the pipeline function that kfp traces."""
-    config = recipe.kubeflow
-    defaults = _parameters(recipe)
-    types = {name: type(default) for name, default in defaults.items()}
-    common = {**types, 'run_id': str}
+def _pipeline(config: Recipe, edges: dict[str, list[str]]) -> Callable[..., Any]:
+    """Creates the pipeline; its defaults are the values of the recipe."""
 
-    def pipeline(only_when_new: Any, *channels: Any) -> None:
-        inputs = dict(zip(defaults, channels, strict=True))
-        inputs['run_id'] = dsl.PIPELINE_JOB_ID_PLACEHOLDER
-        decision = _component(
-            DECISION,
-            config.image,
-            {**common, 'only_when_new': bool, 'optional_nodes': str, **_DECISION_OUTPUTS},
-        )(**inputs, only_when_new=only_when_new, optional_nodes=','.join(recipe.optional_nodes))
-        _configure(decision, DECISION, 'Anything new?', config)
-        inputs |= {name: decision.outputs[name] for name in _DATA_INPUTS}
+    @dsl.pipeline(name=config.name, description=config.description)
+    def pipeline(
+        # On one line, because kfp also writes it into a comment.
+        recipe: str = config.model_dump_json(exclude={'kubeflow'}, exclude_defaults=True),
+        overrides: list = [],  # noqa: B006 - kfp copies it
+        only_when_new: bool = False,
+    ) -> None:
+        run_id = dsl.PIPELINE_JOB_ID_PLACEHOLDER
+        inputs: dict[str, Any] = {'recipe': recipe, 'overrides': overrides, 'run_id': run_id}
+        conditions = {
+            'only_when_new': only_when_new,
+            'optional_nodes': ','.join(config.optional_nodes),
+        }
+        decision = _task(DECISION, config.kubeflow, inputs | conditions, _DECISION_OUTPUTS)
+        inputs |= {name: decision.outputs[name] for name in ('classes', 'images')}
         with dsl.If(decision.outputs['train'] == 'true', name='train'):
-            tasks: dict[str, Any] = {}
+            tasks: dict[str, dsl.PipelineTask] = {}
             for node_id, upstream in edges.items():
                 outputs = _PUSHER_OUTPUTS if node_id == PUSHER else {}
-                component = _component(node_id, config.image, {**common, **_DATA_INPUTS, **outputs})
-                tasks[node_id] = component(**inputs).after(*(tasks[each] for each in upstream))
-                _configure(tasks[node_id], node_id, display_name(node_id), config)
+                task = _task(node_id, config.kubeflow, inputs, outputs)
+                task.set_display_name(display_name(node_id))
+                tasks[node_id] = task.after(*(tasks[each] for each in upstream))
 
-    _set_signature(
-        pipeline,
-        'pipeline',
-        {'only_when_new': bool, **types},
-        {'only_when_new': False, **defaults},
-    )
-    return dsl.pipeline(name=recipe.name, description=recipe.description)(pipeline)
+    return pipeline
 
 
-def _component(node_id: str, image: str, types: dict[str, Any]) -> Callable[..., dsl.PipelineTask]:
-    """Creates a container component that passes its inputs to `pipeline.kubeflow.task` as options.
+def _task(
+    node_id: str, config: KubeflowConfig, inputs: dict[str, Any], outputs: dict[str, Any]
+) -> dsl.PipelineTask:
+    """Adds a task that passes Kubeflow's ExecutorInput to `pipeline.kubeflow.task`.
 
-    Args:
-        node_id: ID of the TFX node.
-        image: container image.
-        types: types of inputs and outputs by name.
+    kfp requires the types of inputs and outputs. The Pusher's outputs become options with a path.
     """
 
     def node(*values: Any) -> dsl.ContainerSpec:
-        args: list[Any] = [node_id, '--executor-input', _EXECUTOR_INPUT]
+        args: list[Any] = [node_id, dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER]
         for name, value in zip(types, values, strict=True):
-            args += [f'--{name.replace("_", "-")}', getattr(value, 'path', value)]
-        return dsl.ContainerSpec(image=image, command=_COMMAND, args=args)
+            if name in _PUSHER_OUTPUTS:
+                args += [f'--{name}', value.path]
+        return dsl.ContainerSpec(image=config.image, command=_COMMAND, args=args)
 
-    _set_signature(node, node_id, types, {})
-    return dsl.container_component(node)
-
-
-def _set_signature(
-    function: Callable[..., Any], name: str, types: dict[str, Any], defaults: dict[str, Any]
-) -> None:
-    """Sets the name and signature of a function, from which kfp reads its parameters."""
-    function.__name__ = name
-    function.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+    types = {name: _TYPES.get(name, str) for name in inputs} | outputs
+    node.__name__ = node_id
+    node.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [
-            inspect.Parameter(
-                parameter,
-                inspect.Parameter.POSITIONAL_OR_KEYWORD,
-                annotation=annotation,
-                default=defaults.get(parameter, inspect.Parameter.empty),
-            )
-            for parameter, annotation in types.items()
+            inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=annotation)
+            for name, annotation in types.items()
         ],
-        return_annotation=None if defaults else dsl.ContainerSpec,
+        return_annotation=dsl.ContainerSpec,
     )
+    task = dsl.container_component(node)(**inputs)
+    _configure(task, node_id, config)
+    return task
 
 
-def _configure(task: dsl.PipelineTask, node_id: str, name: str, config: KubeflowConfig) -> None:
+def _configure(task: dsl.PipelineTask, node_id: str, config: KubeflowConfig) -> None:
     """Applies the `kubeflow:` section of the recipe to a task."""
-    task.set_display_name(name)
     task.set_caching_options(False)  # TFX has its own cache
     _set_resources(task, config.task(node_id))
     for volume in config.volumes:

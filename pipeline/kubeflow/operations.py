@@ -7,45 +7,27 @@ from pathlib import Path
 
 from pipeline.config.recipe import Recipe
 from pipeline.execution.quick_imports import quick_imports
-from pipeline.kubeflow.client import ScheduleInfo, SubmittedRun, connect, create_schedule, submit
+from pipeline.kubeflow.client import KubeflowClient, ScheduleInfo, SubmittedRun
 from pipeline.retraining.cron import Schedule
 
 
 def run_now(recipe: Recipe) -> SubmittedRun:
-    """Compiles a recipe and submits one run.
-
-    Raises:
-        ConfigError: see `compile_kubeflow`.
-        KubeflowError: Kubeflow cannot be reached, or refuses.
-    """
-    config = recipe.kubeflow.connection
-    client = connect(config)  # fails before the slow compilation
+    """Compiles a recipe and submits one run. Raises ConfigError or KubeflowError."""
+    client = KubeflowClient(recipe.kubeflow.connection)  # fails before the slow compilation
     with _package(recipe) as package:
-        return submit(
-            client, package, name=recipe.name, parameters={}, experiment=config.experiment
-        )
+        return client.submit(package, recipe.name, {})
 
 
 def run_on_schedule(recipe: Recipe, schedule: Schedule) -> ScheduleInfo:
     """Compiles a recipe and schedules its runs, which train only for a reason, such as new images.
 
-    Raises:
-        ConfigError: the cluster cannot express the schedule; otherwise as `run_now`.
-        KubeflowError: as `run_now`.
+    Raises ConfigError, also if the cluster cannot express the schedule, or KubeflowError.
     """
-    recipe, config = recipe.for_retraining(), recipe.kubeflow.connection
-    schedule.kubeflow(config.cron_timezone)  # raises before connecting
-    client = connect(config)
+    recipe = recipe.for_retraining()
+    schedule.kubeflow(recipe.kubeflow.connection.cron_timezone)  # raises before connecting
+    client = KubeflowClient(recipe.kubeflow.connection)
     with _package(recipe) as package:
-        return create_schedule(
-            client,
-            package,
-            name=recipe.name,
-            schedule=schedule,
-            parameters={'only_when_new': True},
-            experiment=config.experiment,
-            cluster_timezone=config.cron_timezone,
-        )
+        return client.create_schedule(package, recipe.name, {'only_when_new': True}, schedule)
 
 
 @contextlib.contextmanager

@@ -16,26 +16,39 @@ from pipeline.retraining.webhook import post_to_webhook
 _log = logging.getLogger(__name__)
 
 
-def write_run_outputs(ir: pipeline_pb2.Pipeline, recipe: Recipe, options: dict[str, Any]) -> None:
-    """Prints the results of a run, writes the Kubeflow artifacts and calls the webhook.
+def write_run_outputs(
+    ir: pipeline_pb2.Pipeline, recipe: Recipe, verdict: Path, report: Path, outputs: dict[str, Any]
+) -> None:
+    """Prints the results of a run after its Pusher, writes the artifacts and calls the webhook.
 
-    Args:
-        ir: the pipeline of this run, after all nodes up to the Pusher.
-        recipe: the recipe of the run.
-        options: options of the task; `verdict` and `report` are the paths of the artifacts,
-            `executor_input` is Kubeflow's ExecutorInput as JSON.
+    `verdict` and `report` are files of artifacts; `outputs` is a part of Kubeflow's ExecutorInput.
     """
     results = read_results(ir)
     run_id = ir.runtime_spec.pipeline_run_id.field_value.string_value
     outcome = read_outcome(run_id, results, recipe)
     seconds = sum(result.seconds for result in results.values())
     show_outcome(results, outcome, seconds)
-    write_report(options['report'], recipe, results, outcome, seconds)
+    write_report(report, recipe, results, outcome, seconds)
     values = metrics(outcome)
-    options['verdict'].parent.mkdir(parents=True, exist_ok=True)
-    options['verdict'].write_text(json.dumps(values))
-    _write_executor_output(json.loads(options['executor_input']), values)
+    _write_json(verdict, values)
+    # The metadata of the artifact, which Kubeflow reads from the output file: an ExecutorOutput.
+    (artifact,) = outputs['artifacts']['verdict']['artifacts']
+    artifact = {**artifact, 'metadata': {**artifact.get('metadata', {}), **values}}
+    executor_output = {'artifacts': {'verdict': {'artifacts': [artifact]}}}
+    _write_json(Path(outputs['outputFile']), executor_output)
     _call_webhook(recipe, outcome)
+
+
+def metrics(outcome: Outcome) -> dict[str, float]:
+    """Returns the numbers that Kubeflow compares between runs, without missing values and NaN."""
+    values = {
+        **{name: estimate.value for name, estimate in outcome.metrics.items()},
+        'blessed': float(outcome.blessed),
+        'accuracy': outcome.accuracy,
+        'baseline_accuracy': outcome.baseline_accuracy,
+        'previous_accuracy': outcome.previous_accuracy,
+    }
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _call_webhook(recipe: Recipe, outcome: Outcome) -> None:
@@ -57,28 +70,6 @@ def _call_webhook(recipe: Recipe, outcome: Outcome) -> None:
         _log.warning(problem)
 
 
-def metrics(outcome: Outcome) -> dict[str, float]:
-    """Returns the numbers that Kubeflow compares between runs, without missing values and NaN."""
-    values = {
-        **{name: estimate.value for name, estimate in outcome.metrics.items()},
-        'blessed': float(outcome.blessed),
-        'accuracy': outcome.accuracy,
-        'baseline_accuracy': outcome.baseline_accuracy,
-        'previous_accuracy': outcome.previous_accuracy,
-    }
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def _write_executor_output(executor_input: dict[str, Any], values: dict[str, float]) -> None:
-    """Writes the metrics as metadata of the artifact `verdict`, in the file that Kubeflow reads.
-
-    The message is `ExecutorOutput` of kfp's pipeline_spec.proto.
-    """
-    outputs = executor_input.get('outputs', {})
-    file = outputs.get('outputFile')
-    if not file:
-        return
-    (artifact,) = outputs['artifacts']['verdict']['artifacts']
-    artifact['metadata'] = {**artifact.get('metadata', {}), **values}
-    Path(file).parent.mkdir(parents=True, exist_ok=True)
-    Path(file).write_text(json.dumps({'artifacts': {'verdict': {'artifacts': [artifact]}}}))
+def _write_json(path: Path, values: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(values))

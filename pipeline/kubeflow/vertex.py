@@ -35,19 +35,13 @@ _LIMITATIONS = (
 
 
 def compile_vertex(recipe: Recipe, path: Path) -> tuple[str, ...]:
-    """Writes the job of a recipe as JSON.
+    """Writes the job of a recipe as JSON; returns the limitations of Vertex AI, one sentence each.
 
-    Args:
-        recipe: the configuration, with paths as the containers see them, such as /gcs/BUCKET for a
-            bucket. `pipeline_root` is set when the job is started.
-        path: output file, ending in .json.
-
-    Returns:
-        The limitations of Vertex AI, one sentence each.
+    Paths in the recipe are as the containers see them, such as /gcs/BUCKET for a bucket.
+    `pipeline_root` is set when the job is started.
 
     Raises:
         ConfigError: Vertex AI does not support the recipe, or the file name does not end in .json.
-        OSError: the file cannot be written.
         DataError: the images, from which the classes are read, cannot be used.
     """
     if recipe.data.several_spans:

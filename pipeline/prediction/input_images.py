@@ -3,10 +3,9 @@
 import concurrent.futures
 import os
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from common.errors import DownloadError, Rejected
 from components.image_example_gen.sources.archive.download import shown
@@ -25,17 +24,11 @@ _DOWNLOAD_SECONDS = 60  # for one image
 
 
 class InputImage(NamedTuple):
-    """The contents of an image file, or the reason why it cannot be read.
+    """The contents of an image file, or the reason why it cannot be read."""
 
-    Attributes:
-        path: path or URL, printable and without passwords.
-        contents: bytes of the file; empty if it cannot be read.
-        problem: why it cannot be read, as a clause; None if it was read.
-    """
-
-    path: str
+    path: str  # or URL; printable and without passwords
     contents: bytes = b''
-    problem: str | None = None
+    problem: str | None = None  # as a clause; None if the file was read
 
 
 def read_images(arguments: Iterable[str], max_bytes: int) -> Iterator[InputImage]:
@@ -47,19 +40,21 @@ def read_images(arguments: Iterable[str], max_bytes: int) -> Iterator[InputImage
     """
     for argument in arguments:
         if argument == STANDARD_INPUT:
-            yield _read('standard input', lambda: _read_file(0, max_bytes))
+            yield _read('standard input', _read_file, 0, max_bytes)
         elif URL.match(argument):
-            yield _read(shown(argument), lambda: _download(argument, max_bytes))  # noqa: B023
+            yield _read(shown(argument), _download, argument, max_bytes)
         elif Path(argument).is_dir():
-            yield from _read_folder(Path(argument), max_bytes)
+            yield from _read_folder(argument, max_bytes)
         else:
-            yield _read(argument, lambda: _read_file(argument, max_bytes))  # noqa: B023
+            yield _read(argument, _read_file, argument, max_bytes)
 
 
-def _read(path: str | Path, contents: Callable[[], bytes]) -> InputImage:
+def _read(
+    path: str, read: Callable[[Any, int], bytes], source: str | Path | int, max_bytes: int
+) -> InputImage:
     printable = os.fsencode(path).decode(errors='replace')
     try:
-        return InputImage(printable, contents())
+        return InputImage(printable, read(source, max_bytes))
     except DownloadError as error:
         return InputImage(printable, problem=f'cannot be downloaded: {error}')
     except Rejected as error:
@@ -73,25 +68,23 @@ def _read_file(file: str | Path | int, max_bytes: int) -> bytes:
         return read_within(max_bytes, os.fstat(opened.fileno()).st_size, opened)
 
 
-def _read_folder(folder: Path, max_bytes: int) -> Iterator[InputImage]:
-    empty = True
+def _read_folder(folder: str, max_bytes: int) -> Iterator[InputImage]:
+    file = None
     try:
-        for file in files_in(folder, IMAGE_SUFFIXES):
-            empty = False
-            yield _read(file, lambda: _read_file(file, max_bytes))  # noqa: B023
+        for file in files_in(Path(folder), IMAGE_SUFFIXES):
+            yield _read(str(file), _read_file, file, max_bytes)
     except OSError as error:
-        path = str(error.filename or folder)
-        yield InputImage(path, problem=f'cannot be read: {error_text(error)}')
-        return
-    if empty:
-        yield InputImage(str(folder), problem='holds no images')
+        yield InputImage(error.filename or folder, problem=f'cannot be read: {error_text(error)}')
+    else:
+        if file is None:
+            yield InputImage(folder, problem='holds no images')
 
 
 def _download(url: str, max_bytes: int) -> bytes:
     """The file at a URL, within `_DOWNLOAD_SECONDS`.
 
     Runs in a daemon thread that is abandoned after that time, because the time-outs of a connection
-    restart with every byte of a header and with every redirect.
+    restart with every byte that arrives and with every redirect.
     """
     result: concurrent.futures.Future[bytes] = concurrent.futures.Future()
 
@@ -105,23 +98,14 @@ def _download(url: str, max_bytes: int) -> bytes:
     try:
         return result.result(timeout=_DOWNLOAD_SECONDS)
     except concurrent.futures.TimeoutError:
-        raise _too_slow() from None
+        raise DownloadError(f'the download takes longer than {_DOWNLOAD_SECONDS} seconds') from None
 
 
 def _receive(url: str, max_bytes: int) -> bytes:
-    deadline = time.monotonic() + _DOWNLOAD_SECONDS
     received = bytearray()
     with get(url, timeout=_TIMEOUT) as response:
         require_success(response)
-        length = response.headers.get('Content-Length', '')
-        require_within(max_bytes, int(length) if length.isdecimal() else 0)
         while chunk := response.raw.read1(CHUNK, decode_content=True):
             received += chunk
             require_within(max_bytes, len(received))
-            if time.monotonic() > deadline:
-                raise _too_slow()  # ends the thread
     return bytes(received)
-
-
-def _too_slow() -> DownloadError:
-    return DownloadError(f'the download takes longer than {_DOWNLOAD_SECONDS} seconds')

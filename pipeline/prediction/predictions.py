@@ -5,13 +5,10 @@ import errno
 import itertools
 import json
 import os
-import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
-import PIL.Image
-import PIL.PngImagePlugin
 
 from common.errors import Rejected
 from components.evaluation.robustness.heat_map import overlay, thumbnail
@@ -23,21 +20,12 @@ from components.inference.classifier import Classifier, PredictedClass
 from pipeline.prediction.input_images import InputImage
 
 _LONGEST_SIDE = 640  # pixels of an overlay
-_MARK = 'Explanation'  # PNG text that identifies our overlays
 _MAX_STEM_BYTES = 200  # of a file name; file systems allow 255
-_CONTROL = ('Cc', 'Zl', 'Zp')  # Unicode categories: control characters, line and paragraph breaks
 
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    """The prediction for one image.
-
-    Attributes:
-        path: path or URL of the image, printable.
-        answer: predicted class and probability; None if there is no prediction.
-        problem: why there is no prediction or no overlay, as a clause.
-        explanation: PNG with the Grad-CAM overlay, if requested.
-    """
+    """The prediction for one image; `problem` is why it or the overlay is missing, as a clause."""
 
     path: str
     answer: PredictedClass | None = None
@@ -52,32 +40,25 @@ class Prediction:
 
     def as_json(self) -> str:
         """A JSON object on one line."""
-        values: dict[str, str | float | None] = {'path': self.path}
-        if self.answer:
-            values['class'] = self.answer.name
-            values['probability'] = round(self.answer.probability, 6)
-        if self.explanation:
-            values['explanation'] = str(self.explanation)
-        if self.problem:
-            values['error'] = self.problem
-        return json.dumps(values)
+        values = {
+            'path': self.path,
+            'class': self.answer and self.answer.name,
+            'probability': self.answer and round(self.answer.probability, 6),
+            'explanation': self.explanation and str(self.explanation),
+            'error': self.problem,
+        }
+        return json.dumps({key: value for key, value in values.items() if value is not None})
 
 
 def one_line(text: str) -> str:
     """Escapes line breaks and control characters, which file names may contain."""
-    return ''.join(
-        ascii(each)[1:-1] if unicodedata.category(each) in _CONTROL else each for each in text
-    )
+    return ''.join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 class OverlayFolder:
-    """Writes Grad-CAM overlays as PNGs, named after their images.
+    """Writes Grad-CAM overlays as `NAME.overlay.png`, and replaces those of earlier calls.
 
-    Overlays of an earlier call are replaced. Other files are not, because the folder may hold the
-    images themselves.
-
-    Raises:
-        OSError: the folder cannot be created or written.
+    Raises OSError if the folder cannot be created or written.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -85,36 +66,18 @@ class OverlayFolder:
         if not os.access(folder, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
         self._folder = folder
-        self._taken: set[Path] = set()
+        self._taken: set[str] = set()
 
     def write(self, path: str, contents: bytes, heat: np.ndarray) -> Path:
-        """Writes the overlay of an image and returns its path."""
-        file = self._file_for(path)
-        mark = PIL.PngImagePlugin.PngInfo()
-        mark.add_text(_MARK, path.encode(errors='replace').decode())
-        overlay(thumbnail(contents, _LONGEST_SIDE), heat).save(file, pnginfo=mark)
-        return file
-
-    def _file_for(self, path: str) -> Path:
-        """A free file name; a second image of the same name gets a number."""
+        """Writes the overlay of an image; a second image of the same name gets a number."""
         stem = Path(path.rstrip('/')).stem.encode()[:_MAX_STEM_BYTES].decode(errors='ignore')
         stem = stem or 'image'
         names = itertools.chain([stem], (f'{stem}-{number}' for number in itertools.count(2)))
-        files = (self._folder / f'{name}.png' for name in names)
-        file = next(each for each in files if each not in self._taken and _is_replaceable(each))
-        self._taken.add(file)
+        name = next(each for each in names if each not in self._taken)
+        self._taken.add(name)
+        file = self._folder / f'{name}.overlay.png'
+        overlay(thumbnail(contents, _LONGEST_SIDE), heat).save(file)
         return file
-
-
-def _is_replaceable(file: Path) -> bool:
-    """Whether a file does not exist or is an overlay of an earlier call."""
-    try:
-        with PIL.Image.open(file) as image:
-            return _MARK in image.info
-    except FileNotFoundError:
-        return not file.is_symlink()
-    except (OSError, ValueError):
-        return False
 
 
 def predict(
@@ -126,20 +89,13 @@ def predict(
     """Predicts the class of each image, in the order of the input.
 
     Each image is checked and converted as at ingestion: upright, RGB, JPEG or PNG. An unusable
-    image does not affect the other images of its batch.
-
-    Args:
-        images: only a few are held in memory at a time.
-        classifier: the model.
-        checks: limits for an image.
-        overlays: where to write Grad-CAM overlays; None: nowhere.
+    image does not affect the other images of its batch. Few images are in memory at a time.
     """
     for batch in batches(parallel_map(lambda each: _check(each, checks), images)):
         yield from _predict_batch(batch, classifier, overlays)
 
 
 def _check(image: InputImage, checks: CheckConfig) -> InputImage:
-    """The image after ingestion's checks and conversion."""
     if image.problem:
         return image
     try:
@@ -163,9 +119,9 @@ def _predict_batch(
             yield Prediction(each.path, problem='the model predicts NaN')
             continue
         file, problem = None, None
-        if overlays and heat is not None:
-            try:
+        try:
+            if overlays and heat is not None:
                 file = overlays.write(each.path, each.contents, heat)
-            except OSError as error:
-                problem = f'the overlay cannot be written: {error_text(error)}'
+        except OSError as error:
+            problem = f'the overlay cannot be written: {error_text(error)}'
         yield Prediction(each.path, answer, problem, file)

@@ -15,11 +15,19 @@ _MAX_LISTED = 8  # runs in an error message
 
 @dataclasses.dataclass(frozen=True)
 class StoredReport:
-    """The page of a run and its data as JSON."""
+    """A report, given by the JSON file of its data."""
 
-    run_id: str
-    page: Path
     data: Path
+
+    @property
+    def run_id(self) -> str:
+        """The run id, which is the name of the file."""
+        return self.data.stem
+
+    @property
+    def page(self) -> Path:
+        """The page, next to the data."""
+        return self.data.with_suffix('.html')
 
     def read(self) -> ReportData:
         """Reads the data.
@@ -36,17 +44,10 @@ class StoredReport:
 
 
 def store_report(home: Path, data: ReportData, page: str, keep: int) -> None:
-    """Writes page and data of a run, and removes the oldest reports.
-
-    Args:
-        home: home folder of the recipe.
-        data: data of the report.
-        page: HTML of the report.
-        keep: number of reports to keep.
-    """
+    """Writes page and data of a run to the recipe's home folder, and keeps the last reports."""
     folder = home / REPORTS
     folder.mkdir(parents=True, exist_ok=True)
-    report = _report(folder, data.run_id)
+    report = StoredReport(folder / f'{data.run_id}.json')
     write_atomically(report.page, page)
     write_atomically(report.data, data.model_dump_json())
     for old in stored_reports(home)[:-keep]:
@@ -58,15 +59,11 @@ def stored_reports(home: Path) -> list[StoredReport]:
     """All stored reports, oldest first."""
     files = (home / REPORTS).glob('*.json')
     by_age = sorted(files, key=lambda file: (file.stat().st_mtime_ns, file.name))
-    return [_report(file.parent, file.name.removesuffix('.json')) for file in by_age]
+    return list(map(StoredReport, by_age))
 
 
 def find_report(home: Path, name: str) -> StoredReport:
-    """Finds the report of a run.
-
-    Args:
-        home: home folder of the recipe.
-        name: `last`, `previous`, a run id, or a unique prefix of a run id.
+    """Finds a report by name: `last`, `previous`, a run id, or a unique prefix of a run id.
 
     Raises:
         ModelError: no report or several reports match.
@@ -82,7 +79,3 @@ def find_report(home: Path, name: str) -> StoredReport:
     ids = ', '.join(each.run_id for each in reversed(known[-_MAX_LISTED:]))
     problem = f'{len(found)} reports match' if found else 'no report matches'
     raise ModelError(f'{problem} {name!r}; there are {LAST}, {PREVIOUS}, {ids}')
-
-
-def _report(folder: Path, run_id: str) -> StoredReport:
-    return StoredReport(run_id, folder / f'{run_id}.html', folder / f'{run_id}.json')

@@ -21,17 +21,8 @@ def write_report(
 ) -> bool:
     """Writes the report to the reports of the recipe and to `path`.
 
-    An error is logged and does not fail the run, because its model may be live already.
-
-    Args:
-        path: a second copy of the page; parent folders are created.
-        recipe: recipe of the run.
-        results: results of the components, by node id.
-        outcome: outcome of the run.
-        seconds: total run time.
-
-    Returns:
-        Whether the report was written.
+    Returns whether it was written. An error is logged and does not fail the run, because its model
+    may be live already.
     """
     try:
         data = gather(recipe, results, outcome, seconds)

@@ -6,32 +6,13 @@ Imports neither TensorFlow nor kfp.
 """
 
 import dataclasses
-import difflib
 import zoneinfo
-from collections.abc import Collection
 from datetime import datetime, timezone
 
-from cron_descriptor import ExpressionDescriptor, FormatException
 from cronsim import CronSim, CronSimError
 
 from common.errors import ConfigError
 
-_NICKNAMES = {
-    '@hourly': '0 * * * *',
-    '@daily': '0 0 * * *',
-    '@midnight': '0 0 * * *',
-    '@weekly': '0 0 * * 0',
-    '@monthly': '0 0 1 * *',
-    '@yearly': '0 0 1 1 *',
-    '@annually': '0 0 1 1 *',
-}
-_FIELDS = {  # names as in the errors of cronsim
-    'minute': '0-59',
-    'hour': '0-23',
-    'day-of-month': '1-31 (a day that the months have) or L for the last',
-    'month': '1-12 or JAN-DEC',
-    'day-of-week': '0-7 (0 and 7 are Sunday) or SUN-SAT',
-}
 _START = datetime(2000, 1, 1)
 
 
@@ -48,36 +29,18 @@ class Schedule:
     timezone: str = 'UTC'
 
     def in_words(self) -> str:
-        """`At 02:00, Monday through Friday (Europe/Berlin)`."""
-        descriptor = ExpressionDescriptor(
-            self.cron, use_24hour_time_format=True, locale_code='en_US'
-        )
-        try:
-            words = descriptor.get_description()
-        except FormatException:  # for a star inside a list, among others
-            words = f'At the times of {self.cron}'
-        if any(day.startswith('*') for day in self.cron.split()[2::2]):
-            words = words.replace(', or ', ', ')  # cron-descriptor does not know this rule
-        return f'{words} ({self.timezone})'
+        """`At 02:00 on Monday through Friday (Europe/Berlin)`."""
+        return f'{CronSim(self.cron, _START).explain()} ({self.timezone})'
 
     def after(self, moment: datetime) -> datetime:
         """The first time after `moment`, in the time zone of the schedule.
 
         Daylight saving follows Debian's cron: a daily time that is skipped fires right after the
         change, one that occurs twice fires once. Intervals such as `*/5` are not affected.
-
-        Args:
-            moment: with any time zone.
-
-        Raises:
-            ValueError: `moment` has no time zone.
         """
-        if moment.tzinfo is None:
-            raise ValueError(f'{moment} has no time zone')
         times = CronSim(self.cron, moment.astimezone(zoneinfo.ZoneInfo(self.timezone)))
-        # Python compares datetimes of one zone by wall clock, which is ambiguous in autumn.
-        utc = timezone.utc
-        return next(time for time in times if time.astimezone(utc) > moment.astimezone(utc))
+        # Datetimes of one zone are compared by wall clock, which is ambiguous in autumn.
+        return next(time for time in times if time.timestamp() > moment.timestamp())
 
     def next_times(self, now: datetime, count: int = 3) -> list[datetime]:
         """The next `count` times after `now`, ascending."""
@@ -89,87 +52,60 @@ class Schedule:
     def kubeflow(self, cluster_timezone: str = 'UTC') -> str:
         """The expression for Kubeflow Pipelines: six fields, seconds first.
 
-        Kubeflow parses it with robfig/cron 1.2, in one time zone for all schedules:
-        `CRON_SCHEDULE_TIMEZONE` of the deployment ml-pipeline-scheduledworkflow. That version knows
-        neither the prefix `CRON_TZ=` (of versions 2 and 3) nor L, W, # and weekday 7. With daylight
-        saving it skips a time that does not exist and repeats one that occurs twice.
-
-        Args:
-            cluster_timezone: `CRON_SCHEDULE_TIMEZONE` of the cluster.
+        Kubeflow parses it with robfig/cron 1.2, in one time zone for all schedules, and without the
+        prefix `CRON_TZ=` and L, W, # and weekday 7. With daylight saving it skips a time that does
+        not exist and repeats one that occurs twice.
 
         Raises:
             ConfigError: the time zones differ, or robfig/cron cannot express a field.
         """
-        cluster = _zone(cluster_timezone)
-        if self.timezone != cluster:
+        if self.timezone != cluster_timezone:
             raise ConfigError(
-                f'{self.cron!r} is in {self.timezone}, but Kubeflow reads schedules in {cluster}; '
-                f'give it in {cluster} (--timezone {cluster}), or set CRON_SCHEDULE_TIMEZONE of '
-                f'the cluster and kubeflow.connection.cron_timezone to {self.timezone}'
+                f'{self.cron!r} is in {self.timezone}, but Kubeflow reads schedules in '
+                f'{cluster_timezone}; give it in {cluster_timezone} (--timezone '
+                f'{cluster_timezone}), or set CRON_SCHEDULE_TIMEZONE of the cluster and '
+                f'kubeflow.connection.cron_timezone to {self.timezone}'
             )
-        parsed = CronSim(self.cron, _START)
-        weekdays = {0 if each == 7 else each for each in parsed.weekdays}
-        values: tuple[Collection[object], ...] = (
-            parsed.minutes,
-            parsed.hours,
-            parsed.days,
-            parsed.months,
-            weekdays,
-        )
-        return ' '.join(['0', *map(_for_robfig, self.cron.split(), values)])
+        fields = self.cron.upper().split()
+        if set('L#') & set(fields[2] + fields[4]):
+            raise ConfigError(f'{self.cron!r}: Kubeflow does not support L, W and #; use numbers')
+        times = CronSim(self.cron, _START)
+        weekdays = {day % 7 for day in times.weekdays if isinstance(day, int)}
+        values = (times.minutes, times.hours, times.days, times.months, weekdays)
+        # Numbers, because robfig/cron reads steps such as 5/2 differently; but with a star in a day
+        # field both days have to match, as here.
+        numbers = [
+            field if field.startswith('*') else ','.join(map(str, sorted(value)))
+            for field, value in zip(fields, values, strict=True)
+        ]
+        return ' '.join(['0', *numbers])
 
 
 def parse_schedule(cron: str, timezone: str = 'UTC') -> Schedule:
-    """Validates a schedule of five fields, or a nickname such as `@daily`, and its time zone.
+    """Validates a cron expression of five fields and the name of a time zone.
 
     Raises:
         ConfigError: the number of fields, a field or the time zone is wrong, or no date matches.
     """
-    given = ' '.join(cron.split())
-    expression = _NICKNAMES.get(given.lower(), given)
-    fields = expression.split()
-    if expression.startswith('@'):
-        raise ConfigError(f'{given!r} is not a known nickname; use one of {", ".join(_NICKNAMES)}')
-    if len(fields) != len(_FIELDS):
-        hint = ' (without seconds)' if len(fields) == len(_FIELDS) + 1 else ''
-        raise ConfigError(
-            f'{given!r} has {len(fields)} fields; expected five: {", ".join(_FIELDS)}{hint}, '
-            f"as in '0 2 * * 1-5'"
-        )
+    fields = cron.split()
+    expression = ' '.join(fields)
     try:
-        first = next(CronSim(expression, _START), None)
-    except CronSimError as error:
-        name = str(error).removeprefix('Bad ')
-        field = fields[list(_FIELDS).index(name)]
+        if len(fields) != 5:
+            raise CronSimError('Wrong number of fields')
+        if next(CronSim(expression, _START), None) is None:
+            raise CronSimError('No date matches')
+    except (CronSimError, ValueError) as error:  # ValueError: int() takes 4,300 digits at most
         raise ConfigError(
-            f'{name} {field!r} of {given!r} is wrong; expected {_FIELDS[name]}, '
-            'as *, a number, a range, a list or */step'
+            f'cron expression {expression[:60]!r}: {error}; use five fields (minute, hour, day of '
+            "month, month, day of week), as in '0 2 * * 1-5'"
         ) from None
-    except ValueError as error:  # int() takes 4,300 digits at most
-        raise ConfigError(f'a number in the cron expression is too long: {error}') from None
-    if first is None:
-        raise ConfigError(f'{given!r} matches no date')
-    return Schedule(expression, _zone(timezone))
+    if timezone not in zoneinfo.available_timezones():
+        raise ConfigError(
+            f'time zone {timezone!r} is not known; use a name such as Europe/Berlin or UTC'
+        )
+    return Schedule(expression, timezone)
 
 
-def _for_robfig(field: str, values: Collection[object]) -> str:
-    """The numbers of a field, since robfig/cron reads steps such as 5/2 and 7-7/2 differently.
-
-    Fields with a star are unchanged: in robfig/cron too, both days then have to match.
-    """
-    if field.startswith('*'):
-        return field
-    numbers = [value for value in values if isinstance(value, int) and value >= 0]
-    if len(numbers) < len(values):  # cronsim represents L, W and # by others
-        raise ConfigError(f'{field!r} is not supported by Kubeflow; use numbers without L, W and #')
-    return ','.join(map(str, sorted(numbers)))
-
-
-def _zone(name: str) -> str:
-    known = zoneinfo.available_timezones()
-    if name in known:
-        return 'UTC' if name == 'Etc/UTC' else name
-    cities = [zone for zone in known if zone.lower().endswith(f'/{name.lower()}')]
-    similar = sorted(cities) or difflib.get_close_matches(name, known, n=3, cutoff=0.8)
-    names = ' or '.join(similar) or 'a name such as Europe/Berlin or UTC'
-    raise ConfigError(f'time zone {name!r} is not known; use {names}')
+def utc_now() -> datetime:
+    """The current time, in UTC."""
+    return datetime.now(timezone.utc)

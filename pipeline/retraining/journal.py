@@ -1,7 +1,7 @@
 """The journal of ticks: a file of JSON lines that stays readable if a process is killed."""
 
+import contextlib
 import datetime
-import json
 import os
 import uuid
 from pathlib import Path
@@ -20,21 +20,15 @@ class Tick(BaseModel):
 
     Attributes:
         tick: unique id.
-        started: time with a time zone.
-        ended: time with a time zone; None while the tick runs and if it was killed.
-        pid: process id.
+        ended: None while the tick runs and if it was killed.
         train: the decision; None if the tick ended before it.
         decision: reason to train or not to train.
         reason: reason for the verdict.
-        spans: numbers of the spans in the window.
-        new: numbers of the spans that no run had used.
+        spans, new: numbers of the spans in the window, and of those that no run had used.
         verdict: None while the tick runs, and if it was killed and nothing has recorded that.
-        accuracy: of the candidate on the newest test images, 0 to 1.
-        previous_accuracy: of the live model on the same images, 0 to 1.
+        accuracy, previous_accuracy: of the candidate and of the live model, on the same images.
         run: id of the pipeline run in ML Metadata.
-        pushed_to: folder of the pushed model.
-        attempts: number of attempts of the run, or of a decision that failed.
-        exit_code: of the process.
+        attempts: of the run, or of the decision if it failed.
         webhook: error of the webhook; None if it succeeded or none is configured.
     """
 
@@ -58,11 +52,6 @@ class Tick(BaseModel):
     exit_code: int | None = None
     webhook: str | None = None
 
-    @property
-    def open(self) -> bool:
-        """True while the tick runs, and if it was killed."""
-        return self.verdict is None
-
     def with_result(self, verdict: Verdict, reason: str, exit_code: int, **values: Any) -> 'Tick':
         """A copy with a verdict and other attributes of the result."""
         result = {'verdict': verdict, 'reason': reason, 'exit_code': exit_code}
@@ -70,13 +59,10 @@ class Tick(BaseModel):
 
 
 class Journal:
-    """The file with the ticks of a recipe. The last line with the id of a tick is its state.
+    """The file with the ticks of a recipe. The last line with the id of a tick is its state."""
 
-    Lines of earlier versions hold only what had changed, so lines of one tick are merged.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, home: Path) -> None:
+        self._path = home / 'ticks.jsonl'
 
     def start(self, now: datetime.datetime, **values: Any) -> Tick:
         """Records a new tick of this process.
@@ -95,37 +81,25 @@ class Journal:
             OSError: the file cannot be written.
         """
         line = tick.model_dump_json(exclude_defaults=True) + '\n'
-        with self._path.open('ab') as file:
-            if file.tell() and not self._ends_with_newline():
-                line = '\n' + line  # the previous line is truncated
+        with self._path.open('a+b') as file:
+            if file.tell():
+                file.seek(-1, os.SEEK_END)
+                if file.read() != b'\n':
+                    line = '\n' + line  # the previous line is truncated
             file.write(line.encode())
 
     def ticks(self) -> list[Tick]:
         """The last ticks, oldest first; truncated and foreign lines are skipped."""
-        values: dict[str, dict[str, Any]] = {}
-        for line in self._tail():
-            try:
-                state = json.loads(line)
-                values.setdefault(state['tick'], {}).update(state)
-            except (ValueError, KeyError, TypeError):
-                continue
-        ticks = []
-        for value in values.values():
-            try:
-                ticks.append(Tick.model_validate(value))
-            except ValidationError:
-                continue
-        return sorted(ticks, key=lambda tick: tick.started)
-
-    def _ends_with_newline(self) -> bool:
-        with self._path.open('rb') as file:
-            file.seek(-1, os.SEEK_END)
-            return file.read() == b'\n'
-
-    def _tail(self) -> list[bytes]:
         try:
-            with self._path.open('rb') as file:
-                file.seek(max(0, file.seek(0, os.SEEK_END) - _READ))
-                return file.read().splitlines()
+            file = self._path.open('rb')
         except FileNotFoundError:
             return []
+        with file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _READ))
+            lines = file.read().splitlines()
+        ticks = {}
+        for line in lines:
+            with contextlib.suppress(ValidationError):
+                tick = Tick.model_validate_json(line)
+                ticks[tick.tick] = tick
+        return sorted(ticks.values(), key=lambda tick: tick.started)

@@ -3,29 +3,20 @@
 import os
 import queue
 import threading
-import time
-from collections.abc import Callable
 from typing import Any
 
 import requests
+import tenacity
 
 _TIMEOUT = 10.0  # seconds, for the connection and for the response
-_PAUSES = (1.0, 2.0)  # seconds before each retry
 _LIMIT = 20.0  # seconds for all attempts
 
 
-def post_to_webhook(
-    variable: str, message: dict[str, Any], *, sleep: Callable[[float], None] = time.sleep
-) -> str | None:
+def post_to_webhook(variable: str, message: dict[str, Any]) -> str | None:
     """Posts a message as JSON, with retries after timeouts, lost connections and server errors.
 
-    Gives up after 20 seconds in all.
-
-    Args:
-        variable: environment variable with the URL. Errors name the variable, since URLs of
-            webhooks are secrets.
-        message: values that JSON can represent.
-        sleep: waits before a retry.
+    Gives up after 20 seconds in all. URLs of webhooks are secrets: `variable` is an environment
+    variable with the URL, and errors name only the variable.
 
     Returns:
         The error as one sentence; None if the message was accepted.
@@ -35,10 +26,7 @@ def post_to_webhook(
         return f'the environment variable {variable} with the URL of the webhook is not set'
     # A thread, since the timeout of requests starts again with each byte of a slow response.
     errors: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-    post = threading.Thread(
-        target=lambda: errors.put(_post_with_retries(url, message, sleep)), daemon=True
-    )
-    post.start()
+    threading.Thread(target=lambda: errors.put(_error_of(url, message)), daemon=True).start()
     try:
         error = errors.get(timeout=_LIMIT)
     except queue.Empty:
@@ -46,32 +34,33 @@ def post_to_webhook(
     return f'the webhook in {variable} failed: {error}' if error else None
 
 
-def _post_with_retries(
-    url: str, message: dict[str, Any], sleep: Callable[[float], None]
-) -> str | None:
-    error, retry = _post(url, message)
-    for pause in _PAUSES:
-        if not retry:
-            break
-        sleep(pause)
-        error, retry = _post(url, message)
-    return error
-
-
-def _post(url: str, message: dict[str, Any]) -> tuple[str | None, bool]:
-    """The error, and whether a retry may help."""
+def _error_of(url: str, message: dict[str, Any]) -> str | None:
+    """The error of the last attempt, without the URL, which the messages of requests contain."""
     try:
-        # A redirect turns POST into GET and may send the message to another host.
-        with requests.post(
-            url, json=message, timeout=_TIMEOUT, allow_redirects=False, stream=True
-        ) as response:
-            code = response.status_code  # the body is not read
-    except requests.Timeout:
-        return f'no response within {_TIMEOUT:.0f} s', True
-    except requests.ConnectionError:  # its message contains the URL
-        return 'no connection', True
+        _post(url, message)
+    except requests.HTTPError as error:
+        return str(error)
     except (requests.RequestException, ValueError, OSError) as error:
-        return f'its value is not a valid URL ({type(error).__name__})', False
-    if 300 <= code < 400:
-        return f'status {code}, a redirect, which is not followed', False
-    return (None, False) if code < 300 else (f'status {code}', code >= 500)
+        return type(error).__name__
+    return None
+
+
+def _is_temporary(error: BaseException) -> bool:
+    if isinstance(error, requests.HTTPError):
+        return error.response.status_code >= 500
+    return isinstance(error, requests.Timeout | requests.ConnectionError)
+
+
+@tenacity.retry(
+    retry=tenacity.retry_if_exception(_is_temporary),
+    wait=tenacity.wait_exponential(),  # 1 and 2 seconds
+    stop=tenacity.stop_after_attempt(3),
+    reraise=True,
+)
+def _post(url: str, message: dict[str, Any]) -> None:
+    # A redirect turns POST into GET and may send the message to another host.
+    with requests.post(
+        url, json=message, timeout=_TIMEOUT, allow_redirects=False, stream=True
+    ) as response:  # the body is not read
+        if not 200 <= response.status_code < 300:
+            raise requests.HTTPError(f'status {response.status_code}', response=response)

@@ -1,7 +1,7 @@
 """Runs a compiled Kubeflow spec without a cluster: each task's command, in a subprocess.
 
 Emulates Kubeflow's driver and launcher for the parts of the specification that the compiled
-pipeline uses: order, conditions, parameters and their defaults, placeholders, outputs.
+pipeline uses: order, conditions, parameters and their defaults, ExecutorInput, outputs.
 """
 
 import dataclasses
@@ -17,21 +17,18 @@ from typing import Any
 import yaml
 from workspace import RUNNER
 
-_PLACEHOLDER = re.compile(
-    r"\{\{\$(?:\.(?P<kind>inputs|outputs)\.(?P<what>\w+)\['(?P<name>\w+)'\](?P<rest>\.\w+)?)?\}\}"
-)
+_EXECUTOR_INPUT = '{{$}}'
+_ARTIFACT_PATH = re.compile(r"\{\{\$\.outputs\.artifacts\['(\w+)'\]\.path\}\}")
+_CONDITION = re.compile(r"inputs\.parameter_values\['(.+)'\] == '(\w+)'")
 
 
 @dataclasses.dataclass
 class TaskResult:
-    """Result of a task."""
+    """Exit code, combined output, and folder of the output files of a task."""
 
-    name: str
     code: int
     output: str
-    parameters: dict[str, str]
-    metadata: dict[str, Any]
-    files: dict[str, Path]
+    folder: Path
 
 
 class KubeflowRun:
@@ -41,69 +38,32 @@ class KubeflowRun:
         package: the compiled YAML.
         folder: for the tasks' outputs.
         parameters: values that override the defaults.
+
+    Attributes:
+        finished: results by task.
+        first_attempts: functions that start a task's command and make it fail, by task.
     """
 
     def __init__(self, package: Path, folder: Path, **parameters: Any) -> None:
         self._spec = next(iter(yaml.safe_load_all(package.read_text())))
-        self._executors = self._spec['deploymentSpec']['executors']
         self._folder = folder
-        self.run_id = str(uuid.uuid4())
         declared = self._spec['root']['inputDefinitions']['parameters']
-        unknown = set(parameters) - set(declared)
-        assert not unknown, f'the pipeline has no parameters {unknown}'
-        defaults = {name: each.get('defaultValue') for name, each in declared.items()}
-        self._parameters = {**defaults, **parameters}
+        assert set(parameters) <= set(declared)
+        self._parameters = {name: each['defaultValue'] for name, each in declared.items()}
+        self._parameters |= parameters
+        self._run_id = str(uuid.uuid4())
+        self._commands: dict[str, list[str]] = {}
         self.finished: dict[str, TaskResult] = {}
-        self.first_attempts: dict[str, Callable[..., object]] = {}  # failing attempts, by task
-        self._executed: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
+        self.first_attempts: dict[str, Callable[..., object]] = {}
 
     def execute(self) -> None:
         """Runs all tasks; stops at the first task that fails."""
         self._run_tasks(self._spec['root']['dag']['tasks'], self._parameters)
 
-    def _run_tasks(self, tasks: dict[str, Any], parameters: dict[str, Any]) -> bool:
-        waiting = dict(tasks)
-        while waiting:
-            name = next(
-                name
-                for name, task in waiting.items()
-                if not set(task.get('dependentTasks', [])) & set(waiting)
-            )
-            if not self._run_task(name, waiting.pop(name), parameters):
-                return False
-        return True
-
-    def _run_task(self, name: str, task: dict[str, Any], parameters: dict[str, Any]) -> bool:
-        inputs = {
-            key: self._value(source, parameters)
-            for key, source in task.get('inputs', {}).get('parameters', {}).items()
-        }
-        if not _is_true(task.get('triggerPolicy', {}).get('condition'), inputs):
-            return True
-        component = self._spec['components'][task['componentRef']['name']]
-        if 'dag' in component:
-            return self._run_tasks(component['dag']['tasks'], inputs)
-        done = self._execute(name, component, inputs)
-        self.finished[name] = done
-        return done.code == 0
-
-    def _value(self, source: dict[str, Any], parameters: dict[str, Any]) -> Any:
-        if 'componentInputParameter' in source:
-            return parameters[source['componentInputParameter']]
-        if 'taskOutputParameter' in source:
-            wanted = source['taskOutputParameter']
-            return self.finished[wanted['producerTask']].parameters[wanted['outputParameterKey']]
-        constant = source['runtimeValue']['constant']
-        return self.run_id if constant == '{{$.pipeline_job_uuid}}' else constant
-
     def run_again(self, name: str) -> TaskResult:
-        """Runs a finished task again with the same run id."""
-        return self._execute(name, *self._executed[name])
-
-    def _execute(self, name: str, component: dict[str, Any], inputs: dict[str, Any]) -> TaskResult:
-        self._executed[name] = component, inputs
-        command, executor_input = self._command(name, component, inputs)
-        process = {
+        """Runs a task again with the same run id."""
+        folder = self._folder / self._run_id / name
+        options = {
             'cwd': self._folder,
             # A pod has only the packages of the image, and unbuffered output.
             'env': {
@@ -117,26 +77,48 @@ class KubeflowRun:
             'text': True,
         }
         if name in self.first_attempts:
-            self.first_attempts.pop(name)(command, **process)
-        done = subprocess.run(command, timeout=300, **process)
-        outputs = executor_input['outputs']
-        parameters = {
-            key: Path(each['outputFile']).read_text()
-            for key, each in outputs['parameters'].items()
-            if Path(each['outputFile']).exists()
-        }
-        output_file = Path(outputs['outputFile'])
-        metadata = json.loads(output_file.read_text()) if output_file.exists() else {}
-        files = {
-            key: Path(each['artifacts'][0]['uri']) for key, each in outputs['artifacts'].items()
-        }
-        return TaskResult(name, done.returncode, done.stdout, parameters, metadata, files)
+            self.first_attempts.pop(name)(self._commands[name], **options)
+        done = subprocess.run(self._commands[name], timeout=300, **options)
+        return TaskResult(done.returncode, done.stdout, folder)
 
-    def _command(
-        self, name: str, component: dict[str, Any], inputs: dict[str, Any]
-    ) -> tuple[list[str], dict[str, Any]]:
-        """The container's command with resolved placeholders, and Kubeflow's ExecutorInput."""
-        folder = self._folder / self.run_id / name
+    def _run_tasks(self, tasks: dict[str, Any], parameters: dict[str, Any]) -> None:
+        waiting = dict(tasks)
+        while waiting:
+            name = next(
+                name
+                for name, task in waiting.items()
+                if not set(task.get('dependentTasks', [])) & set(waiting)
+            )
+            task = waiting.pop(name)
+            inputs = {
+                key: self._value(source, parameters)
+                for key, source in task['inputs']['parameters'].items()
+            }
+            component = self._spec['components'][task['componentRef']['name']]
+            if 'dag' in component:
+                condition = _CONDITION.fullmatch(task['triggerPolicy']['condition'])
+                assert condition
+                if inputs[condition[1]] == condition[2]:
+                    self._run_tasks(component['dag']['tasks'], inputs)
+                continue
+            self._commands[name] = self._command(name, component, inputs)
+            self.finished[name] = self.run_again(name)
+            if self.finished[name].code:
+                return
+
+    def _value(self, source: dict[str, Any], parameters: dict[str, Any]) -> Any:
+        if 'componentInputParameter' in source:
+            return parameters[source['componentInputParameter']]
+        if 'taskOutputParameter' in source:
+            wanted = source['taskOutputParameter']
+            folder = self.finished[wanted['producerTask']].folder
+            return (folder / wanted['outputParameterKey']).read_text()
+        constant = source['runtimeValue']['constant']
+        return self._run_id if constant == '{{$.pipeline_job_uuid}}' else constant
+
+    def _command(self, name: str, component: dict[str, Any], inputs: dict[str, Any]) -> list[str]:
+        """The container's command with resolved placeholders."""
+        folder = self._folder / self._run_id / name
         declared = component.get('outputDefinitions', {})
         executor_input = {
             'inputs': {'parameterValues': inputs},
@@ -145,44 +127,20 @@ class KubeflowRun:
                     key: {'outputFile': str(folder / key)} for key in declared.get('parameters', {})
                 },
                 'artifacts': {
-                    key: {
-                        'artifacts': [
-                            {
-                                'name': key,
-                                'uri': str(folder / key),
-                                'metadata': {},
-                                'type': each['artifactType'],
-                            }
-                        ]
-                    }
-                    for key, each in declared.get('artifacts', {}).items()
+                    key: {'artifacts': [{'name': key, 'uri': f'minio://bucket/{key}'}]}
+                    for key in declared.get('artifacts', {})
                 },
                 'outputFile': str(folder / 'executor_output.json'),
             },
         }
-        container = self._executors[component['executorLabel']]['container']
+        executors = self._spec['deploymentSpec']['executors']
+        container = executors[component['executorLabel']]['container']
+        assert container['command'][0] == 'python'
         words = [
-            _PLACEHOLDER.sub(lambda match: _resolve(match, executor_input), word)
-            for word in [*container['command'], *container['args']]
+            _ARTIFACT_PATH.sub(lambda match: str(folder / match[1]), word)
+            for word in [*container['command'][1:], *container['args']]
         ]
-        assert words[0] == 'python'
-        return [sys.executable, *words[1:]], executor_input
-
-
-def _resolve(match: re.Match[str], executor_input: dict[str, Any]) -> str:
-    if match['kind'] is None:
-        return json.dumps(executor_input)
-    if match['kind'] == 'inputs':
-        value = executor_input['inputs']['parameterValues'][match['name']]
-        return value if isinstance(value, str) else json.dumps(value)
-    output = executor_input['outputs'][match['what']][match['name']]
-    return output['outputFile'] if match['what'] == 'parameters' else output['artifacts'][0]['uri']
-
-
-def _is_true(condition: str | None, inputs: dict[str, Any]) -> bool:
-    """Evaluates a trigger condition, which compares a parameter with a string."""
-    if condition is None:
-        return True
-    match = re.fullmatch(r"inputs\.parameter_values\['(.+)'\] == '(\w+)'", condition)
-    assert match, condition
-    return inputs[match[1]] == match[2]
+        return [
+            sys.executable,
+            *(json.dumps(executor_input) if word == _EXECUTOR_INPUT else word for word in words),
+        ]

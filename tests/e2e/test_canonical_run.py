@@ -114,6 +114,8 @@ def test_missing_split_is_reported_before_the_run_starts(home, capsys):
     shutil.copytree(home / 'records' / 'span-9', records)
     shutil.rmtree(records / 'Split-test')
 
-    with pytest.raises(DataError, match='/broken/Split-test does not exist; give a folder that'):
+    with pytest.raises(
+        DataError, match='/broken/Split-test has no record files; give a folder that'
+    ):
         run(recipe(home / 'other', source='canonical', path=str(records)))
     assert 'ImportExampleGen' not in capsys.readouterr().out

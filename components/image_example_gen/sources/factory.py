@@ -45,7 +45,7 @@ def make_source(config: DataConfig) -> Source:
         from components.image_example_gen.sources.tfrecord.canonical import CanonicalSource
 
         return CanonicalSource(path, config.classes)
-    from components.image_example_gen.sources.parquet.source import ParquetSource
+    from components.image_example_gen.sources.parquet import ParquetSource
 
     return ParquetSource(path, config.classes)
 

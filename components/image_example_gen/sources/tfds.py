@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import requests
 
@@ -18,7 +17,7 @@ from components.image_example_gen.sources.base.source_protocol import (
     LabelledImage,
 )
 
-_TIMEOUT = 10  # seconds to connect to a server
+_TIMEOUT = 10  # seconds to connect to the server of a data set
 # A shard that begins inside a file skips all records before it; with this many shards, a file is
 # read at most 4.5 times.
 _SHARDS_PER_FILE = 8
@@ -27,13 +26,9 @@ _log = logging.getLogger(__name__)
 
 
 class TfdsSource:
-    """All splits of an image classification data set of TensorFlow Datasets.
+    """All splits of an image data set of TensorFlow Datasets, such as `cats_vs_dogs`.
 
     The data set is downloaded once, to the folder of TensorFlow Datasets (`TFDS_DATA_DIR`).
-
-    Args:
-        name: of the data set, such as `cats_vs_dogs`.
-        classes: a selection of its classes in any order, or new names for all; None: its own.
 
     Raises:
         DataError: the data set is unknown, cannot be downloaded, or does not have images of two or
@@ -48,9 +43,8 @@ class TfdsSource:
         except (tfds.core.DatasetNotFoundError, AssertionError, ImportError, ValueError) as error:
             raise DataError(f'TensorFlow Datasets has no data set {name!r}') from error
         features = dict(builder.info.features or {})
-        image, label = (features.get(key) for key in ('image', 'label'))
-        names = getattr(label, 'names', None)
-        if not isinstance(image, tfds.features.Image) or not names:
+        names = getattr(features.get('label'), 'names', None)
+        if not isinstance(features.get('image'), tfds.features.Image) or not names:
             raise DataError(f'data set {name!r} has no images with named classes')
         self._labels = make_labels(f'data set {name!r}', tuple(names), classes)
         self.classes = self._labels.classes
@@ -69,17 +63,9 @@ class TfdsSource:
 
 @dataclasses.dataclass(frozen=True)
 class TfdsShard:
-    """A part of a split within one file.
+    """The images from `start` to `stop` of a split, within one file."""
 
-    Attributes:
-        directory: of the prepared data set; reading does not need its builder.
-        split: name of the split.
-        start: number of the first image.
-        stop: number after the last image.
-        labels: of the source.
-    """
-
-    directory: str
+    directory: str  # of the prepared data set; reading does not need its builder
     split: str
     start: int
     stop: int
@@ -88,14 +74,9 @@ class TfdsShard:
     def images(self) -> Iterator[LabelledImage | BadImage]:
         for number, record in enumerate(self._records(), self.start):
             name = record.get('image/filename', f'{self.split}/{number}'.encode())
+            image, label = record['image'], int(record['label'])
             filename = name.decode(errors='surrogateescape')
-            contents, label = record['image'], int(record['label'])
-            index = self.labels.index(label)
-            if index is None:
-                detail = self.labels.describe_unknown(label)
-                yield BadImage(filename, 'label outside the list', detail, contents)
-            else:
-                yield LabelledImage(contents, index, filename, source=self.split)
+            yield self.labels.to_image(image, label, filename, self.split)
 
     def _records(self) -> Iterator[dict[str, Any]]:
         import tensorflow as tf
@@ -131,7 +112,11 @@ def _download(builder: Any, name: str) -> None:
     try:
         if not builder.is_prepared():
             _log.info('downloading %s with TensorFlow Datasets ...', name)
-            _require_connection(builder)
+            # Without a network, TensorFlow Datasets retries ten times and waits 200 s in between.
+            urls = [url for url in builder.url_infos or () if url.startswith('http')]
+            downloads = Path(builder.data_dir_root, 'downloads', builder.name)
+            if urls and not any(downloads.glob('*.INFO')):
+                requests.head(urls[0], timeout=_TIMEOUT)
         builder.download_and_prepare()
     except Exception as error:  # of the network, the disk or the archive
         raise DataError(
@@ -139,28 +124,3 @@ def _download(builder: Any, name: str) -> None:
             'images, give --data PATH (a folder per class, or Parquet), and --weights FILE if '
             'ImageNet weights cannot be downloaded either'
         ) from error
-
-
-def _require_connection(builder: Any) -> None:
-    """Without a network, TensorFlow Datasets retries ten times and waits 200 s in between.
-
-    Raises:
-        requests.ConnectionError: no server of the data set can be reached, and none of its files
-            is downloaded.
-    """
-    downloads = Path(builder.data_dir_root, 'downloads')
-    infos = [*downloads.glob('*.INFO'), *downloads.glob('*/*.INFO')]  # next to each file
-    downloaded = ''.join(info.read_text() for info in infos)
-    urls = [url for url in builder.url_infos or () if url.startswith('http')]
-    if not urls or any(url in downloaded for url in urls):
-        return
-    for url in {urlsplit(url).netloc: url for url in urls}.values():
-        try:
-            requests.head(url, timeout=_TIMEOUT)
-        except requests.ConnectionError as error:
-            unreachable = error
-        except requests.RequestException:  # the server responds
-            return
-        else:
-            return
-    raise unreachable

@@ -8,26 +8,30 @@ from pathlib import Path
 import PIL.Image
 import tensorflow as tf
 
-from common.artifacts import folder_of
-from common.features import CLASS_NAME, IMAGE_BYTES, PICTURES
+from common.features import AUGMENTED_VIEWS, CLASS_NAME, IMAGE_BYTES
 from components.evaluation.results import ROBUSTNESS_FILE
-from pipeline.report.content.data_summary import examples_of
-from pipeline.report.content.page_data import MistakeImages, PageImages, ReportData
-from pipeline.report.content.run_artifacts import Results, file_of
+from pipeline.report.content.page_data import PageImages, ReportData
+from pipeline.report.content.run_artifacts import Results, example_folders, file_of
 
 _SAMPLES, _MISTAKES = 12, 12
 _SCANNED_RECORDS = 400  # to find samples of all classes
-_VIEWS, _VIEWS_SIDE = 'augmented_views.png', 900
+_VIEWS_SIDE = 900
 _SIDE, _QUALITY = 180, 72  # longer side in pixels and JPEG quality of a thumbnail: about 6 kB
 
 
 def page_images(results: Results, data: ReportData) -> PageImages:
     """Thumbnails of training images, augmented views and misclassified images."""
-    views = file_of(results, 'Trainer', 'model_run', f'{PICTURES}/{_VIEWS}')
+    views = file_of(results, 'Trainer', 'model_run', AUGMENTED_VIEWS)
+    robustness = file_of(results, 'RobustnessEvaluator', 'robustness', ROBUSTNESS_FILE)
+    mistakes = data.robustness.mistakes[:_MISTAKES] if data.robustness and robustness else ()
+    folder = robustness.parent if robustness else Path()
     return PageImages(
         samples=tuple(_samples(results, data.data.classes if data.data else ())),
         views=data_uri(views.read_bytes(), _VIEWS_SIDE) if views else None,
-        mistakes=tuple(_mistakes(results, data)),
+        mistakes=tuple(
+            (each, _thumbnail(folder, each.picture), _thumbnail(folder, each.explanation))
+            for each in mistakes
+        ),
     )
 
 
@@ -41,24 +45,25 @@ def data_uri(contents: bytes, side: int = _SIDE) -> str:
     return f'data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}'
 
 
+def _thumbnail(folder: Path, name: str | None) -> str | None:
+    file = folder / name if name else None
+    return data_uri(file.read_bytes()) if file and file.is_file() else None
+
+
 def _samples(results: Results, classes: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Class and thumbnail of training images, equally many per class."""
-    shown = list(classes)[:_SAMPLES]
-    missing = dict.fromkeys(shown, _SAMPLES // max(len(shown), 1))
-    found: list[tuple[str, bytes]] = []
+    found: dict[str, list[bytes]] = {name: [] for name in list(classes)[:_SAMPLES]}
     for name, contents in _records(results):
-        if missing.get(name, 0) > 0:
-            missing[name] -= 1
-            found.append((name, contents))
-        if not any(missing.values()):
-            break
-    for name, contents in sorted(found, key=lambda each: each[0]):
-        yield name, data_uri(contents)
+        if name in found and len(found[name]) < _SAMPLES // len(found):
+            found[name].append(contents)
+    for name, images in found.items():
+        for contents in images:
+            yield name, data_uri(contents)
 
 
 def _records(results: Results) -> Iterator[tuple[str, bytes]]:
     """Class and encoded image of the first training records."""
-    folders = (folder_of(artifact.uri) for artifact in examples_of(results))
+    folders = example_folders(results)
     files = sorted(str(file) for folder in folders for file in folder.glob('Split-train/*'))
     if not files:
         return
@@ -68,19 +73,3 @@ def _records(results: Results) -> Iterator[tuple[str, bytes]]:
         feature = tf.train.Example.FromString(record).features.feature
         name = feature[CLASS_NAME].bytes_list.value[0].decode()
         yield name, feature[IMAGE_BYTES].bytes_list.value[0]
-
-
-def _mistakes(results: Results, data: ReportData) -> Iterator[MistakeImages]:
-    file = file_of(results, 'RobustnessEvaluator', 'robustness', ROBUSTNESS_FILE)
-    if file is None or data.robustness is None:
-        return
-    for each in data.robustness.mistakes[:_MISTAKES]:
-        picture, explanation = (
-            _thumbnail(file.parent, name) for name in (each.picture, each.explanation)
-        )
-        yield MistakeImages(each, picture, explanation)
-
-
-def _thumbnail(folder: Path, name: str | None) -> str | None:
-    file = folder / name if name else None
-    return data_uri(file.read_bytes()) if file and file.is_file() else None

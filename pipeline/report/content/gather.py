@@ -1,16 +1,17 @@
 """Reads the data of a report from the artifacts of a run."""
 
 import datetime
-import json
 from typing import TypeVar
 
-from pydantic import BaseModel, TypeAdapter
+from ml_metadata.proto.metadata_store_pb2 import Artifact
+from pydantic import TypeAdapter
 
 from common.artifacts import SERVED, folder_of
-from common.features import CLASSES_FILE, HISTORY
+from common.features import HISTORY, NETWORK
 from components.evaluation.gate.verdict import VERDICT, read_verdict
 from components.evaluation.metrics.evaluation_files import read_evaluation
-from components.evaluation.results import ROBUSTNESS_FILE, Evaluation, Robustness
+from components.evaluation.results import ROBUSTNESS_FILE, Robustness
+from components.inference.model_folder import read_classes
 from components.lite_converter.lite_results import LITE_FILE, LiteResult
 from components.pusher.serving_folder import read_note
 from components.serving_check.measurements import MEASUREMENTS_FILE, Measurements
@@ -18,26 +19,21 @@ from pipeline.config.recipe import Recipe
 from pipeline.execution.compilation import display_name
 from pipeline.execution.outcome import Outcome
 from pipeline.metadata_store import existing_store
-from pipeline.registry.lineage import TrainedModel, lineage_of
+from pipeline.registry.lineage import Lineage, lineage_of
 from pipeline.registry.provenance import GATE, Provenance
 from pipeline.report.content.data_summary import data_summary
-from pipeline.report.content.page_data import (
-    ComponentTime,
-    ModelReference,
-    ModelStatus,
-    Origin,
-    ReportData,
-    Stage,
-)
-from pipeline.report.content.run_artifacts import Results, artifact_of, file_of
+from pipeline.report.content.page_data import ComponentTime, ModelStatus, ReportData, Stage
+from pipeline.report.content.run_artifacts import Results, file_of
+from trainer.model.description import NetworkPart
 
-_Model = TypeVar('_Model', bound=BaseModel)
+_Data = TypeVar('_Data')
 
 
 def gather(recipe: Recipe, results: Results, outcome: Outcome, seconds: float) -> ReportData:
     """All data of a finished run; parts that the run lacks are None or empty."""
-    data = data_summary(results, outcome.images)
-    classes = _classes(results) or data.classes
+    model = results['Trainer'].outputs['model'][0]
+    classes = read_classes(folder_of(model.uri) / SERVED)
+    evaluation = folder_of(results['Evaluator'].outputs['evaluation'][0].uri)
     return ReportData(
         recipe=recipe.name,
         description=recipe.description,
@@ -46,17 +42,18 @@ def gather(recipe: Recipe, results: Results, outcome: Outcome, seconds: float) -
         seconds=seconds,
         config=recipe.model_dump(mode='json'),
         standing=model_status(results, outcome),
-        data=data.model_copy(update={'classes': classes}),
-        evaluation=_evaluation(results, classes, recipe.trainer.threshold),
+        data=data_summary(results, outcome.images).model_copy(update={'classes': classes}),
+        evaluation=read_evaluation(evaluation, classes, recipe.trainer.threshold),
         robustness=_read(Robustness, results, 'RobustnessEvaluator', 'robustness', ROBUSTNESS_FILE),
         serving=_read(Measurements, results, 'ServingCheck', 'infra_blessing', MEASUREMENTS_FILE),
         lite=_read(LiteResult, results, 'LiteConverter', 'lite_model', LITE_FILE),
-        stages=_stages(results),
+        stages=_read(tuple[Stage, ...], results, 'Trainer', 'model_run', HISTORY) or (),
+        network=_read(tuple[NetworkPart, ...], results, 'Trainer', 'model_run', NETWORK) or (),
         components=tuple(
             ComponentTime(name=display_name(each.node_id), seconds=each.seconds, cached=each.cached)
             for each in results.values()
         ),
-        origin=_origin(recipe, results),
+        origin=_origin(recipe, model),
         warnings=outcome.warnings,
     )
 
@@ -78,46 +75,13 @@ def model_status(results: Results, outcome: Outcome) -> ModelStatus:
     )
 
 
-def _classes(results: Results) -> tuple[str, ...]:
-    """Class names of the trained model, in label order."""
-    file = file_of(results, 'Trainer', 'model', f'{SERVED}/{CLASSES_FILE}')
-    return tuple(json.loads(file.read_text(encoding='utf-8'))) if file else ()
-
-
-def _evaluation(results: Results, classes: tuple[str, ...], threshold: float) -> Evaluation | None:
-    artifact = artifact_of(results, 'Evaluator', 'evaluation')
-    return read_evaluation(folder_of(artifact.uri), classes, threshold) if artifact else None
-
-
-def _read(model: type[_Model], results: Results, node: str, key: str, name: str) -> _Model | None:
+def _read(kind: type[_Data], results: Results, node: str, key: str, name: str) -> _Data | None:
     """A JSON file in an output artifact; None if there is none."""
     file = file_of(results, node, key, name)
-    return model.model_validate_json(file.read_bytes()) if file else None
+    return TypeAdapter(kind).validate_json(file.read_bytes()) if file else None
 
 
-def _stages(results: Results) -> tuple[Stage, ...]:
-    file = file_of(results, 'Trainer', 'model_run', HISTORY)
-    return TypeAdapter(tuple[Stage, ...]).validate_json(file.read_bytes()) if file else ()
-
-
-def _origin(recipe: Recipe, results: Results) -> Origin | None:
+def _origin(recipe: Recipe, model: Artifact) -> Lineage | None:
     """The lineage of the model; None if it is not in the metadata."""
-    model = artifact_of(results, 'Trainer', 'model')
     provenance = Provenance(existing_store(recipe.metadata, recipe.home), recipe.name)
-    if model is None or provenance.producer(model) is None:
-        return None
-    lineage = lineage_of(provenance, model)
-    return Origin(
-        trained_by=lineage.model.run,
-        trained=lineage.model.trained,
-        spans=dict(lineage.model.spans),
-        code=lineage.model.code,
-        weights=lineage.model.weights,
-        parents=tuple(map(_reference, lineage.parents)),
-        baseline=_reference(lineage.baseline) if lineage.baseline else None,
-        tuned=lineage.model.tuned,
-    )
-
-
-def _reference(model: TrainedModel) -> ModelReference:
-    return ModelReference(version=model.version, run=model.run)
+    return lineage_of(provenance, model) if provenance.producer(model) else None

@@ -3,90 +3,76 @@
 from collections.abc import Mapping
 from typing import Any
 
-from components.evaluation.results import Estimate, ModelResult, Robustness
+from components.evaluation.results import Estimate
 from pipeline.formatting import dotted
 from pipeline.report.content.page_data import ReportData
 from pipeline.report.page import plots, tables
 
-Changes = list[tuple[str, Any, Any]]  # dotted key, value in A, value in B
-_MISSING = 'missing'
+Pairs = list[tuple[str, Any, Any]]  # name, value in A, value in B
 
 
 def compare(a: ReportData, b: ReportData) -> dict[str, Any]:
     """Variables of the template; a difference is the second run minus the first."""
-    one, other = _model(a), _model(b)
-    models = {name: model for name, model in (('B', other), ('A', one)) if model}
-    slices = _shared_slices(one, other)
+    one, other = (run.evaluation.candidate if run.evaluation else None for run in (a, b))
+    slices: list[tables.SliceRow] = []
+    if one and other:
+        shared = {(each.feature, each.name) for each in one.slices}
+        rows = tables.slice_rows(other, one, {}, 0)
+        slices = [each for each in rows if (each.feature, each.name) in shared]
     return {
         'metrics': tables.metric_rows(other, one),
         'slices': slices,
         'lowest': tables.lowest_shown(slices),
-        'plots': (plots.roc(models), plots.precision_recall(models)) if models else (),
+        'plots': plots.ranking({name: run for name, run in (('B', other), ('A', one)) if run}),
         'curves': plots.training_curves({'B': b.stages, 'A': a.stages}),
-        'corruptions': _shared_corruptions(a.robustness, b.robustness),
-        'counts': _counts(a, b),
-        'origins': _origins(a, b),
+        'corruptions': _shared_corruptions(a, b),
+        'counts': _pairs(_counts(a), _counts(b), missing=0),
+        'origins': _changes(_origin(a), _origin(b)),
         'changes_of_recipe': _changes(a.config, b.config),
     }
 
 
-def _model(run: ReportData) -> ModelResult | None:
-    return run.evaluation.candidate if run.evaluation else None
-
-
-def _shared_slices(a: ModelResult | None, b: ModelResult | None) -> list[tables.SliceRow]:
-    if a is None or b is None:
-        return []
-    shared = {(each.feature, each.name) for each in a.slices}
-    rows = tables.slice_rows(b, a, {}, 0)
-    return [each for each in rows if (each.feature, each.name) in shared]
-
-
-def _shared_corruptions(
-    a: Robustness | None, b: Robustness | None
-) -> list[tuple[str, int, Estimate, Estimate]]:
+def _shared_corruptions(a: ReportData, b: ReportData) -> list[tuple[str, int, Estimate, Estimate]]:
     """Corruption, severity, accuracy in A, accuracy in B."""
-    if a is None or b is None:
-        return []
-    others = {(each.corruption, each.severity): each.accuracy for each in b.corrupted}
-    return [
-        (each.corruption, each.severity, each.accuracy, others[each.corruption, each.severity])
-        for each in a.corrupted
-        if (each.corruption, each.severity) in others
-    ]
+    one, other = (
+        {(each.corruption, each.severity): each.accuracy for each in run.robustness.corrupted}
+        if run.robustness
+        else {}
+        for run in (a, b)
+    )
+    return [(*key, accuracy, other[key]) for key, accuracy in one.items() if key in other]
 
 
-def _counts(a: ReportData, b: ReportData) -> list[tuple[str, int, int]]:
-    """Images by split and class, and quarantined images, in A and B."""
-    one, other = _numbers(a), _numbers(b)
-    return [(key, one.get(key, 0), other.get(key, 0)) for key in dict.fromkeys([*one, *other])]
-
-
-def _numbers(run: ReportData) -> dict[str, int]:
+def _counts(run: ReportData) -> dict[str, int]:
+    """Images by split and class, and quarantined images."""
     if run.data is None:
         return {}
-    numbers = {
+    counts = {
         f'{split}, {name}': number
         for split, by_class in run.data.counts.items()
         for name, number in by_class.items()
     }
-    return numbers | {'quarantined': sum(run.data.bad.values())}
+    return counts | {'quarantined': sum(run.data.bad.values())}
 
 
-def _origins(a: ReportData, b: ReportData) -> Changes:
-    exclude = {'trained', 'trained_by'}
-    return _changes(
-        *(
-            run.origin.model_dump(mode='json', exclude=exclude) if run.origin else {}
-            for run in (a, b)
-        )
-    )
+def _origin(run: ReportData) -> dict[str, Any]:
+    if run.origin is None:
+        return {}
+    model, baseline = run.origin.model, run.origin.baseline
+    return {
+        'spans': model.spans,
+        'code': model.code,
+        'weights': model.weights,
+        'tuned': model.tuned,
+        'parents': ', '.join(each.version or each.run for each in run.origin.parents),
+        'baseline': baseline.version or baseline.run if baseline else None,
+    }
 
 
-def _changes(a: Mapping[str, Any], b: Mapping[str, Any]) -> Changes:
-    one, other = dotted(a), dotted(b)
-    return [
-        (key, one.get(key, _MISSING), other.get(key, _MISSING))
-        for key in dict.fromkeys([*one, *other])
-        if one.get(key, _MISSING) != other.get(key, _MISSING)
-    ]
+def _changes(a: Mapping[str, Any], b: Mapping[str, Any]) -> Pairs:
+    """Dotted keys with different values."""
+    return [each for each in _pairs(dotted(a), dotted(b), 'missing') if each[1] != each[2]]
+
+
+def _pairs(a: Mapping[str, Any], b: Mapping[str, Any], missing: Any) -> Pairs:
+    return [(key, a.get(key, missing), b.get(key, missing)) for key in {**a, **b}]

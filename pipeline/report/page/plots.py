@@ -1,19 +1,46 @@
-"""Plots as SVG coordinates, which the template `plot.svg.j2` draws."""
+"""Plots in data coordinates with their scales; the template `plot.svg.j2` draws them as SVG."""
 
 import dataclasses
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from components.evaluation.results import Bucket, Evaluation, ModelResult
 from pipeline.report.content.page_data import Stage
-from pipeline.report.page.scales import Scale, Tick, around, horizontal, vertical
 
-_STRIP = 46  # height of the histogram under the reliability diagram, with padding
-_BAR_WIDTH, _LABEL_WIDTH = 14.0, 20.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 350, 10, 210  # the axes, in SVG units; the page scales them
+_HISTOGRAM = 46  # height of the histogram under the reliability diagram, with padding
 _MAX_POINTS = 200  # of a curve; more are not visible
 
-Points = Sequence[tuple[float, float]]
-DIAGONAL: Points = ((0.0, 0.0), (1.0, 1.0))
+Points = Sequence[tuple[float, float | None]]
+Dot = tuple[float, float, str]  # x, y, tooltip
+Rule = tuple[float, str]  # x and label of a vertical line
+
+
+@dataclasses.dataclass(frozen=True)
+class Scale:
+    """Maps values from `low` to `high` linearly to coordinates from `start` to `end`."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+    integers: bool = False  # of the ticks
+
+    def __call__(self, value: float) -> float:
+        share = (value - self.low) / (self.high - self.low)
+        return round(self.start + share * (self.end - self.start), 2)
+
+    def ticks(self) -> list[tuple[float, str]]:
+        """Coordinate and label of round numbers, about five."""
+        least = (self.high - self.low) / 6
+        power = 10.0 ** math.floor(math.log10(least))
+        steps = (factor * power for factor in (1, 2, 5, 10))
+        step = next(step for step in steps if step >= least * (1 - 1e-9))
+        step = max(step, 1.0) if self.integers else step
+        first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
+        digits = max(0, -math.floor(math.log10(step)))
+        values = [number * step for number in range(first, last + 1)]
+        return [(self(value), f'{value:.{digits}f}') for value in values]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,217 +49,125 @@ class Line:
 
     kind: str
     name: str
-    points: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Dot:
-    """A point with a tooltip."""
-
-    kind: str
-    x: float
-    y: float
-    radius: float
-    text: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Bar:
-    """A bar with a tooltip and a label."""
-
-    x: float
-    y: float
-    width: float
-    height: float
-    text: str
-    label: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Rule:
-    """A vertical line with a label."""
-
-    x: float
-    text: str
+    points: Points
 
 
 @dataclasses.dataclass(frozen=True)
 class Plot:
-    """A plot.
-
-    Attributes:
-        title: shown above the plot.
-        summary: description for screen readers.
-    """
+    """A plot in data coordinates."""
 
     title: str
-    summary: str
+    summary: str  # for screen readers
     x_label: str
     y_label: str
-    x_ticks: tuple[Tick, ...]
-    y_ticks: tuple[Tick, ...]
-    lines: tuple[Line, ...] = ()
-    dots: tuple[Dot, ...] = ()
-    bars: tuple[Bar, ...] = ()
-    rules: tuple[Rule, ...] = ()
+    x: Scale
+    y: Scale
+    lines: Sequence[Line]
+    dots: Sequence[Dot] = ()
+    rules: Sequence[Rule] = ()
+    bars: Sequence[tuple[float, float, int]] = ()  # x, share of the highest bar, number
+
+    def coordinates(self, line: Line) -> str:
+        """SVG coordinates of at most `_MAX_POINTS` points, without missing and infinite values."""
+        points = line.points
+        if len(points) > _MAX_POINTS:
+            step = (len(points) - 1) / (_MAX_POINTS - 1)
+            points = [points[round(number * step)] for number in range(_MAX_POINTS)]
+        return ' '.join(
+            f'{self.x(x):g},{self.y(y):g}' for x, y in points if y is not None and math.isfinite(y)
+        )
 
 
 def training_curves(runs: Mapping[str, Sequence[Stage]]) -> tuple[Plot, ...]:
-    """Loss and accuracy by epoch, over consecutive stages.
-
-    Args:
-        runs: stages by the name of the run in the legend; a single run needs no name.
-    """
+    """Loss and accuracy by epoch, over the stages of runs by their names in the legend."""
     runs = {name: stages for name, stages in runs.items() if stages}
-    if not runs:
+    return tuple(_curve(runs, key) for key in ('loss', 'accuracy')) if runs else ()
+
+
+def ranking(models: Mapping[str, ModelResult]) -> tuple[Plot, ...]:
+    """ROC and precision-recall curves of models by name; no plots without models."""
+    if not models:
         return ()
-    return (_curve(runs, 'loss', least=0.0), _curve(runs, 'accuracy'))
-
-
-def roc(models: Mapping[str, ModelResult]) -> Plot:
-    """Receiver operating characteristic, with the line of random guessing."""
-    curves = {name: model.roc for name, model in models.items()}
-    return _square('ROC', 'false positive rate', 'true positive rate', curves, DIAGONAL)
-
-
-def precision_recall(models: Mapping[str, ModelResult]) -> Plot:
-    """Precision-recall curve."""
-    curves = {name: model.precision_recall for name, model in models.items()}
-    return _square('Precision and recall', 'recall', 'precision', curves, ())
+    guess = Line('guess', '', ((0.0, 0.0), (1.0, 1.0)))
+    roc, precision_recall = [guess], []
+    for kind, (name, model) in zip('ab', models.items(), strict=False):
+        roc.append(Line(kind, name, model.roc))
+        precision_recall.append(Line(kind, name, model.precision_recall))
+    return (
+        _unit_square('ROC', 'false positive rate', 'true positive rate', roc),
+        _unit_square('Precision and recall', 'recall', 'precision', precision_recall),
+    )
 
 
 def calibration(evaluation: Evaluation) -> Plot:
     """Reliability diagram: observed share by predicted probability, with a histogram."""
     two = len(evaluation.classes) == 2
     name = evaluation.classes[1] if two else 'the predicted class'
-    x, y = horizontal(0, 1), vertical(0, 1, above=_STRIP)
     buckets = evaluation.candidate.calibration
-    measured = [(each.confidence, each.share) for each in buckets]
+    most = max((each.images for each in buckets), default=1)
     return Plot(
         'Calibration',
         f'Reliability diagram of {len(buckets)} buckets, with a histogram of the images',
         f'probability of {name}; bars: images',
         f'share of {name}' if two else 'accuracy',
-        x.ticks(5),
-        y.ticks(5),
-        lines=(_line('guess', 'perfect', DIAGONAL, x, y), _line('a', 'this model', measured, x, y)),
-        dots=tuple(
-            Dot(
-                'a',
-                x(b.confidence),
-                y(b.share),
-                4,
-                f'probability {b.confidence:.2f}, share {b.share:.2f}, {b.images} images',
-            )
-            for b in buckets
-        ),
-        bars=tuple(_histogram(buckets, x)),
+        Scale(0, 1, _LEFT, _RIGHT),
+        Scale(0, 1, _BOTTOM - _HISTOGRAM, _TOP),
+        [
+            Line('guess', 'perfect', ((0.0, 0.0), (1.0, 1.0))),
+            Line('a', 'this model', [(each.confidence, each.share) for each in buckets]),
+        ],
+        dots=[(each.confidence, each.share, _tooltip(each)) for each in buckets],
+        bars=[(each.confidence, each.images / most, each.images) for each in buckets],
     )
 
 
-def _histogram(buckets: Sequence[Bucket], x: Scale) -> Iterator[Bar]:
-    """Number of images by confidence; labels that would overlap are left out."""
-    most = max((each.images for each in buckets), default=1)
-    height = vertical(0, most, height=_STRIP - 16)
-    last_label = -_LABEL_WIDTH
-    for each in buckets:
-        centre, top = x(each.confidence), height(each.images)
-        label = ''
-        if centre - last_label >= _LABEL_WIDTH:
-            last_label, label = centre, str(each.images)
-        left, text = centre - _BAR_WIDTH / 2, f'{each.images} images'
-        yield Bar(left, top, _BAR_WIDTH, height(0) - top, text, label)
+def _tooltip(bucket: Bucket) -> str:
+    confidence, share = bucket.confidence, bucket.share
+    return f'probability {confidence:.2f}, share {share:.2f}, {bucket.images} images'
 
 
-def _curve(runs: Mapping[str, Sequence[Stage]], key: str, least: float | None = None) -> Plot:
-    series = {
-        (number, split): [value for stage in stages for value in stage.metrics.get(split + key, ())]
-        for number, stages in enumerate(runs.values())
-        for split in ('', 'val_')
-    }
-    epochs = max(map(len, series.values()))
-    shown = [value for values in series.values() for value in values if value is not None]
-    x, y = horizontal(1, max(epochs, 2)), vertical(*around(shown, least=least))
-    prefixes = [f'{name} ' if len(runs) > 1 else '' for name in runs]
-    lines = tuple(
-        Line(
-            f'{"ab"[number]} {"val" if split else "train"}',
-            f'{prefixes[number]}{"validation" if split else "training"}',
-            _coordinates(enumerate(values, 1), x, y),
-        )
-        for (number, split), values in series.items()
-    )
-    single = next(iter(runs.values())) if len(runs) == 1 else ()
-    summary = f'{key.capitalize()} of training and validation, {epochs} epochs'
+def _curve(runs: Mapping[str, Sequence[Stage]], key: str) -> Plot:
+    lines = []
+    for kind, (name, stages) in zip('ab', runs.items(), strict=False):
+        for split, css, word in (('', 'train', 'training'), ('val_', 'val', 'validation')):
+            values = [value for stage in stages for value in stage.metrics.get(split + key, ())]
+            lines.append(Line(f'{kind} {css}', f'{name} {word}'.strip(), [*enumerate(values, 1)]))
+    epochs = max(len(line.points) for line in lines)
+    shown = [y for line in lines for _, y in line.points if y is not None]
+    low, high = min(shown, default=0.0), max(shown, default=1.0)
+    padding = 0.05 * (high - low) or 0.1 * abs(high) or 1.0
+    start = 0.0 if key == 'loss' else low - padding
+    dots, rules = _stage_marks(next(iter(runs.values())), key) if len(runs) == 1 else ([], [])
     return Plot(
         key.capitalize(),
-        summary,
+        f'{key.capitalize()} of training and validation, {epochs} epochs',
         'epoch',
         key,
-        x.ticks(least=1.0),
-        y.ticks(),
+        Scale(1, max(epochs, 2), _LEFT, _RIGHT, integers=True),
+        Scale(start, high + padding, _BOTTOM, _TOP),
         lines,
-        dots=tuple(_best_epochs(single, key, x, y)),
-        rules=tuple(_stage_starts(single, x)),
+        dots=dots,
+        rules=rules,
     )
 
 
-def _best_epochs(stages: Sequence[Stage], key: str, x: Scale, y: Scale) -> Iterator[Dot]:
-    """The best epoch of each stage, whose weights were kept."""
+def _stage_marks(stages: Sequence[Stage], key: str) -> tuple[list[Dot], list[Rule]]:
+    """The best epoch of each stage, whose weights were kept, and the start of later stages."""
+    dots: list[Dot] = []
+    rules: list[Rule] = []
     before = 0
     for stage in stages:
         values = stage.metrics.get(f'val_{key}', ())
+        if before:
+            rules.append((before + 0.5, stage.name.rpartition(', ')[2]))
         if stage.best_epoch and (value := values[stage.best_epoch - 1]) is not None:
             text = f'kept: epoch {stage.best_epoch} of {stage.name}, {key} {value:.4f}'
-            yield Dot('a', x(before + stage.best_epoch), y(value), 4, text)
+            dots.append((before + stage.best_epoch, value, text))
         before += len(values)
+    return dots, rules
 
 
-def _stage_starts(stages: Sequence[Stage], x: Scale) -> Iterator[Rule]:
-    """The start of each stage after the first."""
-    before = 0
-    for stage in stages:
-        if before:
-            yield Rule(x(before + 0.5), stage.name.rpartition(', ')[2])
-        before += len(stage.metrics.get('val_loss', ()))
-
-
-def _square(
-    title: str, x_label: str, y_label: str, curves: Mapping[str, Points], guessing: Points
-) -> Plot:
-    x, y = horizontal(0, 1), vertical(0, 1)
-    lines = [
-        _line('ab'[number], name, thinned(points), x, y)
-        for number, (name, points) in enumerate(curves.items())
-    ]
-    names = ' and '.join(curves)
-    return Plot(
-        title,
-        f'{title} of {names}',
-        x_label,
-        y_label,
-        x.ticks(5),
-        y.ticks(5),
-        (_line('guess', '', guessing, x, y), *lines),
-    )
-
-
-def thinned(points: Points) -> Points:
-    """At most `_MAX_POINTS` evenly chosen points, with the first and the last."""
-    if len(points) <= _MAX_POINTS:
-        return points
-    step = (len(points) - 1) / (_MAX_POINTS - 1)
-    return [points[round(number * step)] for number in range(_MAX_POINTS)]
-
-
-def _line(kind: str, name: str, points: Points, x: Scale, y: Scale) -> Line:
-    return Line(kind, name, _coordinates(points, x, y))
-
-
-def _coordinates(points: Iterable[tuple[float, float | None]], x: Scale, y: Scale) -> str:
-    """SVG coordinates; missing and infinite values are skipped."""
-    return ' '.join(
-        f'{x(one):g},{y(other):g}'
-        for one, other in points
-        if other is not None and math.isfinite(other)
-    )
+def _unit_square(title: str, x_label: str, y_label: str, lines: Sequence[Line]) -> Plot:
+    names = ' and '.join(line.name for line in lines if line.name)
+    x, y = Scale(0, 1, _LEFT, _RIGHT), Scale(0, 1, _BOTTOM, _TOP)
+    return Plot(title, f'{title} of {names}', x_label, y_label, x, y, lines)

@@ -1,71 +1,64 @@
 """Renders the report of a run or a comparison as one self-contained HTML file."""
 
+import functools
 from typing import Any
 
 import jinja2
 import yaml
 
-from components.evaluation.config import EvaluationConfig
+from components.evaluation.config import slice_name
 from components.evaluation.results import Estimate
 from pipeline.report.content.page_data import PageImages, ReportData
 from pipeline.report.page import plots, tables
-from pipeline.report.page.card import model_card
 from pipeline.report.page.compare import compare
 
-_MAX_CLASSES = 12  # of a readable confusion matrix
+_MISSING = '–'  # noqa: RUF001
 
 
 def render_page(data: ReportData, images: PageImages) -> str:
     """Renders the report of a run."""
-    return (
-        _environment()
-        .get_template('page.html.j2')
-        .render(
-            report=data,
-            images=images,
-            card=model_card(data),
-            config=yaml.safe_dump(data.config, sort_keys=False, allow_unicode=True),
-            curves=plots.training_curves({'': data.stages}),
-            longest=max((each.seconds for each in data.components), default=1),
-            corruptions=list(tables.corruption_rows(data.robustness)) if data.robustness else [],
-            **_evaluation(data),
-        )
+    return _render(
+        'page.html.j2',
+        report=data,
+        images=images,
+        config=yaml.safe_dump(data.config, sort_keys=False, allow_unicode=True),
+        curves=plots.training_curves({'': data.stages}),
+        corruptions=list(tables.corruption_rows(data.robustness)) if data.robustness else [],
+        **_evaluation(data),
     )
 
 
 def render_comparison(one: ReportData, other: ReportData) -> str:
     """Renders the comparison of two runs."""
-    return (
-        _environment()
-        .get_template('comparison.html.j2')
-        .render(a=one, b=other, **compare(one, other))
-    )
+    return _render('comparison.html.j2', a=one, b=other, **compare(one, other))
 
 
 def _evaluation(data: ReportData) -> dict[str, Any]:
     """Template variables of metrics, predictions and slices."""
     found = data.evaluation
     if found is None:
-        return {'metrics': [], 'slices': [], 'plots': (), 'confusions': []}
+        return {'metrics': [], 'slices': []}
     models = {'this model': found.candidate}
     if found.baseline:
         models['last blessed'] = found.baseline
-    config = data.config.get('evaluation', {})
-    min_images = config.get('min_images', EvaluationConfig().min_images)
-    floors = config.get('floors', {})
-    slices = tables.slice_rows(found.candidate, found.baseline, floors, min_images)
+    config = data.config['evaluation']
+    min_images = config['min_images']
+    slices = tables.slice_rows(found.candidate, found.baseline, config['floors'], min_images)
     return {
         'metrics': tables.metric_rows(found.candidate, found.baseline),
         'slices': slices,
         'min_images': min_images,
         'lowest': tables.lowest_shown(slices),
-        'plots': (plots.roc(models), plots.precision_recall(models)),
-        'calibration': plots.calibration(found),
+        'plots': (*plots.ranking(models), plots.calibration(found)),
         'confusions': tables.confusions(found.candidate.confusion, found.classes),
-        'show_matrix': len(found.classes) <= _MAX_CLASSES,
     }
 
 
+def _render(template: str, **variables: Any) -> str:
+    return _environment().get_template(template).render(variables)
+
+
+@functools.cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader('pipeline.report.page'),
@@ -75,34 +68,32 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        'number': number,
-        'percent': percent,
-        'interval': interval,
-        'signed': signed,
-        'moment': moment,
-        'thousands': lambda value: f'{value:,}',
+        'number': _number,
+        'percent': _percent,
+        'interval': _interval,
+        'signed': _signed,
+        'moment': _moment,
+        'thousands': '{:,}'.format,
     }
+    environment.globals['slice_name'] = slice_name
     return environment
 
 
-def number(value: float | None, digits: int = 4) -> str:
-    """A number with fixed digits; a dash if it is missing."""
-    return '–' if value is None else f'{value:.{digits}f}'  # noqa: RUF001
+def _number(value: float | None, digits: int = 4) -> str:
+    return _MISSING if value is None else f'{value:.{digits}f}'
 
 
-def percent(value: float | None, digits: int = 1) -> str:
-    """A share as a percentage, such as 93.5%; a dash if it is missing."""
-    return '–' if value is None else f'{value:.{digits}%}'  # noqa: RUF001
+def _percent(value: float | None, digits: int = 1) -> str:
+    return _MISSING if value is None else f'{value:.{digits}%}'
 
 
-def interval(estimate: Estimate) -> str:
-    """The confidence interval; empty if there is none."""
+def _interval(estimate: Estimate) -> str:
     if estimate.low is None or estimate.high is None:
         return ''
     return f'{estimate.low:.4f}–{estimate.high:.4f}'  # noqa: RUF001
 
 
-def signed(value: float | None, digits: int = 4) -> str:
+def _signed(value: float | None, digits: int = 4) -> str:
     """A difference with its sign, with U+2212 as minus; empty if it is missing."""
     if value is None:
         return ''
@@ -110,6 +101,6 @@ def signed(value: float | None, digits: int = 4) -> str:
     return text.replace('-', '−') if float(text) else '0'  # noqa: RUF001
 
 
-def moment(value: Any) -> str:
+def _moment(value: Any) -> str:
     """A time to the minute, with its time zone."""
     return f'{value:%Y-%m-%d %H:%M} {value:%Z}'.strip()

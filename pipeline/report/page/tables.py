@@ -18,7 +18,6 @@ from components.evaluation.results import (
     Estimate,
     ModelResult,
     Robustness,
-    SliceResult,
 )
 
 NAMES = {
@@ -36,119 +35,79 @@ NONE = Estimate(value=None)
 
 @dataclasses.dataclass(frozen=True)
 class MetricRow:
-    """A metric of two models.
-
-    Attributes:
-        meaning: short explanation.
-        one: the model of the page.
-        other: the model that it is compared with.
-        difference: one minus other; None if a value is missing.
-        better: whether `one` is better; None if they are equal or not comparable.
-    """
+    """A metric of the model of the page, and of the model that it is compared with."""
 
     label: str
     meaning: str
     one: Estimate
     other: Estimate
-    difference: float | None
-    better: bool | None
+    difference: float | None  # one minus other
+    better: bool | None  # whether `one` is better; None if they are equal or not comparable
 
 
 @dataclasses.dataclass(frozen=True)
 class SliceRow:
-    """Accuracy of two models on a slice of the test split.
-
-    Attributes:
-        first: whether this is the first slice of its feature.
-        floor: the recipe's minimum accuracy; None if there is none.
-        small: whether the slice has too few images for a vote.
-        below: whether the slice has a vote and its accuracy is below the floor.
-    """
+    """Accuracy of two models on a slice of the test split."""
 
     feature: str
     name: str
-    first: bool
     images: int
     one: Estimate
     other: Estimate
-    floor: float | None
-    small: bool
-    below: bool
+    floor: float | None  # minimum accuracy of the recipe
+    small: bool  # has too few images for a vote
 
 
 def metric_rows(one: ModelResult | None, other: ModelResult | None) -> list[MetricRow]:
     """The metrics on the test split that either model has."""
     ones, others = (model.overall.metrics if model else {} for model in (one, other))
-    return [
-        _metric_row(name, ones.get(name, NONE), others.get(name, NONE))
-        for name in METRICS
-        if name in ones or name in others
-    ]
-
-
-def _metric_row(name: str, one: Estimate, other: Estimate) -> MetricRow:
-    difference = None
-    if one.value is not None and other.value is not None:
-        difference = one.value - other.value
-    better = (difference < 0) == (name in LOWER_IS_BETTER) if difference else None
-    return MetricRow(*NAMES[name], one, other, difference, better)
+    rows = []
+    for name in METRICS:
+        if name not in ones and name not in others:
+            continue
+        a, b = ones.get(name, NONE), others.get(name, NONE)
+        difference = None if a.value is None or b.value is None else a.value - b.value
+        better = (difference < 0) == (name in LOWER_IS_BETTER) if difference else None
+        rows.append(MetricRow(*NAMES[name], a, b, difference, better))
+    return rows
 
 
 def slice_rows(
     one: ModelResult, other: ModelResult | None, floors: Mapping[str, float], min_images: int
 ) -> list[SliceRow]:
-    """Accuracy by slice: the test split first, then in the order of SLICED_BY."""
-    others = {_key(each): each for each in other.slices} if other else {}
-    rows: list[SliceRow] = []
+    """Accuracy by slice: the test split first, then in the order of SLICED_BY.
+
+    Floors are by `feature.name`, else by feature.
+    """
+    others = {(each.feature, each.name): each.metrics for each in other.slices} if other else {}
     order = (OVERALL, *SLICED_BY)
-    for each in sorted(one.slices, key=lambda part: order.index(part.feature)):
-        estimate = each.metrics.get(ACCURACY, NONE)
-        floor = floor_of(floors, each)
-        small = each.feature != OVERALL and each.images < min_images
-        same = others.get(_key(each))
-        rows.append(
-            SliceRow(
-                each.feature,
-                each.name,
-                not rows or rows[-1].feature != each.feature,
-                each.images,
-                estimate,
-                same.metrics.get(ACCURACY, NONE) if same else NONE,
-                floor,
-                small,
-                below=floor is not None and not small and (estimate.value or 0) < floor,
-            )
+    return [
+        SliceRow(
+            each.feature,
+            each.name,
+            each.images,
+            one=each.metrics.get(ACCURACY, NONE),
+            other=others.get((each.feature, each.name), {}).get(ACCURACY, NONE),
+            floor=floors.get(f'{each.feature}.{each.name}', floors.get(each.feature)),
+            small=each.feature != OVERALL and each.images < min_images,
         )
-    return rows
-
-
-def floor_of(floors: Mapping[str, float], part: SliceResult) -> float | None:
-    """The floor of a slice: by `feature.name`, else by its feature."""
-    return floors.get(f'{part.feature}.{part.name}', floors.get(part.feature))
+        for each in sorted(one.slices, key=lambda part: order.index(part.feature))
+    ]
 
 
 def lowest_shown(rows: Sequence[SliceRow]) -> float:
     """Start of the accuracy axis; only intervals of small slices may lie outside."""
-    shown = [
-        number
-        for row in rows
-        for number in (
-            row.one.value,
-            None if row.small else row.one.low,
-            row.other.value,
-            row.floor,
-        )
-        if number is not None
-    ]
-    return max(0, int(min(shown, default=0) * 10 - 0.2)) / 10
+    shown = [value for row in rows for value in (row.one.value, row.other.value, row.floor)]
+    shown += [row.one.low for row in rows if not row.small]
+    lowest = min((value for value in shown if value is not None), default=0)
+    return max(0, int(lowest * 10 - 0.2)) / 10
 
 
 def corruption_rows(
     robustness: Robustness,
-) -> Iterator[tuple[str, Sequence[CorruptedResult | None]]]:
+) -> Iterator[tuple[str, list[CorruptedResult | None]]]:
     """Each corruption with its results for severities 1 to 3."""
-    names = dict.fromkeys(each.corruption for each in robustness.corrupted)
-    for name in names:
+    for name in dict.fromkeys(each.corruption for each in robustness.corrupted):
         found = {each.severity: each for each in robustness.corrupted if each.corruption == name}
         yield name, [found.get(severity) for severity in (1, 2, 3)]
 
@@ -164,7 +123,3 @@ def confusions(
         if label != prediction and number
     ]
     return sorted(found, key=lambda each: -each[2])
-
-
-def _key(part: SliceResult) -> tuple[str, str]:
-    return part.feature, part.name

@@ -1,9 +1,17 @@
+import shutil
+
 import pytest
 
 from common.errors import ModelError
 from components.inference.classifier import Classifier, PredictedClass, to_predicted_class
-from components.inference.model_folder import read_classes
 from components.pusher.serving_folder import find_model
+
+CLASSES = 'assets.extra/classes.json'
+
+
+@pytest.fixture(scope='module')
+def model(make_saved_model, tmp_path_factory):
+    return make_saved_model(tmp_path_factory.mktemp('model') / 'model')
 
 
 @pytest.mark.parametrize(
@@ -20,31 +28,30 @@ def test_probability_is_that_of_predicted_class(name, probabilities, classes, pr
     assert to_predicted_class(name, probabilities, classes) == expected
 
 
-def test_nan_probability_has_no_class():
+def test_nan_has_no_class_and_unknown_class_is_an_error():
     assert to_predicted_class('', [float('nan')], ['cats', 'dogs']).name is None
-
-
-@pytest.mark.parametrize('contents', [None, '7'])
-def test_rejects_model_without_list_of_classes(make_saved_model, tmp_path, contents):
-    folder = make_saved_model(tmp_path / 'model', classes=None)
-    if contents:
-        (folder / 'assets.extra').mkdir()
-        (folder / 'assets.extra' / 'classes.json').write_text(contents)
-    with pytest.raises(ModelError, match=r'no readable assets\.extra/classes'):
-        read_classes(folder)
-
-
-@pytest.mark.parametrize('name', ['saved_model.pb', 'variables/variables.data-00000-of-00001'])
-def test_rejects_damaged_model(make_saved_model, tmp_path, name):
-    folder = make_saved_model(tmp_path / 'model')
-    (folder / name).write_bytes((folder / name).read_bytes()[:2])
-    with pytest.raises(ModelError, match='cannot be loaded: '):
-        Classifier(folder)
-
-
-def test_rejects_unknown_predicted_class():
-    with pytest.raises(ModelError, match=r"predicts 'birds', which is not in its .*: cats"):
+    with pytest.raises(ModelError, match=r"predicts 'birds', but its .* \(cats, dogs\)"):
         to_predicted_class('birds', [0.9], ['cats', 'dogs'])
+
+
+@pytest.mark.parametrize(
+    ('file', 'contents', 'message'),
+    [
+        (CLASSES, None, r'no readable assets\.extra/classes'),
+        (CLASSES, b'7', r'no readable assets\.extra/classes'),
+        ('saved_model.pb', None, 'is not the folder of a SavedModel'),
+        ('saved_model.pb', b'\x08', 'cannot be loaded: '),
+        ('variables/variables.data-00000-of-00001', b'ab', 'cannot be loaded: '),
+    ],
+)
+def test_rejects_damaged_model(model, tmp_path, file, contents, message):
+    folder = shutil.copytree(model, tmp_path / 'model')
+    (folder / file).unlink()
+    if contents is not None:
+        (folder / file).write_bytes(contents)
+
+    with pytest.raises(ModelError, match=message):
+        Classifier(folder)
 
 
 def test_rejects_model_without_signature(broken):
@@ -52,28 +59,15 @@ def test_rejects_model_without_signature(broken):
         broken.heat_maps([b''])
 
 
-@pytest.fixture
-def serving(tmp_path):
-    """Serving directory with three versions and another folder."""
+def test_finds_live_model_version_or_folder(tmp_path):
+    serving = tmp_path / 'serving'
+    with pytest.raises(ModelError, match=r'no model is live in .*; run the recipe until one is'):
+        find_model(serving, None)
     for name in ('9', '10', '2', '11.partial'):
-        (tmp_path / 'serving' / name).mkdir(parents=True)
-    return tmp_path / 'serving'
+        (serving / name).mkdir(parents=True)
 
-
-def test_highest_version_is_live(serving):
     assert find_model(serving, None) == serving / '10'
-
-
-def test_finds_version_or_folder(serving, tmp_path):
     assert find_model(serving, '2') == serving / '2'
     assert find_model(serving, str(tmp_path)) == tmp_path
-
-
-def test_unknown_version_lists_available_versions(serving):
     with pytest.raises(ModelError, match=r'7 is neither a folder nor a version in .*: 2, 9, 10'):
         find_model(serving, '7')
-
-
-def test_rejects_empty_serving_directory(tmp_path):
-    with pytest.raises(ModelError, match=r'no model is live in .*; run the recipe until one is'):
-        find_model(tmp_path / 'nowhere', None)

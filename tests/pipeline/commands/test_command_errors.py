@@ -21,11 +21,10 @@ from common.errors import (
 )
 from pipeline.commands.error_handling import CommandLine
 from pipeline.local import run_recipe
-from pipeline_runner import main
 
 FAMILIES = {  # for each error class: a command that fails, and words of the message
     ConfigError: (['config', '--config', 'dmeo'], 'recipe dmeo does not exist'),
-    DataError: (['run', '--data', 'nowhere'], 'nowhere does not exist; give a folder'),
+    DataError: (['run', '--data', 'nowhere'], 'nowhere does not exist'),
     MetadataError: (
         ['models', '--set', 'metadata.address=mysql://ada@host/runs'],
         'the environment variable CATDOG_METADATA_PASSWORD is not set',
@@ -34,35 +33,22 @@ FAMILIES = {  # for each error class: a command that fails, and words of the mes
     AlreadyRunning: (['run', '--set', 'name=busy'], 'another run of busy is going on in '),
     RunError: (['run', '--set', 'name=broken'], 'Trainer failed: no space; the log is '),
     KubeflowError: (
-        ['schedule', 'list', '--set', 'kubeflow.connection.ca_certificate=nowhere.pem'],
+        ['submit', '--set', 'kubeflow.connection.ca_certificate=nowhere.pem'],
         'ca_certificate nowhere.pem does not exist',
     ),
 }
 
 
-@pytest.fixture
-def call(tmp_path, monkeypatch):
-    """Calls a command in an empty working directory; runs are in `tmp_path`."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv('CATDOG_METADATA_PASSWORD', raising=False)
+def raising(error):
+    def fail(*_):
+        raise error
 
-    def call_command(*arguments):
-        words = [*arguments, '--workdir', str(tmp_path)]
-        return click.testing.CliRunner().invoke(main, words)
-
-    return call_command
+    return fail
 
 
 def call_raising(error):
     """Calls a command that raises an error."""
-
-    @click.group(cls=CommandLine)
-    def line() -> None: ...
-
-    @line.command()
-    def work() -> None:
-        raise error
-
+    line = CommandLine(commands=[click.Command('work', callback=raising(error))])
     return click.testing.CliRunner().invoke(line, ['work'])
 
 
@@ -72,28 +58,27 @@ def test_families_are_complete():
 
 @pytest.mark.parametrize('family', FAMILIES, ids=lambda family: family.__name__)
 def test_error_class_sets_exit_code_and_message(call, tmp_path, monkeypatch, family):
-    def fail(recipe, _):
-        raise RunError('Trainer failed: no space')
-
-    arguments, words = FAMILIES[family]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv('CATDOG_METADATA_PASSWORD', raising=False)
+    (command, *options), words = FAMILIES[family]
     if family is RunError:
-        monkeypatch.setattr(run_recipe, '_run', fail)
-    (tmp_path / 'busy').mkdir()
-    with filelock.FileLock(tmp_path / 'busy' / '.lock'):
-        done = call(*arguments)
+        monkeypatch.setattr(run_recipe, '_run', raising(RunError('Trainer failed: no space')))
+    home = tmp_path / 'my runs' / 'busy'
+    home.mkdir(parents=True)
+    with filelock.FileLock(home / '.lock'):
+        done = call(command, *options)
 
-    (line,) = done.stderr.splitlines()[-1:]
-    assert done.exit_code == family.exit_code
+    (line,) = done.err.splitlines()[-1:]
+    assert done.code == family.exit_code
     assert line.startswith('error: ')
     assert words in line
 
 
 def test_unexpected_error_of_run_names_its_log(call, monkeypatch):
-    monkeypatch.setattr(run_recipe, '_run', lambda *_: 1 / 0)
+    monkeypatch.setattr(run_recipe, '_run', raising(ZeroDivisionError('division by zero')))
     done = call('run')
-    assert done.exit_code == 1
-    last = done.stderr.splitlines()[-1]
-    assert last.startswith('error: ZeroDivisionError: division by zero; the log is ')
+    assert done.code == 1
+    assert done.err.startswith('error: ZeroDivisionError: division by zero; the log is ')
 
 
 @pytest.mark.parametrize(
@@ -126,10 +111,7 @@ def test_closed_pipe_prints_no_message():
 
 
 def test_interrupted_run_prints_how_to_continue(call, monkeypatch):
-    def interrupt(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(run_recipe, '_run', interrupt)
+    monkeypatch.setattr(run_recipe, '_run', raising(KeyboardInterrupt()))
     done = call('run')
-    assert done.exit_code == 130
-    assert done.stderr == 'error: interrupted; run the same command again to continue\n'
+    assert done.code == 130
+    assert done.err == 'error: interrupted; run the same command again to continue\n'

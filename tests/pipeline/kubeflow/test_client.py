@@ -1,66 +1,61 @@
-"""Runs and schedules of the client, with kfp and a fake server."""
+"""Runs, schedules and errors of the client, with a fake server."""
 
-import subprocess
-import sys
+import http.server
+import socket
+import threading
 
 import pytest
-import scenario
-from fake_server import StubResponse
+from fake_server import URL, Stub
 
 from common.errors import ConfigError, KubeflowError
-from pipeline.kubeflow.client import create_schedule, delete_schedule, list_schedules, submit
+from pipeline.config.kubeflow import ConnectionConfig
+from pipeline.kubeflow import client as client_module
+from pipeline.kubeflow.client import KubeflowClient
 from pipeline.retraining.cron import parse_schedule
 
 NIGHTLY = parse_schedule('0 2 * * 1-5')
+LOGIN = Stub(200, '<html><title>Sign in\nto Dex</title></html>')
 
 
-def test_submits_run_with_parameters_and_without_caching(kubeflow, client, package):
-    run = submit(client, package, name='today', parameters={'word': 'hi'}, experiment='pets')
+def test_submits_runs_and_creates_the_experiment_once(kubeflow, client, package):
+    runs = [client.submit(package, 'today', {'word': word}) for word in ('hi', 'ho')]
 
-    (sent,) = kubeflow.runs
-    assert run.id == sent['run_id']
-    assert run.url == f'{kubeflow.url}/#/runs/details/{run.id}'
-    assert (sent['display_name'], sent['runtime_config']) == (
-        'today',
-        {'parameters': {'word': 'hi'}},
-    )
-    assert sent['pipeline_spec']['pipelineInfo'] == {'name': 'greeting'}
-    assert sent['pipeline_spec']['root']['dag']['tasks']['say']['cachingOptions'] == {}
-
-
-def test_creates_experiment_once(kubeflow, client, package):
-    for _ in range(2):
-        submit(client, package, name='today', parameters={}, experiment='pets')
-
-    (experiment,) = kubeflow.experiments
+    assert runs[0].url == f'{URL}/#/runs/details/{runs[0].id}'
+    (experiment,) = kubeflow.stored['experiments']
     assert experiment['display_name'] == 'pets'
-    assert {run['experiment_id'] for run in kubeflow.runs} == {experiment['experiment_id']}
-
-
-def test_submit_prints_nothing(kubeflow, client, package, capsys):
-    submit(client, package, name='today', parameters={})
-
-    assert capsys.readouterr() == ('', '')
+    assert kubeflow.stored['runs'] == [
+        {
+            'run_id': run.id,
+            'experiment_id': experiment['experiment_id'],
+            'display_name': 'today',
+            'status': 'ENABLED',
+            'runtime_config': {'parameters': {'word': word}},
+            'pipeline_spec': {
+                'pipeline_spec': {'pipelineInfo': {'name': 'greeting'}},
+                'platform_spec': {'platforms': {'kubernetes': {}}},
+            },
+        }
+        for run, word in zip(runs, ('hi', 'ho'), strict=True)
+    ]
 
 
 def test_schedule_has_no_concurrency_and_no_catchup(kubeflow, client, package):
-    create_schedule(client, package, name='nightly', schedule=NIGHTLY, parameters={'word': 'hi'})
+    client.create_schedule(package, 'nightly', {'word': 'hi'}, NIGHTLY)
 
-    (sent,) = kubeflow.recurring_runs
+    (sent,) = kubeflow.stored['recurringruns']
     assert sent['trigger'] == {'cron_schedule': {'cron': '0 0 2 * * 1,2,3,4,5'}}
     assert (sent['max_concurrency'], sent['no_catchup'], sent['mode']) == (1, True, 'ENABLE')
-    assert sent['description'] == 'At 02:00, Monday through Friday (UTC)'
+    assert sent['description'] == NIGHTLY.in_words()
     assert sent['runtime_config'] == {'parameters': {'word': 'hi'}}
-    assert sent['pipeline_spec']['root']['dag']['tasks']['say']['cachingOptions'] == {}
 
 
 def test_new_schedule_replaces_all_of_the_same_name(kubeflow, client, package):
     for name in ('nightly', 'weekly', 'nightly'):
-        kubeflow.add_schedule(name)
+        kubeflow.create('recurringruns', name)
 
-    created = create_schedule(client, package, name='nightly', schedule=NIGHTLY, parameters={})
+    created = client.create_schedule(package, 'nightly', {}, NIGHTLY)
 
-    assert [(each.id == created.id, each.name) for each in list_schedules(client)] == [
+    assert [(each.id == created.id, each.name) for each in client.list_schedules()] == [
         (False, 'weekly'),
         (True, 'nightly'),
     ]
@@ -69,94 +64,155 @@ def test_new_schedule_replaces_all_of_the_same_name(kubeflow, client, package):
 
 
 def test_rejected_schedule_keeps_the_old_one(kubeflow, client, package):
-    old = kubeflow.add_schedule('nightly')
-    kubeflow.stubs = [StubResponse.with_message(400, 'Invalid cron', 'POST .*recurringruns')]
+    old = kubeflow.create('recurringruns', 'nightly')
+    kubeflow.stubs = [Stub.error(400, 'Invalid cron', 'POST .*recurringruns')]
 
     with pytest.raises(KubeflowError, match=r'failed \(400\); response: Invalid cron$'):
-        create_schedule(client, package, name='nightly', schedule=NIGHTLY, parameters={})
-
-    assert kubeflow.recurring_runs == [old]
+        client.create_schedule(package, 'nightly', {}, NIGHTLY)
+    assert kubeflow.stored['recurringruns'] == [old]
 
 
 def test_reports_old_schedule_that_cannot_be_deleted(kubeflow, client, package):
-    kubeflow.add_schedule('nightly')
-    kubeflow.stubs = [StubResponse.with_message(500, 'database is locked', 'DELETE')]
+    kubeflow.create('recurringruns', 'nightly')
+    kubeflow.stubs = [Stub.error(500, 'database is locked', 'DELETE')]
 
     with pytest.raises(KubeflowError, match=r'nightly was created, but an old one .* locked'):
-        create_schedule(client, package, name='nightly', schedule=NIGHTLY, parameters={})
+        client.create_schedule(package, 'nightly', {}, NIGHTLY)
 
 
-def test_rejects_other_time_zone_before_any_request(kubeflow, client, package):
+def test_schedule_in_time_zone_of_cluster(kubeflow, connect, package):
     berlin = parse_schedule('0 2 * * *', 'Europe/Berlin')
-    options = {'name': 'nightly', 'schedule': berlin, 'parameters': {}}
-    before = len(kubeflow.requests)
 
     with pytest.raises(ConfigError, match='is in Europe/Berlin'):
-        create_schedule(client, package, **options)
-    assert len(kubeflow.requests) == before
+        connect().create_schedule(package, 'nightly', {}, berlin)
+    created = connect(cron_timezone='Europe/Berlin').create_schedule(package, 'n', {}, berlin)
 
-    created = create_schedule(client, package, **options, cluster_timezone='Europe/Berlin')
     assert created.cron == '0 0 2 * * *'
 
 
-def test_lists_schedules_of_all_pages(kubeflow, client):
+def test_lists_schedules_of_all_pages_and_of_the_namespace(kubeflow, connect):
     kubeflow.largest_page = 2
     cron = {'cron_schedule': {'cron': '0 0 2 * * *'}}
-    for number in range(5):
-        kubeflow.add_schedule(f'schedule {number}', trigger=cron)
-    kubeflow.add_schedule('paused', mode='DISABLE', trigger={'periodic_schedule': {}})
+    for number in range(4):
+        kubeflow.create('recurringruns', f'schedule {number}', trigger=cron)
+    kubeflow.create('recurringruns', 'paused', status='DISABLED', trigger={'periodic_schedule': {}})
 
-    schedules = list_schedules(client)
+    schedules = connect(namespace='team-a').list_schedules()
 
-    assert [each.name for each in schedules] == [*(f'schedule {n}' for n in range(5)), 'paused']
-    assert {(each.cron, each.enabled) for each in schedules} == {('0 0 2 * * *', True), ('', False)}
-
-
-def test_lists_schedules_of_namespace(kubeflow, connected):
-    list_schedules(connected(namespace='team-a'))
-
-    assert kubeflow.requests[-1].query['namespace'] == 'team-a'
+    assert [(each.name, each.cron, each.enabled) for each in schedules] == [
+        *((f'schedule {number}', '0 0 2 * * *', True) for number in range(4)),
+        ('paused', '', False),
+    ]
+    assert 'namespace=team-a' in kubeflow.requests[-1].url
 
 
-def test_deletes_all_schedules_of_a_name(kubeflow, client):
-    for name in ('nightly', 'weekly', 'nightly'):
-        kubeflow.add_schedule(name)
+@pytest.mark.parametrize(('names', 'known'), [(['b', 'a'], 'a, b'), ([], 'none')])
+def test_deleting_unknown_schedule_lists_the_known_ones(kubeflow, client, names, known):
+    for name in names:
+        kubeflow.create('recurringruns', name)
 
-    assert [each.name for each in delete_schedule(client, 'nightly')] == ['nightly'] * 2
-    assert [run['display_name'] for run in kubeflow.recurring_runs] == ['weekly']
+    with pytest.raises(KubeflowError, match=f'^no schedule is named nightly; existing: {known}$'):
+        client.delete_schedule('nightly')
+
+
+def test_sends_token_and_cookie_from_environment(kubeflow, connect, monkeypatch):
+    monkeypatch.setenv('TOKEN', 'abc\n')
+    monkeypatch.setenv('COOKIE', 'session=xyz')
+    connect(token_env='TOKEN', cookie_env='COOKIE')
+
+    headers = kubeflow.requests[-1].headers
+    assert (headers['Authorization'], headers['Cookie']) == ('Bearer abc', 'session=xyz')
 
 
 @pytest.mark.parametrize(
-    ('names', 'hint'),
+    ('variables', 'sent', 'response'),
     [
-        (['nightly', 'weekly'], 'existing: nightly'),
-        (['a', 'b'], 'existing: a, b'),
-        ([], 'there are no schedules'),
+        ({}, 'no token and no cookie', 'not abc123, nor xyz789'),
+        ({'token_env': 'TOKEN'}, 'token', 'not ***, nor xyz789'),
+        ({'cookie_env': 'COOKIE'}, 'cookie', 'not abc123, nor ***'),
     ],
-    ids=['close', 'others', 'none'],
 )
-def test_deleting_unknown_schedule_suggests_names(kubeflow, client, names, hint):
-    for name in names:
-        kubeflow.add_schedule(name)
+@pytest.mark.parametrize('status', [401, 403])
+def test_denied_access_names_credentials_without_secrets(
+    kubeflow, connect, monkeypatch, variables, sent, response, status
+):
+    monkeypatch.setenv('TOKEN', 'abc123')
+    monkeypatch.setenv('COOKIE', 'session=xyz789')
+    kubeflow.stubs = [Stub.error(status, 'not abc123, nor xyz789')]
 
-    with pytest.raises(KubeflowError, match=f'^no schedule is named nigthly; {hint}$'):
-        delete_schedule(client, 'nigthly')
-
-
-def test_importing_client_imports_neither_kfp_nor_tfx():
-    program = 'import sys, pipeline.kubeflow.client\nprint(*sys.modules)'
-    done = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True)
-
-    imported = set(done.stdout.split())
-    assert 'pipeline.kubeflow.client' in imported
-    assert not imported & {'kfp', 'kfp_server_api', 'tfx', 'tensorflow', 'google.protobuf'}
+    with pytest.raises(KubeflowError) as error:
+        connect(**variables)
+    assert str(error.value) == (
+        f'{URL} denied access ({status}): the request had {sent}; response: {response}'
+    )
 
 
-def test_scenario_with_installed_kfp(kubeflow, package, monkeypatch):
-    monkeypatch.setenv('SCENARIO_TOKEN', 'abc123')
+@pytest.mark.parametrize(
+    ('stubs', 'message'),
+    [
+        ([LOGIN], 'returned no JSON: a login page.* had no token.*; response: Sign in to Dex$'),
+        ([Stub(302, location='/dex?state=1')], 'a login page.* response: redirect to /dex$'),
+        ([Stub(200)], 'returned no JSON'),
+        ([Stub(404, 'not found')], r'is not an endpoint of Kubeflow.* ends in /pipeline'),
+        ([Stub.error(404, 'no run')], r'failed \(404\); response: no run$'),
+        ([Stub.error(500, 'no\n  database')], r'failed \(500\); response: no database$'),
+        (
+            [Stub(502, '<title>502 Bad</title>' + 99 * 'and so on ')],
+            r'response: 502 Bad .*\[\.\.\.\]',
+        ),
+    ],
+)
+def test_unexpected_response_is_one_clear_sentence(kubeflow, connect, stubs, message):
+    kubeflow.stubs = stubs
 
-    results = scenario.play(kubeflow.url, package)
+    with pytest.raises(KubeflowError, match=rf'^{URL} .*{message}'):
+        connect()
 
-    assert results['schedules'] == [('nightly', '0 30 4 * * 0', True)]
-    assert (results['run']['id'], results['left']) == (kubeflow.runs[0]['run_id'], 0)
-    assert len(results['errors']) == 3
+
+@pytest.mark.parametrize(
+    ('listens', 'reason'), [(False, 'Connection refused'), (True, 'timed out')]
+)
+def test_reports_refused_and_silent_connection(monkeypatch, listens, reason):
+    monkeypatch.setattr(client_module, 'TIMEOUTS', (5, 0.2))
+    with socket.socket() as server:
+        server.bind(('127.0.0.1', 0))
+        if listens:
+            server.listen()
+        host = f'http://127.0.0.1:{server.getsockname()[1]}'
+        monkeypatch.setenv('KF_PIPELINES_ENDPOINT', host)
+
+        with pytest.raises(KubeflowError, match=f'^{host} does not respond: {reason}$'):
+            KubeflowClient(ConnectionConfig())
+
+
+def test_reports_missing_tls():
+    handler = http.server.BaseHTTPRequestHandler
+    with http.server.HTTPServer(('127.0.0.1', 0), handler) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        host = f'https://127.0.0.1:{server.server_port}'
+
+        with pytest.raises(KubeflowError, match=r'TLS failed .*; set ca_certificate'):
+            KubeflowClient(ConnectionConfig(host=host))
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ('config', 'message'),
+    [
+        ({}, r'^no host; set kubeflow\.connection\.host or \$KF_PIPELINES_ENDPOINT$'),
+        ({'host': 'https://a', 'ca_certificate': 'no.pem'}, r'certificate no\.pem does not exist'),
+    ],
+)
+def test_reports_unusable_host_or_certificate(monkeypatch, config, message):
+    monkeypatch.delenv('KF_PIPELINES_ENDPOINT', raising=False)
+    with pytest.raises(KubeflowError, match=message):
+        KubeflowClient(ConnectionConfig(**config))
+
+
+def test_multi_user_mode_requires_namespace(kubeflow, connect):
+    kubeflow.multi_user = True
+
+    with pytest.raises(KubeflowError, match=r'multi-user: set connection\.namespace'):
+        connect()
+    assert connect(namespace='team-a').list_schedules() == []

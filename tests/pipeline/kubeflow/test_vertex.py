@@ -1,3 +1,5 @@
+"""The compiled job of Vertex AI."""
+
 import json
 
 import pytest
@@ -8,20 +10,23 @@ from pipeline.config.recipe import load_recipe
 from pipeline.kubeflow.vertex import compile_vertex
 
 
-def test_job_has_all_components_and_limitations(tmp_path):
-    recipe = load_recipe(
-        'demo',
-        [
-            ('workdir', str(tmp_path)),
-            ('trainer.warm_start', 'latest_blessed'),
-            ('inference.path', '/gcs/bucket/unlabelled'),
-        ],
-    )
+@pytest.fixture
+def recipe(tmp_path):
+    """`recipe(**overrides)`: the demo in `tmp_path`."""
 
-    limitations = compile_vertex(recipe, tmp_path / 'job.json')
+    def load(overrides):
+        return load_recipe('demo', [('workdir', str(tmp_path)), *overrides.items()])
+
+    return load
+
+
+def test_job_has_all_components_and_limitations(recipe, tmp_path):
+    overrides = {'trainer.warm_start': 'latest_blessed', 'inference.path': '/gcs/bucket/unlabelled'}
+
+    limitations = compile_vertex(recipe(overrides), tmp_path / 'job.json')
 
     spec = json.loads((tmp_path / 'job.json').read_text())['pipelineSpec']
-    tasks = set(spec['root']['dag']['tasks'])
+    tasks = spec['root']['dag']['tasks']
     assert {
         'ImageExampleGen',
         'Trainer',
@@ -29,39 +34,36 @@ def test_job_has_all_components_and_limitations(tmp_path):
         'RobustnessEvaluator',
         'ModelGate',
         'Pusher',
-    } <= tasks
-    assert {'UnlabelledExampleGen', 'BulkInferrer'} <= tasks
-    assert 'warm_start_resolver-model-resolver' in tasks
-    assert not any(
-        task.get('cachingOptions', {}).get('enableCache')
-        for task in spec['root']['dag']['tasks'].values()
-    )
+        'UnlabelledExampleGen',
+        'BulkInferrer',
+        'warm_start_resolver-model-resolver',
+    } <= set(tasks)
     assert 'previous_statistics' not in tasks
+    assert not any(each.get('cachingOptions', {}).get('enableCache') for each in tasks.values())
     assert any('no rolling window' in limitation for limitation in limitations)
     assert any('no drift check' in limitation for limitation in limitations)
 
 
-def test_rejects_rolling_window(tmp_path):
-    recipe = load_recipe('demo', [('workdir', str(tmp_path)), ('data.window', 2)])
+@pytest.mark.parametrize(
+    ('overrides', 'name', 'message'),
+    [
+        ({'data.window': 2}, 'job.json', 'no rolling window; use one span'),
+        ({}, 'job.yaml', r'give a name that ends in \.json'),
+    ],
+)
+def test_rejects_rolling_window_and_other_file_name(recipe, tmp_path, overrides, name, message):
+    with pytest.raises(ConfigError, match=message):
+        compile_vertex(recipe(overrides), tmp_path / name)
 
-    with pytest.raises(ConfigError, match='no rolling window; use one span'):
-        compile_vertex(recipe, tmp_path / 'job.json')
 
-
-def test_rejects_records_in_several_spans(tmp_path):
+def test_rejects_records_in_several_spans(recipe, tmp_path):
+    span = tmp_path / 'records' / 'span-3'
     for split in ('train', 'eval', 'test'):
-        folder = tmp_path / 'records' / 'span-3' / f'Split-{split}'
-        folder.mkdir(parents=True)
-        with tf.io.TFRecordWriter(str(folder / 'data_tfrecord-00000-of-00001')) as writer:
+        (span / f'Split-{split}').mkdir(parents=True)
+        with tf.io.TFRecordWriter(str(span / f'Split-{split}/data_tfrecord-0-of-1')) as writer:
             writer.write(b'')
+    (span / 'manifest.json').write_text('{"source": {"classes": ["a", "b"]}}')
     data = {'source': 'canonical', 'path': str(tmp_path / 'records')}
-    (tmp_path / 'records/span-3/manifest.json').write_text('{"source": {"classes": ["a", "b"]}}')
-    recipe = load_recipe('demo', [('workdir', str(tmp_path)), ('data', data)])
 
     with pytest.raises(ConfigError, match='has several spans; Vertex AI needs the folder of one'):
-        compile_vertex(recipe, tmp_path / 'job.json')
-
-
-def test_rejects_file_name_that_is_not_json(tmp_path):
-    with pytest.raises(ConfigError, match=r'give a name that ends in \.json'):
-        compile_vertex(load_recipe('demo', [('workdir', str(tmp_path))]), tmp_path / 'job.yaml')
+        compile_vertex(recipe({'data': data}), tmp_path / 'job.json')

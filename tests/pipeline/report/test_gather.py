@@ -1,6 +1,9 @@
 """Data of a report from the artifacts of a run."""
 
 import datetime
+import json
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -8,18 +11,24 @@ import tensorflow as tf
 from example_run import example, picture
 from ml_metadata.proto import metadata_store_pb2
 
+from common import console
 from common.features import CLASS_NAME, IMAGE_BYTES
 from components.evaluation.gate.verdict import VERDICT_FILE, Ruling, Verdict
 from components.evaluation.results import ROBUSTNESS_FILE
+from components.image_example_gen.ingestion.quarantine import LIST
+from components.image_example_gen.ingestion.tally import Tally
 from components.pusher.serving_folder import NOTE_FILE, Note
+from pipeline.config.recipe import load_recipe
+from pipeline.execution.image_counts import Images
 from pipeline.execution.launch import NodeResult
 from pipeline.execution.outcome import Outcome
+from pipeline.report.content import data_summary as data_summary_module
+from pipeline.report.content.data_summary import data_summary
 from pipeline.report.content.embedded_images import data_uri, page_images
 from pipeline.report.content.gather import model_status
-from pipeline.report.content.run_artifacts import file_of
+from pipeline.report.write import write_report
 
 PUSHED = datetime.datetime(2026, 11, 21, 18, 5, tzinfo=datetime.timezone.utc)
-VERDICT = Verdict(rulings=(Ruling(rule='baseline', passed=True, reason='accuracy 0.97'),))
 
 
 @pytest.fixture
@@ -38,13 +47,14 @@ def results(tmp_path):
 
 
 @pytest.fixture
-def serving(tmp_path):
-    """Two versions with notes."""
-    for number in (1, 2):
-        note = tmp_path / 'serving' / str(number) / NOTE_FILE
-        note.parent.mkdir(parents=True)
-        note.write_text(Note(version=number, pushed=PUSHED, digest='d').model_dump_json())
-    return tmp_path / 'serving'
+def decided(results):
+    """`decided(passed)` writes the verdict of ModelGate."""
+
+    def write(passed: bool):
+        verdict = Verdict(rulings=(Ruling(rule='baseline', passed=passed, reason='accuracy 0.5'),))
+        (results('ModelGate', 'verdict') / VERDICT_FILE).write_text(verdict.model_dump_json())
+
+    return write
 
 
 def outcome_of(**changes: object) -> Outcome:
@@ -63,20 +73,21 @@ def outcome_of(**changes: object) -> Outcome:
 
 
 @pytest.mark.parametrize(('version', 'live'), [('1', False), ('2', True)])
-def test_newest_version_is_live(results, serving, version, live):
-    (results('ModelGate', 'verdict') / VERDICT_FILE).write_text(VERDICT.model_dump_json())
-    outcome = outcome_of(pushed_to=serving / version, newest_version=serving / '2')
+def test_newest_version_is_live(results, decided, tmp_path, version, live):
+    decided(True)
+    note = tmp_path / version / NOTE_FILE
+    note.parent.mkdir(parents=True)
+    note.write_text(Note(version=int(version), pushed=PUSHED, digest='d').model_dump_json())
+    outcome = outcome_of(pushed_to=tmp_path / version, newest_version=tmp_path / '2')
 
     found = model_status(results.all, outcome)
 
     assert (found.version, found.live, found.live_version) == (version, live, '2')
-    assert found.since == PUSHED
-    assert found.verdict == VERDICT
+    assert (found.since, found.verdict.blessed) == (PUSHED, True)
 
 
-def test_manual_override_keeps_the_verdict(results):
-    rejection = Verdict(rulings=(Ruling(rule='baseline', passed=False, reason='accuracy 0.5'),))
-    (results('ModelGate', 'verdict') / VERDICT_FILE).write_text(rejection.model_dump_json())
+def test_manual_override_keeps_the_verdict(results, decided):
+    decided(False)
 
     found = model_status(results.all, outcome_of(manual_override='blessed by ann: for the demo'))
 
@@ -85,12 +96,21 @@ def test_manual_override_keeps_the_verdict(results):
     assert found.verdict.objections == ('accuracy 0.5',)
 
 
-def test_missing_files_are_none(results):
-    results('Trainer', 'model_run')
+def test_counts_of_all_spans_and_quarantined_images(results, tmp_path, monkeypatch):
+    results('ImageExampleGen', 'examples')
+    spans = results.all['ImageExampleGen'].outputs['examples'] * 2
+    results.all['ImageExampleGen'].outputs['examples'] = spans
+    ingested = types.SimpleNamespace(counts={'train': {'cats': 3, 'dogs': 2}, 'test': {'cats': 1}})
+    monkeypatch.setattr(data_summary_module, 'read_ingested', lambda _: ingested)
+    line = {'source': 'a.jpg', 'reason': 'empty', 'detail': '0 bytes', 'sha256': 'e3b0'}
+    (tmp_path / LIST).write_text(9 * f'{json.dumps(line)}\n')
+    images = Images(Tally(seen=21, bad={'empty': 9}), (tmp_path / LIST, tmp_path / 'gone' / LIST))
 
-    assert file_of(results.all, 'Trainer', 'model_run', 'history.json') is None
-    assert file_of(results.all, 'Trainer', 'model', 'any') is None
-    assert file_of(results.all, 'RobustnessEvaluator', 'robustness', 'any') is None
+    found = data_summary(results.all, images)
+
+    assert found.counts == {'train': {'cats': 6, 'dogs': 4}, 'eval': {}, 'test': {'cats': 2}}
+    assert (found.seen, found.bad, len(found.lists)) == (21, {'empty': 9}, 2)
+    assert found.examples == ({'source': 'a.jpg', 'reason': 'empty', 'detail': '0 bytes'},) * 8
 
 
 def test_samples_are_balanced(results):
@@ -120,12 +140,21 @@ def test_mistakes_have_thumbnails_and_optional_heat_maps(results):
     shown = page_images(results.all, example()).mistakes
 
     assert len(shown) == 6
-    assert shown[0].picture.startswith('data:image/jpeg')
-    assert shown[0].explanation is None
+    _, image, heat_map = shown[0]
+    assert image.startswith('data:image/jpeg')
+    assert heat_map is None
 
 
 def test_thumbnail_is_small():
-    noise = np.random.default_rng(1).integers(0, 255, (1000, 1500, 3), np.uint8)
-    large = tf.io.encode_png(noise).numpy()
+    pixels = np.random.default_rng(1).integers(0, 255, (600, 800, 3), np.uint8)
 
-    assert len(data_uri(large)) < 30_000 < len(large)
+    assert len(data_uri(tf.io.encode_png(pixels).numpy())) < 30_000
+
+
+def test_report_error_is_a_warning(tmp_path, capsys):
+    recipe = load_recipe('demo', [('workdir', str(tmp_path))])
+    with console.output_to(sys.stdout):
+        assert not write_report(tmp_path / 'page.html', recipe, {}, outcome_of(), 1.0)
+    captured = capsys.readouterr()
+    assert captured.out.startswith('warning: the report cannot be written: ')
+    assert 'Traceback' in captured.err

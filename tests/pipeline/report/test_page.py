@@ -1,28 +1,19 @@
 """Text and sections of the report of a run."""
 
-import dataclasses
+import re
 
 import pytest
-from example_run import FLOORS, LIVE, REASON, REJECTED, example, images_for, model_result
+from example_run import FLOORS, LIVE, REASON, REJECTED, example, images_for
 
-from components.evaluation.results import Evaluation, Robustness
-from pipeline.report.content.page_data import PageImages, ReportData
+from components.evaluation.results import Estimate, Robustness
+from pipeline.report.content.page_data import PageImages
+from pipeline.report.page import plots, tables
+from pipeline.report.page.plots import Scale
 from pipeline.report.page.render import render_page
 
 SECTIONS = (
-    'Metrics',
-    'Data',
-    'Training',
-    'Predictions',
-    'Slices',
-    'Robustness',
-    'Most confident mistakes',
-    'Serving check',
-    'TensorFlow Lite',
-    'Run time in seconds',
-    'Lineage',
-    'Model card',
-    'Configuration',
+    'Metrics, Data, Training, Predictions, Slices, Robustness, Most confident mistakes, '
+    'Serving check, TensorFlow Lite, Run time in seconds, Lineage, Model card, Configuration'
 )
 
 
@@ -32,12 +23,47 @@ def page():
     return render_page(run, images_for(run))
 
 
-def test_page_starts_with_status_version_and_date(page, words):
-    text = words(page).partition('Metrics')[0]
+def test_page_is_self_contained_and_small(page):
+    assert re.findall(r'(?:src|href)="(?!#|data:)', page) == []
+    assert 'http' not in page.partition('</style>')[2]
+    assert '<script' not in page
+    assert len(page) < 2_000_000
 
-    assert 'Live as version 1795284347 , since 2026-11-21 18:05 UTC' in text
-    assert '✓ accuracy 0.970, baseline 0.95 (n=402)' in text
-    assert '○ accuracy on small images 0.8, floor 0.9 (n=15) no vote' in text
+
+def test_sections_are_in_order(page):
+    assert ', '.join(re.findall('<h2>(.*?)</h2>', page)) == SECTIONS
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        'Live as version 1795284347 , since 2026-11-21 18:05 UTC',
+        '✓ accuracy 0.970, baseline 0.95 (n=402)',
+        '○ accuracy on small images 0.8, floor 0.9 (n=15) no vote',
+        'share of correct predictions 0.9701 0.9486–0.9828 0.9552 0.9303–0.9715 +0.0149',  # noqa: RUF001
+        'float16 0.9701 0.9486–0.9828 100.0% 4.6 5.1 within limit int8 0.9104',  # noqa: RUF001
+        'StatisticsGen cached 0.1 Trainer 37.9',
+        '5 x 5 1,280 4 1,030,000 trains 830,000 head 1 1 1,281 trained',
+        'dogs/<b>.jpg not an image it is text',
+        'min_images: 50',
+    ],
+)
+def test_page_shows(page, words, text):
+    assert text in words(page)
+
+
+def test_lower_loss_is_better(page):
+    row = page[page.index('Log loss') :].partition('</tr>')[0]
+
+    assert 'better">' in row
+    assert '−0.0150' in row  # noqa: RUF001
+
+
+def test_larger_loss_is_darker(page):
+    def redness(loss):
+        return float(page.partition(f'>{loss}</span>')[0].rpartition('(--heat),')[2].split(')')[0])
+
+    assert redness('−4.0') < redness('−19.0') < redness('−42.0')  # noqa: RUF001
 
 
 def test_failed_rules_come_first(words):
@@ -68,31 +94,6 @@ def test_page_describes_push_and_live_version(words, changes, sentence):
     assert sentence in text
 
 
-def test_sections_are_in_order(page):
-    places = [page.index(f'<h2>{each}</h2>') for each in SECTIONS]
-
-    assert places == sorted(places)
-
-
-def test_page_is_self_contained_and_small(page, fetched):
-    assert fetched(page) == []
-    assert 'http' not in page.partition('</style>')[2]
-    assert len(page) < 2_000_000
-
-
-def test_metrics_are_compared_with_last_blessed_model(page, words):
-    numbers = '0.9701 0.9486–0.9828 0.9552 0.9303–0.9715 +0.0149'  # noqa: RUF001
-
-    assert f'share of correct predictions {numbers}' in words(page)
-
-
-def test_lower_loss_is_better(page):
-    row = page[page.index('Log loss') :].partition('</tr>')[0]
-
-    assert 'better">' in row
-    assert '−0.0150' in row  # noqa: RUF001
-
-
 def test_slices_show_too_few_images_and_violated_floors(words):
     weak = {'recipe': {'evaluation': {'floors': {**FLOORS, 'brightness.dark': 0.95}}}}
 
@@ -101,33 +102,6 @@ def test_slices_show_too_few_images_and_violated_floors(words):
     assert 'dark below floor 0.95' in text
     assert 'small few 15 0.800' in text
     assert 'small below floor' not in text
-
-
-def test_escapes_html_in_file_names(page):
-    assert 'dogs/&lt;b&gt;.jpg' in page
-    assert '<b>.jpg' not in page
-
-
-def test_larger_loss_is_darker(page):
-    def redness(loss):
-        return float(page.partition(f'>{loss}</span>')[0].rpartition('(--heat),')[2].split(')')[0])
-
-    assert redness('−4.0') < redness('−19.0') < redness('−42.0')  # noqa: RUF001
-
-
-def test_lite_models_show_loss_of_accuracy(words):
-    text = words(render_page(example(), PageImages()))
-
-    assert 'float16 0.9701 0.9486–0.9828 100.0% 4.6 5.1 within limit' in text  # noqa: RUF001
-    assert 'int8 0.9104' in text
-    assert text.count('above limit') == 1
-
-
-def test_marks_cached_components(page, words):
-    text = words(page)
-
-    assert 'StatisticsGen cached 0.1' in text
-    assert 'Trainer cached' not in text
 
 
 def test_model_card_has_weaknesses_and_intended_use(words):
@@ -140,12 +114,6 @@ def test_model_card_has_weaknesses_and_intended_use(words):
     assert 'Too few test images: small images (15).' in card
     assert 'Sensitive to darkness: 73.0% at severity 2, 97.0% on clean images.' in card
     assert 'Sensitive to jpeg' not in card
-
-
-def test_page_contains_the_recipe(page):
-    folded = page.partition('<details><summary>Recipe with all keys')[2]
-
-    assert 'min_images: 50' in folded
 
 
 def test_renders_run_with_gate_decision_only(words):
@@ -161,21 +129,6 @@ def test_renders_run_with_gate_decision_only(words):
     assert 'Slices' not in text
 
 
-def test_nan_metrics_are_dashes(words):
-    run = example()
-    overall = run.evaluation.candidate.overall
-    slices = [
-        {**overall.model_dump(), 'metrics': {name: {'value': None} for name in overall.metrics}}
-    ]
-    empty = {'slices': slices, 'roc': (), 'precision_recall': (), 'calibration': ()}
-    candidate = {**run.evaluation.candidate.model_dump(), **empty}
-    evaluation = Evaluation.model_validate({**run.evaluation.model_dump(), 'candidate': candidate})
-
-    text = words(render_page(run.model_copy(update={'evaluation': evaluation}), PageImages()))
-
-    assert 'share of correct predictions – 0.9552' in text  # noqa: RUF001
-
-
 def test_many_classes_show_confusions_instead_of_matrix(words):
     many = tuple(f'kind {number}' for number in range(100))
 
@@ -185,40 +138,86 @@ def test_many_classes_show_confusions_instead_of_matrix(words):
     assert 'predicted kind 7' not in text
 
 
-def test_robustness_without_mistakes_and_corruptions(words):
-    clean = Robustness(clean=None, corrupted=(), mistakes=())
+def test_shows_runs_without_images_mistakes_and_corruptions(words):
+    run = example()
+    mistakes = tuple((each, None, None) for each in run.robustness.mistakes)
+    empty = example(robustness=Robustness(clean=None, corrupted=(), mistakes=()))
 
-    text = words(render_page(example(robustness=clean), PageImages()))
-
+    assert 'predicted dogs (99.8%), label cats' in words(
+        render_page(run, PageImages(mistakes=mistakes))
+    )
+    text = words(render_page(empty, PageImages()))
     assert 'None: all predictions are correct.' in text
     assert 'The recipe has no corruptions.' in text
 
 
-def test_mistake_without_image_files(words):
+def test_nan_metrics_are_dashes(words):
     run = example()
-    gone = images_for(run).mistakes[0]
-    bare = PageImages(mistakes=(dataclasses.replace(gone, picture=None, explanation=None),))
+    overall = run.evaluation.candidate.overall
+    nan = overall.model_copy(update={'metrics': {'accuracy': Estimate(value=None)}})
+    empty = {'slices': (nan,), 'roc': (), 'precision_recall': (), 'calibration': ()}
+    candidate = run.evaluation.candidate.model_copy(update=empty)
+    evaluation = run.evaluation.model_copy(update={'candidate': candidate})
 
-    assert 'predicted dogs (99.8%), label cats' in words(render_page(run, bare))
+    text = words(render_page(run.model_copy(update={'evaluation': evaluation}), PageImages()))
 
-
-def test_report_data_round_trip():
-    run = example()
-
-    assert ReportData.model_validate_json(run.model_dump_json()) == run
-
-
-def test_status_of_blessed_model_that_is_not_live():
-    assert example(standing=LIVE.model_copy(update={'live': False})).standing.word == (
-        'Blessed, not live'
-    )
+    assert 'share of correct predictions – 0.9552' in text  # noqa: RUF001
 
 
-def test_three_classes(words):
-    three = example(classes=('cats', 'dogs', 'owls'))
-
-    text = words(render_page(three, PageImages()))
+def test_three_classes_have_no_threshold(words):
+    text = words(render_page(example(classes=('cats', 'dogs', 'owls')), PageImages()))
 
     assert 'label owls' in text
     assert 'at threshold' not in text.partition('Slices')[0].partition('Confusion')[2]
-    assert model_result(0.9, three.evaluation.classes).overall.images == 402
+
+
+@pytest.mark.parametrize(
+    ('scale', 'ticks'),
+    [
+        (Scale(0.43, 0.98, 0, 550), ['0.5', '0.6', '0.7', '0.8', '0.9']),
+        (Scale(1, 4, 0, 300, integers=True), ['1', '2', '3', '4']),
+        (Scale(0, 300, 0, 300), ['0', '50', '100', '150', '200', '250', '300']),
+    ],
+)
+def test_ticks_are_round_numbers_within_the_axis(scale, ticks):
+    assert [text for _, text in scale.ticks()] == ticks
+    assert [at for at, _ in scale.ticks()] == pytest.approx([scale(float(each)) for each in ticks])
+
+
+def test_training_curves_mark_stages_and_best_epochs():
+    loss, accuracy = plots.training_curves({'': example().stages})
+
+    assert [len(line.points) for line in loss.lines] == [20, 20]
+    assert loss.rules == [(10.5, 'fine-tuning')]
+    assert [(x, text.partition(',')[0]) for x, _, text in accuracy.dots] == [
+        (9, 'kept: epoch 9 of stage 1'),
+        (17, 'kept: epoch 7 of stage 2'),
+    ]
+    assert loss.y(0.9) < loss.y(0.1)  # SVG coordinates grow downwards
+
+
+@pytest.mark.parametrize('values', [(None,), (0.0, 0.0), (1e-9, 2e-9)])
+def test_curve_of_nan_or_equal_values_has_an_axis(values):
+    (stage, _) = example().stages
+    stage = stage.model_copy(update={'metrics': {'accuracy': values}, 'best_epoch': None})
+
+    _, accuracy = plots.training_curves({'': [stage]})
+
+    shown = [value for value in values if value is not None]
+    assert accuracy.y.low < accuracy.y.high
+    assert len(accuracy.coordinates(accuracy.lines[0]).split()) == len(shown)
+
+
+def test_long_curve_is_thinned_and_keeps_its_ends():
+    roc, _ = plots.ranking({'this model': example().evaluation.candidate})
+
+    points = roc.coordinates(roc.lines[1]).split()
+
+    assert len(points) == 200
+    assert (points[0], points[-1]) == ('48,210', '350,10')
+
+
+def test_most_frequent_confusion_comes_first():
+    matrix = ((5, 1, 0), (0, 4, 3), (0, 0, 9))
+
+    assert tables.confusions(matrix, ('a', 'b', 'c')) == [('b', 'c', 3), ('a', 'b', 1)]

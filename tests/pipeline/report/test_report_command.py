@@ -1,16 +1,14 @@
-"""The `report` command: names of runs, comparison, list and server."""
+"""The `report` command: names of runs, comparison, list."""
 
 import os
-import threading
-import urllib.request
+import re
 
 import click.testing
 import pytest
-from example_run import REASON, REJECTED, example, write_stored
+from example_run import REASON, REJECTED, example
 
 from common.errors import ModelError
 from pipeline.commands import report as command
-from pipeline.report.serve import PageServer
 from pipeline.report.store import find_report, store_report, stored_reports
 from pipeline_runner import main
 
@@ -29,10 +27,9 @@ def home(tmp_path):
         data=earlier.data.model_copy(update={'counts': more}),
         recipe={'trainer': {'batch_size': 99}},
     )
-    for age, run in ((200, earlier), (100, later)):
-        write_stored(tmp_path / 'demo', run)
-        file = tmp_path / 'demo' / 'reports' / f'{run.run_id}.json'
-        os.utime(file, (1_700_000_000 - age, 1_700_000_000 - age))
+    for time, run in enumerate((earlier, later)):
+        store_report(tmp_path / 'demo', run, 'page', keep=9)
+        os.utime(tmp_path / 'demo' / 'reports' / f'{run.run_id}.json', (time, time))
     return tmp_path / 'demo'
 
 
@@ -67,15 +64,18 @@ def test_unknown_or_ambiguous_name_lists_known_reports(home, call, name, problem
     assert done.stderr == f'error: {problem}; there are last, previous, {SECOND}, {FIRST}\n'
 
 
-def test_reports_missing_run(call):
-    done = call()
+def test_reports_missing_run_and_removed_page(call, request):
+    missing = call()
+    home = request.getfixturevalue('home')
+    (home / 'reports' / f'{SECOND}.html').unlink()
+    removed = call()
 
-    assert done.exit_code == 2
-    assert done.stderr.startswith('error: there are no reports in ')
+    assert (missing.exit_code, removed.exit_code) == (2, 2)
+    assert missing.stderr.startswith('error: there are no reports in ')
+    assert removed.stderr.endswith('.html cannot be used: No such file or directory\n')
 
 
 def test_lists_reports_newest_first(home, call):
-    write_stored(home, example('odd'))
     (home / 'reports' / 'odd.json').write_text('{}')
 
     lines = call('--list').stdout.splitlines()
@@ -84,7 +84,7 @@ def test_lists_reports_newest_first(home, call):
     assert lines[1:] == [f'{SECOND}  not live', f'{FIRST}  live']
 
 
-def test_compares_two_runs(home, call, words, fetched):
+def test_compares_two_runs(home, call, words):
     done = call('--compare', 'previous', 'last')
     page = (home / 'reports' / 'comparison.html').read_text()
     text = words(page)
@@ -96,7 +96,7 @@ def test_compares_two_runs(home, call, words, fetched):
     assert '0.9701 0.9486–0.9828 0.9577 0.9333–0.9734 −0.0124' in text  # noqa: RUF001
     assert 'trainer.batch_size 32 99' in text
     assert 'train, cats 587 700 +113' in text
-    assert fetched(page) == []
+    assert re.findall(r'(?:src|href)="(?!#|data:)', page) == []
 
 
 def test_run_compared_with_itself_has_no_differences(home, call, words):
@@ -127,32 +127,6 @@ def test_removes_oldest_reports(tmp_path):
         find_report(tmp_path, 'run-0')
 
 
-def test_server_serves_only_the_page(tmp_path):
-    (tmp_path / 'page.html').write_text('<p>é</p>', encoding='utf-8')
-    (tmp_path / 'secret').write_text('no')
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with PageServer(tmp_path / 'page.html', 0) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={'poll_interval': 0.02})
-        thread.start()
-        try:
-            with opener.open(server.address, timeout=10) as response:
-                assert response.read().decode() == '<p>é</p>'
-            with pytest.raises(urllib.error.HTTPError, match='404') as error:
-                opener.open(f'{server.address}secret', timeout=10)
-            error.value.close()
-        finally:
-            server.shutdown()
-            thread.join(timeout=10)
-
-
-def test_rejects_port_in_use(home, call):
-    with PageServer(home / 'reports' / f'{FIRST}.html', 0) as server:
-        done = call('--serve', '--port', str(server.server_address[1]))
-
-    assert done.exit_code == 2
-    assert 'of 127.0.0.1 cannot be used: Address already in use' in done.stderr
-
-
 def test_opens_browser_only_with_a_display_outside_of_ci(home, tmp_path, monkeypatch):
     opened = []
     monkeypatch.setattr(command.webbrowser, 'open', opened.append)
@@ -162,10 +136,3 @@ def test_opens_browser_only_with_a_display_outside_of_ci(home, tmp_path, monkeyp
         click.testing.CliRunner().invoke(main, ['report', '--workdir', str(tmp_path)])
 
     assert opened == [(home / 'reports' / f'{SECOND}.html').as_uri()]
-
-
-def test_reports_removed_page(home, call):
-    (home / 'reports' / f'{SECOND}.html').unlink()
-    done = call()
-    assert done.exit_code == 2
-    assert done.stderr.endswith(f'{SECOND}.html cannot be used: No such file or directory\n')

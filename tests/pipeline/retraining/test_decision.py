@@ -1,49 +1,37 @@
 """When there is a reason to train, and how the reason reads."""
 
-import dataclasses
 import datetime
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from ml_metadata.proto.metadata_store_pb2 import Execution
 
 from components.image_example_gen.sources.spans import open_window
 from pipeline.config.recipe import Recipe
-from pipeline.retraining import decision as module
+from pipeline.registry.provenance import PUSHER, Node
 from pipeline.retraining.decision import decide
-from pipeline.retraining.used_spans import read_history
 
 NOW = datetime.datetime.now(datetime.timezone.utc)
-REPOSITORY = Path(__file__).parents[3]
 
 
 @pytest.fixture
 def data(tmp_path, make_image_folder):
     """`data(1, 2)` makes two spans of eight images each."""
-    folder = tmp_path / 'data'
-    folder.mkdir()
 
     def make(*numbers):
         for number in numbers:
-            make_image_folder(folder / f'span-{number}', 4, seed=number)
+            make_image_folder(tmp_path / 'data' / f'span-{number}', 4, seed=number)
 
-    make.folder = folder
     return make
 
 
 @pytest.fixture
-def recipe_with(data, tmp_path):
+def recipe_with(tmp_path):
     """`recipe_with(window=2, min_new_images=5)`."""
 
     def make(window=3, **retrain):
-        return Recipe(
-            name='pets',
-            workdir=tmp_path,
-            retrain=retrain,
-            data={'source': 'folder', 'path': data.folder, 'window': window},
-        )
+        data = {'source': 'folder', 'path': tmp_path / 'data', 'window': window}
+        return Recipe(name='pets', workdir=tmp_path, retrain=retrain, data=data)
 
     return make
 
@@ -67,7 +55,8 @@ def record_run(recipe_with, recorder):
 
     def call(**options):
         window = open_window(recipe_with().data)
-        recorder.run({span.number: span.source.fingerprint for span in window}, **options)
+        spans = {span.number: span.source.fingerprint for span in window}
+        return recorder.run(spans, **options)
 
     return call
 
@@ -80,17 +69,10 @@ def test_first_spans_are_new(decision, data):
     assert found.spans == found.new == (1, 2)
 
 
-def test_trains_if_the_serving_directory_is_empty(decision, data, record_run, tmp_path):
+@pytest.mark.parametrize('state', [Execution.COMPLETE, Execution.CACHED])
+def test_used_spans_are_not_new(decision, data, record_run, state):
     data(1, 2)
-    record_run()
-    found = decision(served=False)
-    assert found.train
-    assert found.reason.startswith(f'version 1001 is missing from {tmp_path}/pets/serving; nothing')
-
-
-def test_used_spans_are_not_new(decision, data, record_run):
-    data(1, 2)
-    record_run()
+    record_run(state=state)
     found = decision(days=2.1)
     assert not found.train
     assert re.fullmatch(
@@ -100,12 +82,32 @@ def test_used_spans_are_not_new(decision, data, record_run):
     )
 
 
-def test_spans_of_a_candidate_that_was_not_blessed_are_not_new(decision, data, record_run):
+@pytest.mark.parametrize(
+    ('options', 'train'),
+    [
+        ({'blessed': False}, False),
+        ({'pushed': False}, True),
+        ({'evaluated': False}, True),
+        ({'state': Execution.FAILED}, True),
+        ({'state': Execution.RUNNING}, True),
+    ],
+    ids=['not blessed', 'blessed but not pushed', 'not evaluated', 'failed', 'killed'],
+)
+def test_run_without_a_push_has_used_its_spans_if_not_blessed(
+    decision, data, record_run, options, train
+):
     data(1)
-    record_run(blessed=False)
+    record_run(**options)
     found = decision()
-    assert not found.train
-    assert found.reason.endswith('no model is live: no candidate was blessed')
+    assert found.train == train
+    assert found.reason.endswith('(8 images)' if train else 'no model is live')
+
+
+def test_later_push_of_a_model_makes_its_spans_used(decision, data, record_run, recorder):
+    data(1)
+    model = record_run(pushed=False)
+    recorder.run({}, model=model)
+    assert not decision().train
 
 
 def test_only_spans_in_the_window_count(decision, data, record_run):
@@ -117,24 +119,15 @@ def test_only_spans_in_the_window_count(decision, data, record_run):
     assert decision(window=1).new == (4,)
 
 
-def test_changed_span_is_new(decision, data, record_run, make_image_folder):
-    data(1, 2)
-    record_run()
-    make_image_folder(data.folder / 'span-1', 1, seed=99)
-    found = decision()
-    assert found.train
-    assert found.new == (1,)
-    assert re.match(
-        r'span 1 has changed since the run of [-\d: ]+ used it \(10 images\)', found.reason
-    )
-
-
-def test_blessed_model_that_was_not_pushed_is_a_reason(decision, data, record_run):
+def test_changed_span_is_new(decision, data, record_run, make_image_folder, tmp_path):
     data(1)
-    record_run(pushed=False)
+    record_run()
+    data(2)
+    make_image_folder(tmp_path / 'data' / 'span-1', 1, seed=99)
     found = decision()
     assert found.train
-    assert 'trained on span 1; its model was blessed but not pushed' in found.reason
+    assert found.new == (1, 2)
+    assert found.reason == 'span 2 is new; span 1 has changed (18 images)'
 
 
 def test_few_new_images_wait_for_more(decision, data, record_run):
@@ -143,62 +136,40 @@ def test_few_new_images_wait_for_more(decision, data, record_run):
     data(2)
     found = decision(min_new_images=9)
     assert not found.train
-    assert found.reason == 'span 2 is new (8 images); waiting for 9 (min_new_images)'
+    assert found.reason.startswith('span 2 is new (8 images); min_new_images is 9; the live model')
     data(3)
     assert decision(min_new_images=9).train
 
 
-def test_few_images_wait_without_a_live_model(decision, data):
-    data(1)
-    assert not decision(days=31, min_new_images=9, max_age_days=30).train
-
-
-def test_old_live_model_is_a_reason(decision, data, record_run):
+def test_old_live_model_is_a_reason_with_few_or_no_new_images(decision, data, record_run):
     data(1)
     record_run()
     assert not decision(days=29, max_age_days=30).train
     found = decision(days=31, max_age_days=30)
     assert found.train
-    assert found.reason.startswith('the live model is 31.0 days old (limit 30); span 1 was used')
-
-
-def test_old_live_model_overrides_min_new_images(decision, data, record_run):
-    data(1)
-    record_run()
+    assert found.reason.endswith('the live model is 31.0 days old (limit 30)')
     data(2)
     assert not decision(days=29, min_new_images=9, max_age_days=30).train
-    found = decision(days=31, min_new_images=9, max_age_days=30)
-    assert found.train
-    assert found.new == (2,)
-    assert found.reason == (
-        'span 2 is new (8 images), fewer than 9 (min_new_images), '
-        'but the live model is 31.0 days old (limit 30)'
-    )
+    assert decision(days=31, min_new_images=9, max_age_days=30).train
 
 
-def test_recent_candidate_defers_training_by_age(decision, data, record_run, recorder, monkeypatch):
+def test_recent_candidate_defers_training_by_age(decision, data, record_run, monkeypatch):
+    def ended(node):
+        return NOW - datetime.timedelta(days=40 if node.kind == PUSHER else 1)
+
     data(1)
     record_run()
-    history = read_history(recorder.store, 'pets')
-    history = dataclasses.replace(
-        history,
-        candidates=(dataclasses.replace(history.candidates[0], blessed=False, ended=NOW),),
-        pushes=(dataclasses.replace(history.live, since=NOW - datetime.timedelta(days=40)),),
-    )
-    monkeypatch.setattr(module, 'read_history', lambda *_: history)
+    monkeypatch.setattr(Node, 'ended', property(ended))
     found = decision(max_age_days=30)
     assert not found.train
-    assert (
-        'the live model is 40.0 days old (limit 30), but a candidate was not blessed 0.0 days ago'
-    ) in found.reason
+    assert found.reason.endswith(
+        'the live model is 40.0 days old (limit 30), but a candidate was evaluated 1.0 days ago'
+    )
 
 
-def test_decision_imports_no_tensorflow():
-    check = (
-        'import sys, pipeline.retraining.tick\n'
-        "print([name for name in ('tensorflow', 'tfx', 'apache_beam') if name in sys.modules])"
-    )
-    done = subprocess.run(
-        [sys.executable, '-c', check], cwd=REPOSITORY, capture_output=True, text=True, timeout=60
-    )
-    assert done.stdout == '[]\n', done.stderr
+def test_trains_if_the_serving_directory_is_empty(decision, data, record_run, tmp_path):
+    data(1)
+    record_run()
+    found = decision(served=False)
+    assert found.train
+    assert found.reason.endswith(f'; no model is in {tmp_path}/pets/serving')

@@ -1,11 +1,9 @@
-"""The local schedule, in fractions of seconds; ticks are shell scripts."""
+"""The local schedule: its times on a simulated clock, and ticks that are shell scripts."""
 
 import datetime
 import io
 import os
 import signal
-import threading
-import time
 
 import click.testing
 import filelock
@@ -15,35 +13,13 @@ from common import console
 from common.errors import AlreadyRunning
 from pipeline.config.recipe import Recipe
 from pipeline.retraining import scheduler, tick
-from pipeline.retraining.cron import parse_schedule
+from pipeline.retraining.cron import Schedule, utc_now
 from pipeline.retraining.journal import Journal
-from pipeline.retraining.scheduler import missed_since, run_schedule
+from pipeline.retraining.scheduler import run_schedule
 from pipeline_runner import main
 
+NOON = datetime.datetime(2026, 11, 21, 12, tzinfo=datetime.timezone.utc)
 DAY = datetime.timedelta(days=1)
-
-
-def now() -> datetime.datetime:
-    return datetime.datetime.now(datetime.timezone.utc)
-
-
-class Times:
-    """A schedule that fires some seconds from now, and then in ten days."""
-
-    cron, timezone = 'fast', 'UTC'
-
-    def __init__(self, *seconds: float) -> None:
-        start = now()
-        self._times = [start + datetime.timedelta(seconds=each) for each in seconds]
-
-    def in_words(self) -> str:
-        return 'soon'
-
-    def after(self, moment: datetime.datetime) -> datetime.datetime:
-        return next((each for each in self._times if each > moment), moment + 10 * DAY)
-
-    def next_times(self, moment: datetime.datetime, count: int) -> list[datetime.datetime]:
-        return [self.after(moment)] * count
 
 
 @pytest.fixture
@@ -55,150 +31,165 @@ def recipe(tmp_path):
 
 @pytest.fixture
 def journal(recipe):
-    return Journal(recipe.home / 'ticks.jsonl')
+    return Journal(recipe.home)
+
+
+class Clock:
+    """Stops the schedule after two days; `duration` and `suspended` are of the next tick, sleep."""
+
+    def __init__(self) -> None:
+        self.now = NOON
+        self.ticks: list[datetime.datetime] = []
+        self.duration = self.suspended = datetime.timedelta()
+
+    def sleep(self, seconds: float) -> None:
+        self.now += datetime.timedelta(seconds=seconds) + self.suspended
+        self.suspended = datetime.timedelta()
+        if self.now > NOON + 2 * DAY:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def tick(self, *_) -> None:
+        self.ticks.append(self.now)
+        self.now += self.duration
+        self.duration = datetime.timedelta()
 
 
 @pytest.fixture
-def run(recipe, tmp_path):
-    """Runs a schedule until a signal; returns its exit code, output and the lines in $LOG."""
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(scheduler, 'utc_now', lambda: clock.now)
+    monkeypatch.setattr(scheduler.time, 'sleep', clock.sleep)
+    monkeypatch.setattr(scheduler, '_PAUSE', 60)
+    monkeypatch.setattr(scheduler, '_run_tick', clock.tick)
+    return clock
 
-    def call(schedule, script, seconds, number=signal.SIGTERM, grace=5.0):
-        log = tmp_path / 'log'
-        command = ['/bin/sh', '-c', f'LOG={log}; {script}']
+
+def hours_of_ticks(clock, recipe, cron='0 2 * * *') -> list[float]:
+    """Hours from noon to each tick of a schedule."""
+    assert run_schedule(recipe, Schedule(cron), ['tick']) == 0
+    return [(each - NOON).total_seconds() / 3600 for each in clock.ticks]
+
+
+def test_starts_a_tick_at_each_time(clock, recipe):
+    assert hours_of_ticks(clock, recipe) == [14, 38]
+
+
+def test_ticks_missed_during_a_tick_run_once(clock, recipe):
+    clock.duration = DAY * 0.75
+    assert hours_of_ticks(clock, recipe, '0 0,6 * * *') == [12, 30, 36, 42]
+
+
+def test_ticks_missed_during_suspend_run_once(clock, recipe):
+    clock.suspended = DAY * 1.75
+    assert hours_of_ticks(clock, recipe) == [pytest.approx(42, abs=0.1)]
+
+
+def test_tick_missed_before_the_start_runs_once(clock, recipe, journal):
+    journal.start(NOON - 3 * DAY)
+    assert hours_of_ticks(clock, recipe) == [0, 14, 38]
+
+
+class Soon(Schedule):
+    """A schedule with a time every few milliseconds."""
+
+    def after(self, moment: datetime.datetime) -> datetime.datetime:
+        return moment + datetime.timedelta(milliseconds=5)
+
+
+SOON = Soon('* * * * *')
+
+
+@pytest.fixture
+def run(recipe, tmp_path, monkeypatch):
+    """Runs ticks of a shell script until it stops the schedule; returns output and lines in $LOG.
+
+    `STOP` in the script sends the schedule a signal.
+    """
+
+    monkeypatch.setattr(scheduler, '_PAUSE', 0.01)
+
+    def call(script, number=signal.SIGTERM):
+        script = script.replace('STOP', f'kill -{number.value} $PPID')
+        command = ['/bin/sh', '-c', f'LOG={tmp_path}/log; {script}']
         stream = io.StringIO()
-        timer = threading.Timer(seconds, os.kill, [os.getpid(), number])
-        timer.start()
-        try:
-            with console.output_to(stream):
-                code = run_schedule(recipe, schedule, command, grace=grace)
-        finally:
-            timer.cancel()
-            timer.join(5)
-        lines = log.read_text().splitlines() if log.exists() else []
-        return code, stream.getvalue(), lines
+        with console.output_to(stream):
+            code = run_schedule(recipe, SOON, command)
+        assert code == (130 if number == signal.SIGINT else 0)
+        return stream.getvalue(), (tmp_path / 'log').read_text().splitlines()
 
     return call
 
 
-def test_starts_ticks_until_sigterm(run):
-    code, output, log = run(Times(0.1, 0.4, 60), 'echo tick >> $LOG', 0.9)
-    assert code == 0
+# The first tick of this script goes on with the rest of the script, the second one stops.
+TWICE = 'echo tick >> $LOG; [ $(wc -l < $LOG) -lt 2 ] || { STOP; exec sleep 9; }; '
+
+
+def test_starts_ticks_until_sigterm(run, journal):
+    output, log = run(TWICE + 'exit 0')
     assert log == ['tick', 'tick']
-    assert 'pets: soon; next ' in output
+    assert 'pets: Every minute (UTC); next ' in output
     assert 'tick ended with exit code 0' in output
-    assert output.splitlines()[-1].endswith('SIGTERM: the schedule stops')
+    (stopped,) = journal.ticks()  # perhaps during its imports
+    assert (stopped.verdict, stopped.exit_code) == ('stopped', 130)
 
 
-def test_ctrl_c_has_its_own_exit_code(run):
-    assert run(Times(60), 'true', 0.2, signal.SIGINT)[0] == 130
+def test_ctrl_c_stops_the_tick(run):
+    script = "trap 'echo ended >> $LOG; exit 130' INT; STOP; sleep 9 & wait"
+    output, log = run(script, signal.SIGINT)
+    assert log == ['ended']
+    assert 'stopping the tick, within 25 s' in output
 
 
-def test_ticks_missed_during_a_tick_run_once(run):
-    script = 'echo begin >> $LOG; sleep 0.5; echo end >> $LOG'
-    _, _, log = run(Times(0.1, 0.2, 0.3, 0.4), script, 1.8)
-    assert log == ['begin', 'end'] * 2
+def test_tick_that_ignores_sigint_is_killed(run, journal, monkeypatch):
+    monkeypatch.setattr(scheduler, 'GRACE_SECONDS', 0.1)
+    output, _ = run("trap '' INT; echo tick >> $LOG; STOP; exec sleep 9")
+    assert 'it did not stop; killing it' in output
+    (killed,) = journal.ticks()
+    assert (killed.verdict, killed.reason) == ('killed', 'killed by SIGKILL')
 
 
-def test_ticks_missed_during_suspend_run_once(run, monkeypatch):
-    suspended = threading.Event()
-
-    class Clock(datetime.datetime):
-        @classmethod
-        def now(cls, zone=None):
-            return datetime.datetime.now(zone) + DAY * suspended.is_set()
-
-    monkeypatch.setattr('apscheduler.schedulers.base.datetime', Clock)
-    monkeypatch.setattr(scheduler, '_WAKE_SECONDS', 0.1)
-    timer = threading.Timer(0.3, suspended.set)
-    timer.start()
-    _, _, log = run(Times(3600, 7200), 'echo tick >> $LOG', 1.0)
-    timer.join(5)
-    assert log == ['tick']
-
-
-def test_tick_missed_before_the_start_runs_once(run, journal):
-    journal.start(now() - 10 * DAY)
-    _, output, log = run(parse_schedule('@daily'), 'echo tick >> $LOG', 0.6)
-    assert log == ['tick']
-    assert 'was missed; running it now' in output
-
-
-def test_missed_tick_is_one_since_the_last_tick(tmp_path):
-    schedule = parse_schedule('0 2 * * *')
-    noon = datetime.datetime(2026, 11, 21, 12, tzinfo=datetime.timezone.utc)
-    assert missed_since(tmp_path, schedule, noon) is None
-    Journal(tmp_path / 'ticks.jsonl').start(noon)
-    assert missed_since(tmp_path, schedule, noon + DAY / 4) is None
-    assert missed_since(tmp_path, schedule, noon + 3 * DAY) == noon + DAY * 14 / 24
-
-
-def test_failed_tick_is_recorded_and_posted(run, journal, monkeypatch):
+@pytest.mark.parametrize(
+    ('ending', 'verdict', 'code', 'reason'),
+    [
+        ('exit 2', 'failed', 2, 'exit code 2 without a recorded result'),
+        ('kill -9 $$', 'killed', 1, 'killed by SIGKILL; perhaps it ran out of memory'),
+    ],
+)
+def test_result_of_failed_tick_is_recorded_and_posted(
+    run, journal, monkeypatch, ending, verdict, code, reason
+):
     posted = []
     monkeypatch.setattr(tick, 'post_to_webhook', lambda _, message: posted.append(message))
-    _, output, _ = run(Times(0.1, 0.4), 'exit 2', 0.9)
-    assert 'tick ended with exit code 2' in output
-    first, second = journal.ticks()
-    assert (first.verdict, first.exit_code, second.verdict) == ('failed', 2, 'failed')
-    assert first.reason.startswith('exit code 2 without a recorded result')
-    assert [message['verdict'] for message in posted] == ['failed', 'failed']
+    output, _ = run(TWICE + ending)
+    first, _ = journal.ticks()
+    assert (first.verdict, first.exit_code) == (verdict, code)
+    assert first.reason.startswith(reason)
+    assert reason in output
+    assert [message['verdict'] for message in posted] == [verdict]
 
 
-def test_killed_tick_is_recorded(run, journal):
-    _, output, log = run(Times(0.1, 0.4), 'echo tick >> $LOG; kill -9 $$', 0.9)
-    assert log == ['tick', 'tick']
-    assert 'tick was killed by SIGKILL; perhaps it ran out of memory' in output
-    assert [(each.verdict, each.exit_code) for each in journal.ticks()] == [('killed', 1)] * 2
+def test_only_a_tick_without_result_gets_one(run, recipe, journal):
+    journal.start(utc_now() - DAY)  # of an earlier process, perhaps with the same id
+    line = '{"tick":"2","started":"2100-01-01T00:00:00Z","pid":%s,"verdict":"blessed"}'
+    record = f"printf '{line % '%s'}\\n' $$ >> {recipe.home}/ticks.jsonl; "
+    run(f'{record} {TWICE} exit 1')
+    earlier, own = journal.ticks()
+    assert (earlier.verdict, own.verdict) == (None, 'blessed')
 
 
 def test_unwritable_journal_does_not_stop_the_schedule(run, recipe):
-    script = f'echo tick >> $LOG; mkdir -p {recipe.home}/ticks.jsonl; exit 2'
-    _, output, log = run(Times(0.1, 0.4), script, 0.9)
+    output, log = run(f'mkdir -p {recipe.home}/ticks.jsonl; {TWICE} exit 2')
     assert log == ['tick', 'tick']
     assert 'the result cannot be recorded: ' in output
 
 
-def test_sigterm_is_sent_to_the_running_tick(run):
-    script = "trap 'echo ended >> $LOG; exit 143' TERM; echo begin >> $LOG; sleep 9 & wait"
-    code, output, log = run(Times(0.1), script, 0.6)
-    assert code == 0
-    assert log == ['begin', 'ended']
-    assert 'stopping the tick, within 5 s' in output
-    assert 'tick ended with exit code 143' in output
-
-
-def test_tick_stopped_during_its_imports_is_stopped(run, journal):
-    _, output, _ = run(Times(0.1), 'exec sleep 9', 0.5)
-    assert 'tick was stopped by SIGTERM' in output
-    (stopped,) = journal.ticks()
-    assert (stopped.verdict, stopped.exit_code) == ('stopped', 143)
-
-
-def test_tick_that_ignores_sigterm_is_killed(run, journal):
-    script = "trap '' TERM; echo begin >> $LOG; exec sleep 9"
-    start = time.monotonic()
-    code, output, _ = run(Times(0.1), script, 0.4, grace=0.3)
-    assert code == 0
-    assert time.monotonic() - start < 5
-    assert 'it did not stop; killing it' in output
-    (killed,) = journal.ticks()
-    assert killed.reason == 'killed by SIGKILL; it did not stop within 0.3 s'
-
-
-def test_recipe_has_one_schedule(recipe):
-    with (
-        filelock.FileLock(recipe.home / '.schedule.lock'),
-        pytest.raises(AlreadyRunning, match=r'a schedule of pets is already running in .*pets'),
-    ):
-        run_schedule(recipe, Times(60), ['false'])
-
-
-def test_command_prints_no_schedule_if_it_cannot_start(recipe, tmp_path):
-    command = ['schedule', '--engine', 'local', '--cron', '@daily', '--set', 'name=pets']
-    (tmp_path / 'file').write_text('')
+def test_recipe_has_one_schedule(recipe, tmp_path, monkeypatch):
+    monkeypatch.setattr(scheduler, 'LOCK_SECONDS', 0)
+    words = ['schedule', '--engine', 'local', '--cron', '0 0 * * *', '--set', 'name=pets']
     with filelock.FileLock(recipe.home / '.schedule.lock'):
-        for workdir, words in ((tmp_path, 'already'), (tmp_path / 'file', 'cannot be used')):
-            options = [*command, '--workdir', str(workdir)]
-            done = click.testing.CliRunner().invoke(main, options)
-            assert done.exit_code == 2
-            assert words in done.stderr
-            assert done.stdout == ''
+        with pytest.raises(
+            AlreadyRunning, match=r'a schedule of pets is already running in .*pets'
+        ):
+            run_schedule(recipe, SOON, ['false'])
+        done = click.testing.CliRunner().invoke(main, [*words, '--workdir', str(tmp_path)])
+    assert (done.exit_code, done.stdout) == (2, '')

@@ -5,7 +5,12 @@ import difflib
 from collections.abc import Sequence
 
 from common.errors import DataError
-from components.image_example_gen.sources.base.source_protocol import class_name, describe_classes
+from components.image_example_gen.sources.base.source_protocol import (
+    BadImage,
+    LabelledImage,
+    class_name,
+    describe_classes,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,21 +26,19 @@ class Labels:
     classes: tuple[str, ...]
     names: tuple[str, ...]
 
-    def index(self, label: int | str | None) -> int | None:
-        """The class index of a label number or name; None if it is not in the list."""
-        label = self._name(label) if isinstance(label, int) else label
-        name = class_name(label) if label else None
-        return self.classes.index(name) if name in self.classes else None
-
-    def describe_unknown(self, label: int | str | None) -> str:
-        """The problem of a label without an index, in one clause."""
-        if label is None:
-            return 'it has no label'
-        name = (self._name(label) if isinstance(label, int) else None) or label
-        return f'its label is {name}; expected one of {describe_classes(self.classes)}'
-
-    def _name(self, number: int) -> str | None:
-        return self.names[number] if 0 <= number < len(self.names) else None
+    def to_image(
+        self, contents: bytes, label: int | str | None, filename: str, source: str
+    ) -> LabelledImage | BadImage:
+        """Labels an image with its class index; a BadImage if the label is not in the list."""
+        if isinstance(label, int):
+            name = self.names[label] if 0 <= label < len(self.names) else None
+        else:
+            name = class_name(label) if label else None
+        if name in self.classes:
+            return LabelledImage(contents, self.classes.index(name), filename, source=source)
+        expected = f'expected one of {describe_classes(self.classes)}'
+        detail = 'it has no label' if label is None else f'its label is {name or label}; {expected}'
+        return BadImage(filename, 'label outside the list', detail, contents)
 
 
 def make_labels(

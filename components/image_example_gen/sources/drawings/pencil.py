@@ -4,16 +4,16 @@ Shapes are given in *head units*: the origin is the centre of the head, one unit
 its width, x points right and y down.
 """
 
-import colorsys
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike
-from PIL import Image, ImageDraw
+from PIL import Image, ImageColor, ImageDraw
 
-Colour = tuple[int, int, int]
+Colour = tuple[int, ...]
 
 _ANGLES = np.linspace(0, 2 * np.pi, 28, endpoint=False)
 CIRCLE = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1)
@@ -31,40 +31,32 @@ class Pose:
     nod: float
 
 
-def from_hex(text: str) -> Colour:
-    """Reads a colour such as `#d98a3d`."""
-    return int(text[1:3], 16), int(text[3:5], 16), int(text[5:7], 16)
+def any_colour(rng: Generator) -> Colour:
+    """Samples a colour of any hue, with limited saturation and value."""
+    hue, saturation, value = rng.uniform((0, 10, 30), (360, 70, 95))
+    return ImageColor.getrgb(f'hsv({hue:.0f}, {saturation:.0f}%, {value:.0f}%)')
+
+
+def one_of(colours: Sequence[str], rng: Generator) -> Colour:
+    """Samples one of the colours, with normal noise of 12 grey levels."""
+    chosen = ImageColor.getrgb(colours[rng.integers(len(colours))])
+    return tuple(rng.normal(chosen, 12).clip(0, 255).round().astype(int).tolist())
 
 
 def blend(first: Colour, second: Colour, share: float) -> Colour:
     """Mixes two colours; `share` is the share of the second."""
-    red, green, blue = (round(a + (b - a) * share) for a, b in zip(first, second, strict=True))
-    return red, green, blue
+    return tuple(round(a + (b - a) * share) for a, b in zip(first, second, strict=True))
 
 
-def jitter(colour: Colour, rng: Generator) -> Colour:
-    """Adds normal noise to a colour (12 grey levels)."""
-    red, green, blue = (
-        min(255, max(0, round(c + d))) for c, d in zip(colour, rng.normal(0, 12, 3), strict=True)
-    )
-    return red, green, blue
-
-
-def any_colour(rng: Generator) -> Colour:
-    """Samples a colour of any hue, with limited saturation and value."""
-    hue, saturation, value = rng.uniform((0, 0.1, 0.3), (1, 0.7, 0.95))
-    red, green, blue = colorsys.hsv_to_rgb(hue, saturation, value)
-    return round(red * 255), round(green * 255), round(blue * 255)
-
-
-def mirror(half: tuple[tuple[float, float], ...]) -> np.ndarray:
+def mirror(half: ArrayLike) -> np.ndarray:
     """Mirrors the right half of an outline, from top to bottom: [n, 2] becomes [2 n, 2]."""
     points = np.array(half, dtype=float)
     return np.concatenate([points, points[::-1] * (-1, 1)])
 
 
-def smooth(points: np.ndarray, rounds: int = 2) -> np.ndarray:
+def smooth(outline: ArrayLike, rounds: int = 2) -> np.ndarray:
     """Cuts the corners of a closed outline (Chaikin): [n, 2] becomes [n 2^rounds, 2]."""
+    points = np.array(outline, dtype=float)
     for _ in range(rounds):
         after = np.roll(points, -1, axis=0)
         points = np.stack([0.75 * points + 0.25 * after, 0.25 * points + 0.75 * after], axis=1)
@@ -72,52 +64,39 @@ def smooth(points: np.ndarray, rounds: int = 2) -> np.ndarray:
     return points
 
 
+def ellipse(centre: ArrayLike, radii: ArrayLike) -> np.ndarray:
+    """The outline of an ellipse: [28, 2]."""
+    return CIRCLE * np.asarray(radii) + np.asarray(centre)
+
+
+@dataclass(frozen=True)
 class Pencil:
-    """Draws on a canvas in head units, transformed by the pose."""
+    """Draws on a canvas in head units, transformed by the pose; `ink` is the colour of lines."""
 
-    def __init__(self, canvas: Image.Image, pose: Pose, ink: Colour) -> None:
-        self._draw = ImageDraw.Draw(canvas)
-        self._pose = pose
-        self._ink = ink
-        cosine, sine = math.cos(pose.tilt), math.sin(pose.tilt)
-        self._rotation = pose.scale * np.array([[cosine, sine], [-sine, cosine]])
+    canvas: Image.Image
+    pose: Pose
+    ink: Colour
 
-    def place(self, points: np.ndarray, depth: float = 0) -> list[float]:
+    def place(self, points: ArrayLike, depth: float = 0) -> list[float]:
         """Projects points [n, 2], `depth` in front of the head, to pixels [x, y, x, y, ...]."""
-        pose = self._pose
-        turned = points * (math.cos(pose.turn), 1)
+        pose = self.pose
+        turned = np.asarray(points, dtype=float) * (math.cos(pose.turn), 1)
         turned += (depth * math.sin(pose.turn), depth * math.sin(pose.nod))
-        pixels = turned @ self._rotation + (pose.x, pose.y)
-        return pixels.ravel().tolist()
+        cosine, sine = math.cos(pose.tilt), math.sin(pose.tilt)
+        rotated = turned @ np.array([[cosine, sine], [-sine, cosine]])
+        return (rotated * pose.scale + (pose.x, pose.y)).ravel().tolist()
 
-    def shape(self, points: np.ndarray, fill: Colour, depth: float = 0, line: float = 0) -> None:
+    def shape(self, points: ArrayLike, fill: Colour, depth: float = 0, line: float = 0) -> None:
         """Fills a closed outline; `line` is the width of the ink around it, 0 for none."""
-        self._draw.polygon(self.place(points, depth), fill=fill)
+        ImageDraw.Draw(self.canvas).polygon(self.place(points, depth), fill=fill)
         if line:
-            self.outline(points, line, depth)
-
-    def outline(self, points: np.ndarray, line: float, depth: float = 0) -> None:
-        """Draws a closed outline in ink."""
-        pixels = self.place(points, depth)
-        self._draw.line(pixels + pixels[:4], fill=self._ink, width=self._width(line))
-
-    def ellipse(
-        self,
-        centre: tuple[float, float],
-        radii: tuple[float, float],
-        fill: Colour,
-        depth: float = 0,
-        line: float = 0,
-    ) -> None:
-        """Fills an ellipse."""
-        self.shape(CIRCLE * radii + centre, fill, depth, line)
+            closed = np.concatenate([points, np.asarray(points)[:2]])
+            self.line(closed, line, depth)
 
     def line(
         self, points: ArrayLike, width: float, depth: float = 0, fill: Colour | None = None
     ) -> None:
         """Draws an open line, in ink unless `fill` is given."""
-        pixels = self.place(np.array(points, dtype=float), depth)
-        self._draw.line(pixels, fill=fill or self._ink, width=self._width(width))
-
-    def _width(self, units: float) -> int:
-        return max(1, round(units * self._pose.scale))
+        pixels = max(1, round(width * self.pose.scale))
+        draw = ImageDraw.Draw(self.canvas)
+        draw.line(self.place(points, depth), fill=fill or self.ink, width=pixels)

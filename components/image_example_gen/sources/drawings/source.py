@@ -31,27 +31,23 @@ class DrawingsSource:
         self.fingerprint = digest.hexdigest()
 
     def shards(self) -> list['DrawingsShard']:
-        starts = range(0, self.count, _PER_SHARD)
-        return [
-            DrawingsShard(start, min(start + _PER_SHARD, self.count), self._seed)
-            for start in starts
-        ]
+        numbers = range(self.count)
+        parts = [numbers[start : start + _PER_SHARD] for start in numbers[::_PER_SHARD]]
+        return [DrawingsShard(part, self._seed) for part in parts]
 
 
 @dataclasses.dataclass(frozen=True)
 class DrawingsShard:
-    """The drawings with numbers in `range(start, stop)`."""
+    """The drawings with these numbers."""
 
-    start: int
-    stop: int
+    numbers: range
     seed: int
 
     def images(self) -> Iterator[LabelledImage]:
         # Forked processes would inherit the threads of TensorFlow and hang.
         context = multiprocessing.get_context('spawn')
         with context.Pool(os.cpu_count()) as pool:
-            numbers = range(self.start, self.stop)
-            drawn = pool.imap(partial(draw, seed=self.seed), numbers, _CHUNK)
-            for number, contents in zip(numbers, drawn, strict=True):
+            drawn = pool.imap(partial(draw, seed=self.seed), self.numbers, _CHUNK)
+            for number, contents in zip(self.numbers, drawn, strict=True):
                 label = number % len(CLASSES)
                 yield LabelledImage(contents, label, f'{CLASSES[label]}-{self.seed}-{number}.jpg')

@@ -12,7 +12,8 @@ from components.image_example_gen.sources.base.config import FeatureNames
 from components.image_example_gen.sources.base.image_files import fingerprint
 from components.image_example_gen.sources.base.labels import make_labels
 from components.image_example_gen.sources.base.reading import convert_os_errors
-from components.image_example_gen.sources.tfrecord.source import ExampleShard, RecordPart, divide
+from components.image_example_gen.sources.tfrecord.record_files import RecordRange, divide
+from components.image_example_gen.sources.tfrecord.source import ExampleShard
 
 FILES = 'data_tfrecord-'  # prefix of record files, as in TFX
 
@@ -32,11 +33,7 @@ class CanonicalSource:
     """A folder with `Split-train`, `Split-eval` and `Split-test`, each with files of records.
 
     Provides classes, counts and fingerprint to runs and schedules; a run imports the records with
-    TFX's ImportExampleGen.
-
-    Args:
-        path: the folder.
-        classes: names in the order of the labels; None: those in `manifest.json` of the folder.
+    TFX's ImportExampleGen. By default, the classes are those in `manifest.json` of the folder.
 
     Raises:
         DataError: a split is missing or empty, the manifest counts no images of a class in a split,
@@ -44,75 +41,57 @@ class CanonicalSource:
     """
 
     def __init__(self, path: Path, classes: tuple[str, ...] | None = None) -> None:
-        files, manifest = record_files(path), _read_manifest(path)
+        files, manifest = _record_files(path), _read_manifest(path)
         self.fingerprint = fingerprint_of(path)
         # The records contain label numbers: classes can be renamed, but not selected or ordered.
         named = classes or (manifest.source.classes if manifest.source else None)
         self._labels = make_labels(path, None, named)
         self.classes = self._labels.classes
-        _require_every_class(path, manifest)
-        self._parts: list[RecordPart] = []
+        self._ranges: list[RecordRange] = []
         for split, split_files in files.items():
-            parts = divide(split_files, path)
-            if not parts:
-                raise DataError(f'{_folder(path, split)} has no images: it has no records')
-            self._parts += parts
-        self.count = sum(part.records.count for part in self._parts)
+            ranges = divide(split_files, path)
+            if not ranges:
+                raise DataError(f'{path}/Split-{split} has no images: it has no records')
+            missing = [name for name, n in manifest.counts.get(split, {}).items() if not n]
+            if missing:
+                raise DataError(
+                    f'{path}/Split-{split} has no images of class {missing[0]!r}; training and '
+                    'evaluation need images of every class in every split'
+                )
+            self._ranges += ranges
+        self.count = sum(records.count for records in self._ranges)
 
     def shards(self) -> list[ExampleShard]:
         names = FeatureNames(filename=features.FILENAME)
-        return [ExampleShard(part, names, self._labels) for part in self._parts]
-
-
-def record_files(path: Path) -> dict[str, list[Path]]:
-    """The record files of each split.
-
-    Raises:
-        DataError: a split has none, or a folder cannot be read.
-    """
-    found = {}
-    for split in features.SPLITS:
-        folder = _folder(path, split)
-        with convert_os_errors():
-            if not folder.exists():
-                raise DataError(
-                    f'{folder} does not exist; give a folder that ImageExampleGen has written, '
-                    'with Split-train, Split-eval and Split-test'
-                )
-            found[split] = sorted(file for file in folder.iterdir() if file.name.startswith(FILES))
-        if not found[split]:
-            raise DataError(f'{folder} has no record files; expected {folder}/{FILES}*')
-    return found
+        return [ExampleShard(records, '', names, self._labels) for records in self._ranges]
 
 
 def fingerprint_of(path: Path) -> str:
-    """A digest that changes when a record file is added, removed or written.
-
-    Raises:
-        DataError: a split has no record files, or a folder cannot be read.
-    """
-    files = [file for split_files in record_files(path).values() for file in split_files]
+    """A digest that changes when a record file is added, removed or written."""
+    files = [file for split_files in _record_files(path).values() for file in split_files]
     with convert_os_errors():
         return fingerprint(files, path)
 
 
-def _folder(path: Path, split: str) -> Path:
-    return path / f'Split-{split}'
+def _record_files(path: Path) -> dict[str, list[Path]]:
+    """The record files of each split; raises DataError if a split has none."""
+    found = {}
+    for split in features.SPLITS:
+        folder = path / f'Split-{split}'
+        with convert_os_errors():
+            files = folder.iterdir() if folder.exists() else ()
+            found[split] = sorted(file for file in files if file.name.startswith(FILES))
+        if not found[split]:
+            raise DataError(
+                f'{folder} has no record files; give a folder that ImageExampleGen has written, '
+                f'with Split-train, Split-eval and Split-test, each with {FILES}*'
+            )
+    return found
 
 
 def _read_manifest(path: Path) -> _Manifest:
-    """An empty manifest if there is none, or another one."""
+    """Empty if the folder has no manifest, or another program's."""
     try:
         return _Manifest.model_validate(json.loads((path / MANIFEST).read_text()))
     except (OSError, ValueError):
         return _Manifest()
-
-
-def _require_every_class(path: Path, manifest: _Manifest) -> None:
-    for split, images in manifest.counts.items():
-        for name, number in images.items():
-            if not number:
-                raise DataError(
-                    f'{_folder(path, split)} has no images of class {name!r}; training and '
-                    'evaluation need images of every class in every split'
-                )

@@ -1,4 +1,4 @@
-"""TFRecord files: the offsets of their records, and the records of a range.
+"""TFRecord files: divides them into ranges of records, and reads the records of a range.
 
 A record is its length in 8 bytes, a checksum of that in 4, the payload, and a checksum of it in 4,
 all little-endian; a checksum is CRC-32C, masked. See `tensorflow/core/lib/io/record_writer.h`.
@@ -12,94 +12,79 @@ import gzip
 import io
 import os
 import struct
+import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import google_crc32c
 
-from common.errors import DataError, RejectionReason
+from common.errors import DataError, Rejected
+from components.image_example_gen.sources.base.source_protocol import IMAGES_PER_SHARD
 
 _Stream = gzip.GzipFile | io.BufferedReader
 
 _HEAD, _TAIL = struct.Struct('<QI'), struct.Struct('<I')
-_GZIP = b'\x1f\x8b'
+_GZIP = b'\x1f\x8b\x08'
 _LARGEST = 2**30  # bytes of a record that is read; no image is larger
-_MOST_SKIPPED = 2**62  # bytes; `seek` takes no more than 2**63 - 1
+_MOST_SKIPPED = 2**62  # bytes; `seek` accepts no more than 2**63 - 1
 
 
 @dataclasses.dataclass(frozen=True)
 class RecordRange:
-    """Consecutive records of a file.
+    """Consecutive records of a file."""
 
-    Attributes:
-        offset: of the first, in (decompressed) bytes.
-        first: its number in the file.
-        count: number of records.
-    """
-
-    offset: int
-    first: int
+    file: Path
+    name: str  # relative path
+    offset: int  # where the first record begins, in (decompressed) bytes
+    first: int  # number of the first record in the file
     count: int
 
 
-class BadRecord(NamedTuple):
-    """A record that cannot be read.
+def divide(files: Iterable[Path], root: Path) -> list[RecordRange]:
+    """Divides files into ranges of IMAGES_PER_SHARD records; names are relative to `root`.
 
-    Attributes:
-        reason: the kind of the problem.
-        detail: the problem in one clause.
-        contents: the bytes that there are, if they may help.
-    """
-
-    reason: RejectionReason
-    detail: str
-    contents: bytes = b''
-
-
-def record_ranges(file: Path, size: int) -> list[RecordRange]:
-    """Divides a file; reads only the heads of its records, or all of it if it is compressed.
-
-    Args:
-        file: TFRecords, with or without gzip.
-        size: records of a range; a compressed file, which can only be read from its beginning, is
-            one range.
+    Reads the headers of the records only. A compressed file can only be read from its beginning:
+    it is read once, and is one range.
 
     Raises:
-        DataError: the file cannot be read, or is damaged between two records.
+        DataError: a file cannot be read, or is damaged between two records.
     """
-    starts, count = [], 0
-    with _open(file) as stream:
-        compressed = isinstance(stream, gzip.GzipFile)
-        for offset in _offsets(file, stream):
-            if not count or (not count % size and not compressed):
-                starts.append((offset, count))
-            count += 1
-    size = count if compressed else size
-    return [RecordRange(offset, first, min(size, count - first)) for offset, first in starts]
+    ranges = []
+    for file in files:
+        offsets, count = [], 0
+        with _open(file) as stream:
+            size = sys.maxsize if isinstance(stream, gzip.GzipFile) else IMAGES_PER_SHARD
+            for offset in _offsets(file, stream):
+                if count % size == 0:
+                    offsets.append(offset)
+                count += 1
+        name = str(file.relative_to(root))
+        for first, offset in zip(range(0, count, size), offsets, strict=True):
+            ranges.append(RecordRange(file, name, offset, first, min(size, count - first)))
+    return ranges
 
 
-def read_records(file: Path, records: RecordRange) -> Iterator[bytes | BadRecord]:
-    """The payloads of a range, in order; reading goes on after a damaged one.
+def read_records(records: RecordRange) -> Iterator[bytes | Rejected]:
+    """Yields the payload of each record, or an error; reading goes on after a damaged record.
 
     Raises:
         DataError: the file cannot be read, or has changed since it was divided.
     """
-    with _open(file) as stream:
-        if not _seek(stream, records.offset):
-            raise DataError(f'{file} changed while it was read: it has become shorter')
+    with _open(records.file) as stream:
+        stream.seek(records.offset)
         for _ in range(records.count):
-            yield _read(file, stream)
+            try:
+                yield _read_payload(records.file, stream)
+            except Rejected as error:
+                yield error
 
 
 @contextlib.contextmanager
 def _open(file: Path) -> Iterator[_Stream]:
     try:
         with file.open('rb') as raw:
-            head = raw.read(_HEAD.size)
-            raw.seek(0)
-            if head.startswith(_GZIP) and not _is_head(head):
+            if raw.peek(len(_GZIP)).startswith(_GZIP):
                 with gzip.GzipFile(fileobj=raw) as stream:
                     yield stream
             else:
@@ -111,43 +96,22 @@ def _open(file: Path) -> Iterator[_Stream]:
 
 
 def _offsets(file: Path, stream: _Stream) -> Iterator[int]:
-    """Where each record begins, including one that is cut off.
-
-    Raises:
-        DataError: no record begins there, or the first is cut off.
-    """
+    """Yields where each record begins, including a truncated one at the end."""
     start = 0
     try:
-        while (length := _length(file, stream)) is not None:
-            end = stream.tell() + length + _TAIL.size
-            if not _seek(stream, end):
-                raise EOFError
+        while (length := _read_length(file, stream)) is not None:
+            _skip(stream, length)
             yield start
-            start = end
+            start = stream.tell()
     except EOFError:
-        if not start:
-            raise DataError(
-                f'{file} is not a whole TFRecord file: it ends in its first record'
-            ) from None
         yield start
 
 
-def _seek(stream: _Stream, offset: int) -> bool:
-    """Whether the file is that long.
+def _read_length(file: Path, stream: _Stream) -> int | None:
+    """The length of the payload of the next record; None at the end of the file.
 
     Raises:
-        EOFError: it is compressed and cut off before.
-    """
-    if not isinstance(stream, gzip.GzipFile) and offset > os.fstat(stream.fileno()).st_size:
-        return False
-    return stream.seek(min(offset, _MOST_SKIPPED)) == offset
-
-
-def _length(file: Path, stream: _Stream) -> int | None:
-    """The length of the record that begins here; None at the end of the file.
-
-    Raises:
-        EOFError: its head is cut off.
+        EOFError: the header is truncated.
         DataError: no record begins here.
     """
     start = stream.tell()
@@ -156,35 +120,37 @@ def _length(file: Path, stream: _Stream) -> int | None:
         return None
     if len(head) < _HEAD.size and start:
         raise EOFError
-    if not _is_head(head):
+    if len(head) < _HEAD.size or _HEAD.unpack(head)[1] != _masked_crc32c(head[:8]):
         problem = 'is damaged' if start else 'is not a TFRecord file'
         raise DataError(f'{file} {problem}: no record begins at byte {start:,}')
     return int(_HEAD.unpack(head)[0])
 
 
-def _is_head(head: bytes) -> bool:
-    return len(head) == _HEAD.size and _HEAD.unpack(head)[1] == _masked_crc32c(head[:8])
+def _skip(stream: _Stream, length: int) -> None:
+    """Skips a payload and its checksum; raises EOFError if they are truncated."""
+    stream.seek(min(length, _MOST_SKIPPED), os.SEEK_CUR)
+    if len(stream.read(_TAIL.size)) < _TAIL.size:
+        raise EOFError
 
 
-def _read(file: Path, stream: _Stream) -> bytes | BadRecord:
-    start, body = stream.tell(), b''
+def _read_payload(file: Path, stream: _Stream) -> bytes:
+    """Raises Rejected if the record is too large, truncated or damaged."""
+    start = stream.tell()
     try:
-        length = _length(file, stream)
+        length = _read_length(file, stream)
         if length is None:
-            raise DataError(f'{file} changed while it was read: it ends at byte {start:,}')
+            raise DataError(f'{file} changed while it was read: it ends before byte {start + 1:,}')
         if length > _LARGEST:
-            if not _seek(stream, stream.tell() + length + _TAIL.size):
-                raise EOFError
-            return BadRecord('too large', f'its record has {length:,} bytes')
-        body = stream.read(length + _TAIL.size)
-        if len(body) < length + _TAIL.size:
+            _skip(stream, length)
+            raise Rejected('too large', f'its record has {length:,} bytes')
+        payload, tail = stream.read(length), stream.read(_TAIL.size)
+        if len(tail) < _TAIL.size:
             raise EOFError
     except EOFError:
         detail = f'the file ends in its record, which begins at byte {start:,}'
-        return BadRecord('truncated', detail, body)
-    payload = body[:length]
-    if _TAIL.unpack(body[length:])[0] != _masked_crc32c(payload):
-        return BadRecord('damaged', 'the checksum of its record is wrong', payload)
+        raise Rejected('truncated', detail) from None
+    if _TAIL.unpack(tail)[0] != _masked_crc32c(payload):
+        raise Rejected('damaged', 'the checksum of its record is wrong')
     return payload
 
 

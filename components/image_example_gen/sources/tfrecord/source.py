@@ -1,42 +1,34 @@
 """Source for external TFRecords of `tf.Example`s."""
 
-import contextlib
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from common.errors import DataError
+from common.errors import DataError, Rejected
 from components.image_example_gen.sources.base.config import FeatureNames
-from components.image_example_gen.sources.base.image_files import RECORDS, fingerprint
+from components.image_example_gen.sources.base.image_files import RECORDS, fingerprint, walk
 from components.image_example_gen.sources.base.labels import Labels, make_labels
 from components.image_example_gen.sources.base.origins import sources_of_files
 from components.image_example_gen.sources.base.reading import convert_os_errors
 from components.image_example_gen.sources.base.source_protocol import (
-    IMAGES_PER_SHARD,
     BadImage,
     LabelledImage,
     class_name,
 )
 from components.image_example_gen.sources.tfrecord.record_files import (
-    BadRecord,
     RecordRange,
+    divide,
     read_records,
-    record_ranges,
 )
 
 
 class TfrecordSource:
-    """A TFRecord file, or all TFRecord files in a folder: `*.tfrecord`, `*-00000-of-00010`, `*.gz`.
+    """A TFRecord file, or all in a folder at any depth: `*.tfrecord`, `*-00000-of-00010`, `*.gz`.
 
-    Labels are class indices or class names. Files are divided by the headers of their records; a
-    compressed file is read once for its headers, and is one shard.
-
-    Args:
-        path: the file, or a folder that is searched at any depth.
-        names: of the features.
-        classes: names in the order of the labels; None: the sorted names among the labels, for
-            which all records are read once more.
+    Labels are class indices or class names. By default, the classes are the sorted names among the
+    labels, for which all records are read once more.
 
     Raises:
         DataError: a file is missing or has no records, the features have other names, or there are
@@ -46,203 +38,120 @@ class TfrecordSource:
     def __init__(
         self, path: Path, names: FeatureNames, classes: tuple[str, ...] | None = None
     ) -> None:
+        if not path.exists():
+            raise DataError(f'{path} does not exist; give a TFRecord file or a folder of files')
         root = path if path.is_dir() else path.parent
         with convert_os_errors():
-            files = _find(path)
+            files = [path] if path.is_file() else _find(path)
             self.fingerprint = fingerprint(files, root)
-        self._parts = divide(files, root)
-        self.count = sum(part.records.count for part in self._parts)
+        if not files:
+            raise DataError(
+                f'data folder {path} has no TFRecord files; expected names such as '
+                'a.tfrecord, a.tfrecord.gz or a-00000-of-00010'
+            )
+        self._ranges = divide(files, root)
+        self.count = sum(records.count for records in self._ranges)
         if not self.count:
             raise DataError(f'{path} has no images: it has no records')
-        first = _first_label(path, self._parts, names)
-        own = None
-        if classes is None and isinstance(first, str):
-            own = tuple(sorted(_label_names(self._parts, names)))
-        self._names, self._labels = names, make_labels(path, own, classes)
+        own = _label_names(path, self._ranges, names, first_only=classes is not None)
+        self._labels, self._names = make_labels(path, own, classes), names
         self.classes = self._labels.classes
 
     def shards(self) -> list['ExampleShard']:
-        sources = sources_of_files((part.name, part.records.count) for part in self._parts)
-        parts = [part._replace(source=sources[part.name]) for part in self._parts]
-        return [ExampleShard(part, self._names, self._labels) for part in parts]
-
-
-class RecordPart(NamedTuple):
-    """Some records of a file.
-
-    Attributes:
-        file: the file.
-        name: path of the file, for the names of images.
-        records: their range.
-        source: of the images.
-    """
-
-    file: Path
-    name: str
-    records: RecordRange
-    source: str = ''
-
-
-def divide(files: Iterable[Path], root: Path) -> list[RecordPart]:
-    """Divides files into parts of IMAGES_PER_SHARD records; names are relative to `root`.
-
-    Raises:
-        DataError: a file cannot be read, or is damaged between two records.
-    """
-    return [
-        RecordPart(file, str(file.relative_to(root)), records)
-        for file in files
-        for records in record_ranges(file, IMAGES_PER_SHARD)
-    ]
+        sources = sources_of_files((records.name, records.count) for records in self._ranges)
+        return [
+            ExampleShard(records, sources[records.name], self._names, self._labels)
+            for records in self._ranges
+        ]
 
 
 @dataclasses.dataclass(frozen=True)
 class ExampleShard:
-    """The `tf.Example`s of a part of a file.
+    """The `tf.Example`s of a part of a file."""
 
-    Attributes:
-        part: the records.
-        names: of the features.
-        labels: of the source.
-    """
-
-    part: RecordPart
+    records: RecordRange
+    source: str
     names: FeatureNames
     labels: Labels
 
     def images(self) -> Iterator[LabelledImage | BadImage]:
-        records = read_records(self.part.file, self.part.records)
-        for number, record in enumerate(records, self.part.records.first):
-            yield self._to_image(record, f'{self.part.name}:{number}')
+        for number, record in enumerate(read_records(self.records), self.records.first):
+            place = f'{self.records.name}:{number}'
+            try:
+                image, label, filename = _parse(record, self.names)
+            except Rejected as error:
+                contents = record if isinstance(record, bytes) else b''
+                yield BadImage(place, error.reason, error.detail, contents)
+                continue
+            place = f'{place} ({filename})' if filename else place
+            yield self.labels.to_image(image, label, place, self.source)
 
-    def _to_image(self, record: bytes | BadRecord, place: str) -> LabelledImage | BadImage:
-        if isinstance(record, BadRecord):
-            return BadImage(place, *record)
-        contents = record
+
+def _find(folder: Path) -> list[Path]:
+    files = [parent / name for parent, _, names in walk(folder) for name in names]
+    return sorted(file for file in files if RECORDS.fullmatch(file.name) and file.is_file())
+
+
+def _label_names(
+    path: Path, ranges: Sequence[RecordRange], names: FeatureNames, *, first_only: bool
+) -> tuple[str, ...] | None:
+    """The sorted class names among the labels; None if labels are numbers, or for `first_only`.
+
+    Raises DataError if no example is valid.
+    """
+    found: set[str] = set()
+    reason: Rejected | None = None
+    for record in itertools.chain.from_iterable(map(read_records, ranges)):
         try:
-            values = _values(record)
-            contents = _image(values, self.names)
-            label = _label(values, self.names)
-        except _InvalidExample as error:
-            return BadImage(place, 'unreadable', str(error), contents)
-        names = values.get(self.names.filename, ()) if self.names.filename else ()
-        if names and isinstance(names[0], bytes):
-            place = f'{place} ({names[0].decode(errors="surrogateescape")})'
-        index = self.labels.index(label)
-        if index is None:
-            detail = self.labels.describe_unknown(label)
-            return BadImage(place, 'label outside the list', detail, contents)
-        return LabelledImage(contents, index, place, source=self.part.source)
-
-
-def _find(path: Path) -> list[Path]:
-    if path.is_file():
-        return [path]
-    if not path.is_dir():
-        raise DataError(f'{path} does not exist; give a TFRecord file, or a folder of such files')
-    files = [
-        file
-        for file in sorted(path.rglob('*'))
-        if RECORDS.fullmatch(file.name) and file.is_file() and not _hidden(file.relative_to(path))
-    ]
-    if not files:
+            _, label, _ = _parse(record, names)
+        except Rejected as error:
+            reason = error
+            continue
+        if first_only or isinstance(label, int):
+            return None
+        found.add(class_name(label))
+    if not found and reason:
         raise DataError(
-            f'data folder {path} has no TFRecord files; expected names such as '
-            'a.tfrecord, a.tfrecord.gz or a-00000-of-00010'
+            f'{path} has no example that matches data.features: of the last one, {reason.detail}'
         )
-    return files
+    return tuple(sorted(found))
 
 
-def _hidden(file: Path) -> bool:
-    return any(part.startswith('.') for part in file.parts)
+def _parse(record: bytes | Rejected, names: FeatureNames) -> tuple[bytes, int | str, str]:
+    """The image, the label and the file name (or '') of a record.
 
-
-class _InvalidExample(ValueError):
-    """A record cannot be used; the message is the reason in one clause."""
-
-
-def _values(record: bytes | BadRecord) -> dict[str, Sequence[Any]]:
-    """The values of each feature of a `tf.Example`: bytes, integers or floats.
-
-    Raises:
-        _InvalidExample: the record is not a `tf.Example`.
+    Raises Rejected if the record is not a `tf.Example`, or a feature is missing or invalid.
     """
     import tensorflow as tf  # slow to import
     from google.protobuf.message import DecodeError
 
-    if isinstance(record, BadRecord):
-        raise _InvalidExample(record.detail)
+    if isinstance(record, Rejected):
+        raise record
     try:
         features = tf.train.Example.FromString(record).features.feature
     except DecodeError:
-        raise _InvalidExample('its record is not a tf.Example') from None
-    return {
-        name: getattr(feature, feature.WhichOneof('kind')).value
-        for name, feature in features.items()
-        if feature.WhichOneof('kind')
-    }
+        raise Rejected('unreadable', 'its record is not a tf.Example') from None
+    image = _single_value(features, names.image, bytes)
+    label = _single_value(features, names.label, int, bytes)
+    try:
+        label = label if isinstance(label, int) else label.decode()
+    except UnicodeDecodeError:
+        raise Rejected('unreadable', f'its feature {names.label} is not text') from None
+    filenames = features[names.filename].bytes_list.value if names.filename else ()
+    return image, label, b''.join(filenames).decode(errors='surrogateescape')
 
 
-def _image(values: dict[str, Sequence[Any]], names: FeatureNames) -> bytes:
-    contents = _single_value(values, names.image)
-    if not isinstance(contents, bytes):
-        raise _InvalidExample(f'its feature {names.image} does not hold bytes')
-    return contents
-
-
-def _label(values: dict[str, Sequence[Any]], names: FeatureNames) -> int | str:
-    label = _single_value(values, names.label)
-    if isinstance(label, bytes):
-        try:
-            return label.decode()
-        except UnicodeDecodeError:
-            raise _InvalidExample(f'its feature {names.label} is not text') from None
-    if not isinstance(label, int):
-        raise _InvalidExample(f'its feature {names.label} is neither an integer nor a name')
-    return label
-
-
-def _single_value(values: dict[str, Sequence[Any]], name: str) -> Any:
-    """Raises _InvalidExample if the feature has no value or several."""
-    if not values.get(name):
-        raise _InvalidExample(f'its record has no feature {name}')
-    if len(values[name]) > 1:
-        raise _InvalidExample(f'its feature {name} has {len(values[name])} values')
-    return values[name][0]
-
-
-def _first_label(path: Path, parts: Sequence[RecordPart], names: FeatureNames) -> int | str:
-    """The label of the first valid example.
-
-    Raises:
-        DataError: no example is valid; the message lists the features.
-    """
-    found: dict[str, str] = {}
-    reason = ''
-    for record in _all_records(parts):
-        try:
-            values = _values(record)
-            found |= {name: type(each[0]).__name__ for name, each in values.items() if each}
-            _image(values, names)
-            return _label(values, names)
-        except _InvalidExample as error:
-            reason = str(error)
-    listed = ', '.join(f'{name} ({kind})' for name, kind in sorted(found.items()))
-    raise DataError(
-        f'{path} has no example that matches data.features: of the last one, {reason}; '
-        f'its features are: {listed or "none"}'
-    )
-
-
-def _label_names(parts: Sequence[RecordPart], names: FeatureNames) -> set[str]:
-    """The class names among the labels."""
-    found = set()
-    for record in _all_records(parts):
-        with contextlib.suppress(_InvalidExample):
-            found.add(_label(_values(record), names))
-    return {class_name(name) for name in found if isinstance(name, str)}
-
-
-def _all_records(parts: Sequence[RecordPart]) -> Iterator[bytes | BadRecord]:
-    for part in parts:
-        yield from read_records(part.file, part.records)
+def _single_value(features: Mapping[str, Any], name: str, *types: type) -> Any:
+    """The value of a feature; raises Rejected if it has none, several, or one of another type."""
+    if name not in features:
+        existing = ', '.join(sorted(features)[:20]) or 'none'
+        raise Rejected('unreadable', f'its record has no feature {name}; its features: {existing}')
+    kind = features[name].WhichOneof('kind')
+    values = getattr(features[name], kind).value if kind else []
+    if len(values) != 1:
+        raise Rejected('unreadable', f'its feature {name} has {len(values)} values; expected one')
+    if not isinstance(values[0], types):
+        expected = ' or '.join(each.__name__ for each in types)
+        given = type(values[0]).__name__
+        raise Rejected('unreadable', f'its feature {name} is {given}; expected {expected}')
+    return values[0]

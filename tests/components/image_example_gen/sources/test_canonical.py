@@ -1,98 +1,74 @@
-import json
-import re
 from pathlib import Path
 
 import pytest
-import tensorflow as tf
+from tfrecord_files import example, write_tfrecord
 
 from common import features
 from common.errors import DataError
 from components.image_example_gen.sources.base.source_protocol import every_image
 from components.image_example_gen.sources.tfrecord.canonical import CanonicalSource
 
-SPLITS = ('train', 'eval', 'test')
+NAME = 'data_tfrecord-00000-of-00001'
 
 
-def write_split(folder: Path, split: str, labels: list[int]) -> Path:
+def write_split(folder: Path, split: str, labels: list[int]) -> None:
     """Writes the canonical records of a split, with the features that the source reads."""
-    path = folder / f'Split-{split}' / 'data_tfrecord-00000-of-00001'
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tf.io.TFRecordWriter(str(path)) as writer:
-        for number, label in enumerate(labels):
-            example = tf.train.Example()
-            values = example.features.feature
-            values[features.IMAGE_BYTES].bytes_list.value.append(f'{split}{number}'.encode())
-            values[features.LABEL].int64_list.value.append(label)
-            values[features.FILENAME].bytes_list.value.append(f'{number}.jpg'.encode())
-            writer.write(example.SerializeToString())
-    return path
+    keys = (features.IMAGE_BYTES, features.LABEL, features.FILENAME)
+    rows = [(f'{split}{n}'.encode(), label, b'%d.jpg' % n) for n, label in enumerate(labels)]
+    examples = [example(**dict(zip(keys, row, strict=True))) for row in rows]
+    write_tfrecord(folder / f'Split-{split}' / NAME, examples)
 
 
 @pytest.fixture
 def folder(tmp_path) -> Path:
     folder = tmp_path / 'records'
-    for split in SPLITS:
+    for split in features.SPLITS:
         write_split(folder, split, [0, 1, 1])
-    counts = {split: {'cat': 1, 'dog': 2} for split in SPLITS}
-    manifest = {'source': {'classes': ['cat', 'dog']}, 'counts': counts}
-    (folder / 'manifest.json').write_text(json.dumps(manifest))
+    (folder / 'manifest.json').write_text('{"source": {"classes": ["cat", "dog"]}}')
     return folder
 
 
-def test_reads_classes_from_manifest_and_every_image_once(folder):
-    source = CanonicalSource(folder)
+@pytest.mark.parametrize('renamed', [None, ('dog', 'cat')])
+def test_reads_every_image_once_with_classes_of_manifest_or_recipe(folder, renamed):
+    source = CanonicalSource(folder, renamed)
 
-    assert source.classes == ('cat', 'dog')
-    assert source.count == 9
-    images = list(every_image(source))
-    assert [image.contents for image in images] == [
-        f'{split}{number}'.encode() for split in SPLITS for number in range(3)
+    assert (source.classes, source.count) == (renamed or ('cat', 'dog'), 9)
+    images = [(image.contents, image.label, image.filename) for image in every_image(source)]
+    assert images == [
+        (f'{split}{n}'.encode(), min(n, 1), f'Split-{split}/{NAME}:{n} ({n}.jpg)')
+        for split in features.SPLITS
+        for n in range(3)
     ]
-    assert [image.label for image in images] == [0, 1, 1] * 3
-    assert images[4].filename == 'Split-eval/data_tfrecord-00000-of-00001:1 (1.jpg)'
 
 
-def test_recipe_renames_classes(folder):
-    source = CanonicalSource(folder, ('dog', 'cat'))
+@pytest.mark.parametrize(
+    ('manifest', 'message'),
+    [
+        *(
+            (damaged, 'does not name its classes')
+            for damaged in ('', '{', '{}', '{"source": null}')
+        ),
+        (
+            '{"source": {"classes": ["a", "b"]}, "counts": {"test": {"a": 1, "b": 0}}}',
+            "of class 'b'",
+        ),
+    ],
+)
+def test_unsuitable_manifest_is_an_error(folder, manifest, message):
+    (folder / 'manifest.json').write_text(manifest)
 
-    assert source.classes == ('dog', 'cat')
-    assert [image.label for image in every_image(source)] == [0, 1, 1] * 3
-
-
-@pytest.mark.parametrize('manifest', [None, '{', '{}', '{"source": null}', '[]'])
-def test_unnamed_classes_are_an_error(folder, manifest):
-    (folder / 'manifest.json').unlink()
-    if manifest:
-        (folder / 'manifest.json').write_text(manifest)
-
-    with pytest.raises(DataError, match=r'records does not name its classes; list them'):
+    with pytest.raises(DataError, match=message):
         CanonicalSource(folder)
 
 
-def test_missing_folder_or_split_is_an_error(folder):
+def test_missing_folder_or_records_are_an_error(folder):
+    write_split(folder, 'test', [])
+    with pytest.raises(DataError, match='/Split-test has no images'):
+        CanonicalSource(folder)
     (folder / 'Split-eval').rename(folder / 'Split-validation')
-
-    with pytest.raises(DataError, match=f'^{re.escape(str(folder))}/Split-eval does not exist'):
-        CanonicalSource(folder)
-    with pytest.raises(DataError, match='nowhere/Split-train does not exist; give a folder'):
-        CanonicalSource(folder / 'nowhere')
-
-
-def test_split_without_records_is_an_error(folder):
-    path = write_split(folder, 'test', [])
-    with pytest.raises(DataError, match=r'/Split-test has no images: it has no records$'):
-        CanonicalSource(folder)
-    path.rename(path.with_name('other'))
-    with pytest.raises(DataError, match=r'/Split-test has no record files; expected .*/data_tfrec'):
-        CanonicalSource(folder)
-
-
-def test_split_without_images_of_a_class_is_an_error(folder):
-    manifest = (folder / 'manifest.json').read_text()
-    (folder / 'manifest.json').write_text(manifest.replace('"dog": 2}}', '"dog": 0}}'))
-
-    with pytest.raises(DataError, match="/Split-test has no images of class 'dog'"):
-        CanonicalSource(folder)
+    for path, split in ((folder, 'eval'), (folder / 'nowhere', 'train')):
+        with pytest.raises(DataError, match=f'{path}/Split-{split} has no record files; give a f'):
+            CanonicalSource(path)
 
 
 def test_fingerprint_depends_on_record_files_only(folder):

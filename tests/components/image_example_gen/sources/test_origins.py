@@ -10,7 +10,7 @@ from components.image_example_gen.sources.archive.source import ArchiveSource
 from components.image_example_gen.sources.base.origins import MOST, OTHERS, limit_sources
 from components.image_example_gen.sources.base.source_protocol import every_image
 from components.image_example_gen.sources.folder import FolderSource
-from components.image_example_gen.sources.parquet.source import ParquetSource
+from components.image_example_gen.sources.parquet import ParquetSource
 
 PLACES = ('cats/phone/old/a.jpg', 'cats/b.jpg', 'dogs/phone/c.jpg', 'dogs/web/d.jpg')
 

@@ -1,10 +1,9 @@
 import gzip
 import pickle
-import re
 from pathlib import Path
 
 import pytest
-import tensorflow as tf
+from tfrecord_files import example, write_tfrecord
 
 from common.errors import DataError
 from components.image_example_gen.sources.base.config import FeatureNames
@@ -21,320 +20,173 @@ CLASSES = ('cat', 'dog')
 HEAD, TAIL = 12, 4  # bytes around the payload of a record
 
 
-def example(**values) -> bytes:
-    """A serialised `tf.Example`; a value is bytes, an integer or a float."""
-    features = {}
-    for name, value in values.items():
-        those = value if isinstance(value, list) else [value]
-        feature = features[name] = tf.train.Feature()
-        kinds = {bytes: feature.bytes_list, int: feature.int64_list, float: feature.float_list}
-        kinds[type(those[0])].value.extend(those)
-    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
-
-
-def write(path: Path, examples, compression: str = '') -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tf.io.TFRecordWriter(str(path), compression) as writer:
-        for each in examples:
-            writer.write(each)
-    return path
-
-
 def pets(count: int) -> list[bytes]:
     return [example(jpeg=b'%d' % n, kind=n % 2, file=b'pet-%d.jpg' % n) for n in range(count)]
 
 
-def images_of(path: Path, names=NAMES, classes=CLASSES) -> list:
-    return list(every_image(TfrecordSource(path, names, classes)))
+ONE = HEAD + len(pets(1)[0]) + TAIL  # length of a record
 
 
-@pytest.mark.parametrize('compression', ['', 'GZIP'])
-def test_reads_every_image_once(tmp_path, compression):
-    path = write(tmp_path / 'records', pets(3), compression)
+def source_of(path: Path, classes: tuple[str, ...] | None = CLASSES) -> TfrecordSource:
+    return TfrecordSource(path, NAMES, classes)
 
-    source = TfrecordSource(path, NAMES, CLASSES)
 
-    assert source.classes == CLASSES
-    assert source.count == 3
-    assert list(every_image(source)) == [
-        LabelledImage(b'0', 0, 'records:0 (pet-0.jpg)', source='records'),
-        LabelledImage(b'1', 1, 'records:1 (pet-1.jpg)', source='records'),
-        LabelledImage(b'2', 0, 'records:2 (pet-2.jpg)', source='records'),
+@pytest.fixture
+def read(tmp_path):
+    """`read(records)` writes a file of them, or of bytes, and returns its images."""
+
+    def read(records, classes=CLASSES):
+        path = tmp_path / 'a.tfrecord'
+        if isinstance(records, bytes):
+            path.write_bytes(records)
+        else:
+            write_tfrecord(path, records)
+        return list(every_image(source_of(path, classes)))
+
+    return read
+
+
+@pytest.fixture
+def three(tmp_path) -> bytes:
+    """The contents of a file of three records."""
+    return write_tfrecord(tmp_path / 'three', pets(3)).read_bytes()
+
+
+@pytest.mark.parametrize(('compression', 'sizes'), [('', [512, 88]), ('GZIP', [600])])
+def test_reads_every_image_once_and_divides_uncompressed_files(tmp_path, compression, sizes):
+    path = write_tfrecord(tmp_path / 'records', pets(600), compression)
+
+    source = source_of(path)
+
+    assert (source.classes, source.count) == (CLASSES, 600)
+    parts = [list(shard.images()) for shard in pickle.loads(pickle.dumps(source.shards()))]
+    assert [len(part) for part in parts] == sizes
+    assert [image for part in parts for image in part] == [
+        LabelledImage(b'%d' % n, n % 2, f'records:{n} (pet-{n}.jpg)', source='records')
+        for n in range(600)
     ]
-
-
-def test_file_is_divided_into_shards(tmp_path):
-    path = write(tmp_path / 'a.tfrecord', pets(1200))
-    source = TfrecordSource(path, NAMES, CLASSES)
-
-    parts = [list(pickle.loads(pickle.dumps(shard)).images()) for shard in source.shards()]
-
-    assert [len(part) for part in parts] == [512, 512, 176]
-    assert [image.contents for part in parts for image in part] == [b'%d' % n for n in range(1200)]
-    assert parts[2][0].filename == 'a.tfrecord:1024 (pet-1024.jpg)'
-
-
-def test_compressed_file_is_one_shard(tmp_path):
-    path = write(tmp_path / 'a.tfrecord', pets(600), 'GZIP')
-
-    (shard,) = TfrecordSource(path, NAMES, CLASSES).shards()
-
-    assert len(list(shard.images())) == 600
 
 
 def test_folder_is_searched_by_file_name(tmp_path):
-    wanted = [
-        'a.tfrecord',
-        'b.TFRecords',
-        'c.tfrec',
-        'd-00000-of-00002',
-        'd-00001-of-00002.gz',
-        'e.tfrecord-00000-of-00001',
-        'f/a.tfrecord.gz',
-    ]
+    split = ['d-00000-of-00002', 'd-00001-of-00002.gz', 'e.tfrecord-00000-of-00001']
+    wanted = ['a.tfrecord', 'b.TFRecords', 'c.tfrec', *split, 'f/a.tfrecord.gz']
     for name in [*wanted, 'other.txt', '.hidden.tfrecord', '.cache/a.tfrecord']:
-        write(tmp_path / name, pets(1), 'GZIP' if name.endswith('gz') else '')
+        write_tfrecord(tmp_path / name, pets(1), 'GZIP' if name.endswith('gz') else '')
 
-    assert [image.filename.partition(':')[0] for image in images_of(tmp_path)] == sorted(wanted)
+    images = every_image(source_of(tmp_path))
 
-
-def test_image_is_named_by_file_and_number(tmp_path):
-    path = write(tmp_path / 'a.tfrecord', pets(2))
-
-    images = images_of(path, FeatureNames(image='jpeg', label='kind'))
-
-    assert [image.filename for image in images] == ['a.tfrecord:0', 'a.tfrecord:1']
+    assert [image.filename.partition(':')[0] for image in images] == sorted(wanted)
+    before = source_of(tmp_path).fingerprint
+    assert source_of(tmp_path).fingerprint == before
+    write_tfrecord(tmp_path / 'a.tfrecord', pets(2))
+    assert source_of(tmp_path).fingerprint != before
 
 
-def test_empty_filename_is_ignored(tmp_path):
-    record = tf.train.Example.FromString(pets(1)[0])
-    record.features.feature['file'].bytes_list.ClearField('value')
-    path = write(tmp_path / 'a.tfrecord', [record.SerializeToString()])
-
-    (image,) = images_of(path)
-
-    assert image.filename == 'a.tfrecord:0'
+def test_missing_path_or_files_are_reported(tmp_path):
+    with pytest.raises(DataError, match=r'a\.tfrecord does not exist; give a TFRecord file'):
+        source_of(tmp_path / 'a.tfrecord')
+    with pytest.raises(DataError, match='has no TFRecord files; expected names such as'):
+        source_of(tmp_path)
 
 
-def test_label_names_are_sorted_or_ordered_by_recipe(tmp_path):
+def test_label_names_are_sorted_or_ordered_by_recipe(read):
     kinds = (b'fox', b'cat', b'owl', b'cat')
-    path = write(tmp_path / 'a.tfrecord', [example(jpeg=b'a', kind=kind) for kind in kinds])
+    examples = [b'bad', *(example(jpeg=b'a', kind=kind) for kind in kinds)]
 
-    source = TfrecordSource(path, NAMES)
-
-    assert source.classes == ('cat', 'fox', 'owl')
-    assert [image.label for image in every_image(source)] == [1, 0, 2, 0]
-    fox, cat, owl, _ = images_of(path, classes=('fox', 'cat'))
+    assert [image.label for image in read(examples, None)[1:]] == [1, 0, 2, 0]
+    _, fox, cat, owl, _ = read(examples, ('fox', 'cat'))
     assert (fox.label, cat.label) == (0, 1)
     detail = 'its label is owl; expected one of 2 classes (fox, cat)'
-    assert owl == BadImage('a.tfrecord:2', 'label outside the list', detail, b'a')
-
-
-def test_numeric_labels_need_class_names(tmp_path):
-    path = write(tmp_path / 'a.tfrecord', pets(2))
-
-    message = r'a\.tfrecord does not name its classes; list them .* --set data\.classes=\[cat,dog'
-    with pytest.raises(DataError, match=message):
-        TfrecordSource(path, NAMES)
+    assert owl == BadImage('a.tfrecord:3', 'label outside the list', detail, b'a')
 
 
 @pytest.mark.parametrize(
-    ('values', 'reason', 'detail'),
+    ('record', 'detail'),
     [
-        (
-            {'jpeg': b'a', 'kind': 7},
-            'label outside the list',
-            'its label is 7; expected one of 2 classes (cat, dog)',
-        ),
-        ({'jpeg': b'a'}, 'unreadable', 'its record has no feature kind'),
-        ({'kind': 1}, 'unreadable', 'its record has no feature jpeg'),
-        ({'jpeg': [b'a', b'b'], 'kind': 1}, 'unreadable', 'its feature jpeg has 2 values'),
-        ({'jpeg': 5, 'kind': 1}, 'unreadable', 'its feature jpeg does not hold bytes'),
-        ({'jpeg': b'a', 'kind': b'\xff'}, 'unreadable', 'its feature kind is not text'),
-        (
-            {'jpeg': b'a', 'kind': 0.5},
-            'unreadable',
-            'its feature kind is neither an integer nor a name',
-        ),
+        (example(jpeg=b'a', kind=7), 'its label is 7; expected one of 2 classes (cat, dog)'),
+        (example(jpeg=b'a'), 'its record has no feature kind; its features: jpeg'),
+        (example(), 'its record has no feature jpeg; its features: none'),
+        (example(jpeg=[b'a', b'b'], kind=1), 'its feature jpeg has 2 values; expected one'),
+        (example(jpeg=[], kind=1), 'its feature jpeg has 0 values; expected one'),
+        (example(jpeg=5, kind=1), 'its feature jpeg is int; expected bytes'),
+        (example(jpeg=b'a', kind=b'\xff'), 'its feature kind is not text'),
+        (example(jpeg=b'a', kind=0.5), 'its feature kind is float; expected int or bytes'),
+        (b'hello', 'its record is not a tf.Example'),
     ],
 )
-def test_unusable_record_is_bad(tmp_path, values, reason, detail):
-    path = write(tmp_path / 'a.tfrecord', [example(**values), *pets(2)])
+def test_invalid_record_is_bad(read, record, detail):
+    bad, *good = read([record, *pets(2)])
 
-    bad, *good = images_of(path)
-
+    reason = 'label outside the list' if detail.startswith('its label') else 'unreadable'
     assert bad._replace(contents=b'') == BadImage('a.tfrecord:0', reason, detail)
+    assert bool(bad.contents) == bool(record)
     assert [image.label for image in good] == [0, 1]
 
 
-def test_record_that_is_not_an_example_is_bad(tmp_path):
-    path = write(tmp_path / 'a.tfrecord', [pets(1)[0], b'hello', pets(1)[0]])
+def test_reading_goes_on_after_wrong_checksum(read, three):
+    place = ONE + HEAD
+    first, bad, last = read(three[:place] + b'?' + three[place + 1 :])
 
-    first, bad, last = images_of(path)
-
-    assert bad == BadImage('a.tfrecord:1', 'unreadable', 'its record is not a tf.Example', b'hello')
-    assert first.contents == last.contents == b'0'
-
-
-def test_reading_goes_on_after_wrong_checksum(tmp_path):
-    path = write(tmp_path / 'a.tfrecord', pets(3))
-    contents = bytearray(path.read_bytes())
-    start = HEAD + len(pets(1)[0]) + TAIL + HEAD
-    contents[start] ^= 1
-    path.write_bytes(contents)
-
-    first, bad, last = images_of(path)
-
-    assert bad.filename == 'a.tfrecord:1'
-    assert (bad.reason, bad.detail) == ('damaged', 'the checksum of its record is wrong')
-    assert bad.contents == contents[start : start + len(pets(2)[1])]
+    assert bad == BadImage('a.tfrecord:1', 'damaged', 'the checksum of its record is wrong')
     assert (first.contents, last.contents) == (b'0', b'2')
 
 
-@pytest.mark.parametrize('compression', ['', 'GZIP'])
-@pytest.mark.parametrize('kept', [1, HEAD - 1, HEAD, HEAD + 9, -1])
-def test_last_record_of_truncated_file_is_bad(tmp_path, compression, kept):
-    one = HEAD + len(pets(1)[0]) + TAIL
-    records = write(tmp_path / 'whole', pets(3)).read_bytes()[: 2 * one + kept % one]
-    path = tmp_path / 'a.tfrecord'
-    if compression:  # as what a cut-off file decompresses to
-        path.write_bytes(gzip.compress(records)[:-8])
-    else:
-        path.write_bytes(records)
-
-    source = TfrecordSource(path, NAMES, CLASSES)
-    *good, bad = every_image(source)
-
-    assert source.count == 3
-    assert [image.contents for image in good] == [b'0', b'1']
-    assert (bad.filename, bad.reason) == ('a.tfrecord:2', 'truncated')
-    assert bad.detail == f'the file ends in its record, which begins at byte {2 * one}'
-
-
-def test_length_like_gzip_header_is_not_compression(tmp_path):
-    record = example(jpeg=bytes(0x8B1F - 41), kind=1)
-    assert len(record) == 0x8B1F
-    path = write(tmp_path / 'a.tfrecord', [record])
-
-    (image,) = images_of(path)
-
-    assert len(image.contents) == 0x8B1F - 41
-
-
-def test_truncated_gzip_is_read_up_to_its_end(tmp_path):
-    path = write(tmp_path / 'a.tfrecord', pets(500), 'GZIP')
-    path.write_bytes(path.read_bytes()[:-2000])
-
-    *good, bad = images_of(path)
-
-    assert [image.contents for image in good] == [b'%d' % n for n in range(len(good))]
-    assert 100 < len(good) < 500
-    assert bad.reason == 'truncated'
-
-
-@pytest.mark.parametrize(
-    'contents', [b'hello', b'PAR1 is not what these bytes begin with', bytes(99)]
-)
-def test_other_file_is_refused(tmp_path, contents):
-    path = tmp_path / 'a.tfrecord'
-    path.write_bytes(contents)
-
-    message = f'^{re.escape(str(path))} is not a TFRecord file: no record begins at byte 0$'
-    with pytest.raises(DataError, match=message):
-        TfrecordSource(path, NAMES, CLASSES)
-
-
-def test_file_that_ends_in_its_first_record_is_refused(tmp_path):
-    path = write(tmp_path / 'a.tfrecord', pets(1))
-    path.write_bytes(path.read_bytes()[:-1])
-
-    with pytest.raises(
-        DataError, match=r'is not a whole TFRecord file: it ends in its first record$'
-    ):
-        TfrecordSource(path, NAMES, CLASSES)
-
-
-def test_damaged_head_is_reported_with_its_offset(tmp_path):
-    path = write(tmp_path / 'a.tfrecord', pets(2))
-    contents = bytearray(path.read_bytes())
-    place = HEAD + len(pets(1)[0]) + TAIL
-    contents[place] ^= 1
-    path.write_bytes(contents)
-
-    with pytest.raises(
-        DataError, match=rf'a\.tfrecord is damaged: no record begins at byte {place}$'
-    ):
-        TfrecordSource(path, NAMES, CLASSES)
-
-
-def test_damaged_gzip_is_refused(tmp_path):
-    path = write(tmp_path / 'a.tfrecord', pets(500), 'GZIP')
-    contents = bytearray(path.read_bytes())
-    contents[len(contents) // 2 :] = b'\xff' * (len(contents) - len(contents) // 2)
-    path.write_bytes(contents)
-
-    with pytest.raises(
-        DataError, match=r'a\.tfrecord is damaged: (it cannot be dec|no record beg)'
-    ):
-        TfrecordSource(path, NAMES, CLASSES)
-
-
-def test_wrong_feature_names_list_the_existing_ones(tmp_path):
-    path = write(tmp_path / 'a.tfrecord', pets(3))
-
-    message = r'has no feature image/encoded; .*: file \(bytes\), jpeg \(bytes\), kind \(int\)$'
-    with pytest.raises(DataError, match=message):
-        TfrecordSource(path, FeatureNames(), CLASSES)
-
-
-def test_too_long_record_is_bad(tmp_path, monkeypatch):
+def test_reading_goes_on_after_too_large_record(read, monkeypatch):
     large = example(jpeg=bytes(3000), kind=1)
-    path = write(tmp_path / 'a.tfrecord', [pets(1)[0], large, pets(1)[0]])
     monkeypatch.setattr(record_files, '_LARGEST', 2000)
 
-    first, bad, last = images_of(path)
+    first, bad, last = read([pets(1)[0], large, pets(1)[0]])
 
-    detail = f'its record has {len(large):,} bytes'
-    assert bad == BadImage('a.tfrecord:1', 'too large', detail)
+    assert bad == BadImage('a.tfrecord:1', 'too large', f'its record has {len(large):,} bytes')
     assert first.contents == last.contents == b'0'
 
 
-def test_empty_file_is_refused(tmp_path):
-    path = write(tmp_path / 'a.tfrecord', [])
+@pytest.mark.parametrize('compressed', [False, True])
+@pytest.mark.parametrize('kept', [1, HEAD - 1, HEAD, HEAD + 9, ONE - 1])
+def test_last_record_of_truncated_file_is_bad(read, three, compressed, kept):
+    contents = three[: 2 * ONE + kept]
 
-    with pytest.raises(DataError, match=r'a\.tfrecord has no images: it has no records$'):
-        TfrecordSource(path, NAMES, CLASSES)
+    *good, bad = read(gzip.compress(contents)[:-8] if compressed else contents)
+
+    assert [image.contents for image in good] == [b'0', b'1']
+    detail = f'the file ends in its record, which begins at byte {2 * ONE}'
+    assert bad == BadImage('a.tfrecord:2', 'truncated', detail)
 
 
-def test_missing_path_or_records_are_reported(tmp_path):
-    with pytest.raises(
-        DataError, match=r'nowhere does not exist; give a TFRecord file, or a folder'
-    ):
-        TfrecordSource(tmp_path / 'nowhere', NAMES, CLASSES)
-    with pytest.raises(DataError, match=r'has no TFRecord files; expected names such as a\.tfrec'):
-        TfrecordSource(tmp_path, NAMES, CLASSES)
+@pytest.mark.parametrize(
+    ('records', 'classes', 'message'),
+    [
+        ([], CLASSES, 'has no images: it has no records'),
+        (pets(2), None, 'does not name its classes; list them'),
+        (
+            [example(a=1, b=b'')],
+            CLASSES,
+            'has no example that .* no feature jpeg; its features: a, b',
+        ),
+        (b'hello', CLASSES, 'is not a TFRecord file: no record begins at byte 0'),
+        (b'PAR1 is not what these begin with', CLASSES, 'is not a TFRecord file'),
+        (gzip.compress(b'')[:10] + b'\xff' * 99, CLASSES, 'is damaged: it cannot be decompressed'),
+        (gzip.compress(b'')[:-8] + b'\xff' * 8, CLASSES, 'is damaged: it cannot be decompressed'),
+    ],
+)
+def test_unusable_file_is_refused(read, records, classes, message):
+    with pytest.raises(DataError, match=rf'a\.tfrecord {message}'):
+        read(records, classes)
+
+
+def test_damaged_header_is_reported_with_its_offset(read, three):
+    with pytest.raises(DataError, match=rf'is damaged: no record begins at byte {ONE}$'):
+        read(three[:ONE] + b'?' + three[ONE + 1 :])
 
 
 def test_file_changed_after_listing_is_refused(tmp_path):
-    path = write(tmp_path / 'a.tfrecord', pets(600))
-    source = TfrecordSource(path, NAMES, CLASSES)
+    path = write_tfrecord(tmp_path / 'a.tfrecord', pets(600))
+    source = source_of(path)
 
-    path.write_bytes(path.read_bytes()[: HEAD + len(pets(1)[0]) + TAIL])
+    path.write_bytes(path.read_bytes()[:ONE])
     for shard in source.shards():
         with pytest.raises(DataError, match=r'a\.tfrecord changed while it was read: it '):
             list(shard.images())
     path.unlink()
     with pytest.raises(DataError, match=r'a\.tfrecord cannot be read: No such file'):
         list(every_image(source))
-
-
-def test_fingerprint_changes_with_files(tmp_path):
-    write(tmp_path / 'a.tfrecord', pets(2))
-    prints = [TfrecordSource(tmp_path, NAMES, CLASSES).fingerprint for _ in range(2)]
-    write(tmp_path / 'b.tfrecord', pets(2))
-    prints.append(TfrecordSource(tmp_path, NAMES, CLASSES).fingerprint)
-    write(tmp_path / 'b.tfrecord', pets(3))
-    prints.append(TfrecordSource(tmp_path, NAMES, CLASSES).fingerprint)
-
-    assert prints[0] == prints[1]
-    assert len(set(prints)) == 3

@@ -1,1 +1,0 @@
-"""Source for images in Parquet files."""

@@ -1,1 +1,0 @@
-"""Figures of a training: curves, image grids and a network diagram."""
