@@ -89,13 +89,9 @@ class _Read(NamedTuple):
 
 
 def write_records(folder: Path, checks: CheckConfig, records: Path, quarantine: Path) -> Tally:
-    """Checks every image and writes records; few images are in memory at a time.
+    """Writes usable images to the folder `records`, and a list of the others to `quarantine`.
 
-    Args:
-        folder: folder of images, searched recursively.
-        checks: requirements of an image.
-        records: target folder of the TFRecord files.
-        quarantine: target folder of the list and the copies of unusable images.
+    Few images are in memory at a time.
     """
     records.mkdir(parents=True, exist_ok=True)
     bad: Counter[str] = Counter()

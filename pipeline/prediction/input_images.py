@@ -18,7 +18,6 @@ from components.image_example_gen.sources.base.reading import (
     require_within,
 )
 
-STANDARD_INPUT = '-'
 _TIMEOUT = (10, 20)  # seconds to connect, and between two chunks
 _DOWNLOAD_SECONDS = 60  # for one image
 
@@ -39,11 +38,11 @@ def read_images(arguments: Iterable[str], max_bytes: int) -> Iterator[InputImage
         max_bytes: limit for one image; larger files are not read further.
     """
     for argument in arguments:
-        if argument == STANDARD_INPUT:
+        if argument == '-':
             yield _read('standard input', _read_file, 0, max_bytes)
         elif URL.match(argument):
             yield _read(shown(argument), _download, argument, max_bytes)
-        elif Path(argument).is_dir():
+        elif os.path.isdir(argument):  # noqa: PTH112  Path.is_dir raises OSError
             yield from _read_folder(argument, max_bytes)
         else:
             yield _read(argument, _read_file, argument, max_bytes)

@@ -5,6 +5,7 @@ import errno
 import itertools
 import json
 import os
+import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -51,8 +52,11 @@ class Prediction:
 
 
 def one_line(text: str) -> str:
-    """Escapes line breaks and control characters, which file names may contain."""
-    return ''.join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+    """Escapes line breaks and other invisible characters, except spaces, in file names."""
+    return ''.join(
+        each if each.isprintable() or unicodedata.category(each) == 'Zs' else ascii(each)[1:-1]
+        for each in text
+    )
 
 
 class OverlayFolder:

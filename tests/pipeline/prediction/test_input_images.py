@@ -58,6 +58,7 @@ def test_unreadable_image_does_not_affect_others(tmp_path):
     expected = {
         tmp_path / 'gone': 'cannot be read: No such file or directory',
         'null\0': 'cannot be read: ',
+        'a' * 300: 'cannot be read: File name too long',
         'http://me:secret@[::1': 'cannot be downloaded: ',
         tmp_path / 'large': 'too large: ',
         '/dev/zero': 'too large: ',

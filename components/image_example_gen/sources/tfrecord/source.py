@@ -109,7 +109,8 @@ def _label_names(
             continue
         if first_only or isinstance(label, int):
             return None
-        found.add(class_name(label))
+        if label:
+            found.add(class_name(label))
     if not found and reason:
         raise DataError(
             f'{path} has no example that matches data.features: of the last one, {reason.detail}'
