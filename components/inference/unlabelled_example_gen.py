@@ -43,17 +43,13 @@ def UnlabelledExampleGen(
     quarantine: OutputArtifact[Quarantine],
     path: Parameter[str],
     checks: Parameter[str],
-    code: Parameter[str],  # part of the cache key
+    code: Parameter[str],  # hash of the source, part of the cache key
 ) -> None:
     """Ingests a folder of unlabelled images, with the checks of ImageExampleGen.
 
-    Args:
-        examples: gets the split `unlabelled`; its property `input_fingerprint` changes with the
-            images. A record has the encoded image, its format, digest and path in the folder.
-        quarantine: gets the list of unusable images.
-        path: the folder.
-        checks: `CheckConfig` as JSON.
-        code: hash of the component's source.
+    Writes the split `unlabelled` to `examples`, whose property `input_fingerprint` changes with the
+    images, and a list of unusable images to `quarantine`; `checks` is a `CheckConfig` as JSON.
+    A record has the encoded image, its format, digest and path in the folder.
 
     Raises:
         DataError: the folder is not readable, or has no usable images.

@@ -76,11 +76,11 @@ def _read_folder(folder: str, max_bytes: int) -> Iterator[InputImage]:
         yield InputImage(error.filename or folder, problem=f'cannot be read: {error_text(error)}')
     else:
         if file is None:
-            yield InputImage(folder, problem='holds no images')
+            yield InputImage(folder, problem='has no images')
 
 
 def _download(url: str, max_bytes: int) -> bytes:
-    """The file at a URL, within `_DOWNLOAD_SECONDS`.
+    """Downloads a file within `_DOWNLOAD_SECONDS`.
 
     Runs in a daemon thread that is abandoned after that time, because the time-outs of a connection
     restart with every byte that arrives and with every redirect.

@@ -40,7 +40,7 @@ def test_reads_files_and_folders_in_order(tmp_path):
 
     names = ['b', 'a', 'folder/x.jpg', 'folder/deep/er/y.PNG']
     assert images == [InputImage(f'{tmp_path}/{name}', name.encode()) for name in names]
-    assert empty == InputImage(f'{tmp_path}/empty', problem='holds no images')
+    assert empty == InputImage(f'{tmp_path}/empty', problem='has no images')
 
 
 def test_reports_unreadable_folder(tmp_path, monkeypatch):

@@ -25,18 +25,16 @@ def images(jpegs):
 
 
 def linear_accuracy(features: np.ndarray) -> float:
-    """Four-fold cross-validated accuracy of a ridge classifier, for the best of three penalties."""
-    scores = np.zeros(3)
-    folds = np.arange(COUNT) // 2 % 4  # cat and dog pairs, so that every fold is balanced
+    """Four-fold cross-validated accuracy of a ridge classifier."""
     scaled = (features - features.mean(axis=0)) / (features.std(axis=0) + 1e-9)
+    correct = 0
     for fold in range(4):
-        train, test = folds != fold, folds == fold
+        train = np.arange(COUNT) // 2 % 4 != fold  # pairs of cat and dog: every fold is balanced
         kernel = scaled @ scaled[train].T / features.shape[1]
-        for position, penalty in enumerate((0.3, 3, 30)):
-            ridge = kernel[train] + penalty * np.eye(train.sum())
-            weights = np.linalg.solve(ridge, LABELS[train] * 2.0 - 1)
-            scores[position] += np.mean((kernel[test] @ weights > 0) == LABELS[test]) / 4
-    return float(scores.max())
+        ridge = kernel[train] + 3 * np.eye(train.sum())
+        weights = np.linalg.solve(ridge, LABELS[train] * 2.0 - 1)
+        correct += np.sum((kernel[~train] @ weights > 0) == LABELS[~train])
+    return correct / COUNT
 
 
 def test_shards_draw_the_same_bytes_in_subprocesses(jpegs, monkeypatch):
