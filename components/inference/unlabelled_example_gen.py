@@ -3,7 +3,6 @@
 import hashlib
 import itertools
 import logging
-import os
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
@@ -27,7 +26,7 @@ from components.image_example_gen.ingestion.quarantine import LIST, Quarantine, 
 from components.image_example_gen.ingestion.tally import Tally, describe_bad
 from components.image_example_gen.inspection.config import CheckConfig
 from components.image_example_gen.inspection.examine import examine
-from components.image_example_gen.sources.base.reading import READ_ERRORS, error_text, read_within
+from components.image_example_gen.sources.base.reading import READ_ERRORS, error_text, read_file
 from components.image_example_gen.sources.base.source_protocol import IMAGES_PER_SHARD, BadImage
 from components.inference.image_folder import files_of, fingerprint_of
 
@@ -116,9 +115,7 @@ def write_records(folder: Path, checks: CheckConfig, records: Path, quarantine: 
 def _read(file: Path, folder: Path, checks: CheckConfig) -> _Read | BadImage:
     filename = str(file.relative_to(folder))
     try:
-        with file.open('rb') as opened:
-            size = os.fstat(opened.fileno()).st_size
-            return _Read(read_within(checks.max_bytes, size, opened), filename)
+        return _Read(read_file(file, checks.max_bytes), filename)
     except Rejected as error:
         return BadImage(filename, error.reason, error.detail)
     except READ_ERRORS as error:
