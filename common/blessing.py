@@ -88,5 +88,5 @@ def record_decision(
         values |= {'baseline_model_id': baseline.id, 'baseline_model': baseline.uri}
     set_custom_properties(blessing, values)
     folder = folder_of(blessing.uri)
-    folder.mkdir(parents=True, exist_ok=True)  # Vertex AI does not create it
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / ('BLESSED' if blessed else 'NOT_BLESSED')).touch()

@@ -1,7 +1,7 @@
 """The console: prints log records, progress bars and tables to one stream.
 
 Modules log to `logging.getLogger(__name__)`. While `output_to` is active, it prints their records.
-Otherwise the records propagate to the root logger, for example on Vertex AI and in Beam workers.
+Otherwise the records propagate to the root logger, for example in Beam workers.
 """
 
 import contextlib

@@ -29,10 +29,8 @@ from pipeline.config.recipe import Recipe
 from pipeline.evaluation_graph import Spans, evaluate_and_push
 from pipeline.metadata_store import connection_config
 from pipeline.resolver_nodes import (
-    DEFAULT_RESOLVERS,
     EVALUATED,
     NEWEST,
-    Resolvers,
     baseline_model,
     newest_spans,
     previous_statistics,
@@ -44,16 +42,13 @@ from trainer.run import run_fn
 from trainer.tune import tuner_fn
 
 
-def create_pipeline(
-    recipe: Recipe, classes: tuple[str, ...], images: int, resolvers: Resolvers = DEFAULT_RESOLVERS
-) -> Pipeline:
+def create_pipeline(recipe: Recipe, classes: tuple[str, ...], images: int) -> Pipeline:
     """Creates the TFX pipeline of a recipe.
 
     Args:
         recipe: the configuration.
         classes: class names in label order, from the image source.
         images: approximate number of images, by which `beam.runner: auto` selects a runner.
-        resolvers: resolver strategies that the runner can execute.
     """
     example_gen = _example_gen(recipe)
     examples = example_gen.outputs[EXAMPLES]
@@ -69,16 +64,16 @@ def create_pipeline(
     validator = ExampleValidator(
         statistics=statistics_gen.outputs['statistics'], schema=schema_gen.outputs['schema']
     )
-    previous = previous_statistics(resolvers, statistics_gen)
+    previous = previous_statistics(statistics_gen)
     anomaly_gate = _anomaly_gate(recipe, validator, statistics_gen, previous)
 
     transform = _transform(recipe, examples, schema_gen)
     transform.add_upstream_node(anomaly_gate)
 
-    warm_start = warm_start_model(resolvers) if recipe.trainer.warm_start else None
+    warm_start = warm_start_model() if recipe.trainer.warm_start else None
     tuner, trainer = _tuner_and_trainer(recipe, classes, examples, transform, warm_start)
 
-    baseline = baseline_model(resolvers, trainer)
+    baseline = baseline_model(trainer)
     evaluation_nodes = evaluate_and_push(recipe, classes, spans, transform, trainer, baseline)
 
     nodes = (
@@ -116,7 +111,7 @@ def _example_gen(recipe: Recipe) -> BaseNode:
 
 
 def _anomaly_gate(
-    recipe: Recipe, validator: BaseNode, statistics_gen: BaseNode, previous: BaseNode | None
+    recipe: Recipe, validator: BaseNode, statistics_gen: BaseNode, previous: BaseNode
 ) -> BaseNode:
     """Stops the run on schema anomalies, or on drift or skew above the thresholds."""
     return AnomalyGate(
@@ -124,7 +119,7 @@ def _anomaly_gate(
         statistics=statistics_gen.outputs['statistics'],
         validation=recipe.validation.model_dump_json(),
         code=code_of(AnomalyGate),
-        **({PREVIOUS: previous.outputs[PREVIOUS]} if previous else {}),
+        **{PREVIOUS: previous.outputs[PREVIOUS]},
     )
 
 

@@ -1,9 +1,7 @@
 """Resolver nodes, which find artifacts of earlier runs in ML Metadata."""
 
-import dataclasses
-
 from tfx.dsl.components.base.base_node import BaseNode
-from tfx.dsl.components.common.resolver import Resolver, ResolverStrategy
+from tfx.dsl.components.common.resolver import Resolver
 from tfx.types import standard_artifacts
 from tfx.types.channel import BaseChannel, Channel
 
@@ -19,24 +17,6 @@ from pipeline.config.recipe import Recipe
 NEWEST, EVALUATED = 'newest', 'evaluated'  # output keys of the node newest_spans
 
 
-@dataclasses.dataclass(frozen=True)
-class Resolvers:
-    """Resolver strategies that a runner can execute; by default those of this project.
-
-    Attributes:
-        blessed_model: finds the last blessed model.
-        excludes_candidate: whether `blessed_model` takes the candidate as an input and skips it.
-        previous_statistics: finds the statistics of the previous span; None: no drift check.
-    """
-
-    blessed_model: type[ResolverStrategy] = LatestOtherBlessedModelStrategy
-    excludes_candidate: bool = True
-    previous_statistics: type[ResolverStrategy] | None = PreviousSpanStatisticsStrategy
-
-
-DEFAULT_RESOLVERS = Resolvers()
-
-
 def newest_spans(recipe: Recipe, examples: BaseChannel) -> BaseNode:
     """Resolves the newest span, for its statistics, and the spans that models are evaluated on."""
     counts = {NEWEST: 1, EVALUATED: recipe.data.test_window}
@@ -47,12 +27,10 @@ def newest_spans(recipe: Recipe, examples: BaseChannel) -> BaseNode:
     ).with_id('newest_spans')
 
 
-def previous_statistics(resolvers: Resolvers, statistics_gen: BaseNode) -> BaseNode | None:
-    """Resolves the statistics of the span before the newest one, if the runner supports it."""
-    if resolvers.previous_statistics is None:
-        return None
+def previous_statistics(statistics_gen: BaseNode) -> BaseNode:
+    """Resolves the statistics of the span before the newest one."""
     return Resolver(
-        strategy_class=resolvers.previous_statistics,
+        strategy_class=PreviousSpanStatisticsStrategy,
         **{
             STATISTICS: statistics_gen.outputs['statistics'],
             PREVIOUS: Channel(type=standard_artifacts.ExampleStatistics),
@@ -60,20 +38,20 @@ def previous_statistics(resolvers: Resolvers, statistics_gen: BaseNode) -> BaseN
     ).with_id(PREVIOUS)
 
 
-def warm_start_model(resolvers: Resolvers) -> BaseNode:
+def warm_start_model() -> BaseNode:
     """Resolves the last blessed model, whose weights the training starts from."""
-    return _blessed_model(resolvers).with_id('warm_start_resolver')
+    return _blessed_model().with_id('warm_start_resolver')
 
 
-def baseline_model(resolvers: Resolvers, trainer: BaseNode) -> BaseNode:
-    """Resolves the last blessed model, without the candidate if the runner supports it."""
-    candidate = {CANDIDATE: trainer.outputs['model']} if resolvers.excludes_candidate else {}
-    return _blessed_model(resolvers, **candidate).with_id('baseline_resolver')
+def baseline_model(trainer: BaseNode) -> BaseNode:
+    """Resolves the last blessed model other than the candidate."""
+    candidate = {CANDIDATE: trainer.outputs['model']}
+    return _blessed_model(**candidate).with_id('baseline_resolver')
 
 
-def _blessed_model(resolvers: Resolvers, **candidate: BaseChannel) -> Resolver:
+def _blessed_model(**candidate: BaseChannel) -> Resolver:
     return Resolver(
-        strategy_class=resolvers.blessed_model,
+        strategy_class=LatestOtherBlessedModelStrategy,
         model=Channel(type=standard_artifacts.Model),
         model_blessing=Channel(type=standard_artifacts.ModelBlessing),
         **candidate,

@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 class LiteModels(Artifact):
     """TensorFlow Lite models and `lite.json`, a `LiteResult`."""
 
-    TYPE_NAME = 'catdog.LiteModels'  # Vertex AI requires a prefix
+    TYPE_NAME = 'catdog.LiteModels'
 
 
 @component

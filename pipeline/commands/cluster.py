@@ -1,4 +1,4 @@
-"""Commands for Kubeflow, Vertex AI and schedules."""
+"""Commands for Kubeflow and schedules."""
 
 import sys
 from pathlib import Path
@@ -14,31 +14,25 @@ _RUNNER = Path(__file__).absolute().parents[2] / 'pipeline_runner.py'
 @click.command('compile')
 @recipe_options
 @click.option(
-    '--engine',
-    type=click.Choice(['kubeflow', 'vertex']),
-    default='kubeflow',
+    '--output',
+    '-o',
+    type=click.Path(path_type=Path),
+    default='pipeline.yaml',
     show_default=True,
-    help='Kubeflow Pipelines 2 or Vertex AI Pipelines.',
+    help='The file to write.',
 )
-@click.option(
-    '--output', '-o', type=click.Path(path_type=Path), help='Default: pipeline.yaml or .json.'
-)
-def compile_(engine: str, output: Path | None, **options: Any) -> None:
-    """Compile a recipe for a cluster."""
+def compile_(output: Path, **options: Any) -> None:
+    """Compile a recipe for Kubeflow Pipelines 2."""
     from pipeline.execution.quick_imports import quick_imports
 
     recipe = load(**options)
     quiet_tensorflow()
     with quick_imports():
-        if engine == 'kubeflow':
-            from pipeline.kubeflow.compiler import compile_kubeflow as compile_recipe
-        else:
-            from pipeline.kubeflow.vertex import compile_vertex as compile_recipe
+        from pipeline.kubeflow.compiler import compile_kubeflow
 
-    path = output or Path('pipeline.yaml' if engine == 'kubeflow' else 'pipeline.json')
-    for note in compile_recipe(recipe, path):
+    for note in compile_kubeflow(recipe, output):
         click.echo(f'note: {note}', err=True)
-    show(f'{recipe.name} is written to {path}')
+    show(f'{recipe.name} is written to {output}')
 
 
 @click.group(invoke_without_command=True)

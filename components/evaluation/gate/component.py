@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 class ModelVerdict(Artifact):
     """Results of the gate's rules: a `components.evaluation.gate.verdict.Verdict` as JSON."""
 
-    TYPE_NAME = 'catdog.ModelVerdict'  # Vertex AI requires a prefix
+    TYPE_NAME = 'catdog.ModelVerdict'
 
 
 @component

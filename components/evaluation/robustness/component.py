@@ -24,7 +24,7 @@ _MAX_MISTAKES = 12
 class RobustnessResults(Artifact):
     """`robustness.json` (`components.evaluation.results.Robustness`) and PNGs of the mistakes."""
 
-    TYPE_NAME = 'catdog.RobustnessResults'  # Vertex AI requires a prefix
+    TYPE_NAME = 'catdog.RobustnessResults'
 
 
 @component

@@ -22,7 +22,7 @@ class Quarantine(Artifact):
     `detail` in one clause, the length in `bytes`, the `sha256`, and the path of the `copy` or null.
     """
 
-    TYPE_NAME = 'catdog.Quarantine'  # Vertex AI requires a prefix
+    TYPE_NAME = 'catdog.Quarantine'
 
 
 class QuarantineWriter:

@@ -18,7 +18,7 @@ from pipeline.config.recipe import load_recipe
 from pipeline.execution.outcome import read_warnings
 from pipeline.graph import _anomaly_gate
 from pipeline.local.runner import ProgressDagRunner
-from pipeline.resolver_nodes import DEFAULT_RESOLVERS, previous_statistics
+from pipeline.resolver_nodes import previous_statistics
 
 DARKER, DOGS_IN_TEST = 0.55, 0.9
 
@@ -65,7 +65,7 @@ class Runs:
             (folder / split).write_bytes(found.SerializeToString())
         ingest = Ingest(span=span)
         described = Describe(examples=ingest.outputs['examples'], folder=str(folder))
-        previous = previous_statistics(DEFAULT_RESOLVERS, described)
+        previous = previous_statistics(described)
         pipeline = Pipeline(
             'demo',
             str(self._folder),

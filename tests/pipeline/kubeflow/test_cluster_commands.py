@@ -29,14 +29,6 @@ def test_compile_writes_file(call, tmp_path):
     assert (tmp_path / 'demo.yaml').read_text().startswith('# PIPELINE DEFINITION')
 
 
-def test_compile_for_vertex_prints_limitations(call, tmp_path):
-    options = ['--engine', 'vertex', '-o', tmp_path / 'demo.json', '--workdir', tmp_path]
-    code, _, errors = call('compile', *options)
-
-    assert code == 0
-    assert len(re.findall(r'^note: [A-Z].*\.$', errors, re.MULTILINE)) == 6
-
-
 @pytest.mark.parametrize(
     ('name', 'message'),
     [
