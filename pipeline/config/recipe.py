@@ -203,23 +203,11 @@ def recipe_of(
     """
     for key, value in overrides:
         _set(values, key, value)
-    _drop_unused_removed_keys(values)
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
         lines = [f'{origin}: {_explain(each)}' for each in error.errors()]
         raise ConfigError('\n'.join(lines)) from None
-
-
-def _drop_unused_removed_keys(values: dict[str, Any]) -> None:
-    """Schedules that were compiled earlier hold every key, those without a value as null."""
-    for dotted in REMOVED_KEYS:
-        *groups, key = dotted.split('.')
-        section: Any = values
-        for group in groups:
-            section = section.get(group) if isinstance(section, dict) else None
-        if isinstance(section, dict) and section.get(key, '') is None:
-            del section[key]
 
 
 def parse_override(text: str) -> tuple[str, Any]:

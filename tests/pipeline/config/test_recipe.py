@@ -98,10 +98,6 @@ def test_rejects_override_below_a_scalar(write):
         load_recipe(write('name: mine'), [('name.first', 1)])
 
 
-def test_removed_key_without_value_is_ignored(write):
-    assert load_recipe(write('retrain: {drift_threshold: null}')) == load_recipe(write('{}'))
-
-
 @pytest.mark.parametrize(
     'value', ['2026-11-31', '!!int x', '!!timestamp x', '9' * 5000, '[' * 1000], ids=range(5)
 )
