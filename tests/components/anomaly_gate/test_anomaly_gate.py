@@ -28,19 +28,16 @@ def test_merges_equal_anomalies_of_splits_and_features():
     ]
 
 
-def test_unnamed_feature_is_named_by_path():
+def test_describes_anomalies_of_unnamed_feature_and_of_dataset():
     anomalies = anomalies_of('')
     anomalies.anomaly_info[''].path.step.extend(['image', 'depth'])
-
-    assert describe_anomalies({'test': anomalies})[0].startswith('test: image/depth: Out-of')
-
-
-def test_describes_dataset_anomaly():
-    anomalies = anomalies_pb2.Anomalies()
     anomalies.dataset_anomaly_info.short_description = 'Low num examples'
     anomalies.dataset_anomaly_info.description = 'only 3'
 
-    assert describe_anomalies({'eval': anomalies}) == ['eval: Low num examples: only 3']
+    feature, dataset = describe_anomalies({'test': anomalies})
+
+    assert feature.startswith('test: image/depth: Out-of')
+    assert dataset == 'test: Low num examples: only 3'
 
 
 def test_fails_on_anomaly_in_any_split(tmp_path):

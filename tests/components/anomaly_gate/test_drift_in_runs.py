@@ -20,7 +20,7 @@ from pipeline.graph import _anomaly_gate
 from pipeline.local.runner import ProgressDagRunner
 from pipeline.resolver_nodes import previous_statistics
 
-DARKER, DOGS_IN_TEST = 0.55, 0.9
+DARKER = 0.55
 
 
 @component
@@ -54,14 +54,13 @@ class Runs:
         self._folder, self._statistics_of = folder, statistics_of
         self.output = ''
 
-    def run(self, span, darker=1.0, dogs_in_test=0.5, **validation):
+    def run(self, span, darker=1.0, **validation):
         """Runs the pipeline up to AnomalyGate; returns its warnings."""
         recipe = load_recipe('demo', [('workdir', str(self._folder)), ('validation', validation)])
         folder = self._folder / f'span-{span}'
         folder.mkdir(exist_ok=True)
         for seed, split in enumerate(SPLITS):
-            dogs = dogs_in_test if split == 'test' else 0.5
-            found = self._statistics_of(seed=10 * span + seed, darker=darker, dogs=dogs)
+            found = self._statistics_of(seed=10 * span + seed, darker=darker)
             (folder / split).write_bytes(found.SerializeToString())
         ingest = Ingest(span=span)
         described = Describe(examples=ingest.outputs['examples'], folder=str(folder))
@@ -115,13 +114,3 @@ def test_stopped_span_stops_again_and_is_no_reference(runs):
     for span in (2, 2, 3):
         with pytest.raises(RunError, match=f'^AnomalyGate failed: brightness of span {span} moved'):
             runs.run(span, darker=DARKER, on_drift='stop')
-
-
-def test_skew_warns_or_stops(runs):
-    sentence = 'class balance of test differs from train by 0.40 (limit 0.1)'
-
-    assert runs.run(1, dogs_in_test=DOGS_IN_TEST) == (sentence,)
-    with pytest.raises(RunError) as failed:
-        runs.run(2, darker=DARKER, dogs_in_test=DOGS_IN_TEST, on_skew='stop')
-    assert str(failed.value) == f'AnomalyGate failed: {sentence}'
-    assert 'brightness of span 2 moved' in runs.output

@@ -223,11 +223,8 @@ def test_keeps_largest_sources(folder, monkeypatch):
     assert [each.name for each in slices if each.feature == 'source'] == ['web', 'café']
 
 
-def test_read_accuracy_is_that_of_candidate(folder, evaluation):
+def test_reads_accuracy_if_there_is_an_evaluation(folder, evaluation, tmp_path):
     assert read_accuracy(folder) == evaluation.candidate.overall.metrics[ACCURACY].value
-
-
-def test_folder_without_evaluation(tmp_path):
     assert read_accuracy(tmp_path) is None
     with pytest.raises(ValueError, match='has no metrics of the overall slice'):
         read_evaluation(tmp_path, CLASSES, THRESHOLD)

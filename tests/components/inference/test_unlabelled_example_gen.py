@@ -31,16 +31,6 @@ def written(folder, tmp_path, **checks):
     return tally, files
 
 
-def test_record_has_image_and_path_without_label(folder, tmp_path):
-    tally, ((example,),) = written(folder, tmp_path)
-
-    assert tally == Tally(1)
-    record = example.features.feature
-    assert record[features.IMAGE_BYTES].bytes_list.value[0] == jpeg()
-    assert record[features.FILENAME].bytes_list.value[0] == b'holiday/a.jpg'
-    assert features.LABEL not in record
-
-
 def test_quarantines_too_large_file_unread(folder, tmp_path):
     assert written(folder, tmp_path, max_megabytes=0.0001) == (Tally(1, {'too large': 1}), [[]])
 
@@ -58,7 +48,7 @@ def test_quarantines_unreadable_file_and_ignores_broken_symlink(folder, tmp_path
     assert written(folder, tmp_path)[0] == Tally(1, {'unreadable': 1})
 
 
-def test_writes_several_shards(folder, tmp_path, monkeypatch):
+def test_writes_shards_of_records_with_image_and_path_without_label(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(unlabelled_example_gen, 'IMAGES_PER_SHARD', 2)
     for number in range(2):
         (folder / f'{number}.jpg').write_bytes(jpeg())
@@ -66,6 +56,10 @@ def test_writes_several_shards(folder, tmp_path, monkeypatch):
     tally, files = written(folder, tmp_path)
 
     assert (tally, [len(records) for records in files]) == (Tally(3), [2, 1])
+    record = files[1][0].features.feature
+    assert record[features.IMAGE_BYTES].bytes_list.value[0] == jpeg()
+    assert record[features.FILENAME].bytes_list.value[0] == b'holiday/a.jpg'
+    assert features.LABEL not in record
 
 
 def test_rejects_missing_folder_or_folder_without_images(folder):

@@ -102,17 +102,6 @@ def test_ignores_other_files_in_serving_directory(serving):
     assert [path.name for path in versions_in(serving)] == ['7', '10']
 
 
-def test_makes_earlier_version_live_again(serving, old, new):
-    first, second = put(old, serving, recipe='pets'), put(new, serving)
-
-    again = put(first.folder, serving, manual_override='rollback')
-
-    assert int(again.folder.name) > int(second.folder.name)
-    assert contents(again.folder) == contents(old)
-    assert read_note(again.folder).about.manual_override == 'rollback'
-    assert read_note(first.folder).about.manual_override is None
-
-
 def test_extra_files_are_part_of_version(serving, old, tmp_path):
     (tmp_path / 'int8.tflite').write_text('small')
     extra_files = {'int8.tflite': tmp_path / 'int8.tflite'}
@@ -134,13 +123,6 @@ def test_keeps_last_versions_and_does_not_push_live_model_again(serving, tmp_pat
     left = [(path / WEIGHTS).read_text() for path in versions_in(serving)]
     assert left == ['weights 2', 'weights 3']
     assert [path.name for path in serving.glob('.*')] == [versions.LOCK]
-
-
-def test_unreadable_model_is_a_push_error(serving, new):
-    (new / 'saved_model.pb').unlink()
-    (new / 'saved_model.pb').symlink_to('/proc/self/mem')  # reading fails, also for root
-    with pytest.raises(PushError, match='Input/output error'):
-        put(new, serving)
 
 
 def test_names_version_that_cannot_be_removed(serving, old, new, monkeypatch):

@@ -98,9 +98,6 @@ def outputs(probability=(0.2, 0.9), logit=(-1.4, 2.2), names=(b'cats', b'dogs'))
 def test_compare_detects_difference(actual, words):
     with pytest.raises(ModelError, match=words):
         compare(actual, outputs())
-
-
-def test_compare_detects_prediction_for_invalid_image():
     with pytest.raises(ModelError, match='invalid image is not NaN'):
         compare(outputs(), outputs(names=(b'', b'dogs')))
 

@@ -139,16 +139,6 @@ def test_serving_check_and_limits(limit, measured, passed, reason):
     assert (ruling.passed, ruling.reason) == (passed, reason)
 
 
-def test_blesses_model_without_failed_rules():
-    few = slice_of('class', 'cats', 9, 0.1)
-
-    verdict = apply(result(0.95, few), floors={'class': 0.9})
-
-    assert verdict.blessed
-    rules = [each.rule for each in verdict.rulings]
-    assert rules == ['finite', 'one class', 'baseline', 'drop', 'floor', 'serving']
-
-
 @pytest.mark.parametrize(
     ('config', 'words'),
     [

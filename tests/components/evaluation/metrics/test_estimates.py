@@ -5,7 +5,7 @@ import pytest
 import sklearn.metrics
 
 from components.evaluation import results
-from components.evaluation.metrics.counts import count, no_counts
+from components.evaluation.metrics.counts import count
 from components.evaluation.metrics.estimates import curves, estimates
 from components.evaluation.results import ACCURACY, AUC, BALANCED_ACCURACY, PR_AUC, wilson
 
@@ -65,45 +65,6 @@ def test_metrics_match_scikit_learn(classes, scale):
     )
 
 
-@pytest.mark.parametrize('threshold', [0.2, 0.9])
-def test_predicts_second_class_from_threshold(threshold):
-    labels, probabilities = predictions(2)
-    probabilities[:2] = threshold
-    predicted = probabilities[:, 0] >= np.float32(threshold)
-
-    counts = count(labels, probabilities, threshold)
-
-    assert estimates(counts)[ACCURACY].value == np.mean(predicted == labels)
-    assert counts.confusion[0, 1] == np.sum(predicted & (labels == 0))
-
-
-@KINDS
-def test_counts_of_parts_add_up(classes):
-    labels, probabilities = predictions(classes)
-    probabilities[7] = np.nan
-    whole = count(labels, probabilities, 0.5)
-
-    parts = [count(labels[p], probabilities[p], 0.5) for p in (slice(100), slice(100, None))]
-    total = sum(parts, no_counts(classes))
-
-    assert (total.images, total.nan) == (whole.images, whole.nan) == (300, 1)
-    assert total.log_loss == pytest.approx(whole.log_loss)
-    np.testing.assert_array_equal(total.confusion.toarray(), whole.confusion.toarray())
-    assert curves(total).roc == curves(whole).roc
-
-
-@KINDS
-def test_nan_prediction_leaves_curves_but_no_metric(classes):
-    labels, probabilities = predictions(classes)
-    probabilities[7] = np.nan
-
-    counts = count(labels, probabilities, 0.5)
-
-    assert values(estimates(counts)) == dict.fromkeys(results.METRICS)
-    assert counts.confusion.sum() == len(labels) - 1
-    assert curves(counts).roc[-1] == (1, 1)
-
-
 @pytest.mark.parametrize(('probability', 'auc'), [(np.nan, None), (0.3, 0.5)])
 def test_auc_of_constant_predictions(probability, auc):
     counts = count(np.array([0, 0, 0, 1]), np.full((4, 1), probability), 0.5)
@@ -128,13 +89,10 @@ def test_perfect_model_on_few_images_has_wide_intervals():
 
     assert found[AUC].value == found[PR_AUC].value == 1
     assert found[ACCURACY] == wilson(20, 20)
+    assert wilson(0, 0).value is None
     for name in INTERVALS:
         assert 0.6 < found[name].low < 0.95
         assert found[name].high == pytest.approx(1)
-
-
-def test_proportion_without_trials_has_no_value():
-    assert wilson(0, 0) == results.Estimate(value=None)
 
 
 @pytest.mark.parametrize(('classes', 'right'), [(2, 1.5), (2, 4), (5, 3)])

@@ -13,7 +13,6 @@ from components.image_example_gen.ingestion.duplicates import (
 )
 
 EVAL, TEST, NEAR = 1, 2, 40
-SHARES = 0.6, 0.2, 0.2
 NONE = np.empty(0, IMAGE)
 PICTURES = np.random.default_rng(7).integers(0, 256, (300, 32), dtype=np.uint8)
 
@@ -42,12 +41,6 @@ def test_different_images_keep_their_splits():
 
 def test_first_of_duplicates_is_used():
     assert splits_of(image(1), image(2), image(1), image(1)) == [TEST, TEST, DUPLICATE, DUPLICATE]
-
-
-def test_same_bytes_under_two_labels_are_excluded():
-    found = splits_of(image(1), image(2), image(1, label=1), image(1))
-
-    assert found == [LABEL_CONFLICT, TEST, LABEL_CONFLICT, LABEL_CONFLICT]
 
 
 @pytest.mark.parametrize(
@@ -126,19 +119,6 @@ def test_finds_all_pairs_up_to_15_bits_apart():
     found = {tuple(sorted(pair)) for pairs, _ in chunks for pair in pairs.tolist()}
     assert found == {(n, n + 300) for n in range(300)}
     assert {distance for _, distances in chunks for distance in distances} == {15}
-
-
-def test_near_duplicates_keep_shares_of_splits():
-    random = np.random.default_rng(5)
-    bursts = [
-        image(number, 2 * n, digest=int(random.integers(2**60)), split=random.choice(3, p=SHARES))
-        for number in range(300)
-        for n in range(10)
-    ]
-
-    found = np.bincount(splits_of(*bursts), minlength=3) / 3000
-
-    assert found == pytest.approx(SHARES, abs=0.08)
 
 
 def test_similar_frames_of_a_film_are_in_one_split():

@@ -3,7 +3,6 @@ import json
 import os
 import shutil
 
-import numpy as np
 import pytest
 from image_bytes import encoded
 from made_images import CLASSES, MemorySource, labelled, picture, value
@@ -238,23 +237,3 @@ def test_unreadable_source_file_is_an_error_without_manifest(ingest, forty, tmp_
 
     latest = max(tmp_path_factory.getbasetemp().glob('span*'), key=os.path.getmtime)
     assert not list(latest.rglob('manifest.json'))
-
-
-def test_every_image_is_used_quarantined_or_a_duplicate(ingest):
-    random = np.random.default_rng(1)
-    images = []
-    for number in range(60):
-        kind = ('JPEG', 'PNG', 'GIF', 'WEBP', 'TIFF', 'BMP')[number % 6]
-        contents = np.frombuffer(encoded(picture(number % 20), kind), np.uint8).copy()
-        contents[random.integers(len(contents), size=number % 4)] = number
-        length = len(contents) if number % 5 else random.integers(len(contents))
-        images.append(labelled(contents[:length].tobytes(), f'{number}.jpg', number % 2))
-
-    written = ingest(MemorySource(images, per_shard=20))
-
-    used, tally = written.split_of(), written.ingested.tally
-    quarantined = {line['source'] for line in read_quarantined(written.quarantine)}
-    assert len(used) == tally.used > 10
-    assert len(quarantined) == sum(tally.bad.values()) > 10
-    assert not used.keys() & quarantined
-    assert len(used) + len(quarantined) + tally.duplicates == tally.seen == 60

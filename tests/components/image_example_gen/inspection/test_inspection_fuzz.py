@@ -16,19 +16,15 @@ from components.image_example_gen.inspection.examine import examine
 _CONFIG = CheckConfig(max_megapixels=1)  # small ones, for the sake of time
 _BOUNDED = settings(max_examples=30, deadline=None, derandomize=True, database=None)
 _VALID = {
-    'JPEG': made.jpeg(made.noise()),
+    **{kind: made.encoded(made.noise(), kind) for kind in ('JPEG', 'PNG', 'WEBP', 'TIFF', 'BMP')},
     'progressive JPEG': made.jpeg(made.noise(), progressive=True),
     'CMYK JPEG': made.jpeg(made.noise().convert('CMYK')),
     'turned JPEG': made.turned(5),
-    'PNG': made.encoded(made.noise(), 'PNG'),
     'palette PNG': made.encoded(made.noise().quantize(16), 'PNG'),
     'animated PNG': made.animated('PNG'),
-    'GIF': made.animated('GIF'),
-    'WebP': made.animated('WEBP'),
-    'lossy WebP': made.encoded(made.noise(), 'WEBP'),
-    'TIFF': made.encoded(made.noise(), 'TIFF', compression='tiff_lzw'),
-    'raw TIFF': made.encoded(made.noise(), 'TIFF'),
-    'BMP': made.encoded(made.noise(), 'BMP'),
+    'animated GIF': made.animated('GIF'),
+    'animated WebP': made.animated('WEBP'),
+    'LZW TIFF': made.encoded(made.noise(), 'TIFF', compression='tiff_lzw'),
 }
 
 

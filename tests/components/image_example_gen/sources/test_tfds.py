@@ -1,17 +1,11 @@
 import socket
-import zipfile
 
-import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
-from tensorflow_datasets.core.download import resource
-from tensorflow_datasets.image_classification import cats_vs_dogs
 
 from common.errors import DataError
-from components.image_example_gen.sources.base.config import DataConfig
 from components.image_example_gen.sources.base.source_protocol import every_image
-from components.image_example_gen.sources.factory import make_source
 from components.image_example_gen.sources.tfds import TfdsSource
 
 
@@ -98,27 +92,3 @@ def test_fails_fast_without_network(no_network):
     with pytest.raises(DataError, match=message):
         TfdsSource('beans')
     assert len(no_network) == 1
-
-
-def test_reads_downloaded_cats_vs_dogs_without_network(data_directory, no_network):
-    """The archive is where TensorFlow Datasets would have downloaded it."""
-    url, name = cats_vs_dogs._URL, 'cats_vs_dogs'
-    expected = cats_vs_dogs.CatsVsDogs.url_infos[url]
-    path = data_directory / 'downloads' / name / resource.get_dl_fname(url, expected.checksum)
-    path.parent.mkdir(parents=True)
-    images = ('Cat/0', 'Cat/1', 'Dog/0', 'Dog/1')
-    jpeg = tf.io.encode_jpeg(np.zeros((16, 24, 3), np.uint8)).numpy()
-    with zipfile.ZipFile(path, 'w') as archive:
-        for image in images:
-            archive.writestr(f'PetImages/{image}.jpg', jpeg)
-        # The builder asserts this number of images without "JFIF", as in the real archive.
-        for n in range(cats_vs_dogs._NUM_CORRUPT_IMAGES):
-            archive.writestr(f'PetImages/Dog/{100 + n}.jpg', b'BM not JPEG')
-    resource.write_info_file(url, tfds.core.Path(path), name, expected.filename, expected)
-
-    source = make_source(DataConfig(source='tfds', dataset=name))
-
-    assert (source.classes, source.count) == (('cat', 'dog'), 4)
-    assert source.fingerprint == 'cats_vs_dogs/4.0.1'
-    labels = {image.filename: image.label for image in every_image(source)}
-    assert labels == {f'PetImages/{image}.jpg': image.startswith('Dog') for image in images}
