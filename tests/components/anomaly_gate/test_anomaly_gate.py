@@ -14,12 +14,8 @@ def anomalies_of(*names, short='Out-of-range values', text='Unexpectedly low: 8<
     return anomalies
 
 
-def column_dropped(*names):
-    return anomalies_of(*names, short='Column dropped', text='Column is completely missing')
-
-
 def test_merges_equal_anomalies_of_splits_and_features():
-    lacking = column_dropped('image/bytes')
+    lacking = anomalies_of('image/bytes', short='Column dropped', text='Column is missing')
     low = anomalies_of('image/width', 'image/height')
 
     assert describe_anomalies({'train': lacking, 'eval': lacking, 'test': low}) == [

@@ -1,4 +1,4 @@
-"""Limits, order of the checks, errors of decoders, warnings and threads."""
+"""Outcomes of odd files, limits, errors of decoders, warnings and threads."""
 
 import io
 import subprocess
@@ -8,8 +8,11 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import image_bytes as made
+import numpy as np
 import PIL.Image
 import pytest
+import tensorflow as tf
+from odd_images import ODD, Refused
 
 from common.errors import Rejected
 from components.image_example_gen.inspection import examine as inspection
@@ -26,6 +29,22 @@ def rejection(contents, **limits):
     with pytest.raises(Rejected) as rejected:
         examine(contents, CheckConfig(**limits))
     return rejected.value
+
+
+@pytest.mark.parametrize('odd', [pytest.param(odd, id=name) for name, odd in ODD.items()])
+def test_odd_file_has_its_expected_outcome(odd):
+    if isinstance(odd.outcome, Refused):
+        refused = rejection(odd.contents, animated=odd.animated)
+        assert refused.reason == odd.outcome.reason
+        assert odd.outcome.words in refused.detail
+        return
+    image = examine(odd.contents, CheckConfig(animated=odd.animated))
+    pixels = tf.io.decode_image(image.contents, channels=3, expand_animations=False).numpy()
+    assert pixels.shape == (image.height, image.width, 3)
+    assert (image.format, pixels.shape[1::-1]) == (odd.outcome.format, odd.outcome.size)
+    assert (image.contents == odd.contents) == odd.outcome.kept
+    if odd.outcome.colours:
+        np.testing.assert_allclose(made.middles(pixels), odd.outcome.colours, atol=9)
 
 
 def test_measures_are_those_of_the_upright_pixels():

@@ -326,10 +326,9 @@ def test_random_damage_is_reported_in_one_line(make, kind):
 
     for _ in range(30):
         contents = bytearray(whole)
-        for _ in range(random_.choice([1, 2, 10])):
-            place = random_.randrange(len(contents))
-            end = place + random_.choice([0, 1, 1, 1, 20])
-            contents[place:end] = random_.randbytes(random_.choice([0, 1, 1, 1, 20]))
+        for place in random_.choices(range(len(whole)), k=random_.choice([1, 2, 10])):
+            removed, added = random_.choices([0, 1, 20], k=2)
+            contents[place : place + removed] = random_.randbytes(added)
         path.write_bytes(contents)
         try:
             images = list(every_image(ArchiveSource(path)))

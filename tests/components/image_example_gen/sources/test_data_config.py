@@ -90,15 +90,13 @@ def test_detects_source_of_folder(tmp_path, names, source):
         ('nowhere', 'folder'),
     ],
 )
-@pytest.mark.parametrize('exists', [True, False])
-def test_detects_file_by_suffix_even_if_missing(tmp_path, name, source, exists):
-    if exists:
-        (tmp_path / name).touch()
+def test_detects_file_by_suffix_even_if_missing(tmp_path, name, source):
+    path = tmp_path / name
+    missing = dict(data_overrides(str(path)))
+    path.touch()
 
-    overrides = dict(data_overrides(str(tmp_path / name)))
-
-    assert overrides['data.source'] == source
-    assert overrides['data.path'] == str(tmp_path / name)
+    assert missing == dict(data_overrides(str(path)))
+    assert (missing['data.source'], missing['data.path']) == (source, str(path))
 
 
 def recipe_with(data, **before):
