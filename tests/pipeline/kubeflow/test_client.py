@@ -198,16 +198,18 @@ def test_reports_missing_tls():
 
 
 @pytest.mark.parametrize(
-    ('config', 'message'),
+    ('host', 'certificate', 'message'),
     [
-        ({}, r'^no host; set kubeflow\.connection\.host or \$KF_PIPELINES_ENDPOINT$'),
-        ({'host': 'https://a', 'ca_certificate': 'no.pem'}, r'certificate no\.pem does not exist'),
+        ('', None, r'^no host; set kubeflow\.connection\.host or \$KF_PIPELINES_ENDPOINT$'),
+        ('a:8080', None, r'^\$KF_PIPELINES_ENDPOINT: input should begin with http://'),
+        ('https://me:secret@a', None, r'^\$KF_PIPELINES_ENDPOINT: [^@]*; use token_env$'),
+        ('https://a', 'no.pem', r'certificate no\.pem does not exist'),
     ],
 )
-def test_reports_unusable_host_or_certificate(monkeypatch, config, message):
-    monkeypatch.delenv('KF_PIPELINES_ENDPOINT', raising=False)
+def test_reports_unusable_host_or_certificate(monkeypatch, host, certificate, message):
+    monkeypatch.setenv('KF_PIPELINES_ENDPOINT', host)
     with pytest.raises(KubeflowError, match=message):
-        KubeflowClient(ConnectionConfig(**config))
+        KubeflowClient(ConnectionConfig(ca_certificate=certificate))
 
 
 def test_multi_user_mode_requires_namespace(kubeflow, connect):
