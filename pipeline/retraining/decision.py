@@ -53,7 +53,7 @@ def decide(recipe: Recipe, store: MetadataStore, now: datetime.datetime) -> Deci
     pushes = provenance.pushed()
     live_since = pushes[-1].ended if pushes else None
     too_old, age = _age(
-        recipe.retrain.max_age_days, live_since, max(uses.values(), default=now), now
+        recipe.retrain.max_age_days, live_since, max(uses.values(), default=live_since or now), now
     )
     missing = live_since is not None and not versions_in(recipe.serving_directory)
     reasons = [_describe_new(new, uses) if new else _describe_used(window, uses)]
