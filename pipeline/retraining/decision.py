@@ -112,9 +112,8 @@ def _age(
     """Whether the live model's age is a reason to train, and a clause with the age."""
     if live_since is None:
         return False, 'no model is live'
-    age, since_candidate = (
-        (now - each).total_seconds() / 86400 for each in (live_since, last_candidate)
-    )
+    day = datetime.timedelta(days=1)
+    age, since_candidate = (now - live_since) / day, (now - last_candidate) / day
     text = f'the live model is {age:.1f} days old'
     if limit is None or age <= limit:
         return False, text

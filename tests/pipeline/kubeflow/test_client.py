@@ -7,13 +7,13 @@ import threading
 import pytest
 from fake_server import URL, Stub
 
-from common.errors import ConfigError, KubeflowError
+from common.errors import KubeflowError
 from pipeline.config.kubeflow import ConnectionConfig
 from pipeline.kubeflow import client as client_module
 from pipeline.kubeflow.client import KubeflowClient
-from pipeline.retraining.cron import parse_schedule
+from pipeline.retraining.cron import Schedule
 
-NIGHTLY = parse_schedule('0 2 * * 1-5')
+NIGHTLY = Schedule('0 2 * * 1-5')
 LOGIN = Stub(200, '<html><title>Sign in\nto Dex</title></html>')
 
 
@@ -81,13 +81,9 @@ def test_reports_old_schedule_that_cannot_be_deleted(kubeflow, client, package):
 
 
 def test_schedule_in_time_zone_of_cluster(kubeflow, connect, package):
-    berlin = parse_schedule('0 2 * * *', 'Europe/Berlin')
+    client, berlin = connect(cron_timezone='Europe/Berlin'), Schedule('0 2 * * *', 'Europe/Berlin')
 
-    with pytest.raises(ConfigError, match='is in Europe/Berlin'):
-        connect().create_schedule(package, 'nightly', {}, berlin)
-    created = connect(cron_timezone='Europe/Berlin').create_schedule(package, 'n', {}, berlin)
-
-    assert created.cron == '0 0 2 * * *'
+    assert client.create_schedule(package, 'nightly', {}, berlin).cron == '0 0 2 * * *'
 
 
 def test_lists_schedules_of_all_pages_and_of_the_namespace(kubeflow, connect):
