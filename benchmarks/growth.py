@@ -33,9 +33,8 @@ def train(folder: str, copies: str) -> None:
     from pipeline.config.recipe import load_recipe
     from trainer.data.dataset import open_splits
     from trainer.training import devices
-    from trainer.training.job import Job
+    from trainer.training.job import Job, Timings
     from trainer.training.stages import train as train_network
-    from trainer.training.timing import Timings
 
     config = load_recipe('demo', list(CHANGES.items())).trainer
     timings = Timings()
@@ -47,8 +46,8 @@ def train(folder: str, copies: str) -> None:
     directory = Path(copies)
     with devices.precision_on_cpu(config):
         network = job.build_network()
-        with job.stage_data(network, directory) as stage_data:
-            train_network(config, network, stage_data, directory / 'logs', timings)
+        with job.stage_inputs(network, directory) as inputs:
+            train_network(job, network, inputs, directory / 'logs')
     timings.write(directory / 'timings.json')
 
 

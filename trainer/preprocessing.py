@@ -8,19 +8,10 @@ from common import features
 
 
 def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> dict[str, tf.Tensor]:
-    """`preprocessing_fn` of the Transform component: decodes and resizes images.
-
-    Args:
-        inputs: raw features; `image/encoded` is sparse with one value per example.
-        custom_config: `image_size` in pixels.
-
-    Returns:
-        `image_xf`, float32 [batch, size, size, 3] with integer values in 0..255, and `label_xf`,
-        int64 [batch].
-    """
-    size = custom_config['image_size']
+    """`preprocessing_fn` of the Transform component: images of size `image_size`, and labels."""
+    encoded = inputs[features.IMAGE_BYTES].values  # sparse, one value per example
     return {
-        features.IMAGE_XF: decode_and_resize(inputs[features.IMAGE_BYTES].values, size),
+        features.IMAGE_XF: decode_and_resize(encoded, custom_config['image_size']),
         features.LABEL_XF: inputs[features.LABEL],
     }
 

@@ -14,12 +14,11 @@ from trainer.export.run_figures import write_augmented_views, write_network
 from trainer.export.saved_model import export
 from trainer.export.warmup_requests import write_requests
 from trainer.model.description import weights_folder
-from trainer.model.head import join
+from trainer.model.network import join
 from trainer.training import devices
-from trainer.training.job import Job
+from trainer.training.job import Job, Timings
 from trainer.training.stage_history import write_history
 from trainer.training.stages import train
-from trainer.training.timing import Timings
 from trainer.training.warm_start import save_weights
 
 _log = logging.getLogger(__name__)
@@ -29,31 +28,26 @@ def run_fn(fn_args: FnArgs) -> None:
     """`run_fn` of the Trainer: trains a model and exports it as a SavedModel.
 
     Also writes the weights for a warm start next to the model; and logs, `timings.json`,
-    `history.json`, `network.json` and augmented views to the run folder.
-
-    Args:
-        fn_args: `custom_config` holds `train` (a TrainConfig as a dictionary) and `classes` (names
-            in the order of their labels).
+    `history.json`, `network.json` and augmented views to the run folder. `custom_config` holds
+    `train`, a TrainConfig as a dictionary, and `classes`, names in the order of their labels.
     """
     run_dir = folder_of(fn_args.model_run_dir)
     run_dir.mkdir(parents=True, exist_ok=True)
     job = make_job(fn_args)
     with devices.make_strategy().scope(), devices.precision_on_cpu(job.config):
         network, warm = job.start()
-        with job.stage_data(network, run_dir) as stage_data:
-            logs = run_dir / 'logs'
-            histories = train(job.config, network, stage_data, logs, job.timings, warm=warm)
+        with job.stage_inputs(network, run_dir) as inputs:
+            histories = train(job, network, inputs, run_dir / 'logs', warm=warm)
     for history in histories:
         if history.overfitting:
             _log.info(history.overfitting)
     write_history(run_dir / HISTORY, histories)
     with job.timings.part('export'):
-        model = join(network.backbone, network.head)
+        model = join(network)
         directory = folder_of(fn_args.serving_model_dir)
         export(model, job.transform, job.classes, directory, job.config.threshold)
         write_requests(directory, model, job)
-        folder = weights_folder(fn_args.serving_model_dir)
-        save_weights(network, job.config, job.classes, folder)
+        save_weights(network, job.config, job.classes, weights_folder(fn_args.serving_model_dir))
     write_network(run_dir, network)
     write_augmented_views(run_dir, job)
     job.timings.write(run_dir / 'timings.json')

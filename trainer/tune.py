@@ -9,11 +9,7 @@ from trainer.run import make_job
 
 
 def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
-    """`tuner_fn` of the Tuner: a search on the data of `run_fn`.
-
-    Args:
-        fn_args: `custom_config` as for `run_fn`, and `tuner` (a TunerConfig as a dictionary).
-    """
+    """`tuner_fn` of the Tuner; `custom_config` also holds a TunerConfig as a dictionary."""
     from trainer.training.tuning import RecipeTuner  # imports KerasTuner
 
     directory = folder_of(fn_args.working_dir)

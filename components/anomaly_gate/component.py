@@ -38,14 +38,8 @@ def AnomalyGate(
 ) -> GateResult:
     """Fails on anomalies in any split, and on drift or skew if the recipe says `stop`.
 
-    Transform runs after this component, so no model is trained on invalid data.
-
-    Args:
-        anomalies: output of ExampleValidator.
-        statistics: of the newest span.
-        validation: `ValidationConfig` as JSON.
-        code: hash of the component's source.
-        previous_statistics: of the previous span, if any.
+    Transform runs after this component, so no model is trained on invalid data. `statistics` are
+    those of the newest span, `validation` is a `ValidationConfig` as JSON.
 
     Raises:
         AnomaliesFound: there are anomalies, or drift or skew that stops the run.

@@ -9,26 +9,20 @@ from common.errors import ConfigError
 from common.strict_model import StrictModel
 
 Share = Annotated[float, Field(ge=0, le=1)]
+Edges = tuple[float, float]
 
 
 class SliceEdges(StrictModel):
-    """Two bin edges per measure; they define three slices.
+    """Two bin edges per measure for three slices; a value equal to an edge is in the upper one."""
 
-    A value equal to an edge is in the upper slice. Units are those of the features.
-    """
-
-    brightness: tuple[float, float] = Field((0.4, 0.55), description='dark, medium, bright')
-    sharpness: tuple[float, float] = Field((6.0, 7.25), description='blurred, medium, sharp')
-    size: tuple[float, float] = Field(
-        (0.1, 0.18), description='small, medium, large, in megapixels'
-    )
-    aspect: tuple[float, float] = Field(
-        (0.9, 1.1), description='tall, square, wide: width over height'
-    )
+    brightness: Edges = Field((0.4, 0.55), description='dark, medium, bright')
+    sharpness: Edges = Field((6.0, 7.25), description='blurred, medium, sharp')
+    size: Edges = Field((0.1, 0.18), description='small, medium, large, in megapixels')
+    aspect: Edges = Field((0.9, 1.1), description='tall, square, wide: width over height')
 
     @field_validator('*')
     @classmethod
-    def _edges_rise(cls, edges: tuple[float, float]) -> tuple[float, float]:
+    def _edges_rise(cls, edges: Edges) -> Edges:
         if not edges[0] < edges[1]:
             raise ValueError('the second edge must be above the first')
         return edges
@@ -95,11 +89,7 @@ class EvaluationConfig(StrictModel):
 
 
 def check_floors(config: EvaluationConfig, classes: Sequence[str]) -> None:
-    """Checks that the floors name classes of the data.
-
-    Raises:
-        ConfigError: a floor names another class.
-    """
+    """Raises ConfigError if a floor names a class that the data does not have."""
     named = [key.partition('.')[2] for key in config.floors if key.startswith(f'{CLASS}.')]
     unknown = [name for name in named if name not in classes]
     if unknown:

@@ -60,18 +60,11 @@ class Bucket(StrictModel):
 
 
 class Curves(StrictModel):
-    """Curves: of the second of two classes, or the one-vs-rest micro average of three or more.
+    """Curves: of the second of two classes, or the one-vs-rest micro average of three or more."""
 
-    Attributes:
-        roc: points (false positive rate, true positive rate), from (0, 0) to (1, 1).
-        precision_recall: points (recall, precision).
-        calibration: non-empty bins of rising confidence; of three or more classes the predicted
-            one is plotted.
-    """
-
-    roc: Points
-    precision_recall: Points
-    calibration: tuple[Bucket, ...]
+    roc: Points  # (false positive rate, true positive rate), from (0, 0) to (1, 1)
+    precision_recall: Points  # (recall, precision)
+    calibration: tuple[Bucket, ...]  # by confidence; of three or more classes, the predicted one
 
 
 class ModelResult(Curves):

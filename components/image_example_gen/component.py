@@ -106,6 +106,7 @@ class ImageExampleGenExecutor(BaseBeamExecutor):
             if link_span(source, config, done, earlier, records / name, quarantine / name):
                 done.append(records / name)
         linked = [folder.name for folder in done]
+        ingested = {}
         for name, source in sources.items():
             if len(sources) > 1:
                 state = 'linked from an earlier run' if name in linked else 'new'
@@ -114,10 +115,11 @@ class ImageExampleGenExecutor(BaseBeamExecutor):
                 targets = records / name, quarantine / name
                 ingest_span(source, config, done, *targets, self._make_beam_pipeline)
                 done.append(records / name)
-            tally = read_ingested(records / name).tally
+            ingested[name] = read_ingested(records / name)
+            tally = ingested[name].tally
             if tally.clauses():
                 _log.info('of %s images: %s', tally.seen, '; '.join(tally.clauses()))
-        return {name: read_ingested(records / name) for name in sources}
+        return ingested
 
 
 class ImageExampleGen(BaseBeamComponent):

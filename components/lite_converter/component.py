@@ -43,7 +43,7 @@ def LiteConverter(
     """Writes a model per format, and `lite.json` with their accuracy.
 
     A model with a drop of accuracy above `max_drop` is written too, but not pushed. `lite` is a
-    `LiteConfig` as JSON; train and test images are those of the newest span.
+    `LiteConfig` as JSON; `examples` is the newest span.
     """
     patterns = {
         name: [str(folder_of(examples.uri) / f'Split-{name}' / '*')] for name in ('train', 'test')
@@ -63,8 +63,8 @@ def write_lite_models(
 ) -> LiteResult:
     """Converts a SavedModel and evaluates all models on the same test images."""
     folder.mkdir(parents=True, exist_ok=True)
-    representative, _ = _take(splits['train'], config.representative_images)
-    images, labels = _take(splits['test'], config.test_images)
+    representative, _ = _first_images(splits['train'], config.representative_images)
+    images, labels = _first_images(splits['test'], config.test_images)
     original = _labels(conversion.probabilities_of_saved_model(saved_model, images), threshold)
     originally_correct = int((original == labels).sum())
     models = []
@@ -104,8 +104,8 @@ def _labels(probability: np.ndarray, threshold: float) -> np.ndarray:
     return np.where(np.isfinite(probability).all(axis=1), labels, -1)
 
 
-def _take(split: ImageSplit, most: int) -> tuple[np.ndarray, np.ndarray]:
-    """The first images of a split, which is shuffled, and their labels."""
+def _first_images(split: ImageSplit, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """Reads the first images of a split, which is shuffled, and their labels."""
     batches = split.batches(min(most, 64)).unbatch().take(most).batch(most)
     images, labels = next(iter(batches))
     return images.numpy(), labels.numpy().ravel().astype(np.int64)

@@ -28,10 +28,10 @@ def convert(model: Path, kind: str, representative: np.ndarray) -> bytes:
     pixels = tf.TensorSpec([1, *spec.shape[1:]], tf.float32, features.PIXELS_INPUT)
 
     @tf.function(input_signature=[pixels], autograph=False)
-    def numbers(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
+    def predict(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
         return {key: serve(pixels=pixels)[key] for key in (features.PROBABILITY, features.LOGIT)}
 
-    functions = [numbers.get_concrete_function()]
+    functions = [predict.get_concrete_function()]
     converter = tf.lite.TFLiteConverter.from_concrete_functions(functions, loaded)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if kind == 'float16':
@@ -58,7 +58,7 @@ def probabilities(lite: bytes, images: np.ndarray) -> np.ndarray:
 def probabilities_of_saved_model(model: Path, images: np.ndarray) -> np.ndarray:
     """Runs the SavedModel; images and result as in `probabilities`."""
     serve = tf.saved_model.load(str(model)).signatures[features.SIGNATURE_PIXELS]
-    batches = tf.data.Dataset.from_tensor_slices(images).batch(_BATCH)
+    batches = (images[start : start + _BATCH] for start in range(0, len(images), _BATCH))
     outputs = [serve(pixels=tf.cast(batch, tf.float32)) for batch in batches]
     return np.concatenate([output[features.PROBABILITY] for output in outputs])
 

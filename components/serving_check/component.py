@@ -69,7 +69,7 @@ def check(model: Path, seconds: float, probe: str = PROBE) -> Measurements:
             )
             return Measurements.model_validate_json(result.read_text())
         except subprocess.TimeoutExpired:
-            problem = f'the serving check had no result within {seconds:g} seconds'
+            problem = f'the serving check had no result within {seconds:g} s'
         except subprocess.CalledProcessError as error:
             problem = _describe_exit(error.returncode, error.stderr)
     return Measurements(problems=(problem,), size_mb=size_of(model))
@@ -85,7 +85,7 @@ def _describe_exit(code: int, stderr: str) -> str:
 
 def _describe(measurements: Measurements) -> str:
     if measurements.problems:
-        return 'the model does not serve: ' + '; '.join(measurements.problems)
+        return 'serving check failed: ' + '; '.join(measurements.problems)
     return (
         f'predictions match training to {measurements.largest_difference:.0e}; '
         f'{measurements.latency_ms:.0f} ms per image on one core; '

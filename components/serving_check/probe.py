@@ -5,7 +5,6 @@
 writes `Measurements` to the file RESULT. The parent process detects crashes.
 """
 
-import dataclasses
 import os
 import sys
 import time
@@ -21,7 +20,7 @@ from common import features
 from common.errors import ModelError
 from common.files import MEGABYTE
 from components.serving_check.measurements import Measurements, size_of
-from components.serving_check.recorded_requests import Outputs, Recorded, compare, read_requests
+from components.serving_check.recorded_requests import Outputs, Request, compare, read_requests
 from trainer.export.image_example import image_of, only_image
 
 _SIGNATURES = (
@@ -93,7 +92,7 @@ def _load(model: Path) -> Any:
     return loaded
 
 
-def _checks(recorded: list[Recorded]) -> Iterator[tuple[str, Recorded]]:
+def _checks(recorded: list[Request]) -> Iterator[tuple[str, Request]]:
     """Yields the name and the request of each check."""
     most = max(len(request.values) for request in recorded)
     for request in recorded:
@@ -103,11 +102,11 @@ def _checks(recorded: list[Recorded]) -> Iterator[tuple[str, Recorded]]:
         if count == most:
             yield f'{request.signature}, {images} and 2 invalid', _with_invalid_images(request)
         if request.signature == features.SIGNATURE_IMAGES and count == 1:
-            explained = dataclasses.replace(request, signature=features.SIGNATURE_EXPLANATION)
+            explained = request._replace(signature=features.SIGNATURE_EXPLANATION)
             yield f'{explained.signature}, {images}', explained
 
 
-def _with_invalid_images(request: Recorded) -> Recorded:
+def _with_invalid_images(request: Request) -> Request:
     """Adds a truncated image before the images of a request, and text after them."""
     is_example = request.signature == features.SIGNATURE_EXAMPLES
     image = image_of(request.values[0]) if is_example else request.values[0]
@@ -119,15 +118,15 @@ def _with_invalid_images(request: Recorded) -> Recorded:
         )
         for key, rows in request.outputs.items()
     }
-    return dataclasses.replace(request, values=(first, *request.values, last), outputs=outputs)
+    return request._replace(values=(first, *request.values, last), outputs=outputs)
 
 
-def _send(signatures: Any, request: Recorded) -> Outputs:
+def _send(signatures: Any, request: Request) -> Outputs:
     values = {request.input_name: tf.constant(request.values, tf.string)}
     return {key: value.numpy() for key, value in signatures[request.signature](**values).items()}
 
 
-def _latencies_ms(signatures: Any, recorded: list[Recorded]) -> tuple[float, float]:
+def _latencies_ms(signatures: Any, recorded: list[Request]) -> tuple[float, float]:
     """Median and 95th percentile of the CPU time of `serve_images` for one image.
 
     CPU time is independent of the load of the machine.

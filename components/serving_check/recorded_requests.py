@@ -1,7 +1,7 @@
 """The warm-up requests of a SavedModel, and the comparison with the Trainer's responses."""
 
-import dataclasses
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -17,9 +17,8 @@ _NUMBERS = (features.PROBABILITY, features.LOGIT)
 Outputs = dict[str, np.ndarray]
 
 
-@dataclasses.dataclass(frozen=True)
-class Recorded:
-    """A request and its response, one row per image."""
+class Request(NamedTuple):
+    """A recorded request and its response, one row per image."""
 
     signature: str
     input_name: str
@@ -27,7 +26,7 @@ class Recorded:
     outputs: Outputs
 
 
-def read_requests(model: Path) -> list[Recorded]:
+def read_requests(model: Path) -> list[Request]:
     """Reads TensorFlow Serving's warm-up file of a SavedModel.
 
     Raises:
@@ -45,11 +44,11 @@ def read_requests(model: Path) -> list[Recorded]:
     return [_recorded(log.predict_log) for log in logs]
 
 
-def _recorded(log: prediction_log_pb2.PredictLog) -> Recorded:
+def _recorded(log: prediction_log_pb2.PredictLog) -> Request:
     ((name, tensor),) = log.request.inputs.items()
     outputs = {key: tf.make_ndarray(value) for key, value in log.response.outputs.items()}
     values = tuple(tf.make_ndarray(tensor).ravel())
-    return Recorded(log.request.model_spec.signature_name, name, values, outputs)
+    return Request(log.request.model_spec.signature_name, name, values, outputs)
 
 
 def compare(actual: Outputs, expected: Outputs) -> float:

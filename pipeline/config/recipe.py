@@ -33,6 +33,7 @@ _YAML_ERRORS = (yaml.YAMLError, ValueError, AttributeError, RecursionError)
 REMOVED_KEYS = {  # keys of earlier versions, and what to use instead
     'trainer.augment.views': 'renamed to cached_views',
     'trainer.cache_gigabytes': 'renamed to max_cache_gb',
+    'trainer.augment.mixup': 'removed: use flip, rotation and zoom',
     'data.splits.test_of_validation': 'renamed to test_share_of_validation',
     'beam.workers': 'renamed to num_workers',
     'retrain.attempts': 'renamed to max_attempts',

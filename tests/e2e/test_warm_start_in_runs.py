@@ -13,19 +13,13 @@ import pytest
 import tensorflow as tf
 from workspace import RUNNER
 
-SMALL = [
-    'trainer.image_size=32',
-    'trainer.alpha=0.35',
-    'trainer.weights=random',
-    'trainer.batch_size=16',
-    'trainer.feature_extraction.epochs=1',
-    'trainer.seed=1',
-    'trainer.fine_tune={from_layer: 0, batch_norm: train, epochs: 10, learning_rate: 0.01}',
-    'trainer.warm_start=latest_blessed',
-    'evaluation.baseline_accuracy=0.0',
-    'evaluation.max_drop=1.0',
+SMALL = (
+    'trainer={image_size: 32, alpha: 0.35, weights: random, batch_size: 16, seed: 1, '
+    'warm_start: latest_blessed, feature_extraction: {epochs: 1}, fine_tune: '
+    '{from_layer: 0, batch_norm: train, epochs: 10, learning_rate: 0.01}}',
+    'evaluation={baseline_accuracy: 0.0, max_drop: 1.0}',
     'data.splits={train: 3, eval: 1, test: 1}',
-]
+)
 CLASSES = ('cat', 'dog', 'fox')
 TUNER = (
     'tuner={trials: 2, space: {feature_extraction.learning_rate: [0.001, 0.01], '
@@ -57,23 +51,11 @@ def run(pets, tmp_path_factory):
     workdir = tmp_path_factory.mktemp('work')
 
     def run_recipe(*changes: str) -> str:
-        options = [word for change in [*SMALL, *changes] for word in ('--set', change)]
+        words = f'run --config parquet_224_dense64 --data {pets} --workdir {workdir}'.split()
+        for change in (*SMALL, *changes):
+            words += ['--set', change]
         done = subprocess.run(
-            [
-                sys.executable,
-                RUNNER,
-                'run',
-                '--config',
-                'parquet_224_dense64',
-                '--data',
-                pets,
-                '--workdir',
-                workdir,
-                *options,
-            ],
-            capture_output=True,
-            text=True,
-            timeout=300,
+            [sys.executable, RUNNER, *words], capture_output=True, text=True, timeout=300
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
@@ -85,11 +67,6 @@ def run(pets, tmp_path_factory):
 @pytest.fixture(scope='module')
 def first(run) -> str:
     return run(TUNER)
-
-
-@pytest.fixture(scope='module')
-def second(run, first) -> str:
-    return run()
 
 
 def test_first_run_starts_from_random_weights(first):
@@ -117,7 +94,8 @@ def test_report_page_shows_training_and_network(run, first):
     assert '<th scope="row">head</th><td class="n">3</td>' in page
 
 
-def test_next_run_starts_from_the_last_blessed_model(run, first, second):
+def test_next_run_starts_from_the_last_blessed_model(run, first):
+    second = run()
     assert 'Tuner' not in second  # disabled in the recipe
     model = re.search(r'warm start from the last blessed model, (\S+)', second)[1]
     assert Path(model).parent == run.home / 'artifacts' / 'Trainer' / 'model'
@@ -125,12 +103,12 @@ def test_next_run_starts_from_the_last_blessed_model(run, first, second):
     assert re.search(r'previous model [0-9.]+\)$', second, re.MULTILINE)
 
 
-def test_model_of_three_classes_predicts_three_probabilities(run, second):
+def test_model_of_three_classes_predicts_three_probabilities(run, first):
     newest = max(run.home.glob('serving/*'))
     assert json.loads((newest / 'assets.extra' / 'classes.json').read_text()) == list(CLASSES)
     predict = tf.saved_model.load(str(newest)).signatures['serve_images']
-    pixels = np.full((32, 32, 3), 200, np.uint8)
-    predictions = predict(tf.constant([tf.io.encode_png(pixels).numpy()] * 2))
+    pixels = tf.io.encode_png(np.full((32, 32, 3), 200, np.uint8))
+    predictions = predict(tf.stack([pixels] * 2))
     probability = predictions['probability'].numpy()
     assert probability.shape == (2, 3)
     assert probability.sum(axis=1) == pytest.approx([1, 1])

@@ -1,17 +1,20 @@
-"""The workdir of pretraining, and errors of the command line."""
+"""The command line of pretraining: its files, and its errors."""
 
 import dataclasses
 import errno
-import json
 import os
 
+import keras
+import numpy as np
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 import pretraining.__main__ as command
 from common.errors import ConfigError
 from pretraining import workdir
 from pretraining.settings import Counts, Settings
+from pretraining.training import Pretraining
 from pretraining.workdir import alone, claim
 from trainer.model.weights import EMBEDDED_FILE
 
@@ -19,85 +22,74 @@ COUNTS = Counts(2, 1, 1, 4, figures_each=2, textures_each=2)
 SMALL = Settings(size=32, batch=4, steps=1, counts=COUNTS)
 
 
-@pytest.fixture(autouse=True)
-def small(monkeypatch):
+@pytest.fixture
+def call(monkeypatch, tmp_path):
+    """`call(*words)` calls the command with small settings and a workdir."""
     monkeypatch.setattr(command, 'Settings', lambda **given: dataclasses.replace(SMALL, **given))
+    words = ['--workdir', tmp_path / 'work', '--output', tmp_path / 'made.weights.h5']
+    return lambda *more: CliRunner().invoke(command.main, [str(word) for word in (*words, *more)])
 
 
-def call(*words: object):
-    return CliRunner().invoke(command.main, [str(word) for word in words])
+def test_interrupted_pretraining_goes_on_and_writes_weights(call, tmp_path, monkeypatch):
+    def interrupt(run):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Pretraining, 'advance', interrupt)
+    result = call()
+    assert (result.exit_code, 'interrupted; the same command' in result.output) == (130, True)
+    assert not (tmp_path / 'made.weights.h5').exists()
+    monkeypatch.setattr(Pretraining, 'advance', lambda run: run.step.assign_add(1))
+    assert call().exit_code == 0
+    loaded = keras.applications.MobileNetV2((64, 64, 3), 0.35, include_top=False, weights=None)
+    loaded.load_weights(tmp_path / 'made.weights.h5')
+    # Residual blocks are initially the identity.
+    assert not loaded.get_layer('block_2_project_BN').gamma.numpy().any()
 
 
-def test_rejects_concurrent_pretraining(tmp_path):
-    output = tmp_path / 'made.weights.h5'
-    with alone(tmp_path):
-        result = call('--workdir', tmp_path, '--output', output)
-    assert result.exit_code == 1
-    assert f'another pretraining is going on in {tmp_path}' in result.output
+def test_sheet_shows_scenes_from_gray_to_coloured(call, tmp_path):
+    assert call('--look', tmp_path / 'sheet.png').exit_code == 0
+    pixels = np.asarray(Image.open(tmp_path / 'sheet.png'))
+    assert pixels.shape == (864, 1152, 3)
+    assert np.ptp(pixels[:288], axis=2).max() <= 1
+    assert np.ptp(pixels[576:], axis=2).mean() > 20
 
 
-def test_rejects_workdir_of_other_settings(tmp_path):
+@pytest.mark.parametrize('change', ['settings', 'code', 'damage'])
+def test_rejects_workdir_of_other_settings_or_code(tmp_path, monkeypatch, change):
     claim(tmp_path, SMALL)
-    claim(tmp_path, dataclasses.replace(SMALL))
+    claim(tmp_path, SMALL)
+    if change == 'code':
+        monkeypatch.setattr(workdir, 'code_digest', lambda: 'another')
+    if change == 'damage':
+        (tmp_path / 'settings.json').write_text('')
     with pytest.raises(ConfigError, match='other settings or code; give another --workdir'):
-        claim(tmp_path, dataclasses.replace(SMALL, steps=2))
-
-
-def test_rejects_workdir_of_other_code(tmp_path, monkeypatch):
-    claim(tmp_path, SMALL)
-    monkeypatch.setattr(workdir, 'code_digest', lambda: 'another')
-    with pytest.raises(ConfigError, match='other settings or code'):
-        claim(tmp_path, SMALL)
-
-
-def test_rejects_workdir_with_damaged_settings(tmp_path):
-    claim(tmp_path, SMALL)
-    assert json.loads((tmp_path / 'settings.json').read_text())['steps'] == 1
-    (tmp_path / 'settings.json').write_text('')
-    with pytest.raises(ConfigError, match='other settings'):
-        claim(tmp_path, SMALL)
-
-
-@pytest.mark.parametrize('option', [('--seed', 1), ('--steps', 2)])
-def test_other_settings_do_not_overwrite_the_embedded_weights(option, tmp_path):
-    before = EMBEDDED_FILE.read_bytes()
-    result = call(*option, '--workdir', tmp_path / 'work')
-    assert result.exit_code == 2
-    assert 'give --output' in result.output
-    assert not (tmp_path / 'work').exists()
-    assert EMBEDDED_FILE.read_bytes() == before
+        claim(tmp_path, dataclasses.replace(SMALL, steps=2 if change == 'settings' else 1))
 
 
 @pytest.mark.parametrize(
-    ('option', 'name', 'wrong'),
+    ('option', 'error'),
     [
-        ('--output', 'w.h5', 'does not end with .weights.h5'),
-        ('--output', 'no/w.weights.h5', 'no is no folder'),
-        ('--look', 'sheet.jpg', 'does not end with .png'),
-        ('--look', 'no/sheet.png', 'no is no folder'),
+        (('--output', EMBEDDED_FILE, '--seed', '1'), 'give --output'),
+        (('--output', 'w.h5'), 'does not end with .weights.h5'),
+        (('--output', 'no/w.weights.h5'), 'no is no folder'),
+        (('--look', 'sheet.jpg'), 'does not end with .png'),
     ],
 )
-def test_rejects_invalid_file_names_before_drawing(option, name, wrong, tmp_path):
-    result = call(option, tmp_path / name, '--workdir', tmp_path / 'work')
+def test_rejects_invalid_options_before_drawing(call, tmp_path, option, error):
+    result = call(*option)
     assert result.exit_code == 2
-    assert wrong in result.output
+    assert error in result.output
     assert not (tmp_path / 'work').exists()
 
 
-def test_reports_workdir_that_cannot_be_created(tmp_path):
-    (tmp_path / 'file').touch()
-    result = call('--workdir', tmp_path / 'file' / 'work', '--output', tmp_path / 'w.weights.h5')
-    assert result.exit_code == 1
-    assert 'Not a directory' in result.output
-
-
-def test_reports_full_disk_and_removes_partial_files(tmp_path, monkeypatch):
-    def full(*_: object) -> None:
+def test_reports_concurrent_pretraining_and_full_disk(call, tmp_path, monkeypatch):
+    def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
+    with alone(tmp_path / 'work'):
+        result = call()
+    assert (result.exit_code, 'another pretraining' in result.output) == (1, True)
     monkeypatch.setattr(os, 'posix_fallocate', full)
-    result = call('--workdir', tmp_path / 'work', '--output', tmp_path / 'w.weights.h5')
-    assert result.exit_code == 1
-    assert 'figures-' in result.output
-    assert 'No space left on device' in result.output
+    result = call()
+    assert (result.exit_code, 'No space left on device' in result.output) == (1, True)
     assert not list((tmp_path / 'work').glob('figures-*'))

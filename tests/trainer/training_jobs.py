@@ -1,43 +1,95 @@
-"""Makes a Job from a source of images. Beam pickles functions by module, so not in a conftest."""
+"""Makes training jobs on a few small images and a small network."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import apache_beam as beam
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
 import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
 from tensorflow_transform.tf_metadata import metadata_io
 
-from components.image_example_gen.ingestion.span import ingest_span
-from components.image_example_gen.sources.base.config import DataConfig
-from components.image_example_gen.sources.base.source_protocol import Source
-from pipeline.schema import schema_for
-from trainer.config.train import TrainConfig
-from trainer.data.dataset import open_splits
+from common import features
+from trainer.data.dataset import ImageSplit, open_splits
+from trainer.model import backbone
+from trainer.model.network import Network
 from trainer.preprocessing import preprocessing_fn
 from trainer.training.job import Job
-from trainer.training.timing import Timings
+
+SIZE = 32
+IMAGES = {'train': 48, 'eval': 24}  # divisible by two and three classes
 
 
-def job_maker(source: Source, image_size: int, folder: Path) -> Callable[[TrainConfig], Job]:
-    """Ingests and transforms the images of a source without TFX; returns a factory of Jobs."""
-    targets = folder / 'records', folder / 'quarantine'
-    ingest_span(source, DataConfig(), [], *targets, beam.Pipeline)
-    transform = tft.TFTransformOutput(str(_transform_graph(source, image_size, folder)))
-    files = {
-        split: [str(folder / 'records' / f'Split-{split}' / '*')] for split in ('train', 'eval')
-    }
-    splits = open_splits(files, transform)
-    return lambda config: Job(config, source.classes, transform, splits, Timings())
+class SmallJob(Job):
+    """A job whose network has one residual block in place of MobileNetV2."""
+
+    def build_network(self) -> Network:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(backbone, '_build_mobilenet', lambda config: small_mobilenet())
+            return super().build_network()
 
 
-def _transform_graph(source: Source, image_size: int, folder: Path) -> Path:
-    metadata = tft.DatasetMetadata(schema_for(source.classes))
+def small_mobilenet() -> keras.Model:
+    """Builds a network of 16 channels from the kinds of layers of MobileNetV2."""
+    layers = keras.layers
+    convolutions = [
+        layers.Conv2D(8, 3, strides=4, padding='same', use_bias=False, name='Conv1'),
+        layers.Conv2D(16, 1, use_bias=False, name='block_1_expand'),
+        layers.DepthwiseConv2D(3, padding='same', use_bias=False, name='block_1_depthwise'),
+        layers.Conv2D(8, 1, use_bias=False, name='block_1_project'),
+        layers.Conv2D(16, 3, strides=2, padding='same', use_bias=False, name='Conv_1'),
+    ]
+    images = values = keras.Input((SIZE, SIZE, 3))
+    start = None  # of the residual block
+    for convolution in convolutions:
+        name = convolution.name
+        values = layers.BatchNormalization(name=f'{name}_BN')(convolution(values))
+        if name == 'block_1_project':
+            values = layers.Add(name='block_1_add')([start, values])
+        else:
+            values = layers.ReLU(6.0, name=f'{name}_relu')(values)
+        start = values if start is None else start
+    return keras.Model(images, values)
+
+
+def write_transform_graph(folder: Path) -> tft.TFTransformOutput:
+    """Writes a transform graph without TFX."""
+    from pipeline.schema import schema_for  # imports TFDV, which takes seconds
+
+    metadata = tft.DatasetMetadata(schema_for(('cats', 'dogs')))
     with beam.Pipeline() as pipeline, tft_beam.Context(temp_dir=str(folder / 'tmp')):
         images = pipeline | beam.Create([])  # the graph needs no analysis of data
         transform_fn = (images, metadata) | tft_beam.AnalyzeDataset(
-            lambda inputs: preprocessing_fn(inputs, {'image_size': image_size})
+            lambda inputs: preprocessing_fn(inputs, {'image_size': SIZE})
         )
-        transform_fn | tft_beam.WriteTransformFn(str(folder / 'graph'))
-    metadata_io.write_metadata(metadata, str(folder / 'graph' / 'metadata'))
-    return folder / 'graph'
+        transform_fn | tft_beam.WriteTransformFn(str(folder))
+    metadata_io.write_metadata(metadata, str(folder / 'metadata'))
+    return tft.TFTransformOutput(str(folder))
+
+
+def write_splits(
+    folder: Path, classes: tuple[str, ...], transform: tft.TFTransformOutput
+) -> dict[str, ImageSplit]:
+    """Writes noise images, the brighter the higher their label, as records in two files."""
+    random = np.random.default_rng(0)
+    brightness = np.linspace(60, 190, len(classes))
+    folder.mkdir()
+    for split, count in IMAGES.items():
+        for part in range(2):
+            with tf.io.TFRecordWriter(str(folder / f'{split}-{part}')) as records:
+                for number in range(count // 2):
+                    label = number % len(classes)
+                    pixels = random.normal(brightness[label], 20, (48, 40, 3)).clip(0, 255)
+                    image = tf.io.encode_jpeg(pixels.astype(np.uint8)).numpy()
+                    records.write(_example(image, label).SerializeToString())
+    return open_splits({split: [str(folder / f'{split}-*')] for split in IMAGES}, transform)
+
+
+def _example(image: bytes, label: int) -> tf.train.Example:
+    values = {
+        features.IMAGE_BYTES: tf.train.Feature(bytes_list=tf.train.BytesList(value=[image])),
+        features.LABEL: tf.train.Feature(int64_list=tf.train.Int64List(value=[label])),
+    }
+    return tf.train.Example(features=tf.train.Features(feature=values))

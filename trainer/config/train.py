@@ -1,5 +1,6 @@
 """The `trainer:` key of a recipe: all training settings. Imports neither TensorFlow nor TFX."""
 
+import functools
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
@@ -10,7 +11,6 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     Tag,
-    field_validator,
     model_validator,
 )
 
@@ -22,10 +22,7 @@ EMBEDDED_ALPHA = 0.35
 
 
 class HeadConfig(StrictModel):
-    """Classification head: global average pooling, dropout, dense layers and the logits.
-
-    Two classes have a single logit; three or more have one logit per class.
-    """
+    """Classification head: global average pooling, dropout, dense layers and the logits."""
 
     hidden: tuple[PositiveInt, ...] = Field((), description='units of dense layers with ReLU')
     dropout: float = Field(0.2, ge=0, lt=1, description='dropout rate before each dense layer')
@@ -58,7 +55,7 @@ class FineTuneConfig(StageConfig):
     epochs: int = Field(0, ge=0)
     learning_rate: float = Field(1e-4, gt=0)
     from_layer: Annotated[int | str, BeforeValidator(_number_or_name)] = Field(
-        100, description='index or name of a layer of the backbone'
+        100, description='index or name of the first trained layer of the backbone'
     )
     batch_norm: Literal['inference', 'train'] = Field(
         'inference', description='inference: the moving statistics are frozen'
@@ -66,18 +63,13 @@ class FineTuneConfig(StageConfig):
 
 
 class AugmentConfig(StrictModel):
-    """Data augmentation of the training images; `cached_views` variants of each are cached."""
+    """Data augmentation of the training images."""
 
     flip: bool = False
-    rotation: float = Field(
-        0.0, ge=0, le=0.5, description='maximum rotation, as a fraction of 360 degrees'
-    )
+    rotation: float = Field(0.0, ge=0, le=0.5, description='maximum, as a fraction of 360 degrees')
     zoom: float = Field(0.0, ge=0, lt=1, description='maximum relative change of scale')
     cached_views: int = Field(
         3, ge=1, description='augmented views per image in the activation cache'
-    )
-    mixup: float = Field(
-        0.0, ge=0, description='mixing weights are drawn from Beta(mixup, mixup); 0: disabled'
     )
 
     @property
@@ -86,9 +78,21 @@ class AugmentConfig(StrictModel):
         return self.flip or self.rotation > 0 or self.zoom > 0
 
 
+def _tag_class_weights(value: object) -> str | None:
+    if value == 'balanced':
+        return 'word'
+    named = isinstance(value, dict) and all(isinstance(name, str) for name in value)
+    return 'named' if named else None
+
+
 ClassWeights = Annotated[
     Annotated[Literal['balanced'], Tag('word')] | Annotated[dict[str, PositiveFloat], Tag('named')],
-    Discriminator(lambda value: 'named' if isinstance(value, dict) else 'word'),
+    Discriminator(
+        _tag_class_weights,
+        custom_error_type='class_weights',
+        custom_error_message="input should be 'balanced' or a weight for each class "
+        '(in quotes if it is yes, no or a number) by its name',
+    ),
 ]
 
 
@@ -124,29 +128,12 @@ class TrainConfig(StrictModel):
     fine_tune: FineTuneConfig = FineTuneConfig()
     augment: AugmentConfig = AugmentConfig()
 
-    @field_validator('class_weights', mode='before')
-    @classmethod
-    def _check_class_weights_type(cls, value: object) -> object:
-        if not (value is None or value == 'balanced' or isinstance(value, dict)):
-            raise ValueError("input should be 'balanced' or a weight for each class by its name")
-        for name in value if isinstance(value, dict) else ():
-            if not isinstance(name, str):
-                raise ValueError(
-                    f'{name!r} is not a class name: YAML reads yes, no, on, off and numbers as '
-                    'values; quote it, as in "yes"'
-                )
-        return value
-
     @model_validator(mode='after')
-    def _check_epochs(self) -> 'TrainConfig':
+    def _check_stages_and_weights(self) -> 'TrainConfig':
         if self.feature_extraction.epochs + self.fine_tune.epochs == 0:
             raise ValueError(
                 'feature_extraction.epochs and fine_tune.epochs are both 0: nothing is trained'
             )
-        return self
-
-    @model_validator(mode='after')
-    def _check_embedded_weights(self) -> 'TrainConfig':
         if self.weights == 'embedded' and self.alpha != EMBEDDED_ALPHA:
             raise ValueError(
                 f'embedded weights are MobileNetV2 {EMBEDDED_ALPHA}, and alpha is {self.alpha}; '
@@ -155,27 +142,16 @@ class TrainConfig(StrictModel):
         return self
 
     def replaced(self, values: dict[str, Any]) -> 'TrainConfig':
-        """Returns a copy with other values at dotted keys, such as 'head.dropout'.
-
-        Raises:
-            pydantic.ValidationError: a key does not exist or a value is invalid.
-        """
+        """Returns a validated copy with other values at dotted keys, such as 'head.dropout'."""
         changed = self.model_dump()
         for dotted, value in values.items():
             *parents, last = dotted.split('.')
-            group = changed
-            for key in parents:
-                group = group[key]
-            group[last] = value
+            functools.reduce(dict.__getitem__, parents, changed)[last] = value
         return TrainConfig.model_validate(changed)
 
 
 def check_class_weights(config: TrainConfig, classes: Sequence[str]) -> None:
-    """Checks that `class_weights` by name covers exactly the classes of the data.
-
-    Raises:
-        ConfigError: a class is missing or unknown.
-    """
+    """Raises ConfigError if `class_weights` by name does not cover exactly the classes."""
     weights = config.class_weights
     if isinstance(weights, dict) and set(weights) != set(classes):
         raise ConfigError(

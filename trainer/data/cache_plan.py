@@ -1,95 +1,72 @@
-"""Size of the activation cache, computed before it is written."""
+"""Content and size of the activation cache, computed before it is written."""
 
-import dataclasses
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from common.errors import ConfigError
 from trainer.config.train import TrainConfig
-from trainer.data.activation_cache import LABEL_BYTES
+from trainer.data.activation_cache import record_type
 from trainer.model.backbone import Backbone
 
-_GIGABYTE = 1e9
+_REMEDY = 'lower trainer.augment.cached_views, or set trainer.cache to off'
 
 
-@dataclasses.dataclass(frozen=True)
-class CachePlan:
-    """Content and size of an activation cache.
+class CachedStage(NamedTuple):
+    """Cached input of a stage; `views` is the number of augmented variants per training image."""
 
-    Attributes:
-        views: augmented variants of each training image; 1 without augmentation.
-        images: number of training images and of validation images.
-        size: of all files, in bytes.
-        limit: maximum size of the recipe, in bytes.
-    """
-
+    record: np.dtype
     views: int
-    images: tuple[int, int]
-    size: int
-    limit: float
-
-    def __str__(self) -> str:
-        views = f'{self.views} view' + 's' * (self.views > 1)
-        return (
-            f'activation cache: {views} of {self.images[0]} images and 1 of {self.images[1]}, '
-            f'{_gigabytes(self.size)} on disk (limit {_gigabytes(self.limit)})'
-        )
 
 
-def cached_views(config: TrainConfig, backbone: Backbone) -> int:
-    """Returns the number of cached views per training image, at most one per epoch.
+def plan_stages(config: TrainConfig, backbone: Backbone) -> dict[str, CachedStage]:
+    """Plans the cache of each stage that has epochs, by its key in the recipe.
 
-    If every layer is trained, stage 2 augments images in each epoch, and only stage 1 uses views.
+    Stage 1 reads features after global average pooling, stage 2 activations at the fine-tuning
+    boundary, or images, augmented in each epoch, if every layer is trained. There are at most as
+    many views as epochs.
     """
-    if not config.augment.active:
-        return 1
-    epochs = [config.feature_extraction.epochs]
-    if backbone.trunk is not None:
-        epochs.append(config.fine_tune.epochs)
-    return max(1, min(config.augment.cached_views, max(epochs)))
+    caches_images = backbone.trunk is None
+    head_epochs, tuning_epochs = config.feature_extraction.epochs, config.fine_tune.epochs
+    epochs = head_epochs if caches_images else max(head_epochs, tuning_epochs)
+    views = max(1, min(config.augment.cached_views, epochs)) if config.augment.active else 1
+    stages = {}
+    if head_epochs:
+        pooled = record_type('float16', backbone.model.output_shape[-1:])
+        stages['feature_extraction'] = CachedStage(pooled, views)
+    if tuning_epochs:
+        boundary = record_type('uint8' if caches_images else 'float16', backbone.boundary_shape)
+        stages['fine_tune'] = CachedStage(boundary, 1 if caches_images else views)
+    return stages
 
 
 def plan_cache(
     config: TrainConfig, backbone: Backbone, counts: Mapping[str, int], directory: Path
-) -> CachePlan:
-    """Plans the cache of a directory.
+) -> str:
+    """Describes the cache of 'train' and 'eval' for the console.
 
-    Args:
-        config: stages, views and size limit.
-        backbone: gives the shapes of the cached tensors.
-        counts: number of images in 'train' and 'eval'.
-        directory: on the disk that gets the cache.
-
-    Raises:
-        ConfigError: the cache is larger than `max_cache_gb` or than the free disk space.
+    Raises ConfigError if it is larger than `max_cache_gb` or than the free space on the disk.
     """
-    views = cached_views(config, backbone)
-    size = 0
-    if config.feature_extraction.epochs:
-        pooled = backbone.model.output_shape[-1] * 2 + LABEL_BYTES  # float16
-        size += (counts['train'] * views + counts['eval']) * pooled
-    if config.fine_tune.epochs:
-        keeps_images = backbone.trunk is None
-        boundary = int(np.prod(backbone.boundary_shape)) * (1 if keeps_images else 2) + LABEL_BYTES
-        size += (counts['train'] * (1 if keeps_images else views) + counts['eval']) * boundary
-    limit = config.max_cache_gb * _GIGABYTE
-    plan = CachePlan(views, (counts['train'], counts['eval']), size, limit)
-    if plan.size > plan.limit:
-        raise ConfigError(
-            f'{plan}: raise trainer.max_cache_gb, lower trainer.augment.cached_views, or set '
-            'trainer.cache to off'
-        )
+    stages = plan_stages(config, backbone).values()
+    size = sum(
+        (counts['train'] * stage.views + counts['eval']) * stage.record.itemsize for stage in stages
+    )
+    views, limit = max(stage.views for stage in stages), config.max_cache_gb * 1e9
+    plan = (
+        f'activation cache: {views} view{"s" * (views > 1)} of {counts["train"]} images and 1 of '
+        f'{counts["eval"]}, {_gigabytes(size)} on disk (limit {_gigabytes(limit)})'
+    )
+    if size > limit:
+        raise ConfigError(f'{plan}: raise trainer.max_cache_gb, {_REMEDY}')
     free = shutil.disk_usage(directory).free
-    if plan.size > free:
-        raise ConfigError(
-            f'{plan}, but {directory} has {_gigabytes(free)} left: free disk space, lower '
-            'trainer.augment.cached_views, or set trainer.cache to off'
-        )
+    if size > free:
+        left = _gigabytes(free)
+        raise ConfigError(f'{plan}, but {directory} has {left} left: free disk space, {_REMEDY}')
     return plan
 
 
 def _gigabytes(size: float) -> str:
-    return f'{size / _GIGABYTE:.1f} GB' if size >= 0.1 * _GIGABYTE else f'{size / 1e6:.1f} MB'
+    return f'{size / 1e9:.1f} GB' if size >= 1e8 else f'{size / 1e6:.1f} MB'

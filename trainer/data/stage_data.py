@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 import numpy as np
 import tensorflow as tf
@@ -12,60 +11,51 @@ from trainer.data import augmentation
 from trainer.data.dataset import Batches
 from trainer.data.embedding import scale
 
-Level = Literal['image', 'boundary', 'pooled']
 _EVAL_BATCH = 64
 
 
 @dataclasses.dataclass(frozen=True)
 class StageData:
-    """The data of one stage. Labels are float32.
-
-    A label is the fraction of the second class, [batch, 1], for two classes, and the fraction of
-    each class, [batch, classes], for three or more.
+    """The data of one stage; all tensors are float32.
 
     Attributes:
-        level: the input of the trained model: images, activations at the fine-tuning boundary, or
-            pooled features.
-        train: endless shuffled batches: inputs, float32 [batch, ...], labels, and, if classes are
-            weighted, sample weights, float32 [batch, 1].
+        train: endless shuffled batches: inputs, labels, and, if classes are weighted, sample
+            weights, [batch, 1]. Labels are the fraction of the second class, [batch, 1], for two
+            classes, and the fraction of each class, [batch, classes], for three or more.
         eval: inputs and labels of the validation split, once and in order.
         steps: batches per epoch.
-        images: images per epoch.
     """
 
-    level: Level
     train: tf.data.Dataset
     eval: tf.data.Dataset
     steps: int
-    images: int
 
 
 def make_stage_data(
     splits: Mapping[str, Batches],
-    level: Level,
     epochs: int,
     config: TrainConfig,
     classes: Sequence[str],
+    *,
+    from_images: bool,
 ) -> StageData:
-    """Batches of the splits 'train' and 'eval'.
-
-    Inputs at level 'image' are uint8; each epoch augments and scales them.
-    """
+    """Batches of the splits 'train' and 'eval'; each epoch augments and scales images, if any."""
     train, validation = splits['train'], splits['eval']
     batch_size = _batch_size(config.batch_size, train.count)
     batches = train.shuffled_batches(batch_size, epochs, config.seed)
     batches = _encode_labels(batches, classes).repeat()
-    weights = class_weights(config, classes, train)
+    weights = class_weights(config, classes, train.labels)
+    if from_images or weights is not None:
+        batches = _augment(batches, config, weights, from_images=from_images).prefetch(
+            tf.data.AUTOTUNE
+        )
     eval_batch = _batch_size(max(config.batch_size, _EVAL_BATCH), validation.count)
     eval_batches = _encode_labels(validation.batches(eval_batch), classes)
-    if level == 'image':
+    if from_images:
         eval_batches = eval_batches.map(
             lambda images, labels: (scale(images), labels), num_parallel_calls=tf.data.AUTOTUNE
         )
-    if level == 'image' or config.augment.mixup or weights is not None:
-        batches = _augment(batches, level, config, weights).prefetch(tf.data.AUTOTUNE)
-    steps = train.count // batch_size
-    return StageData(level, batches, eval_batches, steps, train.count)
+    return StageData(batches, eval_batches, train.count // batch_size)
 
 
 def _batch_size(wanted: int, count: int) -> int:
@@ -89,24 +79,19 @@ def _encode_labels(batches: tf.data.Dataset, classes: Sequence[str]) -> tf.data.
 
 
 def _augment(
-    batches: tf.data.Dataset, level: Level, config: TrainConfig, weights: np.ndarray | None
+    batches: tf.data.Dataset, config: TrainConfig, weights: np.ndarray | None, *, from_images: bool
 ) -> tf.data.Dataset:
-    """Augments and scales images, applies mixup and adds sample weights.
-
-    The random seed of a batch derives from its number.
-    """
+    """Augments and scales images, and adds sample weights."""
 
     @tf.autograph.experimental.do_not_convert
     def change(number: tf.Tensor, batch: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, ...]:
         inputs, labels = batch
-        seed = tf.stack([config.seed, tf.cast(number, tf.int32)])
-        view_seed, mixup_seed = tf.unstack(tf.random.split(seed, 2))
-        if level == 'image':
+        if from_images:
             if config.augment.active:
+                seed = tf.stack([config.seed, tf.cast(number, tf.int32)])
+                view_seed, _ = tf.unstack(tf.random.split(seed, 2))
                 inputs = augmentation.augment(inputs, config.augment, view_seed)
             inputs = scale(inputs)
-        if config.augment.mixup:
-            inputs, labels = augmentation.mix_up(inputs, labels, config.augment.mixup, mixup_seed)
         if weights is None:
             return inputs, labels
         if labels.shape[-1] == 1:
@@ -116,17 +101,19 @@ def _augment(
     return batches.enumerate().map(change, num_parallel_calls=tf.data.AUTOTUNE)
 
 
-def class_weights(config: TrainConfig, classes: Sequence[str], train: Batches) -> np.ndarray | None:
+def class_weights(
+    config: TrainConfig, classes: Sequence[str], labels: np.ndarray
+) -> np.ndarray | None:
     """Returns the loss weight of each class, float32 [classes]; None if not configured.
 
-    'balanced' gives every class the same total weight, with mean 1 per image. A class without
-    training images has weight 0.
+    'balanced' gives every class the same total weight, with mean 1 per training image. A class
+    without training images has weight 0.
     """
     if config.class_weights is None:
         return None
     if isinstance(config.class_weights, dict):
         return np.array([config.class_weights[name] for name in classes], np.float32)
-    counts = np.bincount(train.labels().astype(int), minlength=len(classes))
+    counts = np.bincount(labels.astype(int), minlength=len(classes))
     present = counts > 0
     weights = np.zeros(len(classes), np.float32)
     weights[present] = counts.sum() / (present.sum() * counts[present])

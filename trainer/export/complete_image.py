@@ -33,17 +33,13 @@ def is_complete(encoded: tf.Tensor) -> tf.Tensor:
 
     Ignores bytes after the end of the image.
     """
-    png, jpeg = _starts_with(encoded, _PNG), _starts_with(encoded, _JPEG)
+    png, jpeg = (tf.strings.substr(encoded, 0, len(magic)) == magic for magic in (_PNG, _JPEG))
     scans = _scans(tf.where(jpeg, encoded, ''))
     return (png & _contains(tf.where(png, encoded, ''), _PNG_END)) | _contains(scans, _JPEG_END)
 
 
-def _starts_with(encoded: tf.Tensor, magic: bytes) -> tf.Tensor:
-    return tf.strings.substr(encoded, 0, len(magic)) == magic
-
-
 def _contains(encoded: tf.Tensor, marker: bytes) -> tf.Tensor:
-    # Regular expressions of TensorFlow have to be UTF-8.
+    # Not a regular expression: those of TensorFlow have to be UTF-8.
     return tf.strings.split(encoded, marker, maxsplit=1).row_lengths() > 1
 
 
@@ -61,7 +57,8 @@ def _scans(encoded: tf.Tensor) -> tf.Tensor:
     def step(
         position: tf.Tensor, framed: tf.Tensor, data: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        header = _bytes_at(padded, position)
+        headers = tf.strings.substr(padded, position, zeros + _HEADER)
+        header = tf.reshape(tf.cast(tf.io.decode_raw(headers, tf.uint8), tf.int32), [-1, _HEADER])
         marker = tf.where(header[:, 0] == 0xFF, header[:, 1], 0xFF)  # else skip the byte
         distance = tf.gather(tf.constant(_STEPS), marker)
         stated = 2 + 256 * header[:, 2] + header[:, 3]
@@ -79,10 +76,4 @@ def _scans(encoded: tf.Tensor) -> tf.Tensor:
         parallel_iterations=1,
         maximum_iterations=_MAX_SEGMENTS,
     )
-    return tf.strings.substr(encoded, data, tf.strings.length(encoded))
-
-
-def _bytes_at(padded: tf.Tensor, position: tf.Tensor) -> tf.Tensor:
-    """Returns the four bytes of each string from `position` on, int32 [batch, 4]."""
-    headers = tf.strings.substr(padded, position, tf.fill(tf.shape(position), _HEADER))
-    return tf.reshape(tf.cast(tf.io.decode_raw(headers, tf.uint8), tf.int32), [-1, _HEADER])
+    return tf.strings.substr(encoded, data, length)

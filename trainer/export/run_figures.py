@@ -11,10 +11,9 @@ from pydantic import TypeAdapter
 from common.features import AUGMENTED_VIEWS, NETWORK
 from trainer.data.augmentation import augment
 from trainer.model.description import NetworkPart
+from trainer.model.network import Network
 from trainer.training.job import Job
-from trainer.training.stages import Network
 
-_LAYERS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.Dense)
 _ROWS, _COLUMNS = 2, 6  # of views
 
 
@@ -37,7 +36,7 @@ def _part(size: int | None, layers: list[keras.Layer], trained: set[str]) -> Net
     return NetworkPart(
         size=size,
         channels=layers[-1].output.shape[-1],
-        layers=sum(isinstance(layer, _LAYERS) for layer in layers),
+        layers=sum(not isinstance(layer, keras.layers.BatchNormalization) for layer in layers),
         parameters=sum(layer.count_params() for layer in layers),
         trained=sum(layer.count_params() for layer in layers if layer.name in trained),
     )

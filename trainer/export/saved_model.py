@@ -10,7 +10,6 @@ import tensorflow_transform as tft
 
 from common import features
 from trainer.export.complete_image import PIXEL, is_complete
-from trainer.export.grad_cam import grad_cam
 
 _EPSILON = 1e-7  # minimum distance of a probability from 0 and 1
 _Predictions = dict[str, tf.Tensor]
@@ -22,12 +21,6 @@ class ServingModel(tf.Module):
     Preprocessing uses the transform graph, which prevents training-serving skew. The prediction for
     an incomplete or unsupported image file is NaN, with an empty class; the other images of the
     batch are unaffected.
-
-    Args:
-        model: maps pixels in 0..255 to logits, from `trainer.model.head.join`.
-        transform: output of the Transform component.
-        classes: names in the order of their labels.
-        threshold: minimum probability to predict the second of two classes.
     """
 
     def __init__(
@@ -35,26 +28,28 @@ class ServingModel(tf.Module):
         model: keras.Model,
         transform: tft.TFTransformOutput,
         classes: tuple[str, ...],
-        threshold: float = 0.5,
+        threshold: float,
     ) -> None:
         super().__init__()
         self._classes, self._threshold = classes, threshold
         # Track only the variables, not the layers: this halves the time to save.
         self._weights = [variable.value for variable in model.variables]
         network, head = _parts(model)
+        pixels = tf.TensorSpec(model.input_shape, tf.float32, name=features.PIXELS_INPUT)
+        images = tf.TensorSpec([None], tf.string, name=features.IMAGES_INPUT)
+        examples = tf.TensorSpec([None], tf.string, name=features.EXAMPLES_INPUT)
         # Functions shared by several signatures are traced once.
-        self._decode = _graph(_make_decode(transform), tf.TensorSpec([None], tf.string))
-        self._network = _graph(network, _pixels(model))
-        self.serve_examples = _graph(self._serve_examples, _strings(features.EXAMPLES_INPUT))
-        self.serve_images = _graph(self._serve_images, _strings(features.IMAGES_INPUT))
-        self.explain_images = _graph(self._make_explain(head), _strings(features.IMAGES_INPUT))
-        self.serve_pixels = _graph(self._serve_pixels, _pixels(model))
+        self._decode = _graph(_make_decode(transform), images)
+        self._network = _graph(network, pixels)
+        self.functions = {
+            features.SIGNATURE_EXAMPLES: _graph(self._serve_examples, examples),
+            features.SIGNATURE_IMAGES: _graph(self._serve_images, images),
+            features.SIGNATURE_EXPLANATION: _graph(self._make_explain(head), images),
+            features.SIGNATURE_PIXELS: _graph(self._serve_pixels, pixels),
+        }
 
     def _serve_examples(self, examples: tf.Tensor) -> _Predictions:
-        """Predicts serialised `tf.Example`s, string [batch], by their `image/encoded`.
-
-        Fails for the complete batch if an example lacks this feature.
-        """
+        """Predicts serialised `tf.Example`s, string [batch]; all need `image/encoded`."""
         spec = {features.IMAGE_BYTES: tf.io.FixedLenFeature([], tf.string)}
         return self._serve_images(tf.io.parse_example(examples, spec)[features.IMAGE_BYTES])
 
@@ -70,9 +65,8 @@ class ServingModel(tf.Module):
         # The head is no attribute: saving would trace it again, like the transform graph.
         def explain(image_bytes: tf.Tensor) -> _Predictions:
             feature_map, logits = self._apply_network(image_bytes)
-            heat = grad_cam(head, feature_map, self._labels(logits))
-            valid = tf.math.is_finite(logits[:, :1, tf.newaxis])
-            heat = tf.where(valid, heat, float('nan'))
+            heat = _grad_cam(head, feature_map, self._labels(logits))
+            heat = tf.where(tf.math.is_finite(logits[:, :1, tf.newaxis]), heat, float('nan'))
             return {**self._predict(logits), features.HEAT_MAP: heat}
 
         return explain
@@ -117,10 +111,8 @@ def _make_decode(
     def decode(image_bytes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns pixels, and whether each image is complete; else its pixels are meaningless."""
         complete = is_complete(image_bytes)
-        count = tf.shape(image_bytes, out_type=tf.int64)[0]
-        rows = tf.stack([tf.range(count), tf.zeros([count], tf.int64)], axis=1)
         values = tf.where(complete, image_bytes, PIXEL)
-        sparse = tf.SparseTensor(rows, values, tf.stack([count, 1]))
+        sparse = tf.sparse.from_dense(values[:, tf.newaxis])
         return preprocess({features.IMAGE_BYTES: sparse})[features.IMAGE_XF], complete
 
     return decode
@@ -132,17 +124,28 @@ def _probability(logits: tf.Tensor) -> tf.Tensor:
     return tf.clip_by_value(probability, _EPSILON, 1 - _EPSILON)
 
 
+def _grad_cam(head: keras.Model, feature_map: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """Computes heat maps for labels, int64 [batch, 1]; float32 [batch, height, width] in 0..1.
+
+    Follows Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based
+    Localization" (ICCV 2017): channels are weighted with the mean gradient of the class's logit.
+    Each map is divided by its maximum; it is 0 everywhere if no region supports the class.
+    """
+    with tf.GradientTape() as tape:
+        tape.watch(feature_map)
+        logits = head(feature_map)
+        if logits.shape[-1] == 1:  # the logit of class 1; its negative is that of class 0
+            score = tf.where(labels == 1, logits, -logits)
+        else:
+            score = tf.gather(logits, labels, batch_dims=1)
+    weights = tf.reduce_mean(tape.gradient(score, feature_map), axis=[1, 2], keepdims=True)
+    heat = tf.nn.relu(tf.reduce_sum(weights * feature_map, axis=-1))
+    return tf.math.divide_no_nan(heat, tf.reduce_max(heat, axis=[1, 2], keepdims=True))
+
+
 def _graph(function: Callable, spec: tf.TensorSpec) -> tf.types.experimental.PolymorphicFunction:
     """Wraps a function without AutoGraph, which would convert all of Keras."""
     return tf.function(function, input_signature=[spec], autograph=False)
-
-
-def _pixels(model: keras.Model) -> tf.TensorSpec:
-    return tf.TensorSpec(model.input_shape, tf.float32, name=features.PIXELS_INPUT)
-
-
-def _strings(name: str) -> tf.TensorSpec:
-    return tf.TensorSpec([None], tf.string, name=name)
 
 
 def export(
@@ -152,19 +155,12 @@ def export(
     directory: Path,
     threshold: float = 0.5,
 ) -> None:
-    """Writes the SavedModel for TensorFlow Serving and the Evaluator.
+    """Writes the SavedModel of a model from pixels in 0..255 to logits, and its class names.
 
-    Writes the class names to `assets.extra`, which TensorFlow Serving does not read. The other
-    arguments are those of `ServingModel`.
+    `threshold` is the minimum probability to predict the second of two classes.
     """
     serving = ServingModel(model, transform, classes, threshold)
-    signatures = {
-        features.SIGNATURE_EXAMPLES: serving.serve_examples,
-        features.SIGNATURE_IMAGES: serving.serve_images,
-        features.SIGNATURE_EXPLANATION: serving.explain_images,
-        features.SIGNATURE_PIXELS: serving.serve_pixels,
-    }
-    tf.saved_model.save(serving, str(directory), signatures=signatures)
+    tf.saved_model.save(serving, str(directory), signatures=serving.functions)
     class_names = directory / features.CLASSES_FILE
     class_names.parent.mkdir(exist_ok=True)
     class_names.write_text(json.dumps(classes))

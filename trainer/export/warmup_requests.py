@@ -18,20 +18,12 @@ from common import features
 from trainer.export.image_example import image_of, only_image
 from trainer.training.job import Job
 
-_BATCH = 4  # images of the larger requests
-_CANDIDATES = 64  # images to choose from
-
+_BATCH, _CANDIDATES = 4, 64  # images of the larger requests, and images to choose from
 _Arrays = dict[str, np.ndarray]
 
 
 def write_requests(directory: Path, model: keras.Model, job: Job) -> None:
-    """Writes `PredictionLog`s for both signatures, with one image and with four.
-
-    Args:
-        directory: of the SavedModel.
-        model: maps pixels in 0..255 to logits.
-        job: gives images of the split 'eval', classes and threshold.
-    """
+    """Writes `PredictionLog`s for both signatures, with one image and with four of 'eval'."""
     split = job.splits['eval']
     # Median sizes: a very large or a very small image is not representative.
     records = sorted(split.records(_CANDIDATES), key=lambda record: (len(record), record))
@@ -41,7 +33,7 @@ def write_requests(directory: Path, model: keras.Model, job: Job) -> None:
         pixels, _ = split.decode(tf.constant(records))
         logits = model(tf.cast(pixels, tf.float32), training=False)
     predictions = _predictions(np.asarray(logits), job)
-    images = [image_of(record) for record in records]
+    images = [*map(image_of, records)]
     path = directory / features.WARMUP_FILE
     path.parent.mkdir(exist_ok=True)
     with tf.io.TFRecordWriter(str(path)) as writer:

@@ -1,34 +1,24 @@
-"""Description of a model, stored next to its weights. Imports neither TensorFlow nor TFX."""
+"""Descriptions of a model, stored as JSON next to it. Imports neither TensorFlow nor TFX."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from common.artifacts import folder_of
 from common.strict_model import StrictModel
-from trainer.config.train import TrainConfig
 
 _FOLDER = 'weights'  # in the Model artifact, next to the SavedModel
-_DESCRIPTION = 'architecture.json'
+DESCRIPTION = 'architecture.json'
 
 
 class NetworkPart(StrictModel):
-    """Consecutive layers of a network: one size of feature maps, or the head.
+    """Consecutive layers of a network: one size of feature maps, or the head."""
 
-    Attributes:
-        size: height and width of the feature maps in pixels; None for the head.
-        channels: of the last layer.
-        layers: number of convolutions or dense layers.
-        parameters: of all layers, with those of batch norm.
-        trained: the number of them in layers that the recipe trains.
-    """
-
-    size: int | None
-    channels: int
-    layers: int
-    parameters: int
-    trained: int
+    size: int | None  # height and width of the feature maps in pixels; None for the head
+    channels: int  # of the last layer
+    layers: int  # convolutions or dense layers
+    parameters: int  # with those of batch norm
+    trained: int  # parameters of the layers that the recipe trains
 
 
 def weights_folder(serving_directory: str) -> Path:
@@ -36,27 +26,10 @@ def weights_folder(serving_directory: str) -> Path:
     return folder_of(serving_directory).parent / _FOLDER
 
 
-def describe(config: TrainConfig, classes: Sequence[str]) -> dict[str, Any]:
-    """Returns the properties that two models must share to exchange weights.
-
-    The image size is not among them.
-    """
-    return {
-        'trainer.alpha': config.alpha,
-        'trainer.head.hidden': list(config.head.hidden),
-        'classes': list(classes),
-    }
-
-
-def write_description(description: dict[str, Any], folder: Path) -> None:
-    """Writes a description to the folder of the weights."""
-    (folder / _DESCRIPTION).write_text(json.dumps(description, indent=1))
-
-
 def read_description(folder: Path) -> dict[str, Any] | None:
     """Reads the description in the folder of the weights; None if missing or invalid."""
     try:
-        return dict(json.loads((folder / _DESCRIPTION).read_text()))
+        return dict(json.loads((folder / DESCRIPTION).read_text()))
     except (OSError, ValueError, TypeError):
         return None
 

@@ -17,16 +17,14 @@ CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
 class FoldedConvolution(keras.layers.Layer):
     """A convolution without bias, fused with the batch norm that follows it.
 
-    The layer has no variables of its own: training updates those of the two original layers. It
-    uses the moving statistics and never updates them.
+    Training updates the variables of the two original layers, except the moving statistics.
     """
 
     def __init__(
         self, convolution: keras.Layer, norm: keras.layers.BatchNormalization, dtype: str | None
     ) -> None:
         super().__init__(name=convolution.name, dtype=dtype or convolution.dtype_policy)
-        self._convolution = convolution
-        self._norm = norm
+        self._convolution, self._norm = convolution, norm
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         # Without it Keras traces `call` for each of about fifty layers.
@@ -37,8 +35,7 @@ class FoldedConvolution(keras.layers.Layer):
         factor = norm.gamma * tf.math.rsqrt(norm.moving_variance + norm.epsilon)
         offset = tf.cast(norm.beta - norm.moving_mean * factor, inputs.dtype)
         kernel, factor = (tf.cast(each, inputs.dtype) for each in (convolution.kernel, factor))
-        strides = [1, *convolution.strides, 1]
-        padding = convolution.padding.upper()
+        strides, padding = [1, *convolution.strides, 1], convolution.padding.upper()
         if isinstance(convolution, keras.layers.DepthwiseConv2D):
             kernel *= factor[:, tf.newaxis]
             outputs = tf.nn.depthwise_conv2d(inputs, kernel, strides, padding)
@@ -50,17 +47,17 @@ class FoldedConvolution(keras.layers.Layer):
 def fold(model: keras.Model, dtype: str | None = None) -> keras.Model:
     """Returns an equivalent inference-mode model that shares the variables of `model`.
 
-    Args:
-        model: functional model whose batch norms all follow a convolution without bias.
-        dtype: of the computation; None keeps the dtypes of the layers.
+    Each batch norm has to follow a convolution without bias. Without `dtype`, layers keep theirs.
     """
-    tensors = {id(model.inputs[0]): keras.Input(model.input_shape[1:], name=model.inputs[0].name)}
-    start = tensors[id(model.inputs[0])]
+    start = keras.Input(model.input_shape[1:], name=model.inputs[0].name)
+    tensors = {id(model.inputs[0]): start}
     unfolded: dict[int, tuple[keras.Layer, keras.KerasTensor]] = {}
+    nodes = {id(node) for nodes in model._nodes_by_depth.values() for node in nodes}
     for layer in model.layers:
         if isinstance(layer, keras.layers.InputLayer):
             continue
-        node = _node_in(model, layer)
+        # A layer may also be part of other models.
+        node = next(node for node in layer._inbound_nodes if id(node) in nodes)
         (output,) = node.output_tensors
         if isinstance(layer, CONVOLUTIONS):
             unfolded[id(output)] = layer, tensors[id(node.input_tensors[0])]
@@ -69,17 +66,7 @@ def fold(model: keras.Model, dtype: str | None = None) -> keras.Model:
             tensors[id(output)] = FoldedConvolution(convolution, layer, dtype)(source)
         else:
             inputs = [tensors[id(tensor)] for tensor in node.input_tensors]
-            tensors[id(output)] = _copy_of(layer, dtype)(inputs if len(inputs) > 1 else inputs[0])
+            config = layer.get_config() if dtype is None else {**layer.get_config(), 'dtype': dtype}
+            copy = layer.__class__.from_config(config)  # an activation, without variables
+            tensors[id(output)] = copy(inputs if len(inputs) > 1 else inputs[0])
     return keras.Model(start, tensors[id(model.outputs[0])], name=f'folded_{model.name}')
-
-
-def _node_in(model: keras.Model, layer: keras.Layer):  # type: ignore[no-untyped-def]
-    """Returns the node of a layer in this model; the layer may also be part of other models."""
-    nodes = {id(node) for nodes in model._nodes_by_depth.values() for node in nodes}
-    return next(node for node in layer._inbound_nodes if id(node) in nodes)
-
-
-def _copy_of(layer: keras.Layer, dtype: str | None) -> keras.Layer:
-    """Copies a layer without variables, for example an activation."""
-    config = layer.get_config()
-    return layer.__class__.from_config(config if dtype is None else {**config, 'dtype': dtype})

@@ -18,22 +18,14 @@ def weights_file(weights: str) -> Path | None:
 
 
 def check_weights_file(weights: str) -> None:
-    """Checks that the file of `trainer.weights`, if any, is HDF5; builds no network.
-
-    Raises:
-        ConfigError: the file is missing or not HDF5.
-    """
+    """Raises ConfigError if the file of `trainer.weights` is missing or not HDF5."""
     path = weights_file(weights)
     if path is None:
         return
     if not path.is_file():
+        remedy = "give HDF5 weights of Keras, 'embedded', 'imagenet' or 'random'"
         if weights == 'embedded':
-            raise ConfigError(
-                f'embedded weights {path} are missing from this installation; install it again'
-            )
-        raise ConfigError(
-            f"weights file {path} does not exist; give HDF5 weights of Keras, 'embedded', "
-            "'imagenet' or 'random'"
-        )
+            remedy = 'install this package again'
+        raise ConfigError(f'weights file {path} does not exist; {remedy}')
     if not h5py.is_hdf5(path):
         raise ConfigError(f'weights file {path} is not HDF5; give weights saved by Keras')

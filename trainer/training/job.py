@@ -2,9 +2,11 @@
 
 import contextlib
 import dataclasses
+import json
 import logging
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -15,47 +17,52 @@ from common.errors import ModelError
 from common.features import ACTIVATIONS_PREFIX
 from trainer.config.train import TrainConfig
 from trainer.data.cache_plan import plan_cache
-from trainer.data.dataset import ImageSplit
-from trainer.data.embedding import CachedLevel, Embedder
-from trainer.data.stage_data import StageData, make_stage_data
+from trainer.data.dataset import Batches, ImageSplit
+from trainer.data.embedding import Embedder
 from trainer.model.backbone import build_backbone
-from trainer.model.head import build_head
+from trainer.model.network import Network, build_head
 from trainer.training import devices
-from trainer.training.stages import HEAD, MakeStageData, Network
-from trainer.training.timing import Timings
 from trainer.training.warm_start import load_weights
 
-_EMBEDDING_BATCH = 64
+# Console names of the stages, and their input splits, by their keys in the recipe.
+STAGES = {'feature_extraction': 'stage 1, head', 'fine_tune': 'stage 2, fine-tuning'}
+StageInputs = Mapping[str, Mapping[str, Batches]]
 
 _log = logging.getLogger(__name__)
 
 
+class Timings:
+    """Duration in seconds, and number of images if known, of each named part."""
+
+    def __init__(self) -> None:
+        self._parts: dict[str, dict[str, float]] = {}
+
+    @contextlib.contextmanager
+    def part(self, name: str, images: int = 0) -> Iterator[dict[str, float]]:
+        """Measures the block, which may change 'images' of the yielded record."""
+        start = time.perf_counter()
+        measured: dict[str, float] = {'images': images}
+        yield measured
+        self._parts[name] = {'seconds': time.perf_counter() - start, **measured}
+
+    def write(self, path: Path) -> None:
+        """Writes all parts as JSON."""
+        path.write_text(json.dumps(self._parts, indent=1))
+
+
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """Inputs of a training, without the output paths of TFX.
-
-    Attributes:
-        config: the `trainer:` key of the recipe.
-        classes: names in the order of their labels.
-        transform: output of the Transform component.
-        splits: images of 'train' and 'eval'.
-        timings: records the duration of each part.
-        base_model: path of the SavedModel for a warm start, from TFX; None if there is none.
-    """
+    """Inputs of a training, without the output paths of TFX."""
 
     config: TrainConfig
-    classes: tuple[str, ...]
+    classes: tuple[str, ...]  # in the order of their labels
     transform: tft.TFTransformOutput
-    splits: Mapping[str, ImageSplit]
+    splits: Mapping[str, ImageSplit]  # 'train' and 'eval'
     timings: Timings
-    base_model: str | None = None
+    base_model: str | None = None  # path of the SavedModel for a warm start, from TFX
 
     def start(self) -> tuple[Network, bool]:
-        """Builds the network and logs its initial weights.
-
-        Returns:
-            The network, and whether its weights are those of the base model (warm start).
-        """
+        """Returns the network and whether its weights are those of the base model (warm start)."""
         network = self.build_network()
         if self.config.warm_start is None:
             return network, False
@@ -70,47 +77,31 @@ class Job:
     def build_network(self) -> Network:
         """Builds backbone and head; deterministic for a seed."""
         keras.utils.set_random_seed(self.config.seed)
-        half = devices.float16_on_gpu(self.config)
         with self.timings.part('backbone'):
+            half = devices.float16_on_gpu(self.config)
             backbone = build_backbone(self.config, half_precision=half)
             head = build_head(self.config, backbone.model.output_shape[-1], len(self.classes))
-        return Network(backbone, head, half)
+        return Network(backbone, head)
 
     @contextlib.contextmanager
-    def stage_data(self, network: Network, directory: Path) -> Iterator[MakeStageData]:
-        """Gives a function that makes the data of a stage; deletes the cache after the block.
+    def stage_inputs(self, network: Network, directory: Path) -> Iterator[StageInputs]:
+        """Computes the activation cache in a directory; deletes it after the block.
 
-        Args:
-            network: its frozen part computes the activation cache.
-            directory: gets the cache, if the recipe enables it.
-
-        Raises:
-            ConfigError: the cache exceeds the limit of the recipe or the free disk space.
+        Without a cache, all stages read images. Raises ConfigError if it does not fit on the disk.
         """
         if not self.config.cache:
-            yield lambda config, _, epochs: make_stage_data(
-                self.splits, 'image', epochs, config, self.classes
-            )
+            yield dict.fromkeys(STAGES, self.splits)
             return
         counts = {name: split.count for name, split in self.splits.items()}
-        plan = plan_cache(self.config, network.backbone, counts, directory)
-        _log.info('%s', plan)
+        _log.info('%s', plan_cache(self.config, network.backbone, counts, directory))
         for leftover in directory.glob(f'{ACTIVATIONS_PREFIX}*'):  # of a killed process
             shutil.rmtree(leftover)
         with tempfile.TemporaryDirectory(prefix=ACTIVATIONS_PREFIX, dir=directory) as folder:
             embedder = Embedder(network.backbone, self.config, Path(folder))
-            cached = {}
+            inputs: dict[str, dict[str, Batches]] = {stage: {} for stage in STAGES}
             for name, split in self.splits.items():
-                views = plan.views if name == 'train' else 1
-                with self.timings.part(f'embedding of {name}', split.count * views):
-                    images = split.batches(_EMBEDDING_BATCH)
-                    cached[name] = embedder.embed(name, images, split.count)
-
-            def from_cache(config: TrainConfig, stage: str, epochs: int) -> StageData:
-                key: CachedLevel = 'pooled' if stage == HEAD else 'boundary'
-                splits = {name: tensors[key] for name, tensors in cached.items()}
-                images = key == 'boundary' and network.backbone.trunk is None
-                level = 'image' if images else key
-                return make_stage_data(splits, level, epochs, config, self.classes)
-
-            yield from_cache
+                images = split.count * (embedder.views if name == 'train' else 1)
+                with self.timings.part(f'embedding of {name}', images):
+                    for stage, tensors in embedder.embed(name, split).items():
+                        inputs[stage][name] = tensors
+            yield inputs

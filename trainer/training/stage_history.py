@@ -13,28 +13,19 @@ MIN_RELATIVE_RISE = 0.05  # of the validation loss; smaller changes are noise
 
 @dataclass(frozen=True)
 class StageHistory:
-    """History of one stage.
-
-    Attributes:
-        name: for the console, such as 'stage 1, head'.
-        metrics: 'loss', 'accuracy', 'val_loss' and 'val_accuracy', one number per epoch.
-        best_epoch: epoch of this stage, counted from 1, whose weights were kept. None if no epoch
-            improved on the weights before the stage.
-        patience: of early stopping, in epochs; 0: disabled.
-    """
+    """One stage: 'loss', 'accuracy', 'val_loss' and 'val_accuracy' of its epochs."""
 
     name: str
     metrics: dict[str, tuple[float, ...]]
-    best_epoch: int | None
-    patience: int
+    best_epoch: int | None  # counted from 1; None if no epoch improved on the weights before
+    patience: int  # of early stopping, in epochs; 0: disabled
 
     @computed_field  # type: ignore[prop-decorator]
     @property
     def overfitting(self) -> str | None:
         """A sentence for the console if the stage ended in overfitting, else None.
 
-        A stage ends in overfitting if at least its last `patience` epochs are above the minimum
-        validation loss (early stopping leaves exactly that many), the last epoch is above it by
+        At least the last `patience` epochs are above the lowest validation loss, the last epoch by
         more than noise, and the training loss decreased meanwhile. A loss that ends as NaN has
         diverged, which is not overfitting.
         """
@@ -42,8 +33,8 @@ class StageHistory:
         lowest = min((loss for loss in validation if not math.isnan(loss)), default=math.inf)
         if math.isinf(lowest):
             return None
-        low = len(validation) - 1 - validation[::-1].index(lowest)  # the last one of a plateau
-        epochs_above = len(validation) - 1 - low
+        epochs_above = validation[::-1].index(lowest)
+        low = len(validation) - 1 - epochs_above  # the last one of a plateau
         if not (
             epochs_above >= (self.patience or MIN_EPOCHS_WITHOUT_PATIENCE)
             and validation[-1] > lowest + MIN_RELATIVE_RISE * abs(lowest)
@@ -52,19 +43,13 @@ class StageHistory:
             return None
         kept = f'of epoch {self.best_epoch}' if self.best_epoch else 'from before this stage'
         return (
-            f'overfitting in {self.name}: validation loss rose from {_format_loss(lowest)} '
-            f'(epoch {low + 1}) to {_format_loss(validation[-1])} (epoch {len(validation)}) '
-            f'while training loss fell from {_format_loss(training[low])} '
-            f'to {_format_loss(training[-1])}; the weights {kept} are kept; '
+            f'overfitting in {self.name}: validation loss rose from {lowest:.3g} (epoch {low + 1}) '
+            f'to {validation[-1]:.3g} (epoch {len(validation)}) while training loss fell from '
+            f'{training[low]:.3g} to {training[-1]:.3g}; the weights {kept} are kept; '
             'more augmentation, dropout or data would help'
         )
 
 
-def _format_loss(loss: float) -> str:
-    return f'{loss:.3f}' if loss >= 0.01 else f'{loss:.2g}'
-
-
 def write_history(path: Path, histories: Sequence[StageHistory]) -> None:
     """Writes the stages as a JSON list; NaN and infinity become null."""
-    stages = TypeAdapter(list[StageHistory])
-    path.write_bytes(stages.dump_json(list(histories), indent=1) + b'\n')
+    path.write_bytes(TypeAdapter(list[StageHistory]).dump_json(list(histories), indent=1) + b'\n')

@@ -9,39 +9,31 @@ from typing import Any
 
 import keras
 import keras_tuner
+import numpy as np
 
 from trainer.config.train import TrainConfig
 from trainer.config.tuner import RangeConfig, TunerConfig, format_values
-from trainer.model.head import build_head
+from trainer.model.network import build_head
 from trainer.training import devices
-from trainer.training.job import Job
+from trainer.training.job import Job, Timings
 from trainer.training.stage_history import StageHistory
 from trainer.training.stages import train
-from trainer.training.timing import Timings
 
 _log = logging.getLogger(__name__)
 
-_ORACLES = {
-    'random': keras_tuner.oracles.RandomSearchOracle,
-    'bayesian': keras_tuner.oracles.BayesianOptimizationOracle,
-}
-
 
 class RecipeTuner(keras_tuner.engine.base_tuner.BaseTuner):
-    """Searches values for keys of the recipe; each trial trains all stages.
-
-    The frozen part of the network runs once, for all trials.
-    """
+    """Searches values for keys of the recipe; each trial trains all stages."""
 
     def __init__(self, job: Job, tuner: TunerConfig, directory: Path) -> None:
         """Keeps the activation cache and the results of the trials in `directory`."""
-        self._job = job
-        self._config = tuner
-        self._folder = directory
-        oracle = _ORACLES[tuner.algorithm](
-            objective=keras_tuner.Objective(
-                tuner.objective, 'max' if tuner.objective == 'val_accuracy' else 'min'
-            ),
+        self._job, self._config, self._folder = job, tuner, directory
+        oracles = keras_tuner.oracles
+        bayesian = tuner.algorithm == 'bayesian'
+        make = oracles.BayesianOptimizationOracle if bayesian else oracles.RandomSearchOracle
+        direction = 'min' if tuner.objective == 'val_loss' else 'max'
+        oracle = make(
+            objective=keras_tuner.Objective(tuner.objective, direction),
             max_trials=tuner.trials,
             seed=job.config.seed,
             hyperparameters=search_space(tuner, job.config),
@@ -51,42 +43,30 @@ class RecipeTuner(keras_tuner.engine.base_tuner.BaseTuner):
         super().__init__(oracle, directory=str(directory), project_name='trials')
 
     def search(self, *arguments: Any, **options: Any) -> None:
-        """Runs all trials; deletes the activation cache afterwards.
-
-        Raises:
-            RuntimeError: the loss of every trial is NaN.
-        """
+        """Runs all trials; raises RuntimeError if the loss of every trial is NaN."""
         with devices.make_strategy().scope(), devices.precision_on_cpu(self._job.config):
             self._network, _ = self._job.start()
             self._backbone_weights = self._network.backbone.model.get_weights()
             self._head_weights = self._network.head.get_weights()  # of a warm start, if any
-            with self._job.stage_data(self._network, self._folder) as self._stage_data:
+            with self._job.stage_inputs(self._network, self._folder) as self._inputs:
                 super().search(*arguments, **options)
-        trials = self.oracle.get_best_trials(self._config.trials)
+        best = self.oracle.get_best_trials(self._config.trials)
+        trials = [trial for trial in best if trial.score is not None]  # not those that failed
         if not trials:
             raise RuntimeError('the loss of every trial is NaN; lower the learning rates')
-        best = trials[0]
+        values, score = format_values(trials[0].hyperparameters.values), trials[0].score
         _log.info(
-            'best of %s trials: %s, %s %.4f',
-            len(trials),
-            format_values(best.hyperparameters.values),
-            self._config.objective,
-            best.score,
+            'best of %s trials: %s, %s %.4f', len(trials), values, self._config.objective, score
         )
 
     def run_trial(self, trial: Any, **_: Any) -> dict[str, float]:
-        """Trains with the values of a trial, from the same initial weights as all trials.
-
-        Raises:
-            keras_tuner.errors.FatalRuntimeError: the training failed; KerasTuner hides
-                errors of other types.
-        """
+        """Trains with the values of a trial, from the same initial weights as all trials."""
         values = trial.hyperparameters.values
         number = int(trial.trial_id) + 1
         _log.info('trial %s/%s: %s', number, self._config.trials, format_values(values))
         try:
             histories = self._train(self._job.config.replaced(values), int(trial.trial_id))
-        except Exception as error:
+        except Exception as error:  # KerasTuner hides errors of other types
             raise keras_tuner.errors.FatalRuntimeError(f'trial {number}: {error}') from error
         return best_metrics(histories)
 
@@ -97,8 +77,8 @@ class RecipeTuner(keras_tuner.engine.base_tuner.BaseTuner):
         head = build_head(config, backbone.model.output_shape[-1], len(self._job.classes))
         head.set_weights(self._head_weights)
         network = dataclasses.replace(self._network, head=head)
-        logs = self._folder / 'logs' / str(trial)
-        return train(config, network, self._stage_data, logs, Timings())
+        job = dataclasses.replace(self._job, config=config, timings=Timings())
+        return train(job, network, self._inputs, self._folder / 'logs' / str(trial))
 
 
 def search_space(tuner: TunerConfig, config: TrainConfig) -> keras_tuner.HyperParameters:
@@ -118,23 +98,15 @@ def search_space(tuner: TunerConfig, config: TrainConfig) -> keras_tuner.HyperPa
 
 
 def best_metrics(histories: list[StageHistory]) -> dict[str, float]:
-    """Returns validation loss and accuracy of the epoch with the lowest validation loss.
-
-    Raises:
-        keras_tuner.errors.FailedTrialError: the loss of every epoch is NaN.
-    """
-    epochs = [
-        (loss, accuracy)
-        for history in histories
-        for loss, accuracy in zip(
-            history.metrics['val_loss'], history.metrics['val_accuracy'], strict=True
-        )
-        if not math.isnan(loss)
-    ]
-    if not epochs:
+    """Returns validation loss and accuracy of the epoch with the lowest validation loss."""
+    losses, accuracies = (
+        [value for history in histories for value in history.metrics[key]]
+        for key in ('val_loss', 'val_accuracy')
+    )
+    if all(map(math.isnan, losses)):
         raise keras_tuner.errors.FailedTrialError('the validation loss of every epoch is NaN')
-    loss, accuracy = min(epochs)
-    return {'val_loss': loss, 'val_accuracy': accuracy}
+    best = np.nanargmin(losses)
+    return {'val_loss': losses[best], 'val_accuracy': accuracies[best]}
 
 
 def _value(config: TrainConfig, key: str) -> Any:

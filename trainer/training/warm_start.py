@@ -4,44 +4,36 @@ Keras cannot load a SavedModel as a trainable model. Every training therefore al
 weights in Keras's format, with a description of the architecture that they fit.
 """
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import keras
 
 from common.errors import ModelError
 from trainer.config.train import TrainConfig
-from trainer.model.description import describe, read_description, weights_folder, write_description
-from trainer.training.stages import Network
-
-_BACKBONE, _HEAD = 'backbone.weights.h5', 'head.weights.h5'
+from trainer.model.description import DESCRIPTION, read_description, weights_folder
+from trainer.model.network import Network
 
 
 def save_weights(
     network: Network, config: TrainConfig, classes: Sequence[str], folder: Path
 ) -> None:
-    """Writes the weights and the architecture description of a trained network."""
+    """Writes the weights of a trained network, and their description."""
     folder.mkdir(parents=True, exist_ok=True)
-    network.backbone.model.save_weights(folder / _BACKBONE)
-    network.head.save_weights(folder / _HEAD)
-    write_description(describe(config, classes), folder)
+    for model, file in _files(network, folder):
+        model.save_weights(file)
+    (folder / DESCRIPTION).write_text(json.dumps(_describe(config, classes), indent=1))
 
 
 def load_weights(
     network: Network, config: TrainConfig, classes: Sequence[str], base_model: str | None
 ) -> Path:
-    """Loads the weights of a base model into a network of the same architecture.
+    """Loads the weights of a base model, the path of a SavedModel; returns its artifact's folder.
 
-    Args:
-        network: changed in place, or unchanged after an error.
-        config: of the network.
-        classes: names in the order of their labels.
-        base_model: path of the SavedModel, from TFX; None if there is none.
-
-    Returns:
-        The folder of the artifact with the weights.
-
-    Raises:
-        ModelError: there is no base model, its weights are missing or corrupted, or its
-            architecture differs; the message lists the differences.
+    Raises ModelError, and leaves the network unchanged, if there is no base model, its weights are
+    missing or corrupted, or its architecture or classes differ.
     """
     if not base_model:
         raise ModelError('no model has been blessed yet')
@@ -51,18 +43,31 @@ def load_weights(
         raise ModelError(f'the last blessed model has no weights in {folder}')
     differences = [
         f'{key} was {before.get(key)} and is {value}'
-        for key, value in describe(config, classes).items()
+        for key, value in _describe(config, classes).items()
         if before.get(key) != value
     ]
     if differences:
         raise ModelError(f'the last blessed model differs: {"; ".join(differences)}')
-    models = network.backbone.model, network.head
-    initial = [model.get_weights() for model in models]
+    initial = [model.get_weights() for model, _ in _files(network, folder)]
     try:
-        for model, name in zip(models, (_BACKBONE, _HEAD), strict=True):
-            model.load_weights(folder / name)
+        for model, file in _files(network, folder):
+            model.load_weights(file)
     except (OSError, ValueError, KeyError) as error:
-        for model, weights in zip(models, initial, strict=True):
+        for (model, _), weights in zip(_files(network, folder), initial, strict=True):
             model.set_weights(weights)
         raise ModelError(f'the weights in {folder} cannot be read') from error
     return folder.parent
+
+
+def _describe(config: TrainConfig, classes: Sequence[str]) -> dict[str, Any]:
+    """Returns the properties that two models must share to exchange weights."""
+    return {
+        'trainer.alpha': config.alpha,
+        'trainer.head.hidden': list(config.head.hidden),
+        'classes': list(classes),
+    }
+
+
+def _files(network: Network, folder: Path) -> list[tuple[keras.Model, Path]]:
+    names = {'backbone': network.backbone.model, 'head': network.head}
+    return [(model, folder / f'{name}.weights.h5') for name, model in names.items()]

@@ -37,7 +37,7 @@ def ModelGate(
     verdict: OutputArtifact[ModelVerdict],
     baseline_model: InputArtifact[standard_artifacts.Model] = None,
 ) -> None:
-    """Blesses a model that fails no rule, in the same way as TFX's Evaluator.
+    """Blesses a model that fails no rule; the blessing is like that of TFX's Evaluator.
 
     `infra_blessing` is the output of ServingCheck, and `baseline_model` the last blessed model, if
     any. `config` is an `EvaluationConfig` and `classes` the class names by label, as JSON.

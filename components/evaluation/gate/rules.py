@@ -1,5 +1,6 @@
 """Rules of ModelGate: compare measurements with the thresholds of the recipe."""
 
+import itertools
 from collections.abc import Iterator
 
 from components.evaluation.config import EvaluationConfig, slice_name
@@ -15,16 +16,11 @@ _Rulings = Iterator[tuple[str, bool | None, str]]  # fields of Ruling
 
 
 def apply_rules(
-    evaluation: Evaluation,
-    measurements: Measurements,
-    config: EvaluationConfig,
+    evaluation: Evaluation, measurements: Measurements, config: EvaluationConfig
 ) -> Verdict:
     """Applies every rule to a candidate model."""
-    found = [
-        *_predictions(evaluation, config),
-        *_serving(measurements),
-        *_limits(measurements, config),
-    ]
+    rules = _predictions(evaluation, config), _serving(measurements), _limits(measurements, config)
+    found = itertools.chain.from_iterable(rules)
     rulings = (Ruling(rule=rule, passed=passed, reason=reason) for rule, passed, reason in found)
     return Verdict(rulings=tuple(rulings))
 
@@ -33,9 +29,9 @@ def _predictions(evaluation: Evaluation, config: EvaluationConfig) -> _Rulings:
     overall = evaluation.candidate.overall
     accuracy, count = overall.metrics[ACCURACY].value, f'(n={overall.images})'
     if accuracy is None:
-        yield 'answers', False, 'predictions are NaN, as after a diverged training'
+        yield 'finite', False, 'predictions are NaN, as after a diverged training'
         return
-    yield 'answers', True, 'predictions are finite'
+    yield 'finite', True, 'predictions are finite'
     yield 'one class', *_one_class(evaluation)
     threshold = config.baseline_accuracy
     shown = f'accuracy {_format_apart(accuracy, threshold)}, baseline {_exact(threshold)} {count}'
@@ -130,5 +126,5 @@ def _format_apart(value: float, other: float, digits: int = 3) -> str:
 
 
 def _exact(threshold: float) -> str:
-    """All digits of the recipe's value, at least two decimals."""
+    """Formats all digits of the recipe's value, at least two decimals."""
     return max(f'{threshold:.2f}', f'{threshold:.10g}', key=len)

@@ -12,7 +12,7 @@ class Ruling(StrictModel):
     """Result of one rule."""
 
     rule: str  # name, see `components.evaluation.gate.rules`
-    passed: bool | None  # None: too few images in a slice, or no model to compare with
+    passed: bool | None  # None: not applied, for lack of images or of a previous model
     reason: str  # one clause with the numbers: `accuracy on dark images 0.883, floor 0.90 (n=212)`
 
 

@@ -1,9 +1,6 @@
 """TFMA metric of classifiers: computes all of `results.METRICS`, with intervals, in one pass.
 
-TFMA's own metrics do not fit: `Accuracy` compares probabilities with labels for equality and gives
-0; `Precision` and `Recall` of a class use a probability of 0.5 instead of the argmax;
-`CategoricalCrossEntropy` expects one-hot labels; the AUC of a hundred classes with 200 thresholds
-is slow, and was 0.04 off.
+Why TFMA's own metrics do not fit: `docs/decisions/0013-metrics-and-intervals.md`.
 """
 
 import dataclasses
@@ -33,9 +30,9 @@ _BATCH = 2**16  # probabilities per batch
 def eval_config(
     config: EvaluationConfig, classes: Sequence[str], threshold: float, code: str
 ) -> tfma.EvalConfig:
-    """Metrics on all images and on slices, without thresholds: ModelGate applies those.
+    """Configures the Evaluator: metrics on all images and slices, no thresholds (see ModelGate).
 
-    The hash of the Evaluator's custom code, `code`, is part of its cache key.
+    `code`, the hash of the custom code of the Evaluator, becomes part of its cache key.
     """
     arguments = {
         'classes': len(classes),
@@ -117,7 +114,7 @@ class _Combiner(beam.CombineFn):
         return self.compact(accumulator) if is_full else accumulator
 
     def merge_accumulators(self, parts: Iterable[_Accumulator]) -> _Accumulator:
-        counts = [self.compact(part).counts for part in parts]
+        counts = (self.compact(part).counts for part in parts)
         return _Accumulator(sum(counts, no_counts(self.classes)), [])
 
     def compact(self, accumulator: _Accumulator) -> _Accumulator:

@@ -1,7 +1,7 @@
 """Counts of predictions: a few arrays from which every metric is derived.
 
-Their size is bounded whatever the number of images, and the counts of two parts of a split add up
-to those of the whole, so Beam may count anywhere.
+Their size does not grow with the number of images. Beam counts the parts of a split separately and
+adds the counts.
 """
 
 import dataclasses
@@ -21,7 +21,7 @@ class Counts:
     """Counts of the predictions for some images."""
 
     images: int
-    broken: int  # images whose prediction is NaN; no other count includes them
+    nan: int  # images whose prediction is NaN; no other count includes them
     confusion: csr_array  # images by label and predicted class [classes, classes]
     log_loss: float  # sum over the images
     brier: float  # sum over the images
@@ -31,8 +31,8 @@ class Counts:
     calibration: np.ndarray  # images, sum of confidence, correct predictions by bucket [3, BUCKETS]
 
     def __add__(self, other: 'Counts') -> 'Counts':
-        names = [field.name for field in dataclasses.fields(self)]
-        return Counts(*(getattr(self, name) + getattr(other, name) for name in names))
+        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
+        return Counts(*(mine + theirs for mine, theirs in pairs))
 
     def decisions_by_score(self) -> np.ndarray:
         """Binary decisions by falling score, without empty bins: int [2, n], negatives first."""
@@ -43,8 +43,8 @@ class Counts:
 def count(labels: np.ndarray, probabilities: np.ndarray, threshold: float) -> Counts:
     """Counts the predictions for some images.
 
-    The labels are int [images], the probabilities float32: [images, 1] of the second of two
-    classes, which is predicted from the threshold on, or [images, classes].
+    `labels` are int [images], `probabilities` float32 [images, classes], or [images, 1] for the
+    second of two classes, which is predicted from `threshold` on.
     """
     finite = np.isfinite(probabilities).all(axis=1)
     labels, given = labels[finite].astype(int), probabilities[finite].astype(float)
@@ -61,7 +61,7 @@ def count(labels: np.ndarray, probabilities: np.ndarray, threshold: float) -> Co
     squares = ((by_class - truth) ** 2).sum()
     return Counts(
         images=len(finite),
-        broken=int(np.sum(~finite)),
+        nan=int(np.sum(~finite)),
         confusion=_histogram(labels, predicted, (classes, classes)),
         log_loss=float(-np.log(np.clip(by_class[truth == 1], _CLOSEST, 1)).sum()),
         brier=float(squares / 2 if binary else squares),  # as in scikit-learn

@@ -10,9 +10,9 @@ perfect splits.
 import numpy as np
 from scipy.optimize import brentq
 
-from components.evaluation import results as names
+from components.evaluation import results
 from components.evaluation.metrics.counts import Counts
-from components.evaluation.results import Bucket, Curves, Estimate, Points, Z, wilson
+from components.evaluation.results import Bucket, Estimate, wilson
 
 _NEARLY = 1e-9  # relative distance from the estimate, where the root search starts
 _POINTS = 200  # maximum per curve
@@ -26,20 +26,20 @@ def estimates(counts: Counts) -> dict[str, Estimate]:
     """
     correct, images = counts.confusion.diagonal(), counts.confusion.sum(axis=1)
     found = {
-        names.ACCURACY: wilson(int(correct.sum()), counts.images),
-        names.LOG_LOSS: Estimate(value=counts.log_loss / counts.images),
-        names.BRIER: Estimate(value=counts.brier / counts.images),
+        results.ACCURACY: wilson(int(correct.sum()), counts.images),
+        results.LOG_LOSS: Estimate(value=counts.log_loss / counts.images),
+        results.BRIER: Estimate(value=counts.brier / counts.images),
     }
     if np.count_nonzero(images) > 1:
         found |= {
-            names.BALANCED_ACCURACY: _balanced_accuracy(correct[images > 0], images[images > 0]),
-            names.AUC: _auc(counts),
-            names.PR_AUC: _pr_auc(counts),
-            names.ECE: _calibration_error(counts),
+            results.BALANCED_ACCURACY: _balanced_accuracy(correct[images > 0], images[images > 0]),
+            results.AUC: _auc(counts),
+            results.PR_AUC: _pr_auc(counts),
+            results.ECE: _calibration_error(counts),
         }
-    if counts.broken:
+    if counts.nan:
         return dict.fromkeys(found, Estimate(value=None))
-    return {name: found[name] for name in names.METRICS if name in found}
+    return {name: found[name] for name in results.METRICS if name in found}
 
 
 def _balanced_accuracy(correct: np.ndarray, images: np.ndarray) -> Estimate:
@@ -74,7 +74,7 @@ def _auc(counts: Counts) -> Estimate:
         """Above 0 where the estimate is too far from `truth`."""
         variance = truth * (1 - truth) / (negatives * positives)
         variance *= 1 + degrees * ((1 - truth) / (2 - truth) + truth / (1 + truth))
-        return (auc - truth) ** 2 - Z**2 * variance
+        return (auc - truth) ** 2 - results.Z**2 * variance
 
     low = brentq(excess, 0, auc * (1 - _NEARLY)) if auc > 0 else 0.0
     high = brentq(excess, auc + (1 - auc) * _NEARLY, 1) if auc < 1 else 1.0
@@ -98,14 +98,14 @@ def _calibration_error(counts: Counts) -> Estimate:
     return Estimate(value=float(abs(confidence - correct).sum() / images.sum()))
 
 
-def curves(counts: Counts) -> Curves:
+def curves(counts: Counts) -> results.Curves:
     """Returns the curves; ROC is empty without two classes, precision-recall without positives."""
     no, yes = np.cumsum(counts.decisions_by_score(), axis=1)
     negatives, positives = (int(each[-1]) if each.size else 0 for each in (no, yes))
-    roc: Points = ()
+    roc: results.Points = ()
     if negatives and positives:
         roc = ((0.0, 0.0), *_downsampled(no / negatives, yes / positives))
-    return Curves(
+    return results.Curves(
         roc=roc,
         precision_recall=_downsampled(yes / positives, yes / (no + yes)) if positives else (),
         calibration=tuple(
@@ -116,7 +116,7 @@ def curves(counts: Counts) -> Curves:
     )
 
 
-def _downsampled(x: np.ndarray, y: np.ndarray) -> Points:
+def _downsampled(x: np.ndarray, y: np.ndarray) -> results.Points:
     """At most `_POINTS` points of a curve, including the first and the last."""
     kept = np.unique(np.linspace(0, len(x) - 1, _POINTS).round().astype(int))
     return tuple(zip(x[kept].tolist(), y[kept].tolist(), strict=True))

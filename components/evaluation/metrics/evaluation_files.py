@@ -10,25 +10,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from components.evaluation import results
 from components.evaluation.config import CLASS, SLICES, SOURCE
-from components.evaluation.results import (
-    ACCURACY,
-    CONFUSION,
-    CURVES,
-    IMAGES,
-    METRICS,
-    OVERALL,
-    Estimate,
-    Evaluation,
-    ModelResult,
-    SliceResult,
-)
+from components.evaluation.results import Estimate, Evaluation, ModelResult, SliceResult
 
 Slice = tuple[str, str]  # feature and name
 Metrics = dict[str, Any]  # TFMA's MetricKeyAndValue by name
 MAX_SOURCES = 20  # those with the most images
 _CANDIDATE, _BASELINE = 'candidate', 'baseline'  # TFMA's names; a single model has none
-_ALL: Slice = (OVERALL, '')
+_ALL: Slice = (results.OVERALL, '')
 
 
 def read_evaluation(folder: Path, classes: Sequence[str], threshold: float) -> Evaluation:
@@ -52,11 +42,11 @@ def read_evaluation(folder: Path, classes: Sequence[str], threshold: float) -> E
 def read_accuracy(folder: Path) -> float | None:
     """Accuracy of the candidate on the test split, 0 to 1; None if it is NaN or missing."""
     metrics = _load(folder)[_CANDIDATE].get(_ALL, {})
-    return _estimate(metrics[ACCURACY]).value if ACCURACY in metrics else None
+    return _estimate(metrics[results.ACCURACY]).value if results.ACCURACY in metrics else None
 
 
 def _load(folder: Path) -> dict[str, dict[Slice, Metrics]]:
-    """Metrics by model and slice."""
+    """Reads the metrics by model and slice."""
     import tensorflow_model_analysis as tfma
 
     found: dict[str, dict[Slice, Metrics]] = defaultdict(lambda: defaultdict(dict))
@@ -70,31 +60,31 @@ def _load(folder: Path) -> dict[str, dict[Slice, Metrics]]:
 
 
 def _model(slices: dict[Slice, Metrics], classes: Sequence[str]) -> ModelResult:
-    results = {
+    found = {
         (feature, name): SliceResult(
             feature=feature,
             name=name,
-            images=int(metrics[IMAGES].value.double_value.value),
-            metrics={key: _estimate(metrics[key]) for key in METRICS if key in metrics},
+            images=int(metrics[results.IMAGES].value.double_value.value),
+            metrics={key: _estimate(metrics[key]) for key in results.METRICS if key in metrics},
         )
         for (feature, name), metrics in slices.items()
     }
     confusion = [[0] * len(classes) for _ in classes]
-    for label, prediction, images in json.loads(slices[_ALL][CONFUSION].value.bytes_value):
+    for label, prediction, images in json.loads(slices[_ALL][results.CONFUSION].value.bytes_value):
         confusion[label][prediction] = images
     return ModelResult(
-        slices=tuple(_sorted(results, classes)),
+        slices=tuple(_sorted(found, classes)),
         confusion=tuple(map(tuple, confusion)),
-        **json.loads(slices[_ALL][CURVES].value.bytes_value),
+        **json.loads(slices[_ALL][results.CURVES].value.bytes_value),
     )
 
 
-def _sorted(results: dict[Slice, SliceResult], classes: Sequence[str]) -> Iterator[SliceResult]:
+def _sorted(found: dict[Slice, SliceResult], classes: Sequence[str]) -> Iterator[SliceResult]:
     """All images, then SLICED_BY; a single source is left out, as it equals the former."""
-    names = {OVERALL: [''], CLASS: classes, **SLICES}
+    names = {results.OVERALL: [''], CLASS: classes, **SLICES}
     for feature in names:
-        yield from (results[feature, name] for name in names[feature] if (feature, name) in results)
-    sources = [each for each in results.values() if each.feature == SOURCE]
+        yield from (found[feature, name] for name in names[feature] if (feature, name) in found)
+    sources = [each for each in found.values() if each.feature == SOURCE]
     if len(sources) > 1:
         yield from sorted(sources, key=lambda each: (-each.images, each.name))[:MAX_SOURCES]
 

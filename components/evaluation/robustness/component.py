@@ -44,21 +44,21 @@ def RobustnessEvaluator(
     digests = [image.sha256 for image in read_images(files)]
     classifier = Classifier(folder_of(path_utils.serving_model_path(model.uri)))
     folder = folder_of(robustness.uri)
-    images = _with_bar('test images', read_images(files), len(digests))
-    mistakes = find_mistakes(images, classifier, _MAX_MISTAKES, folder)
+    with console.bar('test images', len(digests)) as bar:
+        images = _advancing(bar, read_images(files))
+        mistakes = find_mistakes(images, classifier, _MAX_MISTAKES, folder)
     result = Robustness(clean=None, corrupted=(), mistakes=mistakes)
     if count := RobustnessConfig.model_validate_json(config).images:
-        # The smallest digests are a random sample; another image replaces at most one of them.
+        # The smallest digests: a random sample, of which a new test image replaces at most one.
         chosen = frozenset(heapq.nsmallest(count, set(digests)))
         sample = (image for image in read_images(files) if image.sha256 in chosen)
-        images = _with_bar('corrupted images', sample, len(chosen))
-        clean, corrupted = measure_robustness(images, classifier)
+        with console.bar('corrupted images', len(chosen)) as bar:
+            clean, corrupted = measure_robustness(_advancing(bar, sample), classifier)
         result = Robustness(clean=clean, corrupted=corrupted, mistakes=mistakes)
     (folder / ROBUSTNESS_FILE).write_text(result.model_dump_json(indent=1), encoding='utf-8')
 
 
-def _with_bar(title: str, images: Iterable[RecordedImage], total: int) -> Iterator[RecordedImage]:
-    with console.bar(title, total) as bar:
-        for image in images:
-            yield image
-            bar.advance()
+def _advancing(bar: console.Bar, images: Iterable[RecordedImage]) -> Iterator[RecordedImage]:
+    for image in images:
+        yield image
+        bar.advance()

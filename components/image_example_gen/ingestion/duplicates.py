@@ -65,8 +65,10 @@ class SplitAssignment:
         fixed, splits = self._index['fixed'], self._splits
         for group in _groups(np.ascontiguousarray(self._index['sha256']).view('S32').ravel()):
             new = group[self._is_new[group]]
-            if np.ptp(self._index['label'][group]):
-                self._exclude(group)
+            labels = self._index['label'][group]
+            differing = labels[labels != labels[0]]
+            if len(differing):
+                self._exclude(group, np.where(labels == labels[0], differing[0], labels[0]))
             elif len(new):
                 fixed[new[0]] = fixed[new].any()
                 splits[new[1:]] = DUPLICATE
@@ -79,21 +81,18 @@ class SplitAssignment:
         for pairs, distances in near_pairs(self._index['perceptual'][used], near):
             same = used[pairs[distances <= SAME_PICTURE]]
             labels = self._index['label'][same]
-            for pair in same[labels[:, 0] != labels[:, 1]]:
-                self._exclude(pair)
+            differ = labels[:, 0] != labels[:, 1]
+            self._exclude(same[differ].ravel(), labels[differ, ::-1].ravel())
             group_of = _join(group_of, pairs)
         for group in _groups(group_of):
             self._unify_splits(used[group])
 
-    def _exclude(self, group: np.ndarray) -> None:
-        """Excludes the new images of a group that has several labels."""
-        labels = self._index['label'][group]
-        for image, label in zip(group, labels, strict=True):
-            if self._is_new[image]:
-                self._splits[image] = LABEL_CONFLICT
-                self._other_labels[image] = labels[labels != label][0]
-            else:
-                self._conflicting[image] = True
+    def _exclude(self, images: np.ndarray, other_labels: np.ndarray) -> None:
+        """Excludes new images that are also under another label."""
+        new = self._is_new[images]
+        self._splits[images[new]] = LABEL_CONFLICT
+        self._other_labels[images[new]] = other_labels[new]
+        self._conflicting[images[~new]] = True
 
     def _unify_splits(self, group: np.ndarray) -> None:
         """Puts near-duplicates in one split."""

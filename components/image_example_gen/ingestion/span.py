@@ -48,7 +48,7 @@ class Ingested(StrictModel):
     counts: Counts  # used images
     tally: Tally
     compared_with: list[str]  # digests of the spans that were searched for duplicates
-    because_of: list[str]  # digests of those that have images in conflict with this span
+    because_of: list[str]  # digests of the spans with images in conflict with this span
     sizes: dict[str, int]  # bytes of each file of records
 
 
@@ -71,7 +71,7 @@ def link_span(
     Args:
         source: the images.
         config: checks and splits.
-        others: folders of records of the spans of this run that are already ingested.
+        others: folders of the records of this run's other spans, as far as they are ingested.
         earlier: folders of records and quarantine of earlier runs.
         records: target folder.
         quarantine: target folder.

@@ -1,4 +1,4 @@
-"""What an image must be to be used: `data.checks` of a recipe. Imports no TensorFlow."""
+"""Limits of images: `data.checks` of a recipe. Imports no TensorFlow."""
 
 from typing import Literal
 
@@ -9,7 +9,7 @@ from common.strict_model import StrictModel
 
 
 class CheckConfig(StrictModel):
-    """Limits of a single image, and of how many may break them."""
+    """Limits of each image, and of the share of bad images."""
 
     min_side: int = Field(16, ge=1, description='pixels of the shorter side')
     max_megapixels: float = Field(
@@ -17,7 +17,7 @@ class CheckConfig(StrictModel):
     )
     max_megabytes: float = Field(100, gt=0, description='of the file')
     animated: Literal['first_frame', 'refuse'] = Field(
-        'first_frame', description='what is done with an animated GIF, WebP or PNG'
+        'first_frame', description='action on an animated GIF, WebP or PNG'
     )
     max_bad_share: float = Field(
         0.05, ge=0, le=1, description='a run fails if more of its images are bad'
@@ -30,10 +30,10 @@ class CheckConfig(StrictModel):
         'perceptual hashes; 0: only equal bytes are duplicates, for classes that look alike',
     )
     quarantine_megabytes: float = Field(
-        100, ge=0, description='the most that copies of bad images take; their list has no limit'
+        100, ge=0, description='size limit of the copies of bad images; their list has no limit'
     )
 
     @property
     def max_bytes(self) -> int:
-        """The most that the file of an image may have."""
+        """`max_megabytes` in bytes."""
         return int(self.max_megabytes * MEGABYTE)

@@ -86,7 +86,7 @@ def examine(contents: bytes, config: CheckConfig) -> GoodImage:
         if 'truncated' in text.lower():
             raise Rejected.truncated(contents) from error
         detail = f'decoding it failed with {type(error).__name__}: {text}'
-        raise Rejected('damaged', detail) from error
+        raise Rejected('damaged', detail.removesuffix(': ')) from error
 
 
 def _check_header(header: Header, config: CheckConfig) -> None:

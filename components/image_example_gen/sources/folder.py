@@ -164,13 +164,8 @@ def resolve_classes(
 ) -> tuple[str, ...]:
     """The class names in the order of the labels: those wanted, or the sorted names of the folders.
 
-    Args:
-        where: for error messages, such as `data folder pets`.
-        counts: number of images in each class folder.
-        wanted: `data.classes` of the recipe.
-
-    Raises:
-        DataError: there are fewer than two classes, or a class has no images.
+    `where` is for error messages, `counts` has the images of each class folder. Raises DataError if
+    there are fewer than two classes, or a class has no images.
     """
     classes = tuple(map(class_name, wanted or sorted(counts)))
     empty = next((name for name in classes if not counts.get(name)), None)

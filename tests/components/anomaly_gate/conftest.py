@@ -9,14 +9,9 @@ from common import features
 
 
 def describe(count=200, seed=0, dogs=0.5, darker=1.0, **columns):
-    """Statistics of one split: JPEGs of cats and dogs, of one size.
+    """Statistics of one split: JPEGs of one size, with a share of dogs; others are cats.
 
-    Args:
-        count: number of images.
-        seed: random seed.
-        dogs: share of dogs.
-        darker: factor of the brightness.
-        columns: values by the last part of the feature's name.
+    `darker` is a factor of the brightness, `columns` are values by the feature's last name.
     """
     random = np.random.default_rng(seed)
     label = (np.arange(count) < round(count * dogs)).astype(int)

@@ -1,18 +1,16 @@
 """Fixtures for the ingestion of spans."""
 
-from collections.abc import Callable
-
 import apache_beam as beam
 import pytest
-from made_images import CLASSES, MemorySource, Written, encoded, labelled, picture
+from image_bytes import encoded
+from made_images import CLASSES, MemorySource, Written, labelled, picture
 
 from components.image_example_gen.ingestion.span import ingest_span, link_span, read_ingested
 from components.image_example_gen.sources.base.config import DataConfig
-from components.image_example_gen.sources.base.source_protocol import LabelledImage
 
 
 @pytest.fixture(scope='session')
-def forty() -> list[LabelledImage]:
+def forty():
     """Twenty images per class, enough for every split."""
     return [
         labelled(encoded(picture(seed=n)), f'{CLASSES[n % 2]}/{n}.jpg', n % 2) for n in range(40)
@@ -20,10 +18,10 @@ def forty() -> list[LabelledImage]:
 
 
 @pytest.fixture(scope='module')
-def ingest(tmp_path_factory) -> Callable[..., Written]:
+def ingest(tmp_path_factory):
     """`ingest(images, window=[...], **keys of data)` writes a span to a new folder."""
 
-    def write(images, window=(), **data) -> Written:
+    def write(images, window=(), **data):
         source = images if isinstance(images, MemorySource) else MemorySource(images)
         folder = tmp_path_factory.mktemp('span')
         targets = folder / 'records', folder / 'quarantine'
@@ -35,10 +33,10 @@ def ingest(tmp_path_factory) -> Callable[..., Written]:
 
 
 @pytest.fixture
-def link(tmp_path) -> Callable[..., Written | None]:
+def link(tmp_path):
     """`link(images, earlier, window=[...], **keys of data)` links a span, if that is possible."""
 
-    def try_to_link(images, earlier, window=(), **data) -> Written | None:
+    def try_to_link(images, earlier, window=(), **data):
         targets = tmp_path / 'records', tmp_path / 'quarantine'
         pairs = [(each.records, each.quarantine) for each in earlier]
         others = [each.records for each in window]

@@ -2,16 +2,13 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import image_bytes
-import PIL.Image
 import tensorflow as tf
 
 from components.image_example_gen.ingestion.span import Ingested
-from components.image_example_gen.sources.base.source_protocol import BadImage, LabelledImage, Part
+from components.image_example_gen.sources.base.source_protocol import BadImage, LabelledImage
 
 CLASSES = ('cats', 'dogs')
 
@@ -21,7 +18,7 @@ class MemoryShard:
     contents: tuple[LabelledImage | BadImage, ...]
     error: BaseException | None = None
 
-    def images(self) -> Iterator[LabelledImage | BadImage]:
+    def images(self):
         yield from self.contents
         if self.error:
             raise self.error
@@ -32,31 +29,25 @@ class MemorySource:
 
     classes = CLASSES
 
-    def __init__(self, images, per_shard: int = 25, error: BaseException | None = None):
+    def __init__(self, images, per_shard=25, error=None):
         self._images, self._per_shard, self._error = tuple(images), per_shard, error
         self.count = len(self._images)
         digests = [hashlib.sha256(each.contents).hexdigest() for each in self._images]
         names = [each.filename for each in self._images]
         self.fingerprint = str([digests, names])
 
-    def shards(self) -> list[MemoryShard]:
+    def shards(self):
         starts = range(0, self.count, self._per_shard)
         parts = [self._images[start : start + self._per_shard] for start in starts]
         return [MemoryShard(part, self._error if part is parts[-1] else None) for part in parts]
 
 
-def encoded(picture: PIL.Image.Image, image_format: str = 'JPEG', **options: Any) -> bytes:
-    return image_bytes.encoded(picture, image_format, **options)
-
-
-def picture(seed: int = 0, size: tuple[int, int] = (64, 48)) -> PIL.Image.Image:
+def picture(seed=0, size=(64, 48)):
     """Coarse noise: different for each seed, and robust to JPEG compression."""
     return image_bytes.noise(size, seed)
 
 
-def labelled(
-    contents: bytes, filename: str = 'cats/a.jpg', label: int = 0, part: Part | None = None
-) -> LabelledImage:
+def labelled(contents, filename='cats/a.jpg', label=0, part=None):
     return LabelledImage(contents, label, filename, part)
 
 
@@ -68,12 +59,12 @@ class Written:
     quarantine: Path
     ingested: Ingested
 
-    def examples(self, split: str = '*') -> list[tf.train.Example]:
+    def examples(self, split='*'):
         files = sorted(str(path) for path in self.records.glob(f'Split-{split}/*'))
         records = tf.data.TFRecordDataset(files).as_numpy_iterator()
         return [tf.train.Example.FromString(record) for record in records]
 
-    def split_of(self) -> dict[str, str]:
+    def split_of(self):
         """The split of each image, by its file name."""
         return {
             value(example, 'image/filename').decode(): split
@@ -82,7 +73,7 @@ class Written:
         }
 
 
-def value(example: tf.train.Example, name: str) -> Any:
+def value(example, name):
     feature = example.features.feature[name]
     (single,) = getattr(feature, feature.WhichOneof('kind')).value
     return single

@@ -2,7 +2,8 @@ import json
 import logging
 
 import pytest
-from made_images import encoded, picture
+from image_bytes import encoded
+from made_images import picture
 from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
 from tfx.orchestration.portable.data_types import ExecutionInfo
 from tfx.types import standard_artifacts

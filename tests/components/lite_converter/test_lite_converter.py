@@ -1,37 +1,27 @@
 """Conversion to TensorFlow Lite, compared with the SavedModel."""
 
-import dataclasses
+import types
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from components.lite_converter import conversion
 from components.lite_converter.component import write_lite_models
 from components.lite_converter.config import LiteConfig
-from components.lite_converter.conversion import probabilities, probabilities_of_saved_model
 from components.lite_converter.lite_results import LITE_FILE, LiteResult
-
-
-@dataclasses.dataclass
-class Split:
-    """Stub of ImageSplit."""
-
-    images: np.ndarray
-    labels: np.ndarray
-
-    def batches(self, size):
-        labels = self.labels[:, np.newaxis].astype(np.float32)
-        return tf.data.Dataset.from_tensor_slices((self.images, labels)).batch(size)
 
 
 @pytest.fixture(scope='module')
 def split():
-    """Dark images of class 0 and bright ones of class 1; the first label is wrong."""
+    """Stub of ImageSplit with dark images of class 0 and bright ones of 1; one label is wrong."""
     labels = np.arange(40) % 2
     noise = np.random.default_rng(0).integers(-30, 30, (40, 32, 32, 3))
     images = (70 + 120 * labels[:, None, None, None] + noise).astype(np.uint8)
     labels[0] = 1
-    return Split(images, labels)
+    column = labels[:, np.newaxis].astype(np.float32)
+    dataset = tf.data.Dataset.from_tensor_slices((images, column))
+    return types.SimpleNamespace(images=images, labels=labels, batches=dataset.batch)
 
 
 @pytest.fixture(scope='module')
@@ -64,8 +54,9 @@ def test_evaluates_all_models_on_same_images(written):
 
 @pytest.mark.parametrize(('name', 'error'), [('float16', 2e-3), ('int8', 0.05)])
 def test_predictions_are_close_to_saved_model(model, split, written, name, error):
-    wanted = probabilities_of_saved_model(model, split.images)
-    found = probabilities((written[1] / f'{name}.tflite').read_bytes(), split.images)
+    wanted = conversion.probabilities_of_saved_model(model, split.images)
+    lite = (written[1] / f'{name}.tflite').read_bytes()
+    found = conversion.probabilities(lite, split.images)
     assert found.shape == wanted.shape == (40, 1)
     np.testing.assert_allclose(found, wanted, atol=error)
 
@@ -79,28 +70,20 @@ def test_int8_has_integer_tensors_and_float_inputs(written):
     assert 'int8' in kinds
 
 
-@pytest.fixture
-def convert_to(model, split, tmp_path, monkeypatch):
-    """`convert_to(probabilities, **config)`: the result with a stub of the converted model."""
+@pytest.mark.parametrize(
+    ('wrong', 'accuracy', 'agreement'), [(0.0, 0.8, 0.825), (np.nan, 0.625, 0.625)]
+)
+def test_inaccurate_model_is_written_but_not_pushed(
+    model, split, tmp_path, monkeypatch, wrong, accuracy, agreement
+):
+    given = np.where(np.arange(40) < 15, wrong, split.labels)[:, np.newaxis]
+    monkeypatch.setattr(conversion, 'convert', lambda *_: b'lite')
+    monkeypatch.setattr(conversion, 'probabilities', lambda *_: given)
+    config = LiteConfig(formats=['int8'], max_drop=0.1)
 
-    def convert(values, **config):
-        conversion = 'components.lite_converter.conversion'
-        monkeypatch.setattr(f'{conversion}.convert', lambda *_: b'lite')
-        monkeypatch.setattr(f'{conversion}.probabilities', lambda *_: values[:, np.newaxis])
-        splits = {'train': split, 'test': split}
-        return write_lite_models(model, splits, LiteConfig(**config), 0.5, tmp_path)
+    result = write_lite_models(model, {'train': split, 'test': split}, config, 0.5, tmp_path)
 
-    return convert
-
-
-def test_inaccurate_model_is_written_but_not_pushed(split, convert_to, tmp_path):
-    half = np.where(np.arange(40) < 15, 0.0, split.labels)
-    result = convert_to(half, formats=['int8'], max_drop=0.1)
     assert result.pushed == ()
     assert (tmp_path / 'int8.tflite').read_bytes() == b'lite'
-    assert 'SavedModel 0.9750, int8 0.8000 (not pushed)' in result.describe()
-
-
-def test_nan_predictions_are_wrong(convert_to):
-    (model,) = convert_to(np.full(40, np.nan), formats=['float16']).models
-    assert (model.accuracy.value, model.agreement, model.within_bound) == (0, 0, False)
+    assert f'SavedModel 0.9750, int8 {accuracy:.4f} (not pushed)' in result.describe()
+    assert result.models[0].agreement == agreement

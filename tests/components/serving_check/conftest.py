@@ -11,10 +11,10 @@ SIZE = 32
 
 @pytest.fixture(scope='session')
 def make_model(job):
-    """`make_model(folder)` exports a SavedModel with warm-up requests."""
+    """`make_model(folder, seed=0)` exports a SavedModel with warm-up requests."""
 
-    def make(folder):
-        keras.utils.set_random_seed(0)
+    def make(folder, seed=0):
+        keras.utils.set_random_seed(seed)
         images = keras.Input((SIZE, SIZE, 3))
         scaled = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(images)
         feature_map = keras.layers.Conv2D(8, 3, strides=4, activation='relu')(scaled)

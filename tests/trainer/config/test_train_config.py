@@ -8,28 +8,18 @@ from trainer.config.train import TrainConfig, check_class_weights
 from trainer.config.tuner import TunerConfig
 
 
-@pytest.mark.parametrize('layer', [100, 'block_14_expand'])
-def test_accepts_layer_by_index_or_name(layer):
-    config = TrainConfig.model_validate({'fine_tune': {'from_layer': layer}})
-    assert config.fine_tune.from_layer == layer
-
-
 @pytest.mark.parametrize(
     ('values', 'message'),
     [
-        *(
-            ({'fine_tune': {'from_layer': layer}}, 'the number or the name of a layer')
-            for layer in (1.5, True, None)
-        ),
+        ({'fine_tune': {'from_layer': 1.5}}, 'the number or the name of a layer'),
+        ({'fine_tune': {'from_layer': True}}, 'the number or the name of a layer'),
         ({'head': {'hidden': [-1]}}, 'hidden'),
-        ({'head': {'dropout': -1}}, 'dropout'),
-        ({'head': {'l2': -1}}, 'l2'),
         ({'class_weights': 'even'}, "'balanced' or a weight for each class"),
         ({'class_weights': 3}, "'balanced' or a weight for each class"),
         ({'class_weights': {'cats': 0}}, 'greater than 0'),
-        ({'class_weights': {True: 1.0}}, 'True is not a class name: .* quote it'),
-        ({'class_weights': {7: 1.0}}, '7 is not a class name: .* quote it'),
+        ({'class_weights': {True: 1.0}}, 'in quotes if it is yes'),
         ({'weights': 'embedded', 'alpha': 1}, r'MobileNetV2 0.35, and alpha is 1.0; set'),
+        ({'feature_extraction': {'epochs': 0}}, 'both 0: nothing is trained'),
     ],
 )
 def test_reports_invalid_value_as_one_error(values, message):
@@ -38,18 +28,11 @@ def test_reports_invalid_value_as_one_error(values, message):
     assert error.value.error_count() == 1
 
 
-def test_accepts_embedded_weights_of_matching_width():
-    assert TrainConfig(weights='embedded', alpha=0.35).weights == 'embedded'
-
-
 def test_class_weights_must_match_the_classes():
+    check_class_weights(TrainConfig(class_weights='balanced'), ('cats', 'dogs'))
     config = TrainConfig.model_validate({'class_weights': {'cats': 1, 'dog': 2}})
     with pytest.raises(ConfigError, match=r'names cats, dog, but .* classes cats, dogs'):
         check_class_weights(config, ('cats', 'dogs'))
-
-
-def test_cache_accepts_off():
-    assert TrainConfig.model_validate({'cache': 'off'}).cache is False
 
 
 def test_replaced_sets_and_validates_dotted_keys():
@@ -62,9 +45,9 @@ def test_replaced_sets_and_validates_dotted_keys():
 @pytest.mark.parametrize(
     ('tuner', 'message'),
     [
-        ({'space': {}}, 'space is empty'),
+        ({'space': {}}, 'at least 1 item'),
         ({'space': {'head.dropout': []}}, 'at least 1 item'),
-        ({'space': {'alpha': [0.5, 1.0]}}, 'alpha cannot be tuned; these can: batch_size'),
+        ({'space': {'alpha': [0.5, 1.0]}}, "should be 'batch_size', 'label_smoothing'"),
         ({'space': {'head.dropout': {'low': 0.5, 'high': 0.1}}}, 'should be less than high'),
         ({'space': {'head.dropout': {'low': 0, 'high': 0.1, 'log': True}}}, 'greater than 0 if'),
         ({'space': {'label_smoothing': [0.0, 0.1]}}, 'set objective: val_accuracy'),

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from trainer.data.activation_cache import CacheWriter
+from trainer.data.activation_cache import CacheWriter, record_type
 
 
 def write(directory, views=1, count=10, dtype='float16', shape=(2, 3)):
     """Writes tensors filled with the image number, plus 100 per view, labelled by parity."""
-    writer = CacheWriter(directory, 'train', views, dtype)
+    writer = CacheWriter(directory, views, record_type(dtype, shape))
     for view in range(views):
         for start in range(0, count, 4):
             numbers = np.arange(start, min(start + 4, count))
@@ -23,33 +23,30 @@ def first_values(batches):
 
 @pytest.mark.parametrize('dtype', ['float16', 'uint8'])
 def test_batches_return_tensors_and_labels_in_order(tmp_path, dtype):
-    cache = write(tmp_path, dtype=dtype)
+    cache = write(tmp_path, views=2, dtype=dtype)
     tensors, labels = zip(*cache.batches(batch_size=4), strict=True)
     assert [tensor.shape.as_list() for tensor in tensors] == [[4, 2, 3], [4, 2, 3], [2, 2, 3]]
     assert np.concatenate(tensors)[:, 1, 2].tolist() == list(range(10))
-    assert np.concatenate(labels).ravel().tolist() == [n % 2 for n in range(10)]
+    expected = [n % 2 for n in range(10)]
+    assert np.concatenate(labels).ravel().tolist() == cache.labels.tolist() == expected
 
 
-def test_shuffled_epochs_hold_each_image_once_in_different_order(tmp_path):
-    values = first_values(write(tmp_path).shuffled_batches(batch_size=5, epochs=2, seed=1))
-    assert sorted(values[:10]) == sorted(values[10:]) == list(range(10))
-    assert values[:10] != values[10:]
-
-
-def test_order_depends_on_the_seed_only(tmp_path):
+def test_shuffled_order_depends_on_seed_and_epoch(tmp_path):
     cache = write(tmp_path)
-    orders = [first_values(cache.shuffled_batches(5, 2, seed)) for seed in (1, 1, 2)]
-    assert orders[0] == orders[1] != orders[2]
+    first, again, other = (
+        first_values(cache.shuffled_batches(batch_size=5, epochs=2, seed=seed))
+        for seed in (1, 1, 2)
+    )
+    assert sorted(first[:10]) == sorted(first[10:]) == list(range(10))
+    assert first[:10] != first[10:]
+    assert first == again != other
 
 
 def test_epochs_cycle_through_views(tmp_path):
     cache = write(tmp_path, views=2)
-    values = first_values(cache.shuffled_batches(batch_size=10, epochs=3, seed=0))
-    assert [max(values[start : start + 10]) // 100 for start in (0, 10, 20)] == [0, 1, 0]
-
-
-def test_shuffling_drops_incomplete_batch_and_keeps_labels(tmp_path):
-    batches = list(write(tmp_path).shuffled_batches(batch_size=4, epochs=1, seed=0))
-    assert [len(tensors) for tensors, _ in batches] == [4, 4]
+    batches = list(cache.shuffled_batches(batch_size=4, epochs=3, seed=0))
+    assert [len(tensors) for tensors, _ in batches] == [4] * 6  # without incomplete batches
+    views = [int(tensors[0, 0, 0]) // 100 for tensors, _ in batches]
+    assert views == [0, 0, 1, 1, 0, 0]
     for tensors, labels in batches:
         assert (np.asarray(tensors)[:, 0, 0] % 2 == np.asarray(labels)[:, 0]).all()

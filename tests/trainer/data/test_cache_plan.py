@@ -6,78 +6,59 @@ from collections import namedtuple
 import pytest
 
 from common.errors import ConfigError
-from trainer.config.train import TrainConfig
-from trainer.data.cache_plan import plan_cache
-from trainer.model.backbone import build_backbone
+from trainer.data.cache_plan import plan_cache, plan_stages
 
 COUNTS = {'train': 100, 'eval': 20, 'test': 20}
-AUGMENT = {'flip': True, 'cached_views': 3}
-# Bytes per record: 1280 pooled features and a boundary of 1 x 1 x 56 in float16, or an image in
-# uint8, each with a label.
-POOLED, BOUNDARY, IMAGE = 1280 * 2 + 4, 56 * 2 + 4, 32 * 32 * 3 + 4
+AUGMENT = {'augment': {'flip': True, 'cached_views': 3}}
+# Bytes per record: 16 features and 8 x 8 x 8 activations in float16, or an image in uint8, each
+# with a label.
+POOLED, BOUNDARY, IMAGE = 16 * 2 + 4, 8 * 8 * 8 * 2 + 4, 32 * 32 * 3 + 4
 
 
-def plan(tmp_path, **changes):
-    small = {
-        'image_size': 32,
-        'alpha': 0.35,
-        'weights': 'random',
-        'fine_tune': {'epochs': 1, 'from_layer': 'block_14_expand'},
-    }
-    config = TrainConfig.model_validate({**small, **changes})
-    return plan_cache(config, build_backbone(config), COUNTS, tmp_path)
+@pytest.fixture
+def plan(small_job, tmp_path):
+    """`plan(**changes)`: size per stage and view, number of views per stage, and description."""
+
+    def make(**changes):
+        job = small_job(**changes)
+        backbone = job.build_network().backbone
+        stages = plan_stages(job.config, backbone)
+        text = plan_cache(job.config, backbone, COUNTS, tmp_path)
+        return {key: (stage.record.itemsize, stage.views) for key, stage in stages.items()}, text
+
+    return make
 
 
 @pytest.mark.parametrize(
-    ('changes', 'size'),
+    ('changes', 'head', 'fine_tuning'),
     [
-        pytest.param({}, 120 * (POOLED + BOUNDARY), id='both stages'),
-        pytest.param(
-            {'augment': AUGMENT, 'feature_extraction': {'epochs': 5}},
-            320 * (POOLED + BOUNDARY),
-            id='three views of training images',
-        ),
-        pytest.param(
-            {
-                'augment': AUGMENT,
-                'feature_extraction': {'epochs': 0},
-                'fine_tune': {'epochs': 1, 'from_layer': 0},
-            },
-            120 * IMAGE,
-            id='images without views',
-        ),
-        pytest.param(
-            {
-                'augment': AUGMENT,
-                'feature_extraction': {'epochs': 3},
-                'fine_tune': {'epochs': 1, 'from_layer': 0},
-            },
-            120 * IMAGE + 320 * POOLED,
-            id='views for the head, images for fine-tuning',
-        ),
+        ({}, (POOLED, 1), (BOUNDARY, 1)),
+        (AUGMENT, (POOLED, 2), (BOUNDARY, 2)),  # at most as many views as epochs
+        ({**AUGMENT, 'fine_tune': {'epochs': 1, 'from_layer': 0}}, (POOLED, 2), (IMAGE, 1)),
     ],
 )
-def test_size_counts_all_cached_records(tmp_path, changes, size):
-    assert plan(tmp_path, **changes).size == size
-
-
-def test_views_are_limited_to_the_number_of_epochs(tmp_path):
-    assert plan(tmp_path, augment=AUGMENT, feature_extraction={'epochs': 2}).views == 2
-
-
-def test_formats_plan_for_the_console(tmp_path):
-    assert str(plan(tmp_path, augment=AUGMENT)) == (
-        'activation cache: 3 views of 100 images and 1 of 20, 0.9 MB on disk (limit 20.0 GB)'
+def test_plans_records_and_views_of_each_stage(plan, changes, head, fine_tuning):
+    stages, text = plan(**changes)
+    assert stages == {'feature_extraction': head, 'fine_tune': fine_tuning}
+    size = sum(bytes_ * (100 * views + 20) for bytes_, views in (head, fine_tuning))
+    views = '1 view' if head[1] == 1 else f'{head[1]} views'
+    assert text == (
+        f'activation cache: {views} of 100 images and 1 of 20, {size / 1e6:.1f} MB on disk '
+        '(limit 20.0 GB)'
     )
 
 
-def test_rejects_cache_above_the_limit(tmp_path):
-    with pytest.raises(ConfigError, match=r'0.3 MB on disk .limit 0.1 MB.: raise trainer.cache_g'):
-        plan(tmp_path, max_cache_gb=1e-4)
+def test_skips_stages_without_epochs(plan):
+    fine_tune = {'epochs': 1, 'from_layer': 0}
+    stages, _ = plan(feature_extraction={'epochs': 0}, fine_tune=fine_tune, **AUGMENT)
+    assert stages == {'fine_tune': (IMAGE, 1)}
+    assert plan(fine_tune={'epochs': 0})[0] == {'feature_extraction': (POOLED, 1)}
 
 
-def test_rejects_cache_above_free_disk_space(tmp_path, monkeypatch):
+def test_rejects_cache_above_the_limit_or_free_disk_space(plan, monkeypatch):
+    with pytest.raises(ConfigError, match=r'0.1 MB on disk .limit 0.0 MB.: raise trainer.max_cach'):
+        plan(max_cache_gb=1e-5)
     usage = namedtuple('usage', 'total used free')(10**6, 10**6 - 1000, 1000)
     monkeypatch.setattr(shutil, 'disk_usage', lambda _: usage)
     with pytest.raises(ConfigError, match=r'has 0.0 MB left: free disk space'):
-        plan(tmp_path)
+        plan()

@@ -22,12 +22,10 @@ COMPLETE = {
 }
 REJECTED = {
     'no bytes': b'',
-    'half a magic number': b'\xff\xd8',
     'only a magic number': b'\xff\xd8\xff',
     'text': b'<html>404</html>',
     'zeros after a magic number': b'\xff\xd8\xff' + bytes(5000),
     'a GIF': image_bytes.encoded(image_bytes.quarters(), 'GIF'),
-    'a BMP': image_bytes.encoded(image_bytes.quarters(), 'BMP'),
     'a WebP': image_bytes.encoded(image_bytes.quarters(), 'WEBP'),
     'a JPEG without its last byte': image_bytes.jpeg()[:-1],
     'a JPEG cut after its thumbnail': image_bytes.with_app1(image_bytes.jpeg(), THUMBNAIL)[:-2],
@@ -38,14 +36,10 @@ REJECTED = {
 }
 
 
-@pytest.fixture(scope='module')
-def check():
-    """`is_complete` as a graph."""
-    spec = [tf.TensorSpec([None], tf.string)]
-    return tf.function(is_complete, input_signature=spec, autograph=False)
+check = tf.function(is_complete, [tf.TensorSpec([None], tf.string)], autograph=False)
 
 
-def test_distinguishes_complete_images_in_a_batch(check):
+def test_distinguishes_complete_images_in_a_batch():
     files = {**COMPLETE, **REJECTED}
     results = check(tf.constant([*files.values()])).numpy()
     accepted = {name for name, complete in zip(files, results, strict=True) if complete}
@@ -58,10 +52,7 @@ def test_complete_images_are_decodable(contents):
 
 
 @pytest.mark.parametrize('contents', [PROGRESSIVE, COMPLETE['a PNG']], ids=['JPEG', 'PNG'])
-def test_rejects_file_truncated_at_any_byte(check, contents):
+def test_rejects_file_truncated_at_any_byte(contents):
     truncated = [contents[:length] for length in range(len(contents))]
     assert not check(tf.constant(truncated)).numpy().any()
-
-
-def test_accepts_empty_batch(check):
     assert check(tf.constant([], tf.string)).shape == (0,)

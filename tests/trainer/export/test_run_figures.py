@@ -9,39 +9,30 @@ from trainer.export.run_figures import write_augmented_views, write_network
 
 
 def parts_of(job, folder):
-    network = job.build_network()
-    write_network(folder, network)
-    *backbone, head = json.loads((folder / 'network.json').read_text())
-    return network, backbone, head
+    write_network(folder, job.build_network())
+    return [tuple(part.values()) for part in json.loads((folder / 'network.json').read_text())]
 
 
 def test_network_has_a_part_per_size_and_the_head(tmp_path, small_job):
-    network, backbone, head = parts_of(small_job(head={'hidden': [8]}), tmp_path)
-    assert [part['size'] for part in backbone] == [16, 8, 4, 2, 1]
-    assert backbone[-1]['channels'] == 1280
-    assert sum(part['layers'] for part in backbone) == 52
-    parameters = sum(part['parameters'] for part in backbone)
-    assert parameters == network.backbone.model.count_params()
-    assert head == {
-        'size': None,
-        'channels': 1,
-        'layers': 2,
-        'parameters': 1281 * 8 + 9,
-        'trained': 1281 * 8 + 9,
-    }
+    large = 3 * 9 * 8 + 4 * 8 + 8 * 16 + 4 * 16 + 9 * 16 + 4 * 16 + 16 * 8 + 4 * 8
+    last, head = 9 * 8 * 16 + 4 * 16, 16 * 8 + 8 + 8 + 1
+    parts = parts_of(small_job(head={'hidden': [8]}), tmp_path)
+    assert parts == [(8, 8, 4, large, 0), (4, 16, 1, last, last), (None, 1, 2, head, head)]
 
 
-def test_network_counts_fine_tuned_parameters(tmp_path, small_job):
-    network, backbone, _ = parts_of(small_job(), tmp_path)
-    trained = network.backbone.model.layers[network.backbone.first_trained :]
-    total = sum(layer.count_params() for layer in trained)
-    assert sum(part['trained'] for part in backbone) == total
-    assert [part['trained'] > 0 for part in backbone] == [False, False, False, False, True]
-    _, frozen, _ = parts_of(small_job(fine_tune={'epochs': 0}), tmp_path)
-    assert not any(part['trained'] for part in frozen)
+def test_network_counts_trained_parameters(tmp_path, small_job):
+    last, head = 9 * 8 * 16 + 4 * 16, 16 + 1
+    from_projection = {'epochs': 1, 'from_layer': 'block_1_project'}
+    for stage, trained in (
+        ({'epochs': 0}, [0, 0, head]),
+        (from_projection, [16 * 8 + 4 * 8, last, head]),
+    ):
+        assert [part[-1] for part in parts_of(small_job(fine_tune=stage), tmp_path)] == trained
 
 
 def test_views_show_one_image_augmented(tmp_path, small_job):
+    write_augmented_views(tmp_path, small_job())
+    assert not list(tmp_path.iterdir())  # no augmentation
     job = small_job(augment={'flip': True, 'rotation': 0.2})
     write_augmented_views(tmp_path, job)
     sheet = tf.io.decode_png((tmp_path / 'figures/augmented_views.png').read_bytes()).numpy()
@@ -49,8 +40,3 @@ def test_views_show_one_image_augmented(tmp_path, small_job):
     image = next(iter(job.splits['train'].batches(1)))[0][0].numpy()
     np.testing.assert_array_equal(sheet[:32, :32], image)
     assert (sheet[32:, :32] != image).any()
-
-
-def test_omits_views_without_augmentation(tmp_path, small_job):
-    write_augmented_views(tmp_path, small_job())
-    assert not list(tmp_path.iterdir())

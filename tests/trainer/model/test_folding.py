@@ -6,26 +6,28 @@ import pytest
 import tensorflow as tf
 
 from trainer.config.train import TrainConfig
-from trainer.model.backbone import Backbone, build_backbone, last_cut_before
+from trainer.model.backbone import Backbone, build_backbone
 from trainer.model.folding import fold
 
-
-@pytest.fixture(scope='module')
-def backbone() -> Backbone:
-    """A backbone with random batch norm parameters: the initial ones would hide errors."""
-    config = {
+CONFIG = TrainConfig.model_validate(
+    {
         'image_size': 32,
         'alpha': 0.35,
         'weights': 'random',
         'fine_tune': {'epochs': 1, 'from_layer': 'block_14_expand'},
     }
-    backbone = build_backbone(TrainConfig.model_validate(config))
-    backbone.unfreeze_upper()
+)
+
+
+@pytest.fixture(scope='module')
+def backbone() -> Backbone:
+    """A backbone with random batch norm parameters: the initial ones would hide errors."""
+    backbone = build_backbone(CONFIG)
+    backbone.freeze(fine_tuning=True)
     random = np.random.default_rng(0)
     for layer in backbone.model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
-            weights = [random.uniform(0.5, 1.5, weight.shape) for weight in layer.get_weights()]
-            layer.set_weights(weights)
+            layer.set_weights([random.uniform(0.5, 1.5, each.shape) for each in layer.weights])
     return backbone
 
 
@@ -35,23 +37,21 @@ def inputs_of(model):
 
 
 @pytest.mark.parametrize('part', ['model', 'trunk', 'top'])
-def test_outputs_match_the_original(backbone, part):
+def test_outputs_match_the_original_in_both_modes(backbone, part):
     model = getattr(backbone, part)
-    inputs = inputs_of(model)
+    folded, inputs = fold(model), inputs_of(model)
     expected = model(inputs, training=False).numpy()
     assert expected.std() > 0
-    np.testing.assert_allclose(fold(model)(inputs), expected, rtol=1e-3, atol=1e-4)
+    for training in (False, True):
+        outputs = folded(inputs, training=training)
+        np.testing.assert_allclose(outputs, expected, rtol=1e-3, atol=1e-4)
 
 
-def test_training_mode_uses_moving_statistics(backbone):
-    folded, inputs = fold(backbone.top), inputs_of(backbone.top)
-    np.testing.assert_array_equal(folded(inputs, training=True), folded(inputs, training=False))
-
-
-def test_gradients_match_the_original(backbone):
-    inputs, gradients = inputs_of(backbone.top), []
+def test_gradients_and_variables_are_those_of_the_original(backbone):
+    inputs, gradients, folded = inputs_of(backbone.top), [], fold(backbone.top)
     variables = [variable.value for variable in backbone.top.trainable_variables]
-    for model in (backbone.top, fold(backbone.top)):
+    assert {*map(id, folded.trainable_variables)} == {*map(id, backbone.top.trainable_variables)}
+    for model in (backbone.top, folded):
         with tf.GradientTape() as tape:
             loss = tf.reduce_mean(model(inputs, training=False) ** 2)
         gradients.append(tape.gradient(loss, variables))
@@ -60,34 +60,8 @@ def test_gradients_match_the_original(backbone):
         np.testing.assert_allclose(gradient, expected, atol=1e-3 * largest + 1e-7)
 
 
-def test_shares_trainable_variables_with_the_original(backbone):
-    original, folded = backbone.top, fold(backbone.top)
-    assert {id(v) for v in folded.trainable_variables} == {
-        id(v) for v in original.trainable_variables
-    }
-
-
 def test_dtype_overrides_half_precision():
-    config = TrainConfig.model_validate({'image_size': 32, 'alpha': 0.35, 'weights': 'random'})
-    model = build_backbone(config, half_precision=True).model
+    model = build_backbone(CONFIG, half_precision=True).top
     inputs = inputs_of(model)
     assert fold(model)(inputs).dtype == tf.float16
     assert fold(model, 'float32')(inputs).dtype == tf.float32
-
-
-def test_no_boundary_separates_convolution_and_batch_norm(backbone):
-    model = backbone.model
-    layers = range(1, len(model.layers))
-    cuts = {last_cut_before(model, layer) for layer in layers} - {0}
-    norm = keras.layers.BatchNormalization
-    assert len(cuts) > 40
-    assert not any(isinstance(model.layers[cut + 1], norm) for cut in cuts)
-
-
-@pytest.mark.parametrize('layer', ['Conv1_relu', 'block_16_expand_BN', 'out_relu'])
-def test_folds_trunk_and_top(backbone, layer):
-    model = backbone.model
-    index = [each.name for each in model.layers].index(layer)
-    boundary = model.layers[last_cut_before(model, index)].output
-    for part in (keras.Model(model.input, boundary), keras.Model(boundary, model.output)):
-        assert fold(part).output_shape == part.output_shape

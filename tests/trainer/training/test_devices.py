@@ -2,10 +2,11 @@
 
 import io
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -14,7 +15,6 @@ from common import console
 from trainer.config.train import StageConfig, TrainConfig
 from trainer.training import devices
 from trainer.training.optimizer import make_optimizer
-from trainer.training.stages import train
 
 
 def bfloat16_enabled():
@@ -22,117 +22,82 @@ def bfloat16_enabled():
     return tf.config.optimizer.get_experimental_options().get(name, False)
 
 
-@pytest.fixture
-def cpu(monkeypatch, tmp_path):
-    """`cpu('avx2 avx512_bf16')` simulates a CPU with these instructions."""
-
-    def describe(flags: str) -> None:
-        (tmp_path / 'cpuinfo').write_text(f'model name : x\nflags\t\t: fpu {flags} sse\n')
-        monkeypatch.setattr(devices, '_CPU_INFO', tmp_path / 'cpuinfo')
-
-    return describe
-
-
 @pytest.mark.parametrize(
-    ('flags', 'precision', 'enabled'),
+    ('flags', 'precision', 'batch_norm', 'enabled'),
     [
-        ('avx512_bf16', 'auto', True),
-        ('amx_bf16', 'mixed', True),
-        ('avx512_bf16', 'float32', False),
-        ('avx2', 'auto', False),
+        ('avx512_bf16', 'auto', 'inference', True),
+        ('amx_bf16', 'mixed', 'train', True),
+        ('avx512_bf16', 'float32', 'inference', False),
+        ('avx512_bf16', 'auto', 'train', False),
+        ('avx2', 'auto', 'inference', False),
+        ('avx2', 'mixed', 'inference', False),
     ],
 )
-def test_enables_bfloat16_if_the_cpu_supports_it(cpu, flags, precision, enabled):
-    cpu(flags)
-    with devices.precision_on_cpu(TrainConfig(precision=precision)):
+def test_enables_bfloat16_if_the_cpu_supports_it(
+    monkeypatch, tmp_path, flags, precision, batch_norm, enabled
+):
+    (tmp_path / 'cpuinfo').write_text(f'model name : x\nflags\t\t: fpu {flags} sse\n')
+    monkeypatch.setattr(devices, '_CPU_INFO', tmp_path / 'cpuinfo')
+    stage = {'epochs': 1, 'batch_norm': batch_norm, 'from_layer': 0}
+    config = TrainConfig.model_validate({'precision': precision, 'fine_tune': stage})
+    stream = io.StringIO()
+    with console.output_to(stream), devices.precision_on_cpu(config):
         assert bfloat16_enabled() is enabled
     assert bfloat16_enabled() is False
+    warned = 'the CPU has no bfloat16: training in float32' in stream.getvalue()
+    assert warned == (precision == 'mixed' and not enabled)
 
 
-def test_training_of_batch_norm_disables_bfloat16(cpu):
-    cpu('avx512_bf16')
-    stage = {'epochs': 1, 'batch_norm': 'train', 'from_layer': 0}
-    with devices.precision_on_cpu(TrainConfig.model_validate({'fine_tune': stage})):
-        assert bfloat16_enabled() is False
-
-
-def test_warns_if_half_precision_is_unsupported(cpu):
-    cpu('avx2')
-    stream = io.StringIO()
-    config = TrainConfig(precision='mixed')
-    with console.output_to(stream), devices.precision_on_cpu(config):
-        assert bfloat16_enabled() is False
-    assert 'no GPU and the CPU has no bfloat16: training in float32' in stream.getvalue()
-
-
-def test_bfloat16_features_are_close_to_float32():
-    keras.utils.set_random_seed(0)
-    dense = keras.layers.Dense(64)
-    inputs = np.random.default_rng(0).normal(size=(32, 256)).astype('float32')
-    exact = dense(inputs).numpy()
-    with devices.precision_on_cpu(TrainConfig(precision='auto')):
-        half = tf.function(dense, autograph=False)(tf.constant(inputs)).numpy()
-    assert half.dtype == np.float32
-    np.testing.assert_allclose(half, exact, atol=0.05 * np.abs(exact).max())
-
-
-def test_float16_training_scales_the_loss(tmp_path, small_job, monkeypatch):
+def test_float16_training_scales_the_loss(tmp_path, small_job, monkeypatch, run_job):
     """Uses the CPU in place of a GPU."""
     monkeypatch.setattr(devices, 'float16_on_gpu', lambda config: True)
-    job = small_job(precision='float32')
-    network = job.build_network()
-    assert network.backbone.model.output.dtype == 'float16'
-    with job.stage_data(network, tmp_path) as stage_data:
-        histories = train(job.config, network, stage_data, tmp_path / 'logs', job.timings)
+    network, histories = run_job(small_job(), tmp_path)
+    assert network.half_precision
     assert np.isfinite([history.metrics['loss'] for history in histories]).all()
-    assert {weights.dtype for weights in network.backbone.model.get_weights()} == {
-        np.dtype('float32')
-    }
-    optimizer = make_optimizer(StageConfig(), 1, half_precision=True)
-    assert isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+    assert {each.dtype for each in network.backbone.model.get_weights()} == {np.dtype('float32')}
+    assert make_optimizer(StageConfig(), 1, half_precision=True).dynamic_growth_steps
 
 
 TWO_DEVICES = """
-import json
-import pathlib
-import sys
-
+import json, pathlib, sys
 import tensorflow as tf
 
 cpu = tf.config.list_physical_devices('CPU')[0]
-two = [tf.config.LogicalDeviceConfiguration()] * 2
-tf.config.set_logical_device_configuration(cpu, two)
-import keras
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 import numpy as np
+from training_jobs import SmallJob
 from trainer.config.train import TrainConfig
-from trainer.model.backbone import build_backbone
-from trainer.model.head import build_head, join
-from trainer.data.stage_data import StageData
-from trainer.training.stages import Network, train
-from trainer.training.timing import Timings
+from trainer.data.activation_cache import CacheWriter, record_type
+from trainer.training.job import Timings
+from trainer.training.stages import train
 
+folder = pathlib.Path(sys.argv[1])
 config = TrainConfig.model_validate({
-    'image_size': 32, 'alpha': 0.35, 'weights': 'random', 'batch_size': 8,
-    'feature_extraction': {'epochs': 0},
-    'fine_tune': {'epochs': 4, 'from_layer': 'block_16_project', 'learning_rate': 0.01},
+    'image_size': 32, 'weights': 'random', 'batch_size': 8, 'feature_extraction': {'epochs': 0},
+    'fine_tune': {'epochs': 15, 'from_layer': 'Conv_1', 'learning_rate': 0.01},
 })
+job = SmallJob(config, ('cat', 'dog'), None, {}, Timings())
 with tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1']).scope():
-    keras.utils.set_random_seed(0)
-    network = Network(build_backbone(config), build_head(config, 1280))
-    labels = (np.arange(64) % 2).astype('float32')[:, None]
-    noise = np.random.default_rng(0).uniform(0, 1, (64, *network.backbone.boundary_shape))
-    inputs = (noise + labels[:, :, None, None]).astype('float32')
-    batches = tf.data.Dataset.from_tensor_slices((inputs, labels)).batch(8)
-    data = StageData('boundary', batches.repeat(), batches, 8, 64)
-    histories = train(config, network, lambda *_: data, pathlib.Path(sys.argv[1]), Timings())
-    join(network.backbone, network.head)
-print(json.dumps(histories[0].metrics))
+    network = job.build_network()
+    shape = network.backbone.boundary_shape
+    labels = np.arange(64) % 2
+    noise = np.random.default_rng(0).uniform(0, 1, (64, *shape))
+    writer = CacheWriter(folder, 1, record_type('float16', shape))
+    writer.append(0, noise + labels[:, None, None, None], labels)
+    inputs = {'fine_tune': dict.fromkeys(('train', 'eval'), writer.finish())}
+    (history,) = train(job, network, inputs, folder / 'logs')
+print(json.dumps(history.metrics))
 """
 
 
 def test_mirrored_strategy_trains_one_model(tmp_path):
+    paths = os.pathsep.join(map(str, (Path(__file__).parents[1], Path(__file__).parents[3])))
     process = subprocess.run(
-        [sys.executable, '-c', TWO_DEVICES, tmp_path], capture_output=True, text=True, timeout=300
+        [sys.executable, '-c', TWO_DEVICES, tmp_path],
+        env={**os.environ, 'PYTHONPATH': paths},
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert process.returncode == 0, process.stderr[-2000:]
     metrics = json.loads(process.stdout.splitlines()[-1])

@@ -10,6 +10,7 @@ import pytest
 
 from common import console
 from common.errors import ModelError
+from trainer.model.description import classes_of
 from trainer.training.warm_start import load_weights, save_weights, weights_folder
 
 CLASSES = ('cats', 'dogs')
@@ -18,7 +19,7 @@ CLASSES = ('cats', 'dogs')
 @pytest.fixture(scope='module')
 def base_model(tmp_path_factory, small_job):
     """The path of a SavedModel, and the network whose weights are next to it."""
-    job = small_job(seed=1, weights='random')
+    job = small_job(seed=1)
     network = job.build_network()
     serving = str(tmp_path_factory.mktemp('base') / 'model' / 'Format-Serving')
     save_weights(network, job.config, CLASSES, weights_folder(serving))
@@ -35,21 +36,32 @@ def weights_of(network):
     return [*network.backbone.model.get_weights(), *network.head.get_weights()]
 
 
-def test_loads_weights_of_backbone_and_head(base_model, small_job):
+@pytest.mark.parametrize(
+    ('changes', 'message', 'warm'),
+    [
+        ({}, r'warm start from the last blessed model, .*/model$', True),
+        ({'head': {'hidden': [8]}}, r'no warm start: .* \[8\]; starting from random$', False),
+    ],
+)
+def test_start_loads_weights_and_logs_their_source(base_model, small_job, changes, message, warm):
     serving, before = base_model
-    job = small_job(seed=2, image_size=32)
-    network = job.build_network()
-    load_weights(network, job.config, CLASSES, serving)
-    for one, other in zip(weights_of(network), weights_of(before), strict=True):
-        np.testing.assert_array_equal(one, other)
+    job = small_job(seed=2, warm_start='latest_blessed', **changes)
+    job = dataclasses.replace(job, base_model=serving)
+    stream = io.StringIO()
+    with console.output_to(stream):
+        network, warm_start = job.start()
+    assert warm_start is warm
+    assert re.search(message, stream.getvalue().strip())
+    if warm:
+        for one, other in zip(weights_of(network), weights_of(before), strict=True):
+            np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize(
     ('changes', 'classes', 'difference'),
     [
-        ({'alpha': 0.5}, CLASSES, r'differs: trainer.alpha was 0.35 and is 0.5$'),
+        ({'alpha': 0.5}, CLASSES, r'differs: trainer.alpha was 1.0 and is 0.5$'),
         ({'head': {'hidden': [8]}}, CLASSES, r'trainer.head.hidden was \[\] and is \[8\]$'),
-        ({}, ('cats', 'foxes'), r"classes was \['cats', 'dogs'\] and is \['cats', 'foxes'\]$"),
         ({}, (*CLASSES, 'foxes'), r"is \['cats', 'dogs', 'foxes'\]$"),
     ],
 )
@@ -61,40 +73,19 @@ def test_rejects_other_architecture_and_lists_differences(
 
 
 @pytest.mark.parametrize(
-    ('changes', 'message', 'warm'),
-    [
-        ({}, r'warm start from the last blessed model, .*/model$', True),
-        (
-            {'head': {'hidden': [8]}},
-            r'no warm start: the last blessed model differs: trainer.head.hidden was \[\] and is '
-            r'\[8\]; starting from .*weights.h5$',
-            False,
-        ),
-    ],
+    ('serving', 'message'),
+    [(None, 'no model has been blessed yet'), ('no/Format-Serving', 'has no weights in')],
 )
-def test_start_logs_the_source_of_the_weights(base_model, small_job, changes, message, warm):
-    job = small_job(warm_start='latest_blessed', **changes)
-    job = dataclasses.replace(job, base_model=base_model[0])
-    stream = io.StringIO()
-    with console.output_to(stream):
-        assert job.start()[1] is warm
-    assert re.search(message, stream.getvalue().strip())
-
-
-def test_rejects_missing_base_model(other_network, small_job):
-    with pytest.raises(ModelError, match='no model has been blessed yet'):
-        load_weights(other_network, small_job().config, CLASSES, None)
-
-
-def test_rejects_model_without_weights(tmp_path, other_network, small_job):
-    serving = str(tmp_path / 'model' / 'Format-Serving')
-    with pytest.raises(ModelError, match='has no weights in'):
+def test_rejects_missing_model_or_weights(other_network, small_job, serving, message):
+    with pytest.raises(ModelError, match=message):
         load_weights(other_network, small_job().config, CLASSES, serving)
 
 
 def test_corrupted_weights_leave_network_unchanged(tmp_path, base_model, other_network, small_job):
     serving = str(tmp_path / 'model' / 'Format-Serving')
     shutil.copytree(weights_folder(base_model[0]), weights_folder(serving))
+    assert classes_of(str(tmp_path / 'model')) == CLASSES
+    assert classes_of(str(tmp_path)) is None
     (weights_folder(serving) / 'head.weights.h5').write_bytes(b'not HDF5')
     start = weights_of(other_network)
     with pytest.raises(ModelError, match='cannot be read'):

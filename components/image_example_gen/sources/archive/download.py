@@ -28,7 +28,10 @@ def cache_folder() -> Path:
     folder = os.environ.get('CATDOG_CACHE')
     if folder:
         return Path(folder).absolute()
-    caches = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
+    try:
+        caches = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
+    except RuntimeError as error:
+        raise DataError('there is no home folder; set CATDOG_CACHE to a cache folder') from error
     return Path(caches, 'catdog-pipeline').absolute()
 
 

@@ -44,7 +44,10 @@ class ArchiveSource(FolderSource):
                 _run_extraction(path, folder)
             if _version_folder(path) != folder:
                 raise DataError(f'archive {path} changed while it was read; start again')
-            contents = json.loads((folder / extraction.CONTENTS).read_text())
+            try:
+                contents = json.loads((folder / extraction.CONTENTS).read_text())
+            except ValueError as error:
+                raise DataError(f'{folder} is damaged; remove it, start again') from error
             images = _skip_single_folders(folder / extraction.IMAGES)
             for each in images.iterdir():
                 if number_of_span(each.name) is not None:

@@ -34,11 +34,6 @@ def get(
 ) -> Iterator[requests.Response]:
     """Sends a GET request; the body is read from `response.raw`.
 
-    Args:
-        url: http or https.
-        headers: of the request.
-        timeout: seconds to connect, and between two chunks.
-
     Raises:
         DownloadError: there is no response, or reading the body fails in the `with` block.
     """
@@ -63,14 +58,8 @@ def require_success(response: requests.Response) -> None:
 def download(url: str, partial: Path, known: Mapping[str, str]) -> dict[str, str] | None:
     """Downloads to a new file, with retries; resumes a transfer if the file has not changed.
 
-    Args:
-        url: http or https.
-        partial: the new file.
-        known: ETag and Last-Modified of an earlier copy; empty if there is none. With a copy, there
-            are no retries until the transfer starts.
-
-    Returns:
-        ETag and Last-Modified, if the server sends them; None if the copy is up to date.
+    `known` has the ETag and Last-Modified of an earlier copy, if there is one; then there are no
+    retries until the transfer starts. Returns those of the new file; None if the copy is current.
 
     Raises:
         DownloadError: the server does not send the file.
@@ -103,6 +92,10 @@ def _transfer(
         headers = {header: known[key] for key, header in _CONDITIONS.items() if key in known}
     # Identity: some servers call a tar.gz a gzip-encoded tar.
     with get(url, {'Accept-Encoding': 'identity', **headers}) as response:
+        content_range = response.headers.get('Content-Range', '')
+        if response.status_code in (206, 416) and not content_range.startswith(f'bytes {have}-'):
+            partial.unlink(missing_ok=True)
+            raise DownloadError('the server cannot resume the transfer', retryable=True)
         require_success(response)
         if response.status_code == 304:
             return False
@@ -110,9 +103,6 @@ def _transfer(
             have = 0
             validators.clear()
             validators |= {k: response.headers[k] for k in _CONDITIONS if k in response.headers}
-        elif not response.headers.get('Content-Range', '').startswith(f'bytes {have}-'):
-            partial.unlink()
-            raise DownloadError('the server cannot resume the transfer', retryable=True)
         length = response.headers.get('Content-Length', '')
         total = math.ceil((have + int(length)) / MEGABYTE) if length.isdecimal() else None
         with (

@@ -49,8 +49,7 @@ def make_labels(
     Args:
         place: name of the source in error messages.
         own: the source's names of its label numbers, or its sorted class names, if it has any.
-        wanted: `data.classes` of the recipe: some of the source's names in the order of the labels,
-            or as many new names.
+        wanted: `data.classes`: some of these names in the order of the labels, or as many new ones.
 
     Raises:
         DataError: there are not two or more different names, or `wanted` is neither of these.

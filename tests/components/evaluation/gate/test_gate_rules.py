@@ -1,10 +1,9 @@
 import pytest
 
 from common.errors import ConfigError
-from components.evaluation.config import EvaluationConfig, check_floors, slice_name
+from components.evaluation.config import EvaluationConfig
 from components.evaluation.gate.rules import apply_rules
 from components.evaluation.results import ACCURACY, Estimate, Evaluation, ModelResult, SliceResult
-from components.image_example_gen.sources.base.config import DataConfig
 from components.serving_check.measurements import Measurements
 from pipeline.config.recipe import Recipe
 from pipeline.local.run_recipe import run
@@ -91,6 +90,8 @@ NO_FLOOR = 'the test split has no {}; floor 0.90 not enforced'
         ({'size': 0.9}, [(None, FEW)]),
         ({'class.bird': 0.9}, [(None, NO_FLOOR.format('images of bird'))]),
         ({'aspect': 0.9}, [(None, NO_FLOOR.format('slices by aspect'))]),
+        ({'source.web': 0.9}, [(None, NO_FLOOR.format('images from web'))]),
+        ({'sharpness.medium': 0.9}, [(None, NO_FLOOR.format('images of medium sharpness'))]),
         ({}, []),
     ],
 )
@@ -113,16 +114,12 @@ def test_rejects_model_with_constant_predictions(confusion, passed, reason):
     assert found == [(passed, reason)]
 
 
-def test_nan_predictions_skip_rules_of_accuracy():
-    verdict = apply(NAN, result(), floors={'class': 0.9})
+def test_nan_predictions_and_problems_are_objections():
+    verdict = apply(NAN, result(), UNUSABLE, floors={'class': 0.9})
 
     assert not verdict.blessed
-    assert verdict.objections == ('predictions are NaN, as after a diverged training',)
-    assert [each.rule for each in verdict.rulings] == ['answers', 'serving']
-
-
-def test_every_problem_of_serving_check_is_a_reason():
-    assert rulings('serving', measured=UNUSABLE) == [(False, each) for each in UNUSABLE.problems]
+    nan = 'predictions are NaN, as after a diverged training'
+    assert verdict.objections == (nan, *UNUSABLE.problems)
 
 
 @pytest.mark.parametrize(
@@ -133,9 +130,11 @@ def test_every_problem_of_serving_check_is_a_reason():
         ({'max_latency_ms': 30}, MEASURED, True, f'{LATENCY} 21.2 ms, limit 30 ms'),
         ({'max_latency_ms': 21.24}, MEASURED, False, f'{LATENCY} 21.25 ms, limit 21.24 ms'),
         ({'max_latency_ms': 30}, UNUSABLE, False, f'{LATENCY} not measured, limit 30 ms'),
+        ({}, UNUSABLE, False, UNUSABLE.problems[-1]),
+        ({}, MEASURED, True, '2 serving checks passed'),
     ],
 )
-def test_limits(limit, measured, passed, reason):
+def test_serving_check_and_limits(limit, measured, passed, reason):
     ruling = apply(measured=measured, **limit).rulings[-1]
     assert (ruling.passed, ruling.reason) == (passed, reason)
 
@@ -147,14 +146,7 @@ def test_blesses_model_without_failed_rules():
 
     assert verdict.blessed
     rules = [each.rule for each in verdict.rulings]
-    assert rules == ['answers', 'one class', 'baseline', 'drop', 'floor', 'serving']
-
-
-def test_slice_name():
-    assert slice_name('brightness', 'medium') == 'images of medium brightness'
-    assert slice_name('aspect', 'square') == 'square images'
-    assert slice_name('class', 'cats') == 'images of cats'
-    assert slice_name('source', 'phone') == 'images from phone'
+    assert rules == ['finite', 'one class', 'baseline', 'drop', 'floor', 'serving']
 
 
 @pytest.mark.parametrize(
@@ -171,18 +163,14 @@ def test_rejects_invalid_config(config, words):
         EvaluationConfig(**config)
 
 
-def test_rejects_floor_for_unknown_class():
-    config = EvaluationConfig(floors={'class.dog': 0.9, 'class': 0.8, 'source.class.dog': 0.8})
-    with pytest.raises(ConfigError, match=r'unknown class dog; the data has .* cats, dogs$'):
-        check_floors(config, ('cats', 'dogs'))
-    check_floors(config, ('cats', 'dog'))
-
-
 def test_run_rejects_floor_for_unknown_class(tmp_path, make_image_folder):
     images = make_image_folder(tmp_path / 'pets', per_class=2)
-    data = DataConfig(source='folder', path=images)
+    floors = {'class.cats': 0.9, 'class': 0.8, 'source.class.dog': 0.8, 'class.cat': 0.9}
     recipe = Recipe(
-        name='pets', workdir=tmp_path / 'runs', data=data, evaluation={'floors': {'class.cat': 0.9}}
+        name='pets',
+        workdir=tmp_path / 'runs',
+        data={'source': 'folder', 'path': images},
+        evaluation={'floors': floors},
     )
     with pytest.raises(ConfigError, match='unknown class cat; the data has the classes cats'):
         run(recipe)

@@ -4,19 +4,10 @@ import numpy as np
 import pytest
 import sklearn.metrics
 
+from components.evaluation import results
 from components.evaluation.metrics.counts import count, no_counts
 from components.evaluation.metrics.estimates import curves, estimates
-from components.evaluation.results import (
-    ACCURACY,
-    AUC,
-    BALANCED_ACCURACY,
-    BRIER,
-    ECE,
-    LOG_LOSS,
-    METRICS,
-    PR_AUC,
-    wilson,
-)
+from components.evaluation.results import ACCURACY, AUC, BALANCED_ACCURACY, PR_AUC, wilson
 
 KINDS = pytest.mark.parametrize('classes', [2, 5])
 INTERVALS = (ACCURACY, BALANCED_ACCURACY, AUC, PR_AUC)
@@ -33,8 +24,8 @@ def predictions(classes, images=300, seed=0, right=1.5, scale=1.0):
     return labels, (given[:, 1:] if classes == 2 else given).astype(np.float32)
 
 
-def measured(labels, probabilities, threshold=0.5):
-    return estimates(count(labels, probabilities, threshold))
+def measured(labels, probabilities):
+    return estimates(count(labels, probabilities, threshold=0.5))
 
 
 def values(found):
@@ -54,7 +45,7 @@ def test_metrics_match_scikit_learn(classes, scale):
     labels, probabilities = predictions(classes, scale=scale)
     given = np.float64(probabilities)
     truth = labels[:, None] if classes == 2 else np.eye(classes)[labels]
-    said = given[:, 0] >= 0.5 if classes == 2 else given.argmax(axis=1)
+    predicted = given[:, 0] >= 0.5 if classes == 2 else given.argmax(axis=1)
     by_class = np.hstack([1 - given, given]) if classes == 2 else given
     by_class /= by_class.sum(axis=1, keepdims=True)  # float32 sums to 1 only nearly
 
@@ -62,13 +53,13 @@ def test_metrics_match_scikit_learn(classes, scale):
 
     assert found == pytest.approx(
         {
-            ACCURACY: sklearn.metrics.accuracy_score(labels, said),
-            BALANCED_ACCURACY: sklearn.metrics.balanced_accuracy_score(labels, said),
+            ACCURACY: sklearn.metrics.accuracy_score(labels, predicted),
+            BALANCED_ACCURACY: sklearn.metrics.balanced_accuracy_score(labels, predicted),
             AUC: sklearn.metrics.roc_auc_score(truth.ravel(), given.ravel()),
             PR_AUC: sklearn.metrics.average_precision_score(truth.ravel(), given.ravel()),
-            LOG_LOSS: sklearn.metrics.log_loss(labels, by_class),
-            BRIER: ((given - truth) ** 2).sum(axis=1).mean(),
-            ECE: calibration_error(given, truth),
+            results.LOG_LOSS: sklearn.metrics.log_loss(labels, by_class),
+            results.BRIER: ((given - truth) ** 2).sum(axis=1).mean(),
+            results.ECE: calibration_error(given, truth),
         },
         abs=2e-3,
     )
@@ -78,12 +69,12 @@ def test_metrics_match_scikit_learn(classes, scale):
 def test_predicts_second_class_from_threshold(threshold):
     labels, probabilities = predictions(2)
     probabilities[:2] = threshold
-    said = probabilities[:, 0] >= np.float32(threshold)
+    predicted = probabilities[:, 0] >= np.float32(threshold)
 
     counts = count(labels, probabilities, threshold)
 
-    assert estimates(counts)[ACCURACY].value == np.mean(said == labels)
-    assert counts.confusion[0, 1] == np.sum(said & (labels == 0))
+    assert estimates(counts)[ACCURACY].value == np.mean(predicted == labels)
+    assert counts.confusion[0, 1] == np.sum(predicted & (labels == 0))
 
 
 @KINDS
@@ -95,7 +86,7 @@ def test_counts_of_parts_add_up(classes):
     parts = [count(labels[p], probabilities[p], 0.5) for p in (slice(100), slice(100, None))]
     total = sum(parts, no_counts(classes))
 
-    assert (total.images, total.broken) == (whole.images, whole.broken) == (300, 1)
+    assert (total.images, total.nan) == (whole.images, whole.nan) == (300, 1)
     assert total.log_loss == pytest.approx(whole.log_loss)
     np.testing.assert_array_equal(total.confusion.toarray(), whole.confusion.toarray())
     assert curves(total).roc == curves(whole).roc
@@ -108,20 +99,17 @@ def test_nan_prediction_leaves_curves_but_no_metric(classes):
 
     counts = count(labels, probabilities, 0.5)
 
-    assert values(estimates(counts)) == dict.fromkeys(METRICS)
+    assert values(estimates(counts)) == dict.fromkeys(results.METRICS)
     assert counts.confusion.sum() == len(labels) - 1
     assert curves(counts).roc[-1] == (1, 1)
 
 
-def test_only_nan_predictions_have_no_curves():
-    counts = count(np.array([0, 1]), np.full((2, 1), np.nan), 0.5)
+@pytest.mark.parametrize(('probability', 'auc'), [(np.nan, None), (0.3, 0.5)])
+def test_auc_of_constant_predictions(probability, auc):
+    counts = count(np.array([0, 0, 0, 1]), np.full((4, 1), probability), 0.5)
 
-    assert set(values(estimates(counts)).values()) == {None}
-    assert not any(dict(curves(counts)).values())
-
-
-def test_auc_of_constant_predictions_is_half():
-    assert measured(np.array([0, 0, 0, 1]), np.full((4, 1), 0.3))[AUC].value == 0.5
+    assert values(estimates(counts)).get(AUC) == auc
+    assert any(dict(curves(counts)).values()) == (auc is not None)
 
 
 @KINDS
@@ -130,7 +118,7 @@ def test_single_label_omits_metrics_that_compare_classes(classes):
 
     found = measured(np.ones(len(probabilities), int), probabilities)
 
-    assert list(found) == [ACCURACY, LOG_LOSS, BRIER]
+    assert list(found) == [ACCURACY, results.LOG_LOSS, results.BRIER]
 
 
 def test_perfect_model_on_few_images_has_wide_intervals():
@@ -146,7 +134,7 @@ def test_perfect_model_on_few_images_has_wide_intervals():
 
 
 def test_proportion_without_trials_has_no_value():
-    assert (wilson(0, 0).value, wilson(0, 0).low) == (None, None)
+    assert wilson(0, 0) == results.Estimate(value=None)
 
 
 @pytest.mark.parametrize(('classes', 'right'), [(2, 1.5), (2, 4), (5, 3)])
@@ -176,11 +164,8 @@ def test_areas_under_curves_equal_estimates(classes):
 
 
 def test_size_of_curves_and_counts_is_bounded():
-    random = np.random.default_rng(0)
-    everywhere = 1 / (1 + np.exp(-random.uniform(-17, 17, (300_000, 1))))
-    counts = count(random.integers(0, 2, 300_000), everywhere, 0.5)
+    probabilities = 1 / (1 + np.exp(-np.linspace(-17, 17, 300_000)))[:, None]
+    counts = count(np.arange(300_000) % 2, probabilities, 0.5)
 
-    doubled = (counts + counts).scores
-
-    assert doubled.nnz == counts.scores.nnz <= 2 * 2**18
+    assert (counts + counts).scores.nnz == counts.scores.nnz <= 2 * 2**18
     assert 150 < len(curves(counts).roc) <= 201

@@ -4,6 +4,7 @@ import pytest
 from bright_model import gray
 
 from components.evaluation.robustness.mistakes import find_mistakes
+from components.inference.classifier import Classifier
 
 CATS, DOGS = 0, 1
 # Three correctly classified images and three dark dogs.
@@ -13,27 +14,19 @@ IMAGES = [
 ]
 
 
-def found(images, classifier, folder, most=12):
-    return find_mistakes(images, classifier, most, folder)
+@pytest.mark.parametrize('most', [2, 3])
+def test_finds_most_confident_mistakes(classifier, tmp_path, most):
+    mistakes = find_mistakes(IMAGES, classifier, most, tmp_path)
 
-
-def test_sorts_mistakes_by_confidence(classifier, tmp_path):
-    mistakes = found(IMAGES, classifier, tmp_path)
-
-    assert [each.filename for each in mistakes] == ['1/90.png', '1/100.png', '1/110.png']
+    names = ['1/90.png', '1/100.png', '1/110.png']
+    assert [each.filename for each in mistakes] == names[:most]
     assert {(each.label, each.answer) for each in mistakes} == {('dogs', 'cats')}
     assert mistakes[0].probability == pytest.approx(1 / (1 + np.exp(-3.5)))
-
-
-def test_limits_number_of_mistakes(classifier, tmp_path):
-    mistakes = found(IMAGES, classifier, tmp_path, most=2)
-
-    assert [each.filename for each in mistakes] == ['1/90.png', '1/100.png']
-    assert len(list((tmp_path / 'mistakes').iterdir())) == 4
+    assert len(list((tmp_path / 'mistakes').iterdir())) == 2 * most
 
 
 def test_draws_thumbnail_and_overlay(classifier, tmp_path):
-    (mistake,) = found([gray(90, DOGS, size=(600, 300))], classifier, tmp_path)
+    (mistake,) = find_mistakes([gray(90, DOGS, size=(600, 300))], classifier, 12, tmp_path)
 
     with PIL.Image.open(tmp_path / mistake.picture) as picture:
         assert (picture.format, picture.size) == ('PNG', (240, 120))
@@ -45,14 +38,12 @@ def test_draws_thumbnail_and_overlay(classifier, tmp_path):
 
 
 def test_finds_mistakes_without_heat_maps(make_saved_model, tmp_path):
-    from components.inference.classifier import Classifier
-
     unexplained = Classifier(make_saved_model(tmp_path / 'model', explains=False))
-    mistakes = found(IMAGES, unexplained, tmp_path)
+    mistakes = find_mistakes(IMAGES, unexplained, 12, tmp_path)
     assert [each.explanation for each in mistakes] == [None] * 3
 
 
 @pytest.mark.parametrize('model', ['classifier', 'broken'])
 def test_correct_and_nan_predictions_are_no_mistakes(model, request, tmp_path):
     images = IMAGES[:3] if model == 'classifier' else IMAGES
-    assert found(images, request.getfixturevalue(model), tmp_path) == ()
+    assert find_mistakes(images, request.getfixturevalue(model), 12, tmp_path) == ()

@@ -3,7 +3,8 @@ import itertools
 
 import pytest
 import tensorflow as tf
-from made_images import CLASSES, encoded, labelled, picture, value
+from image_bytes import encoded
+from made_images import CLASSES, labelled, picture, value
 from tfx.components.example_gen.base_example_gen_executor import _PartitionFn
 from tfx.proto import example_gen_pb2
 
@@ -25,9 +26,11 @@ DIGESTS = [hashlib.sha256(str(n).encode()).hexdigest() for n in range(1000)]
 def test_example_has_canonical_features_and_original_bytes():
     contents = encoded(picture())
     good = examine(contents, CheckConfig())
+    image = labelled(contents, 'dogs/b.jpg', 1)
 
-    example = to_example(labelled(contents, 'dogs/b.jpg', 1), good, 'ab12', CLASSES)
+    example = to_example(image._replace(source='phone'), good, 'ab12', CLASSES)
 
+    assert features.SOURCE not in to_example(image, good, 'ab12', CLASSES).features.feature
     assert {name: value(example, name) for name in example.features.feature} == {
         'image/encoded': contents,
         'image/format': b'jpeg',
@@ -43,6 +46,7 @@ def test_example_has_canonical_features_and_original_bytes():
         'image/sharpness': pytest.approx(good.measures.sharpness),
         'image/colourfulness': pytest.approx(good.measures.colourfulness),
         'image/key/sha256': b'ab12',
+        'image/source': b'phone',
     }
 
 

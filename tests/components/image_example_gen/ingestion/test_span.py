@@ -5,7 +5,8 @@ import shutil
 
 import numpy as np
 import pytest
-from made_images import CLASSES, MemorySource, encoded, labelled, picture, value
+from image_bytes import encoded
+from made_images import CLASSES, MemorySource, labelled, picture, value
 
 from common import features
 from common.errors import DataError

@@ -15,13 +15,13 @@ QUARTERS: Colours = (RED, GREEN, BLUE, YELLOW)  # top left, top right, bottom le
 ORIENTATION = 0x0112
 
 
-def quarters(size: tuple[int, int] = SIZE, colours: Colours = QUARTERS) -> PIL.Image.Image:
+def quarters(size=SIZE, colours=QUARTERS):
     """Four colours, each in its corner."""
     corners = np.array(colours, np.uint8).reshape(2, 2, -1)
     return PIL.Image.fromarray(corners).resize(size, PIL.Image.Resampling.NEAREST)
 
 
-def middles(pixels: np.ndarray) -> np.ndarray:
+def middles(pixels):
     """The colours in the middle of the four quarters, `[4, 3]`."""
     height, width = pixels.shape[:2]
     return np.array(
@@ -29,7 +29,7 @@ def middles(pixels: np.ndarray) -> np.ndarray:
     )
 
 
-def with_alpha() -> PIL.Image.Image:
+def with_alpha():
     """Opaque on the left; clear at the top right, half so below."""
     alpha = quarters(colours=tuple((value,) * 3 for value in (255, 0, 255, 128))).convert('L')
     image = quarters()
@@ -37,18 +37,18 @@ def with_alpha() -> PIL.Image.Image:
     return image
 
 
-def two_colours() -> PIL.Image.Image:
+def two_colours():
     """Of 1 bit: black on the left, white on the right."""
     return quarters(colours=((0,) * 3, (255,) * 3) * 2).convert('1')
 
 
-def noise(size: tuple[int, int] = (96, 64), seed: int = 0) -> PIL.Image.Image:
+def noise(size=(96, 64), seed=0):
     """Something with detail everywhere, so that each part of the file matters."""
     values = np.random.default_rng(seed).integers(0, 255, (8, 12, 3), dtype=np.uint8)
     return PIL.Image.fromarray(values).resize(size, PIL.Image.Resampling.BICUBIC)
 
 
-def natural(seed: int, size: tuple[int, int] = (320, 240)) -> PIL.Image.Image:
+def natural(seed, size=(320, 240)):
     """Noise whose amplitudes fall with the frequency, as in photographs (Field, 1987)."""
     width, height = size
     random = np.random.default_rng(seed)
@@ -60,17 +60,17 @@ def natural(seed: int, size: tuple[int, int] = (320, 240)) -> PIL.Image.Image:
     return PIL.Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
 
 
-def encoded(image: PIL.Image.Image, kind: str, **options: object) -> bytes:
+def encoded(image, kind='JPEG', **options):
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()
 
 
-def jpeg(image: PIL.Image.Image | None = None, **options: object) -> bytes:
+def jpeg(image=None, **options):
     return encoded(image or quarters(), 'JPEG', **{'quality': 95, 'subsampling': 0, **options})
 
 
-def turned(orientation: int, kind: str = 'JPEG') -> bytes:
+def turned(orientation, kind='JPEG'):
     """A file whose pixels are turned so that its EXIF orientation makes them upright again."""
     undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}
     image = quarters()
@@ -82,24 +82,24 @@ def turned(orientation: int, kind: str = 'JPEG') -> bytes:
     return encoded(image, kind, exif=exif.tobytes(), **options)
 
 
-def with_app1(contents: bytes, payload: bytes) -> bytes:
+def with_app1(contents, payload):
     """A JPEG with one more segment at its beginning."""
     return contents[:2] + b'\xff\xe1' + struct.pack('>H', len(payload) + 2) + payload + contents[2:]
 
 
-def frame_header(contents: bytes) -> int:
+def frame_header(contents):
     """Where a baseline JPEG says its size."""
     return contents.index(b'\xff\xc0')
 
 
-def jpeg_of_size(width: int, height: int) -> bytes:
+def jpeg_of_size(width, height):
     """A JPEG that says it is larger than it is."""
     contents = jpeg()
     start = frame_header(contents) + 5
     return contents[:start] + struct.pack('>HH', height, width) + contents[start + 4 :]
 
 
-def ycck() -> bytes:
+def ycck():
     """A CMYK JPEG whose colours are stored as YCCK, as Photoshop does."""
     inverse = PIL.Image.fromarray(255 - np.asarray(quarters())).convert('YCbCr')
     stored = np.concatenate([255 - np.asarray(inverse), np.zeros((HEIGHT, WIDTH, 1), np.uint8)], 2)
@@ -108,57 +108,48 @@ def ycck() -> bytes:
     return contents[:transform] + b'\2' + contents[transform + 1 :]
 
 
-def chunk(kind: bytes, payload: bytes) -> bytes:
+def chunk(kind, payload):
     checksum = zlib.crc32(kind + payload)
     return struct.pack('>I', len(payload)) + kind + payload + struct.pack('>I', checksum)
 
 
-def png(
-    width: int, height: int, bits: int, kind: int, rows: bytes, extra: tuple[bytes, ...] = ()
-) -> bytes:
-    """A PNG of raw rows without filters; `extra` chunks stand before the pixels."""
+def png(width, height, bits, kind, rows):
+    """A PNG of raw rows without filters."""
     length = len(rows) // height
     raw = b''.join(b'\0' + rows[n * length : (n + 1) * length] for n in range(height))
     header = struct.pack('>IIBBBBB', width, height, bits, kind, 0, 0, 0)
-    chunks = [
-        chunk(b'IHDR', header),
-        *extra,
-        chunk(b'IDAT', zlib.compress(raw)),
-        chunk(b'IEND', b''),
-    ]
-    return b'\x89PNG\r\n\x1a\n' + b''.join(chunks)
+    chunks = (b'IHDR', header), (b'IDAT', zlib.compress(raw)), (b'IEND', b'')
+    return b'\x89PNG\r\n\x1a\n' + b''.join(chunk(*each) for each in chunks)
 
 
-def png_16_bits(channels: int, kind: int) -> bytes:
+def png_16_bits(channels, kind):
     """The quarters in 16 bits, gray (of their red) or RGB."""
     pixels = np.asarray(quarters()).astype('>u2')[..., :channels] * 257
     return png(WIDTH, HEIGHT, 16, kind, pixels.tobytes())
 
 
-def png_of_size(width: int, height: int) -> bytes:
+def png_of_size(width, height):
     return png(width, height, 8, 2, bytes(3 * height))
 
 
-def bmp_of_size(width: int, height: int) -> bytes:
+def bmp_of_size(width, height):
     contents = encoded(quarters(), 'BMP')
     return contents[:18] + struct.pack('<ii', width, height) + contents[26:]
 
 
-def gif_of_size(width: int, height: int) -> bytes:
+def gif_of_size(width, height):
     contents = encoded(quarters(), 'GIF')
     return contents[:6] + struct.pack('<HH', width, height) + contents[10:]
 
 
-def webp_of_size(width: int, height: int) -> bytes:
+def webp_of_size(width, height):
     sides = (width - 1).to_bytes(3, 'little') + (height - 1).to_bytes(3, 'little')
     body = b'WEBPVP8X' + struct.pack('<I', 10) + bytes(4) + sides
     body += encoded(quarters(), 'WEBP')[12:]
     return b'RIFF' + struct.pack('<I', len(body)) + body
 
 
-def tiff_with(
-    tags: dict[int, tuple[int, int, int]], image: PIL.Image.Image | None = None, **options: object
-) -> bytes:
+def tiff_with(tags, image=None, **options):
     """A little-endian TIFF with tags added or replaced: type, count, value."""
     contents = encoded(image or quarters(), 'TIFF', **options)
     (start,) = struct.unpack_from('<I', contents, 4)
@@ -170,18 +161,18 @@ def tiff_with(
     return contents + struct.pack('<H', len(changed)) + directory + bytes(4)
 
 
-def animated(kind: str) -> bytes:
+def animated(kind):
     """Three frames, the first of which has the colours in their corners."""
     frames = [quarters(colours=QUARTERS[n:] + QUARTERS[:n]) for n in range(3)]
     options = {'lossless': True} if kind == 'WEBP' else {}
     return encoded(frames[0], kind, save_all=True, append_images=frames[1:], duration=50, **options)
 
 
-def flipped(contents: bytes, position: int) -> bytes:
+def flipped(contents, position):
     """One byte changed to its complement."""
     return contents[:position] + bytes([contents[position] ^ 0xFF]) + contents[position + 1 :]
 
 
-def cuts(contents: bytes) -> dict[int, bytes]:
+def cuts(contents):
     """A file cut at every tenth of its length."""
     return {tenth: contents[: len(contents) * tenth // 10] for tenth in range(1, 10)}

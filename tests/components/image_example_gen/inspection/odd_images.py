@@ -34,9 +34,7 @@ class Refused(NamedTuple):
 
 
 class Either(NamedTuple):
-    """Damage that a decoder may miss: kept unchanged, or refused for one of the reasons."""
-
-    reasons: tuple[RejectionReason, ...] = ('damaged', 'truncated')
+    """Damage that a decoder may miss: accepted, or refused as damaged or truncated."""
 
 
 class OddImage(NamedTuple):
@@ -45,18 +43,18 @@ class OddImage(NamedTuple):
     animated: Literal['first_frame', 'refuse'] = 'first_frame'
 
 
-def _cuts(contents: bytes) -> dict[str, tuple]:
+def _cuts(contents):
     return {
         f'cut at {tenth}0 %': (cut, Refused('truncated', f'{len(cut):,} bytes'))
         for tenth, cut in made.cuts(contents).items()
     }
 
 
-def _patched(contents: bytes, position: int, value: int) -> bytes:
+def _patched(contents, position, value):
     return contents[:position] + bytes([value]) + contents[position + 1 :]
 
 
-def _good_jpegs() -> dict[str, tuple]:
+def _good_jpegs():
     image, kept, converted = made.quarters(), Accepted('jpeg', kept=True), Accepted('jpeg')
     plain, cmyk = made.jpeg(), made.jpeg(image.convert('CMYK'))
     options = {'quality': 95, 'subsampling': 0, 'save_all': True, 'append_images': [made.noise()]}
@@ -84,7 +82,7 @@ def _good_jpegs() -> dict[str, tuple]:
     }
 
 
-def _bad_jpegs() -> dict[str, tuple]:
+def _bad_jpegs():
     plain, detailed = made.jpeg(), made.jpeg(made.noise())
     frame, scan = made.frame_header(plain), plain.index(b'\xff\xda')
     first = scan + 20
@@ -114,7 +112,7 @@ def _bad_jpegs() -> dict[str, tuple]:
     }
 
 
-def _good_pngs() -> dict[str, tuple]:
+def _good_pngs():
     image, kept, converted = made.quarters(), Accepted(kept=True), Accepted()
     plain, palette = made.encoded(image, 'PNG'), made.encoded(image.quantize(4), 'PNG')
     top_left = image.quantize(4).getpixel((0, 0))
@@ -147,7 +145,7 @@ def _good_pngs() -> dict[str, tuple]:
     }
 
 
-def _bad_pngs() -> dict[str, tuple]:
+def _bad_pngs():
     plain, detailed = (made.encoded(each, 'PNG') for each in (made.quarters(), made.noise()))
     rows = made.png(48, 32, 8, 2, bytes(144 * 32))
     fewer_rows = rows.replace(rows[8:33], made.png_of_size(48, 64)[8:33])
@@ -170,7 +168,7 @@ def _bad_pngs() -> dict[str, tuple]:
     }
 
 
-def _gifs() -> dict[str, tuple]:
+def _gifs():
     plain, frames = made.encoded(made.quarters(), 'GIF'), made.animated('GIF')
     detailed = made.encoded(made.noise(), 'GIF')
     bomb = made.gif_of_size(65_535, 65_535)
@@ -190,7 +188,7 @@ def _gifs() -> dict[str, tuple]:
     }
 
 
-def _webps() -> dict[str, tuple]:
+def _webps():
     image, frames = made.quarters(), made.animated('WEBP')
     lossless, alpha = (
         made.encoded(each, 'WEBP', lossless=True) for each in (image, made.with_alpha())
@@ -210,7 +208,7 @@ def _webps() -> dict[str, tuple]:
     }
 
 
-def _bmps() -> dict[str, tuple]:
+def _bmps():
     plain, one_bit = (made.encoded(each, 'BMP') for each in (made.quarters(), made.two_colours()))
     bomb = made.bmp_of_size(60_000, -60_000)
     return {
@@ -221,7 +219,7 @@ def _bmps() -> dict[str, tuple]:
     }
 
 
-def _tiffs() -> dict[str, tuple]:
+def _tiffs():
     image, tiff_with = made.quarters(), made.tiff_with
     gray_16 = PIL.Image.fromarray(np.asarray(image)[..., 0].astype(np.uint16) * 257)
     negative = tuple((255 - red,) * 3 for red, _, _ in REDS)
@@ -250,7 +248,7 @@ def _tiffs() -> dict[str, tuple]:
     }
 
 
-def _not_images() -> dict[str, tuple]:
+def _not_images():
     contents = {
         'no known image': np.random.default_rng(0).bytes(5000),
         '5,000 bytes are zero': bytes(5000),
@@ -270,7 +268,7 @@ def _not_images() -> dict[str, tuple]:
     return {words: (each, Refused('not an image', words)) for words, each in contents.items()}
 
 
-def _unsupported() -> dict[str, tuple]:
+def _unsupported():
     image = made.quarters()
     contents = {
         'HEIC': b'\0\0\0\x18ftypheic\0\0\0\0mif1heic' + bytes(400),
@@ -302,7 +300,7 @@ ODD: dict[str, OddImage] = {
 }
 
 
-def bad_files(animated: bool = False) -> dict[str, tuple[bytes, RejectionReason]]:
+def bad_files(animated=False):
     """A bad file for each reason, by file name; `animated` adds one with several frames."""
     names = {
         'empty.jpg': 'other, empty',

@@ -28,6 +28,7 @@ class _Server(http.server.ThreadingHTTPServer):
     body, status, etag, encoding = BODY, 200, '"1"', None
     cuts: tuple[int, ...] = ()  # lengths at which the first, second, ... response is cut off
     ranges = True
+    range_status: int | None = None  # response to a request of a range
     shift = 0  # of the ranges that it sends
 
     def __init__(self):
@@ -47,8 +48,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         server = self.server
         server.requests.append(dict(self.headers))
-        if server.status != 200:
-            self.send_error(server.status)
+        status = server.range_status if self.headers['Range'] else server.status
+        if status not in (None, 200):
+            self.send_error(status)
             return
         if server.etag and self.headers['If-None-Match'] == server.etag:
             self.send_response(304)
@@ -114,6 +116,15 @@ def error_of(url):
     return str(error.value)
 
 
+def test_missing_home_folder_is_an_error(monkeypatch):
+    for variable in ('CATDOG_CACHE', 'XDG_CACHE_HOME', 'HOME'):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr('pwd.getpwuid', {}.__getitem__)  # of a user without an entry in /etc/passwd
+
+    with pytest.raises(DataError, match='no home folder; set CATDOG_CACHE'):
+        download.fetch('http://127.0.0.1/pets.zip')
+
+
 @pytest.mark.parametrize('encoding', [None, 'gzip'])
 def test_downloads_unchanged_contents_into_the_cache(fetch, server, monkeypatch, cache, encoding):
     server.body, server.encoding = gzip.compress(BODY), encoding
@@ -156,6 +167,7 @@ def test_interrupted_transfer_is_resumed(fetch, server, monkeypatch):
     ('attributes', 'ranges'),
     [
         ({'shift': 1}, [None, 'bytes=100000-', None]),  # sends another range
+        ({'range_status': 416}, [None, 'bytes=100000-', None]),
         ({'ranges': False}, [None, 'bytes=100000-']),
         ({'etag': 'W/"1"'}, [None, None]),  # the version is not certain
     ],

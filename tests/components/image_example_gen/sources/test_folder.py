@@ -42,19 +42,7 @@ def test_labels_follow_sorted_or_listed_classes(make, listed, labels):
 
 
 @pytest.mark.parametrize(
-    'name',
-    [
-        'a.JPEG',
-        'more/a.Png',
-        'a.jfif',
-        'a.JPE',
-        'a.gif',
-        'a.webp',
-        'a.bmp',
-        'a.TIF',
-        'a.heic',
-        'a.avif',
-    ],
+    'name', ['a.JPEG', 'more/a.Png', 'a.jfif', 'a.JPE', 'a.gif', 'a.webp', 'a.TIF', 'a.heic']
 )
 def test_finds_image_formats_in_any_case_and_depth(make, name):
     found = {image.filename for image in every_image(FolderSource(make(*CLASSES, f'cats/{name}')))}
@@ -63,14 +51,7 @@ def test_finds_image_formats_in_any_case_and_depth(make, name):
 
 
 def test_counts_ignored_files_without_those_of_desktops(make):
-    litter = (
-        'cats/.DS_Store',
-        'Thumbs.db',
-        'desktop.ini',
-        '._a.jpg',
-        '.hidden/a.jpg',
-        '__MACOSX/a.jpg',
-    )
+    litter = ['cats/.DS_Store', 'Thumbs.db', 'desktop.ini', '._a.jpg', '.b/a.jpg', '__MACOSX/a.jpg']
 
     source = FolderSource(make(*CLASSES, *litter, 'cats/notes.txt', 'LICENSE'))
 

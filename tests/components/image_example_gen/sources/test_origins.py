@@ -5,15 +5,10 @@ import shutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from made_images import encoded, picture
 
-from common import features
-from components.image_example_gen.ingestion.records import to_example
-from components.image_example_gen.inspection.config import CheckConfig
-from components.image_example_gen.inspection.examine import examine
 from components.image_example_gen.sources.archive.source import ArchiveSource
 from components.image_example_gen.sources.base.origins import MOST, OTHERS, limit_sources
-from components.image_example_gen.sources.base.source_protocol import LabelledImage, every_image
+from components.image_example_gen.sources.base.source_protocol import every_image
 from components.image_example_gen.sources.folder import FolderSource
 from components.image_example_gen.sources.parquet import ParquetSource
 
@@ -58,14 +53,3 @@ def test_limits_the_number_of_sources():
     assert set(limited.values()) == {*map(str, range(12, 31)), OTHERS, ''}
     assert limited[''] == ''
     assert limit_sources(few) == {name: name for name in few}
-
-
-@pytest.mark.parametrize('source', ['phone', ''])
-def test_record_has_its_source_if_known(source):
-    contents = encoded(picture())
-    image = LabelledImage(contents, 0, 'a.jpg', source=source)
-
-    example = to_example(image, examine(contents, CheckConfig()), 'ab', ('cats', 'dogs'))
-
-    found = example.features.feature.get(features.SOURCE)
-    assert [found.bytes_list.value[0].decode() if found else ''] == [source]

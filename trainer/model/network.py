@@ -1,0 +1,51 @@
+"""The network: backbone and classification head, for training and joined for inference."""
+
+import dataclasses
+
+import keras
+
+from trainer.config.train import TrainConfig
+from trainer.model.backbone import Backbone
+from trainer.model.folding import fold
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """Backbone, and head from pooled features to logits; models built from them share weights."""
+
+    backbone: Backbone
+    head: keras.Model
+
+    @property
+    def half_precision(self) -> bool:
+        """Whether the backbone computes in float16."""
+        return self.backbone.model.output.dtype == 'float16'
+
+
+def build_head(config: TrainConfig, channels: int, classes: int = 2) -> keras.Model:
+    """Builds dropout and dense layers from pooled features, [batch, channels], to logits.
+
+    Two classes have a single logit, [batch, 1]: its sigmoid is the probability of the second
+    class. Three or more have one logit each, [batch, classes], for a softmax.
+    """
+    layers = [(f'dense_{number}', units) for number, units in enumerate(config.head.hidden, 1)]
+    layers.append(('logit', 1 if classes == 2 else classes))
+    penalty = keras.regularizers.L2(config.head.l2) if config.head.l2 else None
+    pooled = values = keras.Input((channels,), name='pooled')
+    for number, (name, units) in enumerate(layers):
+        values = keras.layers.Dropout(config.head.dropout, seed=config.seed + number)(values)
+        activation = None if name == 'logit' else 'relu'
+        values = keras.layers.Dense(
+            units, activation=activation, kernel_regularizer=penalty, name=name
+        )(values)
+    return keras.Model(pooled, values, name='head')
+
+
+def join(network: Network) -> keras.Model:
+    """Builds the inference model: pixels, float32 [batch, size, size, 3] in 0..255, to logits."""
+    backbone = network.backbone.model
+    images = keras.Input(backbone.input_shape[1:], name='image')
+    scaled = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(images)
+    feature_map = fold(backbone, 'float32')(scaled)
+    pooled = keras.layers.GlobalAveragePooling2D()(feature_map)
+    return keras.Model(images, network.head(pooled), name='classifier')
