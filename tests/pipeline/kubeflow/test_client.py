@@ -39,13 +39,16 @@ def test_submits_runs_and_creates_the_experiment_once(kubeflow, client, package)
     ]
 
 
-def test_schedule_has_no_concurrency_and_no_catchup(kubeflow, client, package):
-    client.create_schedule(package, 'nightly', {'word': 'hi'}, NIGHTLY)
+def test_schedule_has_no_concurrency_and_no_catchup(kubeflow, connect, package):
+    berlin = Schedule('0 2 * * 1-5', 'Europe/Berlin')
+    client = connect(cron_timezone='Europe/Berlin')
+
+    client.create_schedule(package, 'nightly', {'word': 'hi'}, berlin)
 
     (sent,) = kubeflow.stored['recurringruns']
     assert sent['trigger'] == {'cron_schedule': {'cron': '0 0 2 * * 1,2,3,4,5'}}
     assert (sent['max_concurrency'], sent['no_catchup'], sent['mode']) == (1, True, 'ENABLE')
-    assert sent['description'] == NIGHTLY.in_words()
+    assert sent['description'] == berlin.in_words()
     assert sent['runtime_config'] == {'parameters': {'word': 'hi'}}
 
 
@@ -78,12 +81,6 @@ def test_reports_old_schedule_that_cannot_be_deleted(kubeflow, client, package):
 
     with pytest.raises(KubeflowError, match=r'nightly was created, but an old one .* locked'):
         client.create_schedule(package, 'nightly', {}, NIGHTLY)
-
-
-def test_schedule_in_time_zone_of_cluster(kubeflow, connect, package):
-    client, berlin = connect(cron_timezone='Europe/Berlin'), Schedule('0 2 * * *', 'Europe/Berlin')
-
-    assert client.create_schedule(package, 'nightly', {}, berlin).cron == '0 0 2 * * *'
 
 
 def test_lists_schedules_of_all_pages_and_of_the_namespace(kubeflow, connect):
