@@ -39,8 +39,8 @@ class ManualOverride(StrictModel):
 
     def describe(self) -> str:
         """One clause for messages."""
-        how = 'blessed' if self.blessed else 'its blessing was withdrawn'
-        return f'{how} by hand by {self.person}: {self.reason}'
+        action = 'manually blessed' if self.blessed else 'its blessing was manually withdrawn'
+        return f'{action} by {self.person}: {self.reason}'
 
 
 def read_override(model: Path) -> ManualOverride | None:

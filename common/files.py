@@ -1,4 +1,4 @@
-"""Files: sizes, atomic writes and SHA-256 digests."""
+"""Atomic writes and SHA-256 digests of files."""
 
 import hashlib
 import os

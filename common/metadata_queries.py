@@ -1,21 +1,19 @@
-"""ML Metadata: executions with their artifacts, and custom properties.
-
-Requests are split into chunks, because gRPC limits a response to 4 MB.
-"""
+"""Reads executions with their artifacts from ML Metadata, and reads and sets custom properties."""
 
 import dataclasses
 import datetime
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from ml_metadata import MetadataStore
 from ml_metadata.proto.metadata_store_pb2 import Artifact, Event, Execution
 
-INPUTS = (Event.INPUT, Event.INTERNAL_INPUT)
-OUTPUTS = (Event.OUTPUT, Event.INTERNAL_OUTPUT)
+_INPUTS = (Event.INPUT, Event.INTERNAL_INPUT)
+_OUTPUTS = (Event.OUTPUT, Event.INTERNAL_OUTPUT)
 _SUCCEEDED = (Execution.COMPLETE, Execution.CACHED)
-_CHUNK = 500  # ids per request
+# IDs per request. gRPC limits a response to 4 MB, and an execution may have 20 kB of file names.
+_CHUNK = 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,13 +21,18 @@ class Node:
     """An execution with its input and output artifacts by key, such as `model`."""
 
     execution: Execution
-    inputs: Mapping[str, Sequence[Artifact]]
-    outputs: Mapping[str, Sequence[Artifact]]
+    inputs: dict[str, list[Artifact]]
+    outputs: dict[str, list[Artifact]]
 
     @property
     def kind(self) -> str:
         """Class name of the component, such as `Trainer`."""
         return component_class(self.execution)
+
+    @property
+    def cached(self) -> bool:
+        """Whether the outputs are those of an earlier execution."""
+        return bool(self.execution.last_known_state == Execution.CACHED)
 
     @property
     def ended(self) -> datetime.datetime:
@@ -57,12 +60,13 @@ def read_nodes(store: MetadataStore, executions: Iterable[Execution]) -> list[No
         for each in sorted(executions, key=lambda each: each.id)
         if each.last_known_state in _SUCCEEDED
     }
-    events = events_of_executions(store, nodes, (*INPUTS, *OUTPUTS))
+    events = list(_chunked(store.get_events_by_execution_ids, nodes))
     artifacts = artifacts_by_id(store, {event.artifact_id for event in events})
     for event in events:
         node = nodes[event.execution_id]
-        channels: Any = node.inputs if event.type in INPUTS else node.outputs
-        channels[event.path.steps[0].key].append(artifacts[event.artifact_id])
+        for types, channels in ((_INPUTS, node.inputs), (_OUTPUTS, node.outputs)):
+            if event.type in types:
+                channels[event.path.steps[0].key].append(artifacts[event.artifact_id])
     return list(nodes.values())
 
 
@@ -93,14 +97,6 @@ def set_custom_properties(
 def component_class(execution: Execution) -> str:
     """Class name of an execution's component, such as `Trainer`."""
     return str(execution.type.rpartition('.')[2])
-
-
-def events_of_executions(
-    store: MetadataStore, executions: Collection[int], types: Collection[int]
-) -> list[Event]:
-    """Events of execution ids with one of the types (`INPUTS` or `OUTPUTS`)."""
-    events = _chunked(store.get_events_by_execution_ids, executions)
-    return [event for event in events if event.type in types]
 
 
 def artifacts_by_id(store: MetadataStore, artifacts: Collection[int]) -> dict[int, Artifact]:

@@ -49,7 +49,12 @@ def evaluate_and_push(
     `classes` are in label order; `baseline` is the resolver of the last blessed model.
     """
     evaluator = _evaluator(recipe, classes, spans.evaluated, trainer, baseline)
-    robustness = _robustness(recipe, spans.evaluated, trainer)
+    robustness = RobustnessEvaluator(  # evaluates single images, which TFMA cannot
+        examples=spans.evaluated,
+        model=trainer.outputs['model'],
+        config=recipe.evaluation.robustness.model_dump_json(),
+        code=code_of(RobustnessEvaluator),
+    )
     checks = _serving_checks(recipe, spans.newest, transform, trainer)
     gate = _model_gate(recipe, classes, trainer, baseline, evaluator, checks)
     pusher = _pusher(recipe, spans.all, trainer, evaluator, checks, gate)
@@ -77,16 +82,6 @@ def _evaluator(
         ),
         example_splits=['test'],
         module_path=custom_extractors.__module__,
-    )
-
-
-def _robustness(recipe: Recipe, examples: BaseChannel, trainer: BaseNode) -> BaseNode:
-    """Evaluates single images, which TFMA cannot: corruptions, mistakes, heat maps."""
-    return RobustnessEvaluator(
-        examples=examples,
-        model=trainer.outputs['model'],
-        config=recipe.evaluation.robustness.model_dump_json(),
-        code=code_of(RobustnessEvaluator),
     )
 
 

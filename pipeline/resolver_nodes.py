@@ -16,7 +16,7 @@ from components.resolvers.spans import (
 )
 from pipeline.config.recipe import Recipe
 
-NEWEST, EVALUATED = 'newest', 'judged'  # output keys of the node newest_spans
+NEWEST, EVALUATED = 'newest', 'evaluated'  # output keys of the node newest_spans
 
 
 @dataclasses.dataclass(frozen=True)

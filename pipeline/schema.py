@@ -12,20 +12,6 @@ from common import features
 _CURATED = Path(__file__).with_name('schema.pbtxt')
 
 
-def described_features() -> schema_pb2.Schema:
-    """Returns name and type of each feature with a `presence`, for which statistics are computed.
-
-    Image bytes, file name and SHA-256 have none: their statistics are meaningless and expensive.
-    """
-    return schema_pb2.Schema(
-        feature=[
-            schema_pb2.Feature(name=feature.name, type=feature.type)
-            for feature in _curated().feature
-            if feature.HasField('presence')
-        ]
-    )
-
-
 def schema_for(classes: tuple[str, ...]) -> schema_pb2.Schema:
     """Returns the curated schema, completed with the label range and the class names."""
     schema = _curated()
@@ -49,18 +35,24 @@ def write_schema(classes: tuple[str, ...], directory: Path) -> Path:
     return path
 
 
-def _curated() -> schema_pb2.Schema:
-    return text_format.Parse(_CURATED.read_text(), schema_pb2.Schema())
-
-
 def statistics_options() -> tfdv.StatsOptions:
-    """Options of StatisticsGen: only the features of `described_features` are read.
+    """Options of StatisticsGen: only features with a `presence` in the schema are read.
 
-    A feature allowlist would decode every feature first. Sketches for top-k values save a third of
+    Image bytes, file name and SHA-256 have none: their statistics are meaningless and expensive. A
+    feature allowlist would decode every feature first. Sketches for top-k values save a third of
     the Beam transforms; counts are exact while there are fewer values than a sketch holds.
     """
+    described = [
+        schema_pb2.Feature(name=feature.name, type=feature.type)
+        for feature in _curated().feature
+        if feature.HasField('presence')
+    ]
     return tfdv.StatsOptions(
-        schema=described_features(),
+        schema=schema_pb2.Schema(feature=described),
         experimental_filter_read_paths=True,
         use_sketch_based_topk_uniques=True,
     )
+
+
+def _curated() -> schema_pb2.Schema:
+    return text_format.Parse(_CURATED.read_text(), schema_pb2.Schema())

@@ -14,14 +14,14 @@ from components.inference.model_folder import read_classes
 
 
 class PredictedClass(NamedTuple):
-    """Predicted class of an image and its probability; the name is None if it is NaN."""
+    """Predicted class of an image and its probability; the name is None for NaN."""
 
     name: str | None
     probability: float
 
 
 class Classifier:
-    """A loaded SavedModel that predicts class names; `classes` has them by label.
+    """A loaded SavedModel; `classes` are its class names by label.
 
     Raises:
         ModelError: the model cannot be loaded, or has no list of classes.

@@ -3,7 +3,6 @@
 import hashlib
 import itertools
 import logging
-import os
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
@@ -27,7 +26,7 @@ from components.image_example_gen.ingestion.quarantine import LIST, Quarantine, 
 from components.image_example_gen.ingestion.tally import Tally, describe_bad
 from components.image_example_gen.inspection.config import CheckConfig
 from components.image_example_gen.inspection.examine import examine
-from components.image_example_gen.sources.base.reading import READ_ERRORS, error_text, read_within
+from components.image_example_gen.sources.base.reading import READ_ERRORS, error_text, read_file
 from components.image_example_gen.sources.base.source_protocol import IMAGES_PER_SHARD, BadImage
 from components.inference.image_folder import files_of, fingerprint_of
 
@@ -43,17 +42,13 @@ def UnlabelledExampleGen(
     quarantine: OutputArtifact[Quarantine],
     path: Parameter[str],
     checks: Parameter[str],
-    code: Parameter[str],  # part of the cache key
+    code: Parameter[str],  # hash of the source, part of the cache key
 ) -> None:
     """Ingests a folder of unlabelled images, with the checks of ImageExampleGen.
 
-    Args:
-        examples: gets the split `unlabelled`; its property `input_fingerprint` changes with the
-            images. A record has the encoded image, its format, digest and path in the folder.
-        quarantine: gets the list of unusable images.
-        path: the folder.
-        checks: `CheckConfig` as JSON.
-        code: hash of the component's source.
+    Writes the split `unlabelled` to `examples`, whose property `input_fingerprint` changes with the
+    images, and a list of unusable images to `quarantine`; `checks` is a `CheckConfig` as JSON.
+    A record has the encoded image, its format, digest and path in the folder.
 
     Raises:
         DataError: the folder is not readable, or has no usable images.
@@ -89,13 +84,9 @@ class _Read(NamedTuple):
 
 
 def write_records(folder: Path, checks: CheckConfig, records: Path, quarantine: Path) -> Tally:
-    """Checks every image and writes records; few images are in memory at a time.
+    """Writes usable images to the folder `records`, and a list of the others to `quarantine`.
 
-    Args:
-        folder: folder of images, searched recursively.
-        checks: requirements of an image.
-        records: target folder of the TFRecord files.
-        quarantine: target folder of the list and the copies of unusable images.
+    Few images are in memory at a time.
     """
     records.mkdir(parents=True, exist_ok=True)
     bad: Counter[str] = Counter()
@@ -124,9 +115,7 @@ def write_records(folder: Path, checks: CheckConfig, records: Path, quarantine: 
 def _read(file: Path, folder: Path, checks: CheckConfig) -> _Read | BadImage:
     filename = str(file.relative_to(folder))
     try:
-        with file.open('rb') as opened:
-            size = os.fstat(opened.fileno()).st_size
-            return _Read(read_within(checks.max_bytes, size, opened), filename)
+        return _Read(read_file(file, checks.max_bytes), filename)
     except Rejected as error:
         return BadImage(filename, error.reason, error.detail)
     except READ_ERRORS as error:

@@ -16,10 +16,10 @@ from pathlib import Path
 import filelock
 
 from common.errors import PushError
-from common.files import flush, write_atomically
-from components.pusher.model_files import GRAPH, copy, digests_of, files_of, flush_folders
+from common.files import flush, sha256_of, write_atomically
 from components.pusher.serving_folder import NOTE_FILE, About, Note, versions_in
 
+GRAPH = 'saved_model.pb'  # present in every SavedModel
 EXTRA = 'assets.extra'  # folder of extra files in a SavedModel
 LOCK = '.push.lock'
 _COMING, _GOING = '.coming-', '.going-'  # temporary names, ignored by model servers
@@ -66,13 +66,35 @@ def push(
     files = files_of(model) | extra
     if GRAPH not in files:
         raise PushError(f'{model} is not a SavedModel: {GRAPH} is missing')
-    digests = digests_of(files)
     with _locked(serving):
+        digests = _digests(files)
         live = versions_in(serving)[-1:]
-        unchanged = any(digests_of(files_of(folder)) == digests for folder in live)
+        unchanged = any(_digests(files_of(folder)) == digests for folder in live)
         folder = live[0] if unchanged else _place(files, digests, serving, about)
         _remove_older(serving, keep)
         return Pushed(folder, unchanged)
+
+
+def files_of(model: Path) -> dict[str, Path]:
+    """Files of a model by relative path, without the note of an earlier push."""
+    return {
+        path.relative_to(model).as_posix(): path
+        for path in sorted(model.rglob('*'))
+        if path.is_file() and path != model / NOTE_FILE
+    }
+
+
+def _digests(files: Mapping[str, Path]) -> dict[str, str]:
+    return {name: sha256_of(path) for name, path in files.items()}
+
+
+def _copy(files: Mapping[str, Path], folder: Path) -> None:
+    """Copies files into a folder, the graph last."""
+    for name, source in sorted(files.items(), key=lambda each: (each[0] == GRAPH, each[0])):
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+        flush(target)
 
 
 def _place(
@@ -82,15 +104,17 @@ def _place(
     coming = serving / f'{_COMING}{uuid.uuid4().hex}'
     try:
         coming.mkdir()
-        copy(files, coming)
-        if digests_of(files_of(coming)) != digests:
+        _copy(files, coming)
+        if _digests(files_of(coming)) != digests:
             raise PushError(f'the copy of the model in {serving} differs from the model')
         number = _next_number(serving)
         now = datetime.datetime.now(datetime.timezone.utc)
         note = Note(version=number, pushed=now, about=about)
         (coming / EXTRA).mkdir(exist_ok=True)
         write_atomically(coming / NOTE_FILE, note.model_dump_json(indent=1), durable=True)
-        flush_folders(coming)
+        for each in (coming, *coming.rglob('*')):
+            if each.is_dir():
+                flush(each)
         folder = coming.rename(serving / str(number))
         flush(serving)
     except BaseException:  # also Ctrl-C
@@ -112,7 +136,8 @@ def _remove_older(serving: Path, keep: int) -> None:
             folder.rename(going)
             shutil.rmtree(going)
         except OSError as error:
-            raise PushError(f'old version {folder} cannot be removed: {error.strerror}') from error
+            reason = error.strerror or error
+            raise PushError(f'old version {folder} cannot be removed: {reason}') from error
 
 
 @contextlib.contextmanager
@@ -128,7 +153,9 @@ def _locked(serving: Path) -> Iterator[None]:
             f'another push to {serving} still holds the lock after {_PATIENCE:g} seconds'
         ) from None
     except OSError as error:
-        reason = 'it is not a folder' if isinstance(error, FileExistsError) else error.strerror
+        reason = (
+            'it is not a folder' if isinstance(error, FileExistsError) else error.strerror or error
+        )
         raise PushError(f'cannot push to {serving}: {reason}') from error
 
 

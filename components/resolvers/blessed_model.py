@@ -64,20 +64,19 @@ def _latest_first(
     by_gate = model_utils.is_model_blessed
     for blessing in sorted(blessings, key=lambda each: (by_gate(each), each.id)):
         newest[blessing.get_int_custom_property(CURRENT_MODEL_ID)] = blessing
+    blessed = {
+        model.id: model
+        for model in models
+        if model.id in newest and is_blessed(folder_of(model.uri), by_gate(newest[model.id]))
+    }
     versions: dict[int, int] = {}
-    for node in nodes_of(store, newest):
+    for node in nodes_of(store, blessed):
         pushed, pushed_model = node.input(MODEL), node.output('pushed_model')
         if pushed is not None and custom_property(pushed_model, 'pushed') == 1:
             version = int(custom_property(pushed_model, 'pushed_version'))
             versions[pushed.id] = max(version, versions.get(pushed.id, 0))
-    for model in sorted(models, key=lambda each: versions.get(each.id, 0), reverse=True):
-        blessing = newest.get(model.id)
-        if (
-            blessing
-            and model.id in versions
-            and is_blessed(folder_of(model.uri), by_gate(blessing))
-        ):
-            yield model, blessing
+    for key in sorted(versions, key=versions.__getitem__, reverse=True):
+        yield blessed[key], newest[key]
 
 
 def _has_other_classes(model: Artifact, candidate: Artifact) -> bool:

@@ -36,7 +36,7 @@ def lineage(model: str, as_json: bool, **options: Any) -> None:
 @recipe_options
 @json_option
 def why(as_json: bool, **options: Any) -> None:
-    """Show the latest gate decision, rule by rule, and manual overrides since."""
+    """Show the latest gate decision, rule by rule, and the manual override of it."""
     recipe, store = _load_with_metadata(options)
     from pipeline.registry.gate_history import as_text, latest_decision
 

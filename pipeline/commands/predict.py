@@ -59,7 +59,7 @@ def predict(
         if as_json:
             show(each.as_json())
             continue
-        if each.answer:
+        if each.predicted:
             show(each.as_text())
         if each.problem:
             line = predictions.one_line(f'error: {each.path}: {each.problem}')

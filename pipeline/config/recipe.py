@@ -28,7 +28,7 @@ from trainer.config.tuner import OTHER_TAGS, RANGE_TAG, RangeConfig, TunerConfig
 # Parts of pydantic's error locations that are not keys.
 _TAGS = ('int', 'str', RANGE_TAG, *OTHER_TAGS)
 RECIPES = Path(__file__).parents[2] / 'configs'
-# A value such as the date 2026-11-31 or 3,000 nested lists; PyYAML has no error for these.
+# A value such as the date 2026-11-31 or 1,000 nested lists; PyYAML has no error for these.
 _YAML_ERRORS = (yaml.YAMLError, ValueError, AttributeError, RecursionError)
 REMOVED_KEYS = {  # keys of earlier versions, and what to use instead
     'trainer.augment.views': 'renamed to cached_views',

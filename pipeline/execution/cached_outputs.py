@@ -13,7 +13,7 @@ import json
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from tfx.proto.orchestration.executable_spec_pb2 import PythonClassExecutableSpe
 from tfx.types import Artifact, artifact_utils
 
 from common.artifacts import folder_of
-from common.metadata_queries import artifacts_by_id
+from common.metadata_queries import Node, artifacts_by_id
 
 _FILES = 'catdog_files'  # custom property of an execution: a listing by artifact ID, as JSON
 # ML Metadata returns a hundred executions per response, and responses have at most 4 MB.
@@ -41,16 +41,12 @@ Listing = dict[str, Any]
 _log = logging.getLogger(__name__)
 
 
-def record_files(
-    store: MetadataStore,
-    execution_id: int,
-    outputs: Mapping[str, list[metadata_store_pb2.Artifact]],
-) -> None:
+def record_files(store: MetadataStore, node: Node) -> None:
     """Stores a listing of the output files with an execution that has just finished."""
-    (execution,) = store.get_executions_by_id([execution_id])
+    execution = node.execution
     if _FILES in execution.custom_properties:  # the task of this node was started twice
         return
-    artifacts = list(itertools.chain(*outputs.values()))
+    artifacts = list(itertools.chain(*node.outputs.values()))
     text = json.dumps({each.id: list_files(folder_of(each.uri)) for each in artifacts})
     if len(text) > _MAX_LISTING_BYTES:
         text = json.dumps({each.id: list_folders(folder_of(each.uri)) for each in artifacts})

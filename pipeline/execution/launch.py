@@ -17,7 +17,7 @@ from tfx.proto.orchestration.executable_spec_pb2 import PythonClassExecutableSpe
 
 from common import console
 from common.errors import DataError, NodeFailed
-from common.metadata_queries import OUTPUTS, artifacts_by_id, events_of_executions
+from common.metadata_queries import read_nodes
 from pipeline.execution.cached_outputs import CacheCheckOperator, record_files
 from pipeline.execution.compilation import display_name
 
@@ -77,14 +77,16 @@ def launch_node(ir: pipeline_pb2.Pipeline, node: pipeline_pb2.PipelineNode) -> N
         if _is_interrupt(error):
             raise KeyboardInterrupt from error
         raise NodeFailed(f'{display_name(node_id)} failed: {_first_line(error)}') from error
-    state, outputs = _read_execution(connection, info.execution_id if info else None)
-    if state == metadata_store_pb2.Execution.FAILED:
-        raise NodeFailed(f'{display_name(node_id)} failed: its inputs could not be resolved')
-    cached = state == metadata_store_pb2.Execution.CACHED
-    if info and executor and not cached:  # resolvers have no executor and write no files
-        with metadata.Metadata(connection) as handle:
-            record_files(handle.store, info.execution_id, outputs)
-    return NodeResult(node_id, time.perf_counter() - start, cached, outputs)
+    # The launcher does not return cached outputs, so all are read from ML Metadata.
+    with metadata.Metadata(connection) as handle:
+        store = handle.store
+        nodes = read_nodes(store, store.get_executions_by_id([info.execution_id]))
+        if not nodes:
+            raise NodeFailed(f'{display_name(node_id)} failed: its inputs could not be resolved')
+        (launched,) = nodes
+        if executor and not launched.cached:  # resolvers have no executor and write no files
+            record_files(store, launched)
+    return NodeResult(node_id, time.perf_counter() - start, launched.cached, dict(launched.outputs))
 
 
 def node_of(ir: pipeline_pb2.Pipeline, node_id: str) -> pipeline_pb2.PipelineNode:
@@ -99,20 +101,16 @@ def node_of(ir: pipeline_pb2.Pipeline, node_id: str) -> pipeline_pb2.PipelineNod
 
 def read_results(ir: pipeline_pb2.Pipeline) -> dict[str, NodeResult]:
     """Reads the results of the nodes that this run has executed, in order, by node ID."""
-    connection = metadata_connection(ir)
     results = {}
-    for each in ir.nodes:
-        node = each.pipeline_node
-        with metadata.Metadata(connection) as handle:
-            contexts = context_lib.prepare_contexts(handle, node.contexts)
+    with metadata.Metadata(metadata_connection(ir)) as handle:
+        for each in ir.nodes:
+            contexts = context_lib.prepare_contexts(handle, each.pipeline_node.contexts)
             executions = execution_lib.get_executions_associated_with_all_contexts(handle, contexts)
-        for execution in executions:
-            state, outputs = _read_execution(connection, execution.id)
-            cached = state == metadata_store_pb2.Execution.CACHED
-            since, until = execution.create_time_since_epoch, execution.last_update_time_since_epoch
-            seconds = (until - since) / 1000
-            node_id = node.node_info.id
-            results[node_id] = NodeResult(node_id, seconds, cached, outputs)
+            for node in read_nodes(handle.store, executions):
+                since = node.execution.create_time_since_epoch
+                seconds = (node.execution.last_update_time_since_epoch - since) / 1000
+                node_id = each.pipeline_node.node_info.id
+                results[node_id] = NodeResult(node_id, seconds, node.cached, dict(node.outputs))
     return results
 
 
@@ -120,23 +118,6 @@ def metadata_connection(ir: pipeline_pb2.Pipeline) -> Any:
     """Returns the ML Metadata connection config of a compiled pipeline."""
     config = runner_utils.extract_local_deployment_config(ir).metadata_connection_config
     return getattr(config, config.WhichOneof('connection_config'))
-
-
-def _read_execution(
-    connection: Any, execution_id: int | None
-) -> tuple[int | None, dict[str, list[metadata_store_pb2.Artifact]]]:
-    """Reads state and outputs from ML Metadata; the launcher does not return cached outputs."""
-    if execution_id is None:
-        return None, {}
-    with metadata.Metadata(connection) as handle:
-        store = handle.store
-        (execution,) = store.get_executions_by_id([execution_id])
-        events = events_of_executions(store, [execution_id], OUTPUTS)
-        artifacts = artifacts_by_id(store, {event.artifact_id for event in events})
-    outputs: dict[str, list[metadata_store_pb2.Artifact]] = {}
-    for event in events:
-        outputs.setdefault(event.path.steps[0].key, []).append(artifacts[event.artifact_id])
-    return execution.last_known_state, outputs
 
 
 def _is_interrupt(error: Exception) -> bool:

@@ -14,11 +14,10 @@ from components.image_example_gen.sources.base.config import URL
 from components.image_example_gen.sources.base.image_files import IMAGE_SUFFIXES, files_in
 from components.image_example_gen.sources.base.reading import (
     error_text,
-    read_within,
+    read_file,
     require_within,
 )
 
-STANDARD_INPUT = '-'
 _TIMEOUT = (10, 20)  # seconds to connect, and between two chunks
 _DOWNLOAD_SECONDS = 60  # for one image
 
@@ -39,14 +38,14 @@ def read_images(arguments: Iterable[str], max_bytes: int) -> Iterator[InputImage
         max_bytes: limit for one image; larger files are not read further.
     """
     for argument in arguments:
-        if argument == STANDARD_INPUT:
-            yield _read('standard input', _read_file, 0, max_bytes)
+        if argument == '-':
+            yield _read('standard input', read_file, 0, max_bytes)
         elif URL.match(argument):
             yield _read(shown(argument), _download, argument, max_bytes)
-        elif Path(argument).is_dir():
+        elif os.path.isdir(argument):  # noqa: PTH112  Path.is_dir raises OSError
             yield from _read_folder(argument, max_bytes)
         else:
-            yield _read(argument, _read_file, argument, max_bytes)
+            yield _read(argument, read_file, argument, max_bytes)
 
 
 def _read(
@@ -63,25 +62,20 @@ def _read(
         return InputImage(printable, problem=f'cannot be read: {error_text(error)}')
 
 
-def _read_file(file: str | Path | int, max_bytes: int) -> bytes:
-    with open(file, 'rb', closefd=file != 0) as opened:  # 0 is standard input
-        return read_within(max_bytes, os.fstat(opened.fileno()).st_size, opened)
-
-
 def _read_folder(folder: str, max_bytes: int) -> Iterator[InputImage]:
     file = None
     try:
         for file in files_in(Path(folder), IMAGE_SUFFIXES):
-            yield _read(str(file), _read_file, file, max_bytes)
+            yield _read(str(file), read_file, file, max_bytes)
     except OSError as error:
         yield InputImage(error.filename or folder, problem=f'cannot be read: {error_text(error)}')
     else:
         if file is None:
-            yield InputImage(folder, problem='holds no images')
+            yield InputImage(folder, problem='has no images')
 
 
 def _download(url: str, max_bytes: int) -> bytes:
-    """The file at a URL, within `_DOWNLOAD_SECONDS`.
+    """Downloads a file within `_DOWNLOAD_SECONDS`.
 
     Runs in a daemon thread that is abandoned after that time, because the time-outs of a connection
     restart with every byte that arrives and with every redirect.

@@ -5,6 +5,7 @@ import errno
 import itertools
 import json
 import os
+import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -25,25 +26,26 @@ _MAX_STEM_BYTES = 200  # of a file name; file systems allow 255
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    """The prediction for one image; `problem` is why it or the overlay is missing, as a clause."""
+    """The prediction for an image; `problem` is the reason if it, or its overlay, is missing."""
 
     path: str
-    answer: PredictedClass | None = None
+    predicted: PredictedClass | None = None
     problem: str | None = None
     explanation: Path | None = None
 
     def as_text(self) -> str:
         """Path, class, probability and the path of the overlay, on one line."""
-        assert self.answer
-        columns = [self.path, self.answer.name, f'{self.answer.probability:.4f}', self.explanation]
+        assert self.predicted
+        name, probability = self.predicted
+        columns = [self.path, name, f'{probability:.4f}', self.explanation]
         return one_line('  '.join(str(each) for each in columns if each is not None))
 
     def as_json(self) -> str:
         """A JSON object on one line."""
         values = {
             'path': self.path,
-            'class': self.answer and self.answer.name,
-            'probability': self.answer and round(self.answer.probability, 6),
+            'class': self.predicted and self.predicted.name,
+            'probability': self.predicted and round(self.predicted.probability, 6),
             'explanation': self.explanation and str(self.explanation),
             'error': self.problem,
         }
@@ -51,8 +53,11 @@ class Prediction:
 
 
 def one_line(text: str) -> str:
-    """Escapes line breaks and control characters, which file names may contain."""
-    return ''.join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+    """Escapes line breaks and other invisible characters, except spaces, in file names."""
+    return ''.join(
+        each if each.isprintable() or unicodedata.category(each) == 'Zs' else ascii(each)[1:-1]
+        for each in text
+    )
 
 
 class OverlayFolder:
@@ -108,14 +113,14 @@ def _predict_batch(
     batch: list[InputImage], classifier: Classifier, overlays: OverlayFolder | None
 ) -> Iterator[Prediction]:
     usable = [each.contents for each in batch if not each.problem]
-    answers = iter(classifier.of_images(usable) if usable else ())
+    predicted = iter(classifier.of_images(usable) if usable else ())
     heat_maps = iter(classifier.heat_maps(usable) if usable and overlays else ())
     for each in batch:
         if each.problem:
             yield Prediction(each.path, problem=each.problem)
             continue
-        answer, heat = next(answers), next(heat_maps, None)
-        if answer.name is None:
+        prediction, heat = next(predicted), next(heat_maps, None)
+        if prediction.name is None:
             yield Prediction(each.path, problem='the model predicts NaN')
             continue
         file, problem = None, None
@@ -124,4 +129,4 @@ def _predict_batch(
                 file = overlays.write(each.path, each.contents, heat)
         except OSError as error:
             problem = f'the overlay cannot be written: {error_text(error)}'
-        yield Prediction(each.path, answer, problem, file)
+        yield Prediction(each.path, prediction, problem, file)

@@ -54,7 +54,8 @@ def latest_decision(store: MetadataStore | None, pipeline: str) -> GateDecision:
     if not gates:
         raise ModelError(f'{pipeline} has evaluated no model yet; run the recipe')
     gate = gates[-1]
-    (model,), baseline = gate.inputs['model'], gate.input('baseline_model')
+    (model,) = gate.inputs['model']
+    baseline = gate.input('baseline_model')
     verdict = _read_verdict(gate)
     override = read_override(folder_of(model.uri))
     return GateDecision(

@@ -9,8 +9,8 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from common.files import MEGABYTE
 from components.pusher.serving_folder import About
+from components.serving_check.measurements import size_of
 from pipeline.config.recipe import Recipe
 from pipeline.formatting import named, time_of
 from pipeline.registry.provenance import Provenance, ServedVersion
@@ -75,7 +75,6 @@ def _describe(provenance: Provenance, version: ServedVersion, live: bool) -> Ver
     note, pusher = version.note, version.pusher
     about = note.about if note else About()
     model = pusher.input('model') if pusher else None
-    size = sum(path.stat().st_size for path in version.folder.rglob('*') if path.is_file())
     return Version(
         version=int(version.folder.name),
         folder=version.folder,
@@ -86,7 +85,7 @@ def _describe(provenance: Provenance, version: ServedVersion, live: bool) -> Ver
         spans=about.spans or tuple(provenance.training_spans(model)),
         manual_override=_describe_override(about),
         withdrawn=version.withdrawal(),
-        megabytes=size / MEGABYTE,
+        megabytes=size_of(version.folder),
     )
 
 

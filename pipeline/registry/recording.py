@@ -8,7 +8,7 @@ from ml_metadata.proto import metadata_store_pb2 as mlmd
 from ml_metadata.proto.metadata_store_pb2 import Artifact, Event, Execution
 
 from common.artifacts import folder_of
-from common.blessing import ManualOverride, write_override
+from common.blessing import ManualOverride, read_override, write_override
 from common.metadata_queries import set_custom_properties
 from components.pusher.serving_folder import About, read_note
 from pipeline.registry.provenance import ADOPT, BLESS, ROLLBACK
@@ -28,7 +28,9 @@ def record_push(store: MetadataStore, pipeline: str, version: Path, run: str = '
         return  # pushed with other metadata: there is no model to connect it to
     withdrawn = model_at(store, about.withdrawn)
     if withdrawn is not None:
-        override(withdrawn, False, about)
+        last = read_override(folder_of(withdrawn.uri))
+        if last is None or last.moment < note.pushed:  # not blessed again since the rollback
+            override(withdrawn, False, about)
     record(store, pipeline, _KINDS[about.manual_override], about, pushed=version, run=run)
 
 

@@ -5,12 +5,11 @@ import pytest
 from common.artifacts import folder_of
 
 
-def test_path_is_unchanged():
-    assert folder_of('/runs/artifacts/1') == Path('/runs/artifacts/1')
-
-
-def test_bucket_is_mounted_by_vertex_ai():
-    assert folder_of('gs://pets/artifacts/1') == Path('/gcs/pets/artifacts/1')
+@pytest.mark.parametrize(
+    ('uri', 'folder'), [('/runs/artifacts/1', '/runs/artifacts/1'), ('gs://pets/1', '/gcs/pets/1')]
+)
+def test_path_is_unchanged_and_bucket_is_mounted_by_vertex_ai(uri, folder):
+    assert folder_of(uri) == Path(folder)
 
 
 def test_rejects_other_object_storage():

@@ -1,17 +1,17 @@
-from ml_metadata.proto.metadata_store_pb2 import Artifact, Event, Execution
+import pytest
+from metadata_recorder import Recorder
+from ml_metadata.proto.metadata_store_pb2 import Artifact, Execution
 
 from common.metadata_queries import (
-    INPUTS,
     artifacts_by_id,
-    component_class,
     custom_property,
-    events_of_executions,
+    nodes_of,
     set_custom_properties,
 )
 
 
 class Store:
-    """Store with every artifact and event; records the sizes of requests."""
+    """Store with every artifact; records the sizes of requests."""
 
     def __init__(self):
         self.requests = []
@@ -20,26 +20,25 @@ class Store:
         self.requests.append(len(ids))
         return [Artifact(id=each) for each in ids]
 
-    def get_events_by_execution_ids(self, ids):
-        types = (Event.INPUT, Event.INTERNAL_INPUT, Event.OUTPUT)
-        return [Event(execution_id=each, type=kind) for each in ids for kind in types]
 
-
-def test_splits_requests_into_chunks():
+@pytest.mark.parametrize(('count', 'requests'), [(0, []), (221, [100, 100, 21])])
+def test_splits_requests_into_chunks(count, requests):
     store = Store()
-    assert list(artifacts_by_id(store, range(1, 1202))) == list(range(1, 1202))
-    assert store.requests == [500, 500, 201]
+    assert list(artifacts_by_id(store, range(1, count + 1))) == list(range(1, count + 1))
+    assert store.requests == requests
 
 
-def test_sends_no_request_without_ids():
-    store = Store()
-    assert artifacts_by_id(store, []) == {}
-    assert store.requests == []
+def test_reads_successful_executions_of_an_artifact_oldest_first():
+    recorder = Recorder()
+    base = recorder.run({1: 'a'}, evaluated=False)
+    recorder.run({1: 'a'}, evaluated=False, base=base, state=Execution.FAILED)
+    model = recorder.run({1: 'a'}, evaluated=False, base=base, state=Execution.CACHED)
 
+    first, second = nodes_of(recorder.store, {base.id})
 
-def test_filters_events_by_type():
-    events = events_of_executions(Store(), [3], INPUTS)
-    assert [each.type for each in events] == [Event.INPUT, Event.INTERNAL_INPUT]
+    assert (first.kind, first.cached, first.output('model').id) == ('Trainer', False, base.id)
+    assert (second.cached, second.output('model').id) == (True, model.id)
+    assert [second.input('base_model').id, second.input('other')] == [base.id, None]
 
 
 def test_custom_property_round_trip():
@@ -49,7 +48,3 @@ def test_custom_property_round_trip():
     assert custom_property(execution, 'reason') == 'slow'
     assert custom_property(execution, 'person') is None
     assert custom_property(None, 'version') is None
-
-
-def test_component_class_is_last_part_of_type():
-    assert component_class(Execution(type='tfx.components.trainer.component.Trainer')) == 'Trainer'

@@ -53,7 +53,7 @@ def test_rollback_and_bless_push_new_versions(workspace, results):
 
 
 def test_repeated_run_respects_override(workspace, results):
-    sentence = 'its blessing was withdrawn by hand by ada: cats were taken for dogs'
+    sentence = 'its blessing was manually withdrawn by ada: cats were taken for dogs'
     rolled_back = results['run after rollback'].stdout
     assert rolled_back.splitlines()[-2] == f'NOT BLESSED: {sentence}'
     assert re.search(r'previous model (0\.\d+|1\.0)', rolled_back)

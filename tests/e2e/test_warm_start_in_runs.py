@@ -13,6 +13,7 @@ import pytest
 import tensorflow as tf
 from workspace import RUNNER
 
+pytestmark = pytest.mark.slow
 SMALL = (
     'trainer={image_size: 32, alpha: 0.35, weights: random, batch_size: 16, seed: 1, '
     'warm_start: latest_blessed, feature_extraction: {epochs: 1}, fine_tune: '

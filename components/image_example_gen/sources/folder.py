@@ -7,7 +7,6 @@ depth.
 
 import copy
 import dataclasses
-import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +21,7 @@ from components.image_example_gen.sources.base.reading import (
     READ_ERRORS,
     convert_os_errors,
     error_text,
-    read_within,
+    read_file,
 )
 from components.image_example_gen.sources.base.source_protocol import (
     IMAGES_PER_SHARD,
@@ -143,9 +142,7 @@ class FolderShard:
             problem = 'its folder is none of the class folders'
             return BadImage(file.name, 'label outside the list', problem)
         try:
-            with (self.path / file.name).open('rb') as opened:
-                size = os.fstat(opened.fileno()).st_size
-                contents = read_within(self.max_bytes, size, opened)
+            contents = read_file(self.path / file.name, self.max_bytes)
         except Rejected as error:
             return BadImage(file.name, error.reason, error.detail)
         except READ_ERRORS as error:

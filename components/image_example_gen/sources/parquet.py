@@ -180,7 +180,7 @@ def _classes_in_labels(tables: Sequence[Table]) -> tuple[str, ...] | None:
         for table in tables
         for row in _read_rows(table, [table.label], range(len(table.groups)))
     }
-    return tuple(sorted({class_name(name) for name in names if name is not None}))
+    return tuple(sorted({class_name(name) for name in names if name}))
 
 
 def _read_rows(table: Table, columns: list[str], groups: Sequence[int]) -> Iterator[dict[str, Any]]:

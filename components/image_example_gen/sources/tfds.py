@@ -1,5 +1,6 @@
 """Source for image data sets of TensorFlow Datasets."""
 
+import contextlib
 import dataclasses
 import logging
 import math
@@ -116,7 +117,8 @@ def _download(builder: Any, name: str) -> None:
             urls = [url for url in builder.url_infos or () if url.startswith('http')]
             downloads = Path(builder.data_dir_root, 'downloads', builder.name)
             if urls and not any(downloads.glob('*.INFO')):
-                requests.head(urls[0], timeout=_TIMEOUT)
+                with contextlib.suppress(requests.ReadTimeout):  # the server is slow
+                    requests.head(urls[0], timeout=_TIMEOUT)
         builder.download_and_prepare()
     except Exception as error:  # of the network, the disk or the archive
         raise DataError(

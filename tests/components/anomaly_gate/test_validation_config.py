@@ -4,12 +4,12 @@ from common.errors import ConfigError
 from components.anomaly_gate.config import DriftLimits, SkewLimits
 from components.anomaly_gate.statistics_comparison import feature_of
 from pipeline.config.recipe import load_recipe
-from pipeline.schema import described_features
+from pipeline.schema import statistics_options
 
 
 def test_every_limit_has_a_feature_of_the_schema():
     limits = {*DriftLimits.model_fields, *SkewLimits.model_fields}
-    described = {feature.name for feature in described_features().feature}
+    described = {feature.name for feature in statistics_options().schema.feature}
 
     assert set(map(feature_of, limits)) <= described
 

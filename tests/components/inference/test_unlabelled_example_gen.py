@@ -52,7 +52,7 @@ def test_quarantines_unreadable_file_and_ignores_broken_symlink(folder, tmp_path
     def fail(*arguments):
         raise OSError(5, 'Input/output error')
 
-    monkeypatch.setattr(unlabelled_example_gen, 'read_within', fail)
+    monkeypatch.setattr(unlabelled_example_gen, 'read_file', fail)
     (folder / 'gone.jpg').symlink_to('nowhere')
 
     assert written(folder, tmp_path)[0] == Tally(1, {'unreadable': 1})

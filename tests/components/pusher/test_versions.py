@@ -14,7 +14,7 @@ import filelock
 import pytest
 
 from common.errors import PushError
-from components.pusher import model_files, versions
+from components.pusher import versions
 from components.pusher.serving_folder import About, read_note, versions_in
 from components.pusher.versions import Pushed, push
 
@@ -23,13 +23,13 @@ WEIGHTS = 'variables/variables.data-00000-of-00001'
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from components.pusher import model_files, versions
+from components.pusher import versions
 from components.pusher.serving_folder import About
 model, serving, where = sys.argv[1:]
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
 if where == 'copy':
-    model_files.flush = lambda path: die() if 'variables.data' in path.name else None
+    versions.flush = lambda path: die() if 'variables.data' in path.name else None
 else:
     versions.shutil.rmtree = die
 versions.push(Path(model), Path(serving), keep=1, about=About())
@@ -48,7 +48,7 @@ def make_model(folder: Path, weights: str) -> Path:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {name: path.read_bytes() for name, path in model_files.files_of(folder).items()}
+    return {name: path.read_bytes() for name, path in versions.files_of(folder).items()}
 
 
 def put(model: Path, serving: Path, keep: int = 5, **about: object) -> Pushed:
@@ -102,12 +102,6 @@ def test_ignores_other_files_in_serving_directory(serving):
     assert [path.name for path in versions_in(serving)] == ['7', '10']
 
 
-def test_does_not_push_live_model_again(serving, old):
-    first = put(old, serving)
-    assert put(old, serving) == Pushed(first.folder, unchanged=True)
-    assert len(versions_in(serving)) == 1
-
-
 def test_makes_earlier_version_live_again(serving, old, new):
     first, second = put(old, serving, recipe='pets'), put(new, serving)
 
@@ -132,12 +126,21 @@ def test_extra_files_are_part_of_version(serving, old, tmp_path):
     assert (pushed.folder / 'assets.extra/int8.tflite').read_text() == 'small'
 
 
-def test_keeps_last_versions(serving, tmp_path):
+def test_keeps_last_versions_and_does_not_push_live_model_again(serving, tmp_path):
     for number in range(4):
-        put(make_model(tmp_path / f'{number}', f'weights {number}'), serving, keep=2)
+        model = make_model(tmp_path / f'{number}', f'weights {number}')
+        live = put(model, serving, keep=2).folder
+    assert put(model, serving) == Pushed(live, unchanged=True)
     left = [(path / WEIGHTS).read_text() for path in versions_in(serving)]
     assert left == ['weights 2', 'weights 3']
     assert [path.name for path in serving.glob('.*')] == [versions.LOCK]
+
+
+def test_unreadable_model_is_a_push_error(serving, new):
+    (new / 'saved_model.pb').unlink()
+    (new / 'saved_model.pb').symlink_to('/proc/self/mem')  # reading fails, also for root
+    with pytest.raises(PushError, match='Input/output error'):
+        put(new, serving)
 
 
 def test_names_version_that_cannot_be_removed(serving, old, new, monkeypatch):
@@ -164,7 +167,7 @@ def test_rejects_copy_that_differs(serving, old, new, monkeypatch):
         is_graph = source.name == 'saved_model.pb'
         target.write_bytes(b'grapf' if is_graph else source.read_bytes())
 
-    monkeypatch.setattr(model_files.shutil, 'copyfile', garbled)
+    monkeypatch.setattr(versions.shutil, 'copyfile', garbled)
     with pytest.raises(PushError, match=r'the copy of the model in .* differs from the model'):
         put(new, serving)
     assert_only_version(serving, before.folder, old)

@@ -117,10 +117,10 @@ def test_prints_prediction_if_overlay_cannot_be_written(model, dog, tmp_path, mo
 
 def test_supports_long_names_and_escapes_control_characters(model, dog, tmp_path):
     long = shutil.copy(dog, tmp_path / f'{"ö" * 125}.jpg')
-    odd = shutil.copy(dog, tmp_path / 'new\nline\x1b[31m.jpg')
+    odd = shutil.copy(dog, tmp_path / 'new\nline\x1b[31m\u3000.jpg')
     done = call('--model', model, '--explain', tmp_path / 'why', long, odd, f'{odd}x')
-    assert f'\n{tmp_path}/new\\nline\\x1b[31m.jpg  dogs  ' in done.stdout
-    assert done.stderr.startswith(f'error: {tmp_path}/new\\nline\\x1b[31m.jpgx: ')
+    assert f'\n{tmp_path}/new\\nline\\x1b[31m\u3000.jpg  dogs  ' in done.stdout
+    assert done.stderr.startswith(f'error: {tmp_path}/new\\nline\\x1b[31m\u3000.jpgx: ')
     assert len(done.stderr.splitlines()) == 1
 
 
@@ -141,15 +141,7 @@ def test_rejects_unsuitable_model_or_folder_for_overlays(model, broken, images, 
         assert done.stderr.startswith(f'error: {message}')
 
 
-@pytest.mark.parametrize(
-    ('arguments', 'message'),
-    [
-        (['cat.jpg'], '/demo/serving'),
-        ([], 'Missing argument'),
-        (['--model', '.', 'cat.jpg'], 'is not the folder of a SavedModel'),
-    ],
-)
-def test_rejects_call_without_model_or_image(tmp_path, arguments, message):
-    done = call('--workdir', tmp_path, *arguments)
+def test_rejects_call_without_live_model(tmp_path):
+    done = call('--workdir', tmp_path, 'cat.jpg')
     assert done.exit_code == 2
-    assert message in done.stderr
+    assert '/demo/serving' in done.stderr

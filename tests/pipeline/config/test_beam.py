@@ -34,14 +34,15 @@ MULTI_PROCESSING = [
 
 
 @pytest.mark.parametrize(
-    ('images', 'args'), [(MULTI_PROCESSING_FROM - 1, []), (MULTI_PROCESSING_FROM, MULTI_PROCESSING)]
+    ('images', 'workers', 'args'),
+    [
+        (MULTI_PROCESSING_FROM - 1, 2, []),
+        (MULTI_PROCESSING_FROM, 2, MULTI_PROCESSING),
+        (MULTI_PROCESSING_FROM, 1, []),
+    ],
 )
-def test_auto_selects_runner_by_number_of_images(images, args):
-    assert beam_args(BeamConfig(num_workers=2), images) == args
-
-
-def test_auto_with_one_worker_stays_in_memory():
-    assert beam_args(BeamConfig(num_workers=1), MULTI_PROCESSING_FROM) == []
+def test_auto_selects_runner_by_number_of_images_and_workers(images, workers, args):
+    assert beam_args(BeamConfig(num_workers=workers), images) == args
 
 
 @pytest.mark.parametrize('images', [1, MULTI_PROCESSING_FROM])
@@ -76,21 +77,13 @@ def test_formats_flags_and_repeats_lists():
         ('spark', {'environment_type': 'LOOPBACK'}, False),
         ('portable', {'environment_type': 'DOCKER'}, True),
         ('dataflow', {}, True),
+        ('flink', {'environment_config': 'a:1', 'sdk_container_image': 'b:1'}, True),
     ],
 )
 def test_tfx_package_is_disabled_for_custom_environments(runner, options, builds_package):
     args = beam_args(BeamConfig(runner=runner, options={**NEEDED[runner], **options}), 1)
 
     assert ('--sdk_container_image=none' not in args) is builds_package
-
-
-def test_keeps_sdk_container_image_of_recipe():
-    options = {**NEEDED['flink'], 'environment_config': 'a:1', 'sdk_container_image': 'b:1'}
-
-    args = beam_args(BeamConfig(runner='flink', options=options), 1)
-
-    assert '--sdk_container_image=b:1' in args
-    assert '--sdk_container_image=none' not in args
 
 
 @pytest.mark.parametrize(

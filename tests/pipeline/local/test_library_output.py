@@ -3,8 +3,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 REPOSITORY = Path(__file__).parents[3]
 PROGRAM = """
 import logging, os, subprocess, sys
@@ -32,27 +30,23 @@ print('err after', file=sys.stderr)
 """
 
 
-@pytest.fixture
-def call(tmp_path):
-    """`call(*arguments)` runs PROGRAM; returns the lines of stdout, stderr and the log."""
-
-    def run_program(*arguments: str) -> tuple[list[str], list[str], list[str]]:
-        log = tmp_path / 'logs' / 'run.log'
-        done = subprocess.run(
-            [sys.executable, '-c', PROGRAM, str(log), *arguments],
-            cwd=REPOSITORY,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        return done.stdout.splitlines(), done.stderr.splitlines(), log.read_text().splitlines()
-
-    return run_program
+def call(log: Path, *arguments: str) -> tuple[list[str], list[str], list[str]]:
+    """Runs PROGRAM; returns the lines of stdout, stderr and the log."""
+    done = subprocess.run(
+        [sys.executable, '-c', PROGRAM, str(log), *arguments],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.splitlines(), done.stderr.splitlines(), log.read_text().splitlines()
 
 
-def test_redirects_output_of_python_c_and_child_processes(call):
-    _, _, log = call()
+def test_only_console_reaches_the_terminal_and_all_output_the_log(tmp_path):
+    out, err, log = call(tmp_path / 'logs' / 'run.log')
 
+    assert out == ['before', 'for the console', 'after', 'the console as before']
+    assert err == ['err after']
     assert sorted(line for line in log if line.startswith('from')) == [
         'from C, err',
         'from C, out',
@@ -61,32 +55,16 @@ def test_redirects_output_of_python_c_and_child_processes(call):
         'from print',
         'from stderr',
     ]
-
-
-def test_log_file_has_console_records_with_time_and_level(call):
-    _, _, log = call()
-
     (line,) = (line for line in log if 'for the console' in line)
     assert re.fullmatch(r'\d{4}-\d\d-\d\d [\d:,]+ INFO trainer: for the console', line)
 
 
-def test_only_console_reaches_the_terminal(call):
-    out, err, _ = call()
+def test_error_restores_output_and_log_file_is_appended_to(tmp_path):
+    (tmp_path / 'run.log').write_text('from an earlier run\n')
 
-    assert out == ['before', 'for the console', 'after', 'the console as before']
-    assert err == ['err after']
-
-
-def test_error_restores_output(call):
-    out, err, log = call('fail')
+    out, err, log = call(tmp_path / 'run.log', 'fail')
 
     assert out == ['before', 'for the console', 'broken', 'after', 'the console as before']
     assert err == ['err after']
+    assert log[0] == 'from an earlier run'
     assert 'from print' in log
-
-
-def test_appends_to_existing_log_file(call):
-    call()
-    _, _, log = call()
-
-    assert log.count('from print') == 2

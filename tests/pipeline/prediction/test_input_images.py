@@ -40,7 +40,7 @@ def test_reads_files_and_folders_in_order(tmp_path):
 
     names = ['b', 'a', 'folder/x.jpg', 'folder/deep/er/y.PNG']
     assert images == [InputImage(f'{tmp_path}/{name}', name.encode()) for name in names]
-    assert empty == InputImage(f'{tmp_path}/empty', problem='holds no images')
+    assert empty == InputImage(f'{tmp_path}/empty', problem='has no images')
 
 
 def test_reports_unreadable_folder(tmp_path, monkeypatch):
@@ -58,6 +58,7 @@ def test_unreadable_image_does_not_affect_others(tmp_path):
     expected = {
         tmp_path / 'gone': 'cannot be read: No such file or directory',
         'null\0': 'cannot be read: ',
+        'a' * 300: 'cannot be read: File name too long',
         'http://me:secret@[::1': 'cannot be downloaded: ',
         tmp_path / 'large': 'too large: ',
         '/dev/zero': 'too large: ',

@@ -94,7 +94,7 @@ def test_manual_override_has_precedence(evaluate, why):
     assert f'failed   {DARK}' in text
     assert text[-2:] == [
         'manual override (the rules reject the model), 2026-11-21 09:30:00 UTC:',
-        'blessed by hand by eve: dark ones are rare',
+        'manually blessed by eve: dark ones are rare',
     ]
 
 

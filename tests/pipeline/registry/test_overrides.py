@@ -161,11 +161,12 @@ def test_withdrawal_is_known_to_new_metadata(pets, three):
         pets.rollback(three[1].name)
 
 
-def test_earlier_rollback_withdraws_no_blessing_in_new_metadata(pets, two):
-    pets.rollback()
+def test_earlier_rollback_withdraws_no_later_blessing(pets, two):
+    rolled_back = pets.rollback().folder
     pets.bless(two[1].name)
 
-    finish_pushes(pets.recipe, type(pets.recorder)().store)
+    finish_pushes(pets.recipe, type(pets.recorder)().store)  # new metadata
+    record_push(pets.store, 'pets', rolled_back)  # metadata restored from a backup
 
     assert pets.override(1) == (True, 'ada', 'they were cats')
 
@@ -321,7 +322,7 @@ def test_models_lists_versions_with_overrides(pets, two, call):
     assert [line.split()[0] for line in table.splitlines()[1:5]] == versions
     assert 'not pushed from here' in table
     assert f'{versions[0]}: rolled back to {two[0].name} by ada: too many [cats]\n' in table
-    assert table.splitlines()[-1].startswith(f'{two[1].name}: its blessing was withdrawn')
+    assert table.splitlines()[-1].startswith(f'{two[1].name}: its blessing was manually withdrawn')
     assert [str(each['version']) for each in rows] == versions
     assert [each['live'] for each in rows] == [True, False, False, False]
     assert [each['spans'] for each in rows] == [[1], [1, 2], [1], []]

@@ -1,8 +1,9 @@
 """Reads image files up to a size limit, and converts errors."""
 
 import contextlib
+import os
 from collections.abc import Iterator
-from typing import IO
+from pathlib import Path
 
 from common.errors import DataError, Rejected
 from common.files import MEGABYTE
@@ -19,10 +20,11 @@ def require_within(limit: int, size: int) -> None:
         raise Rejected('too large', detail)
 
 
-def read_within(limit: int, size: int, file: IO[bytes]) -> bytes:
-    """Reads a file of the stated size (0 if unknown); raises Rejected if it is above the limit."""
-    require_within(limit, size)
-    contents = file.read(limit + 1)
+def read_file(file: str | Path | int, limit: int) -> bytes:
+    """Reads a file, or standard input for 0; raises Rejected if it has more bytes than `limit`."""
+    with open(file, 'rb', closefd=file != 0) as opened:
+        require_within(limit, os.fstat(opened.fileno()).st_size)  # 0 for a pipe or a device
+        contents = opened.read(limit + 1)
     require_within(limit, len(contents))
     return contents
 

@@ -186,6 +186,5 @@ def _draw_eyes(
         place = np.asarray(centre) * (side, 1)
         pencil.shape(ellipse(place, radii), iris, _FACE, _LINE)
         pencil.shape(ellipse(place, pupil), (15, 12, 12), _FACE)
-        pencil.shape(
-            ellipse(place + np.array((0.05, -0.06)), (0.035, 0.035)), (255, 255, 255), _FACE
-        )
+        glint = place + np.array((0.05, -0.06))
+        pencil.shape(ellipse(glint, (0.035, 0.035)), (255, 255, 255), _FACE)

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from pydantic import BaseModel
+from pydantic import AliasPath, BaseModel, Field
 
 from common import features
 from common.errors import DataError
@@ -18,14 +18,10 @@ from components.image_example_gen.sources.tfrecord.source import ExampleShard
 FILES = 'data_tfrecord-'  # prefix of record files, as in TFX
 
 
-class _Source(BaseModel):
-    classes: tuple[str, ...] | None = None
-
-
 class _Manifest(BaseModel):
     """The parts of `manifest.json` that this source uses, all optional."""
 
-    source: _Source | None = None
+    classes: tuple[str, ...] | None = Field(None, validation_alias=AliasPath('source', 'classes'))
     counts: dict[str, dict[str, int]] = {}
 
 
@@ -44,8 +40,7 @@ class CanonicalSource:
         files, manifest = _record_files(path), _read_manifest(path)
         self.fingerprint = fingerprint_of(path)
         # The records contain label numbers: classes can be renamed, but not selected or ordered.
-        named = classes or (manifest.source.classes if manifest.source else None)
-        self._labels = make_labels(path, None, named)
+        self._labels = make_labels(path, None, classes or manifest.classes)
         self.classes = self._labels.classes
         self._ranges: list[RecordRange] = []
         for split, split_files in files.items():

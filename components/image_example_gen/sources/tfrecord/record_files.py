@@ -84,7 +84,8 @@ def read_records(records: RecordRange) -> Iterator[bytes | Rejected]:
 def _open(file: Path) -> Iterator[_Stream]:
     try:
         with file.open('rb') as raw:
-            if raw.peek(len(_GZIP)).startswith(_GZIP):
+            head = raw.peek(_HEAD.size)[: _HEAD.size]
+            if head.startswith(_GZIP) and not _is_head(head):  # or a record of 559,903 bytes
                 with gzip.GzipFile(fileobj=raw) as stream:
                     yield stream
             else:
@@ -120,10 +121,14 @@ def _read_length(file: Path, stream: _Stream) -> int | None:
         return None
     if len(head) < _HEAD.size and start:
         raise EOFError
-    if len(head) < _HEAD.size or _HEAD.unpack(head)[1] != _masked_crc32c(head[:8]):
+    if not _is_head(head):
         problem = 'is damaged' if start else 'is not a TFRecord file'
         raise DataError(f'{file} {problem}: no record begins at byte {start:,}')
     return int(_HEAD.unpack(head)[0])
+
+
+def _is_head(head: bytes) -> bool:
+    return len(head) == _HEAD.size and _HEAD.unpack(head)[1] == _masked_crc32c(head[:8])
 
 
 def _skip(stream: _Stream, length: int) -> None:

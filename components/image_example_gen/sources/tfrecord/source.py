@@ -25,7 +25,7 @@ from components.image_example_gen.sources.tfrecord.record_files import (
 
 
 class TfrecordSource:
-    """A TFRecord file, or all in a folder at any depth: `*.tfrecord`, `*-00000-of-00010`, `*.gz`.
+    """Images in a TFRecord file, or in all in a folder: `*.tfrecord`, `*-00000-of-00010`, `*.gz`.
 
     Labels are class indices or class names. By default, the classes are the sorted names among the
     labels, for which all records are read once more.
@@ -109,7 +109,8 @@ def _label_names(
             continue
         if first_only or isinstance(label, int):
             return None
-        found.add(class_name(label))
+        if label:
+            found.add(class_name(label))
     if not found and reason:
         raise DataError(
             f'{path} has no example that matches data.features: of the last one, {reason.detail}'

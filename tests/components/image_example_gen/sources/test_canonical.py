@@ -44,14 +44,10 @@ def test_reads_every_image_once_with_classes_of_manifest_or_recipe(folder, renam
 @pytest.mark.parametrize(
     ('manifest', 'message'),
     [
-        *(
-            (damaged, 'does not name its classes')
-            for damaged in ('', '{', '{}', '{"source": null}')
-        ),
-        (
-            '{"source": {"classes": ["a", "b"]}, "counts": {"test": {"a": 1, "b": 0}}}',
-            "of class 'b'",
-        ),
+        ('', 'does not name its classes'),
+        ('{', 'does not name its classes'),
+        ('{"source": null}', 'does not name its classes'),
+        ('{"source": {"classes": ["a", "b"]}, "counts": {"test": {"b": 0}}}', "of class 'b'"),
     ],
 )
 def test_unsuitable_manifest_is_an_error(folder, manifest, message):

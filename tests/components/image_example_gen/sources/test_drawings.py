@@ -15,33 +15,29 @@ LABELS = np.arange(COUNT) % 2
 
 
 @pytest.fixture(scope='module')
-def jpegs() -> list[bytes]:
+def jpegs():
     return [draw(index) for index in range(COUNT)]
 
 
 @pytest.fixture(scope='module')
-def images(jpegs: list[bytes]) -> list[Image.Image]:
+def images(jpegs):
     return [Image.open(io.BytesIO(jpeg)) for jpeg in jpegs]
 
 
 def linear_accuracy(features: np.ndarray) -> float:
-    """Four-fold cross-validated accuracy of a ridge classifier, for the best of three penalties."""
-    scores = np.zeros(3)
-    folds = np.arange(COUNT) // 2 % 4  # cat and dog pairs, so that every fold is balanced
+    """Four-fold cross-validated accuracy of a ridge classifier."""
     scaled = (features - features.mean(axis=0)) / (features.std(axis=0) + 1e-9)
+    correct = 0
     for fold in range(4):
-        train, test = folds != fold, folds == fold
+        train = np.arange(COUNT) // 2 % 4 != fold  # pairs of cat and dog: every fold is balanced
         kernel = scaled @ scaled[train].T / features.shape[1]
-        for position, penalty in enumerate((0.3, 3, 30)):
-            ridge = kernel[train] + penalty * np.eye(train.sum())
-            weights = np.linalg.solve(ridge, LABELS[train] * 2.0 - 1)
-            scores[position] += np.mean((kernel[test] @ weights > 0) == LABELS[test]) / 4
-    return float(scores.max())
+        ridge = kernel[train] + 3 * np.eye(train.sum())
+        weights = np.linalg.solve(ridge, LABELS[train] * 2.0 - 1)
+        correct += np.sum((kernel[~train] @ weights > 0) == LABELS[~train])
+    return correct / COUNT
 
 
-def test_shards_draw_the_same_bytes_in_subprocesses(
-    jpegs: list[bytes], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_shards_draw_the_same_bytes_in_subprocesses(jpegs, monkeypatch):
     monkeypatch.setattr('components.image_example_gen.sources.drawings.source._PER_SHARD', 60)
     source = DrawingsSource(100, 0)
     shards = pickle.loads(pickle.dumps(source.shards()))
@@ -53,35 +49,25 @@ def test_shards_draw_the_same_bytes_in_subprocesses(
     assert source.fingerprint != DrawingsSource(100, 1).fingerprint
 
 
-def test_drawings_are_different_rgb_jpegs_of_96_to_200_pixels(
-    jpegs: list[bytes], images: list[Image.Image]
-) -> None:
+def test_drawings_are_different_rgb_jpegs_of_96_to_200_pixels(jpegs, images):
     assert len({*jpegs, draw(0, seed=1)}) == COUNT + 1
     for image in images:
         assert (image.format, image.mode) == ('JPEG', 'RGB')
         assert 96 <= min(image.size) <= max(image.size) <= 200
 
 
-@pytest.mark.parametrize(('index', 'seed'), [(-1, 0), (0, -1)])
-def test_rejects_negative_arguments(index: int, seed: int) -> None:
-    with pytest.raises(ValueError, match='must not be negative'):
-        draw(index, seed=seed)
-
-
-def test_linear_model_fails_on_raw_pixels(images: list[Image.Image]) -> None:
+def test_linear_model_fails_on_raw_pixels(images):
     small = [image.convert('RGB').resize((32, 32), Image.Resampling.BOX) for image in images]
     assert linear_accuracy(np.stack([np.asarray(each, float).ravel() for each in small])) < 0.8
 
 
-def test_size_and_mean_colours_do_not_reveal_class(
-    images: list[Image.Image], jpegs: list[bytes]
-) -> None:
-    def statistics(image: Image.Image, jpeg: bytes) -> list[float]:
-        colours = np.asarray(image, float).mean(axis=(0, 1))
-        coarsest = max(image.quantization[0])  # type: ignore[attr-defined]
-        return [image.width, image.height, len(jpeg), coarsest, *colours]  # coarsest: JPEG quality
-
-    features = np.array([statistics(*each) for each in zip(images, jpegs, strict=True)])
+def test_size_quality_and_mean_colours_do_not_reveal_class(images, jpegs):
+    features = np.array(
+        [
+            [*image.size, len(jpeg), max(image.quantization[0]), *np.mean(image, axis=(0, 1))]
+            for image, jpeg in zip(images, jpegs, strict=True)
+        ]
+    )
     assert linear_accuracy(features) < 0.6
     features[:, 2] += LABELS * 2 * features[:, 2].std()
     assert linear_accuracy(features) > 0.75  # detects a leak
