@@ -13,13 +13,12 @@ from trainer.data.dataset import open_splits
 from trainer.export.run_figures import write_augmented_views, write_network
 from trainer.export.saved_model import export
 from trainer.export.warmup_requests import write_requests
-from trainer.model.description import weights_folder
 from trainer.model.network import join
 from trainer.training import devices
 from trainer.training.job import Job, Timings
 from trainer.training.stage_history import write_history
 from trainer.training.stages import train
-from trainer.training.warm_start import save_weights
+from trainer.training.warm_start import save_weights, weights_folder
 
 _log = logging.getLogger(__name__)
 

@@ -8,12 +8,13 @@ from tfx.components.util import model_utils
 from tfx.dsl.components.common.resolver import ResolverStrategy
 from tfx.types import Artifact
 
-from common.artifacts import folder_of
+from common.artifacts import SERVED, folder_of
 from common.blessing import CURRENT_MODEL_ID, is_blessed
+from common.errors import ModelError
 from common.metadata_queries import custom_property, nodes_of
 from components.image_example_gen.sources.base.source_protocol import describe_classes
+from components.inference.model_folder import read_classes
 from components.resolvers.model_compatibility import why_unusable
-from trainer.model.description import classes_of
 
 CANDIDATE, MODEL, MODEL_BLESSING = 'candidate', 'model', 'model_blessing'
 
@@ -81,8 +82,11 @@ def _latest_first(
 
 def _has_other_classes(model: Artifact, candidate: Artifact) -> bool:
     """Whether both models have a list of classes, and these differ; logs both."""
-    before, now = classes_of(model.uri), classes_of(candidate.uri)
-    if before is None or now is None or before == now:
+    try:
+        before, now = (read_classes(folder_of(each.uri) / SERVED) for each in (model, candidate))
+    except ModelError:  # imported from another pipeline
+        return False
+    if before == now:
         return False
     _log.info(
         'not compared with the last blessed model: it has %s, the new model %s',

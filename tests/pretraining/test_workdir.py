@@ -30,7 +30,7 @@ def call(monkeypatch, tmp_path):
     return lambda *more: CliRunner().invoke(command.main, [str(word) for word in (*words, *more)])
 
 
-def test_interrupted_pretraining_goes_on_and_writes_weights(call, tmp_path, monkeypatch):
+def test_interrupted_pretraining_resumes_and_writes_weights(call, tmp_path, monkeypatch):
     def interrupt(run):
         raise KeyboardInterrupt
 

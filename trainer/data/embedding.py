@@ -24,7 +24,7 @@ def scale(images: tf.Tensor) -> tf.Tensor:
 
 
 class Embedder:
-    """Computes the cached tensors of each split; `views` is the variants of a training image."""
+    """Computes the cached tensors of each split, with `views` variants of each training image."""
 
     def __init__(self, backbone: Backbone, config: TrainConfig, directory: Path) -> None:
         """Writes caches to `directory`, for the stages of `config` that have epochs."""

@@ -39,7 +39,7 @@ def make_stage_data(
     *,
     from_images: bool,
 ) -> StageData:
-    """Batches of the splits 'train' and 'eval'; each epoch augments and scales images, if any."""
+    """Makes batches of 'train' and 'eval'; `from_images` augments and scales them in each epoch."""
     train, validation = splits['train'], splits['eval']
     batch_size = _batch_size(config.batch_size, train.count)
     batches = train.shuffled_batches(batch_size, epochs, config.seed)

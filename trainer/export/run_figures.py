@@ -10,8 +10,8 @@ from pydantic import TypeAdapter
 
 from common.features import AUGMENTED_VIEWS, NETWORK
 from trainer.data.augmentation import augment
-from trainer.model.description import NetworkPart
 from trainer.model.network import Network
+from trainer.model.network_table import NetworkPart
 from trainer.training.job import Job
 
 _ROWS, _COLUMNS = 2, 6  # of views

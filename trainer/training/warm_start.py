@@ -11,10 +11,17 @@ from typing import Any
 
 import keras
 
+from common.artifacts import folder_of
 from common.errors import ModelError
 from trainer.config.train import TrainConfig
-from trainer.model.description import DESCRIPTION, read_description, weights_folder
 from trainer.model.network import Network
+
+_DESCRIPTION = 'architecture.json'
+
+
+def weights_folder(serving_directory: str) -> Path:
+    """Returns the folder of a model's weights, given the SavedModel's path from TFX."""
+    return folder_of(serving_directory).parent / 'weights'
 
 
 def save_weights(
@@ -24,7 +31,7 @@ def save_weights(
     folder.mkdir(parents=True, exist_ok=True)
     for model, file in _files(network, folder):
         model.save_weights(file)
-    (folder / DESCRIPTION).write_text(json.dumps(_describe(config, classes), indent=1))
+    (folder / _DESCRIPTION).write_text(json.dumps(_describe(config, classes), indent=1))
 
 
 def load_weights(
@@ -38,9 +45,10 @@ def load_weights(
     if not base_model:
         raise ModelError('no model has been blessed yet')
     folder = weights_folder(base_model)
-    before = read_description(folder)
-    if before is None:
-        raise ModelError(f'the last blessed model has no weights in {folder}')
+    try:
+        before = dict(json.loads((folder / _DESCRIPTION).read_text()))
+    except (OSError, ValueError, TypeError):
+        raise ModelError(f'the last blessed model has no weights in {folder}') from None
     differences = [
         f'{key} was {before.get(key)} and is {value}'
         for key, value in _describe(config, classes).items()

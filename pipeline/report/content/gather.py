@@ -24,7 +24,7 @@ from pipeline.registry.provenance import GATE, Provenance
 from pipeline.report.content.data_summary import data_summary
 from pipeline.report.content.page_data import ComponentTime, ModelStatus, ReportData, Stage
 from pipeline.report.content.run_artifacts import Results, file_of
-from trainer.model.description import NetworkPart
+from trainer.model.network_table import NetworkPart
 
 _Data = TypeVar('_Data')
 

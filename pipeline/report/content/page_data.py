@@ -12,7 +12,7 @@ from components.evaluation.results import Evaluation, Mistake, Robustness
 from components.lite_converter.lite_results import LiteResult
 from components.serving_check.measurements import Measurements
 from pipeline.registry.lineage import Lineage
-from trainer.model.description import NetworkPart
+from trainer.model.network_table import NetworkPart
 
 
 class ModelStatus(StrictModel):

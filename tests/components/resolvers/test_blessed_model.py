@@ -26,10 +26,11 @@ class Models:
         """Records a model with its gate decisions and pushed versions, by default its number."""
         number = len(self._models) + 1
         folder = self.folder / str(number)
-        (folder / 'weights').mkdir(parents=True)
+        extra = folder / 'Format-Serving' / 'assets.extra'
+        extra.mkdir(parents=True)
         if classes:
-            text = json.dumps({'classes': classes})
-            (folder / 'weights' / 'architecture.json').write_text(text)
+            (extra.parent / 'saved_model.pb').touch()
+            (extra / 'classes.json').write_text(json.dumps(classes))
         record = self._recorder.artifact
         model = record('Model', str(folder))
         self._models.append(standard_artifacts.Model())
@@ -123,7 +124,7 @@ def test_override_replaces_gate_decision(models, by_gate, manual_override):
         (CATS_AND_DOGS, CATS_AND_DOGS, True),
         (CATS_AND_DOGS, ('cats', 'dogs', 'foxes'), False),
         (CATS_AND_DOGS, ('dogs', 'cats'), False),
-        (None, CATS_AND_DOGS, True),  # models of older releases
+        (None, CATS_AND_DOGS, True),  # a model of another pipeline
     ],
 )
 def test_model_with_other_classes_is_no_baseline(models, previous, candidate, compared):

@@ -43,7 +43,7 @@ def test_sections_are_in_order(page):
         'share of correct predictions 0.9701 0.9486–0.9828 0.9552 0.9303–0.9715 +0.0149',  # noqa: RUF001
         'float16 0.9701 0.9486–0.9828 100.0% 4.6 5.1 within limit int8 0.9104',  # noqa: RUF001
         'StatisticsGen cached 0.1 Trainer 37.9',
-        '5 x 5 1,280 4 1,030,000 trains 830,000 head 1 1 1,281 trained',
+        '5 x 5 1,280 4 1,030,000 830,000 head 1 1 1,281 1,281',
         'dogs/<b>.jpg not an image it is text',
         'min_images: 50',
     ],

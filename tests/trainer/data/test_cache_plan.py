@@ -9,6 +9,7 @@ from common.errors import ConfigError
 from trainer.data.cache_plan import plan_cache, plan_stages
 
 COUNTS = {'train': 100, 'eval': 20, 'test': 20}
+NONE, ALL_LAYERS = {'epochs': 0}, {'epochs': 1, 'from_layer': 0}
 AUGMENT = {'augment': {'flip': True, 'cached_views': 3}}
 # Bytes per record: 16 features and 8 x 8 x 8 activations in float16, or an image in uint8, each
 # with a label.
@@ -34,25 +35,21 @@ def plan(small_job, tmp_path):
     [
         ({}, (POOLED, 1), (BOUNDARY, 1)),
         (AUGMENT, (POOLED, 2), (BOUNDARY, 2)),  # at most as many views as epochs
-        ({**AUGMENT, 'fine_tune': {'epochs': 1, 'from_layer': 0}}, (POOLED, 2), (IMAGE, 1)),
+        ({**AUGMENT, 'fine_tune': ALL_LAYERS}, (POOLED, 2), (IMAGE, 1)),
+        ({**AUGMENT, 'fine_tune': ALL_LAYERS, 'feature_extraction': NONE}, None, (IMAGE, 1)),
+        ({'fine_tune': NONE}, (POOLED, 1), None),
     ],
 )
-def test_plans_records_and_views_of_each_stage(plan, changes, head, fine_tuning):
+def test_plans_records_and_views_of_stages_with_epochs(plan, changes, head, fine_tuning):
     stages, text = plan(**changes)
-    assert stages == {'feature_extraction': head, 'fine_tune': fine_tuning}
-    size = sum(bytes_ * (100 * views + 20) for bytes_, views in (head, fine_tuning))
-    views = '1 view' if head[1] == 1 else f'{head[1]} views'
+    planned = {'feature_extraction': head, 'fine_tune': fine_tuning}
+    assert stages == {key: stage for key, stage in planned.items() if stage}
+    size = sum(record * (100 * views + 20) for record, views in stages.values())
+    views = '2 views' if head == (POOLED, 2) else '1 view'
     assert text == (
         f'activation cache: {views} of 100 images and 1 of 20, {size / 1e6:.1f} MB on disk '
         '(limit 20.0 GB)'
     )
-
-
-def test_skips_stages_without_epochs(plan):
-    fine_tune = {'epochs': 1, 'from_layer': 0}
-    stages, _ = plan(feature_extraction={'epochs': 0}, fine_tune=fine_tune, **AUGMENT)
-    assert stages == {'fine_tune': (IMAGE, 1)}
-    assert plan(fine_tune={'epochs': 0})[0] == {'feature_extraction': (POOLED, 1)}
 
 
 def test_rejects_cache_above_the_limit_or_free_disk_space(plan, monkeypatch):

@@ -3,31 +3,29 @@
 import json
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from trainer.export.run_figures import write_augmented_views, write_network
 
-
-def parts_of(job, folder):
-    write_network(folder, job.build_network())
-    return [tuple(part.values()) for part in json.loads((folder / 'network.json').read_text())]
+PROJECTION, LAST, HEAD = 16 * 8 + 4 * 8, 9 * 8 * 16 + 4 * 16, 16 * 8 + 8 + 8 + 1
+LARGE = 3 * 9 * 8 + 4 * 8 + 8 * 16 + 4 * 16 + 9 * 16 + 4 * 16 + PROJECTION
 
 
-def test_network_has_a_part_per_size_and_the_head(tmp_path, small_job):
-    large = 3 * 9 * 8 + 4 * 8 + 8 * 16 + 4 * 16 + 9 * 16 + 4 * 16 + 16 * 8 + 4 * 8
-    last, head = 9 * 8 * 16 + 4 * 16, 16 * 8 + 8 + 8 + 1
-    parts = parts_of(small_job(head={'hidden': [8]}), tmp_path)
-    assert parts == [(8, 8, 4, large, 0), (4, 16, 1, last, last), (None, 1, 2, head, head)]
-
-
-def test_network_counts_trained_parameters(tmp_path, small_job):
-    last, head = 9 * 8 * 16 + 4 * 16, 16 + 1
-    from_projection = {'epochs': 1, 'from_layer': 'block_1_project'}
-    for stage, trained in (
-        ({'epochs': 0}, [0, 0, head]),
-        (from_projection, [16 * 8 + 4 * 8, last, head]),
-    ):
-        assert [part[-1] for part in parts_of(small_job(fine_tune=stage), tmp_path)] == trained
+@pytest.mark.parametrize(
+    ('fine_tune', 'trained'),
+    [
+        ({'epochs': 0}, (0, 0)),
+        ({'epochs': 1, 'from_layer': 'Conv_1'}, (0, LAST)),
+        ({'epochs': 1, 'from_layer': 'block_1_project'}, (PROJECTION, LAST)),
+    ],
+)
+def test_network_has_a_part_per_size_and_the_head(tmp_path, small_job, fine_tune, trained):
+    job = small_job(head={'hidden': [8]}, fine_tune=fine_tune)
+    write_network(tmp_path, job.build_network())
+    parts = [tuple(part.values()) for part in json.loads((tmp_path / 'network.json').read_text())]
+    large, last = (8, 8, 4, LARGE, trained[0]), (4, 16, 1, LAST, trained[1])
+    assert parts == [large, last, (None, 1, 2, HEAD, HEAD)]
 
 
 def test_views_show_one_image_augmented(tmp_path, small_job):
