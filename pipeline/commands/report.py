@@ -10,7 +10,7 @@ from common.errors import ModelError
 from pipeline.commands.options import load, recipe_options, show
 
 if TYPE_CHECKING:
-    from pipeline.config.recipe import Recipe
+    from pipeline.report.store import StoredReport
 
 
 @click.command()
@@ -24,11 +24,11 @@ def report(
 ) -> None:
     """Open the report of a RUN: last, previous, or a run id or its prefix."""
     recipe = load(**options)
-    if listed:
-        _list(recipe)
-        return
-    from pipeline.report.store import COMPARISON, REPORTS, find_report
+    from pipeline.report.store import COMPARISON, REPORTS, find_report, stored_reports
 
+    if listed:
+        _show_list(stored_reports(recipe.home))
+        return
     if compare:
         from common.files import write_atomically
         from pipeline.report.page.render import render_comparison
@@ -45,10 +45,7 @@ def report(
         webbrowser.open(page.as_uri())
 
 
-def _list(recipe: 'Recipe') -> None:
-    from pipeline.report.store import stored_reports
-
-    reports = stored_reports(recipe.home)
+def _show_list(reports: 'list[StoredReport]') -> None:
     if not reports:
         show('there are no reports')
     for each in reversed(reports):

@@ -5,6 +5,7 @@ import functools
 import logging
 import os
 import shlex
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -80,6 +81,7 @@ def retrain(as_json: bool, verbose: bool, **options: Any) -> None:
     recipe = load(**options)
     from pipeline.retraining.tick import retrain as run_tick
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the journal records it as Ctrl-C
     tick = run_tick(recipe, verbose=verbose)
     if as_json:
         show(tick.model_dump_json(indent=1))

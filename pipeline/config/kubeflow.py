@@ -46,16 +46,7 @@ class ConnectionConfig(StrictModel):
     @field_validator('host')
     @classmethod
     def _is_an_address(cls, host: str | None) -> str | None:
-        if host is None:
-            return None
-        parts = urllib.parse.urlsplit(host)
-        if parts.scheme not in ('http', 'https') or not parts.hostname:
-            raise ValueError('input should begin with http:// or https:// and a host name')
-        if parts.query or parts.fragment:
-            raise ValueError('input should have no query and no fragment')
-        if parts.username is not None or parts.password is not None:
-            raise ValueError('input should have no user and no password; use token_env')
-        return host.rstrip('/')
+        return None if host is None else check_address(host)
 
     def secrets(self) -> dict[str, str]:
         """Reads the `token` and the `cookie` whose environment variables are configured.
@@ -65,6 +56,18 @@ class ConnectionConfig(StrictModel):
         """
         variables = {'token': self.token_env, 'cookie': self.cookie_env}
         return {key: _secret(key, name) for key, name in variables.items() if name}
+
+
+def check_address(host: str) -> str:
+    """Returns the address without a slash at its end; the ValueError does not contain it."""
+    parts = urllib.parse.urlsplit(host)
+    if parts.scheme not in ('http', 'https') or not parts.hostname:
+        raise ValueError('input should begin with http:// or https:// and a host name')
+    if parts.query or parts.fragment:
+        raise ValueError('input should have no query and no fragment')
+    if parts.username is not None or parts.password is not None:
+        raise ValueError('input should have no user and no password; use token_env')
+    return host.rstrip('/')
 
 
 class TaskConfig(StrictModel):

@@ -16,7 +16,7 @@ import requests
 import yaml
 
 from common.errors import KubeflowError
-from pipeline.config.kubeflow import ConnectionConfig
+from pipeline.config.kubeflow import ConnectionConfig, check_address
 from pipeline.retraining.cron import Schedule
 
 TIMEOUTS = 5.0, 30.0  # seconds until the connection, and between parts of the response
@@ -56,10 +56,7 @@ class KubeflowClient:
         self._config = config
         if config.ca_certificate and not config.ca_certificate.is_file():
             raise KubeflowError(f'ca_certificate {config.ca_certificate} does not exist')
-        host = config.host or os.environ.get(_ENDPOINT)
-        if not host:
-            raise KubeflowError(f'no host; set kubeflow.connection.host or ${_ENDPOINT}')
-        self._host = host.rstrip('/')
+        self._host = config.host or _default_host()
         self._secrets = config.secrets()
         self._session = requests.Session()
         self._session.trust_env = False  # a .netrc would replace the token
@@ -205,6 +202,16 @@ class KubeflowClient:
             if len(secret) >= _MIN_SECRET_LENGTH:
                 text = text.replace(secret, '***')
         return text
+
+
+def _default_host() -> str:
+    host = os.environ.get(_ENDPOINT)
+    if not host:
+        raise KubeflowError(f'no host; set kubeflow.connection.host or ${_ENDPOINT}')
+    try:
+        return check_address(host)
+    except ValueError as error:
+        raise KubeflowError(f'${_ENDPOINT}: {error}') from None
 
 
 def _schedule_info(run: dict[str, Any]) -> ScheduleInfo:

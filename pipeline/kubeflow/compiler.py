@@ -19,7 +19,7 @@ from pipeline.kubeflow.task import DECISION
 from pipeline.registry.provenance import PUSHER
 
 _COMMAND = ['python', '-m', 'pipeline.kubeflow.task']
-_TYPES = {'overrides': list, 'only_when_new': bool}  # of inputs that are no strings
+_TYPES = {'overrides': list, 'only_when_new': bool}  # of inputs that are not strings
 _DECISION_OUTPUTS = {name: dsl.OutputPath(str) for name in ('train', 'classes', 'images')}
 _PUSHER_OUTPUTS = {'verdict': dsl.Output[dsl.Metrics], 'report': dsl.Output[dsl.HTML]}
 _ANY_CLASSES = ('a', 'b')  # the graph does not depend on the classes

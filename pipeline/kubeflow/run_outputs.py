@@ -36,7 +36,8 @@ def write_run_outputs(
     artifact = {**artifact, 'metadata': {**artifact.get('metadata', {}), **values}}
     executor_output = {'artifacts': {'verdict': {'artifacts': [artifact]}}}
     _write_json(Path(outputs['outputFile']), executor_output)
-    _call_webhook(recipe, outcome)
+    if recipe.retrain.webhook_env:
+        _call_webhook(recipe, recipe.retrain.webhook_env, outcome)
 
 
 def metrics(outcome: Outcome) -> dict[str, float]:
@@ -51,10 +52,8 @@ def metrics(outcome: Outcome) -> dict[str, float]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _call_webhook(recipe: Recipe, outcome: Outcome) -> None:
-    """Posts the result to the webhook, as a local tick does; failed runs do not get here."""
-    if recipe.retrain.webhook_env is None:
-        return
+def _call_webhook(recipe: Recipe, variable: str, outcome: Outcome) -> None:
+    """Posts the result, as a local tick does; failed runs do not get here."""
     verdict = 'unchanged' if outcome.unchanged else 'blessed'
     message = {
         'recipe': recipe.name,
@@ -65,9 +64,9 @@ def _call_webhook(recipe: Recipe, outcome: Outcome) -> None:
         'previous_accuracy': outcome.previous_accuracy,
         'pushed_to': str(outcome.pushed_to) if outcome.pushed_to else None,
     }
-    problem = post_to_webhook(recipe.retrain.webhook_env, message)
-    if problem is not None:
-        _log.warning(problem)
+    error = post_to_webhook(variable, message)
+    if error:
+        _log.warning(error)
 
 
 def _write_json(path: Path, values: dict[str, Any]) -> None:

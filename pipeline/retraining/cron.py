@@ -72,8 +72,8 @@ class Schedule:
         times = CronSim(self.cron, _START)
         weekdays = {day % 7 for day in times.weekdays if isinstance(day, int)}
         values = (times.minutes, times.hours, times.days, times.months, weekdays)
-        # Numbers, because robfig/cron reads steps such as 5/2 differently; but with a star in a day
-        # field both days have to match, as here.
+        # Numbers, because robfig/cron reads steps such as 5/2 differently. A star stays, because it
+        # requires a match of both day fields, in robfig/cron too.
         numbers = [
             field if field.startswith('*') else ','.join(map(str, sorted(value)))
             for field, value in zip(fields, values, strict=True)

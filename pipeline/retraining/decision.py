@@ -53,7 +53,7 @@ def decide(recipe: Recipe, store: MetadataStore, now: datetime.datetime) -> Deci
     pushes = provenance.pushed()
     live_since = pushes[-1].ended if pushes else None
     too_old, age = _age(
-        recipe.retrain.max_age_days, live_since, max(uses.values(), default=now), now
+        recipe.retrain.max_age_days, live_since, max(uses.values(), default=live_since or now), now
     )
     missing = live_since is not None and not versions_in(recipe.serving_directory)
     reasons = [_describe_new(new, uses) if new else _describe_used(window, uses)]
@@ -112,9 +112,8 @@ def _age(
     """Whether the live model's age is a reason to train, and a clause with the age."""
     if live_since is None:
         return False, 'no model is live'
-    age, since_candidate = (
-        (now - each).total_seconds() / 86400 for each in (live_since, last_candidate)
-    )
+    day = datetime.timedelta(days=1)
+    age, since_candidate = (now - live_since) / day, (now - last_candidate) / day
     text = f'the live model is {age:.1f} days old'
     if limit is None or age <= limit:
         return False, text

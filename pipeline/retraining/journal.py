@@ -19,11 +19,9 @@ class Tick(BaseModel):
     """One tick: the decision whether to train, and the result.
 
     Attributes:
-        tick: unique id.
         ended: None while the tick runs and if it was killed.
         train: the decision; None if the tick ended before it.
         decision: reason to train or not to train.
-        reason: reason for the verdict.
         spans, new: numbers of the spans in the window, and of those that no run had used.
         verdict: None while the tick runs, and if it was killed and nothing has recorded that.
         accuracy, previous_accuracy: of the candidate and of the live model, on the same images.

@@ -57,7 +57,8 @@ def run_schedule(recipe: Recipe, schedule: Schedule, command: Sequence[str]) -> 
         times = [f'{each:%a %Y-%m-%d %H:%M %Z}' for each in schedule.next_times(now)]
         _say(f'{recipe.name}: {schedule.in_words()}; next {", ".join(times)}')
         ticks = Journal(recipe.home).ticks()
-        due = schedule.after(ticks[-1].started if ticks else now)
+        last = ticks[-1].started if ticks else now
+        due = schedule.after(min(last, now))  # the clock may have been ahead
         if due <= now:
             _say(f'the tick of {due:%Y-%m-%d %H:%M %Z} was missed; running it now')
         while not signals:

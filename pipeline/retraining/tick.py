@@ -145,9 +145,15 @@ def _retrying(config: RetrainConfig) -> tenacity.Retrying:
         retry=tenacity.retry_if_exception(_is_retryable),
         wait=tenacity.wait_exponential(config.backoff_seconds),
         stop=tenacity.stop_after_attempt(config.max_attempts),
-        before_sleep=tenacity.before_sleep_log(_log, logging.WARNING),
+        before_sleep=_log_pause,
         reraise=True,
     )
+
+
+def _log_pause(state: tenacity.RetryCallState) -> None:
+    assert state.outcome is not None
+    pause = f'{state.upcoming_sleep:g} s'
+    _log.warning('%s; the next attempt is in %s', state.outcome.exception(), pause)
 
 
 def _is_retryable(error: BaseException) -> bool:

@@ -17,6 +17,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]  # two runs of fourte
 MORE = """
   warm_start: latest_blessed
 evaluation: {baseline_accuracy: 0.0, max_drop: 1.0}
+retrain: {webhook_env: HOOK}
 """
 
 
@@ -83,6 +84,7 @@ def test_first_run_pushes_a_model_although_a_pod_is_killed(first):
     assert 'no warm start: no model has been blessed yet' in first.finished['trainer'].output
     assert 'Trainer done in' in first.finished['trainer'].output
     assert 'BLESSED and pushed to' in first.finished['pusher'].output
+    assert 'the environment variable HOOK with the URL' in first.finished['pusher'].output
 
 
 def test_finished_task_is_not_repeated(first):

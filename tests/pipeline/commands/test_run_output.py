@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import signal
 import sys
 from types import SimpleNamespace
 
@@ -99,6 +100,14 @@ def test_json_retrain_prints_tick_only_on_standard_output(call):
     tick = Tick.model_validate_json(done.out)
     assert (tick.verdict, tick.exit_code, tick.accuracy) == ('blessed', 0, 0.5)
     assert 'Trainer ...' in done.err
+
+
+def test_retrain_handles_sigterm_as_interrupt(call, monkeypatch):
+    handlers = {}
+    monkeypatch.setattr(signal, 'signal', handlers.__setitem__)
+    call('retrain', SEED_1)
+
+    assert handlers[signal.SIGTERM] is signal.default_int_handler
 
 
 def test_quiet_retrain_prints_warnings_and_decisions_only(call):

@@ -7,13 +7,13 @@ import threading
 import pytest
 from fake_server import URL, Stub
 
-from common.errors import ConfigError, KubeflowError
+from common.errors import KubeflowError
 from pipeline.config.kubeflow import ConnectionConfig
 from pipeline.kubeflow import client as client_module
 from pipeline.kubeflow.client import KubeflowClient
-from pipeline.retraining.cron import parse_schedule
+from pipeline.retraining.cron import Schedule
 
-NIGHTLY = parse_schedule('0 2 * * 1-5')
+NIGHTLY = Schedule('0 2 * * 1-5')
 LOGIN = Stub(200, '<html><title>Sign in\nto Dex</title></html>')
 
 
@@ -39,13 +39,16 @@ def test_submits_runs_and_creates_the_experiment_once(kubeflow, client, package)
     ]
 
 
-def test_schedule_has_no_concurrency_and_no_catchup(kubeflow, client, package):
-    client.create_schedule(package, 'nightly', {'word': 'hi'}, NIGHTLY)
+def test_schedule_has_no_concurrency_and_no_catchup(kubeflow, connect, package):
+    berlin = Schedule('0 2 * * 1-5', 'Europe/Berlin')
+    client = connect(cron_timezone='Europe/Berlin')
+
+    client.create_schedule(package, 'nightly', {'word': 'hi'}, berlin)
 
     (sent,) = kubeflow.stored['recurringruns']
     assert sent['trigger'] == {'cron_schedule': {'cron': '0 0 2 * * 1,2,3,4,5'}}
     assert (sent['max_concurrency'], sent['no_catchup'], sent['mode']) == (1, True, 'ENABLE')
-    assert sent['description'] == NIGHTLY.in_words()
+    assert sent['description'] == berlin.in_words()
     assert sent['runtime_config'] == {'parameters': {'word': 'hi'}}
 
 
@@ -78,16 +81,6 @@ def test_reports_old_schedule_that_cannot_be_deleted(kubeflow, client, package):
 
     with pytest.raises(KubeflowError, match=r'nightly was created, but an old one .* locked'):
         client.create_schedule(package, 'nightly', {}, NIGHTLY)
-
-
-def test_schedule_in_time_zone_of_cluster(kubeflow, connect, package):
-    berlin = parse_schedule('0 2 * * *', 'Europe/Berlin')
-
-    with pytest.raises(ConfigError, match='is in Europe/Berlin'):
-        connect().create_schedule(package, 'nightly', {}, berlin)
-    created = connect(cron_timezone='Europe/Berlin').create_schedule(package, 'n', {}, berlin)
-
-    assert created.cron == '0 0 2 * * *'
 
 
 def test_lists_schedules_of_all_pages_and_of_the_namespace(kubeflow, connect):
@@ -198,16 +191,18 @@ def test_reports_missing_tls():
 
 
 @pytest.mark.parametrize(
-    ('config', 'message'),
+    ('host', 'certificate', 'message'),
     [
-        ({}, r'^no host; set kubeflow\.connection\.host or \$KF_PIPELINES_ENDPOINT$'),
-        ({'host': 'https://a', 'ca_certificate': 'no.pem'}, r'certificate no\.pem does not exist'),
+        ('', None, r'^no host; set kubeflow\.connection\.host or \$KF_PIPELINES_ENDPOINT$'),
+        ('a:8080', None, r'^\$KF_PIPELINES_ENDPOINT: input should begin with http://'),
+        ('https://me:secret@a', None, r'^\$KF_PIPELINES_ENDPOINT: [^@]*; use token_env$'),
+        ('https://a', 'no.pem', r'certificate no\.pem does not exist'),
     ],
 )
-def test_reports_unusable_host_or_certificate(monkeypatch, config, message):
-    monkeypatch.delenv('KF_PIPELINES_ENDPOINT', raising=False)
+def test_reports_unusable_host_or_certificate(monkeypatch, host, certificate, message):
+    monkeypatch.setenv('KF_PIPELINES_ENDPOINT', host)
     with pytest.raises(KubeflowError, match=message):
-        KubeflowClient(ConnectionConfig(**config))
+        KubeflowClient(ConnectionConfig(ca_certificate=certificate))
 
 
 def test_multi_user_mode_requires_namespace(kubeflow, connect):

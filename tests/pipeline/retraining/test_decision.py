@@ -167,6 +167,13 @@ def test_recent_candidate_defers_training_by_age(decision, data, record_run, mon
     )
 
 
+def test_age_counts_from_the_push_if_the_spans_are_unknown(decision, data, recorder):
+    data(1)
+    recorder.run({})
+    assert not decision(days=29, min_new_images=9, max_age_days=30).train
+    assert decision(days=31, min_new_images=9, max_age_days=30).train
+
+
 def test_trains_if_the_serving_directory_is_empty(decision, data, record_run, tmp_path):
     data(1)
     record_run()

@@ -135,10 +135,11 @@ def test_warm_start_is_optional(tick, configured, used):
     assert module.run.calls[0].trainer.warm_start == used
 
 
-def test_failed_run_is_retried_with_doubling_pauses(tick, pauses):
+def test_failed_run_is_retried_with_doubling_pauses(tick, pauses, caplog):
     errors = [RunError('Trainer failed'), RunError('Trainer failed')]
     found = tick(*errors, outcome(), max_attempts=3, backoff_seconds=5)
     assert (found.verdict, found.attempts, pauses) == ('blessed', 3, [5, 10])
+    assert 'Trainer failed; the next attempt is in 10 s' in caplog.messages
 
 
 @pytest.mark.parametrize(
