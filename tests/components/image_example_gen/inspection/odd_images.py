@@ -84,6 +84,8 @@ def _bad_jpegs():
     cmyk = made.jpeg(made.quarters().convert('CMYK'))
     zeros = detailed[: len(detailed) // 2].ljust(len(detailed), b'\0')
     other = 'unsupported format'
+    hidden = made.jpeg_of_size(24, 16)[frame : frame + 19]  # decoders skip it, as APP15
+    two_sizes = plain[:2] + b'\xff\0\0\4\xff\xef\0\x15' + hidden + plain[2:]
     return {
         'CMYK cut': (cmyk[:-300], Refused('truncated', f'after {len(cmyk) - 300:,} bytes')),
         'its end missing': (plain[:-2], Refused('truncated', 'in the middle')),
@@ -91,6 +93,7 @@ def _bad_jpegs():
         'header only': (plain[:scan], Refused('truncated', 'before its picture')),
         'no header': (plain[:2] + plain[scan:], Refused('damaged', 'size')),
         'nothing in it': (b'\xff\xd8\xff\xd9' + bytes(9), Refused('damaged', 'no picture')),
+        'two sizes': (two_sizes, Refused('damaged', 'two sizes')),
         'no rows': (made.jpeg_of_size(48, 0), Refused('damaged', '48 by 0 pixels')),
         'bomb': (made.jpeg_of_size(60_000, 60_000), Refused('too large', '64 megapixels')),
         'lossless': (_patched(plain, frame + 1, 0xC3), Refused(other, 'SOF3')),
@@ -169,7 +172,7 @@ def _gifs():
         'bytes between its blocks': (plain[:-1] + b'\0\0;', Accepted()),
         'bomb': (bomb, Refused('too large', 'megapixels')),
         'cut in the last frame': (frames[:-5], Refused('truncated', 'ends')),
-        'header only': (detailed[:13], Refused('truncated', '13 bytes')),
+        'header only': (detailed[:12], Refused('truncated', '12 bytes')),
         'nothing in it': (detailed[:10] + b'\0\0\0;', Refused('damaged', 'no picture')),
         'garbage in it': (detailed[:-1] + b'\x99' * 20, Refused('damaged', 'block')),
         **_cuts(detailed),

@@ -14,11 +14,13 @@ import pytest
 from common.errors import DataError
 from components.image_example_gen.sources.archive import extraction, source
 from components.image_example_gen.sources.archive.source import ArchiveSource
+from components.image_example_gen.sources.base.config import DataConfig
 from components.image_example_gen.sources.base.source_protocol import (
     BadImage,
     LabelledImage,
     every_image,
 )
+from components.image_example_gen.sources.factory import make_source
 
 PETS = {
     f'{name}/{number}.jpg': random.Random(f'{name}{number}').randbytes(700)
@@ -83,7 +85,8 @@ def patch(path, offset, contents):
 
 @pytest.mark.parametrize('kind', FORMATS)
 def test_reads_every_image_once(make, kind):
-    archive = ArchiveSource(make(kind=kind, name='misnamed.zip'))
+    path = make(kind=kind, name='misnamed.zip')
+    archive = make_source(DataConfig(source='archive', path=path))
     shards = pickle.loads(pickle.dumps(archive.shards()))
 
     assert (archive.classes, archive.count) == (('cats', 'dogs'), 6)

@@ -5,7 +5,9 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from common.errors import DataError
+from components.image_example_gen.sources.base.config import DataConfig
 from components.image_example_gen.sources.base.source_protocol import every_image
+from components.image_example_gen.sources.factory import make_source
 from components.image_example_gen.sources.tfds import TfdsSource
 
 
@@ -38,7 +40,7 @@ def no_network(monkeypatch):
 
 def test_yields_encoded_images_of_all_splits_in_shards(monkeypatch):
     monkeypatch.setattr('components.image_example_gen.sources.tfds.IMAGES_PER_SHARD', 10)
-    source = TfdsSource('tiny_digits')
+    source = make_source(DataConfig(source='tfds', dataset='tiny_digits'))
 
     parts = [list(shard.images()) for shard in source.shards()]
 
