@@ -9,11 +9,9 @@ from pathlib import Path
 
 import click.testing
 import pytest
-import tensorflow as tf
 from odd_images import bad_files
 from workspace import Workspace
 
-from common import features
 from components.evaluation.config import SLICED_BY
 from components.evaluation.metrics.evaluation_files import read_evaluation
 from components.evaluation.results import METRICS
@@ -25,22 +23,14 @@ data:
 evaluation:
   baseline_accuracy: 0.9
 """
-COMPONENTS = [
+BEFORE_TRAINER = {  # without those that are never cached
     'ImageExampleGen',
     'ImportSchemaGen',
     'StatisticsGen',
     'ExampleValidator',
-    'PreviousStatistics',
     'AnomalyGate',
     'Transform',
-    'Trainer',
-    'BaselineResolver',
-    'Evaluator',
-    'RobustnessEvaluator',
-    'ServingCheck',
-    'ModelGate',
-    'Pusher',
-]
+}
 NEVER_CACHED = ('PreviousStatistics', 'BaselineResolver', 'Pusher')
 
 
@@ -104,8 +94,8 @@ def test_interrupted_run_prints_one_line(interrupted):
 
 def test_next_run_reuses_finished_components(rejected):
     cached = re.findall(r'^(\w+) cached$', rejected[0].stdout, re.MULTILINE)
-    before = COMPONENTS[: COMPONENTS.index('Trainer')]
-    assert sorted(cached) == sorted(name for name in before if name not in NEVER_CACHED)
+    assert len(cached) == len(BEFORE_TRAINER)
+    assert set(cached) == BEFORE_TRAINER
 
 
 def test_model_that_breaks_a_rule_is_not_pushed(rejected):
@@ -118,11 +108,6 @@ def test_model_that_breaks_a_rule_is_not_pushed(rejected):
     objections = [each['reason'] for each in why['verdict']['rulings'] if each['passed'] is False]
     assert len(objections) == 1
     assert reason == f'NOT BLESSED: {objections[0]}'
-
-
-def test_prints_the_end_of_each_component(rejected):
-    ending = re.compile(r'^(\w+) (?:cached|done(?: in [\d.]+ s)?)$', re.MULTILINE)
-    assert sorted(ending.findall(rejected[0].stdout)) == sorted(COMPONENTS)
 
 
 def test_library_output_goes_to_the_log_only(workspace, first):
@@ -170,25 +155,6 @@ def test_output_to_pipe_has_no_control_characters(first):
 
 def test_run_deletes_its_activation_cache(workspace, first):
     assert not list(workspace.runs.rglob('*.records'))
-
-
-def test_signatures_of_the_pushed_model_return_equal_predictions(workspace, first):
-    model = tf.saved_model.load(str(first[1]))
-    folder = 'artifacts/ImageExampleGen/examples/*/span-1/Split-train'
-    records = sorted(workspace.runs.glob(f'{folder}/*'))
-    serialized = [record.numpy() for record in tf.data.TFRecordDataset(records[0]).take(8)]
-    images = [
-        tf.train.Example.FromString(each).features.feature[features.IMAGE_BYTES].bytes_list.value[0]
-        for each in serialized
-    ]
-    by_example = model.signatures['serving_default'](tf.constant(serialized))
-    by_image = model.signatures['serve_images'](tf.constant(images))
-    assert set(by_example) == {'probability', 'class', 'logit'}
-    for key in by_example:
-        assert by_example[key].shape == (8, 1)
-        assert by_example[key].numpy().tolist() == by_image[key].numpy().tolist()
-    likely = [b'dogs' if p > 0.5 else b'cats' for p in by_example['probability'].numpy().ravel()]
-    assert by_example['class'].numpy().ravel().tolist() == likely
 
 
 def test_evaluator_uses_the_test_split_only(workspace, first):

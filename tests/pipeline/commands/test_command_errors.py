@@ -108,10 +108,3 @@ def test_unexpected_errors_keep_their_traceback(error):
 def test_closed_pipe_prints_no_message():
     done = call_raising(BrokenPipeError(errno.EPIPE, 'Broken pipe'))
     assert (done.exit_code, done.stderr) == (1, '')
-
-
-def test_interrupted_run_prints_how_to_continue(call, monkeypatch):
-    monkeypatch.setattr(run_recipe, '_run', raising(KeyboardInterrupt()))
-    done = call('run')
-    assert done.code == 130
-    assert done.err == 'error: interrupted; run the same command again to continue\n'

@@ -4,10 +4,6 @@ from pydantic import ValidationError
 from pipeline.config.metadata_config import Address, MetadataConfig, parse_address
 
 
-def test_default_is_sqlite():
-    assert MetadataConfig().address == 'sqlite'
-
-
 @pytest.mark.parametrize(
     ('text', 'address'),
     [
