@@ -47,8 +47,8 @@ class Recorder:
         contexts = [self.pipeline, self.context('pipeline_run', f'run-{number}')]
         if model is None:
             examples = [
-                self.artifact('Examples', span=number, input_fingerprint=fingerprint)
-                for number, fingerprint in spans.items()
+                self.artifact('Examples', span=span, input_fingerprint=fingerprint)
+                for span, fingerprint in spans.items()
             ]
             model = self.artifact('Model', uri=f'{self.folder}/{number}')
             inputs = {'examples': examples, 'base_model': [base] if base else []}

@@ -195,23 +195,3 @@ def test_reports_of_two_runs_can_be_compared(workspace, second):
     assert '<td>not an image</td>' in earlier
     comparison = invoke(workspace, 'report', '--no-open', '--compare', 'previous', 'last')
     assert 'Both runs have the same recipe.' in Path(comparison.strip()).read_text()
-
-
-def test_data_anomalies_stop_the_run_before_transform(tmp_path, make_image_folder):
-    make_image_folder(tmp_path / 'pets' / 'train', per_class=130)
-    make_image_folder(tmp_path / 'pets' / 'validation', per_class=130, seed=1)
-    for number in range(110):
-        (tmp_path / f'pets/validation/dogs/dogs-1-{number}.jpg').unlink()
-    changes = (
-        'validation.on_skew=stop',
-        'validation.min_images=20',
-        'data.splits.test_share_of_validation=0.5',
-    )
-    options = [word for change in changes for word in ('--set', change)]
-    done = Workspace(tmp_path, tmp_path / 'pets', RECIPE).call('run', *options)
-    assert done.returncode == 1
-    assert 'Transform' not in done.stdout
-    (line,) = done.stderr.splitlines()
-    sentence = r'error: AnomalyGate failed: class balance of eval differs from train by 0\.3\d '
-    assert re.match(sentence + r'\(limit 0\.1\)', line)
-    assert re.search(r'the log is \S+\.log$', line)

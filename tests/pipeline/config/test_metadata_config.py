@@ -25,11 +25,9 @@ def test_parses_address_with_default_port(text, address):
     'address',
     [
         '',
-        'SQLITE',
         'metadata.sqlite',
         'postgres://u@host/db',
         'mysql:/u@host/db',
-        'grpc://',
         'grpc://host:port',
         'mysql://u@host:3306/db/more',
         'https://host',
