@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from example_outcome import outcome
+from example_records import write_records
 from example_run import example, picture
 from ml_metadata.proto import metadata_store_pb2
 
@@ -101,17 +102,11 @@ def test_counts_of_all_spans_and_quarantined_images(results, tmp_path, monkeypat
 
 
 def test_samples_are_balanced(results):
-    split = results('ImageExampleGen', 'examples') / 'Split-train'
-    split.mkdir()
-    with tf.io.TFRecordWriter(str(split / 'data-00000-of-00001')) as records:
-        for number in range(30):
-            name = b'cats' if number < 20 else b'dogs'
-            feature = {
-                CLASS_NAME: tf.train.Feature(bytes_list=tf.train.BytesList(value=[name])),
-                IMAGE_BYTES: tf.train.Feature(bytes_list=tf.train.BytesList(value=[picture(1)])),
-            }
-            record = tf.train.Example(features=tf.train.Features(feature=feature))
-            records.write(record.SerializeToString())
+    records = [
+        {CLASS_NAME: name, IMAGE_BYTES: picture(1)} for name in 20 * ['cats'] + 10 * ['dogs']
+    ]
+    folder = results('ImageExampleGen', 'examples')
+    write_records(folder / 'Split-train' / 'data-00000-of-00001', records)
 
     samples = page_images(results.all, example(robustness=None)).samples
 
