@@ -74,11 +74,18 @@ def test_error_class_sets_exit_code_and_message(call, tmp_path, monkeypatch, fam
     assert words in line
 
 
-def test_unexpected_error_of_run_names_its_log(call, monkeypatch):
-    monkeypatch.setattr(run_recipe, '_run', raising(ZeroDivisionError('division by zero')))
+@pytest.mark.parametrize(
+    ('error', 'code', 'message'),
+    [
+        (ZeroDivisionError('by zero'), 1, 'error: ZeroDivisionError: by zero; the log is '),
+        (KeyboardInterrupt(), 130, 'error: interrupted; run the same command again to continue\n'),
+    ],
+)
+def test_ended_run_prints_what_to_do(call, monkeypatch, error, code, message):
+    monkeypatch.setattr(run_recipe, '_run', raising(error))
     done = call('run')
-    assert done.code == 1
-    assert done.err.startswith('error: ZeroDivisionError: division by zero; the log is ')
+    assert done.code == code
+    assert done.err.startswith(message)
 
 
 @pytest.mark.parametrize(

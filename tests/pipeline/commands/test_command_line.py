@@ -127,9 +127,26 @@ def test_rejects_invalid_recipe_data_or_weights(
     assert words.format(tmp=tmp_path) in error
 
 
+def test_rejects_workdir_that_is_a_file(call, tmp_path):
+    (tmp_path / 'my runs').touch()
+    done = call('run')
+
+    assert done.code == 2
+    assert f'{tmp_path}/my runs/demo cannot be used: Not a directory' in done.err
+
+
 def test_rejected_run_logs_its_traceback(rejected, tmp_path):
     error = rejected('--data', tmp_path / 'pets')
 
     (log,) = (tmp_path / 'my runs' / 'demo' / 'logs').iterdir()
     assert '\nTraceback' in log.read_text()
     assert error in log.read_text()
+
+
+def test_too_few_images_fail_in_example_gen(call, tmp_path, make_image_folder):
+    size = ['--set', 'trainer.alpha=0.35', '--set', 'trainer.image_size=32', '--weights', 'random']
+    done = call('run', '--data', make_image_folder(tmp_path / 'pets', per_class=1), *size)
+
+    assert (done.code, done.out.count(' ...')) == (2, 1)
+    error = r'error: 2 images are too few: the \w+ split got none of class '
+    assert re.match(error, done.err.splitlines()[-1])
