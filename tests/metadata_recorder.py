@@ -46,7 +46,10 @@ class Recorder:
         number = next(self._numbers)
         contexts = [self.pipeline, self.context('pipeline_run', f'run-{number}')]
         if model is None:
-            examples = [self._examples(*span) for span in spans.items()]
+            examples = [
+                self.artifact('Examples', span=span, input_fingerprint=fingerprint)
+                for span, fingerprint in spans.items()
+            ]
             model = self.artifact('Model', uri=f'{self.folder}/{number}')
             inputs = {'examples': examples, 'base_model': [base] if base else []}
             custom_config = {
@@ -94,9 +97,6 @@ class Recorder:
             state,
         )
         return model
-
-    def _examples(self, number: int, fingerprint: str) -> mlmd.Artifact:
-        return self.artifact('Examples', span=number, input_fingerprint=fingerprint)
 
     def context(self, kind: str, name: str) -> mlmd.Context:
         """Adds a context."""

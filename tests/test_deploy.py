@@ -294,14 +294,10 @@ def test_services_run_the_installed_command_in_a_sandbox(name):
     assert (sandbox['User'], sandbox['ProtectSystem']) == ('catdog', 'strict')
 
 
-def test_services_stop_on_signals_that_record_the_result():
-    """A tick records its result after SIGINT and not after SIGTERM."""
+def test_services_record_their_result_and_do_not_restart_with_invalid_recipes():
     assert read_unit('catdog-retrain.service')['Service']['KillSignal'] == 'SIGINT'
     assert read_unit('catdog-.service.d/sandbox.conf')['Service']['KillMode'] == 'mixed'
     assert instructions('STOPSIGNAL') == ['SIGINT']
-
-
-def test_service_does_not_restart_with_an_invalid_recipe():
     assert read_unit('catdog-schedule.service')['Service']['RestartPreventExitStatus'] == '2'
 
 

@@ -9,11 +9,9 @@ from pathlib import Path
 
 import click.testing
 import pytest
-import tensorflow as tf
 from odd_images import bad_files
 from workspace import Workspace
 
-from common import features
 from components.evaluation.config import SLICED_BY
 from components.evaluation.metrics.evaluation_files import read_evaluation
 from components.evaluation.results import METRICS
@@ -25,22 +23,14 @@ data:
 evaluation:
   baseline_accuracy: 0.9
 """
-COMPONENTS = [
+BEFORE_TRAINER = {  # without those that are never cached
     'ImageExampleGen',
     'ImportSchemaGen',
     'StatisticsGen',
     'ExampleValidator',
-    'PreviousStatistics',
     'AnomalyGate',
     'Transform',
-    'Trainer',
-    'BaselineResolver',
-    'Evaluator',
-    'RobustnessEvaluator',
-    'ServingCheck',
-    'ModelGate',
-    'Pusher',
-]
+}
 NEVER_CACHED = ('PreviousStatistics', 'BaselineResolver', 'Pusher')
 
 
@@ -104,8 +94,8 @@ def test_interrupted_run_prints_one_line(interrupted):
 
 def test_next_run_reuses_finished_components(rejected):
     cached = re.findall(r'^(\w+) cached$', rejected[0].stdout, re.MULTILINE)
-    before = COMPONENTS[: COMPONENTS.index('Trainer')]
-    assert sorted(cached) == sorted(name for name in before if name not in NEVER_CACHED)
+    assert len(cached) == len(BEFORE_TRAINER)
+    assert set(cached) == BEFORE_TRAINER
 
 
 def test_model_that_breaks_a_rule_is_not_pushed(rejected):
@@ -118,11 +108,6 @@ def test_model_that_breaks_a_rule_is_not_pushed(rejected):
     objections = [each['reason'] for each in why['verdict']['rulings'] if each['passed'] is False]
     assert len(objections) == 1
     assert reason == f'NOT BLESSED: {objections[0]}'
-
-
-def test_prints_the_end_of_each_component(rejected):
-    ending = re.compile(r'^(\w+) (?:cached|done(?: in [\d.]+ s)?)$', re.MULTILINE)
-    assert sorted(ending.findall(rejected[0].stdout)) == sorted(COMPONENTS)
 
 
 def test_library_output_goes_to_the_log_only(workspace, first):
@@ -172,25 +157,6 @@ def test_run_deletes_its_activation_cache(workspace, first):
     assert not list(workspace.runs.rglob('*.records'))
 
 
-def test_signatures_of_the_pushed_model_return_equal_predictions(workspace, first):
-    model = tf.saved_model.load(str(first[1]))
-    folder = 'artifacts/ImageExampleGen/examples/*/span-1/Split-train'
-    records = sorted(workspace.runs.glob(f'{folder}/*'))
-    serialized = [record.numpy() for record in tf.data.TFRecordDataset(records[0]).take(8)]
-    images = [
-        tf.train.Example.FromString(each).features.feature[features.IMAGE_BYTES].bytes_list.value[0]
-        for each in serialized
-    ]
-    by_example = model.signatures['serving_default'](tf.constant(serialized))
-    by_image = model.signatures['serve_images'](tf.constant(images))
-    assert set(by_example) == {'probability', 'class', 'logit'}
-    for key in by_example:
-        assert by_example[key].shape == (8, 1)
-        assert by_example[key].numpy().tolist() == by_image[key].numpy().tolist()
-    likely = [b'dogs' if p > 0.5 else b'cats' for p in by_example['probability'].numpy().ravel()]
-    assert by_example['class'].numpy().ravel().tolist() == likely
-
-
 def test_evaluator_uses_the_test_split_only(workspace, first):
     (manifest,) = workspace.runs.glob('artifacts/ImageExampleGen/examples/*/span-1/manifest.json')
     counts = json.loads(manifest.read_text())['counts']['test']
@@ -229,23 +195,3 @@ def test_reports_of_two_runs_can_be_compared(workspace, second):
     assert '<td>not an image</td>' in earlier
     comparison = invoke(workspace, 'report', '--no-open', '--compare', 'previous', 'last')
     assert 'Both runs have the same recipe.' in Path(comparison.strip()).read_text()
-
-
-def test_data_anomalies_stop_the_run_before_transform(tmp_path, make_image_folder):
-    make_image_folder(tmp_path / 'pets' / 'train', per_class=130)
-    make_image_folder(tmp_path / 'pets' / 'validation', per_class=130, seed=1)
-    for number in range(110):
-        (tmp_path / f'pets/validation/dogs/dogs-1-{number}.jpg').unlink()
-    changes = (
-        'validation.on_skew=stop',
-        'validation.min_images=20',
-        'data.splits.test_share_of_validation=0.5',
-    )
-    options = [word for change in changes for word in ('--set', change)]
-    done = Workspace(tmp_path, tmp_path / 'pets', RECIPE).call('run', *options)
-    assert done.returncode == 1
-    assert 'Transform' not in done.stdout
-    (line,) = done.stderr.splitlines()
-    sentence = r'error: AnomalyGate failed: class balance of eval differs from train by 0\.3\d '
-    assert re.match(sentence + r'\(limit 0\.1\)', line)
-    assert re.search(r'the log is \S+\.log$', line)

@@ -10,25 +10,10 @@ from workspace import RUNNER
 
 @pytest.mark.slow
 def test_head_alone_classifies_cats_and_dogs(tmp_path, photographs, imagenet_weights):
+    words = ['run', '--config', 'cats_vs_dogs', '--workdir', tmp_path, '--data', photographs]
+    words += ['--weights', imagenet_weights, '--set', 'trainer.fine_tune.epochs=0']
     done = subprocess.run(
-        [
-            sys.executable,
-            RUNNER,
-            'run',
-            '--config',
-            'cats_vs_dogs',
-            '--workdir',
-            tmp_path,
-            '--data',
-            photographs,
-            '--weights',
-            imagenet_weights,
-            '--set',
-            'trainer.fine_tune.epochs=0',
-        ],
-        capture_output=True,
-        text=True,
-        timeout=400,
+        [sys.executable, RUNNER, *words], capture_output=True, text=True, timeout=400
     )
     assert done.returncode in (0, 3), done.stdout + done.stderr
     summary = json.loads((tmp_path / 'cats_vs_dogs' / 'last_run.json').read_text())

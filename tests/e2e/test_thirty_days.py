@@ -279,12 +279,3 @@ def test_small_span_is_not_trained_until_more_images_arrive(month):
     assert 'min_new_images is 20' in month.ticks[FEW].reason
     assert month.ticks[MORE].new == (6, 7)
     assert 'span 8 is new (6 images); min_new_images is 20' in month.ticks[30].reason
-
-
-def test_lineage_of_the_live_model_reaches_the_first(month):
-    store = open_store(month.recipe.metadata, month.recipe.home)
-    found = trace(store, 'squares', month.versions[-1].name)
-    assert [each.version for each in found.parents] == [
-        version.name for version in reversed(month.versions[:-1])
-    ]
-    assert found.baseline.version == month.versions[-2].name

@@ -6,11 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
-import tensorflow as tf
 from workspace import RUNNER
 
 pytestmark = pytest.mark.slow
@@ -102,15 +100,3 @@ def test_next_run_starts_from_the_last_blessed_model(run, first):
     assert Path(model).parent == run.home / 'artifacts' / 'Trainer' / 'model'
     assert 'no previous model)' in first
     assert re.search(r'previous model [0-9.]+\)$', second, re.MULTILINE)
-
-
-def test_model_of_three_classes_predicts_three_probabilities(run, first):
-    newest = max(run.home.glob('serving/*'))
-    assert json.loads((newest / 'assets.extra' / 'classes.json').read_text()) == list(CLASSES)
-    predict = tf.saved_model.load(str(newest)).signatures['serve_images']
-    pixels = tf.io.encode_png(np.full((32, 32, 3), 200, np.uint8))
-    predictions = predict(tf.stack([pixels] * 2))
-    probability = predictions['probability'].numpy()
-    assert probability.shape == (2, 3)
-    assert probability.sum(axis=1) == pytest.approx([1, 1])
-    assert predictions['class'].numpy()[0, 0].decode() == CLASSES[probability[0].argmax()]

@@ -3,13 +3,11 @@
 import os
 import sqlite3
 
-import click.testing
 import pytest
 
 from common.errors import MetadataError
 from pipeline.config.metadata_config import MetadataConfig
 from pipeline.metadata_store import SQLITE_FILE, check_file, open_store
-from pipeline_runner import main
 
 REMEDY = 'restore a backup, or move the file away to start without the history of earlier runs'
 COMMANDS = {
@@ -73,11 +71,10 @@ def test_accepts_intact_file_during_a_transaction(home):
 
 
 @pytest.mark.parametrize('command', COMMANDS)
-def test_commands_report_damage_without_changing_the_file(home, command):
+def test_commands_report_damage_without_changing_the_file(home, invoke, command):
     overwrite(home / SQLITE_FILE)
-    options = ['--set', 'name=pets', '--workdir', str(home.parent)]
 
-    done = click.testing.CliRunner().invoke(main, [command, *COMMANDS[command], *options])
+    done = invoke(command, *COMMANDS[command])
 
     assert done.exit_code == (1 if command == 'retrain' else 2)
     assert done.stderr.endswith(f'cannot be used: file is not a database; {REMEDY}\n')

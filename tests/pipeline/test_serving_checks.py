@@ -5,7 +5,6 @@ import json
 import pytest
 from tfx.orchestration.pipeline import Pipeline
 
-from common.errors import ConfigError
 from pipeline.config.recipe import load_recipe
 from pipeline.graph import create_pipeline
 
@@ -35,8 +34,3 @@ def test_lite_converter_uses_formats_and_threshold_of_recipe(nodes):
     node = nodes(('lite', {'formats': ['int8']}), ('trainer.threshold', 0.7))['LiteConverter']
     assert json.loads(node.exec_properties['lite'])['formats'] == ['int8']
     assert node.exec_properties['threshold'] == 0.7
-
-
-def test_unknown_lite_format_lists_valid_ones():
-    with pytest.raises(ConfigError, match=r"lite\.formats\.0: .*'float16' or 'int8'.*'int4'"):
-        load_recipe('demo', [('lite', {'formats': ['int4']})])

@@ -74,11 +74,18 @@ def test_error_class_sets_exit_code_and_message(call, tmp_path, monkeypatch, fam
     assert words in line
 
 
-def test_unexpected_error_of_run_names_its_log(call, monkeypatch):
-    monkeypatch.setattr(run_recipe, '_run', raising(ZeroDivisionError('division by zero')))
+@pytest.mark.parametrize(
+    ('error', 'code', 'message'),
+    [
+        (ZeroDivisionError('by zero'), 1, 'error: ZeroDivisionError: by zero; the log is '),
+        (KeyboardInterrupt(), 130, 'error: interrupted; run the same command again to continue\n'),
+    ],
+)
+def test_ended_run_prints_what_to_do(call, monkeypatch, error, code, message):
+    monkeypatch.setattr(run_recipe, '_run', raising(error))
     done = call('run')
-    assert done.code == 1
-    assert done.err.startswith('error: ZeroDivisionError: division by zero; the log is ')
+    assert done.code == code
+    assert done.err.startswith(message)
 
 
 @pytest.mark.parametrize(
@@ -108,10 +115,3 @@ def test_unexpected_errors_keep_their_traceback(error):
 def test_closed_pipe_prints_no_message():
     done = call_raising(BrokenPipeError(errno.EPIPE, 'Broken pipe'))
     assert (done.exit_code, done.stderr) == (1, '')
-
-
-def test_interrupted_run_prints_how_to_continue(call, monkeypatch):
-    monkeypatch.setattr(run_recipe, '_run', raising(KeyboardInterrupt()))
-    done = call('run')
-    assert done.code == 130
-    assert done.err == 'error: interrupted; run the same command again to continue\n'

@@ -6,7 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import filelock
 import pytest
 import yaml
 
@@ -134,14 +133,6 @@ def test_rejects_workdir_that_is_a_file(call, tmp_path):
 
     assert done.code == 2
     assert f'{tmp_path}/my runs/demo cannot be used: Not a directory' in done.err
-
-
-def test_rejects_second_run_of_the_recipe(rejected, tmp_path):
-    home = tmp_path / 'my runs' / 'demo'
-    home.mkdir(parents=True)
-
-    with filelock.FileLock(home / '.lock'):
-        assert str(home) in rejected()
 
 
 def test_rejected_run_logs_its_traceback(rejected, tmp_path):

@@ -139,9 +139,3 @@ def test_rejects_unsuitable_model_or_folder_for_overlays(model, broken, images, 
         done = call('--model', folder, '--explain', tmp_path / 'why', images)
         assert (done.exit_code, done.stdout) == (2, '')
         assert done.stderr.startswith(f'error: {message}')
-
-
-def test_rejects_call_without_live_model(tmp_path):
-    done = call('--workdir', tmp_path, 'cat.jpg')
-    assert done.exit_code == 2
-    assert '/demo/serving' in done.stderr

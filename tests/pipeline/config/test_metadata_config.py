@@ -4,10 +4,6 @@ from pydantic import ValidationError
 from pipeline.config.metadata_config import Address, MetadataConfig, parse_address
 
 
-def test_default_is_sqlite():
-    assert MetadataConfig().address == 'sqlite'
-
-
 @pytest.mark.parametrize(
     ('text', 'address'),
     [
@@ -29,11 +25,9 @@ def test_parses_address_with_default_port(text, address):
     'address',
     [
         '',
-        'SQLITE',
         'metadata.sqlite',
         'postgres://u@host/db',
         'mysql:/u@host/db',
-        'grpc://',
         'grpc://host:port',
         'mysql://u@host:3306/db/more',
         'https://host',

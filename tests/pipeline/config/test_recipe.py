@@ -17,36 +17,6 @@ def write(tmp_path):
     return write_recipe
 
 
-@pytest.mark.parametrize('path', sorted(RECIPES.glob('*.yaml')), ids=lambda path: path.stem)
-def test_included_recipes_load_by_name_and_have_descriptions(path):
-    recipe = load_recipe(path.stem)
-
-    assert recipe.name == path.stem
-    assert recipe.description
-
-
-def test_empty_recipe_has_defaults(write):
-    recipe = load_recipe(write('{}'))
-
-    assert recipe.data.source == 'drawings'
-    assert recipe.data.splits == SplitConfig(train=3, eval=1, test=1, test_share_of_validation=0.2)
-    assert (recipe.trainer.image_size, recipe.trainer.alpha) == (160, 1.0)
-    assert recipe.evaluation.baseline_accuracy == 0.9
-
-
-@pytest.mark.parametrize(('text', 'name'), [('description: a', 'mine'), ('name: other', 'other')])
-def test_name_defaults_to_file_name(write, text, name):
-    assert load_recipe(write(text)).name == name
-
-
-def test_serving_directory_is_in_home_or_given(write, tmp_path):
-    recipe = load_recipe(write('{}'), [('workdir', str(tmp_path))])
-    assert recipe.serving_directory == recipe.home / 'serving' == tmp_path / 'mine' / 'serving'
-
-    recipe = load_recipe(write(f'push_directory: {tmp_path}/models'))
-    assert recipe.serving_directory == tmp_path / 'models'
-
-
 def test_overrides_change_single_keys_in_order(write):
     path = write('trainer: {fine_tune: {epochs: 5}}')
     changes = [

@@ -5,7 +5,6 @@ import os
 from pathlib import Path
 
 import pytest
-import tensorflow as tf
 from ml_metadata.proto import metadata_store_pb2
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact
 from tfx.dsl.component.experimental.decorators import component
@@ -14,9 +13,7 @@ from tfx.orchestration.pipeline import Pipeline
 from tfx.types import standard_artifacts
 
 from common import console
-from common.features import SPLITS
 from components.image_example_gen.component import ImageExampleGen
-from components.image_example_gen.import_component import ImportCanonicalExamples
 from components.image_example_gen.sources.base.config import DataConfig
 from pipeline.execution import cached_outputs
 from pipeline.execution.cached_outputs import find_damage, list_files
@@ -123,55 +120,28 @@ def test_truncated_file_is_reported_with_both_sizes(runs):
     assert f'{truncated} has 2 bytes instead of 5 bytes' in runs.output
 
 
-@pytest.fixture
-def ingest(tmp_path):
-    """`ingest(node)` runs an ExampleGen; returns whether it was cached, and its output folder."""
-
-    def run(node):
-        results, _ = run_pipeline(tmp_path, [node])
-        (result,) = results.values()
-        return result.cached, Path(result.outputs['examples'][0].uri)
-
-    return run
-
-
 @pytest.mark.parametrize('lost', ['Split-train/data_tfrecord-00000-of-00001', 'index.npy'])
-def test_damaged_records_are_written_again_and_not_linked(
-    tmp_path, make_image_folder, ingest, lost
-):
+def test_damaged_records_are_written_again_and_not_linked(tmp_path, make_image_folder, lost):
     images = make_image_folder(tmp_path / 'images', per_class=20)
     data = DataConfig.model_validate({'source': 'folder', 'path': str(images)})
 
-    cached, first = ingest(ImageExampleGen(data))
-    assert not cached
+    def ingest():
+        """Whether ImageExampleGen was cached, and its output folder."""
+        results, _ = run_pipeline(tmp_path, [ImageExampleGen(data)])
+        (result,) = results.values()
+        return result.cached, Path(result.outputs['examples'][0].uri)
+
+    def files_in(folder):
+        return {str(file.relative_to(folder)) for file in folder.rglob('*') if file.is_file()}
+
+    _, first = ingest()
     (first / lost).unlink()
 
-    cached, second = ingest(ImageExampleGen(data))
+    cached, second = ingest()
 
     assert not cached
-    names = {str(file.relative_to(second)) for file in second.rglob('*') if file.is_file()}
-    assert lost in names
-    left = {str(file.relative_to(first)) for file in first.rglob('*') if file.is_file()}
-    assert names == {*left, lost}
-    assert ingest(ImageExampleGen(data)) == (True, second)
-
-
-def test_damaged_imported_records_are_imported_again(tmp_path, ingest):
-    for split in SPLITS:
-        (tmp_path / f'records/Split-{split}').mkdir(parents=True)
-        file = tmp_path / f'records/Split-{split}/data_tfrecord-00000-of-00001.gz'
-        with tf.io.TFRecordWriter(str(file), 'GZIP') as writer:
-            writer.write(tf.train.Example().SerializeToString())
-    cached, first = ingest(ImportCanonicalExamples(tmp_path / 'records'))
-    assert not cached
-    assert ingest(ImportCanonicalExamples(tmp_path / 'records')) == (True, first)
-    (lost,) = (first / 'Split-eval').iterdir()
-    lost.unlink()
-
-    cached, second = ingest(ImportCanonicalExamples(tmp_path / 'records'))
-
-    assert not cached
-    assert (second / 'Split-eval' / lost.name).exists()
+    assert files_in(second) == {*files_in(first), lost}
+    assert ingest() == (True, second)
 
 
 def test_large_listings_compare_folders(tmp_path, monkeypatch):

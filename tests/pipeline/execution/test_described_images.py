@@ -1,8 +1,8 @@
 """Statistics and anomalies of records, with StatisticsGen and the curated schema."""
 
 import pytest
-import tensorflow as tf
 import tensorflow_data_validation as tfdv
+from example_records import write_records
 from tfx.components.statistics_gen.executor import Executor
 from tfx.components.statistics_gen.stats_artifact_utils import load_statistics
 from tfx.components.util import examples_utils
@@ -41,26 +41,12 @@ SPLITS = {
 }
 
 
-def as_feature(value):
-    if isinstance(value, float):
-        return tf.train.Feature(float_list=tf.train.FloatList(value=[value]))
-    if isinstance(value, int):
-        return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
-    return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
-
-
 @pytest.fixture(scope='module')
 def statistics(tmp_path_factory):
     """`statistics[split]`: statistics of the records in SPLITS."""
     folder = tmp_path_factory.mktemp('described')
     for split, records in SPLITS.items():
-        (folder / 'examples' / f'Split-{split}').mkdir(parents=True)
-        file = folder / 'examples' / f'Split-{split}' / 'data_tfrecord-00000-of-00001'
-        with tf.io.TFRecordWriter(str(file)) as writer:
-            for record in records:
-                feature = {name: as_feature(value) for name, value in record.items()}
-                example = tf.train.Example(features=tf.train.Features(feature=feature))
-                writer.write(example.SerializeToString())
+        write_records(folder / f'examples/Split-{split}/data_tfrecord-00000-of-00001', records)
     examples, described = standard_artifacts.Examples(), standard_artifacts.ExampleStatistics()
     examples.uri, described.uri = str(folder / 'examples'), str(folder / 'statistics')
     examples.split_names = artifact_utils.encode_split_names(list(SPLITS))

@@ -5,34 +5,20 @@ import sys
 from pathlib import Path
 
 import pytest
+from example_outcome import outcome
 
 from common import console
 from components.evaluation.results import AUC, ECE, LOG_LOSS, Estimate
 from components.image_example_gen.ingestion.tally import Tally
 from pipeline.execution.image_counts import Images
 from pipeline.execution.launch import NodeResult
-from pipeline.execution.outcome import Outcome, show_outcome, write_summary
+from pipeline.execution.outcome import show_outcome, write_summary
 
 METRICS = {
     AUC: Estimate(value=0.991, low=0.974, high=0.997),
     ECE: Estimate(value=None),
     LOG_LOSS: Estimate(value=0.2),
 }
-
-
-def outcome(**changes):
-    values = {
-        'run_id': '1',
-        'blessed': True,
-        'unchanged': False,
-        'accuracy': 0.95,
-        'baseline_accuracy': 0.9,
-        'previous_accuracy': None,
-        'reasons': (),
-        'pushed_to': Path('/m/2'),
-        'newest_version': Path('/m/2'),
-    }
-    return Outcome(**{**values, **changes})
 
 
 @pytest.fixture
@@ -50,13 +36,10 @@ def printed(capsys):
 @pytest.mark.parametrize(
     ('end', 'words'),
     [
-        (outcome(), 'BLESSED and pushed to /m/2'),
-        (outcome(unchanged=True), 'BLESSED, unchanged; live in /m/2'),
-        (
-            outcome(unchanged=True, newest_version=Path('/m/3')),
-            'but the newest version there is /m/3',
-        ),
-        (outcome(newest_version=Path('/m/9')), 'and pushed to /m/2, but the newest version there'),
+        (outcome(), 'BLESSED and pushed to /serving/7'),
+        (outcome(unchanged=True), 'BLESSED, unchanged; live in /serving/7'),
+        (outcome(unchanged=True, newest_version=Path('/8')), 'but the newest version there is /8'),
+        (outcome(newest_version=Path('/8')), 'pushed to /serving/7, but the newest version there'),
         (outcome(unchanged=True, newest_version=None), 'but the newest version there is none'),
         (outcome(blessed=False, reasons=('too [bold]low', 'b')), 'NOT BLESSED: too [bold]low; b'),
         (outcome(), 'test accuracy 0.9500 (threshold 0.9000, no previous model)'),
@@ -107,15 +90,10 @@ def test_quiet_prints_decision_and_warnings_only(printed):
     assert text == 'warning: dark\nNOT BLESSED: too low\n'
 
 
-def test_summary_of_nan_accuracy_is_null(tmp_path):
-    write_summary(tmp_path / 'last_run.json', {}, outcome(accuracy=None), seconds=1.0)
-    assert '"accuracy": null' in (tmp_path / 'last_run.json').read_text()
-
-
 def test_summary_has_outcome_and_durations(tmp_path):
     images = Images(Tally(seen=3, bad={'empty': 1}), (Path('/q/\udce9'),))
     results = {'pre_x': NodeResult('pre_x', 1.5, cached=True, outputs={})}
-    end = outcome(metrics=METRICS, images=images)
+    end = outcome(accuracy=None, metrics=METRICS, images=images)
     write_summary(tmp_path / 'last_run.json', results, end, seconds=2.0)
 
     summary = json.loads((tmp_path / 'last_run.json').read_text())
@@ -124,4 +102,4 @@ def test_summary_has_outcome_and_durations(tmp_path):
     assert summary['metrics'][AUC] == {'value': 0.991, 'low': 0.974, 'high': 0.997}
     assert summary['images']['tally']['bad'] == {'empty': 1}
     assert summary['images']['lists'] == ['/q/\udce9']
-    assert summary['pushed_to'] == '/m/2'
+    assert (summary['pushed_to'], summary['accuracy']) == ('/serving/7', None)

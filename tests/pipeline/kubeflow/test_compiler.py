@@ -83,6 +83,7 @@ def test_kfp_loads_compiled_file(compiled):
         ('imageexamplegen', set()),
         ('newest-spans', {'imageexamplegen'}),
         ('previous-statistics', {'statisticsgen'}),
+        ('transform', {'imageexamplegen', 'importschemagen', 'anomalygate'}),
         ('trainer', {'imageexamplegen', 'transform', 'warm-start-resolver'}),
         ('evaluator', {'newest-spans', 'trainer', 'baseline-resolver'}),
         ('modelgate', {'trainer', 'baseline-resolver', 'evaluator', 'servingcheck'}),

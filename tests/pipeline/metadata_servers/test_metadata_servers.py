@@ -1,5 +1,6 @@
 """Connections to MariaDB and gRPC servers, their errors, and nodes that use them."""
 
+import json
 import re
 import socket
 import subprocess
@@ -179,17 +180,14 @@ def test_launches_and_caches_nodes(server, request, tmp_path):
 @pytest.mark.slow
 def test_run_on_mysql_pushes_model(mysql, tmp_path, make_image_folder):
     images = make_image_folder(tmp_path / 'pets', per_class=100)
+    stages = {
+        'feature_extraction': {'epochs': 0},
+        'fine_tune': {'from_layer': 0, 'batch_norm': 'train', 'epochs': 12, 'learning_rate': 0.01},
+    }
     command = [sys.executable, 'pipeline_runner.py', 'run', '--data', images, '--workdir', tmp_path]
-    fine_tune = ('from_layer=0', 'batch_norm=train', 'epochs=12', 'learning_rate=0.01')
-    settings = (
-        'name=squares',
-        f'metadata.address={mysql("catdog_run")}',
-        *(f'trainer.{key}={value}' for key, value in SQUARES.items()),
-        'trainer.feature_extraction.epochs=0',
-        *(f'trainer.fine_tune.{each}' for each in fine_tune),
-        'evaluation.baseline_accuracy=0',
-    )
-    command += [f'--set={each}' for each in settings]
+    command += ['--set=name=squares', '--set=evaluation.baseline_accuracy=0']
+    command += [f'--set=metadata.address={mysql("catdog_run")}']
+    command += [f'--set=trainer={json.dumps({**SQUARES, **stages})}']
 
     done = subprocess.run(command, capture_output=True, cwd=REPOSITORY, text=True, timeout=300)
 

@@ -3,12 +3,10 @@
 import json
 from pathlib import Path
 
-import click.testing
 import pytest
 
 from common.blessing import OVERRIDE_FILE, ManualOverride, write_override
 from components.evaluation.gate.verdict import VERDICT_FILE, Ruling, Verdict, write_verdict
-from pipeline_runner import main
 
 DARK = 'accuracy on dark images 0.883, floor 0.90 (n=212)'
 YES = Verdict(rulings=(Ruling(rule='baseline', passed=True, reason='accuracy 0.950, base'),))
@@ -42,24 +40,15 @@ def evaluate(tmp_path, recorder, monkeypatch):
     return record
 
 
-@pytest.fixture
-def why(tmp_path):
-    def call(*arguments):
-        options = ['--set', 'name=pets', '--workdir', str(tmp_path)]
-        return click.testing.CliRunner().invoke(main, ['why', *options, *arguments])
-
-    return call
-
-
 def lines(done):
     assert (done.exit_code, done.stderr) == (0, '')
     return [line.rstrip() for line in done.stdout.splitlines()]
 
 
-def test_prints_one_line_per_rule(evaluate, why):
+def test_prints_one_line_per_rule(evaluate, invoke):
     model = evaluate(NO)
 
-    verdict, *text = lines(why())
+    verdict, *text = lines(invoke('why'))
 
     assert verdict.startswith('NOT BLESSED: the model of run gate-')
     assert text == [
@@ -72,23 +61,23 @@ def test_prints_one_line_per_rule(evaluate, why):
     ]
 
 
-def test_prints_latest_decision_with_versions(evaluate, why):
+def test_prints_latest_decision_with_versions(evaluate, invoke):
     first = evaluate(YES)
     second = evaluate(YES, baseline=first)
 
-    verdict, model, baseline = lines(why())[:3]
+    verdict, model, baseline = lines(invoke('why'))[:3]
 
     assert verdict.startswith('BLESSED: ')
     assert model == f'model: {second.uri} (version 1002)'
     assert baseline == f'compared with: {first.uri} (version 1001)'
 
 
-def test_manual_override_has_precedence(evaluate, why):
+def test_manual_override_has_precedence(evaluate, invoke):
     model = evaluate(NO)
     values = {'reason': 'dark ones are rare', 'moment': '2026-11-21T09:30Z'}
     write_override(Path(model.uri), ManualOverride(blessed=True, person='eve', **values))
 
-    text = lines(why())
+    text = lines(invoke('why'))
 
     assert text[0].startswith('BLESSED: ')
     assert f'failed   {DARK}' in text
@@ -98,10 +87,10 @@ def test_manual_override_has_precedence(evaluate, why):
     ]
 
 
-def test_decision_as_json(evaluate, why):
+def test_decision_as_json(evaluate, invoke):
     model = evaluate(NO)
 
-    values = json.loads(why('--json').stdout)
+    values = json.loads(invoke('why', '--json').stdout)
 
     assert (values['blessed'], values['model']) == (False, model.uri)
     assert [each['passed'] for each in values['verdict']['rulings']] == [True, False, None]
@@ -115,20 +104,20 @@ def test_decision_as_json(evaluate, why):
         (OVERRIDE_FILE, '{', f'{OVERRIDE_FILE} is damaged'),
     ],
 )
-def test_reports_unreadable_file(evaluate, why, file, text, words):
+def test_reports_unreadable_file(evaluate, invoke, file, text, words):
     path = Path(evaluate(NO).uri, file)
     path.unlink(missing_ok=True)
     if text:
         path.write_text(text)
 
-    done = why()
+    done = invoke('why')
 
     assert done.exit_code == 2
     assert words in done.stderr
 
 
-def test_reports_missing_run(why, tmp_path):
-    done = why()
+def test_reports_missing_run(invoke, tmp_path):
+    done = invoke('why')
 
     assert done.exit_code == 2
     assert done.stderr == 'error: pets has evaluated no model yet; run the recipe\n'

@@ -1,12 +1,9 @@
 """Lineage of pushed versions."""
 
-import json
-
 import pytest
 from rich.console import Console
 
 from common.errors import ModelError
-from pipeline.formatting import to_json
 from pipeline.registry.lineage import Lineage, as_tree, trace
 
 
@@ -82,10 +79,3 @@ def test_tree_shows_parents_spans_code_and_changed_hyperparameters(recorder):
     ):
         assert words in text
     assert 'batch_size' not in text
-
-
-def test_lineage_as_json(three):
-    values = json.loads(to_json(trace(three.store, 'pets', '1004')))
-    assert values['model']['spans'] == {'2': 'bbbb', '3': 'cccc'}
-    assert values['parents'][0]['hyperparameters']['alpha'] == 0.35
-    assert values['baseline']['version'] == '1002'

@@ -4,7 +4,6 @@ import json
 import re
 from pathlib import Path
 
-import click.testing
 import filelock
 import pytest
 from ml_metadata.errors import InternalError
@@ -20,7 +19,6 @@ from pipeline.registry.leftovers import finish_pushes
 from pipeline.registry.lineage import trace
 from pipeline.registry.provenance import Provenance, destination_of
 from pipeline.registry.recording import record_push
-from pipeline_runner import main
 
 WHY = ('--reason', 'why')
 
@@ -112,18 +110,14 @@ def three(pets, two):
 
 
 @pytest.fixture
-def call(pets, monkeypatch):
+def call(pets, invoke, monkeypatch):
     """Calls a command, with the metadata of `pets`."""
 
     def existing_store(*_):
         return pets.store if pets.recorder.models else None
 
-    def run(*arguments):
-        options = ['--workdir', str(pets.recipe.workdir), '--set', 'name=pets']
-        return click.testing.CliRunner().invoke(main, [*arguments, *options])
-
     monkeypatch.setattr('pipeline.metadata_store.existing_store', existing_store)
-    return run
+    return invoke
 
 
 def test_rollback_makes_previous_version_live_under_new_number(pets, two):

@@ -8,6 +8,8 @@ import types
 import numpy as np
 import pytest
 import tensorflow as tf
+from example_outcome import outcome
+from example_records import write_records
 from example_run import example, picture
 from ml_metadata.proto import metadata_store_pb2
 
@@ -21,7 +23,6 @@ from components.pusher.serving_folder import NOTE_FILE, Note
 from pipeline.config.recipe import load_recipe
 from pipeline.execution.image_counts import Images
 from pipeline.execution.launch import NodeResult
-from pipeline.execution.outcome import Outcome
 from pipeline.report.content import data_summary as data_summary_module
 from pipeline.report.content.data_summary import data_summary
 from pipeline.report.content.embedded_images import data_uri, page_images
@@ -57,30 +58,15 @@ def decided(results):
     return write
 
 
-def outcome_of(**changes: object) -> Outcome:
-    values = {
-        'run_id': 'run-7',
-        'blessed': True,
-        'unchanged': False,
-        'accuracy': 0.97,
-        'baseline_accuracy': 0.9,
-        'previous_accuracy': None,
-        'reasons': (),
-        'pushed_to': None,
-        'newest_version': None,
-    }
-    return Outcome(**{**values, **changes})
-
-
 @pytest.mark.parametrize(('version', 'live'), [('1', False), ('2', True)])
 def test_newest_version_is_live(results, decided, tmp_path, version, live):
     decided(True)
     note = tmp_path / version / NOTE_FILE
     note.parent.mkdir(parents=True)
     note.write_text(Note(version=int(version), pushed=PUSHED, digest='d').model_dump_json())
-    outcome = outcome_of(pushed_to=tmp_path / version, newest_version=tmp_path / '2')
+    run = outcome(pushed_to=tmp_path / version, newest_version=tmp_path / '2')
 
-    found = model_status(results.all, outcome)
+    found = model_status(results.all, run)
 
     assert (found.version, found.live, found.live_version) == (version, live, '2')
     assert (found.since, found.verdict.blessed) == (PUSHED, True)
@@ -89,7 +75,9 @@ def test_newest_version_is_live(results, decided, tmp_path, version, live):
 def test_manual_override_keeps_the_verdict(results, decided):
     decided(False)
 
-    found = model_status(results.all, outcome_of(manual_override='blessed by ann: for the demo'))
+    run = outcome(pushed_to=None, manual_override='blessed by ann: for the demo')
+
+    found = model_status(results.all, run)
 
     assert found.blessed
     assert found.manual_override == 'blessed by ann: for the demo'
@@ -114,17 +102,11 @@ def test_counts_of_all_spans_and_quarantined_images(results, tmp_path, monkeypat
 
 
 def test_samples_are_balanced(results):
-    split = results('ImageExampleGen', 'examples') / 'Split-train'
-    split.mkdir()
-    with tf.io.TFRecordWriter(str(split / 'data-00000-of-00001')) as records:
-        for number in range(30):
-            name = b'cats' if number < 20 else b'dogs'
-            feature = {
-                CLASS_NAME: tf.train.Feature(bytes_list=tf.train.BytesList(value=[name])),
-                IMAGE_BYTES: tf.train.Feature(bytes_list=tf.train.BytesList(value=[picture(1)])),
-            }
-            record = tf.train.Example(features=tf.train.Features(feature=feature))
-            records.write(record.SerializeToString())
+    records = [
+        {CLASS_NAME: name, IMAGE_BYTES: picture(1)} for name in 20 * ['cats'] + 10 * ['dogs']
+    ]
+    folder = results('ImageExampleGen', 'examples')
+    write_records(folder / 'Split-train' / 'data-00000-of-00001', records)
 
     samples = page_images(results.all, example(robustness=None)).samples
 
@@ -154,7 +136,7 @@ def test_thumbnail_is_small():
 def test_report_error_is_a_warning(tmp_path, capsys):
     recipe = load_recipe('demo', [('workdir', str(tmp_path))])
     with console.output_to(sys.stdout):
-        assert not write_report(tmp_path / 'page.html', recipe, {}, outcome_of(), 1.0)
+        assert not write_report(tmp_path / 'page.html', recipe, {}, outcome(), 1.0)
     captured = capsys.readouterr()
     assert captured.out.startswith('warning: the report cannot be written: ')
     assert 'Traceback' in captured.err

@@ -97,21 +97,11 @@ def examined(request, tmp_path_factory):
     )
     folder = tmp_path_factory.mktemp('browser')
     (folder / 'frames.html').write_text(text, encoding='utf-8')
-    dark = ['--blink-settings=preferredColorScheme=0'] if request.param == 'dark' else []
-    done = subprocess.run(
-        [
-            str(CHROMIUM),
-            *FLAGS,
-            *dark,
-            f'--user-data-dir={folder / "profile"}',
-            '--virtual-time-budget=60000',
-            '--dump-dom',
-            (folder / 'frames.html').as_uri(),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    options = ['--virtual-time-budget=60000', '--dump-dom', f'--user-data-dir={folder / "profile"}']
+    if request.param == 'dark':
+        options.append('--blink-settings=preferredColorScheme=0')
+    command = [str(CHROMIUM), *FLAGS, *options, (folder / 'frames.html').as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     printed = re.search('<pre>(.*)</pre>', done.stdout)
     assert printed, done.stderr
     messages = [line for line in done.stderr.splitlines() if ':CONSOLE:' in line]

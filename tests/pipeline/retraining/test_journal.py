@@ -20,10 +20,6 @@ def journal(tmp_path):
     return Journal(tmp_path)
 
 
-def test_missing_file_has_no_ticks(journal):
-    assert journal.ticks() == []
-
-
 def test_last_line_of_a_tick_is_its_state(journal):
     second = journal.start(NOW + DAY)
     first = journal.start(NOW)

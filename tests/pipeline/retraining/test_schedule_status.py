@@ -3,7 +3,6 @@
 import datetime
 import json
 
-import click.testing
 import filelock
 import pytest
 from rich.console import Console
@@ -12,7 +11,6 @@ from pipeline.config.recipe import Recipe
 from pipeline.retraining import schedule_status as module
 from pipeline.retraining.journal import Journal
 from pipeline.retraining.schedule_status import as_table, read_status
-from pipeline_runner import main
 
 NOW = datetime.datetime(2026, 11, 21, 12, tzinfo=datetime.timezone.utc)
 HOUR = datetime.timedelta(hours=1)
@@ -33,11 +31,6 @@ def journal(recipe):
 def schedule(recipe, journal):
     values = {'schedule': {'cron': '0 2 * * *', 'timezone': 'UTC'}, 'pid': 7}
     (recipe.home / 'schedule.json').write_text(json.dumps(values))
-
-
-def call(recipe, *options):
-    command = ['status', '--set', 'name=pets', '--workdir', str(recipe.workdir), *options]
-    return click.testing.CliRunner().invoke(main, command)
 
 
 def table(recipe) -> str:
@@ -109,9 +102,9 @@ def test_live_model_is_shown_with_its_spans(recipe, recorder, monkeypatch):
     assert '/2000, not pushed from here' in table(recipe)
 
 
-def test_command_prints_json(recipe, journal, schedule):
+def test_command_prints_json(invoke, journal, schedule):
     journal.start(NOW, verdict='skipped', reason='another')
-    values = json.loads(call(recipe, '--json').stdout)
+    values = json.loads(invoke('status', '--json').stdout)
     assert (values['recipe'], values['live']) == ('pets', None)
     assert values['ticks'][0]['verdict'] == 'skipped'
     assert values['schedule']['schedule'] == {'cron': '0 2 * * *', 'timezone': 'UTC'}
@@ -119,8 +112,8 @@ def test_command_prints_json(recipe, journal, schedule):
 
 
 @pytest.mark.parametrize('name', ['ticks.jsonl', '.tick.lock', 'schedule.json'])
-def test_command_reports_unreadable_file(journal, recipe, name):
+def test_command_reports_unreadable_file(invoke, journal, recipe, name):
     (recipe.home / name).symlink_to(name)  # a loop, which root cannot open either
-    done = call(recipe)
+    done = invoke('status')
     assert done.exit_code == 2
     assert done.stderr.startswith(f'error: {recipe.home}/{name} cannot be used: Too many levels')

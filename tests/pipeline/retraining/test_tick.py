@@ -1,11 +1,11 @@
 """One tick, with a fake runner that trains nothing."""
 
 import datetime
-from pathlib import Path
 
 import filelock
 import ml_metadata
 import pytest
+from example_outcome import outcome
 
 from common.errors import (
     AlreadyRunning,
@@ -20,7 +20,6 @@ from common.errors import (
     RunError,
 )
 from pipeline.config.recipe import Recipe
-from pipeline.execution.outcome import Outcome
 from pipeline.retraining import tick as module
 from pipeline.retraining.decision import Decision
 from pipeline.retraining.journal import Journal
@@ -28,21 +27,6 @@ from pipeline.retraining.tick import retrain
 
 NOW = datetime.datetime(2026, 11, 21, 2, tzinfo=datetime.timezone.utc)
 REASON = 'span 1 is new (4 images)'
-
-
-def outcome(**changes) -> Outcome:
-    values = {
-        'run_id': 'run-7',
-        'blessed': True,
-        'unchanged': False,
-        'accuracy': 0.95,
-        'baseline_accuracy': 0.9,
-        'previous_accuracy': 0.93,
-        'reasons': (),
-        'pushed_to': Path('/serving/7'),
-        'newest_version': Path('/serving/7'),
-    }
-    return Outcome(**{**values, **changes})
 
 
 def caused(error: Exception, *causes: Exception) -> Exception:
@@ -99,7 +83,7 @@ def tick(recipe, monkeypatch, pauses):
 
 
 def test_blessed_model_is_pushed(tick):
-    found = tick(outcome())
+    found = tick(outcome(previous_accuracy=0.93))
     assert (found.verdict, found.exit_code, found.attempts) == ('blessed', 0, 1)
     assert (found.accuracy, found.previous_accuracy, found.run) == (0.95, 0.93, 'run-7')
     assert (found.reason, found.pushed_to) == ('pushed to /serving/7', '/serving/7')
