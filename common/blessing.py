@@ -25,17 +25,12 @@ _BLESSED = 'blessed'
 
 
 class ManualOverride(StrictModel):
-    """Manual decision on a model; overrides the gate.
+    """Manual decision on a model; overrides the gate."""
 
-    Attributes:
-        blessed: whether the model may be pushed, be a baseline, and be used for a warm start.
-        moment: time of the decision, with a time zone.
-    """
-
-    blessed: bool
+    blessed: bool  # whether the model may be pushed, be a baseline, and be used for a warm start
     person: str
     reason: str
-    moment: datetime.datetime
+    moment: datetime.datetime  # time of the decision, with a time zone
 
     def describe(self) -> str:
         """One clause for messages."""

@@ -38,15 +38,10 @@ RejectionReason = Literal[
 
 
 class PipelineError(Exception):
-    """Base of all errors of the project.
+    """Base of all errors of the project."""
 
-    Attributes:
-        exit_code: of the command line.
-        retryable: whether the same attempt may succeed later.
-    """
-
-    exit_code: ClassVar[int] = FAILED
-    retryable: bool = False
+    exit_code: ClassVar[int] = FAILED  # of the command line
+    retryable: bool = False  # whether the same attempt may succeed later
 
 
 class ConfigError(PipelineError):

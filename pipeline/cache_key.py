@@ -78,15 +78,10 @@ def content_hash(weights: str) -> str:
 
 
 class _Source(NamedTuple):
-    """A source file.
+    """A source file."""
 
-    Attributes:
-        digest: SHA-256 of the file.
-        imports: dotted names of imported modules, or of their members.
-    """
-
-    digest: str
-    imports: tuple[str, ...]
+    digest: str  # SHA-256 of the file
+    imports: tuple[str, ...]  # dotted names of imported modules, or of their members
 
 
 class _ImportVisitor(ast.NodeVisitor):

@@ -23,17 +23,11 @@ from pipeline.config.recipe import Recipe
 
 
 class Spans(NamedTuple):
-    """Channels of Examples.
+    """Channels of Examples."""
 
-    Attributes:
-        all: all spans of the window, for training.
-        newest: the newest span.
-        evaluated: the spans whose test splits models are evaluated on.
-    """
-
-    all: BaseChannel
-    newest: BaseChannel
-    evaluated: BaseChannel
+    all: BaseChannel  # all spans of the window, for training
+    newest: BaseChannel  # the newest span
+    evaluated: BaseChannel  # the spans whose test splits models are evaluated on
 
 
 def evaluate_and_push(

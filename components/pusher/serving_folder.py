@@ -20,41 +20,30 @@ class PushConfig(StrictModel):
 
 
 class About(BaseModel):
-    """Provenance of a pushed model; unknown keys (of other releases) are ignored.
-
-    Attributes:
-        model: URI of the Model artifact.
-        accuracy: on the test split, 0 to 1.
-        manual_override: manual action that pushed the model, with its user and reason.
-        version: version that a rollback restored.
-        withdrawn: URI of the previously live Model artifact, if its blessing was withdrawn.
-    """
+    """Provenance of a pushed model; unknown keys (of other releases) are ignored."""
 
     model_config = ConfigDict(frozen=True)
 
     recipe: str | None = None
-    model: str | None = None
-    accuracy: float | None = None
+    model: str | None = None  # URI of the Model artifact
+    accuracy: float | None = None  # on the test split, 0 to 1
     spans: tuple[int, ...] = ()
+    # Manual action that pushed the model, with its user and reason
     manual_override: Literal['rollback', 'bless'] | None = None
     person: str | None = None
     reason: str | None = None
-    version: int | None = None
+    version: int | None = None  # version that a rollback restored
+    # URI of the previously live Model artifact, if its blessing was withdrawn
     withdrawn: str | None = None
 
 
 class Note(BaseModel):
-    """Metadata that `push` writes into a version.
-
-    Attributes:
-        version: version number, the name of the folder.
-        pushed: time of the push, with a time zone.
-    """
+    """Metadata that `push` writes into a version."""
 
     model_config = ConfigDict(frozen=True)
 
-    version: int
-    pushed: datetime.datetime
+    version: int  # version number, the name of the folder
+    pushed: datetime.datetime  # time of the push, with a time zone
     about: About = About()
 
 

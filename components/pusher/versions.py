@@ -28,15 +28,10 @@ _PATIENCE = 60.0  # seconds to wait for the lock of another push
 
 @dataclasses.dataclass(frozen=True)
 class Pushed:
-    """A live version.
+    """A live version."""
 
-    Attributes:
-        folder: its name is the version number.
-        unchanged: whether it was already live.
-    """
-
-    folder: Path
-    unchanged: bool
+    folder: Path  # its name is the version number
+    unchanged: bool  # whether it was already live
 
 
 def push(

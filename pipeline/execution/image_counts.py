@@ -14,15 +14,10 @@ from pipeline.execution.launch import NodeResult
 
 @dataclasses.dataclass(frozen=True)
 class Images:
-    """Images of all spans of a run.
+    """Images of all spans of a run."""
 
-    Attributes:
-        tally: image counts, summed over the spans.
-        lists: JSON Lines files of the quarantined images, one per span with any.
-    """
-
-    tally: Tally
-    lists: tuple[Path, ...]
+    tally: Tally  # image counts, summed over the spans
+    lists: tuple[Path, ...]  # JSON Lines files of the quarantined images, one per span with any
 
 
 def read_images(results: dict[str, NodeResult]) -> Images | None:

@@ -27,19 +27,12 @@ _INTERRUPT = re.compile(r'(?m)^(RuntimeError: )?KeyboardInterrupt( \[while runni
 
 @dataclasses.dataclass(frozen=True)
 class NodeResult:
-    """The result of a node.
+    """The result of a node."""
 
-    Attributes:
-        node_id: ID in the pipeline.
-        seconds: wall time.
-        cached: whether the outputs are those of an earlier run.
-        outputs: output artifacts by key.
-    """
-
-    node_id: str
-    seconds: float
-    cached: bool
-    outputs: dict[str, list[metadata_store_pb2.Artifact]]
+    node_id: str  # ID in the pipeline
+    seconds: float  # wall time
+    cached: bool  # whether the outputs are those of an earlier run
+    outputs: dict[str, list[metadata_store_pb2.Artifact]]  # output artifacts by key
 
 
 def launch_node(ir: pipeline_pb2.Pipeline, node: pipeline_pb2.PipelineNode) -> NodeResult:

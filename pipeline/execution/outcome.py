@@ -49,36 +49,26 @@ _log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """Result of a completed run.
+    """Result of a completed run."""
 
-    Attributes:
-        run_id: pipeline run id in ML Metadata.
-        blessed: whether the gate, or a manual override of it, blesses the model.
-        unchanged: whether the model was already live.
-        accuracy: of the candidate on the test split, 0 to 1; None if its predictions are NaN.
-        baseline_accuracy: threshold of the recipe, `evaluation.baseline_accuracy`.
-        previous_accuracy: of the last blessed model on the same images; None without such a model.
-        reasons: why the model is not blessed, a clause each; empty if it is.
-        pushed_to: folder of the pushed model; None if it was not pushed.
-        newest_version: the version that a model server loads; None if the folder has none.
-        images: image counts; None if the run imports ready-made TFRecords.
-        warnings: anomalies and drift above the thresholds of `validation`, a clause each.
-        metrics: metrics of the candidate on the test split, by the names in `results.METRICS`.
-        manual_override: description of the manual override of the model; None without one.
-    """
-
-    run_id: str
-    blessed: bool
-    unchanged: bool
+    run_id: str  # pipeline run id in ML Metadata
+    blessed: bool  # whether the gate, or a manual override of it, blesses the model
+    unchanged: bool  # whether the model was already live
+    # Of the candidate on the test split, 0 to 1; None if its predictions are NaN
     accuracy: float | None
-    baseline_accuracy: float
+    baseline_accuracy: float  # threshold of the recipe, `evaluation.baseline_accuracy`
+    # Of the last blessed model on the same images; None without such a model
     previous_accuracy: float | None
-    reasons: tuple[str, ...]
-    pushed_to: Path | None
+    reasons: tuple[str, ...]  # why the model is not blessed, a clause each; empty if it is
+    pushed_to: Path | None  # folder of the pushed model; None if it was not pushed
+    # The version that a model server loads; None if the folder has none
     newest_version: Path | None
-    images: Images | None = None
+    images: Images | None = None  # image counts; None if the run imports ready-made TFRecords
+    # Anomalies and drift above the thresholds of `validation`, a clause each
     warnings: tuple[str, ...] = ()
+    # Metrics of the candidate on the test split, by the names in `results.METRICS`
     metrics: Mapping[str, Estimate] = dataclasses.field(default_factory=dict)
+    # Description of the manual override of the model; None without one
     manual_override: str | None = None
 
 

@@ -21,24 +21,16 @@ _VOTES = {True: ('passed', 'green'), False: ('failed', 'bold red'), None: ('no v
 
 @dataclasses.dataclass(frozen=True)
 class GateDecision:
-    """The latest gate decision on a candidate model.
-
-    Attributes:
-        when: end of the gate.
-        model: URI of the candidate.
-        version: the version that it was last pushed as; None if it was not pushed.
-        baseline: URI of the previous blessed model; None if there was none.
-        blessed: whether the model may be pushed now; a manual override has precedence.
-    """
+    """The latest gate decision on a candidate model."""
 
     recipe: str
     run: str
-    when: datetime.datetime
-    model: str
-    version: str | None
-    baseline: str | None
+    when: datetime.datetime  # end of the gate
+    model: str  # URI of the candidate
+    version: str | None  # the version that it was last pushed as; None if it was not pushed
+    baseline: str | None  # URI of the previous blessed model; None if there was none
     baseline_version: str | None
-    blessed: bool
+    blessed: bool  # whether the model may be pushed now; a manual override has precedence
     verdict: Verdict
     override: ManualOverride | None
 

@@ -21,29 +21,22 @@ from trainer.config.train import TrainConfig
 
 @dataclasses.dataclass(frozen=True)
 class TrainedModel:
-    """A model of the Trainer, with its training and its push.
-
-    Attributes:
-        version: the requested version, else the first one pushed; None if it was never pushed.
-        run: the pipeline run that trained it.
-        spans: fingerprints of the spans that it was trained on, by span number.
-        weights: initial weights of the backbone without a warm start; for a file, embedded or
-            given, followed by the digest of its contents.
-        hyperparameters: the `trainer:` part of the recipe that trained it.
-        tuned: URI of the Tuner's best hyperparameters, which replaced some of these.
-    """
+    """A model of the Trainer, with its training and its push."""
 
     artifact: str
+    # The requested version, else the first one pushed; None if it was never pushed
     version: str | None
     destination: str | None
     pushed: datetime.datetime | None
-    run: str
+    run: str  # the pipeline run that trained it
     trained: datetime.datetime
-    spans: Mapping[int, str]
+    spans: Mapping[int, str]  # fingerprints of the spans that it was trained on, by span number
     code: str
+    # Initial weights of the backbone without a warm start; for a file, embedded or given, followed
+    # by the digest of its contents
     weights: str
-    hyperparameters: Mapping[str, Any]
-    tuned: str | None
+    hyperparameters: Mapping[str, Any]  # the `trainer:` part of the recipe that trained it
+    tuned: str | None  # URI of the Tuner's best hyperparameters, which replaced some of these
 
     @property
     def name(self) -> str:

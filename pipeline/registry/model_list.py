@@ -18,26 +18,18 @@ from pipeline.registry.provenance import Provenance, ServedVersion
 
 @dataclasses.dataclass(frozen=True)
 class Version:
-    """A version in the serving folder. Its push record or its metadata may be missing.
-
-    Attributes:
-        accuracy: on the test split at the time of the push, 0 to 1.
-        run: the pipeline run that trained its model.
-        manual_override: the rollback or blessing that pushed it, with user and reason.
-        withdrawn: the override that withdrew its blessing, as a clause.
-        megabytes: size of all its files, 10^6 bytes.
-    """
+    """A version in the serving folder. Its push record or its metadata may be missing."""
 
     version: int
     folder: Path
     live: bool
-    accuracy: float | None
+    accuracy: float | None  # on the test split at the time of the push, 0 to 1
     pushed: datetime.datetime | None
-    run: str | None
+    run: str | None  # the pipeline run that trained its model
     spans: tuple[int, ...]
-    manual_override: str | None
-    withdrawn: str | None
-    megabytes: float
+    manual_override: str | None  # the rollback or blessing that pushed it, with user and reason
+    withdrawn: str | None  # the override that withdrew its blessing, as a clause
+    megabytes: float  # size of all its files, 10^6 bytes
 
 
 def list_models(recipe: Recipe, store: MetadataStore | None) -> tuple[Version, ...]:

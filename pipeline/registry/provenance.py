@@ -21,17 +21,11 @@ _KINDS = (TRAINER, EVALUATOR, GATE, PUSHER, ROLLBACK, BLESS, UNBLESS, ADOPT)
 
 @dataclasses.dataclass(frozen=True)
 class ServedVersion:
-    """A version in the serving folder.
+    """A version in the serving folder."""
 
-    Attributes:
-        folder: its name is the version number.
-        note: written by the push; None if a user copied the folder there.
-        pusher: the execution that pushed it; None if it is not in the metadata.
-    """
-
-    folder: Path
-    note: Note | None
-    pusher: Node | None
+    folder: Path  # its name is the version number
+    note: Note | None  # written by the push; None if a user copied the folder there
+    pusher: Node | None  # the execution that pushed it; None if it is not in the metadata
 
     @property
     def model(self) -> str | None:

@@ -18,15 +18,10 @@ _START = datetime(2000, 1, 1)
 
 @dataclasses.dataclass(frozen=True)
 class Schedule:
-    """A cron expression in a time zone, validated by `parse_schedule`.
+    """A cron expression in a time zone, validated by `parse_schedule`."""
 
-    Attributes:
-        cron: five fields, separated by single spaces.
-        timezone: name in the IANA database, such as `Europe/Berlin`.
-    """
-
-    cron: str
-    timezone: str = 'UTC'
+    cron: str  # five fields, separated by single spaces
+    timezone: str = 'UTC'  # name in the IANA database, such as `Europe/Berlin`
 
     def in_words(self) -> str:
         """`At 02:00 on Monday through Friday (Europe/Berlin)`."""

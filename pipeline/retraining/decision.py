@@ -19,18 +19,12 @@ Uses = Mapping[tuple[int, str], datetime.datetime]
 
 @dataclasses.dataclass(frozen=True)
 class Decision:
-    """Whether to train, and why.
+    """Whether to train, and why."""
 
-    Attributes:
-        train: True if there is a reason to train.
-        reason: one sentence without a full stop.
-        spans: numbers of the spans in the window, oldest first.
-        new: numbers of the spans in the window that no run has used in their current state.
-    """
-
-    train: bool
-    reason: str
-    spans: tuple[int, ...] = ()
+    train: bool  # True if there is a reason to train
+    reason: str  # one sentence without a full stop
+    spans: tuple[int, ...] = ()  # numbers of the spans in the window, oldest first
+    # Numbers of the spans in the window that no run has used in their current state
     new: tuple[int, ...] = ()
 
 

@@ -16,19 +16,14 @@ _EVAL_BATCH = 64
 
 @dataclasses.dataclass(frozen=True)
 class StageData:
-    """The data of one stage; all tensors are float32.
+    """The data of one stage; all tensors are float32."""
 
-    Attributes:
-        train: endless shuffled batches: inputs, labels, and, if classes are weighted, sample
-            weights, [batch, 1]. Labels are the fraction of the second class, [batch, 1], for two
-            classes, and the fraction of each class, [batch, classes], for three or more.
-        eval: inputs and labels of the validation split, once and in order.
-        steps: batches per epoch.
-    """
-
+    # Endless shuffled batches: inputs, labels, and, if classes are weighted, sample weights,
+    # [batch, 1]. Labels are the fraction of the second class, [batch, 1], for two classes, and the
+    # fraction of each class, [batch, classes], for three or more
     train: tf.data.Dataset
-    eval: tf.data.Dataset
-    steps: int
+    eval: tf.data.Dataset  # inputs and labels of the validation split, once and in order
+    steps: int  # batches per epoch
 
 
 def make_stage_data(

@@ -18,21 +18,16 @@ _BATCH_NORM_MOMENTUM = 0.9  # the default 0.999 is too slow for a few hundred st
 
 @dataclasses.dataclass(frozen=True)
 class Backbone:
-    """A backbone split at the fine-tuning boundary; the three models share their layers.
+    """A backbone split at the fine-tuning boundary; the three models share their layers."""
 
-    Attributes:
-        trunk: frozen part, from images, float32 [batch, size, size, 3] in -1..1, to the boundary.
-            None if every layer is trained: the boundary is the image.
-        top: trained part, from the boundary to the feature map, [batch, height, width, channels].
-            None if every layer is frozen: the boundary is the feature map.
-        model: complete backbone, from images to the feature map.
-        first_trained: index of the first layer that fine-tuning trains, at or above the boundary.
-    """
-
+    # Frozen part, from images, float32 [batch, size, size, 3] in -1..1, to the boundary. None if
+    # every layer is trained: the boundary is the image
     trunk: keras.Model | None
+    # Trained part, from the boundary to the feature map, [batch, height, width, channels]. None if
+    # every layer is frozen: the boundary is the feature map
     top: keras.Model | None
-    model: keras.Model
-    first_trained: int
+    model: keras.Model  # complete backbone, from images to the feature map
+    first_trained: int  # index of the first layer that fine-tuning trains, at or above the boundary
 
     @property
     def boundary_shape(self) -> tuple[int, int, int]:

@@ -18,20 +18,15 @@ _COSINES = np.round(
 
 
 class Measures(NamedTuple):
-    """Of the image reduced to at most 256 pixels, so that large and small ones are comparable.
+    """Of the image reduced to at most 256 pixels, so that large and small ones are comparable."""
 
-    Attributes:
-        brightness: mean of luma (ITU-R BT.601), 0 (black) to 1 (white).
-        contrast: standard deviation of luma, 0 to 0.5: RMS contrast (Peli, 1990).
-        sharpness: `log(1 + variance of the Laplacian)` of luma from 0 to 255 (Pech-Pacheco et al.,
-            2000): 0 for one plain colour, about 5 to 9 for photographs.
-        colourfulness: M3 of Hasler and Suesstrunk, "Measuring colourfulness in natural images"
-            (2003), of colours from 0 to 255: 0 for gray, about 110 for extremely colourful.
-    """
-
-    brightness: float
-    contrast: float
+    brightness: float  # mean of luma (ITU-R BT.601), 0 (black) to 1 (white)
+    contrast: float  # standard deviation of luma, 0 to 0.5: RMS contrast (Peli, 1990)
+    # `log(1 + variance of the Laplacian)` of luma from 0 to 255 (Pech-Pacheco et al., 2000): 0 for
+    # one plain colour, about 5 to 9 for photographs
     sharpness: float
+    # M3 of Hasler and Suesstrunk, "Measuring colourfulness in natural images" (2003), of colours
+    # from 0 to 255: 0 for gray, about 110 for extremely colourful
     colourfulness: float
 
 

@@ -90,15 +90,9 @@ class ReportData(StrictModel):
 
 @dataclasses.dataclass(frozen=True)
 class PageImages:
-    """Images of a page as `data:` URLs.
+    """Images of a page as `data:` URLs."""
 
-    Attributes:
-        samples: class and image of training images.
-        views: augmented views of one training image.
-        mistakes: misclassified images with their heat maps, most confident first; None if a file
-            was removed.
-    """
-
-    samples: tuple[tuple[str, str], ...] = ()
-    views: str | None = None
+    samples: tuple[tuple[str, str], ...] = ()  # class and image of training images
+    views: str | None = None  # augmented views of one training image
+    # Misclassified images with their heat maps, most confident first; None if a file was removed
     mistakes: tuple[tuple[Mistake, str | None, str | None], ...] = ()

@@ -15,15 +15,10 @@ from components.image_example_gen.sources.base.source_protocol import (
 
 @dataclasses.dataclass(frozen=True)
 class Labels:
-    """Maps the labels of a source to class indices.
+    """Maps the labels of a source to class indices."""
 
-    Attributes:
-        classes: names in the order of the indices.
-        names: the source's names of its own label numbers; more than `classes` if a recipe selects
-            some.
-    """
-
-    classes: tuple[str, ...]
+    classes: tuple[str, ...]  # names in the order of the indices
+    # The source's names of its own label numbers; more than `classes` if a recipe selects some
     names: tuple[str, ...]
 
     def to_image(

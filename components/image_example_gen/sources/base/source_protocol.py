@@ -12,32 +12,22 @@ IMAGES_PER_SHARD = 512  # about
 
 
 class LabelledImage(NamedTuple):
-    """One image of a source: the bytes of an image file, and the index of its class.
-
-    Attributes:
-        filename: origin of the image, for error messages and the record.
-        part: None if the source is not divided.
-        source: the folder or file that the image shares with others; empty if unknown.
-    """
+    """One image of a source: the bytes of an image file, and the index of its class."""
 
     contents: bytes
     label: int
-    filename: str
-    part: Part | None = None
-    source: str = ''
+    filename: str  # origin of the image, for error messages and the record
+    part: Part | None = None  # None if the source is not divided
+    source: str = ''  # the folder or file that the image shares with others; empty if unknown
 
 
 class BadImage(NamedTuple):
-    """One image that cannot be used.
-
-    Attributes:
-        detail: the problem in one clause, such as "it ends after 4,096 of its bytes".
-        contents: bytes of the source; empty if there are none, or too many to hold in memory.
-    """
+    """One image that cannot be used."""
 
     filename: str
     reason: RejectionReason
-    detail: str
+    detail: str  # the problem in one clause, such as "it ends after 4,096 of its bytes"
+    # Bytes of the source; empty if there are none, or too many to hold in memory
     contents: bytes = b''
 
 
