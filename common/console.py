@@ -124,10 +124,7 @@ def output_stream() -> TextIO:
 def styled(words: str, style: str, *, always: bool = False) -> dict[str, Any]:
     """The `extra` of a log record that has words in a style of rich.
 
-    Args:
-        words: the part of the message that is styled, on a terminal only.
-        style: such as `bold green`.
-        always: print the record inside `quiet`, too.
+    The words are styled on a terminal only, such as `bold green`; `always` prints inside `quiet`.
     """
     return {'styled': (words, style), 'always': always}
 

@@ -9,15 +9,9 @@ _BLOCK = 1 << 20  # bytes read at a time
 
 
 def write_atomically(path: Path, text: str, *, durable: bool = False) -> None:
-    """Writes a UTF-8 text file atomically.
+    """Writes a UTF-8 text file in an existing folder; `durable` calls fsync before it is replaced.
 
-    Args:
-        path: file in an existing folder.
-        text: content.
-        durable: whether to fsync before the file is replaced.
-
-    Raises:
-        OSError: the file cannot be written; the old one is unchanged.
+    Raises OSError if it cannot be written; the old file is unchanged then.
     """
     partial = path.with_name(f'.{path.name}.partial')
     try:

@@ -34,13 +34,9 @@ _PACKAGES = ('pipeline', 'components', 'trainer', 'common')
 
 
 def code_of(*parts: Any) -> str:
-    """Hashes the code that a node runs.
+    """Hashes the code that a node runs, given by functions, classes or names of modules.
 
-    Args:
-        parts: functions or classes that the node runs, or names of modules.
-
-    Raises:
-        ModuleNotFoundError: a part is not in a module of this project.
+    Raises ModuleNotFoundError if a part is not in a module of this project.
     """
     digest = hashlib.sha256()
     for name, file in sorted(imported_modules(*parts).items()):
@@ -49,11 +45,7 @@ def code_of(*parts: Any) -> str:
 
 
 def imported_modules(*parts: Any) -> dict[str, Path]:
-    """Finds the modules of parts and their imports in this project: source files by dotted name.
-
-    Raises:
-        ModuleNotFoundError: a part is not in a module of this project.
-    """
+    """Source files by dotted name: the modules of parts, as in `code_of`, and their imports."""
     waiting = [part if isinstance(part, str) else part.__module__ for part in parts]
     for name in waiting:
         if _file(ROOT, name) is None:

@@ -50,7 +50,16 @@ def evaluate_and_push(
         code=code_of(RobustnessEvaluator),
     )
     checks = _serving_checks(recipe, spans.newest, transform, trainer)
-    gate = _model_gate(recipe, classes, trainer, baseline, evaluator, checks)
+    gate = ModelGate(  # blesses the candidate if no rule of the recipe rejects it
+        model=trainer.outputs['model'],
+        evaluation=evaluator.outputs['evaluation'],
+        infra_blessing=checks[0].outputs['infra_blessing'],
+        baseline_model=baseline.outputs['model'],
+        config=recipe.evaluation.model_dump_json(),
+        classes=json.dumps(classes),
+        threshold=recipe.trainer.threshold,
+        code=code_of(ModelGate),
+    )
     pusher = _pusher(recipe, spans.all, trainer, evaluator, checks, gate)
     pusher.add_upstream_node(robustness)  # on Kubeflow the Pusher's task writes the report
     return [evaluator, robustness, *checks, gate, pusher, *_inference(recipe, trainer, gate)]
@@ -69,10 +78,7 @@ def _evaluator(
         model=trainer.outputs['model'],
         baseline_model=baseline.outputs['model'],
         eval_config=eval_config(
-            recipe.evaluation,
-            classes,
-            recipe.trainer.threshold,
-            code_of(custom_extractors, ClassifierMetrics),
+            classes, recipe.trainer.threshold, code_of(custom_extractors, ClassifierMetrics)
         ),
         example_splits=['test'],
         module_path=custom_extractors.__module__,
@@ -103,27 +109,6 @@ def _serving_checks(
             )
         )
     return nodes
-
-
-def _model_gate(
-    recipe: Recipe,
-    classes: tuple[str, ...],
-    trainer: BaseNode,
-    baseline: BaseNode,
-    evaluator: BaseNode,
-    checks: list[BaseNode],
-) -> BaseNode:
-    """Blesses the candidate if no rule of the recipe rejects it."""
-    return ModelGate(
-        model=trainer.outputs['model'],
-        evaluation=evaluator.outputs['evaluation'],
-        infra_blessing=checks[0].outputs['infra_blessing'],
-        baseline_model=baseline.outputs['model'],
-        config=recipe.evaluation.model_dump_json(),
-        classes=json.dumps(classes),
-        threshold=recipe.trainer.threshold,
-        code=code_of(ModelGate),
-    )
 
 
 def _pusher(

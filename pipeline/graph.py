@@ -43,12 +43,9 @@ from trainer.tune import tuner_fn
 
 
 def create_pipeline(recipe: Recipe, classes: tuple[str, ...], images: int) -> Pipeline:
-    """Creates the TFX pipeline of a recipe.
+    """Creates the TFX pipeline of a recipe; `classes` are in label order.
 
-    Args:
-        recipe: the configuration.
-        classes: class names in label order, from the image source.
-        images: approximate number of images, by which `beam.runner: auto` selects a runner.
+    The approximate number of images is for `beam.runner: auto`, which selects a runner by it.
     """
     example_gen = _example_gen(recipe)
     examples = example_gen.outputs[EXAMPLES]

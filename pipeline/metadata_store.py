@@ -25,12 +25,8 @@ _HANDSHAKE, _ERROR = 10, 255  # fifth byte of the first packet of a MySQL server
 def connection_config(config: MetadataConfig, home: Path) -> Any:
     """Returns a ConnectionConfig or MetadataStoreClientConfig of `ml_metadata`.
 
-    Args:
-        config: the `metadata:` section of the recipe.
-        home: the folder of the runs, which holds the SQLite file.
-
-    Raises:
-        MetadataError: the environment variable with the password is not set.
+    The folder of the runs, `home`, holds the SQLite file. Raises MetadataError if the environment
+    variable with the password is not set.
     """
     if config.address == SQLITE:
         home.mkdir(parents=True, exist_ok=True)

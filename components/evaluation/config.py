@@ -9,24 +9,6 @@ from common.errors import ConfigError
 from common.strict_model import StrictModel
 
 Share = Annotated[float, Field(ge=0, le=1)]
-Edges = tuple[float, float]
-
-
-class SliceEdges(StrictModel):
-    """Two bin edges per measure for three slices; a value equal to an edge is in the upper one."""
-
-    brightness: Edges = Field((0.4, 0.55), description='dark, medium, bright')
-    sharpness: Edges = Field((6.0, 7.25), description='blurred, medium, sharp')
-    size: Edges = Field((0.1, 0.18), description='small, medium, large, in megapixels')
-    aspect: Edges = Field((0.9, 1.1), description='tall, square, wide: width over height')
-
-    @field_validator('*')
-    @classmethod
-    def _edges_rise(cls, edges: Edges) -> Edges:
-        if not edges[0] < edges[1]:
-            raise ValueError('the second edge must be above the first')
-        return edges
-
 
 # Slice names of each measure, lowest first.
 SLICES = {
@@ -34,6 +16,13 @@ SLICES = {
     'sharpness': ('blurred', 'medium', 'sharp'),
     'size': ('small', 'medium', 'large'),
     'aspect': ('tall', 'square', 'wide'),
+}
+# Edges between the slices of each measure; a value equal to an edge is in the upper one.
+EDGES = {
+    'brightness': (0.4, 0.55),
+    'sharpness': (6.0, 7.25),
+    'size': (0.1, 0.18),  # megapixels
+    'aspect': (0.9, 1.1),  # width over height
 }
 CLASS, SOURCE = 'class', 'source'  # slices by a feature, without edges
 SLICED_BY = (CLASS, *SLICES, SOURCE)
@@ -73,7 +62,6 @@ class EvaluationConfig(StrictModel):
     max_latency_ms: float | None = Field(
         None, gt=0, description='maximum median latency per image on one core; none: any'
     )
-    edges: SliceEdges = SliceEdges()
     robustness: RobustnessConfig = RobustnessConfig()
 
     @field_validator('floors')

@@ -63,14 +63,9 @@ def versions_in(serving: Path) -> list[Path]:
 
 
 def find_model(serving: Path, wanted: str | None) -> Path:
-    """Finds the folder of a model.
+    """Finds a model, given as a version or as the folder of a SavedModel; None: the live version.
 
-    Args:
-        serving: serving directory.
-        wanted: version number, or folder of a SavedModel; None: the live version.
-
-    Raises:
-        ModelError: there is no such version or folder.
+    Raises ModelError if there is no such version or folder.
     """
     versions = {path.name: path for path in versions_in(serving)}
     if wanted is None and not versions:

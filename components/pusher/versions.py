@@ -42,14 +42,10 @@ def push(
     about: About,
     extra_files: Mapping[str, Path] | None = None,
 ) -> Pushed:
-    """Pushes a model atomically.
+    """Pushes a model atomically, and removes old versions.
 
-    Args:
-        model: folder of a SavedModel; an earlier version to make it live again.
-        serving: serving directory; created if missing.
-        keep: number of versions to keep, including this one.
-        about: provenance.
-        extra_files: files by name, copied to `assets.extra/`.
+    `model` is the folder of a SavedModel, or an earlier version to make it live again; `keep`
+    includes the new version; `extra_files`, by name, are copied to `assets.extra/`.
 
     Returns:
         The new version, or the live one if it has the same model and extra files.

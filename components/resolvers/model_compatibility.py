@@ -18,11 +18,7 @@ from common.features import SIGNATURE_EXAMPLES
 
 
 def why_unusable(model: str) -> str | None:
-    """Why the SavedModel of a Model artifact is unusable, as one clause; None if it is usable.
-
-    Args:
-        model: URI of the artifact.
-    """
+    """Why the SavedModel of a Model artifact, given by URI, is unusable; None if it is usable."""
     folder = Path(path_utils.serving_model_path(str(folder_of(model))))
     if not folder.is_dir():
         return f'{folder} does not exist'

@@ -13,10 +13,7 @@ STATISTICS, PREVIOUS = 'statistics', 'previous_statistics'
 class NewestSpansStrategy(ResolverStrategy):
     """Resolves the Examples with the highest spans, with a separate count per channel.
 
-    TFX's SpanRangeStrategy uses the same range for all channels.
-
-    Args:
-        counts: number of spans by channel key.
+    TFX's SpanRangeStrategy uses the same range for all channels; `counts` is by channel key.
     """
 
     def __init__(self, counts: dict[str, int]) -> None:

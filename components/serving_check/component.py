@@ -15,8 +15,12 @@ from tfx.utils import path_utils
 
 import components
 from common.artifacts import folder_of
-from components.serving_check.config import ServingCheckConfig
-from components.serving_check.measurements import MEASUREMENTS_FILE, Measurements, size_of
+from components.serving_check.measurements import (
+    MEASUREMENTS_FILE,
+    Measurements,
+    ServingCheckConfig,
+    size_of,
+)
 
 PROBE = 'components.serving_check.probe'  # module name
 BLESSED = 'blessed'  # custom property, as in TFX's InfraValidator

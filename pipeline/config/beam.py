@@ -95,12 +95,7 @@ class BeamConfig(StrictModel):
 
 
 def beam_args(config: BeamConfig, images: int) -> list[str]:
-    """Returns the `beam_pipeline_args` of a run.
-
-    Args:
-        config: the `beam:` section of a recipe.
-        images: number of images in all splits, by which `auto` selects a runner.
-    """
+    """Returns the `beam_pipeline_args`; `auto` selects a runner by the number of images."""
     if config.runner in _CLUSTERS:
         options = {'runner': _CLUSTERS[config.runner], **_code_options(config), **config.options}
     elif _in_memory(config, images):

@@ -15,9 +15,9 @@ from components.evaluation.config import EvaluationConfig
 from components.image_example_gen.sources.base.config import DataConfig
 from components.image_example_gen.sources.detect import data_overrides
 from components.inference.image_folder import InferenceConfig
-from components.lite_converter.config import LiteConfig
+from components.lite_converter.lite_results import LiteConfig
 from components.pusher.serving_folder import PushConfig
-from components.serving_check.config import ServingCheckConfig
+from components.serving_check.measurements import ServingCheckConfig
 from pipeline.config.beam import BeamConfig
 from pipeline.config.kubeflow import KubeflowConfig
 from pipeline.config.metadata_config import MetadataConfig
@@ -38,6 +38,7 @@ REMOVED_KEYS = {  # keys of earlier versions, and what to use instead
     'beam.workers': 'renamed to num_workers',
     'retrain.attempts': 'renamed to max_attempts',
     'serving_check.infra_validator': 'removed: ServingCheck loads every model in a subprocess',
+    'evaluation.edges': 'removed: the edges between slices are fixed',
     'retrain.drift_threshold': 'removed: validation.drift sets limits for drift in every run',
 }
 
@@ -191,15 +192,9 @@ def load_recipe(
 def recipe_of(
     values: dict[str, Any], overrides: Sequence[tuple[str, Any]] = (), origin: str = 'recipe'
 ) -> Recipe:
-    """Validates a recipe; reports all errors at once.
+    """Validates a recipe, the content of a YAML file, which overrides modify in place.
 
-    Args:
-        values: the content of a YAML file; modified in place.
-        overrides: dotted keys and their values, applied in order.
-        origin: file name for error messages.
-
-    Raises:
-        ConfigError: a key or value is invalid.
+    Raises ConfigError, with all invalid keys and values, in lines that begin with `origin`.
     """
     for key, value in overrides:
         _set(values, key, value)

@@ -59,12 +59,7 @@ class CacheCheckOperator(base_driver_operator.BaseDriverOperator):
 
     TFX's launcher runs the driver directly before the cache lookup. So this operator computes the
     same cache key, from the same inputs, outputs and exec properties, and checks only executions
-    with that key.
-
-    Args:
-        driver_spec: spec of the node's driver; empty for a node without one.
-        mlmd_connection: connection of the launcher.
-        executor_spec: executor spec of the node, which is part of the cache key.
+    with that key. The driver spec of a node without a driver is empty.
     """
 
     SUPPORTED_EXECUTABLE_SPEC_TYPE = [PythonClassExecutableSpec]  # noqa: RUF012

@@ -31,8 +31,8 @@ from components.inference.model_folder import read_classes
 from components.pusher.serving_folder import versions_in
 from pipeline.config.recipe import Recipe
 from pipeline.execution.compilation import display_name
-from pipeline.execution.image_counts import Images, predictions_table, read_images
 from pipeline.execution.launch import NodeResult
+from pipeline.execution.run_artifacts import Images, predictions_table, read_images
 from pipeline.registry.provenance import GATE
 
 SHORT_SECONDS = 0.1  # components that take less are listed without a duration
@@ -117,11 +117,7 @@ def show_outcome(
 ) -> None:
     """Prints durations, image counts, report path, warnings, metrics, and last the decision.
 
-    Args:
-        results: results of the components, in execution order.
-        outcome: outcome of the run.
-        seconds: duration of the run, with imports.
-        page: the report; None if it was not written.
+    `seconds` is the duration of the run, with imports; `page` is None if no report was written.
     """
     _show_durations(results.values(), seconds)
     if outcome.images:

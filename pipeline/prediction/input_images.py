@@ -33,9 +33,8 @@ class InputImage(NamedTuple):
 def read_images(arguments: Iterable[str], max_bytes: int) -> Iterator[InputImage]:
     """Reads images one at a time; an unreadable image has a `problem` instead of contents.
 
-    Args:
-        arguments: files, folders with images at any depth, URLs, or `-` for standard input.
-        max_bytes: limit for one image; larger files are not read further.
+    Arguments are files, folders with images at any depth, URLs, or `-` for standard input. An image
+    larger than `max_bytes` is not read further.
     """
     for argument in arguments:
         if argument == '-':

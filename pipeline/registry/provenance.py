@@ -48,12 +48,8 @@ class ServedVersion:
 class Provenance:
     """Executions that trained, evaluated, pushed or overrode models of one pipeline.
 
-    Args:
-        store: ML Metadata; None if there is none yet.
-        pipeline: name of the pipeline and recipe; other pipelines may share the store.
-
-    Attributes:
-        nodes: all successful executions, oldest first.
+    There is no store before the first run; other pipelines may share it. The attribute `nodes` has
+    all successful executions, oldest first.
     """
 
     def __init__(self, store: MetadataStore | None, pipeline: str) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 from common.files import write_atomically
 from pipeline.config.recipe import Recipe
 from pipeline.execution.outcome import Outcome
+from pipeline.execution.run_artifacts import Results
 from pipeline.report.content.embedded_images import page_images
 from pipeline.report.content.gather import gather
-from pipeline.report.content.run_artifacts import Results
 from pipeline.report.page.render import render_page
 from pipeline.report.store import store_report
 

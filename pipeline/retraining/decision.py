@@ -31,13 +31,7 @@ class Decision:
 def decide(recipe: Recipe, store: MetadataStore, now: datetime.datetime) -> Decision:
     """Decides by new images, the age of the live model and the serving directory.
 
-    Args:
-        recipe: uses `data`, `retrain`, the serving directory, and `name` to find the history.
-        store: ML Metadata of all runs.
-        now: current time with a time zone.
-
-    Raises:
-        DataError: the images cannot be used.
+    Raises DataError if the images cannot be used.
     """
     window = open_window(recipe.data)
     provenance = Provenance(store, recipe.name)

@@ -40,11 +40,6 @@ def run_schedule(recipe: Recipe, schedule: Schedule, command: Sequence[str]) -> 
     machine was suspended or its clock was changed, and at the start if a time has passed since the
     last tick in the journal.
 
-    Args:
-        recipe: its folder holds the journal and the lock.
-        schedule: times of the ticks.
-        command: starts a tick.
-
     Returns:
         The exit code: 0 after SIGTERM, 130 after Ctrl-C.
 

@@ -19,7 +19,7 @@ from tensorflow_model_analysis.metrics.metric_util import (
 from tensorflow_model_analysis.proto.metrics_for_slice_pb2 import BoundedValue
 
 from common import features
-from components.evaluation.config import SLICED_BY, EvaluationConfig
+from components.evaluation.config import SLICED_BY
 from components.evaluation.metrics.counts import Counts, count, no_counts
 from components.evaluation.metrics.estimates import curves, estimates
 from components.evaluation.results import CONFUSION, CURVES, IMAGES, Estimate
@@ -27,19 +27,12 @@ from components.evaluation.results import CONFUSION, CURVES, IMAGES, Estimate
 _BATCH = 2**16  # probabilities per batch
 
 
-def eval_config(
-    config: EvaluationConfig, classes: Sequence[str], threshold: float, code: str
-) -> tfma.EvalConfig:
+def eval_config(classes: Sequence[str], threshold: float, code: str) -> tfma.EvalConfig:
     """Configures the Evaluator: metrics on all images and slices, no thresholds (see ModelGate).
 
     `code`, the hash of the custom code of the Evaluator, becomes part of its cache key.
     """
-    arguments = {
-        'classes': len(classes),
-        'threshold': threshold,
-        'edges': config.edges.model_dump(mode='json'),
-        'code': code,
-    }
+    arguments = {'classes': len(classes), 'threshold': threshold, 'code': code}
     metric = tfma.MetricConfig(
         class_name=ClassifierMetrics.__name__,
         module=ClassifierMetrics.__module__,
@@ -61,12 +54,10 @@ def eval_config(
 class ClassifierMetrics(tfma.metrics.Metric):
     """All metrics of `results.METRICS`, for two or more classes.
 
-    Does not use `edges`, which `slices.custom_extractors` reads from the EvalConfig, and `code`.
+    Does not use `code`, which is part of the cache key.
     """
 
-    def __init__(
-        self, classes: int, threshold: float, edges: Any, code: str, name: str = 'classifier'
-    ) -> None:
+    def __init__(self, classes: int, threshold: float, code: str, name: str = 'classifier') -> None:
         computations = merge_per_key_computations(_computations)
         super().__init__(computations, name=name, classes=classes, threshold=threshold)
 

@@ -4,7 +4,6 @@ TFX's Evaluator calls `custom_extractors` (its `module_path`). It adds features 
 named as in SLICED_BY, which TFMA slices by.
 """
 
-import json
 from typing import Any
 
 import apache_beam as beam
@@ -15,7 +14,7 @@ from tensorflow_model_analysis.extractors.slice_key_extractor import (
 )
 
 from common import features
-from components.evaluation.config import CLASS, SLICES, SOURCE, SliceEdges
+from components.evaluation.config import CLASS, EDGES, SLICES, SOURCE
 
 _SIZE = 'megapixels'  # computed
 _COPIED = {CLASS: features.CLASS_NAME, SOURCE: features.SOURCE}
@@ -31,24 +30,19 @@ _USED = (*_COPIED.values(), *_BINNED.values(), features.HEIGHT, features.WIDTH)
 def custom_extractors(
     eval_shared_model: Any, eval_config: tfma.EvalConfig, tensor_adapter_config: Any
 ) -> list[tfma.extractors.Extractor]:
-    """TFMA's default extractors, with ours inserted before the slice key extractor.
-
-    The bin edges come from the configuration of the metric.
-    """
+    """TFMA's default extractors, with ours inserted before the slice key extractor."""
     extractors = tfma.default_extractors(
         eval_shared_model=eval_shared_model,
         eval_config=eval_config,
         tensor_adapter_config=tensor_adapter_config,
     )
-    metric = json.loads(eval_config.metrics_specs[0].metrics[0].config)
-    edges = SliceEdges.model_validate(metric['edges'])
     stages = [each.stage_name for each in extractors]
-    ours = tfma.extractors.Extractor('ExtractSlices', beam.Map(_add_slices, edges))
+    ours = tfma.extractors.Extractor('ExtractSlices', beam.Map(_add_slices))
     extractors.insert(stages.index(SLICE_KEY_EXTRACTOR_STAGE_NAME), ours)
     return extractors
 
 
-def _add_slices(extracts: dict[str, Any], edges: SliceEdges) -> dict[str, Any]:
+def _add_slices(extracts: dict[str, Any]) -> dict[str, Any]:
     """Adds the names of an image's slices, without slices by features that the record lacks."""
     known = extracts[tfma.FEATURES_KEY]
     arrays = {name: np.asarray(known.get(name, ())).ravel() for name in _USED}
@@ -61,7 +55,7 @@ def _add_slices(extracts: dict[str, Any], edges: SliceEdges) -> dict[str, Any]:
             slices[name] = values[feature].decode(errors='replace').encode()
     for name, feature in _BINNED.items():
         if feature in values:
-            cut = np.float32(getattr(edges, name))  # the precision of the records
+            cut = np.array(EDGES[name], np.float32)  # the precision of the records
             slices[name] = SLICES[name][int(np.digitize(np.float32(values[feature]), cut))]
     added = {name: np.array([each]) for name, each in slices.items()}
     return {**extracts, tfma.FEATURES_KEY: {**known, **added}}

@@ -68,13 +68,8 @@ def link_span(
 ) -> bool:
     """Links the records of the same images from an earlier run; False if there are none.
 
-    Args:
-        source: the images.
-        config: checks and splits.
-        others: folders of the records of this run's other spans, as far as they are ingested.
-        earlier: folders of records and quarantine of earlier runs.
-        records: target folder.
-        quarantine: target folder.
+    `others` are the folders of the records of this run's other spans, as far as they are ingested,
+    `earlier` the folders of records and quarantine of earlier runs.
     """
     wanted = _dependencies(source, config)
     for pair in earlier:
@@ -122,16 +117,9 @@ def ingest_span(
 ) -> Ingested:
     """Checks every image of a span and writes the records of the usable ones.
 
-    Args:
-        source: the images.
-        config: checks and splits.
-        others: as in `link_span`; near-duplicates of their images get the same split.
-        records: target folder. The manifest is written last: an incomplete folder has none.
-        quarantine: target folder for the images that cannot be used.
-        make_pipeline: a Beam pipeline on the runner of the recipe.
-
-    Raises:
-        DataError: a file of many images cannot be read.
+    Near-duplicates of images of `others`, as in `link_span`, get the same split. The manifest is
+    written last: an incomplete folder has none. Raises DataError if a file of many images cannot be
+    read.
     """
     shards = source.shards()
     folders = SpanFolders(records, quarantine, len(shards), source.classes, config)

@@ -11,9 +11,8 @@ from common.artifacts import folder_of
 from common.features import CLASS_NAME, SPLITS
 from components.image_example_gen.ingestion.quarantine import read_quarantined
 from components.image_example_gen.ingestion.span import Counts, read_ingested
-from pipeline.execution.image_counts import Images
+from pipeline.execution.run_artifacts import Images, Results, example_folders
 from pipeline.report.content.page_data import DataSummary
-from pipeline.report.content.run_artifacts import Results, example_folders
 
 _MAX_QUARANTINED = 8  # listed on the page
 _STATISTICS = 'FeatureStats.pb'

@@ -10,8 +10,8 @@ import tensorflow as tf
 
 from common.features import AUGMENTED_VIEWS, CLASS_NAME, IMAGE_BYTES
 from components.evaluation.results import ROBUSTNESS_FILE
+from pipeline.execution.run_artifacts import Results, example_folders, file_of
 from pipeline.report.content.page_data import PageImages, ReportData
-from pipeline.report.content.run_artifacts import Results, example_folders, file_of
 
 _SAMPLES, _MISTAKES = 12, 12
 _SCANNED_RECORDS = 400  # to find samples of all classes

@@ -18,12 +18,12 @@ from components.serving_check.measurements import MEASUREMENTS_FILE, Measurement
 from pipeline.config.recipe import Recipe
 from pipeline.execution.compilation import display_name
 from pipeline.execution.outcome import Outcome
+from pipeline.execution.run_artifacts import Results, file_of
 from pipeline.metadata_store import existing_store
 from pipeline.registry.lineage import Lineage, lineage_of
 from pipeline.registry.provenance import GATE, Provenance
 from pipeline.report.content.data_summary import data_summary
 from pipeline.report.content.page_data import ComponentTime, ModelStatus, ReportData, Stage
-from pipeline.report.content.run_artifacts import Results, file_of
 from trainer.model.network_table import NetworkPart
 
 _Data = TypeVar('_Data')

@@ -37,7 +37,6 @@ CONFIG = EvaluationConfig(
     baseline_accuracy=0.5,
     min_images=10,
     floors={'brightness.dark': 0.3, 'class.birds': 0.9},
-    edges={'brightness': (0.2, 0.4), 'sharpness': (1, 2), 'size': (0.01, 0.02)},
 )
 
 
@@ -45,15 +44,15 @@ def record(number: int) -> dict[str, object]:
     """Features of a test image; `candidate` and `baseline` are predictions."""
     random = np.random.default_rng(number)
     label = number % 2
-    wide = 200 if number % 3 else 90
+    width = 600 if number % 3 else 270
     return {
         features.LABEL: label,
         features.CLASS_NAME: CLASSES[label],
-        features.BRIGHTNESS: float(random.uniform(0, 0.6)),
-        features.SHARPNESS: 1.5,
-        features.HEIGHT: 100,
-        features.WIDTH: wide,
-        features.ASPECT: wide / 100,
+        features.BRIGHTNESS: float(random.uniform(0.2, 0.8)),
+        features.SHARPNESS: 6.5,
+        features.HEIGHT: 300,
+        features.WIDTH: width,
+        features.ASPECT: width / 300,
         features.SOURCE: SOURCES[number % 6],
         'candidate': float(random.beta(4, 2) if label else random.beta(2, 4)),
         'baseline': 0.25,
@@ -97,7 +96,7 @@ def pipeline(folder: Path) -> Pipeline:
     evaluator = Evaluator(
         **models,
         examples=ingest.outputs['examples'],
-        eval_config=eval_config(CONFIG, CLASSES, THRESHOLD, code='1'),
+        eval_config=eval_config(CLASSES, THRESHOLD, code='1'),
         example_splits=['test'],
         module_path=custom_extractors.__module__,
     )
@@ -164,7 +163,7 @@ def test_gate_blesses_model_with_reason_per_rule(run):
     ('feature', 'name', 'belongs'),
     [
         ('', '', lambda record: True),
-        ('brightness', 'dark', lambda record: record.get(features.BRIGHTNESS, 1) < 0.2),
+        ('brightness', 'dark', lambda record: record.get(features.BRIGHTNESS, 1) < 0.4),
         ('class', 'dogs', lambda record: record[features.LABEL] == 1),
     ],
 )
@@ -211,7 +210,7 @@ def test_slices_are_sorted(evaluation):
         *(('aspect', 'square'), ('aspect', 'wide')),
         *(('source', 'web'), ('source', 'café'), ('source', 'caf\ufffd'), ('source', 'phone')),
     ]
-    assert found['size', 'large'] == 80  # 0.02 megapixels, the edge
+    assert found['size', 'large'] == 80  # 0.18 megapixels, the edge
     for feature in ('brightness', 'sharpness', 'size', 'aspect', 'source'):
         images = sum(number for (key, _), number in found.items() if key == feature)
         assert images == len(RECORDS) - 1  # one record has no such feature
@@ -235,7 +234,7 @@ def test_metric_counts_three_classes_in_batches(monkeypatch):
     random = np.random.default_rng(0)
     labels = np.arange(9) % 3
     given = random.dirichlet([1, 1, 1], 9).astype(np.float32)
-    metric = ClassifierMetrics(classes=3, threshold=0.5, edges={}, code='1')
+    metric = ClassifierMetrics(classes=3, threshold=0.5, code='1')
     (computation,) = metric.computations()
     combiner = computation.combiner
     parts = [combiner.create_accumulator() for _ in range(2)]

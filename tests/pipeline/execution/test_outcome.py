@@ -10,9 +10,9 @@ from example_outcome import outcome
 from common import console
 from components.evaluation.results import AUC, ECE, LOG_LOSS, Estimate
 from components.image_example_gen.ingestion.tally import Tally
-from pipeline.execution.image_counts import Images
 from pipeline.execution.launch import NodeResult
 from pipeline.execution.outcome import show_outcome, write_summary
+from pipeline.execution.run_artifacts import Images
 
 METRICS = {
     AUC: Estimate(value=0.991, low=0.974, high=0.997),

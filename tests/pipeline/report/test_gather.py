@@ -21,8 +21,8 @@ from components.image_example_gen.ingestion.quarantine import LIST
 from components.image_example_gen.ingestion.tally import Tally
 from components.pusher.serving_folder import NOTE_FILE, Note
 from pipeline.config.recipe import load_recipe
-from pipeline.execution.image_counts import Images
 from pipeline.execution.launch import NodeResult
+from pipeline.execution.run_artifacts import Images
 from pipeline.report.content import data_summary as data_summary_module
 from pipeline.report.content.data_summary import data_summary
 from pipeline.report.content.embedded_images import data_uri, page_images

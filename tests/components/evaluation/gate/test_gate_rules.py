@@ -145,7 +145,6 @@ def test_serving_check_and_limits(limit, measured, passed, reason):
         ({'floors': {'colour': 0.9}}, 'colour is not a slice; slice by class, brightness'),
         ({'floors': {'size.tall': 0.9}}, 'size has small, medium, large'),
         ({'floors': {'size': 90}}, 'less than or equal to 1'),
-        ({'edges': {'size': (2, 1)}}, 'the second edge must be above the first'),
     ],
 )
 def test_rejects_invalid_config(config, words):

@@ -1,4 +1,4 @@
-"""Image counts, quarantine lists and predictions of a run, read from its artifacts."""
+"""Finds output artifacts of a run, files in them, and image counts."""
 
 import dataclasses
 from pathlib import Path
@@ -11,6 +11,8 @@ from components.image_example_gen.ingestion.tally import Tally
 from components.inference.folder_inferrer import OUTPUT_EXAMPLES, TABLE
 from pipeline.execution.launch import NodeResult
 
+Results = dict[str, NodeResult]  # by node id
+
 
 @dataclasses.dataclass(frozen=True)
 class Images:
@@ -20,22 +22,34 @@ class Images:
     lists: tuple[Path, ...]  # JSON Lines files of the quarantined images, one per span with any
 
 
-def read_images(results: dict[str, NodeResult]) -> Images | None:
+def read_images(results: Results) -> Images | None:
     """Reads the image counts of a run; None if the run imports ready-made TFRecords."""
     if 'ImageExampleGen' not in results:
         return None
-    outputs = results['ImageExampleGen'].outputs
-    (quarantine,) = (folder_of(artifact.uri) for artifact in outputs[QUARANTINE])
-    folders = [folder_of(artifact.uri) for artifact in outputs[EXAMPLES]]
-    tallies = {folder.name: read_ingested(folder).tally for folder in folders}
+    (artifact,) = results['ImageExampleGen'].outputs[QUARANTINE]
+    quarantine = folder_of(artifact.uri)
+    tallies = {each.name: read_ingested(each).tally for each in example_folders(results)}
     lists = tuple(quarantine / name / LIST for name, tally in tallies.items() if tally.bad)
     return Images(sum(tallies.values(), Tally()), lists)
 
 
-def predictions_table(results: dict[str, NodeResult]) -> Path | None:
+def predictions_table(results: Results) -> Path | None:
     """Path of the predictions for unlabelled images; None if the run made none."""
     if 'BulkInferrer' not in results:
         return None
     (examples,) = results['BulkInferrer'].outputs[OUTPUT_EXAMPLES]
     table = folder_of(examples.uri) / TABLE
     return table if table.exists() else None
+
+
+def file_of(results: Results, node: str, key: str, name: str) -> Path | None:
+    """A file in an output artifact; None if the run has no such node, output or file."""
+    artifacts = results[node].outputs.get(key) if node in results else None
+    file = folder_of(artifacts[0].uri) / name if artifacts else None
+    return file if file and file.is_file() else None
+
+
+def example_folders(results: Results) -> list[Path]:
+    """Folders of the records, one per span."""
+    nodes = [results[name] for name in ('ImageExampleGen', 'ImportExampleGen') if name in results]
+    return [folder_of(artifact.uri) for node in nodes for artifact in node.outputs[EXAMPLES]]
