@@ -16,39 +16,28 @@ _READ = 2**20  # bytes from the end of the file; more than a thousand ticks
 
 
 class Tick(BaseModel):
-    """One tick: the decision whether to train, and the result.
-
-    Attributes:
-        ended: None while the tick runs and if it was killed.
-        train: the decision; None if the tick ended before it.
-        decision: reason to train or not to train.
-        spans, new: numbers of the spans in the window, and of those that no run had used.
-        verdict: None while the tick runs, and if it was killed and nothing has recorded that.
-        accuracy, previous_accuracy: of the candidate and of the live model, on the same images.
-        run: id of the pipeline run in ML Metadata.
-        attempts: of the run, or of the decision if it failed.
-        webhook: error of the webhook; None if it succeeded or none is configured.
-    """
+    """One tick: the decision whether to train, and the result."""
 
     model_config = ConfigDict(frozen=True, extra='ignore')
 
     tick: str
     started: datetime.datetime
-    ended: datetime.datetime | None = None
+    ended: datetime.datetime | None = None  # None while the tick runs and if it was killed
     pid: int = 0
-    train: bool | None = None
-    decision: str = ''
-    reason: str = ''
-    spans: tuple[int, ...] = ()
-    new: tuple[int, ...] = ()
+    train: bool | None = None  # None if the tick ended before the decision
+    decision: str = ''  # reason to train or not to train
+    reason: str = ''  # for the verdict
+    spans: tuple[int, ...] = ()  # numbers of the spans in the window
+    new: tuple[int, ...] = ()  # those that no run had used
+    # None while the tick runs, and if it was killed and nothing has recorded that
     verdict: Verdict | None = None
-    accuracy: float | None = None
-    previous_accuracy: float | None = None
-    run: str | None = None
+    accuracy: float | None = None  # of the candidate
+    previous_accuracy: float | None = None  # of the live model, on the same images
+    run: str | None = None  # id of the pipeline run in ML Metadata
     pushed_to: str | None = None
-    attempts: int = 0
+    attempts: int = 0  # of the run, or of the decision if it failed
     exit_code: int | None = None
-    webhook: str | None = None
+    webhook: str | None = None  # its error; None if it succeeded or none is configured
 
     def with_result(self, verdict: Verdict, reason: str, exit_code: int, **values: Any) -> 'Tick':
         """A copy with a verdict and other attributes of the result."""

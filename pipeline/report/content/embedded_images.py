@@ -2,14 +2,15 @@
 
 import base64
 import io
-from collections.abc import Iterable, Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import PIL.Image
-import tensorflow as tf
 
-from common.features import AUGMENTED_VIEWS, CLASS_NAME, IMAGE_BYTES
+from common.features import AUGMENTED_VIEWS
 from components.evaluation.results import ROBUSTNESS_FILE
+from components.evaluation.robustness.split_images import read_images
 from pipeline.execution.run_artifacts import Results, example_folders, file_of
 from pipeline.report.content.page_data import PageImages, ReportData
 
@@ -50,26 +51,15 @@ def _thumbnail(folder: Path, name: str | None) -> str | None:
     return data_uri(file.read_bytes()) if file and file.is_file() else None
 
 
-def _samples(results: Results, classes: Iterable[str]) -> Iterator[tuple[str, str]]:
+def _samples(results: Results, classes: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Class and thumbnail of training images, equally many per class."""
-    found: dict[str, list[bytes]] = {name: [] for name in list(classes)[:_SAMPLES]}
-    for name, contents in _records(results):
+    found: dict[str, list[bytes]] = {name: [] for name in classes[:_SAMPLES]}
+    folders = example_folders(results)
+    files = sorted(file for folder in folders for file in folder.glob('Split-train/*'))
+    for image in itertools.islice(read_images(files), _SCANNED_RECORDS if found else 0):
+        name = classes[image.label]
         if name in found and len(found[name]) < _SAMPLES // len(found):
-            found[name].append(contents)
+            found[name].append(image.contents)
     for name, images in found.items():
         for contents in images:
             yield name, data_uri(contents)
-
-
-def _records(results: Results) -> Iterator[tuple[str, bytes]]:
-    """Class and encoded image of the first training records."""
-    folders = example_folders(results)
-    files = sorted(str(file) for folder in folders for file in folder.glob('Split-train/*'))
-    if not files:
-        return
-    compression = 'GZIP' if files[0].endswith('.gz') else ''
-    records = tf.data.TFRecordDataset(files, compression).take(_SCANNED_RECORDS)
-    for record in records.as_numpy_iterator():
-        feature = tf.train.Example.FromString(record).features.feature
-        name = feature[CLASS_NAME].bytes_list.value[0].decode()
-        yield name, feature[IMAGE_BYTES].bytes_list.value[0]

@@ -14,7 +14,7 @@ from example_run import example, picture
 from ml_metadata.proto import metadata_store_pb2
 
 from common import console
-from common.features import CLASS_NAME, IMAGE_BYTES
+from common.features import IMAGE_BYTES, LABEL
 from components.evaluation.gate.verdict import VERDICT_FILE, Ruling, Verdict
 from components.evaluation.results import ROBUSTNESS_FILE
 from components.image_example_gen.ingestion.quarantine import LIST
@@ -102,9 +102,7 @@ def test_counts_of_all_spans_and_quarantined_images(results, tmp_path, monkeypat
 
 
 def test_samples_are_balanced(results):
-    records = [
-        {CLASS_NAME: name, IMAGE_BYTES: picture(1)} for name in 20 * ['cats'] + 10 * ['dogs']
-    ]
+    records = [{LABEL: label, IMAGE_BYTES: picture(1)} for label in 20 * [0] + 10 * [1]]
     folder = results('ImageExampleGen', 'examples')
     write_records(folder / 'Split-train' / 'data-00000-of-00001', records)
 
