@@ -57,12 +57,7 @@ class DataError(PipelineError):
 
 
 class Rejected(DataError):
-    """An image cannot be used; `str` gives reason and detail.
-
-    Attributes:
-        reason: category of the problem.
-        detail: one clause, such as "it ends after 4,096 bytes, in the middle of the picture".
-    """
+    """An image cannot be used; `str` gives the reason, and the detail in one clause."""
 
     def __init__(self, reason: RejectionReason, detail: str) -> None:
         super().__init__(reason, detail)  # both, for pickle

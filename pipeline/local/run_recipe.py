@@ -17,6 +17,7 @@ from components.image_example_gen.sources.base.source_protocol import describe_c
 from components.inference.image_folder import require_images
 from pipeline.config.recipe import Recipe
 from pipeline.execution.quick_imports import quick_imports
+from pipeline.formatting import named
 from pipeline.local.library_output import library_output_to
 from trainer.config.train import TrainConfig, check_class_weights
 from trainer.model.weights import check_weights_file
@@ -101,16 +102,14 @@ def _run(recipe: Recipe, start: float) -> 'Outcome':
 
 
 def describe_data(spans: 'Sequence[Span]') -> str:
-    """Formats the data of a run: `spans 3, 4: 2,000 images, 2 classes (cat, dog)`."""
+    """Formats the data of a run: `spans 3 and 4: 2,000 images, 2 classes (cat, dog)`."""
     count = sum(span.source.count for span in spans)
     images = f'{count:,} images, {describe_classes(spans[0].source.classes)}'
     skipped = sum(getattr(span.source, 'ignored', 0) for span in spans)  # of folders and archives
     if skipped:
         images += f', {skipped} non-image file{"s" * (skipped > 1)} skipped'
     numbers = [span.number for span in spans]
-    if numbers == [1]:
-        return images
-    return f'span{"s" * (len(numbers) > 1)} {", ".join(map(str, numbers))}: {images}'
+    return images if numbers == [1] else f'{named(numbers)}: {images}'
 
 
 def describe_weights(trainer: TrainConfig) -> str:

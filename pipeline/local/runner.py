@@ -18,16 +18,12 @@ class ProgressDagRunner(LocalDagRunner):
     """TFX's LocalDagRunner with progress output.
 
     A component without output that takes less than a second prints one line, when it ends.
-
-    Attributes:
-        run_id: pipeline run id of the last run in ML Metadata.
-        results: results of the finished components by node id, in execution order.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.run_id = ''
-        self.results: dict[str, NodeResult] = {}
+        self.run_id = ''  # of the last run, in ML Metadata
+        self.results: dict[str, NodeResult] = {}  # by node id, in execution order
 
     def run_with_ir(
         self, pipeline: pipeline_pb2.Pipeline, run_options: pipeline_pb2.RunOptions | None = None

@@ -35,7 +35,7 @@ def test_counts_skipped_non_image_files(tmp_path, make_image_folder, names, skip
         ([1], ('cat', 'dog'), '2,000 images, 2 classes (cat, dog)'),
         ([1], 'abcdefg', '2,000 images, 7 classes (a, b, c, d, e, ...)'),
         ([7], ('cat', 'dog'), 'span 7: 2,000 images, 2 classes (cat, dog)'),
-        ([3, 4], ('cat', 'dog'), 'spans 3, 4: 4,000 images, 2 classes (cat, dog)'),
+        ([3, 4], ('cat', 'dog'), 'spans 3 and 4: 4,000 images, 2 classes (cat, dog)'),
     ],
 )
 def test_describes_images_classes_and_spans(numbers, classes, expected):

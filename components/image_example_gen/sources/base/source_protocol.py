@@ -45,19 +45,13 @@ class Shard(Protocol):
 
 
 class Source(Protocol):
-    """A set of labelled images.
+    """A set of labelled images."""
 
-    Attributes:
-        classes: names in the order of the labels.
-        count: number of images.
-        fingerprint: changes when the images change.
-    """
-
-    count: int
-    fingerprint: str
+    count: int  # of the images
+    fingerprint: str  # changes when the images change
 
     @property
-    def classes(self) -> tuple[str, ...]: ...
+    def classes(self) -> tuple[str, ...]: ...  # in the order of the labels
 
     def shards(self) -> Sequence[Shard]:
         """Divides the source into parts of about IMAGES_PER_SHARD; always the same parts."""
