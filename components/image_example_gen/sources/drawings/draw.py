@@ -8,6 +8,7 @@ data harder or easier, change the ranges here and in `animal.py`, and run
 """
 
 import io
+import math
 
 import numpy as np
 from numpy.random import Generator
@@ -65,10 +66,15 @@ def _background(size: tuple[int, int], rng: Generator) -> Image.Image:
         parity = np.add.outer(np.arange(rows), np.arange(columns)) % 2
         colours = np.array([any_colour(rng), any_colour(rng)])[parity]
         method = Image.Resampling.NEAREST
-    side = 2 * max(size)
-    square = Image.fromarray(colours.astype(np.uint8)).resize((side, side), method)
-    left, top = (side - size[0]) // 2, (side - size[1]) // 2
-    return square.rotate(rng.uniform(0, 90)).crop((left, top, left + size[0], top + size[1]))
+    # The colours cover a square of twice the size, rotated about the middle of the image.
+    angle, side, (width, height) = math.radians(rng.uniform(0, 90)), 2 * max(size), size
+    across = math.cos(angle) * columns / side, -math.sin(angle) * columns / side
+    down = math.sin(angle) * rows / side, math.cos(angle) * rows / side
+    left = (columns - across[0] * width - across[1] * height) / 2
+    top = (rows - down[0] * width - down[1] * height) / 2
+    return Image.fromarray(colours.astype(np.uint8)).transform(
+        size, Image.Transform.AFFINE, (*across, left, *down, top), method
+    )
 
 
 def _room(size: tuple[int, int], rng: Generator) -> Image.Image:
