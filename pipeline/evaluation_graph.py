@@ -49,20 +49,27 @@ def evaluate_and_push(
         config=recipe.evaluation.robustness.model_dump_json(),
         code=code_of(RobustnessEvaluator),
     )
-    checks = _serving_checks(recipe, spans.newest, transform, trainer)
+    serving_check = ServingCheck(
+        model=trainer.outputs['model'],
+        serving_check=recipe.serving_check.model_dump_json(),
+        code=code_of(ServingCheck, PROBE),
+    )
+    lite = _lite_converter(recipe, spans.newest, transform, trainer)
     gate = ModelGate(  # blesses the candidate if no rule of the recipe rejects it
         model=trainer.outputs['model'],
         evaluation=evaluator.outputs['evaluation'],
-        infra_blessing=checks[0].outputs['infra_blessing'],
+        infra_blessing=serving_check.outputs['infra_blessing'],
         baseline_model=baseline.outputs['model'],
         config=recipe.evaluation.model_dump_json(),
         classes=json.dumps(classes),
         threshold=recipe.trainer.threshold,
         code=code_of(ModelGate),
     )
-    pusher = _pusher(recipe, spans.all, trainer, evaluator, checks, gate)
+    pusher = _pusher(recipe, spans.all, trainer, evaluator, lite, gate)
     pusher.add_upstream_node(robustness)  # on Kubeflow the Pusher's task writes the report
-    return [evaluator, robustness, *checks, gate, pusher, *_inference(recipe, trainer, gate)]
+    nodes = (evaluator, robustness, serving_check, lite, gate, pusher)
+    inference = _inference(recipe, trainer, gate)
+    return [*(node for node in nodes if node is not None), *inference]
 
 
 def _evaluator(
@@ -85,30 +92,20 @@ def _evaluator(
     )
 
 
-def _serving_checks(
+def _lite_converter(
     recipe: Recipe, examples: BaseChannel, transform: BaseNode, trainer: BaseNode
-) -> list[BaseNode]:
-    """Creates the ServingCheck and the optional LiteConverter."""
-    model = trainer.outputs['model']
-    nodes = [
-        ServingCheck(
-            model=model,
-            serving_check=recipe.serving_check.model_dump_json(),
-            code=code_of(ServingCheck, PROBE),
-        )
-    ]
-    if recipe.lite:
-        nodes.append(
-            LiteConverter(
-                model=model,
-                examples=examples,
-                transform_graph=transform.outputs['transform_graph'],
-                lite=recipe.lite.model_dump_json(),
-                threshold=recipe.trainer.threshold,
-                code=code_of(LiteConverter),
-            )
-        )
-    return nodes
+) -> BaseNode | None:
+    """Converts the model to TensorFlow Lite, if the recipe has `lite`."""
+    if recipe.lite is None:
+        return None
+    return LiteConverter(
+        model=trainer.outputs['model'],
+        examples=examples,
+        transform_graph=transform.outputs['transform_graph'],
+        lite=recipe.lite.model_dump_json(),
+        threshold=recipe.trainer.threshold,
+        code=code_of(LiteConverter),
+    )
 
 
 def _pusher(
@@ -116,16 +113,15 @@ def _pusher(
     examples: BaseChannel,
     trainer: BaseNode,
     evaluator: BaseNode,
-    checks: list[BaseNode],
+    lite: BaseNode | None,
     gate: BaseNode,
 ) -> BaseNode:
-    lite = (node.outputs[LITE_MODEL] for node in checks if LITE_MODEL in node.outputs)
     return Pusher(
         model=trainer.outputs['model'],
         model_blessing=gate.outputs['blessing'],
         examples=examples,
         evaluation=evaluator.outputs['evaluation'],
-        lite_model=next(lite, None),
+        lite_model=lite.outputs[LITE_MODEL] if lite else None,
         recipe=recipe.name,
         serving=str(recipe.serving_directory),
         keep=recipe.push.keep,
