@@ -17,7 +17,8 @@ from common.artifacts import folder_of
 from common.files import MEGABYTE
 from components.evaluation.results import wilson
 from components.lite_converter import conversion
-from components.lite_converter.lite_results import LITE_FILE, LiteConfig, LiteModel, LiteResult
+from components.lite_converter.config import LiteConfig
+from components.lite_converter.lite_results import LITE_FILE, LiteModel, LiteResult
 from trainer.data.dataset import ImageSplit, open_splits
 
 _log = logging.getLogger(__name__)

@@ -1,26 +1,9 @@
-"""Configuration (`lite:` of a recipe) and results of LiteConverter."""
-
-from typing import Literal
-
-from pydantic import Field
+"""Results of LiteConverter."""
 
 from common.strict_model import StrictModel
 from components.evaluation.results import Estimate
 
 LITE_FILE = 'lite.json'  # in the artifact's folder: a LiteResult
-
-
-class LiteConfig(StrictModel):
-    """Formats of TensorFlow Lite models, and their maximum drop of accuracy."""
-
-    formats: tuple[Literal['float16', 'int8'], ...] = Field(('float16', 'int8'), min_length=1)
-    max_drop: float = Field(
-        0.02, ge=0, le=1, description='maximum drop of accuracy from the SavedModel to be pushed'
-    )
-    representative_images: int = Field(
-        100, ge=1, description='train images that calibrate int8 quantization'
-    )
-    test_images: int = Field(1000, ge=1, description='maximum number of test images')
 
 
 class LiteModel(StrictModel):

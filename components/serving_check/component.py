@@ -15,10 +15,10 @@ from tfx.utils import path_utils
 
 import components
 from common.artifacts import folder_of
+from components.serving_check.config import ServingCheckConfig
 from components.serving_check.measurements import (
     MEASUREMENTS_FILE,
     Measurements,
-    ServingCheckConfig,
     size_of,
 )
 

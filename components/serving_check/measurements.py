@@ -1,19 +1,11 @@
-"""Configuration (`serving_check:` of a recipe) and results of the serving check."""
+"""Results of the serving check."""
 
 from pathlib import Path
-
-from pydantic import Field
 
 from common.files import MEGABYTE
 from common.strict_model import StrictModel
 
 MEASUREMENTS_FILE = 'measurements.json'  # in the artifact's folder: Measurements
-
-
-class ServingCheckConfig(StrictModel):
-    """Limits of ServingCheck."""
-
-    seconds: int = Field(300, ge=1, description='timeout of the serving check')
 
 
 class Measurements(StrictModel):

@@ -15,9 +15,9 @@ from components.evaluation.config import EvaluationConfig
 from components.image_example_gen.sources.base.config import DataConfig
 from components.image_example_gen.sources.detect import data_overrides
 from components.inference.image_folder import InferenceConfig
-from components.lite_converter.lite_results import LiteConfig
+from components.lite_converter.config import LiteConfig
 from components.pusher.serving_folder import PushConfig
-from components.serving_check.measurements import ServingCheckConfig
+from components.serving_check.config import ServingCheckConfig
 from pipeline.config.beam import BeamConfig
 from pipeline.config.kubeflow import KubeflowConfig
 from pipeline.config.metadata_config import MetadataConfig

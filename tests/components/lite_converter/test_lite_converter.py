@@ -8,7 +8,8 @@ import tensorflow as tf
 
 from components.lite_converter import conversion
 from components.lite_converter.component import write_lite_models
-from components.lite_converter.lite_results import LITE_FILE, LiteConfig, LiteResult
+from components.lite_converter.config import LiteConfig
+from components.lite_converter.lite_results import LITE_FILE, LiteResult
 
 
 @pytest.fixture(scope='module')

@@ -9,10 +9,10 @@ from common import features
 from common.errors import ModelError
 from components.serving_check import probe as probing
 from components.serving_check.component import ServingCheck, check
+from components.serving_check.config import ServingCheckConfig
 from components.serving_check.measurements import (
     MEASUREMENTS_FILE,
     Measurements,
-    ServingCheckConfig,
 )
 from components.serving_check.recorded_requests import compare
 
