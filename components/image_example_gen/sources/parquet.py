@@ -9,9 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-# Prevents files from making pyarrow unpickle objects, which runs code (CVE-2023-47248).
-import pyarrow_hotfix  # noqa: F401
-
+from common import stack
 from common.errors import DataError
 from components.image_example_gen.sources.base.image_files import (
     PARQUET_SUFFIXES,
@@ -28,6 +26,8 @@ from components.image_example_gen.sources.base.source_protocol import (
     class_name,
     describe_classes,
 )
+
+stack.forbid_pickles_in_arrow()
 
 _IMAGE, _LABELS = 'image', ('labels', 'label')  # columns; those of labels by priority
 _BUFFER = 2**20  # bytes; without a buffer, pyarrow reads a column of a row group at once

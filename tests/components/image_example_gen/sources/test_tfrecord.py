@@ -113,6 +113,7 @@ def test_label_names_are_sorted_or_ordered_by_recipe(read):
         (example(jpeg=b'a', kind=0.5), 'its feature kind is float; expected int or bytes'),
         (b'hello', 'its record is not a tf.Example'),
     ],
+    ids=lambda value: value if isinstance(value, str) else '',
 )
 def test_invalid_record_is_bad(read, record, detail):
     bad, *good = read([record, *pets(2)])
