@@ -1,71 +1,105 @@
 #!/usr/bin/env bash
 # Creates .venv from the lock files: `scripts/bootstrap.sh run`, or `dev` to add test and check tools.
 # If .venv is up to date, it only compares a checksum. An interrupted install starts again.
+#
+# There are two stacks, each with its locks. `current` (TFX 1.21) needs glibc 2.39 and CPython 3.12 or
+# 3.13; `legacy` (TFX 1.16) is for older systems and needs CPython 3.10. CATDOG_STACK chooses one.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 level=${1:-run}
 stamp=.venv/.installed
-locks=(requirements.txt)
-[ "$level" = run ] || locks+=(requirements-dev.txt)
+unset PYTHONDONTWRITEBYTECODE PYTHONHOME PYTHONPATH VIRTUAL_ENV
 
 fail() { echo "bootstrap: $*" >&2; exit 1; }
 
 # The key includes the folder, because scripts in .venv contain its absolute path.
-key() { { pwd && cat requirements.txt requirements-dev.txt setup.py; } | sha256sum | cut -d' ' -f1; }
+key() { { pwd && cat locks/*.txt setup.py; } | sha256sum | cut -d' ' -f1; }
 
-installed() {
-    local found
-    [ -x .venv/bin/python ] && found=$(cat "$stamp" 2>/dev/null) || return 1
-    [ "$found" = "$key $level" ] || [ "$found" = "$key dev" ]
+installed() {  # any stack will do, unless CATDOG_STACK names one
+    local found_key found_stack found_level
+    [ -x .venv/bin/python ] && read -r found_key found_stack found_level 2>/dev/null <"$stamp" || return 1
+    [ "$found_key" = "$key" ] && [ "${CATDOG_STACK:-$found_stack}" = "$found_stack" ] &&
+        { [ "$found_level" = "$level" ] || [ "$found_level" = dev ]; }
 }
+
+# Takes current if glibc is new enough, unless CPython 3.10 is the only usable interpreter.
+choose_stack() {
+    local libc new=
+    find_python() { versions=("$@"); python=$(scripts/find_python.sh "$@") || python=; }
+    libc=$(getconf GNU_LIBC_VERSION 2>/dev/null) || fail "this system has no glibc, which TensorFlow needs."
+    if printf '%s\n' 2.39 "${libc#* }" | sort -VC; then new=yes; fi
+    case ${CATDOG_STACK:-} in
+        '') stack=${new:+current} ;;
+        legacy) stack= ;;
+        current) stack=current
+            [ "$new" ] || fail "CATDOG_STACK=current needs glibc 2.39 or newer; this system has ${libc#* }." ;;
+        *) fail "CATDOG_STACK is '$CATDOG_STACK'; expected current or legacy." ;;
+    esac
+    if [ "$stack" ]; then
+        find_python 3.13 3.12
+        if [ -z "$python${CATDOG_STACK:-}" ] && scripts/find_python.sh 3.10 >/dev/null; then stack=; fi
+    fi
+    if [ -z "$stack" ]; then
+        stack=legacy
+        find_python 3.10
+    fi
+    locks=("locks/$stack.txt")
+    [ "$level" = run ] || locks+=("locks/$stack-dev.txt")
+}
+
+# What the system lacks is one error line: two locked packages, pyfarmhash and crcmod, are C source.
+check_system() {
+    local missing=() packages=() names=(g++ python3-pip dev) install=apt-get
+    if command -v dnf >/dev/null; then names=(gcc-c++ python3-pip devel) install=dnf; fi
+    lacks() { missing+=("$1"); packages+=("$2"); }
+
+    command -v g++ >/dev/null && command -v gcc >/dev/null || lacks 'a C and C++ compiler' "${names[0]}"
+    pip=
+    for each in python3 "$python"; do
+        if [ -z "$pip" ] && "$each" -m pip --version >/dev/null 2>&1; then pip="$each -m pip"; fi
+    done
+    has_uv || [ -n "$pip" ] || lacks 'a Python 3 with pip' "${names[1]}"
+    if [ -n "$python" ] && ! "$python" -c "$has_headers"; then
+        lacks "the C headers of $python" "python$("$python" -c "$version")-${names[2]}"
+    fi
+    [ ${#missing[@]} = 0 ] ||
+        fail "this system lacks $(join "${missing[@]}"): $install install ${packages[*]}"
+}
+has_headers='import os, sysconfig as s; assert os.path.isfile(s.get_path("include") + "/Python.h")'
+version='import sys; print("%d.%d" % sys.version_info[:2])'
+join() { local text; printf -v text ' and %s' "$@"; echo "${text# and }"; }
+
+has_uv() { [ "$("$uv" --version 2>/dev/null | cut -d' ' -f2)" = "$(sed 's/uv==//' scripts/uv.in)" ]; }
 
 # The wheel of uv fits any Python; --target needs neither a virtual environment nor permissions.
 get_uv() {
-    local python pip=
-    uv=.tools/bin/uv
-    [ "$("$uv" --version 2>/dev/null | cut -d' ' -f2)" = "$(sed 's/uv==//' scripts/uv.in)" ] && return
+    if has_uv; then return; fi
     echo "bootstrap: fetching uv"
     rm -rf .tools
-    for python in python3 "$(scripts/find_python.sh)"; do
-        "$python" -m pip --version >/dev/null 2>&1 || continue
-        pip="$python -m pip"
-        PIP_USER=0 PIP_ROOT_USER_ACTION=ignore $pip install --quiet --disable-pip-version-check \
-            --ignore-requires-python --only-binary :all: --require-hashes --target .tools \
-            -r scripts/uv.txt >&2 && return
-    done
-    [ -n "$pip" ] || fail "no Python 3 with pip was found: install python3 and its pip (python3-pip)."
-    fail "'$pip' could not fetch uv: the first run needs pip 20.3 or newer and a reachable package index."
+    PIP_USER=0 PIP_ROOT_USER_ACTION=ignore $pip install --quiet --disable-pip-version-check \
+        --ignore-requires-python --only-binary :all: --require-hashes --target .tools \
+        -r scripts/uv.txt >&2 ||
+        fail "'$pip' could not fetch uv: the first run needs pip 20.3 or newer and a reachable package index."
 }
 
 get_python() {
-    if python=$(scripts/find_python.sh); then return; fi
-    echo "bootstrap: no CPython 3.10 found, downloading one with uv"
+    [ -z "$python" ] || return 0
+    echo "bootstrap: no CPython ${versions[*]} found, downloading one with uv"
     export UV_PYTHON_INSTALL_DIR=$PWD/.tools/python
-    "$uv" python install --no-bin 3.10 2>.tools/python.log ||
-        fail "no CPython 3.10 was found and none could be downloaded (.tools/python.log):" \
-            "install one, for example with 'apt install python3.10-dev' or 'pyenv install 3.10'."
-    python=$("$uv" python find --managed-python 3.10)
-}
-
-# Two dependencies have no wheels. Without gcc and g++, the Zig compiler is installed as a wheel.
-get_compiler() {
-    if command -v g++ >/dev/null && command -v gcc >/dev/null; then return; fi
-    echo "bootstrap: no gcc and g++ found, fetching a compiler"
-    "$uv" pip sync --quiet --python "$python" --target .tools/compiler --require-hashes scripts/compiler.txt
-    zig=$PWD/.tools/compiler/ziglang/zig
-    export CC="$zig cc" CXX="$zig c++"
+    "$uv" python install --no-bin "${versions[0]}" 2>.tools/python.log ||
+        fail "no CPython ${versions[*]} was found and none could be downloaded (.tools/python.log):" \
+            "install one, for example with 'pyenv install ${versions[0]}'."
+    python=$("$uv" python find --managed-python "${versions[0]}")
 }
 
 make_venv() {
-    local version
-    version=$(.venv/bin/python -c 'import sys; print(*sys.version_info[:2])' 2>/dev/null || true)
-    if [ ! -f "$stamp" ] || [ "$version" != "3 10" ]; then
+    [ -f "$stamp" ] && [ "$(.venv/bin/python -c "$version" 2>/dev/null)" = "$("$python" -c "$version")" ] ||
         "$uv" venv --quiet --clear --python "$python" .venv
-    fi
     rm -f "$stamp"
 }
 
+uv=.tools/bin/uv
 key=$(key)
 if installed; then exit; fi
 if command -v flock >/dev/null; then
@@ -74,19 +108,19 @@ if command -v flock >/dev/null; then
     if installed; then exit; fi
 fi
 
-unset PYTHONDONTWRITEBYTECODE PYTHONHOME PYTHONPATH VIRTUAL_ENV
 export UV_PYTHON_DOWNLOADS=never
 # uv reads neither pip's index setting nor the system certificates (a proxy may need its own).
 [ -z "${PIP_INDEX_URL:-}" ] || export UV_DEFAULT_INDEX="${UV_DEFAULT_INDEX:-$PIP_INDEX_URL}"
 [ ! -s /etc/ssl/certs/ca-certificates.crt ] || export UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-true}"
+choose_stack
+check_system
 get_uv
 UV_PYTHON_DOWNLOADS=manual get_python
-get_compiler
 make_venv
-echo "bootstrap: installing ${locks[*]} into .venv with $python; the first time takes a few minutes"
+echo "bootstrap: installing the $stack stack into .venv with $python; the first time takes a few minutes"
 "$uv" pip sync --quiet --python .venv/bin/python --require-hashes --compile-bytecode \
-    --build-constraints requirements.txt "${locks[@]}" ||
+    --build-constraints "${locks[0]}" "${locks[@]}" ||
     fail "the packages could not be installed (see above): the first run needs a package index."
 "$uv" pip install --quiet --python .venv/bin/python --offline --no-deps --no-build-isolation \
     --config-settings editable_mode=compat --editable .
-echo "$key $level" >"$stamp"
+echo "$key $stack $level" >"$stamp"

@@ -1,26 +1,27 @@
 #!/bin/sh
-# Prints the full path of a usable CPython 3.10, or exits with 1 and no output.
-# Order: every python3.10 on PATH, then the newest in each pyenv found through HOME or PATH.
+# Prints the full path of a CPython of one of the given versions (`find_python.sh 3.13 3.12`), or exits
+# with 1 and no output. Order: python3 on PATH, then each version on PATH and in each pyenv found
+# through HOME or PATH. One without C headers (two dependencies are C source) is taken only if there is
+# no other; the caller reports it.
 set -u
 
-# The interpreter must start (a pyenv shim may not) and have headers: two dependencies are C source.
-# For a shim or a virtual environment, prints the path of the base interpreter.
+# The interpreter must start: a pyenv shim may not. Prints whether it has headers, and its path; for a
+# shim or a virtual environment, the path of the base interpreter.
 probe() {
-    "$1" - 2>/dev/null <<'PROBE'
+    "$1" - "$versions" 2>/dev/null <<'PROBE'
 import os, sys, sysconfig
-headers = os.path.join(sysconfig.get_paths()["include"], "Python.h")
-is_cpython_310 = sys.implementation.name == "cpython" and sys.version_info[:2] == (3, 10)
-if not (is_cpython_310 and os.path.isfile(headers)):
+version = "%d.%d" % sys.version_info[:2]
+if sys.implementation.name != "cpython" or version not in sys.argv[1].split():
     sys.exit(1)
+headers = os.path.isfile(os.path.join(sysconfig.get_paths()["include"], "Python.h"))
 in_venv = sys.prefix != sys.base_prefix
-print(os.path.join(sys.base_prefix, "bin", "python3.10") if in_venv else sys.executable)
+python = os.path.join(sys.base_prefix, "bin", "python" + version) if in_venv else sys.executable
+print("headers" if headers else "none", python)
 PROBE
 }
 
-on_path() {
-    echo "${PATH:-}" | tr ':' '\n' | while IFS= read -r folder; do
-        echo "$folder/python3.10"
-    done
+on_path() {  # NAME
+    echo "${PATH:-}" | tr ':' '\n' | sed "s|\$|/$1|"
 }
 
 # pyenv is found through its variable, its default folder, its command, or a python3 inside it.
@@ -32,15 +33,17 @@ pyenv_roots() {
     python3 -c 'import sys; print(sys.base_prefix.partition("/versions/")[0])'
 }
 
-in_pyenv() {
-    pyenv_roots 2>/dev/null | while IFS= read -r root; do
-        printf '%s\n' "$root"/versions/3.10.*/bin/python3.10 | sort -rV
+candidates() {
+    on_path python3
+    for version in $versions; do
+        on_path "python$version"
+        pyenv_roots 2>/dev/null | while IFS= read -r root; do
+            printf '%s\n' "$root/versions/$version".*/bin/"python$version" | sort -rV
+        done
     done
 }
 
-{ on_path; in_pyenv; } | while IFS= read -r python; do
-    if [ -x "$python" ] && probe "$python"; then
-        exit 3
-    fi
-done
-[ $? -eq 3 ]
+versions="$*"
+candidates | while IFS= read -r python; do
+    if [ -x "$python" ]; then probe "$python"; fi
+done | sort -s -k 1,1 | sed -n '1s/^[a-z]* //p' | grep .

@@ -1,13 +1,17 @@
 #!/usr/bin/env bash
-# Resolves requirements.in, requirements-dev.in and the tools of bootstrap.sh, with hashes.
+# Resolves requirements*.in into the locks of both stacks, with hashes, and the tool of bootstrap.sh.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 compile() {
-    .tools/bin/uv pip compile --quiet --upgrade --python .venv/bin/python --generate-hashes \
-        --custom-compile-command "make lock" "$@"
+    .tools/bin/uv pip compile --quiet --upgrade --generate-hashes --custom-compile-command "make lock" "$@"
 }
-compile requirements.in --output-file requirements.txt
-compile requirements-dev.in --constraints requirements.txt --output-file requirements-dev.txt
+current=(--universal --python-version 3.12)
+legacy=(--python-version 3.10 --python-platform x86_64-manylinux_2_28)
+for stack in current legacy; do
+    declare -n options=$stack
+    compile "${options[@]}" requirements.in --output-file locks/$stack.txt
+    compile "${options[@]}" requirements-dev.in --constraints locks/$stack.txt \
+        --output-file locks/$stack-dev.txt
+done
 compile --no-config --no-annotate scripts/uv.in --output-file scripts/uv.txt
-compile --no-config --no-annotate scripts/compiler.in --output-file scripts/compiler.txt

@@ -10,8 +10,14 @@ import pytest
 from packaging.requirements import Requirement
 
 REPOSITORY = Path(__file__).parent.parent
-SYSTEM_TOOLS = 'bash,cat,chmod,cut,dirname,mkdir,rm,sed,sh,sha256sum,sort,tr'
-WORKING = 'echo $0'
+SYSTEM_TOOLS = 'bash,cat,chmod,cut,dirname,grep,mkdir,rm,sed,sh,sha256sum,sort,tr'
+# Interpreters: they answer find_python.sh (-), and bootstrap.sh about headers and version (-c).
+WORKING = (
+    'case "$1 $2" in -\\ *) echo headers $0 ;; *version*) echo ${0##*python} ;; -m*) exit 1 ;; esac'
+)
+NO_HEADERS = (
+    'case "$1 $2" in -\\ *) echo none $0 ;; *version*) echo ${0##*python} ;; *) exit 1 ;; esac'
+)
 BROKEN_SHIM = "echo 'pyenv: python3.10: command not found' >&2; exit 127"
 FAKE_UV = """
 echo "$*" >>uv_calls
@@ -19,7 +25,7 @@ case "$1" in
     --version) echo "uv $(sed 's/uv==//' scripts/uv.in)" ;;
     venv)
         mkdir -p .venv/bin
-        printf '#!/bin/sh\\necho 3 10\\n' >.venv/bin/python
+        printf '#!/bin/sh\\necho 3.10\\n' >.venv/bin/python
         chmod +x .venv/bin/python
         ;;
     python) exit 1 ;;
@@ -44,7 +50,12 @@ def tools(tmp_path: Path) -> Path:
         (folder / name).symlink_to(str(shutil.which(name)))
     for name in ('gcc', 'g++'):
         executable(folder / name, 'exit 0')
+    set_glibc(folder, '2.36')
     return folder
+
+
+def set_glibc(tools: Path, version: str) -> None:
+    executable(tools / 'getconf', f'echo glibc {version}')
 
 
 @pytest.fixture
@@ -52,8 +63,8 @@ def project(tmp_path: Path) -> Path:
     """A checkout with the scripts, the lock files and a uv that only records its arguments."""
     folder = tmp_path / 'project'
     shutil.copytree(REPOSITORY / 'scripts', folder / 'scripts')
-    for name in ('requirements.txt', 'requirements-dev.txt', 'setup.py'):
-        shutil.copy(REPOSITORY / name, folder)
+    shutil.copytree(REPOSITORY / 'locks', folder / 'locks')
+    shutil.copy(REPOSITORY / 'setup.py', folder)
     executable(folder / '.tools/bin/uv', FAKE_UV)
     return folder
 
@@ -64,12 +75,13 @@ def call(script: Path, *args: str, path: list[Path], **variables: object):
     return subprocess.run([script, *args], env=environment, capture_output=True, text=True)
 
 
-def find_python(*path: Path, **variables: object):
-    return call(REPOSITORY / 'scripts/find_python.sh', path=list(path), **variables)
+def find_python(*path: Path, versions: str = '3.10', **variables: object):
+    script = REPOSITORY / 'scripts/find_python.sh'
+    return call(script, *versions.split(), path=list(path), **variables)
 
 
-def bootstrap(project: Path, *path: Path, level: str = 'run'):
-    return call(project / 'scripts/bootstrap.sh', level, path=list(path))
+def bootstrap(project: Path, *path: Path, level: str = 'run', **variables: object):
+    return call(project / 'scripts/bootstrap.sh', level, path=list(path), **variables)
 
 
 def uv_calls(project: Path) -> list[str]:
@@ -109,11 +121,28 @@ def test_finds_newest_working_python_of_pyenv(tmp_path, tools, variables):
 @pytest.mark.parametrize('name', ['pyenv', 'python3'])
 def test_finds_pyenv_through_path(tmp_path, tools, name):
     python = executable(tmp_path / 'pyenv/versions/3.10.13/bin/python3.10', WORKING)
-    executable(tmp_path / 'bin' / name, f'echo {tmp_path}/pyenv')
+    executable(tmp_path / 'bin' / name, f'[ $1 = - ] || echo {tmp_path}/pyenv')
 
     found = find_python(tmp_path / 'bin', tools)
 
     assert found.stdout.strip() == str(python)
+
+
+def test_python3_is_first_and_headers_matter_more(tmp_path, tools):
+    python3 = executable(tools / 'python3', WORKING)
+    newer = executable(tmp_path / 'bin/python3.13', WORKING)
+    older = executable(tmp_path / 'bin/python3.12', WORKING)
+
+    def found() -> str:
+        return find_python(tmp_path / 'bin', tools, versions='3.13 3.12').stdout.strip()
+
+    assert found() == str(python3)
+    executable(python3, NO_HEADERS)
+    assert found() == str(newer)
+    newer.unlink()
+    assert found() == str(older)
+    older.unlink()
+    assert found() == str(python3)
 
 
 def test_exits_silently_without_python(tools):
@@ -130,7 +159,7 @@ def test_first_call_installs_lock_and_project(tools, project):
     assert venv.startswith('venv ')
     assert str(python) in venv
     assert '--require-hashes' in sync
-    assert sync.endswith(' requirements.txt')
+    assert sync.endswith(' locks/legacy.txt')
     assert '--offline --no-deps --no-build-isolation' in install
     assert install.endswith('--editable .')
 
@@ -145,7 +174,7 @@ def test_later_calls_install_only_changed_locks(tools, project):
     assert installed('run') == []
     assert installed('dev') == ['pip sync', 'pip install']
     assert installed('run') == installed('dev') == []
-    (project / 'requirements.txt').write_text('absl-py==1.4.0\n')
+    (project / 'locks/legacy.txt').write_text('absl-py==1.4.0\n')
     assert installed('run') == ['pip sync', 'pip install']
 
 
@@ -160,6 +189,81 @@ def test_interrupted_install_starts_again(tools, project):
     assert uv_calls(project)[0].startswith('venv --quiet --clear')
 
 
+@pytest.mark.parametrize(
+    ('glibc', 'pythons', 'asked', 'chosen'),
+    [
+        ('2.36', '3.10', None, '3.10 legacy'),
+        ('2.36', '3.10 3.12', None, '3.10 legacy'),
+        ('2.39', '3.10 3.12', None, '3.12 current'),
+        ('2.41', '3.12 3.13', None, '3.13 current'),
+        ('2.41', '3.10 3.14', None, '3.10 legacy'),
+        ('2.41', '3.10 3.13', 'legacy', '3.10 legacy'),
+        ('2.41', '3.10 3.13', 'current', '3.13 current'),
+    ],
+)
+def test_system_or_variable_chooses_the_stack(tools, project, glibc, pythons, asked, chosen):
+    set_glibc(tools, glibc)
+    for each in pythons.split():
+        executable(tools / f'python{each}', WORKING)
+
+    variables = {'CATDOG_STACK': asked} if asked else {}
+    result = bootstrap(project, tools, level='dev', **variables)
+
+    assert result.returncode == 0, result.stderr
+    python, stack = chosen.split()
+    venv, sync, _ = uv_calls(project)
+    assert venv.endswith(f'--python {tools}/python{python} .venv')
+    assert sync.endswith(f' locks/{stack}.txt locks/{stack}-dev.txt')
+
+
+def test_another_stack_makes_a_new_environment(tools, project):
+    set_glibc(tools, '2.41')
+    for each in ('3.10', '3.13'):
+        executable(tools / f'python{each}', WORKING)
+    for stack, python in (('legacy', '3.10'), ('current', '3.13')):
+        assert bootstrap(project, tools, CATDOG_STACK=stack).returncode == 0
+        assert f'/python{python} ' in uv_calls(project)[0]
+        assert bootstrap(project, tools, CATDOG_STACK=stack).returncode == 0
+        assert bootstrap(project, tools).returncode == 0
+        assert uv_calls(project) == []
+
+
+@pytest.mark.parametrize(
+    ('stack', 'message'),
+    [
+        ('current', 'CATDOG_STACK=current needs glibc 2.39 or newer; this system has 2.36.'),
+        ('newest', "CATDOG_STACK is 'newest'; expected current or legacy."),
+    ],
+)
+def test_impossible_stack_is_one_error_line(tools, project, stack, message):
+    result = bootstrap(project, tools, CATDOG_STACK=stack)
+
+    assert (result.returncode, result.stderr) == (1, f'bootstrap: {message}\n')
+
+
+@pytest.mark.parametrize(
+    ('dnf', 'packages'),
+    [
+        (False, 'apt-get install g++ python3-pip python3.10-dev'),
+        (True, 'dnf install gcc-c++ python3-pip python3.10-devel'),
+    ],
+)
+def test_everything_that_is_missing_is_one_error_line(tools, project, dnf, packages):
+    shutil.rmtree(project / '.tools')
+    (tools / 'g++').unlink()
+    python = executable(tools / 'python3.10', NO_HEADERS)
+    if dnf:
+        executable(tools / 'dnf', 'exit 0')
+
+    result = bootstrap(project, tools)
+
+    assert (result.returncode, result.stderr) == (
+        1,
+        'bootstrap: this system lacks a C and C++ compiler and a Python 3 with pip and '
+        f'the C headers of {python}: {packages}\n',
+    )
+
+
 def test_reports_missing_python(tools, project):
     result = bootstrap(project, tools)
 
@@ -167,20 +271,6 @@ def test_reports_missing_python(tools, project):
     assert result.stderr.count('\n') == 1
     assert 'no CPython 3.10 was found and none could be downloaded' in result.stderr
     assert 'pyenv install 3.10' in result.stderr
-
-
-@pytest.mark.parametrize('python3', [None, 'exit 1'], ids=['no python3', 'python3 without pip'])
-def test_reports_missing_pip(tmp_path, tools, project, python3):
-    shutil.rmtree(project / '.tools')
-    if python3:
-        executable(tmp_path / 'bin/python3', python3)
-
-    result = bootstrap(project, tmp_path / 'bin', tools)
-
-    assert result.returncode == 1
-    assert result.stderr == (
-        'bootstrap: no Python 3 with pip was found: install python3 and its pip (python3-pip).\n'
-    )
 
 
 def test_pip_installs_uv_with_its_hash(tmp_path, tools, project):
@@ -199,7 +289,10 @@ def test_pip_installs_uv_with_its_hash(tmp_path, tools, project):
 
 @pytest.mark.parametrize(
     'name',
-    ['requirements.txt', 'requirements-dev.txt', 'scripts/uv.txt', 'scripts/compiler.txt'],
+    [
+        *sorted(str(path.relative_to(REPOSITORY)) for path in REPOSITORY.glob('locks/*.txt')),
+        'scripts/uv.txt',
+    ],
 )
 def test_lock_file_pins_hashes_and_names_no_index(name):
     lines = (REPOSITORY / name).read_text().splitlines()
