@@ -5,8 +5,14 @@ legacy: TFX 1.16 on CPython 3.10. When it is dropped, what `LEGACY` guards can g
 """
 
 import sys
+from importlib import metadata
 
 LEGACY = sys.version_info < (3, 12)
+
+
+def describe() -> str:
+    """Names the stack by versions: `TFX 1.21.0, TensorFlow 2.21.0`."""
+    return f'TFX {metadata.version("tfx")}, TensorFlow {metadata.version("tensorflow")}'
 
 
 def forbid_pickles_in_arrow() -> None:
