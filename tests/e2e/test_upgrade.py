@@ -5,12 +5,15 @@
 
 import json
 import re
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
 import click.testing
 import pytest
 from make_stored_run import ARCHIVE
+from workspace import RUNNER
 
 from common import stack
 from common.metadata_queries import custom_property
@@ -59,9 +62,16 @@ def stored_stack(home):
 def next_run(home, version, stored_stack):
     """Summary of the stored run; output and summary of the next one, with a warm start."""
     before = json.loads((home / 'last_run.json').read_text())
-    changes = ('trainer.warm_start=latest_blessed', 'trainer.weights=random')
-    output = invoke('run', *(f'--set={each}' for each in changes))
-    return before, output, json.loads((home / 'last_run.json').read_text())
+    changes = (
+        'trainer.warm_start=latest_blessed',
+        'trainer.weights=random',
+        'trainer.feature_extraction.epochs=1',
+    )
+    words = [sys.executable, RUNNER, 'run', '--config=squares.yaml']
+    words += [f'--set={each}' for each in changes]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return before, done.stdout, json.loads((home / 'last_run.json').read_text())
 
 
 def test_commands_read_the_stored_run(version):
@@ -111,6 +121,5 @@ def test_reports_of_both_stacks_can_be_compared(next_run):
 def test_rollback_makes_the_stored_model_live_again(version, next_run):
     invoke('rollback', version, '--reason', 'upgrade')
 
-    first, *_ = json.loads(invoke('models', '--json'))
-    assert first['live']
-    assert 'pets/dogs/1.jpg' in invoke('predict', 'pets/dogs/1.jpg')
+    live, *_ = json.loads(invoke('models', '--json'))
+    assert f'rolled back to {version} by ' in live['manual_override']
