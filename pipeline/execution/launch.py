@@ -49,7 +49,7 @@ def launch_node(ir: pipeline_pb2.Pipeline, node: pipeline_pb2.PipelineNode) -> N
     connection = metadata_connection(ir)
     node_id = node.node_info.id
     if node_id not in _SHARED_BY_STACKS:  # a parameter is part of the cache key, and recorded
-        node.parameters.parameters['stack'].field_value.string_value = stack.describe()
+        node.parameters.parameters['stack'].field_value.string_value = stack.libraries()
     executor = runner_utils.extract_executor_spec(deployment, node_id)
     driver = runner_utils.extract_custom_driver_spec(deployment, node_id)
     start = time.perf_counter()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import filelock
 
+from common import stack
 from common.console import styled
 from common.errors import AlreadyRunning, ConfigError, PipelineError, RunError
 from components.evaluation.config import check_floors
@@ -63,6 +64,7 @@ def run(recipe: Recipe, *, verbose: bool = False) -> 'Outcome':
 
 def _run(recipe: Recipe, start: float) -> 'Outcome':
     _log.info('%s: %s', recipe.name, recipe.description, extra=styled(recipe.name, 'bold'))
+    _log.info('stack: %s', stack.describe())
     check_weights_file(recipe.trainer.weights)
     # Check the recipe before the imports of TensorFlow and TFX, which take seconds.
     from components.image_example_gen.sources.spans import open_window

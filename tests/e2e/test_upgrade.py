@@ -109,7 +109,7 @@ def test_outputs_of_another_stack_are_not_reused(next_run, stored_stack):
     cached = {name: each['cached'] for name, each in after['components'].items()}
 
     assert cached['ImageExampleGen']
-    assert {cached[name] for name in ONLY_TFX} == {stored_stack == stack.describe()}
+    assert {cached[name] for name in ONLY_TFX} == {stored_stack == stack.libraries()}
 
 
 def test_reports_of_both_stacks_can_be_compared(next_run):

@@ -100,7 +100,7 @@ def test_outputs_with_unchanged_or_new_files_are_cached(runs):
 
 def test_outputs_of_another_stack_are_not_reused(runs, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(stack, 'describe', lambda: 'TFX 1.0.0, TensorFlow 2.0.0')
+        patch.setattr(stack, 'libraries', lambda: 'TFX 1.0.0, TensorFlow 2.0.0')
         assert runs.run() == NONE_CACHED
         assert runs.run() == ALL_CACHED
     assert runs.run() == ALL_CACHED
@@ -159,7 +159,7 @@ def test_damaged_records_are_written_again_and_not_linked(ingest, lost):
 
 def test_records_of_another_stack_are_reused(ingest, monkeypatch):
     _, records = ingest()
-    monkeypatch.setattr(stack, 'describe', lambda: 'TFX 1.0.0, TensorFlow 2.0.0')
+    monkeypatch.setattr(stack, 'libraries', lambda: 'TFX 1.0.0, TensorFlow 2.0.0')
     assert ingest() == (True, records)
 
 
