@@ -1,6 +1,7 @@
 """A run that was made on the legacy stack and is continued on the stack of this test.
 
-`make_stored_run.py` makes the run again, which is only necessary if records get a new format.
+`make_stored_run.py` makes the run again, which is necessary after a change of the records' format,
+of the schema or of the options of StatisticsGen.
 """
 
 import json
