@@ -43,11 +43,11 @@ def _output_options(command: Callable[..., None]) -> Callable[..., None]:
         from common import console, stack
 
         stack.set_tensorflow_log_level(0 if verbose else 1)
-        with contextlib.ExitStack() as stack:
+        with contextlib.ExitStack() as contexts:
             if as_json:
-                stack.enter_context(console.output_to(sys.stderr))
+                contexts.enter_context(console.output_to(sys.stderr))
             if quiet:
-                stack.enter_context(console.quiet())
+                contexts.enter_context(console.quiet())
             command(as_json=as_json, verbose=verbose, **options)
 
     return configured

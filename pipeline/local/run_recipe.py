@@ -44,11 +44,11 @@ def run(recipe: Recipe, *, verbose: bool = False) -> 'Outcome':
     """
     start = time.perf_counter()
     log = recipe.home / 'logs' / f'{datetime.datetime.now():%Y-%m-%dT%H-%M-%S}.log'
-    with contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as contexts:
         try:
-            stack.enter_context(lock_recipe(recipe))
+            contexts.enter_context(lock_recipe(recipe))
             if not verbose:
-                stack.enter_context(library_output_to(log))
+                contexts.enter_context(library_output_to(log))
         except OSError as error:
             raise ConfigError(f'workdir {recipe.home} cannot be used: {error.strerror}') from error
         try:
