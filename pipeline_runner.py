@@ -6,10 +6,11 @@ import click
 
 from pipeline.commands import cluster, models, predict, report, runs
 from pipeline.commands.error_handling import CommandLine
+from pipeline.commands.options import version_option
 
 
 @click.group(cls=CommandLine, context_settings={'help_option_names': ['-h', '--help']})
-@click.version_option(package_name='catdog-pipeline')
+@version_option
 @click.pass_context
 def main(context: click.Context) -> None:
     """Train, evaluate and push an image classifier with TFX."""

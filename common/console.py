@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import functools
 import logging
+import os
 import sys
 import textwrap
 import threading
@@ -114,6 +115,19 @@ def show(table: 'RenderableType') -> None:
     if not _state.quiet:
         _show_title()
         _console().print(table, soft_wrap=False)
+
+
+@contextlib.contextmanager
+def silent_stderr() -> Iterator[None]:
+    """Hides what this process and its libraries in C++ write to standard error in the block."""
+    kept = os.dup(2)
+    with Path(os.devnull).open('w') as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def output_stream() -> TextIO:

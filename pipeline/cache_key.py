@@ -13,6 +13,8 @@ that they import, directly or indirectly:
 - A module that is loaded by its name has to be passed explicitly.
 - Other files are ignored: weights have `content_hash`, and the schema is named after its content.
 
+`pipeline/execution/launch.py` adds the versions of TFX and TensorFlow when it launches a node.
+
 Four kinds of nodes have no such hash. Resolvers and the Pusher always run. Nodes that run only code
 of TFX (StatisticsGen, ExampleValidator, ImportSchemaGen, ImportExampleGen) depend
 on their exec properties; a custom driver of this project runs before the cache lookup.

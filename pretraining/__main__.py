@@ -1,16 +1,12 @@
 """`make pretrain`: trains the embedded weights (`trainer.weights: embedded`) from scratch."""
 
 import logging
-import os
 import sys
-
-os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
-
 from pathlib import Path
 
 import click
 
-from common import console
+from common import console, stack
 from common.errors import PipelineError
 from pretraining.collection import make_collection
 from pretraining.settings import Settings
@@ -84,6 +80,7 @@ def main(
     look: Path | None,
 ) -> None:
     """Pretrain MobileNetV2 0.35 on formula-generated images."""
+    stack.set_tensorflow_log_level(3)
     context.with_resource(console.output_to(sys.stdout))
     settings = Settings(seed=seed) if steps is None else Settings(seed=seed, steps=steps)
     if not look and output == EMBEDDED_FILE and settings != Settings():

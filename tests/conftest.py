@@ -2,15 +2,16 @@
 
 import gc
 import os
-
-os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')  # before anything imports TensorFlow
-
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import PIL.Image
 import pytest
+
+from common import stack
+
+stack.set_tensorflow_log_level(3)
 
 MakeImageFolder = Callable[..., Path]
 MakeSavedModel = Callable[..., Path]

@@ -1,7 +1,5 @@
 """Converts a SavedModel to TensorFlow Lite, and runs both."""
 
-import contextlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from common import features
+from common import console, features
 
 _BATCH = 64
 
@@ -39,7 +37,7 @@ def convert(model: Path, kind: str, representative: np.ndarray) -> bytes:
     else:
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.representative_dataset = lambda: ([each] for each in _single(representative))
-    with _silent_stderr():
+    with console.silent_stderr():  # it logs its progress at every log level
         return bytes(converter.convert())
 
 
@@ -49,7 +47,7 @@ def probabilities(lite: bytes, images: np.ndarray) -> np.ndarray:
     Returns float32 probabilities: [n, 1] for two classes, [n, classes] for three or more.
     """
     interpreter: Any = tf.lite.Interpreter(model_content=lite, num_threads=1)
-    with _silent_stderr():
+    with console.silent_stderr():
         run = interpreter.get_signature_runner()
     outputs = [run(**{features.PIXELS_INPUT: image}) for image in _single(images)]
     return np.concatenate([output[features.PROBABILITY] for output in outputs])
@@ -65,16 +63,3 @@ def probabilities_of_saved_model(model: Path, images: np.ndarray) -> np.ndarray:
 
 def _single(images: np.ndarray) -> Iterator[np.ndarray]:
     return (image[np.newaxis].astype(np.float32) for image in images)
-
-
-@contextlib.contextmanager
-def _silent_stderr() -> Iterator[None]:
-    """Hides progress messages that the converter writes at every log level."""
-    kept = os.dup(2)
-    with Path(os.devnull).open('w') as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)

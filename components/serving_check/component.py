@@ -62,7 +62,7 @@ def check(model: Path, seconds: float, probe: str = PROBE) -> Measurements:
         result = Path(folder, 'measurements.json')
         try:
             subprocess.run(
-                [sys.executable, '-m', probe, str(model.absolute()), str(result)],
+                [sys.executable, '-m', probe, str(model.resolve()), str(result)],
                 cwd=Path(components.__path__[0]).parent,
                 env={**os.environ, **_ENVIRONMENT},
                 timeout=seconds,

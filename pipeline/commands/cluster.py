@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from pipeline.commands.options import arguments, load, quiet_tensorflow, recipe_options, show
+from common import stack
+from pipeline.commands.options import arguments, load, recipe_options, show
 
 _RUNNER = Path(__file__).absolute().parents[2] / 'pipeline_runner.py'
 
@@ -26,7 +27,7 @@ def compile_(output: Path, **options: Any) -> None:
     from pipeline.execution.quick_imports import quick_imports
 
     recipe = load(**options)
-    quiet_tensorflow()
+    stack.set_tensorflow_log_level(3)
     with quick_imports():
         from pipeline.kubeflow.compiler import compile_kubeflow
 
@@ -65,7 +66,7 @@ def schedule(
     from pipeline.retraining.cron import parse_schedule, utc_now
 
     wanted = parse_schedule(cron, timezone)
-    quiet_tensorflow()
+    stack.set_tensorflow_log_level(3)
     if engine == 'local':
         from pipeline.retraining.scheduler import run_schedule
 
@@ -114,6 +115,6 @@ def submit(**options: Any) -> None:
     recipe = load(**options)
     from pipeline.kubeflow.operations import run_now
 
-    quiet_tensorflow()
+    stack.set_tensorflow_log_level(3)
     started = run_now(recipe)
     show(f'{recipe.name} runs as {started.id}: {started.url}')

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from common import stack
 from common.errors import ConfigError, ModelError, RunError
-from pipeline.commands.options import json_option, load, quiet_tensorflow, recipe_options, show
+from pipeline.commands.options import json_option, load, recipe_options, show
 
 if TYPE_CHECKING:
     from ml_metadata import MetadataStore
@@ -128,7 +129,7 @@ def _override(
     """Loads the recipe and its metadata, checks the reason, and holds the lock of the recipe."""
     if not reason or not reason.strip():
         raise ConfigError('--reason is missing; give the reason for the override')
-    quiet_tensorflow()
+    stack.set_tensorflow_log_level(3)
     logging.getLogger('tensorflow').setLevel(logging.ERROR)
     recipe, store = _load_with_metadata(options)
     if store is None:

@@ -1,10 +1,11 @@
 """Options and helpers that several commands share."""
 
-import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
+
+from common import stack
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -38,6 +39,23 @@ _RECIPE_OPTIONS = (
     click.option('--workdir', metavar='FOLDER', help='Folder for runs, models and metadata.'),
 )
 
+
+def _print_version(context: click.Context, _option: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        show(f'catdog-pipeline {version("catdog-pipeline")}, {stack.describe()}')
+        context.exit()
+
+
+version_option = click.option(
+    '--version',
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help='Print the versions of the project and of its stack.',
+)
 json_option = click.option('--json', 'as_json', is_flag=True, help='Print JSON.')
 
 
@@ -72,11 +90,6 @@ def arguments(config: str, overrides: tuple[str, ...], **others: str | None) -> 
     given = {'config': None if config == _DEFAULT_RECIPE else config, **others}
     named = [f'--{name}={value}' for name, value in given.items() if value is not None]
     return [*named, *(f'--set={each}' for each in overrides)]
-
-
-def quiet_tensorflow() -> None:
-    """Hides TensorFlow's log lines at import, unless the environment sets the log level."""
-    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 
 
 def show(result: 'str | RenderableType') -> None:

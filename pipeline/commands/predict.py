@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
+from common import stack
 from common.errors import FAILED, ModelError
-from pipeline.commands.options import load, quiet_tensorflow, recipe_options, show
+from pipeline.commands.options import load, recipe_options, show
 
 _CODES = (
     'Exit codes: 0 a prediction for every image; 1 some images failed, each with an error line; '
@@ -39,7 +40,7 @@ def predict(
 
     folder = find_model(recipe.serving_directory, model)
     read_classes(folder)  # raises for an unsuitable model, before TensorFlow is imported
-    quiet_tensorflow()
+    stack.set_tensorflow_log_level(3)
     from pipeline.execution.quick_imports import quick_imports
 
     with quick_imports():

@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import logging
-import os
 import shlex
 import signal
 import sys
@@ -41,14 +40,14 @@ def _output_options(command: Callable[..., None]) -> Callable[..., None]:
             raise click.UsageError(
                 '--json and --verbose exclude each other: libraries print to standard output'
             )
-        from common import console
+        from common import console, stack
 
-        os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '0' if verbose else '1')
-        with contextlib.ExitStack() as stack:
+        stack.set_tensorflow_log_level(0 if verbose else 1)
+        with contextlib.ExitStack() as contexts:
             if as_json:
-                stack.enter_context(console.output_to(sys.stderr))
+                contexts.enter_context(console.output_to(sys.stderr))
             if quiet:
-                stack.enter_context(console.quiet())
+                contexts.enter_context(console.quiet())
             command(as_json=as_json, verbose=verbose, **options)
 
     return configured

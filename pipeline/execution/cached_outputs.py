@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from google.protobuf.message import Message
-from ml_metadata import ListOptions, MetadataStore
+from ml_metadata import MetadataStore
 from ml_metadata.proto import metadata_store_pb2
 from tfx.orchestration import data_types_utils, metadata
 from tfx.orchestration.portable import base_driver_operator, cache_utils
@@ -113,12 +113,8 @@ def _parameters(execution_info: ExecutionInfo, output: DriverOutput) -> dict[str
 
 
 def _mark_damaged(store: MetadataStore, cache_context: int, node_id: str) -> None:
-    # CACHED executions are in the same context, but wrote no files.
-    executions = store.get_executions_by_context(
-        cache_context, ListOptions(filter_query='last_known_state = COMPLETE')
-    )
     listings: dict[int, Listing] = {}
-    for execution in executions:
+    for execution in store.get_executions_by_context(cache_context):  # the cached ones have none
         text = execution.custom_properties[_FILES].string_value or '{}'
         listings.update({int(key): listing for key, listing in json.loads(text).items()})
     damaged = []

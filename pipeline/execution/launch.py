@@ -15,12 +15,14 @@ from tfx.orchestration.portable.mlmd import context_lib, execution_lib
 from tfx.proto.orchestration import pipeline_pb2
 from tfx.proto.orchestration.executable_spec_pb2 import PythonClassExecutableSpec
 
-from common import console
+from common import console, stack
 from common.errors import DataError, NodeFailed
 from common.metadata_queries import read_nodes
 from pipeline.execution.cached_outputs import CacheCheckOperator, record_files
 from pipeline.execution.compilation import display_name
 
+# Ingestion copies or re-encodes images, which does not depend on the stack; see decision record 16.
+_SHARED_BY_STACKS = ('ImageExampleGen', 'ImportExampleGen')
 # A line of Beam's error text after Ctrl-C in a worker process.
 _INTERRUPT = re.compile(r'(?m)^(RuntimeError: )?KeyboardInterrupt( \[while running .*)?$')
 
@@ -46,6 +48,8 @@ def launch_node(ir: pipeline_pb2.Pipeline, node: pipeline_pb2.PipelineNode) -> N
     deployment = runner_utils.extract_local_deployment_config(ir)
     connection = metadata_connection(ir)
     node_id = node.node_info.id
+    if node_id not in _SHARED_BY_STACKS:  # a parameter is part of the cache key, and recorded
+        node.parameters.parameters['stack'].field_value.string_value = stack.libraries()
     executor = runner_utils.extract_executor_spec(deployment, node_id)
     driver = runner_utils.extract_custom_driver_spec(deployment, node_id)
     start = time.perf_counter()

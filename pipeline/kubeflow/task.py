@@ -10,7 +10,6 @@ finished node is skipped, and an unfinished one runs again.
 import datetime
 import json
 import logging
-import os
 import sys
 import traceback
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import Any
 import click
 from pydantic import TypeAdapter, ValidationError
 
-from common import console
+from common import console, stack
 from common.errors import ConfigError, NodeFailed, PipelineError
 from components.evaluation.config import check_floors
 from pipeline.config.recipe import Recipe, parse_override, recipe_of
@@ -42,7 +41,7 @@ def main(
 ) -> None:
     """Run one node of the pipeline."""
     context.with_resource(console.output_to(sys.stdout))
-    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '1')
+    stack.set_tensorflow_log_level(1)
     try:
         _run_task(node_id, json.loads(executor_input), artifacts)
     except Exception as error:

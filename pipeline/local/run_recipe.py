@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import filelock
 
+from common import stack
 from common.console import styled
 from common.errors import AlreadyRunning, ConfigError, PipelineError, RunError
 from components.evaluation.config import check_floors
@@ -43,11 +44,11 @@ def run(recipe: Recipe, *, verbose: bool = False) -> 'Outcome':
     """
     start = time.perf_counter()
     log = recipe.home / 'logs' / f'{datetime.datetime.now():%Y-%m-%dT%H-%M-%S}.log'
-    with contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as contexts:
         try:
-            stack.enter_context(lock_recipe(recipe))
+            contexts.enter_context(lock_recipe(recipe))
             if not verbose:
-                stack.enter_context(library_output_to(log))
+                contexts.enter_context(library_output_to(log))
         except OSError as error:
             raise ConfigError(f'workdir {recipe.home} cannot be used: {error.strerror}') from error
         try:
@@ -63,6 +64,7 @@ def run(recipe: Recipe, *, verbose: bool = False) -> 'Outcome':
 
 def _run(recipe: Recipe, start: float) -> 'Outcome':
     _log.info('%s: %s', recipe.name, recipe.description, extra=styled(recipe.name, 'bold'))
+    _log.info('stack: %s', stack.describe())
     check_weights_file(recipe.trainer.weights)
     # Check the recipe before the imports of TensorFlow and TFX, which take seconds.
     from components.image_example_gen.sources.spans import open_window

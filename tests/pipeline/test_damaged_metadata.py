@@ -1,5 +1,6 @@
 """Every command that reads the metadata reports a damaged SQLite file."""
 
+import contextlib
 import os
 import sqlite3
 
@@ -65,7 +66,7 @@ def test_error_names_file_problem_and_remedy(home, damage, reason):
 
 def test_accepts_intact_file_during_a_transaction(home):
     check_file(MetadataConfig(), home)
-    with sqlite3.connect(home / SQLITE_FILE) as database:
+    with contextlib.closing(sqlite3.connect(home / SQLITE_FILE)) as database:
         database.execute('begin immediate')
         check_file(MetadataConfig(), home)
 

@@ -38,7 +38,7 @@ def write_requests(directory: Path, model: keras.Model, job: Job) -> None:
     path.parent.mkdir(exist_ok=True)
     with tf.io.TFRecordWriter(str(path)) as writer:
         for log in _logs(images, predictions):
-            writer.write(log.SerializeToString())
+            writer.write(log.SerializeToString(deterministic=True))
 
 
 def _predictions(logits: np.ndarray, job: Job) -> _Arrays:

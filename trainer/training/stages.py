@@ -51,6 +51,7 @@ def train(
                 validation_data=data.eval,
                 epochs=stage.epochs,
                 steps_per_epoch=data.steps,
+                shuffle=False,  # the dataset does; the default is a warning for datasets
                 verbose=0,
                 callbacks=[best, EpochBars(name, open_bars), logs],
             ).history

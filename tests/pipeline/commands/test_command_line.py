@@ -4,12 +4,16 @@ import os
 import re
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
+import click.testing
 import pytest
 import yaml
 
+from common import stack
 from pipeline.config.recipe import RECIPES, load_recipe
+from pipeline_runner import main
 from trainer.model.weights import EMBEDDED_FILE
 
 REPOSITORY = Path(__file__).parents[3]
@@ -57,6 +61,23 @@ def test_help_and_configuration_errors_import_no_tensorflow(arguments, tmp_path)
     imported = set(re.findall(r"'(\w+)'", done.stdout.splitlines()[-1]))
     assert 'pipeline_runner' in imported
     assert not imported & {'tensorflow', 'tfx', 'keras', 'apache_beam'}
+
+
+def test_version_names_project_and_stack():
+    done = click.testing.CliRunner().invoke(main, ['--version'])
+
+    assert done.output == f'catdog-pipeline {version("catdog-pipeline")}, {stack.describe()}\n'
+    assert done.exit_code == 0
+
+
+@pytest.mark.parametrize(('command', 'line'), [('run', 1), ('retrain', 2)])
+def test_first_lines_of_a_run_name_the_stack(call, make_image_folder, tmp_path, command, line):
+    (tmp_path / 'empty.h5').touch()  # ends the run
+    pets = make_image_folder(tmp_path / 'pets', per_class=1)
+    done = call(command, '--data', pets, '--weights', tmp_path / 'empty.h5')
+
+    assert done.code == 2
+    assert done.out.splitlines()[line] == f'stack: {stack.describe()}'
 
 
 @pytest.mark.parametrize('name', sorted(path.stem for path in RECIPES.glob('*.yaml')))
@@ -113,6 +134,7 @@ def test_data_option_replaces_source_and_its_keys(config_of, tmp_path, given, ke
     ],
     ids=lambda value: ' '.join(value) if isinstance(value, list) else '',
 )
+@pytest.mark.filterwarnings('ignore:Skipping nested container:UserWarning')  # then Keras raises
 def test_rejects_invalid_recipe_data_or_weights(
     rejected, tmp_path, make_image_folder, arguments, words
 ):

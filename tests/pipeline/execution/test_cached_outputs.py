@@ -12,7 +12,7 @@ from tfx.orchestration.metadata import sqlite_metadata_connection_config
 from tfx.orchestration.pipeline import Pipeline
 from tfx.types import standard_artifacts
 
-from common import console
+from common import console, stack
 from components.image_example_gen.component import ImageExampleGen
 from components.image_example_gen.sources.base.config import DataConfig
 from pipeline.execution import cached_outputs
@@ -98,6 +98,14 @@ def test_outputs_with_unchanged_or_new_files_are_cached(runs):
     assert 'runs again' not in runs.output
 
 
+def test_outputs_of_another_stack_are_not_reused(runs, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(stack, 'libraries', lambda: 'TFX 1.0.0, TensorFlow 2.0.0')
+        assert runs.run() == NONE_CACHED
+        assert runs.run() == ALL_CACHED
+    assert runs.run() == ALL_CACHED
+
+
 def test_missing_file_reruns_node_and_its_downstream_nodes(runs):
     runs.run()
     before, lost = runs.results['WriteModel'].outputs['model'][0], runs.model() / 'weights/first'
@@ -120,17 +128,22 @@ def test_truncated_file_is_reported_with_both_sizes(runs):
     assert f'{truncated} has 2 bytes instead of 5 bytes' in runs.output
 
 
-@pytest.mark.parametrize('lost', ['Split-train/data_tfrecord-00000-of-00001', 'index.npy'])
-def test_damaged_records_are_written_again_and_not_linked(tmp_path, make_image_folder, lost):
+@pytest.fixture
+def ingest(tmp_path, make_image_folder):
+    """`ingest()` runs ImageExampleGen; returns whether it was cached, and its output folder."""
     images = make_image_folder(tmp_path / 'images', per_class=20)
     data = DataConfig.model_validate({'source': 'folder', 'path': str(images)})
 
-    def ingest():
-        """Whether ImageExampleGen was cached, and its output folder."""
+    def run():
         results, _ = run_pipeline(tmp_path, [ImageExampleGen(data)])
         (result,) = results.values()
         return result.cached, Path(result.outputs['examples'][0].uri)
 
+    return run
+
+
+@pytest.mark.parametrize('lost', ['Split-train/data_tfrecord-00000-of-00001', 'index.npy'])
+def test_damaged_records_are_written_again_and_not_linked(ingest, lost):
     def files_in(folder):
         return {str(file.relative_to(folder)) for file in folder.rglob('*') if file.is_file()}
 
@@ -142,6 +155,12 @@ def test_damaged_records_are_written_again_and_not_linked(tmp_path, make_image_f
     assert not cached
     assert files_in(second) == {*files_in(first), lost}
     assert ingest() == (True, second)
+
+
+def test_records_of_another_stack_are_reused(ingest, monkeypatch):
+    _, records = ingest()
+    monkeypatch.setattr(stack, 'libraries', lambda: 'TFX 1.0.0, TensorFlow 2.0.0')
+    assert ingest() == (True, records)
 
 
 def test_large_listings_compare_folders(tmp_path, monkeypatch):

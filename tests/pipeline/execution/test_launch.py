@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import apache_beam as beam
 import pytest
 from tfx.orchestration.portable import launcher
+from tfx.proto.orchestration.pipeline_pb2 import PipelineNode
 
 from common.errors import DataError, NodeFailed
 from pipeline.execution import launch
@@ -25,7 +26,8 @@ def launched(monkeypatch):
     monkeypatch.setattr(launch, 'runner_utils', SimpleNamespace(**parts))
     monkeypatch.setattr(launch, 'metadata_connection', lambda _: None)
     monkeypatch.setattr(launch.metadata, 'Metadata', lambda _: None)
-    node = SimpleNamespace(node_info=SimpleNamespace(id='StatisticsGen'))
+    node = PipelineNode()
+    node.node_info.id = 'StatisticsGen'
     ir = SimpleNamespace(pipeline_info=None, runtime_spec=None)
 
     def launch_with(work):

@@ -57,6 +57,7 @@ def test_rejects_unknown_layer_and_lists_choices(layer, message):
         (None, r'w.weights.h5 does not exist; give HDF5 weights'),
     ],
 )
+@pytest.mark.filterwarnings('ignore:Skipping nested container:UserWarning')  # then Keras raises
 def test_rejects_unusable_weights_file(tmp_path, contents, message):
     file = tmp_path / 'w.weights.h5'
     if contents == 'text':

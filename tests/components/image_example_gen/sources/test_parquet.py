@@ -1,4 +1,5 @@
 import json
+import os
 import pickle
 from pathlib import Path
 
@@ -195,22 +196,30 @@ def test_file_damaged_or_removed_after_listing_is_an_error(pets):
         images_of(source)
 
 
-class Harmless(pa.PyExtensionType):
-    """A type that pyarrow stores as a pickle."""
+class CreatesFolder:
+    """An object whose pickle, when it is loaded, creates a folder."""
 
-    def __init__(self):
-        super().__init__(pa.binary())
+    def __init__(self, folder):
+        self.folder = folder
 
     def __reduce__(self):
-        return Harmless, ()
+        return os.mkdir, (str(self.folder),)
 
 
-def test_file_with_pickled_type_is_an_error(tmp_path):
-    images = pa.ExtensionArray.from_storage(Harmless(), pa.array([b'a']))
-    path = write(tmp_path / 'a.parquet', images, [0])
+@pytest.mark.filterwarnings('ignore:.*PyExtensionType:RuntimeWarning')  # does not load the pickle
+@pytest.mark.filterwarnings('ignore:.*PyExtensionType:FutureWarning')
+def test_file_with_pickled_type_is_an_error_and_runs_no_code(tmp_path):
+    pickled_type = {
+        'ARROW:extension:name': 'arrow.py_extension_type',
+        'ARROW:extension:metadata': pickle.dumps(CreatesFolder(tmp_path / 'created')),
+    }
+    fields = [pa.field('image', pa.binary(), metadata=pickled_type), pa.field('labels', pa.int64())]
+    path = tmp_path / 'a.parquet'
+    pq.write_table(pa.table([[b'a'], [0]], schema=pa.schema(fields)), path)
 
-    with pytest.raises(DataError, match=r'cannot be read: Disallowed deserialization'):
+    with pytest.raises(DataError, match=r'Disallowed deserialization|no bytes in its column image'):
         ParquetSource(path)
+    assert not (tmp_path / 'created').exists()
 
 
 def test_memory_does_not_grow_with_number_of_images(tmp_path):

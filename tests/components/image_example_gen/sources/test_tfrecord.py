@@ -169,8 +169,16 @@ def test_last_record_of_truncated_file_is_bad(read, three, compressed, kept):
         ([example(a=1, b=b'')], CLASSES, 'has no example that .* no feature jpeg; its features: a'),
         (b'hello', CLASSES, 'is not a TFRecord file: no record begins at byte 0'),
         (b'PAR1 is not what these begin with', CLASSES, 'is not a TFRecord file'),
-        (gzip.compress(b'')[:10] + b'\xff' * 99, CLASSES, 'is damaged: it cannot be decompressed'),
-        (gzip.compress(b'')[:-8] + b'\xff' * 8, CLASSES, 'is damaged: it cannot be decompressed'),
+        (
+            gzip.compress(b'', mtime=0)[:10] + b'\xff' * 99,
+            CLASSES,
+            'is damaged: it cannot be decompressed',
+        ),
+        (
+            gzip.compress(b'', mtime=0)[:-8] + b'\xff' * 8,
+            CLASSES,
+            'is damaged: it cannot be decompressed',
+        ),
     ],
 )
 def test_unusable_file_is_refused(read, records, classes, message):

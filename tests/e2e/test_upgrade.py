@@ -1,0 +1,126 @@
+"""A run that was made on the legacy stack and is continued on the stack of this test.
+
+`make_stored_run.py` makes the run again, which is necessary after a change of the records' format,
+of the schema or of the options of StatisticsGen.
+"""
+
+import json
+import re
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import click.testing
+import pytest
+from make_stored_run import ARCHIVE
+from workspace import RUNNER
+
+from common import stack
+from common.metadata_queries import custom_property
+from pipeline.config.metadata_config import MetadataConfig
+from pipeline.metadata_store import open_store
+from pipeline_runner import main
+
+# Nodes without a hash of the project's code in their cache key.
+ONLY_TFX = ('ImportSchemaGen', 'StatisticsGen', 'ExampleValidator')
+
+
+@pytest.fixture(scope='module', autouse=True)
+def home(tmp_path_factory):
+    """The unpacked folder of the runs; the current folder holds the recipe and the images."""
+    folder = tmp_path_factory.mktemp('upgrade')
+    with tarfile.open(ARCHIVE) as archive:
+        archive.extractall(folder, filter='data')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        yield Path('squares')
+
+
+def invoke(*words):
+    """Calls a command; returns what it prints."""
+    done = click.testing.CliRunner().invoke(main, [*words, '--config=squares.yaml'])
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+@pytest.fixture(scope='module')
+def version(home):
+    """The version that the stored run pushed."""
+    (model,) = home.glob('serving/[0-9]*')
+    return model.name
+
+
+@pytest.fixture(scope='module')
+def stored_stack(home):
+    """Versions of TFX and TensorFlow in the stored run."""
+    executions = open_store(MetadataConfig(), home).get_executions()
+    (versions,) = {custom_property(each, 'stack') for each in executions} - {None}
+    return versions
+
+
+@pytest.fixture(scope='module')
+def next_run(home, version, stored_stack):
+    """Summary of the stored run; output and summary of the next one, with a warm start."""
+    before = json.loads((home / 'last_run.json').read_text())
+    changes = (
+        'trainer.warm_start=latest_blessed',
+        'trainer.weights=random',
+        'trainer.feature_extraction.epochs=1',
+    )
+    words = [sys.executable, RUNNER, 'run', '--config=squares.yaml']
+    words += [f'--set={each}' for each in changes]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return before, done.stdout, json.loads((home / 'last_run.json').read_text())
+
+
+def test_commands_read_the_stored_run(version):
+    (model,) = json.loads(invoke('models', '--json'))
+    decision = json.loads(invoke('why', '--json'))
+
+    assert (str(model['version']), model['live']) == (version, True)
+    assert decision['blessed']
+    assert f'version {version}' in invoke('lineage', version)
+    assert f'/serving/{version}, pushed at' in invoke('status')
+
+
+def test_stored_model_predicts(version):
+    lines = [json.loads(line) for line in invoke('predict', '--json', 'pets').splitlines()]
+
+    correct = [Path(line['path']).parent.name == line['class'] for line in lines]
+    assert len(correct) == 60
+    assert sum(correct) >= 50
+
+
+def test_next_run_starts_from_stored_model_and_is_compared_with_it(version, next_run):
+    before, output, after = next_run
+
+    assert 'warm start from the last blessed model, /proc/self/cwd/squares/art' in output
+    assert after['previous_accuracy'] == pytest.approx(before['accuracy'], abs=0.1)
+    assert after['blessed']
+    new = after['newest_version'].rpartition('/')[2]
+    lineage = invoke('lineage', new)
+    assert f'compared with version {version}' in lineage
+    assert re.search(rf'warm start from\n\W+version {version}\n', lineage)
+
+
+def test_outputs_of_another_stack_are_not_reused(next_run, stored_stack):
+    *_, after = next_run
+    cached = {name: each['cached'] for name, each in after['components'].items()}
+
+    assert cached['ImageExampleGen']
+    assert {cached[name] for name in ONLY_TFX} == {stored_stack == stack.libraries()}
+
+
+def test_reports_of_both_stacks_can_be_compared(next_run):
+    page = invoke('report', '--no-open', '--compare', 'previous', 'last')
+
+    assert '<table' in Path(page.strip()).read_text()
+
+
+def test_rollback_makes_the_stored_model_live_again(version, next_run):
+    invoke('rollback', version, '--reason', 'upgrade')
+
+    live, *_ = json.loads(invoke('models', '--json'))
+    assert f'rolled back to {version} by ' in live['manual_override']
