@@ -66,7 +66,7 @@ def interrupted(workspace):
         if 'fine-tuning 1/' in line:
             process.send_signal(signal.SIGINT)
             break
-    _, error = process.communicate(timeout=60)
+    _, error = process.communicate()
     return process.returncode, error
 
 

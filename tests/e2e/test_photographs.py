@@ -12,9 +12,7 @@ from workspace import RUNNER
 def test_head_alone_classifies_cats_and_dogs(tmp_path, photographs, imagenet_weights):
     words = ['run', '--config', 'cats_vs_dogs', '--workdir', tmp_path, '--data', photographs]
     words += ['--weights', imagenet_weights, '--set', 'trainer.fine_tune.epochs=0']
-    done = subprocess.run(
-        [sys.executable, RUNNER, *words], capture_output=True, text=True, timeout=400
-    )
+    done = subprocess.run([sys.executable, RUNNER, *words], capture_output=True, text=True)
     assert done.returncode in (0, 3), done.stdout + done.stderr
     summary = json.loads((tmp_path / 'cats_vs_dogs' / 'last_run.json').read_text())
     assert summary['accuracy'] >= 0.945  # mean over seeds 0.955, standard deviation 0.005

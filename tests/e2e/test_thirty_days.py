@@ -191,7 +191,7 @@ def _kill_during_training(arguments: list[str]) -> None:
 
 def _kill_during_push(arguments: list[str]) -> None:
     command = [sys.executable, '-c', TICK, *arguments, 'pushing']
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, timeout=300)
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True)
     assert done.returncode == -signal.SIGKILL, done.stdout
 
 

@@ -53,9 +53,7 @@ def run(pets, tmp_path_factory):
         words = f'run --config parquet_224_dense64 --data {pets} --workdir {workdir}'.split()
         for change in (*SMALL, *changes):
             words += ['--set', change]
-        done = subprocess.run(
-            [sys.executable, RUNNER, *words], capture_output=True, text=True, timeout=300
-        )
+        done = subprocess.run([sys.executable, RUNNER, *words], capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 

@@ -48,7 +48,7 @@ class Workspace:
 
     def call(self, command: str, *arguments: str) -> subprocess.CompletedProcess:
         words = [sys.executable, RUNNER, command, *self._options, *arguments]
-        return subprocess.run(words, capture_output=True, timeout=300, **_PROCESS)
+        return subprocess.run(words, capture_output=True, **_PROCESS)
 
     def versions(self) -> list[Path]:
         """Pushed versions, oldest first."""

@@ -78,11 +78,12 @@ def new(tmp_path):
 
 
 def test_version_has_model_and_provenance(serving, new):
+    start = int(time.time())
     pushed = put(new, serving, recipe='pets', accuracy=0.9, spans=(1, 2))
 
     number = int(pushed.folder.name)
     assert contents(pushed.folder) == contents(new)
-    assert abs(number - time.time()) < 60
+    assert start <= number <= time.time()
     note = read_note(pushed.folder)
     assert (note.version, note.about.recipe, note.about.spans) == (number, 'pets', (1, 2))
 
@@ -160,7 +161,7 @@ def test_killed_push_leaves_complete_live_version(serving, old, new, tmp_path, w
     put(old, serving)
 
     command = [sys.executable, '-c', KILLED, new, serving, where]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, timeout=60, text=True)
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
 
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert contents(versions_in(serving)[-1]) == contents(tmp_path / live)

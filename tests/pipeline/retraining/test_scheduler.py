@@ -122,7 +122,7 @@ def run(recipe, tmp_path, monkeypatch):
 
 
 # The first tick of this script goes on with the rest of the script, the second one stops.
-TWICE = 'echo tick >> $LOG; [ $(wc -l < $LOG) -lt 2 ] || { STOP; exec sleep 9; }; '
+TWICE = 'echo tick >> $LOG; [ $(wc -l < $LOG) -lt 2 ] || { STOP; exec sleep 600; }; '
 
 
 def test_starts_ticks_until_sigterm(run, journal):
@@ -135,7 +135,7 @@ def test_starts_ticks_until_sigterm(run, journal):
 
 
 def test_ctrl_c_stops_the_tick(run):
-    script = "trap 'echo ended >> $LOG; exit 130' INT; STOP; sleep 9 & wait"
+    script = "trap 'echo ended >> $LOG; exit 130' INT; STOP; while :; do sleep 0.1; done"
     output, log = run(script, signal.SIGINT)
     assert log == ['ended']
     assert 'stopping the tick, within 25 s' in output
@@ -143,7 +143,7 @@ def test_ctrl_c_stops_the_tick(run):
 
 def test_tick_that_ignores_sigint_is_killed(run, journal, monkeypatch):
     monkeypatch.setattr(scheduler, 'GRACE_SECONDS', 0.1)
-    output, _ = run("trap '' INT; echo tick >> $LOG; STOP; exec sleep 9")
+    output, _ = run("trap '' INT; echo tick >> $LOG; STOP; exec sleep 600")
     assert 'it did not stop; killing it' in output
     (killed,) = journal.ticks()
     assert (killed.verdict, killed.reason) == ('killed', 'killed by SIGKILL')

@@ -22,7 +22,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         code = self.server.codes.pop(0) if self.server.codes else 200
         if code < 2:
             self.wfile.write([b'HTTP/1.1 ', b'HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n'][code])
-            self.server.ended.wait(10)
+            self.server.ended.wait()
             return
         self.send_response(code)
         if code == 302:
@@ -44,7 +44,7 @@ def server(monkeypatch):
         yield listening
         listening.ended.set()
         listening.shutdown()
-        thread.join(10)
+        thread.join()
 
 
 @pytest.fixture(autouse=True)

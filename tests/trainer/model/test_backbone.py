@@ -23,9 +23,11 @@ def backbone():
 def test_boundary_is_outside_residual_blocks(backbone):
     assert backbone.trunk.layers[-1].name == 'block_10_project_BN'
     images = np.random.default_rng(0).uniform(-1, 1, (2, 32, 32, 3)).astype('float32')
-    expected = backbone.model(images, training=False)
+    expected = backbone.model(images, training=False).numpy()
     boundary = backbone.trunk(images, training=False)
-    np.testing.assert_allclose(backbone.top(boundary, training=False), expected, atol=1e-5)
+    found = backbone.top(boundary, training=False)
+    # Random weights give small outputs: the tolerance is relative to the largest.
+    np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
 
 
 def test_every_cut_has_one_tensor_and_keeps_convolution_and_norm_together(backbone):

@@ -16,6 +16,8 @@ from trainer.config.train import StageConfig, TrainConfig
 from trainer.training import devices
 from trainer.training.optimizer import make_optimizer
 
+REPOSITORY = Path(__file__).parents[3]
+
 
 def bfloat16_enabled():
     name = 'auto_mixed_precision_onednn_bfloat16'
@@ -38,6 +40,7 @@ def test_enables_bfloat16_if_the_cpu_supports_it(
 ):
     (tmp_path / 'cpuinfo').write_text(f'model name : x\nflags\t\t: fpu {flags} sse\n')
     monkeypatch.setattr(devices, '_CPU_INFO', tmp_path / 'cpuinfo')
+    monkeypatch.setattr(devices, '_computes_in_bfloat16', lambda: True)
     stage = {'epochs': 1, 'batch_norm': batch_norm, 'from_layer': 0}
     config = TrainConfig.model_validate({'precision': precision, 'fine_tune': stage})
     stream = io.StringIO()
@@ -46,6 +49,35 @@ def test_enables_bfloat16_if_the_cpu_supports_it(
     assert bfloat16_enabled() is False
     warned = 'the CPU has no bfloat16: training in float32' in stream.getvalue()
     assert warned == (precision == 'mixed' and not enabled)
+
+
+LIMITED = """
+import sys
+import tensorflow as tf
+from common import console
+from trainer.config.train import TrainConfig
+from trainer.training import devices
+
+devices._cpu_has_bfloat16 = lambda: True
+with console.output_to(sys.stdout), devices.precision_on_cpu(TrainConfig()):
+    tf.function(lambda values: tf.matmul(values, values) + 1)(tf.ones((64, 64)))
+"""
+
+
+@pytest.mark.parametrize(
+    'variable', [{'ONEDNN_MAX_CPU_ISA': 'AVX2'}, {'TF_ENABLE_ONEDNN_OPTS': '0'}], ids=str
+)
+def test_computes_in_float32_if_onednn_does_not_use_bfloat16(variable):
+    process = subprocess.run(
+        [sys.executable, '-c', LIMITED],
+        env={**os.environ, **variable},
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+    )
+    assert process.returncode == 0, process.stderr[-2000:]
+    (line,) = process.stdout.splitlines()
+    assert 'oneDNN does not use it' in line
 
 
 def test_float16_training_scales_the_loss(tmp_path, small_job, monkeypatch, run_job):
@@ -91,13 +123,12 @@ print(json.dumps(history.metrics))
 
 
 def test_mirrored_strategy_trains_one_model(tmp_path):
-    paths = os.pathsep.join(map(str, (Path(__file__).parents[1], Path(__file__).parents[3])))
+    paths = os.pathsep.join(map(str, (Path(__file__).parents[1], REPOSITORY)))
     process = subprocess.run(
         [sys.executable, '-c', TWO_DEVICES, tmp_path],
         env={**os.environ, 'PYTHONPATH': paths},
         capture_output=True,
         text=True,
-        timeout=300,
     )
     assert process.returncode == 0, process.stderr[-2000:]
     metrics = json.loads(process.stdout.splitlines()[-1])

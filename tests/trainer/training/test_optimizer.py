@@ -33,7 +33,8 @@ def test_updates_match_keras(name, schedule, decay):
     )
     rate = 0.05 if schedule == 'constant' else optimizers.schedules.CosineDecay(0.05, 5)
     expected = descend(getattr(optimizers, name)(rate, weight_decay=decay or None))
-    np.testing.assert_allclose(descend(make_optimizer(stage, steps=5)), expected, rtol=1e-5)
+    # float32 with square roots, whose instructions differ between CPUs
+    np.testing.assert_allclose(descend(make_optimizer(stage, steps=5)), expected, rtol=1e-4)
 
 
 @pytest.mark.parametrize(

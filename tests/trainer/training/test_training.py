@@ -79,13 +79,15 @@ def test_training_of_batch_norm_updates_statistics(small_job, tmp_path, run_job)
 
 def test_training_without_cache_gives_same_metrics(small_job, tmp_path, run_job):
     """The order of images is equal, so only the rounding of cached activations differs."""
-    cached, repeated, conventional = (
-        run_job(small_job(cache=cache), tmp_path) for cache in (True, True, False)
+    (_, cached), (_, conventional) = (
+        run_job(small_job(cache=cache), tmp_path) for cache in (True, False)
     )
-    assert repeated[1] == cached[1]  # the same seed
-    for with_cache, without in zip(cached[1], conventional[1], strict=True):
+    for with_cache, without in zip(cached, conventional, strict=True):
         for metric, values in with_cache.metrics.items():
-            np.testing.assert_allclose(values, without.metrics[metric], atol=0.03, err_msg=metric)
+            # A loss is as exact as float16; one of 24 images may change its predicted class.
+            tolerance = {'atol': 0.05} if 'accuracy' in metric else {'rtol': 5e-3}
+            expected = without.metrics[metric]
+            np.testing.assert_allclose(values, expected, **tolerance, err_msg=metric)
 
 
 def test_epochs_read_augmented_views_in_turn(small_job, tmp_path):

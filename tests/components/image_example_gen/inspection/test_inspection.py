@@ -118,18 +118,22 @@ def test_only_large_images_are_decoded_one_at_a_time(large, monkeypatch):
         *(made.encoded(made.noise(), kind) for kind in ('PNG', 'WEBP', 'TIFF')),
         made.turned(6),
     ]
-    barrier, decoding, counts = threading.Barrier(len(files)), set[int](), [0]
+    start, together = (threading.Barrier(len(files)) for _ in range(2))
+    decoding, counts = set[int](), [0]
     decode = inspection._decode
 
     def count(*arguments):
         decoding.add(threading.get_ident())
-        time.sleep(0.05)
+        if large:
+            time.sleep(0.05)  # for another one to start
+        else:
+            together.wait()
         counts.append(len(decoding))
         decoding.remove(threading.get_ident())
         return decode(*arguments)
 
     def examine_one(contents):
-        barrier.wait(30)
+        start.wait()
         examine(contents, CONFIG)
 
     monkeypatch.setattr(inspection, '_decode', count)

@@ -84,7 +84,7 @@ def server():
         thread.start()
         yield running
         running.shutdown()
-        thread.join(10)
+        thread.join()
 
 
 @pytest.fixture(autouse=True)
