@@ -4,15 +4,20 @@ PYTHON := .venv/bin/python
 ARGS ?=
 # Tests of a file run in one process, so that each module fixture is created once.
 TWO_PROCESSES := -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
+# Tests that compute with TensorFlow; oneDNN takes other paths in the settings of `make test-cpu`.
+NUMERIC := tests/trainer/data tests/trainer/export tests/trainer/model tests/trainer/training \
+  tests/components/serving_check/test_serving_check.py tests/components/lite_converter \
+  tests/components/inference/test_classifier.py tests/components/evaluation/robustness \
+  tests/pretraining/test_pretraining.py
 
 # Photographs and ImageNet weights for tests and benchmarks, if available.
-test test-slow test-current benchmark: export CATDOG_DATA := $(or $(CATDOG_DATA),$(realpath ../shared/data))
+test test-slow test-cpu test-current benchmark: export CATDOG_DATA := $(or $(CATDOG_DATA),$(realpath ../shared/data))
 
 # Without compiled bytecode `import tfx` takes three times as long.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow test-current check format benchmark pretrain lock clean venv venv-dev
+.PHONY: help run test test-slow test-cpu test-current check format benchmark pretrain lock clean venv venv-dev
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | awk -F ':.*  ## ' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -26,6 +31,12 @@ test: venv-dev  ## Run the tests in two processes, with coverage; ARGS="..." add
 
 test-slow: venv-dev  ## Run the tests that take minutes each; ARGS="..." adds options
 	@$(PYTHON) -m pytest $(TWO_PROCESSES) -m slow $(ARGS)
+
+test-cpu: venv-dev  ## Run the numeric tests as on other CPUs; ARGS="..." adds options
+	@TF_ENABLE_ONEDNN_OPTS=0 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 \
+	  $(PYTHON) -m pytest $(TWO_PROCESSES) -k 'not mirrored' $(NUMERIC) $(ARGS)
+	@ONEDNN_MAX_CPU_ISA=AVX2 TF_NUM_INTRAOP_THREADS=4 TF_NUM_INTEROP_THREADS=4 \
+	  $(PYTHON) -m pytest $(TWO_PROCESSES) -k 'not mirrored' $(NUMERIC) $(ARGS)
 
 test-current:  ## Run `make test` in a Debian 13 system with TFX 1.21; needs root and mmdebstrap
 	@scripts/in_debian_13.sh make --no-print-directory test
