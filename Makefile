@@ -6,16 +6,16 @@ ARGS ?=
 TWO_PROCESSES := -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 # Photographs and ImageNet weights for tests and benchmarks, if available.
-test test-slow benchmark: export CATDOG_DATA := $(or $(CATDOG_DATA),$(realpath ../shared/data))
+test test-slow test-current benchmark: export CATDOG_DATA := $(or $(CATDOG_DATA),$(realpath ../shared/data))
 
 # Without compiled bytecode `import tfx` takes three times as long.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow check format benchmark pretrain lock clean venv venv-dev
+.PHONY: help run test test-slow test-current check format benchmark pretrain lock clean venv venv-dev
 
 help:  ## List the targets
-	@grep -E '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | awk -F ':.*  ## ' '{printf "make %-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | awk -F ':.*  ## ' '{printf "make %-12s %s\n", $$1, $$2}'
 
 run: venv  ## Run the demo pipeline; ARGS="..." adds options
 	@$(PYTHON) pipeline_runner.py run --config configs/demo.yaml $(ARGS)
@@ -26,6 +26,9 @@ test: venv-dev  ## Run the tests in two processes, with coverage; ARGS="..." add
 
 test-slow: venv-dev  ## Run the tests that take minutes each; ARGS="..." adds options
 	@$(PYTHON) -m pytest $(TWO_PROCESSES) -m slow $(ARGS)
+
+test-current:  ## Run `make test` in a Debian 13 system with TFX 1.21; needs root and mmdebstrap
+	@scripts/in_debian_13.sh make --no-print-directory test
 
 check: venv-dev  ## Check lint, formatting, types and import layers
 	$(PYTHON) -m ruff check
@@ -43,7 +46,7 @@ benchmark: venv  ## Compare the pipeline with plain Keras; ARGS="..." adds optio
 pretrain: venv  ## Train the embedded weights again (an hour); ARGS="..." adds options
 	@$(PYTHON) -m pretraining $(ARGS)
 
-lock: venv  ## Resolve requirements*.in to the newest allowed releases
+lock: venv  ## Resolve requirements*.in to the newest allowed releases, for both stacks
 	@scripts/lock.sh
 
 venv:  ## Create .venv for runs

@@ -1,11 +1,18 @@
-"""Packaging: the requirements are ranges here; the exact versions stand in requirements.txt."""
+"""Packaging: the requirements are ranges here; the exact versions stand in locks/."""
 
 from setuptools import find_packages, setup
 
-# Wide enough for plain pip, which does not see what pyproject.toml tells uv.
+# Ranges of both stacks, so narrow that pip finds the releases of the locks without trying many others.
+LEGACY = "python_version < '3.12'"
+CURRENT = "python_version >= '3.12'"
 REQUIREMENTS = [
+    f'tfx==1.16.0 ; {LEGACY}',
+    f'tfx==1.21.0 ; {CURRENT}',
+    f'apache-beam[gcp]==2.59.0 ; {LEGACY}',
+    f'apache-beam[gcp]==2.77.0 ; {CURRENT}',
+    f'tensorflow==2.16.2 ; {LEGACY}',
+    f'tensorflow==2.21.0 ; {CURRENT}',
     'absl-py>=1.4,<2',
-    'apache-beam[gcp]>=2.59,<2.60',
     'click>=8.1,<9',
     'cronsim>=2.6',
     'filelock>=3.12',
@@ -14,35 +21,67 @@ REQUIREMENTS = [
     'jinja2>=3.1',
     'keras>=3.12,<4',
     'keras-tuner>=1.4.7,<2',
-    'ml-metadata>=1.16,<1.17',
-    'numpy>=1.26,<2',
+    'ml-metadata',
+    'numpy>=1.26,<3',
     'pillow>=12',
-    'protobuf>=3.20.3,<5',
-    'pyarrow>=10,<11',
-    'pyarrow-hotfix>=0.6',
+    f'protobuf>=3.20.3,<5 ; {LEGACY}',
+    f'protobuf>=6.31,<7 ; {CURRENT}',
+    f'pyarrow==10.0.1 ; {LEGACY}',
+    f'pyarrow>=14.0.1,<19 ; {CURRENT}',
+    f'pyarrow-hotfix>=0.6 ; {LEGACY}',
     'pydantic>=2.9,<3',
     'pyyaml>=6,<7',
     'requests>=2.32',
     'rich>=13.9',
     'scipy>=1.11,<2',
     'tenacity>=8.2',
-    'tensorflow>=2.16.2,<2.17',
-    'tensorflow-data-validation>=1.16.1,<1.17',
+    'tensorboard',
+    'tensorflow-data-validation',
     'tensorflow-datasets>=4.9.3,<5',
-    'tensorflow-metadata>=1.16.1,<1.17',
-    'tensorflow-model-analysis>=0.47,<0.48',
-    'tensorflow-serving-api>=2.16,<2.17',
-    'tensorflow-transform>=1.16,<1.17',
-    'tfx>=1.16,<1.17',
+    'tensorflow-metadata',
+    'tensorflow-model-analysis',
+    'tensorflow-serving-api',
+    'tensorflow-transform',
     'tzdata',
+    # Not imported here. On legacy, pip has to take protobuf 3.20 (see docs/decisions/0001-lock.md);
+    # without these bounds it reads dozens of releases to find those that go with it.
+    *(
+        f'{bound} ; {LEGACY}'
+        for bound in (
+            'google-api-core[grpc]<2.26',
+            'google-cloud-bigquery<3.43',
+            'google-cloud-bigquery-storage<2.37',
+            'google-cloud-bigtable<2.37',
+            'google-cloud-core<2.7',
+            'google-cloud-datastore<2.24',
+            'google-cloud-dlp<3.35',
+            'google-cloud-language<2.20',
+            'google-cloud-monitoring<2.30',
+            'google-cloud-pubsub<2.37',
+            'google-cloud-resource-manager<1.17',
+            'google-cloud-spanner<3.65',
+            'google-cloud-videointelligence<2.19',
+            'google-cloud-vision<3.13',
+            'googleapis-common-protos[grpc]<1.74',
+            'grpc-google-iam-v1<0.14.4',
+            'grpcio-status<1.49',
+            'proto-plus<1.28',
+            'tf-keras<2.17',
+        )
+    ),
 ]
 
 setup(
     name='catdog-pipeline',
     version='0.1.0',
     description='A TFX pipeline that learns to tell cats from dogs.',
+    long_description=(
+        'Needs Linux on x86-64. CPython 3.12 and 3.13 install TFX 1.21, which needs glibc 2.39 or newer '
+        '(Debian 13, Ubuntu 24.04, RHEL 10). On older systems (Debian 12, Ubuntu 22.04, RHEL 9) pip '
+        'finds no tensorflow-data-validation for these: CPython 3.10 installs TFX 1.16 there.'
+    ),
     license='Apache-2.0',
-    python_requires='>=3.10,<3.11',
+    python_requires='>=3.10,!=3.11.*,<3.14',
     packages=[
         *find_packages(include=['pipeline*', 'components*', 'trainer*', 'common*']),
         'configs',  # YAML alone
@@ -55,6 +94,6 @@ setup(
         'trainer.model': ['embedded/*.h5'],
     },
     install_requires=REQUIREMENTS,
-    extras_require={'kubeflow': ['kfp>=2.7,<2.14', 'kfp-kubernetes>=1.3,<2']},
+    extras_require={'kubeflow': ['kfp>=2.7,<3', 'kfp-kubernetes>=1.3,<3']},
     entry_points={'console_scripts': ['catdog-pipeline = pipeline_runner:main']},
 )
