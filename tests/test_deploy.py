@@ -193,10 +193,12 @@ def instructions(*names: str) -> list[str]:
     return [' '.join(rest.split()) for name, rest in lines if name in names]
 
 
-def copied_from_checkout() -> list[tuple[list[str], str]]:
-    """Sources and target of each COPY from the build context."""
-    copies = map(shlex.split, instructions('COPY'))
-    return [(sources, target) for *sources, target in copies if '--from' not in sources[0]]
+def copied_from_checkout() -> Iterator[tuple[str, str]]:
+    """Patterns and targets of the files that the Dockerfile copies from the build context."""
+    for copy in instructions('COPY'):
+        *sources, target = shlex.split(copy.replace('${TENSORFLOW}', '*'))
+        if '--from' not in sources[0]:
+            yield from ((source, target) for source in sources)
 
 
 def test_image_runs_as_unprivileged_user_of_the_pods():
@@ -218,24 +220,39 @@ def test_shell_commands_of_the_dockerfile_parse():
 def test_dockerignore_sends_exactly_the_copied_files():
     lines = (DEPLOY / 'Dockerfile.dockerignore').read_text().splitlines()
     rules = [line for line in lines if line and not line.startswith('#')]
-    sources = set(itertools.chain(*(sources for sources, _ in copied_from_checkout())))
+    sources = {source for source, _ in copied_from_checkout()}
 
     assert rules[0] == '*'
     assert {rule[1:] for rule in rules if rule.startswith('!')} == sources
-    assert all((REPOSITORY / source).exists() for source in sources)
+    assert all(any(REPOSITORY.glob(source)) for source in sources)
+
+
+def locked(name: str) -> set[str]:
+    """Packages of a lock, as name==version."""
+    text = (REPOSITORY / 'locks' / f'{name}.txt').read_text()
+    return set(re.findall(r'^[a-z][^ ]*==[^ ]+', text, re.MULTILINE))
+
+
+def test_images_contain_the_tested_packages_and_their_own_tensorflow():
+    tested, cpu, cuda = locked('current'), locked('current-cpu'), locked('current-cuda')
+    (tensorflow,) = tested - cpu
+
+    assert {tensorflow.replace('tensorflow', 'tensorflow-cpu')} == cpu - tested
+    assert tested < cuda
+    assert all(package.startswith('nvidia-') for package in cuda - tested)
 
 
 @pytest.fixture(scope='module')
 def wheel(tmp_path_factory) -> Path:
     """Wheel built from the files that the Dockerfile copies."""
     folder = tmp_path_factory.mktemp('build')
-    for sources, target in copied_from_checkout():
-        for source in sources:
-            if (REPOSITORY / source).is_dir():
+    for source, target in copied_from_checkout():
+        for path in REPOSITORY.glob(source):
+            if path.is_dir():
                 ignored = shutil.ignore_patterns('__pycache__')
-                shutil.copytree(REPOSITORY / source, folder / target, ignore=ignored)
+                shutil.copytree(path, folder / target, ignore=ignored)
             else:
-                shutil.copy(REPOSITORY / source, folder / target)
+                shutil.copy(path, folder / target)
     program = 'import setuptools.build_meta; setuptools.build_meta.build_wheel("dist")'
     subprocess.run([sys.executable, '-c', program], cwd=folder, check=True, capture_output=True)
     (path,) = (folder / 'dist').iterdir()

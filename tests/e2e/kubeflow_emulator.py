@@ -1,5 +1,6 @@
 """Runs a compiled Kubeflow spec without a cluster: each task's command, in a subprocess.
 
+`scripts/image_test.sh` runs this file in the image, so it imports nothing of the tests.
 Emulates Kubeflow's driver and launcher for the parts of the specification that the compiled
 pipeline uses: order, conditions, parameters and their defaults, ExecutorInput, outputs.
 """
@@ -10,13 +11,13 @@ import re
 import subprocess
 import sys
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
 import yaml
-from workspace import RUNNER
 
+_REPOSITORY = Path(__file__).parents[2]
 _EXECUTOR_INPUT = '{{$}}'
 _ARTIFACT_PATH = re.compile(r"\{\{\$\.outputs\.artifacts\['(\w+)'\]\.path\}\}")
 _CONDITION = re.compile(r"inputs\.parameter_values\['(.+)'\] == '(\w+)'")
@@ -37,6 +38,7 @@ class KubeflowRun:
     Args:
         package: the compiled YAML.
         folder: for the tasks' outputs.
+        only: names of the tasks to run; all by default.
         parameters: values that override the defaults.
 
     Attributes:
@@ -44,9 +46,12 @@ class KubeflowRun:
         first_attempts: functions that start a task's command and make it fail, by task.
     """
 
-    def __init__(self, package: Path, folder: Path, **parameters: Any) -> None:
+    def __init__(
+        self, package: Path, folder: Path, only: Collection[str] = (), **parameters: Any
+    ) -> None:
         self._spec = next(iter(yaml.safe_load_all(package.read_text())))
         self._folder = folder
+        self._only = only
         declared = self._spec['root']['inputDefinitions']['parameters']
         assert set(parameters) <= set(declared)
         self._parameters = {name: each['defaultValue'] for name, each in declared.items()}
@@ -68,7 +73,7 @@ class KubeflowRun:
             # A pod has only the packages of the image, and unbuffered output.
             'env': {
                 'PATH': '/usr/bin:/bin',
-                'PYTHONPATH': str(RUNNER.parent),
+                'PYTHONPATH': str(_REPOSITORY),
                 'HOME': str(self._folder),
                 'PYTHONUNBUFFERED': '1',
             },
@@ -100,6 +105,8 @@ class KubeflowRun:
                 assert condition
                 if inputs[condition[1]] == condition[2]:
                     self._run_tasks(component['dag']['tasks'], inputs)
+                continue
+            if self._only and name not in self._only:
                 continue
             self._commands[name] = self._command(name, component, inputs)
             self.finished[name] = self.run_again(name)
