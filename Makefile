@@ -17,7 +17,7 @@ test test-slow test-cpu test-current benchmark: export CATDOG_DATA := $(or $(CAT
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow test-cpu test-current check format benchmark pretrain lock clean venv venv-dev
+.PHONY: help run test test-slow test-cpu test-current image-test check format benchmark pretrain lock clean venv venv-dev
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | awk -F ':.*  ## ' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ test-cpu: venv-dev  ## Run the numeric tests as on other CPUs; ARGS="..." adds o
 
 test-current:  ## Run `make test` in a Debian 13 system with TFX 1.21; needs root and mmdebstrap
 	@scripts/in_debian_13.sh make --no-print-directory test
+
+image-test:  ## Build the container image and run it, without an engine; needs root, buildah, mmdebstrap
+	@scripts/image_test.sh
 
 check: venv-dev  ## Check lint, formatting, types and import layers
 	$(PYTHON) -m ruff check

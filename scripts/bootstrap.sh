@@ -14,7 +14,7 @@ unset PYTHONDONTWRITEBYTECODE PYTHONHOME PYTHONPATH VIRTUAL_ENV
 fail() { echo "bootstrap: $*" >&2; exit 1; }
 
 # The key includes the folder, because scripts in .venv contain its absolute path.
-key() { { pwd && cat locks/*.txt setup.py; } | sha256sum | cut -d' ' -f1; }
+key() { { pwd && cat locks/{legacy,current}{,-dev}.txt setup.py; } | sha256sum | cut -d' ' -f1; }
 
 installed() {  # any stack will do, unless CATDOG_STACK names one
     local found_key found_stack found_level

@@ -14,4 +14,12 @@ for stack in current legacy; do
     compile "${options[@]}" requirements-dev.in --constraints locks/$stack.txt \
         --output-file locks/$stack-dev.txt
 done
+# The images: TensorFlow without GPU kernels, or with CUDA's libraries; all else as tested.
+version=$(sed -n 's/^tensorflow==\([^ ]*\).*/\1/p' locks/current.txt)
+compile_image() {  # NAME OPTION...
+    compile "${current[@]}" requirements.in - --constraints locks/current.txt \
+        --output-file "locks/current-$1.txt" "${@:2}"
+}
+compile_image cpu --excludes <(echo tensorflow) <<<"tensorflow-cpu==$version"
+compile_image cuda <<<"tensorflow[and-cuda]==$version"
 compile --no-config --no-annotate scripts/uv.in --output-file scripts/uv.txt
