@@ -8,6 +8,8 @@ Neural Networks for Efficient Integer-Arithmetic-Only Inference" (CVPR 2018), se
 the quantization.
 """
 
+from collections.abc import Callable, Sequence
+
 import keras
 import tensorflow as tf
 
@@ -30,7 +32,7 @@ class FoldedConvolution(keras.layers.Layer):
         # Without it Keras traces `call` for each of about fifty layers.
         return self._convolution.compute_output_shape(input_shape)
 
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+    def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         norm, convolution = self._norm, self._convolution
         factor = norm.gamma * tf.math.rsqrt(norm.moving_variance + norm.epsilon)
         offset = tf.cast(norm.beta - norm.moving_mean * factor, inputs.dtype)
@@ -38,10 +40,45 @@ class FoldedConvolution(keras.layers.Layer):
         strides, padding = [1, *convolution.strides, 1], convolution.padding.upper()
         if isinstance(convolution, keras.layers.DepthwiseConv2D):
             kernel *= factor[:, tf.newaxis]
-            outputs = tf.nn.depthwise_conv2d(inputs, kernel, strides, padding)
+            strided = training and padding == 'VALID' and strides != [1, 1, 1, 1]
+            convolve = _strided_depthwise if strided else tf.nn.depthwise_conv2d
+            outputs = convolve(inputs, kernel, strides, padding)
         else:
             outputs = tf.nn.conv2d(inputs, kernel * factor, strides, padding)
         return tf.nn.bias_add(outputs, offset)
+
+
+def _strided_depthwise(
+    inputs: tf.Tensor, kernel: tf.Tensor, strides: Sequence[int], padding: str
+) -> tf.Tensor:
+    """A depthwise convolution without padding, 'VALID', whose input gradient has no strides.
+
+    The gradient is that of the convolution with stride 1, with zeros for the outputs that strides
+    leave out. oneDNN 3.4 and newer compute a strided one in bfloat16 with a kernel for many
+    channels per group, which takes 50 times as long. Can go when oneDNN uses its depthwise kernel.
+    """
+
+    @tf.custom_gradient
+    def convolve(inputs: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Callable]:
+        def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            block, channels = strides[1], upstream.shape[-1]
+            zeros = tf.pad(upstream, [*[[0, 0]] * 3, [0, (block**2 - 1) * channels]])
+            spread = tf.nn.depth_to_space(zeros, block)
+            height, width = (
+                size - taps + 1
+                for size, taps in zip(inputs.shape[1:3], kernel.shape[:2], strict=True)
+            )
+            by_inputs = tf.nn.depthwise_conv2d_backprop_input(
+                tf.shape(inputs), kernel, spread[:, :height, :width], [1, 1, 1, 1], padding
+            )
+            by_kernel = tf.nn.depthwise_conv2d_backprop_filter(
+                inputs, kernel.shape, upstream, strides, padding
+            )
+            return by_inputs, by_kernel
+
+        return tf.nn.depthwise_conv2d(inputs, kernel, strides, padding), gradient
+
+    return convolve(inputs, kernel)
 
 
 def fold(model: keras.Model, dtype: str | None = None) -> keras.Model:

@@ -11,10 +11,10 @@ from trainer.model.folding import fold
 
 CONFIG = TrainConfig.model_validate(
     {
-        'image_size': 32,
+        'image_size': 64,
         'alpha': 0.35,
         'weights': 'random',
-        'fine_tune': {'epochs': 1, 'from_layer': 'block_14_expand'},
+        'fine_tune': {'epochs': 1, 'from_layer': 'block_13_expand'},
     }
 )
 
@@ -47,17 +47,40 @@ def test_outputs_match_the_original_in_both_modes(backbone, part):
         np.testing.assert_allclose(outputs, expected, rtol=1e-3, atol=1e-4)
 
 
-def test_gradients_and_variables_are_those_of_the_original(backbone):
+@pytest.mark.parametrize('training', [False, True])
+def test_gradients_and_variables_are_those_of_the_original(backbone, training):
     inputs, gradients, folded = inputs_of(backbone.top), [], fold(backbone.top)
     variables = [variable.value for variable in backbone.top.trainable_variables]
     assert {*map(id, folded.trainable_variables)} == {*map(id, backbone.top.trainable_variables)}
-    for model in (backbone.top, folded):
+    for model, mode in ((backbone.top, False), (folded, training)):
         with tf.GradientTape() as tape:
-            loss = tf.reduce_mean(model(inputs, training=False) ** 2)
+            loss = tf.reduce_mean(model(inputs, training=mode) ** 2)
         gradients.append(tape.gradient(loss, variables))
     for expected, gradient in zip(*gradients, strict=True):
         largest = np.abs(expected).max()
         np.testing.assert_allclose(gradient, expected, atol=1e-3 * largest + 1e-7)
+
+
+def test_training_computes_no_strided_input_gradient(backbone):
+    folded = fold(backbone.top)
+
+    @tf.function(autograph=False)
+    def train_step(images):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(folded(images, training=True) ** 2)
+        return tape.gradient(loss, [variable.value for variable in folded.trainable_variables])
+
+    graph = train_step.get_concrete_function(inputs_of(folded)).graph
+    strides = {
+        kind: {
+            tuple(each.get_attr('strides')) for each in graph.get_operations() if each.type == kind
+        }
+        for kind in ('DepthwiseConv2dNative', 'DepthwiseConv2dNativeBackpropInput')
+    }
+    assert strides == {
+        'DepthwiseConv2dNative': {(1, 1, 1, 1), (1, 2, 2, 1)},
+        'DepthwiseConv2dNativeBackpropInput': {(1, 1, 1, 1)},
+    }
 
 
 def test_dtype_overrides_half_precision():
