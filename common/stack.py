@@ -1,7 +1,7 @@
 """The two supported stacks of libraries, and each place where they differ.
 
-current: TFX 1.21 on CPython 3.12 or 3.13; needs glibc 2.38 or newer.
-legacy: TFX 1.16 on CPython 3.10. When it is dropped, what `LEGACY` guards can go.
+current: TFX 1.21 on CPython 3.12 or 3.13; needs glibc 2.39 or newer.
+legacy: TFX 1.16 on CPython 3.10. Release 0.2 is the last with it; then what `LEGACY` guards can go.
 """
 
 import importlib.machinery
