@@ -24,7 +24,7 @@ REQUIREMENTS = [
     'ml-metadata',
     'numpy>=1.26,<3',
     'pillow>=12',
-    f'protobuf>=3.20.3,<5 ; {LEGACY}',
+    f'protobuf==3.20.3 ; {LEGACY}',  # tensorflow-metadata asks for it; the lock has 4.25
     f'protobuf>=6.31,<7 ; {CURRENT}',
     f'pyarrow==10.0.1 ; {LEGACY}',
     f'pyarrow>=14.0.1,<19 ; {CURRENT}',
@@ -43,8 +43,8 @@ REQUIREMENTS = [
     'tensorflow-serving-api',
     'tensorflow-transform',
     'tzdata',
-    # Not imported here. On legacy, pip has to take protobuf 3.20 (see docs/decisions/0001-lock.md);
-    # without these bounds it reads dozens of releases to find those that go with it.
+    # Not imported here: without these bounds, pip reads dozens of releases of each to find those
+    # that go with protobuf 3.20.
     *(
         f'{bound} ; {LEGACY}'
         for bound in (

@@ -26,7 +26,7 @@ mkdir -p "$system/src"
 find "$system/src" -mindepth 1 -maxdepth 1 ! -name .venv ! -name .tools -exec rm -rf {} +
 git ls-files -z --cached --others --exclude-standard |
     tar --create --null --files-from=- --ignore-failed-read 2>/dev/null | tar --extract --directory="$system/src"
-cp /etc/resolv.conf "$system/etc/"
+cp /etc/resolv.conf /etc/hosts "$system/etc/"
 for file in /etc/pip.conf /etc/ssl/certs/ca-certificates.crt; do
     [ ! -e "$file" ] || cp "$file" "$system$file"
 done
