@@ -2,7 +2,8 @@
 
 from setuptools import find_packages, setup
 
-# Ranges of both stacks, so narrow that pip finds the releases of the locks without trying many others.
+# Ranges of both stacks, so narrow that pip finds the releases of the locks without trying many
+# others.
 LEGACY = "python_version < '3.12'"
 CURRENT = "python_version >= '3.12'"
 REQUIREMENTS = [
@@ -76,9 +77,10 @@ setup(
     version='0.1.0',
     description='A TFX pipeline that learns to tell cats from dogs.',
     long_description=(
-        'Needs Linux on x86-64. CPython 3.12 and 3.13 install TFX 1.21, which needs glibc 2.39 or newer '
-        '(Debian 13, Ubuntu 24.04, RHEL 10). On older systems (Debian 12, Ubuntu 22.04, RHEL 9) pip '
-        'finds no tensorflow-data-validation for these: CPython 3.10 installs TFX 1.16 there.'
+        'Needs Linux on x86-64. CPython 3.12 and 3.13 install TFX 1.21, which needs glibc 2.39 or '
+        'newer (Debian 13, Ubuntu 24.04, RHEL 10). On older systems (Debian 12, Ubuntu 22.04, '
+        'RHEL 9) pip finds no tensorflow-data-validation for these: CPython 3.10 installs TFX 1.16 '
+        'there.'
     ),
     license='Apache-2.0',
     python_requires='>=3.10,!=3.11.*,<3.14',
