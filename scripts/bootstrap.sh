@@ -60,8 +60,10 @@ check_system() {
         if [ -z "$python_with_pip" ] && "$each" -m pip --version >/dev/null 2>&1; then python_with_pip=$each; fi
     done
     has_uv || [ -n "$python_with_pip" ] || lacks 'a Python 3 with pip' "${names[1]}"
-    if [ -n "$python" ] && ! "$python" -c "$has_headers"; then
+    if [ -n "$python" ] && ! "$python" -c "$has_headers" 2>/dev/null; then
         lacks "the C headers of $python" "python$("$python" -c "$version")-${names[2]}"
+    elif [ -z "$python$python_with_pip" ] && [ "$stack" = current ] && ! has_uv && ! command -v python3 >/dev/null; then
+        lacks 'the C headers of Python' "python3-${names[2]}"
     fi
     [ ${#missing[@]} = 0 ] ||
         fail "this system lacks $(join "${missing[@]}"): $install install ${packages[*]}"
