@@ -2,8 +2,7 @@
 
 from setuptools import find_packages, setup
 
-# Ranges of both stacks, so narrow that pip finds the releases of the locks without trying many
-# others.
+# Ranges of both stacks, narrow enough for pip to find releases without trying many others.
 LEGACY = "python_version < '3.12'"
 CURRENT = "python_version >= '3.12'"
 REQUIREMENTS = [
@@ -79,8 +78,8 @@ setup(
     long_description=(
         'Needs Linux on x86-64. CPython 3.12 and 3.13 install TFX 1.21, which needs glibc 2.39 or '
         'newer (Debian 13, Ubuntu 24.04, RHEL 10). On older systems (Debian 12, Ubuntu 22.04, '
-        'RHEL 9) pip finds no tensorflow-data-validation for these: CPython 3.10 installs TFX 1.16 '
-        'there.'
+        'RHEL 9), where pip finds no tensorflow-data-validation for these, CPython 3.10 installs '
+        'TFX 1.16.'
     ),
     license='Apache-2.0',
     python_requires='>=3.10,!=3.11.*,<3.14',

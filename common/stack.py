@@ -1,7 +1,7 @@
 """The two supported stacks of libraries, and each place where they differ.
 
 current: TFX 1.21 on CPython 3.12 or 3.13; needs glibc 2.39 or newer.
-legacy: TFX 1.16 on CPython 3.10. When it is dropped, what `LEGACY` guards can go.
+legacy: TFX 1.16 on CPython 3.10. Release 0.2 is the last with it; then what `LEGACY` guards can go.
 """
 
 import importlib.machinery
@@ -43,7 +43,7 @@ def set_tensorflow_log_level(level: int) -> None:
     0 is INFO, 3 is FATAL. Has no effect after the import of TensorFlow.
 
     TensorFlow 2.21 reads the level after its libraries have logged INFO lines at import. For
-    levels above 0, standard error is therefore hidden during the import. This can go when
+    levels above 0, standard error is therefore closed during the import. This can go when
     `TF_CPP_MIN_LOG_LEVEL=1 python -c 'import tensorflow'` prints nothing.
     """
     if os.environ.setdefault(_LOG_LEVEL, str(level)) != '0':
