@@ -120,7 +120,11 @@ def show(table: 'RenderableType') -> None:
 @contextlib.contextmanager
 def silent_stderr() -> Iterator[None]:
     """Hides what this process and its libraries in C++ write to standard error in the block."""
-    kept = os.dup(2)
+    try:
+        kept = os.dup(2)
+    except OSError:  # closed, as by `2>&-`
+        yield
+        return
     with Path(os.devnull).open('w') as nowhere:
         os.dup2(nowhere.fileno(), 2)
     try:

@@ -23,9 +23,13 @@ def describe() -> str:
 
 def libraries() -> str:
     """Names the libraries that results depend on, as in `TFX 1.21.0, TensorFlow 2.21.0`."""
-    from importlib.metadata import version  # 30 ms, which `--help` does without
+    from importlib.metadata import PackageNotFoundError, version  # 30 ms; `--help` does without
 
-    return f'TFX {version("tfx")}, TensorFlow {version("tensorflow")}'
+    try:
+        tensorflow = version('tensorflow')
+    except PackageNotFoundError:  # as in the container image
+        tensorflow = version('tensorflow-cpu')
+    return f'TFX {version("tfx")}, TensorFlow {tensorflow}'
 
 
 def forbid_pickles_in_arrow() -> None:
@@ -43,7 +47,7 @@ def set_tensorflow_log_level(level: int) -> None:
     0 is INFO, 3 is FATAL. Has no effect after the import of TensorFlow.
 
     TensorFlow 2.21 reads the level after its libraries have logged INFO lines at import. For
-    levels above 0, standard error is therefore closed during the import. This can go when
+    levels above 0, standard error is therefore hidden during the import. This can go when
     `TF_CPP_MIN_LOG_LEVEL=1 python -c 'import tensorflow'` prints nothing.
     """
     if os.environ.setdefault(_LOG_LEVEL, str(level)) != '0':

@@ -55,13 +55,15 @@ check_system() {
     lacks() { missing+=("$1"); packages+=("$2"); }
 
     command -v g++ >/dev/null && command -v gcc >/dev/null || lacks 'a C and C++ compiler' "${names[0]}"
-    pip=
+    python_with_pip=
     for each in python3 "$python"; do
-        if [ -z "$pip" ] && "$each" -m pip --version >/dev/null 2>&1; then pip="$each -m pip"; fi
+        if [ -z "$python_with_pip" ] && "$each" -m pip --version >/dev/null 2>&1; then python_with_pip=$each; fi
     done
-    has_uv || [ -n "$pip" ] || lacks 'a Python 3 with pip' "${names[1]}"
-    if [ -n "$python" ] && ! "$python" -c "$has_headers"; then
+    has_uv || [ -n "$python_with_pip" ] || lacks 'a Python 3 with pip' "${names[1]}"
+    if [ -n "$python" ] && ! "$python" -c "$has_headers" 2>/dev/null; then
         lacks "the C headers of $python" "python$("$python" -c "$version")-${names[2]}"
+    elif [ -z "$python$python_with_pip" ] && [ "$stack" = current ] && ! has_uv && ! command -v python3 >/dev/null; then
+        lacks 'the C headers of Python' "python3-${names[2]}"
     fi
     [ ${#missing[@]} = 0 ] ||
         fail "this system lacks $(join "${missing[@]}"): $install install ${packages[*]}"
@@ -77,10 +79,10 @@ get_uv() {
     if has_uv; then return; fi
     echo "bootstrap: fetching uv"
     rm -rf .tools
-    PIP_USER=0 PIP_ROOT_USER_ACTION=ignore $pip install --quiet --disable-pip-version-check \
+    PIP_USER=0 PIP_ROOT_USER_ACTION=ignore "$python_with_pip" -m pip install --quiet --disable-pip-version-check \
         --ignore-requires-python --only-binary :all: --require-hashes --target .tools \
         -r scripts/uv.txt >&2 ||
-        fail "'$pip' could not fetch uv: the first run needs pip 20.3 or newer and a reachable package index."
+        fail "'$python_with_pip -m pip' could not fetch uv: the first run needs pip 20.3 or newer and a reachable package index."
 }
 
 get_python() {

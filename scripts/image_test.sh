@@ -14,15 +14,17 @@ user=123456
 say() { echo "image_test: $*, after $SECONDS s"; }
 fail() { echo "image_test: $*" >&2; exit 1; }
 
-if [ -z "${work:-}" ]; then
+work=${1:-}
+if [ -z "$work" ]; then
     for tool in buildah mmdebstrap; do
         command -v $tool >/dev/null || { echo "image_test: skipped, because it needs $tool"; exit; }
     done
     [ $EUID = 0 ] || { echo "image_test: skipped, because it needs root"; exit; }
-    export work
     work=$(mktemp --directory --tmpdir="${TMPDIR:-/var/tmp}" image-test.XXXXXX)
     trap 'rm -rf "$work"' EXIT
-    timeout 1800 unshare --mount --pid --fork --kill-child --mount-proc --propagation private "$0"
+    # --foreground for Ctrl-C; unshare ignores SIGTERM.
+    timeout --foreground --signal KILL 1800 unshare --mount --pid --fork --kill-child --mount-proc \
+        --propagation private scripts/image_test.sh "$work"
     exit
 fi
 
@@ -34,6 +36,7 @@ make_base() {
     local container root
     container=$(buildah from scratch)
     root=$(buildah mount "$container")
+    [ -n "$root" ] || fail "buildah mounted no container."
     mmdebstrap --quiet --variant=minbase --include=ca-certificates,python3-dev,python3-venv trixie "$root"
     ln -s python3 "$root/usr/bin/python"
     cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/"  # a proxy may need its own

@@ -11,6 +11,12 @@ packages=ca-certificates,git,make,g++,python3-dev,python3-pip  # as in README.md
 fail() { echo "in_debian_13: $*" >&2; exit 1; }
 [ $EUID = 0 ] || fail "this needs root, to enter another system."
 command -v mmdebstrap >/dev/null || fail "this needs mmdebstrap: apt-get install mmdebstrap"
+if [ -n "${CATDOG_DATA:-}" ]; then
+    CATDOG_DATA=$(realpath --canonicalize-existing "$CATDOG_DATA") || fail "CATDOG_DATA is not a folder."
+fi
+mkdir -p build
+exec 9>build/debian-13.lock
+flock --nonblock 9 || fail "another command runs in build/debian-13; wait for its end."
 
 if [ ! -e "$system/.complete" ]; then
     echo "in_debian_13: downloading Debian 13 into build/debian-13"

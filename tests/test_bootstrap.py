@@ -265,6 +265,19 @@ def test_everything_that_is_missing_is_one_error_line(tools, project, dnf, packa
     )
 
 
+def test_system_without_python_lacks_pip_and_headers(tools, project):
+    set_glibc(tools, '2.41')
+    shutil.rmtree(project / '.tools')
+
+    result = bootstrap(project, tools)
+
+    assert (result.returncode, result.stderr) == (
+        1,
+        'bootstrap: this system lacks a Python 3 with pip and the C headers of Python: '
+        'apt-get install python3-pip python3-dev\n',
+    )
+
+
 def test_reports_missing_python(tools, project):
     result = bootstrap(project, tools)
 

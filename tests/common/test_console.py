@@ -2,6 +2,8 @@
 
 import io
 import logging
+import subprocess
+import sys
 import threading
 import time
 
@@ -218,3 +220,26 @@ def test_output_without_terminal_has_no_control_characters(monkeypatch):
     lines = printed(log_with_styles, show_bar, lambda: console.show(Table('word')), stream=stream)
     assert lines[:2] == ['Trainer ...', 'Trainer done']
     assert stream.getvalue().replace('\n', '').isprintable()
+
+
+@pytest.mark.parametrize(('redirection', 'printed'), [('2>&1', 'before,after'), ('2>&-', '')])
+def test_hides_standard_error_in_a_block(redirection, printed):
+    program = """
+import os
+from common import console
+
+def write(text):
+    try:
+        os.write(2, text)
+    except OSError:  # closed
+        pass
+
+write(b'before,')
+with console.silent_stderr():
+    write(b'hidden,')
+write(b'after')
+"""
+    command = ['sh', '-c', f'"$0" -c "$1" {redirection}', sys.executable, program]
+    done = subprocess.run(command, capture_output=True, text=True)
+
+    assert (done.returncode, done.stdout) == (0, printed), done.stderr

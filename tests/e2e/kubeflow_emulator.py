@@ -83,7 +83,7 @@ class KubeflowRun:
         }
         if name in self.first_attempts:
             self.first_attempts.pop(name)(self._commands[name], **options)
-        done = subprocess.run(self._commands[name], timeout=300, **options)
+        done = subprocess.run(self._commands[name], **options)
         return TaskResult(done.returncode, done.stdout, folder)
 
     def _run_tasks(self, tasks: dict[str, Any], parameters: dict[str, Any]) -> None:

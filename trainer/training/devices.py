@@ -78,7 +78,9 @@ def _computes_in_bfloat16() -> bool:
     value = 1 + 2**-9  # exact in float32, 1 in bfloat16
 
     @tf.function(autograph=False)
-    def means(images: tf.Tensor, kernel: tf.Tensor, depthwise: tf.Tensor) -> tf.Tensor:
+    def convolve(
+        images: tf.Tensor, kernel: tf.Tensor, depthwise: tf.Tensor
+    ) -> tuple[tf.Tensor, tuple[tf.Tensor, ...]]:
         with tf.GradientTape() as tape:
             tape.watch((images, kernel, depthwise))
             features = tf.nn.conv2d(images, kernel, 1, 'VALID')
@@ -87,7 +89,10 @@ def _computes_in_bfloat16() -> bool:
 
     images, kernel, depthwise = (1, 4, 4, 16), (1, 1, 16, 16), (2, 2, 16, 1)
     try:
-        found, _ = means(tf.fill(images, value), tf.fill(kernel, 1 / 16), tf.fill(depthwise, 1 / 4))
+        # Kernels of mean values, so the result is the value of the images.
+        found, _ = convolve(
+            tf.fill(images, value), tf.fill(kernel, 1 / 16), tf.fill(depthwise, 1 / 4)
+        )
     except tf.errors.OpError:
         return False
     return bool(tf.reduce_all(found < value))

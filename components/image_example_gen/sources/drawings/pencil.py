@@ -39,7 +39,7 @@ def any_colour(rng: Generator) -> Colour:
 
 def one_of(colours: Sequence[str], rng: Generator) -> Colour:
     """Samples one of the colours, with normal noise of 12 grey levels."""
-    chosen = ImageColor.getrgb(colours[rng.integers(len(colours))])
+    chosen = ImageColor.getrgb(colours[int(rng.integers(len(colours)))])
     return tuple(rng.normal(chosen, 12).clip(0, 255).round().astype(int).tolist())
 
 
