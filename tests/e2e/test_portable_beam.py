@@ -51,11 +51,12 @@ JOB_SERVICE = 'apache_beam.runners.portability.local_job_service_main'
 WORKER_POOL = """
 import pathlib, sys, threading
 sys.modules.update(dict.fromkeys(['pipeline']))  # makes the import fail
+# Beforehand: threads that import TensorFlow Model Analysis at the same time can get half of it.
+import tensorflow_model_analysis, tensorflow_data_validation
 from apache_beam.runners.worker.worker_pool_main import BeamFnExternalWorkerPoolServicer
 address, server = BeamFnExternalWorkerPoolServicer.start()
 pathlib.Path(sys.argv[1] + '.tmp').write_text(address)
 pathlib.Path(sys.argv[1] + '.tmp').rename(sys.argv[1])
-import tensorflow_model_analysis, tensorflow_data_validation  # preloaded
 threading.Event().wait()
 """
 

@@ -16,6 +16,9 @@ from tensorflow_model_analysis.metrics.metric_util import (
     merge_per_key_computations,
     to_label_prediction_example_weight,
 )
+
+# The package itself has these names only after an import of TFX, which Beam's workers may lack.
+from tensorflow_model_analysis.proto import config_pb2
 from tensorflow_model_analysis.proto.metrics_for_slice_pb2 import BoundedValue
 
 from common import features
@@ -27,27 +30,27 @@ from components.evaluation.results import CONFUSION, CURVES, IMAGES, Estimate
 _BATCH = 2**16  # probabilities per batch
 
 
-def eval_config(classes: Sequence[str], threshold: float, code: str) -> tfma.EvalConfig:
+def eval_config(classes: Sequence[str], threshold: float, code: str) -> config_pb2.EvalConfig:
     """Configures the Evaluator: metrics on all images and slices, no thresholds (see ModelGate).
 
     `code`, the hash of the custom code of the Evaluator, becomes part of its cache key.
     """
     arguments = {'classes': len(classes), 'threshold': threshold, 'code': code}
-    metric = tfma.MetricConfig(
+    metric = config_pb2.MetricConfig(
         class_name=ClassifierMetrics.__name__,
         module=ClassifierMetrics.__module__,
         config=json.dumps(arguments),
     )
-    model = tfma.ModelSpec(
+    model = config_pb2.ModelSpec(
         signature_name=features.SIGNATURE_EXAMPLES,
         label_key=features.LABEL,
         prediction_key=features.PROBABILITY,
     )
-    slices = [tfma.SlicingSpec(feature_keys=[name]) for name in SLICED_BY]
-    return tfma.EvalConfig(
+    slices = [config_pb2.SlicingSpec(feature_keys=[name]) for name in SLICED_BY]
+    return config_pb2.EvalConfig(
         model_specs=[model],
-        slicing_specs=[tfma.SlicingSpec(), *slices],
-        metrics_specs=[tfma.MetricsSpec(metrics=[metric])],
+        slicing_specs=[config_pb2.SlicingSpec(), *slices],
+        metrics_specs=[config_pb2.MetricsSpec(metrics=[metric])],
     )
 
 
@@ -69,7 +72,7 @@ def _computations(
     name: str,
     classes: int,
     threshold: float,
-    eval_config: tfma.EvalConfig | None = None,
+    eval_config: config_pb2.EvalConfig | None = None,
     model_name: str = '',
     output_name: str = '',
 ) -> list[tfma.metrics.metric_types.MetricComputation]:
@@ -91,7 +94,7 @@ class _Combiner(beam.CombineFn):
     key: tfma.metrics.MetricKey
     classes: int
     threshold: float
-    eval_config: tfma.EvalConfig | None
+    eval_config: config_pb2.EvalConfig | None
 
     def create_accumulator(self) -> _Accumulator:
         return _Accumulator(no_counts(self.classes), [])

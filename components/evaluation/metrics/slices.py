@@ -12,6 +12,7 @@ import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.extractors.slice_key_extractor import (
     SLICE_KEY_EXTRACTOR_STAGE_NAME,
 )
+from tensorflow_model_analysis.proto import config_pb2
 
 from common import features
 from components.evaluation.config import CLASS, EDGES, SLICES, SOURCE
@@ -28,7 +29,7 @@ _USED = (*_COPIED.values(), *_BINNED.values(), features.HEIGHT, features.WIDTH)
 
 
 def custom_extractors(
-    eval_shared_model: Any, eval_config: tfma.EvalConfig, tensor_adapter_config: Any
+    eval_shared_model: Any, eval_config: config_pb2.EvalConfig, tensor_adapter_config: Any
 ) -> list[tfma.extractors.Extractor]:
     """TFMA's default extractors, with ours inserted before the slice key extractor."""
     extractors = tfma.default_extractors(
