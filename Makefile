@@ -38,8 +38,9 @@ test-cpu: venv-dev  ## Run the numeric tests as on other CPUs; ARGS="..." adds o
 	@ONEDNN_MAX_CPU_ISA=AVX2 TF_NUM_INTRAOP_THREADS=4 TF_NUM_INTEROP_THREADS=4 \
 	  $(PYTHON) -m pytest $(TWO_PROCESSES) -k 'not mirrored' $(NUMERIC) $(ARGS)
 
+test-current: TARGETS ?= test
 test-current:  ## Run `make test` in a Debian 13 system with TFX 1.21; needs root and mmdebstrap
-	@scripts/in_debian_13.sh make --no-print-directory test
+	@scripts/in_debian_13.sh make --no-print-directory $(TARGETS)
 
 image-test:  ## Build the container image and run it, without an engine; needs root, buildah, mmdebstrap
 	@scripts/image_test.sh
