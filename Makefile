@@ -5,6 +5,7 @@ ARGS ?=
 # Tests of a file run in one process, so that each module fixture is created once.
 TWO_PROCESSES := -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 # Tests that compute with TensorFlow; oneDNN takes other paths in the settings of `make test-cpu`.
+# `mirrored` is left out there: it needs half a minute, and computes nothing that the others do not.
 NUMERIC := tests/trainer/data tests/trainer/export tests/trainer/model tests/trainer/training \
   tests/components/serving_check/test_serving_check.py tests/components/lite_converter \
   tests/components/inference/test_classifier.py tests/components/evaluation/robustness \

@@ -26,7 +26,10 @@ installed() {  # any stack will do, unless CATDOG_STACK names one
 # Takes current if glibc is new enough, unless CPython 3.10 is the only usable interpreter.
 choose_stack() {
     local libc new=
-    find_python() { versions=("$@"); python=$(scripts/find_python.sh "$@") || python=; }
+    find_python() {
+        versions=("$@") no_headers=
+        python=$(scripts/find_python.sh "$@") || [ $? = 1 ] || no_headers=yes
+    }
     libc=$(getconf GNU_LIBC_VERSION 2>/dev/null) || fail "this system has no glibc, which TensorFlow needs."
     if printf '%s\n' 2.39 "${libc#* }" | sort -VC; then new=yes; fi
     case ${CATDOG_STACK:-} in
@@ -38,7 +41,7 @@ choose_stack() {
     esac
     if [ "$stack" ]; then
         find_python 3.13 3.12
-        if [ -z "$python${CATDOG_STACK:-}" ] && scripts/find_python.sh 3.10 >/dev/null; then stack=; fi
+        if [ -z "$python${CATDOG_STACK:-}" ] && [ -n "$(scripts/find_python.sh 3.10)" ]; then stack=; fi
     fi
     if [ -z "$stack" ]; then
         stack=legacy
@@ -60,15 +63,14 @@ check_system() {
         if [ -z "$python_with_pip" ] && "$each" -m pip --version >/dev/null 2>&1; then python_with_pip=$each; fi
     done
     has_uv || [ -n "$python_with_pip" ] || lacks 'a Python 3 with pip' "${names[1]}"
-    if [ -n "$python" ] && ! "$python" -c "$has_headers" 2>/dev/null; then
+    if [ "$no_headers" ]; then
         lacks "the C headers of $python" "python$("$python" -c "$version")-${names[2]}"
-    elif [ -z "$python$python_with_pip" ] && [ "$stack" = current ] && ! has_uv && ! command -v python3 >/dev/null; then
+    elif [ "$stack" = current ] && [ -z "$python" ] && ! has_uv && ! command -v python3 >/dev/null; then
         lacks 'the C headers of Python' "python3-${names[2]}"
     fi
     [ ${#missing[@]} = 0 ] ||
         fail "this system lacks $(join "${missing[@]}"): $install install ${packages[*]}"
 }
-has_headers='import os, sysconfig as s; assert os.path.isfile(s.get_path("include") + "/Python.h")'
 version='import sys; print("%d.%d" % sys.version_info[:2])'
 join() { local text; printf -v text ' and %s' "$@"; echo "${text# and }"; }
 

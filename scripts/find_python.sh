@@ -2,7 +2,7 @@
 # Prints the full path of a CPython of one of the given versions (`find_python.sh 3.13 3.12`), or exits
 # with 1 and no output. Order: python3 on PATH, then each version on PATH and in each pyenv found
 # through HOME or PATH. One without C headers (two dependencies are C source) is taken only if there is
-# no other; the caller reports it.
+# no other; then the exit code is 2.
 set -u
 
 # The interpreter must start: a pyenv shim may not. Prints whether it has headers, and its path; for a
@@ -46,4 +46,8 @@ candidates() {
 versions="$*"
 candidates | while IFS= read -r python; do
     if [ -x "$python" ]; then probe "$python"; fi
-done | sort -s -k 1,1 | sed -n '1s/^[a-z]* //p' | grep .
+done | sort -s -k 1,1 | {
+    read -r headers python || exit 1
+    echo "$python"
+    [ "$headers" = headers ] || exit 2
+}

@@ -46,7 +46,7 @@ make_base() {
 build() {
     local options=(--build-arg "BASE_IMAGE=$base") cache
     cache=${UV_CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/uv}
-    [ ! -d "$cache" ] || options+=(--volume "$cache:/root/.cache/uv")
+    [ ! -d "$cache" ] || options+=(--volume "$cache:/cache/uv")
     [ -z "${PIP_INDEX_URL:-}" ] || options+=(--build-arg "PIP_INDEX_URL=$PIP_INDEX_URL")
     buildah bud --quiet --isolation chroot --pull-never "${options[@]}" --tag "$image" \
         --ignorefile deploy/Dockerfile.dockerignore --file deploy/Dockerfile . >"$work/build.log" 2>&1 ||

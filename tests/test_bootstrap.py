@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 
 REPOSITORY = Path(__file__).parent.parent
 SYSTEM_TOOLS = 'bash,cat,chmod,cut,dirname,grep,mkdir,rm,sed,sh,sha256sum,sort,tr'
-# Interpreters: they answer find_python.sh (-), and bootstrap.sh about headers and version (-c).
+# Interpreters: they answer find_python.sh (-), and bootstrap.sh about their version (-c).
 WORKING = (
     'case "$1 $2" in -\\ *) echo headers $0 ;; *version*) echo ${0##*python} ;; -m*) exit 1 ;; esac'
 )
