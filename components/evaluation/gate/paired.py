@@ -16,7 +16,7 @@ from common.strict_model import StrictModel
 from components.evaluation.gate.exact_test import acceptance, critical_value, lower_bound, score
 
 CONFIDENCE = 0.95  # of each bound
-ANCHOR_CONFIDENCE = 0.975  # of the bounds of a comparison with an anchor that is not the live model
+ANCHOR_CONFIDENCE = 0.98  # of the bounds of a comparison with an anchor that is not the live model
 POWER = 0.8  # of a sufficient number of images
 LARGEST_LOSS = -math.log(0.01)  # of one image in `compare_log_loss`
 
