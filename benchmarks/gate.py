@@ -27,8 +27,11 @@ from components.evaluation.gate.exact_test import acceptance
 from components.evaluation.gate.paired import (
     ANCHOR_CONFIDENCE,
     CONFIDENCE,
+    LARGEST_LOSS,
     PairedCounts,
     compare,
+    compare_balanced,
+    compare_log_loss,
     images_needed,
     is_better,
     power,
@@ -45,6 +48,9 @@ CANDIDATES = {
     'worse by 0.01': -MARGIN / 2,
     'worse by the margin': -MARGIN,
 }
+BALANCED_MARGIN, LOSS_MARGIN = 0.05, 0.1
+LARGER_CLASS = (0.5, 0.95)  # share of the images
+LOGITS, NOISE = (5, 2.5), 0.9  # mean and deviation; gives LIVE and 2.5 % discordant images
 TICKS, SPREAD = 60, 0.01  # SPREAD: standard deviation of a candidate's quality
 DRIFTS = [0.0, -0.002, -0.005]  # mean quality of a candidate minus that of the live model
 FORMER = {'max_drop 0': 0.0, 'max_drop 0.01': 0.01}
@@ -65,6 +71,18 @@ class Chances:
     undecided: float
     inferior: float
     former: dict[str, float]  # acceptance by the former rule, by `max_drop`
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Acceptance of equal candidates by each metric, and by all."""
+
+    images: int
+    larger_class: float
+    accuracy: float
+    balanced_accuracy: float
+    log_loss: float
+    all: float
 
 
 @dataclass(frozen=True)
@@ -95,7 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     size, worst = largest_error((10, 40, 150, 400) if options.quick else range_of_sizes())
     needed = images_needed(DISCORDANT, MARGIN)
     generator = np.random.default_rng(options.seed)
-    number = 100 if options.quick else 500
+    number = 100 if options.quick else 400
     sizes = [400] if options.quick else [400, needed, 2300]
     drifts = DRIFTS[:1] if options.quick else DRIFTS
     histories = [
@@ -104,14 +122,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for drift in drifts
         for rule in (*FORMER, 'without anchor', 'shipped')
     ]
+    metrics = [
+        equal_candidates(images, larger, number, generator)
+        for images in sizes
+        for larger in LARGER_CLASS
+    ]
     results = {
         'chances': [asdict(each) for each in chances],
         'largest_acceptance_of_worse_by_margin': worst,
         'images_needed': needed,
         'power_at_images_needed': power(needed, DISCORDANT, MARGIN),
+        'metrics': [asdict(each) for each in metrics],
         'histories': [asdict(each) for each in histories],
     }
-    show(chances, histories)
+    show(chances, metrics, histories)
     print(
         f'a candidate worse by the margin is accepted at most {worst:.4f} of the time '
         f'(with {size} images), whatever the number of images and the discordant share'
@@ -122,6 +146,35 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     if options.json:
         options.json.write_text(json.dumps(results, indent=1))
+
+
+def equal_candidates(
+    images: int, larger: float, number: int, generator: np.random.Generator
+) -> Metrics:
+    """Draws logits of the right class for two equal models: image and model add to each."""
+    accepted = []
+    first = np.arange(images) < larger * images
+    for _ in range(number):
+        logits = generator.normal(*LOGITS, images) + generator.normal(0, NOISE, (2, images))
+        losses = np.minimum(np.logaddexp(0, -logits), LARGEST_LOSS)
+        right, excess = logits > 0, losses[0] - losses[1]
+        by_class = [count(right[:, of]) for of in (first, ~first)]
+        totals = float(excess.sum()), float((excess**2).sum())
+        results = (
+            compare(count(right), MARGIN),
+            compare_balanced(by_class, BALANCED_MARGIN),
+            compare_log_loss(images, *totals, LOSS_MARGIN),
+        )
+        accepted.append([each.outcome == 'not inferior' for each in results])
+    table = np.array(accepted)
+    accuracy, balanced, log_loss = table.mean(0).tolist()
+    return Metrics(images, larger, accuracy, balanced, log_loss, float(table.all(1).mean()))
+
+
+def count(right: Booleans) -> PairedCounts:
+    candidate, other = right
+    better, worse = int((candidate & ~other).sum()), int((other & ~candidate).sum())
+    return counts_of(better, worse, len(candidate))
 
 
 def range_of_sizes() -> tuple[int, ...]:
@@ -241,7 +294,7 @@ def correlation() -> float:
     return float(brentq(excess, 0, 0.999))
 
 
-def show(chances: list[Chances], histories: list[Histories]) -> None:
+def show(chances: list[Chances], metrics: list[Metrics], histories: list[Histories]) -> None:
     console = Console(highlight=False, width=120)
     table = Table('images', 'discordant', 'candidate', 'accepted', 'undecided', 'inferior', *FORMER)
     for each in chances:
@@ -250,6 +303,13 @@ def show(chances: list[Chances], histories: list[Histories]) -> None:
         table.add_row(str(each.images), f'{each.discordant:g}', each.candidate, *shown)
     console.print(table)
     console.print(f'The last {len(FORMER)} columns: accepted by the former rule.')
+    console.print('Equal candidates: accepted by metric, and by all')
+    table = Table('images', 'larger class', 'accuracy', 'balanced accuracy', 'log loss', 'all')
+    for metric in metrics:
+        values = (metric.accuracy, metric.balanced_accuracy, metric.log_loss, metric.all)
+        shown = (f'{value:.3f}' for value in values)
+        table.add_row(str(metric.images), f'{metric.larger_class:g}', *shown)
+    console.print(table)
     table = Table('images', 'drift', 'rule', 'at most a margin below', 'pushed', 'final', '5 %')
     for run in histories:
         values = (run.within_margin, run.pushed, run.final, run.worst)

@@ -57,7 +57,7 @@ def test_score_uses_most_likely_shares_under_hypothesis(margin):
 def test_accepts_candidate_worse_by_margin_at_most_five_percent(images, margin):
     shares = np.linspace(margin, 0.3, 23)
     chances = [acceptance(images, (s - margin) / 2, (s + margin) / 2, margin, 0.95) for s in shares]
-    assert max(chances) <= 0.0501
+    assert max(chances) <= 0.05
 
 
 def test_normal_quantile_accepts_candidate_worse_by_margin_too_often():
