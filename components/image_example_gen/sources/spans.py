@@ -91,9 +91,14 @@ def _select(config: DataConfig, found: Mapping[int, Path]) -> dict[int, Path]:
 def _open_folders(config: DataConfig, folders: Mapping[int, Path]) -> tuple[Span, ...]:
     assert config.path
     _require_only_spans(config.path)
-    max_bytes = config.checks.max_bytes
     sources = {
-        number: FolderSource(folder, config.classes, max_bytes=max_bytes, complete=False)
+        number: FolderSource(
+            folder,
+            config.classes,
+            max_bytes=config.checks.max_bytes,
+            complete=False,
+            group_by=config.group_by,
+        )
         for number, folder in folders.items()
     }
     counts: Counter[str] = Counter()

@@ -32,6 +32,16 @@ def test_missing_path_is_an_error():
         ({'source': 'folder', 'span_range': [1, 2], 'test_window': 3}, 'larger than span_range'),
         ({'window': 2, 'test_window': 3}, 'test_window is 3, larger than window'),
         ({'splits': {'test_share_of_validation': 1}}, 'test_share_of_validation'),
+        ({'group_by': {'folder': 1}}, "key 'group_by' is only for source .*, not 'drawings'"),
+        ({'source': 'canonical', 'group_by': {'column': 'id'}}, "'group_by' is only for source"),
+        ({'source': 'parquet', 'group_by': {'folder': 1}}, "'group_by.folder' is only for source"),
+        ({'source': 'archive', 'group_by': {'column': 'id'}}, "'group_by.column' is only for .*'p"),
+        ({'source': 'tfrecord', 'group_by': {'pattern': '(.)'}}, "needs the key 'features.filenam"),
+        ({'source': 'folder', 'group_by': {}}, 'exactly one of folder, pattern and column'),
+        ({'source': 'folder', 'group_by': {'folder': 1, 'pattern': '(.)'}}, 'exactly one of'),
+        ({'source': 'folder', 'group_by': {'folder': 0}}, 'greater than or equal to 1'),
+        ({'source': 'folder', 'group_by': {'pattern': 'a.*'}}, 'one pair of parentheses, .* has 0'),
+        ({'source': 'folder', 'group_by': {'pattern': '(a'}}, 'is not a regular expression'),
     ],
 )
 def test_rejects_inconsistent_keys(keys, message):
