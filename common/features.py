@@ -47,4 +47,6 @@ AUGMENTED_VIEWS = 'figures/augmented_views.png'
 
 SPLITS = ('train', 'eval', 'test')
 SPAN, FINGERPRINT = 'span', 'input_fingerprint'  # custom properties of Examples, named by TFX
-MANIFEST = 'manifest.json'  # in the folder of a span's records, written last
+# In the folder of a span's records: `manifest.json` is written last; `index.npy` has an entry per
+# image (`components.image_example_gen.ingestion.duplicates.IMAGE`).
+MANIFEST, INDEX = 'manifest.json', 'index.npy'

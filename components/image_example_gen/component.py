@@ -91,7 +91,11 @@ class ImageExampleGenExecutor(BaseBeamExecutor):
         ingested = self._ingest(config, sources, *folders)
         tallies = {name: each.tally for name, each in ingested.items()}
         check_bad_share(tallies, config.checks.max_bad_share, folders[1])
-        check_classes_in_splits([each.counts for each in ingested.values()], config.test_window)
+        check_classes_in_splits(
+            [each.counts for each in ingested.values()],
+            config.test_window,
+            grouped=config.group_by is not None,
+        )
 
     def _ingest(
         self, config: DataConfig, sources: Mapping[str, Source], records: Path, quarantine: Path
@@ -172,16 +176,19 @@ def check_bad_share(tallies: Mapping[str, Tally], limit: float, quarantine: Path
     raise DataError(message)
 
 
-def check_classes_in_splits(spans: Sequence[Counts], test_window: int) -> None:
+def check_classes_in_splits(
+    spans: Sequence[Counts], test_window: int, *, grouped: bool = False
+) -> None:
     """Raises DataError if a split has no images of a class; the oldest span is first."""
     total = sum(sum(classes.values()) for counts in spans for classes in counts.values())
     for split in features.SPLITS:
         used = spans[-test_window:] if split == 'test' else spans
         for name in used[0][split]:
             if not any(counts[split][name] for counts in used):
+                remedy = 'images of more groups (data.group_by)' if grouped else 'more images'
                 raise DataError(
                     f'{total} images are too few: the {split} split got none of class {name!r}; '
-                    'add more images'
+                    f'add {remedy}'
                 )
 
 

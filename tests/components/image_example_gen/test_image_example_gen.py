@@ -33,6 +33,8 @@ def test_class_without_images_in_a_split_of_all_spans_is_an_error():
     check_classes_in_splits([counts(train_cats=0, eval_dogs=0), counts(train_dogs=0)], 1)
     with pytest.raises(DataError, match=r'^20 images are too few: the eval split got none of clas'):
         check_classes_in_splits([counts(eval_dogs=0), counts(eval_dogs=0)], 1)
+    with pytest.raises(DataError, match=r'dogs.; add images of more groups \(data\.group_by\)$'):
+        check_classes_in_splits([counts(eval_dogs=0)], 1, grouped=True)
 
 
 def test_test_spans_need_images_of_each_class():
