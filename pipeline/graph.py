@@ -171,9 +171,14 @@ def _training_config(
     recipe: Recipe, classes: tuple[str, ...], function: Callable[..., Any]
 ) -> dict[str, Any]:
     """Returns the custom_config of the Trainer and the Tuner, which is part of the cache key."""
+    group_by = recipe.data.group_by
     return {
         'train': recipe.trainer.model_dump(mode='json'),
         'classes': list(classes),
+        'splitting': {
+            'data.splits': recipe.data.splits.model_dump(),
+            'data.group_by': group_by.model_dump() if group_by else None,
+        },
         'code': code_of(function),
         'weights': content_hash(recipe.trainer.weights),
     }
