@@ -9,6 +9,7 @@ from tfx.dsl.components.base.base_node import BaseNode
 from tfx.types.channel import BaseChannel
 
 from components.evaluation.gate.component import ModelGate
+from components.evaluation.held_out.component import HeldOutFilter
 from components.evaluation.metrics.classifier_metrics import ClassifierMetrics, eval_config
 from components.evaluation.metrics.slices import custom_extractors
 from components.evaluation.robustness.component import RobustnessEvaluator
@@ -42,6 +43,14 @@ def evaluate_and_push(
 
     `classes` are in label order; `baseline` is the resolver of the last blessed model.
     """
+    held_out = HeldOutFilter(  # the test images that no model was trained on
+        examples=spans.evaluated,
+        model=trainer.outputs['model'],
+        baseline_model=baseline.outputs['model'],
+        classes=json.dumps(classes),
+        near_distance=recipe.data.checks.near_distance,
+        code=code_of(HeldOutFilter),
+    )
     evaluator = _evaluator(recipe, classes, spans.evaluated, trainer, baseline)
     robustness = RobustnessEvaluator(  # evaluates single images, which TFMA cannot
         examples=spans.evaluated,
@@ -67,7 +76,7 @@ def evaluate_and_push(
     )
     pusher = _pusher(recipe, spans.all, trainer, evaluator, lite, gate)
     pusher.add_upstream_node(robustness)  # on Kubeflow the Pusher's task writes the report
-    nodes = (evaluator, robustness, serving_check, lite, gate, pusher)
+    nodes = (held_out, evaluator, robustness, serving_check, lite, gate, pusher)
     inference = _inference(recipe, trainer, gate)
     return [*(node for node in nodes if node is not None), *inference]
 
