@@ -1,5 +1,6 @@
 """Hashes of code and weights in the cache keys of nodes."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -124,6 +125,22 @@ def test_finds_all_modules_that_python_imports():
 
     assert loaded <= set(imported_modules('pipeline.config.recipe'))
     assert len(loaded) > 20
+
+
+@pytest.mark.parametrize(
+    ('key', 'value'), [('data.splits.train', 8), ('data.group_by', {'pattern': '^(.)'})]
+)
+def test_split_settings_reach_the_trainer(tmp_path, key, value):
+    def splitting(*changes):
+        overrides = [('workdir', str(tmp_path)), ('data.source', 'folder'), *changes]
+        pipeline = create_pipeline(load_recipe('demo', overrides), ('cat', 'dog'), 100)
+        (trainer,) = (each for each in pipeline.components if each.id == 'Trainer')
+        return json.loads(trainer.exec_properties['custom_config'])['splitting']
+
+    before, after = splitting(), splitting((key, value))
+
+    assert before.keys() == after.keys() == {'data.splits', 'data.group_by'}
+    assert before != after
 
 
 @pytest.fixture(scope='module')

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from common.artifacts import folder_of
-from common.errors import DataError
+from common.errors import DataError, ModelError
 from common.features import INDEX, SPLITS
 
 # Digest of the original bytes, perceptual hash, and identifier of the group (0: none), as in the
@@ -47,7 +47,7 @@ def write_trained_images(
     used = record_index[record_index['split'] != SPLITS.index('test')]
     seen = used[['sha256', 'perceptual', 'group']].astype(TRAINED_IMAGE)
     if base_model:
-        seen = np.concatenate([seen, np.load(index_file(base_model))])
+        seen = np.concatenate([seen, _load(index_file(base_model))])
     _, first = np.unique(digests(seen), return_index=True)
     np.save(index_file(serving_directory), seen[first])
 
@@ -55,12 +55,22 @@ def write_trained_images(
 def read_trained_images(model: Path) -> np.ndarray | None:
     """Reads the index in the folder of a Model artifact: TRAINED_IMAGE [n].
 
-    Returns None if the model has none, as those that earlier versions trained.
+    Returns None if the model has none, as those that earlier versions trained. Raises ModelError if
+    it is damaged.
     """
     file = model / _FILE
-    return np.load(file) if file.is_file() else None
+    return _load(file) if file.is_file() else None
 
 
 def digests(index: np.ndarray) -> np.ndarray:
     """Returns the digests of a structured array [n] as an array of strings [n]."""
     return np.ascontiguousarray(index['sha256']).view('S32').ravel()
+
+
+def _load(file: Path) -> np.ndarray:
+    try:
+        return np.load(file)
+    except (OSError, ValueError, EOFError) as error:
+        raise ModelError(
+            f'{file} is damaged; remove it to judge as if the model had been trained on no image'
+        ) from error

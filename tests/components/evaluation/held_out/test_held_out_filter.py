@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 
 import apache_beam as beam
 import numpy as np
@@ -11,7 +12,7 @@ from made_images import MemorySource, labelled, picture
 from tfx.types import standard_artifacts
 
 from common import console, features
-from common.errors import DataError
+from common.errors import DataError, ModelError
 from components.evaluation.held_out.component import (
     HeldOutFilter,
     HeldOutImages,
@@ -220,6 +221,14 @@ def test_index_of_a_model_is_sorted_and_includes_its_base(train, first, resaved)
     again = read_trained_images(index_file(f'{train(resaved, base).uri}/x').parent)
     assert again.tobytes() == found.tobytes()
     assert found.itemsize == 72
+
+
+def test_damaged_index_of_a_model_is_an_error(train, first):
+    file = index_file(f'{train(first).uri}/Format-Serving')
+    os.truncate(file, 200)
+
+    with pytest.raises(ModelError, match=r'trained_on\.npy is damaged; remove it to judge'):
+        read_trained_images(file.parent)
 
 
 def test_records_without_index_are_an_error(tmp_path):

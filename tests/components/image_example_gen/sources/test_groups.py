@@ -1,6 +1,7 @@
 """`data.group_by`: the group of each image of a source."""
 
 import pickle
+import zipfile
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -9,7 +10,9 @@ from tfrecord_files import example, write_tfrecord
 
 from common.errors import DataError
 from components.image_example_gen.sources.base.config import DataConfig
+from components.image_example_gen.sources.base.source_protocol import every_image
 from components.image_example_gen.sources.factory import make_source
+from components.image_example_gen.sources.spans import open_window
 
 CLASSES = ('cats', 'dogs')
 
@@ -54,6 +57,22 @@ def test_groups_of_files(tmp_path, groups, group_by, expected, divided):
     found = groups('folder', **group_by)
 
     assert sorted(map(str, found)) == sorted(map(str, [*expected, None] * (2 if divided else 1)))
+
+
+def test_groups_of_an_archive_and_of_spans(tmp_path, groups):
+    names = ['cats/anna/1.jpg', 'dogs/anna/2.jpg', 'dogs/3.jpg']
+    with zipfile.ZipFile(tmp_path / 'archive', 'w') as archive:
+        for name in names:
+            archive.writestr(name, b'')
+    for span in ('span-1', 'span-2'):
+        for name in names:
+            (tmp_path / 'spans' / span / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / 'spans' / span / name).touch()
+    config = DataConfig(source='folder', path=tmp_path / 'spans', window=2, group_by={'folder': 1})
+
+    assert groups('archive', folder=1) == ['anna', None, 'anna']
+    for span in open_window(config):
+        assert [image.group for image in every_image(span.source)] == ['anna', None, 'anna']
 
 
 def write_parquet(folder, **columns):
