@@ -123,9 +123,9 @@ class ParquetShard:
                 yield BadImage(place, 'unreadable', f'the row has no bytes of an image{only}')
                 continue
             filename = f'{place} ({path})' if path else place
-            by_name = group_of_name(self.group_by, image.get('path') or '')
-            group = group_of_value(row[column]) if column else by_name
-            label = row[self.table.label]
+            label, group = row[self.table.label], group_of_name(self.group_by, path or '')
+            if column:
+                group = group_of_value(row[column])
             yield self.labels.to_image(contents, label, filename, self.source, group)
 
 
