@@ -116,7 +116,7 @@ def test_warmup_requests_record_predictions_of_the_network(exported, call):
         np.testing.assert_allclose(recorded['logit'], served['logit'], atol=1e-5)
         assert recorded['class'].tolist() == served['class'].tolist()
     both = (features.SIGNATURE_EXAMPLES, features.SIGNATURE_IMAGES)
-    assert requests == [(name, count) for name in both for count in (1, 4)]
+    assert requests == [(name, count) for name in both for count in (1, 6)]
 
 
 def test_recorded_class_matches_the_graph_near_the_threshold():
