@@ -14,8 +14,10 @@ _EXIF_SEGMENT, _APP1, _START_OF_SCAN = b'Exif\0\0', 0xE1, 0xDA
 _EXIF_CHUNK, _LAST_CHUNK = b'eXIf', b'IEND'
 _HEADER = 4 + len(_EXIF_SEGMENT)  # bytes that are read of a segment or chunk
 _MAX_PARTS = 100_000  # a PNG often has a chunk for 8 KB of pixels
-_LITTLE_ENDIAN, _BIG_ENDIAN = b'II*\0', b'MM\0*'  # EXIF data is a directory as in TIFF
+# EXIF data is a directory as in TIFF. Pillow ignores the order of the bytes after the first two.
+_LITTLE_ENDIAN, _BIG_ENDIAN = [b'II*\0', b'II\0*'], [b'MM\0*', b'MM*\0']
 _ORIENTATION, _SHORT, _LONG = 0x0112, 3, 4  # a tag, and types of its value
+_TYPE_BYTES = [0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 0]  # 0: Pillow skips the tag
 _ENTRY, _MAX_ENTRIES = 12, 200  # bytes of a tag; cameras write about a dozen tags
 
 
@@ -53,15 +55,19 @@ def turn_upright(images: tf.Tensor, encoded: tf.Tensor) -> tf.Tensor:
         return change(turned, [3, 4, 7, 8], tf.reverse(turned, [1]))  # top and bottom
 
     # Most batches have no EXIF data.
-    has_exif = any_contains(jpeg, _EXIF_SEGMENT) | any_contains(png, _EXIF_CHUNK)
+    has_exif = _any_contains(jpeg, _EXIF_SEGMENT) | _any_contains(png, _EXIF_CHUNK)
     return tf.cond(has_exif, turn, lambda: images)
 
 
-def any_contains(encoded: tf.Tensor, marker: bytes) -> tf.Tensor:
-    """Whether any of the strings, [batch], contains a sequence of bytes, bool []."""
+def contains(encoded: tf.Tensor, marker: bytes) -> tf.Tensor:
+    """Whether each of the strings, [batch], contains a sequence of bytes, bool [batch]."""
     # Not a regular expression: those of TensorFlow have to be UTF-8.
-    pieces = tf.raw_ops.StringSplitV2(input=encoded, sep=marker, maxsplit=1)
-    return pieces.shape[1] > 1
+    return tf.strings.split(encoded, marker, maxsplit=1).row_lengths() > 1
+
+
+def _any_contains(encoded: tf.Tensor, marker: bytes) -> tf.Tensor:
+    """Whether any of the strings contains a sequence of bytes, bool []; takes fewer operations."""
+    return tf.raw_ops.StringSplitV2(input=encoded, sep=marker, maxsplit=1).shape[1] > 1
 
 
 def _jpeg_segment(header: tf.Tensor) -> _Part:
@@ -111,22 +117,37 @@ def _find_exif(
 
 def _orientation(exif: tf.Tensor) -> tf.Tensor:
     """Returns the orientation in the first directory of EXIF data, int64 [batch]."""
-    prefix = tf.strings.substr(exif, 0, len(_EXIF_SEGMENT)) == _EXIF_SEGMENT  # in some PNGs
-    exif = tf.where(prefix, tf.strings.substr(exif, len(_EXIF_SEGMENT), 2**30), exif)
-    order = tf.strings.substr(exif, 0, len(_LITTLE_ENDIAN))
-    little = order == _LITTLE_ENDIAN
-    exif = tf.where(little | (order == _BIG_ENDIAN), exif, '')
-    directory = _number(_bytes_at(exif, tf.zeros_like(little, tf.int64) + 4, 4), little)
+    size = len(_EXIF_SEGMENT)
+    prefixed = tf.strings.substr(exif, 0, size) == _EXIF_SEGMENT  # in some PNGs
+    rest = tf.strings.substr(tf.where(prefixed, exif, _EXIF_SEGMENT), size, 2**30)
+    exif = tf.where(prefixed, rest, exif)
+    order = tf.strings.substr(exif, 0, len(_LITTLE_ENDIAN[0]))[:, tf.newaxis]
+    little, big = (tf.reduce_any(order == each, axis=1) for each in (_LITTLE_ENDIAN, _BIG_ENDIAN))
+    exif = tf.where(little | big, exif, '')
+    length = tf.cast(tf.strings.length(exif), tf.int64)
+    directory = _number(_bytes_at(exif, tf.zeros_like(length) + 4, 4), little)
     count = _number(_bytes_at(exif, directory, 2), little)
     entries = _bytes_at(exif, directory + 2, _MAX_ENTRIES * _ENTRY)
     entries = tf.reshape(entries, [-1, _MAX_ENTRIES, _ENTRY])
-    little, count = little[:, tf.newaxis], count[:, tf.newaxis]
-    tag, kind = _number(entries[..., :2], little), _number(entries[..., 2:4], little)
-    short, long = _number(entries[..., 8:10], little), _number(entries[..., 8:12], little)
-    found = (tag == _ORIENTATION) & (tf.range(_MAX_ENTRIES, dtype=tf.int64) < count)
-    found &= (_number(entries[..., 4:8], little) == 1) & ((kind == _SHORT) | (kind == _LONG))
-    value = tf.reduce_max(tf.where(found, tf.where(kind == _SHORT, short, long), 0), axis=1)
-    return tf.where((value >= 1) & (value <= 8), value, 1)
+    little, length, directory, count = (
+        each[:, tf.newaxis] for each in (little, length, directory, count)
+    )
+    tag, kind, values = (
+        _number(entries[..., start:end], little) for start, end in ((0, 2), (2, 4), (4, 8))
+    )
+    short, long = (_number(entries[..., 8:end], little) for end in (10, 12))
+    # Pillow reads no tag after one that is truncated or has its value outside the EXIF data.
+    index = tf.range(_MAX_ENTRIES, dtype=tf.int64)
+    type_bytes = tf.constant(_TYPE_BYTES, tf.int64)
+    size = values * tf.gather(type_bytes, tf.minimum(kind, len(_TYPE_BYTES) - 1))
+    outside = (size > 4) & (long + size > length)
+    unread = (index >= count) | (directory + 2 + _ENTRY * (index + 1) > length) | outside
+    read = tf.cumsum(tf.cast(unread, tf.int64), axis=1) == 0
+    found = read & (tag == _ORIENTATION) & (values == 1) & ((kind == _SHORT) | (kind == _LONG))
+    last = tf.reduce_max(tf.where(found, index, -1), axis=1, keepdims=True)
+    value = tf.where(kind == _SHORT, short, long)
+    value = tf.reduce_sum(tf.where(index == last, value, 0), axis=1)
+    return tf.where(value <= 8, tf.maximum(value, 1), 1)
 
 
 def _bytes_at(encoded: tf.Tensor, position: tf.Tensor, count: int) -> tf.Tensor:

@@ -6,10 +6,10 @@ from typing import Any
 import tensorflow as tf
 
 from common import features
-from trainer.orientation import JPEG, PNG, any_contains, turn_upright
+from trainer.orientation import JPEG, PNG, contains, turn_upright
 
-# Images whose longer side is at least this many times the target size are resized with antialiasing,
-# which costs time and makes little difference to smaller ones.
+# Images whose longer side is at least this many times the target size are antialiased, which costs
+# time and makes little difference to smaller ones.
 LARGE = 6
 _SCALES = (1, 2, 4, 8)  # divisors of the size that the inverse DCT of the JPEG decoder offers
 _OTHER, _JPEG, _TRANSPARENT = range(3)  # decoders
@@ -56,9 +56,7 @@ def decode_and_resize(encoded: tf.Tensor, size: int) -> tf.Tensor:
 
 def _choose_decoders(encoded: tf.Tensor) -> tf.Tensor:
     """Returns _JPEG, _TRANSPARENT or _OTHER for each file, int32 [batch]."""
-    jpeg, png = (
-        tf.strings.substr(encoded, 0, len(magic)) == magic for magic in (JPEG, PNG)
-    )
+    jpeg, png = (tf.strings.substr(encoded, 0, len(magic)) == magic for magic in (JPEG, PNG))
 
     def transparent() -> tf.Tensor:
         start = tf.strings.substr(encoded, 0, _PNG_HEADER)
@@ -66,7 +64,7 @@ def _choose_decoders(encoded: tf.Tensor) -> tf.Tensor:
         bits, colours = header[:, _BITS], header[:, _COLOURS]
         with_alpha = (colours == _GRAY_WITH_ALPHA) | (colours == _RGB_WITH_ALPHA)
         # As in ingestion, a transparent colour of 16 bits is ignored.
-        return png & (with_alpha | (any_contains(encoded, b'tRNS') & (bits <= 8)))
+        return png & (with_alpha | (contains(encoded, b'tRNS') & (bits <= 8)))
 
     png_transparent = tf.cond(tf.reduce_any(png), transparent, lambda: png)
     return tf.where(jpeg, _JPEG, tf.where(png_transparent, _TRANSPARENT, _OTHER))
@@ -101,7 +99,8 @@ def _decode_and_resize_jpeg(contents: tf.Tensor, size: int) -> tf.Tensor:
     """
     shape = tf.io.extract_jpeg_shape(contents)[:2]
     large = tf.reduce_max(shape) >= LARGE * size
-    scale = tf.reduce_sum(tf.cast(tf.reduce_min(shape) >= [size * each for each in _SCALES[1:]], tf.int32))
+    fits = tf.reduce_min(shape) >= [size * scale for scale in _SCALES[1:]]
+    largest = tf.reduce_sum(tf.cast(fits, tf.int32))
 
     def reduced(scale: int) -> tf.Tensor:
         pixels = tf.io.decode_jpeg(contents, channels=3, ratio=scale)
@@ -111,4 +110,4 @@ def _decode_and_resize_jpeg(contents: tf.Tensor, size: int) -> tf.Tensor:
         return tf.image.resize(tf.io.decode_jpeg(contents, channels=3), (size, size))
 
     branches = [functools.partial(reduced, scale) for scale in _SCALES]
-    return tf.switch_case(tf.where(large, scale, len(_SCALES)), [*branches, plain])
+    return tf.switch_case(tf.where(large, largest, len(_SCALES)), [*branches, plain])
