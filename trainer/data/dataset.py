@@ -64,20 +64,20 @@ class Batches(abc.ABC):
 class ImageSplit(Batches):
     """The images of one split, decoded and resized on reading: uint8 [batch, size, size, 3]."""
 
-    files: RecordFiles  # raw `tf.Example`s from ExampleGen
+    record_files: RecordFiles  # of raw `tf.Example`s from ExampleGen
     decode: Decode
     shuffle_buffer: int = 4096
 
     @property
     def labels(self) -> np.ndarray:  # type: ignore[override]
-        return self.files.labels
+        return self.record_files.labels
 
     def records(self, count: int) -> list[bytes]:
         """Returns `count` serialised examples, chosen by digest, or all if there are fewer."""
         return list(self._records().take(count).as_numpy_iterator())
 
     def _records(self, epoch: int = 0) -> tf.data.Dataset:
-        return self.files.dataset()
+        return self.record_files.dataset()
 
 
 def open_splits(
