@@ -3,8 +3,9 @@
 import abc
 import dataclasses
 import functools
+import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -23,6 +24,7 @@ class Batches(abc.ABC):
     labels: np.ndarray  # in order, [count]
     decode: Decode  # from serialised records, string [batch]
     shuffle_buffer: int  # maximum number of records in memory
+    are_images: bool  # pixels in 0..255, else activations
 
     @property
     def count(self) -> int:
@@ -66,10 +68,15 @@ class ImageSplit(Batches):
     labels: np.ndarray
     decode: Decode
     shuffle_buffer: int = 4096
+    are_images: bool = True
 
     def records(self, count: int) -> list[bytes]:
         """Returns the first `count` serialised examples, or all if there are fewer."""
-        return list(self._records().take(count).as_numpy_iterator())
+        return list(itertools.islice(self.read_records(), count))
+
+    def read_records(self) -> Iterator[bytes]:
+        """Reads the serialised examples, in order."""
+        yield from self._records().as_numpy_iterator()
 
     def _records(self, epoch: int = 0) -> tf.data.Dataset:
         return _read(self.files)
