@@ -19,6 +19,7 @@ from components.evaluation.results import wilson
 from components.lite_converter import conversion
 from components.lite_converter.config import LiteConfig
 from components.lite_converter.lite_results import LITE_FILE, LiteModel, LiteResult
+from components.lite_converter.sample import sample
 from trainer.data.dataset import ImageSplit, open_splits
 
 _log = logging.getLogger(__name__)
@@ -63,8 +64,8 @@ def write_lite_models(
 ) -> LiteResult:
     """Converts a SavedModel and evaluates all models on the same test images."""
     folder.mkdir(parents=True, exist_ok=True)
-    representative, _ = _first_images(splits['train'], config.representative_images)
-    images, labels = _first_images(splits['test'], config.test_images)
+    representative, _ = sample(splits['train'], config.representative_images, of_each_class=True)
+    images, labels = sample(splits['test'], config.test_images)
     original = _labels(conversion.probabilities_of_saved_model(saved_model, images), threshold)
     originally_correct = int((original == labels).sum())
     models = []
@@ -102,10 +103,3 @@ def _labels(probability: np.ndarray, threshold: float) -> np.ndarray:
     binary = probability.shape[1] == 1
     labels = probability[:, 0] >= threshold if binary else probability.argmax(axis=1)
     return np.where(np.isfinite(probability).all(axis=1), labels, -1)
-
-
-def _first_images(split: ImageSplit, most: int) -> tuple[np.ndarray, np.ndarray]:
-    """Reads the first images of a split, which is shuffled, and their labels."""
-    batches = split.batches(min(most, 64)).unbatch().take(most).batch(most)
-    images, labels = next(iter(batches))
-    return images.numpy(), labels.numpy().ravel().astype(np.int64)

@@ -1,27 +1,77 @@
 """Conversion to TensorFlow Lite, compared with the SavedModel."""
 
-import types
+import hashlib
+import io
+import subprocess
+import sys
 
 import numpy as np
+import PIL.Image
 import pytest
 import tensorflow as tf
+from example_records import write_records
 
+from common import features
 from components.lite_converter import conversion
 from components.lite_converter.component import write_lite_models
 from components.lite_converter.config import LiteConfig
 from components.lite_converter.lite_results import LITE_FILE, LiteResult
+from components.lite_converter.sample import sample
+from trainer.data.dataset import ImageSplit
+
+SIZE = 32
+# A process without TensorFlow: predictions of a model for the images in an .npy file.
+PREDICT = """
+import sys
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+model, images, output = sys.argv[1:]
+run = Interpreter(model_path=model).get_signature_runner()
+found = [run(pixels=image[None].astype(np.float32))['probability'] for image in np.load(images)]
+np.save(output, np.concatenate(found))
+assert 'tensorflow' not in sys.modules
+"""
+
+
+def png(pixels):
+    stream = io.BytesIO()
+    PIL.Image.fromarray(pixels).save(stream, 'png')
+    return stream.getvalue()
+
+
+def decode(records):
+    parsed = tf.io.parse_example(
+        records,
+        {
+            features.IMAGE_BYTES: tf.io.FixedLenFeature([], tf.string),
+            features.LABEL: tf.io.FixedLenFeature([], tf.int64),
+        },
+    )
+    one = lambda image: tf.ensure_shape(tf.io.decode_png(image), (SIZE, SIZE, 3))  # noqa: E731
+    images = tf.map_fn(one, parsed[features.IMAGE_BYTES], fn_output_signature=tf.uint8)
+    return images, tf.cast(parsed[features.LABEL], tf.float32)[:, tf.newaxis]
+
+
+def make_split(path, images, labels):
+    labels = [*map(int, labels)]
+    write_records(
+        path,
+        (
+            {features.IMAGE_BYTES: png(image), features.LABEL: label}
+            for image, label in zip(images, labels, strict=True)
+        ),
+    )
+    return ImageSplit((str(path),), np.array(labels), decode)
 
 
 @pytest.fixture(scope='module')
-def split():
-    """Stub of ImageSplit with dark images of class 0 and bright ones of 1; one label is wrong."""
-    labels = np.arange(40) % 2
-    noise = np.random.default_rng(0).integers(-30, 30, (40, 32, 32, 3))
+def split(tmp_path_factory):
+    """A split with 20 dark images of class 0 before 20 bright ones of 1; one label is wrong."""
+    labels = np.repeat([0, 1], 20)
+    noise = np.random.default_rng(0).integers(-30, 30, (40, SIZE, SIZE, 3))
     images = (70 + 120 * labels[:, None, None, None] + noise).astype(np.uint8)
     labels[0] = 1
-    column = labels[:, np.newaxis].astype(np.float32)
-    dataset = tf.data.Dataset.from_tensor_slices((images, column))
-    return types.SimpleNamespace(images=images, labels=labels, batches=dataset.batch)
+    return make_split(tmp_path_factory.mktemp('split') / 'sorted' / 'records', images, labels)
 
 
 @pytest.fixture(scope='module')
@@ -32,7 +82,7 @@ def model(make_saved_model, tmp_path_factory):
 @pytest.fixture(scope='module')
 def written(model, split, tmp_path_factory):
     target = tmp_path_factory.mktemp('lite')
-    config = LiteConfig(representative_images=10, test_images=30)
+    config = LiteConfig(representative_images=10, test_images=40)
     splits = {'train': split, 'test': split}
     return write_lite_models(model, splits, config, 0.5, target), target
 
@@ -40,9 +90,9 @@ def written(model, split, tmp_path_factory):
 def test_evaluates_all_models_on_same_images(written):
     result, folder = written
     assert LiteResult.model_validate_json((folder / LITE_FILE).read_text()) == result
-    assert result.images == 30
-    assert result.saved_model.value == pytest.approx(29 / 30)
-    assert result.saved_model.low < 29 / 30 < result.saved_model.high
+    assert result.images == 40
+    assert result.saved_model.value == pytest.approx(39 / 40)
+    assert result.saved_model.low < 39 / 40 < result.saved_model.high
     assert [model.format for model in result.models] == ['float16', 'int8']
     for model in result.models:
         assert model.accuracy == result.saved_model
@@ -53,12 +103,18 @@ def test_evaluates_all_models_on_same_images(written):
 
 
 @pytest.mark.parametrize(('name', 'error'), [('float16', 2e-3), ('int8', 0.05)])
-def test_predictions_are_close_to_saved_model(model, split, written, name, error):
-    wanted = conversion.probabilities_of_saved_model(model, split.images)
-    lite = (written[1] / f'{name}.tflite').read_bytes()
-    found = conversion.probabilities(lite, split.images)
+def test_predictions_are_close_to_saved_model(model, split, written, tmp_path, name, error):
+    """Also with LiteRT, the runtime of phones, which does not need TensorFlow."""
+    images, _ = sample(split, 40)
+    wanted = conversion.probabilities_of_saved_model(model, images)
+    file = written[1] / f'{name}.tflite'
+    found = conversion.probabilities(file.read_bytes(), images)
     assert found.shape == wanted.shape == (40, 1)
     np.testing.assert_allclose(found, wanted, atol=error)
+    np.save(tmp_path / 'images.npy', images)
+    arguments = (file, tmp_path / 'images.npy', tmp_path / 'found.npy')
+    subprocess.run([sys.executable, '-c', PREDICT, *arguments], check=True, timeout=100)
+    np.testing.assert_allclose(np.load(tmp_path / 'found.npy'), found, atol=error)
 
 
 def test_int8_has_integer_tensors_and_float_inputs(written):
@@ -70,13 +126,11 @@ def test_int8_has_integer_tensors_and_float_inputs(written):
     assert 'int8' in kinds
 
 
-@pytest.mark.parametrize(
-    ('wrong', 'accuracy', 'agreement'), [(0.0, 0.8, 0.825), (np.nan, 0.625, 0.625)]
-)
-def test_inaccurate_model_is_written_but_not_pushed(
-    model, split, tmp_path, monkeypatch, wrong, accuracy, agreement
-):
-    given = np.where(np.arange(40) < 15, wrong, split.labels)[:, np.newaxis]
+@pytest.mark.parametrize('wrong', [0.0, np.nan])
+def test_inaccurate_model_is_written_but_not_pushed(model, split, tmp_path, monkeypatch, wrong):
+    _, labels = sample(split, 40)
+    given = np.where(np.arange(40) < 30, wrong, labels)[:, np.newaxis]
+    accuracy = (given[:, 0] == labels).mean()
     monkeypatch.setattr(conversion, 'convert', lambda *_: b'lite')
     monkeypatch.setattr(conversion, 'probabilities', lambda *_: given)
     config = LiteConfig(formats=['int8'], max_drop=0.1)
@@ -86,4 +140,22 @@ def test_inaccurate_model_is_written_but_not_pushed(
     assert result.pushed == ()
     assert (tmp_path / 'int8.tflite').read_bytes() == b'lite'
     assert f'SavedModel 0.9750, int8 {accuracy:.4f} (not pushed)' in result.describe()
-    assert result.models[0].agreement == agreement
+    assert result.models[0].agreement == pytest.approx(accuracy, abs=0.026)  # one wrong label
+
+
+@pytest.mark.parametrize('of_each_class', [False, True])
+def test_sample_depends_on_digests_and_not_on_order(tmp_path, of_each_class):
+    labels = np.repeat([0, 1, 2], [30, 6, 2])
+    images = np.random.default_rng(1).integers(0, 256, (38, SIZE, SIZE, 3)).astype(np.uint8)
+    digests = np.array([hashlib.sha256(png(image)).hexdigest() for image in images])
+    expected = [*np.argsort(digests)[:15]]
+    if of_each_class:
+        groups = [np.flatnonzero(labels == label) for label in range(3)]
+        smallest = [group[np.argsort(digests[group])] for group in groups]
+        expected = [*smallest[0][:7], *smallest[1], *smallest[2]]
+        expected = sorted(expected, key=lambda index: digests[index])
+    for name, order in {'sorted': range(38), 'reversed': range(37, -1, -1)}.items():
+        each = make_split(tmp_path / name / 'records', images[[*order]], labels[[*order]])
+        chosen, found = sample(each, 15, of_each_class=of_each_class)
+        np.testing.assert_array_equal(chosen, images[expected])
+        assert found.tolist() == labels[expected].tolist()
