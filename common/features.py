@@ -42,6 +42,7 @@ WARMUP_FILE = 'assets.extra/tf_serving_warmup_requests'  # requests with the Tra
 # In the Trainer's output folder.
 ACTIVATIONS_PREFIX = 'activations-'  # folders of the activation cache
 HISTORY = 'history.json'
+CALIBRATION = 'calibration.json'
 NETWORK = 'network.json'
 AUGMENTED_VIEWS = 'figures/augmented_views.png'
 

@@ -6,10 +6,11 @@ import tensorflow_transform as tft
 from tfx.components.trainer.fn_args_utils import FnArgs
 
 from common.artifacts import folder_of
-from common.features import HISTORY
+from common.features import CALIBRATION, HISTORY
 from trainer.config.train import TrainConfig
 from trainer.config.tuner import format_values
 from trainer.data.dataset import open_splits
+from trainer.export.calibration import calibrate
 from trainer.export.run_figures import write_augmented_views, write_network
 from trainer.export.saved_model import export
 from trainer.export.warmup_requests import write_requests
@@ -27,8 +28,9 @@ def run_fn(fn_args: FnArgs) -> None:
     """`run_fn` of the Trainer: trains a model and exports it as a SavedModel.
 
     Also writes the weights for a warm start next to the model; and logs, `timings.json`,
-    `history.json`, `network.json` and augmented views to the run folder. `custom_config` holds
-    `train`, a TrainConfig as a dictionary, and `classes`, names in the order of their labels.
+    `history.json`, `calibration.json`, `network.json` and augmented views to the run folder.
+    `custom_config` holds `train`, a TrainConfig as a dictionary, and `classes`, names in the order
+    of their labels.
     """
     run_dir = folder_of(fn_args.model_run_dir)
     run_dir.mkdir(parents=True, exist_ok=True)
@@ -43,6 +45,10 @@ def run_fn(fn_args: FnArgs) -> None:
     write_history(run_dir / HISTORY, histories)
     with job.timings.part('export'):
         model = join(network)
+        if job.config.calibrate:
+            model, calibration = calibrate(model, job.splits['eval'])
+            if calibration:
+                (run_dir / CALIBRATION).write_text(calibration.model_dump_json(indent=1))
         directory = folder_of(fn_args.serving_model_dir)
         export(model, job.transform, job.classes, directory, job.config.threshold)
         write_requests(directory, model, job)

@@ -31,7 +31,7 @@ def test_trainer_and_tuner_write_their_files(tmp_path, small_job, monkeypatch):
     fn_args.hyperparameters = search.get_best_hyperparameters()[0].get_config()
     run_fn(fn_args)
     files = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob('*.json')}
-    names = {'run/history.json', 'run/network.json', 'run/timings.json'}
+    names = {f'run/{name}.json' for name in ('history', 'calibration', 'network', 'timings')}
     assert names | {'model/weights/architecture.json'} <= files
     assert (tmp_path / 'run/figures/augmented_views.png').is_file()
     assert 'serve_images' in tf.saved_model.load(fn_args.serving_model_dir).signatures

@@ -127,8 +127,14 @@ class TrainConfig(StrictModel):
         description="weights in the training and validation loss: 'balanced' or a number for each "
         'class name',
     )
+    calibrate: bool = Field(
+        True, description='divide the logits by a temperature fitted on the validation split'
+    )
     threshold: float = Field(
-        0.5, gt=0, lt=1, description='minimum probability to predict the second of two classes'
+        0.5,
+        gt=0,
+        lt=1,
+        description='minimum probability, after calibration, to predict the second of two classes',
     )
     precision: Literal['auto', 'float32', 'mixed'] = Field(
         'auto', description='auto: bfloat16 on CPUs that support it; mixed: also float16 on GPUs'

@@ -7,7 +7,7 @@ from ml_metadata.proto.metadata_store_pb2 import Artifact
 from pydantic import TypeAdapter
 
 from common.artifacts import SERVED, folder_of
-from common.features import HISTORY, NETWORK
+from common.features import CALIBRATION, HISTORY, NETWORK
 from components.evaluation.gate.verdict import VERDICT, read_verdict
 from components.evaluation.metrics.evaluation_files import read_evaluation
 from components.evaluation.results import ROBUSTNESS_FILE, Robustness
@@ -24,6 +24,7 @@ from pipeline.registry.lineage import Lineage, lineage_of
 from pipeline.registry.provenance import GATE, Provenance
 from pipeline.report.content.data_summary import data_summary
 from pipeline.report.content.page_data import ComponentTime, ModelStatus, ReportData, Stage
+from trainer.export.calibration_results import Calibration
 from trainer.model.network_table import NetworkPart
 
 _Data = TypeVar('_Data')
@@ -49,6 +50,7 @@ def gather(recipe: Recipe, results: Results, outcome: Outcome, seconds: float) -
         lite=_read(LiteResult, results, 'LiteConverter', 'lite_model', LITE_FILE),
         stages=_read(tuple[Stage, ...], results, 'Trainer', 'model_run', HISTORY) or (),
         network=_read(tuple[NetworkPart, ...], results, 'Trainer', 'model_run', NETWORK) or (),
+        calibration=_read(Calibration, results, 'Trainer', 'model_run', CALIBRATION),
         components=tuple(
             ComponentTime(name=display_name(each.node_id), seconds=each.seconds, cached=each.cached)
             for each in results.values()

@@ -12,6 +12,7 @@ from components.evaluation.results import Evaluation, Mistake, Robustness
 from components.lite_converter.lite_results import LiteResult
 from components.serving_check.measurements import Measurements
 from pipeline.registry.lineage import Lineage
+from trainer.export.calibration_results import Calibration
 from trainer.model.network_table import NetworkPart
 
 
@@ -83,6 +84,7 @@ class ReportData(StrictModel):
     lite: LiteResult | None = None
     stages: tuple[Stage, ...] = ()
     network: tuple[NetworkPart, ...] = ()
+    calibration: Calibration | None = None  # of the validation split, by the Trainer
     components: tuple[ComponentTime, ...] = ()
     origin: Lineage | None = None
     warnings: tuple[str, ...] = ()  # drift above the thresholds, one clause each

@@ -46,6 +46,8 @@ def test_sections_are_in_order(page):
         '5 x 5 1,280 4 1,030,000 830,000 head 1 1 1,281 1,281',
         'dogs/<b>.jpg not an image it is text',
         'min_images: 50',
+        'Temperature scaling by 1.56. On 405 images of the validation split, log loss 0.0448 before',
+        'calibration error 0.0153 before and 0.0139 after',
     ],
 )
 def test_page_shows(page, words, text):
@@ -149,6 +151,12 @@ def test_shows_runs_without_images_mistakes_and_corruptions(words):
     text = words(render_page(empty, PageImages()))
     assert 'None: all predictions are correct.' in text
     assert 'The recipe has no corruptions.' in text
+
+
+def test_page_states_why_logits_are_not_scaled(words):
+    calibration = example().calibration.model_copy(update={'problem': 'all are correct'})
+    text = words(render_page(example(calibration=calibration), PageImages()))
+    assert 'No temperature scaling: all are correct. On 405 images' in text
 
 
 def test_nan_metrics_are_dashes(words):

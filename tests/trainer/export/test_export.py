@@ -3,6 +3,7 @@
 import json
 import types
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -10,6 +11,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from common import features
 from trainer.config.train import TrainConfig
+from trainer.export.calibration import scale_logits
 from trainer.export.image_example import image_of
 from trainer.export.saved_model import _probability, export
 from trainer.export.warmup_requests import _predictions, write_requests
@@ -26,7 +28,7 @@ def exported(request, small_jobs, tmp_path_factory):
     weights = network.head.get_weights()
     weights[-2] = np.random.default_rng(0).normal(size=weights[-2].shape).astype(np.float32)
     network.head.set_weights(weights)
-    model, folder = join(network), tmp_path_factory.mktemp('exported')
+    model, folder = scale_logits(join(network), 2.5), tmp_path_factory.mktemp('exported')
     export(model, job.transform, job.classes, folder, job.config.threshold)
     write_requests(folder, model, job)
     return job, model, folder
@@ -100,6 +102,12 @@ def test_class_follows_threshold_or_highest_probability(exported, call, pixels, 
     assert names == [name.decode() for name in predicted['class'][:, 0]]
     if not binary:
         np.testing.assert_allclose(probability.sum(axis=1), 1, atol=1e-6)
+
+
+def test_signatures_divide_logits_by_the_temperature(exported, predicted, pixels):
+    _, model, _ = exported
+    unscaled = keras.Model(model.input, model.get_layer('temperature').input)
+    np.testing.assert_allclose(predicted['logit'] * 2.5, unscaled(pixels), rtol=1e-4, atol=1e-5)
 
 
 def test_warmup_requests_record_predictions_of_the_network(exported, call):
