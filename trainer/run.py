@@ -43,12 +43,13 @@ def run_fn(fn_args: FnArgs) -> None:
         if history.overfitting:
             _log.info(history.overfitting)
     write_history(run_dir / HISTORY, histories)
-    with job.timings.part('export'):
-        model = join(network)
-        if job.config.calibrate:
+    model = join(network)
+    if job.config.calibrate:
+        with job.timings.part('calibration', job.splits['eval'].count):
             model, calibration = calibrate(model, job.splits['eval'])
-            if calibration:
-                (run_dir / CALIBRATION).write_text(calibration.model_dump_json(indent=1))
+        if calibration:
+            (run_dir / CALIBRATION).write_text(calibration.model_dump_json(indent=1))
+    with job.timings.part('export'):
         directory = folder_of(fn_args.serving_model_dir)
         export(model, job.transform, job.classes, directory, job.config.threshold)
         write_requests(directory, model, job)
