@@ -128,7 +128,9 @@ class TrainConfig(StrictModel):
         'class name',
     )
     calibrate: bool = Field(
-        True, description='divide the logits by a temperature fitted on the validation split'
+        True,
+        description='divide the logits of an overconfident model by a temperature fitted on the '
+        'validation split',
     )
     threshold: float = Field(
         0.5,

@@ -15,8 +15,8 @@ LABELS = np.array([0, 1, 1, 0])
 
 
 @pytest.mark.parametrize('classes', [2, 3])
-@pytest.mark.parametrize('temperature', [0.4, 2.5])
-def test_fit_finds_the_temperature_of_overconfident_and_underconfident_models(classes, temperature):
+@pytest.mark.parametrize('temperature', [1.3, 2.5])
+def test_fit_finds_the_temperature_of_overconfident_models(classes, temperature):
     random = np.random.default_rng(0)
     logits = random.normal(0, 3, (20_000, 1 if classes == 2 else classes))
     by_class = np.hstack([0 * logits, logits]) if classes == 2 else logits
@@ -44,12 +44,13 @@ def test_measures_are_those_of_the_definitions():
 @pytest.mark.parametrize(
     ('logits', 'problem'),
     [
-        ([-1, 2, 3, -0.1], 'all 4 eval images are predicted correctly'),
-        ([-900, 900, 900, -900], 'all 4 eval images are predicted correctly'),
-        ([1, -1, -1, 1], 'the best temperature is not between 0.05 and 20'),
+        ([-1, 2, 3, -0.1], 'the model is not overconfident on the validation split'),
+        ([-900, 900, 900, -900], 'the model is not overconfident on the validation split'),
+        ([-0.1, 0.1, 0.1, 0.1], 'the model is not overconfident on the validation split'),
+        ([1, -1, -1, 1], 'the best temperature is above 20'),
     ],
 )
-def test_temperature_is_1_if_the_log_loss_has_no_minimum(logits, problem):
+def test_temperature_is_1_if_the_log_loss_has_no_minimum_above(logits, problem):
     found = fit_temperature(np.array(logits, float)[:, np.newaxis], LABELS)
     assert found.temperature == 1
     assert found.problem == problem
@@ -67,7 +68,7 @@ def job_and_network(request, small_jobs):
     job = small_jobs[request.param]()
     network = job.build_network()
     weights = network.head.get_weights()
-    weights[-2] = np.random.default_rng(0).normal(0, 5, weights[-2].shape).astype(np.float32)
+    weights[-2] = np.random.default_rng(0).normal(0, 50, weights[-2].shape).astype(np.float32)
     network.head.set_weights(weights)
     return job, network
 
