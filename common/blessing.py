@@ -20,6 +20,7 @@ from common.strict_model import StrictModel
 BLESSING = 'blessing'  # output of ModelGate
 OVERRIDE_FILE = 'override.json'  # in the folder of the Trainer's model
 OVERRIDE = 'manual_override'  # custom property of predictions
+ANCHOR_MODEL_ID = 'anchor_model_id'  # custom property of blessings: the best model from then on
 CURRENT_MODEL_ID = 'current_model_id'  # custom property of blessings, as in TFX's Evaluator
 _BLESSED = 'blessed'
 
@@ -75,10 +76,19 @@ def decision_of(blessing: Artifact | None) -> bool | None:
 
 
 def record_decision(
-    blessing: Artifact, blessed: bool, model: Artifact, baseline: Artifact | None
+    blessing: Artifact,
+    blessed: bool,
+    model: Artifact,
+    baseline: Artifact | None,
+    anchor: Artifact | None,
 ) -> None:
-    """Stores the gate decision in a new blessing and its folder, as TFX's Evaluator does."""
+    """Stores the gate decision in a new blessing and its folder, as TFX's Evaluator does.
+
+    `anchor` is the best model so far, with this one considered.
+    """
     values = {_BLESSED: int(blessed), CURRENT_MODEL_ID: model.id, 'current_model': model.uri}
+    if anchor is not None:
+        values[ANCHOR_MODEL_ID] = anchor.id
     if baseline is not None:
         values |= {'baseline_model_id': baseline.id, 'baseline_model': baseline.uri}
     set_custom_properties(blessing, values)

@@ -20,6 +20,9 @@ BRIGHTNESS = 'image/brightness'
 CONTRAST = 'image/contrast'
 SHARPNESS = 'image/sharpness'
 COLOURFULNESS = 'image/colourfulness'
+# What slices of the test split are made of.
+SLICED_TEXTS = (CLASS_NAME, SOURCE)
+SLICED_NUMBERS = (BRIGHTNESS, SHARPNESS, HEIGHT, WIDTH, ASPECT)
 
 # Transformed features, see `trainer.preprocessing.preprocessing_fn`.
 IMAGE_XF = 'image_xf'  # float32 [batch, size, size, 3], whole numbers from 0 to 255
@@ -42,9 +45,14 @@ WARMUP_FILE = 'assets.extra/tf_serving_warmup_requests'  # requests with the Tra
 # In the Trainer's output folder.
 ACTIVATIONS_PREFIX = 'activations-'  # folders of the activation cache
 HISTORY = 'history.json'
+CALIBRATION = 'calibration.json'
 NETWORK = 'network.json'
 AUGMENTED_VIEWS = 'figures/augmented_views.png'
 
 SPLITS = ('train', 'eval', 'test')
 SPAN, FINGERPRINT = 'span', 'input_fingerprint'  # custom properties of Examples, named by TFX
-MANIFEST = 'manifest.json'  # in the folder of a span's records, written last
+TEST_IMAGES = 'test_images'  # custom property of predictions and evaluations: digest of the split
+JUDGED_ONLY = 'judged_only'  # custom property of Examples of a span that is not trained on
+# In the folder of a span's records: `manifest.json` is written last; `index.npy` has an entry per
+# image (`components.image_example_gen.ingestion.duplicates.IMAGE`).
+MANIFEST, INDEX = 'manifest.json', 'index.npy'

@@ -4,13 +4,14 @@ import datetime
 import json
 from typing import NamedTuple
 
-from tfx.components import BulkInferrer, Evaluator
+from tfx.components import BulkInferrer
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.types.channel import BaseChannel
 
 from components.evaluation.gate.component import ModelGate
-from components.evaluation.metrics.classifier_metrics import ClassifierMetrics, eval_config
-from components.evaluation.metrics.slices import custom_extractors
+from components.evaluation.held_out.component import HeldOutFilter
+from components.evaluation.metrics.component import Evaluator
+from components.evaluation.predictions.component import Predictor
 from components.evaluation.robustness.component import RobustnessEvaluator
 from components.image_example_gen.component import EXAMPLES
 from components.inference.folder_inferrer import FolderInferrer
@@ -23,11 +24,18 @@ from pipeline.config.recipe import Recipe
 
 
 class Spans(NamedTuple):
-    """Channels of Examples."""
+    """Channels of Examples, by output key of the node `newest_spans`."""
 
-    all: BaseChannel  # all spans of the window, for training
+    trained: BaseChannel  # the spans of the window
     newest: BaseChannel  # the newest span
     evaluated: BaseChannel  # the spans whose test splits models are evaluated on
+
+
+class Others(NamedTuple):
+    """Channels of the models that the candidate is compared with; each may have none."""
+
+    baseline: BaseChannel  # the live model
+    anchor: BaseChannel  # the best model so far, if it is not the live one
 
 
 def evaluate_and_push(
@@ -36,16 +44,33 @@ def evaluate_and_push(
     spans: Spans,
     transform: BaseNode,
     trainer: BaseNode,
-    baseline: BaseNode,
+    others: Others,
 ) -> list[BaseNode]:
-    """Creates all nodes after the Trainer, in topological order.
-
-    `classes` are in label order; `baseline` is the resolver of the last blessed model.
-    """
-    evaluator = _evaluator(recipe, classes, spans.evaluated, trainer, baseline)
+    """Creates all nodes after the Trainer, in topological order; `classes` are in label order."""
+    predictors = _predictors(spans.evaluated, trainer.outputs['model'], others)
+    predictions = predictors[0].outputs['predictions']
+    held_out = HeldOutFilter(  # the test images that no model was trained on
+        examples=spans.evaluated,
+        model=trainer.outputs['model'],
+        baseline_model=others.baseline,
+        anchor_model=others.anchor,
+        classes=json.dumps(classes),
+        near_distance=recipe.data.checks.near_distance,
+        code=code_of(HeldOutFilter),
+    )
+    evaluator = Evaluator(
+        predictions=predictions,
+        baseline_predictions=predictors[1].outputs['predictions'],
+        anchor_predictions=predictors[2].outputs['predictions'],
+        held_out=held_out.outputs['held_out'],
+        classes=json.dumps(classes),
+        code=code_of(Evaluator),
+    )
     robustness = RobustnessEvaluator(  # evaluates single images, which TFMA cannot
         examples=spans.evaluated,
         model=trainer.outputs['model'],
+        predictions=predictions,
+        held_out=held_out.outputs['held_out'],
         config=recipe.evaluation.robustness.model_dump_json(),
         code=code_of(RobustnessEvaluator),
     )
@@ -54,53 +79,58 @@ def evaluate_and_push(
         serving_check=recipe.serving_check.model_dump_json(),
         code=code_of(ServingCheck, PROBE),
     )
-    lite = _lite_converter(recipe, spans.newest, transform, trainer)
+    lite = _lite_converter(
+        recipe,
+        transform,
+        model=trainer.outputs['model'],
+        examples=spans.newest,
+        test_examples=spans.evaluated,
+        predictions=predictions,
+        held_out=held_out.outputs['held_out'],
+    )
     gate = ModelGate(  # blesses the candidate if no rule of the recipe rejects it
         model=trainer.outputs['model'],
         evaluation=evaluator.outputs['evaluation'],
         infra_blessing=serving_check.outputs['infra_blessing'],
-        baseline_model=baseline.outputs['model'],
+        baseline_model=others.baseline,
+        anchor_model=others.anchor,
         config=recipe.evaluation.model_dump_json(),
         classes=json.dumps(classes),
         threshold=recipe.trainer.threshold,
         code=code_of(ModelGate),
     )
-    pusher = _pusher(recipe, spans.all, trainer, evaluator, lite, gate)
+    pusher = _pusher(recipe, spans.trained, trainer, evaluator, lite, gate)
     pusher.add_upstream_node(robustness)  # on Kubeflow the Pusher's task writes the report
-    nodes = (evaluator, robustness, serving_check, lite, gate, pusher)
+    nodes = (*predictors, held_out, evaluator, robustness, serving_check, lite, gate, pusher)
     inference = _inference(recipe, trainer, gate)
     return [*(node for node in nodes if node is not None), *inference]
 
 
-def _evaluator(
-    recipe: Recipe,
-    classes: tuple[str, ...],
-    examples: BaseChannel,
-    trainer: BaseNode,
-    baseline: BaseNode,
-) -> BaseNode:
-    """Evaluates the candidate and the last blessed model on the same images."""
-    return Evaluator(
-        examples=examples,
-        model=trainer.outputs['model'],
-        baseline_model=baseline.outputs['model'],
-        eval_config=eval_config(
-            classes, recipe.trainer.threshold, code_of(custom_extractors, ClassifierMetrics)
-        ),
-        example_splits=['test'],
-        module_path=custom_extractors.__module__,
+def _predictors(
+    examples: BaseChannel, candidate: BaseChannel, others: Others
+) -> tuple[BaseNode, BaseNode, BaseNode]:
+    """Run the candidate, the live model and the best model so far once on the same images.
+
+    A node for each: the predictions of the live model are cached when only the candidate changes.
+    """
+    models = {
+        'Predictor': candidate,
+        'live_predictor': others.baseline,
+        'best_predictor': others.anchor,
+    }
+    first, second, third = (
+        Predictor(examples=examples, model=model, code=code_of(Predictor)).with_id(name)
+        for name, model in models.items()
     )
+    return first, second, third
 
 
-def _lite_converter(
-    recipe: Recipe, examples: BaseChannel, transform: BaseNode, trainer: BaseNode
-) -> BaseNode | None:
+def _lite_converter(recipe: Recipe, transform: BaseNode, **inputs: BaseChannel) -> BaseNode | None:
     """Converts the model to TensorFlow Lite, if the recipe has `lite`."""
     if recipe.lite is None:
         return None
     return LiteConverter(
-        model=trainer.outputs['model'],
-        examples=examples,
+        **inputs,
         transform_graph=transform.outputs['transform_graph'],
         lite=recipe.lite.model_dump_json(),
         threshold=recipe.trainer.threshold,

@@ -26,11 +26,10 @@ from components.resolvers.spans import PREVIOUS
 from pipeline.cache_key import code_of, content_hash
 from pipeline.config.beam import beam_args
 from pipeline.config.recipe import Recipe
-from pipeline.evaluation_graph import Spans, evaluate_and_push
+from pipeline.evaluation_graph import Others, Spans, evaluate_and_push
 from pipeline.metadata_store import connection_config
 from pipeline.resolver_nodes import (
-    EVALUATED,
-    NEWEST,
+    anchor_model,
     baseline_model,
     newest_spans,
     previous_statistics,
@@ -49,12 +48,8 @@ def create_pipeline(recipe: Recipe, classes: tuple[str, ...], images: int) -> Pi
     """
     example_gen = _example_gen(recipe)
     examples = example_gen.outputs[EXAMPLES]
-    newest = newest_spans(recipe, examples) if recipe.data.several_spans else None
-    spans = (
-        Spans(examples, newest.outputs[NEWEST], newest.outputs[EVALUATED])
-        if newest
-        else Spans(examples, examples, examples)
-    )
+    newest = newest_spans(recipe, examples) if recipe.data.may_have_spans else None
+    spans = Spans(*[newest.outputs[key] if newest else examples for key in Spans._fields])
 
     statistics_gen = StatisticsGen(examples=spans.newest, stats_options=statistics_options())
     schema_gen = ImportSchemaGen(schema_file=str(write_schema(classes, recipe.home / 'schema')))
@@ -64,14 +59,16 @@ def create_pipeline(recipe: Recipe, classes: tuple[str, ...], images: int) -> Pi
     previous = previous_statistics(statistics_gen)
     anomaly_gate = _anomaly_gate(recipe, validator, statistics_gen, previous)
 
-    transform = _transform(recipe, examples, schema_gen)
+    transform = _transform(recipe, spans.trained, schema_gen)
     transform.add_upstream_node(anomaly_gate)
 
     warm_start = warm_start_model() if recipe.trainer.warm_start else None
-    tuner, trainer = _tuner_and_trainer(recipe, classes, examples, transform, warm_start)
+    tuner, trainer = _tuner_and_trainer(recipe, classes, spans.trained, transform, warm_start)
 
     baseline = baseline_model(trainer)
-    evaluation_nodes = evaluate_and_push(recipe, classes, spans, transform, trainer, baseline)
+    anchor = anchor_model(baseline)
+    others = Others(baseline.outputs['model'], anchor.outputs['model'])
+    evaluation_nodes = evaluate_and_push(recipe, classes, spans, transform, trainer, others)
 
     nodes = (
         example_gen,
@@ -86,6 +83,7 @@ def create_pipeline(recipe: Recipe, classes: tuple[str, ...], images: int) -> Pi
         tuner,
         trainer,
         baseline,
+        anchor,
         *evaluation_nodes,
     )
     return Pipeline(
@@ -171,9 +169,14 @@ def _training_config(
     recipe: Recipe, classes: tuple[str, ...], function: Callable[..., Any]
 ) -> dict[str, Any]:
     """Returns the custom_config of the Trainer and the Tuner, which is part of the cache key."""
+    group_by = recipe.data.group_by
     return {
         'train': recipe.trainer.model_dump(mode='json'),
         'classes': list(classes),
+        'splitting': {
+            'data.splits': recipe.data.splits.model_dump(),
+            'data.group_by': group_by.model_dump() if group_by else None,
+        },
         'code': code_of(function),
         'weights': content_hash(recipe.trainer.weights),
     }

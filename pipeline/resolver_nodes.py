@@ -5,25 +5,33 @@ from tfx.dsl.components.common.resolver import Resolver
 from tfx.types import standard_artifacts
 from tfx.types.channel import BaseChannel, Channel
 
-from components.resolvers.blessed_model import CANDIDATE, LatestOtherBlessedModelStrategy
+from components.resolvers.blessed_model import (
+    CANDIDATE,
+    MODEL_BLESSING,
+    AnchorModelStrategy,
+    LatestOtherBlessedModelStrategy,
+)
 from components.resolvers.spans import (
+    EVALUATED,
+    NEWEST,
     PREVIOUS,
     STATISTICS,
-    NewestSpansStrategy,
+    TRAINED,
     PreviousSpanStatisticsStrategy,
+    SpanSelectionStrategy,
 )
 from pipeline.config.recipe import Recipe
 
-NEWEST, EVALUATED = 'newest', 'evaluated'  # output keys of the node newest_spans
-
 
 def newest_spans(recipe: Recipe, examples: BaseChannel) -> BaseNode:
-    """Resolves the newest span, for its statistics, and the spans that models are evaluated on."""
-    counts = {NEWEST: 1, EVALUATED: recipe.data.test_window}
+    """Resolves the spans to train on, the newest one, and those that models are evaluated on."""
     return Resolver(
-        strategy_class=NewestSpansStrategy,
-        config={'counts': counts},
-        **dict.fromkeys(counts, examples),
+        strategy_class=SpanSelectionStrategy,
+        config={
+            'test_window': recipe.data.test_window,
+            'min_test_images': recipe.data.min_test_images,
+        },
+        **dict.fromkeys((TRAINED, NEWEST, EVALUATED), examples),
     ).with_id('newest_spans')
 
 
@@ -47,6 +55,15 @@ def baseline_model(trainer: BaseNode) -> BaseNode:
     """Resolves the last blessed model other than the candidate."""
     candidate = {CANDIDATE: trainer.outputs['model']}
     return _blessed_model(**candidate).with_id('baseline_resolver')
+
+
+def anchor_model(baseline: BaseNode) -> BaseNode:
+    """Resolves the best model so far, if it is not the baseline."""
+    return Resolver(
+        strategy_class=AnchorModelStrategy,
+        model=Channel(type=standard_artifacts.Model),
+        model_blessing=baseline.outputs[MODEL_BLESSING],
+    ).with_id('anchor_resolver')
 
 
 def _blessed_model(**candidate: BaseChannel) -> Resolver:

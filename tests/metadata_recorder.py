@@ -77,7 +77,7 @@ class Recorder:
             current_model_id=model.id,
         )
         self.execution(
-            'tfx.components.evaluator.component.Evaluator',
+            'components.evaluation.gate.component.ModelGate',
             {'model': [model], 'baseline_model': [baseline] if baseline else []},
             {'blessing': [blessing]},
             contexts,

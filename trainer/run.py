@@ -2,14 +2,16 @@
 
 import logging
 
+import numpy as np
 import tensorflow_transform as tft
 from tfx.components.trainer.fn_args_utils import FnArgs
 
 from common.artifacts import folder_of
-from common.features import HISTORY
+from common.features import CALIBRATION, HISTORY
 from trainer.config.train import TrainConfig
 from trainer.config.tuner import format_values
 from trainer.data.dataset import open_splits
+from trainer.export.calibration import calibrate
 from trainer.export.run_figures import write_augmented_views, write_network
 from trainer.export.saved_model import export
 from trainer.export.warmup_requests import write_requests
@@ -18,6 +20,7 @@ from trainer.training import devices
 from trainer.training.job import Job, Timings
 from trainer.training.stage_history import write_history
 from trainer.training.stages import train
+from trainer.training.trained_images import read_record_index, write_trained_images
 from trainer.training.warm_start import save_weights, weights_folder
 
 _log = logging.getLogger(__name__)
@@ -26,9 +29,11 @@ _log = logging.getLogger(__name__)
 def run_fn(fn_args: FnArgs) -> None:
     """`run_fn` of the Trainer: trains a model and exports it as a SavedModel.
 
-    Also writes the weights for a warm start next to the model; and logs, `timings.json`,
-    `history.json`, `network.json` and augmented views to the run folder. `custom_config` holds
-    `train`, a TrainConfig as a dictionary, and `classes`, names in the order of their labels.
+    Also writes the weights for a warm start and the index of the training images next to the model;
+    and logs, `timings.json`, `history.json`, `calibration.json`, `network.json` and augmented views
+    to the run folder. `custom_config` holds `train`, a TrainConfig as a dictionary; `classes`,
+    names in the order of their labels; and `splitting`, the keys of the recipe that decide the
+    split of an image.
     """
     run_dir = folder_of(fn_args.model_run_dir)
     run_dir.mkdir(parents=True, exist_ok=True)
@@ -41,12 +46,20 @@ def run_fn(fn_args: FnArgs) -> None:
         if history.overfitting:
             _log.info(history.overfitting)
     write_history(run_dir / HISTORY, histories)
+    model = join(network)
+    if job.config.calibrate:
+        with job.timings.part('calibration', job.splits['eval'].count):
+            model, calibration = calibrate(model, job.splits['eval'])
+        if calibration:
+            (run_dir / CALIBRATION).write_text(calibration.model_dump_json(indent=1))
     with job.timings.part('export'):
-        model = join(network)
         directory = folder_of(fn_args.serving_model_dir)
         export(model, job.transform, job.classes, directory, job.config.threshold)
         write_requests(directory, model, job)
-        save_weights(network, job.config, job.classes, weights_folder(fn_args.serving_model_dir))
+        save_weights(network, job.description, weights_folder(fn_args.serving_model_dir))
+        write_trained_images(
+            _record_index(fn_args), fn_args.serving_model_dir, job.base_model if warm else None
+        )
     write_network(run_dir, network)
     write_augmented_views(run_dir, job)
     job.timings.write(run_dir / 'timings.json')
@@ -65,4 +78,12 @@ def make_job(fn_args: FnArgs) -> Job:
         files = {'train': fn_args.train_files, 'eval': fn_args.eval_files}
         splits = open_splits(files, transform)
     classes = tuple(fn_args.custom_config['classes'])
-    return Job(config, classes, transform, splits, timings, fn_args.base_model)
+    splitting = {
+        **fn_args.custom_config['splitting'],
+        'train and validation folders': bool(_record_index(fn_args)['fixed'].any()),
+    }
+    return Job(config, classes, transform, splits, timings, fn_args.base_model, splitting)
+
+
+def _record_index(fn_args: FnArgs) -> np.ndarray:
+    return read_record_index([*fn_args.train_files, *fn_args.eval_files])

@@ -1,7 +1,7 @@
 """Configuration of the evaluation: `evaluation:` of a recipe."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
@@ -48,13 +48,46 @@ class RobustnessConfig(StrictModel):
 class EvaluationConfig(StrictModel):
     """What is measured on the test split, and the requirements for a blessing."""
 
-    baseline_accuracy: Share = Field(0.9, description='minimum accuracy')
-    max_drop: Share = Field(0.0, description='maximum drop of accuracy from the last blessed model')
+    baseline_accuracy: Share | None = Field(
+        None,
+        description='minimum accuracy and balanced accuracy; none: 0.9 for two classes, 0.8 for '
+        'three, 0.67 for six, 0.51 for a hundred, and for the accuracy at least the share of the '
+        'most frequent class',
+    )
+    judge_by: Literal['value', 'lower bound'] = Field(
+        'value',
+        description='what has to reach baseline_accuracy and the floors: the measured accuracy, '
+        'or the lower end of its 95 % confidence interval',
+    )
+    max_drop: Share = Field(
+        0.02,
+        description='margin of the comparison with the live model and the best model so far: the '
+        'accuracy has to be shown to be at most this much lower, with 95 % confidence; 0: to be '
+        'higher, which an equally good model reaches at most 5 % of the time',
+    )
+    max_balanced_drop: Share = Field(
+        0.05,
+        description='the same margin for the balanced accuracy, the mean recall of classes',
+    )
+    max_log_loss_rise: float = Field(
+        0.1,
+        ge=0,
+        description='the same margin for the log loss; 0.1: the probability of the right class '
+        'falls by a tenth',
+    )
+    undecided: Literal['keep', 'push'] = Field(
+        'keep',
+        description='what follows if the images are too few to decide a comparison: keep the live '
+        'model, or push the new one',
+    )
     floors: dict[str, Share] = Field(
         {}, description='minimum accuracy in slices: class, class.NAME, brightness, brightness.dark'
     )
     min_images: int = Field(
-        50, ge=1, description='floors of smaller slices are not enforced: their accuracy is noise'
+        50,
+        ge=1,
+        description='with fewer test images no model is blessed, and the floor of a slice with '
+        'fewer is undecided: their accuracy is noise',
     )
     max_megabytes: float | None = Field(
         None, gt=0, description='maximum size of the SavedModel; none: any'

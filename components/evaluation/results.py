@@ -3,7 +3,7 @@
 import math
 from statistics import NormalDist
 
-from pydantic import Field
+from pydantic import Field, NonNegativeInt
 
 from common.strict_model import StrictModel
 
@@ -11,9 +11,13 @@ from common.strict_model import StrictModel
 ACCURACY, BALANCED_ACCURACY, AUC, PR_AUC = 'accuracy', 'balanced_accuracy', 'auc', 'pr_auc'
 LOG_LOSS, BRIER, ECE = 'log_loss', 'brier', 'ece'
 METRICS = (ACCURACY, BALANCED_ACCURACY, AUC, PR_AUC, LOG_LOSS, BRIER, ECE)
-IMAGES, CONFUSION, CURVES = 'images', 'confusion', 'curves'  # further metrics in TFMA's files
+# Further metrics in TFMA's files.
+IMAGES, CONFUSION, CURVES, PAIRED = 'images', 'confusion', 'curves', 'paired'
+# Names of the judged models; TFMA uses the first two as well.
+CANDIDATE, BASELINE, ANCHOR = 'candidate', 'baseline', 'anchor'
 OVERALL = ''  # name and feature of the slice of all images
 ROBUSTNESS_FILE = 'robustness.json'  # in the artifact's folder: a Robustness
+LARGEST_LOSS = -math.log(0.01)  # of one image, where the log losses of two models are compared
 Z = NormalDist().inv_cdf(0.975)  # of a 95 % confidence interval
 
 Points = tuple[tuple[float, float], ...]
@@ -42,6 +46,53 @@ def wilson(successes: float, trials: int) -> Estimate:
     return Estimate(value=share, low=max(centre - half, 0.0), high=min(centre + half, 1.0))
 
 
+class PairedCounts(StrictModel):
+    """Images by the correctness of two models: the candidate and another one. NaN is wrong."""
+
+    both_right: NonNegativeInt = 0
+    only_candidate_right: NonNegativeInt = 0
+    only_other_right: NonNegativeInt = 0
+    both_wrong: NonNegativeInt = 0
+
+    @property
+    def images(self) -> int:
+        """Number of images."""
+        return self.both_right + self.discordant + self.both_wrong
+
+    @property
+    def discordant(self) -> int:
+        """Number of images that exactly one model classifies correctly."""
+        return self.only_candidate_right + self.only_other_right
+
+    @property
+    def difference(self) -> float:
+        """Accuracy of the candidate minus that of the other model; 0 without images."""
+        return (self.only_candidate_right - self.only_other_right) / max(self.images, 1)
+
+
+class Pairs(StrictModel):
+    """The candidate and another model on the same images, image by image."""
+
+    counts: PairedCounts = PairedCounts()
+    # Log loss of the candidate minus that of the other model, each of at most LARGEST_LOSS: sum and
+    # sum of squares over the images for which neither predicts NaN, and the number of these
+    log_loss: float = 0.0
+    log_loss_squares: float = 0.0
+    finite: NonNegativeInt = 0
+
+    def __add__(self, other: 'Pairs') -> 'Pairs':
+        counts = {
+            name: getattr(self.counts, name) + getattr(other.counts, name)
+            for name in PairedCounts.model_fields
+        }
+        return Pairs(
+            counts=PairedCounts(**counts),
+            log_loss=self.log_loss + other.log_loss,
+            log_loss_squares=self.log_loss_squares + other.log_loss_squares,
+            finite=self.finite + other.finite,
+        )
+
+
 class SliceResult(StrictModel):
     """Metrics of a model on a slice of the test split."""
 
@@ -49,6 +100,8 @@ class SliceResult(StrictModel):
     name: str  # such as 'cats' or 'dark'; empty for all images
     images: int
     metrics: dict[str, Estimate]  # without undefined ones, such as the AUC of one class
+    # The candidate compared with this model; None for the candidate, and in old evaluations
+    pairs: Pairs | None = None
 
 
 class Bucket(StrictModel):
@@ -83,9 +136,10 @@ class Evaluation(StrictModel):
     """Evaluation of a model on the test split."""
 
     classes: tuple[str, ...]  # by label
-    threshold: float  # probability from which the second of two classes is predicted
+    threshold: float  # probability from which the candidate predicts the second of two classes
     candidate: ModelResult
-    baseline: ModelResult | None = None  # the last blessed model on the same images, if any
+    baseline: ModelResult | None = None  # the live model on the same images, if any
+    anchor: ModelResult | None = None  # the best model so far, if it is not the live one
 
 
 class Mistake(StrictModel):

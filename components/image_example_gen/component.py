@@ -20,7 +20,7 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionP
 from common import features
 from common.artifacts import folder_of
 from common.errors import DataError
-from common.features import FINGERPRINT, SPAN
+from common.features import FINGERPRINT, JUDGED_ONLY, SPAN
 from components.cache_key_driver import CacheKeyDriver
 from components.image_example_gen.ingestion.quarantine import Quarantine, read_quarantined
 from components.image_example_gen.ingestion.span import (
@@ -34,7 +34,7 @@ from components.image_example_gen.ingestion.span import (
 from components.image_example_gen.ingestion.tally import Tally, describe_bad
 from components.image_example_gen.sources.base.config import DataConfig
 from components.image_example_gen.sources.base.source_protocol import Source
-from components.image_example_gen.sources.spans import Span, open_window
+from components.image_example_gen.sources.spans import Span, open_older_spans, open_window
 
 EXAMPLES, QUARANTINE = 'examples', 'quarantine'
 
@@ -61,7 +61,9 @@ class ImageExampleGenDriver(CacheKeyDriver):
     output = EXAMPLES
 
     def external_state(self, execution_info: ExecutionInfo) -> dict[str, str]:
-        return {FINGERPRINT: _fingerprints(open_window(_config(execution_info.exec_properties)))}
+        config = _config(execution_info.exec_properties)
+        window = open_window(config)
+        return {FINGERPRINT: _fingerprints([*open_older_spans(config, window), *window])}
 
 
 class ImageExampleGenExecutor(BaseBeamExecutor):
@@ -82,16 +84,30 @@ class ImageExampleGenExecutor(BaseBeamExecutor):
         config = _config(exec_properties)
         (prepared,), (quarantine,) = output_dict[EXAMPLES], output_dict[QUARANTINE]
         window = open_window(config)
+        older = open_older_spans(config, window)
+        spans = [*older, *window]
         expected = prepared.get_string_custom_property(FINGERPRINT)  # empty without the driver
-        if expected and expected != _fingerprints(window):
+        if expected and expected != _fingerprints(spans):
             raise DataError(f'the images in {config.path} changed during the run; start again')
-        output_dict[EXAMPLES] = [_artifact(prepared, span) for span in window]
-        sources = {f'span-{span.number}': span.source for span in window}
+        output_dict[EXAMPLES] = [
+            _artifact(prepared, span, trained_on=span in window) for span in spans
+        ]
+        if older:
+            numbers = ', '.join(str(span.number) for span in older)
+            _log.info('the test images of span %s are judged too: data.min_test_images', numbers)
+        sources = {f'span-{span.number}': span.source for span in spans}
         folders = folder_of(prepared.uri), folder_of(quarantine.uri)
         ingested = self._ingest(config, sources, *folders)
-        tallies = {name: each.tally for name, each in ingested.items()}
-        check_bad_share(tallies, config.checks.max_bad_share, folders[1])
-        check_classes_in_splits([each.counts for each in ingested.values()], config.test_window)
+        used = list(ingested.items())[len(older) :]
+        check_bad_share(
+            {name: each.tally for name, each in used}, config.checks.max_bad_share, folders[1]
+        )
+        check_classes_in_splits(
+            [each.counts for each in ingested.values()],
+            window=len(window),
+            test_window=config.test_window + len(older),
+            grouped=config.group_by is not None,
+        )
 
     def _ingest(
         self, config: DataConfig, sources: Mapping[str, Source], records: Path, quarantine: Path
@@ -126,8 +142,9 @@ class ImageExampleGen(BaseBeamComponent):
     """Ingests the newest spans of labelled images.
 
     The output `examples` has one artifact per span, oldest first, with the splits train, eval and
-    test as TFRecords of canonical `tf.Example`s (`common.features`), and the properties `span` and
-    `input_fingerprint`. The output `quarantine` lists the images that cannot be used.
+    test as TFRecords of canonical `tf.Example`s (`common.features`), and the properties `span`,
+    `input_fingerprint`, and `judged_only` for spans before the window. The output `quarantine`
+    lists the images that cannot be used.
     """
 
     SPEC_CLASS = ImageExampleGenSpec
@@ -172,25 +189,33 @@ def check_bad_share(tallies: Mapping[str, Tally], limit: float, quarantine: Path
     raise DataError(message)
 
 
-def check_classes_in_splits(spans: Sequence[Counts], test_window: int) -> None:
-    """Raises DataError if a split has no images of a class; the oldest span is first."""
+def check_classes_in_splits(
+    spans: Sequence[Counts], window: int, test_window: int, *, grouped: bool = False
+) -> None:
+    """Raises DataError if a split has no images of a class; the oldest span is first.
+
+    `window` is the number of newest spans to train on, `test_window` to evaluate on.
+    """
     total = sum(sum(classes.values()) for counts in spans for classes in counts.values())
     for split in features.SPLITS:
-        used = spans[-test_window:] if split == 'test' else spans
+        used = spans[-(test_window if split == 'test' else window) :]
         for name in used[0][split]:
             if not any(counts[split][name] for counts in used):
+                remedy = 'images of more groups (data.group_by)' if grouped else 'more images'
                 raise DataError(
                     f'{total} images are too few: the {split} split got none of class {name!r}; '
-                    'add more images'
+                    f'add {remedy}'
                 )
 
 
-def _artifact(prepared: Artifact, span: Span) -> Artifact:
+def _artifact(prepared: Artifact, span: Span, *, trained_on: bool) -> Artifact:
     """Examples of one span; TFX requires its folder directly in that of the prepared artifact."""
     artifact = standard_artifacts.Examples()
     artifact.uri = f'{prepared.uri}/span-{span.number}'
     artifact.span = span.number
     artifact.set_int_custom_property(SPAN, span.number)
+    if not trained_on:
+        artifact.set_int_custom_property(JUDGED_ONLY, 1)
     artifact.set_string_custom_property(FINGERPRINT, span.source.fingerprint)
     artifact.split_names = artifact_utils.encode_split_names(list(features.SPLITS))
     examples_utils.set_payload_format(artifact, example_gen_pb2.FORMAT_TF_EXAMPLE)

@@ -3,12 +3,18 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tfx.components.example_gen.driver import FileBasedDriver
 from tfx.components.example_gen.import_example_gen.component import ImportExampleGen
+from tfx.components.example_gen.import_example_gen.executor import Executor
 from tfx.components.example_gen.input_processor import InputProcessor
+from tfx.dsl.components.base.executor_spec import BeamExecutorSpec
 from tfx.proto import example_gen_pb2
+from tfx.types import Artifact
 
 from common import features
+from common.artifacts import folder_of
+from components.image_example_gen.ingestion.record_index import index_records
 from components.image_example_gen.sources.spans import FIRST_SPAN, span_folders
 from components.image_example_gen.sources.tfrecord.canonical import FILES, fingerprint_of
 
@@ -49,6 +55,21 @@ class NewestSpanDriver(FileBasedDriver):
         return NewestSpanProcessor(Path(input_base_uri))
 
 
+class IndexingExecutor(Executor):
+    """Imports records, and writes their index as ImageExampleGen does."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[Artifact]],
+        output_dict: dict[str, list[Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        super().Do(input_dict, output_dict, exec_properties)
+        (examples,) = output_dict['examples']
+        folder = folder_of(examples.uri)
+        np.save(folder / features.INDEX, index_records(folder))
+
+
 class ImportCanonicalExamples(ImportExampleGen):
     """Imports the canonical records of the newest span, with unchanged splits.
 
@@ -58,6 +79,7 @@ class ImportCanonicalExamples(ImportExampleGen):
     """
 
     DRIVER_CLASS = NewestSpanDriver
+    EXECUTOR_SPEC = BeamExecutorSpec(IndexingExecutor)
 
     def __init__(self, path: Path) -> None:
         splits = [

@@ -52,14 +52,37 @@ class Classifier:
         """Classifies encoded JPEG or PNG images."""
         return self._predict(features.SIGNATURE_IMAGES, tf.constant(encoded))
 
-    def of_pixels(self, pixels: np.ndarray) -> list[PredictedClass]:
-        """Classifies preprocessed images, uint8 [batch, size, size, 3]."""
-        return self._predict(features.SIGNATURE_PIXELS, tf.constant(pixels.astype(np.float32)))
+    def labels_of_images(self, encoded: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
+        """Classifies encoded JPEG or PNG images.
+
+        Returns predicted labels, int64 [batch], -1 for NaN, and probabilities, float32 [batch, 1]
+        of the second of two classes, or [batch, classes].
+        """
+        return self._labels(features.SIGNATURE_IMAGES, tf.constant(encoded))
+
+    def labels_of_pixels(self, pixels: np.ndarray) -> np.ndarray:
+        """Predicted labels, int64 [batch], of preprocessed images, uint8 [batch, size, size, 3]."""
+        return self._labels(features.SIGNATURE_PIXELS, tf.constant(pixels.astype(np.float32)))[0]
 
     def heat_maps(self, encoded: Sequence[bytes]) -> np.ndarray:
         """Grad-CAM of the predicted class: float32 [batch, height, width], 0 to 1."""
         outputs = self._signature(features.SIGNATURE_EXPLANATION)(tf.constant(encoded))
         return np.asarray(outputs[features.HEAT_MAP])
+
+    def _labels(self, signature: str, images: tf.Tensor) -> tuple[np.ndarray, np.ndarray]:
+        outputs = self._signature(signature)(images)
+        probabilities = np.asarray(outputs[features.PROBABILITY])
+        names = np.asarray(outputs[features.CLASS]).ravel()
+        finite = np.isfinite(probabilities).all(axis=1)
+        labels = [
+            self._label(name.decode()) if known else -1
+            for name, known in zip(names, finite, strict=True)
+        ]
+        return np.array(labels, np.int64), probabilities
+
+    def _label(self, name: str) -> int:
+        _require_class(name, self.classes)
+        return self.classes.index(name)
 
     def _predict(self, signature: str, images: tf.Tensor) -> list[PredictedClass]:
         outputs = self._signature(signature)(images)
@@ -83,11 +106,16 @@ def to_predicted_class(
     """
     if not np.isfinite(probabilities).all():
         return PredictedClass(None, float('nan'))
+    _require_class(name, classes)
+    if len(probabilities) == 1:
+        probabilities = [1 - probabilities[0], probabilities[0]]
+    return PredictedClass(name, float(probabilities[classes.index(name)]))
+
+
+def _require_class(name: str, classes: Sequence[str]) -> None:
+    """Raises ModelError if a model predicts a class that it does not list."""
     if name not in classes:
         raise ModelError(
             f'the model predicts {name!r}, but its {features.CLASSES_FILE} lists '
             f'{describe_classes(classes)}'
         )
-    if len(probabilities) == 1:
-        probabilities = [1 - probabilities[0], probabilities[0]]
-    return PredictedClass(name, float(probabilities[classes.index(name)]))

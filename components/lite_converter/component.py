@@ -1,9 +1,10 @@
 """LiteConverter component: converts a SavedModel to TensorFlow Lite and measures accuracy."""
 
+import heapq
 import logging
 import time
-from collections.abc import Mapping
 from pathlib import Path
+from typing import List, NamedTuple  # noqa: UP035
 
 import numpy as np
 import tensorflow_transform as tft
@@ -15,11 +16,17 @@ from tfx.utils import path_utils
 
 from common.artifacts import folder_of
 from common.files import MEGABYTE
-from components.evaluation.results import wilson
+from components.evaluation.held_out.component import HeldOutImages
+from components.evaluation.held_out.held_out_files import read_dropped
+from components.evaluation.predictions.component import Predictions
+from components.evaluation.predictions.prediction_files import PREDICTIONS_FILE, read_rows
+from components.evaluation.predictions.split_images import files_of_split
+from components.evaluation.results import CANDIDATE, wilson
 from components.lite_converter import conversion
 from components.lite_converter.config import LiteConfig
 from components.lite_converter.lite_results import LITE_FILE, LiteModel, LiteResult
-from trainer.data.dataset import ImageSplit, open_splits
+from components.lite_converter.sample import read_pixels, representative_images
+from trainer.data.dataset import open_splits
 
 _log = logging.getLogger(__name__)
 
@@ -34,6 +41,9 @@ class LiteModels(Artifact):
 def LiteConverter(
     model: InputArtifact[standard_artifacts.Model],
     examples: InputArtifact[standard_artifacts.Examples],
+    test_examples: InputArtifact[List[standard_artifacts.Examples]],  # noqa: UP006  # TFX: List
+    predictions: InputArtifact[Predictions],
+    held_out: InputArtifact[HeldOutImages],
     transform_graph: InputArtifact[standard_artifacts.TransformGraph],
     lite_model: OutputArtifact[LiteModels],
     lite: Parameter[str],
@@ -43,29 +53,57 @@ def LiteConverter(
     """Writes a model per format, and `lite.json` with their accuracy.
 
     A model with a drop of accuracy above `max_drop` is written too, but not pushed. `lite` is a
-    `LiteConfig` as JSON; `examples` is the newest span.
+    `LiteConfig` as JSON. Train images of `examples`, the newest span, calibrate int8; images of the
+    split `test` of `test_examples` measure the accuracy, next to the stored `predictions` of the
+    SavedModel. `held_out` leaves out some.
     """
-    patterns = {
-        name: [str(folder_of(examples.uri) / f'Split-{name}' / '*')] for name in ('train', 'test')
-    }
-    splits = open_splits(patterns, tft.TFTransformOutput(str(folder_of(transform_graph.uri))))
-    saved_model = folder_of(path_utils.serving_model_path(model.uri))
     config = LiteConfig.model_validate_json(lite)
-    write_lite_models(saved_model, splits, config, threshold, folder_of(lite_model.uri))
+    patterns = {'train': [str(folder_of(examples.uri) / 'Split-train' / '*')]}
+    splits = open_splits(patterns, tft.TFTransformOutput(str(folder_of(transform_graph.uri))))
+    calibration = representative_images(splits['train'], config.representative_images)
+    rows = heapq.nsmallest(  # the smallest digests: a random sample
+        config.test_images,
+        read_rows(
+            {CANDIDATE: folder_of(predictions.uri) / PREDICTIONS_FILE},
+            read_dropped(folder_of(held_out.uri)),
+        ),
+        key=lambda row: row.key,
+    )
+    files = files_of_split([folder_of(each.uri) for each in test_examples], 'test')
+    images = read_pixels(files, [row.key for row in rows], calibration.shape[1])
+    saved_model = folder_of(path_utils.serving_model_path(model.uri))
+    tested = JudgedImages(
+        images,
+        labels=np.array([row.label for row in rows]),
+        predicted=np.array([row.predicted[CANDIDATE] for row in rows]),
+    )
+    write_lite_models(
+        saved_model, calibration, tested, config, threshold, folder_of(lite_model.uri)
+    )
+
+
+class JudgedImages(NamedTuple):
+    """Test images and what the SavedModel predicts."""
+
+    pixels: np.ndarray  # uint8 [n, size, size, 3]
+    labels: np.ndarray  # int64 [n]
+    predicted: np.ndarray  # int64 [n], -1 for NaN
 
 
 def write_lite_models(
     saved_model: Path,
-    splits: Mapping[str, ImageSplit],
+    representative: np.ndarray,
+    tested: JudgedImages,
     config: LiteConfig,
     threshold: float,
     folder: Path,
 ) -> LiteResult:
-    """Converts a SavedModel and evaluates all models on the same test images."""
+    """Converts a SavedModel and evaluates all models on the same test images.
+
+    `representative` are the calibration images, uint8 [n, size, size, 3].
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    representative, _ = _first_images(splits['train'], config.representative_images)
-    images, labels = _first_images(splits['test'], config.test_images)
-    original = _labels(conversion.probabilities_of_saved_model(saved_model, images), threshold)
+    images, labels, original = tested
     originally_correct = int((original == labels).sum())
     models = []
     for kind in config.formats:
@@ -102,10 +140,3 @@ def _labels(probability: np.ndarray, threshold: float) -> np.ndarray:
     binary = probability.shape[1] == 1
     labels = probability[:, 0] >= threshold if binary else probability.argmax(axis=1)
     return np.where(np.isfinite(probability).all(axis=1), labels, -1)
-
-
-def _first_images(split: ImageSplit, most: int) -> tuple[np.ndarray, np.ndarray]:
-    """Reads the first images of a split, which is shuffled, and their labels."""
-    batches = split.batches(min(most, 64)).unbatch().take(most).batch(most)
-    images, labels = next(iter(batches))
-    return images.numpy(), labels.numpy().ravel().astype(np.int64)

@@ -15,6 +15,8 @@ class LiteConfig(StrictModel):
         0.02, ge=0, le=1, description='maximum drop of accuracy from the SavedModel to be pushed'
     )
     representative_images: int = Field(
-        100, ge=1, description='train images that calibrate int8 quantization'
+        100,
+        ge=1,
+        description='train images that calibrate int8 quantization, equally many of each class',
     )
     test_images: int = Field(1000, ge=1, description='maximum number of test images')

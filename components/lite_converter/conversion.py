@@ -9,8 +9,6 @@ import tensorflow as tf
 
 from common import console, features
 
-_BATCH = 64
-
 
 def convert(model: Path, kind: str, representative: np.ndarray) -> bytes:
     """Post-training quantization of the signature `serve_pixels`, without its class name output.
@@ -50,14 +48,6 @@ def probabilities(lite: bytes, images: np.ndarray) -> np.ndarray:
     with console.silent_stderr():
         run = interpreter.get_signature_runner()
     outputs = [run(**{features.PIXELS_INPUT: image}) for image in _single(images)]
-    return np.concatenate([output[features.PROBABILITY] for output in outputs])
-
-
-def probabilities_of_saved_model(model: Path, images: np.ndarray) -> np.ndarray:
-    """Runs the SavedModel; images and result as in `probabilities`."""
-    serve = tf.saved_model.load(str(model)).signatures[features.SIGNATURE_PIXELS]
-    batches = (images[start : start + _BATCH] for start in range(0, len(images), _BATCH))
-    outputs = [serve(pixels=tf.cast(batch, tf.float32)) for batch in batches]
     return np.concatenate([output[features.PROBABILITY] for output in outputs])
 
 

@@ -9,7 +9,7 @@ from tfx.dsl.components.common.resolver import ResolverStrategy
 from tfx.types import Artifact
 
 from common.artifacts import SERVED, folder_of
-from common.blessing import CURRENT_MODEL_ID, is_blessed
+from common.blessing import ANCHOR_MODEL_ID, CURRENT_MODEL_ID, is_blessed, read_override
 from common.errors import ModelError
 from common.metadata_queries import custom_property, nodes_of
 from components.image_example_gen.sources.base.source_protocol import describe_classes
@@ -55,6 +55,37 @@ class LatestOtherBlessedModelStrategy(ResolverStrategy):
                 break
             return {**input_dict, MODEL: [model], MODEL_BLESSING: [blessing]}
         return {**input_dict, MODEL: [], MODEL_BLESSING: []}
+
+
+class AnchorModelStrategy(ResolverStrategy):
+    """Resolves the best model so far, if it is not the baseline.
+
+    ModelGate stores with each blessing which model was the best from then on. A candidate that is
+    compared with its predecessor only may be a little worse each time; one that is also compared
+    with the best model may not.
+    """
+
+    def resolve_artifacts(
+        self, store: mlmd.MetadataStore, input_dict: dict[str, list[Artifact]]
+    ) -> dict[str, list[Artifact]] | None:
+        """Resolves `model`, all models of the pipeline, to one artifact or none.
+
+        `model_blessing` is that of the baseline, if any, and unchanged. A model whose blessing was
+        withdrawn is not used, nor one with missing or damaged files, which is logged.
+        """
+        blessings = input_dict[MODEL_BLESSING]
+        wanted = {blessing.get_int_custom_property(ANCHOR_MODEL_ID) for blessing in blessings}
+        wanted -= {blessing.get_int_custom_property(CURRENT_MODEL_ID) for blessing in blessings}
+        models = [model for model in input_dict[MODEL] if model.id in wanted]
+        return {**input_dict, MODEL: [model for model in models if _may_be_anchor(model)]}
+
+
+def _may_be_anchor(model: Artifact) -> bool:
+    if reason := why_unusable(model.uri):
+        _log.warning('not compared with the best model so far: %s', reason)
+        return False
+    override = read_override(folder_of(model.uri))
+    return override is None or override.blessed
 
 
 def _latest_first(

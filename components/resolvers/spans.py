@@ -1,32 +1,46 @@
-"""Resolver strategies for the newest spans, and for the statistics of the span before."""
+"""Resolver strategies for the spans of a run, and for the statistics of the span before."""
+
+import itertools
+import json
 
 import ml_metadata as mlmd
 from tfx.dsl.components.common.resolver import ResolverStrategy
 from tfx.types import Artifact
 
-from common.features import SPAN
+from common.artifacts import folder_of
+from common.features import JUDGED_ONLY, MANIFEST, SPAN
 from common.metadata_queries import custom_property, nodes_of
 
+TRAINED, NEWEST, EVALUATED = 'trained', 'newest', 'evaluated'
 STATISTICS, PREVIOUS = 'statistics', 'previous_statistics'
 
 
-class NewestSpansStrategy(ResolverStrategy):
-    """Resolves the Examples with the highest spans, with a separate count per channel.
+class SpanSelectionStrategy(ResolverStrategy):
+    """Resolves the Examples to train on, to describe, and to evaluate on.
 
-    TFX's SpanRangeStrategy uses the same range for all channels; `counts` is by channel key.
+    TFX's SpanRangeStrategy uses the same range for all channels.
     """
 
-    def __init__(self, counts: dict[str, int]) -> None:
-        self._counts = counts
+    def __init__(self, test_window: int, min_test_images: int) -> None:
+        self._test_window, self._min_test_images = test_window, min_test_images
 
     def resolve_artifacts(
         self, store: mlmd.MetadataStore, input_dict: dict[str, list[Artifact]]
     ) -> dict[str, list[Artifact]] | None:
-        """Resolves each channel, newest span first."""
-        return {
-            key: sorted(artifacts, key=_span, reverse=True)[: self._counts[key]]
-            for key, artifacts in input_dict.items()
-        }
+        """Resolves the channels TRAINED, NEWEST and EVALUATED, all Examples of a run each.
+
+        The spans of TRAINED are the oldest first, those of EVALUATED the newest first: the newest
+        `test_window`, and more until their test splits have `min_test_images` images.
+        """
+        spans = sorted(input_dict[TRAINED], key=_span, reverse=True)
+        before = itertools.accumulate(map(_test_images, spans), initial=0)
+        evaluated = [
+            span
+            for number, (span, images) in enumerate(zip(spans, before, strict=False))
+            if number < self._test_window or images < self._min_test_images
+        ]
+        trained = [span for span in spans if not custom_property(span.mlmd_artifact, JUDGED_ONLY)]
+        return {TRAINED: trained[::-1], NEWEST: spans[:1], EVALUATED: evaluated}
 
 
 class PreviousSpanStatisticsStrategy(ResolverStrategy):
@@ -60,6 +74,11 @@ class PreviousSpanStatisticsStrategy(ResolverStrategy):
             if newest is not None and spans[key] < newest
         ]
         return {**input_dict, PREVIOUS: [known[key] for _, key in sorted(lower)[-1:]]}
+
+
+def _test_images(artifact: Artifact) -> int:
+    counts = json.loads((folder_of(artifact.uri) / MANIFEST).read_text())['counts']
+    return sum(counts['test'].values())
 
 
 def _span(artifact: Artifact) -> int:

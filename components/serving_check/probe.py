@@ -21,6 +21,7 @@ from common.errors import ModelError
 from common.files import MEGABYTE
 from components.serving_check.measurements import Measurements, size_of
 from components.serving_check.recorded_requests import Outputs, Request, compare, read_requests
+from trainer.export.complete_image import PIXEL
 from trainer.export.image_example import image_of, only_image
 
 _SIGNATURES = (
@@ -30,6 +31,7 @@ _SIGNATURES = (
     features.SIGNATURE_PIXELS,
 )
 _WARM_UP_CALLS, _CALLS = 5, 50
+_DAMAGED = PIXEL.replace(b'IDATx', b'IDAT?')  # complete, with wrong compressed data
 
 
 def probe(model: Path) -> Measurements:
@@ -100,25 +102,27 @@ def _checks(recorded: list[Request]) -> Iterator[tuple[str, Request]]:
         images = f'{count} image{"s"[: count - 1]}'
         yield f'{request.signature}, {images}', request
         if count == most:
-            yield f'{request.signature}, {images} and 2 invalid', _with_invalid_images(request)
+            yield f'{request.signature}, {images} and 3 invalid', _with_invalid_images(request)
         if request.signature == features.SIGNATURE_IMAGES and count == 1:
             explained = request._replace(signature=features.SIGNATURE_EXPLANATION)
             yield f'{explained.signature}, {images}', explained
 
 
 def _with_invalid_images(request: Request) -> Request:
-    """Adds a truncated image before the images of a request, and text after them."""
+    """Adds a truncated image before the images of a request, and a damaged one and text after."""
     is_example = request.signature == features.SIGNATURE_EXAMPLES
     image = image_of(request.values[0]) if is_example else request.values[0]
-    added = [image[: len(image) // 2], b'no image']
-    first, last = map(only_image, added) if is_example else added
+    added = [image[: len(image) // 2], _DAMAGED, b'no image']
+    first, *last = map(only_image, added) if is_example else added
     outputs = {
         key: np.pad(
-            rows, ((1, 1), (0, 0)), constant_values=b'' if key == features.CLASS else np.nan
+            rows,
+            ((1, len(last)), (0, 0)),
+            constant_values=b'' if key == features.CLASS else np.nan,
         )
         for key, rows in request.outputs.items()
     }
-    return request._replace(values=(first, *request.values, last), outputs=outputs)
+    return request._replace(values=(first, *request.values, *last), outputs=outputs)
 
 
 def _send(signatures: Any, request: Request) -> Outputs:

@@ -133,7 +133,7 @@ class Recipe(StrictModel):
         """IDs of the optional nodes in the graph of this recipe."""
         enabled = {
             'ImportExampleGen': self.data.source == 'canonical',  # else ImageExampleGen
-            'newest_spans': self.data.several_spans,
+            'newest_spans': self.data.may_have_spans,
             'warm_start_resolver': self.trainer.warm_start is not None,
             'Tuner': self.tuner is not None,
             'LiteConverter': self.lite is not None,

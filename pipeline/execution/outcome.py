@@ -17,6 +17,7 @@ from common.artifacts import SERVED, folder_of
 from common.blessing import read_override
 from common.console import styled
 from common.metadata_queries import custom_property
+from components.evaluation.gate.rules import baseline_accuracy
 from components.evaluation.gate.verdict import VERDICT, read_verdict
 from components.evaluation.metrics.evaluation_files import read_evaluation
 from components.evaluation.results import (
@@ -56,7 +57,7 @@ class Outcome:
     unchanged: bool  # whether the model was already live
     # Of the candidate on the test split, 0 to 1; None if its predictions are NaN
     accuracy: float | None
-    baseline_accuracy: float  # threshold of the recipe, `evaluation.baseline_accuracy`
+    baseline_accuracy: float  # minimum accuracy, see `evaluation.baseline_accuracy`
     # Of the last blessed model on the same images; None without such a model
     previous_accuracy: float | None
     reasons: tuple[str, ...]  # why the model is not blessed, a clause each; empty if it is
@@ -94,7 +95,7 @@ def read_outcome(run_id: str, results: dict[str, NodeResult], recipe: Recipe) ->
         blessed=blessed,
         unchanged=results['Pusher'].cached or custom_property(pushed, 'unchanged') == 1,
         accuracy=candidate[ACCURACY].value,
-        baseline_accuracy=recipe.evaluation.baseline_accuracy,
+        baseline_accuracy=baseline_accuracy(recipe.evaluation, metrics),
         previous_accuracy=previous,
         reasons=() if blessed else (manual_override,) if manual_override else verdict.objections,
         pushed_to=Path(str(destination)) if destination else None,

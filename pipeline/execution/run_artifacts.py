@@ -4,6 +4,8 @@ import dataclasses
 from pathlib import Path
 
 from common.artifacts import folder_of
+from common.features import JUDGED_ONLY
+from common.metadata_queries import custom_property
 from components.image_example_gen.component import EXAMPLES, QUARANTINE
 from components.image_example_gen.ingestion.quarantine import LIST
 from components.image_example_gen.ingestion.span import read_ingested
@@ -50,6 +52,7 @@ def file_of(results: Results, node: str, key: str, name: str) -> Path | None:
 
 
 def example_folders(results: Results) -> list[Path]:
-    """Folders of the records, one per span."""
+    """Folders of the records that the model was trained on, one per span, oldest first."""
     nodes = [results[name] for name in ('ImageExampleGen', 'ImportExampleGen') if name in results]
-    return [folder_of(artifact.uri) for node in nodes for artifact in node.outputs[EXAMPLES]]
+    artifacts = (artifact for node in nodes for artifact in node.outputs[EXAMPLES])
+    return [folder_of(each.uri) for each in artifacts if not custom_property(each, JUDGED_ONLY)]

@@ -106,8 +106,7 @@ def decide(recipe: Recipe, inputs: dict[str, Any]) -> dict[str, str]:
         raise ConfigError(
             'a parameter of this run changes the components of the pipeline: it needs the optional '
             f'components {required or "none"}, but was compiled with {compiled or "none"}; compile '
-            'it again (see data.source, data.window, data.span_range, trainer.warm_start, tuner, '
-            'lite and inference)'
+            'it again (see data.source, trainer.warm_start, tuner, lite and inference)'
         )
     train, reason = True, 'this run was requested'
     if inputs['only_when_new']:

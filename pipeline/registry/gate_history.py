@@ -13,10 +13,18 @@ from common.artifacts import folder_of
 from common.blessing import ManualOverride, read_override
 from common.errors import ModelError
 from common.metadata_queries import Node
-from components.evaluation.gate.verdict import VERDICT, Verdict, read_verdict
+from components.evaluation.gate.verdict import (
+    FAILED,
+    NOT_APPLIED,
+    PASSED,
+    UNDECIDED,
+    VERDICT,
+    Verdict,
+    read_verdict,
+)
 from pipeline.registry.provenance import GATE, Provenance, version_of
 
-_VOTES = {True: ('passed', 'green'), False: ('failed', 'bold red'), None: ('no vote', 'dim')}
+_STYLES = {PASSED: 'green', FAILED: 'bold red', UNDECIDED: 'yellow', NOT_APPLIED: 'dim'}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +84,7 @@ def as_text(decision: GateDecision) -> RenderableType:
     )
     rules = Table(box=None, pad_edge=False, show_header=False)
     for ruling in decision.verdict.rulings:
-        rules.add_row(Text(*_VOTES[ruling.passed]), Text(ruling.reason))
+        rules.add_row(Text(ruling.result, _STYLES[ruling.result]), Text(ruling.reason))
     override = decision.override
     if override is None:
         return Group(head, rules)

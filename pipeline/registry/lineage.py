@@ -80,8 +80,8 @@ def lineage_of(provenance: Provenance, model: Artifact, pusher: Node | None = No
     while parent is not None:
         parents.append(_describe(provenance, parent))
         parent = _parent(provenance, parent)
-    evaluator = provenance.evaluator(model)
-    baseline = evaluator.input('baseline_model') if evaluator else None
+    decision = provenance.decision(model)
+    baseline = decision.input('baseline_model') if decision else None
     return Lineage(
         _describe(provenance, model, pusher),
         tuple(parents),

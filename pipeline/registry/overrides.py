@@ -166,8 +166,8 @@ def _find_model(
 
 
 def _about_blessed(recipe: Recipe, provenance: Provenance, model: Artifact, reason: str) -> About:
-    evaluator = provenance.evaluator(model)
-    evaluation = evaluator.output('evaluation') if evaluator else None
+    decision = provenance.decision(model)
+    evaluation = decision.input('evaluation') if decision else None
     return About(
         recipe=recipe.name,
         model=model.uri,

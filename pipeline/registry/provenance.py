@@ -9,14 +9,14 @@ from ml_metadata.proto.metadata_store_pb2 import Artifact
 
 from common.artifacts import folder_of
 from common.blessing import BLESSING, decision_of, read_override
-from common.features import FINGERPRINT, SPAN
+from common.features import FINGERPRINT, SPAN, TEST_IMAGES
 from common.metadata_queries import Node, component_class, custom_property, read_nodes
 from components.pusher.serving_folder import Note, read_note, versions_in
 
-TRAINER, EVALUATOR, GATE, PUSHER = 'Trainer', 'Evaluator', 'ModelGate', 'Pusher'
+TRAINER, GATE, PUSHER = 'Trainer', 'ModelGate', 'Pusher'
 # Manual overrides. ADOPT: a push that a later run found in the serving folder and recorded.
 ROLLBACK, BLESS, UNBLESS, ADOPT = 'Rollback', 'Bless', 'Unbless', 'Adopt'
-_KINDS = (TRAINER, EVALUATOR, GATE, PUSHER, ROLLBACK, BLESS, UNBLESS, ADOPT)
+_KINDS = (TRAINER, GATE, PUSHER, ROLLBACK, BLESS, UNBLESS, ADOPT)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,15 +67,23 @@ class Provenance:
         return (node for node in self.nodes if node.kind == kind)
 
     def gate_decisions(self) -> Iterator[Node]:
-        """Executions that blessed or rejected a model, oldest first.
-
-        In runs of earlier versions, the Evaluator decided; today it leaves its blessing empty.
-        """
+        """Executions that blessed or rejected a model, oldest first."""
         return (node for node in self.nodes if decision_of(node.output(BLESSING)) is not None)
 
-    def evaluator(self, model: Artifact) -> Node | None:
-        """The first execution that evaluated a model."""
-        return next((node for node in self.of_kind(EVALUATOR) if node.uses(model)), None)
+    def decision(self, model: Artifact) -> Node | None:
+        """The first execution that blessed or rejected a model."""
+        return next((node for node in self.gate_decisions() if node.uses(model)), None)
+
+    def decisions_on_same_images(self, evaluation: Artifact) -> int:
+        """The number of models that were judged on the same test split, with this one."""
+        digest = custom_property(evaluation, TEST_IMAGES)
+        models = {
+            each.id
+            for node in self.of_kind(GATE)
+            if custom_property(node.input('evaluation'), TEST_IMAGES) == digest
+            for each in node.inputs['model']
+        }
+        return len(models) if digest else 1
 
     def pushed(self) -> tuple[Node, ...]:
         """The first execution that pushed each version, lowest version first.

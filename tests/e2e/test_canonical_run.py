@@ -2,6 +2,7 @@
 
 import shutil
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -71,6 +72,14 @@ def test_imports_each_split_of_the_newest_span(home, imported, first):
         copy = read_records(folder.glob(f'Split-{split}/*'), 'GZIP')
         assert len(source) > 3
         assert copy == source
+
+
+def test_index_is_that_of_ingestion(home, imported, first):
+    (folder,) = imported.artifacts_directory.glob('ImportExampleGen/examples/*')
+    before, after = (
+        np.load(each / features.INDEX) for each in (home / 'records' / 'span-12', folder)
+    )
+    assert sorted(each.tobytes() for each in after) == sorted(each.tobytes() for each in before)
 
 
 def test_examples_record_span_and_fingerprint(imported, first):

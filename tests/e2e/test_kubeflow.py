@@ -16,7 +16,12 @@ from pipeline.kubeflow.compiler import compile_kubeflow
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]  # two runs of fourteen processes
 MORE = """
   warm_start: latest_blessed
-evaluation: {baseline_accuracy: 0.0, max_drop: 1.0}
+evaluation:
+  baseline_accuracy: 0.0
+  min_images: 1
+  max_drop: 1
+  max_balanced_drop: 1
+  max_log_loss_rise: 5
 retrain: {webhook_env: HOOK}
 """
 

@@ -22,6 +22,7 @@ data:
   checks: {animated: refuse, max_bad_share: 0.15}
 evaluation:
   baseline_accuracy: 0.9
+  min_images: 10
 """
 BEFORE_TRAINER = {  # without those that are never cached
     'ImageExampleGen',
@@ -31,7 +32,13 @@ BEFORE_TRAINER = {  # without those that are never cached
     'AnomalyGate',
     'Transform',
 }
-NEVER_CACHED = ('PreviousStatistics', 'BaselineResolver', 'Pusher')
+NEVER_CACHED = (
+    'NewestSpans',
+    'PreviousStatistics',
+    'BaselineResolver',
+    'AnchorResolver',
+    'Pusher',
+)
 
 
 def invoke(workspace: Workspace, command: str, *options: str) -> str:
@@ -105,7 +112,7 @@ def test_model_that_breaks_a_rule_is_not_pushed(rejected):
     assert 'no previous model' in accuracy
     assert ' why --config=' in hint
     assert why['blessed'] is False
-    objections = [each['reason'] for each in why['verdict']['rulings'] if each['passed'] is False]
+    objections = [each['reason'] for each in why['verdict']['rulings'] if each['blocks']]
     assert len(objections) == 1
     assert reason == f'NOT BLESSED: {objections[0]}'
 

@@ -29,7 +29,9 @@ def list_models(workspace: Workspace) -> list[dict]:
 def workspace(tmp_path_factory, make_image_folder) -> Workspace:
     folder = tmp_path_factory.mktemp('overrides')
     pets = make_image_folder(folder / 'pets', per_class=80)
-    return Workspace(folder, pets, 'evaluation: {baseline_accuracy: 0.8, max_drop: 0.2}')
+    margins = 'max_drop: 0.2, max_balanced_drop: 0.4, max_log_loss_rise: 5'
+    recipe = f'evaluation: {{baseline_accuracy: 0.8, min_images: 10, {margins}}}'
+    return Workspace(folder, pets, recipe)
 
 
 @pytest.fixture(scope='module')

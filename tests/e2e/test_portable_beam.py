@@ -43,6 +43,7 @@ SMALL = {
     'trainer.feature_extraction.epochs': 1,
     'trainer.fine_tune.epochs': 0,
     'evaluation.baseline_accuracy': 0.0,
+    'evaluation.min_images': 1,
 }
 CLASSES = ('cats', 'dogs')
 THROUGH_BEAM = ('StatisticsGen', 'Evaluator')

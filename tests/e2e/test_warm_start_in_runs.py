@@ -16,7 +16,8 @@ SMALL = (
     'trainer={image_size: 32, alpha: 0.35, weights: random, batch_size: 16, seed: 1, '
     'warm_start: latest_blessed, feature_extraction: {epochs: 1}, fine_tune: '
     '{from_layer: 0, batch_norm: train, epochs: 10, learning_rate: 0.01}}',
-    'evaluation={baseline_accuracy: 0.0, max_drop: 1.0}',
+    'evaluation={baseline_accuracy: 0.0, min_images: 1, max_drop: 1, max_balanced_drop: 1, '
+    'max_log_loss_rise: 5}',
     'data.splits={train: 3, eval: 1, test: 1}',
 )
 CLASSES = ('cat', 'dog', 'fox')

@@ -1,5 +1,6 @@
 """Hashes of code and weights in the cache keys of nodes."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -27,6 +28,10 @@ WITH_CODE = {
     'Transform',
     'Tuner',
     'Trainer',
+    'Predictor',
+    'live_predictor',
+    'best_predictor',
+    'HeldOutFilter',
     'Evaluator',
     'RobustnessEvaluator',
     'ServingCheck',
@@ -35,6 +40,9 @@ WITH_CODE = {
     'UnlabelledExampleGen',
     'BulkInferrer',
 }
+PREDICTORS = {'Predictor', 'live_predictor', 'best_predictor'}
+JUDGED = {'HeldOutFilter', 'Evaluator', 'RobustnessEvaluator'}  # nodes that leave out images
+PREDICTING = {*PREDICTORS, 'Evaluator', 'RobustnessEvaluator', 'BulkInferrer'}
 
 
 @pytest.fixture
@@ -125,6 +133,22 @@ def test_finds_all_modules_that_python_imports():
     assert len(loaded) > 20
 
 
+@pytest.mark.parametrize(
+    ('key', 'value'), [('data.splits.train', 8), ('data.group_by', {'pattern': '^(.)'})]
+)
+def test_split_settings_reach_the_trainer(tmp_path, key, value):
+    def splitting(*changes):
+        overrides = [('workdir', str(tmp_path)), ('data.source', 'folder'), *changes]
+        pipeline = create_pipeline(load_recipe('demo', overrides), ('cat', 'dog'), 100)
+        (trainer,) = (each for each in pipeline.components if each.id == 'Trainer')
+        return json.loads(trainer.exec_properties['custom_config'])['splitting']
+
+    before, after = splitting(), splitting((key, value))
+
+    assert before.keys() == after.keys() == {'data.splits', 'data.group_by'}
+    assert before != after
+
+
 @pytest.fixture(scope='module')
 def changed_nodes(tmp_path_factory):
     """`changed_nodes(file)`: IDs of nodes whose parameters change with the file."""
@@ -173,6 +197,8 @@ def changed_nodes(tmp_path_factory):
         ('components/evaluation/metrics/counts.py', {'Evaluator'}),
         ('components/evaluation/metrics/slices.py', {'Evaluator'}),
         ('components/evaluation/gate/rules.py', {'ModelGate'}),
+        ('components/evaluation/held_out/held_out_files.py', JUDGED),
+        ('components/inference/classifier.py', PREDICTING),
         ('components/evaluation/robustness/corruptions.py', {'RobustnessEvaluator'}),
         ('components/anomaly_gate/statistics_comparison.py', {'AnomalyGate'}),
         ('components/serving_check/probe.py', {'ServingCheck'}),

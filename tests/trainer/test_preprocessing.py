@@ -1,13 +1,55 @@
-"""Decoding and resizing of images."""
+"""Decoding, orientation and resizing of images."""
 
+import functools
 import io
+import struct
 
+import image_bytes
 import numpy as np
 import PIL.Image
+import pytest
 import tensorflow as tf
+from odd_images import ODD, Accepted
 
 from common import features
-from trainer.preprocessing import decode_and_resize, preprocessing_fn
+from components.image_example_gen.inspection.config import CheckConfig
+from components.image_example_gen.inspection.examine import examine
+from trainer.preprocessing import LARGE, decode_and_resize, preprocessing_fn
+
+MODEL, ORIENTATION = 0x0110, 0x0112  # EXIF tags
+TEXT, SHORT, LONG = 2, 3, 4  # types of their values
+ODD_FILES = {
+    name: odd.contents
+    for name, odd in ODD.items()
+    if name.startswith(('JPEG', 'PNG')) and isinstance(odd.outcome, Accepted)
+}
+PNG = image_bytes.encoded(image_bytes.quarters(), 'PNG')
+
+
+@functools.cache
+def decoder(size):
+    """`decode_and_resize` as a graph."""
+    strings = tf.TensorSpec([None], tf.string)
+    return tf.function(lambda each: decode_and_resize(each, size), [strings], autograph=False)
+
+
+def decoded(files, size=24):
+    return decoder(size)(tf.constant([*files])).numpy()
+
+
+def ingested(files):
+    return [examine(contents, CheckConfig()).contents for contents in files]
+
+
+def exif(*tags, count=None, head=b'II*\0'):
+    """EXIF data of tags with type, number and value."""
+    entries = b''.join(struct.pack('<HHII', *tag) for tag in tags)
+    count = len(tags) if count is None else count
+    return b'Exif\0\0' + head + struct.pack('<IH', 8, count) + entries + bytes(4)
+
+
+def with_exif(*tags, **options):
+    return image_bytes.with_app1(image_bytes.jpeg(), exif(*tags, **options))
 
 
 def encoded(pixels, image_format='PNG'):
@@ -35,3 +77,72 @@ def test_decodes_grayscale_jpeg_and_colour_png_in_one_batch():
     outputs = preprocessing_fn(inputs, {'image_size': 8})
     assert outputs[features.IMAGE_XF].numpy()[:, 4, 4].tolist() == [[128, 128, 128], [255, 0, 10]]
     assert outputs[features.LABEL_XF].numpy().tolist() == [0, 1]
+
+
+@pytest.mark.parametrize('byte_order', ['<', '>'])
+def test_turns_images_upright(byte_order):
+    files = [
+        image_bytes.turned(orientation, kind, byte_order)
+        for kind in ('JPEG', 'PNG')
+        for orientation in range(1, 9)
+    ]
+    upright = decoded([image_bytes.encoded(image_bytes.quarters(), 'PNG')])
+    np.testing.assert_allclose(decoded(files), upright.repeat(len(files), axis=0), atol=3)
+
+
+def test_decodes_files_like_their_ingested_copies():
+    files = [*ODD_FILES.values()]
+    before, after = decoded(files), decoded(ingested(files))
+    assert len(files) > 30
+    for name, served, trained in zip(ODD_FILES, before, after, strict=True):
+        np.testing.assert_allclose(served, trained, atol=1, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    'contents',
+    [
+        with_exif((ORIENTATION, SHORT, 1, 0)),
+        with_exif((ORIENTATION, SHORT, 1, 9)),
+        with_exif((ORIENTATION, LONG, 1, 2**31)),
+        with_exif((ORIENTATION, TEXT, 2, 6)),
+        with_exif((ORIENTATION, SHORT, 0, 6)),
+        with_exif((ORIENTATION, SHORT, 1, 6), count=0),
+        with_exif((ORIENTATION, SHORT, 1, 6), head=b'II+\0'),
+        with_exif((MODEL, TEXT, 8, 5000), (ORIENTATION, SHORT, 1, 6)),
+        image_bytes.with_app1(image_bytes.jpeg(), b'Exif\0\0MM'),
+        image_bytes.with_app1(image_bytes.jpeg(), b'Exif\0\0II*\0\xff\xff\xff\xff'),
+    ],
+)
+def test_ignores_damaged_orientation_as_ingestion_does(contents):
+    assert ingested([contents]) == [contents]
+    np.testing.assert_array_equal(decoded([contents]), decoded([image_bytes.jpeg()]))
+
+
+@pytest.mark.parametrize(
+    'contents',
+    [
+        with_exif((MODEL, TEXT, 4, 0), (ORIENTATION, LONG, 1, 3)),
+        with_exif((ORIENTATION, SHORT, 1, 6), (ORIENTATION, SHORT, 1, 3)),
+        PNG[:-12] + image_bytes.chunk(b'eXIf', exif((ORIENTATION, SHORT, 1, 3))) + PNG[-12:],
+    ],
+    ids=['of another type', 'twice', 'at the end of a PNG'],
+)
+def test_reads_unusual_orientation_as_ingestion_does(contents):
+    turned = decoded([PNG])[:, ::-1, ::-1]
+    np.testing.assert_allclose(decoded([contents]), turned, atol=3)
+    np.testing.assert_allclose(decoded(ingested([contents])), turned, atol=3)
+
+
+@pytest.mark.parametrize('kind', ['JPEG', 'PNG'])
+def test_large_images_are_antialiased(kind):
+    stripes = np.zeros((3000, 4000), np.uint8)
+    stripes[::2] = stripes[:, ::2] = 255
+    image = decoded([encoded(stripes, kind)], size=32)
+    assert np.abs(image - 191).max() < 4  # three quarters are white
+
+
+def test_other_images_are_interpolated_as_by_keras():
+    width = LARGE * 24 - 1
+    files = [image_bytes.jpeg(image_bytes.natural(0, (width, width - 30)))]
+    pixels = tf.io.decode_image(files[0], channels=3)
+    np.testing.assert_array_equal(decoded(files)[0], np.round(tf.image.resize(pixels, (24, 24))))

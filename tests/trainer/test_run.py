@@ -1,13 +1,18 @@
 """The Trainer and the Tuner, called as by TFX."""
 
+import shutil
 import types
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 from training_jobs import small_mobilenet
 
+from common.features import INDEX
+from components.image_example_gen.ingestion.duplicates import IMAGE
 from trainer.model import backbone
 from trainer.run import run_fn
+from trainer.training.trained_images import read_trained_images
 from trainer.tune import tuner_fn
 
 
@@ -15,12 +20,23 @@ def test_trainer_and_tuner_write_their_files(tmp_path, small_job, monkeypatch):
     monkeypatch.setattr(backbone, '_build_mobilenet', lambda config: small_mobilenet())
     job = small_job(augment={'flip': True}, warm_start='latest_blessed')
     tuner = {'trials': 1, 'space': {'batch_size': [4]}}
+    config = {'train': job.config.model_dump(), 'classes': job.classes}
+    index = np.zeros(3, IMAGE)
+    index['sha256'][:, 0], index['split'] = [3, 2, 1], [0, 1, 2]
+    folder = tmp_path / 'span-1'
+    folder.mkdir()
+    np.save(folder / INDEX, index)
+    files = {}
+    for name, split in job.splits.items():
+        files[name] = shutil.copytree(
+            Path(split.record_files.files[0]).parent, folder / f'Split-{name}'
+        )
     fn_args = types.SimpleNamespace(
-        custom_config={'train': job.config.model_dump(), 'classes': job.classes, 'tuner': tuner},
+        custom_config={**config, 'splitting': {'data.group_by': None}, 'tuner': tuner},
         hyperparameters=None,
         transform_graph_path=str(Path(job.transform.transform_savedmodel_dir).parent),
-        train_files=[*job.splits['train'].files],
-        eval_files=[*job.splits['eval'].files],
+        train_files=[f'{files["train"]}/train-*'],
+        eval_files=[f'{files["eval"]}/eval-*'],
         base_model=None,
         model_run_dir=str(tmp_path / 'run'),
         serving_model_dir=str(tmp_path / 'model' / 'Format-Serving'),
@@ -30,8 +46,10 @@ def test_trainer_and_tuner_write_their_files(tmp_path, small_job, monkeypatch):
     search.search(verbose=0)
     fn_args.hyperparameters = search.get_best_hyperparameters()[0].get_config()
     run_fn(fn_args)
-    files = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob('*.json')}
-    names = {'run/history.json', 'run/network.json', 'run/timings.json'}
-    assert names | {'model/weights/architecture.json'} <= files
+    written = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob('*.json')}
+    names = {f'run/{name}.json' for name in ('history', 'calibration', 'network', 'timings')}
+    assert names | {'model/weights/architecture.json'} <= written
+    trained_on = read_trained_images(tmp_path / 'model')
+    assert trained_on['sha256'][:, 0].tolist() == [2, 3]  # those of train and eval
     assert (tmp_path / 'run/figures/augmented_views.png').is_file()
     assert 'serve_images' in tf.saved_model.load(fn_args.serving_model_dir).signatures

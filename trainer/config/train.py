@@ -69,8 +69,20 @@ class AugmentConfig(StrictModel):
     rotation: float = Field(0.0, ge=0, le=0.5, description='maximum, as a fraction of 360 degrees')
     zoom: float = Field(0.0, ge=0, lt=1, description='maximum relative change of scale')
     cached_views: int = Field(
-        3, ge=1, description='augmented views per image in the activation cache'
+        3,
+        ge=0,
+        description='views per image in the activation cache: the plain image and augmented ones; '
+        '0: new views in each epoch, which then runs the frozen layers too',
     )
+
+    @model_validator(mode='after')
+    def _check_views(self) -> 'AugmentConfig':
+        if self.active and self.cached_views == 1:
+            raise ValueError(
+                'cached_views is 1, which is the plain image; use 2 or more, or 0 for new views in '
+                'each epoch'
+            )
+        return self
 
     @property
     def active(self) -> bool:
@@ -111,10 +123,20 @@ class TrainConfig(StrictModel):
     seed: int = Field(0, ge=0, lt=2**20)
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     class_weights: ClassWeights | None = Field(
-        None, description="weights in the loss: 'balanced' or a number for each class name"
+        None,
+        description="weights in the training and validation loss: 'balanced' or a number for each "
+        'class name',
+    )
+    calibrate: bool = Field(
+        True,
+        description='divide the logits of an overconfident model by a temperature fitted on the '
+        'validation split',
     )
     threshold: float = Field(
-        0.5, gt=0, lt=1, description='minimum probability to predict the second of two classes'
+        0.5,
+        gt=0,
+        lt=1,
+        description='minimum probability, after calibration, to predict the second of two classes',
     )
     precision: Literal['auto', 'float32', 'mixed'] = Field(
         'auto', description='auto: bfloat16 on CPUs that support it; mixed: also float16 on GPUs'

@@ -30,6 +30,10 @@ class CachedTensors(Batches):
     record: np.dtype  # from `record_type`
 
     @property
+    def are_images(self) -> bool:  # type: ignore[override]
+        return self.record['tensor'].base == np.uint8
+
+    @property
     def shuffle_buffer(self) -> int:  # type: ignore[override]
         return _SHUFFLE_BYTES // self.record['tensor'].itemsize
 
@@ -39,7 +43,7 @@ class CachedTensors(Batches):
         raw = tf.io.decode_raw(records, tf.uint8, little_endian=True)
         raw = tf.ensure_shape(raw, [records.shape[0], self.record.itemsize])
         tensors = raw[:, :size]
-        if tensor.base != np.uint8:
+        if not self.are_images:
             tensors = tf.bitcast(tf.reshape(tensors, [-1, size // 2, 2]), tf.float16)
         labels = tf.bitcast(raw[:, size:], tf.float32)
         shape = [-1 if records.shape[0] is None else records.shape[0], *tensor.shape]

@@ -5,12 +5,14 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
 
 from common import features
+from trainer.data.record_files import RecordFiles, open_records
 
 _MAX_PASSES = 60  # divisible by common numbers of views; building one takes about 10 ms
 
@@ -23,6 +25,7 @@ class Batches(abc.ABC):
     labels: np.ndarray  # in order, [count]
     decode: Decode  # from serialised records, string [batch]
     shuffle_buffer: int  # maximum number of records in memory
+    are_images: bool  # pixels in 0..255, else activations
 
     @property
     def count(self) -> int:
@@ -62,43 +65,34 @@ class Batches(abc.ABC):
 class ImageSplit(Batches):
     """The images of one split, decoded and resized on reading: uint8 [batch, size, size, 3]."""
 
-    files: tuple[str, ...]  # TFRecords of raw `tf.Example`s from ExampleGen
-    labels: np.ndarray
+    record_files: RecordFiles  # of raw `tf.Example`s from ExampleGen
     decode: Decode
     shuffle_buffer: int = 4096
+    are_images: bool = True
+
+    @property
+    def labels(self) -> np.ndarray:  # type: ignore[override]
+        return self.record_files.labels
 
     def records(self, count: int) -> list[bytes]:
-        """Returns the first `count` serialised examples, or all if there are fewer."""
+        """Returns `count` serialised examples, chosen by digest, or all if there are fewer."""
         return list(self._records().take(count).as_numpy_iterator())
 
     def _records(self, epoch: int = 0) -> tf.data.Dataset:
-        return _read(self.files)
+        return self.record_files.dataset()
 
 
 def open_splits(
     patterns: Mapping[str, Sequence[str]], transform: tft.TFTransformOutput
 ) -> dict[str, ImageSplit]:
-    """Opens splits, given glob patterns of TFRecord files by name, and reads their labels."""
+    """Opens splits, given glob patterns of TFRecord files by name."""
     decode = _make_decode(transform)
-    spec = {features.LABEL: transform.raw_feature_spec()[features.LABEL]}
+    label = transform.raw_feature_spec()[features.LABEL]
     splits = {}
     for name, globs in patterns.items():
-        files = tuple(sorted(path for pattern in globs for path in tf.io.gfile.glob(pattern)))
-        examples = _read(files).batch(64).map(lambda each: tf.io.parse_example(each, spec))
-        labels = [batch[features.LABEL].ravel() for batch in examples.as_numpy_iterator()]
-        splits[name] = ImageSplit(files, np.concatenate([[], *labels]), decode)
+        files = sorted(Path(path) for pattern in globs for path in tf.io.gfile.glob(pattern))
+        splits[name] = ImageSplit(open_records(files, label), decode)
     return splits
-
-
-def _read(files: Sequence[str]) -> tf.data.Dataset:
-    # The standard ExampleGens write gzipped files.
-    compression = 'GZIP' if files and files[0].endswith('.gz') else ''
-    return tf.data.Dataset.from_tensor_slices(tf.constant(files, tf.string)).interleave(
-        lambda path: tf.data.TFRecordDataset(path, compression_type=compression),
-        cycle_length=4,
-        num_parallel_calls=tf.data.AUTOTUNE,
-        deterministic=True,
-    )
 
 
 def _make_decode(transform: tft.TFTransformOutput) -> Decode:

@@ -24,13 +24,15 @@ def scale(images: tf.Tensor) -> tf.Tensor:
 
 
 class Embedder:
-    """Computes the cached tensors of each split, with `views` variants of each training image."""
+    """Computes the cached tensors of each split, with `views` variants of each training image.
+
+    The first view is the plain image.
+    """
 
     def __init__(self, backbone: Backbone, config: TrainConfig, directory: Path) -> None:
         """Writes caches to `directory`, for the stages of `config` that have epochs."""
         self._config, self._directory = config, directory
         self._stages = plan_stages(config, backbone)
-        self._caches_images = backbone.trunk is None and 'fine_tune' in self._stages
         self.views = max(stage.views for stage in self._stages.values())
         self._augment = tf.function(
             lambda images, seed: augmentation.augment(images, config.augment, seed), autograph=False
@@ -41,42 +43,43 @@ class Embedder:
 
     def embed(self, name: str, split: Batches) -> dict[str, CachedTensors]:
         """Caches a split of images for each stage; only the split 'train' is augmented."""
-        augmented = name == 'train' and self._config.augment.active
-        views = self.views if augmented else 1
+        views = self.views if name == 'train' else 1
         writers = {
-            key: CacheWriter(
-                self._directory / f'{name}-{key}', min(stage.views, views), stage.record
+            stage: CacheWriter(
+                self._directory / f'{name}-{number}', min(stage.views, views), stage.record
             )
-            for key, stage in self._stages.items()
+            for number, stage in enumerate(dict.fromkeys(self._stages.values()))
         }
         label = f'{name} images, {views} view{"s"[: views - 1]}'
         with console.bar(label, split.count * views) as bar:
             for number, (batch, labels) in enumerate(split.batches(_BATCH)):
-                if self._caches_images:
-                    writers['fine_tune'].append(0, batch.numpy(), labels.numpy())
+                for stage in (each for each in writers if each.holds_images):
+                    writers[stage].append(0, batch.numpy(), labels.numpy())
                 for view in range(views):
                     seed = tf.constant([self._config.seed * 1000 + view, number], tf.int32)
-                    inputs = self._augment(batch, seed) if augmented else batch
+                    inputs = self._augment(batch, seed) if view else batch
                     for key, tensors in self._network(inputs).items():
-                        writers[key].append(view, tensors.numpy(), labels.numpy())
+                        writers[self._stages[key]].append(view, tensors.numpy(), labels.numpy())
                     bar.advance(len(labels))
-        return {key: writer.finish() for key, writer in writers.items()}
+        written = {stage: writer.finish() for stage, writer in writers.items()}
+        return {key: written[stage] for key, stage in self._stages.items()}
 
 
 def _frozen_network(
     backbone: Backbone, stages: dict[str, CachedStage]
 ) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
     """Returns a function from uint8 images to the activations that the stages read."""
+    read = {key for key, stage in stages.items() if not stage.holds_images}
     pool = keras.layers.GlobalAveragePooling2D(dtype='float32')
     trunk = backbone.trunk and fold(backbone.trunk)
-    top = backbone.top and 'feature_extraction' in stages and fold(backbone.top)
+    top = backbone.top and 'feature_extraction' in read and fold(backbone.top)
 
     def network(images: tf.Tensor) -> dict[str, tf.Tensor]:
         boundary = trunk(scale(images)) if trunk else scale(images)
         outputs = {}
-        if trunk and 'fine_tune' in stages:
+        if 'fine_tune' in read:
             outputs['fine_tune'] = boundary
-        if 'feature_extraction' in stages:
+        if 'feature_extraction' in read:
             outputs['feature_extraction'] = pool(top(boundary) if top else boundary)
         return outputs
 

@@ -22,7 +22,7 @@ class StageData:
     # [batch, 1]. Labels are the fraction of the second class, [batch, 1], for two classes, and the
     # fraction of each class, [batch, classes], for three or more
     train: tf.data.Dataset
-    eval: tf.data.Dataset  # inputs and labels of the validation split, once and in order
+    eval: tf.data.Dataset  # the same of the validation split, once and in order
     steps: int  # batches per epoch
 
 
@@ -40,16 +40,15 @@ def make_stage_data(
     batches = train.shuffled_batches(batch_size, epochs, config.seed)
     batches = _encode_labels(batches, classes).repeat()
     weights = class_weights(config, classes, train.labels)
-    if from_images or weights is not None:
-        batches = _augment(batches, config, weights, from_images=from_images).prefetch(
-            tf.data.AUTOTUNE
-        )
     eval_batch = _batch_size(max(config.batch_size, _EVAL_BATCH), validation.count)
     eval_batches = _encode_labels(validation.batches(eval_batch), classes)
     if from_images:
+        batches = _augment(batches, config).prefetch(tf.data.AUTOTUNE)
         eval_batches = eval_batches.map(
             lambda images, labels: (scale(images), labels), num_parallel_calls=tf.data.AUTOTUNE
         )
+    if weights is not None:  # those of the train split, also for the validation loss
+        batches, eval_batches = (_add_weights(each, weights) for each in (batches, eval_batches))
     return StageData(batches, eval_batches, train.count // batch_size)
 
 
@@ -73,27 +72,33 @@ def _encode_labels(batches: tf.data.Dataset, classes: Sequence[str]) -> tf.data.
     return batches.map(one_hot, num_parallel_calls=tf.data.AUTOTUNE)
 
 
-def _augment(
-    batches: tf.data.Dataset, config: TrainConfig, weights: np.ndarray | None, *, from_images: bool
-) -> tf.data.Dataset:
-    """Augments and scales images, and adds sample weights."""
+def _augment(batches: tf.data.Dataset, config: TrainConfig) -> tf.data.Dataset:
+    """Augments and scales images."""
 
     @tf.autograph.experimental.do_not_convert
-    def change(number: tf.Tensor, batch: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, ...]:
-        inputs, labels = batch
-        if from_images:
-            if config.augment.active:
-                seed = tf.stack([config.seed, tf.cast(number, tf.int32)])
-                view_seed, _ = tf.unstack(tf.random.split(seed, 2))
-                inputs = augmentation.augment(inputs, config.augment, view_seed)
-            inputs = scale(inputs)
-        if weights is None:
-            return inputs, labels
+    def change(
+        number: tf.Tensor, batch: tuple[tf.Tensor, tf.Tensor]
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        images, labels = batch
+        if config.augment.active:
+            seed = tf.stack([config.seed, tf.cast(number, tf.int32)])
+            view_seed, _ = tf.unstack(tf.random.split(seed, 2))
+            images = augmentation.augment(images, config.augment, view_seed)
+        return scale(images), labels
+
+    return batches.enumerate().map(change, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def _add_weights(batches: tf.data.Dataset, weights: np.ndarray) -> tf.data.Dataset:
+    """Adds the weight of each image's class, float32 [batch, 1], given those of all classes."""
+
+    @tf.autograph.experimental.do_not_convert
+    def add(inputs: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, ...]:
         if labels.shape[-1] == 1:
             return inputs, labels, weights[0] + (weights[1] - weights[0]) * labels
         return inputs, labels, tf.linalg.matmul(labels, weights[:, np.newaxis])
 
-    return batches.enumerate().map(change, num_parallel_calls=tf.data.AUTOTUNE)
+    return batches.map(add, num_parallel_calls=tf.data.AUTOTUNE)
 
 
 def class_weights(

@@ -1,13 +1,13 @@
 """Detects incomplete JPEG and PNG files with TensorFlow operations, inside the serving graph.
 
-`tf.io.decode_image` fails for the whole batch if one image is undecodable. These checks run before
-decoding and follow the format rules of ingestion: they reject other formats and truncated files.
-They cannot detect corruption inside the compressed data.
+These checks run before decoding and follow the format rules of ingestion: they reject other formats
+and truncated files, of which TensorFlow decodes some.
 """
 
 import tensorflow as tf
 
-_JPEG, _PNG = b'\xff\xd8\xff', b'\x89PNG\r\n\x1a\n'
+from trainer.orientation import JPEG, PNG, contains
+
 _PNG_END = b'\0\0\0\0IEND\xaeB`\x82'  # the empty last chunk: length, name and checksum
 _JPEG_END = b'\xff\xd9'
 # A PNG of one white pixel, decoded in place of a rejected image.
@@ -33,14 +33,9 @@ def is_complete(encoded: tf.Tensor) -> tf.Tensor:
 
     Ignores bytes after the end of the image.
     """
-    png, jpeg = (tf.strings.substr(encoded, 0, len(magic)) == magic for magic in (_PNG, _JPEG))
+    png, jpeg = (tf.strings.substr(encoded, 0, len(magic)) == magic for magic in (PNG, JPEG))
     scans = _scans(tf.where(jpeg, encoded, ''))
-    return (png & _contains(tf.where(png, encoded, ''), _PNG_END)) | _contains(scans, _JPEG_END)
-
-
-def _contains(encoded: tf.Tensor, marker: bytes) -> tf.Tensor:
-    # Not a regular expression: those of TensorFlow have to be UTF-8.
-    return tf.strings.split(encoded, marker, maxsplit=1).row_lengths() > 1
+    return (png & contains(tf.where(png, encoded, ''), _PNG_END)) | contains(scans, _JPEG_END)
 
 
 def _scans(encoded: tf.Tensor) -> tf.Tensor:

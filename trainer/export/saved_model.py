@@ -19,7 +19,7 @@ class ServingModel(tf.Module):
     """Serving signatures: probability, class and logit of each image.
 
     Preprocessing uses the transform graph, which prevents training-serving skew. The prediction for
-    an incomplete or unsupported image file is NaN, with an empty class; the other images of the
+    an undecodable or unsupported image file is NaN, with an empty class; the other images of the
     batch are unaffected.
     """
 
@@ -72,10 +72,10 @@ class ServingModel(tf.Module):
         return explain
 
     def _apply_network(self, image_bytes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns feature map and logits; the logits of incomplete images are NaN."""
-        pixels, complete = self._decode(image_bytes)
+        """Returns feature map and logits; the logits of undecodable images are NaN."""
+        pixels, decodable = self._decode(image_bytes)
         feature_map, logits = self._network(pixels)
-        return feature_map, tf.where(complete[:, tf.newaxis], logits, float('nan'))
+        return feature_map, tf.where(decodable[:, tf.newaxis], logits, float('nan'))
 
     def _predict(self, logits: tf.Tensor) -> _Predictions:
         name = tf.gather(tf.constant(self._classes), self._labels(logits))
@@ -108,12 +108,25 @@ def _make_decode(
     # The graph has no lookup tables; with one, saving would fail.
     preprocess = transform.transform_features_layer()
 
+    @tf.autograph.experimental.do_not_convert
+    def decode_one(number: tf.Tensor, contents: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        sparse = tf.sparse.from_dense(contents[tf.newaxis, tf.newaxis])
+        return number, preprocess({features.IMAGE_BYTES: sparse})[features.IMAGE_XF][0]
+
     def decode(image_bytes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns pixels, and whether each image is complete; else its pixels are meaningless."""
+        """Returns pixels, and whether each image is decodable; otherwise its pixels are 0."""
         complete = is_complete(image_bytes)
-        values = tf.where(complete, image_bytes, PIXEL)
-        sparse = tf.sparse.from_dense(values[:, tf.newaxis])
-        return preprocess({features.IMAGE_BYTES: sparse})[features.IMAGE_XF], complete
+        # With one image more: at least one has to be decodable.
+        values = tf.concat([tf.where(complete, image_bytes, PIXEL), [PIXEL]], axis=0)
+        count = tf.size(values, tf.int64)
+        # Only `tf.data` can continue after an error of an operation.
+        images = tf.data.Dataset.from_tensor_slices((tf.range(count), values))
+        decodable = images.map(decode_one, num_parallel_calls=tf.data.AUTOTUNE).ignore_errors()
+        numbers, pixels = decodable.batch(count).get_single_element()
+        shape = tf.stack([count, *pixels.shape[1:]])
+        pixels = tf.scatter_nd(numbers[:, tf.newaxis], pixels, shape)
+        decoded = tf.scatter_nd(numbers[:, tf.newaxis], tf.ones_like(numbers, bool), [count])
+        return pixels[:-1], complete & decoded[:-1]
 
     return decode
 

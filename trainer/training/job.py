@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow_transform as tft
@@ -22,7 +23,7 @@ from trainer.data.embedding import Embedder
 from trainer.model.backbone import build_backbone
 from trainer.model.network import Network, build_head
 from trainer.training import devices
-from trainer.training.warm_start import load_weights
+from trainer.training.warm_start import describe, load_weights
 
 # Console names of the stages, and their input splits, by their keys in the recipe.
 STAGES = {'feature_extraction': 'stage 1, head', 'fine_tune': 'stage 2, fine-tuning'}
@@ -60,6 +61,12 @@ class Job:
     splits: Mapping[str, ImageSplit]  # 'train' and 'eval'
     timings: Timings
     base_model: str | None = None  # path of the SavedModel for a warm start, from TFX
+    splitting: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # by key of the recipe
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """The properties that a base model must share."""
+        return describe(self.config, self.classes, self.splitting)
 
     def start(self) -> tuple[Network, bool]:
         """Returns the network and whether its weights are those of the base model (warm start)."""
@@ -67,7 +74,7 @@ class Job:
         if self.config.warm_start is None:
             return network, False
         try:
-            folder = load_weights(network, self.config, self.classes, self.base_model)
+            folder = load_weights(network, self.description, self.base_model)
         except ModelError as reason:
             _log.info('no warm start: %s; starting from %s', reason, self.config.weights)
             return network, False

@@ -32,7 +32,7 @@ def train(
         if not stage.epochs:
             continue
         fine_tuning = key == 'fine_tune'
-        from_images = not job.config.cache or (fine_tuning and not network.backbone.trunk)
+        from_images = inputs[key]['train'].are_images
         network.backbone.freeze(fine_tuning=fine_tuning)
         model = _build(job.config, network, fine_tuning=fine_tuning, from_images=from_images)
         data = make_stage_data(

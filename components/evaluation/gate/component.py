@@ -10,8 +10,8 @@ from tfx.types import Artifact, standard_artifacts
 from common.artifacts import folder_of
 from common.blessing import record_decision
 from components.evaluation.config import EvaluationConfig
-from components.evaluation.gate.rules import FLOOR, apply_rules
-from components.evaluation.gate.verdict import write_verdict
+from components.evaluation.gate.rules import FLOOR, apply_rules, becomes_anchor
+from components.evaluation.gate.verdict import UNDECIDED, write_verdict
 from components.evaluation.metrics.evaluation_files import read_evaluation
 from components.serving_check.measurements import MEASUREMENTS_FILE, Measurements
 
@@ -36,26 +36,32 @@ def ModelGate(
     blessing: OutputArtifact[standard_artifacts.ModelBlessing],
     verdict: OutputArtifact[ModelVerdict],
     baseline_model: InputArtifact[standard_artifacts.Model] = None,
+    anchor_model: InputArtifact[standard_artifacts.Model] = None,
 ) -> None:
-    """Blesses a model that fails no rule; the blessing is like that of TFX's Evaluator.
+    """Blesses a model that no rule blocks; the blessing is like that of TFX's Evaluator.
 
-    `infra_blessing` is the output of ServingCheck, and `baseline_model` the last blessed model, if
-    any. `config` is an `EvaluationConfig` and `classes` the class names by label, as JSON.
+    `infra_blessing` is the output of ServingCheck, `baseline_model` the live model, and
+    `anchor_model` the best model so far, if it is not the live one. The blessing states which model
+    is the best from then on. `config` is an `EvaluationConfig` and `classes` the class names by
+    label, as JSON.
     """
     measured = folder_of(infra_blessing.uri) / MEASUREMENTS_FILE
     names = tuple(json.loads(classes))
+    evaluated = read_evaluation(folder_of(evaluation.uri), names, threshold)
     result = apply_rules(
-        read_evaluation(folder_of(evaluation.uri), names, threshold),
+        evaluated,
         Measurements.model_validate_json(measured.read_bytes()),
         EvaluationConfig.model_validate_json(config),
     )
     write_verdict(result, folder_of(verdict.uri))
+    best = model if becomes_anchor(evaluated, result) else anchor_model or baseline_model
     record_decision(
         blessing.mlmd_artifact,
         result.blessed,
         model.mlmd_artifact,
         baseline_model.mlmd_artifact if baseline_model else None,
+        best.mlmd_artifact if best else None,
     )
     for each in result.rulings:
-        if each.rule == FLOOR and each.passed is None:  # the summary prints failed rules
+        if each.rule == FLOOR and each.result == UNDECIDED:  # the summary prints what blocks
             _log.info(each.reason)

@@ -1,70 +1,210 @@
-"""Rules of ModelGate: compare measurements with the thresholds of the recipe."""
+"""Rules of ModelGate: compare measurements with the thresholds of the recipe and with other models.
+
+`docs/decisions/0017-non-inferiority.md` has the statistics.
+"""
 
 import itertools
 from collections.abc import Iterator
 
-from components.evaluation.config import EvaluationConfig, slice_name
-from components.evaluation.gate.verdict import Ruling, Verdict
-from components.evaluation.results import ACCURACY, Evaluation, ModelResult
+from components.evaluation.config import CLASS, EvaluationConfig, slice_name
+from components.evaluation.gate.paired import (
+    ANCHOR_CONFIDENCE,
+    CONFIDENCE,
+    Comparison,
+    compare,
+    compare_balanced,
+    compare_log_loss,
+    is_better,
+    power_in_words,
+)
+from components.evaluation.gate.verdict import (
+    FAILED,
+    NOT_APPLIED,
+    PASSED,
+    UNDECIDED,
+    Result,
+    Ruling,
+    Verdict,
+)
+from components.evaluation.results import (
+    ACCURACY,
+    BALANCED_ACCURACY,
+    Evaluation,
+    ModelResult,
+    SliceResult,
+)
 from components.serving_check.measurements import Measurements
 
 FLOOR = 'floor'
 _LATENCY = 'latency per image on one core'
 _ROUNDING = 1e-9  # tolerance for the difference of two shares
 
-_Rulings = Iterator[tuple[str, bool | None, str]]  # fields of Ruling
+_Rulings = Iterator[Ruling]
 
 
 def apply_rules(
-    evaluation: Evaluation, measurements: Measurements, config: EvaluationConfig
+    evaluation: Evaluation,
+    measurements: Measurements,
+    config: EvaluationConfig,
 ) -> Verdict:
     """Applies every rule to a candidate model."""
-    rules = _predictions(evaluation, config), _serving(measurements), _limits(measurements, config)
-    found = itertools.chain.from_iterable(rules)
-    rulings = (Ruling(rule=rule, passed=passed, reason=reason) for rule, passed, reason in found)
-    return Verdict(rulings=tuple(rulings))
+    rules = (
+        _predictions(evaluation, config),
+        _serving(measurements),
+        _limits(measurements, config),
+    )
+    return Verdict(rulings=tuple(itertools.chain.from_iterable(rules)))
+
+
+def becomes_anchor(evaluation: Evaluation, verdict: Verdict) -> bool:
+    """Whether the candidate is the best model from now on.
+
+    It is the first one, or it is shown to be better than the best model so far. A higher value is
+    not enough: by chance, a slightly worse model would often take its place.
+    """
+    before = evaluation.anchor or evaluation.baseline
+    if not verdict.blessed or before is None:
+        return verdict.blessed
+    pairs = before.overall.pairs
+    return pairs is not None and is_better(pairs.counts)
+
+
+def baseline_accuracy(config: EvaluationConfig, evaluation: Evaluation) -> float:
+    """The minimum accuracy: that of the recipe, or by the classes and their shares."""
+    if config.baseline_accuracy is not None:
+        return config.baseline_accuracy
+    images = [sum(row) for row in evaluation.candidate.confusion]
+    most_frequent = max(images) / max(sum(images), 1)
+    return max(_by_number_of_classes(len(images)), most_frequent)
+
+
+def _by_number_of_classes(classes: int) -> float:
+    """0.9 for two classes; less far above guessing, 1 / classes, for more: 0.51 for a hundred."""
+    guessing = 1 / classes
+    return guessing + (1 - guessing) * (0.5 + 0.6 * guessing)
 
 
 def _predictions(evaluation: Evaluation, config: EvaluationConfig) -> _Rulings:
     overall = evaluation.candidate.overall
-    accuracy, count = overall.metrics[ACCURACY].value, f'(n={overall.images})'
-    if accuracy is None:
-        yield 'finite', False, 'predictions are NaN, as after a diverged training'
+    if overall.metrics[ACCURACY].value is None:
+        yield _ruling('finite', FAILED, 'predictions are NaN, as after a diverged training')
         return
-    yield 'finite', True, 'predictions are finite'
-    yield 'one class', *_one_class(evaluation)
-    threshold = config.baseline_accuracy
-    shown = f'accuracy {_format_apart(accuracy, threshold)}, baseline {_exact(threshold)} {count}'
-    yield 'baseline', accuracy >= threshold, shown
-    yield 'drop', *_drop(accuracy, evaluation.baseline, config.max_drop, count)
+    yield _ruling('finite', PASSED, 'predictions are finite')
+    yield _enough_images(overall.images, config.min_images)
+    yield _one_class(evaluation)
+    yield from _baseline(evaluation, config)
+    yield from _comparison('live model', evaluation, evaluation.baseline, config, CONFIDENCE)
+    if evaluation.anchor:
+        yield from _comparison(
+            'best model so far', evaluation, evaluation.anchor, config, ANCHOR_CONFIDENCE
+        )
     yield from _floors(evaluation.candidate, config)
 
 
-def _one_class(evaluation: Evaluation) -> tuple[bool | None, str]:
+def _enough_images(images: int, least: int) -> Ruling:
+    shown = f'{images} test image{"s" * (images != 1)}, evaluation.min_images {least}'
+    return _ruling('test images', PASSED if images >= least else FAILED, shown)
+
+
+def _one_class(evaluation: Evaluation) -> Ruling:
     confusion, classes = evaluation.candidate.confusion, evaluation.classes
     present = [name for name, row in zip(classes, confusion, strict=True) if any(row)]
     columns = zip(*confusion, strict=True)
     predicted = [name for name, column in zip(classes, columns, strict=True) if any(column)]
     if len(present) < 2:
-        return None, f'not applicable: the test split has only images of {present[0]}'
+        shown = f'the test split has only images of {present[0]}'
+        return _ruling('one class', NOT_APPLIED, shown)
     if len(predicted) < 2:
-        return False, f'predicts {predicted[0]} for every image; test has {len(present)} classes'
-    return True, f'predicts {len(predicted)} of {len(classes)} classes'
+        shown = f'predicts {predicted[0]} for every image; test has {len(present)} classes'
+        return _ruling('one class', FAILED, shown)
+    return _ruling('one class', PASSED, f'predicts {len(predicted)} of {len(classes)} classes')
 
 
-def _drop(
-    accuracy: float, previous: ModelResult | None, max_drop: float, count: str
-) -> tuple[bool | None, str]:
-    if previous is None:
-        return None, 'no previous blessed model to compare with'
-    before = previous.overall.metrics[ACCURACY].value
-    if before is None:
-        return None, 'the last blessed model predicts NaN on these images; not compared'
-    return before - accuracy <= max_drop + _ROUNDING, (
-        f'accuracy {_format_apart(accuracy, before)}, last blessed model '
-        f'{_format_apart(before, accuracy)} on the same images, '
-        f'maximum drop {_exact(max_drop)} {count}'
+def _baseline(evaluation: Evaluation, config: EvaluationConfig) -> _Rulings:
+    overall = evaluation.candidate.overall
+    least = baseline_accuracy(config, evaluation)
+    yield _at_least('baseline', 'accuracy', overall, ACCURACY, least, config)
+    if BALANCED_ACCURACY in overall.metrics:
+        if config.baseline_accuracy is None:
+            least = _by_number_of_classes(len(evaluation.classes))
+        yield _at_least('baseline', 'balanced accuracy', overall, BALANCED_ACCURACY, least, config)
+
+
+def _at_least(
+    rule: str,
+    name: str,
+    judged: SliceResult,
+    metric: str,
+    least: float,
+    config: EvaluationConfig,
+) -> Ruling:
+    """Compares an accuracy, or the lower end of its interval, with a limit."""
+    by_bound = config.judge_by == 'lower bound'
+    estimate = judged.metrics[metric]
+    value = estimate.low if by_bound else estimate.value
+    shown = f'lower bound of {name}' if by_bound else name
+    assert value is not None  # NaN was rejected before
+    reason = f'{shown} {_format_apart(value, least)}, {rule} {_exact(least)} (n={judged.images})'
+    return _ruling(rule, PASSED if value >= least - _ROUNDING else FAILED, reason)
+
+
+def _comparison(
+    other: str,
+    evaluation: Evaluation,
+    model: ModelResult | None,
+    config: EvaluationConfig,
+    confidence: float,
+) -> _Rulings:
+    """Compares the candidate with another model, image by image."""
+    if model is None:
+        yield _ruling(other, NOT_APPLIED, f'no {other} to compare with')
+        return
+    pairs = model.overall.pairs
+    if pairs is None or model.overall.metrics[ACCURACY].value is None:
+        yield _ruling(other, NOT_APPLIED, f'the {other} predicts NaN on these images; not compared')
+        return
+    counts = pairs.counts
+    margins = {ACCURACY: config.max_drop, BALANCED_ACCURACY: config.max_balanced_drop}
+    by_class = [each.pairs.counts for each in model.slices if each.feature == CLASS and each.pairs]
+    found = {ACCURACY: compare(counts, config.max_drop, confidence)}
+    if len(by_class) > 1:
+        balanced = compare_balanced(by_class, config.max_balanced_drop, confidence)
+        found[BALANCED_ACCURACY] = balanced
+    on_images = f'on the same {counts.images} images'
+    for metric, result in found.items():
+        now, before = (
+            each.overall.metrics[metric].value or 0.0 for each in (evaluation.candidate, model)
+        )
+        reason = (
+            f'{metric.replace("_", " ")} {_format_apart(now, before)}, {other} '
+            f'{_format_apart(before, now)} {on_images}: the difference is at least '
+            f'{_bound(result.low, confidence)}, has to be above {_signed(-margins[metric])}'
+        )
+        if result.outcome == 'undecided' and metric == ACCURACY:
+            reason += f'; {power_in_words(counts, config.max_drop)}'
+        yield _compared(other, result, reason, config)
+    sums, limit = (pairs.log_loss, pairs.log_loss_squares), config.max_log_loss_rise
+    rise = compare_log_loss(pairs.finite, *sums, limit, confidence)
+    reason = (
+        f'log loss {_signed(rise.difference)} compared with the {other} {on_images}: the '
+        f'difference is at most {_bound(rise.high, confidence)}, has to be below {_signed(limit)}'
     )
+    yield _compared(other, rise, reason, config)
+
+
+def _bound(value: float, confidence: float) -> str:
+    return f'{_signed(value)} ({100 * confidence:g} % confidence)'
+
+
+def _signed(value: float) -> str:
+    return f'{value:+.4f}'.rstrip('0').rstrip('.') if round(value, 4) else '0'
+
+
+def _compared(other: str, found: Comparison, reason: str, config: EvaluationConfig) -> Ruling:
+    if found.outcome == 'undecided':
+        blocks = config.undecided == 'keep'
+        return Ruling(rule=other, result=UNDECIDED, reason=reason, blocks=blocks)
+    return _ruling(other, PASSED if found.outcome == 'not inferior' else FAILED, reason)
 
 
 def _floors(candidate: ModelResult, config: EvaluationConfig) -> _Rulings:
@@ -80,27 +220,25 @@ def _floors(candidate: ModelResult, config: EvaluationConfig) -> _Rulings:
         accuracy = each.metrics[ACCURACY].value
         if floor is None or accuracy is None:
             continue
-        shown = (
-            f'accuracy on {slice_name(each.feature, each.name)} {_format_apart(accuracy, floor)}, '
-            f'floor {_exact(floor)} (n={each.images})'
-        )
+        name = f'accuracy on {slice_name(each.feature, each.name)}'
+        found = _at_least(FLOOR, name, each, ACCURACY, floor, config)
         if each.images < config.min_images:
-            yield FLOOR, None, f'{shown}; not enforced below {config.min_images} images'
-        else:
-            yield FLOOR, accuracy >= floor, shown
+            reason = f'{found.reason}; undecided below {config.min_images} images'
+            found = _ruling(FLOOR, UNDECIDED, reason)
+        yield found
     for key in sorted(unused):
         feature, _, name = key.partition('.')
         images = slice_name(feature, name) if name else f'slices by {feature}'
-        floor = config.floors[key]
-        yield FLOOR, None, f'the test split has no {images}; floor {_exact(floor)} not enforced'
+        shown = f'the test split has no {images}; floor {_exact(config.floors[key])} undecided'
+        yield _ruling(FLOOR, UNDECIDED, shown)
 
 
 def _serving(measurements: Measurements) -> _Rulings:
     for problem in measurements.problems:
-        yield 'serving', False, problem
+        yield _ruling('serving', FAILED, problem)
     if not measurements.problems:
         count = len(measurements.checks)
-        yield 'serving', True, f'{count} serving check{"s" * (count != 1)} passed'
+        yield _ruling('serving', PASSED, f'{count} serving check{"s" * (count != 1)} passed')
 
 
 def _limits(measurements: Measurements, config: EvaluationConfig) -> _Rulings:
@@ -112,7 +250,13 @@ def _limits(measurements: Measurements, config: EvaluationConfig) -> _Rulings:
         if limit is not None:
             shown = 'not measured' if value is None else f'{_format_apart(value, limit, 1)} {unit}'
             passed = value is not None and value <= limit
-            yield rule, passed, f'{name} {shown}, limit {limit:g} {unit}'
+            reason = f'{name} {shown}, limit {limit:g} {unit}'
+            yield _ruling(rule, PASSED if passed else FAILED, reason)
+
+
+def _ruling(rule: str, result: Result, reason: str) -> Ruling:
+    """A ruling that blocks the model if the rule failed."""
+    return Ruling(rule=rule, result=result, reason=reason, blocks=result == FAILED)
 
 
 def _format_apart(value: float, other: float, digits: int = 3) -> str:

@@ -1,19 +1,45 @@
 """Verdict of ModelGate: result and reason of each rule, stored as JSON."""
 
 from pathlib import Path
+from typing import Any, Final, Literal
+
+from pydantic import model_validator
 
 from common.strict_model import StrictModel
 
 VERDICT_FILE = 'verdict.json'  # in the artifact's folder: a Verdict
 VERDICT = 'verdict'  # output key of ModelGate
 
+# Undecided: the images are too few to decide. Not applied: there is nothing to compare with.
+Result = Literal['passed', 'failed', 'undecided', 'not applied']
+PASSED: Final = 'passed'
+FAILED: Final = 'failed'
+UNDECIDED: Final = 'undecided'
+NOT_APPLIED: Final = 'not applied'
+_EARLIER: dict[bool | None, Result] = {
+    True: PASSED,
+    False: FAILED,
+    None: NOT_APPLIED,
+}  # values of `passed`
+
 
 class Ruling(StrictModel):
     """Result of one rule."""
 
     rule: str  # name, see `components.evaluation.gate.rules`
-    passed: bool | None  # None: not applied, for lack of images or of a previous model
+    result: Result
     reason: str  # one clause with the numbers: `accuracy on dark images 0.883, floor 0.90 (n=212)`
+    blocks: bool = False  # whether the model is not blessed because of it
+
+    @model_validator(mode='before')
+    @classmethod
+    def _read_earlier_versions(cls, values: Any) -> Any:
+        """Converts the boolean `passed` of earlier versions."""
+        if isinstance(values, dict) and 'passed' in values:
+            values = dict(values)
+            passed = values.pop('passed')
+            return values | {'result': _EARLIER[passed], 'blocks': passed is False}
+        return values
 
 
 class Verdict(StrictModel):
@@ -23,13 +49,13 @@ class Verdict(StrictModel):
 
     @property
     def blessed(self) -> bool:
-        """Whether no rule failed."""
+        """Whether no rule blocks the model."""
         return not self.objections
 
     @property
     def objections(self) -> tuple[str, ...]:
-        """Reasons of the failed rules."""
-        return tuple(each.reason for each in self.rulings if each.passed is False)
+        """Reasons of the rules that block the model."""
+        return tuple(each.reason for each in self.rulings if each.blocks)
 
 
 def write_verdict(verdict: Verdict, folder: Path) -> None:

@@ -9,6 +9,8 @@ import dataclasses
 import numpy as np
 from scipy.sparse import csr_array
 
+from components.evaluation.results import LARGEST_LOSS, PairedCounts, Pairs
+
 # Scores are binned by their logit: most scores of a good model are close to 0 or 1, and those of an
 # untrained one are close to each other.
 _MAX_LOGIT, _BINS = 17.0, 2**18
@@ -40,40 +42,72 @@ class Counts:
         return np.asarray(self.scores[:, bins].toarray())
 
 
-def count(labels: np.ndarray, probabilities: np.ndarray, threshold: float) -> Counts:
+def count(labels: np.ndarray, predicted: np.ndarray, probabilities: np.ndarray) -> Counts:
     """Counts the predictions for some images.
 
-    `labels` are int [images], `probabilities` float32 [images, classes], or [images, 1] for the
-    second of two classes, which is predicted from `threshold` on.
+    `labels` and `predicted` are int [images]; a prediction of -1 is NaN. `probabilities` are
+    float32 [images, classes], or [images, 1] of the second of two classes.
     """
-    finite = np.isfinite(probabilities).all(axis=1)
-    labels, given = labels[finite].astype(int), probabilities[finite].astype(float)
+    finite = predicted >= 0
+    labels, predicted = labels[finite].astype(int), predicted[finite].astype(int)
+    given = probabilities[finite].astype(float)
     binary = given.shape[1] == 1
     by_class = np.hstack([1 - given, given]) if binary else given
     classes = by_class.shape[1]
     truth = np.eye(classes)[labels]
     if binary:
-        predicted = (given[:, 0] >= np.float32(threshold)).astype(int)  # float32, as predicted
         confidence, correct = given[:, 0], labels == 1
     else:
-        predicted, confidence = given.argmax(axis=1), given.max(axis=1)
-        correct = predicted == labels
+        confidence, correct = given.max(axis=1), given.argmax(axis=1) == labels
     squares = ((by_class - truth) ** 2).sum()
     return Counts(
         images=len(finite),
         nan=int(np.sum(~finite)),
         confusion=_histogram(labels, predicted, (classes, classes)),
-        log_loss=float(-np.log(np.clip(by_class[truth == 1], _CLOSEST, 1)).sum()),
+        log_loss=float(log_losses(labels, given).sum()),
         brier=float(squares / 2 if binary else squares),  # as in scikit-learn
         scores=_binned(given, truth[:, 1:] if binary else truth),
         calibration=_calibration(confidence, correct),
     )
 
 
+def count_pairs(
+    labels: np.ndarray,
+    candidate: tuple[np.ndarray, np.ndarray],
+    other: tuple[np.ndarray, np.ndarray],
+) -> Pairs:
+    """Compares two models on the same images; labels and probabilities of each as in `count`."""
+    right, other_right = candidate[0] == labels, other[0] == labels
+    finite = (candidate[0] >= 0) & (other[0] >= 0)
+    losses, other_losses = (
+        np.minimum(log_losses(labels[finite], given[finite]), LARGEST_LOSS)
+        for _, given in (candidate, other)
+    )
+    return Pairs(
+        counts=PairedCounts(
+            both_right=int(np.sum(right & other_right)),
+            only_candidate_right=int(np.sum(right & ~other_right)),
+            only_other_right=int(np.sum(~right & other_right)),
+            both_wrong=int(np.sum(~right & ~other_right)),
+        ),
+        log_loss=float(np.sum(losses - other_losses)),
+        log_loss_squares=float(np.sum((losses - other_losses) ** 2)),
+        finite=int(finite.sum()),
+    )
+
+
 def no_counts(classes: int) -> Counts:
     """Counts of no images."""
-    nothing = np.empty((0, 1 if classes == 2 else classes))
-    return count(np.empty(0, int), nothing, threshold=0.5)
+    no_labels = np.empty(0, int)
+    return count(no_labels, no_labels, np.empty((0, 1 if classes == 2 else classes)))
+
+
+def log_losses(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Cross-entropy of each image, float64 [images]; `probabilities` as in `count`."""
+    given = probabilities.astype(float)
+    if given.shape[1] == 1:
+        given = np.hstack([1 - given, given])
+    return -np.log(np.clip(given[np.arange(len(labels)), labels], _CLOSEST, 1))
 
 
 def _histogram(rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int]) -> csr_array:

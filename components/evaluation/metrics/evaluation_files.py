@@ -1,4 +1,4 @@
-"""Reads the metrics written by TFX's Evaluator.
+"""Reads the metrics that the Evaluator wrote.
 
 Imports TFMA lazily, because that takes seconds.
 """
@@ -12,36 +12,43 @@ from typing import Any
 
 from components.evaluation import results
 from components.evaluation.config import CLASS, SLICES, SOURCE
-from components.evaluation.results import Estimate, Evaluation, ModelResult, SliceResult
+from components.evaluation.results import (
+    ANCHOR,
+    BASELINE,
+    CANDIDATE,
+    Estimate,
+    Evaluation,
+    ModelResult,
+    Pairs,
+    SliceResult,
+)
 
 Slice = tuple[str, str]  # feature and name
 Metrics = dict[str, Any]  # TFMA's MetricKeyAndValue by name
 MAX_SOURCES = 20  # those with the most images
-_CANDIDATE, _BASELINE = 'candidate', 'baseline'  # TFMA's names; a single model has none
 _ALL: Slice = (results.OVERALL, '')
 
 
 def read_evaluation(folder: Path, classes: Sequence[str], threshold: float) -> Evaluation:
-    """Reads the folder of a ModelEvaluation artifact: the candidate and, if any, the baseline.
+    """Reads the folder of a ModelEvaluation artifact: the candidate, and the others if any.
 
     Raises:
         ValueError: there are no metrics of the overall slice.
     """
     models = _load(folder)
-    if _ALL not in models[_CANDIDATE]:
+    if _ALL not in models[CANDIDATE]:
         raise ValueError(f'{folder} has no metrics of the overall slice')
-    baseline = models.get(_BASELINE)
-    return Evaluation(
-        classes=tuple(classes),
-        threshold=threshold,
-        candidate=_model(models[_CANDIDATE], classes),
-        baseline=_model(baseline, classes) if baseline else None,
-    )
+    found = {
+        name: _model(models[name], classes)
+        for name in (CANDIDATE, BASELINE, ANCHOR)
+        if name in models
+    }
+    return Evaluation(classes=tuple(classes), threshold=threshold, **found)
 
 
 def read_accuracy(folder: Path) -> float | None:
     """Accuracy of the candidate on the test split, 0 to 1; None if it is NaN or missing."""
-    metrics = _load(folder)[_CANDIDATE].get(_ALL, {})
+    metrics = _load(folder)[CANDIDATE].get(_ALL, {})
     return _estimate(metrics[results.ACCURACY]).value if results.ACCURACY in metrics else None
 
 
@@ -55,7 +62,7 @@ def _load(folder: Path) -> dict[str, dict[Slice, Metrics]]:
         place = (keys[0].column, keys[0].bytes_value.decode()) if keys else _ALL
         for pair in written.metric_keys_and_values:
             if not pair.key.is_diff:
-                found[pair.key.model_name or _CANDIDATE][place][pair.key.name] = pair
+                found[pair.key.model_name or CANDIDATE][place][pair.key.name] = pair
     return found
 
 
@@ -66,6 +73,7 @@ def _model(slices: dict[Slice, Metrics], classes: Sequence[str]) -> ModelResult:
             name=name,
             images=int(metrics[results.IMAGES].value.double_value.value),
             metrics={key: _estimate(metrics[key]) for key in results.METRICS if key in metrics},
+            pairs=_pairs(metrics),
         )
         for (feature, name), metrics in slices.items()
     }
@@ -87,6 +95,14 @@ def _sorted(found: dict[Slice, SliceResult], classes: Sequence[str]) -> Iterator
     sources = [each for each in found.values() if each.feature == SOURCE]
     if len(sources) > 1:
         yield from sorted(sources, key=lambda each: (-each.images, each.name))[:MAX_SOURCES]
+
+
+def _pairs(metrics: Metrics) -> Pairs | None:
+    """Comparison with the candidate; None for the candidate, and in files of earlier versions."""
+    if results.PAIRED not in metrics:
+        return None
+    found = Pairs.model_validate_json(metrics[results.PAIRED].value.bytes_value)
+    return found if found.counts.images else None
 
 
 def _estimate(pair: Any) -> Estimate:

@@ -12,10 +12,21 @@ from tfx.utils import path_utils
 from common import console
 from common.artifacts import folder_of
 from components.evaluation.config import RobustnessConfig
-from components.evaluation.results import ROBUSTNESS_FILE, Robustness
+from components.evaluation.held_out.component import HeldOutImages
+from components.evaluation.held_out.held_out_files import read_dropped
+from components.evaluation.predictions.component import Predictions
+from components.evaluation.predictions.prediction_files import (
+    PREDICTIONS_FILE,
+    read_rows,
+)
+from components.evaluation.predictions.split_images import (
+    RecordedImage,
+    files_of_split,
+    read_images,
+)
+from components.evaluation.results import CANDIDATE, ROBUSTNESS_FILE, Robustness, wilson
 from components.evaluation.robustness.corruptions import measure_robustness
-from components.evaluation.robustness.mistakes import find_mistakes
-from components.evaluation.robustness.split_images import RecordedImage, read_images
+from components.evaluation.robustness.mistakes import draw_mistakes, worst_mistakes
 from components.inference.classifier import Classifier
 
 _MAX_MISTAKES = 12
@@ -31,31 +42,46 @@ class RobustnessResults(Artifact):
 def RobustnessEvaluator(
     examples: InputArtifact[List[standard_artifacts.Examples]],  # noqa: UP006  # TFX requires List
     model: InputArtifact[standard_artifacts.Model],
+    predictions: InputArtifact[Predictions],
+    held_out: InputArtifact[HeldOutImages],
     robustness: OutputArtifact[RobustnessResults],
     config: Parameter[str],
     code: Parameter[str],  # part of the cache key
 ) -> None:
-    """Measures accuracy on corrupted test images, and finds the most confident mistakes.
+    """Measures accuracy on corrupted test images, and draws the most confident mistakes.
 
-    Uses the split `test` of all spans. `config` is a `RobustnessConfig` as JSON.
+    `predictions` are those of the model on the split `test` of all spans, of which `held_out`
+    leaves out some; only corrupted copies pass through the model here. `config` is a
+    `RobustnessConfig` as JSON.
     """
-    folders = [folder_of(each.uri) / 'Split-test' for each in examples]
-    files = [file for folder in folders for file in sorted(folder.iterdir())]
-    digests = [image.sha256 for image in read_images(files)]
+    files = files_of_split([folder_of(each.uri) for each in examples], 'test')
+    stored = {CANDIDATE: folder_of(predictions.uri) / PREDICTIONS_FILE}
     classifier = Classifier(folder_of(path_utils.serving_model_path(model.uri)))
     folder = folder_of(robustness.uri)
-    with console.bar('test images', len(digests)) as bar:
-        images = _advancing(bar, read_images(files))
-        mistakes = find_mistakes(images, classifier, _MAX_MISTAKES, folder)
+    dropped = read_dropped(folder_of(held_out.uri))
+    worst = worst_mistakes(read_rows(stored, dropped), _MAX_MISTAKES)
+    mistakes = draw_mistakes(worst, read_images(files), classifier, folder)
     result = Robustness(clean=None, corrupted=(), mistakes=mistakes)
     if count := RobustnessConfig.model_validate_json(config).images:
         # The smallest digests: a random sample, of which a new test image replaces at most one.
-        chosen = frozenset(heapq.nsmallest(count, set(digests)))
-        sample = (image for image in read_images(files) if image.sha256 in chosen)
-        with console.bar('corrupted images', len(chosen)) as bar:
-            clean, corrupted = measure_robustness(_advancing(bar, sample), classifier)
+        correct = {
+            row.key: row.predicted[CANDIDATE] == row.label
+            for row in heapq.nsmallest(count, read_rows(stored, dropped), key=lambda row: row.key)
+        }
+        with console.bar('corrupted images', len(correct)) as bar:
+            sample = _advancing(bar, _once(read_images(files), set(correct)))
+            corrupted = measure_robustness(sample, classifier)
+        clean = wilson(sum(correct.values()), len(correct))
         result = Robustness(clean=clean, corrupted=corrupted, mistakes=mistakes)
     (folder / ROBUSTNESS_FILE).write_text(result.model_dump_json(indent=1), encoding='utf-8')
+
+
+def _once(images: Iterable[RecordedImage], wanted: set[str]) -> Iterator[RecordedImage]:
+    """Yields the first image of each wanted key."""
+    for image in images:
+        if image.key in wanted:
+            wanted.remove(image.key)
+            yield image
 
 
 def _advancing(bar: console.Bar, images: Iterable[RecordedImage]) -> Iterator[RecordedImage]:

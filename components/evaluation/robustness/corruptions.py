@@ -19,8 +19,8 @@ import PIL.ImageFilter
 import scipy.ndimage
 import tensorflow as tf
 
-from components.evaluation.results import CorruptedResult, Estimate, wilson
-from components.evaluation.robustness.split_images import RecordedImage, batches
+from components.evaluation.predictions.split_images import RecordedImage, batches
+from components.evaluation.results import CorruptedResult, wilson
 from components.inference.classifier import Classifier
 from trainer.preprocessing import decode_and_resize
 
@@ -34,14 +34,13 @@ CORRUPTIONS = {
 }
 SEVERITIES = (1, 2, 3)
 COPIES = tuple(itertools.product(CORRUPTIONS, SEVERITIES))
-_CLEAN = ('', 0)
 _PAPER_SIZE = 224
 
 
 def measure_robustness(
     images: Iterable[RecordedImage], classifier: Classifier
-) -> tuple[Estimate, tuple[CorruptedResult, ...]]:
-    """Accuracy on images, clean and with each corruption and severity.
+) -> tuple[CorruptedResult, ...]:
+    """Accuracy on copies of images with each corruption and severity.
 
     The preprocessing function of training decodes and resizes an image once; the corruptions are
     applied to the resized image. NaN predictions count as wrong.
@@ -50,23 +49,25 @@ def measure_robustness(
     count = 0
     for batch in batches(images):
         count += len(batch)
-        labels = [classifier.classes[image.label] for image in batch]
+        labels = np.array([image.label for image in batch])
         for copy, pixels in _copies(batch, classifier.image_size):
-            predictions = zip(labels, classifier.of_pixels(pixels), strict=True)
-            correct[copy] += sum(label == prediction.name for label, prediction in predictions)
-    accuracies = {copy: wilson(correct[copy], count) for copy in (_CLEAN, *COPIES)}
-    return accuracies.pop(_CLEAN), tuple(
-        CorruptedResult(corruption=name, severity=severity, images=count, accuracy=accuracy)
-        for (name, severity), accuracy in accuracies.items()
+            correct[copy] += int((classifier.labels_of_pixels(pixels) == labels).sum())
+    return tuple(
+        CorruptedResult(
+            corruption=name,
+            severity=severity,
+            images=count,
+            accuracy=wilson(correct[name, severity], count),
+        )
+        for name, severity in COPIES
     )
 
 
 def _copies(batch: list[RecordedImage], size: int) -> Iterator[tuple[tuple[str, int], np.ndarray]]:
-    """Yields (corruption, severity) and uint8 [batch, size, size, 3], the clean images first."""
+    """Yields (corruption, severity) and uint8 [batch, size, size, 3]."""
     decoded = decode_and_resize(tf.constant([image.contents for image in batch]), size)
     pixels = np.asarray(decoded).astype(np.uint8)
-    yield _CLEAN, pixels
-    digests = [image.sha256 for image in batch]
+    digests = [image.key for image in batch]
     with concurrent.futures.ThreadPoolExecutor() as pool:
         for name, severity in COPIES:
             kind = itertools.repeat(name), itertools.repeat(severity)

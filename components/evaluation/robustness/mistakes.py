@@ -1,44 +1,49 @@
 """The most confident mistakes on the test split, with Grad-CAM overlays."""
 
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from components.evaluation.results import Mistake
+from components.evaluation.predictions.prediction_files import PredictedRow
+from components.evaluation.predictions.split_images import RecordedImage
+from components.evaluation.results import CANDIDATE, Mistake
 from components.evaluation.robustness.heat_map import overlay, thumbnail
-from components.evaluation.robustness.split_images import RecordedImage, batches
-from components.inference.classifier import Classifier, PredictedClass
+from components.inference.classifier import Classifier
 
 _LONGEST_SIDE = 240  # pixels
 
-_Wrong = tuple[RecordedImage, PredictedClass]
+
+def worst_mistakes(rows: Iterable[PredictedRow], most: int) -> list[PredictedRow]:
+    """The most confident mistakes of the candidate, sorted by confidence, without NaN."""
+    wrong = (row for row in rows if row.predicted[CANDIDATE] not in (-1, row.label))
+    return heapq.nlargest(most, wrong, key=_confidence)
 
 
-def find_mistakes(
-    images: Iterable[RecordedImage], classifier: Classifier, most: int, folder: Path
+def draw_mistakes(
+    rows: Sequence[PredictedRow],
+    images: Iterable[RecordedImage],
+    classifier: Classifier,
+    folder: Path,
 ) -> tuple[Mistake, ...]:
-    """Finds the most confident mistakes, sorted by confidence. Ignores NaN predictions.
-
-    Keeps a batch and at most `most` images in memory. Writes PNGs to the subfolder `mistakes`.
-    """
-    worst: list[_Wrong] = []
-    for batch in batches(images):
-        predictions = classifier.of_images([image.contents for image in batch])
-        worst += [
-            (image, prediction)
-            for image, prediction in zip(batch, predictions, strict=True)
-            if prediction.name not in (None, classifier.classes[image.label])
-        ]
-        worst = heapq.nlargest(most, worst, key=lambda wrong: wrong[1].probability)
-    return tuple(_draw(worst, classifier, folder))
+    """Writes PNGs of mistakes to the subfolder `mistakes`; `images` are those of the split."""
+    wanted = {row.key for row in rows}
+    contents: dict[str, bytes] = {}
+    for image in images if wanted else ():
+        if image.key in wanted:
+            contents.setdefault(image.key, image.contents)
+        if len(contents) == len(wanted):
+            break
+    return tuple(_draw(rows, [contents[row.key] for row in rows], classifier, folder))
 
 
-def _draw(worst: list[_Wrong], classifier: Classifier, folder: Path) -> Iterator[Mistake]:
+def _draw(
+    rows: Sequence[PredictedRow], contents: Sequence[bytes], classifier: Classifier, folder: Path
+) -> Iterator[Mistake]:
     (folder / 'mistakes').mkdir(parents=True, exist_ok=True)
-    explained = bool(worst) and classifier.explains
-    heat_maps = classifier.heat_maps([image.contents for image, _ in worst]) if explained else ()
-    for number, (image, prediction) in enumerate(worst):
-        picture = thumbnail(image.contents, _LONGEST_SIDE)
+    explained = bool(rows) and classifier.explains
+    heat_maps = classifier.heat_maps(contents) if explained else ()
+    for number, (row, encoded) in enumerate(zip(rows, contents, strict=True)):
+        picture = thumbnail(encoded, _LONGEST_SIDE)
         name = f'mistakes/{number + 1:02d}.png'
         picture.save(folder / name)
         explanation = None
@@ -46,10 +51,18 @@ def _draw(worst: list[_Wrong], classifier: Classifier, folder: Path) -> Iterator
             explanation = f'mistakes/{number + 1:02d}-explained.png'
             overlay(picture, heat_maps[number]).save(folder / explanation)
         yield Mistake(
-            filename=image.filename,
-            label=classifier.classes[image.label],
-            answer=prediction.name,
-            probability=prediction.probability,
+            filename=row.filename,
+            label=classifier.classes[row.label],
+            answer=classifier.classes[row.predicted[CANDIDATE]],
+            probability=_confidence(row),
             picture=name,
             explanation=explanation,
         )
+
+
+def _confidence(row: PredictedRow) -> float:
+    """Probability of the predicted class."""
+    probability, predicted = row.probability[CANDIDATE], row.predicted[CANDIDATE]
+    if len(probability) == 1:
+        return float(probability[0] if predicted else 1 - probability[0])
+    return float(probability[predicted])

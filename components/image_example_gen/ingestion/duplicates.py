@@ -11,12 +11,14 @@ import scipy.sparse.csgraph
 
 from common import features
 
-# The index entry of an image. `split` is an index into SPLITS; `fixed`: the source put it in train.
+# The index entry of an image. `split` is an index into SPLITS; `fixed`: the source put it in train;
+# `group` identifies its group (`data.group_by`), 0: none.
 _SHA256, _PERCEPTUAL = ('sha256', 'u1', 32), ('perceptual', 'u1', 32)
-IMAGE = np.dtype([_SHA256, _PERCEPTUAL, ('label', '<u4'), ('split', 'u1'), ('fixed', '?')])
+_OTHERS = ('label', '<u4'), ('split', 'u1'), ('fixed', '?'), ('group', '<u8')
+IMAGE = np.dtype([_SHA256, _PERCEPTUAL, *_OTHERS])
 TRAIN = features.SPLITS.index('train')
-# Why an image is not used, next to the indices into SPLITS. SPLIT_CONFLICT: near-duplicates of it
-# are in two splits of other spans.
+# Why an image is not used, next to the indices into SPLITS. SPLIT_CONFLICT: near-duplicates or its
+# group are in two splits of other spans.
 DUPLICATE, LABEL_CONFLICT, SPLIT_CONFLICT = 3, 4, 5
 
 SAME_PICTURE = 12  # bits: most by which the perceptual hash of a picture changes when saved again
@@ -30,8 +32,9 @@ class SplitAssignment:
 
     - Images with the same bytes and label: the first is used.
     - The same bytes, or the same picture saved again, under two labels: none is used.
-    - Near-duplicates share one split: theirs in other spans; else train if the source put one of
-      them there; else that of the image with the lowest digest.
+    - Near-duplicates, and the images of a group, share one split: theirs in other spans; else train
+      if the source put one of them there; else that of the image with the lowest digest. A group
+      with a near-duplicate of another group is in one split with it.
 
     Args:
         images: IMAGE [n], with the split that each image has on its own.
@@ -54,8 +57,7 @@ class SplitAssignment:
         self._conflicting = np.zeros(len(self._index), bool)
         self.repeated = 0
         self._resolve_same_bytes()
-        if near:
-            self._resolve_near_duplicates(near)
+        self._resolve_clusters(near)
         self.splits = self._splits[self._is_new]
         self.other_labels = self._other_labels[self._is_new]
         self.conflicting = self._conflicting[~self._is_new]
@@ -63,7 +65,7 @@ class SplitAssignment:
     def _resolve_same_bytes(self) -> None:
         """Uses the first of new images with the same bytes, or none if their labels differ."""
         fixed, splits = self._index['fixed'], self._splits
-        for group in _groups(np.ascontiguousarray(self._index['sha256']).view('S32').ravel()):
+        for group in _groups(self._digests()):
             new = group[self._is_new[group]]
             labels = self._index['label'][group]
             differing = labels[labels != labels[0]]
@@ -75,17 +77,27 @@ class SplitAssignment:
                 self.repeated += len(new) < len(group)
         splits[fixed & self._is_new & (splits < DUPLICATE)] = TRAIN
 
-    def _resolve_near_duplicates(self, near: int) -> None:
+    def _resolve_clusters(self, near: int) -> None:
+        """Puts same bytes, near-duplicates and groups in one split."""
+        cluster_of = np.arange(len(self._index))
+        # Duplicates too: an image that is in two groups joins them.
+        valid = np.flatnonzero(self._splits <= DUPLICATE)
+        grouped = valid[self._index['group'][valid] > 0]
+        if len(grouped):
+            cluster_of = _join(cluster_of, grouped[_equal_pairs(self._index['group'][grouped])])
+            cluster_of = _join(cluster_of, valid[_equal_pairs(self._digests()[valid])])
         used = np.flatnonzero(self._splits < DUPLICATE)
-        group_of = np.arange(len(used))
-        for pairs, distances in near_pairs(self._index['perceptual'][used], near):
+        for pairs, distances in near_pairs(self._index['perceptual'][used], near) if near else ():
             same = used[pairs[distances <= SAME_PICTURE]]
             labels = self._index['label'][same]
             differ = labels[:, 0] != labels[:, 1]
             self._exclude(same[differ].ravel(), labels[differ, ::-1].ravel())
-            group_of = _join(group_of, pairs)
-        for group in _groups(group_of):
-            self._unify_splits(used[group])
+            cluster_of = _join(cluster_of, used[pairs])
+        for cluster in _groups(cluster_of):
+            self._unify_splits(cluster)
+
+    def _digests(self) -> np.ndarray:
+        return np.ascontiguousarray(self._index['sha256']).view('S32').ravel()
 
     def _exclude(self, images: np.ndarray, other_labels: np.ndarray) -> None:
         """Excludes new images that are also under another label."""
@@ -94,10 +106,10 @@ class SplitAssignment:
         self._other_labels[images[new]] = other_labels[new]
         self._conflicting[images[~new]] = True
 
-    def _unify_splits(self, group: np.ndarray) -> None:
-        """Puts near-duplicates in one split."""
-        group = group[self._splits[group] < DUPLICATE]
-        new, old = group[self._is_new[group]], group[~self._is_new[group]]
+    def _unify_splits(self, cluster: np.ndarray) -> None:
+        """Puts the used images of a cluster in one split."""
+        cluster = cluster[self._splits[cluster] < DUPLICATE]
+        new, old = cluster[self._is_new[cluster]], cluster[~self._is_new[cluster]]
         old_splits = np.unique(self._splits[old])
         if len(old_splits) == 1:
             self._splits[new] = old_splits[0]
@@ -130,19 +142,65 @@ def near_pairs(hashes: np.ndarray, most: int) -> Iterator[tuple[np.ndarray, np.n
             if not len(equal):
                 break
             pairs = places[np.stack([order[equal], order[equal + offset]], axis=1)]
-            differing = hashes[pairs[:, 0]] ^ hashes[pairs[:, 1]]
-            distances = _BIT_COUNTS[differing].sum(1, dtype=np.uint16)
+            distances = _distances(hashes[pairs[:, 0]], hashes[pairs[:, 1]])
             yield pairs[distances <= most], distances[distances <= most]
 
 
-def _join(group_of: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """Merges the groups of the two members of each pair."""
-    edges = group_of[pairs]
+def has_near(hashes: np.ndarray, known: np.ndarray, most: int) -> np.ndarray:
+    """Whether each hash is within a Hamming distance of a known one: bool [n].
+
+    Finds what `near_pairs` would find, without the pairs among the hashes or among the known ones:
+    in each band, a hash is compared with the nearest known ones in sorted order, a few hundred on
+    either side.
+    """
+    found = np.zeros(len(hashes), bool)
+    known = known[known.any(axis=1)]
+    for band in range(0, hashes.shape[1], 2):
+        # Sorted by the two bytes of the band, then by the whole hash.
+        keys, wanted = (
+            np.concatenate([each[:, band : band + 2], each], axis=1).view('S34').ravel()
+            for each in (known, hashes)
+        )
+        order = np.argsort(keys)
+        bands, wanted_bands = keys[order].astype('S2'), wanted.astype('S2')
+        start = np.searchsorted(bands, wanted_bands, 'left')
+        end = np.searchsorted(bands, wanted_bands, 'right')
+        position = np.searchsorted(keys[order], wanted)
+        left = np.flatnonzero((start < end) & ~found & hashes.any(axis=1))
+        for offset in range(_MOST_IN_A_BAND):
+            above, below = position[left] + offset, position[left] - 1 - offset
+            for place in (above, below):
+                inside = (start[left] <= place) & (place < end[left])
+                rows = left[inside]
+                near = _distances(hashes[rows], known[order[place[inside]]]) <= most
+                found[rows[near]] = True
+            more = (above < end[left]) | (below >= start[left])
+            left = left[more & ~found[left]]
+            if not len(left):
+                break
+    return found
+
+
+def _distances(hashes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    return _BIT_COUNTS[hashes ^ others].sum(1, dtype=np.uint16)
+
+
+def _equal_pairs(keys: np.ndarray) -> np.ndarray:
+    """Pairs of indices [m, 2] that connect equal keys."""
+    order = np.argsort(keys, kind='stable')
+    equal = np.flatnonzero(keys[order[1:]] == keys[order[:-1]])
+    return np.stack([order[equal], order[equal + 1]], axis=1)
+
+
+def _join(cluster_of: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """Merges the clusters of the two members of each pair."""
+    edges = cluster_of[pairs]
     edges = edges[edges[:, 0] != edges[:, 1]]
     if not len(edges):
-        return group_of
-    graph = scipy.sparse.coo_array((np.ones(len(edges), bool), edges.T), (len(group_of),) * 2)
-    return np.asarray(scipy.sparse.csgraph.connected_components(graph, directed=False)[1])[group_of]
+        return cluster_of
+    graph = scipy.sparse.coo_array((np.ones(len(edges), bool), edges.T), (len(cluster_of),) * 2)
+    merged = scipy.sparse.csgraph.connected_components(graph, directed=False)[1]
+    return np.asarray(merged)[cluster_of]
 
 
 def _groups(keys: np.ndarray) -> Iterator[np.ndarray]:

@@ -14,7 +14,7 @@ from components.image_example_gen.sources.base.source_protocol import LabelledIm
 
 
 def split_of(sha256: str, splits: SplitConfig, part: Part | None = None) -> str:
-    """The split of an image, from the digest of its bytes; independent of all other images.
+    """The split of an image, from the digest of its bytes or group; independent of other images.
 
     Follows TFX's ExampleGen with `partition_feature_name`, which hashes the feature. Of sources
     that are already divided, `train` stays train, and `validation` becomes eval or test.

@@ -14,7 +14,7 @@ import numpy as np
 
 from common import console, features
 from common.errors import DataError
-from common.features import MANIFEST
+from common.features import INDEX, MANIFEST
 from common.files import write_atomically
 from common.strict_model import StrictModel
 from components.image_example_gen.ingestion import transforms
@@ -30,10 +30,10 @@ from components.image_example_gen.ingestion.records import record_files
 from components.image_example_gen.ingestion.tally import Tally
 from components.image_example_gen.ingestion.transforms import ERRORS, SpanFolders
 from components.image_example_gen.sources.base.config import DataConfig
-from components.image_example_gen.sources.base.source_protocol import Source
+from components.image_example_gen.sources.base.groups import GroupConfig
+from components.image_example_gen.sources.base.source_protocol import Source, every_image
 
-FORMAT = 7  # version of the files below; a new number ingests everything again
-_INDEX = 'index.npy'  # IMAGE [n] of the used images
+FORMAT = 8  # version of the files below; a new number ingests everything again
 
 Counts = dict[str, dict[str, int]]  # images by split and class
 
@@ -130,21 +130,23 @@ def ingest_span(
     if errors := sorted(folders.examined.glob(ERRORS)):
         raise DataError(errors[0].read_text())
     parts = [np.load(folders.index(number)) for number in range(len(shards))]
-    earlier = [np.load(folder / _INDEX) for folder in others]
+    earlier = [np.load(folder / INDEX) for folder in others]
     images, known = np.concatenate(parts), np.concatenate([np.empty(0, IMAGE), *earlier])
+    if config.group_by and len(images) and not images['group'].any():
+        raise DataError(_no_groups(source, config.group_by))
     assignment = SplitAssignment(images, known, config.checks.near_distance)
     _write_records(parts, assignment, folders, make_pipeline)
     merge_lists(quarantine, folders.room)
     shutil.rmtree(folders.examined)
     used = images[assignment.splits < DUPLICATE]
     used['split'] = assignment.splits[assignment.splits < DUPLICATE]
-    np.save(records / _INDEX, used)
+    np.save(records / INDEX, used)
     digests = [_digest(folder) for folder in others]
     conflicting = np.split(assignment.conflicting, np.cumsum([len(each) for each in earlier]))
     ingested = Ingested(
         source=_dependencies(source, config),
         counts=_counts(used, source.classes),
-        tally=_tally(images, assignment, quarantine),
+        tally=_tally(images, assignment, quarantine, grouped=config.group_by is not None),
         compared_with=digests,
         because_of=[name for name, found in zip(digests, conflicting, strict=False) if found.any()],
         sizes=_sizes(records),
@@ -177,6 +179,15 @@ def _write_records(
             _ = pipeline | beam.Create(changed) | beam.Reshuffle() | move
 
 
+def _no_groups(source: Source, group_by: GroupConfig) -> str:
+    (key,) = group_by.keys
+    example = next(each.filename for each in every_image(source))
+    return (
+        f'data.group_by.{key}: {getattr(group_by, key)} gives none of {source.count} images a '
+        f'group, such as {example}; correct it, or remove data.group_by'
+    )
+
+
 def _counts(used: np.ndarray, classes: Sequence[str]) -> Counts:
     return {
         split: {
@@ -187,7 +198,9 @@ def _counts(used: np.ndarray, classes: Sequence[str]) -> Counts:
     }
 
 
-def _tally(images: np.ndarray, assignment: SplitAssignment, quarantine: Path) -> Tally:
+def _tally(
+    images: np.ndarray, assignment: SplitAssignment, quarantine: Path, *, grouped: bool
+) -> Tally:
     bad = Counter(line['reason'] for line in read_quarantined(quarantine))
     found = Counter(assignment.splits.tolist())
     is_used = assignment.splits < DUPLICATE
@@ -198,6 +211,7 @@ def _tally(images: np.ndarray, assignment: SplitAssignment, quarantine: Path) ->
         between=found[SPLIT_CONFLICT],
         moved=int(np.sum(is_used & (assignment.splits != images['split']))),
         repeated=assignment.repeated,
+        ungrouped=int(np.sum(is_used & (images['group'] == 0))) if grouped else 0,
     )
 
 
@@ -206,13 +220,14 @@ def _dependencies(source: Source, config: DataConfig) -> dict[str, Any]:
         'fingerprint': source.fingerprint,
         'classes': list(source.classes),
         'splits': config.splits.model_dump(),
+        'group_by': config.group_by.model_dump() if config.group_by else None,
         'checks': config.checks.model_dump(),
         'format': FORMAT,
     }
 
 
 def _digest(records: Path) -> str:
-    return hashlib.sha256(np.load(records / _INDEX).tobytes()).hexdigest()
+    return hashlib.sha256(np.load(records / INDEX).tobytes()).hexdigest()
 
 
 def _sizes(records: Path) -> dict[str, int]:

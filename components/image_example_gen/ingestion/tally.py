@@ -11,9 +11,10 @@ class Tally:
     seen: int = 0
     bad: dict[str, int] = dataclasses.field(default_factory=dict)  # quarantined, by reason
     duplicates: int = 0  # skipped: the same bytes and label as another image of the span
-    between: int = 0  # skipped: near-duplicates in two splits of other spans
-    moved: int = 0  # to the split of a near-duplicate
+    between: int = 0  # skipped: near-duplicates, or their group, in two splits of other spans
+    moved: int = 0  # to the split of a near-duplicate or of their group
     repeated: int = 0  # used, and with the same bytes as an image of another span
+    ungrouped: int = 0  # used, and without a group although `data.group_by` is set
 
     @property
     def used(self) -> int:
@@ -28,6 +29,7 @@ class Tally:
             self.between + other.between,
             self.moved + other.moved,
             self.repeated + other.repeated,
+            self.ungrouped + other.ungrouped,
         )
 
     def clauses(self) -> list[str]:
@@ -38,6 +40,7 @@ class Tally:
             'skipped (near-duplicates in two splits)': self.between,
             'moved to the split of a near-duplicate': self.moved,
             'also in other spans': self.repeated,
+            'without a group': self.ungrouped,
         }
         return [f'{number} {text}' for text, number in counted.items() if number]
 

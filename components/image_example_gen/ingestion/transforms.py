@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import hashlib
 import itertools
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -89,15 +90,29 @@ def examine_shard(numbered: tuple[int, Shard], folders: SpanFolders) -> None:
                     continue
                 image, good = result
                 sha256 = hashlib.sha256(image.contents)
-                split = split_of(sha256.hexdigest(), folders.config.splits, image.part)
+                key, group = sha256.hexdigest(), 0
+                if image.group is not None:
+                    key, group = _identify(image.group, folders.config)
+                split = split_of(key, folders.config.splits, image.part)
                 example = to_example(image, good, sha256.hexdigest(), folders.classes)
                 position = features.SPLITS.index(split)
                 writers[position].write(example.SerializeToString(deterministic=True))
                 hashes = list(sha256.digest()), list(good.perceptual_hash)
-                index[position].append((*hashes, image.label, position, image.part == 'train'))
+                fixed = image.part == 'train'
+                index[position].append((*hashes, image.label, position, fixed, group))
     except DataError as error:  # Beam would wrap it in a message of its own
         (folders.examined / f'error-{number:05d}.txt').write_text(str(error))
     np.save(folders.index(number), np.array([*itertools.chain(*index)], IMAGE))
+
+
+def _identify(group: str, config: DataConfig) -> tuple[str, int]:
+    """The digest of a group's name, which decides its split, and its identifier in the index.
+
+    Equal names are different groups if `group_by` differs.
+    """
+    name = unicodedata.normalize('NFC', group).encode(errors='surrogateescape')
+    identifier = hashlib.sha256(f'{config.group_by!r}\n'.encode() + name).digest()[:8]
+    return hashlib.sha256(name).hexdigest(), int.from_bytes(identifier, 'big')
 
 
 def _inspect(

@@ -23,7 +23,7 @@ def make_source(config: DataConfig) -> Source:
         from components.image_example_gen.sources.tfds import TfdsSource
 
         assert config.dataset is not None  # the config is validated
-        return TfdsSource(config.dataset, config.classes)
+        return TfdsSource(config.dataset, config.classes, config.group_by)
     if config.source == 'archive':
         from components.image_example_gen.sources.archive.download import fetch, require_sha256
         from components.image_example_gen.sources.archive.source import ArchiveSource
@@ -31,23 +31,27 @@ def make_source(config: DataConfig) -> Source:
         path = fetch(config.url, config.sha256) if config.url else _path(config)
         if config.sha256 and not config.url:
             require_sha256(path, config.sha256)
-        return ArchiveSource(path, config.classes, max_bytes=config.checks.max_bytes)
+        return ArchiveSource(
+            path, config.classes, max_bytes=config.checks.max_bytes, group_by=config.group_by
+        )
     path = _path(config)
     if config.source == 'folder':
         from components.image_example_gen.sources.folder import FolderSource
 
-        return FolderSource(path, config.classes, max_bytes=config.checks.max_bytes)
+        return FolderSource(
+            path, config.classes, max_bytes=config.checks.max_bytes, group_by=config.group_by
+        )
     if config.source == 'tfrecord':
         from components.image_example_gen.sources.tfrecord.source import TfrecordSource
 
-        return TfrecordSource(path, config.features, config.classes)
+        return TfrecordSource(path, config.features, config.classes, config.group_by)
     if config.source == 'canonical':
         from components.image_example_gen.sources.tfrecord.canonical import CanonicalSource
 
         return CanonicalSource(path, config.classes)
     from components.image_example_gen.sources.parquet import ParquetSource
 
-    return ParquetSource(path, config.classes)
+    return ParquetSource(path, config.classes, config.group_by)
 
 
 def _path(config: DataConfig) -> Path:

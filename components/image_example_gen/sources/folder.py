@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple, get_args
 
 from common.errors import DataError, Rejected
+from components.image_example_gen.sources.base.groups import GroupConfig, group_of_path
 from components.image_example_gen.sources.base.image_files import fingerprint, is_image, walk
 from components.image_example_gen.sources.base.origins import limit_sources
 from components.image_example_gen.sources.base.reading import (
@@ -52,6 +53,7 @@ class FolderSource:
         max_bytes: limit of an image; a larger one is a bad image and is not read.
         complete: whether each class must have images; False for one span of several.
         archive: the archive that the folder was extracted from.
+        group_by: the groups of images, if any.
 
     Attributes:
         counts: number of images in each class folder, including empty ones.
@@ -70,6 +72,7 @@ class FolderSource:
         max_bytes: int = MAX_BYTES,
         complete: bool = True,
         archive: Path | None = None,
+        group_by: GroupConfig | None = None,
     ) -> None:
         where = f'archive {archive}' if archive else f'data folder {path}'
         if not path.is_dir():
@@ -82,7 +85,7 @@ class FolderSource:
             images, folders, self.ignored = _list_folder(path)
             self.fingerprint = fingerprint((path.joinpath(*each) for each in images), path)
         depth = 1 if _is_divided(where, images) else 0  # of the class folders
-        files = _parse_paths(images, depth, '' if archive else path.name)
+        files = _parse_paths(images, depth, '' if archive else path.name, group_by)
         folders = [each for each in folders if not depth or each[0] in _PARTS]
         self.counts = Counter({class_name(each[depth]): 0 for each in folders if len(each) > depth})
         self.counts.update(file.class_name for file in files if file.class_name is not None)
@@ -122,6 +125,7 @@ class ImageFile(NamedTuple):
     class_name: str | None
     part: Part | None
     source: str
+    group: str | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,7 +157,7 @@ class FolderShard:
                 ) from error
             return BadImage(file.name, 'unreadable', f'it cannot be read: {error_text(error)}')
         label = self.classes.index(file.class_name)
-        return LabelledImage(contents, label, file.name, file.part, file.source)
+        return LabelledImage(contents, label, file.name, file.part, file.source, file.group)
 
 
 def resolve_classes(
@@ -217,8 +221,10 @@ def _is_divided(where: str, images: Sequence[_PathParts]) -> bool:
     return True
 
 
-def _parse_paths(images: Sequence[_PathParts], depth: int, default_source: str) -> list[ImageFile]:
-    """Derives class, part and source; the source is the subfolder of the class folder, if any."""
+def _parse_paths(
+    images: Sequence[_PathParts], depth: int, default_source: str, group_by: GroupConfig | None
+) -> list[ImageFile]:
+    """Derives class, part, source (the subfolder of the class folder, if any) and group."""
     subfolders = [each[depth + 1] if len(each) > depth + 2 else '' for each in images]
     sources = limit_sources(Counter(subfolders))
     return [
@@ -227,6 +233,7 @@ def _parse_paths(images: Sequence[_PathParts], depth: int, default_source: str) 
             class_name(path[depth]) if len(path) > depth + 1 else None,
             next((part for part in _PARTS if depth and path[0] == part), None),
             sources[subfolder] or default_source,
+            group_of_path(group_by, path[depth + 1 :]) if len(path) > depth + 1 else None,
         )
         for path, subfolder in zip(images, subfolders, strict=True)
     ]

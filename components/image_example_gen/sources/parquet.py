@@ -11,6 +11,11 @@ import pyarrow.parquet as pq
 
 from common import stack
 from common.errors import DataError
+from components.image_example_gen.sources.base.groups import (
+    GroupConfig,
+    group_of_name,
+    group_of_value,
+)
 from components.image_example_gen.sources.base.image_files import (
     PARQUET_SUFFIXES,
     files_in,
@@ -60,7 +65,12 @@ class ParquetSource:
             classes, or there are no images or fewer than two classes.
     """
 
-    def __init__(self, path: Path, classes: tuple[str, ...] | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        classes: tuple[str, ...] | None = None,
+        group_by: GroupConfig | None = None,
+    ) -> None:
         if not path.exists():
             raise DataError(f'{path} does not exist; give a Parquet file or a folder of such files')
         root = path if path.is_dir() else path.parent
@@ -69,7 +79,8 @@ class ParquetSource:
             self.fingerprint = fingerprint(files, root)
         if not files:
             raise DataError(f'data folder {path} has no Parquet files; expected {path}/*.parquet')
-        self._tables = [_read_footer(file, str(file.relative_to(root))) for file in files]
+        self._group_by, column = group_by, group_by.column if group_by else None
+        self._tables = [_read_footer(file, str(file.relative_to(root)), column) for file in files]
         self.count = sum(sum(table.groups) for table in self._tables)
         if not self.count:
             raise DataError(f'{path} has no images: it has no rows')
@@ -82,7 +93,7 @@ class ParquetSource:
     def shards(self) -> list['ParquetShard']:
         sources = sources_of_files((table.name, sum(table.groups)) for table in self._tables)
         return [
-            ParquetShard(table, sources[table.name], groups, first, self._labels)
+            ParquetShard(table, sources[table.name], groups, first, self._labels, self._group_by)
             for table in self._tables
             for groups, first in _parts(table.groups)
         ]
@@ -97,9 +108,12 @@ class ParquetShard:
     groups: tuple[int, ...]  # numbers of the row groups
     first: int  # number of their first row in the file
     labels: Labels
+    group_by: GroupConfig | None
 
     def images(self) -> Iterator[LabelledImage | BadImage]:
-        rows = _read_rows(self.table, [_IMAGE, self.table.label], self.groups)
+        column = self.group_by.column if self.group_by else None
+        columns = dict.fromkeys(filter(None, (_IMAGE, self.table.label, column)))
+        rows = _read_rows(self.table, list(columns), self.groups)
         for number, row in enumerate(rows, self.first):
             place, image = f'{self.table.name}:{number}', row[_IMAGE]
             image = image if isinstance(image, dict) else {'bytes': image}
@@ -109,11 +123,17 @@ class ParquetShard:
                 yield BadImage(place, 'unreadable', f'the row has no bytes of an image{only}')
                 continue
             filename = f'{place} ({path})' if path else place
-            yield self.labels.to_image(contents, row[self.table.label], filename, self.source)
+            label, group = row[self.table.label], group_of_name(self.group_by, path or '')
+            if column:
+                group = group_of_value(row[column])
+            yield self.labels.to_image(contents, label, filename, self.source, group)
 
 
-def _read_footer(file: Path, name: str) -> Table:
-    """Raises DataError if it is not a Parquet file, cannot be read, or lacks a column."""
+def _read_footer(file: Path, name: str, group: str | None) -> Table:
+    """Reads a footer; `group` is the column of groups, if any.
+
+    Raises DataError if it is not a Parquet file, cannot be read, or lacks a column.
+    """
     try:
         with pq.ParquetFile(file) as parquet:
             schema, metadata = parquet.schema_arrow, parquet.metadata
@@ -134,13 +154,30 @@ def _read_footer(file: Path, name: str) -> Table:
             f'{file} has no bytes in its column {_IMAGE}, which is {image_type}; '
             'expected binary, or a struct with bytes'
         )
-    value_type = label_type.value_type if pa.types.is_dictionary(label_type) else label_type
-    has_names = pa.types.is_string(value_type) or pa.types.is_large_string(value_type)
-    if not has_names and not pa.types.is_integer(value_type):
+    has_names = _is_text(label_type)
+    if not has_names and not _is_integer(label_type):
         raise DataError(
             f'{file} has a column {label} of {label_type}; expected integers or class names'
         )
+    if group and group not in schema.names:
+        raise DataError(
+            f'{file} has no column {group} of data.group_by; its columns: {", ".join(schema.names)}'
+        )
+    group_type = schema.field(group).type if group else label_type
+    if not _is_text(group_type) and not _is_integer(group_type):
+        raise DataError(
+            f'{file} has a column {group} of {group_type}; data.group_by needs text or integers'
+        )
     return Table(file, name, tuple(groups), label, has_names, _class_names(schema, label))
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+
+
+def _is_integer(kind: pa.DataType) -> bool:
+    return pa.types.is_integer(kind.value_type if pa.types.is_dictionary(kind) else kind)
 
 
 def _is_binary(kind: pa.DataType) -> bool:

@@ -4,7 +4,7 @@ Names of such folders are `span-7`, `span-007`, `span-20261121`, `2026-11-21` or
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -60,10 +60,7 @@ def open_window(config: DataConfig) -> tuple[Span, ...]:
     selected = _select(config, found)
     if config.source == 'folder':
         return _open_folders(config, selected)
-    spans = tuple(
-        Span(number, make_source(config.model_copy(update={'path': folder})))
-        for number, folder in selected.items()
-    )
+    spans = tuple(Span(number, _open_source(config, folder)) for number, folder in selected.items())
     first = spans[0]
     for number, source in spans:
         if source.classes != first.source.classes:
@@ -72,6 +69,26 @@ def open_window(config: DataConfig) -> tuple[Span, ...]:
                 f'{first.number} has {", ".join(first.source.classes)}; all must have the same'
             )
     return spans
+
+
+def open_older_spans(config: DataConfig, window: Sequence[Span]) -> tuple[Span, ...]:
+    """Opens the spans before a window whose test splits are judged too, oldest first.
+
+    As many as give `min_test_images`, estimated from the shares of the splits; none if the window
+    has them. Images of classes that the window does not have are not used.
+    """
+    first, *_ = window
+    expected = sum(config.splits.expected(span.source.count)['test'] for span in window)
+    folders = span_folders(config.path) if config.path and config.path.is_dir() else {}
+    same_classes = config.model_copy(update={'classes': first.source.classes})
+    older: list[Span] = []
+    for number in sorted((each for each in folders if each < first.number), reverse=True):
+        if expected >= config.min_test_images:
+            break
+        source = _open_source(same_classes, folders[number])
+        older.insert(0, Span(number, source))
+        expected += config.splits.expected(source.count)['test']
+    return tuple(older)
 
 
 def _select(config: DataConfig, found: Mapping[int, Path]) -> dict[int, Path]:
@@ -88,14 +105,27 @@ def _select(config: DataConfig, found: Mapping[int, Path]) -> dict[int, Path]:
     return selected
 
 
+def _open_source(config: DataConfig, folder: Path) -> Source:
+    if config.source == 'folder':
+        return _open_folder(config, folder)
+    return make_source(config.model_copy(update={'path': folder}))
+
+
+def _open_folder(config: DataConfig, folder: Path) -> FolderSource:
+    """Opens one span of folders, which may lack some of the classes."""
+    return FolderSource(
+        folder,
+        config.classes,
+        max_bytes=config.checks.max_bytes,
+        complete=False,
+        group_by=config.group_by,
+    )
+
+
 def _open_folders(config: DataConfig, folders: Mapping[int, Path]) -> tuple[Span, ...]:
     assert config.path
     _require_only_spans(config.path)
-    max_bytes = config.checks.max_bytes
-    sources = {
-        number: FolderSource(folder, config.classes, max_bytes=max_bytes, complete=False)
-        for number, folder in folders.items()
-    }
+    sources = {number: _open_folder(config, folder) for number, folder in folders.items()}
     counts: Counter[str] = Counter()
     for source in sources.values():
         counts.update(source.counts)

@@ -11,6 +11,7 @@ from typing import Any
 import requests
 
 from common.errors import DataError
+from components.image_example_gen.sources.base.groups import GroupConfig, group_of_name
 from components.image_example_gen.sources.base.labels import Labels, make_labels
 from components.image_example_gen.sources.base.source_protocol import (
     IMAGES_PER_SHARD,
@@ -36,7 +37,12 @@ class TfdsSource:
             more named classes.
     """
 
-    def __init__(self, name: str, classes: tuple[str, ...] | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        classes: tuple[str, ...] | None = None,
+        group_by: GroupConfig | None = None,
+    ) -> None:
         import tensorflow_datasets as tfds  # slow to import
 
         try:
@@ -48,7 +54,7 @@ class TfdsSource:
         if not isinstance(features.get('image'), tfds.features.Image) or not names:
             raise DataError(f'data set {name!r} has no images with named classes')
         self._labels = make_labels(f'data set {name!r}', tuple(names), classes)
-        self.classes = self._labels.classes
+        self.classes, self._group_by = self._labels.classes, group_by
         _download(builder, name)
         self._directory, self._splits = str(builder.data_dir), builder.info.splits
         self.count = sum(split.num_examples for split in self._splits.values())
@@ -56,7 +62,7 @@ class TfdsSource:
 
     def shards(self) -> list['TfdsShard']:
         return [
-            TfdsShard(self._directory, str(split), start, stop, self._labels)
+            TfdsShard(self._directory, str(split), start, stop, self._labels, self._group_by)
             for split in sorted(self._splits)
             for start, stop in _parts(self._splits[split].shard_lengths)
         ]
@@ -71,13 +77,15 @@ class TfdsShard:
     start: int
     stop: int
     labels: Labels
+    group_by: GroupConfig | None
 
     def images(self) -> Iterator[LabelledImage | BadImage]:
         for number, record in enumerate(self._records(), self.start):
             name = record.get('image/filename', f'{self.split}/{number}'.encode())
             image, label = record['image'], int(record['label'])
             filename = name.decode(errors='surrogateescape')
-            yield self.labels.to_image(image, label, filename, self.split)
+            group = group_of_name(self.group_by, filename)
+            yield self.labels.to_image(image, label, filename, self.split, group)
 
     def _records(self) -> Iterator[dict[str, Any]]:
         import tensorflow as tf

@@ -9,8 +9,8 @@ from pathlib import Path
 import PIL.Image
 
 from common.features import AUGMENTED_VIEWS
+from components.evaluation.predictions.split_images import read_images
 from components.evaluation.results import ROBUSTNESS_FILE
-from components.evaluation.robustness.split_images import read_images
 from pipeline.execution.run_artifacts import Results, example_folders, file_of
 from pipeline.report.content.page_data import PageImages, ReportData
 

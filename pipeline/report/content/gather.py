@@ -3,12 +3,12 @@
 import datetime
 from typing import TypeVar
 
-from ml_metadata.proto.metadata_store_pb2 import Artifact
 from pydantic import TypeAdapter
 
 from common.artifacts import SERVED, folder_of
-from common.features import HISTORY, NETWORK
+from common.features import CALIBRATION, HISTORY, NETWORK
 from components.evaluation.gate.verdict import VERDICT, read_verdict
+from components.evaluation.held_out.held_out_files import HELD_OUT_FILE, HeldOut
 from components.evaluation.metrics.evaluation_files import read_evaluation
 from components.evaluation.results import ROBUSTNESS_FILE, Robustness
 from components.inference.model_folder import read_classes
@@ -20,10 +20,11 @@ from pipeline.execution.compilation import display_name
 from pipeline.execution.outcome import Outcome
 from pipeline.execution.run_artifacts import Results, file_of
 from pipeline.metadata_store import existing_store
-from pipeline.registry.lineage import Lineage, lineage_of
+from pipeline.registry.lineage import lineage_of
 from pipeline.registry.provenance import GATE, Provenance
 from pipeline.report.content.data_summary import data_summary
 from pipeline.report.content.page_data import ComponentTime, ModelStatus, ReportData, Stage
+from trainer.export.calibration_results import Calibration
 from trainer.model.network_table import NetworkPart
 
 _Data = TypeVar('_Data')
@@ -33,7 +34,8 @@ def gather(recipe: Recipe, results: Results, outcome: Outcome, seconds: float) -
     """All data of a finished run; parts that the run lacks are None or empty."""
     model = results['Trainer'].outputs['model'][0]
     classes = read_classes(folder_of(model.uri) / SERVED)
-    evaluation = folder_of(results['Evaluator'].outputs['evaluation'][0].uri)
+    (evaluation,) = results['Evaluator'].outputs['evaluation']
+    provenance = Provenance(existing_store(recipe.metadata, recipe.home), recipe.name)
     return ReportData(
         recipe=recipe.name,
         description=recipe.description,
@@ -43,17 +45,20 @@ def gather(recipe: Recipe, results: Results, outcome: Outcome, seconds: float) -
         config=recipe.model_dump(mode='json'),
         standing=model_status(results, outcome),
         data=data_summary(results, outcome.images).model_copy(update={'classes': classes}),
-        evaluation=read_evaluation(evaluation, classes, recipe.trainer.threshold),
+        evaluation=read_evaluation(folder_of(evaluation.uri), classes, recipe.trainer.threshold),
         robustness=_read(Robustness, results, 'RobustnessEvaluator', 'robustness', ROBUSTNESS_FILE),
         serving=_read(Measurements, results, 'ServingCheck', 'infra_blessing', MEASUREMENTS_FILE),
         lite=_read(LiteResult, results, 'LiteConverter', 'lite_model', LITE_FILE),
         stages=_read(tuple[Stage, ...], results, 'Trainer', 'model_run', HISTORY) or (),
         network=_read(tuple[NetworkPart, ...], results, 'Trainer', 'model_run', NETWORK) or (),
+        calibration=_read(Calibration, results, 'Trainer', 'model_run', CALIBRATION),
         components=tuple(
             ComponentTime(name=display_name(each.node_id), seconds=each.seconds, cached=each.cached)
             for each in results.values()
         ),
-        origin=_origin(recipe, model),
+        origin=lineage_of(provenance, model) if provenance.producer(model) else None,
+        held_out=_read(HeldOut, results, 'HeldOutFilter', 'held_out', HELD_OUT_FILE),
+        decisions_on_test_images=provenance.decisions_on_same_images(evaluation),
         warnings=outcome.warnings,
     )
 
@@ -79,9 +84,3 @@ def _read(kind: type[_Data], results: Results, node: str, key: str, name: str) -
     """A JSON file in an output artifact; None if there is none."""
     file = file_of(results, node, key, name)
     return TypeAdapter(kind).validate_json(file.read_bytes()) if file else None
-
-
-def _origin(recipe: Recipe, model: Artifact) -> Lineage | None:
-    """The lineage of the model; None if it is not in the metadata."""
-    provenance = Provenance(existing_store(recipe.metadata, recipe.home), recipe.name)
-    return lineage_of(provenance, model) if provenance.producer(model) else None

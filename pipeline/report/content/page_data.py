@@ -8,10 +8,12 @@ from pydantic import Field
 
 from common.strict_model import StrictModel
 from components.evaluation.gate.verdict import Verdict
+from components.evaluation.held_out.held_out_files import HeldOut
 from components.evaluation.results import Evaluation, Mistake, Robustness
 from components.lite_converter.lite_results import LiteResult
 from components.serving_check.measurements import Measurements
 from pipeline.registry.lineage import Lineage
+from trainer.export.calibration_results import Calibration
 from trainer.model.network_table import NetworkPart
 
 
@@ -83,8 +85,11 @@ class ReportData(StrictModel):
     lite: LiteResult | None = None
     stages: tuple[Stage, ...] = ()
     network: tuple[NetworkPart, ...] = ()
+    calibration: Calibration | None = None  # of the validation split, by the Trainer
     components: tuple[ComponentTime, ...] = ()
     origin: Lineage | None = None
+    held_out: HeldOut | None = None  # test images that no model was trained on
+    decisions_on_test_images: int = 1  # models judged on this test split, with this one
     warnings: tuple[str, ...] = ()  # drift above the thresholds, one clause each
 
 

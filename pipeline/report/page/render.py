@@ -40,7 +40,7 @@ def _evaluation(data: ReportData) -> dict[str, Any]:
         return {'metrics': [], 'slices': []}
     models = {'this model': found.candidate}
     if found.baseline:
-        models['last blessed'] = found.baseline
+        models['live'] = found.baseline
     config = data.config['evaluation']
     min_images = config['min_images']
     slices = tables.slice_rows(found.candidate, found.baseline, config['floors'], min_images)
@@ -75,6 +75,7 @@ def _environment() -> jinja2.Environment:
         'moment': _moment,
         'thousands': '{:,}'.format,
     }
+    environment.tests['apart'] = tables.is_apart
     environment.globals['slice_name'] = slice_name
     return environment
 

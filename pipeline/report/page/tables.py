@@ -1,7 +1,10 @@
 """Table rows: metrics, slices, corruptions and confusions of one model or two."""
 
 import dataclasses
+import math
 from collections.abc import Iterator, Mapping, Sequence
+
+import scipy.stats
 
 from components.evaluation.config import SLICED_BY
 from components.evaluation.results import (
@@ -17,7 +20,9 @@ from components.evaluation.results import (
     CorruptedResult,
     Estimate,
     ModelResult,
+    Pairs,
     Robustness,
+    Z,
 )
 
 NAMES = {
@@ -42,7 +47,7 @@ class MetricRow:
     one: Estimate
     other: Estimate
     difference: float | None  # one minus other
-    better: bool | None  # whether `one` is better; None if they are equal or not comparable
+    better: bool | None  # whether `one` is significantly better; None if the difference is not
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +64,13 @@ class SliceRow:
 
 
 def metric_rows(one: ModelResult | None, other: ModelResult | None) -> list[MetricRow]:
-    """The metrics on the test split that either model has."""
+    """The metrics on the test split that either model has.
+
+    Of two models on the same images, a difference of the accuracy is significant if the exact test
+    of McNemar (1947) says so, and one of the log loss by the normal approximation; others are if
+    the 95 % intervals do not overlap.
+    """
+    pairs = other.overall.pairs if one and other else None
     ones, others = (model.overall.metrics if model else {} for model in (one, other))
     rows = []
     for name in METRICS:
@@ -67,9 +78,36 @@ def metric_rows(one: ModelResult | None, other: ModelResult | None) -> list[Metr
             continue
         a, b = ones.get(name, NONE), others.get(name, NONE)
         difference = None if a.value is None or b.value is None else a.value - b.value
-        better = (difference < 0) == (name in LOWER_IS_BETTER) if difference else None
+        if pairs and name in _PAIRED_TESTS:
+            significant = _PAIRED_TESTS[name](pairs)
+        else:
+            significant = is_apart(a, b)
+        better = None
+        if difference and significant:
+            better = (difference < 0) == (name in LOWER_IS_BETTER)
         rows.append(MetricRow(*NAMES[name], a, b, difference, better))
     return rows
+
+
+def _accuracies_differ(pairs: Pairs) -> bool:
+    counts = pairs.counts
+    test = scipy.stats.binomtest(counts.only_candidate_right, max(counts.discordant, 1))
+    return bool(counts.discordant and test.pvalue < 0.05)
+
+
+def _log_losses_differ(pairs: Pairs) -> bool:
+    spread = pairs.log_loss_squares - pairs.log_loss**2 / max(pairs.finite, 1)
+    return abs(pairs.log_loss) > Z * math.sqrt(max(spread, 0))
+
+
+_PAIRED_TESTS = {ACCURACY: _accuracies_differ, LOG_LOSS: _log_losses_differ}
+
+
+def is_apart(a: Estimate, b: Estimate) -> bool:
+    """Whether two intervals do not overlap; False if one is missing."""
+    if a.low is None or a.high is None or b.low is None or b.high is None:
+        return False
+    return a.low > b.high or a.high < b.low
 
 
 def slice_rows(

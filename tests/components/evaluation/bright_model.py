@@ -9,7 +9,7 @@ import tensorflow as tf
 from image_bytes import encoded
 
 from common import features
-from components.evaluation.robustness.split_images import RecordedImage
+from components.evaluation.predictions.split_images import RecordedImage
 from trainer.preprocessing import decode_and_resize
 
 SIZE = 32

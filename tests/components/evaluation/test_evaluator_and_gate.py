@@ -1,4 +1,4 @@
-"""A TFX run of the Evaluator, with our metric and slices, and ModelGate."""
+"""A TFX run of the Evaluator on stored predictions, and of ModelGate."""
 
 import io
 import json
@@ -6,32 +6,35 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow as tf
 import tensorflow_model_analysis as tfma
-from example_records import write_records
-from tfx.components import Evaluator
 from tfx.dsl.component.experimental.annotations import OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.orchestration.metadata import sqlite_metadata_connection_config
 from tfx.orchestration.pipeline import Pipeline
-from tfx.types import artifact_utils, standard_artifacts
+from tfx.types import standard_artifacts
 
 from common import console, features
+from common.errors import DataError
 from common.metadata_queries import custom_property
 from components.evaluation.config import EvaluationConfig
 from components.evaluation.gate.component import ModelGate
 from components.evaluation.gate.verdict import read_verdict
+from components.evaluation.held_out.component import HeldOutImages
+from components.evaluation.held_out.held_out_files import HeldOut, write_held_out
 from components.evaluation.metrics import classifier_metrics, evaluation_files
-from components.evaluation.metrics.classifier_metrics import ClassifierMetrics, eval_config
+from components.evaluation.metrics.classifier_metrics import ClassifierMetrics
+from components.evaluation.metrics.component import Evaluator
 from components.evaluation.metrics.counts import count
 from components.evaluation.metrics.estimates import estimates
 from components.evaluation.metrics.evaluation_files import read_accuracy, read_evaluation
-from components.evaluation.metrics.slices import custom_extractors
-from components.evaluation.results import ACCURACY
+from components.evaluation.predictions.component import Predictions
+from components.evaluation.predictions.prediction_files import writing
+from components.evaluation.predictions.split_images import RecordedImage
+from components.evaluation.results import ACCURACY, PairedCounts
 from components.serving_check.measurements import MEASUREMENTS_FILE, Measurements
 from pipeline.local.runner import ProgressDagRunner
 
-CLASSES, THRESHOLD = ('cats', 'dogs'), 0.6
+CLASSES, THRESHOLDS = ('cats', 'dogs'), {'candidate': 0.6, 'baseline': 0.2}
 SOURCES = ['phone', 'web', b'caf\xe9', 'café', 'web', 'web']  # one is invalid UTF-8
 CONFIG = EvaluationConfig(
     baseline_accuracy=0.5,
@@ -59,28 +62,51 @@ def record(number: int) -> dict[str, object]:
     }
 
 
+LEFT_OUT = RecordedImage(b'seen in training', 0, '')
 # The last record has no slicing feature but its class, and a NaN prediction of the baseline.
 LAST = {features.LABEL: 1, features.CLASS_NAME: 'dogs', 'candidate': 0.9, 'baseline': float('nan')}
 RECORDS = [*map(record, range(120)), LAST]
 
 
-@component
-def Train(model: OutputArtifact[standard_artifacts.Model], feature: Parameter[str]) -> None:
-    class Lookup(tf.Module):
-        @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
-        def predict(self, examples):
-            spec = {feature: tf.io.FixedLenFeature([1], tf.float32)}
-            return {features.PROBABILITY: tf.io.parse_example(examples, spec)[feature]}
-
-    module = Lookup()
-    signatures = {features.SIGNATURE_EXAMPLES: module.predict}
-    tf.saved_model.save(module, f'{model.uri}/Format-Serving', signatures=signatures)
+def predicted(record, name):
+    """Label and probability that a model predicts; each has its own threshold."""
+    probability = np.array([record[name]], np.float32)
+    if np.isnan(probability[0]):
+        return -1, probability
+    return int(probability[0] >= THRESHOLDS[name]), probability
 
 
 @component
-def Ingest(examples: OutputArtifact[standard_artifacts.Examples]) -> None:
-    examples.split_names = artifact_utils.encode_split_names(['test'])
-    write_records(Path(examples.uri, 'Split-test', 'data-00000-of-00001.gz'), RECORDS)
+def Train(model: OutputArtifact[standard_artifacts.Model]) -> None:
+    pass
+
+
+@component
+def Predict(predictions: OutputArtifact[Predictions], name: Parameter[str]) -> None:
+    """Stores the predictions as Predictor does; none for an unknown model."""
+    if name not in THRESHOLDS:
+        return
+    with writing(Path(predictions.uri)) as writer:
+        for number, each in enumerate(RECORDS):
+            sliced = {*features.SLICED_TEXTS, *features.SLICED_NUMBERS}
+            image = RecordedImage(
+                bytes([number]),
+                each[features.LABEL],
+                '',
+                measures={
+                    key: value.decode(errors='replace') if isinstance(value, bytes) else value
+                    for key, value in each.items()
+                    if key in sliced
+                },
+            )
+            writer.add(image, *predicted(each, name))
+        writer.add(LEFT_OUT, 0, np.array([0.5], np.float32))
+
+
+@component
+def Split(held_out: OutputArtifact[HeldOutImages], kept: Parameter[int]) -> None:
+    counts = dict.fromkeys(HeldOut.model_fields, 0) | {'kept': kept, 'kept_by_class': {}}
+    write_held_out(Path(held_out.uri), HeldOut(**counts), [LEFT_OUT.key])
 
 
 @component
@@ -89,16 +115,21 @@ def Serve(infra_blessing: OutputArtifact[standard_artifacts.InfraBlessing]) -> N
     Path(infra_blessing.uri, MEASUREMENTS_FILE).write_text(found.model_dump_json())
 
 
-def pipeline(folder: Path) -> Pipeline:
-    ingest, serve = Ingest(), Serve()
-    train, before = Train(feature='candidate'), Train(feature='baseline').with_id('Before')
+def pipeline(folder: Path, kept: int = len(RECORDS)) -> Pipeline:
+    train, before, serve = Train(), Train().with_id('Before'), Serve()
+    names = {
+        'predictions': 'candidate',
+        'baseline_predictions': 'baseline',
+        'anchor_predictions': '',
+    }
+    predictions = {key: Predict(name=name).with_id(f'Predict_{key}') for key, name in names.items()}
     models = {'model': train.outputs['model'], 'baseline_model': before.outputs['model']}
+    split = Split(kept=kept)
     evaluator = Evaluator(
-        **models,
-        examples=ingest.outputs['examples'],
-        eval_config=eval_config(CLASSES, THRESHOLD, code='1'),
-        example_splits=['test'],
-        module_path=custom_extractors.__module__,
+        held_out=split.outputs['held_out'],
+        classes=json.dumps(CLASSES),
+        code='1',
+        **{key: node.outputs['predictions'] for key, node in predictions.items()},
     )
     gate = ModelGate(
         **models,
@@ -106,10 +137,10 @@ def pipeline(folder: Path) -> Pipeline:
         infra_blessing=serve.outputs['infra_blessing'],
         config=CONFIG.model_dump_json(),
         classes=json.dumps(CLASSES),
-        threshold=THRESHOLD,
+        threshold=THRESHOLDS['candidate'],
         code='1',
     )
-    nodes = [ingest, train, before, serve, evaluator, gate]
+    nodes = [train, before, serve, *predictions.values(), split, evaluator, gate]
     database = sqlite_metadata_connection_config(str(folder / 'metadata.sqlite'))
     return Pipeline('gate', str(folder), components=nodes, metadata_connection_config=database)
 
@@ -136,7 +167,7 @@ def folder(run):
 
 @pytest.fixture(scope='module')
 def evaluation(folder):
-    return read_evaluation(folder, CLASSES, THRESHOLD)
+    return read_evaluation(folder, CLASSES, THRESHOLDS['candidate'])
 
 
 def slice_of(model, feature, name=''):
@@ -153,9 +184,19 @@ def test_gate_blesses_model_with_reason_per_rule(run):
     assert custom_property(blessing, 'baseline_model_id') == artifacts['Before', 'model'].id
     assert Path(blessing.uri, 'BLESSED').is_file()
     rulings = read_verdict(Path(artifacts['ModelGate', 'verdict'].uri)).rulings
-    unused = 'the test split has no images of birds; floor 0.90 not enforced'
-    assert [each.passed for each in rulings] == [True, True, True, None, True, None, True]
-    assert rulings[5].reason == unused
+    unused = 'the test split has no images of birds; floor 0.90 undecided'
+    assert [(each.rule, each.result) for each in rulings] == [
+        ('finite', 'passed'),
+        ('test images', 'passed'),
+        ('one class', 'passed'),
+        ('baseline', 'passed'),
+        ('baseline', 'passed'),
+        ('live model', 'not applied'),
+        ('floor', 'passed'),
+        ('floor', 'undecided'),
+        ('serving', 'passed'),
+    ]
+    assert rulings[7].reason == unused
     assert f'  {unused}\n' in output
 
 
@@ -170,19 +211,20 @@ def test_gate_blesses_model_with_reason_per_rule(run):
 def test_measures_slices_on_their_images(evaluation, feature, name, belongs):
     records = [each for each in RECORDS if belongs(each)]
     labels = np.array([each[features.LABEL] for each in records])
-    given = np.array([[each['candidate']] for each in records], np.float32)
+    labels_and_rows = [predicted(each, 'candidate') for each in records]
+    predictions, given = map(np.array, zip(*labels_and_rows, strict=True))
 
     found = slice_of(evaluation.candidate, feature, name)
 
     assert found.images == len(records)
-    expected = estimates(count(labels, given, THRESHOLD))
+    expected = estimates(count(labels, predictions, given))
     assert list(found.metrics) == list(expected)
     for key in expected:
         assert dict(found.metrics[key]) == pytest.approx(dict(expected[key]))
 
 
 def test_confusion_counts_images_by_label_and_prediction(evaluation):
-    predicted = [each['candidate'] >= THRESHOLD for each in RECORDS if each[features.LABEL]]
+    predicted = [each['candidate'] >= 0.6 for each in RECORDS if each[features.LABEL]]
     dogs = sum(predicted)
     assert evaluation.candidate.confusion[1] == (len(predicted) - dogs, dogs)
 
@@ -191,11 +233,40 @@ def test_nan_prediction_leaves_metrics_only_to_slices_without_it(evaluation):
     baseline = evaluation.baseline
 
     assert {each.value for each in baseline.overall.metrics.values()} == {None}
-    assert slice_of(baseline, 'class', 'cats').metrics[ACCURACY].value == 1
-    assert baseline.confusion == ((60, 0), (60, 0))
+    assert slice_of(baseline, 'class', 'cats').metrics[ACCURACY].value == 0
+    assert baseline.confusion == ((0, 60), (0, 60))
     assert baseline.roc == ((0, 0), (1, 1))
     assert [bucket.images for bucket in baseline.calibration] == [120]
     assert len(evaluation.candidate.roc) > 50
+
+
+def test_error_if_no_test_image_is_left(tmp_path):
+    with (
+        console.output_to(io.StringIO()),
+        pytest.raises(DataError, match=r'^no test image is left'),
+    ):
+        ProgressDagRunner().run(pipeline(tmp_path, kept=0))
+
+
+def test_each_model_has_its_own_threshold(evaluation):
+    """The baseline predicts 0.25 for each image, which is above its threshold."""
+    assert evaluation.threshold == THRESHOLDS['candidate']
+    assert slice_of(evaluation.baseline, 'class', 'cats').metrics[ACCURACY].value == 0
+
+
+def test_counts_pairs_by_slice(evaluation):
+    cats = [each for each in RECORDS if not each[features.LABEL]]
+    right = sum(each['candidate'] < THRESHOLDS['candidate'] for each in cats)
+
+    pairs = slice_of(evaluation.baseline, 'class', 'cats').pairs
+
+    counts = PairedCounts(only_candidate_right=right, both_wrong=len(cats) - right)
+    assert (pairs.counts, pairs.finite) == (counts, len(cats))
+    losses = [-np.log(1 - each['candidate']) + np.log(0.75) for each in cats]
+    assert pairs.log_loss == pytest.approx(sum(losses))
+    assert pairs.log_loss_squares == pytest.approx(sum(np.square(losses)))
+    assert evaluation.baseline.overall.pairs.finite == len(RECORDS) - 1  # one is NaN
+    assert evaluation.candidate.overall.pairs is None
 
 
 def test_slices_are_sorted(evaluation):
@@ -218,7 +289,7 @@ def test_slices_are_sorted(evaluation):
 
 def test_keeps_largest_sources(folder, monkeypatch):
     monkeypatch.setattr(evaluation_files, 'MAX_SOURCES', 2)
-    slices = read_evaluation(folder, CLASSES, THRESHOLD).candidate.slices
+    slices = read_evaluation(folder, CLASSES, THRESHOLDS['candidate']).candidate.slices
     assert [each.name for each in slices if each.feature == 'source'] == ['web', 'café']
 
 
@@ -226,7 +297,7 @@ def test_reads_accuracy_if_there_is_an_evaluation(folder, evaluation, tmp_path):
     assert read_accuracy(folder) == evaluation.candidate.overall.metrics[ACCURACY].value
     assert read_accuracy(tmp_path) is None
     with pytest.raises(ValueError, match='has no metrics of the overall slice'):
-        read_evaluation(tmp_path, CLASSES, THRESHOLD)
+        read_evaluation(tmp_path, CLASSES, THRESHOLDS['candidate'])
 
 
 def test_metric_counts_three_classes_in_batches(monkeypatch):
@@ -234,13 +305,14 @@ def test_metric_counts_three_classes_in_batches(monkeypatch):
     random = np.random.default_rng(0)
     labels = np.arange(9) % 3
     given = random.dirichlet([1, 1, 1], 9).astype(np.float32)
-    metric = ClassifierMetrics(classes=3, threshold=0.5, code='1')
+    metric = ClassifierMetrics(classes=3)
     (computation,) = metric.computations()
     combiner = computation.combiner
     parts = [combiner.create_accumulator() for _ in range(2)]
     for number in range(9):
         inputs = tfma.metrics.StandardMetricInputs(
-            label=labels[[number]], prediction=given[number], example_weight=np.ones(1)
+            labels=labels[[number]],
+            predictions={'candidate': (int(given[number].argmax()), given[number])},
         )
         parts[number % 2] = combiner.add_input(parts[number % 2], inputs)
 
@@ -248,5 +320,5 @@ def test_metric_counts_three_classes_in_batches(monkeypatch):
 
     assert [len(part.waiting) for part in parts] == [1, 0]
     found = {key.name: value for key, value in outputs.items()}
-    for key, expected in estimates(count(labels, given, 0.5)).items():
+    for key, expected in estimates(count(labels, given.argmax(axis=1), given)).items():
         assert found[key].value.value == pytest.approx(expected.value)

@@ -9,6 +9,7 @@ from tfx.orchestration.portable.data_types import ExecutionInfo
 from tfx.types import standard_artifacts
 
 from common.errors import DataError
+from common.metadata_queries import custom_property
 from components.image_example_gen.component import (
     ImageExampleGenDriver,
     ImageExampleGenExecutor,
@@ -30,15 +31,23 @@ def counts(**images):
 
 
 def test_class_without_images_in_a_split_of_all_spans_is_an_error():
-    check_classes_in_splits([counts(train_cats=0, eval_dogs=0), counts(train_dogs=0)], 1)
+    check_classes_in_splits([counts(train_cats=0, eval_dogs=0), counts(train_dogs=0)], 2, 1)
     with pytest.raises(DataError, match=r'^20 images are too few: the eval split got none of clas'):
-        check_classes_in_splits([counts(eval_dogs=0), counts(eval_dogs=0)], 1)
+        check_classes_in_splits([counts(eval_dogs=0), counts(eval_dogs=0)], 2, 1)
+    with pytest.raises(DataError, match=r'dogs.; add images of more groups \(data\.group_by\)$'):
+        check_classes_in_splits([counts(eval_dogs=0)], 1, 1, grouped=True)
 
 
 def test_test_spans_need_images_of_each_class():
-    check_classes_in_splits([counts(), counts(test_cats=0)], 2)
+    check_classes_in_splits([counts(), counts(test_cats=0)], 2, 2)
     with pytest.raises(DataError, match="the test split got none of class 'cats'; add more"):
-        check_classes_in_splits([counts(), counts(test_cats=0)], 1)
+        check_classes_in_splits([counts(), counts(test_cats=0)], 2, 1)
+
+
+def test_spans_before_the_window_count_for_the_test_split_only():
+    check_classes_in_splits([counts(test_cats=0), counts()], 1, 2)
+    with pytest.raises(DataError, match="the train split got none of class 'cats'"):
+        check_classes_in_splits([counts(), counts(train_cats=0)], 1, 2)
 
 
 def test_too_many_bad_images_are_an_error_with_reasons_and_examples(tmp_path):
@@ -66,9 +75,15 @@ def test_too_many_bad_images_are_an_error_with_reasons_and_examples(tmp_path):
 class Ingestion:
     """Runs of ImageExampleGen on folders of spans, without a metadata store."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, min_test_images=1):
         self.folder, self.runs = folder, 0
-        self.data = DataConfig(source='folder', path=folder / 'images', window=2, test_window=2)
+        self.data = DataConfig(
+            source='folder',
+            path=folder / 'images',
+            window=2,
+            test_window=2,
+            min_test_images=min_test_images,
+        )
         self._properties = {'data': self.data.model_dump_json()}
 
     def add(self, span):
@@ -120,3 +135,18 @@ def test_images_that_change_after_the_driver_are_an_error(tmp_path):
 
     with pytest.raises(DataError, match='changed during the run; start again'):
         ingestion.execute(prepared)
+
+
+def test_older_spans_are_judged_but_not_trained_on(tmp_path, caplog):
+    ingestion = Ingestion(tmp_path, min_test_images=20)
+    for span in (1, 2, 3):
+        ingestion.add(span)
+
+    with caplog.at_level(logging.INFO):
+        examples = ingestion.execute(ingestion.drive())
+
+    judged_only = {
+        each.span: custom_property(each.mlmd_artifact, 'judged_only') for each in examples
+    }
+    assert judged_only == {1: 1, 2: None, 3: None}
+    assert 'the test images of span 1 are judged too: data.min_test_images' in caplog.text

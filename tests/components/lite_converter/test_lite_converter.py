@@ -1,27 +1,83 @@
 """Conversion to TensorFlow Lite, compared with the SavedModel."""
 
-import types
+import io
+import subprocess
+import sys
+from collections import Counter
 
 import numpy as np
+import PIL.Image
 import pytest
 import tensorflow as tf
+from bright_model import gray
+from example_records import write_records
 
+from common import features
 from components.lite_converter import conversion
-from components.lite_converter.component import write_lite_models
+from components.lite_converter.component import JudgedImages, write_lite_models
 from components.lite_converter.config import LiteConfig
 from components.lite_converter.lite_results import LITE_FILE, LiteResult
+from components.lite_converter.sample import read_pixels, representative_images
+from trainer.data.dataset import ImageSplit
+from trainer.data.record_files import open_records
+
+SIZE = 32
+# A process without TensorFlow: predictions of a model for the images in an .npy file.
+PREDICT = """
+import sys
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+model, images, output = sys.argv[1:]
+run = Interpreter(model_path=model).get_signature_runner()
+found = [run(pixels=image[None].astype(np.float32))['probability'] for image in np.load(images)]
+np.save(output, np.concatenate(found))
+assert 'tensorflow' not in sys.modules
+"""
+
+
+def png(pixels):
+    stream = io.BytesIO()
+    PIL.Image.fromarray(pixels).save(stream, 'png')
+    return stream.getvalue()
+
+
+def decode(records):
+    parsed = tf.io.parse_example(
+        records,
+        {
+            features.IMAGE_BYTES: tf.io.FixedLenFeature([], tf.string),
+            features.LABEL: tf.io.FixedLenFeature([], tf.int64),
+        },
+    )
+    one = lambda image: tf.ensure_shape(tf.io.decode_png(image), (SIZE, SIZE, 3))  # noqa: E731
+    images = tf.map_fn(one, parsed[features.IMAGE_BYTES], fn_output_signature=tf.uint8)
+    return images, tf.cast(parsed[features.LABEL], tf.float32)[:, tf.newaxis]
+
+
+def make_split(path, images, labels):
+    labels = [*map(int, labels)]
+    write_records(
+        path,
+        (
+            {features.IMAGE_BYTES: png(image), features.LABEL: label}
+            for image, label in zip(images, labels, strict=True)
+        ),
+    )
+    return ImageSplit(open_records([path], tf.io.FixedLenFeature([], tf.int64)), decode)
 
 
 @pytest.fixture(scope='module')
-def split():
-    """Stub of ImageSplit with dark images of class 0 and bright ones of 1; one label is wrong."""
-    labels = np.arange(40) % 2
-    noise = np.random.default_rng(0).integers(-30, 30, (40, 32, 32, 3))
-    images = (70 + 120 * labels[:, None, None, None] + noise).astype(np.uint8)
-    labels[0] = 1
-    column = labels[:, np.newaxis].astype(np.float32)
-    dataset = tf.data.Dataset.from_tensor_slices((images, column))
-    return types.SimpleNamespace(images=images, labels=labels, batches=dataset.batch)
+def images():
+    """20 dark images of class 0 before 20 bright ones of 1."""
+    noise = np.random.default_rng(0).integers(-30, 30, (40, SIZE, SIZE, 3))
+    return (70 + 120 * np.repeat([0, 1], 20)[:, None, None, None] + noise).astype(np.uint8)
+
+
+@pytest.fixture(scope='module')
+def judged(images):
+    """All predictions are right, but the label of one image is wrong."""
+    predicted = np.repeat([0, 1], 20)
+    return JudgedImages(images, np.where(np.arange(40) == 0, 1, predicted), predicted)
 
 
 @pytest.fixture(scope='module')
@@ -30,19 +86,17 @@ def model(make_saved_model, tmp_path_factory):
 
 
 @pytest.fixture(scope='module')
-def written(model, split, tmp_path_factory):
+def written(model, images, judged, tmp_path_factory):
     target = tmp_path_factory.mktemp('lite')
-    config = LiteConfig(representative_images=10, test_images=30)
-    splits = {'train': split, 'test': split}
-    return write_lite_models(model, splits, config, 0.5, target), target
+    return write_lite_models(model, images[::4], judged, LiteConfig(), 0.5, target), target
 
 
 def test_evaluates_all_models_on_same_images(written):
     result, folder = written
     assert LiteResult.model_validate_json((folder / LITE_FILE).read_text()) == result
-    assert result.images == 30
-    assert result.saved_model.value == pytest.approx(29 / 30)
-    assert result.saved_model.low < 29 / 30 < result.saved_model.high
+    assert result.images == 40
+    assert result.saved_model.value == pytest.approx(39 / 40)
+    assert result.saved_model.low < 39 / 40 < result.saved_model.high
     assert [model.format for model in result.models] == ['float16', 'int8']
     for model in result.models:
         assert model.accuracy == result.saved_model
@@ -53,12 +107,18 @@ def test_evaluates_all_models_on_same_images(written):
 
 
 @pytest.mark.parametrize(('name', 'error'), [('float16', 2e-3), ('int8', 0.05)])
-def test_predictions_are_close_to_saved_model(model, split, written, name, error):
-    wanted = conversion.probabilities_of_saved_model(model, split.images)
-    lite = (written[1] / f'{name}.tflite').read_bytes()
-    found = conversion.probabilities(lite, split.images)
+def test_predictions_are_close_to_saved_model(model, images, written, tmp_path, name, error):
+    """Also with LiteRT, the runtime of phones, which does not need TensorFlow."""
+    serve = tf.saved_model.load(str(model)).signatures[features.SIGNATURE_PIXELS]
+    wanted = serve(tf.constant(images, tf.float32))[features.PROBABILITY]
+    file = written[1] / f'{name}.tflite'
+    found = conversion.probabilities(file.read_bytes(), images)
     assert found.shape == wanted.shape == (40, 1)
     np.testing.assert_allclose(found, wanted, atol=error)
+    np.save(tmp_path / 'images.npy', images)
+    arguments = (file, tmp_path / 'images.npy', tmp_path / 'found.npy')
+    subprocess.run([sys.executable, '-c', PREDICT, *arguments], check=True, timeout=100)
+    np.testing.assert_allclose(np.load(tmp_path / 'found.npy'), found, atol=error)
 
 
 def test_int8_has_integer_tensors_and_float_inputs(written):
@@ -70,20 +130,51 @@ def test_int8_has_integer_tensors_and_float_inputs(written):
     assert 'int8' in kinds
 
 
-@pytest.mark.parametrize(
-    ('wrong', 'accuracy', 'agreement'), [(0.0, 0.8, 0.825), (np.nan, 0.625, 0.625)]
-)
+@pytest.mark.parametrize('wrong', [0.0, np.nan])
 def test_inaccurate_model_is_written_but_not_pushed(
-    model, split, tmp_path, monkeypatch, wrong, accuracy, agreement
+    model, images, judged, tmp_path, monkeypatch, wrong
 ):
-    given = np.where(np.arange(40) < 15, wrong, split.labels)[:, np.newaxis]
+    given = np.where(np.arange(40) < 30, wrong, judged.labels)[:, np.newaxis]
+    accuracy = (given[:, 0] == judged.labels).mean()
     monkeypatch.setattr(conversion, 'convert', lambda *_: b'lite')
     monkeypatch.setattr(conversion, 'probabilities', lambda *_: given)
     config = LiteConfig(formats=['int8'], max_drop=0.1)
 
-    result = write_lite_models(model, {'train': split, 'test': split}, config, 0.5, tmp_path)
+    result = write_lite_models(model, images, judged, config, 0.5, tmp_path)
 
     assert result.pushed == ()
     assert (tmp_path / 'int8.tflite').read_bytes() == b'lite'
     assert f'SavedModel 0.9750, int8 {accuracy:.4f} (not pushed)' in result.describe()
-    assert result.models[0].agreement == agreement
+    assert result.models[0].agreement == pytest.approx(accuracy, abs=0.026)  # one wrong label
+
+
+def test_calibration_images_do_not_depend_on_the_order_of_a_source(tmp_path):
+    """A split that is sorted by class has images of one class first."""
+    labels = np.repeat([0, 1, 2], [30, 6, 2])
+    images = np.random.default_rng(1).integers(0, 256, (38, SIZE, SIZE, 3)).astype(np.uint8)
+    orders = {'sorted': range(38), 'reversed': range(37, -1, -1)}
+
+    first, again = (
+        representative_images(
+            make_split(tmp_path / name / 'records', images[[*order]], labels[[*order]]), 15
+        )
+        for name, order in orders.items()
+    )
+
+    np.testing.assert_array_equal(first, again)
+    by_image = dict(zip((each.tobytes() for each in images), labels.tolist(), strict=True))
+    assert Counter(by_image[each.tobytes()] for each in first) == {0: 7, 1: 6, 2: 2}
+
+
+def test_reads_pixels_of_chosen_images(tmp_path):
+    """Gray images of 48x32, in the order of the keys."""
+    file = tmp_path / 'test' / 'records'
+    grays = [gray(20 * number, 0) for number in range(6)]
+    write_records(
+        file, ({features.IMAGE_BYTES: each.contents, features.LABEL: 0} for each in grays)
+    )
+
+    pixels = read_pixels([file], [grays[4].key, grays[1].key], SIZE)
+
+    assert pixels.shape == (2, SIZE, SIZE, 3)
+    assert pixels.mean(axis=(1, 2, 3)).tolist() == [80, 20]

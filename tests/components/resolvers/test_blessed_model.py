@@ -1,3 +1,4 @@
+import datetime
 import io
 import json
 
@@ -6,9 +7,18 @@ from metadata_recorder import Recorder
 from tfx.types import standard_artifacts
 
 from common import console
-from common.blessing import CURRENT_MODEL_ID, ManualOverride, write_override
+from common.blessing import (
+    ANCHOR_MODEL_ID,
+    CURRENT_MODEL_ID,
+    ManualOverride,
+    write_override,
+)
 from components.resolvers import blessed_model
-from components.resolvers.blessed_model import CANDIDATE, LatestOtherBlessedModelStrategy
+from components.resolvers.blessed_model import (
+    CANDIDATE,
+    AnchorModelStrategy,
+    LatestOtherBlessedModelStrategy,
+)
 
 CATS_AND_DOGS = ('cats', 'dogs')
 NEW = ([], [])  # gate decisions and versions of a candidate
@@ -134,3 +144,52 @@ def test_model_with_other_classes_is_no_baseline(models, previous, candidate, co
     assert models.resolve() == (2 if compared else None)
     assert ('not compared with the last blessed model' in models.output) is not compared
     assert ('2 classes (cats, dogs)' in models.output) is not compared
+
+
+@pytest.fixture
+def resolve_anchor(tmp_path, monkeypatch):
+    """`resolve_anchor(baseline, anchor)`: numbers of the models 1 to 3; returns that resolved."""
+    unusable = {str(tmp_path / '3'): 'it is damaged'}
+    monkeypatch.setattr(blessed_model, 'why_unusable', unusable.get)
+    recorder = Recorder()
+    models = [standard_artifacts.Model() for _ in range(3)]
+    for number, each in enumerate(models, 1):
+        (tmp_path / str(number)).mkdir()
+        each.set_mlmd_artifact(recorder.artifact('Model', str(tmp_path / str(number))))
+
+    def resolve(baseline, anchor):
+        blessings = []
+        if baseline:
+            values = {CURRENT_MODEL_ID: models[baseline - 1].id}
+            if anchor:
+                values[ANCHOR_MODEL_ID] = models[anchor - 1].id
+            blessings.append(standard_artifacts.ModelBlessing())
+            blessings[0].set_mlmd_artifact(recorder.artifact('ModelBlessing', **values))
+        inputs = {'model': models, 'model_blessing': blessings}
+        found = AnchorModelStrategy().resolve_artifacts(recorder.store, inputs)
+        assert found['model_blessing'] == blessings
+        return [models.index(each) + 1 for each in found['model']]
+
+    return resolve
+
+
+@pytest.mark.parametrize(
+    ('baseline', 'anchor', 'expected'),
+    [
+        pytest.param(2, 1, [1], id='an earlier model was better'),
+        pytest.param(2, 2, [], id='the live model is the best'),
+        pytest.param(2, None, [], id='blessing of an earlier version of this program'),
+        pytest.param(2, 3, [], id='damaged'),
+        pytest.param(None, None, [], id='no live model'),
+    ],
+)
+def test_resolves_best_model_so_far(resolve_anchor, baseline, anchor, expected):
+    assert resolve_anchor(baseline, anchor) == expected
+
+
+@pytest.mark.parametrize(('blessed', 'expected'), [(False, []), (True, [1])])
+def test_best_model_must_not_be_withdrawn(resolve_anchor, tmp_path, blessed, expected):
+    now = datetime.datetime.now(datetime.timezone.utc)
+    override = ManualOverride(blessed=blessed, person='kim', reason='x', moment=now)
+    write_override(tmp_path / '1', override)
+    assert resolve_anchor(2, 1) == expected

@@ -1,3 +1,6 @@
+import json
+from pathlib import Path
+
 import pytest
 from metadata_recorder import Execution, Recorder
 from tfx.types import standard_artifacts
@@ -5,8 +8,8 @@ from tfx.types import standard_artifacts
 from components.resolvers.spans import (
     PREVIOUS,
     STATISTICS,
-    NewestSpansStrategy,
     PreviousSpanStatisticsStrategy,
+    SpanSelectionStrategy,
 )
 
 
@@ -72,12 +75,27 @@ def test_ignores_span_that_did_not_pass_the_gate(runs, gate, used):
     assert runs.resolve(runs.run(3, gate=None)) == [statistics[used]]
 
 
-def test_resolves_newest_spans_per_channel():
+@pytest.mark.parametrize(
+    ('test_window', 'min_test_images', 'evaluated'),
+    [(1, 1, [4]), (1, 10, [4]), (1, 11, [4, 3]), (2, 25, [4, 3, 2]), (1, 99, [4, 3, 2])],
+)
+def test_selects_spans(tmp_path, test_window, min_test_images, evaluated):
+    """Ten test images per span; span 2 is older than the window."""
     examples = [standard_artifacts.Examples() for _ in range(3)]
-    for number, each in zip((2, 10, 9), examples, strict=True):
+    for number, each in zip((2, 4, 3), examples, strict=True):
+        each.uri = str(tmp_path / f'span-{number}')
         each.set_int_custom_property('span', number)
-    strategy = NewestSpansStrategy({'newest': 1, 'evaluated': 2})
+        Path(each.uri).mkdir()
+        counts = {'train': {'cats': 9}, 'test': {'cats': 6, 'dogs': 4}}
+        Path(each.uri, 'manifest.json').write_text(json.dumps({'counts': counts}))
+    examples[0].set_int_custom_property('judged_only', 1)
+    strategy = SpanSelectionStrategy(test_window, min_test_images)
 
-    resolved = strategy.resolve_artifacts(None, {'newest': examples, 'evaluated': examples})
+    keys = ('trained', 'newest', 'evaluated')
+    resolved = strategy.resolve_artifacts(None, dict.fromkeys(keys, examples))
 
-    assert resolved == {'newest': [examples[1]], 'evaluated': [examples[1], examples[2]]}
+    numbers = {
+        key: [each.get_int_custom_property('span') for each in spans]
+        for key, spans in resolved.items()
+    }
+    assert numbers == {'trained': [3, 4], 'newest': [4], 'evaluated': evaluated}

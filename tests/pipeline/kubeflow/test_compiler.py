@@ -68,6 +68,10 @@ class Compiled:
         return executors[f'exec-{task}']
 
 
+RESOLVERS = ('baseline-resolver', 'anchor-resolver')
+PREDICTORS = ('predictor', 'live-predictor', 'best-predictor')
+
+
 @pytest.fixture(scope='module')
 def compiled(tmp_path_factory):
     return Compiled(tmp_path_factory.mktemp('compiled') / 'pipeline.yaml')
@@ -83,10 +87,12 @@ def test_kfp_loads_compiled_file(compiled):
         ('imageexamplegen', set()),
         ('newest-spans', {'imageexamplegen'}),
         ('previous-statistics', {'statisticsgen'}),
-        ('transform', {'imageexamplegen', 'importschemagen', 'anomalygate'}),
-        ('trainer', {'imageexamplegen', 'transform', 'warm-start-resolver'}),
-        ('evaluator', {'newest-spans', 'trainer', 'baseline-resolver'}),
-        ('modelgate', {'trainer', 'baseline-resolver', 'evaluator', 'servingcheck'}),
+        ('transform', {'newest-spans', 'importschemagen', 'anomalygate'}),
+        ('trainer', {'newest-spans', 'transform', 'warm-start-resolver'}),
+        ('live-predictor', {'newest-spans', 'baseline-resolver'}),
+        ('modelgate', {'trainer', *RESOLVERS, 'evaluator', 'servingcheck'}),
+        ('heldoutfilter', {'newest-spans', 'trainer', *RESOLVERS}),
+        ('evaluator', {*PREDICTORS, 'heldoutfilter'}),
         ('bulkinferrer', {'unlabelledexamplegen', 'trainer', 'modelgate'}),
     ],
 )

@@ -72,7 +72,10 @@ def test_decision_prints_new_spans(task, tmp_path):
 @pytest.mark.parametrize(
     ('parameters', 'message'),
     [
-        ({'overrides': ['data.window=1']}, 'it needs .* none, but was compiled with newest_spans'),
+        (
+            {'overrides': ['data.source=drawings', 'data.path=null']},
+            'it needs .* none, but was compiled with newest_spans',
+        ),
         ({'overrides': ['trainer.warm_start=latest_blessed']}, 'changes the components'),
         ({'overrides': [1]}, r'overrides: \[1\] is not a list of strings; use '),
         ({'overrides': '{"a": 1}'}, 'overrides: .* is not a list of strings'),

@@ -9,12 +9,12 @@ from common.blessing import OVERRIDE_FILE, ManualOverride, write_override
 from components.evaluation.gate.verdict import VERDICT_FILE, Ruling, Verdict, write_verdict
 
 DARK = 'accuracy on dark images 0.883, floor 0.90 (n=212)'
-YES = Verdict(rulings=(Ruling(rule='baseline', passed=True, reason='accuracy 0.950, base'),))
+YES = Verdict(rulings=(Ruling(rule='baseline', result='passed', reason='accuracy 0.950, base'),))
 NO = Verdict(
     rulings=(
         *YES.rulings,
-        Ruling(rule='floor', passed=False, reason=DARK),
-        Ruling(rule='drop', passed=None, reason='there is [b]nothing to compare'),
+        Ruling(rule='floor', result='failed', reason=DARK, blocks=True),
+        Ruling(rule='live model', result='not applied', reason='there is [b]nothing to compare'),
     )
 )
 
@@ -55,9 +55,9 @@ def test_prints_one_line_per_rule(evaluate, invoke):
         f'model: {model.uri}',
         'compared with: no previous blessed model',
         '',
-        'passed   accuracy 0.950, base',
-        f'failed   {DARK}',
-        'no vote  there is [b]nothing to compare',
+        'passed       accuracy 0.950, base',
+        f'failed       {DARK}',
+        'not applied  there is [b]nothing to compare',
     ]
 
 
@@ -80,7 +80,7 @@ def test_manual_override_has_precedence(evaluate, invoke):
     text = lines(invoke('why'))
 
     assert text[0].startswith('BLESSED: ')
-    assert f'failed   {DARK}' in text
+    assert f'failed       {DARK}' in text
     assert text[-2:] == [
         'manual override (the rules reject the model), 2026-11-21 09:30:00 UTC:',
         'manually blessed by eve: dark ones are rare',
@@ -93,7 +93,11 @@ def test_decision_as_json(evaluate, invoke):
     values = json.loads(invoke('why', '--json').stdout)
 
     assert (values['blessed'], values['model']) == (False, model.uri)
-    assert [each['passed'] for each in values['verdict']['rulings']] == [True, False, None]
+    assert [each['result'] for each in values['verdict']['rulings']] == [
+        'passed',
+        'failed',
+        'not applied',
+    ]
 
 
 @pytest.mark.parametrize(

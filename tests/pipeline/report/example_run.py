@@ -18,19 +18,22 @@ REASON = 'accuracy on dark images 0.883, floor 0.90 (n=212)'
 FLOORS = {'class': 0.9, 'brightness.dark': 0.9, 'size': 0.9}
 
 
-def verdict(*rulings: tuple[bool | None, str]) -> Verdict:
+def verdict(*rulings: tuple[str, str]) -> Verdict:
     return Verdict(
-        rulings=[Ruling(rule='any', passed=passed, reason=reason) for passed, reason in rulings]
+        rulings=[
+            Ruling(rule='any', result=result, reason=reason, blocks=result == 'failed')
+            for result, reason in rulings
+        ]
     )
 
 
 LIVE = ModelStatus(
     blessed=True,
     verdict=verdict(
-        (True, 'accuracy 0.970, baseline 0.95 (n=402)'),
-        (True, 'accuracy 0.015 above the last blessed model'),
-        (None, 'accuracy on small images 0.8, floor 0.9 (n=15)'),
-        (True, '8.4 ms for one image, at most 50 ms'),
+        ('passed', 'accuracy 0.970, baseline 0.95 (n=402)'),
+        ('passed', 'accuracy 0.015 above the live model'),
+        ('undecided', 'accuracy on small images 0.8, floor 0.9 (n=15)'),
+        ('passed', '8.4 ms for one image, at most 50 ms'),
     ),
     live=True,
     version=VERSION,
@@ -39,7 +42,7 @@ LIVE = ModelStatus(
 )
 REJECTED = ModelStatus(
     blessed=False,
-    verdict=verdict((True, 'accuracy 0.958, baseline 0.95 (n=402)'), (False, REASON)),
+    verdict=verdict(('passed', 'accuracy 0.958, baseline 0.95 (n=402)'), ('failed', REASON)),
     live=False,
     live_version=VERSION,
 )
@@ -100,6 +103,12 @@ def example(
             {'size': 5, 'channels': 1280, 'layers': 4, 'parameters': 1_030_000, 'trained': 830_000},
             {'size': None, 'channels': 1, 'layers': 1, 'parameters': 1281, 'trained': 1281},
         ],
+        'calibration': {
+            'temperature': 1.56,
+            'images': 405,
+            'before': {'log_loss': 0.0448, 'calibration_error': 0.0153},
+            'after': {'log_loss': 0.0382, 'calibration_error': 0.0139},
+        },
         'components': [
             {'name': name, 'seconds': each, 'cached': each == 0.1} for name, each in seconds.items()
         ],

@@ -52,7 +52,9 @@ def decided(results):
     """`decided(passed)` writes the verdict of ModelGate."""
 
     def write(passed: bool):
-        verdict = Verdict(rulings=(Ruling(rule='baseline', passed=passed, reason='accuracy 0.5'),))
+        result = 'passed' if passed else 'failed'
+        ruling = Ruling(rule='baseline', result=result, reason='accuracy 0.5', blocks=not passed)
+        verdict = Verdict(rulings=(ruling,))
         (results('ModelGate', 'verdict') / VERDICT_FILE).write_text(verdict.model_dump_json())
 
     return write

@@ -5,7 +5,7 @@ import re
 import pytest
 from example_run import FLOORS, LIVE, REASON, REJECTED, example, images_for
 
-from components.evaluation.results import Estimate, Robustness
+from components.evaluation.results import Estimate, PairedCounts, Pairs, Robustness
 from pipeline.report.content.page_data import PageImages
 from pipeline.report.page import plots, tables
 from pipeline.report.page.plots import Scale
@@ -39,24 +39,46 @@ def test_sections_are_in_order(page):
     [
         'Live as version 1795284347 , since 2026-11-21 18:05 UTC',
         '✓ accuracy 0.970, baseline 0.95 (n=402)',
-        '○ accuracy on small images 0.8, floor 0.9 (n=15) no vote',
+        '? accuracy on small images 0.8, floor 0.9 (n=15) undecided',
         'share of correct predictions 0.9701 0.9486–0.9828 0.9552 0.9303–0.9715 +0.0149',  # noqa: RUF001
         'float16 0.9701 0.9486–0.9828 100.0% 4.6 5.1 within limit int8 0.9104',  # noqa: RUF001
         'StatisticsGen cached 0.1 Trainer 37.9',
         '5 x 5 1,280 4 1,030,000 830,000 head 1 1 1,281 1,281',
         'dogs/<b>.jpg not an image it is text',
         'min_images: 50',
+        'Temperature scaling by 1.56. On 405 images of the validation split, log loss 0.0448',
+        'calibration error 0.0153 before and 0.0139 after',
     ],
 )
 def test_page_shows(page, words, text):
     assert text in words(page)
 
 
-def test_lower_loss_is_better(page):
-    row = page[page.index('Log loss') :].partition('</tr>')[0]
+def with_pairs(report, better, worse, log_loss):
+    """The report, with a comparison of both models on 402 images."""
+    counts = PairedCounts(only_candidate_right=better, only_other_right=worse, both_right=300)
+    squares = 402 * 0.01**2 + log_loss**2 / 402
+    pairs = Pairs(counts=counts, log_loss=log_loss, log_loss_squares=squares, finite=402)
+    overall, *slices = report.evaluation.baseline.slices
+    slices = (overall.model_copy(update={'pairs': pairs}), *slices)
+    baseline = report.evaluation.baseline.model_copy(update={'slices': slices})
+    evaluation = report.evaluation.model_copy(update={'baseline': baseline})
+    return report.model_copy(update={'evaluation': evaluation})
 
-    assert 'better">' in row
-    assert '−0.0150' in row  # noqa: RUF001
+
+@pytest.mark.parametrize(
+    ('counts', 'log_loss', 'colours'),
+    [
+        ((12, 6), -0.1, {'Accuracy': '', 'Log loss': ''}),  # the difference may be chance
+        ((12, 2), -6.0, {'Accuracy': 'better', 'Log loss': 'better'}),
+    ],
+)
+def test_only_significant_differences_have_a_colour(counts, log_loss, colours):
+    page = render_page(with_pairs(example(), *counts, log_loss), PageImages())
+
+    for name, colour in colours.items():
+        row = page[page.index(f'class="metric">{name}<') :].partition('</tr>')[0]
+        assert f'class="n {colour}"' in row
 
 
 def test_larger_loss_is_darker(page):
@@ -143,12 +165,18 @@ def test_shows_runs_without_images_mistakes_and_corruptions(words):
     mistakes = tuple((each, None, None) for each in run.robustness.mistakes)
     empty = example(robustness=Robustness(clean=None, corrupted=(), mistakes=()))
 
-    assert 'predicted dogs (99.8%), label cats' in words(
+    assert 'predicted dogs (99.8%), labelled cats' in words(
         render_page(run, PageImages(mistakes=mistakes))
     )
     text = words(render_page(empty, PageImages()))
     assert 'None: all predictions are correct.' in text
     assert 'The recipe has no corruptions.' in text
+
+
+def test_page_states_why_logits_are_not_scaled(words):
+    calibration = example().calibration.model_copy(update={'problem': 'all are correct'})
+    text = words(render_page(example(calibration=calibration), PageImages()))
+    assert 'No temperature scaling: all are correct. On 405 images' in text
 
 
 def test_nan_metrics_are_dashes(words):

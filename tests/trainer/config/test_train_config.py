@@ -19,6 +19,7 @@ from trainer.config.tuner import TunerConfig
         ({'class_weights': {'cats': 0}}, 'greater than 0'),
         ({'class_weights': {True: 1.0}}, 'in quotes if it is yes'),
         ({'weights': 'embedded', 'alpha': 1}, r'MobileNetV2 0.35, and alpha is 1.0; set'),
+        ({'augment': {'flip': True, 'cached_views': 1}}, 'cached_views is 1, .* 2 or more, or 0'),
         ({'feature_extraction': {'epochs': 0}}, 'both 0: nothing is trained'),
     ],
 )

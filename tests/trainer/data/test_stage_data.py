@@ -1,5 +1,7 @@
 """Batches of a stage: scaling, labels and class weights."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -13,8 +15,8 @@ def stage_data_of(job):
     return make_stage_data(job.splits, 1, job.config, job.classes, from_images=True)
 
 
-def first_batch(job):
-    return [tensor.numpy() for tensor in next(iter(stage_data_of(job).train))]
+def first_batch(job, split='train'):
+    return [tensor.numpy() for tensor in next(iter(getattr(stage_data_of(job), split)))]
 
 
 @pytest.mark.parametrize('augment', [{}, {'flip': True, 'rotation': 0.2}])
@@ -51,12 +53,35 @@ def test_balanced_weights_give_each_class_equal_total(counts):
     np.testing.assert_allclose(weights * counts, expected, rtol=1e-6)  # float32
 
 
-def test_sample_weights_are_those_of_the_class(small_job, job_of_three):
+@pytest.mark.parametrize('split', ['train', 'eval'])
+def test_sample_weights_are_those_of_the_class(small_job, job_of_three, split):
     named = {'dogs': 3, 'cats': 1}
-    _, labels, weights = first_batch(small_job(class_weights=named))
+    _, labels, weights = first_batch(small_job(class_weights=named), split)
     np.testing.assert_array_equal(weights, 1 + 2 * labels)
-    _, labels, weights = first_batch(job_of_three(class_weights={**named, 'foxes': 0.5}))
+    _, labels, weights = first_batch(job_of_three(class_weights={**named, 'foxes': 0.5}), split)
     np.testing.assert_array_equal(weights, labels @ np.array([[1], [3], [0.5]]))
+
+
+def test_balanced_weights_of_validation_are_those_of_training(small_job):
+    job = small_job(class_weights='balanced')
+    labels = np.repeat([0, 1], [36, 12])
+    records = dataclasses.replace(job.splits['train'].record_files, labels=labels)
+    train = dataclasses.replace(job.splits['train'], record_files=records)
+    job = dataclasses.replace(job, splits={**job.splits, 'train': train})
+    _, labels, weights = first_batch(job, 'eval')
+    np.testing.assert_allclose(weights, np.where(labels == 1, 2, 2 / 3), rtol=1e-6)
+
+
+def test_each_epoch_draws_new_views_without_cached_views(small_job, tmp_path):
+    job = small_job(augment={'flip': True, 'rotation': 0.2, 'cached_views': 0})
+    with job.stage_inputs(job.build_network(), tmp_path) as inputs:
+        assert len([*tmp_path.rglob('*.records')]) == 2  # train and eval, for both stages
+        splits = inputs['feature_extraction']
+        assert splits['train'].are_images
+        data = make_stage_data(splits, 2, job.config, job.classes, from_images=True)
+        batches = [images.numpy() for images, _ in data.train.take(2 * data.steps)]
+    images = {image.tobytes() for image in np.concatenate(batches)}
+    assert len(images) == 2 * 48
 
 
 def test_batch_size_is_divisible_by_replicas(small_job, monkeypatch):

@@ -3,19 +3,30 @@
 import json
 import types
 
+import image_bytes
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
 from common import features
+from components.image_example_gen.inspection.config import CheckConfig
+from components.image_example_gen.inspection.examine import examine
 from trainer.config.train import TrainConfig
-from trainer.export.image_example import image_of
+from trainer.export.calibration import scale_logits
+from trainer.export.image_example import image_of, only_image
 from trainer.export.saved_model import _probability, export
 from trainer.export.warmup_requests import _predictions, write_requests
 from trainer.model.network import join
 
-BAD = [b'', b'no image', b'GIF89a' + bytes(30)]
+PNG = image_bytes.encoded(image_bytes.noise(), 'PNG')
+DAMAGED = [  # complete files, whose content the decoder rejects
+    image_bytes.flipped(PNG, PNG.index(b'IDAT') + 9),
+    image_bytes.jpeg().replace(b'\xff\xdb', b'\xff\xef'),  # without quantization tables
+    image_bytes.jpeg_of_size(48, 0),
+]
+BAD = [b'', b'no image', b'GIF89a' + bytes(30), *DAMAGED]
 
 
 @pytest.fixture(scope='module', params=['small_job', 'job_of_three'])
@@ -26,7 +37,7 @@ def exported(request, small_jobs, tmp_path_factory):
     weights = network.head.get_weights()
     weights[-2] = np.random.default_rng(0).normal(size=weights[-2].shape).astype(np.float32)
     network.head.set_weights(weights)
-    model, folder = join(network), tmp_path_factory.mktemp('exported')
+    model, folder = scale_logits(join(network), 2.5), tmp_path_factory.mktemp('exported')
     export(model, job.transform, job.classes, folder, job.config.threshold)
     write_requests(folder, model, job)
     return job, model, folder
@@ -59,16 +70,49 @@ def pixels(exported):
     return tf.cast(split.decode(tf.constant(split.records(6)))[0], tf.float32)
 
 
+def with_image(record, contents):
+    example = tf.train.Example.FromString(record)
+    example.features.feature[features.IMAGE_BYTES].bytes_list.value[0] = contents
+    return example.SerializeToString()
+
+
 def test_invalid_images_get_nan_and_leave_others_unchanged(call, images, predicted):
     assert np.isfinite(predicted['probability']).all()
     batch = [images[0], *BAD, *images[1:], images[0][:-2], images[0][: len(images[0]) // 2]]
-    valid, invalid = [0, *range(4, 9)], [1, 2, 3, 9, 10]
+    valid = [0, *range(len(BAD) + 1, len(BAD) + 6)]
+    invalid = [*set(range(len(batch))).difference(valid)]
     mixed = call('serve_images', tf.constant(batch))
     np.testing.assert_allclose(mixed['logit'][valid], predicted['logit'], atol=1e-5)
     assert mixed['class'][valid].tolist() == predicted['class'].tolist()
     assert np.isnan(mixed['probability'][invalid]).all()
     assert np.isnan(mixed['logit'][invalid]).all()
-    assert mixed['class'][invalid].ravel().tolist() == [b''] * 5
+    assert mixed['class'][invalid].ravel().tolist() == [b''] * (len(BAD) + 2)
+
+
+@pytest.mark.parametrize('signature', ['serve_images', 'explain_images'])
+def test_request_of_damaged_images_only(call, signature):
+    outputs = call(signature, tf.constant(DAMAGED))
+    assert outputs['class'].ravel().tolist() == [b''] * len(DAMAGED)
+    assert np.isnan(outputs['logit']).all()
+
+
+def test_served_files_get_predictions_of_their_ingested_copies(exported, call):
+    job, model, _ = exported
+    files = [
+        image_bytes.turned(6, 'PNG'),
+        image_bytes.encoded(image_bytes.with_alpha(), 'PNG'),
+        image_bytes.jpeg(image_bytes.natural(0, (640, 480))),  # antialiased
+    ]
+    copies = [examine(contents, CheckConfig()).contents for contents in files]
+    (record,) = job.splits['eval'].records(1)
+    records = [with_image(record, each) for each in copies]
+    pixels, _ = job.splits['eval'].decode(tf.constant(records))
+    expected = model(tf.cast(pixels, tf.float32), training=False)
+    np.testing.assert_allclose(
+        call('serve_images', tf.constant(files))['logit'], expected, atol=1e-5
+    )
+    examples = tf.constant([*map(only_image, files)])
+    np.testing.assert_allclose(call('serving_default', examples)['logit'], expected, atol=1e-5)
 
 
 def test_heat_map_is_grad_cam_of_the_predicted_class(exported, call, images, predicted, pixels):
@@ -102,6 +146,12 @@ def test_class_follows_threshold_or_highest_probability(exported, call, pixels, 
         np.testing.assert_allclose(probability.sum(axis=1), 1, atol=1e-6)
 
 
+def test_signatures_divide_logits_by_the_temperature(exported, predicted, pixels):
+    _, model, _ = exported
+    unscaled = keras.Model(model.input, model.get_layer('temperature').input)
+    np.testing.assert_allclose(predicted['logit'] * 2.5, unscaled(pixels), rtol=1e-4, atol=1e-5)
+
+
 def test_warmup_requests_record_predictions_of_the_network(exported, call):
     requests = []
     for record in tf.data.TFRecordDataset(str(exported[2] / features.WARMUP_FILE)):
@@ -116,7 +166,7 @@ def test_warmup_requests_record_predictions_of_the_network(exported, call):
         np.testing.assert_allclose(recorded['logit'], served['logit'], atol=1e-5)
         assert recorded['class'].tolist() == served['class'].tolist()
     both = (features.SIGNATURE_EXAMPLES, features.SIGNATURE_IMAGES)
-    assert requests == [(name, count) for name in both for count in (1, 4)]
+    assert requests == [(name, count) for name in both for count in (1, 6)]
 
 
 def test_recorded_class_matches_the_graph_near_the_threshold():

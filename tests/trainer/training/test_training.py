@@ -42,6 +42,23 @@ def test_loss_and_accuracy_are_those_of_the_exported_network(trained):
     assert val_accuracy == pytest.approx(accuracy, abs=0.05)
 
 
+def test_validation_loss_uses_class_weights(small_job, tmp_path, run_job):
+    job = small_job(
+        class_weights={'cats': 1, 'dogs': 4},
+        feature_extraction={'epochs': 1, 'learning_rate': 1e-2},
+        fine_tune={'epochs': 0},
+    )
+    network, (history,) = run_job(job, tmp_path)
+    assert history.best_epoch == 1
+    images, labels = next(iter(job.splits['eval'].batches(1000)))
+    logits = join(network)(tf.cast(images, tf.float32), training=False).numpy()
+    labels = labels.numpy()
+    losses = np.logaddexp(0, logits) - labels * logits
+    expected = ((1 + 3 * labels) * losses).mean()
+    assert history.metrics['val_loss'][0] == pytest.approx(expected, rel=0.02)
+    assert expected != pytest.approx(losses.mean(), rel=0.2)
+
+
 def test_history_and_logs_have_both_stages(trained):
     _, folder, _, histories = trained
     assert [history.name for history in histories] == ['stage 1, head', 'stage 2, fine-tuning']
@@ -77,10 +94,11 @@ def test_training_of_batch_norm_updates_statistics(small_job, tmp_path, run_job)
             assert (layer.moving_mean.numpy() != 0).any()
 
 
-def test_training_without_cache_gives_same_metrics(small_job, tmp_path, run_job):
-    """The order of images is equal, so only the rounding of cached activations differs."""
+@pytest.mark.parametrize('augment', [{}, {'flip': True, 'cached_views': 0}])
+def test_training_without_cache_gives_same_metrics(small_job, tmp_path, run_job, augment):
+    """The order of images and views is equal, so only the rounding of activations differs."""
     (_, cached), (_, conventional) = (
-        run_job(small_job(cache=cache), tmp_path) for cache in (True, False)
+        run_job(small_job(cache=cache, augment=augment), tmp_path) for cache in (True, False)
     )
     for with_cache, without in zip(cached, conventional, strict=True):
         for metric, values in with_cache.metrics.items():
@@ -90,14 +108,20 @@ def test_training_without_cache_gives_same_metrics(small_job, tmp_path, run_job)
             np.testing.assert_allclose(values, expected, **tolerance, err_msg=metric)
 
 
-def test_epochs_read_augmented_views_in_turn(small_job, tmp_path):
+def test_caches_the_plain_image_and_augmented_views(small_job, tmp_path):
     augment = {'flip': True, 'rotation': 0.2, 'cached_views': 2}
-    job = small_job(augment=augment)
+    job, plain = small_job(augment=augment), small_job()
     network = job.build_network()
-    with job.stage_inputs(network, tmp_path) as inputs:
-        for splits in inputs.values():
+    (tmp_path / 'plain').mkdir()
+    with (
+        job.stage_inputs(network, tmp_path) as inputs,
+        plain.stage_inputs(network, tmp_path / 'plain') as plain_inputs,
+    ):
+        for stage, splits in inputs.items():
             first, second = (np.fromfile(file, np.uint8) for file in splits['train'].files)
+            (expected,) = plain_inputs[stage]['train'].files
             assert len(first) == len(second) == 48 * splits['train'].record.itemsize
+            np.testing.assert_array_equal(first, np.fromfile(expected, np.uint8))
             assert (first != second).any()
             assert len(splits['eval'].files) == 1
 

@@ -10,18 +10,21 @@ import pytest
 
 from common import console
 from common.errors import ModelError
-from trainer.training.warm_start import load_weights, save_weights, weights_folder
+from trainer.training.trained_images import index_file
+from trainer.training.warm_start import describe, load_weights, save_weights, weights_folder
 
 CLASSES = ('cats', 'dogs')
+SPLITTING = {'data.splits': {'train': 3, 'eval': 1}, 'train and validation folders': True}
 
 
 @pytest.fixture(scope='module')
 def base_model(tmp_path_factory, small_job):
     """The path of a SavedModel, and the network whose weights are next to it."""
-    job = small_job(seed=1)
+    job = dataclasses.replace(small_job(seed=1), splitting=SPLITTING)
     network = job.build_network()
     serving = str(tmp_path_factory.mktemp('base') / 'model' / 'Format-Serving')
-    save_weights(network, job.config, CLASSES, weights_folder(serving))
+    save_weights(network, job.description, weights_folder(serving))
+    index_file(serving).touch()
     return serving, network
 
 
@@ -45,7 +48,7 @@ def weights_of(network):
 def test_start_loads_weights_and_logs_their_source(base_model, small_job, changes, message, warm):
     serving, before = base_model
     job = small_job(seed=2, warm_start='latest_blessed', **changes)
-    job = dataclasses.replace(job, base_model=serving)
+    job = dataclasses.replace(job, base_model=serving, splitting=SPLITTING)
     stream = io.StringIO()
     with console.output_to(stream):
         network, warm_start = job.start()
@@ -62,23 +65,37 @@ def test_start_loads_weights_and_logs_their_source(base_model, small_job, change
         ({'alpha': 0.5}, r'differs: trainer.alpha was 1.0 and is 0.5$'),
         ({'head': {'hidden': [8]}}, r'trainer.head.hidden was \[\] and is \[8\]$'),
         ({'classes': (*CLASSES, 'foxes')}, r"is \['cats', 'dogs', 'foxes'\]$"),
+        (
+            {'splitting': {**SPLITTING, 'data.splits': {'train': 8}}},
+            r"data.splits was {'train': 3, 'e",
+        ),
+        (
+            {'splitting': {**SPLITTING, 'train and validation folders': False}},
+            'differs: train and validation folders was True and is False$',
+        ),
+        ({'splitting': {'data.seed': 2}}, 'data.seed was unknown and is 2$'),
         ({'serving': None}, 'no model has been blessed yet'),
         ({'serving': 'no/Format-Serving'}, 'has no weights in'),
     ],
 )
 def test_rejects_missing_or_other_model(base_model, other_network, small_job, changes, message):
-    given = {'classes': CLASSES, 'serving': base_model[0], **changes}
-    classes, serving = given.pop('classes'), given.pop('serving')
+    given = {'classes': CLASSES, 'splitting': SPLITTING, 'serving': base_model[0], **changes}
+    classes, splitting, serving = map(given.pop, ('classes', 'splitting', 'serving'))
+    description = describe(small_job(**given).config, classes, splitting)
     with pytest.raises(ModelError, match=message):
-        load_weights(other_network, small_job(**given).config, classes, serving)
+        load_weights(other_network, description, serving)
 
 
 def test_corrupted_weights_leave_network_unchanged(tmp_path, base_model, other_network, small_job):
     serving = str(tmp_path / 'model' / 'Format-Serving')
     shutil.copytree(weights_folder(base_model[0]), weights_folder(serving))
+    description = describe(small_job().config, CLASSES, SPLITTING)
+    with pytest.raises(ModelError, match=r'model has no .*trained_on\.npy'):
+        load_weights(other_network, description, serving)
+    index_file(serving).touch()
     (weights_folder(serving) / 'head.weights.h5').write_bytes(b'not HDF5')
     start = weights_of(other_network)
     with pytest.raises(ModelError, match='cannot be read'):
-        load_weights(other_network, small_job().config, CLASSES, serving)
+        load_weights(other_network, description, serving)
     for one, other in zip(weights_of(other_network), start, strict=True):
         np.testing.assert_array_equal(one, other)

@@ -12,6 +12,7 @@ from common.files import MEGABYTE
 from components.image_example_gen.sources.archive import extraction
 from components.image_example_gen.sources.archive.download import cache_folder, cache_name
 from components.image_example_gen.sources.base.config import number_of_span
+from components.image_example_gen.sources.base.groups import GroupConfig
 from components.image_example_gen.sources.base.image_files import is_image
 from components.image_example_gen.sources.base.reading import MAX_BYTES, convert_os_errors
 from components.image_example_gen.sources.base.source_protocol import BadImage
@@ -33,7 +34,12 @@ class ArchiveSource(FolderSource):
     """
 
     def __init__(
-        self, path: Path, classes: tuple[str, ...] | None = None, *, max_bytes: int = MAX_BYTES
+        self,
+        path: Path,
+        classes: tuple[str, ...] | None = None,
+        *,
+        max_bytes: int = MAX_BYTES,
+        group_by: GroupConfig | None = None,
     ) -> None:
         if not path.is_file():
             raise DataError(f'archive {path} does not exist; give a file (zip, tar, tar.gz, ...)')
@@ -55,7 +61,7 @@ class ArchiveSource(FolderSource):
                         f'archive {path} contains {each.name}, the folder of a span; spans are '
                         'only read from folders: extract it'
                     )
-        super().__init__(images, classes, max_bytes=max_bytes, archive=path)
+        super().__init__(images, classes, max_bytes=max_bytes, archive=path, group_by=group_by)
         if self.count != contents['images']:
             raise DataError(f'{folder} has lost images of archive {path}; remove it, start again')
         self._files += [

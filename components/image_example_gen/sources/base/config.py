@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from common.features import IMAGE_BYTES, LABEL, SPLITS
 from common.strict_model import StrictModel
 from components.image_example_gen.inspection.config import CheckConfig
+from components.image_example_gen.sources.base.groups import GroupConfig
 from components.image_example_gen.sources.base.source_protocol import class_name
 
 # Keys that only some sources accept.
@@ -20,7 +21,13 @@ ONLY_FOR = {
     'dataset': ('tfds',),
     'classes': ('folder', 'archive', 'parquet', 'tfds', 'tfrecord', 'canonical'),
     'features': ('tfrecord',),
+    'group_by': ('folder', 'archive', 'parquet', 'tfds', 'tfrecord'),
     'span_range': ('folder', 'parquet', 'tfrecord'),
+}
+_GROUPED_BY = {
+    'folder': ('folder', 'archive'),
+    'pattern': ONLY_FOR['group_by'],
+    'column': ('parquet', 'tfrecord'),
 }
 URL = re.compile('https?://[^/]', re.IGNORECASE)
 _DATE = re.compile(r'(\d{4})(-?)(\d\d)\2(\d\d)')
@@ -107,6 +114,11 @@ class DataConfig(StrictModel):
     seed: int = Field(0, ge=0, description='drawings: random seed')
     checks: CheckConfig = CheckConfig()
     splits: SplitConfig = SplitConfig()
+    group_by: GroupConfig | None = Field(
+        None,
+        description='images of one group, such as a subject, a scene or a film, stay in one split; '
+        'default: each image on its own',
+    )
     window: int = Field(
         1,
         ge=1,
@@ -115,15 +127,20 @@ class DataConfig(StrictModel):
     test_window: int = Field(
         1, ge=1, description='number of newest spans to evaluate on; at most window'
     )
+    min_test_images: int = Field(
+        500,
+        ge=1,
+        description='test images that decide between two models: the test splits of further, older '
+        'spans are added until there are as many',
+    )
     span_range: tuple[SpanNumber, SpanNumber] | None = Field(
         None, description='first and last span (numbers or dates), instead of window'
     )
 
     @property
-    def several_spans(self) -> bool:
-        """Whether the configuration selects more than one span."""
-        first, last = self.span_range or (1, self.window)
-        return first < last
+    def may_have_spans(self) -> bool:
+        """Whether the source may be divided into spans."""
+        return self.source in ONLY_FOR['span_range']
 
     @field_validator('classes')
     @classmethod
@@ -135,11 +152,20 @@ class DataConfig(StrictModel):
 
     @model_validator(mode='after')
     def _keys_match_source(self) -> 'DataConfig':
-        for key, sources in ONLY_FOR.items():
-            is_set = getattr(self, key) != type(self).model_fields[key].default
-            if is_set and self.source not in sources:
+        allowed = {
+            key: sources
+            for key, sources in ONLY_FOR.items()
+            if getattr(self, key) != type(self).model_fields[key].default
+        }
+        for key in self.group_by.keys if self.group_by else ():
+            allowed[f'group_by.{key}'] = _GROUPED_BY[key]
+        for key, sources in allowed.items():
+            if self.source not in sources:
                 names = ' or '.join(f"'{name}'" for name in sources)
                 raise ValueError(f"key '{key}' is only for source {names}, not '{self.source}'")
+        by_file_name = self.group_by and self.group_by.pattern
+        if self.source == 'tfrecord' and by_file_name and not self.features.filename:
+            raise ValueError("key 'group_by.pattern' needs the key 'features.filename'")
         if self.source == 'tfds' and self.dataset is None:
             raise ValueError("source 'tfds' needs the key 'dataset'")
         if self.url is not None and not URL.match(self.url):

@@ -22,7 +22,12 @@ class Labels:
     names: tuple[str, ...]
 
     def to_image(
-        self, contents: bytes, label: int | str | None, filename: str, source: str
+        self,
+        contents: bytes,
+        label: int | str | None,
+        filename: str,
+        source: str,
+        group: str | None = None,
     ) -> LabelledImage | BadImage:
         """Labels an image with its class index; a BadImage if the label is not in the list."""
         if isinstance(label, int):
@@ -30,7 +35,8 @@ class Labels:
         else:
             name = class_name(label) if label else None
         if name in self.classes:
-            return LabelledImage(contents, self.classes.index(name), filename, source=source)
+            number = self.classes.index(name)
+            return LabelledImage(contents, number, filename, source=source, group=group)
         expected = f'expected one of {describe_classes(self.classes)}'
         detail = 'it has no label' if label is None else f'its label is {name or label}; {expected}'
         return BadImage(filename, 'label outside the list', detail, contents)

@@ -19,6 +19,7 @@ class LabelledImage(NamedTuple):
     filename: str  # origin of the image, for error messages and the record
     part: Part | None = None  # None if the source is not divided
     source: str = ''  # the folder or file that the image shares with others; empty if unknown
+    group: str | None = None  # by `data.group_by`; None without one
 
 
 class BadImage(NamedTuple):

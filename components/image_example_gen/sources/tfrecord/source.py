@@ -8,6 +8,11 @@ from typing import Any
 
 from common.errors import DataError, Rejected
 from components.image_example_gen.sources.base.config import FeatureNames
+from components.image_example_gen.sources.base.groups import (
+    GroupConfig,
+    group_of_name,
+    group_of_value,
+)
 from components.image_example_gen.sources.base.image_files import RECORDS, fingerprint, walk
 from components.image_example_gen.sources.base.labels import Labels, make_labels
 from components.image_example_gen.sources.base.origins import sources_of_files
@@ -36,7 +41,11 @@ class TfrecordSource:
     """
 
     def __init__(
-        self, path: Path, names: FeatureNames, classes: tuple[str, ...] | None = None
+        self,
+        path: Path,
+        names: FeatureNames,
+        classes: tuple[str, ...] | None = None,
+        group_by: GroupConfig | None = None,
     ) -> None:
         if not path.exists():
             raise DataError(f'{path} does not exist; give a TFRecord file or a folder of files')
@@ -55,12 +64,12 @@ class TfrecordSource:
             raise DataError(f'{path} has no images: it has no records')
         own = _label_names(path, self._ranges, names, first_only=classes is not None)
         self._labels, self._names = make_labels(path, own, classes), names
-        self.classes = self._labels.classes
+        self.classes, self._group_by = self._labels.classes, group_by
 
     def shards(self) -> list['ExampleShard']:
         sources = sources_of_files((records.name, records.count) for records in self._ranges)
         return [
-            ExampleShard(records, sources[records.name], self._names, self._labels)
+            ExampleShard(records, sources[records.name], self._names, self._labels, self._group_by)
             for records in self._ranges
         ]
 
@@ -73,18 +82,19 @@ class ExampleShard:
     source: str
     names: FeatureNames
     labels: Labels
+    group_by: GroupConfig | None = None
 
     def images(self) -> Iterator[LabelledImage | BadImage]:
         for number, record in enumerate(read_records(self.records), self.records.first):
             place = f'{self.records.name}:{number}'
             try:
-                image, label, filename = _parse(record, self.names)
+                image, label, filename, group = _parse(record, self.names, self.group_by)
             except Rejected as error:
                 contents = record if isinstance(record, bytes) else b''
                 yield BadImage(place, error.reason, error.detail, contents)
                 continue
             place = f'{place} ({filename})' if filename else place
-            yield self.labels.to_image(image, label, place, self.source)
+            yield self.labels.to_image(image, label, place, self.source, group)
 
 
 def _find(folder: Path) -> list[Path]:
@@ -103,7 +113,7 @@ def _label_names(
     reason: Rejected | None = None
     for record in itertools.chain.from_iterable(map(read_records, ranges)):
         try:
-            _, label, _ = _parse(record, names)
+            _, label, _, _ = _parse(record, names)
         except Rejected as error:
             reason = error
             continue
@@ -118,8 +128,10 @@ def _label_names(
     return tuple(sorted(found))
 
 
-def _parse(record: bytes | Rejected, names: FeatureNames) -> tuple[bytes, int | str, str]:
-    """The image, the label and the file name (or '') of a record.
+def _parse(
+    record: bytes | Rejected, names: FeatureNames, group_by: GroupConfig | None = None
+) -> tuple[bytes, int | str, str, str | None]:
+    """The image, the label, the file name (or '') and the group (or None) of a record.
 
     Raises Rejected if the record is not a `tf.Example`, or a feature is missing or invalid.
     """
@@ -139,7 +151,13 @@ def _parse(record: bytes | Rejected, names: FeatureNames) -> tuple[bytes, int | 
     except UnicodeDecodeError:
         raise Rejected('unreadable', f'its feature {names.label} is not text') from None
     filenames = features[names.filename].bytes_list.value if names.filename else ()
-    return image, label, b''.join(filenames).decode(errors='surrogateescape')
+    filename = b''.join(filenames).decode(errors='surrogateescape')
+    group = group_of_name(group_by, filename)
+    if group_by and group_by.column and group_by.column in features:
+        value = _single_value(features, group_by.column, int, bytes)
+        value = value.decode(errors='surrogateescape') if isinstance(value, bytes) else value
+        group = group_of_value(value)
+    return image, label, filename, group
 
 
 def _single_value(features: Mapping[str, Any], name: str, *types: type) -> Any:

@@ -25,7 +25,14 @@ def predictions(classes, images=300, seed=0, right=1.5, scale=1.0):
 
 
 def measured(labels, probabilities):
-    return estimates(count(labels, probabilities, threshold=0.5))
+    return estimates(counted(labels, probabilities))
+
+
+def counted(labels, probabilities):
+    """Counts with the prediction of the highest probability; -1 for NaN."""
+    binary = probabilities.shape[1] == 1
+    best = (probabilities[:, 0] >= 0.5).astype(int) if binary else probabilities.argmax(axis=1)
+    return count(labels, np.where(np.isnan(probabilities).any(axis=1), -1, best), probabilities)
 
 
 def values(found):
@@ -67,7 +74,7 @@ def test_metrics_match_scikit_learn(classes, scale):
 
 @pytest.mark.parametrize(('probability', 'auc'), [(np.nan, None), (0.3, 0.5)])
 def test_auc_of_constant_predictions(probability, auc):
-    counts = count(np.array([0, 0, 0, 1]), np.full((4, 1), probability), 0.5)
+    counts = counted(np.array([0, 0, 0, 1]), np.full((4, 1), probability))
 
     assert values(estimates(counts)).get(AUC) == auc
     assert any(dict(curves(counts)).values()) == (auc is not None)
@@ -110,7 +117,7 @@ def test_about_95_of_100_intervals_contain_true_value(classes, right):
 
 @KINDS
 def test_areas_under_curves_equal_estimates(classes):
-    counts = count(*predictions(classes, 2000), 0.5)
+    counts = counted(*predictions(classes, 2000))
 
     found, expected = curves(counts), values(estimates(counts))
 
@@ -123,7 +130,7 @@ def test_areas_under_curves_equal_estimates(classes):
 
 def test_size_of_curves_and_counts_is_bounded():
     probabilities = 1 / (1 + np.exp(-np.linspace(-17, 17, 300_000)))[:, None]
-    counts = count(np.arange(300_000) % 2, probabilities, 0.5)
+    counts = counted(np.arange(300_000) % 2, probabilities)
 
     assert (counts + counts).scores.nnz == counts.scores.nnz <= 2 * 2**18
     assert 150 < len(curves(counts).roc) <= 201

@@ -3,7 +3,8 @@ import PIL.Image
 import pytest
 from bright_model import gray
 
-from components.evaluation.robustness.mistakes import find_mistakes
+from components.evaluation.predictions.prediction_files import PredictedRow
+from components.evaluation.robustness.mistakes import draw_mistakes, worst_mistakes
 from components.inference.classifier import Classifier
 
 CATS, DOGS = 0, 1
@@ -14,9 +15,23 @@ IMAGES = [
 ]
 
 
+def rows(images, classifier):
+    labels, probabilities = classifier.labels_of_images([each.contents for each in images])
+    return [
+        PredictedRow(
+            each.key, each.label, each.filename, {'candidate': label}, {'candidate': row}, {}
+        )
+        for each, label, row in zip(images, labels, probabilities, strict=True)
+    ]
+
+
+def find_mistakes(images, classifier, folder, most=12):
+    return draw_mistakes(worst_mistakes(rows(images, classifier), most), images, classifier, folder)
+
+
 @pytest.mark.parametrize('most', [2, 3])
 def test_finds_most_confident_mistakes(classifier, tmp_path, most):
-    mistakes = find_mistakes(IMAGES, classifier, most, tmp_path)
+    mistakes = find_mistakes(IMAGES, classifier, tmp_path, most)
 
     names = ['1/90.png', '1/100.png', '1/110.png']
     assert [each.filename for each in mistakes] == names[:most]
@@ -25,8 +40,15 @@ def test_finds_most_confident_mistakes(classifier, tmp_path, most):
     assert len(list((tmp_path / 'mistakes').iterdir())) == 2 * most
 
 
+def test_probability_is_that_of_the_predicted_class():
+    row = PredictedRow('', 0, '', {'candidate': 2}, {'candidate': np.array([0.1, 0.2, 0.7])}, {})
+    other = PredictedRow('', 0, '', {'candidate': 1}, {'candidate': np.array([0.2, 0.8, 0.0])}, {})
+
+    assert worst_mistakes([row, other], 1) == [other]
+
+
 def test_draws_thumbnail_and_overlay(classifier, tmp_path):
-    (mistake,) = find_mistakes([gray(90, DOGS, size=(600, 300))], classifier, 12, tmp_path)
+    (mistake,) = find_mistakes([gray(90, DOGS, size=(600, 300))], classifier, tmp_path)
 
     with PIL.Image.open(tmp_path / mistake.picture) as picture:
         assert (picture.format, picture.size) == ('PNG', (240, 120))
@@ -39,11 +61,11 @@ def test_draws_thumbnail_and_overlay(classifier, tmp_path):
 
 def test_finds_mistakes_without_heat_maps(make_saved_model, tmp_path):
     unexplained = Classifier(make_saved_model(tmp_path / 'model', explains=False))
-    mistakes = find_mistakes(IMAGES, unexplained, 12, tmp_path)
+    mistakes = find_mistakes(IMAGES, unexplained, tmp_path)
     assert [each.explanation for each in mistakes] == [None] * 3
 
 
 @pytest.mark.parametrize('model', ['classifier', 'broken'])
 def test_correct_and_nan_predictions_are_no_mistakes(model, request, tmp_path):
     images = IMAGES[:3] if model == 'classifier' else IMAGES
-    assert find_mistakes(images, request.getfixturevalue(model), 12, tmp_path) == ()
+    assert find_mistakes(images, request.getfixturevalue(model), tmp_path) == ()

@@ -1,3 +1,5 @@
+"""Predictor and RobustnessEvaluator, which reads its predictions."""
+
 import PIL.Image
 import pytest
 from bright_model import gray
@@ -5,8 +7,13 @@ from example_records import write_records
 from tfx.types import standard_artifacts
 
 from common import features
+from components.evaluation.held_out.component import HeldOutImages
+from components.evaluation.held_out.held_out_files import HeldOut, write_held_out
+from components.evaluation.predictions.component import Predictions, Predictor
+from components.evaluation.predictions.prediction_files import PREDICTIONS_FILE, read_rows
 from components.evaluation.results import ROBUSTNESS_FILE, Robustness
 from components.evaluation.robustness.component import RobustnessEvaluator, RobustnessResults
+from components.inference.classifier import Classifier
 
 
 def record(image):
@@ -14,44 +21,111 @@ def record(image):
         features.IMAGE_BYTES: image.contents,
         features.FILENAME: image.filename,
         features.LABEL: image.label,
+        features.BRIGHTNESS: 0.25,
     }
 
 
+def function_of(component):
+    return component.EXECUTOR_SPEC.executor_class._FUNCTION
+
+
 @pytest.fixture(scope='module')
-def folder(tmp_path_factory, make_saved_model):
-    """A model, and two spans of three images, one of them compressed."""
+def artifacts(tmp_path_factory, make_saved_model):
+    """A model, two spans of three images, one of them compressed, and predictions.
+
+    One image is in both spans.
+    """
     folder = tmp_path_factory.mktemp('robustness')
     make_saved_model(folder / 'model' / 'Format-Serving')
     for number, name in enumerate(('data_tfrecord-00000-of-00001', 'data_tfrecord-00000.gz')):
-        images = [gray(30 + number, 0), gray(200 + number, 1), gray(90 + number, 1)]
+        images = [gray(30 + number, 0), gray(200 + number, 1), gray(90 + number, 1), gray(20, 0)]
         write_records(folder / f'span-{number}' / 'Split-test' / name, map(record, images))
-    return folder
-
-
-def evaluate(folder, target, config):
     spans = [standard_artifacts.Examples(), standard_artifacts.Examples()]
-    model, results = standard_artifacts.Model(), RobustnessResults()
-    for artifact, name in ((spans[0], 'span-0'), (spans[1], 'span-1'), (model, 'model')):
+    model, predictions = standard_artifacts.Model(), Predictions()
+    names = ((spans[0], 'span-0'), (spans[1], 'span-1'), (model, 'model'), (predictions, 'out'))
+    for artifact, name in names:
         artifact.uri = str(folder / name)
+    function_of(Predictor)(examples=spans, model=model, predictions=predictions, code='')
+    return {'examples': spans, 'model': model, 'predictions': predictions}
+
+
+def held_out(folder, dropped=()):
+    """An artifact that leaves out images, given by their digests."""
+    counts = dict.fromkeys(HeldOut.model_fields, 0) | {'kept': 1, 'kept_by_class': {}}
+    artifact = HeldOutImages()
+    artifact.uri = str(folder)
+    write_held_out(folder, HeldOut(**counts), dropped)
+    return artifact
+
+
+def evaluate(artifacts, target, config, dropped=()):
+    results = RobustnessResults()
     results.uri = str(target)
-    function = RobustnessEvaluator.EXECUTOR_SPEC.executor_class._FUNCTION
-    function(examples=spans, model=model, robustness=results, config=config, code='')
+    function_of(RobustnessEvaluator)(
+        **artifacts,
+        held_out=held_out(target, dropped),
+        robustness=results,
+        config=config,
+        code='',
+    )
     return Robustness.model_validate_json((target / ROBUSTNESS_FILE).read_text())
 
 
-def test_evaluates_all_spans(folder, tmp_path):
-    found = evaluate(folder, tmp_path, '{"images": 100}')
+def test_predictions_are_stored_once_per_image(artifacts, tmp_path):
+    file = f'{artifacts["predictions"].uri}/{PREDICTIONS_FILE}'
 
-    assert found.clean.value == pytest.approx(4 / 6)
-    assert {row.images for row in found.corrupted} == {6}
+    found = list(read_rows({'candidate': file}, ()))
+
+    assert [(row.filename, row.label, row.predicted['candidate']) for row in found] == [
+        *(('0/30.png', 0, 0), ('1/200.png', 1, 1), ('1/90.png', 1, 0), ('0/20.png', 0, 0)),
+        *(('0/31.png', 0, 0), ('1/201.png', 1, 1), ('1/91.png', 1, 0)),
+    ]
+    assert found[0].measures == {features.BRIGHTNESS: 0.25}
+    assert found[1].probability['candidate'][0] > 0.99
+    assert len({row.key for row in found}) == len(found)
+
+
+def test_same_images_have_the_same_digest(artifacts, tmp_path):
+    again = Predictions()
+    again.uri = str(tmp_path)
+    inputs = {key: artifacts[key] for key in ('examples', 'model')}
+    function_of(Predictor)(**inputs, predictions=again, code='')
+    first = artifacts['predictions'].get_string_custom_property('test_images')
+    assert again.get_string_custom_property('test_images') == first
+
+    inputs['examples'] = inputs['examples'][:1]
+    function_of(Predictor)(**inputs, predictions=again, code='')
+    assert again.get_string_custom_property('test_images') != first
+
+
+def test_robustness_evaluates_all_spans(artifacts, tmp_path):
+    found = evaluate(artifacts, tmp_path, '{"images": 100}')
+
+    assert found.clean.value == pytest.approx(5 / 7)
+    assert {row.images for row in found.corrupted} == {7}
     assert [each.filename for each in found.mistakes] == ['1/90.png', '1/91.png']
     with PIL.Image.open(tmp_path / found.mistakes[0].explanation) as picture:
         assert picture.size == (48, 32)
 
 
+def test_images_that_are_left_out_are_not_judged(artifacts, tmp_path):
+    dropped = [gray(90, 1).key, gray(30, 0).key]
+
+    found = evaluate(artifacts, tmp_path, '{"images": 100}', dropped)
+
+    assert {row.images for row in found.corrupted} == {5}
+    assert [each.filename for each in found.mistakes] == ['1/91.png']
+
+
+def test_robustness_runs_no_clean_image_through_the_model(artifacts, tmp_path, monkeypatch):
+    monkeypatch.delattr(Classifier, 'of_images')
+    monkeypatch.delattr(Classifier, 'labels_of_images')
+    assert evaluate(artifacts, tmp_path, '{"images": 3}').clean
+
+
 @pytest.mark.parametrize(('images', 'counts'), [(4, {4}), (0, set())])
-def test_corrupts_configured_number_of_images(folder, tmp_path, images, counts):
-    found = evaluate(folder, tmp_path, f'{{"images": {images}}}')
+def test_corrupts_configured_number_of_images(artifacts, tmp_path, images, counts):
+    found = evaluate(artifacts, tmp_path, f'{{"images": {images}}}')
 
     assert {row.images for row in found.corrupted} == counts
     assert (found.clean is None) == (images == 0)

@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from components.image_example_gen.ingestion.duplicates import (
     SPLIT_CONFLICT,
     TRAIN,
     SplitAssignment,
+    has_near,
     near_pairs,
 )
 
@@ -17,13 +20,13 @@ NONE = np.empty(0, IMAGE)
 PICTURES = np.random.default_rng(7).integers(0, 256, (300, 32), dtype=np.uint8)
 
 
-def image(number, changed_bits=0, digest=None, label=0, split=TEST, fixed=False):
+def image(number, changed_bits=0, digest=None, label=0, split=TEST, fixed=False, group=0):
     """The index entry of a picture, with the first bits of its perceptual hash flipped."""
     bits = np.unpackbits(PICTURES[number])
     bits[:changed_bits] ^= 1
     version = digest if digest is not None else number * 1000 + changed_bits
     sha256 = np.frombuffer(version.to_bytes(32, 'big'), np.uint8)
-    return np.array([(sha256, np.packbits(bits), label, split, fixed)], IMAGE)
+    return np.array([(sha256, np.packbits(bits), label, split, fixed, group)], IMAGE)
 
 
 def assign(*new, earlier=(), near=NEAR):
@@ -106,6 +109,63 @@ def test_distance_of_zero_compares_bytes_only():
     new = image(1), image(1, 2, label=1), image(1, 4, split=TRAIN), image(1), image(2), image(2)
 
     assert splits_of(*new, near=0) == [TEST, TEST, TRAIN, DUPLICATE, TEST, DUPLICATE]
+
+
+def test_groups_share_the_split_of_their_lowest_digest():
+    apart = [image(n, split=n % 3, group=7, digest=9 - n) for n in range(4)]
+
+    assert splits_of(*apart, image(5, split=EVAL), near=0) == [TRAIN] * 4 + [EVAL]
+
+
+def test_near_duplicates_and_same_bytes_join_groups():
+    one, other = image(1, split=TRAIN, group=7), image(2, split=EVAL, group=8)
+    near, same = image(2, 20, digest=1, split=TEST), image(2, split=EVAL)
+    near['group'] = same['group'] = 7
+
+    assert splits_of(one, other, near) == [TEST, TEST, TEST]
+    assert splits_of(one, other, image(1, split=TEST, group=8), near=0) == [TRAIN, TRAIN, DUPLICATE]
+    assert splits_of(one, other, same, near=0) == [TRAIN, TRAIN, DUPLICATE]
+
+
+def test_group_follows_earlier_spans_and_fixed_images():
+    earlier = image(1, split=EVAL, group=7)
+
+    assert splits_of(image(2, group=7), image(3), earlier=[earlier], near=0) == [EVAL, TEST]
+    assert splits_of(image(2, group=7), image(3, fixed=True, group=7), near=0) == [TRAIN, TRAIN]
+
+
+def test_group_in_two_earlier_splits_is_excluded():
+    earlier = image(1, split=EVAL, group=7), image(2, split=TRAIN)
+    found = assign(image(3, group=7), image(2, 5, group=7), image(4), earlier=earlier)
+
+    assert found.splits.tolist() == [SPLIT_CONFLICT, SPLIT_CONFLICT, TEST]
+    assert found.conflicting.tolist() == [True, True]
+
+
+def test_finds_hashes_near_to_known_ones():
+    bits = np.unpackbits(PICTURES[:6], axis=1)
+    for number, each in enumerate(bits):
+        each[: 15 * number] ^= 1  # 0, 15, 30, 45, ... bits
+    hashes = np.concatenate([np.packbits(bits, axis=1), np.zeros((1, 32), np.uint8)])
+    known = np.concatenate([PICTURES, np.zeros((1, 32), np.uint8)])
+
+    assert has_near(hashes, known, NEAR).tolist() == [True, True, True, *[False] * 4]
+    assert not has_near(hashes, known[:0], NEAR).any()
+
+
+@pytest.mark.parametrize(('bits', 'expected'), [(30, True), (60, False)])
+def test_twenty_thousand_equal_hashes_are_compared_in_bounded_memory(bits, expected):
+    known = np.repeat(PICTURES[:1], 20_000, axis=0)
+    changed = np.unpackbits(PICTURES[:1], axis=1)
+    changed[:, -bits:] ^= 1
+    hashes = np.repeat(np.packbits(changed, axis=1), 20_000, axis=0)
+    tracemalloc.start()
+    found = has_near(hashes, known, NEAR)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert (found == expected).all()
+    assert peak < 40_000 * 200  # bytes
 
 
 def test_finds_all_pairs_up_to_15_bits_apart():

@@ -70,13 +70,14 @@ def jpeg(image=None, **options):
     return encoded(image or quarters(), 'JPEG', **{'quality': 95, 'subsampling': 0, **options})
 
 
-def turned(orientation, kind='JPEG'):
+def turned(orientation, kind='JPEG', byte_order='<'):
     """A file whose pixels are turned so that its EXIF orientation makes them upright again."""
     undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}
     image = quarters()
     if orientation in undo:
         image = image.transpose(PIL.Image.Transpose(undo[orientation]))
     exif = PIL.Image.Exif()
+    exif.endian = byte_order
     exif[ORIENTATION] = orientation
     options = {'JPEG': {'quality': 95, 'subsampling': 0}, 'WEBP': {'lossless': True}}.get(kind, {})
     return encoded(image, kind, exif=exif.tobytes(), **options)

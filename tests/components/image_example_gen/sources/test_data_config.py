@@ -32,6 +32,16 @@ def test_missing_path_is_an_error():
         ({'source': 'folder', 'span_range': [1, 2], 'test_window': 3}, 'larger than span_range'),
         ({'window': 2, 'test_window': 3}, 'test_window is 3, larger than window'),
         ({'splits': {'test_share_of_validation': 1}}, 'test_share_of_validation'),
+        ({'group_by': {'folder': 1}}, "key 'group_by' is only for source .*, not 'drawings'"),
+        ({'source': 'canonical', 'group_by': {'column': 'id'}}, "'group_by' is only for source"),
+        ({'source': 'parquet', 'group_by': {'folder': 1}}, "'group_by.folder' is only for source"),
+        ({'source': 'archive', 'group_by': {'column': 'id'}}, "'group_by.column' is only for .*'p"),
+        ({'source': 'tfrecord', 'group_by': {'pattern': '(.)'}}, "needs the key 'features.filenam"),
+        ({'source': 'folder', 'group_by': {}}, 'exactly one of folder, pattern and column'),
+        ({'source': 'folder', 'group_by': {'folder': 1, 'pattern': '(.)'}}, 'exactly one of'),
+        ({'source': 'folder', 'group_by': {'folder': 0}}, 'greater than or equal to 1'),
+        ({'source': 'folder', 'group_by': {'pattern': 'a.*'}}, 'one pair of parentheses, .* has 0'),
+        ({'source': 'folder', 'group_by': {'pattern': '(a'}}, 'is not a regular expression'),
     ],
 )
 def test_rejects_inconsistent_keys(keys, message):
@@ -39,15 +49,17 @@ def test_rejects_inconsistent_keys(keys, message):
         DataConfig(**keys)
 
 
-def test_range_of_dates_survives_json_and_selects_several_spans():
+def test_range_of_dates_survives_json():
     dates = yaml.safe_load('[2026-11-03, 2026-11-21]')
     config = DataConfig(source='folder', span_range=dates)
 
     assert config.span_range == (20261103, 20261121)
     assert DataConfig.model_validate_json(config.model_dump_json()) == config
-    assert config.several_spans
-    assert not DataConfig(source='folder', span_range=[3, 3]).several_spans
-    assert DataConfig(window=2).several_spans
+
+
+@pytest.mark.parametrize(('source', 'expected'), [('folder', True), ('drawings', False)])
+def test_some_sources_may_have_spans(source, expected):
+    assert DataConfig(source=source).may_have_spans is expected
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,11 @@ from pathlib import Path
 import pytest
 
 from common.errors import DataError
-from components.image_example_gen.sources.base.source_protocol import BadImage, every_image
+from components.image_example_gen.sources.base.source_protocol import (
+    BadImage,
+    LabelledImage,
+    every_image,
+)
 from components.image_example_gen.sources.folder import FolderSource
 
 CLASSES = ('cats/1.jpg', 'dogs/1.jpg')
@@ -35,8 +39,8 @@ def test_labels_follow_sorted_or_listed_classes(make, listed, labels):
     source = FolderSource(make(*CLASSES), listed)
 
     assert source.classes == (listed or ('cats', 'dogs'))
-    assert [tuple(image) for image in every_image(source)] == [
-        (name.encode(), label, name, None, 'pets')
+    assert list(every_image(source)) == [
+        LabelledImage(name.encode(), label, name, source='pets')
         for name, label in zip(CLASSES, labels, strict=True)
     ]
 

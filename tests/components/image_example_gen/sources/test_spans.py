@@ -7,7 +7,7 @@ from common.errors import DataError
 from components.image_example_gen.sources import spans
 from components.image_example_gen.sources.base.config import DataConfig
 from components.image_example_gen.sources.base.source_protocol import every_image
-from components.image_example_gen.sources.spans import open_window, span_folders
+from components.image_example_gen.sources.spans import open_older_spans, open_window, span_folders
 
 
 @pytest.fixture
@@ -140,3 +140,28 @@ def test_rejects_range_without_spans(make_spans, names, existing):
     message = rf'pets has none of the spans 3 to 9 of data\.span_range; {existing}$'
     with pytest.raises(DataError, match=message):
         ranged(make_spans(*names), '[3, 9]')
+
+
+@pytest.mark.parametrize(
+    ('least', 'expected'),
+    # a fifth of the two images of a span is rounded to 0, a fifth of six to 1
+    [(1, []), (2, [3]), (3, [2, 3]), (99, [1, 2, 3])],
+)
+def test_older_spans_are_opened_for_their_test_images(make_spans, least, expected):
+    path = make_spans(1, 2, 3, 4, classes=('ants', 'bees', 'cats', 'dogs', 'elks', 'foxes'))
+    config = DataConfig(source='folder', path=path, window=1, min_test_images=least)
+
+    older = open_older_spans(config, open_window(config))
+
+    assert [span.number for span in older] == expected
+
+
+def test_older_spans_have_the_classes_of_the_window(make_spans):
+    path = make_spans(2, classes=('cats', 'dogs'))
+    make_spans(1, classes=('cats', 'wolves'))
+    config = DataConfig(source='folder', path=path, window=1, min_test_images=99)
+
+    (older,) = open_older_spans(config, open_window(config))
+
+    assert older.source.classes == ('cats', 'dogs')
+    assert labels_of(older) == {0, None}

@@ -6,6 +6,7 @@ import tensorflow_datasets as tfds
 
 from common.errors import DataError
 from components.image_example_gen.sources.base.config import DataConfig
+from components.image_example_gen.sources.base.groups import GroupConfig
 from components.image_example_gen.sources.base.source_protocol import every_image
 from components.image_example_gen.sources.factory import make_source
 from components.image_example_gen.sources.tfds import TfdsSource
@@ -59,6 +60,11 @@ def test_recipe_renames_or_selects_classes():
     selected = every_image(TfdsSource('tiny_digits', ('2', '7')))
     expected = [{2: 0, 7: 1}.get(image.label) for image in every_image(renamed)]
     assert [getattr(image, 'label', None) for image in selected] == expected
+
+
+def test_pattern_groups_images_by_file_name():
+    grouped = TfdsSource('tiny_digits', None, GroupConfig(pattern=r'(\d)$'))
+    assert [image.group for image in every_image(grouped)] == [*'0123456789'] * 4
 
 
 def test_damaged_records_are_an_error(data_directory):

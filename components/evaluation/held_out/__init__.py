@@ -1,0 +1,1 @@
+"""HeldOutFilter: the test images that no model was trained on."""

@@ -1,0 +1,42 @@
+"""Files of HeldOutFilter: counts of test images, and the images that are left out."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from common.strict_model import StrictModel
+
+HELD_OUT_FILE = 'held_out.json'  # in the artifact's folder: a HeldOut
+_DROPPED = 'dropped.txt'
+
+
+class HeldOut(StrictModel):
+    """Counts of the test images that models are judged on."""
+
+    seen: int  # records of the test splits
+    repeated: int  # records with the same bytes as an earlier one: each image is judged once
+    same_bytes: int  # left out: a model was trained on them
+    near_duplicates: int  # left out: a model was trained on a near-duplicate
+    same_group: int  # left out: a model was trained on another image of their group
+    kept: int
+    kept_by_class: dict[str, int]
+
+    @property
+    def dropped(self) -> int:
+        """Number of different images that are left out."""
+        return self.same_bytes + self.near_duplicates + self.same_group
+
+
+def write_held_out(folder: Path, counts: HeldOut, dropped: Iterable[str]) -> None:
+    """Writes the counts, and the digests of the images that are left out."""
+    (folder / HELD_OUT_FILE).write_text(counts.model_dump_json(indent=1))
+    (folder / _DROPPED).write_text(''.join(f'{digest}\n' for digest in sorted(dropped)))
+
+
+def read_held_out(folder: Path) -> HeldOut:
+    """Reads the counts."""
+    return HeldOut.model_validate_json((folder / HELD_OUT_FILE).read_bytes())
+
+
+def read_dropped(folder: Path) -> frozenset[str]:
+    """Reads the hexadecimal digests (`common.features.SHA256`) of the images to leave out."""
+    return frozenset((folder / _DROPPED).read_text().split())

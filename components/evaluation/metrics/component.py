@@ -1,0 +1,106 @@
+"""Evaluator component: measures stored predictions with TFMA."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import tensorflow_model_analysis as tfma
+from tensorflow_model_analysis.extractors.slice_key_extractor import SliceKeyExtractor
+from tfx.dsl.component.experimental.annotations import (
+    BeamComponentParameter,
+    InputArtifact,
+    OutputArtifact,
+    Parameter,
+)
+from tfx.dsl.component.experimental.decorators import component
+from tfx.types import standard_artifacts
+
+from common import features
+from common.artifacts import folder_of
+from common.errors import DataError
+from components.evaluation.held_out.component import HeldOutImages
+from components.evaluation.held_out.held_out_files import read_dropped, read_held_out
+from components.evaluation.metrics.classifier_metrics import eval_config
+from components.evaluation.metrics.slices import slices_of
+from components.evaluation.predictions.component import Predictions
+from components.evaluation.predictions.prediction_files import (
+    PREDICTIONS_FILE,
+    PredictedRow,
+    read_rows,
+    row_groups,
+)
+from components.evaluation.results import ANCHOR, BASELINE, CANDIDATE
+
+
+@component(use_beam=True)
+def Evaluator(
+    predictions: InputArtifact[Predictions],
+    baseline_predictions: InputArtifact[Predictions],
+    anchor_predictions: InputArtifact[Predictions],
+    held_out: InputArtifact[HeldOutImages],
+    evaluation: OutputArtifact[standard_artifacts.ModelEvaluation],
+    classes: Parameter[str],
+    code: Parameter[str],  # part of the cache key
+    beam_pipeline: BeamComponentParameter[beam.Pipeline] = None,
+) -> None:
+    """Computes the metrics of the candidate and the models that it is compared with.
+
+    TFX's Evaluator runs the models itself, and at most two; this one reads the predictions that
+    Predictor stored, of up to three. Measures only: ModelGate decides. The output is that of TFX's
+    Evaluator, without a blessing. `held_out` states which test images are left out; `classes` are
+    the class names by label, as JSON.
+
+    Raises:
+        DataError: no test image is left.
+        ModelError: the predictions are not on the same images.
+    """
+    if not read_held_out(folder_of(held_out.uri)).kept:
+        raise DataError(
+            'no test image is left, because the models were trained on all of them or on similar '
+            'ones; add images that no model was trained on'
+        )
+    dropped = read_dropped(folder_of(held_out.uri))
+    stored = {
+        CANDIDATE: predictions,
+        BASELINE: baseline_predictions,
+        ANCHOR: anchor_predictions,
+    }
+    files = {name: folder_of(each.uri) / PREDICTIONS_FILE for name, each in stored.items()}
+    files = {name: file for name, file in files.items() if file.exists()}
+    config = eval_config(len(json.loads(classes)), tuple(files))
+    images = predictions.get_string_custom_property(features.TEST_IMAGES)
+    evaluation.set_string_custom_property(features.TEST_IMAGES, images)
+    with beam_pipeline as pipeline:
+        _ = (
+            pipeline
+            | beam.Create(range(row_groups(files[CANDIDATE])))
+            | beam.Reshuffle()
+            | beam.FlatMap(_extracts, files, dropped)
+            | tfma.ExtractEvaluateAndWriteResults(
+                eval_config=config,
+                extractors=[SliceKeyExtractor(eval_config=config)],
+                output_path=evaluation.uri,
+            )
+        )
+
+
+def _extracts(
+    group: int, files: dict[str, Path], dropped: frozenset[str]
+) -> Iterator[dict[str, Any]]:
+    """Reads a row group as TFMA's extracts."""
+    return map(_extract, read_rows(files, dropped, [group]))
+
+
+def _extract(row: PredictedRow) -> dict[str, Any]:
+    slices = {name: np.array([each]) for name, each in slices_of(row.measures).items()}
+    return {
+        tfma.FEATURES_KEY: slices,
+        tfma.LABELS_KEY: np.array([row.label]),
+        tfma.PREDICTIONS_KEY: {
+            name: (row.predicted[name], row.probability[name]) for name in row.predicted
+        },
+        tfma.EXAMPLE_WEIGHTS_KEY: np.ones(1),
+    }

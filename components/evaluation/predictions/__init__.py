@@ -1,0 +1,1 @@
+"""Predictions of models on the test split, computed once and stored."""

@@ -1,0 +1,49 @@
+"""Predictor component: runs a model once on every test image."""
+
+import hashlib
+from typing import List  # noqa: UP035
+
+from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
+from tfx.dsl.component.experimental.decorators import component
+from tfx.types import Artifact, standard_artifacts
+from tfx.utils import path_utils
+
+from common import console, features
+from common.artifacts import folder_of
+from components.evaluation.predictions.prediction_files import writing
+from components.evaluation.predictions.split_images import batches, files_of_split, read_images
+from components.inference.classifier import Classifier
+
+
+class Predictions(Artifact):
+    """`predictions.parquet`: see `components.evaluation.predictions.prediction_files`."""
+
+    TYPE_NAME = 'catdog.Predictions'
+
+
+@component
+def Predictor(
+    examples: InputArtifact[List[standard_artifacts.Examples]],  # noqa: UP006  # TFX requires List
+    predictions: OutputArtifact[Predictions],
+    code: Parameter[str],  # part of the cache key
+    model: InputArtifact[standard_artifacts.Model] = None,
+) -> None:
+    """Stores the predictions of a model for the split `test` of all spans.
+
+    Each image passes through the model once; everything that judges the model reads the result.
+    The predicted class is the one that the model itself exports, with its own threshold. Writes
+    nothing if there is no model, as before the first push.
+    """
+    if model is None:
+        return
+    files = files_of_split([folder_of(each.uri) for each in examples], 'test')
+    classifier = Classifier(folder_of(path_utils.serving_model_path(model.uri)))
+    digest = hashlib.sha256()
+    with console.bar('test images', None) as bar, writing(folder_of(predictions.uri)) as writer:
+        for batch in batches(read_images(files)):
+            labels, rows = classifier.labels_of_images([image.contents for image in batch])
+            for image, label, row in zip(batch, labels, rows, strict=True):
+                writer.add(image, int(label), row)
+                bar.advance()
+                digest.update(image.key.encode())
+    predictions.set_string_custom_property(features.TEST_IMAGES, digest.hexdigest())

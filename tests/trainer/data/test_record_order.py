@@ -1,0 +1,66 @@
+"""Training does not depend on the order of the records of a source."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from trainer.data import activation_cache
+from trainer.data.dataset import open_splits
+
+
+def rewritten(job, folder, suffix='', files=2):
+    """The splits of a job, with records sorted by class, and reversed ones, in several files."""
+    orders = {}
+    for order, step in (('sorted', 1), ('reversed', -1)):
+        target = folder / order
+        target.mkdir()
+        for name, split in job.splits.items():
+            records = split.records(split.count)
+            by_class = sorted(range(len(records)), key=lambda n: (split.labels[n], records[n]))
+            for number, part in enumerate(np.array_split(by_class[::step], files)):
+                path = str(target / f'{name}-{number}{suffix}')
+                with tf.io.TFRecordWriter(path, 'GZIP' if suffix else '') as writer:
+                    for index in part:
+                        writer.write(records[index])
+        patterns = {name: [f'{target}/{name}-*'] for name in job.splits}
+        orders[order] = open_splits(patterns, job.transform)
+    return orders
+
+
+@pytest.mark.parametrize('suffix', ['', '.gz'])
+def test_order_of_images_is_that_of_their_digests(small_job, tmp_path, suffix):
+    job = small_job()
+    for splits in rewritten(job, tmp_path, suffix).values():
+        for name, split in splits.items():
+            assert split.records(split.count) == job.splits[name].records(split.count)
+            np.testing.assert_array_equal(split.labels, job.splits[name].labels)
+            labels = np.concatenate([labels for _, labels in split.batches(8)]).ravel()
+            np.testing.assert_array_equal(labels, split.labels)
+
+
+def test_sorted_source_trains_like_any_other(small_job, run_job, tmp_path):
+    job = small_job(augment={'flip': True}, fine_tune={'epochs': 0})
+    losses = []
+    for order, splits in rewritten(job, tmp_path).items():
+        _, histories = run_job(dataclasses.replace(job, splits=splits), tmp_path / order)
+        losses.append([history.metrics['loss'] for history in histories])
+    np.testing.assert_allclose(*losses, rtol=1e-5)
+
+
+@pytest.mark.parametrize('cache', [True, False])
+def test_small_shuffle_buffer_mixes_classes(small_job, tmp_path, monkeypatch, cache):
+    job = small_job(cache=cache)
+    splits = {
+        name: dataclasses.replace(split, shuffle_buffer=4)
+        for name, split in rewritten(job, tmp_path, files=1)['sorted'].items()
+    }
+    monkeypatch.setattr(activation_cache, '_SHUFFLE_BYTES', 4 * 16 * 2)  # of 16 pooled features
+    job = dataclasses.replace(job, splits=splits)
+    with job.stage_inputs(job.build_network(), tmp_path) as inputs:
+        train = inputs['feature_extraction']['train']
+        assert train.shuffle_buffer == 4
+        batches = [labels.numpy() for _, labels in train.shuffled_batches(8, epochs=3, seed=0)]
+    assert len(batches) == 18
+    assert sum(len(np.unique(labels)) == 1 for labels in batches) <= 1

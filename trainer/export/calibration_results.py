@@ -1,0 +1,31 @@
+"""Results of temperature scaling, for the report page. Imports neither TensorFlow nor TFX."""
+
+from common.strict_model import StrictModel
+
+
+class CalibrationMeasures(StrictModel):
+    """Calibration of a model on the validation split, without class weights."""
+
+    log_loss: float
+    calibration_error: float  # expected calibration error, of two classes that of the second
+
+
+class Calibration(StrictModel):
+    """Temperature of a model, with its calibration before and after."""
+
+    temperature: float
+    images: int
+    before: CalibrationMeasures
+    after: CalibrationMeasures
+    problem: str | None = None  # reason why no temperature was fitted, and 1 is used
+
+    def describe(self) -> str:
+        """One line for the console."""
+        if self.problem:
+            return f'temperature scaling: {self.problem}; the logits are not scaled'
+        return (
+            f'temperature scaling: {self.temperature:.3g}, fitted on {self.images:,} eval images; '
+            f'log loss {self.before.log_loss:.4f} before, {self.after.log_loss:.4f} after; '
+            f'calibration error {self.before.calibration_error:.4f} before, '
+            f'{self.after.calibration_error:.4f} after'
+        )
