@@ -41,6 +41,7 @@ class Recorder:
         model: mlmd.Artifact | None = None,
         config: dict | None = None,
         destination: str = '/serving',
+        test_images: str = 'a',
     ) -> mlmd.Artifact:
         """Records a run and returns its model; `pushed` defaults to `blessed`."""
         number = next(self._numbers)
@@ -78,7 +79,11 @@ class Recorder:
         )
         self.execution(
             'components.evaluation.gate.component.ModelGate',
-            {'model': [model], 'baseline_model': [baseline] if baseline else []},
+            {
+                'model': [model],
+                'baseline_model': [baseline] if baseline else [],
+                'evaluation': [self.artifact('ModelEvaluation', test_images=test_images)],
+            },
             {'blessing': [blessing]},
             contexts,
             state,

@@ -120,7 +120,7 @@ def _has_other_classes(model: Artifact, candidate: Artifact) -> bool:
     if before == now:
         return False
     _log.info(
-        'not compared with the last blessed model: it has %s, the new model %s',
+        'not compared with the live model: it has %s, the new model %s',
         describe_classes(before),
         describe_classes(now),
     )

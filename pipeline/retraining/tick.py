@@ -41,7 +41,7 @@ _log = logging.getLogger(__name__)
 
 
 def retrain(recipe: Recipe, *, now: datetime.datetime | None = None, verbose: bool = False) -> Tick:
-    """Trains if there is a reason, and pushes a model that is better than the live one.
+    """Trains if there is a reason, and pushes a model that the gate blesses.
 
     Returns:
         The tick; exit code 1 if the run failed, 2 if the recipe cannot be used, 130 if interrupted.

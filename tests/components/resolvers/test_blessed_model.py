@@ -142,7 +142,7 @@ def test_model_with_other_classes_is_no_baseline(models, previous, candidate, co
         models.add(versions=[number], classes=classes)
 
     assert models.resolve() == (2 if compared else None)
-    assert ('not compared with the last blessed model' in models.output) is not compared
+    assert ('not compared with the live model' in models.output) is not compared
     assert ('2 classes (cats, dogs)' in models.output) is not compared
 
 
