@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from common import console, features
+from components.lite_converter.bias_correction import correct_biases
 
 
 def convert(model: Path, kind: str, representative: np.ndarray) -> bytes:
@@ -15,10 +16,27 @@ def convert(model: Path, kind: str, representative: np.ndarray) -> bytes:
 
     Follows Jacob et al., "Quantization and Training of Neural Networks for Efficient
     Integer-Arithmetic-Only Inference" (CVPR 2018). 'float16' has half-precision weights; 'int8'
-    has integer weights and activations, and float32 inputs and outputs. `representative` are the
-    calibration images for int8, uint8 [n, size, size, 3].
+    has integer weights and activations, corrected biases, and float32 inputs and outputs.
+    `representative` are the calibration images for int8, uint8 [n, size, size, 3].
     """
     loaded = tf.saved_model.load(str(model))
+    converter = _converter(loaded)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if kind == 'float16':
+        converter.target_spec.supported_types = [tf.float16]
+    else:
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.representative_dataset = lambda: ([each] for each in _single(representative))
+    with console.silent_stderr():  # it logs its progress at every log level
+        quantized = bytes(converter.convert())
+        if kind == 'float16':
+            return quantized
+        original = bytes(_converter(loaded).convert())
+        return correct_biases(quantized, original, _single(representative))
+
+
+def _converter(loaded: Any) -> Any:
+    """Returns a converter of a loaded SavedModel, with float32 weights unless set otherwise."""
     serve = loaded.signatures[features.SIGNATURE_PIXELS]
     (spec,) = serve.structured_input_signature[1].values()
     pixels = tf.TensorSpec([1, *spec.shape[1:]], tf.float32, features.PIXELS_INPUT)
@@ -28,15 +46,7 @@ def convert(model: Path, kind: str, representative: np.ndarray) -> bytes:
         return {key: serve(pixels=pixels)[key] for key in (features.PROBABILITY, features.LOGIT)}
 
     functions = [predict.get_concrete_function()]
-    converter = tf.lite.TFLiteConverter.from_concrete_functions(functions, loaded)
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if kind == 'float16':
-        converter.target_spec.supported_types = [tf.float16]
-    else:
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.representative_dataset = lambda: ([each] for each in _single(representative))
-    with console.silent_stderr():  # it logs its progress at every log level
-        return bytes(converter.convert())
+    return tf.lite.TFLiteConverter.from_concrete_functions(functions, loaded)
 
 
 def probabilities(lite: bytes, images: np.ndarray) -> np.ndarray:
