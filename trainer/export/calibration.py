@@ -4,9 +4,9 @@ Follows Guo et al., "On Calibration of Modern Neural Networks" (ICML 2017): one 
 data that no weight was trained on, divides all logits. It leaves their order unchanged.
 
 The temperature is at least 1, so it corrects overconfidence only. The best epoch was chosen on the
-same images, which makes them look easier than new ones. In three recipes, two or three wrong
-predictions near the threshold gave temperatures of 0.37 to 0.81, which increased the log loss of
-3,000 new photographs by up to two thirds.
+same images, which makes them look easier than new ones. In two recipes, three wrong predictions
+near the threshold gave temperatures of 0.37 and 0.81, which increased the log loss of 3,000 new
+photographs by up to two thirds.
 """
 
 import logging
