@@ -182,6 +182,8 @@ def _comparison(
         )
         if result.outcome == 'undecided' and metric == ACCURACY:
             reason += f'; {power_in_words(counts, config.max_drop)}'
+        elif result.outcome == 'undecided':
+            reason += f'; the rarest class has {min(each.images for each in by_class)} of them'
         yield _compared(other, result, reason, config)
     sums, limit = (pairs.log_loss, pairs.log_loss_squares), config.max_log_loss_rise
     rise = compare_log_loss(pairs.finite, *sums, limit, confidence)

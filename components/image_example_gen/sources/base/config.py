@@ -128,7 +128,7 @@ class DataConfig(StrictModel):
         1, ge=1, description='number of newest spans to evaluate on; at most window'
     )
     min_test_images: int = Field(
-        500,
+        600,
         ge=1,
         description='test images that decide between two models: the test splits of further, older '
         'spans are added until there are as many',
