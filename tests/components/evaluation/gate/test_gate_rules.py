@@ -186,7 +186,7 @@ def test_reasons_of_a_comparison_have_the_numbers():
 
 
 def test_undecided_balanced_accuracy_names_the_rarest_class():
-    _, (result, reason), _ = rulings('live model', live=compared(15, 20), max_balanced_drop=0.005)
+    _, (result, reason), _ = rulings('live model', live=compared(16, 20), max_balanced_drop=0.005)
 
     assert result == 'undecided'
     assert reason.endswith('has to be above -0.005; the rarest class has 500 of them')
