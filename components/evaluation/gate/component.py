@@ -48,6 +48,8 @@ def ModelGate(
     measured = folder_of(infra_blessing.uri) / MEASUREMENTS_FILE
     names = tuple(json.loads(classes))
     evaluated = read_evaluation(folder_of(evaluation.uri), names, threshold)
+    if anchor_model and anchor_model.id == model.id:  # an earlier model, trained from the cache
+        evaluated = evaluated.model_copy(update={'anchor': None})  # not compared with itself
     result = apply_rules(
         evaluated,
         Measurements.model_validate_json(measured.read_bytes()),

@@ -14,6 +14,7 @@ from tfx.orchestration.pipeline import Pipeline
 from tfx.types import standard_artifacts
 
 from common import console, features
+from common.blessing import ANCHOR_MODEL_ID
 from common.errors import DataError
 from common.metadata_queries import custom_property
 from components.evaluation.config import EvaluationConfig
@@ -115,15 +116,17 @@ def Serve(infra_blessing: OutputArtifact[standard_artifacts.InfraBlessing]) -> N
     Path(infra_blessing.uri, MEASUREMENTS_FILE).write_text(found.model_dump_json())
 
 
-def pipeline(folder: Path, kept: int = len(RECORDS)) -> Pipeline:
+def pipeline(folder: Path, kept: int = len(RECORDS), *, candidate_is_best=False) -> Pipeline:
     train, before, serve = Train(), Train().with_id('Before'), Serve()
     names = {
         'predictions': 'candidate',
         'baseline_predictions': 'baseline',
-        'anchor_predictions': '',
+        'anchor_predictions': 'candidate' if candidate_is_best else '',
     }
     predictions = {key: Predict(name=name).with_id(f'Predict_{key}') for key, name in names.items()}
     models = {'model': train.outputs['model'], 'baseline_model': before.outputs['model']}
+    if candidate_is_best:
+        models['anchor_model'] = train.outputs['model']
     split = Split(kept=kept)
     evaluator = Evaluator(
         held_out=split.outputs['held_out'],
@@ -198,6 +201,20 @@ def test_gate_blesses_model_with_reason_per_rule(run):
     ]
     assert rulings[7].reason == unused
     assert f'  {unused}\n' in output
+
+
+def test_best_model_so_far_is_not_compared_with_itself(tmp_path):
+    """An earlier recipe: the Trainer's cache returns a model that later ones did not surpass."""
+    runner = ProgressDagRunner()
+    with console.output_to(io.StringIO()):
+        runner.run(pipeline(tmp_path, candidate_is_best=True))
+
+    outputs = runner.results['ModelGate'].outputs
+    ((blessing,), (verdict,)) = outputs['blessing'], outputs['verdict']
+    rulings = read_verdict(Path(verdict.uri)).rulings
+    assert 'best model so far' not in [each.rule for each in rulings]
+    model = runner.results['Train'].outputs['model'][0].id
+    assert custom_property(blessing, ANCHOR_MODEL_ID) == model
 
 
 @pytest.mark.parametrize(
