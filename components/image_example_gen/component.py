@@ -34,7 +34,12 @@ from components.image_example_gen.ingestion.span import (
 from components.image_example_gen.ingestion.tally import Tally, describe_bad
 from components.image_example_gen.sources.base.config import DataConfig
 from components.image_example_gen.sources.base.source_protocol import Source
-from components.image_example_gen.sources.spans import Span, open_older_spans, open_window
+from components.image_example_gen.sources.spans import (
+    Span,
+    judged_spans,
+    open_older_spans,
+    open_window,
+)
 
 EXAMPLES, QUARANTINE = 'examples', 'quarantine'
 
@@ -102,10 +107,12 @@ class ImageExampleGenExecutor(BaseBeamExecutor):
         check_bad_share(
             {name: each.tally for name, each in used}, config.checks.max_bad_share, folders[1]
         )
+        counts = [each.counts for each in ingested.values()]
+        test_images = [sum(each['test'].values()) for each in reversed(counts)]
         check_classes_in_splits(
-            [each.counts for each in ingested.values()],
+            counts,
             window=len(window),
-            test_window=config.test_window + len(older),
+            test_window=judged_spans(test_images, config.test_window, config.min_test_images),
             grouped=config.group_by is not None,
         )
 

@@ -1,6 +1,5 @@
 """Resolver strategies for the spans of a run, and for the statistics of the span before."""
 
-import itertools
 import json
 
 import ml_metadata as mlmd
@@ -10,6 +9,7 @@ from tfx.types import Artifact
 from common.artifacts import folder_of
 from common.features import JUDGED_ONLY, MANIFEST, SPAN
 from common.metadata_queries import custom_property, nodes_of
+from components.image_example_gen.sources.spans import judged_spans
 
 TRAINED, NEWEST, EVALUATED = 'trained', 'newest', 'evaluated'
 STATISTICS, PREVIOUS = 'statistics', 'previous_statistics'
@@ -33,14 +33,10 @@ class SpanSelectionStrategy(ResolverStrategy):
         `test_window`, and more until their test splits have `min_test_images` images.
         """
         spans = sorted(input_dict[TRAINED], key=_span, reverse=True)
-        before = itertools.accumulate(map(_test_images, spans), initial=0)
-        evaluated = [
-            span
-            for number, (span, images) in enumerate(zip(spans, before, strict=False))
-            if number < self._test_window or images < self._min_test_images
-        ]
+        test_images = [_test_images(span) for span in spans]
+        judged = judged_spans(test_images, self._test_window, self._min_test_images)
         trained = [span for span in spans if not custom_property(span.mlmd_artifact, JUDGED_ONLY)]
-        return {TRAINED: trained[::-1], NEWEST: spans[:1], EVALUATED: evaluated}
+        return {TRAINED: trained[::-1], NEWEST: spans[:1], EVALUATED: spans[:judged]}
 
 
 class PreviousSpanStatisticsStrategy(ResolverStrategy):

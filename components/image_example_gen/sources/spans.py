@@ -3,6 +3,7 @@
 Names of such folders are `span-7`, `span-007`, `span-20261121`, `2026-11-21` or `20261121`.
 """
 
+import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -89,6 +90,16 @@ def open_older_spans(config: DataConfig, window: Sequence[Span]) -> tuple[Span, 
         older.insert(0, Span(number, source))
         expected += config.splits.expected(source.count)['test']
     return tuple(older)
+
+
+def judged_spans(test_images: Sequence[int], test_window: int, min_test_images: int) -> int:
+    """Returns the number of newest spans whose test splits models are judged on.
+
+    They are `test_window`, and more until there are `min_test_images`. `test_images` are the
+    numbers of test images of all spans, the newest first.
+    """
+    newer = itertools.accumulate(test_images[:-1], initial=0)
+    return max(test_window, sum(images < min_test_images for images in newer))
 
 
 def _select(config: DataConfig, found: Mapping[int, Path]) -> dict[int, Path]:

@@ -75,20 +75,20 @@ def test_too_many_bad_images_are_an_error_with_reasons_and_examples(tmp_path):
 class Ingestion:
     """Runs of ImageExampleGen on folders of spans, without a metadata store."""
 
-    def __init__(self, folder, min_test_images=1):
+    def __init__(self, folder, min_test_images=1, test_window=2):
         self.folder, self.runs = folder, 0
         self.data = DataConfig(
             source='folder',
             path=folder / 'images',
             window=2,
-            test_window=2,
+            test_window=test_window,
             min_test_images=min_test_images,
         )
         self._properties = {'data': self.data.model_dump_json()}
 
-    def add(self, span):
+    def add(self, span, classes=2):
         for number in range(40):
-            file = self.data.path / f'span-{span}' / f'class-{number % 2}' / f'{number}.jpg'
+            file = self.data.path / f'span-{span}' / f'class-{number % classes}' / f'{number}.jpg'
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(encoded(picture(seed=100 * span + number)))
 
@@ -150,3 +150,16 @@ def test_older_spans_are_judged_but_not_trained_on(tmp_path, caplog):
     }
     assert judged_only == {1: 1, 2: None, 3: None}
     assert 'the test images of span 1 are judged too: data.min_test_images' in caplog.text
+
+
+@pytest.mark.parametrize('min_test_images', [1, 20])
+def test_each_class_needs_test_images_in_all_judged_spans_together(tmp_path, min_test_images):
+    ingestion = Ingestion(tmp_path, min_test_images, test_window=1)
+    ingestion.add(1)
+    ingestion.add(2, classes=1)
+
+    if min_test_images == 1:  # span 2 alone is judged
+        with pytest.raises(DataError, match="the test split got none of class 'class-1'"):
+            ingestion.execute(ingestion.drive())
+    else:
+        assert len(ingestion.execute(ingestion.drive())) == 2
