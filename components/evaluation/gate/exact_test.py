@@ -117,7 +117,8 @@ class _Acceptance:
         weights = binom.pmf(counts, images, worse[:, None])
         self._row, column = np.nonzero(weights > _NEGLIGIBLE)
         self._counts, self._weights = counts[self._row, column], weights[self._row, column]
-        self._ratio = np.clip(better / (1 - worse), 0, 1)[self._row]  # P(better | not worse)
+        ratio = np.clip(better / np.maximum(1 - worse, _NEGLIGIBLE), 0, 1)
+        self._ratio = ratio[self._row]  # P(better | not worse)
 
     def probability(self, margin: float, critical: float) -> _Floats:
         """Returns the probability [k] that `score` reaches the critical value."""

@@ -107,20 +107,27 @@ def compare_log_loss(
     return Comparison(outcome=mirrored.outcome, difference=total / images, low=low, high=high)
 
 
-def power(images: int, discordant_share: float, margin: float) -> float:
+def power(
+    images: int, discordant_share: float, margin: float, confidence: float = CONFIDENCE
+) -> float:
     """Returns the probability that an equally good candidate is not inferior.
 
     Exact up to 5,000 images, the normal approximation beyond.
     """
     if images <= _MOST_EXACT:
         half = discordant_share / 2
-        return acceptance(images, half, half, margin, CONFIDENCE)
+        return acceptance(images, half, half, margin, confidence)
     null = _null_deviation(discordant_share, margin)
-    excess = math.sqrt(images) * margin - norm.ppf(CONFIDENCE) * null
+    excess = math.sqrt(images) * margin - norm.ppf(confidence) * null
     return float(norm.cdf(excess / math.sqrt(discordant_share)))
 
 
-def images_needed(discordant_share: float, margin: float, target: float = POWER) -> int:
+def images_needed(
+    discordant_share: float,
+    margin: float,
+    target: float = POWER,
+    confidence: float = CONFIDENCE,
+) -> int:
     """Returns a number of images from which on `power` is at least `target`.
 
     Raises:
@@ -129,15 +136,18 @@ def images_needed(discordant_share: float, margin: float, target: float = POWER)
     if margin <= 0:
         raise ValueError('no number of images suffices with a margin of 0')
     null = _null_deviation(discordant_share, margin)
-    spread = norm.ppf(CONFIDENCE) * null + norm.ppf(target) * math.sqrt(discordant_share)
+    spread = norm.ppf(confidence) * null + norm.ppf(target) * math.sqrt(discordant_share)
     images = math.ceil((spread / margin) ** 2)
     # Power grows in waves: an approximately sufficient number may be in a trough.
-    while any(power(round(images * more), discordant_share, margin) < target for more in _WAVES):
+    while any(
+        power(round(images * more), discordant_share, margin, confidence) < target
+        for more in _WAVES
+    ):
         images = math.ceil(images * _STEP)
     return images
 
 
-def power_in_words(counts: PairedCounts, margin: float) -> str:
+def power_in_words(counts: PairedCounts, margin: float, confidence: float = CONFIDENCE) -> str:
     """Returns how often these images accept an equally good candidate, and the number for POWER.
 
     Without discordant images, their share is the 95 % upper bound of a count of 0.
@@ -147,14 +157,16 @@ def power_in_words(counts: PairedCounts, margin: float) -> str:
     if margin <= 0:
         return (
             f'a margin of 0 asks for a better model: an equally good one is accepted at most '
-            f'{100 * (1 - CONFIDENCE):.0f} % of the time, whatever the number of images'
+            f'{100 * (1 - confidence):.0f} % of the time, whatever the number of images'
         )
     none = 1 - (1 - CONFIDENCE) ** (1 / counts.images)
     share = counts.discordant / counts.images or none
+    accepted = power(counts.images, share, margin, confidence)
+    needed = images_needed(share, margin, confidence=confidence)
     return (
         f'at {100 * share:.3g} % discordant pairs {counts.images:,} images accept an equally good '
-        f'model {100 * power(counts.images, share, margin):.0f} % of the time at a margin of '
-        f'{margin:g}; {images_needed(share, margin):,} are needed for {100 * POWER:.0f} %'
+        f'model {100 * accepted:.0f} % of the time at a margin of {margin:g}; {needed:,} are '
+        f'needed for {100 * POWER:.0f} %'
     )
 
 

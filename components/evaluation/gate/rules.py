@@ -181,7 +181,7 @@ def _comparison(
             f'{_bound(result.low, confidence)}, has to be above {_signed(-margins[metric])}'
         )
         if result.outcome == 'undecided' and metric == ACCURACY:
-            reason += f'; {power_in_words(counts, config.max_drop)}'
+            reason += f'; {power_in_words(counts, config.max_drop, confidence)}'
         elif result.outcome == 'undecided':
             reason += f'; the rarest class has {min(each.images for each in by_class)} of them'
         yield _compared(other, result, reason, config)

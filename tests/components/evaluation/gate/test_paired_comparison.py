@@ -44,6 +44,7 @@ def swapped(each):
         (1, 0, 1, 0.02, 'undecided'),
         (400, 400, 0, 0.02, 'not inferior'),
         (400, 0, 400, 0.02, 'inferior'),
+        (400, 0, 400, 1.0, 'not inferior'),
     ],
 )
 def test_decides_by_bounds_of_difference(images, better, worse, margin, outcome):
@@ -114,6 +115,15 @@ def test_words_name_power_and_number_of_images():
         'at 2.99 % discordant pairs 402 images accept an equally good model 70 % of the time at a '
         f'margin of 0.02; {images_needed(12 / 402, 0.02)} are needed for 80 %'
     )
+
+
+def test_words_state_the_power_at_the_confidence_of_the_comparison():
+    few = counts(170)  # enough for 95 %
+    assert compare(few, 0.02, ANCHOR_CONFIDENCE).outcome == 'undecided'
+    needed = images_needed(0.03, 0.02, confidence=ANCHOR_CONFIDENCE)
+    assert needed > images_needed(0.03, 0.02)
+    words = power_in_words(counts(400, 6, 6), 0.02, ANCHOR_CONFIDENCE)
+    assert words.endswith(f'{needed} are needed for 80 %')
 
 
 def test_words_without_discordant_pairs_assume_the_upper_bound():
