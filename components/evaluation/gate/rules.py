@@ -112,8 +112,8 @@ def _one_class(evaluation: Evaluation) -> Ruling:
     columns = zip(*confusion, strict=True)
     predicted = [name for name, column in zip(classes, columns, strict=True) if any(column)]
     if len(present) < 2:
-        shown = f'the test split has only images of {present[0]}'
-        return _ruling('one class', NOT_APPLIED, shown)
+        shown = f'the judged test images are all of {present[0]}'
+        return _ruling('one class', FAILED, shown)
     if len(predicted) < 2:
         shown = f'predicts {predicted[0]} for every image; test has {len(present)} classes'
         return _ruling('one class', FAILED, shown)
