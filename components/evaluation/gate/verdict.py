@@ -54,8 +54,12 @@ class Verdict(StrictModel):
 
     @property
     def objections(self) -> tuple[str, ...]:
-        """Reasons of the rules that block the model."""
-        return tuple(each.reason for each in self.rulings if each.blocks)
+        """Reasons of the rules that block the model; that of an undecided one begins with it."""
+        return tuple(
+            f'{UNDECIDED}: {each.reason}' if each.result == UNDECIDED else each.reason
+            for each in self.rulings
+            if each.blocks
+        )
 
 
 def write_verdict(verdict: Verdict, folder: Path) -> None:

@@ -172,6 +172,13 @@ def test_comparison_with_live_model(live, config, results, blessed):
     assert verdict.blessed == blessed
 
 
+def test_objection_states_that_a_comparison_is_undecided():
+    verdict = apply(candidate=result(images=1000), live=compared(40, 50), max_drop=0.01)
+
+    (objection,) = verdict.objections
+    assert objection.startswith('undecided: accuracy 0.950, live model 0.950 on the same 1000')
+
+
 def test_reasons_of_a_comparison_have_the_numbers():
     accuracy, balanced, loss = (
         reason for _, reason in rulings('live model', live=compared(15, 20), max_drop=0.005)
