@@ -16,7 +16,7 @@ from common.artifacts import folder_of
 from common.errors import ModelError
 from trainer.config.train import TrainConfig
 from trainer.model.network import Network
-from trainer.training.trained_images import index_file
+from trainer.training.trained_images import index_file, read_trained_images
 
 _DESCRIPTION = 'architecture.json'
 
@@ -66,7 +66,7 @@ def load_weights(network: Network, description: Mapping[str, Any], base_model: s
     ]
     if differences:
         raise ModelError(f'the last blessed model differs: {"; ".join(differences)}')
-    if not index_file(base_model).is_file():
+    if read_trained_images(folder.parent) is None:
         raise ModelError(f'the last blessed model has no {index_file(base_model)}')
     initial = [model.get_weights() for model, _ in _files(network, folder)]
     try:

@@ -10,7 +10,7 @@ import pytest
 
 from common import console
 from common.errors import ModelError
-from trainer.training.trained_images import index_file
+from trainer.training.trained_images import TRAINED_IMAGE, index_file
 from trainer.training.warm_start import describe, load_weights, save_weights, weights_folder
 
 CLASSES = ('cats', 'dogs')
@@ -24,7 +24,7 @@ def base_model(tmp_path_factory, small_job):
     network = job.build_network()
     serving = str(tmp_path_factory.mktemp('base') / 'model' / 'Format-Serving')
     save_weights(network, job.description, weights_folder(serving))
-    index_file(serving).touch()
+    np.save(index_file(serving), np.zeros(0, TRAINED_IMAGE))
     return serving, network
 
 
@@ -92,7 +92,10 @@ def test_corrupted_weights_leave_network_unchanged(tmp_path, base_model, other_n
     description = describe(small_job().config, CLASSES, SPLITTING)
     with pytest.raises(ModelError, match=r'model has no .*trained_on\.npy'):
         load_weights(other_network, description, serving)
-    index_file(serving).touch()
+    index_file(serving).write_bytes(b'truncated')
+    with pytest.raises(ModelError, match=r'trained_on\.npy is damaged'):
+        load_weights(other_network, description, serving)
+    np.save(index_file(serving), np.zeros(0, TRAINED_IMAGE))
     (weights_folder(serving) / 'head.weights.h5').write_bytes(b'not HDF5')
     start = weights_of(other_network)
     with pytest.raises(ModelError, match='cannot be read'):
