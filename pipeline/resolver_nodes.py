@@ -47,12 +47,12 @@ def previous_statistics(statistics_gen: BaseNode) -> BaseNode:
 
 
 def warm_start_model() -> BaseNode:
-    """Resolves the last blessed model, whose weights the training starts from."""
+    """Resolves the live model, whose weights the training starts from."""
     return _blessed_model().with_id('warm_start_resolver')
 
 
 def baseline_model(trainer: BaseNode) -> BaseNode:
-    """Resolves the last blessed model other than the candidate."""
+    """Resolves the live model, if it is not the candidate."""
     candidate = {CANDIDATE: trainer.outputs['model']}
     return _blessed_model(**candidate).with_id('baseline_resolver')
 

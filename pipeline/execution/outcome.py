@@ -58,7 +58,7 @@ class Outcome:
     # Of the candidate on the test split, 0 to 1; None if its predictions are NaN
     accuracy: float | None
     baseline_accuracy: float  # minimum accuracy, see `evaluation.baseline_accuracy`
-    # Of the live model on the same images; None without such a model
+    # Of the live model on the same images; None without one
     previous_accuracy: float | None
     reasons: tuple[str, ...]  # why the model is not blessed, a clause each; empty if it is
     pushed_to: Path | None  # folder of the pushed model; None if it was not pushed

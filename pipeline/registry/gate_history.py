@@ -36,7 +36,7 @@ class GateDecision:
     when: datetime.datetime  # end of the gate
     model: str  # URI of the candidate
     version: str | None  # the version that it was last pushed as; None if it was not pushed
-    baseline: str | None  # URI of the previous blessed model; None if there was none
+    baseline: str | None  # URI of the live model; None if there was none
     baseline_version: str | None
     blessed: bool  # whether the model may be pushed now; a manual override has precedence
     verdict: Verdict
@@ -75,7 +75,7 @@ def latest_decision(store: MetadataStore | None, pipeline: str) -> GateDecision:
 def as_text(decision: GateDecision) -> RenderableType:
     """The decision, formatted for the console."""
     blessed = ('BLESSED', 'bold green') if decision.blessed else ('NOT BLESSED', 'bold red')
-    baseline = decision.baseline or 'no previous blessed model'
+    baseline = decision.baseline or 'no live model'
     head = Text.assemble(
         blessed,
         f': the model of run {decision.run}, {_time(decision.when)}\n',

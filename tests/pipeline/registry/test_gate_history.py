@@ -53,7 +53,7 @@ def test_prints_one_line_per_rule(evaluate, invoke):
     assert verdict.startswith('NOT BLESSED: the model of run gate-')
     assert text == [
         f'model: {model.uri}',
-        'compared with: no previous blessed model',
+        'compared with: no live model',
         '',
         'passed       accuracy 0.950, base',
         f'failed       {DARK}',
