@@ -38,6 +38,8 @@ class GateDecision:
     version: str | None  # the version that it was last pushed as; None if it was not pushed
     baseline: str | None  # URI of the live model; None if there was none
     baseline_version: str | None
+    anchor: str | None  # URI of the best model so far; None if it was the live one
+    anchor_version: str | None
     blessed: bool  # whether the model may be pushed now; a manual override has precedence
     verdict: Verdict
     override: ManualOverride | None
@@ -55,7 +57,7 @@ def latest_decision(store: MetadataStore | None, pipeline: str) -> GateDecision:
         raise ModelError(f'{pipeline} has evaluated no model yet; run the recipe')
     gate = gates[-1]
     (model,) = gate.inputs['model']
-    baseline = gate.input('baseline_model')
+    baseline, anchor = gate.input('baseline_model'), gate.input('anchor_model')
     verdict = _read_verdict(gate)
     override = read_override(folder_of(model.uri))
     return GateDecision(
@@ -66,6 +68,8 @@ def latest_decision(store: MetadataStore | None, pipeline: str) -> GateDecision:
         version=_version(provenance, model),
         baseline=baseline.uri if baseline else None,
         baseline_version=_version(provenance, baseline) if baseline else None,
+        anchor=anchor.uri if anchor else None,
+        anchor_version=_version(provenance, anchor) if anchor else None,
         blessed=override.blessed if override else verdict.blessed,
         verdict=verdict,
         override=override,
@@ -82,6 +86,8 @@ def as_text(decision: GateDecision) -> RenderableType:
         f'model: {decision.model}{_in_brackets(decision.version)}\n',
         f'compared with: {baseline}{_in_brackets(decision.baseline_version)}\n',
     )
+    if decision.anchor:
+        head.append(f'best so far: {decision.anchor}{_in_brackets(decision.anchor_version)}\n')
     rules = Table(box=None, pad_edge=False, show_header=False)
     for ruling in decision.verdict.rulings:
         rules.add_row(Text(ruling.result, _STYLES[ruling.result]), Text(ruling.reason))

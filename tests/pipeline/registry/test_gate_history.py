@@ -21,16 +21,20 @@ NO = Verdict(
 
 @pytest.fixture
 def evaluate(tmp_path, recorder, monkeypatch):
-    """`evaluate(verdict, baseline)` records a model with its gate decision, in the metadata."""
+    """`evaluate(verdict, baseline, anchor)` records a model with its gate decision."""
 
-    def record(verdict, baseline=None):
+    def record(verdict, baseline=None, anchor=None):
         recorder.folder = tmp_path
         model = recorder.run({1: 'a'}, blessed=verdict.blessed)
         Path(model.uri).mkdir()
         write_verdict(verdict, Path(model.uri) / 'verdict')
         recorder.execution(
             'components.evaluation.gate.component.ModelGate',
-            {'model': [model], 'baseline_model': [baseline] if baseline else []},
+            {
+                'model': [model],
+                'baseline_model': [baseline] if baseline else [],
+                'anchor_model': [anchor] if anchor else [],
+            },
             {'verdict': [recorder.artifact('Verdict', uri=f'{model.uri}/verdict')]},
             [recorder.pipeline, recorder.context('pipeline_run', f'gate-{model.id}')],
         )
@@ -70,6 +74,13 @@ def test_prints_latest_decision_with_versions(evaluate, invoke):
     assert verdict.startswith('BLESSED: ')
     assert model == f'model: {second.uri} (version 1002)'
     assert baseline == f'compared with: {first.uri} (version 1001)'
+
+
+def test_prints_best_model_so_far(evaluate, invoke):
+    best = evaluate(YES)
+    evaluate(YES, baseline=evaluate(YES, baseline=best), anchor=best)
+
+    assert lines(invoke('why'))[3] == f'best so far: {best.uri} (version 1001)'
 
 
 def test_manual_override_has_precedence(evaluate, invoke):
