@@ -69,6 +69,13 @@ def LiteConverter(
         ),
         key=lambda row: row.key,
     )
+    if not rows:
+        _log.info('no TensorFlow Lite model: no test image is left')
+        nothing = LiteResult(
+            images=0, max_drop=config.max_drop, saved_model=wilson(0, 0), models=()
+        )
+        write_result(nothing, folder_of(lite_model.uri))
+        return
     files = files_of_split([folder_of(each.uri) for each in test_examples], 'test')
     images = read_pixels(files, [row.key for row in rows], calibration.shape[1])
     saved_model = folder_of(path_utils.serving_model_path(model.uri))
@@ -130,9 +137,14 @@ def write_lite_models(
         saved_model=wilson(originally_correct, len(labels)),
         models=tuple(models),
     )
-    (folder / LITE_FILE).write_text(result.model_dump_json(indent=1))
+    write_result(result, folder)
     _log.info(result.describe())
     return result
+
+
+def write_result(result: LiteResult, folder: Path) -> None:
+    """Writes the result to an artifact's folder."""
+    (folder / LITE_FILE).write_text(result.model_dump_json(indent=1))
 
 
 def _labels(probability: np.ndarray, threshold: float) -> np.ndarray:

@@ -129,7 +129,7 @@ def show_outcome(
         _log.info('report: %s', page)
     for warning in outcome.warnings:
         _log.warning(warning)
-    if outcome.metrics:
+    if outcome.metrics.keys() & _PRINTED_METRICS.keys():
         _log.info(_format_metrics(outcome.metrics))
     previous = outcome.previous_accuracy
     _log.info(

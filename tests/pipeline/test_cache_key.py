@@ -41,8 +41,14 @@ WITH_CODE = {
     'BulkInferrer',
 }
 PREDICTORS = {'Predictor', 'live_predictor', 'best_predictor'}
-JUDGED = {'HeldOutFilter', 'Evaluator', 'RobustnessEvaluator'}  # nodes that leave out images
-PREDICTING = {*PREDICTORS, 'Evaluator', 'RobustnessEvaluator', 'BulkInferrer'}
+# Nodes that leave out images.
+JUDGED = {'HeldOutFilter', 'Evaluator', 'RobustnessEvaluator', 'LiteConverter'}
+    'HeldOutFilter',
+    'Evaluator',
+    'RobustnessEvaluator',
+    'LiteConverter',
+}  # nodes that leave out images
+PREDICTING = {*PREDICTORS, 'Evaluator', 'RobustnessEvaluator', 'LiteConverter', 'BulkInferrer'}
 
 
 @pytest.fixture
@@ -207,7 +213,7 @@ def changed_nodes(tmp_path_factory):
         ('components/image_example_gen/inspection/examine.py', {'UnlabelledExampleGen'}),
         ('trainer/model/backbone.py', {'Trainer', 'Tuner'}),
         ('trainer/training/tuning.py', {'Tuner'}),
-        ('trainer/preprocessing.py', {'Transform', 'RobustnessEvaluator'}),
+        ('trainer/preprocessing.py', {'Transform', 'RobustnessEvaluator', 'LiteConverter'}),
         ('common/__init__.py', WITH_CODE),
     ],
 )

@@ -36,6 +36,10 @@ from components.evaluation.results import (
 from components.serving_check.measurements import Measurements
 
 FLOOR = 'floor'
+_NO_IMAGES = (
+    'no test image is left, because the models were trained on all of them or on similar ones; add '
+    'images that no model was trained on'
+)
 _LATENCY = 'latency per image on one core'
 _ROUNDING = 1e-9  # tolerance for the difference of two shares
 
@@ -86,6 +90,9 @@ def _by_number_of_classes(classes: int) -> float:
 
 def _predictions(evaluation: Evaluation, config: EvaluationConfig) -> _Rulings:
     overall = evaluation.candidate.overall
+    if not overall.images:
+        yield _ruling('test images', FAILED, _NO_IMAGES)
+        return
     if overall.metrics[ACCURACY].value is None:
         yield _ruling('finite', FAILED, 'predictions are NaN, as after a diverged training')
         return
@@ -111,9 +118,8 @@ def _one_class(evaluation: Evaluation) -> Ruling:
     present = [name for name, row in zip(classes, confusion, strict=True) if any(row)]
     columns = zip(*confusion, strict=True)
     predicted = [name for name, column in zip(classes, columns, strict=True) if any(column)]
-    if len(present) < 2:
-        shown = f'the judged test images are all of {present[0]}'
-        return _ruling('one class', FAILED, shown)
+    if missing := [name for name in classes if name not in present]:
+        return _ruling('one class', FAILED, f'no judged test image is of {", ".join(missing)}')
     if len(predicted) < 2:
         shown = f'predicts {predicted[0]} for every image; test has {len(present)} classes'
         return _ruling('one class', FAILED, shown)

@@ -20,9 +20,8 @@ from tfx.types import standard_artifacts
 
 from common import features
 from common.artifacts import folder_of
-from common.errors import DataError
 from components.evaluation.held_out.component import HeldOutImages
-from components.evaluation.held_out.held_out_files import read_dropped, read_held_out
+from components.evaluation.held_out.held_out_files import read_dropped
 from components.evaluation.metrics.classifier_metrics import eval_config
 from components.evaluation.metrics.slices import slices_of
 from components.evaluation.predictions.component import Predictions
@@ -53,15 +52,11 @@ def Evaluator(
     Evaluator, without a blessing. `held_out` states which test images are left out; `classes` are
     the class names by label, as JSON.
 
+    If no test image is left, no metrics are written, and the gate blesses nothing.
+
     Raises:
-        DataError: no test image is left.
         ModelError: the predictions are not on the same images.
     """
-    if not read_held_out(folder_of(held_out.uri)).kept:
-        raise DataError(
-            'no test image is left, because the models were trained on all of them or on similar '
-            'ones; add images that no model was trained on'
-        )
     dropped = read_dropped(folder_of(held_out.uri))
     stored = {
         CANDIDATE: predictions,

@@ -32,12 +32,13 @@ _ALL: Slice = (results.OVERALL, '')
 def read_evaluation(folder: Path, classes: Sequence[str], threshold: float) -> Evaluation:
     """Reads the folder of a ModelEvaluation artifact: the candidate, and the others if any.
 
-    Raises:
-        ValueError: there are no metrics of the overall slice.
+    Without metrics, because no image was judged, the candidate has an overall slice of no images.
     """
     models = _load(folder)
     if _ALL not in models[CANDIDATE]:
-        raise ValueError(f'{folder} has no metrics of the overall slice')
+        return Evaluation(
+            classes=tuple(classes), threshold=threshold, candidate=_nothing(len(classes))
+        )
     found = {
         name: _model(models[name], classes)
         for name in (CANDIDATE, BASELINE, ANCHOR)
@@ -84,6 +85,17 @@ def _model(slices: dict[Slice, Metrics], classes: Sequence[str]) -> ModelResult:
         slices=tuple(_sorted(found, classes)),
         confusion=tuple(map(tuple, confusion)),
         **json.loads(slices[_ALL][results.CURVES].value.bytes_value),
+    )
+
+
+def _nothing(classes: int) -> ModelResult:
+    accuracy = {results.ACCURACY: Estimate(value=None)}
+    return ModelResult(
+        slices=(SliceResult(feature=results.OVERALL, name='', images=0, metrics=accuracy),),
+        confusion=((0,) * classes,) * classes,
+        roc=(),
+        precision_recall=(),
+        calibration=(),
     )
 
 

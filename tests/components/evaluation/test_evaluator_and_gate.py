@@ -15,7 +15,6 @@ from tfx.types import standard_artifacts
 
 from common import console, features
 from common.blessing import ANCHOR_MODEL_ID
-from common.errors import DataError
 from common.metadata_queries import custom_property
 from components.evaluation.config import EvaluationConfig
 from components.evaluation.gate.component import ModelGate
@@ -107,7 +106,9 @@ def Predict(predictions: OutputArtifact[Predictions], name: Parameter[str]) -> N
 @component
 def Split(held_out: OutputArtifact[HeldOutImages], kept: Parameter[int]) -> None:
     counts = dict.fromkeys(HeldOut.model_fields, 0) | {'kept': kept, 'kept_by_class': {}}
-    write_held_out(Path(held_out.uri), HeldOut(**counts), [LEFT_OUT.key])
+    images = [RecordedImage(bytes([number]), 0, '') for number in range(len(RECORDS))]
+    dropped = [LEFT_OUT.key, *(image.key for image in images[kept:])]
+    write_held_out(Path(held_out.uri), HeldOut(**counts), dropped)
 
 
 @component
@@ -257,12 +258,14 @@ def test_nan_prediction_leaves_metrics_only_to_slices_without_it(evaluation):
     assert len(evaluation.candidate.roc) > 50
 
 
-def test_error_if_no_test_image_is_left(tmp_path):
-    with (
-        console.output_to(io.StringIO()),
-        pytest.raises(DataError, match=r'^no test image is left'),
-    ):
-        ProgressDagRunner().run(pipeline(tmp_path, kept=0))
+def test_no_model_is_blessed_if_no_test_image_is_left(tmp_path):
+    runner = ProgressDagRunner()
+    with console.output_to(io.StringIO()):
+        runner.run(pipeline(tmp_path, kept=0))
+
+    verdict = read_verdict(Path(runner.results['ModelGate'].outputs['verdict'][0].uri))
+    (reason,) = verdict.objections
+    assert reason.startswith('no test image is left, because the models were trained on all of')
 
 
 def test_each_model_has_its_own_threshold(evaluation):
@@ -313,8 +316,7 @@ def test_keeps_largest_sources(folder, monkeypatch):
 def test_reads_accuracy_if_there_is_an_evaluation(folder, evaluation, tmp_path):
     assert read_accuracy(folder) == evaluation.candidate.overall.metrics[ACCURACY].value
     assert read_accuracy(tmp_path) is None
-    with pytest.raises(ValueError, match='has no metrics of the overall slice'):
-        read_evaluation(tmp_path, CLASSES, THRESHOLDS['candidate'])
+    assert read_evaluation(tmp_path, CLASSES, 0.5).candidate.overall.images == 0
 
 
 def test_metric_counts_three_classes_in_batches(monkeypatch):

@@ -278,7 +278,7 @@ def test_floors(floors, expected):
     [
         (((190, 10), (10, 190)), 'passed', 'predicts 2 of 2 classes'),
         (((380, 0), (20, 0)), 'failed', 'predicts cats for every image; test has 2 classes'),
-        (((400, 0), (0, 0)), 'failed', 'the judged test images are all of cats'),
+        (((400, 0), (0, 0)), 'failed', 'no judged test image is of dogs'),
     ],
 )
 def test_rejects_model_with_constant_predictions(confusion, found, reason):
