@@ -43,11 +43,6 @@ WITH_CODE = {
 PREDICTORS = {'Predictor', 'live_predictor', 'best_predictor'}
 # Nodes that leave out images.
 JUDGED = {'HeldOutFilter', 'Evaluator', 'RobustnessEvaluator', 'LiteConverter'}
-    'HeldOutFilter',
-    'Evaluator',
-    'RobustnessEvaluator',
-    'LiteConverter',
-}  # nodes that leave out images
 PREDICTING = {*PREDICTORS, 'Evaluator', 'RobustnessEvaluator', 'LiteConverter', 'BulkInferrer'}
 
 
