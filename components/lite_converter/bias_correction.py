@@ -58,8 +58,13 @@ def _mean_values(
     model: bytes, indices: Sequence[int], images: Iterable[np.ndarray]
 ) -> list[np.ndarray]:
     """Mean of each channel of the tensors at `indices`, float64 [channels]."""
+    resolvers = tf.lite.experimental.OpResolverType
     interpreter: Any = tf.lite.Interpreter(
-        model_content=model, num_threads=1, experimental_preserve_all_tensors=True
+        model_content=model,
+        num_threads=1,
+        experimental_preserve_all_tensors=True,
+        # With the delegates, TensorFlow 2.21 warns that intermediate tensors cost memory.
+        experimental_op_resolver_type=resolvers.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
     )
     interpreter.allocate_tensors()
     (pixels,) = interpreter.get_input_details()
