@@ -277,7 +277,7 @@ def test_tick_after_a_killed_push_finds_the_pushed_model(month):
 def test_worse_candidate_does_not_replace_the_live_model(month):
     tick = month.ticks[WORSE]
     assert tick.exit_code == 0
-    assert 'live model 1.000 on the same 1' in tick.reason
+    assert 'live model 1.000 on the same 9 images' in tick.reason
     assert tick.accuracy < tick.previous_accuracy
 
 

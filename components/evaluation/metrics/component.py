@@ -1,12 +1,8 @@
 """Evaluator component: measures stored predictions with TFMA."""
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import apache_beam as beam
-import numpy as np
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.extractors.slice_key_extractor import SliceKeyExtractor
 from tfx.dsl.component.experimental.annotations import (
@@ -23,12 +19,10 @@ from common.artifacts import folder_of
 from components.evaluation.held_out.component import HeldOutImages
 from components.evaluation.held_out.held_out_files import read_dropped
 from components.evaluation.metrics.classifier_metrics import eval_config
-from components.evaluation.metrics.slices import slices_of
+from components.evaluation.metrics.extracts import read_extracts
 from components.evaluation.predictions.component import Predictions
 from components.evaluation.predictions.prediction_files import (
     PREDICTIONS_FILE,
-    PredictedRow,
-    read_rows,
     row_groups,
 )
 from components.evaluation.results import ANCHOR, BASELINE, CANDIDATE
@@ -73,29 +67,10 @@ def Evaluator(
             pipeline
             | beam.Create(range(row_groups(files[CANDIDATE])))
             | beam.Reshuffle()
-            | beam.FlatMap(_extracts, files, dropped)
+            | beam.FlatMap(read_extracts, files, dropped)
             | tfma.ExtractEvaluateAndWriteResults(
                 eval_config=config,
                 extractors=[SliceKeyExtractor(eval_config=config)],
                 output_path=evaluation.uri,
             )
         )
-
-
-def _extracts(
-    group: int, files: dict[str, Path], dropped: frozenset[str]
-) -> Iterator[dict[str, Any]]:
-    """Reads a row group as TFMA's extracts."""
-    return map(_extract, read_rows(files, dropped, [group]))
-
-
-def _extract(row: PredictedRow) -> dict[str, Any]:
-    slices = {name: np.array([each]) for name, each in slices_of(row.measures).items()}
-    return {
-        tfma.FEATURES_KEY: slices,
-        tfma.LABELS_KEY: np.array([row.label]),
-        tfma.PREDICTIONS_KEY: {
-            name: (row.predicted[name], row.probability[name]) for name in row.predicted
-        },
-        tfma.EXAMPLE_WEIGHTS_KEY: np.ones(1),
-    }
