@@ -1,6 +1,5 @@
 """LiteConverter component: converts a SavedModel to TensorFlow Lite and measures accuracy."""
 
-import heapq
 import logging
 import time
 from pathlib import Path
@@ -19,7 +18,7 @@ from common.files import MEGABYTE
 from components.evaluation.held_out.component import HeldOutImages
 from components.evaluation.held_out.held_out_files import read_dropped
 from components.evaluation.predictions.component import Predictions
-from components.evaluation.predictions.prediction_files import PREDICTIONS_FILE, read_rows
+from components.evaluation.predictions.prediction_files import candidate_rows, sample_of
 from components.evaluation.predictions.split_images import files_of_split
 from components.evaluation.results import CANDIDATE, wilson
 from components.lite_converter import conversion
@@ -61,14 +60,8 @@ def LiteConverter(
     patterns = {'train': [str(folder_of(examples.uri) / 'Split-train' / '*')]}
     splits = open_splits(patterns, tft.TFTransformOutput(str(folder_of(transform_graph.uri))))
     calibration = representative_images(splits['train'], config.representative_images)
-    rows = heapq.nsmallest(  # the smallest digests: a random sample
-        config.test_images,
-        read_rows(
-            {CANDIDATE: folder_of(predictions.uri) / PREDICTIONS_FILE},
-            read_dropped(folder_of(held_out.uri)),
-        ),
-        key=lambda row: row.key,
-    )
+    dropped = read_dropped(folder_of(held_out.uri))
+    rows = sample_of(candidate_rows(folder_of(predictions.uri), dropped), config.test_images)
     if not rows:
         _log.info('no TensorFlow Lite model: no test image is left')
         nothing = LiteResult(

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from components.evaluation.predictions.split_images import batches, read_images
+from components.evaluation.predictions.split_images import batches, find_images
 from trainer.data.dataset import ImageSplit
 from trainer.preprocessing import decode_and_resize
 
@@ -32,7 +32,7 @@ def read_pixels(files: Sequence[Path], keys: Sequence[str], size: int) -> np.nda
     """Reads the images with some keys, in their order, preprocessed: uint8 [n, size, size, 3]."""
     places = {key: place for place, key in enumerate(keys)}
     pixels = np.zeros((len(keys), size, size, 3), np.uint8)
-    for batch in batches(each for each in read_images(files) if each.key in places):
+    for batch in batches(find_images(files, keys)):
         decoded = decode_and_resize(tf.constant([each.contents for each in batch]), size)
         pixels[[places[each.key] for each in batch]] = np.asarray(decoded)
     return pixels

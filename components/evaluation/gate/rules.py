@@ -47,9 +47,7 @@ _Rulings = Iterator[Ruling]
 
 
 def apply_rules(
-    evaluation: Evaluation,
-    measurements: Measurements,
-    config: EvaluationConfig,
+    evaluation: Evaluation, measurements: Measurements, config: EvaluationConfig
 ) -> Verdict:
     """Applies every rule to a candidate model."""
     rules = (
@@ -115,13 +113,13 @@ def _enough_images(images: int, least: int) -> Ruling:
 
 def _one_class(evaluation: Evaluation) -> Ruling:
     confusion, classes = evaluation.candidate.confusion, evaluation.classes
-    present = [name for name, row in zip(classes, confusion, strict=True) if any(row)]
+    missing = [name for name, row in zip(classes, confusion, strict=True) if not any(row)]
     columns = zip(*confusion, strict=True)
     predicted = [name for name, column in zip(classes, columns, strict=True) if any(column)]
-    if missing := [name for name in classes if name not in present]:
+    if missing:
         return _ruling('one class', FAILED, f'no judged test image is of {", ".join(missing)}')
     if len(predicted) < 2:
-        shown = f'predicts {predicted[0]} for every image; test has {len(present)} classes'
+        shown = f'predicts {predicted[0]} for every image; test has {len(classes)} classes'
         return _ruling('one class', FAILED, shown)
     return _ruling('one class', PASSED, f'predicts {len(predicted)} of {len(classes)} classes')
 
@@ -170,24 +168,25 @@ def _comparison(
         yield _ruling(other, NOT_APPLIED, f'the {other} predicts NaN on these images; not compared')
         return
     counts = pairs.counts
-    margins = {ACCURACY: config.max_drop, BALANCED_ACCURACY: config.max_balanced_drop}
     by_class = [each.pairs.counts for each in model.slices if each.feature == CLASS and each.pairs]
-    found = {ACCURACY: compare(counts, config.max_drop, confidence)}
+    margin = config.max_drop
+    compared = [(ACCURACY, margin, compare(counts, margin, confidence))]
     if len(by_class) > 1:
-        balanced = compare_balanced(by_class, config.max_balanced_drop, confidence)
-        found[BALANCED_ACCURACY] = balanced
+        margin = config.max_balanced_drop
+        balanced = compare_balanced(by_class, margin, confidence)
+        compared.append((BALANCED_ACCURACY, margin, balanced))
     on_images = f'on the same {counts.images} images'
-    for metric, result in found.items():
+    for metric, margin, result in compared:
         now, before = (
             each.overall.metrics[metric].value or 0.0 for each in (evaluation.candidate, model)
         )
         reason = (
             f'{metric.replace("_", " ")} {_format_apart(now, before)}, {other} '
             f'{_format_apart(before, now)} {on_images}: the difference is at least '
-            f'{_bound(result.low, confidence)}, has to be above {_signed(-margins[metric])}'
+            f'{_bound(result.low, confidence)}, has to be above {_signed(-margin)}'
         )
         if result.outcome == 'undecided' and metric == ACCURACY:
-            reason += f'; {power_in_words(counts, config.max_drop, confidence)}'
+            reason += f'; {power_in_words(counts, margin, confidence)}'
         elif result.outcome == 'undecided':
             reason += f'; the rarest class has {min(each.images for each in by_class)} of them'
         yield _compared(other, result, reason, config)

@@ -7,7 +7,8 @@ the signature of the model: of the second of two classes, or of each of three or
 """
 
 import contextlib
-from collections.abc import Collection, Iterator, Mapping
+import heapq
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ import pyarrow.parquet
 from common import features
 from common.errors import ModelError
 from components.evaluation.predictions.split_images import RecordedImage
+from components.evaluation.results import CANDIDATE
 
 PREDICTIONS_FILE = 'predictions.parquet'  # in the artifact's folder; missing without a model
 _ROWS = 8192  # per row group
@@ -129,6 +131,19 @@ def read_rows(
                 {name: each[number] for name, each in probability.items()},
                 {name: row[name] for name in sliced if row[name] is not None},
             )
+
+
+def candidate_rows(folder: Path, left_out: Collection[str]) -> Iterator[PredictedRow]:
+    """Reads the predictions of the candidate alone from an artifact's folder, as `read_rows`."""
+    return read_rows({CANDIDATE: folder / PREDICTIONS_FILE}, left_out)
+
+
+def sample_of(rows: Iterable[PredictedRow], most: int) -> list[PredictedRow]:
+    """The rows with the smallest digests: a random sample.
+
+    A new test image replaces at most one of them.
+    """
+    return heapq.nsmallest(most, rows, key=lambda row: row.key)
 
 
 def _matrix(table: pa.Table) -> np.ndarray:

@@ -39,6 +39,17 @@ def read_images(files: Iterable[Path]) -> Iterator[RecordedImage]:
             yield _parse(record)
 
 
+def find_images(files: Iterable[Path], keys: Iterable[str]) -> Iterator[RecordedImage]:
+    """Yields the images with some keys, each once, in the order of the files."""
+    wanted = set(keys)
+    for image in read_images(files) if wanted else ():
+        if image.key in wanted:
+            wanted.remove(image.key)
+            yield image
+        if not wanted:
+            return
+
+
 def files_of_split(folders: Iterable[Path], split: str) -> list[Path]:
     """The TFRecord files of a split, in the order of the Examples' folders and by name."""
     return [file for folder in folders for file in sorted((folder / f'Split-{split}').iterdir())]

@@ -1,6 +1,5 @@
 """RobustnessEvaluator component: corruption robustness and the most confident mistakes."""
 
-import heapq
 from collections.abc import Iterable, Iterator
 from typing import List  # noqa: UP035
 
@@ -15,14 +14,11 @@ from components.evaluation.config import RobustnessConfig
 from components.evaluation.held_out.component import HeldOutImages
 from components.evaluation.held_out.held_out_files import read_dropped
 from components.evaluation.predictions.component import Predictions
-from components.evaluation.predictions.prediction_files import (
-    PREDICTIONS_FILE,
-    read_rows,
-)
+from components.evaluation.predictions.prediction_files import candidate_rows, sample_of
 from components.evaluation.predictions.split_images import (
     RecordedImage,
     files_of_split,
-    read_images,
+    find_images,
 )
 from components.evaluation.results import CANDIDATE, ROBUSTNESS_FILE, Robustness, wilson
 from components.evaluation.robustness.corruptions import measure_robustness
@@ -55,33 +51,22 @@ def RobustnessEvaluator(
     `RobustnessConfig` as JSON.
     """
     files = files_of_split([folder_of(each.uri) for each in examples], 'test')
-    stored = {CANDIDATE: folder_of(predictions.uri) / PREDICTIONS_FILE}
+    stored = folder_of(predictions.uri)
     classifier = Classifier(folder_of(path_utils.serving_model_path(model.uri)))
     folder = folder_of(robustness.uri)
     dropped = read_dropped(folder_of(held_out.uri))
-    worst = worst_mistakes(read_rows(stored, dropped), _MAX_MISTAKES)
-    mistakes = draw_mistakes(worst, read_images(files), classifier, folder)
+    worst = worst_mistakes(candidate_rows(stored, dropped), _MAX_MISTAKES)
+    pictured = find_images(files, [row.key for row in worst])
+    mistakes = draw_mistakes(worst, pictured, classifier, folder)
     result = Robustness(clean=None, corrupted=(), mistakes=mistakes)
     if count := RobustnessConfig.model_validate_json(config).images:
-        # The smallest digests: a random sample, of which a new test image replaces at most one.
-        correct = {
-            row.key: row.predicted[CANDIDATE] == row.label
-            for row in heapq.nsmallest(count, read_rows(stored, dropped), key=lambda row: row.key)
-        }
-        with console.bar('corrupted images', len(correct)) as bar:
-            sample = _advancing(bar, _once(read_images(files), set(correct)))
-            corrupted = measure_robustness(sample, classifier)
-        clean = wilson(sum(correct.values()), len(correct))
+        rows = sample_of(candidate_rows(stored, dropped), count)
+        with console.bar('corrupted images', len(rows)) as bar:
+            images = _advancing(bar, find_images(files, [row.key for row in rows]))
+            corrupted = measure_robustness(images, classifier)
+        clean = wilson(sum(row.predicted[CANDIDATE] == row.label for row in rows), len(rows))
         result = Robustness(clean=clean, corrupted=corrupted, mistakes=mistakes)
     (folder / ROBUSTNESS_FILE).write_text(result.model_dump_json(indent=1), encoding='utf-8')
-
-
-def _once(images: Iterable[RecordedImage], wanted: set[str]) -> Iterator[RecordedImage]:
-    """Yields the first image of each wanted key."""
-    for image in images:
-        if image.key in wanted:
-            wanted.remove(image.key)
-            yield image
 
 
 def _advancing(bar: console.Bar, images: Iterable[RecordedImage]) -> Iterator[RecordedImage]:

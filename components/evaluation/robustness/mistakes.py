@@ -25,14 +25,8 @@ def draw_mistakes(
     classifier: Classifier,
     folder: Path,
 ) -> tuple[Mistake, ...]:
-    """Writes PNGs of mistakes to the subfolder `mistakes`; `images` are those of the split."""
-    wanted = {row.key for row in rows}
-    contents: dict[str, bytes] = {}
-    for image in images if wanted else ():
-        if image.key in wanted:
-            contents.setdefault(image.key, image.contents)
-        if len(contents) == len(wanted):
-            break
+    """Writes PNGs of mistakes to the subfolder `mistakes`; `images` are theirs, in any order."""
+    contents = {image.key: image.contents for image in images}
     return tuple(_draw(rows, [contents[row.key] for row in rows], classifier, folder))
 
 

@@ -4,9 +4,8 @@ import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-import scipy.stats
-
 from components.evaluation.config import SLICED_BY
+from components.evaluation.gate.paired import compare
 from components.evaluation.results import (
     ACCURACY,
     AUC,
@@ -60,15 +59,15 @@ class SliceRow:
     one: Estimate
     other: Estimate
     floor: float | None  # minimum accuracy of the recipe
-    small: bool  # has too few images for a vote
+    small: bool  # has too few images for its floor to decide
 
 
 def metric_rows(one: ModelResult | None, other: ModelResult | None) -> list[MetricRow]:
     """The metrics on the test split that either model has.
 
-    Of two models on the same images, a difference of the accuracy is significant if the exact test
-    of McNemar (1947) says so, and one of the log loss by the normal approximation; others are if
-    the 95 % intervals do not overlap.
+    Of two models on the same images, a difference of the accuracy is significant by the gate's
+    exact test, and one of the log loss by the normal approximation; others are if the 95 %
+    intervals do not overlap.
     """
     pairs = other.overall.pairs if one and other else None
     ones, others = (model.overall.metrics if model else {} for model in (one, other))
@@ -90,9 +89,8 @@ def metric_rows(one: ModelResult | None, other: ModelResult | None) -> list[Metr
 
 
 def _accuracies_differ(pairs: Pairs) -> bool:
-    counts = pairs.counts
-    test = scipy.stats.binomtest(counts.only_candidate_right, max(counts.discordant, 1))
-    return bool(counts.discordant and test.pvalue < 0.05)
+    found = compare(pairs.counts, margin=0, confidence=0.975)  # on each side
+    return found.outcome != 'undecided'
 
 
 def _log_losses_differ(pairs: Pairs) -> bool:
