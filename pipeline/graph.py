@@ -41,10 +41,14 @@ from trainer.run import run_fn
 from trainer.tune import tuner_fn
 
 
-def create_pipeline(recipe: Recipe, classes: tuple[str, ...], images: int) -> Pipeline:
+def create_pipeline(
+    recipe: Recipe, classes: tuple[str, ...], images: int, *, train_beside_checks: bool = False
+) -> Pipeline:
     """Creates the TFX pipeline of a recipe; `classes` are in label order.
 
     The approximate number of images is for `beam.runner: auto`, which selects a runner by it.
+    Transform and Trainer wait for AnomalyGate, or run beside the checks of the data: then the
+    runner has to interrupt them if the checks fail. The evaluation waits in any case.
     """
     example_gen = _example_gen(recipe)
     examples = example_gen.outputs[EXAMPLES]
@@ -60,7 +64,6 @@ def create_pipeline(recipe: Recipe, classes: tuple[str, ...], images: int) -> Pi
     anomaly_gate = _anomaly_gate(recipe, validator, statistics_gen, previous)
 
     transform = _transform(recipe, spans.trained, schema_gen)
-    transform.add_upstream_node(anomaly_gate)
 
     warm_start = warm_start_model() if recipe.trainer.warm_start else None
     tuner, trainer = _tuner_and_trainer(recipe, classes, spans.trained, transform, warm_start)
@@ -69,6 +72,8 @@ def create_pipeline(recipe: Recipe, classes: tuple[str, ...], images: int) -> Pi
     anchor = anchor_model(baseline)
     others = Others(baseline.outputs['model'], anchor.outputs['model'])
     evaluation_nodes = evaluate_and_push(recipe, classes, spans, transform, trainer, others)
+    first_after_checks = evaluation_nodes[0] if train_beside_checks else transform
+    first_after_checks.add_upstream_node(anomaly_gate)
 
     nodes = (
         example_gen,

@@ -20,12 +20,14 @@ from pipeline.config.recipe import Recipe
 from pipeline.execution.quick_imports import quick_imports
 from pipeline.formatting import named
 from pipeline.local.library_output import library_output_to
+from pipeline.local.side_process import SideProcess, side_process
 from trainer.config.train import TrainConfig, check_class_weights
 from trainer.model.weights import check_weights_file
 
 if TYPE_CHECKING:
     from components.image_example_gen.sources.spans import Span
     from pipeline.execution.outcome import Outcome
+    from pipeline.local.runner import ProgressDagRunner
 
 SUMMARY_FILE = 'last_run.json'  # in the home of the recipe: the outcome of the last run
 
@@ -76,13 +78,30 @@ def _run(recipe: Recipe, start: float) -> 'Outcome':
     if recipe.inference:
         require_images(recipe.inference.path)
 
+    with side_process() as side:
+        runner = _run_components(recipe, classes, count, side)
+    # After the imports of TensorFlow and TFX.
+    from pipeline.execution.outcome import read_outcome, show_outcome, write_summary
+    from pipeline.report.write import write_report
+
+    outcome = read_outcome(runner.run_id, runner.results, recipe)
+    seconds = time.perf_counter() - start
+    write_summary(recipe.home / SUMMARY_FILE, runner.results, outcome, seconds)
+    page = recipe.home / 'last_run.html'
+    written = write_report(page, recipe, runner.results, outcome, seconds)
+    show_outcome(runner.results, outcome, seconds, page if written else None)
+    return outcome
+
+
+def _run_components(
+    recipe: Recipe, classes: tuple[str, ...], images: int, side: SideProcess | None
+) -> 'ProgressDagRunner':
+    """Checks what needs TensorFlow, then runs the components; `classes` are in label order."""
     with quick_imports():
-        from pipeline.execution.outcome import read_outcome, show_outcome, write_summary
         from pipeline.graph import create_pipeline
         from pipeline.local.runner import ProgressDagRunner
         from pipeline.metadata_store import open_store
         from pipeline.registry.leftovers import remove_leftovers
-        from pipeline.report.write import write_report
         from trainer.data.cache_plan import plan_cache
         from trainer.model.backbone import build_backbone
 
@@ -91,16 +110,10 @@ def _run(recipe: Recipe, start: float) -> 'Outcome':
     _log.info('weights: %s', describe_weights(recipe.trainer))
     remove_leftovers(recipe, open_store(recipe.metadata, recipe.home))
     if recipe.trainer.cache:  # raises if the estimated cache is too large
-        plan_cache(recipe.trainer, backbone, recipe.data.splits.expected(count), recipe.home)
-    runner = ProgressDagRunner()
-    runner.run(create_pipeline(recipe, classes, count))
-    outcome = read_outcome(runner.run_id, runner.results, recipe)
-    seconds = time.perf_counter() - start
-    write_summary(recipe.home / SUMMARY_FILE, runner.results, outcome, seconds)
-    page = recipe.home / 'last_run.html'
-    written = write_report(page, recipe, runner.results, outcome, seconds)
-    show_outcome(runner.results, outcome, seconds, page if written else None)
-    return outcome
+        plan_cache(recipe.trainer, backbone, recipe.data.splits.expected(images), recipe.home)
+    runner = ProgressDagRunner(side)
+    runner.run(create_pipeline(recipe, classes, images, train_beside_checks=side is not None))
+    return runner
 
 
 def describe_data(spans: 'Sequence[Span]') -> str:
