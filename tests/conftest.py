@@ -12,6 +12,8 @@ import pytest
 from common import stack
 
 stack.set_tensorflow_log_level(3)
+# The processes of the tests use all cores; a second process for each run would import TFX for it.
+os.environ['CATDOG_OVERLAP'] = 'off'
 
 MakeImageFolder = Callable[..., Path]
 MakeSavedModel = Callable[..., Path]

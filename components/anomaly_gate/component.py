@@ -38,7 +38,7 @@ def AnomalyGate(
 ) -> GateResult:
     """Fails on anomalies in any split, and on drift or skew if the recipe says `stop`.
 
-    Transform runs after this component, so no model is trained on invalid data. `statistics` are
+    No model trained on invalid data is evaluated: that waits for this component. `statistics` are
     those of the newest span, `validation` is a `ValidationConfig` as JSON.
 
     Raises:

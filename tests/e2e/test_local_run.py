@@ -79,8 +79,13 @@ def interrupted(workspace):
 
 @pytest.fixture(scope='module')
 def rejected(workspace, interrupted):
-    """The run after the interrupted one, with a limit that no model meets; the gate decision."""
+    """The run after the interrupted one, with a limit that no model meets; the gate decision.
+
+    Components run beside others, as they do for a user.
+    """
+    workspace.overlap = True
     done = workspace.call('run', '--set', 'evaluation.max_megabytes=0.001')
+    workspace.overlap = False
     return done, json.loads(invoke(workspace, 'why', '--json'))
 
 
@@ -154,6 +159,13 @@ def test_run_ends_with_decision_and_next_command(workspace, first):
     assert verdict == f'BLESSED and pushed to {model}'
     assert f' report --config={workspace.recipe} ' in hint
     assert hint.endswith(' (or predict IMAGE)')
+
+
+def test_component_beside_others_prints_its_lines_together(rejected):
+    lines = rejected[0].stdout.splitlines()
+    start = lines.index('ServingCheck ...')
+    assert lines[start + 1].startswith('  predictions match training to ')
+    assert lines[start + 2].startswith('ServingCheck done in ')
 
 
 def test_output_to_pipe_has_no_control_characters(first):

@@ -40,15 +40,21 @@ class Workspace:
         self.recipe = folder / 'squares.yaml'
         self.recipe.write_text(RECIPE + recipe)
         self.runs = folder / 'runs' / 'squares'
+        self.overlap = False  # whether components run beside others
         self._options = ['--config', self.recipe, '--data', images, '--workdir', folder / 'runs']
 
     def start(self, command: str, *arguments: str) -> subprocess.Popen:
         words = [sys.executable, RUNNER, command, *self._options, *arguments]
-        return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **_PROCESS)
+        pipes = {'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE}
+        return subprocess.Popen(words, **pipes, **self._process())
 
     def call(self, command: str, *arguments: str) -> subprocess.CompletedProcess:
         words = [sys.executable, RUNNER, command, *self._options, *arguments]
-        return subprocess.run(words, capture_output=True, **_PROCESS)
+        return subprocess.run(words, capture_output=True, **self._process())
+
+    def _process(self) -> dict[str, Any]:
+        overlap = {'CATDOG_OVERLAP': 'on' if self.overlap else 'off'}
+        return {**_PROCESS, 'env': {**_PROCESS['env'], **overlap}}
 
     def versions(self) -> list[Path]:
         """Pushed versions, oldest first."""

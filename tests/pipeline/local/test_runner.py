@@ -1,7 +1,10 @@
 """Progress output of the local runner."""
 
+import concurrent.futures
 import io
 import logging
+import threading
+import time
 
 import pytest
 from tfx.proto.orchestration import pipeline_pb2
@@ -11,6 +14,7 @@ from common.errors import NodeFailed
 from pipeline.execution.launch import NodeResult
 from pipeline.local import runner
 from pipeline.local.runner import ProgressDagRunner
+from pipeline.local.side_process import Answer
 
 
 @pytest.fixture
@@ -46,6 +50,136 @@ def run(monkeypatch):
         return dag_runner, stream.getvalue().splitlines()
 
     return run_nodes
+
+
+class Side:
+    """In place of the second process: answers when `answer(result)` is called."""
+
+    def __init__(self):
+        self.started = []
+        self._future = None
+
+    def submit(self, _, node_id):
+        self.started.append(node_id)
+        self._future = concurrent.futures.Future()
+        return self._future
+
+    def answer(self, result=None, *messages):
+        """Ends the node of the last call, with an error if `result` is one."""
+        records = [
+            logging.LogRecord('components', logging.INFO, '', 0, message, (), None)
+            for message in messages
+        ]
+        future, node_id = self._future, self.started[-1]
+        future.set_result(Answer(records, result or NodeResult(node_id, 2.0, False, {})))
+
+
+@pytest.fixture
+def run_beside(monkeypatch):
+    """`run_beside(nodes, main)`: runs nodes, given their upstream ones, with a `Side`.
+
+    `main[node_id](side)` is what a node does in this process. Gives side, runner, lines and error.
+    """
+
+    def run_nodes(nodes, main):
+        ir = pipeline_pb2.Pipeline()
+        for node_id, upstream in nodes.items():
+            node = ir.nodes.add().pipeline_node
+            node.node_info.id = node_id
+            node.upstream_nodes.extend(upstream)
+        side, stream, error = Side(), io.StringIO(), None
+        dag_runner = ProgressDagRunner(side)
+
+        def launch(_, node):
+            node_id = node.node_info.id
+            main.get(node_id, lambda _: None)(side)
+            return NodeResult(node_id, 1.0, False, {})
+
+        monkeypatch.setattr(runner, 'launch_node', launch)
+        with console.output_to(stream):
+            try:
+                dag_runner.run_with_ir(ir)
+            except (NodeFailed, KeyboardInterrupt) as raised:
+                error = raised
+        return side, dag_runner, stream.getvalue().splitlines(), error
+
+    return run_nodes
+
+
+CHECKS = {
+    'ImageExampleGen': [],
+    'StatisticsGen': ['ImageExampleGen'],
+    'ImportSchemaGen': [],
+    'AnomalyGate': ['StatisticsGen', 'ImportSchemaGen'],
+    'Trainer': ['ImageExampleGen'],
+    'Predictor': ['Trainer', 'AnomalyGate'],
+}
+
+
+def test_checks_of_the_data_run_beside_training(run_beside):
+    def train(side):
+        assert side.started == ['StatisticsGen']
+        side.answer(None, 'three splits')
+        assert side.started == ['StatisticsGen', 'AnomalyGate']
+        side.answer()
+
+    _, dag_runner, lines, error = run_beside(CHECKS, {'Trainer': train})
+
+    assert error is None
+    assert list(dag_runner.results) == list(CHECKS)
+    assert lines == [
+        'ImageExampleGen done in 1.0 s',
+        'ImportSchemaGen done in 1.0 s',
+        'Trainer done in 1.0 s',
+        'StatisticsGen ...',
+        '  three splits',
+        'StatisticsGen done in 2.0 s',
+        'AnomalyGate done in 2.0 s',
+        'Predictor done in 1.0 s',
+    ]
+
+
+def test_failed_check_interrupts_training(run_beside):
+    def train(side):
+        side.answer()
+        threading.Timer(0.1, side.answer, [NodeFailed('drift')]).start()
+        for _ in range(600):
+            time.sleep(0.1)
+        raise AssertionError('not interrupted')
+
+    _, dag_runner, lines, error = run_beside(CHECKS, {'Trainer': train})
+
+    assert isinstance(error, NodeFailed)
+    assert str(error) == 'drift'
+    assert lines[-1] == 'AnomalyGate ...'
+    assert 'Trainer' not in dag_runner.results
+
+
+def test_failure_while_the_other_process_is_waited_for(run_beside):
+    nodes = {
+        'Trainer': [],
+        'ServingCheck': ['Trainer'],
+        'Evaluator': ['Trainer'],
+        'ModelGate': ['ServingCheck', 'Evaluator'],
+    }
+
+    def evaluate(side):
+        threading.Timer(0.1, side.answer, [NodeFailed('broken')]).start()
+
+    _, dag_runner, lines, error = run_beside(nodes, {'Evaluator': evaluate})
+
+    assert str(error) == 'broken'
+    assert lines[-1] == 'ServingCheck ...'
+    assert list(dag_runner.results) == ['Trainer', 'Evaluator']
+
+
+def test_ctrl_c_is_an_interrupt(run_beside):
+    def train(_):
+        raise KeyboardInterrupt
+
+    *_, error = run_beside(CHECKS, {'Trainer': train})
+
+    assert isinstance(error, KeyboardInterrupt)
 
 
 def test_short_and_cached_components_print_one_line(run):
