@@ -76,11 +76,15 @@ class ProgressDagRunner(LocalDagRunner):
             self._launch_beside(pipeline)
             node = self._take(beside=False)
             self._launching = node is not None
-            if self._beside and not node:
-                with console.titled(display_name(self._beside)):
-                    self._changed.wait_for(lambda: self._answers)
+            waited_for = self._beside
         if node:
             self._launch(pipeline, node)
+        elif waited_for:
+            with console.titled(display_name(waited_for)):
+                with self._changed:
+                    self._changed.wait_for(lambda: self._answers)
+                result = self._replay()
+            self._finish(result)
 
     def _take(self, *, beside: bool) -> pipeline_pb2.PipelineNode | None:
         """Takes the first waiting node of a process whose upstream nodes have ended."""
@@ -91,8 +95,7 @@ class ProgressDagRunner(LocalDagRunner):
         return None
 
     def _launch(self, pipeline: pipeline_pb2.Pipeline, node: pipeline_pb2.PipelineNode) -> None:
-        name = display_name(node.node_info.id)
-        with console.titled(name):
+        with console.titled(display_name(node.node_info.id)):
             try:
                 result = launch_node(pipeline, node)
             finally:
@@ -100,7 +103,7 @@ class ProgressDagRunner(LocalDagRunner):
                     self._launching = False
         with self._changed:
             self._ended.add(result.node_id)
-        self._finish(name, result)
+        self._finish(result)
 
     def _launch_beside(self, pipeline: pipeline_pb2.Pipeline) -> None:
         """Launches the next node in the second process, if it has none and one is ready."""
@@ -126,18 +129,22 @@ class ProgressDagRunner(LocalDagRunner):
     def _print_answers(self) -> None:
         """Prints what ended in the second process; raises the error of a failed node."""
         while self._answers:
-            node_id, (records, result) = self._answers.pop(0)
-            name = display_name(node_id)
-            with console.titled(name):
-                with console.indented():
-                    console.replay(records)
-                if isinstance(result, Exception):
-                    raise result
-            self._finish(name, result)
+            with console.titled(display_name(self._answers[0][0])):
+                result = self._replay()
+            self._finish(result)
 
-    def _finish(self, name: str, result: NodeResult) -> None:
+    def _replay(self) -> NodeResult:
+        """Prints what the first node of `_answers` has logged; raises its error."""
+        _, (records, result) = self._answers.pop(0)
+        with console.indented():
+            console.replay(records)
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    def _finish(self, result: NodeResult) -> None:
         self.results[result.node_id] = result
-        ending = 'cached' if result.cached else 'done'
+        name, ending = display_name(result.node_id), 'cached' if result.cached else 'done'
         timed = not result.cached and result.seconds >= SHORT_SECONDS
         duration = f' in {result.seconds:.1f} s' if timed else ''
         _log.info('%s %s%s', name, ending, duration, extra=console.styled(ending, 'green'))
