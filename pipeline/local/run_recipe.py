@@ -90,7 +90,7 @@ def _run(recipe: Recipe, start: float) -> 'Outcome':
     check_class_weights(recipe.trainer, classes)
     _log.info('weights: %s', describe_weights(recipe.trainer))
     remove_leftovers(recipe, open_store(recipe.metadata, recipe.home))
-    if recipe.trainer.cache:  # raises if the estimated cache is too large
+    if recipe.trainer.cache:  # raises if the disk is full
         plan_cache(recipe.trainer, backbone, recipe.data.splits.expected(count), recipe.home)
     runner = ProgressDagRunner()
     runner.run(create_pipeline(recipe, classes, count))
