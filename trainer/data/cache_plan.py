@@ -103,7 +103,8 @@ class CachePlan:
                     f'{n}' for n, key in enumerate(_KEYS, 1) if self.stages.get(key) == stage
                 ]
                 parts.append(
-                    f'; stage {" and ".join(numbers)}: {images} {_SPLITS[split]} images held, '
+                    f'; stage{"s"[: len(numbers) - 1]} {" and ".join(numbers)}: '
+                    f'{images} {_SPLITS[split]} images held, '
                     f'{count - images} {"decoded" if stage.holds_images else "recomputed"} in each '
                     'epoch'
                 )

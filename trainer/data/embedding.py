@@ -95,7 +95,7 @@ class Embedder:
                 records = serialize(stage.record, tensors[key].numpy(), labels)
                 return np.array([record.tobytes() for record in records], object)
 
-            # In the graph of `tf.data` the network would run on the CPU, and in float32.
+            # In the graph of `tf.data` the network would run on the CPU, also if there is a GPU.
             @tf.autograph.experimental.do_not_convert
             def run(number: tf.Tensor, batch: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
                 records = tf.numpy_function(compute, [number, *batch], tf.string)
