@@ -113,6 +113,6 @@ def test_leaves_a_tenth_of_the_free_disk_space(plan, limit_disk, monkeypatch):
 
 
 def test_rejects_full_disk(plan, limit_disk):
-    limit_disk(1000)
+    limit_disk(100)
     with pytest.raises(ConfigError, match=r'has 0.0 MB left, .*: free disk space, or set trainer'):
         plan()
