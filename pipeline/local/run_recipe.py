@@ -109,7 +109,7 @@ def _run_components(
     check_class_weights(recipe.trainer, classes)
     _log.info('weights: %s', describe_weights(recipe.trainer))
     remove_leftovers(recipe, open_store(recipe.metadata, recipe.home))
-    if recipe.trainer.cache:  # raises if the estimated cache is too large
+    if recipe.trainer.cache:  # raises if the disk is full
         plan_cache(recipe.trainer, backbone, recipe.data.splits.expected(images), recipe.home)
     runner = ProgressDagRunner(side)
     runner.run(create_pipeline(recipe, classes, images, train_beside_checks=side is not None))

@@ -144,7 +144,12 @@ class TrainConfig(StrictModel):
     cache: bool = Field(
         True, description='off: every epoch decodes all images and runs the complete network'
     )
-    max_cache_gb: float = Field(20.0, gt=0, description='size limit of the activation cache')
+    max_cache_gb: float = Field(
+        20.0,
+        gt=0,
+        description='size limit of the activation cache; for images beyond it, each epoch runs the '
+        'frozen layers again, with the same result',
+    )
     head: HeadConfig = HeadConfig()
     feature_extraction: StageConfig = StageConfig()
     fine_tune: FineTuneConfig = FineTuneConfig()

@@ -1,7 +1,8 @@
 """Activation cache: tensors on disk as fixed-length records, written once and read in every epoch.
 
 Reads are streamed, so memory use does not depend on the number of images. Activations are stored as
-float16, which halves their size, and images as uint8, which is lossless.
+float16, which halves their size, and images as uint8, which is lossless. Records that exceed the
+limit of the cache are recomputed in each epoch, in the same order.
 """
 
 import dataclasses
@@ -21,11 +22,31 @@ def record_type(dtype: str, shape: Sequence[int]) -> np.dtype:
     return np.dtype([('tensor', dtype, tuple(shape)), ('label', np.float32)])
 
 
+def serialize(record: np.dtype, tensors: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Returns records [batch], given tensors [batch, ...] and labels, [batch] or [batch, 1]."""
+    records = np.empty(len(tensors), record)
+    records['tensor'], records['label'] = tensors, labels.ravel()
+    return records
+
+
+def interleave(
+    cached: tf.data.Dataset, recomputed: tf.data.Dataset, held: np.ndarray, batch_size: int
+) -> tf.data.Dataset:
+    """Returns serialised records in the order of their images.
+
+    `held`, bool [batches], selects the source of each batch: single records from `cached`, or
+    batches of records, string [batch], from `recomputed`.
+    """
+    sources = tf.data.Dataset.from_tensor_slices((~held).astype(np.int64))
+    batches = [cached.batch(batch_size), recomputed]
+    return tf.data.Dataset.choose_from_datasets(batches, sources).unbatch()
+
+
 @dataclasses.dataclass(frozen=True)
 class CachedTensors(Batches):
     """Cached tensors of one split, float32 after decoding. Epochs read one view each, in turn."""
 
-    files: tuple[Path, ...]  # one per view, each with one record per image
+    views: tuple[tf.data.Dataset, ...]  # serialised records, one per image
     labels: np.ndarray
     record: np.dtype  # from `record_type`
 
@@ -50,8 +71,7 @@ class CachedTensors(Batches):
         return tf.cast(tf.reshape(tensors, shape), tf.float32), tf.reshape(labels, [-1, 1])
 
     def _records(self, epoch: int = 0) -> tf.data.Dataset:
-        path = str(self.files[epoch % len(self.files)])
-        return tf.data.FixedLengthRecordDataset(path, self.record.itemsize)
+        return self.views[epoch % len(self.views)]
 
 
 class CacheWriter:
@@ -59,21 +79,16 @@ class CacheWriter:
 
     def __init__(self, directory: Path, views: int, record: np.dtype) -> None:
         directory.mkdir(exist_ok=True)
-        self._paths = tuple(directory / f'view-{view}.records' for view in range(views))
-        self._files = [path.open('wb') for path in self._paths]
+        self._files = [(directory / f'view-{view}.records').open('wb') for view in range(views)]
         self._record = record
-        self._labels: list[np.ndarray] = []
 
     def append(self, view: int, tensors: np.ndarray, labels: np.ndarray) -> None:
         """Appends tensors [batch, ...] and labels, [batch] or [batch, 1], to the file of a view."""
-        records = np.empty(len(tensors), self._record)
-        records['tensor'], records['label'] = tensors, labels.ravel()
-        self._files[view].write(records.tobytes())
-        if view == 0:
-            self._labels.append(labels.ravel())
+        self._files[view].write(serialize(self._record, tensors, labels).tobytes())
 
-    def finish(self) -> CachedTensors:
-        """Closes the files and returns the cache for reading."""
+    def finish(self) -> tuple[tf.data.Dataset, ...]:
+        """Closes the files and returns the serialised records of each view."""
         for file in self._files:
             file.close()
-        return CachedTensors(self._paths, np.concatenate(self._labels), self._record)
+        size = self._record.itemsize
+        return tuple(tf.data.FixedLengthRecordDataset(file.name, size) for file in self._files)

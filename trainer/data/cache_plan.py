@@ -1,5 +1,11 @@
-"""Content and size of the activation cache, computed before it is written."""
+"""Content and size of the activation cache, computed before it is written.
 
+If it exceeds its limit, only some batches are cached, spread evenly over the data. The others are
+recomputed in each epoch, so the limit changes the duration of a training and not its data.
+"""
+
+import dataclasses
+import math
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +18,11 @@ from trainer.config.train import TrainConfig
 from trainer.data.activation_cache import record_type
 from trainer.model.backbone import Backbone
 
-_REMEDY = 'lower trainer.augment.cached_views to 2 or 0, or set trainer.cache to off'
+BATCH = 64  # images per call of the frozen layers; a batch is cached or recomputed as a whole
+
+_USABLE = 0.9  # of the free disk space: logs and other processes need some too
+_KEYS = ('feature_extraction', 'fine_tune')  # of the stages, in their order
+_SPLITS = {'eval': 'validation', 'train': 'training'}  # in the order in which they get space
 
 
 class CachedStage(NamedTuple):
@@ -20,6 +30,14 @@ class CachedStage(NamedTuple):
 
     record: np.dtype
     views: int
+
+    def views_of(self, split: str) -> int:
+        """Returns the number of views of an image; only those of 'train' are augmented."""
+        return self.views if split == 'train' else 1
+
+    def image_bytes(self, split: str) -> int:
+        """Returns the size of all views of an image."""
+        return self.record.itemsize * self.views_of(split)
 
     @property
     def holds_images(self) -> bool:
@@ -50,29 +68,95 @@ def plan_stages(config: TrainConfig, backbone: Backbone) -> dict[str, CachedStag
     return stages
 
 
+@dataclasses.dataclass(frozen=True)
+class CachePlan:
+    """Content of the activation cache; equal stages share their files."""
+
+    stages: Mapping[str, CachedStage]  # by key in the recipe
+    counts: Mapping[str, int]  # images by split, 'train' and 'eval'
+    held: Mapping[tuple[str, CachedStage], np.ndarray]  # batches in the cache, bool [batches]
+    limit: str  # for the console
+
+    def batches(self, split: str) -> np.ndarray:
+        """Returns the numbers of the batches that the cache of any stage holds, int64 [n]."""
+        masks = [self.held[split, stage] for stage in self.stages.values()]
+        return np.flatnonzero(np.any(masks, axis=0))
+
+    def views_of(self, split: str) -> int:
+        """Returns the largest number of views of an image."""
+        return max(stage.views_of(split) for stage in self.stages.values())
+
+    def images(self, split: str, batches: np.ndarray) -> int:
+        """Returns the number of images in batches, given by their numbers or as a mask."""
+        return int(_batch_sizes(self.counts[split])[batches].sum())
+
+    def __str__(self) -> str:
+        """Formats the plan for the console, in one line."""
+        needed = held = 0
+        parts = []
+        for (split, stage), mask in self.held.items():
+            count, images = self.counts[split], self.images(split, mask)
+            needed += count * stage.image_bytes(split)
+            held += images * stage.image_bytes(split)
+            if images < count:
+                numbers = [
+                    f'{n}' for n, key in enumerate(_KEYS, 1) if self.stages.get(key) == stage
+                ]
+                parts.append(
+                    f'; stage{"s"[: len(numbers) - 1]} {" and ".join(numbers)}: '
+                    f'{images} {_SPLITS[split]} images held, '
+                    f'{count - images} {"decoded" if stage.holds_images else "recomputed"} in each '
+                    'epoch'
+                )
+        views, size = self.views_of('train'), _gigabytes(held)
+        return (
+            f'activation cache: {views} view{"s" * (views > 1)} of {self.counts["train"]} images '
+            f'and 1 of {self.counts["eval"]}, '
+            f'{f"{size} of {_gigabytes(needed)}" if parts else size} on disk '
+            f'(limit {self.limit}){"".join(parts)}'
+        )
+
+
 def plan_cache(
     config: TrainConfig, backbone: Backbone, counts: Mapping[str, int], directory: Path
-) -> str:
-    """Describes the cache of 'train' and 'eval' for the console.
+) -> CachePlan:
+    """Plans the cache of 'train' and 'eval' within `max_cache_gb` and the free disk space.
 
-    Raises ConfigError if it is larger than `max_cache_gb` or than the free space on the disk.
+    The head comes first: its features are small and save the complete network. Then come the
+    validation images of fine-tuning, and its training images. Raises ConfigError if the disk has
+    too little space for any batch.
     """
-    stages = set(plan_stages(config, backbone).values())  # equal ones share their files
-    size = sum(
-        (counts['train'] * stage.views + counts['eval']) * stage.record.itemsize for stage in stages
-    )
-    views, limit = max(stage.views for stage in stages), config.max_cache_gb * 1e9
-    plan = (
-        f'activation cache: {views} view{"s" * (views > 1)} of {counts["train"]} images and 1 of '
-        f'{counts["eval"]}, {_gigabytes(size)} on disk (limit {_gigabytes(limit)})'
-    )
-    if size > limit:
-        raise ConfigError(f'{plan}: raise trainer.max_cache_gb, {_REMEDY}')
-    free = shutil.disk_usage(directory).free
-    if size > free:
-        left = _gigabytes(free)
-        raise ConfigError(f'{plan}, but {directory} has {left} left: free disk space, {_REMEDY}')
-    return plan
+    stages = plan_stages(config, backbone)
+    limit, free = config.max_cache_gb * 1e9, shutil.disk_usage(directory).free
+    left = min(limit, free * _USABLE)
+    held = {}
+    for stage in dict.fromkeys(stages.values()):
+        for split in _SPLITS:
+            sizes, image = _batch_sizes(counts[split]), stage.image_bytes(split)
+            held[split, stage] = _spread(counts[split], int(left // image))
+            left -= sizes[held[split, stage]].sum() * image
+    masks = held.values()
+    if free * _USABLE < limit and not any(mask.any() for mask in masks):
+        raise ConfigError(
+            f'{directory} has {_gigabytes(free)} left, too little for an activation cache: free '
+            'disk space, or set trainer.cache to off'
+        )
+    if free * _USABLE < limit and not all(mask.all() for mask in masks):
+        usable = f'{_gigabytes(free * _USABLE)}, {_USABLE:.0%} of the free disk space'
+        return CachePlan(stages, counts, held, usable)
+    return CachePlan(stages, counts, held, _gigabytes(limit))
+
+
+def _batch_sizes(count: int) -> np.ndarray:
+    """Returns the number of images in each batch, int64 [batches]."""
+    return np.diff([*range(0, count, BATCH), count])
+
+
+def _spread(count: int, room: int) -> np.ndarray:
+    """Chooses evenly spaced batches with at most `room` of `count` images, bool [batches]."""
+    batches = math.ceil(count / BATCH)
+    chosen = batches if room >= count else room // BATCH
+    return np.diff(np.arange(batches + 1) * chosen // max(batches, 1)) > 0
 
 
 def _gigabytes(size: float) -> str:

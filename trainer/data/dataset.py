@@ -78,6 +78,11 @@ class ImageSplit(Batches):
         """Returns `count` serialised examples, chosen by digest, or all if there are fewer."""
         return list(self._records().take(count).as_numpy_iterator())
 
+    def chosen_batches(self, numbers: np.ndarray, batch_size: int) -> tf.data.Dataset:
+        """Returns those of `batches(batch_size)` with these numbers, int64 [n]."""
+        chosen = tf.data.Dataset.from_tensor_slices(numbers)
+        return self._decoded(self.record_files.batches(chosen, batch_size))
+
     def _records(self, epoch: int = 0) -> tf.data.Dataset:
         return self.record_files.dataset()
 

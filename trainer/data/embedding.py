@@ -1,21 +1,24 @@
-"""Runs the frozen part of the network once per image or view, into the activation cache."""
+"""Runs the frozen part of the network once per image or view, into the activation cache.
 
-from collections.abc import Callable
+Batches that exceed the limit of the cache are recomputed whenever an epoch reads them.
+"""
+
+import functools
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from common import console
 from trainer.config.train import TrainConfig
 from trainer.data import augmentation
-from trainer.data.activation_cache import CachedTensors, CacheWriter
-from trainer.data.cache_plan import CachedStage, plan_stages
-from trainer.data.dataset import Batches
+from trainer.data.activation_cache import CachedTensors, CacheWriter, interleave, serialize
+from trainer.data.cache_plan import BATCH, CachedStage, CachePlan
+from trainer.data.dataset import ImageSplit
 from trainer.model.backbone import Backbone
 from trainer.model.folding import fold
-
-_BATCH = 64
 
 
 def scale(images: tf.Tensor) -> tf.Tensor:
@@ -24,59 +27,106 @@ def scale(images: tf.Tensor) -> tf.Tensor:
 
 
 class Embedder:
-    """Computes the cached tensors of each split, with `views` variants of each training image.
+    """Computes the cached tensors of each split; the first view of an image is the plain image."""
 
-    The first view is the plain image.
-    """
-
-    def __init__(self, backbone: Backbone, config: TrainConfig, directory: Path) -> None:
-        """Writes caches to `directory`, for the stages of `config` that have epochs."""
-        self._config, self._directory = config, directory
-        self._stages = plan_stages(config, backbone)
-        self.views = max(stage.views for stage in self._stages.values())
-        self._augment = tf.function(
-            lambda images, seed: augmentation.augment(images, config.augment, seed), autograph=False
-        )
+    def __init__(
+        self, backbone: Backbone, config: TrainConfig, directory: Path, plan: CachePlan
+    ) -> None:
+        """Writes caches to `directory`."""
+        self._config, self._directory, self._plan = config, directory, plan
         images = tf.TensorSpec([None, *backbone.model.input_shape[1:]], tf.uint8)
-        network = _frozen_network(backbone, self._stages)
-        self._network = tf.function(network, input_signature=[images], autograph=False)
+        seed = tf.TensorSpec([2], tf.int32)
 
-    def embed(self, name: str, split: Batches) -> dict[str, CachedTensors]:
+        def augment(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+            return augmentation.augment(images, config.augment, seed)
+
+        @functools.cache
+        def network(*keys: str) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
+            frozen = _frozen_network(backbone, {key: plan.stages[key] for key in keys})
+            return tf.function(frozen, autograph=False).get_concrete_function(images)
+
+        # Concrete functions are not traced again in the threads of `tf.data`.
+        self._augment = tf.function(augment, autograph=False).get_concrete_function(images, seed)
+        self._network = network
+
+    def embed(self, name: str, split: ImageSplit) -> dict[str, CachedTensors]:
         """Caches a split of images for each stage; only the split 'train' is augmented."""
-        views = self.views if name == 'train' else 1
+        plan, numbers = self._plan, self._plan.batches(name)
+        keys = {stage: key for key, stage in plan.stages.items()}  # equal stages share their files
         writers = {
             stage: CacheWriter(
-                self._directory / f'{name}-{number}', min(stage.views, views), stage.record
+                self._directory / f'{name}-{key}', stage.views_of(name), stage.record
             )
-            for number, stage in enumerate(dict.fromkeys(self._stages.values()))
+            for stage, key in keys.items()
         }
+        network, views = self._network(*keys.values()), plan.views_of(name)
         label = f'{name} images, {views} view{"s"[: views - 1]}'
-        with console.bar(label, split.count * views) as bar:
-            for number, (batch, labels) in enumerate(split.batches(_BATCH)):
-                for stage in (each for each in writers if each.holds_images):
-                    writers[stage].append(0, batch.numpy(), labels.numpy())
+        with console.bar(label, plan.images(name, numbers) * views) as bar:
+            batches = split.chosen_batches(numbers, BATCH)
+            for number, (images, labels) in zip(numbers, batches, strict=True):
                 for view in range(views):
-                    seed = tf.constant([self._config.seed * 1000 + view, number], tf.int32)
-                    inputs = self._augment(batch, seed) if view else batch
-                    for key, tensors in self._network(inputs).items():
-                        writers[self._stages[key]].append(view, tensors.numpy(), labels.numpy())
+                    tensors = network(self._view(images, number, view))
+                    for stage, key in keys.items():
+                        if plan.held[name, stage][number] and view < stage.views_of(name):
+                            writers[stage].append(view, tensors[key].numpy(), labels.numpy())
                     bar.advance(len(labels))
-        written = {stage: writer.finish() for stage, writer in writers.items()}
-        return {key: written[stage] for key, stage in self._stages.items()}
+        cached = {}
+        for stage, key in keys.items():
+            records = self._completed(name, split, key, writers[stage].finish())
+            cached[stage] = CachedTensors(records, split.labels, stage.record)
+        return {key: cached[stage] for key, stage in plan.stages.items()}
+
+    def _completed(
+        self, name: str, split: ImageSplit, key: str, cached: tuple[tf.data.Dataset, ...]
+    ) -> tuple[tf.data.Dataset, ...]:
+        """Returns the serialised records of each view, with the batches that are not cached."""
+        stage = self._plan.stages[key]
+        held = self._plan.held[name, stage]
+        if held.all():
+            return cached
+        numbers, network = np.flatnonzero(~held), self._network(key)
+        batches = tf.data.Dataset.zip(
+            (tf.data.Dataset.from_tensor_slices(numbers), split.chosen_batches(numbers, BATCH))
+        )
+
+        def recomputed(view: int) -> tf.data.Dataset:
+            def compute(number: np.ndarray, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
+                tensors = network(self._view(tf.constant(images), int(number), view))
+                records = serialize(stage.record, tensors[key].numpy(), labels)
+                return np.array([record.tobytes() for record in records], object)
+
+            # In the graph of `tf.data` the network would run on the CPU, also if there is a GPU.
+            @tf.autograph.experimental.do_not_convert
+            def run(number: tf.Tensor, batch: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+                records = tf.numpy_function(compute, [number, *batch], tf.string)
+                return tf.ensure_shape(records, [None])
+
+            return batches.map(run).prefetch(1)
+
+        return tuple(
+            interleave(records, recomputed(view), held, BATCH)
+            for view, records in enumerate(cached)
+        )
+
+    def _view(self, images: tf.Tensor, number: int, view: int) -> tf.Tensor:
+        """Returns a view of the images of a batch; equal numbers give equal views."""
+        if view == 0:
+            return images
+        return self._augment(images, tf.constant([self._config.seed * 1000 + view, number]))
 
 
 def _frozen_network(
-    backbone: Backbone, stages: dict[str, CachedStage]
+    backbone: Backbone, stages: Mapping[str, CachedStage]
 ) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
-    """Returns a function from uint8 images to the activations that the stages read."""
+    """Returns a function from uint8 images to the tensors that the stages read."""
     read = {key for key, stage in stages.items() if not stage.holds_images}
     pool = keras.layers.GlobalAveragePooling2D(dtype='float32')
-    trunk = backbone.trunk and fold(backbone.trunk)
+    trunk = backbone.trunk and read and fold(backbone.trunk)
     top = backbone.top and 'feature_extraction' in read and fold(backbone.top)
 
     def network(images: tf.Tensor) -> dict[str, tf.Tensor]:
+        outputs = {key: images for key in stages if key not in read}
         boundary = trunk(scale(images)) if trunk else scale(images)
-        outputs = {}
         if 'fine_tune' in read:
             outputs['fine_tune'] = boundary
         if 'feature_extraction' in read:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import gzip
+import math
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ import tensorflow as tf
 from common import features
 
 _HEAD, _TAIL = 12, 4  # bytes around a payload: its length and a checksum, and its own checksum
-_BATCH = 32  # records per call of `read`
+_BATCH = 32  # records per call of `read` for a stream of single records
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,13 +34,19 @@ class RecordFiles:
 
     def dataset(self) -> tf.data.Dataset:
         """Returns the payloads; memory does not depend on their number."""
+        count = math.ceil(len(self.labels) / _BATCH)
+        return self.batches(tf.data.Dataset.range(count), _BATCH).unbatch()
+
+    def batches(self, numbers: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
+        """Returns payloads, string [batch], of the batches with these numbers, int64 scalars."""
 
         @tf.autograph.experimental.do_not_convert
-        def read(indices: tf.Tensor) -> tf.Tensor:
+        def read(number: tf.Tensor) -> tf.Tensor:
+            start = number * batch_size
+            indices = tf.range(start, tf.minimum(start + batch_size, len(self.labels)))
             return tf.ensure_shape(tf.numpy_function(self.read, [indices], tf.string), [None])
 
-        batches = tf.data.Dataset.range(len(self.labels)).batch(_BATCH)
-        return batches.map(read, num_parallel_calls=tf.data.AUTOTUNE).unbatch()
+        return numbers.map(read, num_parallel_calls=tf.data.AUTOTUNE)
 
     def read(self, indices: np.ndarray) -> np.ndarray:
         """Reads payloads, bytes [n], by their places in the order, int64 [n]."""

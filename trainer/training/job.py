@@ -94,20 +94,21 @@ class Job:
     def stage_inputs(self, network: Network, directory: Path) -> Iterator[StageInputs]:
         """Computes the activation cache in a directory; deletes it after the block.
 
-        Without a cache, all stages read images. Raises ConfigError if it does not fit on the disk.
+        Without a cache, all stages read images. Raises ConfigError if the disk is full.
         """
         if not self.config.cache:
             yield dict.fromkeys(STAGES, self.splits)
             return
-        counts = {name: split.count for name, split in self.splits.items()}
-        _log.info('%s', plan_cache(self.config, network.backbone, counts, directory))
         for leftover in directory.glob(f'{ACTIVATIONS_PREFIX}*'):  # of a killed process
             shutil.rmtree(leftover)
+        counts = {name: split.count for name, split in self.splits.items()}
+        plan = plan_cache(self.config, network.backbone, counts, directory)
+        _log.info('%s', plan)
         with tempfile.TemporaryDirectory(prefix=ACTIVATIONS_PREFIX, dir=directory) as folder:
-            embedder = Embedder(network.backbone, self.config, Path(folder))
+            embedder = Embedder(network.backbone, self.config, Path(folder), plan)
             inputs: dict[str, dict[str, Batches]] = {stage: {} for stage in STAGES}
             for name, split in self.splits.items():
-                images = split.count * (embedder.views if name == 'train' else 1)
+                images = plan.images(name, plan.batches(name)) * plan.views_of(name)
                 with self.timings.part(f'embedding of {name}', images):
                     for stage, tensors in embedder.embed(name, split).items():
                         inputs[stage][name] = tensors

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from trainer.config.train import TrainConfig
-from trainer.data.activation_cache import CacheWriter, record_type
+from trainer.data.activation_cache import CachedTensors, CacheWriter, record_type
 from trainer.data.stage_data import class_weights, make_stage_data
 
 
@@ -34,9 +34,10 @@ def test_labels_of_three_classes_are_one_hot(from_images, job_of_three, tmp_path
     splits, expected = job.splits, job.splits['eval'].labels.astype(int)
     assert set(expected) == {0, 1, 2}
     if not from_images:
-        writer = CacheWriter(tmp_path, 1, record_type('float16', (4,)))
+        record = record_type('float16', (4,))
+        writer = CacheWriter(tmp_path, 1, record)
         writer.append(0, np.zeros((len(expected), 4)), expected)
-        splits = dict.fromkeys(job.splits, writer.finish())
+        splits = dict.fromkeys(job.splits, CachedTensors(writer.finish(), expected, record))
     data = make_stage_data(splits, 1, job.config, job.classes, from_images=from_images)
     labels = np.concatenate([labels for _, labels in data.eval])
     np.testing.assert_array_equal(labels, np.eye(3)[expected])

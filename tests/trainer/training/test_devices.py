@@ -99,7 +99,7 @@ tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfigur
 import numpy as np
 from training_jobs import SmallJob
 from trainer.config.train import TrainConfig
-from trainer.data.activation_cache import CacheWriter, record_type
+from trainer.data.activation_cache import CachedTensors, CacheWriter, record_type
 from trainer.training.job import Timings
 from trainer.training.stages import train
 
@@ -114,9 +114,11 @@ with tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1']).scope():
     shape = network.backbone.boundary_shape
     labels = np.arange(64) % 2
     noise = np.random.default_rng(0).uniform(0, 1, (64, *shape))
-    writer = CacheWriter(folder, 1, record_type('float16', shape))
+    record = record_type('float16', shape)
+    writer = CacheWriter(folder, 1, record)
     writer.append(0, noise + labels[:, None, None, None], labels)
-    inputs = {'fine_tune': dict.fromkeys(('train', 'eval'), writer.finish())}
+    tensors = CachedTensors(writer.finish(), labels, record)
+    inputs = {'fine_tune': dict.fromkeys(('train', 'eval'), tensors)}
     (history,) = train(job, network, inputs, folder / 'logs')
 print(json.dumps(history.metrics))
 """
