@@ -115,9 +115,7 @@ def _strided_depthwise(
     return convolve(inputs, kernel)
 
 
-def fold(
-    model: keras.Model, dtype: str | None = None, *, fixed: bool = False
-) -> keras.Model:
+def fold(model: keras.Model, dtype: str | None = None, *, fixed: bool = False) -> keras.Model:
     """Returns an equivalent inference-mode model that shares the variables of `model`.
 
     Each batch norm has to follow a convolution without bias. Without `dtype`, layers keep theirs. A
