@@ -41,7 +41,16 @@ class RobustnessConfig(StrictModel):
     """Accuracy on corrupted copies of test images."""
 
     images: int = Field(
-        100, ge=0, description='test images per corruption and severity; 0: not measured'
+        100,
+        ge=0,
+        description='maximum number of test images per corruption and severity; 0: not measured',
+    )
+    precision: float = Field(
+        0.1,
+        ge=0,
+        le=0.5,
+        description='a corruption and severity needs no more images when half the width of the '
+        '95 % interval of its accuracy is at most this; 0: always all `images`',
     )
 
 

@@ -158,13 +158,23 @@ class CorruptedResult(StrictModel):
 
     corruption: str
     severity: int = Field(ge=1, le=3)
-    images: int
+    images: int  # the first ones in the order of their digests
     accuracy: Estimate
+    # Accuracy on the same images without corruption; None in old results: that of `Robustness`
+    clean: float | None = None
 
 
 class Robustness(StrictModel):
     """Corruption robustness and the most confident mistakes."""
 
-    clean: Estimate | None  # accuracy on the same images without corruption; None if not measured
+    clean: Estimate | None  # accuracy on the images without corruption; None if not measured
     corrupted: tuple[CorruptedResult, ...]  # one per corruption and severity
     mistakes: tuple[Mistake, ...]  # most confident first
+
+    def loss(self, result: CorruptedResult) -> float | None:
+        """Loss of accuracy by a corruption; None if an accuracy is missing."""
+        clean = result.clean
+        if clean is None and self.clean:
+            clean = self.clean.value
+        accuracy = result.accuracy.value
+        return None if clean is None or accuracy is None else clean - accuracy

@@ -1,5 +1,6 @@
 """Classifies images with an exported SavedModel."""
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -66,11 +67,11 @@ class Classifier:
 
     def heat_maps(self, encoded: Sequence[bytes]) -> np.ndarray:
         """Grad-CAM of the predicted class: float32 [batch, height, width], 0 to 1."""
-        outputs = self._signature(features.SIGNATURE_EXPLANATION)(tf.constant(encoded))
+        outputs = self._call(features.SIGNATURE_EXPLANATION, tf.constant(encoded))
         return np.asarray(outputs[features.HEAT_MAP])
 
     def _labels(self, signature: str, images: tf.Tensor) -> tuple[np.ndarray, np.ndarray]:
-        outputs = self._signature(signature)(images)
+        outputs = self._call(signature, images)
         probabilities = np.asarray(outputs[features.PROBABILITY])
         names = np.asarray(outputs[features.CLASS]).ravel()
         finite = np.isfinite(probabilities).all(axis=1)
@@ -85,16 +86,31 @@ class Classifier:
         return self.classes.index(name)
 
     def _predict(self, signature: str, images: tf.Tensor) -> list[PredictedClass]:
-        outputs = self._signature(signature)(images)
+        outputs = self._call(signature, images)
         names = np.asarray(outputs[features.CLASS]).ravel()
         probabilities = np.asarray(outputs[features.PROBABILITY])
         rows = zip(names, probabilities, strict=True)
         return [to_predicted_class(name.decode(), row, self.classes) for name, row in rows]
 
+    def _call(self, name: str, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        signature = self._signature(name)
+        ((argument, _),) = signature.structured_input_signature[1].items()
+        # By name: TensorFlow formats a positional tensor as text, before it accepts it.
+        return dict(signature(**{argument: images}))
+
     def _signature(self, name: str) -> Any:
         if name not in self._model.signatures:
             raise ModelError(f'the model in {self._folder} has no signature {name}')
         return self._model.signatures[name]
+
+
+@functools.lru_cache(maxsize=3)
+def load_classifier(folder: Path) -> Classifier:
+    """Loads the SavedModel of an artifact, which does not change, once for the nodes of a run.
+
+    The three last ones stay in memory: the candidate, the live and the best model.
+    """
+    return Classifier(folder)
 
 
 def to_predicted_class(

@@ -27,7 +27,6 @@ BLESSED = 'blessed'  # custom property, as in TFX's InfraValidator
 _ENVIRONMENT = {
     'TF_CPP_MIN_LOG_LEVEL': '3',  # the last line of stderr should be the error
     'CUDA_VISIBLE_DEVICES': '-1',  # measure on one CPU core
-    'TF_USE_LEGACY_KERAS': '1',  # avoids an unused import of Keras, one second
 }
 _MAX_ERROR = 300  # characters
 

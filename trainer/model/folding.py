@@ -27,25 +27,59 @@ class FoldedConvolution(keras.layers.Layer):
     ) -> None:
         super().__init__(name=convolution.name, dtype=dtype or convolution.dtype_policy)
         self._convolution, self._norm = convolution, norm
+        self._is_depthwise = isinstance(convolution, keras.layers.DepthwiseConv2D)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         # Without it Keras traces `call` for each of about fifty layers.
         return self._convolution.compute_output_shape(input_shape)
 
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
-        norm, convolution = self._norm, self._convolution
+        return self.convolve(inputs, *self.kernel_and_bias(inputs.dtype), training)
+
+    def kernel_and_bias(self, dtype: tf.DType) -> tuple[tf.Tensor, tf.Tensor]:
+        """Kernel and bias of the present values of both layers' variables."""
+        norm = self._norm
         factor = norm.gamma * tf.math.rsqrt(norm.moving_variance + norm.epsilon)
-        offset = tf.cast(norm.beta - norm.moving_mean * factor, inputs.dtype)
-        kernel, factor = (tf.cast(each, inputs.dtype) for each in (convolution.kernel, factor))
-        strides, padding = [1, *convolution.strides, 1], convolution.padding.upper()
-        if isinstance(convolution, keras.layers.DepthwiseConv2D):
-            kernel *= factor[:, tf.newaxis]
+        bias = tf.cast(norm.beta - norm.moving_mean * factor, dtype)
+        kernel, factor = (tf.cast(each, dtype) for each in (self._convolution.kernel, factor))
+        return kernel * (factor[:, tf.newaxis] if self._is_depthwise else factor), bias
+
+    def convolve(
+        self,
+        inputs: tf.Tensor,
+        kernel: tf.Tensor,
+        bias: tf.Tensor,
+        training: bool | None = None,
+    ) -> tf.Tensor:
+        """Applies a kernel and a bias with the strides and padding of the layer."""
+        strides = [1, *self._convolution.strides, 1]
+        padding = self._convolution.padding.upper()
+        convolve = tf.nn.conv2d
+        if self._is_depthwise:
             strided = training and padding == 'VALID' and strides != [1, 1, 1, 1]
             convolve = _strided_depthwise if strided else tf.nn.depthwise_conv2d
-            outputs = convolve(inputs, kernel, strides, padding)
-        else:
-            outputs = tf.nn.conv2d(inputs, kernel * factor, strides, padding)
-        return tf.nn.bias_add(outputs, offset)
+        return tf.nn.bias_add(convolve(inputs, kernel, strides, padding), bias)
+
+
+class FixedConvolution(keras.layers.Layer):
+    """A folded convolution for inference, with its present kernel and bias as the only variables.
+
+    The graph of a network is a third as large, which TensorFlow optimizes for each signature.
+    """
+
+    def __init__(self, folded: FoldedConvolution) -> None:
+        super().__init__(name=folded.name, dtype=folded.dtype_policy, trainable=False)
+        # Methods: the layer itself would add its variables.
+        self._convolve = folded.convolve
+        self.compute_output_shape = folded.compute_output_shape
+        values = folded.kernel_and_bias(tf.as_dtype(self.compute_dtype))
+        self._values = [self.add_weight(shape=each.shape, initializer='zeros') for each in values]
+        for variable, value in zip(self._values, values, strict=True):
+            variable.assign(value)
+        self.built = True
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return self._convolve(inputs, *(each.value for each in self._values))
 
 
 def _strided_depthwise(
@@ -81,10 +115,11 @@ def _strided_depthwise(
     return convolve(inputs, kernel)
 
 
-def fold(model: keras.Model, dtype: str | None = None) -> keras.Model:
+def fold(model: keras.Model, dtype: str | None = None, *, fixed: bool = False) -> keras.Model:
     """Returns an equivalent inference-mode model that shares the variables of `model`.
 
-    Each batch norm has to follow a convolution without bias. Without `dtype`, layers keep theirs.
+    Each batch norm has to follow a convolution without bias. Without `dtype`, layers keep theirs. A
+    `fixed` model has the present values in fewer variables of its own, and cannot be trained.
     """
     start = keras.Input(model.input_shape[1:], name=model.inputs[0].name)
     tensors = {id(model.inputs[0]): start}
@@ -100,7 +135,8 @@ def fold(model: keras.Model, dtype: str | None = None) -> keras.Model:
             unfolded[id(output)] = layer, tensors[id(node.input_tensors[0])]
         elif isinstance(layer, keras.layers.BatchNormalization):
             convolution, source = unfolded[id(node.input_tensors[0])]
-            tensors[id(output)] = FoldedConvolution(convolution, layer, dtype)(source)
+            folded = FoldedConvolution(convolution, layer, dtype)
+            tensors[id(output)] = (FixedConvolution(folded) if fixed else folded)(source)
         else:
             inputs = [tensors[id(tensor)] for tensor in node.input_tensors]
             config = layer.get_config() if dtype is None else {**layer.get_config(), 'dtype': dtype}

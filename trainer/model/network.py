@@ -42,10 +42,13 @@ def build_head(config: TrainConfig, channels: int, classes: int = 2) -> keras.Mo
 
 
 def join(network: Network) -> keras.Model:
-    """Builds the inference model: pixels, float32 [batch, size, size, 3] in 0..255, to logits."""
+    """Builds the inference model: pixels, float32 [batch, size, size, 3] in 0..255, to logits.
+
+    Later training does not change its backbone: batch norm is folded into the present weights.
+    """
     backbone = network.backbone.model
     images = keras.Input(backbone.input_shape[1:], name='image')
     scaled = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(images)
-    feature_map = fold(backbone, 'float32')(scaled)
+    feature_map = fold(backbone, 'float32', fixed=True)(scaled)
     pooled = keras.layers.GlobalAveragePooling2D()(feature_map)
     return keras.Model(images, network.head(pooled), name='classifier')

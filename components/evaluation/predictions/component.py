@@ -12,7 +12,7 @@ from common import console, features
 from common.artifacts import folder_of
 from components.evaluation.predictions.prediction_files import writing
 from components.evaluation.predictions.split_images import batches, files_of_split, read_images
-from components.inference.classifier import Classifier
+from components.inference.classifier import load_classifier
 
 
 class Predictions(Artifact):
@@ -37,7 +37,7 @@ def Predictor(
     if model is None:
         return
     files = files_of_split([folder_of(each.uri) for each in examples], 'test')
-    classifier = Classifier(folder_of(path_utils.serving_model_path(model.uri)))
+    classifier = load_classifier(folder_of(path_utils.serving_model_path(model.uri)))
     digest = hashlib.sha256()
     with console.bar('test images', None) as bar, writing(folder_of(predictions.uri)) as writer:
         for batch in batches(read_images(files)):

@@ -10,7 +10,6 @@ import tensorflow as tf
 
 from common import features
 
-_BATCH = 32
 _Values = dict[str, str | float]
 
 
@@ -55,10 +54,10 @@ def files_of_split(folders: Iterable[Path], split: str) -> list[Path]:
     return [file for folder in folders for file in sorted((folder / f'Split-{split}').iterdir())]
 
 
-def batches(images: Iterable[RecordedImage]) -> Iterator[list[RecordedImage]]:
-    """Batches of 32 images; the last one may be smaller."""
+def batches(images: Iterable[RecordedImage], size: int = 32) -> Iterator[list[RecordedImage]]:
+    """Batches of `size` images; the last one may be smaller."""
     iterator = iter(images)
-    while batch := list(itertools.islice(iterator, _BATCH)):
+    while batch := list(itertools.islice(iterator, size)):
         yield batch
 
 

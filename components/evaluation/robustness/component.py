@@ -1,6 +1,6 @@
 """RobustnessEvaluator component: corruption robustness and the most confident mistakes."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import List  # noqa: UP035
 
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
@@ -23,7 +23,7 @@ from components.evaluation.predictions.split_images import (
 from components.evaluation.results import CANDIDATE, ROBUSTNESS_FILE, Robustness, wilson
 from components.evaluation.robustness.corruptions import measure_robustness
 from components.evaluation.robustness.mistakes import draw_mistakes, worst_mistakes
-from components.inference.classifier import Classifier
+from components.inference.classifier import load_classifier
 
 _MAX_MISTAKES = 12
 
@@ -47,29 +47,32 @@ def RobustnessEvaluator(
     """Measures accuracy on corrupted test images, and draws the most confident mistakes.
 
     `predictions` are those of the model on the split `test` of all spans, of which `held_out`
-    leaves out some; only corrupted copies pass through the model here. `config` is a
-    `RobustnessConfig` as JSON.
+    leaves out some; only corrupted copies pass through the model here, and the mistakes for their
+    heat maps. `config` is a `RobustnessConfig` as JSON.
     """
+    settings = RobustnessConfig.model_validate_json(config)
     files = files_of_split([folder_of(each.uri) for each in examples], 'test')
     stored = folder_of(predictions.uri)
-    classifier = Classifier(folder_of(path_utils.serving_model_path(model.uri)))
+    classifier = load_classifier(folder_of(path_utils.serving_model_path(model.uri)))
     folder = folder_of(robustness.uri)
     dropped = read_dropped(folder_of(held_out.uri))
     worst = worst_mistakes(candidate_rows(stored, dropped), _MAX_MISTAKES)
-    pictured = find_images(files, [row.key for row in worst])
-    mistakes = draw_mistakes(worst, pictured, classifier, folder)
+    rows = sample_of(candidate_rows(stored, dropped), settings.images)
+    images = {image.key: image for image in find_images(files, [row.key for row in worst + rows])}
+    mistakes = draw_mistakes(worst, [images[row.key] for row in worst], classifier, folder)
     result = Robustness(clean=None, corrupted=(), mistakes=mistakes)
-    if count := RobustnessConfig.model_validate_json(config).images:
-        rows = sample_of(candidate_rows(stored, dropped), count)
+    if settings.images:
+        right = [row.predicted[CANDIDATE] == row.label for row in rows]
         with console.bar('corrupted images', len(rows)) as bar:
-            images = _advancing(bar, find_images(files, [row.key for row in rows]))
-            corrupted = measure_robustness(images, classifier)
-        clean = wilson(sum(row.predicted[CANDIDATE] == row.label for row in rows), len(rows))
-        result = Robustness(clean=clean, corrupted=corrupted, mistakes=mistakes)
+            sample = _advancing(bar, [images[row.key] for row in rows])
+            corrupted = measure_robustness(sample, right, classifier, settings.precision)
+        result = Robustness(
+            clean=wilson(sum(right), len(right)), corrupted=corrupted, mistakes=mistakes
+        )
     (folder / ROBUSTNESS_FILE).write_text(result.model_dump_json(indent=1), encoding='utf-8')
 
 
-def _advancing(bar: console.Bar, images: Iterable[RecordedImage]) -> Iterator[RecordedImage]:
+def _advancing(bar: console.Bar, images: Sequence[RecordedImage]) -> Iterator[RecordedImage]:
     for image in images:
         yield image
         bar.advance()

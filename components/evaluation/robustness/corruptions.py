@@ -11,7 +11,7 @@ import io
 import itertools
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import PIL.Image
@@ -20,7 +20,7 @@ import scipy.ndimage
 import tensorflow as tf
 
 from components.evaluation.predictions.split_images import RecordedImage, batches
-from components.evaluation.results import CorruptedResult, wilson
+from components.evaluation.results import CorruptedResult, Estimate, wilson
 from components.inference.classifier import Classifier
 from trainer.preprocessing import decode_and_resize
 
@@ -35,43 +35,90 @@ CORRUPTIONS = {
 SEVERITIES = (1, 2, 3)
 COPIES = tuple(itertools.product(CORRUPTIONS, SEVERITIES))
 _PAPER_SIZE = 224
+IMAGES_PER_DECISION = 20
+_COPIES_PER_CALL = 32
+_Copy = tuple[str, int]  # corruption and severity
 
 
 def measure_robustness(
-    images: Iterable[RecordedImage], classifier: Classifier
+    images: Iterable[RecordedImage],
+    clean: Sequence[bool],
+    classifier: Classifier,
+    precision: float,
 ) -> tuple[CorruptedResult, ...]:
     """Accuracy on copies of images with each corruption and severity.
 
     The preprocessing function of training decodes and resizes an image once; the corruptions are
-    applied to the resized image. NaN predictions count as wrong.
+    applied to the resized image. NaN predictions count as wrong. `clean` says which images the
+    model classifies correctly without corruption.
+
+    A kind of copies ends early, after 20 images or a multiple, when half the width of the 95 %
+    interval of its accuracy is at most `precision`. The images have to be in random order. This
+    rule keeps the coverage of the interval: with at most 100 images and a precision of 0.1, it is
+    0.93 to 0.99, computed exactly for accuracies from 0.5 to 0.9975, and 0.955 on average; with 100
+    images in any case it is 0.91 to 0.99 and 0.95. The estimate is too high by 0.012 or less.
     """
-    correct: Counter[tuple[str, int]] = Counter()
-    count = 0
-    for batch in batches(images):
-        count += len(batch)
-        labels = np.array([image.label for image in batch])
-        for copy, pixels in _copies(batch, classifier.image_size):
-            correct[copy] += int((classifier.labels_of_pixels(pixels) == labels).sum())
+    correct: Counter[_Copy] = Counter()
+    counts: Counter[_Copy] = Counter()
+    measured = list(COPIES)
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        for batch in batches(images, IMAGES_PER_DECISION):
+            correct += _count_correct(batch, measured, classifier, pool)
+            counts.update({copy: len(batch) for copy in measured})
+            measured = [
+                copy
+                for copy in measured
+                if not is_precise(wilson(correct[copy], counts[copy]), precision)
+            ]
+            if not measured:
+                break
     return tuple(
         CorruptedResult(
             corruption=name,
             severity=severity,
             images=count,
             accuracy=wilson(correct[name, severity], count),
+            clean=sum(clean[:count]) / count if count else None,
         )
         for name, severity in COPIES
+        for count in (counts[name, severity],)
     )
 
 
-def _copies(batch: list[RecordedImage], size: int) -> Iterator[tuple[tuple[str, int], np.ndarray]]:
-    """Yields (corruption, severity) and uint8 [batch, size, size, 3]."""
-    decoded = decode_and_resize(tf.constant([image.contents for image in batch]), size)
-    pixels = np.asarray(decoded).astype(np.uint8)
-    digests = [image.key for image in batch]
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        for name, severity in COPIES:
-            kind = itertools.repeat(name), itertools.repeat(severity)
-            yield (name, severity), np.stack(list(pool.map(corrupt, pixels, *kind, digests)))
+def is_precise(estimate: Estimate, precision: float) -> bool:
+    """Whether half the width of the interval of an estimate is at most `precision`."""
+    low, high = estimate.low, estimate.high
+    return low is not None and high is not None and high - low <= 2 * precision
+
+
+def _count_correct(
+    batch: Sequence[RecordedImage],
+    copies: Sequence[_Copy],
+    classifier: Classifier,
+    pool: concurrent.futures.Executor,
+) -> Counter[_Copy]:
+    """Number of correctly classified images by corruption and severity.
+
+    The network computes while the pool corrupts the images of its next call.
+    """
+    decoded = decode_and_resize(
+        tf.constant([image.contents for image in batch]), classifier.image_size
+    )
+    pixels, digests = np.asarray(decoded).astype(np.uint8), [image.key for image in batch]
+    tasks = list(itertools.product(copies, range(len(batch))))
+
+    def make_copy(task: tuple[_Copy, int]) -> np.ndarray:
+        (name, severity), number = task
+        return corrupt(pixels[number], name, severity, digests[number])
+
+    corrupted = pool.map(make_copy, tasks)
+    correct: Counter[_Copy] = Counter()
+    for start in range(0, len(tasks), _COPIES_PER_CALL):
+        part = tasks[start : start + _COPIES_PER_CALL]
+        labels = classifier.labels_of_pixels(np.stack(list(itertools.islice(corrupted, len(part)))))
+        for (copy, number), label in zip(part, labels, strict=True):
+            correct[copy] += int(label == batch[number].label)
+    return correct
 
 
 def corrupt(pixels: np.ndarray, corruption: str, severity: int, sha256: str) -> np.ndarray:

@@ -1,9 +1,16 @@
 import shutil
 
 import pytest
+import tensorflow as tf
+from bright_model import gray
 
 from common.errors import ModelError
-from components.inference.classifier import Classifier, PredictedClass, to_predicted_class
+from components.inference.classifier import (
+    Classifier,
+    PredictedClass,
+    load_classifier,
+    to_predicted_class,
+)
 from components.pusher.serving_folder import find_model
 
 CLASSES = 'assets.extra/classes.json'
@@ -52,6 +59,19 @@ def test_rejects_damaged_model(model, tmp_path, file, contents, message):
 
     with pytest.raises(ModelError, match=message):
         Classifier(folder)
+
+
+def test_formats_no_images_as_text(classifier, monkeypatch):
+    formatted = []
+    monkeypatch.setattr(type(tf.constant('')), '__repr__', lambda tensor: formatted.append(1) or '')
+
+    classifier.of_images([gray(40, 0).contents])
+
+    assert formatted == []
+
+
+def test_loads_a_model_once(model):
+    assert load_classifier(model) is load_classifier(model)
 
 
 def test_rejects_model_without_signature(broken):

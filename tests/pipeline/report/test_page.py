@@ -83,7 +83,7 @@ def test_only_significant_differences_have_a_colour(counts, log_loss, colours):
 
 def test_larger_loss_is_darker(page):
     def redness(loss):
-        return float(page.partition(f'>{loss}</span>')[0].rpartition('(--heat),')[2].split(')')[0])
+        return float(page.partition(f'>{loss}, n =')[0].rpartition('(--heat),')[2].split(')')[0])
 
     assert redness('−4.0') < redness('−19.0') < redness('−42.0')  # noqa: RUF001
 
@@ -171,6 +171,18 @@ def test_shows_runs_without_images_mistakes_and_corruptions(words):
     text = words(render_page(empty, PageImages()))
     assert 'None: all predictions are correct.' in text
     assert 'The recipe has no corruptions.' in text
+
+
+def test_shows_loss_by_corruption_on_the_same_images(words):
+    robustness = example().robustness
+    cell = robustness.corrupted[0].model_copy(
+        update={'images': 20, 'accuracy': Estimate(value=0.9), 'clean': 0.95}
+    )
+    run = example(robustness=robustness.model_copy(update={'corrupted': (cell,)}))
+
+    text = words(render_page(run, PageImages()))
+
+    assert 'noise 90.0% −5.0, n = 20' in text  # noqa: RUF001
 
 
 def test_page_states_why_logits_are_not_scaled(words):

@@ -83,8 +83,21 @@ def test_training_computes_no_strided_input_gradient(backbone):
     }
 
 
-def test_dtype_overrides_half_precision():
+def test_fixed_model_has_a_kernel_and_a_bias_of_its_own_for_each_convolution():
+    model = build_backbone(CONFIG).model
+    inputs = inputs_of(model)
+    expected = fold(model)(inputs).numpy()
+    fixed = fold(model, fixed=True)
+    for variable in model.variables:
+        variable.assign(tf.ones_like(variable))
+
+    assert len(fixed.variables) == 2 * 52
+    np.testing.assert_allclose(fixed(inputs).numpy(), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize('fixed', [False, True])
+def test_dtype_overrides_half_precision(fixed):
     model = build_backbone(CONFIG, half_precision=True).top
     inputs = inputs_of(model)
-    assert fold(model)(inputs).dtype == tf.float16
-    assert fold(model, 'float32')(inputs).dtype == tf.float32
+    assert fold(model, fixed=fixed)(inputs).dtype == tf.float16
+    assert fold(model, 'float32', fixed=fixed)(inputs).dtype == tf.float32
