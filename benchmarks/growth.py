@@ -343,7 +343,7 @@ def measure(name: str, root: str, images: int) -> list[dict[str, Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--sizes', type=int, nargs='+', default=SIZES, help='numbers of images')
-    parser.add_argument('--nodes', nargs='+', choices=NODES, default=list(NODES))
+    parser.add_argument('--nodes', nargs='+', choices=NODES, default=list(NODES), help='in order')
     parser.add_argument('--json', type=Path, help='file for the measurements')
     arguments = parser.parse_args()
     console = Console(highlight=False, width=100, stderr=True)
