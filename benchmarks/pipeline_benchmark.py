@@ -46,9 +46,9 @@ from components.image_example_gen.sources.factory import make_source  # noqa: E4
 from pipeline.config.recipe import Recipe, load_recipe, parse_override  # noqa: E402
 from trainer.model.weights import weights_file  # noqa: E402
 
-# The pair of `--quick`: the demo on its drawings, which are the same everywhere. QUICK_LIMIT is
-# 1.5 times the ratio measured; above it CI fails.
-QUICK_RECIPE, QUICK_LIMIT = 'demo', 9.99
+# The pair of `--quick`: the demo on its drawings, which are the same everywhere. CI fails above the
+# limit. It is provisional: 1.5 times the ratio of an idle machine, not yet measured, should be less.
+QUICK_RECIPE, QUICK_LIMIT = 'demo', 2.0
 
 
 @dataclasses.dataclass(frozen=True)
