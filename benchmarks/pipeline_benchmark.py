@@ -47,7 +47,7 @@ from pipeline.config.recipe import Recipe, load_recipe, parse_override  # noqa: 
 from trainer.model.weights import weights_file  # noqa: E402
 
 # The pair of `--quick`: the demo on its drawings, which are the same everywhere. CI fails above the
-# limit. It is provisional: 1.5 times the ratio of an idle machine, not yet measured, should be less.
+# limit, which is provisional: set it to 1.5 times the ratio that an idle machine has.
 QUICK_RECIPE, QUICK_LIMIT = 'demo', 2.0
 
 
