@@ -18,10 +18,11 @@ test test-slow test-cpu test-current benchmark: export CATDOG_DATA := $(or $(CAT
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow test-cpu test-current image-test check format benchmark pretrain lock clean venv venv-dev
+.PHONY: help run test test-slow test-cpu test-current image-test check format benchmark benchmark-check \
+  pretrain lock clean venv venv-dev
 
 help:  ## List the targets
-	@grep -E '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | awk -F ':.*  ## ' '{printf "make %-12s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | awk -F ':.*  ## ' '{printf "make %-15s %s\n", $$1, $$2}'
 
 run: venv  ## Run the demo pipeline; ARGS="..." adds options
 	@$(PYTHON) pipeline_runner.py run --config configs/demo.yaml $(ARGS)
@@ -58,6 +59,9 @@ format: venv-dev  ## Format the code and apply lint fixes
 
 benchmark: venv  ## Compare the pipeline with plain Keras; ARGS="..." adds options
 	@$(PYTHON) benchmarks/pipeline_benchmark.py $(ARGS)
+
+benchmark-check: venv  ## Fail if the quick pair's ratio is above its limit (two minutes)
+	@$(PYTHON) benchmarks/pipeline_benchmark.py --quick --check $(ARGS)
 
 pretrain: venv  ## Train the embedded weights again (an hour); ARGS="..." adds options
 	@$(PYTHON) -m pretraining $(ARGS)

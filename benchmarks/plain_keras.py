@@ -2,9 +2,10 @@
 
 Usage: plain_keras.py RECIPE.json IMAGES, where IMAGES has train/, eval/ and test/ with a folder per
 class, and weights are 'imagenet', 'random' or a file. Prints one line of JSON: seconds of each part
-and test accuracy.
+and each epoch, test accuracy and number of test images.
 """
 
+import itertools
 import json
 import os
 import sys
@@ -76,10 +77,11 @@ def fit(
     stage: dict,
     train: tf.data.Dataset,
     held_out: tf.data.Dataset,
-) -> float:
+) -> list[float]:
+    """Trains a stage; returns the seconds of each epoch, validation included."""
     if not stage['epochs']:
-        return 0.0
-    start = time.perf_counter()
+        return []
+    times = [time.perf_counter()]
     steps = stage['epochs'] * len(train)
     rate = stage['learning_rate']
     if stage['schedule'] == 'cosine':
@@ -95,7 +97,11 @@ def fit(
         'rmsprop': keras.optimizers.RMSprop,
         'sgd': keras.optimizers.SGD,
     }
-    callbacks = []
+    callbacks: list[keras.callbacks.Callback] = [
+        keras.callbacks.LambdaCallback(
+            on_epoch_end=lambda epoch, logs: times.append(time.perf_counter())
+        )
+    ]
     if stage['patience']:
         callbacks.append(
             keras.callbacks.EarlyStopping(patience=stage['patience'], restore_best_weights=True)
@@ -115,7 +121,7 @@ def fit(
         shuffle=False,  # the dataset does
         verbose=0,
     )
-    return time.perf_counter() - start
+    return [after - before for before, after in itertools.pairwise(times)]
 
 
 def main(recipe_file: str, images: str) -> None:
@@ -129,18 +135,29 @@ def main(recipe_file: str, images: str) -> None:
     model, base = build(recipe)
     base.trainable = False
     seconds = {'start': time.perf_counter() - START}
-    seconds['head'] = fit(model, recipe, recipe['feature_extraction'], train, held_out)
+    epochs = {'head': fit(model, recipe, recipe['feature_extraction'], train, held_out)}
     base.trainable = True
     from_layer = recipe['fine_tune']['from_layer']
     if isinstance(from_layer, str):
         from_layer = [layer.name for layer in base.layers].index(from_layer)
     for layer in base.layers[:from_layer]:
         layer.trainable = False
+    start = time.perf_counter()
     after_head = _accuracy(model, test) if recipe['feature_extraction']['epochs'] else None
-    seconds['fine-tuning'] = fit(model, recipe, recipe['fine_tune'], train, held_out)
+    seconds['test'] = time.perf_counter() - start
+    epochs['fine-tuning'] = fit(model, recipe, recipe['fine_tune'], train, held_out)
+    seconds |= {stage: sum(each) for stage, each in epochs.items()}
+    start = time.perf_counter()
     accuracy = _accuracy(model, test)
-    seconds['everything'] = time.perf_counter() - START
-    print(json.dumps({'seconds': seconds, 'accuracy': accuracy, 'accuracy_after_head': after_head}))
+    seconds['test'] += time.perf_counter() - start
+    result = {
+        'seconds': seconds,
+        'epochs': epochs,
+        'accuracy': accuracy,
+        'accuracy_after_head': after_head,
+        'images': sum(1 for path in Path(images, 'test').glob('*/*')),
+    }
+    print(json.dumps(result))
 
 
 def _accuracy(model: keras.Model, test: tf.data.Dataset) -> float:

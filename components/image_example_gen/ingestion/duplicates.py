@@ -1,6 +1,6 @@
 """Detects duplicates and near-duplicates, and assigns splits without train-test overlap.
 
-Needs about 100 bytes per image, so that millions of images fit into memory.
+Needs about 500 bytes per image at its peak, so that millions of images fit into memory.
 """
 
 from collections.abc import Iterator

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from components.evaluation.results import Bucket, Evaluation, ModelResult
 from pipeline.report.content.page_data import Stage
 
-_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 350, 10, 210  # the axes, in SVG units; the page scales them
+LEFT, RIGHT, TOP, BOTTOM = 48, 350, 10, 210  # the axes, in SVG units; the page scales them
 _HISTOGRAM = 46  # height of the histogram under the reliability diagram, with padding
 _MAX_POINTS = 200  # of a curve; more are not visible
 
@@ -110,8 +110,8 @@ def calibration(evaluation: Evaluation) -> Plot:
         f'Reliability diagram of {len(buckets)} buckets, with a histogram of the images',
         f'probability of {name}; bars: images',
         f'share of {name}' if two else 'accuracy',
-        Scale(0, 1, _LEFT, _RIGHT),
-        Scale(0, 1, _BOTTOM - _HISTOGRAM, _TOP),
+        Scale(0, 1, LEFT, RIGHT),
+        Scale(0, 1, BOTTOM - _HISTOGRAM, TOP),
         [
             Line('guess', 'perfect', ((0.0, 0.0), (1.0, 1.0))),
             Line('a', 'this model', [(each.confidence, each.share) for each in buckets]),
@@ -143,8 +143,8 @@ def _curve(runs: Mapping[str, Sequence[Stage]], key: str) -> Plot:
         f'{key.capitalize()} of training and validation, {epochs} epochs',
         'epoch',
         key,
-        Scale(1, max(epochs, 2), _LEFT, _RIGHT, integers=True),
-        Scale(start, high + padding, _BOTTOM, _TOP),
+        Scale(1, max(epochs, 2), LEFT, RIGHT, integers=True),
+        Scale(start, high + padding, BOTTOM, TOP),
         lines,
         dots=dots,
         rules=rules,
@@ -169,5 +169,5 @@ def _stage_marks(stages: Sequence[Stage], key: str) -> tuple[list[Dot], list[Rul
 
 def _unit_square(title: str, x_label: str, y_label: str, lines: Sequence[Line]) -> Plot:
     names = ' and '.join(line.name for line in lines if line.name)
-    x, y = Scale(0, 1, _LEFT, _RIGHT), Scale(0, 1, _BOTTOM, _TOP)
+    x, y = Scale(0, 1, LEFT, RIGHT), Scale(0, 1, BOTTOM, TOP)
     return Plot(title, f'{title} of {names}', x_label, y_label, x, y, lines)

@@ -55,13 +55,15 @@ def _evaluation(data: ReportData) -> dict[str, Any]:
 
 
 def _render(template: str, **variables: Any) -> str:
-    return _environment().get_template(template).render(variables)
+    return make_environment().get_template(template).render(variables)
 
 
 @functools.cache
-def _environment() -> jinja2.Environment:
+def make_environment(templates: jinja2.BaseLoader | None = None) -> jinja2.Environment:
+    """The environment of the pages; `templates` finds templates besides those of this package."""
+    loaders = [templates] if templates else []
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader('pipeline.report.page'),
+        loader=jinja2.ChoiceLoader([*loaders, jinja2.PackageLoader('pipeline.report.page')]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

@@ -118,12 +118,12 @@ def test_caches_the_plain_image_and_augmented_views(small_job, tmp_path):
         plain.stage_inputs(network, tmp_path / 'plain') as plain_inputs,
     ):
         for stage, splits in inputs.items():
-            first, second = (np.fromfile(file, np.uint8) for file in splits['train'].files)
-            (expected,) = plain_inputs[stage]['train'].files
-            assert len(first) == len(second) == 48 * splits['train'].record.itemsize
-            np.testing.assert_array_equal(first, np.fromfile(expected, np.uint8))
-            assert (first != second).any()
-            assert len(splits['eval'].files) == 1
+            first, second = (list(view.as_numpy_iterator()) for view in splits['train'].views)
+            (expected,) = plain_inputs[stage]['train'].views
+            assert len(first) == len(second) == 48
+            assert first == list(expected.as_numpy_iterator())
+            assert first != second
+            assert len(splits['eval'].views) == 1
 
 
 def test_warm_start_keeps_weights_without_improvement(small_job, tmp_path, run_job):
