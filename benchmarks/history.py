@@ -34,6 +34,7 @@ class PipelineRun(MeasuredRun):
     """A run of the pipeline; `trainer` has the seconds of the Trainer's parts."""
 
     trainer: dict[str, float]
+    beside: dict[str, float] = {}  # seconds of components that ran beside others  # noqa: RUF012
 
 
 class PlainRun(MeasuredRun):

@@ -72,6 +72,8 @@ def _pairs(entry: Entry) -> Pairs:
     bars = [Bar('pipeline', mean_parts(entry.pipeline))]
     trainer = [run.trainer for run in entry.pipeline]
     bars.append(Bar('of it the Trainer', _mean(trainer)))
+    if beside := _mean([run.beside for run in entry.pipeline]):
+        bars.append(Bar('beside it', beside))
     if entry.plain:
         bars.append(Bar('plain script', mean_parts(entry.plain)))
     longest = max(bar.seconds for bar in bars)

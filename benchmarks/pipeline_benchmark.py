@@ -153,10 +153,19 @@ def pipeline_entry(seed: int, run: Run, summary: dict[str, Any]) -> PipelineRun:
         seed=seed,
         correct=round(summary['accuracy'] * images),
         images=images,
-        parts={name: each['seconds'] for name, each in summary['components'].items()},
+        parts=_component_seconds(summary, beside=False),
+        beside=_component_seconds(summary, beside=True),
         trainer={name: each['seconds'] for name, each in summary['trainer'].items()},
         **run.cost,
     )
+
+
+def _component_seconds(summary: dict[str, Any], *, beside: bool) -> dict[str, float]:
+    return {
+        name: each['seconds']
+        for name, each in summary['components'].items()
+        if each['beside'] == beside
+    }
 
 
 def plain_entry(seed: int, run: Run, result: dict[str, Any]) -> PlainRun:
@@ -342,12 +351,13 @@ def component_table(runs: list[tuple[Run, dict[str, Any]]]) -> Table:
     """Median seconds of each component and of the parts of the Trainer."""
     table = Table('component', 'seconds', title='The pipeline', title_justify='left')
     components = runs[0][1]['components']
-    for name in components:
-        table.add_row(name, _median(s['components'][name]['seconds'] for _, s in runs))
+    for name, first in components.items():
+        label = f'{name}, beside others' if first['beside'] else name
+        table.add_row(label, _median(s['components'][name]['seconds'] for _, s in runs))
         if name == 'Trainer':
             for part in runs[0][1]['trainer']:
                 table.add_row(f'  {part}', _median(s['trainer'][part]['seconds'] for _, s in runs))
-    inside = [sum(each['seconds'] for each in s['components'].values()) for _, s in runs]
+    inside = [sum(_component_seconds(s, beside=False).values()) for _, s in runs]
     rest = [run.seconds - seconds for (run, _), seconds in zip(runs, inside, strict=True)]
     table.add_row('imports, data preparation, the rest', _median(rest))
     table.add_row('everything', _median(run.seconds for run, _ in runs))

@@ -41,12 +41,12 @@ class RobustnessConfig(StrictModel):
     """Accuracy on corrupted copies of test images."""
 
     images: int = Field(
-        100,
+        60,
         ge=0,
         description='maximum number of test images per corruption and severity; 0: not measured',
     )
     precision: float = Field(
-        0.1,
+        0.125,
         ge=0,
         le=0.5,
         description='a corruption and severity needs no more images when half the width of the '

@@ -35,6 +35,7 @@ class NodeResult:
     seconds: float  # wall time
     cached: bool  # whether the outputs are those of an earlier run
     outputs: dict[str, list[metadata_store_pb2.Artifact]]  # output artifacts by key
+    beside: bool = False  # whether it ran in a second process, beside other nodes
 
 
 def launch_node(ir: pipeline_pb2.Pipeline, node: pipeline_pb2.PipelineNode) -> NodeResult:

@@ -1,6 +1,7 @@
 """Runs a compiled pipeline on this machine and prints the progress of its components."""
 
 import _thread
+import dataclasses
 import datetime
 import logging
 import threading
@@ -140,7 +141,7 @@ class ProgressDagRunner(LocalDagRunner):
             console.replay(records)
         if isinstance(result, Exception):
             raise result
-        return result
+        return dataclasses.replace(result, beside=True)
 
     def _finish(self, result: NodeResult) -> None:
         self.results[result.node_id] = result

@@ -100,7 +100,7 @@ def test_reads_no_image_after_the_last_estimate(classifier):
 @pytest.mark.parametrize('accuracy', [0.5, 0.79, 0.9, 0.975, 0.99])
 def test_ending_early_keeps_the_coverage_of_the_interval(accuracy):
     """Computes the distribution of the number of correct images after each decision."""
-    running, covered, most, precision = {0: 1.0}, 0.0, 100, 0.1
+    running, covered, most, precision = {0: 1.0}, 0.0, 60, 0.125
     added = scipy.stats.binom(IMAGES_PER_DECISION, accuracy).pmf(range(IMAGES_PER_DECISION + 1))
     for count in range(IMAGES_PER_DECISION, most + 1, IMAGES_PER_DECISION):
         reached = Counter()
