@@ -11,12 +11,12 @@ from common.features import CALIBRATION, HISTORY
 from trainer.config.train import TrainConfig
 from trainer.config.tuner import format_values
 from trainer.data.dataset import open_splits
-from trainer.export.calibration import calibrate
 from trainer.export.run_figures import write_augmented_views, write_network
 from trainer.export.saved_model import export
 from trainer.export.warmup_requests import write_requests
-from trainer.model.network import join
+from trainer.model.network import join, scale_logits
 from trainer.training import devices
+from trainer.training.calibration import calibrate
 from trainer.training.job import Job, Timings
 from trainer.training.stage_history import write_history
 from trainer.training.stages import train
@@ -41,16 +41,16 @@ def run_fn(fn_args: FnArgs) -> None:
     with devices.make_strategy().scope(), devices.precision_on_cpu(job.config):
         network, warm = job.start()
         with job.stage_inputs(network, run_dir) as inputs:
-            histories = train(job, network, inputs, run_dir / 'logs', warm=warm)
-    for history in histories:
+            training = train(job, network, inputs, run_dir / 'logs', warm=warm)
+    for history in training.histories:
         if history.overfitting:
             _log.info(history.overfitting)
-    write_history(run_dir / HISTORY, histories)
+    write_history(run_dir / HISTORY, training.histories)
     model = join(network)
     if job.config.calibrate:
-        with job.timings.part('calibration', job.splits['eval'].count):
-            model, calibration = calibrate(model, job.splits['eval'])
+        calibration = calibrate(training.logits, job.splits['eval'].labels)
         if calibration:
+            model = scale_logits(model, calibration.temperature)
             (run_dir / CALIBRATION).write_text(calibration.model_dump_json(indent=1))
     with job.timings.part('export'):
         directory = folder_of(fn_args.serving_model_dir)

@@ -49,3 +49,11 @@ def join(network: Network) -> keras.Model:
     feature_map = fold(backbone, 'float32')(scaled)
     pooled = keras.layers.GlobalAveragePooling2D()(feature_map)
     return keras.Model(images, network.head(pooled), name='classifier')
+
+
+def scale_logits(model: keras.Model, temperature: float) -> keras.Model:
+    """Returns the model with its logits divided by `temperature`, which is no weight of it."""
+    if temperature == 1:
+        return model
+    scaled = keras.layers.Rescaling(1 / temperature, name='temperature')(model.output)
+    return keras.Model(model.input, scaled, name=model.name)

@@ -117,7 +117,7 @@ with tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1']).scope():
     writer = CacheWriter(folder, 1, record_type('float16', shape))
     writer.append(0, noise + labels[:, None, None, None], labels)
     inputs = {'fine_tune': dict.fromkeys(('train', 'eval'), writer.finish())}
-    (history,) = train(job, network, inputs, folder / 'logs')
+    (history,) = train(job, network, inputs, folder / 'logs').histories
 print(json.dumps(history.metrics))
 """
 
