@@ -17,12 +17,14 @@ from trainer.export.warmup_requests import write_requests
 from trainer.model.network import join, scale_logits
 from trainer.training import devices
 from trainer.training.calibration import calibrate
+from trainer.training.callbacks import make_predict
 from trainer.training.job import Job, Timings
 from trainer.training.stage_history import write_history
 from trainer.training.stages import train
 from trainer.training.trained_images import read_record_index, write_trained_images
 from trainer.training.warm_start import save_weights, weights_folder
 
+_BATCH = 64
 _log = logging.getLogger(__name__)
 
 
@@ -46,9 +48,12 @@ def run_fn(fn_args: FnArgs) -> None:
         if history.overfitting:
             _log.info(history.overfitting)
     write_history(run_dir / HISTORY, training.histories)
-    model = join(network)
+    model, logits = join(network, flip_averaging=job.config.flip_averaging), training.logits
     if job.config.calibrate:
-        calibration = calibrate(training.logits, job.splits['eval'].labels)
+        if job.config.flip_averaging:
+            with job.timings.part('calibration', job.splits['eval'].count):
+                logits = make_predict(model, job.splits['eval'].batches(_BATCH))()
+        calibration = calibrate(logits, job.splits['eval'].labels)
         if calibration:
             model = scale_logits(model, calibration.temperature)
             (run_dir / CALIBRATION).write_text(calibration.model_dump_json(indent=1))

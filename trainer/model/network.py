@@ -41,12 +41,21 @@ def build_head(config: TrainConfig, channels: int, classes: int = 2) -> keras.Mo
     return keras.Model(pooled, values, name='head')
 
 
-def join(network: Network) -> keras.Model:
-    """Builds the inference model: pixels, float32 [batch, size, size, 3] in 0..255, to logits."""
+def join(network: Network, *, flip_averaging: bool = False) -> keras.Model:
+    """Builds the inference model: pixels, float32 [batch, size, size, 3] in 0..255, to logits.
+
+    `flip_averaging` takes the mean of the feature maps of the image and its mirror image, mirrored
+    back. With a single dense layer, its logits are the means of both.
+    """
     backbone = network.backbone.model
     images = keras.Input(backbone.input_shape[1:], name='image')
     scaled = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(images)
+    if flip_averaging:  # one batch: int8 conversion corrects each bias once
+        scaled = keras.ops.concatenate([scaled, keras.ops.flip(scaled, axis=2)])
     feature_map = fold(backbone, 'float32')(scaled)
+    if flip_averaging:
+        upright, mirrored = keras.ops.split(feature_map, 2)
+        feature_map = keras.layers.Average()([upright, keras.ops.flip(mirrored, axis=2)])
     pooled = keras.layers.GlobalAveragePooling2D()(feature_map)
     return keras.Model(images, network.head(pooled), name='classifier')
 

@@ -1,6 +1,7 @@
 """Keras callbacks: validate, keep the best weights, stop early, show progress bars."""
 
 import contextlib
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -11,6 +12,17 @@ from trainer.training.calibration import log_loss
 
 Logs = dict[str, float] | None
 _NAMES = {'loss': 'loss', 'accuracy': 'acc', 'val_loss': 'val loss', 'val_accuracy': 'val acc'}
+
+
+def make_predict(model: keras.Model, batches: tf.data.Dataset) -> Callable[[], np.ndarray]:
+    """Returns a function that computes the logits, [n, 1] or [n, classes], of batches with labels.
+
+    `predict` of Keras traces the network again for a smaller last batch.
+    """
+    predict = tf.function(
+        lambda inputs: model(tf.cast(inputs, tf.float32), training=False), autograph=False
+    ).get_concrete_function(tf.TensorSpec(model.input_shape, batches.element_spec[0].dtype))
+    return lambda: np.concatenate([predict(inputs).numpy() for inputs, _ in batches])
 
 
 class Validation(keras.callbacks.Callback):
@@ -35,11 +47,7 @@ class Validation(keras.callbacks.Callback):
         Batches are in the order of the labels. `weights` are those of the classes, [classes].
         """
         super().__init__()
-        # `predict` of Keras traces the network again for a smaller last batch.
-        self._predict = tf.function(
-            lambda inputs: model(inputs, training=False), autograph=False
-        ).get_concrete_function(tf.TensorSpec(model.input_shape))
-        self._batches, self._labels = batches, labels.astype(int)
+        self._predict, self._labels = make_predict(model, batches), labels.astype(int)
         self._weights = None if weights is None else weights[self._labels]
         self._calibrated = calibrated
 
@@ -49,8 +57,7 @@ class Validation(keras.callbacks.Callback):
 
     def measure(self) -> dict[str, float]:
         """Computes 'val_loss' and 'val_accuracy', and stores `logits`, [n, 1] or [n, classes]."""
-        logits = [self._predict(inputs).numpy() for inputs, _ in self._batches]
-        self.logits = np.concatenate(logits)
+        self.logits = self._predict()
         single = self.logits.shape[1] == 1
         predicted = self.logits[:, 0] > 0 if single else self.logits.argmax(axis=1)
         return {
