@@ -103,8 +103,8 @@ def train(recipe: Recipe, classes: tuple[str, ...], folder: Path) -> Path:
     return model
 
 
-def test(model: Path, folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Returns probabilities, [n, classes], and labels, [n], of the split test."""
+def predict(model: Path, folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Runs a SavedModel on the split test; returns probabilities, [n, classes], and labels, [n]."""
     serve = tf.saved_model.load(str(model)).signatures[features.SIGNATURE_EXAMPLES]
     records = [*read_records(sorted(folder.glob('span-1/Split-test/*')))]
     spec = {features.LABEL: tf.io.FixedLenFeature([], tf.int64)}
@@ -131,7 +131,7 @@ def run_fold(recipe: Recipe, fold: int, folds: int) -> dict[str, Any]:
         start, cpu = time.perf_counter(), time.process_time()
         model = train(recipe, classes, folder)
         seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
-        probabilities, labels = test(model, folder)
+        probabilities, labels = predict(model, folder)
         index = np.load(folder / 'span-1' / features.INDEX)
         images = np.bincount(index['split'], minlength=3).tolist()
     of_label = probabilities[np.arange(len(labels)), labels]
