@@ -11,18 +11,20 @@ from common.features import CALIBRATION, HISTORY
 from trainer.config.train import TrainConfig
 from trainer.config.tuner import format_values
 from trainer.data.dataset import open_splits
-from trainer.export.calibration import calibrate
 from trainer.export.run_figures import write_augmented_views, write_network
 from trainer.export.saved_model import export
 from trainer.export.warmup_requests import write_requests
-from trainer.model.network import join
+from trainer.model.network import join, scale_logits
 from trainer.training import devices
+from trainer.training.calibration import calibrate
+from trainer.training.callbacks import make_predict
 from trainer.training.job import Job, Timings
 from trainer.training.stage_history import write_history
 from trainer.training.stages import train
 from trainer.training.trained_images import read_record_index, write_trained_images
 from trainer.training.warm_start import save_weights, weights_folder
 
+_BATCH = 64
 _log = logging.getLogger(__name__)
 
 
@@ -41,16 +43,19 @@ def run_fn(fn_args: FnArgs) -> None:
     with devices.make_strategy().scope(), devices.precision_on_cpu(job.config):
         network, warm = job.start()
         with job.stage_inputs(network, run_dir) as inputs:
-            histories = train(job, network, inputs, run_dir / 'logs', warm=warm)
-    for history in histories:
+            training = train(job, network, inputs, run_dir / 'logs', warm=warm)
+    for history in training.histories:
         if history.overfitting:
             _log.info(history.overfitting)
-    write_history(run_dir / HISTORY, histories)
-    model = join(network)
+    write_history(run_dir / HISTORY, training.histories)
+    model, logits = join(network, flip_averaging=job.config.flip_averaging), training.logits
     if job.config.calibrate:
-        with job.timings.part('calibration', job.splits['eval'].count):
-            model, calibration = calibrate(model, job.splits['eval'])
+        if job.config.flip_averaging:
+            with job.timings.part('calibration', job.splits['eval'].count):
+                logits = make_predict(model, job.splits['eval'].batches(_BATCH))()
+        calibration = calibrate(logits, job.splits['eval'].labels)
         if calibration:
+            model = scale_logits(model, calibration.temperature)
             (run_dir / CALIBRATION).write_text(calibration.model_dump_json(indent=1))
     with job.timings.part('export'):
         directory = folder_of(fn_args.serving_model_dir)

@@ -5,6 +5,7 @@ import types
 from pathlib import Path
 
 import numpy as np
+import pytest
 import tensorflow as tf
 from training_jobs import small_mobilenet
 
@@ -12,13 +13,15 @@ from common.features import INDEX
 from components.image_example_gen.ingestion.duplicates import IMAGE
 from trainer.model import backbone
 from trainer.run import run_fn
+from trainer.training.calibration import log_loss
+from trainer.training.calibration_results import Calibration
 from trainer.training.trained_images import read_trained_images
 from trainer.tune import tuner_fn
 
 
 def test_trainer_and_tuner_write_their_files(tmp_path, small_job, monkeypatch):
     monkeypatch.setattr(backbone, '_build_mobilenet', lambda config: small_mobilenet())
-    job = small_job(augment={'flip': True}, warm_start='latest_blessed')
+    job = small_job(augment={'flip': True}, flip_averaging=True, warm_start='latest_blessed')
     tuner = {'trials': 1, 'space': {'batch_size': [4]}}
     config = {'train': job.config.model_dump(), 'classes': job.classes}
     index = np.zeros(3, IMAGE)
@@ -52,4 +55,9 @@ def test_trainer_and_tuner_write_their_files(tmp_path, small_job, monkeypatch):
     trained_on = read_trained_images(tmp_path / 'model')
     assert trained_on['sha256'][:, 0].tolist() == [2, 3]  # those of train and eval
     assert (tmp_path / 'run/figures/augmented_views.png').is_file()
-    assert 'serve_images' in tf.saved_model.load(fn_args.serving_model_dir).signatures
+    served = tf.saved_model.load(fn_args.serving_model_dir).signatures['serve_pixels']
+    pixels, _ = next(iter(job.splits['eval'].batches(24)))
+    logits = served(tf.cast(pixels, tf.float32))['logit'].numpy()
+    loss = log_loss(logits, job.splits['eval'].labels, None, calibrated=False)
+    calibration = Calibration.model_validate_json((tmp_path / 'run/calibration.json').read_text())
+    assert calibration.after.log_loss == pytest.approx(loss, rel=1e-3)

@@ -127,6 +127,11 @@ class TrainConfig(StrictModel):
         description="weights in the training and validation loss: 'balanced' or a number for each "
         'class name',
     )
+    flip_averaging: bool = Field(
+        False,
+        description='predict from the mean features of an image and its mirror image, in the '
+        'exported graph: doubles the time of a prediction',
+    )
     calibrate: bool = Field(
         True,
         description='divide the logits of an overconfident model by a temperature fitted on the '

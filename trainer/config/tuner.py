@@ -56,16 +56,6 @@ class TunerConfig(StrictModel):
         min_length=1, description='a range or a list of values for each key of the Trainer'
     )
 
-    @model_validator(mode='after')
-    def _check_objective(self) -> 'TunerConfig':
-        in_loss = [key for key in ('label_smoothing', 'head.l2') if key in self.space]
-        if in_loss and self.objective == 'val_loss':
-            raise ValueError(
-                f'val_loss is not comparable between values of {" and ".join(in_loss)}; '
-                'set objective: val_accuracy'
-            )
-        return self
-
 
 def format_values(values: Mapping[str, Any]) -> str:
     """Formats hyperparameters for the console: `head.dropout 0.2, batch_size 16`."""

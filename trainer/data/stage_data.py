@@ -22,7 +22,7 @@ class StageData:
     # [batch, 1]. Labels are the fraction of the second class, [batch, 1], for two classes, and the
     # fraction of each class, [batch, classes], for three or more
     train: tf.data.Dataset
-    eval: tf.data.Dataset  # the same of the validation split, once and in order
+    eval: tf.data.Dataset  # inputs and labels of the validation split, once and in order
     steps: int  # batches per epoch
 
 
@@ -41,14 +41,14 @@ def make_stage_data(
     batches = _encode_labels(batches, classes).repeat()
     weights = class_weights(config, classes, train.labels)
     eval_batch = _batch_size(max(config.batch_size, _EVAL_BATCH), validation.count)
-    eval_batches = _encode_labels(validation.batches(eval_batch), classes)
+    eval_batches = validation.batches(eval_batch)
     if from_images:
         batches = _augment(batches, config).prefetch(tf.data.AUTOTUNE)
         eval_batches = eval_batches.map(
             lambda images, labels: (scale(images), labels), num_parallel_calls=tf.data.AUTOTUNE
         )
-    if weights is not None:  # those of the train split, also for the validation loss
-        batches, eval_batches = (_add_weights(each, weights) for each in (batches, eval_batches))
+    if weights is not None:
+        batches = _add_weights(batches, weights)
     return StageData(batches, eval_batches, train.count // batch_size)
 
 

@@ -41,14 +41,29 @@ def build_head(config: TrainConfig, channels: int, classes: int = 2) -> keras.Mo
     return keras.Model(pooled, values, name='head')
 
 
-def join(network: Network) -> keras.Model:
+def join(network: Network, *, flip_averaging: bool = False) -> keras.Model:
     """Builds the inference model: pixels, float32 [batch, size, size, 3] in 0..255, to logits.
 
-    Later training does not change its backbone: batch norm is folded into the present weights.
+    `flip_averaging` takes the mean of the feature maps of the image and its mirror image, mirrored
+    back. With a single dense layer, its logits are the means of both. Later training does not
+    change the backbone: batch norm is folded into the present weights.
     """
     backbone = network.backbone.model
     images = keras.Input(backbone.input_shape[1:], name='image')
     scaled = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(images)
+    if flip_averaging:  # one batch: int8 conversion corrects each bias once
+        scaled = keras.ops.concatenate([scaled, keras.ops.flip(scaled, axis=2)])
     feature_map = fold(backbone, 'float32', fixed=True)(scaled)
+    if flip_averaging:
+        upright, mirrored = keras.ops.split(feature_map, 2)
+        feature_map = keras.layers.Average()([upright, keras.ops.flip(mirrored, axis=2)])
     pooled = keras.layers.GlobalAveragePooling2D()(feature_map)
     return keras.Model(images, network.head(pooled), name='classifier')
+
+
+def scale_logits(model: keras.Model, temperature: float) -> keras.Model:
+    """Returns the model with its logits divided by `temperature`, which is no weight of it."""
+    if temperature == 1:
+        return model
+    scaled = keras.layers.Rescaling(1 / temperature, name='temperature')(model.output)
+    return keras.Model(model.input, scaled, name=model.name)

@@ -1,26 +1,90 @@
-"""Keras callbacks: keep the best weights, stop early, show progress bars."""
+"""Keras callbacks: validate, keep the best weights, stop early, show progress bars."""
 
 import contextlib
+from collections.abc import Callable
 
 import keras
+import numpy as np
+import tensorflow as tf
 
 from common import console
+from trainer.training.calibration import log_loss
 
 Logs = dict[str, float] | None
 _NAMES = {'loss': 'loss', 'accuracy': 'acc', 'val_loss': 'val loss', 'val_accuracy': 'val acc'}
 
 
+def make_predict(model: keras.Model, batches: tf.data.Dataset) -> Callable[[], np.ndarray]:
+    """Returns a function that computes the logits, [n, 1] or [n, classes], of batches with labels.
+
+    `predict` of Keras traces the network again for a smaller last batch.
+    """
+    predict = tf.function(
+        lambda inputs: model(tf.cast(inputs, tf.float32), training=False), autograph=False
+    ).get_concrete_function(tf.TensorSpec(model.input_shape, batches.element_spec[0].dtype))
+    return lambda: np.concatenate([predict(inputs).numpy() for inputs, _ in batches])
+
+
+class Validation(keras.callbacks.Callback):
+    """Adds 'val_loss' and 'val_accuracy' to the metrics of each epoch.
+
+    'val_loss' is the log loss of the predictions that would be exported: after temperature scaling
+    if `calibrated`, without label smoothing and penalties. Networks become overconfident in
+    fine-tuning while their classes still improve. Class weights apply.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        batches: tf.data.Dataset,
+        labels: np.ndarray,
+        weights: np.ndarray | None,
+        *,
+        calibrated: bool,
+    ) -> None:
+        """Takes the model of a stage, and batches and labels, [n], of the validation split.
+
+        Batches are in the order of the labels. `weights` are those of the classes, [classes].
+        """
+        super().__init__()
+        self._predict, self._labels = make_predict(model, batches), labels.astype(int)
+        self._weights = None if weights is None else weights[self._labels]
+        self._calibrated = calibrated
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        assert logs is not None
+        logs.update(self.measure())
+
+    def measure(self) -> dict[str, float]:
+        """Computes 'val_loss' and 'val_accuracy', and stores `logits`, [n, 1] or [n, classes]."""
+        self.logits = self._predict()
+        single = self.logits.shape[1] == 1
+        predicted = self.logits[:, 0] > 0 if single else self.logits.argmax(axis=1)
+        return {
+            'val_loss': log_loss(
+                self.logits, self._labels, self._weights, calibrated=self._calibrated
+            ),
+            'val_accuracy': float((predicted == self._labels).mean()),
+        }
+
+
 class BestWeights(keras.callbacks.Callback):
-    """Keeps the weights with the lowest validation loss over all stages, and stops early.
+    """Keeps the weights with the lowest 'val_loss' over all stages, and stops early.
 
     A stage that never improves on the loss before it leaves the weights unchanged. A stage stops
     after `patience` epochs without improvement on its own lowest loss; 0 disables early stopping.
-    `best_epoch` counts from 1 in the current stage; None if no epoch improved.
+    `best_epoch` counts from 1 in the current stage; None if no epoch improved. `logits` are those
+    of the kept weights on the validation split, [n, 1] or [n, classes]; None before a finite loss.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.patience, self.best_loss = 0, float('inf')
+        self.logits: np.ndarray | None = None
+
+    def start_stage(self, validation: Validation, patience: int) -> None:
+        """Sets the validation of the next stage; its callback runs before this one."""
+        self._validation, self.patience = validation, patience
 
     def on_train_begin(self, logs: Logs = None) -> None:
         self._epochs_without_improvement, self._best_of_stage = 0, float('inf')
@@ -32,11 +96,18 @@ class BestWeights(keras.callbacks.Callback):
         self._epochs_without_improvement += 1
         if loss < self._best_of_stage:
             self._best_of_stage, self._epochs_without_improvement = loss, 0
-        if loss < self.best_loss:
-            self.best_loss, self.best_epoch = loss, epoch + 1
+        if self.improves(loss):
+            self.best_epoch = epoch + 1
             self._weights = self.model.get_weights()
         if self.patience and self._epochs_without_improvement >= self.patience:
             self.model.stop_training = True
+
+    def improves(self, loss: float) -> bool:
+        """Whether the loss is lower than any before; then records it with its logits."""
+        if not loss < self.best_loss:  # NaN is no improvement
+            return False
+        self.best_loss, self.logits = loss, self._validation.logits
+        return True
 
     def on_train_end(self, logs: Logs = None) -> None:
         self.model.set_weights(self._weights)

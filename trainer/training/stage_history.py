@@ -13,7 +13,11 @@ MIN_RELATIVE_RISE = 0.05  # of the validation loss; smaller changes are noise
 
 @dataclass(frozen=True)
 class StageHistory:
-    """One stage: 'loss', 'accuracy', 'val_loss' and 'val_accuracy' of its epochs."""
+    """One stage: 'loss', 'accuracy', 'val_loss' and 'val_accuracy' of its epochs.
+
+    'val_loss' is the log loss after temperature scaling (`callbacks.Validation`); 'loss' is the one
+    that training minimises.
+    """
 
     name: str
     metrics: dict[str, tuple[float, ...]]

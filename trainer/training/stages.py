@@ -2,24 +2,32 @@
 
 import contextlib
 import functools
-import math
 from pathlib import Path
+from typing import NamedTuple
 
 import keras
+import numpy as np
 
 from trainer.config.train import StageConfig, TrainConfig
-from trainer.data.stage_data import make_stage_data
+from trainer.data.stage_data import class_weights, make_stage_data
 from trainer.model.folding import fold
 from trainer.model.network import Network
-from trainer.training.callbacks import BestWeights, EpochBars
+from trainer.training.callbacks import BestWeights, EpochBars, Validation
 from trainer.training.job import STAGES, Job, StageInputs
 from trainer.training.optimizer import make_optimizer
 from trainer.training.stage_history import StageHistory
 
 
+class Training(NamedTuple):
+    """Result of all stages."""
+
+    histories: list[StageHistory]
+    logits: np.ndarray | None  # of 'eval', [n, 1] or [n, classes]; None if all were NaN or infinite
+
+
 def train(
     job: Job, network: Network, inputs: StageInputs, log_dir: Path, *, warm: bool = False
-) -> list[StageHistory]:
+) -> Training:
     """Trains the stages that have epochs; leaves the best weights in the network.
 
     After a warm start, the validation loss of the initial weights is the one to improve on.
@@ -39,25 +47,30 @@ def train(
             inputs[key], stage.epochs, job.config, job.classes, from_images=from_images
         )
         _compile(model, stage, data.steps, job.config, half_precision=network.half_precision)
+        validation = Validation(
+            model,
+            data.eval,
+            inputs[key]['eval'].labels,
+            class_weights(job.config, job.classes, inputs[key]['train'].labels),
+            calibrated=job.config.calibrate,
+        )
+        best.start_stage(validation, stage.patience)
         if warm and not histories:
-            loss = model.evaluate(data.eval, verbose=0, return_dict=True)['loss']
-            best.best_loss = math.inf if math.isnan(loss) else loss
-        best.patience = stage.patience
+            best.improves(validation.measure()['val_loss'])
         logs = keras.callbacks.TensorBoard(str(log_dir / key), write_graph=False)
         # An exception ends the progress bar of its epoch.
         with job.timings.part(name) as part, contextlib.ExitStack() as open_bars:
             metrics = model.fit(
                 data.train,
-                validation_data=data.eval,
                 epochs=stage.epochs,
                 steps_per_epoch=data.steps,
                 shuffle=False,  # the dataset does; the default is a warning for datasets
                 verbose=0,
-                callbacks=[best, EpochBars(name, open_bars), logs],
+                callbacks=[validation, best, EpochBars(name, open_bars), logs],
             ).history
             part['images'] = inputs[key]['train'].count * len(metrics['loss'])
         histories.append(StageHistory(name, metrics, best.best_epoch, stage.patience))
-    return histories
+    return Training(histories, best.logits)
 
 
 def _build(

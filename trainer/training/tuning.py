@@ -78,7 +78,7 @@ class RecipeTuner(keras_tuner.engine.base_tuner.BaseTuner):
         head.set_weights(self._head_weights)
         network = dataclasses.replace(self._network, head=head)
         job = dataclasses.replace(self._job, config=config, timings=Timings())
-        return train(job, network, self._inputs, self._folder / 'logs' / str(trial))
+        return train(job, network, self._inputs, self._folder / 'logs' / str(trial)).histories
 
 
 def search_space(tuner: TunerConfig, config: TrainConfig) -> keras_tuner.HyperParameters:

@@ -24,8 +24,8 @@ from pipeline.registry.lineage import lineage_of
 from pipeline.registry.provenance import GATE, Provenance
 from pipeline.report.content.data_summary import data_summary
 from pipeline.report.content.page_data import ComponentTime, ModelStatus, ReportData, Stage
-from trainer.export.calibration_results import Calibration
 from trainer.model.network_table import NetworkPart
+from trainer.training.calibration_results import Calibration
 
 _Data = TypeVar('_Data')
 

@@ -13,8 +13,8 @@ from components.evaluation.results import Evaluation, Mistake, Robustness
 from components.lite_converter.lite_results import LiteResult
 from components.serving_check.measurements import Measurements
 from pipeline.registry.lineage import Lineage
-from trainer.export.calibration_results import Calibration
 from trainer.model.network_table import NetworkPart
+from trainer.training.calibration_results import Calibration
 
 
 class ModelStatus(StrictModel):

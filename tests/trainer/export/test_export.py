@@ -14,11 +14,10 @@ from common import features
 from components.image_example_gen.inspection.config import CheckConfig
 from components.image_example_gen.inspection.examine import examine
 from trainer.config.train import TrainConfig
-from trainer.export.calibration import scale_logits
 from trainer.export.image_example import image_of, only_image
 from trainer.export.saved_model import _probability, export
 from trainer.export.warmup_requests import _predictions, write_requests
-from trainer.model.network import join
+from trainer.model.network import join, scale_logits
 
 PNG = image_bytes.encoded(image_bytes.noise(), 'PNG')
 DAMAGED = [  # complete files, whose content the decoder rejects

@@ -1,15 +1,18 @@
 """Training of both stages: loss, trained layers, best weights and early stopping."""
 
+import dataclasses
+import math
 import types
 
 import keras
 import numpy as np
 import pytest
-import scipy.special
 import tensorflow as tf
 
 from trainer.model.network import build_head, join
-from trainer.training.callbacks import BestWeights
+from trainer.training.calibration import log_loss
+from trainer.training.callbacks import BestWeights, Validation
+from trainer.training.stages import train
 
 
 @pytest.fixture(scope='module', params=['small_job', 'job_of_three'])
@@ -24,14 +27,11 @@ def trained(request, small_jobs, tmp_path_factory, run_job):
 
 def test_loss_and_accuracy_are_those_of_the_exported_network(trained):
     job, _, network, histories = trained
-    images, labels = next(iter(job.splits['eval'].batches(1000)))
-    logits = join(network)(tf.cast(images, tf.float32), training=False).numpy()
+    logits, labels = eval_logits(job, network)
+    loss = log_loss(logits, labels, None, calibrated=True)  # without label smoothing
     if logits.shape[1] == 1:
         logits = np.hstack([np.zeros_like(logits), logits])
-    truth = np.eye(len(job.classes))[labels.numpy().ravel().astype(int)]
-    smoothed = 0.9 * truth + 0.1 / len(job.classes)
-    loss = -(smoothed * scipy.special.log_softmax(logits, axis=1)).sum(axis=1).mean()
-    accuracy = (logits.argmax(axis=1) == truth.argmax(axis=1)).mean()
+    accuracy = (logits.argmax(axis=1) == labels).mean()
     assert accuracy > 0.8
     val_loss, val_accuracy = min(
         epoch
@@ -42,21 +42,39 @@ def test_loss_and_accuracy_are_those_of_the_exported_network(trained):
     assert val_accuracy == pytest.approx(accuracy, abs=0.05)
 
 
-def test_validation_loss_uses_class_weights(small_job, tmp_path, run_job):
-    job = small_job(
-        class_weights={'cats': 1, 'dogs': 4},
-        feature_extraction={'epochs': 1, 'learning_rate': 1e-2},
-        fine_tune={'epochs': 0},
-    )
-    network, (history,) = run_job(job, tmp_path)
-    assert history.best_epoch == 1
+def eval_logits(job, network):
     images, labels = next(iter(job.splits['eval'].batches(1000)))
     logits = join(network)(tf.cast(images, tf.float32), training=False).numpy()
-    labels = labels.numpy()
-    losses = np.logaddexp(0, logits) - labels * logits
-    expected = ((1 + 3 * labels) * losses).mean()
-    assert history.metrics['val_loss'][0] == pytest.approx(expected, rel=0.02)
-    assert expected != pytest.approx(losses.mean(), rel=0.2)
+    return logits, labels.numpy().ravel().astype(int)
+
+
+@pytest.mark.parametrize('weights', [{'cats': 1, 'dogs': 4}, 'balanced'])
+def test_validation_loss_uses_class_weights_of_training(small_job, tmp_path, run_job, weights):
+    job = small_job(
+        class_weights=weights,
+        feature_extraction={'epochs': 1, 'learning_rate': 1e-2},
+        fine_tune={'epochs': 0},
+        calibrate=False,
+        cache=False,
+    )
+    labels = np.repeat([0.0, 1.0], [36, 12])
+    records = dataclasses.replace(job.splits['train'].record_files, labels=labels)
+    train = dataclasses.replace(job.splits['train'], record_files=records)
+    job = dataclasses.replace(job, splits={**job.splits, 'train': train})
+    network, (history,) = run_job(job, tmp_path)
+    assert history.best_epoch == 1
+    logits, labels = eval_logits(job, network)
+    losses = np.logaddexp(0, logits[:, 0]) - labels * logits[:, 0]
+    of_images = np.where(labels == 1, 2, 2 / 3) if weights == 'balanced' else 1 + 3 * labels
+    assert history.metrics['val_loss'][0] == pytest.approx((of_images * losses).mean(), rel=0.02)
+
+
+def test_logits_are_those_of_the_kept_weights(small_job, tmp_path):
+    job = small_job()
+    network = job.build_network()
+    with job.stage_inputs(network, tmp_path) as inputs:
+        training = train(job, network, inputs, tmp_path / 'logs')
+    np.testing.assert_allclose(training.logits, eval_logits(job, network)[0], rtol=0.02, atol=0.01)
 
 
 def test_history_and_logs_have_both_stages(trained):
@@ -127,13 +145,10 @@ def test_caches_the_plain_image_and_augmented_views(small_job, tmp_path):
 
 
 def test_warm_start_keeps_weights_without_improvement(small_job, tmp_path, run_job):
-    job = small_job(
-        feature_extraction={'epochs': 1, 'learning_rate': 1000.0},
-        fine_tune={'epochs': 0},
-        label_smoothing=0.1,
-    )
+    stage = {'epochs': 1, 'learning_rate': 1e38}  # far too high
+    job = small_job(feature_extraction=stage, fine_tune={'epochs': 0})
     network, (history,) = run_job(job, tmp_path, warm=True)
-    assert history.best_epoch is None  # the learning rate is far too high
+    assert history.best_epoch is None
     before = job.build_network().head.get_weights()
     for weights, initial in zip(network.head.get_weights(), before, strict=True):
         np.testing.assert_array_equal(weights, initial)
@@ -152,26 +167,68 @@ def test_head_has_the_layers_of_the_recipe(small_job, classes, logits):
     assert sum(map(float, head.losses)) == pytest.approx(penalty, rel=1e-4)
 
 
+@pytest.fixture(scope='module')
+def keep_best():
+    """`keep_best(patience, stages)`: callback and kept weights, given val_loss by stage and epoch.
+
+    The weights and logits of an epoch are its val_loss. `warm` is the val_loss before training.
+    """
+
+    def keep(patience, stages, warm=None):
+        model = types.SimpleNamespace(weights=0, stop_training=False)
+        model.get_weights = lambda: model.weights
+        model.set_weights = lambda weights: setattr(model, 'weights', weights)
+        best = BestWeights()
+        best.set_model(model)
+        for epochs in stages:
+            validation = types.SimpleNamespace(logits=warm)
+            best.start_stage(validation, patience)
+            if warm is not None and epochs is stages[0]:
+                best.improves(warm)
+            best.on_train_begin()
+            for epoch, loss in enumerate(epochs):
+                if not model.stop_training:
+                    model.weights = validation.logits = loss
+                    best.on_epoch_end(epoch, {'val_loss': loss})
+            best.on_train_end()
+        return best, model.weights
+
+    return keep
+
+
 @pytest.mark.parametrize(
     ('patience', 'stages', 'kept', 'best_epoch'),
     [
         (0, [[3, 1, 2], [4, 5]], 1, None),  # the best epoch of all stages
         (2, [[3, 4, 5, 1]], 3, 1),  # stops before the last epoch
         (2, [[1], [4, 3, 2, 0]], 0, 4),  # patience compares epochs of the same stage
+        (0, [[math.nan, 2, math.nan]], 2, 2),
     ],
 )
-def test_keeps_best_weights_and_stops_early(patience, stages, kept, best_epoch):
-    model = types.SimpleNamespace(weights=0, stop_training=False)
-    model.get_weights = lambda: model.weights
-    model.set_weights = lambda weights: setattr(model, 'weights', weights)
-    best = BestWeights()
-    best.set_model(model)
-    best.patience = patience
-    for losses in stages:
-        best.on_train_begin()
-        for epoch, loss in enumerate(losses):
-            if not model.stop_training:
-                model.weights = loss
-                best.on_epoch_end(epoch, {'val_loss': loss})
-        best.on_train_end()
-    assert (model.weights, best.best_epoch) == (kept, best_epoch)
+def test_keeps_best_weights_and_stops_early(keep_best, patience, stages, kept, best_epoch):
+    best, weights = keep_best(patience, stages)
+    assert (weights, best.best_epoch, best.logits) == (kept, best_epoch, kept)
+
+
+@pytest.mark.parametrize(('warm', 'kept', 'logits'), [(3, 0, 3), (5, 4, 4)])
+def test_warm_start_has_to_be_improved_on(keep_best, warm, kept, logits):
+    best, weights = keep_best(0, [[6, 4]], warm)
+    assert (weights, best.logits) == (kept, logits)
+
+
+def test_overconfidence_does_not_spoil_the_validation_loss():
+    """Larger logits with the same classes have the same loss after calibration."""
+    weight, logits = tf.Variable(1.0), np.float32([[-2], [4], [-2], [1], [1], [2], [0.5]])
+    labels = np.array([0, 1, 0, 1, 0, 1, 1])
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Lambda(lambda x: weight * x)])
+    batches = tf.data.Dataset.from_tensor_slices((logits, labels)).batch(4)
+    losses = {}
+    for calibrated in (True, False):
+        validation = Validation(model, batches, labels, None, calibrated=calibrated)
+        for factor in (4, 16):
+            weight.assign(factor)
+            losses[calibrated, factor], accuracy = validation.measure().values()
+            assert accuracy == pytest.approx(6 / 7)
+            np.testing.assert_array_equal(validation.logits, factor * logits)
+    assert losses[True, 16] == pytest.approx(losses[True, 4], rel=1e-3)
+    assert losses[False, 16] > 2 * losses[False, 4] > 2 * losses[True, 4]

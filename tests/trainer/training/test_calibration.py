@@ -1,0 +1,93 @@
+"""Temperature scaling: fit, degenerate inputs, log loss, and the scaled model."""
+
+import io
+import math
+
+import numpy as np
+import pytest
+import scipy.special
+import tensorflow as tf
+
+from common import console
+from trainer.model.network import join, scale_logits
+from trainer.training.calibration import calibrate, log_loss
+
+LABELS = np.array([0, 1, 1, 0])
+
+
+@pytest.mark.parametrize('classes', [2, 3])
+@pytest.mark.parametrize('temperature', [1.3, 2.5])
+def test_fit_finds_the_temperature_of_overconfident_models(classes, temperature):
+    random = np.random.default_rng(0)
+    logits = random.normal(0, 3, (20_000, 1 if classes == 2 else classes))
+    by_class = np.hstack([0 * logits, logits]) if classes == 2 else logits
+    shares = scipy.special.softmax(by_class / temperature, axis=1).cumsum(axis=1)
+    labels = (random.uniform(size=(len(logits), 1)) > shares).sum(axis=1)
+
+    found = calibrate(logits, labels)
+
+    assert found.temperature == pytest.approx(temperature, rel=0.1)
+    assert found.problem is None
+    assert found.after.log_loss < found.before.log_loss
+    assert found.after.calibration_error < min(0.02, found.before.calibration_error)
+
+
+def test_measures_are_those_of_the_definitions():
+    logits = np.array([[-1.0], [2.0], [-0.5], [0.25]])
+    found = calibrate(logits, LABELS)
+    probability = scipy.special.expit(logits[:, 0])
+    right = np.where(LABELS == 1, probability, 1 - probability)
+    assert found.before.log_loss == pytest.approx(-np.log(right).mean())
+    # Each probability is in a bucket of its own.
+    assert found.before.calibration_error == pytest.approx(abs(probability - LABELS).mean())
+
+
+@pytest.mark.parametrize(
+    ('logits', 'problem'),
+    [
+        ([-1, 2, 3, -0.1], 'the model is not overconfident on the validation split'),
+        ([-900, 900, 900, -900], 'the model is not overconfident on the validation split'),
+        ([-0.1, 0.1, 0.1, 0.1], 'the model is not overconfident on the validation split'),
+        ([1, -1, -1, 1], 'the best temperature is above 20'),
+    ],
+)
+def test_temperature_is_1_if_the_log_loss_has_no_minimum_above(logits, problem):
+    found = calibrate(np.array(logits, float)[:, np.newaxis], LABELS)
+    assert found.temperature == 1
+    assert found.problem == problem
+    assert found.after == found.before
+
+
+@pytest.mark.parametrize('logits', [[[1.0], [np.nan], [1.0], [1.0]], [[np.inf]] * 4, None])
+def test_logits_that_are_not_finite_are_not_calibrated(logits):
+    stream = io.StringIO()
+    with console.output_to(stream):
+        assert calibrate(logits and np.array(logits), LABELS) is None
+    assert 'no finite logits on eval' in stream.getvalue()
+
+
+def test_log_loss_is_that_of_the_calibrated_predictions():
+    logits = np.random.default_rng(0).normal(0, 3, (1000, 1))
+    labels = (logits[:, 0] > np.random.default_rng(1).normal(0, 3, 1000)).astype(int)
+    found = calibrate(logits, labels)
+    assert found.temperature > 1.5
+    assert log_loss(logits, labels, None, calibrated=True) == found.after.log_loss
+    assert log_loss(logits, labels, None, calibrated=False) == found.before.log_loss
+    assert math.isnan(log_loss(logits * math.inf, labels, None, calibrated=True))
+
+
+def test_log_loss_has_the_weights_of_the_images():
+    logits, weights = np.array([[-1.0], [2.0], [-0.5], [-0.25]]), np.array([4, 1, 1, 4])
+    losses = np.logaddexp(0, logits[:, 0]) - LABELS * logits[:, 0]
+    weighted = log_loss(logits, LABELS, weights, calibrated=False)
+    assert weighted == pytest.approx((weights * losses).mean())
+
+
+def test_temperature_scales_logits_and_changes_no_weight_and_no_class(small_job):
+    job = small_job()
+    model = join(job.build_network())
+    scaled = scale_logits(model, 2.5)
+    images, _ = next(iter(job.splits['eval'].batches(1000)))
+    logits, after = (each(tf.cast(images, tf.float32)).numpy() for each in (model, scaled))
+    np.testing.assert_allclose(after * 2.5, logits, rtol=1e-4, atol=1e-5)
+    assert len(scaled.variables) == len(model.variables)
