@@ -71,8 +71,9 @@ class AugmentConfig(StrictModel):
     cached_views: int = Field(
         3,
         ge=0,
-        description='views per image in the activation cache: the plain image and augmented ones; '
-        '0: new views in each epoch, which then runs the frozen layers too',
+        description='views per image in the activation cache: the plain image and augmented ones, '
+        'with `flip` alone only its mirror image; 0: new views in each epoch, which then runs the '
+        'frozen layers too',
     )
 
     @model_validator(mode='after')
@@ -87,7 +88,12 @@ class AugmentConfig(StrictModel):
     @property
     def active(self) -> bool:
         """Whether any augmentation that changes pixels is enabled."""
-        return self.flip or self.rotation > 0 or self.zoom > 0
+        return self.flip or self.changes_geometry
+
+    @property
+    def changes_geometry(self) -> bool:
+        """Whether images are rotated or zoomed; else augmentation has two views, both exact."""
+        return self.rotation > 0 or self.zoom > 0
 
 
 def _tag_class_weights(value: object) -> str | None:

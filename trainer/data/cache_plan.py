@@ -50,13 +50,16 @@ def plan_stages(config: TrainConfig, backbone: Backbone) -> dict[str, CachedStag
 
     Stage 1 reads features after global average pooling, stage 2 activations at the fine-tuning
     boundary. Images, augmented in each epoch, are the input of both with `cached_views: 0`, and of
-    stage 2 if every layer is trained. There are at most as many views as epochs.
+    stage 2 if every layer is trained. There are at most as many views as epochs, and two if the
+    augmentation only flips.
     """
     new_views = config.augment.active and config.augment.cached_views == 0
     tunes_images = new_views or backbone.trunk is None
     head_epochs, tuning_epochs = config.feature_extraction.epochs, config.fine_tune.epochs
     epochs = head_epochs if tunes_images else max(head_epochs, tuning_epochs)
-    views = max(1, min(config.augment.cached_views, epochs)) if config.augment.active else 1
+    different = epochs if config.augment.changes_geometry else 2  # an image and its mirror image
+    most = min(config.augment.cached_views, epochs, different)
+    views = max(1, most) if config.augment.active else 1
     images = CachedStage(record_type('uint8', backbone.model.input_shape[1:]), 1)
     pooled = CachedStage(record_type('float16', backbone.model.output_shape[-1:]), views)
     boundary = CachedStage(record_type('float16', backbone.boundary_shape), views)

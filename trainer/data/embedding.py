@@ -112,6 +112,8 @@ class Embedder:
         """Returns a view of the images of a batch; equal numbers give equal views."""
         if view == 0:
             return images
+        if not self._config.augment.changes_geometry:
+            return tf.reverse(images, [2])  # mirrored: more views would repeat one of these two
         return self._augment(images, tf.constant([self._config.seed * 1000 + view, number]))
 
 

@@ -5,14 +5,18 @@ from collections import namedtuple
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from common.errors import ConfigError
 from trainer.data import cache_plan
 from trainer.data.cache_plan import CachePlan, plan_cache
+from trainer.data.embedding import Embedder
 
 COUNTS = {'train': 100, 'eval': 20, 'test': 20}
 NONE, ALL_LAYERS = {'epochs': 0}, {'epochs': 1, 'from_layer': 0}
-AUGMENT = {'augment': {'flip': True, 'cached_views': 3}}
+AUGMENT = {'augment': {'flip': True, 'rotation': 0.1, 'cached_views': 3}}
+FLIPS = {'augment': {'flip': True, 'cached_views': 3}}
+FIVE = {'feature_extraction': {'epochs': 5}}
 NEW_VIEWS = {'augment': {'flip': True, 'cached_views': 0}}
 # Bytes per record: 16 features and 8 x 8 x 8 activations in float16, or an image in uint8, each
 # with a label.
@@ -46,6 +50,8 @@ def limit_disk(monkeypatch):
     [
         ({}, (POOLED, 1), (BOUNDARY, 1)),
         (AUGMENT, (POOLED, 2), (BOUNDARY, 2)),  # at most as many views as epochs
+        (AUGMENT | FIVE, (POOLED, 3), (BOUNDARY, 3)),
+        (FLIPS | FIVE, (POOLED, 2), (BOUNDARY, 2)),  # an image and its mirror image
         ({**AUGMENT, 'fine_tune': ALL_LAYERS}, (POOLED, 2), (IMAGE, 1)),
         ({**AUGMENT, 'fine_tune': ALL_LAYERS, 'feature_extraction': NONE}, None, (IMAGE, 1)),
         ({'fine_tune': NONE}, (POOLED, 1), None),
@@ -59,7 +65,7 @@ def test_plans_records_and_views_of_stages_with_epochs(plan, changes, head, fine
     assert stages == {key: stage for key, stage in planned.items() if stage}
     assert all(batches.all() for batches in made.held.values())
     size = sum(record * (100 * views + 20) for record, views in set(stages.values()))
-    views = '2 views' if head == (POOLED, 2) else '1 view'
+    views = f'{head[1]} views' if head and head[1] > 1 else '1 view'
     assert str(made) == (
         f'activation cache: {views} of 100 images and 1 of 20, {size / 1e6:.1f} MB on disk '
         '(limit 20.0 GB)'
@@ -116,3 +122,12 @@ def test_rejects_full_disk(plan, limit_disk):
     limit_disk(100)
     with pytest.raises(ConfigError, match=r'has 0.0 MB left, .*: free disk space, or set trainer'):
         plan()
+
+
+def test_second_view_of_flips_alone_is_the_mirror_image(small_job, tmp_path):
+    job = small_job(augment={'flip': True})
+    backbone = job.build_network().backbone
+    plan = plan_cache(job.config, backbone, COUNTS, tmp_path)
+    images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3)).astype(np.uint8)
+    view = Embedder(backbone, job.config, tmp_path, plan)._view(tf.constant(images), 0, 1)
+    np.testing.assert_array_equal(view, images[:, :, ::-1])
