@@ -1,9 +1,10 @@
 """Cross-validation of a recipe: its Trainer once per fold, and each image tested once.
 
 Usage: folds.py DATA [--recipe NAME] [--folds 5] [--folds-run N] [--weights FILE] [--set KEY=VALUE]
-[--json FILE]. DATA is a folder or an archive. Each fold is ingested by ImageExampleGen, trained by
-the Trainer's `run_fn`, and tested with the exported SavedModel. The other images are divided into
-train and eval by the shares of the recipe.
+[--plain] [--json FILE]. DATA is a folder or an archive. Each fold is ingested by ImageExampleGen,
+trained by the Trainer's `run_fn`, and tested with the exported SavedModel. The other images are
+divided into train and eval by the shares of the recipe. With `--plain`, plain_small.py is trained
+and tested on the same images of the same size; it needs `--weights`.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
-from pipeline_benchmark import ROOT, machine
+from pipeline_benchmark import ROOT, machine, timed, write_images
 from rich.console import Console
 from rich.table import Table
 
@@ -122,30 +123,45 @@ def predict(model: Path, folder: Path) -> tuple[np.ndarray, np.ndarray]:
     return probabilities, labels
 
 
-def run_fold(recipe: Recipe, fold: int, folds: int) -> dict[str, Any]:
+def run_fold(recipe: Recipe, fold: int, folds: int, *, plain: bool = False) -> dict[str, Any]:
     """Ingests, trains and tests one fold; returns its counts, log loss, seconds and CPU seconds."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         classes = ingest_fold(recipe, fold, folds, folder)
-        write_transform_graph(classes, recipe.trainer.image_size, folder / 'transform_graph')
-        start, cpu = time.perf_counter(), time.process_time()
-        model = train(recipe, classes, folder)
-        seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
-        probabilities, labels = predict(model, folder)
+        run = run_plain if plain else run_trainer
+        result = run(recipe, classes, folder)
         index = np.load(folder / 'span-1' / features.INDEX)
         images = np.bincount(index['split'], minlength=3).tolist()
+    return {'fold': fold, 'images': dict(zip(features.SPLITS, images, strict=True)), **result}
+
+
+def run_trainer(recipe: Recipe, classes: tuple[str, ...], folder: Path) -> dict[str, Any]:
+    """Trains the records of a fold with the Trainer, and tests the SavedModel."""
+    write_transform_graph(classes, recipe.trainer.image_size, folder / 'transform_graph')
+    start, cpu = time.perf_counter(), time.process_time()
+    model = train(recipe, classes, folder)
+    seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
+    probabilities, labels = predict(model, folder)
     of_label = probabilities[np.arange(len(labels)), labels]
     predicted = probabilities.argmax(axis=1)
     if len(classes) == 2:
         predicted = (probabilities[:, 1] >= recipe.trainer.threshold).astype(int)
     return {
-        'fold': fold,
-        'images': dict(zip(features.SPLITS, images, strict=True)),
         'right': int((predicted == labels).sum()),
         'log_loss': float(-np.log(of_label).mean()),
         'seconds': seconds,
         'cpu_seconds': cpu,
     }
+
+
+def run_plain(recipe: Recipe, _: tuple[str, ...], folder: Path) -> dict[str, Any]:
+    """Trains and tests plain_small.py on the images of a fold."""
+    images = folder / 'images'
+    write_images(folder / 'span-1', images)
+    trainer = recipe.trainer
+    command = 'benchmarks/plain_small.py', images, trainer.weights, trainer.image_size
+    result: dict[str, Any] = json.loads(timed(*command).last_line)
+    return result
 
 
 def report(results: list[dict[str, Any]]) -> dict[str, Any]:
@@ -190,16 +206,19 @@ def main() -> None:
     parser.add_argument('--folds-run', type=int, help='run only the first ones')
     parser.add_argument('--weights', help='weights file of the backbone')
     parser.add_argument('--set', action='append', default=[], metavar='KEY=VALUE')
+    parser.add_argument('--plain', action='store_true', help='train plain_small.py')
     parser.add_argument('--json', type=Path, help='file for the results')
     options = parser.parse_args()
     changes: list[tuple[str, Any]] = [tuple(each.split('=', 1)) for each in options.set]
     if options.weights:
         changes.append(('trainer.weights', options.weights))
+    if options.plain and not options.weights:
+        parser.error('--plain needs --weights')
     recipe = load_recipe(options.recipe, changes, options.data)
     results = []
     with Path(os.devnull).open('w') as nowhere, console.output_to(nowhere):
         for fold in range(options.folds_run or options.folds):
-            results.append(run_fold(recipe, fold, options.folds))
+            results.append(run_fold(recipe, fold, options.folds, plain=options.plain))
             print(json.dumps(results[-1]), file=sys.stderr, flush=True)
     pooled = report(results)
     if options.json:

@@ -101,26 +101,33 @@ def write_image_folders(recipe: Recipe, folder: Path) -> int:
     Returns the number of images of the source.
     """
     import apache_beam as beam
-    import tensorflow as tf
 
-    from common import features
-    from components.image_example_gen.ingestion.records import read_records
     from components.image_example_gen.ingestion.span import ingest_span
 
     source = make_source(recipe.data)
     with tempfile.TemporaryDirectory() as name:
         records = Path(name, 'records')
         ingest_span(source, recipe.data, [], records, Path(name, 'quarantine'), beam.Pipeline)
-        for split in features.SPLITS:
-            files = sorted(records.glob(f'Split-{split}/*'))
-            for number, record in enumerate(read_records(files)):
-                found = tf.train.Example.FromString(record).features.feature
-                (class_name,) = found[features.CLASS_NAME].bytes_list.value
-                target = folder / split / class_name.decode()
-                target.mkdir(parents=True, exist_ok=True)
-                (contents,) = found[features.IMAGE_BYTES].bytes_list.value
-                (target / f'{number:06d}.jpg').write_bytes(contents)
+        write_images(records, folder)
     return source.count
+
+
+def write_images(records: Path, folder: Path) -> None:
+    """Writes ingested images as files: a folder per split, and in it one per class."""
+    import tensorflow as tf
+
+    from common import features
+    from components.image_example_gen.ingestion.records import read_records
+
+    for split in features.SPLITS:
+        files = sorted(records.glob(f'Split-{split}/*'))
+        for number, record in enumerate(read_records(files)):
+            found = tf.train.Example.FromString(record).features.feature
+            (class_name,) = found[features.CLASS_NAME].bytes_list.value
+            target = folder / split / class_name.decode()
+            target.mkdir(parents=True, exist_ok=True)
+            (contents,) = found[features.IMAGE_BYTES].bytes_list.value
+            (target / f'{number:06d}.jpg').write_bytes(contents)
 
 
 def run_pipeline(options: list[str], seed: int, workdir: Path) -> tuple[Run, dict[str, Any]]:

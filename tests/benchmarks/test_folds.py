@@ -46,3 +46,10 @@ def test_accuracy_is_pooled_over_all_tested_images(folds, capsys):
     assert pooled['accuracy']['value'] == pytest.approx(35 / 40)
     assert pooled['accuracy']['low'] < 35 / 40 < pooled['accuracy']['high']
     assert 'accuracy 0.8750 (95 % interval' in capsys.readouterr().out
+
+
+def test_plain_script_needs_a_weights_file(folds, capsys, monkeypatch):
+    monkeypatch.setattr('sys.argv', ['folds.py', 'pictures', '--recipe', 'small', '--plain'])
+    with pytest.raises(SystemExit):
+        folds.main()
+    assert '--plain needs --weights' in capsys.readouterr().err

@@ -16,7 +16,7 @@ from components.evaluation.results import (
     wilson,
 )
 from components.serving_check.measurements import Measurements
-from pipeline.config.recipe import Recipe
+from pipeline.config.recipe import Recipe, load_recipe
 from pipeline.local.run_recipe import run
 
 MEASURED = Measurements(
@@ -118,6 +118,20 @@ def test_few_test_images_bless_no_model(images, found, reason):
 
     assert rulings('test images', **arguments) == [(found, reason)]
     assert apply(**arguments).blessed == (found == 'passed')
+
+
+@pytest.mark.parametrize(
+    ('images', 'better', 'worse', 'blessed'),
+    [(80, 4, 4, True), (80, 2, 4, True), (80, 0, 16, False), (28, 4, 4, False)],
+    ids=['equal', 'undecided', 'inferior', 'too few images'],
+)
+def test_recipe_small_blesses_a_model_unless_it_is_shown_to_be_worse(
+    images, better, worse, blessed
+):
+    config = load_recipe('small').evaluation.model_dump()
+    arguments = {'candidate': result(images=images), 'live': compared(better, worse, images)}
+
+    assert apply(**arguments, **config).blessed == blessed
 
 
 @pytest.mark.parametrize(
