@@ -38,7 +38,7 @@ from components.image_example_gen.ingestion.records import read_records
 from components.image_example_gen.ingestion.span import ingest_span
 from components.image_example_gen.sources.base.config import SplitConfig
 from components.image_example_gen.sources.factory import make_source
-from pipeline.config.recipe import Recipe, load_recipe
+from pipeline.config.recipe import Recipe, load_recipe, parse_override
 from pipeline.schema import schema_for
 from trainer.preprocessing import preprocessing_fn
 from trainer.run import run_fn
@@ -192,7 +192,7 @@ def main() -> None:
     parser.add_argument('--set', action='append', default=[], metavar='KEY=VALUE')
     parser.add_argument('--json', type=Path, help='file for the results')
     options = parser.parse_args()
-    changes: list[tuple[str, Any]] = [tuple(each.split('=', 1)) for each in options.set]
+    changes = [parse_override(each) for each in options.set]
     if options.weights:
         changes.append(('trainer.weights', options.weights))
     recipe = load_recipe(options.recipe, changes, options.data)
