@@ -39,7 +39,7 @@ from components.image_example_gen.ingestion.records import read_records
 from components.image_example_gen.ingestion.span import ingest_span
 from components.image_example_gen.sources.base.config import SplitConfig
 from components.image_example_gen.sources.factory import make_source
-from pipeline.config.recipe import Recipe, load_recipe
+from pipeline.config.recipe import Recipe, load_recipe, parse_override
 from pipeline.schema import schema_for
 from trainer.preprocessing import preprocessing_fn
 from trainer.run import run_fn
@@ -209,7 +209,7 @@ def main() -> None:
     parser.add_argument('--plain', action='store_true', help='train plain_small.py')
     parser.add_argument('--json', type=Path, help='file for the results')
     options = parser.parse_args()
-    changes: list[tuple[str, Any]] = [tuple(each.split('=', 1)) for each in options.set]
+    changes = [parse_override(each) for each in options.set]
     if options.weights:
         changes.append(('trainer.weights', options.weights))
     if options.plain and not options.weights:

@@ -36,6 +36,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from common import stack  # noqa: E402
+from common.errors import PipelineError  # noqa: E402
 from components.image_example_gen.sources.base.config import DataConfig  # noqa: E402
 from components.image_example_gen.sources.base.source_protocol import (  # noqa: E402
     LabelledImage,
@@ -234,6 +235,8 @@ def parse_arguments() -> argparse.Namespace:
     arguments = parser.parse_args()
     if arguments.check and (not arguments.quick or arguments.no_plain):
         parser.error('--check needs the pair of --quick')
+    if arguments.seeds < 1:
+        parser.error('--seeds must be at least 1')
     if arguments.quick:
         arguments.recipe, arguments.seeds, arguments.images = QUICK_RECIPE, 1, None
     return arguments
@@ -435,4 +438,7 @@ def _mean(values: Any) -> str:
 
 
 if __name__ == '__main__':
-    main()
+    try:
+        main()
+    except PipelineError as error:
+        sys.exit(f'error: {error}')

@@ -17,7 +17,7 @@ A message is one sentence: the thing, what is wrong, what to do. A ConfigError h
 mistake. Executors raise these errors too, so they can be pickled.
 """
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 # Exit codes of the command line and of Kubeflow tasks.
 FAILED, USAGE, NOT_BLESSED, INTERRUPTED = 1, 2, 3, 130
@@ -113,7 +113,14 @@ class RunError(PipelineError):
 
 
 class NodeFailed(RunError):
-    """A pipeline node failed; `__cause__` is the error of its executor, if any."""
+    """A pipeline node failed; `__cause__` is the error of its executor, if any.
+
+    Pickle keeps a cause that is a PipelineError, which says whether to retry.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        cause = self.__cause__ if isinstance(self.__cause__, PipelineError) else None
+        return NodeFailed, self.args, {'__cause__': cause}
 
 
 class AnomaliesFound(RunError):

@@ -104,12 +104,18 @@ class Classifier:
         return self._model.signatures[name]
 
 
-@functools.lru_cache(maxsize=3)
 def load_classifier(folder: Path) -> Classifier:
-    """Loads the SavedModel of an artifact, which does not change, once for the nodes of a run.
+    """Loads the SavedModel of an artifact once for the nodes of a run.
 
-    The three last ones stay in memory: the candidate, the live and the best model.
+    The three last ones stay in memory: the candidate, the live and the best model. A model that
+    was written since is loaded again: runs in a new workdir use the paths of the deleted one.
     """
+    file = folder / 'saved_model.pb'
+    return _load(folder, file.stat().st_mtime_ns if file.is_file() else 0)
+
+
+@functools.lru_cache(maxsize=3)
+def _load(folder: Path, _: int) -> Classifier:
     return Classifier(folder)
 
 

@@ -1,6 +1,6 @@
 """Runs a compiled pipeline on this machine and prints the progress of its components."""
 
-import _thread
+import ctypes
 import dataclasses
 import datetime
 import logging
@@ -41,7 +41,8 @@ class ProgressDagRunner(LocalDagRunner):
         self._changed = threading.Condition()
         self._waiting: dict[str, pipeline_pb2.PipelineNode] = {}  # in topological order
         self._ended: set[str] = set()
-        self._launching = False  # whether a node runs in this process
+        self._thread = 0  # that launches the nodes of this process
+        self._launching = False  # whether one of them runs
         self._beside: str | None = None  # the node that runs in the second process
         self._answers: list[tuple[str, Answer]] = []  # from there, not printed yet
 
@@ -59,6 +60,7 @@ class ProgressDagRunner(LocalDagRunner):
         self.run_id = datetime.datetime.now().isoformat()
         set_run_id(pipeline, self.run_id)
         nodes = {each.pipeline_node.node_info.id: each.pipeline_node for each in pipeline.nodes}
+        self._thread = threading.get_ident()
         self._waiting = dict(nodes)
         try:
             while self._waiting or self._beside or self._answers:
@@ -122,7 +124,7 @@ class ProgressDagRunner(LocalDagRunner):
                     self._ended.add(node_id)
                     self._launch_beside(pipeline)
                 elif self._launching:
-                    _thread.interrupt_main()  # as Ctrl-C does
+                    _interrupt(self._thread)
                 self._changed.notify()
 
         self._side.submit(pipeline, node_id).add_done_callback(receive)
@@ -149,3 +151,12 @@ class ProgressDagRunner(LocalDagRunner):
         timed = not result.cached and result.seconds >= SHORT_SECONDS
         duration = f' in {result.seconds:.1f} s' if timed else ''
         _log.info('%s %s%s', name, ending, duration, extra=console.styled(ending, 'green'))
+
+
+def _interrupt(thread: int) -> None:
+    """Raises KeyboardInterrupt in a thread, as Ctrl-C does in the main thread.
+
+    `_thread.interrupt_main` does nothing if SIGINT is ignored, as in background jobs of a shell.
+    """
+    error = ctypes.py_object(KeyboardInterrupt)
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), error)

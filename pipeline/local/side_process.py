@@ -6,6 +6,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import threading
 import traceback
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -64,7 +65,7 @@ class SideProcess:
         self._waiting = concurrent.futures.ThreadPoolExecutor(1)
 
     def submit(self, ir: 'pipeline_pb2.Pipeline', node_id: str) -> 'Future[Answer]':
-        """Launches a node; a NodeFailed is the result if the process was killed."""
+        """Launches a node; a NodeFailed is the result if the process gives none."""
         return self._waiting.submit(self._call, ir.SerializeToString(), node_id)
 
     def _call(self, ir: bytes, node_id: str) -> Answer:
@@ -73,6 +74,8 @@ class SideProcess:
             return self._connection.recv()
         except (OSError, EOFError):
             return Answer([], NodeFailed(f'{node_id} failed: its process was killed'))
+        except Exception as error:  # without an answer the runner would wait forever
+            return Answer([], NodeFailed(f'{node_id} failed: its result is unreadable: {error}'))
 
     def kill(self) -> None:
         """Ends the process, and those that it has started, at once."""
@@ -89,6 +92,7 @@ class SideProcess:
 def _serve(connection: Connection) -> None:
     """Launches the nodes that the main process sends, until that process ends."""
     os.setsid()  # Ctrl-C reaches the main process only; `kill` reaches all processes of this one
+    _end_with_parent()
     os.environ['CUDA_VISIBLE_DEVICES'] = '-1'  # TensorFlow would take all memory of a GPU
     with quick_imports():
         import pipeline.graph  # noqa: F401 - with the modules of the executors
@@ -107,3 +111,18 @@ def _serve(connection: Connection) -> None:
                     traceback.print_exc()  # for the log
                     result = error
             connection.send(Answer(records, result))
+
+
+def _end_with_parent() -> None:
+    """Ends this process group at once when the main process is killed, also within a node.
+
+    The lock of the recipe is free then, and the next run must not meet a node of this one.
+    """
+    parent = multiprocessing.parent_process()
+    assert parent  # this runs in the second process
+
+    def wait() -> None:
+        parent.join()
+        os.killpg(0, signal.SIGKILL)
+
+    threading.Thread(target=wait, daemon=True).start()

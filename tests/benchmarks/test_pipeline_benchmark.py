@@ -52,8 +52,15 @@ def test_joins_folders_and_archives(make_image_folder, tmp_path):
     assert {file.read_bytes() for file in contents['dogs']} == originals
 
 
-def test_check_needs_the_quick_pair(monkeypatch, capsys):
-    monkeypatch.setattr(sys, 'argv', ['pipeline_benchmark.py', '--check'])
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (['--check'], '--check needs the pair of --quick'),
+        (['--seeds', '0'], '--seeds must be at least 1'),
+    ],
+)
+def test_rejects_options(monkeypatch, capsys, options, message):
+    monkeypatch.setattr(sys, 'argv', ['pipeline_benchmark.py', *options])
     with pytest.raises(SystemExit):
         main()
-    assert '--check needs the pair of --quick' in capsys.readouterr().err
+    assert message in capsys.readouterr().err

@@ -74,6 +74,16 @@ def test_loads_a_model_once(model):
     assert load_classifier(model) is load_classifier(model)
 
 
+def test_loads_a_model_again_that_was_written_since(model, tmp_path):
+    folder = shutil.copytree(model, tmp_path / 'model')
+    before = load_classifier(folder)
+    shutil.rmtree(folder)
+    with pytest.raises(ModelError, match='is not the folder of a SavedModel'):
+        load_classifier(folder)
+    shutil.copytree(model, folder, copy_function=shutil.copyfile)
+    assert load_classifier(folder) is not before
+
+
 def test_rejects_model_without_signature(broken):
     with pytest.raises(ModelError, match='has no signature explain_images'):
         broken.heat_maps([b''])

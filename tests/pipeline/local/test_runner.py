@@ -3,6 +3,7 @@
 import concurrent.futures
 import io
 import logging
+import signal
 import threading
 import time
 
@@ -139,11 +140,15 @@ def test_checks_of_the_data_run_beside_training(run_beside):
     ]
 
 
-def test_failed_check_interrupts_training(run_beside):
+@pytest.mark.parametrize('handler', [signal.default_int_handler, signal.SIG_IGN])
+def test_failed_check_interrupts_training(run_beside, handler, request):
+    previous = signal.signal(signal.SIGINT, handler)  # ignored by background jobs of a shell
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, previous))
+
     def train(side):
         side.answer()
         threading.Timer(0.1, side.answer, [NodeFailed('drift')]).start()
-        for _ in range(600):
+        for _ in range(200):
             time.sleep(0.1)
         raise AssertionError('not interrupted')
 

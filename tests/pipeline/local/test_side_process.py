@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -45,6 +47,41 @@ def test_killed_process_is_an_error(ir):
     assert str(future.result().result) == 'ImportSchemaGen failed: its process was killed'
     started.kill()
     assert started._process.exitcode == -signal.SIGKILL
+
+
+def test_unreadable_result_is_an_error(process, ir, monkeypatch):
+    monkeypatch.setattr(process, '_connection', UnreadableAnswers())
+    _, error = process.submit(ir, 'ImportSchemaGen').result()
+    assert str(error) == 'ImportSchemaGen failed: its result is unreadable: no such class'
+
+
+class UnreadableAnswers:
+    def send(self, _):
+        pass
+
+    def recv(self):
+        raise AttributeError('no such class')
+
+
+def test_process_ends_within_a_node_when_the_main_process_is_killed():
+    script = """
+import multiprocessing, time
+from pipeline.local import side_process
+
+def serve():
+    side_process._end_with_parent()
+    time.sleep(600)
+
+process = multiprocessing.get_context('fork').Process(target=serve)
+process.start()
+print('started', flush=True)
+process.join()
+"""
+    command = [sys.executable, '-c', script]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as main:
+        assert main.stdout.readline() == b'started\n'
+        main.kill()
+        main.communicate(timeout=60)  # returns when both processes have ended
 
 
 @pytest.mark.parametrize(('overlap', 'cores'), [('off', {0, 1}), ('on', {0})])
