@@ -73,9 +73,10 @@ class SideProcess:
             self._connection.send((ir, node_id))
             return self._connection.recv()
         except (OSError, EOFError):
-            return Answer([], NodeFailed(f'{node_id} failed: its process was killed'))
+            reason = 'its process ended, perhaps out of memory'
         except Exception as error:  # without an answer the runner would wait forever
-            return Answer([], NodeFailed(f'{node_id} failed: its result is unreadable: {error}'))
+            reason = f'its result is unreadable: {error}'
+        return Answer([], NodeFailed(f'{node_id} failed: {reason}'))
 
     def kill(self) -> None:
         """Ends the process, and those that it has started, at once."""

@@ -15,8 +15,8 @@ MIN_RELATIVE_RISE = 0.05  # of the validation loss; smaller changes are noise
 class StageHistory:
     """One stage: 'loss', 'accuracy', 'val_loss' and 'val_accuracy' of its epochs.
 
-    'val_loss' is the log loss after temperature scaling (`callbacks.Validation`); 'loss' is the one
-    that training minimises.
+    'val_loss' is the log loss of `callbacks.Validation`, after temperature scaling if the recipe
+    calibrates; 'loss' is the one that training minimises.
     """
 
     name: str

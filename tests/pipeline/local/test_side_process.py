@@ -44,7 +44,8 @@ def test_killed_process_is_an_error(ir):
     started = SideProcess()
     future = started.submit(ir, 'ImportSchemaGen')
     os.kill(started._process.pid, signal.SIGKILL)
-    assert str(future.result().result) == 'ImportSchemaGen failed: its process was killed'
+    error = str(future.result().result)
+    assert error == 'ImportSchemaGen failed: its process ended, perhaps out of memory'
     started.kill()
     assert started._process.exitcode == -signal.SIGKILL
 
