@@ -47,8 +47,8 @@ from components.image_example_gen.sources.factory import make_source  # noqa: E4
 from pipeline.config.recipe import Recipe, load_recipe, parse_override  # noqa: E402
 from trainer.model.weights import weights_file  # noqa: E402
 
-# The pair of `--quick`: the demo on a thousand drawings, which are the same everywhere. The limit is
-# half as much again as its ratio on two cores without other work.
+# The pair of `--quick`: the demo on a thousand drawings, which are the same everywhere, and a limit
+# of 1.6 times its ratio on two cores without other work.
 QUICK_RECIPE, QUICK_CHANGE, QUICK_LIMIT = 'demo', 'data.count=1000', 0.9
 
 

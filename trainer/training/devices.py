@@ -1,6 +1,7 @@
 """Selects devices and numeric precision: CPU or GPUs, float32, bfloat16 or float16."""
 
 import contextlib
+import functools
 import logging
 import re
 from collections.abc import Iterator
@@ -69,6 +70,7 @@ def _cpu_has_bfloat16() -> bool:
     return re.search(r'^flags.*\b(avx512_bf16|amx_bf16)\b', info, re.MULTILINE) is not None
 
 
+@functools.cache
 def _computes_in_bfloat16() -> bool:
     """Whether convolutions round to bfloat16 and have gradients.
 
