@@ -74,5 +74,5 @@ def RobustnessEvaluator(
 
 def _advancing(bar: console.Bar, images: Sequence[RecordedImage]) -> Iterator[RecordedImage]:
     for image in images:
-        yield image
         bar.advance()
+        yield image
