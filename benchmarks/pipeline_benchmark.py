@@ -337,7 +337,7 @@ def show_rates(console: Console, recipe: Recipe, runs: list[Any], images: Path) 
 
 
 def version() -> str:
-    """The commit of the code, with `-dirty` if it was changed; else the version of the package."""
+    """The commit of the code, with `-dirty` if it was changed; `unknown` without git."""
     command = ['git', 'describe', '--always', '--dirty']
     try:
         run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)

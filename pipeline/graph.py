@@ -72,8 +72,8 @@ def create_pipeline(
     anchor = anchor_model(baseline)
     others = Others(baseline.outputs['model'], anchor.outputs['model'])
     evaluation_nodes = evaluate_and_push(recipe, classes, spans, transform, trainer, others)
-    first_after_checks = evaluation_nodes[0] if train_beside_checks else transform
-    first_after_checks.add_upstream_node(anomaly_gate)
+    predictor = evaluation_nodes[0]  # of the candidate; ModelGate follows it
+    (predictor if train_beside_checks else transform).add_upstream_node(anomaly_gate)
 
     nodes = (
         example_gen,

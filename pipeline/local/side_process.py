@@ -65,7 +65,7 @@ class SideProcess:
         self._waiting = concurrent.futures.ThreadPoolExecutor(1)
 
     def submit(self, ir: 'pipeline_pb2.Pipeline', node_id: str) -> 'Future[Answer]':
-        """Launches a node; a NodeFailed is the result if the process gives none."""
+        """Launches a node; the result is a NodeFailed if the process sends none."""
         return self._waiting.submit(self._call, ir.SerializeToString(), node_id)
 
     def _call(self, ir: bytes, node_id: str) -> Answer:
@@ -117,7 +117,7 @@ def _serve(connection: Connection) -> None:
 def _end_with_parent() -> None:
     """Ends this process group at once when the main process is killed, also within a node.
 
-    The lock of the recipe is free then, and the next run must not meet a node of this one.
+    The lock of the recipe is free then: a node of this run would write beside the next run.
     """
     parent = multiprocessing.parent_process()
     assert parent  # this runs in the second process
