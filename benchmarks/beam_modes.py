@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 import psutil
-from pipeline_benchmark import ROOT, machine, overrides, timed
 from rich.console import Console
 from rich.table import Table
+from timed_commands import ROOT, machine, overrides, timed
 
 IMAGES = (2_000, 60_000, 120_000)
 MODES = ('in_memory', 'multi_processing')

@@ -15,9 +15,10 @@ from pathlib import Path
 from unittest import mock
 
 import numpy as np
-from pipeline_benchmark import ROOT, find_photographs, machine, overrides, timed
+from image_folders import find_photographs
 from rich.console import Console
 from rich.table import Table
+from timed_commands import ROOT, machine, overrides, timed
 
 SHARES = ('1', '0.75', '0.5', '0.25', '0', 'off')  # of the needed size; off: without a cache
 CHANGES: dict[str, object] = {

@@ -16,9 +16,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from pipeline_benchmark import find_photographs, machine, overrides, timed
+from image_folders import find_photographs
 from rich.console import Console
 from rich.table import Table
+from timed_commands import machine, overrides, timed
 
 STARTS = ('embedded', 'random')
 SIDE, FOLDS = 96, 5

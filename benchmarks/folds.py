@@ -19,9 +19,10 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
-from pipeline_benchmark import ROOT, machine, timed, write_images
+from image_folders import write_images
 from rich.console import Console
 from rich.table import Table
+from timed_commands import ROOT, machine, timed
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 sys.path.insert(0, str(ROOT))

@@ -20,9 +20,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from history import GrowthPoint
-from pipeline_benchmark import ROOT, machine, overrides, timed
 from rich.console import Console
 from rich.table import Table
+from timed_commands import ROOT, machine, overrides, timed
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 CLASSES = ('cats', 'dogs')
@@ -310,7 +310,7 @@ NODES = {
     'held_out': Node(find_held_out, 1_000_000, simulated=True),
     'writing': Node(write_predictions, 1_000_000, simulated=True),
     'sample': Node(sample_predictions, 1_000_000, simulated=True),
-    'evaluator': Node(evaluate, 100_000, simulated=True),
+    'evaluator': Node(evaluate, 1_000_000, simulated=True),
     'gate': Node(decide, 100_000, simulated=True),
     'ingest': Node(ingest, 100_000),
     'statistics': Node(generate_statistics, 100_000),

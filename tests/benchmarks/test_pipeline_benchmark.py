@@ -2,7 +2,9 @@ import sys
 import zipfile
 
 import pytest
-from pipeline_benchmark import Run, join_images, main, pipeline_entry, plain_entry
+from image_folders import join_images
+from pipeline_benchmark import main, pipeline_entry, plain_entry
+from timed_commands import Run
 
 from components.evaluation.results import wilson
 
