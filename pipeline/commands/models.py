@@ -9,7 +9,7 @@ import click
 
 from common import stack
 from common.errors import ConfigError, ModelError, RunError
-from pipeline.commands.options import json_option, load, recipe_options, show
+from pipeline.commands.options import json_option, load_to_operate, recipe_options, show
 
 if TYPE_CHECKING:
     from ml_metadata import MetadataStore
@@ -48,15 +48,22 @@ def why(as_json: bool, **options: Any) -> None:
 @recipe_options
 @json_option
 def models(as_json: bool, **options: Any) -> None:
-    """List the versions in the serving folder."""
+    """List the versions in the serving folder.
+
+    If the folder is not on this machine, lists the last pushes in the metadata.
+    """
     recipe, store = _load_with_metadata(options)
     from pipeline.registry.model_list import as_table, list_models
+    from pipeline.registry.mounts import check_mounted
+    from pipeline.registry.provenance import Provenance
 
-    versions = list_models(recipe, store)
+    provenance = Provenance(store, recipe.name)
+    versions = list_models(recipe, provenance)
     if versions or as_json:
         _show(versions, as_table, as_json)
     else:
         show(f'no version in {recipe.serving_directory}')
+    check_mounted(recipe, provenance)
 
 
 @click.command()
@@ -110,7 +117,7 @@ def unbless(version: str | None, reason: str | None, **options: Any) -> None:
 
 def _load_with_metadata(options: dict[str, Any]) -> 'tuple[Recipe, MetadataStore | None]':
     """Loads the recipe, and its metadata if there are any."""
-    recipe = load(**options)
+    recipe = load_to_operate(**options)
     from pipeline.metadata_store import existing_store
 
     return recipe, existing_store(recipe.metadata, recipe.home)
@@ -137,7 +144,10 @@ def _override(
     from ml_metadata.errors import StatusError
 
     from pipeline.local.run_recipe import lock_recipe
+    from pipeline.registry.mounts import check_mounted
+    from pipeline.registry.provenance import Provenance
 
+    check_mounted(recipe, Provenance(store, recipe.name))
     try:
         with lock_recipe(recipe):
             yield recipe, store, reason.strip()
