@@ -139,8 +139,6 @@ def _override(
     stack.set_tensorflow_log_level(3)
     logging.getLogger('tensorflow').setLevel(logging.ERROR)
     recipe, store = _load_with_metadata(options)
-    if store is None:
-        raise ModelError(f'{recipe.name} has no runs in {recipe.home}; run the recipe first')
     from ml_metadata.errors import StatusError
 
     from pipeline.local.run_recipe import lock_recipe
@@ -148,6 +146,8 @@ def _override(
     from pipeline.registry.provenance import Provenance
 
     check_mounted(recipe, Provenance(store, recipe.name))
+    if store is None or not recipe.home.is_dir():
+        raise ModelError(f'{recipe.name} has no runs in {recipe.home}; run the recipe first')
     try:
         with lock_recipe(recipe):
             yield recipe, store, reason.strip()

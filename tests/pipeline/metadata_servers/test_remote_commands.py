@@ -124,13 +124,14 @@ def test_lineage_needs_no_files(runs, invoke):
         (['status'], 0, 'live: no model was pushed yet'),
         (['models'], 0, 'no version in '),
         (['report'], 2, 'there are no reports in '),
-        (['rollback', *WHY], 2, 'there is no version in '),
+        (['rollback', *WHY], 2, 'pets has no runs in '),
     ],
 )
-def test_recipe_without_runs_misses_no_files(server, invoke, command, code, words):
+def test_recipe_without_runs_misses_no_files(server, invoke, home, command, code, words):
     done = invoke(*command)
     assert done.exit_code == code
     assert words in done.output
+    assert not home.exists()
 
 
 def test_reports_invalid_address_without_its_password(invoke, monkeypatch):
