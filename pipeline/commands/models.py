@@ -9,7 +9,13 @@ import click
 
 from common import stack
 from common.errors import ConfigError, ModelError, RunError
-from pipeline.commands.options import json_option, load_to_operate, recipe_options, show
+from pipeline.commands.options import (
+    OPERATION_CODES,
+    json_option,
+    load_to_operate,
+    recipe_options,
+    show,
+)
 
 if TYPE_CHECKING:
     from ml_metadata import MetadataStore
@@ -21,7 +27,7 @@ _REASON = click.option(
 )
 
 
-@click.command()
+@click.command(epilog=OPERATION_CODES)
 @click.argument('model')
 @recipe_options
 @json_option
@@ -33,7 +39,7 @@ def lineage(model: str, as_json: bool, **options: Any) -> None:
     _show(trace(store, recipe.name, model), as_tree, as_json)
 
 
-@click.command()
+@click.command(epilog=OPERATION_CODES)
 @recipe_options
 @json_option
 def why(as_json: bool, **options: Any) -> None:
@@ -44,7 +50,7 @@ def why(as_json: bool, **options: Any) -> None:
     _show(latest_decision(store, recipe.name), as_text, as_json)
 
 
-@click.command()
+@click.command(epilog=OPERATION_CODES)
 @recipe_options
 @json_option
 def models(as_json: bool, **options: Any) -> None:
@@ -66,7 +72,7 @@ def models(as_json: bool, **options: Any) -> None:
     check_mounted(recipe, provenance)
 
 
-@click.command()
+@click.command(epilog=OPERATION_CODES)
 @click.argument('version', required=False)
 @recipe_options
 @_REASON
@@ -82,7 +88,7 @@ def rollback(version: str | None, reason: str | None, **options: Any) -> None:
         show(f'live: {overrides.rollback(recipe, store, version, why).folder}')
 
 
-@click.command()
+@click.command(epilog=OPERATION_CODES)
 @click.argument('model', required=False)
 @recipe_options
 @click.option('--force', is_flag=True, help='Required, because this overrides the gate.')
@@ -101,7 +107,7 @@ def bless(model: str | None, force: bool, reason: str | None, **options: Any) ->
     show(f'blessed; {"live already:" if pushed.unchanged else "live:"} {pushed.folder}')
 
 
-@click.command()
+@click.command(epilog=OPERATION_CODES)
 @click.argument('version', required=False)
 @recipe_options
 @_REASON

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from pipeline.config.recipe import Recipe
 
 METADATA_ADDRESS = 'CATDOG_METADATA_ADDRESS'  # environment variable
+OPERATION_CODES = (
+    'Exit codes: 0 done; 1 the metadata or a folder cannot be written; 2 wrong usage or '
+    'configuration, unusable metadata, or no such model; 4 files of earlier runs are not on this '
+    'machine; 130 interrupted.'
+)
 _DEFAULT_RECIPE = 'demo'
 _RECIPE_OPTIONS = (
     click.option(

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from common.errors import ModelError
-from pipeline.commands.options import load_to_operate, recipe_options, show
+from pipeline.commands.options import OPERATION_CODES, load_to_operate, recipe_options, show
 
 if TYPE_CHECKING:
     from pipeline.config.recipe import Recipe
     from pipeline.report.store import StoredReport
 
 
-@click.command()
+@click.command(epilog=OPERATION_CODES)
 @click.argument('run', default='last')
 @recipe_options
 @click.option('--compare', nargs=2, metavar='A B', help='Compare two runs on one page.')

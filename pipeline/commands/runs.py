@@ -15,6 +15,7 @@ import click
 from common.errors import NOT_BLESSED
 from pipeline.commands.error_handling import fail
 from pipeline.commands.options import (
+    OPERATION_CODES,
     arguments,
     json_option,
     load,
@@ -95,7 +96,7 @@ def retrain(as_json: bool, verbose: bool, **options: Any) -> None:
         fail(tick.reason, tick.exit_code)
 
 
-@click.command()
+@click.command(epilog=OPERATION_CODES)
 @recipe_options
 @click.option('--last', type=click.IntRange(1), default=10, help='Number of ticks; default: 10.')
 @json_option
