@@ -9,6 +9,7 @@
 | `AlreadyRunning` | 2 | no | another run or schedule of the recipe holds the lock |
 | `RunError` | 1 | yes, except anomalies | a component or a push failed |
 | `KubeflowError` | 1 | no | Kubeflow is unreachable or rejects a request |
+| `VolumeNotMounted` | 4 | no | files that a command needs are on a volume of other machines |
 
 `pipeline.commands.error_handling` maps them to exit codes. A schedule retries after a retryable
 error. A subclass exists only where a caller, or the retries, distinguish it.
@@ -20,7 +21,7 @@ mistake. Executors raise these errors too, so they can be pickled.
 from typing import Any, ClassVar, Literal
 
 # Exit codes of the command line and of Kubeflow tasks.
-FAILED, USAGE, NOT_BLESSED, INTERRUPTED = 1, 2, 3, 130
+FAILED, USAGE, NOT_BLESSED, NOT_MOUNTED, INTERRUPTED = 1, 2, 3, 4, 130
 
 RejectionReason = Literal[
     'unreadable',
@@ -135,3 +136,9 @@ class PushError(RunError):
 
 class KubeflowError(PipelineError):
     """Kubeflow is unreachable or rejects a request; the message contains no secrets."""
+
+
+class VolumeNotMounted(PipelineError):
+    """The metadata has runs whose files are not on this machine."""
+
+    exit_code = NOT_MOUNTED

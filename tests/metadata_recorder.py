@@ -14,15 +14,15 @@ class Recorder:
     """Records executions of a pipeline.
 
     Attributes:
-        store: ML Metadata, in memory.
+        store: ML Metadata, by default in memory.
         models: artifacts of the models, in the order of the runs.
         folder: parent of the models' folders.
     """
 
-    def __init__(self, pipeline: str = 'pets') -> None:
+    def __init__(self, pipeline: str = 'pets', store: MetadataStore | None = None) -> None:
         config = mlmd.ConnectionConfig()
         config.fake_database.SetInParent()
-        self.store = MetadataStore(config)
+        self.store = store or MetadataStore(config)
         self.models: list[mlmd.Artifact] = []
         self.folder = '/models'
         self.pipeline = self.context('pipeline', pipeline)

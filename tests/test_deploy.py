@@ -23,6 +23,7 @@ import kubernetes_validate.utils
 import pytest
 import yaml
 
+from pipeline.config.kubeflow import KubeflowConfig
 from pipeline.config.metadata_config import parse_address
 from pipeline.config.recipe import load_recipe
 from pipeline_runner import main
@@ -31,11 +32,13 @@ REPOSITORY = Path(__file__).parent.parent
 DEPLOY = REPOSITORY / 'deploy'
 KUBERNETES = DEPLOY / 'kubernetes'
 README = (DEPLOY / 'README.md').read_text()
+DOCS = (REPOSITORY / 'docs' / 'kubeflow.md').read_text()
 DOCKERFILE = (DEPLOY / 'Dockerfile').read_text()
 OVERLAYS = sorted(path.name for path in (KUBERNETES / 'overlays').iterdir())
 VERSIONS = [each.removesuffix('.0') for each in kubernetes_validate.utils.all_versions()]
 PACKAGES = ('common', 'components', 'configs', 'pipeline', 'trainer')
 USER = 10001
+REGISTRY_IMAGE = 'registry.example.org/catdog-pipeline'
 
 Resource = dict[str, Any]
 
@@ -46,18 +49,20 @@ def by_name(resources: Iterable[Resource]) -> dict[tuple[str, str], Resource]:
     return {(each['kind'], each['metadata']['name']): each for each in resources}
 
 
-def pod_specs(resources: Iterable[Resource]) -> list[Resource]:
-    """Specifications of the pods that workloads create."""
-    pods = []
+def pod_templates(resources: Iterable[Resource]) -> Iterator[Resource]:
+    """Metadata and specifications of the pods that workloads create."""
     for resource in resources:
-        kind, spec = resource['kind'], resource.get('spec', {})
+        kind = resource['kind']
+        if kind == 'Pod':
+            yield resource
         if kind == 'CronJob':
-            spec = spec['jobTemplate']['spec']
-        if kind in ('CronJob', 'StatefulSet'):
-            spec = spec['template']['spec']
-        if kind in ('CronJob', 'StatefulSet', 'Pod'):
-            pods.append(spec)
-    return pods
+            yield resource['spec']['jobTemplate']['spec']['template']
+        if kind in ('Deployment', 'StatefulSet'):
+            yield resource['spec']['template']
+
+
+def pod_specs(resources: Iterable[Resource]) -> list[Resource]:
+    return [template['spec'] for template in pod_templates(resources)]
 
 
 def containers(resources: list[Resource]) -> Iterator[Resource]:
@@ -74,7 +79,13 @@ MANIFESTS: list[Resource] = [
 RESOURCES = by_name(MANIFESTS)
 LOADER = RESOURCES['Pod', 'catdog-loader']
 CRONJOB = RESOURCES['CronJob', 'catdog-retrain']
+DATABASE = RESOURCES['StatefulSet', 'catdog-metadata']
+BACKUP = RESOURCES['CronJob', 'catdog-metadata-backup']
+OPS = RESOURCES['Deployment', 'catdog-ops']
+RESTORE = RESOURCES['Pod', 'catdog-restore']
 (RETRAIN_CONTAINER,) = containers([CRONJOB])
+(OPS_CONTAINER,) = containers([OPS])
+IMAGE = r'[\w./-]+(:\d[\w.-]*|@sha256:[0-9a-f]{64})'  # a version or a digest
 
 
 @pytest.fixture(scope='module')
@@ -106,35 +117,54 @@ def references(pod: Resource) -> Iterator[tuple[str, str]]:
         if 'configMap' in volume:
             yield 'ConfigMap', volume['configMap']['name']
     for variable in itertools.chain(*(each.get('env', []) for each in pod['containers'])):
-        if 'valueFrom' in variable:
-            yield 'Secret', variable['valueFrom']['secretKeyRef']['name']
+        secret = variable.get('valueFrom', {}).get('secretKeyRef')
+        if secret and not secret.get('optional'):
+            yield 'Secret', secret['name']
 
 
 @needs_kubectl
 @pytest.mark.parametrize('overlay', OVERLAYS)
 def test_overlay_is_valid_and_complete(built, overlay):
-    resources = [*built[overlay], LOADER]
+    pods = [LOADER, RESTORE] if overlay.startswith('kubeflow') else [LOADER]
+    resources = [*built[overlay], *pods]
     for resource in resources:
         kubernetes_validate.validate(resource, VERSIONS[-1], strict=True)
     for container in containers(resources):
-        assert re.fullmatch(r'[\w./-]+:\d[\w.-]*', container['image']), 'an image has a version'
+        assert re.fullmatch(IMAGE, container['image'])
     needed = set(itertools.chain(*map(references, pod_specs(resources))))
-    assert needed - set(by_name(resources)) <= {('Secret', 'catdog-metadata')}
+    created = {('Secret', 'catdog-metadata'), ('ConfigMap', 'catdog-recipe')}
+    assert needed - set(by_name(resources)) <= created
     assert 'kubectl create secret generic catdog-metadata ' in README
+    assert 'kubectl create configmap catdog-recipe ' in README
+
+
+@needs_kubectl
+def test_digest_replaces_each_tag(tmp_path):
+    digest = f'sha256:{"0123456789abcdef" * 4}'
+    overlay = os.path.relpath(KUBERNETES / 'overlays' / 'kubeflow', tmp_path)
+    images = [{'name': name, 'digest': digest} for name in (REGISTRY_IMAGE, 'mariadb')]
+    content = {'resources': [overlay], 'images': images}
+    (tmp_path / 'kustomization.yaml').write_text(yaml.safe_dump(content))
+
+    output = subprocess.check_output(['kubectl', 'kustomize', tmp_path], text=True)
+
+    names = {each['image'] for each in containers(list(yaml.safe_load_all(output)))}
+    assert names == {f'{REGISTRY_IMAGE}@{digest}', f'mariadb@{digest}'}
+    assert all(re.fullmatch(IMAGE, name) for name in names)
+    assert KubeflowConfig(image=f'{REGISTRY_IMAGE}@{digest}').image.endswith(digest)
 
 
 def test_kubeflow_recipe_matches_the_manifests():
     recipe = load_recipe(str(DEPLOY / 'recipe.yaml'))
     address = parse_address(recipe.metadata.address)
     (secret,) = recipe.kubeflow.secrets
-    database = RESOURCES['StatefulSet', 'catdog-metadata']
-    (container,) = containers([database])
+    (container,) = containers([DATABASE])
     environment = {each['name']: each for each in container['env']}
     key = environment['MARIADB_PASSWORD']['valueFrom']['secretKeyRef']
     service = RESOURCES['Service', address.host]['spec']
 
     assert service['ports'][0]['port'] == address.port
-    assert service['selector'] == database['spec']['selector']['matchLabels']
+    assert service['selector'] == DATABASE['spec']['selector']['matchLabels']
     assert environment['MARIADB_DATABASE']['value'] == address.database
     assert environment['MARIADB_USER']['value'] == address.user
     assert key == {'name': secret.secret, 'key': secret.key}
@@ -143,6 +173,116 @@ def test_kubeflow_recipe_matches_the_manifests():
         ('catdog-runs', str(recipe.workdir)),
         ('catdog-data', str(recipe.data.path)),
     }
+
+
+def test_ops_pod_has_image_volumes_and_password_of_the_runs():
+    recipe = load_recipe(str(DEPLOY / 'recipe.yaml'))
+    (secret,) = recipe.kubeflow.secrets
+    overlay = (KUBERNETES / 'overlays' / 'kubeflow' / 'kustomization.yaml').read_text()
+    (image,) = yaml.safe_load(overlay)['images']
+    (pod,) = pod_specs([OPS])
+    claims = {
+        volume['name']: volume['persistentVolumeClaim']['claimName']
+        for volume in pod['volumes']
+        if 'persistentVolumeClaim' in volume
+    }
+    mounts = {
+        claims[each['name']]: each['mountPath']
+        for each in OPS_CONTAINER['volumeMounts']
+        if each['name'] in claims
+    }
+    (variable,) = OPS_CONTAINER['env']
+    key = variable['valueFrom']['secretKeyRef']
+
+    assert OPS_CONTAINER['image'] == image['name']
+    assert f'{image["newName"]}:{image["newTag"]}' == recipe.kubeflow.image
+    assert mounts == {volume.claim: volume.path for volume in recipe.kubeflow.volumes}
+    assert (variable['name'], key['name'], key['key']) == (secret.env, secret.secret, secret.key)
+
+
+def selects(selector: Resource, labels: dict[str, str]) -> bool:
+    """Whether a label selector of Kubernetes selects a pod."""
+    assert set(selector) <= {'matchLabels', 'matchExpressions'}
+    expressions = selector.get('matchExpressions', [])
+    assert all(each['operator'] == 'In' for each in expressions)
+    return selector.get('matchLabels', {}).items() <= labels.items() and all(
+        labels.get(each['key']) in each['values'] for each in expressions
+    )
+
+
+def test_only_runs_backups_and_operators_reach_the_database():
+    spec = RESOURCES['NetworkPolicy', 'catdog-metadata']['spec']
+    (rule,) = spec['ingress']
+    labels = {
+        name: pod['metadata']['labels']
+        for (_, name), resource in RESOURCES.items()
+        for pod in pod_templates([resource])
+    }
+    labels['run'] = {
+        'pipelines.kubeflow.org/v2_component': 'true',
+        'workflows.argoproj.io/node': 'a',
+    }
+    labels['other'] = {'app.kubernetes.io/name': 'notebook'}
+
+    reached = {name for name in labels if selects(spec['podSelector'], labels[name])}
+    admitted = {
+        name
+        for name in labels
+        if any(selects(peer['podSelector'], labels[name]) for peer in rule['from'])
+    }
+
+    assert reached == {'catdog-metadata'}
+    assert admitted == {'run', 'catdog-ops', 'catdog-metadata-backup', 'catdog-restore'}
+    assert all(set(peer) == {'podSelector'} for peer in rule['from']), 'of this namespace'
+    assert spec['policyTypes'] == ['Ingress']
+    assert rule['ports'] == [{'port': 'mysql'}]
+
+
+def test_root_password_is_another_one_that_only_the_database_gets():
+    keys: dict[str, list[str]] = {}
+    for container in containers(MANIFESTS):
+        for variable in container.get('env', []):
+            if 'valueFrom' in variable:
+                key = variable['valueFrom']['secretKeyRef']['key']
+                keys.setdefault(key, []).append(container['name'])
+
+    assert keys['root-password'] == ['mariadb']
+    assert {'backup', 'mariadb', 'ops', 'restore'} == set(keys['password'])
+    (command,) = re.findall(r'kubectl create secret generic(?:.*\\\n)+.*\n', README)
+    assert set(re.findall(r'--from-literal=([\w-]+)="\$\(openssl rand -hex 24\)"', command)) == {
+        *keys
+    }
+
+
+def test_no_pod_gets_an_istio_sidecar():
+    for pod in pod_templates(MANIFESTS):
+        assert pod['metadata']['labels']['sidecar.istio.io/inject'] == 'false'
+
+
+def test_backups_use_the_image_of_the_database_and_end_before_the_nightly_run():
+    image, *others = {each['image'] for each in containers([DATABASE, BACKUP, RESTORE])}
+    zone = zoneinfo.ZoneInfo(BACKUP['spec']['timeZone'])
+    midnight = datetime.datetime(2026, 11, 21, tzinfo=zone)
+    backup, run = (
+        next(cronsim.CronSim(each['spec']['schedule'], midnight)) for each in (BACKUP, CRONJOB)
+    )
+
+    assert (image.partition(':')[0], others) == ('mariadb', [])
+    assert BACKUP['spec']['timeZone'] == CRONJOB['spec']['timeZone']
+    assert midnight < backup < run
+
+
+def test_waits_of_the_readme_are_long_enough_for_a_pull_of_the_image():
+    waits = re.findall(r'^ +kubectl wait .*$', README, re.MULTILINE)
+    minutes = [re.search(r' --timeout=(\d+)m\b', each) for each in waits]
+    assert len(waits) >= 3
+    assert all(each and int(each[1]) >= 5 for each in minutes)
+
+
+def test_recipe_connects_to_the_forwarded_port_of_the_user_interface():
+    (local,) = re.findall(r'kubectl port-forward .* svc/ml-pipeline-ui (\d+):80\b', README)
+    recipe = load_recipe(str(DEPLOY / 'recipe.yaml'))
+    assert recipe.kubeflow.connection.host == f'http://localhost:{local}'
 
 
 def test_containers_run_unprivileged_with_limits_and_without_passwords():
@@ -207,7 +347,8 @@ def test_image_runs_as_unprivileged_user_of_the_pods():
         f'{USER}:{USER}',
         '["catdog-pipeline"]',
     ]
-    for pod in pod_specs([CRONJOB, LOADER]):
+    assert ' CATDOG_USER= ' in instructions('ENV')[-1], 'an override needs the name of a person'
+    for pod in pod_specs([CRONJOB, LOADER, OPS]):
         context = pod['securityContext']
         assert context['runAsUser'] == context['runAsGroup'] == context['fsGroup'] == USER
 
@@ -330,13 +471,36 @@ def test_all_schedules_use_the_same_time():
     assert f'--cron "{cron}" --timezone {zone}' in README
 
 
+# Words of the commands that are executed in the pod of operators.
+EXECUTED = [
+    shlex.split(line)
+    for line in re.findall(r'^ +(kubectl exec .* catdog-pipeline .+)$', DOCS + README, re.MULTILINE)
+]
+
+
+def test_documented_commands_run_in_the_ops_pod_and_name_the_user_of_an_override():
+    recipe = next(each for each in OPS_CONTAINER['volumeMounts'] if each['name'] == 'recipe')
+    for words in EXECUTED:
+        name = words[words.index('catdog-pipeline') + 1]
+        overrides = name in ('rollback', 'bless', 'unbless')
+        assert words[:3] == ['kubectl', 'exec', '--namespace']
+        assert words[3] in ('kubeflow', 'catdog')
+        assert words[4] == f'deployment/{OPS["metadata"]["name"]}'
+        assert words[words.index('--config') + 1] == f'{recipe["mountPath"]}/recipe.yaml'
+        assert any(word.startswith('CATDOG_USER=') for word in words) == overrides
+    commands = {words[words.index('catdog-pipeline') + 1] for words in EXECUTED}
+    assert commands >= {'status', 'models', 'why', 'lineage', 'rollback'}
+
+
 def command_lines() -> Iterator[list[str]]:
     """Arguments of each `catdog-pipeline` command in deploy/."""
     yield RETRAIN_CONTAINER['args']
     for name in ('schedule', 'retrain'):
         yield exec_start(f'catdog-{name}.service')[1:]
-    for line in re.findall(r'^ +catdog-pipeline (.+)$', README, re.MULTILINE):
+    for line in re.findall(r'^ +catdog-pipeline (.+)$', README + DOCS, re.MULTILINE):
         yield shlex.split(line)
+    for words in EXECUTED:
+        yield words[words.index('catdog-pipeline') + 1 :]
 
 
 @pytest.mark.parametrize('arguments', list(command_lines()), ids=shlex.join)

@@ -9,7 +9,13 @@ import click
 
 from common import stack
 from common.errors import ConfigError, ModelError, RunError
-from pipeline.commands.options import json_option, load, recipe_options, show
+from pipeline.commands.options import (
+    OPERATION_CODES,
+    json_option,
+    load_to_operate,
+    recipe_options,
+    show,
+)
 
 if TYPE_CHECKING:
     from ml_metadata import MetadataStore
@@ -21,7 +27,7 @@ _REASON = click.option(
 )
 
 
-@click.command()
+@click.command(epilog=OPERATION_CODES)
 @click.argument('model')
 @recipe_options
 @json_option
@@ -33,7 +39,7 @@ def lineage(model: str, as_json: bool, **options: Any) -> None:
     _show(trace(store, recipe.name, model), as_tree, as_json)
 
 
-@click.command()
+@click.command(epilog=OPERATION_CODES)
 @recipe_options
 @json_option
 def why(as_json: bool, **options: Any) -> None:
@@ -44,22 +50,29 @@ def why(as_json: bool, **options: Any) -> None:
     _show(latest_decision(store, recipe.name), as_text, as_json)
 
 
-@click.command()
+@click.command(epilog=OPERATION_CODES)
 @recipe_options
 @json_option
 def models(as_json: bool, **options: Any) -> None:
-    """List the versions in the serving folder."""
+    """List the versions in the serving folder.
+
+    If the folder is not on this machine, lists the last pushes in the metadata.
+    """
     recipe, store = _load_with_metadata(options)
     from pipeline.registry.model_list import as_table, list_models
+    from pipeline.registry.mounts import check_mounted
+    from pipeline.registry.provenance import Provenance
 
-    versions = list_models(recipe, store)
+    provenance = Provenance(store, recipe.name)
+    versions = list_models(recipe, provenance)
     if versions or as_json:
         _show(versions, as_table, as_json)
     else:
         show(f'no version in {recipe.serving_directory}')
+    check_mounted(recipe, provenance)
 
 
-@click.command()
+@click.command(epilog=OPERATION_CODES)
 @click.argument('version', required=False)
 @recipe_options
 @_REASON
@@ -75,7 +88,7 @@ def rollback(version: str | None, reason: str | None, **options: Any) -> None:
         show(f'live: {overrides.rollback(recipe, store, version, why).folder}')
 
 
-@click.command()
+@click.command(epilog=OPERATION_CODES)
 @click.argument('model', required=False)
 @recipe_options
 @click.option('--force', is_flag=True, help='Required, because this overrides the gate.')
@@ -94,7 +107,7 @@ def bless(model: str | None, force: bool, reason: str | None, **options: Any) ->
     show(f'blessed; {"live already:" if pushed.unchanged else "live:"} {pushed.folder}')
 
 
-@click.command()
+@click.command(epilog=OPERATION_CODES)
 @click.argument('version', required=False)
 @recipe_options
 @_REASON
@@ -110,7 +123,7 @@ def unbless(version: str | None, reason: str | None, **options: Any) -> None:
 
 def _load_with_metadata(options: dict[str, Any]) -> 'tuple[Recipe, MetadataStore | None]':
     """Loads the recipe, and its metadata if there are any."""
-    recipe = load(**options)
+    recipe = load_to_operate(**options)
     from pipeline.metadata_store import existing_store
 
     return recipe, existing_store(recipe.metadata, recipe.home)
@@ -132,12 +145,15 @@ def _override(
     stack.set_tensorflow_log_level(3)
     logging.getLogger('tensorflow').setLevel(logging.ERROR)
     recipe, store = _load_with_metadata(options)
-    if store is None:
-        raise ModelError(f'{recipe.name} has no runs in {recipe.home}; run the recipe first')
     from ml_metadata.errors import StatusError
 
     from pipeline.local.run_recipe import lock_recipe
+    from pipeline.registry.mounts import check_mounted
+    from pipeline.registry.provenance import Provenance
 
+    check_mounted(recipe, Provenance(store, recipe.name))
+    if store is None or not recipe.home.is_dir():
+        raise ModelError(f'{recipe.name} has no runs in {recipe.home}; run the recipe first')
     try:
         with lock_recipe(recipe):
             yield recipe, store, reason.strip()

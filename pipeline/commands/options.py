@@ -1,17 +1,25 @@
 """Options and helpers that several commands share."""
 
+import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from common import stack
+from common.errors import ConfigError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from pipeline.config.recipe import Recipe
 
+METADATA_ADDRESS = 'CATDOG_METADATA_ADDRESS'  # environment variable
+OPERATION_CODES = (
+    'Exit codes: 0 done; 1 the metadata or a folder cannot be written; 2 wrong usage or '
+    'configuration, unusable metadata, or no such model; 4 files of earlier runs are not on this '
+    'machine; 130 interrupted.'
+)
 _DEFAULT_RECIPE = 'demo'
 _RECIPE_OPTIONS = (
     click.option(
@@ -83,6 +91,26 @@ def load(
     given = {'trainer.weights': weights, 'workdir': workdir}
     changes = [(key, value) for key, value in given.items() if value is not None]
     return load_recipe(config, [*map(parse_override, overrides), *changes], data)
+
+
+def load_to_operate(overrides: tuple[str, ...], **options: Any) -> 'Recipe':
+    """Loads the recipe of a command that reads or overrides models of earlier runs.
+
+    The environment variable CATDOG_METADATA_ADDRESS replaces the address of ML Metadata, which
+    another machine may reach by another name. Commands that start or compile runs ignore it.
+
+    Raises:
+        ConfigError: an option, the recipe or the variable is wrong.
+    """
+    if address := os.environ.get(METADATA_ADDRESS):
+        from pipeline.config.metadata_config import check_address
+
+        try:
+            check_address(address)
+        except ValueError as error:
+            raise ConfigError(f'the environment variable {METADATA_ADDRESS}: {error}') from None
+        overrides = (f'metadata.address={address}', *overrides)
+    return load(overrides=overrides, **options)
 
 
 def arguments(config: str, overrides: tuple[str, ...], **others: str | None) -> list[str]:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from common.errors import ModelError
-from pipeline.commands.options import load, recipe_options, show
+from pipeline.commands.options import OPERATION_CODES, load_to_operate, recipe_options, show
 
 if TYPE_CHECKING:
+    from pipeline.config.recipe import Recipe
     from pipeline.report.store import StoredReport
 
 
-@click.command()
+@click.command(epilog=OPERATION_CODES)
 @click.argument('run', default='last')
 @recipe_options
 @click.option('--compare', nargs=2, metavar='A B', help='Compare two runs on one page.')
@@ -23,8 +24,11 @@ def report(
     run: str, compare: tuple[str, str] | None, listed: bool, no_open: bool, **options: Any
 ) -> None:
     """Open the report of a RUN: last, previous, or a run id or its prefix."""
-    recipe = load(**options)
+    recipe = load_to_operate(**options)
     from pipeline.report.store import COMPARISON, REPORTS, find_report, stored_reports
+
+    if not recipe.home.is_dir():
+        _check_mounted(recipe)
 
     if listed:
         _show_list(stored_reports(recipe.home))
@@ -43,6 +47,14 @@ def report(
     display = os.environ.get('DISPLAY') or os.environ.get('WAYLAND_DISPLAY')
     if display and not os.environ.get('CI') and not no_open:
         webbrowser.open(page.as_uri())
+
+
+def _check_mounted(recipe: 'Recipe') -> None:
+    from pipeline.metadata_store import existing_store
+    from pipeline.registry.mounts import check_mounted
+    from pipeline.registry.provenance import Provenance
+
+    check_mounted(recipe, Provenance(existing_store(recipe.metadata, recipe.home), recipe.name))
 
 
 def _show_list(reports: 'list[StoredReport]') -> None:

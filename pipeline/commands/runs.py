@@ -14,7 +14,15 @@ import click
 
 from common.errors import NOT_BLESSED
 from pipeline.commands.error_handling import fail
-from pipeline.commands.options import arguments, json_option, load, recipe_options, show
+from pipeline.commands.options import (
+    OPERATION_CODES,
+    arguments,
+    json_option,
+    load,
+    load_to_operate,
+    recipe_options,
+    show,
+)
 
 _RUN_CODES = (
     'Exit codes: 0 blessed or unchanged; 1 a component failed; 2 wrong usage or configuration; '
@@ -88,19 +96,25 @@ def retrain(as_json: bool, verbose: bool, **options: Any) -> None:
         fail(tick.reason, tick.exit_code)
 
 
-@click.command()
+@click.command(epilog=OPERATION_CODES)
 @recipe_options
 @click.option('--last', type=click.IntRange(1), default=10, help='Number of ticks; default: 10.')
 @json_option
 def status(last: int, as_json: bool, **options: Any) -> None:
-    """Show the last ticks, the live model, and the time of the next tick."""
-    recipe = load(**options)
+    """Show the last ticks, the live model, and the time of the next tick.
+
+    Without ticks, as on Kubeflow, shows the last runs that evaluated a model.
+    """
+    recipe = load_to_operate(**options)
     from pipeline.formatting import to_json
+    from pipeline.registry.mounts import not_mounted
     from pipeline.retraining.cron import utc_now
     from pipeline.retraining.schedule_status import as_table, read_status
 
     current = read_status(recipe, utc_now(), last)
     show(to_json(current) if as_json else as_table(current))
+    if current.missing:
+        raise not_mounted(current.missing)
 
 
 @click.command()

@@ -13,6 +13,7 @@ from common.strict_model import StrictModel
 # Kubernetes quantities; YAML reads `cpu: 4` as a number.
 Cores = Annotated[str, BeforeValidator(str), Field(pattern=r'^\d+(\.\d+)?m?$')]
 Memory = Annotated[str, BeforeValidator(str), Field(pattern=r'^\d+([EPTGMK]i?)?$')]
+Image = Annotated[str, Field(pattern=r'^[a-zA-Z0-9][a-zA-Z0-9._/:-]*(@sha256:[0-9a-f]{64})?$')]
 Variable = Annotated[str, Field(pattern=r'^[A-Za-z_][A-Za-z0-9_]*$')]
 
 
@@ -106,7 +107,10 @@ class SecretConfig(StrictModel):
 class KubeflowConfig(StrictModel):
     """Image, volumes, secrets and resources of the pipeline on Kubeflow Pipelines."""
 
-    image: str = Field('catdog-pipeline:latest', description='image built from deploy/Dockerfile')
+    image: Image = Field(
+        'catdog-pipeline:latest',
+        description='image built from deploy/Dockerfile: name:tag, or name@sha256:digest',
+    )
     image_pull_policy: Literal['Always', 'IfNotPresent', 'Never'] = 'IfNotPresent'
     image_pull_secrets: tuple[str, ...] = ()
     volumes: tuple[VolumeConfig, ...] = Field(

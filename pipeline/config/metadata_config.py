@@ -40,9 +40,14 @@ class MetadataConfig(StrictModel):
     @field_validator('address')
     @classmethod
     def _is_address(cls, address: str) -> str:
-        if address != SQLITE:
-            parse_address(address)
+        check_address(address)
         return address
+
+
+def check_address(address: str) -> None:
+    """Raises ValueError if `metadata.address` is invalid."""
+    if address != SQLITE:
+        parse_address(address)
 
 
 def parse_address(address: str) -> Address:

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from common.artifacts import folder_of
-from common.blessing import ManualOverride, read_override
+from common.blessing import BLESSING, ManualOverride, decision_of, read_override
 from common.errors import ModelError
 from common.metadata_queries import Node
 from components.evaluation.gate.verdict import (
@@ -22,6 +22,7 @@ from components.evaluation.gate.verdict import (
     Verdict,
     read_verdict,
 )
+from pipeline.registry.mounts import not_mounted
 from pipeline.registry.provenance import GATE, Provenance, version_of
 
 _STYLES = {PASSED: 'green', FAILED: 'bold red', UNDECIDED: 'yellow', NOT_APPLIED: 'dim'}
@@ -43,6 +44,31 @@ class GateDecision:
     blessed: bool  # whether the model may be pushed now; a manual override has precedence
     verdict: Verdict
     override: ManualOverride | None
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluatedRun:
+    """A run that evaluated a model."""
+
+    run: str
+    ended: datetime.datetime  # end of the gate
+    spans: tuple[int, ...]  # that the model was trained on
+    blessed: bool  # by the gate
+    version: str | None  # the version that the model was last pushed as
+
+
+def evaluated_runs(provenance: Provenance, last: int) -> tuple[EvaluatedRun, ...]:
+    """The last runs that evaluated a model, oldest first; reads no files."""
+    return tuple(
+        EvaluatedRun(
+            run=provenance.run_id(gate),
+            ended=gate.ended,
+            spans=tuple(provenance.training_spans(gate.input('model'))),
+            blessed=decision_of(gate.output(BLESSING)) is True,
+            version=_version(provenance, gate.inputs['model'][0]),
+        )
+        for gate in list(provenance.of_kind(GATE))[-last:]
+    )
 
 
 def latest_decision(store: MetadataStore | None, pipeline: str) -> GateDecision:
@@ -113,6 +139,9 @@ def _read_verdict(gate: Node) -> Verdict:
     try:
         return read_verdict(folder)
     except (OSError, ValueError) as error:
+        root = folder.parents[2]  # of all artifacts, in the layout of TFX
+        if not root.is_dir():
+            raise not_mounted(root) from error
         reason = f'cannot be read: {error.strerror}' if isinstance(error, OSError) else 'is damaged'
         raise ModelError(f'the verdict in {folder} {reason}; run the recipe again') from error
 

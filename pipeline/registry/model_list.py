@@ -4,7 +4,6 @@ import dataclasses
 import datetime
 from pathlib import Path
 
-from ml_metadata import MetadataStore
 from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
@@ -29,13 +28,20 @@ class Version:
     spans: tuple[int, ...]
     manual_override: str | None  # the rollback or blessing that pushed it, with user and reason
     withdrawn: str | None  # the override that withdrew its blessing, as a clause
-    megabytes: float  # size of all its files, 10^6 bytes
+    megabytes: float | None  # size of all its files, 10^6 bytes; None if they are not here
 
 
-def list_models(recipe: Recipe, store: MetadataStore | None) -> tuple[Version, ...]:
-    """All versions, the live one first."""
-    provenance = Provenance(store, recipe.name)
-    versions = provenance.versions(recipe.serving_directory)
+def list_models(recipe: Recipe, provenance: Provenance) -> tuple[Version, ...]:
+    """All versions, the live one first.
+
+    Without the serving folder on this machine, the last pushes in the metadata, which have neither
+    the accuracy nor later overrides.
+    """
+    serving = recipe.serving_directory
+    if serving.is_dir():
+        versions = provenance.versions(serving)
+    else:
+        versions = provenance.pushed_to(serving)[-recipe.push.keep :]
     return tuple(
         _describe(provenance, version, live=version is versions[-1])
         for version in reversed(versions)
@@ -55,7 +61,7 @@ def as_table(versions: tuple[Version, ...]) -> RenderableType:
             '' if each.accuracy is None else f'{each.accuracy:.4f}',
             time_of(each.pushed) if each.pushed else 'not pushed from here',
             named(each.spans).partition(' ')[2] if each.spans else '',
-            f'{each.megabytes:.1f}',
+            '' if each.megabytes is None else f'{each.megabytes:.1f}',
             escape(each.run or ''),
         )
         clauses = filter(None, (each.manual_override, each.withdrawn))
@@ -77,7 +83,7 @@ def _describe(provenance: Provenance, version: ServedVersion, live: bool) -> Ver
         spans=about.spans or tuple(provenance.training_spans(model)),
         manual_override=_describe_override(about),
         withdrawn=version.withdrawal(),
-        megabytes=size_of(version.folder),
+        megabytes=size_of(version.folder) if version.folder.is_dir() else None,
     )
 
 

@@ -12,7 +12,7 @@ from ml_metadata import MetadataStore
 from ml_metadata.proto.metadata_store_pb2 import Artifact
 
 from common.artifacts import SERVED, folder_of
-from common.errors import ModelError, PushError
+from common.errors import ConfigError, ModelError, PushError
 from components.evaluation.metrics.evaluation_files import read_accuracy
 from components.pusher.serving_folder import About
 from components.pusher.versions import Pushed, push
@@ -20,6 +20,8 @@ from pipeline.config.recipe import Recipe
 from pipeline.registry.leftovers import finish_pushes
 from pipeline.registry.provenance import BLESS, TRAINER, UNBLESS, Provenance, ServedVersion
 from pipeline.registry.recording import model_at, override, record, record_push
+
+USER = 'CATDOG_USER'  # environment variable
 
 
 def rollback(recipe: Recipe, store: MetadataStore, version: str | None, reason: str) -> Pushed:
@@ -111,7 +113,15 @@ def unbless(
 
 
 def user_name() -> str:
-    """Name of the user of this process, or the user id if it has no name."""
+    """The user's name: CATDOG_USER, else the name of the process's user, else its id.
+
+    Raises:
+        ConfigError: CATDOG_USER is empty, as in the image, where all users share one user id.
+    """
+    if USER in os.environ:
+        if name := ' '.join(os.environ[USER].split()):
+            return name
+        raise ConfigError(f'the environment variable {USER} is empty; set it to your name')
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # possible in a container

@@ -96,6 +96,14 @@ class Provenance:
                 firsts.setdefault(destination_of(node), node)
         return tuple(sorted(firsts.values(), key=version_of))
 
+    def pushed_to(self, serving: Path) -> list[ServedVersion]:
+        """The versions ever pushed to a serving folder, lowest first, without its files."""
+        return [
+            ServedVersion(Path(destination_of(node)), None, node)
+            for node in self.pushed()
+            if Path(destination_of(node)).parent == serving
+        ]
+
     def versions(self, serving: Path) -> list[ServedVersion]:
         """The versions in a serving folder, lowest first; the last one is live."""
         pushers = {destination_of(node): node for node in self.pushed()}

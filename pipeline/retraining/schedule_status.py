@@ -1,4 +1,4 @@
-"""Status of a recipe: its last ticks, the live model, and the next tick."""
+"""Status of a recipe: its last ticks or runs, the live model, and the next tick."""
 
 import dataclasses
 import datetime
@@ -15,7 +15,10 @@ from rich.text import Text
 from pipeline.config.recipe import Recipe
 from pipeline.formatting import named, time_of
 from pipeline.metadata_store import check_file, existing_store
+from pipeline.registry.gate_history import EvaluatedRun, evaluated_runs
 from pipeline.registry.model_list import Version, list_models
+from pipeline.registry.mounts import missing_folder
+from pipeline.registry.provenance import Provenance
 from pipeline.retraining.journal import Journal, Tick
 from pipeline.retraining.scheduler import LOCK, SCHEDULE, ScheduleFile
 from pipeline.retraining.tick import TICK_LOCK
@@ -33,12 +36,14 @@ class Status:
 
     recipe: str
     ticks: tuple[Tick, ...]
+    runs: tuple[EvaluatedRun, ...]  # of a schedule, of Kubeflow, or manual
     live: Version | None
+    missing: Path | None  # the folder of the runs or versions, if it is not on this machine
     schedule: ScheduleState | None
 
 
 def read_status(recipe: Recipe, now: datetime.datetime, last: int = 10) -> Status:
-    """Reads the status with the last ticks; writes nothing.
+    """Reads the status with the last ticks and runs; writes nothing.
 
     Raises:
         MetadataError: ML Metadata is unreachable.
@@ -55,21 +60,34 @@ def read_status(recipe: Recipe, now: datetime.datetime, last: int = 10) -> Statu
         else tick.model_copy(update={'verdict': 'killed', 'reason': 'it recorded no result'})
         for tick in ticks[-last:]
     ]
-    versions = list_models(recipe, existing_store(recipe.metadata, recipe.home))
+    provenance = Provenance(existing_store(recipe.metadata, recipe.home), recipe.name)
+    versions = list_models(recipe, provenance)
     return Status(
         recipe=recipe.name,
         ticks=tuple(shown),
+        runs=evaluated_runs(provenance, last),
         live=versions[0] if versions else None,
+        missing=missing_folder(recipe, provenance),
         schedule=_schedule(recipe.home, now),
     )
 
 
 def as_table(status: Status) -> RenderableType:
-    """The status formatted for the console."""
+    """The status formatted for the console: the ticks, or the runs if there are no ticks."""
+    first: RenderableType = Text('no ticks yet')
+    if status.ticks:
+        first = _tick_table(status.ticks)
+    elif status.runs:
+        first = _run_table(status.runs)
+    live, following = _describe_live(status.live), _describe_schedule(status.schedule)
+    return Group(first, Text(''), Text(f'live: {live}'), Text(f'next: {following}'))
+
+
+def _tick_table(ticks: tuple[Tick, ...]) -> Table:
     table = Table(box=None, pad_edge=False)
     for column in ('tick', 'spans', 'new', 'verdict', 'accuracy', 'live before', 'reason'):
         table.add_column(column, overflow='fold')
-    for tick in status.ticks:
+    for tick in ticks:
         reasons = dict.fromkeys([tick.decision, tick.reason, tick.webhook])  # without duplicates
         table.add_row(
             time_of(tick.started),
@@ -80,9 +98,22 @@ def as_table(status: Status) -> RenderableType:
             _accuracy(tick.previous_accuracy),
             escape('; '.join(filter(None, reasons))),
         )
-    first: RenderableType = table if status.ticks else Text('no ticks yet')
-    live, following = _describe_live(status.live), _describe_schedule(status.schedule)
-    return Group(first, Text(''), Text(f'live: {live}'), Text(f'next: {following}'))
+    return table
+
+
+def _run_table(runs: tuple[EvaluatedRun, ...]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for column in ('evaluated', 'spans', 'verdict', 'version', 'run'):
+        table.add_column(column, overflow='fold')
+    for each in runs:
+        table.add_row(
+            time_of(each.ended),
+            named(each.spans).partition(' ')[2],
+            'blessed' if each.blessed else 'not blessed',
+            each.version or '',
+            escape(each.run),
+        )
+    return table
 
 
 def _is_locked(path: Path) -> bool:

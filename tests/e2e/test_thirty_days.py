@@ -18,6 +18,7 @@ from pipeline.config.recipe import Recipe, load_recipe
 from pipeline.metadata_store import open_store
 from pipeline.registry.lineage import trace
 from pipeline.registry.model_list import list_models
+from pipeline.registry.provenance import Provenance
 from pipeline.retraining.journal import Tick
 from pipeline.retraining.schedule_status import read_status
 from pipeline.retraining.tick import retrain
@@ -270,7 +271,8 @@ def test_tick_after_a_killed_push_finds_the_pushed_model(month):
     assert after.spans == (2, 3, 4)
     assert after.new == ()
     store = open_store(month.recipe.metadata, month.recipe.home)
-    pushed = {each.version: each.spans for each in list_models(month.recipe, store)}
+    versions = list_models(month.recipe, Provenance(store, month.recipe.name))
+    pushed = {each.version: each.spans for each in versions}
     assert pushed[int(month.versions[3].name)] == (2, 3, 4)
 
 

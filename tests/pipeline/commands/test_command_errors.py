@@ -18,9 +18,11 @@ from common.errors import (
     ModelError,
     PipelineError,
     RunError,
+    VolumeNotMounted,
 )
 from pipeline.commands.error_handling import CommandLine
 from pipeline.local import run_recipe
+from pipeline.registry import mounts
 
 FAMILIES = {  # for each error class: a command that fails, and words of the message
     ConfigError: (['config', '--config', 'dmeo'], 'recipe dmeo does not exist'),
@@ -36,6 +38,7 @@ FAMILIES = {  # for each error class: a command that fails, and words of the mes
         ['submit', '--set', 'kubeflow.connection.ca_certificate=nowhere.pem'],
         'ca_certificate nowhere.pem does not exist',
     ),
+    VolumeNotMounted: (['models'], 'which earlier runs have written, is not on this machine'),
 }
 
 
@@ -63,6 +66,8 @@ def test_error_class_sets_exit_code_and_message(call, tmp_path, monkeypatch, fam
     (command, *options), words = FAMILIES[family]
     if family is RunError:
         monkeypatch.setattr(run_recipe, '_run', raising(RunError('Trainer failed: no space')))
+    if family is VolumeNotMounted:
+        monkeypatch.setattr(mounts, 'missing_folder', lambda *_: tmp_path / 'serving')
     home = tmp_path / 'my runs' / 'busy'
     home.mkdir(parents=True)
     with filelock.FileLock(home / '.lock'):

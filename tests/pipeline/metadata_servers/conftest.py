@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from metadata_service import PASSWORD
+from metadata_service import PASSWORD, serve
+from ml_metadata.proto import metadata_store_pb2
 
 # ml_metadata's client supports only mysql_native_password.
 _USERS = f"""
@@ -21,6 +22,16 @@ GRANT ALL ON `catdog_%`.* TO 'catdog'@'%';
 @pytest.fixture(autouse=True)
 def password(monkeypatch) -> None:
     monkeypatch.setenv('CATDOG_METADATA_PASSWORD', PASSWORD)
+
+
+@pytest.fixture
+def grpc_address(tmp_path) -> Iterator[str]:
+    """The address of a gRPC server with an SQLite file."""
+    sqlite = metadata_store_pb2.SqliteMetadataSourceConfig(
+        filename_uri=str(tmp_path / 'served.sqlite'), connection_mode='READWRITE_OPENCREATE'
+    )
+    with serve(metadata_store_pb2.ConnectionConfig(sqlite=sqlite)) as port:
+        yield f'grpc://127.0.0.1:{port}'
 
 
 @pytest.fixture(scope='session')

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 from metadata_service import PASSWORD, serve
-from ml_metadata.proto import metadata_store_pb2
 
 from common.errors import MetadataError
 from pipeline.config.metadata_config import MetadataConfig
@@ -24,16 +23,6 @@ from pipeline.metadata_store import open_store
 VARIABLE = 'CATDOG_METADATA_PASSWORD'
 REPOSITORY = Path(__file__).parents[3]
 SQUARES = {'image_size': 32, 'alpha': 0.35, 'weights': 'random', 'batch_size': 16}
-
-
-@pytest.fixture
-def grpc_address(tmp_path):
-    """The address of a gRPC server with an SQLite file."""
-    sqlite = metadata_store_pb2.SqliteMetadataSourceConfig(
-        filename_uri=str(tmp_path / 'served.sqlite'), connection_mode='READWRITE_OPENCREATE'
-    )
-    with serve(metadata_store_pb2.ConnectionConfig(sqlite=sqlite)) as port:
-        yield f'grpc://127.0.0.1:{port}'
 
 
 @pytest.fixture

@@ -299,6 +299,23 @@ def test_damaged_override_file_is_reported_and_can_be_replaced(pets, two, call):
     assert printed == f'blessed; live: {pets.live}\n'
 
 
+def test_records_user_of_the_environment(pets, two, call, monkeypatch):
+    monkeypatch.setenv('CATDOG_USER', ' grace\n')
+    assert call('unbless', *WHY).exit_code == 0
+    assert pets.override(1) == (False, 'grace', 'why')
+
+
+@pytest.mark.parametrize('command', [['rollback'], ['unbless'], ['bless', '--force']])
+def test_refuses_override_without_a_user(pets, two, call, monkeypatch, command):
+    monkeypatch.setenv('CATDOG_USER', '')
+    done = call(*command, *WHY)
+    assert done.exit_code == 2
+    assert (
+        done.stderr == 'error: the environment variable CATDOG_USER is empty; set it to your name\n'
+    )
+    assert (pets.versions, pets.override(0), pets.override(1)) == (two, None, None)
+
+
 def test_user_without_name_is_its_id(monkeypatch):
     monkeypatch.setattr(overrides.getpass, 'getuser', lambda: {}['name'])
     assert overrides.user_name().isdigit()
