@@ -44,9 +44,9 @@ def interleave(
 
 @dataclasses.dataclass(frozen=True)
 class CachedTensors(Batches):
-    """Cached tensors of one split, float32 after decoding. Epochs read one view each, in turn."""
+    """Cached tensors of one split, float32 after decoding. Epochs read one file each, in turn."""
 
-    views: tuple[tf.data.Dataset, ...]  # serialised records, one per image
+    files: tuple[tf.data.Dataset, ...]  # serialised records, one per image
     labels: np.ndarray
     record: np.dtype  # from `record_type`
 
@@ -71,23 +71,23 @@ class CachedTensors(Batches):
         return tf.cast(tf.reshape(tensors, shape), tf.float32), tf.reshape(labels, [-1, 1])
 
     def _records(self, epoch: int = 0) -> tf.data.Dataset:
-        return self.views[epoch % len(self.views)]
+        return self.files[epoch % len(self.files)]
 
 
 class CacheWriter:
-    """Writes the records of a split, one file per view."""
+    """Writes the records of a split, to as many files as images have views."""
 
-    def __init__(self, directory: Path, views: int, record: np.dtype) -> None:
+    def __init__(self, directory: Path, files: int, record: np.dtype) -> None:
         directory.mkdir(exist_ok=True)
-        self._files = [(directory / f'view-{view}.records').open('wb') for view in range(views)]
+        self._files = [(directory / f'{file}.records').open('wb') for file in range(files)]
         self._record = record
 
-    def append(self, view: int, tensors: np.ndarray, labels: np.ndarray) -> None:
-        """Appends tensors [batch, ...] and labels, [batch] or [batch, 1], to the file of a view."""
-        self._files[view].write(serialize(self._record, tensors, labels).tobytes())
+    def append(self, file: int, tensors: np.ndarray, labels: np.ndarray) -> None:
+        """Appends tensors [batch, ...] and labels, [batch] or [batch, 1], to a file."""
+        self._files[file].write(serialize(self._record, tensors, labels).tobytes())
 
     def finish(self) -> tuple[tf.data.Dataset, ...]:
-        """Closes the files and returns the serialised records of each view."""
+        """Closes the files and returns the serialised records of each."""
         for file in self._files:
             file.close()
         size = self._record.itemsize

@@ -27,7 +27,11 @@ def scale(images: tf.Tensor) -> tf.Tensor:
 
 
 class Embedder:
-    """Computes the cached tensors of each split; the first view of an image is the plain image."""
+    """Computes the cached tensors of each split; the first view of an image is the plain image.
+
+    An epoch reads one file of a stage. File `f` has view `(f + b) % views` of the images in batch
+    `b`, so each epoch mixes the views, and successive epochs have different ones of an image.
+    """
 
     def __init__(
         self, backbone: Backbone, config: TrainConfig, directory: Path, plan: CachePlan
@@ -67,8 +71,10 @@ class Embedder:
                 for view in range(views):
                     tensors = network(self._view(images, number, view))
                     for stage, key in keys.items():
-                        if plan.held[name, stage][number] and view < stage.views_of(name):
-                            writers[stage].append(view, tensors[key].numpy(), labels.numpy())
+                        files = stage.views_of(name)
+                        if plan.held[name, stage][number] and view < files:
+                            file = int(view - number) % files
+                            writers[stage].append(file, tensors[key].numpy(), labels.numpy())
                     bar.advance(len(labels))
         cached = {}
         for stage, key in keys.items():
@@ -79,7 +85,7 @@ class Embedder:
     def _completed(
         self, name: str, split: ImageSplit, key: str, cached: tuple[tf.data.Dataset, ...]
     ) -> tuple[tf.data.Dataset, ...]:
-        """Returns the serialised records of each view, with the batches that are not cached."""
+        """Returns the serialised records of each file, with the batches that are not cached."""
         stage = self._plan.stages[key]
         held = self._plan.held[name, stage]
         if held.all():
@@ -89,8 +95,11 @@ class Embedder:
             (tf.data.Dataset.from_tensor_slices(numbers), split.chosen_batches(numbers, BATCH))
         )
 
-        def recomputed(view: int) -> tf.data.Dataset:
+        files = stage.views_of(name)
+
+        def recomputed(file: int) -> tf.data.Dataset:
             def compute(number: np.ndarray, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
+                view = int(file + number) % files
                 tensors = network(self._view(tf.constant(images), int(number), view))
                 records = serialize(stage.record, tensors[key].numpy(), labels)
                 return np.array([record.tobytes() for record in records], object)
@@ -104,8 +113,8 @@ class Embedder:
             return batches.map(run).prefetch(1)
 
         return tuple(
-            interleave(records, recomputed(view), held, BATCH)
-            for view, records in enumerate(cached)
+            interleave(records, recomputed(file), held, BATCH)
+            for file, records in enumerate(cached)
         )
 
     def _view(self, images: tf.Tensor, number: int, view: int) -> tf.Tensor:

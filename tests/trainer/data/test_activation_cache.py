@@ -43,7 +43,7 @@ def test_shuffled_order_depends_on_seed_and_epoch(tmp_path):
     assert first == again != other
 
 
-def test_epochs_cycle_through_views(tmp_path):
+def test_epochs_read_the_files_in_turn(tmp_path):
     cache = write(tmp_path, views=2)
     batches = list(cache.shuffled_batches(batch_size=4, epochs=3, seed=0))
     assert [len(tensors) for tensors, _ in batches] == [4] * 6  # without incomplete batches

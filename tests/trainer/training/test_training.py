@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from trainer.data import cache_plan, embedding
 from trainer.model.network import build_head, join
 from trainer.training.calibration import log_loss
 from trainer.training.callbacks import BestWeights, Validation
@@ -126,7 +127,9 @@ def test_training_without_cache_gives_same_metrics(small_job, tmp_path, run_job,
             np.testing.assert_allclose(values, expected, **tolerance, err_msg=metric)
 
 
-def test_caches_the_plain_image_and_augmented_views(small_job, tmp_path):
+def test_files_mix_the_plain_image_and_augmented_views(small_job, tmp_path, monkeypatch):
+    for module in (cache_plan, embedding):
+        monkeypatch.setattr(module, 'BATCH', 10)  # with an incomplete one
     augment = {'flip': True, 'rotation': 0.2, 'cached_views': 2}
     job, plain = small_job(augment=augment), small_job()
     network = job.build_network()
@@ -136,12 +139,16 @@ def test_caches_the_plain_image_and_augmented_views(small_job, tmp_path):
         plain.stage_inputs(network, tmp_path / 'plain') as plain_inputs,
     ):
         for stage, splits in inputs.items():
-            first, second = (list(view.as_numpy_iterator()) for view in splits['train'].views)
-            (expected,) = plain_inputs[stage]['train'].views
-            assert len(first) == len(second) == 48
-            assert first == list(expected.as_numpy_iterator())
-            assert first != second
-            assert len(splits['eval'].views) == 1
+            (expected,) = map(records_of, plain_inputs[stage]['train'].files)
+            for file, records in enumerate(map(records_of, splits['train'].files)):
+                assert len(records) == 48
+                same = [record == other for record, other in zip(records, expected, strict=True)]
+                assert same == [(file + number // 10) % 2 == 0 for number in range(48)]
+            assert len(splits['eval'].files) == 1
+
+
+def records_of(file):
+    return list(file.as_numpy_iterator())
 
 
 def test_warm_start_keeps_weights_without_improvement(small_job, tmp_path, run_job):
