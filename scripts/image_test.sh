@@ -83,10 +83,10 @@ say "built the image: $megabytes MB"
 [ "$megabytes" -le $limit_megabytes ] || fail "the image is larger than $limit_megabytes MB."
 if in_container touch /opt/venv/file 2>/dev/null; then fail "the root file system is writable."; fi
 
-in_container catdog-pipeline run --config demo --workdir /runs/demo
+in_container catdog-pipeline run --config demo --workdir /runs/demo --set data.count=1000
 ls "$work"/runs/demo/demo/serving/*/saved_model.pb >/dev/null || fail "the demo pushed no model."
 say "ran the demo"
-in_container catdog-pipeline compile --config demo --workdir /runs/kubeflow \
+in_container catdog-pipeline compile --config demo --workdir /runs/kubeflow --set data.count=1000 \
     --set kubeflow.image="$image" --output /runs/pipeline.yaml
 install -D --mode 644 tests/e2e/kubeflow_emulator.py --target-directory "$work/runs/tests/e2e"
 in_container env PYTHONPATH=/runs/tests/e2e python -c '

@@ -52,6 +52,7 @@ evaluation:
   max_drop: 0.5
   max_balanced_drop: 0.5
   max_log_loss_rise: 5
+  robustness: {images: 0}
 retrain: {min_new_images: 20, max_attempts: 1}
 """
 # Days with an event, most of them a new span. On all other days nothing is new.

@@ -17,17 +17,18 @@ from trainer.training.stages import train
 
 
 @pytest.fixture(scope='module', params=['small_job', 'job_of_three'])
-def trained(request, small_jobs, tmp_path_factory, run_job):
-    """A training of both stages with label smoothing: job, folder, network and histories."""
+def trained(request, small_jobs, tmp_path_factory):
+    """A training of both stages with label smoothing: job, folder, network and result."""
     job = small_jobs[request.param](
         label_smoothing=0.1, feature_extraction={'epochs': 4, 'learning_rate': 0.05}
     )
-    folder = tmp_path_factory.mktemp('trained')
-    return job, folder, *run_job(job, folder)
+    folder, network = tmp_path_factory.mktemp('trained'), job.build_network()
+    with job.stage_inputs(network, folder) as inputs:
+        return job, folder, network, train(job, network, inputs, folder / 'logs')
 
 
 def test_loss_and_accuracy_are_those_of_the_exported_network(trained):
-    job, _, network, histories = trained
+    job, _, network, training = trained
     logits, labels = eval_logits(job, network)
     loss = log_loss(logits, labels, None, calibrated=True)  # without label smoothing
     if logits.shape[1] == 1:
@@ -36,7 +37,7 @@ def test_loss_and_accuracy_are_those_of_the_exported_network(trained):
     assert accuracy > 0.8
     val_loss, val_accuracy = min(
         epoch
-        for history in histories
+        for history in training.histories
         for epoch in zip(history.metrics['val_loss'], history.metrics['val_accuracy'], strict=True)
     )
     assert val_loss == pytest.approx(loss, rel=0.02)  # the cache stores float16
@@ -70,16 +71,13 @@ def test_validation_loss_uses_class_weights_of_training(small_job, tmp_path, run
     assert history.metrics['val_loss'][0] == pytest.approx((of_images * losses).mean(), rel=0.02)
 
 
-def test_logits_are_those_of_the_kept_weights(small_job, tmp_path):
-    job = small_job()
-    network = job.build_network()
-    with job.stage_inputs(network, tmp_path) as inputs:
-        training = train(job, network, inputs, tmp_path / 'logs')
+def test_logits_are_those_of_the_kept_weights(trained):
+    job, _, network, training = trained
     np.testing.assert_allclose(training.logits, eval_logits(job, network)[0], rtol=0.02, atol=0.01)
 
 
 def test_history_and_logs_have_both_stages(trained):
-    _, folder, _, histories = trained
+    _, folder, _, (histories, _) = trained
     assert [history.name for history in histories] == ['stage 1, head', 'stage 2, fine-tuning']
     assert [len(history.metrics['accuracy']) for history in histories] == [4, 2]
     logs = {path.parent.parent.name for path in (folder / 'logs').rglob('events.out.*')}

@@ -28,25 +28,38 @@ def test_samples_are_valid_values_of_the_recipe():
 
 
 @pytest.mark.parametrize('algorithm', ['random', 'bayesian'])
-def test_search_returns_the_best_of_trials_from_equal_weights(tmp_path, small_job, algorithm):
-    space = {'feature_extraction.learning_rate': [1e-9, 1e-2]}  # 1e-9 learns nothing
+def test_search_returns_the_best_trial(tmp_path, small_job, monkeypatch, algorithm):
+    space = {'feature_extraction.learning_rate': [1e-9, 1e-2]}
     tuner = TunerConfig(trials=2, algorithm=algorithm, space=space)
-    search = RecipeTuner(small_job(feature_extraction={'epochs': 4}), tuner, tmp_path)
-    scores = []
+    search = RecipeTuner(small_job(), tuner, tmp_path)
 
-    def twice(trial, **_):
-        first, second = (RecipeTuner.run_trial(search, trial) for _ in range(2))
-        scores.append((first['val_loss'], second['val_loss']))
-        return first
+    def train(config, trial):
+        loss = 0.7 if config.feature_extraction.learning_rate == 1e-9 else 0.1
+        return [StageHistory('stage', {'val_loss': (loss,), 'val_accuracy': (0.5,)}, None, 0)]
 
-    search.run_trial = twice
+    monkeypatch.setattr(search, '_train', train)
     search.search(verbose=0)
     best = search.get_best_hyperparameters()[0].values
     assert best == {'feature_extraction.learning_rate': 1e-2}
     assert len(search.oracle.get_best_trials(5)) == 2
+
+
+def test_trials_start_from_equal_weights(tmp_path, small_job):
+    tuner = TunerConfig(trials=1, space={'feature_extraction.learning_rate': [1e-2]})
+    search = RecipeTuner(small_job(feature_extraction={'epochs': 4}), tuner, tmp_path)
+    losses = []
+
+    def twice(trial, **_):
+        metrics = [RecipeTuner.run_trial(search, trial) for _ in range(2)]
+        losses.extend(each['val_loss'] for each in metrics)
+        return metrics[0]
+
+    search.run_trial = twice
+    search.search(verbose=0)
+    first, second = losses
+    assert second == pytest.approx(first, rel=1e-3)
+    assert first < 0.6  # it has learnt
     assert not list(tmp_path.rglob('*.records'))
-    for first, second in scores:
-        assert second == pytest.approx(first, rel=1e-3)
 
 
 def test_failed_trial_ends_the_search(tmp_path, small_job, monkeypatch):

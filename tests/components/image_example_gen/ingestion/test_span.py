@@ -74,6 +74,21 @@ def test_splits_follow_digests_and_match_counts(first):
         assert {name: found.count(name) for name in CLASSES} == first.ingested.counts[split]
 
 
+def test_order_of_a_source_changes_no_split(ingest, forty, near):
+    def splits(images):
+        written = ingest(MemorySource(images, per_shard=30))
+        return {
+            value(example, features.SHA256): split
+            for split in features.SPLITS
+            for example in written.examples(split)
+        }
+
+    images = [*forty, *near]
+    found = splits(images)
+    assert len(found) == 80
+    assert splits(sorted(images, key=lambda image: -image.label)) == found
+
+
 def test_train_and_validation_of_the_source_are_kept(ingest, forty):
     images = [
         image._replace(part='train' if n < 10 else 'validation') for n, image in enumerate(forty)
