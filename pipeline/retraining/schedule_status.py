@@ -15,6 +15,7 @@ from rich.text import Text
 from pipeline.config.recipe import Recipe
 from pipeline.formatting import named, time_of
 from pipeline.metadata_store import check_file, existing_store
+from pipeline.registry.lease import lease_holder
 from pipeline.registry.model_list import Version, list_models
 from pipeline.retraining.journal import Journal, Tick
 from pipeline.retraining.scheduler import LOCK, SCHEDULE, ScheduleFile
@@ -49,13 +50,15 @@ def read_status(recipe: Recipe, now: datetime.datetime, last: int = 10) -> Statu
     running = _is_locked(recipe.home / TICK_LOCK)
     # A skipped tick does not hold the lock.
     newest = next((tick for tick in reversed(ticks) if tick.verdict != 'skipped'), None)
+    store = existing_store(recipe.metadata, recipe.home)
+    holder = lease_holder(store, recipe.name) if store else None
     shown = [
         tick
-        if tick.verdict or (running and tick is newest)
+        if tick.verdict or (running and tick is newest) or (holder and tick.run == holder)
         else tick.model_copy(update={'verdict': 'killed', 'reason': 'it recorded no result'})
         for tick in ticks[-last:]
     ]
-    versions = list_models(recipe, existing_store(recipe.metadata, recipe.home))
+    versions = list_models(recipe, store)
     return Status(
         recipe=recipe.name,
         ticks=tuple(shown),
