@@ -99,7 +99,9 @@ class TaskConfig(StrictModel):
     memory_limit: Memory | None = None
     gpus: int = Field(0, ge=0)
     gpu_type: str = Field('nvidia.com/gpu', description='resource name of the GPUs')
-    retries: int = Field(2, ge=0, description='retries of a failed task')
+    retries: int = Field(
+        2, ge=0, description='retries of a failed task; Kubeflow before 2.14 ignores them'
+    )
     backoff_seconds: int = Field(
         30, ge=0, description='delay of the first retry; doubles each time'
     )
