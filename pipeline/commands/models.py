@@ -137,9 +137,11 @@ def _override(
     from ml_metadata.errors import StatusError
 
     from pipeline.local.run_recipe import lock_recipe
+    from pipeline.registry.lease import check_lease_is_free
 
     try:
         with lock_recipe(recipe):
+            check_lease_is_free(store, recipe.name)  # of a run in a cluster
             yield recipe, store, reason.strip()
     except StatusError as error:
         raise RunError(

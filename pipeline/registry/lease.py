@@ -34,10 +34,7 @@ def hold_lease(store: MetadataStore, recipe: str, run: str) -> None:
         type_id = store.put_context_type(ContextType(name=_TYPE))
         last, holder = Context(type_id=type_id, name=f'{recipe}/{number + 1}'), run
     if holder != run:
-        raise AlreadyRunning(
-            f'run {holder} of {recipe} is in progress; wait until it ends, or stop it (if it no '
-            f'longer exists, its lease ends at {_expires(last):%Y-%m-%d %H:%M} UTC)'
-        )
+        raise _in_progress(recipe, last)
     try:
         _put(store, last, run, now + LEASE)
     except (errors.AlreadyExistsError, errors.AbortedError):
@@ -49,6 +46,13 @@ def release_lease(store: MetadataStore, recipe: str, run: str) -> None:
     _, last = _last(store, recipe)
     if last is not None and custom_property(last, _HOLDER) == run:
         _put(store, last, run, datetime.datetime.now(datetime.timezone.utc))
+
+
+def check_lease_is_free(store: MetadataStore, recipe: str) -> None:
+    """Raises AlreadyRunning if a run holds the lease."""
+    _, last = _last(store, recipe)
+    if last is not None and _expires(last) > datetime.datetime.now(datetime.timezone.utc):
+        raise _in_progress(recipe, last)
 
 
 def lease_holder(store: MetadataStore, recipe: str) -> str | None:
@@ -84,6 +88,13 @@ def held_lease(connect: Callable[[], MetadataStore], recipe: str, run: str) -> I
     finally:
         done.set()
         thread.join()
+
+
+def _in_progress(recipe: str, lease: Context) -> AlreadyRunning:
+    return AlreadyRunning(
+        f'run {custom_property(lease, _HOLDER)} of {recipe} is in progress; wait until it ends, or '
+        f'stop it (if it no longer exists, its lease ends at {_expires(lease):%Y-%m-%d %H:%M} UTC)'
+    )
 
 
 def _last(store: MetadataStore, recipe: str) -> tuple[int, Context | None]:

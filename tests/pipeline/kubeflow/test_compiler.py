@@ -280,7 +280,11 @@ def test_rejects_unknown_task(tmp_path):
             {'A': '{{$}}'},
             r'kubeflow: environment.A: .* replace \{\{\.\.\.\}',
         ),
-        ('kubeflow.image', 'a:{{workflow.name}}', 'kubeflow: image: Kubeflow would replace'),
+        (
+            'kubeflow.image_pull_secrets',
+            ['{{a}}'],
+            r'image_pull_secrets\.0: Kubeflow would replace',
+        ),
         ('kubeflow.volumes', [{'claim': '{{$}}', 'path': '/a'}], r'kubeflow: volumes\.0\.claim'),
         ('kubeflow.tasks', {'Trainer': {'node_selector': {'{{$}}': 'a'}}}, 'node_selector: Kub'),
     ],

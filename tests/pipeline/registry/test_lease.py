@@ -57,6 +57,19 @@ def test_one_of_two_simultaneous_runs_gets_the_lease(store, monkeypatch):
         hold_lease(store, 'pets', 'run-2')
 
 
+@pytest.mark.parametrize('command', ['rollback', 'unbless', 'bless --force'])
+def test_models_are_not_overridden_during_a_run(invoke, tmp_path, command):
+    home = tmp_path / 'pets'
+    store = open_store(MetadataConfig(), home)
+    hold_lease(store, 'pets', 'run-1')
+
+    done = invoke(*command.split(), '--reason', 'a test')
+    assert done.exit_code == 2
+    assert done.stderr.startswith('error: run run-1 of pets is in progress; ')
+    release_lease(store, 'pets', 'run-1')
+    assert 'in progress' not in invoke(*command.split(), '--reason', 'a test').stderr
+
+
 def test_lease_is_renewed_while_it_is_held(tmp_path, monkeypatch):
     monkeypatch.setattr(module, '_RENEWAL_SECONDS', 0.01)
     renewed = threading.Event()
