@@ -42,7 +42,7 @@ def finish(inputs: dict[str, Any]) -> None:
     recipe.home.mkdir(parents=True, exist_ok=True)
     journal = Journal(recipe.home)
     journal.write(tick)
-    _log.info(f'{tick.verdict}: {tick.reason}')
+    _log.info(tick.reason if tick.verdict == 'nothing new' else f'{tick.verdict}: {tick.reason}')
     post_result(recipe, journal, tick)
 
 
