@@ -12,7 +12,7 @@ from ml_metadata import MetadataStore
 from ml_metadata.proto.metadata_store_pb2 import Execution
 
 from common.errors import FAILED, ConfigError, MetadataError
-from common.metadata_queries import component_class
+from common.metadata_queries import SUCCEEDED, component_class
 from pipeline.config.recipe import Recipe, recipe_of
 from pipeline.kubeflow.run_inputs import recipe_of_run
 from pipeline.metadata_store import open_store, reporting_errors
@@ -72,6 +72,9 @@ def _with_end(store: MetadataStore, tick: Tick) -> Tick:
         _node_of(store, each): each.last_known_state
         for each in sorted(executions, key=lambda each: each.id)
     }
+    node, _, error = tick.reason.partition(': ')  # of the last attempt that failed
+    if error and states.get(node) not in SUCCEEDED:
+        return tick.with_result('failed', error, FAILED)
     failed = [name for name, state in states.items() if state == Execution.FAILED]
     if failed:
         return tick.with_result('failed', f'{failed[0]} failed; see the log of its pod', FAILED)

@@ -7,6 +7,7 @@ fills in: inputs, and paths of outputs. If Kubeflow restarts a killed pod with t
 finished node is skipped, and an unfinished one runs again.
 """
 
+import contextlib
 import json
 import logging
 import os
@@ -80,11 +81,27 @@ def _run_task(
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
         return
-    ir = run_node(recipe, node_id, inputs, gpus)
+    try:
+        ir = run_node(recipe, node_id, inputs, gpus)
+    except Exception as error:
+        _note_failure(recipe, node_id, inputs['run_id'], error)
+        raise
     if artifacts['verdict'] and artifacts['report']:
         from pipeline.kubeflow.run_outputs import write_run_outputs
 
         write_run_outputs(ir, recipe, artifacts['verdict'], artifacts['report'], outputs)
+
+
+def _note_failure(recipe: Recipe, node_id: str, run: str, error: Exception) -> None:
+    """Adds the error of an attempt to the tick of the run, for the last task."""
+    from pipeline.retraining.journal import Journal
+
+    journal = Journal(recipe.home)
+    with contextlib.suppress(OSError):  # perhaps the reason of the error
+        for tick in journal.ticks():
+            if tick.tick == run:
+                reason = f'{node_id}: {str(error) or type(error).__name__}'
+                journal.write(tick.model_copy(update={'reason': reason}))
 
 
 def run_node(recipe: Recipe, node_id: str, inputs: dict[str, Any], gpus: int) -> Any:

@@ -80,6 +80,27 @@ def test_posts_failed_and_stopped_runs(end, journal, recorder, executions, verdi
     assert journal.ticks()[0].exit_code == 1
 
 
+@pytest.mark.parametrize(
+    ('states', 'verdict', 'reason'),
+    [
+        ([RUNNING], 'failed', 'Trainer failed: no space'),  # before its executor started
+        ([FAILED], 'failed', 'Trainer failed: no space'),
+        ([], 'failed', 'Trainer failed: no space'),
+        ([FAILED, COMPLETE], 'killed', 'it ended after Trainer: it was'),
+    ],
+)
+def test_posts_the_error_of_the_last_attempt(end, journal, recorder, states, verdict, reason):
+    (tick,) = journal.ticks()
+    journal.write(tick.model_copy(update={'reason': 'Trainer: Trainer failed: no space'}))
+    contexts = [recorder.context('pipeline_run', RUN), recorder.context('node', 'pets.Trainer')]
+    for state in states:
+        recorder.execution('Trainer', {}, {}, contexts, state)
+
+    (message,) = end()
+    assert message['verdict'] == verdict
+    assert message['reason'].startswith(reason)
+
+
 def test_run_that_ended_before_its_decision_is_posted(end, recipe):
     (message,) = end()
     assert (message['verdict'], message['run']) == ('killed', RUN)

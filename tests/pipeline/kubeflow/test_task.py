@@ -19,6 +19,7 @@ from pipeline.kubeflow.run_inputs import recipe_of_run
 from pipeline.kubeflow.run_outputs import metrics
 from pipeline.kubeflow.task import main
 from pipeline.metadata_store import open_store
+from pipeline.retraining.journal import Journal
 
 REPOSITORY = Path(__file__).parents[3]
 OUTPUTS = ('train', 'merged_recipe', 'classes', 'images')
@@ -217,6 +218,17 @@ def test_only_unexpected_errors_have_a_traceback(
     assert ended == code
     assert message.splitlines()[-1] == f'error: {error}'
     assert ('Traceback' in message + capfd.readouterr().err) == traceback
+
+
+def test_error_of_a_node_is_noted_for_the_last_task(task, monkeypatch, tmp_path):
+    def fail(*_):
+        raise NodeFailed('Trainer failed: no space')
+
+    monkeypatch.setattr('pipeline.kubeflow.task.run_node', fail)
+    task('decision')
+    assert task('Trainer')[0] == 1
+    (tick,) = Journal(tmp_path / 'work' / 'demo').ticks()
+    assert (tick.verdict, tick.reason) == (None, 'Trainer: Trainer failed: no space')
 
 
 def test_metrics_are_numbers_that_exist():
