@@ -6,7 +6,7 @@
 | `DataError` | 2 | no | the images cannot be used |
 | `MetadataError` | 2 | yes, except a damaged file | ML Metadata cannot be used |
 | `ModelError` | 2 | no | a model, version or run is unknown or unusable |
-| `AlreadyRunning` | 2 | no | another run or schedule of the recipe holds the lock |
+| `AlreadyRunning` | 2 | no | another run or schedule of the recipe holds the lock or the lease |
 | `RunError` | 1 | yes, except anomalies | a component or a push failed |
 | `KubeflowError` | 1 | no | Kubeflow is unreachable or rejects a request |
 | `VolumeNotMounted` | 4 | no | files that a command needs are on a volume of other machines |
@@ -102,7 +102,7 @@ class ModelError(PipelineError):
 
 
 class AlreadyRunning(PipelineError):
-    """Another run or schedule of the recipe holds the lock."""
+    """Another run or schedule of the recipe holds the lock or the lease."""
 
     exit_code = USAGE
 

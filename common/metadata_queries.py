@@ -9,9 +9,9 @@ from typing import Any
 from ml_metadata import MetadataStore
 from ml_metadata.proto.metadata_store_pb2 import Artifact, Event, Execution
 
+SUCCEEDED = (Execution.COMPLETE, Execution.CACHED)  # states of an execution with outputs
 _INPUTS = (Event.INPUT, Event.INTERNAL_INPUT)
 _OUTPUTS = (Event.OUTPUT, Event.INTERNAL_OUTPUT)
-_SUCCEEDED = (Execution.COMPLETE, Execution.CACHED)
 # IDs per request. gRPC limits a response to 4 MB, and an execution may have 20 kB of file names.
 _CHUNK = 100
 
@@ -58,7 +58,7 @@ def read_nodes(store: MetadataStore, executions: Iterable[Execution]) -> list[No
     nodes = {
         each.id: Node(each, defaultdict(list), defaultdict(list))
         for each in sorted(executions, key=lambda each: each.id)
-        if each.last_known_state in _SUCCEEDED
+        if each.last_known_state in SUCCEEDED
     }
     events = list(_chunked(store.get_events_by_execution_ids, nodes))
     artifacts = artifacts_by_id(store, {event.artifact_id for event in events})

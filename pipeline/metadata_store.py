@@ -6,6 +6,7 @@ import random
 import socket
 import sqlite3
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,15 @@ def existing_store(config: MetadataConfig, home: Path) -> MetadataStore | None:
     if config.address == SQLITE and not (home / SQLITE_FILE).exists():
         return None
     return open_store(config, home)
+
+
+@contextlib.contextmanager
+def reporting_errors() -> Iterator[None]:
+    """Raises MetadataError if the server goes away after `open_store`."""
+    try:
+        yield
+    except errors.StatusError as error:
+        raise MetadataError(f'the metadata cannot be read: {error}') from error
 
 
 def check_file(config: MetadataConfig, home: Path) -> None:

@@ -148,6 +148,7 @@ def _override(
     from ml_metadata.errors import StatusError
 
     from pipeline.local.run_recipe import lock_recipe
+    from pipeline.registry.lease import check_lease_is_free
     from pipeline.registry.mounts import check_mounted
     from pipeline.registry.provenance import Provenance
 
@@ -156,6 +157,7 @@ def _override(
         raise ModelError(f'{recipe.name} has no runs in {recipe.home}; run the recipe first')
     try:
         with lock_recipe(recipe):
+            check_lease_is_free(store, recipe.name)  # of a run in a cluster
             yield recipe, store, reason.strip()
     except StatusError as error:
         raise RunError(

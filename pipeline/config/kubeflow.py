@@ -2,10 +2,11 @@
 
 import os
 import urllib.parse
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from common.errors import KubeflowError
 from common.strict_model import StrictModel
@@ -71,21 +72,48 @@ def check_address(host: str) -> str:
     return host.rstrip('/')
 
 
-class TaskConfig(StrictModel):
-    """Resources and retries of a component's pod, as Kubernetes quantities such as 500m or 4Gi."""
+class TolerationConfig(StrictModel):
+    """A taint of cluster nodes that a pod tolerates."""
 
+    key: str = Field(min_length=1, description='key of the taint, such as nvidia.com/gpu')
+    value: str | None = Field(None, description='value of the taint; default: any')
+    effect: Literal['NoSchedule', 'PreferNoSchedule', 'NoExecute'] | None = Field(
+        None, description='effect of the taint; default: any'
+    )
+
+
+class TaskConfig(StrictModel):
+    """Resources, retries and placement of a component's pod.
+
+    Resources are Kubernetes quantities such as 500m or 4Gi.
+    """
+
+    image: Image | None = Field(
+        None,
+        min_length=1,
+        description='image of this task, such as one built with TENSORFLOW=cuda; default: '
+        'kubeflow.image',
+    )
     cpu: Cores | None = Field(None, description='CPU request')
     cpu_limit: Cores | None = None
     memory: Memory | None = Field(None, description='memory request')
     memory_limit: Memory | None = None
     gpus: int = Field(0, ge=0)
     gpu_type: str = Field('nvidia.com/gpu', description='resource name of the GPUs')
-    retries: int = Field(2, ge=0, description='retries of a failed task')
+    retries: int = Field(
+        2, ge=0, description='retries of a failed task; Kubeflow before 2.14 ignores them'
+    )
     backoff_seconds: int = Field(
         30, ge=0, description='delay of the first retry; doubles each time'
     )
+    timeout_seconds: int = Field(
+        86_400, ge=1, description='an attempt that takes longer fails, and is retried'
+    )
     node_selector: dict[str, str] = Field(
         default_factory=dict, description='labels of the cluster node'
+    )
+    tolerations: tuple[TolerationConfig, ...] = Field(
+        (), description='taints of cluster nodes, such as those with GPUs, that the pod tolerates'
     )
 
 
@@ -123,8 +151,28 @@ class KubeflowConfig(StrictModel):
         default_factory=dict, description="by component, such as Trainer; 'default' for all others"
     )
 
+    @model_validator(mode='after')
+    def _has_no_placeholders(self) -> 'KubeflowConfig':
+        for key, text in _strings(self.model_dump(exclude={'connection'})):
+            if '{{' in text:
+                raise ValueError(f'{key}: Kubeflow would replace {{{{...}}}} in {text!r}')
+        return self
+
     def task(self, node_id: str) -> TaskConfig:
         return self.tasks.get(node_id) or self.tasks.get('default') or TaskConfig()
+
+
+def _strings(value: Any, path: str = '') -> Iterator[tuple[str, str]]:
+    """Yields the dotted key of each string in nested values, and the string."""
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, dict):
+        for key, each in value.items():
+            yield path, key
+            yield from _strings(each, f'{path}.{key}'.lstrip('.'))
+    elif isinstance(value, tuple):
+        for number, each in enumerate(value):
+            yield from _strings(each, f'{path}.{number}')
 
 
 def _secret(key: str, variable: str) -> str:

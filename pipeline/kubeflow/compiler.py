@@ -2,7 +2,8 @@
 
 import inspect
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,19 @@ from pipeline.config.metadata_config import SQLITE, MetadataConfig
 from pipeline.config.recipe import Recipe
 from pipeline.execution.compilation import compile_pipeline, display_name
 from pipeline.graph import create_pipeline
-from pipeline.kubeflow.task import DECISION
+from pipeline.kubeflow.escaping import escape_placeholders
+from pipeline.kubeflow.task import DECISION, FINISH
 from pipeline.registry.provenance import PUSHER
 
 _COMMAND = ['python', '-m', 'pipeline.kubeflow.task']
 _TYPES = {'overrides': list, 'only_when_new': bool}  # of inputs that are not strings
-_DECISION_OUTPUTS = {name: dsl.OutputPath(str) for name in ('train', 'classes', 'images')}
+# Inputs of the nodes, and the outputs of the decision that they take.
+_DECIDED = {'recipe': 'merged_recipe', 'classes': 'classes', 'images': 'images'}
+_DECISION_OUTPUTS = {name: dsl.OutputPath(str) for name in ('train', *_DECIDED.values())}
 _PUSHER_OUTPUTS = {'verdict': dsl.Output[dsl.Metrics], 'report': dsl.Output[dsl.HTML]}
 _ANY_CLASSES = ('a', 'b')  # the graph does not depend on the classes
+# Argo counts it from the first attempt, and also ends an attempt then. kfp's setter allows an hour.
+_RETRY_DAYS = 30
 
 
 def compile_kubeflow(recipe: Recipe, path: Path) -> tuple[str, ...]:
@@ -49,7 +55,9 @@ def compile_kubeflow(recipe: Recipe, path: Path) -> tuple[str, ...]:
         raise ConfigError(
             f'kubeflow.tasks: unknown task {unknown[0]}; use default, {", ".join(edges)}'
         )
-    kfp.compiler.Compiler().compile(_pipeline(recipe, edges), str(path))
+    pipeline = _pipeline(recipe, edges)
+    _lengthen_retries(pipeline)
+    kfp.compiler.Compiler().compile(pipeline, str(path))
     return tuple(_warnings(recipe))
 
 
@@ -78,13 +86,17 @@ def _edges(recipe: Recipe) -> dict[str, list[str]]:
     return {node.node_info.id: list(node.upstream_nodes) for node in nodes}
 
 
-def _pipeline(config: Recipe, edges: dict[str, list[str]]) -> Callable[..., Any]:
-    """Creates the pipeline; its defaults are the values of the recipe."""
+def _pipeline(config: Recipe, edges: dict[str, list[str]]) -> dsl.base_component.BaseComponent:
+    """Creates the pipeline; its defaults are the values of the recipe.
 
-    @dsl.pipeline(name=config.name, description=config.description)
+    A task has no display name if others read its outputs: Kubeflow 2.5 then does not find it.
+    """
+    # On one line, because kfp also writes it into a comment.
+    embedded = config.model_dump_json(exclude={'kubeflow'}, exclude_defaults=True)
+
+    @dsl.pipeline(name=config.name, description=config.description.replace('{{', '{ {'))
     def pipeline(
-        # On one line, because kfp also writes it into a comment.
-        recipe: str = config.model_dump_json(exclude={'kubeflow'}, exclude_defaults=True),
+        recipe: str = escape_placeholders(embedded),
         overrides: list = [],  # noqa: B006 - kfp copies it
         only_when_new: bool = False,
     ) -> None:
@@ -94,17 +106,31 @@ def _pipeline(config: Recipe, edges: dict[str, list[str]]) -> Callable[..., Any]
             'only_when_new': only_when_new,
             'optional_nodes': ','.join(config.optional_nodes),
         }
-        decision = _task(DECISION, config.kubeflow, inputs | conditions, _DECISION_OUTPUTS)
-        inputs |= {name: decision.outputs[name] for name in ('classes', 'images')}
-        with dsl.If(decision.outputs['train'] == 'true', name='train'):
-            tasks: dict[str, dsl.PipelineTask] = {}
-            for node_id, upstream in edges.items():
-                outputs = _PUSHER_OUTPUTS if node_id == PUSHER else {}
-                task = _task(node_id, config.kubeflow, inputs, outputs)
-                task.set_display_name(display_name(node_id))
-                tasks[node_id] = task.after(*(tasks[each] for each in upstream))
+        with dsl.ExitHandler(_task(FINISH, config.kubeflow, inputs, {})):
+            decision = _task(DECISION, config.kubeflow, inputs | conditions, _DECISION_OUTPUTS)
+            decided = {name: decision.outputs[output] for name, output in _DECIDED.items()}
+            with dsl.If(decision.outputs['train'] == 'true', name='train'):
+                _add_nodes(config.kubeflow, edges, decided | {'run_id': run_id})
 
     return pipeline
+
+
+def _add_nodes(config: KubeflowConfig, edges: dict[str, list[str]], inputs: dict[str, Any]) -> None:
+    """Adds a task for each TFX node."""
+    tasks: dict[str, dsl.PipelineTask] = {}
+    for node_id, upstream in edges.items():
+        task = _task(node_id, config, inputs, _PUSHER_OUTPUTS if node_id == PUSHER else {})
+        task.set_display_name(display_name(node_id))
+        tasks[node_id] = task.after(*(tasks[each] for each in upstream))
+
+
+def _lengthen_retries(pipeline: dsl.base_component.BaseComponent) -> None:
+    """Sets the time within which Argo retries a task."""
+    spec = pipeline.pipeline_spec
+    for component in (spec.root, *spec.components.values()):
+        for task in component.dag.tasks.values():
+            if task.HasField('retry_policy'):
+                task.retry_policy.backoff_max_duration.FromTimedelta(timedelta(days=_RETRY_DAYS))
 
 
 def _task(
@@ -114,13 +140,17 @@ def _task(
 
     kfp requires the types of inputs and outputs. The Pusher's outputs become options with a path.
     """
+    task_config = config.task(node_id)
 
     def node(*values: Any) -> dsl.ContainerSpec:
         args: list[Any] = [node_id, dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER]
+        if task_config.gpus:
+            args += ['--gpus', str(task_config.gpus)]
         for name, value in zip(types, values, strict=True):
             if name in _PUSHER_OUTPUTS:
                 args += [f'--{name}', value.path]
-        return dsl.ContainerSpec(image=config.image, command=_COMMAND, args=args)
+        image = task_config.image or config.image
+        return dsl.ContainerSpec(image=image, command=_COMMAND, args=args)
 
     types = {name: _TYPES.get(name, str) for name in inputs} | outputs
     node.__name__ = node_id
@@ -139,7 +169,9 @@ def _task(
 def _configure(task: dsl.PipelineTask, node_id: str, config: KubeflowConfig) -> None:
     """Applies the `kubeflow:` section of the recipe to a task."""
     task.set_caching_options(False)  # TFX has its own cache
-    _set_resources(task, config.task(node_id))
+    _configure_pod(task, config.task(node_id))
+    if node_id != DECISION:  # retries temporary errors itself; others are those of the recipe
+        _set_retries(task, config.task(node_id))
     for volume in config.volumes:
         kubernetes.mount_pvc(task, pvc_name=volume.claim, mount_path=volume.path)
     for secret in config.secrets:
@@ -151,7 +183,7 @@ def _configure(task: dsl.PipelineTask, node_id: str, config: KubeflowConfig) -> 
         kubernetes.set_image_pull_secrets(task, list(config.image_pull_secrets))
 
 
-def _set_resources(task: dsl.PipelineTask, config: TaskConfig) -> None:
+def _configure_pod(task: dsl.PipelineTask, config: TaskConfig) -> None:
     for set_quantity, quantity in (
         (task.set_cpu_request, config.cpu),
         (task.set_cpu_limit, config.cpu_limit),
@@ -162,9 +194,21 @@ def _set_resources(task: dsl.PipelineTask, config: TaskConfig) -> None:
             set_quantity(quantity)
     if config.gpus:
         task.set_accelerator_type(config.gpu_type).set_accelerator_limit(config.gpus)
+    kubernetes.set_timeout(task, config.timeout_seconds)
+    for key, value in config.node_selector.items():
+        kubernetes.add_node_selector(task, key, value)
+    for each in config.tolerations:
+        kubernetes.add_toleration(
+            task,
+            key=each.key,
+            operator='Exists' if each.value is None else 'Equal',
+            value=each.value,
+            effect=each.effect,
+        )
+
+
+def _set_retries(task: dsl.PipelineTask, config: TaskConfig) -> None:
     if config.retries:
         task.set_retry(
             config.retries, backoff_duration=f'{config.backoff_seconds}s', backoff_factor=2.0
         )
-    for key, value in config.node_selector.items():
-        kubernetes.add_node_selector(task, key, value)

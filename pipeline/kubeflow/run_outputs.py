@@ -1,7 +1,6 @@
-"""Outputs of a run for Kubeflow: a metrics artifact, an HTML report and the webhook."""
+"""Outputs of a run for Kubeflow: a metrics artifact, an HTML report and the result of its tick."""
 
 import json
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +10,14 @@ from pipeline.config.recipe import Recipe
 from pipeline.execution.launch import read_results
 from pipeline.execution.outcome import Outcome, read_outcome, show_outcome
 from pipeline.report.write import write_report
-from pipeline.retraining.webhook import post_to_webhook
-
-_log = logging.getLogger(__name__)
+from pipeline.retraining.journal import Journal
+from pipeline.retraining.tick import with_outcome
 
 
 def write_run_outputs(
     ir: pipeline_pb2.Pipeline, recipe: Recipe, verdict: Path, report: Path, outputs: dict[str, Any]
 ) -> None:
-    """Prints the results of a run after its Pusher, writes the artifacts and calls the webhook.
+    """Prints the results of a run after its Pusher, and writes the artifacts and the journal.
 
     `verdict` and `report` are files of artifacts; `outputs` is a part of Kubeflow's ExecutorInput.
     """
@@ -36,8 +34,7 @@ def write_run_outputs(
     artifact = {**artifact, 'metadata': {**artifact.get('metadata', {}), **values}}
     executor_output = {'artifacts': {'verdict': {'artifacts': [artifact]}}}
     _write_json(Path(outputs['outputFile']), executor_output)
-    if recipe.retrain.webhook_env:
-        _call_webhook(recipe, recipe.retrain.webhook_env, outcome)
+    record_outcome(recipe, outcome)
 
 
 def metrics(outcome: Outcome) -> dict[str, float]:
@@ -52,21 +49,12 @@ def metrics(outcome: Outcome) -> dict[str, float]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _call_webhook(recipe: Recipe, variable: str, outcome: Outcome) -> None:
-    """Posts the result, as a local tick does; failed runs do not get here."""
-    verdict = 'unchanged' if outcome.unchanged else 'blessed'
-    message = {
-        'recipe': recipe.name,
-        'run': outcome.run_id,
-        'reason': '; '.join(outcome.reasons),
-        'verdict': verdict if outcome.blessed else 'not blessed',
-        'accuracy': outcome.accuracy,
-        'previous_accuracy': outcome.previous_accuracy,
-        'pushed_to': str(outcome.pushed_to) if outcome.pushed_to else None,
-    }
-    error = post_to_webhook(variable, message)
-    if error:
-        _log.warning(error)
+def record_outcome(recipe: Recipe, outcome: Outcome) -> None:
+    """Adds the result to the tick of the run; the last task of the run posts it."""
+    journal = Journal(recipe.home)
+    for tick in journal.ticks():
+        if tick.tick == outcome.run_id:
+            journal.write(with_outcome(tick, outcome))
 
 
 def _write_json(path: Path, values: dict[str, Any]) -> None:

@@ -7,25 +7,28 @@ fills in: inputs, and paths of outputs. If Kubeflow restarts a killed pod with t
 finished node is skipped, and an unfinished one runs again.
 """
 
-import datetime
+import contextlib
 import json
 import logging
+import os
 import sys
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from pydantic import TypeAdapter, ValidationError
 
 from common import console, stack
-from common.errors import ConfigError, NodeFailed, PipelineError
-from components.evaluation.config import check_floors
-from pipeline.config.recipe import Recipe, parse_override, recipe_of
+from common.errors import NodeFailed, PipelineError
+from pipeline.config.recipe import Recipe
 from pipeline.execution.quick_imports import quick_imports
+from pipeline.kubeflow.run_inputs import parse_executor_input, recipe_of_run
+
+if TYPE_CHECKING:
+    from ml_metadata import MetadataStore
 
 DECISION = 'decision'  # the first task, which decides whether to train
-_OVERRIDES = TypeAdapter(list[str])
+FINISH = 'finish'  # the last task, which also runs after a failure
 
 _log = logging.getLogger('pipeline.kubeflow.task')  # __name__ is __main__ in a container
 
@@ -35,15 +38,21 @@ _log = logging.getLogger('pipeline.kubeflow.task')  # __name__ is __main__ in a 
 @click.argument('executor_input')
 @click.option('--verdict', type=Path, help='Output file of the metrics.')
 @click.option('--report', type=Path, help='Output file of the report.')
+@click.option('--gpus', type=int, default=0, help='Number of GPUs that are reserved.')
 @click.pass_context
 def main(
-    context: click.Context, /, node_id: str, executor_input: str, **artifacts: Path | None
+    context: click.Context,
+    /,
+    node_id: str,
+    executor_input: str,
+    gpus: int,
+    **artifacts: Path | None,
 ) -> None:
     """Run one node of the pipeline."""
     context.with_resource(console.output_to(sys.stdout))
     stack.set_tensorflow_log_level(1)
     try:
-        _run_task(node_id, json.loads(executor_input), artifacts)
+        _run_task(node_id, parse_executor_input(executor_input), gpus, artifacts)
     except Exception as error:
         cause = error.__cause__ if isinstance(error, NodeFailed) else error
         if not isinstance(cause, PipelineError):
@@ -53,99 +62,85 @@ def main(
 
 
 def _run_task(
-    node_id: str, executor_input: dict[str, Any], artifacts: dict[str, Path | None]
+    node_id: str, executor_input: dict[str, Any], gpus: int, artifacts: dict[str, Path | None]
 ) -> None:
     inputs, outputs = executor_input['inputs']['parameterValues'], executor_input['outputs']
-    if '{{' in inputs['run_id']:
-        raise ConfigError(
-            f'the run ID {inputs["run_id"]} is a placeholder; use Kubeflow Pipelines 2.4 or newer, '
-            'which replaces it'
-        )
+    if node_id == FINISH:
+        from pipeline.kubeflow.finish import finish
+
+        finish(inputs)
+        return
     recipe = recipe_of_run(inputs)
+    # Weights are downloaded once for all pods. Keras reads the variable when it is imported.
+    os.environ.setdefault('KERAS_HOME', str(recipe.workdir.absolute() / '.keras'))
     if node_id == DECISION:
-        for name, text in decide(recipe, inputs).items():
+        from pipeline.kubeflow.decision import decide
+
+        for name, text in decide(inputs).items():
             path = Path(outputs['parameters'][name]['outputFile'])
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
         return
-    ir = run_node(recipe, node_id, inputs)
+    try:
+        ir = run_node(recipe, node_id, inputs, gpus)
+    except Exception as error:
+        _note_failure(recipe, node_id, inputs['run_id'], error)
+        raise
     if artifacts['verdict'] and artifacts['report']:
         from pipeline.kubeflow.run_outputs import write_run_outputs
 
         write_run_outputs(ir, recipe, artifacts['verdict'], artifacts['report'], outputs)
 
 
-def recipe_of_run(inputs: dict[str, Any]) -> Recipe:
-    """The compiled recipe with the overrides of this run.
+def _note_failure(recipe: Recipe, node_id: str, run: str, error: Exception) -> None:
+    """Adds the error of an attempt to the tick of the run, for the last task."""
+    from pipeline.retraining.journal import Journal
 
-    Raises:
-        ConfigError: an override is invalid.
-    """
-    try:
-        overrides = _OVERRIDES.validate_python(inputs['overrides'])
-    except ValidationError:
-        raise ConfigError(
-            f'overrides: {inputs["overrides"]} is not a list of strings; use a list such as '
-            '["trainer.seed=7"]'
-        ) from None
-    return recipe_of(json.loads(inputs['recipe']), list(map(parse_override, overrides)))
+    journal = Journal(recipe.home)
+    with contextlib.suppress(OSError):  # perhaps the reason of the error
+        for tick in journal.ticks():
+            if tick.tick == run:
+                reason = f'{node_id}: {str(error) or type(error).__name__}'
+                journal.write(tick.model_copy(update={'reason': reason}))
 
 
-def decide(recipe: Recipe, inputs: dict[str, Any]) -> dict[str, str]:
-    """Decides whether to train, prints the reason, and returns the outputs of the decision task.
-
-    The other tasks receive classes and number of images from here, as the folder may change.
-
-    Raises:
-        ConfigError: overrides of this run add or remove nodes of the compiled pipeline.
-    """
-    from components.image_example_gen.sources.spans import open_window
-
-    required, compiled = ','.join(recipe.optional_nodes), inputs['optional_nodes']
-    if required != compiled:
-        raise ConfigError(
-            'a parameter of this run changes the components of the pipeline: it needs the optional '
-            f'components {required or "none"}, but was compiled with {compiled or "none"}; compile '
-            'it again (see data.source, trainer.warm_start, tuner, lite and inference)'
-        )
-    train, reason = True, 'this run was requested'
-    if inputs['only_when_new']:
-        from pipeline.metadata_store import open_store
-        from pipeline.retraining import decision
-
-        now = datetime.datetime.now(datetime.timezone.utc)
-        result = decision.decide(recipe, open_store(recipe.metadata, recipe.home), now)
-        train, reason = result.train, result.reason
-    _log.info(reason)
-    window = open_window(recipe.data)
-    check_floors(recipe.evaluation, window[0].source.classes)
-    return {
-        'train': json.dumps(train),
-        'classes': json.dumps(window[0].source.classes),
-        'images': str(sum(span.source.count for span in window)),
-    }
-
-
-def run_node(recipe: Recipe, node_id: str, inputs: dict[str, Any]) -> Any:
+def run_node(recipe: Recipe, node_id: str, inputs: dict[str, Any], gpus: int) -> Any:
     """Launches a node, and returns the intermediate representation of the pipeline."""
     with quick_imports():
         from pipeline.execution.compilation import compile_pipeline, display_name
         from pipeline.execution.launch import launch_node, node_of
         from pipeline.graph import create_pipeline
         from pipeline.metadata_store import open_store
-        from pipeline.registry.leftovers import finish_pushes, skip_used_execution_ids
+        from pipeline.registry.lease import held_lease
+        from pipeline.registry.leftovers import finish_pushes
         from pipeline.registry.provenance import PUSHER
 
-    store = open_store(recipe.metadata, recipe.home)
+    def connect() -> 'MetadataStore':
+        return open_store(recipe.metadata, recipe.home)
+
+    if gpus:
+        _check_gpus(node_id, gpus)
     classes, images = tuple(json.loads(inputs['classes'])), int(inputs['images'])
     ir = compile_pipeline(create_pipeline(recipe, classes, images), inputs['run_id'])
-    skip_used_execution_ids(recipe, store)
-    if node_id == PUSHER:
-        finish_pushes(recipe, store)
-    result = launch_node(ir, node_of(ir, node_id))
+    with held_lease(connect, recipe.name, inputs['run_id']):
+        if node_id == PUSHER:
+            finish_pushes(recipe, connect())  # of an attempt that was killed
+        result = launch_node(ir, node_of(ir, node_id))
     how = 'cached' if result.cached else 'done'
     _log.info('%s %s in %.1f s', display_name(node_id), how, result.seconds)
     return ir
+
+
+def _check_gpus(node_id: str, gpus: int) -> None:
+    """Warns if TensorFlow finds none of the reserved GPUs, and would compute on the CPU."""
+    import tensorflow as tf
+
+    if not tf.config.list_physical_devices('GPU'):
+        _log.warning(
+            f'{gpus} GPU{"s are" if gpus > 1 else " is"} reserved for {node_id}, but TensorFlow '
+            'finds none and uses the CPU; use an image built with TENSORFLOW=cuda, and check the '
+            'driver of the cluster node'
+        )
 
 
 if __name__ == '__main__':

@@ -13,16 +13,14 @@ import filelock
 from common import stack
 from common.console import styled
 from common.errors import AlreadyRunning, ConfigError, PipelineError, RunError
-from components.evaluation.config import check_floors
 from components.image_example_gen.sources.base.source_protocol import describe_classes
-from components.inference.image_folder import require_images
 from pipeline.config.recipe import Recipe
 from pipeline.execution.quick_imports import quick_imports
+from pipeline.execution.recipe_checks import check_data, check_disk_space, check_model
 from pipeline.formatting import named
 from pipeline.local.library_output import library_output_to
 from pipeline.local.side_process import SideProcess, side_process
-from trainer.config.train import TrainConfig, check_class_weights
-from trainer.model.weights import check_weights_file
+from trainer.config.train import TrainConfig
 
 if TYPE_CHECKING:
     from components.image_example_gen.sources.spans import Span
@@ -67,16 +65,9 @@ def run(recipe: Recipe, *, verbose: bool = False) -> 'Outcome':
 def _run(recipe: Recipe, start: float) -> 'Outcome':
     _log.info('%s: %s', recipe.name, recipe.description, extra=styled(recipe.name, 'bold'))
     _log.info('stack: %s', stack.describe())
-    check_weights_file(recipe.trainer.weights)
-    # Check the recipe before the imports of TensorFlow and TFX, which take seconds.
-    from components.image_example_gen.sources.spans import open_window
-
-    spans = open_window(recipe.data)
+    spans = check_data(recipe)  # before the imports of TensorFlow and TFX, which take seconds
     classes, count = spans[0].source.classes, sum(span.source.count for span in spans)
     _log.info('data: %s', describe_data(spans))
-    check_floors(recipe.evaluation, classes)
-    if recipe.inference:
-        require_images(recipe.inference.path)
 
     with side_process() as side:
         runner = _run_components(recipe, classes, count, side)
@@ -102,15 +93,11 @@ def _run_components(
         from pipeline.local.runner import ProgressDagRunner
         from pipeline.metadata_store import open_store
         from pipeline.registry.leftovers import remove_leftovers
-        from trainer.data.cache_plan import plan_cache
-        from trainer.model.backbone import build_backbone
 
-    backbone = build_backbone(recipe.trainer)  # raises if weights or layers do not match
-    check_class_weights(recipe.trainer, classes)
+    backbone = check_model(recipe, classes)
     _log.info('weights: %s', describe_weights(recipe.trainer))
     remove_leftovers(recipe, open_store(recipe.metadata, recipe.home))
-    if recipe.trainer.cache:  # raises if the disk is full
-        plan_cache(recipe.trainer, backbone, recipe.data.splits.expected(images), recipe.home)
+    check_disk_space(recipe, backbone, images)
     runner = ProgressDagRunner(side)
     runner.run(create_pipeline(recipe, classes, images, train_beside_checks=side is not None))
     return runner

@@ -16,6 +16,7 @@ from pipeline.config.recipe import Recipe
 from pipeline.formatting import named, time_of
 from pipeline.metadata_store import check_file, existing_store
 from pipeline.registry.gate_history import EvaluatedRun, evaluated_runs
+from pipeline.registry.lease import lease_holder
 from pipeline.registry.model_list import Version, list_models
 from pipeline.registry.mounts import missing_folder
 from pipeline.registry.provenance import Provenance
@@ -54,13 +55,15 @@ def read_status(recipe: Recipe, now: datetime.datetime, last: int = 10) -> Statu
     running = _is_locked(recipe.home / TICK_LOCK)
     # A skipped tick does not hold the lock.
     newest = next((tick for tick in reversed(ticks) if tick.verdict != 'skipped'), None)
+    store = existing_store(recipe.metadata, recipe.home)
+    holder = lease_holder(store, recipe.name) if store else None
     shown = [
         tick
-        if tick.verdict or (running and tick is newest)
+        if tick.verdict or (running and tick is newest) or (holder and tick.run == holder)
         else tick.model_copy(update={'verdict': 'killed', 'reason': 'it recorded no result'})
         for tick in ticks[-last:]
     ]
-    provenance = Provenance(existing_store(recipe.metadata, recipe.home), recipe.name)
+    provenance = Provenance(store, recipe.name)
     versions = list_models(recipe, provenance)
     return Status(
         recipe=recipe.name,

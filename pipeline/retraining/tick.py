@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import filelock
-import ml_metadata
 import tenacity
 
 from common.errors import (
@@ -17,13 +16,12 @@ from common.errors import (
     USAGE,
     AlreadyRunning,
     ConfigError,
-    MetadataError,
     PipelineError,
 )
 from pipeline.config.recipe import Recipe
 from pipeline.config.retraining import RetrainConfig
 from pipeline.local.run_recipe import lock_recipe, run
-from pipeline.metadata_store import open_store
+from pipeline.metadata_store import open_store, reporting_errors
 from pipeline.registry.leftovers import finish_pushes
 from pipeline.retraining.cron import utc_now
 from pipeline.retraining.decision import Decision, decide
@@ -82,17 +80,17 @@ def post_result(recipe: Recipe, journal: Journal, tick: Tick) -> Tick:
 
 def _decide_and_train(recipe: Recipe, journal: Journal, tick: Tick, verbose: bool) -> Tick:
     """The tick with its result; every exception becomes a verdict."""
-    retrying = _retrying(recipe.retrain)
+    attempts = retrying(recipe.retrain)
     try:
-        decision = retrying(_decide, recipe, tick.started)
+        decision = attempts(_decide, recipe, tick.started)
         values = dataclasses.asdict(decision)
         tick = tick.model_copy(update={**values, 'decision': decision.reason, 'reason': ''})
         journal.write(tick)
         if not decision.train:
             return tick.with_result('nothing new', decision.reason, 0)
         _log.info(decision.reason)
-        outcome = retrying(run, recipe.for_retraining(), verbose=verbose)
-        tick = _with_outcome(tick, outcome)
+        outcome = attempts(run, recipe.for_retraining(), verbose=verbose)
+        tick = with_outcome(tick, outcome)
     except KeyboardInterrupt:
         tick = tick.with_result('stopped', 'interrupted', INTERRUPTED)
     except AlreadyRunning as error:
@@ -102,21 +100,20 @@ def _decide_and_train(recipe: Recipe, journal: Journal, tick: Tick, verbose: boo
         tick = tick.with_result('failed', str(error), USAGE if unusable else FAILED)
     except Exception as error:
         tick = tick.with_result('failed', f'{type(error).__name__}: {error}', FAILED)
-    return tick.model_copy(update={'attempts': retrying.statistics.get('attempt_number', 0)})
+    return tick.model_copy(update={'attempts': attempts.statistics.get('attempt_number', 0)})
 
 
 def _decide(recipe: Recipe, now: datetime.datetime) -> Decision:
     store = open_store(recipe.metadata, recipe.home)
-    try:
+    with reporting_errors():
         # Records pushes of killed runs; otherwise their spans would count as unused.
         with contextlib.suppress(AlreadyRunning), lock_recipe(recipe):
             finish_pushes(recipe, store)
         return decide(recipe, store, now)
-    except ml_metadata.errors.StatusError as error:  # the server went away after open_store
-        raise MetadataError(f'the metadata cannot be read: {error}') from error
 
 
-def _with_outcome(tick: Tick, outcome: 'Outcome') -> Tick:
+def with_outcome(tick: Tick, outcome: 'Outcome') -> Tick:
+    """A copy of the tick with the result of its run."""
     verdict: Verdict
     if outcome.blessed and outcome.unchanged:
         verdict, reason = 'unchanged', 'data and recipe give the live model'
@@ -135,7 +132,8 @@ def _with_outcome(tick: Tick, outcome: 'Outcome') -> Tick:
     )
 
 
-def _retrying(config: RetrainConfig) -> tenacity.Retrying:
+def retrying(config: RetrainConfig) -> tenacity.Retrying:
+    """Calls a function again, with pauses, after errors that are `retryable`."""
     return tenacity.Retrying(
         retry=tenacity.retry_if_exception(_is_retryable),
         wait=tenacity.wait_exponential(config.backoff_seconds),

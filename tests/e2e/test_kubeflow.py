@@ -88,12 +88,20 @@ def test_first_run_pushes_a_model_although_a_pod_is_killed(first):
     assert 'spans 1 and 2 are new' in first.finished['decision'].output
     assert 'no warm start: no model has been blessed yet' in first.finished['trainer'].output
     assert 'Trainer done in' in first.finished['trainer'].output
+    assert first.finished['trainer'].attempts == 2
     assert 'BLESSED and pushed to' in first.finished['pusher'].output
-    assert 'the environment variable HOOK with the URL' in first.finished['pusher'].output
+
+
+def test_finish_records_and_posts_the_result(cluster, first, second):
+    for run, version in zip((first, second), cluster.pushed(), strict=True):
+        output = run.finished['finish'].output
+        assert f'blessed: pushed to {version}' in output
+        assert 'the environment variable HOOK with the URL' in output
 
 
 def test_finished_task_is_not_repeated(first):
     again = first.run_again('examplevalidator')
+    first.run_again('finish')  # releases the lease
 
     assert again.code == 0
     assert 'already succeeded' in again.output
@@ -135,7 +143,7 @@ def test_pusher_task_outputs_html_report(cluster, second):
 def test_run_without_new_data_ends_after_the_decision(cluster, second):
     run = cluster.run(only_when_new=True)
 
-    assert list(run.finished) == ['decision']
+    assert list(run.finished) == ['decision', 'finish']
     assert 'nothing new: spans 2 and 3 were used by the run of' in run.finished['decision'].output
     assert len(cluster.pushed()) == 2
 
@@ -143,6 +151,8 @@ def test_run_without_new_data_ends_after_the_decision(cluster, second):
 def test_invalid_override_fails_the_decision_task(cluster, second):
     run = cluster.run(overrides=['trainer.sed=1'])
 
-    assert run.finished['decision'].code == 2
+    assert list(run.finished) == ['decision', 'finish']
+    assert (run.finished['decision'].code, run.finished['decision'].attempts) == (1, 1)
     (line,) = run.finished['decision'].output.splitlines()
     assert line.startswith('error: recipe: trainer.sed: unknown key; did you mean seed?')
+    assert 'failed: recipe: trainer.sed: unknown key' in run.finished['finish'].output

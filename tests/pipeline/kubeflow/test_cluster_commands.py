@@ -50,6 +50,14 @@ def test_submit_prints_url_of_run(call, kubeflow):
     assert re.match(rf'demo runs as \S+: {URL}/#/runs/details/\S+$', output)
 
 
+def test_submit_sends_nothing_if_the_recipe_is_invalid(call, kubeflow):
+    code, _, errors = call('submit', '--set', 'trainer.sed=1')
+
+    assert code == 2
+    assert re.match('error: .*: trainer.sed: unknown key; did you mean seed', errors)
+    assert kubeflow.requests == []
+
+
 def test_schedule_is_created_listed_and_deleted(call, kubeflow):
     code, output, _ = call('schedule', '--cron', '30 4 * * 1-5')
 

@@ -7,7 +7,7 @@ import yaml
 from common.errors import ConfigError
 from pipeline.config.recipe import load_recipe
 from pipeline.kubeflow.compiler import compile_kubeflow
-from pipeline.kubeflow.task import recipe_of_run
+from pipeline.kubeflow.run_inputs import recipe_of_run
 
 KUBEFLOW = {
     'image': 'registry.example/catdog:1',
@@ -29,6 +29,12 @@ KUBEFLOW = {
             'retries': 3,
             'backoff_seconds': 10,
             'node_selector': {'pool': 'gpu'},
+            'tolerations': [
+                {'key': 'nvidia.com/gpu', 'effect': 'NoSchedule'},
+                {'key': 'pool', 'value': 'gpu'},
+            ],
+            'timeout_seconds': 7200,
+            'image': 'registry.example/catdog:1-cuda',
         },
     },
 }
@@ -53,8 +59,10 @@ class Compiled:
         self.path = path
         self.spec, self.platform = yaml.safe_load_all(path.read_text())
         self.root = self.spec['root']['dag']['tasks']
-        (group,) = [each for each in self.spec['components'].values() if 'dag' in each]
-        self.tasks = group['dag']['tasks']
+        self.handled = self.spec['components']['comp-exit-handler-1']['dag']['tasks']
+        (group,) = [each for name, each in self.handled.items() if name != 'decision']
+        self.group = group
+        self.tasks = self.spec['components'][group['componentRef']['name']]['dag']['tasks']
         self.parameters = {
             name: each['defaultValue']
             for name, each in self.spec['root']['inputDefinitions']['parameters'].items()
@@ -102,7 +110,8 @@ def test_tasks_have_dependencies_of_the_graph(compiled, task, upstream):
 
 def test_tasks_take_the_executor_input(compiled):
     assert compiled.container('trainer')['command'] == ['python', '-m', 'pipeline.kubeflow.task']
-    assert compiled.container('trainer')['args'] == ['Trainer', '{{$}}']
+    assert compiled.container('trainer')['args'] == ['Trainer', '{{$}}', '--gpus', '1']
+    assert compiled.container('evaluator')['args'] == ['Evaluator', '{{$}}']
     assert compiled.container('pusher')['args'][2:] == [
         '--verdict',
         "{{$.outputs.artifacts['verdict'].path}}",
@@ -112,25 +121,46 @@ def test_tasks_take_the_executor_input(compiled):
 
 
 def test_all_tasks_depend_on_decision_and_take_its_outputs(compiled):
-    (group,) = [task for name, task in compiled.root.items() if name != 'decision']
-    assert group['dependentTasks'] == ['decision']
-    assert group['triggerPolicy']['condition'].endswith("decision-train'] == 'true'")
+    assert compiled.group['dependentTasks'] == ['decision']
+    assert compiled.group['triggerPolicy']['condition'].endswith("decision-train'] == 'true'")
+    outputs = {'recipe': 'merged_recipe', 'classes': 'classes', 'images': 'images'}
     for task in compiled.tasks.values():
         inputs = task['inputs']['parameters']
-        assert inputs['run_id']['runtimeValue']['constant'] == '{{$.pipeline_job_uuid}}'
-        for name in ('classes', 'images'):
-            assert inputs[name] == {'componentInputParameter': f'pipelinechannel--decision-{name}'}
+        assert inputs.pop('run_id')['runtimeValue']['constant'] == '{{$.pipeline_job_uuid}}'
+        assert inputs == {
+            name: {'componentInputParameter': f'pipelinechannel--decision-{output}'}
+            for name, output in outputs.items()
+        }
 
 
-def test_tasks_have_display_names_except_the_decision(compiled):
+def test_finish_runs_after_success_failure_and_stop(compiled):
+    finish = compiled.root['finish']
+    assert finish['dependentTasks'] == ['exit-handler-1']
+    assert finish['triggerPolicy'] == {'strategy': 'ALL_UPSTREAM_TASKS_COMPLETED'}
+    # Releases before 2.14 refuse a final status.
+    assert set(finish['inputs']['parameters']) == {'recipe', 'overrides', 'run_id'}
+
+
+def test_nodes_have_display_names(compiled):
     names = [task['taskInfo']['name'] for task in compiled.tasks.values()]
     assert {'ImageExampleGen', 'WarmStartResolver', 'NewestSpans', 'Trainer'} <= set(names)
-    # Kubeflow 2.5 cannot find the outputs of a task with another name than its key.
-    assert compiled.root['decision']['taskInfo']['name'] == 'decision'
+
+
+def test_tasks_whose_outputs_are_read_have_no_display_name(compiled):
+    dags = [compiled.root, compiled.handled, compiled.tasks]
+    producers = {
+        (name, dag[name]['taskInfo']['name'])
+        for dag in dags
+        for task in dag.values()
+        for source in task['inputs']['parameters'].values()
+        for name in [source.get('taskOutputParameter', {}).get('producerTask')]
+        if name
+    }
+    assert producers == {('decision', 'decision')}
 
 
 def test_caching_is_disabled_for_all_tasks(compiled):
-    tasks = [*compiled.tasks.values(), *compiled.root.values()]
+    tasks = [*compiled.tasks.values(), *compiled.handled.values(), *compiled.root.values()]
     assert not any(task.get('cachingOptions', {}).get('enableCache') for task in tasks)
 
 
@@ -155,7 +185,7 @@ def test_overrides_change_the_compiled_recipe(compiled):
     assert (str(recipe.data.path), str(recipe.workdir)) == ('/other', '/runs')
 
 
-def test_tasks_have_resources_and_retries_of_recipe(compiled):
+def test_tasks_have_resources_and_placement_of_recipe(compiled):
     resources = compiled.container('trainer')['resources']
     assert resources['accelerator']['resourceType'] == 'nvidia.com/gpu'
     assert resources['accelerator']['resourceCount'] == '1'
@@ -166,10 +196,37 @@ def test_tasks_have_resources_and_retries_of_recipe(compiled):
         ('resourceMemoryLimit', '16Gi'),
     }
     assert compiled.on_kubernetes('trainer')['nodeSelector']['labels'] == {'pool': 'gpu'}
-    assert compiled.tasks['trainer']['retryPolicy']['maxRetryCount'] == 3
+    assert compiled.on_kubernetes('trainer')['tolerations'] == [
+        {'key': 'nvidia.com/gpu', 'operator': 'Exists', 'effect': 'NoSchedule'},
+        {'key': 'pool', 'operator': 'Equal', 'value': 'gpu'},
+    ]
     assert compiled.container('evaluator')['resources']['resourceMemoryRequest'] == '2Gi'
-    assert compiled.tasks['evaluator']['retryPolicy']['maxRetryCount'] == 1
     assert 'nodeSelector' not in compiled.on_kubernetes('evaluator')
+    assert 'tolerations' not in compiled.on_kubernetes('evaluator')
+
+
+@pytest.mark.parametrize(('task', 'seconds'), [('trainer', '7200'), ('decision', '86400')])
+def test_pods_have_timeouts(compiled, task, seconds):
+    assert compiled.on_kubernetes(task)['activeDeadlineSeconds'] == seconds
+
+
+def test_tasks_have_retries_that_do_not_end_after_an_hour(compiled):
+    assert compiled.tasks['trainer']['retryPolicy'] == {
+        'maxRetryCount': 3,
+        'backoffDuration': '10s',
+        'backoffFactor': 2.0,
+        'backoffMaxDuration': '2592000s',
+    }
+    assert compiled.tasks['evaluator']['retryPolicy']['maxRetryCount'] == 1
+    assert compiled.root['finish']['retryPolicy']['backoffMaxDuration'] == '2592000s'
+
+
+def test_decision_is_not_retried(compiled):
+    assert 'retryPolicy' not in compiled.handled['decision']
+
+
+def test_task_has_its_own_image(compiled):
+    assert compiled.container('trainer')['image'] == 'registry.example/catdog:1-cuda'
 
 
 @pytest.mark.parametrize('task', ['decision', 'imageexamplegen', 'trainer', 'pusher'])
@@ -183,7 +240,7 @@ def test_pods_have_volumes_secrets_and_environment(compiled, task):
     ]
     assert pod['imagePullSecret'][0]['secretName'] == 'registry'
     assert compiled.container(task)['env'] == [{'name': 'TZ', 'value': 'Europe/Berlin'}]
-    assert compiled.container(task)['image'] == 'registry.example/catdog:1'
+    assert compiled.container('pusher')['image'] == 'registry.example/catdog:1'
 
 
 def test_pusher_outputs_metrics_and_report(compiled):
@@ -213,3 +270,25 @@ def test_rejects_unknown_task(tmp_path):
 
     with pytest.raises(ConfigError, match='unknown task Trainr; use default, ImageExampleG'):
         compile_kubeflow(recipe, tmp_path / 'pipeline.yaml')
+
+
+@pytest.mark.parametrize(
+    ('key', 'value', 'message'),
+    [
+        (
+            'kubeflow.environment',
+            {'A': '{{$}}'},
+            r'kubeflow: environment.A: .* replace \{\{\.\.\.\}',
+        ),
+        (
+            'kubeflow.image_pull_secrets',
+            ['{{a}}'],
+            r'image_pull_secrets\.0: Kubeflow would replace',
+        ),
+        ('kubeflow.volumes', [{'claim': '{{$}}', 'path': '/a'}], r'kubeflow: volumes\.0\.claim'),
+        ('kubeflow.tasks', {'Trainer': {'node_selector': {'{{$}}': 'a'}}}, 'node_selector: Kub'),
+    ],
+)
+def test_rejects_placeholders_in_settings_of_pods(key, value, message):
+    with pytest.raises(ConfigError, match=message):
+        load_recipe('demo', [(key, value)])

@@ -1,6 +1,7 @@
 """Inputs, outputs and errors of a Kubeflow task, without launching a node."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -11,13 +12,17 @@ import click.testing
 import pytest
 
 from common.errors import ConfigError, MetadataError, NodeFailed, PushError
+from common.features import ACTIVATIONS_PREFIX
 from components.evaluation.results import Estimate
 from pipeline.config.recipe import load_recipe
+from pipeline.kubeflow.run_inputs import recipe_of_run
 from pipeline.kubeflow.run_outputs import metrics
 from pipeline.kubeflow.task import main
+from pipeline.metadata_store import open_store
+from pipeline.retraining.journal import Journal
 
 REPOSITORY = Path(__file__).parents[3]
-OUTPUTS = ('train', 'classes', 'images')
+OUTPUTS = ('train', 'merged_recipe', 'classes', 'images')
 
 
 @pytest.fixture
@@ -43,8 +48,15 @@ def words(tmp_path, make_image_folder):
 
 
 @pytest.fixture
-def task(words):
-    """`task(node_id, **parameters)` runs a task; returns exit code, stdout and stderr."""
+def task(words, monkeypatch):
+    """`task(node_id, **parameters)` runs a task; returns exit code, stdout and stderr.
+
+    The decision builds no backbone.
+    """
+    monkeypatch.setattr('pipeline.kubeflow.decision.check_model', lambda *_: None)
+    monkeypatch.setattr('pipeline.kubeflow.decision.check_disk_space', lambda *_: None)
+    monkeypatch.setattr('os.environ', {**os.environ})
+    monkeypatch.setattr('tenacity.nap.time.sleep', lambda _: None)
 
     def run(node_id, **changes):
         done = click.testing.CliRunner().invoke(main, words(node_id, **changes))
@@ -53,13 +65,20 @@ def task(words):
     return run
 
 
-def test_decision_as_module_writes_classes_and_number_of_images(words, tmp_path):
-    command = [sys.executable, '-m', 'pipeline.kubeflow.task', *words('decision')]
+def test_decision_writes_recipe_classes_and_number_of_images(task, tmp_path):
+    assert task('decision') == (0, 'this run was requested\n', '')
+    outputs = {path.name: path.read_text() for path in (tmp_path / 'out').iterdir()}
+    recipe = json.loads(outputs.pop('merged_recipe'))
+    assert outputs == {'train': 'true', 'classes': '["cats", "dogs"]', 'images': '6'}
+    assert recipe['data']['path'] == str(tmp_path / 'data')
+
+
+def test_module_prints_error_and_exits(words):
+    command = [sys.executable, '-m', 'pipeline.kubeflow.task', *words('decision', run_id='{{a}}')]
     pod = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
 
-    assert (pod.returncode, pod.stdout, pod.stderr) == (0, 'this run was requested\n', '')
-    outputs = {path.name: path.read_text() for path in (tmp_path / 'out').iterdir()}
-    assert outputs == {'train': 'true', 'classes': '["cats", "dogs"]', 'images': '6'}
+    assert (pod.returncode, pod.stdout) == (2, '')
+    assert re.fullmatch(r'error: the run ID .*\n', pod.stderr)
 
 
 def test_decision_prints_new_spans(task, tmp_path):
@@ -80,7 +99,9 @@ def test_decision_prints_new_spans(task, tmp_path):
         ({'overrides': [1]}, r'overrides: \[1\] is not a list of strings; use '),
         ({'overrides': '{"a": 1}'}, 'overrides: .* is not a list of strings'),
         ({'overrides': ['data.path=/nowhere']}, 'data folder /nowhere does not exist; '),
-        ({'run_id': '{{$.pipeline_job_uuid}}'}, 'is a placeholder; use Kubeflow Pipelines 2.4'),
+        ({'overrides': ['trainer.weights=/no.h5']}, 'weights file /no.h5 does not exist'),
+        ({'overrides': ['evaluation.floors={class.birds: 0.5}']}, 'unknown class birds'),
+        ({'run_id': '{{$.pipeline_job_uuid}}'}, 'is a placeholder; use Kubeflow Pipelines 2.5'),
     ],
 )
 def test_invalid_parameter_is_one_line(task, parameters, message):
@@ -89,6 +110,89 @@ def test_invalid_parameter_is_one_line(task, parameters, message):
     (line,) = error.splitlines()
     assert code == 2
     assert re.match(f'error: .*{message}', line)
+
+
+def test_replaced_placeholder_in_parameter_is_one_line(words):
+    node, text = words('decision', overrides=['description=TEXT'])
+
+    done = click.testing.CliRunner().invoke(main, [node, text.replace('TEXT', text)])
+    assert done.exit_code == 2
+    assert re.fullmatch(r'error: the input .* is not JSON .* remove it\n', done.stderr)
+
+
+def test_decision_checks_layers_before_training(words):
+    overrides = ['trainer.fine_tune.from_layer=block_99']
+    done = click.testing.CliRunner().invoke(main, words('decision', overrides=overrides))
+
+    assert done.exit_code == 2
+    assert re.match('error: .*block_99', done.stderr)
+
+
+def test_nodes_get_the_recipe_with_overrides_and_without_placeholders(task, tmp_path):
+    task('decision', overrides=['trainer.seed=7', 'description="{{$}} $(HOME)"'])
+
+    text = (tmp_path / 'out' / 'merged_recipe').read_text()
+    assert '{{' not in text
+    assert '$' not in text
+    recipe = recipe_of_run({'recipe': text})
+    assert (recipe.trainer.seed, recipe.description) == (7, '{{$}} $(HOME)')
+
+
+def test_decision_removes_leftovers_of_killed_pods(task, tmp_path):
+    cache = tmp_path / 'work/demo/artifacts/Trainer/model_run/3' / f'{ACTIVATIONS_PREFIX}x'
+    span = tmp_path / 'work/demo/artifacts/ImageExampleGen/examples/2/span-1'
+    for folder in (cache, span):
+        folder.mkdir(parents=True)
+
+    assert task('decision')[0] == 0
+    assert not cache.exists()
+    assert not span.exists()
+
+
+def test_second_run_is_refused_and_second_scheduled_run_is_skipped(task, tmp_path):
+    task('decision')
+    leftover = tmp_path / 'work/demo/artifacts/Trainer/model_run/3' / f'{ACTIVATIONS_PREFIX}x'
+    leftover.mkdir(parents=True)  # of the first run, which is in progress
+
+    code, _, error = task('decision', run_id='run-2')
+    assert (code, error.partition(';')[0]) == (2, 'error: run run-1 of demo is in progress')
+    code, output, _ = task('decision', run_id='run-3', only_when_new=True)
+    assert (code, output.rpartition('; ')[2]) == (0, 'this run is skipped\n')
+    assert (tmp_path / 'out' / 'train').read_text() == 'false'
+    assert leftover.exists()
+    task('finish', run_id='run-2')  # does not end the lease of the first run
+    assert task('decision', run_id='run-4')[0] == 2
+    task('finish')
+    assert task('decision', run_id='run-5')[0] == 0
+
+
+def test_decision_repeats_itself_after_a_temporary_error(task, monkeypatch):
+    results = [MetadataError('no answer')]
+
+    def connect(*arguments):
+        if results:
+            raise results.pop()
+        return open_store(*arguments)
+
+    monkeypatch.setattr('pipeline.kubeflow.decision.open_store', connect)
+    assert task('decision')[0] == 0
+
+
+def test_tasks_share_downloaded_weights(task, tmp_path, monkeypatch):
+    monkeypatch.delenv('KERAS_HOME', raising=False)
+    task('decision')
+    assert os.environ['KERAS_HOME'] == str(tmp_path / 'work' / '.keras')
+
+
+@pytest.mark.parametrize(('devices', 'warns'), [([], True), (['GPU:0'], False)])
+def test_warns_if_tensorflow_finds_no_reserved_gpu(task, words, monkeypatch, devices, warns):
+    monkeypatch.setattr('tensorflow.config.list_physical_devices', lambda _: devices)
+    monkeypatch.setattr('pipeline.graph.create_pipeline', ZeroDivisionError)  # launches nothing
+    node, text = words('Trainer', classes='[]', images='0')
+
+    done = click.testing.CliRunner().invoke(main, [node, text, '--gpus', '2'])
+    sentence = '2 GPUs are reserved for Trainer, but TensorFlow finds none and uses the CPU; '
+    assert (sentence in done.output) == warns
 
 
 @pytest.mark.parametrize(
@@ -114,6 +218,17 @@ def test_only_unexpected_errors_have_a_traceback(
     assert ended == code
     assert message.splitlines()[-1] == f'error: {error}'
     assert ('Traceback' in message + capfd.readouterr().err) == traceback
+
+
+def test_error_of_a_node_is_noted_for_the_last_task(task, monkeypatch, tmp_path):
+    def fail(*_):
+        raise NodeFailed('Trainer failed: no space')
+
+    monkeypatch.setattr('pipeline.kubeflow.task.run_node', fail)
+    task('decision')
+    assert task('Trainer')[0] == 1
+    (tick,) = Journal(tmp_path / 'work' / 'demo').ticks()
+    assert (tick.verdict, tick.reason) == (None, 'Trainer: Trainer failed: no space')
 
 
 def test_metrics_are_numbers_that_exist():

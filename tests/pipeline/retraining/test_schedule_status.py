@@ -8,8 +8,9 @@ import pytest
 from rich.console import Console
 
 from pipeline.config.recipe import Recipe
+from pipeline.registry.lease import hold_lease
 from pipeline.retraining import schedule_status as module
-from pipeline.retraining.journal import Journal
+from pipeline.retraining.journal import Journal, Tick
 from pipeline.retraining.schedule_status import as_table, read_status
 
 NOW = datetime.datetime(2026, 11, 21, 12, tzinfo=datetime.timezone.utc)
@@ -82,6 +83,15 @@ def test_tick_without_verdict_was_killed_or_is_running(recipe, journal):
         assert 'running' in table(recipe)
     (recipe.home / '.tick.lock').touch()  # not held
     assert verdicts() == ['killed', 'killed', 'skipped']
+
+
+def test_run_on_a_cluster_runs_while_it_holds_the_lease(recipe, journal, recorder, monkeypatch):
+    monkeypatch.setattr(module, 'existing_store', lambda *_: recorder.store)
+    hold_lease(recorder.store, 'pets', 'run-2')
+    for number in (1, 2):
+        journal.write(Tick(tick=f'run-{number}', run=f'run-{number}', started=NOW))
+
+    assert [tick.verdict for tick in read_status(recipe, NOW).ticks] == ['killed', None]
 
 
 def test_shows_next_tick_of_a_running_schedule(recipe, schedule):

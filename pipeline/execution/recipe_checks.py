@@ -1,0 +1,53 @@
+"""Checks a recipe against its data and weights before the first component runs."""
+
+from typing import TYPE_CHECKING
+
+from components.evaluation.config import check_floors
+from components.inference.image_folder import require_images
+from pipeline.config.recipe import Recipe
+from pipeline.execution.quick_imports import quick_imports
+from trainer.config.train import check_class_weights
+from trainer.model.weights import check_weights_file
+
+if TYPE_CHECKING:
+    from components.image_example_gen.sources.spans import Span
+    from trainer.model.backbone import Backbone
+
+
+def check_data(recipe: Recipe) -> 'tuple[Span, ...]':
+    """Opens the window of spans, oldest first; imports no TensorFlow.
+
+    Raises:
+        ConfigError: the recipe does not fit the data, or the weights file cannot be used.
+        DataError: the images cannot be used.
+    """
+    check_weights_file(recipe.trainer.weights)
+    from components.image_example_gen.sources.spans import open_window
+
+    spans = open_window(recipe.data)
+    check_floors(recipe.evaluation, spans[0].source.classes)
+    if recipe.inference:
+        require_images(recipe.inference.path)
+    return spans
+
+
+def check_model(recipe: Recipe, classes: tuple[str, ...]) -> 'Backbone':
+    """Builds the backbone for classes in label order; imports TensorFlow.
+
+    Raises:
+        ConfigError: weights, layers or class weights do not fit.
+    """
+    with quick_imports():
+        from trainer.model.backbone import build_backbone
+
+    backbone = build_backbone(recipe.trainer)
+    check_class_weights(recipe.trainer, classes)
+    return backbone
+
+
+def check_disk_space(recipe: Recipe, backbone: 'Backbone', images: int) -> None:
+    """Raises ConfigError if the disk has no space for an activation cache of so many images."""
+    from trainer.data.cache_plan import plan_cache
+
+    if recipe.trainer.cache:
+        plan_cache(recipe.trainer, backbone, recipe.data.splits.expected(images), recipe.home)
