@@ -50,13 +50,16 @@ def why(as_json: bool, **options: Any) -> None:
 def models(as_json: bool, **options: Any) -> None:
     """List the versions in the serving folder."""
     recipe, store = _load_with_metadata(options)
-    from pipeline.registry.model_list import as_table, list_models
+    from pipeline.registry.model_list import as_table, describe_bucket, list_models
 
     versions = list_models(recipe, store)
     if versions or as_json:
         _show(versions, as_table, as_json)
     else:
         show(f'no version in {recipe.serving_directory}')
+    live = versions[0].version if versions else None
+    if not as_json and (bucket := describe_bucket(recipe, live)):
+        show(bucket)
 
 
 @click.command()

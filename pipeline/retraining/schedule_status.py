@@ -15,7 +15,7 @@ from rich.text import Text
 from pipeline.config.recipe import Recipe
 from pipeline.formatting import named, time_of
 from pipeline.metadata_store import check_file, existing_store
-from pipeline.registry.model_list import Version, list_models
+from pipeline.registry.model_list import Version, describe_bucket, list_models
 from pipeline.retraining.journal import Journal, Tick
 from pipeline.retraining.scheduler import LOCK, SCHEDULE, ScheduleFile
 from pipeline.retraining.tick import TICK_LOCK
@@ -34,6 +34,7 @@ class Status:
     recipe: str
     ticks: tuple[Tick, ...]
     live: Version | None
+    bucket: str | None  # whether the bucket of `push.url` serves the live version, as a clause
     schedule: ScheduleState | None
 
 
@@ -56,10 +57,12 @@ def read_status(recipe: Recipe, now: datetime.datetime, last: int = 10) -> Statu
         for tick in ticks[-last:]
     ]
     versions = list_models(recipe, existing_store(recipe.metadata, recipe.home))
+    live = versions[0] if versions else None
     return Status(
         recipe=recipe.name,
         ticks=tuple(shown),
-        live=versions[0] if versions else None,
+        live=live,
+        bucket=describe_bucket(recipe, live.version if live else None),
         schedule=_schedule(recipe.home, now),
     )
 
@@ -82,7 +85,10 @@ def as_table(status: Status) -> RenderableType:
         )
     first: RenderableType = table if status.ticks else Text('no ticks yet')
     live, following = _describe_live(status.live), _describe_schedule(status.schedule)
-    return Group(first, Text(''), Text(f'live: {live}'), Text(f'next: {following}'))
+    lines = [f'live: {live}', f'next: {following}']
+    if status.bucket:
+        lines.insert(1, f'bucket: {status.bucket}')
+    return Group(first, Text(''), *map(Text, lines))
 
 
 def _is_locked(path: Path) -> bool:
