@@ -2,12 +2,10 @@
 
 import hashlib
 import json
-import re
 
 import pytest
 
 from common.errors import PushError
-from components.pusher import versions
 from components.pusher.bucket import ServingBucket
 from components.pusher.serving_folder import NOTE_FILE, About, versions_in
 from components.pusher.versions import push
@@ -19,16 +17,10 @@ PREFIX = 'models/pets'
 class Pets:
     """Models, a serving directory and a bucket; a model is made by its name."""
 
-    def __init__(self, folder, bucket, monkeypatch):
+    def __init__(self, folder, bucket):
         self.folder, self.bucket = folder, bucket
         self.serving = folder / 'serving'
         self.destination = ServingBucket(f'{bucket.url}/{PREFIX}', 'pets', keep=2)
-        self._now = 1_800_000_000
-        monkeypatch.setattr(versions.time, 'time', self._tick)
-
-    def _tick(self):
-        self._now += 10
-        return float(self._now)
 
     def model(self, name):
         folder = self.folder / name
@@ -70,13 +62,13 @@ class Pets:
 
 
 @pytest.fixture
-def pets(tmp_path, bucket, monkeypatch):
-    return Pets(tmp_path, bucket, monkeypatch)
+def pets(tmp_path, bucket):
+    return Pets(tmp_path, bucket)
 
 
 @pytest.fixture
-def s3_pets(tmp_path, s3_bucket, monkeypatch):
-    return Pets(tmp_path, s3_bucket, monkeypatch)
+def s3_pets(tmp_path, s3_bucket):
+    return Pets(tmp_path, s3_bucket)
 
 
 def test_version_is_uploaded_and_named(pets):
@@ -142,9 +134,9 @@ def test_graph_is_last_and_the_config_names_complete_versions(s3_pets):
     assert len(visible) == len(FILES) + 2  # push.json and serving.config
 
 
-@pytest.mark.parametrize('failing', range(1, 10))
+@pytest.mark.parametrize('failing', [1, 4, 5, 8, 9])
 def test_interrupted_upload_leaves_the_served_version_and_is_made_up_for(s3_pets, failing):
-    """Access is denied from one of the writing requests on."""
+    """Access is denied from the first upload on, the last; the first copy, the last; the config."""
     s3_pets.push('first')
     first, before = s3_pets.live, s3_pets.objects
     count = iter(range(1, 1000))
@@ -169,8 +161,9 @@ def test_number_of_requests_of_the_test_above(s3_pets):
 def test_damaged_upload_is_not_served(s3_pets, monkeypatch):
     s3_pets.push('first')
     first = s3_pets.live
-    monkeypatch.setattr('components.pusher.bucket._digest', lambda *_: hashlib.sha256().hexdigest())
-    with pytest.raises(PushError, match='of version [0-9]+ differs in s3://'):
+    digest = hashlib.sha256().hexdigest()
+    monkeypatch.setattr('components.pusher.bucket._digest', lambda *_: digest)
+    with pytest.raises(PushError, match=r'of version [0-9]+ differs in s3://'):
         s3_pets.push('second')
     assert (s3_pets.destination.served_version(), s3_pets.live) == (first, first)
 
@@ -193,6 +186,4 @@ def test_config_that_cannot_be_read_names_no_version(pets):
     pets.bucket.put(f'{PREFIX}/serving.config', 'model_config_list {}')
     assert pets.destination.served_version() is None
     pets.push('first')
-    assert re.search(
-        rf'versions: {pets.live}\b', pets.bucket.read(f'{PREFIX}/serving.config').decode()
-    )
+    assert pets.destination.served_version() == pets.live

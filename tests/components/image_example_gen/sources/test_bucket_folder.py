@@ -99,7 +99,7 @@ def test_images_are_no_worse_for_a_service_that_fails(s3_bucket):
     source = FolderSource(s3_bucket.url)
     s3_bucket.server.refuse = lambda method, path: path.endswith('.jpg')
 
-    with pytest.raises(StorageError, match='access to s3://.* is denied'):
+    with pytest.raises(StorageError, match=r'access to s3://.* is denied'):
         list(every_image(source))
 
 
@@ -125,7 +125,7 @@ def test_object_without_a_folder_or_a_class_is_an_error(bucket):
     with pytest.raises(DataError, match=r'pets.zip is an object; only folders of images are read'):
         FolderSource(f'{bucket.url}/pets.zip')
     bucket.put('one/cats/1.jpg')
-    with pytest.raises(DataError, match='data folder .*/one has 1 class .cats.; expected two'):
+    with pytest.raises(DataError, match=r'data folder .*/one has 1 class .cats.; expected two'):
         FolderSource(f'{bucket.url}/one')
 
 
@@ -142,7 +142,7 @@ def test_window_has_the_newest_spans(s3_bucket, prefix):
     assert [span.number for span in older] == [1]
     ranged = open_window(DataConfig(**config, span_range=(1, 2)))
     assert [span.number for span in ranged] == [1, 2]
-    with pytest.raises(DataError, match='none of the spans 3 to 4 of data.span_range'):
+    with pytest.raises(DataError, match=r'none of the spans 3 to 4 of data.span_range'):
         open_window(DataConfig(**config, span_range=(3, 4)))
 
 
@@ -197,6 +197,6 @@ def test_failure_of_a_worker_may_be_tried_again(s3_bucket, tmp_path):
     s3_bucket.server.status = '501 Not Implemented'
     s3_bucket.server.refuse = lambda method, path: path.endswith('.jpg')
 
-    with pytest.raises(StorageError, match='s3://.* cannot be reached') as caught:
+    with pytest.raises(StorageError, match=r's3://.* cannot be reached') as caught:
         ingest_span(source, DataConfig(), [], tmp_path / 'r', tmp_path / 'q', beam.Pipeline)
     assert caught.value.retryable
