@@ -5,7 +5,6 @@ Credentials and endpoints are those of the clients: `AWS_*` variables and files 
 `FSSPEC_GS_*`.
 """
 
-import asyncio
 import contextlib
 import importlib
 import logging
@@ -19,12 +18,17 @@ from common.errors import StorageError
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
-URL = re.compile(r'(s3|gs)://[^/\s*?\[\]]+(/[^*?\[\]]*)?')  # without wildcards of fsspec
+# Without wildcards of fsspec, quotes and control characters.
+URL = re.compile(r'(s3|gs)://[^/\s"\\*?\[\]]+(/[^"\\*?\[\]\x00-\x1f]*)?')
 _PACKAGES = {'s3': 's3fs', 'gs': 'gcsfs'}
-# Base classes of the errors of each client, besides OSError and TimeoutError.
+# Base classes of the errors of each client, besides OSError.
 _ERRORS = {
-    's3': ['botocore.exceptions.BotoCoreError', 'aiohttp.ClientError'],
-    'gs': ['gcsfs.retry.HttpError', 'google.auth.exceptions.GoogleAuthError'],
+    's3': ['asyncio.TimeoutError', 'botocore.exceptions.BotoCoreError', 'aiohttp.ClientError'],
+    'gs': [
+        'asyncio.TimeoutError',
+        'gcsfs.retry.HttpError',
+        'google.auth.exceptions.GoogleAuthError',
+    ],
 }
 _OPTIONS: dict[str, dict[str, int]] = {
     's3': {'max_concurrency': 1},  # for one object; with more, s3fs asks for its size first
@@ -38,8 +42,8 @@ _DENIED = re.compile('NoCredentials|PartialCredentials|DefaultCredentials|Refres
 def open_bucket(url: str) -> Iterator[tuple['AbstractFileSystem', str]]:
     """Yields the file system of a URL, and the path of the URL in it: `bucket/prefix`.
 
-    Listings are not cached. The clients repeat failed requests; a service that does not answer is
-    given up after three minutes.
+    Listings are not cached. The clients repeat failed requests; they give up a service that does
+    not answer after three minutes.
 
     Raises:
         StorageError: the client is not installed; in the `with` block, access is denied, the bucket
@@ -70,7 +74,7 @@ def _client_errors(scheme: str) -> tuple[type[Exception], ...]:
     """Imports the base classes of the errors of a client; raises ImportError without it."""
     names = (name.rpartition('.') for name in _ERRORS[scheme])
     found = (getattr(importlib.import_module(module), name) for module, _, name in names)
-    return OSError, asyncio.TimeoutError, *found
+    return OSError, *found
 
 
 def _converted(url: str, error: Exception) -> StorageError:

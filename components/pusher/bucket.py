@@ -14,7 +14,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from common.errors import PushError
+from common.errors import PushError, StorageError
 from common.files import sha256_of
 from common.object_storage import open_bucket
 from components.pusher.serving_folder import GRAPH, VERSION
@@ -66,9 +66,9 @@ class ServingBucket:
             )
 
     def upload(self, version: Path, number: int) -> None:
-        """Uploads a version and makes it the served one; removes older and incomplete ones.
+        """Uploads a version, given by the folder of its files, and makes it the served one.
 
-        `version` is the folder of its files. After an error the served version is unchanged.
+        After an error the served version is unchanged; the next upload removes what this one left.
 
         Raises:
             PushError: the uploaded files differ.
@@ -90,10 +90,21 @@ class ServingBucket:
                 raise PushError(f'version {number} is incomplete in {self.url}; push again')
             config = _CONFIG.format(model=self.model, url=self.url, number=number)
             storage.pipe_file(f'{root}/{POINTER}', config.encode())
-            _log.info('uploaded to %s/%s', self.url, number)
-            _remove_unserved(storage, root)
-            for old in _numbers(storage, root)[: -self.keep]:
-                storage.rm(f'{root}/{old}', recursive=True)
+        _log.info('uploaded to %s/%s', self.url, number)
+
+    def remove_older(self) -> None:
+        """Removes the versions before the newest `keep`, and what interrupted uploads left.
+
+        Raises:
+            PushError: they cannot be removed.
+        """
+        try:
+            with open_bucket(self.url) as (storage, root):
+                _remove_unserved(storage, root)
+                for old in _numbers(storage, root)[: -self.keep]:
+                    storage.rm(f'{root}/{old}', recursive=True)
+        except StorageError as error:
+            raise PushError(f'old versions cannot be removed: {error}') from error
 
 
 def _files(version: Path) -> dict[str, Path]:

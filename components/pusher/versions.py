@@ -72,6 +72,8 @@ def push(
             if bucket and not bucket.serves(folder):
                 bucket.upload(folder, int(folder.name))
         _remove_older(serving, keep)
+        if bucket:
+            bucket.remove_older()
         return Pushed(folder, unchanged)
 
 

@@ -39,8 +39,10 @@ def test_accepts_url_of_bucket_or_prefix(url):
     assert URL.fullmatch(url)
 
 
-@pytest.mark.parametrize('url', ['s3://', 's3:/b', 'b/pets', 'http://b/pets', 's3://b/*.jpg'])
-def test_rejects_other_urls_and_wildcards(url):
+@pytest.mark.parametrize(
+    'url', ['s3://', 's3:/b', 'b/pets', 'http://b/pets', 's3://b/*.jpg', 's3://b/"x"']
+)
+def test_rejects_other_urls_wildcards_and_quotes(url):
     assert not URL.fullmatch(url)
 
 

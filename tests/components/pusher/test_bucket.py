@@ -80,7 +80,7 @@ def test_version_is_uploaded_and_named(pets):
 
 
 def test_model_server_reads_the_config(s3_pets):
-    text_format = pytest.importorskip('google.protobuf.text_format')
+    from google.protobuf import text_format
     from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
     pushed = s3_pets.push('first')
@@ -156,6 +156,20 @@ def test_number_of_requests_of_the_test_above(s3_pets):
     s3_pets.push('first')
     puts = [path for method, path in s3_pets.bucket.server.requests if method == 'PUT']
     assert len(puts) == 9  # four files twice, and serving.config
+
+
+def test_versions_that_cannot_be_removed_are_an_error_after_the_push(s3_pets):
+    s3_pets.push('first')
+    s3_pets.bucket.server.refuse = lambda method, path: method == 'POST'  # of deletions
+    with pytest.raises(
+        PushError, match=r'old versions cannot be removed: access to s3://.* denied'
+    ):
+        s3_pets.push('second')
+    assert s3_pets.destination.served_version() == s3_pets.live
+
+    s3_pets.bucket.server.refuse = lambda method, path: False
+    assert s3_pets.push('second').unchanged
+    s3_pets.assert_serves('second')
 
 
 def test_damaged_upload_is_not_served(s3_pets, monkeypatch):
