@@ -3,7 +3,7 @@
 | family | exit code | retried | raised when |
 | --- | --- | --- | --- |
 | `ConfigError` | 2 | no | a recipe, option, schedule or weights file is invalid |
-| `DataError` | 2 | only network failures | images or object storage cannot be used |
+| `DataError` | 2 | no, except network failures | images or object storage cannot be used |
 | `MetadataError` | 2 | yes, except a damaged file | ML Metadata cannot be used |
 | `ModelError` | 2 | no | a model, version or run is unknown or unusable |
 | `AlreadyRunning` | 2 | no | another run or schedule of the recipe holds the lock |
