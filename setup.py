@@ -16,6 +16,7 @@ REQUIREMENTS = [
     'click>=8.1,<9',
     'cronsim>=2.6',
     'filelock>=3.12',
+    'fsspec>=2024.6',
     'google-crc32c>=1.5',
     'h5py>=3.12',
     'jinja2>=3.1',
@@ -95,6 +96,10 @@ setup(
         'trainer.model': ['embedded/*.h5'],
     },
     install_requires=REQUIREMENTS,
-    extras_require={'kubeflow': ['kfp>=2.7,<3', 'kfp-kubernetes>=1.3,<3']},
+    extras_require={
+        'kubeflow': ['kfp>=2.7,<3', 'kfp-kubernetes>=1.3,<3'],
+        's3': ['s3fs>=2024.6'],
+        'gs': ['gcsfs>=2024.6'],
+    },
     entry_points={'console_scripts': ['catdog-pipeline = pipeline_runner:main']},
 )

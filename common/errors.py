@@ -3,7 +3,7 @@
 | family | exit code | retried | raised when |
 | --- | --- | --- | --- |
 | `ConfigError` | 2 | no | a recipe, option, schedule or weights file is invalid |
-| `DataError` | 2 | no | the images cannot be used |
+| `DataError` | 2 | no, except network failures | images or object storage cannot be used |
 | `MetadataError` | 2 | yes, except a damaged file | ML Metadata cannot be used |
 | `ModelError` | 2 | no | a model, version or run is unknown or unusable |
 | `AlreadyRunning` | 2 | no | another run or schedule of the recipe holds the lock or the lease |
@@ -76,6 +76,14 @@ class Rejected(DataError):
 
 class DownloadError(DataError):
     """A download failed; `retryable` is set per error."""
+
+    def __init__(self, message: str, *, retryable: bool = False) -> None:
+        super().__init__(message)
+        self.retryable = retryable
+
+
+class StorageError(DataError):
+    """Object storage cannot be read or written; `retryable` is set per error."""
 
     def __init__(self, message: str, *, retryable: bool = False) -> None:
         super().__init__(message)

@@ -155,6 +155,7 @@ def _pusher(
         recipe=recipe.name,
         serving=str(recipe.serving_directory),
         keep=recipe.push.keep,
+        bucket=recipe.push.url or '',
         created=datetime.datetime.now().isoformat(),
     )
 

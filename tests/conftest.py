@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import bucket_servers
 import numpy as np
 import PIL.Image
 import pytest
@@ -91,6 +92,39 @@ def _make_saved_model(
 
     BrightModel(slope, explains).export(folder, classes)
     return folder
+
+
+@pytest.fixture(scope='session')
+def s3_server() -> Iterator[bucket_servers.S3Server]:
+    """A server of S3; the environment has its address and credentials."""
+    with bucket_servers.s3_server() as server:
+        yield server
+
+
+@pytest.fixture(scope='session')
+def gs_server() -> Iterator[None]:
+    """A server of Google Cloud Storage; the environment has its address."""
+    with bucket_servers.gs_server():
+        yield
+
+
+@pytest.fixture
+def s3_bucket(s3_server: bucket_servers.S3Server) -> Iterator[bucket_servers.Bucket]:
+    """An empty bucket of S3."""
+    bucket = bucket_servers.Bucket('s3', s3_server)
+    s3_server.requests.clear()
+    yield bucket
+    s3_server.status = '403 Forbidden'
+    s3_server.refuse = lambda method, path: False
+
+
+@pytest.fixture(params=['s3', 'gs'])
+def bucket(request: pytest.FixtureRequest) -> bucket_servers.Bucket:
+    """An empty bucket of S3, then one of Google Cloud Storage."""
+    if request.param == 's3':
+        return request.getfixturevalue('s3_bucket')
+    request.getfixturevalue('gs_server')
+    return bucket_servers.Bucket('gs')
 
 
 @pytest.fixture(scope='session')

@@ -93,7 +93,9 @@ class ImageExampleGenExecutor(BaseBeamExecutor):
         spans = [*older, *window]
         expected = prepared.get_string_custom_property(FINGERPRINT)  # empty without the driver
         if expected and expected != _fingerprints(spans):
-            raise DataError(f'the images in {config.path} changed during the run; start again')
+            raise DataError(
+                f'the images in {config.spans_place} changed during the run; start again'
+            )
         output_dict[EXAMPLES] = [
             _artifact(prepared, span, trained_on=span in window) for span in spans
         ]

@@ -15,6 +15,7 @@ from common.metadata_queries import custom_property, set_custom_properties
 from components.evaluation.metrics.evaluation_files import read_accuracy
 from components.lite_converter.component import LiteModels
 from components.lite_converter.lite_results import LITE_FILE, LiteResult
+from components.pusher.bucket import ServingBucket
 from components.pusher.serving_folder import About
 from components.pusher.versions import push
 
@@ -30,6 +31,7 @@ def Pusher(
     recipe: Parameter[str],
     serving: Parameter[str],
     keep: Parameter[int],
+    bucket: Parameter[str],
     created: Parameter[str],  # part of the cache key
     pushed_model: OutputArtifact[standard_artifacts.PushedModel],
     lite_model: InputArtifact[LiteModels] = None,
@@ -47,6 +49,7 @@ def Pusher(
         recipe: name of the recipe, stored with the version.
         serving: serving directory, watched by a model server.
         keep: number of versions to keep.
+        bucket: URL of a prefix in object storage that gets the same versions; empty for none.
         created: time when the pipeline was built; disables the cache, because the serving
             directory changes outside of TFX.
         pushed_model: has the custom properties of TFX's Pusher, and `unchanged` if the model was
@@ -54,7 +57,8 @@ def Pusher(
         lite_model: TensorFlow Lite models; those that are accurate enough are pushed too.
 
     Raises:
-        PushError: the serving directory is not writable; the live version is unchanged.
+        PushError: the serving directory or the bucket is not writable; the live version is
+            unchanged.
     """
     if not is_blessed(folder_of(model.uri), model_utils.is_model_blessed(model_blessing)):
         pushed_model.set_int_custom_property('pushed', 0)
@@ -72,6 +76,7 @@ def Pusher(
         keep=keep,
         about=about,
         extra_files=_lite_files(lite_model) if lite_model else {},
+        bucket=ServingBucket(bucket, recipe, keep) if bucket else None,
     )
     values: dict[str, str | int] = {
         'pushed': 1,

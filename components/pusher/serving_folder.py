@@ -5,18 +5,33 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from common import object_storage
 from common.errors import ModelError
 from common.strict_model import StrictModel
 
+GRAPH = 'saved_model.pb'  # present in every SavedModel
+VERSION = re.compile('[0-9]{1,18}')  # name of the folder of a version
 NOTE_FILE = 'assets.extra/push.json'  # in the folder of a version
 
 
 class PushConfig(StrictModel):
-    """`push:` of a recipe: retention of versions in the serving directory."""
+    """`push:` of a recipe: retention of versions, and a copy of them in object storage."""
 
     keep: int = Field(5, ge=1, description='versions to keep; a push removes older ones')
+    url: str | None = Field(
+        None,
+        description='s3://BUCKET/PREFIX or gs://BUCKET/PREFIX: each push also uploads the version '
+        'there, before it is live; of one recipe only',
+    )
+
+    @field_validator('url')
+    @classmethod
+    def _is_in_bucket(cls, url: str | None) -> str | None:
+        if url is not None and not object_storage.URL.fullmatch(url):
+            raise ValueError('must be s3://BUCKET/PREFIX or gs://BUCKET/PREFIX')
+        return url and url.rstrip('/')
 
 
 class About(BaseModel):
@@ -58,7 +73,7 @@ def read_note(version: Path) -> Note | None:
 
 def versions_in(serving: Path) -> list[Path]:
     """Version folders, sorted by number; the last one is live."""
-    numbered = [path for path in serving.glob('*') if re.fullmatch('[0-9]{1,18}', path.name)]
+    numbered = [path for path in serving.glob('*') if VERSION.fullmatch(path.name)]
     return sorted((path for path in numbered if path.is_dir()), key=lambda path: int(path.name))
 
 

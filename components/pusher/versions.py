@@ -1,7 +1,8 @@
 """Pushes and removes versions in the serving directory.
 
 The model server loads the folder with the highest number. So a version is written under a temporary
-name, verified and then renamed; a version to be removed is renamed first.
+name, verified and then renamed; a version to be removed is renamed first. If there is a bucket, the
+version is uploaded before it is renamed: what a bucket does not have is not live.
 """
 
 import contextlib
@@ -15,11 +16,11 @@ from pathlib import Path
 
 import filelock
 
-from common.errors import PushError
+from common.errors import PushError, StorageError
 from common.files import flush, sha256_of, write_atomically
-from components.pusher.serving_folder import NOTE_FILE, About, Note, versions_in
+from components.pusher.bucket import ServingBucket
+from components.pusher.serving_folder import GRAPH, NOTE_FILE, About, Note, versions_in
 
-GRAPH = 'saved_model.pb'  # present in every SavedModel
 EXTRA = 'assets.extra'  # folder of extra files in a SavedModel
 LOCK = '.push.lock'
 _COMING, _GOING = '.coming-', '.going-'  # temporary names, ignored by model servers
@@ -41,17 +42,20 @@ def push(
     keep: int,
     about: About,
     extra_files: Mapping[str, Path] | None = None,
+    bucket: ServingBucket | None = None,
 ) -> Pushed:
     """Pushes a model atomically, and removes old versions.
 
     `model` is the folder of a SavedModel, or an earlier version to make it live again; `keep`
-    includes the new version; `extra_files`, by name, are copied to `assets.extra/`.
+    includes the new version; `extra_files`, by name, are copied to `assets.extra/`; `bucket` gets
+    the same versions.
 
     Returns:
         The new version, or the live one if it has the same model and extra files.
 
     Raises:
-        PushError: the serving directory is not writable, or another push holds the lock.
+        PushError: the serving directory or the bucket is not writable, or another push holds the
+            lock.
     """
     extra = {f'{EXTRA}/{name}': path for name, path in (extra_files or {}).items()}
     files = files_of(model) | extra
@@ -61,8 +65,15 @@ def push(
         digests = _digests(files)
         live = versions_in(serving)[-1:]
         unchanged = any(_digests(files_of(folder)) == digests for folder in live)
-        folder = live[0] if unchanged else _place(files, digests, serving, about)
+        if not unchanged:
+            folder = _place(files, digests, serving, about, bucket)
+        else:
+            (folder,) = live
+            if bucket and not bucket.serves(folder):
+                bucket.upload(folder, int(folder.name))
         _remove_older(serving, keep)
+        if bucket:
+            bucket.remove_older()
         return Pushed(folder, unchanged)
 
 
@@ -89,16 +100,20 @@ def _copy(files: Mapping[str, Path], folder: Path) -> None:
 
 
 def _place(
-    files: Mapping[str, Path], digests: Mapping[str, str], serving: Path, about: About
+    files: Mapping[str, Path],
+    digests: Mapping[str, str],
+    serving: Path,
+    about: About,
+    bucket: ServingBucket | None,
 ) -> Path:
-    """Writes a version under a temporary name, verifies and renames it."""
+    """Writes a version under a temporary name, verifies, uploads and renames it."""
     coming = serving / f'{_COMING}{uuid.uuid4().hex}'
     try:
         coming.mkdir()
         _copy(files, coming)
         if _digests(files_of(coming)) != digests:
             raise PushError(f'the copy of the model in {serving} differs from the model')
-        number = _next_number(serving)
+        number = _next_number(serving, bucket)
         now = datetime.datetime.now(datetime.timezone.utc)
         note = Note(version=number, pushed=now, about=about)
         (coming / EXTRA).mkdir(exist_ok=True)
@@ -106,6 +121,8 @@ def _place(
         for each in (coming, *coming.rglob('*')):
             if each.is_dir():
                 flush(each)
+        if bucket:
+            bucket.upload(coming, number)
         folder = coming.rename(serving / str(number))
         flush(serving)
     except BaseException:  # also Ctrl-C
@@ -115,9 +132,11 @@ def _place(
     return folder
 
 
-def _next_number(serving: Path) -> int:
+def _next_number(serving: Path, bucket: ServingBucket | None) -> int:
     """The Unix time, or one above the highest version."""
-    return max(int(time.time()), *(int(path.name) + 1 for path in versions_in(serving)), 1)
+    numbers = [int(path.name) for path in versions_in(serving)]
+    numbers += bucket.versions() if bucket else []
+    return max(int(time.time()), *(number + 1 for number in numbers), 1)
 
 
 def _remove_older(serving: Path, keep: int) -> None:
@@ -133,7 +152,7 @@ def _remove_older(serving: Path, keep: int) -> None:
 
 @contextlib.contextmanager
 def _locked(serving: Path) -> Iterator[None]:
-    """Holds the lock of the serving directory; converts OSError to PushError."""
+    """Holds the lock of the serving directory; converts other errors to PushError."""
     try:
         serving.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(serving / LOCK, timeout=_PATIENCE):
@@ -143,6 +162,8 @@ def _locked(serving: Path) -> Iterator[None]:
         raise PushError(
             f'another push to {serving} still holds the lock after {_PATIENCE:g} seconds'
         ) from None
+    except StorageError as error:
+        raise PushError(f'cannot push: {error}') from error
     except OSError as error:
         reason = (
             'it is not a folder' if isinstance(error, FileExistsError) else error.strerror or error

@@ -59,7 +59,7 @@ def models(as_json: bool, **options: Any) -> None:
     If the folder is not on this machine, lists the last pushes in the metadata.
     """
     recipe, store = _load_with_metadata(options)
-    from pipeline.registry.model_list import as_table, list_models
+    from pipeline.registry.model_list import as_table, describe_bucket, list_models
     from pipeline.registry.mounts import check_mounted
     from pipeline.registry.provenance import Provenance
 
@@ -69,6 +69,9 @@ def models(as_json: bool, **options: Any) -> None:
         _show(versions, as_table, as_json)
     else:
         show(f'no version in {recipe.serving_directory}')
+    live = versions[0].version if versions else None
+    if not as_json and (bucket := describe_bucket(recipe, live)):
+        show(bucket)
     check_mounted(recipe, provenance)
 
 

@@ -40,8 +40,9 @@ _RECIPE_OPTIONS = (
     click.option(
         '--data',
         metavar='PATH|URL',
-        help='Your own images: a folder with one folder per class, a zip or tar archive of '
-        'such a folder (file or URL), a Parquet file, or a folder with Parquet files.',
+        help='Your own images: a folder with one folder per class (s3:// and gs:// as well), a zip '
+        'or tar archive of such a folder (file or URL), a Parquet file, or a folder with Parquet '
+        'files.',
     ),
     click.option('--weights', help="'embedded', 'imagenet', 'random' or a Keras weights file."),
     click.option('--workdir', metavar='FOLDER', help='Folder for runs, models and metadata.'),

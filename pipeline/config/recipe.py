@@ -16,6 +16,7 @@ from components.image_example_gen.sources.base.config import DataConfig
 from components.image_example_gen.sources.detect import data_overrides
 from components.inference.image_folder import InferenceConfig
 from components.lite_converter.config import LiteConfig
+from components.pusher.bucket import ServingBucket
 from components.pusher.serving_folder import PushConfig
 from components.serving_check.config import ServingCheckConfig
 from pipeline.config.beam import BeamConfig
@@ -103,7 +104,10 @@ class Recipe(StrictModel):
     @classmethod
     def _is_folder(cls, path: Path | None) -> Path | None:
         if path is not None and ':/' in str(path):
-            raise ValueError('must be a folder; mount object storage as a volume')
+            raise ValueError(
+                'must be a folder on a disk or volume; only images (data.url) and pushed models '
+                '(push.url) can be in object storage'
+            )
         return path
 
     @model_validator(mode='after')
@@ -153,6 +157,10 @@ class Recipe(StrictModel):
     @property
     def serving_directory(self) -> Path:
         return (self.push_directory or self.home / 'serving').absolute()
+
+    @property
+    def serving_bucket(self) -> ServingBucket | None:
+        return ServingBucket(self.push.url, self.name, self.push.keep) if self.push.url else None
 
 
 def load_recipe(

@@ -8,6 +8,7 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
+from common.errors import StorageError
 from components.pusher.serving_folder import About
 from components.serving_check.measurements import size_of
 from pipeline.config.recipe import Recipe
@@ -67,6 +68,21 @@ def as_table(versions: tuple[Version, ...]) -> RenderableType:
         clauses = filter(None, (each.manual_override, each.withdrawn))
         overrides += [f'{each.version}: {clause}' for clause in clauses]
     return Group(table, *map(escape, overrides))
+
+
+def describe_bucket(recipe: Recipe, live: int | None) -> str | None:
+    """Whether the bucket serves the live version, as a clause; None without a bucket."""
+    bucket = recipe.serving_bucket
+    if bucket is None:
+        return None
+    try:
+        served = bucket.served_version()
+    except StorageError as error:
+        return str(error)
+    if served is None:
+        return f'{bucket.url} has no version yet'
+    note = '' if served == live else ', which is not the live version: the next push corrects it'
+    return f'{bucket.url} serves {served}{note}'
 
 
 def _describe(provenance: Provenance, version: ServedVersion, live: bool) -> Version:

@@ -32,7 +32,7 @@ def rollback(recipe: Recipe, store: MetadataStore, version: str | None, reason: 
 
     Raises:
         ModelError: there is no such version.
-        PushError: the folder cannot be written.
+        PushError: the folder or the bucket cannot be written.
     """
     versions = _versions(recipe, store)
     live = versions[-1]
@@ -50,7 +50,7 @@ def rollback(recipe: Recipe, store: MetadataStore, version: str | None, reason: 
         'withdrawn': None if live.model == wanted.model else live.model,
     }
     about = (wanted.note.about if wanted.note else About()).model_copy(update=changes)
-    pushed = push(wanted.folder, live.folder.parent, keep=recipe.push.keep, about=about)
+    pushed = _push(recipe, wanted.folder, about)
     if pushed.unchanged:
         raise ModelError(f'the model of version {number} is live already')
     record_push(store, recipe.name, pushed.folder)
@@ -65,7 +65,8 @@ def bless(recipe: Recipe, store: MetadataStore, model: str | None, reason: str) 
 
     Raises:
         ModelError: there is no such model, or it was not evaluated.
-        PushError: the folder cannot be written; the model is blessed, and the next run pushes it.
+        PushError: the folder or the bucket cannot be written; the model is blessed, and the next
+            run pushes it.
     """
     finish_pushes(recipe, store)
     provenance = Provenance(store, recipe.name)
@@ -77,7 +78,7 @@ def bless(recipe: Recipe, store: MetadataStore, model: str | None, reason: str) 
     pushed_before = [version.folder for version in versions if version.model == found.uri]
     source = pushed_before[-1] if pushed_before else folder_of(found.uri) / SERVED
     try:
-        pushed = push(source, recipe.serving_directory, keep=recipe.push.keep, about=about)
+        pushed = _push(recipe, source, about)
     except PushError as error:
         raise PushError(f'{error}; the model is blessed, and the next run pushes it') from error
     if pushed.unchanged:  # the live version has an older note
@@ -126,6 +127,16 @@ def user_name() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # possible in a container
         return str(os.getuid())
+
+
+def _push(recipe: Recipe, model: Path, about: About) -> Pushed:
+    return push(
+        model,
+        recipe.serving_directory,
+        keep=recipe.push.keep,
+        about=about,
+        bucket=recipe.serving_bucket,
+    )
 
 
 def _versions(recipe: Recipe, store: MetadataStore) -> list[ServedVersion]:

@@ -17,7 +17,7 @@ from pipeline.formatting import named, time_of
 from pipeline.metadata_store import check_file, existing_store
 from pipeline.registry.gate_history import EvaluatedRun, evaluated_runs
 from pipeline.registry.lease import lease_holder
-from pipeline.registry.model_list import Version, list_models
+from pipeline.registry.model_list import Version, describe_bucket, list_models
 from pipeline.registry.mounts import missing_folder
 from pipeline.registry.provenance import Provenance
 from pipeline.retraining.journal import Journal, Tick
@@ -40,6 +40,7 @@ class Status:
     runs: tuple[EvaluatedRun, ...]  # of a schedule, of Kubeflow, or manual
     live: Version | None
     missing: Path | None  # the folder of the runs or versions, if it is not on this machine
+    bucket: str | None  # whether the bucket of `push.url` serves the live version, as a clause
     schedule: ScheduleState | None
 
 
@@ -65,11 +66,13 @@ def read_status(recipe: Recipe, now: datetime.datetime, last: int = 10) -> Statu
     ]
     provenance = Provenance(store, recipe.name)
     versions = list_models(recipe, provenance)
+    live = versions[0] if versions else None
     return Status(
         recipe=recipe.name,
         ticks=tuple(shown),
         runs=evaluated_runs(provenance, last),
-        live=versions[0] if versions else None,
+        live=live,
+        bucket=describe_bucket(recipe, live.version if live else None),
         missing=missing_folder(recipe, provenance),
         schedule=_schedule(recipe.home, now),
     )
@@ -83,7 +86,10 @@ def as_table(status: Status) -> RenderableType:
     elif status.runs:
         first = _run_table(status.runs)
     live, following = _describe_live(status.live), _describe_schedule(status.schedule)
-    return Group(first, Text(''), Text(f'live: {live}'), Text(f'next: {following}'))
+    lines = [f'live: {live}', f'next: {following}']
+    if status.bucket:
+        lines.insert(1, f'bucket: {status.bucket}')
+    return Group(first, Text(''), *map(Text, lines))
 
 
 def _tick_table(ticks: tuple[Tick, ...]) -> Table:

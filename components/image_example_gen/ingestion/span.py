@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import pickle
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -128,7 +129,7 @@ def ingest_span(
         examine = beam.Map(transforms.examine_shard, folders)
         _ = pipeline | beam.Create([*enumerate(shards)]) | beam.Reshuffle() | examine
     if errors := sorted(folders.examined.glob(ERRORS)):
-        raise DataError(errors[0].read_text())
+        raise pickle.loads(errors[0].read_bytes())
     parts = [np.load(folders.index(number)) for number in range(len(shards))]
     earlier = [np.load(folder / INDEX) for folder in others]
     images, known = np.concatenate(parts), np.concatenate([np.empty(0, IMAGE), *earlier])

@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import hashlib
 import itertools
+import pickle
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -35,7 +36,7 @@ from components.image_example_gen.sources.base.config import DataConfig
 from components.image_example_gen.sources.base.source_protocol import BadImage, LabelledImage, Shard
 
 _LEAST_ROOM = 5e6  # bytes of copies per shard: some large photographs
-ERRORS = 'error-*.txt'  # messages of shards that cannot be read
+ERRORS = 'error-*.pickle'  # of shards that cannot be read
 
 # Called for each image; not set in the worker processes of other runners.
 on_image: Callable[[], None] | None = None
@@ -101,7 +102,7 @@ def examine_shard(numbered: tuple[int, Shard], folders: SpanFolders) -> None:
                 fixed = image.part == 'train'
                 index[position].append((*hashes, image.label, position, fixed, group))
     except DataError as error:  # Beam would wrap it in a message of its own
-        (folders.examined / f'error-{number:05d}.txt').write_text(str(error))
+        (folders.examined / f'error-{number:05d}.pickle').write_bytes(pickle.dumps(error))
     np.save(folders.index(number), np.array([*itertools.chain(*index)], IMAGE))
 
 

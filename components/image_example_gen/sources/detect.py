@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from common import object_storage
 from components.image_example_gen.sources.base.config import ONLY_FOR, URL
 from components.image_example_gen.sources.base.image_files import (
     IMAGE_SUFFIXES,
@@ -23,8 +24,9 @@ def data_overrides(data: str, before: str | None = None) -> list[tuple[str, Any]
     The classes of the source before are kept unless only the new source has class folders; a digest
     and feature names are kept if the source is the same.
     """
-    is_url = bool(URL.match(data))
-    source = 'archive' if is_url else _detect_source(Path(data))
+    is_object = object_storage.URL.match(data)
+    is_url = is_object or URL.match(data)
+    source = _detect_source(Path(data)) if not is_url else 'folder' if is_object else 'archive'
     values: dict[str, Any] = {'path': None, 'url': None, 'dataset': None, 'span_range': None}
     if source in ONLY_FOR['span_range']:
         del values['span_range']

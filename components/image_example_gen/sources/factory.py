@@ -34,13 +34,16 @@ def make_source(config: DataConfig) -> Source:
         return ArchiveSource(
             path, config.classes, max_bytes=config.checks.max_bytes, group_by=config.group_by
         )
-    path = _path(config)
     if config.source == 'folder':
         from components.image_example_gen.sources.folder import FolderSource
 
         return FolderSource(
-            path, config.classes, max_bytes=config.checks.max_bytes, group_by=config.group_by
+            config.url or _path(config),
+            config.classes,
+            max_bytes=config.checks.max_bytes,
+            group_by=config.group_by,
         )
+    path = _path(config)
     if config.source == 'tfrecord':
         from components.image_example_gen.sources.tfrecord.source import TfrecordSource
 

@@ -10,20 +10,19 @@ import dataclasses
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import NamedTuple, get_args
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple, TypeGuard, get_args
 
 from common.errors import DataError, Rejected
 from components.image_example_gen.sources.base.groups import GroupConfig, group_of_path
-from components.image_example_gen.sources.base.image_files import fingerprint, is_image, walk
-from components.image_example_gen.sources.base.origins import limit_sources
-from components.image_example_gen.sources.base.reading import (
-    MAX_BYTES,
-    READ_ERRORS,
-    convert_os_errors,
-    error_text,
-    read_file,
+from components.image_example_gen.sources.base.image_folder import (
+    BucketFolder,
+    ImageFolder,
+    LocalFolder,
+    PathParts,
 )
+from components.image_example_gen.sources.base.origins import limit_sources
+from components.image_example_gen.sources.base.reading import MAX_BYTES
 from components.image_example_gen.sources.base.source_protocol import (
     IMAGES_PER_SHARD,
     BadImage,
@@ -39,7 +38,6 @@ _PARTS: tuple[Part, ...] = get_args(Part)
 _PART_NAMES = re.compile(
     '(train(ing)?|val(id(ation)?)?|test(ing)?|eval(uation)?|dev)([-_ ]?(set|data))?', re.IGNORECASE
 )
-_PathParts = tuple[str, ...]  # relative path: names of the folders, then of the file
 
 
 class FolderSource:
@@ -48,7 +46,7 @@ class FolderSource:
     Hidden files are ignored. Images outside the class folders are bad images and are not read.
 
     Args:
-        path: the folder.
+        path: the folder, or the URL of a prefix in object storage.
         classes: names in the order of the labels; None: the sorted names of the folders.
         max_bytes: limit of an image; a larger one is a bad image and is not read.
         complete: whether each class must have images; False for one span of several.
@@ -60,13 +58,14 @@ class FolderSource:
         ignored: number of files without the suffix of an image.
 
     Raises:
-        DataError: the folder is missing or has no images, there are fewer than two classes, a class
-            has no images, or the parts are not train and validation with the same classes.
+        DataError: the folder is missing, cannot be read or has no images, there are fewer than two
+            classes, a class has no images, or the parts are not train and validation with the same
+            classes.
     """
 
     def __init__(
         self,
-        path: Path,
+        path: Path | str,
         classes: tuple[str, ...] | None = None,
         *,
         max_bytes: int = MAX_BYTES,
@@ -75,17 +74,19 @@ class FolderSource:
         group_by: GroupConfig | None = None,
     ) -> None:
         where = f'archive {archive}' if archive else f'data folder {path}'
-        if not path.is_dir():
+        if isinstance(path, Path) and not path.is_dir():
             problem = 'is a file of unknown type' if path.exists() else 'does not exist'
             raise DataError(
                 f'{where} {problem}; expected a folder with one folder per class, or a file called '
                 '*.zip, *.tar, *.tar.gz, *.parquet or *.tfrecord'
             )
-        with convert_os_errors():
-            images, folders, self.ignored = _list_folder(path)
-            self.fingerprint = fingerprint((path.joinpath(*each) for each in images), path)
+        self._folder: ImageFolder = (
+            LocalFolder(path) if isinstance(path, Path) else BucketFolder(path)
+        )
+        images, sizes, folders, self.ignored, self.fingerprint = self._folder.list_images()
         depth = 1 if _is_divided(where, images) else 0  # of the class folders
-        files = _parse_paths(images, depth, '' if archive else path.name, group_by)
+        default_source = '' if archive else PurePosixPath(path).name
+        files = _parse_paths(images, sizes, depth, default_source, group_by)
         folders = [each for each in folders if not depth or each[0] in _PARTS]
         self.counts = Counter({class_name(each[depth]): 0 for each in folders if len(each) > depth})
         self.counts.update(file.class_name for file in files if file.class_name is not None)
@@ -99,7 +100,7 @@ class FolderSource:
             self.classes = tuple(map(class_name, classes or sorted(self.counts)))
         self.count = len(files)
         self._files: list[ImageFile | BadImage] = [*files]
-        self._path, self._max_bytes = path, max_bytes
+        self._max_bytes = max_bytes
 
     def with_classes(self, classes: tuple[str, ...]) -> 'FolderSource':
         """A copy with other classes, in the order of the labels."""
@@ -115,7 +116,7 @@ class FolderSource:
         """
         count = -(-self.count // IMAGES_PER_SHARD)
         parts = [tuple(self._files[number::count]) for number in range(count)]
-        return [FolderShard(self._path, part, self.classes, self._max_bytes) for part in parts]
+        return [FolderShard(self._folder, part, self.classes, self._max_bytes) for part in parts]
 
 
 class ImageFile(NamedTuple):
@@ -126,38 +127,35 @@ class ImageFile(NamedTuple):
     part: Part | None
     source: str
     group: str | None
+    size: int = 0  # bytes when it was listed; 0 if they are not known
 
 
 @dataclasses.dataclass(frozen=True)
 class FolderShard:
     """Some images of a folder."""
 
-    path: Path
+    folder: ImageFolder
     files: tuple[ImageFile | BadImage, ...]
     classes: tuple[str, ...]
     max_bytes: int
 
     def images(self) -> Iterator[LabelledImage | BadImage]:
+        wanted = [(each.name, each.size) for each in self.files if self._has_label(each)]
+        contents = self.folder.read_images(wanted, self.max_bytes)
         for file in self.files:
-            yield file if isinstance(file, BadImage) else self._read(file)
+            if isinstance(file, BadImage):
+                yield file
+            elif file.class_name not in self.classes:
+                problem = 'its folder is none of the class folders'
+                yield BadImage(file.name, 'label outside the list', problem)
+            elif isinstance(found := next(contents), Rejected):
+                yield BadImage(file.name, found.reason, found.detail)
+            else:
+                label = self.classes.index(file.class_name)
+                yield LabelledImage(found, label, file.name, file.part, file.source, file.group)
 
-    def _read(self, file: ImageFile) -> LabelledImage | BadImage:
-        if file.class_name not in self.classes:
-            problem = 'its folder is none of the class folders'
-            return BadImage(file.name, 'label outside the list', problem)
-        try:
-            contents = read_file(self.path / file.name, self.max_bytes)
-        except Rejected as error:
-            return BadImage(file.name, error.reason, error.detail)
-        except READ_ERRORS as error:
-            if not self.path.is_dir():
-                raise DataError(
-                    f'{self.path} is gone: it was removed or replaced during the run, or is not on '
-                    'a disk that every worker sees; start again'
-                ) from error
-            return BadImage(file.name, 'unreadable', f'it cannot be read: {error_text(error)}')
-        label = self.classes.index(file.class_name)
-        return LabelledImage(contents, label, file.name, file.part, file.source, file.group)
+    def _has_label(self, file: ImageFile | BadImage) -> TypeGuard[ImageFile]:
+        return isinstance(file, ImageFile) and file.class_name in self.classes
 
 
 def resolve_classes(
@@ -183,25 +181,7 @@ def resolve_classes(
     return classes
 
 
-def _list_folder(path: Path) -> tuple[list[_PathParts], list[_PathParts], int]:
-    """Returns the image files, the folders, and the number of other files."""
-    images: list[_PathParts] = []
-    folders: list[_PathParts] = []
-    ignored = 0
-    for parent, subfolders, names in walk(path):
-        here = parent.relative_to(path).parts
-        folders.extend((*here, name) for name in subfolders)
-        for name in names:
-            file = parent / name
-            # A broken link is an unreadable image; a pipe or a device is ignored.
-            if is_image(name) and (file.is_file() or not file.exists()):
-                images.append((*here, name))
-            else:
-                ignored += 1
-    return sorted(images), folders, ignored
-
-
-def _is_divided(where: str, images: Sequence[_PathParts]) -> bool:
+def _is_divided(where: str, images: Sequence[PathParts]) -> bool:
     """Whether the top folders are parts of a data set, not classes with the names of parts."""
     folders = sorted({each[0] for each in images if len(each) > 1})
     parts = list(filter(_PART_NAMES.fullmatch, folders))
@@ -222,7 +202,11 @@ def _is_divided(where: str, images: Sequence[_PathParts]) -> bool:
 
 
 def _parse_paths(
-    images: Sequence[_PathParts], depth: int, default_source: str, group_by: GroupConfig | None
+    images: Sequence[PathParts],
+    sizes: Sequence[int],
+    depth: int,
+    default_source: str,
+    group_by: GroupConfig | None,
 ) -> list[ImageFile]:
     """Derives class, part, source (the subfolder of the class folder, if any) and group."""
     subfolders = [each[depth + 1] if len(each) > depth + 2 else '' for each in images]
@@ -234,8 +218,9 @@ def _parse_paths(
             next((part for part in _PARTS if depth and path[0] == part), None),
             sources[subfolder] or default_source,
             group_of_path(group_by, path[depth + 1 :]) if len(path) > depth + 1 else None,
+            size,
         )
-        for path, subfolder in zip(images, subfolders, strict=True)
+        for path, size, subfolder in zip(images, sizes, subfolders, strict=True)
     ]
 
 

@@ -6,16 +6,22 @@ Names of such folders are `span-7`, `span-007`, `span-20261121`, `2026-11-21` or
 import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import NamedTuple
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple, TypeVar
 
 from common.errors import DataError
 from components.image_example_gen.sources.base.config import DataConfig, number_of_span
 from components.image_example_gen.sources.base.image_files import IMAGE_SUFFIXES, files_in
+from components.image_example_gen.sources.base.image_folder import (
+    BucketFolder,
+    subfolders_of_bucket,
+)
 from components.image_example_gen.sources.base.reading import convert_os_errors
 from components.image_example_gen.sources.base.source_protocol import Source
 from components.image_example_gen.sources.factory import make_source
 from components.image_example_gen.sources.folder import FolderSource, resolve_classes
+
+_Place = TypeVar('_Place', bound=Path | str)
 
 FIRST_SPAN = 1  # the number of images without spans
 
@@ -27,17 +33,17 @@ class Span(NamedTuple):
     source: Source
 
 
-def span_folders(path: Path) -> dict[int, Path]:
+def span_folders(place: _Place) -> dict[int, _Place]:
     """Finds the folders of spans, by number in ascending order; ignores other folders.
+
+    `place` is a folder, or the URL of a prefix in object storage.
 
     Raises:
         DataError: two folders have the same number, or the folder cannot be read.
     """
-    found: dict[int, Path] = {}
-    with convert_os_errors():
-        folders = sorted(each for each in path.iterdir() if each.is_dir())
-    for folder in folders:
-        number = number_of_span(folder.name)
+    found: dict[int, _Place] = {}
+    for folder in _subfolders(place):
+        number = number_of_span(PurePosixPath(folder).name)
         if number in found:
             raise DataError(f'{found[number]} and {folder} are the same span; remove one')
         if number is not None:
@@ -55,7 +61,7 @@ def open_window(config: DataConfig) -> tuple[Span, ...]:
         DataError: the images cannot be used, no span is in the range, a folder that is not a span
             contains images, or a class has no images in any span.
     """
-    found = span_folders(config.path) if config.path and config.path.is_dir() else {}
+    found = _spans_of(config)
     if not found and not config.span_range:
         return (Span(FIRST_SPAN, make_source(config)),)
     selected = _select(config, found)
@@ -80,7 +86,7 @@ def open_older_spans(config: DataConfig, window: Sequence[Span]) -> tuple[Span, 
     """
     first, *_ = window
     expected = sum(config.splits.expected(span.source.count)['test'] for span in window)
-    folders = span_folders(config.path) if config.path and config.path.is_dir() else {}
+    folders = _spans_of(config)
     same_classes = config.model_copy(update={'classes': first.source.classes})
     older: list[Span] = []
     for number in sorted((each for each in folders if each < first.number), reverse=True):
@@ -102,7 +108,22 @@ def judged_spans(test_images: Sequence[int], test_window: int, min_test_images: 
     return max(test_window, sum(images < min_test_images for images in newer))
 
 
-def _select(config: DataConfig, found: Mapping[int, Path]) -> dict[int, Path]:
+def _spans_of(config: DataConfig) -> dict[int, Path | str]:
+    place = config.spans_place
+    if place is None or (isinstance(place, Path) and not place.is_dir()):
+        return {}
+    return {**span_folders(place)}
+
+
+def _subfolders(place: Path | str) -> list[Any]:
+    """The folders directly in a folder or below a prefix, sorted; paths or URLs, like `place`."""
+    if isinstance(place, str):
+        return subfolders_of_bucket(place)
+    with convert_os_errors():
+        return sorted(each for each in place.iterdir() if each.is_dir())
+
+
+def _select(config: DataConfig, found: Mapping[int, Path | str]) -> dict[int, Path | str]:
     if not config.span_range:
         return dict(list(found.items())[-config.window :])
     first, last = config.span_range
@@ -110,19 +131,19 @@ def _select(config: DataConfig, found: Mapping[int, Path]) -> dict[int, Path]:
     if not selected:
         existing = f'its spans are {", ".join(map(str, found))}' if found else 'it has no spans'
         raise DataError(
-            f'data folder {config.path} has none of the spans {first} to {last} of '
+            f'data folder {config.spans_place} has none of the spans {first} to {last} of '
             f'data.span_range; {existing}'
         )
     return selected
 
 
-def _open_source(config: DataConfig, folder: Path) -> Source:
+def _open_source(config: DataConfig, folder: Path | str) -> Source:
     if config.source == 'folder':
         return _open_folder(config, folder)
     return make_source(config.model_copy(update={'path': folder}))
 
 
-def _open_folder(config: DataConfig, folder: Path) -> FolderSource:
+def _open_folder(config: DataConfig, folder: Path | str) -> FolderSource:
     """Opens one span of folders, which may lack some of the classes."""
     return FolderSource(
         folder,
@@ -133,26 +154,32 @@ def _open_folder(config: DataConfig, folder: Path) -> FolderSource:
     )
 
 
-def _open_folders(config: DataConfig, folders: Mapping[int, Path]) -> tuple[Span, ...]:
-    assert config.path
-    _require_only_spans(config.path)
+def _open_folders(config: DataConfig, folders: Mapping[int, Path | str]) -> tuple[Span, ...]:
+    place = config.spans_place
+    assert place
+    _require_only_spans(place)
     sources = {number: _open_folder(config, folder) for number, folder in folders.items()}
     counts: Counter[str] = Counter()
     for source in sources.values():
         counts.update(source.counts)
-    classes = resolve_classes(f'the spans in {config.path}', counts, config.classes)
+    classes = resolve_classes(f'the spans in {place}', counts, config.classes)
     return tuple(Span(number, source.with_classes(classes)) for number, source in sources.items())
 
 
-def _require_only_spans(path: Path) -> None:
+def _require_only_spans(place: Path | str) -> None:
     """Raises DataError if a folder that is not a span contains images."""
+    for folder in _subfolders(place):
+        name = PurePosixPath(folder).name
+        ignored = name.startswith(('.', '_')) or name.endswith('.partial')
+        if not ignored and number_of_span(name) is None and _has_images(folder):
+            raise DataError(
+                f'data folder {place} has spans, and images in {name}, which is not a span; move '
+                f'them into a span, or rename the folder to _{name}'
+            )
+
+
+def _has_images(folder: Path | str) -> bool:
+    if isinstance(folder, str):
+        return bool(BucketFolder(folder).list_images().images)
     with convert_os_errors():
-        for folder in sorted(each for each in path.iterdir() if each.is_dir()):
-            ignored = folder.name.startswith(('.', '_')) or folder.name.endswith('.partial')
-            if ignored or number_of_span(folder.name) is not None:
-                continue
-            if next(files_in(folder, IMAGE_SUFFIXES), None):
-                raise DataError(
-                    f'data folder {path} has spans, and images in {folder.name}, which is not a '
-                    f'span; move them into a span, or rename the folder to _{folder.name}'
-                )
+        return next(files_in(folder, IMAGE_SUFFIXES), None) is not None

@@ -32,11 +32,13 @@ class Run:
         for number, each in zip((3, 2), self.examples, strict=True):
             each.set_int_custom_property('span', number)
 
-    def push(self, blessed: bool = True, lite: LiteModels | None = None) -> dict[str, object]:
+    def push(
+        self, blessed: bool = True, lite: LiteModels | None = None, bucket: str = ''
+    ) -> dict[str, object]:
         """Returns the custom properties of PushedModel."""
         blessing, pushed = standard_artifacts.ModelBlessing(), standard_artifacts.PushedModel()
         blessing.set_int_custom_property('blessed', int(blessed))
-        parameters = ('pets', str(self.serving), 3, 'today')
+        parameters = ('pets', str(self.serving), 3, bucket, 'today')
         component.Pusher.test_call(
             self.model, blessing, self.examples, self.evaluation, *parameters, pushed, lite
         )
@@ -91,3 +93,10 @@ def test_pushes_accurate_lite_models(run, tmp_path):
     extra = Path(run.push(lite=lite)['pushed_destination']) / 'assets.extra'
 
     assert {each.name for each in extra.iterdir()} == {'float16.tflite', 'push.json'}
+
+
+def test_uploads_to_the_bucket_of_the_recipe(run, s3_bucket):
+    properties = run.push(bucket=f'{s3_bucket.url}/pets')
+    version = properties['pushed_version']
+    assert f'pets/{version}/saved_model.pb' in s3_bucket.objects
+    assert f'versions: {version} '.encode() in s3_bucket.read('pets/serving.config')

@@ -162,6 +162,12 @@ def test_missing_recipe_lists_known_ones():
         ('data: {source: web}', r"data.source: .*'drawings', 'folder', 'archive', .*, got 'web'$"),
         ('name: ../up', "name: string should match pattern .*, got '../up'$"),
         ('inference: {}', 'inference.path: missing$'),
+        ('pipeline_root: gs://pets/root', 'pipeline_root: must be a folder on a disk or volume'),
+        ('workdir: s3://pets/runs', 'workdir: must be a folder on a disk or volume'),
+        ('push_directory: s3://pets', 'push_directory: must be a folder .* \\(push.url\\) can be'),
+        ('push: {url: pets}', 'push.url: must be s3://BUCKET/PREFIX or gs://BUCKET/PREFIX, got'),
+        ('push: {url: "s3://pets/*"}', 'push.url: must be s3://BUCKET/PREFIX'),
+        ('data: {source: folder, path: s3://pets}', "data.path: is a URL: set 'url' with source"),
         ('inference: {path: "gs://bucket"}', 'inference.path: must be a local folder'),
         (
             'trainer: {class_weights: {cats: 0}}',

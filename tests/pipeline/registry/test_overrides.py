@@ -176,6 +176,33 @@ def test_rollback_to_given_version(pets, two):
     assert graph(pets.live) == graph(two[0])
 
 
+def test_rollback_is_uploaded_and_commands_show_it(pets, two, call, s3_bucket):
+    pets.recipe = Recipe.model_validate(
+        {**pets.recipe.model_dump(), 'push': {'url': f'{s3_bucket.url}/models'}}
+    )
+    bucket = pets.recipe.serving_bucket
+    arguments = ('models', '--set', f'push.url={s3_bucket.url}/models')
+    assert f'{s3_bucket.url}/models has no version yet' in call(*arguments).stdout
+
+    rolled_back = pets.rollback().folder
+
+    assert bucket.served_version() == int(rolled_back.name)
+    assert s3_bucket.read(f'models/{rolled_back.name}/saved_model.pb').decode() == graph(two[0])
+    assert f'{s3_bucket.url}/models serves {rolled_back.name}\n' in call(*arguments).stdout
+    (pets.serving / '5000000000').mkdir()
+    assert f'serves {rolled_back.name}, which is not the live version' in call(*arguments).stdout
+
+
+def test_failed_upload_of_a_rollback_changes_nothing(pets, two, s3_bucket):
+    pets.recipe = Recipe.model_validate(
+        {**pets.recipe.model_dump(), 'push': {'url': f'{s3_bucket.url}-typo/models'}}
+    )
+    with pytest.raises(PushError, match='-typo/models does not exist'):
+        pets.rollback()
+    assert pets.versions == two
+    assert pets.override(1) is None
+
+
 def test_overrides_need_a_model(pets):
     for override in (pets.rollback, pets.unbless):
         with pytest.raises(ModelError, match='there is no version in'):

@@ -112,6 +112,14 @@ def test_live_model_is_shown_with_its_spans(recipe, recorder, monkeypatch):
     assert '/2000, not pushed from here' in table(recipe)
 
 
+def test_shows_what_the_bucket_serves(recipe, s3_bucket):
+    push = recipe.push.model_copy(update={'url': s3_bucket.url})
+    recipe = recipe.model_copy(update={'push': push})
+    assert f'bucket: {s3_bucket.url} has no version yet\n' in table(recipe)
+    s3_bucket.server.refuse = lambda method, path: True
+    assert f'bucket: access to {s3_bucket.url} is denied' in table(recipe)
+
+
 def test_command_prints_json(invoke, journal, schedule):
     journal.start(NOW, verdict='skipped', reason='another')
     values = json.loads(invoke('status', '--json').stdout)

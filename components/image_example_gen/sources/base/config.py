@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from common import object_storage
 from common.features import IMAGE_BYTES, LABEL, SPLITS
 from common.strict_model import StrictModel
 from components.image_example_gen.inspection.config import CheckConfig
@@ -16,7 +17,7 @@ from components.image_example_gen.sources.base.source_protocol import class_name
 # Keys that only some sources accept.
 ONLY_FOR = {
     'path': ('folder', 'archive', 'parquet', 'tfrecord', 'canonical'),
-    'url': ('archive',),
+    'url': ('archive', 'folder'),
     'sha256': ('archive',),
     'dataset': ('tfds',),
     'classes': ('folder', 'archive', 'parquet', 'tfds', 'tfrecord', 'canonical'),
@@ -99,7 +100,11 @@ class DataConfig(StrictModel):
         'in each; archive: a zip or tar file of such folders; parquet, tfrecord: a file or a '
         'folder of files; canonical: records that ImageExampleGen wrote',
     )
-    url: str | None = Field(None, description='archive: download URL, instead of path')
+    url: str | None = Field(
+        None,
+        description='instead of path; archive: download URL; folder: s3://BUCKET/PREFIX or '
+        'gs://BUCKET/PREFIX in object storage',
+    )
     sha256: str | None = Field(
         None, pattern='^[0-9a-f]{64}$', description='archive: expected SHA-256 digest'
     )
@@ -138,9 +143,31 @@ class DataConfig(StrictModel):
     )
 
     @property
+    def is_in_bucket(self) -> bool:
+        """Whether the images are objects of object storage."""
+        return self.url is not None and bool(object_storage.URL.fullmatch(self.url))
+
+    @property
+    def spans_place(self) -> Path | str | None:
+        """The folder, or the URL of the prefix, that may have spans."""
+        return self.url if self.is_in_bucket else self.path
+
+    @property
     def may_have_spans(self) -> bool:
         """Whether the source may be divided into spans."""
         return self.source in ONLY_FOR['span_range']
+
+    @field_validator('path', mode='before')
+    @classmethod
+    def _is_local(cls, path: Any) -> Any:
+        if isinstance(path, str) and object_storage.URL.match(path):
+            raise ValueError("is a URL: set 'url' with source 'folder'")
+        return path
+
+    @field_validator('url')
+    @classmethod
+    def _has_no_slash_at_the_end(cls, url: str | None) -> str | None:
+        return url.rstrip('/') if url and object_storage.URL.match(url) else url
 
     @field_validator('classes')
     @classmethod
@@ -168,10 +195,14 @@ class DataConfig(StrictModel):
             raise ValueError("key 'group_by.pattern' needs the key 'features.filename'")
         if self.source == 'tfds' and self.dataset is None:
             raise ValueError("source 'tfds' needs the key 'dataset'")
-        if self.url is not None and not URL.match(self.url):
-            raise ValueError("key 'url' must begin with http:// or https://")
+        if self.url is not None and self.source == 'archive' and not URL.match(self.url):
+            raise ValueError("key 'url' of an archive must begin with http:// or https://")
+        if self.url is not None and self.source == 'folder' and not self.is_in_bucket:
+            raise ValueError(
+                "key 'url' of a folder must be s3://BUCKET/PREFIX or gs://BUCKET/PREFIX"
+            )
         if self.path and self.url:
-            raise ValueError("an archive needs a 'path' or a 'url', not both")
+            raise ValueError(f"source '{self.source}' needs a 'path' or a 'url', not both")
         return self
 
     @model_validator(mode='after')

@@ -19,7 +19,12 @@ def test_missing_path_is_an_error():
         ({'source': 'tfds'}, "source 'tfds' needs the key 'dataset'"),
         ({'path': 'pets'}, "'path' is only for source 'folder' or 'archive' or .*, not 'drawings'"),
         ({'classes': ['cat', 'dog']}, "'classes' is only for source .*, not 'drawings'"),
-        ({'source': 'folder', 'url': 'http://a/b'}, "'url' is only for source 'archive'"),
+        ({'source': 'folder', 'url': 'http://a/b'}, "'url' of a folder must be s3://BUCKET/PREFIX"),
+        ({'source': 'folder', 'url': 's3://a/*.jpg'}, 'must be s3://BUCKET/PREFIX or gs://'),
+        ({'source': 'folder', 'path': 's3://a/b'}, "is a URL: set 'url' with source 'folder'"),
+        ({'source': 'folder', 'path': 'a', 'url': 's3://a/b'}, "a 'path' or a 'url', not both"),
+        ({'source': 'archive', 'url': 's3://a/b.zip'}, 'of an archive must begin with http:// or'),
+        ({'source': 'parquet', 'url': 's3://a/b'}, "is only for source 'archive' or 'folder'"),
         ({'source': 'folder', 'dataset': 'mnist'}, "'dataset' is only for source 'tfds'"),
         ({'source': 'canonical', 'span_range': [1, 2]}, "'span_range' is only for source 'folder'"),
         ({'source': 'canonical', 'window': 2}, "cannot be combined with source 'canonical'"),
@@ -151,3 +156,10 @@ def test_data_option_keeps_keys_that_fit_the_new_source(before, keys, data, kept
     config = recipe_with(data, source=before, path='a', **keys)
 
     assert (DataConfig(source=config.source, path=data, **keys) == config) is kept
+
+
+@pytest.mark.parametrize('data', ['s3://pets/cats', 'gs://pets'])
+def test_data_in_object_storage_is_a_folder(data):
+    overrides = dict(data_overrides(data, 'archive'))
+    assert (overrides['data.source'], overrides['data.url']) == ('folder', data)
+    assert overrides['data.path'] is None

@@ -1,0 +1,97 @@
+"""Opens `s3://` and `gs://` URLs with fsspec, and converts the errors of its clients.
+
+Credentials and endpoints are those of the clients: `AWS_*` variables and files for s3fs,
+`GOOGLE_APPLICATION_CREDENTIALS` for gcsfs; fsspec reads further options from `FSSPEC_S3_*` and
+`FSSPEC_GS_*`.
+"""
+
+import contextlib
+import importlib
+import logging
+import re
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from common.errors import StorageError
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
+# Without wildcards of fsspec, quotes and control characters.
+URL = re.compile(r'(s3|gs)://[^/\s"\\*?\[\]]+(/[^"\\*?\[\]\x00-\x1f]*)?')
+_PACKAGES = {'s3': 's3fs', 'gs': 'gcsfs'}
+# Base classes of the errors of each client, besides OSError.
+_ERRORS = {
+    's3': ['asyncio.TimeoutError', 'botocore.exceptions.BotoCoreError', 'aiohttp.ClientError'],
+    'gs': [
+        'asyncio.TimeoutError',
+        'gcsfs.retry.HttpError',
+        'google.auth.exceptions.GoogleAuthError',
+    ],
+}
+_OPTIONS: dict[str, dict[str, int]] = {
+    's3': {'max_concurrency': 1},  # for one object; with more, s3fs asks for its size first
+    'gs': {'requests_timeout': 15},  # seconds, as s3fs has by default
+}
+_RETRIES = 2  # of s3fs; botocore sends each request up to five times
+_DENIED = re.compile('NoCredentials|PartialCredentials|DefaultCredentials|RefreshError')
+
+
+@contextlib.contextmanager
+def open_bucket(url: str) -> Iterator[tuple['AbstractFileSystem', str]]:
+    """Yields the file system of a URL, and the path of the URL in it: `bucket/prefix`.
+
+    Listings are not cached. The clients repeat failed requests; they give up a service that does
+    not answer after three minutes.
+
+    Raises:
+        StorageError: the client is not installed; in the `with` block, access is denied, the bucket
+            or object does not exist, or the service fails or does not answer.
+    """
+    scheme = url.partition(':')[0]
+    package = _PACKAGES[scheme]
+    try:
+        import fsspec
+
+        errors = _client_errors(scheme)
+        kind = fsspec.get_filesystem_class(scheme)
+    except ImportError as error:
+        raise StorageError(
+            f'{url} needs the package {package}: {sys.executable} -m pip install {package}'
+        ) from error
+    logging.getLogger(package).setLevel(logging.CRITICAL)  # its errors are raised, too
+    try:
+        storage = kind(use_listings_cache=False, **_OPTIONS[scheme])
+        if scheme == 's3':
+            storage.retries = _RETRIES
+        yield storage, kind._strip_protocol(url)
+    except errors as error:
+        raise _converted(url, error) from error
+
+
+def _client_errors(scheme: str) -> tuple[type[Exception], ...]:
+    """Imports the base classes of the errors of a client; raises ImportError without it."""
+    names = (name.rpartition('.') for name in _ERRORS[scheme])
+    found = (getattr(importlib.import_module(module), name) for module, _, name in names)
+    return OSError, *found
+
+
+def _converted(url: str, error: Exception) -> StorageError:
+    # A request's query is of no use in a message.
+    detail = re.sub(r'\?[^"\s]*', '', ' '.join(str(error).split()))[:200] or type(error).__name__
+    if isinstance(error, FileNotFoundError):
+        return StorageError(f'{url} does not exist ({detail}); check bucket and prefix')
+    denied = (
+        isinstance(error, PermissionError)
+        or getattr(error, 'code', None) in (401, 403)
+        or detail.startswith('Forbidden')
+        or _DENIED.search(type(error).__name__)
+    )
+    if denied:
+        return StorageError(
+            f'access to {url} is denied ({detail}); check the credentials in the environment'
+        )
+    return StorageError(
+        f'{url} cannot be reached ({detail}); check network and endpoint', retryable=True
+    )
