@@ -16,13 +16,13 @@ NUMERIC += -k 'not (tensorflow_lite or onednn or test_backbone or test_embedded_
   or test_cache_plan or mirrored)'
 
 # Photographs and ImageNet weights for tests and benchmarks, if available.
-test test-slow test-cpu test-current benchmark: export CATDOG_DATA := $(or $(CATDOG_DATA),$(realpath ../shared/data))
+test test-slow test-avx2 test-no-onednn test-current benchmark: export CATDOG_DATA := $(or $(CATDOG_DATA),$(realpath ../shared/data))
 
 # Without compiled bytecode `import tfx` takes three times as long.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow test-cpu test-current image-test check format benchmark benchmark-check \
+.PHONY: help run test test-slow test-cpu test-avx2 test-no-onednn test-current image-test check format benchmark benchmark-check \
   pretrain lock clean venv venv-dev
 
 help:  ## List the targets
@@ -38,9 +38,13 @@ test: venv-dev  ## Run the tests in two processes, with coverage; ARGS="..." add
 test-slow: venv-dev  ## Run the tests that take minutes each; ARGS="..." adds options
 	@$(PYTHON) -m pytest $(TWO_PROCESSES) -m slow $(ARGS)
 
-test-cpu: venv-dev  ## Run the numeric tests as on other CPUs; ARGS="..." adds options
+test-cpu: test-avx2 test-no-onednn  ## Run the numeric tests as on other CPUs; ARGS="..." adds options
+
+test-no-onednn: venv-dev
 	@TF_ENABLE_ONEDNN_OPTS=0 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 \
 	  $(PYTHON) -m pytest $(TWO_PROCESSES) $(NUMERIC) $(ARGS)
+
+test-avx2: venv-dev
 	@ONEDNN_MAX_CPU_ISA=AVX2 TF_NUM_INTRAOP_THREADS=4 TF_NUM_INTEROP_THREADS=4 \
 	  $(PYTHON) -m pytest $(TWO_PROCESSES) $(NUMERIC) $(ARGS)
 
