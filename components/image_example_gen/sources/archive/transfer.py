@@ -43,7 +43,8 @@ def get(
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
         kind = next(kind for kind in _MESSAGES if isinstance(error, kind))
         permanent = kind in (requests.exceptions.SSLError, requests.RequestException)
-        raise DownloadError(_MESSAGES[kind] + _detail(error), retryable=not permanent) from error
+        # Without its cause, whose message has the query of the URL and may be logged.
+        raise DownloadError(_MESSAGES[kind] + _detail(error), retryable=not permanent) from None
 
 
 def require_success(response: requests.Response) -> None:
