@@ -170,8 +170,9 @@ def load_recipe(
             is invalid.
     """
     path = _find(name)
+    text = _read(path)
     try:
-        values = parse_yaml(_read(path))
+        values = parse_yaml(text)
     except ConfigError as error:
         raise ConfigError(f'{path} is not YAML: {error}') from None
     if not isinstance(values, dict):

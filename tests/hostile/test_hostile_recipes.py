@@ -21,6 +21,7 @@ LONG = 'x' * 5000
 BOMB = '\n'.join(
     ['a0: &a0 [x, x, x, x, x, x, x, x, x]']
     + [f'a{level}: &a{level} [{", ".join([f"*a{level - 1}"] * 9)}]' for level in range(1, 10)]
+    + ['data: {classes: *a9}']
 )
 VALUES = {  # of a key, in YAML: words of the error
     '2026-99-01': 'not a valid value of type timestamp',
@@ -135,7 +136,7 @@ def test_hostile_recipe_is_reported(write, text, words):
 @pytest.mark.parametrize(
     ('contents', 'words'),
     [
-        (b'a: ' + b'x' * MAX_BYTES, 'has more than 200 kB; a recipe is smaller$'),
+        (b'a: ' + b'x' * MAX_BYTES, 'hostile.yaml has more than 200 kB; a recipe is smaller$'),
         (b'\xff\xfe\x00', 'cannot be read: it is not UTF-8$'),
         (b'a: \x00', 'is not YAML: unacceptable character'),
         (b'', 'is not a mapping'),
