@@ -1,5 +1,8 @@
 """The console: prints log records, progress bars and tables to one stream.
 
+Control characters in texts, such as file names, class names and messages of servers, are escaped:
+`printable` does so for every line that a command prints.
+
 Modules log to `logging.getLogger(__name__)`. While `output_to` is active, it prints their records.
 Otherwise the records propagate to the root logger, for example in Beam workers.
 """
@@ -7,6 +10,7 @@ Otherwise the records propagate to the root logger, for example in Beam workers.
 import contextlib
 import dataclasses
 import functools
+import json
 import logging
 import logging.handlers
 import os
@@ -14,13 +18,15 @@ import queue
 import sys
 import textwrap
 import threading
+import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:  # rich takes a tenth of the time of a command that prints no table
-    from rich.console import Console, RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType
     from rich.progress import Progress, TaskID
+    from rich.segment import Segment
     from rich.text import Text
 
 PACKAGES = ('common', 'components', 'trainer', 'pipeline', 'pretraining')
@@ -29,6 +35,28 @@ _LOG_FORMAT = '%(asctime)s %(levelname)s %(name)s: %(message)s'
 _TITLE_DELAY = 1.0  # seconds
 
 _log = logging.getLogger(__name__)
+
+
+def printable(text: str) -> str:
+    """Escapes control and other invisible characters, except spaces and line breaks.
+
+    The escapes are those of JSON, so JSON stays valid; a text that has none is unchanged.
+    """
+    if text.isprintable():
+        return text
+    return ''.join(
+        each
+        if each == '\n' or each.isprintable() or unicodedata.category(each) == 'Zs'
+        else '\\u007f'
+        if each == '\x7f'
+        else json.dumps(each)[1:-1]
+        for each in text
+    )
+
+
+def one_line(text: str) -> str:
+    """`printable`, with line breaks escaped too."""
+    return printable(text).replace('\n', '\\n')
 
 
 @dataclasses.dataclass
@@ -68,10 +96,11 @@ def output_to(stream: TextIO, log: Path | None = None) -> Iterator[None]:
     """
     with contextlib.ExitStack() as stack:
         handlers: list[logging.Handler] = [_LineHandler()]
+        handlers[0].setFormatter(_PrintableFormatter())
         if log is not None:
             file = logging.FileHandler(log, encoding='utf-8', errors='backslashreplace')
             stack.callback(file.close)
-            file.setFormatter(logging.Formatter(_LOG_FORMAT))
+            file.setFormatter(_PrintableFormatter(_LOG_FORMAT))
             handlers.append(file)
         for name in PACKAGES:
             stack.enter_context(_handled_by(handlers, logging.getLogger(name)))
@@ -231,6 +260,11 @@ def _show_title() -> None:
         title.show()
 
 
+class _PrintableFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
+
 class _LineHandler(logging.Handler):
     """Prints records on the console."""
 
@@ -287,7 +321,7 @@ def _console_of(stream: TextIO) -> 'Console':
     from rich.console import Console
 
     terminal = stream.isatty()
-    return Console(
+    console = Console(
         file=stream,
         force_terminal=terminal,
         width=None if terminal else _PLAIN_WIDTH,
@@ -295,3 +329,28 @@ def _console_of(stream: TextIO) -> 'Console':
         highlight=False,
         emoji=False,
     )
+    console.push_render_hook(_printable_hook())
+    return console
+
+
+@functools.cache
+def _printable_hook() -> Any:
+    """A hook of rich that escapes the texts of everything that is printed, such as table cells."""
+    from rich.console import RenderHook
+    from rich.segment import Segment
+
+    class Printable:
+        def __init__(self, renderable: 'RenderableType') -> None:
+            self._renderable = renderable
+
+        def __rich_console__(
+            self, console: 'Console', options: 'ConsoleOptions'
+        ) -> 'Iterator[Segment]':
+            for text, style, control in console.render(self._renderable, options):
+                yield Segment(text if control else printable(text), style, control)
+
+    class Hook(RenderHook):
+        def process_renderables(self, renderables: list[Any]) -> list[Any]:
+            return list(map(Printable, renderables))
+
+    return Hook()

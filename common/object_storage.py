@@ -18,8 +18,8 @@ from common.errors import StorageError
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
-# Without wildcards of fsspec, quotes and control characters.
-URL = re.compile(r'(s3|gs)://[^/\s"\\*?\[\]]+(/[^"\\*?\[\]\x00-\x1f]*)?')
+# Without wildcards of fsspec, quotes and control characters; credentials are not part of it.
+URL = re.compile(r'(s3|gs)://[^/\s"\\*?\[\]@]+(/[^"\\*?\[\]\x00-\x1f]*)?')
 _PACKAGES = {'s3': 's3fs', 'gs': 'gcsfs'}
 # Base classes of the errors of each client, besides OSError.
 _ERRORS = {

@@ -1,6 +1,7 @@
 """Connects to ML Metadata. Imports no TFX, so that commands that read it start in a second."""
 
 import contextlib
+import logging
 import os
 import random
 import socket
@@ -19,8 +20,13 @@ from pipeline.config.metadata_config import SQLITE, MetadataConfig, parse_addres
 SQLITE_FILE = 'metadata.sqlite'  # in the folder of the runs
 _MYSQL_TIMEOUT = 10.0  # seconds until the handshake of a MySQL server
 _GRPC_TIMEOUT = 30.0  # seconds for each call; the default of ml_metadata is no timeout
-_ATTEMPTS = 20
+_CONNECT_SECONDS = 20.0  # for retries while other processes create the tables
+_LOCK_SECONDS = 30.0  # until an SQLite file that another process has locked is given up
+_LOCK_NOTICE = 2.0  # seconds before the wait is announced
 _HANDSHAKE, _ERROR = 10, 255  # fifth byte of the first packet of a MySQL server
+
+
+_log = logging.getLogger(__name__)
 
 
 def connection_config(config: MetadataConfig, home: Path) -> Any:
@@ -94,19 +100,25 @@ def reporting_errors() -> Iterator[None]:
 def check_file(config: MetadataConfig, home: Path) -> None:
     """Checks the SQLite file, in about a millisecond, because ml_metadata may open a damaged one.
 
+    Waits, with a message, for a process that has locked the file: a run holds the lock for
+    milliseconds, and ml_metadata would wait for minutes without a message.
+
     Raises:
         MetadataDamaged: the file is damaged, or not a database.
+        MetadataError: the file is locked for more than `_LOCK_SECONDS`.
     """
     file = home / SQLITE_FILE
     if config.address != SQLITE or not file.exists():
         return
     try:
         address = f'{file.absolute().as_uri()}?mode=ro'
-        with contextlib.closing(sqlite3.connect(address, uri=True)) as database:
-            if database.execute('PRAGMA quick_check(1)').fetchone() == ('ok',):
+        with contextlib.closing(
+            sqlite3.connect(address, timeout=_LOCK_NOTICE, uri=True)
+        ) as database:
+            if _quick_check(database, file) == ('ok',):
                 return
         reason = 'the file is damaged'
-    except sqlite3.OperationalError:  # locked or not readable, which ml_metadata reports
+    except sqlite3.OperationalError:  # not readable, which ml_metadata reports
         return
     except sqlite3.DatabaseError as error:
         reason = str(error)
@@ -114,6 +126,25 @@ def check_file(config: MetadataConfig, home: Path) -> None:
         f'the metadata in {file} cannot be used: {reason}; restore a backup, or move the file away '
         'to start without the history of earlier runs'
     )
+
+
+def _quick_check(database: sqlite3.Connection, file: Path) -> Any:
+    """The first row of SQLite's quick check, when no other process has locked the file."""
+    waited = 0.0
+    while True:
+        try:
+            return database.execute('PRAGMA quick_check(1)').fetchone()
+        except sqlite3.OperationalError as error:
+            if 'locked' not in str(error):  # its code is in Python 3.11 and later
+                raise
+        if not waited:
+            _log.warning('another process has locked the metadata in %s; waiting', file)
+        waited += _LOCK_NOTICE
+        if waited >= _LOCK_SECONDS:
+            raise MetadataError(
+                f'the metadata in {file} cannot be used: another process has locked it for more '
+                f'than {_LOCK_SECONDS:g} s; end that process, or try again'
+            )
 
 
 def _check_handshake(host: str, port: int) -> None:
@@ -128,7 +159,8 @@ def _check_handshake(host: str, port: int) -> None:
 
 def _connect(target: Any) -> MetadataStore:
     """Opens the store; retries while another process creates the tables."""
-    for _ in range(_ATTEMPTS):
+    deadline = time.monotonic() + _CONNECT_SECONDS
+    while time.monotonic() < deadline:
         try:
             store = MetadataStore(target)
             store.get_context_types()

@@ -3,6 +3,7 @@
 import itertools
 import json
 import logging
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from common import features
 from common.artifacts import folder_of
 from common.errors import DataError
 from common.features import FINGERPRINT, JUDGED_ONLY, SPAN
+from common.redaction import redacted
 from components.cache_key_driver import CacheKeyDriver
 from components.image_example_gen.ingestion.quarantine import Quarantine, read_quarantined
 from components.image_example_gen.ingestion.span import (
@@ -32,7 +34,7 @@ from components.image_example_gen.ingestion.span import (
     read_ingested,
 )
 from components.image_example_gen.ingestion.tally import Tally, describe_bad
-from components.image_example_gen.sources.base.config import DataConfig
+from components.image_example_gen.sources.base.config import DATA_URL, DataConfig
 from components.image_example_gen.sources.base.source_protocol import Source
 from components.image_example_gen.sources.spans import (
     Span,
@@ -161,6 +163,9 @@ class ImageExampleGen(BaseBeamComponent):
     DRIVER_CLASS = ImageExampleGenDriver
 
     def __init__(self, data: DataConfig) -> None:
+        """Sets CATDOG_DATA_URL for the executor, as the record of `data.url` is redacted."""
+        if data.url and redacted(data.url) != data.url:
+            os.environ[DATA_URL] = data.url
         spec = ImageExampleGenSpec(
             data=data.model_dump_json(),
             record_format=FORMAT,

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from common import object_storage
 from common.errors import ModelError
+from common.redaction import redacted
 from common.strict_model import StrictModel
 
 GRAPH = 'saved_model.pb'  # present in every SavedModel
@@ -92,5 +93,7 @@ def find_model(serving: Path, wanted: str | None) -> Path:
     folder = versions.get(wanted, Path(wanted))
     if not folder.is_dir():
         available = ', '.join(versions) or 'none'
-        raise ModelError(f'{wanted} is neither a folder nor a version in {serving}: {available}')
+        raise ModelError(
+            f'{redacted(wanted)} is neither a folder nor a version in {serving}: {available}'
+        )
     return folder

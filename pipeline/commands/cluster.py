@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from common import stack
+from common import console, stack
 from pipeline.commands.options import arguments, load, recipe_options, show
 
 _RUNNER = Path(__file__).absolute().parents[2] / 'pipeline_runner.py'
@@ -32,7 +32,7 @@ def compile_(output: Path, **options: Any) -> None:
         from pipeline.kubeflow.compiler import compile_kubeflow
 
     for note in compile_kubeflow(recipe, output):
-        click.echo(f'note: {note}', err=True)
+        click.echo(console.printable(f'note: {note}'), err=True)
     show(f'{recipe.name} is written to {output}')
 
 

@@ -5,6 +5,7 @@ from typing import Any, NoReturn
 
 import click
 
+from common import console
 from common.errors import FAILED, INTERRUPTED, USAGE, PipelineError
 
 
@@ -16,6 +17,11 @@ class CommandLine(click.Group):
             return super().invoke(ctx)
         except PipelineError as error:
             fail(str(error), error.exit_code)
+        except click.UsageError as error:  # such as an unknown option; click prints it
+            message = error.format_message()
+            if console.printable(message) == message:
+                raise
+            raise click.UsageError(console.printable(message), error.ctx) from None
         except KeyboardInterrupt:
             hint = '; run the same command again to continue'
             fail(f'interrupted{hint if ctx.invoked_subcommand == "run" else ""}', INTERRUPTED)
@@ -36,5 +42,5 @@ class CommandLine(click.Group):
 
 def fail(message: str, code: int) -> NoReturn:
     """Prints an error message and exits."""
-    click.echo(f'error: {message}', err=True)
+    click.echo(console.printable(f'error: {message}'), err=True)
     sys.exit(code)

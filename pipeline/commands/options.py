@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from common import stack
+from common import console, stack
 from common.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -122,10 +122,8 @@ def arguments(config: str, overrides: tuple[str, ...], **others: str | None) -> 
 
 
 def show(result: 'str | RenderableType') -> None:
-    """Prints the result of a command: text unchanged, tables fitted to the terminal."""
+    """Prints the result of a command: text on one line or more, tables fitted to the terminal."""
     if isinstance(result, str):
-        click.echo(result)
-        return
-    from common import console
-
-    console.show(result)
+        click.echo(console.printable(result))
+    else:
+        console.show(result)

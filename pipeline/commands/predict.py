@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from common import stack
+from common.console import one_line
 from common.errors import FAILED, ModelError
 from pipeline.commands.options import load, recipe_options, show
 
@@ -63,6 +64,6 @@ def predict(
         if each.predicted:
             show(each.as_text())
         if each.problem:
-            line = predictions.one_line(f'error: {each.path}: {each.problem}')
+            line = one_line(f'error: {each.path}: {each.problem}')
             click.echo(line, err=True)
     sys.exit(FAILED if failed else 0)

@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from common.errors import NOT_BLESSED
+from common.redaction import redacted
 from pipeline.commands.error_handling import fail
 from pipeline.commands.options import (
     OPERATION_CODES,
@@ -72,12 +73,18 @@ def run(as_json: bool, verbose: bool, **options: Any) -> None:
     outcome = run_recipe.run(recipe, verbose=verbose)
     interpreted = sys.argv[0].endswith('.py')
     program = [sys.orig_argv[0], sys.argv[0]] if interpreted else [Path(sys.argv[0]).name]
-    follow_up = [*program, 'report' if outcome.blessed else 'why', *arguments(**options)]
+    follow_up = [*program, 'report' if outcome.blessed else 'why', *_without_secrets(**options)]
     prediction = ' (or predict IMAGE)' if outcome.blessed else ''
     _log.info('next: %s%s', shlex.join(follow_up), prediction)
     if as_json:
         show((recipe.home / run_recipe.SUMMARY_FILE).read_text(encoding='utf-8'))
     sys.exit(0 if outcome.blessed else NOT_BLESSED)
+
+
+def _without_secrets(overrides: tuple[str, ...], **options: Any) -> list[str]:
+    """The arguments of a command that reads the results of a run, to be printed."""
+    needed = tuple(each for each in overrides if not each.startswith('kubeflow'))
+    return list(map(redacted, arguments(overrides=needed, **options)))
 
 
 @click.command(epilog=_TICK_CODES)
@@ -120,7 +127,7 @@ def status(last: int, as_json: bool, **options: Any) -> None:
 @click.command()
 @recipe_options
 def config(**options: Any) -> None:
-    """Print a recipe with the value of every key."""
+    """Print a recipe with the value of every key, without secrets."""
     import yaml
 
     values = load(**options).model_dump(mode='json')

@@ -3,7 +3,7 @@
 import os
 from typing import Any, Literal
 
-from pydantic import Field, PositiveInt, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from common.strict_model import StrictModel
 
@@ -29,6 +29,7 @@ _SET_BY_RECIPE = {
     'direct_running_mode': 'beam.runner',
     'direct_num_workers': 'beam.num_workers',
 }
+_SECRETS = ('s3_access_key_id', 's3_secret_access_key', 's3_session_token')
 # Options that provide the code of the workers. Without any of them TFX builds a package of itself
 # for each Beam component, which takes two seconds and leaves the package in the temporary folder.
 _CODE_OPTIONS = (
@@ -51,8 +52,8 @@ class BeamConfig(StrictModel):
     runner: Literal[
         'auto', 'in_memory', 'multi_processing', 'portable', 'flink', 'spark', 'dataflow'
     ] = Field('auto', description='auto: multi_processing for many images, else in_memory')
-    num_workers: PositiveInt | None = Field(
-        None, description='processes of multi_processing; default: one per core'
+    num_workers: int | None = Field(
+        None, ge=1, le=1024, description='processes of multi_processing; default: one per core'
     )
     options: dict[str, Any] = Field(
         {}, description='pipeline options of the runner, such as flink_master'
@@ -66,6 +67,8 @@ class BeamConfig(StrictModel):
                 raise ValueError(f'write {key!r} without dashes and as key: value')
             if key in _SET_BY_RECIPE:
                 raise ValueError(f'{key} is set by {_SET_BY_RECIPE[key]}')
+            if key in _SECRETS:
+                raise ValueError(f'{key} is a secret; give it to the workers in their environment')
             values = value if isinstance(value, list) else [value]
             if not values or not all(isinstance(each, _SCALARS) for each in values):
                 raise ValueError(f'{key} should be a string, a number, a boolean or a list of them')

@@ -6,16 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 
 from common.errors import KubeflowError
-from common.strict_model import StrictModel
+from common.strict_model import StrictModel, Variable
 
 # Kubernetes quantities; YAML reads `cpu: 4` as a number.
 Cores = Annotated[str, BeforeValidator(str), Field(pattern=r'^\d+(\.\d+)?m?$')]
 Memory = Annotated[str, BeforeValidator(str), Field(pattern=r'^\d+([EPTGMK]i?)?$')]
 Image = Annotated[str, Field(pattern=r'^[a-zA-Z0-9][a-zA-Z0-9._/:-]*(@sha256:[0-9a-f]{64})?$')]
-Variable = Annotated[str, Field(pattern=r'^[A-Za-z_][A-Za-z0-9_]*$')]
 
 
 class ConnectionConfig(StrictModel):
@@ -145,7 +144,11 @@ class KubeflowConfig(StrictModel):
         (), description='shared by all pods; must hold the pipeline root and the images'
     )
     secrets: tuple[SecretConfig, ...] = ()
-    environment: dict[str, str] = Field(default_factory=dict)
+    environment: dict[str, SecretStr] = Field(
+        default_factory=dict,
+        description='environment variables of every pod, which the compiled pipeline contains; '
+        'printed and reported without their values',
+    )
     connection: ConnectionConfig = ConnectionConfig()
     tasks: dict[str, TaskConfig] = Field(
         default_factory=dict, description="by component, such as Trainer; 'default' for all others"
@@ -155,7 +158,7 @@ class KubeflowConfig(StrictModel):
     def _has_no_placeholders(self) -> 'KubeflowConfig':
         for key, text in _strings(self.model_dump(exclude={'connection'})):
             if '{{' in text:
-                raise ValueError(f'{key}: Kubeflow would replace {{{{...}}}} in {text!r}')
+                raise ValueError(f'{key}: Kubeflow would replace {{{{...}}}} in its value')
         return self
 
     def task(self, node_id: str) -> TaskConfig:
@@ -164,7 +167,9 @@ class KubeflowConfig(StrictModel):
 
 def _strings(value: Any, path: str = '') -> Iterator[tuple[str, str]]:
     """Yields the dotted key of each string in nested values, and the string."""
-    if isinstance(value, str):
+    if isinstance(value, SecretStr):
+        yield path, value.get_secret_value()
+    elif isinstance(value, str):
         yield path, value
     elif isinstance(value, dict):
         for key, each in value.items():

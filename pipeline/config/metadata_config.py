@@ -5,12 +5,12 @@ from typing import NamedTuple
 
 from pydantic import Field, field_validator
 
-from common.strict_model import StrictModel
+from common.strict_model import StrictModel, Variable
 
 SQLITE = 'sqlite'
 _PORTS = {'mysql': 3306, 'grpc': 8080}
 _ADDRESS = re.compile(
-    r'(?P<scheme>mysql|grpc)://(?:(?P<user>[^:@/]+)@)?(?P<host>[^:@/]+)(?::(?P<port>\d+))?'
+    r'(?P<scheme>mysql|grpc)://(?:(?P<user>[^:@/]+)@)?(?P<host>[^:@/]+)(?::(?P<port>[0-9]{1,5}))?'
     r'(?:/(?P<database>\w+))?'
 )
 
@@ -33,7 +33,7 @@ class MetadataConfig(StrictModel):
         description="'sqlite' (a file in the folder of the runs), "
         'mysql://USER@HOST:PORT/DATABASE, or grpc://HOST:PORT of an ML Metadata server',
     )
-    password_env: str = Field(
+    password_env: Variable = Field(
         'CATDOG_METADATA_PASSWORD', description='environment variable with the MySQL password'
     )
 
@@ -67,4 +67,7 @@ def parse_address(address: str) -> Address:
         raise ValueError(
             'mysql needs a user and a database, such as mysql://catdog@host:3306/metadb'
         )
-    return Address(scheme, match['host'], int(match['port'] or _PORTS[scheme]), user, database)
+    port = int(match['port'] or _PORTS[scheme])
+    if not 0 < port < 2**16:
+        raise ValueError(f'the port should be between 1 and {2**16 - 1}')
+    return Address(scheme, match['host'], port, user, database)

@@ -1,14 +1,15 @@
 """Loads a recipe as one frozen, validated object. Imports neither TensorFlow nor TFX."""
 
 import difflib
+import reprlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
-import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from common.errors import ConfigError
+from common.redaction import redacted
 from common.strict_model import StrictModel
 from components.anomaly_gate.config import ValidationConfig
 from components.evaluation.config import EvaluationConfig
@@ -22,6 +23,7 @@ from components.serving_check.config import ServingCheckConfig
 from pipeline.config.beam import BeamConfig
 from pipeline.config.kubeflow import KubeflowConfig
 from pipeline.config.metadata_config import MetadataConfig
+from pipeline.config.recipe_yaml import MAX_BYTES, parse_yaml
 from pipeline.config.retraining import RetrainConfig
 from trainer.config.train import StageConfig, TrainConfig
 from trainer.config.tuner import OTHER_TAGS, RANGE_TAG, RangeConfig, TunerConfig
@@ -29,8 +31,10 @@ from trainer.config.tuner import OTHER_TAGS, RANGE_TAG, RangeConfig, TunerConfig
 # Parts of pydantic's error locations that are not keys.
 _TAGS = ('int', 'str', RANGE_TAG, *OTHER_TAGS)
 RECIPES = Path(__file__).parents[2] / 'configs'
-# A value such as the date 2026-11-31 or 1,000 nested lists; PyYAML has no error for these.
-_YAML_ERRORS = (yaml.YAMLError, ValueError, AttributeError, RecursionError)
+_MOST_ERRORS = 20  # lines of a message
+_LONGEST = 100  # characters of a key or a value in a message
+_REPR = reprlib.Repr()
+_REPR.maxstring = _REPR.maxother = _LONGEST
 REMOVED_KEYS = {  # keys of earlier versions, and what to use instead
     'trainer.augment.views': 'renamed to cached_views',
     'trainer.cache_gigabytes': 'renamed to max_cache_gb',
@@ -42,20 +46,6 @@ REMOVED_KEYS = {  # keys of earlier versions, and what to use instead
     'evaluation.edges': 'removed: the edges between slices are fixed',
     'retrain.drift_threshold': 'removed: validation.drift sets limits for drift in every run',
 }
-
-
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """Rejects duplicate keys, of which YAML would keep the last."""
-
-    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        node = super().compose_mapping_node(anchor)
-        lines: dict[str, int] = {}
-        for key, _ in node.value:
-            name, line = str(key.value), key.start_mark.line + 1
-            if name in lines:
-                raise ConfigError(f'line {line}: duplicate key {name!r}, see line {lines[name]}')
-            lines[name] = line
-        return node
 
 
 class ReportConfig(StrictModel):
@@ -70,7 +60,9 @@ class ReportConfig(StrictModel):
 class Recipe(StrictModel):
     """The configuration of a pipeline."""
 
-    name: str = Field(pattern=r'^[a-z0-9][a-z0-9_-]*$', description='pipeline and folder name')
+    name: str = Field(
+        pattern=r'^[a-z0-9][a-z0-9_-]*$', max_length=100, description='pipeline and folder name'
+    )
     description: str = ''
     workdir: Path = Field(Path('runs'), description='folder of runs, models and metadata')
     push_directory: Path | None = Field(
@@ -178,15 +170,11 @@ def load_recipe(
             is invalid.
     """
     path = _find(name)
+    text = _read(path)
     try:
-        values = yaml.load(path.read_text(encoding='utf-8'), _UniqueKeyLoader)
+        values = parse_yaml(text)
     except ConfigError as error:
-        raise ConfigError(f'{path}, {error}') from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f'{path} cannot be read: {error}') from error
-    except _YAML_ERRORS as error:
-        reason = ' '.join(str(error).split())[:300]
-        raise ConfigError(f'{path} is not YAML: {reason}') from error
+        raise ConfigError(f'{path} is not YAML: {error}') from None
     if not isinstance(values, dict):
         raise ConfigError(f'{path} is not a mapping; expected keys such as "trainer: ..."')
     values.setdefault('name', path.stem)
@@ -209,7 +197,9 @@ def recipe_of(
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
-        lines = [f'{origin}: {_explain(each)}' for each in error.errors()]
+        lines = [f'{origin}: {_explain(each)}' for each in error.errors()[:_MOST_ERRORS]]
+        if error.error_count() > _MOST_ERRORS:
+            lines.append(f'{origin}: {error.error_count() - _MOST_ERRORS} more mistakes')
         raise ConfigError('\n'.join(lines)) from None
 
 
@@ -220,20 +210,40 @@ def parse_override(text: str) -> tuple[str, Any]:
         ConfigError: the key or the equals sign is missing, or the value is not YAML.
     """
     key, equals, value = text.partition('=')
-    if not equals or not key.strip():
-        raise ConfigError(f'--set {text}: expected KEY=VALUE, as in trainer.batch_size=64')
+    name = key.strip()
+    if not equals or not name:
+        raise ConfigError('--set: expected KEY=VALUE, as in trainer.batch_size=64')
     try:
-        return key.strip(), yaml.safe_load(value)
-    except _YAML_ERRORS as error:
-        raise ConfigError(f'--set {key}: {value[:80]!r} is not a YAML value') from error
+        return name, parse_yaml(value)
+    except ConfigError as error:
+        raise ConfigError(f'--set {name[:_LONGEST]}: not a YAML value: {error}') from None
 
 
 def _find(name: str) -> Path:
     for path in (Path(name), RECIPES / f'{name}.yaml'):
-        if path.is_file():
-            return path
+        try:
+            if path.is_file():
+                return path
+        except OSError as error:
+            raise ConfigError(
+                f'recipe {name[:_LONGEST]} cannot be read: {error.strerror}'
+            ) from None
     known = ', '.join(sorted(path.stem for path in RECIPES.glob('*.yaml')))
-    raise ConfigError(f'recipe {name} does not exist; give a YAML file or one of {known}')
+    raise ConfigError(f'recipe {redacted(name)} does not exist; give a YAML file or one of {known}')
+
+
+def _read(path: Path) -> str:
+    """Reads a recipe file; raises ConfigError if it is unreadable, too large, or not UTF-8."""
+    try:
+        with path.open('rb') as file:
+            contents = file.read(MAX_BYTES + 1)
+        if len(contents) > MAX_BYTES:
+            raise ConfigError(f'{path} has more than {MAX_BYTES // 1000} kB; a recipe is smaller')
+        return contents.decode('utf-8')
+    except OSError as error:
+        raise ConfigError(f'{path} cannot be read: {error.strerror}') from error
+    except UnicodeDecodeError:
+        raise ConfigError(f'{path} cannot be read: it is not UTF-8') from None
 
 
 def _set(values: dict[str, Any], dotted: str, value: Any) -> None:
@@ -250,7 +260,7 @@ def _set(values: dict[str, Any], dotted: str, value: Any) -> None:
 
 def _explain(error: Any) -> str:
     """Formats an error of pydantic on one line: the key, what is valid, the received value."""
-    where = '.'.join(str(part) for part in error['loc'] if part not in _TAGS)
+    where = '.'.join(str(part) for part in error['loc'] if part not in _TAGS)[:_LONGEST]
     if error['type'] == 'extra_forbidden':
         if where in REMOVED_KEYS:
             return f'{where}: {REMOVED_KEYS[where]}'
@@ -258,10 +268,21 @@ def _explain(error: Any) -> str:
     if error['type'] == 'missing':
         return f'{where}: missing'
     message = error['msg'].removeprefix('Value error, ')
-    message = message[0].lower() + message[1:]
-    if isinstance(error['input'], dict):
-        return f'{where}: {message}' if where else message
-    return f'{where}: {message}, got {error["input"]!r}'
+    message = f'{message[0].lower()}{message[1:]}{_received(error)}'
+    return f'{where}: {message}' if where else message
+
+
+def _received(error: Any) -> str:
+    """`, got VALUE`; empty for mappings, and for keys whose value may be a secret."""
+    value = error['input']
+    keys = [str(part) for part in error['loc']]
+    if isinstance(value, dict) or any(key.endswith(('_env', 'environment')) for key in keys):
+        return ''
+    if isinstance(value, str):
+        value = redacted(value)
+    elif isinstance(value, list | set):  # the values in it may be secrets
+        return f', got a {type(value).__name__}'
+    return f', got {_REPR.repr(value)}'
 
 
 def _choices(location: tuple[Any, ...]) -> str:
@@ -273,7 +294,7 @@ def _choices(location: tuple[Any, ...]) -> str:
         elif key == RANGE_TAG:
             model = RangeConfig
     valid = list(model.model_fields)
-    close = difflib.get_close_matches(str(location[-1]), valid, n=1)
+    close = difflib.get_close_matches(str(location[-1])[:_LONGEST], valid, n=1)
     hint = f'did you mean {close[0]}? ' if close else ''
     return f'{hint}valid keys: {", ".join(valid)}'
 

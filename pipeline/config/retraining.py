@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from common.strict_model import StrictModel
+from common.strict_model import StrictModel, Variable
 
 
 class RetrainConfig(StrictModel):
@@ -14,18 +14,24 @@ class RetrainConfig(StrictModel):
     max_age_days: float | None = Field(
         None,
         gt=0,
+        le=100_000,
         description='train, even without new images, when the live model is older and the last '
         'evaluation of a candidate is too; none: never',
     )
     max_attempts: int = Field(
-        3, ge=1, description='attempts of a run that fails, or while ML Metadata is unreachable'
+        3,
+        ge=1,
+        le=1000,
+        description='attempts of a run that fails, or while ML Metadata is unreachable',
     )
     backoff_seconds: float = Field(
-        60, ge=0, description='pause before the second attempt; doubles with each further one'
+        60,
+        ge=0,
+        le=86_400,
+        description='pause before the second attempt; doubles with each further one',
     )
-    webhook_env: str | None = Field(
+    webhook_env: Variable | None = Field(
         None,
-        pattern=r'^[A-Za-z_][A-Za-z0-9_]*$',
         description='environment variable with the URL that the result of each tick is posted to; '
         'such URLs are secrets, so a recipe does not hold one',
     )

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from components.evaluation.config import check_floors
+from components.image_example_gen.sources.base.reading import convert_os_errors
 from components.inference.image_folder import require_images
 from pipeline.config.recipe import Recipe
 from pipeline.execution.quick_imports import quick_imports
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from trainer.model.backbone import Backbone
 
 
+@convert_os_errors()
 def check_data(recipe: Recipe) -> 'tuple[Span, ...]':
     """Opens the window of spans, oldest first; imports no TensorFlow.
 

@@ -11,6 +11,7 @@ import kfp.compiler
 from kfp import dsl, kubernetes
 
 from common.errors import ConfigError
+from components.image_example_gen.sources.base.config import DATA_URL
 from pipeline.config.kubeflow import KubeflowConfig, TaskConfig
 from pipeline.config.metadata_config import SQLITE, MetadataConfig
 from pipeline.config.recipe import Recipe
@@ -42,12 +43,19 @@ def compile_kubeflow(recipe: Recipe, path: Path) -> tuple[str, ...]:
         Warnings about settings that are unsuitable for a cluster, one sentence each.
 
     Raises:
-        ConfigError: the recipe configures a task that the pipeline does not have, or the file name
-            does not end in .yaml or .yml.
+        ConfigError: the recipe configures a task that the pipeline does not have, no secret of the
+            cluster has the credentials of `data.url`, or the file name does not end in .yaml or
+            .yml.
         OSError: the file cannot be written.
     """
     if path.suffix not in ('.yaml', '.yml'):
         raise ConfigError(f'{path}: Kubeflow takes YAML; give a name that ends in .yaml')
+    if recipe.data.has_secrets and DATA_URL not in (each.env for each in recipe.kubeflow.secrets):
+        raise ConfigError(
+            'data.url has a user name, a password or a query, which a compiled pipeline does not '
+            f'contain: put the complete URL into a Kubernetes secret, and add it to '
+            f'kubeflow.secrets with env: {DATA_URL}'
+        )
     path.touch()  # raises before the slow compilation
     edges = _edges(recipe)
     unknown = sorted(set(recipe.kubeflow.tasks) - set(edges) - {'default'})
@@ -177,7 +185,7 @@ def _configure(task: dsl.PipelineTask, node_id: str, config: KubeflowConfig) -> 
     for secret in config.secrets:
         kubernetes.use_secret_as_env(task, secret.secret, {secret.key: secret.env})
     for variable, value in config.environment.items():
-        task.set_env_variable(variable, value)
+        task.set_env_variable(variable, value.get_secret_value())
     kubernetes.set_image_pull_policy(task, config.image_pull_policy)
     if config.image_pull_secrets:
         kubernetes.set_image_pull_secrets(task, list(config.image_pull_secrets))

@@ -32,7 +32,8 @@ def decide(inputs: dict[str, Any]) -> dict[str, str]:
         PipelineError: a parameter, the recipe or the data cannot be used.
         AlreadyRunning: another run holds the lease, and this one is not scheduled.
     """
-    recipe, run = recipe_of_run(inputs), inputs['run_id']
+    # As the other tasks get it: redacted, so the secrets of this task come from where theirs do.
+    recipe, run = Recipe.model_validate_json(_merged(recipe_of_run(inputs))), inputs['run_id']
     recipe.home.mkdir(parents=True, exist_ok=True)
     journal, now = Journal(recipe.home), utc_now()
     tick = Tick(tick=run, run=run, started=now, attempts=1)
@@ -88,10 +89,13 @@ def _outputs(
     recipe: Recipe, classes: tuple[str, ...] = (), images: int = 0, *, train: bool = False
 ) -> dict[str, str]:
     """The outputs of the task; Kubeflow requires all of them, also if no other task runs."""
-    merged = recipe.model_dump_json(exclude={'kubeflow'}, exclude_defaults=True)
     return {
         'train': json.dumps(train),
-        'merged_recipe': escape_placeholders(merged),
+        'merged_recipe': escape_placeholders(_merged(recipe)),
         'classes': escape_placeholders(json.dumps(classes)),
         'images': str(images),
     }
+
+
+def _merged(recipe: Recipe) -> str:
+    return recipe.model_dump_json(exclude={'kubeflow'}, exclude_defaults=True)

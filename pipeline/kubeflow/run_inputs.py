@@ -37,7 +37,7 @@ def recipe_of_run(inputs: dict[str, Any]) -> Recipe:
     """The recipe with the overrides of this run; the nodes get one that contains them.
 
     Raises:
-        ConfigError: an override is invalid.
+        ConfigError: the recipe or an override is invalid.
     """
     given = inputs.get('overrides', [])
     try:
@@ -46,4 +46,10 @@ def recipe_of_run(inputs: dict[str, Any]) -> Recipe:
         raise ConfigError(
             f'overrides: {given} is not a list of strings; use a list such as ["trainer.seed=7"]'
         ) from None
-    return recipe_of(json.loads(inputs['recipe']), list(map(parse_override, overrides)))
+    try:
+        values = json.loads(inputs['recipe'])
+    except (ValueError, RecursionError):
+        values = None
+    if not isinstance(values, dict):
+        raise ConfigError('recipe: not a JSON object; leave this parameter of the run unchanged')
+    return recipe_of(values, list(map(parse_override, overrides)))

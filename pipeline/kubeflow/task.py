@@ -57,7 +57,8 @@ def main(
         cause = error.__cause__ if isinstance(error, NodeFailed) else error
         if not isinstance(cause, PipelineError):
             traceback.print_exc()  # into the log of the pod
-        click.echo(f'error: {str(error) or type(error).__name__}', err=True)
+        message = str(error) or type(error).__name__
+        click.echo(console.printable(f'error: {message}'), err=True)
         sys.exit(getattr(error, 'exit_code', 1))
 
 

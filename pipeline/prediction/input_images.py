@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from common.errors import DownloadError, Rejected
-from components.image_example_gen.sources.archive.download import shown
+from common.redaction import redacted
 from components.image_example_gen.sources.archive.transfer import CHUNK, get, require_success
 from components.image_example_gen.sources.base.config import URL
 from components.image_example_gen.sources.base.image_files import IMAGE_SUFFIXES, files_in
@@ -40,7 +40,7 @@ def read_images(arguments: Iterable[str], max_bytes: int) -> Iterator[InputImage
         if argument == '-':
             yield _read('standard input', read_file, 0, max_bytes)
         elif URL.match(argument):
-            yield _read(shown(argument), _download, argument, max_bytes)
+            yield _read(redacted(argument), _download, argument, max_bytes)
         elif os.path.isdir(argument):  # noqa: PTH112  Path.is_dir raises OSError
             yield from _read_folder(argument, max_bytes)
         else:

@@ -5,12 +5,12 @@ import errno
 import itertools
 import json
 import os
-import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
+from common.console import one_line
 from common.errors import Rejected
 from components.evaluation.robustness.heat_map import overlay, thumbnail
 from components.image_example_gen.ingestion.parallel_map import batches, parallel_map
@@ -50,14 +50,6 @@ class Prediction:
             'error': self.problem,
         }
         return json.dumps({key: value for key, value in values.items() if value is not None})
-
-
-def one_line(text: str) -> str:
-    """Escapes line breaks and other invisible characters, except spaces, in file names."""
-    return ''.join(
-        each if each.isprintable() or unicodedata.category(each) == 'Zs' else ascii(each)[1:-1]
-        for each in text
-    )
 
 
 class OverlayFolder:

@@ -1,6 +1,7 @@
 """Log records, progress bars and tables on the console."""
 
 import io
+import json
 import logging
 import subprocess
 import sys
@@ -243,3 +244,29 @@ write(b'after')
     done = subprocess.run(command, capture_output=True, text=True)
 
     assert (done.returncode, done.stdout) == (0, printed), done.stderr
+
+
+HOSTILE = 'cats\x1b[31m\x9b\x7f\u202e\U000e0001\udcff\tend \u3000é'
+ESCAPED = 'cats\\u001b[31m\\u009b\\u007f\\u202e\\udb40\\udc01\\udcff\\tend \u3000é'
+
+
+def test_escapes_of_texts_are_those_of_json():
+    assert console.printable(f'{HOSTILE}\n') == f'{ESCAPED}\n'
+    assert console.printable(ESCAPED) == ESCAPED
+    assert console.one_line('a\nb\r') == 'a\\nb\\r'
+    assert json.loads(console.printable(json.dumps(HOSTILE, ensure_ascii=False))) == HOSTILE
+
+
+def test_control_characters_are_escaped_in_lines_tables_and_log_file(tmp_path):
+    table = Table('name')
+    table.add_row(HOSTILE)
+    stream, log = Terminal(), tmp_path / 'a.log'
+    with console.output_to(stream, log):
+        OURS.info('%s', HOSTILE)
+        console.show(table)
+
+    line, *rows = stream.getvalue().splitlines()
+    assert line == ESCAPED
+    assert any('cats\\u001b[31m' in row for row in rows)
+    assert '\x9b' not in stream.getvalue()
+    assert ESCAPED in log.read_text()

@@ -3,10 +3,12 @@
 import contextlib
 import os
 import sqlite3
+import threading
 
 import pytest
 
 from common.errors import MetadataError
+from pipeline import metadata_store
 from pipeline.config.metadata_config import MetadataConfig
 from pipeline.metadata_store import SQLITE_FILE, check_file, open_store
 
@@ -69,6 +71,32 @@ def test_accepts_intact_file_during_a_transaction(home):
     with contextlib.closing(sqlite3.connect(home / SQLITE_FILE)) as database:
         database.execute('begin immediate')
         check_file(MetadataConfig(), home)
+
+
+def test_waits_for_locked_file_with_a_message_and_an_end(home, monkeypatch, caplog):
+    monkeypatch.setattr(metadata_store, '_LOCK_NOTICE', 0.05)
+    monkeypatch.setattr(metadata_store, '_LOCK_SECONDS', 0.2)
+    with contextlib.closing(sqlite3.connect(home / SQLITE_FILE)) as database:
+        database.execute('begin exclusive')
+
+        with pytest.raises(MetadataError, match='another process has locked it for more th'):
+            open_store(MetadataConfig(), home)
+
+    assert caplog.messages == [
+        f'another process has locked the metadata in {home / SQLITE_FILE}; waiting'
+    ]
+
+
+def test_continues_when_the_lock_is_released(home, monkeypatch, caplog):
+    monkeypatch.setattr(metadata_store, '_LOCK_NOTICE', 0.05)
+    with contextlib.closing(
+        sqlite3.connect(home / SQLITE_FILE, check_same_thread=False)
+    ) as database:
+        database.execute('begin exclusive')
+        threading.Timer(0.3, database.rollback).start()
+        open_store(MetadataConfig(), home)
+
+    assert len(caplog.messages) == 1
 
 
 @pytest.mark.parametrize('command', COMMANDS)

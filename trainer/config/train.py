@@ -9,7 +9,6 @@ from pydantic import (
     Discriminator,
     Field,
     PositiveFloat,
-    PositiveInt,
     Tag,
     model_validator,
 )
@@ -24,7 +23,9 @@ EMBEDDED_ALPHA = 0.35
 class HeadConfig(StrictModel):
     """Classification head: global average pooling, dropout, dense layers and the logits."""
 
-    hidden: tuple[PositiveInt, ...] = Field((), description='units of dense layers with ReLU')
+    hidden: tuple[Annotated[int, Field(ge=1, le=2**16)], ...] = Field(
+        (), description='units of dense layers with ReLU'
+    )
     dropout: float = Field(0.2, ge=0, lt=1, description='dropout rate before each dense layer')
     l2: float = Field(0.0, ge=0, description='L2 penalty on the weights of the dense layers')
 
@@ -32,7 +33,7 @@ class HeadConfig(StrictModel):
 class StageConfig(StrictModel):
     """One training stage. Rates are per step; the schedule covers all epochs of the stage."""
 
-    epochs: int = Field(10, ge=0)
+    epochs: int = Field(10, ge=0, le=10_000)
     optimizer: Literal['adam', 'rmsprop', 'sgd'] = 'adam'
     learning_rate: float = Field(1e-3, gt=0)
     schedule: Literal['constant', 'cosine'] = 'constant'
@@ -52,7 +53,7 @@ def _number_or_name(value: object) -> object:
 class FineTuneConfig(StageConfig):
     """Stage 2, fine-tuning: trains the head and the backbone from `from_layer` on."""
 
-    epochs: int = Field(0, ge=0)
+    epochs: int = Field(0, ge=0, le=10_000)
     learning_rate: float = Field(1e-4, gt=0)
     from_layer: Annotated[int | str, BeforeValidator(_number_or_name)] = Field(
         100, description='index or name of the first trained layer of the backbone'
@@ -120,12 +121,14 @@ class TrainConfig(StrictModel):
     image_size: int = Field(160, ge=32, le=512, description='pixels, height and width')
     alpha: Literal[IMAGENET_ALPHAS] = Field(1.0, description='width multiplier')  # type: ignore[valid-type]
     weights: str = Field(
-        'imagenet', description="'embedded', 'imagenet', 'random' or the path of a weights file"
+        'imagenet',
+        min_length=1,
+        description="'embedded', 'imagenet', 'random' or the path of a weights file",
     )
     warm_start: Literal['latest_blessed'] | None = Field(
         None, description='initialise with the weights of the latest blessed model'
     )
-    batch_size: int = Field(32, ge=1)
+    batch_size: int = Field(32, ge=1, le=2**16)
     seed: int = Field(0, ge=0, lt=2**20)
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     class_weights: ClassWeights | None = Field(
@@ -158,6 +161,7 @@ class TrainConfig(StrictModel):
     max_cache_gb: float = Field(
         20.0,
         gt=0,
+        le=1e6,
         description='size limit of the activation cache; for images beyond it, each epoch runs the '
         'frozen layers again, with the same result',
     )

@@ -49,7 +49,7 @@ Choices = Annotated[
 class TunerConfig(StrictModel):
     """Hyperparameter search before training; the Trainer uses the best values."""
 
-    trials: int = Field(8, ge=1, description='number of trainings')
+    trials: int = Field(8, ge=1, le=10_000, description='number of trainings')
     algorithm: Literal['random', 'bayesian'] = 'random'
     objective: Literal['val_loss', 'val_accuracy'] = 'val_loss'
     space: dict[Literal[TUNABLE], Choices] = Field(  # type: ignore[valid-type]

@@ -5,6 +5,7 @@ from pathlib import Path
 import h5py
 
 from common.errors import ConfigError
+from common.redaction import redacted
 
 EMBEDDED_FILE = Path(__file__).parent / 'embedded' / 'mobilenet_v2_0.35.weights.h5'
 KEYWORDS = ('embedded', 'imagenet', 'random')
@@ -26,6 +27,6 @@ def check_weights_file(weights: str) -> None:
         remedy = "give HDF5 weights of Keras, 'embedded', 'imagenet' or 'random'"
         if weights == 'embedded':
             remedy = 'install this package again'
-        raise ConfigError(f'weights file {path} does not exist; {remedy}')
+        raise ConfigError(f'weights file {redacted(str(path))} does not exist; {remedy}')
     if not h5py.is_hdf5(path):
         raise ConfigError(f'weights file {path} is not HDF5; give weights saved by Keras')

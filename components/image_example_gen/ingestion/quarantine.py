@@ -13,6 +13,7 @@ from components.image_example_gen.sources.base.source_protocol import BadImage
 
 LIST = 'quarantined.jsonl'
 _COPIES = 'copies'
+_OWNER_ONLY = 0o600  # file mode
 
 
 class Quarantine(Artifact):
@@ -20,6 +21,7 @@ class Quarantine(Artifact):
 
     Each line of `quarantined.jsonl` in it has the origin of an image (`source`), the `reason`, a
     `detail` in one clause, the length in `bytes`, the `sha256`, and the path of the `copy` or null.
+    Only the owner can read the copies.
     """
 
     TYPE_NAME = 'catdog.Quarantine'
@@ -51,7 +53,9 @@ class QuarantineWriter:
             self._room -= len(bad.contents)
             basename = re.sub(r'[^A-Za-z0-9._-]', '_', Path(bad.filename).name)[-80:]
             line['copy'] = f'{_COPIES}/{self._name}-{self._count:05d}-{basename}'
-            (self._directory / line['copy']).write_bytes(bad.contents)
+            copy = self._directory / line['copy']
+            copy.touch(_OWNER_ONLY)  # the original, perhaps behind a link, may be private
+            copy.write_bytes(bad.contents)
         self._list.write(json.dumps(line) + '\n')
         self._count += 1
 

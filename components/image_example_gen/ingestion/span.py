@@ -90,7 +90,10 @@ def _can_be_linked(
     except (OSError, ValueError, EOFError):  # removed or truncated
         return False
     complete = (quarantine / LIST).is_file() and ingested.sizes == _sizes(records)
-    readable = 'unreadable' not in ingested.tally.bad  # else they may be readable now
+    # Unreadable images may be readable now; another user cannot read the copies in the quarantine.
+    readable = 'unreadable' not in ingested.tally.bad and all(
+        os.access(file, os.R_OK) for file in quarantine.rglob('*')
+    )
     if not (complete and readable and ingested.source == wanted):
         return False
     known = {_digest(folder): read_ingested(folder) for folder in others}
@@ -105,7 +108,7 @@ def _link(source: str, target: str) -> None:
     try:
         os.link(source, target)
     except OSError:
-        shutil.copyfile(source, target)
+        shutil.copy(source, target)  # with its mode
 
 
 def ingest_span(

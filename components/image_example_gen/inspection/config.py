@@ -15,7 +15,7 @@ class CheckConfig(StrictModel):
     max_megapixels: float = Field(
         64, gt=0, description='width times height, read from the header before decoding'
     )
-    max_megabytes: float = Field(100, gt=0, description='of the file')
+    max_megabytes: float = Field(100, gt=0, le=1e6, description='of the file')
     animated: Literal['first_frame', 'refuse'] = Field(
         'first_frame', description='action on an animated GIF, WebP or PNG'
     )

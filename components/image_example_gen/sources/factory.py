@@ -28,7 +28,7 @@ def make_source(config: DataConfig) -> Source:
         from components.image_example_gen.sources.archive.download import fetch, require_sha256
         from components.image_example_gen.sources.archive.source import ArchiveSource
 
-        path = fetch(config.url, config.sha256) if config.url else _path(config)
+        path = fetch(config.download_url(), config.sha256) if config.url else _path(config)
         if config.sha256 and not config.url:
             require_sha256(path, config.sha256)
         return ArchiveSource(

@@ -51,6 +51,7 @@ def span_folders(place: _Place) -> dict[int, _Place]:
     return dict(sorted(found.items()))
 
 
+@convert_os_errors()
 def open_window(config: DataConfig) -> tuple[Span, ...]:
     """Opens the spans that a recipe trains on, oldest first.
 

@@ -119,7 +119,7 @@ def test_data_option_replaces_source_and_its_keys(config_of, tmp_path, given, ke
 @pytest.mark.parametrize(
     ('arguments', 'words'),
     [
-        (['--set', 'seed'], '--set seed: expected KEY=VALUE'),
+        (['--set', 'seed'], '--set: expected KEY=VALUE'),
         (['--config', 'cats_vs_dogs', '--weights', 'embedded'], 'alpha is 1.0'),
         (['--set', 'inference.path={tmp}/none'], 'inference.path: {tmp}/none does not exist'),
         (['--data', '{tmp}/empty'], 'holds no images'),

@@ -119,8 +119,8 @@ def test_supports_long_names_and_escapes_control_characters(model, dog, tmp_path
     long = shutil.copy(dog, tmp_path / f'{"ö" * 125}.jpg')
     odd = shutil.copy(dog, tmp_path / 'new\nline\x1b[31m\u3000.jpg')
     done = call('--model', model, '--explain', tmp_path / 'why', long, odd, f'{odd}x')
-    assert f'\n{tmp_path}/new\\nline\\x1b[31m\u3000.jpg  dogs  ' in done.stdout
-    assert done.stderr.startswith(f'error: {tmp_path}/new\\nline\\x1b[31m\u3000.jpgx: ')
+    assert f'\n{tmp_path}/new\\nline\\u001b[31m\u3000.jpg  dogs  ' in done.stdout
+    assert done.stderr.startswith(f'error: {tmp_path}/new\\nline\\u001b[31m\u3000.jpgx: ')
     assert len(done.stderr.splitlines()) == 1
 
 

@@ -82,7 +82,7 @@ def test_tfx_package_is_disabled_for_custom_environments(runner, options, builds
     ('values', 'message'),
     [
         ({'runner': 'flnk'}, "'flink'"),
-        ({'num_workers': 0}, 'greater than 0'),
+        ({'num_workers': 0}, 'greater than or equal to 1'),
         ({'options': {'job_endpoint': 'a:1'}}, 'runner auto takes no options, got job_endpoint'),
         ({'runner': 'in_memory', 'num_workers': 2}, 'runner in_memory does not use num_workers'),
         ({'runner': 'flink', 'num_workers': 2}, 'such as parallelism'),

@@ -292,3 +292,16 @@ def test_rejects_unknown_task(tmp_path):
 def test_rejects_placeholders_in_settings_of_pods(key, value, message):
     with pytest.raises(ConfigError, match=message):
         load_recipe('demo', [(key, value)])
+
+
+def test_url_with_credentials_comes_from_a_secret(tmp_path):
+    keys = [('data', {'source': 'archive', 'url': 'https://ada:hunter2@host/a.zip?token=hunter2'})]
+    path = tmp_path / 'pipeline.yaml'
+
+    with pytest.raises(ConfigError, match=r'to kubeflow\.secrets with env: CATDOG_DATA_URL'):
+        compile_kubeflow(load_recipe('demo', keys), path)
+
+    keys.append(('kubeflow.secrets', [{'secret': 'pets', 'key': 'url', 'env': 'CATDOG_DATA_URL'}]))
+    compile_kubeflow(load_recipe('demo', keys), path)
+    assert 'https://***@host/a.zip?***' in path.read_text()
+    assert 'hunter2' not in path.read_text()

@@ -80,7 +80,7 @@ def test_downloads_url_and_hides_passwords():
         cat, large, missing = read(f'http://me:secret@{server}/cat.jpg?token=secret', *urls)
         running.shutdown()
 
-    assert cat == InputImage(f'http://{server}/cat.jpg', b'a cat')
+    assert cat == InputImage(f'http://***@{server}/cat.jpg?***', b'a cat')
     assert large.problem.startswith('too large: ')
     assert missing.problem == 'cannot be downloaded: the server answers 404 Not Found'
 

@@ -12,7 +12,7 @@ from trainer.config.tuner import TunerConfig
     ('values', 'message'),
     [
         ({'fine_tune': {'from_layer': 1.5}}, 'the number or the name of a layer'),
-        ({'fine_tune': {'from_layer': True}}, 'the number or the name of a layer'),
+        ({'fine_tune': {'from_layer': True}}, 'should be a number, not true or false'),
         ({'head': {'hidden': [-1]}}, 'hidden'),
         ({'class_weights': 'even'}, "'balanced' or a weight for each class"),
         ({'class_weights': 3}, "'balanced' or a weight for each class"),

@@ -13,6 +13,7 @@ import filelock
 
 from common.errors import DataError, DownloadError
 from common.files import sha256_of
+from common.redaction import redacted
 from components.image_example_gen.sources.archive.transfer import download
 from components.image_example_gen.sources.base.reading import convert_os_errors
 
@@ -63,11 +64,11 @@ def fetch(url: str, sha256: str | None = None) -> Path:
                 _checked[copy] = time.monotonic()
     except OSError as error:
         raise DataError(
-            f'{shown(url)} cannot be kept in {copy.parent}: {error.strerror or error}; '
+            f'{redacted(url)} cannot be kept in {copy.parent}: {error.strerror or error}; '
             'CATDOG_CACHE names another folder'
         ) from error
     if sha256:
-        require_sha256(copy, sha256, shown(url))
+        require_sha256(copy, sha256, redacted(url))
     return copy
 
 
@@ -77,15 +78,6 @@ def require_sha256(path: Path, sha256: str, name: str | None = None) -> None:
         found = sha256_of(path)
     if found != sha256:
         raise DataError(f'{name or path} has the sha256 {found}; expected {sha256} (data.sha256)')
-
-
-def shown(url: str) -> str:
-    """A URL for messages: without user name, password and query, which may be a signature."""
-    try:
-        parts = urllib.parse.urlsplit(url)
-    except ValueError:  # of brackets that are no IPv6 address
-        return f'{url.partition(":")[0]}://...'
-    return f'{parts.scheme}://{parts.netloc.rpartition("@")[2]}{parts.path}'
 
 
 def _update(url: str, copy: Path) -> None:
@@ -103,13 +95,19 @@ def _update(url: str, copy: Path) -> None:
             _require_no_web_page(partial)
             metadata.unlink(missing_ok=True)  # it describes the earlier copy
             partial.replace(copy)
-            described = {'url': shown(url), 'size': copy.stat().st_size, 'validators': validators}
+            described = {
+                'url': redacted(url),
+                'size': copy.stat().st_size,
+                'validators': validators,
+            }
             metadata.write_text(json.dumps(described))
     except DownloadError as error:
         if not copy.exists():
-            raise DataError(f'{shown(url)} cannot be fetched: {error}') from error
+            raise DataError(f'{redacted(url)} cannot be fetched: {error}') from error
         date = time.strftime('%Y-%m-%d', time.localtime(copy.stat().st_mtime))
-        _log.warning('%s cannot be fetched (%s); the copy of %s is used', shown(url), error, date)
+        _log.warning(
+            '%s cannot be fetched (%s); the copy of %s is used', redacted(url), error, date
+        )
     finally:
         partial.unlink(missing_ok=True)
 

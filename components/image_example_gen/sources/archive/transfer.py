@@ -1,6 +1,7 @@
 """HTTP requests, and downloads that resume after an interruption."""
 
 import contextlib
+import logging
 import math
 import time
 from collections.abc import Iterator, Mapping
@@ -13,6 +14,7 @@ from common import console
 from common.errors import DownloadError
 from common.files import MEGABYTE
 
+logging.getLogger('urllib3').setLevel(logging.ERROR)  # its warnings have the complete URL
 CHUNK = 2**16  # bytes
 _RETRIES = 3  # without progress
 _BACKOFF = 1.0  # seconds, doubled with each retry
@@ -43,7 +45,8 @@ def get(
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
         kind = next(kind for kind in _MESSAGES if isinstance(error, kind))
         permanent = kind in (requests.exceptions.SSLError, requests.RequestException)
-        raise DownloadError(_MESSAGES[kind] + _detail(error), retryable=not permanent) from error
+        # Without its cause, whose message has the query of the URL and may be logged.
+        raise DownloadError(_MESSAGES[kind] + _detail(error), retryable=not permanent) from None
 
 
 def require_success(response: requests.Response) -> None:

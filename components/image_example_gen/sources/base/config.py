@@ -1,6 +1,7 @@
 """The `data:` section of a recipe: source, splits, spans. Imports neither TensorFlow nor TFX."""
 
 import datetime
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -8,7 +9,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from common import object_storage
+from common.errors import DataError
 from common.features import IMAGE_BYTES, LABEL, SPLITS
+from common.redaction import RedactedUrl, is_redacted, redacted
 from common.strict_model import StrictModel
 from components.image_example_gen.inspection.config import CheckConfig
 from components.image_example_gen.sources.base.groups import GroupConfig
@@ -31,6 +34,7 @@ _GROUPED_BY = {
     'column': ('parquet', 'tfrecord'),
 }
 URL = re.compile('https?://[^/]', re.IGNORECASE)
+DATA_URL = 'CATDOG_DATA_URL'  # environment variable
 _DATE = re.compile(r'(\d{4})(-?)(\d\d)\2(\d\d)')
 _SPAN_FOLDER = re.compile(r'span-(\d+)')
 
@@ -100,10 +104,11 @@ class DataConfig(StrictModel):
         'in each; archive: a zip or tar file of such folders; parquet, tfrecord: a file or a '
         'folder of files; canonical: records that ImageExampleGen wrote',
     )
-    url: str | None = Field(
+    url: RedactedUrl | None = Field(
         None,
-        description='instead of path; archive: download URL; folder: s3://BUCKET/PREFIX or '
-        'gs://BUCKET/PREFIX in object storage',
+        repr=False,
+        description='instead of path; archive: download URL, recorded without user name, password '
+        'and query; folder: s3://BUCKET/PREFIX or gs://BUCKET/PREFIX in object storage',
     )
     sha256: str | None = Field(
         None, pattern='^[0-9a-f]{64}$', description='archive: expected SHA-256 digest'
@@ -115,7 +120,7 @@ class DataConfig(StrictModel):
     )
     features: FeatureNames = FeatureNames()
     dataset: str | None = Field(None, description="tfds: data set, such as 'cats_vs_dogs'")
-    count: int = Field(2000, ge=100, description='drawings: number of images')
+    count: int = Field(2000, ge=100, le=10**7, description='drawings: number of images')
     seed: int = Field(0, ge=0, description='drawings: random seed')
     checks: CheckConfig = CheckConfig()
     splits: SplitConfig = SplitConfig()
@@ -148,6 +153,28 @@ class DataConfig(StrictModel):
         return self.url is not None and bool(object_storage.URL.fullmatch(self.url))
 
     @property
+    def has_secrets(self) -> bool:
+        """Whether `url` has a user name, a password or a query, or had them before its record."""
+        return self.url is not None and (redacted(self.url) != self.url or is_redacted(self.url))
+
+    def download_url(self) -> str:
+        """`url`; if it is redacted, the complete one of the environment variable CATDOG_DATA_URL.
+
+        Raises DataError if that is not set, or differs in more than the redacted parts.
+        """
+        assert self.url is not None
+        if not is_redacted(self.url):
+            return self.url
+        complete = os.environ.get(DATA_URL)
+        if complete is None or redacted(complete) != self.url:
+            problem = 'is not set' if complete is None else 'has another address'
+            raise DataError(
+                f'data.url is {self.url}, and the environment variable {DATA_URL} {problem}; set '
+                'it to the complete URL'
+            )
+        return complete
+
+    @property
     def spans_place(self) -> Path | str | None:
         """The folder, or the URL of the prefix, that may have spans."""
         return self.url if self.is_in_bucket else self.path
@@ -162,6 +189,8 @@ class DataConfig(StrictModel):
     def _is_local(cls, path: Any) -> Any:
         if isinstance(path, str) and object_storage.URL.match(path):
             raise ValueError("is a URL: set 'url' with source 'folder'")
+        if isinstance(path, str) and URL.match(path):
+            raise ValueError("is a URL: set 'url' with source 'archive'")
         return path
 
     @field_validator('url')

@@ -35,7 +35,7 @@ class GroupConfig(StrictModel):
     def _has_one_group(cls, pattern: str | None) -> str | None:
         try:
             groups = re.compile(pattern).groups if pattern is not None else 1
-        except re.error as error:
+        except (re.error, OverflowError, RecursionError) as error:
             raise ValueError(f'is not a regular expression: {error}') from None
         if groups != 1:
             raise ValueError(f"needs one pair of parentheses, as in '^([^_]+)_', and has {groups}")

@@ -35,7 +35,8 @@ def convert_os_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise DataError(f'{error.filename} cannot be read: {error.strerror}') from error
+        where = f'{error.filename} ' if error.filename else 'the images '
+        raise DataError(f'{where}cannot be read: {error.strerror or error}') from error
 
 
 def error_text(error: BaseException) -> str:

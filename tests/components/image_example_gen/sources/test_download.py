@@ -193,7 +193,7 @@ def test_resumed_transfer_does_not_mix_versions(fetch, server, monkeypatch):
 def test_transfer_without_progress_ends(server, cache):
     server.cuts = (10,) * 20
 
-    assert 'pets.zip cannot be fetched: the connection is lost' in error_of(server.url)
+    assert 'pets.zip?*** cannot be fetched: the connection is lost' in error_of(server.url)
     assert len(server.requests) == 4
     assert not list(cache.glob('*.partial'))
 
@@ -205,7 +205,7 @@ def test_reports_error_status_without_password(server, status, requests):
     error = error_of(server.url.replace('//', '//me:secret@'))
 
     words = http.HTTPStatus(status).phrase
-    assert error.startswith('http://127.0.0.1:')
+    assert error.startswith('http://***@127.0.0.1:')
     assert error.endswith(f'cannot be fetched: the server answers {status} {words}')
     assert len(server.requests) == requests
 
@@ -228,7 +228,7 @@ def test_rejects_web_page_and_unwritable_cache(server, cache):
     assert not list(cache.glob('*pets.zip'))
     shutil.rmtree(cache)
     cache.write_text('a file')
-    assert 'pets.zip cannot be kept in' in error_of(server.url)
+    assert 'pets.zip?*** cannot be kept in' in error_of(server.url)
 
 
 @pytest.mark.parametrize(
@@ -264,7 +264,9 @@ def test_copy_with_the_digest_is_not_checked_again(fetch, server):
 def test_rejects_wrong_digest_of_url_or_file(server, tmp_path):
     path = tmp_path / 'pets.zip'
     path.write_bytes(BODY)
-    sentence = rf'pets\.zip has the sha256 {hashlib.sha256(BODY).hexdigest()}; expected 0000'
+    sentence = (
+        rf'pets\.zip(\?\*\*\*)? has the sha256 {hashlib.sha256(BODY).hexdigest()}; expected 0000'
+    )
     for place in ({'url': server.url}, {'path': path}):
         with pytest.raises(DataError, match=sentence):
             make_source(DataConfig(source='archive', sha256='0' * 64, **place))

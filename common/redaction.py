@@ -1,0 +1,27 @@
+"""Removes the parts of URLs that may be secrets from texts that are printed or recorded."""
+
+import re
+from typing import Annotated
+
+from pydantic import PlainSerializer
+
+_MARK = '***'
+_USER = re.compile(r':(/+).*@', re.DOTALL)  # greedy: a password may contain slashes
+_QUERY = re.compile(r'(:/[^?#]*)[?#].*', re.DOTALL)
+
+
+def redacted(text: str) -> str:
+    """Replaces user name, password, query and fragment of a URL: `https://***@host/a.zip?***`.
+
+    A text that is no URL, or has none of them, is unchanged; so is one that is redacted.
+    """
+    return _QUERY.sub(rf'\1?{_MARK}', _USER.sub(rf':\1{_MARK}@', text, count=1), count=1)
+
+
+def is_redacted(url: str) -> bool:
+    """Whether a URL lacks parts that `redacted` has replaced."""
+    return redacted(url) == url and (f'/{_MARK}@' in url or url.endswith(f'?{_MARK}'))
+
+
+# A URL whose dumps, also those in Python objects, are redacted.
+RedactedUrl = Annotated[str, PlainSerializer(redacted, return_type=str)]

@@ -1,0 +1,304 @@
+"""Secrets in recipes and options are in no file of a run, in no output, and in no error."""
+
+import contextlib
+import functools
+import http.server
+import io
+import json
+import os
+import stat
+import threading
+import zipfile
+from pathlib import Path
+
+import click.testing
+import pytest
+import yaml
+from hostile_runner import run_hostile
+
+from common.errors import ConfigError, DataError
+from common.redaction import is_redacted, redacted
+from components.image_example_gen.component import ImageExampleGen
+from components.image_example_gen.ingestion.quarantine import QuarantineWriter
+from components.image_example_gen.sources.base.config import DATA_URL, DataConfig
+from components.image_example_gen.sources.base.source_protocol import BadImage
+from pipeline.config.recipe import load_recipe, parse_override
+from pipeline.kubeflow.decision import decide
+from pipeline_runner import main
+
+SECRET = 'hunter2hunter2'
+RECIPE = f"""
+name: pets
+data: {{checks: {{max_bad_share: 0.5}}}}
+trainer:
+  image_size: 32
+  alpha: 0.35
+  weights: random
+  feature_extraction: {{epochs: 1}}
+  fine_tune: {{epochs: 0}}
+evaluation: {{baseline_accuracy: 0, min_images: 1, robustness: {{images: 0}}}}
+kubeflow: {{environment: {{PASSWORD: {SECRET}-a}}}}
+"""
+
+
+@pytest.fixture(scope='module')
+def pets(tmp_path_factory, make_image_folder):
+    """A zip of images; one is empty."""
+    folder = make_image_folder(tmp_path_factory.mktemp('pets'), per_class=30)
+    (folder / 'cats' / 'truncated.jpg').write_bytes(b'\xff\xd8\xff\xe0')
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, 'w') as archive:
+        for path in sorted(folder.rglob('*.jpg')):
+            archive.write(path, path.relative_to(folder))
+    return file.getvalue()
+
+
+@pytest.fixture
+def served(pets):
+    """`served(user, query)`: a URL of the zip; the server demands the query `token=...`."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            if 'token=' not in self.path:
+                # urllib3 logs a warning of such headers
+                self.wfile.write(b'HTTP/1.0 403 Forbidden\r\nX-A: 1\r\nno colon\r\n\r\n')
+                return
+            self.send_response(200)
+            self.send_header('Content-Length', str(len(pets)))
+            self.end_headers()
+            self.wfile.write(pets)
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
+        yield lambda user, query: f'http://{user}127.0.0.1:{server.server_port}/pets.zip{query}'
+        server.shutdown()
+
+
+def files_with(secret: str, folder: Path) -> list[Path]:
+    return [file for file in files_in(folder) if secret.encode() in file.read_bytes()]
+
+
+def files_in(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob('*') if path.is_file()]
+
+
+@contextlib.contextmanager
+def umask(mask: int):
+    previous = os.umask(mask)
+    try:
+        yield
+    finally:
+        os.umask(previous)
+
+
+def test_run_keeps_secrets_out_of_its_files_and_output(tmp_path, served):
+    """A failed download, then a run; all files follow the umask."""
+    recipe = tmp_path / 'recipe.yaml'
+    recipe.write_text(RECIPE)
+    folders = {name: tmp_path / name for name in ('runs', 'cache')}
+    command = ['pipeline_runner.py', 'run', '--config', str(recipe)]
+    command += ['--workdir', str(folders['runs'])]
+    url = served(f'ada:{SECRET}@', f'?token={SECRET}#{SECRET}')
+    call = functools.partial(
+        run_hostile, env={'CATDOG_CACHE': str(folders['cache']), 'CATDOG_OVERLAP': 'off'}
+    )
+
+    with umask(0o077):
+        failed = call([*command, '--data', url.replace('token', 'other')], timeout=120)
+        lost = call([*command, '--data', f'http://ada:{SECRET}@127.0.0.1:9/?{SECRET}'], timeout=120)
+        done = call([*command, '--data', url], timeout=500)
+
+    assert failed.exit_code == lost.exit_code == 2
+    assert '/pets.zip?*** cannot be fetched: the server answers 403' in failed.output
+    assert done.exit_code in (0, 3), done.output
+    assert SECRET not in failed.output + lost.output + done.output
+    for folder in folders.values():
+        assert files_in(folder)
+        assert files_with(SECRET, folder) == []
+        assert {stat.S_IMODE(file.stat().st_mode) & 0o077 for file in files_in(folder)} == {0}
+    home = folders['runs'] / 'pets'
+    shown = redacted(url)
+    assert files_with(shown, home / 'reports')
+    assert files_with(shown, home)  # the test would find what the metadata contains
+    assert shown.encode() in (home / 'metadata.sqlite').read_bytes()
+
+
+@pytest.mark.parametrize(
+    ('url', 'expected'),
+    [
+        ('https://host/a.zip', 'https://host/a.zip'),
+        ('https://ada:pw@host/a.zip', 'https://***@host/a.zip'),
+        ('https://ada:p/w@x@host/a.zip?token=1#2', 'https://***@host/a.zip?***'),
+        ('https://host/a.zip?token=1', 'https://host/a.zip?***'),
+        ('https://host#token', 'https://host?***'),
+        ('mysql://root:PW@host/db', 'mysql://***@host/db'),
+        ('https:/ada:pw@host', 'https:/***@host'),  # as a path shows it
+        ('s3://bucket/pets', 's3://bucket/pets'),
+        ('a text: mine@home?', 'a text: mine@home?'),
+    ],
+)
+def test_redacts_user_password_query_and_fragment(url, expected):
+    assert redacted(url) == expected
+    assert redacted(expected) == expected
+    assert is_redacted(expected) == ('***' in expected)
+
+
+SECRETS = [  # options with a secret that is not where it belongs
+    f'metadata.address=mysql://root:{SECRET}@h/db',
+    f'metadata.address=mysql://root:{SECRET}@h:1/db/x?{SECRET}',
+    f'metadata.password_env={SECRET}!',
+    f'retrain.webhook_env=https://hooks.example/services/{SECRET}',
+    f'kubeflow.connection.token_env=Bearer {SECRET}',
+    f'kubeflow.connection.cookie_env=authservice_session={SECRET}',
+    f'kubeflow.connection.host=https://ada:{SECRET}@kubeflow.example',
+    f'kubeflow.connection.host=https://kubeflow.example?token={SECRET}',
+    f'kubeflow.environment={SECRET}',
+    f'kubeflow.environment=[{SECRET}]',
+    f'kubeflow.environment={{PW: [{SECRET}]}}',
+    f'kubeflow.environment={{PW: "{{{{{SECRET}}}}}"}}',
+    f'kubeflow.environment={{PW: {SECRET}',
+    f'kubeflow={SECRET}: {SECRET}: {SECRET}',
+    f'beam={{runner: flink, options: {{flink_master: h, s3_secret_access_key: {SECRET}}}}}',
+    f'data.path=https://ada:{SECRET}@host/pets.zip',
+    f'data.path=s3://key:{SECRET}@bucket/pets',
+    f'data.url=s3://key:{SECRET}@bucket/pets',
+    f'push.url=s3://key:{SECRET}@bucket/pets',
+    f'workdir=https://ada:{SECRET}@host/runs',
+    f'inference.path=https://ada:{SECRET}@host/new',
+    f'kubeflow.environment.PW{SECRET}',
+]
+
+
+@pytest.mark.parametrize('option', SECRETS)
+def test_error_does_not_repeat_secret(option, tmp_path):
+    done = click.testing.CliRunner().invoke(main, ['config', '--set', option])
+
+    assert done.exit_code == 2
+    assert done.stderr.startswith('error: ')
+    assert SECRET not in done.output
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        f'data: {{url: "https://ada:{SECRET}@host/a.zip"]',
+        f'kubeflow: {{environment: {{PW: {SECRET}}}}} }}',
+        f'kubeflow:\n\tenvironment: {SECRET}',
+        f'metadata: {{address: "mysql://root:{SECRET}@h/db"}}',
+    ],
+)
+def test_error_of_recipe_does_not_repeat_line(text, tmp_path):
+    path = tmp_path / 'recipe.yaml'
+    path.write_text(text)
+
+    with pytest.raises(ConfigError) as error:
+        load_recipe(str(path))
+
+    assert SECRET not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    'options', [['--weights', '{url}/w.h5'], ['--config', '{url}/r.yaml'], ['--model', '{url}/1']]
+)
+def test_url_in_place_of_a_path_is_redacted(options, tmp_path):
+    words = [each.format(url=f'https://ada:{SECRET}@host') for each in options]
+    command = ['predict', 'cat.jpg'] if '--model' in words else ['run']
+
+    done = click.testing.CliRunner().invoke(main, [*command, '--workdir', str(tmp_path), *words])
+
+    assert done.exit_code == 2
+    assert 'ada' not in done.output
+    assert SECRET not in done.output
+
+
+def test_config_prints_no_secrets(tmp_path):
+    options = [f'--set=kubeflow.environment.PW={SECRET}']
+    options.append(f'--data=https://ada:{SECRET}@host/a.zip?token={SECRET}')
+
+    done = click.testing.CliRunner().invoke(main, ['config', *options])
+
+    printed = yaml.safe_load(done.stdout)
+    assert SECRET not in done.output
+    assert printed['data']['url'] == 'https://***@host/a.zip?***'
+    assert printed['kubeflow']['environment'] == {'PW': '**********'}
+    assert load_recipe('demo', [('data', printed['data'])]).data.url == printed['data']['url']
+
+
+def url_config(url):
+    return DataConfig(source='archive', url=url)
+
+
+def test_same_data_with_another_token_is_cached(monkeypatch):
+    monkeypatch.setenv(DATA_URL, '')
+    one, other = (
+        ImageExampleGen(url_config(f'https://ada:{word}@host/a.zip?token={word}')).exec_properties
+        for word in ('one', 'two')
+    )
+    assert one == other
+
+
+def test_executor_gets_complete_url_from_environment(monkeypatch):
+    complete = f'https://ada:{SECRET}@host/a.zip?token={SECRET}'
+    monkeypatch.setenv(DATA_URL, 'https://host/other.zip')
+    properties = ImageExampleGen(url_config(complete)).exec_properties
+
+    recorded = DataConfig.model_validate_json(properties['data'])
+
+    assert SECRET not in f'{properties}{recorded!r}{recorded}{url_config(complete)!r}'
+    assert recorded.download_url() == complete
+
+
+@pytest.mark.parametrize(
+    ('variable', 'problem'),
+    [(None, 'is not set'), (f'https://x:{SECRET}@other/a.zip', 'has another address')],
+)
+def test_recorded_url_needs_the_variable(monkeypatch, variable, problem):
+    monkeypatch.delenv(DATA_URL, raising=False)
+    if variable:
+        monkeypatch.setenv(DATA_URL, variable)
+
+    with pytest.raises(DataError, match=f'^data.url is .*, and .* {DATA_URL} {problem}; set it to'):
+        url_config('https://***@host/a.zip').download_url()
+
+
+def test_url_without_secrets_needs_no_variable(monkeypatch):
+    monkeypatch.delenv(DATA_URL, raising=False)
+    assert url_config('https://host/a.zip').download_url() == 'https://host/a.zip'
+    assert not url_config('https://host/a.zip').has_secrets
+
+
+def test_run_on_cluster_takes_no_secret_from_its_parameters(tmp_path, monkeypatch):
+    """Kubeflow stores the parameters of a run."""
+    monkeypatch.delenv(DATA_URL, raising=False)
+    values = {'name': 'pets', 'workdir': str(tmp_path), 'data': {'source': 'archive'}}
+    inputs = {
+        'recipe': json.dumps(values),
+        'overrides': [f'data.url=https://ada:{SECRET}@host/a.zip'],
+        'run_id': '1',
+        'optional_nodes': '',
+        'only_when_new': False,
+    }
+
+    with pytest.raises(DataError, match=f'environment variable {DATA_URL} is not set'):
+        decide(inputs)
+
+    assert files_with(SECRET, tmp_path) == []
+
+
+def test_option_is_not_taken_for_a_secret():
+    assert parse_override('description=see https://example.org?page=2')[1].endswith('?page=2')
+
+
+def test_only_the_owner_can_read_copies_in_the_quarantine(tmp_path):
+    original = tmp_path / 'original.jpg'
+    original.write_bytes(b'private')
+    original.chmod(0o600)
+    with umask(0o022), QuarantineWriter(tmp_path, 'shard', room=100) as quarantine:
+        quarantine.add(BadImage('cats/s.jpg', 'damaged', 'it is', original.read_bytes()))
+
+    (copy,) = (tmp_path / 'copies').iterdir()
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+    assert copy.read_bytes() == b'private'
