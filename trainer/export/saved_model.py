@@ -20,8 +20,8 @@ class ServingModel(tf.Module):
     """Serving signatures: probability, class and logit of each image.
 
     Preprocessing uses the transform graph, which prevents training-serving skew. The prediction for
-    an undecodable or unsupported image file, or one above the limits of `is_decodable`, is NaN, with
-    an empty class; the other images of the batch are unaffected.
+    an undecodable or unsupported image file, or one that `is_decodable` rejects, is NaN, with an
+    empty class; the other images of the batch are unaffected.
     """
 
     def __init__(

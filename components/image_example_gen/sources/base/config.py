@@ -2,6 +2,7 @@
 
 import datetime
 import re
+import urllib.parse
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -168,6 +169,16 @@ class DataConfig(StrictModel):
     @classmethod
     def _has_no_slash_at_the_end(cls, url: str | None) -> str | None:
         return url.rstrip('/') if url and object_storage.URL.match(url) else url
+
+    @field_validator('url')
+    @classmethod
+    def _is_well_formed(cls, url: str | None) -> str | None:
+        try:
+            parts = urllib.parse.urlsplit(url or '')
+            _ = parts.port, (parts.hostname or '').encode('idna')
+        except ValueError:
+            raise ValueError('is not a valid address') from None
+        return url
 
     @field_validator('classes')
     @classmethod
