@@ -30,7 +30,7 @@ _SHARE_OF_DISK = 0.9  # of the free space
 _LENGTH = re.compile('[0-9]{1,18}')
 _BUSY = (408, 425, 429, 500, 502, 503, 504)
 _CONDITIONS = {'ETag': 'If-None-Match', 'Last-Modified': 'If-Modified-Since'}
-_MESSAGES = {
+_MESSAGES: dict[type[Exception], str] = {
     requests.exceptions.SSLError: 'no safe connection can be made',
     requests.exceptions.Timeout: 'the server does not answer in time',
     requests.exceptions.ConnectionError: 'the server cannot be reached',
@@ -77,7 +77,7 @@ def get(
             lambda: requests.get(url, headers=headers, stream=True, timeout=timeout),
         ) as response:
             yield response
-    except (*_MESSAGES,) as error:
+    except tuple(_MESSAGES) as error:
         kind = next(kind for kind in _MESSAGES if isinstance(error, kind))
         permanent = kind in (requests.exceptions.SSLError, requests.RequestException, ValueError)
         raise DownloadError(_MESSAGES[kind] + _detail(error), retryable=not permanent) from error
