@@ -13,7 +13,7 @@ from common.features import IMAGE_BYTES, LABEL, SPLITS
 from common.strict_model import StrictModel
 from components.image_example_gen.inspection.config import CheckConfig
 from components.image_example_gen.sources.base.groups import GroupConfig
-from components.image_example_gen.sources.base.source_protocol import class_name
+from components.image_example_gen.sources.base.source_protocol import class_name, is_class_name
 
 # Keys that only some sources accept.
 ONLY_FOR = {
@@ -186,6 +186,8 @@ class DataConfig(StrictModel):
         classes = classes and tuple(map(class_name, classes))
         if classes is not None and len(set(classes)) < max(2, len(classes)):
             raise ValueError('must be two or more different names')
+        if classes is not None and not all(map(is_class_name, classes)):
+            raise ValueError('must be names without control characters')
         return classes
 
     @model_validator(mode='after')

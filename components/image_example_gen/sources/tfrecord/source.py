@@ -21,6 +21,7 @@ from components.image_example_gen.sources.base.source_protocol import (
     BadImage,
     LabelledImage,
     class_name,
+    is_class_name,
 )
 from components.image_example_gen.sources.tfrecord.record_files import (
     RecordRange,
@@ -134,7 +135,7 @@ def _label_names(
             continue
         if first_only or isinstance(label, int):
             return None
-        if label:
+        if is_class_name(label):
             found.add(class_name(label))
     if not found and reason:
         raise DataError(

@@ -158,6 +158,14 @@ def gif_of_size(width, height):
     return contents[:6] + struct.pack('<HH', width, height) + contents[10:]
 
 
+def gif_with_comment(sub_blocks):
+    """A GIF with a comment before its picture; Pillow takes quadratic time to read it."""
+    contents = encoded(quarters(), 'GIF')
+    start = 13 + (3 << ((contents[10] & 7) + 1))
+    comment = b'\x21\xfe' + (b'\xff' + bytes(255)) * sub_blocks + b'\0'
+    return contents[:start] + comment + contents[start:]
+
+
 def webp_of_size(width, height):
     sides = (width - 1).to_bytes(3, 'little') + (height - 1).to_bytes(3, 'little')
     body = b'WEBPVP8X' + struct.pack('<I', 10) + bytes(4) + sides
