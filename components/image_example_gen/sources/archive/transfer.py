@@ -30,13 +30,15 @@ _SHARE_OF_DISK = 0.9  # of the free space
 _LENGTH = re.compile('[0-9]{1,18}')
 _BUSY = (408, 425, 429, 500, 502, 503, 504)
 _CONDITIONS = {'ETag': 'If-None-Match', 'Last-Modified': 'If-Modified-Since'}
+_NOT_VALID = 'the address, or a redirect, is not valid'
 _MESSAGES: dict[type[Exception], str] = {
     requests.exceptions.SSLError: 'no safe connection can be made',
     requests.exceptions.Timeout: 'the server does not answer in time',
     requests.exceptions.ConnectionError: 'the server cannot be reached',
-    requests.RequestException: 'the address, or a redirect, is not valid',
+    requests.RequestException: _NOT_VALID,
+    urllib3.exceptions.LocationValueError: _NOT_VALID,  # a part of the name has over 63 letters
     urllib3.exceptions.HTTPError: 'the connection is lost',
-    ValueError: 'the address, or a redirect, is not valid',  # such as a part of over 63 letters
+    ValueError: _NOT_VALID,
 }
 _Result = TypeVar('_Result')
 
@@ -79,8 +81,9 @@ def get(
             yield response
     except tuple(_MESSAGES) as error:
         kind = next(kind for kind in _MESSAGES if isinstance(error, kind))
-        permanent = kind in (requests.exceptions.SSLError, requests.RequestException, ValueError)
-        raise DownloadError(_MESSAGES[kind] + _detail(error), retryable=not permanent) from error
+        message = _MESSAGES[kind]
+        permanent = kind == requests.exceptions.SSLError or message == _NOT_VALID
+        raise DownloadError(message + _detail(error), retryable=not permanent) from error
 
 
 def require_success(response: requests.Response) -> None:
