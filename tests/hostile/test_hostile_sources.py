@@ -218,3 +218,18 @@ def test_folder_of_a_class_with_control_characters(tmp_path, name):
 
     assert code == 2
     assert 'has the class name' in output
+
+
+def test_command_line_reports_one_error(tmp_path):
+    path = two_columns(tmp_path / 'a.parquet')
+    options = ['--config', 'configs/demo.yaml', '--data', str(path), '--workdir', str(tmp_path)]
+
+    done = run_hostile(['pipeline_runner.py', 'run', *options], timeout=300)
+
+    assert done.exit_code == 2
+    assert [line for line in done.output.splitlines() if line.startswith('error: ')] == [
+        f'error: {path} has several columns image; expected one'
+    ]
+    assert 'Traceback' not in done.output
+    assert done.peak_megabytes < 1500
+    assert done.cpu_seconds < 60
