@@ -92,6 +92,7 @@ def train(recipe: Recipe, classes: tuple[str, ...], folder: Path) -> Path:
                 'train': recipe.trainer.model_dump(mode='json'),
                 'classes': list(classes),
                 'splitting': {},
+                'max_megapixels': recipe.data.checks.max_megapixels,
             },
             hyperparameters=None,
             transform_graph_path=str(folder / 'transform_graph'),

@@ -164,7 +164,10 @@ def _tuner_and_trainer(
     trainer = Trainer(
         run_fn=_dotted(run_fn),
         hyperparameters=tuner.outputs['best_hyperparameters'] if tuner else None,
-        custom_config=_training_config(recipe, classes, run_fn),
+        custom_config={
+            **_training_config(recipe, classes, run_fn),
+            'max_megapixels': recipe.data.checks.max_megapixels,
+        },
         **inputs,
     )
     return tuner, trainer

@@ -34,8 +34,8 @@ def run_fn(fn_args: FnArgs) -> None:
     Also writes the weights for a warm start and the index of the training images next to the model;
     and logs, `timings.json`, `history.json`, `calibration.json`, `network.json` and augmented views
     to the run folder. `custom_config` holds `train`, a TrainConfig as a dictionary; `classes`,
-    names in the order of their labels; and `splitting`, the keys of the recipe that decide the
-    split of an image.
+    names in the order of their labels; `splitting`, the keys of the recipe that decide the split of
+    an image; and `max_megapixels`, the limit of images that the exported model decodes.
     """
     run_dir = folder_of(fn_args.model_run_dir)
     run_dir.mkdir(parents=True, exist_ok=True)
@@ -59,7 +59,8 @@ def run_fn(fn_args: FnArgs) -> None:
             (run_dir / CALIBRATION).write_text(calibration.model_dump_json(indent=1))
     with job.timings.part('export'):
         directory = folder_of(fn_args.serving_model_dir)
-        export(model, job.transform, job.classes, directory, job.config.threshold)
+        limit = fn_args.custom_config['max_megapixels']
+        export(model, job.transform, job.classes, directory, job.config.threshold, limit)
         write_requests(directory, model, job)
         save_weights(network, job.description, weights_folder(fn_args.serving_model_dir))
         write_trained_images(

@@ -1,15 +1,18 @@
 """Reads images from files, folders, URLs and standard input. Imports no TensorFlow."""
 
-import concurrent.futures
 import os
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from common.errors import DownloadError, Rejected
 from common.redaction import redacted
-from components.image_example_gen.sources.archive.transfer import CHUNK, get, require_success
+from components.image_example_gen.sources.archive.transfer import (
+    CHUNK,
+    get,
+    require_success,
+    within,
+)
 from components.image_example_gen.sources.base.config import URL
 from components.image_example_gen.sources.base.image_files import IMAGE_SUFFIXES, files_in
 from components.image_example_gen.sources.base.reading import (
@@ -74,31 +77,13 @@ def _read_folder(folder: str, max_bytes: int) -> Iterator[InputImage]:
 
 
 def _download(url: str, max_bytes: int) -> bytes:
-    """Downloads a file within `_DOWNLOAD_SECONDS`.
+    def receive() -> bytes:
+        received = bytearray()
+        with get(url, timeout=_TIMEOUT) as response:
+            require_success(response)
+            while chunk := response.raw.read1(CHUNK, decode_content=True):
+                received += chunk
+                require_within(max_bytes, len(received))
+        return bytes(received)
 
-    Runs in a daemon thread that is abandoned after that time, because the time-outs of a connection
-    restart with every byte that arrives and with every redirect.
-    """
-    result: concurrent.futures.Future[bytes] = concurrent.futures.Future()
-
-    def work() -> None:
-        try:
-            result.set_result(_receive(url, max_bytes))
-        except Exception as error:  # raised again in the caller's thread
-            result.set_exception(error)
-
-    threading.Thread(target=work, daemon=True).start()
-    try:
-        return result.result(timeout=_DOWNLOAD_SECONDS)
-    except concurrent.futures.TimeoutError:
-        raise DownloadError(f'the download takes longer than {_DOWNLOAD_SECONDS} seconds') from None
-
-
-def _receive(url: str, max_bytes: int) -> bytes:
-    received = bytearray()
-    with get(url, timeout=_TIMEOUT) as response:
-        require_success(response)
-        while chunk := response.raw.read1(CHUNK, decode_content=True):
-            received += chunk
-            require_within(max_bytes, len(received))
-    return bytes(received)
+    return within(_DOWNLOAD_SECONDS, receive)

@@ -35,7 +35,12 @@ def test_trainer_and_tuner_write_their_files(tmp_path, small_job, monkeypatch):
             Path(split.record_files.files[0]).parent, folder / f'Split-{name}'
         )
     fn_args = types.SimpleNamespace(
-        custom_config={**config, 'splitting': {'data.group_by': None}, 'tuner': tuner},
+        custom_config={
+            **config,
+            'splitting': {'data.group_by': None},
+            'max_megapixels': 64,
+            'tuner': tuner,
+        },
         hyperparameters=None,
         transform_graph_path=str(Path(job.transform.transform_savedmodel_dir).parent),
         train_files=[f'{files["train"]}/train-*'],

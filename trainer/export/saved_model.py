@@ -9,7 +9,8 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from common import features
-from trainer.export.complete_image import PIXEL, is_complete
+from common.image_limits import MEGAPIXELS
+from trainer.export.complete_image import PIXEL, is_decodable
 
 _EPSILON = 1e-7  # minimum distance of a probability from 0 and 1
 _Predictions = dict[str, tf.Tensor]
@@ -19,8 +20,8 @@ class ServingModel(tf.Module):
     """Serving signatures: probability, class and logit of each image.
 
     Preprocessing uses the transform graph, which prevents training-serving skew. The prediction for
-    an undecodable or unsupported image file is NaN, with an empty class; the other images of the
-    batch are unaffected.
+    an undecodable or unsupported image file, or one that `is_decodable` rejects, is NaN, with an
+    empty class; the other images of the batch are unaffected.
     """
 
     def __init__(
@@ -29,6 +30,7 @@ class ServingModel(tf.Module):
         transform: tft.TFTransformOutput,
         classes: tuple[str, ...],
         threshold: float,
+        max_megapixels: float,
     ) -> None:
         super().__init__()
         self._classes, self._threshold = classes, threshold
@@ -39,7 +41,7 @@ class ServingModel(tf.Module):
         images = tf.TensorSpec([None], tf.string, name=features.IMAGES_INPUT)
         examples = tf.TensorSpec([None], tf.string, name=features.EXAMPLES_INPUT)
         # Functions shared by several signatures are traced once.
-        self._decode = _graph(_make_decode(transform), images)
+        self._decode = _graph(_make_decode(transform, max_megapixels), images)
         self._network = _graph(network, pixels)
         self.functions = {
             features.SIGNATURE_EXAMPLES: _graph(self._serve_examples, examples),
@@ -102,7 +104,7 @@ def _parts(model: keras.Model) -> tuple[Callable[[tf.Tensor], list[tf.Tensor]], 
 
 
 def _make_decode(
-    transform: tft.TFTransformOutput,
+    transform: tft.TFTransformOutput, max_megapixels: float
 ) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
     # Not an attribute of the saved module: the layer is a model, and saving would trace it again.
     # The graph has no lookup tables; with one, saving would fail.
@@ -115,9 +117,9 @@ def _make_decode(
 
     def decode(image_bytes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns pixels, and whether each image is decodable; otherwise its pixels are 0."""
-        complete = is_complete(image_bytes)
+        accepted = is_decodable(image_bytes, max_megapixels)
         # With one image more: at least one has to be decodable.
-        values = tf.concat([tf.where(complete, image_bytes, PIXEL), [PIXEL]], axis=0)
+        values = tf.concat([tf.where(accepted, image_bytes, PIXEL), [PIXEL]], axis=0)
         count = tf.size(values, tf.int64)
         # Only `tf.data` can continue after an error of an operation.
         images = tf.data.Dataset.from_tensor_slices((tf.range(count), values))
@@ -126,7 +128,7 @@ def _make_decode(
         shape = tf.stack([count, *pixels.shape[1:]])
         pixels = tf.scatter_nd(numbers[:, tf.newaxis], pixels, shape)
         decoded = tf.scatter_nd(numbers[:, tf.newaxis], tf.ones_like(numbers, bool), [count])
-        return pixels[:-1], complete & decoded[:-1]
+        return pixels[:-1], accepted & decoded[:-1]
 
     return decode
 
@@ -167,12 +169,14 @@ def export(
     classes: tuple[str, ...],
     directory: Path,
     threshold: float = 0.5,
+    max_megapixels: float = MEGAPIXELS,
 ) -> None:
     """Writes the SavedModel of a model from pixels in 0..255 to logits, and its class names.
 
-    `threshold` is the minimum probability to predict the second of two classes.
+    `threshold` is the minimum probability to predict the second of two classes. Larger images than
+    `max_megapixels` are not decoded.
     """
-    serving = ServingModel(model, transform, classes, threshold)
+    serving = ServingModel(model, transform, classes, threshold, max_megapixels)
     tf.saved_model.save(serving, str(directory), signatures=serving.functions)
     class_names = directory / features.CLASSES_FILE
     class_names.parent.mkdir(exist_ok=True)

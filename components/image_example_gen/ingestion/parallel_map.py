@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol, TypeVar
 
 _BATCH, _BATCH_BYTES = 32, 2**20
+_PENDING_BYTES = 2**27  # of images that are mapped or wait for it
 
 
 class _HasContents(Protocol):
@@ -28,13 +29,20 @@ def parallel_map(
     """
     workers = len(os.sched_getaffinity(0))
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-        pending: collections.deque[concurrent.futures.Future[list[_Result]]] = collections.deque()
+        pending: collections.deque[tuple[int, concurrent.futures.Future[list[_Result]]]]
+        pending = collections.deque()
+        held = 0
         for batch in batches(images):
-            pending.append(pool.submit(lambda each: [*map(function, each)], batch))
-            if len(pending) > workers + 1:
-                yield from pending.popleft().result()
+            size = sum(len(image.contents) for image in batch)
+            held += size
+            pending.append((size, pool.submit(lambda each: [*map(function, each)], batch)))
+            del batch  # only the pool has large images
+            while len(pending) > workers + 1 or held > _PENDING_BYTES:
+                size, result = pending.popleft()
+                held -= size
+                yield from result.result()
         while pending:
-            yield from pending.popleft().result()
+            yield from pending.popleft()[1].result()
 
 
 def batches(images: Iterable[_Image]) -> Iterator[list[_Image]]:

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from common.files import MEGABYTE
+from common.image_limits import MEGAPIXELS
 from common.strict_model import StrictModel
 
 
@@ -13,7 +14,10 @@ class CheckConfig(StrictModel):
 
     min_side: int = Field(16, ge=1, description='pixels of the shorter side')
     max_megapixels: float = Field(
-        64, gt=0, description='width times height, read from the header before decoding'
+        MEGAPIXELS,
+        gt=0,
+        description='width times height, read from the header before decoding; also limits the '
+        'scans of a progressive JPEG, and the images that the exported model classifies',
     )
     max_megabytes: float = Field(100, gt=0, le=1e6, description='of the file')
     animated: Literal['first_frame', 'refuse'] = Field(

@@ -15,8 +15,9 @@ import tensorflow as tf
 
 from common.errors import Rejected
 from common.files import MEGABYTE
+from common.image_limits import FULL_SCANS, SCANS
 from components.image_example_gen.inspection.config import CheckConfig
-from components.image_example_gen.inspection.file_structure import without_metadata
+from components.image_example_gen.inspection.file_structure import read_gif, without_metadata
 from components.image_example_gen.inspection.headers import (
     MAX_PIXELS,
     Header,
@@ -102,6 +103,8 @@ def _check_header(header: Header, config: CheckConfig) -> None:
         raise Rejected('too large', f'its header says {size}, more than {_megapixels(most)}')
     if longer > _LONGEST_SIDE:
         raise Rejected('too large', f'it has {size}, and a side may have {_LONGEST_SIDE:,}')
+    if header.scans > min(SCANS, FULL_SCANS * most / (header.width * header.height)):
+        raise Rejected('too large', f'it has {header.scans:,} scans of {size}; decoding takes long')
     if header.frames > 1 and config.animated == 'refuse':
         raise Rejected('animated', f'it is animated, with {header.frames:,} frames')
 
@@ -169,6 +172,8 @@ def _decode_with_pillow(contents: bytes, header: Header) -> PIL.Image.Image:
     """Decodes the first frame to RGB, on white where it is transparent."""
     if header.format == 'PNG':
         contents = without_metadata(contents)
+    elif header.format == 'GIF':
+        _, contents = read_gif(contents)
     with open_image(contents, header.format) as image:
         image.load()
         if image.mode.startswith('I;16'):

@@ -6,19 +6,34 @@ the functions here raise Rejected.
 
 import zlib
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from common.errors import Rejected
+from common.image_limits import COMPRESSED_TEXTS, PARTS, SEGMENTS
 
 _JPEG_END, _JPEG_SCAN, _JPEG_APP1 = 0xD9, 0xDA, 0xE1
 _JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _JPEG_DECODED = {0xC0, 0xC1, 0xC2, 0xC9, 0xCA}  # baseline, extended and progressive
+_JPEG_SCAN_START = b'\xff\xda\0'  # the marker, and the first byte of a length of 6 to 14
 _PNG_SIGNATURE = b'\x89PNG\r\n\x1a\n'
 _PNG_PICTURE = (b'IHDR', b'PLTE', b'tRNS', b'IDAT', b'IEND')
+_PNG_COMPRESSED = (b'zTXt', b'iTXt', b'iCCP')
+_GIF_CONTROL, _GIF_SUB_BLOCKS = b'\xf9', 1_000_000  # often of 255 bytes
 _GIF_EXTENSION, _GIF_IMAGE, _GIF_TRAILER, _GIF_PADDING = 0x21, 0x2C, 0x3B, 0x00
 
 
-def read_jpeg_header(contents: bytes) -> tuple[int, int, int, bytes]:
-    """Width, height, channels (1, 3 or 4) and EXIF data of a JPEG (ITU-T T.81, annex B)."""
+class JpegHeader(NamedTuple):
+    """The header of a JPEG."""
+
+    width: int
+    height: int
+    channels: int  # 1, 3 or 4
+    exif: bytes
+    scans: int  # upper bound; compressed data cannot contain the marker, bytes after the image can
+
+
+def read_jpeg_header(contents: bytes) -> JpegHeader:
+    """Reads the header of a JPEG (ITU-T T.81, annex B)."""
     coding, frame, exif, end = 0, b'', b'', 0
     for marker, start, end in _jpeg_segments(contents):
         if marker == _JPEG_APP1 and not exif and contents.startswith(b'Exif\0\0', start):
@@ -36,13 +51,14 @@ def read_jpeg_header(contents: bytes) -> tuple[int, int, int, bytes]:
     if contents.find(bytes((0xFF, _JPEG_END)), end) < 0:
         raise Rejected.truncated(contents)
     height, width = (int.from_bytes(frame[start : start + 2], 'big') for start in (1, 3))
-    return width, height, channels, exif
+    scans = 1 + contents.count(_JPEG_SCAN_START, end)
+    return JpegHeader(width, height, channels, exif, scans)
 
 
 def _jpeg_segments(contents: bytes) -> Iterator[tuple[int, int, int]]:
     """Yields marker, start and end of the payload of each segment, up to the first scan."""
     marker, position = 0, 2
-    while marker != _JPEG_SCAN:
+    for _ in range(SEGMENTS):
         start = contents.find(b'\xff', position) + 4
         if start < 4 or start > len(contents):
             raise Rejected.truncated(contents, 'before its picture begins')
@@ -56,13 +72,21 @@ def _jpeg_segments(contents: bytes) -> Iterator[tuple[int, int, int]]:
         if position > len(contents):
             raise Rejected.truncated(contents, 'before its picture begins')
         yield marker, start, position
+        if marker == _JPEG_SCAN:
+            return
+    raise Rejected('too large', f'it has more than {SEGMENTS:,} segments before its picture')
 
 
 def read_png_chunks(contents: bytes) -> dict[bytes, memoryview]:
     """Reads the payload of the first chunk of each kind (W3C PNG specification)."""
     payloads: dict[bytes, memoryview] = {}
     view = memoryview(contents)
-    for kind, start, end in _png_chunks(contents):
+    compressed = 0
+    for number, (kind, start, end) in enumerate(_png_chunks(contents)):
+        compressed += kind in _PNG_COMPRESSED
+        if number >= PARTS or compressed > COMPRESSED_TEXTS:
+            most = f'{PARTS:,} chunks' if number >= PARTS else f'{COMPRESSED_TEXTS} texts'
+            raise Rejected('too large', f'it has more than {most}')
         payloads.setdefault(kind, view[start + 8 : end - 4])
         checksum = int.from_bytes(view[end - 4 : end], 'big')
         if kind in _PNG_PICTURE and zlib.crc32(view[start + 4 : end - 4]) != checksum:
@@ -94,13 +118,20 @@ def _png_chunks(contents: bytes) -> Iterator[tuple[bytes, int, int]]:
         yield kind, start, position
 
 
-def count_gif_frames(contents: bytes) -> int:
-    """Counts the frames block by block (GIF89a specification); decompresses none."""
+def read_gif(contents: bytes) -> tuple[int, bytes]:
+    """Reads a GIF block by block (GIF89a specification); decompresses nothing.
+
+    Returns the number of frames, and a GIF of only the first: Pillow takes quadratic time to read
+    comments.
+    """
     if len(contents) < 13:
         raise Rejected.truncated(contents, 'before its picture begins')
     frames, position = 0, 13 + _gif_palette_bytes(contents[10])
-    while position < len(contents):
-        block = contents[position]
+    first = [contents[:position]]
+    for _ in range(PARTS):
+        if position >= len(contents):
+            raise Rejected.truncated(contents)
+        start, block = position, contents[position]
         if block == _GIF_IMAGE:
             frames += 1
             flags = contents[position + 9] if position + 9 < len(contents) else 0
@@ -112,10 +143,13 @@ def count_gif_frames(contents: bytes) -> int:
         elif block != _GIF_TRAILER:
             raise Rejected('damaged', f'byte {position:,} should begin a block')
         elif frames:
-            return frames
+            return frames, b''.join([*first, b';'])
         else:
             raise Rejected('damaged', 'it holds no picture')
-    raise Rejected.truncated(contents)
+        control = block == _GIF_EXTENSION and contents[start + 1 : start + 2] == _GIF_CONTROL
+        if (not frames and control) or (frames == 1 and block == _GIF_IMAGE):
+            first.append(contents[start:position])
+    raise Rejected('too large', f'it has more than {PARTS:,} blocks')
 
 
 def _gif_palette_bytes(flags: int) -> int:
@@ -124,6 +158,8 @@ def _gif_palette_bytes(flags: int) -> int:
 
 def _end_of_gif_data(contents: bytes, position: int) -> int:
     """Where a series of sub-blocks ends; after the end of the file if it is truncated."""
-    while position < len(contents) and contents[position]:
+    for _ in range(_GIF_SUB_BLOCKS):
+        if position >= len(contents) or not contents[position]:
+            return position + 1
         position += 1 + contents[position]
-    return position + 1
+    raise Rejected('too large', f'it has more than {_GIF_SUB_BLOCKS:,} blocks')

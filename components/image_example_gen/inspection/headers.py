@@ -16,7 +16,7 @@ import PIL.TiffImagePlugin
 
 from common.errors import Rejected
 from components.image_example_gen.inspection.file_structure import (
-    count_gif_frames,
+    read_gif,
     read_jpeg_header,
     read_png_chunks,
 )
@@ -32,6 +32,8 @@ MAX_PIXELS = (2**29 - 1) // 3
 _PNG_GRAY_OR_RGB = (0, 2)
 _TILE_WIDTH, _TILE_LENGTH, _DNG_VERSION = 322, 323, 50706
 _TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
+_BYTES = (1, 2, 6, 7)  # types; Pillow makes a Python object of each value of the others
+_MOST_VALUES = 2**20  # more than rows of the largest image
 _STRIPS_AND_TILES = ((273, 279), (324, 325))  # tags of offsets and of byte counts
 
 
@@ -46,6 +48,7 @@ class Header:
     frames: int = 1
     orientation: int = 1  # as in EXIF; 1 is upright. Always 1 for TIFF, which Pillow turns
     lossy: bool = False  # compressed with loss
+    scans: int = 1  # of a JPEG, at most
 
     @property
     def is_kept(self) -> bool:
@@ -65,9 +68,16 @@ def open_image(contents: bytes, image_format: ImageFormat) -> PIL.Image.Image:
 
 
 def _jpeg(contents: bytes) -> Header:
-    width, height, channels, exif = read_jpeg_header(contents)
-    plain = channels != 4  # CMYK
-    return Header('JPEG', width, height, plain, orientation=_orientation(exif), lossy=True)
+    read = read_jpeg_header(contents)
+    return Header(
+        'JPEG',
+        read.width,
+        read.height,
+        plain=read.channels != 4,  # CMYK
+        orientation=_orientation(read.exif),
+        lossy=True,
+        scans=read.scans,
+    )
 
 
 def _png(contents: bytes) -> Header:
@@ -79,8 +89,8 @@ def _png(contents: bytes) -> Header:
 
 
 def _gif(contents: bytes) -> Header:
-    frames = count_gif_frames(contents)
-    with open_image(contents, 'GIF') as image:
+    frames, first = read_gif(contents)
+    with open_image(first, 'GIF') as image:
         return Header('GIF', *image.size, frames=frames)
 
 
@@ -136,6 +146,8 @@ def _check_directory(contents: bytes) -> None:
             length = count * _TYPE_BYTES.get(kind, 0)
             if length > 4 and offset + length > len(contents):
                 raise Rejected.truncated(contents, f'before the values of its tag {tag}')
+            if count > _MOST_VALUES and kind not in _BYTES:
+                raise Rejected('too large', f'its tag {tag} has {count:,} values')
     except struct.error as error:
         raise Rejected.truncated(contents, 'before the end of its directory') from error
 

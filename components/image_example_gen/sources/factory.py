@@ -47,14 +47,20 @@ def make_source(config: DataConfig) -> Source:
     if config.source == 'tfrecord':
         from components.image_example_gen.sources.tfrecord.source import TfrecordSource
 
-        return TfrecordSource(path, config.features, config.classes, config.group_by)
+        return TfrecordSource(
+            path,
+            config.features,
+            config.classes,
+            config.group_by,
+            max_bytes=config.checks.max_bytes,
+        )
     if config.source == 'canonical':
         from components.image_example_gen.sources.tfrecord.canonical import CanonicalSource
 
         return CanonicalSource(path, config.classes)
-    from components.image_example_gen.sources.parquet import ParquetSource
+    from components.image_example_gen.sources.parquet.source import ParquetSource
 
-    return ParquetSource(path, config.classes, config.group_by)
+    return ParquetSource(path, config.classes, config.group_by, max_bytes=config.checks.max_bytes)
 
 
 def _path(config: DataConfig) -> Path:

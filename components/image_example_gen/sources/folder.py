@@ -21,6 +21,7 @@ from components.image_example_gen.sources.base.image_folder import (
     LocalFolder,
     PathParts,
 )
+from components.image_example_gen.sources.base.labels import require_names
 from components.image_example_gen.sources.base.origins import limit_sources
 from components.image_example_gen.sources.base.reading import MAX_BYTES
 from components.image_example_gen.sources.base.source_protocol import (
@@ -167,6 +168,7 @@ def resolve_classes(
     there are fewer than two classes, or a class has no images.
     """
     classes = tuple(map(class_name, wanted or sorted(counts)))
+    require_names(where, classes)
     empty = next((name for name in classes if not counts.get(name)), None)
     if empty is not None:
         existing = describe_classes(sorted(name for name, number in counts.items() if number))

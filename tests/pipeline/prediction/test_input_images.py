@@ -106,4 +106,4 @@ def test_stops_slow_download(start, monkeypatch):
         stop.set()
         thread.join()
 
-    assert image.problem == 'cannot be downloaded: the download takes longer than 0.3 seconds'
+    assert image.problem == 'cannot be downloaded: the server takes longer than 0.3 seconds'

@@ -1,10 +1,12 @@
 """Detection of complete and truncated image files in the serving graph."""
 
+import functools
+
 import image_bytes
 import pytest
 import tensorflow as tf
 
-from trainer.export.complete_image import PIXEL, is_complete
+from trainer.export.complete_image import PIXEL, is_decodable
 
 THUMBNAIL = image_bytes.jpeg(image_bytes.noise((24, 16)))
 PROGRESSIVE = image_bytes.jpeg(image_bytes.noise(), progressive=True)
@@ -19,6 +21,8 @@ COMPLETE = {
     'a PNG of 16 bits': image_bytes.png_16_bits(3, 2),
     'a PNG with bytes after its end': image_bytes.png_16_bits(1, 0) + b'more',
     'the replacement pixel': PIXEL,
+    'a PNG of some texts': image_bytes.with_texts(20),
+    'a JPEG of 100 scans': image_bytes.with_scans(100),
 }
 REJECTED = {
     'no bytes': b'',
@@ -33,10 +37,18 @@ REJECTED = {
     'a lossless JPEG': image_bytes.jpeg().replace(b'\xff\xc0', b'\xff\xc3'),
     'a PNG without its last byte': image_bytes.png_16_bits(3, 2)[:-1],
     'a PNG without its last chunk': image_bytes.png_16_bits(3, 2)[:-12],
+    'a PNG of 3,600 megapixels': image_bytes.png_of_size(60_000, 60_000),
+    'a PNG of the longest side': image_bytes.png_of_size(2**32 - 1, 16),
+    'a PNG of many texts': image_bytes.with_texts(21),
+    'a JPEG of 3,600 megapixels': image_bytes.jpeg_of_size(60_000, 60_000),
+    'a JPEG of many scans': image_bytes.with_scans(101),
+    'a large JPEG of many scans': image_bytes.with_scans(17, (8000, 8000)),
 }
 
 
-check = tf.function(is_complete, [tf.TensorSpec([None], tf.string)], autograph=False)
+@functools.partial(tf.function, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
+def check(encoded):
+    return is_decodable(encoded, max_megapixels=64)
 
 
 def test_distinguishes_complete_images_in_a_batch():

@@ -60,7 +60,7 @@ def fetch(url: str, sha256: str | None = None) -> Path:
             if sha256 and copy.exists() and sha256_of(copy) == sha256:
                 return copy
             if time.monotonic() - _checked.get(copy, -math.inf) > _CHECK_AGAIN:
-                _update(url, copy)
+                _update(url, copy, verified=sha256 is not None)
                 _checked[copy] = time.monotonic()
     except OSError as error:
         raise DataError(
@@ -80,7 +80,7 @@ def require_sha256(path: Path, sha256: str, name: str | None = None) -> None:
         raise DataError(f'{name or path} has the sha256 {found}; expected {sha256} (data.sha256)')
 
 
-def _update(url: str, copy: Path) -> None:
+def _update(url: str, copy: Path, *, verified: bool) -> None:
     """Replaces the copy atomically if the server has another version."""
     partial, metadata = copy.with_name(f'{copy.name}.partial'), copy.with_name(f'{copy.name}.json')
     partial.unlink(missing_ok=True)  # of a process that was killed
@@ -90,7 +90,7 @@ def _update(url: str, copy: Path) -> None:
     except (OSError, ValueError, KeyError):
         known = {}
     try:
-        validators = download(url, partial, known)
+        validators = download(url, partial, known, verified=verified)
         if validators is not None:
             _require_no_web_page(partial)
             metadata.unlink(missing_ok=True)  # it describes the earlier copy

@@ -1,7 +1,7 @@
 """Extracts the images of a zip or tar archive into a folder.
 
-`tarfile` reads extended headers of any size into memory, so this module runs in a subprocess with a
-memory limit. It imports little, to start fast.
+Decompressors, and the directory of a zip, take as much memory as the file asks for, so this module
+runs in a subprocess with a memory limit. It imports little, to start fast.
 """
 
 import functools
@@ -21,18 +21,24 @@ from typing import IO, cast
 import filelock
 
 from common.errors import DataError
-from common.files import sha256_of
+from common.files import MEGABYTE, sha256_of
 from components.image_example_gen.sources.base.image_files import is_ignored, is_image
 
 IMAGES, CONTENTS = 'images', 'contents.json'  # in the folder of an extracted archive
-_MEMORY = 3 * 2**30  # bytes of address space of the subprocess
+_MEMORY = 1400 * MEGABYTE  # of address space of the subprocess
 _MEMBERS = 2_000_000
 _DEPTH = 64  # folders around an image
+_LONGEST_HEADER = 2**20  # bytes of an extended tar header, such as that of a long name
 _RATIO = 200  # unpacked size to archive size; more is a decompression bomb
 _ALWAYS_ALLOWED = 2**30  # unpacked bytes, whatever the ratio
 
-# Name, which ends with a slash for a folder; stated size in bytes; and a function that opens a
-# regular file, None for links, devices and sparse files.
+_EXTENDED = (
+    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
+    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
+)
+
+# Name, which ends with a slash for a folder; bytes that reading it unpacks, with headers; and a
+# function that opens a regular file, None for links, devices and sparse files.
 _Member = tuple[str, int, Callable[[], IO[bytes]] | None]
 
 
@@ -52,6 +58,8 @@ def extract_archive(path: Path, target: Path) -> None:
                 _replace_versions(path, target)
     except DataError:
         raise
+    except MemoryError as error:
+        raise DataError(f'it needs more than {_MEMORY / MEGABYTE:,.0f} MB of memory') from error
     except Exception as error:  # zipfile and tarfile raise a dozen types for damaged archives
         if isinstance(error, OSError) and error.errno:
             problem = f'{error.strerror}, {target.parent}; CATDOG_CACHE names another folder'
@@ -85,7 +93,7 @@ def _extract_images(path: Path, folder: Path) -> dict[str, str | None]:
     Returns:
         The names of the images, each with None, or with the problem if it cannot be extracted.
     """
-    is_tar = tarfile.is_tarfile(path)
+    is_tar = _is_tar(path)
     if not is_tar and not zipfile.is_zipfile(path):
         raise DataError('it is truncated or no archive; expected zip, tar, tar.gz, .bz2 or .xz')
     folder.mkdir(parents=True)
@@ -131,6 +139,14 @@ def _extract_images(path: Path, folder: Path) -> dict[str, str | None]:
     return images
 
 
+def _is_tar(path: Path) -> bool:
+    try:
+        with tarfile.open(path, tarinfo=_StrictTarInfo):  # `is_tarfile` reads any first header
+            return True
+    except tarfile.TarError:
+        return False
+
+
 def _read_zip(path: Path) -> Iterator[_Member]:
     with zipfile.ZipFile(path) as archive:
         for info in archive.infolist():
@@ -141,15 +157,28 @@ def _read_zip(path: Path) -> Iterator[_Member]:
 
 def _read_tar(path: Path) -> Iterator[_Member]:
     with tarfile.open(path, 'r:*', tarinfo=_StrictTarInfo) as archive:
+        end = 0
         for info in archive:
+            start, end = end, info.offset_data + info.size
             name = f'{info.name}/' if info.isdir() else info.name
             contents = cast(Callable[[], IO[bytes]], functools.partial(archive.extractfile, info))
-            yield name, info.size, contents if info.isreg() and not info.issparse() else None
+            size = end - start  # of a sparse file it says more than the archive holds
+            yield name, size, contents if info.isreg() and not info.issparse() else None
             archive.members = []  # type: ignore[attr-defined]  # tarfile keeps them all, 1 kB each
 
 
 class _StrictTarInfo(tarfile.TarInfo):
-    """Raises for truncated and damaged headers, which tarfile takes for the end."""
+    """Raises for headers that are truncated and damaged, which tarfile takes for the end, or large.
+
+    tarfile reads extended headers into memory, and goes back by a negative size, without end.
+    """
+
+    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        if self.size < 0:
+            raise tarfile.ReadError('a member has a negative size')
+        if self.type in _EXTENDED and self.size > _LONGEST_HEADER:
+            raise DataError(f'it has a header of {self.size:,} bytes, such as a name')
+        return super()._proc_member(archive)  # type: ignore[misc]
 
     @classmethod
     def fromtarfile(cls, tarfile_: tarfile.TarFile) -> '_StrictTarInfo':

@@ -3,6 +3,7 @@
 import datetime
 import os
 import re
+import urllib.parse
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,7 +16,7 @@ from common.redaction import RedactedUrl, is_redacted, redacted
 from common.strict_model import StrictModel
 from components.image_example_gen.inspection.config import CheckConfig
 from components.image_example_gen.sources.base.groups import GroupConfig
-from components.image_example_gen.sources.base.source_protocol import class_name
+from components.image_example_gen.sources.base.source_protocol import class_name, is_class_name
 
 # Keys that only some sources accept.
 ONLY_FOR = {
@@ -198,12 +199,24 @@ class DataConfig(StrictModel):
     def _has_no_slash_at_the_end(cls, url: str | None) -> str | None:
         return url.rstrip('/') if url and object_storage.URL.match(url) else url
 
+    @field_validator('url')
+    @classmethod
+    def _is_well_formed(cls, url: str | None) -> str | None:
+        try:
+            parts = urllib.parse.urlsplit(url or '')
+            _ = parts.port, (parts.hostname or '').encode('idna')
+        except ValueError:
+            raise ValueError('is not a valid address') from None
+        return url
+
     @field_validator('classes')
     @classmethod
     def _are_unique(cls, classes: tuple[str, ...] | None) -> tuple[str, ...] | None:
         classes = classes and tuple(map(class_name, classes))
         if classes is not None and len(set(classes)) < max(2, len(classes)):
             raise ValueError('must be two or more different names')
+        if classes is not None and not all(map(is_class_name, classes)):
+            raise ValueError('must be names without control characters')
         return classes
 
     @model_validator(mode='after')

@@ -1,9 +1,11 @@
 """Finds image files in folders and computes fingerprints. Does not import TensorFlow."""
 
+import errno
 import hashlib
 import os
 import re
 import stat
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePath
 from typing import NoReturn
@@ -12,6 +14,7 @@ _DECODABLE = {'.jpg', '.jpeg', '.jpe', '.jfif', '.png', '.gif', '.webp', '.bmp',
 IMAGE_SUFFIXES = frozenset({*_DECODABLE, '.heic', '.heif', '.avif'})  # the last three are reported
 PARQUET_SUFFIXES = frozenset({'.parquet'})
 RECORDS = re.compile(r'.*(\.(tfrecords?|tfrec)|-\d+-of-\d+)(\.gz)?', re.IGNORECASE)
+_VISITS = 64  # of a folder, through different links
 _IGNORED = frozenset({'thumbs.db', 'desktop.ini', '__macosx'})  # hidden files are ignored as well
 
 
@@ -31,10 +34,18 @@ def files_in(folder: Path, suffixes: frozenset[str]) -> Iterator[Path]:
 def walk(folder: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
     """Yields each folder with its sorted subfolder and file names, without ignored names.
 
-    Follows links, except to a parent folder. Raises OSError if a folder cannot be read.
+    Follows links, except to a parent folder. A folder that several links lead to is visited
+    through each of them, up to _VISITS times. Raises OSError if a folder cannot be read, or if
+    links lead to one more often: linked folders with links may double at each level.
     """
+    visits: Counter[tuple[int, int]] = Counter()
     for parent, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
         here = Path(parent)
+        status = here.stat()
+        place = status.st_dev, status.st_ino
+        visits[place] += 1
+        if visits[place] > _VISITS:
+            raise OSError(errno.ELOOP, f'links lead to it more than {_VISITS} times', parent)
         folders[:] = sorted(n for n in folders if not is_ignored(n) and not _is_cycle(here / n))
         yield here, list(folders), sorted(name for name in names if not is_ignored(name))
 

@@ -10,6 +10,7 @@ from components.image_example_gen.sources.base.source_protocol import (
     LabelledImage,
     class_name,
     describe_classes,
+    is_class_name,
 )
 
 
@@ -58,6 +59,7 @@ def make_labels(
     if own:
         own = tuple(map(class_name, own))
     classes = tuple(map(class_name, wanted or own or ()))
+    require_names(place, (*classes, *(own or ())))
     if not classes:
         raise DataError(
             f'{place} does not name its classes; list them in the order of their labels, '
@@ -71,6 +73,14 @@ def make_labels(
         return Labels(classes, classes)
     require_known(place, own, classes)
     return Labels(classes, own)
+
+
+def require_names(place: object, names: Sequence[str]) -> None:
+    """Raises DataError if a class name is empty or has characters that cannot be used."""
+    wrong = next((name for name in names if not is_class_name(name)), None)
+    if wrong is not None:
+        problem = 'control characters, or no valid Unicode' if wrong.strip() else 'no characters'
+        raise DataError(f'{place} has the class name {wrong!a}, with {problem}; rename it')
 
 
 def require_known(place: object, own: Sequence[str], wanted: Sequence[str]) -> None:

@@ -69,6 +69,18 @@ def class_name(text: str) -> str:
     return unicodedata.normalize('NFC', text)
 
 
+def is_class_name(text: str) -> bool:
+    """Whether a text is a name: not empty, without control characters, and encodable.
+
+    Undecodable bytes in the name of a folder are encodable.
+    """
+    try:
+        text.encode(errors='surrogateescape')
+    except UnicodeEncodeError:
+        return False
+    return bool(text.strip()) and not any(unicodedata.category(each) == 'Cc' for each in text)
+
+
 def describe_classes(names: Sequence[str]) -> str:
     """Formats names as `2 classes (cats, dogs)`; shows at most five."""
     shown = ', '.join(names[:5]) + (', ...' if len(names) > 5 else '')

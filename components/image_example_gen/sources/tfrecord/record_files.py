@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import gzip
 import io
+import itertools
 import os
 import struct
 import sys
@@ -26,7 +27,9 @@ _Stream = gzip.GzipFile | io.BufferedReader
 
 _HEAD, _TAIL = struct.Struct('<QI'), struct.Struct('<I')
 _GZIP = b'\x1f\x8b\x08'
-_LARGEST = 2**30  # bytes of a record that is read; no image is larger
+_BESIDES = 2**20  # bytes of a record besides its image
+_RATIO = 200  # unpacked size to file size; more is a decompression bomb
+_ALWAYS_ALLOWED = 2**30  # unpacked bytes, whatever the ratio
 _MOST_SKIPPED = 2**62  # bytes; `seek` accepts no more than 2**63 - 1
 
 
@@ -65,8 +68,10 @@ def divide(files: Iterable[Path], root: Path) -> list[RecordRange]:
     return ranges
 
 
-def read_records(records: RecordRange) -> Iterator[bytes | Rejected]:
+def read_records(records: RecordRange, max_bytes: int) -> Iterator[bytes | Rejected]:
     """Yields the payload of each record, or an error; reading goes on after a damaged record.
+
+    A record of more than `max_bytes`, the limit of an image, and other features is not read.
 
     Raises:
         DataError: the file cannot be read, or has changed since it was divided.
@@ -75,7 +80,7 @@ def read_records(records: RecordRange) -> Iterator[bytes | Rejected]:
         stream.seek(records.offset)
         for _ in range(records.count):
             try:
-                yield _read_payload(records.file, stream)
+                yield _read_payload(records.file, stream, max_bytes + _BESIDES)
             except Rejected as error:
                 yield error
 
@@ -98,9 +103,18 @@ def _open(file: Path) -> Iterator[_Stream]:
 
 def _offsets(file: Path, stream: _Stream) -> Iterator[int]:
     """Yields where each record begins, including a truncated one at the end."""
-    start = 0
+    start, size = 0, file.stat().st_size
+    most = max(_ALWAYS_ALLOWED, _RATIO * size) if isinstance(stream, gzip.GzipFile) else sys.maxsize
     try:
-        while (length := _read_length(file, stream)) is not None:
+        for number in itertools.count():
+            length = _read_length(file, stream)
+            if length is None:
+                return
+            if start + length > most or number > size:
+                raise DataError(
+                    f'{file} unpacks to more than {_RATIO} times its size, or has more records '
+                    'than bytes; it may be a decompression bomb'
+                )
             _skip(stream, length)
             yield start
             start = stream.tell()
@@ -138,16 +152,16 @@ def _skip(stream: _Stream, length: int) -> None:
         raise EOFError
 
 
-def _read_payload(file: Path, stream: _Stream) -> bytes:
+def _read_payload(file: Path, stream: _Stream, most: int) -> bytes:
     """Raises Rejected if the record is too large, truncated or damaged."""
     start = stream.tell()
     try:
         length = _read_length(file, stream)
         if length is None:
             raise DataError(f'{file} changed while it was read: it ends before byte {start + 1:,}')
-        if length > _LARGEST:
+        if length > most:
             _skip(stream, length)
-            raise Rejected('too large', f'its record has {length:,} bytes')
+            raise Rejected('too large', f'its record has {length:,} bytes; the limit is {most:,}')
         payload, tail = stream.read(length), stream.read(_TAIL.size)
         if len(tail) < _TAIL.size:
             raise EOFError

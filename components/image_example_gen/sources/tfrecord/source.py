@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,12 @@ from components.image_example_gen.sources.base.groups import (
 from components.image_example_gen.sources.base.image_files import RECORDS, fingerprint, walk
 from components.image_example_gen.sources.base.labels import Labels, make_labels
 from components.image_example_gen.sources.base.origins import sources_of_files
-from components.image_example_gen.sources.base.reading import convert_os_errors
+from components.image_example_gen.sources.base.reading import MAX_BYTES, convert_os_errors
 from components.image_example_gen.sources.base.source_protocol import (
     BadImage,
     LabelledImage,
     class_name,
+    is_class_name,
 )
 from components.image_example_gen.sources.tfrecord.record_files import (
     RecordRange,
@@ -46,6 +47,8 @@ class TfrecordSource:
         names: FeatureNames,
         classes: tuple[str, ...] | None = None,
         group_by: GroupConfig | None = None,
+        *,
+        max_bytes: int = MAX_BYTES,
     ) -> None:
         if not path.exists():
             raise DataError(f'{path} does not exist; give a TFRecord file or a folder of files')
@@ -62,14 +65,25 @@ class TfrecordSource:
         self.count = sum(records.count for records in self._ranges)
         if not self.count:
             raise DataError(f'{path} has no images: it has no records')
-        own = _label_names(path, self._ranges, names, first_only=classes is not None)
+        self._max_bytes = max_bytes
+        records = itertools.chain.from_iterable(
+            read_records(each, max_bytes) for each in self._ranges
+        )
+        own = _label_names(path, records, names, first_only=classes is not None)
         self._labels, self._names = make_labels(path, own, classes), names
         self.classes, self._group_by = self._labels.classes, group_by
 
     def shards(self) -> list['ExampleShard']:
         sources = sources_of_files((records.name, records.count) for records in self._ranges)
         return [
-            ExampleShard(records, sources[records.name], self._names, self._labels, self._group_by)
+            ExampleShard(
+                records,
+                sources[records.name],
+                self._names,
+                self._labels,
+                self._group_by,
+                self._max_bytes,
+            )
             for records in self._ranges
         ]
 
@@ -83,9 +97,11 @@ class ExampleShard:
     names: FeatureNames
     labels: Labels
     group_by: GroupConfig | None = None
+    max_bytes: int = MAX_BYTES
 
     def images(self) -> Iterator[LabelledImage | BadImage]:
-        for number, record in enumerate(read_records(self.records), self.records.first):
+        records = read_records(self.records, self.max_bytes)
+        for number, record in enumerate(records, self.records.first):
             place = f'{self.records.name}:{number}'
             try:
                 image, label, filename, group = _parse(record, self.names, self.group_by)
@@ -103,7 +119,7 @@ def _find(folder: Path) -> list[Path]:
 
 
 def _label_names(
-    path: Path, ranges: Sequence[RecordRange], names: FeatureNames, *, first_only: bool
+    path: Path, records: Iterable[bytes | Rejected], names: FeatureNames, *, first_only: bool
 ) -> tuple[str, ...] | None:
     """The sorted class names among the labels; None if labels are numbers, or for `first_only`.
 
@@ -111,7 +127,7 @@ def _label_names(
     """
     found: set[str] = set()
     reason: Rejected | None = None
-    for record in itertools.chain.from_iterable(map(read_records, ranges)):
+    for record in records:
         try:
             _, label, _, _ = _parse(record, names)
         except Rejected as error:
@@ -119,7 +135,7 @@ def _label_names(
             continue
         if first_only or isinstance(label, int):
             return None
-        if label:
+        if is_class_name(label):
             found.add(class_name(label))
     if not found and reason:
         raise DataError(

@@ -109,6 +109,21 @@ def ycck():
     return contents[:transform] + b'\2' + contents[transform + 1 :]
 
 
+def with_scans(number, size=(16, 16)):
+    """A progressive JPEG of one plain colour, with its last scan repeated."""
+    contents = jpeg(PIL.Image.new('L', size), progressive=True)
+    last = contents.rindex(b'\xff\xda')
+    scans = contents.count(b'\xff\xda\0')
+    return contents[:-2] + contents[last:-2] * (number - scans) + contents[-2:]
+
+
+def with_texts(number, length=1000):
+    """A PNG with compressed texts of `length` zeros each."""
+    plain, text = encoded(quarters(), 'PNG'), zlib.compress(bytes(length), 9)
+    texts = (chunk(b'zTXt', b'Text %d\0\0' % each + text) for each in range(number))
+    return plain[:33] + b''.join(texts) + plain[33:]
+
+
 def chunk(kind, payload):
     checksum = zlib.crc32(kind + payload)
     return struct.pack('>I', len(payload)) + kind + payload + struct.pack('>I', checksum)
@@ -141,6 +156,14 @@ def bmp_of_size(width, height):
 def gif_of_size(width, height):
     contents = encoded(quarters(), 'GIF')
     return contents[:6] + struct.pack('<HH', width, height) + contents[10:]
+
+
+def gif_with_comment(sub_blocks):
+    """A GIF with a comment before its picture; Pillow takes quadratic time to read it."""
+    contents = encoded(quarters(), 'GIF')
+    start = 13 + (3 << ((contents[10] & 7) + 1))
+    comment = b'\x21\xfe' + (b'\xff' + bytes(255)) * sub_blocks + b'\0'
+    return contents[:start] + comment + contents[start:]
 
 
 def webp_of_size(width, height):

@@ -60,6 +60,7 @@ def _good_jpegs():
         'gray': (made.jpeg(image.convert('L')), kept._replace(colours=LUMA)),
         'with detail': (made.jpeg(made.noise()), kept._replace(size=(96, 64), colours=None)),
         'progressive': (made.jpeg(progressive=True), kept),
+        '100 scans': (made.with_scans(100), kept._replace(size=(16, 16), colours=None)),
         'restart markers': (made.jpeg(restart_marker_blocks=2), kept),
         'fill bytes': (plain.replace(b'\xff\xdb', b'\xff\xff\xdb'), kept),
         'bytes after its end': (plain + b'trailing' * 100, kept),
@@ -96,6 +97,15 @@ def _bad_jpegs():
         'two sizes': (two_sizes, Refused('damaged', 'two sizes')),
         'no rows': (made.jpeg_of_size(48, 0), Refused('damaged', '48 by 0 pixels')),
         'bomb': (made.jpeg_of_size(60_000, 60_000), Refused('too large', '64 megapixels')),
+        '101 scans': (made.with_scans(101), Refused('too large', '101 scans')),
+        '40 scans of 36 megapixels': (
+            made.with_scans(40, (6000, 6000)),
+            Refused('too large', '40 scans of 6,000'),
+        ),
+        'many segments': (
+            plain[:2] + b'\xff\xfe\0\2' * 1000 + plain[2:],
+            Refused('too large', '1,000 segments'),
+        ),
         'lossless': (_patched(plain, frame + 1, 0xC3), Refused(other, 'SOF3')),
         '12 bits': (_patched(plain, frame + 4, 12), Refused(other, '12 bits')),
         '2 channels': (_patched(plain, frame + 9, 2), Refused(other, '2 channels')),
@@ -145,6 +155,11 @@ def _bad_pngs():
     too_small = made.encoded(made.quarters((15, 400)), 'PNG')
     return {
         'animated, refused': (made.animated('PNG'), Refused('animated', '3 frames'), 'refuse'),
+        'many texts': (made.with_texts(21), Refused('too large', '20 texts')),
+        'many chunks': (
+            plain[:33] + made.chunk(b'abCd', b'') * 100_000 + plain[33:],
+            Refused('too large', '100,000 chunks'),
+        ),
         'last chunk missing': (plain[:-12], Refused('truncated', 'ends')),
         'checksum wrong': (wrong, Refused('damaged', 'checksum')),
         'no header': (plain[:8] + plain[33:], Refused('damaged', 'size')),
@@ -169,9 +184,11 @@ def _gifs():
         'animated': (frames, Accepted()),
         'animated, refused': (frames, Refused('animated', '3 frames'), 'refuse'),
         'bytes after its end': (frames + b'trailing', Accepted()),
+        'a long comment': (made.gif_with_comment(20_000), Accepted()),
         'bytes between its blocks': (plain[:-1] + b'\0\0;', Accepted()),
         'bomb': (bomb, Refused('too large', 'megapixels')),
         'cut in the last frame': (frames[:-5], Refused('truncated', 'ends')),
+        'many blocks': (plain[:-1] + bytes(100_000) + b';', Refused('too large', '100,000 blocks')),
         'header only': (detailed[:12], Refused('truncated', '12 bytes')),
         'nothing in it': (detailed[:10] + b'\0\0\0;', Refused('damaged', 'no picture')),
         'garbage in it': (detailed[:-1] + b'\x99' * 20, Refused('damaged', 'block')),
@@ -232,6 +249,10 @@ def _tiffs():
         'bomb': (bomb, Refused('too large', 'megapixels')),
         'a tile much larger than the picture': (tile, Refused('damaged', 'tiles')),
         'an absurd compression': (tiff_with({259: (3, 1, 60_000)}), Refused('damaged', 'header')),
+        'a tag of many values': (
+            tiff_with({305: (3, 2**21, 0)}) + bytes(2**23),
+            Refused('too large', 'tag 305 has 2,097,152 values'),
+        ),
         'a tag of 4 GB': (tiff_with({258: (3, 2**31, 0)}), Refused('truncated', 'tag 258')),
         'pixels behind its end': (tiff_with({273: (4, 1, 2**31)}), Refused('truncated', 'ends')),
         'cut': (plain[: len(plain) // 2], Refused('truncated', 'ends')),

@@ -156,6 +156,7 @@ def test_changed_file_is_downloaded_again(fetch, server, etag):
 
 def test_interrupted_transfer_is_resumed(fetch, server, monkeypatch):
     monkeypatch.setattr(transfer, '_RETRIES', 1)
+    monkeypatch.setattr(transfer, '_PROGRESS', 1)
     server.cuts = (100_000, 150_000)
 
     assert fetch().read_bytes() == BODY

@@ -7,6 +7,7 @@ from tfrecord_files import example, write_tfrecord
 
 from common.errors import DataError
 from components.image_example_gen.sources.base.config import FeatureNames
+from components.image_example_gen.sources.base.reading import MAX_BYTES
 from components.image_example_gen.sources.base.source_protocol import (
     BadImage,
     LabelledImage,
@@ -141,11 +142,12 @@ def test_reading_goes_on_after_wrong_checksum(read, three):
 
 def test_reading_goes_on_after_too_large_record(read, monkeypatch):
     large = example(jpeg=bytes(3000), kind=1)
-    monkeypatch.setattr(record_files, '_LARGEST', 2000)
+    monkeypatch.setattr(record_files, '_BESIDES', 2000 - MAX_BYTES)
 
+    detail = f'its record has {len(large):,} bytes; the limit is 2,000'
     first, bad, last = read([pets(1)[0], large, pets(1)[0]])
 
-    assert bad == BadImage('a.tfrecord:1', 'too large', f'its record has {len(large):,} bytes')
+    assert bad == BadImage('a.tfrecord:1', 'too large', detail)
     assert first.contents == last.contents == b'0'
 
 

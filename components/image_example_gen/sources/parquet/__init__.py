@@ -1,0 +1,1 @@
+"""Images in Parquet files, which a subprocess with limits reads."""

@@ -1,0 +1,140 @@
+"""Writes hostile archives, Parquet files, TFRecords and folders."""
+
+import gzip
+import json
+import struct
+import tarfile
+import zipfile
+from pathlib import Path
+
+import google_crc32c
+import image_bytes
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+MEBIBYTE = bytes(2**20)
+IMAGE = image_bytes.jpeg(image_bytes.noise())
+
+
+def tar_header(kind: bytes, size: int, name: str = 'cats/a.jpg') -> bytes:
+    """A header block; a negative size is stored as GNU tar does."""
+    info = tarfile.TarInfo(name)
+    info.type, info.size = kind, max(size, 0)
+    block = bytearray(info.tobuf(tarfile.GNU_FORMAT))
+    if size < 0:
+        block[124:136] = b'\xff' * 4 + struct.pack('>q', size)
+        block[148:156] = b' ' * 8
+        block[148:156] = b'%06o\0 ' % sum(block)
+    return bytes(block)
+
+
+def tar_of_large_header(path: Path, kind: bytes, mebibytes: int) -> Path:
+    """A tar.gz that begins with an extended header, complete and full of zeros."""
+    with gzip.open(path, 'wb', 1) as file:
+        file.write(tar_header(kind, mebibytes * 2**20))
+        for _ in range(mebibytes):
+            file.write(MEBIBYTE)
+    return path
+
+
+def tar_of(path: Path, *blocks: bytes) -> Path:
+    with gzip.open(path, 'wb', 1) as file:
+        file.writelines([*blocks, bytes(1024)])
+    return path
+
+
+def zip_of_zeros(path: Path, mebibytes: int) -> Path:
+    with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        with archive.open('cats/a.jpg', 'w', force_zip64=True) as file:
+            for _ in range(mebibytes):
+                file.write(MEBIBYTE)
+        archive.writestr('dogs/b.jpg', IMAGE)
+    return path
+
+
+def parquet_of(path: Path, columns, metadata=None, **options) -> Path:
+    """A Parquet file; names of columns may repeat."""
+    names, arrays = zip(*columns, strict=True)
+    schema = pa.schema([pa.field(n, a.type) for n, a in zip(names, arrays, strict=True)], metadata)
+    pq.write_table(pa.Table.from_arrays(list(arrays), schema=schema), path, **options)
+    return path
+
+
+def labelled(images, labels=(0, 1)):
+    """The columns of images in turn, with label numbers."""
+    return [('image', images), ('label', pa.array([labels[n % 2] for n in range(len(images))]))]
+
+
+def class_metadata(names) -> dict[str, str]:
+    """The metadata that the library `datasets` writes."""
+    features = {'label': {'names': names, '_type': 'ClassLabel'}}
+    return {'huggingface': json.dumps({'info': {'features': features}})}
+
+
+PETS = class_metadata(['cat', 'dog'])
+
+
+def parquet_of_zeros(path: Path, megabytes: int, rows: int) -> Path:
+    """Rows with the same cell of zeros, stored once, in the dictionary."""
+    cell = pa.array([bytes(megabytes * 10**6)], pa.large_binary())
+    table = pa.table({'image': pa.chunked_array([cell] * rows), 'label': [0, 1] * (rows // 2)})
+    table = table.replace_schema_metadata(PETS)
+    pq.write_table(table, path, compression='zstd', dictionary_pagesize_limit=2**30)
+    return path
+
+
+def parquet_with_footer(path: Path, old: bytes, new: bytes) -> Path:
+    """A good file with other bytes, as many, in its footer."""
+    parquet_of(path, labelled(pa.array([IMAGE, IMAGE])), PETS)
+    contents = path.read_bytes()
+    assert old in contents
+    assert len(old) == len(new)
+    path.write_bytes(contents.replace(old, new))
+    return path
+
+
+def texts(*values: bytes) -> pa.Array:
+    """A column of strings that may be no UTF-8."""
+    offsets = [0]
+    for value in values:
+        offsets.append(offsets[-1] + len(value))
+    buffers = [None, pa.py_buffer(struct.pack(f'<{len(offsets)}i', *offsets))]
+    return pa.Array.from_buffers(
+        pa.string(), len(values), [*buffers, pa.py_buffer(b''.join(values))]
+    )
+
+
+def masked_crc(data: bytes) -> bytes:
+    crc = google_crc32c.value(data)
+    return struct.pack('<I', (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF)
+
+
+def record_of_zeros(path: Path, mebibytes: int) -> Path:
+    """A compressed TFRecord file with one record."""
+    head = struct.pack('<Q', mebibytes * 2**20)
+    with gzip.open(path, 'wb', 1) as file:
+        file.write(head + masked_crc(head))
+        crc = google_crc32c.Checksum()
+        for _ in range(mebibytes):
+            file.write(MEBIBYTE)
+            crc.update(MEBIBYTE)
+        value = int.from_bytes(crc.digest(), 'big')
+        masked = (((value >> 15) | (value << 17)) + 0xA282EAD8) & 0xFFFFFFFF
+        file.write(struct.pack('<I', masked))
+    return path
+
+
+def doubling_links(folder: Path, levels: int) -> Path:
+    """Class folders, one with two links to a folder with two links, and so on."""
+    store = folder.parent / 'store'
+    for level in range(levels + 1):
+        here = folder / 'cats' if level == 0 else store / str(level)
+        here.mkdir(parents=True)
+        if level < levels:
+            for name in 'ab':
+                (here / name).symlink_to(store / str(level + 1))
+        else:
+            (here / 'cat.jpg').write_bytes(IMAGE)
+    (folder / 'dogs').mkdir()
+    (folder / 'dogs' / 'dog.jpg').write_bytes(IMAGE)
+    return folder

@@ -1,0 +1,124 @@
+"""Hostile web servers: an archive is fetched from each in a subprocess."""
+
+import contextlib
+import socket
+import threading
+
+import pytest
+from hostile_runner import run_hostile
+
+FETCH = """
+import sys
+from common.errors import DataError
+from components.image_example_gen.sources.archive import download, transfer
+transfer._ANSWER_SECONDS, transfer._SECONDS_PER_MEGABYTE = 1, 2
+transfer._MOST_UNSTATED, transfer._BACKOFF, transfer._RETRIES = 3_000_000, 0.01, 1
+try:
+    print(download.fetch(sys.argv[1]))
+except DataError as error:
+    print('error:', ascii(str(error)))
+    sys.exit(2)
+"""
+OK = 'HTTP/1.1 200 OK\r\n'
+CHUNKED = f'{OK}Transfer-Encoding: chunked\r\n\r\n'
+LONG_NAME = f'http://{"a" * 64}.example/pets.zip'
+
+
+def endless(text):
+    """Sends a text again and again."""
+    return lambda connection, stop: _repeat(connection, stop, text * 100, 0)
+
+
+def slow(start, text):
+    """Sends a text twenty times a second."""
+    return lambda connection, stop: (
+        connection.sendall(start.encode()),
+        _repeat(connection, stop, text, 0.05),
+    )
+
+
+def _repeat(connection, stop, text, seconds):
+    while not stop.wait(seconds):
+        connection.sendall(text.encode())
+
+
+def after(start, then):
+    return lambda connection, stop: (connection.sendall(start.encode()), then(connection, stop))
+
+
+def only(text):
+    return lambda connection, stop: connection.sendall(text.encode())
+
+
+def redirect(address):
+    return only(f'HTTP/1.1 302 Found\r\nLocation: {address}\r\nContent-Length: 0\r\n\r\n')
+
+
+@contextlib.contextmanager
+def server(respond):
+    """Responds to each connection in a thread; yields the address."""
+    stop = threading.Event()
+
+    def serve(connection):
+        with connection, contextlib.suppress(OSError):
+            connection.recv(4096)
+            respond(connection, stop)
+
+    def accept(listener):
+        while not stop.is_set():
+            with contextlib.suppress(TimeoutError):
+                connection, _ = listener.accept()
+                connection.settimeout(5)
+                threading.Thread(target=serve, args=[connection]).start()
+
+    with socket.create_server(('127.0.0.1', 0)) as listener:
+        listener.settimeout(0.1)
+        thread = threading.Thread(target=accept, args=[listener])
+        thread.start()
+        try:
+            yield f'http://127.0.0.1:{listener.getsockname()[1]}/pets.zip'
+        finally:
+            stop.set()
+            thread.join()
+
+
+@pytest.mark.parametrize(
+    ('respond', 'phrase'),
+    [
+        (after(f'{OK}\r\n', endless('x')), 'does not state its length'),
+        (after(CHUNKED, endless(f'1000\r\n{"x" * 4096}\r\n')), 'sends more than 3 MB'),
+        (after(f'{CHUNKED}0\r\n', slow('', 'X-A: b\r\n')), 'over 2 seconds for a MB'),
+        (slow(f'{OK}Content-Length: 900000\r\n\r\n', 'x'), 'over 2 seconds for a MB'),
+        (slow(OK, 'X-A: b\r\n'), 'takes longer than 1 seconds'),
+        (after(OK, endless('X-A: b\r\n')), 'cannot be fetched: '),
+        (only(f'{OK}Content-Length: {"9" * 5000}\r\n\r\nx'), 'an invalid Content-Length'),
+        (only(f'{OK}Content-Length: {10**17}\r\n\r\nx'), 'the disk of'),
+        (only('HTTP/1.1 304 Not Modified\r\n\r\n'), 'answers 304 Not Modified'),
+        (
+            only(
+                'HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 0-0/9\r\n'
+                'Content-Length: 1\r\n\r\nx'
+            ),
+            'answers 206 Partial Content',
+        ),
+        (only(f'{OK}\r\nPK cut off'), 'does not state its length'),
+        (redirect('http://[x/'), 'the address, or a redirect, is not valid'),
+        (redirect(LONG_NAME), 'the address, or a redirect, is not valid'),
+        (redirect('file:///etc/passwd'), 'the address, or a redirect, is not valid'),
+    ],
+)
+def test_server(tmp_path, respond, phrase):
+    with server(respond) as address:
+        done = run_hostile(
+            ['-c', FETCH, address],
+            env={'CATDOG_CACHE': str(tmp_path), 'NO_PROXY': '127.0.0.1'},
+            timeout=60,
+        )
+
+    assert done.exit_code == 2, done.output
+    assert phrase in done.output
+    assert done.output.splitlines()[-1].startswith('error: ')
+    assert 'Traceback' not in done.output
+    assert done.peak_megabytes < 200
+    assert done.cpu_seconds < 10
+    assert not list(tmp_path.glob('*pets.zip'))

@@ -1,0 +1,235 @@
+"""Hostile sources of images: each opened and read in a subprocess, as ingestion does."""
+
+import json
+import tarfile
+
+import hostile_files as made
+import image_bytes
+import pyarrow as pa
+import pytest
+from hostile_runner import run_hostile
+
+READ = """
+import json, sys
+from common.errors import DataError
+from components.image_example_gen.sources.base.config import DataConfig
+from components.image_example_gen.sources.base.source_protocol import BadImage, every_image
+from components.image_example_gen.sources.factory import make_source
+try:
+    source = make_source(DataConfig.model_validate_json(sys.argv[1]))
+    print(ascii(source.classes), source.count)
+    for image in every_image(source):
+        bad = isinstance(image, BadImage)
+        print(ascii((image.filename, image.reason, image.detail) if bad else image.filename))
+except DataError as error:
+    print('error:', ascii(str(error)))
+    sys.exit(2)
+"""
+PNG = image_bytes.encoded(image_bytes.quarters(), 'PNG')
+STRUCT = [('bytes', pa.binary()), ('path', pa.string())]
+
+
+def read(tmp_path, source, path, *, megabytes=400, seconds=10, **keys):
+    """Exit code and output; fails above a peak of memory and CPU seconds, with large margins."""
+    config = json.dumps({'source': source, 'path': str(path), **keys})
+    done = run_hostile(
+        ['-c', READ, config], env={'CATDOG_CACHE': str(tmp_path / 'cache')}, timeout=120
+    )
+    assert 'Traceback' not in done.output
+    assert done.peak_megabytes < megabytes
+    assert done.cpu_seconds < seconds
+    return done.exit_code, done.output
+
+
+def pax(path):
+    return made.tar_of_large_header(path, tarfile.XHDTYPE, 20)
+
+
+def gnu(path):
+    return made.tar_of_large_header(path, tarfile.GNUTYPE_LONGNAME, 20)
+
+
+def negative(path):
+    return made.tar_of(path, made.tar_header(tarfile.REGTYPE, -512))
+
+
+def second_negative(path):
+    good = made.tar_header(tarfile.REGTYPE, 0)
+    return made.tar_of(path, good, made.tar_header(tarfile.REGTYPE, -1024))
+
+
+def bomb(path):
+    return made.zip_of_zeros(path, 1100)
+
+
+@pytest.mark.parametrize(
+    ('make', 'phrase'),
+    [
+        (pax, 'it has a header of 20,971,520 bytes'),
+        (gnu, 'it has a header of 20,971,520 bytes'),
+        (negative, 'truncated or no archive'),
+        (second_negative, 'negative size'),
+        pytest.param(bomb, 'decompression bomb', marks=pytest.mark.slow),
+    ],
+)
+def test_archive(tmp_path, make, phrase):
+    code, output = read(tmp_path, 'archive', make(tmp_path / 'a.tar.gz'))
+
+    assert code == 2
+    assert phrase in output
+
+
+def parquet(path, images=None, labels=None, metadata=made.PETS):
+    images = pa.array([made.IMAGE, PNG]) if images is None else images
+    labels = pa.array([0, 1]) if labels is None else labels
+    return made.parquet_of(path, [('image', images), ('label', labels)], metadata)
+
+
+def two_columns(path):
+    image = ('image', pa.array([made.IMAGE, PNG]))
+    return made.parquet_of(path, [image, image, ('label', pa.array([0, 1]))], made.PETS)
+
+
+def field_twice(path):
+    field = pa.array([made.IMAGE, PNG])
+    return parquet(path, pa.StructArray.from_arrays([field, field], ['bytes', 'bytes']))
+
+
+def nested_struct(path):
+    inner = pa.StructArray.from_arrays([pa.array([b'1', b'2'])], ['bytes'])
+    return parquet(path, pa.StructArray.from_arrays([inner], ['bytes']))
+
+
+def footer_strings(path):
+    return made.parquet_with_footer(path, b'\x05image', b'\x05\xff\xfe\xffge')
+
+
+def many_rows(path):
+    return made.parquet_of(path, made.labelled(pa.nulls(10_000_000, pa.binary())), made.PETS)
+
+
+def deep_json(path):
+    return parquet(path, metadata={'huggingface': '[' * 200_000})
+
+
+@pytest.mark.parametrize(
+    ('make', 'phrase'),
+    [
+        pytest.param(
+            lambda path: made.parquet_of_zeros(path, 1500, 2),
+            'more than 1,400 MB of memory',
+            marks=pytest.mark.slow,
+        ),
+        (two_columns, 'several columns image'),
+        (field_twice, 'no bytes in its column image'),
+        (nested_struct, 'no bytes in its column image'),
+        (footer_strings, 'cannot be read: '),
+        (many_rows, 'states 10,000,000 rows in'),
+        (deep_json, 'does not name its classes'),
+        (lambda path: parquet(path, metadata=made.class_metadata('cd')), 'does not name its'),
+        (lambda path: parquet(path, metadata=made.class_metadata(['', 'dog'])), 'no characters'),
+        (lambda path: parquet(path, metadata=made.class_metadata(['\ud800', 'dog'])), 'control'),
+        (lambda path: parquet(path, metadata=made.class_metadata(['a\x1b[2J', 'dog'])), 'control'),
+    ],
+)
+def test_parquet_file(tmp_path, make, phrase):
+    code, output = read(tmp_path, 'parquet', make(tmp_path / 'a.parquet'), megabytes=1500)
+
+    assert code == 2
+    assert phrase in output
+    assert output.splitlines()[-1].startswith('error: ')
+
+
+@pytest.mark.slow
+def test_parquet_cells_of_a_dictionary(tmp_path):
+    path = made.parquet_of_zeros(tmp_path / 'a.parquet', 60, 20)
+
+    code, output = read(tmp_path, 'parquet', path, megabytes=1500, seconds=20)
+
+    assert (code, output.count('a.parquet:')) == (0, 20)
+
+
+def test_parquet_cell_above_the_limit_is_one_bad_image(tmp_path):
+    images = pa.array([bytes(2_000_000), PNG])
+
+    code, output = read(
+        tmp_path, 'parquet', parquet(tmp_path / 'a.parquet', images), checks={'max_megabytes': 1}
+    )
+
+    assert code == 0
+    assert "'too large'" in output
+    assert "'a.parquet:1'" in output
+
+
+@pytest.mark.parametrize(
+    ('paths', 'labels', 'bad'),
+    [
+        (made.texts(b'\xff\xfe', b'b.jpg'), made.texts(b'cat', b'dog'), 0),
+        (made.texts(b'a.jpg', b'b.jpg', b'c.jpg'), made.texts(b'cat', b'dog', b'\xff'), 1),
+        (made.texts(b'a.jpg', b'b.jpg', b'c.jpg'), made.texts(b'cat', b'dog', b'\x1b'), 1),
+    ],
+)
+def test_parquet_row_with_text_that_is_none(tmp_path, paths, labels, bad):
+    images = pa.StructArray.from_arrays([pa.array([PNG] * len(paths)), paths], ['bytes', 'path'])
+    path = parquet(tmp_path / 'a.parquet', images, labels, metadata=None)
+
+    code, output = read(tmp_path, 'parquet', path)
+
+    assert code == 0
+    assert "('cat', 'dog')" in output
+    assert output.count("('a.parquet:") == bad
+
+
+def test_record_above_the_limit_is_one_bad_image(tmp_path):
+    path = made.record_of_zeros(tmp_path / 'a.tfrecord.gz', 300)
+
+    code, output = read(
+        tmp_path, 'tfrecord', path, megabytes=700, seconds=40, classes=['cat', 'dog']
+    )
+
+    assert code == 2
+    assert 'its record has 314,572,800 bytes; the limit is' in output
+
+
+@pytest.mark.slow
+def test_record_file_that_unpacks_without_end(tmp_path):
+    path = made.record_of_zeros(tmp_path / 'a.tfrecord.gz', 1100)
+
+    code, output = read(tmp_path, 'tfrecord', path, classes=['cat', 'dog'])
+
+    assert code == 2
+    assert 'decompression bomb' in output
+
+
+def test_links_that_double_at_each_level(tmp_path):
+    code, output = read(tmp_path, 'folder', made.doubling_links(tmp_path / 'pets', 14))
+
+    assert code == 2
+    assert 'links lead to it more than' in output
+
+
+@pytest.mark.parametrize('name', ['ca\x1b[2Jts', 'ca\nts', ' '])
+def test_folder_of_a_class_with_control_characters(tmp_path, name):
+    for each in (name, 'dogs'):
+        (tmp_path / 'pets' / each).mkdir(parents=True)
+        (tmp_path / 'pets' / each / 'a.jpg').write_bytes(made.IMAGE)
+
+    code, output = read(tmp_path, 'folder', tmp_path / 'pets')
+
+    assert code == 2
+    assert 'has the class name' in output
+
+
+def test_command_line_reports_one_error(tmp_path):
+    path = two_columns(tmp_path / 'a.parquet')
+    options = ['--config', 'configs/demo.yaml', '--data', str(path), '--workdir', str(tmp_path)]
+
+    done = run_hostile(['pipeline_runner.py', 'run', *options], timeout=300)
+
+    assert done.exit_code == 2
+    assert [line for line in done.output.splitlines() if line.startswith('error: ')] == [
+        f'error: {path} has several columns image; expected one'
+    ]
+    assert 'Traceback' not in done.output
+    assert done.peak_megabytes < 1500
+    assert done.cpu_seconds < 60

@@ -1,0 +1,142 @@
+"""Fuzzes readers of untrusted files for a minute each; `FUZZ_SECONDS` sets another time."""
+
+import gzip
+import io
+import os
+import tarfile
+import time
+import zipfile
+
+import hostile_files as made
+import image_bytes
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from common.errors import DataError, Rejected
+from components.image_example_gen.inspection.config import CheckConfig
+from components.image_example_gen.inspection.examine import examine
+from components.image_example_gen.inspection.headers import read_header
+from components.image_example_gen.sources.archive import extraction
+from components.image_example_gen.sources.base.source_protocol import every_image
+from components.image_example_gen.sources.parquet.source import ParquetSource
+
+SECONDS = float(os.environ.get('FUZZ_SECONDS', '60'))
+PATIENT = pytest.mark.timeout(int(SECONDS) + 300)
+EXAMPLES = settings(
+    max_examples=200, deadline=None, database=None, suppress_health_check=[*HealthCheck]
+)
+pytestmark = [pytest.mark.slow, PATIENT]
+
+
+def mutations(contents):
+    """A valid file with bytes changed, and a part removed, repeated or moved to the end."""
+    places = st.integers(0, len(contents))
+    changes = st.lists(st.tuples(places, st.binary(min_size=1, max_size=8)), max_size=6)
+
+    def change(drawn):
+        changed, (start, end), kind = drawn
+        damaged = bytearray(contents)
+        for place, value in changed:
+            damaged[place : place + len(value)] = value
+        start, end = sorted((start, end))
+        middle = [damaged[start:end], b'', damaged[start:end] * 2, bytes(end - start)][kind]
+        return bytes(damaged[:start] + middle + damaged[end:])
+
+    return st.tuples(changes, st.tuples(places, places), st.integers(0, 3)).map(change)
+
+
+def fuzz(valid, check):
+    """Checks mutations of the files for SECONDS; prints their number.
+
+    `check` returns the message of the expected error, or an empty text.
+    """
+    number = 0
+    end = time.monotonic() + SECONDS
+
+    @EXAMPLES
+    @given(st.sampled_from(valid).flatmap(mutations))
+    def run(contents):
+        nonlocal number
+        if time.monotonic() < end:
+            number += 1
+            assert '\n' not in check(contents)
+
+    while time.monotonic() < end:
+        run()
+    print(f'{number:,} files in {SECONDS:g} s')  # noqa: T201
+    assert number
+
+
+def test_image_headers():
+    image = image_bytes.noise()
+    valid = [image_bytes.encoded(image, kind) for kind in ('JPEG', 'PNG', 'GIF', 'BMP', 'TIFF')]
+    valid += [image_bytes.encoded(image, 'WEBP'), image_bytes.turned(5)]
+    valid += [image_bytes.with_scans(12), image_bytes.with_texts(3), image_bytes.animated('GIF')]
+
+    def check(contents):
+        try:
+            examine(contents, CheckConfig(max_megapixels=1))
+        except Rejected as error:
+            return str(error)
+        assert read_header(contents).scans <= 100
+        return ''
+
+    fuzz(valid, check)
+
+
+def test_parquet(tmp_path):
+    path = tmp_path / 'a.parquet'
+    columns = made.labelled(pa.array([made.IMAGE] * 6))
+    structs = pa.array([{'bytes': b'1', 'path': 'a.jpg'}, None] * 3)
+    valid = [
+        made.parquet_of(path, columns, made.PETS).read_bytes(),
+        made.parquet_of(path, made.labelled(structs), made.PETS).read_bytes(),
+        made.parquet_of(path, columns, made.PETS, compression='zstd', version='1.0').read_bytes(),
+        made.parquet_of(
+            path, [columns[0], ('label', pa.array(['cat', 'dog'] * 3))], data_page_version='2.0'
+        ).read_bytes(),
+    ]
+
+    def check(contents):
+        path.write_bytes(contents)
+        try:
+            list(every_image(ParquetSource(path)))
+        except DataError as error:
+            return str(error)
+        return ''
+
+    fuzz(valid, check)
+
+
+def test_archives(tmp_path):
+    files = {'cats/a.jpg': made.IMAGE, 'dogs/b.png': b'2' * 3000}
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, 'w', zipfile.ZIP_DEFLATED) as archive:
+        for name, contents in files.items():
+            archive.writestr(name, contents)
+    valid = [packed.getvalue()]
+    for kind in (tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode='w', format=kind) as archive:
+            for name, contents in files.items():
+                entry = tarfile.TarInfo(f'{"long" * 30}/{name}')
+                entry.size = len(contents)
+                archive.addfile(entry, io.BytesIO(contents))
+        valid += [packed.getvalue(), gzip.compress(packed.getvalue())]
+    path, number = tmp_path / 'a.tar', iter(range(10**9))
+
+    def check(contents):
+        path.write_bytes(contents)
+        target = tmp_path / 'extracted' / str(next(number))
+        error = ''
+        try:
+            extraction.extract_archive(path, target)
+        except DataError as raised:
+            error = str(raised)
+        outside = {each.name for each in tmp_path.iterdir()}
+        assert outside <= {'a.tar', 'extracted', 'extracted.lock'}
+        return error
+
+    fuzz(valid, check)
