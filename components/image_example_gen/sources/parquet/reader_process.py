@@ -54,6 +54,7 @@ def call(
         pickle.dump((function, args, kwargs, seconds), process.stdin)
         process.stdin.flush()
         while (answer := pickle.load(process.stdout)) is not None:
+            finished = isinstance(answer, (DataError, str))
             if isinstance(answer, DataError):
                 raise answer
             if isinstance(answer, str):
