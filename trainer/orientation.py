@@ -13,7 +13,7 @@ JPEG, PNG = b'\xff\xd8\xff', b'\x89PNG\r\n\x1a\n'  # first bytes of a file
 _EXIF_SEGMENT, _APP1, _START_OF_SCAN = b'Exif\0\0', 0xE1, 0xDA
 _EXIF_CHUNK, _LAST_CHUNK = b'eXIf', b'IEND'
 _HEADER = 4 + len(_EXIF_SEGMENT)  # bytes that are read of a segment or chunk
-_MAX_PARTS = 100_000  # a PNG often has a chunk for 8 KB of pixels
+_MAX_PARTS = 25_000  # a PNG often has a chunk for 8 KB; also limits the time for a file
 # EXIF data is a directory as in TIFF. Pillow ignores the order of the bytes after the first two.
 _LITTLE_ENDIAN, _BIG_ENDIAN = [b'II*\0', b'II\0*'], [b'MM\0*', b'MM*\0']
 _ORIENTATION, _SHORT, _LONG = 0x0112, 3, 4  # a tag, and types of its value
