@@ -32,9 +32,12 @@ def kubeflow(request) -> Callable[[str], Callable[..., KubeflowRun]]:
 
 @pytest.fixture(scope='session')
 def kubeflow_programs(request, tmp_path_factory) -> Iterator[Callable[..., KubeflowRun]]:
-    paths = [os.environ.get(name) for name in _PROGRAMS]
-    if None in paths:
+    if not all(os.environ.get(name) for name in _PROGRAMS):
         pytest.skip(f'{" and ".join(_PROGRAMS)} are not set, see docs/kubeflow.md')
+    driver, launcher = (Path(os.environ[name]).absolute() for name in _PROGRAMS)
+    for program in (driver, launcher):
+        if not (program.is_file() and os.access(program, os.X_OK)):
+            pytest.fail(f'{program} is not an executable file', pytrace=False)
     for tool in ('openssl', 'unshare'):
         if shutil.which(tool) is None:
             pytest.skip(f'{tool} is not installed')
@@ -47,5 +50,5 @@ def kubeflow_programs(request, tmp_path_factory) -> Iterator[Callable[..., Kubef
     from kubeflow_programs import KubeflowProgramsRun, start_backend
 
     folder = tmp_path_factory.mktemp('backend')
-    with start_backend(*map(Path, paths), folder, bucket) as backend:
+    with start_backend(driver, launcher, folder, bucket) as backend:
         yield functools.partial(KubeflowProgramsRun, backend)
