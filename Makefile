@@ -22,8 +22,8 @@ test test-slow test-avx2 test-no-onednn test-current benchmark: export CATDOG_DA
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow test-cpu test-avx2 test-no-onednn test-current image-test check format benchmark benchmark-check \
-  pretrain lock clean venv venv-dev
+.PHONY: help run test test-slow test-cpu test-avx2 test-no-onednn test-current test-backend image-test \
+  check format benchmark benchmark-check pretrain lock clean venv venv-dev
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | awk -F ':.*  ## ' '{printf "make %-15s %s\n", $$1, $$2}'
@@ -51,6 +51,10 @@ test-avx2: venv-dev
 test-current: TARGETS ?= test
 test-current:  ## Run `make test` in a Debian 13 system with TFX 1.21; needs root and mmdebstrap
 	@scripts/in_debian_13.sh make --no-print-directory $(TARGETS)
+
+test-backend: venv-dev  ## Run compiled pipelines on Kubeflow's driver and launcher, if given
+	@$(PYTHON) -m pytest -s -k programs tests/e2e/test_kubeflow_emulator.py \
+	  tests/e2e/test_kubeflow.py $(ARGS)
 
 image-test:  ## Build the container image and run it, without an engine; needs root, buildah, mmdebstrap
 	@scripts/image_test.sh

@@ -1,27 +1,33 @@
-"""How Kubeflow's driver and launcher treat the compiled pipeline; tasks only copy their input."""
+"""How Kubeflow's driver and launcher treat the compiled pipeline; tasks only copy their input.
+
+They are emulated, and then those of a release if they are given.
+"""
 
 import json
 
 import pytest
 import yaml
-from kubeflow_emulator import KubeflowRun
+from kubeflow_emulator import DriverError
 
 from pipeline.config.recipe import load_recipe
 from pipeline.kubeflow.compiler import compile_kubeflow
 
-RELEASES = ('2.5', '2.14')
+ENGINES = ('2.5', '2.14', 'programs')
 TEXT = "{{$}} {{{$.inputs.parameters['run_id']}}} {{workflow.name}} $(TZ) $ \\{{ \\$ {{{{"
-# Writes its input next to the outputs, and as each output; exits with 2 in the task of `FAIL`.
+# Writes its input next to the outputs, and each output. The task of `FAIL` exits with 2, that of
+# `HANG` does not end.
 TASK = """
-import json, os, pathlib, sys
+import json, os, pathlib, sys, time
 node, text = sys.argv[1:3]
 outputs = json.loads(text)['outputs']
 values = {'train': 'true', 'merged_recipe': json.loads(text)['inputs']['parameterValues']['recipe']}
 folder = pathlib.Path(outputs['outputFile']).parent
 folder.mkdir(parents=True, exist_ok=True)
 (folder / 'input.json').write_text(text)
-for key in outputs.get('parameters', {}):
-    (folder / key).write_text(values.get(key, key))
+for key, each in outputs.get('parameters', {}).items():
+    pathlib.Path(each['outputFile']).write_text(values.get(key, key))
+if os.environ['HANG'] == node:
+    time.sleep(600)
 sys.exit(2 * (os.environ['FAIL'] == node))
 """
 
@@ -35,21 +41,23 @@ def compiled(tmp_path_factory):
     return list(yaml.safe_load_all(path.read_text()))
 
 
-@pytest.fixture
-def run(compiled, tmp_path):
-    """`run(release, fail='Trainer', edit=function)` runs tasks that copy their input."""
+@pytest.fixture(params=ENGINES)
+def run(request, kubeflow, compiled, tmp_path):
+    """`run(fail='Trainer', hang='Tuner', edit=function)` runs tasks that copy their input."""
+    create_run = kubeflow(request.param)
 
-    def execute(release, fail='', edit=None, **parameters):
+    def execute(fail='', hang='', edit=None, **parameters):
         spec, platform = json.loads(json.dumps(compiled))
         for executor in spec['deploymentSpec']['executors'].values():
             container = executor['container']
             container['command'] = ['python', '-c', TASK]
-            container['env'].append({'name': 'FAIL', 'value': fail})
+            for name, node in {'FAIL': fail, 'HANG': hang}.items():
+                container['env'].append({'name': name, 'value': node})
         if edit:
-            edit(spec)
+            edit(spec, platform)
         package = tmp_path / 'pipeline.yaml'
         package.write_text(yaml.safe_dump_all([spec, platform]))
-        done = KubeflowRun(package, tmp_path, release=release, **parameters)
+        done = create_run(package, tmp_path, **parameters)
         done.execute()
         return done
 
@@ -57,13 +65,12 @@ def run(compiled, tmp_path):
 
 
 def inputs_of(run, task):
-    text = (run.finished[task].folder / 'input.json').read_text()
-    return json.loads(text)['inputs']['parameterValues']
+    (file,) = run.finished[task].folder.rglob('input.json')
+    return json.loads(file.read_text())['inputs']['parameterValues']
 
 
-@pytest.mark.parametrize('release', RELEASES)
-def test_texts_of_the_recipe_reach_all_tasks_unchanged(run, release):
-    done = run(release, only=['decision', 'trainer', 'pusher', 'finish'])
+def test_texts_of_the_recipe_reach_all_tasks_unchanged(run):
+    done = run(only=['decision', 'trainer', 'pusher', 'finish'])
 
     assert {task: result.code for task, result in done.finished.items()} == {
         'decision': 0,
@@ -79,37 +86,58 @@ def test_texts_of_the_recipe_reach_all_tasks_unchanged(run, release):
 def test_placeholder_in_override_is_replaced(run):
     """Users enter overrides in a form of Kubeflow, where nothing escapes them."""
     overrides = ["description={{$.inputs.parameters['run_id']}}"]
-    done = run('2.14', only=['decision', 'finish'], overrides=overrides)
+    done = run(only=['decision', 'finish'], overrides=overrides)
 
     for task in done.finished:
         inputs = inputs_of(done, task)
-        assert inputs['overrides'] == [f'description={inputs["run_id"]}']
+        replaced = [f'description={inputs["run_id"]}']
+        # 2.5 replaces it only if it has replaced the whole input before.
+        expected = [replaced] if done.release == '2.14' else [replaced, overrides]
+        assert inputs['overrides'] in expected
 
 
-def name_decision(spec):
+def name_decision(spec, _):
     tasks = spec['components']['comp-exit-handler-1']['dag']['tasks']
     tasks['decision']['taskInfo']['name'] = 'Anything new?'
 
 
 def test_release_2_5_finds_tasks_by_display_name(run):
     tasks = ['decision', 'trainer']
-    assert list(run('2.14', edit=name_decision, only=tasks).finished) == tasks
-    with pytest.raises(KeyError, match='decision'):
-        run('2.5', edit=name_decision, only=tasks)
+    done = run(only=['decision'])
+    if done.release == '2.5':
+        with pytest.raises(DriverError, match='producer task, decision, not in tasks'):
+            run(edit=name_decision, only=tasks)
+    else:
+        assert list(run(edit=name_decision, only=tasks).finished) == tasks
 
 
-@pytest.mark.parametrize(('release', 'attempts'), [('2.5', 1), ('2.14', 3)])
-def test_failed_component_is_retried_since_2_14(run, release, attempts):
-    done = run(release, fail='Trainer', only=['decision', 'trainer', 'pusher', 'finish'])
+def test_failed_component_is_retried_since_2_14(run):
+    done = run(fail='Trainer', only=['decision', 'trainer', 'pusher', 'finish'])
 
     assert list(done.finished) == ['decision', 'trainer', 'finish']
     trainer = done.finished['trainer']
+    attempts = {'2.5': 1, '2.14': 3}[done.release]
     assert (trainer.code, trainer.attempts) == (1, attempts)  # the pod ends with 1, the task with 2
+    assert list(done.states().values()) == ['COMPLETE', 'FAILED', 'COMPLETE']
 
 
-@pytest.mark.parametrize('release', RELEASES)
-def test_failed_decision_is_not_retried_and_nothing_but_finish_follows(run, release):
-    done = run(release, fail='decision')
+def limit_trainer(_, platform):
+    executors = platform['platforms']['kubernetes']['deploymentSpec']['executors']
+    executors['exec-trainer']['activeDeadlineSeconds'] = '1'
+
+
+def test_component_that_hangs_is_ended_after_its_timeout(run):
+    done = run(hang='Trainer', edit=limit_trainer, only=['decision', 'trainer', 'finish'])
+
+    assert {task: result.code for task, result in done.finished.items()} == {
+        'decision': 0,
+        'trainer': 1,
+        'finish': 0,
+    }
+
+
+def test_failed_decision_is_not_retried_and_nothing_but_finish_follows(run):
+    done = run(fail='decision')
 
     assert list(done.finished) == ['decision', 'finish']
     assert (done.finished['decision'].code, done.finished['decision'].attempts) == (1, 1)
@@ -120,4 +148,4 @@ def test_failed_decision_is_not_retried_and_nothing_but_finish_follows(run, rele
 )
 def test_parameter_of_wrong_type_or_name_is_refused(run, parameters):
     with pytest.raises(ValueError, match=f'parameter {next(iter(parameters))}: '):
-        run('2.14', **parameters)
+        run(**parameters)

@@ -1,0 +1,54 @@
+"""Engines for compiled Kubeflow pipelines: emulated, or the programs of a release."""
+
+import functools
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import bucket_servers
+import pytest
+from kubeflow_emulator import KubeflowRun
+
+_PROGRAMS = 'CATDOG_KFP_DRIVER', 'CATDOG_KFP_LAUNCHER'
+
+
+@pytest.fixture(scope='session')
+def kubeflow(request) -> Callable[[str], Callable[..., KubeflowRun]]:
+    """`kubeflow(engine)(package, folder, only, **parameters)` creates a run.
+
+    The engine is a release that is emulated, '2.5' or '2.14', or 'programs': driver and launcher
+    whose paths are in CATDOG_KFP_DRIVER and CATDOG_KFP_LAUNCHER.
+    """
+
+    def create(engine: str) -> Callable[..., KubeflowRun]:
+        if engine == 'programs':
+            return request.getfixturevalue('kubeflow_programs')
+        return functools.partial(KubeflowRun, release=engine)
+
+    return create
+
+
+@pytest.fixture(scope='session')
+def kubeflow_programs(request, tmp_path_factory) -> Iterator[Callable[..., KubeflowRun]]:
+    if not all(os.environ.get(name) for name in _PROGRAMS):
+        pytest.skip(f'{" and ".join(_PROGRAMS)} are not set, see docs/kubeflow.md')
+    driver, launcher = (Path(os.environ[name]).absolute() for name in _PROGRAMS)
+    for program in (driver, launcher):
+        if not (program.is_file() and os.access(program, os.X_OK)):
+            pytest.fail(f'{program} is not an executable file', pytrace=False)
+    for tool in ('openssl', 'unshare'):
+        if shutil.which(tool) is None:
+            pytest.skip(f'{tool} is not installed')
+    mount = ['unshare', '--map-root-user', '--mount', 'mount', '-t', 'tmpfs', 'tmpfs', '/tmp']
+    tried = subprocess.run(mount, capture_output=True, text=True)
+    if tried.returncode:
+        pytest.skip(f'this user may not mount: {tried.stderr.strip()}')
+    bucket = bucket_servers.Bucket('s3', request.getfixturevalue('s3_server'))
+
+    from kubeflow_programs import KubeflowProgramsRun, start_backend
+
+    folder = tmp_path_factory.mktemp('backend')
+    with start_backend(driver, launcher, folder, bucket) as backend:
+        yield functools.partial(KubeflowProgramsRun, backend)
