@@ -16,13 +16,13 @@ NUMERIC += -k 'not (tensorflow_lite or onednn or test_backbone or test_embedded_
   or test_cache_plan or mirrored)'
 
 # Photographs and ImageNet weights for tests and benchmarks, if available.
-test test-slow test-cpu test-current benchmark: export CATDOG_DATA := $(or $(CATDOG_DATA),$(realpath ../shared/data))
+test test-slow test-cpu test-current test-flink benchmark: export CATDOG_DATA := $(or $(CATDOG_DATA),$(realpath ../shared/data))
 
 # Without compiled bytecode `import tfx` takes three times as long.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow test-cpu test-current image-test check format benchmark benchmark-check \
+.PHONY: help run test test-slow test-cpu test-current test-flink image-test check format benchmark benchmark-check \
   pretrain lock clean venv venv-dev
 
 help:  ## List the targets
@@ -47,6 +47,9 @@ test-cpu: venv-dev  ## Run the numeric tests as on other CPUs; ARGS="..." adds o
 test-current: TARGETS ?= test
 test-current:  ## Run `make test` in a Debian 13 system with TFX 1.21; needs root and mmdebstrap
 	@scripts/in_debian_13.sh make --no-print-directory $(TARGETS)
+
+test-flink: venv-dev  ## Run the Beam components on a Flink cluster and kill workers; needs Java and Maven
+	@scripts/flink_test.sh $(ARGS)
 
 image-test:  ## Build the container image and run it, without an engine; needs root, buildah, mmdebstrap
 	@scripts/image_test.sh

@@ -5,8 +5,8 @@ Duplicates are known after all images; `move_records` then rewrites the files th
 image goes through a Beam shuffle, which some runners hold in memory: the two passes exchange small
 files next to the records.
 
-A cluster repeats a step whose worker was lost, and the lost one may still be running. So each attempt
-has a folder for its files, and renames them when they are complete. Attempts write equal files.
+A cluster repeats a step whose worker was lost, and the lost one may still be running. So each
+attempt has a folder for its files, and renames them when they are complete. All write equal files.
 """
 
 import dataclasses
@@ -71,7 +71,7 @@ class SpanFolders:
         return self.examined / f'index-{number:05d}.npy'
 
     def attempt(self) -> tempfile.TemporaryDirectory[str]:
-        """A folder for the unfinished files of one attempt; of a killed one, it stays until the end."""
+        """A folder for the unfinished files of one attempt; that of a killed one stays."""
         self.examined.mkdir(parents=True, exist_ok=True)
         return tempfile.TemporaryDirectory(prefix='attempt-', dir=self.examined)
 

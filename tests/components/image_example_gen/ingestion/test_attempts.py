@@ -99,10 +99,11 @@ def test_killed_attempt_leaves_nothing_to_read(folders, assigned, monkeypatch):
         yield from list(read_records(files))[:3]
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(transforms, 'read_records', killed)
         patch.setattr(tempfile, 'TemporaryDirectory', _never_removed)
-        move_records(assigned, folders)
+        with pytest.raises(KeyboardInterrupt):
+            move_records(assigned, folders)
     assert list(folders.examined.glob('attempt-*/*'))
     assert not list(folders.records.glob('Split-*/*'))
     move_records(assigned, folders)
