@@ -20,7 +20,8 @@ JAVA = (
     '--add-opens=java.base/java.util=ALL-UNNAMED',
 )
 SLOTS = 2
-WORKERS_KEPT = 5_000  # milliseconds for which a task manager keeps a worker that no task uses
+# Milliseconds for which a task manager may keep an unused worker: below the restart delay.
+WORKERS_KEPT = 5_000
 # docs/beam.md explains these settings.
 SETTINGS = f"""
 jobmanager.rpc.address: 127.0.0.1
