@@ -16,14 +16,14 @@ NUMERIC += -k 'not (tensorflow_lite or onednn or test_backbone or test_embedded_
   or test_cache_plan or mirrored)'
 
 # Photographs and ImageNet weights for tests and benchmarks, if available.
-test test-slow test-avx2 test-no-onednn test-current benchmark: export CATDOG_DATA := $(or $(CATDOG_DATA),$(realpath ../shared/data))
+test test-slow test-avx2 test-no-onednn test-current test-flink benchmark: export CATDOG_DATA := $(or $(CATDOG_DATA),$(realpath ../shared/data))
 
 # Without compiled bytecode `import tfx` takes three times as long.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow test-cpu test-avx2 test-no-onednn test-current test-backend image-test \
-  check format benchmark benchmark-check pretrain lock clean venv venv-dev
+.PHONY: help run test test-slow test-cpu test-avx2 test-no-onednn test-current test-backend test-flink \
+  image-test check format benchmark benchmark-check pretrain lock clean venv venv-dev
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | awk -F ':.*  ## ' '{printf "make %-15s %s\n", $$1, $$2}'
@@ -55,6 +55,9 @@ test-current:  ## Run `make test` in a Debian 13 system with TFX 1.21; needs roo
 test-backend: venv-dev  ## Run compiled pipelines on Kubeflow's driver and launcher, if given
 	@$(PYTHON) -m pytest -s -k programs tests/e2e/test_kubeflow_emulator.py \
 	  tests/e2e/test_kubeflow.py $(ARGS)
+
+test-flink: venv-dev  ## Run the Beam components on a Flink cluster and kill workers; needs Java and Maven
+	@scripts/flink_test.sh $(ARGS)
 
 image-test:  ## Build the container image and run it, without an engine; needs root, buildah, mmdebstrap
 	@scripts/image_test.sh

@@ -42,6 +42,8 @@ _CODE_OPTIONS = (
 )
 # Only Dataflow starts this image; for other runners the option only prevents the package.
 _NO_PACKAGE = {'sdk_container_image': 'none'}
+# Imported by a worker before it has threads: one of two that import it may get half of it.
+_PRELOAD = {'beam_plugins': 'tensorflow_model_analysis'}
 _ENVIRONMENT = ('environment_config', 'environment_option', 'environment_options')
 _SCALARS = (bool, int, float, str)
 
@@ -100,7 +102,8 @@ class BeamConfig(StrictModel):
 def beam_args(config: BeamConfig, images: int) -> list[str]:
     """Returns the `beam_pipeline_args`; `auto` selects a runner by the number of images."""
     if config.runner in _CLUSTERS:
-        options = {'runner': _CLUSTERS[config.runner], **_code_options(config), **config.options}
+        runner = {'runner': _CLUSTERS[config.runner]}
+        options = {**runner, **_PRELOAD, **_code_options(config), **config.options}
     elif _in_memory(config, images):
         options = {}  # Beam's defaults; TFX builds no package without arguments
     else:

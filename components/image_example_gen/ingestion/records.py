@@ -69,14 +69,16 @@ def record_files(directory: Path, number: int, shards: int) -> list[Path]:
 
 
 @contextlib.contextmanager
-def split_writers(files: Sequence[Path]) -> Iterator[list[tf.io.TFRecordWriter]]:
-    """Opens a writer per file; the files replace existing ones only if no error occurs."""
-    partial = [file.with_name(f'{file.name}.partial') for file in files]
+def split_writers(files: Sequence[Path], unfinished: Path) -> Iterator[list[tf.io.TFRecordWriter]]:
+    """Opens a writer per file; the files replace existing ones only if no error occurs.
+
+    Until then they are in the folder `unfinished`, which no other writer uses.
+    """
+    partial = [unfinished / f'{number}-{file.name}' for number, file in enumerate(files)]
     with contextlib.ExitStack() as stack:
-        for file in partial:
-            file.parent.mkdir(parents=True, exist_ok=True)
         yield [stack.enter_context(tf.io.TFRecordWriter(str(file))) for file in partial]
     for source, target in zip(partial, files, strict=True):
+        target.parent.mkdir(parents=True, exist_ok=True)
         source.replace(target)
 
 

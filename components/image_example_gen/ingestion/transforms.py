@@ -4,6 +4,9 @@
 Duplicates are known after all images; `move_records` then rewrites the files that contain any. No
 image goes through a Beam shuffle, which some runners hold in memory: the two passes exchange small
 files next to the records.
+
+A cluster repeats a step whose worker was lost, and the lost one may still be running. So each
+attempt has a folder for its files, and renames them when they are complete. All write equal files.
 """
 
 import dataclasses
@@ -11,6 +14,7 @@ import functools
 import hashlib
 import itertools
 import pickle
+import tempfile
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -66,21 +70,31 @@ class SpanFolders:
         """The index of a shard: an array of IMAGE, in the order of its records."""
         return self.examined / f'index-{number:05d}.npy'
 
-    def quarantine_writer(self, name: str) -> QuarantineWriter:
+    def attempt(self) -> tempfile.TemporaryDirectory[str]:
+        """A folder for the unfinished files of one attempt; that of a killed one stays."""
+        self.examined.mkdir(parents=True, exist_ok=True)
+        return tempfile.TemporaryDirectory(prefix='attempt-', dir=self.examined)
+
+    def quarantine_writer(self, name: str, unfinished: Path) -> QuarantineWriter:
         """The writer of one shard; `merge_lists` removes copies above the limit of all shards."""
         share = max(self.room / self.shards, min(self.room, _LEAST_ROOM))
-        return QuarantineWriter(self.quarantine, name, int(share))
+        return QuarantineWriter(self.quarantine, name, int(share), unfinished)
 
 
 def examine_shard(numbered: tuple[int, Shard], folders: SpanFolders) -> None:
     """Checks the images of a shard, and writes their records, their index and bad images."""
     number, shard = numbered
-    folders.examined.mkdir(parents=True, exist_ok=True)
+    with folders.attempt() as unfinished:
+        _examine_shard(number, shard, folders, Path(unfinished))
+
+
+def _examine_shard(number: int, shard: Shard, folders: SpanFolders, unfinished: Path) -> None:
     index: list[list[tuple[object, ...]]] = [[] for _ in features.SPLITS]
+    files = record_files(folders.examined, number, folders.shards)
     try:
         with (
-            split_writers(record_files(folders.examined, number, folders.shards)) as writers,
-            folders.quarantine_writer(f'shard-{number:05d}') as quarantine,
+            split_writers(files, unfinished) as writers,
+            folders.quarantine_writer(f'shard-{number:05d}', unfinished) as quarantine,
         ):
             inspect = functools.partial(_inspect, config=folders.config)
             for result in parallel_map(inspect, shard.images()):
@@ -103,7 +117,8 @@ def examine_shard(numbered: tuple[int, Shard], folders: SpanFolders) -> None:
                 index[position].append((*hashes, image.label, position, fixed, group))
     except DataError as error:  # Beam would wrap it in a message of its own
         (folders.examined / f'error-{number:05d}.pickle').write_bytes(pickle.dumps(error))
-    np.save(folders.index(number), np.array([*itertools.chain(*index)], IMAGE))
+    np.save(unfinished / 'index.npy', np.array([*itertools.chain(*index)], IMAGE))
+    (unfinished / 'index.npy').replace(folders.index(number))
 
 
 def _identify(group: str, config: DataConfig) -> tuple[str, int]:
@@ -134,9 +149,11 @@ def move_records(assigned: tuple[int, np.ndarray, np.ndarray], folders: SpanFold
     """
     number, splits, other_labels = assigned
     examined = record_files(folders.examined, number, folders.shards)
+    records = record_files(folders.records, number, folders.shards)
     with (
-        split_writers(record_files(folders.records, number, folders.shards)) as writers,
-        folders.quarantine_writer(f'shard-{number:05d}-copies') as quarantine,
+        folders.attempt() as unfinished,
+        split_writers(records, Path(unfinished)) as writers,
+        folders.quarantine_writer(f'shard-{number:05d}-copies', Path(unfinished)) as quarantine,
     ):
         for record, split, other in zip(read_records(examined), splits, other_labels, strict=True):
             if split < DUPLICATE:

@@ -1,8 +1,14 @@
+import importlib.util
 import logging
 import os
 
 import pytest
-from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
+from apache_beam.options.pipeline_options import (
+    DirectOptions,
+    PipelineOptions,
+    SetupOptions,
+    StandardOptions,
+)
 from apache_beam.options.pipeline_options_validator import PipelineOptionsValidator
 from apache_beam.runners import create_runner
 from pydantic import ValidationError
@@ -51,6 +57,7 @@ def test_formats_flags_and_repeats_lists():
 
     assert beam_args(BeamConfig(runner='dataflow', options=options), 1) == [
         '--runner=DataflowRunner',
+        '--beam_plugins=tensorflow_model_analysis',
         '--project=pets',
         '--region=europe-west4',
         '--temp_location=gs://pets/tmp',
@@ -76,6 +83,14 @@ def test_tfx_package_is_disabled_for_custom_environments(runner, options, builds
     args = beam_args(BeamConfig(runner=runner, options={**NEEDED[runner], **options}), 1)
 
     assert ('--sdk_container_image=none' not in args) is builds_package
+
+
+@pytest.mark.parametrize('runner', NEEDED)
+def test_workers_of_clusters_import_libraries_before_they_start_threads(runner):
+    args = beam_args(BeamConfig(runner=runner, options=NEEDED[runner]), 1)
+
+    plugins = PipelineOptions(args).view_as(SetupOptions).beam_plugins
+    assert [importlib.util.find_spec(name) is not None for name in plugins] == [True]
 
 
 @pytest.mark.parametrize(

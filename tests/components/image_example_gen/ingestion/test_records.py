@@ -75,12 +75,12 @@ def test_share_of_validation_becomes_test(share):
 
 def test_interrupted_writer_keeps_existing_files(tmp_path):
     files = record_files(tmp_path, 0, 1)
-    with split_writers(files) as writers:
+    with split_writers(files, tmp_path) as writers:
         writers[0].write(b'first')
         writers[2].write(b'second')
 
     def interrupted():
-        with split_writers(files) as writers:
+        with split_writers(files, tmp_path) as writers:
             writers[1].write(b'after')
             raise KeyboardInterrupt
 
