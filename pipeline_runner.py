@@ -33,6 +33,7 @@ for command in (
     models.rollback,
     models.bless,
     models.unbless,
+    models.clean,
     report.report,
     predict.predict,
 ):

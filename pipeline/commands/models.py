@@ -124,6 +124,35 @@ def unbless(version: str | None, reason: str | None, **options: Any) -> None:
     show(f'the blessing of {folder.name} is withdrawn{note}')
 
 
+@click.command(epilog=OPERATION_CODES)
+@recipe_options
+@click.option(
+    '--keep', type=click.IntRange(1), default=5, help='Runs whose files are kept; default: 5.'
+)
+@click.option('--dry-run', is_flag=True, help='List the folders, and remove nothing.')
+def clean(keep: int, dry_run: bool, **options: Any) -> None:
+    """Remove the artifacts of old runs that no pushed model needs.
+
+    The last runs, all models in the serving folder and the best model so far are kept. Pushed
+    models, reports, logs and the metadata are not touched.
+    """
+    with _exclusive(options) as (recipe, store):
+        from pipeline.registry.unused_files import find_unused, remove_unused
+
+        unused = find_unused(recipe, store, keep)
+        if dry_run:
+            for folder in unused.folders:
+                show(str(folder))
+        else:
+            remove_unused(unused, store)
+    count = len(unused.folders)
+    show(
+        f'{count} folder{"s" * (count != 1)} of artifacts, {unused.megabytes:,.1f} MB, '
+        f'{"would be" if dry_run else ""}{" " * dry_run}removed; '
+        f'{unused.kept_runs} run{"s" * (unused.kept_runs != 1)} kept'
+    )
+
+
 def _load_with_metadata(options: dict[str, Any]) -> 'tuple[Recipe, MetadataStore | None]':
     """Loads the recipe, and its metadata if there are any."""
     recipe = load_to_operate(**options)
@@ -142,9 +171,16 @@ def _show(result: Any, formatted: Callable[[Any], Any], as_json: bool) -> None:
 def _override(
     options: dict[str, Any], reason: str | None
 ) -> 'Iterator[tuple[Recipe, MetadataStore, str]]':
-    """Loads the recipe and its metadata, checks the reason, and holds the lock of the recipe."""
+    """Checks the reason; otherwise like `_exclusive`."""
     if not reason or not reason.strip():
         raise ConfigError('--reason is missing; give the reason for the override')
+    with _exclusive(options) as (recipe, store):
+        yield recipe, store, reason.strip()
+
+
+@contextlib.contextmanager
+def _exclusive(options: dict[str, Any]) -> 'Iterator[tuple[Recipe, MetadataStore]]':
+    """Loads the recipe and its metadata, and holds the lock of the recipe."""
     stack.set_tensorflow_log_level(3)
     logging.getLogger('tensorflow').setLevel(logging.ERROR)
     recipe, store = _load_with_metadata(options)
@@ -161,7 +197,7 @@ def _override(
     try:
         with lock_recipe(recipe):
             check_lease_is_free(store, recipe.name)  # of a run in a cluster
-            yield recipe, store, reason.strip()
+            yield recipe, store
     except StatusError as error:
         raise RunError(
             f'the metadata cannot be written: {error}; the next run completes it'

@@ -16,6 +16,8 @@ COMMANDS = {
     'run after bless': RUN,
     'unbless': ('unbless', '--reason', 'they were cats'),
     'run after unbless': RUN,
+    'clean': ('clean', '--keep', '1'),
+    'run after clean': RUN,
 }
 
 pytestmark = pytest.mark.slow
@@ -42,7 +44,7 @@ def results(workspace):
 
 def test_commands_end_with_documented_exit_codes(results):
     codes = {name: done.returncode for name, done in results.items()}
-    rejected = {'run after rollback', 'run after unbless'}
+    rejected = {'run after rollback', 'run after unbless', 'run after clean'}
     assert codes == {name: 3 if name in rejected else 0 for name in COMMANDS}
 
 
@@ -61,6 +63,16 @@ def test_repeated_run_respects_override(workspace, results):
     assert re.search(r'previous model (0\.\d+|1\.0)', rolled_back)
     assert 'BLESSED, unchanged; live in' in results['run after bless'].stdout
     assert results['run after unbless'].stdout.splitlines()[-2].endswith('ada: they were cats')
+
+
+def test_clean_keeps_what_the_next_run_needs(workspace, results):
+    removed = r'[1-9]\d* folders of artifacts, [\d.]+ MB, removed; 1 run kept\n'
+    assert re.fullmatch(removed, results['clean'].stdout)
+    before, after = (results[f'run after {name}'].stdout for name in ('unbless', 'clean'))
+    assert before.splitlines()[-3:] == after.splitlines()[-3:]
+    assert re.findall('.* cached$', before, re.MULTILINE) == re.findall(
+        '.* cached$', after, re.MULTILINE
+    )
 
 
 def test_models_lists_manual_overrides(workspace, results):

@@ -1,0 +1,140 @@
+"""Finds and removes the files of old runs that nothing needs any more. Imports no TFX."""
+
+import dataclasses
+import os
+import shutil
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+
+from ml_metadata import MetadataStore
+from ml_metadata.proto.metadata_store_pb2 import Artifact, Context
+
+from common.artifacts import folder_of
+from common.blessing import ANCHOR_MODEL_ID
+from common.errors import ModelError
+from common.files import MEGABYTE
+from common.metadata_queries import artifacts_by_id, custom_property
+from pipeline.config.recipe import Recipe
+from pipeline.registry.provenance import Provenance
+
+
+@dataclasses.dataclass(frozen=True)
+class UnusedFiles:
+    """Folders of artifacts that no kept run and no served model needs."""
+
+    folders: tuple[Path, ...]  # sorted
+    artifacts: tuple[Artifact, ...]  # in these folders, as far as they are in the metadata
+    kept_runs: int
+    megabytes: float  # that their removal frees, 10^6 bytes
+
+
+def find_unused(recipe: Recipe, store: MetadataStore, keep: int) -> UnusedFiles:
+    """Finds the folders of artifacts that can be removed.
+
+    Kept are the inputs and outputs of the last `keep` runs, and those of the gate and the push of
+    each model in the serving folder and of each best model so far that these refer to. Folders that
+    are not in the metadata are not needed either.
+
+    Raises:
+        ModelError: the folder of the artifacts is not the one in the metadata.
+    """
+    pipeline = store.get_context_by_type_and_name('pipeline', recipe.name)
+    if pipeline is None:
+        return UnusedFiles((), (), 0, 0.0)
+    own = {each.id for each in store.get_executions_by_context(pipeline.id)}
+    artifacts = {each.id: each for each in store.get_artifacts_by_context(pipeline.id)}
+    runs = _last_runs(store, own, keep)
+    provenance = Provenance(store, recipe.name)
+    # URIs; those of earlier metadata have no artifact.
+    served = {each.model or '' for each in provenance.versions(recipe.serving_directory)} - {''}
+    kept = set(_of_models(served, provenance))
+    for run in runs:
+        executions = [each.id for each in store.get_executions_by_context(run.id)]
+        kept |= {each.artifact_id for each in store.get_events_by_execution_ids(executions)}
+    uris = served | {each.uri for each in artifacts_by_id(store, kept).values()}
+    needed = set(map(folder_of, uris))
+    needed |= {parent for folder in needed for parent in folder.parents}
+    if recipe.artifacts_directory not in needed:
+        raise ModelError(
+            f'the metadata of {recipe.name} name no needed file in {recipe.artifacts_directory}; '
+            'perhaps it was moved, so nothing is removed'
+        )
+    folders = tuple(
+        folder
+        for folder in sorted(recipe.artifacts_directory.glob('*/*/*'))
+        if folder.name.isdecimal() and folder not in needed
+    )
+    return UnusedFiles(
+        folders,
+        tuple(_inside(artifacts.values(), set(folders))),
+        len(runs),
+        _size(folders) / MEGABYTE,
+    )
+
+
+def remove_unused(unused: UnusedFiles, store: MetadataStore) -> None:
+    """Removes the folders; TFX neither reuses nor resolves artifacts that are marked as deleted.
+
+    The mark is written first, so that an interruption leaves only files that nothing refers to.
+    Raises OSError if a folder cannot be removed.
+    """
+    for artifact in unused.artifacts:
+        artifact.state = Artifact.DELETED
+    if unused.artifacts:
+        store.put_artifacts(unused.artifacts)
+    for folder in unused.folders:
+        shutil.rmtree(folder)
+
+
+def _last_runs(store: MetadataStore, executions: Collection[int], keep: int) -> list[Context]:
+    """The last runs of the pipeline with these executions; others may share the metadata."""
+    found: list[Context] = []
+    for run in sorted(store.get_contexts_by_type('pipeline_run'), key=lambda each: -each.id):
+        if len(found) == keep:
+            break
+        if any(each.id in executions for each in store.get_executions_by_context(run.id)):
+            found.append(run)
+    return found
+
+
+def _of_models(served: Collection[str], provenance: Provenance) -> Iterator[int]:
+    """Artifacts of models, given by URI, and of the best models that they were compared with."""
+    wanted = {
+        artifact.id
+        for node in provenance.nodes
+        for artifact in node.outputs.get('model', ())
+        if artifact.uri in served
+    }
+    anchors = {
+        custom_property(node.output('blessing'), ANCHOR_MODEL_ID)
+        for node in provenance.gate_decisions()
+        if (model := node.input('model')) is not None and model.id in wanted
+    }
+    wanted |= {each for each in anchors if each is not None}
+    yield from wanted
+    for node in provenance.nodes:
+        if any(each.id in wanted for each in node.inputs.get('model', ())):
+            for found in (*node.inputs.values(), *node.outputs.values()):
+                yield from (each.id for each in found)
+
+
+def _inside(artifacts: Iterable[Artifact], folders: set[Path]) -> Iterator[Artifact]:
+    for artifact in artifacts:
+        path = folder_of(artifact.uri)
+        if artifact.state != Artifact.DELETED and folders & {path, *path.parents}:
+            yield artifact
+
+
+def _size(folders: Iterable[Path]) -> int:
+    """Bytes of files without a hard link elsewhere, because spans are linked between runs."""
+    links: Counter[tuple[int, int]] = Counter()
+    total = 0
+    for folder in folders:
+        for parent, _, names in os.walk(folder):
+            for name in names:
+                status = Path(parent, name).lstat()
+                links[status.st_dev, status.st_ino] += 1
+                if links[status.st_dev, status.st_ino] == status.st_nlink:
+                    total += status.st_size
+    return total
