@@ -34,6 +34,7 @@ RejectionReason = Literal[
     'too large',
     'animated',
     'label outside the list',
+    'unknown class',
     'under two labels',
 ]
 

@@ -171,13 +171,15 @@ class ImageExampleGen(BaseBeamComponent):
 
 
 def check_bad_share(tallies: Mapping[str, Tally], limit: float, quarantine: Path) -> None:
-    """Raises DataError if the share of quarantined images is above the limit.
+    """Raises DataError if the share of images that cannot be used is above the limit.
 
-    TFX removes the quarantine after an error, so it is copied to `refused`. The keys of `tallies`
-    are the names of the folders of spans.
+    Images of unknown classes do not count: a recipe or a live model may have some of the classes of
+    the data. TFX removes the quarantine after an error, so it is copied to `refused`. The keys of
+    `tallies` are the names of the folders of spans.
     """
     tally = sum(tallies.values(), Tally())
-    bad = sum(tally.bad.values())
+    reasons = {reason: number for reason, number in tally.bad.items() if reason != 'unknown class'}
+    bad = sum(reasons.values())
     if bad <= limit * tally.seen:
         return
     refused = quarantine.parent.parent / 'refused'
@@ -187,13 +189,14 @@ def check_bad_share(tallies: Mapping[str, Tally], limit: float, quarantine: Path
         f'{name}/{line["source"]}: {line["detail"]}'
         for name in tallies
         for line in read_quarantined(quarantine / name)
+        if line['reason'] in reasons
     )
     message = (
         f'{bad} of {tally.seen} images ({bad / tally.seen:.1%}) cannot be used, more than the '
-        f'{limit:.1%} of data.checks.max_bad_share: {describe_bad(tally.bad)}; such as '
+        f'{limit:.1%} of data.checks.max_bad_share: {describe_bad(reasons)}; such as '
         f'{"; ".join(itertools.islice(lines, 3))}; all are listed in {refused}'
     )
-    if 'under two labels' in tally.bad:
+    if 'under two labels' in reasons:
         message += '; if images of different classes look alike, set data.checks.near_distance: 0'
     raise DataError(message)
 

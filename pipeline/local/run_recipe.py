@@ -16,7 +16,12 @@ from common.errors import AlreadyRunning, ConfigError, PipelineError, RunError
 from components.image_example_gen.sources.base.source_protocol import describe_classes
 from pipeline.config.recipe import Recipe
 from pipeline.execution.quick_imports import quick_imports
-from pipeline.execution.recipe_checks import check_data, check_disk_space, check_model
+from pipeline.execution.recipe_checks import (
+    check_classes,
+    check_data,
+    check_disk_space,
+    check_model,
+)
 from pipeline.formatting import named
 from pipeline.local.library_output import library_output_to
 from pipeline.local.side_process import SideProcess, side_process
@@ -93,10 +98,13 @@ def _run_components(
         from pipeline.local.runner import ProgressDagRunner
         from pipeline.metadata_store import open_store
         from pipeline.registry.leftovers import remove_leftovers
+        from pipeline.registry.provenance import Provenance
 
+    store = open_store(recipe.metadata, recipe.home)
+    remove_leftovers(recipe, store)
+    check_classes(recipe, classes, Provenance(store, recipe.name).live_classes())
     backbone = check_model(recipe, classes)
     _log.info('weights: %s', describe_weights(recipe.trainer))
-    remove_leftovers(recipe, open_store(recipe.metadata, recipe.home))
     check_disk_space(recipe, backbone, images)
     runner = ProgressDagRunner(side)
     runner.run(create_pipeline(recipe, classes, images, train_beside_checks=side is not None))

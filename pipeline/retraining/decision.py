@@ -4,8 +4,6 @@ import dataclasses
 import datetime
 from collections.abc import Mapping, Sequence
 
-from ml_metadata import MetadataStore
-
 from common.blessing import BLESSING, decision_of
 from components.image_example_gen.sources.spans import Span, open_window
 from components.pusher.serving_folder import versions_in
@@ -28,13 +26,12 @@ class Decision:
     new: tuple[int, ...] = ()
 
 
-def decide(recipe: Recipe, store: MetadataStore, now: datetime.datetime) -> Decision:
+def decide(recipe: Recipe, provenance: Provenance, now: datetime.datetime) -> Decision:
     """Decides by new images, the age of the live model and the serving directory.
 
     Raises DataError if the images cannot be used.
     """
     window = open_window(recipe.data)
-    provenance = Provenance(store, recipe.name)
     uses = _uses(provenance)
     new = [span for span in window if (span.number, span.source.fingerprint) not in uses]
     images, minimum = sum(span.source.count for span in new), recipe.retrain.min_new_images

@@ -23,6 +23,7 @@ from pipeline.config.retraining import RetrainConfig
 from pipeline.local.run_recipe import lock_recipe, run
 from pipeline.metadata_store import open_store, reporting_errors
 from pipeline.registry.leftovers import finish_pushes
+from pipeline.registry.provenance import Provenance
 from pipeline.retraining.cron import utc_now
 from pipeline.retraining.decision import Decision, decide
 from pipeline.retraining.journal import Journal, Tick, Verdict
@@ -82,7 +83,7 @@ def _decide_and_train(recipe: Recipe, journal: Journal, tick: Tick, verbose: boo
     """The tick with its result; every exception becomes a verdict."""
     attempts = retrying(recipe.retrain)
     try:
-        decision = attempts(_decide, recipe, tick.started)
+        recipe, decision = attempts(_decide, recipe, tick.started)
         values = dataclasses.asdict(decision)
         tick = tick.model_copy(update={**values, 'decision': decision.reason, 'reason': ''})
         journal.write(tick)
@@ -103,13 +104,16 @@ def _decide_and_train(recipe: Recipe, journal: Journal, tick: Tick, verbose: boo
     return tick.model_copy(update={'attempts': attempts.statistics.get('attempt_number', 0)})
 
 
-def _decide(recipe: Recipe, now: datetime.datetime) -> Decision:
+def _decide(recipe: Recipe, now: datetime.datetime) -> tuple[Recipe, Decision]:
+    """The decision, and the recipe with the classes of the live model."""
     store = open_store(recipe.metadata, recipe.home)
     with reporting_errors():
         # Records pushes of killed runs; otherwise their spans would count as unused.
         with contextlib.suppress(AlreadyRunning), lock_recipe(recipe):
             finish_pushes(recipe, store)
-        return decide(recipe, store, now)
+        provenance = Provenance(store, recipe.name)
+        recipe = recipe.with_classes(provenance.live_classes())
+        return recipe, decide(recipe, provenance, now)
 
 
 def with_outcome(tick: Tick, outcome: 'Outcome') -> Tick:

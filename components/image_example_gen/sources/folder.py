@@ -145,9 +145,12 @@ class FolderShard:
         for file in self.files:
             if isinstance(file, BadImage):
                 yield file
+            elif file.class_name is None:
+                yield BadImage(file.name, 'label outside the list', 'it is in no class folder')
             elif file.class_name not in self.classes:
-                problem = 'its folder is none of the class folders'
-                yield BadImage(file.name, 'label outside the list', problem)
+                expected = f'expected one of {describe_classes(self.classes)}'
+                detail = f'its folder is {file.class_name}; {expected}'
+                yield BadImage(file.name, 'unknown class', detail)
             elif isinstance(found := next(contents), Rejected):
                 yield BadImage(file.name, found.reason, found.detail)
             else:

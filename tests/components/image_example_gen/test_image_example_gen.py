@@ -72,6 +72,11 @@ def test_too_many_bad_images_are_an_error_with_reasons_and_examples(tmp_path):
     assert 'cats/a.jpg' in (refused / 'span-1' / 'quarantined.jsonl').read_text()
 
 
+def test_images_of_unknown_classes_are_not_bad(tmp_path):
+    (tmp_path / 'quarantine').mkdir()
+    check_bad_share({'span-1': Tally(40, {'unknown class': 30})}, 0.05, tmp_path / 'quarantine')
+
+
 class Ingestion:
     """Runs of ImageExampleGen on folders of spans, without a metadata store."""
 

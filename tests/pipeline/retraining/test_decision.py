@@ -8,7 +8,7 @@ from ml_metadata.proto.metadata_store_pb2 import Execution
 
 from components.image_example_gen.sources.spans import open_window
 from pipeline.config.recipe import Recipe
-from pipeline.registry.provenance import PUSHER, Node
+from pipeline.registry.provenance import PUSHER, Node, Provenance
 from pipeline.retraining.decision import decide
 
 NOW = datetime.datetime.now(datetime.timezone.utc)
@@ -44,7 +44,8 @@ def decision(recipe_with, recorder):
         recipe = recipe_with(**settings)
         if served:
             (recipe.serving_directory / '1001').mkdir(parents=True, exist_ok=True)
-        return decide(recipe, recorder.store, NOW + datetime.timedelta(days=days))
+        provenance = Provenance(recorder.store, recipe.name)
+        return decide(recipe, provenance, NOW + datetime.timedelta(days=days))
 
     return call
 

@@ -61,11 +61,11 @@ def pauses(monkeypatch):
 
 @pytest.fixture
 def recipe(tmp_path, make_image_folder):
-    """A recipe with one span; `recipe(max_attempts=1)` sets keys of `retrain:`."""
+    """A recipe with one span; `recipe(classes, max_attempts=1)` sets keys of `retrain:`."""
     make_image_folder(tmp_path / 'data' / 'span-1', per_class=2)
 
-    def make(**values) -> Recipe:
-        data = {'source': 'folder', 'path': tmp_path / 'data'}
+    def make(classes=None, **values) -> Recipe:
+        data = {'source': 'folder', 'path': tmp_path / 'data', 'classes': classes}
         return Recipe(name='pets', workdir=tmp_path / 'runs', retrain=values, data=data)
 
     return make
@@ -117,6 +117,22 @@ def test_run_without_a_push_exits_with_zero(tick, changes, verdict, reason):
 def test_warm_start_is_optional(tick, configured, used):
     tick(outcome(), warm_start=configured)
     assert module.run.calls[0].trainer.warm_start == used
+
+
+@pytest.mark.parametrize(
+    ('live', 'listed', 'used'),
+    [
+        (None, None, None),
+        (['cats', 'dogs'], None, ('cats', 'dogs')),
+        (['cats', 'owls'], ['cats', 'dogs'], ('cats', 'dogs')),
+    ],
+)
+def test_classes_of_the_live_model_are_kept(tick, recorder, monkeypatch, live, listed, used):
+    if live:
+        recorder.run({7: 'x'}, config={'classes': live})
+    monkeypatch.setattr(module, 'open_store', lambda *_: recorder.store)
+    tick(outcome(), classes=listed)
+    assert module.run.calls[0].data.classes == used
 
 
 def test_failed_run_is_retried_with_doubling_pauses(tick, pauses, caplog):

@@ -4,7 +4,7 @@ import dataclasses
 import difflib
 from collections.abc import Sequence
 
-from common.errors import DataError
+from common.errors import DataError, RejectionReason
 from components.image_example_gen.sources.base.source_protocol import (
     BadImage,
     LabelledImage,
@@ -39,7 +39,8 @@ class Labels:
             return LabelledImage(contents, number, filename, source=source, group=group)
         expected = f'expected one of {describe_classes(self.classes)}'
         detail = 'it has no label' if label is None else f'its label is {name or label}; {expected}'
-        return BadImage(filename, 'label outside the list', detail, contents)
+        reason: RejectionReason = 'unknown class' if name else 'label outside the list'
+        return BadImage(filename, reason, detail, contents)
 
 
 def make_labels(
