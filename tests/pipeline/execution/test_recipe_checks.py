@@ -31,6 +31,6 @@ def test_other_classes_than_those_of_the_live_model_need_the_key(classes):
 
 def test_drawings_need_another_name():
     with pytest.raises(ConfigError) as raised:
-        check_classes(Recipe(name='pets', data={'source': 'drawings'}), ('circles', 'squares'), LIVE)
+        check_classes(Recipe(name='pets', data={'source': 'drawings'}), ('round', 'square'), LIVE)
     assert 'for another pipeline, set its name (--set name=NAME)' in str(raised.value)
     assert 'data.classes' not in str(raised.value)

@@ -179,7 +179,7 @@ def test_scheduled_run_keeps_the_classes_of_the_live_model_and_others_need_them(
     assert (code, error.count('\n')) == (2, 1)
     assert '3 classes (birds, cats, dogs), but the live model has 2 classes (cats, dogs)' in error
 
-    assert task('decision', run_id='run-2', only_when_new=True)[0] == 0
+    assert task('decision', only_when_new=True)[0] == 0
     recipe = json.loads((tmp_path / 'out' / 'merged_recipe').read_text())
     assert recipe['data']['classes'] == ['cats', 'dogs']
 
