@@ -11,6 +11,7 @@ from common import stack
 from common.errors import ConfigError, ModelError, RunError
 from pipeline.commands.options import (
     OPERATION_CODES,
+    accept_command,
     json_option,
     load_to_operate,
     recipe_options,
@@ -47,7 +48,16 @@ def why(as_json: bool, **options: Any) -> None:
     recipe, store = _load_with_metadata(options)
     from pipeline.registry.gate_history import as_text, latest_decision
 
-    _show(latest_decision(store, recipe.name), as_text, as_json)
+    decision = latest_decision(store, recipe.name)
+    _show(decision, as_text, as_json)
+    command = accept_command(
+        decision.verdict.settings,
+        withdrawn=decision.override is not None,
+        warm_start=decision.warm_start,
+        **options,
+    )
+    if command and not decision.blessed and not as_json:
+        show(f'next: run the recipe again with better data or training; or accept: {command}')
 
 
 @click.command(epilog=OPERATION_CODES)
@@ -154,6 +164,7 @@ def _override(
     from pipeline.registry.lease import check_lease_is_free
     from pipeline.registry.mounts import check_mounted
     from pipeline.registry.provenance import Provenance
+    from pipeline.report.present import update_pages
 
     check_mounted(recipe, Provenance(store, recipe.name))
     if store is None or not recipe.home.is_dir():
@@ -162,6 +173,7 @@ def _override(
         with lock_recipe(recipe):
             check_lease_is_free(store, recipe.name)  # of a run in a cluster
             yield recipe, store, reason.strip()
+            update_pages(recipe)
     except StatusError as error:
         raise RunError(
             f'the metadata cannot be written: {error}; the next run completes it'
