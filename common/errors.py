@@ -58,6 +58,10 @@ class DataError(PipelineError):
     exit_code = USAGE
 
 
+class TooFewImages(DataError):
+    """A span or a class has no images, or a split got none of a class; more images help."""
+
+
 class Rejected(DataError):
     """An image cannot be used; `str` gives the reason, and the detail in one clause."""
 

@@ -19,7 +19,7 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionP
 
 from common import features
 from common.artifacts import folder_of
-from common.errors import DataError
+from common.errors import DataError, TooFewImages
 from common.features import FINGERPRINT, JUDGED_ONLY, SPAN
 from components.cache_key_driver import CacheKeyDriver
 from components.image_example_gen.ingestion.quarantine import Quarantine, read_quarantined
@@ -204,7 +204,7 @@ def check_bad_share(tallies: Mapping[str, Tally], limit: float, quarantine: Path
 def check_classes_in_splits(
     spans: Sequence[Counts], window: int, test_window: int, *, grouped: bool = False
 ) -> None:
-    """Raises DataError if a split has no images of a class; the oldest span is first.
+    """Raises TooFewImages if a split has no images of a class; the oldest span is first.
 
     `window` is the number of newest spans to train on, `test_window` to evaluate on.
     """
@@ -214,7 +214,7 @@ def check_classes_in_splits(
         for name in used[0][split]:
             if not any(counts[split][name] for counts in used):
                 remedy = 'images of more groups (data.group_by)' if grouped else 'more images'
-                raise DataError(
+                raise TooFewImages(
                     f'{total} images are too few: the {split} split got none of class {name!r}; '
                     f'add {remedy}'
                 )

@@ -81,13 +81,15 @@ def _decide(recipe: Recipe, inputs: dict[str, Any], tick: Tick) -> tuple[Tick, d
         live = provenance.live_classes()
         if scheduled:
             recipe = recipe.with_classes(live)
+        found = decision.decide(recipe, provenance, tick.started)
+        if not scheduled:
+            found = dataclasses.replace(found, train=True, reason='this run was requested')
+        values = dataclasses.asdict(found)
+        tick = tick.model_copy(update={**values, 'decision': found.reason, 'reason': ''})
+        if scheduled and not found.spans:  # the newest one waits for more images
+            return tick.with_result('nothing new', found.reason, 0), _outputs(recipe)
         spans = check_data(recipe)
         check_classes(recipe, spans[0].source.classes, live)
-        found = decision.decide(recipe, provenance, tick.started)
-    if not scheduled:
-        found = dataclasses.replace(found, train=True, reason='this run was requested')
-    values = dataclasses.asdict(found)
-    tick = tick.model_copy(update={**values, 'decision': found.reason, 'reason': ''})
     classes, images = spans[0].source.classes, sum(span.source.count for span in spans)
     if found.train:
         check_disk_space(recipe, check_model(recipe, classes), images)

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from common import stack
-from common.errors import DataError
+from common.errors import DataError, TooFewImages
 from components.image_example_gen.sources.base.groups import (
     GroupConfig,
     group_of_name,
@@ -78,12 +78,14 @@ class ParquetSource:
             files = [path] if path.is_file() else sorted(files_in(path, PARQUET_SUFFIXES))
             self.fingerprint = fingerprint(files, root)
         if not files:
-            raise DataError(f'data folder {path} has no Parquet files; expected {path}/*.parquet')
+            raise TooFewImages(
+                f'data folder {path} has no Parquet files; expected {path}/*.parquet'
+            )
         self._group_by, column = group_by, group_by.column if group_by else None
         self._tables = [_read_footer(file, str(file.relative_to(root)), column) for file in files]
         self.count = sum(sum(table.groups) for table in self._tables)
         if not self.count:
-            raise DataError(f'{path} has no images: it has no rows')
+            raise TooFewImages(f'{path} has no images: it has no rows')
         own = _classes_in_metadata(self._tables)
         if own is None and classes is None:
             own = _classes_in_labels(self._tables)

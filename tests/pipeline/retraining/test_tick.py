@@ -18,6 +18,7 @@ from common.errors import (
     NodeFailed,
     PushError,
     RunError,
+    TooFewImages,
 )
 from pipeline.config.recipe import Recipe
 from pipeline.retraining import tick as module
@@ -163,6 +164,28 @@ def test_retries_only_retryable_errors(tick, error, code, attempts):
     assert (found.verdict, found.exit_code, found.attempts) == ('failed', code, attempts)
     assert str(error) in found.reason
     assert found.decision == REASON
+
+
+SHORTAGE = TooFewImages("4 images are too few: the test split got none of class 'dogs'")
+
+
+@pytest.mark.parametrize(
+    ('live', 'new', 'verdict'),
+    [(True, (1,), 'nothing new'), (False, (1,), 'failed'), (True, (), 'failed')],
+    ids=['new span', 'no live model', 'used span'],
+)
+def test_new_span_that_is_too_small_waits_for_more(tick, recipe, monkeypatch, live, new, verdict):
+    if live:
+        (recipe().serving_directory / '1001').mkdir(parents=True)
+    decision = Decision(True, REASON, spans=(1,), new=new)
+    monkeypatch.setattr(module, 'decide', lambda *_: decision)
+
+    found = tick(caused(RunError('ExampleGen failed'), NodeFailed('ExampleGen'), SHORTAGE))
+
+    assert (found.verdict, found.exit_code) == (verdict, 0 if verdict == 'nothing new' else 1)
+    if verdict == 'nothing new':
+        assert found.reason == f'nothing new: span 1 waits for more images: {SHORTAGE}'
+        assert not found.train
 
 
 @pytest.mark.parametrize('name', ['open_store', 'decide'])

@@ -4,7 +4,7 @@ import dataclasses
 import difflib
 from collections.abc import Sequence
 
-from common.errors import DataError, RejectionReason
+from common.errors import DataError, RejectionReason, TooFewImages
 from components.image_example_gen.sources.base.source_protocol import (
     BadImage,
     LabelledImage,
@@ -75,7 +75,7 @@ def make_labels(
 
 
 def require_known(place: object, own: Sequence[str], wanted: Sequence[str]) -> None:
-    """Raises DataError if a source lacks a wanted class.
+    """Raises TooFewImages if a source lacks a wanted class.
 
     Without this check, a misspelt name would rename all classes by their position in the list.
     """
@@ -84,6 +84,6 @@ def require_known(place: object, own: Sequence[str], wanted: Sequence[str]) -> N
         left = [name for name in own if name not in wanted]
         close = difflib.get_close_matches(unknown, left, n=1)
         hint = f'did you mean {close[0]!r}?' if close else 'select from these, or rename all'
-        raise DataError(
+        raise TooFewImages(
             f'{place} has {describe_classes(own)}, but data.classes lists {unknown!r}; {hint}'
         )
