@@ -78,12 +78,13 @@ def _run(recipe: Recipe, start: float) -> 'Outcome':
         runner = _run_components(recipe, classes, count, side)
     # After the imports of TensorFlow and TFX.
     from pipeline.execution.outcome import read_outcome, show_outcome, write_summary
+    from pipeline.report.store import LAST_PAGE
     from pipeline.report.write import write_report
 
     outcome = read_outcome(runner.run_id, runner.results, recipe)
     seconds = time.perf_counter() - start
     write_summary(recipe.home / SUMMARY_FILE, runner.results, outcome, seconds)
-    page = recipe.home / 'last_run.html'
+    page = recipe.home / LAST_PAGE
     written = write_report(page, recipe, runner.results, outcome, seconds)
     show_outcome(runner.results, outcome, seconds, page if written else None)
     return outcome
