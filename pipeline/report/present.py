@@ -71,7 +71,9 @@ def _present_status(
     """
     live = next(reversed(models), None)
     pushed = [
-        version for version, uri in models.items() if str(version) == then.folder or uri == model
+        version
+        for version, uri in models.items()
+        if str(version) == then.folder or (model and uri == model)
     ]
     changes: dict[str, object] = {
         'live': bool(pushed) and pushed[-1] == live and later is None,

@@ -184,6 +184,23 @@ def test_scheduled_run_keeps_the_classes_of_the_live_model_and_others_need_them(
     assert recipe['data']['classes'] == ['cats', 'dogs']
 
 
+def test_newest_span_that_lacks_a_class_waits_in_a_scheduled_run_only(
+    task, tmp_path, monkeypatch, make_image_folder
+):
+    recorder = Recorder('demo')
+    monkeypatch.setattr('pipeline.kubeflow.decision.open_store', lambda *_: recorder.store)
+    recorder.run({1: 'x'})
+    make_image_folder(tmp_path / 'data' / 'span-2', per_class=1, classes=('cats',), seed=2)
+    newest = {'overrides': ['data.window=1', 'data.classes=[cats, dogs]']}
+
+    code, output, _ = task('decision', only_when_new=True, **newest)
+    assert (code, (tmp_path / 'out' / 'train').read_text()) == (0, 'false')
+    assert output.startswith('nothing new: span 2 waits for more images: ')
+
+    code, _, error = task('decision', **newest)
+    assert (code, error.count('\n')) == (2, 1)
+
+
 def test_decision_repeats_itself_after_a_temporary_error(task, monkeypatch):
     results = [MetadataError('no answer')]
 
