@@ -34,6 +34,7 @@ RejectionReason = Literal[
     'too large',
     'animated',
     'label outside the list',
+    'unknown class',
     'under two labels',
 ]
 
@@ -55,6 +56,10 @@ class DataError(PipelineError):
     """The images cannot be used."""
 
     exit_code = USAGE
+
+
+class TooFewImages(DataError):
+    """A span or a class has no images, or a split got none of a class; more images help."""
 
 
 class Rejected(DataError):

@@ -1,6 +1,7 @@
 """Formats spans, times, JSON and dotted keys for output."""
 
 import datetime
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,12 @@ def named(numbers: Sequence[int]) -> str:
 def time_of(moment: datetime.datetime) -> str:
     """A time in the local time zone, to the minute."""
     return f'{moment.astimezone():%Y-%m-%d %H:%M}'
+
+
+def describe_remedies(remedies: Sequence[str], settings: Mapping[str, Any]) -> str:
+    """What helps a rejected model: `add images; or accept it with evaluation.max_drop: 0.05`."""
+    keys = ', '.join(f'{key}: {json.dumps(value)}' for key, value in settings.items())
+    return '; '.join(remedies) + (f'; or accept this model with {keys}' if keys else '')
 
 
 def to_json(value: Any) -> str:

@@ -50,7 +50,7 @@ def create_pipeline(
     Transform and Trainer wait for AnomalyGate, or run beside the checks of the data: then the
     runner has to interrupt them if the checks fail. The evaluation waits in any case.
     """
-    example_gen = _example_gen(recipe)
+    example_gen = _example_gen(recipe.with_classes(classes))
     examples = example_gen.outputs[EXAMPLES]
     newest = newest_spans(recipe, examples) if recipe.data.may_have_spans else None
     spans = Spans(*[newest.outputs[key] if newest else examples for key in Spans._fields])

@@ -45,8 +45,8 @@ def run_fn(fn_args: FnArgs) -> None:
         with job.stage_inputs(network, run_dir) as inputs:
             training = train(job, network, inputs, run_dir / 'logs', warm=warm)
     for history in training.histories:
-        if history.overfitting:
-            _log.info(history.overfitting)
+        for sentence in filter(None, (history.overfitting, history.discarded)):
+            _log.info(sentence)
     write_history(run_dir / HISTORY, training.histories)
     model, logits = join(network, flip_averaging=job.config.flip_averaging), training.logits
     if job.config.calibrate:

@@ -20,7 +20,7 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionP
 
 from common import features
 from common.artifacts import folder_of
-from common.errors import DataError
+from common.errors import DataError, TooFewImages
 from common.features import FINGERPRINT, JUDGED_ONLY, SPAN
 from common.redaction import redacted
 from components.cache_key_driver import CacheKeyDriver
@@ -176,13 +176,15 @@ class ImageExampleGen(BaseBeamComponent):
 
 
 def check_bad_share(tallies: Mapping[str, Tally], limit: float, quarantine: Path) -> None:
-    """Raises DataError if the share of quarantined images is above the limit.
+    """Raises DataError if the share of images that cannot be used is above the limit.
 
-    TFX removes the quarantine after an error, so it is copied to `refused`. The keys of `tallies`
-    are the names of the folders of spans.
+    Images of unknown classes do not count: a recipe or a live model may have some of the classes of
+    the data. TFX removes the quarantine after an error, so it is copied to `refused`. The keys of
+    `tallies` are the names of the folders of spans.
     """
     tally = sum(tallies.values(), Tally())
-    bad = sum(tally.bad.values())
+    reasons = {reason: number for reason, number in tally.bad.items() if reason != 'unknown class'}
+    bad = sum(reasons.values())
     if bad <= limit * tally.seen:
         return
     refused = quarantine.parent.parent / 'refused'
@@ -192,13 +194,14 @@ def check_bad_share(tallies: Mapping[str, Tally], limit: float, quarantine: Path
         f'{name}/{line["source"]}: {line["detail"]}'
         for name in tallies
         for line in read_quarantined(quarantine / name)
+        if line['reason'] in reasons
     )
     message = (
         f'{bad} of {tally.seen} images ({bad / tally.seen:.1%}) cannot be used, more than the '
-        f'{limit:.1%} of data.checks.max_bad_share: {describe_bad(tally.bad)}; such as '
+        f'{limit:.1%} of data.checks.max_bad_share: {describe_bad(reasons)}; such as '
         f'{"; ".join(itertools.islice(lines, 3))}; all are listed in {refused}'
     )
-    if 'under two labels' in tally.bad:
+    if 'under two labels' in reasons:
         message += '; if images of different classes look alike, set data.checks.near_distance: 0'
     raise DataError(message)
 
@@ -206,7 +209,7 @@ def check_bad_share(tallies: Mapping[str, Tally], limit: float, quarantine: Path
 def check_classes_in_splits(
     spans: Sequence[Counts], window: int, test_window: int, *, grouped: bool = False
 ) -> None:
-    """Raises DataError if a split has no images of a class; the oldest span is first.
+    """Raises TooFewImages if a split has no images of a class; the oldest span is first.
 
     `window` is the number of newest spans to train on, `test_window` to evaluate on.
     """
@@ -216,7 +219,7 @@ def check_classes_in_splits(
         for name in used[0][split]:
             if not any(counts[split][name] for counts in used):
                 remedy = 'images of more groups (data.group_by)' if grouped else 'more images'
-                raise DataError(
+                raise TooFewImages(
                     f'{total} images are too few: the {split} split got none of class {name!r}; '
                     f'add {remedy}'
                 )

@@ -69,7 +69,9 @@ def schedule(
     stack.set_tensorflow_log_level(3)
     if engine == 'local':
         from pipeline.retraining.scheduler import run_schedule
+        from pipeline.retraining.start_check import check_before_schedule
 
+        check_before_schedule(recipe)
         tick = [sys.executable, str(_RUNNER), 'retrain']
         sys.exit(run_schedule(recipe, wanted, [*tick, *arguments(**options)]))
     from pipeline.kubeflow.operations import run_on_schedule

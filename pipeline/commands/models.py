@@ -11,6 +11,7 @@ from common import stack
 from common.errors import ConfigError, ModelError, RunError
 from pipeline.commands.options import (
     OPERATION_CODES,
+    accept_command,
     json_option,
     load_to_operate,
     recipe_options,
@@ -47,7 +48,16 @@ def why(as_json: bool, **options: Any) -> None:
     recipe, store = _load_with_metadata(options)
     from pipeline.registry.gate_history import as_text, latest_decision
 
-    _show(latest_decision(store, recipe.name), as_text, as_json)
+    decision = latest_decision(store, recipe.name)
+    _show(decision, as_text, as_json)
+    command = accept_command(
+        decision.verdict.settings,
+        withdrawn=decision.override is not None,
+        warm_start=decision.warm_start,
+        **options,
+    )
+    if command and not decision.blessed and not as_json:
+        show(f'next: run the recipe again with better data or training; or accept: {command}')
 
 
 @click.command(epilog=OPERATION_CODES)
@@ -176,6 +186,9 @@ def _override(
         raise ConfigError('--reason is missing; give the reason for the override')
     with _exclusive(options) as (recipe, store):
         yield recipe, store, reason.strip()
+        from pipeline.report.present import update_pages
+
+        update_pages(recipe)
 
 
 @contextlib.contextmanager

@@ -1,13 +1,18 @@
 """Options and helpers that several commands share."""
 
+import json
 import os
-from collections.abc import Callable
+import shlex
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from common import console, stack
 from common.errors import ConfigError
+from common.redaction import redacted
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -119,6 +124,40 @@ def arguments(config: str, overrides: tuple[str, ...], **others: str | None) -> 
     given = {'config': None if config == _DEFAULT_RECIPE else config, **others}
     named = [f'--{name}={value}' for name, value in given.items() if value is not None]
     return [*named, *(f'--set={each}' for each in overrides)]
+
+
+def next_command(command: str, *words: str, overrides: tuple[str, ...] = (), **options: Any) -> str:
+    """Another command of this program with the same recipe, for a shell; `words` come last.
+
+    It is printed, so it has no secrets: URLs are redacted, and keys of `kubeflow` left out.
+    """
+    needed = tuple(each for each in overrides if not each.startswith('kubeflow'))
+    shown = map(redacted, arguments(overrides=needed, **options))
+    interpreted = sys.argv[0].endswith('.py')
+    program = [sys.orig_argv[0], sys.argv[0]] if interpreted else [Path(sys.argv[0]).name]
+    return shlex.join([*program, command, *shown, *words])
+
+
+def accept_command(
+    settings: Mapping[str, Any],
+    *,
+    withdrawn: bool = False,
+    warm_start: bool = False,
+    **options: Any,
+) -> str | None:
+    """The command that blesses a rejected model; None if no key of the recipe does.
+
+    `settings` are the keys that the gate passes it with, `withdrawn` states that a manual override
+    rejects it, and `warm_start` that its training started from the last blessed model.
+    """
+    if withdrawn:
+        return next_command('bless', '--force', '--reason', 'TEXT', **options)
+    if not settings:
+        return None
+    keys = [f'--set={key}={json.dumps(value)}' for key, value in settings.items()]  # JSON is YAML
+    if warm_start:  # otherwise `run` trains another model
+        keys.insert(0, '--set=trainer.warm_start=latest_blessed')
+    return next_command('run', *keys, **options)
 
 
 def show(result: 'str | RenderableType') -> None:

@@ -3,24 +3,22 @@
 import contextlib
 import functools
 import logging
-import shlex
 import signal
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import click
 
 from common.errors import NOT_BLESSED
-from common.redaction import redacted
 from pipeline.commands.error_handling import fail
 from pipeline.commands.options import (
     OPERATION_CODES,
-    arguments,
+    accept_command,
     json_option,
     load,
     load_to_operate,
+    next_command,
     recipe_options,
     show,
 )
@@ -71,20 +69,17 @@ def run(as_json: bool, verbose: bool, **options: Any) -> None:
     from pipeline.local import run_recipe
 
     outcome = run_recipe.run(recipe, verbose=verbose)
-    interpreted = sys.argv[0].endswith('.py')
-    program = [sys.orig_argv[0], sys.argv[0]] if interpreted else [Path(sys.argv[0]).name]
-    follow_up = [*program, 'report' if outcome.blessed else 'why', *_without_secrets(**options)]
-    prediction = ' (or predict IMAGE)' if outcome.blessed else ''
-    _log.info('next: %s%s', shlex.join(follow_up), prediction)
+    if outcome.blessed:
+        _log.info('next: %s (or predict IMAGE)', next_command('report', **options))
+    else:
+        accept = accept_command(
+            outcome.settings, withdrawn=bool(outcome.manual_override), **options
+        )
+        alternative = f' (or accept this model: {accept})' if accept else ''
+        _log.info('next: %s%s', next_command('why', **options), alternative)
     if as_json:
         show((recipe.home / run_recipe.SUMMARY_FILE).read_text(encoding='utf-8'))
     sys.exit(0 if outcome.blessed else NOT_BLESSED)
-
-
-def _without_secrets(overrides: tuple[str, ...], **options: Any) -> list[str]:
-    """The arguments of a command that reads the results of a run, to be printed."""
-    needed = tuple(each for each in overrides if not each.startswith('kubeflow'))
-    return list(map(redacted, arguments(overrides=needed, **options)))
 
 
 @click.command(epilog=_TICK_CODES)
@@ -93,10 +88,15 @@ def _without_secrets(overrides: tuple[str, ...], **options: Any) -> list[str]:
 def retrain(as_json: bool, verbose: bool, **options: Any) -> None:
     """Train if there are new spans or the live model is old: one tick of a schedule."""
     recipe = load(**options)
+    from pipeline.formatting import named
     from pipeline.retraining.tick import retrain as run_tick
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the journal records it as Ctrl-C
     tick = run_tick(recipe, verbose=verbose)
+    if tick.removed:
+        cold = ['--set=trainer.warm_start=null'] if recipe.trainer.warm_start else []
+        rebuild = next_command('run', *cold, **options)
+        _log.warning('to train a model without %s: %s', named(tick.removed), rebuild)
     if as_json:
         show(tick.model_dump_json(indent=1))
     if tick.exit_code:

@@ -13,7 +13,7 @@ from common.redaction import redacted
 from common.strict_model import StrictModel
 from components.anomaly_gate.config import ValidationConfig
 from components.evaluation.config import EvaluationConfig
-from components.image_example_gen.sources.base.config import DataConfig
+from components.image_example_gen.sources.base.config import ONLY_FOR, DataConfig
 from components.image_example_gen.sources.detect import data_overrides
 from components.inference.image_folder import InferenceConfig
 from components.lite_converter.config import LiteConfig
@@ -116,6 +116,13 @@ class Recipe(StrictModel):
                     reason = error.errors()[0]['msg']
                     raise ValueError(f'tuner.space.{key}: {value}: {reason}') from None
         return self
+
+    def with_classes(self, classes: tuple[str, ...] | None) -> 'Recipe':
+        """Returns the recipe with these `data.classes`, unless it has some or cannot have any."""
+        if self.data.classes or not classes or self.data.source not in ONLY_FOR['classes']:
+            return self
+        data = self.data.model_copy(update={'classes': classes})
+        return self.model_copy(update={'data': data})
 
     def for_retraining(self) -> 'Recipe':
         """Returns the recipe of a scheduled run, which starts from the last blessed model."""

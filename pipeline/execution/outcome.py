@@ -34,6 +34,7 @@ from pipeline.config.recipe import Recipe
 from pipeline.execution.compilation import display_name
 from pipeline.execution.launch import NodeResult
 from pipeline.execution.run_artifacts import Images, predictions_table, read_images
+from pipeline.formatting import describe_remedies
 from pipeline.registry.provenance import GATE
 
 SHORT_SECONDS = 0.1  # components that take less are listed without a duration
@@ -71,6 +72,9 @@ class Outcome:
     metrics: Mapping[str, Estimate] = dataclasses.field(default_factory=dict)
     # Description of the manual override of the model; None without one
     manual_override: str | None = None
+    remedies: tuple[str, ...] = ()  # what improves a model that the gate rejected, a clause each
+    # Keys of the recipe with values that bless it; empty if there are none
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def read_outcome(run_id: str, results: dict[str, NodeResult], recipe: Recipe) -> Outcome:
@@ -87,6 +91,7 @@ def read_outcome(run_id: str, results: dict[str, NodeResult], recipe: Recipe) ->
     override = read_override(model)
     blessed = override.blessed if override else verdict.blessed
     manual_override = override.describe() if override else None
+    rejected = not blessed and not override  # by the gate
     pushed = results['Pusher'].outputs['pushed_model'][0]
     is_pushed = custom_property(pushed, 'pushed')
     destination = custom_property(pushed, 'pushed_destination') if is_pushed else None
@@ -104,6 +109,8 @@ def read_outcome(run_id: str, results: dict[str, NodeResult], recipe: Recipe) ->
         warnings=read_warnings(results),
         metrics=candidate,
         manual_override=manual_override,
+        remedies=verdict.remedies if rejected else (),
+        settings=verdict.settings if rejected else {},
     )
 
 
@@ -141,6 +148,8 @@ def show_outcome(
     if not outcome.blessed:
         style = styled('NOT BLESSED', 'bold red', always=True)
         _log.info('NOT BLESSED: %s', '; '.join(outcome.reasons), extra=style)
+        if outcome.remedies:
+            _log.info('remedy: %s', describe_remedies(outcome.remedies, outcome.settings))
         return
     if outcome.manual_override:
         _log.info(outcome.manual_override)

@@ -1,9 +1,12 @@
 """Checks a recipe against its data and weights before the first component runs."""
 
+import json
 from typing import TYPE_CHECKING
 
+from common.errors import ConfigError
 from components.evaluation.config import check_floors
 from components.image_example_gen.sources.base.reading import convert_os_errors
+from components.image_example_gen.sources.base.source_protocol import describe_classes
 from components.inference.image_folder import require_images
 from pipeline.config.recipe import Recipe
 from pipeline.execution.quick_imports import quick_imports
@@ -45,6 +48,24 @@ def check_model(recipe: Recipe, classes: tuple[str, ...]) -> 'Backbone':
     backbone = build_backbone(recipe.trainer)
     check_class_weights(recipe.trainer, classes)
     return backbone
+
+
+def check_classes(recipe: Recipe, classes: tuple[str, ...], live: tuple[str, ...] | None) -> None:
+    """Raises ConfigError if classes of the data would replace those of the live model unasked.
+
+    Both are in label order; `data.classes` accepts other ones.
+    """
+    if live is None or classes == live or recipe.data.classes:
+        return
+    lists = f'{describe_classes(classes)}, but the live model has {describe_classes(live)}'
+    other_name = 'for another pipeline, set its name (--set name=NAME)'
+    if recipe.with_classes(classes) is recipe:
+        raise ConfigError(f'{recipe.name}: the images have {lists}; {other_name}')
+    keep, replace = (json.dumps(each, ensure_ascii=False) for each in (live, classes))
+    raise ConfigError(
+        f'{recipe.name}: the images have {lists}; to keep these and quarantine other images, set '
+        f'data.classes: {keep}; to replace them, set data.classes: {replace}; {other_name}'
+    )
 
 
 def check_disk_space(recipe: Recipe, backbone: 'Backbone', images: int) -> None:

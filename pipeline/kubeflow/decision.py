@@ -7,12 +7,18 @@ from typing import Any
 
 from common.errors import FAILED, AlreadyRunning, ConfigError, PipelineError
 from pipeline.config.recipe import Recipe
-from pipeline.execution.recipe_checks import check_data, check_disk_space, check_model
+from pipeline.execution.recipe_checks import (
+    check_classes,
+    check_data,
+    check_disk_space,
+    check_model,
+)
 from pipeline.kubeflow.escaping import escape_placeholders
 from pipeline.kubeflow.run_inputs import recipe_of_run
 from pipeline.metadata_store import open_store, reporting_errors
 from pipeline.registry.lease import hold_lease
 from pipeline.registry.leftovers import remove_leftovers
+from pipeline.registry.provenance import Provenance
 from pipeline.retraining import decision
 from pipeline.retraining.cron import utc_now
 from pipeline.retraining.journal import Journal, Tick
@@ -72,12 +78,19 @@ def _decide(recipe: Recipe, inputs: dict[str, Any], tick: Tick) -> tuple[Tick, d
                 raise
             return tick.with_result('skipped', f'{error}; this run is skipped', 0), _outputs(recipe)
         remove_leftovers(recipe, store)
+        provenance = Provenance(store, recipe.name)
+        live = provenance.live_classes()
+        if scheduled:
+            recipe = recipe.with_classes(live)
+        found = decision.decide(recipe, provenance, tick.started)
+        if not scheduled:
+            found = dataclasses.replace(found, train=True, reason='this run was requested')
+        values = dataclasses.asdict(found)
+        tick = tick.model_copy(update={**values, 'decision': found.reason, 'reason': ''})
+        if scheduled and not found.spans:  # the newest one waits for more images
+            return tick.with_result('nothing new', found.reason, 0), _outputs(recipe)
         spans = check_data(recipe)
-        found = decision.decide(recipe, store, tick.started)
-    if not scheduled:
-        found = dataclasses.replace(found, train=True, reason='this run was requested')
-    values = dataclasses.asdict(found)
-    tick = tick.model_copy(update={**values, 'decision': found.reason, 'reason': ''})
+        check_classes(recipe, spans[0].source.classes, live)
     classes, images = spans[0].source.classes, sum(span.source.count for span in spans)
     if found.train:
         check_disk_space(recipe, check_model(recipe, classes), images)

@@ -16,7 +16,12 @@ from common.errors import AlreadyRunning, ConfigError, PipelineError, RunError
 from components.image_example_gen.sources.base.source_protocol import describe_classes
 from pipeline.config.recipe import Recipe
 from pipeline.execution.quick_imports import quick_imports
-from pipeline.execution.recipe_checks import check_data, check_disk_space, check_model
+from pipeline.execution.recipe_checks import (
+    check_classes,
+    check_data,
+    check_disk_space,
+    check_model,
+)
 from pipeline.formatting import named
 from pipeline.local.library_output import library_output_to
 from pipeline.local.side_process import SideProcess, side_process
@@ -73,12 +78,13 @@ def _run(recipe: Recipe, start: float) -> 'Outcome':
         runner = _run_components(recipe, classes, count, side)
     # After the imports of TensorFlow and TFX.
     from pipeline.execution.outcome import read_outcome, show_outcome, write_summary
+    from pipeline.report.store import LAST_PAGE
     from pipeline.report.write import write_report
 
     outcome = read_outcome(runner.run_id, runner.results, recipe)
     seconds = time.perf_counter() - start
     write_summary(recipe.home / SUMMARY_FILE, runner.results, outcome, seconds)
-    page = recipe.home / 'last_run.html'
+    page = recipe.home / LAST_PAGE
     written = write_report(page, recipe, runner.results, outcome, seconds)
     show_outcome(runner.results, outcome, seconds, page if written else None)
     return outcome
@@ -93,10 +99,13 @@ def _run_components(
         from pipeline.local.runner import ProgressDagRunner
         from pipeline.metadata_store import open_store
         from pipeline.registry.leftovers import remove_leftovers
+        from pipeline.registry.provenance import Provenance
 
+    store = open_store(recipe.metadata, recipe.home)
+    remove_leftovers(recipe, store)
+    check_classes(recipe, classes, Provenance(store, recipe.name).live_classes())
     backbone = check_model(recipe, classes)
     _log.info('weights: %s', describe_weights(recipe.trainer))
-    remove_leftovers(recipe, open_store(recipe.metadata, recipe.home))
     check_disk_space(recipe, backbone, images)
     runner = ProgressDagRunner(side)
     runner.run(create_pipeline(recipe, classes, images, train_beside_checks=side is not None))

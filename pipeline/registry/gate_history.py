@@ -22,6 +22,7 @@ from components.evaluation.gate.verdict import (
     Verdict,
     read_verdict,
 )
+from pipeline.formatting import describe_remedies
 from pipeline.registry.mounts import not_mounted
 from pipeline.registry.provenance import GATE, Provenance, version_of
 
@@ -44,6 +45,7 @@ class GateDecision:
     blessed: bool  # whether the model may be pushed now; a manual override has precedence
     verdict: Verdict
     override: ManualOverride | None
+    warm_start: bool = False  # whether the candidate's training started from an earlier model
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,6 +88,7 @@ def latest_decision(store: MetadataStore | None, pipeline: str) -> GateDecision:
     baseline, anchor = gate.input('baseline_model'), gate.input('anchor_model')
     verdict = _read_verdict(gate)
     override = read_override(folder_of(model.uri))
+    trainer = provenance.producer(model)
     return GateDecision(
         recipe=pipeline,
         run=provenance.run_id(gate),
@@ -99,6 +102,7 @@ def latest_decision(store: MetadataStore | None, pipeline: str) -> GateDecision:
         blessed=override.blessed if override else verdict.blessed,
         verdict=verdict,
         override=override,
+        warm_start=trainer is not None and trainer.input('base_model') is not None,
     )
 
 
@@ -118,6 +122,10 @@ def as_text(decision: GateDecision) -> RenderableType:
     for ruling in decision.verdict.rulings:
         rules.add_row(Text(ruling.result, _STYLES[ruling.result]), Text(ruling.reason))
     override = decision.override
+    if override is None and decision.verdict.remedies:
+        verdict = decision.verdict
+        remedy = describe_remedies(verdict.remedies, verdict.settings)
+        return Group(head, rules, Text(f'\nremedy: {remedy}'))
     if override is None:
         return Group(head, rules)
     rules_say = 'bless' if decision.verdict.blessed else 'reject'

@@ -2,7 +2,6 @@
 
 import dataclasses
 import datetime
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,14 @@ from rich.markup import escape
 from rich.tree import Tree
 
 from common.errors import ModelError
-from common.metadata_queries import Node, custom_property
+from common.metadata_queries import Node
 from pipeline.formatting import dotted
-from pipeline.registry.provenance import Provenance, destination_of, version_of
+from pipeline.registry.provenance import (
+    Provenance,
+    destination_of,
+    training_config,
+    version_of,
+)
 from trainer.config.train import TrainConfig
 
 
@@ -135,14 +139,14 @@ def _parent(provenance: Provenance, model: Artifact) -> Artifact | None:
 
 def _architecture(trainer: Node | None) -> tuple[Any, ...]:
     """Values that two models must share for a warm start."""
-    config = _custom_config(trainer)
+    config = training_config(trainer)
     train = dotted(config.get('train', {}))
     return config.get('classes'), train.get('alpha'), train.get('head.hidden')
 
 
 def _describe(provenance: Provenance, model: Artifact, pusher: Node | None = None) -> TrainedModel:
     trainer = provenance.producer(model)
-    config = _custom_config(trainer)
+    config = training_config(trainer)
     train, weights = config.get('train', {}), config.get('weights', '')
     chosen = train.get('weights', weights)  # `weights` is the digest if this is a file
     pusher = pusher or next((each for each in provenance.pushed() if each.uses(model)), None)
@@ -160,9 +164,3 @@ def _describe(provenance: Provenance, model: Artifact, pusher: Node | None = Non
         hyperparameters=train,
         tuned=tuned.uri if tuned else None,
     )
-
-
-def _custom_config(trainer: Node | None) -> dict[str, Any]:
-    """The `custom_config` that `pipeline.graph` gives to the Trainer."""
-    text = custom_property(trainer.execution, 'custom_config') if trainer else None
-    return json.loads(text) or {} if text else {}

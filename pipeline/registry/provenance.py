@@ -1,8 +1,10 @@
 """Trainings, gate decisions, pushes and manual overrides in ML Metadata. Imports no TFX."""
 
 import dataclasses
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from ml_metadata import MetadataStore
 from ml_metadata.proto.metadata_store_pb2 import Artifact
@@ -123,6 +125,13 @@ class Provenance:
         contexts = self._store.get_contexts_by_execution(node.execution.id)
         return next((each.name for each in contexts if each.type == 'pipeline_run'), '')
 
+    def live_classes(self) -> tuple[str, ...] | None:
+        """Class names of the last pushed model in label order; None if they are not known."""
+        pushes = self.pushed()
+        trainer = self.producer(pushes[-1].input('model')) if pushes else None
+        classes = training_config(trainer).get('classes')
+        return tuple(classes) if classes else None
+
     def training_spans(self, model: Artifact | None) -> dict[int, str]:
         """Fingerprints of the spans that a model was trained on, by span number."""
         trainer = self.producer(model)
@@ -133,6 +142,12 @@ class Provenance:
             if SPAN in each.custom_properties
         }
         return dict(sorted(spans.items()))
+
+
+def training_config(trainer: Node | None) -> dict[str, Any]:
+    """The `custom_config` that `pipeline.graph` gave to the Trainer; empty if it is not known."""
+    text = custom_property(trainer.execution, 'custom_config') if trainer else None
+    return json.loads(text) or {} if text else {}
 
 
 def version_of(pushed: Node) -> int:

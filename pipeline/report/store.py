@@ -9,6 +9,7 @@ from pipeline.report.content.page_data import ReportData
 
 REPORTS = 'reports'  # in the home folder of the recipe
 COMPARISON = 'comparison.html'  # the latest comparison
+LAST_PAGE = 'last_run.html'  # in the home folder: a copy of the latest page of a local run
 LAST, PREVIOUS = 'last', 'previous'
 _MAX_LISTED = 8  # runs in an error message
 

@@ -11,6 +11,7 @@ from pipeline.execution.run_artifacts import Results
 from pipeline.report.content.embedded_images import page_images
 from pipeline.report.content.gather import gather
 from pipeline.report.page.render import render_page
+from pipeline.report.present import update_pages
 from pipeline.report.store import store_report
 
 _log = logging.getLogger(__name__)
@@ -19,7 +20,7 @@ _log = logging.getLogger(__name__)
 def write_report(
     path: Path, recipe: Recipe, results: Results, outcome: Outcome, seconds: float
 ) -> bool:
-    """Writes the report to the reports of the recipe and to `path`.
+    """Writes the report to the reports of the recipe and to `path`, and updates earlier ones.
 
     Returns whether it was written. An error is logged and does not fail the run, because its model
     may be live already.
@@ -30,6 +31,7 @@ def write_report(
         store_report(recipe.home, data, page, recipe.report.keep)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, page)
+        update_pages(recipe)
     except Exception as error:
         traceback.print_exc()  # into the log file of the run
         _log.warning('the report cannot be written: %s: %s', type(error).__name__, error)

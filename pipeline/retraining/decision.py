@@ -4,13 +4,18 @@ import dataclasses
 import datetime
 from collections.abc import Mapping, Sequence
 
-from ml_metadata import MetadataStore
-
 from common.blessing import BLESSING, decision_of
-from components.image_example_gen.sources.spans import Span, open_window
+from common.errors import TooFewImages
+from components.image_example_gen.sources.spans import (
+    Span,
+    incomplete_span,
+    open_window,
+    span_numbers,
+)
 from components.pusher.serving_folder import versions_in
 from pipeline.config.recipe import Recipe
 from pipeline.formatting import named, time_of
+from pipeline.registry.lineage import lineage_of
 from pipeline.registry.provenance import Provenance
 
 # Time of the last use by number and fingerprint of a span.
@@ -26,15 +31,25 @@ class Decision:
     spans: tuple[int, ...] = ()  # numbers of the spans in the window, oldest first
     # Numbers of the spans in the window that no run has used in their current state
     new: tuple[int, ...] = ()
+    # Numbers of the spans that the live model was trained on and that do not exist any more
+    removed: tuple[int, ...] = ()
 
 
-def decide(recipe: Recipe, store: MetadataStore, now: datetime.datetime) -> Decision:
+def decide(recipe: Recipe, provenance: Provenance, now: datetime.datetime) -> Decision:
     """Decides by new images, the age of the live model and the serving directory.
 
+    Once a model is live, a newest span that lacks images waits for more; `spans` is empty then.
     Raises DataError if the images cannot be used.
     """
-    window = open_window(recipe.data)
-    provenance = Provenance(store, recipe.name)
+    removed = _removed_spans(recipe, provenance)
+    try:
+        window = open_window(recipe.data)
+    except TooFewImages as error:
+        waiting = incomplete_span(recipe.data) if provenance.pushed() else None
+        if waiting is None:
+            raise
+        reason = '; '.join([describe_waiting(waiting, error), *_describe_removed(removed)])
+        return Decision(train=False, reason=reason, new=(waiting,), removed=removed)
     uses = _uses(provenance)
     new = [span for span in window if (span.number, span.source.fingerprint) not in uses]
     images, minimum = sum(span.source.count for span in new), recipe.retrain.min_new_images
@@ -51,12 +66,36 @@ def decide(recipe: Recipe, store: MetadataStore, now: datetime.datetime) -> Deci
         reasons.append(age)
     if missing:
         reasons.append(f'no model is in {recipe.serving_directory}')
+    reasons += _describe_removed(removed)
     return Decision(
         train=images >= minimum or too_old or missing,
         reason='; '.join(reasons),
         spans=tuple(span.number for span in window),
         new=tuple(span.number for span in new),
+        removed=removed,
     )
+
+
+def describe_waiting(span: int, error: TooFewImages) -> str:
+    """The reason of a tick that does not train because its newest span lacks images."""
+    return f'nothing new: span {span} waits for more images: {error}'
+
+
+def _removed_spans(recipe: Recipe, provenance: Provenance) -> tuple[int, ...]:
+    """Spans of the live model, and of those that it started from, that do not exist any more."""
+    pushes = provenance.pushed()
+    live = pushes[-1].input('model') if pushes else None
+    existing = span_numbers(recipe.data)
+    if live is None or not existing:
+        return ()
+    lineage = lineage_of(provenance, live)
+    used = {number for model in (lineage.model, *lineage.parents) for number in model.spans}
+    return tuple(sorted(used - existing))
+
+
+def _describe_removed(removed: Sequence[int]) -> list[str]:
+    verb = 'was' if len(removed) == 1 else 'were'
+    return [f'the live model was trained on {named(removed)}, which {verb} removed'] * bool(removed)
 
 
 def _uses(provenance: Provenance) -> Uses:

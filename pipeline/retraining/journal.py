@@ -29,6 +29,7 @@ class Tick(BaseModel):
     reason: str = ''  # for the verdict
     spans: tuple[int, ...] = ()  # numbers of the spans in the window
     new: tuple[int, ...] = ()  # those that no run had used
+    removed: tuple[int, ...] = ()  # spans of the live model that do not exist any more
     # None while the tick runs, and if it was killed and nothing has recorded that
     verdict: Verdict | None = None
     accuracy: float | None = None  # of the candidate

@@ -17,14 +17,17 @@ from common.errors import (
     AlreadyRunning,
     ConfigError,
     PipelineError,
+    TooFewImages,
 )
+from components.pusher.serving_folder import versions_in
 from pipeline.config.recipe import Recipe
 from pipeline.config.retraining import RetrainConfig
 from pipeline.local.run_recipe import lock_recipe, run
 from pipeline.metadata_store import open_store, reporting_errors
 from pipeline.registry.leftovers import finish_pushes
+from pipeline.registry.provenance import Provenance
 from pipeline.retraining.cron import utc_now
-from pipeline.retraining.decision import Decision, decide
+from pipeline.retraining.decision import Decision, decide, describe_waiting
 from pipeline.retraining.journal import Journal, Tick, Verdict
 from pipeline.retraining.webhook import post_to_webhook
 
@@ -82,7 +85,7 @@ def _decide_and_train(recipe: Recipe, journal: Journal, tick: Tick, verbose: boo
     """The tick with its result; every exception becomes a verdict."""
     attempts = retrying(recipe.retrain)
     try:
-        decision = attempts(_decide, recipe, tick.started)
+        recipe, decision = attempts(_decide, recipe, tick.started)
         values = dataclasses.asdict(decision)
         tick = tick.model_copy(update={**values, 'decision': decision.reason, 'reason': ''})
         journal.write(tick)
@@ -96,20 +99,34 @@ def _decide_and_train(recipe: Recipe, journal: Journal, tick: Tick, verbose: boo
     except AlreadyRunning as error:
         tick = tick.with_result('skipped', f'{error}; this tick is skipped', 0)
     except PipelineError as error:
-        unusable = any(isinstance(each, ConfigError) for each in _chain(error))
-        tick = tick.with_result('failed', str(error), USAGE if unusable else FAILED)
+        tick = _with_error(recipe, tick, error)
     except Exception as error:
         tick = tick.with_result('failed', f'{type(error).__name__}: {error}', FAILED)
     return tick.model_copy(update={'attempts': attempts.statistics.get('attempt_number', 0)})
 
 
-def _decide(recipe: Recipe, now: datetime.datetime) -> Decision:
+def _with_error(recipe: Recipe, tick: Tick, error: PipelineError) -> Tick:
+    """A copy of the tick with its error; once a model is live, a new newest span waits for more."""
+    causes = list(_chain(error))
+    shortage = next((each for each in causes if isinstance(each, TooFewImages)), None)
+    is_new = bool(tick.new) and tick.new[-1:] == tick.spans[-1:]
+    if shortage and is_new and versions_in(recipe.serving_directory):
+        reason = describe_waiting(tick.new[-1], shortage)
+        return tick.with_result('nothing new', reason, 0, train=False)
+    unusable = any(isinstance(each, ConfigError) for each in causes)
+    return tick.with_result('failed', str(error), USAGE if unusable else FAILED)
+
+
+def _decide(recipe: Recipe, now: datetime.datetime) -> tuple[Recipe, Decision]:
+    """The decision, and the recipe with the classes of the live model."""
     store = open_store(recipe.metadata, recipe.home)
     with reporting_errors():
         # Records pushes of killed runs; otherwise their spans would count as unused.
         with contextlib.suppress(AlreadyRunning), lock_recipe(recipe):
             finish_pushes(recipe, store)
-        return decide(recipe, store, now)
+        provenance = Provenance(store, recipe.name)
+        recipe = recipe.with_classes(provenance.live_classes())
+        return recipe, decide(recipe, provenance, now)
 
 
 def with_outcome(tick: Tick, outcome: 'Outcome') -> Tick:

@@ -206,9 +206,10 @@ def test_reports_of_two_runs_can_be_compared(workspace, second):
 
     assert (workspace.runs / 'last_run.html').read_text() == last
     assert '<p class="word">Not live</p>' in rejected
+    assert '<p class="word">Same model as a later run</p>' in earlier
+    assert '<p class="word">Live</p>' in last
+    assert f'as version <b>{version.name}</b>' in last
     for page in (earlier, last):
-        assert '<p class="word">Live</p>' in page
-        assert f'as version <b>{version.name}</b>' in page
         assert page.count('src="data:image/jpeg') >= 12  # samples
     assert 'unchanged by this run' in last
     assert '<td>not an image</td>' in earlier

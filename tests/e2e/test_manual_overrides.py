@@ -87,6 +87,14 @@ def test_models_lists_manual_overrides(workspace, results):
     assert first['spans'] == [1]
 
 
+def test_one_report_is_live(workspace, results):
+    lines = workspace.call('report', '--list').stdout.splitlines()
+    states = [line.partition('  ')[2].partition(';')[0] for line in lines]
+    assert states.count('live') == 1
+    pages = [page.read_text() for page in (workspace.runs / 'reports').glob('*.html')]
+    assert sum('<p class="word">Live</p>' in page for page in pages) == 1
+
+
 def test_run_starts_with_new_metadata_after_damaged_file_is_moved(workspace, results):
     """Execution ids start at 1 again, and folders of earlier executions exist."""
     metadata = workspace.runs / 'metadata.sqlite'

@@ -19,9 +19,14 @@ from trainer.training.trained_images import read_trained_images
 from trainer.tune import tuner_fn
 
 
-def test_trainer_and_tuner_write_their_files(tmp_path, small_job, monkeypatch):
+def test_trainer_and_tuner_write_their_files(tmp_path, small_job, monkeypatch, caplog):
     monkeypatch.setattr(backbone, '_build_mobilenet', lambda config: small_mobilenet())
-    job = small_job(augment={'flip': True}, flip_averaging=True, warm_start='latest_blessed')
+    job = small_job(
+        augment={'flip': True},
+        flip_averaging=True,
+        warm_start='latest_blessed',
+        fine_tune={'epochs': 1, 'from_layer': 0, 'learning_rate': 1e38},  # far too high
+    )
     tuner = {'trials': 1, 'space': {'batch_size': [4]}}
     config = {'train': job.config.model_dump(), 'classes': job.classes}
     index = np.zeros(3, IMAGE)
@@ -53,7 +58,9 @@ def test_trainer_and_tuner_write_their_files(tmp_path, small_job, monkeypatch):
     search = tuner_fn(fn_args).tuner
     search.search(verbose=0)
     fn_args.hyperparameters = search.get_best_hyperparameters()[0].get_config()
+    caplog.set_level('INFO')
     run_fn(fn_args)
+    assert 'stage 2, fine-tuning is discarded: ' in caplog.text
     written = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob('*.json')}
     names = {f'run/{name}.json' for name in ('history', 'calibration', 'network', 'timings')}
     assert names | {'model/weights/architecture.json'} <= written

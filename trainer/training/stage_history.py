@@ -23,6 +23,21 @@ class StageHistory:
     metrics: dict[str, tuple[float, ...]]
     best_epoch: int | None  # counted from 1; None if no epoch improved on the weights before
     patience: int  # of early stopping, in epochs; 0: disabled
+    loss_before: float | None = None  # lowest 'val_loss' before the stage; None if there was none
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def discarded(self) -> str | None:
+        """A sentence for the console if no epoch improved on the weights before, else None."""
+        if self.best_epoch or self.loss_before is None:
+            return None
+        losses = [loss for loss in self.metrics['val_loss'] if not math.isnan(loss)]
+        lowest = f'{min(losses):.3g}' if losses else 'NaN'
+        return (
+            f'{self.name} is discarded: its lowest validation loss is {lowest}, that of the '
+            f'weights before it {self.loss_before:.3g}; these are kept; a lower learning rate '
+            'or fewer trained layers would help'
+        )
 
     @computed_field  # type: ignore[prop-decorator]
     @property

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import math
 from pathlib import Path
 from typing import NamedTuple
 
@@ -57,6 +58,7 @@ def train(
         best.start_stage(validation, stage.patience)
         if warm and not histories:
             best.improves(validation.measure()['val_loss'])
+        loss_before = best.best_loss if math.isfinite(best.best_loss) else None
         logs = keras.callbacks.TensorBoard(str(log_dir / key), write_graph=False)
         # An exception ends the progress bar of its epoch.
         with job.timings.part(name) as part, contextlib.ExitStack() as open_bars:
@@ -69,7 +71,7 @@ def train(
                 callbacks=[validation, best, EpochBars(name, open_bars), logs],
             ).history
             part['images'] = inputs[key]['train'].count * len(metrics['loss'])
-        histories.append(StageHistory(name, metrics, best.best_epoch, stage.patience))
+        histories.append(StageHistory(name, metrics, best.best_epoch, stage.patience, loss_before))
     return Training(histories, best.logits)
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from common.strict_model import StrictModel
 
@@ -16,6 +16,8 @@ PASSED: Final = 'passed'
 FAILED: Final = 'failed'
 UNDECIDED: Final = 'undecided'
 NOT_APPLIED: Final = 'not applied'
+# Keys of `evaluation:` that more models pass with a lower value; of the others, with a higher one.
+_LOWER_IS_LOOSER = ('evaluation.baseline_accuracy', 'evaluation.floors', 'evaluation.min_images')
 _EARLIER: dict[bool | None, Result] = {
     True: PASSED,
     False: FAILED,
@@ -30,6 +32,9 @@ class Ruling(StrictModel):
     result: Result
     reason: str  # one clause with the numbers: `accuracy on dark images 0.883, floor 0.90 (n=212)`
     blocks: bool = False  # whether the model is not blessed because of it
+    remedy: str = ''  # of a rule that blocks: what improves the model or its test, a clause
+    # Keys of the recipe with the values that the model would pass with; empty if there are none
+    settings: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode='before')
     @classmethod
@@ -60,6 +65,31 @@ class Verdict(StrictModel):
             for each in self.rulings
             if each.blocks
         )
+
+    @property
+    def remedies(self) -> tuple[str, ...]:
+        """What improves the model or its test, a clause per kind of objection."""
+        found = (each.remedy for each in self.rulings if each.blocks and each.remedy)
+        return tuple(dict.fromkeys(found))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Keys of the recipe with values that this model passes with; empty if none suffice."""
+        blocking = [each for each in self.rulings if each.blocks]
+        if not all(each.settings for each in blocking):
+            return {}
+        found: dict[str, Any] = {}
+        for each in blocking:
+            for key, value in each.settings.items():
+                found[key] = _looser(key, found[key], value) if key in found else value
+        return found
+
+
+def _looser(key: str, one: Any, other: Any) -> Any:
+    """The value of two with which both rules are passed."""
+    if isinstance(one, dict):
+        return {name: _looser(key, value, other[name]) for name, value in one.items()}
+    return min(one, other) if key in _LOWER_IS_LOOSER else max(one, other)
 
 
 def write_verdict(verdict: Verdict, folder: Path) -> None:

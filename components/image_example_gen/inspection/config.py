@@ -24,7 +24,11 @@ class CheckConfig(StrictModel):
         'first_frame', description='action on an animated GIF, WebP or PNG'
     )
     max_bad_share: float = Field(
-        0.05, ge=0, le=1, description='a run fails if more of its images are bad'
+        0.05,
+        ge=0,
+        le=1,
+        description='a run fails if more of its images are bad; images of classes that are not '
+        'trained do not count',
     )
     near_distance: int = Field(
         40,

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, TypeGuard, get_args
 
-from common.errors import DataError, Rejected
+from common.errors import DataError, Rejected, TooFewImages
 from components.image_example_gen.sources.base.groups import GroupConfig, group_of_path
 from components.image_example_gen.sources.base.image_folder import (
     BucketFolder,
@@ -93,7 +93,7 @@ class FolderSource:
         self.counts.update(file.class_name for file in files if file.class_name is not None)
         if not any(self.counts.values()):
             found = 'only images outside class folders' if files else 'no images'
-            raise DataError(f'{where} holds {found}; expected {_EXPECTED}')
+            raise TooFewImages(f'{where} holds {found}; expected {_EXPECTED}')
         if complete:
             self.classes = resolve_classes(where, self.counts, classes)
             _require_equal_parts(where, files, self.classes)
@@ -146,9 +146,12 @@ class FolderShard:
         for file in self.files:
             if isinstance(file, BadImage):
                 yield file
+            elif file.class_name is None:
+                yield BadImage(file.name, 'label outside the list', 'it is in no class folder')
             elif file.class_name not in self.classes:
-                problem = 'its folder is none of the class folders'
-                yield BadImage(file.name, 'label outside the list', problem)
+                expected = f'expected one of {describe_classes(self.classes)}'
+                detail = f'its folder is {file.class_name}; {expected}'
+                yield BadImage(file.name, 'unknown class', detail)
             elif isinstance(found := next(contents), Rejected):
                 yield BadImage(file.name, found.reason, found.detail)
             else:
@@ -172,12 +175,12 @@ def resolve_classes(
     empty = next((name for name in classes if not counts.get(name)), None)
     if empty is not None:
         existing = describe_classes(sorted(name for name, number in counts.items() if number))
-        raise DataError(
+        raise TooFewImages(
             f'class {empty!r} has no images in {where}, which has images of {existing}; add '
             f'images, or {"remove it from data.classes" if wanted else "remove its folder"}'
         )
     if len(classes) < 2:
-        raise DataError(
+        raise TooFewImages(
             f'{where} has {describe_classes(classes)}; expected two or more: {_EXPECTED}'
         )
     return classes

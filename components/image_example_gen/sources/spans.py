@@ -65,7 +65,32 @@ def open_window(config: DataConfig) -> tuple[Span, ...]:
     found = _spans_of(config)
     if not found and not config.span_range:
         return (Span(FIRST_SPAN, make_source(config)),)
-    selected = _select(config, found)
+    return _open_spans(config, _select(config, found))
+
+
+def span_numbers(config: DataConfig) -> frozenset[int]:
+    """The numbers of all spans, inside and outside of the window; empty without spans."""
+    return frozenset(_spans_of(config))
+
+
+def incomplete_span(config: DataConfig) -> int | None:
+    """The newest span, if the older ones can be used without it; else None.
+
+    For a window that `open_window` cannot open: the images of the newest span may still arrive.
+    """
+    found = _spans_of(config)
+    newest = max(_select(config, found)) if found else None
+    older = {number: folder for number, folder in found.items() if number != newest}
+    if not older:
+        return None
+    try:
+        _open_spans(config, _select(config, older))
+    except DataError:
+        return None
+    return newest
+
+
+def _open_spans(config: DataConfig, selected: Mapping[int, Path | str]) -> tuple[Span, ...]:
     if config.source == 'folder':
         return _open_folders(config, selected)
     spans = tuple(Span(number, _open_source(config, folder)) for number, folder in selected.items())

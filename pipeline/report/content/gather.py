@@ -6,7 +6,8 @@ from typing import TypeVar
 from pydantic import TypeAdapter
 
 from common.artifacts import SERVED, folder_of
-from common.features import CALIBRATION, HISTORY, NETWORK
+from common.features import CALIBRATION, HISTORY, NETWORK, TEST_IMAGES
+from common.metadata_queries import custom_property
 from components.evaluation.gate.verdict import VERDICT, read_verdict
 from components.evaluation.held_out.held_out_files import HELD_OUT_FILE, HeldOut
 from components.evaluation.metrics.evaluation_files import read_evaluation
@@ -58,6 +59,7 @@ def gather(recipe: Recipe, results: Results, outcome: Outcome, seconds: float) -
         ),
         origin=lineage_of(provenance, model) if provenance.producer(model) else None,
         held_out=_read(HeldOut, results, 'HeldOutFilter', 'held_out', HELD_OUT_FILE),
+        test_images=custom_property(evaluation, TEST_IMAGES),
         decisions_on_test_images=provenance.decisions_on_same_images(evaluation),
         warnings=outcome.warnings,
     )

@@ -18,7 +18,7 @@ from trainer.training.calibration_results import Calibration
 
 
 class ModelStatus(StrictModel):
-    """Gate decision and push of the model, at the end of the run."""
+    """Gate decision and push of the model: stored at the end of the run, see `report.present`."""
 
     blessed: bool  # by the gate or by a manual override
     verdict: Verdict
@@ -29,12 +29,15 @@ class ModelStatus(StrictModel):
     folder: str | None = None  # of this version
     since: datetime.datetime | None = None  # time of the push
     live_version: str | None = None  # the version that a model server loads
+    repeated_by: str | None = None  # id of a later run that gave this model
 
     @property
     def word(self) -> str:
-        """`Live`, `Not live`, or `Blessed, not live`."""
+        """`Live`, `Not live`, `Blessed, not live`, or `Same model as a later run`."""
         if self.live:
             return 'Live'
+        if self.repeated_by:
+            return 'Same model as a later run'
         return 'Blessed, not live' if self.blessed else 'Not live'
 
 
@@ -58,6 +61,8 @@ class Stage(StrictModel):
     best_epoch: int | None
     patience: int
     overfitting: str | None
+    loss_before: float | None = None
+    discarded: str | None = None
 
 
 class ComponentTime(StrictModel):
@@ -89,6 +94,7 @@ class ReportData(StrictModel):
     components: tuple[ComponentTime, ...] = ()
     origin: Lineage | None = None
     held_out: HeldOut | None = None  # test images that no model was trained on
+    test_images: str | None = None  # digest of the test split
     decisions_on_test_images: int = 1  # models judged on this test split, with this one
     warnings: tuple[str, ...] = ()  # drift above the thresholds, one clause each
 

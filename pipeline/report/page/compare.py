@@ -19,8 +19,10 @@ def compare(a: ReportData, b: ReportData) -> dict[str, Any]:
         shared = {(each.feature, each.name) for each in one.slices}
         rows = tables.slice_rows(other, one, {}, 0)
         slices = [each for each in rows if (each.feature, each.name) in shared]
+    difference = _difference(a, b)
     return {
-        'metrics': tables.metric_rows(other, one),
+        'not_comparable': difference,
+        'metrics': tables.metric_rows(other, one, subtracted=not difference),
         'slices': slices,
         'lowest': tables.lowest_shown(slices),
         'plots': plots.ranking({name: run for name, run in (('B', other), ('A', one)) if run}),
@@ -30,6 +32,20 @@ def compare(a: ReportData, b: ReportData) -> dict[str, Any]:
         'origins': _changes(_origin(a), _origin(b)),
         'changes_of_recipe': _changes(a.config, b.config),
     }
+
+
+def _difference(a: ReportData, b: ReportData) -> str | None:
+    """Why metrics of two runs cannot be subtracted, a clause; None if they can."""
+    if not (a.evaluation and b.evaluation):
+        return None
+    if a.evaluation.classes != b.evaluation.classes:
+        return 'the models have different classes'
+    if a.test_images is None or b.test_images is None:
+        return 'the test images of a run are not known'
+    judged = [run.held_out.kept_by_class if run.held_out else None for run in (a, b)]
+    if a.test_images != b.test_images or judged[0] != judged[1]:
+        return 'the models were evaluated on different test images'
+    return None
 
 
 def _shared_corruptions(a: ReportData, b: ReportData) -> list[tuple[str, int, Estimate, Estimate]]:

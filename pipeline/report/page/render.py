@@ -1,6 +1,7 @@
 """Renders the report of a run or a comparison as one self-contained HTML file."""
 
 import functools
+import re
 from typing import Any
 
 import jinja2
@@ -12,6 +13,7 @@ from pipeline.report.content.page_data import PageImages, ReportData
 from pipeline.report.page import plots, tables
 from pipeline.report.page.compare import compare
 
+_VERDICT = re.compile('<section class="verdict .*?</section>', re.DOTALL)  # has none inside
 _MISSING = '–'  # noqa: RUF001
 
 
@@ -26,6 +28,13 @@ def render_page(data: ReportData, images: PageImages) -> str:
         corruptions=list(tables.corruption_rows(data.robustness)) if data.robustness else [],
         **_evaluation(data),
     )
+
+
+def replace_verdict(page: str, data: ReportData) -> str:
+    """Replaces the section with the gate decision in the page of a run."""
+    variables = {'report': data, 'standing': data.standing, 'metrics': _metrics(data)}
+    section = _render('sections/verdict.html.j2', **variables).strip()
+    return _VERDICT.sub(lambda _: section, page, count=1)
 
 
 def render_comparison(one: ReportData, other: ReportData) -> str:
@@ -45,13 +54,18 @@ def _evaluation(data: ReportData) -> dict[str, Any]:
     min_images = config['min_images']
     slices = tables.slice_rows(found.candidate, found.baseline, config['floors'], min_images)
     return {
-        'metrics': tables.metric_rows(found.candidate, found.baseline),
+        'metrics': _metrics(data),
         'slices': slices,
         'min_images': min_images,
         'lowest': tables.lowest_shown(slices),
         'plots': (*plots.ranking(models), plots.calibration(found)),
         'confusions': tables.confusions(found.candidate.confusion, found.classes),
     }
+
+
+def _metrics(data: ReportData) -> list[tables.MetricRow]:
+    found = data.evaluation
+    return tables.metric_rows(found.candidate, found.baseline) if found else []
 
 
 def _render(template: str, **variables: Any) -> str:

@@ -62,13 +62,19 @@ class SliceRow:
     small: bool  # has too few images for its floor to decide
 
 
-def metric_rows(one: ModelResult | None, other: ModelResult | None) -> list[MetricRow]:
+def metric_rows(
+    one: ModelResult | None, other: ModelResult | None, *, subtracted: bool = True
+) -> list[MetricRow]:
     """The metrics on the test split that either model has.
 
     Of two models on the same images, a difference of the accuracy is significant by the gate's
     exact test, and one of the log loss by the normal approximation; others are if the 95 %
-    intervals do not overlap.
+    intervals do not overlap. Without `subtracted`, and with other numbers of images or classes,
+    there are no differences.
     """
+    if one and other:
+        subtracted &= one.overall.images == other.overall.images
+        subtracted &= len(one.confusion) == len(other.confusion)
     pairs = other.overall.pairs if one and other else None
     ones, others = (model.overall.metrics if model else {} for model in (one, other))
     rows = []
@@ -76,7 +82,9 @@ def metric_rows(one: ModelResult | None, other: ModelResult | None) -> list[Metr
         if name not in ones and name not in others:
             continue
         a, b = ones.get(name, NONE), others.get(name, NONE)
-        difference = None if a.value is None or b.value is None else a.value - b.value
+        difference = None
+        if subtracted and a.value is not None and b.value is not None:
+            difference = a.value - b.value
         if pairs and name in _PAIRED_TESTS:
             significant = _PAIRED_TESTS[name](pairs)
         else:

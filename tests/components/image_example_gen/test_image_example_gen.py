@@ -8,7 +8,7 @@ from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
 from tfx.orchestration.portable.data_types import ExecutionInfo
 from tfx.types import standard_artifacts
 
-from common.errors import DataError
+from common.errors import DataError, TooFewImages
 from common.metadata_queries import custom_property
 from components.image_example_gen.component import (
     ImageExampleGenDriver,
@@ -32,7 +32,7 @@ def counts(**images):
 
 def test_class_without_images_in_a_split_of_all_spans_is_an_error():
     check_classes_in_splits([counts(train_cats=0, eval_dogs=0), counts(train_dogs=0)], 2, 1)
-    with pytest.raises(DataError, match=r'^20 images are too few: the eval split got none of clas'):
+    with pytest.raises(TooFewImages, match=r'^20 images are too few: the eval split got none of '):
         check_classes_in_splits([counts(eval_dogs=0), counts(eval_dogs=0)], 2, 1)
     with pytest.raises(DataError, match=r'dogs.; add images of more groups \(data\.group_by\)$'):
         check_classes_in_splits([counts(eval_dogs=0)], 1, 1, grouped=True)
@@ -70,6 +70,11 @@ def test_too_many_bad_images_are_an_error_with_reasons_and_examples(tmp_path):
         'if images of different classes look alike, set data.checks.near_distance: 0'
     )
     assert 'cats/a.jpg' in (refused / 'span-1' / 'quarantined.jsonl').read_text()
+
+
+def test_images_of_unknown_classes_are_not_bad(tmp_path):
+    (tmp_path / 'quarantine').mkdir()
+    check_bad_share({'span-1': Tally(40, {'unknown class': 30})}, 0.05, tmp_path / 'quarantine')
 
 
 class Ingestion:

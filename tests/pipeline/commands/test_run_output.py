@@ -11,8 +11,10 @@ import pytest
 
 from common import console
 from pipeline.local import run_recipe
+from pipeline.retraining.decision import Decision
 from pipeline.retraining.journal import Tick
 
+SETTINGS = {'evaluation.max_drop': 0.05, 'evaluation.floors': {'class': 0.8}}
 SEED_1 = '--set=trainer.seed=1'  # the replaced components bless a model with this seed
 
 
@@ -37,6 +39,8 @@ def components(monkeypatch):
             run_id='1',
             accuracy=0.5,
             previous_accuracy=None,
+            manual_override='its blessing was withdrawn' if recipe.trainer.seed == 2 else None,
+            settings={} if recipe.trainer.seed == 2 else SETTINGS,
         )
 
     monkeypatch.setattr(run_recipe, '_run', run_components)
@@ -69,6 +73,18 @@ def test_next_command_after_rejected_model_is_why(call, monkeypatch, program, wo
 
     assert done.code == 3
     assert done.out.splitlines()[-1].startswith(f'next: {words} why --config=cats_vs_dogs ')
+
+
+def test_run_prints_the_command_that_accepts_a_rejected_model(call):
+    rejected, withdrawn = (
+        call('run', f'--set=trainer.seed={seed}').out.splitlines()[-1] for seed in (0, 2)
+    )
+    assert rejected.endswith(
+        "--set=trainer.seed=0 --set=evaluation.max_drop=0.05 '--set=evaluation.floors="
+        '{"class": 0.8}\')'
+    )
+    assert ' (or accept this model: ' in rejected
+    assert withdrawn.endswith('--set=trainer.seed=2 --force --reason TEXT)')
 
 
 def test_quiet_run_prints_warnings_and_decision_only(call):
@@ -108,6 +124,20 @@ def test_retrain_handles_sigterm_as_interrupt(call, monkeypatch):
     call('retrain', SEED_1)
 
     assert handlers[signal.SIGTERM] is signal.default_int_handler
+
+
+@pytest.mark.parametrize('cold', [[], ['--set=trainer.warm_start=null']])
+def test_retrain_offers_a_rebuild_without_removed_spans(call, monkeypatch, cold):
+    decision = Decision(False, 'nothing new', removed=(2, 5))
+    monkeypatch.setattr('pipeline.retraining.tick.decide', lambda *_: decision)
+    recipe = ['--set=trainer.warm_start=latest_blessed'] if cold else []
+
+    lines = call('retrain', *recipe).out.splitlines()
+
+    rebuild = next(line for line in lines if line.startswith('warning: '))
+    assert rebuild.startswith('warning: to train a model without spans 2 and 5: ')
+    assert ' run ' in rebuild
+    assert rebuild.endswith(''.join(cold))
 
 
 def test_quiet_retrain_prints_warnings_and_decisions_only(call):

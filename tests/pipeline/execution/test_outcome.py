@@ -42,6 +42,16 @@ def printed(capsys):
         (outcome(newest_version=Path('/8')), 'pushed to /serving/7, but the newest version there'),
         (outcome(unchanged=True, newest_version=None), 'but the newest version there is none'),
         (outcome(blessed=False, reasons=('too [bold]low', 'b')), 'NOT BLESSED: too [bold]low; b'),
+        (
+            outcome(
+                blessed=False,
+                reasons=('dark',),
+                remedies=('train on more dark images', 'add test images'),
+                settings={'evaluation.floors': {'brightness.dark': 0.8}},
+            ),
+            'NOT BLESSED: dark\nremedy: train on more dark images; add test images; or accept '
+            'this model with evaluation.floors: {"brightness.dark": 0.8}\n',
+        ),
         (outcome(), 'test accuracy 0.9500 (threshold 0.9000, no previous model)'),
         (outcome(previous_accuracy=0.9), 'threshold 0.9000, previous model 0.9000)'),
         (

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click.testing
 import pytest
+from metadata_recorder import Recorder
 
 from common.errors import ConfigError, MetadataError, NodeFailed, PushError
 from common.features import ACTIVATIONS_PREFIX
@@ -164,6 +165,40 @@ def test_second_run_is_refused_and_second_scheduled_run_is_skipped(task, tmp_pat
     assert task('decision', run_id='run-4')[0] == 2
     task('finish')
     assert task('decision', run_id='run-5')[0] == 0
+
+
+def test_scheduled_run_keeps_the_classes_of_the_live_model_and_others_need_them(
+    task, tmp_path, monkeypatch, make_image_folder
+):
+    recorder = Recorder('demo')
+    monkeypatch.setattr('pipeline.kubeflow.decision.open_store', lambda *_: recorder.store)
+    recorder.run({7: 'x'})
+    make_image_folder(tmp_path / 'data' / 'span-1', per_class=1, classes=('birds', 'cats'), seed=2)
+
+    code, _, error = task('decision')
+    assert (code, error.count('\n')) == (2, 1)
+    assert '3 classes (birds, cats, dogs), but the live model has 2 classes (cats, dogs)' in error
+
+    assert task('decision', only_when_new=True)[0] == 0
+    recipe = json.loads((tmp_path / 'out' / 'merged_recipe').read_text())
+    assert recipe['data']['classes'] == ['cats', 'dogs']
+
+
+def test_newest_span_that_lacks_a_class_waits_in_a_scheduled_run_only(
+    task, tmp_path, monkeypatch, make_image_folder
+):
+    recorder = Recorder('demo')
+    monkeypatch.setattr('pipeline.kubeflow.decision.open_store', lambda *_: recorder.store)
+    recorder.run({1: 'x'})
+    make_image_folder(tmp_path / 'data' / 'span-2', per_class=1, classes=('cats',), seed=2)
+    newest = {'overrides': ['data.window=1', 'data.classes=[cats, dogs]']}
+
+    code, output, _ = task('decision', only_when_new=True, **newest)
+    assert (code, (tmp_path / 'out' / 'train').read_text()) == (0, 'false')
+    assert output.startswith('nothing new: span 2 waits for more images: ')
+
+    code, _, error = task('decision', **newest)
+    assert (code, error.count('\n')) == (2, 1)
 
 
 def test_decision_repeats_itself_after_a_temporary_error(task, monkeypatch):

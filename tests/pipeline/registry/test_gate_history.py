@@ -13,7 +13,14 @@ YES = Verdict(rulings=(Ruling(rule='baseline', result='passed', reason='accuracy
 NO = Verdict(
     rulings=(
         *YES.rulings,
-        Ruling(rule='floor', result='failed', reason=DARK, blocks=True),
+        Ruling(
+            rule='floor',
+            result='failed',
+            reason=DARK,
+            blocks=True,
+            remedy='train on more dark images',
+            settings={'evaluation.floors': {'brightness.dark': 0.88}},
+        ),
         Ruling(rule='live model', result='not applied', reason='there is [b]nothing to compare'),
     )
 )
@@ -23,9 +30,9 @@ NO = Verdict(
 def evaluate(tmp_path, recorder, monkeypatch):
     """`evaluate(verdict, baseline, anchor)` records a model with its gate decision."""
 
-    def record(verdict, baseline=None, anchor=None):
+    def record(verdict, baseline=None, anchor=None, base=None):
         recorder.folder = tmp_path
-        model = recorder.run({1: 'a'}, blessed=verdict.blessed)
+        model = recorder.run({1: 'a'}, blessed=verdict.blessed, base=base)
         Path(model.uri).mkdir()
         write_verdict(verdict, Path(model.uri) / 'verdict')
         recorder.execution(
@@ -52,7 +59,7 @@ def lines(done):
 def test_prints_one_line_per_rule(evaluate, invoke):
     model = evaluate(NO)
 
-    verdict, *text = lines(invoke('why'))
+    verdict, *text, _, remedy, command = lines(invoke('why'))
 
     assert verdict.startswith('NOT BLESSED: the model of run gate-')
     assert text == [
@@ -63,6 +70,27 @@ def test_prints_one_line_per_rule(evaluate, invoke):
         f'failed       {DARK}',
         'not applied  there is [b]nothing to compare',
     ]
+    assert remedy == (
+        'remedy: train on more dark images; or accept this model with '
+        'evaluation.floors: {"brightness.dark": 0.88}'
+    )
+    assert command.startswith('next: run the recipe again with better data or training; or accept:')
+    assert command.endswith("""'--set=evaluation.floors={"brightness.dark": 0.88}'""")
+
+
+@pytest.mark.parametrize('warm', [False, True])
+def test_command_repeats_the_warm_start_of_the_candidate(evaluate, invoke, warm):
+    evaluate(NO, base=evaluate(YES) if warm else None)
+
+    assert ('--set=trainer.warm_start=latest_blessed' in lines(invoke('why'))[-1]) == warm
+
+
+def test_withdrawn_blessing_has_its_command(evaluate, invoke):
+    model = evaluate(YES)
+    values = {'reason': 'wrong labels', 'moment': '2026-11-21T09:30Z'}
+    write_override(Path(model.uri), ManualOverride(blessed=False, person='eve', **values))
+
+    assert lines(invoke('why'))[-1].endswith(' --force --reason TEXT')
 
 
 def test_prints_latest_decision_with_versions(evaluate, invoke):

@@ -224,7 +224,7 @@ def _lite(name: str, correct: int, within_bound: bool) -> dict:
 
 def _trained(version: str, run: str) -> dict:
     return {
-        'artifact': '/models/7',
+        'artifact': f'/models/{run}',
         'version': version,
         'destination': f'/serving/{version}',
         'pushed': MADE,

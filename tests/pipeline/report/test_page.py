@@ -92,8 +92,41 @@ def test_failed_rules_come_first(words):
     text = words(render_page(example(standing=REJECTED), PageImages()))
 
     assert 'Not live The model is not blessed.' in text
-    assert 'Version 1795284347 stays live.' in text
+    assert 'Version 1795284347 is live.' in text
     assert text.index(f'✗ {REASON}') < text.index('✓ accuracy 0.958')
+
+
+def test_rejected_model_has_remedy_and_keys(words):
+    (passed, failed) = REJECTED.verdict.rulings
+    failed = failed.model_copy(
+        update={'remedy': 'train on more dark images', 'settings': {'evaluation.max_drop': 0.05}}
+    )
+    verdict = REJECTED.verdict.model_copy(update={'rulings': (passed, failed)})
+    status = REJECTED.model_copy(update={'verdict': verdict})
+
+    text = words(render_page(example(standing=status), PageImages()))
+    blessed = words(render_page(example(standing=LIVE), PageImages()))
+
+    assert 'Remedy: train on more dark images.' in text
+    assert "the same command with --set 'evaluation.max_drop=0.05'" in text
+    assert 'Remedy' not in blessed
+
+
+def test_discarded_stage_is_reported(words):
+    *others, last = example().stages
+    stages = (*others, last.model_copy(update={'discarded': 'stage 2 is discarded'}))
+
+    assert 'stage 2 is discarded' in words(render_page(example(stages=stages), PageImages()))
+
+
+def test_models_on_other_numbers_of_images_are_not_subtracted():
+    run = example().evaluation
+    overall, *slices = run.baseline.slices
+    slices = (overall.model_copy(update={'images': 300}), *slices)
+
+    rows = tables.metric_rows(run.candidate, run.baseline.model_copy(update={'slices': slices}))
+
+    assert {row.difference for row in rows} == {None}
 
 
 @pytest.mark.parametrize(

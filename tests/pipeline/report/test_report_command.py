@@ -1,24 +1,34 @@
 """The `report` command: names of runs, comparison, list."""
 
+import dataclasses
 import os
 import re
 
 import click.testing
 import pytest
-from example_run import REASON, REJECTED, example
+from example_run import REASON, REJECTED, VERSION, example
 
+from common.blessing import ManualOverride, write_override
 from common.errors import ModelError
+from components.pusher.serving_folder import NOTE_FILE, About, Note
 from pipeline.commands import report as command
+from pipeline.report.content.page_data import PageImages
+from pipeline.report.page.render import render_page
 from pipeline.report.store import find_report, store_report, stored_reports
 from pipeline_runner import main
 
+HELD_OUT = {
+    **dict.fromkeys(('seen', 'repeated', 'same_bytes', 'near_duplicates', 'same_group'), 9),
+    'kept': 9,
+    'kept_by_class': {'cats': 4, 'dogs': 5},
+}
 FIRST, SECOND = '2026-11-20T18:04:54', '2026-11-21T18:04:54'
 
 
 @pytest.fixture
 def home(tmp_path):
     """Two runs; the second one was rejected and has a different recipe and more images."""
-    earlier = example(FIRST)
+    earlier = example(FIRST, test_images='a')
     more = {**earlier.data.counts, 'train': {'cats': 700, 'dogs': 594}}
     later = example(
         SECOND,
@@ -26,11 +36,22 @@ def home(tmp_path):
         better=-0.012,
         data=earlier.data.model_copy(update={'counts': more}),
         recipe={'trainer': {'batch_size': 99}},
+        test_images='a',
     )
     for time, run in enumerate((earlier, later)):
-        store_report(tmp_path / 'demo', run, 'page', keep=9)
+        store_report(tmp_path / 'demo', run, render_page(run, PageImages()), keep=9)
         os.utime(tmp_path / 'demo' / 'reports' / f'{run.run_id}.json', (time, time))
+    push(tmp_path / 'demo', VERSION, FIRST)
     return tmp_path / 'demo'
+
+
+def push(home, version, run):
+    """A version in the serving folder with the model of a run."""
+    folder = home / 'serving' / version
+    (folder / NOTE_FILE).parent.mkdir(parents=True)
+    about = About(model=f'/models/{run}')
+    note = Note(version=int(version), pushed='2026-11-22T09:00Z', about=about)
+    (folder / NOTE_FILE).write_text(note.model_dump_json())
 
 
 @pytest.fixture
@@ -82,6 +103,79 @@ def test_lists_reports_newest_first(home, call):
 
     assert lines[0] == 'odd  written by another version of this program'
     assert lines[1:] == [f'{SECOND}  not live', f'{FIRST}  live']
+
+
+def page_of(home, run):
+    return (home / 'reports' / f'{run}.html').read_text()
+
+
+def test_list_and_pages_follow_a_later_push(home, call, words):
+    push(home, '1795999999', SECOND)  # as bless does
+
+    lines = call('--list').stdout.splitlines()
+    call()
+
+    assert lines == [f'{SECOND}  live', f'{FIRST}  blessed, not live']
+    assert 'Live as version 1795999999 , since 2026-11-22 09:00 UTC' in words(page_of(home, SECOND))
+    first = words(page_of(home, FIRST))
+    assert (
+        'Blessed, not live Pushed as version 1795284347 on 2026-11-22 09:00 UTC; the newest'
+        in first
+    )
+    assert 'Live as' not in first
+
+
+def test_list_and_pages_follow_manual_overrides(home, call, words, tmp_path):
+    later = example('2026-11-22T07:00:00')
+    model = dataclasses.replace(later.origin.model, artifact=str(tmp_path / 'model'))
+    origin = dataclasses.replace(later.origin, model=model)
+    later = later.model_copy(update={'origin': origin})
+    store_report(home, later, render_page(later, PageImages()), keep=9)
+    (tmp_path / 'model').mkdir()
+    values = {'person': 'eve', 'reason': 'wrong labels', 'moment': '2026-11-22T09:00Z'}
+    write_override(tmp_path / 'model', ManualOverride(blessed=False, **values))
+
+    first, *_ = call('--list').stdout.splitlines()
+    call()
+
+    withdrawn = 'its blessing was manually withdrawn by eve: wrong labels'
+    assert first == f'{later.run_id}  not live; {withdrawn}'
+    page = words(page_of(home, later.run_id))
+    assert f'Version {VERSION} is live. manual override {withdrawn}' in page
+
+
+def test_only_the_last_run_of_a_live_model_is_live(home, call, words):
+    origin = example(FIRST).origin  # its model
+    again = example('2026-11-22T07:00:00', origin=origin)
+    store_report(home, again, render_page(again, PageImages()), keep=9)
+
+    states = [line.partition('  ')[2] for line in call('--list').stdout.splitlines()]
+    call()
+
+    assert states == ['live', 'not live', f'same model as a later run; {again.run_id}']
+    assert f'The report of run {again.run_id} has the present state.' in words(page_of(home, FIRST))
+
+
+@pytest.mark.parametrize(
+    ('changes', 'reason'),
+    [
+        ({'test_images': 'b'}, 'the models were evaluated on different test images'),
+        ({'test_images': None}, 'the test images of a run are not known'),
+        ({'classes': ('cats', 'dogs', 'owls')}, 'the models have different classes'),
+        ({'held_out': HELD_OUT}, 'the models were evaluated on different test images'),
+    ],
+)
+def test_metrics_on_other_images_or_classes_are_not_subtracted(home, call, words, changes, reason):
+    for run_id, better, more in (('a', 0, {}), ('b', 0.01, changes)):
+        run = example(run_id, better=better, **{'test_images': 'a', **more})
+        store_report(home, run, 'page', keep=9)
+
+    call('--compare', 'a', 'b')
+    text = words((home / 'reports' / 'comparison.html').read_text())
+
+    assert f'No differences: {reason}.' in text
+    metrics = text.partition('Metrics')[2].partition('Slices')[0]
+    assert '+0.01' not in metrics
 
 
 def test_compares_two_runs(home, call, words):

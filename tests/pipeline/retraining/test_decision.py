@@ -2,13 +2,15 @@
 
 import datetime
 import re
+import shutil
 
 import pytest
 from ml_metadata.proto.metadata_store_pb2 import Execution
 
+from common.errors import DataError
 from components.image_example_gen.sources.spans import open_window
 from pipeline.config.recipe import Recipe
-from pipeline.registry.provenance import PUSHER, Node
+from pipeline.registry.provenance import PUSHER, Node, Provenance
 from pipeline.retraining.decision import decide
 
 NOW = datetime.datetime.now(datetime.timezone.utc)
@@ -29,8 +31,9 @@ def data(tmp_path, make_image_folder):
 def recipe_with(tmp_path):
     """`recipe_with(window=2, min_new_images=5)`."""
 
-    def make(window=3, **retrain):
-        data = {'source': 'folder', 'path': tmp_path / 'data', 'window': window}
+    def make(window=3, classes=None, **retrain):
+        path = tmp_path / 'data'
+        data = {'source': 'folder', 'path': path, 'window': window, 'classes': classes}
         return Recipe(name='pets', workdir=tmp_path, retrain=retrain, data=data)
 
     return make
@@ -44,7 +47,8 @@ def decision(recipe_with, recorder):
         recipe = recipe_with(**settings)
         if served:
             (recipe.serving_directory / '1001').mkdir(parents=True, exist_ok=True)
-        return decide(recipe, recorder.store, NOW + datetime.timedelta(days=days))
+        provenance = Provenance(recorder.store, recipe.name)
+        return decide(recipe, provenance, NOW + datetime.timedelta(days=days))
 
     return call
 
@@ -139,6 +143,62 @@ def test_few_new_images_wait_for_more(decision, data, record_run):
     assert found.reason.startswith('span 2 is new (8 images); min_new_images is 9; the live model')
     data(3)
     assert decision(min_new_images=9).train
+
+
+@pytest.mark.parametrize(('classes', 'window'), [(('cats',), 1), ((), 1), ((), 3)])
+def test_newest_span_without_images_of_a_class_waits(
+    decision, data, record_run, make_image_folder, tmp_path, classes, window
+):
+    data(1, 2)
+    record_run()
+    newest = tmp_path / 'data' / 'span-3'
+    newest.mkdir()
+    make_image_folder(newest, 4, classes=classes)
+
+    waiting = decision(window=window, classes=['cats', 'dogs'])
+
+    assert not waiting.train
+    assert (waiting.spans, waiting.new) == ((), (3,))
+    assert waiting.reason.startswith('nothing new: span 3 waits for more images: ')
+    data(3)
+    assert decision(window=window).train
+
+
+def test_data_without_a_usable_span_is_an_error(decision, data, record_run, tmp_path):
+    data(1)
+    record_run()
+    shutil.rmtree(tmp_path / 'data' / 'span-1')
+    with pytest.raises(DataError, match='holds no images'):  # perhaps it is not mounted
+        decision()
+
+
+def test_first_span_does_not_wait(decision, make_image_folder, tmp_path):
+    for number in (1, 2):
+        make_image_folder(
+            tmp_path / 'data' / f'span-{number}', 4, classes=('cats', 'dogs')[:number]
+        )
+    assert decision(window=1).train
+    shutil.rmtree(tmp_path / 'data' / 'span-2' / 'dogs')
+    with pytest.raises(DataError, match='has 1 class'):
+        decision(window=2)
+
+
+def test_reports_spans_that_the_live_model_was_trained_on_and_that_were_removed(
+    decision, data, record_run, tmp_path, recorder
+):
+    data(1, 2, 3)
+    before = record_run()
+    assert decision().removed == ()
+    shutil.rmtree(tmp_path / 'data' / 'span-2')
+
+    found = decision()
+
+    assert (found.train, found.removed) == (False, (2,))
+    assert found.reason.endswith('; the live model was trained on span 2, which was removed')
+    record_run(base=before)  # it started from the weights of that model
+    assert decision().removed == (2,)
+    record_run()
+    assert decision().removed == ()
 
 
 def test_old_live_model_is_a_reason_with_few_or_no_new_images(decision, data, record_run):

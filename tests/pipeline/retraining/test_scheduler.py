@@ -12,7 +12,7 @@ import pytest
 from common import console
 from common.errors import AlreadyRunning
 from pipeline.config.recipe import Recipe
-from pipeline.retraining import scheduler, tick
+from pipeline.retraining import scheduler, start_check, tick
 from pipeline.retraining.cron import Schedule, utc_now
 from pipeline.retraining.journal import Journal
 from pipeline.retraining.scheduler import run_schedule
@@ -184,8 +184,35 @@ def test_unwritable_journal_does_not_stop_the_schedule(run, recipe):
     assert 'the result cannot be recorded: ' in output
 
 
+@pytest.mark.parametrize(
+    ('weights', 'classes', 'data', 'error'),
+    [
+        ('random', ('cats', 'dogs'), 'nowhere', 'nowhere does not exist'),
+        ('random', ('cats',), 'data', 'has 1 class (cats); expected two or more'),
+        ('none.weights.h5', ('cats', 'dogs'), 'data', 'none.weights.h5'),
+        ('random', ('cats', 'dogs'), 'data', "'block_99'"),  # known to Keras only
+    ],
+)
+def test_schedule_checks_data_weights_and_layers_before_it_waits(
+    tmp_path, make_image_folder, monkeypatch, weights, classes, data, error
+):
+    make_image_folder(tmp_path / 'data' / 'span-1', per_class=2, classes=classes)
+    monkeypatch.setattr(scheduler, 'run_schedule', lambda *_: pytest.fail('it waits'))
+    words = ['schedule', '--engine', 'local', '--cron', '0 0 * * *', '--workdir', tmp_path / 'runs']
+    words += ['--data', tmp_path / data, '--weights', weights]
+    if 'block_99' in error:
+        words.append('--set=trainer.fine_tune={epochs: 1, from_layer: block_99}')
+
+    done = click.testing.CliRunner().invoke(main, [*map(str, words)])
+
+    assert done.exit_code == 2, done.output
+    assert error in done.stderr
+    assert done.stderr.count('\n') == 1
+
+
 def test_recipe_has_one_schedule(recipe, tmp_path, monkeypatch):
     monkeypatch.setattr(scheduler, 'LOCK_SECONDS', 0)
+    monkeypatch.setattr(start_check, 'check_before_schedule', lambda recipe: None)
     words = ['schedule', '--engine', 'local', '--cron', '0 0 * * *', '--set', 'name=pets']
     with filelock.FileLock(recipe.home / '.schedule.lock'):
         with pytest.raises(

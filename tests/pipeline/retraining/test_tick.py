@@ -18,6 +18,7 @@ from common.errors import (
     NodeFailed,
     PushError,
     RunError,
+    TooFewImages,
 )
 from pipeline.config.recipe import Recipe
 from pipeline.retraining import tick as module
@@ -61,11 +62,11 @@ def pauses(monkeypatch):
 
 @pytest.fixture
 def recipe(tmp_path, make_image_folder):
-    """A recipe with one span; `recipe(max_attempts=1)` sets keys of `retrain:`."""
+    """A recipe with one span; `recipe(classes, max_attempts=1)` sets keys of `retrain:`."""
     make_image_folder(tmp_path / 'data' / 'span-1', per_class=2)
 
-    def make(**values) -> Recipe:
-        data = {'source': 'folder', 'path': tmp_path / 'data'}
+    def make(classes=None, **values) -> Recipe:
+        data = {'source': 'folder', 'path': tmp_path / 'data', 'classes': classes}
         return Recipe(name='pets', workdir=tmp_path / 'runs', retrain=values, data=data)
 
     return make
@@ -119,6 +120,22 @@ def test_warm_start_is_optional(tick, configured, used):
     assert module.run.calls[0].trainer.warm_start == used
 
 
+@pytest.mark.parametrize(
+    ('live', 'listed', 'used'),
+    [
+        (None, None, None),
+        (['cats', 'dogs'], None, ('cats', 'dogs')),
+        (['cats', 'owls'], ['cats', 'dogs'], ('cats', 'dogs')),
+    ],
+)
+def test_classes_of_the_live_model_are_kept(tick, recorder, monkeypatch, live, listed, used):
+    if live:
+        recorder.run({7: 'x'}, config={'classes': live})
+    monkeypatch.setattr(module, 'open_store', lambda *_: recorder.store)
+    tick(outcome(), classes=listed)
+    assert module.run.calls[0].data.classes == used
+
+
 def test_failed_run_is_retried_with_doubling_pauses(tick, pauses, caplog):
     errors = [RunError('Trainer failed'), RunError('Trainer failed')]
     found = tick(*errors, outcome(), max_attempts=3, backoff_seconds=5)
@@ -147,6 +164,28 @@ def test_retries_only_retryable_errors(tick, error, code, attempts):
     assert (found.verdict, found.exit_code, found.attempts) == ('failed', code, attempts)
     assert str(error) in found.reason
     assert found.decision == REASON
+
+
+SHORTAGE = TooFewImages("4 images are too few: the test split got none of class 'dogs'")
+
+
+@pytest.mark.parametrize(
+    ('live', 'new', 'verdict'),
+    [(True, (1,), 'nothing new'), (False, (1,), 'failed'), (True, (), 'failed')],
+    ids=['new span', 'no live model', 'used span'],
+)
+def test_new_span_that_is_too_small_waits_for_more(tick, recipe, monkeypatch, live, new, verdict):
+    if live:
+        (recipe().serving_directory / '1001').mkdir(parents=True)
+    decision = Decision(True, REASON, spans=(1,), new=new)
+    monkeypatch.setattr(module, 'decide', lambda *_: decision)
+
+    found = tick(caused(RunError('ExampleGen failed'), NodeFailed('ExampleGen'), SHORTAGE))
+
+    assert (found.verdict, found.exit_code) == (verdict, 0 if verdict == 'nothing new' else 1)
+    if verdict == 'nothing new':
+        assert found.reason == f'nothing new: span 1 waits for more images: {SHORTAGE}'
+        assert not found.train
 
 
 @pytest.mark.parametrize('name', ['open_store', 'decide'])

@@ -8,10 +8,10 @@ import pytest
 from trainer.training.stage_history import StageHistory, write_history
 
 
-def stage(validation, training=None, best_epoch=1, patience=2):
+def stage(validation, training=None, best_epoch=1, patience=2, loss_before=None):
     training = training or [1 / (epoch + 1) for epoch in range(len(validation))]
     metrics = {'loss': tuple(training), 'val_loss': tuple(validation)}
-    return StageHistory('stage 2, fine-tuning', metrics, best_epoch, patience)
+    return StageHistory('stage 2, fine-tuning', metrics, best_epoch, patience, loss_before)
 
 
 def test_reports_rise_fall_and_best_epoch():
@@ -27,6 +27,19 @@ def test_reports_rise_fall_and_best_epoch():
     )
     before = stage([0.1, math.nan, 0.2, 0.3], best_epoch=None)
     assert 'the weights from before this stage are kept' in before.overfitting
+
+
+@pytest.mark.parametrize(
+    ('validation', 'lowest'), [([0.2, 0.15, 0.3], '0.15'), ([math.nan] * 2, 'NaN')]
+)
+def test_reports_a_stage_that_is_discarded(validation, lowest):
+    history = stage(validation, best_epoch=None, loss_before=0.1234)
+    assert history.discarded.startswith(
+        f'stage 2, fine-tuning is discarded: its lowest validation loss is {lowest}, that of the '
+        'weights before it 0.123; these are kept; '
+    )
+    assert stage(validation, best_epoch=2, loss_before=0.5).discarded is None
+    assert stage(validation, best_epoch=None).discarded is None
 
 
 @pytest.mark.parametrize(('patience', 'epochs'), [(1, 1), (2, 2), (4, 4), (0, 3)])
@@ -63,5 +76,7 @@ def test_json_holds_all_metrics_with_null_for_nan(tmp_path):
         'best_epoch': 1,
         'patience': 4,
         'overfitting': None,
+        'loss_before': None,
+        'discarded': None,
     }
     assert second['overfitting'] == histories[1].overfitting

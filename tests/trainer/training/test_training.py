@@ -154,6 +154,7 @@ def test_warm_start_keeps_weights_without_improvement(small_job, tmp_path, run_j
     job = small_job(feature_extraction=stage, fine_tune={'epochs': 0})
     network, (history,) = run_job(job, tmp_path, warm=True)
     assert history.best_epoch is None
+    assert history.discarded.startswith('stage 1, head is discarded: its lowest validation loss is')
     before = job.build_network().head.get_weights()
     for weights, initial in zip(network.head.get_weights(), before, strict=True):
         np.testing.assert_array_equal(weights, initial)

@@ -4,7 +4,7 @@ import dataclasses
 import difflib
 from collections.abc import Sequence
 
-from common.errors import DataError
+from common.errors import DataError, RejectionReason, TooFewImages
 from components.image_example_gen.sources.base.source_protocol import (
     BadImage,
     LabelledImage,
@@ -40,7 +40,8 @@ class Labels:
             return LabelledImage(contents, number, filename, source=source, group=group)
         expected = f'expected one of {describe_classes(self.classes)}'
         detail = 'it has no label' if label is None else f'its label is {name or label}; {expected}'
-        return BadImage(filename, 'label outside the list', detail, contents)
+        reason: RejectionReason = 'unknown class' if name else 'label outside the list'
+        return BadImage(filename, reason, detail, contents)
 
 
 def make_labels(
@@ -84,7 +85,7 @@ def require_names(place: object, names: Sequence[str]) -> None:
 
 
 def require_known(place: object, own: Sequence[str], wanted: Sequence[str]) -> None:
-    """Raises DataError if a source lacks a wanted class.
+    """Raises TooFewImages if a source lacks a wanted class.
 
     Without this check, a misspelt name would rename all classes by their position in the list.
     """
@@ -93,6 +94,6 @@ def require_known(place: object, own: Sequence[str], wanted: Sequence[str]) -> N
         left = [name for name in own if name not in wanted]
         close = difflib.get_close_matches(unknown, left, n=1)
         hint = f'did you mean {close[0]!r}?' if close else 'select from these, or rename all'
-        raise DataError(
+        raise TooFewImages(
             f'{place} has {describe_classes(own)}, but data.classes lists {unknown!r}; {hint}'
         )

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from common.errors import DataError, Rejected
+from common.errors import DataError, Rejected, TooFewImages
 from components.image_example_gen.sources.base.groups import (
     GroupConfig,
     group_of_name,
@@ -68,7 +68,9 @@ class ParquetSource:
             files = [path] if path.is_file() else sorted(files_in(path, PARQUET_SUFFIXES))
             self.fingerprint = fingerprint(files, root)
         if not files:
-            raise DataError(f'data folder {path} has no Parquet files; expected {path}/*.parquet')
+            raise TooFewImages(
+                f'data folder {path} has no Parquet files; expected {path}/*.parquet'
+            )
         self._group_by, self._max_bytes = group_by, max_bytes
         column = group_by.column if group_by else None
         self._tables = [
@@ -80,7 +82,7 @@ class ParquetSource:
         ]
         self.count = sum(sum(table.groups) for table in self._tables)
         if not self.count:
-            raise DataError(f'{path} has no images: it has no rows')
+            raise TooFewImages(f'{path} has no images: it has no rows')
         own = _classes_in_metadata(self._tables)
         if own is None and classes is None:
             own = _classes_in_labels(self._tables)

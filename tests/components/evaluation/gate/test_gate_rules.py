@@ -325,6 +325,107 @@ def test_serving_check_and_limits(limit, measured, found, reason):
     assert (ruling.result, ruling.reason) == (found, reason)
 
 
+SMALL = slice_of('size', 'small', 200, 0.846)
+SLOW = Measurements(problems=(), checks=('one',), size_mb=9.42, latency_ms=21.25)
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'config', 'remedy', 'settings'),
+    [
+        (
+            {'candidate': result(0.8975)},
+            {},
+            'train on more or better images, or longer',
+            {'evaluation.baseline_accuracy': 0.89},
+        ),
+        (
+            {'candidate': result(0.92)},
+            {'judge_by': 'lower bound'},
+            'train on more or better images, or longer',
+            {'evaluation.baseline_accuracy': 0.88},
+        ),
+        (
+            {'candidate': result(1.0, confusion=((5, 0), (0, 5)), images=10)},
+            {},
+            'add images until the test split has 50; the accuracy on fewer is noise',
+            {'evaluation.min_images': 10},
+        ),
+        (
+            {'candidate': result(0.95, SMALL)},
+            {'floors': {'size': 0.9, 'class': 0.5}},
+            'train on more small images',
+            {'evaluation.floors': {'size': 0.84, 'class': 0.5}},
+        ),
+        (
+            {'candidate': result(images=1000), 'live': compared(40, 50)},
+            {'max_drop': 0.01},
+            'add test images, or train on more or better images',
+            {'evaluation.undecided': 'push'},
+        ),
+        (
+            {'candidate': result(images=1000), 'live': compared(2, 60)},
+            {},
+            'train on more or better images, or longer; until then the live model is the better',
+            {'evaluation.max_drop': 0.08, 'evaluation.max_balanced_drop': 0.08},
+        ),
+        (
+            {'candidate': result(images=1000), 'live': compared(15, 15, log_loss=0.2)},
+            {},
+            'train on more or better images, or longer; until then the live model is the better',
+            {'evaluation.max_log_loss_rise': 0.22},
+        ),
+        (
+            {'measured': SLOW},
+            {'max_latency_ms': 20, 'max_megabytes': 9},
+            'train a smaller network: lower trainer.alpha',
+            {'evaluation.max_megabytes': 9.5, 'evaluation.max_latency_ms': 21.3},
+        ),
+        ({'candidate': NAN}, {}, 'lower the learning rates: trainer.feature_extraction.', {}),
+        (
+            {'candidate': result(confusion=((380, 0), (20, 0)))},
+            {},
+            'check the labels; train on more or better images, or longer',
+            {},
+        ),
+        ({'measured': UNUSABLE}, {}, 'see the log of the run; no key allows it', {}),
+    ],
+)
+def test_objection_has_a_remedy_and_settings_that_pass(arguments, config, remedy, settings):
+    verdict = apply(**arguments, **config)
+
+    assert not verdict.blessed
+    assert verdict.remedies[0].startswith(remedy)
+    assert verdict.settings == settings
+    changed = {key.removeprefix('evaluation.'): value for key, value in verdict.settings.items()}
+    assert apply(**arguments, **{**config, **changed}).blessed == bool(settings)
+
+
+def test_settings_of_several_rules_allow_the_worst_of_them():
+    slices = [slice_of('class', name, 200, share) for name, share in (('a', 0.8), ('b', 0.7))]
+
+    verdict = apply(result(0.85, *slices), floors={'class': 0.9}, baseline_accuracy=0.86)
+
+    assert verdict.settings == {
+        'evaluation.baseline_accuracy': 0.85,
+        'evaluation.floors': {'class': 0.7},
+    }
+    assert verdict.remedies[2:] == ('train on more images of a', 'train on more images of b')
+
+
+def test_accepted_baseline_is_also_below_the_balanced_accuracy():
+    """An accuracy of 0.93 is below the share of cats, a balanced one of 0.91 above 0.9."""
+    candidate = result(0.93, confusion=((900, 50), (5, 45)), images=1000)
+    metrics = {**candidate.overall.metrics, BALANCED_ACCURACY: Estimate(value=0.915)}
+    overall = candidate.overall.model_copy(update={'metrics': metrics})
+    candidate = candidate.model_copy(update={'slices': (overall,)})
+
+    verdict = apply(candidate)
+
+    assert verdict.objections == ('accuracy 0.930, baseline 0.95 (n=1000)',)
+    assert verdict.settings == {'evaluation.baseline_accuracy': 0.91}
+    assert apply(candidate, baseline_accuracy=0.91).blessed
+
+
 @pytest.mark.parametrize(
     ('config', 'words'),
     [

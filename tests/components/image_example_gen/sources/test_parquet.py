@@ -16,6 +16,7 @@ from components.image_example_gen.sources.base.source_protocol import (
 from components.image_example_gen.sources.parquet.reader import read_footer, read_rows
 from components.image_example_gen.sources.parquet.source import ParquetSource
 
+OUTSIDE, UNKNOWN = 'label outside the list', 'unknown class'
 NAMES = ['cat', 'dog']
 STRUCT = pa.struct([('bytes', pa.binary()), ('path', pa.string())])
 
@@ -70,10 +71,10 @@ def test_folder_is_searched_at_any_depth_without_hidden_files(tmp_path):
 @pytest.mark.parametrize(
     ('labels', 'names', 'wanted', 'classes', 'expected'),
     [
-        ([0, 2, None, -1, 1], NAMES, None, ('cat', 'dog'), [0, None, None, None, 1]),
-        ([0, 1, 2], ['cat', 'dog', 'fox'], ('fox', 'cat'), ('fox', 'cat'), [1, None, 0]),
-        (['fox', 'cat', None], None, None, ('cat', 'fox'), [1, 0, None]),
-        (['fox', 'cat', None], None, ('fox', 'owl'), ('fox', 'owl'), [0, None, None]),
+        ([0, 2, None, -1, 1], NAMES, None, ('cat', 'dog'), [0, OUTSIDE, OUTSIDE, OUTSIDE, 1]),
+        ([0, 1, 2], ['cat', 'dog', 'fox'], ('fox', 'cat'), ('fox', 'cat'), [1, UNKNOWN, 0]),
+        (['fox', 'cat', None], None, None, ('cat', 'fox'), [1, 0, OUTSIDE]),
+        (['fox', 'cat', None], None, ('fox', 'owl'), ('fox', 'owl'), [0, UNKNOWN, OUTSIDE]),
         (['Ku\u0308he', 'cat'], None, ('K\u00fche', 'cat'), ('K\u00fche', 'cat'), [0, 1]),
     ],
 )
@@ -86,9 +87,8 @@ def test_labels_are_numbers_or_names(tmp_path, labels, names, wanted, classes, e
 
     assert source.classes == classes
     images = images_of(source)
-    assert [getattr(image, 'label', None) for image in images] == expected
-    reasons = [image.reason for image in images if isinstance(image, BadImage)]
-    assert reasons == ['label outside the list'] * expected.count(None)
+    found = [each.reason if isinstance(each, BadImage) else each.label for each in images]
+    assert found == expected
 
 
 @pytest.mark.parametrize('metadata', [None, {'huggingface': '{'}, {'huggingface': '{"info": 1}'}])

@@ -98,7 +98,7 @@ def test_label_names_are_sorted_or_ordered_by_recipe(read):
     *_, fox, cat, owl, _ = read(examples, ('fox', 'cat'))
     assert (fox.label, cat.label) == (0, 1)
     detail = 'its label is owl; expected one of 2 classes (fox, cat)'
-    assert owl == BadImage('a.tfrecord:4', 'label outside the list', detail, b'a')
+    assert owl == BadImage('a.tfrecord:4', 'unknown class', detail, b'a')
 
 
 @pytest.mark.parametrize(
