@@ -113,9 +113,13 @@ def test_next_run_reuses_finished_components(rejected):
 def test_model_that_breaks_a_rule_is_not_pushed(rejected):
     done, why = rejected
     assert done.returncode == 3, done.stdout + done.stderr
-    accuracy, reason, hint = done.stdout.splitlines()[-3:]
+    accuracy, reason, remedy, hint = done.stdout.splitlines()[-4:]
     assert 'no previous model' in accuracy
+    assert remedy.startswith(
+        'remedy: train a smaller network: lower trainer.alpha; or accept this '
+    )
     assert ' why --config=' in hint
+    assert '--set=evaluation.max_megabytes=' in hint.partition('(or accept this model: ')[2]
     assert why['blessed'] is False
     objections = [each['reason'] for each in why['verdict']['rulings'] if each['blocks']]
     assert len(objections) == 1
@@ -205,8 +209,8 @@ def test_reports_of_two_runs_can_be_compared(workspace, second):
     (version,) = workspace.versions()
 
     assert (workspace.runs / 'last_run.html').read_text() == last
-    assert '<p class="word">Not live</p>' in rejected
-    assert '<p class="word">Same model as a later run</p>' in earlier
+    for page in (rejected, earlier):
+        assert '<p class="word">Same model as a later run</p>' in page
     assert '<p class="word">Live</p>' in last
     assert f'as version <b>{version.name}</b>' in last
     for page in (earlier, last):
