@@ -19,6 +19,7 @@ class PredictedClass(NamedTuple):
 
     name: str | None
     probability: float
+    probabilities: tuple[float, ...] = ()  # of all classes in label order; empty for NaN
 
 
 class Classifier:
@@ -131,7 +132,8 @@ def to_predicted_class(
     _require_class(name, classes)
     if len(probabilities) == 1:
         probabilities = [1 - probabilities[0], probabilities[0]]
-    return PredictedClass(name, float(probabilities[classes.index(name)]))
+    values = tuple(map(float, probabilities))
+    return PredictedClass(name, values[classes.index(name)], values)
 
 
 def _require_class(name: str, classes: Sequence[str]) -> None:

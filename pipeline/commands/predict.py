@@ -21,7 +21,11 @@ _CODES = (
 @click.argument('images', nargs=-1, required=True, metavar='IMAGE...')
 @recipe_options
 @click.option('--model', help='A pushed version, or the folder of a SavedModel; default: live.')
+@click.option(
+    '--top', type=click.IntRange(1), default=1, help='Number of classes per image; default: 1.'
+)
 @click.option('--json', 'as_json', is_flag=True, help='Print a JSON object per image or error.')
+@click.option('--csv', 'as_csv', is_flag=True, help='Print CSV with all probabilities.')
 @click.option(
     '--explain',
     type=click.Path(path_type=Path),
@@ -29,18 +33,28 @@ _CODES = (
     help='Write a Grad-CAM overlay per image as PNG; warm colours support the predicted class.',
 )
 def predict(
-    images: tuple[str, ...], model: str | None, as_json: bool, explain: Path | None, **options: Any
+    images: tuple[str, ...],
+    model: str | None,
+    top: int,
+    as_json: bool,
+    as_csv: bool,
+    explain: Path | None,
+    **options: Any,
 ) -> None:
     """Predict the class of each IMAGE: a file, a folder, a URL, or - for standard input.
 
-    Prints path, class and probability. Errors go to standard error.
+    Prints path, class and probability; --json and --csv have the probabilities of all classes.
+    Errors, and the name of the model, go to standard error.
     """
+    if as_json and as_csv:
+        raise click.UsageError('--json and --csv exclude each other')
     recipe = load(**options)
     from components.inference.model_folder import read_classes
     from components.pusher.serving_folder import find_model
 
     folder = find_model(recipe.serving_directory, model)
-    read_classes(folder)  # raises for an unsuitable model, before TensorFlow is imported
+    classes = read_classes(folder)  # before TensorFlow is imported
+    name, description = _describe(folder)
     stack.set_tensorflow_log_level(3)
     from pipeline.execution.quick_imports import quick_imports
 
@@ -55,15 +69,32 @@ def predict(
     overlays = predictions.OverlayFolder(explain) if explain else None
     checks = recipe.data.checks
     failed = False
+    if not as_json:
+        click.echo(one_line(f'model: {description}'), err=True)
     inputs = read_images(images, checks.max_bytes)
+    if as_csv:
+        show(predictions.csv_header(classes))
     for each in predictions.predict(inputs, classifier, checks, overlays):
         failed = failed or each.problem is not None
-        if as_json:
-            show(each.as_json())
+        if as_json or as_csv:
+            show(each.as_json(classes, name) if as_json else each.as_csv(classes))
             continue
         if each.predicted:
-            show(each.as_text())
+            show(each.as_text(classes, top))
         if each.problem:
             line = one_line(f'error: {each.path}: {each.problem}')
             click.echo(line, err=True)
     sys.exit(FAILED if failed else 0)
+
+
+def _describe(folder: Path) -> tuple[str, str]:
+    """Name of a model, such as `pets/1795281861`, and a clause with its accuracy."""
+    from components.pusher.serving_folder import read_note
+
+    note = read_note(folder)
+    if note is None or note.about.recipe is None:
+        return str(folder), str(folder)
+    name = f'{note.about.recipe}/{folder.name}'
+    known = note.about.accuracy
+    accuracy = '' if known is None else f', test accuracy {known:.4f}'
+    return name, f'{name}{accuracy}, pushed {note.pushed:%Y-%m-%d %H:%M %Z}'

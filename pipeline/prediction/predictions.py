@@ -1,11 +1,13 @@
 """Predicts the classes of images in batches, with optional Grad-CAM overlays."""
 
+import csv
 import dataclasses
 import errno
+import io
 import itertools
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,23 +35,52 @@ class Prediction:
     problem: str | None = None
     explanation: Path | None = None
 
-    def as_text(self) -> str:
-        """Path, class, probability and the path of the overlay, on one line."""
-        assert self.predicted
-        name, probability = self.predicted
-        columns = [self.path, name, f'{probability:.4f}', self.explanation]
+    def as_text(self, classes: Sequence[str], top: int = 1) -> str:
+        """Path, the `top` most probable classes, and the path of the overlay, on one line."""
+        best = self._by_class(classes)[:top]
+        pairs = (f'{name}  {probability:.4f}' for name, probability in best)
+        columns = [self.path, *pairs, self.explanation]
         return one_line('  '.join(str(each) for each in columns if each is not None))
 
-    def as_json(self) -> str:
-        """A JSON object on one line."""
+    def as_json(self, classes: Sequence[str], model: str) -> str:
+        """A JSON object on one line, with the name of the model and all probabilities."""
         values = {
             'path': self.path,
             'class': self.predicted and self.predicted.name,
             'probability': self.predicted and round(self.predicted.probability, 6),
+            'probabilities': {name: round(each, 6) for name, each in self._by_class(classes)},
+            'model': self.predicted and model,
             'explanation': self.explanation and str(self.explanation),
             'error': self.problem,
         }
-        return json.dumps({key: value for key, value in values.items() if value is not None})
+        return json.dumps({key: value for key, value in values.items() if value not in (None, {})})
+
+    def as_csv(self, classes: Sequence[str]) -> str:
+        """A row as in `csv_header`, without a line break."""
+        found, probabilities = self.predicted, dict(self._by_class(classes))
+        shown = [f'{probabilities[name]:.6f}' if found else '' for name in classes]
+        best = [found.name or '', f'{found.probability:.6f}'] if found else ['', '']
+        return _csv_row([self.path, *best, *shown, str(self.explanation or ''), self.problem or ''])
+
+    def _by_class(self, classes: Sequence[str]) -> list[tuple[str, float]]:
+        """Pairs of class and probability, the predicted class first, then by probability."""
+        if self.predicted is None:
+            return []
+        predicted, _, probabilities = self.predicted
+        pairs = zip(classes, probabilities, strict=True)
+        return sorted(pairs, key=lambda pair: (pair[0] != predicted, -pair[1]))
+
+
+def csv_header(classes: Sequence[str]) -> str:
+    """Names of the columns of `Prediction.as_csv`; those of probabilities begin with `p_`."""
+    named = [f'p_{name}' for name in classes]
+    return _csv_row(['path', 'class', 'probability', *named, 'explanation', 'error'])
+
+
+def _csv_row(values: Sequence[str]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator='').writerow(map(one_line, values))
+    return text.getvalue()
 
 
 class OverlayFolder:

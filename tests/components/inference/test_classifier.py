@@ -7,7 +7,6 @@ from bright_model import gray
 from common.errors import ModelError
 from components.inference.classifier import (
     Classifier,
-    PredictedClass,
     load_classifier,
     to_predicted_class,
 )
@@ -31,8 +30,10 @@ def model(make_saved_model, tmp_path_factory):
     ],
 )
 def test_probability_is_that_of_predicted_class(name, probabilities, classes, probability):
-    expected = PredictedClass(name, probability)
-    assert to_predicted_class(name, probabilities, classes) == expected
+    found = to_predicted_class(name, probabilities, classes)
+    assert found[:2] == (name, probability)
+    assert found.probabilities[classes.index(name)] == probability
+    assert sum(found.probabilities) == pytest.approx(1)
 
 
 def test_nan_has_no_class_and_unknown_class_is_an_error():

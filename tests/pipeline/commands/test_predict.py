@@ -1,5 +1,7 @@
 """The `predict` command."""
 
+import csv
+import datetime
 import errno
 import json
 import os
@@ -13,6 +15,7 @@ import PIL.Image
 import pytest
 from odd_images import bad_files
 
+from components.pusher.serving_folder import NOTE_FILE, About, Note
 from pipeline_runner import main
 
 RUNNER = Path(__file__).parents[3] / 'pipeline_runner.py'
@@ -68,7 +71,8 @@ def test_prints_predictions_and_one_error_line_per_bad_file(model, images, dog, 
         f'error: {images}/cats/{name}: {reason}: '
         for name, (_, reason) in bad_files(animated=False).items()
     ]
-    errors = done.stderr.splitlines()
+    which, *errors = done.stderr.splitlines()
+    assert which == f'model: {model}'
     assert len(errors) == len(starts)
     assert all(any(line.startswith(start) for line in errors) for start in starts)
     assert done.returncode == 1
@@ -81,9 +85,44 @@ def test_json_has_one_object_per_image_in_order(model, images, dog):
 
     first, second, third = map(json.loads, done.stdout.splitlines())
     assert (first['class'], third['class']) == ('cats', 'dogs')
+    assert list(third['probabilities']) == ['dogs', 'cats']
+    assert sum(third['probabilities'].values()) == pytest.approx(1, abs=1e-5)
+    assert third['probabilities']['dogs'] == third['probability']
+    assert third['model'] == str(model)
     problem = 'cannot be read: No such file or directory'
     assert second == {'path': f'{images}/nothing.jpg', 'error': problem}
     assert (done.exit_code, done.stderr) == (1, '')
+
+
+def test_csv_has_a_row_per_image_and_a_column_per_class(model, images, dog):
+    done = call('--model', model, '--csv', dog, images / 'no, thing.jpg')
+
+    first, second = csv.DictReader(done.stdout.splitlines())
+    assert (first['class'], first['error']) == ('dogs', '')
+    assert float(first['p_dogs']) == float(first['probability']) > 0.9 > float(first['p_cats'])
+    assert second['path'] == f'{images}/no, thing.jpg'
+    assert second['error'] == 'cannot be read: No such file or directory'
+    assert (second['class'], second['p_cats']) == ('', '')
+
+
+def test_top_classes_are_on_one_line(model, dog):
+    path, *pairs = call('--model', model, '--top', 3, dog).stdout.split()
+    assert (path, pairs[::2]) == (str(dog), ['dogs', 'cats'])
+    assert call('--model', model, '--json', '--csv', dog).exit_code == 2
+
+
+def test_names_the_pushed_model(model, dog, tmp_path):
+    shutil.copytree(model, tmp_path / '1001')
+    about = About(recipe='pets', accuracy=0.97534)
+    note = Note(
+        version=1001,
+        pushed=datetime.datetime(2026, 1, 2, tzinfo=datetime.timezone.utc),
+        about=about,
+    )
+    (tmp_path / '1001' / NOTE_FILE).write_text(note.model_dump_json())
+    done = call('--set', f'push_directory={tmp_path}', dog)
+    expected = 'model: pets/1001, test accuracy 0.9753, pushed 2026-01-02 00:00 UTC\n'
+    assert done.stderr == expected
 
 
 def test_writes_overlays_and_prints_their_paths(model, dog, tmp_path):
@@ -112,7 +151,8 @@ def test_prints_prediction_if_overlay_cannot_be_written(model, dog, tmp_path, mo
 
     assert done.stdout.startswith(f'{dog}  dogs  ')
     problem = 'the overlay cannot be written: No space left on device'
-    assert (done.exit_code, done.stderr) == (1, f'error: {dog}: {problem}\n')
+    assert done.exit_code == 1
+    assert done.stderr.splitlines()[1:] == [f'error: {dog}: {problem}']
 
 
 def test_supports_long_names_and_escapes_control_characters(model, dog, tmp_path):
@@ -120,8 +160,8 @@ def test_supports_long_names_and_escapes_control_characters(model, dog, tmp_path
     odd = shutil.copy(dog, tmp_path / 'new\nline\x1b[31m\u3000.jpg')
     done = call('--model', model, '--explain', tmp_path / 'why', long, odd, f'{odd}x')
     assert f'\n{tmp_path}/new\\nline\\u001b[31m\u3000.jpg  dogs  ' in done.stdout
-    assert done.stderr.startswith(f'error: {tmp_path}/new\\nline\\u001b[31m\u3000.jpgx: ')
-    assert len(done.stderr.splitlines()) == 1
+    _, error = done.stderr.splitlines()
+    assert error.startswith(f'error: {tmp_path}/new\\nline\\u001b[31m\u3000.jpgx: ')
 
 
 def test_reports_nan_prediction(broken, dog):
