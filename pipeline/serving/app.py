@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import dataclasses
 import functools
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from importlib import resources
@@ -98,6 +99,7 @@ class _Service:
         self._live, self._metrics, self._name = live, metrics, name
         self._checks, self._limits = checks, limits
         self._readers = anyio.CapacityLimiter(_READERS)
+        self._parsing = threading.Lock()  # parsed JSON may take ten times the memory of its text
         self._bodies = _Memory(_BODIES * limits.max_bytes)
         page = jinja2.Template(_resource('page.html.j2').decode(), autoescape=True)
         self._page = page.render(name=name, max_bytes=limits.max_bytes)
@@ -190,7 +192,8 @@ class _Service:
     def _read_images(self, body: bytearray) -> tuple[PredictRequest, list[Image]]:
         """Checks and converts the images, as at ingestion, before they join those of others."""
         started = time.monotonic()
-        request = parse_request(body, self._limits.max_images)
+        with self._parsing:
+            request = parse_request(body, self._limits.max_images)
         images = [Image(pixels, pixels.size // 3) for pixels in request.pixels]
         for number, contents in enumerate(request.files):
             if time.monotonic() > started + _PREDICT_SECONDS:

@@ -12,6 +12,7 @@ import click.testing
 import pytest
 import requests
 
+import pipeline.serving
 from pipeline_runner import main
 
 RUNNER = Path(__file__).parents[3] / 'pipeline_runner.py'
@@ -76,6 +77,7 @@ def test_damaged_model_is_one_error_line(serving, tmp_path):
 def test_missing_extra_prints_the_command_that_installs_it(serving, monkeypatch):
     monkeypatch.setitem(sys.modules, 'uvicorn', None)
     monkeypatch.delitem(sys.modules, 'pipeline.serving.server', raising=False)
+    monkeypatch.delattr(pipeline.serving, 'server', raising=False)
 
     done = call(serving, '--port=0')
 

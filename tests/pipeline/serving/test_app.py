@@ -72,7 +72,6 @@ def test_status_and_metadata_have_the_forms_of_tensorflow_serving(server):
         ('GET', '/versions/..%2F..%2F1/metadata', 404, 'Not Found'),
         ('GET', ':predict', 405, 'Method Not Allowed'),
         ('POST', ':classify', 404, 'Not Found'),
-        ('GET', '/../../../page.js', 404, 'Not Found'),
         ('GET', '2', 404, 'Not Found'),
     ],
 )
@@ -84,7 +83,7 @@ def test_unknown_paths_and_versions_are_json_errors(server, method, path, status
 
 
 @pytest.mark.parametrize(
-    ('size', 'message'), [(16, 'pixels must have shape'), (32, 'at most 8 are allowed')]
+    ('size', 'message'), [(16, 'must have shape [32, 32, 3]'), (32, 'at most 8 are allowed')]
 )
 def test_refuses_pixels_of_another_size_and_too_many_images(server, size, message):
     pixels = [[[[0, 0, 0]] * size] * size] * (MAX_IMAGES + (size == 32))
@@ -104,7 +103,7 @@ def test_body_above_limit_gets_413_while_it_is_read(server, chunked):
     response = requests.post(f'{server.url}:predict', data=body, timeout=60)
 
     assert response.status_code == 413
-    assert response.json() == {'error': 'the body has more than 0.190735 megabytes'}
+    assert response.json() == {'error': 'the body has more than 0.2 megabytes'}
 
 
 def test_bad_images_cost_their_own_request_only(server, pets):
@@ -134,10 +133,9 @@ def test_error_names_the_bad_image_of_a_request(server, pets):
     assert response.json()['error'].startswith('image 1: truncated')
 
 
-def test_waiting_bodies_and_slow_clients_have_a_time_limit(make_server, monkeypatch):
+def test_body_that_does_not_arrive_has_a_time_limit(server, monkeypatch):
     monkeypatch.setattr(app, '_BODY_SECONDS', 0.3)
-    running = make_server()
-    host, port = running.base.removeprefix('http://').rstrip('/').split(':')
+    host, port = server.base.removeprefix('http://').rstrip('/').split(':')
     lines = (f'POST /v1/models/{NAME}:predict HTTP/1.1', 'Host: localhost', 'Content-Length: 9')
     head = ''.join(f'{line}\r\n' for line in (*lines, ''))
 
@@ -153,35 +151,43 @@ def test_local_server_accepts_only_local_host_names(server, host, status):
     assert requests.get(server.url, headers={'Host': host}, timeout=60).status_code == status
 
 
-def test_metrics_count_requests_images_and_versions(make_server, pets):
-    running = make_server()
-    running.predict(pets['dogs'], pets['cats'])
-    running.predict(b'text')
+def read_metrics(server):
+    text = requests.get(f'{server.base}monitoring/prometheus/metrics', timeout=60).text
+    lines = (line.rsplit(' ', 1) for line in text.splitlines() if line[0] != '#')
+    return {name: float(value) for name, value in lines}
 
-    text = requests.get(f'{running.base}monitoring/prometheus/metrics', timeout=60).text
 
-    values = dict(line.rsplit(' ', 1) for line in text.splitlines() if line[0] != '#')
-    expected = {
+def test_metrics_count_requests_images_and_versions(server, pets):
+    before = read_metrics(server)
+    server.predict(pets['dogs'], pets['cats'])
+    server.predict(b'text')
+
+    after = read_metrics(server)
+
+    added = {
         'serve_requests_total{code="200"}': 1,
         'serve_requests_total{code="400"}': 1,
         'serve_refused_images_total{reason="not an image"}': 1,
         'serve_batch_size_sum': 2,
+        'serve_request_seconds_count': 2,
+    }
+    assert {name: after[name] - before.get(name, 0) for name in added} == added
+    values = {
         'serve_model_version': 1,
         'serve_model_loads_total{result="loaded"}': 1,
         'serve_active_requests': 0,
     }
-    assert {name: float(values[name]) for name in expected} == expected
+    assert {name: after[name] for name in values} == values
 
 
 def _fail(*_):
     raise FileNotFoundError('/no/such/file')
 
 
-def test_internal_errors_do_not_show_details(make_server, pets, monkeypatch):
-    running = make_server()
-    monkeypatch.setattr(running.live.current, 'predict', _fail)
+def test_internal_errors_do_not_show_details(server, pets, monkeypatch):
+    monkeypatch.setattr(server.live.current, 'predict', _fail)
 
-    response = running.predict(pets['dogs'])
+    response = server.predict(pets['dogs'])
 
     assert response.status_code == 500
     assert json.loads(response.text) == {'error': 'internal error; see the log of the server'}

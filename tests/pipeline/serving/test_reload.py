@@ -42,10 +42,10 @@ class Client(threading.Thread):
             self.seen.add(round(found[0]['logit'][0], 3))
 
 
-@pytest.mark.parametrize('reloads', [5, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize('reloads', [3, pytest.param(50, marks=pytest.mark.slow)])
 def test_reloads_lose_no_request(make_server, models, pets, reloads):
     server = make_server()
-    clients = [Client(server, pets, bad=number == 0) for number in range(4)]
+    clients = [Client(server, pets, bad=number == 0) for number in range(3)]
     for client in clients:
         client.start()
     for number in range(reloads):
@@ -59,12 +59,12 @@ def test_reloads_lose_no_request(make_server, models, pets, reloads):
     for client in clients:
         client.join(60)
 
-    assert [client.failures for client in clients] == [[]] * 4
+    assert [client.failures for client in clients] == [[]] * 3
     assert all(len(client.seen) == 2 for client in clients[1:])  # both models answered
     assert [folder.name for folder in versions_in(server.serving)] == [server.live.current.version]
 
 
-def test_damaged_version_does_not_replace_the_live_one(make_server, models, pets):
+def test_damaged_or_removed_versions_do_not_replace_the_live_one(make_server, models, pets):
     server = make_server()
     shutil.copytree(models[1], server.serving / '.2')
     (server.serving / '.2' / 'saved_model.pb').write_bytes(b'damaged')
@@ -83,9 +83,5 @@ def test_damaged_version_does_not_replace_the_live_one(make_server, models, pets
     shutil.copytree(models[1], server.serving / '3')
     wait_for(lambda: states() == {'3': 'AVAILABLE'})
 
-
-def test_removed_versions_leave_the_loaded_one(make_server, pets):
-    server = make_server()
-    shutil.rmtree(server.serving)
-
+    shutil.rmtree(server.serving)  # the loaded model stays
     assert server.predict(pets['dogs']).status_code == 200
