@@ -157,19 +157,20 @@ class _Service:
         return response
 
     async def _predict(self, request: Request) -> Response:
-        self._model(request)  # raises for an unknown version
+        model = self._model(request)  # stays in memory until the response, also after a push
         most = self._limits.max_bytes
         length = int(request.headers.get('content-length', most))
         self._check_size(length)
         with contextlib.ExitStack() as memory:
-            with _time_limit(_BODY_SECONDS, 408, 'the body did not arrive'):
+            with _time_limit(_BODY_SECONDS, 503, 'the server had no memory free'):
                 memory.enter_context(await self._bodies.take(length))
+            with _time_limit(_BODY_SECONDS, 408, 'the body did not arrive'):
                 body = await self._read_body(request)
             with _time_limit(_PREDICT_SECONDS, 504, 'there was no prediction'):
                 parsed, images = await anyio.to_thread.run_sync(
                     self._read_images, body, limiter=self._readers
                 )
-                rows = await self._model(request).predict(parsed.signature, images)
+                rows = await model.predict(parsed.signature, images)
                 content = predictions(rows, parsed.by_row)
                 return await anyio.to_thread.run_sync(json_response, content)
 

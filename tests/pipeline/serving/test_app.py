@@ -1,5 +1,6 @@
 """The HTTP interface, with a small model."""
 
+import asyncio
 import concurrent.futures
 import json
 import socket
@@ -144,6 +145,19 @@ def test_body_that_does_not_arrive_has_a_time_limit(server, monkeypatch):
         answer = client.recv(10_000).decode()
 
     assert answer.startswith('HTTP/1.1 408 ')
+
+
+def test_bodies_wait_until_there_is_memory_for_them():
+    async def take_twice():
+        memory = app._Memory(10)
+        with await memory.take(8):
+            second = asyncio.create_task(memory.take(5))
+            await asyncio.sleep(0)
+            waited = not second.done()
+        with await asyncio.wait_for(second, timeout=10):
+            return waited
+
+    assert asyncio.run(take_twice())
 
 
 @pytest.mark.parametrize(('host', 'status'), [('evil.example', 400), ('localhost:1', 200)])
