@@ -168,7 +168,7 @@ class _Service:
                 body = await self._read_body(request)
             with _time_limit(_PREDICT_SECONDS, 504, 'there was no prediction'):
                 parsed, images = await anyio.to_thread.run_sync(
-                    self._read_images, body, limiter=self._readers
+                    self._read_images, body, model.image_size, limiter=self._readers
                 )
                 rows = await model.predict(parsed.signature, images)
                 content = predictions(rows, parsed.by_row)
@@ -190,11 +190,11 @@ class _Service:
             raise HTTPException(400, 'the client disconnected') from None
         return body
 
-    def _read_images(self, body: bytearray) -> tuple[PredictRequest, list[Image]]:
+    def _read_images(self, body: bytearray, image_size: int) -> tuple[PredictRequest, list[Image]]:
         """Checks and converts the images, as at ingestion, before they join those of others."""
         started = time.monotonic()
         with self._parsing:
-            request = parse_request(body, self._limits.max_images)
+            request = parse_request(body, self._limits.max_images, image_size)
         images = [Image(pixels, pixels.size // 3) for pixels in request.pixels]
         for number, contents in enumerate(request.files):
             if time.monotonic() > started + _PREDICT_SECONDS:

@@ -38,6 +38,7 @@ class ServedModel:
     def __init__(self, folder: Path, limiter: anyio.CapacityLimiter, metrics: Metrics) -> None:
         self.version = folder.name
         self._classifier = Classifier(folder)
+        self.image_size = self._classifier.image_size
         saved = saved_model_pb2.SavedModel.FromString((folder / GRAPH).read_bytes())
         self._signature_def = {
             name: json_format.MessageToDict(definition, preserving_proto_field_name=True)
@@ -69,7 +70,7 @@ class ServedModel:
         if signature not in self._batches:
             raise HTTPException(400, f'the model has no signature {signature}')
         if signature == features.SIGNATURE_PIXELS:
-            size = self._classifier.image_size
+            size = self.image_size
             if any(np.shape(image.value) != (size, size, 3) for image in images):
                 raise HTTPException(
                     400, f'the pixels of an image must have shape {[size, size, 3]}'

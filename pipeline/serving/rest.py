@@ -26,6 +26,8 @@ _INPUTS = {
     features.SIGNATURE_PIXELS: features.PIXELS_INPUT,
 }
 
+_OTHER_VALUES = 1000  # of a body, besides pixels
+
 
 @dataclasses.dataclass(frozen=True)
 class PredictRequest:
@@ -37,11 +39,15 @@ class PredictRequest:
     pixels: tuple[np.ndarray, ...] = ()  # for `serve_pixels`: float32 arrays of any shape
 
 
-def parse_request(body: bytes | bytearray, max_images: int) -> PredictRequest:
+def parse_request(body: bytes | bytearray, max_images: int, image_size: int) -> PredictRequest:
     """Parses the body of a predict request.
 
-    Raises HTTPException with status 400 if it is malformed or has more than `max_images` images.
+    Raises HTTPException with status 400 if it is malformed or has more than `max_images` images, of
+    which `serve_pixels` takes `image_size` by `image_size` pixels.
     """
+    # Many small values take seconds and twenty times the memory of the text; files are long ones.
+    if body.count(b',') > 3 * image_size**2 * max_images + _OTHER_VALUES:
+        raise _invalid(f'the body has more values than {max_images:,} images')
     try:
         request = json.loads(body)
     except (ValueError, RecursionError) as error:

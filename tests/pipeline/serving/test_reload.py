@@ -21,7 +21,7 @@ class Client(threading.Thread):
 
     def run(self):
         names, images = zip(*self._pets.items(), strict=True)
-        while not self.stopped.is_set():
+        while not self.stopped.wait(0.01):
             try:
                 self._send(names, images)
             except Exception as error:

@@ -15,8 +15,8 @@ EXAMPLE = {'b64': base64.b64encode(only_image(b'one')).decode()}
 NO_IMAGE = {'b64': base64.b64encode(b'\x0a\x00').decode()}
 
 
-def parse(max_images=3, **body):
-    return parse_request(json.dumps(body).encode(), max_images)
+def parse(**body):
+    return parse_request(json.dumps(body).encode(), max_images=3, image_size=2)
 
 
 @pytest.mark.parametrize(
@@ -51,6 +51,7 @@ def test_reads_pixels():
         ('', 'the body is not JSON'),
         ('[' * 100_000, 'the body is not JSON'),
         (b'\xff', 'the body is not JSON'),
+        ('[' + '[],' * 1100 + '[]]', 'the body has more values than 3 images'),
         ('[]', 'the body is not a JSON object'),
         ('{}', "either 'instances' or 'inputs'"),
         ({'instances': [ONE], 'inputs': [ONE]}, "either 'instances' or 'inputs'"),
@@ -80,7 +81,7 @@ def test_refuses_malformed_requests(body, message):
         body = body.encode()
 
     with pytest.raises(HTTPException) as refused:
-        parse_request(body, max_images=3)
+        parse_request(body, max_images=3, image_size=2)
 
     assert refused.value.status_code == 400
     assert message in refused.value.detail
