@@ -21,7 +21,7 @@ class Client(threading.Thread):
 
     def run(self):
         names, images = zip(*self._pets.items(), strict=True)
-        while not self.stopped.wait(0.01):
+        while not self.stopped.wait(0.05):
             try:
                 self._send(names, images)
             except Exception as error:
