@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from pipeline.commands import cluster, models, predict, report, runs
+from pipeline.commands import cluster, models, predict, report, runs, serve
 from pipeline.commands.error_handling import CommandLine
 from pipeline.commands.options import version_option
 
@@ -36,6 +36,7 @@ for command in (
     models.clean,
     report.report,
     predict.predict,
+    serve.serve,
 ):
     main.add_command(command)
 

@@ -93,6 +93,7 @@ setup(
         'configs': ['*.yaml'],
         'pipeline': ['*.pbtxt'],
         'pipeline.report.page': ['templates/*', 'templates/sections/*'],
+        'pipeline.serving': ['page/*'],
         'trainer.model': ['embedded/*.h5'],
     },
     install_requires=REQUIREMENTS,
@@ -100,6 +101,7 @@ setup(
         'kubeflow': ['kfp>=2.7,<3', 'kfp-kubernetes>=1.3,<3'],
         's3': ['s3fs>=2024.6'],
         'gs': ['gcsfs>=2024.6'],
+        'serve': ['prometheus-client>=0.21', 'starlette>=1,<2', 'uvicorn>=0.32'],
     },
     entry_points={'console_scripts': ['catdog-pipeline = pipeline_runner:main']},
 )

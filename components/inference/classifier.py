@@ -71,6 +71,16 @@ class Classifier:
         outputs = self._call(features.SIGNATURE_EXPLANATION, tf.constant(encoded))
         return np.asarray(outputs[features.HEAT_MAP])
 
+    def outputs(
+        self, signature: str, values: Sequence[bytes | np.ndarray]
+    ) -> dict[str, np.ndarray]:
+        """Outputs of a signature by name, each with one row per value.
+
+        Values are files or examples, or pixels, float32 [size, size, 3].
+        """
+        outputs = self._call(signature, tf.constant(values))
+        return {name: np.asarray(output) for name, output in outputs.items()}
+
     def _labels(self, signature: str, images: tf.Tensor) -> tuple[np.ndarray, np.ndarray]:
         outputs = self._call(signature, images)
         probabilities = np.asarray(outputs[features.PROBABILITY])

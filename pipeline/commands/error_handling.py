@@ -8,6 +8,14 @@ import click
 from common import console
 from common.errors import FAILED, INTERRUPTED, USAGE, PipelineError
 
+# Extras by the packages that they install.
+_EXTRAS = {
+    'kfp': 'kubeflow',
+    'prometheus_client': 'serve',
+    'starlette': 'serve',
+    'uvicorn': 'serve',
+}
+
 
 class CommandLine(click.Group):
     """A click group that handles expected errors; unexpected ones keep their traceback."""
@@ -31,9 +39,11 @@ class CommandLine(click.Group):
             what = f'{error.filename} cannot be used: ' if error.filename else ''
             fail(f'{what}{error.strerror or error}', USAGE)
         except ModuleNotFoundError as error:
-            if error.name is None or not error.name.startswith('kfp'):
+            package = (error.name or '').partition('.')[0]
+            if package not in _EXTRAS:
                 raise
-            fail("kfp is not installed; pip install 'catdog-pipeline[kubeflow]' adds it", USAGE)
+            extra = f'catdog-pipeline[{_EXTRAS[package]}]'
+            fail(f"{package} is not installed; pip install '{extra}' adds it", USAGE)
         except Exception as error:
             if type(error).__module__ != 'ml_metadata.errors':  # slow to import
                 raise

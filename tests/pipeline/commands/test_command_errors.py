@@ -101,6 +101,7 @@ def test_ended_run_prints_what_to_do(call, monkeypatch, error, code, message):
         (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), 2, 'No space left on device'),
         (OSError('no number'), 2, 'no number'),
         (ModuleNotFoundError('No module', name='kfp.dsl'), 2, 'kfp is not installed; pip install'),
+        (ModuleNotFoundError('No module', name='uvicorn'), 2, 'uvicorn is not installed; pip'),
         (InternalError('readonly database'), 1, 'the metadata cannot be used: readonly database'),
         (KeyboardInterrupt(), 130, 'interrupted\n'),
     ],

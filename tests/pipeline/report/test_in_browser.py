@@ -6,43 +6,25 @@ A page of frames, one per report and width, examines the reports and is printed 
 import html
 import json
 import re
-import shutil
 import subprocess
 
 import pytest
+from chromium import CHROMIUM, CONTRAST, NAMES
 from example_run import REASON, REJECTED, example, images_for
 
 from pipeline.report.page.render import render_comparison, render_page
 
-NAMES = ('chromium', 'chromium-browser', 'google-chrome')
-CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
 FLAGS = ('--headless', '--no-sandbox', '--disable-gpu', '--no-first-run', '--enable-logging=stderr')
 FIRST_SCREEN = 600  # pixels
 PAGES, WIDTHS = ('live', 'rejected', 'comparison'), (375, 1200)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=f'none of {", ".join(NAMES)} is installed')
 
-# The policy logs a console message for each request. Contrast is as in WCAG 2.1.
+# The policy logs a console message for each request.
 FRAMES = """<!doctype html>
 <meta http-equiv="Content-Security-Policy"
   content="default-src 'unsafe-inline'; img-src data:">
 <body><script>
-const numbers = text => (text.match(/[\\d.]+/g) || []).map(Number);
-const over = ([r, g, b, alpha = 1], under) =>
-  [r, g, b].map((each, i) => each * alpha + under[i] * (1 - alpha));
-const background = element => {
-  if (!element) return [255, 255, 255];
-  const colour = numbers(getComputedStyle(element).backgroundColor);
-  return colour[3] === 0 ? background(element.parentElement)
-                         : over(colour, background(element.parentElement));
-};
-const luminance = colour => colour.map(c => c / 255)
-  .map(c => c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
-  .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
-const contrast = element => {
-  const behind = background(element);
-  const [a, b] = [over(numbers(getComputedStyle(element).color), behind), behind].map(luminance);
-  return [(Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), element.textContent.trim()];
-};
+CONTRAST
 const examine = page => {
   const box = element => element.getBoundingClientRect();
   const all = selector => [...page.querySelectorAll(selector)];
@@ -76,7 +58,7 @@ const load = (page, width) => new Promise(loaded => {
   document.body.innerHTML = '<pre></pre>';
   document.querySelector('pre').textContent = JSON.stringify(results);
 })();
-</script>"""
+</script>""".replace('CONTRAST', CONTRAST)
 
 
 @pytest.fixture(scope='module', params=['light', 'dark'])

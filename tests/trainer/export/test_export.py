@@ -1,7 +1,11 @@
 """Predictions of the exported signatures, heat maps and warm-up requests."""
 
 import json
+import os
+import shutil
+import subprocess
 import types
+from pathlib import Path
 
 import image_bytes
 import keras
@@ -86,6 +90,31 @@ def test_invalid_images_get_nan_and_leave_others_unchanged(call, images, predict
     assert np.isnan(mixed['probability'][invalid]).all()
     assert np.isnan(mixed['logit'][invalid]).all()
     assert mixed['class'][invalid].ravel().tolist() == [b''] * (len(BAD) + 2)
+
+
+@pytest.mark.skipif(
+    shutil.which('java') is None or 'CATDOG_TENSORFLOW_JAVA' not in os.environ,
+    reason='there is no Java, or CATDOG_TENSORFLOW_JAVA, the folder of its jars, is not set',
+)
+def test_tensorflow_for_java_predicts_the_same(exported, images, predicted, tmp_path):
+    files = [tmp_path / str(number) for number in range(len(images))]
+    for file, contents in zip(files, images, strict=True):
+        file.write_bytes(contents)
+    jars, program = os.environ['CATDOG_TENSORFLOW_JAVA'], Path(__file__).with_name('Predict.java')
+    command = ['java', '-cp', f'{jars}/*', program, exported[2], *files]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    signatures, *lines = printed.splitlines()
+    assert signatures.split() == [
+        'explain_images',
+        'serve_images',
+        'serve_pixels',
+        'serving_default',
+    ]
+    names, *probabilities = zip(*map(str.split, lines), strict=True)
+    assert [name.encode() for name in names] == predicted['class'].ravel().tolist()
+    found = np.array(probabilities, np.float32).T
+    np.testing.assert_allclose(found, predicted['probability'], atol=1e-5)
 
 
 @pytest.mark.parametrize('signature', ['serve_images', 'explain_images'])

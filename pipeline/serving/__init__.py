@@ -1,0 +1,1 @@
+"""Serves the live model over HTTP, with the REST API of TensorFlow Serving."""

@@ -1,0 +1,161 @@
+'use strict';
+
+const {model, maxBytes} = document.body.dataset;
+const SHOWN = 5, LISTED = 10;  // classes of a photograph, and in the header
+// Colours of `predict --explain`, and its opacity at the maximum of a heat map.
+const COLOURS = [[0, 0, 4], [188, 55, 84], [252, 255, 164]], OPACITY = 0.6;
+
+const element = (name, text = '', className = '') => {
+  const created = document.createElement(name);
+  created.textContent = text;
+  created.className = className;
+  return created;
+};
+
+const fetchJson = async (path, options) => {
+  let response, text;
+  try {
+    response = await fetch(path, options);
+    text = await response.text();
+  } catch {
+    throw new Error('the server cannot be reached');
+  }
+  // The server writes NaN as TensorFlow Serving does, which JSON does not have.
+  const content = (() => {
+    try {
+      return JSON.parse(text.replace(/([[,:]\s*)NaN(?=\s*[\],}])/g, '$1null'));
+    } catch {
+      throw new Error(`the response cannot be read (status ${response.status})`);
+    }
+  })();
+  if (!response.ok)
+    throw Object.assign(new Error(content.error), {status: response.status});
+  return content;
+};
+
+const readMetadata = async () => {
+  const {model_spec, metadata} = await fetchJson(`${model}/metadata`);
+  const {version} = model_spec, {classes} = metadata;
+  const explains = 'explain_images' in metadata.signature_def.signature_def;
+  const names = classes.length > LISTED ? '' : `: ${classes.join(', ')}`;
+  document.getElementById('model').textContent =
+    `version ${version}, ${classes.length} classes${names}`;
+  return {version, classes, explains};
+};
+
+const readBase64 = file => new Promise((resolve, reject) => {
+  const reader = new FileReader();
+  reader.onload = () => resolve(reader.result.slice(reader.result.indexOf(',') + 1));
+  reader.onerror = () => reject(new Error('the file cannot be read'));
+  reader.readAsDataURL(file);
+});
+
+// Requests the version whose classes are known; a push may replace it meanwhile.
+const predict = async (file, attempts = 3) => {
+  if (file.size * 4 / 3 + 200 > Number(maxBytes))
+    throw new Error(`the file is too large: a request may have ${(maxBytes / 1e6).toFixed(1)} MB`);
+  const {version, classes, explains} = await readMetadata();
+  const body = JSON.stringify({
+    signature_name: explains ? 'explain_images' : 'serve_images',
+    instances: [{b64: file.size ? await readBase64(file) : ''}],
+  });
+  try {
+    const content = await fetchJson(`${model}/versions/${version}:predict`, {method: 'POST', body});
+    return {classes, prediction: content.predictions[0]};
+  } catch (error) {
+    if (error.status !== 404 || attempts === 1) throw error;
+    return predict(file, attempts - 1);
+  }
+};
+
+const drawHeat = (heat, canvas) => {
+  const small = new OffscreenCanvas(heat[0].length, heat.length);
+  const pixels = new ImageData(small.width, small.height);
+  heat.flat().forEach((value, i) => {
+    const [low, high] = value < 0.5 ? [0, 1] : [1, 2], share = value * 2 - low;
+    const colour = COLOURS[low].map((c, k) => c + share * (COLOURS[high][k] - c));
+    pixels.data.set([...colour, value * OPACITY * 255], 4 * i);
+  });
+  small.getContext('2d').putImageData(pixels, 0, 0);
+  const context = canvas.getContext('2d');
+  context.imageSmoothingQuality = 'high';
+  context.drawImage(small, 0, 0, canvas.width, canvas.height);
+};
+
+const percent = value => `${(100 * value).toFixed(1)} %`;
+
+const show = (card, {classes, prediction}) => {
+  const name = prediction.class[0];
+  if (!name) throw new Error('the model predicts NaN');
+  let values = prediction.probability;
+  if (values.length === 1) values = [1 - values[0], values[0]];
+  const ranked = classes.map((each, i) => [each, values[i]]).sort((a, b) => b[1] - a[1]);
+  const list = element('dl');
+  for (const [each, value] of ranked.slice(0, SHOWN)) {
+    const bar = element('dd', '', 'bar'), length = element('div');
+    bar.setAttribute('aria-hidden', 'true');  // the number follows
+    length.style.width = percent(value).replace(' ', '');
+    bar.append(length);
+    list.append(element('dt', each), bar, element('dd', percent(value), 'number'));
+  }
+  card.lastChild.append(element('h2', name), list);
+  if (ranked.length > SHOWN)
+    card.lastChild.append(element('p', `and ${ranked.length - SHOWN} more classes`, 'muted'));
+  const picture = card.querySelector('img');
+  if (prediction.heat_map && picture) {
+    const canvas = element('canvas');
+    canvas.width = canvas.height = 512;  // stretched to the picture by the style
+    drawHeat(prediction.heat_map, canvas);
+    picture.after(canvas);
+  }
+};
+
+const addCard = file => {
+  const card = element('article'), frame = element('div'), picture = element('img');
+  picture.alt = '';
+  picture.src = URL.createObjectURL(file);
+  picture.onerror = () => frame.parentNode.remove();  // a format that the browser does not know
+  frame.append(picture);
+  const text = element('div', '', 'text');
+  text.append(element('p', file.name, 'file'));
+  card.append(element('div', '', 'picture'), text);
+  card.firstChild.append(frame);
+  return card;
+};
+
+// One after the other: each photograph is a request of its own.
+let last = Promise.resolve();
+const classify = files => {
+  for (const file of files) {
+    const card = addCard(file), waiting = element('p', 'waiting', 'muted');
+    card.lastChild.append(waiting);
+    document.getElementById('results').append(card);
+    last = last.then(async () => {
+      try {
+        show(card, await predict(file));
+      } catch (error) {
+        card.lastChild.append(element('p', error.message.replace(/^image 0: /, ''), 'error'));
+      }
+      waiting.remove();
+      card.dataset.done = '';
+    });
+  }
+  document.querySelector('.options').hidden = false;
+};
+
+const drop = document.getElementById('drop'), files = document.getElementById('files');
+files.addEventListener('change', () => {
+  classify(files.files);
+  files.value = '';
+});
+for (const name of ['dragover', 'dragleave', 'drop'])
+  window.addEventListener(name, event => {
+    event.preventDefault();
+    drop.classList.toggle('over', name === 'dragover');
+    if (name === 'drop') classify(event.dataTransfer.files);
+  });
+document.getElementById('heat').addEventListener('change', event =>
+  document.getElementById('results').classList.toggle('without-heat', !event.target.checked));
+readMetadata().catch(error => {
+  document.getElementById('model').replaceChildren(element('span', error.message, 'error'));
+});
