@@ -101,11 +101,11 @@ def _run_components(
         from pipeline.registry.leftovers import remove_leftovers
         from pipeline.registry.provenance import Provenance
 
+    backbone = check_model(recipe, classes)
+    _log.info('weights: %s', describe_weights(recipe.trainer))
     store = open_store(recipe.metadata, recipe.home)
     remove_leftovers(recipe, store)
     check_classes(recipe, classes, Provenance(store, recipe.name).live_classes())
-    backbone = check_model(recipe, classes)
-    _log.info('weights: %s', describe_weights(recipe.trainer))
     check_disk_space(recipe, backbone, images)
     runner = ProgressDagRunner(side)
     runner.run(create_pipeline(recipe, classes, images, train_beside_checks=side is not None))
