@@ -219,3 +219,18 @@ def test_reports_of_two_runs_can_be_compared(workspace, second):
     assert '<td>not an image</td>' in earlier
     comparison = invoke(workspace, 'report', '--no-open', '--compare', 'previous', 'last')
     assert 'Both runs have the same recipe.' in Path(comparison.strip()).read_text()
+
+
+def test_other_classes_do_not_replace_the_live_model(workspace, second, tmp_path):
+    """A stray folder with an image of a third class."""
+    pets = shutil.copytree(workspace.runs.parents[1] / 'pets', tmp_path / 'pets')
+    (pets / 'birds').mkdir()
+    shutil.copy(pets / 'dogs' / 'dogs-0-2.jpg', pets / 'birds')
+
+    done = workspace.call('run', '--data', str(pets))
+
+    assert done.returncode == 2
+    *_, error = done.stderr.splitlines()
+    assert '3 classes (birds, cats, dogs), but the live model has 2 classes (cats, dogs)' in error
+    assert 'to keep these and quarantine other images, set data.classes: ["cats", "dogs"]' in error
+    assert len(workspace.versions()) == 1
