@@ -26,6 +26,8 @@ def parse_yaml(text: str) -> Any:
         mark = error.problem_mark or error.context_mark
         where = f'line {mark.line + 1}, column {mark.column + 1}: ' if mark else ''
         raise ConfigError(f'{where}{error.problem or error.context}') from None
+    except ValueError:  # of the scanner: `%YAML` with a version of thousands of digits
+        raise ConfigError('a number has too many digits') from None
     except yaml.YAMLError as error:  # of the reader: a character that YAML does not allow
         raise ConfigError(' '.join(str(error).split())) from None
 

@@ -53,7 +53,7 @@ def update_pages(recipe: Recipe) -> None:
             _update(report.page, data)
         if present:
             _update(recipe.home / LAST_PAGE, [*present.values()][-1])
-    except (OSError, PipelineError) as error:
+    except (OSError, UnicodeDecodeError, PipelineError) as error:
         _log.warning('the reports cannot be updated: %s', error)
 
 

@@ -139,6 +139,7 @@ def test_hostile_recipe_is_reported(write, text, words):
         (b'a: ' + b'x' * MAX_BYTES, 'hostile.yaml has more than 200 kB; a recipe is smaller$'),
         (b'\xff\xfe\x00', 'cannot be read: it is not UTF-8$'),
         (b'a: \x00', 'is not YAML: unacceptable character'),
+        (b'%YAML ' + b'9' * 5000 + b'.1\n---\na: 1', 'is not YAML: a number has too many digits$'),
         (b'', 'is not a mapping'),
         (b'- ' * MAX_BYTES, 'has more than 200 kB'),
         (b'# ' * (MAX_BYTES // 2), 'is not a mapping'),

@@ -21,6 +21,9 @@ except DataError as error:
 """
 OK = 'HTTP/1.1 200 OK\r\n'
 CHUNKED = f'{OK}Transfer-Encoding: chunked\r\n\r\n'
+REDIRECT_WITH_BODY = (
+    'HTTP/1.1 302 Found\r\nLocation: /pets.zip\r\nTransfer-Encoding: chunked\r\n\r\n'
+)
 LONG_NAME = f'http://{"a" * 64}.example/pets.zip'
 
 
@@ -102,6 +105,7 @@ def server(respond):
             'answers 206 Partial Content',
         ),
         (only(f'{OK}\r\nPK cut off'), 'does not state its length'),
+        (after(REDIRECT_WITH_BODY, endless('5\r\nabcde\r\n')), 'a redirect, is not valid'),
         (redirect('http://[x/'), 'the address, or a redirect, is not valid'),
         (redirect(LONG_NAME), 'the address, or a redirect, is not valid'),
         (redirect('file:///etc/passwd'), 'the address, or a redirect, is not valid'),

@@ -35,6 +35,7 @@ _TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 
 _BYTES = (1, 2, 6, 7)  # types; Pillow makes a Python object of each value of the others
 _MOST_VALUES = 2**20  # more than rows of the largest image
 _STRIPS_AND_TILES = ((273, 279), (324, 325))  # tags of offsets and of byte counts
+_SAMPLES_PER_PIXEL, _ROWS_PER_STRIP = 277, 278
 
 
 @dataclass(frozen=True)
@@ -128,11 +129,28 @@ def _tiff(contents: bytes) -> Header:
         width, length = tags.get(_TILE_WIDTH, 0), tags.get(_TILE_LENGTH, 0)
         if max(width, length) > 2 * max(image.size) + 1024:
             raise Rejected('damaged', f'its tiles are {width:,} by {length:,} pixels')
+        _check_number_of_parts(tags, *image.size)
         for offsets, byte_counts in _STRIPS_AND_TILES:
             ends = map(operator.add, tags.get(offsets, ()), tags.get(byte_counts, ()))
             if max(ends, default=0) > len(contents):
                 raise Rejected.truncated(contents)
         return Header('TIFF', *image.size)
+
+
+def _check_number_of_parts(
+    tags: PIL.TiffImagePlugin.ImageFileDirectory_v2, width: int, height: int
+) -> None:
+    """Checks that there are no more strips or tiles than the picture has room for.
+
+    Pillow would decode the others over the first ones, again and again.
+    """
+    strip = width, tags.get(_ROWS_PER_STRIP, height)
+    tile = tags.get(_TILE_WIDTH, width), tags.get(_TILE_LENGTH, height)
+    for (across, down), (offsets, _) in zip((strip, tile), _STRIPS_AND_TILES, strict=True):
+        room = -(-width // max(across, 1)) * -(-height // max(down, 1))
+        most = room * tags.get(_SAMPLES_PER_PIXEL, 1)  # if each colour has its own parts
+        if (parts := len(tags.get(offsets, ()))) > most:
+            raise Rejected('damaged', f'it has {parts:,} strips or tiles, and room for {most:,}')
 
 
 def _check_directory(contents: bytes) -> None:

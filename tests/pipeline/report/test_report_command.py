@@ -211,6 +211,14 @@ def test_rejects_comparison_with_unreadable_data(home, call, contents):
     assert 'was written by another version of this program' in done.stderr
 
 
+def test_page_that_is_no_text_does_not_end_the_command(home, call):
+    (home / 'reports' / f'{FIRST}.html').write_bytes(b'\xff')
+
+    done = call()
+
+    assert done.exit_code == 0
+
+
 def test_removes_oldest_reports(tmp_path):
     for number in range(4):
         store_report(tmp_path, example(f'run-{number}'), 'page', keep=2)

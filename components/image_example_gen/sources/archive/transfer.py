@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import io
 import logging
 import math
 import re
@@ -10,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import requests
 import urllib3
@@ -78,7 +79,13 @@ def get(
     try:
         with within(
             _ANSWER_SECONDS,
-            lambda: requests.get(url, headers=headers, stream=True, timeout=timeout),
+            lambda: requests.get(
+                url,
+                headers=headers,
+                stream=True,
+                timeout=timeout,
+                hooks={'response': _remove_body_of_redirect},
+            ),
         ) as response:
             yield response
     except tuple(_MESSAGES) as error:
@@ -87,6 +94,13 @@ def get(
         permanent = kind == requests.exceptions.SSLError or message == _NOT_VALID
         # Without its cause, whose message has the query of the URL and may be logged.
         raise DownloadError(message + _detail(error), retryable=not permanent) from None
+
+
+def _remove_body_of_redirect(response: requests.Response, **_: Any) -> None:
+    """Requests would read it into memory, decompressed and without a limit."""
+    if response.is_redirect:
+        response.raw.close()
+        response.raw = urllib3.HTTPResponse(io.BytesIO())
 
 
 def require_success(response: requests.Response) -> None:

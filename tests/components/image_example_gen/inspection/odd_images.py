@@ -236,6 +236,9 @@ def _tiffs():
     bomb = tiff_with({256: (4, 1, 60_000), 257: (4, 1, 60_000)})
     tile = tiff_with({322: (4, 1, 40_000), 323: (4, 1, 20_000)})
     raw = tiff_with({50706: (1, 4, 0x0401)})
+    # All begin at byte 0, as the values are zeros behind the directory.
+    strips = tiff_with({273: (4, 50_000, 20_000), 279: (4, 50_000, 20_000), 278: (4, 1, 63)})
+    strips += bytes(20_000 + 4 * 50_000 - len(strips) + 4)
     return {
         'plain': (plain, Accepted()),
         'LZW': (lzw, Accepted()),
@@ -253,6 +256,7 @@ def _tiffs():
             tiff_with({305: (3, 2**21, 0)}) + bytes(2**23),
             Refused('too large', 'tag 305 has 2,097,152 values'),
         ),
+        'strips one over the other': (strips, Refused('damaged', '50,000 strips or tiles')),
         'a tag of 4 GB': (tiff_with({258: (3, 2**31, 0)}), Refused('truncated', 'tag 258')),
         'pixels behind its end': (tiff_with({273: (4, 1, 2**31)}), Refused('truncated', 'ends')),
         'cut': (plain[: len(plain) // 2], Refused('truncated', 'ends')),
