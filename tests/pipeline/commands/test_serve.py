@@ -1,5 +1,6 @@
 """The `serve` command."""
 
+import functools
 import re
 import shutil
 import signal
@@ -94,9 +95,10 @@ def test_missing_extra_prints_the_command_that_installs_it(serving, monkeypatch)
 def test_serves_until_a_signal(serving, sent, code, error):
     options = ['--set', f'push_directory={serving}', '--port=0', '--name=pets']
     command = [sys.executable, RUNNER, 'serve', *options]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as run:
+    pipes = {'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE}
+    # Background jobs of a shell ignore SIGINT, and their children inherit this.
+    default = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(command, **pipes, text=True, preexec_fn=default) as run:
         assert run.stdout
         assert run.stdout.readline().startswith('version 7 is live; loaded in ')
         address = re.match(r'(http://127\.0\.0\.1:\d+/) ', run.stdout.readline())

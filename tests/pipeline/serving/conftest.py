@@ -41,4 +41,4 @@ def server(models, tmp_path_factory) -> Iterator[Server]:
 def pets(tmp_path_factory, make_image_folder) -> dict[str, bytes]:
     """The contents of an image by class."""
     folder = make_image_folder(tmp_path_factory.mktemp('pets'), per_class=1)
-    return {file.parent.name: file.read_bytes() for file in folder.rglob('*.jpg')}
+    return {file.parent.name: file.read_bytes() for file in sorted(folder.rglob('*.jpg'))}
