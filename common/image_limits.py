@@ -4,6 +4,7 @@ A decoder does as much work as a file asks for, so the limits are compared with 
 """
 
 MEGAPIXELS = 64  # default of `data.checks.max_megapixels`
+WEBP_MEGAPIXELS = 32  # decoding one takes 15 bytes a pixel, other formats at most 8
 # Each scan of a JPEG visits all pixels again: about 0.7 ms per megapixel. Encoders write up to 20
 # scans in progressive files, and many images of the largest size have at most 10.
 SCANS = 100

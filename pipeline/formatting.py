@@ -7,6 +7,8 @@ from typing import Any
 
 import pydantic_core
 
+from common.errors import ConfigError
+
 
 def named(numbers: Sequence[int]) -> str:
     """`span 4`, `spans 1 and 3`, `spans 2 to 5`; empty without numbers."""
@@ -42,3 +44,12 @@ def dotted(values: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
         else:
             flat[f'{prefix}{key}'] = value
     return flat
+
+
+def require_text(what: str, text: str) -> str:
+    """Returns a text that is recorded; raises ConfigError if it is not valid Unicode."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ConfigError(f'{what} is not valid UTF-8') from None
+    return text

@@ -184,8 +184,11 @@ def _override(
     """Checks the reason; otherwise like `_exclusive`."""
     if not reason or not reason.strip():
         raise ConfigError('--reason is missing; give the reason for the override')
+    from pipeline.formatting import require_text
+
+    why = require_text('--reason', reason.strip())
     with _exclusive(options) as (recipe, store):
-        yield recipe, store, reason.strip()
+        yield recipe, store, why
         from pipeline.report.present import update_pages
 
         update_pages(recipe)

@@ -17,6 +17,7 @@ from components.evaluation.metrics.evaluation_files import read_accuracy
 from components.pusher.serving_folder import About
 from components.pusher.versions import Pushed, push
 from pipeline.config.recipe import Recipe
+from pipeline.formatting import require_text
 from pipeline.registry.leftovers import finish_pushes
 from pipeline.registry.provenance import BLESS, TRAINER, UNBLESS, Provenance, ServedVersion
 from pipeline.registry.recording import model_at, override, record, record_push
@@ -121,7 +122,7 @@ def user_name() -> str:
     """
     if USER in os.environ:
         if name := ' '.join(os.environ[USER].split()):
-            return name
+            return require_text(f'the environment variable {USER}', name)
         raise ConfigError(f'the environment variable {USER} is empty; set it to your name')
     try:
         return getpass.getuser()

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from common.errors import Rejected
 from common.files import MEGABYTE
-from common.image_limits import FULL_SCANS, SCANS
+from common.image_limits import FULL_SCANS, SCANS, WEBP_MEGAPIXELS
 from components.image_example_gen.inspection.config import CheckConfig
 from components.image_example_gen.inspection.file_structure import read_gif, without_metadata
 from components.image_example_gen.inspection.headers import (
@@ -99,6 +99,8 @@ def _check_header(header: Header, config: CheckConfig) -> None:
     if shorter < config.min_side:
         raise Rejected('too small', f'it has {size}, and the shorter side needs {config.min_side}')
     most = min(config.max_megapixels * 1e6, MAX_PIXELS)
+    if header.format == 'WebP':
+        most = min(most, WEBP_MEGAPIXELS * 1e6)
     if header.width * header.height > most:
         raise Rejected('too large', f'its header says {size}, more than {_megapixels(most)}')
     if longer > _LONGEST_SIDE:

@@ -332,6 +332,13 @@ def test_records_user_of_the_environment(pets, two, call, monkeypatch):
     assert pets.override(1) == (False, 'grace', 'why')
 
 
+def test_refuses_user_and_reason_that_are_no_text(pets, two, call, monkeypatch):
+    done = call('unbless', '--reason', '\udcff')
+    assert (done.exit_code, done.stderr) == (2, 'error: --reason is not valid UTF-8\n')
+    monkeypatch.setenv('CATDOG_USER', '\udcff')
+    assert 'CATDOG_USER is not valid UTF-8' in call('unbless', '--reason', 'x').stderr
+
+
 @pytest.mark.parametrize('command', [['rollback'], ['unbless'], ['bless', '--force']])
 def test_refuses_override_without_a_user(pets, two, call, monkeypatch, command):
     monkeypatch.setenv('CATDOG_USER', '')

@@ -13,6 +13,8 @@ from components.image_example_gen.sources.base.source_protocol import (
     is_class_name,
 )
 
+_MOST_CLASSES = 10_000
+
 
 @dataclasses.dataclass(frozen=True)
 class Labels:
@@ -77,11 +79,16 @@ def make_labels(
 
 
 def require_names(place: object, names: Sequence[str]) -> None:
-    """Raises DataError if a class name is empty or has characters that cannot be used."""
+    """Raises DataError if there are very many classes, or one has a name that cannot be used."""
+    if len(set(names)) > _MOST_CLASSES:
+        raise DataError(
+            f'{place} has more than {_MOST_CLASSES:,} classes; perhaps its labels are identifiers'
+        )
     wrong = next((name for name in names if not is_class_name(name)), None)
     if wrong is not None:
-        problem = 'control characters, or no valid Unicode' if wrong.strip() else 'no characters'
-        raise DataError(f'{place} has the class name {wrong!a}, with {problem}; rename it')
+        problem = 'control characters, no valid Unicode, or more than 255 bytes'
+        problem = problem if wrong.strip() else 'no characters'
+        raise DataError(f'{place} has the class name {wrong[:100]!a}, with {problem}; rename it')
 
 
 def require_known(place: object, own: Sequence[str], wanted: Sequence[str]) -> None:

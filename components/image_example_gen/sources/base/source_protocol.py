@@ -9,6 +9,7 @@ from common.errors import RejectionReason
 
 Part = Literal['train', 'validation']
 IMAGES_PER_SHARD = 512  # about
+_NAME_BYTES = 255  # as in file systems
 
 
 class LabelledImage(NamedTuple):
@@ -70,15 +71,13 @@ def class_name(text: str) -> str:
 
 
 def is_class_name(text: str) -> bool:
-    """Whether a text is a name: not empty, without control characters, and encodable.
-
-    Undecodable bytes in the name of a folder are encodable.
-    """
+    """Whether a text is a name: valid Unicode of 1 to 255 bytes, without control characters."""
     try:
-        text.encode(errors='surrogateescape')
-    except UnicodeEncodeError:
+        length = len(text.encode())
+    except UnicodeEncodeError:  # such as the name of a folder with bytes that are no UTF-8
         return False
-    return bool(text.strip()) and not any(unicodedata.category(each) == 'Cc' for each in text)
+    printable = not any(unicodedata.category(each) == 'Cc' for each in text)
+    return bool(text.strip()) and printable and length <= _NAME_BYTES
 
 
 def describe_classes(names: Sequence[str]) -> str:

@@ -155,3 +155,10 @@ def test_only_large_images_are_decoded_one_at_a_time(large, monkeypatch):
 )
 def test_large_image_is_one_whose_decoding_takes_much_memory(header, large):
     assert inspection._is_large(header) == large
+
+
+def test_webp_has_a_lower_limit_of_pixels():
+    """Decoding one takes twice the memory of other formats."""
+    image = PIL.Image.new('RGB', (7000, 5000))
+    assert examine(made.encoded(image, 'PNG'), CONFIG).width == 7000
+    assert 'more than 32 megapixels' in rejection(made.encoded(image, 'WEBP')).detail
