@@ -158,7 +158,7 @@ def clean(keep: int, dry_run: bool, **options: Any) -> None:
     count = len(unused.folders)
     show(
         f'{count} folder{"s" * (count != 1)} of artifacts, {unused.megabytes:,.1f} MB, '
-        f'{"would be" if dry_run else ""}{" " * dry_run}removed; '
+        f'{"would be removed" if dry_run else "removed"}; '
         f'{unused.kept_runs} run{"s" * (unused.kept_runs != 1)} kept'
     )
 

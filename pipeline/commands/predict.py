@@ -53,7 +53,8 @@ def predict(
     from components.pusher.serving_folder import find_model
 
     folder = find_model(recipe.serving_directory, model)
-    classes = read_classes(folder)  # before TensorFlow is imported
+    # Raises for an unsuitable model, before TensorFlow is imported.
+    classes = read_classes(folder)
     name, description = _describe(folder)
     stack.set_tensorflow_log_level(3)
     from pipeline.execution.quick_imports import quick_imports

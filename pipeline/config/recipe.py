@@ -283,7 +283,9 @@ def _received(error: Any) -> str:
     """`, got VALUE`; empty for mappings, and for keys whose value may be a secret."""
     value = error['input']
     keys = [str(part) for part in error['loc']]
-    if isinstance(value, dict) or any(key.endswith(('_env', 'environment')) for key in keys):
+    if isinstance(value, dict) or any(
+        key.endswith(('_env', 'environment', 'secrets')) for key in keys
+    ):
         return ''
     if isinstance(value, str):
         value = redacted(value)

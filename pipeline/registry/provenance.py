@@ -125,11 +125,14 @@ class Provenance:
         contexts = self._store.get_contexts_by_execution(node.execution.id)
         return next((each.name for each in contexts if each.type == 'pipeline_run'), '')
 
-    def live_classes(self) -> tuple[str, ...] | None:
-        """Class names of the last pushed model in label order; None if they are not known."""
+    def live_model(self) -> Artifact | None:
+        """The last pushed model; None if there is none, or it is not in the metadata."""
         pushes = self.pushed()
-        trainer = self.producer(pushes[-1].input('model')) if pushes else None
-        classes = training_config(trainer).get('classes')
+        return pushes[-1].input('model') if pushes else None
+
+    def live_classes(self) -> tuple[str, ...] | None:
+        """Class names of the live model in label order; None if they are not known."""
+        classes = training_config(self.producer(self.live_model())).get('classes')
         return tuple(classes) if classes else None
 
     def training_spans(self, model: Artifact | None) -> dict[int, str]:

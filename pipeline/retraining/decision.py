@@ -83,8 +83,7 @@ def describe_waiting(span: int, error: TooFewImages) -> str:
 
 def _removed_spans(recipe: Recipe, provenance: Provenance) -> tuple[int, ...]:
     """Spans of the live model, and of those that it started from, that do not exist any more."""
-    pushes = provenance.pushed()
-    live = pushes[-1].input('model') if pushes else None
+    live = provenance.live_model()
     existing = span_numbers(recipe.data)
     if live is None or not existing:
         return ()

@@ -169,6 +169,7 @@ SECRETS = [  # options with a secret that is not where it belongs
     f'workdir=https://ada:{SECRET}@host/runs',
     f'inference.path=https://ada:{SECRET}@host/new',
     f'kubeflow.environment.PW{SECRET}',
+    f'kubeflow.secrets={SECRET}',
 ]
 
 

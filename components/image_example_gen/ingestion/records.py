@@ -36,7 +36,7 @@ def to_example(
         features.IMAGE_BYTES: good.contents,
         features.IMAGE_FORMAT: good.format.encode(),
         features.LABEL: image.label,
-        features.CLASS_NAME: classes[image.label].encode(errors='surrogateescape'),
+        features.CLASS_NAME: classes[image.label].encode(),
         features.FILENAME: image.filename.encode(errors='surrogateescape'),
         features.HEIGHT: good.height,
         features.WIDTH: good.width,

@@ -55,8 +55,7 @@ class Ingested(StrictModel):
 
 def read_ingested(records: Path) -> Ingested:
     """Reads the manifest of records; raises OSError or ValueError if it is missing or damaged."""
-    # pydantic's JSON refuses the lone surrogates of a class folder with an undecodable name.
-    return Ingested.model_validate(json.loads((records / MANIFEST).read_text()))
+    return Ingested.model_validate_json((records / MANIFEST).read_bytes())
 
 
 def link_span(
