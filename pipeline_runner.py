@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from pipeline.commands import cluster, models, predict, report, runs, serve
+from pipeline.commands import cluster, init, models, predict, report, runs, serve
 from pipeline.commands.error_handling import CommandLine
 from pipeline.commands.options import version_option
 
@@ -20,9 +20,11 @@ def main(context: click.Context) -> None:
 
 
 for command in (
+    init.init,
     runs.run,
     runs.retrain,
     runs.status,
+    runs.runs_,
     runs.config,
     cluster.compile_,
     cluster.submit,

@@ -16,6 +16,7 @@ REQUIREMENTS = [
     'click>=8.1,<9',
     'cronsim>=2.6',
     'filelock>=3.12',
+    'flatbuffers>=24.3',
     'fsspec>=2024.6',
     'google-crc32c>=1.5',
     'h5py>=3.12',
@@ -82,6 +83,7 @@ setup(
         'RHEL 9), where pip finds no tensorflow-data-validation for these, CPython 3.10 installs '
         'TFX 1.16.'
     ),
+    long_description_content_type='text/plain',
     license='Apache-2.0',
     python_requires='>=3.10,!=3.11.*,<3.14',
     packages=[
@@ -99,8 +101,16 @@ setup(
     install_requires=REQUIREMENTS,
     extras_require={
         'kubeflow': ['kfp>=2.7,<3', 'kfp-kubernetes>=1.3,<3'],
+        'heic': ['pillow-heif>=1'],
+        'onnx': [
+            f'onnx>=1.17,<1.19 ; {LEGACY}',  # newer ones need ml-dtypes 0.5
+            f'onnx>=1.20,<2 ; {CURRENT}',
+            'onnxruntime>=1.20,<2',
+            'tf2onnx>=1.17,<2',
+        ],
         's3': ['s3fs>=2024.6'],
         'gs': ['gcsfs>=2024.6'],
+        'mlflow': ['mlflow-skinny>=3,<4'],
         'serve': ['prometheus-client>=0.21', 'starlette>=1,<2', 'uvicorn>=0.32'],
     },
     entry_points={'console_scripts': ['catdog-pipeline = pipeline_runner:main']},

@@ -21,7 +21,7 @@ import numpy as np
 import psutil
 from rich.console import Console
 from rich.table import Table
-from timed_commands import ROOT, machine, overrides, timed
+from timed_commands import DEMO, ROOT, machine, overrides, timed
 
 IMAGES = (2_000, 60_000, 120_000)
 MODES = ('in_memory', 'multi_processing')
@@ -57,7 +57,7 @@ def main(sizes: tuple[int, ...]) -> None:
     console.print(machine())
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        timed('pipeline_runner.py', 'run', '--workdir', folder / 'model', *overrides(MODEL))
+        timed(*DEMO, '--workdir', folder / 'model', *overrides(MODEL))
         files = write_records(folder / 'records', max(sizes))
         results: Results = {}
         for size in sizes:

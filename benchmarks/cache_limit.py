@@ -73,7 +73,7 @@ def train(recipe: str, weights: str, share: str, folder: str) -> None:
             job = dataclasses.replace(job, config=config.replaced({'max_cache_gb': limit}))
         clock = mock.patch.object(stages, 'EpochBars', Clock)
         with job.stage_inputs(network, directory) as inputs, clock:
-            stages.train(job, network, inputs, directory / 'logs')
+            stages.train(job, network, inputs)
     job.timings.write(directory / 'timings.json')
     parts = json.loads((directory / 'timings.json').read_text())
     embedding = sum(each['seconds'] for part, each in parts.items() if 'embedding' in part)

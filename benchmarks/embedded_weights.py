@@ -19,7 +19,7 @@ import numpy as np
 from image_folders import find_photographs
 from rich.console import Console
 from rich.table import Table
-from timed_commands import machine, overrides, timed
+from timed_commands import DEMO, machine, overrides, timed
 
 STARTS = ('embedded', 'random')
 SIDE, FOLDS = 96, 5
@@ -161,7 +161,7 @@ def pipeline(
         Test accuracy, and validation accuracy after each epoch of the last stage.
     """
     changes = {**SETTINGS, **changes, 'trainer.weights': start}
-    timed('pipeline_runner.py', 'run', '--workdir', workdir, *options, *overrides(changes))
+    timed(*DEMO, '--workdir', workdir, *options, *overrides(changes))
     (summary,) = workdir.glob('*/last_run.json')
     (history,) = workdir.glob('*/artifacts/Trainer/model_run/*/history.json')
     stages = json.loads(history.read_text())

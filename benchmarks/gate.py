@@ -97,6 +97,7 @@ class Histories:
     pushed: float  # share of the candidates
     final: float  # mean quality of the last live model
     worst: float  # 5th percentile of the last live model's quality minus the best
+    by_tick: list[float]  # `within_margin` after each tick
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -256,6 +257,7 @@ def simulate(
     common = correlation()
     live = np.full(number, LIVE)
     anchor, best, is_live, pushed = live.copy(), live.copy(), np.ones(number, bool), 0.0
+    by_tick = []
     for _ in range(TICKS):
         candidate = np.minimum(live + generator.normal(drift, SPREAD, number), BEST)
         image = np.sqrt(common) * generator.standard_normal((number, images), np.float32)
@@ -279,9 +281,9 @@ def simulate(
         live, anchor = np.where(push, candidate, live), np.where(moved, candidate, anchor)
         is_live = np.where(push, moved, is_live)
         best, pushed = np.maximum(best, live), pushed + float(push.mean()) / TICKS
-    within = float((live >= best - MARGIN - 1e-12).mean())
+        by_tick.append(float((live >= best - MARGIN - 1e-12).mean()))
     worst = float(np.quantile(live - best, 0.05))
-    return Histories(rule, images, drift, within, pushed, float(live.mean()), worst)
+    return Histories(rule, images, drift, by_tick[-1], pushed, float(live.mean()), worst, by_tick)
 
 
 @functools.cache

@@ -22,7 +22,7 @@ import numpy as np
 from history import GrowthPoint
 from rich.console import Console
 from rich.table import Table
-from timed_commands import ROOT, machine, overrides, timed
+from timed_commands import DEMO, ROOT, machine, overrides, timed
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 CLASSES = ('cats', 'dogs')
@@ -167,7 +167,7 @@ def train_model(folders: Folders) -> Parts:
         network = job.build_network()
         with job.stage_inputs(network, directory) as inputs:
             yield 'Trainer: embedding'
-            train(job, network, inputs, directory / 'logs')
+            train(job, network, inputs)
             yield 'Trainer: epochs'
 
 
@@ -350,7 +350,7 @@ def main() -> None:
     points: list[GrowthPoint] = []
     with tempfile.TemporaryDirectory() as folder:
         if {'train', 'predict', 'gate'} & set(arguments.nodes):
-            timed('pipeline_runner.py', 'run', '--workdir', f'{folder}/model', *overrides(MODEL))
+            timed(*DEMO, '--workdir', f'{folder}/model', *overrides(MODEL))
         for name in arguments.nodes:
             for images in arguments.sizes:
                 if images > NODES[name].most:

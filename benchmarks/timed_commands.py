@@ -13,6 +13,8 @@ sys.path.insert(0, str(ROOT))
 
 from common import stack  # noqa: E402
 
+DEMO = 'pipeline_runner.py', 'run', '--config', 'demo'
+
 
 @dataclasses.dataclass(frozen=True)
 class Run:

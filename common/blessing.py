@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from common.artifacts import folder_of
 from common.errors import ModelError
-from common.files import write_atomically
+from common.files import read_regular, write_atomically
 from common.metadata_queries import custom_property, set_custom_properties
 from common.strict_model import StrictModel
 
@@ -47,7 +47,7 @@ def read_override(model: Path) -> ManualOverride | None:
     """
     path = model / OVERRIDE_FILE
     try:
-        return ManualOverride.model_validate_json(path.read_bytes())
+        return ManualOverride.model_validate_json(read_regular(path))
     except FileNotFoundError:
         return None
     except ValidationError as error:

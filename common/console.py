@@ -23,6 +23,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from common.files import naming
+
 if TYPE_CHECKING:  # rich takes a tenth of the time of a command that prints no table
     from rich.console import Console, ConsoleOptions, RenderableType
     from rich.progress import Progress, TaskID
@@ -30,7 +32,7 @@ if TYPE_CHECKING:  # rich takes a tenth of the time of a command that prints no 
     from rich.text import Text
 
 PACKAGES = ('common', 'components', 'trainer', 'pipeline', 'pretraining')
-_PLAIN_WIDTH = 120
+_PLAIN_WIDTH = 100_000  # without a terminal, where a row of a table is one line
 _LOG_FORMAT = '%(asctime)s %(levelname)s %(name)s: %(message)s'
 _TITLE_DELAY = 1.0  # seconds
 
@@ -99,7 +101,7 @@ def output_to(stream: TextIO, log: Path | None = None) -> Iterator[None]:
         handlers[0].setFormatter(_PrintableFormatter())
         if log is not None:
             file = logging.FileHandler(log, encoding='utf-8', errors='backslashreplace')
-            stack.callback(file.close)
+            stack.callback(naming(log)(file.close))  # writes what is buffered
             file.setFormatter(_PrintableFormatter(_LOG_FORMAT))
             handlers.append(file)
         for name in PACKAGES:
@@ -137,6 +139,11 @@ def quiet() -> contextlib.AbstractContextManager[None]:
     return _changed(quiet=True)
 
 
+def is_quiet() -> bool:
+    """Whether `quiet` is active."""
+    return _state.quiet
+
+
 def indented() -> contextlib.AbstractContextManager[None]:
     """Indents the lines of all threads by two spaces while the block runs."""
     return _changed(indentation=f'{_state.indentation}  ')
@@ -166,10 +173,20 @@ def titled(title: str) -> Iterator[None]:
 
 
 def show(table: 'RenderableType') -> None:
-    """Prints a table or another rich renderable, fitted to the width of the stream."""
+    """Prints a table or another rich renderable, fitted to the width of a terminal.
+
+    Elsewhere, as in a pipe, no line is wrapped.
+    """
     if not _state.quiet:
         _show_title()
-        _console().print(table, soft_wrap=False)
+        console = _console()
+        if console.is_terminal:
+            console.print(table, soft_wrap=False)
+            return
+        with console.capture() as printed:
+            console.print(table, soft_wrap=False)
+        for line in printed.get().splitlines():
+            console.print(line.rstrip(), markup=False)
 
 
 @contextlib.contextmanager

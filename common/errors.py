@@ -79,6 +79,10 @@ class Rejected(DataError):
         return f'{self.reason}: {self.detail}'
 
 
+class CallFailed(DataError):
+    """A call in a limited subprocess failed, exceeded a limit or crashed; `str` is a clause."""
+
+
 class DownloadError(DataError):
     """A download failed; `retryable` is set per error."""
 

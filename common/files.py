@@ -1,10 +1,19 @@
-"""Atomic writes and SHA-256 digests of files."""
+"""Reads of regular files, atomic writes, locks and SHA-256 digests."""
 
+import contextlib
+import errno
+import fcntl
 import hashlib
+import io
 import os
+import stat
+import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 MEGABYTE = 10**6  # bytes
+# Errors of `np.load` and its arrays, if the file is missing, truncated, damaged or of another kind.
+UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
 _BLOCK = 1 << 20  # bytes read at a time
 
 
@@ -13,14 +22,39 @@ def write_atomically(path: Path, text: str, *, durable: bool = False) -> None:
 
     Raises OSError if it cannot be written; the old file is unchanged then.
     """
-    partial = path.with_name(f'.{path.name}.partial')
-    try:
+    with replacing(path) as partial:
         partial.write_text(text, encoding='utf-8')
         if durable:
             flush(partial)
-        partial.replace(path)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Gives the path of a new file, which replaces `path` at the end of the block.
+
+    If the block raises, the old file is unchanged. Raises OSError if `path` is a folder, a pipe or
+    a device: root could replace /dev/null by a file.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.ENODEV, 'not a regular file', str(path))
+    partial = path.with_name(f'.{path.name}.partial')
+    try:
+        with naming(path):
+            yield partial
+            partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Adds the path to an OSError without one, such as that of a write to a full disk."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 def flush(path: Path) -> None:
@@ -32,10 +66,52 @@ def flush(path: Path) -> None:
         os.close(descriptor)
 
 
+def open_regular(path: str | Path) -> io.BufferedReader:
+    """Opens a regular file for reading in binary.
+
+    Opening a pipe or a device may wait for ever, or read without an end. Raises OSError if it is
+    one, a folder, or cannot be opened.
+    """
+    return open(path, 'rb', opener=_open_without_waiting)
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    descriptor = os.open(path, flags | os.O_NONBLOCK)
+    kind = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(kind) or stat.S_ISDIR(kind):  # `open` refuses folders
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.ENODEV, 'not a regular file', path)
+
+
+def read_regular(path: str | Path, most: int = -1) -> bytes:
+    """Reads a regular file, or its first `most` bytes; raises OSError as `open_regular`."""
+    with open_regular(path) as file:
+        contents: bytes | None = file.read(most)
+    if contents is None:  # such as /proc/kmsg, which waits for more
+        raise BlockingIOError(errno.EAGAIN, 'not a regular file', str(path))
+    return contents
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process holds a lock of `filelock`; needs only the right to read the file."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)  # also releases the lock
+    return False
+
+
 def sha256_of(path: Path) -> str:
-    """Hexadecimal SHA-256 digest of a file."""
+    """Hexadecimal SHA-256 digest of a regular file."""
     digest = hashlib.sha256()
-    with path.open('rb') as file:
+    with open_regular(path) as file:
         while block := file.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()

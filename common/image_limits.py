@@ -4,7 +4,10 @@ A decoder does as much work as a file asks for, so the limits are compared with 
 """
 
 MEGAPIXELS = 64  # default of `data.checks.max_megapixels`
-WEBP_MEGAPIXELS = 32  # decoding one takes 15 bytes a pixel, other formats at most 8
+# Memory for decoding the images of all threads at once, 10^6 bytes, with the default of
+# `max_megapixels`: 64 megapixels of a JPEG that is kept, 59 if it is progressive, 46 of most images
+# that are converted, 30 of a TIFF, 24 of an AVIF or HEIC, 23 of a WebP or progressive CMYK JPEG.
+DECODING_MEGABYTES = 370
 # Each scan of a JPEG visits all pixels again: about 0.7 ms per megapixel. Encoders write up to 20
 # scans in progressive files, and many images of the largest size have at most 10.
 SCANS = 100

@@ -7,13 +7,14 @@ from pydantic import PlainSerializer
 
 _MARK = '***'
 _USER = re.compile(r':(/+).*@', re.DOTALL)  # greedy: a password may contain slashes
-_QUERY = re.compile(r'(:/[^?#]*)[?#].*', re.DOTALL)
+_QUERY = re.compile(r'(:/[^;?#]*)[;?#].*', re.DOTALL)  # with parameters of the path
 
 
 def redacted(text: str) -> str:
     """Replaces user name, password, query and fragment of a URL: `https://***@host/a.zip?***`.
 
-    A text that is no URL, or has none of them, is unchanged; so is one that is redacted.
+    Parameters of the path, such as `;token=1`, are replaced with all that follows. A text that is
+    no URL, or has none of these, is unchanged; so is one that is redacted.
     """
     return _QUERY.sub(rf'\1?{_MARK}', _USER.sub(rf':\1{_MARK}@', text, count=1), count=1)
 

@@ -1,4 +1,4 @@
-"""Driver that adds external state (a file hash, an override) to the cache key."""
+"""Drivers that add external state (a file hash, an override) to the cache key."""
 
 import abc
 import copy
@@ -9,6 +9,9 @@ from tfx.orchestration import data_types_utils
 from tfx.orchestration.portable import base_driver as portable_base_driver
 from tfx.orchestration.portable.data_types import ExecutionInfo
 from tfx.proto.orchestration import driver_output_pb2
+
+from common.artifacts import folder_of
+from common.blessing import OVERRIDE, read_override
 
 
 class CacheKeyDriver(base_driver.BaseDriver, portable_base_driver.BaseDriver):
@@ -31,3 +34,11 @@ class CacheKeyDriver(base_driver.BaseDriver, portable_base_driver.BaseDriver):
             artifact.custom_properties[name].string_value = value
         result.output_artifacts[self.output].artifacts.append(artifact)
         return result
+
+
+class OverrideDriver(CacheKeyDriver):
+    """Adds the manual override of the input `model` to the cache key."""
+
+    def external_state(self, execution_info: ExecutionInfo) -> dict[str, str]:
+        override = read_override(folder_of(execution_info.input_dict['model'][0].uri))
+        return {OVERRIDE: override.model_dump_json()} if override else {}

@@ -8,6 +8,8 @@ from tfx.components import BulkInferrer
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.types.channel import BaseChannel
 
+from components.conversion.lite.component import LITE_MODEL, LiteConverter
+from components.conversion.onnx.component import ONNX_MODEL, OnnxConverter
 from components.evaluation.gate.component import ModelGate
 from components.evaluation.held_out.component import HeldOutFilter
 from components.evaluation.metrics.component import Evaluator
@@ -16,8 +18,7 @@ from components.evaluation.robustness.component import RobustnessEvaluator
 from components.image_example_gen.component import EXAMPLES
 from components.inference.folder_inferrer import FolderInferrer
 from components.inference.unlabelled_example_gen import UnlabelledExampleGen
-from components.lite_converter.component import LiteConverter
-from components.pusher.component import LITE_MODEL, Pusher
+from components.pusher.component import Pusher
 from components.serving_check.component import PROBE, ServingCheck
 from pipeline.cache_key import code_of
 from pipeline.config.recipe import Recipe
@@ -79,15 +80,6 @@ def evaluate_and_push(
         serving_check=recipe.serving_check.model_dump_json(),
         code=code_of(ServingCheck, PROBE),
     )
-    lite = _lite_converter(
-        recipe,
-        transform,
-        model=trainer.outputs['model'],
-        examples=spans.newest,
-        test_examples=spans.evaluated,
-        predictions=predictions,
-        held_out=held_out.outputs['held_out'],
-    )
     gate = ModelGate(  # blesses the candidate if no rule of the recipe rejects it
         model=trainer.outputs['model'],
         evaluation=evaluator.outputs['evaluation'],
@@ -99,9 +91,18 @@ def evaluate_and_push(
         threshold=recipe.trainer.threshold,
         code=code_of(ModelGate),
     )
-    pusher = _pusher(recipe, spans.trained, trainer, evaluator, lite, gate)
+    judged = {
+        'model': trainer.outputs['model'],
+        'model_blessing': gate.outputs['blessing'],
+        'test_examples': spans.evaluated,
+        'predictions': predictions,
+        'held_out': held_out.outputs['held_out'],
+    }
+    lite = _lite_converter(recipe, transform, examples=spans.newest, **judged)
+    onnx = _onnx_converter(recipe, **judged)
+    pusher = _pusher(recipe, spans.trained, trainer, evaluator, gate, lite=lite, onnx=onnx)
     pusher.add_upstream_node(robustness)  # on Kubeflow the Pusher's task writes the report
-    nodes = (*predictors, held_out, evaluator, robustness, serving_check, lite, gate, pusher)
+    nodes = (*predictors, held_out, evaluator, robustness, serving_check, gate, lite, onnx, pusher)
     inference = _inference(recipe, trainer, gate)
     return [*(node for node in nodes if node is not None), *inference]
 
@@ -126,7 +127,7 @@ def _predictors(
 
 
 def _lite_converter(recipe: Recipe, transform: BaseNode, **inputs: BaseChannel) -> BaseNode | None:
-    """Converts the model to TensorFlow Lite, if the recipe has `lite`."""
+    """Converts a blessed model to TensorFlow Lite, if the recipe has `lite`."""
     if recipe.lite is None:
         return None
     return LiteConverter(
@@ -138,13 +139,28 @@ def _lite_converter(recipe: Recipe, transform: BaseNode, **inputs: BaseChannel) 
     )
 
 
+def _onnx_converter(recipe: Recipe, **inputs: BaseChannel) -> BaseNode | None:
+    """Converts a blessed model to ONNX, if the recipe has `onnx`."""
+    if recipe.onnx is None:
+        return None
+    return OnnxConverter(
+        **inputs,
+        onnx=recipe.onnx.model_dump_json(),
+        image_size=recipe.trainer.image_size,
+        threshold=recipe.trainer.threshold,
+        code=code_of(OnnxConverter),
+    )
+
+
 def _pusher(
     recipe: Recipe,
     examples: BaseChannel,
     trainer: BaseNode,
     evaluator: BaseNode,
-    lite: BaseNode | None,
     gate: BaseNode,
+    *,
+    lite: BaseNode | None,
+    onnx: BaseNode | None,
 ) -> BaseNode:
     return Pusher(
         model=trainer.outputs['model'],
@@ -152,6 +168,7 @@ def _pusher(
         examples=examples,
         evaluation=evaluator.outputs['evaluation'],
         lite_model=lite.outputs[LITE_MODEL] if lite else None,
+        onnx_model=onnx.outputs[ONNX_MODEL] if onnx else None,
         recipe=recipe.name,
         serving=str(recipe.serving_directory),
         keep=recipe.push.keep,

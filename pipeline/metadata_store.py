@@ -7,6 +7,7 @@ import random
 import socket
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ SQLITE_FILE = 'metadata.sqlite'  # in the folder of the runs
 _MYSQL_TIMEOUT = 10.0  # seconds until the handshake of a MySQL server
 _GRPC_TIMEOUT = 30.0  # seconds for each call; the default of ml_metadata is no timeout
 _CONNECT_SECONDS = 20.0  # for retries while other processes create the tables
+_LOCKED_ATTEMPTS = 2  # aborted ones, after which a lock is reported
 _LOCK_SECONDS = 30.0  # until an SQLite file that another process has locked is given up
 _LOCK_NOTICE = 2.0  # seconds before the wait is announced
 _HANDSHAKE, _ERROR = 10, 255  # fifth byte of the first packet of a MySQL server
@@ -110,6 +112,8 @@ def check_file(config: MetadataConfig, home: Path) -> None:
     file = home / SQLITE_FILE
     if config.address != SQLITE or not file.exists():
         return
+    if not file.is_file():  # opening and closing it would release the locks of this process
+        raise _damaged(file, 'not a regular file')
     try:
         address = f'{file.absolute().as_uri()}?mode=ro'
         with contextlib.closing(
@@ -122,10 +126,7 @@ def check_file(config: MetadataConfig, home: Path) -> None:
         return
     except sqlite3.DatabaseError as error:
         reason = str(error)
-    raise MetadataDamaged(
-        f'the metadata in {file} cannot be used: {reason}; restore a backup, or move the file away '
-        'to start without the history of earlier runs'
-    )
+    raise _damaged(file, reason)
 
 
 def _quick_check(database: sqlite3.Connection, file: Path) -> Any:
@@ -141,10 +142,66 @@ def _quick_check(database: sqlite3.Connection, file: Path) -> Any:
             _log.warning('another process has locked the metadata in %s; waiting', file)
         waited += _LOCK_NOTICE
         if waited >= _LOCK_SECONDS:
-            raise MetadataError(
-                f'the metadata in {file} cannot be used: another process has locked it for more '
-                f'than {_LOCK_SECONDS:g} s; end that process, or try again'
-            )
+            raise _locked(file)
+
+
+def _report_locked_file() -> None:
+    """Makes every store of this process report that another process has locked the SQLite file.
+
+    ml_metadata waits for it without a message, and its error does not name the file. TFX opens
+    stores of its own, so the class is changed.
+    """
+    call, call_once = MetadataStore._call, MetadataStore._call_method
+    attempts: Counter[str] = Counter()  # that were aborted, of one call
+
+    def warn_if_locked(store: MetadataStore, *args: Any) -> None:
+        try:
+            call_once(store, *args)
+        except errors.AbortedError:  # the caller tries again
+            file = _sqlite_file(store)
+            attempts[file] += 1
+            # The first may be aborted at once, if both processes of a run write at the same time.
+            if file and attempts[file] == _LOCKED_ATTEMPTS:
+                _log.warning('another process has locked the metadata in %s; waiting', file)
+            raise
+
+    def raise_if_locked(store: MetadataStore, *args: Any, **options: Any) -> None:
+        try:
+            call(store, *args, **options)
+        except errors.AbortedError as error:
+            if file := _sqlite_file(store):
+                raise _locked(file) from error
+            raise
+        finally:
+            attempts.clear()
+
+    MetadataStore._call, MetadataStore._call_method = raise_if_locked, warn_if_locked
+
+
+def damaged_contents(store: MetadataStore, error: Exception) -> MetadataDamaged:
+    """The error for metadata that lack something, or have it changed."""
+    reason = f'their contents were changed ({type(error).__name__}: {error})'
+    return _damaged(_sqlite_file(store) or 'the server', reason)
+
+
+def _damaged(where: Path | str, reason: str) -> MetadataDamaged:
+    return MetadataDamaged(
+        f'the metadata in {where} cannot be used: {reason}; restore a backup, or move the file '
+        'away to start without the history of earlier runs'
+    )
+
+
+def _sqlite_file(store: MetadataStore) -> str:
+    config = store._config
+    is_file = isinstance(config, metadata_store_pb2.ConnectionConfig) and config.HasField('sqlite')
+    return config.sqlite.filename_uri if is_file else ''
+
+
+def _locked(file: Path | str) -> MetadataError:
+    return MetadataError(
+        f'the metadata in {file} cannot be used: another process has locked it; end that process, '
+        'or try again'
+    )
 
 
 def _check_handshake(host: str, port: int) -> None:
@@ -159,8 +216,8 @@ def _check_handshake(host: str, port: int) -> None:
 
 def _connect(target: Any) -> MetadataStore:
     """Opens the store; retries while another process creates the tables."""
-    deadline = time.monotonic() + _CONNECT_SECONDS
-    while time.monotonic() < deadline:
+    start, warned = time.monotonic(), False
+    while time.monotonic() < start + _CONNECT_SECONDS:
         try:
             store = MetadataStore(target)
             store.get_context_types()
@@ -168,8 +225,14 @@ def _connect(target: Any) -> MetadataStore:
         except RuntimeError as error:  # only the text distinguishes it from a refusal
             if not ('aborted' in str(error) or 'concurrent connection' in str(error)):
                 raise
+            if not warned and time.monotonic() > start + _LOCK_NOTICE:
+                _log.warning('other processes have locked the metadata; waiting')
+                warned = True
             time.sleep(random.uniform(0.1, 0.5))  # jitter
-    raise MetadataError('other processes are creating its tables; try again')
+    raise MetadataError(
+        'other processes have locked it or are creating its tables, or tables are missing; try '
+        'again, or restore a backup'
+    )
 
 
 def _reason(error: Exception, config: MetadataConfig) -> str:
@@ -189,3 +252,6 @@ def _reason(error: Exception, config: MetadataConfig) -> str:
                 'not use mysql_native_password for the user'
             )
     return text
+
+
+_report_locked_file()

@@ -15,11 +15,18 @@ from common import stack
 stack.set_tensorflow_log_level(3)
 # The processes of the tests use all cores; a second process for each run would import TFX for it.
 os.environ['CATDOG_OVERLAP'] = 'off'
+os.environ.pop('CATDOG_RECIPE', None)
 
 MakeImageFolder = Callable[..., Path]
 MakeSavedModel = Callable[..., Path]
 TESTS = Path(__file__).parent
 LONGEST_FIRST = ('e2e', 'trainer')
+
+
+def pytest_configure() -> None:
+    """Refuses a recipe that commands would take instead of the demo."""
+    if Path('recipe.yaml').exists():
+        raise pytest.UsageError('recipe.yaml in the current folder changes the tests; move it')
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -25,9 +25,10 @@ echo "$*" >>uv_calls
 case "$1" in
     --version) echo "uv $(sed 's/uv==//' scripts/uv.in)" ;;
     venv)
-        mkdir -p .venv/bin
-        printf '#!/bin/sh\\necho 3.10\\n' >.venv/bin/python
-        chmod +x .venv/bin/python
+        for last; do :; done
+        mkdir -p $last/bin
+        printf '#!/bin/sh\\necho 3.10\\n' >$last/bin/python
+        chmod +x $last/bin/python
         ;;
     python) exit 1 ;;
     pip) [ ! -e uv_pip_fails ] ;;
@@ -188,6 +189,26 @@ def test_interrupted_install_starts_again(tools, project):
 
     assert bootstrap(project, tools).returncode == 0
     assert uv_calls(project)[0].startswith('venv --quiet --clear')
+
+
+@pytest.mark.parametrize('level', ['docs', 'release'])
+def test_tools_have_an_environment_without_project_and_compiler(tools, project, level):
+    (tools / 'g++').unlink()
+    executable(tools / 'python3.11', NO_HEADERS)
+
+    assert bootstrap(project, tools, level=level).returncode == 0
+    venv, sync = uv_calls(project)
+    assert venv.endswith(f'/python3.11 .venv-{level}')
+    assert sync.endswith(f' locks/{level}.txt')
+    assert bootstrap(project, tools, level=level, CATDOG_STACK='current').returncode == 0
+    assert uv_calls(project) == []
+
+
+def test_unknown_environment_is_one_error_line(tools, project):
+    result = bootstrap(project, tools, level='doc')
+
+    message = "unknown environment 'doc'; use run, dev, docs or release"
+    assert (result.returncode, result.stderr) == (1, f'bootstrap: {message}\n')
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ REPOSITORY = Path(__file__).parent.parent
 DEPLOY = REPOSITORY / 'deploy'
 KUBERNETES = DEPLOY / 'kubernetes'
 README = (DEPLOY / 'README.md').read_text()
-DOCS = (REPOSITORY / 'docs' / 'kubeflow.md').read_text()
+DOCS = (REPOSITORY / 'docs' / 'how-to' / 'kubeflow.md').read_text()
 DOCKERFILE = (DEPLOY / 'Dockerfile').read_text()
 OVERLAYS = sorted(path.name for path in (KUBERNETES / 'overlays').iterdir())
 VERSIONS = [each.removesuffix('.0') for each in kubernetes_validate.utils.all_versions()]
@@ -474,7 +474,7 @@ def test_all_schedules_use_the_same_time():
 # Words of the commands that are executed in the pod of operators.
 EXECUTED = [
     shlex.split(line)
-    for line in re.findall(r'^ +(kubectl exec .* catdog-pipeline .+)$', DOCS + README, re.MULTILINE)
+    for line in re.findall(r'^ *(kubectl exec .* catdog-pipeline .+)$', DOCS + README, re.MULTILINE)
 ]
 
 
@@ -497,7 +497,7 @@ def command_lines() -> Iterator[list[str]]:
     yield RETRAIN_CONTAINER['args']
     for name in ('schedule', 'retrain'):
         yield exec_start(f'catdog-{name}.service')[1:]
-    for line in re.findall(r'^ +catdog-pipeline (.+)$', README + DOCS, re.MULTILINE):
+    for line in re.findall(r'^ *catdog-pipeline (.+)$', README + DOCS, re.MULTILINE):
         yield shlex.split(line)
     for words in EXECUTED:
         yield words[words.index('catdog-pipeline') + 1 :]

@@ -1,26 +1,33 @@
 """Entry point of the TFX Trainer; with `tune.py` the only module that uses `FnArgs`."""
 
+import hashlib
+import json
 import logging
+from pathlib import Path
 
+import keras
 import numpy as np
 import tensorflow_transform as tft
 from tfx.components.trainer.fn_args_utils import FnArgs
 
+from common import stack
 from common.artifacts import folder_of
-from common.features import CALIBRATION, HISTORY
+from common.features import CALIBRATION, HISTORY, INTERRUPTED
 from trainer.config.train import TrainConfig
 from trainer.config.tuner import format_values
 from trainer.data.dataset import open_splits
 from trainer.export.run_figures import write_augmented_views, write_network
 from trainer.export.saved_model import export
 from trainer.export.warmup_requests import write_requests
-from trainer.model.network import join, scale_logits
+from trainer.model.network import Network, join, scale_logits
 from trainer.training import devices
+from trainer.training.backup import BackupFile
 from trainer.training.calibration import calibrate
 from trainer.training.callbacks import make_predict
+from trainer.training.interruption import resumable
 from trainer.training.job import Job, Timings
 from trainer.training.stage_history import write_history
-from trainer.training.stages import train
+from trainer.training.stages import Training, train
 from trainer.training.trained_images import read_record_index, write_trained_images
 from trainer.training.warm_start import save_weights, weights_folder
 
@@ -32,31 +39,48 @@ def run_fn(fn_args: FnArgs) -> None:
     """`run_fn` of the Trainer: trains a model and exports it as a SavedModel.
 
     Also writes the weights for a warm start and the index of the training images next to the model;
-    and logs, `timings.json`, `history.json`, `calibration.json`, `network.json` and augmented views
-    to the run folder. `custom_config` holds `train`, a TrainConfig as a dictionary; `classes`,
+    and `timings.json`, `history.json`, `calibration.json`, `network.json` and augmented views to
+    the run folder. `custom_config` holds `train`, a TrainConfig as a dictionary; `classes`,
     names in the order of their labels; `splitting`, the keys of the recipe that decide the split of
     an image; and `max_megapixels`, the limit of images that the exported model decodes.
     """
     run_dir = folder_of(fn_args.model_run_dir)
     run_dir.mkdir(parents=True, exist_ok=True)
-    job = make_job(fn_args)
-    with devices.make_strategy().scope(), devices.precision_on_cpu(job.config):
-        network, warm = job.start()
-        with job.stage_inputs(network, run_dir) as inputs:
-            training = train(job, network, inputs, run_dir / 'logs', warm=warm)
-    for history in training.histories:
-        for sentence in filter(None, (history.overfitting, history.discarded)):
-            _log.info(sentence)
-    write_history(run_dir / HISTORY, training.histories)
+    with resumable(run_dir.parent / INTERRUPTED, _identity(fn_args)) as folder:
+        job = make_job(fn_args)
+        with devices.make_strategy().scope(), devices.precision_on_cpu(job.config):
+            network, warm = job.start()
+            inputs = job.cached_inputs(network, folder / 'activations')
+            backups = BackupFile(folder / 'backup.npz')
+            training = train(job, network, inputs, warm=warm, backups=backups)
+        for history in training.histories:
+            for sentence in filter(None, (history.overfitting, history.discarded)):
+                _log.info(sentence)
+        write_history(run_dir / HISTORY, training.histories)
+        model = _calibrated(job, network, training, run_dir)
+        _export(job, model, network, fn_args, warm=warm)
+        write_network(run_dir, network)
+        write_augmented_views(run_dir, job)
+        job.timings.write(run_dir / 'timings.json')
+
+
+def _calibrated(job: Job, network: Network, training: Training, run_dir: Path) -> keras.Model:
+    """Joins backbone and head, and scales the logits if the recipe calibrates."""
     model, logits = join(network, flip_averaging=job.config.flip_averaging), training.logits
-    if job.config.calibrate:
-        if job.config.flip_averaging:
-            with job.timings.part('calibration', job.splits['eval'].count):
-                logits = make_predict(model, job.splits['eval'].batches(_BATCH))()
-        calibration = calibrate(logits, job.splits['eval'].labels)
-        if calibration:
-            model = scale_logits(model, calibration.temperature)
-            (run_dir / CALIBRATION).write_text(calibration.model_dump_json(indent=1))
+    if not job.config.calibrate:
+        return model
+    if job.config.flip_averaging:
+        with job.timings.part('calibration', job.splits['eval'].count):
+            logits = make_predict(model, job.splits['eval'].batches(_BATCH))()
+    calibration = calibrate(logits, job.splits['eval'].labels)
+    if calibration is None:
+        return model
+    (run_dir / CALIBRATION).write_text(calibration.model_dump_json(indent=1))
+    return scale_logits(model, calibration.temperature)
+
+
+def _export(job: Job, model: keras.Model, network: Network, fn_args: FnArgs, *, warm: bool) -> None:
+    """Writes the SavedModel, the weights for a warm start and the index of the images."""
     with job.timings.part('export'):
         directory = folder_of(fn_args.serving_model_dir)
         limit = fn_args.custom_config['max_megapixels']
@@ -66,9 +90,25 @@ def run_fn(fn_args: FnArgs) -> None:
         write_trained_images(
             _record_index(fn_args), fn_args.serving_model_dir, job.base_model if warm else None
         )
-    write_network(run_dir, network)
-    write_augmented_views(run_dir, job)
-    job.timings.write(run_dir / 'timings.json')
+
+
+def _identity(fn_args: FnArgs) -> str:
+    """Hashes what a training depends on: as TFX's cache key inputs, settings, code and libraries.
+
+    And the number of GPUs: the optimizer has other variables with several, or in half precision.
+    """
+    parts = (
+        fn_args.custom_config,  # with hashes of code and weights
+        fn_args.hyperparameters,
+        fn_args.train_files,
+        fn_args.eval_files,
+        fn_args.transform_graph_path,
+        fn_args.base_model,
+        stack.libraries(),
+        devices.count_gpus(),
+    )
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def make_job(fn_args: FnArgs) -> Job:

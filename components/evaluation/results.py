@@ -3,7 +3,7 @@
 import math
 from statistics import NormalDist
 
-from pydantic import Field, NonNegativeInt
+from pydantic import Field, NonNegativeInt, field_validator, model_validator
 
 from common.strict_model import StrictModel
 
@@ -124,7 +124,15 @@ class ModelResult(Curves):
     """Metrics and curves of one model."""
 
     slices: tuple[SliceResult, ...]  # the first has all images
-    confusion: tuple[tuple[int, ...], ...]  # images by label and prediction, [classes][classes]
+    # Images by label and prediction, [classes][classes]
+    confusion: tuple[tuple[NonNegativeInt, ...], ...]
+
+    @field_validator('slices')
+    @classmethod
+    def _has_all_images(cls, slices: tuple[SliceResult, ...]) -> tuple[SliceResult, ...]:
+        if not any(each.feature == OVERALL for each in slices):
+            raise ValueError('should have the slice of all images')
+        return slices
 
     @property
     def overall(self) -> SliceResult:
@@ -140,6 +148,14 @@ class Evaluation(StrictModel):
     candidate: ModelResult
     baseline: ModelResult | None = None  # the live model on the same images, if any
     anchor: ModelResult | None = None  # the best model so far, if it is not the live one
+
+    @model_validator(mode='after')
+    def _has_square_confusions(self) -> 'Evaluation':
+        size = len(self.classes)
+        for model in filter(None, (self.candidate, self.baseline, self.anchor)):
+            if [len(row) for row in model.confusion] != [size] * size:
+                raise ValueError(f'confusion should have {size} rows of {size} numbers')
+        return self
 
 
 class Mistake(StrictModel):

@@ -10,7 +10,6 @@ from tfx.components.bulk_inferrer.executor import Executor
 from tfx.components.util import model_utils
 from tfx.dsl.components.base.base_beam_component import BaseBeamComponent
 from tfx.dsl.components.base.executor_spec import BeamExecutorSpec
-from tfx.orchestration.portable.data_types import ExecutionInfo
 from tfx.proto import bulk_inferrer_pb2
 from tfx.types import Artifact, BaseChannel, Channel, standard_artifacts
 from tfx.types.component_spec import ExecutionParameter
@@ -19,8 +18,8 @@ from tfx.utils import path_utils
 
 from common import features
 from common.artifacts import folder_of
-from common.blessing import OVERRIDE, is_blessed, read_override
-from components.cache_key_driver import CacheKeyDriver
+from common.blessing import is_blessed
+from components.cache_key_driver import OverrideDriver
 from components.inference.classifier import to_predicted_class
 from components.inference.model_folder import read_classes
 
@@ -31,14 +30,10 @@ _BLESSING = 'model_blessing'
 _log = logging.getLogger(__name__)
 
 
-class FolderInferrerDriver(CacheKeyDriver):
+class FolderInferrerDriver(OverrideDriver):
     """Adds the manual override of the model to the cache key."""
 
     output = OUTPUT_EXAMPLES
-
-    def external_state(self, execution_info: ExecutionInfo) -> dict[str, str]:
-        override = read_override(folder_of(execution_info.input_dict['model'][0].uri))
-        return {OVERRIDE: override.model_dump_json()} if override else {}
 
 
 class FolderInferrerExecutor(Executor):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from common import features
 from common.errors import ModelError
+from common.files import read_regular
 
 
 def read_classes(folder: Path) -> tuple[str, ...]:
@@ -16,7 +17,7 @@ def read_classes(folder: Path) -> tuple[str, ...]:
     if not (folder / 'saved_model.pb').is_file():
         raise ModelError(f'{folder} is not the folder of a SavedModel')
     try:
-        names = json.loads((folder / features.CLASSES_FILE).read_text(encoding='utf-8'))
+        names = json.loads(read_regular(folder / features.CLASSES_FILE))
         return tuple(map(str, names))
     except (OSError, ValueError, TypeError):
         raise ModelError(

@@ -12,14 +12,15 @@ from common.artifacts import SERVED, folder_of
 from common.blessing import is_blessed
 from common.features import SPAN
 from common.metadata_queries import custom_property, set_custom_properties
+from components.conversion.lite.component import LiteModels
+from components.conversion.lite.config import LITE_FILE
+from components.conversion.onnx.component import OnnxModel
+from components.conversion.onnx.config import ONNX_FILE
+from components.conversion.results import ConversionResult
 from components.evaluation.metrics.evaluation_files import read_accuracy
-from components.lite_converter.component import LiteModels
-from components.lite_converter.lite_results import LITE_FILE, LiteResult
 from components.pusher.bucket import ServingBucket
 from components.pusher.serving_folder import About
 from components.pusher.versions import push
-
-LITE_MODEL = 'lite_model'  # key of the optional input
 
 
 @component
@@ -35,6 +36,7 @@ def Pusher(
     created: Parameter[str],  # part of the cache key
     pushed_model: OutputArtifact[standard_artifacts.PushedModel],
     lite_model: InputArtifact[LiteModels] = None,
+    onnx_model: InputArtifact[OnnxModel] = None,
 ) -> None:
     """Pushes a blessed model to the serving directory, unless it is already live.
 
@@ -55,6 +57,7 @@ def Pusher(
         pushed_model: has the custom properties of TFX's Pusher, and `unchanged` if the model was
             already live, but no copy of the model.
         lite_model: TensorFlow Lite models; those that are accurate enough are pushed too.
+        onnx_model: ONNX model; pushed too if it is accurate enough.
 
     Raises:
         PushError: the serving directory or the bucket is not writable; the live version is
@@ -75,7 +78,7 @@ def Pusher(
         Path(serving),
         keep=keep,
         about=about,
-        extra_files=_lite_files(lite_model) if lite_model else {},
+        extra_files=_converted(lite_model, LITE_FILE) | _converted(onnx_model, ONNX_FILE),
         bucket=ServingBucket(bucket, recipe, keep) if bucket else None,
     )
     values: dict[str, str | int] = {
@@ -87,8 +90,10 @@ def Pusher(
     set_custom_properties(pushed_model.mlmd_artifact, values)
 
 
-def _lite_files(lite_model: Artifact) -> dict[str, Path]:
-    """Models to push, without `lite.json`: its timings would make every version unique."""
-    folder = folder_of(lite_model.uri)
-    result = LiteResult.model_validate_json((folder / LITE_FILE).read_bytes())
+def _converted(artifact: Artifact | None, result_file: str) -> dict[str, Path]:
+    """Models to push, without the result: its timings would make every version unique."""
+    if artifact is None:
+        return {}
+    folder = folder_of(artifact.uri)
+    result = ConversionResult.model_validate_json((folder / result_file).read_bytes())
     return {name: folder / name for name in result.pushed}

@@ -3,12 +3,22 @@
 import datetime
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+)
 
 from common import object_storage
+from common.artifacts import LocalUri
 from common.errors import ModelError
+from common.files import read_regular
 from common.redaction import redacted
 from common.strict_model import StrictModel
 
@@ -35,13 +45,22 @@ class PushConfig(StrictModel):
         return url and url.rstrip('/')
 
 
+def _is_possible(moment: datetime.datetime) -> datetime.datetime:
+    if not 1970 <= moment.year < 3000:
+        raise ValueError('a time between 1970 and 3000 is expected')
+    return moment
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_is_possible)]
+
+
 class About(BaseModel):
     """Provenance of a pushed model; unknown keys (of other releases) are ignored."""
 
     model_config = ConfigDict(frozen=True)
 
     recipe: str | None = None
-    model: str | None = None  # URI of the Model artifact
+    model: LocalUri | None = None  # of the Model artifact
     accuracy: float | None = None  # on the test split, 0 to 1
     spans: tuple[int, ...] = ()
     # Manual action that pushed the model, with its user and reason
@@ -50,7 +69,7 @@ class About(BaseModel):
     reason: str | None = None
     version: int | None = None  # version that a rollback restored
     # URI of the previously live Model artifact, if its blessing was withdrawn
-    withdrawn: str | None = None
+    withdrawn: LocalUri | None = None
 
 
 class Note(BaseModel):
@@ -59,16 +78,28 @@ class Note(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     version: int  # version number, the name of the folder
-    pushed: datetime.datetime  # time of the push, with a time zone
+    pushed: Moment  # time of the push, with a time zone
     about: About = About()
 
 
 def read_note(version: Path) -> Note | None:
-    """Metadata of a version; None if it is missing, invalid, or of another version (a copy)."""
+    """Metadata of a version; None if it is missing, or of another version (a copy).
+
+    Raises:
+        ModelError: the file is damaged.
+    """
+    file = version / NOTE_FILE
     try:
-        note = Note.model_validate_json((version / NOTE_FILE).read_bytes())
-    except (FileNotFoundError, NotADirectoryError, ValidationError):
+        note = Note.model_validate_json(read_regular(file))
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = '.'.join(map(str, first['loc'])) or 'its JSON'
+        raise ModelError(
+            f'{file} is damaged ({where}: {first["msg"]}); restore it, or remove it: then the '
+            'version counts as copied there manually'
+        ) from error
     return note if version.name == str(note.version) else None
 
 

@@ -7,12 +7,27 @@ from typing import Any
 import click
 
 from common import console, stack
-from pipeline.commands.options import arguments, load, recipe_options, show
+from pipeline.commands.options import (
+    RECIPE_CODES,
+    arguments,
+    choose_recipe,
+    load,
+    recipe_options,
+    show,
+)
 
+_CLUSTER_CODES = (
+    'Exit codes: 0 done; 1 a request to Kubeflow failed; 2 wrong usage or configuration; '
+    '130 interrupted.'
+)
+_SCHEDULE_CODES = (
+    'Exit codes: 0 done, or the local schedule was ended by SIGTERM; 1 a request to Kubeflow '
+    'failed; 2 wrong usage, configuration, data or weights; 130 interrupted.'
+)
 _RUNNER = Path(__file__).absolute().parents[2] / 'pipeline_runner.py'
 
 
-@click.command('compile')
+@click.command('compile', epilog=RECIPE_CODES)
 @recipe_options
 @click.option(
     '--output',
@@ -36,20 +51,18 @@ def compile_(output: Path, **options: Any) -> None:
     show(f'{recipe.name} is written to {output}')
 
 
-@click.group(invoke_without_command=True)
+@click.group(invoke_without_command=True, epilog=_SCHEDULE_CODES)
 @recipe_options
 @click.option(
     '--engine',
     type=click.Choice(['kubeflow', 'local']),
-    default='kubeflow',
-    show_default=True,
-    help='Schedule on a cluster, or on this machine in the foreground.',
+    help='Required. kubeflow: schedule on a cluster; local: on this machine, in the foreground.',
 )
 @click.option('--cron', metavar='CRON', help="Five fields, as in '0 2 * * 1-5'.")
 @click.option('--timezone', default='UTC', show_default=True, help='As in Europe/Berlin.')
 @click.pass_context
 def schedule(
-    context: click.Context, /, engine: str, cron: str | None, timezone: str, **options: Any
+    context: click.Context, /, engine: str | None, cron: str | None, timezone: str, **options: Any
 ) -> None:
     """Schedule retraining with a cron expression.
 
@@ -60,6 +73,11 @@ def schedule(
         if any(source is not click.core.ParameterSource.DEFAULT for source in sources):
             raise click.UsageError(f'write options after {context.invoked_subcommand}')
         return
+    if engine is None:
+        raise click.UsageError(
+            '--engine is missing: --engine local schedules on this machine, in the foreground; '
+            '--engine kubeflow on a cluster'
+        )
     if cron is None:
         raise click.UsageError("--cron is missing, as in --cron '0 2 * * 1-5'")
     recipe = load(**options)
@@ -72,8 +90,10 @@ def schedule(
         from pipeline.retraining.start_check import check_before_schedule
 
         check_before_schedule(recipe)
-        tick = [sys.executable, str(_RUNNER), 'retrain']
-        sys.exit(run_schedule(recipe, wanted, [*tick, *arguments(**options)]))
+        # All ticks take this recipe, also one that --config did not name.
+        options['config'], _ = choose_recipe(options['config'])
+        tick = [sys.executable, str(_RUNNER), 'retrain', *arguments(**options)]
+        sys.exit(run_schedule(recipe, wanted, tick))
     from pipeline.kubeflow.operations import run_on_schedule
 
     created = run_on_schedule(recipe, wanted)
@@ -83,7 +103,7 @@ def schedule(
         show(f'  {moment:%a %Y-%m-%d %H:%M %Z}')
 
 
-@schedule.command('list')
+@schedule.command('list', epilog=_CLUSTER_CODES)
 @recipe_options
 def list_(**options: Any) -> None:
     """List the schedules on Kubeflow."""
@@ -98,7 +118,7 @@ def list_(**options: Any) -> None:
         show('there are no schedules')
 
 
-@schedule.command()
+@schedule.command(epilog=_CLUSTER_CODES)
 @click.argument('name')
 @recipe_options
 def delete(name: str, **options: Any) -> None:
@@ -110,7 +130,7 @@ def delete(name: str, **options: Any) -> None:
         show(f'{each.name} is deleted ({each.id})')
 
 
-@click.command()
+@click.command(epilog=_CLUSTER_CODES)
 @recipe_options
 def submit(**options: Any) -> None:
     """Run a recipe on Kubeflow Pipelines now."""

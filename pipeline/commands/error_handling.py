@@ -1,5 +1,6 @@
 """Maps errors to exit codes and one line on standard error."""
 
+import os
 import sys
 from typing import Any, NoReturn
 
@@ -21,6 +22,7 @@ class CommandLine(click.Group):
     """A click group that handles expected errors; unexpected ones keep their traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        open_standard_streams()
         try:
             return super().invoke(ctx)
         except PipelineError as error:
@@ -48,6 +50,23 @@ class CommandLine(click.Group):
             if type(error).__module__ != 'ml_metadata.errors':  # slow to import
                 raise
             fail(f'the metadata cannot be used: {error}', FAILED)
+
+
+def open_standard_streams() -> None:
+    """Opens the null device for closed standard streams; ends the program without an output.
+
+    Otherwise the next file that is opened, such as a database, gets the number of the stream, and
+    libraries would write their messages into it.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest free number
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(2, 'w', closefd=False)
+    if sys.stdout is None:
+        fail('standard output is closed; redirect it to a file or /dev/null', USAGE)
 
 
 def fail(message: str, code: int) -> NoReturn:

@@ -11,7 +11,7 @@ from common import stack
 from common.errors import ConfigError, ModelError, RunError
 from pipeline.commands.options import (
     OPERATION_CODES,
-    accept_command,
+    command_line,
     json_option,
     load_to_operate,
     recipe_options,
@@ -21,6 +21,7 @@ from pipeline.commands.options import (
 if TYPE_CHECKING:
     from ml_metadata import MetadataStore
 
+    from pipeline.command_line import CommandLine
     from pipeline.config.recipe import Recipe
 
 _REASON = click.option(
@@ -50,11 +51,10 @@ def why(as_json: bool, **options: Any) -> None:
 
     decision = latest_decision(store, recipe.name)
     _show(decision, as_text, as_json)
-    command = accept_command(
+    command = _commands_of(recipe, decision.run, options).accept(
         decision.verdict.settings,
         withdrawn=decision.override is not None,
         warm_start=decision.warm_start,
-        **options,
     )
     if command and not decision.blessed and not as_json:
         show(f'next: run the recipe again with better data or training; or accept: {command}')
@@ -137,14 +137,18 @@ def unbless(version: str | None, reason: str | None, **options: Any) -> None:
 @click.command(epilog=OPERATION_CODES)
 @recipe_options
 @click.option(
-    '--keep', type=click.IntRange(1), default=5, help='Runs whose files are kept; default: 5.'
+    '--keep',
+    type=click.IntRange(1),
+    default=5,
+    help='Evaluated runs to keep; default: 5.',
 )
 @click.option('--dry-run', is_flag=True, help='List the folders, and remove nothing.')
 def clean(keep: int, dry_run: bool, **options: Any) -> None:
     """Remove the artifacts of old runs that no pushed model needs.
 
-    The last runs, all models in the serving folder and the best model so far are kept. Pushed
-    models, reports, logs and the metadata are not touched.
+    Also removes what an interrupted training left, so that it starts again. The last runs that
+    evaluated a model, incomplete runs since then, all models in the serving folder and the best
+    model so far are kept. Pushed models, reports, logs and the metadata are not touched.
     """
     with _exclusive(options) as (recipe, store):
         from pipeline.registry.unused_files import find_unused, remove_unused
@@ -156,10 +160,11 @@ def clean(keep: int, dry_run: bool, **options: Any) -> None:
         else:
             remove_unused(unused, store)
     count = len(unused.folders)
+    incomplete = f', and {unused.incomplete_runs} incomplete' if unused.incomplete_runs else ''
     show(
         f'{count} folder{"s" * (count != 1)} of artifacts, {unused.megabytes:,.1f} MB, '
         f'{"would be removed" if dry_run else "removed"}; '
-        f'{unused.kept_runs} run{"s" * (unused.kept_runs != 1)} kept'
+        f'{unused.kept_runs} run{"s" * (unused.kept_runs != 1)} kept{incomplete}'
     )
 
 
@@ -169,6 +174,17 @@ def _load_with_metadata(options: dict[str, Any]) -> 'tuple[Recipe, MetadataStore
     from pipeline.metadata_store import existing_store
 
     return recipe, existing_store(recipe.metadata, recipe.home)
+
+
+def _commands_of(recipe: 'Recipe', run: str, options: dict[str, Any]) -> 'CommandLine':
+    """Commands with the options of a run, which its report has; without a report, with these."""
+    from pipeline.report.store import report_of
+
+    try:
+        stored = report_of(recipe.home, run).read().commands
+    except (ModelError, OSError):
+        stored = None
+    return stored or command_line(**options)
 
 
 def _show(result: Any, formatted: Callable[[Any], Any], as_json: bool) -> None:

@@ -1,10 +1,8 @@
 """Options and helpers that several commands share."""
 
-import json
 import os
-import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,23 +15,25 @@ from common.redaction import redacted
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from pipeline.command_line import CommandLine
     from pipeline.config.recipe import Recipe
 
 METADATA_ADDRESS = 'CATDOG_METADATA_ADDRESS'  # environment variable
+RECIPE_CODES = 'Exit codes: 0 done; 2 wrong usage or configuration; 130 interrupted.'
 OPERATION_CODES = (
     'Exit codes: 0 done; 1 the metadata or a folder cannot be written; 2 wrong usage or '
     'configuration, unusable metadata, or no such model; 4 files of earlier runs are not on this '
     'machine; 130 interrupted.'
 )
+RECIPE, RECIPE_FILE = 'CATDOG_RECIPE', 'recipe.yaml'  # environment variable; in the current folder
 _DEFAULT_RECIPE = 'demo'
 _RECIPE_OPTIONS = (
     click.option(
         '--config',
         '-c',
-        default=_DEFAULT_RECIPE,
-        show_default=True,
         metavar='RECIPE',
-        help='Path of a recipe, or name of a recipe in configs/.',
+        help='Path of a recipe, or name of a recipe in configs/. Default: the environment variable '
+        f'{RECIPE}, else {RECIPE_FILE} in the current folder, else {_DEFAULT_RECIPE}.',
     ),
     click.option(
         '--set',
@@ -45,9 +45,9 @@ _RECIPE_OPTIONS = (
     click.option(
         '--data',
         metavar='PATH|URL',
-        help='Your own images: a folder with one folder per class (s3:// and gs:// as well), a zip '
-        'or tar archive of such a folder (file or URL), a Parquet file, or a folder with Parquet '
-        'files.',
+        help='Your own images: a folder with one folder per class, also in train, validation and '
+        'test, or with files called CLASS.1.jpg (s3:// and gs:// as well); a zip or tar archive of '
+        'such a folder (file or URL); a CSV file of paths and classes; Parquet files; TFRecords.',
     ),
     click.option('--weights', help="'embedded', 'imagenet', 'random' or a Keras weights file."),
     click.option('--workdir', metavar='FOLDER', help='Folder for runs, models and metadata.'),
@@ -81,7 +81,7 @@ def recipe_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def load(
-    config: str,
+    config: str | None,
     overrides: tuple[str, ...],
     data: str | None,
     weights: str | None,
@@ -89,14 +89,44 @@ def load(
 ) -> 'Recipe':
     """Loads the recipe from the values of `recipe_options`.
 
+    Names a recipe that was not given by --config on standard error.
+
     Raises:
-        ConfigError: an option or the recipe is wrong.
+        ConfigError: an option, the environment variable CATDOG_RECIPE or the recipe is wrong.
     """
     from pipeline.config.recipe import load_recipe, parse_override
 
     given = {'trainer.weights': weights, 'workdir': workdir}
     changes = [(key, value) for key, value in given.items() if value is not None]
-    return load_recipe(config, [*map(parse_override, overrides), *changes], data)
+    name, origin = choose_recipe(config)
+    recipe = load_recipe(name, [*map(parse_override, overrides), *changes], data)
+    if origin and not console.is_quiet():
+        click.echo(console.one_line(f'recipe: {redacted(name)}, {origin}'), err=True)
+    return recipe
+
+
+def choose_recipe(config: str | None) -> tuple[str, str]:
+    """The recipe of --config, or of the environment, the current folder or the default.
+
+    Returns:
+        Its path or name, and where it is from; empty for --config.
+
+    Raises:
+        ConfigError: the environment variable CATDOG_RECIPE names no recipe.
+    """
+    if config is not None:
+        return config, ''
+    if name := os.environ.get(RECIPE):
+        from pipeline.config.recipe import find_recipe
+
+        try:
+            find_recipe(name)
+        except ConfigError as error:
+            raise ConfigError(f'the environment variable {RECIPE}: {error}') from None
+        return name, f'by the environment variable {RECIPE}'
+    if Path(RECIPE_FILE).is_file():
+        return str(Path(RECIPE_FILE).absolute()), 'in the current folder'
+    return _DEFAULT_RECIPE, 'the default'
 
 
 def load_to_operate(overrides: tuple[str, ...], **options: Any) -> 'Recipe':
@@ -119,45 +149,29 @@ def load_to_operate(overrides: tuple[str, ...], **options: Any) -> 'Recipe':
     return load(overrides=overrides, **options)
 
 
-def arguments(config: str, overrides: tuple[str, ...], **others: str | None) -> list[str]:
+def arguments(config: str | None, overrides: tuple[str, ...], **others: str | None) -> list[str]:
     """The values of `recipe_options` as command-line arguments of another process."""
-    given = {'config': None if config == _DEFAULT_RECIPE else config, **others}
+    given = {'config': config, **others}
     named = [f'--{name}={value}' for name, value in given.items() if value is not None]
     return [*named, *(f'--set={each}' for each in overrides)]
 
 
-def next_command(command: str, *words: str, overrides: tuple[str, ...] = (), **options: Any) -> str:
-    """Another command of this program with the same recipe, for a shell; `words` come last.
+def command_line(
+    *, config: str | None = None, overrides: tuple[str, ...] = (), **options: str | None
+) -> 'CommandLine':
+    """How this program was started, for other commands with the same recipe.
 
-    It is printed, so it has no secrets: URLs are redacted, and keys of `kubeflow` left out.
+    They are printed and stored, so they have no secrets: URLs are redacted, and keys of `kubeflow`
+    left out.
     """
+    from pipeline.command_line import CommandLine
+
     needed = tuple(each for each in overrides if not each.startswith('kubeflow'))
-    shown = map(redacted, arguments(overrides=needed, **options))
+    config = config or os.environ.get(RECIPE)  # which may be set for this command alone
+    shown = tuple(map(redacted, arguments(config, needed, **options)))
     interpreted = sys.argv[0].endswith('.py')
-    program = [sys.orig_argv[0], sys.argv[0]] if interpreted else [Path(sys.argv[0]).name]
-    return shlex.join([*program, command, *shown, *words])
-
-
-def accept_command(
-    settings: Mapping[str, Any],
-    *,
-    withdrawn: bool = False,
-    warm_start: bool = False,
-    **options: Any,
-) -> str | None:
-    """The command that blesses a rejected model; None if no key of the recipe does.
-
-    `settings` are the keys that the gate passes it with, `withdrawn` states that a manual override
-    rejects it, and `warm_start` that its training started from the last blessed model.
-    """
-    if withdrawn:
-        return next_command('bless', '--force', '--reason', 'TEXT', **options)
-    if not settings:
-        return None
-    keys = [f'--set={key}={json.dumps(value)}' for key, value in settings.items()]  # JSON is YAML
-    if warm_start:  # otherwise `run` trains another model
-        keys.insert(0, '--set=trainer.warm_start=latest_blessed')
-    return next_command('run', *keys, **options)
+    program = (sys.orig_argv[0], sys.argv[0]) if interpreted else (Path(sys.argv[0]).name,)
+    return CommandLine(program=program, options=shown)
 
 
 def show(result: 'str | RenderableType') -> None:

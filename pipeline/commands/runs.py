@@ -1,6 +1,8 @@
-"""Commands of runs on this machine: run, retrain, status, config."""
+"""Commands of runs on this machine: run, retrain, status, runs, config."""
 
 import contextlib
+import dataclasses
+import datetime
 import functools
 import logging
 import signal
@@ -14,11 +16,12 @@ from common.errors import NOT_BLESSED
 from pipeline.commands.error_handling import fail
 from pipeline.commands.options import (
     OPERATION_CODES,
-    accept_command,
+    RECIPE_CODES,
+    choose_recipe,
+    command_line,
     json_option,
     load,
     load_to_operate,
-    next_command,
     recipe_options,
     show,
 )
@@ -31,6 +34,7 @@ _TICK_CODES = (
     'Exit codes: 0 completed (pushed, not better, nothing new, or skipped because another tick '
     'runs); 1 failed; 2 wrong usage or configuration; 130 interrupted.'
 )
+_LIST_CODES = 'Exit codes: 0 done; 2 wrong usage or configuration.'
 
 _log = logging.getLogger(__name__)
 
@@ -68,15 +72,14 @@ def run(as_json: bool, verbose: bool, **options: Any) -> None:
     recipe = load(**options)
     from pipeline.local import run_recipe
 
-    outcome = run_recipe.run(recipe, verbose=verbose)
+    commands = command_line(**options)
+    outcome = run_recipe.run(recipe, verbose=verbose, commands=commands)
     if outcome.blessed:
-        _log.info('next: %s (or predict IMAGE)', next_command('report', **options))
+        _log.info('next: %s (or predict IMAGE)', commands.command('report'))
     else:
-        accept = accept_command(
-            outcome.settings, withdrawn=bool(outcome.manual_override), **options
-        )
+        accept = commands.accept(outcome.settings, withdrawn=bool(outcome.manual_override))
         alternative = f' (or accept this model: {accept})' if accept else ''
-        _log.info('next: %s%s', next_command('why', **options), alternative)
+        _log.info('next: %s%s', commands.command('why'), alternative)
     if as_json:
         show((recipe.home / run_recipe.SUMMARY_FILE).read_text(encoding='utf-8'))
     sys.exit(0 if outcome.blessed else NOT_BLESSED)
@@ -92,10 +95,11 @@ def retrain(as_json: bool, verbose: bool, **options: Any) -> None:
     from pipeline.retraining.tick import retrain as run_tick
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the journal records it as Ctrl-C
-    tick = run_tick(recipe, verbose=verbose)
+    commands = command_line(**options)
+    tick = run_tick(recipe, verbose=verbose, commands=commands)
     if tick.removed:
         cold = ['--set=trainer.warm_start=null'] if recipe.trainer.warm_start else []
-        rebuild = next_command('run', *cold, **options)
+        rebuild = commands.command('run', *cold)
         _log.warning('to train a model without %s: %s', named(tick.removed), rebuild)
     if as_json:
         show(tick.model_dump_json(indent=1))
@@ -110,7 +114,7 @@ def retrain(as_json: bool, verbose: bool, **options: Any) -> None:
 def status(last: int, as_json: bool, **options: Any) -> None:
     """Show the last ticks, the live model, and the time of the next tick.
 
-    Without ticks, as on Kubeflow, shows the last runs that evaluated a model.
+    Without ticks, shows the last runs that evaluated a model.
     """
     recipe = load_to_operate(**options)
     from pipeline.formatting import to_json
@@ -124,7 +128,36 @@ def status(last: int, as_json: bool, **options: Any) -> None:
         raise not_mounted(current.missing)
 
 
-@click.command()
+@click.command('runs', epilog=_LIST_CODES)
+@click.option('--config', '-c', metavar='RECIPE', help='Only runs of this recipe.')
+@click.option('--workdir', metavar='FOLDER', help='Default: that of the default recipe.')
+@click.option('--last', type=click.IntRange(1), default=20, help='Number of runs; default: 20.')
+@json_option
+def runs_(config: str | None, workdir: str | None, last: int, as_json: bool) -> None:
+    """List the last runs of all recipes, newest first: gate decision, accuracy, changed keys.
+
+    A manual override of a model replaces its decision. Changes are relative to the run before, of
+    the same recipe. Runs on Kubeflow are listed where their volume is mounted.
+    """
+    import json
+
+    from common.console import printable
+    from pipeline.config.recipe import load_recipe
+    from pipeline.registry.run_list import as_table, homes_in, list_runs
+
+    recipe = load_recipe(choose_recipe(config)[0], [('workdir', workdir)] if workdir else [])
+    found, warnings = list_runs([recipe.home] if config else homes_in(recipe.home.parent))
+    for warning in warnings:
+        click.echo(printable(f'warning: {warning}'), err=True)
+    if as_json:
+        values = [dataclasses.asdict(each) for each in found[:last]]
+        show(json.dumps(values, indent=1, default=datetime.datetime.isoformat))
+    else:
+        place = recipe.home if config else recipe.home.parent
+        show(as_table(found[:last]) if found else f'no runs in {place}')
+
+
+@click.command(epilog=RECIPE_CODES)
 @recipe_options
 def config(**options: Any) -> None:
     """Print a recipe with the value of every key, without secrets."""

@@ -16,6 +16,10 @@ _CODES = (
     'Exit codes: 0 ended by SIGTERM; 2 wrong usage, no live model, or the port is in use; '
     '130 interrupted.'
 )
+_EXAMPLE = (
+    'example: printf \'{"signature_name": "serve_images", "instances": [{"b64": "%s"}]}\' '
+    '"$(base64 -w0 cat.jpg)" | curl -s -d @- '
+)
 _NAME = re.compile('[A-Za-z0-9_][A-Za-z0-9_.-]*')
 
 
@@ -88,5 +92,7 @@ def serve(
             hosts=server.accepted_hosts(listening),
         )
         address = server.url(listening)
-        show(f'{address} classifies photographs; REST: {address}v1/models/{name}:predict')
+        url = f'{address}v1/models/{name}:predict'
+        show(f'{address} classifies photographs; REST: {url}')
+        show(_EXAMPLE + url)
         server.run(app, listening)

@@ -1,12 +1,20 @@
 """The `kubeflow:` section of a recipe. Imports neither kfp nor TFX."""
 
 import os
+import re
 import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 
 from common.errors import KubeflowError
 from common.strict_model import StrictModel, Variable
@@ -15,6 +23,25 @@ from common.strict_model import StrictModel, Variable
 Cores = Annotated[str, BeforeValidator(str), Field(pattern=r'^\d+(\.\d+)?m?$')]
 Memory = Annotated[str, BeforeValidator(str), Field(pattern=r'^\d+([EPTGMK]i?)?$')]
 Image = Annotated[str, Field(pattern=r'^[a-zA-Z0-9][a-zA-Z0-9._/:-]*(@sha256:[0-9a-f]{64})?$')]
+
+
+_POD_VARIABLE = re.compile('[-._a-zA-Z][-._a-zA-Z0-9]*')  # Kubernetes takes more from 1.30 on
+
+
+def _is_pod_variable(name: str) -> str:
+    """Raises ValueError without the name, which may be followed by a value that is a secret."""
+    if not _POD_VARIABLE.fullmatch(name):
+        raise ValueError(
+            'names of variables have letters, digits, -, . and _, and begin with no digit'
+        )
+    return name
+
+
+def _has_names(environment: dict[str, SecretStr]) -> dict[str, SecretStr]:
+    return {_is_pod_variable(name): value for name, value in environment.items()}
+
+
+PodVariable = Annotated[str, AfterValidator(_is_pod_variable)]
 
 
 class ConnectionConfig(StrictModel):
@@ -94,10 +121,10 @@ class TaskConfig(StrictModel):
         'kubeflow.image',
     )
     cpu: Cores | None = Field(None, description='CPU request')
-    cpu_limit: Cores | None = None
+    cpu_limit: Cores | None = Field(None, description='CPU limit; default: none')
     memory: Memory | None = Field(None, description='memory request')
-    memory_limit: Memory | None = None
-    gpus: int = Field(0, ge=0)
+    memory_limit: Memory | None = Field(None, description='memory limit; default: none')
+    gpus: int = Field(0, ge=0, description='number of reserved GPUs')
     gpu_type: str = Field('nvidia.com/gpu', description='resource name of the GPUs')
     retries: int = Field(
         2, ge=0, description='retries of a failed task; Kubeflow before 2.14 ignores them'
@@ -127,8 +154,8 @@ class SecretConfig(StrictModel):
     """A key of a Kubernetes secret, as an environment variable of every pod."""
 
     secret: str = Field(min_length=1, description='name of the Kubernetes secret')
-    key: str
-    env: str = Field(description='name of the environment variable')
+    key: str = Field(description='key in the secret')
+    env: PodVariable = Field(description='name of the environment variable')
 
 
 class KubeflowConfig(StrictModel):
@@ -138,27 +165,36 @@ class KubeflowConfig(StrictModel):
         'catdog-pipeline:latest',
         description='image built from deploy/Dockerfile: name:tag, or name@sha256:digest',
     )
-    image_pull_policy: Literal['Always', 'IfNotPresent', 'Never'] = 'IfNotPresent'
-    image_pull_secrets: tuple[str, ...] = ()
+    image_pull_policy: Literal['Always', 'IfNotPresent', 'Never'] = Field(
+        'IfNotPresent', description='when a cluster node pulls the image'
+    )
+    image_pull_secrets: tuple[str, ...] = Field(
+        (), description='names of Kubernetes secrets for a private registry'
+    )
     volumes: tuple[VolumeConfig, ...] = Field(
         (), description='shared by all pods; must hold the pipeline root and the images'
     )
-    secrets: tuple[SecretConfig, ...] = ()
-    environment: dict[str, SecretStr] = Field(
+    secrets: tuple[SecretConfig, ...] = Field(
+        (), description='keys of Kubernetes secrets, as environment variables of every pod'
+    )
+    environment: Annotated[dict[str, SecretStr], AfterValidator(_has_names)] = Field(
         default_factory=dict,
         description='environment variables of every pod, which the compiled pipeline contains; '
         'printed and reported without their values',
     )
     connection: ConnectionConfig = ConnectionConfig()
     tasks: dict[str, TaskConfig] = Field(
-        default_factory=dict, description="by component, such as Trainer; 'default' for all others"
+        default_factory=dict,
+        description="by component, such as Trainer; 'default' for all others; they are not merged",
     )
 
     @model_validator(mode='after')
-    def _has_no_placeholders(self) -> 'KubeflowConfig':
+    def _has_possible_values(self) -> 'KubeflowConfig':
         for key, text in _strings(self.model_dump(exclude={'connection'})):
             if '{{' in text:
                 raise ValueError(f'{key}: Kubeflow would replace {{{{...}}}} in its value')
+            if '\0' in text:
+                raise ValueError(f'{key}: its value contains a null byte')
         return self
 
     def task(self, node_id: str) -> TaskConfig:

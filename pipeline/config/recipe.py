@@ -1,28 +1,33 @@
 """Loads a recipe as one frozen, validated object. Imports neither TensorFlow nor TFX."""
 
 import difflib
+import logging
 import reprlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from common.errors import ConfigError
+from common.files import read_regular
 from common.redaction import redacted
 from common.strict_model import StrictModel
 from components.anomaly_gate.config import ValidationConfig
+from components.conversion.lite.config import LiteConfig
+from components.conversion.onnx.config import OnnxConfig
 from components.evaluation.config import EvaluationConfig
 from components.image_example_gen.sources.base.config import ONLY_FOR, DataConfig
-from components.image_example_gen.sources.detect import data_overrides
+from components.image_example_gen.sources.detect import data_overrides, detect
 from components.inference.image_folder import InferenceConfig
-from components.lite_converter.config import LiteConfig
 from components.pusher.bucket import ServingBucket
 from components.pusher.serving_folder import PushConfig
 from components.serving_check.config import ServingCheckConfig
 from pipeline.config.beam import BeamConfig
 from pipeline.config.kubeflow import KubeflowConfig
 from pipeline.config.metadata_config import MetadataConfig
+from pipeline.config.mlflow_config import MlflowConfig
+from pipeline.config.recipe_paths import make_absolute, model_of
 from pipeline.config.recipe_yaml import MAX_BYTES, parse_yaml
 from pipeline.config.retraining import RetrainConfig
 from trainer.config.train import StageConfig, TrainConfig
@@ -31,6 +36,7 @@ from trainer.config.tuner import OTHER_TAGS, RANGE_TAG, RangeConfig, TunerConfig
 # Parts of pydantic's error locations that are not keys.
 _TAGS = ('int', 'str', RANGE_TAG, *OTHER_TAGS)
 RECIPES = Path(__file__).parents[2] / 'configs'
+_log = logging.getLogger(__name__)
 _MOST_ERRORS = 20  # lines of a message
 _LONGEST = 100  # characters of a key or a value in a message
 _REPR = reprlib.Repr()
@@ -63,7 +69,7 @@ class Recipe(StrictModel):
     name: str = Field(
         pattern=r'^[a-z0-9][a-z0-9_-]*$', max_length=100, description='pipeline and folder name'
     )
-    description: str = ''
+    description: str = Field('', description='printed and reported, in a few words')
     workdir: Path = Field(Path('runs'), description='folder of runs, models and metadata')
     push_directory: Path | None = Field(
         None, description='folder of pushed models; default: serving/ in the folder of the runs'
@@ -83,12 +89,18 @@ class Recipe(StrictModel):
     lite: LiteConfig | None = Field(
         None, description='TensorFlow Lite models next to the SavedModel; default: none'
     )
+    onnx: OnnxConfig | None = Field(
+        None, description='ONNX model next to the SavedModel; needs the extra onnx; default: none'
+    )
     push: PushConfig = PushConfig()
     inference: InferenceConfig | None = Field(
         None, description='predictions for unlabelled images; default: no BulkInferrer'
     )
     beam: BeamConfig = BeamConfig()
     report: ReportConfig = ReportConfig()
+    mlflow: MlflowConfig | None = Field(
+        None, description='MLflow server that logs completed runs; default: none'
+    )
     retrain: RetrainConfig = RetrainConfig()
     kubeflow: KubeflowConfig = KubeflowConfig()
 
@@ -140,6 +152,7 @@ class Recipe(StrictModel):
             'warm_start_resolver': self.trainer.warm_start is not None,
             'Tuner': self.tuner is not None,
             'LiteConverter': self.lite is not None,
+            'OnnxConverter': self.onnx is not None,
             'BulkInferrer': self.inference is not None,  # and UnlabelledExampleGen
         }
         return [node_id for node_id, is_enabled in enabled.items() if is_enabled]
@@ -167,6 +180,9 @@ def load_recipe(
 ) -> Recipe:
     """Loads a recipe, and applies overrides.
 
+    Relative paths in the file are relative to its folder, those in `overrides` and `data` to the
+    current folder. Both become absolute, so that each spelling of a path has the same cache key.
+
     Args:
         name: path of a YAML file, or name of a recipe in `configs/`, such as `demo`.
         overrides: dotted keys and their values, applied in order.
@@ -176,7 +192,7 @@ def load_recipe(
         ConfigError: the file does not exist, is not YAML or has a duplicate key, or a key or value
             is invalid.
     """
-    path = _find(name)
+    path = find_recipe(name)
     text = _read(path)
     try:
         values = parse_yaml(text)
@@ -187,9 +203,17 @@ def load_recipe(
     values.setdefault('name', path.stem)
     if data is not None:
         section = values.get('data')
-        source = section.get('source') if isinstance(section, dict) else None
-        overrides = [*data_overrides(data, source), *overrides]
-    return recipe_of(values, overrides, origin=str(path))
+        before = section if isinstance(section, dict) else {}
+        found = detect(data)
+        if found.label_pattern or found.source == 'csv':
+            _log.info('%s: %s', redacted(data), found.layout)
+        keys = data_overrides(data, before.get('source'), before.get('label_pattern'))
+        overrides = [*keys, *overrides]
+    make_absolute(values, Recipe, path.absolute().parent)
+    for key, value in overrides:
+        _set(values, key, value)
+    make_absolute(values, Recipe, Path.cwd())
+    return recipe_of(values, origin=str(path))
 
 
 def recipe_of(
@@ -226,7 +250,8 @@ def parse_override(text: str) -> tuple[str, Any]:
         raise ConfigError(f'--set {name[:_LONGEST]}: not a YAML value: {error}') from None
 
 
-def _find(name: str) -> Path:
+def find_recipe(name: str) -> Path:
+    """The file of a recipe, given by path or name; raises ConfigError if there is none."""
     for path in (Path(name), RECIPES / f'{name}.yaml'):
         try:
             if path.is_file():
@@ -235,15 +260,31 @@ def _find(name: str) -> Path:
             raise ConfigError(
                 f'recipe {name[:_LONGEST]} cannot be read: {error.strerror}'
             ) from None
-    known = ', '.join(sorted(path.stem for path in RECIPES.glob('*.yaml')))
-    raise ConfigError(f'recipe {redacted(name)} does not exist; give a YAML file or one of {known}')
+    known = sorted(path.stem for path in RECIPES.glob('*.yaml'))
+    close = _similar_file(Path(name)) or next(
+        iter(difflib.get_close_matches(Path(name).stem[:_LONGEST].lower(), known, n=1)), None
+    )
+    hint = f'did you mean {close}? ' if close else ''
+    raise ConfigError(
+        f'recipe {redacted(name)} does not exist; {hint}give a YAML file or one of '
+        f'{", ".join(known)}'
+    )
+
+
+def _similar_file(path: Path) -> Path | None:
+    """A YAML file in the same folder with a similar name; None if there is none."""
+    try:
+        files = {each.name: each for each in path.parent.glob('*.y*ml')}
+    except (OSError, ValueError):
+        return None
+    close = difflib.get_close_matches(path.name[:_LONGEST], sorted(files), n=1)
+    return files[close[0]] if close else None
 
 
 def _read(path: Path) -> str:
     """Reads a recipe file; raises ConfigError if it is unreadable, too large, or not UTF-8."""
     try:
-        with path.open('rb') as file:
-            contents = file.read(MAX_BYTES + 1)
+        contents = read_regular(path, MAX_BYTES + 1)
         if len(contents) > MAX_BYTES:
             raise ConfigError(f'{path} has more than {MAX_BYTES // 1000} kB; a recipe is smaller')
         return contents.decode('utf-8')
@@ -299,17 +340,10 @@ def _choices(location: tuple[Any, ...]) -> str:
     model: type[BaseModel] = Recipe
     for key in location[:-1]:
         if key in model.model_fields:
-            model = _model_of(model.model_fields[key].annotation) or model
+            model = model_of(model.model_fields[key].annotation) or model
         elif key == RANGE_TAG:
             model = RangeConfig
     valid = list(model.model_fields)
     close = difflib.get_close_matches(str(location[-1])[:_LONGEST], valid, n=1)
     hint = f'did you mean {close[0]}? ' if close else ''
     return f'{hint}valid keys: {", ".join(valid)}'
-
-
-def _model_of(annotation: Any) -> type[BaseModel] | None:
-    """Finds the pydantic model in an annotation such as `FineTuneConfig` or `X | None`."""
-    candidates = get_args(annotation) if get_origin(annotation) else (annotation,)
-    models = (each for each in candidates if isinstance(each, type) and issubclass(each, BaseModel))
-    return next(models, None)

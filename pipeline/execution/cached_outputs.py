@@ -29,7 +29,8 @@ from tfx.proto.orchestration.executable_spec_pb2 import PythonClassExecutableSpe
 from tfx.types import Artifact, artifact_utils
 
 from common.artifacts import folder_of
-from common.metadata_queries import Node, artifacts_by_id
+from common.metadata_queries import Node, artifacts_by_id, set_custom_properties
+from pipeline.code_version import COMMIT, git_commit
 
 _FILES = 'catdog_files'  # custom property of an execution: a listing by artifact ID, as JSON
 # ML Metadata returns a hundred executions per response, and responses have at most 4 MB.
@@ -41,8 +42,10 @@ Listing = dict[str, Any]
 _log = logging.getLogger(__name__)
 
 
-def record_files(store: MetadataStore, node: Node) -> None:
-    """Stores a listing of the output files with an execution that has just finished."""
+def record_files_and_commit(store: MetadataStore, node: Node) -> None:
+    """Stores a listing of the output files, and the git commit of the code, with an execution that
+    has just finished.
+    """
     execution = node.execution
     if _FILES in execution.custom_properties:  # the task of this node was started twice
         return
@@ -50,7 +53,7 @@ def record_files(store: MetadataStore, node: Node) -> None:
     text = json.dumps({each.id: list_files(folder_of(each.uri)) for each in artifacts})
     if len(text) > _MAX_LISTING_BYTES:
         text = json.dumps({each.id: list_folders(folder_of(each.uri)) for each in artifacts})
-    execution.custom_properties[_FILES].string_value = text
+    set_custom_properties(execution, {_FILES: text, COMMIT: git_commit()})
     store.put_executions([execution])
 
 

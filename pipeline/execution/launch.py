@@ -18,7 +18,7 @@ from tfx.proto.orchestration.executable_spec_pb2 import PythonClassExecutableSpe
 from common import console, stack
 from common.errors import DataError, NodeFailed
 from common.metadata_queries import read_nodes
-from pipeline.execution.cached_outputs import CacheCheckOperator, record_files
+from pipeline.execution.cached_outputs import CacheCheckOperator, record_files_and_commit
 from pipeline.execution.compilation import display_name
 
 # Ingestion copies or re-encodes images, which does not depend on the stack; see decision record 16.
@@ -83,7 +83,7 @@ def launch_node(ir: pipeline_pb2.Pipeline, node: pipeline_pb2.PipelineNode) -> N
             raise NodeFailed(f'{display_name(node_id)} failed: its inputs could not be resolved')
         (launched,) = nodes
         if executor and not launched.cached:  # resolvers have no executor and write no files
-            record_files(store, launched)
+            record_files_and_commit(store, launched)
     return NodeResult(node_id, time.perf_counter() - start, launched.cached, dict(launched.outputs))
 
 

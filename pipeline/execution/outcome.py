@@ -76,6 +76,10 @@ class Outcome:
     # Keys of the recipe with values that bless it; empty if there are none
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
+    def with_warnings(self, warnings: Iterable[str]) -> 'Outcome':
+        """A copy with further warnings."""
+        return dataclasses.replace(self, warnings=(*self.warnings, *warnings))
+
 
 def read_outcome(run_id: str, results: dict[str, NodeResult], recipe: Recipe) -> Outcome:
     """Reads gate decision, metrics and push from the artifacts of a completed run."""
@@ -112,6 +116,18 @@ def read_outcome(run_id: str, results: dict[str, NodeResult], recipe: Recipe) ->
         remedies=verdict.remedies if rejected else (),
         settings=verdict.settings if rejected else {},
     )
+
+
+def logged_outcome(outcome: Outcome, results: dict[str, NodeResult]) -> dict[str, Any]:
+    """The outcome as attributes of `run_log.LoggedRun`."""
+    return {
+        'result': 'blessed' if outcome.blessed else 'not blessed',
+        'reason': next(iter(outcome.reasons), ''),
+        'accuracy': outcome.accuracy,
+        'model': results['Trainer'].outputs['model'][0].uri,
+        'version': outcome.pushed_to.name if outcome.pushed_to else None,
+        'unchanged': outcome.unchanged,
+    }
 
 
 def read_warnings(results: dict[str, NodeResult]) -> tuple[str, ...]:
@@ -177,7 +193,8 @@ def _show_durations(results: Iterable[NodeResult], seconds: float) -> None:
                 beside.append(name)
     table.add_row('total, with imports', f'{seconds:,.1f} s')
     console.show(Group('', table))
-    lists = (beside, 'beside others'), (short, f'under {SHORT_SECONDS} s'), (cached, 'cached')
+    in_parallel = (beside, 'in parallel with others')
+    lists = in_parallel, (short, f'under {SHORT_SECONDS} s'), (cached, 'cached')
     for names, state in lists:
         if names:
             plural = 's' if len(names) > 1 else ''

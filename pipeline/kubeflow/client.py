@@ -15,7 +15,7 @@ from typing import Any
 import requests
 import yaml
 
-from common.errors import KubeflowError
+from common.errors import ConfigError, KubeflowError
 from pipeline.config.kubeflow import ConnectionConfig, check_address
 from pipeline.retraining.cron import Schedule
 
@@ -55,7 +55,7 @@ class KubeflowClient:
     def __init__(self, config: ConnectionConfig) -> None:
         self._config = config
         if config.ca_certificate and not config.ca_certificate.is_file():
-            raise KubeflowError(f'ca_certificate {config.ca_certificate} does not exist')
+            raise ConfigError(f'ca_certificate {config.ca_certificate} does not exist')
         self._host = config.host or _default_host()
         self._secrets = config.secrets()
         self._session = requests.Session()
@@ -207,11 +207,11 @@ class KubeflowClient:
 def _default_host() -> str:
     host = os.environ.get(_ENDPOINT)
     if not host:
-        raise KubeflowError(f'no host; set kubeflow.connection.host or ${_ENDPOINT}')
+        raise ConfigError(f'no host; set kubeflow.connection.host or ${_ENDPOINT}')
     try:
         return check_address(host)
     except ValueError as error:
-        raise KubeflowError(f'${_ENDPOINT}: {error}') from None
+        raise ConfigError(f'${_ENDPOINT}: {error}') from None
 
 
 def _schedule_info(run: dict[str, Any]) -> ScheduleInfo:

@@ -11,6 +11,7 @@ import kfp.compiler
 from kfp import dsl, kubernetes
 
 from common.errors import ConfigError
+from common.files import replacing
 from components.image_example_gen.sources.base.config import DATA_URL
 from pipeline.config.kubeflow import KubeflowConfig, TaskConfig
 from pipeline.config.metadata_config import SQLITE, MetadataConfig
@@ -65,7 +66,10 @@ def compile_kubeflow(recipe: Recipe, path: Path) -> tuple[str, ...]:
         )
     pipeline = _pipeline(recipe, edges)
     _lengthen_retries(pipeline)
-    kfp.compiler.Compiler().compile(pipeline, str(path))
+    with replacing(path) as partial, tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        compiled = Path(folder, path.name)  # kfp requires the suffix, which `partial` lacks
+        kfp.compiler.Compiler().compile(pipeline, str(compiled))
+        compiled.replace(partial)
     return tuple(_warnings(recipe))
 
 

@@ -19,6 +19,7 @@ from pipeline.metadata_store import open_store, reporting_errors
 from pipeline.registry.lease import hold_lease
 from pipeline.registry.leftovers import remove_leftovers
 from pipeline.registry.provenance import Provenance
+from pipeline.registry.run_log import log_run
 from pipeline.retraining import decision
 from pipeline.retraining.cron import utc_now
 from pipeline.retraining.journal import Journal, Tick
@@ -52,6 +53,9 @@ def decide(inputs: dict[str, Any]) -> dict[str, str]:
         journal.write(tick.with_result('failed', f'{kind}{error}', code))
         raise
     journal.write(tick)
+    if tick.train and not tick.verdict:
+        config = recipe.model_dump(mode='json')
+        log_run(recipe.home, run, engine='kubeflow', started=now, config=config)
     _log.info(tick.reason or tick.decision)
     return outputs
 
@@ -63,7 +67,7 @@ def _check_nodes(recipe: Recipe, compiled: str) -> None:
         raise ConfigError(
             'a parameter of this run changes the components of the pipeline: it needs the optional '
             f'components {required or "none"}, but was compiled with {compiled or "none"}; compile '
-            'it again (see data.source, trainer.warm_start, tuner, lite and inference)'
+            'it again (see data.source, trainer.warm_start, tuner, lite, onnx and inference)'
         )
 
 

@@ -17,6 +17,7 @@ from pipeline.config.recipe import Recipe, recipe_of
 from pipeline.kubeflow.run_inputs import recipe_of_run
 from pipeline.metadata_store import open_store, reporting_errors
 from pipeline.registry.lease import release_lease
+from pipeline.registry.run_log import log_run
 from pipeline.retraining.cron import utc_now
 from pipeline.retraining.journal import Journal, Tick
 from pipeline.retraining.tick import post_result
@@ -42,6 +43,9 @@ def finish(inputs: dict[str, Any]) -> None:
     recipe.home.mkdir(parents=True, exist_ok=True)
     journal = Journal(recipe.home)
     journal.write(tick)
+    if tick.train and tick.verdict in ('failed', 'killed'):
+        result = 'failed' if tick.verdict == 'failed' else 'interrupted'
+        log_run(recipe.home, run, result=result, reason=tick.reason)
     _log.info(tick.reason if tick.verdict == 'nothing new' else f'{tick.verdict}: {tick.reason}')
     post_result(recipe, journal, tick)
 

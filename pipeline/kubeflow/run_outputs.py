@@ -8,10 +8,12 @@ from tfx.proto.orchestration import pipeline_pb2
 
 from pipeline.config.recipe import Recipe
 from pipeline.execution.launch import read_results
-from pipeline.execution.outcome import Outcome, read_outcome, show_outcome
+from pipeline.execution.outcome import Outcome, logged_outcome, read_outcome, show_outcome
+from pipeline.registry.run_log import log_run
 from pipeline.report.write import write_report
 from pipeline.retraining.journal import Journal
 from pipeline.retraining.tick import with_outcome
+from pipeline.tracking.track import track
 
 
 def write_run_outputs(
@@ -25,8 +27,11 @@ def write_run_outputs(
     run_id = ir.runtime_spec.pipeline_run_id.field_value.string_value
     outcome = read_outcome(run_id, results, recipe)
     seconds = sum(result.seconds for result in results.values())
+    log_run(recipe.home, run_id, seconds=seconds, **logged_outcome(outcome, results))
+    data = write_report(report, recipe, results, outcome, seconds)
+    if data:
+        outcome = outcome.with_warnings(track(recipe, data))
     show_outcome(results, outcome, seconds)
-    write_report(report, recipe, results, outcome, seconds)
     values = metrics(outcome)
     _write_json(verdict, values)
     # The metadata of the artifact, which Kubeflow reads from the output file: an ExecutorOutput.

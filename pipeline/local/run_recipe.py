@@ -13,7 +13,9 @@ import filelock
 from common import stack
 from common.console import styled
 from common.errors import AlreadyRunning, ConfigError, PipelineError, RunError
+from components.image_example_gen.sources.base.config import DataConfig
 from components.image_example_gen.sources.base.source_protocol import describe_classes
+from pipeline.command_line import CommandLine
 from pipeline.config.recipe import Recipe
 from pipeline.execution.quick_imports import quick_imports
 from pipeline.execution.recipe_checks import (
@@ -25,6 +27,7 @@ from pipeline.execution.recipe_checks import (
 from pipeline.formatting import named
 from pipeline.local.library_output import library_output_to
 from pipeline.local.side_process import SideProcess, side_process
+from pipeline.registry.run_log import RECIPE_LOCK, LocalRun, logged
 from trainer.config.train import TrainConfig
 
 if TYPE_CHECKING:
@@ -37,10 +40,11 @@ SUMMARY_FILE = 'last_run.json'  # in the home of the recipe: the outcome of the 
 _log = logging.getLogger(__name__)
 
 
-def run(recipe: Recipe, *, verbose: bool = False) -> 'Outcome':
+def run(recipe: Recipe, *, verbose: bool = False, commands: CommandLine | None = None) -> 'Outcome':
     """Runs the pipeline of a recipe; components with unchanged inputs are cached.
 
-    `verbose` prints the output of libraries instead of writing it to the log file.
+    `verbose` prints the output of libraries instead of writing it to the log file, and `commands`
+    are for the report.
 
     Raises:
         RunError: a component failed; the message names it and the log file.
@@ -57,7 +61,7 @@ def run(recipe: Recipe, *, verbose: bool = False) -> 'Outcome':
         except OSError as error:
             raise ConfigError(f'workdir {recipe.home} cannot be used: {error.strerror}') from error
         try:
-            return _run(recipe, start)
+            return _run(recipe, start, commands)
         except Exception as error:
             traceback.print_exc()  # for the log
             if isinstance(error, PipelineError) and not isinstance(error, RunError):
@@ -67,31 +71,51 @@ def run(recipe: Recipe, *, verbose: bool = False) -> 'Outcome':
             raise RunError(f'{kind}{error}{where}') from error
 
 
-def _run(recipe: Recipe, start: float) -> 'Outcome':
+def _run(recipe: Recipe, start: float, commands: CommandLine | None) -> 'Outcome':
     _log.info('%s: %s', recipe.name, recipe.description, extra=styled(recipe.name, 'bold'))
     _log.info('stack: %s', stack.describe())
     spans = check_data(recipe)  # before the imports of TensorFlow and TFX, which take seconds
     classes, count = spans[0].source.classes, sum(span.source.count for span in spans)
-    _log.info('data: %s', describe_data(spans))
+    _log.info('data: %s', describe_data(recipe.data, spans))
 
-    with side_process() as side:
-        runner = _run_components(recipe, classes, count, side)
+    with logged(recipe, start) as logged_run:
+        with side_process() as side:
+            runner = _run_components(recipe, classes, count, side, logged_run)
+        return _conclude(recipe, runner, start, logged_run, commands)
+
+
+def _conclude(
+    recipe: Recipe,
+    runner: 'ProgressDagRunner',
+    start: float,
+    logged_run: LocalRun,
+    commands: CommandLine | None,
+) -> 'Outcome':
+    """Reads, stores and prints the outcome of completed components."""
     # After the imports of TensorFlow and TFX.
-    from pipeline.execution.outcome import read_outcome, show_outcome, write_summary
+    from pipeline.execution.outcome import logged_outcome, read_outcome, show_outcome, write_summary
     from pipeline.report.store import LAST_PAGE
     from pipeline.report.write import write_report
+    from pipeline.tracking.track import track
 
     outcome = read_outcome(runner.run_id, runner.results, recipe)
+    logged_run.end(**logged_outcome(outcome, runner.results))
     seconds = time.perf_counter() - start
     write_summary(recipe.home / SUMMARY_FILE, runner.results, outcome, seconds)
     page = recipe.home / LAST_PAGE
-    written = write_report(page, recipe, runner.results, outcome, seconds)
-    show_outcome(runner.results, outcome, seconds, page if written else None)
+    data = write_report(page, recipe, runner.results, outcome, seconds, commands)
+    if data:
+        outcome = outcome.with_warnings(track(recipe, data))
+    show_outcome(runner.results, outcome, seconds, page if data else None)
     return outcome
 
 
 def _run_components(
-    recipe: Recipe, classes: tuple[str, ...], images: int, side: SideProcess | None
+    recipe: Recipe,
+    classes: tuple[str, ...],
+    images: int,
+    side: SideProcess | None,
+    logged_run: LocalRun,
 ) -> 'ProgressDagRunner':
     """Checks what needs TensorFlow, then runs the components; `classes` are in label order."""
     with quick_imports():
@@ -108,19 +132,21 @@ def _run_components(
     check_classes(recipe, classes, Provenance(store, recipe.name).live_classes())
     check_disk_space(recipe, backbone, images)
     runner = ProgressDagRunner(side)
+    logged_run.start(runner.run_id)
     runner.run(create_pipeline(recipe, classes, images, train_beside_checks=side is not None))
     return runner
 
 
-def describe_data(spans: 'Sequence[Span]') -> str:
-    """Formats the data of a run: `spans 3 and 4: 2,000 images, 2 classes (cat, dog)`."""
+def describe_data(data: DataConfig, spans: 'Sequence[Span]') -> str:
+    """Formats the data of a run: `/home/ann/pets, spans 3 and 4: 2,000 images, 2 classes (...)`."""
     count = sum(span.source.count for span in spans)
     images = f'{count:,} images, {describe_classes(spans[0].source.classes)}'
     skipped = sum(getattr(span.source, 'ignored', 0) for span in spans)  # of folders and archives
     if skipped:
         images += f', {skipped} non-image file{"s" * (skipped > 1)} skipped'
     numbers = [span.number for span in spans]
-    return images if numbers == [1] else f'{named(numbers)}: {images}'
+    which = '' if numbers == [1] else f', {named(numbers)}'
+    return f'{data.describe()}{which}: {images}'
 
 
 def describe_weights(trainer: TrainConfig) -> str:
@@ -143,7 +169,7 @@ def lock_recipe(recipe: Recipe) -> Iterator[None]:
         OSError: the folder of the runs cannot be written.
     """
     recipe.home.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(recipe.home / '.lock')
+    lock = filelock.FileLock(recipe.home / RECIPE_LOCK)
     try:
         lock.acquire(blocking=False)
     except filelock.Timeout:

@@ -34,7 +34,7 @@ class ProgressDagRunner(LocalDagRunner):
     def __init__(self, side: SideProcess | None = None) -> None:
         """Launches some components in a second process, `side`, if there is one."""
         super().__init__()
-        self.run_id = ''  # of the last run, in ML Metadata
+        self.run_id = datetime.datetime.now().isoformat()  # of its only run, in ML Metadata
         self.results: dict[str, NodeResult] = {}  # by node ID, in topological order
         self._side = side
         # Guards the following, which the thread that waits for the second process changes too.
@@ -57,7 +57,6 @@ class ProgressDagRunner(LocalDagRunner):
         """
         if run_options is not None:
             raise NotImplementedError('partial runs')
-        self.run_id = datetime.datetime.now().isoformat()
         set_run_id(pipeline, self.run_id)
         nodes = {each.pipeline_node.node_info.id: each.pipeline_node for each in pipeline.nodes}
         self._thread = threading.get_ident()

@@ -119,7 +119,10 @@ def predict(
     Each image is checked and converted as at ingestion: upright, RGB, JPEG or PNG. An unusable
     image does not affect the other images of its batch. Few images are in memory at a time.
     """
-    for batch in batches(parallel_map(lambda each: _check(each, checks), images)):
+    checked = parallel_map(
+        lambda each: _check(each, checks), images, size=lambda each: len(each.contents)
+    )
+    for batch in batches(checked):
         yield from _predict_batch(batch, classifier, overlays)
 
 

@@ -23,7 +23,7 @@ from components.evaluation.gate.verdict import (
     read_verdict,
 )
 from pipeline.formatting import describe_remedies
-from pipeline.registry.mounts import not_mounted
+from pipeline.registry.mounts import artifacts_root, not_mounted
 from pipeline.registry.provenance import GATE, Provenance, version_of
 
 _STYLES = {PASSED: 'green', FAILED: 'bold red', UNDECIDED: 'yellow', NOT_APPLIED: 'dim'}
@@ -142,12 +142,14 @@ def _in_brackets(version: str | None) -> str:
 
 
 def _read_verdict(gate: Node) -> Verdict:
-    (artifact,) = gate.outputs[VERDICT]
+    artifact = gate.output(VERDICT)
+    if artifact is None:
+        raise ModelError('the last gate decision has no verdict; run the recipe again')
     folder = folder_of(artifact.uri)
     try:
         return read_verdict(folder)
     except (OSError, ValueError) as error:
-        root = folder.parents[2]  # of all artifacts, in the layout of TFX
+        root = artifacts_root(folder)
         if not root.is_dir():
             raise not_mounted(root) from error
         reason = f'cannot be read: {error.strerror}' if isinstance(error, OSError) else 'is damaged'

@@ -15,9 +15,10 @@ _BATCH = 100  # executions per request
 
 
 def remove_leftovers(recipe: Recipe, store: MetadataStore) -> None:
-    """Removes activation caches and incomplete spans, and records unrecorded pushes.
+    """Removes activation caches of the Tuner and incomplete spans; records unrecorded pushes.
 
-    The caller holds the lock of the recipe, so no other run is active.
+    The cache of an interrupted Trainer stays, because the next one may continue with it. The caller
+    holds the lock of the recipe, so no other run is active.
     """
     skip_used_execution_ids(recipe, store)
     for cache in list(recipe.artifacts_directory.rglob(f'{ACTIVATIONS_PREFIX}*')):
@@ -61,4 +62,4 @@ def finish_pushes(recipe: Recipe, store: MetadataStore) -> None:
         if version.pusher is None and about.recipe == recipe.name:
             trainer = provenance.producer(model_at(store, about.model))
             run = '' if about.manual_override else provenance.run_id(trainer)
-            record_push(store, recipe.name, version.folder, run)
+            record_push(store, recipe, version.folder, run)

@@ -11,8 +11,10 @@ from ml_metadata.proto.metadata_store_pb2 import Artifact
 from rich.markup import escape
 from rich.tree import Tree
 
+from common.artifacts import LocalUri
 from common.errors import ModelError
-from common.metadata_queries import Node
+from common.metadata_queries import Node, custom_property
+from pipeline.code_version import COMMIT
 from pipeline.formatting import dotted
 from pipeline.registry.provenance import (
     Provenance,
@@ -27,7 +29,7 @@ from trainer.config.train import TrainConfig
 class TrainedModel:
     """A model of the Trainer, with its training and its push."""
 
-    artifact: str
+    artifact: LocalUri
     # The requested version, else the first one pushed; None if it was never pushed
     version: str | None
     destination: str | None
@@ -41,6 +43,10 @@ class TrainedModel:
     weights: str
     hyperparameters: Mapping[str, Any]  # the `trainer:` part of the recipe that trained it
     tuned: str | None  # URI of the Tuner's best hyperparameters, which replaced some of these
+    # Reports of earlier versions do not have the following.
+    data: str | None = None  # source and place of the images
+    classes: tuple[str, ...] = ()  # in label order
+    commit: str | None = None  # of this project, if it ran from a checkout with git
 
     @property
     def name(self) -> str:
@@ -113,10 +119,12 @@ def as_tree(lineage: Lineage) -> Tree:
 
 def _add_training(tree: Tree, model: TrainedModel) -> None:
     tree.add(f'trained by run {model.run}, ended {model.trained:%Y-%m-%d %H:%M:%S %Z}')
-    spans = tree.add('images')
+    spans = tree.add(escape(f'images of {model.data}' if model.data else 'images'))
     for number, fingerprint in model.spans.items():
         spans.add(f'span {number}, fingerprint {fingerprint[:12]}')
-    tree.add(f'code {model.code}')
+    if model.classes:
+        tree.add(escape(f'classes: {", ".join(model.classes)}'))
+    tree.add(f'code {model.code}{f", git commit {model.commit}" if model.commit else ""}')
     defaults = dotted(TrainConfig().model_dump(mode='json'))
     values = dotted(model.hyperparameters).items()
     changed = [f'{key}: {value}' for key, value in values if value != defaults.get(key)]
@@ -163,4 +171,7 @@ def _describe(provenance: Provenance, model: Artifact, pusher: Node | None = Non
         weights=weights if chosen == weights else f'{chosen} ({weights})',
         hyperparameters=train,
         tuned=tuned.uri if tuned else None,
+        data=provenance.data_of(model),
+        classes=tuple(config.get('classes', ())),
+        commit=custom_property(trainer.execution, COMMIT) if trainer else None,
     )

@@ -12,7 +12,7 @@ from common.errors import StorageError
 from components.pusher.serving_folder import About
 from components.serving_check.measurements import size_of
 from pipeline.config.recipe import Recipe
-from pipeline.formatting import named, time_of
+from pipeline.formatting import named, time_of, unwrapped
 from pipeline.registry.provenance import Provenance, ServedVersion
 
 
@@ -67,7 +67,7 @@ def as_table(versions: tuple[Version, ...]) -> RenderableType:
         )
         clauses = filter(None, (each.manual_override, each.withdrawn))
         overrides += [f'{each.version}: {clause}' for clause in clauses]
-    return Group(table, *map(escape, overrides))
+    return Group(table, *map(unwrapped, overrides))
 
 
 def describe_bucket(recipe: Recipe, live: int | None) -> str | None:

@@ -19,6 +19,7 @@ from components.pusher.versions import Pushed, push
 from pipeline.config.recipe import Recipe
 from pipeline.formatting import require_text
 from pipeline.registry.leftovers import finish_pushes
+from pipeline.registry.mounts import check_own
 from pipeline.registry.provenance import BLESS, TRAINER, UNBLESS, Provenance, ServedVersion
 from pipeline.registry.recording import model_at, override, record, record_push
 
@@ -32,7 +33,7 @@ def rollback(recipe: Recipe, store: MetadataStore, version: str | None, reason: 
     blessing was not withdrawn.
 
     Raises:
-        ModelError: there is no such version.
+        ModelError: there is no such version, or the live model is of another folder of runs.
         PushError: the folder or the bucket cannot be written.
     """
     versions = _versions(recipe, store)
@@ -51,10 +52,12 @@ def rollback(recipe: Recipe, store: MetadataStore, version: str | None, reason: 
         'withdrawn': None if live.model == wanted.model else live.model,
     }
     about = (wanted.note.about if wanted.note else About()).model_copy(update=changes)
+    if about.withdrawn:
+        check_own(recipe, about.withdrawn)
     pushed = _push(recipe, wanted.folder, about)
     if pushed.unchanged:
         raise ModelError(f'the model of version {number} is live already')
-    record_push(store, recipe.name, pushed.folder)
+    record_push(store, recipe, pushed.folder)
     return pushed
 
 
@@ -65,7 +68,7 @@ def bless(recipe: Recipe, store: MetadataStore, model: str | None, reason: str) 
     last candidate.
 
     Raises:
-        ModelError: there is no such model, or it was not evaluated.
+        ModelError: there is no such model, it was not evaluated, or is of another folder of runs.
         PushError: the folder or the bucket cannot be written; the model is blessed, and the next
             run pushes it.
     """
@@ -73,6 +76,7 @@ def bless(recipe: Recipe, store: MetadataStore, model: str | None, reason: str) 
     provenance = Provenance(store, recipe.name)
     versions = provenance.versions(recipe.serving_directory)
     found = _find_model(provenance, versions, model)
+    check_own(recipe, found.uri)
     about = _about_blessed(recipe, provenance, found, reason)
     override(found, True, about)
     # A version has the model's TensorFlow Lite models, too.
@@ -85,7 +89,7 @@ def bless(recipe: Recipe, store: MetadataStore, model: str | None, reason: str) 
     if pushed.unchanged:  # the live version has an older note
         record(store, recipe.name, BLESS, about)
     else:
-        record_push(store, recipe.name, pushed.folder)
+        record_push(store, recipe, pushed.folder)
     return pushed
 
 
@@ -100,7 +104,8 @@ def unbless(
         The folder of the version, and whether its model is live; it stays live until a rollback.
 
     Raises:
-        ModelError: there is no such version, or this recipe did not push it.
+        ModelError: there is no such version, this recipe did not push it, or its model is of
+            another folder of runs.
     """
     versions = _versions(recipe, store)
     wanted = versions[-1] if version is None else _find_version(versions, version)
@@ -108,6 +113,7 @@ def unbless(
     model = model_at(store, wanted.model)
     if model is None:
         raise ModelError(f'version {number} was not pushed by {recipe.name}')
+    check_own(recipe, model.uri)
     about = About(model=model.uri, person=user_name(), reason=reason, version=int(number))
     override(model, False, about)
     record(store, recipe.name, UNBLESS, about)

@@ -1,6 +1,7 @@
 """Trainings, gate decisions, pushes and manual overrides in ML Metadata. Imports no TFX."""
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,16 +9,26 @@ from typing import Any
 
 from ml_metadata import MetadataStore
 from ml_metadata.proto.metadata_store_pb2 import Artifact
+from pydantic import ValidationError
 
 from common.artifacts import folder_of
 from common.blessing import BLESSING, decision_of, read_override
 from common.features import FINGERPRINT, SPAN, TEST_IMAGES
-from common.metadata_queries import Node, component_class, custom_property, read_nodes
+from common.metadata_queries import (
+    Node,
+    component_class,
+    custom_property,
+    nodes_of,
+    read_nodes,
+)
+from components.image_example_gen.sources.base.config import DataConfig
 from components.pusher.serving_folder import Note, read_note, versions_in
+from pipeline.metadata_store import damaged_contents
 
 TRAINER, GATE, PUSHER = 'Trainer', 'ModelGate', 'Pusher'
 # Manual overrides. ADOPT: a push that a later run found in the serving folder and recorded.
 ROLLBACK, BLESS, UNBLESS, ADOPT = 'Rollback', 'Bless', 'Unbless', 'Adopt'
+_INGESTIONS = ('ImageExampleGen', 'ImportCanonicalExamples')
 _KINDS = (TRAINER, GATE, PUSHER, ROLLBACK, BLESS, UNBLESS, ADOPT)
 
 
@@ -52,6 +63,9 @@ class Provenance:
 
     There is no store before the first run; other pipelines may share it. The attribute `nodes` has
     all successful executions, oldest first.
+
+    Raises:
+        MetadataDamaged: the contents of the metadata were changed.
     """
 
     def __init__(self, store: MetadataStore | None, pipeline: str) -> None:
@@ -146,6 +160,27 @@ class Provenance:
         }
         return dict(sorted(spans.items()))
 
+    def data_of(self, model: Artifact | None) -> str | None:
+        """The source of the images that a model was trained on, as in `folder /home/ann/pets`."""
+        trainer = self.producer(model)
+        examples = {each.id for each in trainer.inputs.get('examples', ())} if trainer else set()
+        if self._store is None or not examples:
+            return None
+        for node in nodes_of(self._store, examples):
+            if node.kind in _INGESTIONS and node.output('examples') is not None:
+                return _describe_data(node)
+        return None
+
+
+def _describe_data(ingestion: Node) -> str | None:
+    if ingestion.kind == 'ImportCanonicalExamples':
+        return f'canonical records {custom_property(ingestion.execution, "input_base")}'
+    text = custom_property(ingestion.execution, 'data')
+    try:
+        return DataConfig.model_validate_json(text or '').describe()
+    except ValidationError:  # of another version
+        return None
+
 
 def training_config(trainer: Node | None) -> dict[str, Any]:
     """The `custom_config` that `pipeline.graph` gave to the Trainer; empty if it is not known."""
@@ -168,4 +203,24 @@ def _read(store: MetadataStore, pipeline: str) -> list[Node]:
     if context is None:
         return []
     executions = store.get_executions_by_context(context.id)
-    return read_nodes(store, [each for each in executions if component_class(each) in _KINDS])
+    try:
+        nodes = read_nodes(store, [each for each in executions if component_class(each) in _KINDS])
+        for node in nodes:
+            _check(node)
+    except (LookupError, TypeError, ValueError) as error:
+        raise damaged_contents(store, error) from error
+    return nodes
+
+
+def _check(node: Node) -> None:
+    """Checks what is read later; raises LookupError, TypeError or ValueError."""
+    for artifact in itertools.chain(*node.inputs.values(), *node.outputs.values()):
+        folder_of(artifact.uri)
+        int(custom_property(artifact, SPAN) or 0)
+    if custom_property(node.output('pushed_model'), 'pushed') == 1:
+        version_of(node)
+        Path(destination_of(node))
+    if node.kind == GATE and node.input('model') is None:
+        raise LookupError(f'{GATE} without a model')
+    if node.kind == TRAINER and not isinstance(training_config(node), dict):
+        raise TypeError(f'{TRAINER} without custom_config')

@@ -11,15 +11,18 @@ from common.artifacts import folder_of
 from common.blessing import ManualOverride, read_override, write_override
 from common.metadata_queries import set_custom_properties
 from components.pusher.serving_folder import About, read_note
+from pipeline.config.recipe import Recipe
+from pipeline.registry.mounts import is_own
 from pipeline.registry.provenance import ADOPT, BLESS, ROLLBACK
 
 _KINDS = {'rollback': ROLLBACK, 'bless': BLESS, None: ADOPT}
 
 
-def record_push(store: MetadataStore, pipeline: str, version: Path, run: str = '') -> None:
+def record_push(store: MetadataStore, recipe: Recipe, version: Path, run: str = '') -> None:
     """Records a push of a pipeline run, or of no run, from the note in the version.
 
-    For a rollback, this withdraws the blessing of the model that was live before.
+    For a rollback, this withdraws the blessing of the model that was live before; not if that is
+    in another folder of runs, of which this one is a copy.
     """
     note = read_note(version)
     assert note is not None  # written by the push
@@ -27,11 +30,11 @@ def record_push(store: MetadataStore, pipeline: str, version: Path, run: str = '
     if about.manual_override is None and model_at(store, about.model) is None:
         return  # pushed with other metadata: there is no model to connect it to
     withdrawn = model_at(store, about.withdrawn)
-    if withdrawn is not None:
+    if withdrawn is not None and is_own(recipe, withdrawn.uri):
         last = read_override(folder_of(withdrawn.uri))
         if last is None or last.moment < note.pushed:  # not blessed again since the rollback
             override(withdrawn, False, about)
-    record(store, pipeline, _KINDS[about.manual_override], about, pushed=version, run=run)
+    record(store, recipe.name, _KINDS[about.manual_override], about, pushed=version, run=run)
 
 
 def override(model: Artifact, blessed: bool, about: About) -> None:

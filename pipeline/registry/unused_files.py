@@ -13,10 +13,11 @@ from ml_metadata.proto.metadata_store_pb2 import Artifact, Context
 from common.artifacts import folder_of
 from common.blessing import ANCHOR_MODEL_ID
 from common.errors import ModelError
+from common.features import INTERRUPTED
 from common.files import MEGABYTE
 from common.metadata_queries import artifacts_by_id, custom_property
 from pipeline.config.recipe import Recipe
-from pipeline.registry.provenance import Provenance
+from pipeline.registry.provenance import GATE, Provenance
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,14 +26,16 @@ class UnusedFiles:
 
     folders: tuple[Path, ...]  # sorted
     artifacts: tuple[Artifact, ...]  # in these folders, as far as they are in the metadata
-    kept_runs: int
+    kept_runs: int  # that evaluated a model
+    incomplete_runs: int  # that are kept
     megabytes: float  # that their removal frees, 10^6 bytes
 
 
 def find_unused(recipe: Recipe, store: MetadataStore, keep: int) -> UnusedFiles:
     """Finds the folders of artifacts that can be removed.
 
-    Kept are the inputs and outputs of the last `keep` runs, and those of the gate and the push of
+    Kept are the inputs and outputs of the last `keep` runs that evaluated a model and of incomplete
+    runs since the last one, which the next run continues; and those of the gate and the push of
     each model in the serving folder and of each best model so far that these refer to. Folders that
     are not in the metadata are not needed either.
 
@@ -41,15 +44,16 @@ def find_unused(recipe: Recipe, store: MetadataStore, keep: int) -> UnusedFiles:
     """
     pipeline = store.get_context_by_type_and_name('pipeline', recipe.name)
     if pipeline is None:
-        return UnusedFiles((), (), 0, 0.0)
+        return UnusedFiles((), (), 0, 0, 0.0)
     own = {each.id for each in store.get_executions_by_context(pipeline.id)}
     artifacts = {each.id: each for each in store.get_artifacts_by_context(pipeline.id)}
-    runs = _last_runs(store, own, keep)
     provenance = Provenance(store, recipe.name)
+    gates = {each.execution.id for each in provenance.of_kind(GATE)}
+    evaluated, incomplete = _last_runs(store, own, gates, keep)
     # URIs; those of earlier metadata have no artifact.
     served = {each.model or '' for each in provenance.versions(recipe.serving_directory)} - {''}
     kept = set(_of_models(served, provenance))
-    for run in runs:
+    for run in (*evaluated, *incomplete):
         executions = [each.id for each in store.get_executions_by_context(run.id)]
         kept |= {each.artifact_id for each in store.get_events_by_execution_ids(executions)}
     uris = served | {each.uri for each in artifacts_by_id(store, kept).values()}
@@ -63,12 +67,13 @@ def find_unused(recipe: Recipe, store: MetadataStore, keep: int) -> UnusedFiles:
     folders = tuple(
         folder
         for folder in sorted(recipe.artifacts_directory.glob('*/*/*'))
-        if folder.name.isdecimal() and folder not in needed
+        if folder.name == INTERRUPTED or (folder.name.isdecimal() and folder not in needed)
     )
     return UnusedFiles(
         folders,
         tuple(_inside(artifacts.values(), set(folders))),
-        len(runs),
+        len(evaluated),
+        len(incomplete),
         _size(folders) / MEGABYTE,
     )
 
@@ -87,15 +92,24 @@ def remove_unused(unused: UnusedFiles, store: MetadataStore) -> None:
         shutil.rmtree(folder)
 
 
-def _last_runs(store: MetadataStore, executions: Collection[int], keep: int) -> list[Context]:
-    """The last runs of the pipeline with these executions; others may share the metadata."""
-    found: list[Context] = []
+def _last_runs(
+    store: MetadataStore, executions: set[int], gates: set[int], keep: int
+) -> tuple[list[Context], list[Context]]:
+    """The last runs of the pipeline with these executions; others may share the metadata.
+
+    Returns the last `keep` runs with one of the gates, and the runs since the last of them.
+    """
+    evaluated: list[Context] = []
+    incomplete: list[Context] = []
     for run in sorted(store.get_contexts_by_type('pipeline_run'), key=lambda each: -each.id):
-        if len(found) == keep:
+        if len(evaluated) == keep:
             break
-        if any(each.id in executions for each in store.get_executions_by_context(run.id)):
-            found.append(run)
-    return found
+        ids = {each.id for each in store.get_executions_by_context(run.id)}
+        if ids & gates:
+            evaluated.append(run)
+        elif ids & executions and not evaluated:
+            incomplete.append(run)
+    return evaluated, incomplete
 
 
 def _of_models(served: Collection[str], provenance: Provenance) -> Iterator[int]:

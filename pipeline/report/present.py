@@ -9,7 +9,7 @@ from pathlib import Path
 from common.artifacts import folder_of
 from common.blessing import read_override
 from common.errors import ModelError, PipelineError
-from common.files import write_atomically
+from common.files import read_regular, write_atomically
 from components.pusher.serving_folder import read_note, versions_in
 from pipeline.config.recipe import Recipe
 from pipeline.report.content.page_data import ModelStatus, ReportData
@@ -93,7 +93,7 @@ def _present_status(
 
 def _update(page: Path, data: ReportData) -> None:
     try:
-        before = page.read_text(encoding='utf-8')
+        before = read_regular(page).decode('utf-8')
     except FileNotFoundError:
         return
     now = replace_verdict(before, data)

@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 
 from common.errors import ModelError
-from common.files import write_atomically
+from common.files import read_regular, write_atomically
 from pipeline.report.content.page_data import ReportData
 
 REPORTS = 'reports'  # in the home folder of the recipe
@@ -34,13 +34,14 @@ class StoredReport:
         """Reads the data.
 
         Raises:
-            ModelError: the file has the format of another version of this program.
+            ModelError: the file is damaged, or of another version of this program.
         """
         try:
-            return ReportData.model_validate_json(self.data.read_text(encoding='utf-8'))
+            return ReportData.model_validate_json(read_regular(self.data))
         except ValueError:  # from pydantic, or a UnicodeDecodeError
             raise ModelError(
-                f'{self.data} was written by another version of this program; it cannot be compared'
+                f'{self.data} is damaged, or was written by another version of this program; '
+                'it cannot be compared'
             ) from None
 
 
@@ -48,12 +49,17 @@ def store_report(home: Path, data: ReportData, page: str, keep: int) -> None:
     """Writes page and data of a run to the recipe's home folder, and keeps the last reports."""
     folder = home / REPORTS
     folder.mkdir(parents=True, exist_ok=True)
-    report = StoredReport(folder / f'{data.run_id}.json')
+    report = report_of(home, data.run_id)
     write_atomically(report.page, page)
     write_atomically(report.data, data.model_dump_json())
     for old in stored_reports(home)[:-keep]:
         old.data.unlink()
         old.page.unlink(missing_ok=True)
+
+
+def report_of(home: Path, run_id: str) -> StoredReport:
+    """The report of a run, which may have been removed."""
+    return StoredReport(home / REPORTS / f'{run_id}.json')
 
 
 def stored_reports(home: Path) -> list[StoredReport]:

@@ -9,6 +9,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from common.json_lines import append_line, read_lines
+from components.pusher.serving_folder import Moment
+
 Verdict = Literal[
     'blessed', 'not blessed', 'unchanged', 'nothing new', 'failed', 'skipped', 'stopped', 'killed'
 ]
@@ -21,8 +24,8 @@ class Tick(BaseModel):
     model_config = ConfigDict(frozen=True, extra='ignore')
 
     tick: str
-    started: datetime.datetime
-    ended: datetime.datetime | None = None  # None while the tick runs and if it was killed
+    started: Moment
+    ended: Moment | None = None  # None while the tick runs and if it was killed
     pid: int = 0
     train: bool | None = None  # None if the tick ended before the decision
     decision: str = ''  # reason to train or not to train
@@ -68,25 +71,12 @@ class Journal:
         Raises:
             OSError: the file cannot be written.
         """
-        line = tick.model_dump_json(exclude_defaults=True) + '\n'
-        with self._path.open('a+b') as file:
-            if file.tell():
-                file.seek(-1, os.SEEK_END)
-                if file.read() != b'\n':
-                    line = '\n' + line  # the previous line is truncated
-            file.write(line.encode())
+        append_line(self._path, tick.model_dump_json(exclude_defaults=True))
 
     def ticks(self) -> list[Tick]:
         """The last ticks, oldest first; truncated and foreign lines are skipped."""
-        try:
-            file = self._path.open('rb')
-        except FileNotFoundError:
-            return []
-        with file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - _READ))
-            lines = file.read().splitlines()
         ticks = {}
-        for line in lines:
+        for line in read_lines(self._path, _READ):
             with contextlib.suppress(ValidationError):
                 tick = Tick.model_validate_json(line)
                 ticks[tick.tick] = tick

@@ -2,8 +2,6 @@
 
 import dataclasses
 import datetime
-import fcntl
-import os
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -12,8 +10,10 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from common.console import one_line
+from common.files import is_locked, read_regular
 from pipeline.config.recipe import Recipe
-from pipeline.formatting import named, time_of
+from pipeline.formatting import named, time_of, unwrapped
 from pipeline.metadata_store import check_file, existing_store
 from pipeline.registry.gate_history import EvaluatedRun, evaluated_runs
 from pipeline.registry.lease import lease_holder
@@ -53,7 +53,7 @@ def read_status(recipe: Recipe, now: datetime.datetime, last: int = 10) -> Statu
     """
     check_file(recipe.metadata, recipe.home)
     ticks = Journal(recipe.home).ticks()
-    running = _is_locked(recipe.home / TICK_LOCK)
+    running = is_locked(recipe.home / TICK_LOCK)
     # A skipped tick does not hold the lock.
     newest = next((tick for tick in reversed(ticks) if tick.verdict != 'skipped'), None)
     store = existing_store(recipe.metadata, recipe.home)
@@ -89,7 +89,7 @@ def as_table(status: Status) -> RenderableType:
     lines = [f'live: {live}', f'next: {following}']
     if status.bucket:
         lines.insert(1, f'bucket: {status.bucket}')
-    return Group(first, Text(''), *map(Text, lines))
+    return Group(first, Text(''), *map(unwrapped, lines))
 
 
 def _tick_table(ticks: tuple[Tick, ...]) -> Table:
@@ -105,7 +105,7 @@ def _tick_table(ticks: tuple[Tick, ...]) -> Table:
             tick.verdict or 'running',
             _accuracy(tick.accuracy),
             _accuracy(tick.previous_accuracy),
-            escape('; '.join(filter(None, reasons))),
+            escape(one_line('; '.join(filter(None, reasons)))),
         )
     return table
 
@@ -125,27 +125,12 @@ def _run_table(runs: tuple[EvaluatedRun, ...]) -> Table:
     return table
 
 
-def _is_locked(path: Path) -> bool:
-    """Whether a process holds a lock; needs only the right to read the file."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)  # also releases the lock
-    return False
-
-
 def _schedule(home: Path, now: datetime.datetime) -> ScheduleState | None:
     try:
-        file = ScheduleFile.model_validate_json((home / SCHEDULE).read_bytes())
+        file = ScheduleFile.model_validate_json(read_regular(home / SCHEDULE))
     except (FileNotFoundError, ValidationError):
         return None
-    following = file.schedule.after(now) if _is_locked(home / LOCK) else None
+    following = file.schedule.after(now) if is_locked(home / LOCK) else None
     return ScheduleState(**file.model_dump(), next=following)
 
 

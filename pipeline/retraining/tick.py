@@ -20,6 +20,7 @@ from common.errors import (
     TooFewImages,
 )
 from components.pusher.serving_folder import versions_in
+from pipeline.command_line import CommandLine
 from pipeline.config.recipe import Recipe
 from pipeline.config.retraining import RetrainConfig
 from pipeline.local.run_recipe import lock_recipe, run
@@ -41,8 +42,16 @@ _POSTED = ('blessed', 'not blessed', 'unchanged', 'failed', 'killed')  # verdict
 _log = logging.getLogger(__name__)
 
 
-def retrain(recipe: Recipe, *, now: datetime.datetime | None = None, verbose: bool = False) -> Tick:
+def retrain(
+    recipe: Recipe,
+    *,
+    now: datetime.datetime | None = None,
+    verbose: bool = False,
+    commands: CommandLine | None = None,
+) -> Tick:
     """Trains if there is a reason, and pushes a model that the gate blesses.
+
+    `commands` are for the report of the run.
 
     Returns:
         The tick; exit code 1 if the run failed, 2 if the recipe cannot be used, 130 if interrupted.
@@ -54,7 +63,7 @@ def retrain(recipe: Recipe, *, now: datetime.datetime | None = None, verbose: bo
     recipe.home.mkdir(parents=True, exist_ok=True)
     try:  # the lock is released when the process ends, however it ends
         with filelock.FileLock(recipe.home / TICK_LOCK, timeout=LOCK_SECONDS):
-            tick = _decide_and_train(recipe, journal, journal.start(now), verbose)
+            tick = _decide_and_train(recipe, journal, journal.start(now), verbose, commands)
             tick = tick.model_copy(update={'ended': utc_now()})
             journal.write(tick)
     except filelock.Timeout:
@@ -81,7 +90,9 @@ def post_result(recipe: Recipe, journal: Journal, tick: Tick) -> Tick:
     return tick
 
 
-def _decide_and_train(recipe: Recipe, journal: Journal, tick: Tick, verbose: bool) -> Tick:
+def _decide_and_train(
+    recipe: Recipe, journal: Journal, tick: Tick, verbose: bool, commands: CommandLine | None
+) -> Tick:
     """The tick with its result; every exception becomes a verdict."""
     attempts = retrying(recipe.retrain)
     try:
@@ -92,7 +103,7 @@ def _decide_and_train(recipe: Recipe, journal: Journal, tick: Tick, verbose: boo
         if not decision.train:
             return tick.with_result('nothing new', decision.reason, 0)
         _log.info(decision.reason)
-        outcome = attempts(run, recipe.for_retraining(), verbose=verbose)
+        outcome = attempts(run, recipe.for_retraining(), verbose=verbose, commands=commands)
         tick = with_outcome(tick, outcome)
     except KeyboardInterrupt:
         tick = tick.with_result('stopped', 'interrupted', INTERRUPTED)

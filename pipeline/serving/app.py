@@ -7,6 +7,7 @@ import functools
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
+from http import HTTPStatus
 from importlib import resources
 
 import anyio
@@ -33,7 +34,7 @@ from trainer.export.image_example import only_image
 _POLL_SECONDS = 1.0  # as TensorFlow Serving
 _BODY_SECONDS, _PREDICT_SECONDS = 30, 60
 _READERS = 8  # threads that parse bodies and check images
-_BODIES = 4  # of the largest size, in memory at the same time
+_BODIES = 2  # of the largest size, in memory at the same time
 # The page loads nothing from elsewhere, and no other page embeds it.
 _PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src blob: data:; "
@@ -85,7 +86,7 @@ def create_app(
     return Starlette(
         routes=routes,
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False)],
-        exception_handlers={HTTPException: _error, Exception: _internal_error},
+        exception_handlers={HTTPException: service.error, Exception: _internal_error},
         lifespan=following,
     )
 
@@ -112,6 +113,13 @@ class _Service:
             'Referrer-Policy': 'no-referrer',
         }
         return Response(self._page, headers=headers, media_type='text/html')
+
+    async def error(self, _: Request, error: Exception) -> Response:
+        """An error as JSON; that of an unknown path names the path of the model."""
+        assert isinstance(error, HTTPException)
+        unknown = error.detail == HTTPStatus.NOT_FOUND.phrase
+        text = f'{error.detail}; the model is /v1/models/{self._name}' if unknown else error.detail
+        return json_response({'error': text}, error.status_code)
 
     async def metrics(self, _: Request) -> Response:
         """Prometheus metrics."""
@@ -195,6 +203,7 @@ class _Service:
         started = time.monotonic()
         with self._parsing:
             request = parse_request(body, self._limits.max_images, image_size)
+        body.clear()  # the caller holds it until the response
         images = [Image(pixels, pixels.size // 3) for pixels in request.pixels]
         for number, contents in enumerate(request.files):
             if time.monotonic() > started + _PREDICT_SECONDS:
@@ -260,11 +269,6 @@ def _resource(name: str) -> bytes:
 
 async def _page_file(name: str, _: Request) -> Response:
     return Response(_resource(name), media_type=_PAGE_FILES[name])
-
-
-async def _error(_: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    return json_response({'error': error.detail}, error.status_code)
 
 
 async def _internal_error(_request: Request, _error: Exception) -> Response:

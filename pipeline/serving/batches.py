@@ -9,10 +9,12 @@ from typing import NamedTuple
 import anyio
 import numpy as np
 
+from components.image_example_gen.inspection.examine import memory
 from pipeline.serving.rest import Row
 
 MOST = 32  # images of a batch
 _PIXELS = 32e6  # of a batch of several images, whose decoded pixels are in memory together
+_DECODED_BYTES = 12  # of memory for a pixel, with the coefficients of a progressive JPEG
 
 
 class Image(NamedTuple):
@@ -58,8 +60,8 @@ class Batches:
     async def _run(self) -> None:
         while batch := self._next():
             self._observe(len(batch))
-            values = [each.image.value for each in batch]
-            results = await anyio.to_thread.run_sync(self._predict, values, limiter=self._limiter)
+            images = [each.image for each in batch]
+            results = await anyio.to_thread.run_sync(self._predict, images, limiter=self._limiter)
             for each, result in zip(batch, results, strict=True):
                 if each.row.done():  # the request was cancelled
                     continue
@@ -80,10 +82,11 @@ class Batches:
                 batch.append(each)
         return batch
 
-    def _predict(self, values: list[bytes | np.ndarray]) -> list[Row | Exception]:
+    def _predict(self, images: list[Image]) -> list[Row | Exception]:
         try:
-            return [*self._call(values)]
+            with memory.reserved(_DECODED_BYTES * sum(image.pixels for image in images)):
+                return [*self._call([image.value for image in images])]
         except Exception as error:  # TensorFlow raises nearly any
-            if len(values) == 1:
+            if len(images) == 1:
                 return [error]
-        return [self._predict([value])[0] for value in values]
+        return [self._predict([image])[0] for image in images]

@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from tensorflow.core.protobuf import saved_model_pb2
 
 from common import features
+from common.files import read_regular
 from components.inference.classifier import Classifier
 from components.pusher.serving_folder import GRAPH, versions_in
 from pipeline.serving.batches import MOST, Batches, Image
@@ -39,7 +40,7 @@ class ServedModel:
         self.version = folder.name
         self._classifier = Classifier(folder)
         self.image_size = self._classifier.image_size
-        saved = saved_model_pb2.SavedModel.FromString((folder / GRAPH).read_bytes())
+        saved = saved_model_pb2.SavedModel.FromString(read_regular(folder / GRAPH))
         self._signature_def = {
             name: json_format.MessageToDict(definition, preserving_proto_field_name=True)
             for name, definition in saved.meta_graphs[0].signature_def.items()

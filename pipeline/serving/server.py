@@ -1,15 +1,18 @@
 """Runs the HTTP server until a signal."""
 
+import asyncio
 import errno
 import ipaddress
 import socket
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from common.errors import ConfigError, RunError
 
 _CONNECTIONS = 256  # further ones get status 503
+_HEADER_SECONDS = 30.0  # until a request begins, with all of its headers
 _SHUTDOWN_SECONDS = 60  # for requests in progress
 
 
@@ -47,12 +50,46 @@ def url(listening: socket.socket) -> str:
     return f'http://{f"[{host}]" if ":" in host else host}:{port}/'
 
 
+class _Connection(H11Protocol):
+    """Closes a connection on which no request begins; uvicorn would wait, and has few of them."""
+
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._limit_wait()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._limit_wait()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._limit_wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._stop_timer()
+
+    def _limit_wait(self) -> None:
+        """Starts the timer while no request is in progress; its body and response have limits."""
+        if self.cycle and not self.cycle.response_complete:
+            self._stop_timer()
+        elif self._deadline is None:
+            self._deadline = self.loop.call_later(_HEADER_SECONDS, self.transport.close)
+
+    def _stop_timer(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+
 def create_server(app: ASGIApp) -> uvicorn.Server:
     """Creates the server of an application."""
     config = uvicorn.Config(
         app,
         loop='asyncio',
-        http='h11',
+        http=_Connection,
         ws='none',
         lifespan='on',
         log_config=None,

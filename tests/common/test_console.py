@@ -190,9 +190,19 @@ def test_bar_is_one_line_without_a_terminal():
     assert line.rstrip().endswith('loss [b]0.1')
 
 
-def test_wide_table_is_fitted_to_the_stream():
-    table = Table('word ' * 60)
-    assert {len(line) for line in printed(lambda: console.show(table))} == {120}
+def test_rows_are_fitted_to_a_terminal_and_are_one_line_elsewhere(monkeypatch):
+    monkeypatch.setenv('COLUMNS', '80')
+    table = Table('name', box=None)
+    table.add_column('path', overflow='fold')
+    table.add_row('a', '/word' * 60)
+    table.add_row('b', '/word')
+
+    _, *rows = printed(lambda: console.show(table), stream=Terminal())
+    _, *plain = printed(lambda: console.show(table))
+
+    assert len(rows) > 2
+    assert max(map(len, rows)) <= 80
+    assert [row.split() for row in plain] == [['a', '/word' * 60], ['b', '/word']]
 
 
 def test_escapes_characters_that_the_stream_cannot_encode():

@@ -1,8 +1,11 @@
 import hashlib
+import os
+import resource
 
 import pytest
 
 from common.files import sha256_of, write_atomically
+from common.json_lines import append_line
 
 
 @pytest.mark.parametrize('durable', [False, True])
@@ -23,6 +26,34 @@ def test_failed_write_keeps_old_file(tmp_path):
         write_atomically(file, 'half' * 9999 + '\udce9')
 
     assert [each.read_text() for each in tmp_path.iterdir()] == ['before']
+
+
+@pytest.mark.parametrize('write', [write_atomically, append_line])
+def test_error_of_a_write_to_a_full_disk_names_the_file(write, tmp_path):
+    file = tmp_path / 'page.html'
+    file.write_text('before\n')
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (file.stat().st_size, limits[1]))
+    try:
+        with pytest.raises(OSError, match='File too large') as error:
+            write(file, 'a longer text')
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    assert error.value.filename == str(file)
+    assert {each.name: each.read_text() for each in tmp_path.iterdir()} == {'page.html': 'before\n'}
+
+
+def test_replaces_neither_folders_nor_pipes(tmp_path):
+    (tmp_path / 'folder').mkdir()
+    os.mkfifo(tmp_path / 'pipe')
+
+    for name in ('folder', 'pipe'):
+        with pytest.raises(OSError, match='not a regular file'):
+            write_atomically(tmp_path / name, 'text')
+
+    assert (tmp_path / 'pipe').is_fifo()
+    assert {each.name for each in tmp_path.iterdir()} == {'folder', 'pipe'}
 
 
 def test_digest_of_file_larger_than_block(tmp_path):

@@ -33,7 +33,7 @@ def kubeflow(request) -> Callable[[str], Callable[..., KubeflowRun]]:
 @pytest.fixture(scope='session')
 def kubeflow_programs(request, tmp_path_factory) -> Iterator[Callable[..., KubeflowRun]]:
     if not all(os.environ.get(name) for name in _PROGRAMS):
-        pytest.skip(f'{" and ".join(_PROGRAMS)} are not set, see docs/kubeflow.md')
+        pytest.skip(f'{" and ".join(_PROGRAMS)} are not set, see docs/how-to/kubeflow.md')
     driver, launcher = (Path(os.environ[name]).absolute() for name in _PROGRAMS)
     for program in (driver, launcher):
         if not (program.is_file() and os.access(program, os.X_OK)):

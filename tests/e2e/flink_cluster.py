@@ -22,7 +22,7 @@ JAVA = (
 SLOTS = 2
 # Milliseconds for which a task manager may keep an unused worker: below the restart delay.
 WORKERS_KEPT = 5_000
-# docs/beam.md explains these settings.
+# docs/how-to/beam.md explains these settings.
 SETTINGS = f"""
 jobmanager.rpc.address: 127.0.0.1
 jobmanager.bind-host: 127.0.0.1

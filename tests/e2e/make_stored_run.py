@@ -24,11 +24,11 @@ NOT_STORED = ('logs', '.lock')
 RECIPE = f"""
 description: bright and dark squares
 workdir: {FOLDER}
-data: {{source: folder, path: pets}}
+data: {{source: folder, path: {FOLDER}/pets}}
 trainer:
   image_size: 32
   alpha: 0.35
-  weights: {WEIGHTS}
+  weights: {FOLDER}/{WEIGHTS}
   batch_size: 8
   feature_extraction: {{epochs: 20, learning_rate: 0.01}}
 evaluation:

@@ -203,10 +203,23 @@ def test_identical_run_is_fully_cached_and_pushes_nothing(second, first, workspa
     assert workspace.versions() == [first[1]]
 
 
+def test_all_runs_are_listed_and_those_that_trained_have_event_files(workspace, second):
+    runs = json.loads(invoke(workspace, 'runs', '--json'))
+
+    results = [each['result'] for each in runs]
+    assert results == ['blessed', 'blessed', 'not blessed', 'interrupted']
+    assert [each['live'] for each in runs] == [True, False, False, False]
+    assert runs[1]['changed'] == {'evaluation.max_megabytes': None}
+    (events,) = workspace.runs.glob('*/events.out.tfevents.*')  # the Trainer was cached later
+    assert events.parent.name == runs[2]['run']
+
+
 def test_reports_of_two_runs_can_be_compared(workspace, second):
     pages = sorted((workspace.runs / 'reports').glob('*.html'))
     rejected, earlier, last = (page.read_text() for page in pages)
     (version,) = workspace.versions()
+    data = json.loads(pages[0].with_suffix('.json').read_text())
+    assert f'--config={workspace.recipe}' in data['commands']['options']
 
     assert (workspace.runs / 'last_run.html').read_text() == last
     for page in (rejected, earlier):

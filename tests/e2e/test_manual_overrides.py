@@ -2,9 +2,11 @@
 
 import json
 import re
+import subprocess
+import sys
 
 import pytest
-from workspace import Workspace
+from workspace import RUNNER, Workspace
 
 RUN = ('run', '--set', 'trainer.seed=7')
 COMMANDS = {
@@ -88,9 +90,12 @@ def test_models_lists_manual_overrides(workspace, results):
 
 
 def test_one_report_is_live(workspace, results):
-    lines = workspace.call('report', '--list').stdout.splitlines()
-    states = [line.partition('  ')[2].partition(';')[0] for line in lines]
-    assert states.count('live') == 1
+    words = [sys.executable, RUNNER, 'runs', '--workdir', workspace.runs.parent, '--json']
+    runs = json.loads(subprocess.run(words, capture_output=True, check=True, text=True).stdout)
+    assert [each['live'] for each in runs].count(True) == 1
+    assert len(runs) == sum('run' in command for command in COMMANDS.values())
+    assert runs[0]['manual_override'].endswith('by ada: they were cats')
+    assert runs[-2]['changed'] == {'trainer.seed': 7}
     pages = [page.read_text() for page in (workspace.runs / 'reports').glob('*.html')]
     assert sum('<p class="word">Live</p>' in page for page in pages) == 1
 

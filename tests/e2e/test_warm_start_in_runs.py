@@ -67,9 +67,9 @@ def first(run) -> str:
     return run(TUNER)
 
 
-def test_first_run_starts_from_random_weights(first):
+def test_first_run_starts_from_random_weights(first, pets):
     assert 'last blessed model if there is one, else random' in first
-    assert 'data: 180 images, 3 classes (cat, dog, fox)' in first
+    assert f'{pets}: 180 images, 3 classes (cat, dog, fox)' in first
     assert 'no warm start: no model has been blessed yet; starting from random' in first
     assert re.search(r'^BLESSED and pushed to', first, re.MULTILINE)
 

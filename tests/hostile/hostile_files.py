@@ -76,11 +76,29 @@ PETS = class_metadata(['cat', 'dog'])
 
 def parquet_of_zeros(path: Path, megabytes: int, rows: int) -> Path:
     """Rows with the same cell of zeros, stored once, in the dictionary."""
-    cell = pa.array([bytes(megabytes * 10**6)], pa.large_binary())
+    size = megabytes * 10**6
+    offsets, zeros = (pa.py_buffer(each) for each in (struct.pack('<2q', 0, size), bytes(size)))
+    cell = pa.Array.from_buffers(pa.large_binary(), 1, [None, offsets, zeros])  # not copied
     table = pa.table({'image': pa.chunked_array([cell] * rows), 'label': [0, 1] * (rows // 2)})
     table = table.replace_schema_metadata(PETS)
     pq.write_table(table, path, compression='zstd', dictionary_pagesize_limit=2**30)
     return path
+
+
+def parquet_of_stated_size(path: Path, megabytes: int) -> Path:
+    """A cell of zeros in a page whose header states a larger size, which readers allocate."""
+    least = 140  # megabytes; the size takes as many bytes in the header as a larger one
+    contents = parquet_of_zeros(path, least, 2).read_bytes()
+    stated, larger = (_thrift_i32(each * 10**6 + 4) for each in (least, megabytes))
+    assert contents.find(stated) < 16
+    path.write_bytes(contents.replace(stated, larger, 1))
+    return path
+
+
+def _thrift_i32(value: int) -> bytes:
+    """A field of a header in Thrift's compact protocol, for 2**27 and more: 5 bytes of 7 bits."""
+    zigzag = 2 * value
+    return b'\x15' + bytes(zigzag >> 7 * n & 127 | (128 if n < 4 else 0) for n in range(5))
 
 
 def parquet_with_footer(path: Path, old: bytes, new: bytes) -> Path:

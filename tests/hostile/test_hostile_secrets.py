@@ -134,6 +134,8 @@ def test_run_keeps_secrets_out_of_its_files_and_output(tmp_path, served):
         ('https://ada:p/w@x@host/a.zip?token=1#2', 'https://***@host/a.zip?***'),
         ('https://host/a.zip?token=1', 'https://host/a.zip?***'),
         ('https://host#token', 'https://host?***'),
+        ('https://host/a;token=1/b.zip', 'https://host/a?***'),
+        ('https://ada:p;w@host/a.zip;token=1?x=2', 'https://***@host/a.zip?***'),
         ('mysql://root:PW@host/db', 'mysql://***@host/db'),
         ('https:/ada:pw@host', 'https:/***@host'),  # as a path shows it
         ('s3://bucket/pets', 's3://bucket/pets'),
@@ -170,6 +172,10 @@ SECRETS = [  # options with a secret that is not where it belongs
     f'inference.path=https://ada:{SECRET}@host/new',
     f'kubeflow.environment.PW{SECRET}',
     f'kubeflow.secrets={SECRET}',
+    f'kubeflow.environment={{"PW={SECRET}": x}}',
+    f'kubeflow.environment={{PW: "{SECRET}\\0"}}',
+    f'kubeflow.secrets=[{{secret: a, key: b, env: "PW={SECRET}"}}]',
+    f'data.url=https://host/{"a" * 2000};token={SECRET}',
 ]
 
 

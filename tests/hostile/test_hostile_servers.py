@@ -24,6 +24,7 @@ CHUNKED = f'{OK}Transfer-Encoding: chunked\r\n\r\n'
 REDIRECT_WITH_BODY = (
     'HTTP/1.1 302 Found\r\nLocation: /pets.zip\r\nTransfer-Encoding: chunked\r\n\r\n'
 )
+LENGTHS = 'the server states several lengths, or one that is no number'
 LONG_NAME = f'http://{"a" * 64}.example/pets.zip'
 
 
@@ -94,7 +95,10 @@ def server(respond):
         (slow(f'{OK}Content-Length: 900000\r\n\r\n', 'x'), 'over 2 seconds for a MB'),
         (slow(OK, 'X-A: b\r\n'), 'takes longer than 1 seconds'),
         (after(OK, endless('X-A: b\r\n')), 'cannot be fetched: '),
-        (only(f'{OK}Content-Length: {"9" * 5000}\r\n\r\nx'), 'an invalid Content-Length'),
+        (only(f'{OK}Content-Length: {"9" * 5000}\r\n\r\nx'), LENGTHS),
+        (only(f'{OK}Content-Length: 1\r\nContent-Length: 2\r\n\r\nx'), LENGTHS),
+        (only(f'{OK}Content-Length: 1\r\nContent-Length: 1\r\n\r\nx'), LENGTHS),
+        (only(f'{OK}Content-Length: -1\r\n\r\nx'), LENGTHS),
         (only(f'{OK}Content-Length: {10**17}\r\n\r\nx'), 'the disk of'),
         (only('HTTP/1.1 304 Not Modified\r\n\r\n'), 'answers 304 Not Modified'),
         (

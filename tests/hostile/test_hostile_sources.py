@@ -5,6 +5,7 @@ import tarfile
 
 import hostile_files as made
 import image_bytes
+import PIL.Image
 import pyarrow as pa
 import pytest
 from hostile_runner import run_hostile
@@ -63,6 +64,31 @@ def bomb(path):
 
 
 @pytest.mark.parametrize(
+    ('head', 'size', 'phrase'),
+    [
+        (b'', 10**9, 'line 1 has more than 1,048,576 characters'),
+        (b'path,label\n', 10**9, 'line 2 has more than 1,048,576 characters'),
+        (b'path,label\n"' + b'x\n' * 100_000, 0, 'field larger than field limit'),
+        (b'path,label\n' + b'a.jpg,"\0"\n', 0, 'error: '),
+        (b'path,label\n' + b'a.jpg,\x1b[2J\nb.jpg,cat\n', 0, 'with control characters'),
+        (b',' * 10**6, 0, "has the column '' twice"),
+    ],
+)
+def test_csv_file(tmp_path, head, size, phrase):
+    path = tmp_path / 'a.csv'
+    for name in ('a.jpg', 'b.jpg'):
+        (tmp_path / name).write_bytes(made.IMAGE)
+    with path.open('wb') as file:
+        file.write(head)
+        file.truncate(max(size, len(head)))  # sparse zeros
+
+    code, output = read(tmp_path, 'csv', path)
+
+    assert code == 2
+    assert phrase in output
+
+
+@pytest.mark.parametrize(
     ('make', 'phrase'),
     [
         (pax, 'it has a header of 20,971,520 bytes'),
@@ -115,11 +141,7 @@ def deep_json(path):
 @pytest.mark.parametrize(
     ('make', 'phrase'),
     [
-        pytest.param(
-            lambda path: made.parquet_of_zeros(path, 1500, 2),
-            'more than 1,400 MB of memory',
-            marks=pytest.mark.slow,
-        ),
+        (lambda path: made.parquet_of_stated_size(path, 1500), 'more than 1,400 MB of memory'),
         (two_columns, 'several columns image'),
         (field_twice, 'no bytes in its column image'),
         (nested_struct, 'no bytes in its column image'),
@@ -208,6 +230,19 @@ def test_links_that_double_at_each_level(tmp_path):
     assert 'links lead to it more than' in output
 
 
+def test_folders_that_are_nested_deep(tmp_path):
+    deepest = (tmp_path / 'pets' / 'cats').joinpath(*['d'] * 300)
+    deepest.mkdir(parents=True)
+    (tmp_path / 'pets' / 'dogs').mkdir()
+    for folder in (deepest, tmp_path / 'pets' / 'dogs'):
+        (folder / 'a.jpg').write_bytes(made.IMAGE)
+
+    code, output = read(tmp_path, 'folder', tmp_path / 'pets')
+
+    assert code == 2
+    assert f'{tmp_path}/pets cannot be read: folders are nested more than 200 deep' in output
+
+
 @pytest.mark.parametrize('name', ['ca\x1b[2Jts', 'ca\nts', ' '])
 def test_folder_of_a_class_with_control_characters(tmp_path, name):
     for each in (name, 'dogs'):
@@ -233,3 +268,73 @@ def test_command_line_reports_one_error(tmp_path):
     assert 'Traceback' not in done.output
     assert done.peak_megabytes < 1500
     assert done.cpu_seconds < 60
+
+
+EXAMINE = """
+import concurrent.futures, pathlib, sys
+from components.image_example_gen.inspection.config import CheckConfig
+from components.image_example_gen.inspection.examine import examine
+def size_of(path):
+    image = examine(pathlib.Path(path).read_bytes(), CheckConfig())
+    return image.width, image.height
+with concurrent.futures.ThreadPoolExecutor(8) as pool:
+    print(*pool.map(size_of, sys.argv[1:]))
+"""
+INGEST = """
+import os, sys
+from pathlib import Path
+os.sched_getaffinity = lambda _: range(4)  # threads that decode
+import apache_beam as beam
+import components.image_example_gen.component
+from components.image_example_gen.ingestion.span import ingest_span
+from components.image_example_gen.sources.base.config import DataConfig
+from components.image_example_gen.sources.factory import make_source
+config = DataConfig(source='folder', path=sys.argv[1], checks={'near_distance': 0})
+source, folder = make_source(config), Path(sys.argv[2])
+targets = folder / 'records', folder / 'quarantine'
+print(repr(ingest_span(source, config, (), *targets, beam.Pipeline).tally))
+"""
+TURNED = {'exif': b'Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0' + bytes(4)}
+
+
+def write_worst_images(folder, brightness=0):
+    """Each of the largest size that is accepted."""
+    kinds = [
+        ('a.jpg', 6800, 'RGB', TURNED),
+        ('b.jpg', 6800, 'CMYK', {}),
+        ('c.jpg', 5140, 'RGB', {'progressive': True, **TURNED}),
+        ('d.png', 6800, 'LA', {}),
+        ('e.tif', 5550, 'RGBA', {'compression': 'tiff_lzw', 'tiffinfo': {274: 6, 278: 5550}}),
+        ('f.webp', 4810, 'RGB', TURNED),
+        ('g.jpg', 7720, 'RGB', {'progressive': True, 'subsampling': 0}),
+    ]
+    folder.mkdir(parents=True)
+    for name, side, mode, options in kinds:
+        colour = (brightness,) * len(mode)
+        PIL.Image.new(mode, (side, side - 10), colour).save(folder / name, **options)
+
+
+@pytest.mark.slow
+def test_memory_of_large_images_in_several_threads(tmp_path):
+    write_worst_images(tmp_path / 'images')
+
+    files = map(str, sorted((tmp_path / 'images').iterdir()))
+    done = run_hostile(['-c', EXAMINE, *files], timeout=300)
+
+    assert done.exit_code == 0, done.output
+    assert '(6790, 6800) (6800, 6790) (5130, 5140)' in done.output
+    assert done.peak_megabytes < 1300  # with TensorFlow
+
+
+@pytest.mark.slow
+def test_memory_of_a_whole_ingestion(tmp_path):
+    write_worst_images(tmp_path / 'pets' / 'cats')
+    write_worst_images(tmp_path / 'pets' / 'dogs', brightness=255)
+
+    done = run_hostile(
+        ['-c', INGEST, str(tmp_path / 'pets'), str(tmp_path / 'written')], timeout=300
+    )
+
+    assert done.exit_code == 0, done.output
+    assert 'Tally(seen=14, bad={}, duplicates=0' in done.output
+    assert done.peak_megabytes < 1450  # with TFX

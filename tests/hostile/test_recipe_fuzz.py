@@ -1,14 +1,16 @@
 """Checks that a recipe is loaded, or ends with short error lines, whatever the YAML is.
 
-The three tests together take a minute; `FUZZ_SECONDS` sets another time.
+The three tests together take a minute; `FUZZ_SECONDS` sets another time. The seeds are 0, 1, 2 and
+so on; `FUZZ_SEED` sets another first one.
 """
 
+import itertools
 import os
 import string
 import time
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
@@ -17,6 +19,7 @@ from pipeline.config.recipe import RECIPES, Recipe, parse_override, recipe_of
 from pipeline.config.recipe_yaml import parse_yaml
 
 SECONDS = float(os.environ.get('FUZZ_SECONDS', '60')) / 3
+SEED = int(os.environ.get('FUZZ_SEED', '0'))
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(int(SECONDS) + 300)]
 EXAMPLES = settings(
     max_examples=200, deadline=None, database=None, suppress_health_check=[*HealthCheck]
@@ -69,7 +72,7 @@ def mutations(draw):
 
 
 def fuzz(check, strategy):
-    """Checks examples for SECONDS; prints their number."""
+    """Checks examples for SECONDS; prints their number and the last seed."""
     number = 0
     end = time.monotonic() + SECONDS
 
@@ -81,9 +84,11 @@ def fuzz(check, strategy):
             number += 1
             check(example)
 
-    while time.monotonic() < end:
-        run()
-    print(f'{number:,} examples')  # noqa: T201
+    for number_of_seed in itertools.count(SEED):
+        if time.monotonic() >= end:
+            break
+        seed(number_of_seed)(run)()
+    print(f'{number:,} examples, seeds {SEED} to {number_of_seed - 1}')  # noqa: T201
 
 
 def load_or_report(values, overrides=()):

@@ -1,7 +1,11 @@
-"""Fuzzes readers of untrusted files for a minute each; `FUZZ_SECONDS` sets another time."""
+"""Fuzzes readers of untrusted files for a minute each; `FUZZ_SECONDS` sets another time.
+
+The seeds are 0, 1, 2 and so on; `FUZZ_SEED` sets another first one.
+"""
 
 import gzip
 import io
+import itertools
 import os
 import tarfile
 import time
@@ -11,7 +15,7 @@ import hostile_files as made
 import image_bytes
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from common.errors import DataError, Rejected
@@ -20,9 +24,11 @@ from components.image_example_gen.inspection.examine import examine
 from components.image_example_gen.inspection.headers import read_header
 from components.image_example_gen.sources.archive import extraction
 from components.image_example_gen.sources.base.source_protocol import every_image
+from components.image_example_gen.sources.csv_file import CsvSource
 from components.image_example_gen.sources.parquet.source import ParquetSource
 
 SECONDS = float(os.environ.get('FUZZ_SECONDS', '60'))
+SEED = int(os.environ.get('FUZZ_SEED', '0'))
 PATIENT = pytest.mark.timeout(int(SECONDS) + 300)
 EXAMPLES = settings(
     max_examples=200, deadline=None, database=None, suppress_health_check=[*HealthCheck]
@@ -48,7 +54,7 @@ def mutations(contents):
 
 
 def fuzz(valid, check):
-    """Checks mutations of the files for SECONDS; prints their number.
+    """Checks mutations of the files for SECONDS; prints their number and the last seed.
 
     `check` returns the message of the expected error, or an empty text.
     """
@@ -63,9 +69,11 @@ def fuzz(valid, check):
             number += 1
             assert '\n' not in check(contents)
 
-    while time.monotonic() < end:
-        run()
-    print(f'{number:,} files in {SECONDS:g} s')  # noqa: T201
+    for number_of_seed in itertools.count(SEED):
+        if time.monotonic() >= end:
+            break
+        seed(number_of_seed)(run)()
+    print(f'{number:,} files in {SECONDS:g} s, seeds {SEED} to {number_of_seed - 1}')  # noqa: T201
     assert number
 
 
@@ -74,6 +82,7 @@ def test_image_headers():
     valid = [image_bytes.encoded(image, kind) for kind in ('JPEG', 'PNG', 'GIF', 'BMP', 'TIFF')]
     valid += [image_bytes.encoded(image, 'WEBP'), image_bytes.turned(5)]
     valid += [image_bytes.with_scans(12), image_bytes.with_texts(3), image_bytes.animated('GIF')]
+    valid += [image_bytes.avif(image), image_bytes.heif(image)]
 
     def check(contents):
         try:
@@ -138,5 +147,26 @@ def test_archives(tmp_path):
         outside = {each.name for each in tmp_path.iterdir()}
         assert outside <= {'a.tar', 'extracted', 'extracted.lock'}
         return error
+
+    fuzz(valid, check)
+
+
+def test_csv_files(tmp_path):
+    (tmp_path / 'a.jpg').write_bytes(made.IMAGE)
+    (tmp_path / 'b.png').write_bytes(b'2' * 3000)
+    path = tmp_path / 'a.csv'
+    valid = [
+        b'path,label\na.jpg,cat\nb.png,dog\n',
+        b'\xef\xbb\xbffile;class;split\r\n"a.jpg";"cat ""1""";train\r\nb.png;dog;test\r\n',
+        'image\tlabel\tsubject\na.jpg\tchat é\t1\n../b.png\tdog\t2\n'.encode(),
+    ]
+
+    def check(contents):
+        path.write_bytes(contents)
+        try:
+            list(every_image(CsvSource(path)))
+        except DataError as error:
+            return str(error)
+        return ''
 
     fuzz(valid, check)

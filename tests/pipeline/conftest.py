@@ -16,7 +16,7 @@ def invoke(tmp_path):
     """`invoke('why', '--json')` calls a command with the recipe `pets` and workdir `tmp_path`."""
 
     def call(*words: str) -> click.testing.Result:
-        options = ['--set', 'name=pets', '--workdir', str(tmp_path)]
+        options = ['--config', 'demo', '--set', 'name=pets', '--workdir', str(tmp_path)]
         return click.testing.CliRunner().invoke(main, [*words, *options])
 
     return call

@@ -19,6 +19,7 @@ OPTIONAL = [
     ('trainer.warm_start', 'latest_blessed'),
     ('tuner.space', {'head.dropout': [0.1, 0.2]}),
     ('lite', {}),
+    ('onnx', {}),
     ('inference.path', '/images'),
     ('data.window', 3),
 ]
@@ -36,14 +37,16 @@ WITH_CODE = {
     'RobustnessEvaluator',
     'ServingCheck',
     'LiteConverter',
+    'OnnxConverter',
     'ModelGate',
     'UnlabelledExampleGen',
     'BulkInferrer',
 }
 PREDICTORS = {'Predictor', 'live_predictor', 'best_predictor'}
 # Nodes that leave out images.
-JUDGED = {'HeldOutFilter', 'Evaluator', 'RobustnessEvaluator', 'LiteConverter'}
-PREDICTING = {*PREDICTORS, 'Evaluator', 'RobustnessEvaluator', 'LiteConverter', 'BulkInferrer'}
+CONVERTERS = {'LiteConverter', 'OnnxConverter'}
+JUDGED = {'HeldOutFilter', 'Evaluator', 'RobustnessEvaluator', *CONVERTERS}
+PREDICTING = {*PREDICTORS, 'Evaluator', 'RobustnessEvaluator', *CONVERTERS, 'BulkInferrer'}
 
 
 @pytest.fixture
@@ -203,12 +206,14 @@ def changed_nodes(tmp_path_factory):
         ('components/evaluation/robustness/corruptions.py', {'RobustnessEvaluator'}),
         ('components/anomaly_gate/statistics_comparison.py', {'AnomalyGate'}),
         ('components/serving_check/probe.py', {'ServingCheck'}),
-        ('components/lite_converter/conversion.py', {'LiteConverter'}),
+        ('components/conversion/lite/conversion.py', {'LiteConverter'}),
+        ('components/conversion/onnx/conversion.py', {'OnnxConverter'}),
+        ('components/conversion/measurement.py', CONVERTERS),
         ('components/inference/folder_inferrer.py', {'BulkInferrer'}),
         ('components/image_example_gen/inspection/examine.py', {'UnlabelledExampleGen'}),
         ('trainer/model/backbone.py', {'Trainer', 'Tuner'}),
         ('trainer/training/tuning.py', {'Tuner'}),
-        ('trainer/preprocessing.py', {'Transform', 'RobustnessEvaluator', 'LiteConverter'}),
+        ('trainer/preprocessing.py', {'Transform', 'RobustnessEvaluator', *CONVERTERS}),
         ('common/__init__.py', WITH_CODE),
     ],
 )

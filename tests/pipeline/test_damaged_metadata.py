@@ -1,11 +1,14 @@
 """Every command that reads the metadata reports a damaged SQLite file."""
 
 import contextlib
+import itertools
 import os
 import sqlite3
 import threading
+import time
 
 import pytest
+from ml_metadata import errors
 
 from common.errors import MetadataError
 from pipeline import metadata_store
@@ -79,7 +82,7 @@ def test_waits_for_locked_file_with_a_message_and_an_end(home, monkeypatch, capl
     with contextlib.closing(sqlite3.connect(home / SQLITE_FILE)) as database:
         database.execute('begin exclusive')
 
-        with pytest.raises(MetadataError, match='another process has locked it for more th'):
+        with pytest.raises(MetadataError, match='another process has locked it; end'):
             open_store(MetadataConfig(), home)
 
     assert caplog.messages == [
@@ -97,6 +100,25 @@ def test_continues_when_the_lock_is_released(home, monkeypatch, caplog):
         open_store(MetadataConfig(), home)
 
     assert len(caplog.messages) == 1
+
+
+@pytest.mark.parametrize(('aborted', 'warnings'), [(1, 0), (3, 1)])
+def test_reports_a_lock_that_lasts_not_two_simultaneous_writes(
+    home, monkeypatch, caplog, aborted, warnings
+):
+    store = open_store(MetadataConfig(), home)
+    call, numbers = store._pywrap_cc_call, itertools.count(1)
+
+    def abort_or_call(*arguments):
+        if next(numbers) <= aborted:
+            raise errors.AbortedError('database is locked')
+        call(*arguments)
+
+    monkeypatch.setattr(store, '_pywrap_cc_call', abort_or_call)
+    monkeypatch.setattr(time, 'sleep', lambda _: None)
+
+    assert store.get_contexts() is not None
+    assert len(caplog.messages) == warnings
 
 
 @pytest.mark.parametrize('command', COMMANDS)

@@ -56,6 +56,6 @@ def run_job():
     def run(job, folder, warm=False):
         network = job.build_network()
         with job.stage_inputs(network, folder) as inputs:
-            return network, train(job, network, inputs, folder / 'logs', warm=warm).histories
+            return network, train(job, network, inputs, warm=warm).histories
 
     return run

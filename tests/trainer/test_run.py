@@ -11,12 +11,17 @@ from training_jobs import small_mobilenet
 
 from common.features import INDEX
 from components.image_example_gen.ingestion.duplicates import IMAGE
+from trainer import run
 from trainer.model import backbone
 from trainer.run import run_fn
 from trainer.training.calibration import log_loss
 from trainer.training.calibration_results import Calibration
 from trainer.training.trained_images import read_trained_images
 from trainer.tune import tuner_fn
+
+
+def _stop(*arguments, **options):
+    raise KeyboardInterrupt
 
 
 def test_trainer_and_tuner_write_their_files(tmp_path, small_job, monkeypatch, caplog):
@@ -59,7 +64,15 @@ def test_trainer_and_tuner_write_their_files(tmp_path, small_job, monkeypatch, c
     search.search(verbose=0)
     fn_args.hyperparameters = search.get_best_hyperparameters()[0].get_config()
     caplog.set_level('INFO')
+    interrupted = tmp_path / 'interrupted'
+    with monkeypatch.context() as patch:
+        patch.setattr(run, 'train', _stop)
+        with pytest.raises(KeyboardInterrupt):
+            run_fn(fn_args)
+    assert len([*interrupted.glob('*/activations/train-*/*.records')]) > 0
     run_fn(fn_args)
+    assert 'train images: the cache of the interrupted training is used' in caplog.text
+    assert not interrupted.exists()
     assert 'stage 2, fine-tuning is discarded: ' in caplog.text
     written = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob('*.json')}
     names = {f'run/{name}.json' for name in ('history', 'calibration', 'network', 'timings')}
@@ -73,3 +86,34 @@ def test_trainer_and_tuner_write_their_files(tmp_path, small_job, monkeypatch, c
     loss = log_loss(logits, job.splits['eval'].labels, None, calibrated=False)
     calibration = Calibration.model_validate_json((tmp_path / 'run/calibration.json').read_text())
     assert calibration.after.log_loss == pytest.approx(loss, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    'change',
+    [
+        {'train_files': ['/artifacts/7/Split-train/*']},
+        {'eval_files': ['/artifacts/7/Split-eval/*']},
+        {'transform_graph_path': '/artifacts/8'},
+        {'base_model': '/artifacts/9'},
+        {'hyperparameters': {'values': {'batch_size': 4}}},
+        {'custom_config': {'train': {'seed': 1}, 'classes': ['cat', 'dog'], 'code': 'a'}},
+        {'custom_config': {'train': {'seed': 0}, 'classes': ['dog', 'cat'], 'code': 'a'}},
+        {'custom_config': {'train': {'seed': 0}, 'classes': ['cat', 'dog'], 'code': 'b'}},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_training_with_other_inputs_does_not_continue_an_interrupted_one(change):
+    inputs = {
+        'custom_config': {'train': {'seed': 0}, 'classes': ['cat', 'dog'], 'code': 'a'},
+        'hyperparameters': None,
+        'train_files': ['/artifacts/5/Split-train/*'],
+        'eval_files': ['/artifacts/5/Split-eval/*'],
+        'transform_graph_path': '/artifacts/6',
+        'base_model': None,
+    }
+    first, again, other = (
+        run._identity(types.SimpleNamespace(**each, model_run_dir=each_run))
+        for each, each_run in ((inputs, '/run/1'), (inputs, '/run/2'), (inputs | change, '/run/2'))
+    )
+
+    assert first == again != other

@@ -18,6 +18,7 @@ from common.strict_model import StrictModel
 
 IMAGENET_ALPHAS = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)
 EMBEDDED_ALPHA = 0.35
+NAMED_WEIGHTS = ('embedded', 'imagenet', 'random')  # weights that are no file
 
 
 class HeadConfig(StrictModel):
@@ -33,10 +34,14 @@ class HeadConfig(StrictModel):
 class StageConfig(StrictModel):
     """One training stage. Rates are per step; the schedule covers all epochs of the stage."""
 
-    epochs: int = Field(10, ge=0, le=10_000)
-    optimizer: Literal['adam', 'rmsprop', 'sgd'] = 'adam'
-    learning_rate: float = Field(1e-3, gt=0)
-    schedule: Literal['constant', 'cosine'] = 'constant'
+    epochs: int = Field(10, ge=0, le=10_000, description='0: the stage is left out')
+    optimizer: Literal['adam', 'rmsprop', 'sgd'] = Field(
+        'adam', description='update rule of the weights'
+    )
+    learning_rate: float = Field(1e-3, gt=0, description='highest rate, after the warm-up')
+    schedule: Literal['constant', 'cosine'] = Field(
+        'constant', description='learning rate after the warm-up; cosine: falls to 0'
+    )
     warmup: float = Field(0.0, ge=0, lt=1, description='fraction of the steps with linear warm-up')
     weight_decay: float = Field(0.0, ge=0, description='per step, decoupled from the gradient')
     patience: int = Field(
@@ -53,8 +58,8 @@ def _number_or_name(value: object) -> object:
 class FineTuneConfig(StageConfig):
     """Stage 2, fine-tuning: trains the head and the backbone from `from_layer` on."""
 
-    epochs: int = Field(0, ge=0, le=10_000)
-    learning_rate: float = Field(1e-4, gt=0)
+    epochs: int = Field(0, ge=0, le=10_000, description='0: no fine-tuning')
+    learning_rate: float = Field(1e-4, gt=0, description='highest rate, after the warm-up')
     from_layer: Annotated[int | str, BeforeValidator(_number_or_name)] = Field(
         100, description='index or name of the first trained layer of the backbone'
     )
@@ -66,7 +71,7 @@ class FineTuneConfig(StageConfig):
 class AugmentConfig(StrictModel):
     """Data augmentation of the training images."""
 
-    flip: bool = False
+    flip: bool = Field(False, description='mirror images at random, left to right')
     rotation: float = Field(0.0, ge=0, le=0.5, description='maximum, as a fraction of 360 degrees')
     zoom: float = Field(0.0, ge=0, lt=1, description='maximum relative change of scale')
     cached_views: int = Field(
@@ -128,9 +133,13 @@ class TrainConfig(StrictModel):
     warm_start: Literal['latest_blessed'] | None = Field(
         None, description='initialise with the weights of the latest blessed model'
     )
-    batch_size: int = Field(32, ge=1, le=2**16)
-    seed: int = Field(0, ge=0, lt=2**20)
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    batch_size: int = Field(32, ge=1, le=2**16, description='images per training step')
+    seed: int = Field(
+        0, ge=0, lt=2**20, description='of the random weights, augmentation and order of the images'
+    )
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=1, description='share of each label that is spread over all classes'
+    )
     class_weights: ClassWeights | None = Field(
         None,
         description="weights in the training and validation loss: 'balanced' or a number for each "

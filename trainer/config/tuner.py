@@ -27,8 +27,8 @@ TUNABLE = (
 class RangeConfig(StrictModel):
     """A numeric range for a hyperparameter, sampled on a linear or logarithmic scale."""
 
-    low: float
-    high: float
+    low: float = Field(description='smallest value')
+    high: float = Field(description='largest value')
     log: bool = Field(False, description='sample on a logarithmic scale')
 
     @model_validator(mode='after')
@@ -50,8 +50,12 @@ class TunerConfig(StrictModel):
     """Hyperparameter search before training; the Trainer uses the best values."""
 
     trials: int = Field(8, ge=1, le=10_000, description='number of trainings')
-    algorithm: Literal['random', 'bayesian'] = 'random'
-    objective: Literal['val_loss', 'val_accuracy'] = 'val_loss'
+    algorithm: Literal['random', 'bayesian'] = Field(
+        'random', description='how trials are chosen; bayesian: from the results of earlier trials'
+    )
+    objective: Literal['val_loss', 'val_accuracy'] = Field(
+        'val_loss', description='metric of the eval split by which trials are compared'
+    )
     space: dict[Literal[TUNABLE], Choices] = Field(  # type: ignore[valid-type]
         min_length=1, description='a range or a list of values for each key of the Trainer'
     )

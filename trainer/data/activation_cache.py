@@ -74,12 +74,23 @@ class CachedTensors(Batches):
         return self.files[epoch % len(self.files)]
 
 
+def cache_files(directory: Path, files: int) -> list[Path]:
+    """Returns the paths of the files with the records of a split."""
+    return [directory / f'{file}.records' for file in range(files)]
+
+
+def open_cache(files: Sequence[Path], record: np.dtype) -> tuple[tf.data.Dataset, ...]:
+    """Returns the serialised records of each file."""
+    return tuple(tf.data.FixedLengthRecordDataset(str(file), record.itemsize) for file in files)
+
+
 class CacheWriter:
     """Writes the records of a split, to as many files as images have views."""
 
     def __init__(self, directory: Path, files: int, record: np.dtype) -> None:
         directory.mkdir(exist_ok=True)
-        self._files = [(directory / f'{file}.records').open('wb') for file in range(files)]
+        self._paths = cache_files(directory, files)
+        self._files = [path.open('wb') for path in self._paths]
         self._record = record
 
     def append(self, file: int, tensors: np.ndarray, labels: np.ndarray) -> None:
@@ -90,5 +101,4 @@ class CacheWriter:
         """Closes the files and returns the serialised records of each."""
         for file in self._files:
             file.close()
-        size = self._record.itemsize
-        return tuple(tf.data.FixedLengthRecordDataset(file.name, size) for file in self._files)
+        return open_cache(self._paths, self._record)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from common.errors import ConfigError
+from common.files import UNREADABLE, replacing
 from trainer.config.train import TrainConfig
 from trainer.data.activation_cache import record_type
 from trainer.model.backbone import Backbone
@@ -93,6 +94,15 @@ class CachePlan:
         """Returns the number of images in batches, given by their numbers or as a mask."""
         return int(_batch_sizes(self.counts[split])[batches].sum())
 
+    def write(self, path: Path) -> None:
+        """Stores the plan: the free space, which limits it, is less once the cache is written."""
+        masks = {
+            f'{split}-{list(self.stages.values()).index(stage)}': mask
+            for (split, stage), mask in self.held.items()
+        }
+        with replacing(path) as partial, partial.open('wb') as file:
+            np.savez(file, limit=self.limit, **masks)
+
     def __str__(self) -> str:
         """Formats the plan for the console, in one line."""
         needed = held = 0
@@ -118,6 +128,24 @@ class CachePlan:
             f'{f"{size} of {_gigabytes(needed)}" if parts else size} on disk '
             f'(limit {self.limit}){"".join(parts)}'
         )
+
+
+def read_plan(
+    path: Path, config: TrainConfig, backbone: Backbone, counts: Mapping[str, int]
+) -> CachePlan | None:
+    """Reads a stored plan of the same training; None if there is none or it is damaged."""
+    stages = plan_stages(config, backbone)
+    try:
+        # NumPy leaves a damaged file open that it has opened itself.
+        with path.open('rb') as file, np.load(file, allow_pickle=False) as stored:
+            held = {
+                (split, stage): stored[f'{split}-{list(stages.values()).index(stage)}']
+                for stage in stages.values()
+                for split in _SPLITS
+            }
+            return CachePlan(stages, counts, held, str(stored['limit']))
+    except UNREADABLE:
+        return None
 
 
 def plan_cache(

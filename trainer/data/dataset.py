@@ -14,7 +14,7 @@ import tensorflow_transform as tft
 from common import features
 from trainer.data.record_files import RecordFiles, open_records
 
-_MAX_PASSES = 60  # divisible by common numbers of views; building one takes about 10 ms
+MAX_PASSES = 60  # divisible by common numbers of views; building one takes about 10 ms
 
 Decode = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]  # to tensors and labels
 
@@ -38,8 +38,10 @@ class Batches(abc.ABC):
         count = math.ceil(self.count / batch_size)
         return batches.apply(tf.data.experimental.assert_cardinality(count))
 
-    def shuffled_batches(self, batch_size: int, epochs: int, seed: int) -> tf.data.Dataset:
-        """Returns batches of `epochs` passes, each shuffled differently.
+    def shuffled_batches(
+        self, batch_size: int, epochs: int, seed: int, first: int = 0
+    ) -> tf.data.Dataset:
+        """Returns batches of the passes from `first` to `epochs`, each shuffled differently.
 
         Drops incomplete batches. Has at most 60 passes: callers repeat it, which reshuffles.
         """
@@ -49,7 +51,7 @@ class Batches(abc.ABC):
             records = self._records(epoch).shuffle(buffer, seed=seed + epoch)
             return records.batch(batch_size, drop_remainder=True)
 
-        passes = map(one_pass, range(min(epochs, _MAX_PASSES)))
+        passes = map(one_pass, range(first, min(epochs, MAX_PASSES)))
         return self._decoded(functools.reduce(tf.data.Dataset.concatenate, passes))
 
     def _decoded(self, batches: tf.data.Dataset) -> tf.data.Dataset:

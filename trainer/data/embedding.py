@@ -14,7 +14,14 @@ import tensorflow as tf
 from common import console
 from trainer.config.train import TrainConfig
 from trainer.data import augmentation
-from trainer.data.activation_cache import CachedTensors, CacheWriter, interleave, serialize
+from trainer.data.activation_cache import (
+    CachedTensors,
+    CacheWriter,
+    cache_files,
+    interleave,
+    open_cache,
+    serialize,
+)
 from trainer.data.cache_plan import BATCH, CachedStage, CachePlan
 from trainer.data.dataset import ImageSplit
 from trainer.model.backbone import Backbone
@@ -38,6 +45,8 @@ class Embedder:
     ) -> None:
         """Writes caches to `directory`."""
         self._config, self._directory, self._plan = config, directory, plan
+        # Equal stages share their files.
+        self._keys = {stage: key for key, stage in plan.stages.items()}
         images = tf.TensorSpec([None, *backbone.model.input_shape[1:]], tf.uint8)
         seed = tf.TensorSpec([2], tf.int32)
 
@@ -54,9 +63,34 @@ class Embedder:
         self._network = network
 
     def embed(self, name: str, split: ImageSplit) -> dict[str, CachedTensors]:
-        """Caches a split of images for each stage; only the split 'train' is augmented."""
-        plan, numbers = self._plan, self._plan.batches(name)
-        keys = {stage: key for key, stage in plan.stages.items()}  # equal stages share their files
+        """Caches a split of images for each stage; only the split 'train' is augmented.
+
+        Takes the files of an interrupted training if they are complete.
+        """
+        if not self.has(name):
+            self._write(name, split)
+        cached = {}
+        for stage, key in self._keys.items():
+            files = open_cache(self._files(name, stage), stage.record)
+            records = self._completed(name, split, key, files)
+            cached[stage] = CachedTensors(records, split.labels, stage.record)
+        return {key: cached[stage] for key, stage in self._plan.stages.items()}
+
+    def has(self, name: str) -> bool:
+        """Whether the files of a split have their final size; records are only appended."""
+        sizes = {
+            file: self._plan.images(name, self._plan.held[name, stage]) * stage.record.itemsize
+            for stage in self._keys
+            for file in self._files(name, stage)
+        }
+        return all(file.is_file() and file.stat().st_size == size for file, size in sizes.items())
+
+    def _files(self, name: str, stage: CachedStage) -> list[Path]:
+        return cache_files(self._directory / f'{name}-{self._keys[stage]}', stage.views_of(name))
+
+    def _write(self, name: str, split: ImageSplit) -> None:
+        """Writes the cache of a split, a file per view and stage."""
+        plan, keys, numbers = self._plan, self._keys, self._plan.batches(name)
         writers = {
             stage: CacheWriter(
                 self._directory / f'{name}-{key}', stage.views_of(name), stage.record
@@ -76,11 +110,8 @@ class Embedder:
                             file = int(view - number) % files
                             writers[stage].append(file, tensors[key].numpy(), labels.numpy())
                     bar.advance(len(labels))
-        cached = {}
-        for stage, key in keys.items():
-            records = self._completed(name, split, key, writers[stage].finish())
-            cached[stage] = CachedTensors(records, split.labels, stage.record)
-        return {key: cached[stage] for key, stage in plan.stages.items()}
+        for writer in writers.values():
+            writer.finish()
 
     def _completed(
         self, name: str, split: ImageSplit, key: str, cached: tuple[tf.data.Dataset, ...]

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from trainer.config.train import TrainConfig
 from trainer.data import augmentation
-from trainer.data.dataset import Batches
+from trainer.data.dataset import MAX_PASSES, Batches
 from trainer.data.embedding import scale
 
 _EVAL_BATCH = 64
@@ -33,23 +33,32 @@ def make_stage_data(
     classes: Sequence[str],
     *,
     from_images: bool,
+    finished: int = 0,
 ) -> StageData:
-    """Makes batches of 'train' and 'eval'; `from_images` augments and scales them in each epoch."""
+    """Makes batches of 'train' and 'eval'; `from_images` augments and scales them in each epoch.
+
+    After `finished` epochs, 'train' continues with the batches of the next one.
+    """
     train, validation = splits['train'], splits['eval']
     batch_size = _batch_size(config.batch_size, train.count)
-    batches = train.shuffled_batches(batch_size, epochs, config.seed)
+    steps = train.count // batch_size
+    # Repeated passes depend on those before; after the last epoch nothing is read.
+    first = finished if finished < epochs <= MAX_PASSES else 0
+    batches = train.shuffled_batches(batch_size, epochs, config.seed, first)
     batches = _encode_labels(batches, classes).repeat()
+    if finished > first:
+        batches = batches.skip((finished - first) * steps)
     weights = class_weights(config, classes, train.labels)
     eval_batch = _batch_size(max(config.batch_size, _EVAL_BATCH), validation.count)
     eval_batches = validation.batches(eval_batch)
     if from_images:
-        batches = _augment(batches, config).prefetch(tf.data.AUTOTUNE)
+        batches = _augment(batches, config, finished * steps).prefetch(tf.data.AUTOTUNE)
         eval_batches = eval_batches.map(
             lambda images, labels: (scale(images), labels), num_parallel_calls=tf.data.AUTOTUNE
         )
     if weights is not None:
         batches = _add_weights(batches, weights)
-    return StageData(batches, eval_batches, train.count // batch_size)
+    return StageData(batches, eval_batches, steps)
 
 
 def _batch_size(wanted: int, count: int) -> int:
@@ -72,8 +81,8 @@ def _encode_labels(batches: tf.data.Dataset, classes: Sequence[str]) -> tf.data.
     return batches.map(one_hot, num_parallel_calls=tf.data.AUTOTUNE)
 
 
-def _augment(batches: tf.data.Dataset, config: TrainConfig) -> tf.data.Dataset:
-    """Augments and scales images."""
+def _augment(batches: tf.data.Dataset, config: TrainConfig, start: int) -> tf.data.Dataset:
+    """Augments and scales images; `start` is the number of batches before the first one."""
 
     @tf.autograph.experimental.do_not_convert
     def change(
@@ -86,7 +95,7 @@ def _augment(batches: tf.data.Dataset, config: TrainConfig) -> tf.data.Dataset:
             images = augmentation.augment(images, config.augment, view_seed)
         return scale(images), labels
 
-    return batches.enumerate().map(change, num_parallel_calls=tf.data.AUTOTUNE)
+    return batches.enumerate(start).map(change, num_parallel_calls=tf.data.AUTOTUNE)
 
 
 def _add_weights(batches: tf.data.Dataset, weights: np.ndarray) -> tf.data.Dataset:

@@ -61,7 +61,8 @@ class ServingModel(tf.Module):
 
     def _serve_pixels(self, pixels: tf.Tensor) -> _Predictions:
         """Predicts preprocessed images, float32 [batch, size, size, 3] in 0..255."""
-        return self._predict(self._network(pixels)[1])
+        # A model server checks no shapes, and a convolution ends the process at another rank.
+        return self._predict(self._network(tf.ensure_shape(pixels, pixels.shape))[1])
 
     def _make_explain(self, head: keras.Model) -> Callable[[tf.Tensor], _Predictions]:
         # The head is no attribute: saving would trace it again, like the transform graph.

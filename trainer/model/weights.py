@@ -6,16 +6,16 @@ import h5py
 
 from common.errors import ConfigError
 from common.redaction import redacted
+from trainer.config.train import NAMED_WEIGHTS
 
 EMBEDDED_FILE = Path(__file__).parent / 'embedded' / 'mobilenet_v2_0.35.weights.h5'
-KEYWORDS = ('embedded', 'imagenet', 'random')
 
 
 def weights_file(weights: str) -> Path | None:
     """Returns the file that `trainer.weights` refers to; None for 'imagenet' and 'random'."""
     if weights == 'embedded':
         return EMBEDDED_FILE
-    return None if weights in KEYWORDS else Path(weights)
+    return None if weights in NAMED_WEIGHTS else Path(weights)
 
 
 def check_weights_file(weights: str) -> None:

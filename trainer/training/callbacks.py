@@ -1,4 +1,4 @@
-"""Keras callbacks: validate, keep the best weights, stop early, show progress bars."""
+"""Keras callbacks: validate, keep the best weights, stop early, show progress."""
 
 import contextlib
 from collections.abc import Callable
@@ -11,6 +11,7 @@ from common import console
 from trainer.training.calibration import log_loss
 
 Logs = dict[str, float] | None
+_BEST_STATE = ('best_loss', 'best_epoch', 'best_of_stage', 'epochs_without_improvement')
 _NAMES = {'loss': 'loss', 'accuracy': 'acc', 'val_loss': 'val loss', 'val_accuracy': 'val acc'}
 
 
@@ -82,24 +83,36 @@ class BestWeights(keras.callbacks.Callback):
         self.patience, self.best_loss = 0, float('inf')
         self.logits: np.ndarray | None = None
 
-    def start_stage(self, validation: Validation, patience: int) -> None:
-        """Sets the validation of the next stage; its callback runs before this one."""
+    def start_stage(self, model: keras.Model, validation: Validation, patience: int) -> None:
+        """Sets model and validation of the next stage; its callback runs before this one."""
+        self.set_model(model)
         self._validation, self.patience = validation, patience
-
-    def on_train_begin(self, logs: Logs = None) -> None:
-        self._epochs_without_improvement, self._best_of_stage = 0, float('inf')
+        self.epochs_without_improvement, self.best_of_stage = 0, float('inf')
         self.best_epoch: int | None = None
-        self._weights = self.model.get_weights()
+        self.weights: list[np.ndarray] = model.get_weights()
+
+    @property
+    def state(self) -> dict[str, float | None]:
+        """The state of the stage besides `weights` and `logits`."""
+        return {name: getattr(self, name) for name in _BEST_STATE}
+
+    def restore(
+        self, state: dict[str, float | None], weights: list[np.ndarray], logits: np.ndarray | None
+    ) -> None:
+        """Continues with the state of an interrupted training, after `start_stage`."""
+        for name in _BEST_STATE:
+            setattr(self, name, state[name])
+        self.weights, self.logits = weights, logits
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         loss = (logs or {})['val_loss']
-        self._epochs_without_improvement += 1
-        if loss < self._best_of_stage:
-            self._best_of_stage, self._epochs_without_improvement = loss, 0
+        self.epochs_without_improvement += 1
+        if loss < self.best_of_stage:
+            self.best_of_stage, self.epochs_without_improvement = loss, 0
         if self.improves(loss):
             self.best_epoch = epoch + 1
-            self._weights = self.model.get_weights()
-        if self.patience and self._epochs_without_improvement >= self.patience:
+            self.weights = self.model.get_weights()
+        if self.patience and self.epochs_without_improvement >= self.patience:
             self.model.stop_training = True
 
     def improves(self, loss: float) -> bool:
@@ -110,7 +123,17 @@ class BestWeights(keras.callbacks.Callback):
         return True
 
     def on_train_end(self, logs: Logs = None) -> None:
-        self.model.set_weights(self._weights)
+        """Leaves the best weights in the model."""
+        self.model.set_weights(self.weights)
+
+
+class LearningRate(keras.callbacks.Callback):
+    """Adds 'learning_rate' after the last step to the metrics of each epoch."""
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        assert logs is not None
+        rate = self.model.optimizer.learning_rate
+        logs['learning_rate'] = float(keras.ops.convert_to_numpy(rate))
 
 
 class EpochBars(keras.callbacks.Callback):

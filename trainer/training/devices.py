@@ -17,6 +17,11 @@ _BFLOAT16_OPTION = 'auto_mixed_precision_onednn_bfloat16'
 _log = logging.getLogger(__name__)
 
 
+def count_gpus() -> int:
+    """Number of GPUs that TensorFlow can use."""
+    return len(tf.config.list_physical_devices('GPU'))
+
+
 def make_strategy() -> tf.distribute.Strategy:
     """Mirrors training over all GPUs if there are several; else returns the default strategy."""
     gpus = tf.config.list_physical_devices('GPU')

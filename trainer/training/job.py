@@ -17,7 +17,7 @@ import tensorflow_transform as tft
 from common.errors import ModelError
 from common.features import ACTIVATIONS_PREFIX
 from trainer.config.train import TrainConfig
-from trainer.data.cache_plan import plan_cache
+from trainer.data.cache_plan import plan_cache, read_plan
 from trainer.data.dataset import Batches, ImageSplit
 from trainer.data.embedding import Embedder
 from trainer.model.backbone import build_backbone
@@ -28,6 +28,8 @@ from trainer.training.warm_start import describe, load_weights
 # Console names of the stages, and their input splits, by their keys in the recipe.
 STAGES = {'feature_extraction': 'stage 1, head', 'fine_tune': 'stage 2, fine-tuning'}
 StageInputs = Mapping[str, Mapping[str, Batches]]
+
+_PLAN = 'plan.npz'  # in the folder of the cache
 
 _log = logging.getLogger(__name__)
 
@@ -92,24 +94,34 @@ class Job:
 
     @contextlib.contextmanager
     def stage_inputs(self, network: Network, directory: Path) -> Iterator[StageInputs]:
-        """Computes the activation cache in a directory; deletes it after the block.
+        """Like `cached_inputs`, in a temporary folder of a directory."""
+        for leftover in directory.glob(f'{ACTIVATIONS_PREFIX}*'):  # of a killed process
+            shutil.rmtree(leftover)
+        with tempfile.TemporaryDirectory(prefix=ACTIVATIONS_PREFIX, dir=directory) as folder:
+            yield self.cached_inputs(network, Path(folder))
+
+    def cached_inputs(self, network: Network, folder: Path) -> StageInputs:
+        """Computes the activation cache in a folder, or takes what an interrupted training left.
 
         Without a cache, all stages read images. Raises ConfigError if the disk is full.
         """
         if not self.config.cache:
-            yield dict.fromkeys(STAGES, self.splits)
-            return
-        for leftover in directory.glob(f'{ACTIVATIONS_PREFIX}*'):  # of a killed process
-            shutil.rmtree(leftover)
+            return dict.fromkeys(STAGES, self.splits)
         counts = {name: split.count for name, split in self.splits.items()}
-        plan = plan_cache(self.config, network.backbone, counts, directory)
+        folder.mkdir(parents=True, exist_ok=True)
+        plan = read_plan(folder / _PLAN, self.config, network.backbone, counts)
+        if plan is None:
+            plan = plan_cache(self.config, network.backbone, counts, folder)
+            plan.write(folder / _PLAN)
         _log.info('%s', plan)
-        with tempfile.TemporaryDirectory(prefix=ACTIVATIONS_PREFIX, dir=directory) as folder:
-            embedder = Embedder(network.backbone, self.config, Path(folder), plan)
-            inputs: dict[str, dict[str, Batches]] = {stage: {} for stage in STAGES}
-            for name, split in self.splits.items():
-                images = plan.images(name, plan.batches(name)) * plan.views_of(name)
-                with self.timings.part(f'embedding of {name}', images):
-                    for stage, tensors in embedder.embed(name, split).items():
-                        inputs[stage][name] = tensors
-            yield inputs
+        embedder = Embedder(network.backbone, self.config, folder, plan)
+        inputs: dict[str, dict[str, Batches]] = {stage: {} for stage in STAGES}
+        for name, split in self.splits.items():
+            images = plan.images(name, plan.batches(name)) * plan.views_of(name)
+            if images and embedder.has(name):
+                _log.info('%s images: the cache of the interrupted training is used', name)
+                images = 0
+            with self.timings.part(f'embedding of {name}', images):
+                for stage, tensors in embedder.embed(name, split).items():
+                    inputs[stage][name] = tensors
+        return inputs

@@ -13,7 +13,7 @@ MIN_RELATIVE_RISE = 0.05  # of the validation loss; smaller changes are noise
 
 @dataclass(frozen=True)
 class StageHistory:
-    """One stage: 'loss', 'accuracy', 'val_loss' and 'val_accuracy' of its epochs.
+    """One stage: 'loss', 'accuracy', 'val_loss', 'val_accuracy' and 'learning_rate' of its epochs.
 
     'val_loss' is the log loss of `callbacks.Validation`, after temperature scaling if the recipe
     calibrates; 'loss' is the one that training minimises.

@@ -65,12 +65,12 @@ class RecipeTuner(keras_tuner.engine.base_tuner.BaseTuner):
         number = int(trial.trial_id) + 1
         _log.info('trial %s/%s: %s', number, self._config.trials, format_values(values))
         try:
-            histories = self._train(self._job.config.replaced(values), int(trial.trial_id))
+            histories = self._train(self._job.config.replaced(values))
         except Exception as error:  # KerasTuner hides errors of other types
             raise keras_tuner.errors.FatalRuntimeError(f'trial {number}: {error}') from error
         return best_metrics(histories)
 
-    def _train(self, config: TrainConfig, trial: int) -> list[StageHistory]:
+    def _train(self, config: TrainConfig) -> list[StageHistory]:
         backbone = self._network.backbone
         backbone.model.set_weights(self._backbone_weights)
         keras.utils.set_random_seed(config.seed)
@@ -78,7 +78,7 @@ class RecipeTuner(keras_tuner.engine.base_tuner.BaseTuner):
         head.set_weights(self._head_weights)
         network = dataclasses.replace(self._network, head=head)
         job = dataclasses.replace(self._job, config=config, timings=Timings())
-        return train(job, network, self._inputs, self._folder / 'logs' / str(trial)).histories
+        return train(job, network, self._inputs).histories
 
 
 def search_space(tuner: TunerConfig, config: TrainConfig) -> keras_tuner.HyperParameters:

@@ -4,6 +4,7 @@ All bounds are one-sided. See `docs/decisions/0017-non-inferiority.md` for the c
 their error rates and the default margins.
 """
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Literal
@@ -170,6 +171,7 @@ def power_in_words(counts: PairedCounts, margin: float, confidence: float = CONF
     )
 
 
+@functools.lru_cache(maxsize=4096)
 def _bounds(counts: PairedCounts, margin: float, confidence: float) -> tuple[float, float]:
     """Bounds of the difference; the exact tests at -margin and at 0 agree with them."""
     images, better, worse = counts.images, counts.only_candidate_right, counts.only_other_right

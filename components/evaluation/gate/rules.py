@@ -80,18 +80,19 @@ def becomes_anchor(evaluation: Evaluation, verdict: Verdict) -> bool:
 
 
 def baseline_accuracy(config: EvaluationConfig, evaluation: Evaluation) -> float:
-    """The minimum accuracy: that of the recipe, or by the classes and their shares."""
+    """The minimum: that of the recipe, or by the classes and their shares, rounded up to 0.001."""
     if config.baseline_accuracy is not None:
         return config.baseline_accuracy
     images = [sum(row) for row in evaluation.candidate.confusion]
     most_frequent = max(images) / max(sum(images), 1)
-    return max(_by_number_of_classes(len(images)), most_frequent)
+    least = max(accuracy_for_classes(len(images)), most_frequent)
+    return math.ceil(least * 1000 - _ROUNDING) / 1000
 
 
-def _by_number_of_classes(classes: int) -> float:
+def accuracy_for_classes(classes: int) -> float:
     """0.9 for two classes; less far above guessing, 1 / classes, for more: 0.51 for a hundred."""
     guessing = 1 / classes
-    return guessing + (1 - guessing) * (0.5 + 0.6 * guessing)
+    return round(guessing + (1 - guessing) * (0.5 + 0.6 * guessing), 3)
 
 
 def _predictions(evaluation: Evaluation, config: EvaluationConfig) -> _Rulings:
@@ -158,7 +159,7 @@ def _baseline(evaluation: Evaluation, config: EvaluationConfig) -> _Rulings:
     settings: _Settings = {'evaluation.baseline_accuracy': reached}
     for metric, remedy in remedies.items():
         if metric == BALANCED_ACCURACY and config.baseline_accuracy is None:
-            least = _by_number_of_classes(len(evaluation.classes))
+            least = accuracy_for_classes(len(evaluation.classes))
         name = metric.replace('_', ' ')
         yield _at_least('baseline', name, overall, metric, least, config, remedy, settings)
 

@@ -5,6 +5,7 @@ from typing import Any, Final, Literal
 
 from pydantic import Field, model_validator
 
+from common.files import read_regular
 from common.strict_model import StrictModel
 
 VERDICT_FILE = 'verdict.json'  # in the artifact's folder: a Verdict
@@ -105,4 +106,4 @@ def read_verdict(folder: Path) -> Verdict:
         OSError: the file is missing or unreadable.
         ValueError: the file is damaged.
     """
-    return Verdict.model_validate_json((folder / VERDICT_FILE).read_bytes())
+    return Verdict.model_validate_json(read_regular(folder / VERDICT_FILE))

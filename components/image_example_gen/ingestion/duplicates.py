@@ -11,14 +11,14 @@ import scipy.sparse.csgraph
 
 from common import features
 
-# The index entry of an image. `split` is an index into SPLITS; `fixed`: the source put it in train;
+# The index entry of an image. `split` is an index into SPLITS; `fixed`: it is that of the source;
 # `group` identifies its group (`data.group_by`), 0: none.
 _SHA256, _PERCEPTUAL = ('sha256', 'u1', 32), ('perceptual', 'u1', 32)
 _OTHERS = ('label', '<u4'), ('split', 'u1'), ('fixed', '?'), ('group', '<u8')
 IMAGE = np.dtype([_SHA256, _PERCEPTUAL, *_OTHERS])
-TRAIN = features.SPLITS.index('train')
+TRAIN, TEST = map(features.SPLITS.index, ('train', 'test'))
 # Why an image is not used, next to the indices into SPLITS. SPLIT_CONFLICT: near-duplicates or its
-# group are in two splits of other spans.
+# group are in two splits of other spans, or in a test split that the source has chosen.
 DUPLICATE, LABEL_CONFLICT, SPLIT_CONFLICT = 3, 4, 5
 
 SAME_PICTURE = 12  # bits: most by which the perceptual hash of a picture changes when saved again
@@ -30,11 +30,14 @@ _BIT_COUNTS = np.array([bin(byte).count('1') for byte in range(256)], np.uint8)
 class SplitAssignment:
     """The splits of the new images of a span, or the reasons why they are not used.
 
-    - Images with the same bytes and label: the first is used.
+    - Images with the same bytes and label: the first is used, or the first of the source's test
+      images.
     - The same bytes, or the same picture saved again, under two labels: none is used.
     - Near-duplicates, and the images of a group, share one split: theirs in other spans; else train
       if the source put one of them there; else that of the image with the lowest digest. A group
       with a near-duplicate of another group is in one split with it.
+    - A test split that the source has chosen keeps its images and gets no others: images that would
+      leave it or join it by the rule above are not used.
 
     Args:
         images: IMAGE [n], with the split that each image has on its own.
@@ -55,6 +58,8 @@ class SplitAssignment:
         self._splits = self._index['split'].copy()
         self._other_labels = np.full(len(self._index), -1)
         self._conflicting = np.zeros(len(self._index), bool)
+        in_test = self._index['split'] == TEST
+        self._is_own_test = self._is_new & self._index['fixed'] & in_test
         self.repeated = 0
         self._resolve_same_bytes()
         self._resolve_clusters(near)
@@ -64,7 +69,7 @@ class SplitAssignment:
 
     def _resolve_same_bytes(self) -> None:
         """Uses the first of new images with the same bytes, or none if their labels differ."""
-        fixed, splits = self._index['fixed'], self._splits
+        splits = self._splits
         for group in _groups(self._digests()):
             new = group[self._is_new[group]]
             labels = self._index['label'][group]
@@ -72,10 +77,12 @@ class SplitAssignment:
             if len(differing):
                 self._exclude(group, np.where(labels == labels[0], differing[0], labels[0]))
             elif len(new):
-                fixed[new[0]] = fixed[new].any()
-                splits[new[1:]] = DUPLICATE
+                used = next(iter(new[self._is_own_test[new]]), new[0])
+                if (fixed := self._index['fixed'][new]).any() and not self._is_own_test[used]:
+                    self._index['fixed'][used] = True
+                    splits[used] = splits[new[fixed]].min()  # train before eval
+                splits[new[new != used]] = DUPLICATE
                 self.repeated += len(new) < len(group)
-        splits[fixed & self._is_new & (splits < DUPLICATE)] = TRAIN
 
     def _resolve_clusters(self, near: int) -> None:
         """Puts same bytes, near-duplicates and groups in one split."""
@@ -85,7 +92,7 @@ class SplitAssignment:
         grouped = valid[self._index['group'][valid] > 0]
         if len(grouped):
             cluster_of = _join(cluster_of, grouped[_equal_pairs(self._index['group'][grouped])])
-            cluster_of = _join(cluster_of, valid[_equal_pairs(self._digests()[valid])])
+        cluster_of = _join(cluster_of, valid[_equal_pairs(self._digests()[valid])])
         used = np.flatnonzero(self._splits < DUPLICATE)
         for pairs, distances in near_pairs(self._index['perceptual'][used], near) if near else ():
             same = used[pairs[distances <= SAME_PICTURE]]
@@ -111,16 +118,25 @@ class SplitAssignment:
         cluster = cluster[self._splits[cluster] < DUPLICATE]
         new, old = cluster[self._is_new[cluster]], cluster[~self._is_new[cluster]]
         old_splits = np.unique(self._splits[old])
-        if len(old_splits) == 1:
-            self._splits[new] = old_splits[0]
-        elif len(old) and len(new):
+        if not len(new):
+            return
+        if len(old_splits) > 1:
             self._splits[new] = SPLIT_CONFLICT
             self._conflicting[old] = True
-        elif self._index['fixed'][new].any():
-            self._splits[new] = TRAIN
-        elif len(new):
-            lowest = min(new, key=lambda image: self._index['sha256'][image].tobytes())
-            self._splits[new] = self._splits[lowest]
+            return
+        if len(old):
+            split = old_splits[0]
+        elif self._is_own_test[new].any():
+            split = TEST
+        elif (self._index['fixed'][new] & (self._splits[new] == TRAIN)).any():
+            split = TRAIN
+        else:
+            split = self._splits[min(new, key=lambda each: self._index['sha256'][each].tobytes())]
+        self._splits[new] = split
+        if self._is_own_test.any():
+            dropped = new[self._is_own_test[new] != (split == TEST)]
+            self._splits[dropped] = SPLIT_CONFLICT
+            self._conflicting[old] |= len(dropped) > 0
 
 
 def near_pairs(hashes: np.ndarray, most: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -16,14 +16,15 @@ from components.image_example_gen.sources.base.source_protocol import LabelledIm
 def split_of(sha256: str, splits: SplitConfig, part: Part | None = None) -> str:
     """The split of an image, from the digest of its bytes or group; independent of other images.
 
-    Follows TFX's ExampleGen with `partition_feature_name`, which hashes the feature. Of sources
-    that are already divided, `train` stays train, and `validation` becomes eval or test.
+    Follows TFX's ExampleGen with `partition_feature_name`, which hashes the feature. The digest
+    chooses among the splits of `part`.
     """
-    if part == 'train':
-        return 'train'
-    if part == 'validation':
+    if part in features.SPLITS:
+        return part
+    if part == 'eval_and_test':
         return 'test' if int(sha256, 16) / 2**256 < splits.test_share_of_validation else 'eval'
-    shares = [split for split in features.SPLITS for _ in range(getattr(splits, split))]
+    allowed = ('train', 'eval') if part == 'train_and_eval' else features.SPLITS
+    shares = [split for split in allowed for _ in range(getattr(splits, split))]
     key = _feature(sha256.encode()).SerializeToString(deterministic=True)
     return shares[int(hashlib.sha256(key).hexdigest(), 16) % len(shares)]
 

@@ -35,10 +35,11 @@ from components.image_example_gen.ingestion.records import (
     split_writers,
     to_example,
 )
-from components.image_example_gen.inspection.examine import GoodImage, examine
+from components.image_example_gen.inspection.examine import GoodImage, examine, memory
 from components.image_example_gen.sources.base.config import DataConfig
 from components.image_example_gen.sources.base.source_protocol import BadImage, LabelledImage, Shard
 
+_COPIES = 3  # of an image in memory while its record is written
 _LEAST_ROOM = 5e6  # bytes of copies per shard: some large photographs
 ERRORS = 'error-*.pickle'  # of shards that cannot be read
 
@@ -97,11 +98,12 @@ def _examine_shard(number: int, shard: Shard, folders: SpanFolders, unfinished: 
             folders.quarantine_writer(f'shard-{number:05d}', unfinished) as quarantine,
         ):
             inspect = functools.partial(_inspect, config=folders.config)
-            for result in parallel_map(inspect, shard.images()):
+            for result in parallel_map(inspect, shard.images(), _converted_bytes):
                 if on_image:
                     on_image()
                 if isinstance(result, BadImage):
                     quarantine.add(result)
+                    del result
                     continue
                 image, good = result
                 sha256 = hashlib.sha256(image.contents)
@@ -109,12 +111,15 @@ def _examine_shard(number: int, shard: Shard, folders: SpanFolders, unfinished: 
                 if image.group is not None:
                     key, group = _identify(image.group, folders.config)
                 split = split_of(key, folders.config.splits, image.part)
-                example = to_example(image, good, sha256.hexdigest(), folders.classes)
                 position = features.SPLITS.index(split)
-                writers[position].write(example.SerializeToString(deterministic=True))
+                with memory.reserved(_COPIES * len(good.contents)):
+                    example = to_example(image, good, sha256.hexdigest(), folders.classes)
+                    writers[position].write(example.SerializeToString(deterministic=True))
+                    del example
                 hashes = list(sha256.digest()), list(good.perceptual_hash)
-                fixed = image.part == 'train'
+                fixed = image.part in features.SPLITS
                 index[position].append((*hashes, image.label, position, fixed, group))
+                del result, image, good  # one may be large
     except DataError as error:  # Beam would wrap it in a message of its own
         (folders.examined / f'error-{number:05d}.pickle').write_bytes(pickle.dumps(error))
     np.save(unfinished / 'index.npy', np.array([*itertools.chain(*index)], IMAGE))
@@ -140,6 +145,13 @@ def _inspect(
         return image, examine(image.contents, config.checks)
     except Rejected as error:
         return BadImage(image.filename, error.reason, error.detail, image.contents)
+
+
+def _converted_bytes(result: tuple[LabelledImage, GoodImage] | BadImage) -> int:
+    if isinstance(result, BadImage):
+        return 0
+    image, good = result
+    return 0 if good.contents is image.contents else len(good.contents)
 
 
 def move_records(assigned: tuple[int, np.ndarray, np.ndarray], folders: SpanFolders) -> None:

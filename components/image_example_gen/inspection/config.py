@@ -17,9 +17,12 @@ class CheckConfig(StrictModel):
         MEGAPIXELS,
         gt=0,
         description='width times height, read from the header before decoding; also limits the '
-        'scans of a progressive JPEG, and the images that the exported model classifies',
+        'scans of a progressive JPEG, the memory for decoding (46 megapixels of images that are '
+        'converted), and the images that the exported model classifies',
     )
-    max_megabytes: float = Field(100, gt=0, le=1e6, description='of the file')
+    max_megabytes: float = Field(
+        100, gt=0, le=1e6, description='of the file, also after it was converted'
+    )
     animated: Literal['first_frame', 'refuse'] = Field(
         'first_frame', description='action on an animated GIF, WebP or PNG'
     )
@@ -27,8 +30,8 @@ class CheckConfig(StrictModel):
         0.05,
         ge=0,
         le=1,
-        description='a run fails if more of its images are bad; images of classes that are not '
-        'trained do not count',
+        description='a run fails if a larger share of the images in its window is unusable; images '
+        'of classes that are not trained do not count',
     )
     near_distance: int = Field(
         40,

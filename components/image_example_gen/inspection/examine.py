@@ -1,8 +1,6 @@
 """Checks one image by decoding it once, and measures the decoded pixels."""
 
-import contextlib
 import io
-import threading
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,7 +13,7 @@ import tensorflow as tf
 
 from common.errors import Rejected
 from common.files import MEGABYTE
-from common.image_limits import FULL_SCANS, SCANS, WEBP_MEGAPIXELS
+from common.image_limits import DECODING_MEGABYTES, FULL_SCANS, MEGAPIXELS, SCANS
 from components.image_example_gen.inspection.config import CheckConfig
 from components.image_example_gen.inspection.file_structure import read_gif, without_metadata
 from components.image_example_gen.inspection.headers import (
@@ -24,6 +22,7 @@ from components.image_example_gen.inspection.headers import (
     open_image,
     read_header,
 )
+from components.image_example_gen.inspection.heif import decode_heif
 from components.image_example_gen.inspection.measures import (
     Measures,
     measure,
@@ -31,16 +30,16 @@ from components.image_example_gen.inspection.measures import (
     reduced,
     scale_for,
 )
+from components.image_example_gen.inspection.memory_budget import MemoryBudget
 
 _LONGEST_SIDE = 65_500  # pixels; the limit of libjpeg, which also encodes the converted images
+_ROWS = 64  # of a transparent image that are put on white at once
 _OPAQUE = {'RGB', 'L', '1', 'P', 'CMYK', 'YCbCr', 'RGBX'}
 _TRANSPARENT = {'RGBA', 'LA', 'PA', 'La', 'RGBa'}
 _TAG_BITS, _TAG_PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
 
-_LARGE = 8e6  # pixels
-# The pixels of a converted image take 4 bytes in each of two or three copies. Threads decode one
-# large image at a time, or they would need gigabytes.
-_one_large_image = threading.Lock()
+# For decoding, and for records, in all threads; otherwise they would need gigabytes.
+memory = MemoryBudget(DECODING_MEGABYTES * MEGABYTE)
 
 
 @dataclass(frozen=True)
@@ -66,13 +65,11 @@ def examine(contents: bytes, config: CheckConfig) -> GoodImage:
     try:
         if not contents:
             raise Rejected('empty', 'it has no bytes')
-        if len(contents) > config.max_bytes:
-            size = f'{len(contents) / MEGABYTE:,.1f} megabytes'
-            raise Rejected('too large', f'it has {size}, more than {config.max_megabytes:g}')
+        _check_bytes(contents, config)
         header = read_header(contents)
         _check_header(header, config)
-        with _one_large_image if _is_large(header) else contextlib.nullcontext():
-            return _decode(contents, header)
+        with memory.reserved(header.decoding_bytes):
+            return _decode(contents, header, config)
     except Rejected:
         raise
     except PIL.Image.DecompressionBombError as error:
@@ -90,6 +87,12 @@ def examine(contents: bytes, config: CheckConfig) -> GoodImage:
         raise Rejected('damaged', detail.removesuffix(': ')) from error
 
 
+def _check_bytes(contents: bytes, config: CheckConfig, when: str = '') -> None:
+    if len(contents) > config.max_bytes:
+        size = f'{len(contents) / MEGABYTE:,.1f} megabytes'
+        raise Rejected('too large', f'{when}it has {size}, more than {config.max_megabytes:g}')
+
+
 def _check_header(header: Header, config: CheckConfig) -> None:
     """Checks the size before a decoder allocates memory."""
     size = f'{header.width:,} by {header.height:,} pixels'
@@ -99,13 +102,15 @@ def _check_header(header: Header, config: CheckConfig) -> None:
     if shorter < config.min_side:
         raise Rejected('too small', f'it has {size}, and the shorter side needs {config.min_side}')
     most = min(config.max_megapixels * 1e6, MAX_PIXELS)
-    if header.format == 'WebP':
-        most = min(most, WEBP_MEGAPIXELS * 1e6)
-    if header.width * header.height > most:
+    if header.pixels > most:
         raise Rejected('too large', f'its header says {size}, more than {_megapixels(most)}')
+    decoding = DECODING_MEGABYTES * max(1, config.max_megapixels / MEGAPIXELS)
+    if header.decoding_bytes > decoding * MEGABYTE:
+        needed = f'{header.decoding_bytes / MEGABYTE:,.0f} MB of memory, more than {decoding:,.0f}'
+        raise Rejected('too large', f'it has {size}; decoding takes {needed}')
     if longer > _LONGEST_SIDE:
         raise Rejected('too large', f'it has {size}, and a side may have {_LONGEST_SIDE:,}')
-    if header.scans > min(SCANS, FULL_SCANS * most / (header.width * header.height)):
+    if header.scans > min(SCANS, FULL_SCANS * most / header.pixels):
         raise Rejected('too large', f'it has {header.scans:,} scans of {size}; decoding takes long')
     if header.frames > 1 and config.animated == 'refuse':
         raise Rejected('animated', f'it is animated, with {header.frames:,} frames')
@@ -115,17 +120,7 @@ def _megapixels(pixels: float) -> str:
     return f'{pixels / 1e6:,.5g} megapixels'
 
 
-def _is_large(header: Header) -> bool:
-    """Whether decoding takes so much memory that only one such image is decoded at a time.
-
-    A JPEG that is kept is decoded at an eighth of its size. Only its coefficients are as large as
-    the image, and only if it is progressive. Photographs of 24 megapixels do not wait.
-    """
-    reduced_jpeg = header.format == 'JPEG' and header.is_kept
-    return header.width * header.height > (4 * _LARGE if reduced_jpeg else _LARGE)
-
-
-def _decode(contents: bytes, header: Header) -> GoodImage:
+def _decode(contents: bytes, header: Header, config: CheckConfig) -> GoodImage:
     size = header.width, header.height
     if header.is_kept:
         if header.frames > 1:
@@ -134,6 +129,8 @@ def _decode(contents: bytes, header: Header) -> GoodImage:
     else:
         if header.plain:
             image = _decode_with_tensorflow(contents, header, scale=1)
+        elif header.format == 'AVIF' or header.format == 'HEIC':
+            image = _to_rgb(decode_heif(contents, header.format, size))
         else:
             image = _decode_with_pillow(contents, header)
         image.info.clear()  # EXIF data, profiles and transparency, which Pillow would write again
@@ -146,6 +143,8 @@ def _decode(contents: bytes, header: Header) -> GoodImage:
         else:
             image.save(buffer, 'PNG')
         contents, size = buffer.getvalue(), image.size
+        buffer.close()
+        _check_bytes(contents, config, 'converted, ')
     small = reduced(image)
     image_format: Literal['jpeg', 'png'] = 'jpeg' if header.lossy else 'png'
     return GoodImage(contents, image_format, *size, measure(small), perceptual_hash(small))
@@ -180,15 +179,21 @@ def _decode_with_pillow(contents: bytes, header: Header) -> PIL.Image.Image:
         image.load()
         if image.mode.startswith('I;16'):
             return _from_16_bits(image)
-        if image.mode in _TRANSPARENT or (image.mode in _OPAQUE and 'transparency' in image.info):
-            layer = image if image.mode == 'RGBA' else image.convert('RGBA')
-            white = PIL.Image.new('RGB', layer.size, 'white')
-            white.paste(layer, mask=layer)  # `alpha_composite` needs two copies more
-            return white
-        if image.mode in _OPAQUE:
-            return image.convert('RGB')
-        detail = 'its pixels cannot be converted to RGB, such as floating-point numbers'
-        raise Rejected('unsupported format', f'{detail} (mode {image.mode} of Pillow)')
+        return _to_rgb(image)
+
+
+def _to_rgb(image: PIL.Image.Image) -> PIL.Image.Image:
+    if image.mode in _TRANSPARENT or (image.mode in _OPAQUE and 'transparency' in image.info):
+        white = PIL.Image.new('RGB', image.size, 'white')
+        for top in range(0, image.height, _ROWS):  # a copy of the whole image would be a third one
+            layer = image.crop((0, top, image.width, min(top + _ROWS, image.height)))
+            layer = layer.convert('RGBA')
+            white.paste(layer, (0, top), layer)
+        return white
+    if image.mode in _OPAQUE:
+        return image.convert('RGB')
+    detail = 'its pixels cannot be converted to RGB, such as floating-point numbers'
+    raise Rejected('unsupported format', f'{detail} (mode {image.mode} of Pillow)')
 
 
 def _from_16_bits(image: PIL.Image.Image) -> PIL.Image.Image:

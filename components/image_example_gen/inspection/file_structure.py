@@ -13,6 +13,7 @@ from common.image_limits import COMPRESSED_TEXTS, PARTS, SEGMENTS
 
 _JPEG_END, _JPEG_SCAN, _JPEG_APP1 = 0xD9, 0xDA, 0xE1
 _JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+_JPEG_PROGRESSIVE = {0xC2, 0xCA}
 _JPEG_DECODED = {0xC0, 0xC1, 0xC2, 0xC9, 0xCA}  # baseline, extended and progressive
 _JPEG_SCAN_START = b'\xff\xda\0'  # the marker, and the first byte of a length of 6 to 14
 _PNG_SIGNATURE = b'\x89PNG\r\n\x1a\n'
@@ -28,6 +29,7 @@ class JpegHeader(NamedTuple):
     width: int
     height: int
     channels: int  # 1, 3 or 4
+    progressive: bool
     exif: bytes
     scans: int  # upper bound; compressed data cannot contain the marker, bytes after the image can
 
@@ -52,7 +54,8 @@ def read_jpeg_header(contents: bytes) -> JpegHeader:
         raise Rejected.truncated(contents)
     height, width = (int.from_bytes(frame[start : start + 2], 'big') for start in (1, 3))
     scans = 1 + contents.count(_JPEG_SCAN_START, end)
-    return JpegHeader(width, height, channels, exif, scans)
+    progressive = coding in _JPEG_PROGRESSIVE
+    return JpegHeader(width, height, channels, progressive, exif, scans)
 
 
 def _jpeg_segments(contents: bytes) -> Iterator[tuple[int, int, int]]:

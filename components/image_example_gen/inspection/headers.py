@@ -20,6 +20,8 @@ from components.image_example_gen.inspection.file_structure import (
     read_jpeg_header,
     read_png_chunks,
 )
+from components.image_example_gen.inspection.heif import read_heif_header
+from components.image_example_gen.inspection.heif_decoder import HeifFormat
 from components.image_example_gen.inspection.magic_numbers import ImageFormat, detect_format
 
 # Pillow warns about damaged EXIF data and TIFF tags, and about images above half of its own limit.
@@ -29,6 +31,10 @@ warnings.filterwarnings('ignore', module=r'PIL\.')
 # TensorFlow decodes fewer than 2**29 values. By default Pillow refuses the same images.
 MAX_PIXELS = (2**29 - 1) // 3
 
+# Of memory for a pixel. libtiff holds a strip besides the picture, which may be all of it. The
+# subprocess that decodes AVIF and HEIC takes most before this process has any pixel.
+_REDUCED_BYTES, _CONVERTED_BYTES = 0.2, 8
+_MORE_BYTES = {'WebP': 16, 'TIFF': 12, 'AVIF': 15, 'HEIC': 15}
 _PNG_GRAY_OR_RGB = (0, 2)
 _TILE_WIDTH, _TILE_LENGTH, _DNG_VERSION = 322, 323, 50706
 _TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
@@ -50,17 +56,38 @@ class Header:
     orientation: int = 1  # as in EXIF; 1 is upright. Always 1 for TIFF, which Pillow turns
     lossy: bool = False  # compressed with loss
     scans: int = 1  # of a JPEG, at most
+    coefficients: int = 0  # of a pixel, which a decoder holds of the whole picture at once
+
+    @property
+    def pixels(self) -> int:
+        """Width times height."""
+        return self.width * self.height
 
     @property
     def is_kept(self) -> bool:
         """Whether the bytes are stored unchanged."""
         return self.plain and self.orientation == 1
 
+    @property
+    def decoding_bytes(self) -> int:
+        """About the memory that checking the image takes besides its file.
+
+        A JPEG that is kept is decoded at an eighth of its size. A converted image is in memory two
+        or three times, with 4 bytes a pixel.
+        """
+        held = 2 * self.coefficients  # 16 bits each
+        if self.format == 'JPEG' and self.is_kept:
+            return int(self.pixels * (held + _REDUCED_BYTES))
+        return self.pixels * (_MORE_BYTES.get(self.format, _CONVERTED_BYTES) + held)
+
 
 def read_header(contents: bytes) -> Header:
     """Reads the header of any file; raises Rejected, or almost any exception of Pillow."""
+    image_format = detect_format(contents)
+    if image_format == 'AVIF' or image_format == 'HEIC':
+        return _heif(contents, image_format)
     readers = {'JPEG': _jpeg, 'PNG': _png, 'GIF': _gif, 'WebP': _webp, 'BMP': _bmp, 'TIFF': _tiff}
-    return readers[detect_format(contents)](contents)
+    return readers[image_format](contents)
 
 
 def open_image(contents: bytes, image_format: ImageFormat) -> PIL.Image.Image:
@@ -75,6 +102,7 @@ def _jpeg(contents: bytes) -> Header:
         read.width,
         read.height,
         plain=read.channels != 4,  # CMYK
+        coefficients=read.channels if read.progressive else 0,
         orientation=_orientation(read.exif),
         lossy=True,
         scans=read.scans,
@@ -116,6 +144,18 @@ def _webp(contents: bytes) -> Header:
             orientation=_orientation(image.info.get('exif', b'')),
             lossy=codec is not None and codec.group() == b'VP8 ',
         )
+
+
+def _heif(contents: bytes, image_format: HeifFormat) -> Header:
+    read = read_heif_header(contents, image_format)
+    return Header(
+        image_format,
+        read.width,
+        read.height,
+        frames=read.frames,
+        orientation=_orientation(read.exif),
+        lossy=True,
+    )
 
 
 def _tiff(contents: bytes) -> Header:

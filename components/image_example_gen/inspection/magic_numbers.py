@@ -1,12 +1,13 @@
 """Detects the format of a file by its first bytes; file names are ignored."""
 
 import codecs
+import importlib.util
 import re
 from typing import Literal, TypeVar
 
 from common.errors import Rejected
 
-ImageFormat = Literal['JPEG', 'PNG', 'GIF', 'WebP', 'BMP', 'TIFF']
+ImageFormat = Literal['JPEG', 'PNG', 'GIF', 'WebP', 'BMP', 'TIFF', 'AVIF', 'HEIC']
 
 _Name = TypeVar('_Name', bound=str)
 
@@ -17,11 +18,11 @@ _SUPPORTED: dict[bytes, ImageFormat] = {
     rb'GIF8[79]a': 'GIF',
     rb'RIFF.{4}WEBP': 'WebP',
     rb'II\*\x00(?!.{4}CR)|MM\x00\*': 'TIFF',
+    rb'.{4}ftyp(avi[fs]|mif1.{4}(.{4}){,15}avif)': 'AVIF',  # the main brand, or one of the others
+    rb'.{4}ftyp(he[iv]|mif1|msf1)': 'HEIC',
     rb'BM.{12}[\x0c\x10\x28\x34\x38\x40\x6c\x7c]\x00{3}': 'BMP',  # lengths of its second header
 }
 _OTHER_IMAGES = {
-    rb'.{4}ftypavi[fs]': 'an AVIF image',
-    rb'.{4}ftyp(he[iv]|mif1|msf1)': 'a HEIC or HEIF image',
     rb'.{4}ftypcrx |II\*\x00.{4}CR|FUJIFILMCCD-RAW|IIRO|IIU\x00': 'a raw photograph',
     rb'8BPS': 'a Photoshop file',
     rb'\x00\x00\x01\x00': 'an icon (ICO)',
@@ -39,12 +40,16 @@ _OTHER_FILES = {
     rb'\x00\x05\x16\x07|\x00\x00\x00\x01Bud1': 'macOS metadata (._NAME or .DS_Store)',
     rb'version https://git-lfs': 'a Git LFS pointer, whose file was not fetched',
 }
+_HEIC_PACKAGE = 'pillow_heif'  # optional
+_INSTALL_HEIC = "pip install 'catdog-pipeline[heic]' (the package pillow-heif) adds it"
 _TEXT_SAMPLE = 4096  # bytes that are decoded to recognise text
 
 
 def detect_format(contents: bytes) -> ImageFormat:
     """Detects which supported format a file has; raises Rejected if it has none."""
     if image_format := _match(_SUPPORTED, contents):
+        if image_format == 'HEIC' and not has_heic():
+            raise Rejected('unsupported format', f'it is a HEIC or HEIF image; {_INSTALL_HEIC}')
         return image_format
     text = _decode_text(contents[:_TEXT_SAMPLE])
     if name := 'an SVG drawing' if '<svg' in text else _match(_OTHER_IMAGES, contents):
@@ -59,6 +64,11 @@ def detect_format(contents: bytes) -> ImageFormat:
     else:
         detail = f'it begins with {contents[:8].hex(" ")}, as no known image does'
     raise Rejected('not an image', detail)
+
+
+def has_heic() -> bool:
+    """Whether the optional package that decodes HEIC is installed."""
+    return importlib.util.find_spec(_HEIC_PACKAGE) is not None
 
 
 def _match(names: dict[bytes, _Name], contents: bytes) -> _Name | None:

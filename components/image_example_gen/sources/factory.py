@@ -4,7 +4,10 @@ from pathlib import Path
 
 from common.errors import DataError
 from components.image_example_gen.sources.base.config import DataConfig
+from components.image_example_gen.sources.base.labelled_files import LabelledFiles
 from components.image_example_gen.sources.base.source_protocol import Source
+from components.image_example_gen.sources.csv_file import CsvSource
+from components.image_example_gen.sources.folder import FolderSource
 
 
 def make_source(config: DataConfig) -> Source:
@@ -32,17 +35,14 @@ def make_source(config: DataConfig) -> Source:
         if config.sha256 and not config.url:
             require_sha256(path, config.sha256)
         return ArchiveSource(
-            path, config.classes, max_bytes=config.checks.max_bytes, group_by=config.group_by
-        )
-    if config.source == 'folder':
-        from components.image_example_gen.sources.folder import FolderSource
-
-        return FolderSource(
-            config.url or _path(config),
+            path,
             config.classes,
             max_bytes=config.checks.max_bytes,
             group_by=config.group_by,
+            label_pattern=config.label_pattern,
         )
+    if config.source in ('folder', 'csv'):
+        return open_files(config, config.url or _path(config))
     path = _path(config)
     if config.source == 'tfrecord':
         from components.image_example_gen.sources.tfrecord.source import TfrecordSource
@@ -61,6 +61,31 @@ def make_source(config: DataConfig) -> Source:
     from components.image_example_gen.sources.parquet.source import ParquetSource
 
     return ParquetSource(path, config.classes, config.group_by, max_bytes=config.checks.max_bytes)
+
+
+def open_files(config: DataConfig, place: Path | str, *, complete: bool = True) -> LabelledFiles:
+    """Opens the images of a folder, of a prefix in object storage or of a CSV file.
+
+    `complete`: whether each class must have images; False for one span of several. Raises DataError
+    if the images cannot be used.
+    """
+    if config.source == 'csv':
+        return CsvSource(
+            Path(place),
+            config.classes,
+            columns=config.columns,
+            group_by=config.group_by,
+            max_bytes=config.checks.max_bytes,
+            complete=complete,
+        )
+    return FolderSource(
+        place,
+        config.classes,
+        max_bytes=config.checks.max_bytes,
+        complete=complete,
+        group_by=config.group_by,
+        label_pattern=config.label_pattern,
+    )
 
 
 def _path(config: DataConfig) -> Path:

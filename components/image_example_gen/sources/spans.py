@@ -16,10 +16,10 @@ from components.image_example_gen.sources.base.image_folder import (
     BucketFolder,
     subfolders_of_bucket,
 )
+from components.image_example_gen.sources.base.labelled_files import resolve_classes
 from components.image_example_gen.sources.base.reading import convert_os_errors
 from components.image_example_gen.sources.base.source_protocol import Source
-from components.image_example_gen.sources.factory import make_source
-from components.image_example_gen.sources.folder import FolderSource, resolve_classes
+from components.image_example_gen.sources.factory import make_source, open_files
 
 _Place = TypeVar('_Place', bound=Path | str)
 
@@ -55,8 +55,8 @@ def span_folders(place: _Place) -> dict[int, _Place]:
 def open_window(config: DataConfig) -> tuple[Span, ...]:
     """Opens the spans that a recipe trains on, oldest first.
 
-    Images without spans are span 1. All spans have the same classes; those of `folder` spans are
-    combined.
+    Images without spans are span 1. All spans have the same classes; those of spans of folders
+    and CSV files are combined.
 
     Raises:
         DataError: the images cannot be used, no span is in the range, a folder that is not a span
@@ -91,8 +91,8 @@ def incomplete_span(config: DataConfig) -> int | None:
 
 
 def _open_spans(config: DataConfig, selected: Mapping[int, Path | str]) -> tuple[Span, ...]:
-    if config.source == 'folder':
-        return _open_folders(config, selected)
+    if config.source in ('folder', 'csv'):
+        return _open_files(config, selected)
     spans = tuple(Span(number, _open_source(config, folder)) for number, folder in selected.items())
     first = spans[0]
     for number, source in spans:
@@ -164,27 +164,19 @@ def _select(config: DataConfig, found: Mapping[int, Path | str]) -> dict[int, Pa
 
 
 def _open_source(config: DataConfig, folder: Path | str) -> Source:
-    if config.source == 'folder':
-        return _open_folder(config, folder)
+    if config.source in ('folder', 'csv'):
+        return open_files(config, folder, complete=False)
     return make_source(config.model_copy(update={'path': folder}))
 
 
-def _open_folder(config: DataConfig, folder: Path | str) -> FolderSource:
-    """Opens one span of folders, which may lack some of the classes."""
-    return FolderSource(
-        folder,
-        config.classes,
-        max_bytes=config.checks.max_bytes,
-        complete=False,
-        group_by=config.group_by,
-    )
-
-
-def _open_folders(config: DataConfig, folders: Mapping[int, Path | str]) -> tuple[Span, ...]:
+def _open_files(config: DataConfig, folders: Mapping[int, Path | str]) -> tuple[Span, ...]:
     place = config.spans_place
     assert place
-    _require_only_spans(place)
-    sources = {number: _open_folder(config, folder) for number, folder in folders.items()}
+    if config.source == 'folder':
+        _require_only_spans(place)
+    sources = {
+        number: open_files(config, folder, complete=False) for number, folder in folders.items()
+    }
     counts: Counter[str] = Counter()
     for source in sources.values():
         counts.update(source.counts)

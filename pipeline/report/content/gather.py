@@ -8,12 +8,14 @@ from pydantic import TypeAdapter
 from common.artifacts import SERVED, folder_of
 from common.features import CALIBRATION, HISTORY, NETWORK, TEST_IMAGES
 from common.metadata_queries import custom_property
+from components.conversion.lite.config import LITE_FILE
+from components.conversion.onnx.config import ONNX_FILE
+from components.conversion.results import ConversionResult
 from components.evaluation.gate.verdict import VERDICT, read_verdict
 from components.evaluation.held_out.held_out_files import HELD_OUT_FILE, HeldOut
 from components.evaluation.metrics.evaluation_files import read_evaluation
 from components.evaluation.results import ROBUSTNESS_FILE, Robustness
 from components.inference.model_folder import read_classes
-from components.lite_converter.lite_results import LITE_FILE, LiteResult
 from components.pusher.serving_folder import read_note
 from components.serving_check.measurements import MEASUREMENTS_FILE, Measurements
 from pipeline.config.recipe import Recipe
@@ -49,7 +51,8 @@ def gather(recipe: Recipe, results: Results, outcome: Outcome, seconds: float) -
         evaluation=read_evaluation(folder_of(evaluation.uri), classes, recipe.trainer.threshold),
         robustness=_read(Robustness, results, 'RobustnessEvaluator', 'robustness', ROBUSTNESS_FILE),
         serving=_read(Measurements, results, 'ServingCheck', 'infra_blessing', MEASUREMENTS_FILE),
-        lite=_read(LiteResult, results, 'LiteConverter', 'lite_model', LITE_FILE),
+        lite=_read(ConversionResult, results, 'LiteConverter', 'lite_model', LITE_FILE),
+        onnx=_read(ConversionResult, results, 'OnnxConverter', 'onnx_model', ONNX_FILE),
         stages=_read(tuple[Stage, ...], results, 'Trainer', 'model_run', HISTORY) or (),
         network=_read(tuple[NetworkPart, ...], results, 'Trainer', 'model_run', NETWORK) or (),
         calibration=_read(Calibration, results, 'Trainer', 'model_run', CALIBRATION),

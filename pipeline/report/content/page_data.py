@@ -7,11 +7,12 @@ from typing import Any
 from pydantic import Field
 
 from common.strict_model import StrictModel
+from components.conversion.results import ConversionResult
 from components.evaluation.gate.verdict import Verdict
 from components.evaluation.held_out.held_out_files import HeldOut
 from components.evaluation.results import Evaluation, Mistake, Robustness
-from components.lite_converter.lite_results import LiteResult
 from components.serving_check.measurements import Measurements
+from pipeline.command_line import CommandLine
 from pipeline.registry.lineage import Lineage
 from trainer.model.network_table import NetworkPart
 from trainer.training.calibration_results import Calibration
@@ -87,7 +88,8 @@ class ReportData(StrictModel):
     evaluation: Evaluation | None = None
     robustness: Robustness | None = None
     serving: Measurements | None = None
-    lite: LiteResult | None = None
+    lite: ConversionResult | None = None
+    onnx: ConversionResult | None = None
     stages: tuple[Stage, ...] = ()
     network: tuple[NetworkPart, ...] = ()
     calibration: Calibration | None = None  # of the validation split, by the Trainer
@@ -96,6 +98,7 @@ class ReportData(StrictModel):
     held_out: HeldOut | None = None  # test images that no model was trained on
     test_images: str | None = None  # digest of the test split
     decisions_on_test_images: int = 1  # models judged on this test split, with this one
+    commands: CommandLine | None = None  # None for runs in a cluster
     warnings: tuple[str, ...] = ()  # drift above the thresholds, one clause each
 
 

@@ -7,7 +7,9 @@ from components.evaluation.results import Estimate
 from pipeline.formatting import dotted
 from pipeline.report.content.page_data import ReportData
 from pipeline.report.page import plots, tables
+from pipeline.report.page.classes import class_rows, macro_average
 
+_LISTED_CLASSES = 20  # the others are folded
 Pairs = list[tuple[str, Any, Any]]  # name, value in A, value in B
 
 
@@ -24,14 +26,32 @@ def compare(a: ReportData, b: ReportData) -> dict[str, Any]:
         'not_comparable': difference,
         'metrics': tables.metric_rows(other, one, subtracted=not difference),
         'slices': slices,
+        'slice_groups': tables.slice_groups(slices),
         'lowest': tables.lowest_shown(slices),
-        'plots': plots.ranking({name: run for name, run in (('B', other), ('A', one)) if run}),
+        **_of_shared_classes(a, b),
         'curves': plots.training_curves({'B': b.stages, 'A': a.stages}),
         'corruptions': _shared_corruptions(a, b),
         'counts': _pairs(_counts(a), _counts(b), missing=0),
         'origins': _changes(_origin(a), _origin(b)),
         'changes_of_recipe': _changes(a.config, b.config),
     }
+
+
+def _of_shared_classes(a: ReportData, b: ReportData) -> dict[str, Any]:
+    """Curves of both runs and pairs of rows by class; none if their classes differ."""
+    runs = {name: run.evaluation for name, run in (('B', b), ('A', a)) if run.evaluation}
+    names = {each.classes for each in runs.values()}
+    if len(names) != 1:
+        return {'plots': (), 'classes': []}
+    (classes,) = names
+    found = {'plots': plots.ranking({key: each.candidate for key, each in runs.items()}, classes)}
+    if len(runs) == 1:
+        return {**found, 'classes': []}
+    ones, others = (class_rows(runs[key].candidate.confusion, classes) for key in 'AB')
+    rows = list(zip(ones, others, strict=True))
+    if len(rows) > _LISTED_CLASSES:  # the largest differences first
+        rows.sort(key=lambda pair: -abs((pair[0].f1 or 0) - (pair[1].f1 or 0)))
+    return {**found, 'classes': rows, 'macro': (macro_average(ones), macro_average(others))}
 
 
 def _difference(a: ReportData, b: ReportData) -> str | None:
@@ -76,8 +96,10 @@ def _origin(run: ReportData) -> dict[str, Any]:
         return {}
     model, baseline = run.origin.model, run.origin.baseline
     return {
+        'data': model.data,
         'spans': model.spans,
         'code': model.code,
+        'git commit': model.commit,
         'weights': model.weights,
         'tuned': model.tuned,
         'parents': ', '.join(each.version or each.run for each in run.origin.parents),

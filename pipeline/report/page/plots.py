@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from components.evaluation.results import Bucket, Evaluation, ModelResult
 from pipeline.report.content.page_data import Stage
+from pipeline.report.page.tables import MICRO
 
 LEFT, RIGHT, TOP, BOTTOM = 48, 350, 10, 210  # the axes, in SVG units; the page scales them
 _HISTOGRAM = 46  # height of the histogram under the reliability diagram, with padding
@@ -84,8 +85,11 @@ def training_curves(runs: Mapping[str, Sequence[Stage]]) -> tuple[Plot, ...]:
     return tuple(_curve(runs, key) for key in ('loss', 'accuracy')) if runs else ()
 
 
-def ranking(models: Mapping[str, ModelResult]) -> tuple[Plot, ...]:
-    """ROC and precision-recall curves of models by name; no plots without models."""
+def ranking(models: Mapping[str, ModelResult], classes: Sequence[str]) -> tuple[Plot, ...]:
+    """ROC and precision-recall curves of models by name; no plots without models.
+
+    They are of the second of two classes, else the one-vs-rest micro average.
+    """
     if not models:
         return ()
     guess = Line('guess', '', ((0.0, 0.0), (1.0, 1.0)))
@@ -93,9 +97,10 @@ def ranking(models: Mapping[str, ModelResult]) -> tuple[Plot, ...]:
     for kind, (name, model) in zip('ab', models.items(), strict=False):
         roc.append(Line(kind, name, model.roc))
         precision_recall.append(Line(kind, name, model.precision_recall))
+    of = f'of {classes[1]}' if len(classes) == 2 else MICRO
     return (
-        _unit_square('ROC', 'false positive rate', 'true positive rate', roc),
-        _unit_square('Precision and recall', 'recall', 'precision', precision_recall),
+        _unit_square(f'ROC, {of}', 'false positive rate', 'true positive rate', roc),
+        _unit_square(f'Precision and recall, {of}', 'recall', 'precision', precision_recall),
     )
 
 

@@ -1,7 +1,12 @@
 """Renders the report of a run or a comparison as one self-contained HTML file."""
 
+import base64
 import functools
+import hashlib
+import json
 import re
+from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -10,10 +15,12 @@ import yaml
 from components.evaluation.config import slice_name
 from components.evaluation.results import Estimate
 from pipeline.report.content.page_data import PageImages, ReportData
-from pipeline.report.page import plots, tables
+from pipeline.report.page import classes, plots, tables
 from pipeline.report.page.compare import compare
+from pipeline.report.page.markdown import as_markdown
 
 _VERDICT = re.compile('<section class="verdict .*?</section>', re.DOTALL)  # has none inside
+_SCRIPT = Path(__file__).parent / 'templates' / 'page.js'
 _MISSING = '–'  # noqa: RUF001
 
 
@@ -26,13 +33,16 @@ def render_page(data: ReportData, images: PageImages) -> str:
         config=yaml.safe_dump(data.config, sort_keys=False, allow_unicode=True),
         curves=plots.training_curves({'': data.stages}),
         corruptions=list(tables.corruption_rows(data.robustness)) if data.robustness else [],
+        worst=tables.largest_loss(data.robustness) if data.robustness else None,
+        totals=_images_by_class(data),
         **_evaluation(data),
+        **_verdict(data),
     )
 
 
 def replace_verdict(page: str, data: ReportData) -> str:
     """Replaces the section with the gate decision in the page of a run."""
-    variables = {'report': data, 'standing': data.standing, 'metrics': _metrics(data)}
+    variables = {'report': data, 'standing': data.standing, **_verdict(data)}
     section = _render('sections/verdict.html.j2', **variables).strip()
     return _VERDICT.sub(lambda _: section, page, count=1)
 
@@ -46,7 +56,9 @@ def _evaluation(data: ReportData) -> dict[str, Any]:
     """Template variables of metrics, predictions and slices."""
     found = data.evaluation
     if found is None:
-        return {'metrics': [], 'slices': []}
+        return {'slices': []}
+    confusion = found.candidate.confusion
+    by_class = classes.class_rows(confusion, found.classes)
     models = {'this model': found.candidate}
     if found.baseline:
         models['live'] = found.baseline
@@ -54,18 +66,44 @@ def _evaluation(data: ReportData) -> dict[str, Any]:
     min_images = config['min_images']
     slices = tables.slice_rows(found.candidate, found.baseline, config['floors'], min_images)
     return {
-        'metrics': _metrics(data),
         'slices': slices,
+        'slice_groups': tables.slice_groups(slices),
         'min_images': min_images,
         'lowest': tables.lowest_shown(slices),
-        'plots': (*plots.ranking(models), plots.calibration(found)),
-        'confusions': tables.confusions(found.candidate.confusion, found.classes),
+        'plots': (*plots.ranking(models, found.classes), plots.calibration(found)),
+        'by_class': by_class,
+        'weakest': sorted(by_class, key=lambda row: (row.f1 is None, row.f1)),
+        'macro': classes.macro_average(by_class),
+        'confusions': classes.confusions(confusion, found.classes),
+        'cells': classes.cells(confusion),
     }
 
 
-def _metrics(data: ReportData) -> list[tables.MetricRow]:
-    found = data.evaluation
-    return tables.metric_rows(found.candidate, found.baseline) if found else []
+def _verdict(data: ReportData) -> dict[str, Any]:
+    """Template variables of the gate decision."""
+    found, state, commands = data.evaluation, data.standing, data.commands
+    metrics = tables.metric_rows(found.candidate, found.baseline) if found else []
+    accept = None
+    if commands and not state.blessed:
+        accept = commands.accept(
+            state.verdict.settings,
+            withdrawn=state.manual_override is not None,
+            warm_start=bool(data.origin and data.origin.parents),
+        )
+    return {
+        'metrics': metrics,
+        'accept': accept,
+        'again': commands.command('run') if commands else None,
+        'markdown': as_markdown(data, metrics, accept),
+    }
+
+
+def _images_by_class(data: ReportData) -> dict[str, int]:
+    """Images of all splits."""
+    total: Counter[str] = Counter()
+    for counts in data.data.counts.values() if data.data else ():
+        total.update(counts)
+    return dict(total)
 
 
 def _render(template: str, **variables: Any) -> str:
@@ -90,7 +128,12 @@ def make_environment(templates: jinja2.BaseLoader | None = None) -> jinja2.Envir
         'signed': _signed,
         'moment': _moment,
         'thousands': '{:,}'.format,
+        'json': json.dumps,
+        'shortened': _shortened,
     }
+    script = _SCRIPT.read_text(encoding='utf-8')
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    environment.globals |= {'script': script, 'script_hash': digest}
     environment.tests['apart'] = tables.is_apart
     environment.globals['slice_name'] = slice_name
     return environment
@@ -104,10 +147,14 @@ def _percent(value: float | None, digits: int = 1) -> str:
     return _MISSING if value is None else f'{value:.{digits}%}'
 
 
-def _interval(estimate: Estimate) -> str:
+def _interval(estimate: Estimate, digits: int = 4) -> str:
     if estimate.low is None or estimate.high is None:
         return ''
-    return f'{estimate.low:.4f}–{estimate.high:.4f}'  # noqa: RUF001
+    return f'{estimate.low:.{digits}f}–{estimate.high:.{digits}f}'  # noqa: RUF001
+
+
+def _shortened(name: str, most: int = 24) -> str:
+    return name if len(name) <= most else f'{name[: most - 1]}…'
 
 
 def _signed(value: float | None, digits: int = 4) -> str:

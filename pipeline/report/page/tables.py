@@ -1,6 +1,7 @@
-"""Table rows: metrics, slices, corruptions and confusions of one model or two."""
+"""Table rows: metrics, slices and corruptions of one model or two."""
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -26,12 +27,20 @@ from components.evaluation.results import (
 
 NAMES = {
     ACCURACY: ('Accuracy', 'share of correct predictions'),
-    BALANCED_ACCURACY: ('Balanced accuracy', 'mean recall over the classes'),
-    AUC: ('AUC', 'chance that an image of a class scores above an image of another; 0.5 is random'),
-    PR_AUC: ('PR-AUC', 'mean precision over all recalls'),
+    BALANCED_ACCURACY: ('Balanced accuracy', 'mean recall over the classes (macro average)'),
+    AUC: (
+        'ROC AUC',
+        'chance that an image of a class scores above an image of another; 0.5 is random',
+    ),
+    PR_AUC: ('PR AUC', 'mean precision over all recalls (average precision)'),
     LOG_LOSS: ('Log loss', 'cross-entropy; penalizes confident mistakes'),
     BRIER: ('Brier score', 'mean squared error of the probabilities'),
     ECE: ('Calibration error', 'mean difference between confidence and accuracy (ECE)'),
+}
+MICRO = 'one-vs-rest, micro average'  # of the curves of three or more classes
+_MICRO_NAMES = {
+    AUC: ('ROC AUC', f'chance that a right class scores above a wrong one; {MICRO}'),
+    PR_AUC: ('PR AUC', f'mean precision over all recalls; {MICRO}'),
 }
 LOWER_IS_BETTER = (LOG_LOSS, BRIER, ECE)
 NONE = Estimate(value=None)
@@ -60,6 +69,14 @@ class SliceRow:
     other: Estimate
     floor: float | None  # minimum accuracy of the recipe
     small: bool  # has too few images for its floor to decide
+    # Images from which on the 95 % interval excludes the floor, if the accuracy stays the same;
+    # None if it does already, or never
+    conclusive: int | None
+
+    @property
+    def violated(self) -> bool:
+        """Whether the accuracy is below the floor, on enough images."""
+        return not self.small and self.floor is not None and (self.one.value or 0) < self.floor
 
 
 def metric_rows(
@@ -77,6 +94,8 @@ def metric_rows(
         subtracted &= len(one.confusion) == len(other.confusion)
     pairs = other.overall.pairs if one and other else None
     ones, others = (model.overall.metrics if model else {} for model in (one, other))
+    many = any(model and len(model.confusion) > 2 for model in (one, other))
+    names = NAMES | _MICRO_NAMES if many else NAMES
     rows = []
     for name in METRICS:
         if name not in ones and name not in others:
@@ -92,7 +111,7 @@ def metric_rows(
         better = None
         if difference and significant:
             better = (difference < 0) == (name in LOWER_IS_BETTER)
-        rows.append(MetricRow(*NAMES[name], a, b, difference, better))
+        rows.append(MetricRow(*names[name], a, b, difference, better))
     return rows
 
 
@@ -124,19 +143,41 @@ def slice_rows(
     Floors are by `feature.name`, else by feature.
     """
     others = {(each.feature, each.name): each.metrics for each in other.slices} if other else {}
-    order = (OVERALL, *SLICED_BY)
-    return [
-        SliceRow(
+    order = {feature: place for place, feature in enumerate((OVERALL, *SLICED_BY))}
+    rows = []
+    for each in sorted(one.slices, key=lambda part: order.get(part.feature, len(order))):
+        accuracy = each.metrics.get(ACCURACY, NONE)
+        floor = floors.get(f'{each.feature}.{each.name}', floors.get(each.feature))
+        conclusive = images_to_exclude(floor, accuracy.value)
+        row = SliceRow(
             each.feature,
             each.name,
             each.images,
-            one=each.metrics.get(ACCURACY, NONE),
+            one=accuracy,
             other=others.get((each.feature, each.name), {}).get(ACCURACY, NONE),
-            floor=floors.get(f'{each.feature}.{each.name}', floors.get(each.feature)),
+            floor=floor,
             small=each.feature != OVERALL and each.images < min_images,
+            conclusive=conclusive if conclusive and conclusive > each.images else None,
         )
-        for each in sorted(one.slices, key=lambda part: order.index(part.feature))
-    ]
+        rows.append(row)
+    return rows
+
+
+def slice_groups(rows: Sequence[SliceRow]) -> list[tuple[str, list[SliceRow]]]:
+    """The rows by slicing feature, in their order."""
+    groups = itertools.groupby(rows, lambda row: row.feature)
+    return [(feature, list(group)) for feature, group in groups]
+
+
+def images_to_exclude(bound: float | None, share: float | None) -> int | None:
+    """The number of images from which on the Wilson interval of a share excludes a bound.
+
+    Wilson's interval has the bounds that the score test does not reject. None if a value is
+    missing, or both are equal.
+    """
+    if bound is None or share is None or bound == share:
+        return None
+    return math.floor(Z**2 * bound * (1 - bound) / (share - bound) ** 2) + 1
 
 
 def lowest_shown(rows: Sequence[SliceRow]) -> float:
@@ -156,14 +197,7 @@ def corruption_rows(
         yield name, [found.get(severity) for severity in (1, 2, 3)]
 
 
-def confusions(
-    matrix: Sequence[Sequence[int]], classes: Sequence[str]
-) -> list[tuple[str, str, int]]:
-    """Label, prediction and number of images of the mistakes, most frequent first."""
-    found = [
-        (classes[label], classes[prediction], number)
-        for label, row in enumerate(matrix)
-        for prediction, number in enumerate(row)
-        if label != prediction and number
-    ]
-    return sorted(found, key=lambda each: -each[2])
+def largest_loss(robustness: Robustness) -> tuple[float, str] | None:
+    """The largest loss of accuracy by a corruption and its name; None without a loss."""
+    losses = [(robustness.loss(each) or 0.0, each.corruption) for each in robustness.corrupted]
+    return max((each for each in losses if each[0] > 0), default=None)

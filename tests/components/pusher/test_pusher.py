@@ -4,7 +4,8 @@ import pytest
 from tfx.types import standard_artifacts
 
 from common.blessing import ManualOverride, write_override
-from components.lite_converter.component import LiteModels
+from components.conversion.lite.component import LiteModels
+from components.conversion.onnx.component import OnnxModel
 from components.pusher import component
 from components.pusher.serving_folder import read_note, versions_in
 
@@ -13,6 +14,12 @@ LITE = """{"images": 10, "max_drop": 0.01, "saved_model": {"value": 0.9}, "model
   "agreement": 1, "milliseconds": 1, "within_bound": true},
  {"format": "int8", "file": "int8.tflite", "megabytes": 1, "accuracy": {"value": 0.5},
   "agreement": 0.5, "milliseconds": 1, "within_bound": false}]}"""
+CONVERTED = {
+    'lite.json': LITE,
+    'onnx.json': """{"images": 10, "max_drop": 0.01, "saved_model": {"value": 0.9}, "models": [
+ {"format": "ONNX", "file": "model.onnx", "megabytes": 1, "accuracy": {"value": 0.9},
+  "agreement": 1, "milliseconds": 1, "within_bound": true}]}""",
+}
 
 
 class Run:
@@ -33,14 +40,18 @@ class Run:
             each.set_int_custom_property('span', number)
 
     def push(
-        self, blessed: bool = True, lite: LiteModels | None = None, bucket: str = ''
+        self,
+        blessed: bool = True,
+        lite: LiteModels | None = None,
+        onnx: OnnxModel | None = None,
+        bucket: str = '',
     ) -> dict[str, object]:
         """Returns the custom properties of PushedModel."""
         blessing, pushed = standard_artifacts.ModelBlessing(), standard_artifacts.PushedModel()
         blessing.set_int_custom_property('blessed', int(blessed))
         parameters = ('pets', str(self.serving), 3, bucket, 'today')
         component.Pusher.test_call(
-            self.model, blessing, self.examples, self.evaluation, *parameters, pushed, lite
+            self.model, blessing, self.examples, self.evaluation, *parameters, pushed, lite, onnx
         )
         properties = pushed.mlmd_artifact.custom_properties
         return {key: getattr(each, each.WhichOneof('value')) for key, each in properties.items()}
@@ -83,16 +94,18 @@ def test_pushes_if_blessed_by_override_or_else_by_gate(run, by_gate, by_override
     assert run.serving.exists() == bool(pushed)
 
 
-def test_pushes_accurate_lite_models(run, tmp_path):
-    lite = LiteModels()
-    lite.uri = str(tmp_path / 'lite')
-    Path(lite.uri).mkdir()
-    for name, text in (('float16.tflite', ''), ('int8.tflite', ''), ('lite.json', LITE)):
-        (tmp_path / 'lite' / name).write_text(text)
+def test_pushes_accurate_models_of_other_formats(run, tmp_path):
+    lite, onnx = LiteModels(), OnnxModel()
+    for artifact, result in ((lite, 'lite.json'), (onnx, 'onnx.json')):
+        artifact.uri = str(tmp_path / result)
+        Path(artifact.uri).mkdir()
+        Path(artifact.uri, result).write_text(CONVERTED[result])
+    for file in ('lite.json/float16.tflite', 'lite.json/int8.tflite', 'onnx.json/model.onnx'):
+        (tmp_path / file).touch()
 
-    extra = Path(run.push(lite=lite)['pushed_destination']) / 'assets.extra'
+    extra = Path(run.push(lite=lite, onnx=onnx)['pushed_destination']) / 'assets.extra'
 
-    assert {each.name for each in extra.iterdir()} == {'float16.tflite', 'push.json'}
+    assert {each.name for each in extra.iterdir()} == {'float16.tflite', 'model.onnx', 'push.json'}
 
 
 def test_uploads_to_the_bucket_of_the_recipe(run, s3_bucket):

@@ -1,6 +1,7 @@
 """Atomic pushes, version numbers and retention."""
 
 import concurrent.futures
+import json
 import re
 import resource
 import shutil
@@ -13,7 +14,7 @@ from pathlib import Path
 import filelock
 import pytest
 
-from common.errors import PushError
+from common.errors import ModelError, PushError
 from components.pusher import versions
 from components.pusher.serving_folder import About, read_note, versions_in
 from components.pusher.versions import Pushed, push
@@ -209,10 +210,29 @@ def test_full_disk_keeps_live_model(serving, old, new):
     assert_only_version(serving, before.folder, old)
 
 
-@pytest.mark.parametrize('text', [None, '{"version": "x"}'], ids=['copied folder', 'invalid'])
-def test_ignores_unusable_metadata(serving, new, text):
+def test_ignores_metadata_of_another_version(serving, new):
     pushed = put(new, serving)
     copied = Path(shutil.copytree(pushed.folder, serving / '9999999999'))
-    if text:
-        (copied / 'assets.extra/push.json').write_text(text)
     assert read_note(copied) is None
+
+
+@pytest.mark.parametrize(
+    ('changes', 'words'),
+    [
+        ({'version': 'x'}, r'version: Input should be a valid integer'),
+        ({'pushed': '2026-01-01T00:00:00'}, r'pushed: Input should have timezone info'),
+        ({'pushed': '9999-12-31T23:59:59Z'}, r'pushed: .* a time between 1970 and 3000'),
+        ({'about': {'model': 's3://bucket/x'}}, r'about\.model: .* is not a local folder'),
+        ({'about': {'withdrawn': 'a\0b'}}, r'about\.withdrawn: .* contains a null byte'),
+        ({'about': []}, r'about: Input should be'),
+    ],
+    ids=repr,
+)
+def test_reports_damaged_metadata(serving, new, changes, words):
+    file = put(new, serving).folder / 'assets.extra/push.json'
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+    with pytest.raises(
+        ModelError, match=rf'^{file} is damaged \({words}.*\); restore it, or remove'
+    ):
+        read_note(file.parents[1])

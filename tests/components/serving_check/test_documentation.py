@@ -1,4 +1,4 @@
-"""Statements and examples of docs/serving.md, compared with a model."""
+"""Statements and examples of the documentation, compared with a model."""
 
 import base64
 import contextlib
@@ -13,13 +13,14 @@ import tensorflow as tf
 import components
 from common import features
 
-DOCUMENT = Path(components.__path__[0]).parent / 'docs' / 'serving.md'
+DOCUMENTS = Path(components.__path__[0]).parent / 'docs'
+SIGNATURES, CLIENT = DOCUMENTS / 'reference' / 'model.md', DOCUMENTS / 'how-to' / 'serving.md'
 
 
 def test_documented_signatures_and_inputs_are_those_of_model(served):
     signatures = tf.saved_model.load(str(served)).signatures
 
-    documented = re.findall(r'^\| `(\w+)` \| `(\w+)`', DOCUMENT.read_text(), re.MULTILINE)
+    documented = re.findall(r'^\| `(\w+)` \| `(\w+)`', SIGNATURES.read_text(), re.MULTILINE)
 
     assert dict(documented) == {
         name: next(iter(signature.structured_input_signature[1]))
@@ -28,7 +29,7 @@ def test_documented_signatures_and_inputs_are_those_of_model(served):
 
 
 def test_documented_python_client(served, images, tmp_path, capsys, monkeypatch):
-    (code,) = re.findall(r'```python\n(# over REST.*?)```', DOCUMENT.read_text(), re.DOTALL)
+    (code,) = re.findall(r'```python\n(# over REST.*?)```', CLIENT.read_text(), re.DOTALL)
     (tmp_path / 'cat.jpg').write_bytes(images[0])
     (tmp_path / 'half.jpg').write_bytes(images[1][:300])
     monkeypatch.chdir(tmp_path)
@@ -46,7 +47,7 @@ def test_documented_python_client(served, images, tmp_path, capsys, monkeypatch)
         return contextlib.nullcontext(io.BytesIO(json.dumps({'predictions': rows}).encode()))
 
     monkeypatch.setattr('urllib.request.urlopen', urlopen)
-    exec(compile(code, str(DOCUMENT), 'exec'), {})
+    exec(compile(code, str(CLIENT), 'exec'), {})
 
     first, second = capsys.readouterr().out.splitlines()
     assert re.fullmatch(r'cat\.jpg: (cats|dogs) 0\.\d{3}', first)

@@ -7,6 +7,8 @@ import pytest
 
 from pipeline_runner import main
 
+DEFAULT_RECIPE = 'recipe: demo, the default\n'  # the first line without --config
+
 
 @dataclasses.dataclass(frozen=True)
 class Done:
@@ -19,7 +21,10 @@ class Done:
 
 @pytest.fixture
 def call(capfd, tmp_path, monkeypatch):
-    """`call('run', '--quiet')`: calls a command with the working directory `tmp_path/my runs`."""
+    """`call('run', '--quiet')`: calls a command with the working directory `tmp_path/my runs`.
+
+    `err` is without the line that names the default recipe.
+    """
 
     def call_command(command: str, *options: object) -> Done:
         words = [command, '--workdir', tmp_path / 'my runs', *options]
@@ -33,6 +38,7 @@ def call(capfd, tmp_path, monkeypatch):
             patch.setattr(sys, 'stderr', errors)
             with pytest.raises(SystemExit) as ended:
                 main([str(word) for word in words], prog_name='pipeline_runner.py')
-        return Done(ended.value.code, *capfd.readouterr())
+        out, err = capfd.readouterr()
+        return Done(ended.value.code, out, err.removeprefix(DEFAULT_RECIPE))
 
     return call_command

@@ -35,8 +35,8 @@ FAMILIES = {  # for each error class: a command that fails, and words of the mes
     AlreadyRunning: (['run', '--set', 'name=busy'], 'another run of busy is going on in '),
     RunError: (['run', '--set', 'name=broken'], 'Trainer failed: no space; the log is '),
     KubeflowError: (
-        ['submit', '--set', 'kubeflow.connection.ca_certificate=nowhere.pem'],
-        'ca_certificate nowhere.pem does not exist',
+        ['submit', '--set', 'kubeflow.connection.host=http://127.0.0.1:1'],
+        'http://127.0.0.1:1',
     ),
     VolumeNotMounted: (['models'], 'which earlier runs have written, is not on this machine'),
 }

@@ -45,7 +45,12 @@ def rejected(call, tmp_path):
 
 @pytest.mark.parametrize(
     'arguments',
-    [['--help'], ['run', '--data', 'no_such_folder'], ['retrain', '--data', 'no_such_folder']],
+    [
+        ['--help'],
+        ['init', 'no_such_folder'],
+        ['run', '--data', 'no_such_folder'],
+        ['retrain', '--data', 'no_such_folder'],
+    ],
     ids=' '.join,
 )
 def test_help_and_configuration_errors_import_no_tensorflow(arguments, tmp_path):
@@ -92,9 +97,10 @@ def test_options_override_recipe(config_of):
     options = ['--weights', 'random', '--workdir', 'here', '--set', 'data.classes=[dogs, cats]']
     values = config_of('--data', 'pets', *options)
 
-    assert (values['data']['source'], values['data']['path']) == ('folder', 'pets')
+    here = Path.cwd()
+    assert (values['data']['source'], values['data']['path']) == ('folder', f'{here}/pets')
     assert values['data']['classes'] == ['dogs', 'cats']
-    assert (values['trainer']['weights'], values['workdir']) == ('random', 'here')
+    assert (values['trainer']['weights'], values['workdir']) == ('random', f'{here}/here')
 
 
 @pytest.mark.parametrize(

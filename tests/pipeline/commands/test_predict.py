@@ -49,13 +49,15 @@ def dog(images):
 
 def call(*arguments):
     """Calls `predict` in this process, which has imported TensorFlow."""
-    return click.testing.CliRunner().invoke(main, ['predict', *map(str, arguments)])
+    return click.testing.CliRunner().invoke(
+        main, ['predict', '--config=demo', *map(str, arguments)]
+    )
 
 
 def test_prints_predictions_and_one_error_line_per_bad_file(model, images, dog, monkeypatch):
     """In a subprocess without the log level of this process, and with standard input."""
     monkeypatch.delenv('TF_CPP_MIN_LOG_LEVEL', raising=False)
-    arguments = ['predict', images, '-', '--set', f'push_directory={model.parent}']
+    arguments = ['predict', '--config=demo', images, '-', '--set', f'push_directory={model.parent}']
     with dog.open() as stdin:
         command = [sys.executable, RUNNER, *arguments]
         done = subprocess.run(command, stdin=stdin, capture_output=True, text=True, check=False)

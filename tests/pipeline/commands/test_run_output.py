@@ -19,8 +19,12 @@ SEED_1 = '--set=trainer.seed=1'  # the replaced components bless a model with th
 
 
 @pytest.fixture(autouse=True)
-def components(monkeypatch):
-    def run_components(recipe, start):
+def given(monkeypatch):
+    """Replaces the components of a run; the commands that each run got for its report."""
+    given = []
+
+    def run_components(recipe, start, commands):
+        given.append(commands)
         log = logging.getLogger('pipeline')
         os.write(1, b'from a library')
         os.write(2, b'from C')
@@ -44,6 +48,7 @@ def components(monkeypatch):
         )
 
     monkeypatch.setattr(run_recipe, '_run', run_components)
+    return given
 
 
 def test_run_prints_progress_decision_and_next_command(call, tmp_path):
@@ -75,6 +80,13 @@ def test_next_command_after_rejected_model_is_why(call, monkeypatch, program, wo
     assert done.out.splitlines()[-1].startswith(f'next: {words} why --config=cats_vs_dogs ')
 
 
+def test_next_command_names_a_recipe_of_the_environment(call, monkeypatch):
+    monkeypatch.setenv('CATDOG_RECIPE', 'cats_vs_dogs')
+    done = call('run')
+
+    assert ' why --config=cats_vs_dogs ' in done.out.splitlines()[-1]
+
+
 def test_run_prints_the_command_that_accepts_a_rejected_model(call):
     rejected, withdrawn = (
         call('run', f'--set=trainer.seed={seed}').out.splitlines()[-1] for seed in (0, 2)
@@ -85,6 +97,14 @@ def test_run_prints_the_command_that_accepts_a_rejected_model(call):
     )
     assert ' (or accept this model: ' in rejected
     assert withdrawn.endswith('--set=trainer.seed=2 --force --reason TEXT)')
+
+
+@pytest.mark.parametrize('command', ['run', 'retrain'])
+def test_report_gets_the_options_of_the_command_without_kubeflow(call, given, tmp_path, command):
+    call(command, SEED_1, '--set=kubeflow.connection.experiment=private')
+
+    (commands,) = given
+    assert commands.options == (f'--workdir={tmp_path}/my runs', SEED_1)
 
 
 def test_quiet_run_prints_warnings_and_decision_only(call):

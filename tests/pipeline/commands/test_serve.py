@@ -27,7 +27,7 @@ def serving(tmp_path_factory, make_saved_model):
 
 
 def call(serving, *options):
-    words = ['serve', '--set', f'push_directory={serving}', *options]
+    words = ['serve', '--config=demo', '--set', f'push_directory={serving}', *options]
     return click.testing.CliRunner().invoke(main, words)
 
 
@@ -94,7 +94,7 @@ def test_missing_extra_prints_the_command_that_installs_it(serving, monkeypatch)
 )
 def test_serves_until_a_signal(serving, sent, code, error):
     options = ['--set', f'push_directory={serving}', '--port=0', '--name=pets']
-    command = [sys.executable, RUNNER, 'serve', *options]
+    command = [sys.executable, RUNNER, 'serve', '--config=demo', *options]
     pipes = {'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE}
     # Background jobs of a shell ignore SIGINT, and their children inherit this.
     default = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)

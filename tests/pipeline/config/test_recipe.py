@@ -132,6 +132,13 @@ def test_missing_recipe_lists_known_ones():
         load_recipe('dmeo')
 
 
+def test_missing_recipe_suggests_a_similar_file_in_its_folder(tmp_path):
+    (tmp_path / 'pets.yaml').write_text('name: pets')
+
+    with pytest.raises(ConfigError, match=f'does not exist; did you mean {tmp_path}/pets.yaml[?] '):
+        load_recipe(str(tmp_path / 'pet.yaml'))
+
+
 @pytest.mark.parametrize(
     ('text', 'message'),
     [

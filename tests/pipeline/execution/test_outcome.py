@@ -87,7 +87,7 @@ def test_table_has_a_row_for_each_long_component_only(printed):
         'Trainer              1,234.6 s',
         'ServingCheck             0.1 s',
         'total, with imports  2,000.0 s',
-        '1 component beside others: ServingCheck',
+        '1 component in parallel with others: ServingCheck',
         '2 components under 0.1 s: BaselineResolver, Pusher',
         '1 component cached: Transform',
         '',

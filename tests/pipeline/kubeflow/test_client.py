@@ -7,7 +7,7 @@ import threading
 import pytest
 from fake_server import URL, Stub
 
-from common.errors import KubeflowError
+from common.errors import ConfigError, KubeflowError
 from pipeline.config.kubeflow import ConnectionConfig
 from pipeline.kubeflow import client as client_module
 from pipeline.kubeflow.client import KubeflowClient
@@ -201,7 +201,7 @@ def test_reports_missing_tls():
 )
 def test_reports_unusable_host_or_certificate(monkeypatch, host, certificate, message):
     monkeypatch.setenv('KF_PIPELINES_ENDPOINT', host)
-    with pytest.raises(KubeflowError, match=message):
+    with pytest.raises(ConfigError, match=message):
         KubeflowClient(ConnectionConfig(ca_certificate=certificate))
 
 

@@ -14,7 +14,7 @@ def call(kubeflow):
     """`call(*words)` runs a command; returns exit code, stdout and stderr."""
 
     def call_command(*words):
-        where = ['--set', f'kubeflow.connection.host={URL}']
+        where = ['--config', 'demo', '--set', f'kubeflow.connection.host={URL}']
         done = click.testing.CliRunner().invoke(main, [*map(str, words), *where])
         assert 'Traceback' not in done.output
         return done.exit_code, done.stdout, done.stderr
@@ -59,7 +59,7 @@ def test_submit_sends_nothing_if_the_recipe_is_invalid(call, kubeflow):
 
 
 def test_schedule_is_created_listed_and_deleted(call, kubeflow):
-    code, output, _ = call('schedule', '--cron', '30 4 * * 1-5')
+    code, output, _ = call('schedule', '--engine=kubeflow', '--cron', '30 4 * * 1-5')
 
     first, *times = output.splitlines()
     assert code == 0
@@ -79,12 +79,21 @@ def test_schedule_is_created_listed_and_deleted(call, kubeflow):
 @pytest.mark.parametrize(
     ('words', 'code', 'message'),
     [
-        (['schedule', '--cron', '0 2 * *'], 2, 'error: .*0 2'),
-        (['schedule'], 2, r"(?s).*Error: --cron is missing, as in --cron '0 2 \* \* 1-5'"),
+        (['schedule', '--engine=kubeflow', '--cron', '0 2 * *'], 2, 'error: .*0 2'),
+        (
+            ['schedule', '--engine=local'],
+            2,
+            r"(?s).*Error: --cron is missing, as in --cron '0 2 \* \* 1-5'",
+        ),
+        (
+            ['schedule', '--cron', '0 2 * * *'],
+            2,
+            '(?s).*Error: --engine is missing: --engine local .*; --engine kubeflow on a cluster',
+        ),
         (['schedule', '--set', 'trainer.seed=1', 'list'], 2, '(?s).*write options after list'),
         (['schedule', 'delete', 'dem'], 1, 'error: no schedule is named dem'),
         (
-            ['schedule', '--cron', '0 2 * * *', '--timezone', 'Europe/Berlin'],
+            ['schedule', '--engine=kubeflow', '--cron', '0 2 * * *', '--timezone', 'Europe/Berlin'],
             2,
             'error: .* is in Europe/Berlin, but Kubeflow reads schedules in UTC; ',
         ),

@@ -1,5 +1,7 @@
 """The compiled Kubeflow spec of a recipe."""
 
+import resource
+
 import kfp.components
 import pytest
 import yaml
@@ -47,6 +49,7 @@ OVERRIDES = [
     ('kubeflow', KUBEFLOW),
     ('inference.path', '/data/unlabelled'),
     ('lite', {}),
+    ('onnx', {}),
     ('metadata.address', 'mysql://catdog@catdog-metadata:3306/metadb'),
 ]
 
@@ -263,6 +266,21 @@ def test_warns_of_settings_that_need_one_machine(tmp_path):
         'workdir is /runs, which is not on any of kubeflow.volumes.',
         'inference.path is /photographs, which is not on any of kubeflow.volumes.',
     )
+
+
+def test_full_disk_keeps_the_compiled_pipeline(tmp_path):
+    path = tmp_path / 'pipeline.yaml'
+    path.write_text('before')
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, limits[1]))
+    try:
+        with pytest.raises(OSError, match='File too large') as error:
+            compile_kubeflow(load_recipe('demo'), path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    assert error.value.filename == str(path)
+    assert {each.name: each.read_text() for each in tmp_path.iterdir()} == {path.name: 'before'}
 
 
 def test_rejects_unknown_task(tmp_path):

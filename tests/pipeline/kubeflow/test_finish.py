@@ -10,6 +10,7 @@ from pipeline.kubeflow import finish as module
 from pipeline.kubeflow.finish import finish
 from pipeline.kubeflow.run_outputs import record_outcome
 from pipeline.registry.lease import hold_lease, lease_holder
+from pipeline.registry.run_log import log_run, read_runs
 from pipeline.retraining.cron import utc_now
 from pipeline.retraining.journal import Journal, Tick
 
@@ -68,15 +69,21 @@ def test_posts_the_result_of_the_pusher(end, journal, recipe):
         ([], 'killed', 'it ended early: it was stopped, or a pod was lost or took too long'),
     ],
 )
-def test_posts_failed_and_stopped_runs(end, journal, recorder, executions, verdict, reason):
+def test_posts_and_logs_failed_and_stopped_runs(
+    end, journal, recipe, recorder, executions, verdict, reason
+):
     run = recorder.context('pipeline_run', RUN)
     nodes = {name: recorder.context('node', f'pets.{name}') for name, _ in dict(executions).items()}
     for name, state in executions:
         recorder.execution(name, {}, {}, [run, nodes[name]], state)
 
+    log_run(recipe.home, RUN, started=utc_now(), config={})
     (message,) = end()
     assert message['verdict'] == verdict
     assert message['reason'].startswith(reason)
+    (logged,) = read_runs(recipe.home).runs
+    assert logged.result == {'failed': 'failed', 'killed': 'interrupted'}[verdict]
+    assert logged.reason == message['reason']
     assert journal.ticks()[0].exit_code == 1
 
 

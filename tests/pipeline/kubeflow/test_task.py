@@ -20,6 +20,7 @@ from pipeline.kubeflow.run_inputs import recipe_of_run
 from pipeline.kubeflow.run_outputs import metrics
 from pipeline.kubeflow.task import main
 from pipeline.metadata_store import open_store
+from pipeline.registry.run_log import read_runs
 from pipeline.retraining.journal import Journal
 
 REPOSITORY = Path(__file__).parents[3]
@@ -72,6 +73,14 @@ def test_decision_writes_recipe_classes_and_number_of_images(task, tmp_path):
     recipe = json.loads(outputs.pop('merged_recipe'))
     assert outputs == {'train': 'true', 'classes': '["cats", "dogs"]', 'images': '6'}
     assert recipe['data']['path'] == str(tmp_path / 'data')
+
+
+def test_decision_to_train_is_logged_as_a_run(task, tmp_path):
+    task('decision')
+
+    ((run,), _) = read_runs(tmp_path / 'work' / 'demo')
+    assert (run.engine, run.result) == ('kubeflow', 'running')
+    assert run.config['data']['path'] == str(tmp_path / 'data')
 
 
 def test_module_prints_error_and_exits(words):

@@ -24,24 +24,45 @@ def test_counts_skipped_non_image_files(tmp_path, make_image_folder, names, skip
     for name in names:
         (path / 'cats' / name).touch()
 
-    spans = open_window(DataConfig(source='folder', path=path))
+    data = DataConfig(source='folder', path=path)
 
-    assert describe_data(spans) == f'2 images, 2 classes (cats, dogs){skipped}'
+    words = f'folder {path}: 2 images, 2 classes (cats, dogs){skipped}'
+    assert describe_data(data, open_window(data)) == words
 
 
 @pytest.mark.parametrize(
     ('numbers', 'classes', 'expected'),
     [
-        ([1], ('cat', 'dog'), '2,000 images, 2 classes (cat, dog)'),
-        ([1], 'abcdefg', '2,000 images, 7 classes (a, b, c, d, e, ...)'),
-        ([7], ('cat', 'dog'), 'span 7: 2,000 images, 2 classes (cat, dog)'),
-        ([3, 4], ('cat', 'dog'), 'spans 3 and 4: 4,000 images, 2 classes (cat, dog)'),
+        ([1], ('cat', 'dog'), ': 2,000 images, 2 classes (cat, dog)'),
+        ([1], 'abcdefg', ': 2,000 images, 7 classes (a, b, c, d, e, ...)'),
+        ([7], ('cat', 'dog'), ', span 7: 2,000 images, 2 classes (cat, dog)'),
+        ([3, 4], ('cat', 'dog'), ', spans 3 and 4: 4,000 images, 2 classes (cat, dog)'),
     ],
 )
 def test_describes_images_classes_and_spans(numbers, classes, expected):
     source = SimpleNamespace(classes=classes, count=2000)
+    spans = [SimpleNamespace(number=n, source=source) for n in numbers]
+    data = DataConfig(source='folder', path='/pets')
 
-    assert describe_data([SimpleNamespace(number=n, source=source) for n in numbers]) == expected
+    assert describe_data(data, spans) == f'folder /pets{expected}'
+
+
+@pytest.mark.parametrize(
+    ('values', 'words'),
+    [
+        ({}, 'generated drawings'),
+        ({'source': 'tfds', 'dataset': 'cats_vs_dogs'}, 'cats_vs_dogs of TensorFlow Datasets'),
+        ({'source': 'parquet', 'path': '/a.parquet'}, 'Parquet /a.parquet'),
+        ({'source': 'archive', 'url': 'https://me:pw@host/a.zip?key=1'}, 'https://***@host/a.zip'),
+        ({'source': 'folder', 'url': 's3://bucket/pets'}, 'folder s3://bucket/pets'),
+    ],
+)
+def test_names_source_and_place_without_secrets(values, words):
+    text = DataConfig(**values).describe()
+
+    assert words in text
+    assert 'pw' not in text
+    assert 'key' not in text
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,6 @@ def runs(server, home):
     [
         (['why'], 'pets/artifacts'),
         (['report'], 'pets'),
-        (['report', '--list'], 'pets'),
         (['rollback', *WHY], 'pets'),
         (['unbless', *WHY], 'pets'),
         (['bless', '--force', *WHY], 'pets'),

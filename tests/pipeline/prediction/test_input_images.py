@@ -61,7 +61,7 @@ def test_unreadable_image_does_not_affect_others(tmp_path):
         'a' * 300: 'cannot be read: File name too long',
         'http://me:secret@[::1': 'cannot be downloaded: ',
         tmp_path / 'large': 'too large: ',
-        '/dev/zero': 'too large: ',
+        '/dev/zero': 'cannot be read: not a regular file',
     }
 
     *bad, good = read(*expected, tmp_path / 'a')

@@ -7,6 +7,9 @@ import pytest
 
 from common.blessing import OVERRIDE_FILE, ManualOverride, write_override
 from components.evaluation.gate.verdict import VERDICT_FILE, Ruling, Verdict, write_verdict
+from pipeline.command_line import CommandLine
+from pipeline.report.content.page_data import ModelStatus, ReportData
+from pipeline.report.store import store_report
 
 DARK = 'accuracy on dark images 0.883, floor 0.90 (n=212)'
 YES = Verdict(rulings=(Ruling(rule='baseline', result='passed', reason='accuracy 0.950, base'),))
@@ -83,6 +86,24 @@ def test_command_repeats_the_warm_start_of_the_candidate(evaluate, invoke, warm)
     evaluate(NO, base=evaluate(YES) if warm else None)
 
     assert ('--set=trainer.warm_start=latest_blessed' in lines(invoke('why'))[-1]) == warm
+
+
+def test_command_has_the_options_of_the_run(evaluate, invoke, tmp_path):
+    run = f'gate-{evaluate(NO).id}'
+    commands = CommandLine(program=('catdog-pipeline',), options=('--set=trainer.seed=7',))
+    report = ReportData(
+        recipe='pets',
+        description='',
+        run_id=run,
+        made='2026-11-21T09:30Z',
+        seconds=1,
+        config={},
+        standing=ModelStatus(blessed=False, verdict=NO, live=False),
+        commands=commands,
+    )
+    store_report(tmp_path / 'pets', report, '', keep=1)
+
+    assert ' or accept: catdog-pipeline run --set=trainer.seed=7 ' in lines(invoke('why'))[-1]
 
 
 def test_withdrawn_blessing_has_its_command(evaluate, invoke):

@@ -4,6 +4,8 @@ import pytest
 from rich.console import Console
 
 from common.errors import ModelError
+from components.image_example_gen.sources.base.config import DataConfig
+from pipeline.code_version import COMMIT
 from pipeline.registry.lineage import Lineage, as_tree, trace
 
 
@@ -79,3 +81,41 @@ def test_tree_shows_parents_spans_code_and_changed_hyperparameters(recorder):
     ):
         assert words in text
     assert 'batch_size' not in text
+
+
+def test_shows_data_classes_and_git_commit(recorder):
+    recorder.run({1: 'a', 2: 'b'})
+    data = DataConfig(source='folder', path='/home/ann/pets')
+    for examples in recorder.store.get_artifacts_by_type('Examples'):
+        recorder.execution(
+            'components.image_example_gen.component.ImageExampleGen',
+            {},
+            {'examples': [examples]},
+            [recorder.pipeline],
+            data=data.model_dump_json(),
+        )
+    (trainer,) = recorder.store.get_executions_by_type('tfx.components.trainer.component.Trainer')
+    trainer.custom_properties[COMMIT].string_value = '0123abcd + changes'
+    recorder.store.put_executions([trainer])
+
+    lineage = trace(recorder.store, 'pets', '1001')
+
+    assert (lineage.model.data, lineage.model.classes) == (data.describe(), ('cats', 'dogs'))
+    text = rendered(lineage)
+    assert 'images of folder /home/ann/pets' in text
+    assert 'classes: cats, dogs' in text
+    assert 'code code1, git commit 0123abcd + changes' in text
+
+
+def test_data_of_another_version_of_the_program_is_left_out(recorder):
+    recorder.run({1: 'a'})
+    (examples,) = recorder.store.get_artifacts_by_type('Examples')
+    recorder.execution(
+        'components.image_example_gen.component.ImageExampleGen',
+        {},
+        {'examples': [examples]},
+        [recorder.pipeline],
+        data='{"folder": "/pets"}',
+    )
+
+    assert trace(recorder.store, 'pets', '1001').model.data is None

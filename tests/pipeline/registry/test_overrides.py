@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import filelock
@@ -9,7 +10,7 @@ import pytest
 from ml_metadata.errors import InternalError
 
 from common.blessing import OVERRIDE_FILE, read_override
-from common.errors import ModelError, PushError
+from common.errors import ModelError, PushError, VolumeNotMounted
 from common.metadata_queries import custom_property
 from components.pusher.serving_folder import About, read_note, versions_in
 from components.pusher.versions import push
@@ -27,7 +28,7 @@ class Pets:
     """A recipe with recorded runs and a serving folder."""
 
     def __init__(self, folder, recorder):
-        recorder.folder = folder / 'models'
+        recorder.folder = folder / 'pets' / 'artifacts' / 'Trainer' / 'model'
         self.recipe = Recipe(name='pets', workdir=folder)
         self.recorder, self.store = recorder, recorder.store
         self.serving = self.recipe.serving_directory
@@ -46,7 +47,7 @@ class Pets:
         served = Path(model.uri) / 'Format-Serving'
         folder = push(served, self.serving, keep=9, about=about, extra_files=extra_files).folder
         if recorded:
-            record_push(self.store, 'pets', folder)
+            record_push(self.store, self.recipe, folder)
         return folder
 
     def rollback(self, version=None, reason='too many cats'):
@@ -160,7 +161,7 @@ def test_earlier_rollback_withdraws_no_later_blessing(pets, two):
     pets.bless(two[1].name)
 
     finish_pushes(pets.recipe, type(pets.recorder)().store)  # new metadata
-    record_push(pets.store, 'pets', rolled_back)  # metadata restored from a backup
+    record_push(pets.store, pets.recipe, rolled_back)  # metadata restored from a backup
 
     assert pets.override(1) == (True, 'ada', 'they were cats')
 
@@ -209,6 +210,43 @@ def test_overrides_need_a_model(pets):
             override()
     with pytest.raises(ModelError, match='there is no candidate'):
         pets.bless()
+
+
+def test_copy_of_the_runs_does_not_change_the_original(pets, two, tmp_path):
+    shutil.copytree(pets.recipe.home, tmp_path / 'copy' / 'pets')
+    original, pets.recipe = (
+        pets.recipe,
+        pets.recipe.model_copy(update={'workdir': tmp_path / 'copy'}),
+    )
+    copies = versions_in(pets.recipe.serving_directory)
+    hint = f'was copied, or .* or --set pipeline_root={original.artifacts_directory}$'
+
+    for override in (pets.rollback, pets.unbless, pets.bless):
+        with pytest.raises(ModelError, match=hint):
+            override()
+
+    assert (pets.override(0), pets.override(1)) == (None, None)
+    assert versions_in(pets.recipe.serving_directory) == copies
+    moved = original.artifacts_directory.rename(tmp_path / 'moved')
+    with pytest.raises(VolumeNotMounted, match=f'^{original.artifacts_directory}, which earlier'):
+        pets.unbless()
+    moved.rename(original.artifacts_directory)
+    pets.recipe = pets.recipe.model_copy(update={'pipeline_root': original.artifacts_directory})
+    pets.unbless()
+    assert pets.override(1) == (False, 'ada', 'wrong labels')
+
+
+def test_killed_rollback_in_a_copy_does_not_change_the_original(pets, two, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(overrides, 'record_push', lambda *_: None)  # as if it was killed
+        pets.rollback()
+    copy = pets.recipe.model_copy(update={'workdir': tmp_path / 'copy'})
+    shutil.copytree(pets.recipe.home, copy.home)
+
+    finish_pushes(copy, pets.store)
+    assert pets.override(1) is None
+    finish_pushes(pets.recipe, pets.store)
+    assert pets.override(1) == (False, 'ada', 'too many cats')
 
 
 def test_version_copied_by_a_user(pets, two):

@@ -6,6 +6,7 @@ import pytest
 from metadata_recorder import Recorder
 
 from common.errors import ModelError
+from common.features import INTERRUPTED
 from pipeline.config.recipe import Recipe
 from pipeline.registry.provenance import Provenance
 from pipeline.registry.unused_files import find_unused, remove_unused
@@ -54,6 +55,16 @@ def test_last_runs_and_served_models_are_kept(runs):
     assert runs.clean(keep=2).folders == ()
 
 
+def test_only_runs_that_evaluated_count_and_incomplete_ones_after_them_are_kept(runs):
+    for evaluated in (True, False, True, False, False):
+        runs.add(blessed=False, evaluated=evaluated)
+
+    unused = runs.clean(keep=1)
+
+    assert runs.left() == [3, 4, 5]
+    assert (unused.kept_runs, unused.incomplete_runs) == (1, 2)
+
+
 def test_removed_artifacts_are_marked_so_that_no_run_uses_them(runs):
     for _ in range(2):
         runs.add()
@@ -90,3 +101,13 @@ def test_nothing_is_removed_if_the_runs_were_moved(runs, tmp_path):
     recipe = Recipe(name='pets', workdir=tmp_path, pipeline_root=tmp_path / 'moved/artifacts')
     with pytest.raises(ModelError, match='perhaps it was moved, so nothing is removed'):
         find_unused(recipe, runs.recorder.store, 1)
+
+
+def test_cache_of_an_interrupted_training_is_removed(runs):
+    runs.add()
+    interrupted = runs.recipe.artifacts_directory / 'Trainer' / 'model_run' / INTERRUPTED
+    (interrupted / 'key').mkdir(parents=True)
+    (interrupted / 'key' / 'records').write_bytes(bytes(5000))
+
+    assert runs.clean(keep=1).megabytes == 0.005
+    assert not interrupted.exists()

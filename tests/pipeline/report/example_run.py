@@ -8,6 +8,7 @@ import PIL.Image
 from components.evaluation.config import SLICES
 from components.evaluation.gate.verdict import Ruling, Verdict
 from components.evaluation.results import ModelResult, wilson
+from pipeline.command_line import CommandLine
 from pipeline.config.recipe import recipe_of
 from pipeline.report.content.embedded_images import data_uri
 from pipeline.report.content.page_data import ModelStatus, PageImages, ReportData
@@ -26,6 +27,13 @@ def verdict(*rulings: tuple[str, str]) -> Verdict:
         ]
     )
 
+
+COMMANDS = CommandLine(program=('python', 'pipeline_runner.py'), options=('--config=pets',))
+HOSTILE = (
+    '<img src=x onerror=alert(1)>',
+    'a|b `c` [x](http://evil.example) @ann',
+    'www.evil.example',
+)
 
 LIVE = ModelStatus(
     blessed=True,
@@ -46,6 +54,14 @@ REJECTED = ModelStatus(
     live=False,
     live_version=VERSION,
 )
+
+
+def rejected(settings: dict | None = None) -> ModelStatus:
+    """REJECTED with a remedy, and with keys that accept the model."""
+    (passed, failed) = REJECTED.verdict.rulings
+    advice = {'remedy': 'train on more dark images', 'settings': settings or {}}
+    found = Verdict(rulings=(passed, failed.model_copy(update=advice)))
+    return REJECTED.model_copy(update={'verdict': found})
 
 
 def example(
@@ -96,7 +112,13 @@ def example(
             'images': 402,
             'max_drop': 0.02,
             'saved_model': wilson(390, 402),
-            'models': [_lite('float16', 390, True), _lite('int8', 366, False)],
+            'models': [_converted('float16', 390, True), _converted('int8', 366, False)],
+        },
+        'onnx': {
+            'images': 402,
+            'max_drop': 0.02,
+            'saved_model': wilson(390, 402),
+            'models': [_converted('ONNX', 390, True)],
         },
         'stages': [_stage('stage 1, head', 0.5, 9), _stage('stage 2, fine-tuning', 0.3, 7)],
         'network': [
@@ -210,10 +232,10 @@ def _robustness() -> dict:
     }
 
 
-def _lite(name: str, correct: int, within_bound: bool) -> dict:
+def _converted(name: str, correct: int, within_bound: bool) -> dict:
     return {
         'format': name,
-        'file': f'{name}.tflite',
+        'file': name,
         'megabytes': 4.6,
         'agreement': 1.0,
         'accuracy': wilson(correct, 402),

@@ -1,112 +1,123 @@
-"""Reports in headless Chromium: layout, contrast, images, console messages.
-
-A page of frames, one per report and width, examines the reports and is printed as text.
-"""
-
-import html
-import json
-import re
-import subprocess
+"""Reports in headless Chromium: layout, contrast, contents, folded parts, clipboard, messages."""
 
 import pytest
-from chromium import CHROMIUM, CONTRAST, NAMES
-from example_run import REASON, REJECTED, example, images_for
+from chromium import CHROMIUM, CONTRAST, NAMES, open_page
+from example_run import COMMANDS, HOSTILE, REASON, example, images_for, rejected
 
 from pipeline.report.page.render import render_comparison, render_page
 
-FLAGS = ('--headless', '--no-sandbox', '--disable-gpu', '--no-first-run', '--enable-logging=stderr')
 FIRST_SCREEN = 600  # pixels
-PAGES, WIDTHS = ('live', 'rejected', 'comparison'), (375, 1200)
+WIDTHS, SCHEMES = (375, 1200), ('light', 'dark')
+BACKGROUNDS = {'light': 'rgb(244, 245, 247)', 'dark': 'rgb(16, 20, 26)'}
+IMAGES = 8 + 1 + 2 * 6
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=f'none of {", ".join(NAMES)} is installed')
 
-# The policy logs a console message for each request.
-FRAMES = """<!doctype html>
-<meta http-equiv="Content-Security-Policy"
-  content="default-src 'unsafe-inline'; img-src data:">
-<body><script>
-CONTRAST
-const examine = page => {
+EXAMINE = f"""(() => {{
+  {CONTRAST}
   const box = element => element.getBoundingClientRect();
-  const all = selector => [...page.querySelectorAll(selector)];
-  const texts = all('body *').filter(element => !element.closest('svg, pre')
-    && [...element.childNodes].some(node => node.nodeType === 3 && node.data.trim()));
+  const all = selector => [...document.querySelectorAll(selector)];
+  const first = all('.verdict p, .verdict li > span')
+    .filter(each => box(each).bottom <= {FIRST_SCREEN}).map(each => each.innerText.trim());
+  const folded = all('.part > details:not([open]) h2').map(each => each.textContent);
   all('details').forEach(each => each.open = true);
-  return {
-    width: page.documentElement.scrollWidth,
-    background: getComputedStyle(page.body).backgroundColor,
+  const texts = all('body *').filter(element => !element.closest('svg, pre, script')
+    && [...element.childNodes].some(node => node.nodeType === 3 && node.data.trim()));
+  return {{
+    width: document.documentElement.scrollWidth,
+    background: getComputedStyle(document.body).backgroundColor,
     contrast: texts.map(contrast).sort((a, b) => a[0] - b[0])[0],
-    images: page.images.length,
+    images: document.images.length,
     plots: all('figure > svg').length,
     missing: all('img').filter(each => !each.naturalWidth).map(each => each.alt).concat(
       all('figure > svg').filter(each => box(each).height < 100).map(each => each.textContent)),
-    first: all('.verdict p, .verdict li > span').filter(each => box(each).bottom <= FIRST_SCREEN)
-      .map(each => each.innerText.trim()),
-  };
-};
-const load = (page, width) => new Promise(loaded => {
-  const frame = document.createElement('iframe');
-  frame.style = `width:${width}px; height:FIRST_SCREENpx; border:0`;
-  frame.onload = () => loaded(frame);
-  frame.srcdoc = page;
-  document.body.append(frame);
-});
-(async () => {
-  const results = {};
-  for (const [name, page] of Object.entries(PAGES))
-    for (const width of WIDTHS)
-      results[`${name} ${width}`] = examine((await load(page, width)).contentDocument);
-  document.body.innerHTML = '<pre></pre>';
-  document.querySelector('pre').textContent = JSON.stringify(results);
-})();
-</script>""".replace('CONTRAST', CONTRAST)
+    clipped: all('.wide').filter(each => each.scrollWidth > each.clientWidth + 1
+      && getComputedStyle(each).backgroundImage.split('linear-gradient').length !== 5).length,
+    first, folded,
+  }};
+}})()"""
+LOADED = """new Promise(done => {
+  const check = () => document.readyState === 'complete' ? done() : setTimeout(check, 10);
+  check();
+})"""
 
 
-@pytest.fixture(scope='module', params=['light', 'dark'])
-def examined(request, tmp_path_factory):
-    """Results by page and width; under `messages` those of the console."""
-    live, rejected = example(), example('2026-11-22T18:04', REJECTED, better=-0.012)
-    pages = {
-        'live': render_page(live, images_for(live)),
-        'rejected': render_page(rejected, images_for(rejected)),
-        'comparison': render_comparison(live, rejected),
-    }
-    values = {'PAGES': pages, 'WIDTHS': WIDTHS, 'FIRST_SCREEN': FIRST_SCREEN}
-    text = re.sub(
-        '|'.join(values), lambda match: json.dumps(values[match[0]]).replace('</', '<\\/'), FRAMES
-    )
+def reports():
+    live, turned_down = example(), rejected({'evaluation.max_drop': 0.05})
+    second = example('2026-11-22T18:04', turned_down, better=-0.012, commands=COMMANDS)
+    for classes in (20, 100):
+        many = example(classes=tuple(f'kind {number}' for number in range(classes)))
+        yield f'{classes} classes', render_page(many, images_for(many))
+    hostile = example(classes=HOSTILE)
+    yield 'live', render_page(live, images_for(live))
+    yield 'rejected', render_page(second, images_for(second))
+    yield 'hostile', render_page(hostile, images_for(hostile))
+    yield 'comparison', render_comparison(live, second)
+
+
+PAGES = ('live', 'rejected', 'hostile', 'comparison', '20 classes', '100 classes')
+
+
+class Browser:
+    """A tab that opens reports."""
+
+    def __init__(self, page, folder):
+        self.page, self.folder = page, folder
+
+    def open(self, name, width=1200, scheme='light', fragment=''):
+        self.page.resize(width, dark=scheme == 'dark')
+        self.page.call('Page.navigate', url='about:blank')  # forgets what is open
+        url = (self.folder / f'{name}.html').as_uri() + fragment
+        self.page.call('Page.navigate', url=url)
+        self.page.evaluate(LOADED)
+        return self.page
+
+    def becomes(self, condition):
+        """Whether a JavaScript condition becomes true within seconds."""
+        return self.page.evaluate(f"""new Promise(done => {{
+          const end = Date.now() + 5000;
+          const check = () => ({condition}) || Date.now() > end ? done({condition})
+            : setTimeout(check, 10);
+          check(); }})""")
+
+    def click(self, selector):
+        # As a gesture of the user, without which a page may not use the clipboard.
+        script = f'document.querySelector("{selector}").click()'
+        self.page.call('Runtime.evaluate', expression=script, userGesture=True)
+
+
+@pytest.fixture(scope='module')
+def browser(tmp_path_factory):
     folder = tmp_path_factory.mktemp('browser')
-    (folder / 'frames.html').write_text(text, encoding='utf-8')
-    options = ['--virtual-time-budget=60000', '--dump-dom', f'--user-data-dir={folder / "profile"}']
-    if request.param == 'dark':
-        options.append('--blink-settings=preferredColorScheme=0')
-    command = [str(CHROMIUM), *FLAGS, *options, (folder / 'frames.html').as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True)
-    printed = re.search('<pre>(.*)</pre>', done.stdout)
-    assert printed, done.stderr
-    messages = [line for line in done.stderr.splitlines() if ':CONSOLE:' in line]
-    background = {'light': 'rgb(244, 245, 247)', 'dark': 'rgb(16, 20, 26)'}[request.param]
+    for name, page in reports():
+        (folder / f'{name}.html').write_text(page, encoding='utf-8')
+    with open_page('about:blank', folder / 'profile') as page:
+        yield Browser(page, folder)
+
+
+@pytest.fixture(scope='module')
+def examined(browser):
+    """Results by page, width and scheme."""
     return {
-        **json.loads(html.unescape(printed[1])),
-        'messages': messages,
-        'background': background,
+        (name, width, scheme): browser.open(name, width, scheme).evaluate(EXAMINE)
+        for name in PAGES
+        for width in WIDTHS
+        for scheme in SCHEMES
     }
 
 
-def test_pages_request_nothing_and_log_no_messages(examined):
-    assert examined['messages'] == []
-
-
+@pytest.mark.parametrize('scheme', SCHEMES)
 @pytest.mark.parametrize('width', WIDTHS)
 @pytest.mark.parametrize('name', PAGES)
-def test_page_fits_is_legible_and_draws_all_images(examined, name, width):
-    page = examined[f'{name} {width}']
+def test_page_fits_is_legible_and_draws_all_images(examined, name, width, scheme):
+    page = examined[name, width, scheme]
 
     assert page['width'] <= width
-    assert page['background'] == examined['background']
+    assert page['background'] == BACKGROUNDS[scheme]
     assert page['contrast'][0] >= 4.5, page['contrast']
     assert page['plots'] >= 4
-    assert page['images'] == (0 if name == 'comparison' else 8 + 1 + 2 * 6)
+    assert page['images'] == (0 if name == 'comparison' else IMAGES)
     assert page['missing'] == []
+    assert page['clipped'] == 0  # each table that scrolls has a shadow at its edges
 
 
 @pytest.mark.parametrize('width', WIDTHS)
@@ -115,8 +126,97 @@ def test_page_fits_is_legible_and_draws_all_images(examined, name, width):
     [('live', 'Live', 'accuracy 0.970, baseline 0.95 (n=402)'), ('rejected', 'Not live', REASON)],
 )
 def test_gate_decision_and_reasons_are_on_first_screen(examined, width, name, word, why):
-    seen = examined[f'{name} {width}']['first']
+    seen = examined[name, width, 'light']['first']
 
     assert seen[0] == word
     assert why in seen
     assert any('1795284347' in each for each in seen)
+
+
+def test_long_parts_are_folded(examined):
+    folded = examined['live', 375, 'light']['folded']
+
+    assert {'Training', 'Run time', 'Model card', 'Configuration'} <= set(folded)
+    assert not {'Metrics', 'Classes', 'Confusion matrix'} & set(folded)
+
+
+@pytest.mark.parametrize('name', ['live', 'comparison'])
+def test_each_link_of_the_contents_shows_its_part(browser, name):
+    page = browser.open(name)
+    links = page.evaluate("[...document.querySelectorAll('nav a')].map(each => each.hash)")
+
+    assert len(links) >= 8
+    for link in links:
+        browser.click(f"nav a[href='{link}']")
+        shown = f"document.querySelector('{link}').checkVisibility()"
+        assert browser.becomes(f"location.hash === '{link}' && {shown}"), link
+
+
+def test_address_of_a_folded_part_opens_it(browser):
+    page = browser.open('live', fragment='#card')
+
+    assert page.evaluate("document.querySelector('#card').closest('details').open")
+
+
+def test_contents_stay_in_view(browser):
+    page = browser.open('live')
+    top = page.evaluate(
+        '(() => { scrollTo(0, 2000);'
+        "return document.querySelector('nav').getBoundingClientRect().top; })()"
+    )
+    assert 0 <= top < 100
+
+
+@pytest.mark.parametrize('clipboard', ['clipboard', 'none'])
+def test_button_copies_the_report_as_markdown(browser, clipboard):
+    page = browser.open('rejected')
+    page.evaluate("""document.addEventListener('copy', () => {
+      window.selected = document.activeElement.value; })""")
+    if clipboard == 'none':  # as for a file in some browsers
+        page.evaluate("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
+    else:  # records what the page writes: a headless browser has no clipboard to read
+        page.evaluate("""Object.defineProperty(navigator, 'clipboard', {
+          value: {writeText: async text => { window.selected = text; }}})""")
+    browser.click('.actions button')
+
+    assert browser.becomes("document.querySelector('.actions button').textContent === 'Copied'")
+    copied = page.evaluate('window.selected')
+    assert copied.startswith('## filtered\\_160: run 2026-11-22T18:04\n\n**Not live**')
+    assert '| label | cats | dogs |\n' in copied
+    assert '--set=evaluation.max_drop=0.05\n```' in copied
+    assert page.evaluate("document.querySelectorAll('textarea').length") == 0
+
+
+def test_button_reports_that_the_browser_refused(browser):
+    page = browser.open('live')
+    page.evaluate("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
+    page.evaluate('document.execCommand = () => false')
+    browser.click('.actions button')
+
+    refused = "document.querySelector('.actions').innerText === 'The browser refused'"
+    assert browser.becomes(refused)
+
+
+def test_names_of_classes_are_text(browser):
+    page = browser.open('hostile')
+
+    heads = page.evaluate("[...document.querySelectorAll('.heat thead th')].map(th => th.title)")
+    assert heads[1:4] == list(HOSTILE)
+    markdown = page.evaluate("document.querySelector('.actions button').dataset.copy")
+    assert f'| `{HOSTILE[0]}` |' in markdown
+    assert page.evaluate("document.querySelectorAll('img[onerror], a[href^=http]').length") == 0
+
+
+def test_pages_request_nothing_and_log_no_messages(browser, examined):
+    events = browser.page.events
+    requested = [
+        event['params']['request']['url']
+        for event in events
+        if event['method'] == 'Network.requestWillBeSent'
+    ]
+
+    assert requested
+    own = (browser.folder.as_uri(), 'data:', 'about:blank')
+    assert [url for url in requested if not url.startswith(own)] == []
+    kinds = ('Log.entryAdded', 'Runtime.consoleAPICalled', 'Runtime.exceptionThrown')
+    assert [event for event in events if event['method'] in kinds] == []

@@ -1,19 +1,34 @@
 """Text and sections of the report of a run."""
 
+import base64
+import dataclasses
+import hashlib
 import re
 
 import pytest
-from example_run import FLOORS, LIVE, REASON, REJECTED, example, images_for
+from example_run import (
+    COMMANDS,
+    FLOORS,
+    LIVE,
+    REASON,
+    REJECTED,
+    example,
+    images_for,
+    rejected,
+    verdict,
+)
 
+from components.conversion.results import skipped
 from components.evaluation.results import Estimate, PairedCounts, Pairs, Robustness
 from pipeline.report.content.page_data import PageImages
 from pipeline.report.page import plots, tables
 from pipeline.report.page.plots import Scale
-from pipeline.report.page.render import render_page
+from pipeline.report.page.render import render_page, replace_verdict
 
 SECTIONS = (
-    'Metrics, Data, Training, Predictions, Slices, Robustness, Most confident mistakes, '
-    'Serving check, TensorFlow Lite, Run time in seconds, Lineage, Model card, Configuration'
+    'Metrics, Classes, Confusion matrix, Slices, Ranking and calibration, Most confident mistakes, '
+    'Robustness, Data, Training, Serving check, TensorFlow Lite, ONNX, Run time, Lineage, '
+    'Model card, Configuration'
 )
 
 
@@ -26,12 +41,26 @@ def page():
 def test_page_is_self_contained_and_small(page):
     assert re.findall(r'(?:src|href)="(?!#|data:)', page) == []
     assert 'http' not in page.partition('</style>')[2]
-    assert '<script' not in page
+    assert re.findall('<script[^>]*>', page) == ['<script>']
     assert len(page) < 2_000_000
 
 
-def test_sections_are_in_order(page):
+def test_policy_allows_only_the_own_script(page):
+    script = re.search('<script>(.*)</script>', page, re.DOTALL)[1]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+    policy = re.search('Content-Security-Policy" content="(.*?)"', page)[1]
+    assert policy.startswith("default-src 'none'; ")
+    assert re.search('script-src [^;]*', policy)[0] == f"script-src 'sha256-{digest}'"
+
+
+def test_sections_are_in_order_and_in_the_contents(page):
+    contents = re.search('<nav.*?</nav>', page, re.DOTALL)[0]
+    linked = re.findall('href="#(.*?)">(.*?)</a>', contents)
+
     assert ', '.join(re.findall('<h2>(.*?)</h2>', page)) == SECTIONS
+    assert ', '.join(title for _, title in linked) == f'Gate decision, {SECTIONS}'
+    assert [each for each, _ in linked if f' id="{each}"' not in page] == []
 
 
 @pytest.mark.parametrize(
@@ -42,6 +71,7 @@ def test_sections_are_in_order(page):
         '? accuracy on small images 0.8, floor 0.9 (n=15) undecided',
         'share of correct predictions 0.9701 0.9486–0.9828 0.9552 0.9303–0.9715 +0.0149',  # noqa: RUF001
         'float16 0.9701 0.9486–0.9828 100.0% 4.6 5.1 within limit int8 0.9104',  # noqa: RUF001
+        'ONNX 0.9701 0.9486–0.9828 100.0% 4.6 5.1 within limit',  # noqa: RUF001
         'StatisticsGen cached 0.1 Trainer 37.9',
         '5 x 5 1,280 4 1,030,000 830,000 head 1 1 1,281 1,281',
         'dogs/<b>.jpg not an image it is text',
@@ -96,20 +126,55 @@ def test_failed_rules_come_first(words):
     assert text.index(f'✗ {REASON}') < text.index('✓ accuracy 0.958')
 
 
-def test_rejected_model_has_remedy_and_keys(words):
-    (passed, failed) = REJECTED.verdict.rulings
-    failed = failed.model_copy(
-        update={'remedy': 'train on more dark images', 'settings': {'evaluation.max_drop': 0.05}}
+@pytest.mark.parametrize('warm', [True, False])
+def test_rejected_model_has_remedy_keys_and_next_commands(words, warm):
+    status = rejected({'evaluation.max_drop': 0.05})
+    run = example(standing=status, commands=COMMANDS)
+    if not warm:
+        run = run.model_copy(update={'origin': dataclasses.replace(run.origin, parents=())})
+
+    text = words(render_page(run, PageImages()))
+
+    warm_start = '--set=trainer.warm_start=latest_blessed ' if warm else ''
+    command = f'python pipeline_runner.py run --config=pets {warm_start}'
+    assert (
+        'Remedy: train on more dark images. Then: python pipeline_runner.py run --config=' in text
     )
-    verdict = REJECTED.verdict.model_copy(update={'rulings': (passed, failed)})
-    status = REJECTED.model_copy(update={'verdict': verdict})
+    assert f'set evaluation.max_drop: 0.05 in the recipe, or once: {command}--set=' in text
 
+
+def test_page_of_a_cluster_has_remedy_and_keys_without_commands(words):
+    status = rejected({'evaluation.max_drop': 0.05})
     text = words(render_page(example(standing=status), PageImages()))
-    blessed = words(render_page(example(standing=LIVE), PageImages()))
 
-    assert 'Remedy: train on more dark images.' in text
-    assert "the same command with --set 'evaluation.max_drop=0.05'" in text
-    assert 'Remedy' not in blessed
+    assert 'Remedy: train on more dark images. Or accept' in text
+    assert 'set evaluation.max_drop: 0.05 in the recipe.' in text
+
+
+def test_live_model_has_no_remedy(words):
+    assert 'Remedy' not in words(render_page(example(commands=COMMANDS), PageImages()))
+
+
+def test_withdrawn_blessing_has_the_command_that_restores_it(words):
+    status = LIVE.model_copy(
+        update={'live': False, 'blessed': False, 'manual_override': 'withdrawn by eve: wrong'}
+    )
+    before = render_page(example(commands=COMMANDS), PageImages())
+    text = words(replace_verdict(before, example(standing=status, commands=COMMANDS)))
+
+    assert 'To bless it again: python pipeline_runner.py bless --config=pets --force --rea' in text
+
+
+def test_many_rules_are_folded():
+    failed = [('failed', f'accuracy on images of kind {number} 0.5') for number in range(9)]
+    passed = [('passed', f'accuracy on images of sort {number} 0.9') for number in range(9)]
+    status = REJECTED.model_copy(update={'verdict': verdict(*passed, *failed)})
+
+    page = render_page(example(standing=status), PageImages())
+    shown, *folded = page.partition('data-copy')[0].split('<details>')
+
+    assert re.findall(r'kind \d', shown) == [f'kind {number}' for number in range(6)]
+    assert [len(re.findall(r'(kind|sort) \d', each)) for each in folded] == [3, 9]
 
 
 def test_discarded_stage_is_reported(words):
@@ -155,7 +220,9 @@ def test_slices_show_too_few_images_and_violated_floors(words):
     text = words(render_page(example(**weak), PageImages()))
 
     assert 'dark below floor 0.95' in text
-    assert 'small few 15 0.800' in text
+    assert 'small undecided needs 50 images to be judged, about 35 to be significant 15' in text
+    assert 'tall 120 0.958' in text
+    assert 'dark below floor 0.95 needs about 292 images to be significant 120 0.925' in text
     assert 'small below floor' not in text
 
 
@@ -172,7 +239,7 @@ def test_model_card_has_weaknesses_and_intended_use(words):
 
 
 def test_renders_run_with_gate_decision_only(words):
-    least = dict.fromkeys(('data', 'evaluation', 'robustness', 'serving', 'lite', 'origin'))
+    least = dict.fromkeys(('data', 'evaluation', 'robustness', 'serving', 'lite', 'onnx', 'origin'))
     bare = example(**least, stages=(), components=())
 
     text = words(render_page(bare, PageImages()))
@@ -184,13 +251,22 @@ def test_renders_run_with_gate_decision_only(words):
     assert 'Slices' not in text
 
 
-def test_many_classes_show_confusions_instead_of_matrix(words):
+def test_shows_why_nothing_is_converted(words):
+    text = words(render_page(example(lite=skipped('the model is not blessed', 0.02)), PageImages()))
+
+    assert 'Nothing is converted: the model is not blessed.' in text
+
+
+def test_all_classes_and_confusions_of_many_classes_are_on_the_page(words):
     many = tuple(f'kind {number}' for number in range(100))
 
-    text = words(render_page(example(classes=many), PageImages()))
+    page = render_page(example(classes=many), PageImages())
+    text = words(page)
 
-    assert 'label predicted images kind 0 kind 1' in text
-    assert 'predicted kind 7' not in text
+    assert text.count('kind 7 predicted as kind 8: 1 (25.0%)') == 1
+    assert '88 more classes' in text
+    assert 'label predicted images kind 0 kind 1 1' in text
+    assert len(page) < 1_000_000
 
 
 def test_shows_runs_without_images_mistakes_and_corruptions(words):
@@ -240,8 +316,25 @@ def test_nan_metrics_are_dashes(words):
 def test_three_classes_have_no_threshold(words):
     text = words(render_page(example(classes=('cats', 'dogs', 'owls')), PageImages()))
 
-    assert 'label owls' in text
-    assert 'at threshold' not in text.partition('Slices')[0].partition('Confusion')[2]
+    assert 'ROC, one-vs-rest, micro average' in text
+    assert 'chance that a right class scores above a wrong one; one-vs-rest, micro' in text
+    assert 'threshold 0.5' not in text
+
+
+def test_curves_of_two_classes_are_of_the_second(words):
+    text = words(render_page(example(), PageImages()))
+
+    assert 'ROC, of dogs' in text
+    assert 'one-vs-rest' not in text
+
+
+def test_shows_precision_recall_and_f1_of_each_class(words):
+    text = words(render_page(example(), PageImages()))
+
+    # Each 201 images with 6 mistakes: of both classes, 195 of 201 predictions are correct.
+    assert 'cats 201 0.970 0.936–0.986 0.970 0.936–0.986 0.970' in text  # noqa: RUF001
+    assert 'macro average 402 0.970 0.970 0.970' in text
+    assert 'the plain mean over the classes' in text
 
 
 @pytest.mark.parametrize(
@@ -282,15 +375,10 @@ def test_curve_of_nan_or_equal_values_has_an_axis(values):
 
 
 def test_long_curve_is_thinned_and_keeps_its_ends():
-    roc, _ = plots.ranking({'this model': example().evaluation.candidate})
+    found = example().evaluation
+    roc, _ = plots.ranking({'this model': found.candidate}, found.classes)
 
     points = roc.coordinates(roc.lines[1]).split()
 
     assert len(points) == 200
     assert (points[0], points[-1]) == ('48,210', '350,10')
-
-
-def test_most_frequent_confusion_comes_first():
-    matrix = ((5, 1, 0), (0, 4, 3), (0, 0, 9))
-
-    assert tables.confusions(matrix, ('a', 'b', 'c')) == [('b', 'c', 3), ('a', 'b', 1)]

@@ -1,4 +1,4 @@
-"""The `report` command: names of runs, comparison, list."""
+"""The `report` command: names of runs, comparison, pages."""
 
 import dataclasses
 import os
@@ -57,7 +57,7 @@ def push(home, version, run):
 @pytest.fixture
 def call(tmp_path):
     def run(*arguments):
-        options = ['report', '--workdir', str(tmp_path), '--no-open', *arguments]
+        options = ['report', '--config=demo', '--workdir', str(tmp_path), '--no-open', *arguments]
         return click.testing.CliRunner().invoke(main, options)
 
     return run
@@ -96,26 +96,15 @@ def test_reports_missing_run_and_removed_page(call, request):
     assert removed.stderr.endswith('.html cannot be used: No such file or directory\n')
 
 
-def test_lists_reports_newest_first(home, call):
-    (home / 'reports' / 'odd.json').write_text('{}')
-
-    lines = call('--list').stdout.splitlines()
-
-    assert lines[0] == 'odd  written by another version of this program'
-    assert lines[1:] == [f'{SECOND}  not live', f'{FIRST}  live']
-
-
 def page_of(home, run):
     return (home / 'reports' / f'{run}.html').read_text()
 
 
-def test_list_and_pages_follow_a_later_push(home, call, words):
+def test_pages_follow_a_later_push(home, call, words):
     push(home, '1795999999', SECOND)  # as bless does
 
-    lines = call('--list').stdout.splitlines()
     call()
 
-    assert lines == [f'{SECOND}  live', f'{FIRST}  blessed, not live']
     assert 'Live as version 1795999999 , since 2026-11-22 09:00 UTC' in words(page_of(home, SECOND))
     first = words(page_of(home, FIRST))
     assert (
@@ -125,7 +114,7 @@ def test_list_and_pages_follow_a_later_push(home, call, words):
     assert 'Live as' not in first
 
 
-def test_list_and_pages_follow_manual_overrides(home, call, words, tmp_path):
+def test_pages_follow_manual_overrides(home, call, words, tmp_path):
     later = example('2026-11-22T07:00:00')
     model = dataclasses.replace(later.origin.model, artifact=str(tmp_path / 'model'))
     origin = dataclasses.replace(later.origin, model=model)
@@ -135,11 +124,9 @@ def test_list_and_pages_follow_manual_overrides(home, call, words, tmp_path):
     values = {'person': 'eve', 'reason': 'wrong labels', 'moment': '2026-11-22T09:00Z'}
     write_override(tmp_path / 'model', ManualOverride(blessed=False, **values))
 
-    first, *_ = call('--list').stdout.splitlines()
     call()
 
     withdrawn = 'its blessing was manually withdrawn by eve: wrong labels'
-    assert first == f'{later.run_id}  not live; {withdrawn}'
     page = words(page_of(home, later.run_id))
     assert f'Version {VERSION} is live. manual override {withdrawn}' in page
 
@@ -149,10 +136,9 @@ def test_only_the_last_run_of_a_live_model_is_live(home, call, words):
     again = example('2026-11-22T07:00:00', origin=origin)
     store_report(home, again, render_page(again, PageImages()), keep=9)
 
-    states = [line.partition('  ')[2] for line in call('--list').stdout.splitlines()]
     call()
 
-    assert states == ['live', 'not live', f'same model as a later run; {again.run_id}']
+    assert 'Live as version' in words(page_of(home, again.run_id))
     assert f'The report of run {again.run_id} has the present state.' in words(page_of(home, FIRST))
 
 

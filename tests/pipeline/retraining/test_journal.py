@@ -44,6 +44,14 @@ def test_skips_foreign_lines_and_unknown_keys(journal, path):
     assert (tick.started, tick.pid) == (NOW, 7)
 
 
+@pytest.mark.parametrize('started', ['2026-11-20T02:00:00', '0001-01-01T00:00:00+14:00'])
+def test_skips_times_without_a_zone_and_impossible_ones(started, journal, path):
+    known = journal.start(NOW)
+    with path.open('a') as file:
+        file.write(f'{{"tick": "2", "started": "{started}"}}\n')
+    assert journal.ticks() == [known]
+
+
 def test_reads_only_the_end_of_a_long_file(journal, monkeypatch):
     monkeypatch.setattr('pipeline.retraining.journal._READ', 1000)
     for day in range(100):

@@ -135,3 +135,12 @@ def test_command_reports_unreadable_file(invoke, journal, recipe, name):
     done = invoke('status')
     assert done.exit_code == 2
     assert done.stderr.startswith(f'error: {recipe.home}/{name} cannot be used: Too many levels')
+
+
+def test_piped_row_is_one_line(recipe, journal, invoke):
+    reason = 'Trainer failed:\nno space in ' + '/folder' * 40
+    journal.start(NOW, verdict='failed', reason=reason)
+
+    _, row, *_ = invoke('status').stdout.splitlines()
+
+    assert row.endswith('no space in ' + '/folder' * 40)

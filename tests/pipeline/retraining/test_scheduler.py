@@ -198,8 +198,8 @@ def test_schedule_checks_data_weights_and_layers_before_it_waits(
 ):
     make_image_folder(tmp_path / 'data' / 'span-1', per_class=2, classes=classes)
     monkeypatch.setattr(scheduler, 'run_schedule', lambda *_: pytest.fail('it waits'))
-    words = ['schedule', '--engine', 'local', '--cron', '0 0 * * *', '--workdir', tmp_path / 'runs']
-    words += ['--data', tmp_path / data, '--weights', weights]
+    words = ['schedule', '--config', 'demo', '--engine', 'local', '--cron', '0 0 * * *']
+    words += ['--workdir', tmp_path / 'runs', '--data', tmp_path / data, '--weights', weights]
     if 'block_99' in error:
         words.append('--set=trainer.fine_tune={epochs: 1, from_layer: block_99}')
 

@@ -4,6 +4,8 @@ import asyncio
 import concurrent.futures
 import json
 import socket
+import time
+import urllib.parse
 
 import pytest
 import requests
@@ -13,6 +15,7 @@ from running_server import MAX_BYTES, MAX_IMAGES, NAME
 
 from components.inference.classifier import Classifier
 from pipeline.serving import app
+from pipeline.serving import server as server_module
 from trainer.export.image_example import only_image
 
 
@@ -72,7 +75,7 @@ def test_status_and_metadata_have_the_forms_of_tensorflow_serving(server):
         ('GET', f'/versions/{"9" * 5000}', 404, f'version {"9" * 20} of pets is not loaded'),
         ('GET', '/versions/..%2F..%2F1/metadata', 404, 'Not Found'),
         ('GET', ':predict', 405, 'Method Not Allowed'),
-        ('POST', ':classify', 404, 'Not Found'),
+        ('POST', ':classify', 404, 'Not Found; the model is /v1/models/pets'),
         ('GET', '2', 404, 'Not Found'),
     ],
 )
@@ -214,3 +217,20 @@ def test_page_loads_nothing_from_elsewhere(server):
         loaded = requests.get(server.base + file, timeout=60)
         assert loaded.status_code == 200
         assert 'http' not in loaded.text + page.text
+
+
+def test_connection_without_a_request_is_closed(make_server, monkeypatch, pets):
+    monkeypatch.setattr(server_module, '_HEADER_SECONDS', 0.2)
+    server = make_server()
+    address = urllib.parse.urlsplit(server.base)
+    for start in (b'', b'GET / HTTP/1.1\r\nX-Slow: '):
+        with socket.create_connection((address.hostname, address.port), timeout=30) as client:
+            client.sendall(start)
+            assert client.recv(100) == b''
+    body = json.dumps({'signature_name': 'serve_images', 'instances': []}).encode()
+    with socket.create_connection((address.hostname, address.port), timeout=30) as client:
+        head = f'POST {urllib.parse.urlsplit(server.url).path}:predict HTTP/1.1\r\nHost: localhost'
+        client.sendall(f'{head}\r\nContent-Length: {len(body)}\r\n\r\n'.encode())
+        time.sleep(0.5)  # the body has a longer limit
+        client.sendall(body)
+        assert client.recv(100).startswith(b'HTTP/1.1 400 ')

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from trainer.config.train import TrainConfig
+from trainer.data import dataset, stage_data
 from trainer.data.activation_cache import CachedTensors, CacheWriter, record_type
 from trainer.data.stage_data import class_weights, make_stage_data
 
@@ -68,6 +69,24 @@ def test_each_epoch_draws_new_views_without_cached_views(small_job, tmp_path):
         batches = [images.numpy() for images, _ in data.train.take(2 * data.steps)]
     images = {image.tobytes() for image in np.concatenate(batches)}
     assert len(images) == 2 * 48
+
+
+@pytest.mark.parametrize('most_passes', [60, 2])
+def test_finished_epochs_are_left_out(small_job, monkeypatch, most_passes):
+    """Also if passes over the data are repeated, whose order depends on those before."""
+    for module in (dataset, stage_data):
+        monkeypatch.setattr(module, 'MAX_PASSES', most_passes)
+    job = small_job(augment={'flip': True, 'rotation': 0.2, 'cached_views': 0})
+
+    def batches_after(finished):
+        data = make_stage_data(
+            job.splits, 5, job.config, job.classes, from_images=True, finished=finished
+        )
+        return [images.numpy() for images, _ in data.train.take((5 - finished) * data.steps)]
+
+    complete = np.concatenate(batches_after(0))
+    np.testing.assert_allclose(np.concatenate(batches_after(3)), complete[3 * 48 :], atol=1e-6)
+    assert batches_after(5) == []  # interrupted between the last epoch and the export
 
 
 def test_batch_size_is_divisible_by_replicas(small_job, monkeypatch):

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import config_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
 from common import features
@@ -172,6 +173,23 @@ def test_class_follows_threshold_or_highest_probability(exported, call, pixels, 
     assert names == [name.decode() for name in predicted['class'][:, 0]]
     if not binary:
         np.testing.assert_allclose(probability.sum(axis=1), 1, atol=1e-6)
+
+
+def test_pixels_of_another_rank_are_an_error(exported):
+    """A model server feeds the graph as here, without Python's check of shapes."""
+    folder = str(exported[2])
+    with tf.compat.v1.Session(graph=tf.Graph()) as session:
+        loaded = tf.compat.v1.saved_model.load(session, ['serve'], folder)
+        signature = loaded.signature_def['serve_pixels']
+        feed, fetch = signature.inputs['pixels'].name, signature.outputs['logit'].name
+        call = session._make_callable_from_options(
+            config_pb2.CallableOptions(feed=[feed], fetch=[fetch])
+        )
+        size = loaded.signature_def['serve_pixels'].inputs['pixels'].tensor_shape.dim[1].size
+        for shape in ((size, size, 3), (1, 1, size, size, 3), (1, size + 1, size, 3), ()):
+            with pytest.raises(tf.errors.InvalidArgumentError, match='is not compatible with'):
+                call(np.zeros(shape, np.float32))
+        assert call(np.zeros((2, size, size, 3), np.float32))[0].shape[0] == 2
 
 
 def test_signatures_divide_logits_by_the_temperature(exported, predicted, pixels):

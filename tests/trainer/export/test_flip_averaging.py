@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from common import features
-from components.lite_converter.conversion import convert, probabilities
+from components.conversion.lite.conversion import convert, probabilities
 from trainer.export.saved_model import export
 from trainer.model.network import Network, join
 from trainer.training.job import Job

@@ -119,7 +119,7 @@ with tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1']).scope():
     writer.append(0, noise + labels[:, None, None, None], labels)
     tensors = CachedTensors(writer.finish(), labels, record)
     inputs = {'fine_tune': dict.fromkeys(('train', 'eval'), tensors)}
-    (history,) = train(job, network, inputs, folder / 'logs').histories
+    (history,) = train(job, network, inputs).histories
 print(json.dumps(history.metrics))
 """
 

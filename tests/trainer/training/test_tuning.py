@@ -33,7 +33,7 @@ def test_search_returns_the_best_trial(tmp_path, small_job, monkeypatch, algorit
     tuner = TunerConfig(trials=2, algorithm=algorithm, space=space)
     search = RecipeTuner(small_job(), tuner, tmp_path)
 
-    def train(config, trial):
+    def train(config):
         loss = 0.7 if config.feature_extraction.learning_rate == 1e-9 else 0.1
         return [StageHistory('stage', {'val_loss': (loss,), 'val_accuracy': (0.5,)}, None, 0)]
 

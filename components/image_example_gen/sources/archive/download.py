@@ -37,9 +37,14 @@ def cache_folder() -> Path:
 
 
 def cache_name(key: str, name: str) -> str:
-    """A name in the cache folder: a hash of the key, and the end of a human-readable name."""
+    """A name in the cache folder, also with a suffix: a hash of the key, and the end of a
+    human-readable name.
+    """
     digest = hashlib.sha256(os.fsencode(key)).hexdigest()
-    return f'{digest[:16]}-{name[-60:] or "archive"}'
+    end = os.fsencode(name.replace('\0', ''))[-60:].decode(
+        errors='ignore'
+    )  # a name has at most 255 bytes
+    return f'{digest[:16]}-{end or "archive"}'
 
 
 def fetch(url: str, sha256: str | None = None) -> Path:

@@ -4,8 +4,11 @@ Decompressors, and the directory of a zip, take as much memory as the file asks 
 runs in a subprocess with a memory limit. It imports little, to start fast.
 """
 
+import errno
 import functools
+import itertools
 import json
+import os
 import resource
 import shutil
 import stat
@@ -21,17 +24,19 @@ from typing import IO, cast
 import filelock
 
 from common.errors import DataError
-from common.files import MEGABYTE, sha256_of
+from common.files import MEGABYTE, open_regular, sha256_of
 from components.image_example_gen.sources.base.image_files import is_ignored, is_image
 
 IMAGES, CONTENTS = 'images', 'contents.json'  # in the folder of an extracted archive
 _MEMORY = 1400 * MEGABYTE  # of address space of the subprocess
-_MEMBERS = 2_000_000
+_MEMBERS = 2_000_000  # with the folders around them
 _DEPTH = 64  # folders around an image
+_LONGEST_NAME = 255  # bytes; the limit of Linux
 _LONGEST_HEADER = 2**20  # bytes of an extended tar header, such as that of a long name
 _RATIO = 200  # unpacked size to archive size; more is a decompression bomb
 _ALWAYS_ALLOWED = 2**30  # unpacked bytes, whatever the ratio
 
+_OF_NAMES = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL)  # errors of names of files
 _EXTENDED = (
     *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
     *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
@@ -62,11 +67,18 @@ def extract_archive(path: Path, target: Path) -> None:
         raise DataError(f'it needs more than {_MEMORY / MEGABYTE:,.0f} MB of memory') from error
     except Exception as error:  # zipfile and tarfile raise a dozen types for damaged archives
         if isinstance(error, OSError) and error.errno:
-            problem = f'{error.strerror}, {target.parent}; CATDOG_CACHE names another folder'
+            problem = _explain(error, target.parent)
         else:
             reason = (str(error) or type(error).__name__).partition('\n')[0]
             problem = f'{reason}; it may be truncated, damaged or encrypted'
         raise DataError(problem) from error
+
+
+def _explain(error: OSError, cache: Path) -> str:
+    """A clause; another cache folder helps if this one is full or cannot be written."""
+    if error.errno in _OF_NAMES:
+        return f'{error.strerror}: {error.filename}'
+    return f'{error.strerror}, {cache}; CATDOG_CACHE names another folder'
 
 
 def _replace_versions(path: Path, target: Path) -> None:
@@ -93,70 +105,100 @@ def _extract_images(path: Path, folder: Path) -> dict[str, str | None]:
     Returns:
         The names of the images, each with None, or with the problem if it cannot be extracted.
     """
-    is_tar = _is_tar(path)
-    if not is_tar and not zipfile.is_zipfile(path):
-        raise DataError('it is truncated or no archive; expected zip, tar, tar.gz, .bz2 or .xz')
-    folder.mkdir(parents=True)
-    limit = max(_ALWAYS_ALLOWED, _RATIO * path.stat().st_size)
-    images: dict[str, str | None] = {}
-    unpacked = 0
-    for number, (name, size, open_member) in enumerate(
-        _read_tar(path) if is_tar else _read_zip(path)
-    ):
-        unpacked += size
-        if number >= _MEMBERS:
-            raise DataError(f'it has more than {_MEMBERS:,} members; divide it')
-        if unpacked > limit:
-            raise DataError(
-                f'it unpacks to more than {_RATIO} times its size; it may be a decompression bomb'
-            )
-        place = PurePosixPath(name)
-        if '..' in place.parts or place.is_absolute() or PureWindowsPath(name).drive:
-            raise DataError(
-                f'it contains {name!r}, a name that leads out of it; expected names such as '
-                'cats/1.jpg'
-            )
-        if len(place.parts) > _DEPTH:
-            raise DataError(f'it contains {name[:80]!r}..., more than {_DEPTH} folders deep')
-        if any(map(is_ignored, place.parts)):
-            continue
-        file = folder / place
-        (file if name.endswith('/') else file.parent).mkdir(parents=True, exist_ok=True)
-        if name.endswith('/') or not open_member:
-            continue
-        if not is_image(name):
-            file.touch()
-            continue
-        images[str(place)] = None
-        try:
-            with open_member() as source, file.open('wb') as target:
-                shutil.copyfileobj(source, target)
-        except (EOFError, zipfile.BadZipFile, zlib.error) as error:
-            if is_tar:  # compressed as a whole
-                raise
-            file.unlink(missing_ok=True)
-            images[str(place)] = str(error)
-    return images
+    with open_regular(path) as archive:
+        is_tar = _is_tar(archive)
+        if not is_tar and not zipfile.is_zipfile(archive):
+            raise DataError('it is truncated or no archive; expected zip, tar, tar.gz, .bz2 or .xz')
+        archive.seek(0)
+        folder.mkdir(parents=True)
+        limit = max(_ALWAYS_ALLOWED, _RATIO * path.stat().st_size)
+        images: dict[str, str | None] = {}
+        unpacked = members = 0
+        for name, size, open_member in _read_tar(archive) if is_tar else _read_zip(archive):
+            unpacked += size
+            if unpacked > limit:
+                raise DataError(
+                    f'it unpacks to more than {_RATIO} times its size; it may be a decompression '
+                    'bomb'
+                )
+            if members >= _MEMBERS:
+                raise DataError(f'it has more than {_MEMBERS:,} members and folders; divide it')
+            members += 1
+            place = _place_of(name)
+            if any(map(is_ignored, place.parts)):
+                continue
+            file = folder / place
+            try:
+                members += _make_folders(file if name.endswith('/') else file.parent)
+                if open_member and not name.endswith('/'):
+                    problem = _extract_file(name, file, open_member, is_tar)
+                    if is_image(name):
+                        images[str(place)] = problem
+            except (FileExistsError, IsADirectoryError, NotADirectoryError):
+                raise DataError(f'it contains {name[:80]!r} as a file and as a folder') from None
+        return images
 
 
-def _is_tar(path: Path) -> bool:
+def _place_of(name: str) -> PurePosixPath:
+    """The relative path of a member; raises DataError if it leads out, or is too long or deep."""
+    place = PurePosixPath(name)
+    if '..' in place.parts or place.is_absolute() or PureWindowsPath(name).drive:
+        raise DataError(
+            f'it contains {name!r}, a name that leads out of it; expected names such as cats/1.jpg'
+        )
+    if len(place.parts) > _DEPTH:
+        raise DataError(f'it contains {name[:80]!r}..., more than {_DEPTH} folders deep')
+    if any(len(os.fsencode(part)) > _LONGEST_NAME for part in place.parts):
+        raise DataError(f'it contains {name[:80]!r}..., a name of more than {_LONGEST_NAME} bytes')
+    return place
+
+
+def _make_folders(folder: Path) -> int:
+    """Creates a folder and its parents; returns the number of new ones."""
+    missing = list(itertools.takewhile(lambda each: not each.exists(), (folder, *folder.parents)))
+    folder.mkdir(parents=True, exist_ok=True)
+    return len(missing)
+
+
+def _extract_file(
+    name: str, file: Path, open_member: Callable[[], IO[bytes]], is_tar: bool
+) -> str | None:
+    """Extracts an image, or creates another file empty; returns the problem of a damaged image."""
+    if not is_image(name):
+        file.touch()
+        return None
     try:
-        with tarfile.open(path, tarinfo=_StrictTarInfo):  # `is_tarfile` reads any first header
+        with open_member() as source, file.open('wb') as target:
+            shutil.copyfileobj(source, target)
+    except (EOFError, zipfile.BadZipFile, zlib.error) as error:
+        if is_tar:  # compressed as a whole
+            raise
+        file.unlink(missing_ok=True)
+        return str(error)
+    return None
+
+
+def _is_tar(archive: IO[bytes]) -> bool:
+    try:
+        # `is_tarfile` reads any first header
+        with tarfile.open(fileobj=archive, tarinfo=_StrictTarInfo):
             return True
     except tarfile.TarError:
         return False
+    finally:
+        archive.seek(0)
 
 
-def _read_zip(path: Path) -> Iterator[_Member]:
-    with zipfile.ZipFile(path) as archive:
+def _read_zip(file: IO[bytes]) -> Iterator[_Member]:
+    with zipfile.ZipFile(file) as archive:
         for info in archive.infolist():
             name = info.filename.replace('\\', '/')  # written by some programs on Windows
             is_file = stat.S_IFMT(info.external_attr >> 16) in (0, stat.S_IFREG)  # 0: not from Unix
             yield name, info.file_size, functools.partial(archive.open, info) if is_file else None
 
 
-def _read_tar(path: Path) -> Iterator[_Member]:
-    with tarfile.open(path, 'r:*', tarinfo=_StrictTarInfo) as archive:
+def _read_tar(file: IO[bytes]) -> Iterator[_Member]:
+    with tarfile.open(fileobj=file, mode='r:*', tarinfo=_StrictTarInfo) as archive:
         end = 0
         for info in archive:
             start, end = end, info.offset_data + info.size

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import components
 from common.errors import DataError
-from common.files import MEGABYTE
+from common.files import MEGABYTE, open_regular
 from components.image_example_gen.sources.archive import extraction
 from components.image_example_gen.sources.archive.download import cache_folder, cache_name
 from components.image_example_gen.sources.base.config import number_of_span
@@ -40,11 +40,13 @@ class ArchiveSource(FolderSource):
         *,
         max_bytes: int = MAX_BYTES,
         group_by: GroupConfig | None = None,
+        label_pattern: str | None = None,
     ) -> None:
         if not path.is_file():
-            raise DataError(f'archive {path} does not exist; give a file (zip, tar, tar.gz, ...)')
+            problem = 'is not a regular file' if path.exists() else 'does not exist'
+            raise DataError(f'archive {path} {problem}; give a file (zip, tar, tar.gz, ...)')
         with convert_os_errors():
-            path.open('rb').close()
+            open_regular(path).close()
             folder = _version_folder(path)
             if not folder.exists():
                 _run_extraction(path, folder)
@@ -61,7 +63,15 @@ class ArchiveSource(FolderSource):
                         f'archive {path} contains {each.name}, the folder of a span; spans are '
                         'only read from folders: extract it'
                     )
-        super().__init__(images, classes, max_bytes=max_bytes, archive=path, group_by=group_by)
+        super().__init__(
+            images,
+            classes,
+            max_bytes=max_bytes,
+            archive=path,
+            group_by=group_by,
+            label_pattern=label_pattern,
+            digest=contents['fingerprint'],
+        )
         if self.count != contents['images']:
             raise DataError(f'{folder} has lost images of archive {path}; remove it, start again')
         self._files += [
@@ -69,7 +79,6 @@ class ArchiveSource(FolderSource):
             for name, problem in contents['unreadable'].items()
         ]
         self.count = len(self._files)
-        self.fingerprint: str = contents['fingerprint']
 
 
 def _version_folder(path: Path) -> Path:

@@ -34,10 +34,12 @@ _LENGTH = re.compile('[0-9]{1,18}')
 _BUSY = (408, 425, 429, 500, 502, 503, 504)
 _CONDITIONS = {'ETag': 'If-None-Match', 'Last-Modified': 'If-Modified-Since'}
 _NOT_VALID = 'the address, or a redirect, is not valid'
+_LENGTHS = 'the server states several lengths, or one that is no number'  # in Content-Length
 _MESSAGES: dict[type[Exception], str] = {
     requests.exceptions.SSLError: 'no safe connection can be made',
     requests.exceptions.Timeout: 'the server does not answer in time',
     requests.exceptions.ConnectionError: 'the server cannot be reached',
+    requests.exceptions.InvalidHeader: _LENGTHS,
     requests.RequestException: _NOT_VALID,
     urllib3.exceptions.LocationValueError: _NOT_VALID,  # a part of the name has over 63 letters
     urllib3.exceptions.HTTPError: 'the connection is lost',
@@ -91,7 +93,7 @@ def get(
     except tuple(_MESSAGES) as error:
         kind = next(kind for kind in _MESSAGES if isinstance(error, kind))
         message = _MESSAGES[kind]
-        permanent = kind == requests.exceptions.SSLError or message == _NOT_VALID
+        permanent = kind == requests.exceptions.SSLError or message in (_NOT_VALID, _LENGTHS)
         # Without its cause, whose message has the query of the URL and may be logged.
         raise DownloadError(message + _detail(error), retryable=not permanent) from None
 
@@ -204,7 +206,7 @@ def _stated_length(response: requests.Response, *, verified: bool) -> int | None
             'the server does not state its length, so it may be cut off; set data.sha256'
         )
     if not _LENGTH.fullmatch(length):
-        raise DownloadError('the server states an invalid Content-Length')
+        raise DownloadError(_LENGTHS)
     return int(length)
 
 

@@ -15,25 +15,29 @@ from common.features import IMAGE_BYTES, LABEL, SPLITS
 from common.redaction import RedactedUrl, is_redacted, redacted
 from common.strict_model import StrictModel
 from components.image_example_gen.inspection.config import CheckConfig
-from components.image_example_gen.sources.base.groups import GroupConfig
+from components.image_example_gen.sources.base.csv_columns import CsvColumns
+from components.image_example_gen.sources.base.groups import GroupConfig, require_one_group
 from components.image_example_gen.sources.base.source_protocol import class_name, is_class_name
 
 # Keys that only some sources accept.
 ONLY_FOR = {
-    'path': ('folder', 'archive', 'parquet', 'tfrecord', 'canonical'),
+    'path': ('folder', 'archive', 'csv', 'parquet', 'tfrecord', 'canonical'),
     'url': ('archive', 'folder'),
     'sha256': ('archive',),
     'dataset': ('tfds',),
-    'classes': ('folder', 'archive', 'parquet', 'tfds', 'tfrecord', 'canonical'),
+    'classes': ('folder', 'archive', 'csv', 'parquet', 'tfds', 'tfrecord', 'canonical'),
+    'label_pattern': ('folder', 'archive'),
+    'columns': ('csv',),
     'features': ('tfrecord',),
-    'group_by': ('folder', 'archive', 'parquet', 'tfds', 'tfrecord'),
-    'span_range': ('folder', 'parquet', 'tfrecord'),
+    'group_by': ('folder', 'archive', 'csv', 'parquet', 'tfds', 'tfrecord'),
+    'span_range': ('folder', 'csv', 'parquet', 'tfrecord'),
 }
 _GROUPED_BY = {
     'folder': ('folder', 'archive'),
     'pattern': ONLY_FOR['group_by'],
-    'column': ('parquet', 'tfrecord'),
+    'column': ('csv', 'parquet', 'tfrecord'),
 }
+_NOUNS = {'parquet': 'Parquet', 'tfrecord': 'TFRecords', 'canonical': 'canonical records'}
 URL = re.compile('https?://[^/]', re.IGNORECASE)
 DATA_URL = 'CATDOG_DATA_URL'  # environment variable
 _DATE = re.compile(r'(\d{4})(-?)(\d\d)\2(\d\d)')
@@ -43,15 +47,17 @@ _SPAN_FOLDER = re.compile(r'span-(\d+)')
 class SplitConfig(StrictModel):
     """Shares of the splits in hash buckets; with 3, 1 and 1 the test split gets a fifth."""
 
-    train: int = Field(3, ge=1)
-    eval: int = Field(1, ge=1)
-    test: int = Field(1, ge=1)
+    train: int = Field(3, ge=1, description='buckets of the split that trains the weights')
+    eval: int = Field(
+        1, ge=1, description='buckets of the validation split, which selects epoch and temperature'
+    )
+    test: int = Field(1, ge=1, description='buckets of the split that judges models')
     test_share_of_validation: float = Field(
         0.2,
         gt=0,
         lt=1,
-        description='for data with folders train and validation: share of validation that '
-        'becomes test; the rest becomes eval, and train stays train',
+        description='for data with parts train and validation, and no part test: share of '
+        'validation that becomes test; the rest becomes eval, and train stays train',
     )
 
     def expected(self, count: int) -> dict[str, int]:
@@ -96,17 +102,19 @@ SpanNumber = Annotated[int, Field(ge=0), BeforeValidator(_span_number)]
 class DataConfig(StrictModel):
     """Source of the images, checks, splits and spans."""
 
-    source: Literal['drawings', 'folder', 'archive', 'parquet', 'tfds', 'tfrecord', 'canonical'] = (
-        'drawings'
-    )
+    source: Literal[
+        'drawings', 'folder', 'archive', 'csv', 'parquet', 'tfds', 'tfrecord', 'canonical'
+    ] = Field('drawings', description='where the images come from, and how they are stored')
     path: Path | None = Field(
         None,
-        description='folder: a folder per class, or train and validation with a folder per class '
-        'in each; archive: a zip or tar file of such folders; parquet, tfrecord: a file or a '
-        'folder of files; canonical: records that ImageExampleGen wrote',
+        description='folder: a folder per class, or train, and validation or test or both, with a '
+        'folder per class in each; archive: a zip or tar file of such folders; csv: a file with '
+        'paths and classes of images, or a folder with one; parquet, tfrecord: a file or a folder '
+        'of files; canonical: records that ImageExampleGen wrote',
     )
     url: RedactedUrl | None = Field(
         None,
+        max_length=2000,
         repr=False,
         description='instead of path; archive: download URL, recorded without user name, password '
         'and query; folder: s3://BUCKET/PREFIX or gs://BUCKET/PREFIX in object storage',
@@ -118,6 +126,16 @@ class DataConfig(StrictModel):
         None,
         description='class names in the order of the labels; images of other classes are '
         'quarantined; default: the class names of the source, such as folder names',
+    )
+    label_pattern: str | None = Field(
+        None,
+        max_length=1000,
+        description='folder, archive: regular expression, searched in the file name without '
+        'folders; the class is what its one pair of parentheses matches; default: the class is '
+        'the folder',
+    )
+    columns: CsvColumns | None = Field(
+        None, description='csv: names of the columns; default: usual ones, such as path and label'
     )
     features: FeatureNames = FeatureNames()
     dataset: str | None = Field(None, description="tfds: data set, such as 'cats_vs_dogs'")
@@ -147,6 +165,15 @@ class DataConfig(StrictModel):
     span_range: tuple[SpanNumber, SpanNumber] | None = Field(
         None, description='first and last span (numbers or dates), instead of window'
     )
+
+    def describe(self) -> str:
+        """The source and its place, as in `folder /home/ann/pets`, without secrets of a URL."""
+        if self.source == 'drawings':
+            return 'generated drawings'
+        if self.source == 'tfds':
+            return f'{self.dataset} of TensorFlow Datasets'
+        place = redacted(self.url) if self.url else str(self.path)
+        return f'{_NOUNS.get(self.source, self.source)} {place}'
 
     @property
     def is_in_bucket(self) -> bool:
@@ -208,6 +235,11 @@ class DataConfig(StrictModel):
         except ValueError:
             raise ValueError('is not a valid address') from None
         return url
+
+    @field_validator('label_pattern')
+    @classmethod
+    def _has_one_group(cls, pattern: str | None) -> str | None:
+        return pattern if pattern is None else require_one_group(pattern)
 
     @field_validator('classes')
     @classmethod

@@ -12,6 +12,17 @@ from pydantic import Field, field_validator, model_validator
 from common.strict_model import StrictModel
 
 
+def require_one_group(pattern: str) -> str:
+    """Raises ValueError unless a regular expression is valid and has one pair of parentheses."""
+    try:
+        groups = re.compile(pattern).groups
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ValueError(f'is not a regular expression: {error}') from None
+    if groups != 1:
+        raise ValueError(f"needs one pair of parentheses, as in '^([^_]+)_', and has {groups}")
+    return pattern
+
+
 class GroupConfig(StrictModel):
     """`data.group_by` of a recipe: exactly one of three ways to name the group of an image."""
 
@@ -27,19 +38,15 @@ class GroupConfig(StrictModel):
         'what its one pair of parentheses matches',
     )
     column: str | None = Field(
-        None, min_length=1, description='parquet: a column; tfrecord: a feature; text or integers'
+        None,
+        min_length=1,
+        description='csv, parquet: a column; tfrecord: a feature; text or integers',
     )
 
     @field_validator('pattern')
     @classmethod
     def _has_one_group(cls, pattern: str | None) -> str | None:
-        try:
-            groups = re.compile(pattern).groups if pattern is not None else 1
-        except (re.error, OverflowError, RecursionError) as error:
-            raise ValueError(f'is not a regular expression: {error}') from None
-        if groups != 1:
-            raise ValueError(f"needs one pair of parentheses, as in '^([^_]+)_', and has {groups}")
-        return pattern
+        return pattern if pattern is None else require_one_group(pattern)
 
     @model_validator(mode='after')
     def _is_one(self) -> 'GroupConfig':
@@ -55,10 +62,13 @@ class GroupConfig(StrictModel):
 
 def group_of_path(group_by: GroupConfig | None, path: Sequence[str]) -> str | None:
     """The group of a file, None without one; `path` is relative to its class folder."""
-    if group_by is None:
+    return group_of_folders(group_by, path) or group_of_name(group_by, path[-1])
+
+
+def group_of_folders(group_by: GroupConfig | None, path: Sequence[str]) -> str | None:
+    """The group by `folder` of a file, None without one; `path` is that of `group_of_path`."""
+    if group_by is None or group_by.folder is None:
         return None
-    if group_by.folder is None:
-        return group_of_name(group_by, path[-1])
     folders = path[:-1][: group_by.folder]
     return '/'.join(folders) if len(folders) == group_by.folder else None
 

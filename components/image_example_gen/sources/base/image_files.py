@@ -10,11 +10,15 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePath
 from typing import NoReturn
 
+from components.image_example_gen.inspection.magic_numbers import has_heic
+
 _DECODABLE = {'.jpg', '.jpeg', '.jpe', '.jfif', '.png', '.gif', '.webp', '.bmp', '.tif', '.tiff'}
-IMAGE_SUFFIXES = frozenset({*_DECODABLE, '.heic', '.heif', '.avif'})  # the last three are reported
+_AVIF, _HEIC = {'.avif'}, {'.heic', '.heif', '.hif'}
+IMAGE_SUFFIXES = frozenset({*_DECODABLE, *_AVIF, *_HEIC})
 PARQUET_SUFFIXES = frozenset({'.parquet'})
 RECORDS = re.compile(r'.*(\.(tfrecords?|tfrec)|-\d+-of-\d+)(\.gz)?', re.IGNORECASE)
 _VISITS = 64  # of a folder, through different links
+_DEPTH = 200  # levels of folders; before Python 3.12, `os.walk` is recursive
 _IGNORED = frozenset({'thumbs.db', 'desktop.ini', '__macosx'})  # hidden files are ignored as well
 
 
@@ -35,8 +39,9 @@ def walk(folder: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
     """Yields each folder with its sorted subfolder and file names, without ignored names.
 
     Follows links, except to a parent folder. A folder that several links lead to is visited
-    through each of them, up to _VISITS times. Raises OSError if a folder cannot be read, or if
-    links lead to one more often: linked folders with links may double at each level.
+    through each of them, up to _VISITS times. Raises OSError if a folder cannot be read, if links
+    lead to one more often (linked folders with links may double at each level), or if folders are
+    nested more than _DEPTH deep.
     """
     visits: Counter[tuple[int, int]] = Counter()
     for parent, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
@@ -46,6 +51,9 @@ def walk(folder: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
         visits[place] += 1
         if visits[place] > _VISITS:
             raise OSError(errno.ELOOP, f'links lead to it more than {_VISITS} times', parent)
+        if folders and len(here.parts) - len(folder.parts) >= _DEPTH:
+            problem = f'folders are nested more than {_DEPTH} deep; move the images up'
+            raise OSError(errno.ENAMETOOLONG, problem, str(folder))
         folders[:] = sorted(n for n in folders if not is_ignored(n) and not _is_cycle(here / n))
         yield here, list(folders), sorted(name for name in names if not is_ignored(name))
 
@@ -53,6 +61,16 @@ def walk(folder: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
 def is_image(name: str) -> bool:
     """Whether the file name has the suffix of an image."""
     return PurePath(name).suffix.lower() in IMAGE_SUFFIXES
+
+
+def optional_decoders(names: Iterable[str]) -> str:
+    """The decoders that only some versions or installations have, of those that files need.
+
+    Part of fingerprints: with another decoder, the same files are read again.
+    """
+    suffixes = {f'.{name.rpartition(".")[2].lower()}' for name in names}
+    heic = suffixes & _HEIC and has_heic()
+    return ' '.join(name for name, used in (('avif', suffixes & _AVIF), ('heic', heic)) if used)
 
 
 def is_ignored(name: str) -> bool:

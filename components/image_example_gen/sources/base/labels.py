@@ -14,6 +14,7 @@ from components.image_example_gen.sources.base.source_protocol import (
 )
 
 _MOST_CLASSES = 10_000
+_LONGEST_LABEL = 100  # characters in messages
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +42,8 @@ class Labels:
             number = self.classes.index(name)
             return LabelledImage(contents, number, filename, source=source, group=group)
         expected = f'expected one of {describe_classes(self.classes)}'
-        detail = 'it has no label' if label is None else f'its label is {name or label}; {expected}'
+        given = str(name or label)[:_LONGEST_LABEL]
+        detail = 'it has no label' if label is None else f'its label is {given}; {expected}'
         reason: RejectionReason = 'unknown class' if name else 'label outside the list'
         return BadImage(filename, reason, detail, contents)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from common.errors import DataError, Rejected
-from common.files import MEGABYTE
+from common.files import MEGABYTE, open_regular
 from components.image_example_gen.inspection.config import CheckConfig
 
 MAX_BYTES = CheckConfig().max_bytes  # default limit of an image
@@ -21,10 +21,15 @@ def require_within(limit: int, size: int) -> None:
 
 
 def read_file(file: str | Path | int, limit: int) -> bytes:
-    """Reads a file, or standard input for 0; raises Rejected if it has more bytes than `limit`."""
-    with open(file, 'rb', closefd=file != 0) as opened:
-        require_within(limit, os.fstat(opened.fileno()).st_size)  # 0 for a pipe or a device
-        contents = opened.read(limit + 1)
+    """Reads a regular file, or standard input for 0.
+
+    A file that states no bytes is not read: those of /proc do, and some wait for ever. Raises
+    Rejected if it has more bytes than `limit`, and OSError if it cannot be read.
+    """
+    with open(file, 'rb', closefd=False) if isinstance(file, int) else open_regular(file) as opened:
+        size = os.fstat(opened.fileno()).st_size  # 0 for a pipe
+        require_within(limit, size)
+        contents = opened.read(limit + 1) if size or isinstance(file, int) else b''
     require_within(limit, len(contents))
     return contents
 

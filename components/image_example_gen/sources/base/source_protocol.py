@@ -7,7 +7,8 @@ from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from common.errors import RejectionReason
 
-Part = Literal['train', 'validation']
+# The part of an image in a source that is already divided.
+Part = Literal['train', 'train_and_eval', 'eval', 'eval_and_test', 'test']
 IMAGES_PER_SHARD = 512  # about
 _NAME_BYTES = 255  # as in file systems
 
@@ -18,7 +19,7 @@ class LabelledImage(NamedTuple):
     contents: bytes
     label: int
     filename: str  # origin of the image, for error messages and the record
-    part: Part | None = None  # None if the source is not divided
+    part: Part | None = None  # the splits that it may be in; None if the source is not divided
     source: str = ''  # the folder or file that the image shares with others; empty if unknown
     group: str | None = None  # by `data.group_by`; None without one
 

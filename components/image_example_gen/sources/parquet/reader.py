@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from common import stack
 from common.errors import DataError
+from common.files import open_regular
 
 stack.forbid_pickles_in_arrow()
 
@@ -53,7 +54,7 @@ def read_footer(file: Path, name: str, group: str | None) -> Iterator[Table]:
     Raises DataError if it is not a Parquet file, states sizes that cannot be, or lacks a column.
     """
     try:
-        with pq.ParquetFile(file) as parquet:
+        with open_regular(file) as opened, pq.ParquetFile(opened) as parquet:
             schema, metadata = parquet.schema_arrow, parquet.metadata
             groups = [metadata.row_group(n).num_rows for n in range(metadata.num_row_groups)]
     except pa.ArrowInvalid as error:
@@ -158,7 +159,10 @@ def read_rows(
 
 
 def _batches(table: Table, columns: list[str], groups: Sequence[int]) -> Iterator[pa.RecordBatch]:
-    with pq.ParquetFile(table.file, buffer_size=_BUFFER) as parquet:
+    with (
+        open_regular(table.file) as opened,
+        pq.ParquetFile(opened, buffer_size=_BUFFER) as parquet,
+    ):
         yield from parquet.iter_batches(_ROWS, list(groups), columns, use_threads=False)
 
 

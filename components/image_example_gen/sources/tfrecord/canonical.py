@@ -8,6 +8,7 @@ from pydantic import AliasPath, BaseModel, Field
 from common import features
 from common.errors import DataError
 from common.features import MANIFEST
+from common.files import read_regular
 from components.image_example_gen.sources.base.config import FeatureNames
 from components.image_example_gen.sources.base.image_files import fingerprint
 from components.image_example_gen.sources.base.labels import make_labels
@@ -87,6 +88,6 @@ def _record_files(path: Path) -> dict[str, list[Path]]:
 def _read_manifest(path: Path) -> _Manifest:
     """Empty if the folder has no manifest, or another program's."""
     try:
-        return _Manifest.model_validate(json.loads((path / MANIFEST).read_text()))
+        return _Manifest.model_validate(json.loads(read_regular(path / MANIFEST)))
     except (OSError, ValueError):
         return _Manifest()

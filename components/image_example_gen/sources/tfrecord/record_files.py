@@ -21,6 +21,7 @@ from pathlib import Path
 import google_crc32c
 
 from common.errors import DataError, Rejected
+from common.files import open_regular
 from components.image_example_gen.sources.base.source_protocol import IMAGES_PER_SHARD
 
 _Stream = gzip.GzipFile | io.BufferedReader
@@ -88,7 +89,7 @@ def read_records(records: RecordRange, max_bytes: int) -> Iterator[bytes | Rejec
 @contextlib.contextmanager
 def _open(file: Path) -> Iterator[_Stream]:
     try:
-        with file.open('rb') as raw:
+        with open_regular(file) as raw:
             head = raw.peek(_HEAD.size)[: _HEAD.size]
             if head.startswith(_GZIP) and not _is_head(head):  # or a record of 559,903 bytes
                 with gzip.GzipFile(fileobj=raw) as stream:

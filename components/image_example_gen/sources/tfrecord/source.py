@@ -179,7 +179,7 @@ def _parse(
 def _single_value(features: Mapping[str, Any], name: str, *types: type) -> Any:
     """The value of a feature; raises Rejected if it has none, several, or one of another type."""
     if name not in features:
-        existing = ', '.join(sorted(features)[:20]) or 'none'
+        existing = ', '.join(each[:40] for each in sorted(features)[:20]) or 'none'
         raise Rejected('unreadable', f'its record has no feature {name}; its features: {existing}')
     kind = features[name].WhichOneof('kind')
     values = getattr(features[name], kind).value if kind else []

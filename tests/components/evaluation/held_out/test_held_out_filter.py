@@ -158,7 +158,9 @@ def test_keeps_all_images_without_overlap_and_logs_nothing(train, judge, first):
 @pytest.mark.parametrize('case', ['splits', 'parts'])
 def test_changed_division_leaves_out_images_of_the_old_training_splits(train, judge, ingest, case):
     """Other shares; or a folder of train and validation that became a flat one."""
-    parts = [each._replace(part=('train', 'validation')[n > 29]) for n, each in enumerate(images())]
+    parts = [
+        each._replace(part=('train', 'eval_and_test')[n > 29]) for n, each in enumerate(images())
+    ]
     before = ingest(parts if case == 'parts' else images())
     after = ingest(images(), splits={'train': 1, 'eval': 1, 'test': 3})
 

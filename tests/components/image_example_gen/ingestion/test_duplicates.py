@@ -74,6 +74,57 @@ def test_duplicates_of_fixed_train_images_are_in_train():
     assert splits_of(image(1, digest=5, split=EVAL), train) == [TRAIN, DUPLICATE]
 
 
+def own_test(number, *args, **keys):
+    return image(number, *args, split=TEST, fixed=True, **keys)
+
+
+def test_own_test_split_keeps_its_images_and_gets_no_others():
+    near_train, near_eval = image(1, 4, split=TRAIN), image(2, 4, split=EVAL, fixed=True)
+
+    assert splits_of(near_train, own_test(1)) == [SPLIT_CONFLICT, TEST]
+    assert splits_of(own_test(2, digest=9), near_eval) == [TEST, SPLIT_CONFLICT]
+    assert splits_of(image(1, split=TRAIN), image(1, split=EVAL), own_test(1), near=0) == [
+        DUPLICATE,
+        DUPLICATE,
+        TEST,
+    ]
+    assert splits_of(image(3, split=EVAL), image(3, 4, split=TRAIN), own_test(1)) == [
+        EVAL,
+        EVAL,
+        TEST,
+    ]
+    assert splits_of(image(4, group=7, split=TRAIN), own_test(5, group=7), near=0) == [
+        SPLIT_CONFLICT,
+        TEST,
+    ]
+
+
+@pytest.mark.parametrize('near', [0, NEAR])
+def test_own_test_images_of_earlier_train_split_are_not_used(near):
+    found = assign(own_test(1), own_test(2), earlier=[image(1, split=TRAIN)], near=near)
+
+    assert found.splits.tolist() == [SPLIT_CONFLICT, TEST]
+    assert found.conflicting.tolist() == [True]
+
+
+def test_train_images_do_not_join_an_earlier_test_split_next_to_an_own_one():
+    earlier = image(1, split=TEST)
+
+    assert splits_of(image(1, 4, split=TRAIN), own_test(2), earlier=[earlier]) == [
+        SPLIT_CONFLICT,
+        TEST,
+    ]
+    assert splits_of(own_test(1, 4), own_test(2), earlier=[earlier]) == [TEST, TEST]
+
+
+def test_eval_image_of_the_source_that_is_also_in_train_moves_there():
+    eval_image = image(1, split=EVAL, fixed=True)
+
+    assert splits_of(image(1, 4, split=TRAIN, fixed=True), eval_image) == [TRAIN, TRAIN]
+    assert splits_of(eval_image, image(1, split=TRAIN, fixed=True)) == [TRAIN, DUPLICATE]
+    assert splits_of(eval_image, image(1, 4, digest=1, split=EVAL, fixed=True)) == [EVAL, EVAL]
+
+
 def test_near_duplicates_follow_earlier_spans():
     new = image(1, split=TEST), image(1, 6, split=0, fixed=True)
 
@@ -131,7 +182,8 @@ def test_group_follows_earlier_spans_and_fixed_images():
     earlier = image(1, split=EVAL, group=7)
 
     assert splits_of(image(2, group=7), image(3), earlier=[earlier], near=0) == [EVAL, TEST]
-    assert splits_of(image(2, group=7), image(3, fixed=True, group=7), near=0) == [TRAIN, TRAIN]
+    train = image(3, split=TRAIN, fixed=True, group=7)
+    assert splits_of(image(2, group=7), train, near=0) == [TRAIN, TRAIN]
 
 
 def test_group_in_two_earlier_splits_is_excluded():

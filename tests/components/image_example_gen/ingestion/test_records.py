@@ -67,10 +67,21 @@ def test_splits_equal_those_of_example_gen(shares):
 def test_share_of_validation_becomes_test(share):
     splits = SplitConfig(test_share_of_validation=share)
 
-    found = [split_of(digest, splits, 'validation') for digest in DIGESTS]
+    found = [split_of(digest, splits, 'eval_and_test') for digest in DIGESTS]
 
     assert set(found) == {'eval', 'test'}
     assert found.count('test') / len(found) == pytest.approx(share, abs=0.04)
+
+
+def test_train_with_own_test_images_is_divided_into_train_and_eval():
+    splits = SplitConfig(train=3, eval=1, test=6)
+
+    found = [split_of(digest, splits, 'train_and_eval') for digest in DIGESTS]
+
+    assert set(found) == {'train', 'eval'}
+    assert found.count('eval') / len(found) == pytest.approx(1 / 4, abs=0.04)
+    assert {split_of(digest, splits, 'test') for digest in DIGESTS} == {'test'}
+    assert {split_of(digest, splits, 'eval') for digest in DIGESTS} == {'eval'}
 
 
 def test_interrupted_writer_keeps_existing_files(tmp_path):

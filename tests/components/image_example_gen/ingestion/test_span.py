@@ -91,7 +91,7 @@ def test_order_of_a_source_changes_no_split(ingest, forty, near):
 
 def test_train_and_validation_of_the_source_are_kept(ingest, forty):
     images = [
-        image._replace(part='train' if n < 10 else 'validation') for n, image in enumerate(forty)
+        image._replace(part='train' if n < 10 else 'eval_and_test') for n, image in enumerate(forty)
     ]
 
     splits = ingest(images, splits={'test_share_of_validation': 0.5}).split_of()
@@ -99,6 +99,23 @@ def test_train_and_validation_of_the_source_are_kept(ingest, forty):
     trained = {name for name, split in splits.items() if split == 'train'}
     assert trained == {image.filename for image in forty[:10]}
     assert len(splits) == 40
+
+
+def test_test_images_of_the_source_are_the_test_split(ingest, forty):
+    images = [
+        image._replace(part='test' if n < 10 else 'train_and_eval') for n, image in enumerate(forty)
+    ]
+    saved_again = labelled(encoded(picture(seed=0), 'PNG'), 'cats/again.png', 0)
+    copies = [forty[1]._replace(filename='dogs/copy.jpg', part='train_and_eval'), saved_again]
+
+    written = ingest([*copies, *images])
+
+    splits = written.split_of()
+    tested = {name for name, split in splits.items() if split == 'test'}
+    assert tested == {image.filename for image in forty[:10]}
+    assert splits.keys() == {image.filename for image in forty}
+    assert set(splits.values()) == {'train', 'eval', 'test'}
+    assert (written.ingested.tally.duplicates, written.ingested.tally.between) == (1, 1)
 
 
 def test_bad_images_are_listed_and_copied(mixed, quarantined):

@@ -1,5 +1,6 @@
 """Bytes of image files, made by hand where no program would write them that way."""
 
+import base64
 import io
 import struct
 import zlib
@@ -171,6 +172,43 @@ def webp_of_size(width, height):
     body = b'WEBPVP8X' + struct.pack('<I', 10) + bytes(4) + sides
     body += encoded(quarters(), 'WEBP')[12:]
     return b'RIFF' + struct.pack('<I', len(body)) + body
+
+
+def heif(image=None, **options):
+    """A HEIC file; needs pillow-heif."""
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+    return encoded(image or quarters(), 'HEIF', **{'quality': -1, 'chroma': 444, **options})
+
+
+def avif(image=None, **options):
+    return encoded(
+        image or quarters(), 'AVIF', **{'quality': 95, 'subsampling': '4:4:4', **options}
+    )
+
+
+def avif_bomb():
+    """An AVIF file of one colour, 3,496 bytes for 16,000 by 16,000 pixels."""
+    return zlib.decompress(base64.b85decode(_AVIF_BOMB))
+
+
+_AVIF_BOMB = (
+    b'c-muNU{FXasVqn=%S>Yc0uY^>nP!-qnV9D5Xy^nKdYzkElE?r7iWw<6MNl?FL1uCZ0~+8f$SlbPvlxL`E;A=T8N_'
+    b'h`@fjhajKT~IJX3*ejm*rvG`LzRASaax%1bOWFm%q($p_n&m03_!0HnP$3zGAJv`A)gK`O*Ly9Nkm5Gcs3$OMTnb'
+    b'8v6~DW1eKL+3_$9*~f5a(+%xUUE(a&}3c)Hjr}h%z|8)pMVZyVPtA%0cx6?o03=}#K6TZ|GlpM=ifz4QoI~S&5{C'
+    b'2$%hXcHL?i!D*!boo<A43R`d5FjShVai4+dUZDmmkOgho!Z=Z(G{>91SzSM`~!p=8Lvs0>!&NQ78iJauWk;Qs)<@'
+    b'5te5dq)Q?n>!B`!^};^&`FtF@dN)+Y>2{6J-i7ud<u4=f#(R8=O9KdbXcQK7THvoaxI%HHH~0P3Fw06S%+d-q9&a'
+    b'kzcPLRxPYA<1Q(deRH_&$<Gb5=SnjsS8m?WpVpVPu$_CN=89(7ylgkyD8H&jFYS-7+acL)SrG3LJGta+dFrdby^M'
+    b'+vD<XE4GFP53ji8GqNn}~l9UkT~bHZ(lmfB<YoBZCfCwRSdP~MWb@ARIXHcwuuFVb=f6yBSf-ucSn`hk!K!zZ*xq'
+    b'hvHnMx$gjN=Bn(G)hLJWHd?!Ym`LO&?99-*Kpc}d=dcjCSv;'
+)
+
+
+def heif_of_size(contents, width, height):
+    """An AVIF or HEIC file that says it has another size."""
+    start = contents.index(b'ispe') + 8
+    return contents[:start] + struct.pack('>II', width, height) + contents[start + 8 :]
 
 
 def tiff_with(tags, image=None, **options):

@@ -264,6 +264,42 @@ def _tiffs():
     }
 
 
+def _heifs(make):
+    """AVIF or HEIC, of `make(image, **options)`."""
+    plain, detailed = make(), make(made.noise((320, 240)))
+    converted = Accepted('jpeg')
+    frames = [made.quarters(colours=made.QUARTERS[n:] + made.QUARTERS[:n]) for n in range(3)]
+    several = make(frames[0], save_all=True, append_images=frames[1:])
+    exif = PIL.Image.Exif()
+    exif[made.ORIENTATION] = 6
+    turned = make(made.quarters().transpose(PIL.Image.Transpose.ROTATE_90), exif=exif.tobytes())
+    first = int.from_bytes(plain[:4], 'big')
+    other_brand = plain[:8] + b'mif1' + plain[12:]
+    return {
+        'plain': (plain, converted),
+        'RGBA': (make(made.with_alpha()), converted._replace(colours=ON_WHITE)),
+        'gray': (make(made.quarters().convert('L')), converted._replace(colours=LUMA)),
+        'another main brand': (other_brand, converted),
+        'EXIF orientation 6': (turned, converted),
+        'several images': (several, converted),
+        'several images, refused': (several, Refused('animated', '3 frames'), 'refuse'),
+        'bomb': (made.heif_of_size(plain, 60_000, 60_000), Refused('too large', '60,000 by 60')),
+        'too small': (make(made.quarters((15, 40))), Refused('too small', '15 by 40')),
+        'header only': (plain[:40], Refused('truncated', '40 bytes')),
+        'no boxes': (plain[:first] + bytes(40), Refused('damaged', 'header')),
+        **_cuts(detailed),
+    }
+
+
+def _other_heics():
+    plain, detailed = made.heif(), made.heif(made.noise((320, 240)))
+    return {
+        'larger than it says': (made.heif_of_size(detailed, 48, 32), Refused('too large', 'limit')),
+        'damaged EXIF': (made.heif(exif=b'Exif\0\0no TIFF'), Accepted('jpeg')),
+        'smaller than it says': (made.heif_of_size(plain, 480, 320), Refused('damaged', 'size')),
+    }
+
+
 def _not_images():
     contents = {
         'no known image': np.random.default_rng(0).bytes(5000),
@@ -287,8 +323,6 @@ def _not_images():
 def _unsupported():
     image = made.quarters()
     contents = {
-        'HEIC': b'\0\0\0\x18ftypheic\0\0\0\0mif1heic' + bytes(400),
-        'AVIF': made.encoded(image, 'AVIF'),
         'SVG': b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg" width="90"/>',
         'ICO': made.encoded(image, 'ICO', sizes=[(32, 32)]),
         'JPEG 2000': made.encoded(image, 'JPEG2000'),
@@ -310,6 +344,8 @@ ODD: dict[str, OddImage] = {
         'WebP': _webps(),
         'BMP': _bmps(),
         'TIFF': _tiffs(),
+        'AVIF': _heifs(made.avif),
+        'HEIC': _heifs(made.heif) | _other_heics(),
         'other': {'empty': (b'', Refused('empty', 'no bytes'))} | _not_images() | _unsupported(),
     }.items()
     for name, odd in files.items()
@@ -321,7 +357,7 @@ def bad_files(animated=False):
     names = {
         'empty.jpg': 'other, empty',
         'error_page.jpg': 'other, HTML',
-        'photo.jpg': 'other, HEIC',
+        'photo.jpg': 'other, JPEG 2000',
         'download.jpg': 'JPEG, cut at 50 %',
         'flipped.png': 'PNG, checksum wrong',
         'icon.png': 'PNG, too small',

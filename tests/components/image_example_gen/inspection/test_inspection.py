@@ -16,10 +16,13 @@ from odd_images import ODD, Refused
 
 from common.errors import Rejected
 from components.image_example_gen.inspection import examine as inspection
+from components.image_example_gen.inspection import heif, magic_numbers
 from components.image_example_gen.inspection.config import CheckConfig
 from components.image_example_gen.inspection.examine import examine
 from components.image_example_gen.inspection.headers import Header
 from components.image_example_gen.inspection.measures import measure, perceptual_hash
+from components.image_example_gen.inspection.memory_budget import MemoryBudget
+from components.image_example_gen.limited_process import Limits
 
 CONFIG = CheckConfig()
 KINDS = ('JPEG', 'PNG', 'GIF', 'TIFF', 'WEBP', 'BMP')
@@ -138,27 +141,49 @@ def test_only_large_images_are_decoded_one_at_a_time(large, monkeypatch):
 
     monkeypatch.setattr(inspection, '_decode', count)
     if large:
-        monkeypatch.setattr(inspection, '_LARGE', 1000)
+        monkeypatch.setattr(inspection, 'memory', MemoryBudget(1000))
     with ThreadPoolExecutor(len(files)) as pool:
         list(pool.map(examine_one, files))
     assert (max(counts) == 1) == large
 
 
 @pytest.mark.parametrize(
-    ('header', 'large'),
+    ('image_format', 'options', 'megapixels'),
     [
-        (Header('JPEG', 6000, 4000, plain=True), False),
-        (Header('JPEG', 6000, 4000, plain=True, orientation=6), True),
-        (Header('JPEG', 8000, 8000, plain=True), True),
-        (Header('PNG', 6000, 4000, plain=True), True),
+        ('JPEG', {'plain': True}, 64),  # decoded at an eighth of its size
+        ('JPEG', {'plain': True, 'coefficients': 3}, 59),
+        ('JPEG', {'plain': True, 'orientation': 6}, 46),
+        ('JPEG', {'plain': True, 'orientation': 6, 'coefficients': 3}, 26),
+        ('JPEG', {'coefficients': 4}, 23),
+        ('PNG', {'plain': True}, 46),
+        ('TIFF', {}, 30),
+        ('AVIF', {}, 24),
+        ('WebP', {}, 23),
     ],
 )
-def test_large_image_is_one_whose_decoding_takes_much_memory(header, large):
-    assert inspection._is_large(header) == large
+def test_limit_of_pixels_depends_on_the_memory_for_decoding(image_format, options, megapixels):
+    inspection._check_header(Header(image_format, 1000, 1000 * megapixels, **options), CONFIG)
+    more = Header(image_format, 1000, 1000 * (megapixels + 1), **options)
+    with pytest.raises(Rejected, match=r'^too large: '):
+        inspection._check_header(more, CONFIG)
+    inspection._check_header(more, CheckConfig(max_megapixels=128))
 
 
-def test_webp_has_a_lower_limit_of_pixels():
-    """Decoding one takes twice the memory of other formats."""
-    image = PIL.Image.new('RGB', (7000, 5000))
-    assert examine(made.encoded(image, 'PNG'), CONFIG).width == 7000
-    assert 'more than 32 megapixels' in rejection(made.encoded(image, 'WEBP')).detail
+def test_refuses_image_that_is_too_large_after_it_was_converted():
+    contents = made.encoded(made.natural(0), 'WEBP', quality=1)
+    limit = 2 * len(contents) / 1e6
+    assert 'too large: converted, it has ' in str(rejection(contents, max_megabytes=limit))
+
+
+def test_heic_without_its_package_names_the_command(monkeypatch):
+    monkeypatch.setattr(magic_numbers, '_HEIC_PACKAGE', 'no_such_package')
+    refused = rejection(made.heif())
+    assert refused.reason == 'unsupported format'
+    assert "HEIC or HEIF image; pip install 'catdog-pipeline[heic]'" in refused.detail
+
+
+def test_avif_that_decodes_to_far_more_than_it_says_is_refused(monkeypatch):
+    bomb = made.heif_of_size(made.avif_bomb(), 48, 32)
+    monkeypatch.setattr(heif, '_LIMITS', Limits(30, megabytes=400))
+    assert 'cannot be decoded' in rejection(bomb).detail
+    assert examine(made.avif(), CONFIG).width == made.WIDTH

@@ -24,6 +24,8 @@ _VALID = {
     'animated PNG': made.animated('PNG'),
     'animated GIF': made.animated('GIF'),
     'animated WebP': made.animated('WEBP'),
+    'AVIF': made.avif(made.noise()),
+    'HEIC': made.heif(made.noise()),
     'LZW TIFF': made.encoded(made.noise(), 'TIFF', compression='tiff_lzw'),
 }
 

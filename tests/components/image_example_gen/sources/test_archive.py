@@ -178,7 +178,7 @@ def test_limits_the_memory_of_extraction(tmp_path):
     ('limit', 'value', 'sentence'),
     [
         ('_ALWAYS_ALLOWED', 1000, 'unpacks to more than 200 times its size; it may be a decomp'),
-        ('_MEMBERS', 5, 'more than 5 members; divide it'),
+        ('_MEMBERS', 5, 'more than 5 members and folders; divide it'),
     ],
 )
 @pytest.mark.parametrize('kind', ['zip', 'tar.gz'])
@@ -188,6 +188,27 @@ def test_limits_size_and_members(make, monkeypatch, cache, limit, value, sentenc
     with pytest.raises(DataError, match=sentence):
         ArchiveSource(make(PETS | {'notes.txt': bytes(10**7)}, kind))
     assert not list(cache.rglob('*.jpg'))
+
+
+def test_limits_folders(make, monkeypatch):
+    monkeypatch.setattr(extraction, '_MEMBERS', 60)
+    deep = {f'cats/{n}/{"a/" * 40}1.jpg': PETS['cats/1.jpg'] for n in range(3)}
+
+    with pytest.raises(DataError, match='more than 60 members and folders; divide it'):
+        ArchiveSource(make(PETS | deep))
+
+
+@pytest.mark.parametrize(
+    ('names', 'sentence'),
+    [
+        (['cats', 'cats/a.jpg'], "contains 'cats/a.jpg' as a file and as a folder$"),
+        (['/'.join(['a' * 250] * 20) + '.jpg'], 'File name too long: /'),
+    ],
+    ids=['file and folder', 'long path'],
+)
+def test_reports_names_that_no_cache_folder_can_have(make, names, sentence):
+    with pytest.raises(DataError, match=sentence):
+        ArchiveSource(make(dict.fromkeys(names, PETS['cats/1.jpg']), 'zip'))
 
 
 def test_reports_unwritable_cache(make, cache, in_subprocess):
@@ -208,7 +229,9 @@ def test_skips_folders_around_parts_and_ignores_litter(make, kind, folder):
     )
 
     assert (archive.classes, archive.count, archive.ignored) == (('cats', 'dogs'), 12, 1)
-    assert all(image.part == name.split('/')[0] for name, image in images_of(archive).items())
+    expected = {'train': 'train', 'validation': 'eval_and_test'}
+    for name, image in images_of(archive).items():
+        assert image.part == expected[name.split('/')[0]]
 
 
 def test_backslashes_in_zip_divide_folders(make):
@@ -230,7 +253,7 @@ def test_backslashes_in_zip_divide_folders(make):
         (PETS | {'C:\\cats\\1.jpg': b''}, 'a name that leads out of it'),
         (below('pets/span-0') | below('pets/2026-11-21'), 'the folder of a span; spans are only'),
         (PETS | {'a/' * 64 + '1.jpg': b''}, 'more than 64 folders deep'),
-        (PETS | {f'cats/{"x" * 300}.jpg': b''}, 'File name too long'),
+        (PETS | {f'cats/{"x" * 300}.jpg': b''}, 'a name of more than 255 bytes$'),
     ],
 )
 def test_refuses_unusable_contents(make, kind, files, sentence, tmp_path):

@@ -138,6 +138,12 @@ def test_downloads_unchanged_contents_into_the_cache(fetch, server, monkeypatch,
     assert not list(path.parent.glob('*.partial'))
 
 
+@pytest.mark.parametrize('name', ['a\0.zip', 'é' * 200, '\udcff.zip', '..', ''], ids=ascii)
+def test_name_in_the_cache_is_possible(name, cache):
+    cache.mkdir()
+    (cache / f'{download.cache_name("key", name)}.partial').touch()
+
+
 def test_unchanged_file_is_checked_once_per_process(fetch, server):
     path = fetch()
     assert fetch() == download.fetch(server.url) == path

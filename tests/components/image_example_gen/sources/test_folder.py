@@ -77,12 +77,12 @@ def test_counts_ignored_files_without_those_of_desktops(make):
         (
             ('train/cats/1.jpg', 'train/dogs/1.jpg', 'validation/cats/1.jpg'),
             None,
-            'has images of dogs in only one of train and validation; add',
+            'is divided, and has no images of dogs in validation; add',
         ),
         (
             (*PARTS, 'validation/lost.jpg'),
             None,
-            r'^validation/lost\.jpg in .* is not in a class folder; expected train/CLASS/',
+            r'^validation/lost\.jpg in .* is not in a class folder; expected validation/CLASS/',
         ),
     ],
 )
@@ -129,7 +129,9 @@ def test_too_large_and_missing_files_are_bad(make):
 
 
 def test_pickled_shards_have_images_of_all_classes(make, monkeypatch):
-    monkeypatch.setattr('components.image_example_gen.sources.folder.IMAGES_PER_SHARD', 4)
+    monkeypatch.setattr(
+        'components.image_example_gen.sources.base.labelled_files.IMAGES_PER_SHARD', 4
+    )
     source = FolderSource(make(*(f'{name}/{n}.jpg' for name in ('cats', 'dogs') for n in range(3))))
 
     shards = [list(shard.images()) for shard in pickle.loads(pickle.dumps(source.shards()))]
@@ -173,26 +175,47 @@ def test_images_of_train_and_validation_have_a_part(make):
     assert (source.classes, source.count) == (('cats', 'dogs'), 4)
     for image in every_image(source):
         part, class_name, _ = Path(image.filename).parts
-        assert (image.part, source.classes[image.label]) == (part, class_name)
+        expected = {'train': 'train', 'validation': 'eval_and_test'}[part]
+        assert (image.part, source.classes[image.label]) == (expected, class_name)
 
 
 @pytest.mark.parametrize(
-    'names', [('train/1.jpg', 'validation/1.jpg'), ('ship/1.jpg', 'train/steam/1.jpg')]
+    ('names', 'parts'),
+    [
+        (('train', 'test'), ('train_and_eval', 'test')),
+        (('train', 'validation', 'test'), ('train', 'eval', 'test')),
+        (('Training_Set', 'dev', 'TESTING'), ('train', 'eval', 'test')),
+        (('train', 'val'), ('train', 'eval_and_test')),
+        (('Train', 'valid'), ('train', 'eval_and_test')),
+    ],
 )
-def test_classes_may_have_the_names_of_parts(make, names):
-    source = FolderSource(make(*names))
+def test_parts_are_recognised_by_their_usual_names(make, names, parts):
+    source = FolderSource(make(*(f'{name}/{each}' for name in names for each in CLASSES)))
 
-    assert source.classes == tuple(name.split('/')[0] for name in names)
+    assert source.classes == ('cats', 'dogs')
+    found = {image.filename.split('/')[0]: image.part for image in every_image(source)}
+    assert found == dict(zip(names, parts, strict=True))
+
+
+def test_empty_part_is_ignored(make):
+    folder = make(*(f'{part}/{each}' for part in ('train', 'test') for each in CLASSES))
+    (folder / 'validation' / 'cats').mkdir(parents=True)
+
+    assert {each.part for each in every_image(FolderSource(folder))} == {'train_and_eval', 'test'}
+
+
+def test_class_may_have_the_name_of_a_part(make):
+    source = FolderSource(make('ship/1.jpg', 'train/steam/1.jpg'))
+
+    assert source.classes == ('ship', 'train')
     assert {image.part for image in every_image(source)} == {None}
 
 
 @pytest.mark.parametrize(
     'folders',
     [
-        ('test/cats', 'train/cats', 'validation/cats'),
-        ('test_set/cats', 'training_set/cats'),
-        ('train/cats', 'val/cats'),
         ('train/cats', 'train/dogs'),
+        ('test/cats', 'validation/cats'),
         ('samples', 'train/cats', 'validation/cats'),
         ('test/cats', 'train/cats', 'unlabelled/cats', 'validation/cats'),
         ('Train/cats', 'samples', 'val/cats'),
@@ -201,5 +224,19 @@ def test_classes_may_have_the_names_of_parts(make, names):
 def test_rejects_other_parts_and_folders_next_to_parts(make, folders):
     listed = ', '.join(dict.fromkeys(each.split('/')[0] for each in folders))
 
-    with pytest.raises(DataError, match=f'is divided into {listed}; expected only train and valid'):
+    with pytest.raises(DataError, match=f'is divided into {listed}; expected only train, and '):
         FolderSource(make(*(f'{each}/1.jpg' for each in folders)))
+
+
+def test_rejects_two_names_of_one_part(make):
+    with pytest.raises(DataError, match='into Train, test, train, where Train and train are the s'):
+        FolderSource(make(*(f'{each}/cats/1.jpg' for each in ('Train', 'train', 'test'))))
+
+
+def test_rejects_parts_without_class_folders(make):
+    names = ['cat.1', 'cat.2', 'dog.1', 'dog.2']
+    folder = make(*(f'{part}/{name}.jpg' for part in ('train', 'test') for name in names))
+
+    message = r'into test, train, which have no class folders; .*: set data\.label_pattern: '
+    with pytest.raises(DataError, match=message):
+        FolderSource(folder)

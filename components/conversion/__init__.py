@@ -1,0 +1,1 @@
+"""Models in other formats, and their accuracy compared with the SavedModel."""

@@ -1,0 +1,1 @@
+"""LiteConverter: TensorFlow Lite models."""

@@ -1,0 +1,1 @@
+"""OnnxConverter: an ONNX model."""

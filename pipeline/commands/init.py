@@ -1,0 +1,114 @@
+"""The `init` command."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from common.console import one_line
+from common.errors import ConfigError
+from pipeline.commands.options import RECIPE, RECIPE_FILE, command_line, show
+
+if TYPE_CHECKING:
+    from pipeline.new_recipe.choices import Choices
+    from pipeline.new_recipe.survey import Survey
+
+_CODES = (
+    'Exit codes: 0 the recipe is written; 2 the images cannot be used, or the recipe exists; '
+    '130 interrupted.'
+)
+
+
+@click.command(epilog=_CODES)
+@click.argument('data', metavar='FOLDER')
+@click.option(
+    '--output',
+    '-o',
+    type=click.Path(path_type=Path),
+    default=RECIPE_FILE,
+    show_default=True,
+    help='The recipe to write.',
+)
+@click.option(
+    '--weights',
+    default='imagenet',
+    show_default=True,
+    help="Initial weights: 'imagenet', downloaded by the first run; without a network, a Keras "
+    "weights file of MobileNetV2, or 'embedded', which are part of this program.",
+)
+@click.option('--force', is_flag=True, help='Replace an existing recipe.')
+def init(data: str, output: Path, weights: str, force: bool) -> None:
+    """Look at the images in FOLDER, and write a recipe for them.
+
+    FOLDER is anything that --data of the other commands takes: a folder, an archive, a CSV file,
+    Parquet, TFRecords, or a URL.
+    """
+    if output.exists() and not force:
+        raise ConfigError(f'{output.absolute()} exists; add --force to replace it, or give -o FILE')
+    from pipeline.new_recipe.create import create_recipe
+
+    found, chosen, text = create_recipe(data, output, weights)
+    for line in _report(found, chosen):
+        show(one_line(line))
+    from common.files import write_atomically
+
+    write_atomically(output, text)
+    show(f'recipe: {output.absolute()}')
+    is_found = RECIPE not in os.environ and output.absolute() == Path(RECIPE_FILE).absolute()
+    needed = command_line(config=None if is_found else str(output))
+    show(f'next: {needed.command("run")}')
+
+
+def _report(found: 'Survey', chosen: 'Choices') -> list[str]:
+    """What was found and chosen, in lines for the console."""
+    sample, duration = found.sample, chosen.duration
+    counts = ', '.join(f'{name} {number:,}' for name, number in found.classes.items())
+    estimated = '' if found.is_exact else ' (estimated)'
+    formats = ', '.join(f'{name} {number:,}' for name, number in sample.formats.most_common())
+    read = '' if sample.read >= found.count else f' (of {sample.read:,} that were read)'
+    trainer, splits = chosen.values['trainer'], chosen.images.items()
+    lines = [
+        f'data: {found.data.describe()}; {found.layout}',
+        f'images: {found.count:,}; {len(found.classes)} classes: {counts}{estimated}',
+        f'sizes: {min(sample.shorter_sides)} to {max(sample.longer_sides)} pixels, median of the '
+        f'shorter side {found.median_side}{read}',
+        f'formats: {formats}{read}',
+        _unreadable(found),
+        f'settings: those of the recipe {chosen.settings}, at {trainer["image_size"]} pixels',
+        f'weights: {_describe_weights(trainer["weights"])}',
+        f'splits: about {", ".join(f"{number:,} {name}" for name, number in splits)}',
+        f'gate: {_describe_gate(chosen)}',
+        f'time: {duration} without a GPU, from benchmarks and a measurement here: decoding an '
+        f'image takes {1000 * found.seconds_per_image:.1f} ms, and a product of matrices is '
+        f'{duration.speed:.1f} times as fast as there',
+    ]
+    if found.spans:
+        lines.insert(1, f'spans: {len(found.spans)}, {min(found.spans)} to {max(found.spans)}')
+    if found.group_by:
+        lines.append('groups: images of one folder or film stay in one split (data.group_by)')
+    return lines
+
+
+def _describe_weights(weights: str) -> str:
+    if weights == 'imagenet':
+        return 'imagenet, downloaded by the first run; without a network, see init --help'
+    return weights
+
+
+def _describe_gate(chosen: 'Choices') -> str:
+    gate = chosen.gate
+    least = 'by the classes' if gate.baseline_accuracy is None else gate.baseline_accuracy
+    comparison = f'at most {gate.max_drop:g} below the live model'
+    if gate.undecided == 'push':
+        comparison = 'pushed unless shown to be worse than the live model: few test images'
+    return f'minimum accuracy {least}, on {gate.min_images} test images or more; {comparison}'
+
+
+def _unreadable(found: 'Survey') -> str:
+    sample = found.sample
+    decoded = f'{sample.decoded:,} images were decoded; a run checks all'
+    if not sample.bad:
+        return f'unreadable: none; {decoded}'
+    reasons = ', '.join(f'{number} {reason}' for reason, number in sample.bad.most_common())
+    return f'unreadable: {reasons}, such as {"; ".join(sample.examples)}; {decoded}'

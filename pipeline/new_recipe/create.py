@@ -1,0 +1,65 @@
+"""Creates the recipe of one's own images: looks at them, chooses values, formats them."""
+
+import os
+from pathlib import Path
+
+from common import object_storage
+from common.errors import ConfigError, DataError
+from components.image_example_gen.sources.base.config import URL
+from components.image_example_gen.sources.detect import data_overrides, detect
+from pipeline.config.recipe import recipe_of
+from pipeline.config.recipe_yaml import parse_yaml
+from pipeline.new_recipe.choices import Choices, choose, shown_path
+from pipeline.new_recipe.survey import Survey, survey
+from pipeline.new_recipe.yaml_text import to_yaml
+from trainer.config.train import NAMED_WEIGHTS
+from trainer.model.weights import check_weights_file
+
+
+def create_recipe(data: str, output: Path, weights: str) -> tuple[Survey, Choices, str]:
+    """The surveyed images, the chosen values, and the text of the recipe.
+
+    `data` is a path or a URL, `output` the file that the recipe will be written to.
+
+    Raises:
+        ConfigError: the weights file cannot be used, or the folder of the recipe does not exist or
+            is among the images.
+        DataError: the images cannot be used, or none of them is readable.
+    """
+    if not output.absolute().parent.is_dir():
+        raise ConfigError(f'{output.absolute().parent} does not exist; create it, or give another')
+    check_weights_file(weights)
+    if weights not in NAMED_WEIGHTS:
+        weights = shown_path(Path(weights), output)
+    is_url = URL.match(data) or object_storage.URL.match(data)
+    place = data if is_url else str(Path(data).absolute())
+    detected = detect(place)
+    if not is_url and detected.source != 'csv':  # only the images that a CSV file names are read
+        _require_outside(output, Path(place))
+    found = survey(recipe_of({'name': 'new'}, data_overrides(place)).data, detected.layout)
+    if not found.sample.shorter_sides:
+        raise DataError(
+            f'{place}: no image can be read, such as {"; ".join(found.sample.examples)}'
+        )
+    chosen = choose(found, data if is_url else shown_path(Path(data), output), weights)
+    text = to_yaml(chosen.values, chosen.comments, _heading(found, chosen))
+    recipe_of(parse_yaml(text), origin=str(output))  # what is written can be loaded
+    return found, chosen, text
+
+
+def _require_outside(output: Path, data: Path) -> None:
+    """Raises ConfigError if runs next to the recipe would be among the images, and be read, too."""
+    folder = output.absolute().parent.resolve()
+    if folder.is_relative_to(os.path.realpath(data)):
+        raise ConfigError(
+            f'{folder} is in the folder of the images, where the runs would be read as images; '
+            'call init in another folder, or give -o FILE in another'
+        )
+
+
+def _heading(found: Survey, chosen: Choices) -> list[str]:
+    return [
+        f'Recipe for {found.count:,} images of {len(found.classes)} classes, written by `init`. '
+        f'A run takes {chosen.duration} on this machine without a GPU.',
+        'Relative paths are relative to this file. The command `config` lists all keys.',
+    ]

@@ -1,0 +1,1 @@
+"""Logs completed runs for TensorBoard and MLflow."""

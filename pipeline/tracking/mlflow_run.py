@@ -1,0 +1,104 @@
+"""Logs a completed run to an MLflow server, in a subprocess with a time limit. Imports no TFX."""
+
+import datetime
+import json
+import logging
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pipeline
+from pipeline.config.mlflow_config import MlflowConfig
+from pipeline.formatting import dotted
+from pipeline.report.content.page_data import ReportData
+from pipeline.tracking.run_metrics import epoch_metrics, final_metrics, was_executed
+
+_CLIENT = 'pipeline.tracking.mlflow_client'
+_MAX_ERROR = 300  # characters
+_FORBIDDEN = re.compile(r'[^\w.\- :/]')  # in names
+
+_log = logging.getLogger(__name__)
+
+
+def log_to_mlflow(config: MlflowConfig, run: ReportData, page: Path) -> str | None:
+    """Logs parameters, metrics, gate decision, report page and pushed model of a run.
+
+    A run that the server has is not logged again, nor one that repeats a run without executing
+    Trainer, Evaluator or gate.
+
+    Returns:
+        A sentence with the problem; None if there was none.
+    """
+    request = as_request(config, run, page)
+    where = f'MLflow at {config.tracking_uri}'
+    try:
+        done = subprocess.run(
+            [sys.executable, '-m', _CLIENT],
+            input=json.dumps(request),
+            cwd=Path(pipeline.__path__[0]).parent,
+            timeout=config.timeout_seconds,
+            capture_output=True,
+            text=True,
+            errors='replace',
+        )
+    except subprocess.TimeoutExpired:
+        problem = f'no end within mlflow.timeout_seconds, {config.timeout_seconds} s'
+    else:
+        if not done.returncode:
+            if done.stdout:
+                _log.info('MLflow: %s', done.stdout)
+            return None
+        problem = (done.stderr.strip() or f'exit code {done.returncode}').splitlines()[-1]
+    return f'{where}: run not logged: {problem[:_MAX_ERROR]}; the same command again logs it'
+
+
+def as_request(config: MlflowConfig, run: ReportData, page: Path) -> dict[str, Any]:
+    """The run as the input of `mlflow_client`."""
+    start = run.made - datetime.timedelta(seconds=run.seconds)
+    epochs = [(name, value, epoch) for name, epoch, value in epoch_metrics(run)]
+    last = max((step for _, _, step in epochs), default=0)
+    final = {**final_metrics(run), 'run_seconds': run.seconds}
+    artifacts = [(str(page.absolute()), 'report')] if page.is_file() else []
+    if run.standing.blessed and run.standing.folder:
+        artifacts.append((run.standing.folder, 'model'))
+    trained_by = run.origin.model.run if run.origin else run.run_id
+    repeated = not any(was_executed(run, each) for each in ('Trainer', 'Evaluator', 'ModelGate'))
+    decision = 'blessed' if run.standing.blessed else 'not blessed'
+    tags = {
+        'catdog.run': run.run_id,
+        'catdog.recipe': run.recipe,
+        'catdog.trained_by': trained_by,
+        'catdog.decision': decision,
+        'catdog.reasons': '; '.join(run.standing.verdict.objections),
+        'catdog.manual_override': run.standing.manual_override or '',
+        'catdog.version': run.standing.version or '',
+    }
+    same = {key: tags[key] for key in ('catdog.trained_by', 'catdog.decision')}
+    wanted = same if repeated else {'catdog.run': run.run_id}
+    return {
+        'tracking_uri': config.tracking_uri,
+        'timeout_seconds': config.timeout_seconds,
+        'experiment': config.experiment or run.recipe,
+        'run_name': f'{run.recipe}/{run.run_id}',
+        'start_ms': round(start.timestamp() * 1000),
+        'end_ms': round(run.made.timestamp() * 1000),
+        'logged_if': ' and '.join(
+            [f"tags.`{key}` = '{value}'" for key, value in wanted.items()]
+            + ["attributes.status = 'FINISHED'"]
+        ),
+        'tags': {key: value for key, value in tags.items() if value},
+        'params': {_name(key): _text(value) for key, value in dotted(run.config).items()},
+        'metrics': [(_name(name), value, epoch) for name, value, epoch in epochs]
+        + [(_name(name), value, last) for name, value in final.items()],
+        'artifacts': artifacts,
+    }
+
+
+def _name(key: str) -> str:
+    return _FORBIDDEN.sub('_', key)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,26 @@
+"""Logs a completed run for TensorBoard, and to MLflow if the recipe has a server."""
+
+import traceback
+from collections.abc import Iterator
+
+from pipeline.config.recipe import Recipe
+from pipeline.report.content.page_data import ReportData
+from pipeline.report.store import report_of
+from pipeline.tracking.event_files import write_events
+from pipeline.tracking.mlflow_run import log_to_mlflow
+
+
+def track(recipe: Recipe, run: ReportData) -> Iterator[str]:
+    """Logs a run whose report is stored, and yields problems, a sentence each.
+
+    They do not fail the run, because its model may be live already.
+    """
+    try:
+        write_events(recipe.home, run)
+    except OSError as error:
+        traceback.print_exc()  # into the log file of the run
+        yield f'the event files of TensorBoard cannot be written: {error}'
+    if recipe.mlflow:
+        problem = log_to_mlflow(recipe.mlflow, run, report_of(recipe.home, run.run_id).page)
+        if problem:
+            yield problem

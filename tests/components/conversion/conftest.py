@@ -1,0 +1,25 @@
+"""A model of bright and dark images, and images for it."""
+
+import numpy as np
+import pytest
+
+from components.conversion.measurement import JudgedImages
+
+
+@pytest.fixture(scope='session')
+def noisy_images():
+    """20 dark images of class 0 before 20 bright ones of 1."""
+    noise = np.random.default_rng(0).integers(-30, 30, (40, 32, 32, 3))
+    return (70 + 120 * np.repeat([0, 1], 20)[:, None, None, None] + noise).astype(np.uint8)
+
+
+@pytest.fixture(scope='session')
+def judged(noisy_images):
+    """All predictions are right, but the label of one image is wrong."""
+    predicted = np.repeat([0, 1], 20)
+    return JudgedImages(noisy_images, np.where(np.arange(40) == 0, 1, predicted), predicted)
+
+
+@pytest.fixture(scope='session')
+def bright_model_folder(make_saved_model, tmp_path_factory):
+    return make_saved_model(tmp_path_factory.mktemp('bright') / 'model', slope=0.05)

@@ -1,0 +1,246 @@
+"""What is logged to MLflow: the request, and the runs of a real server."""
+
+import contextlib
+import importlib.util
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+import pytest
+from example_run import LIVE, REASON, REJECTED, example
+
+from common.errors import ConfigError
+from pipeline.config.mlflow_config import MlflowConfig
+from pipeline.config.recipe import recipe_of
+from pipeline.execution.recipe_checks import check_data
+from pipeline.tracking import mlflow_client
+from pipeline.tracking.mlflow_run import as_request, log_to_mlflow
+
+SECRETS = ('http://ada:secret@host:5000', 'http://host:5000/?token=secret')
+TRAINED = [{'name': 'Trainer', 'seconds': 1, 'cached': False}]
+CACHED = [{'name': 'Trainer', 'seconds': 1, 'cached': True}]
+
+
+@pytest.fixture
+def page(tmp_path):
+    (tmp_path / 'page.html').write_text('<h1>report</h1>')
+    return tmp_path / 'page.html'
+
+
+@pytest.fixture
+def run(tmp_path):
+    """`run('a')`: a pushed run, whose version is a folder with two files."""
+    version = tmp_path / 'serving' / str(LIVE.version)
+    (version / 'variables').mkdir(parents=True)
+    (version / 'saved_model.pb').write_bytes(b'graph')
+    (version / 'variables' / 'variables.index').write_bytes(bytes(10))
+    pushed = LIVE.model_copy(update={'folder': str(version)})
+
+    def make(run_id, standing=pushed, **changes):
+        return example(run_id, standing, **{'components': TRAINED, **changes})
+
+    return make
+
+
+@pytest.mark.parametrize('uri', [*SECRETS, 'ftp://host', 'mlruns', 'sqlite:///a.db', 'http://'])
+def test_accepts_only_addresses_without_secrets(uri):
+    with pytest.raises(ConfigError, match='expected http://HOST:PORT') as error:
+        recipe_of({'name': 'pets', 'mlflow': {'tracking_uri': uri}})
+
+    assert 'secret' not in str(error.value)
+    assert ('MLFLOW_TRACKING_PASSWORD' in str(error.value)) == (uri in SECRETS)
+
+
+def test_missing_extra_is_an_error_before_the_run(monkeypatch):
+    monkeypatch.setattr(importlib.util, 'find_spec', lambda _: None)
+    check_data(recipe_of({'name': 'pets'}))
+
+    with pytest.raises(ConfigError, match=r"pip install 'catdog-pipeline\[mlflow\]' adds it"):
+        check_data(recipe_of({'name': 'pets', 'mlflow': {'tracking_uri': 'http://host'}}))
+
+
+def test_names_are_those_that_mlflow_accepts(run, page):
+    config = {'tuner': {'space': {'a"b': [1]}}, 'lite': None, 'description': ''}
+
+    request = as_request(
+        MlflowConfig(tracking_uri='http://host/'), run('a', recipe={}, config=config), page
+    )
+
+    assert request['params'] == {'tuner.space.a_b': '[1]', 'lite': 'null', 'description': ''}
+    assert request['tracking_uri'] == 'http://host'
+    assert (request['experiment'], request['run_name']) == ('filtered_160', 'filtered_160/a')
+
+
+def test_rejected_run_has_no_model(run, page):
+    request = as_request(MlflowConfig(tracking_uri='http://host'), run('a', REJECTED), page)
+
+    assert request['artifacts'] == [(str(page), 'report')]
+    assert request['tags']['catdog.decision'] == 'not blessed'
+    assert request['tags']['catdog.reasons'] == REASON
+
+
+@pytest.fixture
+def silent_server():
+    """The address of a server that accepts connections and never answers."""
+    with socket.create_server(('127.0.0.1', 0)) as server:
+        yield f'http://127.0.0.1:{server.getsockname()[1]}'
+
+
+def free_port():
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        return free.getsockname()[1]
+
+
+def test_unreachable_and_silent_servers_are_one_sentence(run, page, silent_server):
+    refusing = f'http://127.0.0.1:{free_port()}'
+    problems = [
+        log_to_mlflow(MlflowConfig(tracking_uri=uri, timeout_seconds=30), run('a'), page)
+        for uri in (refusing, silent_server)
+    ]
+
+    sentence = 'MLflow at {}: run not logged: {}; the same command again logs it'
+    assert problems == [
+        sentence.format(refusing, 'it refuses connections'),
+        sentence.format(silent_server, 'it does not answer within 5 s'),
+    ]
+
+
+def test_server_that_is_too_slow_is_given_up(run, page, tmp_path, monkeypatch):
+    (tmp_path / 'slow_client.py').write_text('import time; time.sleep(60)')
+    monkeypatch.setenv('PYTHONPATH', str(tmp_path))
+    monkeypatch.setattr('pipeline.tracking.mlflow_run._CLIENT', 'slow_client')
+    config = MlflowConfig.model_construct(
+        tracking_uri='http://127.0.0.1:1', experiment='a', timeout_seconds=0.2
+    )
+
+    problem = log_to_mlflow(config, run('a'), page)
+
+    assert 'no end within mlflow.timeout_seconds, 0.2 s' in problem
+
+
+@pytest.fixture(scope='module')
+def server(tmp_path_factory):
+    """The address of an MLflow server."""
+    folder, port = tmp_path_factory.mktemp('mlflow'), free_port()
+    words = [
+        *('--backend-store-uri', f'sqlite:///{folder}/runs.db'),
+        *('--artifacts-destination', folder / 'artifacts'),
+        *('--host', '127.0.0.1', '--port', str(port), '--workers', '1'),
+    ]
+    environment = {
+        **os.environ,
+        'MLFLOW_DISABLE_TELEMETRY': 'true',
+        'MLFLOW_SERVER_ENABLE_JOB_EXECUTION': 'false',
+    }
+    with (folder / 'log').open('wb') as log:
+        process = subprocess.Popen(
+            [sys.executable, '-m', 'mlflow', 'server', *words],
+            cwd=folder,
+            env=environment,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # with its worker
+        )
+    try:
+        address, end = f'http://127.0.0.1:{port}', time.monotonic() + 200
+        while not is_up(address):
+            assert process.poll() is None, (folder / 'log').read_text()
+            assert time.monotonic() < end, (folder / 'log').read_text()
+            time.sleep(0.2)
+        yield address
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(20)
+
+
+def is_up(address):
+    with contextlib.suppress(OSError), urllib.request.urlopen(f'{address}/health', timeout=5):
+        return True
+    return False
+
+
+def post(address, method, **values):
+    url = f'{address}/api/2.0/mlflow/{method}'
+    body = json.dumps(values).encode()
+    request = urllib.request.Request(url, body, {'Content-Type': 'application/json'})
+    with urllib.request.urlopen(request, timeout=10) as response:
+        return json.load(response)
+
+
+def get(address, method):
+    with urllib.request.urlopen(f'{address}/api/2.0/mlflow/{method}', timeout=10) as response:
+        return json.load(response)
+
+
+def runs_of(address, experiment):
+    """Runs of an experiment, oldest first."""
+    found = get(address, f'experiments/get-by-name?experiment_name={experiment}')
+    ids = [found['experiment']['experiment_id']]
+    runs = post(address, 'runs/search', experiment_ids=ids, order_by=['attributes.start_time'])
+    return runs.get('runs', [])
+
+
+@pytest.mark.slow
+def test_server_gets_parameters_metrics_decision_report_and_model(server, run, page, caplog):
+    config = MlflowConfig(tracking_uri=server, experiment='all')
+    data = run('a')
+    caplog.set_level('INFO', 'pipeline')
+
+    assert log_to_mlflow(config, data, page) is None
+
+    (logged,) = runs_of(server, 'all')
+    link = (
+        f'{server}/#/experiments/{logged["info"]["experiment_id"]}/runs/{logged["info"]["run_id"]}'
+    )
+    info, values = logged['info'], logged['data']
+    tags = {each['key']: each['value'] for each in values['tags']}
+    params = {each['key']: each['value'] for each in values['params']}
+    final = {each['key']: each['value'] for each in values['metrics']}
+    history = get(server, f'metrics/get-history?run_id={info["run_id"]}&metric_key=loss/validation')
+    assert caplog.messages == [f'MLflow: {link}']
+    assert (info['status'], info['run_name']) == ('FINISHED', 'filtered_160/a')
+    assert info['end_time'] - info['start_time'] == pytest.approx(data.seconds * 1000, abs=1)
+    assert (tags['catdog.decision'], tags['catdog.version']) == ('blessed', LIVE.version)
+    assert params['trainer.batch_size'] == '32'
+    assert params['evaluation.floors.brightness.dark'] == '0.9'
+    assert final['test/accuracy'] == pytest.approx(0.97, abs=0.001)
+    assert [each['step'] for each in history['metrics']] == list(range(1, 21))
+    model = get(server, f'artifacts/list?run_id={info["run_id"]}&path=model')['files']
+    (report,) = get(server, f'artifacts/list?run_id={info["run_id"]}&path=report')['files']
+    assert [each['path'] for each in model] == ['model/saved_model.pb', 'model/variables']
+    assert (report['path'], int(report['file_size'])) == ('report/page.html', page.stat().st_size)
+
+
+@pytest.mark.slow
+def test_run_is_logged_once_but_again_after_an_outage(server, run, page, monkeypatch):
+    monkeypatch.setenv('MLFLOW_DISABLE_TELEMETRY', 'true')
+    config = MlflowConfig(tracking_uri=server, experiment='again')
+    first, cached = run('a'), run('b', components=CACHED, origin=run('a').origin)
+
+    runs = (cached, first, first, cached, run('c', components=CACHED))
+    urls = [mlflow_client.log(as_request(config, each, page)) for each in runs]
+
+    assert [url is not None for url in urls] == [True, True, False, False, True]
+    names = [each['info']['run_name'].partition('/')[2] for each in runs_of(server, 'again')]
+    assert sorted(names) == ['a', 'b', 'c']
+
+
+@pytest.mark.slow
+def test_failed_upload_is_one_sentence_and_is_repeated(server, run, page, tmp_path, monkeypatch):
+    monkeypatch.setenv('MLFLOW_DISABLE_TELEMETRY', 'true')
+    config = MlflowConfig(tracking_uri=server, experiment='failed')
+    gone = LIVE.model_copy(update={'folder': str(tmp_path / 'removed')})
+
+    problem = log_to_mlflow(config, run('a', gone), page)
+    mlflow_client.log(as_request(config, run('a'), page))
+
+    assert 'removed' in problem
+    assert '\n' not in problem
+    statuses = [each['info']['status'] for each in runs_of(server, 'failed')]
+    assert sorted(statuses) == ['FAILED', 'FINISHED']

@@ -1,0 +1,157 @@
+"""Event files of runs: read as TensorBoard does, and shown by it."""
+
+import contextlib
+import json
+import socket
+import subprocess
+import sys
+import time
+import urllib.parse
+import urllib.request
+
+import markdown
+import pytest
+from example_run import example
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from pipeline.report.store import store_report
+from pipeline.tracking.event_files import SUFFIX, confusion_table, write_events
+
+RUN = '2026-11-21T18:04:54.991458'
+ODD = ('a|b', '<b>c</b>', '*d*_e_ `f` [g](h)')
+
+
+def components(*executed):
+    names = ('Trainer', 'Evaluator')
+    return [{'name': each, 'seconds': 1, 'cached': each not in executed} for each in names]
+
+
+TRAINED = components('Trainer', 'Evaluator')
+
+
+@pytest.fixture
+def add(tmp_path):
+    """`add(run_id)`: stores the report of a run and writes its events; returns its folder."""
+
+    def write(run_id=RUN, keep=9, **changes):
+        run = example(run_id, **{'components': TRAINED, **changes})
+        store_report(tmp_path / 'pets', run, 'page', keep)
+        write_events(tmp_path / 'pets', run)
+        return tmp_path / 'pets' / run_id
+
+    return write
+
+
+def events_of(folder):
+    events = EventAccumulator(str(folder), size_guidance={'tensors': 0})
+    events.Reload()
+    return events
+
+
+def scalars_of(folder):
+    """Value by step of each scalar."""
+    import tensorflow as tf
+
+    events = events_of(folder)
+    scalars = events.summary_metadata
+    return {
+        tag: {each.step: float(tf.make_ndarray(each.tensor_proto)) for each in events.Tensors(tag)}
+        for tag in events.Tags()['tensors']
+        if scalars[tag].plugin_data.plugin_name == 'scalars'
+    }
+
+
+def test_epochs_of_all_stages_are_scalars(add):
+    stages = [
+        {
+            'name': name,
+            'metrics': {'loss': [1.5, None], 'val_loss': [0.5, 0.25], 'learning_rate': [rate] * 2},
+            'best_epoch': None,
+            'patience': 0,
+            'overfitting': None,
+        }
+        for name, rate in (('head', 0.5), ('fine-tuning', 0.125))
+    ]
+
+    scalars = scalars_of(add(stages=stages))
+
+    assert scalars['loss/train'] == {1: 1.5, 3: 1.5}  # None is NaN
+    assert scalars['loss/validation'] == {1: 0.5, 2: 0.25, 3: 0.5, 4: 0.25}
+    assert scalars['learning_rate'] == {1: 0.5, 2: 0.5, 3: 0.125, 4: 0.125}
+    assert scalars['test/accuracy'] == {4: pytest.approx(0.97, abs=0.001)}
+
+
+def test_confusion_matrix_is_a_table_of_any_class_names():
+    table = confusion_table(example(classes=ODD))
+
+    page = markdown.markdown(table, extensions=['tables'])
+    assert page.count('<tr>') == 4
+    for name in ODD:
+        shown = ''.join(
+            f'&#{ord(each)};' if not each.isalnum() and each != ' ' else each for each in name
+        )
+        assert f'<td>{shown}</td>' in page
+
+
+def test_cached_components_write_no_duplicates(add):
+    add('first')
+    evaluated = scalars_of(add('other test images', components=components('Evaluator')))
+    cached = add('cached', components=components())
+
+    assert set(evaluated) == {'test/accuracy', 'test/auc', 'test/log_loss', 'test/ece'}
+    assert not cached.exists()
+
+
+def test_second_attempt_replaces_the_events(add):
+    folder = add()
+    add()
+
+    assert len(list(folder.iterdir())) == 1
+    assert len(scalars_of(folder)['loss/train']) == 20
+
+
+def test_events_are_removed_with_the_report_and_other_files_stay(add, tmp_path):
+    (tmp_path / 'pets' / 'mine').mkdir(parents=True)
+    (tmp_path / 'pets' / 'mine' / 'events.out.tfevents.1.host').touch()
+    for name in ('a', 'b', 'c'):
+        folder = add(name, keep=2)
+
+    assert {path.name for path in folder.parent.iterdir()} == {'b', 'c', 'mine', 'reports'}
+    (events,) = folder.iterdir()
+    assert events.name.endswith(SUFFIX)
+
+
+def test_tensorboard_names_runs_by_recipe_and_id(add, tmp_path):
+    """With a real TensorBoard, over its HTTP API."""
+    add()
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = free.getsockname()[1]
+    words = ['--logdir', tmp_path, '--host', '127.0.0.1', '--port', str(port), '--load_fast=false']
+    process = subprocess.Popen(
+        [sys.executable, '-m', 'tensorboard.main', *words],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+    def get(path, **query):
+        url = f'http://127.0.0.1:{port}/data/{path}?{urllib.parse.urlencode(query)}'
+        with urllib.request.urlopen(url, timeout=10) as response:
+            return json.load(response)
+
+    name = f'pets/{RUN}'
+    try:
+        end, runs = time.monotonic() + 120, []
+        while not runs and process.poll() is None and time.monotonic() < end:
+            time.sleep(0.2)
+            with contextlib.suppress(OSError):
+                runs = get('runs')
+        assert runs == [name]
+        values = get('plugin/scalars/scalars', run=name, tag='accuracy/validation')
+        (text,) = get('plugin/text/text', run=name, tag='confusion matrix')
+    finally:
+        process.terminate()
+        process.wait(20)
+
+    assert [step for _, step, _ in values] == list(range(1, 21))
+    assert '<td>cats</td>' in text['text']
