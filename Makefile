@@ -7,7 +7,7 @@ TWO_PROCESSES := -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restar
 # Tests that compute with TensorFlow; oneDNN takes other paths in the settings of `make test-cpu`.
 NUMERIC := tests/trainer/data tests/trainer/export tests/trainer/model tests/trainer/training \
   tests/components/serving_check/test_serving_check.py \
-  tests/components/lite_converter/test_bias_correction.py \
+  tests/components/conversion/lite/test_bias_correction.py \
   tests/components/inference/test_classifier.py tests/components/evaluation/robustness \
   tests/pretraining/test_pretraining.py
 # Left out there: TensorFlow Lite does not use oneDNN; `onednn` sets it in its own processes; the
@@ -22,14 +22,20 @@ test test-slow test-avx2 test-no-onednn test-current test-flink benchmark: expor
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow test-cpu test-avx2 test-no-onednn test-current test-backend test-flink \
-  image-test check format benchmark benchmark-check pretrain lock clean venv venv-dev
+.PHONY: help init run serve test test-slow test-cpu test-avx2 test-no-onednn test-current test-backend test-flink \
+  image-test check docs pictures release format benchmark benchmark-check pretrain lock clean venv venv-dev venv-docs venv-release
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | awk -F ':.*  ## ' '{printf "make %-15s %s\n", $$1, $$2}'
 
-run: venv  ## Run the demo pipeline; ARGS="..." adds options
-	@$(PYTHON) pipeline_runner.py run --config configs/demo.yaml $(ARGS)
+init: venv  ## Write recipe.yaml for your images: make init DATA=FOLDER; ARGS="..." adds options
+	@$(PYTHON) pipeline_runner.py init $(if $(DATA),"$(DATA:~/%=$(HOME)/%)") $(ARGS)
+
+run: venv  ## Run recipe.yaml, or the demo if there is none; ARGS="..." adds options
+	@$(PYTHON) pipeline_runner.py run $(ARGS)
+
+serve: venv  ## Serve the live model on http://127.0.0.1:8501/; ARGS="..." adds options
+	@$(PYTHON) pipeline_runner.py serve $(ARGS)
 
 test: venv-dev  ## Run the tests in two processes, with coverage; ARGS="..." adds options
 	@$(PYTHON) -m pytest $(TWO_PROCESSES) -m 'not slow' --cov \
@@ -62,11 +68,24 @@ test-flink: venv-dev  ## Run the Beam components on a Flink cluster and kill wor
 image-test:  ## Build the container image and run it, without an engine; needs root, buildah, mmdebstrap
 	@scripts/image_test.sh
 
-check: venv-dev  ## Check lint, formatting, types and import layers
+check: venv-dev docs  ## Check lint, formatting, types, import layers, prose and the documentation
 	$(PYTHON) -m ruff check
 	$(PYTHON) -m ruff format --check
 	$(PYTHON) -m mypy
 	.venv/bin/lint-imports --no-logo
+	.venv-docs/bin/codespell
+
+# A page with a warning has to be read again, or the next build would not report it.
+docs: venv-docs  ## Build the documentation into build/docs; a warning is an error
+	@.venv-docs/bin/python -m sphinx --quiet --fail-on-warning --keep-going \
+	  --doctree-dir build/docs-doctrees docs build/docs || { rm -rf build/docs-doctrees; exit 1; }
+	@echo "the documentation is in build/docs/index.html"
+
+release: venv venv-release  ## Build and check wheel, sdist, SBOMs and locks; AUDIT=skip without the service
+	@scripts/release.sh
+
+pictures: venv-dev  ## Make the pictures of the documentation from two runs; needs Chromium
+	@PYTHONPATH=.:tests:docs/extensions $(PYTHON) docs/make_pictures.py $(ARGS)
 
 format: venv-dev  ## Format the code and apply lint fixes
 	$(PYTHON) -m ruff check --fix
@@ -87,10 +106,13 @@ lock: venv  ## Resolve requirements*.in to the newest allowed releases, for both
 venv:  ## Create .venv for runs
 	@scripts/bootstrap.sh run
 
+venv-docs venv-release: venv-%:
+	@scripts/bootstrap.sh $*
+
 venv-dev:  ## Create .venv for runs, tests and checks
 	@scripts/bootstrap.sh dev
 
 clean:  ## Remove .venv, tools and caches; keep runs and data
-	rm -rf .venv .tools .pytest_cache .mypy_cache .ruff_cache .import_linter_cache \
+	rm -rf .venv .venv-docs .venv-release .tools .pytest_cache .mypy_cache .ruff_cache .import_linter_cache \
 	  .hypothesis .coverage build dist *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Creates .venv from the lock files: `scripts/bootstrap.sh run`, or `dev` to add test and check tools.
-# If .venv is up to date, it only compares a checksum. An interrupted install starts again.
+# `docs` and `release` create .venv-docs and .venv-release with the tools of `make docs` and `make release`.
+# If the environment is up to date, it only compares a checksum. An interrupted install starts again.
 #
 # There are two stacks, each with its locks. `current` (TFX 1.21) needs glibc 2.39 and CPython 3.12 or
 # 3.13; `legacy` (TFX 1.16) is for older systems and needs CPython 3.10. CATDOG_STACK chooses one.
@@ -8,18 +9,24 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 level=${1:-run}
-stamp=.venv/.installed
+case $level in
+    run | dev) venv=.venv inputs=(locks/{legacy,current}{,-dev}.txt setup.py) ;;
+    docs | release) venv=.venv-$level inputs=("locks/$level.txt") ;;
+    *) echo "bootstrap: unknown environment '$level'; use run, dev, docs or release" >&2; exit 1 ;;
+esac
+stamp=$venv/.installed
 unset PYTHONDONTWRITEBYTECODE PYTHONHOME PYTHONPATH VIRTUAL_ENV
 
 fail() { echo "bootstrap: $*" >&2; exit 1; }
 
-# The key includes the folder, because scripts in .venv contain its absolute path.
-key() { { pwd && cat locks/{legacy,current}{,-dev}.txt setup.py; } | sha256sum | cut -d' ' -f1; }
+# The key includes the folder, because scripts in the environment contain its absolute path.
+key() { { pwd && cat "${inputs[@]}"; } | sha256sum | cut -d' ' -f1; }
 
 installed() {  # any stack will do, unless CATDOG_STACK names one
     local found_key found_stack found_level
-    [ -x .venv/bin/python ] && read -r found_key found_stack found_level 2>/dev/null <"$stamp" || return 1
-    [ "$found_key" = "$key" ] && [ "${CATDOG_STACK:-$found_stack}" = "$found_stack" ] &&
+    [ -x $venv/bin/python ] && read -r found_key found_stack found_level 2>/dev/null <"$stamp" || return 1
+    [ "$found_key" = "$key" ] &&
+        { [ "$found_stack" = none ] || [ "${CATDOG_STACK:-$found_stack}" = "$found_stack" ]; } &&
         { [ "$found_level" = "$level" ] || [ "$found_level" = dev ]; }
 }
 
@@ -31,6 +38,11 @@ choose_stack() {
         python=$(scripts/find_python.sh "$@") || [ $? = 1 ] || no_headers=yes
     }
     libc=$(getconf GNU_LIBC_VERSION 2>/dev/null) || fail "this system has no glibc, which TensorFlow needs."
+    if [ $venv != .venv ]; then
+        stack=none locks=("${inputs[@]}")
+        find_python 3.13 3.12 3.11 3.10
+        return
+    fi
     if printf '%s\n' 2.39 "${libc#* }" | sort -VC; then new=yes; fi
     case ${CATDOG_STACK:-} in
         '') stack=${new:+current} ;;
@@ -57,13 +69,13 @@ check_system() {
     if command -v dnf >/dev/null; then names=(gcc-c++ python3-pip devel) install=dnf; fi
     lacks() { missing+=("$1"); packages+=("$2"); }
 
-    command -v g++ >/dev/null && command -v gcc >/dev/null || lacks 'a C and C++ compiler' "${names[0]}"
+    [ $stack = none ] || { command -v g++ && command -v gcc; } >/dev/null || lacks 'a C and C++ compiler' "${names[0]}"
     python_with_pip=
     for each in python3 "$python"; do
         if [ -z "$python_with_pip" ] && "$each" -m pip --version >/dev/null 2>&1; then python_with_pip=$each; fi
     done
     has_uv || [ -n "$python_with_pip" ] || lacks 'a Python 3 with pip' "${names[1]}"
-    if [ "$no_headers" ]; then
+    if [ "$no_headers" ] && [ $stack != none ]; then
         lacks "the C headers of $python" "python$("$python" -c "$version")-${names[2]}"
     elif [ "$stack" = current ] && [ -z "$python" ] && ! has_uv && ! command -v python3 >/dev/null; then
         lacks 'the C headers of Python' "python3-${names[2]}"
@@ -98,8 +110,8 @@ get_python() {
 }
 
 make_venv() {
-    [ -f "$stamp" ] && [ "$(.venv/bin/python -c "$version" 2>/dev/null)" = "$("$python" -c "$version")" ] ||
-        "$uv" venv --quiet --clear --python "$python" .venv
+    [ -f "$stamp" ] && [ "$($venv/bin/python -c "$version" 2>/dev/null)" = "$("$python" -c "$version")" ] ||
+        "$uv" venv --quiet --clear --python "$python" $venv
     rm -f "$stamp"
 }
 
@@ -121,10 +133,14 @@ check_system
 get_uv
 UV_PYTHON_DOWNLOADS=manual get_python
 make_venv
-echo "bootstrap: installing the $stack stack into .venv with $python; the first time takes a few minutes"
-"$uv" pip sync --quiet --python .venv/bin/python --require-hashes --compile-bytecode \
+case $stack in
+    none) what="the $level tools" ;;
+    *) what="the $stack stack" ;;
+esac
+echo "bootstrap: installing $what into $venv with $python; the first time may take a few minutes"
+"$uv" pip sync --quiet --python $venv/bin/python --require-hashes --compile-bytecode \
     --build-constraints "${locks[0]}" "${locks[@]}" ||
     fail "the packages could not be installed (see above): the first run needs a package index."
-"$uv" pip install --quiet --python .venv/bin/python --offline --no-deps --no-build-isolation \
+[ $stack = none ] || "$uv" pip install --quiet --python .venv/bin/python --offline --no-deps --no-build-isolation \
     --config-settings editable_mode=compat --editable .
 echo "$key $stack $level" >"$stamp"

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Resolves requirements*.in into the locks of both stacks, with hashes, and the tool of bootstrap.sh.
+# Resolves requirements*.in into the locks of both stacks, with hashes, and the tools of bootstrap.sh,
+# of the documentation and of a release.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -23,3 +24,7 @@ compile_image() {  # NAME OPTION...
 compile_image cpu --excludes <(echo tensorflow) <<<"tensorflow-cpu==$version"
 compile_image cuda <<<"tensorflow[and-cuda]==$version"
 compile --no-config --no-annotate scripts/uv.in --output-file scripts/uv.txt
+# Tools that run on the Python of either stack.
+tools=(--no-config --universal --python-version 3.10 --fork-strategy fewest)
+compile "${tools[@]}" docs/requirements.in --output-file locks/docs.txt
+compile "${tools[@]}" scripts/release.in --output-file locks/release.txt

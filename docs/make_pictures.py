@@ -1,0 +1,244 @@
+"""Makes the pictures and numbers of the documentation from two runs of the demo.
+
+    python docs/make_pictures.py [--workdir FOLDER] [--output docs/pictures]
+
+With a folder of an earlier call the runs are cached, and only the pictures are made again. Needs
+Chromium.
+"""
+
+import argparse
+import contextlib
+import datetime
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import PIL.ImageChops
+from chromium import CHROMIUM, open_page
+from figures import bars, lines
+from rich.console import Console
+from rich.terminal_theme import SVG_EXPORT_THEME
+from rich.text import Text
+
+from benchmarks.gate import TICKS, simulate
+from common import stack
+from common.errors import NOT_BLESSED
+from components.evaluation.config import EvaluationConfig
+from components.evaluation.gate.exact_test import acceptance
+from components.image_example_gen.sources.drawings.draw import draw
+
+ROOT = Path(__file__).parents[1]
+MARGIN = EvaluationConfig().max_drop
+DISCORDANT = 0.03  # share of the images that exactly one of two good models classifies correctly
+SIZES = (50, 100, 150, 200, 300, 400, 558, 800, 1200, 1700, 2300)
+CANDIDATES = {'equal': 0.0, 'worse by 0.01': -0.01, f'worse by {MARGIN}': -MARGIN}
+RULES = {  # rules of benchmarks/gate.py
+    'shipped': 'this gate',
+    'without anchor': 'live model only',
+    'max_drop 0.01': 'no test, 0.01 lower',
+}
+HISTORIES, IMAGES, DRIFT = 1000, 400, -0.002
+COLUMNS = 110  # of the recording
+FIRST_LINES, LAST_LINES = 16, 30
+LARGEST = 200_000  # bytes of a PNG
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--workdir', type=Path, help='folder of the runs; default: temporary')
+    parser.add_argument('--output', type=Path, default=ROOT / 'docs' / 'pictures')
+    options = parser.parse_args()
+    if CHROMIUM is None:
+        sys.exit('error: Chromium is not installed; apt-get install chromium')
+    with contextlib.ExitStack() as contexts:
+        temporary = Path(contexts.enter_context(tempfile.TemporaryDirectory()))
+        workdir = (options.workdir or temporary / 'runs').absolute()
+        options.output.mkdir(parents=True, exist_ok=True)
+        make(workdir, temporary, options.output)
+    for file in sorted(options.output.iterdir()):
+        print(f'{file}: {file.stat().st_size / 1000:.0f} kB')
+
+
+def make(workdir: Path, temporary: Path, output: Path) -> None:
+    home = workdir / 'demo'
+    if not home.exists():
+        recording = pipeline('run', workdir)
+        (home / 'recording.txt').write_text(recording, encoding='utf-8')
+        for suffix in ('json', 'html'):
+            shutil.copy(home / f'last_run.{suffix}', home / f'first_run.{suffix}')
+        pipeline('run', workdir, '--set', 'trainer.fine_tune.epochs=2')
+    recording = (home / 'recording.txt').read_text(encoding='utf-8')
+    (output / 'run.svg').write_text(recorded(recording, workdir), encoding='utf-8')
+    run = json.loads((home / 'first_run.json').read_bytes())
+    (output / 'seconds.svg').write_text(seconds_of(run), encoding='utf-8')
+    (output / 'numbers.md').write_text(numbers(run), encoding='utf-8')
+    (output / 'gate.svg').write_text(gate(), encoding='utf-8')
+    (output / 'histories.svg').write_text(histories(), encoding='utf-8')
+    profile = temporary / 'browser'
+    screenshot(home / 'first_run.html', output / 'report.png', profile)
+    screenshot(home / 'first_run.html', output / 'report_phone.png', profile, width=390)
+    pipeline('report', workdir, '--compare', 'previous', 'last', '--no-open')
+    screenshot(home / 'reports' / 'comparison.html', output / 'comparison.png', profile)
+    with served(workdir) as url:
+        photograph_server(url, temporary, output / 'serve.png', profile)
+
+
+def pipeline(command: str, workdir: Path, *options: str) -> str:
+    """Runs a command of the demo, and returns what it prints, with colours."""
+    done = subprocess.run(
+        [sys.executable, ROOT / 'pipeline_runner.py', command, *arguments(workdir), *options],
+        env={**os.environ, 'FORCE_COLOR': '1', 'COLUMNS': str(COLUMNS)},
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode not in (0, NOT_BLESSED):  # the second run may be undecided
+        sys.exit(f'error: {command} ended with {done.returncode}:\n{done.stdout}{done.stderr}')
+    return done.stdout
+
+
+def arguments(workdir: Path) -> list[str]:
+    return ['--config', 'demo', '--workdir', str(workdir)]
+
+
+def recorded(output: str, workdir: Path) -> str:
+    """An SVG of the first and the last lines of a run, in the colours of the terminal."""
+    home = '/home/ann/catdog-pipeline'
+    output = output.replace(str(workdir), f'{home}/runs').replace(str(ROOT), home)
+    lines_ = output.replace(sys.executable, '.venv/bin/python').splitlines()
+    omitted = len(lines_) - FIRST_LINES - LAST_LINES
+    kept = [*lines_[:FIRST_LINES], f'... {omitted} lines ...', *lines_[-LAST_LINES:]]
+    console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True)
+    for line in ['$ make run', *kept]:
+        console.print(Text.from_ansi(line), overflow='fold')
+    return console.export_svg(title='make run', theme=SVG_EXPORT_THEME)
+
+
+def seconds_of(run: dict[str, Any]) -> str:
+    least = 0.005 * run['seconds']  # shorter ones are in the rest
+    parts = {name: each for name, each in run['components'].items() if each['seconds'] >= least}
+    seconds = {name: each['seconds'] for name, each in parts.items()}
+    beside = [name for name, each in parts.items() if each['beside']]
+    own = sum(value for name, value in seconds.items() if name not in beside)
+    seconds['imports, report, rest'] = max(run['seconds'] - own, 0.0)
+    total = f'{run["seconds"]:.0f} s'
+    caption = f'Demo, {total} from images to pushed model; lighter: in parallel with others'
+    return bars(seconds, beside, caption)
+
+
+def gate() -> str:
+    curves = {
+        name: [
+            (n, acceptance(n, (DISCORDANT + x) / 2, (DISCORDANT - x) / 2, MARGIN, 0.95))
+            for n in SIZES
+        ]
+        for name, x in CANDIDATES.items()
+    }
+    caption = f'Accepted candidates at a margin of {MARGIN}, {DISCORDANT:.0%} discordant images'
+    return lines(curves, caption, 'test images', marks=(50, 200, 400, 800, 1200, 2300))
+
+
+def histories() -> str:
+    curves = {}
+    for rule, name in RULES.items():
+        shares = simulate(rule, IMAGES, DRIFT, HISTORIES, np.random.default_rng(0)).by_tick
+        curves[name] = [(0, 1.0), *enumerate(shares, start=1)]
+    caption = (
+        f'Share of {HISTORIES:,} simulated histories whose live model is at most {MARGIN} below '
+        'its best one'
+    )
+    across = f'candidates, on average {-DRIFT} worse than the live model, {IMAGES} test images'
+    return lines(curves, caption, across, marks=(1, 5, 10, 20, 30, 40, 50, TICKS))
+
+
+def numbers(run: dict[str, Any]) -> str:
+    """A table of the run, with version and machine."""
+    cpu = re.search(r'model name\s*: (.*)', Path('/proc/cpuinfo').read_text())
+    machine = f'{len(os.sched_getaffinity(0))} cores, {cpu[1].strip() if cpu else "unknown"}'
+    accuracy = run['metrics']['accuracy']
+    rows = {
+        'images': f'{run["images"]["tally"]["seen"]:,}',
+        'wall time, with imports': f'{run["seconds"]:.0f} s',
+        'of it training': f'{run["components"]["Trainer"]["seconds"]:.0f} s',
+        'test accuracy, 95 % interval': '{value:.3f} ({low:.3f} to {high:.3f})'.format(**accuracy),
+        'gate': 'blessed' if run['blessed'] else 'not blessed',
+        'stack': stack.describe(),
+        'machine': machine,
+        'load average, with this run': f'{os.getloadavg()[1]:.1f}',
+        'date': f'{datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d}',
+    }
+    lines_ = ['| recipe `demo` | |', '| --- | --- |']
+    return '\n'.join([*lines_, *(f'| {name} | {value} |' for name, value in rows.items()), ''])
+
+
+def screenshot(page: Path, png: Path, profile: Path, width: int = 1280) -> None:
+    with open_page(page.as_uri(), profile) as opened:
+        opened.resize(width)
+        save(opened, png)
+
+
+def save(page: Any, png: Path) -> None:
+    """Writes what is visible first, with as many colours as fit into LARGEST bytes."""
+    raw = png.with_suffix('.raw')
+    page.screenshot(raw)
+    with PIL.Image.open(raw) as image:
+        visible = trimmed(image.convert('RGB').crop((0, 0, image.width, min(image.height, 1000))))
+    raw.unlink()
+    for colours in (256, 128, 64, 32):
+        visible.quantize(colours, dither=PIL.Image.Dither.NONE).save(png, optimize=True)
+        if png.stat().st_size <= LARGEST:
+            return
+    sys.exit(f'error: {png} has more than {LARGEST // 1000} kB')
+
+
+def trimmed(image: PIL.Image.Image) -> PIL.Image.Image:
+    """Without the empty part at the bottom, but a margin."""
+    empty = PIL.Image.new('RGB', image.size, image.getpixel((0, image.height - 1)))
+    box = PIL.ImageChops.difference(image, empty).getbbox()
+    return image.crop((0, 0, image.width, min(box[3] + 32, image.height))) if box else image
+
+
+@contextlib.contextmanager
+def served(workdir: Path) -> Iterator[str]:
+    """Serves the live model on a free port."""
+    command = [sys.executable, '-u', ROOT / 'pipeline_runner.py', 'serve', *arguments(workdir)]
+    with subprocess.Popen([*command, '--port', '0'], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            found = next(filter(None, (re.search(r'http://\S+', x) for x in process.stdout)), None)
+            if found is None:
+                sys.exit('error: serve ended without an address')
+            yield found[0]
+        finally:
+            process.terminate()
+
+
+def photograph_server(url: str, temporary: Path, png: Path, profile: Path) -> None:
+    images = []
+    for number, name in ((1, 'first'), (2, 'second')):
+        file = temporary / f'{name}.jpg'
+        file.write_bytes(draw(number, seed=10**6))
+        images.append(file)
+    with open_page(url, profile) as page:
+        page.resize(1280)
+        page.choose_files('#files', images)
+        end = time.monotonic() + 120
+        while page.evaluate("document.querySelectorAll('[data-done]').length") < len(images):
+            if time.monotonic() > end:
+                sys.exit('error: the page of serve shows no prediction')
+            time.sleep(0.2)
+        save(page, png)
+
+
+if __name__ == '__main__':
+    main()
