@@ -1,5 +1,6 @@
 """Runs a Python process on hostile input, and measures its memory and CPU time."""
 
+import functools
 import json
 import os
 import signal
@@ -66,3 +67,9 @@ def run_hostile(
                 measured = report.read()
     exit_code, kilobytes, seconds = json.loads(measured)
     return Outcome(exit_code, output.decode(errors='replace'), kilobytes * 1.024e-3, seconds)
+
+
+@functools.cache
+def megabytes_of_imports(module: str) -> float:
+    """Peak memory of a process that only imports a module; it differs by stack and machine."""
+    return run_hostile(['-c', f'import {module}'], timeout=120).peak_megabytes
