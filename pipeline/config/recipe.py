@@ -213,7 +213,7 @@ def load_recipe(
     for key, value in overrides:
         _set(values, key, value)
     make_absolute(values, Recipe, Path.cwd())
-    return recipe_of(values, origin=str(path))
+    return _validated(values, str(path), [key for key, _ in overrides])
 
 
 def recipe_of(
@@ -225,10 +225,16 @@ def recipe_of(
     """
     for key, value in overrides:
         _set(values, key, value)
+    return _validated(values, origin)
+
+
+def _validated(values: dict[str, Any], origin: str, given: Sequence[str] = ()) -> Recipe:
+    """The recipe; mistakes in the keys that were `given` as options do not name `origin`."""
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
-        lines = [f'{origin}: {_explain(each)}' for each in error.errors()[:_MOST_ERRORS]]
+        errors = error.errors()[:_MOST_ERRORS]
+        lines = [f'{_place(_key(each), origin, given)}: {_explain(each)}' for each in errors]
         if error.error_count() > _MOST_ERRORS:
             lines.append(f'{origin}: {error.error_count() - _MOST_ERRORS} more mistakes')
         raise ConfigError('\n'.join(lines)) from None
@@ -306,9 +312,21 @@ def _set(values: dict[str, Any], dotted: str, value: Any) -> None:
     values[last] = value
 
 
+def _place(key: str, origin: str, given: Sequence[str]) -> str:
+    """Where a mistake is: in the recipe, in an option, or in a section that an option changed."""
+    if any(f'{key}.'.startswith(f'{option}.') for option in given):
+        return 'command line'
+    changed = key and any(option.startswith(f'{key}.') for option in given)
+    return f'{origin} with the options' if changed else origin
+
+
+def _key(error: Any) -> str:
+    return '.'.join(str(part) for part in error['loc'] if part not in _TAGS)
+
+
 def _explain(error: Any) -> str:
     """Formats an error of pydantic on one line: the key, what is valid, the received value."""
-    where = '.'.join(str(part) for part in error['loc'] if part not in _TAGS)[:_LONGEST]
+    where = _key(error)[:_LONGEST]
     if error['type'] == 'extra_forbidden':
         if where in REMOVED_KEYS:
             return f'{where}: {REMOVED_KEYS[where]}'

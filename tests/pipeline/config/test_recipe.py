@@ -66,6 +66,28 @@ def test_rejects_invalid_override(text, message):
         parse_override(text)
 
 
+@pytest.mark.parametrize(
+    ('text', 'override', 'message'),
+    [
+        ('name: mine', 'trainer.epochz=3', 'command line: trainer.epochz: unknown key'),
+        ('name: mine', 'trainer={epochz: 3}', 'command line: trainer.epochz: unknown key'),
+        (
+            'trainer: {augment: {flip: true}}',
+            'trainer.augment.cached_views=1',
+            '{} with the options: tr',
+        ),
+        ('trainer: {seed: x}', 'trainer.batch_size=8', '{}: trainer.seed: '),
+    ],
+)
+def test_says_where_a_mistake_is(write, text, override, message):
+    path = write(text)
+
+    with pytest.raises(ConfigError) as caught:
+        load_recipe(path, [parse_override(override)])
+
+    assert str(caught.value).startswith(message.format(path))
+
+
 def test_rejects_override_below_a_scalar(write):
     with pytest.raises(ConfigError, match=r'--set name\.first: name is a value, not a mapping'):
         load_recipe(write('name: mine'), [('name.first', 1)])
