@@ -20,7 +20,7 @@ def make_absolute(values: dict[str, Any], model: type[BaseModel], folder: Path) 
         if isinstance(value, dict) and inner:
             make_absolute(value, inner, folder)
         elif isinstance(value, str) and _is_path(value, model, key):
-            values[key] = _absolute(folder / value)
+            values[key] = without_parents(folder / value)
 
 
 def model_of(annotation: Any) -> type[BaseModel] | None:
@@ -37,7 +37,7 @@ def _is_path(value: str, model: type[BaseModel], key: str) -> bool:
     return is_path and value != '' and ':/' not in value
 
 
-def _absolute(path: Path) -> str:
+def without_parents(path: Path) -> str:
     """The path without `..`, except after a link, where that would be another place."""
     shortest = os.path.normpath(path)
     try:

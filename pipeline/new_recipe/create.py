@@ -8,6 +8,7 @@ from common.errors import ConfigError, DataError
 from components.image_example_gen.sources.base.config import URL
 from components.image_example_gen.sources.detect import data_overrides, detect
 from pipeline.config.recipe import recipe_of
+from pipeline.config.recipe_paths import without_parents
 from pipeline.config.recipe_yaml import parse_yaml
 from pipeline.new_recipe.choices import Choices, choose, shown_path
 from pipeline.new_recipe.survey import Survey, survey
@@ -32,7 +33,7 @@ def create_recipe(data: str, output: Path, weights: str) -> tuple[Survey, Choice
     if weights not in NAMED_WEIGHTS:
         weights = shown_path(Path(weights), output)
     is_url = URL.match(data) or object_storage.URL.match(data)
-    place = data if is_url else str(Path(data).absolute())
+    place = data if is_url else without_parents(Path(data).absolute())
     detected = detect(place)
     if not is_url and detected.source != 'csv':  # only the images that a CSV file names are read
         _require_outside(output, Path(place))
