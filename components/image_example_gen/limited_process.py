@@ -6,6 +6,7 @@ take exponential time. Does not import TensorFlow.
 
 import atexit
 import contextlib
+import functools
 import os
 import pickle
 import resource
@@ -40,16 +41,22 @@ class Limits(NamedTuple):
     """Limits of a call."""
 
     seconds: int  # of CPU time
-    megabytes: int = 1400  # of address space of the subprocess
+    megabytes: int = 600  # of address space of the subprocess
+
+    @classmethod
+    def for_file(cls, file: Path) -> 'Limits':
+        """Limits that grow with a file, so that a small one takes neither long nor much memory."""
+        size = file.stat().st_size // MEGABYTE if file.exists() else 0
+        return cls(60 + size, min(400 + 4 * size, 1400))
 
 
 def call(
     limits: Limits,
-    function: Callable[_Parameters, Iterator[_Answer]],
+    function: Callable[_Parameters, Iterator[_Answer] | None],
     *args: _Parameters.args,
     **kwargs: _Parameters.kwargs,
 ) -> Iterator[_Answer]:
-    """Yields the results of a function; thread-safe.
+    """Yields the results of a function, if it has any; thread-safe.
 
     The function, its arguments and its results are pickled; a result is neither None nor a text.
 
@@ -74,10 +81,11 @@ def call(
         finished = True
     except (EOFError, BrokenPipeError, pickle.UnpicklingError):
         ended = -process.wait()
-        slow = ended == signal.SIGXCPU
-        raise CallFailed(
-            f'it takes longer than {limits.seconds} s' if slow else f'its decoder crashes ({ended})'
-        ) from None
+        if ended == signal.SIGXCPU:
+            problem = f'it takes longer than {limits.seconds} s'
+        else:  # some decoders end the process if there is no memory
+            problem = f'its decoder crashes ({ended}) with {limits.megabytes:,} MB of memory'
+        raise CallFailed(problem) from None
     finally:
         if finished:
             _idle.append(process)
@@ -129,7 +137,7 @@ def main() -> None:
             limits, function, args, kwargs = pickle.load(requests)
             _limit(resource.RLIMIT_AS, limits.megabytes * MEGABYTE)
             _limit(resource.RLIMIT_CPU, int(time.process_time()) + 1 + limits.seconds)
-            _send(function(*args, **kwargs), answers, limits)
+            _send(functools.partial(function, *args, **kwargs), answers, limits)
 
 
 def _limit(kind: int, value: int) -> None:
@@ -138,10 +146,12 @@ def _limit(kind: int, value: int) -> None:
     resource.setrlimit(kind, (soft, hard))
 
 
-def _send(results: Iterator[Any], answers: BinaryIO, limits: Limits) -> None:
+def _send(
+    function: Callable[[], Iterator[Any] | None], answers: BinaryIO, limits: Limits
+) -> None:
     end: DataError | str | None = None
     try:
-        for result in results:
+        for result in function() or ():
             pickle.dump(result, answers)
     except DataError as error:
         end = error

@@ -13,8 +13,7 @@ from components.image_example_gen.inspection import heif_decoder
 from components.image_example_gen.inspection.heif_decoder import HeifFormat, HeifHeader
 from components.image_example_gen.limited_process import Limits, call
 
-# Of an image, which needs up to 15 bytes a pixel.
-_LIMITS = Limits(seconds=30, megabytes=1000)
+_LIMITS = Limits(seconds=30)  # of an image, which needs up to 15 bytes a pixel
 _MOST_PIXELS = 2**28  # limit of libavif
 _SIZE = re.compile(rb'\0\0\0\x14ispe\0{4}(.{8})', re.DOTALL)
 _Answer = TypeVar('_Answer')

@@ -1,7 +1,7 @@
 """Extracts the images of a zip or tar archive into a folder.
 
 Decompressors, and the directory of a zip, take as much memory as the file asks for, so this module
-runs in a subprocess with a memory limit. It imports little, to start fast.
+runs in a `limited_process`. It imports little, to start fast.
 """
 
 import errno
@@ -9,10 +9,8 @@ import functools
 import itertools
 import json
 import os
-import resource
 import shutil
 import stat
-import sys
 import tarfile
 import tempfile
 import zipfile
@@ -24,11 +22,10 @@ from typing import IO, cast
 import filelock
 
 from common.errors import DataError
-from common.files import MEGABYTE, open_regular, sha256_of
+from common.files import open_regular, sha256_of
 from components.image_example_gen.sources.base.image_files import is_ignored, is_image
 
 IMAGES, CONTENTS = 'images', 'contents.json'  # in the folder of an extracted archive
-_MEMORY = 1400 * MEGABYTE  # of address space of the subprocess
 _MEMBERS = 2_000_000  # with the folders around them
 _DEPTH = 64  # folders around an image
 _LONGEST_NAME = 255  # bytes; the limit of Linux
@@ -61,10 +58,8 @@ def extract_archive(path: Path, target: Path) -> None:
         with filelock.FileLock(f'{target.parent}.lock'):
             if not target.exists():
                 _replace_versions(path, target)
-    except DataError:
+    except (DataError, MemoryError):
         raise
-    except MemoryError as error:
-        raise DataError(f'it needs more than {_MEMORY / MEGABYTE:,.0f} MB of memory') from error
     except Exception as error:  # zipfile and tarfile raise a dozen types for damaged archives
         if isinstance(error, OSError) and error.errno:
             problem = _explain(error, target.parent)
@@ -230,18 +225,3 @@ class _StrictTarInfo(tarfile.TarInfo):
             raise
         except tarfile.HeaderError as error:
             raise tarfile.ReadError(f'no complete header at {tarfile_.offset}: {error}') from None
-
-
-def main(path: str, target: str) -> None:
-    """Extracts with limited memory; exits with the message of a DataError."""
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    memory = _MEMORY if hard == resource.RLIM_INFINITY else min(_MEMORY, hard)
-    resource.setrlimit(resource.RLIMIT_AS, (memory, hard))
-    try:
-        extract_archive(Path(path), Path(target))
-    except DataError as error:
-        sys.exit(str(error))
-
-
-if __name__ == '__main__':
-    main(*sys.argv[1:])

@@ -2,13 +2,11 @@
 
 import hashlib
 import json
-import subprocess
-import sys
 from pathlib import Path
 
-import components
-from common.errors import DataError
-from common.files import MEGABYTE, open_regular
+from common.errors import CallFailed, DataError
+from common.files import open_regular
+from components.image_example_gen.limited_process import Limits, call
 from components.image_example_gen.sources.archive import extraction
 from components.image_example_gen.sources.archive.download import cache_folder, cache_name
 from components.image_example_gen.sources.base.config import number_of_span
@@ -19,7 +17,6 @@ from components.image_example_gen.sources.base.source_protocol import BadImage
 from components.image_example_gen.sources.folder import FolderSource
 
 _FORMAT = 2  # of the extracted folder; earlier ones are replaced
-_SECONDS = 3600  # limit of an extraction, plus one for each megabyte of the archive
 
 
 class ArchiveSource(FolderSource):
@@ -90,19 +87,11 @@ def _version_folder(path: Path) -> Path:
 
 
 def _run_extraction(path: Path, folder: Path) -> None:
-    """Extracts in a subprocess, which has a memory limit, within limited time."""
-    command = [sys.executable, '-m', extraction.__name__, str(path.absolute()), str(folder)]
-    root = Path(components.__path__[0]).parent  # `-m` finds the packages there
-    seconds = _SECONDS + path.stat().st_size // MEGABYTE
+    """Extracts in a subprocess with limits of memory and CPU time."""
     try:
-        done = subprocess.run(
-            command, cwd=root, timeout=seconds, stderr=subprocess.PIPE, errors='replace'
-        )
-    except subprocess.TimeoutExpired:
-        raise DataError(f'archive {path} takes longer than {seconds} s to extract') from None
-    if done.returncode:
-        lines = done.stderr.strip().splitlines() or [f'exit status {done.returncode}']
-        raise DataError(f'archive {path} cannot be extracted: {lines[-1]}')
+        list(call(Limits.for_file(path), extraction.extract_archive, path.absolute(), folder))
+    except (CallFailed, DataError) as error:
+        raise DataError(f'archive {path} cannot be extracted: {error}') from None
 
 
 def _skip_single_folders(folder: Path) -> Path:

@@ -23,7 +23,7 @@ stack.forbid_pickles_in_arrow()
 IMAGE, LABELS = 'image', ('labels', 'label')  # columns; those of labels by priority
 _BYTES, _PATH = 'bytes', 'path'  # fields of the image
 _BUFFER = 2**20  # bytes; without a buffer, pyarrow reads a column of a row group at once
-_ROWS = 4  # read at once; few, as images may be large
+_ROWS = 1  # read at once, as images may be large; more are not faster
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,10 +5,8 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from common.errors import CallFailed, DataError
-from common.files import MEGABYTE
 from components.image_example_gen import limited_process
 
-_SECONDS = 60  # of CPU time of a call, plus one for each megabyte of the file
 _Parameters = ParamSpec('_Parameters')
 _Answer = TypeVar('_Answer')
 
@@ -24,8 +22,7 @@ def call(
     Raises:
         DataError: the function raises any error, or needs more memory or time than it may.
     """
-    seconds = _SECONDS + (file.stat().st_size // MEGABYTE if file.exists() else 0)
-    limits = limited_process.Limits(seconds)
+    limits = limited_process.Limits.for_file(file)
     try:
         yield from limited_process.call(limits, function, *args, **kwargs)
     except CallFailed as error:

@@ -239,6 +239,7 @@ def _tiffs():
     # All begin at byte 0, as the values are zeros behind the directory.
     strips = tiff_with({273: (4, 50_000, 20_000), 279: (4, 50_000, 20_000), 278: (4, 1, 63)})
     strips += bytes(20_000 + 4 * 50_000 - len(strips) + 4)
+    overlap = tiff_with({40_000 + each: (7, 8_000, 0) for each in range(300)})
     return {
         'plain': (plain, Accepted()),
         'LZW': (lzw, Accepted()),
@@ -257,6 +258,7 @@ def _tiffs():
             Refused('too large', 'tag 305 has 2,097,152 values'),
         ),
         'strips one over the other': (strips, Refused('damaged', '50,000 strips or tiles')),
+        'values that overlap': (overlap, Refused('damaged', 'the values of its tags overlap')),
         'a tag of 4 GB': (tiff_with({258: (3, 2**31, 0)}), Refused('truncated', 'tag 258')),
         'pixels behind its end': (tiff_with({273: (4, 1, 2**31)}), Refused('truncated', 'ends')),
         'cut': (plain[: len(plain) // 2], Refused('truncated', 'ends')),

@@ -19,7 +19,7 @@ from components.image_example_gen.inspection import examine as inspection
 from components.image_example_gen.inspection import heif, magic_numbers
 from components.image_example_gen.inspection.config import CheckConfig
 from components.image_example_gen.inspection.examine import examine
-from components.image_example_gen.inspection.headers import Header
+from components.image_example_gen.inspection.headers import Header, read_header
 from components.image_example_gen.inspection.measures import measure, perceptual_hash
 from components.image_example_gen.inspection.memory_budget import MemoryBudget
 from components.image_example_gen.limited_process import Limits
@@ -67,6 +67,21 @@ def test_converted_image_has_no_profile_or_exif(kind):
     written = PIL.Image.open(io.BytesIO(examine(contents, CONFIG).contents))
     assert not written.getexif()
     assert 'icc_profile' not in written.info
+
+
+def test_exif_whose_values_overlap_is_ignored():
+    """Pillow would copy the values of 300 tags, 8,000 bytes each."""
+    many = {40_000 + each: (7, 8_000, 0) for each in range(300)}
+    exif = made.tiff_with({made.ORIENTATION: (3, 1, 6), **many})
+    plain = made.encoded(made.quarters(), 'PNG')
+
+    (good, bad) = (
+        plain[:33] + made.chunk(b'eXIf', each) + plain[33:]
+        for each in (made.tiff_with({made.ORIENTATION: (3, 1, 6)}), exif)
+    )
+
+    assert read_header(good).orientation == 6
+    assert read_header(bad).orientation == 1
 
 
 def test_limits_are_those_of_the_recipe():
