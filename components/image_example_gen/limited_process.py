@@ -146,9 +146,7 @@ def _limit(kind: int, value: int) -> None:
     resource.setrlimit(kind, (soft, hard))
 
 
-def _send(
-    function: Callable[[], Iterator[Any] | None], answers: BinaryIO, limits: Limits
-) -> None:
+def _send(function: Callable[[], Iterator[Any] | None], answers: BinaryIO, limits: Limits) -> None:
     end: DataError | str | None = None
     try:
         for result in function() or ():

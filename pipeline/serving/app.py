@@ -32,9 +32,9 @@ from pipeline.serving.rest import PredictRequest, json_response, parse_request, 
 from trainer.export.image_example import only_image
 
 _POLL_SECONDS = 1.0  # as TensorFlow Serving
-_BODY_SECONDS, _PREDICT_SECONDS = 30, 60
+_BODY_SECONDS, _MEMORY_SECONDS, _PREDICT_SECONDS = 30, 10, 60
 _READERS = 8  # threads that parse bodies and check images
-_BODIES = 2  # of the largest size, in memory at the same time
+_BODIES = 4  # of the largest size, in memory at the same time
 # The page loads nothing from elsewhere, and no other page embeds it.
 _PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src blob: data:; "
@@ -101,7 +101,7 @@ class _Service:
         self._checks, self._limits = checks, limits
         self._readers = anyio.CapacityLimiter(_READERS)
         self._parsing = threading.Lock()  # parsed JSON may take ten times the memory of its text
-        self._bodies = _Memory(_BODIES * limits.max_bytes)
+        self._memory = _Memory(_BODIES * limits.max_bytes)
         page = jinja2.Template(_resource('page.html.j2').decode(), autoescape=True)
         self._page = page.render(name=name, max_bytes=limits.max_bytes)
 
@@ -166,14 +166,8 @@ class _Service:
 
     async def _predict(self, request: Request) -> Response:
         model = self._model(request)  # stays in memory until the response, also after a push
-        most = self._limits.max_bytes
-        length = int(request.headers.get('content-length', most))
-        self._check_size(length)
-        with contextlib.ExitStack() as memory:
-            with _time_limit(_BODY_SECONDS, 503, 'the server had no memory free'):
-                memory.enter_context(await self._bodies.take(length))
-            with _time_limit(_BODY_SECONDS, 408, 'the body did not arrive'):
-                body = await self._read_body(request)
+        self._check_size(int(request.headers.get('content-length', 0)))
+        async with self._receive(request) as body:
             with _time_limit(_PREDICT_SECONDS, 504, 'there was no prediction'):
                 parsed, images = await anyio.to_thread.run_sync(
                     self._read_images, body, model.image_size, limiter=self._readers
@@ -188,15 +182,23 @@ class _Service:
             message = f'the body has more than {most / MEGABYTE:g} megabytes'
             raise HTTPException(413, message)
 
-    async def _read_body(self, request: Request) -> bytearray:
-        body = bytearray()
+    @contextlib.asynccontextmanager
+    async def _receive(self, request: Request) -> AsyncIterator[bytearray]:
+        """The body of a request, which takes memory as it arrives, until the end of the context."""
+        body, taken = bytearray(), 0
         try:
-            async for chunk in request.stream():
-                body += chunk
-                self._check_size(len(body))
+            with _time_limit(_BODY_SECONDS, 408, 'the body did not arrive'):
+                async for chunk in request.stream():
+                    self._check_size(taken + len(chunk))
+                    with _time_limit(_MEMORY_SECONDS, 503, 'the server had no memory free'):
+                        await self._memory.take(len(chunk))
+                    taken += len(chunk)
+                    body += chunk
+            yield body
         except ClientDisconnect:
             raise HTTPException(400, 'the client disconnected') from None
-        return body
+        finally:
+            self._memory.give_back(taken)
 
     def _read_images(self, body: bytearray, image_size: int) -> tuple[PredictRequest, list[Image]]:
         """Checks and converts the images, as at ingestion, before they join those of others."""
@@ -237,21 +239,17 @@ class _Memory:
     def __init__(self, size: int) -> None:
         self._free, self._released = size, asyncio.Event()
 
-    async def take(self, amount: int) -> contextlib.AbstractContextManager[None]:
-        """Waits until `amount` bytes are free. They are free again after the returned context."""
+    async def take(self, amount: int) -> None:
+        """Waits until `amount` bytes are free, and takes them."""
         while self._free < amount:
             self._released.clear()
             await self._released.wait()
         self._free -= amount
-        return self._until_end(amount)
 
-    @contextlib.contextmanager
-    def _until_end(self, amount: int) -> Iterator[None]:
-        try:
-            yield
-        finally:
-            self._free += amount
-            self._released.set()
+    def give_back(self, amount: int) -> None:
+        """Frees bytes that were taken."""
+        self._free += amount
+        self._released.set()
 
 
 @contextlib.contextmanager

@@ -26,7 +26,7 @@ _INPUTS = {
     features.SIGNATURE_PIXELS: features.PIXELS_INPUT,
 }
 
-_OTHER_VALUES = 1000  # of a body, besides pixels
+_OTHER_VALUES = 1000  # commas and brackets of a body, besides those of pixels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,8 +45,10 @@ def parse_request(body: bytes | bytearray, max_images: int, image_size: int) -> 
     Raises HTTPException with status 400 if it is malformed or has more than `max_images` images, of
     which `serve_pixels` takes `image_size` by `image_size` pixels.
     """
-    # Many small values take seconds and twenty times the memory of the text; files are long ones.
-    if body.count(b',') > 3 * image_size**2 * max_images + _OTHER_VALUES:
+    # Many small values take seconds and a hundred times the memory of the text; files are long.
+    pixels = image_size**2 * max_images
+    most = {b',': 3 * pixels, b'[': 2 * pixels, b'{': 2 * max_images}
+    if any(body.count(mark) > limit + _OTHER_VALUES for mark, limit in most.items()):
         raise _invalid(f'the body has more values than {max_images:,} images')
     try:
         request = json.loads(body)

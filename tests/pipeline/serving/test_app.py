@@ -2,6 +2,7 @@
 
 import asyncio
 import concurrent.futures
+import contextlib
 import json
 import socket
 import time
@@ -134,28 +135,44 @@ def test_error_names_the_bad_image_of_a_request(server, pets):
     assert response.json()['error'].startswith('image 1: truncated')
 
 
+def connect(server, length):
+    """A client that announces a body, and sends none."""
+    host, port = server.base.removeprefix('http://').rstrip('/').split(':')
+    client = socket.create_connection((host, int(port)))
+    lines = ('Host: localhost', f'Content-Length: {length}', '', '')
+    client.sendall('\r\n'.join([f'POST /v1/models/{NAME}:predict HTTP/1.1', *lines]).encode())
+    return client
+
+
 def test_body_that_does_not_arrive_has_a_time_limit(server, monkeypatch):
     monkeypatch.setattr(app, '_BODY_SECONDS', 0.3)
-    host, port = server.base.removeprefix('http://').rstrip('/').split(':')
-    lines = (f'POST /v1/models/{NAME}:predict HTTP/1.1', 'Host: localhost', 'Content-Length: 9')
-    head = ''.join(f'{line}\r\n' for line in (*lines, ''))
 
-    with socket.create_connection((host, int(port))) as client:
-        client.sendall(head.encode())
+    with connect(server, 9) as client:
         answer = client.recv(10_000).decode()
 
     assert answer.startswith('HTTP/1.1 408 ')
 
 
+def test_bodies_that_do_not_arrive_take_no_memory_from_others(server, pets):
+    with contextlib.ExitStack() as clients:
+        for _ in range(20):
+            clients.enter_context(connect(server, MAX_BYTES))
+
+        response = server.predict(pets['dogs'])
+
+    assert response.status_code == 200
+
+
 def test_bodies_wait_until_there_is_memory_for_them():
     async def take_twice():
         memory = app._Memory(10)
-        with await memory.take(8):
-            second = asyncio.create_task(memory.take(5))
-            await asyncio.sleep(0)
-            waited = not second.done()
-        with await asyncio.wait_for(second, timeout=10):
-            return waited
+        await memory.take(8)
+        second = asyncio.create_task(memory.take(5))
+        await asyncio.sleep(0)
+        waited = not second.done()
+        memory.give_back(8)
+        await asyncio.wait_for(second, timeout=10)
+        return waited
 
     assert asyncio.run(take_twice())
 

@@ -49,8 +49,10 @@ def test_reads_pixels():
     ('body', 'message'),
     [
         ('', 'the body is not JSON'),
-        ('[' * 100_000, 'the body is not JSON'),
+        ('[' * 1000, 'the body is not JSON'),
         (b'\xff', 'the body is not JSON'),
+        ('{"":' * 1100 + '0' + '}' * 1100, 'the body has more values than 3 images'),
+        ('[' * 1100 + ']' * 1100, 'the body has more values than 3 images'),
         ('[' + '[],' * 1100 + '[]]', 'the body has more values than 3 images'),
         ('[]', 'the body is not a JSON object'),
         ('{}', "either 'instances' or 'inputs'"),

@@ -160,7 +160,7 @@ def test_limits_the_time_of_extraction(make, monkeypatch, in_subprocess):
     patch(path, 0, bytes(header[:148]) + b'%06o\0 ' % sum(header) + bytes(header[156:]))
     monkeypatch.setattr(limited_process.Limits, 'for_file', lambda _: limited_process.Limits(1))
 
-    with pytest.raises(DataError, match=r'pets\.tar cannot be extracted: it takes longer than 1 s$'):
+    with pytest.raises(DataError, match=r'pets\.tar cannot be .*: it takes longer than 1 s$'):
         ArchiveSource(path)
 
 
