@@ -27,7 +27,7 @@ except DataError as error:
     sys.exit(2)
 """
 PNG = image_bytes.encoded(image_bytes.quarters(), 'PNG')
-STRUCT = [('bytes', pa.binary()), ('path', pa.string())]
+LONG_TEXT = 'é'.encode() * 1_000_000
 
 
 def read(tmp_path, source, path, *, megabytes=400, seconds=10, **keys):
@@ -181,6 +181,8 @@ def test_parquet_cell_above_the_limit_is_one_bad_image(tmp_path):
         (made.texts(b'\xff\xfe', b'b.jpg'), made.texts(b'cat', b'dog'), 0),
         (made.texts(b'a.jpg', b'b.jpg', b'c.jpg'), made.texts(b'cat', b'dog', b'\xff'), 1),
         (made.texts(b'a.jpg', b'b.jpg', b'c.jpg'), made.texts(b'cat', b'dog', b'\x1b'), 1),
+        (made.texts(b'a.jpg', b'b.jpg', b'c.jpg'), made.texts(b'cat', b'dog', LONG_TEXT), 1),
+        (made.texts(b'a' * 4090 + LONG_TEXT, b'b.jpg'), made.texts(b'cat', b'dog'), 0),
     ],
 )
 def test_parquet_row_with_text_that_is_none(tmp_path, paths, labels, bad):
@@ -192,6 +194,7 @@ def test_parquet_row_with_text_that_is_none(tmp_path, paths, labels, bad):
     assert code == 0
     assert "('cat', 'dog')" in output
     assert output.count("('a.parquet:") == bad
+    assert len(output) < 20_000
 
 
 def test_record_above_the_limit_is_one_bad_image(tmp_path):

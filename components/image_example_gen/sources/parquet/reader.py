@@ -23,6 +23,7 @@ stack.forbid_pickles_in_arrow()
 IMAGE, LABELS = 'image', ('labels', 'label')  # columns; those of labels by priority
 _BYTES, _PATH = 'bytes', 'path'  # fields of the image
 _BUFFER = 2**20  # bytes; without a buffer, pyarrow reads a column of a row group at once
+_LONGEST_TEXT = 4096  # bytes of a path, label or group; the limit of paths in Linux
 _ROWS = 1  # read at once, as images may be large; more are not faster
 
 
@@ -167,11 +168,12 @@ def _batches(table: Table, columns: list[str], groups: Sequence[int]) -> Iterato
 
 
 def _values(array: pa.Array) -> list[Any]:
-    """Python values of integers or texts; texts as bytes."""
+    """Python values of integers or texts; texts as bytes, of which the end of a long one is cut."""
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
     if pa.types.is_string(array.type):
         array = array.cast(pa.binary())
     elif pa.types.is_large_string(array.type):
         array = array.cast(pa.large_binary())
-    return array.to_pylist()
+    values = array.to_pylist()
+    return [each[:_LONGEST_TEXT] if isinstance(each, bytes) else each for each in values]
