@@ -9,11 +9,12 @@ import contextlib
 import importlib
 import logging
 import re
-import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from common import stack
 from common.errors import StorageError
+from common.extras import how_to_install
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -57,9 +58,9 @@ def open_bucket(url: str) -> Iterator[tuple['AbstractFileSystem', str]]:
         errors = _client_errors(scheme)
         kind = fsspec.get_filesystem_class(scheme)
     except ImportError as error:
-        raise StorageError(
-            f'{url} needs the package {package}: {sys.executable} -m pip install {package}'
-        ) from error
+        legacy = stack.LEGACY and scheme == 'gs'
+        advice = 'it needs the current stack' if legacy else how_to_install(scheme)
+        raise StorageError(f'{url}: {package} is not installed; {advice}') from error
     logging.getLogger(package).setLevel(logging.CRITICAL)  # its errors are raised, too
     try:
         storage = kind(use_listings_cache=False, **_OPTIONS[scheme])

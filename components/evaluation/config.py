@@ -59,7 +59,7 @@ class EvaluationConfig(StrictModel):
 
     baseline_accuracy: Share | None = Field(
         None,
-        description='minimum accuracy and balanced accuracy; none: 0.9 for two classes, 0.8 for '
+        description='minimum accuracy and balanced accuracy; null: 0.9 for two classes, 0.8 for '
         'three, 0.67 for six, 0.51 for a hundred, and for the accuracy at least the share of the '
         'most frequent class',
     )
@@ -99,10 +99,10 @@ class EvaluationConfig(StrictModel):
         'fewer is undecided: their accuracy is noise',
     )
     max_megabytes: float | None = Field(
-        None, gt=0, description='maximum size of the SavedModel; none: any'
+        None, gt=0, description='maximum size of the SavedModel; null: any'
     )
     max_latency_ms: float | None = Field(
-        None, gt=0, description='maximum median latency per image on one core; none: any'
+        None, gt=0, description='maximum median latency per image on one core; null: any'
     )
     robustness: RobustnessConfig = RobustnessConfig()
 

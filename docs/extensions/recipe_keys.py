@@ -1,6 +1,7 @@
 """Describes the keys of recipes in Markdown, from the pydantic models and the shipped recipes."""
 
 import inspect
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ _TYPES = {
     'integer': 'integer',
     'number': 'number',
     'boolean': '`true` or `false`',
-    'null': 'none',
+    'null': '`null`',
     'object': 'mapping',
     'array': 'list',
 }
@@ -98,9 +99,10 @@ def recipes_as_markdown() -> str:
 
 
 def _description(key: Key) -> str:
-    """The docstrings of a section's models, then the description of the key."""
-    paragraphs = [inspect.cleandoc(model.__doc__ or '') for model in key.models]
-    return '\n\n'.join([*paragraphs, _sentence(key.field.description or '')]).strip()
+    """The description of the key; for a section without one, the docstrings of its models."""
+    if key.field.description:
+        return _sentence(key.field.description)
+    return '\n\n'.join(inspect.cleandoc(model.__doc__ or '') for model in key.models)
 
 
 def _entry(key: Key, set_by: dict[str, dict[str, str]]) -> str:
@@ -117,11 +119,10 @@ def _entry(key: Key, set_by: dict[str, dict[str, str]]) -> str:
 
 
 def _sentence(text: str) -> str:
-    """A description as a sentence; a first word that ends with a colon is a value of the key."""
-    first, _, rest = ' '.join(text.split()).removesuffix('.').partition(' ')
-    if first.endswith(':'):
-        first = f'`{first[:-1]}`:'
-    elif first.islower():
+    """A description as a sentence; words before a colon are values of the key."""
+    text = re.sub(r'(^|; )(?!default)(\w+):', r'\1`\2`:', ' '.join(text.split()).removesuffix('.'))
+    first, _, rest = text.partition(' ')
+    if first.islower():
         first = first.capitalize()
     return f'{first} {rest}'.strip() + '.' if first else ''
 
@@ -139,7 +140,7 @@ def _in_words(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
     for several in ('anyOf', 'oneOf', 'allOf'):
         if several in schema:
             words = [_in_words(each, definitions) for each in schema[several]]
-            return ' or '.join(dict.fromkeys(words))
+            return (', or ' if ',' in words[0] else ' or ').join(dict.fromkeys(words))
     if 'const' in schema:
         return f'`{schema["const"]}`'
     if 'enum' in schema:

@@ -8,6 +8,7 @@ import click
 
 from common import console
 from common.errors import FAILED, INTERRUPTED, USAGE, PipelineError
+from common.extras import how_to_install
 
 # Extras by the packages that they install.
 _EXTRAS = {
@@ -44,8 +45,7 @@ class CommandLine(click.Group):
             package = (error.name or '').partition('.')[0]
             if package not in _EXTRAS:
                 raise
-            extra = f'catdog-pipeline[{_EXTRAS[package]}]'
-            fail(f"{package} is not installed; pip install '{extra}' adds it", USAGE)
+            fail(f'{package} is not installed; {how_to_install(_EXTRAS[package])}', USAGE)
         except Exception as error:
             if type(error).__module__ != 'ml_metadata.errors':  # slow to import
                 raise

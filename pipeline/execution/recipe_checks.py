@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common.errors import ConfigError
+from common.extras import how_to_install
 from components.evaluation.config import check_floors
 from components.image_example_gen.sources.base.reading import convert_os_errors
 from components.image_example_gen.sources.base.source_protocol import describe_classes
@@ -54,8 +55,7 @@ def _check_packages(recipe: Recipe) -> None:
         for package in packages if getattr(recipe, key) else ():
             if importlib.util.find_spec(package) is None:
                 raise ConfigError(
-                    f"{key}: {package} is not installed; pip install 'catdog-pipeline[{key}]' adds "
-                    'it, or remove the key'
+                    f'{key}: {package} is not installed; {how_to_install(key)}, or remove the key'
                 )
 
 

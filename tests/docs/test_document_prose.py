@@ -21,7 +21,7 @@ GLOSSARY = {
     r'what a model looks at': 'Grad-CAM heat maps',
     r'worse copies': 'corruption robustness',
     r'again when there is something new': 'scheduled retraining',
-    r'tells? apart': 'distinguishes',
+    r'tells? (?:\w+ )?apart': 'distinguishes',
     r'as it came': 'unchanged, raw',
     r'taken back': 'rolled back; reverts',
     r'in a process of its own': 'in a subprocess',

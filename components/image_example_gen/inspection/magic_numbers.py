@@ -6,6 +6,7 @@ import re
 from typing import Literal, TypeVar
 
 from common.errors import Rejected
+from common.extras import how_to_install
 
 ImageFormat = Literal['JPEG', 'PNG', 'GIF', 'WebP', 'BMP', 'TIFF', 'AVIF', 'HEIC']
 
@@ -41,7 +42,6 @@ _OTHER_FILES = {
     rb'version https://git-lfs': 'a Git LFS pointer, whose file was not fetched',
 }
 _HEIC_PACKAGE = 'pillow_heif'  # optional
-_INSTALL_HEIC = "pip install 'catdog-pipeline[heic]' (the package pillow-heif) adds it"
 _TEXT_SAMPLE = 4096  # bytes that are decoded to recognise text
 
 
@@ -49,7 +49,8 @@ def detect_format(contents: bytes) -> ImageFormat:
     """Detects which supported format a file has; raises Rejected if it has none."""
     if image_format := _match(_SUPPORTED, contents):
         if image_format == 'HEIC' and not has_heic():
-            raise Rejected('unsupported format', f'it is a HEIC or HEIF image; {_INSTALL_HEIC}')
+            advice = f'pillow-heif is not installed; {how_to_install("heic")}'
+            raise Rejected('unsupported format', f'it is a HEIC or HEIF image, and {advice}')
         return image_format
     text = _decode_text(contents[:_TEXT_SAMPLE])
     if name := 'an SVG drawing' if '<svg' in text else _match(_OTHER_IMAGES, contents):

@@ -83,9 +83,7 @@ def test_missing_extra_prints_the_command_that_installs_it(serving, monkeypatch)
     done = call(serving, '--port=0')
 
     assert done.exit_code == 2
-    assert done.stderr == (
-        "error: uvicorn is not installed; pip install 'catdog-pipeline[serve]' adds it\n"
-    )
+    assert done.stderr == 'error: uvicorn is not installed; `make venv-dev` adds it\n'
 
 
 @pytest.mark.parametrize(

@@ -95,10 +95,7 @@ def test_missing_package_is_an_error_before_the_run(package, monkeypatch):
     monkeypatch.setattr(
         importlib.util, 'find_spec', lambda name: None if name == package else find(name)
     )
-    wanted = (
-        f"onnx: {package} is not installed; pip install 'catdog-pipeline\\[onnx\\]' adds it, "
-        'or remove the key'
-    )
+    wanted = f'onnx: {package} is not installed; `make venv-dev` adds it, or remove the key'
     with pytest.raises(ConfigError, match=wanted) as raised:
         check_data(load_recipe('demo', [('onnx', {})]))
     assert raised.value.exit_code == USAGE

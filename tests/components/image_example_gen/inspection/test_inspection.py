@@ -194,7 +194,7 @@ def test_heic_without_its_package_names_the_command(monkeypatch):
     monkeypatch.setattr(magic_numbers, '_HEIC_PACKAGE', 'no_such_package')
     refused = rejection(made.heif())
     assert refused.reason == 'unsupported format'
-    assert "HEIC or HEIF image; pip install 'catdog-pipeline[heic]'" in refused.detail
+    assert 'image, and pillow-heif is not installed; `make venv-dev` adds it' in refused.detail
 
 
 def test_avif_that_decodes_to_far_more_than_it_says_is_refused(monkeypatch):

@@ -1,0 +1,14 @@
+"""Optional packages: the extras of a package installation; a development environment has all."""
+
+from pathlib import Path
+
+_IS_CHECKOUT = (Path(__file__).parents[1] / 'Makefile').exists()
+
+
+def how_to_install(extra: str) -> str:
+    """The command that installs an extra, for messages.
+
+    In a checkout not pip, which would replace locked packages by others.
+    """
+    command = 'make venv-dev' if _IS_CHECKOUT else f"pip install 'catdog-pipeline[{extra}]'"
+    return f'`{command}` adds it'
