@@ -4,6 +4,7 @@ import contextlib
 import importlib.util
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 from example_run import LIVE, REASON, REJECTED, example
 
 from common.errors import ConfigError
+from common.extras import how_to_install
 from pipeline.config.mlflow_config import MlflowConfig
 from pipeline.config.recipe import recipe_of
 from pipeline.execution.recipe_checks import check_data
@@ -60,7 +62,7 @@ def test_missing_extra_is_an_error_before_the_run(monkeypatch):
     monkeypatch.setattr(importlib.util, 'find_spec', lambda _: None)
     check_data(recipe_of({'name': 'pets'}))
 
-    with pytest.raises(ConfigError, match=r"pip install 'catdog-pipeline\[mlflow\]' adds it"):
+    with pytest.raises(ConfigError, match=f'mlflow is not installed; {re.escape(how_to_install("mlflow"))}'):
         check_data(recipe_of({'name': 'pets', 'mlflow': {'tracking_uri': 'http://host'}}))
 
 
