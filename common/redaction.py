@@ -7,6 +7,8 @@ from pydantic import PlainSerializer
 
 _MARK = '***'
 _USER = re.compile(r':(/+).*@', re.DOTALL)  # greedy: a password may contain slashes
+# A URL in a text; a mark at its end belongs to the text.
+_URL = re.compile(r"""[a-zA-Z][a-zA-Z0-9+.-]*:/\S*[^\s.,:;!?'")\]]""")
 _QUERY = re.compile(r'(:/[^;?#]*)[;?#].*', re.DOTALL)  # with parameters of the path
 
 
@@ -17,6 +19,11 @@ def redacted(text: str) -> str:
     no URL, or has none of these, is unchanged; so is one that is redacted.
     """
     return _QUERY.sub(rf'\1?{_MARK}', _USER.sub(rf':\1{_MARK}@', text, count=1), count=1)
+
+
+def without_secrets(text: str) -> str:
+    """`redacted` for each URL in a text such as a message."""
+    return _URL.sub(lambda url: redacted(url[0]), text)
 
 
 def is_redacted(url: str) -> bool:

@@ -9,6 +9,7 @@ import click
 from common import console
 from common.errors import FAILED, INTERRUPTED, USAGE, PipelineError
 from common.extras import how_to_install
+from common.redaction import without_secrets
 
 # Extras by the packages that they install.
 _EXTRAS = {
@@ -30,9 +31,9 @@ class CommandLine(click.Group):
             fail(str(error), error.exit_code)
         except click.UsageError as error:  # such as an unknown option; click prints it
             message = error.format_message()
-            if console.printable(message) == message:
+            if _shown(message) == message:
                 raise
-            raise click.UsageError(console.printable(message), error.ctx) from None
+            raise click.UsageError(_shown(message), error.ctx) from None
         except KeyboardInterrupt:
             hint = '; run the same command again to continue'
             fail(f'interrupted{hint if ctx.invoked_subcommand == "run" else ""}', INTERRUPTED)
@@ -71,5 +72,10 @@ def open_standard_streams() -> None:
 
 def fail(message: str, code: int) -> NoReturn:
     """Prints an error message and exits."""
-    click.echo(console.printable(f'error: {message}'), err=True)
+    click.echo(_shown(f'error: {message}'), err=True)
     sys.exit(code)
+
+
+def _shown(message: str) -> str:
+    """Messages repeat arguments, and a URL in the wrong place may have a password."""
+    return without_secrets(console.printable(message))

@@ -89,6 +89,8 @@ class ConnectionConfig(StrictModel):
 def check_address(host: str) -> str:
     """Returns the address without a slash at its end; the ValueError does not contain it."""
     parts = urllib.parse.urlsplit(host)
+    if ';' in host:
+        raise ValueError('input should have no parameters, which begin with ;')
     if parts.scheme not in ('http', 'https') or not parts.hostname:
         raise ValueError('input should begin with http:// or https:// and a host name')
     if parts.query or parts.fragment:

@@ -6,7 +6,7 @@ from pydantic import Field, field_validator
 
 from common.strict_model import StrictModel
 
-_ADDRESS = re.compile(r'https?://[^/?#@\s]+(/[^?#@\s]*)?')
+_ADDRESS = re.compile(r'https?://[^/?#;@\s]+(/[^?#;@\s]*)?')
 
 
 class MlflowConfig(StrictModel):
@@ -33,6 +33,6 @@ class MlflowConfig(StrictModel):
             )
             raise ValueError(
                 'expected http://HOST:PORT or https://HOST of an MLflow server'
-                f'{secrets if "@" in uri or "?" in uri else ""}'
+                f'{secrets if re.search("[@?;]", uri) else ""}'
             )
         return uri.rstrip('/')

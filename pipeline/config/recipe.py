@@ -248,7 +248,7 @@ def parse_override(text: str) -> tuple[str, Any]:
     """
     key, equals, value = text.partition('=')
     name = key.strip()
-    if not equals or not name:
+    if not equals or not all(name.split('.')):
         raise ConfigError('--set: expected KEY=VALUE, as in trainer.batch_size=64')
     try:
         return name, parse_yaml(value)
@@ -321,7 +321,10 @@ def _place(key: str, origin: str, given: Sequence[str]) -> str:
 
 
 def _key(error: Any) -> str:
-    return '.'.join(str(part) for part in error['loc'] if part not in _TAGS)
+    parts = [str(part) for part in error['loc'] if part not in _TAGS]
+    if 'environment' in parts:  # the name of a variable may be followed by its value
+        parts = [each.partition('=')[0] for each in parts]
+    return '.'.join(parts)
 
 
 def _explain(error: Any) -> str:

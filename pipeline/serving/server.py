@@ -27,6 +27,8 @@ def listen(host: str, port: int) -> socket.socket:
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         return socket.create_server((address[0], port), family=family)
+    except UnicodeError:  # a label of over 63 characters, or without any
+        raise ConfigError(f'the server cannot listen on {host[:80]}: no name of a host') from None
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise ConfigError(f'port {port} of {host} is in use; change it with --port') from None

@@ -185,7 +185,7 @@ def test_keys_that_take_booleans_still_do():
         (['--config', LONG], 'xxx cannot be read: File name too long'),
         (['--config', ''], 'recipe  does not exist'),
         (['--set', 'x' * 3000], 'expected KEY=VALUE'),
-        (['--set', f'{"a." * 3000}=1'], 'unknown key'),
+        (['--set', f'{"a." * 3000}a=1'], 'unknown key'),
         (['--set', 'data.checks.max_megabytes=1.0e+308'], 'number out of range'),
         (['--set', 'trainer.batch_size=true'], 'should be a number, not true or false'),
         (['--set', 'inference.path='], 'inference.path: '),

@@ -17,7 +17,7 @@ import yaml
 from hostile_runner import run_hostile
 
 from common.errors import ConfigError, DataError
-from common.redaction import is_redacted, redacted
+from common.redaction import is_redacted, redacted, without_secrets
 from components.image_example_gen.component import ImageExampleGen
 from components.image_example_gen.ingestion.quarantine import QuarantineWriter
 from components.image_example_gen.sources.base.config import DATA_URL, DataConfig
@@ -157,6 +157,12 @@ SECRETS = [  # options with a secret that is not where it belongs
     f'kubeflow.connection.cookie_env=authservice_session={SECRET}',
     f'kubeflow.connection.host=https://ada:{SECRET}@kubeflow.example',
     f'kubeflow.connection.host=https://kubeflow.example?token={SECRET}',
+    f'kubeflow.connection.host=https://kubeflow.example/;token={SECRET}',
+    f'mlflow.tracking_uri=https://mlflow.example/;token={SECRET}',
+    f'trainer.weights=https://ada:{SECRET}@host/w.h5',
+    f'data.path=ftp://ada:{SECRET}@host/pets',
+    f'data.path=" https://ada:{SECRET}@host/pets"',
+    f'kubeflow.environment={{"PW={SECRET}": 3}}',
     f'kubeflow.environment={SECRET}',
     f'kubeflow.environment=[{SECRET}]',
     f'kubeflow.environment={{PW: [{SECRET}]}}',
@@ -219,6 +225,30 @@ def test_url_in_place_of_a_path_is_redacted(options, tmp_path):
     assert done.exit_code == 2
     assert 'ada' not in done.output
     assert SECRET not in done.output
+
+
+@pytest.mark.parametrize(
+    'command',
+    [
+        *(['lineage {}', 'report {}', 'bless {} --force --reason=x', 'rollback --to {}']),
+        *(['init {}', 'init ftp://ada:{secret}@host', 'run {}', 'clean {}', 'predict {}']),
+        *(['schedule --engine {}', '{}', 'config --set {}=1', 'config --data {}', 'why --sett={}']),
+    ],
+)
+def test_url_in_the_wrong_place_is_redacted(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = command.format(f'ftp://ada:{SECRET}@host/a', secret=SECRET).split()
+
+    done = click.testing.CliRunner().invoke(main, words)
+
+    assert done.exit_code == 2
+    assert SECRET not in done.output
+
+
+def test_redacts_urls_in_a_text():
+    text = "Error: 'ftp://ada:pw@host', (https://host/a?token=1); see https://host/b."
+    expected = "Error: 'ftp://***@host', (https://host/a?***); see https://host/b."
+    assert without_secrets(text) == without_secrets(expected) == expected
 
 
 def test_config_prints_no_secrets(tmp_path):

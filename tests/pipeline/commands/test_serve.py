@@ -54,6 +54,8 @@ def test_port_in_use_is_one_error_line(serving):
     [
         (('--name=a/b',), "error: --name: 'a/b' must consist of letters, digits"),
         (('--host=192.0.2.1',), 'error: the server cannot listen on 192.0.2.1, port 8501: '),
+        (('--host', 'a' * 64), 'error: the server cannot listen on aaaa'),
+        (('--host=a..b',), 'error: the server cannot listen on a..b: no name of a host'),
         (('--max-images=0',), '--max-images'),
     ],
 )

@@ -55,6 +55,8 @@ def test_parses_override_value_as_yaml(text, expected):
     [
         ('trainer.batch_size', r'expected KEY=VALUE, as in trainer\.batch_size=64'),
         (' = 64', 'expected KEY=VALUE'),
+        ('.=1', 'expected KEY=VALUE'),
+        ('data..seed=1', 'expected KEY=VALUE'),
         (
             'trainer.augment={flip',
             r'--set trainer\.augment: not a YAML value: line 1, column 6: expected ',

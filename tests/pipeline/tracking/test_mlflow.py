@@ -62,7 +62,9 @@ def test_missing_extra_is_an_error_before_the_run(monkeypatch):
     monkeypatch.setattr(importlib.util, 'find_spec', lambda _: None)
     check_data(recipe_of({'name': 'pets'}))
 
-    with pytest.raises(ConfigError, match=f'mlflow is not installed; {re.escape(how_to_install("mlflow"))}'):
+    with pytest.raises(
+        ConfigError, match=f'mlflow is not installed; {re.escape(how_to_install("mlflow"))}'
+    ):
         check_data(recipe_of({'name': 'pets', 'mlflow': {'tracking_uri': 'http://host'}}))
 
 

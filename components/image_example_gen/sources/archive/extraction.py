@@ -71,8 +71,8 @@ def extract_archive(path: Path, target: Path) -> None:
 
 def _explain(error: OSError, cache: Path) -> str:
     """A clause; another cache folder helps if this one is full or cannot be written."""
-    if error.errno in _OF_NAMES:
-        return f'{error.strerror}: {error.filename}'
+    if error.errno in _OF_NAMES:  # without a name, the error is of a position in the archive
+        return f'{error.strerror}: {error.filename}' if error.filename else 'it is damaged'
     return f'{error.strerror}, {cache}; CATDOG_CACHE names another folder'
 
 

@@ -219,6 +219,8 @@ class DataConfig(StrictModel):
             raise ValueError("is a URL: set 'url' with source 'folder'")
         if isinstance(path, str) and URL.match(path):
             raise ValueError("is a URL: set 'url' with source 'archive'")
+        if isinstance(path, str) and '://' in path:
+            raise ValueError('is a URL, of which only http, https, s3 and gs are supported')
         return path
 
     @field_validator('url')

@@ -10,6 +10,7 @@ from common.errors import RejectionReason
 # The part of an image in a source that is already divided.
 Part = Literal['train', 'train_and_eval', 'eval', 'eval_and_test', 'test']
 IMAGES_PER_SHARD = 512  # about
+LONGEST_TEXT = 4096  # bytes of a path, label or group in a record; the limit of paths in Linux
 _NAME_BYTES = 255  # as in file systems
 
 

@@ -17,13 +17,13 @@ import pyarrow.parquet as pq
 from common import stack
 from common.errors import DataError
 from common.files import open_regular
+from components.image_example_gen.sources.base.source_protocol import LONGEST_TEXT
 
 stack.forbid_pickles_in_arrow()
 
 IMAGE, LABELS = 'image', ('labels', 'label')  # columns; those of labels by priority
 _BYTES, _PATH = 'bytes', 'path'  # fields of the image
 _BUFFER = 2**20  # bytes; without a buffer, pyarrow reads a column of a row group at once
-_LONGEST_TEXT = 4096  # bytes of a path, label or group; the limit of paths in Linux
 _ROWS = 1  # read at once, as images may be large; more are not faster
 
 
@@ -176,4 +176,4 @@ def _values(array: pa.Array) -> list[Any]:
     elif pa.types.is_large_string(array.type):
         array = array.cast(pa.large_binary())
     values = array.to_pylist()
-    return [each[:_LONGEST_TEXT] if isinstance(each, bytes) else each for each in values]
+    return [each[:LONGEST_TEXT] if isinstance(each, bytes) else each for each in values]

@@ -18,6 +18,7 @@ from components.image_example_gen.sources.base.labels import Labels, make_labels
 from components.image_example_gen.sources.base.origins import sources_of_files
 from components.image_example_gen.sources.base.reading import MAX_BYTES, convert_os_errors
 from components.image_example_gen.sources.base.source_protocol import (
+    LONGEST_TEXT,
     BadImage,
     LabelledImage,
     class_name,
@@ -149,7 +150,8 @@ def _parse(
 ) -> tuple[bytes, int | str, str, str | None]:
     """The image, the label, the file name (or '') and the group (or None) of a record.
 
-    Raises Rejected if the record is not a `tf.Example`, or a feature is missing or invalid.
+    The end of a long text is cut. Raises Rejected if the record is not a `tf.Example`, or a feature
+    is missing or invalid.
     """
     import tensorflow as tf  # slow to import
     from google.protobuf.message import DecodeError
@@ -163,15 +165,16 @@ def _parse(
     image = _single_value(features, names.image, bytes)
     label = _single_value(features, names.label, int, bytes)
     try:
-        label = label if isinstance(label, int) else label.decode()
+        label = label if isinstance(label, int) else label[:LONGEST_TEXT].decode()
     except UnicodeDecodeError:
         raise Rejected('unreadable', f'its feature {names.label} is not text') from None
     filenames = features[names.filename].bytes_list.value if names.filename else ()
-    filename = b''.join(filenames).decode(errors='surrogateescape')
+    filename = b''.join(filenames)[:LONGEST_TEXT].decode(errors='surrogateescape')
     group = group_of_name(group_by, filename)
     if group_by and group_by.column and group_by.column in features:
         value = _single_value(features, group_by.column, int, bytes)
-        value = value.decode(errors='surrogateescape') if isinstance(value, bytes) else value
+        if isinstance(value, bytes):
+            value = value[:LONGEST_TEXT].decode(errors='surrogateescape')
         group = group_of_value(value)
     return image, label, filename, group
 

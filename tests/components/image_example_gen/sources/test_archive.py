@@ -312,6 +312,14 @@ def test_refuses_encrypted_or_unsupported_zip(make, offset, value, problem):
         ArchiveSource(path)
 
 
+def test_refuses_zip_whose_directory_would_begin_before_the_file(make):
+    path = make()
+    patch(path, path.read_bytes().index(b'PK\x05\x06') + 16, b'\xff' * 4)  # offset of the directory
+
+    with pytest.raises(DataError, match=r'^it is damaged$'):
+        ArchiveSource(path)
+
+
 def test_zip_member_with_wrong_checksum_is_bad(make):
     path = make()
     patch(path, path.read_bytes().index(PETS['cats/1.jpg'][300:320]), b'\0')

@@ -7,6 +7,7 @@ from tfrecord_files import example, write_tfrecord
 
 from common.errors import DataError
 from components.image_example_gen.sources.base.config import FeatureNames
+from components.image_example_gen.sources.base.groups import GroupConfig
 from components.image_example_gen.sources.base.reading import MAX_BYTES
 from components.image_example_gen.sources.base.source_protocol import (
     BadImage,
@@ -51,6 +52,18 @@ def read(tmp_path):
 def three(tmp_path) -> bytes:
     """The contents of a file of three records."""
     return write_tfrecord(tmp_path / 'three', pets(3)).read_bytes()
+
+
+def test_cuts_long_texts(tmp_path):
+    long = b'x' * 100_000
+    records = [*pets(2), example(jpeg=b'1', kind=1, file=long, owner=long)]
+    path = write_tfrecord(tmp_path / 'a.tfrecord', records)
+
+    source = TfrecordSource(path, NAMES, CLASSES, GroupConfig(column='owner'))
+
+    *_, image = every_image(source)
+    assert len(image.group) == 4096
+    assert image.filename == f'a.tfrecord:2 ({"x" * 4096})'
 
 
 @pytest.mark.parametrize(('compression', 'sizes'), [('', [512, 88]), ('GZIP', [600])])
