@@ -79,9 +79,7 @@ def _report(found: 'Survey', chosen: 'Choices') -> list[str]:
         f'weights: {_describe_weights(trainer["weights"])}',
         f'splits: about {", ".join(f"{number:,} {name}" for name, number in splits)}',
         f'gate: {_describe_gate(chosen)}',
-        f'time: {duration} without a GPU, from benchmarks and a measurement here: decoding an '
-        f'image takes {1000 * found.seconds_per_image:.1f} ms, and a product of matrices is '
-        f'{duration.speed:.1f} times as fast as there',
+        f'time: {duration} for a run without a GPU, estimated from the speed of this machine',
     ]
     if found.spans:
         lines.insert(1, f'spans: {len(found.spans)}, {min(found.spans)} to {max(found.spans)}')
@@ -98,11 +96,11 @@ def _describe_weights(weights: str) -> str:
 
 def _describe_gate(chosen: 'Choices') -> str:
     gate = chosen.gate
-    least = 'by the classes' if gate.baseline_accuracy is None else gate.baseline_accuracy
+    least = gate.baseline_accuracy or 'by the number and shares of classes'
     comparison = f'at most {gate.max_drop:g} below the live model'
     if gate.undecided == 'push':
         comparison = 'pushed unless shown to be worse than the live model: few test images'
-    return f'minimum accuracy {least}, on {gate.min_images} test images or more; {comparison}'
+    return f'baseline accuracy {least}, on {gate.min_images} test images or more; {comparison}'
 
 
 def _unreadable(found: 'Survey') -> str:

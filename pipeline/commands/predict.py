@@ -70,8 +70,7 @@ def predict(
     overlays = predictions.OverlayFolder(explain) if explain else None
     checks = recipe.data.checks
     failed = False
-    if not as_json:
-        click.echo(one_line(f'model: {description}'), err=True)
+    click.echo(one_line(f'model: {description}'), err=True)
     inputs = read_images(images, checks.max_bytes)
     if as_csv:
         show(predictions.csv_header(classes))

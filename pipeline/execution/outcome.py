@@ -156,10 +156,12 @@ def show_outcome(
         _log.info(_format_metrics(outcome.metrics))
     previous = outcome.previous_accuracy
     _log.info(
-        'test accuracy %s (threshold %.4f, %s)',
+        'test accuracy %s (baseline %.4f, %s)',
         'NaN' if outcome.accuracy is None else f'{outcome.accuracy:.4f}',
         outcome.baseline_accuracy,
-        'no previous model' if previous is None else f'previous model {previous:.4f}',
+        'no previous model of these classes'
+        if previous is None
+        else f'previous model {previous:.4f}',
     )
     if not outcome.blessed:
         style = styled('NOT BLESSED', 'bold red', always=True)

@@ -9,6 +9,7 @@ import yaml
 
 from common.redaction import redacted
 from components.image_example_gen.sources.base.config import SplitConfig
+from components.image_example_gen.sources.base.source_protocol import describe_classes
 from pipeline.config.recipe import RECIPES
 from pipeline.new_recipe.duration import Duration, estimate
 from pipeline.new_recipe.gate import Gate, choose_gate
@@ -57,7 +58,7 @@ def choose(found: Survey, place: str, weights: str) -> Choices:
     evaluation, evaluation_comments = _evaluation(gate, images['test'])
     values = {
         'name': name_of(place),
-        'description': f'{found.count:,} images of {len(found.classes)} classes',
+        'description': describe_classes(list(found.classes)),
         'workdir': 'runs',
         'data': {**data, 'splits': splits},
         'trainer': trainer,

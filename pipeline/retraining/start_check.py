@@ -4,7 +4,7 @@ import concurrent.futures
 import logging
 import multiprocessing
 
-from common import stack
+from common import console, stack
 from common.errors import PipelineError
 from pipeline.config.recipe import Recipe
 from pipeline.execution.recipe_checks import (
@@ -33,16 +33,24 @@ def check_before_schedule(recipe: Recipe) -> None:
     context = multiprocessing.get_context('spawn')
     with concurrent.futures.ProcessPoolExecutor(1, context) as pool:
         try:
-            _log.info('checked: %s', pool.submit(_check, recipe).result())
+            reason, records = pool.submit(_check, recipe).result()
+            console.replay(records)
+            _log.info('checked: %s', reason)
         except PipelineError as error:
             if not error.retryable:
                 raise
             _log.warning('%s; the ticks try again', error)
 
 
-def _check(recipe: Recipe) -> str:
-    """Checks as a scheduled run does; returns the reason of the decision."""
+def _check(recipe: Recipe) -> tuple[str, list[logging.LogRecord]]:
+    """Checks as a scheduled run does; returns the reason of the decision, and what it logs."""
     stack.set_tensorflow_log_level(3)
+    with console.collected() as records:
+        reason = _reason(recipe)
+    return reason, records
+
+
+def _reason(recipe: Recipe) -> str:
     with reporting_errors():
         provenance = Provenance(existing_store(recipe.metadata, recipe.home), recipe.name)
         live = provenance.live_classes()

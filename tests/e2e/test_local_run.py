@@ -159,7 +159,7 @@ def test_console_and_summary_report_the_used_images(workspace, first):
 def test_run_ends_with_decision_and_next_command(workspace, first):
     done, model = first
     accuracy, verdict, hint = done.stdout.splitlines()[-3:]
-    assert re.match(r'test accuracy (0\.9\d+|1\.0+) \(threshold 0\.9000, no previous', accuracy)
+    assert re.match(r'test accuracy (0\.9\d+|1\.0+) \(baseline 0\.9000, no previous', accuracy)
     assert verdict == f'BLESSED and pushed to {model}'
     assert f' report --config={workspace.recipe} ' in hint
     assert hint.endswith(' (or predict IMAGE)')

@@ -11,7 +11,7 @@ from common.artifacts import folder_of
 from common.blessing import record_decision
 from components.evaluation.config import EvaluationConfig
 from components.evaluation.gate.rules import FLOOR, apply_rules, becomes_anchor
-from components.evaluation.gate.verdict import UNDECIDED, write_verdict
+from components.evaluation.gate.verdict import UNDECIDED, Verdict, write_verdict
 from components.evaluation.metrics.evaluation_files import read_evaluation
 from components.serving_check.measurements import MEASUREMENTS_FILE, Measurements
 
@@ -64,6 +64,16 @@ def ModelGate(
         baseline_model.mlmd_artifact if baseline_model else None,
         best.mlmd_artifact if best else None,
     )
-    for each in result.rulings:
-        if each.rule == FLOOR and each.result == UNDECIDED:  # the summary prints what blocks
-            _log.info(each.reason)
+    log_undecided(result)
+
+
+def log_undecided(verdict: Verdict) -> None:
+    """Logs what could not be decided and blocks nothing; the summary has what blocks."""
+    for each in verdict.rulings:
+        if each.result == UNDECIDED and not each.blocks:
+            if each.rule == FLOOR:
+                _log.info(each.reason)
+            else:
+                _log.warning(
+                    'undecided, and accepted as evaluation.undecided is push: %s', each.reason
+                )

@@ -203,7 +203,7 @@ def _comparison(
 ) -> _Rulings:
     """Compares the candidate with another model, image by image."""
     if model is None:
-        yield _ruling(other, NOT_APPLIED, f'no {other} to compare with')
+        yield _ruling(other, NOT_APPLIED, f'no {other} of these classes to compare with')
         return
     pairs = model.overall.pairs
     if pairs is None or model.overall.metrics[ACCURACY].value is None:

@@ -100,7 +100,7 @@ const show = (card, {classes, prediction}) => {
   }
   card.lastChild.append(element('h2', name), list);
   if (ranked.length > SHOWN)
-    card.lastChild.append(element('p', `and ${ranked.length - SHOWN} more classes`, 'muted'));
+    card.lastChild.append(element('p', `other classes: ${ranked.length - SHOWN}`, 'muted'));
   const picture = card.querySelector('img');
   if (prediction.heat_map && picture) {
     const canvas = element('canvas');

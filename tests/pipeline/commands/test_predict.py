@@ -93,7 +93,7 @@ def test_json_has_one_object_per_image_in_order(model, images, dog):
     assert third['model'] == str(model)
     problem = 'cannot be read: No such file or directory'
     assert second == {'path': f'{images}/nothing.jpg', 'error': problem}
-    assert (done.exit_code, done.stderr) == (1, '')
+    assert (done.exit_code, done.stderr) == (1, f'model: {model}\n')
 
 
 def test_csv_has_a_row_per_image_and_a_column_per_class(model, images, dog):

@@ -52,14 +52,14 @@ def printed(capsys):
             'NOT BLESSED: dark\nremedy: train on more dark images; add test images; or accept '
             'this model with evaluation.floors: {"brightness.dark": 0.8}\n',
         ),
-        (outcome(), 'test accuracy 0.9500 (threshold 0.9000, no previous model)'),
-        (outcome(previous_accuracy=0.9), 'threshold 0.9000, previous model 0.9000)'),
+        (outcome(), 'test accuracy 0.9500 (baseline 0.9000, no previous model of these classes)'),
+        (outcome(previous_accuracy=0.9), 'baseline 0.9000, previous model 0.9000)'),
         (
             outcome(manual_override='manually blessed by eve: a demo'),
             'manually blessed by eve: a demo\nBLES',
         ),
         (outcome(metrics=METRICS), 'AUC 0.991 (0.974 to 0.997), ECE NaN; 95 % confidence'),
-        (outcome(accuracy=None), 'test accuracy NaN (threshold'),
+        (outcome(accuracy=None), 'test accuracy NaN (baseline'),
         (outcome(warnings=('width of [b] moved',)), 'warning: width of [b] moved'),
         (
             outcome(images=Images(Tally(seen=2002, bad={'empty': 2}), (Path('/q/list'),))),

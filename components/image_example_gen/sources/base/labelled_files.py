@@ -147,7 +147,8 @@ def resolve_classes(
         existing = describe_classes(sorted(name for name, number in counts.items() if number))
         raise TooFewImages(
             f'class {empty!r} has no images in {where}, which has images of {existing}; add '
-            f'images, or {"remove it from data.classes" if wanted else "remove its folder"}'
+            f'images, or {"remove it from data.classes" if wanted else "remove its folder"}: a '
+            'model of other classes is not compared with the live one'
         )
     if len(classes) < 2:
         raise TooFewImages(

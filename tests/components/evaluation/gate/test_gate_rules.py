@@ -2,6 +2,7 @@ import pytest
 
 from common.errors import ConfigError
 from components.evaluation.config import EvaluationConfig
+from components.evaluation.gate.component import log_undecided
 from components.evaluation.gate.rules import apply_rules, becomes_anchor
 from components.evaluation.gate.verdict import Verdict
 from components.evaluation.results import (
@@ -193,6 +194,20 @@ def test_objection_states_that_a_comparison_is_undecided():
     assert objection.startswith('undecided: accuracy 0.950, live model 0.950 on the same 1000')
 
 
+@pytest.mark.parametrize('undecided', ['keep', 'push'])
+def test_warns_of_an_undecided_model_that_is_accepted(undecided, caplog):
+    verdict = apply(
+        candidate=result(images=1000), live=compared(40, 50), max_drop=0.01, undecided=undecided
+    )
+
+    log_undecided(verdict)
+
+    expected = ['undecided, and accepted as evaluation.undecided is push: accuracy 0.950, live']
+    assert [each.getMessage()[: len(expected[0])] for each in caplog.records] == (
+        expected if undecided == 'push' else []
+    )
+
+
 def test_reasons_of_a_comparison_have_the_numbers():
     accuracy, balanced, loss = (
         reason for _, reason in rulings('live model', live=compared(15, 20), max_drop=0.005)
@@ -217,7 +232,7 @@ def test_undecided_balanced_accuracy_names_the_rarest_class():
     ('live', 'words'),
     [
         (NAN, 'the live model predicts NaN on these images; not compared'),
-        (None, 'no live model to compare with'),
+        (None, 'no live model of these classes to compare with'),
     ],
 )
 def test_first_model_needs_only_the_baseline(live, words):
