@@ -1,7 +1,9 @@
 """The local schedule: its times on a simulated clock, and ticks that are shell scripts."""
 
+import concurrent.futures
 import datetime
 import io
+import logging
 import os
 import signal
 
@@ -208,6 +210,22 @@ def test_schedule_checks_data_weights_and_layers_before_it_waits(
     assert done.exit_code == 2, done.output
     assert error in done.stderr
     assert done.stderr.count('\n') == 1
+
+
+def test_prints_warnings_of_the_check_before_its_result(recipe, monkeypatch):
+    threads = concurrent.futures.ThreadPoolExecutor  # in place of a subprocess
+    monkeypatch.setattr(concurrent.futures, 'ProcessPoolExecutor', lambda n, _: threads(n))
+
+    def check(_):
+        logging.getLogger('pipeline.execution.recipe_checks').warning('other classes')
+        return 'span 1 is new'
+
+    monkeypatch.setattr(start_check, '_reason', check)
+    stream = io.StringIO()
+    with console.output_to(stream):
+        start_check.check_before_schedule(recipe)
+
+    assert stream.getvalue() == 'warning: other classes\nchecked: span 1 is new\n'
 
 
 def test_recipe_has_one_schedule(recipe, tmp_path, monkeypatch):
