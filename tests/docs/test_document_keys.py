@@ -1,19 +1,36 @@
 """Recipe keys that the documentation names exist, with the defaults that it states."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import recipe_keys
 import yaml
-from markdown_files import CURRENT_FILES, ROOT, codes_in, inline_code, name_of, tables
+from markdown_files import (
+    CURRENT_FILES,
+    ROOT,
+    code_blocks,
+    codes_in,
+    inline_code,
+    name_of,
+    tables,
+)
 
 from pipeline.config.recipe import Recipe
+from pipeline.formatting import dotted
 
 KEYS = {key.name: key for key in recipe_keys.keys_of()}
 SECTIONS = {name for name, key in KEYS.items() if key.models and '.' not in name}
 _DOTTED = re.compile(r'([a-z_]+(?:\.[A-Za-z_0-9]+)+)')
-_WITH_DEFAULT = re.compile(r'`([a-z_.]+)` \((?:default )?`?([\d.]+|true|false|none)`?\)')
+_SCALAR = r'`?([\d.]+|true|false|null)`?'
+_WITH_DEFAULT = (
+    re.compile(rf'`([a-z_.]+)` \({_SCALAR}\)'),
+    re.compile(rf'\(`([a-z_.]+)`, {_SCALAR}\)'),
+    re.compile(r'[`(]([a-z_.]+)`(?: \(|, )default `?([^`)]+)`?\)'),
+)
+_DEFAULT_OF_ROW = re.compile(rf'\({_SCALAR}\)$')
+_DEFAULTS = '# the defaults'  # in a block of YAML, the values of which are those
 _FILES = ('.json', '.md', '.sqlite', '.yaml')
 _SECTION_HEADER = re.compile(r'key of `([a-z_.]+):?`')
 
@@ -43,8 +60,8 @@ def problems_of(file: Path) -> list[str]:
             continue
         if (not rest or rest[0] in ':=') and key_of(match[1]) is None:
             found.append(f'line {line}: {code}: there is no such key')
-    for key, stated in _WITH_DEFAULT.findall(file.read_text(encoding='utf-8')):
-        if (known := KEYS.get(key)) and yaml.safe_load(known.default) != _value(stated):
+    for key, stated in stated_defaults(file):
+        if (known := KEYS.get(key)) and yaml.safe_load(known.default) != stated:
             found.append(f'{key}: the default is {known.default}, not {stated}')
     for header, *rows in tables(file):
         if match := _SECTION_HEADER.search(header[0].content):
@@ -54,13 +71,26 @@ def problems_of(file: Path) -> list[str]:
     return found
 
 
+def stated_defaults(file: Path) -> Iterator[tuple[str, object]]:
+    """Yields each key that a text, a table or a block of YAML states a default of."""
+    text = file.read_text(encoding='utf-8')
+    for pattern in _WITH_DEFAULT:
+        for key, stated in pattern.findall(text):
+            yield key, yaml.safe_load(stated)
+    for header, *rows in tables(file):
+        if section := _SECTION_HEADER.search(header[0].content):
+            for row in rows:
+                names, stated = codes_in(row[0]), _DEFAULT_OF_ROW.search(row[1].content)
+                if stated and len(names) == 1:
+                    yield f'{section[1]}.{names[0]}', yaml.safe_load(stated[1])
+    for block in code_blocks(file):
+        if _DEFAULTS in block.text:
+            yield from dotted(yaml.safe_load(block.text)).items()
+
+
 def _is_python(dotted: str) -> bool:
     """Whether this is the name of a module of `trainer`, which is also a section."""
     return any((ROOT / f'{dotted.rsplit(".", n)[0].replace(".", "/")}.py').exists() for n in (0, 1))
-
-
-def _value(text: str) -> object:
-    return None if text == 'none' else yaml.safe_load(text)
 
 
 @pytest.mark.parametrize('file', CURRENT_FILES, ids=name_of)
@@ -73,6 +103,10 @@ def test_keys_exist_and_defaults_are_right(file):
     [
         ('Set `trainer.batch: 5`.', 'trainer.batch'),
         ('Raise `data.window` (7).', 'the default is 1, not 7'),
+        ('Set `trainer.precision` (default `float32`).', 'the default is auto, not float32'),
+        ('It keeps reports (`report.keep`, 20).', 'the default is 50, not 20'),
+        ('| key of `data` | |\n| --- | --- |\n| `window` | newest spans (2) |\n', 'is 1, not 2'),
+        ('```yaml\nonnx: {max_drop: 0.5}  # the defaults\n```\n', 'is 0.02, not 0.5'),
         ('| key of `data:` | |\n| --- | --- |\n| `source`, `pth` | |\n', 'no key pth'),
     ],
 )

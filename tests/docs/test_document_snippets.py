@@ -1,6 +1,9 @@
 """Commands and YAML in the documentation are valid: they are parsed, and not run."""
 
+import ast
 import re
+from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -15,6 +18,17 @@ from pipeline.config.recipe import Recipe, parse_override, recipe_of
 _PROGRAM = re.compile(r'(?:\S*python\S* )?(?:\S*/)?(?:pipeline_runner\.py|catdog-pipeline) (.*)')
 _TARGETS = set(re.findall(r'^([a-z-]+):', (ROOT / 'Makefile').read_text(), re.MULTILINE))
 _OTHER_YAML = ('apiVersion', 'images', 'resources')  # of Kubernetes
+_OPTION = re.compile(r'(--[a-z-_]+)[ =]?(.*)')
+_OPTION_DEFAULT = re.compile(r'`(--[a-z-]+)` \((?:default )?`?([^`)]+)`?\)')
+_OF_OTHER_PROGRAMS = (
+    '--build-arg',  # of buildah
+    '--help',  # of all programs
+    '--max_num_load_retries',  # of TensorFlow Serving
+    '--model_base_path',
+    '--namespace',  # of kubectl
+    '--secret',
+    '--serve-artifacts',  # of mlflow
+)
 _PLACEHOLDER = re.compile(r'[A-Z]{2,}|\.\.\.')
 
 
@@ -53,7 +67,9 @@ def problems_of(file: Path) -> list[str]:
                     _check_targets(arguments_of(line)[1:])
             except (click.UsageError, ConfigError, ValueError) as error:
                 found.append(f'line {block.line}: {line}: {error}')
-        if (problem := _problem_of_yaml(block.language, block.text)) is not None:
+        problem = _problem_of_yaml(block.language, block.text)
+        problem = problem or _problem_of_python(block.language, block.text)
+        if problem:
             found.append(f'line {block.line}: {problem}')
     for line, code in inline_code(file):
         if code.startswith('make ') and not _PLACEHOLDER.search(code):
@@ -61,13 +77,49 @@ def problems_of(file: Path) -> list[str]:
                 _check_targets(arguments_of(code)[1:])
             except ValueError as error:
                 found.append(f'line {line}: {code}: {error}')
+        elif (match := _OPTION.match(code)) and not _PLACEHOLDER.search(code):
+            problems = _problems_of_option(*match.groups(), file.parent)
+            found += [f'line {line}: {each}' for each in problems]
+    for option, stated in _OPTION_DEFAULT.findall(file.read_text(encoding='utf-8')):
+        defaults = [each.default for each in _OPTIONS.get(option, ())]
+        if yaml.safe_load(stated) not in defaults:
+            found.append(f'{option}: the default is {defaults}, not {stated}')
     return found
+
+
+def _options_of(command: click.Command) -> Iterator[click.Parameter]:
+    yield from command.params
+    if isinstance(command, click.Group):
+        for each in command.commands.values():
+            yield from _options_of(each)
+
+
+def _problems_of_option(option: str, value: str, folder: Path) -> list[str]:
+    """Mistakes in an option; it may be that of another program, or of a script in the folder."""
+    if option not in _OPTIONS:
+        scripts = (script.read_text(encoding='utf-8') for script in folder.glob('*.py'))
+        known = option in _OF_OTHER_PROGRAMS or any(f"'{option}'" in text for text in scripts)
+        return [] if known else [f'{option}: no command has this option']
+    if option == '--set' and value:
+        try:
+            recipe_of({'name': 'checked'}, [parse_override(value)])
+        except ConfigError as error:
+            return [f'{option} {value}: {error}']
+    return []
 
 
 def _check_targets(arguments: list[str]) -> None:
     for each in arguments:
         if '=' not in each and each not in _TARGETS:
             raise ValueError(f'the Makefile has no target {each}')
+
+
+def _problem_of_python(language: str, text: str) -> str | None:
+    try:
+        ast.parse(text if language == 'python' else '')
+    except SyntaxError as error:
+        return f'no Python: {error}'
+    return None
 
 
 def _problem_of_yaml(language: str, text: str) -> str | None:
@@ -90,6 +142,12 @@ def _problem_of_yaml(language: str, text: str) -> str | None:
     return None
 
 
+_OPTIONS: dict[str, list[click.Parameter]] = defaultdict(list)  # of all commands, by name
+for _parameter in _options_of(pipeline_runner.main):
+    for _name in _parameter.opts:
+        _OPTIONS[_name].append(_parameter)
+
+
 @pytest.mark.parametrize('file', CURRENT_FILES, ids=name_of)
 def test_commands_and_yaml_are_valid(file):
     assert problems_of(file) == []
@@ -104,7 +162,11 @@ def test_commands_and_yaml_are_valid(file):
         ('    make chek\n', 'no target chek'),
         ('```yaml\ntrainer: {batch_size: 0}\n```\n', 'batch_size'),
         ('```yaml\ntrainer: [\n```\n', 'parsing'),
+        ('```python\nwith model(:\n```\n', 'no Python'),
         ('Call `make chek`.\n', 'no target chek'),
+        ('Add `--dta`.\n', '--dta: no command has this option'),
+        ('Add `--set trainer.sed=1`.\n', 'trainer.sed'),
+        ('At most `--max-images` (64).\n', 'the default is [32], not 64'),
     ],
 )
 def test_mistakes_are_found(tmp_path, text, problem):
