@@ -23,7 +23,7 @@ def _directive(markdown: Callable[..., str], *, arguments: int = 0) -> type[Sphi
 
         def run(self) -> list[nodes.Node]:
             lines = markdown(*self.arguments).splitlines()
-            for package in python_api.PACKAGES:
+            for package in (*python_api.PACKAGES, 'docs/extensions'):
                 for module in (ROOT / package).rglob('*.py'):
                     self.env.note_dependency(str(module))
             for recipe in recipe_keys.RECIPES.glob('*.yaml'):

@@ -1,8 +1,10 @@
 """Describes the public names of a package in Markdown, from its source, without importing it."""
 
 import inspect
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeGuard
 
 import griffe
 
@@ -44,13 +46,36 @@ def _module(module: griffe.Module) -> str:
 
 def _class(each: griffe.Class) -> str:
     bases = f'({", ".join(map(str, each.bases))})' if each.bases else ''
-    body = [_text(each)]
+    fields = [_field(member) for member in each.members.values() if _is_field(member)]
+    body = [_text(each), '\n'.join(fields)]
     body += [_function(method, 'method') for method in _methods(each)]
     return _directive('class', f'{each.path}{bases}', '\n\n'.join(body), colons=5)
 
 
 def _methods(each: griffe.Class) -> list[griffe.Function]:
     return [member for member in _members(each) if isinstance(member, griffe.Function)]
+
+
+def _is_field(member: griffe.Object | griffe.Alias) -> TypeGuard[griffe.Attribute]:
+    public = isinstance(member, griffe.Attribute) and not member.name.startswith('_')
+    return public and member.annotation is not None and 'property' not in member.labels
+
+
+def _field(each: griffe.Attribute) -> str:
+    """A field of a dataclass, named tuple or model, with the comment at it or above it."""
+    assert isinstance(each.filepath, Path)
+    assert each.lineno
+    assert each.endlineno
+    lines = each.filepath.read_text(encoding='utf-8').splitlines()
+    above = itertools.takewhile(
+        lambda line: line.startswith('#'), map(str.strip, reversed(lines[: each.lineno - 1]))
+    )
+    _, _, behind = lines[each.endlineno - 1].partition('  # ')
+    comments = [line.lstrip('# ') for line in reversed([*above])]
+    if behind and not behind.startswith(('noqa', 'type:')):
+        comments.append(behind)
+    about = f': {" ".join(comments)}' if comments else ''
+    return f'- `{each.name}: {each.annotation}`{about}'
 
 
 def _function(each: griffe.Function, kind: str = 'function') -> str:
