@@ -2,8 +2,9 @@
 
     python docs/make_pictures.py [--workdir FOLDER] [--output docs/pictures]
 
-With a folder of an earlier call the runs are cached, and only the pictures are made again. Needs
-Chromium.
+With a folder of an earlier call the runs are cached, and only the pictures are made again. The
+folder gets links to this checkout, so that commands print paths as in a checkout. Needs Chromium
+and `make venv-dev`.
 """
 
 import argparse
@@ -27,6 +28,7 @@ import PIL.Image
 import PIL.ImageChops
 from chromium import CHROMIUM, open_page
 from figures import bars, lines
+from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 from rich.terminal_theme import SVG_EXPORT_THEME
 from rich.text import Text
@@ -39,6 +41,8 @@ from components.evaluation.gate.exact_test import acceptance
 from components.image_example_gen.sources.drawings.draw import draw
 
 ROOT = Path(__file__).parents[1]
+PROGRAM = ('.venv/bin/python', 'pipeline_runner.py')
+RUNS = 'runs'
 MARGIN = EvaluationConfig().max_drop
 DISCORDANT = 0.03  # share of the images that exactly one of two good models classifies correctly
 SIZES = (50, 100, 150, 200, 300, 400, 558, 800, 1200, 1700, 2300)
@@ -56,14 +60,14 @@ LARGEST = 200_000  # bytes of a PNG
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--workdir', type=Path, help='folder of the runs; default: temporary')
+    parser.add_argument('--workdir', type=Path, help='folder for runs/; default: temporary')
     parser.add_argument('--output', type=Path, default=ROOT / 'docs' / 'pictures')
     options = parser.parse_args()
     if CHROMIUM is None:
         sys.exit('error: Chromium is not installed; apt-get install chromium')
     with contextlib.ExitStack() as contexts:
         temporary = Path(contexts.enter_context(tempfile.TemporaryDirectory()))
-        workdir = (options.workdir or temporary / 'runs').absolute()
+        workdir = (options.workdir or temporary / 'checkout').absolute()
         options.output.mkdir(parents=True, exist_ok=True)
         make(workdir, temporary, options.output)
     for file in sorted(options.output.iterdir()):
@@ -71,8 +75,13 @@ def main() -> None:
 
 
 def make(workdir: Path, temporary: Path, output: Path) -> None:
-    home = workdir / 'demo'
+    home = workdir / RUNS / 'demo'
     if not home.exists():
+        workdir.mkdir(parents=True, exist_ok=True)
+        for name in PROGRAM:
+            link = workdir / Path(name).parts[0]
+            if not link.is_symlink():
+                link.symlink_to(ROOT / link.name)
         recording = pipeline('run', workdir)
         (home / 'recording.txt').write_text(recording, encoding='utf-8')
         for suffix in ('json', 'html'):
@@ -95,10 +104,11 @@ def make(workdir: Path, temporary: Path, output: Path) -> None:
 
 
 def pipeline(command: str, workdir: Path, *options: str) -> str:
-    """Runs a command of the demo, and returns what it prints, with colours."""
+    """Runs a command of the demo, and returns what it prints."""
     done = subprocess.run(
-        [sys.executable, ROOT / 'pipeline_runner.py', command, *arguments(workdir), *options],
-        env={**os.environ, 'FORCE_COLOR': '1', 'COLUMNS': str(COLUMNS)},
+        [*PROGRAM, command, *options],
+        cwd=workdir,
+        env={**os.environ, 'COLUMNS': str(COLUMNS)},
         capture_output=True,
         text=True,
     )
@@ -107,21 +117,16 @@ def pipeline(command: str, workdir: Path, *options: str) -> str:
     return done.stdout
 
 
-def arguments(workdir: Path) -> list[str]:
-    return ['--config', 'demo', '--workdir', str(workdir)]
-
-
 def recorded(output: str, workdir: Path) -> str:
-    """An SVG of the first and the last lines of a run, in the colours of the terminal."""
-    home = '/home/ann/catdog-pipeline'
-    output = output.replace(str(workdir), f'{home}/runs').replace(str(ROOT), home)
-    lines_ = output.replace(sys.executable, '.venv/bin/python').splitlines()
+    """An SVG of the first and the last lines of a run."""
+    lines_ = output.replace(str(workdir), '/home/ann/catdog-pipeline').splitlines()
     omitted = len(lines_) - FIRST_LINES - LAST_LINES
     kept = [*lines_[:FIRST_LINES], f'... {omitted} lines ...', *lines_[-LAST_LINES:]]
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True)
     for line in ['$ make run', *kept]:
-        console.print(Text.from_ansi(line), overflow='fold')
-    return console.export_svg(title='make run', theme=SVG_EXPORT_THEME)
+        console.print(Text(line), overflow='fold')
+    own_fonts = re.sub(r'@font-face \{\{.*?\}\}', '', CONSOLE_SVG_FORMAT, flags=re.DOTALL)
+    return console.export_svg(title='make run', theme=SVG_EXPORT_THEME, code_format=own_fonts)
 
 
 def seconds_of(run: dict[str, Any]) -> str:
@@ -211,8 +216,13 @@ def trimmed(image: PIL.Image.Image) -> PIL.Image.Image:
 @contextlib.contextmanager
 def served(workdir: Path) -> Iterator[str]:
     """Serves the live model on a free port."""
-    command = [sys.executable, '-u', ROOT / 'pipeline_runner.py', 'serve', *arguments(workdir)]
-    with subprocess.Popen([*command, '--port', '0'], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [*PROGRAM, 'serve', '--port', '0'],
+        cwd=workdir,
+        env={**os.environ, 'PYTHONUNBUFFERED': '1'},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
         assert process.stdout is not None
         try:
             found = next(filter(None, (re.search(r'http://\S+', x) for x in process.stdout)), None)
