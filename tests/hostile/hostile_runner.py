@@ -66,7 +66,9 @@ def run_hostile(
             with os.fdopen(reading) as report:
                 measured = report.read()
     exit_code, kilobytes, seconds = json.loads(measured)
-    return Outcome(exit_code, output.decode(errors='replace'), kilobytes * 1.024e-3, seconds)
+    megabytes = kilobytes * 1.024e-3
+    print(f'exit code {exit_code}, {megabytes:.0f} MB, {seconds:.1f} s of CPU time')  # noqa: T201  for -rP
+    return Outcome(exit_code, output.decode(errors='replace'), megabytes, seconds)
 
 
 @functools.cache
