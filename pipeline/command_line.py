@@ -7,6 +7,8 @@ from typing import Any
 
 from common.strict_model import StrictModel
 
+_SET = '--set='
+
 
 class CommandLine(StrictModel):
     """How this program was started for a recipe, without secrets."""
@@ -15,8 +17,14 @@ class CommandLine(StrictModel):
     options: tuple[str, ...]  # choose the recipe, and override its keys
 
     def command(self, name: str, *words: str) -> str:
-        """Another command for the same recipe, for a shell; `words` come last."""
-        return shlex.join([*self.program, name, *self.options, *words])
+        """Another command for the same recipe, for a shell.
+
+        `words` come last; a key that they set is not set twice.
+        """
+        settings = (word for word in words if word.startswith(_SET))
+        again = tuple(word[: word.index('=', len(_SET)) + 1] for word in settings)
+        options = (each for each in self.options if not each.startswith(again))
+        return shlex.join([*self.program, name, *options, *words])
 
     def accept(
         self, settings: Mapping[str, Any], *, withdrawn: bool = False, warm_start: bool = False
