@@ -84,7 +84,7 @@ class CallFailed(DataError):
 
 
 class DownloadError(DataError):
-    """A download failed; `retryable` is set per error."""
+    """A download failed; `retryable` for failures of the network."""
 
     def __init__(self, message: str, *, retryable: bool = False) -> None:
         super().__init__(message)
@@ -92,7 +92,7 @@ class DownloadError(DataError):
 
 
 class StorageError(DataError):
-    """Object storage cannot be read or written; `retryable` is set per error."""
+    """Object storage cannot be read or written; `retryable` for failures of the network."""
 
     def __init__(self, message: str, *, retryable: bool = False) -> None:
         super().__init__(message)

@@ -148,7 +148,7 @@ def with_outcome(tick: Tick, outcome: 'Outcome') -> Tick:
     elif outcome.blessed:
         verdict, reason = 'blessed', f'pushed to {outcome.pushed_to}'
     else:
-        verdict, reason = 'not blessed', f'the live model stays: {"; ".join(outcome.reasons)}'
+        verdict, reason = 'not blessed', '; '.join(outcome.reasons)
     return tick.with_result(
         verdict,
         reason,

@@ -79,8 +79,8 @@ class AugmentConfig(StrictModel):
         3,
         ge=0,
         description='views per image in the activation cache: the plain image and augmented ones, '
-        'with `flip` alone only its mirror image; 0: new views in each epoch, which then runs the '
-        'frozen layers too',
+        'with `flip` alone only its mirror image; at least 2 with augmentation, or 0: new views in '
+        'each epoch, which then runs the frozen layers too',
     )
 
     @model_validator(mode='after')

@@ -1,5 +1,6 @@
 """Verdict of ModelGate: result and reason of each rule, stored as JSON."""
 
+import itertools
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -69,9 +70,9 @@ class Verdict(StrictModel):
 
     @property
     def remedies(self) -> tuple[str, ...]:
-        """What improves the model or its test, a clause per kind of objection."""
-        found = (each.remedy for each in self.rulings if each.blocks and each.remedy)
-        return tuple(dict.fromkeys(found))
+        """What improves the model or its test, as clauses."""
+        found = (each.remedy.split('; ') for each in self.rulings if each.blocks and each.remedy)
+        return tuple(dict.fromkeys(itertools.chain.from_iterable(found)))
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -163,7 +163,7 @@ def test_retrain_offers_a_rebuild_without_removed_spans(call, monkeypatch, cold)
 def test_quiet_retrain_prints_warnings_and_decisions_only(call):
     done = call('retrain', '--quiet')
 
-    assert done.out == 'warning: drift\nthe decision\nnot blessed: the live model stays: too low\n'
+    assert done.out == 'warning: drift\nthe decision\nnot blessed: too low\n'
     assert (done.err, done.code) == ('', 0)
 
 

@@ -105,7 +105,7 @@ def test_trains_and_posts_nothing_without_a_reason(tick, monkeypatch):
     ('changes', 'verdict', 'reason'),
     [
         ({'unchanged': True}, 'unchanged', 'data and recipe give the live model'),
-        ({'blessed': False, 'reasons': ('a', 'b')}, 'not blessed', 'the live model stays: a; b'),
+        ({'blessed': False, 'reasons': ('a', 'b')}, 'not blessed', 'a; b'),
     ],
 )
 def test_run_without_a_push_exits_with_zero(tick, changes, verdict, reason):
