@@ -24,7 +24,7 @@ def as_markdown() -> str:
     for each, depth in errors():
         summary = inspect.cleandoc(each.__doc__ or '').partition('\n\n')[0].replace('\n', ' ')
         retried = 'yes' if each.retryable else 'no'
-        if 'retryable' in inspect.signature(each).parameters:  # set per error
+        if 'retryable' in inspect.signature(each.__init__).parameters:  # set per error
             retried = 'depends'
         name = f'{"·&nbsp;" * depth}`{each.__name__}`'
         lines.append(f'| {name} | {each.exit_code} | {retried} | {summary} |')

@@ -253,7 +253,7 @@ def parse_override(text: str) -> tuple[str, Any]:
     try:
         return name, parse_yaml(value)
     except ConfigError as error:
-        raise ConfigError(f'--set {name[:_LONGEST]}: not a YAML value: {error}') from None
+        raise ConfigError(f'--set {redacted(name)[:_LONGEST]}: not a YAML value: {error}') from None
 
 
 def find_recipe(name: str) -> Path:
@@ -264,7 +264,7 @@ def find_recipe(name: str) -> Path:
                 return path
         except OSError as error:
             raise ConfigError(
-                f'recipe {name[:_LONGEST]} cannot be read: {error.strerror}'
+                f'recipe {redacted(name)[:_LONGEST]} cannot be read: {error.strerror}'
             ) from None
     known = sorted(path.stem for path in RECIPES.glob('*.yaml'))
     close = _similar_file(Path(name)) or next(
@@ -329,7 +329,7 @@ def _key(error: Any) -> str:
 
 def _explain(error: Any) -> str:
     """Formats an error of pydantic on one line: the key, what is valid, the received value."""
-    where = _key(error)[:_LONGEST]
+    where = redacted(_key(error))[:_LONGEST]
     if error['type'] == 'extra_forbidden':
         if where in REMOVED_KEYS:
             return f'{where}: {REMOVED_KEYS[where]}'

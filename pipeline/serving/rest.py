@@ -47,7 +47,8 @@ def parse_request(body: bytes | bytearray, max_images: int, image_size: int) -> 
     """
     # Many small values take seconds and a hundred times the memory of the text; files are long.
     pixels = image_size**2 * max_images
-    most = {b',': 3 * pixels, b'[': 2 * pixels, b'{': 2 * max_images}
+    rows = max_images * (image_size + 1)  # and images
+    most = {b',': 3 * pixels, b'[': pixels + rows, b'{': 2 * max_images}
     if any(body.count(mark) > limit + _OTHER_VALUES for mark, limit in most.items()):
         raise _invalid(f'the body has more values than {max_images:,} images')
     try:

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from common.errors import ConfigError, RunError
+from common.redaction import redacted
 
 _CONNECTIONS = 256  # further ones get status 503
 _HEADER_SECONDS = 30.0  # until a request begins, with all of its headers
@@ -28,7 +29,9 @@ def listen(host: str, port: int) -> socket.socket:
         )[0]
         return socket.create_server((address[0], port), family=family)
     except UnicodeError:  # a label of over 63 characters, or without any
-        raise ConfigError(f'the server cannot listen on {host[:80]}: no name of a host') from None
+        raise ConfigError(
+            f'the server cannot listen on {redacted(host)[:80]}: no name of a host'
+        ) from None
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise ConfigError(f'port {port} of {host} is in use; change it with --port') from None

@@ -276,6 +276,17 @@ def size_of(path):
 with concurrent.futures.ThreadPoolExecutor(8) as pool:
     print(*pool.map(size_of, sys.argv[1:]))
 """
+BOMBS = """
+import pathlib, sys
+from common.errors import Rejected
+from components.image_example_gen.inspection.config import CheckConfig
+from components.image_example_gen.inspection.examine import examine
+for path in sys.argv[1:]:
+    try:
+        print(examine(pathlib.Path(path).read_bytes(), CheckConfig()).width)
+    except Rejected as error:
+        print(error)
+"""
 INGEST = """
 import os, sys
 from pathlib import Path
@@ -308,6 +319,21 @@ def write_worst_images(folder, brightness=0):
     for name, side, mode, options in kinds:
         colour = (brightness,) * len(mode)
         PIL.Image.new(mode, (side, side - 10), colour).save(folder / name, **options)
+
+
+def test_metadata_whose_values_overlap(tmp_path):
+    files = [tmp_path / name for name in image_bytes.metadata_bombs()]
+    for file, contents in zip(files, image_bytes.metadata_bombs().values(), strict=True):
+        file.write_bytes(contents)
+
+    done = run_hostile(['-c', BOMBS, *map(str, files)], timeout=120)
+
+    side = str(image_bytes.quarters().width)
+    overlap = 'damaged: the values of its tags overlap'
+    assert done.output.splitlines()[-5:] == [side, side, side, overlap, side]
+    imports = megabytes_of_imports('components.image_example_gen.inspection.examine')
+    assert done.peak_megabytes < imports + 300
+    assert done.cpu_seconds < 60
 
 
 @pytest.mark.slow

@@ -15,7 +15,12 @@ from common.errors import Rejected
 from common.files import MEGABYTE
 from common.image_limits import DECODING_MEGABYTES, FULL_SCANS, MEGAPIXELS, SCANS
 from components.image_example_gen.inspection.config import CheckConfig
-from components.image_example_gen.inspection.file_structure import read_gif, without_metadata
+from components.image_example_gen.inspection.file_structure import (
+    jpeg_without_metadata,
+    png_without_metadata,
+    read_gif,
+    tiff_without_subdirectories,
+)
 from components.image_example_gen.inspection.headers import (
     MAX_PIXELS,
     Header,
@@ -124,7 +129,7 @@ def _decode(contents: bytes, header: Header, config: CheckConfig) -> GoodImage:
     size = header.width, header.height
     if header.is_kept:
         if header.frames > 1:
-            contents = without_metadata(contents)
+            contents = png_without_metadata(contents)
         image = _decode_with_tensorflow(contents, header, scale_for(*size))
     else:
         if header.plain:
@@ -172,9 +177,13 @@ def _decode_with_tensorflow(contents: bytes, header: Header, scale: int) -> PIL.
 def _decode_with_pillow(contents: bytes, header: Header) -> PIL.Image.Image:
     """Decodes the first frame to RGB, on white where it is transparent."""
     if header.format == 'PNG':
-        contents = without_metadata(contents)
+        contents = png_without_metadata(contents)
     elif header.format == 'GIF':
         _, contents = read_gif(contents)
+    elif header.format == 'JPEG':
+        contents = jpeg_without_metadata(contents)
+    elif header.format == 'TIFF':
+        contents = tiff_without_subdirectories(contents)
     with open_image(contents, header.format) as image:
         image.load()
         if image.mode.startswith('I;16'):

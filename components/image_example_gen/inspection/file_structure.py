@@ -1,9 +1,10 @@
-"""Walks through the parts of JPEG, PNG and GIF files without decoding pixels.
+"""Walks through the parts of JPEG, PNG, GIF and TIFF files without decoding pixels.
 
 Pillow and TensorFlow accept files that end too early, wrong checksums and bytes between the parts;
 the functions here raise Rejected.
 """
 
+import struct
 import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -12,6 +13,7 @@ from common.errors import Rejected
 from common.image_limits import COMPRESSED_TEXTS, PARTS, SEGMENTS
 
 _JPEG_END, _JPEG_SCAN, _JPEG_APP1 = 0xD9, 0xDA, 0xE1
+_JPEG_METADATA = {*range(0xE1, 0xF0)} - {0xEE}  # APP1 to APP15, without Adobe's colour transform
 _JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _JPEG_PROGRESSIVE = {0xC2, 0xCA}
 _JPEG_DECODED = {0xC0, 0xC1, 0xC2, 0xC9, 0xCA}  # baseline, extended and progressive
@@ -19,6 +21,7 @@ _JPEG_SCAN_START = b'\xff\xda\0'  # the marker, and the first byte of a length o
 _PNG_SIGNATURE = b'\x89PNG\r\n\x1a\n'
 _PNG_PICTURE = (b'IHDR', b'PLTE', b'tRNS', b'IDAT', b'IEND')
 _PNG_COMPRESSED = (b'zTXt', b'iTXt', b'iCCP')
+_TIFF_SUBDIRECTORIES = (34665, 34853, 40965)  # EXIF, GPS, interoperability
 _GIF_CONTROL, _GIF_SUB_BLOCKS = b'\xf9', 1_000_000  # often of 255 bytes
 _GIF_EXTENSION, _GIF_IMAGE, _GIF_TRAILER, _GIF_PADDING = 0x21, 0x2C, 0x3B, 0x00
 
@@ -80,6 +83,16 @@ def _jpeg_segments(contents: bytes) -> Iterator[tuple[int, int, int]]:
     raise Rejected('too large', f'it has more than {SEGMENTS:,} segments before its picture')
 
 
+def jpeg_without_metadata(contents: bytes) -> bytes:
+    """The same JPEG without EXIF data, previews and profiles, of which Pillow copies each value."""
+    parts, position = [], 0
+    for marker, start, end in _jpeg_segments(contents):
+        if marker in _JPEG_METADATA:
+            parts.append(contents[position : start - 4])
+            position = end
+    return b''.join([*parts, contents[position:]])
+
+
 def read_png_chunks(contents: bytes) -> dict[bytes, memoryview]:
     """Reads the payload of the first chunk of each kind (W3C PNG specification)."""
     payloads: dict[bytes, memoryview] = {}
@@ -101,7 +114,7 @@ def read_png_chunks(contents: bytes) -> dict[bytes, memoryview]:
     return payloads
 
 
-def without_metadata(contents: bytes) -> bytes:
+def png_without_metadata(contents: bytes) -> bytes:
     """The same PNG without texts, times, profiles and further frames; Pillow limits their size."""
     deep = contents[24] > 8  # Pillow cannot compare a transparent colour of 16 bits
     kept = [kind for kind in _PNG_PICTURE if not (deep and kind == b'tRNS')]
@@ -166,3 +179,30 @@ def _end_of_gif_data(contents: bytes, position: int) -> int:
             return position + 1
         position += 1 + contents[position]
     raise Rejected('too large', f'it has more than {_GIF_SUB_BLOCKS:,} blocks')
+
+
+def read_tiff_directory(contents: bytes) -> Iterator[tuple[int, int, int, int, bytes]]:
+    """Yields the entries of the first directory (TIFF 6.0); raises struct.error if it is truncated.
+
+    An entry is its position, tag, type and number of values, and four bytes: the values, or their
+    offset if they are longer.
+    """
+    order = tiff_order(contents)
+    (start,) = struct.unpack_from(f'{order}I', contents, 4)
+    (number,) = struct.unpack_from(f'{order}H', contents, start)
+    for position in range(start + 2, start + 2 + 12 * number, 12):
+        yield position, *struct.unpack_from(f'{order}HHI4s', contents, position)
+
+
+def tiff_order(contents: bytes) -> str:
+    """The order of bytes in a TIFF, for `struct`."""
+    return '<' if contents.startswith(b'II') else '>'
+
+
+def tiff_without_subdirectories(contents: bytes) -> bytes:
+    """The same TIFF without EXIF directories, of which Pillow copies each value."""
+    changed = bytearray(contents)
+    for position, tag, *_ in read_tiff_directory(contents):
+        if tag in _TIFF_SUBDIRECTORIES:
+            changed[position + 4 : position + 8] = bytes(4)  # no values: the tag is ignored
+    return bytes(changed)

@@ -3,14 +3,12 @@
 No pixel is decoded, so that an image that is too large is refused before memory is allocated.
 """
 
-import collections
 import contextlib
 import io
 import operator
 import re
 import struct
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import PIL.ExifTags
@@ -22,6 +20,8 @@ from components.image_example_gen.inspection.file_structure import (
     read_gif,
     read_jpeg_header,
     read_png_chunks,
+    read_tiff_directory,
+    tiff_order,
 )
 from components.image_example_gen.inspection.heif import read_heif_header
 from components.image_example_gen.inspection.heif_decoder import HeifFormat
@@ -40,7 +40,11 @@ _REDUCED_BYTES, _CONVERTED_BYTES = 0.2, 8
 _MORE_BYTES = {'WebP': 16, 'TIFF': 12, 'AVIF': 15, 'HEIC': 15}
 _PNG_GRAY_OR_RGB = (0, 2)
 _TILE_WIDTH, _TILE_LENGTH, _DNG_VERSION = 322, 323, 50706
-_TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
+_EXIF, _TIFF = b'Exif\0\0', (b'II*\0', b'MM\0*')
+# Bytes of a value, by the types that Pillow reads.
+_TYPE_BYTES = dict.fromkeys((1, 2, 6, 7), 1) | dict.fromkeys((3, 8), 2)
+_TYPE_BYTES |= dict.fromkeys((4, 9, 11, 13), 4) | dict.fromkeys((5, 10, 12, 16), 8)
+_SHORT = 3
 _BYTES = (1, 2, 6, 7)  # types; Pillow makes a Python object of each value of the others
 _MOST_VALUES = 2**20  # more than rows of the largest image
 _SHARED_BYTES = 2**20  # of values of several tags; some programs write equal ones once
@@ -198,45 +202,37 @@ def _check_number_of_parts(
 
 
 def _check_directory(contents: bytes) -> None:
-    """Checks that the directory and all values lie in the file; Pillow only warns about it."""
+    """Checks that the directory and all values lie in the file, and that they do not overlap.
+
+    Pillow only warns about missing values, and copies each of those that overlap.
+    """
+    room = len(contents) + _SHARED_BYTES
     try:
-        for tag, length, offset in _read_directory(contents):
-            if length > 4 and offset + length > len(contents):
-                raise Rejected.truncated(contents, f'before the values of its tag {tag}')
+        for _, tag, kind, count, value in read_tiff_directory(contents):
+            length = count * _TYPE_BYTES.get(kind, 0)
+            if length > len(value):
+                (offset,) = struct.unpack(f'{tiff_order(contents)}I', value)
+                if offset + length > len(contents):
+                    raise Rejected.truncated(contents, f'before the values of its tag {tag}')
+            if count > _MOST_VALUES and kind not in _BYTES:
+                raise Rejected('too large', f'its tag {tag} has {count:,} values')
+            room -= length
+            if room < 0:
+                raise Rejected('damaged', 'the values of its tags overlap')
     except struct.error as error:
         raise Rejected.truncated(contents, 'before the end of its directory') from error
 
 
-def _read_directory(contents: bytes) -> Iterator[tuple[int, int, int]]:
-    """Yields tag, length of the values and their offset, of each entry of a TIFF directory.
-
-    Raises struct.error where it ends too early, and Rejected for values that take more memory than
-    the file: Pillow copies each, also if they overlap.
-    """
-    order = '<' if contents.startswith(b'II') else '>'
-    (start,) = struct.unpack_from(f'{order}I', contents, 4)
-    (number,) = struct.unpack_from(f'{order}H', contents, start)
-    room = len(contents) + _SHARED_BYTES
-    for entry in range(start + 2, start + 2 + 12 * number, 12):
-        tag, kind, count, offset = struct.unpack_from(f'{order}HHII', contents, entry)
-        length = count * _TYPE_BYTES.get(kind, 0)
-        if offset + length <= len(contents):
-            room -= length
-        yield tag, length, offset
-        if count > _MOST_VALUES and kind not in _BYTES:
-            raise Rejected('too large', f'its tag {tag} has {count:,} values')
-        if room < 0:
-            raise Rejected('damaged', 'the values of its tags overlap')
-
-
 def _orientation(exif: bytes | memoryview) -> int:
-    """The EXIF orientation, 1 to 8; 1 if the EXIF data is missing or damaged."""
-    tags, exif = PIL.Image.Exif(), bytes(exif)
-    try:
-        with contextlib.suppress(struct.error):  # Pillow reads the tags before
-            collections.deque(_read_directory(exif.removeprefix(b'Exif\0\0')), maxlen=0)
-        tags.load(exif)
-        orientation = tags.get(PIL.ExifTags.Base.Orientation, 1)
-    except Exception:  # Pillow raises nearly any, and damaged EXIF data is no reason to refuse
-        return 1
-    return orientation if orientation in range(2, 9) else 1
+    """The EXIF orientation, 1 to 8; 1 if the EXIF data is missing or damaged.
+
+    Pillow would copy the values of all tags, which may overlap.
+    """
+    contents = bytes(exif).removeprefix(_EXIF).removeprefix(_EXIF)  # some programs write it twice
+    found = 1
+    if contents.startswith(_TIFF):
+        with contextlib.suppress(struct.error):  # the tags before are valid
+            for _, tag, kind, count, value in read_tiff_directory(contents):
+                if (tag, kind, count) == (PIL.ExifTags.Base.Orientation, _SHORT, 1):
+                    (found,) = struct.unpack_from(f'{tiff_order(contents)}H', value)
+    return found if found in range(2, 9) else 1

@@ -223,6 +223,34 @@ def tiff_with(tags, image=None, **options):
     return contents + struct.pack('<H', len(changed)) + directory + bytes(4)
 
 
+def overlapping(megabytes=3, entries=500, kind=7, start=8):
+    """EXIF data whose tags have the same values, which are all of it; it begins at `start`."""
+    size = megabytes * 10**6
+    values = ((40_000 + n, kind, size // (8 if kind == 16 else 1), start) for n in range(entries))
+    directory = b''.join(struct.pack('<HHII', *each) for each in values)
+    head = b'II*\0' + struct.pack('<I', 8) + struct.pack('<H', entries)
+    return (head + directory).ljust(size + 8, b'\0')
+
+
+def metadata_bombs():
+    """Images whose metadata would take gigabytes, by file name."""
+    exif, photograph = overlapping(), jpeg(quarters().convert('CMYK'))
+    parts = (b'Exif\0\0' + exif[n : n + 60_000] for n in range(0, len(exif), 60_000))
+    segments = b''.join(b'\xff\xe1' + struct.pack('>H', len(each) + 2) + each for each in parts)
+    plain, tiff = encoded(quarters(), 'PNG'), encoded(quarters(), 'TIFF')
+    twice = plain[:33] + chunk(b'eXIf', b'Exif\0\0' * 2 + exif) + plain[33:]
+    within = tiff_with({34665: (4, 1, len(tiff) + 2000)})
+    within = within.ljust(len(tiff) + 2000, b'\0') + overlapping()[8:]
+    return {
+        'cmyk.jpg': photograph[:2] + segments + photograph[2:],
+        'twice.png': twice,
+        'exif.webp': encoded(quarters(), 'WEBP', exif=b'Exif\0\0' * 3 + exif),
+        'long.tif': tiff_with({40_000 + n: (16, 375_000, 8) for n in range(500)})
+        + bytes(3_000_000),
+        'within.tif': within,
+    }
+
+
 def animated(kind):
     """Three frames, the first of which has the colours in their corners."""
     frames = [quarters(colours=QUARTERS[n:] + QUARTERS[:n]) for n in range(3)]

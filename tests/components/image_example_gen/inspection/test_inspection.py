@@ -1,6 +1,7 @@
 """Outcomes of odd files, limits, errors of decoders, warnings and threads."""
 
 import io
+import struct
 import subprocess
 import sys
 import threading
@@ -10,13 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 import image_bytes as made
 import numpy as np
 import PIL.Image
+import PIL.TiffImagePlugin
 import pytest
 import tensorflow as tf
 from odd_images import ODD, Refused
 
 from common.errors import Rejected
 from components.image_example_gen.inspection import examine as inspection
-from components.image_example_gen.inspection import heif, magic_numbers
+from components.image_example_gen.inspection import headers, heif, magic_numbers
 from components.image_example_gen.inspection.config import CheckConfig
 from components.image_example_gen.inspection.examine import examine
 from components.image_example_gen.inspection.headers import Header, read_header
@@ -69,19 +71,42 @@ def test_converted_image_has_no_profile_or_exif(kind):
     assert 'icc_profile' not in written.info
 
 
-def test_exif_whose_values_overlap_is_ignored():
-    """Pillow would copy the values of 300 tags, 8,000 bytes each."""
-    many = {40_000 + each: (7, 8_000, 0) for each in range(300)}
-    exif = made.tiff_with({made.ORIENTATION: (3, 1, 6), **many})
+@pytest.mark.parametrize('order', ['<', '>'])
+@pytest.mark.parametrize(
+    ('prefix', 'magic', 'tags', 'orientation'),
+    [
+        (b'', 42, {}, 6),
+        (b'Exif\0\0' * 2, 42, {}, 6),
+        (b'', 42, {40_000 + each: (7, 8_000, 0) for each in range(300)}, 6),  # values that overlap
+        (b'', 42, {made.ORIENTATION: (3, 2, 0)}, 1),  # two values
+        (b'', 42, {made.ORIENTATION: (3, 1, 9)}, 1),
+        (b'', 43, {}, 1),  # BigTIFF
+    ],
+)
+def test_only_the_orientation_of_exif_data_is_read(order, prefix, magic, tags, orientation):
+    tags = {made.ORIENTATION: (3, 1, 6), **tags}
+    entries = [
+        struct.pack(f'{order}HHI', tag, kind, count) + struct.pack(f'{order}HH', value, 0)
+        for tag, (kind, count, value) in tags.items()
+    ]
+    head = {'<': b'II', '>': b'MM'}[order] + struct.pack(f'{order}HIH', magic, 8, len(entries))
+    exif = prefix + head + b''.join(entries) + bytes(10_000)
     plain = made.encoded(made.quarters(), 'PNG')
 
-    (good, bad) = (
-        plain[:33] + made.chunk(b'eXIf', each) + plain[33:]
-        for each in (made.tiff_with({made.ORIENTATION: (3, 1, 6)}), exif)
-    )
+    contents = plain[:33] + made.chunk(b'eXIf', exif) + plain[33:]
 
-    assert read_header(good).orientation == 6
-    assert read_header(bad).orientation == 1
+    assert read_header(contents).orientation == orientation
+
+
+def test_sizes_of_tiff_values_are_those_that_pillow_reads():
+    read = PIL.TiffImagePlugin.ImageFileDirectory_v2._load_dispatch
+    assert {kind: size for kind, (size, _) in read.items()} == headers._TYPE_BYTES
+
+
+@pytest.mark.parametrize('name', ['cmyk.jpg', 'within.tif'])
+def test_metadata_is_not_read_when_pixels_are(name):
+    contents = made.metadata_bombs()[name]
+    assert examine(contents, CONFIG).width == made.quarters().width
 
 
 def test_limits_are_those_of_the_recipe():
