@@ -16,7 +16,6 @@ import logging.handlers
 import os
 import queue
 import sys
-import textwrap
 import threading
 import unicodedata
 from collections.abc import Iterable, Iterator
@@ -278,8 +277,11 @@ def _show_title() -> None:
 
 
 class _PrintableFormatter(logging.Formatter):
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return one_line(super().formatMessage(record))
+
     def format(self, record: logging.LogRecord) -> str:
-        return printable(super().format(record))
+        return printable(super().format(record))  # with a traceback, if there is one
 
 
 class _LineHandler(logging.Handler):
@@ -308,7 +310,7 @@ def _line(record: logging.LogRecord, message: str) -> 'Text':
     elif record.levelno >= logging.WARNING:
         prefix, style = 'warning: ', 'yellow'
     indentation = '' if _state.quiet else _state.indentation
-    line = Text(textwrap.indent(f'{prefix}{message}', indentation), style)
+    line = Text(f'{indentation}{prefix}{message}', style)
     words, style_of_words = getattr(record, 'styled', ('', ''))
     start = line.plain.find(words)
     line.stylize(style_of_words, start, start + len(words))

@@ -6,10 +6,8 @@ from typing import Annotated
 from pydantic import PlainSerializer
 
 _MARK = '***'
-_USER = re.compile(r':(/+).*@', re.DOTALL)  # greedy: a password may contain slashes
 # A URL in a text; a mark at its end belongs to the text.
-_URL = re.compile(r"""[a-zA-Z][a-zA-Z0-9+.-]*:/\S*[^\s.,:;!?'")\]]""")
-_QUERY = re.compile(r'(:/[^;?#]*)[;?#].*', re.DOTALL)  # with parameters of the path
+_URL = re.compile(r"""[a-zA-Z][a-zA-Z0-9+.-]{0,30}:/\S*[^\s.,:;!?'")\]]""")
 
 
 def redacted(text: str) -> str:
@@ -18,7 +16,17 @@ def redacted(text: str) -> str:
     Parameters of the path, such as `;token=1`, are replaced with all that follows. A text that is
     no URL, or has none of these, is unchanged; so is one that is redacted.
     """
-    return _QUERY.sub(rf'\1?{_MARK}', _USER.sub(rf':\1{_MARK}@', text, count=1), count=1)
+    start = text.find(':/')
+    if start < 0:
+        return text
+    place = start + 1  # where user and password begin, after any number of slashes
+    while text.startswith('/', place):
+        place += 1
+    at = text.rfind('@', place)  # the last one: a password may contain slashes
+    if at >= 0:
+        text = f'{text[:place]}{_MARK}{text[at:]}'
+    end = min((found for mark in ';?#' if (found := text.find(mark, start)) >= 0), default=None)
+    return text if end is None else f'{text[:end]}?{_MARK}'
 
 
 def without_secrets(text: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 import click
 
 from common import console
-from common.errors import FAILED, INTERRUPTED, USAGE, PipelineError
+from common.errors import FAILED, INTERRUPTED, USAGE, ConfigError, PipelineError
 from common.extras import how_to_install
 from common.redaction import without_secrets
 
@@ -27,8 +27,10 @@ class CommandLine(click.Group):
         open_standard_streams()
         try:
             return super().invoke(ctx)
-        except PipelineError as error:
+        except ConfigError as error:  # a line for each mistake
             fail(str(error), error.exit_code)
+        except PipelineError as error:
+            fail(console.one_line(str(error)), error.exit_code)
         except click.UsageError as error:  # such as an unknown option; click prints it
             message = error.format_message()
             if _shown(message) == message:

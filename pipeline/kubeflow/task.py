@@ -58,7 +58,7 @@ def main(
         if not isinstance(cause, PipelineError):
             traceback.print_exc()  # into the log of the pod
         message = str(error) or type(error).__name__
-        click.echo(console.printable(f'error: {message}'), err=True)
+        click.echo(console.one_line(f'error: {message}'), err=True)
         sys.exit(getattr(error, 'exit_code', 1))
 
 

@@ -12,6 +12,7 @@ from datetime import datetime, timezone
 from cronsim import CronSim, CronSimError
 
 from common.errors import ConfigError
+from common.redaction import redacted
 
 _START = datetime(2000, 1, 1)
 
@@ -91,8 +92,8 @@ def parse_schedule(cron: str, timezone: str = 'UTC') -> Schedule:
             raise CronSimError('No date matches')
     except (CronSimError, ValueError) as error:  # ValueError: int() takes 4,300 digits at most
         raise ConfigError(
-            f'cron expression {expression[:60]!r}: {error}; use five fields (minute, hour, day of '
-            "month, month, day of week), as in '0 2 * * 1-5'"
+            f'cron expression {redacted(expression)[:60]!r}: {error}; use five fields (minute, '
+            "hour, day of month, month, day of week), as in '0 2 * * 1-5'"
         ) from None
     if timezone not in zoneinfo.available_timezones():
         raise ConfigError(

@@ -100,14 +100,14 @@ def test_records_propagate_to_root_logger_outside_output(caplog):
     assert caplog.messages == ['for the root']
 
 
-def test_indents_all_lines_of_a_message():
+def test_message_is_one_line():
     def log():
         OURS.info('before')
         with console.indented():
             OURS.warning('one\ntwo')
         OURS.info('after')
 
-    assert printed(log) == ['before', '  warning: one', '  two', 'after']
+    assert printed(log) == ['before', '  warning: one\\ntwo', 'after']
 
 
 def show_bar():

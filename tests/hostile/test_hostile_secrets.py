@@ -140,6 +140,8 @@ def test_run_keeps_secrets_out_of_its_files_and_output(tmp_path, served):
         ('https:/ada:pw@host', 'https:/***@host'),  # as a path shows it
         ('s3://bucket/pets', 's3://bucket/pets'),
         ('a text: mine@home?', 'a text: mine@home?'),
+        ('x' * 10**6, 'x' * 10**6),
+        (':/' * 10**6, ':/' * 10**6),
     ],
 )
 def test_redacts_user_password_query_and_fragment(url, expected):
@@ -182,6 +184,9 @@ SECRETS = [  # options with a secret that is not where it belongs
     f'kubeflow.environment={{PW: "{SECRET}\\0"}}',
     f'kubeflow.secrets=[{{secret: a, key: b, env: "PW={SECRET}"}}]',
     f'data.url=https://host/{"a" * 2000};token={SECRET}',
+    f'https://ada:{SECRET}{"a" * 200}@host/a.zip=1',
+    f'data.https://ada:{SECRET}{"a" * 200}@host/a.zip=1',
+    f'https://ada:{SECRET}{"a" * 200}@host/a.zip=[',
 ]
 
 
@@ -232,6 +237,7 @@ def test_url_in_place_of_a_path_is_redacted(options, tmp_path):
     [
         *(['lineage {}', 'report {}', 'bless {} --force --reason=x', 'rollback --to {}']),
         *(['init {}', 'init ftp://ada:{secret}@host', 'run {}', 'clean {}', 'predict {}']),
+        'schedule --engine local --cron {}',
         *(['schedule --engine {}', '{}', 'config --set {}=1', 'config --data {}', 'why --sett={}']),
     ],
 )
@@ -249,6 +255,7 @@ def test_redacts_urls_in_a_text():
     text = "Error: 'ftp://ada:pw@host', (https://host/a?token=1); see https://host/b."
     expected = "Error: 'ftp://***@host', (https://host/a?***); see https://host/b."
     assert without_secrets(text) == without_secrets(expected) == expected
+    assert without_secrets('x' * 10**6) == 'x' * 10**6
 
 
 def test_config_prints_no_secrets(tmp_path):

@@ -45,8 +45,9 @@ _EXIF, _TIFF = b'Exif\0\0', (b'II*\0', b'MM\0*')
 _TYPE_BYTES = dict.fromkeys((1, 2, 6, 7), 1) | dict.fromkeys((3, 8), 2)
 _TYPE_BYTES |= dict.fromkeys((4, 9, 11, 13), 4) | dict.fromkeys((5, 10, 12, 16), 8)
 _SHORT = 3
-_BYTES = (1, 2, 6, 7)  # types; Pillow makes a Python object of each value of the others
-_MOST_VALUES = 2**20  # more than rows of the largest image
+_BYTES = (1, 2, 7)  # types; Pillow makes a Python object of each value of the others
+_RATIONALS = (5, 10)  # types, of which a thousand take milliseconds
+_MOST_VALUES, _MOST_RATIONALS = 2**20, 1000  # more than rows of the largest image
 _SHARED_BYTES = 2**20  # of values of several tags; some programs write equal ones once
 _STRIPS_AND_TILES = ((273, 279), (324, 325))  # tags of offsets and of byte counts
 _SAMPLES_PER_PIXEL, _ROWS_PER_STRIP = 277, 278
@@ -214,7 +215,8 @@ def _check_directory(contents: bytes) -> None:
                 (offset,) = struct.unpack(f'{tiff_order(contents)}I', value)
                 if offset + length > len(contents):
                     raise Rejected.truncated(contents, f'before the values of its tag {tag}')
-            if count > _MOST_VALUES and kind not in _BYTES:
+            most = _MOST_RATIONALS if kind in _RATIONALS else _MOST_VALUES
+            if count > most and kind not in _BYTES:
                 raise Rejected('too large', f'its tag {tag} has {count:,} values')
             room -= length
             if room < 0:

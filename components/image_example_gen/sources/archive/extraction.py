@@ -139,7 +139,8 @@ def _place_of(name: str) -> PurePosixPath:
     place = PurePosixPath(name)
     if '..' in place.parts or place.is_absolute() or PureWindowsPath(name).drive:
         raise DataError(
-            f'it contains {name!r}, a name that leads out of it; expected names such as cats/1.jpg'
+            f'it contains {name[:80]!r}, a name that leads out of it; expected names such as '
+            'cats/1.jpg'
         )
     if len(place.parts) > _DEPTH:
         raise DataError(f'it contains {name[:80]!r}..., more than {_DEPTH} folders deep')

@@ -191,7 +191,7 @@ def _transfer(
 
 
 def _answer(response: requests.Response) -> str:
-    return f'the server answers {response.status_code} {response.reason}'
+    return f'the server answers {response.status_code} {response.reason[:100]}'
 
 
 def _stated_length(response: requests.Response, *, verified: bool) -> int | None:

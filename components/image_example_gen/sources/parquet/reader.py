@@ -66,12 +66,12 @@ def read_footer(file: Path, name: str, group: str | None) -> Iterator[Table]:
     label = next((each for each in LABELS if each in schema.names), None)
     if label is None or IMAGE not in schema.names:
         raise DataError(
-            f'{file} has the columns {", ".join(schema.names)}; '
+            f'{file} has the columns {_listed(schema.names)}; '
             f'expected {IMAGE}, and {" or ".join(LABELS)}'
         )
     if group and group not in schema.names:
         raise DataError(
-            f'{file} has no column {group} of data.group_by; its columns: {", ".join(schema.names)}'
+            f'{file} has no column {group} of data.group_by; its columns: {_listed(schema.names)}'
         )
     for column in filter(None, (IMAGE, label, group)):
         if schema.names.count(column) > 1:
@@ -93,6 +93,10 @@ def read_footer(file: Path, name: str, group: str | None) -> Iterator[Table]:
             f'{file} has a column {group} of {group_type}; data.group_by needs text or integers'
         )
     yield Table(file, name, tuple(groups), label, has_names, _class_names(schema, label))
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ', '.join(name[:40] for name in names[:20]) + (', ...' if len(names) > 20 else '')
 
 
 def _is_text(kind: pa.DataType) -> bool:

@@ -29,6 +29,7 @@ from components.image_example_gen.sources.tfrecord.record_files import (
     divide,
     read_records,
 )
+from components.image_example_gen.sources.tfrecord.wire_format import require_few_values
 
 
 class TfrecordSource:
@@ -150,14 +151,15 @@ def _parse(
 ) -> tuple[bytes, int | str, str, str | None]:
     """The image, the label, the file name (or '') and the group (or None) of a record.
 
-    The end of a long text is cut. Raises Rejected if the record is not a `tf.Example`, or a feature
-    is missing or invalid.
+    The end of a long text is cut. Raises Rejected if the record is not a `tf.Example`, has too many
+    values, or a feature is missing or invalid.
     """
     import tensorflow as tf  # slow to import
     from google.protobuf.message import DecodeError
 
     if isinstance(record, Rejected):
         raise record
+    require_few_values(record)
     try:
         features = tf.train.Example.FromString(record).features.feature
     except DecodeError:

@@ -257,6 +257,14 @@ def _tiffs():
             tiff_with({305: (3, 2**21, 0)}) + bytes(2**23),
             Refused('too large', 'tag 305 has 2,097,152 values'),
         ),
+        'a tag of many rationals': (
+            tiff_with({282: (5, 1001, 0)}) + bytes(8_008),
+            Refused('too large', 'tag 282 has 1,001 values'),
+        ),
+        'a tag of many signed bytes': (
+            tiff_with({40_000: (6, 2**21, 0)}) + bytes(2**21),
+            Refused('too large', 'tag 40000 has 2,097,152 values'),
+        ),
         'strips one over the other': (strips, Refused('damaged', '50,000 strips or tiles')),
         'values that overlap': (overlap, Refused('damaged', 'the values of its tags overlap')),
         'a tag of 4 GB': (tiff_with({258: (3, 2**31, 0)}), Refused('truncated', 'tag 258')),
