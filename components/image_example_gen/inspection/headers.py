@@ -5,6 +5,7 @@ No pixel is decoded, so that an image that is too large is refused before memory
 
 import contextlib
 import io
+import itertools
 import operator
 import re
 import struct
@@ -40,11 +41,13 @@ _REDUCED_BYTES, _CONVERTED_BYTES = 0.2, 8
 _MORE_BYTES = {'WebP': 16, 'TIFF': 12, 'AVIF': 15, 'HEIC': 15}
 _PNG_GRAY_OR_RGB = (0, 2)
 _TILE_WIDTH, _TILE_LENGTH, _DNG_VERSION = 322, 323, 50706
-_EXIF, _TIFF = b'Exif\0\0', (b'II*\0', b'MM\0*')
+# Pillow ignores the order of the bytes after the first two.
+_EXIF, _TIFF = b'Exif\0\0', (b'II*\0', b'II\0*', b'MM\0*', b'MM*\0')
+_MOST_EXIF_TAGS = 200  # cameras write about a dozen
 # Bytes of a value, by the types that Pillow reads.
 _TYPE_BYTES = dict.fromkeys((1, 2, 6, 7), 1) | dict.fromkeys((3, 8), 2)
 _TYPE_BYTES |= dict.fromkeys((4, 9, 11, 13), 4) | dict.fromkeys((5, 10, 12, 16), 8)
-_SHORT = 3
+_SHORT, _LONG = 3, 4
 _BYTES = (1, 2, 7)  # types; Pillow makes a Python object of each value of the others
 _RATIONALS = (5, 10)  # types, of which a thousand take milliseconds
 _MOST_VALUES, _MOST_RATIONALS = 2**20, 1000  # more than rows of the largest image
@@ -226,15 +229,21 @@ def _check_directory(contents: bytes) -> None:
 
 
 def _orientation(exif: bytes | memoryview) -> int:
-    """The EXIF orientation, 1 to 8; 1 if the EXIF data is missing or damaged.
+    """The EXIF orientation, 1 to 8, as `trainer.orientation` reads it; 1 if it is damaged.
 
-    Pillow would copy the values of all tags, which may overlap.
+    Pillow, which reads the same, would copy the values of all tags, and they may overlap.
     """
-    contents = bytes(exif).removeprefix(_EXIF).removeprefix(_EXIF)  # some programs write it twice
-    found = 1
-    if contents.startswith(_TIFF):
-        with contextlib.suppress(struct.error):  # the tags before are valid
-            for _, tag, kind, count, value in read_tiff_directory(contents):
-                if (tag, kind, count) == (PIL.ExifTags.Base.Orientation, _SHORT, 1):
-                    (found,) = struct.unpack_from(f'{tiff_order(contents)}H', value)
+    contents, found = bytes(exif).removeprefix(_EXIF), 1
+    if contents[:4] not in _TIFF:
+        return 1
+    with contextlib.suppress(struct.error):  # truncated: the tags before are valid
+        entries = itertools.islice(read_tiff_directory(contents), _MOST_EXIF_TAGS)
+        for _, tag, kind, count, value in entries:
+            (number,) = struct.unpack(f'{tiff_order(contents)}I', value)
+            length = count * _TYPE_BYTES.get(kind, 0)
+            if length > len(value) and number + length > len(contents):
+                break
+            if (tag, count) == (PIL.ExifTags.Base.Orientation, 1) and kind in (_SHORT, _LONG):
+                (short,) = struct.unpack_from(f'{tiff_order(contents)}H', value)
+                found = short if kind == _SHORT else number
     return found if found in range(2, 9) else 1

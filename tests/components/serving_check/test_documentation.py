@@ -50,5 +50,5 @@ def test_documented_python_client(served, images, tmp_path, capsys, monkeypatch)
     exec(compile(code, str(CLIENT), 'exec'), {})
 
     first, second = capsys.readouterr().out.splitlines()
-    assert re.fullmatch(r'cat\.jpg: (cats|dogs) 0\.\d{3}', first)
-    assert second == 'half.jpg: no image'
+    assert re.fullmatch(r'cat\.jpg: (cats|dogs), probability of the second class 0\.\d{3}', first)
+    assert second == 'half.jpg: not an image'

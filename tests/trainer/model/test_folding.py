@@ -95,6 +95,7 @@ def test_fixed_model_has_a_kernel_and_a_bias_of_its_own_for_each_convolution():
     np.testing.assert_allclose(fixed(inputs).numpy(), expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.usefixtures('float16_on_cpu')
 @pytest.mark.parametrize('fixed', [False, True])
 def test_dtype_overrides_half_precision(fixed):
     model = build_backbone(CONFIG, half_precision=True).top

@@ -80,6 +80,7 @@ def test_computes_in_float32_if_onednn_does_not_use_bfloat16(variable):
     assert 'oneDNN does not use it' in line
 
 
+@pytest.mark.usefixtures('float16_on_cpu')
 def test_float16_training_scales_the_loss(tmp_path, small_job, monkeypatch, run_job):
     """Uses the CPU in place of a GPU."""
     monkeypatch.setattr(devices, 'float16_on_gpu', lambda config: True)

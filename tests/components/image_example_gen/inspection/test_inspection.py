@@ -76,7 +76,8 @@ def test_converted_image_has_no_profile_or_exif(kind):
     ('prefix', 'magic', 'tags', 'orientation'),
     [
         (b'', 42, {}, 6),
-        (b'Exif\0\0' * 2, 42, {}, 6),
+        (b'Exif\0\0', 42, {}, 6),
+        (b'Exif\0\0' * 2, 42, {}, 1),
         (b'', 42, {40_000 + each: (7, 8_000, 0) for each in range(300)}, 6),  # values that overlap
         (b'', 42, {made.ORIENTATION: (3, 2, 0)}, 1),  # two values
         (b'', 42, {made.ORIENTATION: (3, 1, 9)}, 1),
