@@ -15,9 +15,9 @@ trainer:
   image_size: 32
   alpha: 0.35
   weights: random
-  batch_size: 16
+  batch_size: 8
   feature_extraction: {epochs: 0}
-  fine_tune: {from_layer: 0, batch_norm: train, epochs: 12, learning_rate: 0.01, schedule: cosine}
+  fine_tune: {from_layer: 0, batch_norm: train, epochs: 20, learning_rate: 0.01, schedule: cosine}
 """
 _PROCESS: dict[str, Any] = {
     'text': True,
