@@ -223,10 +223,9 @@ def tiff_with(tags, image=None, **options):
     return contents + struct.pack('<H', len(changed)) + directory + bytes(4)
 
 
-def overlapping(megabytes=3, entries=500, kind=7, start=8):
-    """EXIF data whose tags have the same values, which are all of it; it begins at `start`."""
-    size = megabytes * 10**6
-    values = ((40_000 + n, kind, size // (8 if kind == 16 else 1), start) for n in range(entries))
+def overlapping(size=3_000_000, entries=500):
+    """EXIF data whose tags have the same values: all of its bytes after the first eight."""
+    values = ((40_000 + n, 7, size, 8) for n in range(entries))
     directory = b''.join(struct.pack('<HHII', *each) for each in values)
     head = b'II*\0' + struct.pack('<I', 8) + struct.pack('<H', entries)
     return (head + directory).ljust(size + 8, b'\0')

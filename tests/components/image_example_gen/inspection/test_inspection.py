@@ -105,7 +105,7 @@ def test_sizes_of_tiff_values_are_those_that_pillow_reads():
 
 
 @pytest.mark.parametrize('name', ['cmyk.jpg', 'within.tif'])
-def test_metadata_is_not_read_when_pixels_are(name):
+def test_decodes_images_with_more_metadata_than_pillow_should_read(name):
     contents = made.metadata_bombs()[name]
     assert examine(contents, CONFIG).width == made.quarters().width
 
