@@ -73,7 +73,7 @@ def write_records(folder: Path, images: int) -> list[Path]:
     import tensorflow as tf
 
     from components.image_example_gen.ingestion.records import to_example
-    from components.image_example_gen.inspection.config import CheckConfig
+    from components.image_example_gen.inspection.check_config import CheckConfig
     from components.image_example_gen.inspection.examine import examine
     from components.image_example_gen.sources.base.source_protocol import LabelledImage
 

@@ -38,8 +38,8 @@ from components.evaluation.results import wilson
 from components.image_example_gen.ingestion import transforms
 from components.image_example_gen.ingestion.records import read_records
 from components.image_example_gen.ingestion.span import ingest_span
-from components.image_example_gen.sources.base.config import SplitConfig
-from components.image_example_gen.sources.factory import make_source
+from components.image_example_gen.sources.base.data_config import SplitConfig
+from components.image_example_gen.sources.open_source import make_source
 from pipeline.config.recipe import Recipe, load_recipe, parse_override
 from pipeline.schema import schema_for
 from trainer.preprocessing import preprocessing_fn

@@ -82,9 +82,9 @@ def ingest(folders: Folders) -> Parts:
     from tfx.types import standard_artifacts
 
     from common import console
-    from components.image_example_gen.component import ImageExampleGenExecutor
+    from components.image_example_gen.image_example_gen import ImageExampleGenExecutor
     from components.image_example_gen.ingestion.quarantine import Quarantine
-    from components.image_example_gen.sources.base.config import DataConfig
+    from components.image_example_gen.sources.base.data_config import DataConfig
 
     home = folders.examples.parents[1]
     table = write_images(home / 'images.parquet', folders.images)
@@ -212,7 +212,7 @@ def write_predictions(folders: Folders) -> Parts:
 
 def search_duplicates(folders: Folders) -> Parts:
     from components.image_example_gen.ingestion.duplicates import SplitAssignment
-    from components.image_example_gen.inspection.config import CheckConfig
+    from components.image_example_gen.inspection.check_config import CheckConfig
 
     images = index_of(folders.images)
     yield ''
@@ -235,7 +235,7 @@ def index_of(images: int, seed: int = 0) -> np.ndarray:
 
 def find_held_out(folders: Folders) -> Parts:
     from components.evaluation.held_out.component import find_held_out
-    from components.image_example_gen.inspection.config import CheckConfig
+    from components.image_example_gen.inspection.check_config import CheckConfig
     from trainer.training.trained_images import TRAINED_IMAGE
 
     images = index_of(folders.images)

@@ -15,7 +15,7 @@ from components.evaluation.held_out.component import HeldOutFilter
 from components.evaluation.metrics.component import Evaluator
 from components.evaluation.predictions.component import Predictor
 from components.evaluation.robustness.component import RobustnessEvaluator
-from components.image_example_gen.component import EXAMPLES
+from components.image_example_gen.image_example_gen import EXAMPLES
 from components.inference.folder_inferrer import FolderInferrer
 from components.inference.unlabelled_example_gen import UnlabelledExampleGen
 from components.pusher.component import Pusher

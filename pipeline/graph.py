@@ -20,7 +20,7 @@ from tfx.proto import trainer_pb2, transform_pb2
 from tfx.types.channel import BaseChannel
 
 from components.anomaly_gate.component import AnomalyGate
-from components.image_example_gen.component import EXAMPLES, ImageExampleGen
+from components.image_example_gen.image_example_gen import EXAMPLES, ImageExampleGen
 from components.image_example_gen.import_component import ImportCanonicalExamples
 from components.resolvers.spans import PREVIOUS
 from pipeline.cache_key import code_of, content_hash

@@ -24,7 +24,7 @@ from components.cache_key_driver import CacheKeyDriver
 from components.image_example_gen.ingestion.parallel_map import parallel_map
 from components.image_example_gen.ingestion.quarantine import LIST, Quarantine, QuarantineWriter
 from components.image_example_gen.ingestion.tally import Tally, describe_bad
-from components.image_example_gen.inspection.config import CheckConfig
+from components.image_example_gen.inspection.check_config import CheckConfig
 from components.image_example_gen.inspection.examine import examine
 from components.image_example_gen.sources.base.reading import READ_ERRORS, error_text, read_file
 from components.image_example_gen.sources.base.source_protocol import IMAGES_PER_SHARD, BadImage

@@ -17,7 +17,7 @@ from components.anomaly_gate.config import ValidationConfig
 from components.conversion.lite.config import LiteConfig
 from components.conversion.onnx.config import OnnxConfig
 from components.evaluation.config import EvaluationConfig
-from components.image_example_gen.sources.base.config import ONLY_FOR, DataConfig
+from components.image_example_gen.sources.base.data_config import ONLY_FOR, DataConfig
 from components.image_example_gen.sources.detect import data_overrides, detect
 from components.inference.image_folder import InferenceConfig
 from components.pusher.bucket import ServingBucket

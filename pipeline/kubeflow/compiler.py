@@ -12,7 +12,7 @@ from kfp import dsl, kubernetes
 
 from common.errors import ConfigError
 from common.files import replacing
-from components.image_example_gen.sources.base.config import DATA_URL
+from components.image_example_gen.sources.base.data_config import DATA_URL
 from pipeline.config.kubeflow import KubeflowConfig, TaskConfig
 from pipeline.config.metadata_config import SQLITE, MetadataConfig
 from pipeline.config.recipe import Recipe

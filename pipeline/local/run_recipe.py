@@ -13,7 +13,7 @@ import filelock
 from common import stack
 from common.console import styled
 from common.errors import AlreadyRunning, ConfigError, PipelineError, RunError
-from components.image_example_gen.sources.base.config import DataConfig
+from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.source_protocol import describe_classes
 from pipeline.command_line import CommandLine
 from pipeline.config.recipe import Recipe

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from common.redaction import redacted
-from components.image_example_gen.sources.base.config import SplitConfig
+from components.image_example_gen.sources.base.data_config import SplitConfig
 from components.image_example_gen.sources.base.source_protocol import describe_classes
 from pipeline.config.recipe import RECIPES
 from pipeline.new_recipe.duration import Duration, estimate

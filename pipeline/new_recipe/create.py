@@ -5,7 +5,7 @@ from pathlib import Path
 
 from common import object_storage
 from common.errors import ConfigError, DataError
-from components.image_example_gen.sources.base.config import URL
+from components.image_example_gen.sources.base.data_config import URL
 from components.image_example_gen.sources.detect import data_overrides, detect
 from pipeline.config.recipe import recipe_of
 from pipeline.config.recipe_paths import without_parents

@@ -12,7 +12,7 @@ import PIL.Image
 from common.errors import Rejected
 from components.image_example_gen.inspection.headers import Header, open_image, read_header
 from components.image_example_gen.inspection.heif import decode_heif
-from components.image_example_gen.sources.base.config import DataConfig, SplitConfig
+from components.image_example_gen.sources.base.data_config import DataConfig, SplitConfig
 from components.image_example_gen.sources.base.groups import GroupConfig, group_of_path
 from components.image_example_gen.sources.base.source_protocol import (
     BadImage,

@@ -13,7 +13,7 @@ from components.image_example_gen.sources.archive.transfer import (
     require_success,
     within,
 )
-from components.image_example_gen.sources.base.config import URL
+from components.image_example_gen.sources.base.data_config import URL
 from components.image_example_gen.sources.base.image_files import IMAGE_SUFFIXES, files_in
 from components.image_example_gen.sources.base.reading import (
     error_text,

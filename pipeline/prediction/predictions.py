@@ -16,7 +16,7 @@ from common.console import one_line
 from common.errors import Rejected
 from components.evaluation.robustness.heat_map import overlay, thumbnail
 from components.image_example_gen.ingestion.parallel_map import batches, parallel_map
-from components.image_example_gen.inspection.config import CheckConfig
+from components.image_example_gen.inspection.check_config import CheckConfig
 from components.image_example_gen.inspection.examine import examine
 from components.image_example_gen.sources.base.reading import error_text
 from components.inference.classifier import Classifier, PredictedClass

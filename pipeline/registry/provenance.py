@@ -21,7 +21,7 @@ from common.metadata_queries import (
     nodes_of,
     read_nodes,
 )
-from components.image_example_gen.sources.base.config import DataConfig
+from components.image_example_gen.sources.base.data_config import DataConfig
 from components.pusher.serving_folder import Note, read_note, versions_in
 from pipeline.metadata_store import damaged_contents
 

@@ -23,7 +23,7 @@ from starlette.routing import Route
 from common import features
 from common.errors import Rejected
 from common.files import MEGABYTE
-from components.image_example_gen.inspection.config import CheckConfig
+from components.image_example_gen.inspection.check_config import CheckConfig
 from components.image_example_gen.inspection.examine import examine
 from pipeline.serving.batches import Image
 from pipeline.serving.live_model import LiveModel, ServedModel

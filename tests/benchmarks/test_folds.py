@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from components.image_example_gen.sources.base.config import SplitConfig
+from components.image_example_gen.sources.base.data_config import SplitConfig
 
 BENCHMARKS = Path(__file__).parents[2] / 'benchmarks'
 

@@ -18,9 +18,9 @@ from hostile_runner import run_hostile
 
 from common.errors import ConfigError, DataError
 from common.redaction import is_redacted, redacted, without_secrets
-from components.image_example_gen.component import ImageExampleGen
+from components.image_example_gen.image_example_gen import ImageExampleGen
 from components.image_example_gen.ingestion.quarantine import QuarantineWriter
-from components.image_example_gen.sources.base.config import DATA_URL, DataConfig
+from components.image_example_gen.sources.base.data_config import DATA_URL, DataConfig
 from components.image_example_gen.sources.base.source_protocol import BadImage
 from pipeline.config.recipe import load_recipe, parse_override
 from pipeline.kubeflow.decision import decide

@@ -13,9 +13,9 @@ from hostile_runner import megabytes_of_imports, run_hostile
 READ = """
 import json, sys
 from common.errors import DataError
-from components.image_example_gen.sources.base.config import DataConfig
+from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.source_protocol import BadImage, every_image
-from components.image_example_gen.sources.factory import make_source
+from components.image_example_gen.sources.open_source import make_source
 try:
     source = make_source(DataConfig.model_validate_json(sys.argv[1]))
     print(ascii(source.classes), source.count)
@@ -268,7 +268,7 @@ def test_command_line_reports_one_error(tmp_path):
 
 EXAMINE = """
 import concurrent.futures, pathlib, sys
-from components.image_example_gen.inspection.config import CheckConfig
+from components.image_example_gen.inspection.check_config import CheckConfig
 from components.image_example_gen.inspection.examine import examine
 def size_of(path):
     image = examine(pathlib.Path(path).read_bytes(), CheckConfig())
@@ -279,7 +279,7 @@ with concurrent.futures.ThreadPoolExecutor(8) as pool:
 BOMBS = """
 import pathlib, sys
 from common.errors import Rejected
-from components.image_example_gen.inspection.config import CheckConfig
+from components.image_example_gen.inspection.check_config import CheckConfig
 from components.image_example_gen.inspection.examine import examine
 for path in sys.argv[1:]:
     try:
@@ -292,10 +292,10 @@ import os, sys
 from pathlib import Path
 os.sched_getaffinity = lambda _: range(4)  # threads that decode
 import apache_beam as beam
-import components.image_example_gen.component
+import components.image_example_gen.image_example_gen
 from components.image_example_gen.ingestion.span import ingest_span
-from components.image_example_gen.sources.base.config import DataConfig
-from components.image_example_gen.sources.factory import make_source
+from components.image_example_gen.sources.base.data_config import DataConfig
+from components.image_example_gen.sources.open_source import make_source
 config = DataConfig(source='folder', path=sys.argv[1], checks={'near_distance': 0})
 source, folder = make_source(config), Path(sys.argv[2])
 targets = folder / 'records', folder / 'quarantine'
@@ -360,5 +360,5 @@ def test_memory_of_a_whole_ingestion(tmp_path):
 
     assert done.exit_code == 0, done.output
     assert 'Tally(seen=14, bad={}, duplicates=0' in done.output
-    imports = megabytes_of_imports('components.image_example_gen.component')
+    imports = megabytes_of_imports('components.image_example_gen.image_example_gen')
     assert done.peak_megabytes < imports + 750

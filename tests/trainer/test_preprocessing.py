@@ -12,7 +12,7 @@ import tensorflow as tf
 from odd_images import ODD, Accepted
 
 from common import features
-from components.image_example_gen.inspection.config import CheckConfig
+from components.image_example_gen.inspection.check_config import CheckConfig
 from components.image_example_gen.inspection.examine import examine
 from trainer.preprocessing import LARGE, decode_and_resize, preprocessing_fn
 

@@ -12,7 +12,7 @@ from common import features
 from common.errors import Rejected
 from components.image_example_gen.ingestion.duplicates import IMAGE
 from components.image_example_gen.ingestion.parallel_map import parallel_map
-from components.image_example_gen.inspection.config import CheckConfig
+from components.image_example_gen.inspection.check_config import CheckConfig
 from components.image_example_gen.inspection.examine import examine
 
 # Without limits: the images were checked when they were ingested.

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from common import features
 from components.image_example_gen.inspection.examine import GoodImage
-from components.image_example_gen.sources.base.config import SplitConfig
+from components.image_example_gen.sources.base.data_config import SplitConfig
 from components.image_example_gen.sources.base.source_protocol import LabelledImage, Part
 
 

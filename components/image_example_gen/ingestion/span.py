@@ -30,7 +30,7 @@ from components.image_example_gen.ingestion.quarantine import LIST, merge_lists,
 from components.image_example_gen.ingestion.records import record_files
 from components.image_example_gen.ingestion.tally import Tally
 from components.image_example_gen.ingestion.transforms import ERRORS, SpanFolders
-from components.image_example_gen.sources.base.config import DataConfig
+from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.groups import GroupConfig
 from components.image_example_gen.sources.base.source_protocol import Source, every_image
 

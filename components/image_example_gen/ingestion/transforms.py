@@ -36,7 +36,7 @@ from components.image_example_gen.ingestion.records import (
     to_example,
 )
 from components.image_example_gen.inspection.examine import GoodImage, examine, memory
-from components.image_example_gen.sources.base.config import DataConfig
+from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.source_protocol import BadImage, LabelledImage, Shard
 
 _COPIES = 3  # of an image in memory while its record is written

@@ -14,7 +14,7 @@ import tensorflow as tf
 from common.errors import Rejected
 from common.files import MEGABYTE
 from common.image_limits import DECODING_MEGABYTES, FULL_SCANS, MEGAPIXELS, SCANS
-from components.image_example_gen.inspection.config import CheckConfig
+from components.image_example_gen.inspection.check_config import CheckConfig
 from components.image_example_gen.inspection.file_structure import (
     jpeg_without_metadata,
     png_without_metadata,

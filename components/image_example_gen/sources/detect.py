@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from common import object_storage
 from common.errors import DataError
-from components.image_example_gen.sources.base.config import ONLY_FOR, URL, number_of_span
 from components.image_example_gen.sources.base.csv_columns import read_header
+from components.image_example_gen.sources.base.data_config import ONLY_FOR, URL, number_of_span
 from components.image_example_gen.sources.base.file_names import pattern_of_names
 from components.image_example_gen.sources.base.image_files import (
     IMAGE_SUFFIXES,

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, TypeVar
 
 from common.errors import DataError
-from components.image_example_gen.sources.base.config import DataConfig, number_of_span
+from components.image_example_gen.sources.base.data_config import DataConfig, number_of_span
 from components.image_example_gen.sources.base.image_files import IMAGE_SUFFIXES, files_in
 from components.image_example_gen.sources.base.image_folder import (
     BucketFolder,
@@ -19,7 +19,7 @@ from components.image_example_gen.sources.base.image_folder import (
 from components.image_example_gen.sources.base.labelled_files import resolve_classes
 from components.image_example_gen.sources.base.reading import convert_os_errors
 from components.image_example_gen.sources.base.source_protocol import Source
-from components.image_example_gen.sources.factory import make_source, open_files
+from components.image_example_gen.sources.open_source import make_source, open_files
 
 _Place = TypeVar('_Place', bound=Path | str)
 

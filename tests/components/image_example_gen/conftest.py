@@ -6,7 +6,7 @@ from image_bytes import encoded
 from made_images import CLASSES, MemorySource, Written, labelled, picture
 
 from components.image_example_gen.ingestion.span import ingest_span, link_span, read_ingested
-from components.image_example_gen.sources.base.config import DataConfig
+from components.image_example_gen.sources.base.data_config import DataConfig
 
 
 @pytest.fixture(scope='session')

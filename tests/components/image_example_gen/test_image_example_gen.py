@@ -10,7 +10,7 @@ from tfx.types import standard_artifacts
 
 from common.errors import DataError, TooFewImages
 from common.metadata_queries import custom_property
-from components.image_example_gen.component import (
+from components.image_example_gen.image_example_gen import (
     ImageExampleGenDriver,
     ImageExampleGenExecutor,
     check_bad_share,
@@ -18,7 +18,7 @@ from components.image_example_gen.component import (
 )
 from components.image_example_gen.ingestion.quarantine import Quarantine
 from components.image_example_gen.ingestion.tally import Tally
-from components.image_example_gen.sources.base.config import DataConfig
+from components.image_example_gen.sources.base.data_config import DataConfig
 
 
 def counts(**images):

@@ -16,7 +16,7 @@ from tfx.types import standard_artifacts
 
 from common.blessing import ManualOverride, write_override
 from components.image_example_gen.ingestion.quarantine import read_quarantined
-from components.image_example_gen.inspection.config import CheckConfig
+from components.image_example_gen.inspection.check_config import CheckConfig
 from components.inference.folder_inferrer import TABLE, FolderInferrer
 from components.inference.unlabelled_example_gen import UnlabelledExampleGen
 from pipeline.local.runner import ProgressDagRunner

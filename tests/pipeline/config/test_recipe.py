@@ -1,7 +1,7 @@
 import pytest
 
 from common.errors import ConfigError
-from components.image_example_gen.sources.base.config import SplitConfig
+from components.image_example_gen.sources.base.data_config import SplitConfig
 from pipeline.config.recipe import RECIPES, load_recipe, parse_override
 
 

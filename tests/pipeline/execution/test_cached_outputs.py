@@ -13,8 +13,8 @@ from tfx.orchestration.pipeline import Pipeline
 from tfx.types import standard_artifacts
 
 from common import console, stack
-from components.image_example_gen.component import ImageExampleGen
-from components.image_example_gen.sources.base.config import DataConfig
+from components.image_example_gen.image_example_gen import ImageExampleGen
+from components.image_example_gen.sources.base.data_config import DataConfig
 from pipeline.execution import cached_outputs
 from pipeline.execution.cached_outputs import find_damage, list_files
 from pipeline.execution.compilation import compile_pipeline

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from common.errors import DataError
-from components.image_example_gen.sources.base.config import DataConfig
+from components.image_example_gen.sources.base.data_config import DataConfig
 from pipeline.config.recipe import load_recipe
 from pipeline.new_recipe import survey as survey_module
 from pipeline.new_recipe.choices import name_of

@@ -4,7 +4,7 @@ import pytest
 from rich.console import Console
 
 from common.errors import ModelError
-from components.image_example_gen.sources.base.config import DataConfig
+from components.image_example_gen.sources.base.data_config import DataConfig
 from pipeline.code_version import COMMIT
 from pipeline.registry.lineage import Lineage, as_tree, trace
 
@@ -88,7 +88,7 @@ def test_shows_data_classes_and_git_commit(recorder):
     data = DataConfig(source='folder', path='/home/ann/pets')
     for examples in recorder.store.get_artifacts_by_type('Examples'):
         recorder.execution(
-            'components.image_example_gen.component.ImageExampleGen',
+            'components.image_example_gen.image_example_gen.ImageExampleGen',
             {},
             {'examples': [examples]},
             [recorder.pipeline],
@@ -111,7 +111,7 @@ def test_data_of_another_version_of_the_program_is_left_out(recorder):
     recorder.run({1: 'a'})
     (examples,) = recorder.store.get_artifacts_by_type('Examples')
     recorder.execution(
-        'components.image_example_gen.component.ImageExampleGen',
+        'components.image_example_gen.image_example_gen.ImageExampleGen',
         {},
         {'examples': [examples]},
         [recorder.pipeline],

@@ -44,7 +44,7 @@ def wait_for(condition: Callable[[], Any], seconds: float = 60) -> None:
 
 @contextlib.contextmanager
 def running(serving: Path) -> Iterator[Server]:
-    from components.image_example_gen.inspection.config import CheckConfig
+    from components.image_example_gen.inspection.check_config import CheckConfig
     from pipeline.serving import server
     from pipeline.serving.app import Limits, create_app
     from pipeline.serving.live_model import LiveModel

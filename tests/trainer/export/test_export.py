@@ -16,7 +16,7 @@ from tensorflow.core.protobuf import config_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
 from common import features
-from components.image_example_gen.inspection.config import CheckConfig
+from components.image_example_gen.inspection.check_config import CheckConfig
 from components.image_example_gen.inspection.examine import examine
 from trainer.config.train import TrainConfig
 from trainer.export.image_example import image_of, only_image

@@ -9,7 +9,7 @@ from common.files import open_regular
 from components.image_example_gen.limited_process import Limits, call
 from components.image_example_gen.sources.archive import extraction
 from components.image_example_gen.sources.archive.download import cache_folder, cache_name
-from components.image_example_gen.sources.base.config import number_of_span
+from components.image_example_gen.sources.base.data_config import number_of_span
 from components.image_example_gen.sources.base.groups import GroupConfig
 from components.image_example_gen.sources.base.image_files import is_image
 from components.image_example_gen.sources.base.reading import MAX_BYTES, convert_os_errors

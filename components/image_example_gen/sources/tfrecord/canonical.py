@@ -9,7 +9,7 @@ from common import features
 from common.errors import DataError
 from common.features import MANIFEST
 from common.files import read_regular
-from components.image_example_gen.sources.base.config import FeatureNames
+from components.image_example_gen.sources.base.data_config import FeatureNames
 from components.image_example_gen.sources.base.image_files import fingerprint
 from components.image_example_gen.sources.base.labels import make_labels
 from components.image_example_gen.sources.base.reading import convert_os_errors

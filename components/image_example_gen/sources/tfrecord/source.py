@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import DataError, Rejected
-from components.image_example_gen.sources.base.config import FeatureNames
+from components.image_example_gen.sources.base.data_config import FeatureNames
 from components.image_example_gen.sources.base.groups import (
     GroupConfig,
     group_of_name,

@@ -21,7 +21,7 @@ from components.evaluation.held_out.component import (
 from components.evaluation.held_out.held_out_files import HeldOut, read_dropped, read_held_out
 from components.image_example_gen.ingestion.duplicates import IMAGE
 from components.image_example_gen.ingestion.span import ingest_span
-from components.image_example_gen.sources.base.config import DataConfig
+from components.image_example_gen.sources.base.data_config import DataConfig
 from trainer.training.trained_images import (
     index_file,
     read_record_index,

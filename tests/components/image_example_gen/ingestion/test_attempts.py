@@ -17,7 +17,7 @@ from components.image_example_gen.ingestion.transforms import (
     examine_shard,
     move_records,
 )
-from components.image_example_gen.sources.base.config import DataConfig
+from components.image_example_gen.sources.base.data_config import DataConfig
 
 GOOD = [labelled(encoded(picture(seed=n)), f'{n}.jpg', n % 2) for n in range(6)]
 BAD = [labelled(each.contents[:400], f'bad-{n}.jpg') for n, each in enumerate(GOOD)]

@@ -16,9 +16,9 @@ from components.image_example_gen.ingestion.records import (
     split_writers,
     to_example,
 )
-from components.image_example_gen.inspection.config import CheckConfig
+from components.image_example_gen.inspection.check_config import CheckConfig
 from components.image_example_gen.inspection.examine import examine
-from components.image_example_gen.sources.base.config import SplitConfig
+from components.image_example_gen.sources.base.data_config import SplitConfig
 
 DIGESTS = [hashlib.sha256(str(n).encode()).hexdigest() for n in range(1000)]
 

@@ -12,7 +12,7 @@ from common.errors import DataError
 from components.image_example_gen.ingestion import transforms
 from components.image_example_gen.ingestion.quarantine import read_quarantined
 from components.image_example_gen.ingestion.records import split_of
-from components.image_example_gen.sources.base.config import SplitConfig
+from components.image_example_gen.sources.base.data_config import SplitConfig
 from components.image_example_gen.sources.base.source_protocol import BadImage
 
 BAD = BadImage('dogs/gone.jpg', 'unreadable', 'it cannot be read: Permission denied')

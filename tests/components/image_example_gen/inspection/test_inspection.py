@@ -19,7 +19,7 @@ from odd_images import ODD, Refused
 from common.errors import Rejected
 from components.image_example_gen.inspection import examine as inspection
 from components.image_example_gen.inspection import headers, heif, magic_numbers
-from components.image_example_gen.inspection.config import CheckConfig
+from components.image_example_gen.inspection.check_config import CheckConfig
 from components.image_example_gen.inspection.examine import examine
 from components.image_example_gen.inspection.headers import Header, read_header
 from components.image_example_gen.inspection.measures import measure, perceptual_hash

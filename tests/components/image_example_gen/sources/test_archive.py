@@ -16,13 +16,13 @@ from common.errors import DataError
 from components.image_example_gen import limited_process
 from components.image_example_gen.sources.archive import extraction, source
 from components.image_example_gen.sources.archive.source import ArchiveSource
-from components.image_example_gen.sources.base.config import DataConfig
+from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.source_protocol import (
     BadImage,
     LabelledImage,
     every_image,
 )
-from components.image_example_gen.sources.factory import make_source
+from components.image_example_gen.sources.open_source import make_source
 
 PETS = {
     f'{name}/{number}.jpg': random.Random(f'{name}{number}').randbytes(700)

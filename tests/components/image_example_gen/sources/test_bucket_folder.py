@@ -6,7 +6,7 @@ import pytest
 
 from common.errors import DataError, StorageError
 from components.image_example_gen.sources.base import image_folder
-from components.image_example_gen.sources.base.config import DataConfig
+from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.source_protocol import BadImage, every_image
 from components.image_example_gen.sources.folder import FolderSource
 from components.image_example_gen.sources.spans import open_older_spans, open_window

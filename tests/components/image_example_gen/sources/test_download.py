@@ -15,8 +15,8 @@ import pytest
 from common import console
 from common.errors import DataError
 from components.image_example_gen.sources.archive import download, transfer
-from components.image_example_gen.sources.base.config import DataConfig
-from components.image_example_gen.sources.factory import make_source
+from components.image_example_gen.sources.base.data_config import DataConfig
+from components.image_example_gen.sources.open_source import make_source
 
 BODY = b'PK' + bytes(range(256)) * 1000
 

@@ -9,9 +9,9 @@ import pytest
 from tfrecord_files import example, write_tfrecord
 
 from common.errors import DataError
-from components.image_example_gen.sources.base.config import DataConfig
+from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.source_protocol import every_image
-from components.image_example_gen.sources.factory import make_source
+from components.image_example_gen.sources.open_source import make_source
 from components.image_example_gen.sources.spans import open_window
 
 CLASSES = ('cats', 'dogs')

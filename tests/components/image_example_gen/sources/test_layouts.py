@@ -5,14 +5,14 @@ import pytest
 from common.errors import DataError, TooFewImages
 from components.image_example_gen.limited_process import Limits
 from components.image_example_gen.sources.base import file_names
-from components.image_example_gen.sources.base.config import DataConfig
+from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.file_names import CLASS_AND_NUMBER, pattern_of_names
 from components.image_example_gen.sources.base.groups import GroupConfig
 from components.image_example_gen.sources.base.source_protocol import BadImage, every_image
 from components.image_example_gen.sources.csv_file import CsvSource
 from components.image_example_gen.sources.detect import data_overrides, detect
-from components.image_example_gen.sources.factory import make_source
 from components.image_example_gen.sources.folder import FolderSource
+from components.image_example_gen.sources.open_source import make_source
 from components.image_example_gen.sources.spans import incomplete_span, open_window
 
 FLAT = tuple(f'{name}.{number}.jpg' for name in ('cat', 'dog') for number in range(2))

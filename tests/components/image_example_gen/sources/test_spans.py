@@ -5,7 +5,7 @@ import yaml
 
 from common.errors import DataError
 from components.image_example_gen.sources import spans
-from components.image_example_gen.sources.base.config import DataConfig
+from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.source_protocol import every_image
 from components.image_example_gen.sources.spans import open_older_spans, open_window, span_folders
 

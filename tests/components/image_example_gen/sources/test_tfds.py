@@ -5,10 +5,10 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from common.errors import DataError
-from components.image_example_gen.sources.base.config import DataConfig
+from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.groups import GroupConfig
 from components.image_example_gen.sources.base.source_protocol import every_image
-from components.image_example_gen.sources.factory import make_source
+from components.image_example_gen.sources.open_source import make_source
 from components.image_example_gen.sources.tfds import TfdsSource
 
 

@@ -6,7 +6,7 @@ import pytest
 from tfrecord_files import example, write_tfrecord
 
 from common.errors import DataError
-from components.image_example_gen.sources.base.config import FeatureNames
+from components.image_example_gen.sources.base.data_config import FeatureNames
 from components.image_example_gen.sources.base.groups import GroupConfig
 from components.image_example_gen.sources.base.reading import MAX_BYTES
 from components.image_example_gen.sources.base.source_protocol import (

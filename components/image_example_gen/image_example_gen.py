@@ -34,7 +34,7 @@ from components.image_example_gen.ingestion.span import (
     read_ingested,
 )
 from components.image_example_gen.ingestion.tally import Tally, describe_bad
-from components.image_example_gen.sources.base.config import DATA_URL, DataConfig
+from components.image_example_gen.sources.base.data_config import DATA_URL, DataConfig
 from components.image_example_gen.sources.base.source_protocol import Source
 from components.image_example_gen.sources.spans import (
     Span,

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from common.errors import DataError
-from components.image_example_gen.sources.base.config import DataConfig
+from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.labelled_files import LabelledFiles
 from components.image_example_gen.sources.base.source_protocol import Source
 from components.image_example_gen.sources.csv_file import CsvSource

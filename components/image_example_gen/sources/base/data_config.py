@@ -14,7 +14,7 @@ from common.errors import DataError
 from common.features import IMAGE_BYTES, LABEL, SPLITS
 from common.redaction import RedactedUrl, is_redacted, redacted
 from common.strict_model import StrictModel
-from components.image_example_gen.inspection.config import CheckConfig
+from components.image_example_gen.inspection.check_config import CheckConfig
 from components.image_example_gen.sources.base.csv_columns import CsvColumns
 from components.image_example_gen.sources.base.groups import GroupConfig, require_one_group
 from components.image_example_gen.sources.base.source_protocol import class_name, is_class_name
