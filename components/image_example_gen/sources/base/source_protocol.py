@@ -70,6 +70,14 @@ class Source(Protocol):
         ...
 
 
+def ranges(count: int, most: int | None = None) -> Iterator[range]:
+    """Divides the numbers below `count` into ranges of about IMAGES_PER_SHARD, at most `most`."""
+    parts = -(-count // IMAGES_PER_SHARD)
+    parts = min(parts, most or parts)
+    for part in range(parts):
+        yield range(count * part // parts, count * (part + 1) // parts)
+
+
 def every_image(source: Source) -> Iterator[LabelledImage | BadImage]:
     """Yields the images of all shards in order."""
     return itertools.chain.from_iterable(shard.images() for shard in source.shards())
