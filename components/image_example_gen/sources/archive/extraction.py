@@ -115,7 +115,9 @@ def _extract(path: Path, folder: Path) -> tuple[int, dict[str, str]]:
                 _write(member, folder, place)
                 problem = None
             except (FileExistsError, IsADirectoryError, NotADirectoryError):
-                raise DataError(f'it contains {str(place)[:80]!r} as a file and as a folder') from None
+                raise DataError(
+                    f'it contains {str(place)[:80]!r} as a file and as a folder'
+                ) from None
             except _UNREADABLE as error:
                 if is_tar:  # compressed as a whole
                     raise

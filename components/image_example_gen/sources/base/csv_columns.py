@@ -177,7 +177,9 @@ def _lines(file: Path) -> Iterator[str]:
                 if not line:
                     return
                 if len(line) == _LONGEST_LINE and not line.endswith('\n'):
-                    raise DataError(f'{file}: line {number:,} has over {_LONGEST_LINE:,} characters')
+                    raise DataError(
+                        f'{file}: line {number:,} has over {_LONGEST_LINE:,} characters'
+                    )
                 yield line
     except UnicodeDecodeError:
         raise DataError(

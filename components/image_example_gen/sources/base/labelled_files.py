@@ -108,7 +108,9 @@ class FileSource:
         self._files = [row for row in rows if isinstance(row, ImageFile)]
         seen: Counter[Label] = Counter(row.label for row in self._files)
         self._labels = make_labels(where, seen, config.classes, complete=complete)
-        self._parts: dict[Kind | None, Part] = {**parts_of(where, {r.kind for r in self._files if r.kind})}
+        self._parts: dict[Kind | None, Part] = {
+            **parts_of(where, {r.kind for r in self._files if r.kind})
+        }
         self._rows, self._folder, self._max_bytes = rows, folder, config.checks.max_bytes
         self.count, self.counts = len(rows), self._labels.counts
         self.stamps = [] if digest else [row.file for row in self._files]
