@@ -150,7 +150,9 @@ def _receive(
     with partial.open('wb') as file, console.bar('fetching, MB', total) as bar:
         for part in parts:
             assert isinstance(part, bytes)
-            if not received and part[:512].lstrip().lower().startswith((b'<!doctype html', b'<html')):
+            if not received and part[:512].lstrip().lower().startswith(
+                (b'<!doctype html', b'<html')
+            ):
                 raise DownloadError(
                     'it is a web page, not an archive; give the address of the file itself'
                 )

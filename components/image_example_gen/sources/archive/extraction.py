@@ -115,7 +115,9 @@ def _extract(path: Path, folder: Path) -> tuple[int, dict[str, str]]:
                 _write(member, folder, place)
                 problem = None
             except (FileExistsError, IsADirectoryError, NotADirectoryError):
-                raise DataError(f'it contains {str(place)[:80]!r} as a file and as a folder') from None
+                raise DataError(
+                    f'it contains {str(place)[:80]!r} as a file and as a folder'
+                ) from None
             except _UNREADABLE as error:
                 if is_tar:  # compressed as a whole
                     raise
@@ -177,7 +179,7 @@ def _read_zip(file: IO[bytes]) -> Iterator[_Member]:
 
 
 def _name_in_zip(info: zipfile.ZipInfo) -> str:
-    """macOS writes UTF-8 without the flag of UTF-8, others the code page of their computer."""
+    """MacOS writes UTF-8 without the flag of UTF-8, others the code page of their computer."""
     if info.flag_bits & 0x800:
         return info.filename
     name = info.orig_filename.encode('cp437')

@@ -95,7 +95,9 @@ def receive(
         signal.alarm(0)
 
 
-def _head(response: requests.Response, names: Mapping[str, str], *, has_conditions: bool) -> Response:
+def _head(
+    response: requests.Response, names: Mapping[str, str], *, has_conditions: bool
+) -> Response:
     status, length = response.status_code, response.headers.get('Content-Length')
     if status != 200 and not (status == 304 and has_conditions):
         problem = f'the server answers {status} {response.reason[:100]}'
@@ -104,7 +106,9 @@ def _head(response: requests.Response, names: Mapping[str, str], *, has_conditio
         raise DownloadError('the server states several lengths, or one that is no number')
     is_chunked = response.headers.get('Transfer-Encoding', '').lower() == 'chunked'
     found = {name: response.headers[name] for name in names if name in response.headers}
-    return Response(status, None if is_chunked or length is None else int(length), is_chunked, found)
+    return Response(
+        status, None if is_chunked or length is None else int(length), is_chunked, found
+    )
 
 
 def _detail(error: BaseException) -> str:

@@ -49,7 +49,9 @@ class Labels:
         reason: RejectionReason = 'unknown class'
         if label not in self.names:
             reason = 'label outside the list'
-        return BadImage(filename, reason, detail if label not in NO_LABELS else 'no label', contents)
+        return BadImage(
+            filename, reason, detail if label not in NO_LABELS else 'no label', contents
+        )
 
     def to_image(
         self,
