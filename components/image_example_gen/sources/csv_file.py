@@ -1,5 +1,6 @@
 """Source for a CSV file, or a list of lines, of paths and classes of images."""
 
+import itertools
 import os
 import stat
 from collections import Counter
@@ -74,7 +75,7 @@ class CsvSource(FileSource):
         assert config.path
         tables = find_tables(config)
         folder = config.path if config.path.is_dir() else config.path.parent
-        notes = []
+        notes: list[str] = []
         rows: list[ImageFile | BadImage] = []
         for table in tables:
             kind = kind_of(_relative(table.file, folder)) if len(tables) > 1 else None
@@ -140,6 +141,12 @@ def find_tables(config: DataConfig) -> list[Table]:
     raise error or DataError(f'{path} has no CSV file; give the path of one')
 
 
+def has_images(table: Table) -> bool:
+    """Whether one of the first images of a table exists; raises DataError as `Table.rows`."""
+    rows = itertools.islice(_rows(table, DataConfig()), _SAMPLE)
+    return bool(_find_places(table.file.parent, [row.path for row in rows], None))
+
+
 def _levels(path: Path) -> Iterator[list[Path]]:
     """Yields the tables in a folder, then those in its subfolders."""
     with convert_os_errors():
@@ -175,6 +182,7 @@ def _read(
     places = [
         (_relative(place, root), ending)
         for place, ending in _find_places(table.file.parent, sample, kind)
+        or [(table.file.parent, '')]
     ]
     files = [_find(root, row.path, places) for row in rows]
     folders = [each[0].rpartition('/')[0].rpartition('/')[2] for each in files]
@@ -237,7 +245,7 @@ def _find_places(folder: Path, sample: Sequence[str], kind: Kind | None) -> list
         if found:
             pairs = [pair for pair, _ in found.most_common()]
             return sorted(pairs, key=lambda pair: kind_of(pair[0].name) != kind)
-    return [(folder, '')]
+    return []
 
 
 def _inner(folder: Path, levels: int) -> list[Path]:

@@ -96,14 +96,28 @@ def folders_of(listing: Listing) -> Counter[FolderPath]:
     return Counter({tuple(filter(None, name.split('/'))): n for name, n in folders.items()})
 
 
-def layout_of(listing: Listing, config: DataConfig) -> Layout:
+def layout_of(listing: Listing, config: DataConfig | None = None) -> Layout:
     """How the images are laid out."""
+    config = config or DataConfig()
     return Layout(
         folders_of(listing),
         config.classes or (),
         (config.group_by and config.group_by.folder) or 0,
         in_names=config.label_pattern is not None,
     )
+
+
+def pattern_in(listing: Listing) -> tuple[str | None, list[str]]:
+    """A `data.label_pattern` for the images, those of train if they are divided; and their names."""
+    layout = Layout(folders_of(listing), in_names=True)
+    places = {'/'.join(path): layout.place(path) for path in folders_of(listing)}
+    names = []
+    for file in listing.files:
+        folder, _, name = file.name.rpartition('/')
+        place = places[folder]
+        if place and place.kind in (None, 'train'):
+            names.append(name)
+    return pattern_of_names(names), names
 
 
 def pattern_of_names(names: Sequence[str]) -> str | None:
@@ -141,7 +155,7 @@ def _images(
         if pattern:
             match = pattern.search(name)
             label = (match[1] or '') if match else ''
-        group = config.group_by and group_of_path(config.group_by, (*place.below, name))
+        group = group_of_path(config.group_by, (*place.below, name)) if config.group_by else None
         source = sources[place.below[0] if place.below else '']
         images.append(ImageFile(file, label, place.kind, source, group))
     return images

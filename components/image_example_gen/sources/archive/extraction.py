@@ -179,7 +179,7 @@ def _read_zip(file: IO[bytes]) -> Iterator[_Member]:
 
 
 def _name_in_zip(info: zipfile.ZipInfo) -> str:
-    """macOS writes UTF-8 without the flag of UTF-8, others the code page of their computer."""
+    """MacOS writes UTF-8 without the flag of UTF-8, others the code page of their computer."""
     if info.flag_bits & 0x800:
         return info.filename
     name = info.orig_filename.encode('cp437')

@@ -16,10 +16,11 @@ from components.image_example_gen.sources.archive.download import (
 )
 from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.labelled_files import FileSource
+from components.image_example_gen.sources.base.listing import LocalFolder, list_files
 from components.image_example_gen.sources.base.reading import convert_os_errors
-from components.image_example_gen.sources.detect import detect_folder, span_folders
-from components.image_example_gen.sources.folder import FolderSource
 from components.image_example_gen.sources.csv_file import CsvSource
+from components.image_example_gen.sources.detect import detect_in_folder, span_names
+from components.image_example_gen.sources.folder import FolderSource
 
 _FORMAT = 3  # of the extracted folder; earlier ones are replaced
 
@@ -54,5 +55,31 @@ def open_archive(config: DataConfig, *, complete: bool = True) -> FileSource:
         except ValueError as error:
             raise DataError(f'{folder} is damaged; remove it, start again') from error
     images = folder / extraction.IMAGES
+    if spans := span_names(images, sorted(each.name for each in images.iterdir())):
+        raise DataError(
+            f'archive {path} contains {spans[0]}, the folder of a span; spans are only read from '
+            'folders: extract it'
+        )
     inner = config.model_copy(update={'path': images, 'url': None})
-    ...
+    if len(list_files(LocalFolder(images)).files) != contents['images']:
+        raise DataError(f'{folder} has lost images of archive {path}; remove it, start again')
+    where, digest, unreadable = f'archive {path}', contents['fingerprint'], contents['unreadable']
+    if config.label_pattern is None and detect_in_folder(images).source == 'csv':
+        return CsvSource(inner, complete=complete, where=where, digest=digest)
+    return FolderSource(inner, complete=complete, where=where, digest=digest, unreadable=unreadable)
+
+
+def _version_folder(path: Path) -> Path:
+    """The folder of an extracted archive; changes when the file is written again."""
+    status = path.stat()
+    version = f'{_FORMAT} {status.st_ino} {status.st_size} {status.st_mtime_ns}'
+    digest = hashlib.sha256(version.encode()).hexdigest()
+    return cache_folder() / 'extracted' / cache_name(str(path.absolute()), path.name) / digest[:16]
+
+
+def _extract(path: Path, folder: Path) -> None:
+    """Extracts in a subprocess with limits of memory and CPU time."""
+    try:
+        list(call(Limits.for_file(path), extraction.extract_archive, path.absolute(), folder))
+    except (CallFailed, DataError) as error:
+        raise DataError(f'archive {path} cannot be extracted: {error}') from None

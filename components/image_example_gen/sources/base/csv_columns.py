@@ -98,8 +98,8 @@ def read_table(file: Path, columns: CsvColumns, group: str | None = None) -> Tab
     names = [name.strip() for name in names]
     paths = [n for n, name in enumerate(names) if is_image(name)]
     if paths and len(names) > 1:
-        label = paths[0] + 1 if paths[0] + 1 < len(names) else 0
-        return Table(file, delimiter, [], paths[0], label, None, None)
+        after = paths[0] + 1
+        return Table(file, delimiter, [], paths[0], after if after < len(names) else 0, None, None)
     if not delimiter and len(names) > 1 and not {*names} & {*IMAGES, *LABELS}:
         raise DataError(f'{file} has neither columns nor lines of path and class')
     repeated, times = Counter(names).most_common(1)[0] if names else ('', 0)

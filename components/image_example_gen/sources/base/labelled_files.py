@@ -46,7 +46,7 @@ class FileShard:
     folder: Folder
     rows: tuple[ImageFile | BadImage, ...]
     labels: Labels
-    parts: Mapping[Kind | None, Part]
+    parts: Mapping[str, Part]
     max_bytes: int
 
     def images(self) -> Iterator[LabelledImage | BadImage]:
@@ -64,7 +64,7 @@ class FileShard:
             elif isinstance(found := next(contents), Rejected):
                 yield BadImage(row.file.name, found.reason, found.detail)
             else:
-                part = self.parts.get(row.kind)
+                part = self.parts.get(row.kind or '')
                 name, label = row.file.name, row.label
                 yield self.labels.to_image(found, label, name, part, row.source, row.group)
                 del found  # before the next one is read
@@ -108,9 +108,7 @@ class FileSource:
         self._files = [row for row in rows if isinstance(row, ImageFile)]
         seen: Counter[Label] = Counter(row.label for row in self._files)
         self._labels = make_labels(where, seen, config.classes, complete=complete)
-        self._parts: dict[Kind | None, Part] = {
-            **parts_of(where, {r.kind for r in self._files if r.kind})
-        }
+        self._parts = parts_of(where, {row.kind for row in self._files if row.kind})
         self._rows, self._folder, self._max_bytes = rows, folder, config.checks.max_bytes
         self.count, self.counts = len(rows), self._labels.counts
         self.stamps = [] if digest else [row.file for row in self._files]
@@ -173,7 +171,8 @@ def _without_unlabelled_parts(
 
 def _missing_in_parts(files: Sequence[ImageFile], labels: Labels) -> Iterator[str]:
     """Yields a note for each part without images of a class."""
-    pairs = {(labels.index(row.label), row.part) for row in files}
+    found = {(row.label, row.kind) for row in files}
+    pairs = {(labels.index(label), kind) for label, kind in found}
     for kind in sorted({kind for _, kind in pairs if kind}):
         lacking = [n for i, n in enumerate(labels.classes) if (i, kind) not in pairs]
         if lacking:
