@@ -100,7 +100,6 @@ def make_labels(
         TooFewImages: there are fewer than two classes, or one has no images.
     """
     own = _own_names(seen, names or {})
-    require_names(place, own.values())
     found = Counter(own[label] for label in own)
     notes: list[str] = []
     if wanted is None:
@@ -116,6 +115,7 @@ def make_labels(
     else:
         given = wanted.values() if isinstance(wanted, Mapping) else wanted
         classes = tuple(dict.fromkeys(map(class_name, given)))
+    require_names(place, classes)
     if complete:
         require_images(place, counts, classes)
     return Labels(classes, by_label, counts, (*notes, *similar_names(counts)))
