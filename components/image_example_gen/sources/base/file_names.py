@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from common.errors import CallFailed, DataError
-from components.image_example_gen.limited_process import Limits, call
+from components.image_example_gen.inspection.limited_process import Limits, call
 from components.image_example_gen.sources.base.groups import GroupConfig
 
 # CLASS.N.jpg, CLASS_N.jpg, CLASS-N.jpg, CLASS N.jpg, CLASS (N).jpg

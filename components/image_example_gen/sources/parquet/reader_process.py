@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from common.errors import CallFailed, DataError
-from components.image_example_gen import limited_process
+from components.image_example_gen.inspection import limited_process
 
 _Parameters = ParamSpec('_Parameters')
 _Answer = TypeVar('_Answer')
