@@ -91,7 +91,13 @@ def _build_mobilenet(config: TrainConfig) -> keras.Model:
         if path:
             model.load_weights(path)
     except OSError as error:
-        raise ConfigError(f'weights file {path} is corrupted; download it again') from error
+        problem = 'is corrupted; download it again'
+        if 'lock' in str(error):
+            problem = (
+                'is on a file system without locks; copy it, or set the environment variable '
+                'HDF5_USE_FILE_LOCKING=FALSE'
+            )
+        raise ConfigError(f'weights file {path} {problem}') from error
     except (ValueError, KeyError) as error:
         raise ConfigError(
             f'weights file {path} does not fit MobileNetV2 {config.alpha} without its top: '
