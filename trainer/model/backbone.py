@@ -5,6 +5,7 @@ Bottlenecks", CVPR 2018).
 """
 
 import dataclasses
+import re
 
 import keras
 
@@ -92,9 +93,9 @@ def _build_mobilenet(config: TrainConfig) -> keras.Model:
             model.load_weights(path)
     except OSError as error:
         problem = 'is corrupted; download it again'
-        if 'lock' in str(error):
+        if lock := re.search(r"unable to lock file.* error message = '(.*?)'", str(error)):
             problem = (
-                'is on a file system without locks; copy it, or set the environment variable '
+                f'cannot be locked ({lock[1]}); set the environment variable '
                 'HDF5_USE_FILE_LOCKING=FALSE'
             )
         raise ConfigError(f'weights file {path} {problem}') from error
