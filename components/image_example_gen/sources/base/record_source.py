@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from common.errors import CallFailed, DataError, TooFewImages
-from components.image_example_gen import limited_process
+from components.image_example_gen.inspection import limited_process
 from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.groups import group_of_name
 from components.image_example_gen.sources.base.labels import Label, Labels, make_labels
