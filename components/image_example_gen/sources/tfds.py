@@ -72,7 +72,9 @@ class TfdsSource:
         self.fingerprint = builder.info.full_name
         self.notes = (*notes, *self._labels.notes)
 
-    def with_classes(self, classes: Sequence[str], new: Mapping[str, str]) -> 'TfdsSource':
+    def with_classes(
+        self, classes: Sequence[str], new: Mapping[str, str] | None = None
+    ) -> 'TfdsSource':
         raise NotImplementedError  # a data set has no spans
 
     def shards(self) -> list['TfdsShard']:

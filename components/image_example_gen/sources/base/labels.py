@@ -68,8 +68,11 @@ class Labels:
             return self.rejected(filename, label, contents)
         return LabelledImage(contents, number, filename, part, source, group)
 
-    def with_classes(self, classes: Sequence[str], new: Mapping[str, str]) -> 'Labels':
+    def with_classes(
+        self, classes: Sequence[str], new: Mapping[str, str] | None = None
+    ) -> 'Labels':
         """A copy with other classes, in the order of the indices, and new names of some."""
+        new = new or {}
         names = {label: new.get(name, name) for label, name in self.names.items()}
         counts: Counter[str] = Counter()
         for name, number in self.counts.items():

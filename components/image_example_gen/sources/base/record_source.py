@@ -126,7 +126,7 @@ class RecordSource(Generic[_File]):
         self._labels, self.classes, self.counts = labels, labels.classes, labels.counts
 
     def with_classes(
-        self, classes: Sequence[str], new: Mapping[str, str]
+        self, classes: Sequence[str], new: Mapping[str, str] | None = None
     ) -> 'RecordSource[_File]':
         """A copy with other classes, in the order of the labels, and new names of some."""
         other = copy.copy(self)
