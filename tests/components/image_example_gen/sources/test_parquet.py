@@ -15,8 +15,7 @@ from components.image_example_gen.sources.base.source_protocol import (
     LabelledImage,
     every_image,
 )
-from components.image_example_gen.sources.parquet.reader import read_rows, read_table
-from components.image_example_gen.sources.parquet.source import ParquetSource
+from components.image_example_gen.sources.parquet import ParquetSource
 
 
 def source_of(path, **keys):
@@ -203,11 +202,10 @@ def test_memory_does_not_grow_with_number_of_images(tmp_path):
     pq.write_table(table, tmp_path / 'a.parquet', **options)
     del table
     config = DataConfig(source='parquet')
-    (table,) = read_table(tmp_path / 'a.parquet', 'a.parquet', config)
+    (table,) = ParquetSource.scan(tmp_path / 'a.parquet', 'a.parquet', config)
     before = pa.total_allocated_bytes()
 
-    rows = read_rows(table, [0], range(2000), config, 20_000)
-    allocated = [pa.total_allocated_bytes() - before for _ in rows]
+    allocated = [pa.total_allocated_bytes() - before for _ in table.read(range(2000), config)]
 
     assert len(allocated) == 2000
     assert max(allocated) < 10 * 2**20
