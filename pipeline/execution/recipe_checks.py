@@ -66,8 +66,6 @@ def _check_folders(recipe: Recipe) -> None:
         'pipeline_root': recipe.artifacts_directory,
         'push_directory': recipe.serving_directory,
     }
-    if recipe.data.source == 'canonical':
-        folders['data.path'] = recipe.data.path
     for key, folder in folders.items():
         found = [each for each in _WILDCARDS if each in str(folder)]
         if found:
@@ -122,4 +120,5 @@ def check_disk_space(recipe: Recipe, backbone: 'Backbone', images: int) -> None:
     from trainer.data.cache_plan import plan_cache
 
     if recipe.trainer.cache:
-        plan_cache(recipe.trainer, backbone, recipe.data.splits.expected(images), recipe.home)
+        folder = next(each for each in (recipe.home, *recipe.home.parents) if each.exists())
+        plan_cache(recipe.trainer, backbone, recipe.data.splits.expected(images), folder)

@@ -9,11 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from common import features
-from common.errors import Rejected
 from components.image_example_gen.ingestion.duplicates import IMAGE
-from components.image_example_gen.ingestion.parallel_map import parallel_map
 from components.image_example_gen.inspection.check_config import CheckConfig
-from components.image_example_gen.inspection.examine import examine
+from components.image_example_gen.inspection.examine import GoodImage, examine_all
 
 # Without limits: the images were checked when they were ingested.
 _CHECKS = CheckConfig(min_side=1, max_megapixels=1e6, max_megabytes=1e6)
@@ -33,8 +31,15 @@ def index_records(folder: Path) -> np.ndarray:
     zeros, which is near to no other.
     """
     rows = [
-        (list(each.sha256), list(perceptual), each.label, each.split, False, 0)
-        for each, perceptual in parallel_map(_hash, _read(folder))
+        (
+            list(each.sha256),
+            list(good.perceptual_hash if isinstance(good, GoodImage) else bytes(32)),
+            each.label,
+            each.split,
+            False,
+            0,
+        )
+        for each, good in examine_all(((each, each.contents) for each in _read(folder)), _CHECKS)
     ]
     return np.array(rows, IMAGE)
 
@@ -50,10 +55,3 @@ def _read(folder: Path) -> Iterator[_Recorded]:
             label = next(iter(values[features.LABEL].int64_list.value), 0)
             sha256 = bytes.fromhex(digest) or hashlib.sha256(contents).digest()
             yield _Recorded(contents, sha256, label, number)
-
-
-def _hash(image: _Recorded) -> tuple[_Recorded, bytes]:
-    try:
-        return image, examine(image.contents, _CHECKS).perceptual_hash
-    except Rejected:
-        return image, bytes(32)

@@ -10,7 +10,6 @@ attempt has a folder for its files, and renames them when they are complete. All
 """
 
 import dataclasses
-import functools
 import hashlib
 import itertools
 import pickle
@@ -23,10 +22,10 @@ import numpy as np
 import tensorflow as tf
 
 from common import features
-from common.errors import DataError, Rejected
+from common.errors import DataError
 from common.files import MEGABYTE
 from components.image_example_gen.ingestion.duplicates import DUPLICATE, IMAGE, LABEL_CONFLICT
-from components.image_example_gen.ingestion.parallel_map import parallel_map
+from components.image_example_gen.ingestion.examined import examine_images
 from components.image_example_gen.ingestion.quarantine import QuarantineWriter
 from components.image_example_gen.ingestion.records import (
     read_records,
@@ -35,11 +34,9 @@ from components.image_example_gen.ingestion.records import (
     split_writers,
     to_example,
 )
-from components.image_example_gen.inspection.examine import GoodImage, examine, memory
 from components.image_example_gen.sources.base.data_config import DataConfig
-from components.image_example_gen.sources.base.source_protocol import BadImage, LabelledImage, Shard
+from components.image_example_gen.sources.base.source_protocol import BadImage, Shard
 
-_COPIES = 3  # of an image in memory while its record is written
 _LEAST_ROOM = 5e6  # bytes of copies per shard: some large photographs
 ERRORS = 'error-*.pickle'  # of shards that cannot be read
 
@@ -97,8 +94,7 @@ def _examine_shard(number: int, shard: Shard, folders: SpanFolders, unfinished: 
             split_writers(files, unfinished) as writers,
             folders.quarantine_writer(f'shard-{number:05d}', unfinished) as quarantine,
         ):
-            inspect = functools.partial(_inspect, config=folders.config)
-            for result in parallel_map(inspect, shard.images(), _converted_bytes):
+            for result in examine_images(shard.images(), folders.config.checks):
                 if on_image:
                     on_image()
                 if isinstance(result, BadImage):
@@ -112,14 +108,12 @@ def _examine_shard(number: int, shard: Shard, folders: SpanFolders, unfinished: 
                     key, group = _identify(image.group, folders.config)
                 split = split_of(key, folders.config.splits, image.part)
                 position = features.SPLITS.index(split)
-                with memory.reserved(_COPIES * len(good.contents)):
-                    example = to_example(image, good, sha256.hexdigest(), folders.classes)
-                    writers[position].write(example.SerializeToString(deterministic=True))
-                    del example
+                example = to_example(image, good, sha256.hexdigest(), folders.classes)
+                writers[position].write(example.SerializeToString(deterministic=True))
                 hashes = list(sha256.digest()), list(good.perceptual_hash)
                 fixed = image.part in features.SPLITS
                 index[position].append((*hashes, image.label, position, fixed, group))
-                del result, image, good  # one may be large
+                del result, image, good, example  # one may be large
     except DataError as error:  # Beam would wrap it in a message of its own
         (folders.examined / f'error-{number:05d}.pickle').write_bytes(pickle.dumps(error))
     np.save(unfinished / 'index.npy', np.array([*itertools.chain(*index)], IMAGE))
@@ -134,24 +128,6 @@ def _identify(group: str, config: DataConfig) -> tuple[str, int]:
     name = unicodedata.normalize('NFC', group).encode(errors='surrogateescape')
     identifier = hashlib.sha256(f'{config.group_by!r}\n'.encode() + name).digest()[:8]
     return hashlib.sha256(name).hexdigest(), int.from_bytes(identifier, 'big')
-
-
-def _inspect(
-    image: LabelledImage | BadImage, config: DataConfig
-) -> tuple[LabelledImage, GoodImage] | BadImage:
-    if isinstance(image, BadImage):
-        return image
-    try:
-        return image, examine(image.contents, config.checks)
-    except Rejected as error:
-        return BadImage(image.filename, error.reason, error.detail, image.contents)
-
-
-def _converted_bytes(result: tuple[LabelledImage, GoodImage] | BadImage) -> int:
-    if isinstance(result, BadImage):
-        return 0
-    image, good = result
-    return 0 if good.contents is image.contents else len(good.contents)
 
 
 def move_records(assigned: tuple[int, np.ndarray, np.ndarray], folders: SpanFolders) -> None:
