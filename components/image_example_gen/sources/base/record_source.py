@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from common.errors import CallFailed, DataError, TooFewImages
+from common.files import MEGABYTE
 from components.image_example_gen.inspection import limited_process
 from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.groups import group_of_name
@@ -31,6 +32,7 @@ from components.image_example_gen.sources.base.source_protocol import (
 )
 
 _MOST_LABELS = 100_000  # different ones in a file
+_MOST_MEGABYTES = 900  # of memory; Parquet files of large images have pages of some 100 MB
 _Answer = TypeVar('_Answer')
 
 
@@ -157,8 +159,10 @@ def call(
 
     Raises DataError if it raises an error, or needs more memory or time than it may.
     """
+    size = file.stat().st_size // MEGABYTE if file.exists() else 0
+    limits = limited_process.Limits(60 + size, min(400 + 4 * size, _MOST_MEGABYTES))
     try:
-        yield from limited_process.call(limited_process.Limits.for_file(file), function, *args)
+        yield from limited_process.call(limits, function, *args)
     except CallFailed as error:
         raise DataError(f'{file} cannot be read: {error}') from None
 
