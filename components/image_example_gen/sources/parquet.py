@@ -110,11 +110,22 @@ class ParquetSource(RecordSource):
         size = file.stat().st_size
         if min(groups, default=0) < 0 or sum(groups) > size:
             raise DataError(f'{file} is damaged: it states {sum(groups):,} rows in {size:,} bytes')
-        image, label, split = _find_columns(file, schema, config.columns or CsvColumns())
+        wanted = config.columns or CsvColumns()
         group = config.group_by.column if config.group_by else None
-        for column in filter(None, (image, label, split, group)):
-            if schema.names.count(column) != 1:
-                raise DataError(f'{file} has no or several columns {column}; {_listed(schema)}')
+        image = _column(file, schema, wanted.image, IMAGES, _has_bytes)
+        if image is None:  # of any name, if there is only one
+            with_bytes = [each.name for each in schema if _has_bytes(each.type)]
+            image = with_bytes[0] if len(with_bytes) == 1 else None
+        label = _column(file, schema, wanted.label, LABELS, _is_value)
+        split = _column(file, schema, wanted.split or None, SPLITS, _is_value)
+        split = None if wanted.split == '' else split
+        _column(file, schema, group, (), _is_value)
+        if image is None or label is None:
+            key, what = ('image', 'bytes of images') if image is None else ('label', 'labels')
+            raise DataError(
+                f'{file} has no column of a usual name with {what}; {_listed(schema)}; set '
+                f'data.columns.{key}'
+            )
         columns = [label, *filter(None, (split,))]
         values = (
             (part_of(split, row[-1]) if split else '', as_label(row[0]))
@@ -125,38 +136,22 @@ class ParquetSource(RecordSource):
         yield Table(file, name, seen, names, (*parts,), (*groups,), image, label, split)
 
 
-def _find_columns(file: Path, schema: pa.Schema, wanted: CsvColumns) -> tuple[str, str, str | None]:
-    """The columns of images, labels and splits: those of the recipe, else of the usual names."""
-    images = [field.name for field in schema if _has_bytes(field.type)]
-    image = _find(file, schema, wanted.image, IMAGES, _has_bytes)
-    if image is None and len(images) == 1:
-        image = images[0]
-    label = _find(file, schema, wanted.label, LABELS, _is_scalar)
-    split = None if wanted.split == '' else _find(file, schema, wanted.split, SPLITS, _is_scalar)
-    if image is None or label is None:
-        key, what = ('image', 'bytes of images') if image is None else ('label', 'labels')
-        raise DataError(
-            f'{file} has no column of a usual name with {what}: {_listed(schema)}; set '
-            f'data.columns.{key}'
-        )
-    return image, label, split
-
-
-def _find(
+def _column(
     file: Path,
     schema: pa.Schema,
     wanted: str | None,
     usual: Sequence[str],
     is_suitable: Callable[[pa.DataType], bool],
 ) -> str | None:
-    fields = [each for each in schema if wanted is not None or is_suitable(each.type)]
-    position = find_column(file, [each.name for each in fields], wanted, usual)
+    """The column of a recipe, else of a usual name; raises DataError if it cannot be used."""
+    names = [each.name for each in schema if wanted is not None or is_suitable(each.type)]
+    position = find_column(file, names, wanted, usual)
     if position is None:
         return None
-    found = fields[position]
-    if not is_suitable(found.type):
-        raise DataError(f'{file} has a column {found.name} of {found.type}; it cannot be used')
-    return str(found.name)
+    name = names[position]
+    if schema.names.count(name) != 1 or not is_suitable(schema.field(name).type):
+        raise DataError(f'{file} has no or several columns {name} to use; {_listed(schema)}')
+    return name
 
 
 def _listed(schema: pa.Schema) -> str:
@@ -164,10 +159,8 @@ def _listed(schema: pa.Schema) -> str:
     return f'it has the columns {columns[:400]}'
 
 
-def _is_scalar(kind: pa.DataType) -> bool:
-    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    checks = (pa.types.is_string, pa.types.is_large_string, pa.types.is_integer)
-    return any(check(kind) for check in (*checks, pa.types.is_boolean, pa.types.is_floating))
+def _is_value(kind: pa.DataType) -> bool:
+    return not pa.types.is_nested(kind) and not _has_bytes(kind)
 
 
 def _has_bytes(kind: pa.DataType) -> bool:
@@ -224,8 +217,6 @@ def _values(array: pa.Array) -> list[Any]:
     """Python values; texts as bytes, as they may be no UTF-8."""
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
-    if pa.types.is_string(array.type):
-        array = array.cast(pa.binary())
-    elif pa.types.is_large_string(array.type):
-        array = array.cast(pa.large_binary())
+    if pa.types.is_string(array.type) or pa.types.is_large_string(array.type):
+        array = array.cast(pa.large_string()).cast(pa.large_binary())
     return array.to_pylist()

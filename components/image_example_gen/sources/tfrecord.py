@@ -108,12 +108,8 @@ class TfrecordSource(RecordSource):
 def _open(file: Path) -> Iterator[_Stream]:
     try:
         with open_regular(file) as raw:
-            head = raw.peek(_HEAD.size)[: _HEAD.size]
-            if head.startswith(_GZIP) and not _is_head(head):  # or a record of 559,903 bytes
-                with gzip.GzipFile(fileobj=raw) as stream:
-                    yield stream
-            else:
-                yield raw
+            is_gzip = raw.peek(len(_GZIP)).startswith(_GZIP)  # one record in 16 million, too
+            yield gzip.GzipFile(fileobj=raw) if is_gzip else raw
     except (zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f'{file} is damaged: it cannot be decompressed: {error}') from error
     except OSError as error:

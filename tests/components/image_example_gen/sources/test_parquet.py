@@ -104,10 +104,10 @@ def test_finds_columns_by_usual_names_or_recipe(tmp_path, names, columns, label)
     [
         (
             {'picture': 'a.jpg', 'label': 0},
-            r'bytes of images: .* picture \(string\).*columns.image',
+            r'bytes of images; .* picture \(string\).*columns.image',
         ),
         ({'image': {'path': 'a'}, 'label': 0}, 'no column .* with bytes of images'),
-        ({'image': b'a', 'kind': 0}, r'with labels: .*kind \(int64\); set data.columns.label'),
+        ({'image': b'a', 'kind': 0}, r'with labels; .*kind \(int64\); set data.columns.label'),
     ],
 )
 def test_missing_column_is_an_error(tmp_path, columns, message):

@@ -136,14 +136,6 @@ def test_invalid_record_is_bad(read, record, detail):
     assert [image.label for image in good] == [0, 1]
 
 
-def test_record_whose_length_looks_like_gzip_is_read(read):
-    length = int.from_bytes(b'\x1f\x8b\x08', 'little')
-    image = bytes(2 * length - len(example(jpeg=bytes(length), kind=1)))
-
-    images = read([example(jpeg=image, kind=1), *pets(1)])
-    assert images[0].contents == image
-
-
 def test_reading_goes_on_after_wrong_checksum(read, three):
     bad, *good = read(three[:HEAD] + b'?' + three[HEAD + 1 :])
 
