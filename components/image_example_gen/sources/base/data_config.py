@@ -133,14 +133,18 @@ def _as_text(name: Any) -> Any:
 
 
 def _different_names(classes: Classes) -> Classes:
-    for names in (classes, classes.values()) if isinstance(classes, dict) else (classes,):
-        if not all(map(is_class_name, names)):
-            raise ValueError('must be names without control characters')
-        if len({*map(class_name, names)}) < max(2, len(classes)):
-            raise ValueError('must be two or more different names')
+    new = classes.values() if isinstance(classes, dict) else classes
+    if not all(map(is_class_name, (*classes, *new))):
+        raise ValueError('must be names without control characters')
     if isinstance(classes, dict):
-        return {class_name(old): class_name(new) for old, new in classes.items()}
-    return tuple(map(class_name, classes))
+        classes = {class_name(old): class_name(name) for old, name in classes.items()}
+        several = len({*classes.values()}) > 1  # classes are joined by one new name
+    else:
+        classes = tuple(map(class_name, classes))
+        several = len({*classes}) == len(classes) > 1
+    if not several:
+        raise ValueError('must be two or more different names')
+    return classes
 
 
 SpanNumber = Annotated[int, Field(ge=0), BeforeValidator(_span_number)]
@@ -173,9 +177,9 @@ class DataConfig(StrictModel):
         Annotated[Classes, BeforeValidator(_as_texts), AfterValidator(_different_names)] | None
     ) = Field(
         None,
-        description='class names in the order of the labels, compared without case; or OLD: NEW '
-        'for each class, to rename; images of other classes are '
-        'quarantined; default: the class names of the source, such as folder names',
+        description='class names in the order of the labels, compared without case, or OLD: NEW '
+        'for each class, to rename or join some; images of other classes are quarantined; '
+        'default: the class names of the source, such as folder names',
     )
     label_pattern: Annotated[str, AfterValidator(require_one_group)] | None = Field(
         None,
@@ -221,7 +225,9 @@ class DataConfig(StrictModel):
     @property
     def class_names(self) -> tuple[str, ...] | None:
         """The names of `classes` in the order of the labels: the new ones of renamed classes."""
-        return tuple(self.classes.values()) if isinstance(self.classes, dict) else self.classes
+        if isinstance(self.classes, dict):
+            return tuple(dict.fromkeys(self.classes.values()))
+        return self.classes
 
     def describe(self) -> str:
         """The source and its place, as in `folder /home/ann/pets`, without secrets of a URL."""

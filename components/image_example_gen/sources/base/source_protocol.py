@@ -3,7 +3,7 @@
 import itertools
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from common.errors import RejectionReason
@@ -61,13 +61,21 @@ class Source(Protocol):
     @property
     def classes(self) -> tuple[str, ...]: ...  # in the order of the labels
 
-    def with_classes(self, classes: tuple[str, ...]) -> 'Source':
-        """The same images, with the labels of other classes: those of all spans."""
+    def with_classes(self, classes: Sequence[str], new: Mapping[str, str]) -> 'Source':
+        """The same images with the classes of all spans, and new names of some."""
         ...
 
     def shards(self) -> Sequence[Shard]:
         """Divides the source into parts of about IMAGES_PER_SHARD; always the same parts."""
         ...
+
+
+def ranges(count: int, most: int | None = None) -> Iterator[range]:
+    """Divides the numbers below `count` into ranges of about IMAGES_PER_SHARD, at most `most`."""
+    parts = -(-count // IMAGES_PER_SHARD)
+    parts = min(parts, most or parts)
+    for part in range(parts):
+        yield range(count * part // parts, count * (part + 1) // parts)
 
 
 def every_image(source: Source) -> Iterator[LabelledImage | BadImage]:
