@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 
 import PIL.Image
-
-from common.errors import Rejected
 from components.image_example_gen.inspection.headers import Header, open_image, read_header
 from components.image_example_gen.inspection.heif import decode_heif
+
+from common.errors import Rejected
 from components.image_example_gen.sources.base.data_config import DataConfig, SplitConfig
 from components.image_example_gen.sources.base.groups import GroupConfig, group_of_path
 from components.image_example_gen.sources.base.source_protocol import (

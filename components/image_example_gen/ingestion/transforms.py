@@ -11,27 +11,26 @@ attempt has a folder for its files, and renames them when they are complete. All
 
 import contextlib
 import dataclasses
-import functools
 import hashlib
 import json
 import pickle
 import tempfile
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
 from common import features
-from common.errors import DataError, Rejected
+from common.errors import DataError
 from common.files import MEGABYTE
 from components.image_example_gen.ingestion.assignment import (
     DUPLICATE,
     EXAMINED,
     LABEL_CONFLICT,
 )
-from components.image_example_gen.ingestion.parallel_map import parallel_map
+from components.image_example_gen.ingestion.examined import examine_images
 from components.image_example_gen.ingestion.quarantine import QuarantineWriter
 from components.image_example_gen.ingestion.records import (
     example_in,
@@ -40,9 +39,8 @@ from components.image_example_gen.ingestion.records import (
     to_example,
 )
 from components.image_example_gen.ingestion.splits import PARTS, position_of
-from components.image_example_gen.inspection.examine import GoodImage, examine
 from components.image_example_gen.sources.base.data_config import DataConfig
-from components.image_example_gen.sources.base.source_protocol import BadImage, LabelledImage, Shard
+from components.image_example_gen.sources.base.source_protocol import BadImage, Shard
 
 _LEAST_ROOM = 5e6  # bytes of copies per shard: some large photographs
 
@@ -105,7 +103,7 @@ def examine_shard(numbered: tuple[int, Shard], folders: SpanFolders) -> None:
             tf.io.TFRecordWriter(str(unfinished / name)) as writer,
             folders.quarantine_writer(name) as quarantine,
         ):
-            for result in _examined(shard.images(), folders.config):
+            for result in examine_images(shard.images(), folders.config.checks):
                 if on_image:
                     on_image()
                 image = result if isinstance(result, BadImage) else result[0]
@@ -131,12 +129,6 @@ def examine_shard(numbered: tuple[int, Shard], folders: SpanFolders) -> None:
         (folders.examined / f'{name}.error').write_bytes(pickle.dumps(error))
 
 
-def _examined(
-    images: Iterable[LabelledImage | BadImage], config: DataConfig
-) -> Iterator[tuple[LabelledImage, GoodImage] | BadImage]:
-    return parallel_map(functools.partial(_inspect, config=config), images)
-
-
 def _identify(group: str, config: DataConfig) -> tuple[str, int]:
     """The digest of a group's name, which decides its split, and its identifier in the index.
 
@@ -145,17 +137,6 @@ def _identify(group: str, config: DataConfig) -> tuple[str, int]:
     name = unicodedata.normalize('NFC', group).encode(errors='surrogateescape')
     identifier = hashlib.sha256(f'{config.group_by!r}\n'.encode() + name).digest()[:8]
     return hashlib.sha256(name).hexdigest(), int.from_bytes(identifier, 'big')
-
-
-def _inspect(
-    image: LabelledImage | BadImage, config: DataConfig
-) -> tuple[LabelledImage, GoodImage] | BadImage:
-    if isinstance(image, BadImage):
-        return image
-    try:
-        return image, examine(image.contents, config.checks)
-    except Rejected as error:
-        return BadImage(image.filename, error.reason, error.detail, image.contents)
 
 
 def divide_shard(assigned: tuple[int, np.ndarray, np.ndarray], folders: SpanFolders) -> None:
