@@ -10,7 +10,7 @@ from components.image_example_gen.sources.base.source_protocol import Source
 _CLASSES = {
     'drawings': ('drawings', 'DrawingsSource'),
     'folder': ('folder', 'FolderSource'),
-    'archive': ('archive.source', 'ArchiveSource'),
+    'archive': ('archive.source', 'open_archive'),
     'csv': ('csv_file', 'CsvSource'),
     'parquet': ('parquet.source', 'ParquetSource'),
     'tfrecord': ('tfrecord.source', 'TfrecordSource'),
