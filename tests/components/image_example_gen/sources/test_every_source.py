@@ -65,7 +65,9 @@ def rows(images):
 
 def csv_file(path, images):
     lines = ['path,label,split', *map(','.join, rows(images))]
-    (path / 'a.csv').write_text('\n'.join(lines if images[0].part else [','.join(line.split(',')[:2]) for line in lines]))
+    (path / 'a.csv').write_text(
+        '\n'.join(lines if images[0].part else [','.join(line.split(',')[:2]) for line in lines])
+    )
     for number, image in enumerate(images):
         (path / f'{number}.jpg').write_bytes(image.contents)
     return {'source': 'csv', 'path': path / 'a.csv'}

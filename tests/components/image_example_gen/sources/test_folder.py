@@ -175,7 +175,9 @@ def test_classes_in_file_names(make, names):
 
 
 def test_names_of_cameras_are_no_classes(make):
-    assert detect(str(make('IMG_1.jpg', 'IMG_2.jpg', 'DSC_1.jpg', 'DSC_2.jpg'))).label_pattern is None
+    assert (
+        detect(str(make('IMG_1.jpg', 'IMG_2.jpg', 'DSC_1.jpg', 'DSC_2.jpg'))).label_pattern is None
+    )
 
 
 def test_file_that_does_not_match_the_pattern_is_bad(make):
