@@ -293,10 +293,7 @@ class _LineHandler(logging.Handler):
             return
         try:
             _show_title()
-            console = _console()
-            # rich keeps text that the stream cannot encode in its buffer, and later prints fail.
-            message = self.format(record).encode(console.encoding, 'backslashreplace')
-            console.print(_line(record, message.decode(console.encoding)))
+            _console().print(_line(record, self.format(record)))
         except Exception:
             self.handleError(record)
 

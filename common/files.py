@@ -7,14 +7,18 @@ import hashlib
 import io
 import os
 import stat
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+
+from common.errors import PipelineError
 
 MEGABYTE = 10**6  # bytes
 # Errors of `np.load` and its arrays, if the file is missing, truncated, damaged or of another kind.
 UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
 _BLOCK = 1 << 20  # bytes read at a time
+_LOCK_PAUSE = 0.05  # seconds between two attempts to lock a file
 
 
 def write_atomically(path: Path, text: str, *, durable: bool = False) -> None:
@@ -93,8 +97,38 @@ def read_regular(path: str | Path, most: int = -1) -> bytes:
     return contents
 
 
+@contextlib.contextmanager
+def locked(path: Path, held: PipelineError, *, patience: float = 0.0) -> Iterator[None]:
+    """Holds the lock of a file, which is created and stays; a process that ends releases it.
+
+    Raises `held` if another process has had the lock for `patience` seconds, and OSError if the
+    file cannot be written, or its file system has no locks.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)  # less the umask
+    end = time.monotonic() + patience
+    try:
+        while not _try_lock(descriptor, path):
+            if time.monotonic() >= end:
+                raise held
+            time.sleep(_LOCK_PAUSE)
+        yield
+    finally:
+        os.close(descriptor)  # also releases the lock
+
+
+def _try_lock(descriptor: int, path: Path) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        reason = f'its file system has no locks ({error.strerror})'
+        raise OSError(error.errno, reason, str(path)) from error
+    return True
+
+
 def is_locked(path: Path) -> bool:
-    """Whether a process holds a lock of `filelock`; needs only the right to read the file."""
+    """Whether a process holds a lock of `locked`; needs only the right to read the file."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except FileNotFoundError:
@@ -103,6 +137,8 @@ def is_locked(path: Path) -> bool:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
+    except OSError:  # a file system without locks, where no run can start
+        return False
     finally:
         os.close(descriptor)  # also releases the lock
     return False

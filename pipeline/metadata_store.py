@@ -15,7 +15,7 @@ from typing import Any
 from ml_metadata import MetadataStore, errors
 from ml_metadata.proto import metadata_store_pb2
 
-from common.errors import MetadataDamaged, MetadataError
+from common.errors import ConfigError, MetadataDamaged, MetadataError
 from pipeline.config.metadata_config import SQLITE, MetadataConfig, parse_address
 
 SQLITE_FILE = 'metadata.sqlite'  # in the folder of the runs
@@ -66,11 +66,25 @@ def connection_config(config: MetadataConfig, home: Path) -> Any:
 
 
 def open_store(config: MetadataConfig, home: Path) -> MetadataStore:
-    """Connects to ML Metadata, and creates the tables if they do not exist.
+    """Connects to ML Metadata to write it, and creates the tables if they do not exist.
 
     Raises:
+        ConfigError: the user may not write the SQLite file.
         MetadataError: the server does not respond within half a minute, or refuses the connection.
     """
+    file = home / SQLITE_FILE
+    if config.address == SQLITE and not file.exists():
+        home.mkdir(parents=True, exist_ok=True)
+        file.touch()  # with the rights that the umask leaves; SQLite never gives any to a group
+    elif config.address == SQLITE and not (os.access(file, os.W_OK) and os.access(home, os.W_OK)):
+        raise ConfigError(
+            f'the metadata in {file} cannot be written: you have no permission; let their owner '
+            f'call `chmod -R g+w {home}`, or give another --workdir'
+        )
+    return _open_store(config, home)
+
+
+def _open_store(config: MetadataConfig, home: Path) -> MetadataStore:
     check_file(config, home)
     target = connection_config(config, home)
     where = home / SQLITE_FILE if config.address == SQLITE else config.address
@@ -84,10 +98,10 @@ def open_store(config: MetadataConfig, home: Path) -> MetadataStore:
 
 
 def existing_store(config: MetadataConfig, home: Path) -> MetadataStore | None:
-    """Connects to ML Metadata as `open_store` does; None if the SQLite file does not exist."""
+    """Connects to ML Metadata to read it; None if the SQLite file does not exist."""
     if config.address == SQLITE and not (home / SQLITE_FILE).exists():
         return None
-    return open_store(config, home)
+    return _open_store(config, home)
 
 
 @contextlib.contextmanager

@@ -14,10 +14,8 @@ import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import filelock
-
 from common.errors import PushError, StorageError
-from common.files import flush, sha256_of, write_atomically
+from common.files import flush, locked, sha256_of, write_atomically
 from components.pusher.bucket import ServingBucket
 from components.pusher.serving_folder import GRAPH, NOTE_FILE, About, Note, versions_in
 
@@ -155,13 +153,12 @@ def _locked(serving: Path) -> Iterator[None]:
     """Holds the lock of the serving directory; converts other errors to PushError."""
     try:
         serving.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(serving / LOCK, timeout=_PATIENCE):
+        held = PushError(
+            f'another push to {serving} still holds the lock after {_PATIENCE:g} seconds'
+        )
+        with locked(serving / LOCK, held, patience=_PATIENCE):
             _remove_partial_copies(serving)
             yield
-    except filelock.Timeout:
-        raise PushError(
-            f'another push to {serving} still holds the lock after {_PATIENCE:g} seconds'
-        ) from None
     except StorageError as error:
         raise PushError(f'cannot push: {error}') from error
     except OSError as error:

@@ -9,6 +9,7 @@ import click
 from common import console, stack
 from pipeline.commands.options import (
     RECIPE_CODES,
+    PathType,
     arguments,
     choose_recipe,
     load,
@@ -32,7 +33,7 @@ _RUNNER = Path(__file__).absolute().parents[2] / 'pipeline_runner.py'
 @click.option(
     '--output',
     '-o',
-    type=click.Path(path_type=Path),
+    type=PathType(path_type=Path),
     default='pipeline.yaml',
     show_default=True,
     help='The file to write.',

@@ -1,5 +1,6 @@
 """Maps errors to exit codes and one line on standard error."""
 
+import io
 import os
 import sys
 from typing import Any, NoReturn
@@ -22,6 +23,10 @@ _EXTRAS = {
 
 class CommandLine(click.Group):
     """A click group that handles expected errors; unexpected ones keep their traceback."""
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        use_utf8()
+        return super().__call__(*args, **options)
 
     def invoke(self, ctx: click.Context) -> Any:
         open_standard_streams()
@@ -55,11 +60,23 @@ class CommandLine(click.Group):
             fail(f'the metadata cannot be used: {error}', FAILED)
 
 
+def use_utf8() -> None:
+    """Restarts the program in the UTF-8 mode of Python if the locale has another encoding.
+
+    File names are UTF-8 whatever the locale; others would get other names in recipes and records.
+    Processes that the program starts take the mode from the environment.
+    """
+    if sys.getfilesystemencoding().lower() != 'utf-8':
+        os.environ['PYTHONUTF8'] = '1'
+        os.execv(sys.executable, [sys.executable, '-X', 'utf8', *sys.orig_argv[1:]])
+
+
 def open_standard_streams() -> None:
     """Opens the null device for closed standard streams; ends the program without an output.
 
     Otherwise the next file that is opened, such as a database, gets the number of the stream, and
-    libraries would write their messages into it.
+    libraries would write their messages into it. Characters that a stream cannot encode are
+    escaped.
     """
     for descriptor in range(3):
         try:
@@ -70,6 +87,9 @@ def open_standard_streams() -> None:
         sys.stderr = os.fdopen(2, 'w', closefd=False)
     if sys.stdout is None:
         fail('standard output is closed; redirect it to a file or /dev/null', USAGE)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors='backslashreplace')
 
 
 def fail(message: str, code: int) -> NoReturn:

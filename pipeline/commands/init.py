@@ -8,12 +8,13 @@ import click
 
 from common.console import one_line
 from common.errors import ConfigError
-from pipeline.commands.options import RECIPE, RECIPE_FILE, command_line, show
+from pipeline.commands.options import RECIPE, RECIPE_FILE, PathType, command_line, show
 
 if TYPE_CHECKING:
     from pipeline.new_recipe.choices import Choices
     from pipeline.new_recipe.survey import Survey
 
+_SHOWN = 20  # classes in a line
 _CODES = (
     'Exit codes: 0 the recipe is written; 2 the images cannot be used, or the recipe exists; '
     '130 interrupted.'
@@ -21,39 +22,61 @@ _CODES = (
 
 
 @click.command(epilog=_CODES)
-@click.argument('data', metavar='FOLDER')
+@click.argument('data', type=PathType(), metavar='FOLDER')
 @click.option(
     '--output',
     '-o',
-    type=click.Path(path_type=Path),
+    type=PathType(path_type=Path),
     default=RECIPE_FILE,
     show_default=True,
     help='The recipe to write.',
 )
 @click.option(
+    '--set',
+    'overrides',
+    multiple=True,
+    metavar='KEY=VALUE',
+    help="Set a key of data, as in data.columns.label=breed or data.classes='[cat, dog]'. "
+    'Repeatable.',
+)
+@click.option(
     '--weights',
+    type=PathType(),
+    metavar='TEXT',
     default='imagenet',
     show_default=True,
     help="Initial weights: 'imagenet', downloaded by the first run; without a network, a Keras "
     "weights file of MobileNetV2, or 'embedded', which are part of this program.",
 )
 @click.option('--force', is_flag=True, help='Replace an existing recipe.')
-def init(data: str, output: Path, weights: str, force: bool) -> None:
-    """Look at the images in FOLDER, and write a recipe for them.
+def init(data: str, output: Path, overrides: tuple[str, ...], weights: str, force: bool) -> None:
+    """Look at the images in FOLDER, and write a recipe and a picture with a few of them.
 
     FOLDER is anything that --data of the other commands takes: a folder, an archive, a CSV file,
     Parquet, TFRecords, or a URL.
     """
-    if output.exists() and not force:
-        raise ConfigError(f'{output.absolute()} exists; add --force to replace it, or give -o FILE')
+    picture = output.with_suffix('.png')
+    for file in (output, picture):
+        if file.exists() and not force:
+            raise ConfigError(
+                f'{file.absolute()} exists; add --force to replace it, or give -o FILE'
+            )
+    from common.files import replacing, write_atomically
+    from pipeline.config.recipe import parse_override
+    from pipeline.new_recipe.contact_sheet import draw
     from pipeline.new_recipe.create import create_recipe
+    from pipeline.new_recipe.warnings import warnings
 
-    found, chosen, text = create_recipe(data, output, weights)
+    settings = list(map(parse_override, overrides))
+    found, chosen, text = create_recipe(data, output, weights, settings)
     for line in _report(found, chosen):
         show(one_line(line))
-    from common.files import write_atomically
-
+    for line in (*found.notes, *warnings(found)):
+        show(one_line(f'note: {line}'))
+    with replacing(picture) as partial:
+        draw(found, chosen.images).save(partial, 'PNG')
     write_atomically(output, text)
+    show(f'picture: {picture.absolute()}')
     show(f'recipe: {output.absolute()}')
     is_found = RECIPE not in os.environ and output.absolute() == Path(RECIPE_FILE).absolute()
     needed = command_line(config=None if is_found else str(output))
@@ -63,7 +86,8 @@ def init(data: str, output: Path, weights: str, force: bool) -> None:
 def _report(found: 'Survey', chosen: 'Choices') -> list[str]:
     """What was found and chosen, in lines for the console."""
     sample, duration = found.sample, chosen.duration
-    counts = ', '.join(f'{name} {number:,}' for name, number in found.classes.items())
+    counts = ', '.join(f'{n} {number:,}' for n, number in [*found.classes.items()][:_SHOWN])
+    counts += f' and {len(found.classes) - _SHOWN} more' if len(found.classes) > _SHOWN else ''
     estimated = '' if found.is_exact else ' (estimated)'
     formats = ', '.join(f'{name} {number:,}' for name, number in sample.formats.most_common())
     read = '' if sample.read >= found.count else f' (of {sample.read:,} that were read)'
@@ -71,8 +95,8 @@ def _report(found: 'Survey', chosen: 'Choices') -> list[str]:
     lines = [
         f'data: {found.data.describe()}; {found.layout}',
         f'images: {found.count:,}; {len(found.classes)} classes: {counts}{estimated}',
-        f'sizes: {min(sample.shorter_sides)} to {max(sample.longer_sides)} pixels, median of the '
-        f'shorter side {found.median_side}{read}',
+        f'sizes: {min(sample.sides)[0]} to {max(longer for _, longer in sample.sides)} pixels, '
+        f'median of the shorter side {found.median_side}{read}',
         f'formats: {formats}{read}',
         _unreadable(found),
         f'settings: those of the recipe {chosen.settings}, at {trainer["image_size"]} pixels',
@@ -105,8 +129,8 @@ def _describe_gate(chosen: 'Choices') -> str:
 
 def _unreadable(found: 'Survey') -> str:
     sample = found.sample
-    decoded = f'{sample.decoded:,} images were decoded; a run checks all'
+    read = '' if sample.read >= found.count else f' of {sample.read:,}; a run checks all'
     if not sample.bad:
-        return f'unreadable: none; {decoded}'
+        return f'unreadable: none{read}'
     reasons = ', '.join(f'{number} {reason}' for reason, number in sample.bad.most_common())
-    return f'unreadable: {reasons}, such as {"; ".join(sample.examples)}; {decoded}'
+    return f'unreadable: {reasons}{read}, such as {"; ".join(sample.examples)}'

@@ -27,10 +27,21 @@ OPERATION_CODES = (
 )
 RECIPE, RECIPE_FILE = 'CATDOG_RECIPE', 'recipe.yaml'  # environment variable; in the current folder
 _DEFAULT_RECIPE = 'demo'
+
+
+class PathType(click.Path):
+    """A path or a URL; `~` is the home folder, which shells leave as it is after `=`."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        expanded = os.path.expanduser(value)  # noqa: PTH111 - a Path would change URLs
+        return super().convert(expanded, param, ctx)
+
+
 _RECIPE_OPTIONS = (
     click.option(
         '--config',
         '-c',
+        type=PathType(),
         metavar='RECIPE',
         help='Path of a recipe, or name of a recipe in configs/. Default: the environment variable '
         f'{RECIPE}, else {RECIPE_FILE} in the current folder, else {_DEFAULT_RECIPE}.',
@@ -44,13 +55,24 @@ _RECIPE_OPTIONS = (
     ),
     click.option(
         '--data',
+        type=PathType(),
         metavar='PATH|URL',
         help='Your own images: a folder with one folder per class, also in train, validation and '
         'test, or with files called CLASS.1.jpg (s3:// and gs:// as well); a zip or tar archive of '
         'such a folder (file or URL); a CSV file of paths and classes; Parquet files; TFRecords.',
     ),
-    click.option('--weights', help="'embedded', 'imagenet', 'random' or a Keras weights file."),
-    click.option('--workdir', metavar='FOLDER', help='Folder for runs, models and metadata.'),
+    click.option(
+        '--weights',
+        type=PathType(),
+        metavar='TEXT',
+        help="'embedded', 'imagenet', 'random' or a Keras weights file.",
+    ),
+    click.option(
+        '--workdir',
+        type=PathType(),
+        metavar='FOLDER',
+        help='Folder for runs, models and metadata.',
+    ),
 )
 
 

@@ -9,7 +9,7 @@ import click
 from common import stack
 from common.console import one_line
 from common.errors import FAILED, ModelError
-from pipeline.commands.options import load, recipe_options, show
+from pipeline.commands.options import PathType, load, recipe_options, show
 
 _CODES = (
     'Exit codes: 0 a prediction for every image; 1 some images failed, each with an error line; '
@@ -18,9 +18,14 @@ _CODES = (
 
 
 @click.command(epilog=_CODES)
-@click.argument('images', nargs=-1, required=True, metavar='IMAGE...')
+@click.argument('images', type=PathType(), nargs=-1, required=True, metavar='IMAGE...')
 @recipe_options
-@click.option('--model', help='A pushed version, or the folder of a SavedModel; default: live.')
+@click.option(
+    '--model',
+    type=PathType(),
+    metavar='TEXT',
+    help='A pushed version, or the folder of a SavedModel; default: live.',
+)
 @click.option(
     '--top', type=click.IntRange(1), default=1, help='Number of classes per image; default: 1.'
 )
@@ -28,7 +33,7 @@ _CODES = (
 @click.option('--csv', 'as_csv', is_flag=True, help='Print CSV with all probabilities.')
 @click.option(
     '--explain',
-    type=click.Path(path_type=Path),
+    type=PathType(path_type=Path),
     metavar='FOLDER',
     help='Write a Grad-CAM overlay per image as PNG; warm colours support the predicted class.',
 )

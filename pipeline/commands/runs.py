@@ -17,6 +17,7 @@ from pipeline.commands.error_handling import fail
 from pipeline.commands.options import (
     OPERATION_CODES,
     RECIPE_CODES,
+    PathType,
     choose_recipe,
     command_line,
     json_option,
@@ -129,8 +130,13 @@ def status(last: int, as_json: bool, **options: Any) -> None:
 
 
 @click.command('runs', epilog=_LIST_CODES)
-@click.option('--config', '-c', metavar='RECIPE', help='Only runs of this recipe.')
-@click.option('--workdir', metavar='FOLDER', help='Default: that of the default recipe.')
+@click.option('--config', '-c', type=PathType(), metavar='RECIPE', help='Only runs of this recipe.')
+@click.option(
+    '--workdir',
+    type=PathType(),
+    metavar='FOLDER',
+    help='Default: that of the default recipe.',
+)
 @click.option('--last', type=click.IntRange(1), default=20, help='Number of runs; default: 20.')
 @json_option
 def runs_(config: str | None, workdir: str | None, last: int, as_json: bool) -> None:

@@ -12,15 +12,16 @@ from trainer.config.train import NAMED_WEIGHTS, TrainConfig
 def make_absolute(values: dict[str, Any], model: type[BaseModel], folder: Path) -> None:
     """Makes the paths in `values`, the keys of a model in a YAML file, absolute, in place.
 
-    Relative ones are relative to `folder`. Leaves what cannot be a path, such as a URL, to the
-    validation.
+    Relative ones are relative to `folder`, and `~` is the home folder. Leaves what cannot be a
+    path, such as a URL, to the validation.
     """
     for key, field in model.model_fields.items():
         value, inner = values.get(key), model_of(field.annotation)
         if isinstance(value, dict) and inner:
             make_absolute(value, inner, folder)
         elif isinstance(value, str) and _is_path(value, model, key):
-            values[key] = without_parents(folder / value)
+            expanded = os.path.expanduser(value)  # noqa: PTH111 - Path raises for unknown users
+            values[key] = without_parents(folder / expanded)
 
 
 def model_of(annotation: Any) -> type[BaseModel] | None:

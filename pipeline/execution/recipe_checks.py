@@ -120,4 +120,5 @@ def check_disk_space(recipe: Recipe, backbone: 'Backbone', images: int) -> None:
     from trainer.data.cache_plan import plan_cache
 
     if recipe.trainer.cache:
-        plan_cache(recipe.trainer, backbone, recipe.data.splits.expected(images), recipe.home)
+        folder = next(each for each in (recipe.home, *recipe.home.parents) if each.exists())
+        plan_cache(recipe.trainer, backbone, recipe.data.splits.expected(images), folder)

@@ -21,8 +21,8 @@ def library_output_to(path: Path) -> Iterator[None]:
     saved = [os.dup(descriptor) for descriptor in (1, 2)]
     stream = console.output_stream()
     descriptor = saved[1] if stream is sys.stderr else saved[0]
-    terminal = os.fdopen(os.dup(descriptor), 'w', encoding=stream.encoding)
-    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    terminal = os.fdopen(os.dup(descriptor), 'w', encoding=stream.encoding, errors=stream.errors)
+    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     for descriptor in (1, 2):
         os.dup2(log, descriptor)
     os.close(log)

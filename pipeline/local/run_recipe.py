@@ -8,11 +8,10 @@ import traceback
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-import filelock
-
 from common import stack
 from common.console import styled
 from common.errors import AlreadyRunning, ConfigError, PipelineError, RunError
+from common.files import locked
 from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.source_protocol import describe_classes
 from pipeline.command_line import CommandLine
@@ -169,12 +168,6 @@ def lock_recipe(recipe: Recipe) -> Iterator[None]:
         OSError: the folder of the runs cannot be written.
     """
     recipe.home.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(recipe.home / RECIPE_LOCK)
-    try:
-        lock.acquire(blocking=False)
-    except filelock.Timeout:
-        raise AlreadyRunning(f'another run of {recipe.name} is going on in {recipe.home}') from None
-    try:
+    held = AlreadyRunning(f'another run of {recipe.name} is going on in {recipe.home}')
+    with locked(recipe.home / RECIPE_LOCK, held):
         yield
-    finally:
-        lock.release()

@@ -1,7 +1,7 @@
 """Chooses the values of a recipe for surveyed images, with comments that a description lacks."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,13 +35,14 @@ class Choices(NamedTuple):
     duration: Duration
 
 
-def choose(found: Survey, place: str, weights: str) -> Choices:
+def choose(found: Survey, place: str, weights: str, given: Collection[str] = ()) -> Choices:
     """Chooses the recipe of surveyed images.
 
-    `place` is the path or URL of the images as the recipe has it, and `weights` the value of
-    `trainer.weights`.
+    `place` is the path or URL of the images as the recipe has it, `weights` the value of
+    `trainer.weights`, and `given` are the dotted keys that keep the values of the survey.
     """
     splits, split_comments = _splits(found, embedded=weights == 'embedded')
+    splits |= found.data.splits.model_dump(include=_names_below('data.splits', given))
     images = found.split(SplitConfig(**splits))
     share = max(found.classes.values()) / max(sum(found.classes.values()), 1)
     test = [
@@ -54,7 +55,7 @@ def choose(found: Survey, place: str, weights: str) -> Choices:
     duration = estimate(
         TrainConfig.model_validate(trainer), images, found.count, found.seconds_per_image
     )
-    data, data_comments = _data(found, place)
+    data, data_comments = _data(found, place, given)
     evaluation, evaluation_comments = _evaluation(gate, images['test'])
     values = {
         'name': name_of(place),
@@ -80,9 +81,15 @@ def name_of(place: str) -> str:
     return re.sub('[^a-z0-9]+', '_', stem.lower()).strip('_')[:50] or 'photographs'
 
 
-def _data(found: Survey, place: str) -> tuple[dict[str, Any], Comments]:
+def _names_below(section: str, keys: Collection[str]) -> set[str]:
+    """The last names of the keys of a section."""
+    return {key.removeprefix(f'{section}.') for key in keys if key.startswith(f'{section}.')}
+
+
+def _data(found: Survey, place: str, given: Collection[str]) -> tuple[dict[str, Any], Comments]:
     data = found.data.model_dump(mode='json', exclude_defaults=True)
-    kept = {key: value for key, value in data.items() if key not in ('classes', 'window')}
+    chosen = {'classes', 'window', 'splits'} - _names_below('data', given)
+    kept = {key: value for key, value in data.items() if key not in chosen}
     key = 'url' if 'url' in kept else 'path'
     kept[key] = redacted(place)
     about = '' if found.is_exact else 'about '
@@ -95,8 +102,8 @@ def _data(found: Survey, place: str) -> tuple[dict[str, Any], Comments]:
     }
     for number, images in enumerate(found.classes.values()):
         comments[f'data.classes.{number}'] = f'{about}{images:,} images'
-    kept['classes'] = list(found.classes)
-    if found.spans:
+    kept.setdefault('classes', list(found.classes))
+    if found.spans and 'window' in chosen:
         kept['window'] = len(found.spans)
         comments['data.window'] = 'number of newest spans to train on: all that there are'
     if found.group_by:

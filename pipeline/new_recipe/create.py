@@ -1,7 +1,9 @@
 """Creates the recipe of one's own images: looks at them, chooses values, formats them."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from common import object_storage
 from common.errors import ConfigError, DataError
@@ -16,15 +18,21 @@ from pipeline.new_recipe.yaml_text import to_yaml
 from trainer.config.train import NAMED_WEIGHTS
 from trainer.model.weights import check_weights_file
 
+_LAYOUT = {'data.source', 'data.label_pattern', 'data.columns', 'data.features'}
+_SPANS = {'data.window', 'data.span_range'}
 
-def create_recipe(data: str, output: Path, weights: str) -> tuple[Survey, Choices, str]:
+
+def create_recipe(
+    data: str, output: Path, weights: str, settings: Sequence[tuple[str, Any]] = ()
+) -> tuple[Survey, Choices, str]:
     """The surveyed images, the chosen values, and the text of the recipe.
 
-    `data` is a path or a URL, `output` the file that the recipe will be written to.
+    `data` is a path or a URL, `output` the file that the recipe will be written to, and `settings`
+    are dotted keys of `data` and their values.
 
     Raises:
-        ConfigError: the weights file cannot be used, or the folder of the recipe does not exist or
-            is among the images.
+        ConfigError: the weights file or a setting cannot be used, or the folder of the recipe does
+            not exist or is among the images.
         DataError: the images cannot be used, or none of them is readable.
     """
     if not output.absolute().parent.is_dir():
@@ -37,12 +45,20 @@ def create_recipe(data: str, output: Path, weights: str) -> tuple[Survey, Choice
     detected = detect(place)
     if not is_url and detected.source != 'csv':  # only the images that a CSV file names are read
         _require_outside(output, Path(place))
-    found = survey(recipe_of({'name': 'new'}, data_overrides(place)).data, detected.layout)
-    if not found.sample.shorter_sides:
+    given = {key for key, _ in settings}
+    if others := [key for key in given if not key.startswith('data.')]:
+        raise ConfigError(f'--set {others[0]}: init sets keys of data; give this one to `run`')
+    config = recipe_of({'name': 'new'}, [*data_overrides(place), *settings]).data
+    found = survey(
+        config,
+        'as --set describes it' if given & _LAYOUT else detected.layout,
+        all_spans=given.isdisjoint(_SPANS),
+    )
+    if not found.sample.sides:
         raise DataError(
             f'{place}: no image can be read, such as {"; ".join(found.sample.examples)}'
         )
-    chosen = choose(found, data if is_url else shown_path(Path(data), output), weights)
+    chosen = choose(found, data if is_url else shown_path(Path(data), output), weights, given)
     text = to_yaml(chosen.values, chosen.comments, _heading(found, chosen))
     recipe_of(parse_yaml(text), origin=str(output))  # what is written can be loaded
     return found, chosen, text

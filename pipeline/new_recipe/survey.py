@@ -1,17 +1,17 @@
-"""Looks at images: number, classes, sizes, formats and unreadable ones. Imports no TensorFlow."""
+"""Surveys images: number, classes, sizes, formats, unreadable ones. Checks them as a run does."""
 
+import io
 import statistics
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePath
+from typing import NamedTuple
 
 import PIL.Image
-from components.image_example_gen.inspection.headers import Header, open_image, read_header
-from components.image_example_gen.inspection.heif import decode_heif
 
-from common.errors import Rejected
+from components.image_example_gen.inspection.examine import GoodImage
 from components.image_example_gen.sources.base.data_config import DataConfig, SplitConfig
 from components.image_example_gen.sources.base.groups import GroupConfig, group_of_path
 from components.image_example_gen.sources.base.source_protocol import (
@@ -22,31 +22,38 @@ from components.image_example_gen.sources.base.source_protocol import (
 )
 from components.image_example_gen.sources.spans import Span, open_window, span_numbers
 
-_MOST_IMAGES = 2000  # about; they are read whole, one after the other
-_SECONDS = 8.0  # for reading them, as object storage may be slow
-_DECODING_SECONDS = 2.0
-_MOST_PIXELS = 25e6  # of an image that is decoded here; ingestion decodes larger ones too
+_MOST_IMAGES = 2000  # about
+_SECONDS = 8.0  # for reading and checking them
 _EXAMPLES = 3  # unreadable images that are named
+_PICTURES, _SIDE = 8, 80  # kept of each class, and their longer side
+_MOST_PIXELS = 25e6  # of an image that is kept
 # Groups are evident if there are many, of several images each, and none has a large share.
 _FEWEST_GROUPS, _LARGEST_SHARE = 20, 0.1
 _GROUPINGS = (GroupConfig(folder=1), GroupConfig(pattern=r'^(.+)[_.-]frame[_.-]?\d+'))
 
 
+class Name(NamedTuple):
+    """Where an image is from."""
+
+    class_name: str
+    part: Part | None
+    path: tuple[str, ...]  # below the class folder
+
+
 @dataclass
 class Sample:
-    """What is counted while images are read."""
+    """What is counted while images are checked."""
 
     read: int = 0
-    decoded: int = 0
-    decoding_seconds: float = 0.0
+    seconds: float = 0.0
     classes: Counter[str] = field(default_factory=Counter)
     parts: Counter[Part | None] = field(default_factory=Counter)  # of a source that is divided
     formats: Counter[str] = field(default_factory=Counter)
-    shorter_sides: list[int] = field(default_factory=list)
-    longer_sides: list[int] = field(default_factory=list)
+    sides: list[tuple[int, int]] = field(default_factory=list)  # shorter and longer
     bad: Counter[str] = field(default_factory=Counter)  # by reason
     examples: list[str] = field(default_factory=list)  # unreadable images, and why
-    paths: list[tuple[str, ...]] = field(default_factory=list)  # below the class folder
+    names: list[Name] = field(default_factory=list)
+    pictures: dict[str, list[PIL.Image.Image]] = field(default_factory=lambda: defaultdict(list))
 
 
 @dataclass(frozen=True)
@@ -60,17 +67,18 @@ class Survey:
     classes: Mapping[str, int]  # images of each class, in label order; estimated from a sample
     is_exact: bool  # whether `classes` was counted
     group_by: GroupConfig | None  # evident groups
+    notes: tuple[str, ...]  # of the source: what it took as classes, and left out
     sample: Sample
 
     @property
     def median_side(self) -> int:
         """Median of the shorter sides, in pixels."""
-        return int(statistics.median(self.sample.shorter_sides))
+        return int(statistics.median(shorter for shorter, _ in self.sample.sides))
 
     @property
     def seconds_per_image(self) -> float:
-        """Time to decode an image, on one core of this machine."""
-        return self.sample.decoding_seconds / max(self.sample.decoded, 1)
+        """Time to read and check an image on this machine."""
+        return self.sample.seconds / max(self.sample.read, 1)
 
     def split(self, splits: SplitConfig) -> dict[str, int]:
         """Expected number of images in train, eval and test with a SplitConfig."""
@@ -93,8 +101,8 @@ class Survey:
         return {name: round(number) for name, number in expected.items()}
 
 
-def survey(data: DataConfig, layout: str) -> Survey:
-    """Opens the images of all spans, reads a sample, and decodes a part of it.
+def survey(data: DataConfig, layout: str, *, all_spans: bool = True) -> Survey:
+    """Opens the images, of `all_spans` or of the window, and checks a sample of them.
 
     `layout` describes how the images are laid out.
 
@@ -102,12 +110,14 @@ def survey(data: DataConfig, layout: str) -> Survey:
         DataError: the images cannot be used.
     """
     numbers = tuple(sorted(span_numbers(data))) if data.may_have_spans else ()
-    data = data.model_copy(update={'window': max(len(numbers), 1)})
+    if all_spans:
+        data = data.model_copy(update={'window': max(len(numbers), 1)})
     spans = open_window(data)
-    sample = Sample()
-    for image in _sampled(spans):
-        _add(image, spans[0].source.classes, data, sample)
-    names = spans[0].source.classes
+    names, sample = spans[0].source.classes, Sample()
+    start = time.monotonic()
+    for answer in _examined(_sampled(spans), data):
+        _add(answer, names, sample)
+    sample.seconds = time.monotonic() - start
     counts, is_exact = _counts(spans, sample)
     return Survey(
         data=data,
@@ -116,7 +126,10 @@ def survey(data: DataConfig, layout: str) -> Survey:
         spans=numbers,
         classes={name: counts[name] for name in names},
         is_exact=is_exact,
-        group_by=evident_groups(sample.paths) if data.source in ('folder', 'archive') else None,
+        group_by=evident_groups([name.path for name in sample.names])
+        if data.source in ('folder', 'archive') and data.group_by is None
+        else None,
+        notes=tuple(dict.fromkeys(n for s in spans for n in getattr(s.source, 'notes', ()))),
         sample=sample,
     )
 
@@ -148,51 +161,49 @@ def _sampled(spans: tuple[Span, ...]) -> Iterator[LabelledImage | BadImage]:
                 return
 
 
+def _examined(
+    images: Iterator[LabelledImage | BadImage], data: DataConfig
+) -> Iterator[tuple[LabelledImage, GoodImage] | BadImage]:
+    from common.errors import Rejected
+    from components.image_example_gen.inspection.examine import examine
+
+    for image in images:
+        if isinstance(image, BadImage):
+            yield image
+            continue
+        try:
+            yield image, examine(image.contents, data.checks)
+        except Rejected as error:
+            yield BadImage(image.filename, error.reason, error.detail)
+
+
 def _add(
-    image: LabelledImage | BadImage, classes: tuple[str, ...], data: DataConfig, sample: Sample
+    answer: tuple[LabelledImage, GoodImage] | BadImage, classes: tuple[str, ...], sample: Sample
 ) -> None:
     sample.read += 1
-    try:
-        if isinstance(image, BadImage):
-            raise Rejected(image.reason, image.detail)
-        header = read_header(image.contents)
-        if min(header.width, header.height) < data.checks.min_side:
-            raise Rejected('too small', f'it has {header.width} by {header.height} pixels')
-        if sample.decoding_seconds < _DECODING_SECONDS and _is_quick(header):
-            start = time.perf_counter()
-            _decode(image.contents, header)
-            sample.decoding_seconds += time.perf_counter() - start
-            sample.decoded += 1
-    except Exception as error:  # decoders raise nearly any exception for damaged files
-        rejected = error if isinstance(error, Rejected) else Rejected('damaged', str(error))
-        sample.bad[rejected.reason] += 1
+    if isinstance(answer, BadImage):
+        sample.bad[answer.reason] += 1
         if len(sample.examples) < _EXAMPLES:
-            sample.examples.append(f'{image.filename}: {rejected.detail or rejected.reason}')
+            sample.examples.append(f'{answer.filename}: {answer.detail or answer.reason}')
         return
-    name = classes[image.label]
+    image, good = answer
+    name, path = classes[image.label], PurePath(image.filename)
+    folders = [class_name(part) for part in path.parts]
+    below = path.parts[folders.index(name) + 1 :] if name in folders else path.parts[-1:]
+    sample.names.append(Name(name, image.part, below))
     sample.classes[name] += 1
     sample.parts[image.part] += 1
-    sample.formats[header.format] += 1
-    sample.shorter_sides.append(min(header.width, header.height))
-    sample.longer_sides.append(max(header.width, header.height))
-    parts = PurePath(image.filename).parts
-    folders = [class_name(part) for part in parts]
-    sample.paths.append(parts[folders.index(name) + 1 :] if name in folders else parts[-1:])
+    is_kept = good.contents == image.contents
+    sample.formats[good.format.upper() if is_kept else path.suffix[1:].upper() or 'other'] += 1
+    sample.sides.append((min(good.width, good.height), max(good.width, good.height)))
+    if len(sample.pictures[name]) < _PICTURES and good.width * good.height <= _MOST_PIXELS:
+        sample.pictures[name].append(_thumbnail(good.contents))
 
 
-def _is_quick(header: Header) -> bool:
-    return header.width * header.height <= _MOST_PIXELS and header.frames == 1 and header.scans < 20
-
-
-def _decode(contents: bytes, header: Header) -> None:
-    """Decodes all data of an image as ingestion does, a JPEG at an eighth of its size."""
-    if header.format == 'AVIF' or header.format == 'HEIC':
-        decode_heif(contents, header.format, (header.width, header.height))
-        return
-    with open_image(contents, header.format) as image:
-        image.draft('RGB', (header.width // 8, header.height // 8))
-        image.load()
-        image.resize((32, 32), PIL.Image.Resampling.NEAREST)
+def _thumbnail(contents: bytes) -> PIL.Image.Image:
+    with PIL.Image.open(io.BytesIO(contents)) as image:
+        image.thumbnail((_SIDE, _SIDE))
+        return image.convert('RGB')
 
 
 def _counts(spans: tuple[Span, ...], sample: Sample) -> tuple[Counter[str], bool]:

@@ -9,11 +9,10 @@ import subprocess
 import time
 from collections.abc import Iterator, Sequence
 
-import filelock
 from pydantic import BaseModel
 
 from common.errors import FAILED, INTERRUPTED, AlreadyRunning
-from common.files import write_atomically
+from common.files import locked, write_atomically
 from pipeline.config.recipe import Recipe
 from pipeline.retraining.cron import Schedule, utc_now
 from pipeline.retraining.journal import Journal, Verdict
@@ -127,15 +126,13 @@ def _say(text: str) -> None:
 @contextlib.contextmanager
 def _schedule_lock(recipe: Recipe, schedule: Schedule) -> Iterator[None]:
     recipe.home.mkdir(parents=True, exist_ok=True)
-    try:
-        with filelock.FileLock(recipe.home / LOCK, timeout=LOCK_SECONDS):
-            file = ScheduleFile(schedule=schedule, pid=os.getpid())
-            write_atomically(recipe.home / SCHEDULE, file.model_dump_json())
-            yield
-    except filelock.Timeout:
-        raise AlreadyRunning(
-            f'a schedule of {recipe.name} is already running in {recipe.home}; stop it first'
-        ) from None
+    held = AlreadyRunning(
+        f'a schedule of {recipe.name} is already running in {recipe.home}; stop it first'
+    )
+    with locked(recipe.home / LOCK, held, patience=LOCK_SECONDS):
+        file = ScheduleFile(schedule=schedule, pid=os.getpid())
+        write_atomically(recipe.home / SCHEDULE, file.model_dump_json())
+        yield
 
 
 @contextlib.contextmanager

@@ -7,7 +7,6 @@ import logging
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-import filelock
 import tenacity
 
 from common.errors import (
@@ -19,6 +18,7 @@ from common.errors import (
     PipelineError,
     TooFewImages,
 )
+from common.files import locked
 from components.pusher.serving_folder import versions_in
 from pipeline.command_line import CommandLine
 from pipeline.config.recipe import Recipe
@@ -61,14 +61,14 @@ def retrain(
     """
     journal, now = Journal(recipe.home), now or utc_now()
     recipe.home.mkdir(parents=True, exist_ok=True)
-    try:  # the lock is released when the process ends, however it ends
-        with filelock.FileLock(recipe.home / TICK_LOCK, timeout=LOCK_SECONDS):
+    held = AlreadyRunning(f'another tick of {recipe.name} is running; this one is skipped')
+    try:
+        with locked(recipe.home / TICK_LOCK, held, patience=LOCK_SECONDS):
             tick = _decide_and_train(recipe, journal, journal.start(now), verbose, commands)
             tick = tick.model_copy(update={'ended': utc_now()})
             journal.write(tick)
-    except filelock.Timeout:
-        reason = f'another tick of {recipe.name} is running; this one is skipped'
-        tick = journal.start(now, ended=now, verdict='skipped', reason=reason, exit_code=0)
+    except AlreadyRunning as error:
+        tick = journal.start(now, ended=now, verdict='skipped', reason=str(error), exit_code=0)
     if not tick.exit_code:
         result = f'{tick.verdict}: {tick.reason}' if tick.train else tick.reason
         _log.info(result, extra={'always': True})

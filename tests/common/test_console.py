@@ -205,14 +205,6 @@ def test_rows_are_fitted_to_a_terminal_and_are_one_line_elsewhere(monkeypatch):
     assert [row.split() for row in plain] == [['a', '/word' * 60], ['b', '/word']]
 
 
-def test_escapes_characters_that_the_stream_cannot_encode():
-    stream = io.TextIOWrapper(io.BytesIO(), encoding='ascii')
-    with console.output_to(stream):
-        OURS.info('Zoë, \udce9')
-        OURS.info('Zoe')
-    assert stream.buffer.getvalue() == b'Zo\\xeb, \\udce9\nZoe\n'
-
-
 def test_log_file_has_time_level_and_logger_of_all_records(tmp_path):
     log = tmp_path / 'run.log'
     log.write_text('before\n')

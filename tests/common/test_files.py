@@ -1,10 +1,13 @@
+import errno
+import fcntl
 import hashlib
 import os
 import resource
 
 import pytest
 
-from common.files import sha256_of, write_atomically
+from common.errors import AlreadyRunning
+from common.files import is_locked, locked, sha256_of, write_atomically
 from common.json_lines import append_line
 
 
@@ -61,3 +64,32 @@ def test_digest_of_file_larger_than_block(tmp_path):
     (tmp_path / 'file').write_bytes(content)
 
     assert sha256_of(tmp_path / 'file') == hashlib.sha256(content).hexdigest()
+
+
+def test_lock_is_held_by_one_process_at_a_time(tmp_path):
+    file, held = tmp_path / 'lock', AlreadyRunning('held')
+
+    with locked(file, held):
+        assert is_locked(file)
+        with pytest.raises(AlreadyRunning, match='held'), locked(file, held, patience=0.1):
+            pass
+
+    assert not is_locked(file)
+    with locked(file, held):
+        pass
+
+
+@pytest.mark.parametrize('code', [errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK])
+def test_file_system_without_locks_is_an_error_with_its_reason(tmp_path, monkeypatch, code):
+    def flock(*_):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, 'flock', flock)
+    file = tmp_path / 'lock'
+
+    with pytest.raises(OSError, match=os.strerror(code)) as error, locked(file, AlreadyRunning()):
+        pass
+
+    assert 'its file system has no locks' in error.value.strerror
+    assert error.value.filename == str(file)
+    assert not is_locked(file)

@@ -5,6 +5,7 @@ Bottlenecks", CVPR 2018).
 """
 
 import dataclasses
+import re
 
 import keras
 
@@ -91,7 +92,13 @@ def _build_mobilenet(config: TrainConfig) -> keras.Model:
         if path:
             model.load_weights(path)
     except OSError as error:
-        raise ConfigError(f'weights file {path} is corrupted; download it again') from error
+        problem = 'is corrupted; download it again'
+        if lock := re.search(r"unable to lock file.* error message = '(.*?)'", str(error)):
+            problem = (
+                f'cannot be locked ({lock[1]}); set the environment variable '
+                'HDF5_USE_FILE_LOCKING=FALSE'
+            )
+        raise ConfigError(f'weights file {path} {problem}') from error
     except (ValueError, KeyError) as error:
         raise ConfigError(
             f'weights file {path} does not fit MobileNetV2 {config.alpha} without its top: '

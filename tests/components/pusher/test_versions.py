@@ -11,10 +11,10 @@ import sys
 import time
 from pathlib import Path
 
-import filelock
 import pytest
 
-from common.errors import ModelError, PushError
+from common.errors import AlreadyRunning, ModelError, PushError
+from common.files import locked
 from components.pusher import versions
 from components.pusher.serving_folder import About, read_note, versions_in
 from components.pusher.versions import Pushed, push
@@ -175,7 +175,10 @@ def test_second_push_times_out(serving, new, monkeypatch):
     monkeypatch.setattr(versions, '_PATIENCE', 0.1)
     serving.mkdir()
     sentence = f'another push to {re.escape(str(serving))} still holds the lock after 0.1 seconds'
-    with filelock.FileLock(serving / versions.LOCK), pytest.raises(PushError, match=sentence):
+    with (
+        locked(serving / versions.LOCK, AlreadyRunning()),
+        pytest.raises(PushError, match=sentence),
+    ):
         put(new, serving)
     assert versions_in(serving) == []
 

@@ -5,7 +5,6 @@ import os
 
 import click
 import click.testing
-import filelock
 import pytest
 from ml_metadata.errors import InternalError
 
@@ -20,6 +19,7 @@ from common.errors import (
     RunError,
     VolumeNotMounted,
 )
+from common.files import locked
 from pipeline.commands.error_handling import CommandLine
 from pipeline.local import run_recipe
 from pipeline.registry import mounts
@@ -70,7 +70,7 @@ def test_error_class_sets_exit_code_and_message(call, tmp_path, monkeypatch, fam
         monkeypatch.setattr(mounts, 'missing_folder', lambda *_: tmp_path / 'serving')
     home = tmp_path / 'my runs' / 'busy'
     home.mkdir(parents=True)
-    with filelock.FileLock(home / '.lock'):
+    with locked(home / '.lock', AlreadyRunning()):
         done = call(command, *options)
 
     (line,) = done.err.splitlines()[-1:]

@@ -61,6 +61,23 @@ def test_spellings_of_a_path_are_one_path_except_after_a_link(folder):
     assert path_of(f'{folder}/link/../a') == folder / 'link' / '..' / 'a'
 
 
+def test_tilde_is_the_home_folder(folder, monkeypatch):
+    monkeypatch.setenv('HOME', str(folder))
+    (folder / 'home.yaml').write_text(
+        'workdir: ~/runs\ndata: {source: folder, path: ~/a}\ntrainer: {weights: ~/w.h5}'
+    )
+
+    recipe = load_recipe(str(folder / 'home.yaml'), [('push_directory', '~/models')])
+    given = load_recipe(str(folder / 'home.yaml'), [('data.path', '~/b'), ('workdir', '~')])
+
+    assert recipe.workdir == folder / 'runs'
+    assert recipe.data.path == folder / 'a'
+    assert recipe.trainer.weights == str(folder / 'w.h5')
+    assert recipe.push_directory == folder / 'models'
+    assert given.data.path == folder / 'b'
+    assert given.workdir == folder
+
+
 def test_names_of_weights_and_the_default_workdir_stay(folder):
     assert load_recipe('demo').workdir == Path('runs')
     assert load_recipe('demo').trainer.weights == 'embedded'

@@ -71,6 +71,7 @@ def test_prints_what_it_found_and_the_next_command(init, trash, tmp_path):
     assert 'glass/glass-0-0.jpg: ' in lines[4]
     assert 'metal/metal-0-0.jpg: ' in lines[4]
     assert 'about 37 train, 12 eval, 12 test' in lines[7]
+    assert lines[-3] == f'picture: {tmp_path}/recipe.png'
     assert lines[-2] == f'recipe: {tmp_path}/recipe.yaml'
     assert lines[-1].endswith(' run')
 
@@ -87,7 +88,7 @@ def test_reads_photographs_of_telephones(init, tmp_path):
 
     assert lines[2].startswith('sizes: 64 to 96 pixels')
     assert sorted(lines[3].removeprefix('formats: ').split(', ')) == ['AVIF 2', 'HEIC 2']
-    assert lines[4].startswith('unreadable: none; 4 images were decoded')
+    assert lines[4] == 'unreadable: none'
 
 
 def test_existing_recipe_is_replaced_only_with_force(init, trash, tmp_path):
@@ -103,6 +104,45 @@ def test_existing_recipe_is_replaced_only_with_force(init, trash, tmp_path):
     assert replaced.exit_code == 0
     assert replaced.stdout.splitlines()[-1].endswith(' run --config=mine.yaml')
     assert load_recipe('mine.yaml').name == 'my_trash'
+
+
+def test_picture_of_another_program_is_kept(init, trash, tmp_path):
+    picture = tmp_path / 'recipe.png'
+    picture.write_text('mine')
+
+    assert f'{picture} exists' in init('My trash').stderr
+    assert picture.read_text() == 'mine'
+    assert init('My trash', '--force').exit_code == 0
+    with PIL.Image.open(picture) as drawn:
+        assert drawn.width > drawn.height > 6 * 80  # rows
+
+
+def test_set_follows_the_advice_of_an_error(init, make_image_folder):
+    pets = make_image_folder(Path('pets'), per_class=10)
+    rows = [f'{file},{file.parent.name}' for file in sorted(pets.rglob('*.jpg'))]
+    Path('pets.csv').write_text('\n'.join(['where,what', *rows]))
+
+    refused = init('pets.csv')
+    options = ['data.columns.path=where', 'data.columns.label=what', 'data.splits.test=3']
+    done = init('pets.csv', *(f'--set={each}' for each in options))
+
+    assert refused.exit_code == 2
+    assert 'data.columns' in refused.stderr
+    assert done.exit_code == 0, done.output
+    data = load_recipe('recipe.yaml').data
+    assert (data.columns.path, data.columns.label) == ('where', 'what')
+    assert data.classes == ('cats', 'dogs')
+    assert data.splits.test == 3
+
+
+def test_set_chooses_classes_and_refuses_other_keys(init, trash):
+    done = init('My trash', '--set', "data.classes=['yes', glass]")
+    refused = init('My trash', '--force', '--set', 'trainer.batch_size=8')
+
+    assert '2 classes: yes 10, glass 10' in done.stdout
+    assert load_recipe('recipe.yaml').data.classes == ('yes', 'glass')
+    assert refused.exit_code == 2
+    assert '--set trainer.batch_size: init sets keys of data' in refused.stderr
 
 
 @pytest.mark.parametrize(

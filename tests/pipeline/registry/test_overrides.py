@@ -5,12 +5,12 @@ import re
 import shutil
 from pathlib import Path
 
-import filelock
 import pytest
 from ml_metadata.errors import InternalError
 
 from common.blessing import OVERRIDE_FILE, read_override
-from common.errors import ModelError, PushError, VolumeNotMounted
+from common.errors import AlreadyRunning, ModelError, PushError, VolumeNotMounted
+from common.files import locked
 from common.metadata_queries import custom_property
 from components.pusher.serving_folder import About, read_note, versions_in
 from components.pusher.versions import push
@@ -431,7 +431,7 @@ def test_overrides_need_a_run_a_reason_and_force(call, command, words):
 
 def test_overrides_are_refused_during_a_run(pets, two, call):
     pets.recipe.home.mkdir(exist_ok=True)
-    with filelock.FileLock(pets.recipe.home / '.lock'):
+    with locked(pets.recipe.home / '.lock', AlreadyRunning()):
         done = call('rollback', *WHY)
     assert done.exit_code == 2
     assert 'another run of pets' in done.stderr

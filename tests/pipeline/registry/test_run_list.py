@@ -7,10 +7,11 @@ import sys
 import time
 
 import click.testing
-import filelock
 import pytest
 
 from common.blessing import OVERRIDE_FILE, ManualOverride, write_override
+from common.errors import AlreadyRunning
+from common.files import locked
 from components.pusher.serving_folder import NOTE_FILE, About, Note
 from pipeline.config.recipe import recipe_of
 from pipeline.registry.run_list import homes_in, list_runs
@@ -223,7 +224,7 @@ def test_only_the_newest_run_without_a_result_is_running(add, home, engine):
     for day in (1, 2):
         add(f'run-{day}', day, result=None, engine=engine)
 
-    with filelock.FileLock(home / RECIPE_LOCK):
+    with locked(home / RECIPE_LOCK, AlreadyRunning()):
         results = [each.result for each in read_runs(home).runs]
 
     assert results == ['interrupted', 'running']

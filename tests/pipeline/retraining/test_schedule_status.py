@@ -3,10 +3,11 @@
 import datetime
 import json
 
-import filelock
 import pytest
 from rich.console import Console
 
+from common.errors import AlreadyRunning
+from common.files import locked
 from pipeline.config.recipe import Recipe
 from pipeline.registry.lease import hold_lease
 from pipeline.retraining import schedule_status as module
@@ -78,7 +79,7 @@ def test_tick_without_verdict_was_killed_or_is_running(recipe, journal):
     journal.start(NOW + HOUR)
     journal.start(NOW + 2 * HOUR, verdict='skipped')
     assert verdicts() == ['killed', 'killed', 'skipped']
-    with filelock.FileLock(recipe.home / '.tick.lock'):
+    with locked(recipe.home / '.tick.lock', AlreadyRunning()):
         assert verdicts() == ['killed', None, 'skipped']
         assert 'running' in table(recipe)
     (recipe.home / '.tick.lock').touch()  # not held
@@ -96,7 +97,7 @@ def test_run_on_a_cluster_runs_while_it_holds_the_lease(recipe, journal, recorde
 
 def test_shows_next_tick_of_a_running_schedule(recipe, schedule):
     assert 'next: none; the schedule (At 02:00 every day (UTC)) is not running' in table(recipe)
-    with filelock.FileLock(recipe.home / '.schedule.lock'):
+    with locked(recipe.home / '.schedule.lock', AlreadyRunning()):
         text = table(recipe)
     assert 'next: 2026-11-22 02:00 UTC; At 02:00 every day (UTC); process 7' in text
 

@@ -8,11 +8,11 @@ import os
 import signal
 
 import click.testing
-import filelock
 import pytest
 
 from common import console
 from common.errors import AlreadyRunning
+from common.files import locked
 from pipeline.config.recipe import Recipe
 from pipeline.retraining import scheduler, start_check, tick
 from pipeline.retraining.cron import Schedule, utc_now
@@ -232,7 +232,7 @@ def test_recipe_has_one_schedule(recipe, tmp_path, monkeypatch):
     monkeypatch.setattr(scheduler, 'LOCK_SECONDS', 0)
     monkeypatch.setattr(start_check, 'check_before_schedule', lambda recipe: None)
     words = ['schedule', '--engine', 'local', '--cron', '0 0 * * *', '--set', 'name=pets']
-    with filelock.FileLock(recipe.home / '.schedule.lock'):
+    with locked(recipe.home / '.schedule.lock', AlreadyRunning()):
         with pytest.raises(
             AlreadyRunning, match=r'a schedule of pets is already running in .*pets'
         ):

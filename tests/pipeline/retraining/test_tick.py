@@ -2,7 +2,6 @@
 
 import datetime
 
-import filelock
 import ml_metadata
 import pytest
 from example_outcome import outcome
@@ -20,6 +19,7 @@ from common.errors import (
     RunError,
     TooFewImages,
 )
+from common.files import locked
 from pipeline.config.recipe import Recipe
 from pipeline.retraining import tick as module
 from pipeline.retraining.decision import Decision
@@ -212,7 +212,9 @@ def test_manual_run_skips_and_ctrl_c_stops_the_tick(tick, error, verdict, code):
 
 def test_tick_is_skipped_during_another_tick(tick, recipe, monkeypatch):
     monkeypatch.setattr(module, 'LOCK_SECONDS', 0)
-    with filelock.FileLock(recipe().home / '.tick.lock'):
+    home = recipe().home
+    home.mkdir(parents=True)
+    with locked(home / '.tick.lock', AlreadyRunning()):
         found = tick()
     assert (found.verdict, found.exit_code) == ('skipped', 0)
     assert found.reason == 'another tick of pets is running; this one is skipped'

@@ -79,3 +79,18 @@ def test_reports_failed_download_of_imagenet_weights(monkeypatch):
     monkeypatch.setattr(keras.applications, 'MobileNetV2', fail)
     with pytest.raises(ConfigError, match='could not be downloaded; pass a weights file'):
         build(weights='imagenet')
+
+
+def test_weights_that_cannot_be_locked_are_not_called_corrupted(tmp_path, monkeypatch):
+    file = tmp_path / 'w.weights.h5'
+    keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save_weights(file)
+    reason = "unable to lock file, errno = 95, error message = 'Operation not supported'"
+
+    def load_weights(*_):
+        raise OSError(f'Unable to synchronously open file ({reason})')
+
+    monkeypatch.setattr(keras.Model, 'load_weights', load_weights)
+    config = TrainConfig(weights=str(file), alpha=0.35)
+
+    with pytest.raises(ConfigError, match=r'cannot be locked \(Operation not supported\)'):
+        build_backbone(config)

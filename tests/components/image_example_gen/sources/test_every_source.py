@@ -11,7 +11,10 @@ import zipfile
 from typing import NamedTuple
 
 import pytest
+from parquet_files import write_parquet
+from tfrecord_files import example, write_tfrecord
 
+from common import features
 from common.errors import DataError
 from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.source_protocol import (
@@ -82,12 +85,70 @@ def text_lists(path, images):
     return {'source': 'csv', 'path': path}
 
 
+def parquet_files(path, images):
+    for part in {image.part for image in images}:
+        of_part = [image for image in images if image.part == part]
+        columns = {
+            'img': [image.contents for image in of_part],
+            'fine_label': [image.label for image in of_part],
+        }
+        write_parquet(path / 'data' / f'{part or "all"}-00000-of-00001.parquet', **columns)
+    return {'source': 'parquet', 'path': path}
+
+
+def parquet_columns(path, images):
+    """Numbers with names, and a column of parts."""
+    names = sorted({image.label for image in images})
+    columns = {
+        'image': [image.contents for image in images],
+        'label': [names.index(image.label) for image in images],
+        'split': [image.part for image in images],
+    }
+    write_parquet(path / 'a.parquet', names, **columns)
+    return {'source': 'parquet', 'path': path / 'a.parquet'}
+
+
+def tfrecord_files(path, images):
+    for part in {image.part for image in images}:
+        records = [
+            example(jpeg=image.contents, kind=image.label.encode())
+            for image in images
+            if image.part == part
+        ]
+        write_tfrecord(path / f'{part or "all"}.tfrecord', records)
+    return {'source': 'tfrecord', 'path': path, 'features': {'image': 'jpeg', 'label': 'kind'}}
+
+
+def own_records(path, images):
+    """Numbers with names, in the folders of ImageExampleGen."""
+    names = sorted({image.label for image in images})
+    for part in {image.part for image in images}:
+        records = [
+            example(
+                **{
+                    features.IMAGE_BYTES: image.contents,
+                    features.LABEL: names.index(image.label),
+                    features.CLASS_NAME: image.label.encode(),
+                }
+            )
+            for image in images
+            if image.part == part
+        ]
+        split = {'validation': 'eval', '': 'train'}.get(part, part)
+        write_tfrecord(path / f'Split-{split}' / 'data_tfrecord-00000-of-00001.gz', records, 'GZIP')
+    return {'source': 'tfrecord', 'path': path}
+
+
 SOURCES = {
     'folder': folder,
     'zip': zip_archive,
     'tar': tar_archive,
     'csv': csv_file,
     'text lists': text_lists,
+    'Parquet files': parquet_files,
+    'Parquet columns': parquet_columns,
+    'TFRecords': tfrecord_files,
+    'own records': own_records,
 }
 PETS = [Stored(label, f'{label} {n}'.encode()) for label in ('Cat', 'Dog') for n in range(3)]
 DIVIDED = [
