@@ -38,7 +38,7 @@ def compiled(recipe):
 def records(tmp_path_factory, make_image_folder):
     """The folder of the records of a span."""
     folder = tmp_path_factory.mktemp('records')
-    images = make_image_folder(folder / 'pets', per_class=60)
+    images = make_image_folder(folder / 'pets', 60, classes=('cat', 'dog'))
     ir = compiled(recipe(folder / 'runs', source='folder', path=str(images)))
     result = launch_node(ir, node_of(ir, 'ImageExampleGen'))
     (examples,) = result.outputs['examples']

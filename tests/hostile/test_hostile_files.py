@@ -13,12 +13,12 @@ import click.testing
 import hostile_files as made
 import pyarrow as pa
 import pytest
+from components.image_example_gen.sources.base.image_folder import LocalFolder
 from hostile_runner import ROOT
 
 from common.errors import DataError
 from common.files import open_regular, read_regular, sha256_of
 from components.image_example_gen.sources.archive.extraction import extract_archive
-from components.image_example_gen.sources.base.image_folder import LocalFolder
 from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.source_protocol import every_image
 from components.image_example_gen.sources.parquet import ParquetSource
