@@ -6,13 +6,7 @@ from typing import Any, NamedTuple
 
 from common import object_storage
 from common.errors import DataError
-from components.image_example_gen.sources.base.data_config import (
-    ONLY_FOR,
-    URL,
-    DataConfig,
-    is_date,
-    number_of_span,
-)
+from components.image_example_gen.sources.base.data_config import ONLY_FOR, URL, DataConfig
 from components.image_example_gen.sources.base.listing import (
     IMAGE_SUFFIXES,
     PARQUET_SUFFIXES,
@@ -25,6 +19,7 @@ from components.image_example_gen.sources.base.listing import (
 )
 from components.image_example_gen.sources.base.parts import is_part
 from components.image_example_gen.sources.base.source_protocol import describe_classes
+from components.image_example_gen.sources.base.span_names import is_date, number_of_span
 from components.image_example_gen.sources.csv_file import TABLES, find_tables, labels_by_folder
 from components.image_example_gen.sources.folder import folders_of, layout_of, pattern_in
 
