@@ -109,9 +109,9 @@ def _local_path(path: Any) -> Any:
     return path
 
 
-def _in_home(path: Path) -> Path:
+def _in_home(path: Path | None) -> Path | None:
     try:
-        return path.expanduser()
+        return path and path.expanduser()
     except RuntimeError as error:
         raise ValueError(str(error)) from None
 
@@ -163,7 +163,7 @@ class DataConfig(StrictModel):
     source: Literal['drawings', 'folder', 'archive', 'csv', 'parquet', 'tfds', 'tfrecord'] = Field(
         'drawings', description='where the images come from, and how they are stored'
     )
-    path: Annotated[Path, BeforeValidator(_local_path), AfterValidator(_in_home)] | None = Field(
+    path: Annotated[Path | None, BeforeValidator(_local_path), AfterValidator(_in_home)] = Field(
         None,
         description='folder: a folder per class, or train, and validation or test or both, with a '
         'folder per class in each; archive: a zip or tar file of such folders; csv: a file with '
