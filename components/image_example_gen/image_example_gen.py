@@ -40,10 +40,6 @@ from components.image_example_gen.sources.spans import (
 
 EXAMPLES, QUARANTINE = 'examples', 'quarantine'
 
-# Keys of `data` that are left out of the cache key where they are not set, so that runs of versions
-# without them stay valid.
-_NEWER = ('label_pattern', 'columns')
-
 _log = logging.getLogger(__name__)
 
 
@@ -154,9 +150,8 @@ class ImageExampleGen(BaseBeamComponent):
         """Sets CATDOG_DATA_URL for the executor, as the record of `data.url` is redacted."""
         if data.url and redacted(data.url) != data.url:
             os.environ[DATA_URL] = data.url
-        not_set = {key for key in _NEWER if getattr(data, key) is None}
         spec = ImageExampleGenSpec(
-            data=data.model_dump_json(exclude=not_set),
+            data=data.model_dump_json(),
             record_format=FORMAT,
             examples=Channel(type=standard_artifacts.Examples),
             quarantine=Channel(type=Quarantine),

@@ -3,15 +3,13 @@
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
-from common.errors import Rejected
 from common.features import MANIFEST
 from common.strict_model import StrictModel
 from components.image_example_gen.ingestion.tally import Tally
-from components.image_example_gen.sources.base.listing import File
+from components.image_example_gen.sources.base.labelled_files import FileSource
 from components.image_example_gen.sources.base.source_protocol import Source
 
 FILES = 'files.json'  # of a source of files: stamp and SHA-256 of each, by name
@@ -55,14 +53,14 @@ def known_fingerprint(source: Source, examples: Path, span: int) -> str:
     for _, each in ingested:
         if each.listed == source.fingerprint:
             return each.fingerprint
-    if ingested and isinstance(source, _FileSource) and _is_touched(source, *ingested[0]):
+    if ingested and isinstance(source, FileSource) and _is_touched(source, *ingested[0]):
         return ingested[0][1].fingerprint
     return source.fingerprint
 
 
 def write_files(records: Path, source: Source, digests: Iterable[Path]) -> None:
     """Writes FILES of a source of files; `digests` are JSON files with digests by name."""
-    if isinstance(source, _FileSource) and source.stamps:
+    if isinstance(source, FileSource) and source.stamps:
         known: dict[str, str] = {}
         for file in digests:
             known |= json.loads(file.read_text())
@@ -70,18 +68,7 @@ def write_files(records: Path, source: Source, digests: Iterable[Path]) -> None:
         (records / FILES).write_text(json.dumps(files))
 
 
-@runtime_checkable
-class _FileSource(Source, Protocol):
-    """A source of files, which have times of modification or ETags."""
-
-    stamps: Sequence[File]
-
-    def read(self, files: Sequence[File]) -> Iterator[bytes | Rejected]: ...
-
-    def fingerprint_with(self, files: Sequence[File]) -> str: ...
-
-
-def _is_touched(source: _FileSource, records: Path, ingested: Ingested) -> bool:
+def _is_touched(source: FileSource, records: Path, ingested: Ingested) -> bool:
     """Whether the files are those of an ingestion with other stamps; reads files with others."""
     try:
         recorded = json.loads((records / FILES).read_text())

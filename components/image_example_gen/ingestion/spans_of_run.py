@@ -78,7 +78,7 @@ def _settings(source: Source, config: DataConfig, fingerprint: str) -> str:
 
 
 def _link_span(folders: tuple[Path, Path], name: str, other: str, **wanted: str) -> bool:
-    """Links a complete span of another run whose manifest has the wanted values, if there is one."""
+    """Links a complete span of another run whose manifest has the wanted values, if any."""
     targets = [folder / name for folder in folders]
     records, quarantine = (folder.parent / other / name for folder in folders)
     try:

@@ -79,8 +79,8 @@ def _local_path(path: Any) -> Any:
     return path
 
 
-def _in_home(path: Path) -> Path:
-    return Path(os.path.expanduser(path))  # noqa: PTH111  Path.expanduser raises an error
+def _in_home(path: Path | None) -> Path | None:
+    return path and Path(os.path.expanduser(path))  # noqa: PTH111  that of Path raises an error
 
 
 def _well_formed_url(url: str) -> str:
@@ -122,7 +122,7 @@ class DataConfig(StrictModel):
     source: Literal['drawings', 'folder', 'archive', 'csv', 'parquet', 'tfds', 'tfrecord'] = Field(
         'drawings', description='where the images come from, and how they are stored'
     )
-    path: Annotated[Path, BeforeValidator(_local_path), AfterValidator(_in_home)] | None = Field(
+    path: Annotated[Path | None, BeforeValidator(_local_path), AfterValidator(_in_home)] = Field(
         None,
         description='folder: one of class folders; archive: a zip or tar file of class folders; '
         'csv: a file with paths and classes of images, or a folder with one; parquet, tfrecord: a '
@@ -185,8 +185,9 @@ class DataConfig(StrictModel):
     @property
     def class_names(self) -> tuple[str, ...] | None:
         """The names of `classes` in the order of the labels: the new ones of renamed classes."""
-        names = self.classes.values() if isinstance(self.classes, dict) else self.classes
-        return names and tuple(dict.fromkeys(names))
+        if isinstance(self.classes, dict):
+            return tuple(dict.fromkeys(self.classes.values()))
+        return self.classes
 
     def describe(self) -> str:
         """The source and its place, as in `folder /home/ann/pets`, without secrets of a URL."""
