@@ -15,13 +15,13 @@ import hostile_files as made
 import image_bytes
 import pyarrow as pa
 import pytest
+from components.image_example_gen.inspection.headers import read_header
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from common.errors import DataError, Rejected
 from components.image_example_gen.inspection.check_config import CheckConfig
 from components.image_example_gen.inspection.examine import examine
-from components.image_example_gen.inspection.headers import read_header
 from components.image_example_gen.sources.archive import extraction
 from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.source_protocol import every_image
