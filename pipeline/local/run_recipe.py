@@ -140,9 +140,6 @@ def describe_data(data: DataConfig, spans: 'Sequence[Span]') -> str:
     """Formats the data of a run: `/home/ann/pets, spans 3 and 4: 2,000 images, 2 classes (...)`."""
     count = sum(span.source.count for span in spans)
     images = f'{count:,} images, {describe_classes(spans[0].source.classes)}'
-    skipped = sum(getattr(span.source, 'ignored', 0) for span in spans)  # of folders and archives
-    if skipped:
-        images += f', {skipped} non-image file{"s" * (skipped > 1)} skipped'
     numbers = [span.number for span in spans]
     which = '' if numbers == [1] else f', {named(numbers)}'
     return f'{data.describe()}{which}: {images}'

@@ -13,6 +13,7 @@ import click.testing
 import hostile_files as made
 import pyarrow as pa
 import pytest
+from components.image_example_gen.sources.base.image_folder import LocalFolder
 from hostile_runner import ROOT
 
 from common.errors import DataError

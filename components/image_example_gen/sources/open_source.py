@@ -6,7 +6,8 @@ from common.errors import DataError
 from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.source_protocol import Source
 
-# Modules, and their classes or functions; a module is imported on demand: TensorFlow Datasets alone takes seconds.
+# Modules, and their classes or functions. A module is imported on demand: TensorFlow Datasets alone
+# takes seconds.
 _CLASSES = {
     'drawings': ('drawings', 'DrawingsSource'),
     'folder': ('folder', 'FolderSource'),

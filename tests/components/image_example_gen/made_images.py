@@ -7,7 +7,7 @@ from pathlib import Path
 import image_bytes
 import tensorflow as tf
 
-from components.image_example_gen.ingestion.span import Ingested
+from components.image_example_gen.ingestion.ingested import Ingested
 from components.image_example_gen.sources.base.source_protocol import BadImage, LabelledImage
 
 CLASSES = ('cats', 'dogs')
@@ -28,6 +28,7 @@ class MemorySource:
     """A source of images in memory; raises `error`, if given, after the last one."""
 
     classes = CLASSES
+    notes = ()
 
     def __init__(self, images, per_shard=25, error=None):
         self._images, self._per_shard, self._error = tuple(images), per_shard, error

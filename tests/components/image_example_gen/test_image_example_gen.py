@@ -1,170 +1,208 @@
-import json
 import logging
+import os
+from typing import List  # noqa: UP035
 
+import numpy as np
 import pytest
 from image_bytes import encoded
 from made_images import picture
+from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact
+from tfx.dsl.component.experimental.decorators import component
 from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
-from tfx.orchestration.portable.data_types import ExecutionInfo
+from tfx.orchestration import metadata
+from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+from tfx.orchestration.pipeline import Pipeline
 from tfx.types import standard_artifacts
 
-from common.errors import DataError, TooFewImages
-from common.metadata_queries import custom_property
-from components.image_example_gen.image_example_gen import (
-    ImageExampleGenDriver,
-    ImageExampleGenExecutor,
-    check_bad_share,
-    check_classes_in_splits,
-)
+from common.artifacts import folder_of
+from common.errors import DataError
+from common.features import EARLIER, INDEX
+from common.metadata_queries import custom_property, read_nodes
+from components.image_example_gen.image_example_gen import ImageExampleGen, ImageExampleGenExecutor
+from components.image_example_gen.ingestion.ingested import known_fingerprint
 from components.image_example_gen.ingestion.quarantine import Quarantine
-from components.image_example_gen.ingestion.tally import Tally
 from components.image_example_gen.sources.base.data_config import DataConfig
+from components.image_example_gen.sources.spans import open_window
 
 
-def counts(**images):
-    """Counts of a span: 2 images of each class in each split, except for the given counts."""
-    spans = {split: {'cats': 2, 'dogs': 2} for split in ('train', 'eval', 'test')}
-    for key, number in images.items():
-        split, name = key.split('_')
-        spans[split][name] = number
-    return spans
+@component
+def Consumer(
+    examples: InputArtifact[List[standard_artifacts.Examples]],  # noqa: UP006
+    model: OutputArtifact[standard_artifacts.Model],
+) -> None:
+    """Stands for the components that train, evaluate and push."""
 
 
-def test_class_without_images_in_a_split_of_all_spans_is_an_error():
-    check_classes_in_splits([counts(train_cats=0, eval_dogs=0), counts(train_dogs=0)], 2, 1)
-    with pytest.raises(TooFewImages, match=r'^20 images are too few: the eval split got none of '):
-        check_classes_in_splits([counts(eval_dogs=0), counts(eval_dogs=0)], 2, 1)
-    with pytest.raises(DataError, match=r'dogs.; add images of more groups \(data\.group_by\)$'):
-        check_classes_in_splits([counts(eval_dogs=0)], 1, 1, grouped=True)
+class Runs:
+    """Runs of a pipeline in TFX's LocalDagRunner, on a folder of images."""
 
+    def __init__(self, folder, **data):
+        self.folder, self.images = folder, folder / 'images'
+        self.config = metadata.sqlite_metadata_connection_config(str(folder / 'metadata'))
+        self.data = {'source': 'folder', 'path': self.images, 'min_test_images': 1, **data}
 
-def test_test_spans_need_images_of_each_class():
-    check_classes_in_splits([counts(), counts(test_cats=0)], 2, 2)
-    with pytest.raises(DataError, match="the test split got none of class 'cats'; add more"):
-        check_classes_in_splits([counts(), counts(test_cats=0)], 2, 1)
-
-
-def test_spans_before_the_window_count_for_the_test_split_only():
-    check_classes_in_splits([counts(test_cats=0), counts()], 1, 2)
-    with pytest.raises(DataError, match="the train split got none of class 'cats'"):
-        check_classes_in_splits([counts(), counts(train_cats=0)], 1, 2)
-
-
-def test_too_many_bad_images_are_an_error_with_reasons_and_examples(tmp_path):
-    quarantine = tmp_path / 'ImageExampleGen' / 'quarantine' / '7'
-    for span in ('span-1', 'span-2'):
-        (quarantine / span).mkdir(parents=True)
-        line = {'source': 'cats/a.jpg', 'reason': 'truncated', 'detail': f'it ends early in {span}'}
-        (quarantine / span / 'quarantined.jsonl').write_text(json.dumps(line) + '\n')
-    tallies = {'span-1': Tally(40, {'truncated': 1}), 'span-2': Tally(9, {'under two labels': 2})}
-
-    check_bad_share(tallies, 0.07, quarantine)
-    with pytest.raises(DataError) as raised:
-        check_bad_share(tallies, 0.05, quarantine)
-
-    refused = quarantine.parent.parent / 'refused'
-    assert str(raised.value) == (
-        '3 of 49 images (6.1%) cannot be used, more than the 5.0% of data.checks.max_bad_share: '
-        '2 under two labels, 1 truncated; such as span-1/cats/a.jpg: it ends early in span-1; '
-        f'span-2/cats/a.jpg: it ends early in span-2; all are listed in {refused}; '
-        'if images of different classes look alike, set data.checks.near_distance: 0'
-    )
-    assert 'cats/a.jpg' in (refused / 'span-1' / 'quarantined.jsonl').read_text()
-
-
-def test_images_of_unknown_classes_are_not_bad(tmp_path):
-    (tmp_path / 'quarantine').mkdir()
-    check_bad_share({'span-1': Tally(40, {'unknown class': 30})}, 0.05, tmp_path / 'quarantine')
-
-
-class Ingestion:
-    """Runs of ImageExampleGen on folders of spans, without a metadata store."""
-
-    def __init__(self, folder, min_test_images=1, test_window=2):
-        self.folder, self.runs = folder, 0
-        self.data = DataConfig(
-            source='folder',
-            path=folder / 'images',
-            window=2,
-            test_window=test_window,
-            min_test_images=min_test_images,
-        )
-        self._properties = {'data': self.data.model_dump_json()}
-
-    def add(self, span, classes=2):
-        for number in range(40):
-            file = self.data.path / f'span-{span}' / f'class-{number % classes}' / f'{number}.jpg'
+    def add(self, *numbers, span=None):
+        for number in numbers:
+            place = self.images / f'span-{span}' if span else self.images
+            file = place / f'class-{number % 2}' / f'{number}.jpg'
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(encoded(picture(seed=100 * span + number)))
+            file.write_bytes(encoded(picture(seed=number)))
 
-    def drive(self):
-        """The prepared artifact of the next run, with the fingerprint of its images."""
-        self.runs += 1
-        examples = standard_artifacts.Examples()
-        examples.uri = f'{self.folder}/examples/{self.runs}'
-        outputs = {'examples': [examples]}
-        info = ExecutionInfo(exec_properties=self._properties, output_dict=outputs)
-        driven = ImageExampleGenDriver(None).run(info).output_artifacts['examples'].artifacts
-        examples.set_mlmd_artifact(driven[0])
-        return examples
+    def run(self, **data):
+        """Runs the pipeline; returns the kinds of the components that were cached."""
+        example_gen = ImageExampleGen(DataConfig(**{**self.data, **data}))
+        consumer = Consumer(examples=example_gen.outputs['examples'])
+        LocalDagRunner().run(
+            Pipeline(
+                pipeline_name='pets',
+                pipeline_root=str(self.folder / 'artifacts'),
+                components=[example_gen, consumer],
+                enable_cache=True,
+                metadata_connection_config=self.config,
+            )
+        )
+        with metadata.Metadata(self.config) as handle:
+            newest = max(handle.store.get_contexts_by_type('pipeline_run'), key=lambda run: run.id)
+            executions = handle.store.get_executions_by_context(newest.id)
+            nodes = read_nodes(handle.store, executions)
+        self.example_gen = nodes[0]
+        return [node.kind for node in nodes if node.cached]
 
-    def execute(self, prepared):
-        quarantine = Quarantine()
-        quarantine.uri = f'{self.folder}/quarantine/{self.runs}'
-        outputs = {'examples': [prepared], 'quarantine': [quarantine]}
-        context = BaseBeamExecutor.Context([], tmp_dir=str(self.folder))
-        ImageExampleGenExecutor(context).Do({}, outputs, self._properties)
-        return outputs['examples']
+    def examples(self):
+        return self.example_gen.outputs['examples']
+
+    def splits(self):
+        """The split of each image of the last run by its digest."""
+        index = np.concatenate([np.load(folder_of(each.uri) / INDEX) for each in self.examples()])
+        return {bytes(each['sha256']): int(each['split']) for each in index}
 
 
-def test_ingests_new_spans_and_links_earlier_ones(tmp_path, caplog):
-    ingestion = Ingestion(tmp_path)
+ALL = ['ImageExampleGen', 'Consumer']
+
+
+@pytest.fixture
+def runs(tmp_path):
+    runs = Runs(tmp_path)
+    runs.add(*range(12))
+    return runs
+
+
+def test_unchanged_images_are_cached_before_and_after_growth(runs):
+    assert [runs.run() for _ in range(3)] == [[], ALL, ALL]
+    (first,), splits = runs.examples(), runs.splits()
+    runs.add(12)
+
+    assert [runs.run() for _ in range(2)] == [[], ALL]
+    assert [each.id for each in runs.example_gen.inputs[EARLIER]] == [first.id]
+    assert custom_property(runs.examples()[0], EARLIER) == str(folder_of(first.uri).parent)
+    assert splits.items() < runs.splits().items()
+
+
+def test_earlier_images_are_cached_and_their_splits_kept(runs):
+    runs.run()
+    runs.add(12, 14, 16, 18)
+    runs.run()
+    splits = runs.splits()
+    for number in (12, 14):
+        (runs.images / 'class-0' / f'{number}.jpg').rename(runs.folder / f'{number}.jpg')
+    assert runs.run() == []
+    assert runs.splits().items() < splits.items()
+    for number in (12, 14):
+        (runs.folder / f'{number}.jpg').rename(runs.images / 'class-0' / f'{number}.jpg')
+    assert runs.run() == ALL
+    assert runs.splits() == splits
+    runs.run(splits={'train': 8})  # other shares are for all images
+    assert EARLIER not in runs.example_gen.inputs
+
+
+def touch(runs, seconds=10):
+    for file in runs.images.rglob('*.jpg'):
+        os.utime(file, (seconds, seconds))
+
+
+def test_touched_images_are_the_same(runs):
+    runs.run()
+    before = custom_property(runs.examples()[0], 'input_fingerprint')
+    examples = folder_of(runs.examples()[0].uri).parents[1]
+
+    def fingerprint():
+        (span,) = open_window(DataConfig(**runs.data))
+        return known_fingerprint(span.source, examples, 1)
+
+    touch(runs)
+    assert fingerprint() == before
+    assert runs.run() == ALL
+    assert runs.run(min_test_images=2) == []  # linked
+    touch(runs, 20)
+    assert runs.run(checks={'min_side': 17}) == []
+    assert custom_property(runs.examples()[0], 'input_fingerprint') == before
+    assert fingerprint() == before
+    (changed,) = runs.images.glob('*/1.jpg')
+    changed.write_bytes(changed.read_bytes()[:-2] + b'\xff\xd8')  # the same size
+    assert fingerprint() != before
+
+
+@pytest.mark.parametrize('test_window', [1, 2])
+def test_new_spans_are_ingested_and_earlier_ones_linked(tmp_path, caplog, test_window):
+    runs = Runs(tmp_path, window=2, test_window=test_window)
     for span in (1, 2):
-        ingestion.add(span)
-    assert [each.span for each in ingestion.execute(ingestion.drive())] == [1, 2]
-    ingestion.add(3)
-
+        runs.add(*range(span * 10, span * 10 + 10), span=span)
+    runs.run()
+    assert [each.uri.rpartition('/')[2] for each in runs.examples()] == ['span-1', 'span-2']
+    old = folder_of(runs.examples()[1].uri) / INDEX
+    runs.add(*range(25, 35), span=3)
     with caplog.at_level(logging.INFO):
-        second = ingestion.execute(ingestion.drive())
+        runs.run()
 
-    assert [each.uri for each in second] == [f'{tmp_path}/examples/2/span-{n}' for n in (2, 3)]
-    assert 'span 2: 40 images, linked from an earlier run' in caplog.text
-    assert 'span 3: 40 images, new' in caplog.text
-
-
-def test_images_that_change_after_the_driver_are_an_error(tmp_path):
-    ingestion = Ingestion(tmp_path)
-    ingestion.add(1)
-    prepared = ingestion.drive()
-    ingestion.add(2)
-
-    with pytest.raises(DataError, match='changed during the run; start again'):
-        ingestion.execute(prepared)
+    assert [custom_property(each, 'span') for each in runs.examples()] == [2, 3]
+    assert 'span 2: 10 images, linked from an earlier run' in caplog.text
+    assert 'span 3: 10 images, new' in caplog.text
+    assert (folder_of(runs.examples()[0].uri) / INDEX).samefile(old)
 
 
 def test_older_spans_are_judged_but_not_trained_on(tmp_path, caplog):
-    ingestion = Ingestion(tmp_path, min_test_images=20)
+    runs = Runs(tmp_path, min_test_images=4)
     for span in (1, 2, 3):
-        ingestion.add(span)
-
+        runs.add(*range(span * 10, span * 10 + 10), span=span)
     with caplog.at_level(logging.INFO):
-        examples = ingestion.execute(ingestion.drive())
+        runs.run()
 
-    judged_only = {
-        each.span: custom_property(each.mlmd_artifact, 'judged_only') for each in examples
-    }
-    assert judged_only == {1: 1, 2: None, 3: None}
-    assert 'the test images of span 1 are judged too: data.min_test_images' in caplog.text
+    judged_only = [custom_property(each, 'judged_only') for each in runs.examples()]
+    assert judged_only == [1, None]
+    assert 'the test images of span 2 are judged too: data.min_test_images' in caplog.text
 
 
-@pytest.mark.parametrize('min_test_images', [1, 20])
-def test_each_class_needs_test_images_in_all_judged_spans_together(tmp_path, min_test_images):
-    ingestion = Ingestion(tmp_path, min_test_images, test_window=1)
-    ingestion.add(1)
-    ingestion.add(2, classes=1)
+def test_class_without_images_in_a_split_and_notes_of_the_source_are_warnings(tmp_path, caplog):
+    runs = Runs(tmp_path, checks={'near_distance': 0})
+    runs.add(*range(0, 20, 2), 1)
+    for number in (2, 4):
+        (runs.images / 'class-0' / f'{number}.png').write_bytes(encoded(picture(number), 'PNG'))
+    runs.run()
 
-    if min_test_images == 1:  # span 2 alone is judged
-        with pytest.raises(DataError, match="the test split got none of class 'class-1'"):
-            ingestion.execute(ingestion.drive())
-    else:
-        assert len(ingestion.execute(ingestion.drive())) == 2
+    warnings = [each.message for each in caplog.records if each.name.startswith('components')]
+    assert len(warnings) == 2
+    assert 'lie beside images of the same name' in warnings[0]
+    assert warnings[1].startswith('1 of 2 classes has no images in a split: class-1 (1: no eval')
+
+
+def execute(runs, **properties):
+    """Runs the executor without a driver."""
+    outputs = {'examples': [standard_artifacts.Examples()], 'quarantine': [Quarantine()]}
+    for key, (artifact,) in outputs.items():
+        artifact.uri = str(runs.folder / 'artifacts' / key / '1')
+    for name, text in properties.items():
+        outputs['examples'][0].set_string_custom_property(name, text)
+    data = DataConfig(**runs.data).model_dump_json()
+    executor = ImageExampleGenExecutor(BaseBeamExecutor.Context([], tmp_dir=str(runs.folder)))
+    executor.Do({}, outputs, {'data': data})
+    return outputs['examples']
+
+
+def test_images_that_changed_after_the_driver_are_an_error(runs):
+    with pytest.raises(DataError, match='changed during the run; start again'):
+        execute(runs, input_fingerprint='{"1": "of other images"}')
+
+
+def test_runs_without_a_driver_as_in_beam_benchmarks(runs):
+    (examples,) = execute(runs)
+    assert (folder_of(examples.uri) / INDEX).is_file()

@@ -11,7 +11,7 @@ IMAGE = pa.struct([('bytes', pa.binary()), ('path', pa.string())])
 
 
 def write_parquet(path: Path, names=None, *, rows_in_group=None, **columns) -> Path:
-    """Writes columns; `names` are those of the labels, in the metadata of the library `datasets`."""
+    """Writes columns; `names` of labels are in the metadata of the library `datasets`."""
     table = pa.table(columns)
     if names:
         features = {each: {'names': [*names], '_type': 'ClassLabel'} for each in columns}

@@ -139,7 +139,7 @@ def write_span(source: str, folder: Path, labels: str) -> None:
         )
     else:
         folder.mkdir()
-        for number, label in enumerate(labels):
+        for number in range(len(labels)):
             (folder / f'{number}.jpg').touch()
         rows = ''.join(f'{number}.jpg,{label}\n' for number, label in enumerate(labels))
         (folder / 'a.csv').write_text(f'path,label\n{rows}')
