@@ -20,6 +20,7 @@ from common.errors import DataError
 from common.files import open_regular, read_regular, sha256_of
 from components.image_example_gen.sources.archive.extraction import extract_archive
 from components.image_example_gen.sources.base.data_config import DataConfig
+from components.image_example_gen.sources.base.listing import File, LocalFolder
 from components.image_example_gen.sources.base.source_protocol import every_image
 from components.image_example_gen.sources.parquet import ParquetSource
 from components.image_example_gen.sources.tfrecord import TfrecordSource

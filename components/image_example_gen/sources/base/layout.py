@@ -2,10 +2,11 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
 from components.image_example_gen.sources.base.labels import folded
+from components.image_example_gen.sources.base.listing import Listing
 from components.image_example_gen.sources.base.parts import Kind, kind_of
 
 FolderPath = tuple[str, ...]  # names of folders, relative to the data folder
@@ -31,28 +32,34 @@ class Layout:
     only folders, whose names are neither numbered nor repeated, as those of groups are.
 
     Args:
-        images: number of images directly in each folder.
+        listing: the images.
         wanted: names of classes, if a recipe has them; they decide which level the classes are.
         group_level: level of the folders of groups below the class, if there are any.
         in_names: whether the classes are in the names of files.
+
+    Attributes:
+        places: part and class by the folder of an image; None if they are left out.
+        sizes: number of images directly in each folder.
     """
 
     def __init__(
         self,
-        images: Mapping[FolderPath, int],
+        listing: Listing,
         wanted: Collection[str] = (),
         group_level: int = 0,
         *,
         in_names: bool = False,
     ) -> None:
         self._wanted, self._group_level = {folded(name) for name in wanted}, group_level
-        self._in_names = in_names
-        self._annotations = {p for p in images if any(map(_ANNOTATIONS.fullmatch, p))}
-        if len(self._annotations) == len(images):
-            self._annotations = set()
-        found = {path: n for path, n in images.items() if path not in self._annotations}
-        self.top = self._go_in(found)
-        below = _below(found, self.top)
+        self._in_names, self._folders = in_names, listing.folders
+        self.sizes = Counter(file.name.rpartition('/')[0] for file in listing.files)
+        paths = {tuple(filter(None, name.split('/'))): n for name, n in self.sizes.items()}
+        no_annotations = {
+            path: n for path, n in paths.items() if not any(map(_ANNOTATIONS.fullmatch, path))
+        }
+        found = no_annotations or paths
+        self._top = self._go_in(found)
+        below = _below(found, self._top)
         self.kinds: dict[str, Kind] = _kinds(below, in_names=in_names)
         if self.kinds:
             first = 'train' if 'train' in self.kinds.values() else min(self.kinds.values())
@@ -60,16 +67,19 @@ class Layout:
             below = {path[1:]: below[path] for path in inside}
         self._inner = self._go_in(below) if self.kinds else ()
         self._levels = _below(below, self._inner)
-        self.has_parts_in_classes = not self.kinds and _are_parts_in_classes(self._levels)
-        self.by_parent = not in_names and self._is_by_parent()
+        self._has_parts_in_classes = not self.kinds and _are_parts_in_classes(self._levels)
+        self._by_parent = not in_names and self._is_by_parent()
+        self.places = {'/'.join(p): self._place(p) if p in found else None for p in paths}
 
-    def place(self, path: FolderPath) -> Place | None:
-        """The part and class of the images of a folder; None if they are left out."""
-        if path in self._annotations:
-            return None
-        if path[: len(self.top)] != self.top:
+    @property
+    def labels(self) -> set[str]:
+        """The names of the class folders."""
+        return {place.label for place in self.places.values() if place and place.label}
+
+    def _place(self, path: FolderPath) -> Place | None:
+        if path[: len(self._top)] != self._top:
             return Place(None, '', path) if self._in_names and not self.kinds else None
-        path = path[len(self.top) :]
+        path = path[len(self._top) :]
         kind = self.kinds.get(path[0]) if path else None
         if self.kinds and path and not kind:
             return None
@@ -78,48 +88,45 @@ class Layout:
             path = path[len(self._inner) :]
         if not path or self._in_names:
             return Place(kind, '', path)
-        if self.has_parts_in_classes:
+        if self._has_parts_in_classes:
             return Place(kind_of(path[1]) if len(path) > 1 else None, path[0], path[2:])
-        return Place(kind, path[-1], ()) if self.by_parent else Place(kind, path[0], path[1:])
+        return Place(kind, path[-1], ()) if self._by_parent else Place(kind, path[0], path[1:])
 
     def describe(self) -> str:
         """Human-readable, such as `train, val with a folder per class in each`."""
         what = 'images with classes in their names' if self._in_names else 'a folder per class'
-        if self.by_parent:
+        if self._by_parent:
             what = 'a folder per class, at different levels'
-        where = f' in {"/".join(self.top)}' if self.top else ''
+        where = f' in {"/".join(self._top)}' if self._top else ''
         parts = ', '.join(sorted(self.kinds))
-        if self.has_parts_in_classes:
+        if self._has_parts_in_classes:
             return f'{what}, with parts in each{where}'
         return f'{parts} with {what} in each{where}' if parts else f'{what}{where}'
 
-    def notes(self, images: Mapping[FolderPath, int], folders: Iterable[str]) -> Iterator[str]:
-        """Yields how the layout was understood, and what was left out, if it is not obvious.
-
-        `folders` are all folders, also those without images.
-        """
-        if self.top or self.by_parent or self.has_parts_in_classes:
+    def notes(self) -> Iterator[str]:
+        """Yields how the layout was understood, and what was left out, if it is not obvious."""
+        if self._top or self._by_parent or self._has_parts_in_classes:
             yield f'read as {self.describe()}'
-        if self.by_parent:
+        if self._by_parent:
             first = sorted({path[0] for path in self._levels if path})
             yield (
                 f'the classes are the folders that hold the images, not {_listed(first)}; '
                 'data.classes may list names of the other level'
             )
         left_out: Counter[str] = Counter()
-        for path, number in images.items():
-            if self.place(path) is None:
-                level = len(self.top) if path[: len(self.top)] == self.top else 0
+        for name, number in self.sizes.items():
+            if self.places[name] is None:
+                path = tuple(name.split('/'))
+                level = len(self._top) if path[: len(self._top)] == self._top else 0
                 left_out['/'.join(path[: level + 1]) or 'images outside of folders'] += number
         if left_out:
             shown = _listed([f'{name} ({number:,} images)' for name, number in left_out.items()])
             yield f'left out: {shown}; give one of them as the data folder to read it instead'
-        used = {path[:n] for path in images for n in range(len(path) + 1)}
-        level = len(self.top) + bool(self.kinds) + len(self._inner)
-        paths = (tuple(name.split('/')) for name in folders)
-        empty = sorted(
-            {p[-1] for p in paths if len(p) == level + 1 and p not in used and p[:level] in used}
-        )
+        top = '/'.join(self._top)
+        beside = {name for name in self._folders if name.rpartition('/')[0] == top}
+        empty = [
+            n for n in sorted(beside) if not any(f'{f}/'.startswith(f'{n}/') for f in self.sizes)
+        ]
         if empty and not self._in_names:
             yield f'folders without images are no classes: {_listed(empty)}'
 
@@ -154,7 +161,7 @@ class Layout:
         direct = {path[0] for path in paths if len(path) == 1}
         leaves = [path for path in paths if len(path) > 1]
         inner = {path[0] for path in leaves}
-        if self._group_level or self.has_parts_in_classes or not inner or direct & inner:
+        if self._group_level or self._has_parts_in_classes or not inner or direct & inner:
             return False
         above = defaultdict[str, set[str]](set)
         for path in leaves:
