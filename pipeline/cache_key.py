@@ -16,8 +16,8 @@ that they import, directly or indirectly:
 `pipeline/execution/launch.py` adds the versions of TFX and TensorFlow when it launches a node.
 
 Four kinds of nodes have no such hash. Resolvers and the Pusher always run. Nodes that run only code
-of TFX (StatisticsGen, ExampleValidator, ImportSchemaGen, and ImportExampleGen but for its index)
-depend on their exec properties; a custom driver of this project runs before the cache lookup.
+of TFX (StatisticsGen, ExampleValidator, ImportSchemaGen) depend on their exec properties; a custom
+driver of this project runs before the cache lookup.
 ImageExampleGen has `FORMAT` instead, the version of its records. Later runs link the records of a
 span, and the splits and duplicates of later spans depend on them, so a code change must not rewrite
 them. Ingestion is also the most expensive step to repeat.

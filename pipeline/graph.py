@@ -1,13 +1,11 @@
 """The TFX pipeline: its components and their connections."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 # `from tfx import v1` would import the Vertex AI client, which takes two seconds.
 from tfx.components import (
     ExampleValidator,
-    ImportExampleGen,
     StatisticsGen,
     Trainer,
     Transform,
@@ -21,7 +19,6 @@ from tfx.types.channel import BaseChannel
 
 from components.anomaly_gate.component import AnomalyGate
 from components.image_example_gen.image_example_gen import EXAMPLES, ImageExampleGen
-from components.image_example_gen.import_component import ImportCanonicalExamples
 from components.resolvers.spans import PREVIOUS
 from pipeline.cache_key import code_of, content_hash
 from pipeline.config.beam import beam_args
@@ -50,7 +47,7 @@ def create_pipeline(
     Transform and Trainer wait for AnomalyGate, or run beside the checks of the data: then the
     runner has to interrupt them if the checks fail. The evaluation waits in any case.
     """
-    example_gen = _example_gen(recipe.with_classes(classes))
+    example_gen = ImageExampleGen(recipe.with_classes(classes).data)
     examples = example_gen.outputs[EXAMPLES]
     newest = newest_spans(recipe, examples) if recipe.data.may_have_spans else None
     spans = Spans(*[newest.outputs[key] if newest else examples for key in Spans._fields])
@@ -99,15 +96,6 @@ def create_pipeline(
         metadata_connection_config=connection_config(recipe.metadata, recipe.home),
         beam_pipeline_args=beam_args(recipe.beam, images),
     )
-
-
-def _example_gen(recipe: Recipe) -> BaseNode:
-    """Ingests images as records, or imports canonical records."""
-    if recipe.data.source != 'canonical':
-        return ImageExampleGen(recipe.data)
-    # A missing path is reported by `open_window`; on a cluster it is a parameter of the run.
-    path = recipe.data.path or Path()
-    return ImportCanonicalExamples(path).with_id(ImportExampleGen.__name__)
 
 
 def _anomaly_gate(

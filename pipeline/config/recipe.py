@@ -147,7 +147,6 @@ class Recipe(StrictModel):
     def optional_nodes(self) -> list[str]:
         """IDs of the optional nodes in the graph of this recipe."""
         enabled = {
-            'ImportExampleGen': self.data.source == 'canonical',  # else ImageExampleGen
             'newest_spans': self.data.may_have_spans,
             'warm_start_resolver': self.trainer.warm_start is not None,
             'Tuner': self.tuner is not None,

@@ -23,7 +23,7 @@ from pipeline.execution.cached_outputs import CacheCheckOperator, record_files_a
 from pipeline.execution.compilation import display_name
 
 # Ingestion copies or re-encodes images, which does not depend on the stack; see decision record 16.
-_SHARED_BY_STACKS = ('ImageExampleGen', 'ImportExampleGen')
+_SHARED_BY_STACKS = ('ImageExampleGen',)
 # A line of Beam's error text after Ctrl-C in a worker process.
 _INTERRUPT = re.compile(r'(?m)^(RuntimeError: )?KeyboardInterrupt( \[while running .*)?$')
 

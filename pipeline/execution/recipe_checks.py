@@ -66,8 +66,6 @@ def _check_folders(recipe: Recipe) -> None:
         'pipeline_root': recipe.artifacts_directory,
         'push_directory': recipe.serving_directory,
     }
-    if recipe.data.source == 'canonical':
-        folders['data.path'] = recipe.data.path
     for key, folder in folders.items():
         found = [each for each in _WILDCARDS if each in str(folder)]
         if found:

@@ -53,6 +53,6 @@ def file_of(results: Results, node: str, key: str, name: str) -> Path | None:
 
 def example_folders(results: Results) -> list[Path]:
     """Folders of the records that the model was trained on, one per span, oldest first."""
-    nodes = [results[name] for name in ('ImageExampleGen', 'ImportExampleGen') if name in results]
-    artifacts = (artifact for node in nodes for artifact in node.outputs[EXAMPLES])
+    ingestion = results.get('ImageExampleGen')
+    artifacts = ingestion.outputs[EXAMPLES] if ingestion else ()
     return [folder_of(each.uri) for each in artifacts if not custom_property(each, JUDGED_ONLY)]

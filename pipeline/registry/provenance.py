@@ -28,7 +28,6 @@ from pipeline.metadata_store import damaged_contents
 TRAINER, GATE, PUSHER = 'Trainer', 'ModelGate', 'Pusher'
 # Manual overrides. ADOPT: a push that a later run found in the serving folder and recorded.
 ROLLBACK, BLESS, UNBLESS, ADOPT = 'Rollback', 'Bless', 'Unbless', 'Adopt'
-_INGESTIONS = ('ImageExampleGen', 'ImportCanonicalExamples')
 _KINDS = (TRAINER, GATE, PUSHER, ROLLBACK, BLESS, UNBLESS, ADOPT)
 
 
@@ -167,14 +166,12 @@ class Provenance:
         if self._store is None or not examples:
             return None
         for node in nodes_of(self._store, examples):
-            if node.kind in _INGESTIONS and node.output('examples') is not None:
+            if node.kind == 'ImageExampleGen' and node.output('examples') is not None:
                 return _describe_data(node)
         return None
 
 
 def _describe_data(ingestion: Node) -> str | None:
-    if ingestion.kind == 'ImportCanonicalExamples':
-        return f'canonical records {custom_property(ingestion.execution, "input_base")}'
     text = custom_property(ingestion.execution, 'data')
     try:
         return DataConfig.model_validate_json(text or '').describe()

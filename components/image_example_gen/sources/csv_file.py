@@ -1,11 +1,11 @@
-"""Source for a CSV file of paths and classes of images."""
+"""Source for a CSV file, or a list of lines, of paths and classes of images."""
 
-import hashlib
+import itertools
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from common.errors import DataError, TooFewImages
@@ -13,111 +13,156 @@ from common.files import sha256_of
 from components.image_example_gen.sources.base.csv_columns import (
     CsvColumns,
     Table,
-    lines_of,
-    open_csv,
-    read_header,
-    rows_of,
+    read_table,
 )
-from components.image_example_gen.sources.base.file_names import groups_in_names
-from components.image_example_gen.sources.base.groups import (
-    GroupConfig,
-    group_of_value,
+from components.image_example_gen.sources.base.data_config import DataConfig
+from components.image_example_gen.sources.base.groups import group_of_name, group_of_value
+from components.image_example_gen.sources.base.labelled_files import FileSource, ImageFile
+from components.image_example_gen.sources.base.listing import (
+    File,
+    LocalFolder,
+    file_of,
+    is_ignored,
+    is_image,
 )
-from components.image_example_gen.sources.base.image_files import is_image, optional_decoders
-from components.image_example_gen.sources.base.image_folder import LocalFolder
-from components.image_example_gen.sources.base.labelled_files import ImageFile, LabelledFiles
-from components.image_example_gen.sources.base.origins import limit_sources
-from components.image_example_gen.sources.base.parts import parts_of
+from components.image_example_gen.sources.base.parts import (
+    Kind,
+    kind_of,
+    kind_of_value,
+    limit_sources,
+)
 from components.image_example_gen.sources.base.reading import (
-    MAX_BYTES,
     READ_ERRORS,
     convert_os_errors,
     error_text,
 )
-from components.image_example_gen.sources.base.source_protocol import BadImage, Part, class_name
+from components.image_example_gen.sources.base.source_protocol import BadImage
 
-_MOST_ROWS = 2_000_000
-_MOST_PARTS = 20
-_MOST_DIGITS = 9  # of an index of a class
-_LONGEST_PATH, _LONGEST_LABEL = 4096, 100  # characters in messages; no longer path can be opened
+TABLES = ('.csv', '.tsv', '.txt')  # suffixes
+_MOST_FOLDERS = 100  # where images are searched
+_LEVELS = 2  # of folders below that of the table
+_ENDINGS = ('', '.jpg', '.jpeg', '.png')  # of identifiers
+_SAMPLE = 50  # rows that show where the images are
+_LONGEST_PATH = 4096  # no longer path can be opened
 
 
-class CsvSource(LabelledFiles):
-    """The images that a CSV file lists, with a class, and perhaps a part and a group, for each.
+class CsvSource(FileSource):
+    """The images that tables list, with a class, and perhaps a part and a group, for each.
 
-    Paths are relative to the folder of the file, and may lead out of it. A row without a class, or
-    whose image is missing or has no suffix of an image, is a bad image.
+    Tables are CSV files or lists of lines `path label`. Paths are relative to the folder of the
+    table, which they may lead out of, or to a folder next to it or in it. The parts are those of a
+    column, or of the names of several tables, such as `train.csv` and `test.csv`. A row whose image
+    is missing or has no suffix of an image is a bad image.
 
     Args:
-        path: the file, or a folder with one.
-        classes: names in the order of the labels; None: the sorted names in the file. If all labels
-            of the file are numbers and none of these names, a number is the index of its name.
-        columns: names of the columns; None: the usual names.
-        group_by: the groups of images, if any.
-        max_bytes: limit of an image; a larger one is a bad image and is not read.
+        config: the section `data` of a recipe; `path` is a table, or a folder with one.
         complete: whether each class must have images; False for one span of several.
+        where, digest: as for FolderSource.
 
     Raises:
-        DataError: the file is missing, cannot be read, is not CSV, lacks a column, or has unknown
-            parts, there are fewer than two classes, or a class has no images.
+        DataError: a table is missing, cannot be read, is not CSV, or lacks a column, there are no
+            images or fewer than two classes, or a class has no images.
     """
 
     def __init__(
         self,
-        path: Path,
-        classes: tuple[str, ...] | None = None,
+        config: DataConfig,
         *,
-        columns: CsvColumns | None = None,
-        group_by: GroupConfig | None = None,
-        max_bytes: int = MAX_BYTES,
         complete: bool = True,
+        where: str = '',
+        digest: str | None = None,
     ) -> None:
-        file = find_csv(path)
-        table = read_header(file, columns, group_by.column if group_by else None)
-        rows = list(_read_rows(file, table))
+        assert config.path
+        tables = find_tables(config)
+        folder = config.path if config.path.is_dir() else config.path.parent
+        notes: list[str] = []
+        rows: list[ImageFile | BadImage] = []
+        for table in tables:
+            kind = kind_of(_relative(table.file, folder)) if len(tables) > 1 else None
+            if table.label is None and not (kind and kind != 'train'):
+                columns = ', '.join(map(repr, table.names[:10]))
+                raise DataError(
+                    f'{table.file}: line 1 has the columns {columns}, and none of a usual name for '
+                    'the classes of images; set data.columns.label, as with --set '
+                    'data.columns.label=NAME'
+                )
+            rows += _read(table, folder, kind, config, notes)
         if not rows:
-            raise TooFewImages(f'{file} has no images: it has only a header')
-        parts = _parts(file, rows) if table.split is not None else {}
-        names = _class_names(rows, classes)
-        folder = file.absolute().parent
-        problems, digest = _check_files(folder, rows)
-        sources = limit_sources(Counter(row.folder for row in rows))
-        files: list[ImageFile | BadImage] = []
-        found = groups_in_names(group_by, [PurePosixPath(row.path).name for row in rows])
-        for row, problem, group in zip(rows, problems, found, strict=True):
-            name = names.get(row.label)
-            if problem:
-                files.append(problem)
-            elif not name:
-                label = row.label[:_LONGEST_LABEL]
-                detail = f'its label is {label}' if label else 'it has no label'
-                files.append(BadImage(row.path, 'label outside the list', detail))
-            else:
-                source = sources[row.folder] or folder.name
-                part = parts.get(row.split)
-                files.append(ImageFile(row.path, name, part, source, row.group or group))
-        if not any(isinstance(each, ImageFile) for each in files):
-            raise TooFewImages(_no_images(file, folder, files))
-        decoders = optional_decoders(row.path for row in rows)
-        state = f'{sha256_of(file)}\n{columns!r}\n{digest}\n{decoders}'
-        self.fingerprint = hashlib.sha256(state.encode()).hexdigest()
+            raise TooFewImages(f'{tables[0].file} has no images: it has only a header')
+        if not any(isinstance(row, ImageFile) for row in rows):
+            first = next(row for row in rows if isinstance(row, BadImage))
+            raise TooFewImages(
+                f'{tables[0].file}: none of its {len(rows):,} images can be used, such as '
+                f'{first.filename}: {first.detail}; paths are relative to {tables[0].file.parent}'
+            )
         super().__init__(
-            str(file),
-            LocalFolder(folder),
-            files,
-            classes,
-            max_bytes=max_bytes,
+            where or ', '.join(str(table.file) for table in tables),
+            LocalFolder(folder.absolute()),
+            rows,
+            config,
             complete=complete,
-            expected=f'two names in column {table.names[table.label]}',
+            notes=notes,
+            state=(config.columns, [sha256_of(table.file) for table in tables]),
+            digest=digest,
         )
 
 
-def _no_images(file: Path, folder: Path, files: Sequence[ImageFile | BadImage]) -> str:
-    first = next(each for each in files if isinstance(each, BadImage))
-    return (
-        f'{file}: none of its {len(files):,} images can be used, such as {first.filename}: '
-        f'{first.detail}; paths are relative to {folder}'
-    )
+def find_tables(config: DataConfig) -> list[Table]:
+    """The tables of images: `path`; or those in the folder `path`, or directly below it.
+
+    Several tables are the parts of one data set. Raises DataError if there is none, several that
+    are no parts, or one that lacks a column.
+    """
+    path, columns = config.path, config.columns or CsvColumns()
+    group = config.group_by.column if config.group_by else None
+    assert path
+    if path.is_file():
+        return [read_table(path, columns, group)]
+    if not path.exists():
+        raise DataError(f'{path} does not exist; give a CSV file, or a folder with one')
+    error: DataError | None = None
+    for files in _levels(path):
+        found = []
+        for file in files:
+            try:
+                found.append(read_table(file, columns, group))
+            except DataError as raised:  # a file of another kind, such as readme.txt
+                if file.suffix.lower() != '.txt' or len(files) == 1:
+                    error = raised
+        parts = [table for table in found if kind_of(_relative(table.file, path))]
+        labelled = [table for table in found if table.label is not None]
+        if len(parts) > 1:
+            return parts
+        if len(labelled) == 1 or len(found) == 1:
+            return labelled or found
+        if found:
+            names = ', '.join(table.file.name for table in found[:5])
+            raise DataError(f'{path} has {names}; give the path of one CSV file')
+    raise error or DataError(f'{path} has no CSV file; give the path of one')
+
+
+def has_images(table: Table) -> bool:
+    """Whether one of the first images of a table exists; raises DataError as `Table.rows`."""
+    rows = itertools.islice(_rows(table, DataConfig()), _SAMPLE)
+    return bool(_find_places(table.file.parent, [row.path for row in rows], None))
+
+
+def _levels(path: Path) -> Iterator[list[Path]]:
+    """Yields the tables in a folder, then those in its subfolders."""
+    with convert_os_errors():
+        entries = sorted(each for each in path.iterdir() if not is_ignored(each.name))
+        yield [each for each in entries if _is_table(each)]
+        inner = [each for each in entries if each.is_dir()][:_MOST_FOLDERS]
+        yield [each for folder in inner for each in sorted(folder.iterdir()) if _is_table(each)]
+
+
+def _is_table(path: Path) -> bool:
+    return path.suffix.lower() in TABLES and not is_ignored(path.name) and path.is_file()
+
+
+def _relative(file: Path, folder: Path) -> str:
+    path = os.path.relpath(file, folder)
+    return '' if path == '.' else path
 
 
 class _Row(NamedTuple):
@@ -126,82 +171,104 @@ class _Row(NamedTuple):
     split: str
     group: str | None
 
-    @property
-    def folder(self) -> str:
-        """Name of the folder of the image, if the path has one."""
-        return self.path.rpartition('/')[0].rpartition('/')[2]
+
+def _read(
+    table: Table, root: Path, kind: Kind | None, config: DataConfig, notes: list[str]
+) -> list[ImageFile | BadImage]:
+    """The images of a table, with names relative to `root`."""
+    rows = list(_rows(table, config))
+    kinds = _kinds(table, rows, kind, config, notes)
+    sample = [row.path for row in rows[:: max(len(rows) // _SAMPLE, 1)]]
+    places = [
+        (_relative(place, root), ending)
+        for place, ending in _find_places(table.file.parent, sample, kind)
+        or [(table.file.parent, '')]
+    ]
+    files = [_find(root, row.path, places) for row in rows]
+    folders = [each[0].rpartition('/')[0].rpartition('/')[2] for each in files]
+    sources = limit_sources(Counter(folders)) | {'': root.absolute().name}
+    return [
+        ImageFile(file, row.label, kinds.get(row.split), sources[folder], row.group)
+        if isinstance(file, File)
+        else file
+        for row, file, folder in zip(rows, files, folders, strict=True)
+        if row.split in kinds
+    ]
 
 
-def find_csv(path: Path) -> Path:
-    """The CSV file: `path`, or the only one in the folder `path`; raises DataError without one."""
-    if path.is_file():
-        return path
-    if not path.exists():
-        raise DataError(f'{path} does not exist; give a CSV file, or a folder with one')
+def _rows(table: Table, config: DataConfig) -> Iterator[_Row]:
+    for number, row in enumerate(table.rows(), 1):
+        path = row[table.image].strip().replace('\\', '/').removeprefix('./')[:_LONGEST_PATH]
+        group = group_of_name(config.group_by, path)
+        if table.group is not None:
+            group = group_of_value(row[table.group])
+        label = row[table.label].strip() if table.label is not None else ''
+        split = row[table.split].strip() if table.split is not None else ''
+        yield _Row(path or f'row {number}', label, split, group)
+
+
+def _kinds(
+    table: Table, rows: Sequence[_Row], kind: Kind | None, config: DataConfig, notes: list[str]
+) -> Mapping[str, Kind | None]:
+    """The part that each value of the column means, without the values of rows that are left out."""
+    if table.split is None:
+        return {'': kind}
+    column, counts = table.names[table.split], Counter(row.split for row in rows)
+    kinds = {value: kind_of_value(column, value) for value in counts}
+    others = [f'{value!r} ({counts[value]:,})' for value in kinds if not kinds[value]][:5]
+    if len(others) == len(kinds) and config.columns and config.columns.split:
+        raise DataError(
+            f'{table.file}: column {column} has the values {", ".join(others)}; expected train, '
+            'validation and test'
+        )
+    if not any(kinds.values()):
+        return dict.fromkeys(kinds, kind)
+    if others:
+        notes.append(f'rows that are in no part are left out: {column} is {", ".join(others)}')
+    return {value: found for value, found in kinds.items() if found}
+
+
+def _find_places(folder: Path, sample: Sequence[str], kind: Kind | None) -> list[tuple[Path, str]]:
+    """The folders that hold images of a table, and the endings that names lack; most images first.
+
+    The folder of the table, or else folders in it, or else folders next to it.
+    """
+    levels = [[folder], _inner(folder, _LEVELS), [folder.parent, *_inner(folder.parent, 1)]]
+    for candidates in levels:
+        found = Counter(
+            (place, ending)
+            for place in candidates
+            for ending in _ENDINGS
+            for path in sample
+            if os.path.isfile(os.path.join(place, path + ending))  # noqa: PTH113, PTH118
+        )
+        if found:
+            pairs = [pair for pair, _ in found.most_common()]
+            return sorted(pairs, key=lambda pair: kind_of(pair[0].name) != kind)
+    return []
+
+
+def _inner(folder: Path, levels: int) -> list[Path]:
     with convert_os_errors():
-        files = sorted(each for each in path.glob('*.csv') if each.is_file())
-    if len(files) != 1:
-        found = ', '.join(each.name for each in files[:5]) or 'no CSV file'
-        raise DataError(f'{path} has {found}; give the path of one CSV file')
-    return files[0]
+        inner = [each for each in sorted(folder.iterdir()) if not is_ignored(each.name)]
+        inner = [each for each in inner if each.is_dir()][:_MOST_FOLDERS]
+        return inner + [each for one in inner if levels > 1 for each in _inner(one, levels - 1)]
 
 
-def _read_rows(file: Path, table: Table) -> Iterator[_Row]:
-    with open_csv(file) as opened:
-        rows = rows_of(file, lines_of(file, opened), table.delimiter)
-        next(rows)
-        for number, row in enumerate(filter(None, rows), 1):
-            if len(row) != len(table.names):
-                raise DataError(
-                    f'{file}: row {number:,} after the header has {len(row)} fields, and the '
-                    f'header has {len(table.names)}'
-                )
-            if number > _MOST_ROWS:
-                raise DataError(f'{file} has more than {_MOST_ROWS:,} rows; divide it')
-            yield _Row(
-                row[table.path].strip()[:_LONGEST_PATH] or f'row {number}',
-                class_name(row[table.label].strip()),
-                row[table.split].strip().lower() if table.split is not None else '',
-                group_of_value(row[table.group]) if table.group is not None else None,
-            )
-
-
-def _parts(file: Path, rows: Sequence[_Row]) -> dict[str, Part]:
-    found = {row.split for row in rows}
-    if len(found) > _MOST_PARTS:
-        raise DataError(f'{file} is divided into {len(found):,} parts; set data.columns.split: ""')
-    if '' in found:
-        row = next(number for number, row in enumerate(rows, 1) if not row.split)
-        raise DataError(f'{file}: row {row:,} after the header names no part; expected one in all')
-    return parts_of(str(file), found)
-
-
-def _class_names(rows: Sequence[_Row], wanted: tuple[str, ...] | None) -> dict[str, str]:
-    """The class name of each label of the file; numbers may be indices of `wanted`."""
-    labels = {row.label for row in rows if row.label}
-    if wanted and not labels & set(wanted) and all(each.isdecimal() for each in labels):
-        numbers = {label: int(label) for label in labels if len(label) <= _MOST_DIGITS}
-        return {each: wanted[n] for each, n in numbers.items() if n < len(wanted)}
-    return {label: label for label in labels}
-
-
-def _check_files(folder: Path, rows: Sequence[_Row]) -> tuple[list[BadImage | None], str]:
-    """The problem of each image, without reading it, and a digest of the state of all."""
-    digest = hashlib.sha256()
-    problems: list[BadImage | None] = []
-    for row in rows:
-        problem, state = None, ''
-        try:
-            status = os.stat(os.path.join(folder, row.path))  # noqa: PTH116, PTH118  much faster
-            state = f'{status.st_size} {status.st_mtime_ns} {stat.S_IMODE(status.st_mode):o}'
-            if not stat.S_ISREG(status.st_mode):
-                problem = BadImage(row.path, 'unreadable', 'it cannot be read: it is no file')
-        except READ_ERRORS as error:
-            detail = f'it cannot be read: {error_text(error)}'
-            problem = BadImage(row.path, 'unreadable', detail)
-        if not is_image(row.path):  # only such files of a folder are read, too
+def _find(root: Path, path: str, places: Sequence[tuple[str, str]]) -> File | BadImage:
+    """The file of an image; its size and stamp, without reading it."""
+    detail = ''
+    for place, ending in places:
+        name = os.path.join(place, path + ending)  # noqa: PTH118  much faster
+        if not is_image(name):  # only such files of a folder are read, too
             detail = 'its name does not end like that of an image, such as .jpg'
-            problem = BadImage(row.path, 'not an image', detail)
-        digest.update(f'{row.path}\0{state}\n'.encode(errors='surrogateescape'))
-        problems.append(problem)
-    return problems, digest.hexdigest()
+            return BadImage(path, 'not an image', detail)
+        try:
+            status = os.stat(os.path.join(root, name))  # noqa: PTH116, PTH118
+        except READ_ERRORS as error:
+            detail = detail or error_text(error)
+            continue
+        if stat.S_ISREG(status.st_mode):
+            return file_of(name, status)
+        detail = 'it is no file'
+    return BadImage(path, 'unreadable', f'it cannot be read: {detail}')

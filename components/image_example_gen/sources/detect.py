@@ -1,31 +1,36 @@
 """Detects the source and the layout of the option `--data`. Imports neither TensorFlow nor TFX."""
 
-import itertools
 import re
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from common import object_storage
 from common.errors import DataError
-from components.image_example_gen.sources.base.csv_columns import read_header
-from components.image_example_gen.sources.base.data_config import ONLY_FOR, URL, number_of_span
-from components.image_example_gen.sources.base.file_names import pattern_of_names
-from components.image_example_gen.sources.base.image_files import (
+from components.image_example_gen.sources.base.data_config import (
+    ONLY_FOR,
+    URL,
+    DataConfig,
+    is_date,
+    number_of_span,
+)
+from components.image_example_gen.sources.base.listing import (
     IMAGE_SUFFIXES,
     PARQUET_SUFFIXES,
     RECORDS,
-    files_in,
-    is_ignored,
+    Listing,
+    LocalFolder,
+    holds_class_folders,
     is_image,
+    list_files,
 )
 from components.image_example_gen.sources.base.parts import is_part
 from components.image_example_gen.sources.base.source_protocol import describe_classes
+from components.image_example_gen.sources.csv_file import TABLES, find_tables, has_images
+from components.image_example_gen.sources.folder import folders_of, layout_of, pattern_in
 
 _CLASS_FOLDERS = ('folder', 'archive')
 # Includes unsupported archives, for which the source raises an error.
 _ARCHIVE = re.compile(r'.*\.(zip|tar|tgz|tbz2?|txz|tar\.\w+|rar|7z)', re.IGNORECASE)
-_CSV = re.compile(r'.*\.(csv|tsv)', re.IGNORECASE)
 
 
 class Detected(NamedTuple):
@@ -48,11 +53,11 @@ def detect(data: str) -> Detected:
     path = Path(data)
     try:
         if path.is_dir():
-            return _detect_in_folder(path)
-        if _CSV.fullmatch(path.name):
-            return _csv(path) or Detected('csv', 'a CSV file')
-    except OSError:
+            return detect_in_folder(path)
+    except (DataError, OSError):
         return Detected('folder', 'a folder')
+    if path.suffix.lower() in TABLES:
+        return _tables(path) or Detected('csv', 'a CSV file')
     if _ARCHIVE.fullmatch(path.name):
         return Detected('archive', 'an archive')
     if path.suffix.lower() in PARQUET_SUFFIXES:
@@ -88,66 +93,63 @@ def data_overrides(
     return [(f'data.{key}', value) for key, value in values.items()]
 
 
-def _detect_in_folder(path: Path) -> Detected:
-    if any(each.is_dir() for pattern in ('Split-*', '*/Split-*') for each in path.glob(pattern)):
-        return Detected('canonical', 'records that ImageExampleGen wrote')
-    has_parquet = False
-    for file in files_in(path, IMAGE_SUFFIXES | PARQUET_SUFFIXES):
-        if file.suffix.lower() in PARQUET_SUFFIXES:
-            has_parquet = True
-        elif file.parent != path:
-            return _detect_layout(path)
-    if has_parquet:
-        return Detected('parquet', 'a folder of Parquet files')
-    if any(RECORDS.fullmatch(each.name) for each in path.rglob('*')):
-        return Detected('tfrecord', 'a folder of TFRecord files')
-    return _detect_layout(path)
-
-
-def _detect_layout(path: Path) -> Detected:
-    """The layout of a folder without Parquet files and TFRecords."""
-    folders = [each for each in sorted(path.iterdir()) if each.is_dir() and _has_images(each)]
-    spans = {number_of_span(each.name): each for each in folders}
-    newest = max((number for number in spans if number is not None), default=None)
-    if newest is not None:
-        inner = _detect_layout(spans[newest])
+def detect_in_folder(path: Path) -> Detected:
+    """The source of the images in a folder; raises DataError if it cannot be read."""
+    listing = list_files(LocalFolder(path), _is_data)
+    if any(name.rpartition('/')[2].startswith('Split-') for name in listing.folders):
+        return Detected('tfrecord', 'records that ImageExampleGen wrote')
+    images = [file for file in listing.files if is_image(file.name)]
+    if not any('/' in file.name for file in images):
+        others = {Path(file.name).suffix.lower() for file in listing.files} - IMAGE_SUFFIXES
+        if others & PARQUET_SUFFIXES:
+            return Detected('parquet', 'a folder of Parquet files')
+        if others:
+            return Detected('tfrecord', 'a folder of TFRecord files')
+    spans = span_names(path, [name for name in listing.folders if '/' not in name])
+    if spans:
+        inner = detect_in_folder(path / spans[-1])
         return inner._replace(layout=f'spans with {inner.layout}')
-    parts = [each for each in folders if is_part(each.name)]
-    if len(parts) > 1 and parts == folders:
-        names = ', '.join(each.name for each in parts)
-        if any(each.is_dir() and _has_images(each) for part in parts for each in part.iterdir()):
-            return Detected('folder', f'{names} with a folder per class in each')
-        return _flat(parts, f'{names} with ') or _csv_in(path) or Detected('folder', names)
-    if len(folders) > 1:
-        return Detected('folder', 'a folder per class')
-    flat = _flat([path], '') if not folders else None
-    return flat or _csv_in(path) or Detected('folder', 'a folder')
+    return _detect_layout(path, Listing(images, listing.folders))
 
 
-def _has_images(folder: Path) -> bool:
-    return not is_ignored(folder.name) and next(files_in(folder, IMAGE_SUFFIXES), None) is not None
+def span_names(path: Path, names: list[str]) -> list[str]:
+    """The names of folders that are spans, oldest first."""
+    numbers = {name: n for name in names if (n := number_of_span(name)) is not None}
+    dates = [name for name in numbers if is_date(name)]
+    if not all(holds_class_folders(LocalFolder(path / name)) for name in dates):
+        numbers = {name: n for name, n in numbers.items() if name not in dates}
+    return sorted(numbers, key=numbers.__getitem__)
 
 
-def _flat(folders: Iterable[Path], where: str) -> Detected | None:
-    """For folders whose images are all called CLASS.N.jpg; None for others."""
-    files = itertools.chain.from_iterable(folder.iterdir() for folder in folders)
-    names = [each.name for each in files if is_image(each.name) and not is_ignored(each.name)]
-    pattern = pattern_of_names(names)
-    if pattern is None:
-        return None
-    classes = describe_classes(sorted({match[1] for n in names if (match := re.match(pattern, n))}))
-    return Detected('folder', f'{where}images named CLASS and number, {classes}', pattern)
+def _is_data(name: str) -> bool:
+    suffix = Path(name).suffix.lower()
+    return suffix in IMAGE_SUFFIXES | PARQUET_SUFFIXES or RECORDS.fullmatch(name) is not None
 
 
-def _csv_in(folder: Path) -> Detected | None:
-    """For a folder with one CSV file, if this has the usual columns."""
-    files = [each for each in folder.iterdir() if each.suffix.lower() == '.csv']
-    found = _csv(files[0]) if len(files) == 1 else None
-    return found and found._replace(layout=f'{files[0].name}: {found.layout}')
+def _detect_layout(path: Path, listing: Listing) -> Detected:
+    """The layout of a folder without Parquet files and TFRecords."""
+    layout = layout_of(listing)
+    tables = _tables(path)
+    places = filter(None, map(layout.place, folders_of(listing)))
+    labels = {place.label for place in places if place.label}
+    if len(labels) > 1 and not all(map(is_part, labels)):
+        further = f'; not read: {tables.layout}' if tables else ''
+        return Detected('folder', layout.describe() + further)
+    pattern, names = pattern_in(listing)
+    if tables or not pattern:
+        return tables or Detected('folder', layout.describe())
+    classes = sorted({match[1] for name in names if (match := re.match(pattern, name))})
+    what = f'images named CLASS and number, {describe_classes(classes)}'
+    return Detected('folder', what, pattern)
 
 
-def _csv(file: Path) -> Detected | None:
+def _tables(path: Path) -> Detected | None:
+    """The CSV files of a path, if they list images that exist."""
     try:
-        return Detected('csv', read_header(file, None).describe())
+        tables = find_tables(DataConfig(source='csv', path=path))
     except DataError:
         return None
+    if path.is_dir() and not any(map(has_images, tables)):
+        return None
+    names = ', '.join(table.file.name for table in tables)
+    return Detected('csv', f'{names}: {tables[0].describe()}')

@@ -5,23 +5,23 @@ Names of such folders are `span-7`, `span-007`, `span-20261121`, `2026-11-21` or
 
 import itertools
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
 from common.errors import DataError
-from components.image_example_gen.sources.base.data_config import DataConfig, number_of_span
-from components.image_example_gen.sources.base.image_files import IMAGE_SUFFIXES, files_in
-from components.image_example_gen.sources.base.image_folder import (
-    BucketFolder,
-    subfolders_of_bucket,
+from components.image_example_gen.sources.base.bucket_folder import open_folder, subfolders
+from components.image_example_gen.sources.base.data_config import (
+    DataConfig,
+    is_date,
+    number_of_span,
 )
-from components.image_example_gen.sources.base.labelled_files import resolve_classes
+from components.image_example_gen.sources.base.labels import require_images, sorted_names
 from components.image_example_gen.sources.base.reading import convert_os_errors
 from components.image_example_gen.sources.base.source_protocol import Source
-from components.image_example_gen.sources.open_source import make_source, open_files
+from components.image_example_gen.sources.open_source import make_source
 
-_Place = TypeVar('_Place', bound=Path | str)
+Folders = Mapping[int, Path | str]  # by the number of the span, in ascending order
 
 FIRST_SPAN = 1  # the number of images without spans
 
@@ -33,36 +33,64 @@ class Span(NamedTuple):
     source: Source
 
 
-def span_folders(place: _Place) -> dict[int, _Place]:
-    """Finds the folders of spans, by number in ascending order; ignores other folders.
+def span_folders(config: DataConfig) -> Folders:
+    """Finds the folders of spans, or the URLs of their prefixes; none if the data has no spans.
 
-    `place` is a folder, or the URL of a prefix in object storage.
+    A folder whose name is a date, and that has images itself, is one of a class.
 
     Raises:
-        DataError: two folders have the same number, or the folder cannot be read.
+        DataError: two folders have the same number, a folder cannot be read, or one next to spans
+            is none and has images.
     """
-    found: dict[int, _Place] = {}
-    for folder in _subfolders(place):
-        number = number_of_span(PurePosixPath(folder).name)
+    place = config.spans_place
+    if (
+        place is None
+        or not config.may_have_spans
+        or (isinstance(place, Path) and not place.is_dir())
+    ):
+        return {}
+    names = {folder: PurePosixPath(folder).name for folder in subfolders(place)}
+    has_class_folders = config.source == 'folder' and not config.label_pattern
+    dates = [folder for folder, name in names.items() if is_date(name)]
+    if not has_class_folders or all(next(_images_in(folder), True) for folder in dates):
+        dates = []
+    found: dict[int, Path | str] = {}
+    others = []
+    for folder, name in names.items():
+        number = None if folder in dates else number_of_span(name)
         if number in found:
             raise DataError(f'{found[number]} and {folder} are the same span; remove one')
         if number is not None:
             found[number] = folder
+        elif not name.startswith(('.', '_')) and not name.endswith('.partial'):
+            others.append(folder)
+    for folder in others if found and config.source == 'folder' else ():
+        if next(_images_in(folder), None) is not None:
+            raise DataError(
+                f'data folder {place} has spans, and images in {names[folder]}, which is not a '
+                f'span; move them into a span, or rename the folder to _{names[folder]}'
+            )
     return dict(sorted(found.items()))
 
 
-@convert_os_errors()
+def _images_in(folder: Path | str) -> Iterator[str]:
+    """Yields the relative folder of each image; that of the folder's own images, '', is first."""
+    with convert_os_errors():
+        for here, _, files in open_folder(folder).walk():
+            for _ in files:
+                yield here
+
+
 def open_window(config: DataConfig) -> tuple[Span, ...]:
     """Opens the spans that a recipe trains on, oldest first.
 
-    Images without spans are span 1. All spans have the same classes; those of spans of folders
-    and CSV files are combined.
+    Images without spans are span 1. All spans have the same classes, those of all of them.
 
     Raises:
-        DataError: the images cannot be used, no span is in the range, a folder that is not a span
-            contains images, or a class has no images in any span.
+        DataError: the images cannot be used, no span is in the range, or a class has no images in
+            any span.
     """
-    found = _spans_of(config)
+    found = span_folders(config)
     if not found and not config.span_range:
         return (Span(FIRST_SPAN, make_source(config)),)
     return _open_spans(config, _select(config, found))
@@ -70,7 +98,7 @@ def open_window(config: DataConfig) -> tuple[Span, ...]:
 
 def span_numbers(config: DataConfig) -> frozenset[int]:
     """The numbers of all spans, inside and outside of the window; empty without spans."""
-    return frozenset(_spans_of(config))
+    return frozenset(span_folders(config))
 
 
 def incomplete_span(config: DataConfig) -> int | None:
@@ -78,7 +106,7 @@ def incomplete_span(config: DataConfig) -> int | None:
 
     For a window that `open_window` cannot open: the images of the newest span may still arrive.
     """
-    found = _spans_of(config)
+    found = span_folders(config)
     newest = max(_select(config, found)) if found else None
     older = {number: folder for number, folder in found.items() if number != newest}
     if not older:
@@ -90,20 +118,6 @@ def incomplete_span(config: DataConfig) -> int | None:
     return newest
 
 
-def _open_spans(config: DataConfig, selected: Mapping[int, Path | str]) -> tuple[Span, ...]:
-    if config.source in ('folder', 'csv'):
-        return _open_files(config, selected)
-    spans = tuple(Span(number, _open_source(config, folder)) for number, folder in selected.items())
-    first = spans[0]
-    for number, source in spans:
-        if source.classes != first.source.classes:
-            raise DataError(
-                f'span {number} has the classes {", ".join(source.classes)} and span '
-                f'{first.number} has {", ".join(first.source.classes)}; all must have the same'
-            )
-    return spans
-
-
 def open_older_spans(config: DataConfig, window: Sequence[Span]) -> tuple[Span, ...]:
     """Opens the spans before a window whose test splits are judged too, oldest first.
 
@@ -112,13 +126,12 @@ def open_older_spans(config: DataConfig, window: Sequence[Span]) -> tuple[Span, 
     """
     first, *_ = window
     expected = sum(config.splits.expected(span.source.count)['test'] for span in window)
-    folders = _spans_of(config)
-    same_classes = config.model_copy(update={'classes': first.source.classes})
+    found = span_folders(config)
     older: list[Span] = []
-    for number in sorted((each for each in folders if each < first.number), reverse=True):
+    for number in sorted((each for each in found if each < first.number), reverse=True):
         if expected >= config.min_test_images:
             break
-        source = _open_source(same_classes, folders[number])
+        source = _open_source(config, found[number]).with_classes(first.source.classes)
         older.insert(0, Span(number, source))
         expected += config.splits.expected(source.count)['test']
     return tuple(older)
@@ -134,22 +147,7 @@ def judged_spans(test_images: Sequence[int], test_window: int, min_test_images: 
     return max(test_window, sum(images < min_test_images for images in newer))
 
 
-def _spans_of(config: DataConfig) -> dict[int, Path | str]:
-    place = config.spans_place
-    if place is None or (isinstance(place, Path) and not place.is_dir()):
-        return {}
-    return {**span_folders(place)}
-
-
-def _subfolders(place: Path | str) -> list[Any]:
-    """The folders directly in a folder or below a prefix, sorted; paths or URLs, like `place`."""
-    if isinstance(place, str):
-        return subfolders_of_bucket(place)
-    with convert_os_errors():
-        return sorted(each for each in place.iterdir() if each.is_dir())
-
-
-def _select(config: DataConfig, found: Mapping[int, Path | str]) -> dict[int, Path | str]:
+def _select(config: DataConfig, found: Folders) -> Folders:
     if not config.span_range:
         return dict(list(found.items())[-config.window :])
     first, last = config.span_range
@@ -163,41 +161,14 @@ def _select(config: DataConfig, found: Mapping[int, Path | str]) -> dict[int, Pa
     return selected
 
 
-def _open_source(config: DataConfig, folder: Path | str) -> Source:
-    if config.source in ('folder', 'csv'):
-        return open_files(config, folder, complete=False)
-    return make_source(config.model_copy(update={'path': folder}))
-
-
-def _open_files(config: DataConfig, folders: Mapping[int, Path | str]) -> tuple[Span, ...]:
-    place = config.spans_place
-    assert place
-    if config.source == 'folder':
-        _require_only_spans(place)
-    sources = {
-        number: open_files(config, folder, complete=False) for number, folder in folders.items()
-    }
-    counts: Counter[str] = Counter()
-    for source in sources.values():
-        counts.update(source.counts)
-    classes = resolve_classes(f'the spans in {place}', counts, config.classes)
+def _open_spans(config: DataConfig, folders: Folders) -> tuple[Span, ...]:
+    sources = {number: _open_source(config, folder) for number, folder in folders.items()}
+    counts = sum((source.counts or Counter() for source in sources.values()), Counter[str]())
+    classes = config.class_names or tuple(sorted_names(counts))
+    require_images(f'the spans in {config.spans_place}', counts, classes)
     return tuple(Span(number, source.with_classes(classes)) for number, source in sources.items())
 
 
-def _require_only_spans(place: Path | str) -> None:
-    """Raises DataError if a folder that is not a span contains images."""
-    for folder in _subfolders(place):
-        name = PurePosixPath(folder).name
-        ignored = name.startswith(('.', '_')) or name.endswith('.partial')
-        if not ignored and number_of_span(name) is None and _has_images(folder):
-            raise DataError(
-                f'data folder {place} has spans, and images in {name}, which is not a span; move '
-                f'them into a span, or rename the folder to _{name}'
-            )
-
-
-def _has_images(folder: Path | str) -> bool:
-    if isinstance(folder, str):
-        return bool(BucketFolder(folder).list_images().images)
-    with convert_os_errors():
-        return next(files_in(folder, IMAGE_SUFFIXES), None) is not None
+def _open_source(config: DataConfig, folder: Path | str) -> Source:
+    key = 'url' if config.is_in_bucket else 'path'
+    return make_source(config.model_copy(update={key: folder}), complete=False)

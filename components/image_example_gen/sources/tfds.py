@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import logging
-import math
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,40 +11,43 @@ from typing import Any
 import requests
 
 from common.errors import DataError
+from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.groups import GroupConfig, group_of_name
 from components.image_example_gen.sources.base.labels import Labels, make_labels
+from components.image_example_gen.sources.base.record_source import divide
 from components.image_example_gen.sources.base.source_protocol import (
-    IMAGES_PER_SHARD,
     BadImage,
     LabelledImage,
+    Part,
+    ranges,
 )
 
 _TIMEOUT = 10  # seconds to connect to the server of a data set
 # A shard that begins inside a file skips all records before it; with this many shards, a file is
 # read at most 4.5 times.
-_SHARDS_PER_FILE = 8
+_MOST_SHARDS = 8
+_FIRST = 20  # images of a split that show whether it has labels
 
 _log = logging.getLogger(__name__)
 
 
 class TfdsSource:
-    """All splits of an image data set of TensorFlow Datasets, such as `cats_vs_dogs`.
+    """The images of a data set of TensorFlow Datasets, such as `cats_vs_dogs`.
 
-    The data set is downloaded once, to the folder of TensorFlow Datasets (`TFDS_DATA_DIR`).
+    The data set is downloaded once, to the folder of TensorFlow Datasets (`TFDS_DATA_DIR`). Its
+    splits train, validation and test are those of the pipeline.
 
     Raises:
         DataError: the data set is unknown, cannot be downloaded, or does not have images of two or
             more named classes.
     """
 
-    def __init__(
-        self,
-        name: str,
-        classes: tuple[str, ...] | None = None,
-        group_by: GroupConfig | None = None,
-    ) -> None:
+    counts = None
+
+    def __init__(self, config: DataConfig, *, complete: bool = True) -> None:
         import tensorflow_datasets as tfds  # slow to import
 
+        name = config.dataset
         try:
             builder = tfds.builder(name)
         except (tfds.core.DatasetNotFoundError, AssertionError, ImportError, ValueError) as error:
@@ -53,19 +56,40 @@ class TfdsSource:
         names = getattr(features.get('label'), 'names', None)
         if not isinstance(features.get('image'), tfds.features.Image) or not names:
             raise DataError(f'data set {name!r} has no images with named classes')
-        self._labels = make_labels(f'data set {name!r}', tuple(names), classes)
-        self.classes, self._group_by = self._labels.classes, group_by
-        _download(builder, name)
+        place = f'data set {name!r}'
+        numbers = dict.fromkeys(range(len(names)), 1)
+        self._labels = make_labels(place, numbers, config.classes, dict(enumerate(names)))
+        self.classes, self._group_by = self._labels.classes, config.group_by
+        _download(builder, place)
         self._directory, self._splits = str(builder.data_dir), builder.info.splits
-        self.count = sum(split.num_examples for split in self._splits.values())
+        shards = {split: self._shard(split, 0, _FIRST, None) for split in self._splits}
+        seen = {
+            split: Counter({shard.first_label(): self._splits[split].num_examples})
+            for split, shard in shards.items()
+        }
+        self._parts, notes = divide(place, seen)
+        self.count = sum(self._splits[split].num_examples for split in self._parts)
         self.fingerprint = builder.info.full_name
+        self.notes = (*notes, *self._labels.notes)
+
+    def with_classes(self, classes: tuple[str, ...]) -> 'TfdsSource':
+        raise NotImplementedError  # a data set has no spans
 
     def shards(self) -> list['TfdsShard']:
-        return [
-            TfdsShard(self._directory, str(split), start, stop, self._labels, self._group_by)
-            for split in sorted(self._splits)
-            for start, stop in _parts(self._splits[split].shard_lengths)
-        ]
+        """Shards of about IMAGES_PER_SHARD images, none beyond one file."""
+        shards = []
+        for split, part in sorted(self._parts.items()):
+            first = 0
+            for length in self._splits[split].shard_lengths:
+                for each in ranges(length, _MOST_SHARDS):
+                    start, stop = first + each.start, first + each.stop
+                    shards.append(self._shard(split, start, stop, part))
+                first += length
+        return shards
+
+    def _shard(self, split: str, start: int, stop: int, part: Part | None) -> 'TfdsShard':
+        place = self._directory, split, start, stop
+        return TfdsShard(*place, part, self._labels, self._group_by)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,16 +100,27 @@ class TfdsShard:
     split: str
     start: int
     stop: int
+    part: Part | None
     labels: Labels
     group_by: GroupConfig | None
 
     def images(self) -> Iterator[LabelledImage | BadImage]:
         for number, record in enumerate(self._records(), self.start):
             name = record.get('image/filename', f'{self.split}/{number}'.encode())
-            image, label = record['image'], int(record['label'])
             filename = name.decode(errors='surrogateescape')
-            group = group_of_name(self.group_by, filename)
-            yield self.labels.to_image(image, label, filename, self.split, group)
+            yield self.labels.to_image(
+                record['image'],
+                int(record['label']),
+                filename,
+                self.part,
+                self.split,
+                group_of_name(self.group_by, filename),
+            )
+
+    def first_label(self) -> int | None:
+        """A label of these images, if they have any; it is -1 in splits without labels."""
+        labels = (int(record['label']) for record in self._records())
+        return next((label for label in labels if label >= 0), None)
 
     def _records(self) -> Iterator[dict[str, Any]]:
         import tensorflow as tf
@@ -107,16 +142,6 @@ class TfdsShard:
             raise DataError(f'{place} cannot be read: {reason}') from error
 
 
-def _parts(lengths: list[int]) -> Iterator[tuple[int, int]]:
-    """Ranges of about IMAGES_PER_SHARD images of a split, none beyond one file."""
-    first = 0
-    for length in lengths:
-        number = min(_SHARDS_PER_FILE, math.ceil(length / IMAGES_PER_SHARD))
-        for n in range(number):
-            yield first + length * n // number, first + length * (n + 1) // number
-        first += length
-
-
 def _download(builder: Any, name: str) -> None:
     try:
         if not builder.is_prepared():
@@ -130,7 +155,7 @@ def _download(builder: Any, name: str) -> None:
         builder.download_and_prepare()
     except Exception as error:  # of the network, the disk or the archive
         raise DataError(
-            f'TensorFlow Datasets cannot download {name!r} ({type(error).__name__}); to use local '
+            f'TensorFlow Datasets cannot download {name} ({type(error).__name__}); to use local '
             'images, give --data PATH (a folder per class, or Parquet), and --weights FILE if '
             'ImageNet weights cannot be downloaded either'
         ) from error

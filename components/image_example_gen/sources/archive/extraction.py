@@ -1,12 +1,12 @@
-"""Extracts the images of a zip or tar archive into a folder.
+"""Extracts the images and tables of a zip or tar archive into a folder.
 
 Decompressors, and the directory of a zip, take as much memory as the file asks for, so this module
-runs in a `limited_process`. It imports little, to start fast.
+runs in a limited subprocess. It imports little, to start fast.
 """
 
+import contextlib
 import errno
 import functools
-import itertools
 import json
 import os
 import shutil
@@ -17,31 +17,31 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import IO, cast
+from typing import IO, NamedTuple, cast
 
 import filelock
 
 from common.errors import DataError
 from common.files import open_regular, sha256_of
-from components.image_example_gen.sources.base.image_files import is_ignored, is_image
+from components.image_example_gen.sources.base.listing import is_ignored, is_image
 
 IMAGES, CONTENTS = 'images', 'contents.json'  # in the folder of an extracted archive
+_TABLES = ('.csv', '.tsv', '.txt')
 _MEMBERS = 2_000_000  # with the folders around them
 _DEPTH = 64  # folders around an image
 _LONGEST_NAME = 255  # bytes; the limit of Linux
-_LONGEST_HEADER = 2**20  # bytes of an extended tar header, such as that of a long name
 _RATIO = 200  # unpacked size to archive size; more is a decompression bomb
 _ALWAYS_ALLOWED = 2**30  # unpacked bytes, whatever the ratio
-
 _OF_NAMES = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL)  # errors of names of files
-_EXTENDED = (
-    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
-    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
-)
+_UNREADABLE = (EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 
-# Name, which ends with a slash for a folder; bytes that reading it unpacks, with headers; and a
-# function that opens a regular file, None for links, devices and sparse files.
-_Member = tuple[str, int, Callable[[], IO[bytes]] | None]
+
+class _Member(NamedTuple):
+    name: str
+    size: int  # bytes that reading it unpacks, with headers
+    is_file: bool  # not a folder, a device or a symbolic link
+    open: Callable[[], IO[bytes]]
+    link: str | None = None  # an earlier member, to which it is a hard link
 
 
 def extract_archive(path: Path, target: Path) -> None:
@@ -51,7 +51,8 @@ def extract_archive(path: Path, target: Path) -> None:
 
     Raises:
         DataError: the file is not an archive; it is encrypted, damaged or too large, or has a name
-            that leads out of it; or the target cannot be written. The message is a clause.
+            that leads out of it or is not UTF-8; or the target cannot be written. The message is a
+            clause.
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -61,19 +62,14 @@ def extract_archive(path: Path, target: Path) -> None:
     except (DataError, MemoryError):
         raise
     except Exception as error:  # zipfile and tarfile raise a dozen types for damaged archives
-        if isinstance(error, OSError) and error.errno:
-            problem = _explain(error, target.parent)
-        else:
-            reason = (str(error) or type(error).__name__).partition('\n')[0]
-            problem = f'{reason}; it may be truncated, damaged or encrypted'
+        problem = (str(error) or type(error).__name__).partition('\n')[0]
+        problem = f'{problem}; it may be truncated, damaged or encrypted'
+        if isinstance(error, OSError) and error.errno in _OF_NAMES:
+            name = error.filename  # without one, the error is of a position in the archive
+            problem = f'{error.strerror}: {name}' if name else 'it is damaged'
+        elif isinstance(error, OSError) and error.errno:
+            problem = f'{error.strerror}, {target.parent}; CATDOG_CACHE names another folder'
         raise DataError(problem) from error
-
-
-def _explain(error: OSError, cache: Path) -> str:
-    """A clause; another cache folder helps if this one is full or cannot be written."""
-    if error.errno in _OF_NAMES:  # without a name, the error is of a position in the archive
-        return f'{error.strerror}: {error.filename}' if error.filename else 'it is damaged'
-    return f'{error.strerror}, {cache}; CATDOG_CACHE names another folder'
 
 
 def _replace_versions(path: Path, target: Path) -> None:
@@ -83,23 +79,17 @@ def _replace_versions(path: Path, target: Path) -> None:
                 earlier.rename(Path(removed, earlier.name))  # at once, for runs that still read it
     with tempfile.TemporaryDirectory(dir=target.parent) as temporary:
         partial = Path(temporary, 'partial')
-        images = _extract_images(path, partial / IMAGES)
-        unreadable = {name: problem for name, problem in images.items() if problem}
-        contents = {
-            'images': len(images) - len(unreadable),
-            'unreadable': unreadable,
-            'fingerprint': sha256_of(path),
-        }
-        (partial / CONTENTS).write_text(json.dumps(contents))
+        images, unreadable = _extract(path, partial / IMAGES)
+        contents = {'images': images, 'unreadable': unreadable, 'fingerprint': sha256_of(path)}
+        (partial / CONTENTS).write_text(json.dumps(contents), encoding='utf-8')
         partial.rename(target)
 
 
-def _extract_images(path: Path, folder: Path) -> dict[str, str | None]:
-    """Extracts images, and creates other files empty, so that they are counted.
-
-    Returns:
-        The names of the images, each with None, or with the problem if it cannot be extracted.
-    """
+def _extract(path: Path, folder: Path) -> tuple[int, dict[str, str]]:
+    """Returns the number of extracted images, and why others cannot be extracted, by name."""
+    unreadable: dict[str, str] = {}
+    images, folders = set[PurePosixPath](), {PurePosixPath()}
+    unpacked = 0
     with open_regular(path) as archive:
         is_tar = _is_tar(archive)
         if not is_tar and not zipfile.is_zipfile(archive):
@@ -107,31 +97,50 @@ def _extract_images(path: Path, folder: Path) -> dict[str, str | None]:
         archive.seek(0)
         folder.mkdir(parents=True)
         limit = max(_ALWAYS_ALLOWED, _RATIO * path.stat().st_size)
-        images: dict[str, str | None] = {}
-        unpacked = members = 0
-        for name, size, open_member in _read_tar(archive) if is_tar else _read_zip(archive):
-            unpacked += size
+        for number, member in enumerate(_read_tar(archive) if is_tar else _read_zip(archive), 1):
+            unpacked += member.size
             if unpacked > limit:
                 raise DataError(
                     f'it unpacks to more than {_RATIO} times its size; it may be a decompression '
                     'bomb'
                 )
-            if members >= _MEMBERS:
+            place = _place_of(member.name)
+            folders.update(place.parents)
+            if number + len(folders) > _MEMBERS:
                 raise DataError(f'it has more than {_MEMBERS:,} members and folders; divide it')
-            members += 1
-            place = _place_of(name)
-            if any(map(is_ignored, place.parts)):
+            is_used = is_image(place.name) or place.suffix.lower() in _TABLES
+            if not is_used or not member.is_file or any(map(is_ignored, place.parts)):
                 continue
-            file = folder / place
             try:
-                members += _make_folders(file if name.endswith('/') else file.parent)
-                if open_member and not name.endswith('/'):
-                    problem = _extract_file(name, file, open_member, is_tar)
-                    if is_image(name):
-                        images[str(place)] = problem
+                _write(member, folder, place)
+                problem = None
             except (FileExistsError, IsADirectoryError, NotADirectoryError):
-                raise DataError(f'it contains {name[:80]!r} as a file and as a folder') from None
-        return images
+                raise DataError(
+                    f'it contains {str(place)[:80]!r} as a file and as a folder'
+                ) from None
+            except _UNREADABLE as error:
+                if is_tar:  # compressed as a whole
+                    raise
+                problem = str(error)
+                (folder / place).unlink(missing_ok=True)
+            if is_image(place.name):
+                images.add(place)
+                unreadable.pop(str(place), None)
+                if problem:
+                    unreadable[str(place)] = problem
+    return len(images) - len(unreadable), unreadable
+
+
+def _write(member: _Member, folder: Path, place: PurePosixPath) -> None:
+    file = folder / place
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if member.link:
+        file.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):  # it leads to a file that is no image
+            os.link(folder / _place_of(member.link), file, follow_symlinks=False)
+    else:
+        with member.open() as source, file.open('wb') as target:
+            shutil.copyfileobj(source, target)
 
 
 def _place_of(name: str) -> PurePosixPath:
@@ -149,31 +158,6 @@ def _place_of(name: str) -> PurePosixPath:
     return place
 
 
-def _make_folders(folder: Path) -> int:
-    """Creates a folder and its parents; returns the number of new ones."""
-    missing = list(itertools.takewhile(lambda each: not each.exists(), (folder, *folder.parents)))
-    folder.mkdir(parents=True, exist_ok=True)
-    return len(missing)
-
-
-def _extract_file(
-    name: str, file: Path, open_member: Callable[[], IO[bytes]], is_tar: bool
-) -> str | None:
-    """Extracts an image, or creates another file empty; returns the problem of a damaged image."""
-    if not is_image(name):
-        file.touch()
-        return None
-    try:
-        with open_member() as source, file.open('wb') as target:
-            shutil.copyfileobj(source, target)
-    except (EOFError, zipfile.BadZipFile, zlib.error) as error:
-        if is_tar:  # compressed as a whole
-            raise
-        file.unlink(missing_ok=True)
-        return str(error)
-    return None
-
-
 def _is_tar(archive: IO[bytes]) -> bool:
     try:
         # `is_tarfile` reads any first header
@@ -188,9 +172,24 @@ def _is_tar(archive: IO[bytes]) -> bool:
 def _read_zip(file: IO[bytes]) -> Iterator[_Member]:
     with zipfile.ZipFile(file) as archive:
         for info in archive.infolist():
-            name = info.filename.replace('\\', '/')  # written by some programs on Windows
-            is_file = stat.S_IFMT(info.external_attr >> 16) in (0, stat.S_IFREG)  # 0: not from Unix
-            yield name, info.file_size, functools.partial(archive.open, info) if is_file else None
+            name = _name_in_zip(info).replace('\\', '/')  # written by some programs on Windows
+            kind = stat.S_IFMT(info.external_attr >> 16)  # 0: not from Unix
+            is_file = kind in (0, stat.S_IFREG) and not name.endswith('/')
+            yield _Member(name, info.file_size, is_file, functools.partial(archive.open, info))
+
+
+def _name_in_zip(info: zipfile.ZipInfo) -> str:
+    """MacOS writes UTF-8 without the flag of UTF-8, others the code page of their computer."""
+    if info.flag_bits & 0x800:
+        return info.filename
+    name = info.orig_filename.encode('cp437')
+    try:
+        return name.decode().partition('\0')[0]
+    except UnicodeDecodeError:
+        raise DataError(
+            f'its name {name[:80]!r} is not UTF-8; extract it where it was packed and give the '
+            'folder, or pack it again with names in UTF-8'
+        ) from None
 
 
 def _read_tar(file: IO[bytes]) -> Iterator[_Member]:
@@ -198,25 +197,17 @@ def _read_tar(file: IO[bytes]) -> Iterator[_Member]:
         end = 0
         for info in archive:
             start, end = end, info.offset_data + info.size
-            name = f'{info.name}/' if info.isdir() else info.name
+            if end < start:  # tarfile would read the same members again and again
+                raise tarfile.ReadError('a member has a negative size')
+            is_file = info.islnk() or (info.isreg() and not info.issparse())
             contents = cast(Callable[[], IO[bytes]], functools.partial(archive.extractfile, info))
-            size = end - start  # of a sparse file it says more than the archive holds
-            yield name, size, contents if info.isreg() and not info.issparse() else None
+            link = info.linkname if info.islnk() else None
+            yield _Member(info.name, end - start, is_file, contents, link)
             archive.members = []  # type: ignore[attr-defined]  # tarfile keeps them all, 1 kB each
 
 
 class _StrictTarInfo(tarfile.TarInfo):
-    """Raises for headers that are truncated and damaged, which tarfile takes for the end, or large.
-
-    tarfile reads extended headers into memory, and goes back by a negative size, without end.
-    """
-
-    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
-        if self.size < 0:
-            raise tarfile.ReadError('a member has a negative size')
-        if self.type in _EXTENDED and self.size > _LONGEST_HEADER:
-            raise DataError(f'it has a header of {self.size:,} bytes, such as a name')
-        return super()._proc_member(archive)  # type: ignore[misc]
+    """Raises for headers that are truncated and damaged, which tarfile takes for the end."""
 
     @classmethod
     def fromtarfile(cls, tarfile_: tarfile.TarFile) -> '_StrictTarInfo':

@@ -1,4 +1,4 @@
-"""Source for images in a zip or tar archive of class folders."""
+"""Source for images in a zip or tar archive, which is extracted into the cache folder."""
 
 import hashlib
 import json
@@ -8,74 +8,65 @@ from common.errors import CallFailed, DataError
 from common.files import open_regular
 from components.image_example_gen.limited_process import Limits, call
 from components.image_example_gen.sources.archive import extraction
-from components.image_example_gen.sources.archive.download import cache_folder, cache_name
-from components.image_example_gen.sources.base.data_config import number_of_span
-from components.image_example_gen.sources.base.groups import GroupConfig
-from components.image_example_gen.sources.base.image_files import is_image
-from components.image_example_gen.sources.base.reading import MAX_BYTES, convert_os_errors
-from components.image_example_gen.sources.base.source_protocol import BadImage
+from components.image_example_gen.sources.archive.download import (
+    cache_folder,
+    cache_name,
+    fetch,
+    require_sha256,
+)
+from components.image_example_gen.sources.base.data_config import DataConfig
+from components.image_example_gen.sources.base.labelled_files import FileSource
+from components.image_example_gen.sources.base.listing import LocalFolder, list_files
+from components.image_example_gen.sources.base.reading import convert_os_errors
+from components.image_example_gen.sources.csv_file import CsvSource
+from components.image_example_gen.sources.detect import detect_in_folder, span_names
 from components.image_example_gen.sources.folder import FolderSource
 
-_FORMAT = 2  # of the extracted folder; earlier ones are replaced
+_FORMAT = 3  # of the extracted folder; earlier ones are replaced
 
 
-class ArchiveSource(FolderSource):
-    """A FolderSource of an archive, which is extracted into the cache folder.
+def open_archive(config: DataConfig, *, complete: bool = True) -> FileSource:
+    """Opens the folder, or the table of images, in an archive; it is downloaded before, if needed.
 
-    The archive is extracted once, and again after it has changed. Single folders around the class
-    folders are skipped. The fingerprint is the SHA-256 digest of the archive.
+    The archive is extracted once, and again after it has changed. The fingerprint is the SHA-256
+    digest of the archive.
 
     Raises:
-        DataError: the file is missing, not an archive, encrypted, damaged or too large; a name
-            leads out of the archive; the cache folder cannot be written; or see FolderSource.
+        DataError: the file is missing, not an archive, encrypted, damaged or too large; it cannot
+            be downloaded; a name leads out of the archive; the cache folder cannot be written; or
+            see FolderSource.
     """
-
-    def __init__(
-        self,
-        path: Path,
-        classes: tuple[str, ...] | None = None,
-        *,
-        max_bytes: int = MAX_BYTES,
-        group_by: GroupConfig | None = None,
-        label_pattern: str | None = None,
-    ) -> None:
-        if not path.is_file():
-            problem = 'is not a regular file' if path.exists() else 'does not exist'
-            raise DataError(f'archive {path} {problem}; give a file (zip, tar, tar.gz, ...)')
-        with convert_os_errors():
-            open_regular(path).close()
-            folder = _version_folder(path)
-            if not folder.exists():
-                _run_extraction(path, folder)
-            if _version_folder(path) != folder:
-                raise DataError(f'archive {path} changed while it was read; start again')
-            try:
-                contents = json.loads((folder / extraction.CONTENTS).read_text())
-            except ValueError as error:
-                raise DataError(f'{folder} is damaged; remove it, start again') from error
-            images = _skip_single_folders(folder / extraction.IMAGES)
-            for each in images.iterdir():
-                if number_of_span(each.name) is not None:
-                    raise DataError(
-                        f'archive {path} contains {each.name}, the folder of a span; spans are '
-                        'only read from folders: extract it'
-                    )
-        super().__init__(
-            images,
-            classes,
-            max_bytes=max_bytes,
-            archive=path,
-            group_by=group_by,
-            label_pattern=label_pattern,
-            digest=contents['fingerprint'],
+    path = fetch(config.download_url(), config.sha256) if config.url else config.path
+    assert path
+    if not path.is_file():
+        problem = 'is not a regular file' if path.exists() else 'does not exist'
+        raise DataError(f'archive {path} {problem}; give a file (zip, tar, tar.gz, ...)')
+    if config.sha256 and not config.url:
+        require_sha256(path, config.sha256)
+    with convert_os_errors():
+        open_regular(path).close()
+        folder = _version_folder(path)
+        if not folder.exists():
+            _extract(path, folder)
+        if _version_folder(path) != folder:
+            raise DataError(f'archive {path} changed while it was read; start again')
+        try:
+            contents = json.loads((folder / extraction.CONTENTS).read_text(encoding='utf-8'))
+        except ValueError as error:
+            raise DataError(f'{folder} is damaged; remove it, start again') from error
+    images = folder / extraction.IMAGES
+    if spans := span_names(images, sorted(each.name for each in images.iterdir())):
+        raise DataError(
+            f'archive {path} contains {spans[0]}, the folder of a span; spans are only read from '
+            'folders: extract it'
         )
-        if self.count != contents['images']:
-            raise DataError(f'{folder} has lost images of archive {path}; remove it, start again')
-        self._files += [
-            BadImage(name, 'unreadable', f'it cannot be read: {problem}')
-            for name, problem in contents['unreadable'].items()
-        ]
-        self.count = len(self._files)
+    inner = config.model_copy(update={'path': images, 'url': None})
+    if len(list_files(LocalFolder(images)).files) != contents['images']:
+        raise DataError(f'{folder} has lost images of archive {path}; remove it, start again')
+    where, digest, unreadable = f'archive {path}', contents['fingerprint'], contents['unreadable']
+    if config.label_pattern is None and detect_in_folder(images).source == 'csv':
+        return CsvSource(inner, complete=complete, where=where, digest=digest)
+    return FolderSource(inner, complete=complete, where=where, digest=digest, unreadable=unreadable)
 
 
 def _version_folder(path: Path) -> Path:
@@ -86,20 +77,9 @@ def _version_folder(path: Path) -> Path:
     return cache_folder() / 'extracted' / cache_name(str(path.absolute()), path.name) / digest[:16]
 
 
-def _run_extraction(path: Path, folder: Path) -> None:
+def _extract(path: Path, folder: Path) -> None:
     """Extracts in a subprocess with limits of memory and CPU time."""
     try:
         list(call(Limits.for_file(path), extraction.extract_archive, path.absolute(), folder))
     except (CallFailed, DataError) as error:
         raise DataError(f'archive {path} cannot be extracted: {error}') from None
-
-
-def _skip_single_folders(folder: Path) -> Path:
-    """Skips folders around all class folders, which archives often have."""
-    children = list(folder.iterdir())
-    folders = [each for each in children if each.is_dir()]
-    if len(folders) == 1:
-        children += folders[0].iterdir()
-        if not any(is_image(each.name) for each in children):
-            return _skip_single_folders(folders[0])
-    return folder

@@ -7,11 +7,11 @@ import urllib.parse
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from common import object_storage
 from common.errors import DataError
-from common.features import IMAGE_BYTES, LABEL, SPLITS
+from common.features import CLASS_NAME, FILENAME, IMAGE_BYTES, LABEL, SPLITS
 from common.redaction import RedactedUrl, is_redacted, redacted
 from common.strict_model import StrictModel
 from components.image_example_gen.inspection.check_config import CheckConfig
@@ -20,24 +20,22 @@ from components.image_example_gen.sources.base.groups import GroupConfig, requir
 from components.image_example_gen.sources.base.source_protocol import class_name, is_class_name
 
 # Keys that only some sources accept.
+_FILES = ('folder', 'csv', 'parquet', 'tfrecord')
 ONLY_FOR = {
-    'path': ('folder', 'archive', 'csv', 'parquet', 'tfrecord', 'canonical'),
+    'path': (*_FILES, 'archive'),
     'url': ('archive', 'folder'),
     'sha256': ('archive',),
     'dataset': ('tfds',),
-    'classes': ('folder', 'archive', 'csv', 'parquet', 'tfds', 'tfrecord', 'canonical'),
+    'classes': (*_FILES, 'archive', 'tfds'),
     'label_pattern': ('folder', 'archive'),
-    'columns': ('csv',),
+    'columns': ('csv', 'parquet'),
     'features': ('tfrecord',),
-    'group_by': ('folder', 'archive', 'csv', 'parquet', 'tfds', 'tfrecord'),
-    'span_range': ('folder', 'csv', 'parquet', 'tfrecord'),
+    'group_by': (*_FILES, 'archive', 'tfds'),
+    'group_by.folder': ('folder', 'archive'),
+    'group_by.column': ('csv', 'parquet', 'tfrecord'),
+    'span_range': _FILES,
 }
-_GROUPED_BY = {
-    'folder': ('folder', 'archive'),
-    'pattern': ONLY_FOR['group_by'],
-    'column': ('csv', 'parquet', 'tfrecord'),
-}
-_NOUNS = {'parquet': 'Parquet', 'tfrecord': 'TFRecords', 'canonical': 'canonical records'}
+_NOUNS = {'parquet': 'Parquet', 'tfrecord': 'TFRecords'}
 URL = re.compile('https?://[^/]', re.IGNORECASE)
 DATA_URL = 'CATDOG_DATA_URL'  # environment variable
 _DATE = re.compile(r'(\d{4})(-?)(\d\d)\2(\d\d)')
@@ -67,11 +65,18 @@ class SplitConfig(StrictModel):
 
 
 class FeatureNames(StrictModel):
-    """Feature names of external `tf.Example`s."""
+    """Feature names of `tf.Example`s; by default, those of TensorFlow Models."""
 
     image: str = Field(IMAGE_BYTES, description='bytes of an image file')
     label: str = Field(LABEL, description='class index, or class name')
-    filename: str | None = Field(None, description='file name of an image; optional')
+    text: str = Field(CLASS_NAME, description='name of the class index; optional')
+    filename: str = Field(FILENAME, description='file name of an image; optional')
+    split: str | None = Field(None, min_length=1, description='train, validation or test; optional')
+
+
+def is_date(name: str) -> bool:
+    """Whether the name of a folder is a date, which may also be a number of a class."""
+    return _date_number(name) is not None
 
 
 def _date_number(text: str) -> int | None:
@@ -96,38 +101,87 @@ def _span_number(value: Any) -> Any:
     return value
 
 
+def _local_path(path: Any) -> Any:
+    if isinstance(path, str) and '://' in path:
+        raise ValueError(
+            "is a URL: set 'url' with source 'folder' (s3, gs) or 'archive' (http, https)"
+        )
+    return Path(path).expanduser() if isinstance(path, str) and path else path
+
+
+def _well_formed_url(url: str) -> str:
+    try:
+        parts = urllib.parse.urlsplit(url)
+        _ = parts.port, (parts.hostname or '').encode('idna')
+    except ValueError:
+        raise ValueError('is not a valid address') from None
+    return url.rstrip('/') if object_storage.URL.match(url) else url
+
+
+Classes = tuple[str, ...] | dict[str, str]
+
+
+def _as_texts(classes: Any) -> Any:
+    """Converts the names to text: YAML reads 0 and true as a number and a boolean."""
+    if isinstance(classes, dict):
+        return {_as_text(old): _as_text(new) for old, new in classes.items()}
+    return [*map(_as_text, classes)] if isinstance(classes, (list, tuple)) else classes
+
+
+def _as_text(name: Any) -> Any:
+    return str(name).lower() if isinstance(name, (bool, int)) else name
+
+
+def _different_names(classes: Classes) -> Classes:
+    new = classes.values() if isinstance(classes, dict) else classes
+    if not all(map(is_class_name, (*classes, *new))):
+        raise ValueError('must be names without control characters')
+    if isinstance(classes, dict):
+        classes = {class_name(old): class_name(name) for old, name in classes.items()}
+        several = len({*classes.values()}) > 1  # classes are joined by one new name
+    else:
+        classes = tuple(map(class_name, classes))
+        several = len({*classes}) == len(classes) > 1
+    if not several:
+        raise ValueError('must be two or more different names')
+    return classes
+
+
 SpanNumber = Annotated[int, Field(ge=0), BeforeValidator(_span_number)]
 
 
 class DataConfig(StrictModel):
     """Source of the images, checks, splits and spans."""
 
-    source: Literal[
-        'drawings', 'folder', 'archive', 'csv', 'parquet', 'tfds', 'tfrecord', 'canonical'
-    ] = Field('drawings', description='where the images come from, and how they are stored')
-    path: Path | None = Field(
+    source: Literal['drawings', 'folder', 'archive', 'csv', 'parquet', 'tfds', 'tfrecord'] = Field(
+        'drawings', description='where the images come from, and how they are stored'
+    )
+    path: Annotated[Path, BeforeValidator(_local_path)] | None = Field(
         None,
         description='folder: a folder per class, or train, and validation or test or both, with a '
         'folder per class in each; archive: a zip or tar file of such folders; csv: a file with '
         'paths and classes of images, or a folder with one; parquet, tfrecord: a file or a folder '
-        'of files; canonical: records that ImageExampleGen wrote',
+        'of files',
     )
-    url: RedactedUrl | None = Field(
+    url: Annotated[RedactedUrl, AfterValidator(_well_formed_url)] | None = Field(
         None,
         max_length=2000,
         repr=False,
         description='instead of path; archive: download URL, recorded without user name, password '
         'and query; folder: s3://BUCKET/PREFIX or gs://BUCKET/PREFIX in object storage',
     )
-    sha256: str | None = Field(
-        None, pattern='^[0-9a-f]{64}$', description='archive: expected SHA-256 digest'
+    sha256: Annotated[str, AfterValidator(str.lower)] | None = Field(
+        None, pattern='^[0-9a-fA-F]{64}$', description='archive: expected SHA-256 digest'
     )
-    classes: tuple[str, ...] | None = Field(
+    classes: (
+        Annotated[Classes, BeforeValidator(_as_texts), AfterValidator(_different_names)] | None
+    ) = Field(
         None,
-        description='class names in the order of the labels; images of other classes are '
-        'quarantined; default: the class names of the source, such as folder names',
+        description='class names in the order of the labels, compared without case, or OLD: NEW '
+        'for each class, to rename or join some; images of other classes are quarantined; '
+        'default: the class names of the source, such as folder names',
     )
-    label_pattern: str | None = Field(
+    label_pattern: Annotated[str, AfterValidator(require_one_group)] | None = Field(
         None,
         max_length=1000,
         description='folder, archive: regular expression, searched in the file name without '
@@ -135,7 +189,9 @@ class DataConfig(StrictModel):
         'the folder',
     )
     columns: CsvColumns | None = Field(
-        None, description='csv: names of the columns; default: usual ones, such as path and label'
+        None,
+        description='csv, parquet: names of the columns; default: usual ones, such as image and '
+        'label',
     )
     features: FeatureNames = FeatureNames()
     dataset: str | None = Field(None, description="tfds: data set, such as 'cats_vs_dogs'")
@@ -165,6 +221,13 @@ class DataConfig(StrictModel):
     span_range: tuple[SpanNumber, SpanNumber] | None = Field(
         None, description='first and last span (numbers or dates), instead of window'
     )
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """The names of `classes` in the order of the labels: the new ones of renamed classes."""
+        if isinstance(self.classes, dict):
+            return tuple(dict.fromkeys(self.classes.values()))
+        return self.classes
 
     def describe(self) -> str:
         """The source and its place, as in `folder /home/ann/pets`, without secrets of a URL."""
@@ -212,80 +275,30 @@ class DataConfig(StrictModel):
         """Whether the source may be divided into spans."""
         return self.source in ONLY_FOR['span_range']
 
-    @field_validator('path', mode='before')
-    @classmethod
-    def _is_local(cls, path: Any) -> Any:
-        if isinstance(path, str) and object_storage.URL.match(path):
-            raise ValueError("is a URL: set 'url' with source 'folder'")
-        if isinstance(path, str) and URL.match(path):
-            raise ValueError("is a URL: set 'url' with source 'archive'")
-        if isinstance(path, str) and '://' in path:
-            raise ValueError('is a URL, of which only http, https, s3 and gs are supported')
-        return path
-
-    @field_validator('url')
-    @classmethod
-    def _has_no_slash_at_the_end(cls, url: str | None) -> str | None:
-        return url.rstrip('/') if url and object_storage.URL.match(url) else url
-
-    @field_validator('url')
-    @classmethod
-    def _is_well_formed(cls, url: str | None) -> str | None:
-        try:
-            parts = urllib.parse.urlsplit(url or '')
-            _ = parts.port, (parts.hostname or '').encode('idna')
-        except ValueError:
-            raise ValueError('is not a valid address') from None
-        return url
-
-    @field_validator('label_pattern')
-    @classmethod
-    def _has_one_group(cls, pattern: str | None) -> str | None:
-        return pattern if pattern is None else require_one_group(pattern)
-
-    @field_validator('classes')
-    @classmethod
-    def _are_unique(cls, classes: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        classes = classes and tuple(map(class_name, classes))
-        if classes is not None and len(set(classes)) < max(2, len(classes)):
-            raise ValueError('must be two or more different names')
-        if classes is not None and not all(map(is_class_name, classes)):
-            raise ValueError('must be names without control characters')
-        return classes
-
     @model_validator(mode='after')
     def _keys_match_source(self) -> 'DataConfig':
-        allowed = {
-            key: sources
-            for key, sources in ONLY_FOR.items()
-            if getattr(self, key) != type(self).model_fields[key].default
-        }
-        for key in self.group_by.keys if self.group_by else ():
-            allowed[f'group_by.{key}'] = _GROUPED_BY[key]
-        for key, sources in allowed.items():
+        fields = type(self).model_fields
+        given = [key for key in fields if getattr(self, key) != fields[key].default]
+        given += [f'group_by.{key}' for key in (self.group_by.keys if self.group_by else ())]
+        for key in given:
+            sources = ONLY_FOR.get(key, (self.source,))
             if self.source not in sources:
                 names = ' or '.join(f"'{name}'" for name in sources)
                 raise ValueError(f"key '{key}' is only for source {names}, not '{self.source}'")
-        by_file_name = self.group_by and self.group_by.pattern
-        if self.source == 'tfrecord' and by_file_name and not self.features.filename:
-            raise ValueError("key 'group_by.pattern' needs the key 'features.filename'")
         if self.source == 'tfds' and self.dataset is None:
             raise ValueError("source 'tfds' needs the key 'dataset'")
-        if self.url is not None and self.source == 'archive' and not URL.match(self.url):
+        if self.url and not (URL.match(self.url) or self.source == 'folder'):
             raise ValueError("key 'url' of an archive must begin with http:// or https://")
-        if self.url is not None and self.source == 'folder' and not self.is_in_bucket:
-            raise ValueError(
-                "key 'url' of a folder must be s3://BUCKET/PREFIX or gs://BUCKET/PREFIX"
-            )
+        if self.url and self.source == 'folder' and not self.is_in_bucket:
+            raise ValueError("key 'url' of a folder must be s3:// or gs://BUCKET/PREFIX")
         if self.path and self.url:
             raise ValueError(f"source '{self.source}' needs a 'path' or a 'url', not both")
         return self
 
     @model_validator(mode='after')
     def _spans_are_consistent(self) -> 'DataConfig':
-        if self.window > 1 and (self.span_range or self.source == 'canonical'):
-            other = "'span_range'" if self.span_range else "source 'canonical'"
-            raise ValueError(f"key 'window' cannot be combined with {other}; remove it")
+        if self.window > 1 and self.span_range:
+            raise ValueError("key 'window' cannot be combined with 'span_range'; remove it")
         first, last = self.span_range or (1, self.window)
         if last < first:
             raise ValueError(f'span_range ends with {last}, before its start {first}')

@@ -62,13 +62,8 @@ class GroupConfig(StrictModel):
 
 def group_of_path(group_by: GroupConfig | None, path: Sequence[str]) -> str | None:
     """The group of a file, None without one; `path` is relative to its class folder."""
-    return group_of_folders(group_by, path) or group_of_name(group_by, path[-1])
-
-
-def group_of_folders(group_by: GroupConfig | None, path: Sequence[str]) -> str | None:
-    """The group by `folder` of a file, None without one; `path` is that of `group_of_path`."""
     if group_by is None or group_by.folder is None:
-        return None
+        return group_of_name(group_by, path[-1])
     folders = path[:-1][: group_by.folder]
     return '/'.join(folders) if len(folders) == group_by.folder else None
 

@@ -2,123 +2,139 @@
 
 import copy
 import dataclasses
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple, TypeGuard
+import os
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
-from common.errors import Rejected, TooFewImages
-from components.image_example_gen.sources.base.image_folder import ImageFolder
-from components.image_example_gen.sources.base.labels import require_names
+from common.errors import Rejected
+from components.image_example_gen.sources.base.data_config import DataConfig
+from components.image_example_gen.sources.base.labels import (
+    NO_LABELS,
+    Label,
+    Labels,
+    folded,
+    make_labels,
+)
+from components.image_example_gen.sources.base.listing import File, Folder, fingerprint_of
+from components.image_example_gen.sources.base.parts import Kind, parts_of
 from components.image_example_gen.sources.base.source_protocol import (
     IMAGES_PER_SHARD,
     BadImage,
     LabelledImage,
     Part,
-    class_name,
-    describe_classes,
 )
 
-FOLDERS = 'a folder per class, or train, validation and test with a folder per class in each'
-# Of the parts, in messages.
-_PART_NAMES: dict[Part, str] = {
-    'train': 'train',
-    'train_and_eval': 'train',
-    'eval': 'validation',
-    'eval_and_test': 'validation',
-    'test': 'test',
-}
+_MASK = re.compile(r'[ _-](mask|seg|segmentation|gt)s?(_\d+)?$', re.IGNORECASE)
 
 
 class ImageFile(NamedTuple):
     """One image file of a folder."""
 
-    name: str
-    class_name: str
-    part: Part | None
-    source: str
-    group: str | None
-    size: int = 0  # bytes when it was listed; 0 if they are not known
+    file: File
+    label: str  # as it is in the source; empty without one
+    kind: Kind | None = None  # the part that it is in
+    source: str = ''  # the folder that it shares with others
+    group: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class FileShard:
     """Some images of a folder."""
 
-    folder: ImageFolder
-    files: tuple[ImageFile | BadImage, ...]
-    classes: tuple[str, ...]
+    folder: Folder
+    rows: tuple[ImageFile | BadImage, ...]
+    labels: Labels
+    parts: Mapping[str, Part]
     max_bytes: int
 
     def images(self) -> Iterator[LabelledImage | BadImage]:
-        wanted = [(each.name, each.size) for each in self.files if self._has_label(each)]
-        contents = self.folder.read_images(wanted, self.max_bytes)
-        for file in self.files:
-            if isinstance(file, BadImage):
-                yield file
-            elif file.class_name not in self.classes:
-                expected = f'expected one of {describe_classes(self.classes)}'
-                detail = f'its class is {file.class_name}; {expected}'
-                yield BadImage(file.name, 'unknown class', detail)
+        wanted = [
+            row.file
+            for row in self.rows
+            if isinstance(row, ImageFile) and self.labels.index(row.label) is not None
+        ]
+        contents = self.folder.read(wanted, self.max_bytes)
+        for row in self.rows:
+            if isinstance(row, BadImage):
+                yield row
+            elif self.labels.index(row.label) is None:
+                yield self.labels.rejected(row.file.name, row.label)
             elif isinstance(found := next(contents), Rejected):
-                yield BadImage(file.name, found.reason, found.detail)
+                yield BadImage(row.file.name, found.reason, found.detail)
             else:
-                label = self.classes.index(file.class_name)
-                yield LabelledImage(found, label, file.name, file.part, file.source, file.group)
+                part = self.parts.get(row.kind or '')
+                name, label = row.file.name, row.label
+                yield self.labels.to_image(found, label, name, part, row.source, row.group)
                 del found  # before the next one is read
 
-    def _has_label(self, file: ImageFile | BadImage) -> TypeGuard[ImageFile]:
-        return isinstance(file, ImageFile) and file.class_name in self.classes
 
-
-class LabelledFiles:
-    """Base of sources whose images are files, with a class for each.
+class FileSource:
+    """Base of sources whose images are files.
 
     Args:
-        where: name of the source in error messages.
-        folder: where the images are.
-        files: the images.
-        classes: names in the order of the labels; None: the sorted names in the data.
-        max_bytes: limit of an image; a larger one is a bad image and is not read.
+        where: name of the source in messages.
+        folder: where the files are.
+        rows: the images.
+        config: the section `data` of a recipe.
         complete: whether each class must have images; False for one span of several.
-        empty: names of further classes, without images.
-        expected: a description of the layout, for error messages.
+        notes: how the layout was understood, and what was left out.
+        state: further values of the fingerprint.
+        digest: the fingerprint, if it is not one of the files.
 
     Attributes:
         counts: number of images of each class.
+        stamps: the files of the images, each with size, and time of modification or ETag; empty if
+            the fingerprint is the digest of an archive.
 
     Raises:
-        DataError: there are fewer than two classes, or a class has no images, in all or in a part.
+        DataError: there are no images or fewer than two classes, or a class has no images.
     """
-
-    fingerprint: str
 
     def __init__(
         self,
         where: str,
-        folder: ImageFolder,
-        files: Sequence[ImageFile | BadImage],
-        classes: tuple[str, ...] | None,
+        folder: Folder,
+        rows: Sequence[ImageFile | BadImage],
+        config: DataConfig,
         *,
-        max_bytes: int,
         complete: bool,
-        empty: Iterable[str] = (),
-        expected: str = FOLDERS,
+        notes: Sequence[str] = (),
+        state: object = None,
+        digest: str | None = None,
     ) -> None:
-        self._folder, self._files, self._max_bytes = folder, [*files], max_bytes
-        self.count = len(files)
-        self.counts = Counter(dict.fromkeys(empty, 0))
-        self.counts.update(file.class_name for file in files if isinstance(file, ImageFile))
-        if complete:
-            self.classes = resolve_classes(where, self.counts, classes, expected)
-            _require_equal_parts(where, files, self.classes)
-        else:
-            self.classes = tuple(map(class_name, classes or sorted(self.counts)))
+        rows, unlabelled = _without_unlabelled_parts(rows)
+        self._files = [row for row in rows if isinstance(row, ImageFile)]
+        seen: Counter[Label] = Counter(row.label for row in self._files)
+        self._labels = make_labels(where, seen, config.classes, complete=complete)
+        self._parts = parts_of(where, {row.kind for row in self._files if row.kind})
+        self._rows, self._folder, self._max_bytes = rows, folder, config.checks.max_bytes
+        self.count, self.counts = len(rows), self._labels.counts
+        self.stamps = [] if digest else [row.file for row in self._files]
+        self.fingerprint = digest or fingerprint_of(self.stamps, state)
+        self.notes = (
+            *notes,
+            *unlabelled,
+            *self._labels.notes,
+            *_missing_in_parts(self._files, self._labels),
+            *_masks_beside_images(self._files),
+        )
 
-    def with_classes(self, classes: tuple[str, ...]) -> 'LabelledFiles':
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names in the order of the labels."""
+        return self._labels.classes
+
+    def with_classes(self, classes: Sequence[str]) -> 'FileSource':
         """A copy with other classes, in the order of the labels."""
         other = copy.copy(self)
-        other.classes = classes
+        other._labels = self._labels.with_classes(classes)
         return other
+
+    def read(self, files: Sequence[File]) -> Iterator[bytes | Rejected]:
+        """Yields the contents of some of the files in order; see `Folder.read`."""
+        return self._folder.read(files, self._max_bytes)
 
     def shards(self) -> list[FileShard]:
         """Distributes the images round-robin.
@@ -127,46 +143,57 @@ class LabelledFiles:
         a shuffle with a bounded buffer mixes them.
         """
         count = -(-self.count // IMAGES_PER_SHARD)
-        parts = [tuple(self._files[number::count]) for number in range(count)]
-        return [FileShard(self._folder, part, self.classes, self._max_bytes) for part in parts]
+        others = self._labels, self._parts, self._max_bytes
+        return [
+            FileShard(self._folder, tuple(self._rows[number::count]), *others)
+            for number in range(count)
+        ]
 
 
-def resolve_classes(
-    where: str, counts: Mapping[str, int], wanted: tuple[str, ...] | None, expected: str = FOLDERS
-) -> tuple[str, ...]:
-    """The class names in the order of the labels: those wanted, or all in sorted order.
-
-    `where` and `expected`, a description of the layout, are for error messages; `counts` has the
-    images of each class. Raises DataError if there are fewer than two classes, or a class has no
-    images.
-    """
-    classes = tuple(map(class_name, wanted or sorted(counts)))
-    require_names(where, classes)
-    empty = next((name for name in classes if not counts.get(name)), None)
-    if empty is not None:
-        existing = describe_classes(sorted(name for name, number in counts.items() if number))
-        raise TooFewImages(
-            f'class {empty!r} has no images in {where}, which has images of {existing}; add '
-            f'images, or {"remove it from data.classes" if wanted else "remove its folder"}: a '
-            'model of other classes is not compared with the live one'
-        )
-    if len(classes) < 2:
-        raise TooFewImages(
-            f'{where} has {describe_classes(classes)}; expected two or more: {expected}'
-        )
-    return classes
+def _without_unlabelled_parts(
+    rows: Sequence[ImageFile | BadImage],
+) -> tuple[Sequence[ImageFile | BadImage], list[str]]:
+    """Leaves out the parts in which no image has a label of train, as in Kaggle's `test`."""
+    labels = defaultdict[Kind | None, Counter[str]](Counter)
+    for row in rows:
+        if isinstance(row, ImageFile):
+            labels[row.kind][row.label] += 1
+    known = {folded(label) for label in labels['train'] if label not in NO_LABELS}
+    dropped = {
+        kind: found.total()
+        for kind, found in labels.items()
+        if kind and known and known.isdisjoint(map(folded, found))
+    }
+    notes = [f'{kind}: {n:,} images without labels are left out' for kind, n in dropped.items()]
+    kept = [row for row in rows if isinstance(row, BadImage) or row.kind not in dropped]
+    return kept if dropped else rows, notes
 
 
-def _require_equal_parts(
-    where: str, files: Sequence[ImageFile | BadImage], classes: Sequence[str]
-) -> None:
-    """Raises DataError if a class has images in only some of the parts."""
-    pairs = {(file.class_name, file.part) for file in files if isinstance(file, ImageFile)}
-    parts = {part for _, part in pairs}
-    for name in classes:
-        lacking = sorted(_PART_NAMES[part] for part in parts if (name, part) not in pairs if part)
+def _missing_in_parts(files: Sequence[ImageFile], labels: Labels) -> Iterator[str]:
+    """Yields a note for each part without images of a class."""
+    found = {(row.label, row.kind) for row in files}
+    pairs = {(labels.index(label), kind) for label, kind in found}
+    for kind in sorted({kind for _, kind in pairs if kind}):
+        lacking = [n for i, n in enumerate(labels.classes) if (i, kind) not in pairs]
         if lacking:
-            raise TooFewImages(
-                f'{where} is divided, and has no images of {name} in {" and ".join(lacking)}; add '
-                'images'
-            )
+            shown = ', '.join(lacking[:5]) + (', ...' if len(lacking) > 5 else '')
+            yield f'{kind} has no images of {len(lacking)} of the classes ({shown})'
+
+
+def _masks_beside_images(files: Sequence[ImageFile]) -> Iterator[str]:
+    """Yields a note if PNG files lie beside JPEGs of the same name, or `1_mask.png` beside `1.png`."""
+    stems = defaultdict[str, set[str]](set)
+    for row in files:
+        stem, suffix = os.path.splitext(row.file.name)  # noqa: PTH122  much faster
+        stems[stem].add(suffix.lower())
+    masks = [
+        stem
+        for stem, suffixes in stems.items()
+        if ('.png' in suffixes and len(suffixes) > 1)
+        or ((image := _MASK.sub('', stem)) != stem and image in stems)
+    ]
+    if len(masks) > 1:
+        yield (
+            f'{len(masks):,} images, such as {masks[0]}.png, lie beside images of the same name; if '
+            'they are masks, move them out of the class folders'
+        )

@@ -1,149 +1,192 @@
-"""Part, class, source and group of the images of a folder, by their paths."""
+"""How a folder is laid out: where its parts and classes are, by the folders that hold images."""
 
-import hashlib
-from collections import Counter
-from collections.abc import Sequence
-from pathlib import Path
+import re
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import NamedTuple
 
-from common.errors import DataError
-from components.image_example_gen.sources.base.file_names import (
-    classes_in_names,
-    groups_in_names,
-    pattern_of_names,
+from components.image_example_gen.sources.base.labels import folded
+from components.image_example_gen.sources.base.parts import Kind, kind_of
+
+FolderPath = tuple[str, ...]  # names of folders, relative to the data folder
+_MOST_LEFT_OUT = 0.05  # share of images next to a folder that holds the class folders
+_ANNOTATIONS = re.compile(
+    r'(.*[ ._-])?(masks|annotations?|trimaps?|segmentations?|labels|ground[ _-]?truths?)', re.I
 )
-from components.image_example_gen.sources.base.groups import GroupConfig, group_of_folders
-from components.image_example_gen.sources.base.image_files import optional_decoders
-from components.image_example_gen.sources.base.image_folder import ImageListing, PathParts
-from components.image_example_gen.sources.base.labelled_files import FOLDERS, ImageFile
-from components.image_example_gen.sources.base.origins import limit_sources
-from components.image_example_gen.sources.base.parts import is_part, parts_of
-from components.image_example_gen.sources.base.source_protocol import BadImage, Part, class_name
 
 
-class FolderLayout:
-    """Finds part, class, source and group of images by their paths."""
+class Place(NamedTuple):
+    """What the folder of an image says."""
+
+    kind: Kind | None
+    label: str  # empty if it is in no class folder
+    below: FolderPath  # further folders, in the class folder
+
+
+class Layout:
+    """Finds parts and classes.
+
+    A folder that holds class folders, or parts, is gone into. The class is the first level of
+    folders there; it is the folder that holds the images if the first level does not hold them
+    directly, and the names of the others are neither numbered nor repeated, as groups are.
+
+    Args:
+        images: number of images directly in each folder.
+        wanted: names of classes, if a recipe has them; they decide which level the classes are.
+        group_level: level of the folders of groups below the class, if there are any.
+        in_names: whether the classes are in the names of files.
+    """
 
     def __init__(
         self,
-        where: str,
-        listing: ImageListing,
-        label_pattern: str | None,
-        default_source: str,
-        group_by: GroupConfig | None,
+        images: Mapping[FolderPath, int],
+        wanted: Collection[str] = (),
+        group_level: int = 0,
+        *,
+        in_names: bool = False,
     ) -> None:
-        self._listing, self._images = listing, listing.images
-        self._label_pattern, self._default_source = label_pattern, default_source
-        self._group_by = group_by
-        self._parts = _find_parts(where, listing.images, in_names=label_pattern is not None)
-        self._class_depth = 1 if self._parts else 0
-        # Number of folders around the path that is below a class
-        self._depth = self._class_depth + (label_pattern is None)
+        self._wanted, self._group_level = {folded(name) for name in wanted}, group_level
+        self._in_names = in_names
+        self._annotations = {p for p in images if any(map(_ANNOTATIONS.fullmatch, p))}
+        if len(self._annotations) == len(images):
+            self._annotations = set()
+        found = {path: n for path, n in images.items() if path not in self._annotations}
+        self.top = self._go_in(found)
+        below = _below(found, self.top)
+        self.kinds: dict[str, Kind] = _kinds(below, in_names=in_names)
+        if self.kinds:
+            inside = [p for p in below if p and self.kinds.get(p[0]) == 'train']
+            below = {path[1:]: below[path] for path in inside}
+        self._inner = self._go_in(below) if self.kinds else ()
+        self._levels = _below(below, self._inner)
+        self.has_parts_in_classes = not self.kinds and _are_parts_in_classes(self._levels)
+        self.by_parent = not in_names and self._is_by_parent()
 
-    def files(self) -> list[ImageFile | BadImage]:
-        """The images, with a BadImage for each without a class."""
-        depth = self._depth
-        subfolders = [each[depth] if len(each) > depth + 1 else '' for each in self._images]
-        sources = limit_sources(Counter(subfolders))
-        groups = groups_in_names(self._group_by, [path[-1] for path in self._images])
-        rows = zip(
-            self._images, self._listing.sizes, subfolders, self._classes(), groups, strict=True
-        )
-        return [
-            ImageFile(
-                str(Path(*path)),
-                class_name(name),
-                self._parts[path[0]] if self._parts else None,
-                sources[subfolder] or self._default_source,
-                group or group_of_folders(self._group_by, path[depth:]),
-                size,
+    def place(self, path: FolderPath) -> Place | None:
+        """The part and class of the images of a folder; None if they are left out."""
+        if path in self._annotations:
+            return None
+        if path[: len(self.top)] != self.top:
+            return Place(None, '', path) if self._in_names and not self.kinds else None
+        path = path[len(self.top) :]
+        kind = self.kinds.get(path[0]) if path else None
+        if self.kinds and path and not kind:
+            return None
+        path = path[1:] if kind else path
+        if path[: len(self._inner)] == self._inner:
+            path = path[len(self._inner) :]
+        if not path or self._in_names:
+            return Place(kind, '', path)
+        if self.has_parts_in_classes:
+            return Place(kind_of(path[1]) if len(path) > 1 else None, path[0], path[2:])
+        return Place(kind, path[-1], ()) if self.by_parent else Place(kind, path[0], path[1:])
+
+    def describe(self) -> str:
+        """Human-readable, such as `train, val with a folder per class in each`."""
+        what = 'images with classes in their names' if self._in_names else 'a folder per class'
+        if self.by_parent:
+            what = 'a folder per class, at different levels'
+        where = f' in {"/".join(self.top)}' if self.top else ''
+        parts = ', '.join(sorted(self.kinds))
+        if self.has_parts_in_classes:
+            return f'{what}, with parts in each{where}'
+        return f'{parts} with {what} in each{where}' if parts else f'{what}{where}'
+
+    def notes(self, images: Mapping[FolderPath, int], folders: Iterable[str]) -> Iterator[str]:
+        """Yields how the layout was understood, and what was left out, if it is not obvious.
+
+        `folders` are all folders, also those without images.
+        """
+        if self.top or self.by_parent or self.has_parts_in_classes:
+            yield f'read as {self.describe()}'
+        if self.by_parent:
+            first = sorted({path[0] for path in self._levels if path})
+            yield (
+                f'the classes are the folders that hold the images, not {_listed(first)}; '
+                'data.classes may list names of the other level'
             )
-            if name is not None and len(path) > depth
-            else BadImage(str(Path(*path)), 'label outside the list', self._no_class(path))
-            for path, size, subfolder, name, group in rows
-        ]
-
-    def _classes(self) -> Sequence[str | None]:
-        if self._label_pattern is not None:
-            return classes_in_names(self._label_pattern, [each[-1] for each in self._images])
-        depth = self._class_depth
-        return [each[depth] if len(each) > depth + 1 else None for each in self._images]
-
-    def _no_class(self, path: PathParts) -> str:
-        if self._label_pattern is None:
-            return 'it is in no class folder'
-        if len(path) <= self._depth:
-            return f'it is in none of the folders {", ".join(self._parts)}'
-        return 'its name does not match data.label_pattern'
-
-    def class_folders(self) -> set[str]:
-        """The classes of all class folders, also of those without images."""
-        if self._label_pattern is not None:
-            return set()
-        depth = self._class_depth
-        inside = (
-            each for each in self._listing.folders if not self._parts or each[0] in self._parts
+        left_out: Counter[str] = Counter()
+        for path, number in images.items():
+            if self.place(path) is None:
+                level = len(self.top) if path[: len(self.top)] == self.top else 0
+                left_out['/'.join(path[: level + 1]) or 'images outside of folders'] += number
+        if left_out:
+            shown = _listed([f'{name} ({number:,} images)' for name, number in left_out.items()])
+            yield f'left out: {shown}; give one of them as the data folder to read it instead'
+        used = {path[:n] for path in images for n in range(len(path) + 1)}
+        level = len(self.top) + bool(self.kinds) + len(self._inner)
+        paths = (tuple(name.split('/')) for name in folders)
+        empty = sorted(
+            {p[-1] for p in paths if len(p) == level + 1 and p not in used and p[:level] in used}
         )
-        return {class_name(each[depth]) for each in inside if len(each) > depth}
+        if empty and not self._in_names:
+            yield f'folders without images are no classes: {_listed(empty)}'
 
-    def fingerprint(self) -> str:
-        """Changes when an image, its class or the set of its decoders changes."""
-        keys = [self._label_pattern, optional_decoders(each[-1] for each in self._images)]
-        if not any(keys):
-            return self._listing.fingerprint
-        return hashlib.sha256(f'{self._listing.fingerprint}\n{keys}'.encode()).hexdigest()
+    def _go_in(self, images: Mapping[FolderPath, int]) -> FolderPath:
+        """The folder whose subfolders are the parts or classes."""
+        top: FolderPath = ()
+        while True:
+            below = _below(images, top)
+            sizes = _sizes(below)
+            if _kinds(below, in_names=self._in_names) or any(
+                folded(name) in self._wanted for name in sizes
+            ):
+                return top
+            deep = [name for name in sizes if self._holds_class_folders(name, below)]
+            if len(deep) != 1 or sizes[deep[0]] < (1 - _MOST_LEFT_OUT) * sum(below.values()):
+                return top
+            top = (*top, deep[0])
 
-    def why_no_classes(self) -> str:
-        """Why no image has a class, and what to do."""
-        if not self._images:
-            return f'holds no images; expected {FOLDERS}'
-        names = [each[-1] for each in self._images]
-        if self._label_pattern is not None:
-            return (
-                f'has {len(names):,} images, none with a name that data.label_pattern '
-                f'{self._label_pattern} matches, such as {names[0]}; correct it, or remove it if '
-                f'there is {FOLDERS}'
-            )
-        return f'holds only images outside class folders; expected {FOLDERS}{_hint(names)}'
+    def _holds_class_folders(self, name: str, below: Mapping[FolderPath, int]) -> bool:
+        paths = [path for path in below if path[:1] == (name,)]
+        if self._in_names:
+            return len(paths) > 1 and bool(_kinds(_below(below, (name,)), in_names=True))
+        fewest = 2 + self._group_level
+        return len(paths) > 1 and all(len(path) >= fewest for path in paths)
 
-
-def _find_parts(where: str, images: Sequence[PathParts], *, in_names: bool) -> dict[str, Part]:
-    """The parts of the top folders; empty if these are classes, or the images are not divided.
-
-    `in_names`: file names have the classes, so that there are no class folders.
-    """
-    folders = sorted({each[0] for each in images if len(each) > 1})
-    named = list(filter(is_part, folders))
-    nested = {each[0] for each in images if len(each) > 2}.intersection(named)
-    if in_names:
-        return parts_of(where, folders) if len(named) > 1 else {}
-    if len(named) > 1 and named == folders and not nested:
-        raise DataError(
-            f'{where} is divided into {", ".join(folders)}, which have no class folders; expected '
-            f'{named[0]}/CLASS/*.jpg{_hint_of_parts(images, folders)}'
-        )
-    if not nested or (len(nested) == 1 and named != folders):
-        return {}
-    parts = parts_of(where, folders)
-    direct = next((each for each in images if len(each) == 2), None)
-    if direct:
-        raise DataError(
-            f'{"/".join(direct)} in {where} is not in a class folder; expected '
-            f'{direct[0]}/CLASS/*.jpg'
-        )
-    return parts
+    def _is_by_parent(self) -> bool:
+        paths = [path for path in self._levels if path]
+        if self._wanted:
+            first = {path[0] for path in paths if folded(path[0]) in self._wanted}
+            last = {path[-1] for path in paths if folded(path[-1]) in self._wanted}
+            return len(last) > len(first)
+        direct = {path[0] for path in paths if len(path) == 1}
+        if self._group_level or self.has_parts_in_classes or direct == {p[0] for p in paths}:
+            return False
+        leaves = [path for path in paths if len(path) > 1]
+        above = defaultdict[str, set[str]](set)
+        for path in leaves:
+            above[path[-1]].add(path[0])
+        numbered = sum(bool(re.search(r'\d', p[-1])) or len(above[p[-1]]) > 1 for p in leaves)
+        return numbered * 2 <= len(leaves)
 
 
-def _hint_of_parts(images: Sequence[PathParts], folders: Sequence[str]) -> str:
-    """What to do if only some parts have classes in their file names, as in Kaggle's archives."""
-    for folder in folders:
-        pattern = pattern_of_names([each[-1] for each in images if each[0] == folder])
-        if pattern and not pattern_of_names([each[-1] for each in images]):
-            return f'; the file names of {folder} have classes: give that folder alone'
-    return _hint([each[-1] for each in images])
+def _below(images: Mapping[FolderPath, int], top: FolderPath) -> dict[FolderPath, int]:
+    return {p[len(top) :]: n for p, n in images.items() if p[: len(top)] == top}
 
 
-def _hint(names: Sequence[str]) -> str:
-    pattern = pattern_of_names(names)
-    if pattern is None:
-        return '; if the file names have the classes, set data.label_pattern'
-    return f"; the file names have classes: set data.label_pattern: '{pattern}'"
+def _sizes(below: Mapping[FolderPath, int]) -> Counter[str]:
+    """The number of images in each folder of the first level."""
+    sizes: Counter[str] = Counter()
+    for path, number in below.items():
+        sizes[path[0] if path else ''] += number
+    del sizes['']
+    return sizes
+
+
+def _kinds(below: Mapping[FolderPath, int], *, in_names: bool) -> dict[str, Kind]:
+    """The parts, by the names of their folders; empty if the images are not divided."""
+    names = {path[0] for path in below if path}
+    kinds: dict[str, Kind] = {name: kind for name in sorted(names) if (kind := kind_of(name))}
+    has_classes = {kinds[p[0]] for p in below if len(p) > 1 and p[0] in kinds}
+    is_divided = len(set(kinds.values())) > 1 and (in_names or 'train' in has_classes)
+    return kinds if is_divided else {}
+
+
+def _are_parts_in_classes(below: Mapping[FolderPath, int]) -> bool:
+    kinds = [kind_of(path[1]) if len(path) > 1 else None for path in below if path]
+    return None not in kinds and len(set(kinds)) > 1 and 'train' in kinds
+
+
+def _listed(names: list[str]) -> str:
+    return ', '.join(names[:5]) + (', ...' if len(names) > 5 else '')

@@ -2,6 +2,7 @@
 
 import itertools
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
@@ -53,13 +54,28 @@ class Source(Protocol):
 
     count: int  # of the images
     fingerprint: str  # changes when the images change
+    counts: Counter[str] | None  # images of each class; None if they are known only after reading
+    # One line each: how the source was understood, what was left out, and warnings about the data
+    notes: tuple[str, ...]
 
     @property
     def classes(self) -> tuple[str, ...]: ...  # in the order of the labels
 
+    def with_classes(self, classes: tuple[str, ...]) -> 'Source':
+        """The same images, with the labels of other classes: those of all spans."""
+        ...
+
     def shards(self) -> Sequence[Shard]:
         """Divides the source into parts of about IMAGES_PER_SHARD; always the same parts."""
         ...
+
+
+def ranges(count: int, most: int | None = None) -> Iterator[range]:
+    """Divides the numbers below `count` into ranges of about IMAGES_PER_SHARD, at most `most`."""
+    parts = -(-count // IMAGES_PER_SHARD)
+    parts = min(parts, most or parts)
+    for part in range(parts):
+        yield range(count * part // parts, count * (part + 1) // parts)
 
 
 def every_image(source: Source) -> Iterator[LabelledImage | BadImage]:

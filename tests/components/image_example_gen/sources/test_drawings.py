@@ -11,8 +11,8 @@ from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from components.image_example_gen.sources.drawings.draw import CLASSES, draw
-from components.image_example_gen.sources.drawings.source import DrawingsSource
+from components.image_example_gen.sources.base.data_config import DataConfig
+from components.image_example_gen.sources.drawings import CLASSES, DrawingsSource, draw
 
 COUNT = 240
 LABELS = np.arange(COUNT) % 2
@@ -28,22 +28,23 @@ def images(jpegs):
     return [Image.open(io.BytesIO(jpeg)) for jpeg in jpegs]
 
 
-def linear_accuracy(features: np.ndarray) -> float:
+def linear_accuracy(values: np.ndarray) -> float:
     """Four-fold cross-validated accuracy of a ridge classifier."""
-    classifier = make_pipeline(StandardScaler(), RidgeClassifier(3 * features.shape[1]))
-    return cross_val_score(classifier, features, LABELS, cv=4).mean()
+    classifier = make_pipeline(StandardScaler(), RidgeClassifier(3 * values.shape[1]))
+    return cross_val_score(classifier, values, LABELS, cv=4).mean()
 
 
-def test_shards_draw_the_same_bytes_in_subprocesses(jpegs, monkeypatch):
-    monkeypatch.setattr('components.image_example_gen.sources.drawings.source._PER_SHARD', 60)
-    source = DrawingsSource(100, 0)
-    shards = pickle.loads(pickle.dumps(source.shards()))
-    assert [len(shard.numbers) for shard in shards] == [60, 40]
-    images = list(shards[1].images())
-    assert [image.contents for image in images] == jpegs[60:100]
-    assert [image.label for image in images] == [0, 1] * 20
-    assert (source.classes, images[0].filename) == (CLASSES, 'cat-0-60.jpg')
-    assert source.fingerprint != DrawingsSource(100, 1).fingerprint
+def test_shards_draw_the_same_images_each_time(jpegs):
+    source = DrawingsSource(DataConfig(count=600))
+    first, second = pickle.loads(pickle.dumps(source.shards()))
+
+    images = [next(first.images()), next(second.images())]
+
+    assert (len(first.numbers), len(second.numbers)) == (300, 300)
+    assert [image.contents for image in images] == [jpegs[0], draw(300)]
+    assert (source.classes, images[1].filename) == (CLASSES, 'cat-0-300.jpg')
+    assert source.counts == {'cat': 300, 'dog': 300}
+    assert source.fingerprint != DrawingsSource(DataConfig(count=600, seed=1)).fingerprint
 
 
 def test_drawings_are_different_rgb_jpegs_of_96_to_200_pixels(jpegs, images):
@@ -54,15 +55,15 @@ def test_drawings_are_different_rgb_jpegs_of_96_to_200_pixels(jpegs, images):
 
 
 def test_linear_model_fails_on_raw_pixels(images):
-    small = [image.convert('RGB').resize((32, 32), Image.Resampling.BOX) for image in images]
+    small = [image.resize((32, 32), Image.Resampling.BOX) for image in images]
     assert linear_accuracy(np.stack([np.asarray(each, float).ravel() for each in small])) < 0.8
 
 
 def test_size_quality_and_mean_colours_do_not_reveal_class(images, jpegs):
-    features = np.array(
+    values = np.array(
         [
             [*image.size, len(jpeg), max(image.quantization[0]), *np.mean(image, axis=(0, 1))]
             for image, jpeg in zip(images, jpegs, strict=True)
         ]
     )
-    assert linear_accuracy(features) < 0.6
+    assert linear_accuracy(values) < 0.6

@@ -1,200 +1,175 @@
-import json
+"""Columns, labels and row groups of Parquet files."""
+
 import os
 import pickle
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from parquet_files import IMAGE, NAMES, write_parquet
 
 from common.errors import DataError
+from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.source_protocol import (
     BadImage,
     LabelledImage,
     every_image,
 )
-from components.image_example_gen.sources.parquet.reader import read_footer, read_rows
+from components.image_example_gen.sources.parquet.reader import read_rows, read_table
 from components.image_example_gen.sources.parquet.source import ParquetSource
 
-OUTSIDE, UNKNOWN = 'label outside the list', 'unknown class'
-NAMES = ['cat', 'dog']
-STRUCT = pa.struct([('bytes', pa.binary()), ('path', pa.string())])
 
-
-def write(path: Path, images, labels, column='labels', names=NAMES) -> Path:
-    """Writes a Parquet file in the format of the Hugging Face hub; class names are optional."""
-    table = pa.table({'image': images, column: labels})
-    if names:
-        features = {'image': {'_type': 'Image'}, column: {'names': names, '_type': 'ClassLabel'}}
-        metadata = {'huggingface': json.dumps({'info': {'features': features}})}
-        table = table.replace_schema_metadata(metadata)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(table, path)
-    return path
-
-
-def images_of(source):
-    return list(every_image(source))
+def source_of(path, **keys):
+    return ParquetSource(DataConfig(source='parquet', path=path, **keys))
 
 
 @pytest.fixture
-def pets(tmp_path) -> Path:
-    """A cat and a dog."""
-    images = [{'bytes': b'a', 'path': 'a.jpg'}, {'bytes': b'b', 'path': 'b.jpg'}]
-    return write(tmp_path / 'pets.parquet', pa.array(images, STRUCT), [0, 1])
+def labels_of(tmp_path):
+    """`labels_of(column, **keys)` reads labels: the names of the classes, or the reasons."""
+
+    def read(column, names=None, **keys):
+        path = write_parquet(
+            tmp_path / 'a.parquet', names, image=[b'a'] * len(column), label=column
+        )
+        source = source_of(path, **keys)
+        return [
+            each.reason if isinstance(each, BadImage) else source.classes[each.label]
+            for each in every_image(source)
+        ]
+
+    return read
 
 
-@pytest.mark.parametrize('names', [None, ('fox', 'owl')])
-def test_reads_images_with_classes_of_metadata_or_recipe(pets, names):
-    source = ParquetSource(pets, names)
+def test_reads_images_with_their_paths(tmp_path):
+    images = pa.array([{'bytes': b'a', 'path': 'x/a.jpg'}, {'bytes': b'b', 'path': None}], IMAGE)
+    source = source_of(write_parquet(tmp_path / 'pets.parquet', NAMES, image=images, label=[0, 1]))
 
-    assert (source.classes, source.count) == (names or ('cat', 'dog'), 2)
-    assert images_of(source) == [
-        LabelledImage(b'a', 0, 'pets.parquet:0 (a.jpg)', source='pets'),
-        LabelledImage(b'b', 1, 'pets.parquet:1 (b.jpg)', source='pets'),
+    assert [*every_image(source)] == [
+        LabelledImage(b'a', 0, 'pets.parquet:0 (x/a.jpg)', source='pets'),
+        LabelledImage(b'b', 1, 'pets.parquet:1', source='pets'),
     ]
+    assert (source.count, source.counts) == (2, {'cat': 1, 'dog': 1})
 
 
-def test_folder_is_searched_at_any_depth_without_hidden_files(tmp_path):
-    for name in ('b.parquet', 'a/z.parquet', '.c.parquet', '.cache/d.parquet', 'a/._z.parquet'):
-        write(tmp_path / name, [b'a'], [0])
-    (tmp_path / 'README.md').touch()
-
-    source = ParquetSource(tmp_path)
-
-    assert [image.filename for image in images_of(source)] == ['a/z.parquet:0', 'b.parquet:0']
-    assert ParquetSource(tmp_path).fingerprint == source.fingerprint
-    write(tmp_path / 'b.parquet', [b'a', b'b'], [0, 1])
-    assert ParquetSource(tmp_path).fingerprint != source.fingerprint
+def test_classes_keep_their_images_in_any_order_and_case(labels_of):
+    column = [0, 1] * 3
+    assert labels_of(column, ['Cat', 'Dog'], classes=['dog', 'cat']) == ['cat', 'dog'] * 3
+    renamed = labels_of(column, ['Cat', 'Dog'], classes={'dog': 'hound', 'cat': 'kitten'})
+    assert renamed == ['kitten', 'hound'] * 3
+    with pytest.raises(DataError, match='old name: new name'):
+        labels_of(column, ['Cat', 'Dog'], classes=['hound', 'kitten'])
 
 
 @pytest.mark.parametrize(
-    ('labels', 'names', 'wanted', 'classes', 'expected'),
+    ('column', 'keys', 'expected'),
     [
-        ([0, 2, None, -1, 1], NAMES, None, ('cat', 'dog'), [0, OUTSIDE, OUTSIDE, OUTSIDE, 1]),
-        ([0, 1, 2], ['cat', 'dog', 'fox'], ('fox', 'cat'), ('fox', 'cat'), [1, UNKNOWN, 0]),
-        (['fox', 'cat', None], None, None, ('cat', 'fox'), [1, 0, OUTSIDE]),
-        (['fox', 'cat', None], None, ('fox', 'owl'), ('fox', 'owl'), [0, UNKNOWN, OUTSIDE]),
-        (['Ku\u0308he', 'cat'], None, ('K\u00fche', 'cat'), ('K\u00fche', 'cat'), [0, 1]),
+        ([0, 10, 2], {}, ['0', '10', '2']),
+        ([0, 1, 2, None, -1], {'classes': ['a', 'b']}, ['a', 'b', *['label outside the list'] * 3]),
+        ([1, 2, 3], {'classes': ['a', 'b', 'c']}, ['a', 'b', 'c']),
+        ([0.0, 1.0, float('nan')], {'classes': ['a', 'b']}, ['a', 'b', 'label outside the list']),
+        ([False, True], {'classes': {False: 'a', True: 'b'}}, ['a', 'b']),
+        (['b', 'a', None], {}, ['b', 'a', 'label outside the list']),
+        (['b', 'a', 'c'], {'classes': ['c', 'B']}, ['B', 'unknown class', 'c']),
+        (['Ku\u0308he', 'a'], {'classes': ['a', 'K\u00fche']}, ['K\u00fche', 'a']),
     ],
 )
 @pytest.mark.parametrize('encoded', [False, True])
-def test_labels_are_numbers_or_names(tmp_path, labels, names, wanted, classes, expected, encoded):
-    array = pa.array(labels).dictionary_encode() if encoded else pa.array(labels)
-    path = write(tmp_path / 'a.parquet', [b'a'] * len(labels), array, names=names)
-
-    source = ParquetSource(path, wanted)
-
-    assert source.classes == classes
-    images = images_of(source)
-    found = [each.reason if isinstance(each, BadImage) else each.label for each in images]
-    assert found == expected
+def test_kinds_of_labels(labels_of, column, keys, expected, encoded):
+    array = pa.array(column)
+    assert labels_of(array.dictionary_encode() if encoded else array, **keys) == expected
 
 
-@pytest.mark.parametrize('metadata', [None, {'huggingface': '{'}, {'huggingface': '{"info": 1}'}])
-def test_unnamed_classes_are_an_error(tmp_path, metadata):
-    table = pa.table({'image': [b'a'], 'label': [0]}).replace_schema_metadata(metadata)
-    pq.write_table(table, tmp_path / 'a.parquet')
-
-    with pytest.raises(DataError, match='does not name its classes; list them'):
-        ParquetSource(tmp_path)
-
-
-@pytest.mark.parametrize('wanted', [None, ('cat', 'dog')])
-def test_files_with_different_classes_are_an_error(tmp_path, wanted):
-    write(tmp_path / 'a.parquet', [b'a'], [0])
-    write(tmp_path / 'b.parquet', [b'a'], [0], names=['dog', 'cat'])
-
-    message = r'a\.parquet has 2 classes \(cat, dog\) but .*b\.parquet has 2 classes \(dog, cat\)'
-    with pytest.raises(DataError, match=message):
-        ParquetSource(tmp_path, wanted)
+def test_labels_from_one_are_noted(tmp_path):
+    path = write_parquet(tmp_path / 'a.parquet', image=[b'a'] * 2, label=[1, 2])
+    assert any('1 to 2' in note for note in source_of(path, classes=NAMES).notes)
 
 
 @pytest.mark.parametrize(
-    ('wanted', 'hint'),
+    ('names', 'columns', 'label'),
     [
-        (('dog', 'dat'), r"lists 'dat'; did you mean 'cat'\?$"),
-        (('dog', 'fox'), "lists 'fox'; select from these, or rename all$"),
-        (('a', 'b', 'c'), "lists 'a'; "),
-        (('cat',), r'1 class \(cat\); expected two or more'),
-        (('cat', 'cat'), r'2 classes \(cat, cat\); expected two or more, all different'),
+        (('img', 'fine_label'), {}, 'a'),
+        (('pixels', 'Label'), {}, 'a'),  # the only column with bytes
+        (('x', 'y'), {'image': 'x', 'label': 'y'}, 'a'),
+        (('image', 'label', 'other'), {'label': 'other'}, 'c'),
     ],
 )
-def test_unsuitable_classes_are_an_error(pets, wanted, hint):
-    with pytest.raises(DataError, match=rf'pets\.parquet has .*{hint}'):
-        ParquetSource(pets, wanted)
+def test_finds_columns_by_usual_names_or_recipe(tmp_path, names, columns, label):
+    values = dict(zip(names, ([b'1', b'2'], ['a', 'b'], ['c', 'd']), strict=False))
+    source = source_of(write_parquet(tmp_path / 'a.parquet', **values), columns=columns)
 
-
-def test_missing_or_other_file_is_an_error(tmp_path):
-    with pytest.raises(DataError, match=r'a\.parquet does not exist; give a Parquet file'):
-        ParquetSource(tmp_path / 'a.parquet')
-    with pytest.raises(DataError, match=r'has no Parquet files; expected .*/\*\.parquet$'):
-        ParquetSource(tmp_path)
-    for contents in (b'', b'hello', b'PAR1 and no more of it'):
-        (tmp_path / 'a.parquet').write_bytes(contents)
-        with pytest.raises(DataError, match=r'a\.parquet is not a Parquet file$'):
-            ParquetSource(tmp_path)
-    write(tmp_path / 'a.parquet', pa.array([], pa.binary()), pa.array([], pa.int64()))
-    with pytest.raises(DataError, match='has no images: it has no rows'):
-        ParquetSource(tmp_path)
+    assert [source.classes[each.label] for each in every_image(source)][0] == label
 
 
 @pytest.mark.parametrize(
     ('columns', 'message'),
     [
-        ({'picture': b'a', 'labels': 0}, 'has the columns picture, labels; expected image, and'),
-        ({'image': b'a', 'class': 0}, 'has the columns image, class; expected image, and labels'),
-        ({'image': 'a.jpg', 'label': 0}, 'has no bytes in its column image, which is string'),
-        ({'image': {'path': 'a'}, 'label': 0}, 'has no bytes in its column image, which is struct'),
-        ({'image': b'a', 'label': 0.5}, 'has a column label of double; expected integers or'),
+        (
+            {'picture': 'a.jpg', 'label': 0},
+            r'bytes of images: .* picture \(string\).*columns.image',
+        ),
+        ({'image': {'path': 'a'}, 'label': 0}, 'no column .* with bytes of images'),
+        ({'image': b'a', 'kind': 0}, r'with labels: .*kind \(int64\); set data.columns.label'),
     ],
 )
-def test_missing_or_unsuitable_column_is_an_error(tmp_path, columns, message):
-    table = pa.table({name: [value] for name, value in columns.items()})
-    pq.write_table(table, tmp_path / 'a.parquet')
-
+def test_missing_column_is_an_error(tmp_path, columns, message):
+    write_parquet(tmp_path / 'a.parquet', **{name: [value] for name, value in columns.items()})
     with pytest.raises(DataError, match=message):
-        ParquetSource(tmp_path)
+        source_of(tmp_path)
+
+
+def test_files_with_different_classes_are_an_error(tmp_path):
+    write_parquet(tmp_path / 'a.parquet', ['cat', 'dog'], image=[b'a'], label=[0])
+    write_parquet(tmp_path / 'b.parquet', ['dog', 'cat'], image=[b'a'], label=[0])
+
+    with pytest.raises(DataError, match="label 0 is 'cat' in one file, and 'dog' in b.parquet"):
+        source_of(tmp_path)
+
+
+@pytest.mark.parametrize('contents', [b'', b'hello', b'PAR1 and no more of it'])
+def test_other_file_is_an_error(tmp_path, contents):
+    (tmp_path / 'a.parquet').write_bytes(contents)
+    with pytest.raises(DataError, match=r'a\.parquet is not a Parquet file$'):
+        source_of(tmp_path)
 
 
 def test_row_without_bytes_is_bad(tmp_path):
-    images = pa.array([None, {'bytes': None, 'path': 'b.jpg'}, {'bytes': b'c'}], STRUCT)
+    images = pa.array([None, {'bytes': None, 'path': 'b.jpg'}, {'bytes': b'c'}], IMAGE)
+    path = write_parquet(tmp_path / 'a.parquet', NAMES, image=images, label=[0, 0, 1])
 
-    *bad, good = images_of(ParquetSource(write(tmp_path / 'a.parquet', images, [0, 0, 1])))
+    *bad, good = every_image(source_of(path))
 
-    detail = 'the row has no bytes of an image'
-    assert bad == [
-        BadImage('a.parquet:0', 'unreadable', detail),
-        BadImage('a.parquet:1', 'unreadable', f'{detail}, only the path b.jpg'),
+    assert [(each.filename, each.reason) for each in bad] == [
+        ('a.parquet:0', 'unreadable'),
+        ('a.parquet:1', 'unreadable'),
     ]
     assert (good.contents, good.filename) == (b'c', 'a.parquet:2')
 
 
 @pytest.mark.parametrize(
-    ('group', 'shards'),
-    [(100, [500, 500, 200]), (1000, [1000, 200]), (1200, [1200]), (1, [512, 512, 176])],
+    ('rows_in_group', 'sizes'),
+    [(100, [500, 500, 200]), (1000, [500, 500, 200]), (1200, [400] * 3), (1, [512, 512, 176])],
 )
-def test_shards_are_whole_row_groups(tmp_path, group, shards):
-    table = pa.table({'image': [b'%d' % n for n in range(1200)], 'label': [0, 1] * 600})
-    pq.write_table(table, tmp_path / 'a.parquet', row_group_size=group)
-    source = ParquetSource(tmp_path, ('cat', 'dog'))
+def test_shards_join_and_divide_row_groups(tmp_path, rows_in_group, sizes):
+    columns = {'image': [b'%d' % n for n in range(1200)], 'label': [0, 1] * 600}
+    write_parquet(tmp_path / 'a.parquet', NAMES, rows_in_group=rows_in_group, **columns)
 
-    parts = [list(shard.images()) for shard in pickle.loads(pickle.dumps(source.shards()))]
+    shards = pickle.loads(pickle.dumps(source_of(tmp_path).shards()))
+    parts = [[*shard.images()] for shard in shards]
 
-    assert [len(part) for part in parts] == shards
+    assert [len(part) for part in parts] == sizes
     images = [(image.contents, image.filename) for part in parts for image in part]
     assert images == [(b'%d' % n, f'a.parquet:{n}') for n in range(1200)]
 
 
-def test_file_damaged_or_removed_after_listing_is_an_error(pets):
-    source = ParquetSource(pets)
-    pets.write_bytes(b'PAR1' + bytes(99) + b'PAR1')
-
-    with pytest.raises(DataError, match=r'pets\.parquet cannot be read: \S'):
-        images_of(source)
-    pets.unlink()
-    with pytest.raises(DataError, match=r'pets\.parquet cannot be read: .*No such file'):
-        images_of(source)
+def test_file_changed_after_listing_is_an_error(tmp_path):
+    path = write_parquet(tmp_path / 'a.parquet', NAMES, image=[b'a', b'b'], label=[0, 1])
+    source = source_of(path)
+    path.write_bytes(b'PAR1' + bytes(99) + b'PAR1')
+    with pytest.raises(DataError, match=r'a\.parquet cannot be read: \S'):
+        [*every_image(source)]
+    path.unlink()
+    with pytest.raises(DataError, match=r'a\.parquet cannot be read: .*No such file'):
+        [*every_image(source)]
 
 
 class CreatesFolder:
@@ -207,31 +182,31 @@ class CreatesFolder:
         return os.mkdir, (str(self.folder),)
 
 
-@pytest.mark.filterwarnings('ignore:.*PyExtensionType:RuntimeWarning')  # does not load the pickle
+@pytest.mark.filterwarnings('ignore:.*PyExtensionType:RuntimeWarning')
 @pytest.mark.filterwarnings('ignore:.*PyExtensionType:FutureWarning')
-def test_file_with_pickled_type_is_an_error_and_runs_no_code(tmp_path):
+def test_pickled_type_is_not_loaded(tmp_path):
     pickled_type = {
         'ARROW:extension:name': 'arrow.py_extension_type',
         'ARROW:extension:metadata': pickle.dumps(CreatesFolder(tmp_path / 'created')),
     }
-    fields = [pa.field('image', pa.binary(), metadata=pickled_type), pa.field('labels', pa.int64())]
-    path = tmp_path / 'a.parquet'
-    pq.write_table(pa.table([[b'a'], [0]], schema=pa.schema(fields)), path)
+    fields = [pa.field('image', pa.binary(), metadata=pickled_type), pa.field('label', pa.int64())]
+    pq.write_table(pa.table([[b'a'], [0]], schema=pa.schema(fields)), tmp_path / 'a.parquet')
 
-    with pytest.raises(DataError, match=r'Disallowed deserialization|no bytes in its column image'):
-        ParquetSource(path)
+    with pytest.raises(DataError):
+        source_of(tmp_path / 'a.parquet')
     assert not (tmp_path / 'created').exists()
 
 
 def test_memory_does_not_grow_with_number_of_images(tmp_path):
-    table = pa.table({'image': [bytes(20_000)] * 2000, 'labels': [0, 1] * 1000})  # one row group
+    table = pa.table({'image': [bytes(20_000)] * 2000, 'label': [0, 1] * 1000})  # one row group
     options = {'compression': 'none', 'use_dictionary': False, 'write_batch_size': 50}
     pq.write_table(table, tmp_path / 'a.parquet', **options)
     del table
-    (table,) = read_footer(tmp_path / 'a.parquet', 'a.parquet', None)
+    config = DataConfig(source='parquet')
+    (table,) = read_table(tmp_path / 'a.parquet', 'a.parquet', config)
     before = pa.total_allocated_bytes()
 
-    rows = read_rows(table, [0], None, 20_000)
+    rows = read_rows(table, [0], range(2000), config, 20_000)
     allocated = [pa.total_allocated_bytes() - before for _ in rows]
 
     assert len(allocated) == 2000

@@ -1,13 +1,20 @@
-from types import SimpleNamespace
+from pathlib import Path
 
 import pytest
 import yaml
+from parquet_files import write_parquet
+from tfrecord_files import example, write_tfrecord
 
-from common.errors import DataError
-from components.image_example_gen.sources import spans
+from common.errors import DataError, TooFewImages
+from common.features import SPLITS
 from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.source_protocol import every_image
-from components.image_example_gen.sources.spans import open_older_spans, open_window, span_folders
+from components.image_example_gen.sources.spans import (
+    incomplete_span,
+    open_older_spans,
+    open_window,
+    span_folders,
+)
 
 
 @pytest.fixture
@@ -43,7 +50,18 @@ def labels_of(span):
 def test_spans_are_ordered_by_number_or_date(make_spans):
     path = make_spans(10, 9, '2026-11-21', '20261103', 'span-2025-12-31', 'span-20260101')
 
-    assert list(span_folders(path)) == [9, 10, 20251231, 20260101, 20261103, 20261121]
+    numbers = [*span_folders(DataConfig(source='folder', path=path))]
+    assert numbers == [9, 10, 20251231, 20260101, 20261103, 20261121]
+
+
+def test_class_folders_with_names_of_dates_are_no_spans(tmp_path):
+    for name in ('10010105', '20261121', 'cats'):
+        (tmp_path / name / 'more').mkdir(parents=True)
+        (tmp_path / name / '1.jpg').touch()
+
+    (span,) = open_window(DataConfig(source='folder', path=tmp_path))
+
+    assert span.source.classes == ('10010105', '20261121', 'cats')
 
 
 @pytest.mark.parametrize('name', ['incoming', 'span-x', '20261399', '2026-1121', '7'])
@@ -61,7 +79,7 @@ def test_folders_next_to_spans_must_not_contain_images(make_spans, name):
 def test_rejects_duplicate_span_numbers(make_spans, names):
     message = f'{names[0]} and .*{names[1]} are the same span; remove one'
     with pytest.raises(DataError, match=message):
-        span_folders(make_spans(*names))
+        window(make_spans(*names), 1)
 
 
 @pytest.mark.parametrize(
@@ -86,12 +104,13 @@ def test_spans_share_the_combined_classes(make_spans):
     assert [labels_of(span) for span in selected] == [{0, 2}, {0, 2}, {1}]
 
 
-def test_class_needs_images_in_one_span(make_spans):
+def test_listed_class_needs_images_in_one_span(make_spans):
     path = make_spans(1, 2)
-    (path / 'span-2' / 'wolves').mkdir()
+    (path / 'span-2' / 'wolves').mkdir()  # a folder without images is no class
+    assert window(path, 2)[1].source.classes == ('cats', 'dogs')
 
-    with pytest.raises(DataError, match=r"^class 'wolves' has no images in the spans in .*pets"):
-        window(path, 2)
+    with pytest.raises(TooFewImages, match=r"^class 'wolves' has no images in the spans in .*pets"):
+        window(path, 2, classes=('cats', 'dogs', 'wolves'))
     make_spans(1, classes=('wolves',))
     assert window(path, 2)[1].source.classes == ('cats', 'dogs', 'wolves')
 
@@ -106,15 +125,60 @@ def test_listed_classes_apply_to_every_span(make_spans):
     assert [labels_of(span) for span in selected] == [{0, None}, {1}]
 
 
-def test_rejects_parquet_spans_with_different_classes(make_spans, monkeypatch):
-    classes = {'span-1': ('cats', 'wolves'), 'span-2': ('cats', 'dogs'), 'span-3': ('cats', 'dogs')}
-    sources = {name: SimpleNamespace(classes=found) for name, found in classes.items()}
-    monkeypatch.setattr(spans, 'make_source', lambda config: sources[config.path.name])
-    keys = {'source': 'parquet', 'path': make_spans(1, 2, 3)}
+def write_span(source: str, folder: Path, labels: str) -> None:
+    """Writes an image for each letter, which is its class."""
+    if source == 'parquet':
+        write_parquet(folder / 'a.parquet', image=[b'a'] * len(labels), label=[*labels])
+    elif source == 'tfrecord':
+        write_tfrecord(
+            folder / 'a.tfrecord',
+            [
+                example(**{'image/encoded': b'a', 'image/class/label': label.encode()})
+                for label in labels
+            ],
+        )
+    else:
+        folder.mkdir()
+        for number, label in enumerate(labels):
+            (folder / f'{number}.jpg').touch()
+        rows = ''.join(f'{number}.jpg,{label}\n' for number, label in enumerate(labels))
+        (folder / 'a.csv').write_text(f'path,label\n{rows}')
 
-    assert [span.number for span in open_window(DataConfig(window=2, **keys))] == [2, 3]
-    with pytest.raises(DataError, match='span 2 has the classes cats, dogs and span 1 has cats, w'):
-        open_window(DataConfig(window=3, **keys))
+
+@pytest.mark.parametrize('source', ['parquet', 'tfrecord', 'csv'])
+def test_spans_of_files_share_the_combined_classes(tmp_path, source):
+    for number, labels in enumerate(('ab', 'cb', 'c')):
+        write_span(source, tmp_path / f'2026-11-2{number}', labels)
+
+    oldest, *newer = open_window(DataConfig(source=source, path=tmp_path, window=3))
+
+    assert {span.source.classes for span in newer} == {('a', 'b', 'c')}
+    assert [oldest.source.count, *(span.source.count for span in newer)] == [2, 2, 1]
+    contents = [*every_image(newer[1].source)]
+    assert source == 'csv' or [image.label for image in contents] == [2]
+
+
+@pytest.mark.parametrize('labels', [((1, 2), (1, 2, 3)), ((1, 2, 3), (1, 2))])
+def test_numbers_mean_the_same_class_in_all_spans(tmp_path, labels):
+    for number, column in enumerate(labels, start=1):
+        folder = tmp_path / f'span-{number}'
+        write_parquet(folder / 'a.parquet', image=[b'a'] * len(column), label=[*column])
+
+    config = DataConfig(source='parquet', path=tmp_path, window=2, classes=['a', 'b', 'c'])
+    with pytest.raises(DataError, match='old name: new name'):
+        open_window(config)
+
+
+def test_spans_of_own_records(tmp_path):
+    for name in ('span-1', 'span-2'):
+        for split in SPLITS:
+            folder = tmp_path / name / f'Split-{split}'
+            write_span('tfrecord', folder, 'ab')
+
+    *_, newest = open_window(DataConfig(source='tfrecord', path=tmp_path, window=2))
+
+    assert newest.source.count == 6
+    assert {image.part for image in every_image(newest.source)} == {*SPLITS}
 
 
 @pytest.mark.parametrize(
@@ -165,3 +229,13 @@ def test_older_spans_have_the_classes_of_the_window(make_spans):
 
     assert older.source.classes == ('cats', 'dogs')
     assert labels_of(older) == {0, None}
+
+
+def test_newest_span_may_be_incomplete(make_spans):
+    path = make_spans(1, 2)
+    (path / 'span-3' / 'cats').mkdir(parents=True)
+    config = DataConfig(source='folder', path=path)
+
+    with pytest.raises(TooFewImages):
+        open_window(config)
+    assert incomplete_span(config) == 3

@@ -6,10 +6,9 @@ import tensorflow_datasets as tfds
 
 from common.errors import DataError
 from components.image_example_gen.sources.base.data_config import DataConfig
-from components.image_example_gen.sources.base.groups import GroupConfig
+from components.image_example_gen.sources.base import source_protocol
 from components.image_example_gen.sources.base.source_protocol import every_image
-from components.image_example_gen.sources.open_source import make_source
-from components.image_example_gen.sources.tfds import TfdsSource
+from components.image_example_gen.sources.tfds import TfdsShard, TfdsSource
 
 
 class TinyDigits(tfds.testing.DummyMnist):
@@ -39,11 +38,15 @@ def no_network(monkeypatch):
     return requested
 
 
-def test_yields_encoded_images_of_all_splits_in_shards(monkeypatch):
-    monkeypatch.setattr('components.image_example_gen.sources.tfds.IMAGES_PER_SHARD', 10)
-    source = make_source(DataConfig(source='tfds', dataset='tiny_digits'))
+def source_of(dataset='tiny_digits', **keys):
+    return TfdsSource(DataConfig(source='tfds', dataset=dataset, **keys))
 
-    parts = [list(shard.images()) for shard in source.shards()]
+
+def test_yields_encoded_images_in_the_parts_of_the_data_set(monkeypatch):
+    monkeypatch.setattr(source_protocol, 'IMAGES_PER_SHARD', 10)
+    source = source_of()
+
+    parts = [[*shard.images()] for shard in source.shards()]
 
     assert (source.classes, source.count) == (tuple('0123456789'), 40)
     assert source.fingerprint.startswith('tiny_digits/')
@@ -51,28 +54,40 @@ def test_yields_encoded_images_of_all_splits_in_shards(monkeypatch):
     images = [image for part in parts for image in part]
     names = [f'{split}/{number}' for split in ('test', 'train') for number in range(20)]
     assert [image.filename for image in images] == names
+    assert [image.part for image in images] == ['test'] * 20 + ['train_and_eval'] * 20
     assert tf.io.decode_png(images[0].contents).shape == (28, 28, 1)
 
 
+def test_split_without_labels_is_left_out(monkeypatch):
+    monkeypatch.setattr(
+        TfdsShard, 'first_label', lambda shard: 0 if shard.split == 'train' else None
+    )
+    source = source_of()
+
+    assert source.count == 20
+    assert {image.part for image in every_image(source)} == {None}
+    assert any('20 images of test: left out' in note for note in source.notes)
+
+
 def test_recipe_renames_or_selects_classes():
-    renamed = TfdsSource('tiny_digits', tuple('abcdefghij'))
+    renamed = source_of(classes=dict(zip('0123456789', 'abcdefghij', strict=True)))
     assert renamed.classes == tuple('abcdefghij')
-    selected = every_image(TfdsSource('tiny_digits', ('2', '7')))
-    expected = [{2: 0, 7: 1}.get(image.label) for image in every_image(renamed)]
+    selected = every_image(source_of(classes=('7', '2')))
+    expected = [{2: 1, 7: 0}.get(image.label) for image in every_image(renamed)]
     assert [getattr(image, 'label', None) for image in selected] == expected
 
 
 def test_pattern_groups_images_by_file_name():
-    grouped = TfdsSource('tiny_digits', None, GroupConfig(pattern=r'(\d)$'))
+    grouped = source_of(group_by={'pattern': r'(\d)$'})
     assert [image.group for image in every_image(grouped)] == [*'0123456789'] * 4
 
 
 def test_damaged_records_are_an_error(data_directory):
-    source = TfdsSource('tiny_digits')
+    source = source_of()
     (file,) = data_directory.glob('tiny_digits/*/*test.tfrecord*')
     contents = file.read_bytes()
     file.write_bytes(contents[:-5])
-    TfdsSource('tiny_digits')  # is not prepared again
+    source_of()  # is not prepared again
 
     with pytest.raises(DataError, match=r'^test\[0:20\] of .*tiny_digits/.* cannot be read: \S'):
         list(every_image(source))
@@ -91,12 +106,14 @@ def test_damaged_records_are_an_error(data_directory):
 )
 def test_rejects_unsuitable_data_set_before_download(name, message, no_network):
     with pytest.raises(DataError, match=message):
-        TfdsSource(name)
+        source_of(name)
     assert not no_network
 
 
 def test_fails_fast_without_network(no_network):
-    message = r"^TensorFlow Datasets cannot download 'beans' \(ConnectionError\); .* give --data"
+    message = (
+        r"^TensorFlow Datasets cannot download data set 'beans' \(ConnectionError\); .* give --data"
+    )
     with pytest.raises(DataError, match=message):
-        TfdsSource('beans')
+        source_of('beans')
     assert len(no_network) == 1

@@ -1,23 +1,22 @@
+"""Features of `tf.Example`s, damaged records, and records of ImageExampleGen."""
+
 import gzip
 import pickle
-from pathlib import Path
 
 import pytest
 from tfrecord_files import example, write_tfrecord
 
+from common import features
 from common.errors import DataError
-from components.image_example_gen.sources.base.data_config import FeatureNames
-from components.image_example_gen.sources.base.groups import GroupConfig
-from components.image_example_gen.sources.base.reading import MAX_BYTES
+from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.source_protocol import (
     BadImage,
     LabelledImage,
     every_image,
 )
-from components.image_example_gen.sources.tfrecord import record_files
 from components.image_example_gen.sources.tfrecord.source import TfrecordSource
 
-NAMES = FeatureNames(image='jpeg', label='kind', filename='file')
+NAMES = {'image': 'jpeg', 'label': 'kind', 'filename': 'file'}
 CLASSES = ('cat', 'dog')
 HEAD, TAIL = 12, 4  # bytes around the payload of a record
 
@@ -29,21 +28,22 @@ def pets(count: int) -> list[bytes]:
 ONE = HEAD + len(pets(1)[0]) + TAIL  # length of a record
 
 
-def source_of(path: Path, classes: tuple[str, ...] | None = CLASSES) -> TfrecordSource:
-    return TfrecordSource(path, NAMES, classes)
+def source_of(path, classes=CLASSES, **keys):
+    config = {'features': NAMES, 'classes': classes, **keys}
+    return TfrecordSource(DataConfig(source='tfrecord', path=path, **config))
 
 
 @pytest.fixture
 def read(tmp_path):
-    """`read(records)` writes a file of them, or of bytes, and returns its images."""
+    """`read(records, **keys)` writes a file of them, or of bytes, and returns its images."""
 
-    def read(records, classes=CLASSES):
+    def read(records, classes=CLASSES, **keys):
         path = tmp_path / 'a.tfrecord'
         if isinstance(records, bytes):
             path.write_bytes(records)
         else:
             write_tfrecord(path, records)
-        return list(every_image(source_of(path, classes)))
+        return [*every_image(source_of(path, classes, **keys))]
 
     return read
 
@@ -54,27 +54,13 @@ def three(tmp_path) -> bytes:
     return write_tfrecord(tmp_path / 'three', pets(3)).read_bytes()
 
 
-def test_cuts_long_texts(tmp_path):
-    long = b'x' * 100_000
-    records = [*pets(2), example(jpeg=b'1', kind=1, file=long, owner=long)]
-    path = write_tfrecord(tmp_path / 'a.tfrecord', records)
-
-    source = TfrecordSource(path, NAMES, CLASSES, GroupConfig(column='owner'))
-
-    *_, image = every_image(source)
-    assert len(image.group) == 4096
-    assert image.filename == f'a.tfrecord:2 ({"x" * 4096})'
-
-
 @pytest.mark.parametrize(('compression', 'sizes'), [('', [512, 88]), ('GZIP', [600])])
 def test_reads_every_image_once_and_divides_uncompressed_files(tmp_path, compression, sizes):
-    path = write_tfrecord(tmp_path / 'records', pets(600), compression)
+    source = source_of(write_tfrecord(tmp_path / 'records', pets(600), compression))
 
-    source = source_of(path)
+    parts = [[*shard.images()] for shard in pickle.loads(pickle.dumps(source.shards()))]
 
-    assert (source.classes, source.count) == (CLASSES, 600)
-    parts = [list(shard.images()) for shard in pickle.loads(pickle.dumps(source.shards()))]
-    assert [len(part) for part in parts] == sizes
+    assert (source.classes, source.count, [len(part) for part in parts]) == (CLASSES, 600, sizes)
     assert [image for part in parts for image in part] == [
         LabelledImage(b'%d' % n, n % 2, f'records:{n} (pet-{n}.jpg)', source='records')
         for n in range(600)
@@ -82,49 +68,63 @@ def test_reads_every_image_once_and_divides_uncompressed_files(tmp_path, compres
 
 
 def test_folder_is_searched_by_file_name(tmp_path):
-    split = ['d-00000-of-00002', 'd-00001-of-00002.gz', 'e.tfrecord-00000-of-00001']
-    wanted = ['a.tfrecord', 'b.TFRecords', 'c.tfrec', *split, 'f/a.tfrecord.gz']
+    sharded = ['d-00000-of-00002', 'd-00001-of-00002.gz', 'e.tfrecord-00000-of-00001']
+    wanted = ['a.tfrecord', 'b.TFRecords', 'c.tfrec', *sharded, 'f/a.tfrecord.gz']
     for name in [*wanted, 'other.txt', '.hidden.tfrecord', '.cache/a.tfrecord']:
-        write_tfrecord(tmp_path / name, pets(1), 'GZIP' if name.endswith('gz') else '')
+        write_tfrecord(tmp_path / name, pets(2), 'GZIP' if name.endswith('gz') else '')
 
     images = every_image(source_of(tmp_path))
 
-    assert [image.filename.partition(':')[0] for image in images] == sorted(wanted)
-    before = source_of(tmp_path).fingerprint
-    assert source_of(tmp_path).fingerprint == before
-    write_tfrecord(tmp_path / 'a.tfrecord', pets(2))
-    assert source_of(tmp_path).fingerprint != before
+    assert sorted({image.filename.partition(':')[0] for image in images}) == sorted(wanted)
 
 
-def test_missing_path_or_files_are_reported(tmp_path):
-    with pytest.raises(DataError, match=r'a\.tfrecord does not exist; give a TFRecord file'):
-        source_of(tmp_path / 'a.tfrecord')
-    with pytest.raises(DataError, match='has no TFRecord files; expected names such as'):
-        source_of(tmp_path)
+@pytest.mark.parametrize(
+    ('labels', 'classes', 'expected'),
+    [
+        ((b'fox', b'cat', b'owl'), None, [1, 0, 2]),
+        ((b'fox', b'cat', b'owl'), ('Fox', 'cat'), [0, 1, 'unknown class']),
+        ((1.0, 2.0), CLASSES, [0, 1]),
+        ((1, 2), None, [0, 1]),
+        ((0, 1, b'\xff', b''), CLASSES, [0, 1, *['label outside the list'] * 2]),
+    ],
+)
+def test_kinds_of_labels(read, labels, classes, expected):
+    images = read([example(jpeg=b'a', kind=label) for label in labels], classes)
+    assert [
+        getattr(each, 'label', None) or getattr(each, 'reason', 0) for each in images
+    ] == expected
 
 
-def test_label_names_are_sorted_or_ordered_by_recipe(read):
-    kinds = (b'', b'fox', b'cat', b'owl', b'cat')
-    examples = [b'bad', *(example(jpeg=b'a', kind=kind) for kind in kinds)]
+def test_numbers_have_the_names_of_another_feature(read):
+    records = [example(jpeg=b'%d' % n, kind=n, text=b'abc'[n - 1 : n]) for n in (3, 1, 2)]
+    images = read(records, ('C', 'b'), features={**NAMES, 'text': 'text'})
+    assert [getattr(image, 'label', None) for image in images] == [0, None, 1]
 
-    assert [image.label for image in read(examples, None)[2:]] == [1, 0, 2, 0]
-    *_, fox, cat, owl, _ = read(examples, ('fox', 'cat'))
-    assert (fox.label, cat.label) == (0, 1)
-    detail = 'its label is owl; expected one of 2 classes (fox, cat)'
-    assert owl == BadImage('a.tfrecord:4', 'unknown class', detail, b'a')
+
+def test_feature_of_parts(read):
+    records = [example(jpeg=b'1', kind=n % 2, use=(b'train', b'test')[n // 2]) for n in range(4)]
+    images = read(records, features={**NAMES, 'split': 'use'})
+    assert [image.part for image in images] == ['train_and_eval'] * 2 + ['test'] * 2
+
+
+def test_long_texts_are_cut(read):
+    long = b'x' * 100_000
+    records = [*pets(2), example(jpeg=b'1', kind=1, file=long, owner=long)]
+
+    *_, image = read(records, group_by={'column': 'owner'})
+
+    assert len(image.group) == 4096
+    assert image.filename == f'a.tfrecord:2 ({"x" * 4096})'
 
 
 @pytest.mark.parametrize(
     ('record', 'detail'),
     [
-        (example(jpeg=b'a', kind=7), 'its label is 7; expected one of 2 classes (cat, dog)'),
         (example(jpeg=b'a'), 'its record has no feature kind; its features: jpeg'),
         (example(), 'its record has no feature jpeg; its features: none'),
         (example(jpeg=[b'a', b'b'], kind=1), 'its feature jpeg has 2 values; expected one'),
         (example(jpeg=[], kind=1), 'its feature jpeg has 0 values; expected one'),
         (example(jpeg=5, kind=1), 'its feature jpeg is int; expected bytes'),
-        (example(jpeg=b'a', kind=b'\xff'), 'its feature kind is not text'),
-        (example(jpeg=b'a', kind=0.5), 'its feature kind is float; expected int or bytes'),
         (b'hello', 'its record is not a tf.Example'),
     ],
     ids=lambda value: value if isinstance(value, str) else '',
@@ -132,8 +132,7 @@ def test_label_names_are_sorted_or_ordered_by_recipe(read):
 def test_invalid_record_is_bad(read, record, detail):
     bad, *good = read([record, *pets(2)])
 
-    reason = 'label outside the list' if detail.startswith('its label') else 'unreadable'
-    assert bad._replace(contents=b'') == BadImage('a.tfrecord:0', reason, detail)
+    assert bad._replace(contents=b'') == BadImage('a.tfrecord:0', 'unreadable', detail)
     assert bool(bad.contents) == bool(record)
     assert [image.label for image in good] == [0, 1]
 
@@ -142,26 +141,24 @@ def test_record_whose_length_looks_like_gzip_is_read(read):
     length = int.from_bytes(b'\x1f\x8b\x08', 'little')
     image = bytes(2 * length - len(example(jpeg=bytes(length), kind=1)))
 
-    assert [each.contents for each in read([example(jpeg=image, kind=1)])] == [image]
+    images = read([example(jpeg=image, kind=1), *pets(1)])
+    assert images[0].contents == image
 
 
 def test_reading_goes_on_after_wrong_checksum(read, three):
-    place = ONE + HEAD
-    first, bad, last = read(three[:place] + b'?' + three[place + 1 :])
+    bad, *good = read(three[:HEAD] + b'?' + three[HEAD + 1 :])
 
-    assert bad == BadImage('a.tfrecord:1', 'damaged', 'the checksum of its record is wrong')
-    assert (first.contents, last.contents) == (b'0', b'2')
+    assert (bad.filename, bad.reason) == ('a.tfrecord:0', 'damaged')
+    assert [image.contents for image in good] == [b'1', b'2']
 
 
-def test_reading_goes_on_after_too_large_record(read, monkeypatch):
-    large = example(jpeg=bytes(3000), kind=1)
-    monkeypatch.setattr(record_files, '_BESIDES', 2000 - MAX_BYTES)
+def test_reading_goes_on_after_too_large_record(read):
+    large = example(jpeg=bytes(3 * 2**20), kind=1)
 
-    detail = f'its record has {len(large):,} bytes; the limit is 2,000'
-    first, bad, last = read([pets(1)[0], large, pets(1)[0]])
+    first, bad, last = read([pets(1)[0], large, pets(2)[1]], checks={'max_megabytes': 1})
 
-    assert bad == BadImage('a.tfrecord:1', 'too large', detail)
-    assert first.contents == last.contents == b'0'
+    assert (bad.filename, bad.reason) == ('a.tfrecord:1', 'too large')
+    assert (first.contents, last.contents) == (b'0', b'1')
 
 
 @pytest.mark.parametrize('compressed', [False, True])
@@ -172,33 +169,23 @@ def test_last_record_of_truncated_file_is_bad(read, three, compressed, kept):
     *good, bad = read(gzip.compress(contents)[:-8] if compressed else contents)
 
     assert [image.contents for image in good] == [b'0', b'1']
-    detail = f'the file ends in its record, which begins at byte {2 * ONE}'
-    assert bad == BadImage('a.tfrecord:2', 'truncated', detail)
+    assert (bad.filename, bad.reason) == ('a.tfrecord:2', 'truncated')
 
 
 @pytest.mark.parametrize(
-    ('records', 'classes', 'message'),
+    ('records', 'message'),
     [
-        ([], CLASSES, 'has no images: it has no records'),
-        (pets(2), None, 'does not name its classes; list them'),
-        ([example(a=1, b=b'')], CLASSES, 'has no example that .* no feature jpeg; its features: a'),
-        (b'hello', CLASSES, 'is not a TFRecord file: no record begins at byte 0'),
-        (b'PAR1 is not what these begin with', CLASSES, 'is not a TFRecord file'),
-        (
-            gzip.compress(b'', mtime=0)[:10] + b'\xff' * 99,
-            CLASSES,
-            'is damaged: it cannot be decompressed',
-        ),
-        (
-            gzip.compress(b'', mtime=0)[:-8] + b'\xff' * 8,
-            CLASSES,
-            'is damaged: it cannot be decompressed',
-        ),
+        ([], 'has no images'),
+        ([example(a=1, b=b'')], 'has no example that .* no feature jpeg; its features: a'),
+        (b'hello', 'is not a TFRecord file: no record begins at byte 0'),
+        (b'PAR1 is not what these begin with', 'is not a TFRecord file'),
+        (gzip.compress(b'', mtime=0)[:10] + b'\xff' * 99, 'is damaged: it cannot be decompressed'),
+        (gzip.compress(b'', mtime=0)[:-8] + b'\xff' * 8, 'is damaged: it cannot be decompressed'),
     ],
 )
-def test_unusable_file_is_refused(read, records, classes, message):
+def test_unusable_file_is_refused(read, records, message):
     with pytest.raises(DataError, match=rf'a\.tfrecord {message}'):
-        read(records, classes)
+        read(records)
 
 
 def test_damaged_header_is_reported_with_its_offset(read, three):
@@ -213,7 +200,40 @@ def test_file_changed_after_listing_is_refused(tmp_path):
     path.write_bytes(path.read_bytes()[:ONE])
     for shard in source.shards():
         with pytest.raises(DataError, match=r'a\.tfrecord changed while it was read: it '):
-            list(shard.images())
+            [*shard.images()]
     path.unlink()
     with pytest.raises(DataError, match=r'a\.tfrecord cannot be read: No such file'):
-        list(every_image(source))
+        [*every_image(source)]
+
+
+def test_many_small_values_need_no_more_memory_than_the_process_may_have(read):
+    records = [*pets(2), example(jpeg=[b''] * 2_000_000, kind=1)]  # 4 MB, 100 times that as objects
+    try:
+        *_, bad = read(records)
+    except DataError as error:
+        assert 'cannot be read' in str(error)
+    else:
+        assert bad.reason == 'unreadable'
+
+
+def recorded(number, text):
+    values = {
+        features.IMAGE_BYTES: b'%d' % number,
+        features.LABEL: number % 2,
+        features.CLASS_NAME: text,
+        features.FILENAME: b'%d.jpg' % number,
+    }
+    return example(**values)
+
+
+def test_own_records_keep_their_parts_and_names(tmp_path):
+    for split in features.SPLITS:
+        records = [recorded(n, CLASSES[n % 2].encode()) for n in range(4)]
+        write_tfrecord(tmp_path / f'Split-{split}' / 'data_tfrecord-00000-of-00001', records)
+    (tmp_path / 'manifest.json').touch()
+    source = TfrecordSource(DataConfig(source='tfrecord', path=tmp_path, classes=['dog', 'cat']))
+
+    images = [*every_image(source)]
+
+    assert [image.part for image in images] == ['eval'] * 4 + ['test'] * 4 + ['train'] * 4
+    assert [image.label for image in images] == [1, 0] * 6

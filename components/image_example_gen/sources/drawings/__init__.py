@@ -1,1 +1,0 @@
-"""Generates labelled drawings of cats and dogs, a data set without a download."""
