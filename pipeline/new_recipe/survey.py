@@ -129,7 +129,7 @@ def survey(data: DataConfig, layout: str, *, all_spans: bool = True) -> Survey:
         group_by=evident_groups([name.path for name in sample.names])
         if data.source in ('folder', 'archive') and data.group_by is None
         else None,
-        notes=tuple(dict.fromkeys(n for s in spans for n in getattr(s.source, 'notes', ()))),
+        notes=tuple(dict.fromkeys(n for s in spans for n in s.source.notes)),
         sample=sample,
     )
 
@@ -208,9 +208,9 @@ def _thumbnail(contents: bytes) -> PIL.Image.Image:
 
 def _counts(spans: tuple[Span, ...], sample: Sample) -> tuple[Counter[str], bool]:
     """Images of each class, and whether they were counted, not estimated from the sample."""
-    listed = [getattr(span.source, 'counts', None) for span in spans]
-    if all(each is not None for each in listed):
-        return sum((Counter(each) for each in listed), Counter()), True
+    listed = [span.source.counts for span in spans if span.source.counts is not None]
+    if len(listed) == len(spans):
+        return sum(listed, Counter()), True
     total = sum(span.source.count for span in spans)
     if sample.read >= total:
         return sample.classes, True

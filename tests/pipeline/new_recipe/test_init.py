@@ -119,18 +119,18 @@ def test_picture_of_another_program_is_kept(init, trash, tmp_path):
 
 def test_set_follows_the_advice_of_an_error(init, make_image_folder):
     pets = make_image_folder(Path('pets'), per_class=10)
-    rows = [f'{file},{file.parent.name}' for file in sorted(pets.rglob('*.jpg'))]
-    Path('pets.csv').write_text('\n'.join(['where,what', *rows]))
+    rows = [f'{file},{file.parent.name},me' for file in sorted(pets.rglob('*.jpg'))]
+    Path('pets.csv').write_text('\n'.join(['where,what,who', *rows]))
 
     refused = init('pets.csv')
-    options = ['data.columns.path=where', 'data.columns.label=what', 'data.splits.test=3']
+    options = ['data.columns.image=where', 'data.columns.label=what', 'data.splits.test=3']
     done = init('pets.csv', *(f'--set={each}' for each in options))
 
     assert refused.exit_code == 2
     assert 'data.columns' in refused.stderr
     assert done.exit_code == 0, done.output
     data = load_recipe('recipe.yaml').data
-    assert (data.columns.path, data.columns.label) == ('where', 'what')
+    assert (data.columns.image, data.columns.label) == ('where', 'what')
     assert data.classes == ('cats', 'dogs')
     assert data.splits.test == 3
 
