@@ -5,7 +5,7 @@ Names of such folders are `span-7`, `span-007`, `span-20261121`, `2026-11-21` or
 
 import itertools
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -16,7 +16,11 @@ from components.image_example_gen.sources.base.data_config import (
     is_date,
     number_of_span,
 )
-from components.image_example_gen.sources.base.labels import require_images, sorted_names
+from components.image_example_gen.sources.base.labels import (
+    new_names,
+    require_images,
+    sorted_names,
+)
 from components.image_example_gen.sources.base.reading import convert_os_errors
 from components.image_example_gen.sources.base.source_protocol import Source
 from components.image_example_gen.sources.open_source import make_source
@@ -31,6 +35,7 @@ class Span(NamedTuple):
 
     number: int
     source: Source
+    new_names: Mapping[str, str] = {}  # of the names of classes in all spans of a window
 
 
 def span_folders(config: DataConfig) -> Folders:
@@ -131,8 +136,9 @@ def open_older_spans(config: DataConfig, window: Sequence[Span]) -> tuple[Span, 
     for number in sorted((each for each in found if each < first.number), reverse=True):
         if expected >= config.min_test_images:
             break
-        source = _open_source(config, found[number]).with_classes(first.source.classes)
-        older.insert(0, Span(number, source))
+        source = _open_source(config, found[number])
+        new = _new_names(config, {*first.new_names, *(source.counts or ())})
+        older.insert(0, Span(number, source.with_classes(first.source.classes, new)))
         expected += config.splits.expected(source.count)['test']
     return tuple(older)
 
@@ -163,12 +169,25 @@ def _select(config: DataConfig, found: Folders) -> Folders:
 
 def _open_spans(config: DataConfig, folders: Folders) -> tuple[Span, ...]:
     sources = {number: _open_source(config, folder) for number, folder in folders.items()}
-    counts = sum((source.counts or Counter() for source in sources.values()), Counter[str]())
-    classes = config.class_names or tuple(sorted_names(counts))
+    own = {name for source in sources.values() for name in source.counts or ()}
+    new = _new_names(config, own)
+    classes = config.class_names or tuple(sorted_names(own))
+    spans = tuple(
+        Span(number, source.with_classes(classes, new), new) for number, source in sources.items()
+    )
+    counts = sum((span.source.counts or Counter() for span in spans), Counter[str]())
     require_images(f'the spans in {config.spans_place}', counts, classes)
-    return tuple(Span(number, source.with_classes(classes)) for number, source in sources.items())
+    return spans
+
+
+def _new_names(config: DataConfig, own: Collection[str]) -> dict[str, str]:
+    """The class names of the names in all spans: numbers are named alike in all of them."""
+    if config.classes is None:
+        return {}
+    return new_names(f'the spans in {config.spans_place}', sorted_names(own), config.classes, [])
 
 
 def _open_source(config: DataConfig, folder: Path | str) -> Source:
     key = 'url' if config.is_in_bucket else 'path'
-    return make_source(config.model_copy(update={key: folder}), complete=False)
+    span = config.model_copy(update={key: folder, 'classes': None})
+    return make_source(span, complete=False)

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +72,7 @@ class TfdsSource:
         self.fingerprint = builder.info.full_name
         self.notes = (*notes, *self._labels.notes)
 
-    def with_classes(self, classes: tuple[str, ...]) -> 'TfdsSource':
+    def with_classes(self, classes: Sequence[str], new: Mapping[str, str]) -> 'TfdsSource':
         raise NotImplementedError  # a data set has no spans
 
     def shards(self) -> list['TfdsShard']:

@@ -126,10 +126,11 @@ class FileSource:
         """Names in the order of the labels."""
         return self._labels.classes
 
-    def with_classes(self, classes: Sequence[str]) -> 'FileSource':
-        """A copy with other classes, in the order of the labels."""
+    def with_classes(self, classes: Sequence[str], new: Mapping[str, str]) -> 'FileSource':
+        """A copy with other classes, in the order of the labels, and new names of some."""
         other = copy.copy(self)
-        other._labels = self._labels.with_classes(classes)
+        other._labels = self._labels.with_classes(classes, new)
+        other.counts = other._labels.counts
         return other
 
     def read(self, files: Sequence[File]) -> Iterator[bytes | Rejected]:

@@ -5,7 +5,7 @@ import difflib
 import functools
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from common.errors import DataError, RejectionReason, TooFewImages
 from components.image_example_gen.sources.base.source_protocol import (
@@ -68,9 +68,13 @@ class Labels:
             return self.rejected(filename, label, contents)
         return LabelledImage(contents, number, filename, part, source, group)
 
-    def with_classes(self, classes: Sequence[str]) -> 'Labels':
-        """A copy with other classes, in the order of the indices."""
-        return dataclasses.replace(self, classes=tuple(classes))
+    def with_classes(self, classes: Sequence[str], new: Mapping[str, str]) -> 'Labels':
+        """A copy with other classes, in the order of the indices, and new names of some."""
+        names = {label: new.get(name, name) for label, name in self.names.items()}
+        counts: Counter[str] = Counter()
+        for name, number in self.counts.items():
+            counts[new.get(name, name)] += number
+        return dataclasses.replace(self, classes=tuple(classes), names=names, counts=counts)
 
 
 def make_labels(
@@ -102,7 +106,7 @@ def make_labels(
     if wanted is None:
         new = dict(zip(found, found, strict=True))
     else:
-        new = _renamed(place, list(found), wanted, notes, complete=complete)
+        new = new_names(place, list(found), wanted, notes, complete=complete)
     by_label = {label: new[name] for label, name in own.items() if name in new}
     counts: Counter[str] = Counter()
     for label, name in by_label.items():
@@ -182,15 +186,15 @@ def _own_names(seen: Mapping[Label, int], names: Mapping[int, str]) -> dict[Labe
     return own
 
 
-def _renamed(
+def new_names(
     place: object,
-    own: Sequence[str],
+    own: Collection[str],
     wanted: Sequence[str] | Mapping[str, str],
     notes: list[str],
     *,
-    complete: bool,
+    complete: bool = True,
 ) -> dict[str, str]:
-    """The class name of each name of the source."""
+    """The class name of each name of a source, or of all spans; see `make_labels`."""
     pairs = wanted if isinstance(wanted, Mapping) else dict(zip(wanted, wanted, strict=True))
     exact = {class_name(old): class_name(new) for old, new in pairs.items()}
     similar = {folded(old): new for old, new in exact.items()}

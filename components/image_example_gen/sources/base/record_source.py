@@ -6,7 +6,7 @@ A limited process reads such a file: its reader allocates what the file asks for
 import copy
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
@@ -123,10 +123,12 @@ class RecordSource(Generic[_File]):
     def _set(self, labels: Labels) -> None:
         self._labels, self.classes, self.counts = labels, labels.classes, labels.counts
 
-    def with_classes(self, classes: tuple[str, ...]) -> 'RecordSource[_File]':
-        """The same images, with the labels of the classes of all spans."""
+    def with_classes(
+        self, classes: Sequence[str], new: Mapping[str, str]
+    ) -> 'RecordSource[_File]':
+        """A copy with other classes, in the order of the labels, and new names of some."""
         other = copy.copy(self)
-        other._set(self._labels.with_classes(classes))
+        other._set(self._labels.with_classes(classes, new))
         return other
 
     def readings(self) -> Iterator[tuple[_File, Reading]]:

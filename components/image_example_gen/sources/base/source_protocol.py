@@ -3,7 +3,7 @@
 import itertools
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from common.errors import RejectionReason
@@ -61,8 +61,8 @@ class Source(Protocol):
     @property
     def classes(self) -> tuple[str, ...]: ...  # in the order of the labels
 
-    def with_classes(self, classes: tuple[str, ...]) -> 'Source':
-        """The same images, with the labels of other classes: those of all spans."""
+    def with_classes(self, classes: Sequence[str], new: Mapping[str, str]) -> 'Source':
+        """The same images with the classes of all spans, and new names of some."""
         ...
 
     def shards(self) -> Sequence[Shard]:
