@@ -21,11 +21,11 @@ from common.errors import DataError, Rejected
 from common.features import FINGERPRINT
 from common.files import MEGABYTE
 from components.cache_key_driver import CacheKeyDriver
-from components.image_example_gen.ingestion.parallel_map import parallel_map
+from components.image_example_gen.ingestion.examined import examine_images
 from components.image_example_gen.ingestion.quarantine import LIST, Quarantine, QuarantineWriter
 from components.image_example_gen.ingestion.tally import Tally, describe_bad
 from components.image_example_gen.inspection.check_config import CheckConfig
-from components.image_example_gen.inspection.examine import examine
+from components.image_example_gen.inspection.examine import GoodImage
 from components.image_example_gen.sources.base.reading import READ_ERRORS, error_text, read_file
 from components.image_example_gen.sources.base.source_protocol import IMAGES_PER_SHARD, BadImage
 from components.inference.image_folder import files_of, fingerprint_of
@@ -92,8 +92,8 @@ def write_records(folder: Path, checks: CheckConfig, records: Path, quarantine: 
     bad: Counter[str] = Counter()
     good = 0
     images = (_read(file, folder, checks) for file in files_of(folder))
-    examined = parallel_map(lambda image: _examine(image, checks), images)
-    shards = itertools.groupby(enumerate(examined), lambda pair: pair[0] // IMAGES_PER_SHARD)
+    examined = enumerate(examine_images(images, checks))
+    shards = itertools.groupby(examined, lambda pair: pair[0] // IMAGES_PER_SHARD)
     room = int(checks.quarantine_megabytes * MEGABYTE)
     with (
         console.bar('images to TFRecords', None) as bar,
@@ -107,7 +107,7 @@ def write_records(folder: Path, checks: CheckConfig, records: Path, quarantine: 
                         quarantined.add(image)
                         bad[image.reason] += 1
                     else:
-                        writer.write(image)
+                        writer.write(_to_example(*image))
                         good += 1
     return Tally(good + bad.total(), dict(bad.most_common()))
 
@@ -122,14 +122,7 @@ def _read(file: Path, folder: Path, checks: CheckConfig) -> _Read | BadImage:
         return BadImage(filename, 'unreadable', f'it cannot be read: {error_text(error)}')
 
 
-def _examine(image: _Read | BadImage, checks: CheckConfig) -> bytes | BadImage:
-    """Returns a serialized `tf.Example`, or an unusable image."""
-    if isinstance(image, BadImage):
-        return image
-    try:
-        good = examine(image.contents, checks)
-    except Rejected as error:
-        return BadImage(image.filename, error.reason, error.detail, image.contents)
+def _to_example(image: _Read, good: GoodImage) -> bytes:
     example = tf.train.Example()
     for name, value in {
         features.IMAGE_BYTES: good.contents,

@@ -13,11 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from common.console import one_line
-from common.errors import Rejected
 from components.evaluation.robustness.heat_map import overlay, thumbnail
-from components.image_example_gen.ingestion.parallel_map import batches, parallel_map
 from components.image_example_gen.inspection.check_config import CheckConfig
-from components.image_example_gen.inspection.examine import examine
+from components.image_example_gen.inspection.examine import GoodImage, batches, examine_all
 from components.image_example_gen.sources.base.reading import error_text
 from components.inference.classifier import Classifier, PredictedClass
 from pipeline.prediction.input_images import InputImage
@@ -119,20 +117,17 @@ def predict(
     Each image is checked and converted as at ingestion: upright, RGB, JPEG or PNG. An unusable
     image does not affect the other images of its batch. Few images are in memory at a time.
     """
-    checked = parallel_map(
-        lambda each: _check(each, checks), images, size=lambda each: len(each.contents)
-    )
-    for batch in batches(checked):
+    for batch in batches(_check(images, checks), lambda each: len(each.contents)):
         yield from _predict_batch(batch, classifier, overlays)
 
 
-def _check(image: InputImage, checks: CheckConfig) -> InputImage:
-    if image.problem:
-        return image
-    try:
-        return image._replace(contents=examine(image.contents, checks).contents)
-    except Rejected as error:
-        return InputImage(image.path, problem=str(error))
+def _check(images: Iterable[InputImage], checks: CheckConfig) -> Iterator[InputImage]:
+    contents = ((each, None if each.problem else each.contents) for each in images)
+    for image, outcome in examine_all(contents, checks):
+        if isinstance(outcome, GoodImage):
+            yield image._replace(contents=outcome.contents)
+        else:
+            yield InputImage(image.path, problem=image.problem or str(outcome))
 
 
 def _predict_batch(

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from common.blessing import BLESSING, decision_of
 from common.errors import TooFewImages
+from components.image_example_gen.ingestion.ingested import known_fingerprint
 from components.image_example_gen.sources.spans import (
     Span,
     incomplete_span,
@@ -51,7 +52,11 @@ def decide(recipe: Recipe, provenance: Provenance, now: datetime.datetime) -> De
         reason = '; '.join([describe_waiting(waiting, error), *_describe_removed(removed)])
         return Decision(train=False, reason=reason, new=(waiting,), removed=removed)
     uses = _uses(provenance)
-    new = [span for span in window if (span.number, span.source.fingerprint) not in uses]
+    examples = recipe.artifacts_directory / 'ImageExampleGen' / 'examples'
+    fingerprints = {
+        each.number: known_fingerprint(each.source, examples, each.number) for each in window
+    }
+    new = [span for span in window if (span.number, fingerprints[span.number]) not in uses]
     images, minimum = sum(span.source.count for span in new), recipe.retrain.min_new_images
     pushes = provenance.pushed()
     live_since = pushes[-1].ended if pushes else None
@@ -59,7 +64,7 @@ def decide(recipe: Recipe, provenance: Provenance, now: datetime.datetime) -> De
         recipe.retrain.max_age_days, live_since, max(uses.values(), default=live_since or now), now
     )
     missing = live_since is not None and not versions_in(recipe.serving_directory)
-    reasons = [_describe_new(new, uses) if new else _describe_used(window, uses)]
+    reasons = [_describe_new(new, uses) if new else _describe_used(fingerprints, uses)]
     if images < minimum:
         if new:
             reasons.append(f'min_new_images is {minimum}')
@@ -109,11 +114,10 @@ def _uses(provenance: Provenance) -> Uses:
     return uses
 
 
-def _describe_used(window: Sequence[Span], uses: Uses) -> str:
-    last = max(uses[span.number, span.source.fingerprint] for span in window)
-    verb = 'was' if len(window) == 1 else 'were'
-    spans = named([span.number for span in window])
-    return f'nothing new: {spans} {verb} used by the run of {time_of(last)}'
+def _describe_used(fingerprints: Mapping[int, str], uses: Uses) -> str:
+    last = max(uses[each] for each in fingerprints.items())
+    verb = 'was' if len(fingerprints) == 1 else 'were'
+    return f'nothing new: {named([*fingerprints])} {verb} used by the run of {time_of(last)}'
 
 
 def _describe_new(new: Sequence[Span], uses: Uses) -> str:

@@ -9,12 +9,10 @@ from typing import NamedTuple
 import anyio
 import numpy as np
 
-from components.image_example_gen.inspection.examine import memory
 from pipeline.serving.rest import Row
 
 MOST = 32  # images of a batch
 _PIXELS = 32e6  # of a batch of several images, whose decoded pixels are in memory together
-_DECODED_BYTES = 12  # of memory for a pixel, with the coefficients of a progressive JPEG
 
 
 class Image(NamedTuple):
@@ -84,8 +82,7 @@ class Batches:
 
     def _predict(self, images: list[Image]) -> list[Row | Exception]:
         try:
-            with memory.reserved(_DECODED_BYTES * sum(image.pixels for image in images)):
-                return [*self._call([image.value for image in images])]
+            return [*self._call([image.value for image in images])]
         except Exception as error:  # TensorFlow raises nearly any
             if len(images) == 1:
                 return [error]

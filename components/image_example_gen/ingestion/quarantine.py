@@ -28,22 +28,15 @@ class Quarantine(Artifact):
 
 
 class QuarantineWriter:
-    """Lists the bad images of one shard in `NAME.jsonl`; copies them up to `room` bytes.
+    """Lists the bad images of one shard in `NAME.jsonl`; copies them up to `room` bytes."""
 
-    Files are complete when they appear in `directory`. Until then they are in the folder
-    `unfinished`, by default the same one.
-    """
-
-    def __init__(
-        self, directory: Path, name: str, room: int, unfinished: Path | None = None
-    ) -> None:
+    def __init__(self, directory: Path, name: str, room: float) -> None:
         self._directory, self._name, self._room = directory, name, room
-        self._unfinished = (unfinished or directory) / f'{name}.partial'
         self._count = 0
 
     def __enter__(self) -> 'QuarantineWriter':
         (self._directory / _COPIES).mkdir(parents=True, exist_ok=True)
-        self._list = self._unfinished.open('w')
+        self._list = (self._directory / f'{self._name}.jsonl').open('w')
         return self
 
     def add(self, bad: BadImage) -> None:
@@ -60,17 +53,14 @@ class QuarantineWriter:
             self._room -= len(bad.contents)
             basename = re.sub(r'[^A-Za-z0-9._-]', '_', Path(bad.filename).name)[-80:]
             line['copy'] = f'{_COPIES}/{self._name}-{self._count:05d}-{basename}'
-            partial = self._unfinished.with_suffix('.copy')
-            partial.touch(_OWNER_ONLY)  # the original, perhaps behind a link, may be private
-            partial.write_bytes(bad.contents)
-            partial.replace(self._directory / line['copy'])
+            copy = self._directory / line['copy']
+            copy.touch(_OWNER_ONLY)  # the original, perhaps behind a link, may be private
+            copy.write_bytes(bad.contents)
         self._list.write(json.dumps(line) + '\n')
         self._count += 1
 
-    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+    def __exit__(self, *_: object) -> None:
         self._list.close()
-        if error is None:
-            self._unfinished.replace(self._directory / f'{self._name}.jsonl')
 
 
 def merge_lists(directory: Path, room: float) -> None:

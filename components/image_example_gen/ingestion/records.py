@@ -1,7 +1,5 @@
-"""Writes canonical `tf.Example`s to TFRecords, one file per split, in the layout of TFX."""
+"""Canonical `tf.Example`s, and the TFRecord files of a shard."""
 
-import contextlib
-import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -9,24 +7,7 @@ import tensorflow as tf
 
 from common import features
 from components.image_example_gen.inspection.examine import GoodImage
-from components.image_example_gen.sources.base.data_config import SplitConfig
-from components.image_example_gen.sources.base.source_protocol import LabelledImage, Part
-
-
-def split_of(sha256: str, splits: SplitConfig, part: Part | None = None) -> str:
-    """The split of an image, from the digest of its bytes or group; independent of other images.
-
-    Follows TFX's ExampleGen with `partition_feature_name`, which hashes the feature. The digest
-    chooses among the splits of `part`.
-    """
-    if part in features.SPLITS:
-        return part
-    if part == 'eval_and_test':
-        return 'test' if int(sha256, 16) / 2**256 < splits.test_share_of_validation else 'eval'
-    allowed = ('train', 'eval') if part == 'train_and_eval' else features.SPLITS
-    shares = [split for split in allowed for _ in range(getattr(splits, split))]
-    key = _feature(sha256.encode()).SerializeToString(deterministic=True)
-    return shares[int(hashlib.sha256(key).hexdigest(), 16) % len(shares)]
+from components.image_example_gen.sources.base.source_protocol import LabelledImage
 
 
 def to_example(
@@ -64,26 +45,21 @@ def _feature(value: bytes | int | float) -> tf.train.Feature:
 
 
 def record_files(directory: Path, number: int, shards: int) -> list[Path]:
-    """The files of one shard, one per split in the order of SPLITS."""
+    """The files of one shard, one per split in the order of SPLITS, in the layout of TFX."""
     name = f'data_tfrecord-{number:05d}-of-{shards:05d}'
     return [directory / f'Split-{split}' / name for split in features.SPLITS]
 
 
-@contextlib.contextmanager
-def split_writers(files: Sequence[Path], unfinished: Path) -> Iterator[list[tf.io.TFRecordWriter]]:
-    """Opens a writer per file; the files replace existing ones only if no error occurs.
+def read_frames(file: Path) -> Iterator[bytes]:
+    """Reads the records of an uncompressed file as they are stored.
 
-    Until then they are in the folder `unfinished`, which no other writer uses.
+    Each has 8 bytes of length, 4 of a checksum, the `tf.Example`, and 4 of a checksum.
     """
-    partial = [unfinished / f'{number}-{file.name}' for number, file in enumerate(files)]
-    with contextlib.ExitStack() as stack:
-        yield [stack.enter_context(tf.io.TFRecordWriter(str(file))) for file in partial]
-    for source, target in zip(partial, files, strict=True):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        source.replace(target)
+    with file.open('rb') as stored:
+        while header := stored.read(12):
+            yield header + stored.read(int.from_bytes(header[:8], 'little') + 4)
 
 
-def read_records(files: Sequence[Path]) -> Iterator[bytes]:
-    """Reads the serialised `tf.Example`s of uncompressed files, in order."""
-    for file in files:
-        yield from tf.data.TFRecordDataset(str(file)).as_numpy_iterator()
+def example_in(frame: bytes) -> bytes:
+    """The serialized `tf.Example` of a record."""
+    return frame[12:-4]

@@ -11,7 +11,7 @@ class Tally:
     seen: int = 0
     bad: dict[str, int] = dataclasses.field(default_factory=dict)  # quarantined, by reason
     duplicates: int = 0  # skipped: the same bytes and label as another image of the span
-    between: int = 0  # skipped: near-duplicates, or their group, in two splits of other spans
+    between: int = 0  # skipped: near-duplicates, or their group, in two splits that are given
     moved: int = 0  # to the split of a near-duplicate or of their group
     repeated: int = 0  # used, and with the same bytes as an image of another span
     ungrouped: int = 0  # used, and without a group although `data.group_by` is set
@@ -22,15 +22,9 @@ class Tally:
         return self.seen - sum(self.bad.values()) - self.duplicates - self.between
 
     def __add__(self, other: 'Tally') -> 'Tally':
-        return Tally(
-            self.seen + other.seen,
-            dict((Counter(self.bad) + Counter(other.bad)).most_common()),
-            self.duplicates + other.duplicates,
-            self.between + other.between,
-            self.moved + other.moved,
-            self.repeated + other.repeated,
-            self.ungrouped + other.ungrouped,
-        )
+        numbers = (each.name for each in dataclasses.fields(self) if each.name != 'bad')
+        sums = {name: getattr(self, name) + getattr(other, name) for name in numbers}
+        return Tally(bad=dict((Counter(self.bad) + Counter(other.bad)).most_common()), **sums)
 
     def clauses(self) -> list[str]:
         """Human-readable, such as `3 quarantined (2 truncated, 1 empty)`; zeros are omitted."""

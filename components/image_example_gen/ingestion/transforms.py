@@ -1,47 +1,48 @@
 """The two Beam passes that write the records of a span.
 
-`examine_shard` reads and checks every image, and writes it to the split that it has on its own.
-Duplicates are known after all images; `move_records` then rewrites the files that contain any. No
-image goes through a Beam shuffle, which some runners hold in memory: the two passes exchange small
-files next to the records.
+`examine_shard` reads and checks every image, and writes its record to one file per shard.
+`divide_shard` divides that file into splits, which are known after all images. No image goes
+through a Beam shuffle, which some runners hold in memory: the two passes exchange small files next
+to the records.
 
 A cluster repeats a step whose worker was lost, and the lost one may still be running. So each
 attempt has a folder for its files, and renames them when they are complete. All write equal files.
 """
 
+import contextlib
 import dataclasses
-import functools
 import hashlib
-import itertools
+import json
 import pickle
 import tempfile
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
 from common import features
-from common.errors import DataError, Rejected
+from common.errors import DataError
 from common.files import MEGABYTE
-from components.image_example_gen.ingestion.duplicates import DUPLICATE, IMAGE, LABEL_CONFLICT
-from components.image_example_gen.ingestion.parallel_map import parallel_map
+from components.image_example_gen.ingestion.assignment import (
+    DUPLICATE,
+    EXAMINED,
+    LABEL_CONFLICT,
+)
+from components.image_example_gen.ingestion.examined import examine_images
 from components.image_example_gen.ingestion.quarantine import QuarantineWriter
 from components.image_example_gen.ingestion.records import (
-    read_records,
+    example_in,
+    read_frames,
     record_files,
-    split_of,
-    split_writers,
     to_example,
 )
-from components.image_example_gen.inspection.examine import GoodImage, examine, memory
+from components.image_example_gen.ingestion.splits import PARTS, position_of
 from components.image_example_gen.sources.base.data_config import DataConfig
-from components.image_example_gen.sources.base.source_protocol import BadImage, LabelledImage, Shard
+from components.image_example_gen.sources.base.source_protocol import BadImage, Shard
 
-_COPIES = 3  # of an image in memory while its record is written
 _LEAST_ROOM = 5e6  # bytes of copies per shard: some large photographs
-ERRORS = 'error-*.pickle'  # of shards that cannot be read
 
 # Called for each image; not set in the worker processes of other runners.
 on_image: Callable[[], None] | None = None
@@ -64,66 +65,68 @@ class SpanFolders:
 
     @property
     def examined(self) -> Path:
-        """The temporary output of the first pass."""
+        """The temporary output of the first pass: per shard, records, index and digests."""
         return self.records / 'examined'
 
-    def index(self, number: int) -> Path:
-        """The index of a shard: an array of IMAGE, in the order of its records."""
-        return self.examined / f'index-{number:05d}.npy'
-
-    def attempt(self) -> tempfile.TemporaryDirectory[str]:
-        """A folder for the unfinished files of one attempt; that of a killed one stays."""
+    @contextlib.contextmanager
+    def attempt(self, target: Path) -> Iterator[Path]:
+        """A folder whose files are moved to another one if the block succeeds."""
         self.examined.mkdir(parents=True, exist_ok=True)
-        return tempfile.TemporaryDirectory(prefix='attempt-', dir=self.examined)
+        with tempfile.TemporaryDirectory(prefix='attempt-', dir=self.examined) as unfinished:
+            yield Path(unfinished)
+            for file in sorted(Path(unfinished).rglob('*')):
+                moved = target / file.relative_to(unfinished)
+                if file.is_file():
+                    file.replace(moved)
+                else:
+                    moved.mkdir(parents=True, exist_ok=True)
 
-    def quarantine_writer(self, name: str, unfinished: Path) -> QuarantineWriter:
+    @contextlib.contextmanager
+    def quarantine_writer(self, name: str) -> Iterator[QuarantineWriter]:
         """The writer of one shard; `merge_lists` removes copies above the limit of all shards."""
-        share = max(self.room / self.shards, min(self.room, _LEAST_ROOM))
-        return QuarantineWriter(self.quarantine, name, int(share), unfinished)
+        room = max(self.room / self.shards, min(self.room, _LEAST_ROOM))
+        self.quarantine.mkdir(parents=True, exist_ok=True)
+        with (
+            self.attempt(self.quarantine) as unfinished,
+            QuarantineWriter(unfinished, name, room) as writer,
+        ):
+            yield writer
 
 
 def examine_shard(numbered: tuple[int, Shard], folders: SpanFolders) -> None:
-    """Checks the images of a shard, and writes their records, their index and bad images."""
+    """Checks the images of a shard; writes their records, their index and the bad images."""
     number, shard = numbered
-    with folders.attempt() as unfinished:
-        _examine_shard(number, shard, folders, Path(unfinished))
-
-
-def _examine_shard(number: int, shard: Shard, folders: SpanFolders, unfinished: Path) -> None:
-    index: list[list[tuple[object, ...]]] = [[] for _ in features.SPLITS]
-    files = record_files(folders.examined, number, folders.shards)
+    name, rows, digests = f'shard-{number:05d}', [], {}
     try:
         with (
-            split_writers(files, unfinished) as writers,
-            folders.quarantine_writer(f'shard-{number:05d}', unfinished) as quarantine,
+            folders.attempt(folders.examined) as unfinished,
+            tf.io.TFRecordWriter(str(unfinished / name)) as writer,
+            folders.quarantine_writer(name) as quarantine,
         ):
-            inspect = functools.partial(_inspect, config=folders.config)
-            for result in parallel_map(inspect, shard.images(), _converted_bytes):
+            for result in examine_images(shard.images(), folders.config.checks):
                 if on_image:
                     on_image()
+                image = result if isinstance(result, BadImage) else result[0]
+                sha256 = hashlib.sha256(image.contents)
+                if image.contents:
+                    digests[image.filename] = sha256.hexdigest()
                 if isinstance(result, BadImage):
                     quarantine.add(result)
-                    del result
                     continue
                 image, good = result
-                sha256 = hashlib.sha256(image.contents)
+                example = to_example(image, good, sha256.hexdigest(), folders.classes)
+                writer.write(example.SerializeToString(deterministic=True))
                 key, group = sha256.hexdigest(), 0
                 if image.group is not None:
                     key, group = _identify(image.group, folders.config)
-                split = split_of(key, folders.config.splits, image.part)
-                position = features.SPLITS.index(split)
-                with memory.reserved(_COPIES * len(good.contents)):
-                    example = to_example(image, good, sha256.hexdigest(), folders.classes)
-                    writers[position].write(example.SerializeToString(deterministic=True))
-                    del example
+                position = position_of(key, image.part, folders.config.splits)
+                part = PARTS.index(image.part)
                 hashes = list(sha256.digest()), list(good.perceptual_hash)
-                fixed = image.part in features.SPLITS
-                index[position].append((*hashes, image.label, position, fixed, group))
-                del result, image, good  # one may be large
-    except DataError as error:  # Beam would wrap it in a message of its own
-        (folders.examined / f'error-{number:05d}.pickle').write_bytes(pickle.dumps(error))
-    np.save(unfinished / 'index.npy', np.array([*itertools.chain(*index)], IMAGE))
-    (unfinished / 'index.npy').replace(folders.index(number))
+                rows.append((*hashes, image.label, 0, part, group, position))
+            np.save(unfinished / f'{name}.npy', np.array(rows, EXAMINED))
+            (unfinished / f'{name}.json').write_text(json.dumps(digests))
+    except DataError as error:  # Beam would pass on only its text
+        (folders.examined / f'{name}.error').write_bytes(pickle.dumps(error))
 
 
 def _identify(group: str, config: DataConfig) -> tuple[str, int]:
@@ -136,42 +139,23 @@ def _identify(group: str, config: DataConfig) -> tuple[str, int]:
     return hashlib.sha256(name).hexdigest(), int.from_bytes(identifier, 'big')
 
 
-def _inspect(
-    image: LabelledImage | BadImage, config: DataConfig
-) -> tuple[LabelledImage, GoodImage] | BadImage:
-    if isinstance(image, BadImage):
-        return image
-    try:
-        return image, examine(image.contents, config.checks)
-    except Rejected as error:
-        return BadImage(image.filename, error.reason, error.detail, image.contents)
-
-
-def _converted_bytes(result: tuple[LabelledImage, GoodImage] | BadImage) -> int:
-    if isinstance(result, BadImage):
-        return 0
-    image, good = result
-    return 0 if good.contents is image.contents else len(good.contents)
-
-
-def move_records(assigned: tuple[int, np.ndarray, np.ndarray], folders: SpanFolders) -> None:
-    """Writes the used records of one shard, given its number, splits and other labels.
-
-    Idempotent: it does not change the output of the first pass.
-    """
+def divide_shard(assigned: tuple[int, np.ndarray, np.ndarray], folders: SpanFolders) -> None:
+    """Writes the used records of one shard, given its number, splits and other labels."""
     number, splits, other_labels = assigned
-    examined = record_files(folders.examined, number, folders.shards)
-    records = record_files(folders.records, number, folders.shards)
-    with (
-        folders.attempt() as unfinished,
-        split_writers(records, Path(unfinished)) as writers,
-        folders.quarantine_writer(f'shard-{number:05d}-copies', Path(unfinished)) as quarantine,
-    ):
-        for record, split, other in zip(read_records(examined), splits, other_labels, strict=True):
+    name = f'shard-{number:05d}'
+    with contextlib.ExitStack() as stack:
+        unfinished = stack.enter_context(folders.attempt(folders.records))
+        quarantine = stack.enter_context(folders.quarantine_writer(f'{name}-labels'))
+        writers = []
+        for file in record_files(unfinished, number, folders.shards):
+            file.parent.mkdir()
+            writers.append(stack.enter_context(file.open('wb')))
+        frames = read_frames(folders.examined / name)
+        for frame, split, other in zip(frames, splits, other_labels, strict=True):
             if split < DUPLICATE:
-                writers[split].write(record)
+                writers[split].write(frame)
             elif split == LABEL_CONFLICT:
-                quarantine.add(_label_conflict(record, folders.classes[other]))
+                quarantine.add(_label_conflict(example_in(frame), folders.classes[other]))
 
 
 def _label_conflict(record: bytes, other: str) -> BadImage:

@@ -1,53 +1,34 @@
-"""Checks one image by decoding it once, and measures the decoded pixels."""
+"""Checks, converts and measures images, in worker processes that import TensorFlow."""
 
-import io
-from dataclasses import dataclass
-from typing import Literal
+import collections
+import contextlib
+import dataclasses
+import os
+import queue
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import Generic, Literal, TypeVar
 
-import numpy as np
-import PIL.ExifTags
-import PIL.Image
-import PIL.ImageOps
-import PIL.TiffImagePlugin
-import tensorflow as tf
-
-from common.errors import Rejected
+from common.errors import DataError, Rejected
 from common.files import MEGABYTE
-from common.image_limits import DECODING_MEGABYTES, FULL_SCANS, MEGAPIXELS, SCANS
 from components.image_example_gen.inspection.check_config import CheckConfig
-from components.image_example_gen.inspection.file_structure import (
-    jpeg_without_metadata,
-    png_without_metadata,
-    read_gif,
-    tiff_without_subdirectories,
+from components.image_example_gen.inspection.limited_process import (
+    Worker,
+    WorkerDied,
+    start_workers,
 )
-from components.image_example_gen.inspection.headers import (
-    MAX_PIXELS,
-    Header,
-    open_image,
-    read_header,
-)
-from components.image_example_gen.inspection.heif import decode_heif
-from components.image_example_gen.inspection.measures import (
-    Measures,
-    measure,
-    perceptual_hash,
-    reduced,
-    scale_for,
-)
-from components.image_example_gen.inspection.memory_budget import MemoryBudget
+from components.image_example_gen.inspection.measures import Measures
 
-_LONGEST_SIDE = 65_500  # pixels; the limit of libjpeg, which also encodes the converted images
-_ROWS = 64  # of a transparent image that are put on white at once
-_OPAQUE = {'RGB', 'L', '1', 'P', 'CMYK', 'YCbCr', 'RGBX'}
-_TRANSPARENT = {'RGBA', 'LA', 'PA', 'La', 'RGBa'}
-_TAG_BITS, _TAG_PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
+_BATCH, _BATCH_BYTES = 32, 2**20
+_LARGE = 2**24  # bytes of a batch that is in memory alone
+_MOST_WORKERS = 8
+_MOST_DEATHS = 20  # of workers, each of which may have taken half a minute of CPU time
 
-# For decoding, and for records, in all threads; otherwise they would need gigabytes.
-memory = MemoryBudget(DECODING_MEGABYTES * MEGABYTE)
+_Item = TypeVar('_Item')
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class GoodImage:
     """An image that TensorFlow decodes, and its measures."""
 
@@ -59,157 +40,189 @@ class GoodImage:
     perceptual_hash: bytes
 
 
+class _Pool:
+    """The workers of this process, as many as it has processors. Thread-safe."""
+
+    def __init__(self) -> None:
+        self.deaths = 0  # of workers, since the last `start`
+        self._idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
+        self._size, self._lock = 0, threading.Lock()
+
+    def start(self) -> None:
+        with self._lock:
+            if not self._size:
+                self._size = min(len(os.sched_getaffinity(0)), _MOST_WORKERS)
+                for worker in start_workers(_MODULE, self._size):
+                    self._idle.put(worker)
+
+    def take(self, *, wait: bool) -> Worker | None:
+        self.start()
+        with contextlib.suppress(queue.Empty):
+            return self._idle.get(block=wait)
+        return None
+
+    def give_back(self, worker: Worker) -> None:
+        if not worker.is_lost:
+            self._idle.put(worker)
+            return
+        with self._lock:
+            self._size -= 1
+        self.start()  # if there is none left
+
+
+_MODULE = 'components.image_example_gen.inspection.decoding'  # imports TensorFlow
+_pool = _Pool()
+
+
+def _use_new_pool() -> None:
+    global _pool
+    _pool = _Pool()
+
+
+os.register_at_fork(after_in_child=_use_new_pool)
+
+
+class _Batch(Generic[_Item]):
+    """Images that one worker examines."""
+
+    def __init__(self, items: list[tuple[_Item, bytes | None]], config: CheckConfig) -> None:
+        self._items, self._config = collections.deque(items), config
+        self._worker: Worker | None = None
+
+    def send(self, *, wait: bool = True) -> bool:
+        """Sends the images to a worker; returns False if there is none and it does not wait."""
+        self._worker = _pool.take(wait=wait)
+        if self._worker:
+            self._worker.send([contents for _, contents in self._items], self._config)
+        return self._worker is not None
+
+    def outcomes(self) -> Iterator[tuple[_Item, GoodImage | Rejected | None]]:
+        """Yields each item, in order, and removes it."""
+        while self._items:
+            outcome = self._receive()
+            item, contents = self._items.popleft()
+            if isinstance(outcome, GoodImage) and contents and not outcome.contents:
+                outcome = dataclasses.replace(outcome, contents=contents)
+            del contents
+            yield item, outcome
+            del item, outcome  # they may be large
+        if self._worker:
+            self._worker.receive()  # the end
+            _pool.give_back(self._worker)
+            self._worker = None
+
+    def _receive(self) -> GoodImage | Rejected | None:
+        while True:
+            assert self._worker
+            try:
+                return self._worker.receive()
+            except WorkerDied as died:
+                _pool.deaths += 1
+                _pool.give_back(self._worker)
+                outcome = None if self._worker.is_lost else _rejected(died)
+                first = self._items.popleft() if outcome else None
+                self._worker = None
+                if self._items:
+                    self.send()
+                if first:
+                    self._items.appendleft(first)
+                    return outcome
+
+    def stop(self) -> None:
+        """Ends the work on the images that are left."""
+        if self._worker:
+            self._worker.interrupt()
+            _pool.give_back(self._worker)
+
+
+def _rejected(died: WorkerDied) -> Rejected:
+    if died.signal == signal.SIGXCPU:
+        return Rejected('too large', 'decoding it takes more CPU time than its size allows')
+    return Rejected('damaged', f'its decoder crashes (signal {died.signal})')
+
+
+def start() -> None:
+    """Starts the worker processes of a run, whose imports take seconds; forgets earlier deaths."""
+    _pool.deaths = 0
+    _pool.start()
+
+
 def examine(contents: bytes, config: CheckConfig) -> GoodImage:
-    """Checks an image, and converts it if necessary. Thread-safe.
+    """Checks an image, and converts it if necessary; thread-safe.
 
     Colour profiles are not applied, as TensorFlow does not apply them either.
 
     Raises:
-        Rejected: the image is refused. No other exception is raised, whatever the bytes are.
+        Rejected: the image is refused.
+        DataError: the worker processes cannot start.
     """
+    batch = _Batch([(None, contents)], config)
+    batch.send()
+    ((_, outcome),) = batch.outcomes()
+    if isinstance(outcome, GoodImage):
+        return outcome
+    assert outcome
+    raise outcome
+
+
+def examine_all(
+    images: Iterable[tuple[_Item, bytes | None]], config: CheckConfig
+) -> Iterator[tuple[_Item, GoodImage | Rejected | None]]:
+    """Yields each item with the outcome for its contents, in order; None where they are None.
+
+    Holds one batch of images for each worker in memory.
+
+    Raises:
+        DataError: too many images ended their worker, or the workers cannot start.
+    """
+    pending: collections.deque[_Batch[_Item]] = collections.deque()
+
+    def oldest() -> Iterator[tuple[_Item, GoodImage | Rejected | None]]:
+        for outcome in pending[0].outcomes():
+            if _pool.deaths > _MOST_DEATHS:
+                problem = 'crashed their decoder, or took more CPU time than their sizes allow'
+                raise DataError(f'{_pool.deaths} images {problem}')
+            yield outcome
+        pending.popleft()
+
     try:
-        if not contents:
-            raise Rejected('empty', 'it has no bytes')
-        _check_bytes(contents, config)
-        header = read_header(contents)
-        _check_header(header, config)
-        with memory.reserved(header.decoding_bytes):
-            return _decode(contents, header, config)
-    except Rejected:
-        raise
-    except PIL.Image.DecompressionBombError as error:
-        detail = f'its header says more than {_megapixels(MAX_PIXELS)}, the limit of Pillow'
-        raise Rejected('too large', detail) from error
-    except PIL.UnidentifiedImageError as error:
-        raise Rejected('damaged', 'Pillow cannot read its header') from error
-    except Exception as error:
-        # Decoders raise nearly any exception for damaged files (struct.error, zlib.error,
-        # MemoryError, OverflowError, SystemError, ...).
-        text = ' '.join(str(error).split())[:200]
-        if 'truncated' in text.lower():
-            raise Rejected.truncated(contents) from error
-        detail = f'decoding it failed with {type(error).__name__}: {text}'
-        raise Rejected('damaged', detail.removesuffix(': ')) from error
+        for items in batches(images, lambda pair: len(pair[1] or b'')):
+            large = sum(len(contents or b'') for _, contents in items) > _LARGE
+            batch = _Batch(items, config)
+            del items
+            while pending and (large or not batch.send(wait=False)):
+                yield from oldest()
+            if not pending:
+                batch.send()
+            pending.append(batch)
+            if large:
+                yield from oldest()
+        while pending:
+            yield from oldest()
+    finally:
+        for batch in pending:
+            batch.stop()
 
 
-def _check_bytes(contents: bytes, config: CheckConfig, when: str = '') -> None:
+def batches(items: Iterable[_Item], size: Callable[[_Item], int]) -> Iterator[list[_Item]]:
+    """Groups items into batches of at most 32, ended early once one exceeds 1 MiB."""
+    batch: list[_Item] = []
+    total = 0
+    for item in items:
+        batch.append(item)
+        total += size(item)
+        del item  # it may be large
+        if len(batch) == _BATCH or total > _BATCH_BYTES:
+            yield batch
+            batch, total = [], 0
+    if batch:
+        yield batch
+
+
+def check_bytes(contents: bytes, config: CheckConfig, when: str = '') -> None:
+    """Raises Rejected if there are no bytes, or more than `max_megabytes`."""
+    if not contents:
+        raise Rejected('empty', 'it has no bytes')
     if len(contents) > config.max_bytes:
         size = f'{len(contents) / MEGABYTE:,.1f} megabytes'
         raise Rejected('too large', f'{when}it has {size}, more than {config.max_megabytes:g}')
-
-
-def _check_header(header: Header, config: CheckConfig) -> None:
-    """Checks the size before a decoder allocates memory."""
-    size = f'{header.width:,} by {header.height:,} pixels'
-    shorter, longer = sorted((header.width, header.height))
-    if not shorter:
-        raise Rejected('damaged', f'its header says {size}')
-    if shorter < config.min_side:
-        raise Rejected('too small', f'it has {size}, and the shorter side needs {config.min_side}')
-    most = min(config.max_megapixels * 1e6, MAX_PIXELS)
-    if header.pixels > most:
-        raise Rejected('too large', f'its header says {size}, more than {_megapixels(most)}')
-    decoding = DECODING_MEGABYTES * max(1, config.max_megapixels / MEGAPIXELS)
-    if header.decoding_bytes > decoding * MEGABYTE:
-        needed = f'{header.decoding_bytes / MEGABYTE:,.0f} MB of memory, more than {decoding:,.0f}'
-        raise Rejected('too large', f'it has {size}; decoding takes {needed}')
-    if longer > _LONGEST_SIDE:
-        raise Rejected('too large', f'it has {size}, and a side may have {_LONGEST_SIDE:,}')
-    if header.scans > min(SCANS, FULL_SCANS * most / header.pixels):
-        raise Rejected('too large', f'it has {header.scans:,} scans of {size}; decoding takes long')
-    if header.frames > 1 and config.animated == 'refuse':
-        raise Rejected('animated', f'it is animated, with {header.frames:,} frames')
-
-
-def _megapixels(pixels: float) -> str:
-    return f'{pixels / 1e6:,.5g} megapixels'
-
-
-def _decode(contents: bytes, header: Header, config: CheckConfig) -> GoodImage:
-    size = header.width, header.height
-    if header.is_kept:
-        if header.frames > 1:
-            contents = png_without_metadata(contents)
-        image = _decode_with_tensorflow(contents, header, scale_for(*size))
-    else:
-        if header.plain:
-            image = _decode_with_tensorflow(contents, header, scale=1)
-        elif header.format == 'AVIF' or header.format == 'HEIC':
-            image = _to_rgb(decode_heif(contents, header.format, size))
-        else:
-            image = _decode_with_pillow(contents, header)
-        image.info.clear()  # EXIF data, profiles and transparency, which Pillow would write again
-        if header.orientation != 1:
-            image.getexif()[PIL.ExifTags.Base.Orientation] = header.orientation
-            image = PIL.ImageOps.exif_transpose(image)
-        buffer = io.BytesIO()
-        if header.lossy:
-            image.save(buffer, 'JPEG', quality=95, subsampling=0)
-        else:
-            image.save(buffer, 'PNG')
-        contents, size = buffer.getvalue(), image.size
-        buffer.close()
-        _check_bytes(contents, config, 'converted, ')
-    small = reduced(image)
-    image_format: Literal['jpeg', 'png'] = 'jpeg' if header.lossy else 'png'
-    return GoodImage(contents, image_format, *size, measure(small), perceptual_hash(small))
-
-
-def _decode_with_tensorflow(contents: bytes, header: Header, scale: int) -> PIL.Image.Image:
-    """Decodes a plain JPEG or PNG to RGB with the decoder of training and serving.
-
-    A `scale` of 2, 4 or 8 decodes a JPEG at a half, a quarter or an eighth of its size. All of its
-    data is still read; only the last step, the inverse DCT, is smaller.
-    """
-    try:
-        with tf.device('CPU:0'):
-            if header.format == 'JPEG':
-                pixels = tf.io.decode_jpeg(contents, channels=3, ratio=scale)
-            else:
-                pixels, scale = tf.io.decode_png(contents, channels=3), 1
-    except tf.errors.InvalidArgumentError as error:
-        raise Rejected('damaged', 'TensorFlow cannot decode its compressed data') from error
-    if pixels.shape != (-(-header.height // scale), -(-header.width // scale), 3):
-        raise Rejected('damaged', 'it holds two sizes that contradict each other')
-    return PIL.Image.fromarray(np.asarray(memoryview(pixels)))  # `numpy()` would copy them
-
-
-def _decode_with_pillow(contents: bytes, header: Header) -> PIL.Image.Image:
-    """Decodes the first frame to RGB, on white where it is transparent."""
-    if header.format == 'PNG':
-        contents = png_without_metadata(contents)
-    elif header.format == 'GIF':
-        _, contents = read_gif(contents)
-    elif header.format == 'JPEG':
-        contents = jpeg_without_metadata(contents)
-    elif header.format == 'TIFF':
-        contents = tiff_without_subdirectories(contents)
-    with open_image(contents, header.format) as image:
-        image.load()
-        if image.mode.startswith('I;16'):
-            return _from_16_bits(image)
-        return _to_rgb(image)
-
-
-def _to_rgb(image: PIL.Image.Image) -> PIL.Image.Image:
-    if image.mode in _TRANSPARENT or (image.mode in _OPAQUE and 'transparency' in image.info):
-        white = PIL.Image.new('RGB', image.size, 'white')
-        for top in range(0, image.height, _ROWS):  # a copy of the whole image would be a third one
-            layer = image.crop((0, top, image.width, min(top + _ROWS, image.height)))
-            layer = layer.convert('RGBA')
-            white.paste(layer, (0, top), layer)
-        return white
-    if image.mode in _OPAQUE:
-        return image.convert('RGB')
-    detail = 'its pixels cannot be converted to RGB, such as floating-point numbers'
-    raise Rejected('unsupported format', f'{detail} (mode {image.mode} of Pillow)')
-
-
-def _from_16_bits(image: PIL.Image.Image) -> PIL.Image.Image:
-    """The highest 8 bits of gray pixels. TIFFs may have 12 bits, or white as 0."""
-    bits, negative = 16, False
-    if isinstance(image, PIL.TiffImagePlugin.TiffImageFile):
-        bits = image.tag_v2[_TAG_BITS][0]
-        negative = image.tag_v2.get(_TAG_PHOTOMETRIC) == _WHITE_IS_ZERO
-    gray = (np.asarray(image) >> (bits - 8)).astype(np.uint8)
-    return PIL.Image.fromarray(255 - gray if negative else gray).convert('RGB')

@@ -1,35 +1,24 @@
-"""Detects the format of a file by its first bytes; file names are ignored."""
+"""Names of files that are not decoded, by their first bytes, for messages."""
 
 import codecs
 import importlib.util
 import re
-from typing import Literal, TypeVar
 
 from common.errors import Rejected
 from common.extras import how_to_install
 
-ImageFormat = Literal['JPEG', 'PNG', 'GIF', 'WebP', 'BMP', 'TIFF', 'AVIF', 'HEIC']
-
-_Name = TypeVar('_Name', bound=str)
-
-# Names by the pattern of the first bytes.
-_SUPPORTED: dict[bytes, ImageFormat] = {
-    rb'\xff\xd8\xff': 'JPEG',
-    rb'\x89PNG\r\n\x1a\n': 'PNG',
-    rb'GIF8[79]a': 'GIF',
-    rb'RIFF.{4}WEBP': 'WebP',
-    rb'II\*\x00(?!.{4}CR)|MM\x00\*': 'TIFF',
-    rb'.{4}ftyp(avi[fs]|mif1.{4}(.{4}){,15}avif)': 'AVIF',  # the main brand, or one of the others
-    rb'.{4}ftyp(he[iv]|mif1|msf1)': 'HEIC',
-    rb'BM.{12}[\x0c\x10\x28\x34\x38\x40\x6c\x7c]\x00{3}': 'BMP',  # lengths of its second header
-}
+_SUPPORTED = (
+    rb'\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF.{4}WEBP|BM|II[*+]\0|MM\0[*+]|'
+    rb'.{4}ftyp(avi[fs]|he[iv]|mif1|msf1)'
+)
+_HEIC = rb'.{4}ftyp(he[iv]|mif1|msf1)'
+_RAW = rb'.{4}ftypcrx |II\*\0.{4}CR|FUJIFILMCCD-RAW|IIRO|IIU\0'
 _OTHER_IMAGES = {
-    rb'.{4}ftypcrx |II\*\x00.{4}CR|FUJIFILMCCD-RAW|IIRO|IIU\x00': 'a raw photograph',
+    _RAW: 'a raw photograph',
     rb'8BPS': 'a Photoshop file',
-    rb'\x00\x00\x01\x00': 'an icon (ICO)',
-    rb'\x00\x00\x00\x0cjP  |\xff\x4f\xff\x51': 'a JPEG 2000 image',
-    rb'\x00\x00\x00\x0cJXL |\xff\x0a': 'a JPEG XL image',
-    rb'II\+\x00|MM\x00\+': 'a BigTIFF image',
+    rb'\0\0\x01\0': 'an icon (ICO)',
+    rb'\0\0\0\x0cjP  |\xff\x4f\xff\x51': 'a JPEG 2000 image',
+    rb'\0\0\0\x0cJXL |\xff\x0a': 'a JPEG XL image',
     rb'P[1-7]\s': 'a Netpbm image',
 }
 _OTHER_FILES = {
@@ -38,23 +27,33 @@ _OTHER_FILES = {
     rb'%PDF': 'a PDF document',
     rb'PK\x03\x04|\x1f\x8b': 'a ZIP or gzip archive',
     rb'\xd0\xcf\x11\xe0': 'a Microsoft Office document or Thumbs.db',
-    rb'\x00\x05\x16\x07|\x00\x00\x00\x01Bud1': 'macOS metadata (._NAME or .DS_Store)',
+    rb'\0\x05\x16\x07|\0\0\0\x01Bud1': 'macOS metadata (._NAME or .DS_Store)',
     rb'version https://git-lfs': 'a Git LFS pointer, whose file was not fetched',
 }
 _HEIC_PACKAGE = 'pillow_heif'  # optional
 _TEXT_SAMPLE = 4096  # bytes that are decoded to recognise text
 
 
-def detect_format(contents: bytes) -> ImageFormat:
-    """Detects which supported format a file has; raises Rejected if it has none."""
-    if image_format := _match(_SUPPORTED, contents):
-        if image_format == 'HEIC' and not has_heic():
-            advice = f'pillow-heif is not installed; {how_to_install("heic")}'
-            raise Rejected('unsupported format', f'it is a HEIC or HEIF image, and {advice}')
-        return image_format
+def has_heic() -> bool:
+    """Whether the optional package that decodes HEIC is installed."""
+    return importlib.util.find_spec(_HEIC_PACKAGE) is not None
+
+
+def is_raw_photograph(contents: bytes) -> bool:
+    """Whether a file is a raw photograph, in which Pillow may find a thumbnail."""
+    return re.match(_RAW, contents, re.DOTALL) is not None
+
+
+def unidentified(contents: bytes) -> Rejected:
+    """The error for a file that Pillow does not identify."""
     text = _decode_text(contents[:_TEXT_SAMPLE])
     if name := 'an SVG drawing' if '<svg' in text else _match(_OTHER_IMAGES, contents):
-        raise Rejected('unsupported format', f'it is {name}')
+        return Rejected('unsupported format', f'it is {name}')
+    if re.match(_HEIC, contents, re.DOTALL) and not has_heic():
+        advice = f'pillow-heif is not installed; {how_to_install("heic")}'
+        return Rejected('unsupported format', f'it is a HEIC or HEIF image, and {advice}')
+    if re.match(_SUPPORTED, contents, re.DOTALL):
+        return Rejected('damaged', 'its header cannot be read')
     if name := _match(_OTHER_FILES, contents):
         detail = f'it is {name}'
     elif text:
@@ -64,17 +63,12 @@ def detect_format(contents: bytes) -> ImageFormat:
         detail = f'all of its {len(contents):,} bytes are zero'
     else:
         detail = f'it begins with {contents[:8].hex(" ")}, as no known image does'
-    raise Rejected('not an image', detail)
+    return Rejected('not an image', detail)
 
 
-def has_heic() -> bool:
-    """Whether the optional package that decodes HEIC is installed."""
-    return importlib.util.find_spec(_HEIC_PACKAGE) is not None
-
-
-def _match(names: dict[bytes, _Name], contents: bytes) -> _Name | None:
+def _match(names: dict[bytes, str], contents: bytes) -> str:
     found = (name for pattern, name in names.items() if re.match(pattern, contents, re.DOTALL))
-    return next(found, None)
+    return next(found, '')
 
 
 def _decode_text(sample: bytes) -> str:

@@ -32,14 +32,18 @@ class Measures(NamedTuple):
 
 def reduced(image: PIL.Image.Image) -> PIL.Image.Image:
     """The image averaged over squares, so that its longer side is at most 256 pixels."""
-    factor = -(-max(image.size) // _LONGER_SIDE)
+    factor = reduction(*image.size)
     return image.reduce(factor) if factor > 1 else image
+
+
+def reduction(width: int, height: int) -> int:
+    """The side in pixels of the squares of `reduced`."""
+    return -(-max(width, height) // _LONGER_SIDE)
 
 
 def scale_for(width: int, height: int) -> int:
     """How much smaller a JPEG may be decoded, 1, 2, 4 or 8 times, to be reduced from there."""
-    factor = -(-max(width, height) // _LONGER_SIDE)
-    return max(scale for scale in (1, 2, 4, 8) if scale <= factor)
+    return max(scale for scale in (1, 2, 4, 8) if scale <= reduction(width, height))
 
 
 def measure(image: PIL.Image.Image) -> Measures:

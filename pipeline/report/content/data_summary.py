@@ -9,8 +9,8 @@ import tensorflow_data_validation as tfdv
 
 from common.artifacts import folder_of
 from common.features import CLASS_NAME, SPLITS
+from components.image_example_gen.ingestion.ingested import Counts, read_ingested
 from components.image_example_gen.ingestion.quarantine import read_quarantined
-from components.image_example_gen.ingestion.span import Counts, read_ingested
 from pipeline.execution.run_artifacts import Images, Results, example_folders
 from pipeline.report.content.page_data import DataSummary
 

@@ -5,7 +5,7 @@ import pytest
 from image_bytes import encoded
 from made_images import CLASSES, MemorySource, Written, labelled, picture
 
-from components.image_example_gen.ingestion.span import ingest_span, link_span, read_ingested
+from components.image_example_gen.ingestion.span import Known, Targets, ingest_span
 from components.image_example_gen.sources.base.data_config import DataConfig
 
 
@@ -19,29 +19,16 @@ def forty():
 
 @pytest.fixture(scope='module')
 def ingest(tmp_path_factory):
-    """`ingest(images, window=[...], **keys of data)` writes a span to a new folder."""
+    """`ingest(images, window=[...], earlier=[...], **keys of data)` writes a span to a folder."""
 
-    def write(images, window=(), **data):
+    def write(images, window=(), earlier=(), pipeline=beam.Pipeline, **data):
         source = images if isinstance(images, MemorySource) else MemorySource(images)
         folder = tmp_path_factory.mktemp('span')
-        targets = folder / 'records', folder / 'quarantine'
-        others = [each.records for each in window]
+        targets = Targets(folder / 'records', folder / 'quarantine')
+        known = Known(*(tuple(each.records for each in spans) for spans in (window, earlier)))
         config = DataConfig.model_validate(data)
-        return Written(*targets, ingest_span(source, config, others, *targets, beam.Pipeline))
+        return Written(
+            *targets, ingest_span(source, config, source.fingerprint, known, targets, pipeline)
+        )
 
     return write
-
-
-@pytest.fixture
-def link(tmp_path):
-    """`link(images, earlier, window=[...], **keys of data)` links a span, if that is possible."""
-
-    def try_to_link(images, earlier, window=(), **data):
-        targets = tmp_path / 'records', tmp_path / 'quarantine'
-        pairs = [(each.records, each.quarantine) for each in earlier]
-        others = [each.records for each in window]
-        config = DataConfig.model_validate(data)
-        linked = link_span(MemorySource(images), config, others, pairs, *targets)
-        return Written(*targets, read_ingested(targets[0])) if linked else None
-
-    return try_to_link

@@ -7,7 +7,7 @@ from pathlib import Path
 import image_bytes
 import tensorflow as tf
 
-from components.image_example_gen.ingestion.span import Ingested
+from components.image_example_gen.ingestion.ingested import Ingested
 from components.image_example_gen.sources.base.source_protocol import BadImage, LabelledImage
 
 CLASSES = ('cats', 'dogs')

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from common.errors import CallFailed, DataError
 from common.files import open_regular
-from components.image_example_gen.limited_process import Limits, call
+from components.image_example_gen.inspection.limited_process import Limits, call
 from components.image_example_gen.sources.archive import extraction
 from components.image_example_gen.sources.archive.download import (
     cache_folder,

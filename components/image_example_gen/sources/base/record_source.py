@@ -123,9 +123,7 @@ class RecordSource(Generic[_File]):
     def _set(self, labels: Labels) -> None:
         self._labels, self.classes, self.counts = labels, labels.classes, labels.counts
 
-    def with_classes(
-        self, classes: Sequence[str], new: Mapping[str, str]
-    ) -> 'RecordSource[_File]':
+    def with_classes(self, classes: Sequence[str], new: Mapping[str, str]) -> 'RecordSource[_File]':
         """A copy with other classes, in the order of the labels, and new names of some."""
         other = copy.copy(self)
         other._set(self._labels.with_classes(classes, new))

@@ -1,0 +1,73 @@
+"""Checks of the result of an ingestion: too many bad images, classes without images in a split."""
+
+import itertools
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from common.errors import DataError, TooFewImages
+from common.features import SPLITS
+from components.image_example_gen.ingestion.ingested import Counts
+from components.image_example_gen.ingestion.quarantine import read_quarantined
+from components.image_example_gen.ingestion.tally import Tally, describe_bad
+
+_NOT_TRAINED = 'unknown class'  # a recipe may have some of the classes of the data
+_SHOWN = 5
+
+
+def check_bad_share(tallies: Mapping[str, Tally], limit: float, quarantine: Path) -> None:
+    """Raises DataError if the share of images that cannot be used is above the limit.
+
+    Images of unknown classes do not count. TFX removes the quarantine after an error, so it is
+    copied to `refused`. The keys of `tallies` are the names of the folders of spans.
+    """
+    tally = sum(tallies.values(), Tally())
+    reasons = {reason: number for reason, number in tally.bad.items() if reason != _NOT_TRAINED}
+    bad, seen = sum(reasons.values()), tally.seen - tally.bad.get(_NOT_TRAINED, 0)
+    if bad <= limit * seen:
+        return
+    refused = quarantine.parent.parent / 'refused'
+    shutil.rmtree(refused, ignore_errors=True)
+    shutil.copytree(quarantine, refused)
+    lines = (
+        f'{name}/{line["source"]}: {line["detail"]}'
+        for name in tallies
+        for line in read_quarantined(quarantine / name)
+        if line['reason'] in reasons
+    )
+    message = (
+        f'{bad} of {seen} images ({bad / seen:.1%}) cannot be used, more than the '
+        f'{limit:.1%} of data.checks.max_bad_share: {describe_bad(reasons)}; such as '
+        f'{"; ".join(itertools.islice(lines, 3))}; all are listed in {refused}'
+    )
+    if 'under two labels' in reasons:
+        message += '; if images of different classes look alike, set data.checks.near_distance: 0'
+    raise DataError(message)
+
+
+def describe_empty_splits(
+    spans: Sequence[Counts], window: int, test_window: int, *, grouped: bool = False
+) -> str | None:
+    """Describes the classes without images in a split, of spans with the oldest first, or None.
+
+    `window` is the number of newest spans to train on, `test_window` to evaluate on. Raises
+    TooFewImages if a split has no images at all.
+    """
+    lacking: dict[str, list[str]] = {}
+    for split in SPLITS:
+        used = [each[split] for each in spans[-(test_window if split == 'test' else window) :]]
+        if not any(sum(counts.values()) for counts in used):
+            raise TooFewImages(f'the {split} split got no images; add more')
+        for name in used[0]:
+            if not any(counts[name] for counts in used):
+                lacking.setdefault(name, []).append(split)
+    total = {name: sum(each[s][name] for each in spans for s in SPLITS) for name in lacking}
+    worst = sorted(lacking, key=lambda name: (-len(lacking[name]), total[name]))
+    if not worst:
+        return None
+    shown = [f'{name} ({total[name]:,}: no {", ".join(lacking[name])})' for name in worst[:_SHOWN]]
+    return (
+        f'{len(worst)} of {len(spans[0]["test"])} classes have no images in a split: '
+        f'{", ".join(shown)}{", ..." * (len(worst) > _SHOWN)}; add '
+        f'{"images of more groups (data.group_by)" if grouped else "images"}'
+    )

@@ -1,0 +1,328 @@
+"""Decodes, checks and converts images with TensorFlow and Pillow; runs in worker processes."""
+
+import ctypes
+import fcntl
+import functools
+import io
+import os
+import re
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+import numpy as np
+import PIL.Image
+import PIL.JpegImagePlugin
+import PIL.PngImagePlugin
+import PIL.TiffImagePlugin
+
+from common.errors import Rejected
+from common.files import MEGABYTE
+from common.orientation import read_orientation
+from components.image_example_gen.inspection import magic_numbers
+from components.image_example_gen.inspection.check_config import CheckConfig
+from components.image_example_gen.inspection.examine import GoodImage, check_bytes
+from components.image_example_gen.inspection.limited_process import limit, set_idle_size
+from components.image_example_gen.inspection.measures import (
+    measure,
+    perceptual_hash,
+    reduced,
+    reduction,
+    scale_for,
+)
+
+for _name in ('keras', 'pandas'):  # half of the time that the import takes
+    sys.modules[_name] = None  # type: ignore[assignment]
+import tensorflow as tf  # noqa: E402
+
+_FORMATS = ('JPEG', 'PNG', 'GIF', 'WEBP', 'BMP', 'TIFF', 'AVIF', 'HEIF')
+_LONGEST_SIDE = 65_500  # pixels; the limit of libjpeg, which also encodes the converted images
+_MOST_PIXELS = (2**29 - 1) // 3  # TensorFlow decodes fewer than 2**29 values
+_ROWS = 64  # that are converted at once
+_OPAQUE = {'RGB', 'L', '1', 'P', 'CMYK', 'YCbCr', 'RGBX'}
+_TRANSPARENT = {'RGBA', 'LA', 'PA', 'La', 'RGBa'}
+_TURNS = dict(enumerate((0, 3, 1, 5, 4, 6, 2), 2))  # of Pillow's Transpose, by orientation
+_TAG_BITS, _TAG_PHOTOMETRIC, _TAG_DNG, _WHITE_IS_ZERO = 258, 262, 50706, 0
+_GRAY_OR_RGB_OF_8_BITS = (b'\x08\0', b'\x08\2')  # of a PNG, which may have a transparent colour
+
+# CPU seconds and memory of an image besides its file; `_turn` has the others.
+_SECONDS, _SECONDS_PER_MEGAPIXEL = 3, 0.4
+_MEGABYTES, _MEGABYTES_PER_MEGAPIXEL, _MOST_MEGABYTES = 150, 16, 560
+_SMALL, _MEDIUM = 4, 12  # megapixels
+_turns = os.memfd_create('turns')
+
+
+def answers(
+    images: list[bytes | None], config: CheckConfig
+) -> Iterator[GoodImage | Rejected | None]:
+    """Yields the outcome of each image, without contents if they are to be kept; None for None."""
+    _prepare()
+    for contents in images:
+        if contents is None:
+            yield None
+            continue
+        try:
+            yield _examine(contents, config)
+        except Rejected as error:
+            yield error
+        except (MemoryError, tf.errors.ResourceExhaustedError):
+            yield Rejected('too large', 'decoding it takes more memory than its size allows')
+        except PIL.UnidentifiedImageError:
+            yield magic_numbers.unidentified(contents)
+        except Exception as error:
+            # Decoders raise nearly any exception for damaged files (struct.error, zlib.error,
+            # OverflowError, SystemError, ...).
+            text = ' '.join(str(error).split())[:200]
+            if re.search('truncated|end of file', text, re.IGNORECASE):
+                yield Rejected.truncated(contents)
+                continue
+            detail = f'decoding it failed with {type(error).__name__}: {text}'.removesuffix(': ')
+            yield Rejected('too large' if 'limit exceeded' in text else 'damaged', detail)
+
+
+@functools.cache
+def _prepare() -> int:
+    """Makes this worker ready; returns the pipe of what decoders print on standard error."""
+    warnings.simplefilter('ignore')
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    reading, writing = os.pipe()
+    for each in (reading, writing):
+        os.set_blocking(each, False)  # what does not fit into the pipe is lost
+    os.dup2(writing, 2)
+    PIL.Image.init()
+    PIL.Image.MAX_IMAGE_PIXELS = None  # `_check_size` has the limit
+    # Not as an MPO, several photographs of a camera in one file, whose directory may be damaged.
+    PIL.Image.register_open('JPEG', PIL.JpegImagePlugin.JpegImageFile, _is_jpeg)
+    PIL.PngImagePlugin.MAX_TEXT_CHUNK = PIL.PngImagePlugin.MAX_TEXT_MEMORY = 2**27
+    if magic_numbers.has_heic():
+        import pillow_heif
+
+        pillow_heif.register_heif_opener(thumbnails=False)
+        pillow_heif.options.DECODE_THREADS = 1
+    from PIL import AvifImagePlugin
+
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+    buffer = io.BytesIO()
+    PIL.Image.new('RGB', (16, 16)).save(buffer, 'PNG')
+    tf.io.decode_png(buffer.getvalue())
+    set_idle_size()
+    return reading
+
+
+def _is_jpeg(start: bytes) -> bool:
+    return start.startswith(b'\xff\xd8\xff')
+
+
+def _examine(contents: bytes, config: CheckConfig) -> GoodImage:
+    check_bytes(contents, config)
+    size = len(contents) / MEGABYTE
+    limit(_SECONDS, _MOST_MEGABYTES)
+    if magic_numbers.is_raw_photograph(contents):
+        raise magic_numbers.unidentified(contents)
+    with PIL.Image.open(io.BytesIO(contents), formats=_FORMATS) as image:
+        _check_size(*image.size, config)
+        if config.animated == 'refuse' and getattr(image, 'is_animated', False):
+            raise Rejected('animated', 'it has several frames or pages')
+        megapixels = image.width * image.height / 1e6
+        memory = _MEGABYTES + 2 * size + _MEGABYTES_PER_MEGAPIXEL * megapixels
+        limit(
+            _SECONDS + _SECONDS_PER_MEGAPIXEL * megapixels, min(memory, 2 * size + _MOST_MEGABYTES)
+        )
+        _wait_for_turn(megapixels)
+        try:
+            return _decode(image, contents, config)
+        finally:
+            fcntl.lockf(_turns, fcntl.LOCK_UN)
+            if megapixels > _SMALL:
+                ctypes.CDLL(None).malloc_trim(0)
+
+
+def _check_size(width: int, height: int, config: CheckConfig) -> None:
+    size = f'{width:,} by {height:,} pixels'
+    shorter, longer = sorted((width, height))
+    most = min(config.max_megapixels * 1e6, _MOST_PIXELS)
+    if not shorter:
+        raise Rejected('damaged', f'its header says {size}')
+    if shorter < config.min_side:
+        raise Rejected('too small', f'it has {size}, and the shorter side needs {config.min_side}')
+    if width * height > most:
+        limit_text = f'{most / 1e6:,.5g} megapixels'
+        raise Rejected('too large', f'its header says {size}, more than {limit_text}')
+    if longer > _LONGEST_SIDE:
+        raise Rejected('too large', f'it has {size}, and a side may have {_LONGEST_SIDE:,}')
+
+
+def _wait_for_turn(megapixels: float) -> None:
+    """Waits until the memory of all workers allows for an image.
+
+    Those of up to 4 megapixels are decoded together, two of up to 12, or a larger one alone.
+    """
+    place = os.getpid() % 2
+    if megapixels > _MEDIUM:
+        fcntl.lockf(_turns, fcntl.LOCK_EX, 2, 0)
+    else:
+        fcntl.lockf(_turns, fcntl.LOCK_SH if megapixels <= _SMALL else fcntl.LOCK_EX, 1, place)
+
+
+def _decode(image: PIL.Image.Image, contents: bytes, config: CheckConfig) -> GoodImage:
+    """Keeps an upright JPEG or PNG of 8-bit RGB or gray, and converts the others."""
+    plain, orientation = False, 1
+    if image.format == 'JPEG':
+        plain, orientation = image.mode != 'CMYK', read_orientation(contents)
+    elif image.format == 'PNG':
+        is_8_bit = contents[12:16] == b'IHDR' and contents[24:26] in _GRAY_OR_RGB_OF_8_BITS
+        plain, orientation = (
+            is_8_bit and 'transparency' not in image.info,
+            read_orientation(contents),
+        )
+    elif image.format != 'TIFF':  # which Pillow turns
+        orientation = read_orientation(image.info.get('exif') or b'')
+    lossy = _is_lossy(image, contents)
+    if plain and orientation == 1:
+        pixels = _decode_with_tensorflow(image, contents, 3, scale_for(*image.size))
+        return _good_image(b'', lossy, image.size, _reduced(pixels))
+    if plain or image.format == 'PNG':
+        pixels = _decode_with_tensorflow(image, contents, 3 if plain else 4)
+        converted = _from_pixels(_turned(pixels, orientation))
+        del pixels
+    else:
+        converted = _from_pillow(image, contents)
+        if orientation != 1:
+            converted = converted.transpose(PIL.Image.Transpose(_TURNS[orientation]))
+    buffer = io.BytesIO()
+    if lossy:
+        converted.save(buffer, 'JPEG', quality=95, subsampling=0)
+    else:
+        converted.save(buffer, 'PNG')
+    contents = buffer.getvalue()
+    check_bytes(contents, config, 'converted, ')
+    return _good_image(contents, lossy, converted.size, reduced(converted))
+
+
+def _good_image(
+    contents: bytes, lossy: bool, size: tuple[int, int], small: PIL.Image.Image
+) -> GoodImage:
+    name: Literal['jpeg', 'png'] = 'jpeg' if lossy else 'png'
+    return GoodImage(contents, name, *size, measure(small), perceptual_hash(small))
+
+
+def _is_lossy(image: PIL.Image.Image, contents: bytes) -> bool:
+    if image.format == 'WEBP':
+        codec = re.search(rb'VP8[ L]', contents)
+        return codec is not None and codec[0] == b'VP8 '
+    return image.format in ('JPEG', 'AVIF', 'HEIF')
+
+
+def _decode_with_tensorflow(
+    image: PIL.Image.Image, contents: bytes, channels: int, scale: int = 1
+) -> np.ndarray:
+    """Decodes a JPEG or PNG with the decoder of training and serving: `[height, width, channels]`.
+
+    A `scale` of 2, 4 or 8 decodes a JPEG at a half, a quarter or an eighth of its size. All of its
+    data is still read; only the last step, the inverse DCT, is smaller.
+    """
+    end, scale = (b'\xff\xd9', scale) if image.format == 'JPEG' else (b'IEND', 1)
+    _read_warnings()
+    try:
+        if image.format == 'JPEG':
+            pixels = tf.io.decode_jpeg(contents, channels=channels, ratio=scale)
+        else:
+            pixels = tf.io.decode_png(contents, channels=channels)
+    except tf.errors.InvalidArgumentError as error:
+        if 'remature end' in _read_warnings() or end not in contents:
+            raise Rejected.truncated(contents) from error
+        raise Rejected('damaged', 'TensorFlow cannot decode its compressed data') from error
+    if 'premature end' in _read_warnings():  # libjpeg fills the rest with gray
+        raise Rejected.truncated(contents)
+    if pixels.shape[:2] != (-(-image.height // scale), -(-image.width // scale)):
+        raise Rejected('damaged', 'it holds two sizes that contradict each other')
+    return np.asarray(memoryview(pixels))  # `numpy()` would copy them
+
+
+def _read_warnings() -> str:
+    try:
+        return os.read(_prepare(), 2**16).decode(errors='replace')
+    except BlockingIOError:  # none
+        return ''
+
+
+def _reduced(pixels: np.ndarray) -> PIL.Image.Image:
+    """`measures.reduced` in bands, as Pillow needs a third more memory than TensorFlow."""
+    height, width = pixels.shape[:2]
+    factor = reduction(width, height)
+    small = PIL.Image.new('RGB', (-(-width // factor), -(-height // factor)))
+    for top in range(0, height, _ROWS * factor):
+        band = PIL.Image.fromarray(pixels[top : top + _ROWS * factor])
+        small.paste(band.reduce(factor), (0, top // factor))
+    return small
+
+
+def _turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """A view of the upright image."""
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return pixels[::-1] if orientation in (3, 4, 7, 8) else pixels
+
+
+def _from_pixels(pixels: np.ndarray) -> PIL.Image.Image:
+    """The RGB image of pixels, RGB or RGBA."""
+    height, width = pixels.shape[:2]
+
+    def bands() -> Iterator[PIL.Image.Image]:
+        for top in range(0, height, _ROWS):
+            yield PIL.Image.fromarray(np.ascontiguousarray(pixels[top : top + _ROWS]))
+
+    return _to_rgb(bands, (width, height))
+
+
+def _from_pillow(image: PIL.Image.Image, contents: bytes) -> PIL.Image.Image:
+    """The first frame or page as RGB."""
+    if image.format == 'JPEG':  # whose decoder in Pillow does not report a missing part
+        _decode_with_tensorflow(image, contents, 3, scale_for(*image.size))
+    elif _TAG_DNG in getattr(image, 'tag_v2', ()):
+        raise Rejected('unsupported format', 'it is a raw photograph (DNG)')
+    image.load()
+    if image.mode.startswith('I;16'):
+        return _from_16_bits(image)
+    if image.mode not in _OPAQUE | _TRANSPARENT:
+        detail = 'its pixels cannot be converted to RGB, such as floating-point numbers'
+        raise Rejected('unsupported format', f'{detail} (mode {image.mode} of Pillow)')
+    if not image.has_transparency_data:
+        image.info.clear()  # EXIF data and profiles, which Pillow would write again
+        return image.convert('RGB')
+
+    def bands() -> Iterator[PIL.Image.Image]:
+        for top in range(0, image.height, _ROWS):
+            band = image.crop((0, top, image.width, min(top + _ROWS, image.height)))
+            yield band.convert('RGBA')
+
+    return _to_rgb(bands, image.size)
+
+
+def _to_rgb(
+    bands: Callable[[], Iterator[PIL.Image.Image]], size: tuple[int, int]
+) -> PIL.Image.Image:
+    """Joins bands of rows, on white where they are transparent.
+
+    An alpha channel that is 0 everywhere is ignored: some programs write pixels without opacity.
+    """
+    is_used = any(band.mode == 'RGBA' and band.getchannel('A').getextrema()[1] for band in bands())
+    joined, top = PIL.Image.new('RGB', size, 'white'), 0
+    for band in bands():
+        joined.paste(band if is_used else band.convert('RGB'), (0, top), band if is_used else None)
+        top += band.height
+    return joined
+
+
+def _from_16_bits(image: PIL.Image.Image) -> PIL.Image.Image:
+    """The highest 8 bits of gray pixels. TIFFs may have 12 bits, or white as 0."""
+    bits, negative = 16, False
+    if isinstance(image, PIL.TiffImagePlugin.TiffImageFile):
+        bits = image.tag_v2[_TAG_BITS][0]
+        negative = image.tag_v2.get(_TAG_PHOTOMETRIC) == _WHITE_IS_ZERO
+    gray = (np.asarray(image) >> (bits - 8)).astype(np.uint8)
+    return PIL.Image.fromarray(255 - gray if negative else gray).convert('RGB')
