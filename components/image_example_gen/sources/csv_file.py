@@ -1,9 +1,8 @@
 """Source for a CSV file, or a list of lines, of paths and classes of images."""
 
-import itertools
 import os
 import stat
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -141,10 +140,20 @@ def find_tables(config: DataConfig) -> list[Table]:
     raise error or DataError(f'{path} has no CSV file; give the path of one')
 
 
-def has_images(table: Table) -> bool:
-    """Whether one of the first images of a table exists; raises DataError as `Table.rows`."""
-    rows = itertools.islice(_rows(table, DataConfig()), _SAMPLE)
-    return bool(_find_places(table.file.parent, [row.path for row in rows], None))
+def labels_by_folder(table: Table) -> Mapping[str, set[str]]:
+    """The labels of images of a table, in a sample of those that exist, by their folders.
+
+    Raises DataError as `Table.rows`.
+    """
+    rows = list(_rows(table, DataConfig()))
+    rows = rows[:: max(len(rows) // (4 * _SAMPLE), 1)]
+    places = _find_places(table.file.parent, [row.path for row in rows[::4]], None)
+    labels = defaultdict[str, set[str]](set)
+    for row in rows:
+        file = _find(Path(), row.path, [(str(place), ending) for place, ending in places])
+        if isinstance(file, File):
+            labels[file.name.rpartition('/')[0]].add(row.label)
+    return labels
 
 
 def _levels(path: Path) -> Iterator[list[Path]]:

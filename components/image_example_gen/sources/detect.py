@@ -25,7 +25,7 @@ from components.image_example_gen.sources.base.listing import (
 )
 from components.image_example_gen.sources.base.parts import is_part
 from components.image_example_gen.sources.base.source_protocol import describe_classes
-from components.image_example_gen.sources.csv_file import TABLES, find_tables, has_images
+from components.image_example_gen.sources.csv_file import TABLES, find_tables, labels_by_folder
 from components.image_example_gen.sources.folder import folders_of, layout_of, pattern_in
 
 _CLASS_FOLDERS = ('folder', 'archive')
@@ -57,7 +57,7 @@ def detect(data: str) -> Detected:
     except (DataError, OSError):
         return Detected('folder', 'a folder')
     if path.suffix.lower() in TABLES:
-        return _tables(path) or Detected('csv', 'a CSV file')
+        return _tables(path)[0] or Detected('csv', 'a CSV file')
     if _ARCHIVE.fullmatch(path.name):
         return Detected('archive', 'an archive')
     if path.suffix.lower() in PARQUET_SUFFIXES:
@@ -129,10 +129,10 @@ def _is_data(name: str) -> bool:
 def _detect_layout(path: Path, listing: Listing) -> Detected:
     """The layout of a folder without Parquet files and TFRecords."""
     layout = layout_of(listing)
-    tables = _tables(path)
+    tables, is_better = _tables(path)
     places = filter(None, map(layout.place, folders_of(listing)))
     labels = {place.label for place in places if place.label}
-    if len(labels) > 1 and not all(map(is_part, labels)):
+    if len(labels) > 1 and not all(map(is_part, labels)) and not (tables and is_better):
         further = f'; not read: {tables.layout}' if tables else ''
         return Detected('folder', layout.describe() + further)
     pattern, names = pattern_in(listing)
@@ -143,13 +143,18 @@ def _detect_layout(path: Path, listing: Listing) -> Detected:
     return Detected('folder', what, pattern)
 
 
-def _tables(path: Path) -> Detected | None:
-    """The CSV files of a path, if they list images that exist."""
+def _tables(path: Path) -> tuple[Detected | None, bool]:
+    """The CSV files of a path, if they list images that exist.
+
+    Also whether the folders of these images cannot be their classes: one has several labels.
+    """
     try:
         tables = find_tables(DataConfig(source='csv', path=path))
+        labels = [found for table in tables for found in labels_by_folder(table).values()]
     except DataError:
-        return None
-    if path.is_dir() and not any(map(has_images, tables)):
-        return None
+        return None, False
+    if path.is_dir() and not labels:
+        return None, False
     names = ', '.join(table.file.name for table in tables)
-    return Detected('csv', f'{names}: {tables[0].describe()}')
+    is_better = any(len(found) > 1 for found in labels)
+    return Detected('csv', f'{names}: {tables[0].describe()}'), is_better

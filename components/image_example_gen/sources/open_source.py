@@ -6,11 +6,11 @@ from common.errors import DataError
 from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.source_protocol import Source
 
-# Modules and classes; a module is imported on demand: TensorFlow Datasets alone takes seconds.
+# Modules, and their classes or functions; a module is imported on demand: TensorFlow Datasets alone takes seconds.
 _CLASSES = {
     'drawings': ('drawings', 'DrawingsSource'),
     'folder': ('folder', 'FolderSource'),
-    'archive': ('archive.source', 'ArchiveSource'),
+    'archive': ('archive.source', 'open_archive'),
     'csv': ('csv_file', 'CsvSource'),
     'parquet': ('parquet.source', 'ParquetSource'),
     'tfrecord': ('tfrecord.source', 'TfrecordSource'),

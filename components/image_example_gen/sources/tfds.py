@@ -13,7 +13,7 @@ import requests
 from common.errors import DataError
 from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.groups import GroupConfig, group_of_name
-from components.image_example_gen.sources.base.labels import Labels, make_labels
+from components.image_example_gen.sources.base.labels import Label, Labels, make_labels
 from components.image_example_gen.sources.base.record_source import divide
 from components.image_example_gen.sources.base.source_protocol import (
     BadImage,
@@ -57,13 +57,13 @@ class TfdsSource:
         if not isinstance(features.get('image'), tfds.features.Image) or not names:
             raise DataError(f'data set {name!r} has no images with named classes')
         place = f'data set {name!r}'
-        numbers = dict.fromkeys(range(len(names)), 1)
+        numbers: dict[Label, int] = dict.fromkeys(range(len(names)), 1)
         self._labels = make_labels(place, numbers, config.classes, dict(enumerate(names)))
         self.classes, self._group_by = self._labels.classes, config.group_by
         _download(builder, place)
         self._directory, self._splits = str(builder.data_dir), builder.info.splits
         shards = {split: self._shard(split, 0, _FIRST, None) for split in self._splits}
-        seen = {
+        seen: dict[str, Counter[Label]] = {
             split: Counter({shard.first_label(): self._splits[split].num_examples})
             for split, shard in shards.items()
         }
@@ -72,7 +72,9 @@ class TfdsSource:
         self.fingerprint = builder.info.full_name
         self.notes = (*notes, *self._labels.notes)
 
-    def with_classes(self, classes: Sequence[str], new: Mapping[str, str]) -> 'TfdsSource':
+    def with_classes(
+        self, classes: Sequence[str], new: Mapping[str, str] | None = None
+    ) -> 'TfdsSource':
         raise NotImplementedError  # a data set has no spans
 
     def shards(self) -> list['TfdsShard']:

@@ -112,8 +112,7 @@ def _extract(path: Path, folder: Path) -> tuple[int, dict[str, str]]:
             if not is_used or not member.is_file or any(map(is_ignored, place.parts)):
                 continue
             try:
-                _write(member, folder, place)
-                problem = None
+                problem = _write(member, folder, place)
             except (FileExistsError, IsADirectoryError, NotADirectoryError):
                 raise DataError(
                     f'it contains {str(place)[:80]!r} as a file and as a folder'
@@ -131,16 +130,20 @@ def _extract(path: Path, folder: Path) -> tuple[int, dict[str, str]]:
     return len(images) - len(unreadable), unreadable
 
 
-def _write(member: _Member, folder: Path, place: PurePosixPath) -> None:
+def _write(member: _Member, folder: Path, place: PurePosixPath) -> str | None:
+    """Returns the problem of a hard link to a member that is not extracted."""
     file = folder / place
     file.parent.mkdir(parents=True, exist_ok=True)
-    if member.link:
-        file.unlink(missing_ok=True)
-        with contextlib.suppress(FileNotFoundError):  # it leads to a file that is no image
-            os.link(folder / _place_of(member.link), file, follow_symlinks=False)
-    else:
+    file.unlink(missing_ok=True)  # a later member replaces an earlier one
+    if member.link is None:
         with member.open() as source, file.open('wb') as target:
             shutil.copyfileobj(source, target)
+        return None
+    try:
+        os.link(folder / _place_of(member.link), file, follow_symlinks=False)
+    except FileNotFoundError:
+        return f'it is a link to {member.link[:80]!r}, which is not extracted'
+    return None
 
 
 def _place_of(name: str) -> PurePosixPath:

@@ -17,7 +17,7 @@ import urllib3
 
 from common.errors import CallFailed, DownloadError
 from common.files import MEGABYTE
-from components.image_example_gen.limited_process import Limits, call
+from components.image_example_gen.inspection.limited_process import Limits, call
 
 _SECONDS = 100  # until the first megabyte, and for each further one
 _LIMITS = Limits(3600, 500)

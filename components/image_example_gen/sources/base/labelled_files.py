@@ -126,7 +126,9 @@ class FileSource:
         """Names in the order of the labels."""
         return self._labels.classes
 
-    def with_classes(self, classes: Sequence[str], new: Mapping[str, str]) -> 'FileSource':
+    def with_classes(
+        self, classes: Sequence[str], new: Mapping[str, str] | None = None
+    ) -> 'FileSource':
         """A copy with other classes, in the order of the labels, and new names of some."""
         other = copy.copy(self)
         other._labels = self._labels.with_classes(classes, new)

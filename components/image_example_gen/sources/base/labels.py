@@ -68,8 +68,11 @@ class Labels:
             return self.rejected(filename, label, contents)
         return LabelledImage(contents, number, filename, part, source, group)
 
-    def with_classes(self, classes: Sequence[str], new: Mapping[str, str]) -> 'Labels':
+    def with_classes(
+        self, classes: Sequence[str], new: Mapping[str, str] | None = None
+    ) -> 'Labels':
         """A copy with other classes, in the order of the indices, and new names of some."""
+        new = new or {}
         names = {label: new.get(name, name) for label, name in self.names.items()}
         counts: Counter[str] = Counter()
         for name, number in self.counts.items():
@@ -100,7 +103,6 @@ def make_labels(
         TooFewImages: there are fewer than two classes, or one has no images.
     """
     own = _own_names(seen, names or {})
-    require_names(place, own.values())
     found = Counter(own[label] for label in own)
     notes: list[str] = []
     if wanted is None:
@@ -116,6 +118,7 @@ def make_labels(
     else:
         given = wanted.values() if isinstance(wanted, Mapping) else wanted
         classes = tuple(dict.fromkeys(map(class_name, given)))
+    require_names(place, classes)
     if complete:
         require_images(place, counts, classes)
     return Labels(classes, by_label, counts, (*notes, *similar_names(counts)))

@@ -27,8 +27,8 @@ class Layout:
     """Finds parts and classes.
 
     A folder that holds class folders, or parts, is gone into. The class is the first level of
-    folders there; it is the folder that holds the images if the first level does not hold them
-    directly, and the names of the others are neither numbered nor repeated, as groups are.
+    folders there. It is the folder that holds the images if some folders of the first level hold
+    only folders, whose names are neither numbered nor repeated, as those of groups are.
 
     Args:
         images: number of images directly in each folder.
@@ -55,7 +55,8 @@ class Layout:
         below = _below(found, self.top)
         self.kinds: dict[str, Kind] = _kinds(below, in_names=in_names)
         if self.kinds:
-            inside = [p for p in below if p and self.kinds.get(p[0]) == 'train']
+            first = 'train' if 'train' in self.kinds.values() else min(self.kinds.values())
+            inside = [p for p in below if p and self.kinds.get(p[0]) == first]
             below = {path[1:]: below[path] for path in inside}
         self._inner = self._go_in(below) if self.kinds else ()
         self._levels = _below(below, self._inner)
@@ -151,9 +152,10 @@ class Layout:
             last = {path[-1] for path in paths if folded(path[-1]) in self._wanted}
             return len(last) > len(first)
         direct = {path[0] for path in paths if len(path) == 1}
-        if self._group_level or self.has_parts_in_classes or direct == {p[0] for p in paths}:
-            return False
         leaves = [path for path in paths if len(path) > 1]
+        inner = {path[0] for path in leaves}
+        if self._group_level or self.has_parts_in_classes or not inner or direct & inner:
+            return False
         above = defaultdict[str, set[str]](set)
         for path in leaves:
             above[path[-1]].add(path[0])
@@ -179,7 +181,7 @@ def _kinds(below: Mapping[FolderPath, int], *, in_names: bool) -> dict[str, Kind
     names = {path[0] for path in below if path}
     kinds: dict[str, Kind] = {name: kind for name in sorted(names) if (kind := kind_of(name))}
     has_classes = {kinds[p[0]] for p in below if len(p) > 1 and p[0] in kinds}
-    is_divided = len(set(kinds.values())) > 1 and (in_names or 'train' in has_classes)
+    is_divided = len(set(kinds.values())) > 1 and (in_names or has_classes)
     return kinds if is_divided else {}
 
 

@@ -8,10 +8,10 @@ import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from common.errors import CallFailed, DataError, TooFewImages
-from components.image_example_gen import limited_process
+from components.image_example_gen.inspection import limited_process
 from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.groups import group_of_name
 from components.image_example_gen.sources.base.labels import Label, Labels, make_labels
@@ -34,12 +34,14 @@ _MOST_LABELS = 100_000  # different ones in a file
 _Answer = TypeVar('_Answer')
 
 
-class RecordFile(Protocol):
+@dataclasses.dataclass(frozen=True)
+class RecordFile:
     """What the first reading of a file finds."""
 
+    file: Path
     name: str  # relative path
     seen: Counter[tuple[str, Label]]  # images by the value of their column `split`, and label
-    names: Mapping[int, str] | None  # of label numbers, if the file has them
+    names: Mapping[int, str]  # of label numbers, as far as the file has them
 
 
 _File = TypeVar('_File', bound=RecordFile)
@@ -123,7 +125,9 @@ class RecordSource(Generic[_File]):
     def _set(self, labels: Labels) -> None:
         self._labels, self.classes, self.counts = labels, labels.classes, labels.counts
 
-    def with_classes(self, classes: Sequence[str], new: Mapping[str, str]) -> 'RecordSource[_File]':
+    def with_classes(
+        self, classes: Sequence[str], new: Mapping[str, str] | None = None
+    ) -> 'RecordSource[_File]':
         """A copy with other classes, in the order of the labels, and new names of some."""
         other = copy.copy(self)
         other._set(self._labels.with_classes(classes, new))
@@ -229,7 +233,7 @@ def divide(
 def _names_of_numbers(path: Path, files: Iterable[RecordFile]) -> dict[int, str] | None:
     names: dict[int, str] = {}
     for file in files:
-        for number, name in (file.names or {}).items():
+        for number, name in file.names.items():
             if names.setdefault(number, name) != name:
                 raise DataError(
                     f'{path}: label {number} is {names[number]!r} in one file, and {name!r} in '

@@ -61,7 +61,9 @@ class Source(Protocol):
     @property
     def classes(self) -> tuple[str, ...]: ...  # in the order of the labels
 
-    def with_classes(self, classes: Sequence[str], new: Mapping[str, str]) -> 'Source':
+    def with_classes(
+        self, classes: Sequence[str], new: Mapping[str, str] | None = None
+    ) -> 'Source':
         """The same images with the classes of all spans, and new names of some."""
         ...
 

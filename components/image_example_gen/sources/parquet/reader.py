@@ -23,8 +23,9 @@ from components.image_example_gen.sources.base.csv_columns import (
     find_column,
 )
 from components.image_example_gen.sources.base.data_config import DataConfig
+from components.image_example_gen.sources.base.labels import Label
 from components.image_example_gen.sources.base.record_source import (
-    Label,
+    RecordFile,
     as_label,
     as_text,
     count_labels,
@@ -39,17 +40,13 @@ _VALUES = 4096  # labels read at once; images are read one by one, as they may b
 
 
 @dataclasses.dataclass(frozen=True)
-class Table:
+class Table(RecordFile):
     """The footer of a file, and its labels."""
 
-    file: Path
-    name: str  # relative path
     groups: tuple[int, ...]  # number of rows in each row group
     image: str  # the names of the columns
     label: str
     split: str | None
-    names: dict[int, str] | None
-    seen: Counter[tuple[str, Label]]
 
 
 class Row(NamedTuple):
@@ -82,9 +79,8 @@ def read_table(file: Path, name: str, config: DataConfig) -> Iterator[Table]:
     for column in filter(None, (image, label, split, group)):
         if schema.names.count(column) != 1:
             raise DataError(f'{file} has no or several columns {column}; {_listed(schema)}')
-    table = Table(
-        file, name, (*groups,), image, label, split, _class_names(schema, label), Counter()
-    )
+    names = _class_names(schema, label)
+    table = Table(file, name, Counter(), names, (*groups,), image, label, split)
     columns = [label, *filter(None, (split,))]
     values = (
         (part_of(split, row[-1]) if split else '', as_label(row[0]))
@@ -150,15 +146,15 @@ def _is_binary(kind: pa.DataType) -> bool:
     return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
 
 
-def _class_names(schema: pa.Schema, label: str) -> dict[int, str] | None:
+def _class_names(schema: pa.Schema, label: str) -> dict[int, str]:
     """The names of the feature `ClassLabel`, which the library `datasets` writes to the schema."""
     try:
         metadata = json.loads((schema.metadata or {})[b'huggingface'])
         names = metadata['info']['features'][label]['names']
     except (KeyError, TypeError, ValueError, RecursionError):
-        return None
+        return {}
     is_list = isinstance(names, list) and all(isinstance(name, str) for name in names)
-    return dict(enumerate(names)) if is_list else None
+    return dict(enumerate(names)) if is_list else {}
 
 
 def read_rows(

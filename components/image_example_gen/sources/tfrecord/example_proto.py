@@ -41,7 +41,7 @@ _FILE = {
 }
 _pool = descriptor_pool.DescriptorPool()
 _pool.Add(json_format.ParseDict(_FILE, descriptor_pb2.FileDescriptorProto()))
-_Example = message_factory.GetMessageClass(_pool.FindMessageTypeByName(f'{_PACKAGE}.Example'))
+_Example: Any = message_factory.GetMessageClass(_pool.FindMessageTypeByName(f'{_PACKAGE}.Example'))
 
 
 def features_of(record: bytes) -> dict[str, Any]:

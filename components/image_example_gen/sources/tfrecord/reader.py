@@ -13,7 +13,6 @@ import itertools
 import os
 import struct
 import zlib
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,8 +23,9 @@ from google.protobuf.message import DecodeError
 from common.errors import DataError, Rejected
 from common.files import open_regular
 from components.image_example_gen.sources.base.data_config import DataConfig, FeatureNames
+from components.image_example_gen.sources.base.labels import Label
 from components.image_example_gen.sources.base.record_source import (
-    Label,
+    RecordFile,
     as_label,
     as_text,
     count_labels,
@@ -43,15 +43,11 @@ _MOST_SKIPPED = 2**62  # bytes; `seek` accepts no more than 2**63 - 1
 
 
 @dataclasses.dataclass(frozen=True)
-class Records:
+class Records(RecordFile):
     """A file, and what its records say."""
 
-    file: Path
-    name: str  # relative path
     count: int
     offsets: tuple[int, ...]  # where every IMAGES_PER_SHARD-th record begins; gzip: the first
-    names: dict[int, str]
-    seen: Counter[tuple[str, Label]]
 
 
 class Example(NamedTuple):
@@ -96,7 +92,7 @@ def scan(file: Path, name: str, config: DataConfig) -> Iterator[Records]:
         raise DataError(
             f'{file} has no example that matches data.features: of the last one, {reason.detail}'
         )
-    yield Records(file, name, seen.total(), tuple(offsets), names, seen)
+    yield Records(file, name, seen, names, seen.total(), tuple(offsets))
 
 
 def read_range(

@@ -3,33 +3,40 @@ import os
 import pytest
 
 from common.errors import DataError
-from components.image_example_gen.sources import csv_file
-from components.image_example_gen.sources.base.csv_columns import CsvColumns
-from components.image_example_gen.sources.base.groups import GroupConfig
+from components.image_example_gen.sources.base import csv_columns
+from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.source_protocol import BadImage, every_image
 from components.image_example_gen.sources.csv_file import CsvSource
+from components.image_example_gen.sources.detect import detect
 
 ROWS = 'path,label\na.jpg,cat\nb.jpg,dog\nmore/c.jpg,cat\n'
+IMAGES = ('a.jpg', 'b.jpg', 'more/c.jpg', '../outside.jpg')
 
 
 @pytest.fixture
 def make(tmp_path):
-    """`make(text)` writes labels.csv next to four images with their names as contents."""
+    """`make({'labels.csv': TEXT}, *images)` writes tables and images, with their names in them."""
 
-    def write(text, name='labels.csv'):
+    def write(tables, *images):
         folder = tmp_path / 'pets'
-        (folder / 'more').mkdir(parents=True, exist_ok=True)
-        for image in ('a.jpg', 'b.jpg', 'more/c.jpg', '../outside.jpg'):
-            (folder / image).write_text(image)
-        file = folder / name
-        file.write_bytes(text if isinstance(text, bytes) else text.encode())
-        return file
+        for name in images or IMAGES:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(name)
+        for name, text in tables.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+        return folder
 
     return write
 
 
-def read(source):
+def source_of(path, **keys):
+    return CsvSource(DataConfig(source='csv', path=path, **keys))
+
+
+def read(path, **keys):
     """Class, part, source and group, or the reason, by file name."""
+    source = source_of(path, **keys)
     return {
         each.filename: each.reason
         if isinstance(each, BadImage)
@@ -38,100 +45,171 @@ def read(source):
     }
 
 
-@pytest.mark.parametrize('folder', [False, True])
-def test_reads_images_that_are_listed(make, folder):
-    file = make(ROWS)
-    source = CsvSource(file.parent if folder else file)
+def classes_of(path, **keys):
+    return [found if isinstance(found, str) else found[0] for found in read(path, **keys).values()]
 
-    assert source.classes == ('cat', 'dog')
-    assert [each.contents for each in every_image(source)] == [b'a.jpg', b'b.jpg', b'more/c.jpg']
-    assert read(source) == {
+
+def test_reads_images_that_are_listed(make):
+    folder = make({'labels.csv': ROWS})
+
+    assert read(folder) == {
         'a.jpg': ('cat', None, 'pets', None),
         'b.jpg': ('dog', None, 'pets', None),
         'more/c.jpg': ('cat', None, 'more', None),
     }
+    contents = [image.contents for image in every_image(source_of(folder / 'labels.csv'))]
+    assert contents == [b'a.jpg', b'b.jpg', b'more/c.jpg']
 
 
 @pytest.mark.parametrize(
-    'text',
+    ('name', 'text'),
     [
-        '\ufeff' + ROWS,
-        ROWS.replace(',', ';'),
-        ROWS.replace(',', '\t'),
-        ROWS.replace('\n', '\r\n'),
-        ROWS.replace('path', '"File Name"').replace('label', ' CLASS '),
-        ROWS.replace('\n', '\n\n'),
-        ROWS.replace('a.jpg', '"a.jpg"'),
-        'id,image,x,category\n1,a.jpg,"1\n2",cat\n2,b.jpg,,dog\n3,more/c.jpg,,cat\n',
+        ('labels.csv', '\ufeff' + ROWS),
+        ('LABELS.CSV', ROWS.replace(',', ';')),
+        ('labels.tsv', ROWS.replace(',', '\t')),
+        ('labels.csv', ROWS.replace('\n', '\r\n')),
+        ('labels.csv', ROWS.replace('path', '"File Name"').replace('label', ' CLASS ')),
+        ('labels.csv', ROWS.replace('\n', '\n\n')),
+        ('labels.csv', ROWS.replace('a.jpg', '"a.jpg"')),
+        ('labels.csv', ROWS.replace('more/', '.\\more\\')),
+        ('labels.csv', ROWS.replace('path,label', 'anything,what')),  # by values; the one left
+        ('labels.csv', ROWS.replace('.jpg', '').replace('path', 'id')),
+        ('labels.csv', 'x,image,n,emotion\n1,a.jpg,"1\n2",cat\n2,b.jpg,,dog\n3,more/c.jpg,,cat\n'),
+        ('labels.csv', ROWS.partition('\n')[2]),  # without a header
+        ('labels.csv', 'a.jpg, cat, 0\nb.jpg, dog, 1\nmore/c.jpg, cat, 0\n'),
+        ('list.txt', ROWS.partition('\n')[2].replace(',', ' ')),
+        ('list.txt', ROWS.replace(',', ' ')),
     ],
 )
-def test_reads_usual_forms_of_csv(make, text):
-    assert [each[0] for each in read(CsvSource(make(text))).values()] == ['cat', 'dog', 'cat']
+def test_reads_usual_forms_of_tables(make, name, text):
+    folder = make({name: text, 'readme.txt': 'Photographs of pets.\n'})
+
+    assert classes_of(folder) == ['cat', 'dog', 'cat']
+    assert detect(str(folder)).source == detect(str(folder / name)).source == 'csv'
+
+
+@pytest.mark.parametrize(
+    ('table', 'folders'),
+    [
+        ('legend.csv', 'images images images'),
+        ('data/legend.csv', 'images images images'),
+        ('legend.csv', 'images/part_1 images/part_2 images/part_1'),
+        ('data/legend.csv', 'data data data'),
+    ],
+)
+def test_finds_images_beside_the_table(make, table, folders):
+    images = [f'{folder}/{n}.jpg' for n, folder in enumerate(folders.split())]
+    folder = make({table: 'user,image,emotion\n1,0.jpg,HAPPY\n2,1.jpg,sad\n1,2.jpg,sad'}, *images)
+
+    assert detect(str(folder)).source == 'csv'
+    assert [*read(folder)] == images
+
+
+def test_class_folders_are_preferred_to_a_table(make):
+    folder = make(
+        {'labels.csv': 'path,label\ncat/1.jpg,a\ndog/1.jpg,b\n'}, 'cat/1.jpg', 'dog/1.jpg'
+    )
+
+    found = detect(str(folder))
+    assert found.source == 'folder'
+    assert 'not read: labels.csv' in found.layout
 
 
 def test_columns_may_be_named(make):
-    text = 'path,label,photo,kind,use\nx,y,a.jpg,cat,Train\nx,y,b.jpg,dog,TEST\n'
-    columns = CsvColumns(path='photo', label='kind', split='use')
-    source = CsvSource(make(text), columns=columns, complete=False)
-
-    assert [each[:2] for each in read(source).values()] == [
-        ('cat', 'train_and_eval'),
-        ('dog', 'test'),
-    ]
-
-
-def test_split_column_divides_the_images(make):
-    rows = ''.join(
-        f'{name},{label},{split}\n'
-        for split in ('train', 'val', 'test')
-        for name, label in (('a.jpg', 'cat'), ('b.jpg', 'dog'))
+    text = (
+        'path,label,photo,kind,use\nx,y,a.jpg,cat,Train\nx,y,b.jpg,dog,TEST\nx,y,b.jpg,cat,test\n'
     )
-    source = CsvSource(make(f'path,label,split\n{rows}'))
-    assert [each.part for each in every_image(source)] == [
-        *('train', 'train'),
-        *('eval', 'eval'),
-        *('test', 'test'),
-    ]
-    ignored = CsvSource(make(f'path,label,split\n{rows}'), columns=CsvColumns(split=''))
-    assert {each.part for each in every_image(ignored)} == {None}
+    columns = {'image': 'photo', 'label': 'kind', 'split': 'use'}
+
+    found = read(make({'labels.csv': text + 'x,y,a.jpg,dog,train\n'}), columns=columns)
+    assert {each[1] for each in found.values()} == {'train_and_eval', 'test'}
+
+
+SPLIT = 'path,label,{}\n' + ''.join(
+    f'{name},{label},{{}}\n' for name, label in (('a.jpg', 'cat'), ('b.jpg', 'dog')) * 2
+)
+
+
+@pytest.mark.parametrize(
+    ('column', 'values'),
+    [
+        ('split', ('train', 'train', 'val', 'val')),
+        ('is_valid', ('False', 'False', 'True', 'True')),
+        ('data set', ('train', 'train', 'valid', 'valid')),
+    ],
+)
+def test_column_divides_the_images(make, column, values):
+    folder = make({'labels.csv': SPLIT.format(column, *values)})
+
+    parts = [image.part for image in every_image(source_of(folder))]
+    assert parts == ['train', 'train', 'eval_and_test', 'eval_and_test']
+    whole = source_of(folder, columns={'split': ''})
+    assert {image.part for image in every_image(whole)} == {None}
+
+
+def test_names_of_tables_divide_the_images(make):
+    rows = 'path,label\na.jpg,cat\nb.jpg,dog\n'
+    unlabelled = 'path\nmore/c.jpg\n'
+    folder = make({'train.csv': rows, 'valid.csv': rows, 'test.csv': unlabelled, 'more.csv': rows})
+
+    source = source_of(folder)
+    parts = [image.part for image in every_image(source)]
+    assert parts == ['train', 'train', 'eval_and_test', 'eval_and_test']
+    assert 'test: 1 images without labels are left out' in source.notes
+
+
+@pytest.mark.parametrize('label', ['-1', ''])
+def test_rows_without_label_in_test_are_left_out(make, label):
+    text = 'path,label,split\na.jpg,0,train\nb.jpg,1,train\n' + f'more/c.jpg,{label},test\n'
+    source = source_of(make({'labels.csv': text}))
+
+    assert source.count == 2
+    assert {image.part for image in every_image(source)} == {None}
+    assert 'test: 1 images without labels are left out' in source.notes
+
+
+def test_rows_of_no_part_are_left_out_with_a_note(make):
+    text = SPLIT.format('split', 'train', 'train', 'test', 'test') + 'more/c.jpg,cat,extra\n'
+    source = source_of(make({'labels.csv': text}))
+
+    assert source.count == 4
+    assert any("split is 'extra' (1)" in note for note in source.notes)
+    other = source_of(make({'labels.csv': SPLIT.format('set', 'a', 'b', 'a', 'b')}))
+    assert (other.count, {image.part for image in every_image(other)}) == (4, {None})
 
 
 def test_groups_are_those_of_a_column_or_of_names(make):
-    text = 'path,label,subject\na.jpg,cat,7\nb.jpg,dog,\n'
+    folder = make({'labels.csv': 'path,label,subject\na.jpg,cat,7\nb.jpg,dog,\n'})
 
-    by_column = CsvSource(make(text), group_by=GroupConfig(column='subject'))
-    by_name = CsvSource(make(text), group_by=GroupConfig(pattern='^(.)'))
-
-    assert [each[3] for each in read(by_column).values()] == ['7', None]
-    assert [each[3] for each in read(by_name).values()] == ['a', 'b']
+    assert [each[3] for each in read(folder, group_by={'column': 'subject'}).values()] == [
+        '7',
+        None,
+    ]
+    assert [each[3] for each in read(folder, group_by={'pattern': '^(.)'}).values()] == ['a', 'b']
 
 
 def test_numbers_are_indices_of_listed_classes(make):
-    text = 'path,label\na.jpg,1\nb.jpg,0\nmore/c.jpg,2\n'
+    folder = make({'labels.csv': 'path,label\na.jpg,1.0\nb.jpg,0.0\nmore/c.jpg,3.0\n'})
 
-    named = read(CsvSource(make(text), ('dog', 'cat')))
-
-    assert [each[0] for each in named.values()] == ['cat', 'dog', 'l']  # of 'label outside ...'
-    assert CsvSource(make(text)).classes == ('0', '1', '2')
-    assert CsvSource(make(text), ('2', '0', '1')).classes == ('2', '0', '1')
+    assert classes_of(folder, classes=['dog', 'cat']) == ['cat', 'dog', 'label outside the list']
+    assert source_of(folder).classes == ('0', '1', '3')
 
 
 def test_paths_may_lead_out_of_the_folder(make):
-    file = make(ROWS)
-    outside = file.parent.parent / 'outside.jpg'
-    make(f'path,label\n../outside.jpg,cat\n{outside},dog\n')
+    folder = make({})
+    make({'labels.csv': f'path,label\n../outside.jpg,cat\n{folder.parent}/outside.jpg,dog\n'})
 
-    assert [each.contents for each in every_image(CsvSource(file))] == [b'../outside.jpg'] * 2
+    images = every_image(source_of(folder))
+    assert [each.contents for each in images] == [b'../outside.jpg'] * 2
 
 
-def test_rows_without_a_usable_image_are_bad_images(make, tmp_path):
+def test_rows_without_a_usable_image_are_bad_images(make):
     text = ROWS + 'gone.jpg,cat\nlabels.csv,cat\nmore,dog\npipe.jpg,dog\na.jpg,\n,cat\na.jpg,wolf\n'
-    file = make(text)
-    os.mkfifo(file.parent / 'pipe.jpg')
+    folder = make({'labels.csv': text})
+    os.mkfifo(folder / 'pipe.jpg')
 
-    source = CsvSource(file, ('cat', 'dog'))
+    source = source_of(folder, classes=['cat', 'dog'])
     bad = [each for each in every_image(source) if isinstance(each, BadImage)]
-
     assert source.count == 10
     assert [(each.filename, each.reason) for each in bad] == [
         ('gone.jpg', 'unreadable'),
@@ -147,76 +225,68 @@ def test_rows_without_a_usable_image_are_bad_images(make, tmp_path):
 @pytest.mark.parametrize(
     ('text', 'message'),
     [
-        ('', 'has no header; expected a first line such as path,label'),
-        ('path,label\n', 'has no images: it has only a header'),
+        ('path,label\n', 'only a header'),
         ('path,label\nx.jpg,cat\n', 'none of its 1 images can be used, such as x.jpg'),
-        ('a.jpg,cat\nb.jpg,dog\n', "line 1 has the columns 'a.jpg', 'cat', and none of a usual"),
-        ('path,colour\na.jpg,red\n', 'none of a usual name for the classes of images; expected'),
-        ('path,label,path\na.jpg,cat,a.jpg\n', "line 1 has the column 'path' twice; rename one"),
-        (ROWS + 'd.jpg\n', 'row 4 after the header has 1 fields, and the header has 2'),
-        (ROWS + 'd.jpg,cat,cat\n', 'row 4 after the header has 3 fields'),
+        ('path,colour,size\na.jpg,red,1\n', r'none of a usual name for the classes.*--set data\.'),
+        ('x,label\na,red\n', 'none with paths of images'),
+        ('path,label,path\na.jpg,cat,a.jpg\n', "'path' twice"),
+        (ROWS + 'd.jpg\n', 'row 4 has 1 fields; expected 2'),
         (ROWS + 'd.jpg,"cat\n', 'is not CSV: unexpected end of data'),
         (ROWS + 'd.jpg,' + 'x' * 200_000 + '\n', 'is not CSV: field larger than field limit'),
-        (ROWS + 'x' * 2**21, 'has more than 1,048,576 characters'),
+        (ROWS + 'x' * 2**21, 'has over 1,048,576 characters'),
         (ROWS.encode('utf-16'), 'is not UTF-8, from line 1 on'),
         (ROWS.encode() + b'\xff,cat\n', 'is not UTF-8'),
-        (
-            'path,label\na.jpg,cat\n',
-            r'1 class \(cat\); expected two or more: two names in col',
-        ),
-        ('path,label,split\na.jpg,cat,train\nb.jpg,dog,\n', 'row 2 after the header names no part'),
-        ('path,label,split\na.jpg,cat,train\nb.jpg,dog,rest\n', 'is divided into rest, train; exp'),
+        ('path,label\na.jpg,cat\n', r'1 class \(cat\); expected two or more'),
         ('path,label\na.jpg,cat\nb.jpg,do\x07g\n', 'with control characters'),
     ],
 )
-def test_rejects_bad_csv_with_one_line(make, text, message):
+def test_rejects_bad_tables_with_one_line(make, text, message):
+    folder = make({'labels.csv': text})
     with pytest.raises(DataError, match=message) as raised:
-        CsvSource(make(text))
+        source_of(folder / 'labels.csv')
     assert '\n' not in str(raised.value)
 
 
-def test_long_texts_are_bad_images_with_short_messages(make):
+def test_rejects_missing_columns_and_files(make, tmp_path):
+    folder = make({'labels.csv': ROWS})
+    for keys, message in (
+        ({'columns': {'image': 'photo'}}, "no column 'photo'; correct data.columns"),
+        ({'group_by': {'column': 'film'}}, "no column 'film'; correct"),
+        ({'columns': {'split': 'label'}}, 'expected train, validation and test'),
+    ):
+        with pytest.raises(DataError, match=message):
+            source_of(folder / 'labels.csv', **keys)
+    with pytest.raises(DataError, match='does not exist; give a CSV file, or a folder with one'):
+        source_of(tmp_path / 'nowhere.csv')
+    make({'more.csv': ROWS})
+    with pytest.raises(DataError, match=r'has labels\.csv, more\.csv; give the path of one'):
+        source_of(folder)
+
+
+def test_number_of_rows_and_lengths_are_limited(make, monkeypatch):
     text = f'path,label\na.jpg,0\nb.jpg,1\nb.jpg,{"1" * 5000}\n{"x" * 100_000}.jpg,1\n'
-    source = CsvSource(make(text), ('cat', 'dog'))
-
-    *_, label, path = every_image(source)
-
-    assert (label.reason, path.reason) == ('label outside the list', 'not an image')
+    folder = make({'labels.csv': text})
+    *_, label, path = every_image(source_of(folder, classes=['0', '1']))
     assert len(label.detail) < 200
     assert len(path.filename) == 4096
 
-
-def test_rejects_missing_columns_and_files(make, tmp_path):
-    file = make(ROWS)
-    with pytest.raises(DataError, match="no column 'photo'; correct data"):
-        CsvSource(file, columns=CsvColumns(path='photo'))
-    with pytest.raises(DataError, match=r"no column 'film'; correct .* or data\.group_by"):
-        CsvSource(file, group_by=GroupConfig(column='film'))
-    with pytest.raises(DataError, match='does not exist; give a CSV file, or a folder with one'):
-        CsvSource(tmp_path / 'nowhere.csv')
-    make(ROWS, 'more.csv')
-    with pytest.raises(DataError, match=r'has labels\.csv, more\.csv; give the path of one'):
-        CsvSource(file.parent)
-
-
-def test_number_of_rows_is_limited(make, monkeypatch):
-    monkeypatch.setattr(csv_file, '_MOST_ROWS', 2)
+    monkeypatch.setattr(csv_columns, '_MOST_ROWS', 2)
     with pytest.raises(DataError, match='has more than 2 rows; divide it'):
-        CsvSource(make(ROWS))
+        source_of(folder)
 
 
 def test_fingerprint_changes_with_rows_columns_and_images(make):
-    file = make(ROWS)
-    found = [CsvSource(file).fingerprint]
+    folder = make({'labels.csv': ROWS})
+    found = [source_of(folder).fingerprint]
     for change in (
-        lambda: file.write_text(ROWS + 'd.jpg,dog\n'),
-        lambda: (file.parent / 'd.jpg').write_text('d'),
-        lambda: (file.parent / 'a.jpg').write_text('changed'),
+        lambda: (folder / 'labels.csv').write_text(ROWS + 'd.jpg,dog\n'),
+        lambda: (folder / 'd.jpg').write_text('d'),
+        lambda: (folder / 'a.jpg').write_text('changed'),
     ):
         change()
-        found.append(CsvSource(file).fingerprint)
-    found.append(CsvSource(file, columns=CsvColumns(split='')).fingerprint)
+        found.append(source_of(folder).fingerprint)
+    found.append(source_of(folder, columns={'split': ''}).fingerprint)
 
     assert len(set(found)) == 5
-    (file.parent / 'unlisted.jpg').write_text('d')
-    assert CsvSource(file).fingerprint == found[3]
+    (folder / 'unlisted.jpg').write_text('d')
+    assert source_of(folder).fingerprint == found[3]

@@ -5,8 +5,8 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from common.errors import DataError
-from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base import source_protocol
+from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.source_protocol import every_image
 from components.image_example_gen.sources.tfds import TfdsShard, TfdsSource
 

@@ -1,0 +1,290 @@
+"""What all sources of images have in common.
+
+A way of storing images is a function of SOURCES: `write(folder, images)` stores images, and returns
+the keys of `data` that read them. A new source adds one.
+"""
+
+import io
+import pickle
+import tarfile
+import zipfile
+from typing import NamedTuple
+
+import pytest
+from parquet_files import write_parquet
+from tfrecord_files import example, write_tfrecord
+
+from common import features
+from common.errors import DataError
+from components.image_example_gen.sources.base.data_config import DataConfig
+from components.image_example_gen.sources.base.source_protocol import (
+    BadImage,
+    LabelledImage,
+    every_image,
+)
+from components.image_example_gen.sources.open_source import make_source
+
+
+class Stored(NamedTuple):
+    label: str
+    contents: bytes
+    part: str = ''  # name of a part
+
+
+def named(images):
+    """The images by relative path, as `train/cat/0.jpg`."""
+    return {
+        '/'.join(filter(None, (image.part, image.label, f'{number}.jpg'))): image.contents
+        for number, image in enumerate(images)
+    }
+
+
+def folder(path, images):
+    for name, contents in named(images).items():
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_bytes(contents)
+    return {'source': 'folder', 'path': path}
+
+
+def zip_archive(path, images):
+    with zipfile.ZipFile(path / 'a.zip', 'w') as archive:
+        for name, contents in named(images).items():
+            archive.writestr(name, contents)
+    return {'source': 'archive', 'path': path / 'a.zip'}
+
+
+def tar_archive(path, images):
+    with tarfile.open(path / 'a.tar.gz', 'w:gz') as archive:
+        for name, contents in named(images).items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(contents)
+            archive.addfile(entry, io.BytesIO(contents))
+    return {'source': 'archive', 'path': path / 'a.tar.gz'}
+
+
+def rows(images):
+    return [(f'{number}.jpg', image.label, image.part) for number, image in enumerate(images)]
+
+
+def csv_file(path, images):
+    lines = ['path,label,split', *map(','.join, rows(images))]
+    (path / 'a.csv').write_text(
+        '\n'.join(lines if images[0].part else [','.join(line.split(',')[:2]) for line in lines])
+    )
+    for number, image in enumerate(images):
+        (path / f'{number}.jpg').write_bytes(image.contents)
+    return {'source': 'csv', 'path': path / 'a.csv'}
+
+
+def text_lists(path, images):
+    for part in {image.part for image in images}:
+        lines = [f'{name} {label}' for name, label, of in rows(images) if of == part]
+        (path / f'{part or "list"}.txt').write_text('\n'.join(lines))
+    for number, image in enumerate(images):
+        (path / f'{number}.jpg').write_bytes(image.contents)
+    return {'source': 'csv', 'path': path}
+
+
+def parquet_files(path, images):
+    for part in {image.part for image in images}:
+        of_part = [image for image in images if image.part == part]
+        columns = {
+            'img': [image.contents for image in of_part],
+            'fine_label': [image.label for image in of_part],
+        }
+        write_parquet(path / 'data' / f'{part or "all"}-00000-of-00001.parquet', **columns)
+    return {'source': 'parquet', 'path': path}
+
+
+def parquet_columns(path, images):
+    """Numbers with names, and a column of parts."""
+    names = sorted({image.label for image in images})
+    columns = {
+        'image': [image.contents for image in images],
+        'label': [names.index(image.label) for image in images],
+        'split': [image.part for image in images],
+    }
+    write_parquet(path / 'a.parquet', names, **columns)
+    return {'source': 'parquet', 'path': path / 'a.parquet'}
+
+
+def tfrecord_files(path, images):
+    for part in {image.part for image in images}:
+        records = [
+            example(jpeg=image.contents, kind=image.label.encode())
+            for image in images
+            if image.part == part
+        ]
+        write_tfrecord(path / f'{part or "all"}.tfrecord', records)
+    return {'source': 'tfrecord', 'path': path, 'features': {'image': 'jpeg', 'label': 'kind'}}
+
+
+def own_records(path, images):
+    """Numbers with names, in the folders of ImageExampleGen."""
+    names = sorted({image.label for image in images})
+    for part in {image.part for image in images}:
+        records = [
+            example(
+                **{
+                    features.IMAGE_BYTES: image.contents,
+                    features.LABEL: names.index(image.label),
+                    features.CLASS_NAME: image.label.encode(),
+                }
+            )
+            for image in images
+            if image.part == part
+        ]
+        split = {'validation': 'eval', '': 'train'}.get(part, part)
+        write_tfrecord(path / f'Split-{split}' / 'data_tfrecord-00000-of-00001.gz', records, 'GZIP')
+    return {'source': 'tfrecord', 'path': path}
+
+
+SOURCES = {
+    'folder': folder,
+    'zip': zip_archive,
+    'tar': tar_archive,
+    'csv': csv_file,
+    'text lists': text_lists,
+    'Parquet files': parquet_files,
+    'Parquet columns': parquet_columns,
+    'TFRecords': tfrecord_files,
+    'own records': own_records,
+}
+PETS = [Stored(label, f'{label} {n}'.encode()) for label in ('Cat', 'Dog') for n in range(3)]
+DIVIDED = [
+    Stored(label, f'{part} {label}'.encode(), part)
+    for part in ('train', 'validation', 'test')
+    for label in ('Cat', 'Dog')
+]
+
+
+@pytest.fixture(params=SOURCES)
+def store(request, tmp_path):
+    """`store(images, **keys)` writes images in one way; returns the config that reads them."""
+    numbers = iter(range(100))
+
+    def write(images, **keys):
+        path = tmp_path / f'stored{next(numbers)}'
+        path.mkdir()
+        return DataConfig(**SOURCES[request.param](path, images), **keys)
+
+    return write
+
+
+def read(config, **options):
+    """Contents by class name, the bad images, and the source."""
+    source = make_source(config, **options)
+    images = list(every_image(source))
+    good = [each for each in images if isinstance(each, LabelledImage)]
+    labels = {each.contents: source.classes[each.label] for each in good}
+    return labels, [each for each in images if isinstance(each, BadImage)], source
+
+
+def test_reads_every_image_once(store):
+    labels, bad, source = read(store(PETS))
+
+    assert labels == {image.contents: image.label for image in PETS}
+    assert not bad
+    assert (source.classes, source.count) == (('Cat', 'Dog'), 6)
+    assert source.counts in ({'Cat': 3, 'Dog': 3}, None)
+    assert source.notes == ()
+
+
+def test_shards_can_be_pickled_and_read_again(store):
+    source = make_source(store(PETS))
+    shards = pickle.loads(pickle.dumps(source.shards()))
+
+    images = [image for shard in shards for image in shard.images()]
+    assert images == list(every_image(source))
+    assert len({image.filename for image in images}) == len(PETS)
+
+
+@pytest.mark.parametrize(
+    ('classes', 'names'),
+    [
+        (['Dog', 'Cat'], {'Cat': 'Cat', 'Dog': 'Dog'}),
+        (['dog', 'cat'], {'Cat': 'cat', 'Dog': 'dog'}),  # compared without case
+        ({'Dog': 'Hund', 'Cat': 'Katze'}, {'Cat': 'Katze', 'Dog': 'Hund'}),
+    ],
+)
+def test_listed_classes_are_the_order_of_labels(store, classes, names):
+    labels, _, source = read(store(PETS, classes=classes))
+
+    assert source.classes == tuple(classes.values() if isinstance(classes, dict) else classes)
+    assert labels == {image.contents: names[image.label] for image in PETS}
+
+
+@pytest.mark.parametrize('classes', [['Cat', 'Fox'], ['hund', 'katze'], {'Cat': 'a', 'Fox': 'b'}])
+def test_unknown_listed_class_is_an_error(store, classes):
+    with pytest.raises(DataError) as raised:
+        make_source(store(PETS, classes=classes))
+    assert '\n' not in str(raised.value)
+
+
+def test_other_classes_are_not_trained(store):
+    images = [*PETS, Stored('Wolf', b'wolf')]
+    labels, bad, source = read(store(images, classes=['Cat', 'Dog']))
+
+    assert len(labels) == 6
+    assert [each.reason for each in bad] == ['unknown class']
+    assert source.count == 7
+
+
+def test_one_class_is_an_error_except_for_one_span(store):
+    config = store(PETS[:3])
+
+    with pytest.raises(DataError, match='expected two or more'):
+        make_source(config)
+    assert make_source(config, complete=False).count == 3
+
+
+def test_spans_have_the_classes_of_all(store):
+    source = make_source(store(PETS), complete=False).with_classes(('Ape', 'Cat', 'Dog'))
+
+    assert source.classes == ('Ape', 'Cat', 'Dog')
+    assert {image.label for image in every_image(source)} == {1, 2}
+
+
+def test_fingerprint_changes_with_the_images(store):
+    config = store(PETS)
+    first = make_source(config).fingerprint
+
+    assert make_source(config).fingerprint == first
+    assert make_source(store([*PETS, Stored('Dog', b'new')])).fingerprint != first
+
+
+def test_own_division_is_kept(store):
+    source = make_source(store(DIVIDED))
+
+    parts = {image.contents.decode().split()[0]: image.part for image in every_image(source)}
+    assert parts == {'train': 'train', 'validation': 'eval', 'test': 'test'}
+
+
+def test_class_that_a_part_lacks_is_a_note(store):
+    *images, _ = DIVIDED
+
+    _, bad, source = read(store(images))
+    assert not bad
+    assert [note for note in source.notes if 'Dog' in note and 'test' in note]
+
+
+def test_numbers_are_sorted_by_value(store):
+    images = [Stored(str(number), str(number).encode()) for number in range(12)]
+
+    assert make_source(store(images)).classes == tuple(map(str, range(12)))
+
+
+def test_names_that_differ_only_in_case_are_a_note_with_counts(store):
+    images = [*PETS, Stored('cat', b'1'), Stored('cat', b'2')]
+
+    source = make_source(store(images))
+    assert source.classes == ('Cat', 'Dog', 'cat')
+    assert [note for note in source.notes if "'Cat' (3 images), 'cat' (2 images)" in note]
+
+
+def test_missing_place_is_an_error_of_one_line(store):
+    config = store(PETS).model_copy(update={'path': store(PETS).path.parent / 'nowhere'})
+
+    with pytest.raises(DataError) as raised:
+        make_source(config)
+    assert '\n' not in str(raised.value)

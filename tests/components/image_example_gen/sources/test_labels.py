@@ -1,0 +1,147 @@
+"""Class names, and what the names of parts and sources say."""
+
+import pytest
+
+from common.errors import DataError, TooFewImages
+from components.image_example_gen.sources.base.labels import make_labels
+from components.image_example_gen.sources.base.parts import (
+    MOST,
+    OTHERS,
+    kind_of,
+    kind_of_value,
+    limit_sources,
+    parts_of,
+    sources_of_files,
+)
+from components.image_example_gen.sources.base.source_protocol import BadImage, is_class_name
+
+
+def labelled(seen, wanted=None, names=None):
+    """The class name of each label, and the notes."""
+    labels = make_labels('pets', dict.fromkeys(seen, 5), wanted, names)
+    indices = {label: labels.index(label) for label in seen}
+    return {k: None if n is None else labels.classes[n] for k, n in indices.items()}, labels.notes
+
+
+@pytest.mark.parametrize(
+    ('seen', 'wanted', 'names', 'classes'),
+    [
+        ([0, 1], None, None, ['0', '1']),
+        ([0, 1], ('cat', 'dog'), None, ['cat', 'dog']),
+        ([1, 2], ('cat', 'dog'), None, ['cat', 'dog']),  # from 1
+        ([0, 1], None, {0: 'Cat', 1: 'Dog'}, ['Cat', 'Dog']),
+        ([0, 1], ('dog', 'cat'), {0: 'Cat', 1: 'Dog'}, ['cat', 'dog']),
+        ([0, 1], {'0': 'cat', '1': 'dog'}, None, ['cat', 'dog']),
+        (['0.0', '1.0'], ('a', 'b'), None, ['a', 'b']),
+        ([0.0, 1.0], None, None, ['0', '1']),
+        (['False', 'True'], ('a', 'b'), None, ['a', 'b']),
+        (['01', '02'], None, None, ['01', '02']),
+        (['cats', 'CATS', 'dogs'], {'cats': 'cat', 'CATS': 'cat', 'dogs': 'dog'}, None, ['cat', 'cat', 'dog']),
+        (['cats', 'CATS ', 'dogs'], ('cats', 'dogs'), None, ['cats', 'cats', 'dogs']),
+        (['a', 'b', '-1', '', None], None, None, ['a', 'b', None, None, None]),
+        (['Ku\u0308he', 'Hunde'], ('K\u00fche', 'Hunde'), None, ['K\u00fche', 'Hunde']),
+    ],
+)  # fmt: skip
+def test_names_of_labels(seen, wanted, names, classes):
+    assert [*labelled(seen, wanted, names)[0].values()] == classes
+
+
+@pytest.mark.parametrize(
+    ('seen', 'wanted', 'names', 'message'),
+    [
+        (['Cat', 'Dog'], ('katze', 'hund'), None, 'lists none of them; .* {old name: new name}'),
+        ([0, 1], ('katze', 'hund'), {0: 'Cat', 1: 'Dog'}, 'lists none of them'),
+        (['cat', 'dog'], ('cat', 'dgo'), None, "class 'dgo' has no images .*did you mean 'dog'"),
+        (['cat'], None, None, 'expected two or more'),
+        (['cat', 'dog'], {'wolf': 'a', 'cat': 'b'}, None, "class 'a' has no images"),
+    ],
+)
+def test_rejects_other_lists_of_classes(seen, wanted, names, message):
+    with pytest.raises(TooFewImages, match=message):
+        labelled(seen, wanted, names)
+
+
+def test_labels_from_one_and_similar_names_are_noted():
+    assert 'its labels are 1 to 2: 1 is cat' in labelled([1, 2], ('cat', 'dog'))[1]
+    (note,) = labelled(['cats', 'cats ', 'dogs'])[1]
+    assert "'cats' (5 images), 'cats ' (5 images)" in note
+
+
+@pytest.mark.parametrize(
+    ('label', 'reason'),
+    [('wolf', 'unknown class'), (7, 'label outside the list'), (None, 'label outside the list')],
+)
+def test_image_of_another_label_is_bad(label, reason):
+    labels = make_labels('pets', {'cat': 1, 'dog': 1, 'wolf': 1, None: 1}, ('cat', 'dog'))
+
+    image = labels.to_image(b'', label, 'a.jpg')
+    assert isinstance(image, BadImage)
+    assert image.reason == reason
+    assert labels.to_image(b'', 'dog', 'a.jpg').label == 1
+
+
+@pytest.mark.parametrize('name', ['cats', 'Kühe', 'a b', 'x' * 255, '猫'])
+def test_accepts_class_names(name):
+    assert is_class_name(name)
+
+
+@pytest.mark.parametrize('name', [' ', 'a\nb', 'ca\udcffts', 'x' * 256, 'ü' * 128])
+def test_rejects_class_names(name):
+    assert not is_class_name(name)
+    with pytest.raises(DataError, match='has the class name .*; rename it'):
+        labelled(['cats', name])
+
+
+def test_number_of_classes_is_limited():
+    labels, _ = labelled([f'{number:05d}' for number in range(10_000)])
+    assert labels['09999'] == '09999'
+    with pytest.raises(DataError, match='more than 10,000 classes'):
+        labelled([f'{number:05d}' for number in range(10_001)])
+
+
+@pytest.mark.parametrize(
+    ('kind', 'names'),
+    [
+        ('train', 'train Training train_set train-00000-of-00001.parquet a/train/0.parquet'),
+        ('validation', 'val valid dev Validation eval validate data/validation-00-of-02-0a1b.parquet'),
+        ('test', 'test test1 TESTING test.tfrecord cats-test.tfrecord-00000-of-00004 test.csv.gz'),
+        (None, 'cats latest.parquet unlabelled tested contest train_notes traindogs'),
+    ],
+)  # fmt: skip
+def test_names_of_parts(kind, names):
+    assert {name: kind_of(name) for name in names.split()} == dict.fromkeys(names.split(), kind)
+
+
+@pytest.mark.parametrize(
+    ('column', 'value', 'kind'),
+    [
+        ('split', ' Train ', 'train'),
+        ('set', 'test', 'test'),
+        ('is_valid', True, 'validation'),
+        ('is_valid', 'False', 'train'),
+        ('Is Valid', '1', 'validation'),
+        ('is_valid', 'train', None),
+        ('split', '1', None),
+    ],
+)
+def test_values_of_parts(column, value, kind):
+    assert kind_of_value(column, value) == kind
+
+
+def test_parts_depend_on_each_other():
+    assert parts_of('a', ['train', 'rest']) == {}
+    assert parts_of('a', ['train', 'val']) == {'train': 'train', 'val': 'eval_and_test'}
+    assert parts_of('a', ['train', 'test', 'x']) == {'train': 'train_and_eval', 'test': 'test'}
+    shards = ['train-0-of-2.gz', 'train-1-of-2.gz', 'test-0-of-1.gz']
+    assert [*parts_of('a', shards).values()] == ['train_and_eval', 'train_and_eval', 'test']
+    with pytest.raises(TooFewImages, match='without train'):
+        parts_of('a', ['test', 'val'])
+
+
+def test_sources_of_files_are_limited():
+    names = ('2020/a-00000-of-00002.parquet', '2020/a-00001-of-00002.parquet', 'b.tfrecord.gz')
+    assert [*sources_of_files((name, 1) for name in names).values()] == ['2020/a', '2020/a', 'b']
+
+    limited = limit_sources({str(number): number for number in range(1, 31)} | {'': 100})
+    assert set(limited.values()) == {*map(str, range(12, 31)), OTHERS, ''}
+    assert len(set(limited.values())) == MOST + 1
