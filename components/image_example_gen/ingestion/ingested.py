@@ -5,12 +5,13 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from common.errors import Rejected
 from common.features import MANIFEST
 from common.strict_model import StrictModel
 from components.image_example_gen.ingestion.tally import Tally
+from components.image_example_gen.sources.base.listing import File
 from components.image_example_gen.sources.base.source_protocol import Source
 
 FILES = 'files.json'  # of a source of files: stamp and SHA-256 of each, by name
@@ -55,11 +56,11 @@ def known_fingerprint(source: Source, examples: Path, span: int) -> str:
 
 def write_files(records: Path, source: Source, digests: Iterable[Path]) -> None:
     """Writes FILES of a source of files; `digests` are JSON files with digests by name."""
-    if isinstance(source, _FileSource):
+    if isinstance(source, _FileSource) and source.stamps:
         known: dict[str, str] = {}
         for file in digests:
             known |= json.loads(file.read_text())
-        files = {each.name: [each.stamp, known.get(each.name)] for each in source.stamps()}
+        files = {each.name: [each.stamp, known.get(each.name)] for each in source.stamps}
         (records / FILES).write_text(json.dumps(files))
 
 
@@ -67,11 +68,11 @@ def write_files(records: Path, source: Source, digests: Iterable[Path]) -> None:
 class _FileSource(Source, Protocol):
     """A source of files, which have times of modification or ETags."""
 
-    def stamps(self) -> Sequence[Any]: ...
+    stamps: Sequence[File]
 
-    def read(self, files: Sequence[Any]) -> Iterator[bytes | Rejected]: ...
+    def read(self, files: Sequence[File]) -> Iterator[bytes | Rejected]: ...
 
-    def fingerprint_with(self, files: Sequence[Any]) -> str: ...
+    def fingerprint_with(self, files: Sequence[File]) -> str: ...
 
 
 def _is_touched(source: _FileSource, records: Path, ingested: Ingested) -> bool:
@@ -80,7 +81,7 @@ def _is_touched(source: _FileSource, records: Path, ingested: Ingested) -> bool:
         recorded = json.loads((records / FILES).read_text())
     except (OSError, ValueError):
         return False
-    files = source.stamps()
+    files = source.stamps
     if recorded.keys() != {file.name for file in files}:
         return False
     then = [file._replace(stamp=recorded[file.name][0]) for file in files]

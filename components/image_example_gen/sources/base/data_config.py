@@ -106,7 +106,7 @@ def _local_path(path: Any) -> Any:
         raise ValueError(
             "is a URL: set 'url' with source 'folder' (s3, gs) or 'archive' (http, https)"
         )
-    return Path(path).expanduser() if isinstance(path, str) and path else path
+    return os.path.expanduser(path) if isinstance(path, str) else path  # noqa: PTH111  JSON: no Path
 
 
 def _well_formed_url(url: str) -> str:

@@ -112,7 +112,8 @@ class FileSource:
         self._rows, self._folder, self._max_bytes = rows, folder, config.checks.max_bytes
         self.count, self.counts = len(rows), self._labels.counts
         self.stamps = [] if digest else [row.file for row in self._files]
-        self.fingerprint = digest or fingerprint_of(self.stamps, state)
+        self._state = state
+        self.fingerprint = digest or self.fingerprint_with(self.stamps)
         self.notes = (
             *notes,
             *unlabelled,
@@ -138,6 +139,10 @@ class FileSource:
     def read(self, files: Sequence[File]) -> Iterator[bytes | Rejected]:
         """Yields the contents of some of the files in order; see `Folder.read`."""
         return self._folder.read(files, self._max_bytes)
+
+    def fingerprint_with(self, files: Sequence[File]) -> str:
+        """The fingerprint if the files had these sizes and stamps."""
+        return fingerprint_of(files, self._state)
 
     def shards(self) -> list[FileShard]:
         """Distributes the images round-robin.
