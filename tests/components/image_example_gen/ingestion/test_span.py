@@ -1,21 +1,19 @@
-import dataclasses
+import hashlib
 import json
-import os
-import shutil
 
+import apache_beam as beam
+import numpy as np
 import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
 from image_bytes import encoded
-from made_images import CLASSES, MemorySource, labelled, picture, value
+from made_images import CLASSES, MemoryShard, MemorySource, labelled, picture, value
 
 from common import features
 from common.errors import DataError
 from components.image_example_gen.ingestion import transforms
 from components.image_example_gen.ingestion.quarantine import read_quarantined
-from components.image_example_gen.ingestion.records import split_of
-from components.image_example_gen.sources.base.data_config import SplitConfig
-from components.image_example_gen.sources.base.source_protocol import BadImage
 
-BAD = BadImage('dogs/gone.jpg', 'unreadable', 'it cannot be read: Permission denied')
+BY_NAME = {'source': 'folder', 'group_by': {'pattern': '^([a-z]+)-'}}
 
 
 @pytest.fixture(scope='module')
@@ -25,12 +23,6 @@ def near(forty):
         labelled(encoded(picture(seed=n), quality=30), f'{CLASSES[n % 2]}/near-{n}.jpg', n % 2)
         for n in range(40)
     ]
-
-
-@pytest.fixture(scope='module')
-def first(ingest, forty):
-    """A span of good images, in three shards."""
-    return ingest(MemorySource(forty, per_shard=15))
 
 
 @pytest.fixture(scope='module')
@@ -48,7 +40,7 @@ def mixed_images(forty):
 
 @pytest.fixture(scope='module')
 def mixed(ingest, mixed_images):
-    return ingest(MemorySource(mixed_images, per_shard=50))
+    return ingest(MemorySource(mixed_images, per_shard=20))
 
 
 @pytest.fixture(scope='module')
@@ -57,65 +49,72 @@ def quarantined(mixed):
     return {line['source']: line for line in read_quarantined(mixed.quarantine)}
 
 
-def test_writes_every_image_once(first, forty):
-    contents = [value(example, features.IMAGE_BYTES) for example in first.examples()]
+def test_writes_every_image_once_to_its_split(ingest, forty):
+    written = ingest(MemorySource(forty, per_shard=15))
 
+    contents = [value(example, features.IMAGE_BYTES) for example in written.examples()]
     assert sorted(contents) == sorted(image.contents for image in forty)
-    assert (first.ingested.tally.seen, first.ingested.tally.bad) == (40, {})
-    assert len(list(first.records.glob('Split-*/data_tfrecord-0000?-of-00003'))) == 9
-
-
-def test_splits_follow_digests_and_match_counts(first):
-    for split in features.SPLITS:
-        examples = first.examples(split)
-        digests = [value(each, features.SHA256).decode() for each in examples]
-        assert {split_of(digest, SplitConfig()) for digest in digests} == {split}
+    assert (written.ingested.tally.seen, written.ingested.tally.bad) == (40, {})
+    assert len(list(written.records.glob('Split-*/data_tfrecord-0000?-of-00003'))) == 9
+    index = np.load(written.records / features.INDEX)
+    for number, split in enumerate(features.SPLITS):
+        examples = written.examples(split)
         found = [value(each, features.CLASS_NAME).decode() for each in examples]
-        assert {name: found.count(name) for name in CLASSES} == first.ingested.counts[split]
+        assert {name: found.count(name) for name in CLASSES} == written.ingested.counts[split]
+        digests = {bytes(each).hex() for each in index['sha256'][index['split'] == number]}
+        assert digests == {value(each, features.SHA256).decode() for each in examples}
 
 
-def test_order_of_a_source_changes_no_split(ingest, forty, near):
-    def splits(images):
-        written = ingest(MemorySource(images, per_shard=30))
-        return {
-            value(example, features.SHA256): split
-            for split in features.SPLITS
-            for example in written.examples(split)
-        }
+def test_example_has_canonical_features_and_original_bytes(ingest):
+    contents = encoded(picture())
+    image = labelled(contents, 'dogs/b.jpg', 1)._replace(source='phone')
+    (example,) = ingest([image]).examples()
+
+    found = {name: value(example, name) for name in example.features.feature}
+    measures = {found.pop(f'image/{name}') for name in ('brightness', 'contrast', 'sharpness')}
+    assert len(measures) == 3
+    assert found.pop('image/colourfulness') > 0
+    assert found == {
+        'image/encoded': contents,
+        'image/format': b'jpeg',
+        'image/class/label': 1,
+        'image/class/text': b'dogs',
+        'image/filename': b'dogs/b.jpg',
+        'image/height': 48,
+        'image/width': 64,
+        'image/aspect': pytest.approx(64 / 48),
+        'image/bytes': len(contents),
+        'image/key/sha256': hashlib.sha256(contents).hexdigest().encode(),
+        'image/source': b'phone',
+    }
+
+
+def test_order_and_workers_change_no_split(ingest, forty, near):
+    def threads():
+        options = {'direct_running_mode': 'multi_threading', 'direct_num_workers': 3}
+        return beam.Pipeline(options=PipelineOptions(**options))
 
     images = [*forty, *near]
-    found = splits(images)
+    found = ingest(MemorySource(images, per_shard=30)).split_of()
+    other_order = MemorySource(sorted(images, key=lambda image: -image.label), per_shard=20)
     assert len(found) == 80
-    assert splits(sorted(images, key=lambda image: -image.label)) == found
+    assert ingest(other_order, pipeline=threads).split_of() == found
 
 
-def test_train_and_validation_of_the_source_are_kept(ingest, forty):
-    images = [
-        image._replace(part='train' if n < 10 else 'eval_and_test') for n, image in enumerate(forty)
-    ]
+@pytest.mark.parametrize(
+    ('parts', 'expected'),
+    [
+        (('train', 'eval_and_test'), {'eval', 'test'}),
+        (('test', 'train_and_eval'), {'train', 'eval'}),
+    ],
+)
+def test_parts_of_the_source_are_kept(ingest, forty, parts, expected):
+    fixed, drawn = parts
+    images = [image._replace(part=fixed if n < 10 else drawn) for n, image in enumerate(forty)]
+    splits = ingest(images).split_of()
 
-    splits = ingest(images, splits={'test_share_of_validation': 0.5}).split_of()
-
-    trained = {name for name, split in splits.items() if split == 'train'}
-    assert trained == {image.filename for image in forty[:10]}
-    assert len(splits) == 40
-
-
-def test_test_images_of_the_source_are_the_test_split(ingest, forty):
-    images = [
-        image._replace(part='test' if n < 10 else 'train_and_eval') for n, image in enumerate(forty)
-    ]
-    saved_again = labelled(encoded(picture(seed=0), 'PNG'), 'cats/again.png', 0)
-    copies = [forty[1]._replace(filename='dogs/copy.jpg', part='train_and_eval'), saved_again]
-
-    written = ingest([*copies, *images])
-
-    splits = written.split_of()
-    tested = {name for name, split in splits.items() if split == 'test'}
-    assert tested == {image.filename for image in forty[:10]}
-    assert splits.keys() == {image.filename for image in forty}
-    assert set(splits.values()) == {'train', 'eval', 'test'}
-    assert (written.ingested.tally.duplicates, written.ingested.tally.between) == (1, 1)
+    assert {splits[image.filename] for image in forty[:10]} == {fixed}
+    assert {splits[image.filename] for image in forty[10:]} == expected
 
 
 def test_bad_images_are_listed_and_copied(mixed, quarantined):
@@ -126,6 +125,7 @@ def test_bad_images_are_listed_and_copied(mixed, quarantined):
     assert (empty['reason'], empty['copy']) == ('empty', None)
     (copy,) = (line['copy'] for line in quarantined.values() if line['reason'] == 'not an image')
     assert (mixed.quarantine / copy).parent == mixed.quarantine / 'copies'
+    assert (mixed.quarantine / copy).stat().st_mode & 0o777 == 0o600
     assert copy.endswith('-p_sswd_.jpg')
 
 
@@ -139,13 +139,11 @@ def test_image_under_two_labels_is_quarantined(mixed, quarantined, forty):
 
 
 def test_manifest_counts_every_image(mixed):
-    manifest = json.loads((mixed.records / 'manifest.json').read_text())
+    tally = json.loads((mixed.records / 'manifest.json').read_text())['tally']
 
-    tally = manifest['tally']
     bad = {'truncated': 1, 'empty': 1, 'not an image': 1, 'under two labels': 2}
     assert (tally['bad'], tally['duplicates'], tally['seen']) == (bad, 1, 45)
     assert mixed.ingested.tally.used == len(mixed.examples()) == 39
-    assert manifest['source']['classes'] == list(CLASSES)
 
 
 def test_temporary_files_are_removed(mixed):
@@ -166,106 +164,120 @@ def test_quarantine_limits_copies_but_not_the_list(ingest, forty):
     assert len(list(written.quarantine.glob('copies/*'))) == 2
 
 
-def test_near_duplicates_share_a_split_also_if_beam_retries(ingest, forty, near, monkeypatch):
-    move = transforms.move_records
-
-    def twice(*args):
-        move(*args)
-        return move(*args)
-
-    monkeypatch.setattr(transforms, 'move_records', twice)
-    written = ingest([*forty[:20], *near[:20]])
-
-    splits = written.split_of()
-    assert len(splits) == 40
-    assert all(splits[forty[n].filename] == splits[near[n].filename] for n in range(20))
-    assert written.ingested.tally.moved > 0
+def test_images_follow_near_duplicates_in_other_spans_and_before(ingest, forty, near):
+    first = ingest(forty)
+    images = [*near[:20], *forty[20:30]]
+    before = first.split_of()
+    for known in ({'window': [first]}, {'earlier': [first]}):
+        written = ingest(images, **known)
+        after = written.split_of()
+        assert all(after[near[n].filename] == before[forty[n].filename] for n in range(20))
+        assert all(after[image.filename] == before[image.filename] for image in forty[20:30])
+        assert written.ingested.tally.repeated == (10 if 'window' in known else 0)
 
 
-def test_images_follow_near_duplicates_in_earlier_spans(ingest, first, forty, near):
-    second = ingest([*near[:20], *forty[20:30]], window=[first])
-
-    before, after = first.split_of(), second.split_of()
-    assert all(after[near[n].filename] == before[forty[n].filename] for n in range(20))
-    assert len(after) == 30
-    assert second.ingested.tally.repeated == 10
-
-
-@pytest.mark.parametrize('hard_links', [True, False])
-def test_unchanged_span_is_linked(link, mixed_images, mixed, monkeypatch, hard_links):
-    def fail(*_):
-        raise OSError('no hard links')
-
-    if not hard_links:
-        monkeypatch.setattr(os, 'link', fail)
-    linked = link(mixed_images, [mixed])
-
-    assert linked.ingested == mixed.ingested
-    for file in mixed.records.rglob('data_tfrecord-*'):
-        copy = linked.records / file.relative_to(mixed.records)
-        assert copy.read_bytes() == file.read_bytes()
-        assert copy.samefile(file) == hard_links
-    assert list(read_quarantined(linked.quarantine)) == list(read_quarantined(mixed.quarantine))
+def grouped(images, names='abcdefghij'):
+    """Gives each image one of the groups in turn, and a file name that begins with it."""
+    return [
+        image._replace(group=names[n % len(names)], filename=f'{names[n % len(names)]}-{n}.jpg')
+        for n, image in enumerate(images)
+    ]
 
 
-@pytest.mark.parametrize('data', [{'splits': {'train': 1}}, {'checks': {'min_side': 17}}])
-def test_changed_settings_or_images_write_span_again(link, forty, first, data):
-    assert link(forty, [first], **data) is None
-    assert link([forty[0]._replace(contents=b'new'), *forty[1:]], [first]) is None
+def test_groups_stay_in_one_split(ingest, forty):
+    first = ingest([*grouped(forty[:20]), *forty[30:]], **BY_NAME)
+    second = ingest(grouped(forty[20:30]), window=[first], **BY_NAME)
+
+    splits = {}
+    for name, split in {**first.split_of(), **second.split_of()}.items():
+        splits.setdefault(name.partition('-')[0], set()).add(split)
+    assert all(len(splits[name]) == 1 for name in 'abcdefghij')
+    assert set.union(*splits.values()) == {'train', 'eval', 'test'}
+    assert '10 without a group' in first.ingested.tally.clauses()
 
 
-@pytest.mark.parametrize(
-    ('name', 'size'),
-    [
-        ('records/Split-eval/data_tfrecord-00000-of-00003', None),
-        ('records/index.npy', None),
-        ('records/index.npy', 200),
-        ('records/manifest.json', None),
-        ('records/manifest.json', 20),
-        ('quarantine/quarantined.jsonl', None),
-    ],
-)
-def test_incomplete_span_is_written_again(link, forty, first, tmp_path, name, size):
-    folder = tmp_path / 'earlier'
-    shutil.copytree(first.records.parent, folder)
-    earlier = dataclasses.replace(
-        first, records=folder / 'records', quarantine=folder / 'quarantine'
+def test_no_group_at_all_is_an_error(ingest, forty):
+    with pytest.raises(DataError) as raised:
+        ingest(forty[:4], **BY_NAME)
+
+    assert str(raised.value) == (
+        'data.group_by.pattern: ^([a-z]+)- gives none of 4 images a group, such as '
+        f'{CLASSES[0]}/0.jpg; correct it, or remove data.group_by'
     )
-    if size is None:
-        (folder / name).unlink()
-    else:
-        os.truncate(folder / name, size)
-
-    assert link(forty, [earlier]) is None
-
-
-def test_spans_not_compared_with_each_other_are_not_linked(ingest, link, forty):
-    one, other = ingest(forty[:20]), ingest(forty[20:])
-    after = ingest(forty[20:], window=[one])
-
-    assert link(forty[20:], [other], window=[one]) is None
-    assert link(forty[20:], [other, after], window=[one]).ingested == after.ingested
-
-
-def test_span_with_conflicts_is_linked_only_with_the_conflicting_span(ingest, link, forty):
-    other = ingest([forty[0]._replace(label=1), *forty[20:]])
-    after = ingest(forty[:20], window=[other])
-    assert after.ingested.tally.bad == {'under two labels': 1}
-
-    assert link(forty[:20], [after]) is None
-    assert link(forty[:20], [after], window=[other]).ingested == after.ingested
-
-
-def test_span_with_unreadable_images_is_not_linked(ingest, link, forty):
-    earlier = ingest([*forty[:10], BAD])
-    assert earlier.ingested.tally.bad == {'unreadable': 1}
-
-    assert link([*forty[:10], BAD], [earlier]) is None
 
 
 def test_unreadable_source_file_is_an_error_without_manifest(ingest, forty, tmp_path_factory):
     with pytest.raises(DataError, match=r'^pets\.parquet is cut off$'):
         ingest(MemorySource(forty[:9], error=DataError('pets.parquet is cut off')))
 
-    latest = max(tmp_path_factory.getbasetemp().glob('span*'), key=os.path.getmtime)
+    latest = max(
+        tmp_path_factory.getbasetemp().glob('span*'), key=lambda each: each.stat().st_mtime
+    )
     assert not list(latest.rglob('manifest.json'))
+
+
+class TestAttempts:
+    """A cluster repeats the steps of a lost worker, which may still be running."""
+
+    @pytest.fixture
+    def folders(self, tmp_path, mixed_images):
+        config = transforms.DataConfig()
+        targets = tmp_path / 'records', tmp_path / 'quarantine'
+        return transforms.SpanFolders(*targets, 1, CLASSES, config)
+
+    def assigned(self, folders):
+        index = np.load(folders.examined / 'shard-00000.npy')
+        return 0, np.arange(len(index)) % 3, np.full(len(index), -1)
+
+    def files(self, *places):
+        files = (each for place in places for each in sorted(place.rglob('*')) if each.is_file())
+        return {str(each): each.read_bytes() for each in files}
+
+    def test_parallel_ones_write_equal_files(self, folders, mixed_images, monkeypatch):
+        found = []
+
+        class Shard(MemoryShard):
+            def images(self):
+                yield from mixed_images[:43:2]
+                if not found:
+                    transforms.examine_shard((0, MemoryShard(mixed_images[:43:2])), folders)
+                    found.append(self_files())
+
+        def self_files():
+            return {
+                name: contents
+                for name, contents in self.files(folders.examined, folders.quarantine).items()
+                if 'attempt-' not in name
+            }
+
+        transforms.examine_shard((0, Shard(())), folders)
+        assert self_files() == found[0]
+
+        read, assigned = transforms.read_frames, self.assigned(folders)
+
+        def interrupted(file):
+            monkeypatch.undo()
+            yield from [*read(file)][:3]
+            transforms.divide_shard(assigned, folders)
+            found.append(self.files(*folders.records.glob('Split-*')))
+            yield from [*read(file)][3:]
+
+        monkeypatch.setattr(transforms, 'read_frames', interrupted)
+        transforms.divide_shard(assigned, folders)
+        assert self.files(*folders.records.glob('Split-*')) == found[1]
+        assert len(found[1]) == 3
+
+    def test_killed_one_leaves_nothing_to_read(self, folders, mixed_images, monkeypatch):
+        transforms.examine_shard((0, MemoryShard(mixed_images[:6])), folders)
+
+        def killed(file):
+            yield b''
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(transforms, 'read_frames', killed)
+            with pytest.raises(KeyboardInterrupt):
+                transforms.divide_shard(self.assigned(folders), folders)
+        assert not self.files(*folders.records.glob('Split-*'), folders.quarantine / 'copies')
+        transforms.divide_shard(self.assigned(folders), folders)
+        assert len(self.files(*folders.records.glob('Split-*'))) == 3
