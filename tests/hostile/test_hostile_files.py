@@ -19,9 +19,10 @@ from common.errors import DataError
 from common.files import open_regular, read_regular, sha256_of
 from components.image_example_gen.sources.archive.extraction import extract_archive
 from components.image_example_gen.sources.base.image_folder import LocalFolder
+from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.source_protocol import every_image
 from components.image_example_gen.sources.parquet.source import ParquetSource
-from components.image_example_gen.sources.tfrecord.record_files import divide
+from components.image_example_gen.sources.tfrecord.source import TfrecordSource
 from pipeline_runner import main
 
 pytestmark = pytest.mark.timeout(60)  # of a reader that waits for a pipe
@@ -146,7 +147,7 @@ def test_pipe_that_replaces_a_file_of_the_data(tmp_path):
         with pytest.raises(OSError, match='not a regular file'):
             read(pipe)
     with pytest.raises(DataError, match=r'pipe\.jpg cannot be read: not a regular file'):
-        divide([pipe], tmp_path)
+        TfrecordSource(DataConfig(source='tfrecord', path=pipe))
     with pytest.raises(DataError, match='not a regular file'):
         extract_archive(pipe, tmp_path / 'target' / '1')
 
@@ -155,7 +156,7 @@ def test_pipe_that_replaces_a_parquet_file(tmp_path):
     path = made.parquet_of(
         tmp_path / 'a.parquet', made.labelled(pa.array([made.IMAGE] * 2)), made.PETS
     )
-    source = ParquetSource(path)
+    source = ParquetSource(DataConfig(source='parquet', path=path))
     path.unlink()
     os.mkfifo(path)
     with pytest.raises(DataError, match=r'a\.parquet cannot be read: .*not a regular file'):

@@ -134,22 +134,16 @@ def many_rows(path):
     return made.parquet_of(path, made.labelled(pa.nulls(10_000_000, pa.binary())), made.PETS)
 
 
-def deep_json(path):
-    return parquet(path, metadata={'huggingface': '[' * 200_000})
-
-
 @pytest.mark.parametrize(
     ('make', 'phrase'),
     [
         (lambda path: made.parquet_of_stated_size(path, 1500), 'more than 400 MB of memory'),
         (lambda path: made.parquet_of_zeros(path, 60, 20), '400 MB of memory'),
         (two_columns, 'several columns image'),
-        (field_twice, 'no bytes in its column image'),
-        (nested_struct, 'no bytes in its column image'),
+        (field_twice, 'with bytes of images'),
+        (nested_struct, 'with bytes of images'),
         (footer_strings, 'cannot be read: '),
         (many_rows, 'states 10,000,000 rows in'),
-        (deep_json, 'does not name its classes'),
-        (lambda path: parquet(path, metadata=made.class_metadata('cd')), 'does not name its'),
         (lambda path: parquet(path, metadata=made.class_metadata(['', 'dog'])), 'no characters'),
         (lambda path: parquet(path, metadata=made.class_metadata(['\ud800', 'dog'])), 'control'),
         (lambda path: parquet(path, metadata=made.class_metadata(['a\x1b[2J', 'dog'])), 'control'),
@@ -161,6 +155,14 @@ def test_parquet_file(tmp_path, make, phrase):
     assert code == 2
     assert phrase in output
     assert output.splitlines()[-1].startswith('error: ')
+
+
+@pytest.mark.parametrize('metadata', [{'huggingface': '[' * 200_000}, made.class_metadata('cd')])
+def test_parquet_metadata_without_names_of_classes(tmp_path, metadata):
+    code, output = read(tmp_path, 'parquet', parquet(tmp_path / 'a.parquet', metadata=metadata))
+
+    assert code == 0
+    assert "('0', '1')" in output
 
 
 def test_parquet_cell_above_the_limit_is_one_bad_image(tmp_path):
@@ -207,16 +209,6 @@ def test_record_above_the_limit_is_one_bad_image(tmp_path):
 
     assert code == 2
     assert 'its record has 314,572,800 bytes; the limit is' in output
-
-
-@pytest.mark.slow
-def test_record_file_that_unpacks_without_end(tmp_path):
-    path = made.record_of_zeros(tmp_path / 'a.tfrecord.gz', 1100)
-
-    code, output = read(tmp_path, 'tfrecord', path, classes=['cat', 'dog'])
-
-    assert code == 2
-    assert 'decompression bomb' in output
 
 
 def test_links_that_double_at_each_level(tmp_path):

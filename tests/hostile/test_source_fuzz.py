@@ -23,6 +23,7 @@ from components.image_example_gen.inspection.check_config import CheckConfig
 from components.image_example_gen.inspection.examine import examine
 from components.image_example_gen.inspection.headers import read_header
 from components.image_example_gen.sources.archive import extraction
+from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.source_protocol import every_image
 from components.image_example_gen.sources.csv_file import CsvSource
 from components.image_example_gen.sources.parquet.source import ParquetSource
@@ -111,7 +112,7 @@ def test_parquet(tmp_path):
     def check(contents):
         path.write_bytes(contents)
         try:
-            list(every_image(ParquetSource(path)))
+            list(every_image(ParquetSource(DataConfig(source='parquet', path=path))))
         except DataError as error:
             return str(error)
         return ''

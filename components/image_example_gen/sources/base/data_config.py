@@ -106,7 +106,14 @@ def _local_path(path: Any) -> Any:
         raise ValueError(
             "is a URL: set 'url' with source 'folder' (s3, gs) or 'archive' (http, https)"
         )
-    return os.path.expanduser(path) if isinstance(path, str) else path  # noqa: PTH111  JSON: no Path
+    return path
+
+
+def _in_home(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise ValueError(str(error)) from None
 
 
 def _well_formed_url(url: str) -> str:
@@ -156,7 +163,7 @@ class DataConfig(StrictModel):
     source: Literal['drawings', 'folder', 'archive', 'csv', 'parquet', 'tfds', 'tfrecord'] = Field(
         'drawings', description='where the images come from, and how they are stored'
     )
-    path: Annotated[Path, BeforeValidator(_local_path)] | None = Field(
+    path: Annotated[Path, BeforeValidator(_local_path), AfterValidator(_in_home)] | None = Field(
         None,
         description='folder: a folder per class, or train, and validation or test or both, with a '
         'folder per class in each; archive: a zip or tar file of such folders; csv: a file with '

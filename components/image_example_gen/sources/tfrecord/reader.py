@@ -181,8 +181,8 @@ def parse(record: bytes | Rejected, config: DataConfig) -> Example:
         raise record
     try:
         features = features_of(record)
-    except DecodeError:
-        raise Rejected('unreadable', 'its record is not a tf.Example') from None
+    except (DecodeError, MemoryError):
+        raise Rejected('unreadable', 'its record is not a tf.Example, or a huge one') from None
     names: FeatureNames = config.features
     image = _single(features, names.image)
     if not isinstance(image, bytes):

@@ -89,7 +89,7 @@ def test_home_is_expanded_and_digest_is_lower_case(monkeypatch):
     ],
 )
 def test_classes_are_listed_or_renamed(classes, names):
-    config = DataConfig(source='folder', classes=yaml.safe_load(classes))
+    config = DataConfig(source='folder', path='pets', classes=yaml.safe_load(classes))
 
     assert config.class_names == names
     assert DataConfig.model_validate_json(config.model_dump_json()) == config

@@ -125,7 +125,7 @@ def test_long_texts_are_cut(read):
         (example(jpeg=[b'a', b'b'], kind=1), 'its feature jpeg has 2 values; expected one'),
         (example(jpeg=[], kind=1), 'its feature jpeg has 0 values; expected one'),
         (example(jpeg=5, kind=1), 'its feature jpeg is int; expected bytes'),
-        (b'hello', 'its record is not a tf.Example'),
+        (b'hello', 'its record is not a tf.Example, or a huge one'),
     ],
     ids=lambda value: value if isinstance(value, str) else '',
 )
@@ -206,10 +206,14 @@ def test_file_changed_after_listing_is_refused(tmp_path):
         [*every_image(source)]
 
 
-def test_many_small_values_end_only_the_limited_process(read):
-    records = [*pets(2), example(jpeg=[b''] * 20_000_000, kind=1)]  # 40 MB, as objects a gigabyte
-    with pytest.raises(DataError, match=r'a\.tfrecord cannot be read: it needs more than'):
-        read(records)
+def test_record_of_many_features_is_bad_once_it_needs_much_memory(read):
+    entries = b'\x0a\x00' * 2**24  # 32 MB, as objects a gigabyte
+    length = bytes([0x80, 0x80, 0x80, 0x10])  # 2**25
+
+    *good, bad = read([*pets(2), b'\x0a' + length + entries])
+
+    assert [image.label for image in good] == [0, 1]
+    assert bad.reason == 'unreadable'
 
 
 def recorded(number, text):
