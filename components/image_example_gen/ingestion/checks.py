@@ -66,8 +66,9 @@ def describe_empty_splits(
     if not worst:
         return None
     shown = [f'{name} ({total[name]:,}: no {", ".join(lacking[name])})' for name in worst[:_SHOWN]]
+    verb = 'has' if len(worst) == 1 else 'have'
     return (
-        f'{len(worst)} of {len(spans[0]["test"])} classes have no images in a split: '
+        f'{len(worst)} of {len(spans[0]["test"])} classes {verb} no images in a split: '
         f'{", ".join(shown)}{", ..." * (len(worst) > _SHOWN)}; add '
         f'{"images of more groups (data.group_by)" if grouped else "images"}'
     )

@@ -57,7 +57,7 @@ def ingest_spans(
             linked.append(number)
     for number in [number for number in sources if number not in linked]:
         wanted = {'settings': settings[number], 'known': known.digest()}
-        runs = sorted(folder.name for folder in run.records.parent.iterdir())
+        runs = sorted(folder.name for folder in run.records.parent.glob('*'))
         targets = run.of_span(number)
         if link_span(wanted, [run.of_run(name).of_span(number) for name in runs], targets):
             linked.append(number)
