@@ -126,7 +126,7 @@ def make_job(fn_args: FnArgs) -> Job:
     classes = tuple(fn_args.custom_config['classes'])
     splitting = {
         **fn_args.custom_config['splitting'],
-        'train and validation folders': bool(_record_index(fn_args)['fixed'].any()),
+        'train and validation folders': bool((_record_index(fn_args)['part'] >= 3).any()),
     }
     return Job(config, classes, transform, splits, timings, fn_args.base_model, splitting)
 
