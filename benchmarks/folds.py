@@ -8,12 +8,14 @@ and tested on the same images of the same size; it needs `--weights`.
 """
 
 import argparse
+import hashlib
 import json
 import os
 import sys
 import tempfile
 import time
 import types
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -36,9 +38,12 @@ from tensorflow_transform.tf_metadata import metadata_io
 from common import console, features
 from components.evaluation.results import wilson
 from components.image_example_gen.ingestion import transforms
-from components.image_example_gen.ingestion.records import read_records
+from components.image_example_gen.ingestion.examined import examine_images
+from components.image_example_gen.ingestion.records import example_in, read_frames
 from components.image_example_gen.ingestion.span import ingest_span
+from components.image_example_gen.inspection.check_config import CheckConfig
 from components.image_example_gen.sources.base.data_config import SplitConfig
+from components.image_example_gen.sources.base.source_protocol import BadImage
 from components.image_example_gen.sources.open_source import make_source
 from pipeline.config.recipe import Recipe, load_recipe, parse_override
 from pipeline.schema import schema_for
@@ -62,13 +67,20 @@ def split_in_fold(sha256: str, splits: SplitConfig, fold: int, folds: int) -> st
 def ingest_fold(recipe: Recipe, fold: int, folds: int, folder: Path) -> tuple[str, ...]:
     """Writes the records of a fold to `folder/span-1`; returns the classes."""
 
-    def split_of(sha256: str, splits: SplitConfig, part: str | None) -> str:
-        return split_in_fold(sha256, splits, fold, folds)
+    def examine(images: Iterable[Any], checks: CheckConfig) -> Iterator[Any]:
+        for found in examine_images(images, checks):
+            if isinstance(found, BadImage):
+                yield found
+            else:
+                image, good = found
+                sha256 = hashlib.sha256(image.contents).hexdigest()
+                split = split_in_fold(sha256, recipe.data.splits, fold, folds)
+                yield image._replace(part=split), good
 
     source = make_source(recipe.data)
-    records, quarantine = folder / 'span-1', folder / 'quarantine'
-    with mock.patch.object(transforms, 'split_of', split_of):
-        ingest_span(source, recipe.data, [], records, quarantine, beam.Pipeline)
+    with mock.patch.object(transforms, 'examine_images', examine):
+        targets = folder / 'span-1', folder / 'quarantine'
+        ingest_span(source, recipe.data, targets, beam.Pipeline)
     return tuple(source.classes)
 
 
@@ -109,7 +121,8 @@ def train(recipe: Recipe, classes: tuple[str, ...], folder: Path) -> Path:
 def predict(model: Path, folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """Runs a SavedModel on the split test; returns probabilities, [n, classes], and labels, [n]."""
     serve = tf.saved_model.load(str(model)).signatures[features.SIGNATURE_EXAMPLES]
-    records = [*read_records(sorted(folder.glob('span-1/Split-test/*')))]
+    files = sorted(folder.glob('span-1/Split-test/*'))
+    records = [example_in(frame) for file in files for frame in read_frames(file)]
     spec = {features.LABEL: tf.io.FixedLenFeature([], tf.int64)}
     labels = tf.io.parse_example(records, spec)[features.LABEL].numpy()
     probabilities = np.concatenate(

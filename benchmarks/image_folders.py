@@ -1,5 +1,6 @@
 """Images for benchmarks: finds, joins and writes folders with a folder per class."""
 
+import itertools
 import sys
 import tempfile
 from pathlib import Path
@@ -60,7 +61,7 @@ def write_image_folders(recipe: Recipe, folder: Path) -> int:
     source = make_source(recipe.data)
     with tempfile.TemporaryDirectory() as name:
         records = Path(name, 'records')
-        ingest_span(source, recipe.data, [], records, Path(name, 'quarantine'), beam.Pipeline)
+        ingest_span(source, recipe.data, (records, Path(name, 'quarantine')), beam.Pipeline)
         write_images(records, folder)
     return source.count
 
@@ -70,12 +71,12 @@ def write_images(records: Path, folder: Path) -> None:
     import tensorflow as tf
 
     from common import features
-    from components.image_example_gen.ingestion.records import read_records
+    from components.image_example_gen.ingestion.records import example_in, read_frames
 
     for split in features.SPLITS:
         files = sorted(records.glob(f'Split-{split}/*'))
-        for number, record in enumerate(read_records(files)):
-            found = tf.train.Example.FromString(record).features.feature
+        for number, frame in enumerate(itertools.chain(*map(read_frames, files))):
+            found = tf.train.Example.FromString(example_in(frame)).features.feature
             (class_name,) = found[features.CLASS_NAME].bytes_list.value
             target = folder / split / class_name.decode()
             target.mkdir(parents=True, exist_ok=True)

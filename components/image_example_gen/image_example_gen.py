@@ -29,10 +29,8 @@ from components.image_example_gen.ingestion.earlier import (
 )
 from components.image_example_gen.ingestion.ingested import known_fingerprint
 from components.image_example_gen.ingestion.quarantine import Quarantine
-from components.image_example_gen.ingestion.span import FORMAT, Targets
-from components.image_example_gen.ingestion.spans_of_run import ingest_spans
+from components.image_example_gen.ingestion.spans_of_run import FORMAT, ingest_spans
 from components.image_example_gen.sources.base.data_config import DATA_URL, DataConfig
-from components.image_example_gen.sources.base.source_protocol import Source
 from components.image_example_gen.sources.spans import (
     Span,
     judged_spans,
@@ -118,9 +116,9 @@ class ImageExampleGenExecutor(BaseBeamExecutor):
         if older:
             numbers = ', '.join(str(span.number) for span in older)
             _log.info('the test images of span %s are judged too: data.min_test_images', numbers)
-        for note in dict.fromkeys(note for span in spans for note in _notes(span.source)):
+        for note in dict.fromkeys(note for span in spans for note in span.source.notes):
             _log.warning('%s', note)
-        folders = Targets(folder_of(prepared.uri), folder_of(quarantine.uri))
+        folders = folder_of(prepared.uri), folder_of(quarantine.uri)
         ingested = ingest_spans(
             {span.number: span.source for span in spans},
             images,
@@ -130,7 +128,7 @@ class ImageExampleGenExecutor(BaseBeamExecutor):
             self._make_beam_pipeline,
         )
         used = {f'span-{span.number}': ingested[span.number].tally for span in window}
-        check_bad_share(used, config.checks.max_bad_share, folders.quarantine)
+        check_bad_share(used, config.checks.max_bad_share, folders[1])
         counts = [each.counts for each in ingested.values()]
         test_images = [sum(each['test'].values()) for each in reversed(counts)]
         judged = judged_spans(test_images, config.test_window, config.min_test_images)
@@ -190,10 +188,6 @@ def _open_spans(config: DataConfig) -> tuple[tuple[Span, ...], tuple[Span, ...]]
 def _fingerprints(spans: Sequence[Span], prepared: Artifact) -> Fingerprints:
     runs = folder_of(prepared.uri).parent
     return {span.number: known_fingerprint(span.source, runs, span.number) for span in spans}
-
-
-def _notes(source: Source) -> Sequence[str]:
-    return getattr(source, 'notes', ())
 
 
 def _config(exec_properties: dict[str, Any]) -> DataConfig:

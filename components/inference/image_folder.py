@@ -7,11 +7,7 @@ from pydantic import Field, field_validator
 
 from common.errors import DataError
 from common.strict_model import StrictModel
-from components.image_example_gen.sources.base.image_files import (
-    IMAGE_SUFFIXES,
-    files_in,
-    fingerprint,
-)
+from components.image_example_gen.sources.base import listing
 from components.image_example_gen.sources.base.reading import convert_os_errors
 
 
@@ -30,20 +26,24 @@ class InferenceConfig(StrictModel):
 
 def files_of(folder: Path) -> Iterator[Path]:
     """Yields the image files; raises DataError if the path is not a readable folder."""
-    if not folder.is_dir():
-        problem = 'is not a folder' if folder.exists() else 'does not exist'
-        raise DataError(f'inference.path: {folder} {problem}; give a folder with images')
+    _require_folder(folder)
     with convert_os_errors():
-        yield from files_in(folder, IMAGE_SUFFIXES)
+        yield from listing.files_in(folder, listing.IMAGE_SUFFIXES)
 
 
 def fingerprint_of(folder: Path) -> str:
     """Digest that changes when an image is added, removed, renamed or modified."""
-    with convert_os_errors():
-        return fingerprint(files_of(folder), folder)
+    _require_folder(folder)
+    return listing.fingerprint_of(listing.list_files(listing.LocalFolder(folder)).files)
 
 
 def require_images(folder: Path) -> None:
     """Raises DataError for a folder without images, before a run starts to train."""
     if next(files_of(folder), None) is None:
         raise DataError(f'inference.path: {folder} has no images')
+
+
+def _require_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        problem = 'is not a folder' if folder.exists() else 'does not exist'
+        raise DataError(f'inference.path: {folder} {problem}; give a folder with images')

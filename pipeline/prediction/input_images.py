@@ -7,21 +7,15 @@ from typing import Any, NamedTuple
 
 from common.errors import DownloadError, Rejected
 from common.redaction import redacted
-from components.image_example_gen.sources.archive.transfer import (
-    CHUNK,
-    get,
-    require_success,
-    within,
-)
+from components.image_example_gen.sources.archive.download import get
 from components.image_example_gen.sources.base.data_config import URL
-from components.image_example_gen.sources.base.image_files import IMAGE_SUFFIXES, files_in
+from components.image_example_gen.sources.base.listing import IMAGE_SUFFIXES, files_in
 from components.image_example_gen.sources.base.reading import (
     error_text,
     read_file,
     require_within,
 )
 
-_TIMEOUT = (10, 20)  # seconds to connect, and between two chunks
 _DOWNLOAD_SECONDS = 60  # for one image
 
 
@@ -77,13 +71,9 @@ def _read_folder(folder: str, max_bytes: int) -> Iterator[InputImage]:
 
 
 def _download(url: str, max_bytes: int) -> bytes:
-    def receive() -> bytes:
-        received = bytearray()
-        with get(url, timeout=_TIMEOUT) as response:
-            require_success(response)
-            while chunk := response.raw.read1(CHUNK, decode_content=True):
-                received += chunk
-                require_within(max_bytes, len(received))
-        return bytes(received)
-
-    return within(_DOWNLOAD_SECONDS, receive)
+    received = bytearray()
+    for part in get(url, {}, seconds=_DOWNLOAD_SECONDS):
+        if isinstance(part, bytes):
+            received += part
+            require_within(max_bytes, len(received))
+    return bytes(received)

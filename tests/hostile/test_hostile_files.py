@@ -21,8 +21,8 @@ from components.image_example_gen.sources.archive.extraction import extract_arch
 from components.image_example_gen.sources.base.image_folder import LocalFolder
 from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.source_protocol import every_image
-from components.image_example_gen.sources.parquet.source import ParquetSource
-from components.image_example_gen.sources.tfrecord.source import TfrecordSource
+from components.image_example_gen.sources.parquet import ParquetSource
+from components.image_example_gen.sources.tfrecord import TfrecordSource
 from pipeline_runner import main
 
 pytestmark = pytest.mark.timeout(60)  # of a reader that waits for a pipe

@@ -291,7 +291,7 @@ from components.image_example_gen.sources.open_source import make_source
 config = DataConfig(source='folder', path=sys.argv[1], checks={'near_distance': 0})
 source, folder = make_source(config), Path(sys.argv[2])
 targets = folder / 'records', folder / 'quarantine'
-print(repr(ingest_span(source, config, (), *targets, beam.Pipeline).tally))
+print(repr(ingest_span(source, config, targets, beam.Pipeline).tally))
 """
 TURNED = {'exif': b'Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0' + bytes(4)}
 

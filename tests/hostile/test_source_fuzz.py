@@ -26,7 +26,7 @@ from components.image_example_gen.sources.archive import extraction
 from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.source_protocol import every_image
 from components.image_example_gen.sources.csv_file import CsvSource
-from components.image_example_gen.sources.parquet.source import ParquetSource
+from components.image_example_gen.sources.parquet import ParquetSource
 
 SECONDS = float(os.environ.get('FUZZ_SECONDS', '60'))
 SEED = int(os.environ.get('FUZZ_SEED', '0'))

@@ -41,38 +41,17 @@ def near_pairs(hashes: np.ndarray, most: int) -> Iterator[tuple[np.ndarray, np.n
 
 
 def has_near(hashes: np.ndarray, known: np.ndarray, most: int) -> np.ndarray:
-    """Whether each hash is within a Hamming distance of a known one: bool [n].
-
-    Finds what `near_pairs` would find, without the pairs among the hashes or among the known ones:
-    in each band, a hash is compared with the nearest known ones in sorted order, a few hundred on
-    either side.
-    """
-    found = np.zeros(len(hashes), bool)
-    known = known[known.any(axis=1)]
-    for band in range(0, hashes.shape[1], 2):
-        # Sorted by the two bytes of the band, then by the whole hash.
-        keys, wanted = (
-            np.concatenate([each[:, band : band + 2], each], axis=1).view('S34').ravel()
-            for each in (known, hashes)
-        )
-        order = np.argsort(keys)
-        bands, wanted_bands = keys[order].astype('S2'), wanted.astype('S2')
-        start = np.searchsorted(bands, wanted_bands, 'left')
-        end = np.searchsorted(bands, wanted_bands, 'right')
-        position = np.searchsorted(keys[order], wanted)
-        left = np.flatnonzero((start < end) & ~found & hashes.any(axis=1))
-        for offset in range(_MOST_IN_A_BAND):
-            above, below = position[left] + offset, position[left] - 1 - offset
-            for place in (above, below):
-                inside = (start[left] <= place) & (place < end[left])
-                rows = left[inside]
-                near = _distances(hashes[rows], known[order[place[inside]]]) <= most
-                found[rows[near]] = True
-            more = (above < end[left]) | (below >= start[left])
-            left = left[more & ~found[left]]
-            if not len(left):
-                break
-    return found
+    """Whether each hash is within a Hamming distance of a known one, as `near_pairs`: bool [n]."""
+    (wanted, place), (others, _) = (
+        np.unique(np.ascontiguousarray(each).view('S32').ravel(), return_inverse=True)
+        for each in (hashes, known)
+    )
+    found = np.zeros(len(wanted), bool)
+    both = np.concatenate([wanted, others]).view('u1').reshape(-1, 32)
+    for pairs, _ in near_pairs(both, most):
+        between = pairs[(pairs < len(wanted)).sum(axis=1) == 1]
+        found[between.min(axis=1)] = True
+    return found[place]
 
 
 def digests_of(index: np.ndarray) -> np.ndarray:

@@ -24,8 +24,8 @@ class Ingested(StrictModel):
 
     fingerprint: str  # of the images
     listed: str  # of their files as they were listed; another one if they were only touched
-    settings: str  # digest of the images and of the keys of `data` that the records depend on
-    known: str  # digest of the other spans and the earlier ingestion
+    settings: str = ''  # the keys of `data` that the records depend on, as JSON
+    run: str = ''  # the spans and the earlier ingestion of the run, as JSON
     counts: Counts  # used images
     tally: Tally
     sizes: dict[str, int]  # bytes of each file of records
@@ -34,6 +34,12 @@ class Ingested(StrictModel):
 def read_ingested(records: Path) -> Ingested:
     """Reads the manifest of records; raises OSError or ValueError if it is missing or damaged."""
     return Ingested.model_validate_json((records / MANIFEST).read_bytes())
+
+
+def sizes_of(records: Path) -> dict[str, int]:
+    """Bytes of each file of a span but the manifest."""
+    files = [each for each in records.rglob('*') if each.is_file() and each.name != MANIFEST]
+    return {str(each.relative_to(records)): each.stat().st_size for each in sorted(files)}
 
 
 def known_fingerprint(source: Source, examples: Path, span: int) -> str:

@@ -1,102 +1,102 @@
 """Ingests the spans of a run, or links them from earlier runs."""
 
+import json
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import apache_beam as beam
 
 from common.features import INDEX
-from components.image_example_gen.ingestion.earlier import Fingerprints
-from components.image_example_gen.ingestion.ingested import Ingested, read_ingested
+from components.image_example_gen.ingestion.ingested import Ingested, read_ingested, sizes_of
 from components.image_example_gen.ingestion.quarantine import LIST
-from components.image_example_gen.ingestion.span import (
-    Known,
-    Targets,
-    ingest_span,
-    settings_of,
-    sizes_of,
-)
+from components.image_example_gen.ingestion.span import ingest_span
 from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.source_protocol import Source
+
+FORMAT = 9  # version of the files of a span; a new number ingests everything again
 
 _log = logging.getLogger(__name__)
 
 
 def ingest_spans(
     sources: Mapping[int, Source],
-    images: Fingerprints,
+    images: Mapping[int, str],
     config: DataConfig,
     earlier: str,
-    run: Targets,
+    folders: tuple[Path, Path],
     make_pipeline: Callable[[], beam.Pipeline],
 ) -> dict[int, Ingested]:
     """Links or ingests each span, given by number with the oldest first.
 
-    A span that the earlier ingestion has, too, is linked from there: all its images keep their
-    splits. Another one is linked from a run that had the same other spans and earlier ingestion.
-    Spans that are linked do not depend on those that are new.
+    A span of the earlier ingestion is linked from there, as its images keep their splits; another
+    one from a run of the same spans with the same earlier ingestion.
 
     Args:
         sources: the images by span.
         images: their fingerprints.
         config: the section `data` of the recipe.
         earlier: folder of the earlier ingestion, with a folder for each span; empty without one.
-        run: output folders.
+        folders: outputs, of records and quarantine, with a folder for each span.
         make_pipeline: creates a Beam pipeline.
     """
-    kept = tuple(sorted(file.parent for file in Path(earlier).glob(f'span-*/{INDEX}')))
-    known, linked = Known(earlier=kept if earlier else ()), []
-    settings = {n: settings_of(source, config, images[n]) for n, source in sources.items()}
-    for number in sources:
-        before = run.of_run(Path(earlier).name).of_span(number)
-        if earlier and link_span({'settings': settings[number]}, [before], run.of_span(number)):
-            known = known.with_span(run.of_span(number).records)
-            linked.append(number)
-    for number in [number for number in sources if number not in linked]:
-        wanted = {'settings': settings[number], 'known': known.digest()}
-        runs = sorted(folder.name for folder in run.records.parent.glob('*'))
-        targets = run.of_span(number)
-        if link_span(wanted, [run.of_run(name).of_span(number) for name in runs], targets):
-            linked.append(number)
-        else:
-            ingest_span(sources[number], config, images[number], known, targets, make_pipeline)
-        known = known.with_span(targets.records)
-    ingested = {number: read_ingested(run.of_span(number).records) for number in sources}
-    for number, each in ingested.items():
+    records = folders[0]
+    kept = sorted(each.parent for each in Path(earlier).glob(f'span-*/{INDEX}')) if earlier else []
+    run = json.dumps([images, earlier])
+    runs = sorted(each.name for each in records.parent.glob('*'))
+    identities: dict[str, dict[str, str]] = {}
+    spans: list[Path] = []  # that are done
+    for number, source in sources.items():
+        name, settings = f'span-{number}', _settings(source, config, images[number])
+        identities[name] = {'fingerprint': images[number], 'settings': settings, 'run': run}
+        of_earlier = earlier and _link_span(folders, name, Path(earlier).name, settings=settings)
+        if of_earlier or any(_link_span(folders, name, each, **identities[name]) for each in runs):
+            spans.append(records / name)
+    linked = [each.name for each in spans]
+    for source, (name, identity) in zip(sources.values(), identities.items(), strict=True):
         if len(sources) > 1:
-            state = 'linked from an earlier run' if number in linked else 'new'
-            _log.info('span %s: %s images, %s', number, sources[number].count, state)
+            state = 'linked from an earlier run' if name in linked else 'new'
+            _log.info('%s: %s images, %s', name.replace('-', ' '), source.count, state)
+        if name not in linked:
+            targets = folders[0] / name, folders[1] / name
+            known = {'spans': spans, 'earlier': kept}
+            ingest_span(source, config, targets, make_pipeline, identity=identity, **known)
+            spans.append(records / name)
+    ingested = {number: read_ingested(records / f'span-{number}') for number in sources}
+    for each in ingested.values():
         if clauses := each.tally.clauses():
             _log.info('of %s images: %s', each.tally.seen, '; '.join(clauses))
     return ingested
 
 
-def link_span(wanted: Mapping[str, str], earlier: Iterable[Targets], targets: Targets) -> bool:
-    """Links the first complete span whose manifest has the wanted values; False without one."""
-    for found in earlier:
-        if _can_be_linked(wanted, found):
-            for origin, target in zip(found, targets, strict=True):
-                shutil.copytree(origin, target, copy_function=_link, dirs_exist_ok=True)
-            return True
-    return False
+def _settings(source: Source, config: DataConfig, fingerprint: str) -> str:
+    """What the records of a span depend on, besides other spans."""
+    data = config.model_dump(mode='json', include={'splits', 'group_by', 'checks'})
+    return json.dumps([FORMAT, fingerprint, source.classes, data])
 
 
-def _can_be_linked(wanted: Mapping[str, str], found: Targets) -> bool:
+def _link_span(folders: tuple[Path, Path], name: str, run: str, **wanted: str) -> bool:
+    """Links a complete span of another run whose manifest has the wanted values, if there is one."""
+    targets = [folder / name for folder in folders]
+    records, quarantine = (folder.parent / run / name for folder in folders)
     try:
-        ingested = read_ingested(found.records)
+        ingested = read_ingested(records)
     except (OSError, ValueError):  # removed or truncated
         return False
     # Unreadable images may be readable now; another user cannot read the copies in the quarantine.
-    return (
+    complete = (
         wanted.items() <= vars(ingested).items()
-        and (found.quarantine / LIST).is_file()
-        and ingested.sizes == sizes_of(found.records)
+        and (quarantine / LIST).is_file()
+        and ingested.sizes == sizes_of(records)
         and 'unreadable' not in ingested.tally.bad
-        and all(os.access(file, os.R_OK) for file in found.quarantine.rglob('*'))
+        and all(os.access(file, os.R_OK) for file in quarantine.rglob('*'))
     )
+    if complete:
+        for origin, target in zip((records, quarantine), targets, strict=True):
+            shutil.copytree(origin, target, copy_function=_link, dirs_exist_ok=True)
+    return complete
 
 
 def _link(source: str, target: str) -> None:

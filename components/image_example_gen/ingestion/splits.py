@@ -113,8 +113,8 @@ def _divide(
 
 def _range(before: np.ndarray, target: float, tolerance: float) -> tuple[int, int]:
     """The first and last place of a boundary whose number of images before it is tolerable."""
-    first = min(np.searchsorted(before, target - tolerance), len(before) - 1)
-    last = max(np.searchsorted(before, target + tolerance, 'right') - 1, 0)
+    first = min(int(np.searchsorted(before, target - tolerance)), len(before) - 1)
+    last = max(int(np.searchsorted(before, target + tolerance, 'right')) - 1, 0)
     if first > last:  # a unit is larger than the tolerance
-        first = last = min(last, first, key=lambda place: abs(before[place] - target))
+        first = last = first if before[first] - target < target - before[last] else last
     return first, last

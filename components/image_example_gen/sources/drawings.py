@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import PIL
 from numpy.random import Generator
-from PIL import Image, ImageColor, ImageDraw, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter
 
 from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.source_protocol import LabelledImage, ranges
@@ -25,7 +25,7 @@ _FURS = ('#d98a3d', '#8b8f96', '#45403c', '#efe6d6', '#8a5a36', '#c9a26b', '#5f6
 _EYES, _SKIN, _DARK = ('#6fa53c', '#d8b23a', '#4f93c4', '#a8672a'), '#d98f88', '#1f1a1c'
 _ANGLES = np.linspace(0, 2 * np.pi, 32, endpoint=False)
 _CIRCLE = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1)
-_SIDES = (-1, 1)
+_SIDES, _RESAMPLING = (-1, 1), Image.Resampling
 
 
 class DrawingsSource:
@@ -125,9 +125,7 @@ def _head(pen: _Pen, species: str, rng: Generator) -> None:
         drop = rng.uniform(0.6, 0.9)
         for side in _SIDES:
             pen.oval(0.92 * side, drop - 0.6, (rng.uniform(0.24, 0.34), drop), second)
-    eye = np.array((1, rng.uniform(0.75, 1))) * rng.uniform(
-        *((0.16, 0.24) if is_cat else (0.12, 0.18))
-    )
+    eye = np.array((1, rng.uniform(0.75, 1))) * rng.uniform(0.12, 0.18) * (1.33 if is_cat else 1)
     pupil = eye * (rng.uniform(0.25, 0.5) if is_cat else 0.6, 0.8 if is_cat else 0.6)
     for x in (turn - 0.4, turn + 0.4):
         pen.oval(x, -0.17, eye, iris)
@@ -162,22 +160,17 @@ def _dog_muzzle(pen: _Pen, x: float, fur: str, rng: Generator) -> None:
 
 def _clutter(pen: _Pen, rng: Generator, place: np.ndarray) -> None:
     corners = _CIRCLE[:: rng.choice((1, 8, 11))] * rng.uniform(0.12, 0.4, 2)
-    pen.shape(corners + place, _colour(rng), 0)
+    pen.shape(corners + place, '#{:02x}{:02x}{:02x}'.format(*rng.integers(20, 235, 3)), 0)
 
 
 def _background(size: tuple[int, int], rng: Generator) -> Image.Image:
-    """Clouds or checks of random colours."""
+    """Checks, stripes or clouds of two colours."""
     rows, columns = rng.choice((1, 4, 8, 16), 2)
-    clouds = rng.random() < 0.5
-    if clouds:
-        colours = rng.normal(ImageColor.getrgb(_colour(rng)), 40, (rows, columns, 3))
-    else:
-        pair = [ImageColor.getrgb(_colour(rng)) for _ in range(2)]
-        colours = np.array(pair)[np.add.outer(range(rows), range(columns)) % 2]
-    method = Image.Resampling.BICUBIC if clouds else Image.Resampling.NEAREST
-    return Image.fromarray(colours.clip(0, 255).astype(np.uint8)).resize(size, method)
-
-
-def _colour(rng: Generator) -> str:
-    hue, saturation, value = rng.uniform((0, 10, 30), (360, 70, 95))
-    return f'hsv({hue:.0f}, {saturation:.0f}%, {value:.0f}%)'
+    pair, method = (
+        rng.uniform(20, 235, (2, 3)),
+        rng.choice((_RESAMPLING.NEAREST, _RESAMPLING.BICUBIC)),
+    )
+    colours = pair[np.add.outer(range(rows), range(columns)) % 2]
+    colours += rng.normal(0, rng.uniform(0, 40), colours.shape)
+    cells = Image.fromarray(colours.clip(0, 255).astype(np.uint8))
+    return cells.resize(size, _RESAMPLING(method))

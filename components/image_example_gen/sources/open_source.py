@@ -12,8 +12,8 @@ _CLASSES = {
     'folder': ('folder', 'FolderSource'),
     'archive': ('archive.source', 'open_archive'),
     'csv': ('csv_file', 'CsvSource'),
-    'parquet': ('parquet.source', 'ParquetSource'),
-    'tfrecord': ('tfrecord.source', 'TfrecordSource'),
+    'parquet': ('parquet', 'ParquetSource'),
+    'tfrecord': ('tfrecord', 'TfrecordSource'),
     'tfds': ('tfds', 'TfdsSource'),
 }
 

@@ -55,14 +55,14 @@ def span_folders(config: DataConfig) -> Folders:
     ):
         return {}
     names = {folder: PurePosixPath(folder).name for folder in subfolders(place)}
-    has_class_folders = config.source == 'folder' and not config.label_pattern
-    dates = [folder for folder, name in names.items() if is_date(name)]
-    if not has_class_folders or all(next(_images_in(folder), True) for folder in dates):
-        dates = []
+    classes = [folder for folder, name in names.items() if is_date(name)]
+    hold_classes = all(next(_images_in(folder), None) != '' for folder in classes)
+    if config.source != 'folder' or config.label_pattern or hold_classes:
+        classes = []
     found: dict[int, Path | str] = {}
     others = []
     for folder, name in names.items():
-        number = None if folder in dates else number_of_span(name)
+        number = None if folder in classes else number_of_span(name)
         if number in found:
             raise DataError(f'{found[number]} and {folder} are the same span; remove one')
         if number is not None:

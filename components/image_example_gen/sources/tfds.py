@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -71,11 +71,6 @@ class TfdsSource:
         self.count = sum(self._splits[split].num_examples for split in self._parts)
         self.fingerprint = builder.info.full_name
         self.notes = (*notes, *self._labels.notes)
-
-    def with_classes(
-        self, classes: Sequence[str], new: Mapping[str, str] | None = None
-    ) -> 'TfdsSource':
-        raise NotImplementedError  # a data set has no spans
 
     def shards(self) -> list['TfdsShard']:
         """Shards of about IMAGES_PER_SHARD images, none beyond one file."""

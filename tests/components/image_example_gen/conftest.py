@@ -5,7 +5,7 @@ import pytest
 from image_bytes import encoded
 from made_images import CLASSES, MemorySource, Written, labelled, picture
 
-from components.image_example_gen.ingestion.span import Known, Targets, ingest_span
+from components.image_example_gen.ingestion.span import ingest_span
 from components.image_example_gen.sources.base.data_config import DataConfig
 
 
@@ -24,11 +24,12 @@ def ingest(tmp_path_factory):
     def write(images, window=(), earlier=(), pipeline=beam.Pipeline, **data):
         source = images if isinstance(images, MemorySource) else MemorySource(images)
         folder = tmp_path_factory.mktemp('span')
-        targets = Targets(folder / 'records', folder / 'quarantine')
-        known = Known(*(tuple(each.records for each in spans) for spans in (window, earlier)))
+        targets = folder / 'records', folder / 'quarantine'
+        known = {
+            'spans': [each.records for each in window],
+            'earlier': [each.records for each in earlier],
+        }
         config = DataConfig.model_validate(data)
-        return Written(
-            *targets, ingest_span(source, config, source.fingerprint, known, targets, pipeline)
-        )
+        return Written(*targets, ingest_span(source, config, targets, pipeline, **known))
 
     return write

@@ -28,6 +28,7 @@ class MemorySource:
     """A source of images in memory; raises `error`, if given, after the last one."""
 
     classes = CLASSES
+    notes = ()
 
     def __init__(self, images, per_shard=25, error=None):
         self._images, self._per_shard, self._error = tuple(images), per_shard, error

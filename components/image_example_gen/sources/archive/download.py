@@ -1,31 +1,126 @@
-"""Downloads an archive into the cache folder, once; later runs check whether it has changed."""
+"""Downloads files in a limited subprocess; keeps archives in the cache folder.
+
+A time-out of a connection restarts with every byte and with every redirect, and a header or the body
+of a redirect may have no end. So an alarm ends a request that is slow, and the limits of the
+subprocess one that is large.
+"""
 
 import hashlib
 import json
 import logging
 import os
+import re
 import shutil
+import signal
 import time
 import urllib.parse
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import filelock
+import requests
+import urllib3
 
 from common import console
-from common.errors import DataError, DownloadError
+from common.errors import CallFailed, DataError, DownloadError
 from common.files import MEGABYTE, sha256_of
 from common.redaction import redacted
-from components.image_example_gen.sources.archive.http_transfer import Response, get
-from components.image_example_gen.sources.base.reading import convert_os_errors
+from components.image_example_gen.inspection.limited_process import Limits, call
 
-_CHECK_AGAIN = 300  # seconds; a run opens its data several times
-_TRIES, _BACKOFF = 3, 1.0  # seconds, doubled with each
+_SECONDS = 100  # until the first megabyte, and for each further one
+_TIMEOUT = (10, 60)  # seconds to connect, and between two bytes
+_LIMITS = Limits(3600, 500)
+_BUSY = (408, 425, 429, 500, 502, 503, 504)
 _MOST_UNSTATED = 10_000 * MEGABYTE  # bytes of a file whose length the server does not state
 _SHARE_OF_DISK = 0.9  # of the free space
+_CHECK_AGAIN = 300  # seconds; a run opens its data several times
+_VALIDATORS = {'ETag': 'If-None-Match', 'Last-Modified': 'If-Modified-Since'}
 
 _log = logging.getLogger(__name__)
 
 _checked: dict[Path, float] = {}  # when this process has checked a copy
+
+
+class Head(NamedTuple):
+    """The head of a response."""
+
+    is_new: bool  # a body follows; False if the file has not changed
+    length: int | None  # bytes of the body; None if the server does not state it
+    is_chunked: bool  # the body has a mark at its end
+    validators: dict[str, str]  # ETag and Last-Modified
+
+
+def get(
+    url: str, known: Mapping[str, str], *, seconds: int | None = None
+) -> Iterator[Head | bytes]:
+    """Yields the head of a response, and its body in parts of a megabyte.
+
+    `known` are the validators of an earlier response. `seconds` limits the whole request, instead of
+    each megabyte. Raises DownloadError if the server does not send the file, or is too slow.
+    """
+    try:
+        yield from call(_LIMITS, receive, url, dict(known), seconds)
+    except CallFailed:
+        raise DownloadError('the server sends a header or a redirect that is too large') from None
+
+
+def receive(url: str, known: Mapping[str, str], seconds: int | None) -> Iterator[Head | bytes]:
+    """Runs in the subprocess; see `get`."""
+    logging.getLogger('urllib3').setLevel(logging.ERROR)  # its warnings have the complete URL
+
+    def stop(*_: object) -> None:
+        what = 'the file' if seconds else 'a MB'
+        raise DownloadError(
+            f'the server takes over {seconds or _SECONDS} seconds for {what}', retryable=True
+        )
+
+    signal.signal(signal.SIGALRM, stop)
+    signal.alarm(seconds or _SECONDS)
+    # Identity: some servers call a tar.gz a gzip-encoded tar.
+    headers = {_VALIDATORS[name]: value for name, value in known.items()}
+    headers['Accept-Encoding'] = 'identity'
+    try:
+        with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT) as response:
+            yield _head(response, known)
+            while part := response.raw.read(MEGABYTE, decode_content=False):
+                left = signal.alarm(0)
+                yield part
+                signal.alarm(left if seconds else _SECONDS)
+    # Without the cause, whose message has the query of the URL and may be logged.
+    except requests.exceptions.SSLError:
+        raise DownloadError('no safe connection can be made') from None
+    except (requests.exceptions.ConnectionError, requests.exceptions.Timeout) as error:
+        problem = f'the server cannot be reached{_detail(error)}'
+        raise DownloadError(problem, retryable=True) from None
+    except urllib3.exceptions.HTTPError:
+        raise DownloadError('the connection is lost', retryable=True) from None
+    except (requests.RequestException, ValueError):
+        raise DownloadError('the address, a redirect or a header is not valid') from None
+    finally:
+        signal.alarm(0)
+
+
+def _head(response: requests.Response, known: Mapping[str, str]) -> Head:
+    """Raises DownloadError for a status that is an error."""
+    status, length = response.status_code, response.headers.get('Content-Length')
+    if status != 200 and not (status == 304 and known):
+        problem = f'the server answers {status} {response.reason[:100]}'
+        raise DownloadError(problem, retryable=status in _BUSY)
+    if length is not None and not re.fullmatch('[0-9]{1,18}', length):
+        raise ValueError(length)
+    is_chunked = response.headers.get('Transfer-Encoding', '').lower() == 'chunked'
+    validators = {k: response.headers[k] for k in _VALIDATORS if k in response.headers}
+    return Head(
+        status == 200, None if is_chunked or not length else int(length), is_chunked, validators
+    )
+
+
+def _detail(error: BaseException) -> str:
+    """The system's message for the cause, in parentheses."""
+    while inner := error.__cause__ or error.__context__:
+        error = inner
+    return f' ({error.strerror})' if isinstance(error, OSError) and error.strerror else ''
 
 
 def cache_folder() -> Path:
@@ -54,16 +149,16 @@ def fetch(url: str, sha256: str | None = None) -> Path:
     is not checked. If the download fails, an existing copy is used and a warning is logged.
 
     Raises:
-        DataError: there is no copy and the download fails, the file has another digest, or the
-            copy cannot be written.
+        DataError: there is no copy and the download fails, or the copy cannot be written.
     """
     name = Path(urllib.parse.unquote(urllib.parse.urlsplit(url).path)).name
     copy = cache_folder() / cache_name(url, name)
     try:
         copy.parent.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(f'{copy}.lock'):
-            is_expected = sha256 and copy.exists() and sha256_of(copy) == sha256.lower()
-            if not is_expected and time.monotonic() - _checked.get(copy, -1e9) > _CHECK_AGAIN:
+            if sha256 and copy.exists() and sha256_of(copy) == sha256.lower():
+                return copy
+            if time.monotonic() - _checked.get(copy, -_CHECK_AGAIN) >= _CHECK_AGAIN:
                 _update(url, copy, verified=sha256 is not None)
                 _checked[copy] = time.monotonic()
     except OSError as error:
@@ -71,17 +166,7 @@ def fetch(url: str, sha256: str | None = None) -> Path:
             f'{redacted(url)} cannot be kept in {copy.parent}: {error.strerror or error}; '
             'CATDOG_CACHE names another folder'
         ) from error
-    if sha256 and not is_expected:
-        require_sha256(copy, sha256, redacted(url))
     return copy
-
-
-def require_sha256(path: Path, sha256: str, name: str | None = None) -> None:
-    """Raises DataError if a file, called `name` in the message, has another digest."""
-    with convert_os_errors():
-        found = sha256_of(path)
-    if found != sha256.lower():
-        raise DataError(f'{name or path} has the sha256 {found}; expected {sha256} (data.sha256)')
 
 
 def _update(url: str, copy: Path, *, verified: bool) -> None:
@@ -96,9 +181,8 @@ def _update(url: str, copy: Path, *, verified: bool) -> None:
         validators = _download(url, partial, known, verified=verified)
         if validators is not None:
             metadata.unlink(missing_ok=True)  # it describes the earlier copy
-            size = partial.stat().st_size
             partial.replace(copy)
-            described = {'url': redacted(url), 'size': size, 'validators': validators}
+            described = {'size': copy.stat().st_size, 'validators': validators}
             metadata.write_text(json.dumps(described), encoding='utf-8')
     except DownloadError as error:
         if not copy.exists():
@@ -112,54 +196,38 @@ def _update(url: str, copy: Path, *, verified: bool) -> None:
 
 
 def _download(
-    url: str, partial: Path, known: dict[str, str], *, verified: bool
+    url: str, partial: Path, known: Mapping[str, str], *, verified: bool
 ) -> dict[str, str] | None:
-    """Receives the file, with retries; its validators, or None if the copy `known` is current."""
-    for number in range(_TRIES):
-        try:
-            return _receive(url, partial, known, verified=verified)
-        except DownloadError as error:
-            if not error.retryable or known or number == _TRIES - 1:
-                raise
-            time.sleep(_BACKOFF * 2**number)
-    raise AssertionError
+    """Receives the file; returns its validators, or None if the copy `known` is current.
 
-
-def _receive(
-    url: str, partial: Path, known: dict[str, str], *, verified: bool
-) -> dict[str, str] | None:
-    """Unless its digest is `verified`, the server has to state where the file ends."""
+    Unless its digest is `verified`, the server has to state where it ends.
+    """
     parts = get(url, known)
     head = next(parts)
-    assert isinstance(head, Response)
-    if head.status == 304:
+    assert isinstance(head, Head)
+    if not head.is_new:
         return None
     if head.length is None and not head.is_chunked and not verified:
         raise DownloadError(
             'the server does not state its length, so it may be cut off; set data.sha256'
         )
     room = int(_SHARE_OF_DISK * shutil.disk_usage(partial.parent).free)
-    most = min(_MOST_UNSTATED, room) if head.length is None else head.length
-    if most > room:
-        raise DownloadError(
-            f'it has {most / MEGABYTE:,.0f} MB, and the disk of {partial.parent} has '
-            f'{room / MEGABYTE:,.0f} MB for it; CATDOG_CACHE names another folder'
-        )
-    received = 0
+    most = min(_MOST_UNSTATED if head.length is None else head.length, room)
     total = None if head.length is None else -(-head.length // MEGABYTE)
+    received = 0
     with partial.open('wb') as file, console.bar('fetching, MB', total) as bar:
         for part in parts:
             assert isinstance(part, bytes)
-            if not received and part[:512].lstrip().lower().startswith(
-                (b'<!doctype html', b'<html')
-            ):
-                raise DownloadError(
-                    'it is a web page, not an archive; give the address of the file itself'
-                )
+            start = part[:100].lstrip().lower()
+            if not received and start.startswith((b'<!doctype html', b'<html')):
+                raise DownloadError('it is a web page; give the address of the file itself')
             received += file.write(part)
             bar.advance()
             if received > most:
-                raise DownloadError(f'the server sends more than {most / MEGABYTE:,.0f} MB')
+                raise DownloadError(
+                    f'it has more than {most / MEGABYTE:,.0f} MB, too many for the disk of '
+                    f'{partial.parent}; CATDOG_CACHE names another folder'
+                )
     if head.length is not None and received < head.length:
         raise DownloadError('the connection is lost', retryable=True)
     return head.validators

@@ -4,7 +4,6 @@ Decompressors, and the directory of a zip, take as much memory as the file asks 
 runs in a limited subprocess. It imports little, to start fast.
 """
 
-import contextlib
 import errno
 import functools
 import json

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from common.errors import CallFailed, DataError
 from common.files import open_regular
+from common.redaction import redacted
 from components.image_example_gen.inspection.limited_process import Limits, call
 from components.image_example_gen.sources.archive import extraction
 from components.image_example_gen.sources.archive.download import (
     cache_folder,
     cache_name,
     fetch,
-    require_sha256,
 )
 from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.labelled_files import FileSource
@@ -41,8 +41,6 @@ def open_archive(config: DataConfig, *, complete: bool = True) -> FileSource:
     if not path.is_file():
         problem = 'is not a regular file' if path.exists() else 'does not exist'
         raise DataError(f'archive {path} {problem}; give a file (zip, tar, tar.gz, ...)')
-    if config.sha256 and not config.url:
-        require_sha256(path, config.sha256)
     with convert_os_errors():
         open_regular(path).close()
         folder = _version_folder(path)
@@ -54,6 +52,10 @@ def open_archive(config: DataConfig, *, complete: bool = True) -> FileSource:
             contents = json.loads((folder / extraction.CONTENTS).read_text(encoding='utf-8'))
         except ValueError as error:
             raise DataError(f'{folder} is damaged; remove it, start again') from error
+    digest = contents['fingerprint']
+    if config.sha256 and digest != config.sha256.lower():
+        place = redacted(config.url) if config.url else path
+        raise DataError(f'{place} has the sha256 {digest}; expected {config.sha256} (data.sha256)')
     images = folder / extraction.IMAGES
     if spans := span_names(images, sorted(each.name for each in images.iterdir())):
         raise DataError(
@@ -63,7 +65,7 @@ def open_archive(config: DataConfig, *, complete: bool = True) -> FileSource:
     inner = config.model_copy(update={'path': images, 'url': None})
     if len(list_files(LocalFolder(images)).files) != contents['images']:
         raise DataError(f'{folder} has lost images of archive {path}; remove it, start again')
-    where, digest, unreadable = f'archive {path}', contents['fingerprint'], contents['unreadable']
+    where, unreadable = f'archive {path}', contents['unreadable']
     if config.label_pattern is None and detect_in_folder(images).source == 'csv':
         return CsvSource(inner, complete=complete, where=where, digest=digest)
     return FolderSource(inner, complete=complete, where=where, digest=digest, unreadable=unreadable)

@@ -103,7 +103,7 @@ def files_in(folder: Path, suffixes: frozenset[str]) -> Iterator[Path]:
     Raises OSError if a folder cannot be read.
     """
     for _, _, files in LocalFolder(folder).walk(lambda n: Path(n).suffix.lower() in suffixes):
-        yield from (folder / file.name for file in files)
+        yield from filter(Path.is_file, (folder / file.name for file in files))
 
 
 def holds_class_folders(folder: Folder) -> bool:

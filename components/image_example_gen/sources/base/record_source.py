@@ -8,9 +8,10 @@ import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import ClassVar, NamedTuple, TypeVar
 
-from common.errors import CallFailed, DataError, TooFewImages
+from common.errors import CallFailed, DataError, Rejected, TooFewImages
+from common.files import MEGABYTE
 from components.image_example_gen.inspection import limited_process
 from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.groups import group_of_name
@@ -31,7 +32,18 @@ from components.image_example_gen.sources.base.source_protocol import (
 )
 
 _MOST_LABELS = 100_000  # different ones in a file
+_MOST_MEGABYTES = 900  # of memory; Parquet files of large images have pages of some 100 MB
 _Answer = TypeVar('_Answer')
+
+
+class Record(NamedTuple):
+    """One image of a file, with values of its columns or features."""
+
+    image: bytes
+    label: Label
+    path: str
+    split: str  # a part, another value of the column `split`, or ''
+    group: str | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,113 +52,121 @@ class RecordFile:
 
     file: Path
     name: str  # relative path
-    seen: Counter[tuple[str, Label]]  # images by the value of their column `split`, and label
+    seen: Counter[tuple[str, Label]]  # images by the values of `split` and label
     names: Mapping[int, str]  # of label numbers, as far as the file has them
+    ranges: tuple[range, ...]  # of numbers of records, one for each shard
 
-
-_File = TypeVar('_File', bound=RecordFile)
+    def read(self, numbers: range, config: DataConfig) -> Iterator[Record | Rejected]:
+        """Yields the records with these numbers."""
+        raise NotImplementedError
 
 
 @dataclasses.dataclass(frozen=True)
-class Reading:
-    """How the images of a file become labelled images; a part of a shard."""
+class RecordShard:
+    """Consecutive records of a file."""
 
+    file: RecordFile
+    numbers: range
     labels: Labels
     parts: Mapping[str, Part | None]  # by the name of a part; images of other parts are not used
-    part: str  # the name of the part of the file, for images without a value of their own
+    part: str  # the name of the part of the file, for images without a value of `split`
     source: str
     config: DataConfig
 
-    def is_used(self, split: str) -> bool:
-        """Whether images with this value of the column `split` are used."""
-        return (split or self.part) in self.parts
-
-    def to_image(
-        self, place: str, contents: bytes, label: Label, path: str, split: str, group: str | None
-    ) -> LabelledImage | BadImage:
-        """Labels an image of a file; `place` is its place there, `path` its file name or ''."""
-        group = group or group_of_name(self.config.group_by, path)
-        name, part = f'{place} ({path})' if path else place, self.parts[split or self.part]
-        return self.labels.to_image(contents, label, name, part, self.source, group)
+    def images(self) -> Iterator[LabelledImage | BadImage]:
+        return call(self.file.file, _images, self)
 
 
-class RecordSource(Generic[_File]):
-    """Base of ParquetSource and TfrecordSource.
+def _images(shard: RecordShard) -> Iterator[LabelledImage | BadImage]:
+    records = shard.file.read(shard.numbers, shard.config)
+    for number, record in zip(shard.numbers, records, strict=True):
+        place = f'{shard.file.name}:{number}'
+        if isinstance(record, Rejected):
+            yield BadImage(place, record.reason, record.detail)
+        elif (name := record.split or shard.part) in shard.parts:
+            group = record.group or group_of_name(shard.config.group_by, record.path)
+            place = f'{place} ({record.path})' if record.path else place
+            others = shard.parts[name], shard.source, group
+            yield shard.labels.to_image(record.image, record.label, place, *others)
 
-    Args:
-        config: the keys of the source.
-        suffixes: a description of the names of files, for an error.
-        is_used: whether a file in the folder has records, by its name.
-        read: reads a file in a limited process, given its path, relative path and the config.
-        complete: False for one span of several, which may lack classes.
+
+class RecordSource:
+    """Base of ParquetSource and TfrecordSource: a file, or all files in a folder at any depth.
+
+    The user's own division into parts is that of `split` or of the names of files and folders.
 
     Raises:
         DataError: a file is missing or damaged or lacks a column, label numbers have several names,
             or there are no images or fewer than two classes.
     """
 
-    def __init__(
-        self,
-        config: DataConfig,
-        suffixes: str,
-        is_used: Callable[[str], bool],
-        read: Callable[[Path, str, DataConfig], Iterator[_File]],
-        *,
-        complete: bool,
-    ) -> None:
+    suffixes: ClassVar[str]  # description of the names of files
+
+    def __init__(self, config: DataConfig, *, complete: bool = True) -> None:
         path = config.path
-        assert path is not None  # `open_source` has checked it
+        assert path is not None  # `make_source` has checked it
         if not path.exists():
-            raise DataError(f'{path} does not exist; give a file called {suffixes}, or a folder')
-        listed = local_files(path, is_used)
+            raise DataError(f'{path} does not exist; give a folder or a file {self.suffixes}')
+        listed = local_files(path, self.is_used)
         if not listed:
-            raise TooFewImages(f'data folder {path} has no files called {suffixes}')
+            raise TooFewImages(f'data folder {path} has no files {self.suffixes}')
         self.fingerprint = fingerprint_of(listed)
         folder = (path if path.is_dir() else path.parent).absolute()
         self._files = [
             found
             for file in listed
-            for found in call(folder / file.name, read, folder / file.name, file.name, config)
+            for found in call(folder / file.name, self.scan, folder / file.name, file.name, config)
         ]
         seen: dict[str, Counter[Label]] = {}
         for file in self._files:
-            for (value, label), count in file.seen.items():
-                seen.setdefault(value or _part_of_file(file.name), Counter())[label] += count
+            for (split, label), count in file.seen.items():
+                seen.setdefault(split or _part_of_file(file.name), Counter())[label] += count
         self._parts, left_out = divide(str(path), seen)
         labels = sum((seen[name] for name in self._parts), Counter())
         if not labels:
             raise TooFewImages(f'{path} has no images with a label')
         names = _names_of_numbers(path, self._files)
-        self._config = config
+        self._config, self.count = config, labels.total()
         self._set(make_labels(path, labels, config.classes, names, complete=complete))
-        self.count = labels.total()
         self.notes = (*left_out, *self._labels.notes, *self._missing(seen))
 
-    def _set(self, labels: Labels) -> None:
-        self._labels, self.classes, self.counts = labels, labels.classes, labels.counts
+    @staticmethod
+    def is_used(name: str) -> bool:
+        """Whether a file in the folder has records, by its name."""
+        raise NotImplementedError
+
+    @staticmethod
+    def scan(file: Path, name: str, config: DataConfig) -> Iterator[RecordFile]:
+        """Yields what is known of a file; runs in a limited process."""
+        raise NotImplementedError
+
+    def shards(self) -> list[RecordShard]:
+        """The ranges of records of all files that have images of parts that are used."""
+        sources = sources_of_files((file.name, file.seen.total()) for file in self._files)
+        shards = []
+        for file in self._files:
+            part = _part_of_file(file.name)
+            if any((split or part) in self._parts for split, _ in file.seen):
+                others = self._labels, self._parts, part, sources[file.name], self._config
+                shards += [RecordShard(file, numbers, *others) for numbers in file.ranges]
+        return shards
 
     def with_classes(
         self, classes: Sequence[str], new: Mapping[str, str] | None = None
-    ) -> 'RecordSource[_File]':
+    ) -> 'RecordSource':
         """A copy with other classes, in the order of the labels, and new names of some."""
         other = copy.copy(self)
         other._set(self._labels.with_classes(classes, new))
         return other
 
-    def readings(self) -> Iterator[tuple[_File, Reading]]:
-        """Yields the files with images that are used."""
-        sources = sources_of_files((file.name, file.seen.total()) for file in self._files)
-        for file in self._files:
-            part = _part_of_file(file.name)
-            reading = Reading(self._labels, self._parts, part, sources[file.name], self._config)
-            if any(reading.is_used(split) for split, _ in file.seen):
-                yield file, reading
+    def _set(self, labels: Labels) -> None:
+        self._labels, self.classes, self.counts = labels, labels.classes, labels.counts
 
     def _missing(self, seen: Mapping[str, Counter[Label]]) -> Iterator[str]:
         for name, part in self._parts.items():
-            found = {self._labels.index(label) for label in seen[name]} if part else set()
-            missing = [each for n, each in enumerate(self.classes) if part and n not in found]
-            if missing:
+            found = {self._labels.index(label) for label in seen[name]}
+            missing = [each for number, each in enumerate(self.classes) if number not in found]
+            if part and missing:
                 yield f'{name} has no images of {len(missing)} classes, such as {missing[0]!r}'
 
 
@@ -157,8 +177,10 @@ def call(
 
     Raises DataError if it raises an error, or needs more memory or time than it may.
     """
+    size = file.stat().st_size // MEGABYTE if file.exists() else 0
+    limits = limited_process.Limits(60 + size, min(400 + 4 * size, _MOST_MEGABYTES))
     try:
-        yield from limited_process.call(limited_process.Limits.for_file(file), function, *args)
+        yield from limited_process.call(limits, function, *args)
     except CallFailed as error:
         raise DataError(f'{file} cannot be read: {error}') from None
 
@@ -192,15 +214,12 @@ def as_text(value: object) -> str:
 
 
 def part_of(column: str, value: object) -> str:
-    """The part that a value of a column of parts means; the value itself if it means none."""
+    """The part that a value of a column means; the value itself if it means none."""
     return kind_of_value(column, as_text(value)) or as_text(value)
 
 
 def _part_of_file(name: str) -> str:
-    """The part that a file, or a folder of its relative path, is called after; '' for none.
-
-    `Split-train` is a folder of records of ExampleGen.
-    """
+    """The part that a file or a folder is called after; `Split-train` is one of ExampleGen."""
     return kind_of(name.replace('Split-', '')) or ''
 
 
@@ -212,11 +231,7 @@ def divide(
     `seen` has the images of each name by label. A part without any label is left out; so is, if
     the others are parts, a name that is none.
     """
-    labelled = [
-        name
-        for name, labels in seen.items()
-        if any(label is not None and label != -1 for label in labels)
-    ]
+    labelled = [name for name, labels in seen.items() if not labels.keys() <= {None, -1}]
     parts = parts_of(where, labelled)
     used: dict[str, Part | None] = {
         name: parts.get(name) for name in labelled if not parts or name in parts
@@ -230,7 +245,7 @@ def divide(
     return used, notes
 
 
-def _names_of_numbers(path: Path, files: Iterable[RecordFile]) -> dict[int, str] | None:
+def _names_of_numbers(path: Path, files: Iterable[RecordFile]) -> dict[int, str]:
     names: dict[int, str] = {}
     for file in files:
         for number, name in file.names.items():
@@ -239,4 +254,4 @@ def _names_of_numbers(path: Path, files: Iterable[RecordFile]) -> dict[int, str]
                     f'{path}: label {number} is {names[number]!r} in one file, and {name!r} in '
                     f'{file.name}; give files with the same classes in the same order'
                 )
-    return names or None
+    return names

@@ -48,7 +48,7 @@ def ingest(tmp_path_factory):
     def write(given, **data):
         records, quarantine = (tmp_path_factory.mktemp(name) for name in ('records', 'quarantine'))
         config = DataConfig(**data)
-        ingest_span(MemorySource(given), config, [], records, quarantine, beam.Pipeline)
+        ingest_span(MemorySource(given), config, (records, quarantine), beam.Pipeline)
         return records
 
     return write

@@ -15,8 +15,7 @@ from components.image_example_gen.sources.base.source_protocol import (
     LabelledImage,
     every_image,
 )
-from components.image_example_gen.sources.parquet.reader import read_rows, read_table
-from components.image_example_gen.sources.parquet.source import ParquetSource
+from components.image_example_gen.sources.parquet import ParquetSource
 
 
 def source_of(path, **keys):
@@ -105,10 +104,10 @@ def test_finds_columns_by_usual_names_or_recipe(tmp_path, names, columns, label)
     [
         (
             {'picture': 'a.jpg', 'label': 0},
-            r'bytes of images: .* picture \(string\).*columns.image',
+            r'bytes of images; .* picture \(string\).*columns.image',
         ),
         ({'image': {'path': 'a'}, 'label': 0}, 'no column .* with bytes of images'),
-        ({'image': b'a', 'kind': 0}, r'with labels: .*kind \(int64\); set data.columns.label'),
+        ({'image': b'a', 'kind': 0}, r'with labels; .*kind \(int64\); set data.columns.label'),
     ],
 )
 def test_missing_column_is_an_error(tmp_path, columns, message):
@@ -203,11 +202,10 @@ def test_memory_does_not_grow_with_number_of_images(tmp_path):
     pq.write_table(table, tmp_path / 'a.parquet', **options)
     del table
     config = DataConfig(source='parquet')
-    (table,) = read_table(tmp_path / 'a.parquet', 'a.parquet', config)
+    (table,) = ParquetSource.scan(tmp_path / 'a.parquet', 'a.parquet', config)
     before = pa.total_allocated_bytes()
 
-    rows = read_rows(table, [0], range(2000), config, 20_000)
-    allocated = [pa.total_allocated_bytes() - before for _ in rows]
+    allocated = [pa.total_allocated_bytes() - before for _ in table.read(range(2000), config)]
 
     assert len(allocated) == 2000
     assert max(allocated) < 10 * 2**20

@@ -1,1 +1,0 @@
-"""Images in Parquet files, which a subprocess with limits reads."""

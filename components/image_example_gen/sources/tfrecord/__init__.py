@@ -1,1 +1,0 @@
-"""Sources for images in TFRecord files."""
