@@ -13,7 +13,6 @@ from components.image_example_gen.sources.base.listing import IMAGE_SUFFIXES, fi
 from components.image_example_gen.sources.base.reading import (
     error_text,
     read_file,
-    require_within,
 )
 
 _DOWNLOAD_SECONDS = 60  # for one image
@@ -71,9 +70,5 @@ def _read_folder(folder: str, max_bytes: int) -> Iterator[InputImage]:
 
 
 def _download(url: str, max_bytes: int) -> bytes:
-    received = bytearray()
-    for part in get(url, {}, seconds=_DOWNLOAD_SECONDS):
-        if isinstance(part, bytes):
-            received += part
-            require_within(max_bytes, len(received))
-    return bytes(received)
+    parts = get(url, {}, max_bytes, seconds=_DOWNLOAD_SECONDS)
+    return b''.join(part for part in parts if isinstance(part, bytes))

@@ -66,8 +66,8 @@ def bomb(path):
 @pytest.mark.parametrize(
     ('head', 'size', 'phrase'),
     [
-        (b'', 10**9, 'line 1 has more than 1,048,576 characters'),
-        (b'path,label\n', 10**9, 'line 2 has more than 1,048,576 characters'),
+        (b'', 10**9, 'line 1 has over 1,048,576 characters'),
+        (b'path,label\n', 10**9, 'line 2 has over 1,048,576 characters'),
         (b'path,label\n"' + b'x\n' * 100_000, 0, 'field larger than field limit'),
         (b'path,label\n' + b'a.jpg,"\0"\n', 0, 'error: '),
         (b'path,label\n' + b'a.jpg,\x1b[2J\nb.jpg,cat\n', 0, 'with control characters'),
@@ -91,9 +91,9 @@ def test_csv_file(tmp_path, head, size, phrase):
 @pytest.mark.parametrize(
     ('make', 'phrase'),
     [
-        (pax, 'it has a header of 20,971,520 bytes'),
-        (gnu, 'it has a header of 20,971,520 bytes'),
-        (negative, 'truncated or no archive'),
+        (pax, 'cannot be extracted'),
+        (gnu, 'cannot be extracted'),
+        (negative, 'cannot be extracted'),
         (second_negative, 'negative size'),
         pytest.param(bomb, 'decompression bomb', marks=pytest.mark.slow),
     ],

@@ -81,7 +81,7 @@ def test_downloads_url_and_hides_passwords():
         running.shutdown()
 
     assert cat == InputImage(f'http://***@{server}/cat.jpg?***', b'a cat')
-    assert large.problem.startswith('too large: ')
+    assert large.problem.startswith('cannot be downloaded: it has more than ')
     assert missing.problem == 'cannot be downloaded: the server answers 404 Not Found'
 
 
@@ -106,4 +106,4 @@ def test_stops_slow_download(start, monkeypatch):
         stop.set()
         thread.join()
 
-    assert image.problem == 'cannot be downloaded: the server takes over 1 seconds for the file'
+    assert image.problem == 'cannot be downloaded: the server takes over 1 s for the file'

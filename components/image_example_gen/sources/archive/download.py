@@ -32,7 +32,7 @@ _SECONDS = 100  # until the first megabyte, and for each further one
 _TIMEOUT = (10, 60)  # seconds to connect, and between two bytes
 _LIMITS = Limits(3600, 500)
 _BUSY = (408, 425, 429, 500, 502, 503, 504)
-_MOST_UNSTATED = 10_000 * MEGABYTE  # bytes of a file whose length the server does not state
+_MOST = 100_000 * MEGABYTE  # bytes of a file
 _SHARE_OF_DISK = 0.9  # of the free space
 _CHECK_AGAIN = 300  # seconds; a run opens its data several times
 _VALIDATORS = {'ETag': 'If-None-Match', 'Last-Modified': 'If-Modified-Since'}
@@ -52,51 +52,59 @@ class Head(NamedTuple):
 
 
 def get(
-    url: str, known: Mapping[str, str], *, seconds: int | None = None
+    url: str, known: Mapping[str, str], most: int, *, seconds: int | None = None
 ) -> Iterator[Head | bytes]:
-    """Yields the head of a response, and its body in parts of a megabyte.
+    """Yields the head of a response, and its body of `most` bytes in parts of a megabyte.
 
-    `known` are the validators of an earlier response. `seconds` limits the whole request, instead of
-    each megabyte. Raises DownloadError if the server does not send the file, or is too slow.
+    `known` are the validators of an earlier response. `seconds` limits the whole request, instead
+    of each megabyte. Raises DownloadError if the server does not send the file, is too slow, or
+    sends too much.
     """
+    limits = seconds or _SECONDS, seconds is None
     try:
-        yield from call(_LIMITS, receive, url, dict(known), seconds)
+        yield from call(_LIMITS, receive, url, dict(known), most, *limits)
     except CallFailed:
         raise DownloadError('the server sends a header or a redirect that is too large') from None
 
 
-def receive(url: str, known: Mapping[str, str], seconds: int | None) -> Iterator[Head | bytes]:
+def receive(
+    url: str, known: Mapping[str, str], most: int, seconds: int, for_each_megabyte: bool
+) -> Iterator[Head | bytes]:
     """Runs in the subprocess; see `get`."""
     logging.getLogger('urllib3').setLevel(logging.ERROR)  # its warnings have the complete URL
 
     def stop(*_: object) -> None:
-        what = 'the file' if seconds else 'a MB'
-        raise DownloadError(
-            f'the server takes over {seconds or _SECONDS} seconds for {what}', retryable=True
-        )
+        what = 'a MB' if for_each_megabyte else 'the file'
+        raise DownloadError(f'the server takes over {seconds} s for {what}', retryable=True)
 
     signal.signal(signal.SIGALRM, stop)
-    signal.alarm(seconds or _SECONDS)
+    signal.alarm(seconds)
     # Identity: some servers call a tar.gz a gzip-encoded tar.
     headers = {_VALIDATORS[name]: value for name, value in known.items()}
     headers['Accept-Encoding'] = 'identity'
     try:
         with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT) as response:
-            yield _head(response, known)
+            head, received = _head(response, known), 0
+            yield head
             while part := response.raw.read(MEGABYTE, decode_content=False):
+                received += len(part)
+                if max(received, head.length or 0) > most:
+                    raise DownloadError(f'it has more than {most / MEGABYTE:,.0f} MB')
                 left = signal.alarm(0)
                 yield part
-                signal.alarm(left if seconds else _SECONDS)
+                signal.alarm(seconds if for_each_megabyte else left)
+            if received < (head.length or 0):
+                raise DownloadError('the connection is lost', retryable=True)
     # Without the cause, whose message has the query of the URL and may be logged.
     except requests.exceptions.SSLError:
         raise DownloadError('no safe connection can be made') from None
     except (requests.exceptions.ConnectionError, requests.exceptions.Timeout) as error:
         problem = f'the server cannot be reached{_detail(error)}'
         raise DownloadError(problem, retryable=True) from None
-    except urllib3.exceptions.HTTPError:
-        raise DownloadError('the connection is lost', retryable=True) from None
     except (requests.RequestException, ValueError):
         raise DownloadError('the address, a redirect or a header is not valid') from None
+    except urllib3.exceptions.HTTPError:
+        raise DownloadError('the connection is lost', retryable=True) from None
     finally:
         signal.alarm(0)
 
@@ -202,32 +210,23 @@ def _download(
 
     Unless its digest is `verified`, the server has to state where it ends.
     """
-    parts = get(url, known)
+    room = int(_SHARE_OF_DISK * shutil.disk_usage(partial.parent).free)
+    parts = get(url, known, min(room, _MOST))
     head = next(parts)
     assert isinstance(head, Head)
+    total = None if head.length is None else -(-head.length // MEGABYTE)
+    with partial.open('wb') as file, console.bar('fetching, MB', total) as bar:
+        for part in parts:
+            assert isinstance(part, bytes)
+            file.write(part)
+            bar.advance()
     if not head.is_new:
         return None
     if head.length is None and not head.is_chunked and not verified:
         raise DownloadError(
             'the server does not state its length, so it may be cut off; set data.sha256'
         )
-    room = int(_SHARE_OF_DISK * shutil.disk_usage(partial.parent).free)
-    most = min(_MOST_UNSTATED if head.length is None else head.length, room)
-    total = None if head.length is None else -(-head.length // MEGABYTE)
-    received = 0
-    with partial.open('wb') as file, console.bar('fetching, MB', total) as bar:
-        for part in parts:
-            assert isinstance(part, bytes)
-            start = part[:100].lstrip().lower()
-            if not received and start.startswith((b'<!doctype html', b'<html')):
-                raise DownloadError('it is a web page; give the address of the file itself')
-            received += file.write(part)
-            bar.advance()
-            if received > most:
-                raise DownloadError(
-                    f'it has more than {most / MEGABYTE:,.0f} MB, too many for the disk of '
-                    f'{partial.parent}; CATDOG_CACHE names another folder'
-                )
-    if head.length is not None and received < head.length:
-        raise DownloadError('the connection is lost', retryable=True)
+    with partial.open('rb') as file:
+        if file.read(100).lstrip().lower().startswith((b'<!doctype html', b'<html')):
+            raise DownloadError('it is a web page; give the address of the file itself')
     return head.validators
