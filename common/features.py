@@ -59,3 +59,4 @@ JUDGED_ONLY = 'judged_only'  # custom property of Examples of a span that is not
 # In the folder of a span's records: `manifest.json` is written last; `index.npy` has an entry per
 # image (`components.image_example_gen.ingestion.duplicates.IMAGE`).
 MANIFEST, INDEX = 'manifest.json', 'index.npy'
+FIXED = 3  # in the index, `part` from this number on: the source has chosen the split

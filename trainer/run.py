@@ -12,7 +12,7 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 
 from common import stack
 from common.artifacts import folder_of
-from common.features import CALIBRATION, HISTORY, INTERRUPTED
+from common.features import CALIBRATION, FIXED, HISTORY, INTERRUPTED
 from trainer.config.train import TrainConfig
 from trainer.config.tuner import format_values
 from trainer.data.dataset import open_splits
@@ -126,7 +126,7 @@ def make_job(fn_args: FnArgs) -> Job:
     classes = tuple(fn_args.custom_config['classes'])
     splitting = {
         **fn_args.custom_config['splitting'],
-        'train and validation folders': bool((_record_index(fn_args)['part'] >= 3).any()),
+        'train and validation folders': bool((_record_index(fn_args)['part'] >= FIXED).any()),
     }
     return Job(config, classes, transform, splits, timings, fn_args.base_model, splitting)
 

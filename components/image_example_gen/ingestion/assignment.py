@@ -5,6 +5,7 @@ Needs about 500 bytes per image at its peak, so that millions of images fit into
 
 import numpy as np
 
+from common.features import FIXED
 from components.image_example_gen.ingestion.duplicates import (
     IMAGE,
     SAME_PICTURE,
@@ -16,7 +17,6 @@ from components.image_example_gen.ingestion.duplicates import (
 )
 from components.image_example_gen.ingestion.splits import (
     ALLOWED,
-    FIXED,
     TEST,
     by_position,
     stratify,

@@ -77,10 +77,10 @@ def _settings(source: Source, config: DataConfig, fingerprint: str) -> str:
     return json.dumps([FORMAT, fingerprint, source.classes, data])
 
 
-def _link_span(folders: tuple[Path, Path], name: str, run: str, **wanted: str) -> bool:
+def _link_span(folders: tuple[Path, Path], name: str, other: str, **wanted: str) -> bool:
     """Links a complete span of another run whose manifest has the wanted values, if there is one."""
     targets = [folder / name for folder in folders]
-    records, quarantine = (folder.parent / run / name for folder in folders)
+    records, quarantine = (folder.parent / other / name for folder in folders)
     try:
         ingested = read_ingested(records)
     except (OSError, ValueError):  # removed or truncated

@@ -9,13 +9,12 @@ import hashlib
 
 import numpy as np
 
-from common.features import SPLITS
+from common.features import FIXED, SPLITS
 from components.image_example_gen.sources.base.data_config import SplitConfig
 from components.image_example_gen.sources.base.source_protocol import Part
 
 # The index entry of an image has an index into PARTS; from FIXED on, the source chose the split.
 PARTS: tuple[Part | None, ...] = (None, 'train_and_eval', 'eval_and_test', 'train', 'eval', 'test')
-FIXED = 3
 # Whether an image of a part may be in a split: bool [6, 3].
 ALLOWED = np.array([[1, 1, 1], [1, 1, 0], [0, 1, 1], [1, 0, 0], [0, 1, 0], [0, 0, 1]], bool)
 TRAIN, EVAL, TEST = range(3)

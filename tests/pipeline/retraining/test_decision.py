@@ -4,10 +4,12 @@ import datetime
 import re
 import shutil
 
+import apache_beam as beam
 import pytest
 from ml_metadata.proto.metadata_store_pb2 import Execution
 
 from common.errors import DataError
+from components.image_example_gen.ingestion.span import ingest_span
 from components.image_example_gen.sources.spans import open_window
 from pipeline.config.recipe import Recipe
 from pipeline.registry.provenance import PUSHER, Node, Provenance
@@ -240,3 +242,18 @@ def test_trains_if_the_serving_directory_is_empty(decision, data, record_run, tm
     found = decision(served=False)
     assert found.train
     assert found.reason.endswith(f'; no model is in {tmp_path}/pets/serving')
+
+
+def test_touched_span_is_not_new(decision, data, record_run, recipe_with, tmp_path):
+    data(1)
+    recipe = recipe_with()
+    (span,) = open_window(recipe.data)
+    folder = recipe.artifacts_directory / 'ImageExampleGen' / 'examples' / '5' / 'span-1'
+    ingest_span(span.source, recipe.data, (folder, tmp_path / 'quarantine'), beam.Pipeline)
+    record_run()
+    for file in (tmp_path / 'data').rglob('*.jpg'):
+        file.touch()
+    assert open_window(recipe.data)[0].source.fingerprint != span.source.fingerprint
+    assert not decision().train
+    file.write_bytes(b'other contents')
+    assert decision().train
