@@ -165,7 +165,7 @@ def test_csv_files(tmp_path):
     def check(contents):
         path.write_bytes(contents)
         try:
-            list(every_image(CsvSource(path)))
+            list(every_image(CsvSource(DataConfig(source='csv', path=path))))
         except DataError as error:
             return str(error)
         return ''

@@ -9,11 +9,7 @@ from typing import NamedTuple
 
 from common.errors import DataError, TooFewImages
 from common.files import sha256_of
-from components.image_example_gen.sources.base.csv_columns import (
-    CsvColumns,
-    Table,
-    read_table,
-)
+from components.image_example_gen.sources.base.csv_columns import CsvColumns, Table, read_table
 from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.groups import group_of_name, group_of_value
 from components.image_example_gen.sources.base.labelled_files import FileSource, ImageFile
@@ -39,7 +35,6 @@ from components.image_example_gen.sources.base.source_protocol import BadImage
 
 TABLES = ('.csv', '.tsv', '.txt')  # suffixes
 _MOST_FOLDERS = 100  # where images are searched
-_LEVELS = 2  # of folders below that of the table
 _ENDINGS = ('', '.jpg', '.jpeg', '.png')  # of identifiers
 _SAMPLE = 50  # rows that show where the images are
 _LONGEST_PATH = 4096  # no longer path can be opened
@@ -49,14 +44,13 @@ class CsvSource(FileSource):
     """The images that tables list, with a class, and perhaps a part and a group, for each.
 
     Tables are CSV files or lists of lines `path label`. Paths are relative to the folder of the
-    table, which they may lead out of, or to a folder next to it or in it. The parts are those of a
+    table, which they may lead out of, or to a folder in it or next to it. The parts are those of a
     column, or of the names of several tables, such as `train.csv` and `test.csv`. A row whose image
     is missing or has no suffix of an image is a bad image.
 
     Args:
         config: the section `data` of a recipe; `path` is a table, or a folder with one.
-        complete: whether each class must have images; False for one span of several.
-        where, digest: as for FolderSource.
+        complete, where, digest: as for FolderSource.
 
     Raises:
         DataError: a table is missing, cannot be read, is not CSV, or lacks a column, there are no
@@ -77,25 +71,25 @@ class CsvSource(FileSource):
         notes: list[str] = []
         rows: list[ImageFile | BadImage] = []
         for table in tables:
-            kind = kind_of(_relative(table.file, folder)) if len(tables) > 1 else None
-            if table.label is None and not (kind and kind != 'train'):
-                columns = ', '.join(map(repr, table.names[:10]))
+            kind = kind_of(os.path.relpath(table.file, folder)) if len(tables) > 1 else None
+            if table.label is None and kind in (None, 'train'):
                 raise DataError(
-                    f'{table.file}: line 1 has the columns {columns}, and none of a usual name for '
-                    'the classes of images; set data.columns.label, as with --set '
-                    'data.columns.label=NAME'
+                    f'{table.file}: line 1 has the columns {", ".join(table.names[:10])}, and none '
+                    'of a usual name for the classes of images; set data.columns.label, as with '
+                    '--set data.columns.label=NAME'
                 )
             rows += _read(table, folder, kind, config, notes)
+        files = ', '.join(str(table.file) for table in tables)
         if not rows:
-            raise TooFewImages(f'{tables[0].file} has no images: it has only a header')
-        if not any(isinstance(row, ImageFile) for row in rows):
-            first = next(row for row in rows if isinstance(row, BadImage))
+            raise TooFewImages(f'{files} has no images: it has only a header')
+        bad = [row for row in rows if isinstance(row, BadImage)]
+        if len(bad) == len(rows):
             raise TooFewImages(
-                f'{tables[0].file}: none of its {len(rows):,} images can be used, such as '
-                f'{first.filename}: {first.detail}; paths are relative to {tables[0].file.parent}'
+                f'{files}: none of its {len(rows):,} images can be used, such as '
+                f'{bad[0].filename}: {bad[0].detail}; paths are relative to its folder'
             )
         super().__init__(
-            where or ', '.join(str(table.file) for table in tables),
+            where or files,
             LocalFolder(folder.absolute()),
             rows,
             config,
@@ -119,25 +113,23 @@ def find_tables(config: DataConfig) -> list[Table]:
         return [read_table(path, columns, group)]
     if not path.exists():
         raise DataError(f'{path} does not exist; give a CSV file, or a folder with one')
-    error: DataError | None = None
-    for files in _levels(path):
+    error = DataError(f'{path} has no CSV file; give the path of one')
+    for folders in ([path], _inner(path, 1)):
         found = []
-        for file in files:
-            try:
-                found.append(read_table(file, columns, group))
-            except DataError as raised:  # a file of another kind, such as readme.txt
-                if file.suffix.lower() != '.txt' or len(files) == 1:
-                    error = raised
-        parts = [table for table in found if kind_of(_relative(table.file, path))]
-        labelled = [table for table in found if table.label is not None]
-        if len(parts) > 1:
-            return parts
-        if len(labelled) == 1 or len(found) == 1:
-            return labelled or found
+        for file in (each for folder in folders for each in _entries(folder)):
+            if file.suffix.lower() in TABLES and file.is_file():
+                try:
+                    found.append(read_table(file, columns, group))
+                except DataError as raised:  # perhaps a file of another kind, such as readme.txt
+                    error = raised if file.suffix.lower() != '.txt' else error
+        parts = [table for table in found if kind_of(os.path.relpath(table.file, path))]
+        found = parts if len(parts) > 1 else [t for t in found if t.label is not None] or found
+        if len(found) == 1 or len(parts) > 1:
+            return found
         if found:
             names = ', '.join(table.file.name for table in found[:5])
             raise DataError(f'{path} has {names}; give the path of one CSV file')
-    raise error or DataError(f'{path} has no CSV file; give the path of one')
+    raise error
 
 
 def labels_by_folder(table: Table) -> Mapping[str, set[str]]:
@@ -156,24 +148,6 @@ def labels_by_folder(table: Table) -> Mapping[str, set[str]]:
     return labels
 
 
-def _levels(path: Path) -> Iterator[list[Path]]:
-    """Yields the tables in a folder, then those in its subfolders."""
-    with convert_os_errors():
-        entries = sorted(each for each in path.iterdir() if not is_ignored(each.name))
-        yield [each for each in entries if _is_table(each)]
-        inner = [each for each in entries if each.is_dir()][:_MOST_FOLDERS]
-        yield [each for folder in inner for each in sorted(folder.iterdir()) if _is_table(each)]
-
-
-def _is_table(path: Path) -> bool:
-    return path.suffix.lower() in TABLES and not is_ignored(path.name) and path.is_file()
-
-
-def _relative(file: Path, folder: Path) -> str:
-    path = os.path.relpath(file, folder)
-    return '' if path == '.' else path
-
-
 class _Row(NamedTuple):
     path: str
     label: str
@@ -181,56 +155,47 @@ class _Row(NamedTuple):
     group: str | None
 
 
-def _read(
-    table: Table, root: Path, kind: Kind | None, config: DataConfig, notes: list[str]
-) -> list[ImageFile | BadImage]:
-    """The images of a table, with names relative to `root`."""
-    rows = list(_rows(table, config))
-    kinds = _kinds(table, rows, kind, config, notes)
-    sample = [row.path for row in rows[:: max(len(rows) // _SAMPLE, 1)]]
-    places = [
-        (_relative(place, root), ending)
-        for place, ending in _find_places(table.file.parent, sample, kind)
-        or [(table.file.parent, '')]
-    ]
-    files = [_find(root, row.path, places) for row in rows]
-    folders = [each[0].rpartition('/')[0].rpartition('/')[2] for each in files]
-    sources = limit_sources(Counter(folders)) | {'': root.absolute().name}
-    return [
-        ImageFile(file, row.label, kinds.get(row.split), sources[folder], row.group)
-        if isinstance(file, File)
-        else file
-        for row, file, folder in zip(rows, files, folders, strict=True)
-        if row.split in kinds
-    ]
-
-
 def _rows(table: Table, config: DataConfig) -> Iterator[_Row]:
     for number, row in enumerate(table.rows(), 1):
         path = row[table.image].strip().replace('\\', '/').removeprefix('./')[:_LONGEST_PATH]
+        label = '' if table.label is None else row[table.label].strip()
+        split = '' if table.split is None else row[table.split].strip()
         group = group_of_name(config.group_by, path)
         if table.group is not None:
             group = group_of_value(row[table.group])
-        label = row[table.label].strip() if table.label is not None else ''
-        split = row[table.split].strip() if table.split is not None else ''
         yield _Row(path or f'row {number}', label, split, group)
 
 
+def _read(
+    table: Table, root: Path, kind: Kind | None, config: DataConfig, notes: list[str]
+) -> Iterator[ImageFile | BadImage]:
+    """Yields the images of a table, with names relative to `root`."""
+    rows = list(_rows(table, config))
+    kinds = _kinds(table, rows, kind, notes)
+    sample = [row.path for row in rows[:: max(len(rows) // _SAMPLE, 1)]]
+    found = _find_places(table.file.parent, sample, kind) or [(table.file.parent, '')]
+    places = [(os.path.relpath(place, root), ending) for place, ending in found]
+    files = [_find(root, row.path, places) for row in rows]
+    folders = [each[0].rpartition('/')[0].rpartition('/')[2] for each in files]
+    sources = limit_sources(Counter(folders)) | {'': root.absolute().name}
+    for row, file, folder in zip(rows, files, folders, strict=True):
+        if isinstance(file, BadImage):
+            yield file
+        elif row.split in kinds:
+            yield ImageFile(file, row.label, kinds[row.split], sources[folder], row.group)
+
+
 def _kinds(
-    table: Table, rows: Sequence[_Row], kind: Kind | None, config: DataConfig, notes: list[str]
+    table: Table, rows: Sequence[_Row], kind: Kind | None, notes: list[str]
 ) -> Mapping[str, Kind | None]:
-    """The part that each value of the column means, without the values of rows that are left out."""
+    """The part that each value of the column means, without values of rows that are left out."""
     if table.split is None:
         return {'': kind}
     column, counts = table.names[table.split], Counter(row.split for row in rows)
     kinds = {value: kind_of_value(column, value) for value in counts}
     others = [f'{value!r} ({counts[value]:,})' for value in kinds if not kinds[value]][:5]
-    if len(others) == len(kinds) and config.columns and config.columns.split:
-        raise DataError(
-            f'{table.file}: column {column} has the values {", ".join(others)}; expected train, '
-            'validation and test'
-        )
-    if not any(kinds.values()):
+    if len(others) == len(kinds):
+        notes.append(f'column {column} names no parts: its values are {", ".join(others)}')
         return dict.fromkeys(kinds, kind)
     if others:
         notes.append(f'rows that are in no part are left out: {column} is {", ".join(others)}')
@@ -242,8 +207,7 @@ def _find_places(folder: Path, sample: Sequence[str], kind: Kind | None) -> list
 
     The folder of the table, or else folders in it, or else folders next to it.
     """
-    levels = [[folder], _inner(folder, _LEVELS), [folder.parent, *_inner(folder.parent, 1)]]
-    for candidates in levels:
+    for candidates in ([folder], _inner(folder, 2), [folder.parent, *_inner(folder.parent, 1)]):
         found = Counter(
             (place, ending)
             for place in candidates
@@ -257,27 +221,30 @@ def _find_places(folder: Path, sample: Sequence[str], kind: Kind | None) -> list
     return []
 
 
-def _inner(folder: Path, levels: int) -> list[Path]:
+def _entries(folder: Path) -> list[Path]:
     with convert_os_errors():
-        inner = [each for each in sorted(folder.iterdir()) if not is_ignored(each.name)]
-        inner = [each for each in inner if each.is_dir()][:_MOST_FOLDERS]
-        return inner + [each for one in inner if levels > 1 for each in _inner(one, levels - 1)]
+        return sorted(each for each in folder.iterdir() if not is_ignored(each.name))
+
+
+def _inner(folder: Path, levels: int) -> list[Path]:
+    inner = [each for each in _entries(folder) if each.is_dir()][:_MOST_FOLDERS]
+    return inner + [each for one in inner if levels > 1 for each in _inner(one, levels - 1)]
 
 
 def _find(root: Path, path: str, places: Sequence[tuple[str, str]]) -> File | BadImage:
     """The file of an image; its size and stamp, without reading it."""
-    detail = ''
+    problem = ''
     for place, ending in places:
-        name = os.path.join(place, path + ending)  # noqa: PTH118  much faster
+        name = os.path.join('' if place == '.' else place, path + ending)  # noqa: PTH118
         if not is_image(name):  # only such files of a folder are read, too
             detail = 'its name does not end like that of an image, such as .jpg'
             return BadImage(path, 'not an image', detail)
         try:
-            status = os.stat(os.path.join(root, name))  # noqa: PTH116, PTH118
+            status = os.stat(os.path.join(root, name))  # noqa: PTH116, PTH118  much faster
         except READ_ERRORS as error:
-            detail = detail or error_text(error)
+            problem = problem or error_text(error)
             continue
         if stat.S_ISREG(status.st_mode):
             return file_of(name, status)
-        detail = 'it is no file'
-    return BadImage(path, 'unreadable', f'it cannot be read: {detail}')
+        problem = 'it is no file'
+    return BadImage(path, 'unreadable', f'it cannot be read: {problem}')

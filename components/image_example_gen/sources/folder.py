@@ -108,7 +108,7 @@ def layout_of(listing: Listing, config: DataConfig | None = None) -> Layout:
 
 
 def pattern_in(listing: Listing) -> tuple[str | None, list[str]]:
-    """A `data.label_pattern` for the images, those of train if they are divided; and their names."""
+    """A `data.label_pattern` for the images, or those of train; and their names."""
     layout = Layout(folders_of(listing), in_names=True)
     places = {'/'.join(path): layout.place(path) for path in folders_of(listing)}
     names = []

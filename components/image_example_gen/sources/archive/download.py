@@ -1,7 +1,7 @@
 """Downloads files in a limited subprocess; keeps archives in the cache folder.
 
-A time-out of a connection restarts with every byte and with every redirect, and a header or the body
-of a redirect may have no end. So an alarm ends a request that is slow, and the limits of the
+A time-out of a connection restarts with every byte and every redirect, and a header or the body of
+a redirect may have no end. So an alarm ends a request that is slow, and the limits of the
 subprocess one that is large.
 """
 

@@ -70,7 +70,7 @@ class Table(NamedTuple):
         return f'images from column {self.names[self.image]}, classes from column {label}{split}'
 
     def rows(self) -> Iterator[list[str]]:
-        """Yields the fields of each image; raises DataError if the file cannot be read or parsed."""
+        """Yields the fields of each image; raises DataError if the file cannot be read."""
         rows = read_rows(self.file, self.delimiter)
         width = len(self.names) or len(next(read_rows(self.file, self.delimiter)))
         for number, row in enumerate(itertools.islice(rows, bool(self.names), None), 1):
@@ -183,7 +183,7 @@ def _lines(file: Path) -> Iterator[str]:
                 yield line
     except UnicodeDecodeError:
         raise DataError(
-            f'{file} is not UTF-8, from line {number:,} on or a little later; save it as CSV in UTF-8'
+            f'{file} is not UTF-8, from line {number:,} on or a little later; save it in UTF-8'
         ) from None
     except OSError as error:
         raise DataError(f'{file} cannot be read: {error.strerror}') from None

@@ -189,7 +189,7 @@ def _missing_in_parts(files: Sequence[ImageFile], labels: Labels) -> Iterator[st
 
 
 def _masks_beside_images(files: Sequence[ImageFile]) -> Iterator[str]:
-    """Yields a note if PNG files lie beside JPEGs of the same name, or `1_mask.png` beside `1.png`."""
+    """Yields a note if PNG files lie beside JPEGs of one name, or `1_mask.png` beside `1.png`."""
     stems = defaultdict[str, set[str]](set)
     for row in files:
         stem, suffix = os.path.splitext(row.file.name)  # noqa: PTH122  much faster
@@ -202,6 +202,6 @@ def _masks_beside_images(files: Sequence[ImageFile]) -> Iterator[str]:
     ]
     if len(masks) > 1:
         yield (
-            f'{len(masks):,} images, such as {masks[0]}.png, lie beside images of the same name; if '
-            'they are masks, move them out of the class folders'
+            f'{len(masks):,} images, such as {masks[0]}.png, lie beside images of the same name; '
+            'if they are masks, move them out of the class folders'
         )

@@ -143,7 +143,7 @@ class LocalFolder(NamedTuple):
     def walk(
         self, accept: Callable[[str], bool] = is_image
     ) -> Iterator[tuple[str, list[str], Iterator[File]]]:
-        """Raises OSError if a folder cannot be read, or folders are nested more than _DEPTH deep."""
+        """Raises OSError if a folder cannot be read, or is more than _DEPTH deep."""
         visits: Counter[tuple[int, int]] = Counter()
         left = ['']
         while left:

@@ -62,8 +62,8 @@ def parts_of(where: str, names: Iterable[str]) -> dict[str, Part]:
     """The part that each name stands for, without the names that are usual for none.
 
     Empty if the names stand for one part only: such a source is not divided. With a part test,
-    validation is the eval split; without one, the ingestion divides it into eval and test. With test
-    alone, it divides the others into train and eval.
+    validation is the eval split; without one, the ingestion divides it into eval and test. With
+    test alone, it divides the others into train and eval.
 
     Raises TooFewImages if there is no train, which may still arrive; `where` is for the message.
     """

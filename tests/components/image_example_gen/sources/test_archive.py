@@ -288,7 +288,7 @@ def test_damaged_tar_header_is_not_taken_for_the_end(make):
 def test_refuses_encrypted_zip_and_directory_before_the_file(make):
     path = make()
     patch(path, path.read_bytes().index(b'PK\x01\x02') + 8, b'\1')
-    with pytest.raises(DataError, match='encrypted.*; it may be truncated, damaged or encrypted'):
+    with pytest.raises(DataError, match=r'encrypted.*; it may be truncated, damaged'):
         open_archive(path)
     patch(make(), path.read_bytes().index(b'PK\x05\x06') + 16, b'\xff' * 4)
     with pytest.raises(DataError, match=r'it is damaged$'):

@@ -176,6 +176,7 @@ def test_rows_of_no_part_are_left_out_with_a_note(make):
     assert any("split is 'extra' (1)" in note for note in source.notes)
     other = source_of(make({'labels.csv': SPLIT.format('set', 'a', 'b', 'a', 'b')}))
     assert (other.count, {image.part for image in every_image(other)}) == (4, {None})
+    assert other.notes == ("column set names no parts: its values are 'a' (2), 'b' (2)",)
 
 
 def test_groups_are_those_of_a_column_or_of_names(make):
@@ -252,7 +253,6 @@ def test_rejects_missing_columns_and_files(make, tmp_path):
     for keys, message in (
         ({'columns': {'image': 'photo'}}, "no column 'photo'; correct data.columns"),
         ({'group_by': {'column': 'film'}}, "no column 'film'; correct"),
-        ({'columns': {'split': 'label'}}, 'expected train, validation and test'),
     ):
         with pytest.raises(DataError, match=message):
             source_of(folder / 'labels.csv', **keys)

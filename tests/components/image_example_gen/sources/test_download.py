@@ -9,6 +9,7 @@ import re
 import shutil
 import socket
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -198,8 +199,7 @@ def test_copy_with_the_digest_is_not_checked_again(fetch, server):
 
 def test_rejects_wrong_digest_of_url_or_file(server, tmp_path):
     path = shutil.make_archive(str(tmp_path / 'pets'), 'zip', tmp_path)
-    with open(path, 'rb') as file:
-        server.body = file.read()
+    server.body = Path(path).read_bytes()
     for place in ({'url': server.url}, {'path': path}):
         message = rf'pets\.zip(\?\*\*\*)? has the sha256 {hashlib.sha256(server.body).hexdigest()}'
         with pytest.raises(DataError, match=message):

@@ -40,6 +40,7 @@ def many(folder, number=3, suffix='jpg'):
 
 
 CLASSES = [*many('cats'), *many('dogs')]
+IN_IMAGES = [f'images/{name}' for name in CLASSES]
 
 
 @pytest.mark.parametrize(
@@ -56,10 +57,10 @@ CLASSES = [*many('cats'), *many('dogs')]
             '0 1 2 3',
             'left out: Examples (3 images)',
         ),
-        ([*(f'images/{n}' for n in CLASSES), 'labels/cats/1.txt', 'LICENSE'], 'cats dogs', 'images'),
-        ([*(f'images/{n}' for n in CLASSES), *many('masks/cats', 9, 'png')], 'cats dogs', 'left out'),
+        ([*IN_IMAGES, 'labels/cats/1.txt', 'LICENSE'], 'cats dogs', 'images'),
+        ([*IN_IMAGES, *many('masks/cats', 9, 'png')], 'cats dogs', 'left out'),
         ([f'{n}/film{i}/1.jpg' for n in ('cats', 'dogs') for i in (1, 2)], 'cats dogs', ''),
-        ([f'{n}/{eye}/1.jpg' for n in ('cats', 'dogs') for eye in ('left', 'right')], 'cats dogs', ''),
+        ([f'{n}/{e}/1.jpg' for n in ('cats', 'dogs') for e in ('left', 'right')], 'cats dogs', ''),
         (['ship/1.jpg', 'train/1.jpg'], 'ship train', ''),
         (['10010105/1.jpg', '10010220/1.jpg'], '10010105 10010220', ''),
     ],
@@ -188,7 +189,7 @@ def test_file_that_does_not_match_the_pattern_is_bad(make):
         if isinstance(each, BadImage)
     )
     assert (bad.filename, bad.reason) == ('readme.jpg', 'label outside the list')
-    with pytest.raises(DataError, match='none with a name that data.label_pattern'):
+    with pytest.raises(DataError, match=r'none with a name that data\.label_pattern'):
         source_of(folder, label_pattern='^(x)')
 
 
