@@ -40,6 +40,8 @@ class Layout:
     Attributes:
         places: part and class by the folder of an image; None if they are left out.
         sizes: number of images directly in each folder.
+        is_repeated: whether several folders hold the same class folders, so that the classes are
+            not clear.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Layout:
     ) -> None:
         self._wanted, self._group_level = {folded(name) for name in wanted}, group_level
         self._in_names, self._folders = in_names, listing.folders
+        self.is_repeated = False
         self.sizes = Counter(file.name.rpartition('/')[0] for file in listing.files)
         paths = {tuple(filter(None, name.split('/'))): n for name, n in self.sizes.items()}
         no_annotations = {
@@ -84,7 +87,8 @@ class Layout:
         if self.kinds and path and not kind:
             return None
         path = path[1:] if kind else path
-        if path[: len(self._inner)] == self._inner:
+        inner = path[: len(self._inner)]
+        if inner == self._inner or (inner and kind_of(inner[0]) == kind):  # such as `test/test`
             path = path[len(self._inner) :]
         if not path or self._in_names:
             return Place(kind, '', path)
@@ -166,6 +170,12 @@ class Layout:
         above = defaultdict[str, set[str]](set)
         for path in leaves:
             above[path[-1]].add(path[0])
+        repeated = [name for name, tops in above.items() if len(tops) > 1]
+        self.is_repeated = (
+            len(repeated) > len(inner)
+            and len(repeated) * 2 > len(above)
+            and not any(re.search(r'\d', name) for name in repeated)
+        )
         numbered = sum(bool(re.search(r'\d', p[-1])) or len(above[p[-1]]) > 1 for p in leaves)
         return numbered * 2 <= len(leaves)
 
