@@ -126,11 +126,10 @@ class Layout:
         if left_out:
             shown = _listed([f'{name} ({number:,} images)' for name, number in left_out.items()])
             yield f'left out: {shown}; give one of them as the data folder to read it instead'
-        top = '/'.join(self._top)
-        beside = {name for name in self._folders if name.rpartition('/')[0] == top}
-        empty = [
-            n for n in sorted(beside) if not any(f'{f}/'.startswith(f'{n}/') for f in self.sizes)
-        ]
+        top = ''.join(f'{name}/' for name in self._top)
+        used = {name[len(top) :].partition('/')[0] for name in self.sizes if name.startswith(top)}
+        beside = {name[len(top) :] for name in self._folders if name.startswith(top)}
+        empty = sorted(name for name in beside - used if '/' not in name)
         if empty and not self._in_names:
             yield f'folders without images are no classes: {_listed(empty)}'
 
@@ -139,22 +138,25 @@ class Layout:
         top: FolderPath = ()
         while True:
             below = _below(images, top)
-            sizes = _sizes(below)
-            if _kinds(below, in_names=self._in_names) or any(
-                folded(name) in self._wanted for name in sizes
+            inside: dict[str, dict[FolderPath, int]] = defaultdict(dict)
+            for path, number in below.items():
+                if path:
+                    inside[path[0]][path[1:]] = number
+            if _kinds(below, in_names=self._in_names) or self._wanted.intersection(
+                map(folded, inside)
             ):
                 return top
-            deep = [name for name in sizes if self._holds_class_folders(name, below)]
-            if len(deep) != 1 or sizes[deep[0]] < (1 - _MOST_LEFT_OUT) * sum(below.values()):
-                return top
-            top = (*top, deep[0])
+            inner = [n for n, paths in inside.items() if _kinds(paths, in_names=self._in_names)]
+            if len(inner) != 1:
+                inner = [name for name, paths in inside.items() if self._are_classes(paths)]
+                most = (1 - _MOST_LEFT_OUT) * sum(below.values())
+                if len(inner) != 1 or sum(inside[inner[0]].values()) < most:
+                    return top
+            top = (*top, *inner)
 
-    def _holds_class_folders(self, name: str, below: Mapping[FolderPath, int]) -> bool:
-        paths = [path for path in below if path[:1] == (name,)]
-        if self._in_names:
-            return len(paths) > 1 and bool(_kinds(_below(below, (name,)), in_names=True))
-        fewest = 2 + self._group_level
-        return len(paths) > 1 and all(len(path) >= fewest for path in paths)
+    def _are_classes(self, paths: Collection[FolderPath]) -> bool:
+        deep = len(paths) > 1 and all(len(path) > self._group_level for path in paths)
+        return deep and not self._in_names
 
     def _is_by_parent(self) -> bool:
         paths = [path for path in self._levels if path]
@@ -182,15 +184,6 @@ class Layout:
 
 def _below(images: Mapping[FolderPath, int], top: FolderPath) -> dict[FolderPath, int]:
     return {p[len(top) :]: n for p, n in images.items() if p[: len(top)] == top}
-
-
-def _sizes(below: Mapping[FolderPath, int]) -> Counter[str]:
-    """The number of images in each folder of the first level."""
-    sizes: Counter[str] = Counter()
-    for path, number in below.items():
-        sizes[path[0] if path else ''] += number
-    del sizes['']
-    return sizes
 
 
 def _kinds(below: Mapping[FolderPath, int], *, in_names: bool) -> dict[str, Kind]:
