@@ -106,15 +106,6 @@ def files_in(folder: Path, suffixes: frozenset[str]) -> Iterator[Path]:
         yield from filter(Path.is_file, (folder / file.name for file in files))
 
 
-def holds_class_folders(folder: Folder) -> bool:
-    """Whether the images are in subfolders, and none is directly in the folder."""
-    with convert_os_errors():
-        for here, _, files in folder.walk():
-            if next(files, None):
-                return here != ''
-    return False
-
-
 def fingerprint_of(files: Iterable[File], *others: object) -> str:
     """A digest of names, sizes and stamps of files, and of other values; read no file.
 
