@@ -149,6 +149,11 @@ def _require_labels(
             f'{config.label_pattern} matches, such as {name}; correct it, or remove it if there is '
             f'{_FOLDERS}'
         )
+    if layout.is_repeated:
+        raise DataError(
+            f'{where} has the same folders in {", ".join(sorted(labels)[:5])}: if they are the '
+            'classes, give one of these as the data folder, else list these in data.classes'
+        )
     kinds = {kind_of(label) for label in labels}
     if labels and (config.label_pattern or layout.kinds or None in kinds or len(kinds) < 2):
         return

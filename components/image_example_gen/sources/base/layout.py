@@ -40,6 +40,8 @@ class Layout:
     Attributes:
         places: part and class by the folder of an image; None if they are left out.
         sizes: number of images directly in each folder.
+        is_repeated: whether several folders hold the same class folders, so that the classes are
+            not clear.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Layout:
     ) -> None:
         self._wanted, self._group_level = {folded(name) for name in wanted}, group_level
         self._in_names, self._folders = in_names, listing.folders
+        self.is_repeated = False
         self.sizes = Counter(file.name.rpartition('/')[0] for file in listing.files)
         paths = {tuple(filter(None, name.split('/'))): n for name, n in self.sizes.items()}
         no_annotations = {
@@ -84,7 +87,8 @@ class Layout:
         if self.kinds and path and not kind:
             return None
         path = path[1:] if kind else path
-        if path[: len(self._inner)] == self._inner:
+        inner = path[: len(self._inner)]
+        if inner == self._inner or (inner and kind_of(inner[0]) == kind):  # such as `test/test`
             path = path[len(self._inner) :]
         if not path or self._in_names:
             return Place(kind, '', path)
@@ -122,11 +126,10 @@ class Layout:
         if left_out:
             shown = _listed([f'{name} ({number:,} images)' for name, number in left_out.items()])
             yield f'left out: {shown}; give one of them as the data folder to read it instead'
-        top = '/'.join(self._top)
-        beside = {name for name in self._folders if name.rpartition('/')[0] == top}
-        empty = [
-            n for n in sorted(beside) if not any(f'{f}/'.startswith(f'{n}/') for f in self.sizes)
-        ]
+        top = ''.join(f'{name}/' for name in self._top)
+        used = {name[len(top) :].partition('/')[0] for name in self.sizes if name.startswith(top)}
+        beside = {name[len(top) :] for name in self._folders if name.startswith(top)}
+        empty = sorted(name for name in beside - used if '/' not in name)
         if empty and not self._in_names:
             yield f'folders without images are no classes: {_listed(empty)}'
 
@@ -135,22 +138,25 @@ class Layout:
         top: FolderPath = ()
         while True:
             below = _below(images, top)
-            sizes = _sizes(below)
-            if _kinds(below, in_names=self._in_names) or any(
-                folded(name) in self._wanted for name in sizes
+            inside: dict[str, dict[FolderPath, int]] = defaultdict(dict)
+            for path, number in below.items():
+                if path:
+                    inside[path[0]][path[1:]] = number
+            if _kinds(below, in_names=self._in_names) or self._wanted.intersection(
+                map(folded, inside)
             ):
                 return top
-            deep = [name for name in sizes if self._holds_class_folders(name, below)]
-            if len(deep) != 1 or sizes[deep[0]] < (1 - _MOST_LEFT_OUT) * sum(below.values()):
-                return top
-            top = (*top, deep[0])
+            inner = [n for n, paths in inside.items() if _kinds(paths, in_names=self._in_names)]
+            if len(inner) != 1:
+                inner = [name for name, paths in inside.items() if self._are_classes(paths)]
+                most = (1 - _MOST_LEFT_OUT) * sum(below.values())
+                if len(inner) != 1 or sum(inside[inner[0]].values()) < most:
+                    return top
+            top = (*top, *inner)
 
-    def _holds_class_folders(self, name: str, below: Mapping[FolderPath, int]) -> bool:
-        paths = [path for path in below if path[:1] == (name,)]
-        if self._in_names:
-            return len(paths) > 1 and bool(_kinds(_below(below, (name,)), in_names=True))
-        fewest = 2 + self._group_level
-        return len(paths) > 1 and all(len(path) >= fewest for path in paths)
+    def _are_classes(self, paths: Collection[FolderPath]) -> bool:
+        deep = len(paths) > 1 and all(len(path) > self._group_level for path in paths)
+        return deep and not self._in_names
 
     def _is_by_parent(self) -> bool:
         paths = [path for path in self._levels if path]
@@ -166,21 +172,18 @@ class Layout:
         above = defaultdict[str, set[str]](set)
         for path in leaves:
             above[path[-1]].add(path[0])
+        repeated = [name for name, tops in above.items() if len(tops) > 1]
+        self.is_repeated = (
+            len(repeated) > len(inner)
+            and len(repeated) * 2 > len(above)
+            and not any(re.search(r'\d', name) for name in repeated)
+        )
         numbered = sum(bool(re.search(r'\d', p[-1])) or len(above[p[-1]]) > 1 for p in leaves)
         return numbered * 2 <= len(leaves)
 
 
 def _below(images: Mapping[FolderPath, int], top: FolderPath) -> dict[FolderPath, int]:
     return {p[len(top) :]: n for p, n in images.items() if p[: len(top)] == top}
-
-
-def _sizes(below: Mapping[FolderPath, int]) -> Counter[str]:
-    """The number of images in each folder of the first level."""
-    sizes: Counter[str] = Counter()
-    for path, number in below.items():
-        sizes[path[0] if path else ''] += number
-    del sizes['']
-    return sizes
 
 
 def _kinds(below: Mapping[FolderPath, int], *, in_names: bool) -> dict[str, Kind]:
