@@ -18,7 +18,6 @@ from components.image_example_gen.ingestion.duplicates import (
 from components.image_example_gen.ingestion.splits import (
     ALLOWED,
     TEST,
-    by_position,
     stratify,
 )
 
@@ -57,8 +56,6 @@ class SplitAssignment:
         splits: uint8 [n]: an index into SPLITS, or why the image is not used.
         other_labels: int64 [n]: the other label of each LABEL_CONFLICT.
         repeated: number of used images with the same bytes as an image of another span.
-        moved: number of used images in the split of a near-duplicate or of their group, and not in
-            that of their position.
     """
 
     def __init__(
@@ -78,7 +75,6 @@ class SplitAssignment:
         self._is_new[len(spans) + len(removed) :] = True
         self._splits = self._index['split'].copy()
         self._splits[self._is_new] = _given_splits(images, earlier)
-        is_kept = (self._splits[self._is_new] < _OPEN) & (images['part'] < FIXED)
         self._is_own_test = self._is_new & (self._index['part'] == FIXED + TEST)
         self._other_labels = np.full(len(self._index), -1)
         self.repeated = 0
@@ -89,9 +85,6 @@ class SplitAssignment:
         self._stratify(clusters, examined['position'], limits)
         self.splits = self._splits[self._is_new]
         self.other_labels = self._other_labels[self._is_new]
-        shared = np.bincount(clusters)[clusters[self._is_new]] > 1
-        moved = shared & ~is_kept & (self.splits != by_position(examined, limits))
-        self.moved = int(np.sum(moved & (self.splits < DUPLICATE)))
 
     def _resolve_same_bytes(self) -> None:
         """Uses the first of new images with the same bytes, or none if their labels differ."""

@@ -43,19 +43,9 @@ def ingest_span(
 ) -> Ingested:
     """Checks every image of a span and writes the records of the usable ones.
 
-    The manifest is written last: an incomplete folder has none.
-
-    Args:
-        source: the images.
-        config: the section `data` of the recipe.
-        folders: outputs, of records and quarantine.
-        make_pipeline: creates a Beam pipeline.
-        spans: folders of the records of other spans, as in SplitAssignment.
-        earlier: folders of the records of the earlier ingestion.
-        identity: fields of the manifest.
-
-    Raises:
-        DataError: a file of many images cannot be read, or no image has a group.
+    `folders` are the outputs, of records and quarantine; `spans` and `earlier` folders of records
+    for SplitAssignment; `identity` has fields of the manifest, which is written last. Raises
+    DataError if a file of many images cannot be read, or no image has a group.
     """
     shards = source.shards()
     outputs = SpanFolders(*folders, len(shards), source.classes, config)
@@ -123,7 +113,6 @@ def _tally(images: np.ndarray, assignment: SplitAssignment, outputs: SpanFolders
         bad=dict(bad.most_common()),
         duplicates=found[DUPLICATE],
         between=found[SPLIT_CONFLICT],
-        moved=assignment.moved,
         repeated=assignment.repeated,
         ungrouped=int(ungrouped.sum()) if outputs.config.group_by else 0,
     )

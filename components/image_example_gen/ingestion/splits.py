@@ -9,7 +9,7 @@ import hashlib
 
 import numpy as np
 
-from common.features import FIXED, SPLITS
+from common.features import SPLITS
 from components.image_example_gen.sources.base.data_config import SplitConfig
 from components.image_example_gen.sources.base.source_protocol import Part
 
@@ -47,13 +47,6 @@ def position_of(key: str, part: Part | None, config: SplitConfig) -> float:
     value = bytes([0x0A, len(key) + 2, 0x0A, len(key)]) + key.encode()
     number = int(hashlib.sha256(value).hexdigest(), 16)
     return (number % buckets + number // buckets % 2**32 / 2**32) / buckets
-
-
-def by_position(examined: np.ndarray, limits: np.ndarray) -> np.ndarray:
-    """The splits of images by their part and position alone: int [n], indices into SPLITS."""
-    parts = examined['part']
-    drawn = (examined['position'][:, np.newaxis] >= limits[parts % FIXED]).sum(axis=1)
-    return np.where(parts >= FIXED, parts - FIXED, drawn)
 
 
 def stratify(

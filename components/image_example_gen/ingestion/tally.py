@@ -12,7 +12,6 @@ class Tally:
     bad: dict[str, int] = dataclasses.field(default_factory=dict)  # quarantined, by reason
     duplicates: int = 0  # skipped: the same bytes and label as another image of the span
     between: int = 0  # skipped: near-duplicates, or their group, in two splits that are given
-    moved: int = 0  # to the split of a near-duplicate or of their group
     repeated: int = 0  # used, and with the same bytes as an image of another span
     ungrouped: int = 0  # used, and without a group although `data.group_by` is set
 
@@ -32,7 +31,6 @@ class Tally:
             f'quarantined ({describe_bad(self.bad)})': sum(self.bad.values()),
             f'duplicate{"s" * (self.duplicates > 1)} skipped': self.duplicates,
             'skipped (near-duplicates in two splits)': self.between,
-            'moved to the split of a near-duplicate': self.moved,
             'also in other spans': self.repeated,
             'without a group': self.ungrouped,
         }

@@ -117,10 +117,8 @@ def _head(pen: _Pen, species: str, rng: Generator) -> None:
         for side in _SIDES:
             pen.shape(outline * (side, 1), coat)
             pen.shape((outline + 0.35 * (outline.mean(axis=0) - outline)) * (side, 1), ear, 0)
-    radii = (
-        rng.uniform((0.92, 0.76), (1.1, 0.92)) if is_cat else rng.uniform((0.78, 0.88), (0.95, 1))
-    )
-    pen.oval(0, 0, radii, coat)
+    wide, high = rng.uniform(0.9, 1.1), rng.uniform(0.76, 0.93)
+    pen.oval(0, 0, (wide, high) if is_cat else (high + 0.02, wide - 0.05), coat)
     for x, y, radius in rng.uniform((-0.6, -0.6, 0.1), (0.6, 0.3, 0.3), (rng.integers(0, 4), 3)):
         pen.oval(x, y, (radius, radius), second, 0)  # spots
     if hanging:

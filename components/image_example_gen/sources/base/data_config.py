@@ -51,8 +51,7 @@ class SplitConfig(StrictModel):
         0.2,
         gt=0,
         lt=1,
-        description='for data with parts train and validation, and no part test: share of '
-        'validation that becomes test; the rest becomes eval, and train stays train',
+        description='of data divided into train and validation: share of validation for test',
     )
 
     def expected(self, count: int) -> dict[str, int]:
