@@ -18,7 +18,7 @@ from pipeline.new_recipe.yaml_text import to_yaml
 from trainer.config.train import NAMED_WEIGHTS
 from trainer.model.weights import check_weights_file
 
-_LAYOUT = {'data.source', 'data.label_pattern', 'data.columns', 'data.features'}
+_LAYOUT = ('data.source', 'data.label_pattern', 'data.columns', 'data.features')
 _SPANS = {'data.window', 'data.span_range'}
 
 
@@ -49,11 +49,9 @@ def create_recipe(
     if others := [key for key in given if not key.startswith('data.')]:
         raise ConfigError(f'--set {others[0]}: init sets keys of data; give this one to `run`')
     config = recipe_of({'name': 'new'}, [*data_overrides(place), *settings]).data
-    found = survey(
-        config,
-        'as --set describes it' if given & _LAYOUT else detected.layout,
-        all_spans=given.isdisjoint(_SPANS),
-    )
+    is_described = any(key.startswith(_LAYOUT) for key in given)
+    layout = 'as --set describes it' if is_described else detected.layout
+    found = survey(config, layout, all_spans=given.isdisjoint(_SPANS))
     if not found.sample.sides:
         raise DataError(
             f'{place}: no image can be read, such as {"; ".join(found.sample.examples)}'

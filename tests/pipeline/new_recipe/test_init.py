@@ -1,5 +1,6 @@
 """`init`: looks at images, and writes a recipe with a comment on each line."""
 
+import shlex
 from itertools import pairwise
 from pathlib import Path
 
@@ -133,6 +134,21 @@ def test_set_follows_the_advice_of_an_error(init, make_image_folder):
     assert (data.columns.image, data.columns.label) == ('where', 'what')
     assert data.classes == ('cats', 'dogs')
     assert data.splits.test == 3
+
+
+def test_set_groups_images_as_a_note_proposes(init, make_image_folder):
+    for part, seed in (('train', 0), ('test', 1)):
+        folder = make_image_folder(Path('pets', part), per_class=6, seed=seed)
+        for file in folder.rglob('*.jpg'):
+            _, number = file.stem.rsplit('-', 1)
+            file.rename(file.with_name(f'person{number}_{seed}.jpg'))
+    (note,) = [line for line in init('pets').stdout.splitlines() if line.startswith('note: of')]
+
+    done = init('pets', '--force', *shlex.split(note.partition('add ')[2]))
+
+    assert done.exit_code == 0, done.output
+    assert 'note: of' not in done.stdout
+    assert load_recipe('recipe.yaml').data.group_by.pattern in note
 
 
 def test_set_chooses_classes_and_refuses_other_keys(init, trash):
