@@ -144,6 +144,20 @@ def is_locked(path: Path) -> bool:
     return False
 
 
+def share_folders(root: Path) -> None:
+    """Gives the own folders below `root` its mode, which follows the umask of its user.
+
+    TensorFlow makes folders with the mode 0755, in which a group may not write.
+    """
+    mode = stat.S_IMODE(root.stat().st_mode)
+    for parent, names, _ in os.walk(root):
+        for folder in (Path(parent, name) for name in names):
+            with contextlib.suppress(OSError):  # of another user, or a file system without modes
+                found = folder.lstat().st_mode
+                if stat.S_ISDIR(found) and stat.S_IMODE(found) != mode:
+                    folder.chmod(mode)
+
+
 def sha256_of(path: Path) -> str:
     """Hexadecimal SHA-256 digest of a regular file."""
     digest = hashlib.sha256()

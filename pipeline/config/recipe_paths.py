@@ -32,10 +32,14 @@ def model_of(annotation: Any) -> type[BaseModel] | None:
 
 
 def _is_path(value: str, model: type[BaseModel], key: str) -> bool:
-    annotation = model.model_fields[key].annotation
     is_weights_file = model is TrainConfig and key == 'weights' and value not in NAMED_WEIGHTS
-    is_path = is_weights_file or Path in (annotation, *get_args(annotation))
+    is_path = is_weights_file or _holds_path(model.model_fields[key].annotation)
     return is_path and value != '' and ':/' not in value
+
+
+def _holds_path(annotation: Any) -> bool:
+    """Whether an annotation is Path, or such as `Annotated[Path, ...] | None`."""
+    return annotation is Path or any(map(_holds_path, get_args(annotation)))
 
 
 def without_parents(path: Path) -> str:

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import re
+import shutil
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -139,5 +140,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _first_line(error: Exception) -> str:
+    if isinstance(error, shutil.Error):  # of a folder: a list of source, target and reason
+        *_, error = error.args[0][0]
     text = str(error).strip() or type(error).__name__
     return text.splitlines()[0]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from common import stack
 from common.console import styled
 from common.errors import AlreadyRunning, ConfigError, PipelineError, RunError
-from common.files import locked
+from common.files import locked, share_folders
 from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.source_protocol import describe_classes
 from pipeline.command_line import CommandLine
@@ -55,6 +55,7 @@ def run(recipe: Recipe, *, verbose: bool = False, commands: CommandLine | None =
     with contextlib.ExitStack() as contexts:
         try:
             contexts.enter_context(lock_recipe(recipe))
+            contexts.callback(share_folders, recipe.home)
             if not verbose:
                 contexts.enter_context(library_output_to(log))
         except OSError as error:

@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import PIL.Image
 
-from components.image_example_gen.inspection.examine import GoodImage
+from common.errors import Rejected
+from components.image_example_gen.inspection.examine import GoodImage, examine_all
 from components.image_example_gen.sources.base.data_config import DataConfig, SplitConfig
 from components.image_example_gen.sources.base.groups import GroupConfig, group_of_path
 from components.image_example_gen.sources.base.source_protocol import (
@@ -45,7 +46,7 @@ class Sample:
     """What is counted while images are checked."""
 
     read: int = 0
-    seconds: float = 0.0
+    start: float = 0.0  # of `time.monotonic`, at the first outcome, as the workers take seconds
     classes: Counter[str] = field(default_factory=Counter)
     parts: Counter[Part | None] = field(default_factory=Counter)  # of a source that is divided
     formats: Counter[str] = field(default_factory=Counter)
@@ -68,17 +69,13 @@ class Survey:
     is_exact: bool  # whether `classes` was counted
     group_by: GroupConfig | None  # evident groups
     notes: tuple[str, ...]  # of the source: what it took as classes, and left out
+    seconds_per_image: float  # to read and check one on this machine
     sample: Sample
 
     @property
     def median_side(self) -> int:
         """Median of the shorter sides, in pixels."""
         return int(statistics.median(shorter for shorter, _ in self.sample.sides))
-
-    @property
-    def seconds_per_image(self) -> float:
-        """Time to read and check an image on this machine."""
-        return self.sample.seconds / max(self.sample.read, 1)
 
     def split(self, splits: SplitConfig) -> dict[str, int]:
         """Expected number of images in train, eval and test with a SplitConfig."""
@@ -114,10 +111,10 @@ def survey(data: DataConfig, layout: str, *, all_spans: bool = True) -> Survey:
         data = data.model_copy(update={'window': max(len(numbers), 1)})
     spans = open_window(data)
     names, sample = spans[0].source.classes, Sample()
-    start = time.monotonic()
-    for answer in _examined(_sampled(spans), data):
-        _add(answer, names, sample)
-    sample.seconds = time.monotonic() - start
+    for image, outcome in examine_all(_sampled(spans, sample), data.checks):
+        sample.start = sample.start or time.monotonic()
+        _add(image, outcome, names, sample)
+    seconds = time.monotonic() - sample.start
     counts, is_exact = _counts(spans, sample)
     return Survey(
         data=data,
@@ -129,7 +126,8 @@ def survey(data: DataConfig, layout: str, *, all_spans: bool = True) -> Survey:
         group_by=evident_groups([name.path for name in sample.names])
         if data.source in ('folder', 'archive') and data.group_by is None
         else None,
-        notes=tuple(dict.fromkeys(n for s in spans for n in getattr(s.source, 'notes', ()))),
+        notes=tuple(dict.fromkeys(n for s in spans for n in s.source.notes)),
+        seconds_per_image=seconds / sample.read,
         sample=sample,
     )
 
@@ -150,54 +148,47 @@ def evident_groups(paths: list[tuple[str, ...]]) -> GroupConfig | None:
     return None
 
 
-def _sampled(spans: tuple[Span, ...]) -> Iterator[LabelledImage | BadImage]:
-    """Yields the images of evenly spaced shards; a shard of folders has images of all classes."""
+def _sampled(
+    spans: tuple[Span, ...], sample: Sample
+) -> Iterator[tuple[LabelledImage | BadImage, bytes | None]]:
+    """Yields the images of evenly spaced shards, with their contents.
+
+    A shard of folders has images of all classes.
+    """
     shards = [shard for span in spans for shard in span.source.shards()]
-    total, end = sum(span.source.count for span in spans), time.monotonic() + _SECONDS
+    total = sum(span.source.count for span in spans)
     for shard in shards[:: max(round(total / _MOST_IMAGES), 1)]:
         for image in shard.images():
-            yield image
-            if time.monotonic() > end:
+            yield image, image.contents if isinstance(image, LabelledImage) else None
+            if sample.start and time.monotonic() > sample.start + _SECONDS:
                 return
 
 
-def _examined(
-    images: Iterator[LabelledImage | BadImage], data: DataConfig
-) -> Iterator[tuple[LabelledImage, GoodImage] | BadImage]:
-    from common.errors import Rejected
-    from components.image_example_gen.inspection.examine import examine
-
-    for image in images:
-        if isinstance(image, BadImage):
-            yield image
-            continue
-        try:
-            yield image, examine(image.contents, data.checks)
-        except Rejected as error:
-            yield BadImage(image.filename, error.reason, error.detail)
-
-
 def _add(
-    answer: tuple[LabelledImage, GoodImage] | BadImage, classes: tuple[str, ...], sample: Sample
+    image: LabelledImage | BadImage,
+    outcome: GoodImage | Rejected | None,
+    classes: tuple[str, ...],
+    sample: Sample,
 ) -> None:
     sample.read += 1
-    if isinstance(answer, BadImage):
-        sample.bad[answer.reason] += 1
+    bad = image if isinstance(image, BadImage) else outcome
+    if not isinstance(image, LabelledImage) or not isinstance(outcome, GoodImage):
+        assert isinstance(bad, BadImage | Rejected)
+        sample.bad[bad.reason] += 1
         if len(sample.examples) < _EXAMPLES:
-            sample.examples.append(f'{answer.filename}: {answer.detail or answer.reason}')
+            sample.examples.append(f'{image.filename}: {bad.detail or bad.reason}')
         return
-    image, good = answer
     name, path = classes[image.label], PurePath(image.filename)
     folders = [class_name(part) for part in path.parts]
     below = path.parts[folders.index(name) + 1 :] if name in folders else path.parts[-1:]
     sample.names.append(Name(name, image.part, below))
     sample.classes[name] += 1
     sample.parts[image.part] += 1
-    is_kept = good.contents == image.contents
-    sample.formats[good.format.upper() if is_kept else path.suffix[1:].upper() or 'other'] += 1
-    sample.sides.append((min(good.width, good.height), max(good.width, good.height)))
-    if len(sample.pictures[name]) < _PICTURES and good.width * good.height <= _MOST_PIXELS:
-        sample.pictures[name].append(_thumbnail(good.contents))
+    is_kept = outcome.contents == image.contents
+    sample.formats[outcome.format.upper() if is_kept else path.suffix[1:].upper() or 'other'] += 1
+    sample.sides.append((min(outcome.width, outcome.height), max(outcome.width, outcome.height)))
+    if len(sample.pictures[name]) < _PICTURES and outcome.width * outcome.height <= _MOST_PIXELS:
+        sample.pictures[name].append(_thumbnail(outcome.contents))
 
 
 def _thumbnail(contents: bytes) -> PIL.Image.Image:
@@ -208,9 +199,9 @@ def _thumbnail(contents: bytes) -> PIL.Image.Image:
 
 def _counts(spans: tuple[Span, ...], sample: Sample) -> tuple[Counter[str], bool]:
     """Images of each class, and whether they were counted, not estimated from the sample."""
-    listed = [getattr(span.source, 'counts', None) for span in spans]
-    if all(each is not None for each in listed):
-        return sum((Counter(each) for each in listed), Counter()), True
+    listed = [span.source.counts for span in spans if span.source.counts is not None]
+    if len(listed) == len(spans):
+        return sum(listed, Counter()), True
     total = sum(span.source.count for span in spans)
     if sample.read >= total:
         return sample.classes, True

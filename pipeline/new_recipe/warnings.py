@@ -9,7 +9,7 @@ from pipeline.new_recipe.survey import Name, Survey
 _FEW_IMAGES = 2  # of a class, which cannot be in all splits
 _IMBALANCE = 30  # images of the largest class for one of the smallest
 _SHOWN = 5  # names of classes in a warning
-_NUMBERED = r'^([^\W\d_]+\d+)[_.-]'  # as in person12_3.jpeg
+_NUMBERED = r'^([^\W\d_]+\d+)[_.-].+\.'  # as in person12_3.jpeg
 _FEWEST_SHARED, _FEWEST_REPEATED = 3, 20  # groups
 _JUDGES = {'eval', 'eval_and_test', 'test'}
 

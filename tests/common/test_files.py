@@ -7,7 +7,7 @@ import resource
 import pytest
 
 from common.errors import AlreadyRunning
-from common.files import is_locked, locked, sha256_of, write_atomically
+from common.files import is_locked, locked, sha256_of, share_folders, write_atomically
 from common.json_lines import append_line
 
 
@@ -93,3 +93,16 @@ def test_file_system_without_locks_is_an_error_with_its_reason(tmp_path, monkeyp
     assert 'its file system has no locks' in error.value.strerror
     assert error.value.filename == str(file)
     assert not is_locked(file)
+
+
+def test_folders_get_the_mode_of_their_root(tmp_path):
+    root, other = tmp_path / 'runs', tmp_path / 'other'
+    for folder in (other, root, root / 'a', root / 'a' / 'b'):
+        folder.mkdir(mode=0o700)
+    (root / 'link').symlink_to(other)
+    root.chmod(0o775)
+
+    share_folders(root)
+
+    modes = [each.stat().st_mode & 0o777 for each in (root / 'a', root / 'a' / 'b', other)]
+    assert modes == [0o775, 0o775, 0o700]

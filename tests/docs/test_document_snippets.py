@@ -13,6 +13,7 @@ from markdown_files import CURRENT_FILES, ROOT, arguments_of, code_blocks, inlin
 
 import pipeline_runner
 from common.errors import ConfigError
+from components.image_example_gen.sources.detect import detect
 from pipeline.config.recipe import Recipe, parse_override, recipe_of
 
 _PROGRAM = re.compile(r'(?:\S*python\S* )?(?:\S*/)?(?:pipeline_runner\.py|catdog-pipeline) (.*)')
@@ -51,9 +52,11 @@ def check_command(arguments: list[str]) -> None:
     if arguments == ['--help']:
         return
     values = command.make_context(command.name, [*arguments], resilient_parsing=False).params
+    source = detect(values.get('data') or '').source
     for override in values.get('overrides', ()):
         if not _PLACEHOLDER.search(override):
-            recipe_of({'name': 'checked'}, [parse_override(override)])
+            data = [('data.source', source)] if command.name == 'init' else []
+            recipe_of({'name': 'checked'}, [*data, parse_override(override)])
 
 
 def problems_of(file: Path) -> list[str]:

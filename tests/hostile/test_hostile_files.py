@@ -13,13 +13,13 @@ import click.testing
 import hostile_files as made
 import pyarrow as pa
 import pytest
-from components.image_example_gen.sources.base.image_folder import LocalFolder
 from hostile_runner import ROOT
 
 from common.errors import DataError
 from common.files import open_regular, read_regular, sha256_of
 from components.image_example_gen.sources.archive.extraction import extract_archive
 from components.image_example_gen.sources.base.data_config import DataConfig
+from components.image_example_gen.sources.base.listing import File, LocalFolder
 from components.image_example_gen.sources.base.source_protocol import every_image
 from components.image_example_gen.sources.parquet import ParquetSource
 from components.image_example_gen.sources.tfrecord import TfrecordSource
@@ -141,7 +141,7 @@ def test_pipe_that_replaces_a_file_of_the_data(tmp_path):
     """The file was a regular one when it was listed."""
     pipe = tmp_path / 'pipe.jpg'
     os.mkfifo(pipe)
-    (found,) = LocalFolder(tmp_path).read_images([(pipe.name, 0)], 100)
+    (found,) = LocalFolder(tmp_path).read([File(pipe.name)], 100)
     assert str(found) == 'unreadable: it cannot be read: not a regular file'
     for read in (open_regular, read_regular, sha256_of):
         with pytest.raises(OSError, match='not a regular file'):
@@ -183,7 +183,7 @@ def test_init_of_a_pipe_or_a_link_to_itself(tmp_path, name, make):
 def test_link_to_a_file_that_waits_for_ever(tmp_path):
     """Files of /proc state no bytes; some have messages of the system, and wait for more."""
     (tmp_path / 'a.jpg').symlink_to('/proc/self/environ')
-    (found,) = LocalFolder(tmp_path).read_images([('a.jpg', 0)], 10**6)
+    (found,) = LocalFolder(tmp_path).read([File('a.jpg')], 10**6)
     assert found == b''
 
 

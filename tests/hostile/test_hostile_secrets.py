@@ -20,6 +20,7 @@ from common.errors import ConfigError, DataError
 from common.redaction import is_redacted, redacted, without_secrets
 from components.image_example_gen.image_example_gen import ImageExampleGen
 from components.image_example_gen.ingestion.quarantine import QuarantineWriter
+from components.image_example_gen.sources.archive.source import complete_url
 from components.image_example_gen.sources.base.data_config import DATA_URL, DataConfig
 from components.image_example_gen.sources.base.source_protocol import BadImage
 from pipeline.config.recipe import load_recipe, parse_override
@@ -292,7 +293,7 @@ def test_executor_gets_complete_url_from_environment(monkeypatch):
     recorded = DataConfig.model_validate_json(properties['data'])
 
     assert SECRET not in f'{properties}{recorded!r}{recorded}{url_config(complete)!r}'
-    assert recorded.download_url() == complete
+    assert complete_url(recorded.url) == complete
 
 
 @pytest.mark.parametrize(
@@ -305,12 +306,12 @@ def test_recorded_url_needs_the_variable(monkeypatch, variable, problem):
         monkeypatch.setenv(DATA_URL, variable)
 
     with pytest.raises(DataError, match=f'^data.url is .*, and .* {DATA_URL} {problem}; set it to'):
-        url_config('https://***@host/a.zip').download_url()
+        complete_url('https://***@host/a.zip')
 
 
 def test_url_without_secrets_needs_no_variable(monkeypatch):
     monkeypatch.delenv(DATA_URL, raising=False)
-    assert url_config('https://host/a.zip').download_url() == 'https://host/a.zip'
+    assert complete_url('https://host/a.zip') == 'https://host/a.zip'
     assert not url_config('https://host/a.zip').has_secrets
 
 

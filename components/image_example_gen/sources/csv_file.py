@@ -123,8 +123,8 @@ def find_tables(config: DataConfig) -> list[Table]:
                 except DataError as raised:  # perhaps a file of another kind, such as readme.txt
                     error = raised if file.suffix.lower() != '.txt' else error
         parts = [table for table in found if kind_of(os.path.relpath(table.file, path))]
-        found = parts if len(parts) > 1 else [t for t in found if t.label is not None] or found
-        if len(found) == 1 or len(parts) > 1:
+        found = parts or [table for table in found if table.label is not None] or found
+        if len(found) == 1 or parts:
             return found
         if found:
             names = ', '.join(table.file.name for table in found[:5])

@@ -6,13 +6,8 @@ from typing import Any, NamedTuple
 
 from common import object_storage
 from common.errors import DataError
-from components.image_example_gen.sources.base.data_config import (
-    ONLY_FOR,
-    URL,
-    DataConfig,
-    is_date,
-    number_of_span,
-)
+from components.image_example_gen.sources.base.data_config import ONLY_FOR, URL, DataConfig
+from components.image_example_gen.sources.base.layout import Layout
 from components.image_example_gen.sources.base.listing import (
     IMAGE_SUFFIXES,
     PARQUET_SUFFIXES,
@@ -25,8 +20,9 @@ from components.image_example_gen.sources.base.listing import (
 )
 from components.image_example_gen.sources.base.parts import is_part
 from components.image_example_gen.sources.base.source_protocol import describe_classes
+from components.image_example_gen.sources.base.span_names import is_date, number_of_span
 from components.image_example_gen.sources.csv_file import TABLES, find_tables, labels_by_folder
-from components.image_example_gen.sources.folder import folders_of, layout_of, pattern_in
+from components.image_example_gen.sources.folder import pattern_in
 
 _CLASS_FOLDERS = ('folder', 'archive')
 # Includes unsupported archives, for which the source raises an error.
@@ -128,10 +124,9 @@ def _is_data(name: str) -> bool:
 
 def _detect_layout(path: Path, listing: Listing) -> Detected:
     """The layout of a folder without Parquet files and TFRecords."""
-    layout = layout_of(listing)
+    layout = Layout(listing)
     tables, is_better = _tables(path)
-    places = filter(None, map(layout.place, folders_of(listing)))
-    labels = {place.label for place in places if place.label}
+    labels = layout.labels
     if len(labels) > 1 and not all(map(is_part, labels)) and not (tables and is_better):
         further = f'; not read: {tables.layout}' if tables else ''
         return Detected('folder', layout.describe() + further)

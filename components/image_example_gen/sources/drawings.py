@@ -67,13 +67,13 @@ def draw(index: int, *, seed: int = 0) -> bytes:
     rng = np.random.default_rng((seed, index))
     size = rng.integers(96, 201, 2)
     canvas = _background(tuple(2 * size), rng)  # twice the size: Pillow has no antialiasing
-    scale, tilt = size.min() * rng.uniform(0.46, 0.75), rng.normal(0, 0.16)
+    scale, tilt = size.min() * rng.uniform(0.52, 0.75), rng.normal(0, 0.16)
     pen = _Pen(canvas, scale, tilt, 2 * size * rng.uniform((0.4, 0.48), (0.6, 0.6)))
     for _ in range(rng.integers(0, 4)):  # behind the head
         _clutter(pen, rng, rng.uniform(-2, 2, 2))
     _head(pen, CLASSES[index % 2], rng)
     for angle in rng.uniform(0, 2 * np.pi, rng.integers(0, 4)):  # may hide an ear, but not the face
-        _clutter(pen, rng, rng.uniform(1, 2) * np.array([np.cos(angle), np.sin(angle)]))
+        _clutter(pen, rng, rng.uniform(1.1, 2) * np.array([np.cos(angle), np.sin(angle)]))
     image = canvas.reduce(2).filter(ImageFilter.GaussianBlur(rng.uniform(0, 0.8)))
     across, down = np.meshgrid(*(np.linspace(-1, 1, length) for length in image.size))
     slope = rng.uniform(-0.3, 0.3, 2)
@@ -107,17 +107,17 @@ class _Pen:
 def _head(pen: _Pen, species: str, rng: Generator) -> None:
     coat, second, muzzle = rng.choice(_FURS, 3)
     iris, ear, turn = rng.choice(_EYES), rng.choice((_SKIN, second)), rng.uniform(-0.2, 0.2)
-    is_cat, hanging = species == 'cat', species == 'dog' and rng.random() < 0.4
+    is_cat, hanging = species == 'cat', species == 'dog' and rng.random() < 0.5
     pen.oval(0, 2.2, rng.uniform((0.9, 1.3), (1.5, 1.7)), rng.choice((coat, second)))  # shoulders
     tip = np.array([rng.uniform(0.6, 1), rng.uniform(-1.7, -1.35)])
     outline = np.array([(0.15, -0.6), tip, (0.95, -0.1)]) if is_cat else None
     if not is_cat and not hanging:  # longer and blunt
-        outline = np.array([(0.2, -0.6), tip * (0.75, 1), tip, (0.85, -0.3)])
+        outline = np.array([(0.2, -0.6), tip * (0.7, 1), tip * (0.95, 1), (0.85, -0.3)])
     if outline is not None:
         for side in _SIDES:
             pen.shape(outline * (side, 1), coat)
             pen.shape((outline + 0.35 * (outline.mean(axis=0) - outline)) * (side, 1), ear, 0)
-    radii = rng.uniform((0.88, 0.78), (1.1, 0.95)) if is_cat else rng.uniform((0.78, 0.85), (1, 1))
+    radii = rng.uniform((0.92, 0.76), (1.1, 0.92)) if is_cat else rng.uniform((0.78, 0.88), (0.95, 1))
     pen.oval(0, 0, radii, coat)
     for x, y, radius in rng.uniform((-0.6, -0.6, 0.1), (0.6, 0.3, 0.3), (rng.integers(0, 4), 3)):
         pen.oval(x, y, (radius, radius), second, 0)  # spots

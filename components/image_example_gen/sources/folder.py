@@ -13,7 +13,7 @@ from components.image_example_gen.sources.base.bucket_folder import BucketFolder
 from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.groups import group_of_path
 from components.image_example_gen.sources.base.labelled_files import FileSource, ImageFile
-from components.image_example_gen.sources.base.layout import FolderPath, Layout
+from components.image_example_gen.sources.base.layout import Layout
 from components.image_example_gen.sources.base.listing import (
     Folder,
     Listing,
@@ -70,7 +70,9 @@ class FolderSource(FileSource):
         listing = list_files(folder)
         if not listing.files:
             raise TooFewImages(f'{where} holds no images; expected {_FOLDERS}')
-        layout = layout_of(listing, config)
+        group_level = (config.group_by and config.group_by.folder) or 0
+        in_names = config.label_pattern is not None
+        layout = Layout(listing, config.classes or (), group_level, in_names=in_names)
         default = '' if digest else str(place).rstrip('/').rpartition('/')[2]
         images = _images(listing, layout, config, default)
         _require_labels(where, images, layout, config)
@@ -84,39 +86,17 @@ class FolderSource(FileSource):
             [*images, *bad],
             config,
             complete=complete,
-            notes=[*layout.notes(folders_of(listing), listing.folders)],
+            notes=[*layout.notes()],
             state=config.label_pattern,
             digest=digest,
         )
 
 
-def folders_of(listing: Listing) -> Counter[FolderPath]:
-    """The number of images directly in each folder."""
-    folders = Counter(file.name.rpartition('/')[0] for file in listing.files)
-    return Counter({tuple(filter(None, name.split('/'))): n for name, n in folders.items()})
-
-
-def layout_of(listing: Listing, config: DataConfig | None = None) -> Layout:
-    """How the images are laid out."""
-    config = config or DataConfig()
-    return Layout(
-        folders_of(listing),
-        config.classes or (),
-        (config.group_by and config.group_by.folder) or 0,
-        in_names=config.label_pattern is not None,
-    )
-
-
 def pattern_in(listing: Listing) -> tuple[str | None, list[str]]:
     """A `data.label_pattern` for the images, or those of train; and their names."""
-    layout = Layout(folders_of(listing), in_names=True)
-    places = {'/'.join(path): layout.place(path) for path in folders_of(listing)}
-    names = []
-    for file in listing.files:
-        folder, _, name = file.name.rpartition('/')
-        place = places[folder]
-        if place and place.kind in (None, 'train'):
-            names.append(name)
+    places = Layout(listing, in_names=True).places
+    paths = [file.name.rpartition('/') for file in listing.files]
+    names = [n for f, _, n in paths if (place := places[f]) and place.kind in (None, 'train')]
     return pattern_of_names(names), names
 
 
@@ -138,17 +118,14 @@ def _images(
     listing: Listing, layout: Layout, config: DataConfig, default_source: str
 ) -> list[ImageFile]:
     pattern = config.label_pattern and re.compile(config.label_pattern)
-    folders = folders_of(listing)
-    places = {'/'.join(path): layout.place(path) for path in folders}
     sizes: Counter[str] = Counter()
-    for path, number in folders.items():
-        place = places['/'.join(path)]
-        sizes[place.below[0] if place and place.below else ''] += number
+    for folder, place in layout.places.items():
+        sizes[place.below[0] if place and place.below else ''] += layout.sizes[folder]
     sources = limit_sources(sizes) | {'': default_source}
     images = []
     for file in listing.files:
         folder, _, name = file.name.rpartition('/')
-        place = places[folder]
+        place = layout.places[folder]
         if place is None:
             continue
         label = place.label
@@ -171,6 +148,11 @@ def _require_labels(
             f'{where} has {len(images):,} images, none with a name that data.label_pattern '
             f'{config.label_pattern} matches, such as {name}; correct it, or remove it if there is '
             f'{_FOLDERS}'
+        )
+    if layout.is_repeated:
+        raise DataError(
+            f'{where} has the same folders in {", ".join(sorted(labels)[:5])}: if they are the '
+            'classes, give one of these as the data folder, else list these in data.classes'
         )
     kinds = {kind_of(label) for label in labels}
     if labels and (config.label_pattern or layout.kinds or None in kinds or len(kinds) < 2):

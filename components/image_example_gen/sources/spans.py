@@ -11,11 +11,7 @@ from typing import NamedTuple
 
 from common.errors import DataError
 from components.image_example_gen.sources.base.bucket_folder import open_folder, subfolders
-from components.image_example_gen.sources.base.data_config import (
-    DataConfig,
-    is_date,
-    number_of_span,
-)
+from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.labels import (
     new_names,
     require_images,
@@ -23,6 +19,7 @@ from components.image_example_gen.sources.base.labels import (
 )
 from components.image_example_gen.sources.base.reading import convert_os_errors
 from components.image_example_gen.sources.base.source_protocol import Source
+from components.image_example_gen.sources.base.span_names import is_date, number_of_span
 from components.image_example_gen.sources.open_source import make_source
 
 Folders = Mapping[int, Path | str]  # by the number of the span, in ascending order

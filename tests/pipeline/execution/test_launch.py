@@ -1,5 +1,6 @@
 """Errors of executors, some raised through Beam, as launch_node reports them."""
 
+import shutil
 from types import SimpleNamespace
 
 import apache_beam as beam
@@ -66,6 +67,12 @@ def test_interrupt_in_beam_raises_keyboard_interrupt(launched):
 def test_error_in_beam_raises_node_failed(launched):
     with pytest.raises(NodeFailed, match=r'^StatisticsGen failed: broken .while running .Count'):
         launched(in_beam(ValueError('broken')))
+
+
+def test_errors_of_a_folder_are_one_reason(launched):
+    denied = '[Errno 1] Operation not permitted: b'
+    with pytest.raises(NodeFailed, match=r'^StatisticsGen failed: .Errno 1. Operation not perm'):
+        launched(raising(shutil.Error([('a', 'b', denied), ('c', 'd', denied)])))
 
 
 @pytest.mark.parametrize(

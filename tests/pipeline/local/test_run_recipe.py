@@ -41,7 +41,7 @@ def test_describes_images_classes_and_spans(numbers, classes, expected):
     [
         ({}, 'generated drawings'),
         ({'source': 'tfds', 'dataset': 'cats_vs_dogs'}, 'cats_vs_dogs of TensorFlow Datasets'),
-        ({'source': 'parquet', 'path': '/a.parquet'}, 'Parquet /a.parquet'),
+        ({'source': 'parquet', 'path': '/a.parquet'}, 'parquet /a.parquet'),
         ({'source': 'archive', 'url': 'https://me:pw@host/a.zip?key=1'}, 'https://***@host/a.zip'),
         ({'source': 'folder', 'url': 's3://bucket/pets'}, 'folder s3://bucket/pets'),
     ],

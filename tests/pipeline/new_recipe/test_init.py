@@ -119,18 +119,18 @@ def test_picture_of_another_program_is_kept(init, trash, tmp_path):
 
 def test_set_follows_the_advice_of_an_error(init, make_image_folder):
     pets = make_image_folder(Path('pets'), per_class=10)
-    rows = [f'{file},{file.parent.name}' for file in sorted(pets.rglob('*.jpg'))]
-    Path('pets.csv').write_text('\n'.join(['where,what', *rows]))
+    rows = [f'{file},{file.parent.name},me' for file in sorted(pets.rglob('*.jpg'))]
+    Path('pets.csv').write_text('\n'.join(['where,what,who', *rows]))
 
     refused = init('pets.csv')
-    options = ['data.columns.path=where', 'data.columns.label=what', 'data.splits.test=3']
+    options = ['data.columns.image=where', 'data.columns.label=what', 'data.splits.test=3']
     done = init('pets.csv', *(f'--set={each}' for each in options))
 
     assert refused.exit_code == 2
     assert 'data.columns' in refused.stderr
     assert done.exit_code == 0, done.output
     data = load_recipe('recipe.yaml').data
-    assert (data.columns.path, data.columns.label) == ('where', 'what')
+    assert (data.columns.image, data.columns.label) == ('where', 'what')
     assert data.classes == ('cats', 'dogs')
     assert data.splits.test == 3
 
@@ -237,6 +237,17 @@ def test_spans_are_read_together(init, make_image_folder):
 
     assert 'spans: 3, 1 to 3' in done.stdout
     assert load_recipe('recipe.yaml').data.window == 3
+
+
+@pytest.mark.parametrize('key', ['data.window=2', 'data.span_range=[2, 3]'])
+def test_set_chooses_spans(init, make_image_folder, key):
+    for number in (1, 2, 3):
+        make_image_folder(Path(f'pets/span-{number}'), per_class=10, seed=number)
+    done = init('pets', '--set', key)
+
+    assert 'images: 40; ' in done.stdout
+    data = load_recipe('recipe.yaml').data
+    assert (data.window, data.span_range) in [(2, None), (1, (2, 3))]
 
 
 def test_secrets_of_a_url_are_not_written(tmp_path):

@@ -26,6 +26,7 @@ def surveyed(classes, names=()):
         is_exact=True,
         group_by=None,
         notes=(),
+        seconds_per_image=0.01,
         sample=sample,
     )
 
@@ -72,7 +73,7 @@ def test_hints_at_groups_of_several_images(pattern):
 
 @pytest.mark.parametrize(
     'pattern',
-    ['n0208{label}_{number}.JPEG', 'cat.{number}.jpg', 'IMG_{number}.jpg', '{number}.png'],
+    ['n0208{label}_{number}.JPEG', 'cat.{number}.jpg', 'IMG_{number}.jpg', 'a{number}.png'],
 )
 def test_numbers_of_images_and_names_of_classes_are_no_groups(pattern):
     names = [

@@ -119,9 +119,8 @@ def _head(response: requests.Response, known: Mapping[str, str]) -> Head:
         raise ValueError(length)
     is_chunked = response.headers.get('Transfer-Encoding', '').lower() == 'chunked'
     validators = {k: response.headers[k] for k in _VALIDATORS if k in response.headers}
-    return Head(
-        status == 200, None if is_chunked or not length else int(length), is_chunked, validators
-    )
+    stated = None if is_chunked or length is None else int(length)
+    return Head(status == 200, stated, is_chunked, validators)
 
 
 def _detail(error: BaseException) -> str:
@@ -186,11 +185,11 @@ def _update(url: str, copy: Path, *, verified: bool) -> None:
     except (OSError, ValueError, KeyError):
         known = {}
     try:
-        validators = _download(url, partial, known, verified=verified)
-        if validators is not None:
+        head = _download(url, partial, known, verified=verified)
+        if head.is_new:
             metadata.unlink(missing_ok=True)  # it describes the earlier copy
             partial.replace(copy)
-            described = {'size': copy.stat().st_size, 'validators': validators}
+            described = {'size': copy.stat().st_size, 'validators': head.validators}
             metadata.write_text(json.dumps(described), encoding='utf-8')
     except DownloadError as error:
         if not copy.exists():
@@ -203,30 +202,23 @@ def _update(url: str, copy: Path, *, verified: bool) -> None:
         partial.unlink(missing_ok=True)
 
 
-def _download(
-    url: str, partial: Path, known: Mapping[str, str], *, verified: bool
-) -> dict[str, str] | None:
-    """Receives the file; returns its validators, or None if the copy `known` is current.
-
-    Unless its digest is `verified`, the server has to state where it ends.
-    """
-    room = int(_SHARE_OF_DISK * shutil.disk_usage(partial.parent).free)
-    parts = get(url, known, min(room, _MOST))
+def _download(url: str, partial: Path, known: Mapping[str, str], *, verified: bool) -> Head:
+    """Receives the file; unless its digest is `verified`, the server has to state where it ends."""
+    most = min(int(_SHARE_OF_DISK * shutil.disk_usage(partial.parent).free), _MOST)
+    parts = get(url, known, most)
     head = next(parts)
     assert isinstance(head, Head)
     total = None if head.length is None else -(-head.length // MEGABYTE)
-    with partial.open('wb') as file, console.bar('fetching, MB', total) as bar:
+    with partial.open('w+b') as file, console.bar('fetching, MB', total) as bar:
         for part in parts:
             assert isinstance(part, bytes)
             file.write(part)
             bar.advance()
-    if not head.is_new:
-        return None
-    if head.length is None and not head.is_chunked and not verified:
-        raise DownloadError(
-            'the server does not state its length, so it may be cut off; set data.sha256'
-        )
-    with partial.open('rb') as file:
-        if file.read(100).lstrip().lower().startswith((b'<!doctype html', b'<html')):
-            raise DownloadError('it is a web page; give the address of the file itself')
-    return head.validators
+        file.seek(0)
+        start = file.read(100).lstrip().lower()
+    if start.startswith((b'<!doctype html', b'<html')):
+        raise DownloadError('it is a web page; give the address of the file itself')
+    if head.is_new and head.length is None and not head.is_chunked and not verified:
+        problem = 'the server does not state its length, so it may be cut off; set data.sha256'
+        raise DownloadError(problem)
+    return head

@@ -27,12 +27,8 @@ from components.image_example_gen.sources.base.listing import is_ignored, is_ima
 IMAGES, CONTENTS = 'images', 'contents.json'  # in the folder of an extracted archive
 _TABLES = ('.csv', '.tsv', '.txt')
 _MEMBERS = 2_000_000  # with the folders around them
-_DEPTH = 64  # folders around an image
-_LONGEST_NAME = 255  # bytes; the limit of Linux
 _RATIO = 200  # unpacked size to archive size; more is a decompression bomb
 _ALWAYS_ALLOWED = 2**30  # unpacked bytes, whatever the ratio
-_OF_NAMES = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL)  # errors of names of files
-_UNREADABLE = (EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 
 
 class _Member(NamedTuple):
@@ -61,13 +57,11 @@ def extract_archive(path: Path, target: Path) -> None:
     except (DataError, MemoryError):
         raise
     except Exception as error:  # zipfile and tarfile raise a dozen types for damaged archives
-        problem = (str(error) or type(error).__name__).partition('\n')[0]
-        problem = f'{problem}; it may be truncated, damaged or encrypted'
-        if isinstance(error, OSError) and error.errno in _OF_NAMES:
-            name = error.filename  # without one, the error is of a position in the archive
-            problem = f'{error.strerror}: {name}' if name else 'it is damaged'
-        elif isinstance(error, OSError) and error.errno:
-            problem = f'{error.strerror}, {target.parent}; CATDOG_CACHE names another folder'
+        reason = (str(error) or type(error).__name__).partition('\n')[0]
+        problem = f'{reason}; it may be truncated, damaged or encrypted'
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            place = error.filename or target
+            problem = f'{error.strerror}: {place}; CATDOG_CACHE names another folder'
         raise DataError(problem) from error
 
 
@@ -116,7 +110,7 @@ def _extract(path: Path, folder: Path) -> tuple[int, dict[str, str]]:
                 raise DataError(
                     f'it contains {str(place)[:80]!r} as a file and as a folder'
                 ) from None
-            except _UNREADABLE as error:
+            except (EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
                 if is_tar:  # compressed as a whole
                     raise
                 problem = str(error)
@@ -146,17 +140,13 @@ def _write(member: _Member, folder: Path, place: PurePosixPath) -> str | None:
 
 
 def _place_of(name: str) -> PurePosixPath:
-    """The relative path of a member; raises DataError if it leads out, or is too long or deep."""
+    """The relative path of a member; raises DataError if it leads out of the archive."""
     place = PurePosixPath(name)
     if '..' in place.parts or place.is_absolute() or PureWindowsPath(name).drive:
         raise DataError(
             f'it contains {name[:80]!r}, a name that leads out of it; expected names such as '
             'cats/1.jpg'
         )
-    if len(place.parts) > _DEPTH:
-        raise DataError(f'it contains {name[:80]!r}..., more than {_DEPTH} folders deep')
-    if any(len(os.fsencode(part)) > _LONGEST_NAME for part in place.parts):
-        raise DataError(f'it contains {name[:80]!r}..., a name of more than {_LONGEST_NAME} bytes')
     return place
 
 

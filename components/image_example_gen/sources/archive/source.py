@@ -2,11 +2,12 @@
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 from common.errors import CallFailed, DataError
 from common.files import open_regular
-from common.redaction import redacted
+from common.redaction import is_redacted, redacted
 from components.image_example_gen.inspection.limited_process import Limits, call
 from components.image_example_gen.sources.archive import extraction
 from components.image_example_gen.sources.archive.download import (
@@ -14,7 +15,7 @@ from components.image_example_gen.sources.archive.download import (
     cache_name,
     fetch,
 )
-from components.image_example_gen.sources.base.data_config import DataConfig
+from components.image_example_gen.sources.base.data_config import DATA_URL, DataConfig
 from components.image_example_gen.sources.base.labelled_files import FileSource
 from components.image_example_gen.sources.base.listing import LocalFolder, list_files
 from components.image_example_gen.sources.base.reading import convert_os_errors
@@ -36,7 +37,7 @@ def open_archive(config: DataConfig, *, complete: bool = True) -> FileSource:
             be downloaded; a name leads out of the archive; the cache folder cannot be written; or
             see FolderSource.
     """
-    path = fetch(config.download_url(), config.sha256) if config.url else config.path
+    path = fetch(complete_url(config.url), config.sha256) if config.url else config.path
     assert path
     if not path.is_file():
         problem = 'is not a regular file' if path.exists() else 'does not exist'
@@ -85,3 +86,17 @@ def _extract(path: Path, folder: Path) -> None:
         list(call(Limits.for_file(path), extraction.extract_archive, path.absolute(), folder))
     except (CallFailed, DataError) as error:
         raise DataError(f'archive {path} cannot be extracted: {error}') from None
+
+
+def complete_url(url: str) -> str:
+    """The URL; if it is redacted, the complete one of the environment variable CATDOG_DATA_URL."""
+    if not is_redacted(url):
+        return url
+    complete = os.environ.get(DATA_URL)
+    if complete is None or redacted(complete) != url:
+        problem = 'is not set' if complete is None else 'has another address'
+        raise DataError(
+            f'data.url is {url}, and the environment variable {DATA_URL} {problem}; set it to the '
+            'complete URL'
+        )
+    return complete

@@ -1,6 +1,5 @@
 """The `data:` section of a recipe: source, splits, spans. Imports neither TensorFlow nor TFX."""
 
-import datetime
 import os
 import re
 import urllib.parse
@@ -10,7 +9,6 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from common import object_storage
-from common.errors import DataError
 from common.features import CLASS_NAME, FILENAME, IMAGE_BYTES, LABEL, SPLITS
 from common.redaction import RedactedUrl, is_redacted, redacted
 from common.strict_model import StrictModel
@@ -18,6 +16,7 @@ from components.image_example_gen.inspection.check_config import CheckConfig
 from components.image_example_gen.sources.base.csv_columns import CsvColumns
 from components.image_example_gen.sources.base.groups import GroupConfig, require_one_group
 from components.image_example_gen.sources.base.source_protocol import class_name, is_class_name
+from components.image_example_gen.sources.base.span_names import SpanNumber
 
 # Keys that only some sources accept.
 _FILES = ('folder', 'csv', 'parquet', 'tfrecord')
@@ -35,11 +34,9 @@ ONLY_FOR = {
     'group_by.column': ('csv', 'parquet', 'tfrecord'),
     'span_range': _FILES,
 }
-_NOUNS = {'parquet': 'Parquet', 'tfrecord': 'TFRecords'}
 URL = re.compile('https?://[^/]', re.IGNORECASE)
 DATA_URL = 'CATDOG_DATA_URL'  # environment variable
-_DATE = re.compile(r'(\d{4})(-?)(\d\d)\2(\d\d)')
-_SPAN_FOLDER = re.compile(r'span-(\d+)')
+_Names = tuple[str, ...] | dict[str, str]
 
 
 class SplitConfig(StrictModel):
@@ -74,33 +71,6 @@ class FeatureNames(StrictModel):
     split: str | None = Field(None, min_length=1, description='train, validation or test; optional')
 
 
-def is_date(name: str) -> bool:
-    """Whether the name of a folder is a date, which may also be a number of a class."""
-    return _date_number(name) is not None
-
-
-def _date_number(text: str) -> int | None:
-    """Converts `2026-11-21` or `20261121` to 20261121; None if it is not a date."""
-    match = _DATE.fullmatch(text)
-    try:
-        return match and int(f'{datetime.date(*map(int, match.group(1, 3, 4))):%Y%m%d}')
-    except ValueError:
-        return None
-
-
-def number_of_span(name: str) -> int | None:
-    """The span number of a folder name; None if the folder is not a span."""
-    match = _SPAN_FOLDER.fullmatch(name)
-    return int(match[1]) if match else _date_number(name.removeprefix('span-'))
-
-
-def _span_number(value: Any) -> Any:
-    """Converts dates to span numbers; YAML parses 2026-11-21 as a date."""
-    if isinstance(value, (datetime.date, str)):
-        return _date_number(str(value)) or value
-    return value
-
-
 def _local_path(path: Any) -> Any:
     if isinstance(path, str) and '://' in path:
         raise ValueError(
@@ -110,10 +80,7 @@ def _local_path(path: Any) -> Any:
 
 
 def _in_home(path: Path | None) -> Path | None:
-    try:
-        return path and path.expanduser()
-    except RuntimeError as error:
-        raise ValueError(str(error)) from None
+    return path and Path(os.path.expanduser(path))  # noqa: PTH111  that of Path raises an error
 
 
 def _well_formed_url(url: str) -> str:
@@ -125,36 +92,28 @@ def _well_formed_url(url: str) -> str:
     return url.rstrip('/') if object_storage.URL.match(url) else url
 
 
-Classes = tuple[str, ...] | dict[str, str]
-
-
 def _as_texts(classes: Any) -> Any:
     """Converts the names to text: YAML reads 0 and true as a number and a boolean."""
+
+    def text(name: Any) -> Any:
+        return str(name).lower() if isinstance(name, (bool, int)) else name
+
     if isinstance(classes, dict):
-        return {_as_text(old): _as_text(new) for old, new in classes.items()}
-    return [*map(_as_text, classes)] if isinstance(classes, (list, tuple)) else classes
+        return {text(old): text(new) for old, new in classes.items()}
+    return [*map(text, classes)] if isinstance(classes, (list, tuple)) else classes
 
 
-def _as_text(name: Any) -> Any:
-    return str(name).lower() if isinstance(name, (bool, int)) else name
-
-
-def _different_names(classes: Classes) -> Classes:
-    new = classes.values() if isinstance(classes, dict) else classes
+def _different_names(classes: _Names) -> _Names:
+    new = [*map(class_name, classes.values() if isinstance(classes, dict) else classes)]
     if not all(map(is_class_name, (*classes, *new))):
         raise ValueError('must be names without control characters')
-    if isinstance(classes, dict):
-        classes = {class_name(old): class_name(name) for old, name in classes.items()}
-        several = len({*classes.values()}) > 1  # classes are joined by one new name
-    else:
-        classes = tuple(map(class_name, classes))
-        several = len({*classes}) == len(classes) > 1
-    if not several:
+    joins = isinstance(classes, dict)  # several classes may have one new name
+    if len(set(new)) < max(2, 2 if joins else len(new)):
         raise ValueError('must be two or more different names')
-    return classes
+    return dict(zip(map(class_name, classes), new, strict=True)) if joins else tuple(new)
 
 
-SpanNumber = Annotated[int, Field(ge=0), BeforeValidator(_span_number)]
+ClassNames = Annotated[_Names, BeforeValidator(_as_texts), AfterValidator(_different_names)]
 
 
 class DataConfig(StrictModel):
@@ -165,10 +124,9 @@ class DataConfig(StrictModel):
     )
     path: Annotated[Path | None, BeforeValidator(_local_path), AfterValidator(_in_home)] = Field(
         None,
-        description='folder: a folder per class, or train, and validation or test or both, with a '
-        'folder per class in each; archive: a zip or tar file of such folders; csv: a file with '
-        'paths and classes of images, or a folder with one; parquet, tfrecord: a file or a folder '
-        'of files',
+        description='folder: one of class folders; archive: a zip or tar file of class folders; '
+        'csv: a file with paths and classes of images, or a folder with one; parquet, tfrecord: a '
+        'file or a folder of files',
     )
     url: Annotated[RedactedUrl, AfterValidator(_well_formed_url)] | None = Field(
         None,
@@ -180,9 +138,7 @@ class DataConfig(StrictModel):
     sha256: Annotated[str, AfterValidator(str.lower)] | None = Field(
         None, pattern='^[0-9a-fA-F]{64}$', description='archive: expected SHA-256 digest'
     )
-    classes: (
-        Annotated[Classes, BeforeValidator(_as_texts), AfterValidator(_different_names)] | None
-    ) = Field(
+    classes: ClassNames | None = Field(
         None,
         description='class names in the order of the labels, compared without case, or OLD: NEW '
         'for each class, to rename or join some; images of other classes are quarantined; '
@@ -191,14 +147,11 @@ class DataConfig(StrictModel):
     label_pattern: Annotated[str, AfterValidator(require_one_group)] | None = Field(
         None,
         max_length=1000,
-        description='folder, archive: regular expression, searched in the file name without '
-        'folders; the class is what its one pair of parentheses matches; default: the class is '
-        'the folder',
+        description='folder, archive: regular expression whose one pair of parentheses matches the '
+        'class in the file name; default: the class is the folder',
     )
     columns: CsvColumns | None = Field(
-        None,
-        description='csv, parquet: names of the columns; default: usual ones, such as image and '
-        'label',
+        None, description='csv, parquet: names of the columns; default: usual ones'
     )
     features: FeatureNames = FeatureNames()
     dataset: str | None = Field(None, description="tfds: data set, such as 'cats_vs_dogs'")
@@ -243,7 +196,7 @@ class DataConfig(StrictModel):
         if self.source == 'tfds':
             return f'{self.dataset} of TensorFlow Datasets'
         place = redacted(self.url) if self.url else str(self.path)
-        return f'{_NOUNS.get(self.source, self.source)} {place}'
+        return f'{self.source} {place}'
 
     @property
     def is_in_bucket(self) -> bool:
@@ -254,23 +207,6 @@ class DataConfig(StrictModel):
     def has_secrets(self) -> bool:
         """Whether `url` has a user name, a password or a query, or had them before its record."""
         return self.url is not None and (redacted(self.url) != self.url or is_redacted(self.url))
-
-    def download_url(self) -> str:
-        """`url`; if it is redacted, the complete one of the environment variable CATDOG_DATA_URL.
-
-        Raises DataError if that is not set, or differs in more than the redacted parts.
-        """
-        assert self.url is not None
-        if not is_redacted(self.url):
-            return self.url
-        complete = os.environ.get(DATA_URL)
-        if complete is None or redacted(complete) != self.url:
-            problem = 'is not set' if complete is None else 'has another address'
-            raise DataError(
-                f'data.url is {self.url}, and the environment variable {DATA_URL} {problem}; set '
-                'it to the complete URL'
-            )
-        return complete
 
     @property
     def spans_place(self) -> Path | str | None:
@@ -294,10 +230,10 @@ class DataConfig(StrictModel):
                 raise ValueError(f"key '{key}' is only for source {names}, not '{self.source}'")
         if self.source == 'tfds' and self.dataset is None:
             raise ValueError("source 'tfds' needs the key 'dataset'")
-        if self.url and not (URL.match(self.url) or self.source == 'folder'):
-            raise ValueError("key 'url' of an archive must begin with http:// or https://")
-        if self.url and self.source == 'folder' and not self.is_in_bucket:
-            raise ValueError("key 'url' of a folder must be s3:// or gs://BUCKET/PREFIX")
+        if self.url and not (self.is_in_bucket if self.source == 'folder' else URL.match(self.url)):
+            raise ValueError(
+                "key 'url' of a folder must be s3:// or gs://BUCKET/PREFIX, of an archive http(s)://"
+            )
         if self.path and self.url:
             raise ValueError(f"source '{self.source}' needs a 'path' or a 'url', not both")
         return self

@@ -13,13 +13,12 @@ from common.errors import TooFewImages
 from components.image_example_gen.sources.base.source_protocol import Part
 
 Kind = Literal['train', 'validation', 'test']
-_WORDS = (
-    r'((?P<train>train(ing)?)|(?P<test>test(ing)?)'
-    r'|(?P<validation>val(id(at(e|ion))?)?|eval(uation)?|dev(elopment)?))([-_ ]?(set|data))?'
-    r'([-_ ]?\d+)?'  # such as `test1` of Kaggle, `train2017` of COCO
+_NAME = re.compile(
+    r'(.*[-_. ])?((?P<train>train(ing)?)|(?P<test>test(ing)?)'
+    r'|(?P<validation>val(id(at(e|ion))?)?|eval(uation)?|dev(elopment)?))'
+    r'([-_ ]?(set|data|images?))?([-_ ]?\d+)?',  # such as `test1` of Kaggle, `train2017` of COCO
+    re.IGNORECASE,
 )
-_NAME = re.compile(_WORDS, re.IGNORECASE)
-_STEM = re.compile(rf'(.*[-_.])?{_WORDS}', re.IGNORECASE)
 # Shard number and suffix of a file: `train-00000-of-00002.parquet` becomes `train`.
 _SHARD_AND_SUFFIX = re.compile(
     r'(-\d+-of-\d+(-\w+)?|\.(parquet|tfrecords?|tfrec|csv|tsv|txt|gz))+$', re.IGNORECASE
@@ -34,10 +33,9 @@ OTHERS = 'others'
 
 
 def kind_of(name: str) -> Kind | None:
-    """The part that a name is usual for, such as `Testing`, `val_set` or `train-00000-of-2.gz`."""
+    """The part that a name is usual for, such as `Testing`, `pets_val` or `train-00000-of-2.gz`."""
     for each in reversed(name.split('/')):
-        stem = _SHARD_AND_SUFFIX.sub('', each)
-        match = _NAME.fullmatch(each) or (stem != each and _STEM.fullmatch(stem)) or None
+        match = _NAME.fullmatch(_SHARD_AND_SUFFIX.sub('', each))
         for kind in ('train', 'validation', 'test'):
             if match and match[kind]:
                 return kind

@@ -101,6 +101,8 @@ class RecordSource:
     """
 
     suffixes: ClassVar[str]  # description of the names of files
+    is_used: Callable[[str], bool]  # whether a file in a folder has records, by its name
+    scan: Callable[[Path, str, DataConfig], Iterator[RecordFile]]  # runs in a limited process
 
     def __init__(self, config: DataConfig, *, complete: bool = True) -> None:
         path = config.path
@@ -129,16 +131,6 @@ class RecordSource:
         self._config, self.count = config, labels.total()
         self._set(make_labels(path, labels, config.classes, names, complete=complete))
         self.notes = (*left_out, *self._labels.notes, *self._missing(seen))
-
-    @staticmethod
-    def is_used(name: str) -> bool:
-        """Whether a file in the folder has records, by its name."""
-        raise NotImplementedError
-
-    @staticmethod
-    def scan(file: Path, name: str, config: DataConfig) -> Iterator[RecordFile]:
-        """Yields what is known of a file; runs in a limited process."""
-        raise NotImplementedError
 
     def shards(self) -> list[RecordShard]:
         """The ranges of records of all files that have images of parts that are used."""

@@ -54,12 +54,14 @@ class Source(Protocol):
 
     count: int  # of the images
     fingerprint: str  # changes when the images change
-    counts: Counter[str] | None  # images of each class; None if they are known only after reading
     # One line each: how the source was understood, what was left out, and warnings about the data
     notes: tuple[str, ...]
 
     @property
     def classes(self) -> tuple[str, ...]: ...  # in the order of the labels
+
+    @property
+    def counts(self) -> Counter[str] | None: ...  # images by class; None: known after reading
 
     def with_classes(
         self, classes: Sequence[str], new: Mapping[str, str] | None = None

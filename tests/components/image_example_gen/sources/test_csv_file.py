@@ -158,6 +158,16 @@ def test_names_of_tables_divide_the_images(make):
     assert 'test: 1 images without labels are left out' in source.notes
 
 
+def test_sample_submission_is_no_table_of_labels(make):
+    """As Kaggle's competitions have it."""
+    rows = 'image_id,label\n0.jpg,0\n1.jpg,1\n'
+    tables = {'train.csv': rows, 'sample_submission.csv': 'image_id,label\n9.jpg,4\n'}
+    folder = make(tables, 'train_images/0.jpg', 'train_images/1.jpg', 'test_images/9.jpg')
+
+    assert detect(str(folder)).source == 'csv'
+    assert source_of(folder).classes == ('0', '1')
+
+
 @pytest.mark.parametrize('label', ['-1', ''])
 def test_rows_without_label_in_test_are_left_out(make, label):
     text = 'path,label,split\na.jpg,0,train\nb.jpg,1,train\n' + f'more/c.jpg,{label},test\n'

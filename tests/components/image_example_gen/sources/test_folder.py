@@ -119,6 +119,32 @@ def test_parts_are_folders_around_or_in_the_classes(make, parts, expected):
         assert sorted({image.part for image in every_image(source)}) == expected
 
 
+@pytest.mark.parametrize(
+    'parts',
+    [
+        'seg_train/seg_train seg_test/seg_test',  # each in a folder of its own name
+        'training/training validation/validation',
+        'a/train_images a/test_images',
+    ],
+)
+def test_parts_of_public_sets(make, parts):
+    names = [f'{part}/{name}' for part in parts.split() for name in CLASSES]
+    source = source_of(make(*names, *many('pred/pred')))
+
+    assert source.classes == ('cats', 'dogs')
+    assert len({image.part for image in every_image(source)}) == 2
+
+
+def test_same_class_folders_in_several_folders_are_an_error(make):
+    classes = ('apple', 'corn', 'grape', 'tomato')
+    folder = make(*(f'{kind}/{name}/1.jpg' for kind in ('color', 'gray') for name in classes))
+
+    with pytest.raises(DataError, match='the same folders in color, gray: if they are the classes'):
+        source_of(folder)
+    assert source_of(folder, classes=classes).classes == classes
+    assert source_of(folder, group_by={'folder': 1}).classes == ('color', 'gray')
+
+
 @pytest.mark.parametrize('test', [many('test'), many('test/unknown'), many('test1')])
 def test_unlabelled_test_images_are_left_out(make, test):
     source = source_of(make(*(f'train/{name}' for name in CLASSES), *test))

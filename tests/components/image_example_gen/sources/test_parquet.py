@@ -50,15 +50,6 @@ def test_reads_images_with_their_paths(tmp_path):
     assert (source.count, source.counts) == (2, {'cat': 1, 'dog': 1})
 
 
-def test_classes_keep_their_images_in_any_order_and_case(labels_of):
-    column = [0, 1] * 3
-    assert labels_of(column, ['Cat', 'Dog'], classes=['dog', 'cat']) == ['cat', 'dog'] * 3
-    renamed = labels_of(column, ['Cat', 'Dog'], classes={'dog': 'hound', 'cat': 'kitten'})
-    assert renamed == ['kitten', 'hound'] * 3
-    with pytest.raises(DataError, match='old name: new name'):
-        labels_of(column, ['Cat', 'Dog'], classes=['hound', 'kitten'])
-
-
 @pytest.mark.parametrize(
     ('column', 'keys', 'expected'),
     [

@@ -93,17 +93,6 @@ def test_window_has_newest_spans_oldest_first(make_spans, names, size, expected)
     assert [span.source.count for span in selected] == [2] * len(expected)
 
 
-def test_spans_share_the_combined_classes(make_spans):
-    path = make_spans(1, classes=('cats', 'Ku\u0308he'))  # as macOS writes it
-    make_spans(2, classes=('cats', 'K\u00fche'))
-    make_spans(3, classes=('ants',))
-
-    selected = window(path, 3)
-
-    assert {span.source.classes for span in selected} == {('K\u00fche', 'ants', 'cats')}
-    assert [labels_of(span) for span in selected] == [{0, 2}, {0, 2}, {1}]
-
-
 def test_listed_class_needs_images_in_one_span(make_spans):
     path = make_spans(1, 2)
     (path / 'span-2' / 'wolves').mkdir()  # a folder without images is no class
@@ -113,16 +102,6 @@ def test_listed_class_needs_images_in_one_span(make_spans):
         window(path, 2, classes=('cats', 'dogs', 'wolves'))
     make_spans(1, classes=('wolves',))
     assert window(path, 2)[1].source.classes == ('cats', 'dogs', 'wolves')
-
-
-def test_listed_classes_apply_to_every_span(make_spans):
-    path = make_spans(1, classes=('dogs', 'wolves'))
-    make_spans(2, classes=('cats',))
-
-    selected = window(path, 2, classes=('dogs', 'cats'))
-
-    assert {span.source.classes for span in selected} == {('dogs', 'cats')}
-    assert [labels_of(span) for span in selected] == [{0, None}, {1}]
 
 
 def write_span(source: str, folder: Path, labels: str) -> None:

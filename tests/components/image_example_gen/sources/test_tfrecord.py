@@ -6,7 +6,6 @@ import pickle
 import pytest
 from tfrecord_files import example, write_tfrecord
 
-from common import features
 from common.errors import DataError
 from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.source_protocol import (
@@ -205,26 +204,3 @@ def test_record_of_many_features_is_bad_once_it_needs_much_memory(read):
 
     assert [image.label for image in good] == [0, 1]
     assert bad.reason == 'unreadable'
-
-
-def recorded(number, text):
-    values = {
-        features.IMAGE_BYTES: b'%d' % number,
-        features.LABEL: number % 2,
-        features.CLASS_NAME: text,
-        features.FILENAME: b'%d.jpg' % number,
-    }
-    return example(**values)
-
-
-def test_own_records_keep_their_parts_and_names(tmp_path):
-    for split in features.SPLITS:
-        records = [recorded(n, CLASSES[n % 2].encode()) for n in range(4)]
-        write_tfrecord(tmp_path / f'Split-{split}' / 'data_tfrecord-00000-of-00001', records)
-    (tmp_path / 'manifest.json').touch()
-    source = TfrecordSource(DataConfig(source='tfrecord', path=tmp_path, classes=['dog', 'cat']))
-
-    images = [*every_image(source)]
-
-    assert [image.part for image in images] == ['eval'] * 4 + ['test'] * 4 + ['train'] * 4
-    assert [image.label for image in images] == [1, 0] * 6
