@@ -164,8 +164,8 @@ def _is_value(kind: pa.DataType) -> bool:
 
 
 def _has_bytes(kind: pa.DataType) -> bool:
-    if pa.types.is_struct(kind):
-        return [field.name for field in kind].count(_BYTES) == 1 and _has_bytes(kind[_BYTES].type)
+    if pa.types.is_struct(kind) and [field.name for field in kind].count(_BYTES) == 1:
+        kind = kind[_BYTES].type
     return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
 
 
