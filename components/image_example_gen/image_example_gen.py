@@ -34,6 +34,7 @@ from components.image_example_gen.ingestion.span import (
     read_ingested,
 )
 from components.image_example_gen.ingestion.tally import Tally, describe_bad
+from components.image_example_gen.inspection.examine import worker_processes
 from components.image_example_gen.sources.base.data_config import DATA_URL, DataConfig
 from components.image_example_gen.sources.base.source_protocol import Source
 from components.image_example_gen.sources.spans import (
@@ -110,7 +111,8 @@ class ImageExampleGenExecutor(BaseBeamExecutor):
             _log.info('the test images of span %s are judged too: data.min_test_images', numbers)
         sources = {f'span-{span.number}': span.source for span in spans}
         folders = folder_of(prepared.uri), folder_of(quarantine.uri)
-        ingested = self._ingest(config, sources, *folders)
+        with worker_processes():
+            ingested = self._ingest(config, sources, *folders)
         used = list(ingested.items())[len(older) :]
         check_bad_share(
             {name: each.tally for name, each in used}, config.checks.max_bad_share, folders[1]

@@ -137,10 +137,13 @@ _idle: list[Worker] = []  # wait for a call, as a start with an import takes a t
 
 
 @atexit.register
-def _end_servers() -> None:
+def end_servers() -> None:
+    """Ends all worker processes of this one, and frees their memory. No thread may use one."""
     for server in _servers:
         server.kill()
         server.communicate()
+    _servers.clear()
+    _idle.clear()
 
 
 def _leave_servers_to_the_parent() -> None:
