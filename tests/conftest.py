@@ -9,6 +9,7 @@ import bucket_servers
 import numpy as np
 import PIL.Image
 import pytest
+import required
 
 from common import stack
 
@@ -16,6 +17,10 @@ stack.set_tensorflow_log_level(3)
 # The processes of the tests use all cores; a second process for each run would import TFX for it.
 os.environ['CATDOG_OVERLAP'] = 'off'
 os.environ.pop('CATDOG_RECIPE', None)
+# Servers of the tests are on this machine; a proxy would answer for them.
+for name in [name for name in os.environ if name.lower().endswith('_proxy')]:
+    del os.environ[name]
+os.environ['NO_PROXY'] = os.environ['no_proxy'] = '127.0.0.1,localhost'
 
 MakeImageFolder = Callable[..., Path]
 MakeSavedModel = Callable[..., Path]
@@ -23,8 +28,9 @@ TESTS = Path(__file__).parent
 LONGEST_FIRST = ('e2e', 'trainer')
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Refuses a recipe that commands would take instead of the demo."""
+    config.addinivalue_line('markers', 'needs(found, reason): skip without it; fail in CI')
     if Path('recipe.yaml').exists():
         raise pytest.UsageError('recipe.yaml in the current folder changes the tests; move it')
 
@@ -38,6 +44,22 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     if hasattr(config, 'workerinput'):  # a process of pytest-xdist
         items.sort(key=place)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skips, or in CI fails, a test with the mark `needs(found, reason)` if nothing is found."""
+    for mark in item.iter_markers('needs'):
+        found, reason = mark.args
+        if not found:
+            required.missing(reason)
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Prints the seed of the order where pytest prints no header."""
+    if config.get_verbosity() < 0 and config.pluginmanager.hasplugin('randomly'):
+        terminalreporter.write_line(f'Using --randomly-seed={config.option.randomly_seed}')
 
 
 def pytest_collection_finish() -> None:
@@ -102,17 +124,32 @@ def _make_saved_model(
 
 
 @pytest.fixture(scope='session')
-def s3_server() -> Iterator[bucket_servers.S3Server]:
-    """A server of S3; the environment has its address and credentials."""
+def running_s3_server() -> Iterator[bucket_servers.S3Server]:
+    """A server of S3; the environment does not have its address."""
     with bucket_servers.s3_server() as server:
         yield server
 
 
 @pytest.fixture(scope='session')
-def gs_server() -> Iterator[None]:
+def running_gs_server() -> Iterator[str]:
+    """The address of a server of Google Cloud Storage; the environment does not have it."""
+    with bucket_servers.gs_server() as address:
+        yield address
+
+
+@pytest.fixture
+def s3_server(
+    running_s3_server: bucket_servers.S3Server, monkeypatch: pytest.MonkeyPatch
+) -> bucket_servers.S3Server:
+    """A server of S3; the environment has its address and credentials."""
+    bucket_servers.set_variables(monkeypatch, running_s3_server.variables)
+    return running_s3_server
+
+
+@pytest.fixture
+def gs_server(running_gs_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server of Google Cloud Storage; the environment has its address."""
-    with bucket_servers.gs_server():
-        yield
+    bucket_servers.set_variables(monkeypatch, bucket_servers.gs_variables(running_gs_server))
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+import required
 from metadata_service import PASSWORD, serve
 from ml_metadata.proto import metadata_store_pb2
 
@@ -40,7 +41,7 @@ def mysql(tmp_path_factory) -> Iterator[Callable[..., str]]:
     # Debian installs mariadbd in /usr/sbin, which may be missing in PATH.
     mariadbd = shutil.which('mariadbd', path=f'{os.environ["PATH"]}:/usr/sbin')
     if mariadbd is None:
-        pytest.skip('mariadbd is not installed (apt-get install mariadb-server)')
+        required.missing('mariadbd is not installed (apt-get install mariadb-server)')
     folder = tmp_path_factory.mktemp('mariadb')
     (folder / 'users.sql').write_text(_USERS)
     common = ['--no-defaults', f'--datadir={folder / "data"}', f'--user={getpass.getuser()}']

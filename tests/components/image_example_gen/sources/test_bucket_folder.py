@@ -3,6 +3,7 @@
 import shutil
 
 import pytest
+import required
 
 from common.errors import DataError, StorageError
 from components.image_example_gen.sources.base import image_folder
@@ -164,7 +165,7 @@ def test_missing_prefix_is_an_error_without_a_traceback(bucket):
 
 
 def test_ingests_the_same_records_as_a_local_folder(s3_bucket, tmp_path, make_image_folder):
-    beam = pytest.importorskip('apache_beam')
+    beam = required.package('apache_beam')
     from components.image_example_gen.ingestion.span import ingest_span
 
     folder = make_image_folder(tmp_path / 'pets', per_class=6)
@@ -188,7 +189,7 @@ def test_ingests_the_same_records_as_a_local_folder(s3_bucket, tmp_path, make_im
 
 
 def test_failure_of_a_worker_may_be_tried_again(s3_bucket, tmp_path):
-    beam = pytest.importorskip('apache_beam')
+    beam = required.package('apache_beam')
     from components.image_example_gen.ingestion.span import ingest_span
 
     for name in ('cats/1.jpg', 'dogs/1.jpg'):
