@@ -1,7 +1,9 @@
 """A recipe, its images and its runs, used through the command line in subprocesses."""
 
+import copy
 import functools
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -42,6 +44,13 @@ class Workspace:
         self.runs = folder / 'runs' / 'squares'
         self.overlap = False  # whether components run beside others
         self._options = ['--config', self.recipe, '--data', images, '--workdir', folder / 'runs']
+
+    def copy(self, folder: Path) -> 'Workspace':
+        """The same recipe with a copy of its runs, which a test may damage."""
+        copied = copy.copy(self)
+        copied.runs = shutil.copytree(self.runs, folder / 'runs' / 'squares')
+        copied._options = [*self._options, '--workdir', folder / 'runs']
+        return copied
 
     def start(self, command: str, *arguments: str) -> subprocess.Popen:
         words = [sys.executable, RUNNER, command, *self._options, *arguments]

@@ -136,4 +136,3 @@ def test_mirrored_strategy_trains_one_model(tmp_path):
     assert process.returncode == 0, process.stderr[-2000:]
     metrics = json.loads(process.stdout.splitlines()[-1])
     assert metrics['loss'][-1] < metrics['loss'][0]
-    assert metrics['accuracy'][-1] > 0.9

@@ -109,7 +109,7 @@ def test_takes_complete_splits_of_the_cache(small_job, tmp_path, monkeypatch, ca
     assert written == ['eval']
     assert 'train images: the cache of the interrupted training is used' in caplog.text
     found = [values.numpy() for values, _ in again['fine_tune']['eval'].batches(24)]
-    np.testing.assert_array_equal(found, wanted)
+    np.testing.assert_allclose(found, wanted, rtol=2e-3, atol=1e-3)  # float16
 
 
 def test_finished_or_stopped_stage_is_not_trained_again(small_job, tmp_path, interrupt):
