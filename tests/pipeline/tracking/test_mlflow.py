@@ -99,7 +99,7 @@ def test_unreachable_and_silent_servers_are_one_sentence(run, page, silent_serve
     with refusing_port() as port:
         refusing = f'http://127.0.0.1:{port}'
         problems = [
-            log_to_mlflow(MlflowConfig(tracking_uri=uri, timeout_seconds=30), run('a'), page)
+            log_to_mlflow(MlflowConfig(tracking_uri=uri, timeout_seconds=300), run('a'), page)
             for uri in (refusing, silent_server)
         ]
 
