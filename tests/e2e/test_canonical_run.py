@@ -1,6 +1,7 @@
 """ImportExampleGen with canonical records that ImageExampleGen has written."""
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -58,6 +59,13 @@ def first(imported):
     return launch(imported, 'first', *BEFORE_TRANSFORM)
 
 
+@pytest.fixture(scope='module')
+def examples(first):
+    """The folder of the imported records."""
+    (artifact,) = first['ImportExampleGen'].outputs['examples']
+    return Path(artifact.uri)
+
+
 def read_records(files, compression=''):
     records = tf.data.TFRecordDataset([str(file) for file in files], compression)
     examples = [tf.train.Example.FromString(record.numpy()) for record in records]
@@ -65,19 +73,17 @@ def read_records(files, compression=''):
     return sorted(example.SerializeToString(deterministic=True) for example in examples)
 
 
-def test_imports_each_split_of_the_newest_span(home, imported, first):
-    (folder,) = imported.artifacts_directory.glob('ImportExampleGen/examples/*')
+def test_imports_each_split_of_the_newest_span(home, examples):
     for split in features.SPLITS:
         source = read_records(home.glob(f'records/span-12/Split-{split}/data_tfrecord-*'))
-        copy = read_records(folder.glob(f'Split-{split}/*'), 'GZIP')
+        copy = read_records(examples.glob(f'Split-{split}/*'), 'GZIP')
         assert len(source) > 3
         assert copy == source
 
 
-def test_index_is_that_of_ingestion(home, imported, first):
-    (folder,) = imported.artifacts_directory.glob('ImportExampleGen/examples/*')
+def test_index_is_that_of_ingestion(home, examples):
     before, after = (
-        np.load(each / features.INDEX) for each in (home / 'records' / 'span-12', folder)
+        np.load(each / features.INDEX) for each in (home / 'records' / 'span-12', examples)
     )
     assert sorted(each.tobytes() for each in after) == sorted(each.tobytes() for each in before)
 
