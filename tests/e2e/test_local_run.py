@@ -1,10 +1,14 @@
-"""Local runs through the command line, from a folder of images to a pushed model."""
+"""Local runs through the command line, from an archive at a URL with secrets to a pushed model."""
 
+import functools
 import hashlib
+import http.server
 import json
 import re
 import shutil
 import signal
+import stat
+import threading
 from pathlib import Path
 
 import click.testing
@@ -12,17 +16,22 @@ import pytest
 from odd_images import bad_files
 from workspace import Workspace
 
+from common.redaction import redacted
 from components.evaluation.config import SLICED_BY
 from components.evaluation.metrics.evaluation_files import read_evaluation
 from components.evaluation.results import METRICS
 from pipeline_runner import main
 
-RECIPE = """
+pytestmark = pytest.mark.timeout(180)  # a fixture is a whole run
+
+SECRET = 'hunter2hunter2'
+RECIPE = f"""
 data:
-  checks: {animated: refuse, max_bad_share: 0.15}
+  checks: {{animated: refuse, max_bad_share: 0.15}}
 evaluation:
   baseline_accuracy: 0.9
   min_images: 10
+kubeflow: {{environment: {{PASSWORD: {SECRET}}}}}
 """
 BEFORE_TRAINER = {  # without those that are never cached
     'ImageExampleGen',
@@ -54,15 +63,33 @@ def read_summary(workspace: Workspace) -> dict:
 
 
 @pytest.fixture(scope='module')
-def workspace(tmp_path_factory, make_image_folder):
-    """Images with a bad file of each kind, one with contradictory labels, and a duplicate."""
+def url(tmp_path_factory):
+    """A folder, and a URL with a password and a token of the file `served/pets.zip` in it."""
     folder = tmp_path_factory.mktemp('e2e')
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    handler = functools.partial(Handler, directory=folder / 'served')
+    with http.server.ThreadingHTTPServer(('127.0.0.1', 0), handler) as server:
+        threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
+        host = f'127.0.0.1:{server.server_port}'
+        yield folder, f'http://ada:{SECRET}@{host}/pets.zip?token={SECRET}#{SECRET}'
+        server.shutdown()
+
+
+@pytest.fixture(scope='module')
+def workspace(url, make_image_folder):
+    """Images with a bad file of each kind, one with contradictory labels, and a duplicate."""
+    folder, address = url
     pets = make_image_folder(folder / 'pets', per_class=80)
     for name, (contents, _) in bad_files(animated=True).items():
         (pets / 'cats' / name).write_bytes(contents)
     shutil.copy(pets / 'dogs' / 'dogs-0-0.jpg', pets / 'cats' / 'a dog.jpg')
     shutil.copy(pets / 'dogs' / 'dogs-0-1.jpg', pets / 'dogs' / 'again.jpg')
-    return Workspace(folder, pets, RECIPE)
+    shutil.make_archive(str(folder / 'served' / 'pets'), 'zip', pets)
+    return Workspace(folder, address, RECIPE)
 
 
 @pytest.fixture(scope='module')
@@ -124,6 +151,21 @@ def test_model_that_breaks_a_rule_is_not_pushed(rejected):
     objections = [each['reason'] for each in why['verdict']['rulings'] if each['blocks']]
     assert len(objections) == 1
     assert reason == f'NOT BLESSED: {objections[0]}'
+
+
+def test_secrets_are_in_no_output_and_no_file_and_files_follow_the_umask(
+    url, workspace, interrupted, rejected, first
+):
+    printed = [interrupted[1], *(done.stdout + done.stderr for done in (rejected[0], first[0]))]
+    for folder in (workspace.runs, workspace.cache):
+        files = [path for path in folder.rglob('*') if path.is_file()]
+        assert files
+        assert [path for path in files if SECRET.encode() in path.read_bytes()] == []
+        assert {stat.S_IMODE(path.stat().st_mode) & 0o077 for path in files} == {0}
+    assert SECRET not in ''.join(printed)
+    shown = redacted(url[1]).encode()  # the test would find the secrets if they were not replaced
+    assert shown in (workspace.runs / 'metadata.sqlite').read_bytes()
+    assert any(shown in page.read_bytes() for page in workspace.runs.glob('reports/*'))
 
 
 def test_library_output_goes_to_the_log_only(workspace, first):
