@@ -1,7 +1,9 @@
 """Shared fixtures: images, a small SavedModel, and photographs and weights if available."""
 
+import functools
 import gc
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,7 +22,8 @@ os.environ.pop('CATDOG_RECIPE', None)
 MakeImageFolder = Callable[..., Path]
 MakeSavedModel = Callable[..., Path]
 TESTS = Path(__file__).parent
-LONGEST_FIRST = ('e2e', 'trainer')
+LONGEST_FIRST = ('trainer', 'e2e')
+SHARED_FIXTURES = ('trainer',)
 
 
 def pytest_configure() -> None:
@@ -29,13 +32,24 @@ def pytest_configure() -> None:
         raise pytest.UsageError('recipe.yaml in the current folder changes the tests; move it')
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Starts long test files first, so that no process runs one alone at the end."""
+    """Gives slow tests more time, and distributes the others over the processes of pytest-xdist.
+
+    A process takes a whole group: a file, or the folder whose tests share training jobs. Long ones
+    start first, so that no process runs one alone at the end.
+    """
 
     def place(item: pytest.Item) -> int:
         folder = item.path.relative_to(TESTS).parts[0]
         return LONGEST_FIRST.index(folder) if folder in LONGEST_FIRST else len(LONGEST_FIRST)
 
+    for item in items:
+        if item.get_closest_marker('slow') and not item.get_closest_marker('timeout'):
+            item.add_marker(pytest.mark.timeout(600))
+        file = item.path.relative_to(TESTS)
+        group = file.parts[0] if file.parts[0] in SHARED_FIXTURES else str(file)
+        item.add_marker(pytest.mark.xdist_group(group))
     if hasattr(config, 'workerinput'):  # a process of pytest-xdist
         items.sort(key=place)
 
@@ -81,24 +95,30 @@ def _make_image_folder(
 
 
 @pytest.fixture(scope='session')
-def make_saved_model() -> MakeSavedModel:
-    """`make_saved_model(folder)` exports an untrained model for the images of `make_image_folder`.
+def make_saved_model(tmp_path_factory: pytest.TempPathFactory) -> MakeSavedModel:
+    """`make_saved_model(folder)` writes an untrained model for the images of `make_image_folder`.
 
     Options: `slope`, NaN for a broken model; `explains=False`; `classes=None` for a model without.
+    Equal models are copies of one export.
     """
-    return _make_saved_model
 
+    @functools.cache
+    def export(slope: float, explains: bool, classes: tuple[str, ...] | None) -> Path:
+        from bright_model import BrightModel  # imports TensorFlow
 
-def _make_saved_model(
-    folder: Path,
-    slope: float = 0.1,
-    explains: bool = True,
-    classes: tuple[str, ...] | None = ('cats', 'dogs'),
-) -> Path:
-    from bright_model import BrightModel  # imports TensorFlow
+        folder = tmp_path_factory.mktemp('saved_model')
+        BrightModel(slope, explains).export(folder, classes)
+        return folder
 
-    BrightModel(slope, explains).export(folder, classes)
-    return folder
+    def make(
+        folder: Path,
+        slope: float = 0.1,
+        explains: bool = True,
+        classes: tuple[str, ...] | None = ('cats', 'dogs'),
+    ) -> Path:
+        return shutil.copytree(export(slope, explains, classes), folder)
+
+    return make
 
 
 @pytest.fixture(scope='session')
