@@ -55,8 +55,14 @@ def weights_of(network):
     'changes',
     [
         {'augment': {'flip': True, 'rotation': 0.1, 'cached_views': 2}},
-        {'augment': FROM_IMAGES, 'head': {'hidden': [8], 'dropout': 0.5}},
-        {'max_cache_gb': 2e-5, 'fine_tune': {**STAGES['fine_tune'], 'batch_norm': 'train'}},
+        pytest.param(
+            {'augment': FROM_IMAGES, 'head': {'hidden': [8], 'dropout': 0.5}},
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            {'max_cache_gb': 2e-5, 'fine_tune': {**STAGES['fine_tune'], 'batch_norm': 'train'}},
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=['views', 'images_and_dropout', 'partial_cache'],
 )
