@@ -26,7 +26,7 @@ from components.evaluation.results import METRICS
 from components.image_example_gen.sources.base.config import DATA_URL
 from pipeline_runner import main
 
-pytestmark = pytest.mark.timeout(180)  # a fixture is a whole run
+pytestmark = pytest.mark.timeout(600)  # a fixture is a whole run
 
 SECRET = 'hunter2hunter2'
 RECIPE = f"""

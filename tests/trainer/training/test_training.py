@@ -50,7 +50,9 @@ def eval_logits(job, network):
     return logits, labels.numpy().ravel().astype(int)
 
 
-@pytest.mark.parametrize('weights', [{'cats': 1, 'dogs': 4}, 'balanced'])
+@pytest.mark.parametrize(
+    'weights', ['balanced', pytest.param({'cats': 1, 'dogs': 4}, marks=pytest.mark.slow)]
+)
 def test_validation_loss_uses_class_weights_of_training(small_job, tmp_path, run_job, weights):
     job = small_job(
         class_weights=weights,
