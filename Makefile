@@ -2,8 +2,8 @@
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
 ARGS ?=
-# Tests of a file run in one process, and those of tests/trainer too, so that each fixture is created once.
-TWO_PROCESSES := -n 2 --dist loadgroup --no-loadscope-reorder --max-worker-restart 0
+# Tests of a file run in one process, so that each module fixture is created once; see tests/conftest.py.
+TWO_PROCESSES := -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 # Tests that compute with TensorFlow; oneDNN takes other paths in the settings of `make test-cpu`.
 NUMERIC := tests/trainer/data tests/trainer/export tests/trainer/model tests/trainer/training \
   tests/components/serving_check/test_serving_check.py \

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import bucket_servers
 import numpy as np
@@ -23,7 +24,7 @@ MakeImageFolder = Callable[..., Path]
 MakeSavedModel = Callable[..., Path]
 TESTS = Path(__file__).parent
 LONGEST_FIRST = ('trainer', 'e2e')
-SHARED_FIXTURES = ('trainer',)
+SHARED_FIXTURES = ('trainer',)  # folders
 
 
 def pytest_configure() -> None:
@@ -32,13 +33,22 @@ def pytest_configure() -> None:
         raise pytest.UsageError('recipe.yaml in the current folder changes the tests; move it')
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Gives slow tests more time, and distributes the others over the processes of pytest-xdist.
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Distributes files over processes, and a folder whose tests share fixtures to one of them."""
+    from xdist.scheduler import LoadFileScheduling
 
-    A process takes a whole group: a file, or the folder whose tests share training jobs. Long ones
-    start first, so that no process runs one alone at the end.
-    """
+    class ByFolder(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = Path(super()._split_scope(nodeid))
+            shared = [each for each in SHARED_FIXTURES if each in file.parts]
+            return shared[0] if shared else str(file)
+
+    return ByFolder(config, log) if config.getoption('dist') == 'loadfile' else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Gives slow tests more time, and starts long test files first."""
 
     def place(item: pytest.Item) -> int:
         folder = item.path.relative_to(TESTS).parts[0]
@@ -47,10 +57,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.get_closest_marker('slow') and not item.get_closest_marker('timeout'):
             item.add_marker(pytest.mark.timeout(600))
-        file = item.path.relative_to(TESTS)
-        group = file.parts[0] if file.parts[0] in SHARED_FIXTURES else str(file)
-        item.add_marker(pytest.mark.xdist_group(group))
-    if hasattr(config, 'workerinput'):  # a process of pytest-xdist
+    if hasattr(config, 'workerinput'):  # a process of pytest-xdist: none runs one alone at the end
         items.sort(key=place)
 
 
