@@ -1,9 +1,12 @@
 """Shared fixtures: images, a small SavedModel, and photographs and weights if available."""
 
+import functools
 import gc
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import bucket_servers
 import numpy as np
@@ -25,7 +28,8 @@ os.environ['NO_PROXY'] = os.environ['no_proxy'] = '127.0.0.1,localhost'
 MakeImageFolder = Callable[..., Path]
 MakeSavedModel = Callable[..., Path]
 TESTS = Path(__file__).parent
-LONGEST_FIRST = ('e2e', 'trainer')
+LONGEST_FIRST = ('trainer', 'e2e')
+SHARED_FIXTURES = ('trainer',)  # folders
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -35,14 +39,31 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError('recipe.yaml in the current folder changes the tests; move it')
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Distributes files over processes, and a folder whose tests share fixtures to one of them."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFolder(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = Path(super()._split_scope(nodeid))
+            shared = [each for each in SHARED_FIXTURES if each in file.parts]
+            return shared[0] if shared else str(file)
+
+    return ByFolder(config, log) if config.getoption('dist') == 'loadfile' else None
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Starts long test files first, so that no process runs one alone at the end."""
+    """Gives slow tests more time, and starts long test files first."""
 
     def place(item: pytest.Item) -> int:
         folder = item.path.relative_to(TESTS).parts[0]
         return LONGEST_FIRST.index(folder) if folder in LONGEST_FIRST else len(LONGEST_FIRST)
 
-    if hasattr(config, 'workerinput'):  # a process of pytest-xdist
+    for item in items:
+        if item.get_closest_marker('slow') and not item.get_closest_marker('timeout'):
+            item.add_marker(pytest.mark.timeout(600))
+    if hasattr(config, 'workerinput'):  # a process of pytest-xdist: none runs one alone at the end
         items.sort(key=place)
 
 
@@ -103,24 +124,30 @@ def _make_image_folder(
 
 
 @pytest.fixture(scope='session')
-def make_saved_model() -> MakeSavedModel:
-    """`make_saved_model(folder)` exports an untrained model for the images of `make_image_folder`.
+def make_saved_model(tmp_path_factory: pytest.TempPathFactory) -> MakeSavedModel:
+    """`make_saved_model(folder)` writes an untrained model for the images of `make_image_folder`.
 
     Options: `slope`, NaN for a broken model; `explains=False`; `classes=None` for a model without.
+    Equal models are copies of one export.
     """
-    return _make_saved_model
 
+    @functools.cache
+    def export(slope: float, explains: bool, classes: tuple[str, ...] | None) -> Path:
+        from bright_model import BrightModel  # imports TensorFlow
 
-def _make_saved_model(
-    folder: Path,
-    slope: float = 0.1,
-    explains: bool = True,
-    classes: tuple[str, ...] | None = ('cats', 'dogs'),
-) -> Path:
-    from bright_model import BrightModel  # imports TensorFlow
+        folder = tmp_path_factory.mktemp('saved_model')
+        BrightModel(slope, explains).export(folder, classes)
+        return folder
 
-    BrightModel(slope, explains).export(folder, classes)
-    return folder
+    def make(
+        folder: Path,
+        slope: float = 0.1,
+        explains: bool = True,
+        classes: tuple[str, ...] | None = ('cats', 'dogs'),
+    ) -> Path:
+        return shutil.copytree(export(slope, explains, classes), folder)
+
+    return make
 
 
 @pytest.fixture(scope='session')

@@ -15,6 +15,8 @@ from pipeline.execution.compilation import compile_pipeline
 from pipeline.execution.launch import launch_node, node_of
 from pipeline.graph import create_pipeline
 
+pytestmark = pytest.mark.slow
+
 BEFORE_TRANSFORM = (
     'ImportExampleGen',
     'ImportSchemaGen',

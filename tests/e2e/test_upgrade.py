@@ -22,6 +22,8 @@ from pipeline.config.metadata_config import MetadataConfig
 from pipeline.metadata_store import open_store
 from pipeline_runner import main
 
+pytestmark = pytest.mark.slow
+
 # Nodes without a hash of the project's code in their cache key.
 ONLY_TFX = ('ImportSchemaGen', 'StatisticsGen', 'ExampleValidator')
 

@@ -1,23 +1,24 @@
-"""Hostile web servers: an archive is fetched from each in a subprocess."""
+"""Hostile web servers: a subprocess fetches an archive from each."""
 
 import contextlib
 import socket
 import threading
 
 import pytest
-from hostile_runner import megabytes_of_imports, run_hostile
+from hostile_runner import hostile_process, megabytes_of_imports
 
 FETCH = """
-import sys
 from common.errors import DataError
 from components.image_example_gen.sources.archive import download, transfer
-transfer._ANSWER_SECONDS, transfer._SECONDS_PER_MEGABYTE = map(int, sys.argv[2:])
 transfer._MOST_UNSTATED, transfer._BACKOFF, transfer._RETRIES = 3_000_000, 0.01, 1
-try:
-    print(download.fetch(sys.argv[1]))
-except DataError as error:
-    print('error:', ascii(str(error)))
-    sys.exit(2)
+def main(argument):
+    address, answer, megabyte = argument.split()
+    transfer._ANSWER_SECONDS, transfer._SECONDS_PER_MEGABYTE = int(answer), int(megabyte)
+    try:
+        print(download.fetch(address))
+    except DataError as error:
+        print('error:', ascii(str(error)))
+        return 2
 """
 OK = 'HTTP/1.1 200 OK\r\n'
 CHUNKED = f'{OK}Transfer-Encoding: chunked\r\n\r\n'
@@ -86,6 +87,18 @@ def server(respond):
             thread.join()
 
 
+@pytest.fixture(scope='module')
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp('cache')
+
+
+@pytest.fixture(scope='module')
+def client(cache):
+    """A process that fetches one archive after another."""
+    with hostile_process(FETCH, {'CATDOG_CACHE': str(cache), 'NO_PROXY': '127.0.0.1'}) as process:
+        yield process
+
+
 @pytest.mark.parametrize(
     ('respond', 'phrase'),
     [
@@ -115,16 +128,12 @@ def server(respond):
         (redirect('file:///etc/passwd'), 'the address, or a redirect, is not valid'),
     ],
 )
-def test_server(tmp_path, respond, phrase):
+def test_server(client, cache, respond, phrase):
     # Short limits only where they are the result.
-    answer = 1 if 'longer than 1 seconds' in phrase else 60
-    megabyte = 2 if 'over 2 seconds' in phrase else 100
+    answer = 1 if 'longer than 1 seconds' in phrase else 40
+    megabyte = 2 if 'over 2 seconds' in phrase else 40
     with server(respond) as address:
-        done = run_hostile(
-            ['-c', FETCH, address, str(answer), str(megabyte)],
-            env={'CATDOG_CACHE': str(tmp_path)},
-            timeout=300,
-        )
+        done = client.call(f'{address} {answer} {megabyte}')
 
     assert done.exit_code == 2, done.output
     assert phrase in done.output
@@ -133,4 +142,4 @@ def test_server(tmp_path, respond, phrase):
     imports = megabytes_of_imports('components.image_example_gen.sources.archive.download')
     assert done.peak_megabytes < imports + 150  # twenty is usual
     assert done.cpu_seconds < 30  # below one is usual
-    assert not list(tmp_path.glob('*pets.zip'))
+    assert not list(cache.glob('*pets.zip'))

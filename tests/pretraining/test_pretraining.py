@@ -14,6 +14,8 @@ from pretraining.network import FusedBatchNorm
 from pretraining.settings import Counts, Settings
 from pretraining.training import Pretraining, pretrain
 
+pytestmark = pytest.mark.slow
+
 COUNTS = Counts(assemblies=4, contours=2, fractals=2, textures=4, figures_each=4, textures_each=4)
 SMALL = Settings(size=32, batch=16, steps=6, save_every=3, counts=COUNTS)
 

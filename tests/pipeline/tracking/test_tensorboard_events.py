@@ -121,6 +121,7 @@ def test_events_are_removed_with_the_report_and_other_files_stay(add, tmp_path):
     assert events.name.endswith(SUFFIX)
 
 
+@pytest.mark.slow
 def test_tensorboard_names_runs_by_recipe_and_id(add, tmp_path):
     """With a real TensorBoard, over its HTTP API."""
     add()
