@@ -47,7 +47,7 @@ coverage: venv-dev  ## Run `make test` and report lines and branches that it doe
 test-slow: venv-dev  ## Run the other tests: whole runs, long batteries, a browser; ARGS="..." adds options
 	@$(PYTHON) -m pytest $(TWO_PROCESSES) -m slow $(ARGS)
 
-test-all:  ## Run all tests on both stacks, and those of the container image (two hours); needs root
+test-all:  ## Run all tests on both stacks, and those of the container image (an hour and a half); needs root
 	@$(MAKE) --no-print-directory test test-slow
 	@$(MAKE) --no-print-directory test-current TARGETS="test test-slow"
 	@$(MAKE) --no-print-directory image-test
