@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
 ARGS ?=
-# Tests of a file run in one process, so that each module fixture is created once.
+# Tests of a file run in one process, so that each module fixture is created once; see tests/conftest.py.
 TWO_PROCESSES := -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 # Tests that compute with TensorFlow; oneDNN takes other paths in the settings of `make test-cpu`.
 NUMERIC := tests/trainer/data tests/trainer/export tests/trainer/model tests/trainer/training \
@@ -16,13 +16,13 @@ NUMERIC += -k 'not (tensorflow_lite or onednn or test_backbone or test_embedded_
   or test_cache_plan or mirrored)'
 
 # Photographs and ImageNet weights for tests and benchmarks, if available.
-test test-slow test-avx2 test-no-onednn test-current test-flink benchmark: export CATDOG_DATA := $(or $(CATDOG_DATA),$(realpath ../shared/data))
+test coverage test-slow test-avx2 test-no-onednn test-current test-flink benchmark: export CATDOG_DATA := $(or $(CATDOG_DATA),$(realpath ../shared/data))
 
 # Without compiled bytecode `import tfx` takes three times as long.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help init run serve test test-slow test-cpu test-avx2 test-no-onednn test-current test-backend test-flink \
+.PHONY: help init run serve test coverage test-slow test-all test-cpu test-avx2 test-no-onednn test-current test-backend test-flink \
   image-test check docs pictures release format benchmark benchmark-check pretrain lock clean venv venv-dev venv-docs venv-release
 
 help:  ## List the targets
@@ -37,12 +37,20 @@ run: venv  ## Run recipe.yaml, or the demo if there is none; ARGS="..." adds opt
 serve: venv  ## Serve the live model on http://127.0.0.1:8501/; ARGS="..." adds options
 	@$(PYTHON) pipeline_runner.py serve $(ARGS)
 
-test: venv-dev  ## Run the tests in two processes, with coverage; ARGS="..." adds options
+test: venv-dev  ## Run the tests that each commit needs; ARGS="..." adds options
+	@$(PYTHON) -m pytest $(TWO_PROCESSES) -m 'not slow' $(ARGS)
+
+coverage: venv-dev  ## Run `make test` and report lines and branches that it does not run
 	@$(PYTHON) -m pytest $(TWO_PROCESSES) -m 'not slow' --cov \
 	  --cov-report=term-missing:skip-covered $(ARGS)
 
-test-slow: venv-dev  ## Run the tests that take minutes each; ARGS="..." adds options
+test-slow: venv-dev  ## Run the other tests: whole runs, long batteries, a browser; ARGS="..." adds options
 	@$(PYTHON) -m pytest $(TWO_PROCESSES) -m slow $(ARGS)
+
+test-all:  ## Run all tests on both stacks, and those of the container image (an hour and a half); needs root
+	@$(MAKE) --no-print-directory test test-slow
+	@$(MAKE) --no-print-directory test-current TARGETS="test test-slow"
+	@$(MAKE) --no-print-directory image-test
 
 test-cpu: test-avx2 test-no-onednn  ## Run the numeric tests as on other CPUs; ARGS="..." adds options
 

@@ -1,13 +1,17 @@
 """Servers of S3 and Google Cloud Storage on 127.0.0.1, for tests of the real clients."""
 
 import contextlib
+import http.server
 import itertools
 import os
-import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 import pytest
+import required
+
+from common import stack
 
 _numbers = itertools.count()
 
@@ -69,45 +73,56 @@ class S3Server:
             return []
         return self._app(environ, start_response)
 
+    @property
+    def variables(self) -> dict[str, str]:
+        """Environment variables for clients."""
+        return {
+            'AWS_ENDPOINT_URL': self.url,
+            'AWS_ACCESS_KEY_ID': 'test',
+            'AWS_SECRET_ACCESS_KEY': 'test',
+            'AWS_DEFAULT_REGION': 'us-east-1',
+            'AWS_CONFIG_FILE': os.devnull,
+        }
+
     def stop(self) -> None:
         self._server.shutdown()
         self._server.server_close()
 
 
+def set_variables(monkeypatch: pytest.MonkeyPatch, variables: Mapping[str, str]) -> None:
+    """Sets environment variables until the end of the test."""
+    for key, value in variables.items():
+        monkeypatch.setenv(key, value)
+
+
 @contextlib.contextmanager
 def s3_server() -> Iterator[S3Server]:
     for package in ('s3fs', 'moto.server'):
-        pytest.importorskip(package, reason=f'{package} is not installed')
+        required.package(package)
     server = S3Server()
-    with pytest.MonkeyPatch.context() as patch:
-        for key, value in {
-            'AWS_ENDPOINT_URL': server.url,
-            'AWS_ACCESS_KEY_ID': 'test',
-            'AWS_SECRET_ACCESS_KEY': 'test',
-            'AWS_DEFAULT_REGION': 'us-east-1',
-            'AWS_CONFIG_FILE': os.devnull,
-        }.items():
-            patch.setenv(key, value)
-        yield server
+    yield server
     server.stop()
+
+
+def gs_variables(address: str) -> dict[str, str]:
+    """Environment variables for clients of Google Cloud Storage."""
+    return {
+        'STORAGE_EMULATOR_HOST': address,
+        'GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT': 'false',  # asks Google for the credentials
+    }
 
 
 @contextlib.contextmanager
-def gs_server() -> Iterator[None]:
+def gs_server() -> Iterator[str]:
+    if stack.LEGACY:
+        pytest.skip('gcsfs needs the current stack')
     for package in ('gcsfs', 'gcp_storage_emulator'):
-        reason = f'{package} is not installed; it needs the current stack'
-        pytest.importorskip(package, reason=reason)
-    from gcp_storage_emulator.server import create_server
+        required.package(package)
+    from gcp_storage_emulator.server import RequestHandler
+    from gcp_storage_emulator.storage import Storage
 
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = free.getsockname()[1]
-    server = create_server('127.0.0.1', port, in_memory=True)
-    server.start()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv('STORAGE_EMULATOR_HOST', f'http://127.0.0.1:{port}')
-        patch.setenv(
-            'GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT', 'false'
-        )  # asks Google for the credentials
-        yield
-    server.stop()
+    handler = partial(RequestHandler, Storage(use_memory_fs=True))
+    with http.server.HTTPServer(('127.0.0.1', 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f'http://127.0.0.1:{server.server_port}'
+        server.shutdown()

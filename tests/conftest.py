@@ -1,14 +1,18 @@
 """Shared fixtures: images, a small SavedModel, and photographs and weights if available."""
 
+import functools
 import gc
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import bucket_servers
 import numpy as np
 import PIL.Image
 import pytest
+import required
 
 from common import stack
 
@@ -16,28 +20,67 @@ stack.set_tensorflow_log_level(3)
 # The processes of the tests use all cores; a second process for each run would import TFX for it.
 os.environ['CATDOG_OVERLAP'] = 'off'
 os.environ.pop('CATDOG_RECIPE', None)
+# Servers of the tests are on this machine; a proxy would answer for them.
+for name in [name for name in os.environ if name.lower().endswith('_proxy')]:
+    del os.environ[name]
+os.environ['NO_PROXY'] = os.environ['no_proxy'] = '127.0.0.1,localhost'
 
 MakeImageFolder = Callable[..., Path]
 MakeSavedModel = Callable[..., Path]
 TESTS = Path(__file__).parent
-LONGEST_FIRST = ('e2e', 'trainer')
+LONGEST_FIRST = ('trainer', 'e2e')
+SHARED_FIXTURES = ('trainer',)  # folders
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Refuses a recipe that commands would take instead of the demo."""
+    config.addinivalue_line('markers', 'needs(found, reason): skip without it; fail in CI')
     if Path('recipe.yaml').exists():
         raise pytest.UsageError('recipe.yaml in the current folder changes the tests; move it')
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Distributes files over processes, and a folder whose tests share fixtures to one of them."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFolder(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = Path(super()._split_scope(nodeid))
+            shared = [each for each in SHARED_FIXTURES if each in file.parts]
+            return shared[0] if shared else str(file)
+
+    return ByFolder(config, log) if config.getoption('dist') == 'loadfile' else None
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Starts long test files first, so that no process runs one alone at the end."""
+    """Gives slow tests more time, and starts long test files first."""
 
     def place(item: pytest.Item) -> int:
         folder = item.path.relative_to(TESTS).parts[0]
         return LONGEST_FIRST.index(folder) if folder in LONGEST_FIRST else len(LONGEST_FIRST)
 
-    if hasattr(config, 'workerinput'):  # a process of pytest-xdist
+    for item in items:
+        if item.get_closest_marker('slow') and not item.get_closest_marker('timeout'):
+            item.add_marker(pytest.mark.timeout(600))
+    if hasattr(config, 'workerinput'):  # a process of pytest-xdist: none runs one alone at the end
         items.sort(key=place)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skips, or in CI fails, a test with the mark `needs(found, reason)` if nothing is found."""
+    for mark in item.iter_markers('needs'):
+        found, reason = mark.args
+        if not found:
+            required.missing(reason)
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Prints the seed of the order where pytest prints no header."""
+    if config.get_verbosity() < 0 and config.pluginmanager.hasplugin('randomly'):
+        terminalreporter.write_line(f'Using --randomly-seed={config.option.randomly_seed}')
 
 
 def pytest_collection_finish() -> None:
@@ -81,38 +124,59 @@ def _make_image_folder(
 
 
 @pytest.fixture(scope='session')
-def make_saved_model() -> MakeSavedModel:
-    """`make_saved_model(folder)` exports an untrained model for the images of `make_image_folder`.
+def make_saved_model(tmp_path_factory: pytest.TempPathFactory) -> MakeSavedModel:
+    """`make_saved_model(folder)` writes an untrained model for the images of `make_image_folder`.
 
     Options: `slope`, NaN for a broken model; `explains=False`; `classes=None` for a model without.
+    Equal models are copies of one export.
     """
-    return _make_saved_model
 
+    @functools.cache
+    def export(slope: float, explains: bool, classes: tuple[str, ...] | None) -> Path:
+        from bright_model import BrightModel  # imports TensorFlow
 
-def _make_saved_model(
-    folder: Path,
-    slope: float = 0.1,
-    explains: bool = True,
-    classes: tuple[str, ...] | None = ('cats', 'dogs'),
-) -> Path:
-    from bright_model import BrightModel  # imports TensorFlow
+        folder = tmp_path_factory.mktemp('saved_model')
+        BrightModel(slope, explains).export(folder, classes)
+        return folder
 
-    BrightModel(slope, explains).export(folder, classes)
-    return folder
+    def make(
+        folder: Path,
+        slope: float = 0.1,
+        explains: bool = True,
+        classes: tuple[str, ...] | None = ('cats', 'dogs'),
+    ) -> Path:
+        return shutil.copytree(export(slope, explains, classes), folder)
+
+    return make
 
 
 @pytest.fixture(scope='session')
-def s3_server() -> Iterator[bucket_servers.S3Server]:
-    """A server of S3; the environment has its address and credentials."""
+def running_s3_server() -> Iterator[bucket_servers.S3Server]:
+    """A server of S3; the environment does not have its address."""
     with bucket_servers.s3_server() as server:
         yield server
 
 
 @pytest.fixture(scope='session')
-def gs_server() -> Iterator[None]:
+def running_gs_server() -> Iterator[str]:
+    """The address of a server of Google Cloud Storage; the environment does not have it."""
+    with bucket_servers.gs_server() as address:
+        yield address
+
+
+@pytest.fixture
+def s3_server(
+    running_s3_server: bucket_servers.S3Server, monkeypatch: pytest.MonkeyPatch
+) -> bucket_servers.S3Server:
+    """A server of S3; the environment has its address and credentials."""
+    bucket_servers.set_variables(monkeypatch, running_s3_server.variables)
+    return running_s3_server
+
+
+@pytest.fixture
+def gs_server(running_gs_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server of Google Cloud Storage; the environment has its address."""
-    with bucket_servers.gs_server():
-        yield
+    bucket_servers.set_variables(monkeypatch, bucket_servers.gs_variables(running_gs_server))
 
 
 @pytest.fixture

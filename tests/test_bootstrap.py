@@ -120,39 +120,6 @@ def test_finds_newest_working_python_of_pyenv(tmp_path, tools, variables):
     assert found.stdout.strip() == str(versions / '3.10.12/bin/python3.10')
 
 
-@pytest.mark.parametrize('name', ['pyenv', 'python3'])
-def test_finds_pyenv_through_path(tmp_path, tools, name):
-    python = executable(tmp_path / 'pyenv/versions/3.10.13/bin/python3.10', WORKING)
-    executable(tmp_path / 'bin' / name, f'[ $1 = - ] || echo {tmp_path}/pyenv')
-
-    found = find_python(tmp_path / 'bin', tools)
-
-    assert found.stdout.strip() == str(python)
-
-
-def test_python3_is_first_and_headers_matter_more(tmp_path, tools):
-    python3 = executable(tools / 'python3', WORKING)
-    newer = executable(tmp_path / 'bin/python3.13', WORKING)
-    older = executable(tmp_path / 'bin/python3.12', WORKING)
-
-    def found() -> str:
-        return find_python(tmp_path / 'bin', tools, versions='3.13 3.12').stdout.strip()
-
-    assert found() == str(python3)
-    executable(python3, NO_HEADERS)
-    assert found() == str(newer)
-    newer.unlink()
-    assert found() == str(older)
-    older.unlink()
-    assert found() == str(python3)
-
-
-def test_exits_silently_without_python(tools):
-    found = find_python(tools)
-
-    assert (found.returncode, found.stdout, found.stderr) == (1, '', '')
-
-
 def test_first_call_installs_lock_and_project(tools, project):
     python = executable(tools / 'python3.10', WORKING)
     assert bootstrap(project, tools).returncode == 0
@@ -191,26 +158,6 @@ def test_interrupted_install_starts_again(tools, project):
     assert uv_calls(project)[0].startswith('venv --quiet --clear')
 
 
-@pytest.mark.parametrize('level', ['docs', 'release'])
-def test_tools_have_an_environment_without_project_and_compiler(tools, project, level):
-    (tools / 'g++').unlink()
-    executable(tools / 'python3.11', NO_HEADERS)
-
-    assert bootstrap(project, tools, level=level).returncode == 0
-    venv, sync = uv_calls(project)
-    assert venv.endswith(f'/python3.11 .venv-{level}')
-    assert sync.endswith(f' locks/{level}.txt')
-    assert bootstrap(project, tools, level=level, CATDOG_STACK='current').returncode == 0
-    assert uv_calls(project) == []
-
-
-def test_unknown_environment_is_one_error_line(tools, project):
-    result = bootstrap(project, tools, level='doc')
-
-    message = "unknown environment 'doc'; use run, dev, docs or release"
-    assert (result.returncode, result.stderr) == (1, f'bootstrap: {message}\n')
-
-
 @pytest.mark.parametrize(
     ('glibc', 'pythons', 'asked', 'chosen'),
     [
@@ -238,31 +185,6 @@ def test_system_or_variable_chooses_the_stack(tools, project, glibc, pythons, as
     assert sync.endswith(f' locks/{stack}.txt locks/{stack}-dev.txt')
 
 
-def test_another_stack_makes_a_new_environment(tools, project):
-    set_glibc(tools, '2.41')
-    for each in ('3.10', '3.13'):
-        executable(tools / f'python{each}', WORKING)
-    for stack, python in (('legacy', '3.10'), ('current', '3.13')):
-        assert bootstrap(project, tools, CATDOG_STACK=stack).returncode == 0
-        assert f'/python{python} ' in uv_calls(project)[0]
-        assert bootstrap(project, tools, CATDOG_STACK=stack).returncode == 0
-        assert bootstrap(project, tools).returncode == 0
-        assert uv_calls(project) == []
-
-
-@pytest.mark.parametrize(
-    ('stack', 'message'),
-    [
-        ('current', 'CATDOG_STACK=current needs glibc 2.39 or newer; this system has 2.36.'),
-        ('newest', "CATDOG_STACK is 'newest'; expected current or legacy."),
-    ],
-)
-def test_impossible_stack_is_one_error_line(tools, project, stack, message):
-    result = bootstrap(project, tools, CATDOG_STACK=stack)
-
-    assert (result.returncode, result.stderr) == (1, f'bootstrap: {message}\n')
-
-
 @pytest.mark.parametrize(
     ('dnf', 'packages'),
     [
@@ -286,19 +208,6 @@ def test_everything_that_is_missing_is_one_error_line(tools, project, dnf, packa
     )
 
 
-def test_system_without_python_lacks_pip_and_headers(tools, project):
-    set_glibc(tools, '2.41')
-    shutil.rmtree(project / '.tools')
-
-    result = bootstrap(project, tools)
-
-    assert (result.returncode, result.stderr) == (
-        1,
-        'bootstrap: this system lacks a Python 3 with pip and the C headers of Python: '
-        'apt-get install python3-pip python3-dev\n',
-    )
-
-
 def test_reports_missing_python(tools, project):
     result = bootstrap(project, tools)
 
@@ -306,20 +215,6 @@ def test_reports_missing_python(tools, project):
     assert result.stderr.count('\n') == 1
     assert 'no CPython 3.10 was found and none could be downloaded' in result.stderr
     assert 'pyenv install 3.10' in result.stderr
-
-
-def test_pip_installs_uv_with_its_hash(tmp_path, tools, project):
-    shutil.rmtree(project / '.tools')
-    executable(
-        tmp_path / 'bin/python3', 'case "$*" in *install*) echo "$*" >pip_call; exit 1 ;; esac'
-    )
-
-    result = bootstrap(project, tmp_path / 'bin', tools)
-
-    assert 'could not fetch uv' in result.stderr
-    assert (
-        '--require-hashes --target .tools -r scripts/uv.txt' in (project / 'pip_call').read_text()
-    )
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import sys
 import threading
 
 import pytest
+import required
 
 from common import stack
 from common.errors import DataError, StorageError
@@ -16,7 +17,7 @@ from common.object_storage import URL, open_bucket
 @pytest.fixture
 def endpoint(s3_server, monkeypatch):
     """`endpoint(url)` sends the requests of new clients to another server, each request once."""
-    s3fs = pytest.importorskip('s3fs')
+    s3fs = required.package('s3fs')
 
     def use(url):
         monkeypatch.setenv('AWS_ENDPOINT_URL', url)
@@ -124,7 +125,7 @@ def test_busy_server_is_asked_again(s3_bucket):
     [(403, 'is denied (Forbidden', False), (418, 'cannot be reached', True)],
 )
 def test_errors_of_google_cloud_storage(gs_server, monkeypatch, status, message, retryable):
-    gcsfs = pytest.importorskip('gcsfs')
+    gcsfs = required.package('gcsfs')
 
     class Failing(http.server.BaseHTTPRequestHandler):
         def do_GET(self):

@@ -17,6 +17,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_data_validation as tfdv
 import tensorflow_model_analysis as tfma
+from free_ports import start_on_free_port
 from google.protobuf import json_format
 from tfx.dsl.compiler import constants
 
@@ -48,12 +49,6 @@ _launches = itertools.count()
 Outputs = dict[str, dict[str, Path]]  # folders by component and key
 
 
-def free_port() -> int:
-    with socket.socket() as server:
-        server.bind(('127.0.0.1', 0))
-        return server.getsockname()[1]
-
-
 def listens(port: int) -> bool:
     with socket.socket() as client:
         return client.connect_ex(('127.0.0.1', port)) == 0
@@ -69,18 +64,25 @@ def wait_for(condition: Callable[[], Any], process: subprocess.Popen, log: Path)
 
 
 @contextmanager
-def worker_pool(port: int, folder: Path, environment: dict[str, str]) -> Iterator[int]:
-    """Starts workers that have `common`, `components` and `trainer`; yields the pool's process."""
+def worker_pool(folder: Path, environment: dict[str, str]) -> Iterator[tuple[int, int]]:
+    """Starts workers that have `common`, `components` and `trainer`.
+
+    Yields the pool's process and its port.
+    """
     code = folder / 'code'
     code.mkdir()
     (code / 'pipeline.py').write_text("raise ImportError('pipeline is not on the workers')")
-    command = [sys.executable, '-m', 'components.beam_workers', f'--address=127.0.0.1:{port}']
     environment = {**environment, 'PYTHONPATH': f'{code}:{ROOT}'}
-    with (folder / 'workers.log').open('w') as log:
-        pool = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, env=environment)
+    command = [sys.executable, '-m', 'components.beam_workers']
+
+    def start(port: int) -> subprocess.Popen:
+        words = [*command, f'--address=127.0.0.1:{port}']
+        with (folder / 'workers.log').open('w') as log:
+            return subprocess.Popen(words, stdout=log, stderr=log, cwd=folder, env=environment)
+
+    pool, port = start_on_free_port(start, listens, folder / 'workers.log')
     try:
-        wait_for(lambda: listens(port), pool, folder / 'workers.log')
-        yield pool.pid
+        yield pool.pid, port
     finally:
         pool.terminate()
         pool.wait()

@@ -45,7 +45,10 @@ def kubeflow_programs(request, tmp_path_factory) -> Iterator[Callable[..., Kubef
     tried = subprocess.run(mount, capture_output=True, text=True)
     if tried.returncode:
         pytest.skip(f'this user may not mount: {tried.stderr.strip()}')
-    bucket = bucket_servers.Bucket('s3', request.getfixturevalue('s3_server'))
+    server = request.getfixturevalue('running_s3_server')
+    with pytest.MonkeyPatch.context() as patch:
+        bucket_servers.set_variables(patch, server.variables)
+        bucket = bucket_servers.Bucket('s3', server)
 
     from kubeflow_programs import KubeflowProgramsRun, start_backend
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import beam_runs
 import psutil
+from free_ports import free_port
 
 # Java 17; Flink 1.16 itself is made for Java 11.
 JAVA = (
@@ -67,9 +68,9 @@ class FlinkCluster:
     folder: Path
     libraries: Path  # the JARs of Flink
     job_server: Path
-    job_port: int = field(default_factory=beam_runs.free_port)
-    rest_port: int = field(default_factory=beam_runs.free_port)
-    worker_port: int = field(default_factory=beam_runs.free_port)
+    job_port: int = field(default_factory=free_port)
+    rest_port: int = field(default_factory=free_port)
+    worker_port: int = 0
     pool: int = 0
     task_managers: dict[str, subprocess.Popen] = field(default_factory=dict)
     _stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
@@ -99,7 +100,7 @@ class FlinkCluster:
         for name in ('conf', 'tmp'):
             (self.folder / name).mkdir()
         settings = {
-            'jobmanager.rpc.port': beam_runs.free_port(),
+            'jobmanager.rpc.port': free_port(),
             'rest.port': self.rest_port,
             'io.tmp.dirs': self.folder / 'tmp',
             'blob.storage.directory': self.folder / 'tmp',
@@ -132,8 +133,8 @@ class FlinkCluster:
             *(f'--{key}={value}' for key, value in arguments.items()),
         )
         environment = {**os.environ, 'TF_CPP_MIN_LOG_LEVEL': '3'}
-        pool = beam_runs.worker_pool(self.worker_port, self.folder, environment)
-        self.pool = stack.enter_context(pool)
+        pool = beam_runs.worker_pool(self.folder, environment)
+        self.pool, self.worker_port = stack.enter_context(pool)
         for number in range(2):  # one of them is spare
             self._add_task_manager(stack, f'task-manager-{number}')
         beam_runs.wait_for(

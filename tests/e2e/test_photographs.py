@@ -16,4 +16,6 @@ def test_head_alone_classifies_cats_and_dogs(tmp_path, photographs, imagenet_wei
     done = subprocess.run([sys.executable, RUNNER, *words], capture_output=True, text=True)
     assert done.returncode in (0, 3), done.stdout + done.stderr
     summary = json.loads((tmp_path / 'cats_vs_dogs' / 'last_run.json').read_text())
-    assert summary['accuracy'] >= 0.945  # mean over seeds 0.955, standard deviation 0.005
+    assert (
+        summary['accuracy'] >= 0.93
+    )  # five standard deviations of 0.005 below the mean over seeds, 0.955

@@ -38,12 +38,12 @@ def job_log(tmp_path_factory) -> Path:
 def cluster(job_log) -> Iterator[dict[str, str | int]]:
     """A job service and its workers; yields the Beam options to reach them."""
     folder = job_log.parent
-    job_port, worker_port = folder / 'port', beam_runs.free_port()
+    job_port = folder / 'port'
     command = ['-m', JOB_SERVICE, '--port_file', job_port, '--staging_dir', folder / 'staging']
     with job_log.open('w') as log:
         service = subprocess.Popen([sys.executable, *command], stdout=log, stderr=log, cwd=folder)
     try:
-        with beam_runs.worker_pool(worker_port, folder, dict(os.environ)):
+        with beam_runs.worker_pool(folder, dict(os.environ)) as (_, worker_port):
             beam_runs.wait_for(job_port.exists, service, job_log)
             yield {
                 'job_endpoint': f'localhost:{job_port.read_text()}',

@@ -22,19 +22,39 @@ from pipeline.config.metadata_config import MetadataConfig
 from pipeline.metadata_store import open_store
 from pipeline_runner import main
 
+pytestmark = pytest.mark.slow
+
 # Nodes without a hash of the project's code in their cache key.
 ONLY_TFX = ('ImportSchemaGen', 'StatisticsGen', 'ExampleValidator')
 
 
-@pytest.fixture(scope='module', autouse=True)
-def home(tmp_path_factory):
-    """The unpacked folder of the runs; the current folder holds the recipe and the images."""
-    folder = tmp_path_factory.mktemp('upgrade')
+def unpack(folder: Path) -> Path:
+    """Unpacks the stored run, the recipe and the images into a folder, which has to be current."""
     with tarfile.open(ARCHIVE) as archive:
         archive.extractall(folder, filter='data')
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        yield Path('squares')
+    return folder
+
+
+@pytest.fixture(scope='module')
+def stored(tmp_path_factory):
+    """The folder of the stored run, which no test changes."""
+    return unpack(tmp_path_factory.mktemp('stored'))
+
+
+@pytest.fixture(scope='module')
+def continued(tmp_path_factory):
+    """The folder where the next run is made."""
+    return unpack(tmp_path_factory.mktemp('continued'))
+
+
+@pytest.fixture
+def in_stored(stored, monkeypatch):
+    monkeypatch.chdir(stored)
+
+
+@pytest.fixture
+def in_continued(continued, next_run, monkeypatch):
+    monkeypatch.chdir(continued)
 
 
 def invoke(*words):
@@ -45,24 +65,25 @@ def invoke(*words):
 
 
 @pytest.fixture(scope='module')
-def version(home):
+def version(stored):
     """The version that the stored run pushed."""
-    (model,) = home.glob('serving/[0-9]*')
+    (model,) = stored.glob('squares/serving/[0-9]*')
     return model.name
 
 
 @pytest.fixture(scope='module')
-def stored_stack(home):
+def stored_stack(stored):
     """Versions of TFX and TensorFlow in the stored run."""
-    executions = open_store(MetadataConfig(), home).get_executions()
+    executions = open_store(MetadataConfig(), stored / 'squares').get_executions()
     (versions,) = {custom_property(each, 'stack') for each in executions} - {None}
     return versions
 
 
 @pytest.fixture(scope='module')
-def next_run(home, version, stored_stack):
+def next_run(continued):
     """Summary of the stored run; output and summary of the next one, with a warm start."""
-    before = json.loads((home / 'last_run.json').read_text())
+    summary = continued / 'squares' / 'last_run.json'
+    before = json.loads(summary.read_text())
     changes = (
         'trainer.warm_start=latest_blessed',
         'trainer.weights=random',
@@ -70,11 +91,12 @@ def next_run(home, version, stored_stack):
     )
     words = [sys.executable, RUNNER, 'run', '--config=squares.yaml']
     words += [f'--set={each}' for each in changes]
-    done = subprocess.run(words, capture_output=True, text=True)
+    done = subprocess.run(words, cwd=continued, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    return before, done.stdout, json.loads((home / 'last_run.json').read_text())
+    return before, done.stdout, json.loads(summary.read_text())
 
 
+@pytest.mark.usefixtures('in_stored')
 def test_commands_read_the_stored_run(version):
     (model,) = json.loads(invoke('models', '--json'))
     decision = json.loads(invoke('why', '--json'))
@@ -85,7 +107,8 @@ def test_commands_read_the_stored_run(version):
     assert f'/serving/{version}, pushed at' in invoke('status')
 
 
-def test_stored_model_predicts(version):
+@pytest.mark.usefixtures('in_stored')
+def test_stored_model_predicts():
     lines = [json.loads(line) for line in invoke('predict', '--json', 'pets').splitlines()]
 
     correct = [Path(line['path']).parent.name == line['class'] for line in lines]
@@ -93,6 +116,7 @@ def test_stored_model_predicts(version):
     assert sum(correct) >= 50
 
 
+@pytest.mark.usefixtures('in_continued')
 def test_next_run_starts_from_stored_model_and_is_compared_with_it(version, next_run):
     before, output, after = next_run
 
@@ -113,13 +137,15 @@ def test_outputs_of_another_stack_are_not_reused(next_run, stored_stack):
     assert {cached[name] for name in ONLY_TFX} == {stored_stack == stack.libraries()}
 
 
-def test_reports_of_both_stacks_can_be_compared(next_run):
+@pytest.mark.usefixtures('in_continued')
+def test_reports_of_both_stacks_can_be_compared():
     page = invoke('report', '--no-open', '--compare', 'previous', 'last')
 
     assert '<table' in Path(page.strip()).read_text()
 
 
-def test_rollback_makes_the_stored_model_live_again(version, next_run):
+@pytest.mark.usefixtures('in_continued')
+def test_rollback_makes_the_stored_model_live_again(version):
     invoke('rollback', version, '--reason', 'upgrade')
 
     live, *_ = json.loads(invoke('models', '--json'))

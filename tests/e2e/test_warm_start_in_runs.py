@@ -63,8 +63,17 @@ def run(pets, tmp_path_factory):
 
 
 @pytest.fixture(scope='module')
-def first(run) -> str:
-    return run(TUNER)
+def first_run(run) -> tuple[str, str, list]:
+    """Output, report page and history of the first run."""
+    output = run(TUNER)
+    (folder,) = run.home.glob('artifacts/Trainer/model_run/*')
+    history = json.loads((folder / 'history.json').read_text())
+    return output, (run.home / 'last_run.html').read_text(), history
+
+
+@pytest.fixture(scope='module')
+def first(first_run) -> str:
+    return first_run[0]
 
 
 def test_first_run_starts_from_random_weights(first, pets):
@@ -84,10 +93,9 @@ def test_trainer_uses_best_hyperparameters(run, first):
     assert f'trained with the best of the Tuner: {best}' in first
 
 
-def test_report_page_shows_training_and_network(run, first):
-    (folder,) = run.home.glob('artifacts/Trainer/model_run/*')
-    assert json.loads((folder / 'history.json').read_text())
-    page = (run.home / 'last_run.html').read_text()
+def test_report_page_shows_training_and_network(first_run):
+    _, page, history = first_run
+    assert history
     assert 'stage 2, fine-tuning' in page
     assert '<th scope="row">head</th><td class="n">3</td>' in page
 

@@ -1,7 +1,9 @@
 """A recipe, its images and its runs, used through the command line in subprocesses."""
 
+import copy
 import functools
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,7 +23,7 @@ trainer:
 """
 _PROCESS: dict[str, Any] = {
     'text': True,
-    'env': {**os.environ, 'PYTHONUNBUFFERED': '1', 'LOGNAME': 'ada'},
+    'umask': 0o077,
     # Background jobs of a shell ignore SIGINT, and their children inherit this.
     'preexec_fn': functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
 }
@@ -32,16 +34,24 @@ class Workspace:
 
     Args:
         folder: for the recipe and the runs.
-        images: the data.
+        images: the data, a folder or a URL.
         recipe: YAML that is added to `RECIPE`.
     """
 
-    def __init__(self, folder: Path, images: Path, recipe: str) -> None:
+    def __init__(self, folder: Path, images: Path | str, recipe: str) -> None:
         self.recipe = folder / 'squares.yaml'
         self.recipe.write_text(RECIPE + recipe)
         self.runs = folder / 'runs' / 'squares'
+        self.cache = folder / 'cache'  # of downloads
         self.overlap = False  # whether components run beside others
         self._options = ['--config', self.recipe, '--data', images, '--workdir', folder / 'runs']
+
+    def copy(self, folder: Path) -> 'Workspace':
+        """The same recipe with a copy of its runs, which a test may damage."""
+        copied = copy.copy(self)
+        copied.runs = shutil.copytree(self.runs, folder / 'runs' / 'squares')
+        copied._options = [*self._options, '--workdir', folder / 'runs']
+        return copied
 
     def start(self, command: str, *arguments: str) -> subprocess.Popen:
         words = [sys.executable, RUNNER, command, *self._options, *arguments]
@@ -53,8 +63,13 @@ class Workspace:
         return subprocess.run(words, capture_output=True, **self._process())
 
     def _process(self) -> dict[str, Any]:
-        overlap = {'CATDOG_OVERLAP': 'on' if self.overlap else 'off'}
-        return {**_PROCESS, 'env': {**_PROCESS['env'], **overlap}}
+        variables = {
+            'CATDOG_CACHE': str(self.cache),
+            'CATDOG_OVERLAP': 'on' if self.overlap else 'off',
+            'LOGNAME': 'ada',
+            'PYTHONUNBUFFERED': '1',
+        }
+        return {**_PROCESS, 'env': {**os.environ, **variables}}
 
     def versions(self) -> list[Path]:
         """Pushed versions, oldest first."""

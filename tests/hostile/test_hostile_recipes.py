@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click.testing
 import pytest
-from hostile_runner import run_hostile
+from hostile_runner import megabytes_of_imports, run_hostile
 
 from common.errors import ConfigError
 from pipeline.config.recipe import load_recipe, parse_override
@@ -100,7 +100,7 @@ def within_seconds():
     """A generous limit of CPU time for each case."""
     start = time.process_time()
     yield
-    assert time.process_time() - start < 10
+    assert time.process_time() - start < 30
 
 
 def check_message(error, words):
@@ -220,8 +220,8 @@ def test_command_ends_in_bounded_memory_and_time(write, text, words):
     (line,) = done.output.splitlines()
     assert line.startswith('error: ')
     assert re.search(words, line)
-    assert done.peak_megabytes < 200
-    assert done.cpu_seconds < 15
+    assert done.peak_megabytes < megabytes_of_imports('pipeline_runner') + 175
+    assert done.cpu_seconds < 60
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.code_version import git_commit
 
-pytestmark = pytest.mark.skipif(shutil.which('git') is None, reason='git is not installed')
+pytestmark = pytest.mark.needs(shutil.which('git'), 'git is not installed')
 PEOPLE = ('GIT_AUTHOR_NAME', 'GIT_AUTHOR_EMAIL', 'GIT_COMMITTER_NAME', 'GIT_COMMITTER_EMAIL')
 
 

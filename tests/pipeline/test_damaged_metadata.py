@@ -2,9 +2,9 @@
 
 import contextlib
 import itertools
+import logging
 import os
 import sqlite3
-import threading
 import time
 
 import pytest
@@ -96,8 +96,14 @@ def test_continues_when_the_lock_is_released(home, monkeypatch, caplog):
         sqlite3.connect(home / SQLITE_FILE, check_same_thread=False)
     ) as database:
         database.execute('begin exclusive')
-        threading.Timer(0.3, database.rollback).start()
-        open_store(MetadataConfig(), home)
+        release = logging.Handler()  # when the message is logged
+        release.emit = lambda record: database.rollback()
+        logger = logging.getLogger(metadata_store.__name__)
+        logger.addHandler(release)
+        try:
+            open_store(MetadataConfig(), home)
+        finally:
+            logger.removeHandler(release)
 
     assert len(caplog.messages) == 1
 

@@ -10,6 +10,8 @@ from pretraining.contours import draw_contour, sample_contour
 from pretraining.fractals import draw_fractal, sample_fractal
 from pretraining.settings import Counts
 
+pytestmark = pytest.mark.slow
+
 FEW = Counts(assemblies=8, contours=2, fractals=2, textures=8, figures_each=3, textures_each=3)
 
 

@@ -7,6 +7,8 @@ import tensorflow as tf
 from pretraining import textures, tones
 from pretraining.scenes import Drawings, compose
 
+pytestmark = pytest.mark.slow
+
 SIZE, BATCH = 48, 8
 
 

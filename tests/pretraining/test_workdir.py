@@ -18,6 +18,8 @@ from pretraining.training import Pretraining
 from pretraining.workdir import alone, claim
 from trainer.model.weights import EMBEDDED_FILE
 
+pytestmark = pytest.mark.slow
+
 COUNTS = Counts(2, 1, 1, 4, figures_each=2, textures_each=2)
 SMALL = Settings(size=32, batch=4, steps=1, counts=COUNTS)
 

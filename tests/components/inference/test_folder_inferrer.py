@@ -14,7 +14,7 @@ from tfx.orchestration.metadata import sqlite_metadata_connection_config
 from tfx.orchestration.pipeline import Pipeline
 from tfx.types import standard_artifacts
 
-from common.blessing import ManualOverride, write_override
+from common.blessing import OVERRIDE_FILE, ManualOverride, write_override
 from components.image_example_gen.ingestion.quarantine import read_quarantined
 from components.image_example_gen.inspection.check_config import CheckConfig
 from components.inference.folder_inferrer import TABLE, FolderInferrer
@@ -106,16 +106,23 @@ def test_caches_predictions_until_images_change(stage, first):
     assert stage.predictions(third)['new.jpg'] == pytest.approx(expected)
 
 
-def test_override_replaces_gate_decision_and_invalidates_cache(stage, first, caplog):
+@pytest.fixture
+def override(stage):
+    """`override(value)` writes a manual override, which is removed after the test."""
+    yield lambda value: write_override(stage.model, value)
+    (stage.model / OVERRIDE_FILE).unlink(missing_ok=True)
+
+
+def test_override_replaces_gate_decision_and_invalidates_cache(stage, first, override, caplog):
     now = datetime.datetime.now(datetime.timezone.utc)
-    override = ManualOverride(blessed=True, person='eve', reason='a test', moment=now)
+    blessing = ManualOverride(blessed=True, person='eve', reason='a test', moment=now)
 
     with caplog.at_level(logging.INFO):
         refused = stage.run(blessed=False)
     assert 'no predictions: the model is not blessed' in caplog.text
-    write_override(stage.model, override)
+    override(blessing)
     blessed = stage.run(blessed=False)
-    write_override(stage.model, override.model_copy(update={'blessed': False}))
+    override(blessing.model_copy(update={'blessed': False}))
     withdrawn = stage.run()
 
     predictions = stage.predictions(blessed)

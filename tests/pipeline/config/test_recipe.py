@@ -3,6 +3,7 @@ import pytest
 from common.errors import ConfigError
 from components.image_example_gen.sources.base.data_config import SplitConfig
 from pipeline.config.recipe import RECIPES, load_recipe, parse_override
+from pipeline.config.recipe_yaml import MAX_BYTES
 
 
 @pytest.fixture
@@ -221,3 +222,25 @@ def test_mistake_is_one_line_with_the_file(write, text, message):
 
     assert str(error.value).startswith(path)
     assert len(str(error.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(('mistakes', 'lines'), [(20, 20), (21, 21), (22, 21)])
+def test_reports_twenty_mistakes_and_the_number_of_further_ones(write, mistakes, lines):
+    path = write('\n'.join(f'key{number}: 1' for number in range(mistakes)))
+
+    with pytest.raises(ConfigError) as error:
+        load_recipe(path)
+
+    found = str(error.value).splitlines()
+    assert len(found) == lines
+    assert ('more mistakes' in found[-1]) == (mistakes > 20)
+    if mistakes > 20:
+        assert found[-1].endswith(f': {mistakes - 20} more mistakes')
+
+
+def test_size_of_a_recipe_has_a_limit(write):
+    text = 'description: all pets\n#'
+
+    assert load_recipe(write(text.ljust(MAX_BYTES, '#'))).description == 'all pets'
+    with pytest.raises(ConfigError, match='has more than 200 kB'):
+        load_recipe(write(text.ljust(MAX_BYTES + 1, '#')))

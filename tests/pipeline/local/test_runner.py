@@ -160,7 +160,7 @@ def test_failed_check_interrupts_training(run_beside, handler, request):
     assert 'Trainer' not in dag_runner.results
 
 
-def test_failure_while_the_other_process_is_waited_for(run_beside):
+def test_failure_while_the_other_process_is_waited_for(run_beside, request):
     nodes = {
         'Trainer': [],
         'ServingCheck': ['Trainer'],
@@ -168,8 +168,17 @@ def test_failure_while_the_other_process_is_waited_for(run_beside):
         'ModelGate': ['ServingCheck', 'Evaluator'],
     }
 
+    class FailAfterwards(logging.Handler):
+        def emit(self, record):
+            if record.getMessage().startswith('Evaluator done'):  # the runner waits next
+                threading.Timer(0.1, self.side.answer, [NodeFailed('broken')]).start()
+
+    handler, logger = FailAfterwards(), logging.getLogger(runner.__name__)
+    logger.addHandler(handler)
+    request.addfinalizer(lambda: logger.removeHandler(handler))
+
     def evaluate(side):
-        threading.Timer(0.1, side.answer, [NodeFailed('broken')]).start()
+        handler.side = side
 
     _, dag_runner, lines, error = run_beside(nodes, {'Evaluator': evaluate})
 

@@ -3,12 +3,12 @@
 import getpass
 import os
 import shutil
-import socket
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
+import required
+from free_ports import start_on_free_port
 from metadata_service import PASSWORD, serve
 from ml_metadata.proto import metadata_store_pb2
 
@@ -40,28 +40,29 @@ def mysql(tmp_path_factory) -> Iterator[Callable[..., str]]:
     # Debian installs mariadbd in /usr/sbin, which may be missing in PATH.
     mariadbd = shutil.which('mariadbd', path=f'{os.environ["PATH"]}:/usr/sbin')
     if mariadbd is None:
-        pytest.skip('mariadbd is not installed (apt-get install mariadb-server)')
+        required.missing('mariadbd is not installed (apt-get install mariadb-server)')
     folder = tmp_path_factory.mktemp('mariadb')
     (folder / 'users.sql').write_text(_USERS)
     common = ['--no-defaults', f'--datadir={folder / "data"}', f'--user={getpass.getuser()}']
     common += ['--skip-name-resolve', '--innodb-log-file-size=8M', '--innodb-buffer-pool-size=16M']
     install = ['--auth-root-authentication-method=normal', '--skip-test-db']
     subprocess.run(['mariadb-install-db', *common, *install], check=True, capture_output=True)
-    with socket.create_server(('127.0.0.1', 0)) as listener:
-        port = listener.getsockname()[1]
     options = [
-        f'--port={port}',
         '--bind-address=127.0.0.1',
         f'--socket={folder / "socket"}',
         f'--init-file={folder / "users.sql"}',
         '--innodb-flush-log-at-trx-commit=0',
     ]
-    with (folder / 'log').open('w') as log:
-        process = subprocess.Popen([mariadbd, *common, *options], stdout=log, stderr=log)
+
+    def start(port: int) -> subprocess.Popen:
+        command = [mariadbd, *common, f'--port={port}', *options]
+        with (folder / 'log').open('w') as log:
+            return subprocess.Popen(command, stdout=log, stderr=log)
+
+    process, port = start_on_free_port(
+        start, lambda _: (folder / 'socket').exists(), folder / 'log'
+    )
     try:
-        while not (folder / 'socket').exists():
-            assert process.poll() is None, (folder / 'log').read_text()
-            time.sleep(0.05)
         yield lambda database, user='catdog': f'mysql://{user}@127.0.0.1:{port}/{database}'
     finally:
         process.kill()  # its data is not kept

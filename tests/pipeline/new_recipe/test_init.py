@@ -7,6 +7,7 @@ from pathlib import Path
 import click.testing
 import PIL.Image
 import pytest
+import required
 import yaml
 
 from common.errors import DataError
@@ -78,7 +79,7 @@ def test_prints_what_it_found_and_the_next_command(init, trash, tmp_path):
 
 
 def test_reads_photographs_of_telephones(init, tmp_path):
-    heic = pytest.importorskip('pillow_heif')
+    heic = required.package('pillow_heif')
     for name, colour in (('red', (200, 9, 9)), ('blue', (9, 9, 200))):
         (tmp_path / 'phone' / name).mkdir(parents=True)
         image = PIL.Image.new('RGB', (96, 64), colour)

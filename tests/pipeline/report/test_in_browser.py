@@ -10,7 +10,10 @@ FIRST_SCREEN = 600  # pixels
 WIDTHS, SCHEMES = (375, 1200), ('light', 'dark')
 BACKGROUNDS = {'light': 'rgb(244, 245, 247)', 'dark': 'rgb(16, 20, 26)'}
 IMAGES = 8 + 1 + 2 * 6
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=f'none of {", ".join(NAMES)} is installed')
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.needs(CHROMIUM, f'none of {", ".join(NAMES)} is installed'),
+]
 
 EXAMINE = f"""(() => {{
   {CONTRAST}

@@ -170,14 +170,21 @@ SHORTAGE = TooFewImages('4 images are too few: the test split got none; add more
 
 
 @pytest.mark.parametrize(
-    ('live', 'new', 'verdict'),
-    [(True, (1,), 'nothing new'), (False, (1,), 'failed'), (True, (), 'failed')],
-    ids=['new span', 'no live model', 'used span'],
+    ('live', 'spans', 'new', 'verdict'),
+    [
+        (True, (1,), (1,), 'nothing new'),
+        (False, (1,), (1,), 'failed'),
+        (True, (1,), (), 'failed'),
+        (True, (1, 2), (1,), 'failed'),
+    ],
+    ids=['new span', 'no live model', 'used span', 'older span is new'],
 )
-def test_new_span_that_is_too_small_waits_for_more(tick, recipe, monkeypatch, live, new, verdict):
+def test_new_span_that_is_too_small_waits_for_more(
+    tick, recipe, monkeypatch, live, spans, new, verdict
+):
     if live:
         (recipe().serving_directory / '1001').mkdir(parents=True)
-    decision = Decision(True, REASON, spans=(1,), new=new)
+    decision = Decision(True, REASON, spans=spans, new=new)
     monkeypatch.setattr(module, 'decide', lambda *_: decision)
 
     found = tick(caused(RunError('ExampleGen failed'), NodeFailed('ExampleGen'), SHORTAGE))

@@ -5,7 +5,7 @@ import concurrent.futures
 import contextlib
 import json
 import socket
-import time
+import unittest.mock
 import urllib.parse
 
 import pytest
@@ -13,6 +13,7 @@ import requests
 from image_bytes import png_of_size
 from odd_images import bad_files
 from running_server import MAX_BYTES, MAX_IMAGES, NAME
+from uvicorn.server import ServerState
 
 from components.inference.classifier import Classifier
 from pipeline.serving import app
@@ -236,7 +237,7 @@ def test_page_loads_nothing_from_elsewhere(server):
         assert 'http' not in loaded.text + page.text
 
 
-def test_connection_without_a_request_is_closed(make_server, monkeypatch, pets):
+def test_connection_without_a_request_is_closed(make_server, monkeypatch):
     monkeypatch.setattr(server_module, '_HEADER_SECONDS', 0.2)
     server = make_server()
     address = urllib.parse.urlsplit(server.base)
@@ -244,10 +245,40 @@ def test_connection_without_a_request_is_closed(make_server, monkeypatch, pets):
         with socket.create_connection((address.hostname, address.port), timeout=30) as client:
             client.sendall(start)
             assert client.recv(100) == b''
-    body = json.dumps({'signature_name': 'serve_images', 'instances': []}).encode()
-    with socket.create_connection((address.hostname, address.port), timeout=30) as client:
-        head = f'POST {urllib.parse.urlsplit(server.url).path}:predict HTTP/1.1\r\nHost: localhost'
-        client.sendall(f'{head}\r\nContent-Length: {len(body)}\r\n\r\n'.encode())
-        time.sleep(0.5)  # the body has a longer limit
-        client.sendall(body)
-        assert client.recv(100).startswith(b'HTTP/1.1 400 ')
+
+
+def test_limit_of_the_headers_does_not_apply_to_the_body(monkeypatch):
+    timers = []
+
+    async def respond(scope, receive, send):
+        while (await receive())['more_body']:
+            pass
+        responded.set()
+
+    async def receive_slowly():
+        loop = asyncio.get_running_loop()
+        call_later = loop.call_later
+
+        def record(seconds, *arguments):
+            timers.append((seconds, call_later(seconds, *arguments)))
+            return timers[-1][1]
+
+        monkeypatch.setattr(loop, 'call_later', record)
+        config = server_module.create_server(respond).config
+        config.load()
+        connection = config.http_protocol_class(config, ServerState(), {})
+        connection.connection_made(unittest.mock.Mock(spec=asyncio.Transport))
+        connection.data_received(b'POST / HTTP/1.1\r\nHost: localhost\r\n')
+        before = running(timers)
+        connection.data_received(b'Content-Length: 4\r\n\r\n')
+        during = running(timers)
+        connection.data_received(b'body')
+        await responded.wait()
+        return before, during
+
+    def running(timers):
+        limit = server_module._HEADER_SECONDS
+        return sum(not timer.cancelled() for seconds, timer in timers if seconds == limit)
+
+    responded = asyncio.Event()
+    assert asyncio.run(receive_slowly()) == (1, 0)

@@ -14,9 +14,10 @@ class Model:
     """Returns the value of each image; fails for a batch with the image b'bad'."""
 
     def __init__(self):
-        self.calls, self.may_run = [], threading.Event()
+        self.calls, self.started, self.may_run = [], threading.Event(), threading.Event()
 
     def __call__(self, values):
+        self.started.set()
         assert self.may_run.wait(30)
         self.calls.append(len(values))
         if b'bad' in values:
@@ -33,7 +34,7 @@ def requests(model, *images_of_requests, cancelled=()):
             asyncio.create_task(batches.rows([Image(value, pixels) for value, pixels in images]))
             for images in images_of_requests
         ]
-        await asyncio.sleep(0.05)
+        assert await asyncio.to_thread(model.started.wait, 30)
         for number in cancelled:
             tasks[number].cancel()
         model.may_run.set()

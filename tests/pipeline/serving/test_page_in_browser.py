@@ -8,7 +8,10 @@ import pytest
 from chromium import CHROMIUM, CONTRAST, NAMES, Page, open_page
 from running_server import wait_for
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=f'none of {", ".join(NAMES)} is installed')
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.needs(CHROMIUM, f'none of {", ".join(NAMES)} is installed'),
+]
 
 CARDS = """[...document.querySelectorAll('article')].map(card => ({
   file: card.querySelector('.file').textContent,

@@ -9,11 +9,11 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 
 import pytest
 from example_run import LIVE, REASON, REJECTED, example
+from free_ports import refusing_port, start_on_free_port
 
 from common.errors import ConfigError
 from common.extras import how_to_install
@@ -95,18 +95,13 @@ def silent_server():
         yield f'http://127.0.0.1:{server.getsockname()[1]}'
 
 
-def free_port():
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        return free.getsockname()[1]
-
-
 def test_unreachable_and_silent_servers_are_one_sentence(run, page, silent_server):
-    refusing = f'http://127.0.0.1:{free_port()}'
-    problems = [
-        log_to_mlflow(MlflowConfig(tracking_uri=uri, timeout_seconds=30), run('a'), page)
-        for uri in (refusing, silent_server)
-    ]
+    with refusing_port() as port:
+        refusing = f'http://127.0.0.1:{port}'
+        problems = [
+            log_to_mlflow(MlflowConfig(tracking_uri=uri, timeout_seconds=300), run('a'), page)
+            for uri in (refusing, silent_server)
+        ]
 
     sentence = 'MLflow at {}: run not logged: {}; the same command again logs it'
     assert problems == [
@@ -131,40 +126,40 @@ def test_server_that_is_too_slow_is_given_up(run, page, tmp_path, monkeypatch):
 @pytest.fixture(scope='module')
 def server(tmp_path_factory):
     """The address of an MLflow server."""
-    folder, port = tmp_path_factory.mktemp('mlflow'), free_port()
+    folder = tmp_path_factory.mktemp('mlflow')
     words = [
         *('--backend-store-uri', f'sqlite:///{folder}/runs.db'),
         *('--artifacts-destination', folder / 'artifacts'),
-        *('--host', '127.0.0.1', '--port', str(port), '--workers', '1'),
+        *('--host', '127.0.0.1', '--workers', '1'),
     ]
     environment = {
         **os.environ,
         'MLFLOW_DISABLE_TELEMETRY': 'true',
         'MLFLOW_SERVER_ENABLE_JOB_EXECUTION': 'false',
     }
-    with (folder / 'log').open('wb') as log:
-        process = subprocess.Popen(
-            [sys.executable, '-m', 'mlflow', 'server', *words],
-            cwd=folder,
-            env=environment,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,  # with its worker
-        )
+
+    def start(port):
+        with (folder / 'log').open('wb') as log:
+            return subprocess.Popen(
+                [sys.executable, '-m', 'mlflow', 'server', '--port', str(port), *words],
+                cwd=folder,
+                env=environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # with its worker
+            )
+
+    process, port = start_on_free_port(start, is_up, folder / 'log')
     try:
-        address, end = f'http://127.0.0.1:{port}', time.monotonic() + 200
-        while not is_up(address):
-            assert process.poll() is None, (folder / 'log').read_text()
-            assert time.monotonic() < end, (folder / 'log').read_text()
-            time.sleep(0.2)
-        yield address
+        yield f'http://127.0.0.1:{port}'
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait(20)
 
 
-def is_up(address):
-    with contextlib.suppress(OSError), urllib.request.urlopen(f'{address}/health', timeout=5):
+def is_up(port):
+    url = f'http://127.0.0.1:{port}/health'
+    with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5):
         return True
     return False
 

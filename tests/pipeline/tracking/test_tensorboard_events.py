@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-import socket
+import re
 import subprocess
 import sys
 import time
@@ -121,21 +121,22 @@ def test_events_are_removed_with_the_report_and_other_files_stay(add, tmp_path):
     assert events.name.endswith(SUFFIX)
 
 
+@pytest.mark.slow
 def test_tensorboard_names_runs_by_recipe_and_id(add, tmp_path):
     """With a real TensorBoard, over its HTTP API."""
     add()
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = free.getsockname()[1]
-    words = ['--logdir', tmp_path, '--host', '127.0.0.1', '--port', str(port), '--load_fast=false']
-    process = subprocess.Popen(
-        [sys.executable, '-m', 'tensorboard.main', *words],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    log = tmp_path / 'log'
+    words = ['--logdir', tmp_path, '--host', '127.0.0.1', '--port', '0', '--load_fast=false']
+    with log.open('w') as output:
+        process = subprocess.Popen(
+            [sys.executable, '-m', 'tensorboard.main', *words], stdout=output, stderr=output
+        )
 
     def get(path, **query):
-        url = f'http://127.0.0.1:{port}/data/{path}?{urllib.parse.urlencode(query)}'
+        address = re.search(r'http://127\.0\.0\.1:\d+', log.read_text())
+        if address is None:
+            raise ConnectionRefusedError('TensorBoard has not printed its address')
+        url = f'{address[0]}/data/{path}?{urllib.parse.urlencode(query)}'
         with urllib.request.urlopen(url, timeout=10) as response:
             return json.load(response)
 

@@ -44,6 +44,21 @@ def test_replaced_sets_and_validates_dotted_keys():
 
 
 @pytest.mark.parametrize(
+    'values',
+    [
+        {'low': 1e-4, 'high': 1e-2, 'log': True},
+        {'low': 0.5, 'high': 1, 'log': True},
+        {'low': 1, 'high': 64, 'log': True},
+        {'low': 0, 'high': 0.1},
+        {'low': -1, 'high': 1},
+    ],
+)
+def test_accepts_ranges_of_a_search(values):
+    (found,) = TunerConfig.model_validate({'space': {'head.dropout': values}}).space.values()
+    assert found.model_dump() == {'log': False, **values}
+
+
+@pytest.mark.parametrize(
     ('tuner', 'message'),
     [
         ({'space': {}}, 'at least 1 item'),

@@ -79,6 +79,7 @@ def test_heat_map_of_the_mirror_image_is_mirrored(averaged, call):
     np.testing.assert_allclose(mirrored[features.LOGIT], upright[features.LOGIT], atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(('kind', 'error'), [('float16', 0.01), ('int8', 0.1)])
 def test_converts_to_tensorflow_lite(mobilenet, kind, error):
     folder, pixels = mobilenet

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy.optimize import minimize_scalar
 from scipy.stats import binom
 
 from components.evaluation.gate.paired import (
@@ -97,6 +98,24 @@ def test_images_needed_have_the_power(share, margin):
     needed = images_needed(share, margin)
     assert power(needed, share, margin) >= 0.8
     assert power(needed // 2, share, margin) < 0.8
+
+
+@pytest.mark.parametrize(('share', 'margin'), [(0.1, 0.01), (0.4, 0.02), (0.05, 0.004)])
+def test_number_of_images_is_that_of_the_normal_approximation(share, margin):
+    """Above 5,000 images, with the variance of the most likely candidate worse by the margin."""
+
+    def negative_likelihood(better):  # shares of images that only one model classifies correctly
+        worse = better + margin
+        neither = (1 - share) * np.log(1 - better - worse)
+        return -(share / 2 * (np.log(better) + np.log(worse)) + neither)
+
+    bounds, options = (1e-9, (1 - margin) / 2 - 1e-9), {'xatol': 1e-12}
+    found = minimize_scalar(negative_likelihood, bounds=bounds, method='bounded', options=options)
+    null = np.sqrt(2 * found.x + margin - margin**2)
+    expected = ((1.6448536 * null + 0.8416212 * np.sqrt(share)) / margin) ** 2  # 95 % and 80 %
+
+    assert expected > 5000
+    assert images_needed(share, margin) == pytest.approx(expected, abs=2)
 
 
 def test_power_beyond_exact_sizes_continues():

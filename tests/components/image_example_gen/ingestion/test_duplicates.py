@@ -18,6 +18,19 @@ def test_finds_hashes_near_to_known_ones():
     assert not has_near(hashes, known[:0], NEAR).any()
 
 
+def test_finds_all_known_hashes_up_to_15_bits_apart():
+    """Fifteen of the sixteen bands have a flipped bit; each band is the equal one for some."""
+    random = np.random.default_rng(3)
+    bits = np.unpackbits(PICTURES, axis=1).reshape(-1, 16, 16)
+    for number, each in enumerate(bits):
+        flipped = np.delete(np.arange(16), number % 16)
+        each[flipped, random.integers(0, 16, 15)] ^= 1
+    hashes = np.packbits(bits.reshape(-1, 256), axis=1)
+
+    assert has_near(hashes, PICTURES, 15).all()
+    assert not has_near(hashes, PICTURES, 14).any()
+
+
 @pytest.mark.parametrize(('bits', 'expected'), [(30, True), (60, False)])
 def test_ten_thousand_equal_hashes_are_compared_in_bounded_memory(bits, expected):
     known = np.repeat(PICTURES[:1], 10_000, axis=0)

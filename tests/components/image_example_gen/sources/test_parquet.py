@@ -187,6 +187,15 @@ def test_pickled_type_is_not_loaded(tmp_path):
     assert not (tmp_path / 'created').exists()
 
 
+def test_image_of_exactly_the_limit_is_read(tmp_path):
+    path = write(tmp_path / 'pets.parquet', [b'x' * 100, b'y' * 101], [0, 1])
+
+    image, too_large = images_of(ParquetSource(path, max_bytes=100))
+
+    assert image.contents == b'x' * 100
+    assert too_large.reason == 'too large'
+
+
 def test_memory_does_not_grow_with_number_of_images(tmp_path):
     table = pa.table({'image': [bytes(20_000)] * 2000, 'label': [0, 1] * 1000})  # one row group
     options = {'compression': 'none', 'use_dictionary': False, 'write_batch_size': 50}
