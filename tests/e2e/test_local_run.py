@@ -16,7 +16,7 @@ from pathlib import Path
 
 import click.testing
 import pytest
-from components.image_example_gen.sources.base.config import DATA_URL
+from components.image_example_gen.sources.base.data_config import DATA_URL
 from odd_images import bad_files
 from workspace import Workspace
 

@@ -188,9 +188,10 @@ def test_pickled_type_is_not_loaded(tmp_path):
 
 
 def test_image_of_exactly_the_limit_is_read(tmp_path):
-    path = write(tmp_path / 'pets.parquet', [b'x' * 100, b'y' * 101], [0, 1])
+    images = [b'x' * 100, b'y' * 101]
+    path = write_parquet(tmp_path / 'a.parquet', NAMES, image=images, label=[0, 1])
 
-    image, too_large = images_of(ParquetSource(path, max_bytes=100))
+    image, too_large = every_image(source_of(path, checks={'max_megabytes': 1e-4}))
 
     assert image.contents == b'x' * 100
     assert too_large.reason == 'too large'
