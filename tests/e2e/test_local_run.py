@@ -16,7 +16,6 @@ from pathlib import Path
 
 import click.testing
 import pytest
-from components.image_example_gen.sources.base.data_config import DATA_URL
 from odd_images import bad_files
 from workspace import Workspace
 
@@ -24,6 +23,7 @@ from common.redaction import redacted
 from components.evaluation.config import SLICED_BY
 from components.evaluation.metrics.evaluation_files import read_evaluation
 from components.evaluation.results import METRICS
+from components.image_example_gen.sources.base.data_config import DATA_URL
 from pipeline_runner import main
 
 pytestmark = pytest.mark.timeout(600)  # a fixture is a whole run
