@@ -14,7 +14,6 @@ from components.image_example_gen.sources.base.listing import (
     RECORDS,
     Listing,
     LocalFolder,
-    holds_class_folders,
     is_image,
     list_files,
 )
@@ -101,19 +100,23 @@ def detect_in_folder(path: Path) -> Detected:
             return Detected('parquet', 'a folder of Parquet files')
         if others:
             return Detected('tfrecord', 'a folder of TFRecord files')
-    spans = span_names(path, [name for name in listing.folders if '/' not in name])
-    if spans:
-        inner = detect_in_folder(path / spans[-1])
-        return inner._replace(layout=f'spans with {inner.layout}')
-    return _detect_layout(path, Listing(images, listing.folders))
+    listing = Listing(images, listing.folders)
+    dated = sorted(name for name in listing.folders if number_of_span(name) is not None)
+    spans = span_names(listing)
+    if spans or dated:
+        inner = detect_in_folder(path / (spans or dated)[-1])
+        if spans or inner.source == 'csv' or inner.label_pattern:
+            return inner._replace(layout=f'spans with {inner.layout}')
+    return _detect_layout(path, listing)
 
 
-def span_names(path: Path, names: list[str]) -> list[str]:
-    """The names of folders that are spans, oldest first."""
-    numbers = {name: n for name in names if (n := number_of_span(name)) is not None}
-    dates = [name for name in numbers if is_date(name)]
-    if not all(holds_class_folders(LocalFolder(path / name)) for name in dates):
-        numbers = {name: n for name, n in numbers.items() if name not in dates}
+def span_names(listing: Listing) -> list[str]:
+    """The names of folders that are spans, oldest first; not dates if one holds images itself."""
+    names = [name for name in listing.folders if '/' not in name]
+    numbers = {name: number for name in names if (number := number_of_span(name)) is not None}
+    dates = {name for name in numbers if is_date(name)}
+    if not dates.isdisjoint(file.name.rpartition('/')[0] for file in listing.files):
+        numbers = {name: number for name, number in numbers.items() if name not in dates}
     return sorted(numbers, key=numbers.__getitem__)
 
 

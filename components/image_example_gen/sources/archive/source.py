@@ -58,14 +58,15 @@ def open_archive(config: DataConfig, *, complete: bool = True) -> FileSource:
         place = redacted(config.url) if config.url else path
         raise DataError(f'{place} has the sha256 {digest}; expected {config.sha256} (data.sha256)')
     images = folder / extraction.IMAGES
-    if spans := span_names(images, sorted(each.name for each in images.iterdir())):
+    listing = list_files(LocalFolder(images))
+    if len(listing.files) != contents['images']:
+        raise DataError(f'{folder} has lost images of archive {path}; remove it, start again')
+    if spans := span_names(listing):
         raise DataError(
             f'archive {path} contains {spans[0]}, the folder of a span; spans are only read from '
             'folders: extract it'
         )
     inner = config.model_copy(update={'path': images, 'url': None})
-    if len(list_files(LocalFolder(images)).files) != contents['images']:
-        raise DataError(f'{folder} has lost images of archive {path}; remove it, start again')
     where, unreadable = f'archive {path}', contents['unreadable']
     if config.label_pattern is None and detect_in_folder(images).source == 'csv':
         return CsvSource(inner, complete=complete, where=where, digest=digest)

@@ -92,7 +92,7 @@ def list_files(folder: Folder, accept: Callable[[str], bool] = is_image) -> List
 def local_files(path: Path, accept: Callable[[str], bool]) -> list[File]:
     """The files below a folder, or one file; raises DataError if they cannot be read."""
     with convert_os_errors():
-        if path.is_file():
+        if not path.is_dir():
             return [file_of(path.name, path.stat())]
     return list_files(LocalFolder(path), accept).files
 
@@ -104,15 +104,6 @@ def files_in(folder: Path, suffixes: frozenset[str]) -> Iterator[Path]:
     """
     for _, _, files in LocalFolder(folder).walk(lambda n: Path(n).suffix.lower() in suffixes):
         yield from filter(Path.is_file, (folder / file.name for file in files))
-
-
-def holds_class_folders(folder: Folder) -> bool:
-    """Whether the images are in subfolders, and none is directly in the folder."""
-    with convert_os_errors():
-        for here, _, files in folder.walk():
-            if next(files, None):
-                return here != ''
-    return False
 
 
 def fingerprint_of(files: Iterable[File], *others: object) -> str:
@@ -148,7 +139,7 @@ class LocalFolder(NamedTuple):
         left = ['']
         while left:
             here = left.pop()
-            place = os.path.join(self.path, here)  # noqa: PTH118  much faster
+            place = os.path.join(self.path, here) if here else str(self.path)  # noqa: PTH118
             status = os.stat(place)  # noqa: PTH116
             visits[status.st_dev, status.st_ino] += 1
             if visits[status.st_dev, status.st_ino] > _VISITS:

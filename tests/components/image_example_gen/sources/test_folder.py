@@ -201,6 +201,15 @@ def test_classes_in_file_names(make, names):
     assert not any(isinstance(image, BadImage) for image in every_image(source))
 
 
+@pytest.mark.parametrize('names', [FLAT, ['a/1.jpg', 'b/1.jpg']])
+@pytest.mark.parametrize('spans', ['span-9 span-10', '2026-11-20 2026-11-21', '20261120 20261121'])
+def test_layout_of_spans_is_that_of_the_newest(make, names, spans):
+    found = detect(str(make(*(f'{span}/{name}' for span in spans.split() for name in names))))
+
+    assert found.layout.startswith('spans with ')
+    assert (found.label_pattern is None) == ('a/1.jpg' in names)
+
+
 def test_names_of_cameras_are_no_classes(make):
     assert (
         detect(str(make('IMG_1.jpg', 'IMG_2.jpg', 'DSC_1.jpg', 'DSC_2.jpg'))).label_pattern is None
