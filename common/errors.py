@@ -59,7 +59,7 @@ class DataError(PipelineError):
 
 
 class TooFewImages(DataError):
-    """A span or a class has no images, or a split got none of a class; more images help."""
+    """A span, a class or a split has no images; more images help."""
 
 
 class Rejected(DataError):

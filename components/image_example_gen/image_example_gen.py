@@ -30,6 +30,7 @@ from components.image_example_gen.ingestion.earlier import (
 from components.image_example_gen.ingestion.ingested import known_fingerprint
 from components.image_example_gen.ingestion.quarantine import Quarantine
 from components.image_example_gen.ingestion.spans_of_run import FORMAT, ingest_spans
+from components.image_example_gen.inspection.examine import worker_processes
 from components.image_example_gen.sources.base.data_config import DATA_URL, DataConfig
 from components.image_example_gen.sources.spans import (
     Span,
@@ -115,14 +116,15 @@ class ImageExampleGenExecutor(BaseBeamExecutor):
         for note in dict.fromkeys(note for span in spans for note in span.source.notes):
             _log.warning('%s', note)
         folders = folder_of(prepared.uri), folder_of(quarantine.uri)
-        ingested = ingest_spans(
-            {span.number: span.source for span in spans},
-            images,
-            config,
-            prepared.get_string_custom_property(EARLIER),
-            folders,
-            self._make_beam_pipeline,
-        )
+        with worker_processes():
+            ingested = ingest_spans(
+                {span.number: span.source for span in spans},
+                images,
+                config,
+                prepared.get_string_custom_property(EARLIER),
+                folders,
+                self._make_beam_pipeline,
+            )
         used = {f'span-{span.number}': ingested[span.number].tally for span in window}
         check_bad_share(used, config.checks.max_bad_share, folders[1])
         counts = [each.counts for each in ingested.values()]

@@ -53,11 +53,12 @@ def describe_empty_splits(
     `window` is the number of newest spans to train on, `test_window` to evaluate on. Raises
     TooFewImages if a split has no images at all.
     """
+    images = sum(sum(classes.values()) for each in spans for classes in each.values())
     lacking: dict[str, list[str]] = {}
     for split in SPLITS:
         used = [each[split] for each in spans[-(test_window if split == 'test' else window) :]]
         if not any(sum(counts.values()) for counts in used):
-            raise TooFewImages(f'the {split} split got no images; add more')
+            raise TooFewImages(f'{images} images are too few: the {split} split got none; add more')
         for name in used[0]:
             if not any(counts[name] for counts in used):
                 lacking.setdefault(name, []).append(split)

@@ -1,6 +1,5 @@
 """Decodes, checks and converts images with TensorFlow and Pillow; runs in worker processes."""
 
-import ctypes
 import fcntl
 import functools
 import io
@@ -23,7 +22,7 @@ from common.orientation import read_orientation
 from components.image_example_gen.inspection import magic_numbers
 from components.image_example_gen.inspection.check_config import CheckConfig
 from components.image_example_gen.inspection.examine import GoodImage, check_bytes
-from components.image_example_gen.inspection.limited_process import limit, set_idle_size
+from components.image_example_gen.inspection.limited_process import limit, no_limits, set_idle_size
 from components.image_example_gen.inspection.measures import (
     measure,
     perceptual_hash,
@@ -48,7 +47,7 @@ _GRAY_OR_RGB_OF_8_BITS = (b'\x08\0', b'\x08\2')  # of a PNG, which may have a tr
 
 # CPU seconds and memory of an image besides its file; `_turn` has the others.
 _SECONDS, _SECONDS_PER_MEGAPIXEL = 3, 0.4
-_MEGABYTES, _MEGABYTES_PER_MEGAPIXEL, _MOST_MEGABYTES = 150, 16, 560
+_MEGABYTES, _MEGABYTES_PER_MEGAPIXEL, _MOST_MEGABYTES = 80, 14, 540
 _SMALL, _MEDIUM = 4, 12  # megapixels
 _turns = os.memfd_create('turns')
 
@@ -59,26 +58,29 @@ def answers(
     """Yields the outcome of each image, without contents if they are to be kept; None for None."""
     _prepare()
     for contents in images:
-        if contents is None:
-            yield None
-            continue
-        try:
-            yield _examine(contents, config)
-        except Rejected as error:
-            yield error
-        except (MemoryError, tf.errors.ResourceExhaustedError):
-            yield Rejected('too large', 'decoding it takes more memory than its size allows')
-        except PIL.UnidentifiedImageError:
-            yield magic_numbers.unidentified(contents)
-        except Exception as error:
-            # Decoders raise nearly any exception for damaged files (struct.error, zlib.error,
-            # OverflowError, SystemError, ...).
-            text = ' '.join(str(error).split())[:200]
-            if re.search('truncated|end of file', text, re.IGNORECASE):
-                yield Rejected.truncated(contents)
-                continue
-            detail = f'decoding it failed with {type(error).__name__}: {text}'.removesuffix(': ')
-            yield Rejected('too large' if 'limit exceeded' in text else 'damaged', detail)
+        outcome = None if contents is None else _outcome(contents, config)
+        no_limits()  # for the answer
+        fcntl.lockf(_turns, fcntl.LOCK_UN)
+        yield outcome
+
+
+def _outcome(contents: bytes, config: CheckConfig) -> GoodImage | Rejected:
+    try:
+        return _examine(contents, config)
+    except Rejected as error:
+        return error
+    except (MemoryError, tf.errors.ResourceExhaustedError):
+        return Rejected('too large', 'decoding it takes more memory than its size allows')
+    except PIL.UnidentifiedImageError:
+        return magic_numbers.unidentified(contents)
+    except Exception as error:
+        # Decoders raise nearly any exception for damaged files (struct.error, zlib.error,
+        # OverflowError, SystemError, ...).
+        text = ' '.join(str(error).split())[:200]
+        if re.search('truncated|end of file', text, re.IGNORECASE):
+            return Rejected.truncated(contents)
+        detail = f'decoding it failed with {type(error).__name__}: {text}'.removesuffix(': ')
+        return Rejected('too large' if 'limit exceeded' in text else 'damaged', detail)
 
 
 @functools.cache
@@ -131,12 +133,7 @@ def _examine(contents: bytes, config: CheckConfig) -> GoodImage:
             _SECONDS + _SECONDS_PER_MEGAPIXEL * megapixels, min(memory, 2 * size + _MOST_MEGABYTES)
         )
         _wait_for_turn(megapixels)
-        try:
-            return _decode(image, contents, config)
-        finally:
-            fcntl.lockf(_turns, fcntl.LOCK_UN)
-            if megapixels > _SMALL:
-                ctypes.CDLL(None).malloc_trim(0)
+        return _decode(image, contents, config)
 
 
 def _check_size(width: int, height: int, config: CheckConfig) -> None:
@@ -227,7 +224,9 @@ def _decode_with_tensorflow(
     _read_warnings()
     try:
         if image.format == 'JPEG':
-            pixels = tf.io.decode_jpeg(contents, channels=channels, ratio=scale)
+            pixels = tf.io.decode_jpeg(
+                tf.constant(contents), channels=channels, ratio=scale, acceptable_fraction=1.0
+            )  # a float, as an integer takes a slower path
         else:
             pixels = tf.io.decode_png(contents, channels=channels)
     except tf.errors.InvalidArgumentError as error:
@@ -251,10 +250,12 @@ def _read_warnings() -> str:
 def _reduced(pixels: np.ndarray) -> PIL.Image.Image:
     """`measures.reduced` in bands, as Pillow needs a third more memory than TensorFlow."""
     height, width = pixels.shape[:2]
-    factor = reduction(width, height)
+    if (factor := reduction(width, height)) == 1:
+        return PIL.Image.fromarray(pixels)
     small = PIL.Image.new('RGB', (-(-width // factor), -(-height // factor)))
-    for top in range(0, height, _ROWS * factor):
-        band = PIL.Image.fromarray(pixels[top : top + _ROWS * factor])
+    rows = -(-_ROWS // factor) * factor
+    for top in range(0, height, rows):
+        band = PIL.Image.fromarray(pixels[top : top + rows])
         small.paste(band.reduce(factor), (0, top // factor))
     return small
 

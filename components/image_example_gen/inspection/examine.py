@@ -16,6 +16,7 @@ from components.image_example_gen.inspection.check_config import CheckConfig
 from components.image_example_gen.inspection.limited_process import (
     Worker,
     WorkerDied,
+    end_servers,
     start_workers,
 )
 from components.image_example_gen.inspection.measures import Measures
@@ -142,9 +143,23 @@ def _rejected(died: WorkerDied) -> Rejected:
 
 
 def start() -> None:
-    """Starts the worker processes of a run, whose imports take seconds; forgets earlier deaths."""
-    _pool.deaths = 0
+    """Starts the worker processes; otherwise the first image does. Their imports take seconds."""
     _pool.start()
+
+
+@contextlib.contextmanager
+def worker_processes() -> Iterator[None]:
+    """Starts the worker processes of a run, and ends them to free their memory.
+
+    At the end no thread may use one.
+    """
+    _pool.deaths = 0
+    start()
+    try:
+        yield
+    finally:
+        _use_new_pool()
+        end_servers()
 
 
 def examine(contents: bytes, config: CheckConfig) -> GoodImage:

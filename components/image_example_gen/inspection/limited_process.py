@@ -13,6 +13,8 @@ import importlib
 import os
 import pickle
 import resource
+import secrets
+import select
 import signal
 import socket
 import subprocess
@@ -33,6 +35,7 @@ _ENVIRONMENT = {
     'MALLOC_ARENA_MAX': '1',
     'OPENBLAS_NUM_THREADS': '1',
     'TF_CPP_MIN_LOG_LEVEL': '2',
+    'TF_ENABLE_ONEDNN_OPTS': '0',  # its allocator keeps freed memory
 }
 _PR_SET_PDEATHSIG = 1
 _Parameters = ParamSpec('_Parameters')
@@ -63,8 +66,8 @@ class WorkerDied(Exception):
 class Worker:
     """A worker process, which is replaced if it dies; used by one thread at a time."""
 
-    def __init__(self, connection: socket.socket) -> None:
-        self._stream = connection.makefile('rwb')
+    def __init__(self, connection: socket.socket, token: bytes) -> None:
+        self._stream, self._token = connection.makefile('rwb'), token
         connection.close()  # the stream holds it
         self._process = 0  # of the operating system; 0 until it has started
         self.is_lost = False  # as its server has ended
@@ -75,7 +78,9 @@ class Worker:
         Raises DataError if it cannot be imported.
         """
         try:
-            self._process = self._process or pickle.load(self._stream)
+            while not self._process:  # two may have died
+                started = pickle.load(self._stream)
+                self._process = 0 if isinstance(started, WorkerDied) else started
         except (EOFError, ConnectionResetError):
             self.is_lost = True
             raise DataError('worker processes cannot be started: their server ended') from None
@@ -91,6 +96,9 @@ class Worker:
             self.is_lost, answer = True, WorkerDied(signal.SIGKILL)
         if isinstance(answer, WorkerDied):
             self._process = 0
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                self._stream.write(self._token)
+                self._stream.flush()
             raise answer
         return answer
 
@@ -107,8 +115,9 @@ def start_workers(module: str, number: int) -> list[Worker]:
     """Starts a server that imports `module`, and workers that answer with its `answers`."""
     pairs = [socket.socketpair() for _ in range(number)]
     descriptors = [theirs.fileno() for _, theirs in pairs]
+    token = secrets.token_bytes(16)
     server = subprocess.Popen(
-        [sys.executable, '-m', __name__, module, *map(str, descriptors)],
+        [sys.executable, '-m', __name__, module, token.hex(), *map(str, descriptors)],
         cwd=Path(components.__path__[0]).parent,  # `-m` finds the packages there
         env={**os.environ, **_ENVIRONMENT},
         stdin=subprocess.PIPE,
@@ -120,7 +129,7 @@ def start_workers(module: str, number: int) -> list[Worker]:
     _servers.append(server)
     for _, theirs in pairs:
         theirs.close()
-    return [Worker(ours) for ours, _ in pairs]
+    return [Worker(ours, token) for ours, _ in pairs]
 
 
 _servers: list[subprocess.Popen[bytes]] = []
@@ -128,10 +137,13 @@ _idle: list[Worker] = []  # wait for a call, as a start with an import takes a t
 
 
 @atexit.register
-def _end_servers() -> None:
+def end_servers() -> None:
+    """Ends all worker processes of this one, and frees their memory. No thread may use one."""
     for server in _servers:
         server.kill()
         server.communicate()
+    _servers.clear()
+    _idle.clear()
 
 
 def _leave_servers_to_the_parent() -> None:
@@ -207,9 +219,17 @@ def limit(seconds: float, megabytes: float) -> None:
     _set_limit(resource.RLIMIT_CPU, int(time.process_time() + seconds) + 1)
 
 
-def _set_limit(kind: int, value: int) -> None:
+def no_limits() -> None:
+    """Removes the limits of this worker."""
+    _set_limit(resource.RLIMIT_AS, None)
+    _set_limit(resource.RLIMIT_CPU, None)
+
+
+def _set_limit(kind: int, value: int | None) -> None:
     _, hard = resource.getrlimit(kind)
-    resource.setrlimit(kind, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))
+    if value is None or resource.RLIM_INFINITY != hard < value:
+        value = hard
+    resource.setrlimit(kind, (value, hard))
 
 
 def set_idle_size() -> None:
@@ -222,13 +242,17 @@ def set_idle_size() -> None:
 _idle_size = 0
 
 
-def serve(module: str, descriptors: list[int]) -> None:
+def serve(module: str, token: bytes, descriptors: list[int]) -> None:
     """Keeps a worker for each socket, and sends there what ended it.
 
-    The end of standard input ends the server and its workers.
+    The token follows the request that the dead worker did not answer, or not read to its end.
     """
+    # The end of standard input, of which the other end is in the process that started this one,
+    # sends SIGIO to the server and its workers, which ends them.
     fcntl.fcntl(0, fcntl.F_SETOWN, -os.getpgrp())
     fcntl.fcntl(0, fcntl.F_SETFL, os.O_ASYNC)
+    if select.select([0], [], [], 0)[0]:  # it has ended before
+        return
     answers = importlib.import_module(module).answers
     connections = [socket.socket(fileno=each) for each in descriptors]
     running = {_fork(answers, each): each for each in connections}
@@ -237,20 +261,30 @@ def serve(module: str, descriptors: list[int]) -> None:
         connection = running.pop(process)
         died = WorkerDied(-os.waitstatus_to_exitcode(status))
         connection.sendall(pickle.dumps(died))
-        running[_fork(answers, connection)] = connection
+        running[_fork(answers, connection, token)] = connection
 
 
-def _fork(answers: Callable[..., Iterator[Any]], connection: socket.socket) -> int:
-    """Forks a worker, which answers requests for ever; returns its process."""
+def _fork(
+    answers: Callable[..., Iterator[Any]], connection: socket.socket, token: bytes = b''
+) -> int:
+    """Forks a worker, which skips up to the token, and answers requests for ever.
+
+    Returns its process.
+    """
     if process := os.fork():
         return process
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     set_idle_size()
+    skipped = b''
+    while skipped != token:
+        received = connection.recv(2**16) or os._exit(0)
+        skipped = (skipped + received)[-len(token) :]
     with connection.makefile('rwb') as stream:
         pickle.dump(os.getpid(), stream)
         stream.flush()
         while True:
+            no_limits()  # for the request
             for result in answers(*pickle.load(stream)):
                 pickle.dump(result, stream)
                 stream.flush()
@@ -261,4 +295,4 @@ def _fork(answers: Callable[..., Iterator[Any]], connection: socket.socket) -> i
 if __name__ == '__main__':
     # The same globals as those of the modules that import this one.
     module = importlib.import_module('components.image_example_gen.inspection.limited_process')
-    module.serve(sys.argv[1], [int(each) for each in sys.argv[2:]])
+    module.serve(sys.argv[1], bytes.fromhex(sys.argv[2]), [int(each) for each in sys.argv[3:]])

@@ -142,9 +142,8 @@ def test_touched_images_are_the_same(runs):
     assert fingerprint() != before
 
 
-@pytest.mark.parametrize('test_window', [1, 2])
-def test_new_spans_are_ingested_and_earlier_ones_linked(tmp_path, caplog, test_window):
-    runs = Runs(tmp_path, window=2, test_window=test_window)
+def test_new_spans_are_ingested_and_earlier_ones_linked(tmp_path, caplog):
+    runs = Runs(tmp_path, window=2)
     for span in (1, 2):
         runs.add(*range(span * 10, span * 10 + 10), span=span)
     runs.run()
@@ -201,8 +200,3 @@ def execute(runs, **properties):
 def test_images_that_changed_after_the_driver_are_an_error(runs):
     with pytest.raises(DataError, match='changed during the run; start again'):
         execute(runs, input_fingerprint='{"1": "of other images"}')
-
-
-def test_runs_without_a_driver_as_in_beam_benchmarks(runs):
-    (examples,) = execute(runs)
-    assert (folder_of(examples.uri) / INDEX).is_file()

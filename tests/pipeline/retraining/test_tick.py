@@ -166,7 +166,7 @@ def test_retries_only_retryable_errors(tick, error, code, attempts):
     assert found.decision == REASON
 
 
-SHORTAGE = TooFewImages("4 images are too few: the test split got none of class 'dogs'")
+SHORTAGE = TooFewImages('4 images are too few: the test split got none; add more')
 
 
 @pytest.mark.parametrize(
