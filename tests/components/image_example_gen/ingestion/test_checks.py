@@ -41,7 +41,7 @@ def test_worst_five_classes_are_named_in_one_line():
 
 
 def test_split_without_any_images_is_an_error():
-    with pytest.raises(TooFewImages, match='^8 images are too few: the test split'):
+    with pytest.raises(TooFewImages, match=r'^8 images are too few: the test split'):
         describe_empty_splits([counts(test_cats=0, test_dogs=0)], 1, 1)
 
 
