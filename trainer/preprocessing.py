@@ -64,7 +64,7 @@ def _choose_decoders(encoded: tf.Tensor) -> tf.Tensor:
         bits, colours = header[:, _BITS], header[:, _COLOURS]
         with_alpha = (colours == _GRAY_WITH_ALPHA) | (colours == _RGB_WITH_ALPHA)
         # As in ingestion, a transparent colour of 16 bits is ignored.
-        return png & (with_alpha | (contains(encoded, b'tRNS') & (bits <= 8)))
+        return png & (with_alpha | contains(encoded, b'tRNS'))
 
     png_transparent = tf.cond(tf.reduce_any(png), transparent, lambda: png)
     return tf.where(jpeg, _JPEG, tf.where(png_transparent, _TRANSPARENT, _OTHER))

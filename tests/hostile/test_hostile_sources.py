@@ -5,7 +5,6 @@ import tarfile
 
 import hostile_files as made
 import image_bytes
-import PIL.Image
 import pyarrow as pa
 import pytest
 from hostile_runner import megabytes_of_imports, run_hostile
@@ -264,101 +263,3 @@ def test_command_line_reports_one_error(tmp_path):
     assert 'Traceback' not in done.output
     assert done.peak_megabytes < 1500
     assert done.cpu_seconds < 60
-
-
-EXAMINE = """
-import concurrent.futures, pathlib, sys
-from components.image_example_gen.inspection.check_config import CheckConfig
-from components.image_example_gen.inspection.examine import examine
-def size_of(path):
-    image = examine(pathlib.Path(path).read_bytes(), CheckConfig())
-    return image.width, image.height
-with concurrent.futures.ThreadPoolExecutor(8) as pool:
-    print(*pool.map(size_of, sys.argv[1:]))
-"""
-BOMBS = """
-import pathlib, sys
-from common.errors import Rejected
-from components.image_example_gen.inspection.check_config import CheckConfig
-from components.image_example_gen.inspection.examine import examine
-for path in sys.argv[1:]:
-    try:
-        print(examine(pathlib.Path(path).read_bytes(), CheckConfig()).width)
-    except Rejected as error:
-        print(error)
-"""
-INGEST = """
-import os, sys
-from pathlib import Path
-os.sched_getaffinity = lambda _: range(4)  # threads that decode
-import apache_beam as beam
-import components.image_example_gen.image_example_gen
-from components.image_example_gen.ingestion.span import ingest_span
-from components.image_example_gen.sources.base.data_config import DataConfig
-from components.image_example_gen.sources.open_source import make_source
-config = DataConfig(source='folder', path=sys.argv[1], checks={'near_distance': 0})
-source, folder = make_source(config), Path(sys.argv[2])
-targets = folder / 'records', folder / 'quarantine'
-print(repr(ingest_span(source, config, (), *targets, beam.Pipeline).tally))
-"""
-TURNED = {'exif': b'Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0' + bytes(4)}
-
-
-def write_worst_images(folder, brightness=0):
-    """Each of the largest size that is accepted."""
-    kinds = [
-        ('a.jpg', 6800, 'RGB', TURNED),
-        ('b.jpg', 6800, 'CMYK', {}),
-        ('c.jpg', 5140, 'RGB', {'progressive': True, **TURNED}),
-        ('d.png', 6800, 'LA', {}),
-        ('e.tif', 5550, 'RGBA', {'compression': 'tiff_lzw', 'tiffinfo': {274: 6, 278: 5550}}),
-        ('f.webp', 4810, 'RGB', TURNED),
-        ('g.jpg', 7720, 'RGB', {'progressive': True, 'subsampling': 0}),
-    ]
-    folder.mkdir(parents=True)
-    for name, side, mode, options in kinds:
-        colour = (brightness,) * len(mode)
-        PIL.Image.new(mode, (side, side - 10), colour).save(folder / name, **options)
-
-
-def test_metadata_whose_values_overlap(tmp_path):
-    files = [tmp_path / name for name in image_bytes.metadata_bombs()]
-    for file, contents in zip(files, image_bytes.metadata_bombs().values(), strict=True):
-        file.write_bytes(contents)
-
-    done = run_hostile(['-c', BOMBS, *map(str, files)], timeout=120)
-
-    side = str(image_bytes.quarters().width)
-    overlap = 'damaged: the values of its tags overlap'
-    assert done.output.splitlines()[-5:] == [side, side, side, overlap, side]
-    imports = megabytes_of_imports('components.image_example_gen.inspection.examine')
-    assert done.peak_megabytes < imports + 300
-    assert done.cpu_seconds < 60
-
-
-@pytest.mark.slow
-def test_memory_of_large_images_in_several_threads(tmp_path):
-    write_worst_images(tmp_path / 'images')
-
-    files = map(str, sorted((tmp_path / 'images').iterdir()))
-    done = run_hostile(['-c', EXAMINE, *files], timeout=300)
-
-    assert done.exit_code == 0, done.output
-    assert '(6790, 6800) (6800, 6790) (5130, 5140)' in done.output
-    imports = megabytes_of_imports('components.image_example_gen.inspection.examine')
-    assert done.peak_megabytes < imports + 750  # the budget of 370, what TensorFlow keeps, a margin
-
-
-@pytest.mark.slow
-def test_memory_of_a_whole_ingestion(tmp_path):
-    write_worst_images(tmp_path / 'pets' / 'cats')
-    write_worst_images(tmp_path / 'pets' / 'dogs', brightness=255)
-
-    done = run_hostile(
-        ['-c', INGEST, str(tmp_path / 'pets'), str(tmp_path / 'written')], timeout=300
-    )
-
-    assert done.exit_code == 0, done.output
-    assert 'Tally(seen=14, bad={}, duplicates=0' in done.output
-    imports = megabytes_of_imports('components.image_example_gen.image_example_gen')
-    assert done.peak_megabytes < imports + 750

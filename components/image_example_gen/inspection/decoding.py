@@ -181,7 +181,8 @@ def _decode(image: PIL.Image.Image, contents: bytes, config: CheckConfig) -> Goo
         pixels = _decode_with_tensorflow(image, contents, 3, scale_for(*image.size))
         return _good_image(b'', lossy, image.size, _reduced(pixels))
     if plain or image.format == 'PNG':
-        pixels = _decode_with_tensorflow(image, contents, 3 if plain else 4)
+        channels = 4 if image.has_transparency_data else 3
+        pixels = _decode_with_tensorflow(image, contents, channels)
         converted = _from_pixels(_turned(pixels, orientation))
         del pixels
     else:
@@ -301,20 +302,26 @@ def _from_pillow(image: PIL.Image.Image, contents: bytes) -> PIL.Image.Image:
             band = image.crop((0, top, image.width, min(top + _ROWS, image.height)))
             yield band.convert('RGBA')
 
-    return _to_rgb(bands, image.size)
+    return _to_rgb(bands, image.size, is_bmp=image.format == 'BMP')
 
 
 def _to_rgb(
-    bands: Callable[[], Iterator[PIL.Image.Image]], size: tuple[int, int]
+    bands: Callable[[], Iterator[PIL.Image.Image]], size: tuple[int, int], *, is_bmp: bool = False
 ) -> PIL.Image.Image:
     """Joins bands of rows, on white where they are transparent.
 
-    An alpha channel that is 0 everywhere is ignored: some programs write pixels without opacity.
+    In a BMP an alpha channel of zeros is no transparency; raises Rejected for other formats.
     """
-    is_used = any(band.mode == 'RGBA' and band.getchannel('A').getextrema()[1] for band in bands())
+    is_opaque = all(band.mode == 'RGB' for band in bands())
+    if not is_opaque and not any(band.getchannel('A').getextrema()[1] for band in bands()):
+        if not is_bmp:
+            raise Rejected('damaged', 'it is transparent everywhere')
+        is_opaque = True
     joined, top = PIL.Image.new('RGB', size, 'white'), 0
     for band in bands():
-        joined.paste(band if is_used else band.convert('RGB'), (0, top), band if is_used else None)
+        joined.paste(
+            band.convert('RGB') if is_opaque else band, (0, top), None if is_opaque else band
+        )
         top += band.height
     return joined
 
