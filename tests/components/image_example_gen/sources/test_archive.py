@@ -13,7 +13,7 @@ import zlib
 import pytest
 
 from common.errors import DataError
-from components.image_example_gen import limited_process
+from components.image_example_gen.inspection import limited_process
 from components.image_example_gen.sources.archive import extraction, source
 from components.image_example_gen.sources.archive.source import ArchiveSource
 from components.image_example_gen.sources.base.data_config import DataConfig

@@ -1,9 +1,9 @@
 """Layouts: classes in file names, parts, CSV files; their detection, and spans of them."""
 
 import pytest
-from components.image_example_gen.limited_process import Limits
 
 from common.errors import DataError, TooFewImages
+from components.image_example_gen.inspection.limited_process import Limits
 from components.image_example_gen.sources.base import file_names
 from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.file_names import CLASS_AND_NUMBER, pattern_of_names
