@@ -1,6 +1,6 @@
 """Applies the EXIF orientation of JPEG and PNG files with TensorFlow operations.
 
-The orientation is the one that ingestion reads, in `inspection/headers.py`. All files of a batch
+The orientation is the one that ingestion reads, in `common/orientation.py`. All files of a batch
 advance together, by one JPEG segment or PNG chunk in each step of a loop.
 """
 

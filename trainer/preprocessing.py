@@ -13,7 +13,7 @@ from trainer.orientation import JPEG, PNG, contains, turn_upright
 LARGE = 6
 _SCALES = (1, 2, 4, 8)  # divisors of the size that the inverse DCT of the JPEG decoder offers
 _OTHER, _JPEG, _TRANSPARENT = range(3)  # decoders
-_PNG_HEADER, _BITS, _COLOURS = 26, 24, 25  # bytes; positions of bit depth and colour type
+_PNG_HEADER, _COLOURS = 26, 25  # bytes; position of the colour type
 _GRAY_WITH_ALPHA, _RGB_WITH_ALPHA = 4, 6
 
 
@@ -61,10 +61,9 @@ def _choose_decoders(encoded: tf.Tensor) -> tf.Tensor:
     def transparent() -> tf.Tensor:
         start = tf.strings.substr(encoded, 0, _PNG_HEADER)
         header = tf.io.decode_raw(start, tf.uint8, fixed_length=_PNG_HEADER)
-        bits, colours = header[:, _BITS], header[:, _COLOURS]
+        colours = header[:, _COLOURS]
         with_alpha = (colours == _GRAY_WITH_ALPHA) | (colours == _RGB_WITH_ALPHA)
-        # As in ingestion, a transparent colour of 16 bits is ignored.
-        return png & (with_alpha | (contains(encoded, b'tRNS') & (bits <= 8)))
+        return png & (with_alpha | contains(encoded, b'tRNS'))
 
     png_transparent = tf.cond(tf.reduce_any(png), transparent, lambda: png)
     return tf.where(jpeg, _JPEG, tf.where(png_transparent, _TRANSPARENT, _OTHER))

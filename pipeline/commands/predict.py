@@ -62,7 +62,10 @@ def predict(
     classes = read_classes(folder)
     name, description = _describe(folder)
     stack.set_tensorflow_log_level(3)
+    from components.image_example_gen.inspection.examine import start
     from pipeline.execution.quick_imports import quick_imports
+
+    start()  # worker processes, which import TensorFlow meanwhile
 
     with quick_imports():
         from components.inference.classifier import Classifier

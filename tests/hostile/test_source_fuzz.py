@@ -12,16 +12,12 @@ import time
 import zipfile
 
 import hostile_files as made
-import image_bytes
 import pyarrow as pa
 import pytest
-from components.image_example_gen.inspection.headers import read_header
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
-from common.errors import DataError, Rejected
-from components.image_example_gen.inspection.check_config import CheckConfig
-from components.image_example_gen.inspection.examine import examine
+from common.errors import DataError
 from components.image_example_gen.sources.archive import extraction
 from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.source_protocol import every_image
@@ -76,24 +72,6 @@ def fuzz(valid, check):
         seed(number_of_seed)(run)()
     print(f'{number:,} files in {SECONDS:g} s, seeds {SEED} to {number_of_seed - 1}')  # noqa: T201
     assert number
-
-
-def test_image_headers():
-    image = image_bytes.noise()
-    valid = [image_bytes.encoded(image, kind) for kind in ('JPEG', 'PNG', 'GIF', 'BMP', 'TIFF')]
-    valid += [image_bytes.encoded(image, 'WEBP'), image_bytes.turned(5)]
-    valid += [image_bytes.with_scans(12), image_bytes.with_texts(3), image_bytes.animated('GIF')]
-    valid += [image_bytes.avif(image), image_bytes.heif(image)]
-
-    def check(contents):
-        try:
-            examine(contents, CheckConfig(max_megapixels=1))
-        except Rejected as error:
-            return str(error)
-        assert read_header(contents).scans <= 100
-        return ''
-
-    fuzz(valid, check)
 
 
 def test_parquet(tmp_path):

@@ -17,8 +17,7 @@ class CheckConfig(StrictModel):
         MEGAPIXELS,
         gt=0,
         description='width times height, read from the header before decoding; also limits the '
-        'scans of a progressive JPEG, the memory for decoding (46 megapixels of images that are '
-        'converted), and the images that the exported model classifies',
+        'CPU time for decoding, and the images that the exported model classifies',
     )
     max_megabytes: float = Field(
         100, gt=0, le=1e6, description='of the file, also after it was converted'

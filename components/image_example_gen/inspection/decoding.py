@@ -1,7 +1,6 @@
 """Decodes, checks and converts images with TensorFlow and Pillow; runs in worker processes."""
 
 import fcntl
-import functools
 import io
 import os
 import re
@@ -19,10 +18,9 @@ import PIL.TiffImagePlugin
 from common.errors import Rejected
 from common.files import MEGABYTE
 from common.orientation import read_orientation
-from components.image_example_gen.inspection import magic_numbers
+from components.image_example_gen.inspection import limited_process, magic_numbers
 from components.image_example_gen.inspection.check_config import CheckConfig
 from components.image_example_gen.inspection.examine import GoodImage, check_bytes
-from components.image_example_gen.inspection.limited_process import limit, no_limits, set_idle_size
 from components.image_example_gen.inspection.measures import (
     measure,
     perceptual_hash,
@@ -50,16 +48,16 @@ _SECONDS, _SECONDS_PER_MEGAPIXEL = 3, 0.4
 _MEGABYTES, _MEGABYTES_PER_MEGAPIXEL, _MOST_MEGABYTES = 80, 14, 540
 _SMALL, _MEDIUM = 4, 12  # megapixels
 _turns = os.memfd_create('turns')
+_warnings = 0  # a pipe of what decoders print on standard error
 
 
 def answers(
     images: list[bytes | None], config: CheckConfig
 ) -> Iterator[GoodImage | Rejected | None]:
     """Yields the outcome of each image, without contents if they are to be kept; None for None."""
-    _prepare()
     for contents in images:
         outcome = None if contents is None else _outcome(contents, config)
-        no_limits()  # for the answer
+        limited_process.no_limits()  # for the answer
         fcntl.lockf(_turns, fcntl.LOCK_UN)
         yield outcome
 
@@ -83,14 +81,14 @@ def _outcome(contents: bytes, config: CheckConfig) -> GoodImage | Rejected:
         return Rejected('too large' if 'limit exceeded' in text else 'damaged', detail)
 
 
-@functools.cache
-def _prepare() -> int:
-    """Makes this worker ready; returns the pipe of what decoders print on standard error."""
+def prepare() -> None:
+    """Makes this worker ready."""
+    global _warnings
     warnings.simplefilter('ignore')
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    reading, writing = os.pipe()
-    for each in (reading, writing):
+    _warnings, writing = os.pipe()
+    for each in (_warnings, writing):
         os.set_blocking(each, False)  # what does not fit into the pipe is lost
     os.dup2(writing, 2)
     PIL.Image.init()
@@ -109,8 +107,7 @@ def _prepare() -> int:
     buffer = io.BytesIO()
     PIL.Image.new('RGB', (16, 16)).save(buffer, 'PNG')
     tf.io.decode_png(buffer.getvalue())
-    set_idle_size()
-    return reading
+    limited_process.prepare()
 
 
 def _is_jpeg(start: bytes) -> bool:
@@ -120,7 +117,7 @@ def _is_jpeg(start: bytes) -> bool:
 def _examine(contents: bytes, config: CheckConfig) -> GoodImage:
     check_bytes(contents, config)
     size = len(contents) / MEGABYTE
-    limit(_SECONDS, _MOST_MEGABYTES)
+    limited_process.limit(_SECONDS, _MOST_MEGABYTES)
     if magic_numbers.is_raw_photograph(contents):
         raise magic_numbers.unidentified(contents)
     with PIL.Image.open(io.BytesIO(contents), formats=_FORMATS) as image:
@@ -129,7 +126,7 @@ def _examine(contents: bytes, config: CheckConfig) -> GoodImage:
             raise Rejected('animated', 'it has several frames or pages')
         megapixels = image.width * image.height / 1e6
         memory = _MEGABYTES + 2 * size + _MEGABYTES_PER_MEGAPIXEL * megapixels
-        limit(
+        limited_process.limit(
             _SECONDS + _SECONDS_PER_MEGAPIXEL * megapixels, min(memory, 2 * size + _MOST_MEGABYTES)
         )
         _wait_for_turn(megapixels)
@@ -181,7 +178,8 @@ def _decode(image: PIL.Image.Image, contents: bytes, config: CheckConfig) -> Goo
         pixels = _decode_with_tensorflow(image, contents, 3, scale_for(*image.size))
         return _good_image(b'', lossy, image.size, _reduced(pixels))
     if plain or image.format == 'PNG':
-        pixels = _decode_with_tensorflow(image, contents, 3 if plain else 4)
+        channels = 4 if image.has_transparency_data else 3
+        pixels = _decode_with_tensorflow(image, contents, channels)
         converted = _from_pixels(_turned(pixels, orientation))
         del pixels
     else:
@@ -242,7 +240,7 @@ def _decode_with_tensorflow(
 
 def _read_warnings() -> str:
     try:
-        return os.read(_prepare(), 2**16).decode(errors='replace')
+        return os.read(_warnings, 2**16).decode(errors='replace')
     except BlockingIOError:  # none
         return ''
 
@@ -301,20 +299,26 @@ def _from_pillow(image: PIL.Image.Image, contents: bytes) -> PIL.Image.Image:
             band = image.crop((0, top, image.width, min(top + _ROWS, image.height)))
             yield band.convert('RGBA')
 
-    return _to_rgb(bands, image.size)
+    return _to_rgb(bands, image.size, is_bmp=image.format == 'BMP')
 
 
 def _to_rgb(
-    bands: Callable[[], Iterator[PIL.Image.Image]], size: tuple[int, int]
+    bands: Callable[[], Iterator[PIL.Image.Image]], size: tuple[int, int], *, is_bmp: bool = False
 ) -> PIL.Image.Image:
     """Joins bands of rows, on white where they are transparent.
 
-    An alpha channel that is 0 everywhere is ignored: some programs write pixels without opacity.
+    In a BMP an alpha channel of zeros is no transparency; raises Rejected for other formats.
     """
-    is_used = any(band.mode == 'RGBA' and band.getchannel('A').getextrema()[1] for band in bands())
+    is_opaque = all(band.mode == 'RGB' for band in bands())
+    if not is_opaque and not any(band.getchannel('A').getextrema()[1] for band in bands()):
+        if not is_bmp:
+            raise Rejected('damaged', 'it is transparent everywhere')
+        is_opaque = True
     joined, top = PIL.Image.new('RGB', size, 'white'), 0
     for band in bands():
-        joined.paste(band if is_used else band.convert('RGB'), (0, top), band if is_used else None)
+        joined.paste(
+            band.convert('RGB') if is_opaque else band, (0, top), None if is_opaque else band
+        )
         top += band.height
     return joined
 

@@ -20,6 +20,7 @@ import socket
 import subprocess
 import sys
 import time
+import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, ParamSpec, TypeVar
@@ -112,7 +113,7 @@ class Worker:
 
 
 def start_workers(module: str, number: int) -> list[Worker]:
-    """Starts a server that imports `module`, and workers that answer with its `answers`."""
+    """Starts a server that imports `module`, and workers that call its `prepare` and `answers`."""
     pairs = [socket.socketpair() for _ in range(number)]
     descriptors = [theirs.fileno() for _, theirs in pairs]
     token = secrets.token_bytes(16)
@@ -232,7 +233,7 @@ def _set_limit(kind: int, value: int | None) -> None:
     resource.setrlimit(kind, (value, hard))
 
 
-def set_idle_size() -> None:
+def prepare() -> None:
     """Takes the present address space as that of the idle worker."""
     global _idle_size
     pages = int(Path('/proc/self/statm').read_text().split()[0])
@@ -253,20 +254,18 @@ def serve(module: str, token: bytes, descriptors: list[int]) -> None:
     fcntl.fcntl(0, fcntl.F_SETFL, os.O_ASYNC)
     if select.select([0], [], [], 0)[0]:  # it has ended before
         return
-    answers = importlib.import_module(module).answers
+    imported = importlib.import_module(module)
     connections = [socket.socket(fileno=each) for each in descriptors]
-    running = {_fork(answers, each): each for each in connections}
+    running = {_fork(imported, each): each for each in connections}
     while True:
         process, status = os.wait()
         connection = running.pop(process)
         died = WorkerDied(-os.waitstatus_to_exitcode(status))
         connection.sendall(pickle.dumps(died))
-        running[_fork(answers, connection, token)] = connection
+        running[_fork(imported, connection, token)] = connection
 
 
-def _fork(
-    answers: Callable[..., Iterator[Any]], connection: socket.socket, token: bytes = b''
-) -> int:
+def _fork(module: types.ModuleType, connection: socket.socket, token: bytes = b'') -> int:
     """Forks a worker, which skips up to the token, and answers requests for ever.
 
     Returns its process.
@@ -275,7 +274,7 @@ def _fork(
         return process
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    set_idle_size()
+    module.prepare()
     skipped = b''
     while skipped != token:
         received = connection.recv(2**16) or os._exit(0)
@@ -285,7 +284,7 @@ def _fork(
         stream.flush()
         while True:
             no_limits()  # for the request
-            for result in answers(*pickle.load(stream)):
+            for result in module.answers(*pickle.load(stream)):
                 pickle.dump(result, stream)
                 stream.flush()
             pickle.dump(None, stream)

@@ -154,6 +154,16 @@ def bmp_of_size(width, height):
     return contents[:18] + struct.pack('<ii', width, height) + contents[26:]
 
 
+def bmp_with_alpha(alpha):
+    """A BMP of 32 bits whose header says that one of the channels is alpha."""
+    pixels = np.asarray(quarters().transpose(PIL.Image.Transpose.FLIP_TOP_BOTTOM))[..., ::-1]
+    pixels = np.dstack([pixels, np.full((HEIGHT, WIDTH), alpha, np.uint8)])
+    masks = struct.pack('<4I', 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+    header = struct.pack('<IiiHHIIiiII', 108, WIDTH, HEIGHT, 1, 32, 3, 0, 0, 0, 0, 0) + masks
+    header = header.ljust(108, b'\0')
+    return b'BM' + struct.pack('<IHHI', 122 + pixels.size, 0, 0, 122) + header + pixels.tobytes()
+
+
 def gif_of_size(width, height):
     contents = encoded(quarters(), 'GIF')
     return contents[:6] + struct.pack('<HH', width, height) + contents[10:]
