@@ -184,8 +184,10 @@ def _add(
     sample.names.append(Name(name, image.part, below))
     sample.classes[name] += 1
     sample.parts[image.part] += 1
-    is_kept = outcome.contents == image.contents
-    sample.formats[outcome.format.upper() if is_kept else path.suffix[1:].upper() or 'other'] += 1
+    suffix = path.suffix.lower()
+    known = PIL.Image.registered_extensions().get(suffix, suffix[1:].upper() or 'other')
+    is_kept = outcome.contents == image.contents  # else converted to PNG or JPEG
+    sample.formats[outcome.format.upper() if is_kept else known] += 1
     sample.sides.append((min(outcome.width, outcome.height), max(outcome.width, outcome.height)))
     if len(sample.pictures[name]) < _PICTURES and outcome.width * outcome.height <= _MOST_PIXELS:
         sample.pictures[name].append(_thumbnail(outcome.contents))
