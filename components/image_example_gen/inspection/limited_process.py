@@ -105,13 +105,13 @@ def start_workers(module: str, number: int) -> list[Worker]:
         pass_fds=descriptors,
         start_new_session=True,  # Ctrl-C concerns the process that uses it
     )
-    _servers.append(server)
+    _servers[server] = [ours for ours, _ in pairs]
     for _, theirs in pairs:
         theirs.close()
     return [Worker(ours) for ours, _ in pairs]
 
 
-_servers: list[subprocess.Popen[bytes]] = []
+_servers: dict[subprocess.Popen[bytes], list[socket.socket]] = {}
 _idle: list[Worker] = []  # wait for a call, as a start with an import takes a third of a second
 
 
@@ -120,21 +120,21 @@ def end_servers() -> None:
     """Ends all worker processes of this one, and frees their memory. No thread may use one."""
     for server in _servers:
         server.kill()
-        server.communicate()
-    _servers.clear()
-    _idle.clear()
+        server.wait()
+    _forget_servers()
 
 
-def _leave_servers_to_the_parent() -> None:
-    for server in _servers:
+def _forget_servers() -> None:
+    for server, connections in _servers.items():
         assert server.stdin
-        server.stdin.close()
-        server.returncode = 0  # it is no child of this process
+        for each in (server.stdin, *connections):
+            each.close()
+        server.returncode = 0  # after a fork it is no child of this process
     _servers.clear()
     _idle.clear()
 
 
-os.register_at_fork(after_in_child=_leave_servers_to_the_parent)
+os.register_at_fork(after_in_child=_forget_servers)
 
 
 def call(
