@@ -127,7 +127,8 @@ def end_servers() -> None:
 def _forget_servers() -> None:
     for server, connections in _servers.items():
         assert server.stdin
-        for each in (server.stdin, *connections):
+        server.stdin.close()
+        for each in connections:
             each.close()
         server.returncode = 0  # after a fork it is no child of this process
     _servers.clear()
