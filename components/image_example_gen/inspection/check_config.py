@@ -4,9 +4,13 @@ from typing import Literal
 
 from pydantic import Field
 
+from common.errors import Rejected
 from common.files import MEGABYTE
 from common.image_limits import MEGAPIXELS
 from common.strict_model import StrictModel
+
+_LONGEST_SIDE = 65_500  # pixels; the limit of libjpeg, which also encodes the converted images
+_MOST_PIXELS = (2**29 - 1) // 3  # TensorFlow decodes fewer than 2**29 values
 
 
 class CheckConfig(StrictModel):
@@ -47,3 +51,25 @@ class CheckConfig(StrictModel):
     def max_bytes(self) -> int:
         """`max_megabytes` in bytes."""
         return int(self.max_megabytes * MEGABYTE)
+
+    def check_bytes(self, contents: bytes, when: str = '') -> None:
+        """Raises Rejected if there are no bytes, or more than `max_megabytes`."""
+        if not contents:
+            raise Rejected('empty', 'it has no bytes')
+        if len(contents) > self.max_bytes:
+            size = f'{len(contents) / MEGABYTE:,.1f} megabytes'
+            raise Rejected('too large', f'{when}it has {size}, more than {self.max_megabytes:g}')
+
+    def check_size(self, width: int, height: int) -> None:
+        """Raises Rejected if a picture is too small or too large."""
+        size = f'{width:,} by {height:,} pixels'
+        shorter, longer = sorted((width, height))
+        most = min(self.max_megapixels * 1e6, _MOST_PIXELS)
+        if shorter < self.min_side:
+            needed = f'the shorter side needs {self.min_side}'
+            raise Rejected('too small', f'it has {size}, and {needed}')
+        if width * height > most:
+            limit = f'{most / 1e6:,.5g} megapixels'
+            raise Rejected('too large', f'its header says {size}, more than {limit}')
+        if longer > _LONGEST_SIDE:
+            raise Rejected('too large', f'it has {size}, and a side may have {_LONGEST_SIDE:,}')

@@ -6,21 +6,21 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
 import PIL.Image
 import PIL.JpegImagePlugin
 import PIL.PngImagePlugin
-import PIL.TiffImagePlugin
 
 from common.errors import Rejected
 from common.files import MEGABYTE
 from common.orientation import read_orientation
-from components.image_example_gen.inspection import limited_process, magic_numbers
+from components.image_example_gen.inspection import magic_numbers, worker_server
 from components.image_example_gen.inspection.check_config import CheckConfig
-from components.image_example_gen.inspection.examine import GoodImage, check_bytes
+from components.image_example_gen.inspection.conversion import from_pillow, from_pixels, turned
+from components.image_example_gen.inspection.examine import GoodImage
 from components.image_example_gen.inspection.measures import (
     measure,
     perceptual_hash,
@@ -34,16 +34,11 @@ for _name in ('keras', 'pandas'):  # half of the time that the import takes
 import tensorflow as tf  # noqa: E402
 
 _FORMATS = ('JPEG', 'PNG', 'GIF', 'WEBP', 'BMP', 'TIFF', 'AVIF', 'HEIF')
-_LONGEST_SIDE = 65_500  # pixels; the limit of libjpeg, which also encodes the converted images
-_MOST_PIXELS = (2**29 - 1) // 3  # TensorFlow decodes fewer than 2**29 values
-_ROWS = 64  # that are converted at once
-_OPAQUE = {'RGB', 'L', '1', 'P', 'CMYK', 'YCbCr', 'RGBX'}
-_TRANSPARENT = {'RGBA', 'LA', 'PA', 'La', 'RGBa'}
+_ROWS = 64  # that are reduced at once
 _TURNS = dict(enumerate((0, 3, 1, 5, 4, 6, 2), 2))  # of Pillow's Transpose, by orientation
-_TAG_BITS, _TAG_PHOTOMETRIC, _TAG_DNG, _WHITE_IS_ZERO = 258, 262, 50706, 0
 _GRAY_OR_RGB_OF_8_BITS = (b'\x08\0', b'\x08\2')  # of a PNG, which may have a transparent colour
 
-# CPU seconds and memory of an image besides its file; `_turn` has the others.
+# CPU seconds and memory of an image besides its file; `_wait_for_turn` has those of others.
 _SECONDS, _SECONDS_PER_MEGAPIXEL = 3, 0.4
 _MEGABYTES, _MEGABYTES_PER_MEGAPIXEL, _MOST_MEGABYTES = 80, 14, 540
 _SMALL, _MEDIUM = 4, 12  # megapixels
@@ -57,7 +52,7 @@ def answers(
     """Yields the outcome of each image, without contents if they are to be kept; None for None."""
     for contents in images:
         outcome = None if contents is None else _outcome(contents, config)
-        limited_process.no_limits()  # for the answer
+        worker_server.no_limits()  # for the answer
         fcntl.lockf(_turns, fcntl.LOCK_UN)
         yield outcome
 
@@ -92,7 +87,7 @@ def prepare() -> None:
         os.set_blocking(each, False)  # what does not fit into the pipe is lost
     os.dup2(writing, 2)
     PIL.Image.init()
-    PIL.Image.MAX_IMAGE_PIXELS = None  # `_check_size` has the limit
+    PIL.Image.MAX_IMAGE_PIXELS = None  # `CheckConfig` has the limit
     # Not as an MPO, several photographs of a camera in one file, whose directory may be damaged.
     PIL.Image.register_open('JPEG', PIL.JpegImagePlugin.JpegImageFile, _is_jpeg)
     PIL.PngImagePlugin.MAX_TEXT_CHUNK = PIL.PngImagePlugin.MAX_TEXT_MEMORY = 2**27
@@ -107,7 +102,7 @@ def prepare() -> None:
     buffer = io.BytesIO()
     PIL.Image.new('RGB', (16, 16)).save(buffer, 'PNG')
     tf.io.decode_png(buffer.getvalue())
-    limited_process.prepare()
+    worker_server.set_idle_size()
 
 
 def _is_jpeg(start: bytes) -> bool:
@@ -115,37 +110,22 @@ def _is_jpeg(start: bytes) -> bool:
 
 
 def _examine(contents: bytes, config: CheckConfig) -> GoodImage:
-    check_bytes(contents, config)
+    config.check_bytes(contents)
     size = len(contents) / MEGABYTE
-    limited_process.limit(_SECONDS, _MOST_MEGABYTES)
+    worker_server.limit(_SECONDS, _MOST_MEGABYTES)
     if magic_numbers.is_raw_photograph(contents):
         raise magic_numbers.unidentified(contents)
     with PIL.Image.open(io.BytesIO(contents), formats=_FORMATS) as image:
-        _check_size(*image.size, config)
+        config.check_size(*image.size)
         if config.animated == 'refuse' and getattr(image, 'is_animated', False):
             raise Rejected('animated', 'it has several frames or pages')
         megapixels = image.width * image.height / 1e6
         memory = _MEGABYTES + 2 * size + _MEGABYTES_PER_MEGAPIXEL * megapixels
-        limited_process.limit(
+        worker_server.limit(
             _SECONDS + _SECONDS_PER_MEGAPIXEL * megapixels, min(memory, 2 * size + _MOST_MEGABYTES)
         )
         _wait_for_turn(megapixels)
         return _decode(image, contents, config)
-
-
-def _check_size(width: int, height: int, config: CheckConfig) -> None:
-    size = f'{width:,} by {height:,} pixels'
-    shorter, longer = sorted((width, height))
-    most = min(config.max_megapixels * 1e6, _MOST_PIXELS)
-    if not shorter:
-        raise Rejected('damaged', f'its header says {size}')
-    if shorter < config.min_side:
-        raise Rejected('too small', f'it has {size}, and the shorter side needs {config.min_side}')
-    if width * height > most:
-        limit_text = f'{most / 1e6:,.5g} megapixels'
-        raise Rejected('too large', f'its header says {size}, more than {limit_text}')
-    if longer > _LONGEST_SIDE:
-        raise Rejected('too large', f'it has {size}, and a side may have {_LONGEST_SIDE:,}')
 
 
 def _wait_for_turn(megapixels: float) -> None:
@@ -167,10 +147,8 @@ def _decode(image: PIL.Image.Image, contents: bytes, config: CheckConfig) -> Goo
         plain, orientation = image.mode != 'CMYK', read_orientation(contents)
     elif image.format == 'PNG':
         is_8_bit = contents[12:16] == b'IHDR' and contents[24:26] in _GRAY_OR_RGB_OF_8_BITS
-        plain, orientation = (
-            is_8_bit and 'transparency' not in image.info,
-            read_orientation(contents),
-        )
+        plain = is_8_bit and 'transparency' not in image.info
+        orientation = read_orientation(contents)
     elif image.format != 'TIFF':  # which Pillow turns
         orientation = read_orientation(image.info.get('exif') or b'')
     lossy = _is_lossy(image, contents)
@@ -180,10 +158,12 @@ def _decode(image: PIL.Image.Image, contents: bytes, config: CheckConfig) -> Goo
     if plain or image.format == 'PNG':
         channels = 4 if image.has_transparency_data else 3
         pixels = _decode_with_tensorflow(image, contents, channels)
-        converted = _from_pixels(_turned(pixels, orientation))
+        converted = from_pixels(turned(pixels, orientation))
         del pixels
     else:
-        converted = _from_pillow(image, contents)
+        if image.format == 'JPEG':  # Pillow does not report a missing part
+            _decode_with_tensorflow(image, contents, 3, scale_for(*image.size))
+        converted = from_pillow(image)
         if orientation != 1:
             converted = converted.transpose(PIL.Image.Transpose(_TURNS[orientation]))
     buffer = io.BytesIO()
@@ -192,7 +172,7 @@ def _decode(image: PIL.Image.Image, contents: bytes, config: CheckConfig) -> Goo
     else:
         converted.save(buffer, 'PNG')
     contents = buffer.getvalue()
-    check_bytes(contents, config, 'converted, ')
+    config.check_bytes(contents, 'converted, ')
     return _good_image(contents, lossy, converted.size, reduced(converted))
 
 
@@ -256,78 +236,3 @@ def _reduced(pixels: np.ndarray) -> PIL.Image.Image:
         band = PIL.Image.fromarray(pixels[top : top + rows])
         small.paste(band.reduce(factor), (0, top // factor))
     return small
-
-
-def _turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """A view of the upright image."""
-    if orientation in (5, 6, 7, 8):
-        pixels = pixels.swapaxes(0, 1)
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    return pixels[::-1] if orientation in (3, 4, 7, 8) else pixels
-
-
-def _from_pixels(pixels: np.ndarray) -> PIL.Image.Image:
-    """The RGB image of pixels, RGB or RGBA."""
-    height, width = pixels.shape[:2]
-
-    def bands() -> Iterator[PIL.Image.Image]:
-        for top in range(0, height, _ROWS):
-            yield PIL.Image.fromarray(np.ascontiguousarray(pixels[top : top + _ROWS]))
-
-    return _to_rgb(bands, (width, height))
-
-
-def _from_pillow(image: PIL.Image.Image, contents: bytes) -> PIL.Image.Image:
-    """The first frame or page as RGB."""
-    if image.format == 'JPEG':  # whose decoder in Pillow does not report a missing part
-        _decode_with_tensorflow(image, contents, 3, scale_for(*image.size))
-    elif _TAG_DNG in getattr(image, 'tag_v2', ()):
-        raise Rejected('unsupported format', 'it is a raw photograph (DNG)')
-    image.load()
-    if image.mode.startswith('I;16'):
-        return _from_16_bits(image)
-    if image.mode not in _OPAQUE | _TRANSPARENT:
-        detail = 'its pixels cannot be converted to RGB, such as floating-point numbers'
-        raise Rejected('unsupported format', f'{detail} (mode {image.mode} of Pillow)')
-    if not image.has_transparency_data:
-        image.info.clear()  # EXIF data and profiles, which Pillow would write again
-        return image.convert('RGB')
-
-    def bands() -> Iterator[PIL.Image.Image]:
-        for top in range(0, image.height, _ROWS):
-            band = image.crop((0, top, image.width, min(top + _ROWS, image.height)))
-            yield band.convert('RGBA')
-
-    return _to_rgb(bands, image.size, is_bmp=image.format == 'BMP')
-
-
-def _to_rgb(
-    bands: Callable[[], Iterator[PIL.Image.Image]], size: tuple[int, int], *, is_bmp: bool = False
-) -> PIL.Image.Image:
-    """Joins bands of rows, on white where they are transparent.
-
-    In a BMP an alpha channel of zeros is no transparency; raises Rejected for other formats.
-    """
-    is_opaque = all(band.mode == 'RGB' for band in bands())
-    if not is_opaque and not any(band.getchannel('A').getextrema()[1] for band in bands()):
-        if not is_bmp:
-            raise Rejected('damaged', 'it is transparent everywhere')
-        is_opaque = True
-    joined, top = PIL.Image.new('RGB', size, 'white'), 0
-    for band in bands():
-        joined.paste(
-            band.convert('RGB') if is_opaque else band, (0, top), None if is_opaque else band
-        )
-        top += band.height
-    return joined
-
-
-def _from_16_bits(image: PIL.Image.Image) -> PIL.Image.Image:
-    """The highest 8 bits of gray pixels. TIFFs may have 12 bits, or white as 0."""
-    bits, negative = 16, False
-    if isinstance(image, PIL.TiffImagePlugin.TiffImageFile):
-        bits = image.tag_v2[_TAG_BITS][0]
-        negative = image.tag_v2.get(_TAG_PHOTOMETRIC) == _WHITE_IS_ZERO
-    gray = (np.asarray(image) >> (bits - 8)).astype(np.uint8)
-    return PIL.Image.fromarray(255 - gray if negative else gray).convert('RGB')

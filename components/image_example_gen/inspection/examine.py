@@ -11,15 +11,14 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, Literal, TypeVar
 
 from common.errors import DataError, Rejected
-from common.files import MEGABYTE
 from components.image_example_gen.inspection.check_config import CheckConfig
 from components.image_example_gen.inspection.limited_process import (
     Worker,
-    WorkerDied,
     end_servers,
     start_workers,
 )
 from components.image_example_gen.inspection.measures import Measures
+from components.image_example_gen.inspection.worker_server import WorkerDied
 
 _BATCH, _BATCH_BYTES = 32, 2**20
 _LARGE = 2**24  # bytes of a batch that is in memory alone
@@ -94,7 +93,11 @@ class _Batch(Generic[_Item]):
         """Sends the images to a worker; returns False if there is none and it does not wait."""
         self._worker = _pool.take(wait=wait)
         if self._worker:
-            self._worker.send([contents for _, contents in self._items], self._config)
+            try:
+                self._worker.send([contents for _, contents in self._items], self._config)
+            except DataError:
+                self.stop()
+                raise
         return self._worker is not None
 
     def outcomes(self) -> Iterator[tuple[_Item, GoodImage | Rejected | None]]:
@@ -134,6 +137,7 @@ class _Batch(Generic[_Item]):
         if self._worker:
             self._worker.interrupt()
             _pool.give_back(self._worker)
+            self._worker = None
 
 
 def _rejected(died: WorkerDied) -> Rejected:
@@ -172,8 +176,11 @@ def examine(contents: bytes, config: CheckConfig) -> GoodImage:
         DataError: the worker processes cannot start.
     """
     batch = _Batch([(None, contents)], config)
-    batch.send()
-    ((_, outcome),) = batch.outcomes()
+    try:
+        batch.send()
+        ((_, outcome),) = batch.outcomes()
+    finally:
+        batch.stop()
     if isinstance(outcome, GoodImage):
         return outcome
     assert outcome
@@ -232,12 +239,3 @@ def batches(items: Iterable[_Item], size: Callable[[_Item], int]) -> Iterator[li
             batch, total = [], 0
     if batch:
         yield batch
-
-
-def check_bytes(contents: bytes, config: CheckConfig, when: str = '') -> None:
-    """Raises Rejected if there are no bytes, or more than `max_megabytes`."""
-    if not contents:
-        raise Rejected('empty', 'it has no bytes')
-    if len(contents) > config.max_bytes:
-        size = f'{len(contents) / MEGABYTE:,.1f} megabytes'
-        raise Rejected('too large', f'{when}it has {size}, more than {config.max_megabytes:g}')

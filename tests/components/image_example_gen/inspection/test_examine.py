@@ -157,7 +157,7 @@ def test_results_are_ordered_and_few_images_are_read_ahead():
 def test_worker_processes_end_after_a_run():
     with worker_processes():
         examine(made.jpeg(), CONFIG)
-        server = limited_process._servers[-1]
+        server = [*limited_process._servers][-1]
         assert server.poll() is None
     assert server.poll() is not None
     assert examine(made.jpeg(), CONFIG).width == made.WIDTH
