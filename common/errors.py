@@ -83,6 +83,14 @@ class CallFailed(DataError):
     """A call in a limited subprocess failed, exceeded a limit or crashed; `str` is a clause."""
 
 
+class WorkerDied(PipelineError):
+    """A worker process ended before it had answered; `signal` is the one that ended it, or 0."""
+
+    def __init__(self, ended_by: int) -> None:
+        super().__init__(ended_by)
+        self.signal = ended_by
+
+
 class DownloadError(DataError):
     """A download failed; `retryable` for failures of the network."""
 

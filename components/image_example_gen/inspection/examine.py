@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, Literal, TypeVar
 
-from common.errors import DataError, Rejected
+from common.errors import DataError, Rejected, WorkerDied
 from components.image_example_gen.inspection.check_config import CheckConfig
 from components.image_example_gen.inspection.limited_process import (
     Worker,
@@ -18,7 +18,6 @@ from components.image_example_gen.inspection.limited_process import (
     start_workers,
 )
 from components.image_example_gen.inspection.measures import Measures
-from components.image_example_gen.inspection.worker_server import WorkerDied
 
 _BATCH, _BATCH_BYTES = 32, 2**20
 _LARGE = 2**24  # bytes of a batch that is in memory alone

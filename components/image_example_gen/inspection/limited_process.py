@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import components
-from common.errors import CallFailed, DataError
+from common.errors import CallFailed, DataError, WorkerDied
 from common.files import MEGABYTE
 from components.image_example_gen.inspection import worker_server
-from components.image_example_gen.inspection.worker_server import WorkerDied, receive, send
+from components.image_example_gen.inspection.worker_server import receive, send
 
 _ENVIRONMENT = {
     # Address space that is reserved for threads and freed memory counts as well.

@@ -19,19 +19,12 @@ import types
 from pathlib import Path
 from typing import Any
 
+from common.errors import WorkerDied
 from common.files import MEGABYTE
 
 _PR_SET_PDEATHSIG = 1
 _PACKET = 2**16  # bytes of a part of a message
 _PART, _END, DIED = b'+', b'.', b'!'  # first byte of a packet
-
-
-class WorkerDied(Exception):
-    """A worker ended before it had answered; `signal` is the one that ended it, or 0."""
-
-    def __init__(self, ended_by: int) -> None:
-        super().__init__(ended_by)
-        self.signal = ended_by
 
 
 def send(connection: socket.socket, message: object) -> None:
