@@ -83,7 +83,7 @@ class CallFailed(DataError):
     """A call in a limited subprocess failed, exceeded a limit or crashed; `str` is a clause."""
 
 
-class WorkerDied(PipelineError):
+class WorkerDied(CallFailed):
     """A worker process ended before it had answered; `signal` is the one that ended it, or 0."""
 
     def __init__(self, ended_by: int) -> None:
