@@ -41,6 +41,7 @@ _GRAY_OR_RGB_OF_8_BITS = (b'\x08\0', b'\x08\2')  # of a PNG, which may have a tr
 # CPU seconds and memory of an image besides its file; `_wait_for_turn` has those of others.
 _SECONDS, _SECONDS_PER_MEGAPIXEL = 3, 0.4
 _MEGABYTES, _MEGABYTES_PER_MEGAPIXEL, _MOST_MEGABYTES = 80, 14, 540
+_HEADER_MEGABYTES = 260  # until the size of the picture is known
 _SMALL, _MEDIUM = 4, 12  # megapixels
 _turns = os.memfd_create('turns')
 _warnings = 0  # a pipe of what decoders print on standard error
@@ -112,7 +113,8 @@ def _is_jpeg(start: bytes) -> bool:
 def _examine(contents: bytes, config: CheckConfig) -> GoodImage:
     config.check_bytes(contents)
     size = len(contents) / MEGABYTE
-    worker_server.limit(_SECONDS, _MOST_MEGABYTES)
+    _wait_for_turn(0)
+    worker_server.limit(_SECONDS, _HEADER_MEGABYTES + 2 * size)
     if magic_numbers.is_raw_photograph(contents):
         raise magic_numbers.unidentified(contents)
     with PIL.Image.open(io.BytesIO(contents), formats=_FORMATS) as image:
@@ -133,6 +135,7 @@ def _wait_for_turn(megapixels: float) -> None:
 
     Those of up to 4 megapixels are decoded together, two of up to 12, or a larger one alone.
     """
+    fcntl.lockf(_turns, fcntl.LOCK_UN)
     place = os.getpid() % 2
     if megapixels > _MEDIUM:
         fcntl.lockf(_turns, fcntl.LOCK_EX, 2, 0)

@@ -80,7 +80,6 @@ def _jpegs():
         'zeros instead of its second half': (detailed[:half].ljust(2 * half, b'\0'), 'truncated'),
         'cut, with an end': (detailed[:half] + b'\xff\xd9', 'truncated'),
         'progressive, cut, with an end': (progressive[:-3000] + b'\xff\xd9', 'truncated'),
-        'header only': (plain[:scan], 'damaged'),
         'no header': (plain[:2] + plain[scan:], 'damaged'),
         'nothing in it': (b'\xff\xd8\xff\xd9' + bytes(9), 'damaged'),
         'no rows': (made.jpeg_of_size(48, 0), 'damaged'),
