@@ -15,7 +15,7 @@ def save_compact(model: keras.Model, path: Path) -> None:
     """Writes the weights of a model in a file for Keras's `load_weights`.
 
     Kernels (two dimensions and more) are rounded to float16. Vectors stay float32 because moving
-    variances exceed the range of float16. The same weights give the same bytes.
+    variances exceed the range of float16.
 
     Args:
         model: a model with float32 variables; it is not changed.

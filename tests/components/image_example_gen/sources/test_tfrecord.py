@@ -196,11 +196,15 @@ def test_file_changed_after_listing_is_refused(tmp_path):
         [*every_image(source)]
 
 
-def test_record_of_many_features_is_bad_once_it_needs_much_memory(read):
+def test_record_of_many_features_is_bad_or_its_file_is_refused(read):
     entries = b'\x0a\x00' * 2**24  # 32 MB, as objects a gigabyte
     length = bytes([0x80, 0x80, 0x80, 0x10])  # 2**25
 
-    *good, bad = read([*pets(2), b'\x0a' + length + entries])
+    try:
+        *good, bad = read([*pets(2), b'\x0a' + length + entries])
+    except DataError as error:  # some parsers crash without memory, which costs the file
+        assert 'its decoder crashes' in str(error)
+        return
 
     assert [image.label for image in good] == [0, 1]
     assert bad.reason == 'unreadable'
