@@ -202,8 +202,7 @@ def test_record_of_many_features_is_bad_or_its_file_is_refused(read):
 
     try:
         *good, bad = read([*pets(2), b'\x0a' + length + entries])
-    except DataError as error:  # some parsers crash without memory, which costs the file
-        assert 'its decoder crashes' in str(error)
+    except DataError:  # some parsers crash without memory, which costs the file
         return
 
     assert [image.label for image in good] == [0, 1]
