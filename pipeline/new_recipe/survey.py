@@ -27,6 +27,12 @@ _MOST_IMAGES = 2000  # about
 _SECONDS = 8.0  # for reading and checking them
 _EXAMPLES = 3  # unreadable images that are named
 _PICTURES, _SIDE = 8, 80  # kept of each class, and their longer side
+# By suffix, where it is not the name of the format.
+_FORMATS = dict.fromkeys(('JPG', 'JPE', 'JFIF'), 'JPEG') | {
+    'TIF': 'TIFF',
+    'HEIF': 'HEIC',
+    'HIF': 'HEIC',
+}
 _MOST_PIXELS = 25e6  # of an image that is kept
 # Groups are evident if there are many, of several images each, and none has a large share.
 _FEWEST_GROUPS, _LARGEST_SHARE = 20, 0.1
@@ -184,8 +190,8 @@ def _add(
     sample.names.append(Name(name, image.part, below))
     sample.classes[name] += 1
     sample.parts[image.part] += 1
-    suffix = path.suffix.lower()
-    known = PIL.Image.registered_extensions().get(suffix, suffix[1:].upper() or 'other')
+    suffix = path.suffix[1:].upper() or 'other'
+    known = _FORMATS.get(suffix, suffix)
     is_kept = outcome.contents == image.contents  # else converted to PNG or JPEG
     sample.formats[outcome.format.upper() if is_kept else known] += 1
     sample.sides.append((min(outcome.width, outcome.height), max(outcome.width, outcome.height)))
