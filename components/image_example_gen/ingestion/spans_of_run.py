@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import shutil
+import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -95,13 +96,20 @@ def _link_span(folders: tuple[Path, Path], name: str, other: str, **wanted: str)
     )
     if complete:
         for origin, target in zip((records, quarantine), targets, strict=True):
-            shutil.copytree(origin, target, copy_function=_link, dirs_exist_ok=True)
+            _link_files(origin, target)
     return complete
 
 
-def _link(source: str, target: str) -> None:
-    """Makes a hard link, or a copy if the file system has no hard links."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy(source, target)  # with its mode
+def _link_files(origin: Path, target: Path) -> None:
+    """Makes hard links, or copies if the file system has no hard links."""
+    target.mkdir(parents=True, exist_ok=True)
+    for each in sorted(origin.rglob('*')):
+        place = target / each.relative_to(origin)
+        if each.is_dir():
+            place.mkdir(exist_ok=True)
+            continue
+        try:
+            os.link(each, place)
+        except OSError:
+            place.touch(stat.S_IMODE(each.stat().st_mode))  # some file systems have no chmod
+            shutil.copyfile(each, place)
