@@ -1,9 +1,11 @@
 """Shared fixtures: images, a small SavedModel, and photographs and weights if available."""
 
+import contextlib
 import functools
 import gc
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -84,8 +86,14 @@ def pytest_terminal_summary(
 
 
 def pytest_collection_finish() -> None:
-    """Excludes the imported libraries from garbage collection."""
+    """Excludes the imported libraries from garbage collection.
+
+    A run ends the worker processes of the ingestion; here the next run uses them again, as they
+    import TensorFlow.
+    """
     gc.freeze()
+    if component := sys.modules.get('components.image_example_gen.image_example_gen'):
+        component.worker_processes = contextlib.nullcontext  # type: ignore[attr-defined]
 
 
 @pytest.fixture(scope='session', autouse=True)

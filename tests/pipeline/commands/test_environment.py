@@ -44,7 +44,14 @@ def latin_locale(tmp_path_factory):
     return {'LOCPATH': str(folder), 'LC_ALL': 'de_DE.ISO-8859-1'}
 
 
-@pytest.mark.parametrize('locale', ['latin', 'POSIX', 'Latin-1 output'])
+@pytest.mark.parametrize(
+    'locale',
+    [
+        'latin',
+        pytest.param('POSIX', marks=pytest.mark.slow),
+        pytest.param('Latin-1 output', marks=pytest.mark.slow),
+    ],
+)
 def test_names_are_utf8_in_each_locale(tmp_path, make_image_folder, request, locale):
     make_image_folder(tmp_path / 'bilder', 3, tuple(CLASSES))
     environment = {

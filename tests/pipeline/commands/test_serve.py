@@ -90,7 +90,10 @@ def test_missing_extra_prints_the_command_that_installs_it(serving, monkeypatch)
 
 @pytest.mark.parametrize(
     ('sent', 'code', 'error'),
-    [(signal.SIGTERM, 0, ''), (signal.SIGINT, 130, 'error: interrupted\n')],
+    [
+        (signal.SIGTERM, 0, ''),
+        pytest.param(signal.SIGINT, 130, 'error: interrupted\n', marks=pytest.mark.slow),
+    ],
 )
 def test_serves_until_a_signal(serving, sent, code, error):
     options = ['--set', f'push_directory={serving}', '--port=0', '--name=pets']

@@ -23,7 +23,13 @@ def test_each_set_is_expected():
     assert set(made_sets.SETS) == set(EXPECTED)
 
 
-@pytest.mark.parametrize('name', EXPECTED)
+@pytest.mark.parametrize(
+    'name',
+    [
+        pytest.param(name, marks=[pytest.mark.slow] * (classes > 4))
+        for name, (classes, *_) in EXPECTED.items()
+    ],
+)
 def test_writes_a_recipe_that_can_be_loaded(tmp_path, monkeypatch, name):
     classes, source, words = EXPECTED[name]
     made_sets.SETS[name](tmp_path / name)

@@ -38,7 +38,7 @@ def read_inputs(small_job, tmp_path):
 @pytest.mark.parametrize(
     ('changes', 'limit'),
     [
-        ({'augment': AUGMENT}, 70 * BOUNDARY),  # two views
+        pytest.param({'augment': AUGMENT}, 70 * BOUNDARY, marks=pytest.mark.slow),  # two views
         # A part of the head's features and nothing for fine-tuning.
         pytest.param({'augment': AUGMENT}, 60 * POOLED, marks=pytest.mark.slow),
         pytest.param(

@@ -29,7 +29,7 @@ def rewritten(job, folder, suffix='', files=2):
     return orders
 
 
-@pytest.mark.parametrize('suffix', ['', '.gz'])
+@pytest.mark.parametrize('suffix', ['', pytest.param('.gz', marks=pytest.mark.slow)])
 def test_order_of_images_is_that_of_their_digests(small_job, tmp_path, suffix):
     job = small_job()
     for splits in rewritten(job, tmp_path, suffix).values():
@@ -40,6 +40,7 @@ def test_order_of_images_is_that_of_their_digests(small_job, tmp_path, suffix):
             np.testing.assert_array_equal(labels, split.labels)
 
 
+@pytest.mark.slow
 def test_sorted_source_trains_like_any_other(small_job, run_job, tmp_path):
     job = small_job(augment={'flip': True}, fine_tune={'epochs': 0})
     losses = []
@@ -49,7 +50,7 @@ def test_sorted_source_trains_like_any_other(small_job, run_job, tmp_path):
     np.testing.assert_allclose(*losses, rtol=1e-3)  # another order changes it by percents
 
 
-@pytest.mark.parametrize('cache', [True, False])
+@pytest.mark.parametrize('cache', [pytest.param(True, marks=pytest.mark.slow), False])
 def test_small_shuffle_buffer_mixes_classes(small_job, tmp_path, monkeypatch, cache):
     job = small_job(cache=cache)
     splits = {

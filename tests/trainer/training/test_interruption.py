@@ -54,7 +54,10 @@ def weights_of(network):
 @pytest.mark.parametrize(
     'changes',
     [
-        {'augment': {'flip': True, 'rotation': 0.1, 'cached_views': 2}},
+        pytest.param(
+            {'augment': {'flip': True, 'rotation': 0.1, 'cached_views': 2}},
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             {'augment': FROM_IMAGES, 'head': {'hidden': [8], 'dropout': 0.5}},
             marks=pytest.mark.slow,

@@ -113,9 +113,8 @@ def test_training_of_batch_norm_updates_statistics(small_job, tmp_path, run_job)
             assert (layer.moving_mean.numpy() != 0).any()
 
 
-@pytest.mark.parametrize(
-    'augment', [{'flip': True, 'cached_views': 0}, pytest.param({}, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize('augment', [{'flip': True, 'cached_views': 0}, {}])
 def test_training_without_cache_gives_same_metrics(small_job, tmp_path, run_job, augment):
     """The order of images and views is equal, so only the rounding of activations differs."""
     (_, cached), (_, conventional) = (

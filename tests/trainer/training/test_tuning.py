@@ -27,7 +27,7 @@ def test_samples_are_valid_values_of_the_recipe():
     assert parameters[3].values == [1e-4, 1e-3]
 
 
-@pytest.mark.parametrize('algorithm', ['random', 'bayesian'])
+@pytest.mark.parametrize('algorithm', ['random', pytest.param('bayesian', marks=pytest.mark.slow)])
 def test_search_returns_the_best_trial(tmp_path, small_job, monkeypatch, algorithm):
     space = {'feature_extraction.learning_rate': [1e-9, 1e-2]}
     tuner = TunerConfig(trials=2, algorithm=algorithm, space=space)
