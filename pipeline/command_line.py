@@ -27,15 +27,16 @@ class CommandLine(StrictModel):
         return shlex.join([*self.program, name, *options, *words])
 
     def accept(
-        self, settings: Mapping[str, Any], *, withdrawn: bool = False, warm_start: bool = False
+        self, settings: Mapping[str, Any], withdrawn: str | None = None, *, warm_start: bool = False
     ) -> str | None:
         """The command that blesses a rejected model; None if no key of the recipe does.
 
-        `settings` are the keys that the gate passes it with, `withdrawn` states that a manual
-        override rejects it, and `warm_start` that its training started from an earlier model.
+        `settings` are the keys that the gate passes it with, `withdrawn` is the model (a version,
+        or a folder) if a manual override rejects it, and `warm_start` states that its training
+        started from an earlier model.
         """
         if withdrawn:
-            return self.command('bless', '--force', '--reason', 'TEXT')
+            return self.command('bless', withdrawn, '--force', '--reason', 'TEXT')
         if not settings:
             return None
         keys = [f'--set={key}={json.dumps(value)}' for key, value in settings.items()]  # JSON: YAML

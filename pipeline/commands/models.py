@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from common import stack
+from common.artifacts import folder_of
 from common.errors import ConfigError, ModelError, RunError
 from pipeline.commands.options import (
     OPERATION_CODES,
@@ -53,7 +54,7 @@ def why(as_json: bool, **options: Any) -> None:
     _show(decision, as_text, as_json)
     command = _commands_of(recipe, decision.run, options).accept(
         decision.verdict.settings,
-        withdrawn=decision.override is not None,
+        (decision.version or str(folder_of(decision.model))) if decision.override else None,
         warm_start=decision.warm_start,
     )
     if command and not decision.blessed and not as_json:
@@ -107,12 +108,18 @@ def rollback(version: str | None, reason: str | None, **options: Any) -> None:
 @click.option('--force', is_flag=True, help='Required, because this overrides the gate.')
 @_REASON
 def bless(model: str | None, force: bool, reason: str | None, **options: Any) -> None:
-    """Push a MODEL that the gate rejected. Default: the last candidate.
+    """Push a MODEL that the gate rejected, whatever the last run is.
 
     MODEL is a version, or the folder of a version or of a Trainer's model.
     """
-    if not force:
-        raise ConfigError('bless overrides the gate; add --force to confirm')
+    given = {
+        'MODEL (a version, or the folder of a model)': model,
+        '--force': force,
+        '--reason TEXT': reason,
+    }
+    if missing := ', '.join(name for name, value in given.items() if not value):
+        raise ConfigError(f'bless overrides the gate; add {missing}')
+    assert model
     with _override(options, reason) as (recipe, store, why):
         from pipeline.registry import overrides
 

@@ -78,7 +78,8 @@ def run(as_json: bool, verbose: bool, **options: Any) -> None:
     if outcome.blessed:
         _log.info('next: %s (or predict IMAGE)', commands.command('report'))
     else:
-        accept = commands.accept(outcome.settings, withdrawn=bool(outcome.manual_override))
+        withdrawn = outcome.model if outcome.manual_override else None
+        accept = commands.accept(outcome.settings, withdrawn)
         alternative = f' (or accept this model: {accept})' if accept else ''
         _log.info('next: %s%s', commands.command('why'), alternative)
     if as_json:

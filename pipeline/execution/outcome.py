@@ -54,6 +54,7 @@ class Outcome:
     """Result of a completed run."""
 
     run_id: str  # pipeline run id in ML Metadata
+    model: str  # folder of the Trainer's model
     blessed: bool  # whether the gate, or a manual override of it, blesses the model
     unchanged: bool  # whether the model was already live
     # Of the candidate on the test split, 0 to 1; None if its predictions are NaN
@@ -101,6 +102,7 @@ def read_outcome(run_id: str, results: dict[str, NodeResult], recipe: Recipe) ->
     destination = custom_property(pushed, 'pushed_destination') if is_pushed else None
     return Outcome(
         run_id=run_id,
+        model=str(model),
         blessed=blessed,
         unchanged=results['Pusher'].cached or custom_property(pushed, 'unchanged') == 1,
         accuracy=candidate[ACCURACY].value,

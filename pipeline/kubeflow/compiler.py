@@ -57,7 +57,6 @@ def compile_kubeflow(recipe: Recipe, path: Path) -> tuple[str, ...]:
             f'contain: put the complete URL into a Kubernetes secret, and add it to '
             f'kubeflow.secrets with env: {DATA_URL}'
         )
-    path.touch()  # raises before the slow compilation
     edges = _edges(recipe)
     unknown = sorted(set(recipe.kubeflow.tasks) - set(edges) - {'default'})
     if unknown:

@@ -61,11 +61,10 @@ def rollback(recipe: Recipe, store: MetadataStore, version: str | None, reason: 
     return pushed
 
 
-def bless(recipe: Recipe, store: MetadataStore, model: str | None, reason: str) -> Pushed:
+def bless(recipe: Recipe, store: MetadataStore, model: str, reason: str) -> Pushed:
     """Blesses a model against the gate's decision, and makes it live.
 
-    `model` is a version, or the folder of a version or of a Trainer's model; None stands for the
-    last candidate.
+    `model` is a version, or the folder of a version or of a Trainer's model.
 
     Raises:
         ModelError: there is no such model, it was not evaluated, or is of another folder of runs.
@@ -173,15 +172,8 @@ def _earlier(versions: list[ServedVersion]) -> ServedVersion:
     raise ModelError(f'no version before {live.folder.name} holds another, still blessed model')
 
 
-def _find_model(
-    provenance: Provenance, versions: list[ServedVersion], model: str | None
-) -> Artifact:
-    """The Trainer's model, given by a version or by a folder; None: the last candidate."""
-    if model is None:
-        candidates = [node.input('model') for node in provenance.gate_decisions()]
-        if not candidates or candidates[-1] is None:
-            raise ModelError('there is no candidate: no run has evaluated a model')
-        return candidates[-1]
+def _find_model(provenance: Provenance, versions: list[ServedVersion], model: str) -> Artifact:
+    """The Trainer's model, given by a version or by a folder."""
     folder = Path(model).absolute()
     pushed = {each.model for each in versions if model == each.folder.name or folder == each.folder}
     for trainer in provenance.of_kind(TRAINER):

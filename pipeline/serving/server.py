@@ -27,7 +27,11 @@ def listen(host: str, port: int) -> socket.socket:
         family, _, _, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        return socket.create_server((address[0], port), family=family)
+        server = socket.create_server((address[0], port), family=family)
+        # Accepted connections inherit it. Else the second write of a response waits for the
+        # client's delayed acknowledgement, 40 ms: asyncio sets it only for a stated protocol.
+        server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return server
     except UnicodeError:  # a label of over 63 characters, or without any
         raise ConfigError(
             f'the server cannot listen on {redacted(host)[:80]}: no name of a host'

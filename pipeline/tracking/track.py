@@ -3,6 +3,8 @@
 import traceback
 from collections.abc import Iterator
 
+import tensorflow as tf
+
 from pipeline.config.recipe import Recipe
 from pipeline.report.content.page_data import ReportData
 from pipeline.report.store import report_of
@@ -17,7 +19,7 @@ def track(recipe: Recipe, run: ReportData) -> Iterator[str]:
     """
     try:
         write_events(recipe.home, run)
-    except OSError as error:
+    except (OSError, tf.errors.OpError) as error:  # TensorFlow has its own error for a full disk
         traceback.print_exc()  # into the log file of the run
         yield f'the event files of TensorBoard cannot be written: {error}'
     if recipe.mlflow:

@@ -8,13 +8,14 @@ import sys
 import pytest
 from workspace import RUNNER, Workspace
 
+SECOND = 'second version'
 RUN = ('run', '--set', 'trainer.seed=7')
 COMMANDS = {
     'first run': ('run',),
     'second run': RUN,
     'rollback': ('rollback', '--reason', 'cats were taken for dogs'),
     'run after rollback': RUN,
-    'bless': ('bless', '--force', '--reason', 'they were dogs'),
+    'bless': ('bless', SECOND, '--force', '--reason', 'they were dogs'),
     'run after bless': RUN,
     'unbless': ('unbless', '--reason', 'they were cats'),
     'run after unbless': RUN,
@@ -41,7 +42,11 @@ def workspace(tmp_path_factory, make_image_folder) -> Workspace:
 @pytest.fixture(scope='module')
 def results(workspace):
     """Results of the commands, called in this order."""
-    return {name: workspace.call(*command) for name, command in COMMANDS.items()}
+
+    def call(*words):
+        return workspace.call(*(workspace.versions()[1] if w is SECOND else w for w in words))
+
+    return {name: call(*command) for name, command in COMMANDS.items()}
 
 
 def test_commands_end_with_documented_exit_codes(results):

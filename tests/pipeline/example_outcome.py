@@ -11,6 +11,7 @@ def outcome(**changes: object) -> Outcome:
     """A run that pushed its model as `VERSION`; `changes` replaces attributes."""
     values = {
         'run_id': 'run-7',
+        'model': '/artifacts/Trainer/model/7',
         'blessed': True,
         'unchanged': False,
         'accuracy': 0.95,

@@ -22,7 +22,7 @@ COMMANDS = {
     'why': (),
     'models': (),
     'rollback': ('--reason', 'why'),
-    'bless': ('--force', '--reason', 'why'),
+    'bless': ('1', '--force', '--reason', 'why'),
     'unbless': ('--reason', 'why'),
     'retrain': (),
     'run': ('--set', 'trainer.image_size=32', '--set', 'trainer.weights=random'),

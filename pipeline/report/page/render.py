@@ -12,6 +12,7 @@ from typing import Any
 import jinja2
 import yaml
 
+from common.artifacts import folder_of
 from components.evaluation.config import slice_name
 from components.evaluation.results import Estimate
 from pipeline.report.content.page_data import PageImages, ReportData
@@ -84,10 +85,13 @@ def _verdict(data: ReportData) -> dict[str, Any]:
     found, state, commands = data.evaluation, data.standing, data.commands
     metrics = tables.metric_rows(found.candidate, found.baseline) if found else []
     accept = None
-    if commands and not state.blessed:
+    model = state.version
+    if not model and data.origin:
+        model = str(folder_of(data.origin.model.artifact))
+    if commands and not state.blessed and (model or not state.manual_override):
         accept = commands.accept(
             state.verdict.settings,
-            withdrawn=state.manual_override is not None,
+            model if state.manual_override else None,
             warm_start=bool(data.origin and data.origin.parents),
         )
     return {

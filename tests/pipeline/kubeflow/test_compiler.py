@@ -288,6 +288,7 @@ def test_rejects_unknown_task(tmp_path):
 
     with pytest.raises(ConfigError, match='unknown task Trainr; use default, ImageExampleG'):
         compile_kubeflow(recipe, tmp_path / 'pipeline.yaml')
+    assert not [*tmp_path.iterdir()]
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def runs(server, home):
         (['report'], 'pets'),
         (['rollback', *WHY], 'pets'),
         (['unbless', *WHY], 'pets'),
-        (['bless', '--force', *WHY], 'pets'),
+        (['bless', '1', '--force', *WHY], 'pets'),
     ],
 )
 def test_command_that_needs_files_reports_the_missing_folder(

@@ -57,7 +57,7 @@ def test_one_of_two_simultaneous_runs_gets_the_lease(store, monkeypatch):
         hold_lease(store, 'pets', 'run-2')
 
 
-@pytest.mark.parametrize('command', ['rollback', 'unbless', 'bless --force'])
+@pytest.mark.parametrize('command', ['rollback', 'unbless', 'bless 7 --force'])
 def test_models_are_not_overridden_during_a_run(invoke, tmp_path, command):
     home = tmp_path / 'pets'
     store = open_store(MetadataConfig(), home)

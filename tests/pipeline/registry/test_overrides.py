@@ -53,7 +53,7 @@ class Pets:
     def rollback(self, version=None, reason='too many cats'):
         return overrides.rollback(self.recipe, self.store, version, reason)
 
-    def bless(self, model=None, reason='they were cats'):
+    def bless(self, model, reason='they were cats'):
         return overrides.bless(self.recipe, self.store, model, reason)
 
     def unbless(self, version=None, reason='wrong labels'):
@@ -208,8 +208,8 @@ def test_overrides_need_a_model(pets):
     for override in (pets.rollback, pets.unbless):
         with pytest.raises(ModelError, match='there is no version in'):
             override()
-    with pytest.raises(ModelError, match='there is no candidate'):
-        pets.bless()
+    with pytest.raises(ModelError, match='is neither a version nor a model'):
+        pets.bless('7')
 
 
 def test_copy_of_the_runs_does_not_change_the_original(pets, two, tmp_path):
@@ -221,7 +221,7 @@ def test_copy_of_the_runs_does_not_change_the_original(pets, two, tmp_path):
     copies = versions_in(pets.recipe.serving_directory)
     hint = f'was copied, or .* or --set pipeline_root={original.artifacts_directory}$'
 
-    for override in (pets.rollback, pets.unbless, pets.bless):
+    for override in (pets.rollback, pets.unbless, lambda: pets.bless(two[0].name)):
         with pytest.raises(ModelError, match=hint):
             override()
 
@@ -295,10 +295,11 @@ def test_killed_push_is_recorded_once(pets, two):
     assert len(pets.executions('Adopt')) == 3
 
 
-def test_bless_pushes_last_candidate(pets, two):
+def test_bless_pushes_the_model_and_no_later_candidate(pets, two):
     candidate = pets.train({3: 'c'}, blessed=False)
+    pets.train({3: 'd'}, blessed=False)
 
-    assert not pets.bless().unchanged
+    assert not pets.bless(candidate.uri).unchanged
 
     assert graph(pets.live) == f'graph of {candidate.id}'
     assert pets.override(2) == (True, 'ada', 'they were cats')
@@ -377,10 +378,10 @@ def test_refuses_user_and_reason_that_are_no_text(pets, two, call, monkeypatch):
     assert 'CATDOG_USER is not valid UTF-8' in call('unbless', '--reason', 'x').stderr
 
 
-@pytest.mark.parametrize('command', [['rollback'], ['unbless'], ['bless', '--force']])
+@pytest.mark.parametrize('command', [['rollback'], ['unbless'], ['bless', 'VERSION', '--force']])
 def test_refuses_override_without_a_user(pets, two, call, monkeypatch, command):
     monkeypatch.setenv('CATDOG_USER', '')
-    done = call(*command, *WHY)
+    done = call(*(two[0].name if word == 'VERSION' else word for word in command), *WHY)
     assert done.exit_code == 2
     assert (
         done.stderr == 'error: the environment variable CATDOG_USER is empty; set it to your name\n'
@@ -416,8 +417,8 @@ def test_models_lists_versions_with_overrides(pets, two, call):
 @pytest.mark.parametrize(
     ('command', 'words'),
     [
-        (['bless'], 'add --force'),
-        (['bless', '--force'], '--reason is missing'),
+        (['bless'], 'add MODEL (a version, or the folder of a model), --force, --reason TEXT\n'),
+        (['bless', '1', '--reason', 'why'], 'add --force\n'),
         (['unbless', '--reason', ' '], '--reason is missing'),
         (['rollback'], '--reason is missing'),
         (['rollback', *WHY], 'pets has no runs in'),

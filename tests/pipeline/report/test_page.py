@@ -162,7 +162,7 @@ def test_withdrawn_blessing_has_the_command_that_restores_it(words):
     before = render_page(example(commands=COMMANDS), PageImages())
     text = words(replace_verdict(before, example(standing=status, commands=COMMANDS)))
 
-    assert 'To bless it again: python pipeline_runner.py bless --config=pets --force --rea' in text
+    assert 'To bless it again: python pipeline_runner.py bless --config=pets 1795284347 --f' in text
 
 
 def test_many_rules_are_folded():

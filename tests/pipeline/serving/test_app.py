@@ -21,6 +21,15 @@ from pipeline.serving import server as server_module
 from trainer.export.image_example import only_image
 
 
+def test_responses_do_not_wait_for_the_acknowledgement_of_a_client():
+    with (
+        server_module.listen('127.0.0.1', 0) as listening,
+        socket.create_connection(listening.getsockname()),
+        listening.accept()[0] as accepted,
+    ):
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 def test_predicts_like_the_saved_model(server, models, pets):
     expected = Classifier(models[0]).outputs('serve_images', [*pets.values()])
 

@@ -11,10 +11,13 @@ import urllib.request
 
 import markdown
 import pytest
+import tensorflow as tf
 from example_run import example
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from pipeline.config.recipe import load_recipe
 from pipeline.report.store import store_report
+from pipeline.tracking import track
 from pipeline.tracking.event_files import SUFFIX, confusion_table, write_events
 
 RUN = '2026-11-21T18:04:54.991458'
@@ -40,6 +43,22 @@ def add(tmp_path):
         return tmp_path / 'pets' / run_id
 
     return write
+
+
+@pytest.mark.parametrize(
+    'error',
+    [OSError('No space left'), tf.errors.ResourceExhaustedError(None, None, 'No space left')],
+)
+def test_full_disk_is_a_warning_as_the_model_may_be_live(tmp_path, monkeypatch, error):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(track, 'write_events', fail)
+    recipe = load_recipe('demo', [('workdir', str(tmp_path))])
+
+    (problem,) = track.track(recipe, example(RUN))
+
+    assert 'No space left' in problem
 
 
 def events_of(folder):
