@@ -143,8 +143,11 @@ def _age(
     if live_since is None:
         return False, 'no model is live'
     day = datetime.timedelta(days=1)
-    age, since_candidate = (now - live_since) / day, (now - last_candidate) / day
+    age, since_candidate = (now - live_since) / day, abs(now - last_candidate) / day
     text = f'the live model is {age:.1f} days old'
+    if age < 0:  # the clock was ahead; the true age is not known
+        age = -age
+        text = f'the live model was pushed {age:.1f} days in the future'
     if limit is None or age <= limit:
         return False, text
     text += f' (limit {limit:g})'

@@ -56,7 +56,8 @@ def run_schedule(recipe: Recipe, schedule: Schedule, command: Sequence[str]) -> 
         if due <= now:
             _say(f'the tick of {due:%Y-%m-%d %H:%M %Z} was missed; running it now')
         while not signals:
-            if utc_now() < due:
+            if (now := utc_now()) < due:
+                due = min(due, schedule.after(now))  # the clock may have been set back
                 time.sleep(_PAUSE)
                 continue
             due = schedule.after(utc_now())

@@ -215,6 +215,16 @@ def test_old_live_model_is_a_reason_with_few_or_no_new_images(decision, data, re
     assert decision(days=31, min_new_images=9, max_age_days=30).train
 
 
+def test_live_model_of_the_future_is_too_old(decision, data, record_run):
+    """The clock was ahead when it was pushed."""
+    data(1)
+    record_run()
+    assert not decision(days=-29, max_age_days=30).train
+    found = decision(days=-365, max_age_days=30)
+    assert found.train
+    assert 'the live model was pushed 365.0 days in the future (limit 30)' in found.reason
+
+
 def test_recent_candidate_defers_training_by_age(decision, data, record_run, monkeypatch):
     def ended(node):
         return NOW - datetime.timedelta(days=40 if node.kind == PUSHER else 1)

@@ -92,6 +92,18 @@ def test_tick_missed_before_the_start_runs_once(clock, recipe, journal, last, ho
     assert hours_of_ticks(clock, recipe) == hours
 
 
+def test_clock_that_is_set_back_delays_no_tick(clock, recipe, monkeypatch):
+    clock.now = NOON + 365 * DAY
+    sleep = clock.sleep
+
+    def set_back(seconds):
+        clock.now = min(clock.now, NOON)
+        monkeypatch.setattr(scheduler.time, 'sleep', sleep)
+
+    monkeypatch.setattr(scheduler.time, 'sleep', set_back)
+    assert hours_of_ticks(clock, recipe) == [14, 38]
+
+
 class Soon(Schedule):
     """A schedule with a time every few milliseconds."""
 
