@@ -28,7 +28,7 @@ list(call(Limits(30), spin))
 def own_workers(monkeypatch):
     """Workers that find this module."""
     monkeypatch.setenv('PYTHONPATH', str(Path(__file__).parent))
-    monkeypatch.setattr(limited_process, '_idle', [])
+    limited_process.end_workers()
 
 
 def count(number):
