@@ -22,14 +22,14 @@ from common.features import EARLIER, FINGERPRINT, JUDGED_ONLY, SPAN
 from common.redaction import redacted
 from components.cache_key_driver import CacheKeyDriver
 from components.image_example_gen.ingestion.checks import check_bad_share, describe_empty_splits
-from components.image_example_gen.ingestion.earlier import (
+from components.image_example_gen.ingestion.ingested import (
+    FORMAT,
     Fingerprints,
     find_earlier,
-    record_input,
+    known_fingerprint,
 )
-from components.image_example_gen.ingestion.ingested import known_fingerprint
 from components.image_example_gen.ingestion.quarantine import Quarantine
-from components.image_example_gen.ingestion.spans_of_run import FORMAT, ingest_spans
+from components.image_example_gen.ingestion.span import ingest_spans
 from components.image_example_gen.inspection.examine import worker_processes
 from components.image_example_gen.sources.base.data_config import DATA_URL, DataConfig
 from components.image_example_gen.sources.spans import (
@@ -51,7 +51,7 @@ class ImageExampleGenSpec(ComponentSpec):
         'data': ExecutionParameter(type=str),
         'record_format': ExecutionParameter(type=int),  # part of the cache key
     }
-    INPUTS: dict[str, Any] = {}  # noqa: RUF012  # the driver adds EARLIER
+    INPUTS: dict[str, Any] = {}  # noqa: RUF012
     OUTPUTS = {  # noqa: RUF012
         EXAMPLES: ChannelParameter(type=standard_artifacts.Examples),
         QUARANTINE: ChannelParameter(type=Quarantine),
@@ -59,26 +59,17 @@ class ImageExampleGenSpec(ComponentSpec):
 
 
 class ImageExampleGenDriver(CacheKeyDriver):
-    """Adds the fingerprints of the spans and the earlier ingestion to the cache key.
-
-    The earlier ingestion is also recorded as an input of the execution.
-    """
+    """Adds the fingerprints of the spans and the earlier ingestion to the cache key."""
 
     output = EXAMPLES
 
     def external_state(self, execution_info: ExecutionInfo) -> dict[str, str]:
-        properties = execution_info.exec_properties
-        window, older = _open_spans(_config(properties))
+        config = _config(execution_info.exec_properties)
+        window, older = _open_spans(config)
         (prepared,) = execution_info.output_dict[EXAMPLES]
         images = _fingerprints([*older, *window], prepared)
-        contexts = execution_info.pipeline_node.contexts.contexts
-        (node,) = (each.name for each in contexts if each.type.name == 'node')
-        with self._metadata_handle as handle:
-            name = node.field_value.string_value
-            folder, examples = find_earlier(handle.store, name, properties, images)
-            # The launcher names the folder of an output after the execution, and gives no ID.
-            record_input(handle.store, int(folder_of(prepared.uri).name), examples)
-        return {FINGERPRINT: json.dumps(images), EARLIER: folder}
+        earlier = find_earlier(folder_of(prepared.uri).parent, config, images)
+        return {FINGERPRINT: json.dumps(images), EARLIER: earlier}
 
 
 class ImageExampleGenExecutor(BaseBeamExecutor):

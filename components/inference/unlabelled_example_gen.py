@@ -21,9 +21,9 @@ from common.errors import DataError, Rejected
 from common.features import FINGERPRINT
 from common.files import MEGABYTE
 from components.cache_key_driver import CacheKeyDriver
-from components.image_example_gen.ingestion.examined import examine_images
+from components.image_example_gen.ingestion.ingested import Tally, describe_bad
 from components.image_example_gen.ingestion.quarantine import LIST, Quarantine, QuarantineWriter
-from components.image_example_gen.ingestion.tally import Tally, describe_bad
+from components.image_example_gen.ingestion.transforms import examine_images
 from components.image_example_gen.inspection.check_config import CheckConfig
 from components.image_example_gen.inspection.examine import GoodImage
 from components.image_example_gen.sources.base.reading import READ_ERRORS, error_text, read_file
@@ -97,7 +97,7 @@ def write_records(folder: Path, checks: CheckConfig, records: Path, quarantine: 
     room = int(checks.quarantine_megabytes * MEGABYTE)
     with (
         console.bar('images to TFRecords', None) as bar,
-        QuarantineWriter(quarantine, Path(LIST).stem, room) as quarantined,
+        QuarantineWriter(quarantine, room) as quarantined,
     ):
         for shard, group in shards:
             with tf.io.TFRecordWriter(str(records / f'data_tfrecord-{shard:05d}')) as writer:

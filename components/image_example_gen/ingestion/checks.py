@@ -7,9 +7,8 @@ from pathlib import Path
 
 from common.errors import DataError, TooFewImages
 from common.features import SPLITS
-from components.image_example_gen.ingestion.ingested import Counts
+from components.image_example_gen.ingestion.ingested import Counts, Tally, describe_bad
 from components.image_example_gen.ingestion.quarantine import read_quarantined
-from components.image_example_gen.ingestion.tally import Tally, describe_bad
 
 _NOT_TRAINED = 'unknown class'  # a recipe may have some of the classes of the data
 _SHOWN = 5

@@ -1,4 +1,4 @@
-"""Canonical `tf.Example`s, and the TFRecord files of a shard."""
+"""Canonical `tf.Example`s, and the TFRecord file of a shard."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -32,22 +32,12 @@ def to_example(
     }
     if image.source:
         values[features.SOURCE] = image.source.encode(errors='surrogateescape')
-    named = {name: _feature(value) for name, value in values.items()}
-    return tf.train.Example(features=tf.train.Features(feature=named))
-
-
-def _feature(value: bytes | int | float) -> tf.train.Feature:
-    if isinstance(value, bytes):
-        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
-    if isinstance(value, int):
-        return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
-    return tf.train.Feature(float_list=tf.train.FloatList(value=[value]))
-
-
-def record_files(directory: Path, number: int, shards: int) -> list[Path]:
-    """The files of one shard, one per split in the order of SPLITS, in the layout of TFX."""
-    name = f'data_tfrecord-{number:05d}-of-{shards:05d}'
-    return [directory / f'Split-{split}' / name for split in features.SPLITS]
+    example = tf.train.Example()
+    for name, value in values.items():
+        feature = example.features.feature[name]
+        lists = {bytes: feature.bytes_list, int: feature.int64_list, float: feature.float_list}
+        lists[type(value)].value.append(value)
+    return example
 
 
 def read_frames(file: Path) -> Iterator[bytes]:

@@ -61,64 +61,62 @@ class _Worker(NamedTuple):
     status: Connection  # gets the exit code
 
 
-class _Server:
-    """The server process of this one, and its idle workers. Thread-safe."""
-
-    def __init__(self) -> None:
-        self.idle: list[_Worker] = []
-        self._lock = threading.Lock()
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        """Starts the process, unless it runs."""
-        with self._lock:
-            if self._process and self._process.poll() is None:
-                return
-            self.idle.clear()  # workers of a process that was killed
-            self._socket, theirs = socket.socketpair()
-            with theirs:
-                self._process = subprocess.Popen(
-                    [sys.executable, '-c', f'import {__name__} as module; module.serve()'],
-                    cwd=Path(__file__).parents[3],  # `-c` finds the packages there
-                    env={**os.environ, **_ENVIRONMENT},
-                    stdin=theirs,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                    start_new_session=True,  # Ctrl-C concerns the process that uses it
-                )
-
-    def take(self) -> _Worker:
-        """An idle worker, or a new one."""
-        self.start()
-        with contextlib.suppress(IndexError):
-            return self.idle.pop()
-        (calls, theirs), (status, their_status) = Pipe(), Pipe(duplex=False)
-        with theirs, their_status, self._lock, contextlib.suppress(BrokenPipeError):
-            socket.send_fds(self._socket, [b'.'], [theirs.fileno(), their_status.fileno()])
-        return _Worker(calls, status)
-
-    def end(self) -> None:
-        """Ends all workers, and frees their memory."""
-        with self._lock:
-            self.idle.clear()
-            if self._process:
-                self._process.kill()
-                self._process.wait()
-                self._socket.close()
-            self._process = None
-
-    def forget(self) -> None:
-        """Closes the pipes in a forked process, which has no child."""
-        if self._process:
-            self._process.returncode = 0
-            self._socket.close()
-        self.idle, self._lock, self._process = [], threading.Lock(), None
+_lock = threading.Lock()
+_server: tuple[subprocess.Popen[bytes], socket.socket] | None = None
+_idle: list[_Worker] = []
 
 
-_server = _Server()
-start_server, end_workers = _server.start, _server.end
-atexit.register(end_workers)
-os.register_at_fork(after_in_child=_server.forget)
+def start_server() -> socket.socket:
+    """Starts the server, unless it runs; returns the socket for new workers."""
+    global _server
+    with _lock:
+        if _server and _server[0].poll() is None:
+            return _server[1]
+        _idle.clear()  # workers of a server that was killed
+        ours, theirs = socket.socketpair()
+        with theirs:
+            process = subprocess.Popen(
+                [sys.executable, '-c', f'import {__name__} as module; module.serve()'],
+                cwd=Path(__file__).parents[3],  # `-c` finds the packages there
+                env={**os.environ, **_ENVIRONMENT},
+                stdin=theirs,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C concerns the process that uses it
+            )
+        _server = process, ours
+        return ours
+
+
+@atexit.register
+def end_workers() -> None:
+    """Ends the server and all workers, and frees their memory. No thread may use one."""
+    if _server:
+        _server[0].kill()
+        _server[0].wait()
+    _forget_server()
+
+
+def _forget_server() -> None:
+    global _server, _lock
+    if _server:
+        _server[0].returncode = 0  # after a fork it is no child of this process
+        _server[1].close()
+    _server, _lock = None, threading.Lock()
+    _idle.clear()
+
+
+os.register_at_fork(after_in_child=_forget_server)
+
+
+def _worker() -> _Worker:
+    requests = start_server()
+    with contextlib.suppress(IndexError):
+        return _idle.pop()
+    (calls, theirs), (status, their_status) = Pipe(), Pipe(duplex=False)
+    with theirs, their_status, contextlib.suppress(ConnectionError):
+        socket.send_fds(requests, [b'.'], [theirs.fileno(), their_status.fileno()])
+    return _Worker(calls, status)
 
 
 def call(
@@ -135,7 +133,7 @@ def call(
         DataError: the function raises it.
         CallFailed: it raises another error, exceeds a limit, or crashes (WorkerDied).
     """
-    worker = _server.take()
+    worker = _worker()
     with contextlib.suppress(ConnectionError):  # `_results` reports it
         worker.calls.send((limits, function, args, kwargs))
     return _results(worker, limits)
@@ -147,7 +145,7 @@ def _results(worker: _Worker, limits: Limits) -> Iterator[Any]:
             yield answer[0]
     except (EOFError, ConnectionError):
         raise _death(worker, limits) from None
-    _server.idle.append(worker)
+    _idle.append(worker)
     if answer:
         raise answer
 
@@ -194,12 +192,13 @@ def _watch(calls: Connection, status: Connection, prepare: Callable[[], None]) -
 
 
 def _work(calls: Connection, prepare: Callable[[], None]) -> None:
+    global _idle_size
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     prepare()
-    set_idle_size()
+    _idle_size = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()
     while True:
         _answer(calls, *calls.recv())
-        remove_limits()  # for the next call
+        limit(None, None)  # for the next call
 
 
 def _answer(
@@ -221,30 +220,15 @@ def _answer(
     calls.send(error)
 
 
-def limit(seconds: float, megabytes: float) -> None:
-    """Limits this worker: CPU seconds from now, address space above that of the idle worker."""
-    _set_limit(resource.RLIMIT_AS, _idle_size + int(megabytes * MEGABYTE))
-    _set_limit(resource.RLIMIT_CPU, int(time.process_time() + seconds) + 1)
+_idle_size = 0  # bytes of the address space of an idle worker
 
 
-def remove_limits() -> None:
-    """Removes the limits of this worker."""
-    _set_limit(resource.RLIMIT_AS, None)
-    _set_limit(resource.RLIMIT_CPU, None)
-
-
-def _set_limit(kind: int, value: int | None) -> None:
-    _, hard = resource.getrlimit(kind)
-    if value is None or resource.RLIM_INFINITY != hard < value:
-        value = hard
-    resource.setrlimit(kind, (value, hard))
-
-
-_idle_size = 0
-
-
-def set_idle_size() -> None:
-    """Takes the present address space as that of the idle worker."""
-    global _idle_size
-    pages = int(Path('/proc/self/statm').read_text().split()[0])
-    _idle_size = pages * resource.getpagesize()
+def limit(seconds: float | None, megabytes: float | None) -> None:
+    """Limits this worker: CPU seconds from now, address space besides that of the idle worker."""
+    memory = None if megabytes is None else _idle_size + int(megabytes * MEGABYTE)
+    time_limit = None if seconds is None else int(time.process_time() + seconds) + 1
+    for kind, value in ((resource.RLIMIT_AS, memory), (resource.RLIMIT_CPU, time_limit)):
+        _, hard = resource.getrlimit(kind)
+        if value is None or resource.RLIM_INFINITY != hard < value:
+            value = hard
+        resource.setrlimit(kind, (value, hard))

@@ -4,7 +4,7 @@ import pytest
 
 from common.errors import DataError, TooFewImages
 from components.image_example_gen.ingestion.checks import check_bad_share, describe_empty_splits
-from components.image_example_gen.ingestion.tally import Tally
+from components.image_example_gen.ingestion.ingested import Tally
 
 
 def counts(**images):
@@ -74,3 +74,15 @@ def test_images_of_unknown_classes_do_not_count(tmp_path):
     tally = Tally(1000, {'unknown class': 900, 'damaged': 50})
     with pytest.raises(DataError, match=r'^50 of 100 images \(50\.0%\)'):
         check_bad_share({'span-1': tally}, 0.05, tmp_path / 'a' / 'quarantine')
+
+
+def test_sum_describes_images_that_are_not_used():
+    both = Tally(20, {'truncated': 2, 'empty': 1}, duplicates=1, between=2)
+    both += Tally(5, {'empty': 3}, duplicates=1)
+
+    assert both.used == 15
+    assert both.clauses() == [
+        '6 quarantined (4 empty, 2 truncated)',
+        '2 duplicates skipped',
+        '2 skipped (near-duplicates in two splits)',
+    ]

@@ -136,7 +136,7 @@ def test_results_are_ordered_and_few_images_are_read_ahead():
 def test_worker_processes_end_after_a_run():
     with worker_processes():
         examine(made.jpeg(), CONFIG)
-        server = limited_process._server._process
+        server, _ = limited_process._server
         assert server.poll() is None
     assert server.poll() is not None
     assert examine(made.jpeg(), CONFIG).width == made.WIDTH
