@@ -82,8 +82,8 @@ def ingest_spans(
         if number not in linked:
             targets = records / f'span-{number}', quarantine / f'span-{number}'
             identity = {'fingerprint': images[number], 'settings': settings[number]}
-            others = {'spans': spans, 'earlier': known, 'identity': identity}
-            ingest_span(source, config, targets, make_pipeline, **others)
+            others = spans, known, identity
+            ingest_span(source, config, targets, make_pipeline, *others)
             spans.append(targets[0])
     ingested = {number: read_ingested(records / f'span-{number}') for number in sources}
     for each in ingested.values():
@@ -98,7 +98,6 @@ def ingest_span(
     config: DataConfig,
     folders: tuple[Path, Path],
     make_pipeline: Callable[[], beam.Pipeline],
-    *,
     spans: Sequence[Path] = (),
     earlier: Sequence[Path] = (),
     identity: Mapping[str, str] | None = None,

@@ -87,7 +87,8 @@ class Shards(NamedTuple):
         result = pickle.loads((self.examined(number) / _RESULT).read_bytes())
         if isinstance(result, DataError):
             raise result
-        return result  # type: ignore[no-any-return]
+        index, digests = result
+        return index, digests
 
 
 def bad_images(folder: Path) -> Iterator[BadImage]:
@@ -113,7 +114,7 @@ def examine_shard(numbered: tuple[int, Shard], shards: Shards) -> None:
     number, shard = numbered
     with _attempt(shards.examined(number)) as folder:
         try:
-            result = _examine(shard, folder, shards)
+            result: object = _examine(shard, folder, shards)
         except DataError as error:  # Beam would pass on only its text
             result = error
         (folder / _RESULT).write_bytes(pickle.dumps(result))

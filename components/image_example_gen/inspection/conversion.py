@@ -27,13 +27,14 @@ def to_rgb(image: PIL.Image.Image) -> PIL.Image.Image:
     if not image.has_transparency_data:
         image.info.clear()  # EXIF data and profiles, which Pillow would write again
         return image if image.mode == 'RGB' else image.convert('RGB')
-    on_white, visible = PIL.Image.new('RGB', image.size, 'white'), 0
+    on_white = PIL.Image.new('RGB', image.size, 'white')
+    is_visible = False
     for top in range(0, image.height, _ROWS):
         box = 0, top, image.width, min(top + _ROWS, image.height)
         band = image.crop(box).convert('RGBA')
         on_white.paste(band, box, band)
-        visible = max(visible, band.getchannel('A').getextrema()[1])
-    if not visible:
+        is_visible |= any(band.getchannel('A').getextrema())
+    if not is_visible:
         if image.format != 'BMP':
             raise Rejected('damaged', 'it is transparent everywhere')
         return image.convert('RGB')

@@ -177,8 +177,8 @@ def _encoded(image: PIL.Image.Image, kind: str) -> bytes:
 def _good_image(
     contents: bytes, lossy: bool, size: tuple[int, int], small: PIL.Image.Image
 ) -> GoodImage:
-    kind = 'jpeg' if lossy else 'png'
-    return GoodImage(contents, kind, *size, measure(small), perceptual_hash(small))
+    measures = measure(small), perceptual_hash(small)
+    return GoodImage(contents, 'jpeg' if lossy else 'png', *size, *measures)
 
 
 def _is_lossy(image: PIL.Image.Image, contents: bytes) -> bool:

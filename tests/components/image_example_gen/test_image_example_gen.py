@@ -180,7 +180,7 @@ def test_class_without_images_in_a_split_and_notes_of_the_source_are_warnings(tm
     warnings = [each.message for each in caplog.records if each.name.startswith('components')]
     assert len(warnings) == 2
     assert 'lie beside images of the same name' in warnings[0]
-    assert warnings[1].startswith('1 of 2 classes has no images in a split: class-1 (1: no eval')
+    assert warnings[1].startswith('1 of 2 classes has no images in a split: class-1 (no ')
 
 
 def execute(runs, **properties):
