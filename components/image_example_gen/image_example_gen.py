@@ -25,6 +25,7 @@ from components.image_example_gen.ingestion.checks import check_bad_share, descr
 from components.image_example_gen.ingestion.ingested import (
     FORMAT,
     Fingerprints,
+    Run,
     find_earlier,
     known_fingerprint,
 )
@@ -107,12 +108,13 @@ class ImageExampleGenExecutor(BaseBeamExecutor):
         for note in dict.fromkeys(note for span in spans for note in span.source.notes):
             _log.warning('%s', note)
         folders = folder_of(prepared.uri), folder_of(quarantine.uri)
+        earlier = prepared.get_string_custom_property(EARLIER)
         with worker_processes():
             ingested = ingest_spans(
                 {span.number: span.source for span in spans},
                 images,
                 config,
-                prepared.get_string_custom_property(EARLIER),
+                earlier,
                 folders,
                 self._make_beam_pipeline,
             )
@@ -124,6 +126,7 @@ class ImageExampleGenExecutor(BaseBeamExecutor):
         grouped = config.group_by is not None
         if empty := describe_empty_splits(counts, len(window), judged, grouped=grouped):
             _log.warning('%s', empty)
+        Run.of(config, images, earlier).write(folders[0])
 
 
 class ImageExampleGen(BaseBeamComponent):

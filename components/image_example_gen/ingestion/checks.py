@@ -61,9 +61,7 @@ def describe_empty_splits(
             images = sum(sum(counts.values()) for each in spans for counts in each.values())
             raise TooFewImages(f'{images} images are too few: the {split} split got none; add more')
     lacking = {name: [s for s in SPLITS if not used[s][name]] for name in spans[0]['test']}
-    worst = sorted(
-        (each for each in lacking if lacking[each]), key=lambda each: -len(lacking[each])
-    )
+    worst = sorted(filter(lacking.get, lacking), key=lambda name: -len(lacking[name]))
     if not worst:
         return None
     shown = [f'{name} (no {", ".join(lacking[name])})' for name in worst[:_SHOWN]]

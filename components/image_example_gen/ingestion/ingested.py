@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from common.features import MANIFEST
+from common.features import INDEX, MANIFEST
 from common.files import write_atomically
 from common.strict_model import StrictModel
 from components.image_example_gen.sources.base.data_config import DataConfig
@@ -74,7 +74,7 @@ class Ingested(StrictModel):
 
 
 class Run(StrictModel):
-    """`run.json` in the folder of a run's spans, which is written when all are complete."""
+    """`run.json` in the folder of a run's spans, which is written last, after its checks."""
 
     data: str  # the section `data` of the recipe, as JSON
     splits: list[Any]  # the settings of splits in it
@@ -116,7 +116,9 @@ def find_earlier(runs: Path, data: DataConfig, images: Fingerprints) -> str:
             run = Run.model_validate_json(file.read_bytes())
             if (run.data, run.splits, run.images) == (wanted.data, wanted.splits, wanted.images):
                 return run.earlier
-            found += [str(file.parent)] * (run.splits == wanted.splits)
+            places = (file.parent / f'span-{span}' / INDEX for span in run.images)
+            if run.splits == wanted.splits and all(place.is_file() for place in places):
+                found.append(str(file.parent))
     return next(iter(found), '')
 
 

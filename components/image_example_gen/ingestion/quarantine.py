@@ -5,6 +5,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ class Quarantine(Artifact):
     TYPE_NAME = 'catdog.Quarantine'
 
 
-class QuarantineWriter:
+class QuarantineWriter(AbstractContextManager['QuarantineWriter']):
     """Lists bad images in a folder, with copies of up to `room` bytes; counts them by reason."""
 
     def __init__(self, folder: Path, room: float) -> None:
@@ -36,9 +37,6 @@ class QuarantineWriter:
         self.reasons: Counter[str] = Counter()
         self._folder, self._room = folder, room
         self._list = (folder / LIST).open('w')
-
-    def __enter__(self) -> 'QuarantineWriter':
-        return self
 
     def __exit__(self, *_: object) -> None:
         self._list.close()

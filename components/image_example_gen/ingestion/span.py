@@ -28,7 +28,6 @@ from components.image_example_gen.ingestion.ingested import (
     FORMAT,
     Fingerprints,
     Ingested,
-    Run,
     Tally,
     read_ingested,
     sizes_of,
@@ -89,7 +88,6 @@ def ingest_spans(
     for each in ingested.values():
         if clauses := each.tally.clauses():
             _log.info('of %s images: %s', each.tally.seen, '; '.join(clauses))
-    Run.of(config, images, earlier).write(records)
     return ingested
 
 
@@ -131,13 +129,13 @@ def ingest_span(
         _ = pipeline | beam.Create(numbered) | beam.Reshuffle() | divide
     for split in SPLITS:
         (records / f'Split-{split}').mkdir()
-        for number in numbers:  # the layout of TFX
-            name = f'data_tfrecord-{number:05d}-of-{len(given):05d}'
-            (shards.divided(number) / split).replace(records / f'Split-{split}' / name)
     with QuarantineWriter(quarantine, config.checks.quarantine_megabytes * MEGABYTE) as writer:
-        for place in (shards.examined, shards.divided):
-            for number in numbers:
-                for bad in transforms.bad_images(place(number)):
+        for number in numbers:
+            name = f'data_tfrecord-{number:05d}-of-{len(given):05d}'  # the layout of TFX
+            for split in SPLITS:
+                (shards.divided(number) / split).replace(records / f'Split-{split}' / name)
+            for folder in (shards.examined(number), shards.divided(number)):
+                for bad in transforms.bad_images(folder):
                     writer.add(bad)
     write_files(records, source, (shards.result(number)[1] for number in numbers))
     shutil.rmtree(shards.folder)

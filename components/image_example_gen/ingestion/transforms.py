@@ -15,7 +15,7 @@ import tempfile
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -32,7 +32,7 @@ from components.image_example_gen.ingestion.splits import PARTS, position_of
 from components.image_example_gen.inspection.check_config import CheckConfig
 from components.image_example_gen.inspection.examine import GoodImage, examine_all
 from components.image_example_gen.sources.base.data_config import DataConfig
-from components.image_example_gen.sources.base.source_protocol import BadImage, Shard
+from components.image_example_gen.sources.base.source_protocol import BadImage, LabelledImage, Shard
 
 _RECORDS, _BAD, _RESULT = 'records', 'bad', 'result'  # files of a shard
 
@@ -40,19 +40,9 @@ _RECORDS, _BAD, _RESULT = 'records', 'bad', 'result'  # files of a shard
 on_image: Callable[[], None] | None = None
 
 
-class _Named(Protocol):
-    @property
-    def contents(self) -> bytes: ...
-    @property
-    def filename(self) -> str: ...
-
-
-_Image = TypeVar('_Image', bound=_Named)
-
-
 def examine_images(
-    images: Iterable[_Image | BadImage], config: CheckConfig
-) -> Iterator[tuple[_Image, GoodImage] | BadImage]:
+    images: Iterable[LabelledImage | BadImage], config: CheckConfig
+) -> Iterator[tuple[LabelledImage, GoodImage] | BadImage]:
     """Yields the outcome of each image, in order; see `examine_all` for memory and errors."""
     pairs = ((each, None if isinstance(each, BadImage) else each.contents) for each in images)
     for image, outcome in examine_all(pairs, config):

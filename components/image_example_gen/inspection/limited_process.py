@@ -79,7 +79,7 @@ def start_server() -> socket.socket:
                 [sys.executable, '-c', f'import {__name__} as module; module.serve()'],
                 cwd=Path(__file__).parents[3],  # `-c` finds the packages there
                 env={**os.environ, **_ENVIRONMENT},
-                stdin=theirs,
+                stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,  # Ctrl-C concerns the process that uses it
@@ -167,7 +167,7 @@ def serve() -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the operating system removes ended children
     with socket.socket(fileno=0) as requests:
         while descriptors := socket.recv_fds(requests, 1, 2)[1]:
-            calls, status = map(Connection, descriptors)
+            calls, status = (Connection(each) for each in descriptors)
             _fork(_watch, calls, status, module.prepare)
             calls.close()
             status.close()
