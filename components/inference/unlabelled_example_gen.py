@@ -24,7 +24,7 @@ from components.image_example_gen.ingestion.ingested import Tally, describe_bad
 from components.image_example_gen.ingestion.quarantine import LIST, Quarantine, QuarantineWriter
 from components.image_example_gen.ingestion.transforms import examine_images
 from components.image_example_gen.inspection.check_config import CheckConfig
-from components.image_example_gen.inspection.examine import GoodImage
+from components.image_example_gen.inspection.measures import GoodImage
 from components.image_example_gen.sources.base.reading import READ_ERRORS, error_text, read_file
 from components.image_example_gen.sources.base.source_protocol import (
     IMAGES_PER_SHARD,

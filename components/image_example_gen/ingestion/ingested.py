@@ -16,7 +16,7 @@ from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.labelled_files import FileSource
 from components.image_example_gen.sources.base.source_protocol import Source
 
-FORMAT = 9  # version of the files of a span; a new number ingests everything again
+FORMAT = 10  # version of the files of a span; a new number ingests everything again
 _FILES = 'files.json'  # of a source of files: stamp and SHA-256 of each, by name
 _RUN = 'run.json'
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from common import features
-from components.image_example_gen.inspection.examine import GoodImage
+from components.image_example_gen.inspection.measures import GoodImage
 from components.image_example_gen.sources.base.source_protocol import LabelledImage
 
 

@@ -30,7 +30,8 @@ from components.image_example_gen.ingestion.assignment import (
 from components.image_example_gen.ingestion.records import example_in, read_frames, to_example
 from components.image_example_gen.ingestion.splits import PARTS, position_of
 from components.image_example_gen.inspection.check_config import CheckConfig
-from components.image_example_gen.inspection.examine import GoodImage, examine_all
+from components.image_example_gen.inspection.examine import examine_all
+from components.image_example_gen.inspection.measures import GoodImage
 from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.source_protocol import BadImage, LabelledImage, Shard
 

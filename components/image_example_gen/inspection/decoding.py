@@ -18,7 +18,6 @@ from common.files import MEGABYTE
 from common.orientation import read_orientation
 from components.image_example_gen.inspection.check_config import CheckConfig
 from components.image_example_gen.inspection.conversion import to_rgb
-from components.image_example_gen.inspection.examine import GoodImage
 from components.image_example_gen.inspection.limited_process import limit
 from components.image_example_gen.inspection.magic_numbers import (
     has_heic,
@@ -26,6 +25,7 @@ from components.image_example_gen.inspection.magic_numbers import (
     unidentified,
 )
 from components.image_example_gen.inspection.measures import (
+    GoodImage,
     measure,
     perceptual_hash,
     reduced,

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from common.errors import DataError, Rejected, WorkerDied
 from components.image_example_gen.inspection.check_config import CheckConfig
@@ -17,7 +17,7 @@ from components.image_example_gen.inspection.limited_process import (
     end_workers,
     start_server,
 )
-from components.image_example_gen.inspection.measures import Measures
+from components.image_example_gen.inspection.measures import GoodImage
 
 _BATCH, _BATCH_BYTES = 32, 2**20
 _LARGE = 2**24  # bytes of a batch that is in memory alone
@@ -27,18 +27,6 @@ _LIMITS = Limits(60)  # until `decoding` sets those of an image
 _single = threading.BoundedSemaphore(_WORKERS)
 
 _Item = TypeVar('_Item')
-
-
-@dataclasses.dataclass(frozen=True)
-class GoodImage:
-    """An image that TensorFlow decodes, and its measures."""
-
-    contents: bytes  # for `tf.io.decode_image(channels=3)`; those of the file where possible
-    format: Literal['jpeg', 'png']
-    width: int  # upright
-    height: int
-    measures: Measures
-    perceptual_hash: bytes
 
 
 _Outcome = GoodImage | Rejected | None

@@ -16,13 +16,8 @@ from common.errors import DataError, Rejected
 from components.image_example_gen.inspection import examine as inspection
 from components.image_example_gen.inspection import limited_process, magic_numbers
 from components.image_example_gen.inspection.check_config import CheckConfig
-from components.image_example_gen.inspection.examine import (
-    GoodImage,
-    examine,
-    examine_all,
-    worker_processes,
-)
-from components.image_example_gen.inspection.measures import measure, perceptual_hash
+from components.image_example_gen.inspection.examine import examine, examine_all, worker_processes
+from components.image_example_gen.inspection.measures import GoodImage, measure, perceptual_hash
 
 CONFIG = CheckConfig()
 SLOW = made.with_scans(15_000, (1000, 1000))  # above the CPU time of a megapixel
