@@ -3,7 +3,6 @@
 import json
 import logging
 import os
-from collections.abc import Sequence
 from typing import Any
 
 from tfx.components.util import examples_utils
@@ -65,10 +64,8 @@ class ImageExampleGenDriver(CacheKeyDriver):
     output = EXAMPLES
 
     def external_state(self, execution_info: ExecutionInfo) -> dict[str, str]:
-        config = _config(execution_info.exec_properties)
-        window, older = _open_spans(config)
         (prepared,) = execution_info.output_dict[EXAMPLES]
-        images = _fingerprints([*older, *window], prepared)
+        config, _, _, images = _open(execution_info.exec_properties, prepared)
         earlier = find_earlier(folder_of(prepared.uri).parent, config, images)
         return {FINGERPRINT: json.dumps(images), EARLIER: earlier}
 
@@ -88,11 +85,8 @@ class ImageExampleGenExecutor(BaseBeamExecutor):
             DataError: too many images cannot be used, the images changed since the driver ran, or
                 a split has no images.
         """
-        config = _config(exec_properties)
         (prepared,), (quarantine,) = output_dict[EXAMPLES], output_dict[QUARANTINE]
-        window, older = _open_spans(config)
-        spans = [*older, *window]
-        images = _fingerprints(spans, prepared)
+        config, spans, window, images = _open(exec_properties, prepared)
         expected = prepared.get_string_custom_property(FINGERPRINT)  # empty without the driver
         if expected and expected != json.dumps(images):
             raise DataError(
@@ -102,8 +96,7 @@ class ImageExampleGenExecutor(BaseBeamExecutor):
             _artifact(prepared, span, images[span.number], trained_on=span in window)
             for span in spans
         ]
-        if older:
-            numbers = ', '.join(str(span.number) for span in older)
+        if numbers := ', '.join(str(span.number) for span in spans[: -len(window)]):
             _log.info('the test images of span %s are judged too: data.min_test_images', numbers)
         for note in dict.fromkeys(note for span in spans for note in span.source.notes):
             _log.warning('%s', note)
@@ -170,16 +163,13 @@ def _artifact(prepared: Artifact, span: Span, fingerprint: str, *, trained_on: b
     return artifact
 
 
-def _open_spans(config: DataConfig) -> tuple[tuple[Span, ...], tuple[Span, ...]]:
-    """The spans to train on, and older ones that are judged too."""
+def _open(
+    exec_properties: dict[str, Any], prepared: Artifact
+) -> tuple[DataConfig, list[Span], tuple[Span, ...], Fingerprints]:
+    """The recipe, all spans with the oldest first, those to train on, and the fingerprints."""
+    config = DataConfig.model_validate_json(exec_properties['data'])
     window = open_window(config)
-    return window, open_older_spans(config, window)
-
-
-def _fingerprints(spans: Sequence[Span], prepared: Artifact) -> Fingerprints:
+    spans = [*open_older_spans(config, window), *window]
     runs = folder_of(prepared.uri).parent
-    return {span.number: known_fingerprint(span.source, runs, span.number) for span in spans}
-
-
-def _config(exec_properties: dict[str, Any]) -> DataConfig:
-    return DataConfig.model_validate_json(exec_properties['data'])
+    images = {span.number: known_fingerprint(span.source, runs, span.number) for span in spans}
+    return config, spans, window, images

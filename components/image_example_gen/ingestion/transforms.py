@@ -13,7 +13,7 @@ import hashlib
 import pickle
 import tempfile
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,7 +27,6 @@ from components.image_example_gen.ingestion.assignment import (
     EXAMINED,
     LABEL_CONFLICT,
 )
-from components.image_example_gen.ingestion.records import example_in, read_frames, to_example
 from components.image_example_gen.ingestion.splits import PARTS, position_of
 from components.image_example_gen.inspection.check_config import CheckConfig
 from components.image_example_gen.inspection.examine import examine_all
@@ -139,6 +138,36 @@ def _examine(shard: Shard, folder: Path, shards: Shards) -> tuple[np.ndarray, di
     return np.array(rows, EXAMINED), digests
 
 
+def to_example(
+    image: LabelledImage, good: GoodImage, sha256: str, classes: Sequence[str]
+) -> tf.train.Example:
+    """The canonical `tf.Example` of an image; `sha256` is the digest of the original bytes."""
+    values: dict[str, bytes | int | float] = {
+        features.IMAGE_BYTES: good.contents,
+        features.IMAGE_FORMAT: good.format.encode(),
+        features.LABEL: image.label,
+        features.CLASS_NAME: classes[image.label].encode(),
+        features.FILENAME: image.filename.encode(errors='surrogateescape'),
+        features.HEIGHT: good.height,
+        features.WIDTH: good.width,
+        features.ASPECT: good.width / good.height,
+        features.BYTES: len(good.contents),
+        features.BRIGHTNESS: good.measures.brightness,
+        features.CONTRAST: good.measures.contrast,
+        features.SHARPNESS: good.measures.sharpness,
+        features.COLOURFULNESS: good.measures.colourfulness,
+        features.SHA256: sha256.encode(),
+    }
+    if image.source:
+        values[features.SOURCE] = image.source.encode(errors='surrogateescape')
+    example = tf.train.Example()
+    for name, value in values.items():
+        feature = example.features.feature[name]
+        lists = {bytes: feature.bytes_list, int: feature.int64_list, float: feature.float_list}
+        lists[type(value)].value.append(value)
+    return example
+
+
 def _identify(group: str, config: DataConfig) -> tuple[str, int]:
     """The digest of a group's name, which decides its split, and its identifier in the index.
 
@@ -170,3 +199,18 @@ def _label_conflict(record: bytes, other: str) -> BadImage:
     contents = values[features.IMAGE_BYTES].bytes_list.value[0]
     detail = f'the same image, or a near-duplicate, is also labelled {other}'
     return BadImage(filename, 'under two labels', detail, contents)
+
+
+def read_frames(file: Path) -> Iterator[bytes]:
+    """Reads the records of an uncompressed file as they are stored.
+
+    Each has 8 bytes of length, 4 of a checksum, the `tf.Example`, and 4 of a checksum.
+    """
+    with file.open('rb') as stored:
+        while header := stored.read(12):
+            yield header + stored.read(int.from_bytes(header[:8], 'little') + 4)
+
+
+def example_in(frame: bytes) -> bytes:
+    """The serialized `tf.Example` of a record."""
+    return frame[12:-4]

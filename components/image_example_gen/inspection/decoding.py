@@ -7,6 +7,7 @@ import re
 import sys
 import warnings
 from collections.abc import Iterator
+from typing import Literal
 
 import numpy as np
 import PIL.Image
@@ -76,7 +77,7 @@ def prepare() -> None:
     from PIL import AvifImagePlugin
 
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1
-    tf.io.decode_png(_encoded(PIL.Image.new('RGB', (16, 16)), 'PNG'))
+    tf.io.decode_png(_encoded(PIL.Image.new('RGB', (16, 16)), 'png'))
 
 
 def outcomes(
@@ -142,7 +143,7 @@ def _wait_for_turn(megapixels: float) -> None:
 
 def _decode(image: PIL.Image.Image, contents: bytes, config: CheckConfig) -> GoodImage:
     """Keeps an upright JPEG or PNG of 8-bit RGB or gray, and converts the others."""
-    kind, lossy = image.format, _is_lossy(image, contents)
+    kind, name = image.format, _stored_format(image, contents)
     is_plain = kind == 'JPEG' and image.mode != 'CMYK'
     if kind == 'PNG':
         is_8_bit = contents[12:16] == b'IHDR' and contents[24:26] in _GRAY_OR_RGB_OF_8_BITS
@@ -156,36 +157,31 @@ def _decode(image: PIL.Image.Image, contents: bytes, config: CheckConfig) -> Goo
         scale = 1 if is_plain and orientation != 1 else scale_for(*image.size)
         pixels = _decode_with_tensorflow(image, contents, channels, scale)
         if is_plain and orientation == 1:
-            return _good_image(b'', lossy, image.size, _reduced(pixels))
+            small = _reduced(pixels)
+            return GoodImage(b'', name, *image.size, measure(small), perceptual_hash(small))
         if is_plain or kind == 'PNG':
             image = PIL.Image.fromarray(pixels)
         del pixels
     converted = to_rgb(image)
     if orientation != 1:
         converted = converted.transpose(PIL.Image.Transpose(_TURNS[orientation]))
-    contents = _encoded(converted, 'JPEG' if lossy else 'PNG')
+    contents = _encoded(converted, name)
     config.check_bytes(contents, 'converted, ')
-    return _good_image(contents, lossy, converted.size, reduced(converted))
+    small, size = reduced(converted), converted.size
+    return GoodImage(contents, name, *size, measure(small), perceptual_hash(small))
 
 
 def _encoded(image: PIL.Image.Image, kind: str) -> bytes:
     buffer = io.BytesIO()
-    image.save(buffer, kind, **({'quality': 95, 'subsampling': 0} if kind == 'JPEG' else {}))
+    image.save(buffer, kind, **({'quality': 95, 'subsampling': 0} if kind == 'jpeg' else {}))
     return buffer.getvalue()
 
 
-def _good_image(
-    contents: bytes, lossy: bool, size: tuple[int, int], small: PIL.Image.Image
-) -> GoodImage:
-    measures = measure(small), perceptual_hash(small)
-    return GoodImage(contents, 'jpeg' if lossy else 'png', *size, *measures)
-
-
-def _is_lossy(image: PIL.Image.Image, contents: bytes) -> bool:
-    if image.format == 'WEBP':
-        codec = re.search(rb'VP8[ L]', contents)
-        return codec is not None and codec[0] == b'VP8 '
-    return image.format in ('JPEG', 'AVIF', 'HEIF')
+def _stored_format(image: PIL.Image.Image, contents: bytes) -> Literal['jpeg', 'png']:
+    """JPEG for formats that are lossy."""
+    codec = re.search(rb'VP8[ L]', contents) if image.format == 'WEBP' else None
+    is_lossy = image.format in ('JPEG', 'AVIF', 'HEIF') or (codec and codec[0] == b'VP8 ')
+    return 'jpeg' if is_lossy else 'png'
 
 
 def _decode_with_tensorflow(

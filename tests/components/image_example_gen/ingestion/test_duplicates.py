@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from index_entries import NEAR, PICTURES, image, splits_of
 
-from components.image_example_gen.ingestion.duplicates import has_near, near_pairs
+from components.image_example_gen.ingestion.duplicates import has_near
 
 
 def test_finds_hashes_near_to_known_ones():
@@ -44,7 +44,6 @@ def test_ten_thousand_equal_hashes_are_compared_in_bounded_memory(bits, expected
 
     assert (found == expected).all()
     assert peak < 20_000 * 200  # bytes
-
 
 
 def test_similar_frames_of_a_film_are_in_one_split():

@@ -100,22 +100,6 @@ def test_order_and_workers_change_no_split(ingest, forty, near):
     assert ingest(other_order, pipeline=threads).split_of() == found
 
 
-@pytest.mark.parametrize(
-    ('parts', 'expected'),
-    [
-        (('train', 'eval_and_test'), {'eval', 'test'}),
-        (('test', 'train_and_eval'), {'train', 'eval'}),
-    ],
-)
-def test_parts_of_the_source_are_kept(ingest, forty, parts, expected):
-    fixed, drawn = parts
-    images = [image._replace(part=fixed if n < 10 else drawn) for n, image in enumerate(forty)]
-    splits = ingest(images).split_of()
-
-    assert {splits[image.filename] for image in forty[:10]} == {fixed}
-    assert {splits[image.filename] for image in forty[10:]} == expected
-
-
 def test_bad_images_are_listed_and_copied(mixed, quarantined):
     cut, empty = quarantined['dogs/cut.jpg'], quarantined['cats/empty.jpg']
 
