@@ -18,11 +18,13 @@ from common import features
 from common.artifacts import folder_of
 from common.errors import DataError
 from common.features import EARLIER, FINGERPRINT, JUDGED_ONLY, SPAN
+from common.files import write_atomically
 from common.redaction import redacted
 from components.cache_key_driver import CacheKeyDriver
 from components.image_example_gen.ingestion.checks import check_bad_share, describe_empty_splits
 from components.image_example_gen.ingestion.ingested import (
     FORMAT,
+    RUN,
     Fingerprints,
     Run,
     find_earlier,
@@ -119,7 +121,8 @@ class ImageExampleGenExecutor(BaseBeamExecutor):
         grouped = config.group_by is not None
         if empty := describe_empty_splits(counts, len(window), judged, grouped=grouped):
             _log.warning('%s', empty)
-        Run.of(config, images, earlier).write(folders[0])
+        run = Run(format=FORMAT, data=config, images=images, earlier=earlier)
+        write_atomically(folders[0] / RUN, run.model_dump_json())
 
 
 class ImageExampleGen(BaseBeamComponent):

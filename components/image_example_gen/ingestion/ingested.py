@@ -7,10 +7,8 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 from common.features import INDEX, MANIFEST
-from common.files import write_atomically
 from common.strict_model import StrictModel
 from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.labelled_files import FileSource
@@ -18,7 +16,7 @@ from components.image_example_gen.sources.base.source_protocol import Source
 
 FORMAT = 10  # version of the files of a span; a new number ingests everything again
 _FILES = 'files.json'  # of a source of files: stamp and SHA-256 of each, by name
-_RUN = 'run.json'
+RUN = 'run.json'
 
 Counts = dict[str, dict[str, int]]  # images by split and class
 Fingerprints = dict[int, str]  # of the images, by span
@@ -76,21 +74,15 @@ class Ingested(StrictModel):
 class Run(StrictModel):
     """`run.json` in the folder of a run's spans, which is written last, after its checks."""
 
-    data: str  # the section `data` of the recipe, as JSON
-    splits: list[Any]  # the settings of splits in it
+    format: int  # FORMAT
+    data: DataConfig
     images: Fingerprints
     earlier: str  # the folder of the earlier ingestion; empty without one
 
-    @classmethod
-    def of(cls, data: DataConfig, images: Fingerprints, earlier: str = '') -> 'Run':
-        """The description of a run."""
-        keys = data.model_dump(mode='json', include={'splits', 'group_by'})
-        splits = [FORMAT, *keys.values(), data.checks.near_distance]
-        return cls(data=data.model_dump_json(), splits=splits, images=images, earlier=earlier)
-
-    def write(self, folder: Path) -> None:
-        """Writes `run.json`."""
-        write_atomically(folder / _RUN, self.model_dump_json())
+    @property
+    def splits(self) -> tuple[object, ...]:
+        """What the splits depend on, besides the images."""
+        return self.format, self.data.splits, self.data.group_by, self.data.checks.near_distance
 
 
 def read_ingested(records: Path) -> Ingested:
@@ -110,11 +102,11 @@ def find_earlier(runs: Path, data: DataConfig, images: Fingerprints) -> str:
     It is the newest of the same settings of splits. But a run that is repeated has the earlier
     ingestion that it had then, and is cached.
     """
-    wanted, found = Run.of(data, images), []
-    for file in _newest_first(runs, _RUN):
+    wanted, found = Run(format=FORMAT, data=data, images=images, earlier=''), []
+    for file in _newest_first(runs, RUN):
         with contextlib.suppress(ValueError):  # of another version
             run = Run.model_validate_json(file.read_bytes())
-            if (run.data, run.splits, run.images) == (wanted.data, wanted.splits, wanted.images):
+            if run.model_copy(update={'earlier': ''}) == wanted:
                 return run.earlier
             places = (file.parent / f'span-{span}' / INDEX for span in run.images)
             if run.splits == wanted.splits and all(place.is_file() for place in places):
