@@ -58,12 +58,14 @@ def test_too_many_bad_images_are_an_error_with_reasons_and_examples(tmp_path):
         check_bad_share(tallies, 0.05, quarantine)
 
     refused = quarantine.parent.parent / 'refused'
-    assert str(raised.value) == (
-        '3 of 49 images (6.1%) cannot be used, more than the 5.0% of data.checks.max_bad_share: '
-        '2 under two labels, 1 truncated; such as span-1/cats/a.jpg: it ends early in span-1; '
-        f'span-2/cats/a.jpg: it ends early in span-2; all are listed in {refused}; '
-        'if images of different classes look alike, set data.checks.near_distance: 0'
-    )
+    for words in (
+        '3 of 49 images (6.1%)',
+        '2 under two labels, 1 truncated',
+        'span-1/cats/a.jpg: it ends early in span-1; span-2/cats/a.jpg',
+        str(refused),
+        'data.checks.near_distance: 0',
+    ):
+        assert words in str(raised.value)
     assert 'cats/a.jpg' in (refused / 'span-1' / 'quarantined.jsonl').read_text()
 
 

@@ -176,13 +176,8 @@ def test_groups_stay_in_one_split(ingest, forty):
 
 
 def test_no_group_at_all_is_an_error(ingest, forty):
-    with pytest.raises(DataError) as raised:
+    with pytest.raises(DataError, match=r'group_by.pattern: .* gives none of 4 images'):
         ingest(forty[:4], **BY_NAME)
-
-    assert str(raised.value) == (
-        'data.group_by.pattern: ^([a-z]+)- gives none of 4 images a group, such as '
-        f'{CLASSES[0]}/0.jpg; correct it, or remove data.group_by'
-    )
 
 
 def test_unreadable_source_file_is_an_error_without_manifest(ingest, forty, tmp_path_factory):
