@@ -24,6 +24,7 @@ _LARGE = 2**24  # bytes of a batch that is in memory alone
 _WORKERS = min(len(os.sched_getaffinity(0)), 8)
 _MOST_DEATHS = 20  # of workers, each of which may have taken half a minute of CPU time
 _LIMITS = Limits(60)  # until `decoding` sets those of an image
+_deaths = 0  # since the start of `worker_processes`
 _single = threading.BoundedSemaphore(_WORKERS)
 
 _Item = TypeVar('_Item')
@@ -40,6 +41,8 @@ def worker_processes() -> Iterator[None]:
 
     At the end no thread may use one.
     """
+    global _deaths
+    _deaths = 0
     start()
     try:
         yield
@@ -57,7 +60,7 @@ def examine(contents: bytes, config: CheckConfig) -> GoodImage:
         DataError: the worker processes cannot start.
     """
     with _single:
-        ((_, outcome),) = examine_all([(None, contents)], config)
+        ((_, outcome),) = examine_all([(None, contents)], config, is_server=True)
     if isinstance(outcome, GoodImage):
         return outcome
     assert outcome
@@ -65,16 +68,16 @@ def examine(contents: bytes, config: CheckConfig) -> GoodImage:
 
 
 def examine_all(
-    images: Iterable[tuple[_Item, bytes | None]], config: CheckConfig
+    images: Iterable[tuple[_Item, bytes | None]], config: CheckConfig, *, is_server: bool = False
 ) -> Iterator[tuple[_Item, _Outcome]]:
     """Yields each item with the outcome for its contents, in order; None where they are None.
 
     Holds one batch of images for each worker in memory.
 
     Raises:
-        DataError: too many images ended their worker, or the workers cannot start.
+        DataError: too many images of a run ended their worker, unless this is a server, or the
+            workers cannot start.
     """
-    deaths = 0
     sent: collections.deque[tuple[list[tuple[_Item, bytes | None]], Iterator[_Outcome]]]
     sent = collections.deque()
 
@@ -82,15 +85,16 @@ def examine_all(
         return call(_LIMITS, _outcomes, [contents for _, contents in batch], config)
 
     def oldest() -> Iterator[tuple[_Item, _Outcome]]:
-        nonlocal deaths
+        global _deaths
         batch, outcomes = sent.popleft()
         for number, (item, contents) in enumerate(batch, start=1):
             try:
                 outcome = next(outcomes)
             except WorkerDied as died:
-                if (deaths := deaths + 1) > _MOST_DEATHS:
+                _deaths += 1
+                if _deaths > _MOST_DEATHS and not is_server:
                     problem = 'crashed their decoder, or took more CPU time than their sizes allow'
-                    raise DataError(f'{deaths} images {problem}') from None
+                    raise DataError(f'{_deaths} images {problem}') from None
                 outcome = _rejected(died)
                 outcomes = send(batch[number:])
             if isinstance(outcome, GoodImage) and contents and not outcome.contents:
