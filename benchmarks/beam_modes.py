@@ -72,7 +72,7 @@ def write_records(folder: Path, images: int) -> list[Path]:
     """Writes TFRecord files of canonical examples; each file belongs to one split."""
     import tensorflow as tf
 
-    from components.image_example_gen.ingestion.records import to_example
+    from components.image_example_gen.ingestion.transforms import to_example
     from components.image_example_gen.inspection.check_config import CheckConfig
     from components.image_example_gen.inspection.examine import examine
     from components.image_example_gen.sources.base.source_protocol import LabelledImage

@@ -38,9 +38,12 @@ from tensorflow_transform.tf_metadata import metadata_io
 from common import console, features
 from components.evaluation.results import wilson
 from components.image_example_gen.ingestion import transforms
-from components.image_example_gen.ingestion.examined import examine_images
-from components.image_example_gen.ingestion.records import example_in, read_frames
 from components.image_example_gen.ingestion.span import ingest_span
+from components.image_example_gen.ingestion.transforms import (
+    examine_images,
+    example_in,
+    read_frames,
+)
 from components.image_example_gen.inspection.check_config import CheckConfig
 from components.image_example_gen.sources.base.data_config import SplitConfig
 from components.image_example_gen.sources.base.source_protocol import BadImage
@@ -74,7 +77,7 @@ def ingest_fold(recipe: Recipe, fold: int, folds: int, folder: Path) -> tuple[st
             else:
                 image, good = found
                 sha256 = hashlib.sha256(image.contents).hexdigest()
-                split = split_in_fold(sha256, recipe.data.splits, fold, folds)
+                split: Any = split_in_fold(sha256, recipe.data.splits, fold, folds)
                 yield image._replace(part=split), good
 
     source = make_source(recipe.data)

@@ -71,7 +71,7 @@ def write_images(records: Path, folder: Path) -> None:
     import tensorflow as tf
 
     from common import features
-    from components.image_example_gen.ingestion.records import example_in, read_frames
+    from components.image_example_gen.ingestion.transforms import example_in, read_frames
 
     for split in features.SPLITS:
         files = sorted(records.glob(f'Split-{split}/*'))

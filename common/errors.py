@@ -86,8 +86,8 @@ class CallFailed(DataError):
 class WorkerDied(CallFailed):
     """A worker process ended before it had answered; `signal` is the one that ended it, or 0."""
 
-    def __init__(self, ended_by: int) -> None:
-        super().__init__(ended_by)
+    def __init__(self, message: str, ended_by: int = 0) -> None:
+        super().__init__(message)
         self.signal = ended_by
 
 

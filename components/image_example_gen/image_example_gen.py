@@ -3,7 +3,6 @@
 import json
 import logging
 import os
-from collections.abc import Sequence
 from typing import Any
 
 from tfx.components.util import examples_utils
@@ -19,17 +18,20 @@ from common import features
 from common.artifacts import folder_of
 from common.errors import DataError
 from common.features import EARLIER, FINGERPRINT, JUDGED_ONLY, SPAN
+from common.files import write_atomically
 from common.redaction import redacted
 from components.cache_key_driver import CacheKeyDriver
 from components.image_example_gen.ingestion.checks import check_bad_share, describe_empty_splits
-from components.image_example_gen.ingestion.earlier import (
+from components.image_example_gen.ingestion.ingested import (
+    FORMAT,
+    RUN,
     Fingerprints,
+    Run,
     find_earlier,
-    record_input,
+    known_fingerprint,
 )
-from components.image_example_gen.ingestion.ingested import known_fingerprint
 from components.image_example_gen.ingestion.quarantine import Quarantine
-from components.image_example_gen.ingestion.spans_of_run import FORMAT, ingest_spans
+from components.image_example_gen.ingestion.span import ingest_spans
 from components.image_example_gen.inspection.examine import worker_processes
 from components.image_example_gen.sources.base.data_config import DATA_URL, DataConfig
 from components.image_example_gen.sources.spans import (
@@ -51,7 +53,7 @@ class ImageExampleGenSpec(ComponentSpec):
         'data': ExecutionParameter(type=str),
         'record_format': ExecutionParameter(type=int),  # part of the cache key
     }
-    INPUTS: dict[str, Any] = {}  # noqa: RUF012  # the driver adds EARLIER
+    INPUTS: dict[str, Any] = {}  # noqa: RUF012
     OUTPUTS = {  # noqa: RUF012
         EXAMPLES: ChannelParameter(type=standard_artifacts.Examples),
         QUARANTINE: ChannelParameter(type=Quarantine),
@@ -59,26 +61,15 @@ class ImageExampleGenSpec(ComponentSpec):
 
 
 class ImageExampleGenDriver(CacheKeyDriver):
-    """Adds the fingerprints of the spans and the earlier ingestion to the cache key.
-
-    The earlier ingestion is also recorded as an input of the execution.
-    """
+    """Adds the fingerprints of the spans and the earlier ingestion to the cache key."""
 
     output = EXAMPLES
 
     def external_state(self, execution_info: ExecutionInfo) -> dict[str, str]:
-        properties = execution_info.exec_properties
-        window, older = _open_spans(_config(properties))
         (prepared,) = execution_info.output_dict[EXAMPLES]
-        images = _fingerprints([*older, *window], prepared)
-        contexts = execution_info.pipeline_node.contexts.contexts
-        (node,) = (each.name for each in contexts if each.type.name == 'node')
-        with self._metadata_handle as handle:
-            name = node.field_value.string_value
-            folder, examples = find_earlier(handle.store, name, properties, images)
-            # The launcher names the folder of an output after the execution, and gives no ID.
-            record_input(handle.store, int(folder_of(prepared.uri).name), examples)
-        return {FINGERPRINT: json.dumps(images), EARLIER: folder}
+        config, _, _, images = _open(execution_info.exec_properties, prepared)
+        earlier = find_earlier(folder_of(prepared.uri).parent, config, images)
+        return {FINGERPRINT: json.dumps(images), EARLIER: earlier}
 
 
 class ImageExampleGenExecutor(BaseBeamExecutor):
@@ -96,11 +87,8 @@ class ImageExampleGenExecutor(BaseBeamExecutor):
             DataError: too many images cannot be used, the images changed since the driver ran, or
                 a split has no images.
         """
-        config = _config(exec_properties)
         (prepared,), (quarantine,) = output_dict[EXAMPLES], output_dict[QUARANTINE]
-        window, older = _open_spans(config)
-        spans = [*older, *window]
-        images = _fingerprints(spans, prepared)
+        config, spans, window, images = _open(exec_properties, prepared)
         expected = prepared.get_string_custom_property(FINGERPRINT)  # empty without the driver
         if expected and expected != json.dumps(images):
             raise DataError(
@@ -110,18 +98,18 @@ class ImageExampleGenExecutor(BaseBeamExecutor):
             _artifact(prepared, span, images[span.number], trained_on=span in window)
             for span in spans
         ]
-        if older:
-            numbers = ', '.join(str(span.number) for span in older)
+        if numbers := ', '.join(str(span.number) for span in spans[: -len(window)]):
             _log.info('the test images of span %s are judged too: data.min_test_images', numbers)
         for note in dict.fromkeys(note for span in spans for note in span.source.notes):
             _log.warning('%s', note)
         folders = folder_of(prepared.uri), folder_of(quarantine.uri)
+        earlier = prepared.get_string_custom_property(EARLIER)
         with worker_processes():
             ingested = ingest_spans(
                 {span.number: span.source for span in spans},
                 images,
                 config,
-                prepared.get_string_custom_property(EARLIER),
+                earlier,
                 folders,
                 self._make_beam_pipeline,
             )
@@ -133,6 +121,8 @@ class ImageExampleGenExecutor(BaseBeamExecutor):
         grouped = config.group_by is not None
         if empty := describe_empty_splits(counts, len(window), judged, grouped=grouped):
             _log.warning('%s', empty)
+        run = Run(format=FORMAT, data=config, images=images, earlier=earlier)
+        write_atomically(folders[0] / RUN, run.model_dump_json())
 
 
 class ImageExampleGen(BaseBeamComponent):
@@ -176,16 +166,13 @@ def _artifact(prepared: Artifact, span: Span, fingerprint: str, *, trained_on: b
     return artifact
 
 
-def _open_spans(config: DataConfig) -> tuple[tuple[Span, ...], tuple[Span, ...]]:
-    """The spans to train on, and older ones that are judged too."""
+def _open(
+    exec_properties: dict[str, Any], prepared: Artifact
+) -> tuple[DataConfig, list[Span], tuple[Span, ...], Fingerprints]:
+    """The recipe, all spans with the oldest first, those to train on, and the fingerprints."""
+    config = DataConfig.model_validate_json(exec_properties['data'])
     window = open_window(config)
-    return window, open_older_spans(config, window)
-
-
-def _fingerprints(spans: Sequence[Span], prepared: Artifact) -> Fingerprints:
+    spans = [*open_older_spans(config, window), *window]
     runs = folder_of(prepared.uri).parent
-    return {span.number: known_fingerprint(span.source, runs, span.number) for span in spans}
-
-
-def _config(exec_properties: dict[str, Any]) -> DataConfig:
-    return DataConfig.model_validate_json(exec_properties['data'])
+    images = {span.number: known_fingerprint(span.source, runs, span.number) for span in spans}
+    return config, spans, window, images

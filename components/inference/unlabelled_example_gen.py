@@ -5,7 +5,6 @@ import itertools
 import logging
 from collections import Counter
 from pathlib import Path
-from typing import NamedTuple
 
 import tensorflow as tf
 from tfx.components.util import examples_utils
@@ -21,17 +20,22 @@ from common.errors import DataError, Rejected
 from common.features import FINGERPRINT
 from common.files import MEGABYTE
 from components.cache_key_driver import CacheKeyDriver
-from components.image_example_gen.ingestion.examined import examine_images
+from components.image_example_gen.ingestion.ingested import Tally, describe_bad
 from components.image_example_gen.ingestion.quarantine import LIST, Quarantine, QuarantineWriter
-from components.image_example_gen.ingestion.tally import Tally, describe_bad
+from components.image_example_gen.ingestion.transforms import examine_images
 from components.image_example_gen.inspection.check_config import CheckConfig
-from components.image_example_gen.inspection.examine import GoodImage
+from components.image_example_gen.inspection.measures import GoodImage
 from components.image_example_gen.sources.base.reading import READ_ERRORS, error_text, read_file
-from components.image_example_gen.sources.base.source_protocol import IMAGES_PER_SHARD, BadImage
+from components.image_example_gen.sources.base.source_protocol import (
+    IMAGES_PER_SHARD,
+    BadImage,
+    LabelledImage,
+)
 from components.inference.image_folder import files_of, fingerprint_of
 
 EXAMPLES = 'examples'
 SPLIT = 'unlabelled'
+_NO_LABEL = -1
 
 _log = logging.getLogger(__name__)
 
@@ -78,11 +82,6 @@ class UnlabelledExampleGenDriver(CacheKeyDriver):
 UnlabelledExampleGen.DRIVER_CLASS = UnlabelledExampleGenDriver
 
 
-class _Read(NamedTuple):
-    contents: bytes
-    filename: str
-
-
 def write_records(folder: Path, checks: CheckConfig, records: Path, quarantine: Path) -> Tally:
     """Writes usable images to the folder `records`, and a list of the others to `quarantine`.
 
@@ -97,7 +96,7 @@ def write_records(folder: Path, checks: CheckConfig, records: Path, quarantine: 
     room = int(checks.quarantine_megabytes * MEGABYTE)
     with (
         console.bar('images to TFRecords', None) as bar,
-        QuarantineWriter(quarantine, Path(LIST).stem, room) as quarantined,
+        QuarantineWriter(quarantine, room) as quarantined,
     ):
         for shard, group in shards:
             with tf.io.TFRecordWriter(str(records / f'data_tfrecord-{shard:05d}')) as writer:
@@ -112,17 +111,17 @@ def write_records(folder: Path, checks: CheckConfig, records: Path, quarantine: 
     return Tally(good + bad.total(), dict(bad.most_common()))
 
 
-def _read(file: Path, folder: Path, checks: CheckConfig) -> _Read | BadImage:
+def _read(file: Path, folder: Path, checks: CheckConfig) -> LabelledImage | BadImage:
     filename = str(file.relative_to(folder))
     try:
-        return _Read(read_file(file, checks.max_bytes), filename)
+        return LabelledImage(read_file(file, checks.max_bytes), _NO_LABEL, filename)
     except Rejected as error:
         return BadImage(filename, error.reason, error.detail)
     except READ_ERRORS as error:
         return BadImage(filename, 'unreadable', f'it cannot be read: {error_text(error)}')
 
 
-def _to_example(image: _Read, good: GoodImage) -> bytes:
+def _to_example(image: LabelledImage, good: GoodImage) -> bytes:
     example = tf.train.Example()
     for name, value in {
         features.IMAGE_BYTES: good.contents,

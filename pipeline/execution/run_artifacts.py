@@ -7,9 +7,8 @@ from common.artifacts import folder_of
 from common.features import JUDGED_ONLY
 from common.metadata_queries import custom_property
 from components.image_example_gen.image_example_gen import EXAMPLES, QUARANTINE
-from components.image_example_gen.ingestion.ingested import read_ingested
+from components.image_example_gen.ingestion.ingested import Tally, read_ingested
 from components.image_example_gen.ingestion.quarantine import LIST
-from components.image_example_gen.ingestion.tally import Tally
 from components.inference.folder_inferrer import OUTPUT_EXAMPLES, TABLE
 from pipeline.execution.launch import NodeResult
 

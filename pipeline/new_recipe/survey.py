@@ -12,7 +12,8 @@ from typing import NamedTuple
 import PIL.Image
 
 from common.errors import Rejected
-from components.image_example_gen.inspection.examine import GoodImage, examine_all
+from components.image_example_gen.inspection.examine import examine_all
+from components.image_example_gen.inspection.measures import GoodImage
 from components.image_example_gen.sources.base.data_config import DataConfig, SplitConfig
 from components.image_example_gen.sources.base.groups import GroupConfig, group_of_path
 from components.image_example_gen.sources.base.source_protocol import (

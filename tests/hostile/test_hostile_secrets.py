@@ -297,7 +297,7 @@ def test_only_the_owner_can_read_copies_in_the_quarantine(tmp_path):
     original = tmp_path / 'original.jpg'
     original.write_bytes(b'private')
     original.chmod(0o600)
-    with umask(0o022), QuarantineWriter(tmp_path, 'shard', room=100) as quarantine:
+    with umask(0o022), QuarantineWriter(tmp_path, room=100) as quarantine:
         quarantine.add(BadImage('cats/s.jpg', 'damaged', 'it is', original.read_bytes()))
 
     (copy,) = (tmp_path / 'copies').iterdir()

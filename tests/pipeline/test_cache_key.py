@@ -195,7 +195,7 @@ def changed_nodes(tmp_path_factory):
     [
         ('components/pusher/versions.py', set()),
         ('pipeline/unused.py', set()),  # keys do not depend on the location of the project
-        ('components/image_example_gen/ingestion/records.py', set()),
+        ('components/image_example_gen/ingestion/span.py', set()),
         ('components/evaluation/metrics/counts.py', {'Evaluator'}),
         ('components/evaluation/gate/rules.py', {'ModelGate'}),
         ('components/evaluation/held_out/held_out_files.py', JUDGED),

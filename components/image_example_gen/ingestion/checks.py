@@ -2,14 +2,14 @@
 
 import itertools
 import shutil
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from common.errors import DataError, TooFewImages
 from common.features import SPLITS
-from components.image_example_gen.ingestion.ingested import Counts
+from components.image_example_gen.ingestion.ingested import Counts, Tally, describe_bad
 from components.image_example_gen.ingestion.quarantine import read_quarantined
-from components.image_example_gen.ingestion.tally import Tally, describe_bad
 
 _NOT_TRAINED = 'unknown class'  # a recipe may have some of the classes of the data
 _SHOWN = 5
@@ -53,23 +53,20 @@ def describe_empty_splits(
     `window` is the number of newest spans to train on, `test_window` to evaluate on. Raises
     TooFewImages if a split has no images at all.
     """
-    images = sum(sum(classes.values()) for each in spans for classes in each.values())
-    lacking: dict[str, list[str]] = {}
+    used: dict[str, Counter[str]] = {}
     for split in SPLITS:
-        used = [each[split] for each in spans[-(test_window if split == 'test' else window) :]]
-        if not any(sum(counts.values()) for counts in used):
+        newest = spans[-(test_window if split == 'test' else window) :]
+        used[split] = sum((Counter(each[split]) for each in newest), Counter())
+        if not used[split]:
+            images = sum(sum(counts.values()) for each in spans for counts in each.values())
             raise TooFewImages(f'{images} images are too few: the {split} split got none; add more')
-        for name in used[0]:
-            if not any(counts[name] for counts in used):
-                lacking.setdefault(name, []).append(split)
-    total = {name: sum(each[s][name] for each in spans for s in SPLITS) for name in lacking}
-    worst = sorted(lacking, key=lambda name: (-len(lacking[name]), total[name]))
+    lacking = {name: [s for s in SPLITS if not used[s][name]] for name in spans[0]['test']}
+    worst = sorted(filter(lacking.get, lacking), key=lambda name: -len(lacking[name]))
     if not worst:
         return None
-    shown = [f'{name} ({total[name]:,}: no {", ".join(lacking[name])})' for name in worst[:_SHOWN]]
-    verb = 'has' if len(worst) == 1 else 'have'
+    shown = [f'{name} (no {", ".join(lacking[name])})' for name in worst[:_SHOWN]]
     return (
-        f'{len(worst)} of {len(spans[0]["test"])} classes {verb} no images in a split: '
-        f'{", ".join(shown)}{", ..." * (len(worst) > _SHOWN)}; add '
+        f'{len(worst)} of {len(lacking)} classes {"has" if len(worst) == 1 else "have"} no images '
+        f'in a split: {", ".join(shown)}{", ..." * (len(worst) > _SHOWN)}; add '
         f'{"images of more groups (data.group_by)" if grouped else "images"}'
     )

@@ -3,7 +3,9 @@
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -27,17 +29,17 @@ class Quarantine(Artifact):
     TYPE_NAME = 'catdog.Quarantine'
 
 
-class QuarantineWriter:
-    """Lists the bad images of one shard in `NAME.jsonl`; copies them up to `room` bytes."""
+class QuarantineWriter(AbstractContextManager['QuarantineWriter']):
+    """Lists bad images in a folder, with copies of up to `room` bytes; counts them by reason."""
 
-    def __init__(self, directory: Path, name: str, room: float) -> None:
-        self._directory, self._name, self._room = directory, name, room
-        self._count = 0
+    def __init__(self, folder: Path, room: float) -> None:
+        (folder / _COPIES).mkdir(parents=True, exist_ok=True)
+        self.reasons: Counter[str] = Counter()
+        self._folder, self._room = folder, room
+        self._list = (folder / LIST).open('w')
 
-    def __enter__(self) -> 'QuarantineWriter':
-        (self._directory / _COPIES).mkdir(parents=True, exist_ok=True)
-        self._list = (self._directory / f'{self._name}.jsonl').open('w')
-        return self
+    def __exit__(self, *_: object) -> None:
+        self._list.close()
 
     def add(self, bad: BadImage) -> None:
         """Writes a line, and a copy if there is room."""
@@ -52,31 +54,15 @@ class QuarantineWriter:
         if bad.contents and len(bad.contents) <= self._room:
             self._room -= len(bad.contents)
             basename = re.sub(r'[^A-Za-z0-9._-]', '_', Path(bad.filename).name)[-80:]
-            line['copy'] = f'{_COPIES}/{self._name}-{self._count:05d}-{basename}'
-            copy = self._directory / line['copy']
+            line['copy'] = f'{_COPIES}/{self.reasons.total():05d}-{basename}'
+            copy = self._folder / line['copy']
             copy.touch(_OWNER_ONLY)  # the original, perhaps behind a link, may be private
             copy.write_bytes(bad.contents)
         self._list.write(json.dumps(line) + '\n')
-        self._count += 1
-
-    def __exit__(self, *_: object) -> None:
-        self._list.close()
+        self.reasons[bad.reason] += 1
 
 
-def merge_lists(directory: Path, room: float) -> None:
-    """Merges the lists of all shards in order; removes copies beyond `room` bytes."""
-    parts = sorted(directory.glob('shard-*.jsonl'), key=lambda part: part.stem)
-    with (directory / LIST).open('w') as merged:
-        for line in (json.loads(line) for part in parts for line in part.read_text().splitlines()):
-            if line['copy'] and (room := room - line['bytes']) < 0:
-                (directory / line['copy']).unlink()
-                line['copy'] = None
-            merged.write(json.dumps(line) + '\n')
-    for part in parts:
-        part.unlink()
-
-
-def read_quarantined(directory: Path) -> Iterator[dict[str, Any]]:
-    """Reads the list of a span."""
-    with (directory / LIST).open() as lines:
+def read_quarantined(folder: Path) -> Iterator[dict[str, Any]]:
+    """Reads the list of a folder."""
+    with (folder / LIST).open() as lines:
         yield from map(json.loads, lines)

@@ -1,8 +1,10 @@
-"""Ingests one span: writes its records, its index and its quarantine."""
+"""Ingests the spans of a run: writes their records, indexes and quarantines, or links them."""
 
 import json
-import pickle
+import logging
+import os
 import shutil
+import stat
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +15,7 @@ import numpy as np
 from common import console
 from common.errors import DataError
 from common.features import INDEX, MANIFEST, SPLITS
-from common.files import write_atomically
+from common.files import MEGABYTE, write_atomically
 from components.image_example_gen.ingestion import transforms
 from components.image_example_gen.ingestion.assignment import (
     DUPLICATE,
@@ -22,13 +24,71 @@ from components.image_example_gen.ingestion.assignment import (
     SplitAssignment,
 )
 from components.image_example_gen.ingestion.duplicates import IMAGE
-from components.image_example_gen.ingestion.ingested import Ingested, sizes_of, write_files
-from components.image_example_gen.ingestion.quarantine import merge_lists, read_quarantined
+from components.image_example_gen.ingestion.ingested import (
+    FORMAT,
+    Fingerprints,
+    Ingested,
+    Tally,
+    read_ingested,
+    sizes_of,
+    write_files,
+)
+from components.image_example_gen.ingestion.quarantine import LIST, QuarantineWriter
 from components.image_example_gen.ingestion.splits import boundaries
-from components.image_example_gen.ingestion.tally import Tally
-from components.image_example_gen.ingestion.transforms import SpanFolders
 from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.source_protocol import Source, every_image
+
+_log = logging.getLogger(__name__)
+
+
+def ingest_spans(
+    sources: Mapping[int, Source],
+    images: Fingerprints,
+    config: DataConfig,
+    earlier: str,
+    folders: tuple[Path, Path],
+    make_pipeline: Callable[[], beam.Pipeline],
+) -> dict[int, Ingested]:
+    """Ingests each span, given by number with the oldest first.
+
+    A span that the earlier ingestion has is linked from there, as its images keep their splits.
+
+    Args:
+        sources: the images by span.
+        images: their fingerprints.
+        config: the section `data` of the recipe.
+        earlier: folder of the earlier ingestion, with a folder for each span; empty without one.
+        folders: outputs, of records and quarantine, with a folder for each span.
+        make_pipeline: creates a Beam pipeline.
+    """
+    records, quarantine = folders
+    known = sorted(each.parent for each in Path(earlier).glob(f'span-*/{INDEX}')) if earlier else []
+    checks = config.model_dump(mode='json', include={'splits', 'group_by', 'checks'})
+    settings = {
+        number: json.dumps([FORMAT, images[number], source.classes, checks])
+        for number, source in sources.items()
+    }
+    linked = [
+        number
+        for number in sources
+        if earlier and _link_span(f'span-{number}', Path(earlier).name, folders, settings[number])
+    ]
+    spans = [records / f'span-{number}' for number in linked]
+    for number, source in sources.items():
+        if len(sources) > 1:
+            state = 'linked from an earlier run' if number in linked else 'new'
+            _log.info('span %s: %s images, %s', number, source.count, state)
+        if number not in linked:
+            targets = records / f'span-{number}', quarantine / f'span-{number}'
+            identity = {'fingerprint': images[number], 'settings': settings[number]}
+            others = spans, known, identity
+            ingest_span(source, config, targets, make_pipeline, *others)
+            spans.append(targets[0])
+    ingested = {number: read_ingested(records / f'span-{number}') for number in sources}
+    for each in ingested.values():
+        if clauses := each.tally.clauses():
+            _log.info('of %s images: %s', each.tally.seen, '; '.join(clauses))
+    return ingested
 
 
 def ingest_span(
@@ -36,7 +96,6 @@ def ingest_span(
     config: DataConfig,
     folders: tuple[Path, Path],
     make_pipeline: Callable[[], beam.Pipeline],
-    *,
     spans: Sequence[Path] = (),
     earlier: Sequence[Path] = (),
     identity: Mapping[str, str] | None = None,
@@ -47,15 +106,16 @@ def ingest_span(
     for SplitAssignment; `identity` has fields of the manifest, which is written last. Raises
     DataError if a file of many images cannot be read, or no image has a group.
     """
-    shards = source.shards()
-    outputs = SpanFolders(*folders, len(shards), source.classes, config)
+    records, quarantine = folders
+    shards = transforms.Shards(records / 'shards', source.classes, config)
+    shards.folder.mkdir(parents=True)
+    given = source.shards()
+    numbers = range(len(given))
     with console.bar('images to TFRecords', source.count) as bar, make_pipeline() as pipeline:
         transforms.on_image = bar.advance
-        examine = beam.Map(transforms.examine_shard, outputs)
-        _ = pipeline | beam.Create([*enumerate(shards)]) | beam.Reshuffle() | examine
-    if errors := sorted(outputs.examined.glob('*.error')):
-        raise pickle.loads(errors[0].read_bytes())
-    parts = [np.load(file) for file in sorted(outputs.examined.glob('*.npy'))]
+        examine = beam.Map(transforms.examine_shard, shards)
+        _ = pipeline | beam.Create([*enumerate(given)]) | beam.Reshuffle() | examine
+    parts = [shards.result(number)[0] for number in numbers]
     images = np.concatenate(parts)
     _require_groups(source, config, images)
     limits = boundaries(config.splits)
@@ -64,17 +124,35 @@ def ingest_span(
     ends = np.cumsum([len(part) for part in parts])[:-1]
     assigned = [np.split(each, ends) for each in (assignment.splits, assignment.other_labels)]
     with make_pipeline() as pipeline:
-        divide = beam.Map(transforms.divide_shard, outputs)
-        numbered = [*zip(range(len(shards)), *assigned, strict=True)]
+        divide = beam.Map(transforms.divide_shard, shards)
+        numbered = [*zip(numbers, *assigned, strict=True)]
         _ = pipeline | beam.Create(numbered) | beam.Reshuffle() | divide
-    merge_lists(outputs.quarantine, outputs.room)
-    write_files(outputs.records, source, sorted(outputs.examined.glob('*.json')))
-    shutil.rmtree(outputs.examined)
+    for split in SPLITS:
+        (records / f'Split-{split}').mkdir()
+    with QuarantineWriter(quarantine, config.checks.quarantine_megabytes * MEGABYTE) as writer:
+        for number in numbers:
+            name = f'data_tfrecord-{number:05d}-of-{len(given):05d}'  # the layout of TFX
+            for split in SPLITS:
+                (shards.divided(number) / split).replace(records / f'Split-{split}' / name)
+            for folder in (shards.examined(number), shards.divided(number)):
+                for bad in transforms.bad_images(folder):
+                    writer.add(bad)
+    write_files(records, source, (shards.result(number)[1] for number in numbers))
+    shutil.rmtree(shards.folder)
     used = images[assignment.splits < DUPLICATE][list(IMAGE.names or ())].astype(IMAGE)
     used['split'] = assignment.splits[assignment.splits < DUPLICATE]
-    np.save(outputs.records / INDEX, used)
+    np.save(records / INDEX, used)
     counts = np.zeros((len(SPLITS), len(source.classes)), int)
     np.add.at(counts, (used['split'], used['label']), 1)
+    found = Counter(assignment.splits.tolist())
+    tally = Tally(
+        seen=len(images) - found[LABEL_CONFLICT] + writer.reasons.total(),
+        bad=dict(writer.reasons.most_common()),  # with the conflicts
+        duplicates=found[DUPLICATE],
+        between=found[SPLIT_CONFLICT],
+        repeated=assignment.repeated,
+        ungrouped=int((used['group'] == 0).sum()) if config.group_by else 0,
+    )
     ingested = Ingested(
         **{'fingerprint': source.fingerprint, **(identity or {})},
         listed=source.fingerprint,
@@ -82,10 +160,10 @@ def ingest_span(
             split: dict(zip(source.classes, row.tolist(), strict=True))
             for split, row in zip(SPLITS, counts, strict=True)
         },
-        tally=_tally(images, assignment, outputs),
-        sizes=sizes_of(outputs.records),
+        tally=tally,
+        sizes=sizes_of(records),
     )
-    write_atomically(outputs.records / MANIFEST, json.dumps(ingested.model_dump()))
+    write_atomically(records / MANIFEST, json.dumps(ingested.model_dump()))
     return ingested
 
 
@@ -104,15 +182,34 @@ def _require_groups(source: Source, config: DataConfig, images: np.ndarray) -> N
         )
 
 
-def _tally(images: np.ndarray, assignment: SplitAssignment, outputs: SpanFolders) -> Tally:
-    bad = Counter(line['reason'] for line in read_quarantined(outputs.quarantine))
-    found = Counter(assignment.splits.tolist())
-    ungrouped = (assignment.splits < DUPLICATE) & (images['group'] == 0)
-    return Tally(
-        seen=len(images) - found[LABEL_CONFLICT] + bad.total(),  # the quarantine has the conflicts
-        bad=dict(bad.most_common()),
-        duplicates=found[DUPLICATE],
-        between=found[SPLIT_CONFLICT],
-        repeated=assignment.repeated,
-        ungrouped=int(ungrouped.sum()) if outputs.config.group_by else 0,
+def _link_span(name: str, run: str, folders: tuple[Path, Path], settings: str) -> bool:
+    """Links a complete span of another run that has the same settings, if there is one."""
+    records, quarantine = (folder.parent / run / name for folder in folders)
+    try:
+        ingested = read_ingested(records)
+    except (OSError, ValueError):  # removed or truncated
+        return False
+    # Unreadable images may be readable now; another user cannot read the copies in the quarantine.
+    complete = (
+        ingested.settings == settings
+        and (quarantine / LIST).is_file()
+        and ingested.sizes == sizes_of(records)
+        and 'unreadable' not in ingested.tally.bad
+        and all(os.access(file, os.R_OK) for file in quarantine.rglob('*'))
     )
+    if complete:
+        for origin, folder in zip((records, quarantine), folders, strict=True):
+            for file in origin.rglob('*'):
+                if file.is_file():
+                    _link(file, folder / name / file.relative_to(origin))
+    return complete
+
+
+def _link(file: Path, place: Path) -> None:
+    """Makes a hard link, or a copy if the file system has no hard links."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(file, place)
+    except OSError:
+        place.touch(stat.S_IMODE(file.stat().st_mode))  # some file systems have no chmod
+        shutil.copyfile(file, place)

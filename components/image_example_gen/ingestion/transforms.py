@@ -2,131 +2,170 @@
 
 `examine_shard` reads and checks every image, and writes its record to one file per shard.
 `divide_shard` divides that file into splits, which are known after all images. No image goes
-through a Beam shuffle, which some runners hold in memory: the two passes exchange small files next
-to the records.
+through a Beam shuffle, which some runners hold in memory: the two passes exchange files.
 
 A cluster repeats a step whose worker was lost, and the lost one may still be running. So each
-attempt has a folder for its files, and renames them when they are complete. All write equal files.
+attempt has a folder, which is renamed when it is complete. All attempts write equal files.
 """
 
 import contextlib
-import dataclasses
 import hashlib
-import json
 import pickle
 import tempfile
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from common import features
 from common.errors import DataError
-from common.files import MEGABYTE
 from components.image_example_gen.ingestion.assignment import (
     DUPLICATE,
     EXAMINED,
     LABEL_CONFLICT,
 )
-from components.image_example_gen.ingestion.examined import examine_images
-from components.image_example_gen.ingestion.quarantine import QuarantineWriter
-from components.image_example_gen.ingestion.records import (
-    example_in,
-    read_frames,
-    record_files,
-    to_example,
-)
 from components.image_example_gen.ingestion.splits import PARTS, position_of
+from components.image_example_gen.inspection.check_config import CheckConfig
+from components.image_example_gen.inspection.examine import examine_all
+from components.image_example_gen.inspection.measures import GoodImage
 from components.image_example_gen.sources.base.data_config import DataConfig
-from components.image_example_gen.sources.base.source_protocol import BadImage, Shard
+from components.image_example_gen.sources.base.source_protocol import BadImage, LabelledImage, Shard
 
-_LEAST_ROOM = 5e6  # bytes of copies per shard: some large photographs
+_RECORDS, _BAD, _RESULT = 'records', 'bad', 'result'  # files of a shard
 
 # Called for each image; not set in the worker processes of other runners.
 on_image: Callable[[], None] | None = None
 
 
-@dataclasses.dataclass(frozen=True)
-class SpanFolders:
-    """Output folders of a span, and the settings that workers need."""
+def examine_images(
+    images: Iterable[LabelledImage | BadImage], config: CheckConfig
+) -> Iterator[tuple[LabelledImage, GoodImage] | BadImage]:
+    """Yields the outcome of each image, in order; see `examine_all` for memory and errors."""
+    pairs = ((each, None if isinstance(each, BadImage) else each.contents) for each in images)
+    for image, outcome in examine_all(pairs, config):
+        if isinstance(image, BadImage):
+            yield image
+        elif isinstance(outcome, GoodImage):
+            yield image, outcome
+        elif outcome:
+            yield BadImage(image.filename, outcome.reason, outcome.detail, image.contents)
 
-    records: Path
-    quarantine: Path
-    shards: int
+
+class Shards(NamedTuple):
+    """The folder of the temporary files of a span, and the settings that workers need."""
+
+    folder: Path
     classes: tuple[str, ...]
     config: DataConfig
 
-    @property
-    def room(self) -> float:
-        """Bytes for copies of bad images."""
-        return self.config.checks.quarantine_megabytes * MEGABYTE
+    def examined(self, number: int) -> Path:
+        """The files of the first pass: records, bad images, and the result."""
+        return self.folder / f'examined-{number:05d}'
 
-    @property
-    def examined(self) -> Path:
-        """The temporary output of the first pass: per shard, records, index and digests."""
-        return self.records / 'examined'
+    def divided(self, number: int) -> Path:
+        """The files of the second pass: records of each split, and bad images."""
+        return self.folder / f'divided-{number:05d}'
 
-    @contextlib.contextmanager
-    def attempt(self, target: Path) -> Iterator[Path]:
-        """A folder whose files are moved to another one if the block succeeds."""
-        self.examined.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix='attempt-', dir=self.examined) as unfinished:
-            yield Path(unfinished)
-            for file in sorted(Path(unfinished).rglob('*')):
-                moved = target / file.relative_to(unfinished)
-                if file.is_file():
-                    file.replace(moved)
-                else:
-                    moved.mkdir(parents=True, exist_ok=True)
+    def result(self, number: int) -> tuple[np.ndarray, dict[str, str]]:
+        """The index of the first pass, EXAMINED [n], and digests by file name.
 
-    @contextlib.contextmanager
-    def quarantine_writer(self, name: str) -> Iterator[QuarantineWriter]:
-        """The writer of one shard; `merge_lists` removes copies above the limit of all shards."""
-        room = max(self.room / self.shards, min(self.room, _LEAST_ROOM))
-        self.quarantine.mkdir(parents=True, exist_ok=True)
-        with (
-            self.attempt(self.quarantine) as unfinished,
-            QuarantineWriter(unfinished, name, room) as writer,
-        ):
-            yield writer
+        Raises DataError if a file of many images cannot be read.
+        """
+        result = pickle.loads((self.examined(number) / _RESULT).read_bytes())
+        if isinstance(result, DataError):
+            raise result
+        index, digests = result
+        return index, digests
 
 
-def examine_shard(numbered: tuple[int, Shard], folders: SpanFolders) -> None:
+def bad_images(folder: Path) -> Iterator[BadImage]:
+    """The bad images of a pass over a shard."""
+    with (folder / _BAD).open('rb') as file, contextlib.suppress(EOFError):
+        while True:
+            yield pickle.load(file)
+
+
+@contextlib.contextmanager
+def _attempt(target: Path) -> Iterator[Path]:
+    """A folder that is renamed if the block succeeds."""
+    with tempfile.TemporaryDirectory(prefix='attempt-', dir=target.parent) as unfinished:
+        folder = Path(unfinished, target.name)
+        folder.mkdir()
+        yield folder
+        with contextlib.suppress(OSError):  # another attempt was faster
+            folder.rename(target)
+
+
+def examine_shard(numbered: tuple[int, Shard], shards: Shards) -> None:
     """Checks the images of a shard; writes their records, their index and the bad images."""
     number, shard = numbered
-    name, rows, digests = f'shard-{number:05d}', [], {}
-    try:
-        with (
-            folders.attempt(folders.examined) as unfinished,
-            tf.io.TFRecordWriter(str(unfinished / name)) as writer,
-            folders.quarantine_writer(name) as quarantine,
-        ):
-            for result in examine_images(shard.images(), folders.config.checks):
-                if on_image:
-                    on_image()
-                image = result if isinstance(result, BadImage) else result[0]
-                sha256 = hashlib.sha256(image.contents)
-                if image.contents:
-                    digests[image.filename] = sha256.hexdigest()
-                if isinstance(result, BadImage):
-                    quarantine.add(result)
-                    continue
-                image, good = result
-                example = to_example(image, good, sha256.hexdigest(), folders.classes)
-                writer.write(example.SerializeToString(deterministic=True))
-                key, group = sha256.hexdigest(), 0
-                if image.group is not None:
-                    key, group = _identify(image.group, folders.config)
-                position = position_of(key, image.part, folders.config.splits)
-                part = PARTS.index(image.part)
-                hashes = list(sha256.digest()), list(good.perceptual_hash)
-                rows.append((*hashes, image.label, 0, part, group, position))
-            np.save(unfinished / f'{name}.npy', np.array(rows, EXAMINED))
-            (unfinished / f'{name}.json').write_text(json.dumps(digests))
-    except DataError as error:  # Beam would pass on only its text
-        (folders.examined / f'{name}.error').write_bytes(pickle.dumps(error))
+    with _attempt(shards.examined(number)) as folder:
+        try:
+            result: object = _examine(shard, folder, shards)
+        except DataError as error:  # Beam would pass on only its text
+            result = error
+        (folder / _RESULT).write_bytes(pickle.dumps(result))
+
+
+def _examine(shard: Shard, folder: Path, shards: Shards) -> tuple[np.ndarray, dict[str, str]]:
+    rows, digests = [], {}
+    with (
+        tf.io.TFRecordWriter(str(folder / _RECORDS)) as writer,
+        (folder / _BAD).open('wb') as bad,
+    ):
+        for result in examine_images(shard.images(), shards.config.checks):
+            if on_image:
+                on_image()
+            image = result if isinstance(result, BadImage) else result[0]
+            sha256 = hashlib.sha256(image.contents)
+            key, group = sha256.hexdigest(), 0
+            if image.contents:
+                digests[image.filename] = key
+            if isinstance(result, BadImage):
+                pickle.dump(result, bad)
+                continue
+            image, good = result
+            example = to_example(image, good, key, shards.classes)
+            writer.write(example.SerializeToString(deterministic=True))
+            if image.group is not None:
+                key, group = _identify(image.group, shards.config)
+            position = position_of(key, image.part, shards.config.splits)
+            hashes = list(sha256.digest()), list(good.perceptual_hash)
+            rows.append((*hashes, image.label, 0, PARTS.index(image.part), group, position))
+    return np.array(rows, EXAMINED), digests
+
+
+def to_example(
+    image: LabelledImage, good: GoodImage, sha256: str, classes: Sequence[str]
+) -> tf.train.Example:
+    """The canonical `tf.Example` of an image; `sha256` is the digest of the original bytes."""
+    values: dict[str, bytes | int | float] = {
+        features.IMAGE_BYTES: good.contents,
+        features.IMAGE_FORMAT: good.format.encode(),
+        features.LABEL: image.label,
+        features.CLASS_NAME: classes[image.label].encode(),
+        features.FILENAME: image.filename.encode(errors='surrogateescape'),
+        features.HEIGHT: good.height,
+        features.WIDTH: good.width,
+        features.ASPECT: good.width / good.height,
+        features.BYTES: len(good.contents),
+        features.BRIGHTNESS: good.measures.brightness,
+        features.CONTRAST: good.measures.contrast,
+        features.SHARPNESS: good.measures.sharpness,
+        features.COLOURFULNESS: good.measures.colourfulness,
+        features.SHA256: sha256.encode(),
+    }
+    if image.source:
+        values[features.SOURCE] = image.source.encode(errors='surrogateescape')
+    example = tf.train.Example()
+    for name, value in values.items():
+        feature = example.features.feature[name]
+        lists = {bytes: feature.bytes_list, int: feature.int64_list, float: feature.float_list}
+        lists[type(value)].value.append(value)
+    return example
 
 
 def _identify(group: str, config: DataConfig) -> tuple[str, int]:
@@ -139,23 +178,19 @@ def _identify(group: str, config: DataConfig) -> tuple[str, int]:
     return hashlib.sha256(name).hexdigest(), int.from_bytes(identifier, 'big')
 
 
-def divide_shard(assigned: tuple[int, np.ndarray, np.ndarray], folders: SpanFolders) -> None:
+def divide_shard(assigned: tuple[int, np.ndarray, np.ndarray], shards: Shards) -> None:
     """Writes the used records of one shard, given its number, splits and other labels."""
     number, splits, other_labels = assigned
-    name = f'shard-{number:05d}'
     with contextlib.ExitStack() as stack:
-        unfinished = stack.enter_context(folders.attempt(folders.records))
-        quarantine = stack.enter_context(folders.quarantine_writer(f'{name}-labels'))
-        writers = []
-        for file in record_files(unfinished, number, folders.shards):
-            file.parent.mkdir()
-            writers.append(stack.enter_context(file.open('wb')))
-        frames = read_frames(folders.examined / name)
+        folder = stack.enter_context(_attempt(shards.divided(number)))
+        names = *features.SPLITS, _BAD
+        *writers, bad = (stack.enter_context((folder / name).open('wb')) for name in names)
+        frames = read_frames(shards.examined(number) / _RECORDS)
         for frame, split, other in zip(frames, splits, other_labels, strict=True):
             if split < DUPLICATE:
                 writers[split].write(frame)
             elif split == LABEL_CONFLICT:
-                quarantine.add(_label_conflict(example_in(frame), folders.classes[other]))
+                pickle.dump(_label_conflict(example_in(frame), shards.classes[other]), bad)
 
 
 def _label_conflict(record: bytes, other: str) -> BadImage:
@@ -164,3 +199,18 @@ def _label_conflict(record: bytes, other: str) -> BadImage:
     contents = values[features.IMAGE_BYTES].bytes_list.value[0]
     detail = f'the same image, or a near-duplicate, is also labelled {other}'
     return BadImage(filename, 'under two labels', detail, contents)
+
+
+def read_frames(file: Path) -> Iterator[bytes]:
+    """Reads the records of an uncompressed file as they are stored.
+
+    Each has 8 bytes of length, 4 of a checksum, the `tf.Example`, and 4 of a checksum.
+    """
+    with file.open('rb') as stored:
+        while header := stored.read(12):
+            yield header + stored.read(int.from_bytes(header[:8], 'little') + 4)
+
+
+def example_in(frame: bytes) -> bytes:
+    """The serialized `tf.Example` of a record."""
+    return frame[12:-4]

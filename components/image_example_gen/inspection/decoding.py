@@ -17,11 +17,16 @@ import PIL.PngImagePlugin
 from common.errors import Rejected
 from common.files import MEGABYTE
 from common.orientation import read_orientation
-from components.image_example_gen.inspection import magic_numbers, worker_server
 from components.image_example_gen.inspection.check_config import CheckConfig
-from components.image_example_gen.inspection.conversion import from_pillow, from_pixels, turned
-from components.image_example_gen.inspection.examine import GoodImage
+from components.image_example_gen.inspection.conversion import to_rgb
+from components.image_example_gen.inspection.limited_process import limit
+from components.image_example_gen.inspection.magic_numbers import (
+    has_heic,
+    is_raw_photograph,
+    unidentified,
+)
 from components.image_example_gen.inspection.measures import (
+    GoodImage,
     measure,
     perceptual_hash,
     reduced,
@@ -47,36 +52,6 @@ _turns = os.memfd_create('turns')
 _warnings = 0  # a pipe of what decoders print on standard error
 
 
-def answers(
-    images: list[bytes | None], config: CheckConfig
-) -> Iterator[GoodImage | Rejected | None]:
-    """Yields the outcome of each image, without contents if they are to be kept; None for None."""
-    for contents in images:
-        outcome = None if contents is None else _outcome(contents, config)
-        worker_server.no_limits()  # for the answer
-        fcntl.lockf(_turns, fcntl.LOCK_UN)
-        yield outcome
-
-
-def _outcome(contents: bytes, config: CheckConfig) -> GoodImage | Rejected:
-    try:
-        return _examine(contents, config)
-    except Rejected as error:
-        return error
-    except (MemoryError, tf.errors.ResourceExhaustedError):
-        return Rejected('too large', 'decoding it takes more memory than its size allows')
-    except PIL.UnidentifiedImageError:
-        return magic_numbers.unidentified(contents)
-    except Exception as error:
-        # Decoders raise nearly any exception for damaged files (struct.error, zlib.error,
-        # OverflowError, SystemError, ...).
-        text = ' '.join(str(error).split())[:200]
-        if re.search('truncated|end of file', text, re.IGNORECASE):
-            return Rejected.truncated(contents)
-        detail = f'decoding it failed with {type(error).__name__}: {text}'.removesuffix(': ')
-        return Rejected('too large' if 'limit exceeded' in text else 'damaged', detail)
-
-
 def prepare() -> None:
     """Makes this worker ready."""
     global _warnings
@@ -90,9 +65,11 @@ def prepare() -> None:
     PIL.Image.init()
     PIL.Image.MAX_IMAGE_PIXELS = None  # `CheckConfig` has the limit
     # Not as an MPO, several photographs of a camera in one file, whose directory may be damaged.
-    PIL.Image.register_open('JPEG', PIL.JpegImagePlugin.JpegImageFile, _is_jpeg)
+    PIL.Image.register_open(
+        'JPEG', PIL.JpegImagePlugin.JpegImageFile, lambda start: start.startswith(b'\xff\xd8\xff')
+    )
     PIL.PngImagePlugin.MAX_TEXT_CHUNK = PIL.PngImagePlugin.MAX_TEXT_MEMORY = 2**27
-    if magic_numbers.has_heic():
+    if has_heic():
         import pillow_heif
 
         pillow_heif.register_heif_opener(thumbnails=False)
@@ -100,32 +77,53 @@ def prepare() -> None:
     from PIL import AvifImagePlugin
 
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1
-    buffer = io.BytesIO()
-    PIL.Image.new('RGB', (16, 16)).save(buffer, 'PNG')
-    tf.io.decode_png(buffer.getvalue())
-    worker_server.set_idle_size()
+    tf.io.decode_png(_encoded(PIL.Image.new('RGB', (16, 16)), 'png'))
 
 
-def _is_jpeg(start: bytes) -> bool:
-    return start.startswith(b'\xff\xd8\xff')
+def outcomes(
+    images: list[bytes | None], config: CheckConfig
+) -> Iterator[GoodImage | Rejected | None]:
+    """Yields the outcome of each image, without contents if they are to be kept; None for None."""
+    for contents in images:
+        outcome = None if contents is None else _outcome(contents, config)
+        limit(None, None)  # for the answer
+        fcntl.lockf(_turns, fcntl.LOCK_UN)
+        yield outcome
+
+
+def _outcome(contents: bytes, config: CheckConfig) -> GoodImage | Rejected:
+    try:
+        return _examine(contents, config)
+    except Rejected as error:
+        return error
+    except (MemoryError, tf.errors.ResourceExhaustedError):
+        return Rejected('too large', 'decoding it takes more memory than its size allows')
+    except PIL.UnidentifiedImageError:
+        return unidentified(contents)
+    except Exception as error:
+        # Decoders raise nearly any exception for damaged files (struct.error, zlib.error,
+        # OverflowError, SystemError, ...).
+        text = ' '.join(str(error).split())[:200]
+        if re.search('truncated|end of file', text, re.IGNORECASE):
+            return Rejected.truncated(contents)
+        detail = f'decoding it failed with {type(error).__name__}: {text}'.removesuffix(': ')
+        return Rejected('too large' if 'limit exceeded' in text else 'damaged', detail)
 
 
 def _examine(contents: bytes, config: CheckConfig) -> GoodImage:
     config.check_bytes(contents)
     size = len(contents) / MEGABYTE
     _wait_for_turn(0)
-    worker_server.limit(_SECONDS, _HEADER_MEGABYTES + 2 * size)
-    if magic_numbers.is_raw_photograph(contents):
-        raise magic_numbers.unidentified(contents)
+    limit(_SECONDS, _HEADER_MEGABYTES + 2 * size)
+    if is_raw_photograph(contents):  # in which Pillow may find a thumbnail
+        raise unidentified(contents)
     with PIL.Image.open(io.BytesIO(contents), formats=_FORMATS) as image:
         config.check_size(*image.size)
         if config.animated == 'refuse' and getattr(image, 'is_animated', False):
             raise Rejected('animated', 'it has several frames or pages')
         megapixels = image.width * image.height / 1e6
-        memory = _MEGABYTES + 2 * size + _MEGABYTES_PER_MEGAPIXEL * megapixels
-        worker_server.limit(
-            _SECONDS + _SECONDS_PER_MEGAPIXEL * megapixels, min(memory, 2 * size + _MOST_MEGABYTES)
-        )
+        memory = min(_MEGABYTES + _MEGABYTES_PER_MEGAPIXEL * megapixels, _MOST_MEGABYTES)
+        limit(_SECONDS + _SECONDS_PER_MEGAPIXEL * megapixels, memory + 2 * size)
         _wait_for_turn(megapixels)
         return _decode(image, contents, config)
 
@@ -145,52 +143,45 @@ def _wait_for_turn(megapixels: float) -> None:
 
 def _decode(image: PIL.Image.Image, contents: bytes, config: CheckConfig) -> GoodImage:
     """Keeps an upright JPEG or PNG of 8-bit RGB or gray, and converts the others."""
-    plain, orientation = False, 1
-    if image.format == 'JPEG':
-        plain, orientation = image.mode != 'CMYK', read_orientation(contents)
-    elif image.format == 'PNG':
+    kind, name = image.format, _stored_format(image, contents)
+    is_plain = kind == 'JPEG' and image.mode != 'CMYK'
+    if kind == 'PNG':
         is_8_bit = contents[12:16] == b'IHDR' and contents[24:26] in _GRAY_OR_RGB_OF_8_BITS
-        plain = is_8_bit and 'transparency' not in image.info
-        orientation = read_orientation(contents)
-    elif image.format != 'TIFF':  # which Pillow turns
-        orientation = read_orientation(image.info.get('exif') or b'')
-    lossy = _is_lossy(image, contents)
-    if plain and orientation == 1:
-        pixels = _decode_with_tensorflow(image, contents, 3, scale_for(*image.size))
-        return _good_image(b'', lossy, image.size, _reduced(pixels))
-    if plain or image.format == 'PNG':
+        is_plain = is_8_bit and 'transparency' not in image.info
+    orientation = 1  # Pillow turns a TIFF
+    if kind != 'TIFF':
+        is_read = kind in ('JPEG', 'PNG')
+        orientation = read_orientation(contents if is_read else image.info.get('exif') or b'')
+    if kind in ('JPEG', 'PNG'):  # also one of CMYK, as Pillow does not report a missing part
         channels = 4 if image.has_transparency_data else 3
-        pixels = _decode_with_tensorflow(image, contents, channels)
-        converted = from_pixels(turned(pixels, orientation))
+        scale = 1 if is_plain and orientation != 1 else scale_for(*image.size)
+        pixels = _decode_with_tensorflow(image, contents, channels, scale)
+        if is_plain and orientation == 1:
+            small = _reduced(pixels)
+            return GoodImage(b'', name, *image.size, measure(small), perceptual_hash(small))
+        if is_plain or kind == 'PNG':
+            image = PIL.Image.fromarray(pixels)
         del pixels
-    else:
-        if image.format == 'JPEG':  # Pillow does not report a missing part
-            _decode_with_tensorflow(image, contents, 3, scale_for(*image.size))
-        converted = from_pillow(image)
-        if orientation != 1:
-            converted = converted.transpose(PIL.Image.Transpose(_TURNS[orientation]))
-    buffer = io.BytesIO()
-    if lossy:
-        converted.save(buffer, 'JPEG', quality=95, subsampling=0)
-    else:
-        converted.save(buffer, 'PNG')
-    contents = buffer.getvalue()
+    converted = to_rgb(image)
+    if orientation != 1:
+        converted = converted.transpose(PIL.Image.Transpose(_TURNS[orientation]))
+    contents = _encoded(converted, name)
     config.check_bytes(contents, 'converted, ')
-    return _good_image(contents, lossy, converted.size, reduced(converted))
-
-
-def _good_image(
-    contents: bytes, lossy: bool, size: tuple[int, int], small: PIL.Image.Image
-) -> GoodImage:
-    name: Literal['jpeg', 'png'] = 'jpeg' if lossy else 'png'
+    small, size = reduced(converted), converted.size
     return GoodImage(contents, name, *size, measure(small), perceptual_hash(small))
 
 
-def _is_lossy(image: PIL.Image.Image, contents: bytes) -> bool:
-    if image.format == 'WEBP':
-        codec = re.search(rb'VP8[ L]', contents)
-        return codec is not None and codec[0] == b'VP8 '
-    return image.format in ('JPEG', 'AVIF', 'HEIF')
+def _encoded(image: PIL.Image.Image, kind: str) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **({'quality': 95, 'subsampling': 0} if kind == 'jpeg' else {}))
+    return buffer.getvalue()
+
+
+def _stored_format(image: PIL.Image.Image, contents: bytes) -> Literal['jpeg', 'png']:
+    """JPEG for formats that are lossy."""
+    codec = re.search(rb'VP8[ L]', contents) if image.format == 'WEBP' else None
+    is_lossy = image.format in ('JPEG', 'AVIF', 'HEIF') or (codec and codec[0] == b'VP8 ')
+    return 'jpeg' if is_lossy else 'png'
 
 
 def _decode_with_tensorflow(

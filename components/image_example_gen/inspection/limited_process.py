@@ -1,27 +1,32 @@
 """Worker processes with limits of memory and CPU time, for files that are not trusted.
 
 Decoders allocate what a file asks for, take as long as it asks for, and may crash. A server process
-imports a module and forks workers, so a dead one is replaced in milliseconds. All end with the
-process that uses them. Does not import TensorFlow.
+imports TensorFlow and forks the workers, so that a new one starts in milliseconds. All end with the
+process that uses them, which need not import TensorFlow.
 """
 
 import atexit
 import contextlib
+import ctypes
+import importlib
 import os
+import resource
 import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
-import components
 from common.errors import CallFailed, DataError, WorkerDied
 from common.files import MEGABYTE
-from components.image_example_gen.inspection import worker_server
-from components.image_example_gen.inspection.worker_server import receive, send
 
+_PRELOADED = 'components.image_example_gen.inspection.decoding'  # imports TensorFlow
 _ENVIRONMENT = {
     # Address space that is reserved for threads and freed memory counts as well.
     'ARROW_DEFAULT_MEMORY_POOL': 'system',
@@ -31,6 +36,7 @@ _ENVIRONMENT = {
     'TF_CPP_MIN_LOG_LEVEL': '2',
     'TF_ENABLE_ONEDNN_OPTS': '0',  # its allocator keeps freed memory
 }
+_PR_SET_PDEATHSIG = 1
 _Parameters = ParamSpec('_Parameters')
 _Answer = TypeVar('_Answer')
 
@@ -38,8 +44,8 @@ _Answer = TypeVar('_Answer')
 class Limits(NamedTuple):
     """Limits of a call."""
 
-    seconds: int  # of CPU time
-    megabytes: int = 600  # of address space, besides that of the idle worker
+    seconds: float  # of CPU time
+    megabytes: float = 600  # of address space, besides that of the idle worker
 
     @classmethod
     def for_file(cls, file: Path) -> 'Limits':
@@ -48,94 +54,69 @@ class Limits(NamedTuple):
         return cls(60 + size, min(400 + 4 * size, 1400))
 
 
-class Worker:
-    """A worker process, which is replaced if it dies; used by one thread at a time."""
+class _Worker(NamedTuple):
+    """The pipes to a worker process, which ends when they are closed."""
 
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
-        self._process = 0  # of the operating system; 0 until it has started
-        self.is_lost = False  # as its server has ended
-
-    def send(self, *request: object) -> None:
-        """Sends the arguments of `answers`, a function of the module; waits until it is imported.
-
-        Raises DataError if the worker cannot be started.
-        """
-        try:
-            self._process = self._process or receive(self._connection)
-        except (EOFError, ConnectionResetError, WorkerDied):
-            self.is_lost = True
-            raise DataError('worker processes cannot be started') from None
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # as `receive` reports
-            send(self._connection, request)
-
-    def receive(self) -> Any:
-        """Waits for the next answer; None follows the last one. Raises WorkerDied."""
-        try:
-            return receive(self._connection)
-        except (EOFError, ConnectionResetError):
-            self.is_lost, self._process = True, 0
-            raise WorkerDied(signal.SIGKILL) from None
-        except WorkerDied:
-            self._process = 0
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                self._connection.send(worker_server.DIED)  # ends the request
-            raise
-
-    def interrupt(self) -> None:
-        """Ends the process, and with it the present request."""
-        with contextlib.suppress(WorkerDied):
-            if self._process:
-                os.kill(self._process, signal.SIGKILL)
-            while self._process:
-                self.receive()
+    calls: Connection
+    status: Connection  # gets the exit code
 
 
-def start_workers(module: str, number: int) -> list[Worker]:
-    """Starts a server that imports `module`, and workers that call its `prepare` and `answers`."""
-    pairs = [socket.socketpair(type=socket.SOCK_SEQPACKET) for _ in range(number)]
-    descriptors = [theirs.fileno() for _, theirs in pairs]
-    server = subprocess.Popen(
-        [sys.executable, '-m', worker_server.__name__, module, *map(str, descriptors)],
-        cwd=Path(components.__path__[0]).parent,  # `-m` finds the packages there
-        env={**os.environ, **_ENVIRONMENT},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        pass_fds=descriptors,
-        start_new_session=True,  # Ctrl-C concerns the process that uses it
-    )
-    _servers[server] = [ours for ours, _ in pairs]
-    for _, theirs in pairs:
-        theirs.close()
-    return [Worker(ours) for ours, _ in pairs]
+_lock = threading.Lock()
+_server: tuple[subprocess.Popen[bytes], socket.socket] | None = None
+_idle: list[_Worker] = []
 
 
-_servers: dict[subprocess.Popen[bytes], list[socket.socket]] = {}
-_idle: list[Worker] = []  # wait for a call, as a start with an import takes a third of a second
+def start_server() -> socket.socket:
+    """Starts the server, unless it runs; returns the socket for new workers."""
+    global _server
+    with _lock:
+        if _server and _server[0].poll() is None:
+            return _server[1]
+        _idle.clear()  # workers of a server that was killed
+        ours, theirs = socket.socketpair()
+        with theirs:
+            process = subprocess.Popen(
+                [sys.executable, '-c', f'import {__name__} as module; module.serve()'],
+                cwd=Path(__file__).parents[3],  # `-c` finds the packages there
+                env={**os.environ, **_ENVIRONMENT},
+                stdin=theirs.fileno(),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C concerns the process that uses it
+            )
+        _server = process, ours
+        return ours
 
 
 @atexit.register
-def end_servers() -> None:
-    """Ends all worker processes of this one, and frees their memory. No thread may use one."""
-    for server in _servers:
-        server.kill()
-        server.wait()
-    _forget_servers()
+def end_workers() -> None:
+    """Ends the server and all workers, and frees their memory. No thread may use one."""
+    if _server:
+        _server[0].kill()
+        _server[0].wait()
+    _forget_server()
 
 
-def _forget_servers() -> None:
-    for server, connections in _servers.items():
-        assert server.stdin
-        server.stdin.close()
-        for each in connections:
-            each.close()
-        server.returncode = 0  # after a fork it is no child of this process
-    _servers.clear()
+def _forget_server() -> None:
+    global _server, _lock
+    if _server:
+        _server[0].returncode = 0  # after a fork it is no child of this process
+        _server[1].close()
+    _server, _lock = None, threading.Lock()
     _idle.clear()
 
 
-os.register_at_fork(after_in_child=_forget_servers)
+os.register_at_fork(after_in_child=_forget_server)
+
+
+def _worker() -> _Worker:
+    requests = start_server()
+    with contextlib.suppress(IndexError):
+        return _idle.pop()
+    (calls, theirs), (status, their_status) = Pipe(), Pipe(duplex=False)
+    with theirs, their_status, contextlib.suppress(ConnectionError):
+        socket.send_fds(requests, [b'.'], [theirs.fileno(), their_status.fileno()])
+    return _Worker(calls, status)
 
 
 def call(
@@ -144,53 +125,110 @@ def call(
     *args: _Parameters.args,
     **kwargs: _Parameters.kwargs,
 ) -> Iterator[_Answer]:
-    """Yields the results of a function, if it has any; thread-safe.
+    """Starts a call in a worker; returns an iterator of the results, if any. Thread-safe.
 
-    The function, its arguments and its results are pickled; a result is neither None nor a text.
+    The function, its arguments and its results are pickled. To close the iterator ends the call.
 
     Raises:
         DataError: the function raises it.
-        CallFailed: it raises another error, exceeds a limit, or crashes.
+        CallFailed: it raises another error, exceeds a limit, or crashes (WorkerDied).
     """
+    worker = _worker()
+    with contextlib.suppress(ConnectionError):  # `_results` reports it
+        worker.calls.send((limits, function, args, kwargs))
+    return _results(worker, limits)
+
+
+def _results(worker: _Worker, limits: Limits) -> Iterator[Any]:
     try:
-        worker = _idle.pop()
-    except IndexError:
-        (worker,) = start_workers(__name__, 1)
+        while isinstance(answer := worker.calls.recv(), tuple):
+            yield answer[0]
+    except (EOFError, ConnectionError):
+        raise _death(worker, limits) from None
+    _idle.append(worker)
+    if answer:
+        raise answer
+
+
+def _death(worker: _Worker, limits: Limits) -> DataError:
     try:
-        worker.send(limits, function, args, kwargs)
-        while (answer := worker.receive()) is not None:
-            if isinstance(answer, DataError):
-                raise answer
-            if isinstance(answer, str):
-                raise CallFailed(answer)
-            yield answer
-    except WorkerDied as died:
-        if died.signal == signal.SIGXCPU:
-            problem = f'it takes longer than {limits.seconds} s'
-        else:  # some decoders end the process if there is no memory
-            problem = f'its decoder crashes ({died.signal}) with {limits.megabytes:,} MB of memory'
-        raise CallFailed(problem) from None
-    except BaseException:
-        worker.interrupt()
-        raise
+        ended_by = max(0, -worker.status.recv())
+    except EOFError:
+        return DataError('worker processes cannot be started, or were killed')
+    if ended_by == signal.SIGXCPU:
+        return WorkerDied(f'it takes longer than {limits.seconds:g} s', ended_by)
+    memory = f'{limits.megabytes:,} MB of memory'  # some decoders end the process if there is none
+    return WorkerDied(f'its decoder crashes ({ended_by}) with {memory}', ended_by)
+
+
+def serve() -> None:
+    """Forks a worker for each pair of pipes that standard input, a socket, receives."""
+    module = importlib.import_module(_PRELOADED)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the operating system removes ended children
+    with socket.socket(fileno=0) as requests:
+        while descriptors := socket.recv_fds(requests, 1, 2)[1]:
+            calls, status = (Connection(each) for each in descriptors)
+            _fork(_watch, calls, status, module.prepare)
+            calls.close()
+            status.close()
+
+
+def _fork(function: Callable[..., None], *args: Any) -> int:
+    """Runs a function in a new process, which ends with this one; returns its number."""
+    if process := os.fork():
+        return process
+    try:
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        function(*args)
     finally:
-        if not worker.is_lost:
-            _idle.append(worker)
+        os._exit(0)
 
 
-def answers(
-    limits: Limits, function: Callable[..., Iterator[Any] | None], args: Any, kwargs: Any
-) -> Iterator[Any]:
-    """Calls a function in a worker; yields its results, then an error: DataError or a text."""
-    worker_server.limit(*limits)
+def _watch(calls: Connection, status: Connection, prepare: Callable[[], None]) -> None:
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    worker = _fork(_work, calls, prepare)
+    calls.close()
+    status.send(os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1]))
+
+
+def _work(calls: Connection, prepare: Callable[[], None]) -> None:
+    global _idle_size
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    prepare()
+    _idle_size = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()
+    while True:
+        _answer(calls, *calls.recv())
+        limit(None, None)  # for the next call
+
+
+def _answer(
+    calls: Connection, limits: Limits, function: Callable[..., Any], args: Any, kwargs: Any
+) -> None:
+    """Sends each result as a tuple, and then an error or None."""
+    limit(*limits)
+    error: DataError | None = None
     try:
-        yield from function(*args, **kwargs) or ()
-    except DataError as error:
-        yield error
+        for result in function(*args, **kwargs) or ():
+            calls.send((result,))
+    except DataError as raised:
+        error = raised
     except MemoryError:
-        yield f'it needs more than {limits.megabytes:,} MB of memory'
-    except Exception as error:  # pyarrow and Pillow raise nearly any
-        yield str(error).strip().partition('\n')[0].rstrip(':')[:200] or type(error).__name__
+        error = CallFailed(f'it needs more than {limits.megabytes:,} MB of memory')
+    except Exception as raised:  # pyarrow and Pillow raise nearly any
+        text = str(raised).strip().partition('\n')[0].rstrip(':')[:200]
+        error = CallFailed(text or type(raised).__name__)
+    calls.send(error)
 
 
-prepare = worker_server.set_idle_size
+_idle_size = 0  # bytes of the address space of an idle worker
+
+
+def limit(seconds: float | None, megabytes: float | None) -> None:
+    """Limits this worker: CPU seconds from now, address space besides that of the idle worker."""
+    memory = None if megabytes is None else _idle_size + int(megabytes * MEGABYTE)
+    time_limit = None if seconds is None else int(time.process_time() + seconds) + 1
+    for kind, value in ((resource.RLIMIT_AS, memory), (resource.RLIMIT_CPU, time_limit)):
+        _, hard = resource.getrlimit(kind)
+        if value is None or resource.RLIM_INFINITY != hard < value:
+            value = hard
+        resource.setrlimit(kind, (value, hard))

@@ -1,7 +1,8 @@
 """Brightness, contrast, sharpness, colourfulness and perceptual hash of an image."""
 
+import dataclasses
 import math
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +29,18 @@ class Measures(NamedTuple):
     # M3 of Hasler and Suesstrunk, "Measuring colourfulness in natural images" (2003), of colours
     # from 0 to 255: 0 for gray, about 110 for extremely colourful
     colourfulness: float
+
+
+@dataclasses.dataclass(frozen=True)
+class GoodImage:
+    """An image that TensorFlow decodes, and its measures."""
+
+    contents: bytes  # for `tf.io.decode_image(channels=3)`; those of the file where possible
+    format: Literal['jpeg', 'png']
+    width: int  # upright
+    height: int
+    measures: Measures
+    perceptual_hash: bytes
 
 
 def reduced(image: PIL.Image.Image) -> PIL.Image.Image:

@@ -5,8 +5,8 @@ from tfx.types import standard_artifacts
 
 from common import features
 from common.errors import DataError
+from components.image_example_gen.ingestion.ingested import Tally
 from components.image_example_gen.ingestion.quarantine import Quarantine, read_quarantined
-from components.image_example_gen.ingestion.tally import Tally
 from components.image_example_gen.inspection.check_config import CheckConfig
 from components.inference import unlabelled_example_gen
 from components.inference.image_folder import require_images

@@ -9,7 +9,7 @@ from example_outcome import outcome
 
 from common import console
 from components.evaluation.results import AUC, ECE, LOG_LOSS, Estimate
-from components.image_example_gen.ingestion.tally import Tally
+from components.image_example_gen.ingestion.ingested import Tally
 from pipeline.execution.launch import NodeResult
 from pipeline.execution.outcome import show_outcome, write_summary
 from pipeline.execution.run_artifacts import Images

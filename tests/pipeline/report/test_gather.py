@@ -17,8 +17,8 @@ from common import console
 from common.features import IMAGE_BYTES, LABEL
 from components.evaluation.gate.verdict import VERDICT_FILE, Ruling, Verdict
 from components.evaluation.results import ROBUSTNESS_FILE
+from components.image_example_gen.ingestion.ingested import Tally
 from components.image_example_gen.ingestion.quarantine import LIST
-from components.image_example_gen.ingestion.tally import Tally
 from components.pusher.serving_folder import NOTE_FILE, Note
 from pipeline.config.recipe import load_recipe
 from pipeline.execution.launch import NodeResult

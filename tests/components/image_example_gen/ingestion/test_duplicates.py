@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from index_entries import NEAR, PICTURES, image, splits_of
 
-from components.image_example_gen.ingestion.duplicates import has_near, near_pairs
+from components.image_example_gen.ingestion.duplicates import has_near
 
 
 def test_finds_hashes_near_to_known_ones():
@@ -44,19 +44,6 @@ def test_ten_thousand_equal_hashes_are_compared_in_bounded_memory(bits, expected
 
     assert (found == expected).all()
     assert peak < 20_000 * 200  # bytes
-
-
-def test_finds_all_pairs_up_to_15_bits_apart():
-    random = np.random.default_rng(3)
-    bits = np.unpackbits(PICTURES, axis=1)
-    for each in bits:
-        each[random.choice(256, 15, replace=False)] ^= 1
-
-    chunks = list(near_pairs(np.concatenate([PICTURES, np.packbits(bits, axis=1)]), NEAR))
-
-    found = {tuple(sorted(pair)) for pairs, _ in chunks for pair in pairs.tolist()}
-    assert found == {(n, n + 300) for n in range(300)}
-    assert {distance for _, distances in chunks for distance in distances} == {15}
 
 
 def test_similar_frames_of_a_film_are_in_one_split():

@@ -1,6 +1,5 @@
 """Bytes of image files, made by hand where no program would write them that way."""
 
-import base64
 import io
 import struct
 import zlib
@@ -36,11 +35,6 @@ def with_alpha():
     image = quarters()
     image.putalpha(alpha)
     return image
-
-
-def two_colours():
-    """Of 1 bit: black on the left, white on the right."""
-    return quarters(colours=((0,) * 3, (255,) * 3) * 2).convert('1')
 
 
 def noise(size=(96, 64), seed=0):
@@ -84,21 +78,19 @@ def turned(orientation, kind='JPEG', byte_order='<'):
     return encoded(image, kind, exif=exif.tobytes(), **options)
 
 
+def patched(contents, position, value):
+    """A file with other bytes at a position."""
+    return contents[:position] + value + contents[position + len(value) :]
+
+
 def with_app1(contents, payload):
     """A JPEG with one more segment at its beginning."""
     return contents[:2] + b'\xff\xe1' + struct.pack('>H', len(payload) + 2) + payload + contents[2:]
 
 
-def frame_header(contents):
-    """Where a baseline JPEG says its size."""
-    return contents.index(b'\xff\xc0')
-
-
 def jpeg_of_size(width, height):
     """A JPEG that says it is larger than it is."""
-    contents = jpeg()
-    start = frame_header(contents) + 5
-    return contents[:start] + struct.pack('>HH', height, width) + contents[start + 4 :]
+    return patched(jpeg(), jpeg().index(b'\xff\xc0') + 5, struct.pack('>HH', height, width))
 
 
 def ycck():
@@ -106,8 +98,7 @@ def ycck():
     inverse = PIL.Image.fromarray(255 - np.asarray(quarters())).convert('YCbCr')
     stored = np.concatenate([255 - np.asarray(inverse), np.zeros((HEIGHT, WIDTH, 1), np.uint8)], 2)
     contents = jpeg(PIL.Image.frombytes('CMYK', SIZE, stored.tobytes()))
-    transform = contents.index(b'Adobe') + 11
-    return contents[:transform] + b'\2' + contents[transform + 1 :]
+    return patched(contents, contents.index(b'Adobe') + 11, b'\2')
 
 
 def with_scans(number, size=(16, 16)):
@@ -150,8 +141,7 @@ def png_of_size(width, height):
 
 
 def bmp_of_size(width, height):
-    contents = encoded(quarters(), 'BMP')
-    return contents[:18] + struct.pack('<ii', width, height) + contents[26:]
+    return patched(encoded(quarters(), 'BMP'), 18, struct.pack('<ii', width, height))
 
 
 def bmp_with_alpha(alpha):
@@ -165,8 +155,7 @@ def bmp_with_alpha(alpha):
 
 
 def gif_of_size(width, height):
-    contents = encoded(quarters(), 'GIF')
-    return contents[:6] + struct.pack('<HH', width, height) + contents[10:]
+    return patched(encoded(quarters(), 'GIF'), 6, struct.pack('<HH', width, height))
 
 
 def gif_with_comment(sub_blocks):
@@ -199,26 +188,8 @@ def avif(image=None, **options):
 
 
 def avif_bomb():
-    """An AVIF file of one colour, 3,496 bytes for 16,000 by 16,000 pixels."""
-    return zlib.decompress(base64.b85decode(_AVIF_BOMB))
-
-
-_AVIF_BOMB = (
-    b'c-muNU{FXasVqn=%S>Yc0uY^>nP!-qnV9D5Xy^nKdYzkElE?r7iWw<6MNl?FL1uCZ0~+8f$SlbPvlxL`E;A=T8N_'
-    b'h`@fjhajKT~IJX3*ejm*rvG`LzRASaax%1bOWFm%q($p_n&m03_!0HnP$3zGAJv`A)gK`O*Ly9Nkm5Gcs3$OMTnb'
-    b'8v6~DW1eKL+3_$9*~f5a(+%xUUE(a&}3c)Hjr}h%z|8)pMVZyVPtA%0cx6?o03=}#K6TZ|GlpM=ifz4QoI~S&5{C'
-    b'2$%hXcHL?i!D*!boo<A43R`d5FjShVai4+dUZDmmkOgho!Z=Z(G{>91SzSM`~!p=8Lvs0>!&NQ78iJauWk;Qs)<@'
-    b'5te5dq)Q?n>!B`!^};^&`FtF@dN)+Y>2{6J-i7ud<u4=f#(R8=O9KdbXcQK7THvoaxI%HHH~0P3Fw06S%+d-q9&a'
-    b'kzcPLRxPYA<1Q(deRH_&$<Gb5=SnjsS8m?WpVpVPu$_CN=89(7ylgkyD8H&jFYS-7+acL)SrG3LJGta+dFrdby^M'
-    b'+vD<XE4GFP53ji8GqNn}~l9UkT~bHZ(lmfB<YoBZCfCwRSdP~MWb@ARIXHcwuuFVb=f6yBSf-ucSn`hk!K!zZ*xq'
-    b'hvHnMx$gjN=Bn(G)hLJWHd?!Ym`LO&?99-*Kpc}d=dcjCSv;'
-)
-
-
-def heif_of_size(contents, width, height):
-    """An AVIF or HEIC file that says it has another size."""
-    start = contents.index(b'ispe') + 8
-    return contents[:start] + struct.pack('>II', width, height) + contents[start + 8 :]
+    """An AVIF file that says it has 256 megapixels."""
+    return patched(avif(), avif().index(b'ispe') + 8, struct.pack('>II', 16_000, 16_000))
 
 
 def tiff_with(tags, image=None, **options):
@@ -233,31 +204,9 @@ def tiff_with(tags, image=None, **options):
     return contents + struct.pack('<H', len(changed)) + directory + bytes(4)
 
 
-def overlapping(size=3_000_000, entries=500):
-    """EXIF data whose tags have the same values: all of its bytes after the first eight."""
-    values = ((40_000 + n, 7, size, 8) for n in range(entries))
-    directory = b''.join(struct.pack('<HHII', *each) for each in values)
-    head = b'II*\0' + struct.pack('<I', 8) + struct.pack('<H', entries)
-    return (head + directory).ljust(size + 8, b'\0')
-
-
-def metadata_bombs():
-    """Images whose metadata would take gigabytes, by file name."""
-    exif, photograph = overlapping(), jpeg(quarters().convert('CMYK'))
-    parts = (b'Exif\0\0' + exif[n : n + 60_000] for n in range(0, len(exif), 60_000))
-    segments = b''.join(b'\xff\xe1' + struct.pack('>H', len(each) + 2) + each for each in parts)
-    plain, tiff = encoded(quarters(), 'PNG'), encoded(quarters(), 'TIFF')
-    twice = plain[:33] + chunk(b'eXIf', b'Exif\0\0' * 2 + exif) + plain[33:]
-    within = tiff_with({34665: (4, 1, len(tiff) + 2000)})
-    within = within.ljust(len(tiff) + 2000, b'\0') + overlapping()[8:]
-    return {
-        'cmyk.jpg': photograph[:2] + segments + photograph[2:],
-        'twice.png': twice,
-        'exif.webp': encoded(quarters(), 'WEBP', exif=b'Exif\0\0' * 3 + exif),
-        'long.tif': tiff_with({40_000 + n: (16, 375_000, 8) for n in range(500)})
-        + bytes(3_000_000),
-        'within.tif': within,
-    }
+def tiff_of_long_tags():
+    """A TIFF whose tags would take gigabytes."""
+    return tiff_with({40_000 + n: (16, 375_000, 8) for n in range(500)}) + bytes(3_000_000)
 
 
 def animated(kind):
@@ -269,9 +218,4 @@ def animated(kind):
 
 def flipped(contents, position):
     """One byte changed to its complement."""
-    return contents[:position] + bytes([contents[position] ^ 0xFF]) + contents[position + 1 :]
-
-
-def cuts(contents):
-    """A file cut at every tenth of its length."""
-    return {tenth: contents[: len(contents) * tenth // 10] for tenth in range(1, 10)}
+    return patched(contents, position, bytes([contents[position] ^ 0xFF]))

@@ -2,8 +2,6 @@
 
 import io
 import os
-import signal
-import threading
 
 import image_bytes as made
 import numpy as np
@@ -18,21 +16,11 @@ from common.errors import DataError, Rejected
 from components.image_example_gen.inspection import examine as inspection
 from components.image_example_gen.inspection import limited_process, magic_numbers
 from components.image_example_gen.inspection.check_config import CheckConfig
-from components.image_example_gen.inspection.examine import (
-    GoodImage,
-    examine,
-    examine_all,
-    worker_processes,
-)
-from components.image_example_gen.inspection.measures import measure, perceptual_hash
+from components.image_example_gen.inspection.examine import examine, examine_all, worker_processes
+from components.image_example_gen.inspection.measures import GoodImage, measure, perceptual_hash
 
 CONFIG = CheckConfig()
 SLOW = made.with_scans(15_000, (1000, 1000))  # above the CPU time of a megapixel
-
-
-@pytest.fixture(autouse=True)
-def no_deaths(monkeypatch):
-    monkeypatch.setattr(inspection._pool, 'deaths', 0)
 
 
 def rejection(contents, **limits):
@@ -116,24 +104,10 @@ def test_image_above_the_limits_of_a_worker_ends_only_itself():
     assert all(isinstance(outcomes[n], GoodImage) for n in (0, 2, 4))
 
 
-def test_worker_that_is_killed_is_replaced():
-    good = examine(made.jpeg(), CONFIG)
-    killer = threading.Timer(0.3, lambda: os.kill(busy._process, signal.SIGKILL))
-    batch = inspection._Batch([(0, SLOW), (1, made.jpeg())], CONFIG)
-    batch.send()
-    busy = batch._worker
-    killer.start()
-    outcomes = [outcome for _, outcome in batch.outcomes()]
-    assert outcomes[0].reason == 'damaged'
-    assert outcomes[1] == good
-
-
 def test_run_stops_after_too_many_dead_workers(monkeypatch):
-    monkeypatch.setattr(inspection._pool, 'deaths', inspection._MOST_DEATHS)
-    monkeypatch.setattr(inspection, '_BATCH', 1)
-    files = [(None, SLOW), *[(None, made.jpeg())] * 5]
-    with pytest.raises(DataError, match='21 images'):
-        list(examine_all(files, CONFIG))
+    monkeypatch.setattr(inspection, '_MOST_DEATHS', 0)
+    with pytest.raises(DataError, match='images crashed their decoder'):
+        list(examine_all([(None, SLOW), (None, made.jpeg())], CONFIG))
     assert examine(made.jpeg(), CONFIG).width == made.WIDTH
 
 
@@ -157,7 +131,7 @@ def test_results_are_ordered_and_few_images_are_read_ahead():
 def test_worker_processes_end_after_a_run():
     with worker_processes():
         examine(made.jpeg(), CONFIG)
-        server = [*limited_process._servers][-1]
+        server, _ = limited_process._server
         assert server.poll() is None
     assert server.poll() is not None
     assert examine(made.jpeg(), CONFIG).width == made.WIDTH

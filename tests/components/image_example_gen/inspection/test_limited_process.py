@@ -16,7 +16,6 @@ from components.image_example_gen.inspection.limited_process import Limits, call
 USE = """
 import os, sys
 from components.image_example_gen.inspection.limited_process import Limits, call
-{setup}
 sys.path.insert(0, {folder!r})
 from test_limited_process import spin
 print(os.getpid(), flush=True)
@@ -28,7 +27,7 @@ list(call(Limits(30), spin))
 def own_workers(monkeypatch):
     """Workers that find this module."""
     monkeypatch.setenv('PYTHONPATH', str(Path(__file__).parent))
-    monkeypatch.setattr(limited_process, '_idle', [])
+    limited_process.end_workers()
 
 
 def count(number):
@@ -92,7 +91,7 @@ def descendants(process):
 
 @pytest.mark.parametrize('number', [signal.SIGKILL, signal.SIGINT])
 def test_processes_end_with_the_one_that_uses_them(number):
-    code = USE.format(setup='', folder=str(Path(__file__).parent))
+    code = USE.format(folder=str(Path(__file__).parent))
     with subprocess.Popen(
         [sys.executable, '-c', code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as user:
