@@ -84,6 +84,7 @@ def serve(module: str, descriptors: list[int]) -> None:
     fcntl.fcntl(0, fcntl.F_SETFL, os.O_ASYNC)
     if select.select([0], [], [], 0)[0]:  # it has ended before
         return
+    importlib.import_module('tensorflow')  # temporary
     imported = importlib.import_module(module)
     connections = [socket.socket(fileno=each) for each in descriptors]
     running = {_fork(imported, each): each for each in connections}
