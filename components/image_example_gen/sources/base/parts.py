@@ -5,11 +5,19 @@ folder or file of an image, a slicing feature of the evaluation with a limited n
 """
 
 import re
-from collections import Counter
-from collections.abc import Iterable, Mapping
-from typing import Literal
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Literal, NamedTuple
 
 from common.errors import TooFewImages
+from components.image_example_gen.sources.base.labels import (
+    NO_LABELS,
+    Label,
+    Labels,
+    Wanted,
+    folded,
+    make_labels,
+)
 from components.image_example_gen.sources.base.source_protocol import Part
 
 Kind = Literal['train', 'validation', 'test']
@@ -79,18 +87,63 @@ def parts_of(where: str, names: Iterable[str]) -> dict[str, Part]:
     return {name: parts[kind] for name, kind in kinds.items()}
 
 
-def sources_of_files(images: Iterable[tuple[str, int]]) -> dict[str, str]:
-    """The `image/source` of each file, from pairs of file name and number of images.
+class Division(NamedTuple):
+    """The classes and the parts of a source, and what to tell users about them."""
 
-    The shards of a sharded file share one.
+    labels: Labels
+    parts: dict[str, Part | None]  # by the names of those that are used; None: not divided
+    notes: tuple[str, ...]
+
+
+def divide(
+    where: str, seen: Mapping[tuple[str, Label], int], wanted: Wanted, *, complete: bool = True
+) -> Division:
+    """Decides which parts of a source are used, and for which splits.
+
+    A part without labels, or with none of those of train, is left out; so is what is in no part, if
+    the others are parts.
+
+    Args:
+        where: name of the source in messages.
+        seen: number of images by name of their part, '' for none, and label.
+        wanted: see `make_labels`.
+        complete: see `make_labels`.
+
+    Raises:
+        DataError, TooFewImages: see `make_labels` and `parts_of`.
     """
-    sizes: Counter[str] = Counter()
-    names = {}
-    for file, number in images:
-        names[file] = _SHARD_AND_SUFFIX.sub('', file)
-        sizes[names[file]] += number
-    limited = limit_sources(sizes)
-    return {file: limited[name] for file, name in names.items()}
+    images = defaultdict[str, Counter[Label]](Counter)
+    for (name, label), number in seen.items():
+        images[name][label] += number
+    own = {
+        name: {*map(folded, map(str, found.keys() - NO_LABELS))} for name, found in images.items()
+    }
+    trained = set().union(*(own[name] for name in own if kind_of(name) == 'train'))
+    labelled = [name for name in images if own[name] & (trained or own[name])]
+    parts = parts_of(where, labelled)
+    used = {name: parts.get(name) for name in labelled if not parts or name in parts}
+    if not used:
+        raise TooFewImages(f'{where} has no images with a label')
+    labels = make_labels(
+        where, sum((images[name] for name in used), Counter()), wanted, complete=complete
+    )
+    notes = [
+        f'{images[name].total():,} images of {name or "other files"}: left out, '
+        + ('neither train, validation nor test' if name in labelled else 'without labels')
+        for name in sorted(images.keys() - used.keys())
+    ]
+    missing = _missing(labels, {name: images[name] for name in used if used[name]})
+    return Division(labels, used, (*notes, *labels.notes, *missing))
+
+
+def _missing(labels: Labels, images: Mapping[str, Iterable[Label]]) -> Iterator[str]:
+    """Yields a note for each part without images of a class."""
+    for part, found in images.items():
+        indices = {*map(labels.index, found)}
+        lacking = [name for n, name in enumerate(labels.classes) if n not in indices]
+        if lacking:
+            shown = ', '.join(lacking[:5]) + (', ...' if len(lacking) > 5 else '')
+            yield f'{part} has no images of {len(lacking)} of the classes ({shown})'
 
 
 def limit_sources(images: Mapping[str, int]) -> dict[str, str]:
