@@ -179,8 +179,8 @@ def _require_names(place: object, names: Collection[str]) -> None:
         )
     for name in names:
         if not is_class_name(name):
-            problem = 'it is empty, or has control characters, no Unicode or over 255 bytes'
-            raise DataError(f'{place} has the class name {name[:100]!a}: {problem}; rename it')
+            problem = 'control characters, no valid Unicode, no characters, or over 255 bytes'
+            raise DataError(f'{place} has the class name {name[:100]!a}, with {problem}; rename it')
 
 
 def _similar_names(counts: Mapping[str, int]) -> Iterable[str]:
