@@ -149,14 +149,13 @@ def new_names(
     complete: bool = True,
 ) -> dict[str, str]:
     """The class name of each name of a source, or of all spans; see `make_labels`."""
-    is_renamed = isinstance(wanted, Mapping)
-    exact = dict(wanted) if isinstance(wanted, Mapping) else {name: name for name in wanted or ()}
-    similar = {folded(old): new for old, new in exact.items()}
-    new = {name: exact.get(name) or similar.get(folded(name), name) for name in own}
-    if not wanted or not own or any(folded(name) in similar for name in own):
+    pairs = wanted if isinstance(wanted, Mapping) else {name: name for name in wanted or ()}
+    similar = {folded(old): new for old, new in pairs.items()}
+    new = {name: pairs.get(name) or similar.get(folded(name), name) for name in own}
+    if not pairs or not own or any(folded(name) in similar for name in own):
         return new
     numbers = {name: _BOOLEANS.get(name.lower(), name) for name in own}
-    if is_renamed or not all(map(str.isdecimal, numbers.values())):
+    if wanted is pairs or not all(map(str.isdecimal, numbers.values())):
         if complete:
             raise TooFewImages(
                 f'{place} has {describe_classes(sorted_names(own))}, and data.classes lists none '
@@ -164,10 +163,10 @@ def new_names(
             )
         return new
     positions = {name: int(number) for name, number in numbers.items()}
-    first = int(min(positions.values()) > 0 and max(positions.values()) == len(exact))
+    first = int(min(positions.values()) > 0 and max(positions.values()) == len(pairs))
+    by_number = dict(enumerate(pairs, first))
     if first:
-        notes.append(f'its labels are 1 to {len(exact)}: 1 is {wanted[0]}')
-    by_number = dict(enumerate(wanted, first))
+        notes.append(f'its labels are 1 to {len(pairs)}: 1 is {by_number[1]}')
     return {name: by_number[n] for name, n in positions.items() if n in by_number}
 
 

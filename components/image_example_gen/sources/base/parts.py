@@ -31,10 +31,7 @@ _NAME = re.compile(
 _SHARD_AND_SUFFIX = re.compile(
     r'(-\d+-of-\d+(-\w+)?|\.(parquet|tfrecords?|tfrec|csv|tsv|txt|gz))+$', re.IGNORECASE
 )
-_FLAGS: dict[str, tuple[Kind, Kind]] = {  # columns, and what false and true mean
-    **dict.fromkeys(('is_valid', 'is_val', 'is_validation'), ('train', 'validation')),
-    'is_test': ('train', 'test'),
-}
+_FLAG = re.compile('is[_ ](.*)', re.IGNORECASE)  # a column such as `is_valid`: true or false
 _FALSE, _TRUE = ('false', '0', '0.0', 'no'), ('true', '1', '1.0', 'yes')
 MOST = 20  # values of `image/source` per source of images
 OTHERS = 'others'
@@ -58,9 +55,9 @@ def is_part(name: str) -> bool:
 def kind_of_value(column: str, value: object) -> Kind | None:
     """The part that a value of a column means; a column `is_valid` has true and false."""
     text = str(value).strip().lower()
-    flags = _FLAGS.get(column.strip().lower().replace(' ', '_'))
-    if flags:
-        return flags[text in _TRUE] if text in _TRUE + _FALSE else None
+    flag = _FLAG.fullmatch(column.strip())
+    if flag and (kind := kind_of(flag[1])) in ('validation', 'test'):
+        return kind if text in _TRUE else 'train' if text in _FALSE else None
     return kind_of(text)
 
 

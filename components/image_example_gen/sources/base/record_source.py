@@ -180,11 +180,9 @@ def _part_of_file(name: str) -> str:
 
 def as_label(value: object) -> Label:
     """The label of a value of a file; None for one that is missing or cannot be a name."""
-    if isinstance(value, bool):
-        return str(value).lower()
     if isinstance(value, float):
-        return int(value) if value.is_integer() else None if value != value else str(value)
-    if isinstance(value, int):
+        value = int(value) if value.is_integer() else None
+    if isinstance(value, int) and not isinstance(value, bool):
         return value
     return text if is_class_name(text := as_text(value)) else None
 
