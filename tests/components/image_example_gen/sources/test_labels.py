@@ -13,11 +13,12 @@ from components.image_example_gen.sources.base.parts import (
     limit_sources,
     parts_of,
 )
-from components.image_example_gen.sources.base.source_protocol import BadImage, is_class_name
+from components.image_example_gen.sources.base.source_protocol import BadImage
 
 
 def labelled(seen, wanted=None):
     """The class name of each label, and the notes."""
+    seen = [*seen]
     labels = make_labels('pets', dict.fromkeys(seen, 5), wanted)
     indices = {label: labels.index(label) for label in seen}
     return {k: None if n is None else labels.classes[n] for k, n in indices.items()}, labels.notes
@@ -78,23 +79,16 @@ def test_image_of_another_label_is_bad(label, reason):
     assert labels.to_image(b'', 'dog', 'a.jpg').label == 1
 
 
-@pytest.mark.parametrize('name', ['cats', 'Kühe', 'a b', 'x' * 255, '猫'])
-def test_accepts_class_names(name):
-    assert is_class_name(name)
-
-
 @pytest.mark.parametrize('name', [' ', 'a\nb', 'ca\udcffts', 'x' * 256, 'ü' * 128])
 def test_rejects_class_names(name):
-    assert not is_class_name(name)
     with pytest.raises(DataError, match=r'has the class name .*; rename it'):
         labelled(['cats', name])
 
 
 def test_number_of_classes_is_limited():
-    labels, _ = labelled([f'{number:05d}' for number in range(10_000)])
-    assert labels['09999'] == '09999'
+    assert len(labelled(map(str, range(10_000)))[0]) == 10_000
     with pytest.raises(DataError, match='more than 10,000 classes'):
-        labelled([f'{number:05d}' for number in range(10_001)])
+        labelled(map(str, range(10_001)))
 
 
 @pytest.mark.parametrize(
