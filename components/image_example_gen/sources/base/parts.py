@@ -143,6 +143,16 @@ def _missing(labels: Labels, images: Mapping[str, Iterable[Label]]) -> Iterator[
             yield f'{part} has no images of {len(lacking)} of the classes ({shown})'
 
 
+def sources_of_files(images: Mapping[str, int]) -> dict[str, str]:
+    """The `image/source` of each file, by the number of its images; shards of a file share one."""
+    names = {file: _SHARD_AND_SUFFIX.sub('', file) for file in images}
+    sizes: Counter[str] = Counter()
+    for file, number in images.items():
+        sizes[names[file]] += number
+    limited = limit_sources(sizes)
+    return {file: limited[name] for file, name in names.items()}
+
+
 def limit_sources(images: Mapping[str, int]) -> dict[str, str]:
     """Maps each source, with its number of images, to its own name or to OTHERS; '' stays ''.
 

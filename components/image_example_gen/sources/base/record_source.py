@@ -21,6 +21,7 @@ from components.image_example_gen.sources.base.parts import (
     divide,
     kind_of,
     kind_of_value,
+    sources_of_files,
 )
 from components.image_example_gen.sources.base.source_protocol import (
     LONGEST_TEXT,
@@ -62,6 +63,7 @@ class RecordShard:
     labels: Labels
     parts: Mapping[str, Part | None]  # by the name of a part; images of other parts are not used
     config: DataConfig
+    source: str
 
     def images(self) -> Iterator[LabelledImage | BadImage]:
         return _call(self.file, _images, self)
@@ -122,8 +124,9 @@ class RecordSource:
     def shards(self) -> list[RecordShard]:
         """The ranges of records of all files that have images of parts that are used."""
         others = self._labels, self._parts, self._config
+        sources = sources_of_files({name: seen.total() for name, seen in self._files.items()})
         return [
-            RecordShard(self._folder / name, name, self.read, numbers, *others)
+            RecordShard(self._folder / name, name, self.read, numbers, *others, sources[name])
             for name, seen in self._files.items()
             if any(part in self._parts for part, _ in seen)
             for numbers in ranges(seen.total(), _MOST_SHARDS)
@@ -169,7 +172,7 @@ def _images(shard: RecordShard) -> Iterator[LabelledImage | BadImage]:
             yield BadImage(place, record.image.reason, record.image.detail)
         else:
             group = record.group or group_of_name(shard.config.group_by, record.path)
-            others = record.label, place, shard.parts[part], '', group
+            others = record.label, place, shard.parts[part], shard.source, group
             yield shard.labels.to_image(record.image, *others)
 
 

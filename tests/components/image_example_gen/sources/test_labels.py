@@ -12,6 +12,7 @@ from components.image_example_gen.sources.base.parts import (
     kind_of_value,
     limit_sources,
     parts_of,
+    sources_of_files,
 )
 from components.image_example_gen.sources.base.source_protocol import BadImage
 
@@ -146,6 +147,9 @@ def test_parts_without_known_labels_and_images_in_no_part_are_left_out():
 
 
 def test_sources_are_limited():
+    names = ('2020/a-00000-of-00002.parquet', '2020/a-00001-of-00002.parquet', 'b.tfrecord.gz')
+    assert [*sources_of_files(dict.fromkeys(names, 1)).values()] == ['2020/a', '2020/a', 'b']
+
     limited = limit_sources({str(number): number for number in range(1, 31)} | {'': 100})
     assert set(limited.values()) == {*map(str, range(12, 31)), OTHERS, ''}
     assert len(set(limited.values())) == MOST + 1

@@ -27,8 +27,8 @@ def test_reads_images_with_their_paths(tmp_path):
     source = source_of(write_parquet(tmp_path / 'pets.parquet', NAMES, image=images, label=[0, 1]))
 
     assert [*every_image(source)] == [
-        LabelledImage(b'a', 0, 'pets.parquet:0 (x/a.jpg)'),
-        LabelledImage(b'b', 1, 'pets.parquet:1'),
+        LabelledImage(b'a', 0, 'pets.parquet:0 (x/a.jpg)', source='pets'),
+        LabelledImage(b'b', 1, 'pets.parquet:1', source='pets'),
     ]
     assert (source.count, source.counts) == (2, {'cat': 1, 'dog': 1})
 

@@ -46,7 +46,8 @@ def test_shards_of_a_file_have_each_image_once(tmp_path, compression):
 
     assert [len(images) for images in shards] == [300, 300]
     assert [image for images in shards for image in images] == [
-        LabelledImage(b'%d' % n, n % 2, f'records:{n} (pet-{n}.jpg)') for n in range(600)
+        LabelledImage(b'%d' % n, n % 2, f'records:{n} (pet-{n}.jpg)', source='records')
+        for n in range(600)
     ]
 
 
