@@ -125,8 +125,8 @@ def divide(
         where, sum((images[name] for name in used), Counter()), wanted, complete=complete
     )
     notes = [
-        f'{images[name].total():,} images of {name or "other files"}: left out, '
-        + ('neither train, validation nor test' if name in labelled else 'without labels')
+        f'{name or "other files"}: {images[name].total():,} images '
+        f'{"in no part" if name in labelled else "without labels"} are left out'
         for name in sorted(images.keys() - used.keys())
     ]
     missing = _missing(labels, {name: images[name] for name in used if used[name]})
