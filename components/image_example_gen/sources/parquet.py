@@ -63,9 +63,10 @@ def read_rows(file: Path, config: DataConfig, numbers: range | None) -> Iterator
         batches = parquet.iter_batches(
             rows, groups[first:], [*{*wanted} - {None}], use_threads=False
         )
-        found = itertools.chain.from_iterable(batch.to_pylist() for batch in batches)
+        filled = (batch for batch in batches if batch.num_rows)
         skipped = numbers.start - (ends[first - 1] if first else 0)
-        for row in itertools.islice(found, skipped, skipped + len(numbers)):
+        chosen = itertools.islice(filled, skipped, skipped + len(numbers))
+        for row in itertools.chain.from_iterable(b.to_pylist() for b in chosen):
             label = as_label(row[columns.label])
             yield Record(
                 *_image(row.get(columns.image, b''), config.checks.max_bytes),

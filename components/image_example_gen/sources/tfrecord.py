@@ -70,8 +70,8 @@ def _record(features: Mapping[str, Any], config: DataConfig, names: Sequence[str
     try:
         if label is None:
             found = ', '.join(sorted(name[:40] for name in features)[:20]) or 'none'
-            wanted = f'bytes {keys.image} and a label {keys.label}'
-            raise Rejected('unreadable', f'its record has not {wanted}; its features: {found}')
+            wanted = f'bytes {keys.image} or a label {keys.label}'
+            raise Rejected('unreadable', f'its record lacks {wanted}; its features: {found}')
         require_within(config.checks.max_bytes, len(image))
     except Rejected as error:
         return Record(error, *others)

@@ -128,7 +128,7 @@ def test_damaged_file_is_an_error(read, tmp_path):
 
 
 def test_file_without_the_features_of_the_recipe_is_an_error(read):
-    with pytest.raises(DataError, match=r'a\.tfrecord .* jpeg and .* kind; its features: a, b'):
+    with pytest.raises(DataError, match=r'a\.tfrecord .* jpeg or .* kind; its features: a, b'):
         read([example(a=1, b=b'')])
 
 
