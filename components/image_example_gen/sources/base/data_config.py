@@ -36,6 +36,7 @@ ONLY_FOR = {
 }
 URL = re.compile('https?://[^/]', re.IGNORECASE)
 DATA_URL = 'CATDOG_DATA_URL'  # environment variable
+_LONGEST_URL = 2000  # characters
 _Names = tuple[str, ...] | dict[str, str]
 
 
@@ -80,6 +81,8 @@ def _local_path(path: Any) -> Any:
 
 
 def _well_formed_url(url: str) -> str:
+    if len(url) > _LONGEST_URL:
+        raise ValueError(f'should have at most {_LONGEST_URL} characters')
     try:
         parts = urllib.parse.urlsplit(url)
         _ = parts.port, (parts.hostname or '').encode('idna')
@@ -126,7 +129,6 @@ class DataConfig(StrictModel):
     url: Annotated[RedactedUrl, AfterValidator(_well_formed_url)] | None = Field(
         None,
         repr=False,
-        max_length=2000,
         description='instead of path; archive: download URL, recorded without user name, password '
         'and query; folder: s3://BUCKET/PREFIX or gs://BUCKET/PREFIX in object storage',
     )
