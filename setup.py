@@ -18,7 +18,6 @@ REQUIREMENTS = [
     'filelock>=3.12',
     'flatbuffers>=24.3',
     'fsspec>=2024.6',
-    'google-crc32c>=1.5',
     'h5py>=3.12',
     'jinja2>=3.1',
     'keras>=3.12,<4',

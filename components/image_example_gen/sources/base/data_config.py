@@ -76,11 +76,8 @@ def _local_path(path: Any) -> Any:
         raise ValueError(
             "is a URL: set 'url' with source 'folder' (s3, gs) or 'archive' (http, https)"
         )
-    return path
-
-
-def _in_home(path: Path | None) -> Path | None:
-    return path and Path(os.path.expanduser(path))  # noqa: PTH111  that of Path raises an error
+    # That of Path raises an error without a home folder.
+    return os.path.expanduser(path) if isinstance(path, str | Path) else path  # noqa: PTH111
 
 
 def _well_formed_url(url: str) -> str:
@@ -96,23 +93,22 @@ def _well_formed_url(url: str) -> str:
 
 def _as_texts(classes: Any) -> Any:
     """Converts the names to text: YAML reads 0 and true as a number and a boolean."""
-
-    def text(name: Any) -> Any:
-        return str(name).lower() if isinstance(name, (bool, int)) else name
-
     if isinstance(classes, dict):
-        return {text(old): text(new) for old, new in classes.items()}
-    return [*map(text, classes)] if isinstance(classes, (list, tuple)) else classes
+        return dict(zip(_as_texts([*classes]), _as_texts([*classes.values()]), strict=True))
+    if not isinstance(classes, list | tuple):
+        return classes
+    return [str(name).lower() if isinstance(name, bool | int) else name for name in classes]
 
 
 def _different_names(classes: _Names) -> _Names:
-    new = [*map(class_name, classes.values() if isinstance(classes, dict) else classes)]
-    if not all(map(is_class_name, (*classes, *new))):
+    old = [*map(class_name, classes)]
+    new = [*map(class_name, classes.values())] if isinstance(classes, dict) else old
+    if not all(map(is_class_name, (*old, *new))):
         raise ValueError('must be names without control characters')
-    joins = isinstance(classes, dict)  # several classes may have one new name
-    if len(set(new)) < max(2, 2 if joins else len(new)):
+    # Several classes may have one new name.
+    if len({*new}) < (2 if isinstance(classes, dict) else max(2, len(new))):
         raise ValueError('must be two or more different names')
-    return dict(zip(map(class_name, classes), new, strict=True)) if joins else tuple(new)
+    return dict(zip(old, new, strict=True)) if isinstance(classes, dict) else tuple(new)
 
 
 ClassNames = Annotated[_Names, BeforeValidator(_as_texts), AfterValidator(_different_names)]
@@ -124,7 +120,7 @@ class DataConfig(StrictModel):
     source: Literal['drawings', 'folder', 'archive', 'csv', 'parquet', 'tfds', 'tfrecord'] = Field(
         'drawings', description='where the images come from, and how they are stored'
     )
-    path: Annotated[Path | None, BeforeValidator(_local_path), AfterValidator(_in_home)] = Field(
+    path: Annotated[Path | None, BeforeValidator(_local_path)] = Field(
         None,
         description='folder: one of class folders; archive: a zip or tar file of class folders; '
         'csv: a file with paths and classes of images, or a folder with one; parquet, tfrecord: a '

@@ -6,8 +6,9 @@ Does not import TensorFlow.
 import re
 from collections.abc import Sequence
 from pathlib import PurePosixPath
+from typing import Annotated
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from common.strict_model import StrictModel
 
@@ -32,7 +33,7 @@ class GroupConfig(StrictModel):
         description='folder, archive: level of a folder below the class folder, 1 is the first; '
         'the group is the path down to it',
     )
-    pattern: str | None = Field(
+    pattern: Annotated[str, AfterValidator(require_one_group)] | None = Field(
         None,
         description='regular expression, searched in the file name without folders; the group is '
         'what its one pair of parentheses matches',
@@ -42,11 +43,6 @@ class GroupConfig(StrictModel):
         min_length=1,
         description='csv, parquet: a column; tfrecord: a feature; text or integers',
     )
-
-    @field_validator('pattern')
-    @classmethod
-    def _has_one_group(cls, pattern: str | None) -> str | None:
-        return pattern if pattern is None else require_one_group(pattern)
 
     @model_validator(mode='after')
     def _is_one(self) -> 'GroupConfig':

@@ -23,6 +23,7 @@ Wanted = Sequence[str] | Mapping[str, str] | None  # `data.classes`: names, or o
 _MOST_CLASSES = 10_000
 _LONGEST_LABEL = 100  # characters in messages
 _NUMBER = re.compile(r'([0-9]{1,9})(\.0+)?')  # pandas writes 1.0 in a column with missing values
+_BOOLEANS = {'false': '0', 'true': '1'}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,12 +47,9 @@ class Labels:
         """An image whose label has no class index."""
         given = self.names.get(label, str(label))[:_LONGEST_LABEL]
         detail = f'its label is {given}; expected one of {describe_classes(self.classes)}'
-        reason: RejectionReason = 'unknown class'
-        if label not in self.names:
-            reason = 'label outside the list'
-        return BadImage(
-            filename, reason, detail if label not in NO_LABELS else 'no label', contents
-        )
+        is_known = label in self.names
+        reason: RejectionReason = 'unknown class' if is_known else 'label outside the list'
+        return BadImage(filename, reason, 'no label' if label in NO_LABELS else detail, contents)
 
     def to_image(
         self,
@@ -81,12 +79,7 @@ class Labels:
 
 
 def make_labels(
-    place: object,
-    seen: Mapping[Label, int],
-    wanted: Wanted,
-    names: Mapping[int, str] | None = None,
-    *,
-    complete: bool = True,
+    place: object, seen: Mapping[Label, int], wanted: Wanted, *, complete: bool = True
 ) -> Labels:
     """Combines the labels of a source and the classes of a recipe.
 
@@ -94,34 +87,31 @@ def make_labels(
         place: name of the source in messages.
         seen: number of images by label; None, '' and -1 are no labels.
         wanted: names of classes in the order of their indices, compared with those of the source
-            without case; or old and new names. Numbers without names are named by position.
-        names: the source's names of its label numbers, if it has any.
+            without case; or old and new names. Numbers are named by position.
         complete: whether each class must have images; False for one span of several.
 
     Raises:
         DataError: a name cannot be used.
         TooFewImages: there are fewer than two classes, or one has no images.
     """
-    own = _own_names(seen, names or {})
-    found = Counter(own[label] for label in own)
+    texts = {label: str(label) for label in seen if label not in NO_LABELS}
+    are_numbers = all(map(_NUMBER.fullmatch, texts.values()))
+    own = {
+        label: re.sub(r'\.0+$', '', text) if are_numbers else class_name(text)
+        for label, text in texts.items()
+    }
     notes: list[str] = []
-    if wanted is None:
-        new = dict(zip(found, found, strict=True))
-    else:
-        new = new_names(place, list(found), wanted, notes, complete=complete)
-    by_label = {label: new[name] for label, name in own.items() if name in new}
+    new = new_names(place, set(own.values()), wanted, notes, complete=complete)
+    names = {label: new[name] for label, name in own.items() if name in new}
     counts: Counter[str] = Counter()
-    for label, name in by_label.items():
-        counts[name] += seen.get(label, 0)
-    if wanted is None:
-        classes = tuple(sorted_names(name for name, number in counts.items() if number))
-    else:
-        given = wanted.values() if isinstance(wanted, Mapping) else wanted
-        classes = tuple(dict.fromkeys(map(class_name, given)))
-    require_names(place, classes)
+    for label, name in names.items():
+        counts[name] += seen[label]
+    given = wanted.values() if isinstance(wanted, Mapping) else wanted
+    classes = tuple(dict.fromkeys(given or sorted_names(+counts)))
+    _require_names(place, classes)
     if complete:
         require_images(place, counts, classes)
-    return Labels(classes, by_label, counts, (*notes, *similar_names(counts)))
+    return Labels(classes, names, counts, (*notes, *_similar_names(counts)))
 
 
 def require_images(place: object, counts: Mapping[str, int], classes: Sequence[str]) -> None:
@@ -139,26 +129,10 @@ def require_images(place: object, counts: Mapping[str, int], classes: Sequence[s
         raise TooFewImages(f'{place} has {describe_classes(classes)}; expected two or more')
 
 
-def require_names(place: object, names: Iterable[str]) -> None:
-    """Raises DataError if there are very many classes, or one has a name that cannot be used."""
-    distinct = set(names)
-    if len(distinct) > _MOST_CLASSES:
-        raise DataError(
-            f'{place} has more than {_MOST_CLASSES:,} classes; perhaps its labels are identifiers'
-        )
-    wrong = min((name for name in distinct if not is_class_name(name)), default=None)
-    if wrong is not None:
-        problem = 'control characters, no valid Unicode, or more than 255 bytes'
-        problem = problem if wrong.strip() else 'no characters'
-        raise DataError(f'{place} has the class name {wrong[:100]!a}, with {problem}; rename it')
-
-
 def sorted_names(names: Iterable[str]) -> list[str]:
     """Class names in the default order: alphabetical; by value if all are numbers."""
     distinct = sorted(set(names))
-    if all(map(_NUMBER.fullmatch, distinct)):
-        distinct.sort(key=float)
-    return distinct
+    return sorted(distinct, key=float) if all(map(_NUMBER.fullmatch, distinct)) else distinct
 
 
 def folded(name: str) -> str:
@@ -166,7 +140,49 @@ def folded(name: str) -> str:
     return ' '.join(class_name(name).split()).casefold()
 
 
-def similar_names(counts: Mapping[str, int]) -> Iterable[str]:
+def new_names(
+    place: object,
+    own: Collection[str],
+    wanted: Wanted,
+    notes: list[str],
+    *,
+    complete: bool = True,
+) -> dict[str, str]:
+    """The class name of each name of a source, or of all spans; see `make_labels`."""
+    pairs = wanted if isinstance(wanted, Mapping) else {name: name for name in wanted or ()}
+    similar = {folded(old): new for old, new in pairs.items()}
+    new = {name: pairs.get(name) or similar.get(folded(name), name) for name in own}
+    if not pairs or not own or any(folded(name) in similar for name in own):
+        return new
+    numbers = {name: _BOOLEANS.get(name.lower(), name) for name in own}
+    if wanted is pairs or not all(map(str.isdecimal, numbers.values())):
+        if complete:
+            raise TooFewImages(
+                f'{place} has {describe_classes(sorted_names(own))}, and data.classes lists none '
+                'of them; to rename classes, give {old name: new name}'
+            )
+        return new
+    positions = {name: int(number) for name, number in numbers.items()}
+    first = int(min(positions.values()) > 0 and max(positions.values()) == len(pairs))
+    by_number = dict(enumerate(pairs, first))
+    if first:
+        notes.append(f'its labels are 1 to {len(pairs)}: 1 is {by_number[1]}')
+    return {name: by_number[n] for name, n in positions.items() if n in by_number}
+
+
+def _require_names(place: object, names: Collection[str]) -> None:
+    """Raises DataError if there are very many classes, or one has a name that cannot be used."""
+    if len(names) > _MOST_CLASSES:
+        raise DataError(
+            f'{place} has more than {_MOST_CLASSES:,} classes; perhaps its labels are identifiers'
+        )
+    for name in names:
+        if not is_class_name(name):
+            problem = 'control characters, no valid Unicode, no characters, or over 255 bytes'
+            raise DataError(f'{place} has the class name {name[:100]!a}, with {problem}; rename it')
+
+
+def _similar_names(counts: Mapping[str, int]) -> Iterable[str]:
     """Yields a note if class names differ only in case or spaces."""
     alike = defaultdict[str, list[str]](list)
     for name in sorted(name for name, number in counts.items() if number):
@@ -177,44 +193,3 @@ def similar_names(counts: Mapping[str, int]) -> Iterable[str]:
             f'class names differ only in case or spaces: {"; ".join(several[:5])}; to join them, '
             'list one of each pair in data.classes'
         )
-
-
-def _own_names(seen: Mapping[Label, int], names: Mapping[int, str]) -> dict[Label, str]:
-    """The source's own name of each label."""
-    own: dict[Label, str] = {number: class_name(name) for number, name in names.items()}
-    texts = {label: str(label) for label in seen if label not in own and label not in NO_LABELS}
-    are_numbers = all(map(_NUMBER.fullmatch, texts.values()))
-    for label, text in texts.items():
-        own[label] = re.sub(r'\.0+$', '', text) if are_numbers else class_name(text)
-    return own
-
-
-def new_names(
-    place: object,
-    own: Collection[str],
-    wanted: Sequence[str] | Mapping[str, str],
-    notes: list[str],
-    *,
-    complete: bool = True,
-) -> dict[str, str]:
-    """The class name of each name of a source, or of all spans; see `make_labels`."""
-    pairs = wanted if isinstance(wanted, Mapping) else dict(zip(wanted, wanted, strict=True))
-    exact = {class_name(old): class_name(new) for old, new in pairs.items()}
-    similar = {folded(old): new for old, new in exact.items()}
-    found = {name: exact.get(name) or similar.get(folded(name)) for name in own}
-    if any(found.values()) or not own:
-        return {name: new or name for name, new in found.items()}
-    positions = [{'false': 0, 'true': 1}.get(name.lower(), name) for name in own]
-    if not all(str(each).isdecimal() for each in positions) or isinstance(wanted, Mapping):
-        if complete:
-            raise TooFewImages(
-                f'{place} has {describe_classes(sorted_names(own))}, and data.classes lists none '
-                'of them; to rename classes, give {old name: new name}'
-            )
-        return {name: name for name in own}
-    numbers = [int(each) for each in positions]
-    first = int(min(numbers) > 0 and max(numbers) == len(pairs))
-    if first:
-        notes.append(f'its labels are 1 to {len(pairs)}: 1 is {wanted[0]}')
-    by_number = dict(enumerate(exact.values(), first))
-    return {n: by_number[i] for n, i in zip(own, numbers, strict=True) if i in by_number}

@@ -5,11 +5,19 @@ folder or file of an image, a slicing feature of the evaluation with a limited n
 """
 
 import re
-from collections import Counter
-from collections.abc import Iterable, Mapping
-from typing import Literal
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Literal, NamedTuple
 
 from common.errors import TooFewImages
+from components.image_example_gen.sources.base.labels import (
+    NO_LABELS,
+    Label,
+    Labels,
+    Wanted,
+    folded,
+    make_labels,
+)
 from components.image_example_gen.sources.base.source_protocol import Part
 
 Kind = Literal['train', 'validation', 'test']
@@ -23,10 +31,7 @@ _NAME = re.compile(
 _SHARD_AND_SUFFIX = re.compile(
     r'(-\d+-of-\d+(-\w+)?|\.(parquet|tfrecords?|tfrec|csv|tsv|txt|gz))+$', re.IGNORECASE
 )
-_FLAGS: dict[str, tuple[Kind, Kind]] = {  # columns, and what false and true mean
-    **dict.fromkeys(('is_valid', 'is_val', 'is_validation'), ('train', 'validation')),
-    'is_test': ('train', 'test'),
-}
+_FLAG = re.compile('is[_ ](.*)', re.IGNORECASE)  # a column such as `is_valid`: true or false
 _FALSE, _TRUE = ('false', '0', '0.0', 'no'), ('true', '1', '1.0', 'yes')
 MOST = 20  # values of `image/source` per source of images
 OTHERS = 'others'
@@ -50,9 +55,9 @@ def is_part(name: str) -> bool:
 def kind_of_value(column: str, value: object) -> Kind | None:
     """The part that a value of a column means; a column `is_valid` has true and false."""
     text = str(value).strip().lower()
-    flags = _FLAGS.get(column.strip().lower().replace(' ', '_'))
-    if flags:
-        return flags[text in _TRUE] if text in _TRUE + _FALSE else None
+    flag = _FLAG.fullmatch(column.strip())
+    if flag and (kind := kind_of(flag[1])) in ('validation', 'test'):
+        return kind if text in _TRUE else 'train' if text in _FALSE else None
     return kind_of(text)
 
 
@@ -79,15 +84,70 @@ def parts_of(where: str, names: Iterable[str]) -> dict[str, Part]:
     return {name: parts[kind] for name, kind in kinds.items()}
 
 
-def sources_of_files(images: Iterable[tuple[str, int]]) -> dict[str, str]:
-    """The `image/source` of each file, from pairs of file name and number of images.
+class Division(NamedTuple):
+    """The classes and the parts of a source, and what to tell users about them."""
 
-    The shards of a sharded file share one.
+    labels: Labels
+    parts: dict[str, Part | None]  # by the names of those that are used; None: not divided
+    notes: tuple[str, ...]
+
+
+def divide(
+    where: str, seen: Mapping[tuple[str, Label], int], wanted: Wanted, *, complete: bool = True
+) -> Division:
+    """Decides which parts of a source are used, and for which splits.
+
+    A part without labels, or with none of those of train, is left out; so is what is in no part, if
+    the others are parts.
+
+    Args:
+        where: name of the source in messages.
+        seen: number of images by name of their part, '' for none, and label.
+        wanted: see `make_labels`.
+        complete: see `make_labels`.
+
+    Raises:
+        DataError, TooFewImages: see `make_labels` and `parts_of`.
     """
+    images = defaultdict[str, Counter[Label]](Counter)
+    for (name, label), number in seen.items():
+        images[name][label] += number
+    own = {
+        name: {*map(folded, map(str, found.keys() - NO_LABELS))} for name, found in images.items()
+    }
+    trained = set().union(*(own[name] for name in own if kind_of(name) == 'train'))
+    labelled = [name for name in images if own[name] & (trained or own[name])]
+    parts = parts_of(where, labelled)
+    used = {name: parts.get(name) for name in labelled if not parts or name in parts}
+    if not used:
+        raise TooFewImages(f'{where} has no images with a label')
+    labels = make_labels(
+        where, sum((images[name] for name in used), Counter()), wanted, complete=complete
+    )
+    notes = [
+        f'{name or "other files"}: {images[name].total():,} images '
+        f'{"in no part" if name in labelled else "without labels"} are left out'
+        for name in sorted(images.keys() - used.keys())
+    ]
+    missing = _missing(labels, {name: images[name] for name in used if used[name]})
+    return Division(labels, used, (*notes, *labels.notes, *missing))
+
+
+def _missing(labels: Labels, images: Mapping[str, Iterable[Label]]) -> Iterator[str]:
+    """Yields a note for each part without images of a class."""
+    for part, found in images.items():
+        indices = {*map(labels.index, found)}
+        lacking = [name for n, name in enumerate(labels.classes) if n not in indices]
+        if lacking:
+            shown = ', '.join(lacking[:5]) + (', ...' if len(lacking) > 5 else '')
+            yield f'{part} has no images of {len(lacking)} of the classes ({shown})'
+
+
+def sources_of_files(images: Mapping[str, int]) -> dict[str, str]:
+    """The `image/source` of each file, by the number of its images; shards of a file share one."""
+    names = {file: _SHARD_AND_SUFFIX.sub('', file) for file in images}
     sizes: Counter[str] = Counter()
-    names = {}
-    for file, number in images:
-        names[file] = _SHARD_AND_SUFFIX.sub('', file)
+    for file, number in images.items():
         sizes[names[file]] += number
     limited = limit_sources(sizes)
     return {file: limited[name] for file, name in names.items()}

@@ -61,7 +61,7 @@ class Source(Protocol):
     def classes(self) -> tuple[str, ...]: ...  # in the order of the labels
 
     @property
-    def counts(self) -> Counter[str] | None: ...  # images by class; None: known after reading
+    def counts(self) -> Counter[str]: ...  # images by class
 
     def with_classes(
         self, classes: Sequence[str], new: Mapping[str, str] | None = None

@@ -15,28 +15,11 @@ from components.image_example_gen.sources.base.source_protocol import (
     LabelledImage,
     every_image,
 )
-from components.image_example_gen.sources.parquet import ParquetSource
+from components.image_example_gen.sources.parquet import ParquetSource, read_rows
 
 
 def source_of(path, **keys):
     return ParquetSource(DataConfig(source='parquet', path=path, **keys))
-
-
-@pytest.fixture
-def labels_of(tmp_path):
-    """`labels_of(column, **keys)` reads labels: the names of the classes, or the reasons."""
-
-    def read(column, names=None, **keys):
-        path = write_parquet(
-            tmp_path / 'a.parquet', names, image=[b'a'] * len(column), label=column
-        )
-        source = source_of(path, **keys)
-        return [
-            each.reason if isinstance(each, BadImage) else source.classes[each.label]
-            for each in every_image(source)
-        ]
-
-    return read
 
 
 def test_reads_images_with_their_paths(tmp_path):
@@ -53,25 +36,22 @@ def test_reads_images_with_their_paths(tmp_path):
 @pytest.mark.parametrize(
     ('column', 'keys', 'expected'),
     [
-        ([0, 10, 2], {}, ['0', '10', '2']),
         ([0, 1, 2, None, -1], {'classes': ['a', 'b']}, ['a', 'b', *['label outside the list'] * 3]),
-        ([1, 2, 3], {'classes': ['a', 'b', 'c']}, ['a', 'b', 'c']),
         ([0.0, 1.0, float('nan')], {'classes': ['a', 'b']}, ['a', 'b', 'label outside the list']),
         ([False, True], {'classes': {False: 'a', True: 'b'}}, ['a', 'b']),
         (['b', 'a', None], {}, ['b', 'a', 'label outside the list']),
-        (['b', 'a', 'c'], {'classes': ['c', 'B']}, ['B', 'unknown class', 'c']),
-        (['Ku\u0308he', 'a'], {'classes': ['a', 'K\u00fche']}, ['K\u00fche', 'a']),
     ],
 )
 @pytest.mark.parametrize('encoded', [False, True])
-def test_kinds_of_labels(labels_of, column, keys, expected, encoded):
-    array = pa.array(column)
-    assert labels_of(array.dictionary_encode() if encoded else array, **keys) == expected
+def test_kinds_of_labels(tmp_path, column, keys, expected, encoded):
+    label = pa.array(column).dictionary_encode() if encoded else pa.array(column)
+    write_parquet(tmp_path / 'a.parquet', image=[b'a'] * len(column), label=label)
+    source = source_of(tmp_path, **keys)
 
-
-def test_labels_from_one_are_noted(tmp_path):
-    path = write_parquet(tmp_path / 'a.parquet', image=[b'a'] * 2, label=[1, 2])
-    assert any('1 to 2' in note for note in source_of(path, classes=NAMES).notes)
+    assert [
+        each.reason if isinstance(each, BadImage) else source.classes[each.label]
+        for each in every_image(source)
+    ] == expected
 
 
 @pytest.mark.parametrize(
@@ -79,7 +59,6 @@ def test_labels_from_one_are_noted(tmp_path):
     [
         (('img', 'fine_label'), {}, 'a'),
         (('pixels', 'Label'), {}, 'a'),  # the only column with bytes
-        (('x', 'y'), {'image': 'x', 'label': 'y'}, 'a'),
         (('image', 'label', 'other'), {'label': 'other'}, 'c'),
     ],
 )
@@ -91,34 +70,32 @@ def test_finds_columns_by_usual_names_or_recipe(tmp_path, names, columns, label)
 
 
 @pytest.mark.parametrize(
-    ('columns', 'message'),
+    'columns',
     [
-        (
-            {'picture': 'a.jpg', 'label': 0},
-            r'bytes of images; .* picture \(string\).*columns.image',
-        ),
-        ({'image': {'path': 'a'}, 'label': 0}, 'no column .* with bytes of images'),
-        ({'image': b'a', 'kind': 0}, r'with labels; .*kind \(int64\); set data.columns.label'),
+        {'picture': 'a.jpg', 'label': 0},
+        {'image': {'path': 'a'}, 'label': 0},
+        {'image': b'a', 'kind': 0},
+        {'image': b'a', 'label': [0, 1]},
     ],
 )
-def test_missing_column_is_an_error(tmp_path, columns, message):
+def test_missing_column_is_an_error_that_lists_the_columns(tmp_path, columns):
     write_parquet(tmp_path / 'a.parquet', **{name: [value] for name, value in columns.items()})
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(DataError, match=rf'it has {next(iter(columns))} \(.*set data.columns'):
         source_of(tmp_path)
 
 
-def test_files_with_different_classes_are_an_error(tmp_path):
+def test_files_may_number_the_classes_differently(tmp_path):
     write_parquet(tmp_path / 'a.parquet', ['cat', 'dog'], image=[b'a'], label=[0])
     write_parquet(tmp_path / 'b.parquet', ['dog', 'cat'], image=[b'a'], label=[0])
 
-    with pytest.raises(DataError, match="label 0 is 'cat' in one file, and 'dog' in b"):
-        source_of(tmp_path)
+    source = source_of(tmp_path)
+    assert [source.classes[image.label] for image in every_image(source)] == ['cat', 'dog']
 
 
-@pytest.mark.parametrize('contents', [b'', b'hello', b'PAR1 and no more of it'])
+@pytest.mark.parametrize('contents', [b'', b'PAR1 and no more of it'])
 def test_other_file_is_an_error(tmp_path, contents):
     (tmp_path / 'a.parquet').write_bytes(contents)
-    with pytest.raises(DataError, match=r'a\.parquet is not a Parquet file$'):
+    with pytest.raises(DataError, match=r'a\.parquet cannot be read: .*[Pp]arquet'):
         source_of(tmp_path)
 
 
@@ -130,23 +107,20 @@ def test_row_without_bytes_is_bad(tmp_path):
 
     assert [(each.filename, each.reason) for each in bad] == [
         ('a.parquet:0', 'unreadable'),
-        ('a.parquet:1', 'unreadable'),
+        ('a.parquet:1 (b.jpg)', 'unreadable'),
     ]
     assert (good.contents, good.filename) == (b'c', 'a.parquet:2')
 
 
-@pytest.mark.parametrize(
-    ('rows_in_group', 'sizes'),
-    [(100, [500, 500, 200]), (1000, [500, 500, 200]), (1200, [400] * 3), (1, [512, 512, 176])],
-)
-def test_shards_join_and_divide_row_groups(tmp_path, rows_in_group, sizes):
+@pytest.mark.parametrize('rows_in_group', [1, 100, 1000, 1200])
+def test_shards_join_and_divide_row_groups(tmp_path, rows_in_group):
     columns = {'image': [b'%d' % n for n in range(1200)], 'label': [0, 1] * 600}
     write_parquet(tmp_path / 'a.parquet', NAMES, rows_in_group=rows_in_group, **columns)
 
     shards = pickle.loads(pickle.dumps(source_of(tmp_path).shards()))
     parts = [[*shard.images()] for shard in shards]
 
-    assert [len(part) for part in parts] == sizes
+    assert [len(part) for part in parts] == [400] * 3
     images = [(image.contents, image.filename) for part in parts for image in part]
     assert images == [(b'%d' % n, f'a.parquet:{n}') for n in range(1200)]
 
@@ -154,22 +128,16 @@ def test_shards_join_and_divide_row_groups(tmp_path, rows_in_group, sizes):
 def test_file_changed_after_listing_is_an_error(tmp_path):
     path = write_parquet(tmp_path / 'a.parquet', NAMES, image=[b'a', b'b'], label=[0, 1])
     source = source_of(path)
-    path.write_bytes(b'PAR1' + bytes(99) + b'PAR1')
-    with pytest.raises(DataError, match=r'a\.parquet cannot be read: \S'):
-        [*every_image(source)]
     path.unlink()
     with pytest.raises(DataError, match=r'a\.parquet cannot be read: .*No such file'):
         [*every_image(source)]
 
 
-class CreatesFolder:
-    """An object whose pickle, when it is loaded, creates a folder."""
-
-    def __init__(self, folder):
-        self.folder = folder
+class CreatesFolder(str):
+    """A path whose pickle, when it is loaded, creates a folder."""
 
     def __reduce__(self):
-        return os.mkdir, (str(self.folder),)
+        return os.mkdir, (str(self),)
 
 
 @pytest.mark.filterwarnings('ignore:.*PyExtensionType:RuntimeWarning')
@@ -187,26 +155,16 @@ def test_pickled_type_is_not_loaded(tmp_path):
     assert not (tmp_path / 'created').exists()
 
 
-def test_image_of_exactly_the_limit_is_read(tmp_path):
-    images = [b'x' * 100, b'y' * 101]
-    path = write_parquet(tmp_path / 'a.parquet', NAMES, image=images, label=[0, 1])
-
-    image, too_large = every_image(source_of(path, checks={'max_megabytes': 1e-4}))
-
-    assert image.contents == b'x' * 100
-    assert too_large.reason == 'too large'
-
-
 def test_memory_does_not_grow_with_number_of_images(tmp_path):
     table = pa.table({'image': [bytes(20_000)] * 2000, 'label': [0, 1] * 1000})  # one row group
     options = {'compression': 'none', 'use_dictionary': False, 'write_batch_size': 50}
     pq.write_table(table, tmp_path / 'a.parquet', **options)
     del table
     config = DataConfig(source='parquet')
-    (table,) = ParquetSource.scan(tmp_path / 'a.parquet', 'a.parquet', config)
     before = pa.total_allocated_bytes()
 
-    allocated = [pa.total_allocated_bytes() - before for _ in table.read(range(2000), config)]
+    rows = read_rows(tmp_path / 'a.parquet', config, range(2000))
+    allocated = [pa.total_allocated_bytes() - before for _ in rows]
 
     assert len(allocated) == 2000
     assert max(allocated) < 10 * 2**20
