@@ -70,5 +70,5 @@ def _read_folder(folder: str, max_bytes: int) -> Iterator[InputImage]:
 
 
 def _download(url: str, max_bytes: int) -> bytes:
-    parts = get(url, {}, max_bytes, seconds=_DOWNLOAD_SECONDS)
-    return b''.join(part for part in parts if isinstance(part, bytes))
+    _, *parts = get(url, max_bytes, _DOWNLOAD_SECONDS)
+    return b''.join(parts)

@@ -39,7 +39,7 @@ class CsvSource(FileSource):
 
     Args:
         config: the section `data` of a recipe; `path` is a table, or a folder with one.
-        complete, digest: as for FolderSource.
+        complete: as for FolderSource.
 
     Attributes:
         layout: human-readable, such as `labels.csv: images from column path, ...`.
@@ -49,9 +49,7 @@ class CsvSource(FileSource):
             images or fewer than two classes, or a class has no images.
     """
 
-    def __init__(
-        self, config: DataConfig, *, complete: bool = True, digest: str | None = None
-    ) -> None:
+    def __init__(self, config: DataConfig, *, complete: bool = True) -> None:
         assert config.path
         tables = _find_tables(config.path, config)
         root = config.path if config.path.is_dir() else config.path.parent
@@ -73,7 +71,6 @@ class CsvSource(FileSource):
             complete=complete,
             notes=notes,
             state=(config.columns, [sha256_of(table.file) for table in tables]),
-            digest=digest,
         )
 
 
@@ -97,7 +94,7 @@ def _find_tables(path: Path, config: DataConfig) -> list[Table]:
             except DataError as raised:  # perhaps a file of another kind, such as readme.txt
                 error = raised if not file.name.lower().endswith('.txt') else error
         parts = [table for table in found if kind_of(os.path.relpath(table.file, path))]
-        found = parts or [table for table in found if table.has_labels] or found
+        found = parts or [table for table in found if table.has_labels()] or found
         if len(found) == 1 or parts:
             return found
         if found:
@@ -110,7 +107,7 @@ def _rows(
     table: Table, root: Path, tables: int, config: DataConfig, notes: list[str]
 ) -> Iterator[ImageFile]:
     kind = kind_of(os.path.relpath(table.file, root)) if tables > 1 else None
-    if not table.has_labels and kind in (None, 'train'):
+    if not table.has_labels() and kind in (None, 'train'):
         raise DataError(
             f'{table.file}: no column has a usual name for the classes of images; set '
             'data.columns.label, as with --set data.columns.label=NAME'

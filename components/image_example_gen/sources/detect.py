@@ -96,21 +96,22 @@ def detect_in_folder(path: Path) -> Detected:
         return min(records)
     for may_be_classes in (True, False):
         if spans := find_spans(path, dates_may_be_classes=may_be_classes):
-            inner = detect_in_folder(path / [*spans.values()][-1])
+            inner = detect_in_folder(Path(spans[max(spans)]))
             if may_be_classes or inner.source == 'csv' or inner.label_pattern:
                 return inner._replace(layout=f'spans with {inner.layout}')
     layout, table = Layout(images), _table_at(path)
-    labels = defaultdict[str, set[str]](set)  # in the table, by folder: one has several if they
-    for row in table.rows if table else ():  # are not those of the folders
-        labels[row.file.name.rpartition('/')[0]].add(row.label)
-    is_better = any(len(found) > 1 for found in labels.values())
-    if len(layout.labels) > 1 and not all(map(is_part, layout.labels)) and not is_better:
+    by_folder = defaultdict[str, set[str]](set)
+    for row in table.rows if table else ():
+        by_folder[row.file.name.rpartition('/')[0]].add(row.label)
+    is_better = any(len(labels) > 1 for labels in by_folder.values())
+    classes = {place.label for place in layout.places.values() if place} - {''}
+    if len(classes) > 1 and not all(map(is_part, classes)) and not is_better:
         further = f'; not read: {table.layout}' if table else ''
         return Detected('folder', layout.describe() + further)
     if table:
         return Detected('csv', table.layout)
-    if classes := _classes_in_names(images):
-        what = f'images named CLASS and number, {describe_classes(classes)}'
+    if names := _classes_in_names(images):
+        what = f'images named CLASS and number, {describe_classes(names)}'
         return Detected('folder', what, CLASS_AND_NUMBER)
     return Detected('folder', layout.describe())
 

@@ -25,16 +25,13 @@ class FolderSource(FileSource):
     Args:
         config: the section `data` of a recipe; `path` is the folder, or `url` the prefix.
         complete: whether each class must have images; False for one span of several.
-        digest: the fingerprint, instead of one of the files.
 
     Raises:
         DataError: the folder is missing, cannot be read or has no images, there are fewer than two
             classes, or a class has no images.
     """
 
-    def __init__(
-        self, config: DataConfig, *, complete: bool = True, digest: str | None = None
-    ) -> None:
+    def __init__(self, config: DataConfig, *, complete: bool = True) -> None:
         place = config.path or config.url
         assert place
         where = f'data folder {place}'
@@ -53,7 +50,8 @@ class FolderSource(FileSource):
         layout = Layout(listed, config.classes or (), group_level, in_names=in_names)
         if layout.problem:
             raise DataError(f'{where} {layout.problem}')
-        source = '' if digest else str(place).rstrip('/').rpartition('/')[2]
+        is_archive = config.source == 'archive'  # extracted into a folder with any name
+        source = '' if is_archive else str(place).rstrip('/').rpartition('/')[2]
         rows = list(_rows(listed, layout, config, source))
         labels = {row.label for row in rows} - {''}
         if not labels or not (in_names or layout.kinds or not all(map(is_part, labels))):
@@ -70,7 +68,6 @@ class FolderSource(FileSource):
             complete=complete,
             notes=[*layout.notes()],
             state=config.label_pattern,
-            digest=digest,
         )
 
 

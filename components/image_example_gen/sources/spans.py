@@ -17,12 +17,7 @@ from components.image_example_gen.sources.base.labels import (
     sorted_names,
 )
 from components.image_example_gen.sources.base.source_protocol import Source
-from components.image_example_gen.sources.base.span_names import (
-    find_spans,
-    images_in,
-    inside,
-    subfolders,
-)
+from components.image_example_gen.sources.base.span_names import find_spans
 from components.image_example_gen.sources.open_source import make_source
 
 Folders = Mapping[int, Path | str]  # by the number of the span, in ascending order
@@ -48,16 +43,9 @@ def span_folders(config: DataConfig) -> Folders:
     place = config.spans_place
     if not place or not config.may_have_spans or (isinstance(place, Path) and not place.is_dir()):
         return {}
-    may_be_classes = config.source == 'folder' and not config.label_pattern
-    found = find_spans(place, dates_may_be_classes=may_be_classes)
-    for name in subfolders(place) if found and config.source == 'folder' else ():
-        is_ignored = name.startswith('_') or name.endswith('.partial') or name in found.values()
-        if not is_ignored and next(images_in(place, name), None) is not None:
-            raise DataError(
-                f'data folder {place} has spans, and images in {name}, which is not a span; move '
-                f'them into a span, or rename the folder to _{name}'
-            )
-    return {number: inside(place, name) for number, name in found.items()}
+    is_folder = config.source == 'folder'
+    may_be_classes = is_folder and not config.label_pattern
+    return find_spans(place, dates_may_be_classes=may_be_classes, with_others=not is_folder)
 
 
 def open_window(config: DataConfig) -> tuple[Span, ...]:

@@ -18,9 +18,8 @@ import filelock
 import requests
 import urllib3
 
-from common import console
 from common.errors import CallFailed, DataError, DownloadError
-from common.files import MEGABYTE, sha256_of
+from common.files import MEGABYTE, replacing, sha256_of
 from common.redaction import redacted
 from components.image_example_gen.inspection.limited_process import Limits, call
 
@@ -67,11 +66,10 @@ def receive(url: str, most: int, seconds: int, etag: str) -> Iterator[bytes]:
                 raise DownloadError(problem, retryable=response.status_code in _BUSY)
             if response.headers.get('Content-Type', '').startswith('text/html'):
                 raise DownloadError('it is a web page; give the address of the file itself')
+            length, received = int(response.headers.get('Content-Length', 0)), 0
+            if length < 0:
+                raise ValueError(length)
             yield response.headers.get('ETag', '').encode()
-            stated, received = response.headers.get('Content-Length', '0'), 0
-            if not stated.isdecimal():
-                raise ValueError(stated)
-            length = int(stated)
             while part := response.raw.read(MEGABYTE, decode_content=False):
                 received += len(part)
                 if max(received, length) > most:
@@ -80,10 +78,9 @@ def receive(url: str, most: int, seconds: int, etag: str) -> Iterator[bytes]:
             if received < length:
                 raise DownloadError('the connection is lost', retryable=True)
     # Without the cause, whose message has the query of the URL and may be logged.
-    except requests.exceptions.SSLError:
-        raise DownloadError('no safe connection can be made') from None
     except (requests.exceptions.ConnectionError, requests.exceptions.Timeout):
-        raise DownloadError('the server cannot be reached', retryable=True) from None
+        problem = 'the server cannot be reached, or has no valid certificate'
+        raise DownloadError(problem, retryable=True) from None
     except (requests.RequestException, ValueError):
         raise DownloadError('the address, a redirect or a header is not valid') from None
     except urllib3.exceptions.HTTPError:
@@ -130,10 +127,7 @@ def fetch(url: str, sha256: str | None = None) -> Path:
     except DownloadError as error:
         if not copy.exists():
             raise DataError(f'{redacted(url)} cannot be fetched: {error}') from error
-        date = time.strftime('%Y-%m-%d', time.localtime(copy.stat().st_mtime))
-        _log.warning(
-            '%s cannot be fetched (%s); the copy of %s is used', redacted(url), error, date
-        )
+        _log.warning('%s cannot be fetched (%s); an earlier copy is used', redacted(url), error)
     except OSError as error:
         raise DataError(
             f'{redacted(url)} cannot be kept in {copy.parent}: {error.strerror or error}; '
@@ -144,22 +138,15 @@ def fetch(url: str, sha256: str | None = None) -> Path:
 
 def _update(url: str, copy: Path) -> None:
     """Replaces the copy atomically if the server has another version."""
-    # The ETag of the copy; its time is that of the last check.
-    etag, partial = copy.with_name(f'{copy.name}.etag'), copy.with_name(f'{copy.name}.partial')
-    if copy.exists() and etag.exists() and time.time() - etag.stat().st_mtime < _CHECK_AGAIN:
-        return
-    known = etag.read_text() if copy.exists() and etag.exists() else ''
-    most = min(int(_SHARE_OF_DISK * shutil.disk_usage(copy.parent).free), _MOST)
-    parts = get(url, most, _SECONDS, known)
-    found = next(parts, None)
-    if found is not None:
-        try:
-            with partial.open('wb') as file, console.bar('fetching, MB', None) as bar:
+    note = copy.with_name(f'{copy.name}.etag')  # its time is that of the last check
+    etag = note.read_text() if copy.exists() and note.exists() else None
+    if etag is None or time.time() - note.stat().st_mtime > _CHECK_AGAIN:
+        most = min(int(_SHARE_OF_DISK * shutil.disk_usage(copy.parent).free), _MOST)
+        parts = get(url, most, _SECONDS, etag or '')
+        if (head := next(parts, None)) is not None:
+            etag = head.decode()
+            with replacing(copy) as partial, partial.open('wb') as file:
                 for part in parts:
                     file.write(part)
-                    bar.advance()
-            etag.unlink(missing_ok=True)  # it is that of the earlier copy
-            partial.replace(copy)
-        finally:
-            partial.unlink(missing_ok=True)
-    etag.write_text(known if found is None else found.decode())
+                note.unlink(missing_ok=True)  # it is that of the earlier copy
+        note.write_text(etag or '')

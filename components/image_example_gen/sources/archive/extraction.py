@@ -12,7 +12,6 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import IO
 
 import filelock
 
@@ -62,16 +61,8 @@ def _extract(path: Path, folder: Path) -> Iterator[Problem]:
             with zipfile.ZipFile(file) as zip_archive:
                 yield from _extract_zip(zip_archive, folder, limit)
         else:
-            with _open_tar(file) as tar_archive:
+            with tarfile.open(fileobj=file) as tar_archive:
                 yield from _extract_tar(tar_archive, folder, limit)
-
-
-def _open_tar(file: IO[bytes]) -> tarfile.TarFile:
-    try:
-        return tarfile.open(fileobj=file)
-    except tarfile.TarError:
-        problem = 'it is truncated or no archive; expected zip, tar, tar.gz, .bz2 or .xz'
-        raise DataError(problem) from None
 
 
 def _extract_tar(archive: tarfile.TarFile, folder: Path, limit: int) -> Iterator[Problem]:

@@ -54,14 +54,15 @@ def open_archive(config: DataConfig, *, complete: bool = True) -> FileSource:
         place = redacted(config.url) if config.url else path
         raise DataError(f'{place} has the sha256 {digest}; expected {config.sha256} (data.sha256)')
     images = folder / IMAGES
-    if spans := find_spans(images):
+    if find_spans(images):
         raise DataError(
-            f'archive {path} contains the span {min(spans.values())}; spans are only read '
-            'from folders: extract it'
+            f'archive {path} contains spans, which are only read from folders: extract it'
         )
     inner = config.model_copy(update={'path': images, 'url': None})
     is_table = config.label_pattern is None and detect_in_folder(images).source == 'csv'
-    return (CsvSource if is_table else FolderSource)(inner, complete=complete, digest=digest)
+    source = (CsvSource if is_table else FolderSource)(inner, complete=complete)
+    source.fingerprint, source.stamps = digest, []
+    return source
 
 
 def _version_folder(path: Path) -> Path:
@@ -77,10 +78,9 @@ def _extract(path: Path, folder: Path) -> None:
     try:
         problems = list(call(Limits.for_file(path), extract_archive, path.absolute(), folder))
     except (CallFailed, DataError) as error:
-        problem = f'{error}; is it complete, without a password, and is there room in the folder?'
         raise DataError(
-            f'archive {path} cannot be extracted into {folder.parent}: '
-            f'{problem if isinstance(error, CallFailed) else error}'
+            f'archive {path} cannot be extracted into {folder.parent}: {error}; expected a complete '
+            'zip, tar, tar.gz, .bz2 or .xz without a password'
         ) from None
     if problems:
         name, problem = problems[0]

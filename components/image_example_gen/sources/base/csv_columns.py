@@ -63,8 +63,11 @@ class Table(NamedTuple):
     file: Path
     layout: str  # human-readable, such as `images from column path, classes from column label`
     split: str  # name of the column of parts; empty without one
-    has_labels: bool
     rows: list[Row]
+
+    def has_labels(self) -> bool:
+        """Whether it has the class of an image."""
+        return not self.rows or any(row.label for row in self.rows)
 
 
 def read_table(file: Path, columns: CsvColumns, group: str | None = None) -> Table:
@@ -108,15 +111,10 @@ def read_table(file: Path, columns: CsvColumns, group: str | None = None) -> Tab
         if len(row) != len(names):
             raise DataError(f'{file}: row {number:,} has {len(row)} fields; expected {len(names)}')
     used = (image, label, split, of_group)
-    of_images, of_labels, of_parts, _ = ('' if n is None else names[n] for n in used)
-    layout = f'images from column {of_images}, classes from column {of_labels or "(none)"}'
-    return Table(
-        file,
-        layout + (f', parts from column {of_parts}' if of_parts else ''),
-        of_parts,
-        label is not None,
-        [Row(*('' if n is None else row[n].strip() for n in used)) for row in rows],
-    )
+    of_image, of_label, of_split, _ = ('' if n is None else names[n] for n in used)
+    fields = [Row(*('' if n is None else row[n].strip() for n in used)) for row in rows]
+    layout = f'images from column {of_image}, classes from column {of_label}'
+    return Table(file, layout, of_split, fields)
 
 
 def find_column(

@@ -27,6 +27,7 @@ from components.image_example_gen.sources.base.source_protocol import (
     IMAGES_PER_SHARD,
     BadImage,
     LabelledImage,
+    describe_classes,
 )
 
 _MASK = re.compile(r'[ _-](mask|seg|segmentation|gt)s?(_\d+)?$', re.IGNORECASE)
@@ -53,10 +54,10 @@ class FileSource:
         complete: whether each class must have images; False for one span of several.
         notes: how the layout was understood, and what was left out.
         state: further values of the fingerprint.
-        digest: the fingerprint, if it is not one of the files.
 
     Attributes:
         rows: the images, without those of parts that are left out.
+        stamps: their files; empty if the fingerprint is the digest of an archive.
 
     Raises:
         DataError: there are no images or fewer than two classes, or a class has no images.
@@ -72,7 +73,6 @@ class FileSource:
         complete: bool,
         notes: Sequence[str] = (),
         state: object = None,
-        digest: str | None = None,
     ) -> None:
         self.rows, unlabelled = _without_unlabelled_parts(rows)
         existing = [row for row in self.rows if row.file.stamp]
@@ -81,8 +81,9 @@ class FileSource:
         self._parts = parts_of(where, {row.kind for row in existing if row.kind})
         self.count, self.counts = len(self.rows), self._labels.counts
         self._folder, self._max_bytes = folder, config.checks.max_bytes
-        self._state, self._digest = state, digest
-        self.fingerprint = digest or self.fingerprint_with(self.stamps)
+        self._state = state
+        self.stamps = [row.file for row in existing]
+        self.fingerprint = self.fingerprint_with(self.stamps)
         self.notes = (
             *notes,
             *unlabelled,
@@ -95,11 +96,6 @@ class FileSource:
     def classes(self) -> tuple[str, ...]:
         """Names in the order of the labels."""
         return self._labels.classes
-
-    @property
-    def stamps(self) -> list[File]:
-        """The files of the images; empty if the fingerprint is the digest of an archive."""
-        return [] if self._digest else [row.file for row in self.rows if row.file.stamp]
 
     def with_classes(
         self, classes: Sequence[str], new: Mapping[str, str] | None = None
@@ -126,7 +122,7 @@ class FileSource:
         """
         shards = [copy.copy(self) for _ in range(0, self.count, IMAGES_PER_SHARD)]
         for number, shard in enumerate(shards):
-            shard.rows = self.rows[number :: len(shards)]
+            shard.rows, shard.stamps = self.rows[number :: len(shards)], []
         return shards
 
     def images(self) -> Iterator[LabelledImage | BadImage]:
@@ -170,8 +166,7 @@ def _missing_in_parts(files: Sequence[ImageFile], labels: Labels) -> Iterator[st
     for kind in sorted({kind for _, kind in pairs if kind}):
         lacking = [n for i, n in enumerate(labels.classes) if (i, kind) not in pairs]
         if lacking:
-            shown = ', '.join(lacking[:5]) + (', ...' if len(lacking) > 5 else '')
-            yield f'{kind} has no images of {len(lacking)} of the classes ({shown})'
+            yield f'{kind} has no images of {describe_classes(lacking)}'
 
 
 def _masks_beside_images(files: Sequence[ImageFile]) -> Iterator[str]:

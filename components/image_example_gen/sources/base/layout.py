@@ -70,11 +70,6 @@ class Layout:
         self._by_parent = not in_names and self._is_by_parent()
         self.places = {'/'.join(p): self._place(p) if p in found else None for p in paths}
 
-    @property
-    def labels(self) -> set[str]:
-        """The names of the class folders."""
-        return {place.label for place in self.places.values() if place and place.label}
-
     def _place(self, path: FolderPath) -> Place | None:
         if path[: len(self._top)] != self._top:
             return Place(None, '', path) if self._in_names and not self.kinds else None
@@ -133,16 +128,11 @@ class Layout:
         inner = [name for name, paths in inside.items() if self._kinds_in(paths)]
         if len(inner) != 1:
             most = (1 - _MOST_LEFT_OUT) * sum(images.values())
-            inner = [
-                name
-                for name, paths in inside.items()
-                if self._are_classes(paths) and sum(paths.values()) >= most
-            ]
+            inner = [name for name, paths in inside.items() if sum(paths.values()) >= most]
+            levels = [len(path) for name in inner for path in inside[name]]
+            if self._in_names or len(levels) < 2 or min(levels) <= self._group_level:
+                return ()
         return (*inner, *self._go_in(inside[inner[0]])) if len(inner) == 1 else ()
-
-    def _are_classes(self, paths: Collection[FolderPath]) -> bool:
-        deep = len(paths) > 1 and all(len(path) > self._group_level for path in paths)
-        return deep and not self._in_names
 
     def _kinds_in(self, images: Collection[FolderPath]) -> dict[str, Kind]:
         """The parts, by the names of their folders; empty if the images are not divided."""

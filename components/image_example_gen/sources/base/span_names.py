@@ -2,7 +2,6 @@
 
 import datetime
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,45 +29,42 @@ def _number_of_span(name: str) -> int | None:
     return int(match[1]) if match else _date_number(name.removeprefix('span-'))
 
 
-def find_spans(place: Path | str, *, dates_may_be_classes: bool = True) -> dict[int, str]:
-    """The names of the folders of spans in a folder or below a URL, by number, in this order.
+def find_spans(
+    place: Path | str, *, dates_may_be_classes: bool = True, with_others: bool = True
+) -> dict[int, Path | str]:
+    """The folders of spans in a folder, or the URLs of spans below one, by number, in this order.
 
     Folders with names of dates are no spans if they may be classes and one of them has images
-    itself. Raises DataError if two folders have the same number, or one cannot be read.
+    itself. Raises DataError if two folders have the same number, one cannot be read, or, unless
+    `with_others`, one next to spans is none and has images.
     """
-    names = subfolders(place)
-    dates = {name for name in names if _date_number(name)}
-    if not dates_may_be_classes or all(next(images_in(place, name), None) != '' for name in dates):
-        dates = set()
+    with convert_os_errors():
+        _, names, _ = next(open_folder(place).walk(is_image))
+    folders = {n: place / n if isinstance(place, Path) else f'{place}/{n}' for n in names}
+    dates = [name for name in names if _date_number(name)]
+    if dates_may_be_classes and any(_first_image(folders[name]) == '' for name in dates):
+        names = [name for name in names if name not in dates]
     found: dict[int, str] = {}
     for name in names:
-        number = None if name in dates else _number_of_span(name)
-        if number in found:
+        if (number := _number_of_span(name)) is not None and found.setdefault(number, name) != name:
             raise DataError(
                 f'{place} has {found[number]} and {name}, which are the same span; remove one'
             )
-        if number is not None:
-            found[number] = name
-    return dict(sorted(found.items()))
+    for name in folders.keys() - found.values() if found and not with_others else ():
+        is_left_out = name.startswith('_') or name.endswith('.partial')
+        if not is_left_out and _first_image(folders[name]) is not None:
+            raise DataError(
+                f'data folder {place} has spans, and images in {name}, which is not a span; move '
+                f'them into a span, or rename the folder to _{name}'
+            )
+    return {number: folders[name] for number, name in sorted(found.items())}
 
 
-def subfolders(place: Path | str) -> list[str]:
-    """The sorted names of the folders directly in a folder, or below a URL."""
+def _first_image(place: Path | str) -> str | None:
+    """The relative folder of the first image; that of the folder's own images, '', is first."""
     with convert_os_errors():
-        return next(open_folder(place).walk(is_image))[1]
-
-
-def inside(place: Path | str, name: str) -> Path | str:
-    """A folder in a folder, or the URL of a prefix below one."""
-    return place / name if isinstance(place, Path) else f'{place}/{name}'
-
-
-def images_in(place: Path | str, name: str) -> Iterator[str]:
-    """Yields the folder of each image in the folder `name`, relative to it; its own, '', first."""
-    with convert_os_errors():
-        for here, _, files in open_folder(inside(place, name)).walk(is_image):
-            for _ in files:
-                yield here
+        steps = open_folder(place).walk(is_image)
+        return next((here for here, _, files in steps for _ in files), None)
 
 
 def _span_number(value: Any) -> Any:

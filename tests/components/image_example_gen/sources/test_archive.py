@@ -140,7 +140,7 @@ def test_limits_size_and_members(make, monkeypatch, tmp_path, limit, value, mess
         ({}, 'holds no images; expected a folder per class'),
         (PETS | {'../../etc/cats/1.jpg': b''}, 'a name that leads out of it'),
         (PETS | {'/etc/cats/1.jpg': b''}, 'a name that leads out of it'),
-        (below('span-0') | below('2026-11-21'), 'spans are only read from folders'),
+        (below('span-0') | below('2026-11-21'), 'contains spans, which are only read from folders'),
         (PETS | {f'cats/{"x" * 300}.jpg': b''}, 'File name too long'),
         ({'cats.jpg': b'x', 'cats.jpg/a.jpg': b'x'}, 'File exists|Not a directory'),
     ],
