@@ -2,27 +2,26 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from common import object_storage
 from common.errors import DataError
 from components.image_example_gen.sources.base.data_config import ONLY_FOR, URL, DataConfig
-from components.image_example_gen.sources.base.layout import Layout
 from components.image_example_gen.sources.base.listing import (
     PARQUET_SUFFIXES,
     RECORDS,
     TABLE_SUFFIXES,
-    File,
     LocalFolder,
     is_image,
     list_files,
 )
-from components.image_example_gen.sources.base.parts import is_part
 from components.image_example_gen.sources.base.source_protocol import describe_classes
 from components.image_example_gen.sources.base.span_names import find_spans
 from components.image_example_gen.sources.csv_file import CsvSource
+from components.image_example_gen.sources.folder import FolderSource
+
+_Source = TypeVar('_Source', FolderSource, CsvSource)
 
 _CLASS_FOLDERS = ('folder', 'archive')
 # Includes unsupported archives, for which the source raises an error.
@@ -90,35 +89,35 @@ def data_overrides(
 def detect_in_folder(path: Path) -> Detected:
     """The source of the images in a folder; raises DataError if it cannot be read."""
     listed = list_files(LocalFolder(path), lambda name: is_image(name) or bool(_records_in(name)))
-    images = [file for file in listed if is_image(file.name)]
     records = [kind for file in listed if (kind := _records_in(file.name))]
-    if records and not any('/' in file.name for file in images):
+    if records and not any('/' in file.name and is_image(file.name) for file in listed):
         return min(records)
     for may_be_classes in (True, False):
         if spans := find_spans(path, dates_may_be_classes=may_be_classes):
             inner = detect_in_folder(Path(spans[max(spans)]))
             if may_be_classes or inner.source == 'csv' or inner.label_pattern:
                 return inner._replace(layout=f'spans with {inner.layout}')
-    layout, table = Layout(images), _table_at(path)
-    by_folder = defaultdict[str, set[str]](set)
+    folder, table = _open(FolderSource, path), _open(CsvSource, path)
+    by_folder = defaultdict[str, set[str]](set)  # the classes in the table
     for row in table.rows if table else ():
         by_folder[row.file.name.rpartition('/')[0]].add(row.label)
-    is_better = any(len(labels) > 1 for labels in by_folder.values())
-    classes = {place.label for place in layout.places.values() if place} - {''}
-    if len(classes) > 1 and not all(map(is_part, classes)) and not is_better:
+    if folder and len(folder.classes) > 1 and max(map(len, by_folder.values()), default=1) == 1:
         further = f'; not read: {table.layout}' if table else ''
-        return Detected('folder', layout.describe() + further)
+        return Detected('folder', folder.layout + further)
     if table:
         return Detected('csv', table.layout)
-    if names := _classes_in_names(images):
-        what = f'images named CLASS and number, {describe_classes(names)}'
+    named = _open(FolderSource, path, label_pattern=CLASS_AND_NUMBER)
+    counts = Counter(row.label for row in named.rows) if named else Counter[str]()
+    are_classes = all(name and not _NO_CLASSES.fullmatch(name) for name in counts)
+    if are_classes and len(counts) > 1 and min(counts.values()) > 1:
+        what = f'images named CLASS and number, {describe_classes(sorted(counts))}'
         return Detected('folder', what, CLASS_AND_NUMBER)
-    return Detected('folder', layout.describe())
+    return Detected('folder', folder.layout if folder else 'a folder')
 
 
 def _detect_file(path: Path) -> Detected:
     if path.suffix.lower() in TABLE_SUFFIXES:
-        table = _table_at(path)
+        table = _open(CsvSource, path)
         return Detected('csv', table.layout if table else 'a CSV file')
     if _ARCHIVE.fullmatch(path.name):
         return Detected('archive', 'an archive')
@@ -131,23 +130,12 @@ def _records_in(name: str) -> Detected | None:
     return Detected('tfrecord', 'TFRecord files') if RECORDS.fullmatch(name) else None
 
 
-def _table_at(path: Path) -> CsvSource | None:
-    """The CSV file of a path, if it lists images that exist."""
+def _open(source: type[_Source], path: Path, label_pattern: str | None = None) -> _Source | None:
+    """The images of a folder, or of a table in it; None if they cannot be read so."""
+    kind: Literal['csv', 'folder'] = 'csv' if source is CsvSource else 'folder'
     try:
-        return CsvSource(DataConfig(source='csv', path=path), complete=False)
+        return source(
+            DataConfig(source=kind, path=path, label_pattern=label_pattern), complete=False
+        )
     except DataError:
         return None
-
-
-def _classes_in_names(images: Sequence[File]) -> list[str]:
-    """The classes of files called CLASS.N.jpg; empty unless all of train are, twice or more."""
-    places = Layout(images, in_names=True).places
-    counts: Counter[str] = Counter()
-    for folder, _, name in (file.name.rpartition('/') for file in images):
-        place = places[folder]
-        if place and place.kind in (None, 'train'):
-            match = re.fullmatch(CLASS_AND_NUMBER, name)
-            if not match or _NO_CLASSES.fullmatch(match[1]):
-                return []
-            counts[match[1]] += 1
-    return sorted(counts) if len(counts) > 1 and min(counts.values()) > 1 else []

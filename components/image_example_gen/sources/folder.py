@@ -26,6 +26,9 @@ class FolderSource(FileSource):
         config: the section `data` of a recipe; `path` is the folder, or `url` the prefix.
         complete: whether each class must have images; False for one span of several.
 
+    Attributes:
+        layout: human-readable, such as `train, test with a folder per class in each`.
+
     Raises:
         DataError: the folder is missing, cannot be read or has no images, there are fewer than two
             classes, or a class has no images.
@@ -45,21 +48,21 @@ class FolderSource(FileSource):
         listed = list_files(folder)
         if not listed:
             raise TooFewImages(f'{where} holds no images; expected {_FOLDERS}')
-        group_level = (config.group_by and config.group_by.folder) or 0
-        in_names = config.label_pattern is not None
-        layout = Layout(listed, config.classes or (), group_level, in_names=in_names)
+        layout = Layout(listed, config)
         if layout.problem:
             raise DataError(f'{where} {layout.problem}')
         is_archive = config.source == 'archive'  # extracted into a folder with any name
         source = '' if is_archive else str(place).rstrip('/').rpartition('/')[2]
         rows = list(_rows(listed, layout, config, source))
         labels = {row.label for row in rows} - {''}
-        if not labels or not (in_names or layout.kinds or not all(map(is_part, labels))):
+        is_clear = config.label_pattern or layout.kinds or not all(map(is_part, labels))
+        if not labels or not is_clear:
             example = rows[0].file.name if rows else listed[0].name
             raise TooFewImages(
                 f'{where} has no class folders, only images such as {example}; expected '
                 f'{_FOLDERS}; if the file names have the classes, set or correct data.label_pattern'
             )
+        self.layout = layout.describe()
         super().__init__(
             where,
             folder,

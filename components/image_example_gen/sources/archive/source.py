@@ -79,8 +79,8 @@ def _extract(path: Path, folder: Path) -> None:
         problems = list(call(Limits.for_file(path), extract_archive, path.absolute(), folder))
     except (CallFailed, DataError) as error:
         raise DataError(
-            f'archive {path} cannot be extracted into {folder.parent}: {error}; expected a complete '
-            'zip, tar, tar.gz, .bz2 or .xz without a password'
+            f'archive {path} cannot be extracted into {folder.parent}: {error}; expected a '
+            'complete zip, tar, tar.gz, .bz2 or .xz without a password'
         ) from None
     if problems:
         name, problem = problems[0]

@@ -5,6 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.labels import folded
 from components.image_example_gen.sources.base.listing import File
 from components.image_example_gen.sources.base.parts import Kind, kind_of
@@ -31,11 +32,7 @@ class Layout:
     folders there. It is the folder that holds the images if some folders of the first level hold
     only folders, whose names are neither numbered nor repeated, as those of groups are.
 
-    Args:
-        files: the images.
-        wanted: names of classes, if a recipe has them; they decide which level the classes are.
-        group_level: level of the folders of groups below the class, if there are any.
-        in_names: whether the classes are in the names of files.
+    Names of classes in a recipe, or the level of its groups, decide which level the classes are.
 
     Attributes:
         places: part and class by the folder of an image; None if they are left out.
@@ -44,16 +41,10 @@ class Layout:
         problem: why it is not clear what the classes are, as a clause; empty if it is.
     """
 
-    def __init__(
-        self,
-        files: Sequence[File],
-        wanted: Collection[str] = (),
-        group_level: int = 0,
-        *,
-        in_names: bool = False,
-    ) -> None:
-        self._wanted, self._group_level = {folded(name) for name in wanted}, group_level
-        self._in_names, self.problem = in_names, ''
+    def __init__(self, files: Sequence[File], config: DataConfig) -> None:
+        self._wanted = {folded(name) for name in config.classes or ()}
+        self._group_level = (config.group_by and config.group_by.folder) or 0
+        self._in_names, self.problem = config.label_pattern is not None, ''
         self.sizes = Counter(file.name.rpartition('/')[0] for file in files)
         paths = {tuple(filter(None, name.split('/'))): n for name, n in self.sizes.items()}
         found = {p: n for p, n in paths.items() if not any(map(_ANNOTATIONS.fullmatch, p))} or paths
@@ -67,7 +58,7 @@ class Layout:
             below = {path[1:]: below[path] for path in inside}
             self._inner = self._go_in(below)
         self._levels = [path for path in _below(below, self._inner) if path]
-        self._by_parent = not in_names and self._is_by_parent()
+        self._by_parent = not self._in_names and self._is_by_parent()
         self.places = {'/'.join(p): self._place(p) if p in found else None for p in paths}
 
     def _place(self, path: FolderPath) -> Place | None:
