@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import os
 import re
 from collections import Counter
@@ -78,14 +79,15 @@ def read_table(file: Path, columns: CsvColumns, group: str | None = None) -> Tab
 
     Raises DataError if the file cannot be read, repeats a column, or has no paths of images.
     """
-    names, *rows = [*read_rows(file)] or [[]]
-    names = [name.strip() for name in names]
+    rows = read_rows(file)
+    names = [name.strip() for name in next(rows, [])]
+    sample = list(itertools.islice(rows, _SAMPLE))
     images = [number for number, name in enumerate(names) if is_image(name)]
     image: int | None
     label: int | None
     split = of_group = None
     if images and len(names) > 1:
-        rows = [names, *rows]
+        sample = [names, *sample]
         names = [str(number) for number in range(1, len(names) + 1)]
         image, label = images[0], (images[0] + 1) % len(names)
     else:
@@ -93,9 +95,9 @@ def read_table(file: Path, columns: CsvColumns, group: str | None = None) -> Tab
         if times > 1:
             raise DataError(f'{file}: line 1 has the column {repeated[:40]!r} twice; rename one')
         image = find_column(file, names, columns.image, IMAGES)
-        if columns.image is None and rows:
-            sample = list(zip(*rows[:_SAMPLE], strict=False))
-            image = next((n for n, each in enumerate(sample) if all(map(is_image, each))), image)
+        if columns.image is None:
+            values = enumerate(zip(*sample, strict=False))
+            image = next((n for n, each in values if all(map(is_image, each))), image)
         label = find_column(file, names, columns.label, LABELS)
         split = None if columns.split == '' else find_column(file, names, columns.split, SPLITS)
         of_group = find_column(file, names, group, ())
@@ -107,14 +109,15 @@ def read_table(file: Path, columns: CsvColumns, group: str | None = None) -> Tab
             f'{file}: line 1 has the columns {_listed(names)}, and none with paths of images; '
             'expected such as path,label, or set data.columns.image'
         )
-    for number, row in enumerate(rows, 1):
+    used = (image, label, split, of_group)
+    found = []
+    for number, row in enumerate(itertools.chain(sample, rows), 1):
         if len(row) != len(names):
             raise DataError(f'{file}: row {number:,} has {len(row)} fields; expected {len(names)}')
-    used = (image, label, split, of_group)
+        found.append(Row(*('' if n is None else row[n].strip() for n in used)))
     of_image, of_label, of_split, _ = ('' if n is None else names[n] for n in used)
-    fields = [Row(*('' if n is None else row[n].strip() for n in used)) for row in rows]
     layout = f'images from column {of_image}, classes from column {of_label}'
-    return Table(file, layout, of_split, fields)
+    return Table(file, layout, of_split, found)
 
 
 def find_column(
