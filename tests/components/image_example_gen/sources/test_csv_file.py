@@ -45,10 +45,6 @@ def read(path, **keys):
     }
 
 
-def classes_of(path, **keys):
-    return [found if isinstance(found, str) else found[0] for found in read(path, **keys).values()]
-
-
 def parts_of(source):
     return [image.part for image in every_image(source)]
 
@@ -119,21 +115,24 @@ def test_columns_may_be_named(make):
     assert {each[1] for each in found.values()} == {'train_and_eval', 'test'}
 
 
-SPLIT = 'path,label,{}\n' + ''.join(
-    f'{name},{label},{{}}\n' for name, label in (('a.jpg', 'cat'), ('b.jpg', 'dog')) * 2
-)
+def divided(column, *values):
+    names = ['a.jpg,cat', 'b.jpg,dog'] * 2
+    return {
+        'labels.csv': '\n'.join(
+            [f'path,label,{column}', *map(','.join, zip(names, values, strict=True))]
+        )
+    }
 
 
 @pytest.mark.parametrize(
     ('column', 'values'),
     [
-        ('split', ('train', 'train', 'val', 'val')),
-        ('is_valid', ('False', 'False', 'True', 'True')),
         ('data set', ('train', 'train', 'valid', 'valid')),
+        ('is_valid', ('False', 'False', 'True', 'True')),
     ],
 )
 def test_column_divides_the_images(make, column, values):
-    folder = make({'labels.csv': SPLIT.format(column, *values)})
+    folder = make(divided(column, *values))
 
     assert parts_of(source_of(folder)) == ['train', 'train', 'eval_and_test', 'eval_and_test']
     assert {*parts_of(source_of(folder, columns={'split': ''}))} == {None}
@@ -148,24 +147,28 @@ def test_names_of_tables_divide_the_images(make):
     assert 'test: 1 images without labels are left out' in source.notes
 
 
+@pytest.mark.parametrize(
+    ('column', 'values', 'count', 'note'),
+    [
+        ('split', ('train', 'train', 'test', 'test'), 4, ''),
+        ('split', ('train', 'train', 'test', 'extra'), 3, "left out: split is 'extra' (1)"),
+        ('set', ('a', 'b', 'a', 'b'), 4, "names no parts: its values are 'a' (2), 'b' (2)"),
+    ],
+)
+def test_rows_of_no_part_are_left_out_with_a_note(make, column, values, count, note):
+    source = source_of(make(divided(column, *values)))
+
+    assert source.count == count
+    assert note in ' '.join(source.notes)
+
+
 @pytest.mark.parametrize('label', ['-1', ''])
 def test_rows_without_label_in_test_are_left_out(make, label):
-    text = 'path,label,split\na.jpg,0,train\nb.jpg,1,train\n' + f'more/c.jpg,{label},test\n'
+    text = f'path,label,split\na.jpg,0,train\nb.jpg,1,train\nmore/c.jpg,{label},test\n'
     source = source_of(make({'labels.csv': text}))
 
     assert parts_of(source) == [None, None]
     assert 'test: 1 images without labels are left out' in source.notes
-
-
-def test_rows_of_no_part_are_left_out_with_a_note(make):
-    text = SPLIT.format('split', 'train', 'train', 'test', 'test') + 'more/c.jpg,cat,extra\n'
-    source = source_of(make({'labels.csv': text}))
-
-    assert source.count == 4
-    assert any("split is 'extra' (1)" in note for note in source.notes)
-    other = source_of(make({'labels.csv': SPLIT.format('set', 'a', 'b', 'a', 'b')}))
-    assert parts_of(other) == [None] * 4
-    assert other.notes == ("column set names no parts: its values are 'a' (2), 'b' (2)",)
 
 
 def test_groups_are_those_of_a_column_or_of_names(make):
@@ -176,13 +179,6 @@ def test_groups_are_those_of_a_column_or_of_names(make):
         ({'pattern': '^(.)'}, ['a', 'b']),
     ):
         assert [found[3] for found in read(folder, group_by=group_by).values()] == groups
-
-
-def test_numbers_are_indices_of_listed_classes(make):
-    folder = make({'labels.csv': 'path,label\na.jpg,1.0\nb.jpg,0.0\nmore/c.jpg,3.0\n'})
-
-    assert classes_of(folder, classes=['dog', 'cat']) == ['cat', 'dog', 'label outside the list']
-    assert source_of(folder).classes == ('0', '1', '3')
 
 
 def test_paths_may_lead_out_of_the_folder(make):
