@@ -124,16 +124,15 @@ def _rows(
 
 def _kinds(table: Table, kind: Kind | None, notes: list[str]) -> Mapping[str, Kind | None]:
     """The part that each value of the column means, without values of rows that are left out."""
-    if not table.split:
-        return {'': kind}
     counts = Counter(row.split for row in table.rows)
     kinds = {value: kind_of_value(table.split, value) for value in counts}
     others = ', '.join(f'{value!r} ({counts[value]:,})' for value in kinds if not kinds[value])
-    if not any(kinds.values()):
+    if table.split and not any(kinds.values()):
         notes.append(f'column {table.split} names no parts: its values are {others[:200]}')
-        return dict.fromkeys(kinds, kind)
-    if others:
+    elif table.split and others:
         notes.append(f'rows that are in no part are left out: {table.split} is {others[:200]}')
+    if not any(kinds.values()):
+        return dict.fromkeys(kinds, kind)
     return {value: found for value, found in kinds.items() if found}
 
 

@@ -61,7 +61,7 @@ class _Layout:
             below = {path[1:]: below[path] for path in inside}
             self._inner = self._go_in(below)
         self._levels = [path for path in _below(below, self._inner) if path]
-        self._by_parent = not self._in_names and self._is_by_parent()
+        self._by_parent = self._is_by_parent()
         # By the folder of an image; None if it is left out.
         self._places = {'/'.join(p): self._place(p) if p in found else None for p in paths}
 
@@ -159,6 +159,7 @@ class _Layout:
         if not self.kinds and None not in parts and len(parts) > 1 and 'train' in parts:
             names = _listed({path[1] for path in self._levels})
             self.problem = f'has {names} in each class folder; expected the classes in the parts'
+        if self.problem or self._in_names:
             return False
         if self._wanted:
             first, last = (

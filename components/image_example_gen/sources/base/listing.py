@@ -134,9 +134,13 @@ class BucketFolder(NamedTuple):
                 for file in batch:
                     try:
                         require_within(max_bytes, file.size)
-                        yield _contents(next(contents))
+                        if isinstance(found := next(contents), FileNotFoundError):
+                            raise Rejected('unreadable', 'it was removed during the run')
                     except Rejected as error:
-                        yield error
+                        found = error
+                    if isinstance(found, Exception) and not isinstance(found, Rejected):
+                        raise found
+                    yield found
 
 
 Folder = LocalFolder | BucketFolder
@@ -171,15 +175,6 @@ def local_files(path: Path, accept: Callable[[str], bool]) -> list[File]:
     if path.is_dir():
         return list_files(LocalFolder(path), accept)
     return [stat_file(path.parent, path.name)]
-
-
-def files_in(folder: Path, suffixes: frozenset[str]) -> Iterator[Path]:
-    """Yields the files with one of the suffixes (in any case) at any depth, folder by folder.
-
-    Raises OSError if a folder cannot be read.
-    """
-    for _, _, files in LocalFolder(folder).walk(lambda n: Path(n).suffix.lower() in suffixes):
-        yield from filter(Path.is_file, (folder / file.name for file in files))
 
 
 def fingerprint_of(files: Iterable[File], *others: object) -> str:
@@ -217,12 +212,3 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
     with contextlib.suppress(OSError):  # a link to itself
         return entry.is_dir()
     return False
-
-
-def _contents(result: bytes | Exception) -> bytes:
-    """The contents of an object; raises Rejected if it was removed since it was listed."""
-    if isinstance(result, FileNotFoundError):
-        raise Rejected('unreadable', 'it cannot be read: it was removed during the run')
-    if isinstance(result, Exception):
-        raise result
-    return result
