@@ -4,6 +4,7 @@ Decompressors, and the directory of a zip, take as much memory as the file asks 
 runs in a limited subprocess. It imports little, to start fast.
 """
 
+import os
 import shutil
 import stat
 import tarfile
@@ -12,6 +13,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from typing import IO, cast
 
 import filelock
 
@@ -71,10 +73,15 @@ def _extract_tar(archive: tarfile.TarFile, folder: Path, limit: int) -> Iterator
             raise tarfile.ReadError('a member has a negative size')
         _require_within(limit, number, info.offset_data + info.size)
         if (info.isreg() or info.islnk()) and _is_used(info.name):
-            if info.islnk() and not (folder / info.linkname).is_file():
+            place = _place_of(folder, info.name)
+            if info.isreg():
+                with place.open('wb') as target:
+                    shutil.copyfileobj(cast(IO[bytes], archive.extractfile(info)), target)
+            elif _is_used(info.linkname) and (folder / info.linkname).is_file():
+                os.link(folder / info.linkname, place)
+            else:
+                place.touch()
                 yield info.name, f'it is a link to {info.linkname[:80]!r}, which is not extracted'
-                info.type = tarfile.REGTYPE  # empty
-            archive.extract(info, folder, set_attrs=False, filter='data')
         archive.members = []  # type: ignore[attr-defined]  # tarfile keeps them all, 1 kB each
     assert archive.fileobj
     archive.fileobj.seek(archive.offset)
@@ -90,15 +97,20 @@ def _extract_zip(archive: zipfile.ZipFile, folder: Path, limit: int) -> Iterator
         name = _name_in_zip(info).replace('\\', '/')  # written by some programs on Windows
         kind = stat.S_IFMT(info.external_attr >> 16)  # 0: not from Unix
         if kind in (0, stat.S_IFREG) and not name.endswith('/') and _is_used(name):
-            place = folder / name
-            place.parent.mkdir(parents=True, exist_ok=True)
-            with place.open('wb') as target:
+            with _place_of(folder, name).open('wb') as target:
                 try:
                     with archive.open(info) as source:
                         shutil.copyfileobj(source, target)
                 except (EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
                     target.truncate(0)
                     yield name, str(error)
+
+
+def _place_of(folder: Path, name: str) -> Path:
+    place = folder / name
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.unlink(missing_ok=True)  # a later member replaces an earlier one
+    return place
 
 
 def _require_within(limit: int, members: int, unpacked: int) -> None:

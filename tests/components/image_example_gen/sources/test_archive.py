@@ -1,6 +1,7 @@
 import concurrent.futures
 import io
 import random
+import shutil
 import stat
 import tarfile
 import zipfile
@@ -142,7 +143,7 @@ def test_limits_size_and_members(make, monkeypatch, tmp_path, limit, value, mess
         (PETS | {'/etc/cats/1.jpg': b''}, 'a name that leads out of it'),
         (below('span-0') | below('2026-11-21'), 'contains spans, which are only read from folders'),
         (PETS | {f'cats/{"x" * 300}.jpg': b''}, 'File name too long'),
-        ({'cats.jpg': b'x', 'cats.jpg/a.jpg': b'x'}, 'File exists|Not a directory'),
+        ({'cats.jpg': b'x', 'cats.jpg/a.jpg': b'x'}, 'File exists'),
     ],
 )
 def test_refuses_unusable_contents(make, kind, files, message, tmp_path):
@@ -150,13 +151,6 @@ def test_refuses_unusable_contents(make, kind, files, message, tmp_path):
         open_archive(make(files, kind))
     assert '\n' not in str(raised.value)
     assert not list(tmp_path.glob('*.jpg'))
-
-
-def test_reports_unwritable_cache(make, cache):
-    cache.write_text('a file')
-
-    with pytest.raises(DataError, match=r'pets\.zip cannot be extracted .*Not a directory'):
-        open_archive(make())
 
 
 @pytest.mark.parametrize('kind', ['zip', 'tar'])
@@ -178,16 +172,10 @@ def test_reads_a_table_in_an_archive(make):
     assert (found.classes, found.count) == (('c', 'd'), 6)
 
 
-def test_backslashes_in_zip_divide_folders(make):
-    path = make({name.replace('/', '\\'): contents for name, contents in PETS.items()})
-
-    assert set(images_of(path)) == set(PETS)
-
-
 @pytest.mark.parametrize('encoding', ['utf-8', 'cp1252'])
 def test_names_in_zip_are_utf_8_with_or_without_its_flag(make, encoding):
     """As macOS and older programs on Windows write them."""
-    path = make({'K__he/1.jpg': b'1', 'Hunde/1.jpg': b'2'})
+    path = make({'K__he\\1.jpg': b'1', 'Hunde/1.jpg': b'2'})  # as Windows divides folders
     name = 'Kühe'.encode(encoding).ljust(5, b'_')
     path.write_bytes(path.read_bytes().replace(b'K__he', name))
 
@@ -207,7 +195,7 @@ def test_hard_links_in_tar_are_images(make):
 
 
 def test_links_do_not_lead_out(make):
-    with pytest.raises(DataError, match='link to an absolute path'):
+    with pytest.raises(DataError, match='a name that leads out of it'):
         open_archive(make(PETS | {'dogs/same.jpg': '/etc/passwd'}, 'tar'))
     path = make()
     with zipfile.ZipFile(path, 'a') as archive:
@@ -231,19 +219,14 @@ def test_refuses_truncated_archive(make, kind, cache):
     assert not list(cache.rglob('*.jpg'))
 
 
-def test_damaged_tar_header_is_not_taken_for_the_end(make):
-    path = make(kind='tar')
-    patch(path, 3 * 1536 + 100, b'\xff')
-
-    with pytest.raises(DataError, match='no complete header at 4608'):
-        open_archive(path)
-
-
-def test_refuses_encrypted_zip(make):
-    path = make()
-    patch(path, path.read_bytes().index(b'PK\x01\x02') + 8, b'\1')
+def test_refuses_damaged_tar_header_and_encrypted_zip(make):
+    in_tar, in_zip = make(kind='tar'), make()
+    patch(in_tar, 3 * 1536 + 100, b'\xff')
+    with pytest.raises(DataError, match='no complete header at 4608'):  # not taken for the end
+        open_archive(in_tar)
+    patch(in_zip, in_zip.read_bytes().index(b'PK\x01\x02') + 8, b'\1')
     with pytest.raises(DataError, match='is encrypted, password required'):
-        open_archive(path)
+        open_archive(in_zip)
 
 
 @pytest.mark.parametrize('problem', ['Bad CRC-32', 'compression method is not supported'])
@@ -260,13 +243,17 @@ def test_damaged_or_unsupported_member_of_zip_is_an_empty_image(make, problem, c
     assert problem in caplog.text
 
 
-def test_refuses_missing_and_other_files(tmp_path):
+def test_refuses_missing_and_other_files_and_an_unwritable_cache(make, tmp_path, cache):
     path = tmp_path / 'pets.zip'
     with pytest.raises(DataError, match=r'pets\.zip does not exist; give a file \(zip, tar'):
         open_archive(path)
     path.write_bytes(b'Rar!\x1a\x07\x00')
     with pytest.raises(DataError, match=r'pets\.zip cannot be .*; expected a complete zip'):
         open_archive(path)
+    shutil.rmtree(cache)
+    cache.write_text('a file')
+    with pytest.raises(DataError, match=r'pets\.zip cannot be extracted .*Not a directory'):
+        open_archive(make())
 
 
 def test_copy_of_an_archive_has_its_fingerprint(make, tmp_path):

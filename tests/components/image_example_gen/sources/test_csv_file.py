@@ -14,20 +14,9 @@ IMAGES = ('a.jpg', 'b.jpg', 'more/c.jpg', '../outside.jpg')
 
 
 @pytest.fixture
-def make(tmp_path):
+def make(make_files):
     """`make({'labels.csv': TEXT}, *images)` writes tables and images, with their names in them."""
-
-    def write(tables, *images):
-        folder = tmp_path / 'pets'
-        for name in images or IMAGES:
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_text(name)
-        for name, text in tables.items():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_bytes(text if isinstance(text, bytes) else text.encode())
-        return folder
-
-    return write
+    return lambda tables, *images: make_files({n: n for n in images or IMAGES} | tables)
 
 
 def source_of(path, **keys):

@@ -11,18 +11,9 @@ from components.image_example_gen.sources.folder import FolderSource
 
 
 @pytest.fixture
-def make(tmp_path):
+def make(make_files):
     """`make('cats/1.jpg', ...)` makes a folder of files, each with its name as contents."""
-
-    def make_folder(*names):
-        folder = tmp_path / 'pets'
-        folder.mkdir(exist_ok=True)
-        for name in names:
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_text(name)
-        return folder
-
-    return make_folder
+    return lambda *names: make_files({name: name for name in names})
 
 
 def source_of(folder, **keys):

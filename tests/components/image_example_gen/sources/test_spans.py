@@ -17,17 +17,12 @@ from components.image_example_gen.sources.spans import (
 
 
 @pytest.fixture
-def make_spans(tmp_path):
-    """`make_spans(1, 2)` makes a folder with these spans, one empty file per class in each."""
+def make_spans(make_files):
+    """`make_spans(1, 2)` makes a folder with these spans, one file per class in each."""
 
     def make(*numbers, classes=('cats', 'dogs')):
-        for number in numbers:
-            name = number if isinstance(number, str) else f'span-{number}'
-            for class_name in classes:
-                folder = tmp_path / 'pets' / name / class_name
-                folder.mkdir(parents=True, exist_ok=True)
-                (folder / '1.jpg').touch()
-        return tmp_path / 'pets'
+        spans = [n if isinstance(n, str) else f'span-{n}' for n in numbers]
+        return make_files({f'{span}/{name}/1.jpg': '' for span in spans for name in classes})
 
     return make
 
