@@ -3,7 +3,7 @@
 import copy
 import os
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -171,14 +171,12 @@ def _missing_in_parts(files: Sequence[ImageFile], labels: Labels) -> Iterator[st
 
 def _masks_beside_images(files: Sequence[ImageFile]) -> Iterator[str]:
     """Yields a note if PNG files lie beside JPEGs of one name, or `1_mask.png` beside `1.png`."""
-    stems = defaultdict[str, set[str]](set)
-    for row in files:
-        stem, suffix = os.path.splitext(row.file.name)  # noqa: PTH122  much faster
-        stems[stem].add(suffix.lower())
+    paths = [os.path.splitext(row.file.name) for row in files]  # noqa: PTH122  much faster
+    stems = Counter(stem for stem, _ in paths)
     masks = [
         stem
-        for stem, suffixes in stems.items()
-        if ('.png' in suffixes and len(suffixes) > 1)
+        for stem, suffix in paths
+        if (suffix.lower() == '.png' and stems[stem] > 1)
         or ((image := _MASK.sub('', stem)) != stem and image in stems)
     ]
     if len(masks) > 1:
