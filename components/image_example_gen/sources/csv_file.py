@@ -3,7 +3,7 @@
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from common.errors import DataError, TooFewImages
 from common.files import sha256_of
@@ -27,6 +27,7 @@ from components.image_example_gen.sources.base.parts import (
 )
 
 _LONGEST_PATH = 4096  # no longer path can be opened
+_LONGEST_END = 8  # names of a path that is searched
 
 
 class CsvSource(FileSource):
@@ -147,19 +148,17 @@ def _files(table: Table, root: Path, kind: Kind | None) -> list[File]:
     files = [stat_file(root, name) for name in names]
     if any(file.stamp for file in files):
         return files
-    by_stem = defaultdict[str, list[File]](list)
+    by_end = defaultdict[str, list[File]](list)  # ends of paths; identifiers have no suffix
     for file in list_files(LocalFolder(root)):
-        by_stem[_stem(PurePosixPath(file.name).name)].append(file)
-    for number, path in enumerate(paths):
-        name_of = str if is_image(path) else _stem  # identifiers have no suffix
-        alike = [
-            file
-            for file in by_stem[_stem(PurePosixPath(path).name)]
-            if f'/{name_of(file.name)}'.endswith(f'/{path}')
-        ]
-        alike.sort(key=lambda file: kind_of(file.name.rpartition('/')[0]) != kind)
-        files[number] = (*alike, files[number])[0]
-    return files
+        parts = _stem(file.name).split('/')[-_LONGEST_END:]
+        for level in range(len(parts)):
+            by_end['/'.join(parts[level:])].append(file)
+    found: dict[str, File] = {}
+    for path in set(paths):
+        alike = [f for f in by_end[_stem(path)] if f.name.endswith(path) or not is_image(path)]
+        if alike:  # the first of the part, or of all
+            found[path] = min(alike, key=lambda f: kind_of(f.name.rpartition('/')[0]) != kind)
+    return [found.get(path, file) for path, file in zip(paths, files, strict=True)]
 
 
 def _stem(name: str) -> str:

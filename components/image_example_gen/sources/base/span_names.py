@@ -50,9 +50,13 @@ def find_spans(
             raise DataError(
                 f'{place} has {found[number]} and {name}, which are the same span; remove one'
             )
-    for name in folders.keys() - found.values() if found and not with_others else ():
+    for name in folders if found and not with_others else ():
         is_left_out = name.startswith('_') or name.endswith('.partial')
-        if not is_left_out and _first_image(folders[name]) is not None:
+        if (
+            not is_left_out
+            and name not in found.values()
+            and _first_image(folders[name]) is not None
+        ):
             raise DataError(
                 f'data folder {place} has spans, and images in {name}, which is not a span; move '
                 f'them into a span, or rename the folder to _{name}'
