@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 from common.errors import DataError
 from common.strict_model import StrictModel
 from components.image_example_gen.sources.base import listing
-from components.image_example_gen.sources.base.reading import convert_os_errors
+from components.image_example_gen.sources.base.listing import LocalFolder, list_files
 
 
 class InferenceConfig(StrictModel):
@@ -27,14 +27,14 @@ class InferenceConfig(StrictModel):
 def files_of(folder: Path) -> Iterator[Path]:
     """Yields the image files; raises DataError if the path is not a readable folder."""
     _require_folder(folder)
-    with convert_os_errors():
-        yield from listing.files_in(folder, listing.IMAGE_SUFFIXES)
+    files = list_files(LocalFolder(folder))
+    yield from (folder / file.name for file in files if file.stamp)  # without broken links
 
 
 def fingerprint_of(folder: Path) -> str:
     """Digest that changes when an image is added, removed, renamed or modified."""
     _require_folder(folder)
-    return listing.fingerprint_of(listing.list_files(listing.LocalFolder(folder)).files)
+    return listing.fingerprint_of(list_files(LocalFolder(folder)))
 
 
 def require_images(folder: Path) -> None:

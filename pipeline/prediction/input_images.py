@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from common.errors import DownloadError, Rejected
+from common.errors import DataError, DownloadError, Rejected
 from common.redaction import redacted
 from components.image_example_gen.sources.archive.download import get
 from components.image_example_gen.sources.base.data_config import URL
-from components.image_example_gen.sources.base.listing import IMAGE_SUFFIXES, files_in
+from components.image_example_gen.sources.base.listing import LocalFolder, list_files
 from components.image_example_gen.sources.base.reading import (
     error_text,
     read_file,
@@ -58,17 +58,18 @@ def _read(
 
 
 def _read_folder(folder: str, max_bytes: int) -> Iterator[InputImage]:
-    file = None
     try:
-        for file in files_in(Path(folder), IMAGE_SUFFIXES):
-            yield _read(str(file), read_file, file, max_bytes)
-    except OSError as error:
-        yield InputImage(error.filename or folder, problem=f'cannot be read: {error_text(error)}')
-    else:
-        if file is None:
-            yield InputImage(folder, problem='has no images')
+        files = list_files(LocalFolder(Path(folder)))
+    except DataError as error:
+        yield InputImage(folder, problem=f'cannot be listed: {error}')
+        return
+    for file in files:
+        path = Path(folder, file.name)
+        yield _read(str(path), read_file, path, max_bytes)
+    if not files:
+        yield InputImage(folder, problem='has no images')
 
 
 def _download(url: str, max_bytes: int) -> bytes:
-    parts = get(url, {}, max_bytes, seconds=_DOWNLOAD_SECONDS)
-    return b''.join(part for part in parts if isinstance(part, bytes))
+    _, *parts = get(url, max_bytes, _DOWNLOAD_SECONDS)
+    return b''.join(parts)

@@ -148,8 +148,8 @@ def test_pipe_that_replaces_a_file_of_the_data(tmp_path):
             read(pipe)
     with pytest.raises(DataError, match=r'pipe\.jpg cannot be read: .*not a regular file'):
         TfrecordSource(DataConfig(source='tfrecord', path=pipe))
-    with pytest.raises(DataError, match='not a regular file'):
-        extract_archive(pipe, tmp_path / 'target' / '1')
+    with pytest.raises(OSError, match='not a regular file'):
+        list(extract_archive(pipe, tmp_path / 'target' / '1'))
 
 
 def test_pipe_that_replaces_a_parquet_file(tmp_path):

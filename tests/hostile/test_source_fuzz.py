@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from common.errors import DataError
+from components.image_example_gen.inspection.limited_process import Limits, call
 from components.image_example_gen.sources.archive import extraction
 from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.source_protocol import every_image
@@ -120,7 +121,7 @@ def test_archives(tmp_path):
         target = tmp_path / 'extracted' / str(next(number))
         error = ''
         try:
-            extraction.extract_archive(path, target)
+            list(call(Limits.for_file(path), extraction.extract_archive, path, target))
         except DataError as raised:
             error = str(raised)
         outside = {each.name for each in tmp_path.iterdir()}

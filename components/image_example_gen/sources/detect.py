@@ -1,31 +1,39 @@
 """Detects the source and the layout of the option `--data`. Imports neither TensorFlow nor TFX."""
 
 import re
+from collections import Counter, defaultdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from common import object_storage
 from common.errors import DataError
 from components.image_example_gen.sources.base.data_config import ONLY_FOR, URL, DataConfig
-from components.image_example_gen.sources.base.layout import Layout
 from components.image_example_gen.sources.base.listing import (
-    IMAGE_SUFFIXES,
     PARQUET_SUFFIXES,
     RECORDS,
-    Listing,
+    TABLE_SUFFIXES,
     LocalFolder,
     is_image,
     list_files,
 )
-from components.image_example_gen.sources.base.parts import is_part
 from components.image_example_gen.sources.base.source_protocol import describe_classes
-from components.image_example_gen.sources.base.span_names import is_date, number_of_span
-from components.image_example_gen.sources.csv_file import TABLES, find_tables, labels_by_folder
-from components.image_example_gen.sources.folder import pattern_in
+from components.image_example_gen.sources.base.span_names import find_spans
+from components.image_example_gen.sources.csv_file import CsvSource
+from components.image_example_gen.sources.folder import FolderSource
+
+_Source = TypeVar('_Source', FolderSource, CsvSource)
 
 _CLASS_FOLDERS = ('folder', 'archive')
 # Includes unsupported archives, for which the source raises an error.
 _ARCHIVE = re.compile(r'.*\.(zip|tar|tgz|tbz2?|txz|tar\.\w+|rar|7z)', re.IGNORECASE)
+# CLASS.N.jpg, CLASS_N.jpg, CLASS-N.jpg, CLASS N.jpg, CLASS (N).jpg
+CLASS_AND_NUMBER = r'^(.*[^\W\d_])[ ._-]+\(?\d+\)?\.\w+$'
+# Names that cameras and programs give: a number follows, but they are no classes.
+_NO_CLASSES = re.compile(
+    r'(img|image|dsc[fn]?|pict?|pxl|mvimg|vid|dcim|photo|picture|pic|foto|scan|file|frame|'
+    r'screenshot|screen shot|whatsapp image|untitled|download)',
+    re.IGNORECASE,
+)
 
 
 class Detected(NamedTuple):
@@ -47,19 +55,9 @@ def detect(data: str) -> Detected:
         return Detected('archive', 'an archive to download')
     path = Path(data)
     try:
-        if path.is_dir():
-            return detect_in_folder(path)
+        return detect_in_folder(path) if path.is_dir() else _detect_file(path)
     except (DataError, OSError):
         return Detected('folder', 'a folder')
-    if path.suffix.lower() in TABLES:
-        return _tables(path)[0] or Detected('csv', 'a CSV file')
-    if _ARCHIVE.fullmatch(path.name):
-        return Detected('archive', 'an archive')
-    if path.suffix.lower() in PARQUET_SUFFIXES:
-        return Detected('parquet', 'a Parquet file')
-    if RECORDS.fullmatch(path.name):
-        return Detected('tfrecord', 'a TFRecord file')
-    return Detected('folder', 'a folder')
 
 
 def data_overrides(
@@ -90,69 +88,54 @@ def data_overrides(
 
 def detect_in_folder(path: Path) -> Detected:
     """The source of the images in a folder; raises DataError if it cannot be read."""
-    listing = list_files(LocalFolder(path), _is_data)
-    if any(name.rpartition('/')[2].startswith('Split-') for name in listing.folders):
-        return Detected('tfrecord', 'records that ImageExampleGen wrote')
-    images = [file for file in listing.files if is_image(file.name)]
-    if not any('/' in file.name for file in images):
-        others = {Path(file.name).suffix.lower() for file in listing.files} - IMAGE_SUFFIXES
-        if others & PARQUET_SUFFIXES:
-            return Detected('parquet', 'a folder of Parquet files')
-        if others:
-            return Detected('tfrecord', 'a folder of TFRecord files')
-    listing = Listing(images, listing.folders)
-    dated = sorted(name for name in listing.folders if number_of_span(name) is not None)
-    spans = span_names(listing)
-    if spans or dated:
-        inner = detect_in_folder(path / (spans or dated)[-1])
-        if spans or inner.source == 'csv' or inner.label_pattern:
-            return inner._replace(layout=f'spans with {inner.layout}')
-    return _detect_layout(path, listing)
+    listed = list_files(LocalFolder(path), lambda name: is_image(name) or bool(_records_in(name)))
+    records = [kind for file in listed if (kind := _records_in(file.name))]
+    if records and not any('/' in file.name and is_image(file.name) for file in listed):
+        return min(records)
+    for may_be_classes in (True, False):
+        if spans := find_spans(path, dates_may_be_classes=may_be_classes):
+            inner = detect_in_folder(Path(spans[max(spans)]))
+            if may_be_classes or inner.source == 'csv' or inner.label_pattern:
+                return inner._replace(layout=f'spans with {inner.layout}')
+    folder, table = _open(FolderSource, path), _open(CsvSource, path)
+    by_folder = defaultdict[str, set[str]](set)  # the classes in the table
+    for row in table.rows if table else ():
+        by_folder[row.file.name.rpartition('/')[0]].add(row.label)
+    if folder and len(folder.classes) > 1 and max(map(len, by_folder.values()), default=1) == 1:
+        further = f'; not read: {table.layout}' if table else ''
+        return Detected('folder', folder.layout + further)
+    if table:
+        return Detected('csv', table.layout)
+    named = _open(FolderSource, path, label_pattern=CLASS_AND_NUMBER)
+    counts = Counter(row.label for row in named.rows) if named else Counter[str]()
+    are_classes = all(name and not _NO_CLASSES.fullmatch(name) for name in counts)
+    if are_classes and len(counts) > 1 and min(counts.values()) > 1:
+        what = f'images named CLASS and number, {describe_classes(sorted(counts))}'
+        return Detected('folder', what, CLASS_AND_NUMBER)
+    return Detected('folder', folder.layout if folder else 'a folder')
 
 
-def span_names(listing: Listing) -> list[str]:
-    """The names of folders that are spans, oldest first; not dates if one holds images itself."""
-    names = [name for name in listing.folders if '/' not in name]
-    numbers = {name: number for name in names if (number := number_of_span(name)) is not None}
-    dates = {name for name in numbers if is_date(name)}
-    if not dates.isdisjoint(file.name.rpartition('/')[0] for file in listing.files):
-        numbers = {name: number for name, number in numbers.items() if name not in dates}
-    return sorted(numbers, key=numbers.__getitem__)
+def _detect_file(path: Path) -> Detected:
+    if path.suffix.lower() in TABLE_SUFFIXES:
+        table = _open(CsvSource, path)
+        return Detected('csv', table.layout if table else 'a CSV file')
+    if _ARCHIVE.fullmatch(path.name):
+        return Detected('archive', 'an archive')
+    return _records_in(path.name) or Detected('folder', 'a folder')
 
 
-def _is_data(name: str) -> bool:
-    suffix = Path(name).suffix.lower()
-    return suffix in IMAGE_SUFFIXES | PARQUET_SUFFIXES or RECORDS.fullmatch(name) is not None
+def _records_in(name: str) -> Detected | None:
+    if Path(name).suffix.lower() in PARQUET_SUFFIXES:
+        return Detected('parquet', 'Parquet files')
+    return Detected('tfrecord', 'TFRecord files') if RECORDS.fullmatch(name) else None
 
 
-def _detect_layout(path: Path, listing: Listing) -> Detected:
-    """The layout of a folder without Parquet files and TFRecords."""
-    layout = Layout(listing)
-    tables, is_better = _tables(path)
-    labels = layout.labels
-    if len(labels) > 1 and not all(map(is_part, labels)) and not (tables and is_better):
-        further = f'; not read: {tables.layout}' if tables else ''
-        return Detected('folder', layout.describe() + further)
-    pattern, names = pattern_in(listing)
-    if tables or not pattern:
-        return tables or Detected('folder', layout.describe())
-    classes = sorted({match[1] for name in names if (match := re.match(pattern, name))})
-    what = f'images named CLASS and number, {describe_classes(classes)}'
-    return Detected('folder', what, pattern)
-
-
-def _tables(path: Path) -> tuple[Detected | None, bool]:
-    """The CSV files of a path, if they list images that exist.
-
-    Also whether the folders of these images cannot be their classes: one has several labels.
-    """
+def _open(source: type[_Source], path: Path, label_pattern: str | None = None) -> _Source | None:
+    """The images of a folder, or of a table in it; None if they cannot be read so."""
+    kind: Literal['csv', 'folder'] = 'csv' if source is CsvSource else 'folder'
     try:
-        tables = find_tables(DataConfig(source='csv', path=path))
-        labels = [found for table in tables for found in labels_by_folder(table).values()]
+        return source(
+            DataConfig(source=kind, path=path, label_pattern=label_pattern), complete=False
+        )
     except DataError:
-        return None, False
-    if path.is_dir() and not labels:
-        return None, False
-    names = ', '.join(table.file.name for table in tables)
-    is_better = any(len(found) > 1 for found in labels)
-    return Detected('csv', f'{names}: {tables[0].describe()}'), is_better
+        return None

@@ -5,21 +5,19 @@ Names of such folders are `span-7`, `span-007`, `span-20261121`, `2026-11-21` or
 
 import itertools
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from common.errors import DataError
-from components.image_example_gen.sources.base.bucket_folder import open_folder, subfolders
 from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.labels import (
     new_names,
     require_images,
     sorted_names,
 )
-from components.image_example_gen.sources.base.reading import convert_os_errors
 from components.image_example_gen.sources.base.source_protocol import Source
-from components.image_example_gen.sources.base.span_names import is_date, number_of_span
+from components.image_example_gen.sources.base.span_names import find_spans
 from components.image_example_gen.sources.open_source import make_source
 
 Folders = Mapping[int, Path | str]  # by the number of the span, in ascending order
@@ -38,49 +36,16 @@ class Span(NamedTuple):
 def span_folders(config: DataConfig) -> Folders:
     """Finds the folders of spans, or the URLs of their prefixes; none if the data has no spans.
 
-    A folder whose name is a date, and that has images itself, is one of a class.
-
     Raises:
         DataError: two folders have the same number, a folder cannot be read, or one next to spans
             is none and has images.
     """
     place = config.spans_place
-    if (
-        place is None
-        or not config.may_have_spans
-        or (isinstance(place, Path) and not place.is_dir())
-    ):
+    if not place or not config.may_have_spans or (isinstance(place, Path) and not place.is_dir()):
         return {}
-    names = {folder: PurePosixPath(folder).name for folder in subfolders(place)}
-    classes = [folder for folder, name in names.items() if is_date(name)]
-    hold_classes = all(next(_images_in(folder), None) != '' for folder in classes)
-    if config.source != 'folder' or config.label_pattern or hold_classes:
-        classes = []
-    found: dict[int, Path | str] = {}
-    others = []
-    for folder, name in names.items():
-        number = None if folder in classes else number_of_span(name)
-        if number in found:
-            raise DataError(f'{found[number]} and {folder} are the same span; remove one')
-        if number is not None:
-            found[number] = folder
-        elif not name.startswith(('.', '_')) and not name.endswith('.partial'):
-            others.append(folder)
-    for folder in others if found and config.source == 'folder' else ():
-        if next(_images_in(folder), None) is not None:
-            raise DataError(
-                f'data folder {place} has spans, and images in {names[folder]}, which is not a '
-                f'span; move them into a span, or rename the folder to _{names[folder]}'
-            )
-    return dict(sorted(found.items()))
-
-
-def _images_in(folder: Path | str) -> Iterator[str]:
-    """Yields the relative folder of each image; that of the folder's own images, '', is first."""
-    with convert_os_errors():
-        for here, _, files in open_folder(folder).walk():
-            for _ in files:
-                yield here
+    is_folder = config.source == 'folder'
+    may_be_classes = is_folder and not config.label_pattern
+    return find_spans(place, dates_may_be_classes=may_be_classes, with_others=not is_folder)
 
 
 def open_window(config: DataConfig) -> tuple[Span, ...]:
@@ -111,13 +76,10 @@ def incomplete_span(config: DataConfig) -> int | None:
     found = span_folders(config)
     newest = max(_select(config, found)) if found else None
     older = {number: folder for number, folder in found.items() if number != newest}
-    if not older:
-        return None
     try:
-        _open_spans(config, _select(config, older))
+        return newest if older and _open_spans(config, _select(config, older)) else None
     except DataError:
         return None
-    return newest
 
 
 def open_older_spans(config: DataConfig, window: Sequence[Span]) -> tuple[Span, ...]:
@@ -128,15 +90,13 @@ def open_older_spans(config: DataConfig, window: Sequence[Span]) -> tuple[Span, 
     """
     first, *_ = window
     expected = sum(config.splits.expected(span.source.count)['test'] for span in window)
-    found = span_folders(config)
     older: list[Span] = []
-    for number in sorted((each for each in found if each < first.number), reverse=True):
-        if expected >= config.min_test_images:
-            break
-        source = _open_source(config, found[number])
-        new = _new_names(config, {*first.new_names, *(source.counts or ())})
-        older.insert(0, Span(number, source.with_classes(first.source.classes, new)))
-        expected += config.splits.expected(source.count)['test']
+    for number, folder in sorted(span_folders(config).items(), reverse=True):
+        if number < first.number and expected < config.min_test_images:
+            source = _open_source(config, folder)
+            new = _new_names(config, {*first.new_names, *(source.counts or ())})
+            older.insert(0, Span(number, source.with_classes(first.source.classes, new)))
+            expected += config.splits.expected(source.count)['test']
     return tuple(older)
 
 

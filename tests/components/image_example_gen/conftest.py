@@ -33,3 +33,19 @@ def ingest(tmp_path_factory):
         return Written(*targets, ingest_span(source, config, targets, pipeline, **known))
 
     return write
+
+
+@pytest.fixture
+def make_files(tmp_path):
+    """`make_files({'cats/1.jpg': CONTENTS})` writes texts or bytes into a folder; returns it."""
+
+    def make(files):
+        folder = tmp_path / 'pets'
+        folder.mkdir(exist_ok=True)
+        for name, contents in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            text = contents.encode() if isinstance(contents, str) else contents
+            (folder / name).write_bytes(text)
+        return folder
+
+    return make

@@ -166,7 +166,7 @@ def test_set_chooses_classes_and_refuses_other_keys(init, trash):
     ('words', 'message'),
     [
         (['nowhere'], 'nowhere does not exist'),
-        (['My trash/glass'], 'holds only images outside class folders'),
+        (['My trash/glass'], 'has no class folders'),
         (['My trash', '--weights', 'none.h5'], 'none.h5 does not exist'),
         (['My trash', '-o', 'nowhere/recipe.yaml'], 'nowhere does not exist'),
         (['damaged'], 'no image can be read, such as a/1.jpg: '),

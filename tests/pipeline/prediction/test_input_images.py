@@ -7,6 +7,7 @@ import threading
 
 import pytest
 
+from common.errors import DataError
 from pipeline.prediction import input_images
 from pipeline.prediction.input_images import InputImage, read_images
 
@@ -38,18 +39,18 @@ def test_reads_files_and_folders_in_order(tmp_path):
 
     *images, empty = read(*(tmp_path / name for name in ('b', 'a', 'folder', 'empty')))
 
-    names = ['b', 'a', 'folder/x.jpg', 'folder/deep/er/y.PNG']
+    names = ['b', 'a', 'folder/deep/er/y.PNG', 'folder/x.jpg']
     assert images == [InputImage(f'{tmp_path}/{name}', name.encode()) for name in names]
     assert empty == InputImage(f'{tmp_path}/empty', problem='has no images')
 
 
 def test_reports_unreadable_folder(tmp_path, monkeypatch):
     def refuse(*arguments):
-        raise PermissionError(13, 'Permission denied', str(tmp_path / 'inner'))
+        raise DataError(f'{tmp_path}/inner cannot be read: Permission denied')
 
-    monkeypatch.setattr(input_images, 'files_in', refuse)
-    problem = 'cannot be read: Permission denied'
-    assert read(tmp_path) == [InputImage(f'{tmp_path}/inner', problem=problem)]
+    monkeypatch.setattr(input_images, 'list_files', refuse)
+    problem = f'cannot be listed: {tmp_path}/inner cannot be read: Permission denied'
+    assert read(tmp_path) == [InputImage(str(tmp_path), problem=problem)]
 
 
 def test_unreadable_image_does_not_affect_others(tmp_path):

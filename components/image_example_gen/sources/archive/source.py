@@ -1,29 +1,30 @@
 """Source for images in a zip or tar archive, which is extracted into the cache folder."""
 
 import hashlib
-import json
+import logging
 import os
 from pathlib import Path
 
 from common.errors import CallFailed, DataError
-from common.files import open_regular
 from common.redaction import is_redacted, redacted
 from components.image_example_gen.inspection.limited_process import Limits, call
-from components.image_example_gen.sources.archive import extraction
-from components.image_example_gen.sources.archive.download import (
-    cache_folder,
-    cache_name,
-    fetch,
+from components.image_example_gen.sources.archive.download import cache_folder, cache_name, fetch
+from components.image_example_gen.sources.archive.extraction import (
+    DIGEST,
+    IMAGES,
+    extract_archive,
 )
 from components.image_example_gen.sources.base.data_config import DATA_URL, DataConfig
 from components.image_example_gen.sources.base.labelled_files import FileSource
-from components.image_example_gen.sources.base.listing import LocalFolder, list_files
 from components.image_example_gen.sources.base.reading import convert_os_errors
+from components.image_example_gen.sources.base.span_names import find_spans
 from components.image_example_gen.sources.csv_file import CsvSource
-from components.image_example_gen.sources.detect import detect_in_folder, span_names
+from components.image_example_gen.sources.detect import detect_in_folder
 from components.image_example_gen.sources.folder import FolderSource
 
-_FORMAT = 3  # of the extracted folder; earlier ones are replaced
+_FORMAT = 4  # of the extracted folder; earlier ones are replaced
+
+_log = logging.getLogger(__name__)
 
 
 def open_archive(config: DataConfig, *, complete: bool = True) -> FileSource:
@@ -43,34 +44,25 @@ def open_archive(config: DataConfig, *, complete: bool = True) -> FileSource:
         problem = 'is not a regular file' if path.exists() else 'does not exist'
         raise DataError(f'archive {path} {problem}; give a file (zip, tar, tar.gz, ...)')
     with convert_os_errors():
-        open_regular(path).close()
         folder = _version_folder(path)
         if not folder.exists():
             _extract(path, folder)
         if _version_folder(path) != folder:
             raise DataError(f'archive {path} changed while it was read; start again')
-        try:
-            contents = json.loads((folder / extraction.CONTENTS).read_text(encoding='utf-8'))
-        except ValueError as error:
-            raise DataError(f'{folder} is damaged; remove it, start again') from error
-    digest = contents['fingerprint']
-    if config.sha256 and digest != config.sha256.lower():
+        digest = (folder / DIGEST).read_text()
+    if config.sha256 not in (None, digest):
         place = redacted(config.url) if config.url else path
         raise DataError(f'{place} has the sha256 {digest}; expected {config.sha256} (data.sha256)')
-    images = folder / extraction.IMAGES
-    listing = list_files(LocalFolder(images))
-    if len(listing.files) != contents['images']:
-        raise DataError(f'{folder} has lost images of archive {path}; remove it, start again')
-    if spans := span_names(listing):
+    images = folder / IMAGES
+    if find_spans(images):
         raise DataError(
-            f'archive {path} contains {spans[0]}, the folder of a span; spans are only read from '
-            'folders: extract it'
+            f'archive {path} contains spans, which are only read from folders: extract it'
         )
     inner = config.model_copy(update={'path': images, 'url': None})
-    where, unreadable = f'archive {path}', contents['unreadable']
-    if config.label_pattern is None and detect_in_folder(images).source == 'csv':
-        return CsvSource(inner, complete=complete, where=where, digest=digest)
-    return FolderSource(inner, complete=complete, where=where, digest=digest, unreadable=unreadable)
+    is_table = config.label_pattern is None and detect_in_folder(images).source == 'csv'
+    source = (CsvSource if is_table else FolderSource)(inner, complete=complete)
+    source.fingerprint, source.stamps = digest, []
+    return source
 
 
 def _version_folder(path: Path) -> Path:
@@ -84,9 +76,15 @@ def _version_folder(path: Path) -> Path:
 def _extract(path: Path, folder: Path) -> None:
     """Extracts in a subprocess with limits of memory and CPU time."""
     try:
-        list(call(Limits.for_file(path), extraction.extract_archive, path.absolute(), folder))
+        problems = list(call(Limits.for_file(path), extract_archive, path.absolute(), folder))
     except (CallFailed, DataError) as error:
-        raise DataError(f'archive {path} cannot be extracted: {error}') from None
+        raise DataError(
+            f'archive {path} cannot be extracted into {folder.parent}: {error}; expected a '
+            'complete zip, tar, tar.gz, .bz2 or .xz without a password'
+        ) from None
+    if problems:
+        name, problem = problems[0]
+        _log.warning('%s of %s cannot be extracted: %s', name, path, problem)
 
 
 def complete_url(url: str) -> str:

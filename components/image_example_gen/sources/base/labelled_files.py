@@ -1,10 +1,8 @@
-"""Base of sources whose images are files, with class, part, source and group of each."""
+"""Source whose images are files, with class, part, source and group of each."""
 
 import copy
-import dataclasses
-import os
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -17,13 +15,18 @@ from components.image_example_gen.sources.base.labels import (
     folded,
     make_labels,
 )
-from components.image_example_gen.sources.base.listing import File, Folder, fingerprint_of
+from components.image_example_gen.sources.base.listing import (
+    File,
+    Folder,
+    fingerprint_of,
+    is_image,
+)
 from components.image_example_gen.sources.base.parts import Kind, parts_of
 from components.image_example_gen.sources.base.source_protocol import (
     IMAGES_PER_SHARD,
     BadImage,
     LabelledImage,
-    Part,
+    describe_classes,
 )
 
 _MASK = re.compile(r'[ _-](mask|seg|segmentation|gt)s?(_\d+)?$', re.IGNORECASE)
@@ -39,39 +42,8 @@ class ImageFile(NamedTuple):
     group: str | None = None
 
 
-@dataclasses.dataclass(frozen=True)
-class FileShard:
-    """Some images of a folder."""
-
-    folder: Folder
-    rows: tuple[ImageFile | BadImage, ...]
-    labels: Labels
-    parts: Mapping[str, Part]
-    max_bytes: int
-
-    def images(self) -> Iterator[LabelledImage | BadImage]:
-        wanted = [
-            row.file
-            for row in self.rows
-            if isinstance(row, ImageFile) and self.labels.index(row.label) is not None
-        ]
-        contents = self.folder.read(wanted, self.max_bytes)
-        for row in self.rows:
-            if isinstance(row, BadImage):
-                yield row
-            elif self.labels.index(row.label) is None:
-                yield self.labels.rejected(row.file.name, row.label)
-            elif isinstance(found := next(contents), Rejected):
-                yield BadImage(row.file.name, found.reason, found.detail)
-            else:
-                part = self.parts.get(row.kind or '')
-                name, label = row.file.name, row.label
-                yield self.labels.to_image(found, label, name, part, row.source, row.group)
-                del found  # before the next one is read
-
-
 class FileSource:
-    """Base of sources whose images are files.
+    """A source whose images are files; a shard of it is one with some of them.
 
     Args:
         where: name of the source in messages.
@@ -81,12 +53,10 @@ class FileSource:
         complete: whether each class must have images; False for one span of several.
         notes: how the layout was understood, and what was left out.
         state: further values of the fingerprint.
-        digest: the fingerprint, if it is not one of the files.
 
     Attributes:
-        counts: number of images of each class.
-        stamps: the files of the images, each with size, and time of modification or ETag; empty if
-            the fingerprint is the digest of an archive.
+        rows: the images, without those of parts that are left out.
+        stamps: their files; empty if the fingerprint is the digest of an archive.
 
     Raises:
         DataError: there are no images or fewer than two classes, or a class has no images.
@@ -96,30 +66,29 @@ class FileSource:
         self,
         where: str,
         folder: Folder,
-        rows: Sequence[ImageFile | BadImage],
+        rows: Sequence[ImageFile],
         config: DataConfig,
         *,
         complete: bool,
         notes: Sequence[str] = (),
         state: object = None,
-        digest: str | None = None,
     ) -> None:
-        rows, unlabelled = _without_unlabelled_parts(rows)
-        self._files = [row for row in rows if isinstance(row, ImageFile)]
-        seen: Counter[Label] = Counter(row.label for row in self._files)
+        self.rows, unlabelled = _without_unlabelled_parts(rows)
+        existing = [row for row in self.rows if row.file.stamp]
+        seen: Counter[Label] = Counter(row.label for row in existing)
         self._labels = make_labels(where, seen, config.classes, complete=complete)
-        self._parts = parts_of(where, {row.kind for row in self._files if row.kind})
-        self._rows, self._folder, self._max_bytes = rows, folder, config.checks.max_bytes
-        self.count, self.counts = len(rows), self._labels.counts
-        self.stamps = [] if digest else [row.file for row in self._files]
+        self._parts = parts_of(where, {row.kind for row in existing if row.kind})
+        self.count, self.counts = len(self.rows), self._labels.counts
+        self._folder, self._max_bytes = folder, config.checks.max_bytes
         self._state = state
-        self.fingerprint = digest or self.fingerprint_with(self.stamps)
+        self.stamps = [row.file for row in existing]
+        self.fingerprint = self.fingerprint_with(self.stamps)
         self.notes = (
             *notes,
             *unlabelled,
             *self._labels.notes,
-            *_missing_in_parts(self._files, self._labels),
-            *_masks_beside_images(self._files),
+            *_missing_in_parts(existing, self._labels),
+            *_masks_beside_images(existing),
         )
 
     @property
@@ -137,44 +106,56 @@ class FileSource:
         return other
 
     def read(self, files: Sequence[File]) -> Iterator[bytes | Rejected]:
-        """Yields the contents of some of the files in order; see `Folder.read`."""
+        """Yields the contents of files in order; see `LocalFolder.read`."""
         return self._folder.read(files, self._max_bytes)
 
     def fingerprint_with(self, files: Sequence[File]) -> str:
         """The fingerprint if the files had these sizes and stamps."""
         return fingerprint_of(files, self._state)
 
-    def shards(self) -> list[FileShard]:
+    def shards(self) -> list['FileSource']:
         """Distributes the images round-robin.
 
         Folders list one class after the other. This way each shard has images of all classes, and
         a shuffle with a bounded buffer mixes them.
         """
-        count = -(-self.count // IMAGES_PER_SHARD)
-        others = self._labels, self._parts, self._max_bytes
-        return [
-            FileShard(self._folder, tuple(self._rows[number::count]), *others)
-            for number in range(count)
-        ]
+        shards = [copy.copy(self) for _ in range(0, self.count, IMAGES_PER_SHARD)]
+        for number, shard in enumerate(shards):
+            shard.rows, shard.stamps = self.rows[number :: len(shards)], []
+        return shards
+
+    def images(self) -> Iterator[LabelledImage | BadImage]:
+        """Yields each image once, as a shard does; reads only files that are called like images."""
+        contents = self.read([row.file for row in self.rows if not self._problem(row)])
+        for row in self.rows:
+            if problem := self._problem(row):
+                yield problem
+            elif isinstance(found := next(contents), Rejected):
+                yield BadImage(row.file.name, found.reason, found.detail)
+            else:
+                others = self._parts.get(row.kind or ''), row.source, row.group
+                yield self._labels.to_image(found, row.label, row.file.name, *others)
+                del found  # before the next one is read
+
+    def _problem(self, row: ImageFile) -> BadImage | None:
+        if not is_image(row.file.name):
+            detail = 'its name does not end like that of an image, such as .jpg'
+            return BadImage(row.file.name, 'not an image', detail)
+        if self._labels.index(row.label) is None:
+            return self._labels.rejected(row.file.name, row.label)
+        return None
 
 
 def _without_unlabelled_parts(
-    rows: Sequence[ImageFile | BadImage],
-) -> tuple[Sequence[ImageFile | BadImage], list[str]]:
+    rows: Sequence[ImageFile],
+) -> tuple[Sequence[ImageFile], list[str]]:
     """Leaves out the parts in which no image has a label of train, as in Kaggle's `test`."""
-    labels = defaultdict[Kind | None, Counter[str]](Counter)
-    for row in rows:
-        if isinstance(row, ImageFile):
-            labels[row.kind][row.label] += 1
-    known = {folded(label) for label in labels['train'] if label not in NO_LABELS}
-    dropped = {
-        kind: found.total()
-        for kind, found in labels.items()
-        if kind and known and known.isdisjoint(map(folded, found))
-    }
+    labels = Counter((row.kind, row.label) for row in rows)
+    known = {folded(label) for kind, label in labels if kind == 'train'} - {*NO_LABELS}
+    used = {kind for kind, label in labels if not kind or not known or folded(label) in known}
+    dropped = Counter(row.kind for row in rows if row.kind not in used)
     notes = [f'{kind}: {n:,} images without labels are left out' for kind, n in dropped.items()]
-    kept = [row for row in rows if isinstance(row, BadImage) or row.kind not in dropped]
-    return kept if dropped else rows, notes
+    return [row for row in rows if row.kind in used] if notes else rows, notes
 
 
 def _missing_in_parts(files: Sequence[ImageFile], labels: Labels) -> Iterator[str]:
@@ -184,20 +165,16 @@ def _missing_in_parts(files: Sequence[ImageFile], labels: Labels) -> Iterator[st
     for kind in sorted({kind for _, kind in pairs if kind}):
         lacking = [n for i, n in enumerate(labels.classes) if (i, kind) not in pairs]
         if lacking:
-            shown = ', '.join(lacking[:5]) + (', ...' if len(lacking) > 5 else '')
-            yield f'{kind} has no images of {len(lacking)} of the classes ({shown})'
+            yield f'{kind} has no images of {describe_classes(lacking)}'
 
 
 def _masks_beside_images(files: Sequence[ImageFile]) -> Iterator[str]:
     """Yields a note if PNG files lie beside JPEGs of one name, or `1_mask.png` beside `1.png`."""
-    stems = defaultdict[str, set[str]](set)
-    for row in files:
-        stem, suffix = os.path.splitext(row.file.name)  # noqa: PTH122  much faster
-        stems[stem].add(suffix.lower())
+    stems = Counter(row.file.name.rpartition('.')[0] for row in files)
     masks = [
         stem
-        for stem, suffixes in stems.items()
-        if ('.png' in suffixes and len(suffixes) > 1)
+        for stem, _, suffix in (row.file.name.rpartition('.') for row in files)
+        if (suffix.lower() == 'png' and stems[stem] > 1)
         or ((image := _MASK.sub('', stem)) != stem and image in stems)
     ]
     if len(masks) > 1:

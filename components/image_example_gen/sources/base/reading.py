@@ -7,9 +7,7 @@ from pathlib import Path
 
 from common.errors import DataError, Rejected
 from common.files import MEGABYTE, open_regular
-from components.image_example_gen.inspection.check_config import CheckConfig
 
-MAX_BYTES = CheckConfig().max_bytes  # default limit of an image
 READ_ERRORS = (OSError, ValueError)  # a name with a null byte is a ValueError
 
 

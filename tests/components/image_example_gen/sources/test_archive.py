@@ -1,6 +1,7 @@
 import concurrent.futures
 import io
 import random
+import shutil
 import stat
 import tarfile
 import zipfile
@@ -25,22 +26,14 @@ FORMATS = ['zip', 'tar', 'tar.gz', 'tar.bz2', 'tar.xz']
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch, request):
-    """The cache folder; archives are extracted in this process, which is faster."""
+def cache(tmp_path, monkeypatch):
     monkeypatch.setenv('CATDOG_CACHE', str(tmp_path / 'cache'))
-    if 'in_subprocess' not in request.fixturenames:
-        monkeypatch.setattr(source, 'call', lambda _, function, *args: function(*args) or ())
     return tmp_path / 'cache'
 
 
 @pytest.fixture
-def in_subprocess():
-    """Extracts archives in a limited process, as the pipeline does."""
-
-
-@pytest.fixture
 def make(tmp_path):
-    """`make(files, 'tar.gz')`: an archive of files by their names."""
+    """`make(files, 'tar.gz')`: an archive of files by their names; links have a text."""
 
     def make_archive(files=PETS, kind='zip', name=None):
         path = tmp_path / (name or f'pets.{kind}')
@@ -53,8 +46,12 @@ def make(tmp_path):
         with tarfile.open(path, f'w:{kind[4:]}') as archive:
             for place, contents in files.items():
                 entry = tarfile.TarInfo(place)
-                entry.size = len(contents)
-                archive.addfile(entry, io.BytesIO(contents))
+                if isinstance(contents, str):
+                    entry.type, entry.linkname = tarfile.LNKTYPE, contents
+                    archive.addfile(entry)
+                else:
+                    entry.size = len(contents)
+                    archive.addfile(entry, io.BytesIO(contents))
         return path
 
     return make_archive
@@ -89,7 +86,7 @@ def test_reads_every_image_once(make, kind):
     }
 
 
-def test_runs_extract_the_same_archive_once(make, monkeypatch, cache, in_subprocess):
+def test_runs_extract_the_same_archive_once(make, monkeypatch, cache):
     path = make(kind='tar.gz')
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         first, second = pool.map(lambda _: images_of(path), range(2))
@@ -112,27 +109,9 @@ def test_changed_archive_replaces_extracted_one(make, cache):
         list(every_image(old))
 
 
-def test_refuses_extracted_archive_that_lost_images(make, cache):
-    path = make()
-    open_archive(path)
-    next(cache.rglob('0.jpg')).unlink()
-
-    with pytest.raises(DataError, match=r'has lost images of archive .*pets\.zip; remove it'):
-        open_archive(path)
-    next(cache.rglob('contents.json')).write_text('')
-    with pytest.raises(DataError, match='is damaged; remove it, start again'):
-        open_archive(path)
-
-
 def test_refuses_archive_that_changes_during_extraction(make, monkeypatch):
     path = make()
-
-    def extract_and_change(_, function, *args):
-        function(*args)
-        make(PETS | {'cats/new.jpg': b'new'})
-        return ()
-
-    monkeypatch.setattr(source, 'call', extract_and_change)
+    monkeypatch.setattr(source, '_extract', lambda *_: make(PETS | {'cats/new.jpg': b'new'}))
     with pytest.raises(DataError, match=r'pets\.zip changed while it was read; start again$'):
         open_archive(path)
 
@@ -142,32 +121,29 @@ def test_refuses_archive_that_changes_during_extraction(make, monkeypatch):
     ('limit', 'value', 'message'),
     [
         ('_ALWAYS_ALLOWED', 1000, 'unpacks to more than 200 times its size; it may be a decomp'),
-        ('_MEMBERS', 5, 'more than 5 members and folders; divide it'),
+        ('_MEMBERS', 5, 'more than 5 members; divide it'),
     ],
 )
-def test_limits_size_and_members(make, monkeypatch, cache, limit, value, message, kind):
+def test_limits_size_and_members(make, monkeypatch, tmp_path, limit, value, message, kind):
     monkeypatch.setattr(extraction, limit, value)
 
+    path = make(PETS | {'notes.txt': bytes(10**7)}, kind)
     with pytest.raises(DataError, match=message):
-        open_archive(make(PETS | {'notes.txt': bytes(10**7)}, kind))
-    assert not list(cache.rglob('*.jpg'))
+        list(extraction.extract_archive(path, tmp_path / 'extracted' / '1'))
+    assert not list(tmp_path.rglob('*.jpg'))
 
 
 @pytest.mark.parametrize('kind', ['zip', 'tar'])
 @pytest.mark.parametrize(
     ('files', 'message'),
     [
-        ({'a.jpg': b'', 'b.jpg': b''}, 'holds only images outside class folders; expected'),
+        ({'a.jpg': b'', 'b.jpg': b''}, 'no class folders'),
         ({}, 'holds no images; expected a folder per class'),
-        ({'cats/a.jpg': b'', 'cats/b.jpg': b''}, r'has 1 class \(cats\); expected two or more'),
-        (PETS | {'../../etc/cats/1.jpg': b''}, 'a name that leads out of it; expected names such'),
+        (PETS | {'../../etc/cats/1.jpg': b''}, 'a name that leads out of it'),
         (PETS | {'/etc/cats/1.jpg': b''}, 'a name that leads out of it'),
-        (PETS | {'C:\\cats\\1.jpg': b''}, 'a name that leads out of it'),
-        (below('span-0') | below('2026-11-21'), 'the folder of a span; spans are only'),
-        (PETS | {'a/' * 300 + '1.jpg': b''}, 'nested more than 200 deep'),
+        (below('span-0') | below('2026-11-21'), 'contains spans, which are only read from folders'),
         (PETS | {f'cats/{"x" * 300}.jpg': b''}, 'File name too long'),
-        ({'cats.jpg': b'x', 'cats.jpg/a.jpg': b'x'}, 'as a file and as a folder$'),
-        ({'/'.join(['a' * 250] * 20) + '.jpg': b'x'}, 'File name too long: /'),
+        ({'cats.jpg': b'x', 'cats.jpg/a.jpg': b'x'}, 'File exists'),
     ],
 )
 def test_refuses_unusable_contents(make, kind, files, message, tmp_path):
@@ -177,15 +153,8 @@ def test_refuses_unusable_contents(make, kind, files, message, tmp_path):
     assert not list(tmp_path.glob('*.jpg'))
 
 
-def test_reports_unwritable_cache(make, cache, in_subprocess):
-    cache.write_text('a file')
-
-    with pytest.raises(DataError, match=r'pets\.zip cannot be extracted: .*; CATDOG_CACHE names'):
-        open_archive(make())
-
-
 @pytest.mark.parametrize('kind', ['zip', 'tar'])
-@pytest.mark.parametrize('folder', ['PetImages', '.', './a/b'])
+@pytest.mark.parametrize('folder', ['PetImages', './a/b'])
 def test_skips_folders_around_parts_and_ignores_litter(make, kind, folder):
     litter = ('__MACOSX/cats/._0.jpg', 'cats/.DS_Store', '.git/a.jpg', 'Thumbs.db', '__MACOSX/')
     files = below(f'{folder}/train') | below(f'{folder}/validation')
@@ -203,16 +172,10 @@ def test_reads_a_table_in_an_archive(make):
     assert (found.classes, found.count) == (('c', 'd'), 6)
 
 
-def test_backslashes_in_zip_divide_folders(make):
-    path = make({name.replace('/', '\\'): contents for name, contents in PETS.items()})
-
-    assert set(images_of(path)) == set(PETS)
-
-
 @pytest.mark.parametrize('encoding', ['utf-8', 'cp1252'])
 def test_names_in_zip_are_utf_8_with_or_without_its_flag(make, encoding):
     """As macOS and older programs on Windows write them."""
-    path = make({'K__he/1.jpg': b'1', 'Hunde/1.jpg': b'2'})
+    path = make({'K__he\\1.jpg': b'1', 'Hunde/1.jpg': b'2'})  # as Windows divides folders
     name = 'Kühe'.encode(encoding).ljust(5, b'_')
     path.write_bytes(path.read_bytes().replace(b'K__he', name))
 
@@ -224,43 +187,22 @@ def test_names_in_zip_are_utf_8_with_or_without_its_flag(make, encoding):
 
 
 def test_hard_links_in_tar_are_images(make):
-    path = make(kind='tar')
-    with tarfile.open(path, 'a') as archive:
-        for name, target in (('dogs/same.jpg', 'cats/1.jpg'), ('dogs/lost.jpg', 'cats/no.jpg')):
-            entry = tarfile.TarInfo(name)
-            entry.type, entry.linkname = tarfile.LNKTYPE, target
-            archive.addfile(entry)
+    links = {'dogs/same.jpg': 'cats/1.jpg', 'dogs/lost.jpg': 'cats/no.jpg'}
+    images = images_of(make(PETS | links, 'tar'))
 
-    images = images_of(path)
     assert images['dogs/same.jpg'].contents == PETS['cats/1.jpg']
-    assert images['dogs/lost.jpg'].reason == 'unreadable'
+    assert images['dogs/lost.jpg'].contents == b''
 
 
-@pytest.mark.parametrize('target', ['/etc/passwd', '../../../../etc/passwd'])
-def test_hard_links_do_not_lead_out(make, target):
-    path = make(kind='tar')
-    with tarfile.open(path, 'a') as archive:
-        entry = tarfile.TarInfo('dogs/same.jpg')
-        entry.type, entry.linkname = tarfile.LNKTYPE, target
-        archive.addfile(entry)
-
+def test_links_do_not_lead_out(make):
     with pytest.raises(DataError, match='a name that leads out of it'):
-        open_archive(path)
-
-
-def test_ignores_symbolic_links_and_devices(make):
-    in_tar, in_zip = make(kind='tar'), make()
-    with tarfile.open(in_tar, 'a') as archive:
-        for number, kind in enumerate((tarfile.SYMTYPE, tarfile.CHRTYPE)):
-            entry = tarfile.TarInfo(f'cats/link{number}.jpg')
-            entry.type, entry.linkname = kind, '/etc/passwd'
-            archive.addfile(entry)
-    with zipfile.ZipFile(in_zip, 'a') as archive:
+        open_archive(make(PETS | {'dogs/same.jpg': '/etc/passwd'}, 'tar'))
+    path = make()
+    with zipfile.ZipFile(path, 'a') as archive:
         link = zipfile.ZipInfo('cats/link.jpg')
         link.external_attr = (stat.S_IFLNK | 0o777) << 16
         archive.writestr(link, '/etc/passwd')
-
-    assert set(images_of(in_tar)) == set(images_of(in_zip)) == set(PETS)
+    assert set(images_of(path)) == set(PETS)
 
 
 @pytest.mark.parametrize('kind', FORMATS)
@@ -268,35 +210,27 @@ def test_refuses_truncated_archive(make, kind, cache):
     path = make(kind=kind)
     whole = path.read_bytes()
 
-    for tenth in (1, 3, 5, 7, 8):
+    for tenth in (1, 5, 8):
         path.write_bytes(whole[: len(whole) * tenth // 10])
-        if kind == 'tar' and len(whole) * tenth // 10 >= 6 * 1536:
+        if kind == 'tar' and path.stat().st_size >= 6 * 1536:
             continue  # cut in the zeros behind the end
-        with pytest.raises(DataError, match='truncated'):
+        with pytest.raises(DataError, match='cannot be extracted'):
             open_archive(path)
     assert not list(cache.rglob('*.jpg'))
 
 
-def test_damaged_tar_header_is_not_taken_for_the_end(make):
-    path = make(kind='tar')
-    patch(path, 3 * 1536 + 100, b'\xff')
-
-    with pytest.raises(DataError, match='no complete header at 4608'):
-        open_archive(path)
-
-
-def test_refuses_encrypted_zip_and_directory_before_the_file(make):
-    path = make()
-    patch(path, path.read_bytes().index(b'PK\x01\x02') + 8, b'\1')
-    with pytest.raises(DataError, match=r'encrypted.*; it may be truncated, damaged'):
-        open_archive(path)
-    patch(make(), path.read_bytes().index(b'PK\x05\x06') + 16, b'\xff' * 4)
-    with pytest.raises(DataError, match='damaged'):
-        open_archive(path)
+def test_refuses_damaged_tar_header_and_encrypted_zip(make):
+    in_tar, in_zip = make(kind='tar'), make()
+    patch(in_tar, 3 * 1536 + 100, b'\xff')
+    with pytest.raises(DataError, match='no complete header at 4608'):  # not taken for the end
+        open_archive(in_tar)
+    patch(in_zip, in_zip.read_bytes().index(b'PK\x01\x02') + 8, b'\1')
+    with pytest.raises(DataError, match='is encrypted, password required'):
+        open_archive(in_zip)
 
 
-@pytest.mark.parametrize('problem', ['Bad CRC-32', 'compression .* not supported'])
-def test_damaged_or_unsupported_member_of_zip_is_bad(make, problem):
+@pytest.mark.parametrize('problem', ['Bad CRC-32', 'compression method is not supported'])
+def test_damaged_or_unsupported_member_of_zip_is_an_empty_image(make, problem, caplog):
     path = make()
     contents = path.read_bytes()
     if problem == 'Bad CRC-32':
@@ -304,21 +238,22 @@ def test_damaged_or_unsupported_member_of_zip_is_bad(make, problem):
     else:  # Deflate64
         patch(path, contents.index(b'PK\x01\x02') + 10, b'\x09')
 
-    images = images_of(path)
-    bad = images.pop('cats/0.jpg')
-    assert isinstance(bad, BadImage)
-    assert bad.reason == 'unreadable'
-    assert len(images) == 5
-    assert all(isinstance(image, LabelledImage) for image in images.values())
+    images = {name: image.contents for name, image in images_of(path).items()}
+    assert images == PETS | {'cats/0.jpg': b''}
+    assert problem in caplog.text
 
 
-def test_refuses_missing_and_other_files(tmp_path, in_subprocess):
+def test_refuses_missing_and_other_files_and_an_unwritable_cache(make, tmp_path, cache):
     path = tmp_path / 'pets.zip'
     with pytest.raises(DataError, match=r'pets\.zip does not exist; give a file \(zip, tar'):
         open_archive(path)
     path.write_bytes(b'Rar!\x1a\x07\x00')
-    with pytest.raises(DataError, match=r'pets\.zip cannot be .* no archive; expected zip, tar'):
+    with pytest.raises(DataError, match=r'pets\.zip cannot be .*; expected a complete zip'):
         open_archive(path)
+    shutil.rmtree(cache)
+    cache.write_text('a file')
+    with pytest.raises(DataError, match=r'pets\.zip cannot be extracted .*Not a directory'):
+        open_archive(make())
 
 
 def test_copy_of_an_archive_has_its_fingerprint(make, tmp_path):
@@ -339,7 +274,7 @@ def test_random_damage_is_reported_in_one_line(make, kind):
     path = make(names, kind, name='damaged')
     random_ = random.Random(kind)
 
-    for _ in range(30):
+    for _ in range(12):
         contents = bytearray(whole)
         for place in random_.choices(range(len(whole)), k=random_.choice([1, 2, 10])):
             removed, added = random_.choices([0, 1, 20], k=2)
