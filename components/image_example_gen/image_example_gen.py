@@ -1,15 +1,20 @@
 """ExampleGen for labelled images; writes one `Examples` artifact per span."""
 
+import contextlib
 import json
 import logging
 import os
+from pathlib import Path
 from typing import Any
 
+from ml_metadata.errors import AlreadyExistsError
+from ml_metadata.proto.metadata_store_pb2 import Event
 from tfx.components.util import examples_utils
 from tfx.dsl.components.base.base_beam_component import BaseBeamComponent
 from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
 from tfx.dsl.components.base.executor_spec import BeamExecutorSpec
 from tfx.orchestration.portable.data_types import ExecutionInfo
+from tfx.orchestration.portable.mlmd import event_lib
 from tfx.proto import example_gen_pb2
 from tfx.types import Artifact, Channel, artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
@@ -53,7 +58,7 @@ class ImageExampleGenSpec(ComponentSpec):
         'data': ExecutionParameter(type=str),
         'record_format': ExecutionParameter(type=int),  # part of the cache key
     }
-    INPUTS: dict[str, Any] = {}  # noqa: RUF012
+    INPUTS: dict[str, Any] = {}  # noqa: RUF012  # the driver adds EARLIER
     OUTPUTS = {  # noqa: RUF012
         EXAMPLES: ChannelParameter(type=standard_artifacts.Examples),
         QUARANTINE: ChannelParameter(type=Quarantine),
@@ -61,7 +66,10 @@ class ImageExampleGenSpec(ComponentSpec):
 
 
 class ImageExampleGenDriver(CacheKeyDriver):
-    """Adds the fingerprints of the spans and the earlier ingestion to the cache key."""
+    """Adds the fingerprints of the spans and the earlier ingestion to the cache key.
+
+    The earlier ingestion is also recorded as an input of the execution.
+    """
 
     output = EXAMPLES
 
@@ -69,6 +77,17 @@ class ImageExampleGenDriver(CacheKeyDriver):
         (prepared,) = execution_info.output_dict[EXAMPLES]
         config, _, _, images = _open(execution_info.exec_properties, prepared)
         earlier = find_earlier(folder_of(prepared.uri).parent, config, images)
+        # The launcher names the folder of an output after the execution, and gives no ID.
+        execution = int(folder_of(prepared.uri).name)
+        with self._metadata_handle as handle:
+            spans = sorted(Path(earlier).glob('span-*')) if earlier else ()
+            events = [
+                event_lib.generate_event(Event.INPUT, EARLIER, index, each.id, execution)
+                for index, span in enumerate(spans)
+                for each in handle.store.get_artifacts_by_uri(str(span))
+            ]
+            with contextlib.suppress(AlreadyExistsError):  # the task of this node was started twice
+                handle.store.put_events(events)
         return {FINGERPRINT: json.dumps(images), EARLIER: earlier}
 
 

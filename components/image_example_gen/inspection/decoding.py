@@ -44,7 +44,7 @@ _TURNS = dict(enumerate((0, 3, 1, 5, 4, 6, 2), 2))  # of Pillow's Transpose, by 
 _GRAY_OR_RGB_OF_8_BITS = (b'\x08\0', b'\x08\2')  # of a PNG, which may have a transparent colour
 
 # CPU seconds and memory of an image besides its file; `_wait_for_turn` has those of others.
-_SECONDS, _SECONDS_PER_MEGAPIXEL = 3, 0.4
+_SECONDS, _SECONDS_PER_MEGAPIXEL = 5, 0.4
 _MEGABYTES, _MEGABYTES_PER_MEGAPIXEL, _MOST_MEGABYTES = 80, 14, 540
 _HEADER_MEGABYTES = 260  # until the size of the picture is known
 _SMALL, _MEDIUM = 4, 12  # megapixels

@@ -195,8 +195,9 @@ def _work(calls: Connection, prepare: Callable[[], None]) -> None:
     global _idle_size
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     prepare()
-    _idle_size = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()
     while True:
+        # Earlier calls may have imported modules.
+        _idle_size = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()
         _answer(calls, *calls.recv())
         limit(None, None)  # for the next call
 

@@ -1,8 +1,11 @@
 """Source for image data sets of TensorFlow Datasets."""
 
+import contextlib
 import functools
 import logging
 from pathlib import Path
+
+import requests
 
 from common.errors import DataError
 from components.image_example_gen.sources.base.data_config import DataConfig, FeatureNames
@@ -39,6 +42,12 @@ class TfdsSource(TfrecordSource):
         try:
             if not builder.is_prepared():
                 _log.info('downloading %s with TensorFlow Datasets ...', name)
+                # Without a network, the library retries for minutes.
+                urls = [url for url in builder.url_infos or () if url.startswith('http')]
+                downloads = Path(builder.data_dir_root, 'downloads', builder.name)
+                if urls and not any(downloads.glob('*.INFO')):
+                    with contextlib.suppress(requests.ReadTimeout):  # the server is slow
+                        requests.head(urls[0], timeout=10)
             builder.download_and_prepare()
         except Exception as error:  # of the network, the disk or the archive
             raise DataError(

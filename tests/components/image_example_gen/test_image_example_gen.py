@@ -93,6 +93,7 @@ def test_unchanged_images_are_cached_before_and_after_growth(runs):
     runs.add(12)
 
     assert [runs.run() for _ in range(2)] == [[], ALL]
+    assert [each.id for each in runs.example_gen.inputs[EARLIER]] == [first.id]
     assert custom_property(runs.examples()[0], EARLIER) == str(folder_of(first.uri).parent)
     assert splits.items() < runs.splits().items()
 
@@ -111,7 +112,7 @@ def test_earlier_images_are_cached_and_their_splits_kept(runs):
     assert runs.run() == ALL
     assert runs.splits() == splits
     runs.run(splits={'train': 8})  # other shares are for all images
-    assert not custom_property(runs.examples()[0], EARLIER)
+    assert EARLIER not in runs.example_gen.inputs
 
 
 def touch(runs, seconds=10):

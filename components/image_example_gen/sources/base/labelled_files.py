@@ -8,25 +8,18 @@ from typing import NamedTuple
 
 from common.errors import Rejected
 from components.image_example_gen.sources.base.data_config import DataConfig
-from components.image_example_gen.sources.base.labels import (
-    NO_LABELS,
-    Label,
-    Labels,
-    folded,
-    make_labels,
-)
+from components.image_example_gen.sources.base.labels import Label
 from components.image_example_gen.sources.base.listing import (
     File,
     Folder,
     fingerprint_of,
     is_image,
 )
-from components.image_example_gen.sources.base.parts import Kind, parts_of
+from components.image_example_gen.sources.base.parts import Kind, divide
 from components.image_example_gen.sources.base.source_protocol import (
     IMAGES_PER_SHARD,
     BadImage,
     LabelledImage,
-    describe_classes,
 )
 
 _MASK = re.compile(r'[ _-](mask|seg|segmentation|gt)s?(_\d+)?$', re.IGNORECASE)
@@ -73,11 +66,11 @@ class FileSource:
         notes: Sequence[str] = (),
         state: object = None,
     ) -> None:
-        self.rows, unlabelled = _without_unlabelled_parts(rows)
-        existing = [row for row in self.rows if row.file.stamp]
-        seen: Counter[Label] = Counter(row.label for row in existing)
-        self._labels = make_labels(where, seen, config.classes, complete=complete)
-        self._parts = parts_of(where, {row.kind for row in existing if row.kind})
+        existing = [row for row in rows if row.file.stamp]
+        seen = Counter[tuple[str, Label]]((row.kind or '', row.label) for row in existing)
+        self._labels, self._parts, found = divide(where, seen, config.classes, complete=complete)
+        self.rows = [row for row in rows if (row.kind or '') in self._parts]
+        existing = [row for row in existing if (row.kind or '') in self._parts]
         self.count, self.counts = len(self.rows), self._labels.counts
         self._folder, self._max_bytes = folder, config.checks.max_bytes
         self._state = state
@@ -85,9 +78,7 @@ class FileSource:
         self.fingerprint = self.fingerprint_with(self.stamps)
         self.notes = (
             *notes,
-            *unlabelled,
-            *self._labels.notes,
-            *_missing_in_parts(existing, self._labels),
+            *found,
             *_masks_beside_images(existing),
         )
 
@@ -144,28 +135,6 @@ class FileSource:
         if self._labels.index(row.label) is None:
             return self._labels.rejected(row.file.name, row.label)
         return None
-
-
-def _without_unlabelled_parts(
-    rows: Sequence[ImageFile],
-) -> tuple[Sequence[ImageFile], list[str]]:
-    """Leaves out the parts in which no image has a label of train, as in Kaggle's `test`."""
-    labels = Counter((row.kind, row.label) for row in rows)
-    known = {folded(label) for kind, label in labels if kind == 'train'} - {*NO_LABELS}
-    used = {kind for kind, label in labels if not kind or not known or folded(label) in known}
-    dropped = Counter(row.kind for row in rows if row.kind not in used)
-    notes = [f'{kind}: {n:,} images without labels are left out' for kind, n in dropped.items()]
-    return [row for row in rows if row.kind in used] if notes else rows, notes
-
-
-def _missing_in_parts(files: Sequence[ImageFile], labels: Labels) -> Iterator[str]:
-    """Yields a note for each part without images of a class."""
-    found = {(row.label, row.kind) for row in files}
-    pairs = {(labels.index(label), kind) for label, kind in found}
-    for kind in sorted({kind for _, kind in pairs if kind}):
-        lacking = [n for i, n in enumerate(labels.classes) if (i, kind) not in pairs]
-        if lacking:
-            yield f'{kind} has no images of {describe_classes(lacking)}'
 
 
 def _masks_beside_images(files: Sequence[ImageFile]) -> Iterator[str]:

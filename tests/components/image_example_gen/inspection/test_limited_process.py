@@ -48,6 +48,13 @@ def allocate(megabytes):
     yield len(bytearray(megabytes * 10**6))
 
 
+def keep(megabytes):
+    kept.append(bytearray(megabytes * 10**6))
+
+
+kept = []
+
+
 def end(number):
     os.kill(os.getpid(), number)
 
@@ -73,6 +80,11 @@ def test_limits():
     with pytest.raises(CallFailed, match='crashes'):
         list(call(Limits(5), end, signal.SIGSEGV))
     assert list(call(Limits(5), count, 1)) == [1]
+
+
+def test_memory_that_an_earlier_call_keeps_is_not_that_of_the_next():
+    assert not list(call(Limits(5, megabytes=300), keep, 200))
+    assert list(call(Limits(5, megabytes=100), allocate, 50)) == [50_000_000]
 
 
 def descendants(process):
@@ -103,6 +115,7 @@ def test_processes_end_with_the_one_that_uses_them(number):
             time.sleep(0.05)
         user.send_signal(number)
         errors = user.stderr.read()
+        deadline = time.monotonic() + 40
     assert len(started) >= 2
     assert errors.count('Traceback') == (number == signal.SIGINT)  # that of the user only
     while time.monotonic() < deadline and any(
