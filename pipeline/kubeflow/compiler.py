@@ -1,6 +1,8 @@
 """Compiles a recipe to a Kubeflow Pipelines 2 spec with one container task per TFX node."""
 
+import errno
 import inspect
+import os
 import tempfile
 from collections.abc import Iterator
 from datetime import timedelta
@@ -57,6 +59,8 @@ def compile_kubeflow(recipe: Recipe, path: Path) -> tuple[str, ...]:
             f'contain: put the complete URL into a Kubernetes secret, and add it to '
             f'kubeflow.secrets with env: {DATA_URL}'
         )
+    if not path.parent.is_dir():  # before the slow compilation
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
     edges = _edges(recipe)
     unknown = sorted(set(recipe.kubeflow.tasks) - set(edges) - {'default'})
     if unknown:

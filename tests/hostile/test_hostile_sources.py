@@ -255,6 +255,7 @@ def test_folder_of_a_class_with_control_characters(reader, tmp_path, name):
     assert 'has the class name' in output
 
 
+@pytest.mark.slow
 def test_command_line_reports_one_error(tmp_path):
     path = two_columns(tmp_path / 'a.parquet')
     options = ['--config', 'configs/demo.yaml', '--data', str(path), '--workdir', str(tmp_path)]

@@ -204,6 +204,7 @@ def test_gate_blesses_model_with_reason_per_rule(run):
     assert f'  {unused}\n' in output
 
 
+@pytest.mark.slow
 def test_best_model_so_far_is_not_compared_with_itself(tmp_path):
     """An earlier recipe: the Trainer's cache returns a model that later ones did not surpass."""
     runner = ProgressDagRunner()
@@ -258,6 +259,7 @@ def test_nan_prediction_leaves_metrics_only_to_slices_without_it(evaluation):
     assert len(evaluation.candidate.roc) > 50
 
 
+@pytest.mark.slow
 def test_no_model_is_blessed_if_no_test_image_is_left(tmp_path):
     runner = ProgressDagRunner()
     with console.output_to(io.StringIO()):

@@ -111,6 +111,7 @@ def test_compare_tolerates_rounding_of_large_logits():
     assert 4e-6 < compare(actual, expected) < 6e-6
 
 
+@pytest.mark.slow
 def test_detects_batch_that_fails_for_one_invalid_image(probe, make_model, tmp_path, monkeypatch):
     monkeypatch.setattr(tf.data.Dataset, 'ignore_errors', lambda images: images)
 

@@ -41,6 +41,7 @@ def given(monkeypatch):
             pushed_to='here',
             reasons=('too low',),
             run_id='1',
+            model='/models/7',
             accuracy=0.5,
             previous_accuracy=None,
             manual_override='its blessing was withdrawn' if recipe.trainer.seed == 2 else None,
@@ -96,7 +97,7 @@ def test_run_prints_the_command_that_accepts_a_rejected_model(call):
         '{"class": 0.8}\')'
     )
     assert ' (or accept this model: ' in rejected
-    assert withdrawn.endswith('--set=trainer.seed=2 --force --reason TEXT)')
+    assert withdrawn.endswith('--set=trainer.seed=2 /models/7 --force --reason TEXT)')
 
 
 @pytest.mark.parametrize('command', ['run', 'retrain'])

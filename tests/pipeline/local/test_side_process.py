@@ -64,6 +64,7 @@ class UnreadableAnswers:
         raise AttributeError('no such class')
 
 
+@pytest.mark.slow
 def test_process_ends_within_a_node_when_the_main_process_is_killed():
     script = """
 import multiprocessing, time

@@ -71,7 +71,8 @@ def test_each_epoch_draws_new_views_without_cached_views(small_job, tmp_path):
     assert len(images) == 2 * 48
 
 
-@pytest.mark.parametrize('most_passes', [pytest.param(60, marks=pytest.mark.slow), 2])
+@pytest.mark.slow
+@pytest.mark.parametrize('most_passes', [60, 2])
 def test_finished_epochs_are_left_out(small_job, monkeypatch, most_passes):
     """Also if passes over the data are repeated, whose order depends on those before."""
     for module in (dataset, stage_data):

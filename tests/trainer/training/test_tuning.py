@@ -44,6 +44,7 @@ def test_search_returns_the_best_trial(tmp_path, small_job, monkeypatch, algorit
     assert len(search.oracle.get_best_trials(5)) == 2
 
 
+@pytest.mark.slow
 def test_trials_start_from_equal_weights(tmp_path, small_job):
     tuner = TunerConfig(trials=1, space={'feature_extraction.learning_rate': [1e-2]})
     search = RecipeTuner(small_job(feature_extraction={'epochs': 4}), tuner, tmp_path)

@@ -101,7 +101,9 @@ def descendants(process):
     return found
 
 
-@pytest.mark.parametrize('number', [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize(
+    'number', [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
 def test_processes_end_with_the_one_that_uses_them(number):
     code = USE.format(folder=str(Path(__file__).parent))
     with subprocess.Popen(
