@@ -1,6 +1,7 @@
 """Features of `tf.Example`s, and damaged files."""
 
 import gzip
+import random
 
 import pytest
 from tfrecord_files import example, write_tfrecord
@@ -113,7 +114,9 @@ def test_example_without_usable_image_or_label_is_bad(read, record, reason):
 
 
 def test_damaged_file_is_an_error(read, tmp_path):
-    contents = write_tfrecord(tmp_path / 'three', pets(3)).read_bytes()
+    images = [random.Random(seed).randbytes(999) for seed in range(3)]  # incompressible
+    records = [example(jpeg=image, kind=1) for image in images]
+    contents = write_tfrecord(tmp_path / 'three', records).read_bytes()
     damaged = [
         contents[:20] + b'?' + contents[21:],
         contents[:-9],
