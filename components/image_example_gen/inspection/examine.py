@@ -28,8 +28,6 @@ _deaths = 0  # since the start of `worker_processes`
 _single = threading.BoundedSemaphore(_WORKERS)
 
 _Item = TypeVar('_Item')
-
-
 _Outcome = GoodImage | Rejected | None
 
 start = start_server  # otherwise the first image does; the imports take seconds

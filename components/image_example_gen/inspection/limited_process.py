@@ -1,7 +1,7 @@
 """Worker processes with limits of memory and CPU time, for files that are not trusted.
 
 Decoders allocate what a file asks for, take as long as it asks for, and may crash. A server process
-imports TensorFlow and forks the workers, so that a new one starts in milliseconds. All end with the
+imports TensorFlow and forks the workers, so that a new one imports nothing. All end with the
 process that uses them, which need not import TensorFlow.
 """
 
