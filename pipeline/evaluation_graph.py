@@ -100,7 +100,16 @@ def evaluate_and_push(
     }
     lite = _lite_converter(recipe, transform, examples=spans.newest, **judged)
     onnx = _onnx_converter(recipe, **judged)
-    pusher = _pusher(recipe, spans.trained, trainer, evaluator, gate, lite=lite, onnx=onnx)
+    pusher = _pusher(
+        recipe,
+        lite,
+        onnx,
+        model=trainer.outputs['model'],
+        model_blessing=gate.outputs['blessing'],
+        baseline_model=others.baseline,
+        examples=spans.trained,
+        evaluation=evaluator.outputs['evaluation'],
+    )
     pusher.add_upstream_node(robustness)  # on Kubeflow the Pusher's task writes the report
     nodes = (*predictors, held_out, evaluator, robustness, serving_check, gate, lite, onnx, pusher)
     inference = _inference(recipe, trainer, gate)
@@ -153,20 +162,10 @@ def _onnx_converter(recipe: Recipe, **inputs: BaseChannel) -> BaseNode | None:
 
 
 def _pusher(
-    recipe: Recipe,
-    examples: BaseChannel,
-    trainer: BaseNode,
-    evaluator: BaseNode,
-    gate: BaseNode,
-    *,
-    lite: BaseNode | None,
-    onnx: BaseNode | None,
+    recipe: Recipe, lite: BaseNode | None, onnx: BaseNode | None, **inputs: BaseChannel
 ) -> BaseNode:
     return Pusher(
-        model=trainer.outputs['model'],
-        model_blessing=gate.outputs['blessing'],
-        examples=examples,
-        evaluation=evaluator.outputs['evaluation'],
+        **inputs,
         lite_model=lite.outputs[LITE_MODEL] if lite else None,
         onnx_model=onnx.outputs[ONNX_MODEL] if onnx else None,
         recipe=recipe.name,

@@ -5,11 +5,11 @@ from tfx.dsl.components.common.resolver import Resolver
 from tfx.types import standard_artifacts
 from tfx.types.channel import BaseChannel, Channel
 
-from components.resolvers.blessed_model import (
+from components.resolvers.live_model import (
     CANDIDATE,
     MODEL_BLESSING,
     AnchorModelStrategy,
-    LatestOtherBlessedModelStrategy,
+    LiveModelStrategy,
 )
 from components.resolvers.spans import (
     EVALUATED,
@@ -46,15 +46,15 @@ def previous_statistics(statistics_gen: BaseNode) -> BaseNode:
     ).with_id(PREVIOUS)
 
 
-def warm_start_model() -> BaseNode:
+def warm_start_model(recipe: Recipe) -> BaseNode:
     """Resolves the live model, whose weights the training starts from."""
-    return _blessed_model().with_id('warm_start_resolver')
+    return _live_model(recipe).with_id('warm_start_resolver')
 
 
-def baseline_model(trainer: BaseNode) -> BaseNode:
+def baseline_model(recipe: Recipe, trainer: BaseNode) -> BaseNode:
     """Resolves the live model, if it is not the candidate."""
     candidate = {CANDIDATE: trainer.outputs['model']}
-    return _blessed_model(**candidate).with_id('baseline_resolver')
+    return _live_model(recipe, **candidate).with_id('baseline_resolver')
 
 
 def anchor_model(baseline: BaseNode) -> BaseNode:
@@ -66,9 +66,14 @@ def anchor_model(baseline: BaseNode) -> BaseNode:
     ).with_id('anchor_resolver')
 
 
-def _blessed_model(**candidate: BaseChannel) -> Resolver:
+def _live_model(recipe: Recipe, **candidate: BaseChannel) -> Resolver:
     return Resolver(
-        strategy_class=LatestOtherBlessedModelStrategy,
+        strategy_class=LiveModelStrategy,
+        config={
+            'serving': str(recipe.serving_directory),
+            'pipeline': recipe.name,
+            'artifacts': str(recipe.artifacts_directory),
+        },
         model=Channel(type=standard_artifacts.Model),
         model_blessing=Channel(type=standard_artifacts.ModelBlessing),
         **candidate,

@@ -14,6 +14,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from common.blessing import OVERRIDE_FILE
 from common.errors import PushError, StorageError
 from common.files import sha256_of
 from common.object_storage import open_bucket
@@ -111,7 +112,7 @@ def _files(version: Path) -> dict[str, Path]:
     return {
         path.relative_to(version).as_posix(): path
         for path in sorted(version.rglob('*'))
-        if path.is_file()
+        if path.is_file() and path.name != OVERRIDE_FILE
     }
 
 

@@ -9,7 +9,8 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types import Artifact, standard_artifacts
 
 from common.artifacts import SERVED, folder_of
-from common.blessing import is_blessed
+from common.blessing import is_blessed, read_override
+from common.errors import PushError
 from common.features import SPAN
 from common.metadata_queries import custom_property, set_custom_properties
 from components.conversion.lite.component import LiteModels
@@ -19,7 +20,8 @@ from components.conversion.onnx.config import ONNX_FILE
 from components.conversion.results import ConversionResult
 from components.evaluation.metrics.evaluation_files import read_accuracy
 from components.pusher.bucket import ServingBucket
-from components.pusher.serving_folder import About
+from components.pusher.reference import find_reference
+from components.pusher.serving_folder import About, holds
 from components.pusher.versions import push
 
 
@@ -35,13 +37,15 @@ def Pusher(
     bucket: Parameter[str],
     created: Parameter[str],  # part of the cache key
     pushed_model: OutputArtifact[standard_artifacts.PushedModel],
+    baseline_model: InputArtifact[standard_artifacts.Model] = None,
     lite_model: InputArtifact[LiteModels] = None,
     onnx_model: InputArtifact[OnnxModel] = None,
 ) -> None:
     """Pushes a blessed model to the serving directory, unless it is already live.
 
     If the live version is this model, it is recorded as pushed. So the next run records the push of
-    a run that was killed before it could do so.
+    a run that was killed before it could do so. A candidate that was compared with another model
+    than the present one is not pushed.
 
     Args:
         model: output of the Trainer.
@@ -56,16 +60,20 @@ def Pusher(
             directory changes outside of TFX.
         pushed_model: has the custom properties of TFX's Pusher, and `unchanged` if the model was
             already live, but no copy of the model.
+        baseline_model: the model that the candidate was compared with, if any.
         lite_model: TensorFlow Lite models; those that are accurate enough are pushed too.
         onnx_model: ONNX model; pushed too if it is accurate enough.
 
     Raises:
-        PushError: the serving directory or the bucket is not writable; the live version is
-            unchanged.
+        PushError: the serving directory or the bucket is not writable, or another version went live
+            after the comparison; the live version is unchanged.
     """
+    candidate = folder_of(model.uri) / SERVED
     if not is_blessed(folder_of(model.uri), model_utils.is_model_blessed(model_blessing)):
         pushed_model.set_int_custom_property('pushed', 0)
         return
+    if read_override(folder_of(model.uri)) is None:
+        _check_reference(candidate, Path(serving), baseline_model)
     spans = {custom_property(each.mlmd_artifact, SPAN) for each in examples} - {None}
     about = About(
         recipe=recipe,
@@ -74,7 +82,7 @@ def Pusher(
         spans=tuple(sorted(spans)),
     )
     pushed = push(
-        folder_of(model.uri) / SERVED,
+        candidate,
         Path(serving),
         keep=keep,
         about=about,
@@ -88,6 +96,17 @@ def Pusher(
         'unchanged': int(pushed.unchanged),
     }
     set_custom_properties(pushed_model.mlmd_artifact, values)
+
+
+def _check_reference(candidate: Path, serving: Path, baseline: Artifact | None) -> None:
+    """Raises PushError unless the candidate would be compared with the same model now."""
+    version = find_reference(serving, candidate).version
+    if version is None or (baseline and holds(version, folder_of(baseline.uri) / SERVED)):
+        return
+    raise PushError(
+        f'version {version.name} went live while this model was compared with '
+        f'{"another one" if baseline else "none"}; nothing is pushed: run the recipe again'
+    )
 
 
 def _converted(artifact: Artifact | None, result_file: str) -> dict[str, Path]:

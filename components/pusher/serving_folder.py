@@ -1,6 +1,11 @@
-"""Versions in the serving directory, the metadata stored with them, and their retention."""
+"""Versions in the serving directory, which say what is live, and the metadata stored with them.
+
+The version with the highest number is live, because model servers load it. Its model is the one
+whose files it holds, also after the folder was moved, copied or restored.
+"""
 
 import datetime
+import filecmp
 import re
 from pathlib import Path
 from typing import Annotated, Literal
@@ -17,14 +22,16 @@ from pydantic import (
 
 from common import object_storage
 from common.artifacts import LocalUri
-from common.errors import ModelError
+from common.blessing import ManualOverride, read_override
+from common.errors import ModelError, PushError
 from common.files import read_regular
 from common.redaction import redacted
 from common.strict_model import StrictModel
 
 GRAPH = 'saved_model.pb'  # present in every SavedModel
 VERSION = re.compile('[0-9]{1,18}')  # name of the folder of a version
-NOTE_FILE = 'assets.extra/push.json'  # in the folder of a version
+EXTRA = 'assets.extra'  # folder of extra files in a SavedModel
+NOTE_FILE = f'{EXTRA}/push.json'  # in the folder of a version
 
 
 class PushConfig(StrictModel):
@@ -107,6 +114,30 @@ def versions_in(serving: Path) -> list[Path]:
     """Version folders, sorted by number; the last one is live."""
     numbered = [path for path in serving.glob('*') if VERSION.fullmatch(path.name)]
     return sorted((path for path in numbered if path.is_dir()), key=lambda path: int(path.name))
+
+
+def override_of(version: Path) -> ManualOverride | None:
+    """The manual override of the model of a version; raises ModelError if it is damaged."""
+    return read_override(version / EXTRA)
+
+
+def holds(version: Path, model: Path) -> bool:
+    """Whether a version holds a model, given by the folder of its SavedModel."""
+    weights = (path.relative_to(version) for path in version.glob('variables/*'))
+    names = [GRAPH, *map(str, weights)]
+    _, different, missing = filecmp.cmpfiles(version, model, names, shallow=False)
+    return not different and not missing
+
+
+def check_owner(serving: Path, recipe: str) -> None:
+    """Raises PushError if another recipe pushed the live version; they would replace each other."""
+    note = next(filter(None, map(read_note, reversed(versions_in(serving)))), None)
+    owner = note.about.recipe if note else None
+    if owner is not None and owner != recipe:
+        raise PushError(
+            f'the models in {serving} are those of the recipe {owner}, not of {recipe}; set another '
+            'push_directory'
+        )
 
 
 def find_model(serving: Path, wanted: str | None) -> Path:

@@ -14,12 +14,20 @@ import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from common.blessing import OVERRIDE_FILE
 from common.errors import PushError, StorageError
 from common.files import flush, locked, sha256_of, write_atomically
 from components.pusher.bucket import ServingBucket
-from components.pusher.serving_folder import GRAPH, NOTE_FILE, About, Note, versions_in
+from components.pusher.serving_folder import (
+    EXTRA,
+    GRAPH,
+    NOTE_FILE,
+    About,
+    Note,
+    check_owner,
+    versions_in,
+)
 
-EXTRA = 'assets.extra'  # folder of extra files in a SavedModel
 LOCK = '.push.lock'
 _COMING, _GOING = '.coming-', '.going-'  # temporary names, ignored by model servers
 _PATIENCE = 60.0  # seconds to wait for the lock of another push
@@ -52,14 +60,15 @@ def push(
         The new version, or the live one if it has the same model and extra files.
 
     Raises:
-        PushError: the serving directory or the bucket is not writable, or another push holds the
-            lock.
+        PushError: the serving directory or the bucket is not writable, another push holds the
+            lock, or the live version is of another recipe.
     """
     extra = {f'{EXTRA}/{name}': path for name, path in (extra_files or {}).items()}
     files = files_of(model) | extra
     if GRAPH not in files:
         raise PushError(f'{model} is not a SavedModel: {GRAPH} is missing')
     with _locked(serving):
+        check_owner(serving, about.recipe or '')
         digests = _digests(files)
         live = versions_in(serving)[-1:]
         unchanged = any(_digests(files_of(folder)) == digests for folder in live)
@@ -76,11 +85,12 @@ def push(
 
 
 def files_of(model: Path) -> dict[str, Path]:
-    """Files of a model by relative path, without the note of an earlier push."""
+    """Files of a model by relative path, without the note and the override of a version."""
+    own = {model / NOTE_FILE, model / EXTRA / OVERRIDE_FILE}
     return {
         path.relative_to(model).as_posix(): path
         for path in sorted(model.rglob('*'))
-        if path.is_file() and path != model / NOTE_FILE
+        if path.is_file() and path not in own
     }
 
 

@@ -11,15 +11,12 @@ import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
-from tfx.utils import path_utils
 
-from common.artifacts import folder_of
 from common.features import SIGNATURE_EXAMPLES
 
 
-def why_unusable(model: str) -> str | None:
-    """Why the SavedModel of a Model artifact, given by URI, is unusable; None if it is usable."""
-    folder = Path(path_utils.serving_model_path(str(folder_of(model))))
+def why_unusable(folder: Path) -> str | None:
+    """Why the SavedModel in a folder is unusable; None if it is usable."""
     if not folder.is_dir():
         return f'{folder} does not exist'
     return _check_graph(folder / 'saved_model.pb') or _check_weights(folder / 'variables')
