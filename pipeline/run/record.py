@@ -1,0 +1,256 @@
+"""The record of a run: one JSON file, written at its start and replaced at its end. Imports no TFX.
+
+All that is shown of a run is read from its record: lists, reports, messages, metrics of Kubeflow.
+"""
+
+import contextlib
+import datetime
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from common.errors import INTERRUPTED, AlreadyRunning
+from common.files import is_locked, locked, read_regular, write_atomically
+from components.evaluation.gate.verdict import Verdict
+from components.evaluation.results import Estimate
+from components.pusher.serving_folder import Moment
+
+RUNS, LAST_TICK = 'runs', 'last_tick.json'  # in the home of the recipe: a folder and a file
+RECIPE_LOCK = '.lock'  # in the home of the recipe; a local run holds it
+_LOST = datetime.timedelta(hours=24)  # a Kubeflow run that starts no task for so long has ended
+_PATIENCE = 10.0  # seconds for another task of the run to write the record
+
+_log = logging.getLogger(__name__)
+
+
+class Run(BaseModel):
+    """A run, a tick of a schedule, or a manual override; unknown keys are ignored."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str  # of the pipeline run in ML Metadata, if there is one
+    recipe: str
+    kind: Literal['run', 'tick', 'bless', 'unbless', 'rollback'] = 'run'
+    engine: Literal['local', 'kubeflow'] = 'local'
+    started: Moment
+    seen: Moment | None = None  # start of the last task on Kubeflow
+    ended: Moment | None = None
+    seconds: float | None = None  # with imports; on Kubeflow, the sum over the tasks
+    config: dict[str, Any] = Field(default_factory=dict)  # all keys of the recipe
+    decision: str = ''  # why a tick trains, or does not
+    spans: tuple[int, ...] = ()  # numbers of the spans in the window of a tick
+    new: tuple[int, ...] = ()  # those that no run had used
+    removed: tuple[int, ...] = ()  # spans of the live model that do not exist any more
+    attempt: int = 1  # of a tick, which repeats a failed run
+    # None, in the file, until the run has ended
+    result: (
+        Literal['blessed', 'not blessed', 'nothing new', 'failed', 'interrupted', 'running'] | None
+    ) = None
+    reasons: tuple[str, ...] = ()  # why it is not blessed, the error, or why a user overrode it
+    person: str | None = None  # who overrode the gate
+    manual_override: str | None = None  # of the model at the end of the run, a clause
+    verdict: Verdict | None = None  # of the gate
+    accuracy: float | None = None  # on the test split, 0 to 1; None if the predictions are NaN
+    previous_accuracy: float | None = None  # of the live model, on the same images
+    baseline_accuracy: float | None = None  # the minimum, see `evaluation.baseline_accuracy`
+    metrics: dict[str, Estimate] = Field(default_factory=dict)  # on the test split
+    images: int | None = None  # that were used; None if the run imports ready-made TFRecords
+    left_out: dict[str, int] = Field(default_factory=dict)  # images by reason
+    lists: tuple[str, ...] = ()  # files that list the quarantined images
+    predictions: str | None = None  # file of the predictions for unlabelled images
+    warnings: tuple[str, ...] = ()  # a clause each
+    model: str | None = None  # URI of the Trainer's model
+    warm_start: bool = False  # whether the training started from an earlier model
+    folder: str | None = None  # of the version that the model was pushed as
+    version: str | None = None  # its number
+    unchanged: bool = False  # whether an earlier run had pushed the model
+    live_version: str | None = None  # the highest version at the end of the run
+    nodes: dict[str, float] = Field(default_factory=dict)  # seconds by component, in order
+    cached: tuple[str, ...] = ()  # components whose outputs are those of an earlier run
+    webhook_error: str | None = None
+    exit_code: int | None = None
+
+    @property
+    def blessed(self) -> bool:
+        """Whether the gate, or a manual override of it, blesses the model."""
+        return self.result == 'blessed'
+
+    @property
+    def live(self) -> bool:
+        """Whether model servers loaded the model at the end of the run."""
+        return self.version is not None and self.version == self.live_version
+
+    @property
+    def rejected_by(self) -> Verdict | None:
+        """The verdict of the gate, if it rejects the model and no user has overridden it."""
+        rejected = self.result == 'not blessed' and not self.manual_override
+        return self.verdict if rejected else None
+
+    def with_values(self, **values: Any) -> 'Run':
+        """A copy with other values, which are validated."""
+        return Run.model_validate({**dict(self), **values})
+
+    def as_json(self) -> str:
+        """JSON in ASCII: paths may be undecodable."""
+        return json.dumps(self.model_dump(mode='json'), indent=1)
+
+
+class Runs(NamedTuple):
+    """The records of a recipe, oldest first, and a warning for each damaged file."""
+
+    runs: list[Run]
+    warnings: list[str]
+
+
+def utc_now() -> datetime.datetime:
+    """The current time, in UTC."""
+    return datetime.datetime.now(datetime.timezone.utc)
+
+
+def record_path(home: Path, run: str) -> Path:
+    """The file of a record, given the home folder of the recipe."""
+    return home / RUNS / f'{run}.json'
+
+
+def write_run(home: Path, run: Run) -> None:
+    """Writes or replaces a record. Raises OSError if that is not possible."""
+    path = record_path(home, run.id)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, run.as_json())
+
+
+def write_last_tick(home: Path, tick: Run) -> None:
+    """Replaces the last tick that did not train. Raises OSError if that is not possible."""
+    home.mkdir(parents=True, exist_ok=True)
+    write_atomically(home / LAST_TICK, tick.as_json())
+
+
+def update_run(home: Path, run: str, **values: Any) -> Run | None:
+    """Changes a record, which tasks on several machines do at once; None if there is none.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    if not record_path(home, run).is_file():
+        return None
+    busy = AlreadyRunning(f'another task writes the record of run {run}')
+    with locked(home / RUNS / '.lock', busy, patience=_PATIENCE):
+        changed = _read(record_path(home, run)).with_values(**values)
+        write_run(home, changed)
+    return changed
+
+
+def read_runs(home: Path) -> Runs:
+    """Reads the records of a recipe, given by its home folder.
+
+    A run without an end is `running` if it is the newest local one and the lock of the recipe is
+    held, or started a task on Kubeflow in the last 24 hours; else `interrupted`.
+    """
+    runs, warnings = [], []
+    for path in (home / RUNS).glob('*.json'):
+        try:
+            runs.append(_read(path))
+        except (OSError, ValueError, RecursionError) as error:
+            reason = error.strerror if isinstance(error, OSError) else 'damaged'
+            warnings.append(f'{path}: {reason}; this run is left out')
+    runs.sort(key=lambda run: run.started)
+    newest = next((run.id for run in reversed(runs) if run.engine == 'local'), None)
+    return Runs([_with_result(home, run, run.id == newest) for run in runs], sorted(warnings))
+
+
+def read_last_tick(home: Path) -> Run | None:
+    """The last tick of a recipe, whether it trained or not; None if there is none."""
+    ticks = [run for run in read_runs(home).runs if run.kind == 'tick']
+    with contextlib.suppress(OSError, ValueError, RecursionError):  # it is replaced by the next one
+        ticks.append(_read(home / LAST_TICK))
+    return max(ticks, key=lambda tick: tick.started, default=None)
+
+
+def record_override(
+    home: Path,
+    kind: Literal['bless', 'unbless', 'rollback'],
+    recipe: str,
+    person: str,
+    reason: str,
+    model: str | None,
+    version: str | None,
+) -> Run:
+    """Records a manual override of a model, given by its URI and version, if it has them.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    now = utc_now()
+    result = 'not blessed' if kind == 'unbless' else 'blessed'
+    values = {'person': person, 'reasons': (reason,), 'model': model, 'version': version}
+    run = Run(
+        id=f'{now:%Y-%m-%dT%H:%M:%S.%f}', recipe=recipe, kind=kind, started=now, ended=now
+    ).with_values(result=result, exit_code=0, **values)
+    write_run(home, run)
+    return run
+
+
+class Recording:
+    """Records a run from `start` on; an error of writing is a warning: a model may be live."""
+
+    def __init__(self, home: Path, run: Run) -> None:
+        self.home, self.run, self.started = home, run, False
+
+    def start(self, run: str) -> None:
+        """Records that the components of a run start."""
+        self.run, self.started = self.run.with_values(id=run), True
+        self._write()
+
+    def end(self, result: str, **values: Any) -> Run:
+        """Records the first end of the run, and returns the record."""
+        if self.run.result is None:
+            self.run = self.run.with_values(result=result, ended=utc_now(), **values)
+            self._write()
+        return self.run
+
+    def add(self, **values: Any) -> Run:
+        """Records further values of a run that has ended."""
+        self.run = self.run.with_values(**values)
+        self._write()
+        return self.run
+
+    def _write(self) -> None:
+        try:
+            (write_run if self.started else write_last_tick)(self.home, self.run)
+        except OSError as error:
+            _log.warning('run %s cannot be recorded: %s', self.run.id, error.strerror or error)
+
+
+@contextlib.contextmanager
+def recording(home: Path, run: Run) -> Iterator[Recording]:
+    """Records an exception in the block as the end of a run that has started."""
+    record = Recording(home, run)
+    try:
+        yield record
+    except KeyboardInterrupt:
+        if record.started:
+            record.end('interrupted', exit_code=INTERRUPTED)
+        raise
+    except Exception as error:
+        if record.started:
+            reason = str(error) or type(error).__name__
+            record.end('failed', reasons=(reason,), exit_code=getattr(error, 'exit_code', 1))
+        raise
+
+
+def _read(path: Path) -> Run:
+    return Run.model_validate(json.loads(read_regular(path)))
+
+
+def _with_result(home: Path, run: Run, newest: bool) -> Run:
+    if run.result:
+        return run
+    if run.engine == 'kubeflow':
+        running = utc_now() - (run.seen or run.started) < _LOST
+    else:
+        running = newest and is_locked(home / RECIPE_LOCK)
+    return run.with_values(result='running' if running else 'interrupted')
