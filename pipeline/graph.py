@@ -62,10 +62,10 @@ def create_pipeline(
 
     transform = _transform(recipe, spans.trained, schema_gen)
 
-    warm_start = warm_start_model() if recipe.trainer.warm_start else None
+    warm_start = warm_start_model(recipe) if recipe.trainer.warm_start else None
     tuner, trainer = _tuner_and_trainer(recipe, classes, spans.trained, transform, warm_start)
 
-    baseline = baseline_model(trainer)
+    baseline = baseline_model(recipe, trainer)
     anchor = anchor_model(baseline)
     others = Others(baseline.outputs['model'], anchor.outputs['model'])
     evaluation_nodes = evaluate_and_push(recipe, classes, spans, transform, trainer, others)

@@ -72,8 +72,6 @@ def Pusher(
     if not is_blessed(folder_of(model.uri), model_utils.is_model_blessed(model_blessing)):
         pushed_model.set_int_custom_property('pushed', 0)
         return
-    if read_override(folder_of(model.uri)) is None:
-        _check_reference(candidate, Path(serving), baseline_model)
     spans = {custom_property(each.mlmd_artifact, SPAN) for each in examples} - {None}
     about = About(
         recipe=recipe,
@@ -81,6 +79,11 @@ def Pusher(
         accuracy=read_accuracy(folder_of(evaluation.uri)),
         spans=tuple(sorted(spans)),
     )
+
+    def check() -> None:
+        if read_override(folder_of(model.uri)) is None:
+            _check_reference(candidate, Path(serving), baseline_model)
+
     pushed = push(
         candidate,
         Path(serving),
@@ -88,6 +91,7 @@ def Pusher(
         about=about,
         extra_files=_converted(lite_model, LITE_FILE) | _converted(onnx_model, ONNX_FILE),
         bucket=ServingBucket(bucket, recipe, keep) if bucket else None,
+        check=check,
     )
     values: dict[str, str | int] = {
         'pushed': 1,

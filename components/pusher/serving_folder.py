@@ -7,8 +7,9 @@ whose files it holds, also after the folder was moved, copied or restored.
 import datetime
 import filecmp
 import re
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Protocol, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -21,17 +22,29 @@ from pydantic import (
 )
 
 from common import object_storage
-from common.artifacts import LocalUri
+from common.artifacts import SERVED, LocalUri, folder_of
 from common.blessing import ManualOverride, read_override
-from common.errors import ModelError, PushError
+from common.errors import ModelError
 from common.files import read_regular
 from common.redaction import redacted
 from common.strict_model import StrictModel
+from components.inference.model_folder import read_classes
 
 GRAPH = 'saved_model.pb'  # present in every SavedModel
+ADOPTED = 'Adopted'  # component of models that were in the serving folder only
 VERSION = re.compile('[0-9]{1,18}')  # name of the folder of a version
 EXTRA = 'assets.extra'  # folder of extra files in a SavedModel
 NOTE_FILE = f'{EXTRA}/push.json'  # in the folder of a version
+
+
+class _HasUri(Protocol):
+    """A Model artifact, of TFX or of ML Metadata."""
+
+    id: int
+    uri: str
+
+
+_Model = TypeVar('_Model', bound=_HasUri)
 
 
 class PushConfig(StrictModel):
@@ -75,8 +88,6 @@ class About(BaseModel):
     person: str | None = None
     reason: str | None = None
     version: int | None = None  # version that a rollback restored
-    # URI of the previously live Model artifact, if its blessing was withdrawn
-    withdrawn: LocalUri | None = None
 
 
 class Note(BaseModel):
@@ -129,13 +140,34 @@ def holds(version: Path, model: Path) -> bool:
     return not different and not missing
 
 
-def check_owner(serving: Path, recipe: str) -> None:
-    """Raises PushError if another recipe pushed the live version; they would replace each other."""
+def find_model_of(version: Path, models: Iterable[_Model]) -> _Model | None:
+    """Finds the Model artifact whose files a version holds; None if there is none.
+
+    Looks at the one that the note names first, then at newer ones first.
+    """
+    note = read_note(version)
+    named = note.about.model if note else None
+    for model in sorted(models, key=lambda each: (each.uri == named, each.id), reverse=True):
+        if holds(version, folder_of(model.uri) / SERVED):
+            return model
+    return None
+
+
+def live_classes(serving: Path) -> tuple[str, ...] | None:
+    """Class names of the live model in label order; None if there is none, or it has no names."""
+    try:
+        return read_classes(versions_in(serving)[-1])
+    except (IndexError, ModelError):
+        return None
+
+
+def check_owner(serving: Path, recipe: str | None) -> None:
+    """Raises ModelError if another recipe pushed to the folder; they would replace each other."""
     note = next(filter(None, map(read_note, reversed(versions_in(serving)))), None)
     owner = note.about.recipe if note else None
-    if owner is not None and owner != recipe:
-        raise PushError(
-            f'the models in {serving} are those of the recipe {owner}, not of {recipe}; set another '
+    if owner and recipe and owner != recipe:
+        raise ModelError(
+            f'the models in {serving} are of the recipe {owner}, not of {recipe}; set another '
             'push_directory'
         )
 

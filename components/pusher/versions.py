@@ -11,7 +11,7 @@ import datetime
 import shutil
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from common.blessing import OVERRIDE_FILE
@@ -49,26 +49,29 @@ def push(
     about: About,
     extra_files: Mapping[str, Path] | None = None,
     bucket: ServingBucket | None = None,
+    check: Callable[[], None] = lambda: None,
 ) -> Pushed:
     """Pushes a model atomically, and removes old versions.
 
     `model` is the folder of a SavedModel, or an earlier version to make it live again; `keep`
     includes the new version; `extra_files`, by name, are copied to `assets.extra/`; `bucket` gets
-    the same versions.
+    the same versions. `check` is called while no other push can be made, and may raise PushError.
 
     Returns:
         The new version, or the live one if it has the same model and extra files.
 
     Raises:
-        PushError: the serving directory or the bucket is not writable, another push holds the
-            lock, or the live version is of another recipe.
+        PushError: the serving directory or the bucket is not writable, or another push holds the
+            lock.
+        ModelError: the versions are of another recipe.
     """
     extra = {f'{EXTRA}/{name}': path for name, path in (extra_files or {}).items()}
     files = files_of(model) | extra
     if GRAPH not in files:
         raise PushError(f'{model} is not a SavedModel: {GRAPH} is missing')
     with _locked(serving):
-        check_owner(serving, about.recipe or '')
+        check_owner(serving, about.recipe)
+        check()
         digests = _digests(files)
         live = versions_in(serving)[-1:]
         unchanged = any(_digests(files_of(folder)) == digests for folder in live)

@@ -15,10 +15,9 @@ from common.artifacts import SERVED, folder_of
 from common.blessing import ANCHOR_MODEL_ID, CURRENT_MODEL_ID, read_override
 from components.pusher.model_compatibility import why_unusable
 from components.pusher.reference import find_reference
-from components.pusher.serving_folder import holds, read_note
+from components.pusher.serving_folder import ADOPTED, find_model_of
 
 CANDIDATE, MODEL, MODEL_BLESSING = 'candidate', 'model', 'model_blessing'
-ADOPTED = 'Adopted'  # component of the models that are in the serving folder only
 
 _log = logging.getLogger(__name__)
 
@@ -54,7 +53,7 @@ class LiveModelStrategy(ResolverStrategy):
             _log.warning(clause)
         if version is None:
             return {**input_dict, MODEL: [], MODEL_BLESSING: []}
-        model = _model_of(version, input_dict[MODEL])
+        model = find_model_of(version, input_dict[MODEL])
         if model is None:
             model = self._adopt(store, version)
         blessings = _blessings_of(model, input_dict[MODEL_BLESSING])
@@ -110,16 +109,6 @@ def _may_be_anchor(model: Artifact) -> bool:
         return False
     override = read_override(folder_of(model.uri))
     return override is None or override.blessed
-
-
-def _model_of(version: Path, models: Sequence[Artifact]) -> Artifact | None:
-    """The model that a version holds: first the one that its note names, then newer ones first."""
-    note = read_note(version)
-    named = note.about.model if note else None
-    for model in sorted(models, key=lambda each: (each.uri == named, each.id), reverse=True):
-        if holds(version, folder_of(model.uri) / SERVED):
-            return model
-    return None
 
 
 def _blessings_of(model: Artifact, blessings: Sequence[Artifact]) -> list[Artifact]:

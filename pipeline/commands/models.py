@@ -1,18 +1,17 @@
-"""Commands on models: gate decision, list of versions, lineage and manual overrides."""
+"""The command group `models`: list, show, rollback, bless and unbless; and `clean`."""
 
 import contextlib
+import datetime
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from common import stack
-from common.artifacts import folder_of
 from common.errors import ConfigError, ModelError, RunError
 from pipeline.commands.options import (
     OPERATION_CODES,
-    command_line,
     json_option,
     load_to_operate,
     recipe_options,
@@ -22,71 +21,56 @@ from pipeline.commands.options import (
 if TYPE_CHECKING:
     from ml_metadata import MetadataStore
 
-    from pipeline.command_line import CommandLine
     from pipeline.config.recipe import Recipe
-
-_REASON = click.option(
-    '--reason', metavar='TEXT', help='Required; recorded in the metadata with your user name.'
-)
-
-
-@click.command(epilog=OPERATION_CODES)
-@click.argument('model')
-@recipe_options
-@json_option
-def lineage(model: str, as_json: bool, **options: Any) -> None:
-    """Show the lineage of a pushed MODEL, given as a version or its folder."""
-    recipe, store = _load_with_metadata(options)
-    from pipeline.registry.lineage import as_tree, trace
-
-    _show(trace(store, recipe.name, model), as_tree, as_json)
-
-
-@click.command(epilog=OPERATION_CODES)
-@recipe_options
-@json_option
-def why(as_json: bool, **options: Any) -> None:
-    """Show the latest gate decision, rule by rule, and the manual override of it."""
-    recipe, store = _load_with_metadata(options)
-    from pipeline.registry.gate_history import as_text, latest_decision
-
-    decision = latest_decision(store, recipe.name)
-    _show(decision, as_text, as_json)
-    command = _commands_of(recipe, decision.run, options).accept(
-        decision.verdict.settings,
-        (decision.version or str(folder_of(decision.model))) if decision.override else None,
-        warm_start=decision.warm_start,
-    )
-    if command and not decision.blessed and not as_json:
-        show(f'next: run the recipe again with better data or training; or accept: {command}')
-
-
-@click.command(epilog=OPERATION_CODES)
-@recipe_options
-@json_option
-def models(as_json: bool, **options: Any) -> None:
-    """List the versions in the serving folder.
-
-    If the folder is not on this machine, lists the last pushes in the metadata.
-    """
-    recipe, store = _load_with_metadata(options)
-    from pipeline.registry.model_list import as_table, describe_bucket, list_models
-    from pipeline.registry.mounts import check_mounted
     from pipeline.registry.provenance import Provenance
 
-    provenance = Provenance(store, recipe.name)
-    versions = list_models(recipe, provenance)
-    if versions or as_json:
-        _show(versions, as_table, as_json)
-    else:
-        show(f'no version in {recipe.serving_directory}')
-    live = versions[0].version if versions else None
-    if not as_json and (bucket := describe_bucket(recipe, live)):
+_REASON = click.option('--reason', metavar='TEXT', help='Required; recorded with your user name.')
+
+
+@click.group(invoke_without_command=True, epilog=OPERATION_CODES)
+@recipe_options
+@json_option
+@click.pass_context
+def models(context: click.Context, /, as_json: bool, **options: Any) -> None:
+    """List the versions in the serving folder; or show, roll back, bless or unbless one."""
+    if context.invoked_subcommand:
+        given = [name for name, value in {**options, 'json': as_json}.items() if value]
+        if given:
+            name = context.invoked_subcommand
+            raise click.UsageError(f'give the options after the command: models {name} ...')
+        return
+    recipe, _ = _load_with_metadata(options)
+    from pipeline.formatting import to_json
+    from pipeline.registry.model_list import as_table, describe_bucket, list_models
+
+    versions = list_models(recipe)
+    if as_json:
+        show(to_json(versions))
+        return
+    show(as_table(versions) if versions else f'no version in {recipe.serving_directory}')
+    if bucket := describe_bucket(recipe, versions[0].version if versions else None):
         show(bucket)
-    check_mounted(recipe, provenance)
 
 
-@click.command(epilog=OPERATION_CODES)
+@models.command('show', epilog=OPERATION_CODES)
+@click.argument('version', required=False)
+@recipe_options
+@json_option
+def show_(version: str | None, as_json: bool, **options: Any) -> None:
+    """Show how a VERSION was made: images, code, hyperparameters, warm start, comparison.
+
+    VERSION is a version or its folder. Default: the live version.
+    """
+    recipe, store = _load_with_metadata(options)
+    from pipeline.formatting import to_json
+    from pipeline.registry.lineage import as_tree, trace
+    from pipeline.registry.provenance import Provenance
+
+    found = trace(Provenance(store, recipe.name), recipe.serving_directory, version)
+    show(to_json(found) if as_json else as_tree(found))
+
+
+@models.command(epilog=OPERATION_CODES)
 @click.argument('version', required=False)
 @recipe_options
 @_REASON
@@ -96,47 +80,40 @@ def rollback(version: str | None, reason: str | None, **options: Any) -> None:
     The live model loses its blessing: the same run does not push it again, and later models are
     neither compared with it nor warm-started from it.
     """
-    with _override(options, reason) as (recipe, store, why):
+    with _override(options, **{'--reason TEXT': reason}) as (recipe, provenance, why):
         from pipeline.registry import overrides
 
-        show(f'live: {overrides.rollback(recipe, store, version, why).folder}')
+        show(f'live: {overrides.rollback(recipe, provenance, version, why).folder}')
 
 
-@click.command(epilog=OPERATION_CODES)
+@models.command(epilog=OPERATION_CODES)
 @click.argument('model', required=False)
 @recipe_options
-@click.option('--force', is_flag=True, help='Required, because this overrides the gate.')
+@click.option('--force', is_flag=True, help='Required for a model that the gate rejected.')
 @_REASON
 def bless(model: str | None, force: bool, reason: str | None, **options: Any) -> None:
-    """Push a MODEL that the gate rejected, whatever the last run is.
+    """Bless a MODEL, and make it live.
 
-    MODEL is a version, or the folder of a version or of a Trainer's model.
+    MODEL is a version, the id of a run, or the folder of a version or of a Trainer's model.
     """
-    given = {
-        'MODEL (a version, or the folder of a model)': model,
-        '--force': force,
-        '--reason TEXT': reason,
-    }
-    if missing := ', '.join(name for name, value in given.items() if not value):
-        raise ConfigError(f'bless overrides the gate; add {missing}')
-    assert model
-    with _override(options, reason) as (recipe, store, why):
+    given = {'MODEL (a version, the id of a run, or a folder)': model, '--reason TEXT': reason}
+    with _override(options, **given) as (recipe, provenance, why):
         from pipeline.registry import overrides
 
-        pushed = overrides.bless(recipe, store, model, why)
+        pushed = overrides.bless(recipe, provenance, model or '', why, force=force)
     show(f'blessed; {"live already:" if pushed.unchanged else "live:"} {pushed.folder}')
 
 
-@click.command(epilog=OPERATION_CODES)
+@models.command(epilog=OPERATION_CODES)
 @click.argument('version', required=False)
 @recipe_options
 @_REASON
 def unbless(version: str | None, reason: str | None, **options: Any) -> None:
     """Withdraw the blessing of a VERSION. Default: the live version."""
-    with _override(options, reason) as (recipe, store, why):
+    with _override(options, **{'--reason TEXT': reason}) as (recipe, provenance, why):
         from pipeline.registry import overrides
 
-        folder, live = overrides.unbless(recipe, store, version, why)
+        folder, live = overrides.unbless(recipe, provenance, version, why)
     note = '; its model stays live until a rollback' if live else ''
     show(f'the blessing of {folder.name} is withdrawn{note}')
 
@@ -144,23 +121,27 @@ def unbless(version: str | None, reason: str | None, **options: Any) -> None:
 @click.command(epilog=OPERATION_CODES)
 @recipe_options
 @click.option(
-    '--keep',
-    type=click.IntRange(1),
-    default=5,
-    help='Evaluated runs to keep; default: 5.',
+    '--keep', type=click.IntRange(1), default=5, help='Evaluated runs to keep; default: 5.'
+)
+@click.option(
+    '--older-than',
+    type=click.FloatRange(0),
+    metavar='DAYS',
+    default=7.0,
+    help='Remove what killed runs left if it is older; default: 7.',
 )
 @click.option('--dry-run', is_flag=True, help='List the folders, and remove nothing.')
-def clean(keep: int, dry_run: bool, **options: Any) -> None:
+def clean(keep: int, older_than: float, dry_run: bool, **options: Any) -> None:
     """Remove the artifacts of old runs that no pushed model needs.
 
-    Also removes what an interrupted training left, so that it starts again. The last runs that
-    evaluated a model, incomplete runs since then, all models in the serving folder and the best
-    model so far are kept. Pushed models, reports, logs and the metadata are not touched.
+    The last runs that evaluated a model, incomplete runs since then, all models in the serving
+    folder and the best model so far are kept. Pushed models, reports, logs and the metadata are not
+    touched.
     """
     with _exclusive(options) as (recipe, store):
         from pipeline.registry.unused_files import find_unused, remove_unused
 
-        unused = find_unused(recipe, store, keep)
+        unused = find_unused(recipe, store, keep, datetime.timedelta(days=older_than))
         if dry_run:
             for folder in unused.folders:
                 show(str(folder))
@@ -179,42 +160,27 @@ def _load_with_metadata(options: dict[str, Any]) -> 'tuple[Recipe, MetadataStore
     """Loads the recipe, and its metadata if there are any."""
     recipe = load_to_operate(**options)
     from pipeline.metadata_store import existing_store
+    from pipeline.registry.mounts import check_mounted
 
-    return recipe, existing_store(recipe.metadata, recipe.home)
-
-
-def _commands_of(recipe: 'Recipe', run: str, options: dict[str, Any]) -> 'CommandLine':
-    """Commands with the options of a run, which its report has; without a report, with these."""
-    from pipeline.report.store import report_of
-
-    try:
-        stored = report_of(recipe.home, run).read().commands
-    except (ModelError, OSError):
-        stored = None
-    return stored or command_line(**options)
-
-
-def _show(result: Any, formatted: Callable[[Any], Any], as_json: bool) -> None:
-    from pipeline.formatting import to_json
-
-    show(to_json(result) if as_json else formatted(result))
+    store = existing_store(recipe.metadata, recipe.home)
+    check_mounted(recipe, store)
+    return recipe, store
 
 
 @contextlib.contextmanager
 def _override(
-    options: dict[str, Any], reason: str | None
-) -> 'Iterator[tuple[Recipe, MetadataStore, str]]':
-    """Checks the reason; otherwise like `_exclusive`."""
-    if not reason or not reason.strip():
-        raise ConfigError('--reason is missing; give the reason for the override')
+    options: dict[str, Any], **needed: str | None
+) -> 'Iterator[tuple[Recipe, Provenance, str]]':
+    """Checks what an override needs, the reason last; otherwise like `_exclusive`."""
+    if missing := ', '.join(name for name, value in needed.items() if not (value or '').strip()):
+        raise ConfigError(f'the override needs {missing}')
     from pipeline.formatting import require_text
 
-    why = require_text('--reason', reason.strip())
+    why = require_text('--reason', (needed['--reason TEXT'] or '').strip())
     with _exclusive(options) as (recipe, store):
-        yield recipe, store, why
-        from pipeline.report.present import update_pages
+        from pipeline.registry.provenance import Provenance
 
-        update_pages(recipe)
+        yield recipe, Provenance(store, recipe.name), why
 
 
 @contextlib.contextmanager
@@ -226,18 +192,13 @@ def _exclusive(options: dict[str, Any]) -> 'Iterator[tuple[Recipe, MetadataStore
     from ml_metadata.errors import StatusError
 
     from pipeline.local.run_recipe import lock_recipe
-    from pipeline.registry.lease import check_lease_is_free
-    from pipeline.registry.mounts import check_mounted
-    from pipeline.registry.provenance import Provenance
+    from pipeline.registry.moved_files import prepare_metadata
 
-    check_mounted(recipe, Provenance(store, recipe.name))
     if store is None or not recipe.home.is_dir():
         raise ModelError(f'{recipe.name} has no runs in {recipe.home}; run the recipe first')
     try:
         with lock_recipe(recipe):
-            check_lease_is_free(store, recipe.name)  # of a run in a cluster
+            prepare_metadata(recipe, store)
             yield recipe, store
     except StatusError as error:
-        raise RunError(
-            f'the metadata cannot be written: {error}; the next run completes it'
-        ) from error
+        raise RunError(f'the metadata cannot be written: {error}') from error

@@ -75,7 +75,9 @@ class Recipe(StrictModel):
         None, description='folder of pushed models; default: serving/ in the folder of the runs'
     )
     pipeline_root: Path | None = Field(
-        None, description='folder of the artifacts; default: artifacts/ in the folder of the runs'
+        None,
+        description='folder of the artifacts of all recipes, in folders with their names; default: '
+        'artifacts/ in the folder of the runs',
     )
     metadata: MetadataConfig = MetadataConfig()
     data: DataConfig = DataConfig()
@@ -163,7 +165,9 @@ class Recipe(StrictModel):
 
     @property
     def artifacts_directory(self) -> Path:
-        return (self.pipeline_root or self.home / 'artifacts').absolute()
+        """The root of the artifacts in TFX."""
+        root = self.pipeline_root / self.name if self.pipeline_root else self.home / 'artifacts'
+        return root.absolute()
 
     @property
     def serving_directory(self) -> Path:

@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 from common.errors import FAILED, AlreadyRunning, ConfigError, PipelineError
+from components.pusher.serving_folder import check_owner, live_classes
 from pipeline.config.recipe import Recipe
 from pipeline.execution.recipe_checks import (
     check_classes,
@@ -17,7 +18,8 @@ from pipeline.kubeflow.escaping import escape_placeholders
 from pipeline.kubeflow.run_inputs import recipe_of_run
 from pipeline.metadata_store import open_store, reporting_errors
 from pipeline.registry.lease import hold_lease
-from pipeline.registry.leftovers import remove_leftovers
+from pipeline.registry.moved_files import prepare_metadata
+from pipeline.registry.overrides import complete_rollback
 from pipeline.registry.provenance import Provenance
 from pipeline.registry.run_log import log_run
 from pipeline.retraining import decision
@@ -81,9 +83,11 @@ def _decide(recipe: Recipe, inputs: dict[str, Any], tick: Tick) -> tuple[Tick, d
             if not scheduled:
                 raise
             return tick.with_result('skipped', f'{error}; this run is skipped', 0), _outputs(recipe)
-        remove_leftovers(recipe, store)
+        prepare_metadata(recipe, store)
         provenance = Provenance(store, recipe.name)
-        live = provenance.live_classes()
+        complete_rollback(recipe, provenance)
+        check_owner(recipe.serving_directory, recipe.name)
+        live = live_classes(recipe.serving_directory)
         if scheduled:
             recipe = recipe.with_classes(live)
         found = decision.decide(recipe, provenance, tick.started)

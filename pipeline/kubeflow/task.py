@@ -113,8 +113,6 @@ def run_node(recipe: Recipe, node_id: str, inputs: dict[str, Any], gpus: int) ->
         from pipeline.graph import create_pipeline
         from pipeline.metadata_store import open_store
         from pipeline.registry.lease import held_lease
-        from pipeline.registry.leftovers import finish_pushes
-        from pipeline.registry.provenance import PUSHER
 
     def connect() -> 'MetadataStore':
         return open_store(recipe.metadata, recipe.home)
@@ -124,8 +122,6 @@ def run_node(recipe: Recipe, node_id: str, inputs: dict[str, Any], gpus: int) ->
     classes, images = tuple(json.loads(inputs['classes'])), int(inputs['images'])
     ir = compile_pipeline(create_pipeline(recipe, classes, images), inputs['run_id'])
     with held_lease(connect, recipe.name, inputs['run_id']):
-        if node_id == PUSHER:
-            finish_pushes(recipe, connect())  # of an attempt that was killed
         result = launch_node(ir, node_of(ir, node_id))
     how = 'cached' if result.cached else 'done'
     _log.info('%s %s in %.1f s', display_name(node_id), how, result.seconds)

@@ -14,6 +14,7 @@ from common.errors import AlreadyRunning, ConfigError, PipelineError, RunError
 from common.files import locked, share_folders
 from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.source_protocol import describe_classes
+from components.pusher.serving_folder import check_owner, live_classes
 from pipeline.command_line import CommandLine
 from pipeline.config.recipe import Recipe
 from pipeline.execution.quick_imports import quick_imports
@@ -122,14 +123,17 @@ def _run_components(
         from pipeline.graph import create_pipeline
         from pipeline.local.runner import ProgressDagRunner
         from pipeline.metadata_store import open_store
-        from pipeline.registry.leftovers import remove_leftovers
+        from pipeline.registry.moved_files import prepare_metadata
+        from pipeline.registry.overrides import complete_rollback
         from pipeline.registry.provenance import Provenance
 
     backbone = check_model(recipe, classes)
     _log.info('weights: %s', describe_weights(recipe.trainer))
     store = open_store(recipe.metadata, recipe.home)
-    remove_leftovers(recipe, store)
-    check_classes(recipe, classes, Provenance(store, recipe.name).live_classes())
+    prepare_metadata(recipe, store)
+    complete_rollback(recipe, Provenance(store, recipe.name))
+    check_owner(recipe.serving_directory, recipe.name)
+    check_classes(recipe, classes, live_classes(recipe.serving_directory))
     check_disk_space(recipe, backbone, images)
     runner = ProgressDagRunner(side)
     logged_run.start(runner.run_id)

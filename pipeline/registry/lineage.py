@@ -1,4 +1,4 @@
-"""Lineage of a pushed model in ML Metadata: spans, code, warm start, baseline. Imports no TFX."""
+"""Lineage of a model in ML Metadata: spans, code, warm start, baseline. Imports no TFX."""
 
 import dataclasses
 import datetime
@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ml_metadata import MetadataStore
 from ml_metadata.proto.metadata_store_pb2 import Artifact
 from rich.markup import escape
 from rich.tree import Tree
@@ -14,14 +13,10 @@ from rich.tree import Tree
 from common.artifacts import LocalUri
 from common.errors import ModelError
 from common.metadata_queries import Node, custom_property
+from components.pusher.serving_folder import find_model, read_note, versions_in
 from pipeline.code_version import COMMIT
 from pipeline.formatting import dotted
-from pipeline.registry.provenance import (
-    Provenance,
-    destination_of,
-    training_config,
-    version_of,
-)
+from pipeline.registry.provenance import Provenance, training_config
 from trainer.config.train import TrainConfig
 
 
@@ -30,7 +25,7 @@ class TrainedModel:
     """A model of the Trainer, with its training and its push."""
 
     artifact: LocalUri
-    # The requested version, else the first one pushed; None if it was never pushed
+    # The requested version, else the last one with this model; None if the folder has none
     version: str | None
     destination: str | None
     pushed: datetime.datetime | None
@@ -63,39 +58,41 @@ class Lineage:
     baseline: TrainedModel | None
 
 
-def trace(store: MetadataStore | None, pipeline: str, model: str) -> Lineage:
-    """The lineage of a pushed model, given as a version or its folder.
+def trace(provenance: Provenance, serving: Path, version: str | None) -> Lineage:
+    """The lineage of a version in the serving folder, by default the live one; or its folder.
 
     Raises:
-        ModelError: the pipeline has not pushed this model.
+        ModelError: there is no such version, or its model is not in the metadata.
     """
-    provenance = Provenance(store, pipeline)
-    pushers = provenance.pushed()
-    folder = str(Path(model).absolute())
-    for pusher in pushers:
-        if model == str(version_of(pusher)) or folder == destination_of(pusher):
-            pushed = pusher.input('model')
-            if pushed is None:
-                raise ModelError(f'{model} was copied there manually; its model is not known')
-            return lineage_of(provenance, pushed, pusher)
-    known = ', '.join(str(version_of(each)) for each in pushers[-10:])
-    has_pushed = f'known versions: {known}' if known else 'it has pushed none'
-    raise ModelError(f'{pipeline} has pushed no version {model}; {has_pushed}')
+    folder = find_model(serving, version)
+    model = provenance.model_of(folder)
+    if model is None:
+        raise ModelError(f'the metadata do not have the model of {folder}; it was copied there')
+    return lineage_of(provenance, model, serving, folder)
 
 
-def lineage_of(provenance: Provenance, model: Artifact, pusher: Node | None = None) -> Lineage:
+def lineage_of(
+    provenance: Provenance, model: Artifact, serving: Path, version: Path | None = None
+) -> Lineage:
     """The lineage of a model of the Trainer, pushed or not."""
+    versions = {
+        each.uri: folder for folder in versions_in(serving) if (each := provenance.model_of(folder))
+    }
+    if version:
+        versions[model.uri] = version
+
+    def describe(described: Artifact) -> TrainedModel:
+        return _describe(provenance, described, versions.get(described.uri))
+
     parents = []
     parent = _parent(provenance, model)
     while parent is not None:
-        parents.append(_describe(provenance, parent))
+        parents.append(describe(parent))
         parent = _parent(provenance, parent)
     decision = provenance.decision(model)
     baseline = decision.input('baseline_model') if decision else None
     return Lineage(
-        _describe(provenance, model, pusher),
-        tuple(parents),
-        None if baseline is None else _describe(provenance, baseline),
+        describe(model), tuple(parents), None if baseline is None else describe(baseline)
     )
 
 
@@ -152,18 +149,18 @@ def _architecture(trainer: Node | None) -> tuple[Any, ...]:
     return config.get('classes'), train.get('alpha'), train.get('head.hidden')
 
 
-def _describe(provenance: Provenance, model: Artifact, pusher: Node | None = None) -> TrainedModel:
+def _describe(provenance: Provenance, model: Artifact, version: Path | None) -> TrainedModel:
     trainer = provenance.producer(model)
     config = training_config(trainer)
     train, weights = config.get('train', {}), config.get('weights', '')
     chosen = train.get('weights', weights)  # `weights` is the digest if this is a file
-    pusher = pusher or next((each for each in provenance.pushed() if each.uses(model)), None)
     tuned = trainer.input('hyperparameters') if trainer else None
+    note = read_note(version) if version else None
     return TrainedModel(
         artifact=model.uri,
-        version=str(version_of(pusher)) if pusher else None,
-        destination=destination_of(pusher) if pusher else None,
-        pushed=pusher.ended if pusher else None,
+        version=version.name if version else None,
+        destination=str(version) if version else None,
+        pushed=note.pushed if note else None,
         run=provenance.run_id(trainer),
         trained=trainer.ended if trainer else datetime.datetime.min,
         spans=provenance.training_spans(model),

@@ -1,4 +1,4 @@
-"""Lists the versions in the serving folder with their metadata. Imports no TFX."""
+"""Lists the versions in the serving folder, and what is recorded of them. Imports no TFX."""
 
 import dataclasses
 import datetime
@@ -9,16 +9,16 @@ from rich.markup import escape
 from rich.table import Table
 
 from common.errors import StorageError
-from components.pusher.serving_folder import About
+from components.pusher.serving_folder import About, override_of, read_note, versions_in
 from components.serving_check.measurements import size_of
 from pipeline.config.recipe import Recipe
 from pipeline.formatting import named, time_of, unwrapped
-from pipeline.registry.provenance import Provenance, ServedVersion
+from pipeline.run.record import read_runs
 
 
 @dataclasses.dataclass(frozen=True)
 class Version:
-    """A version in the serving folder. Its push record or its metadata may be missing."""
+    """A version in the serving folder. It has no note if a user copied it there."""
 
     version: int
     folder: Path
@@ -29,24 +29,14 @@ class Version:
     spans: tuple[int, ...]
     manual_override: str | None  # the rollback or blessing that pushed it, with user and reason
     withdrawn: str | None  # the override that withdrew its blessing, as a clause
-    megabytes: float | None  # size of all its files, 10^6 bytes; None if they are not here
+    megabytes: float  # size of all its files, 10^6 bytes
 
 
-def list_models(recipe: Recipe, provenance: Provenance) -> tuple[Version, ...]:
-    """All versions, the live one first.
-
-    Without the serving folder on this machine, the last pushes in the metadata, which have neither
-    the accuracy nor later overrides.
-    """
-    serving = recipe.serving_directory
-    if serving.is_dir():
-        versions = provenance.versions(serving)
-    else:
-        versions = provenance.pushed_to(serving)[-recipe.push.keep :]
-    return tuple(
-        _describe(provenance, version, live=version is versions[-1])
-        for version in reversed(versions)
-    )
+def list_models(recipe: Recipe) -> tuple[Version, ...]:
+    """All versions, the live one first; raises ModelError if a note or an override is damaged."""
+    runs = {run.model: run.id for run in reversed(read_runs(recipe.home).runs) if run.nodes}
+    folders = versions_in(recipe.serving_directory)
+    return tuple(_describe(folder, runs, live=folder == folders[-1]) for folder in folders[::-1])
 
 
 def as_table(versions: tuple[Version, ...]) -> RenderableType:
@@ -62,7 +52,7 @@ def as_table(versions: tuple[Version, ...]) -> RenderableType:
             '' if each.accuracy is None else f'{each.accuracy:.4f}',
             time_of(each.pushed) if each.pushed else 'not pushed from here',
             named(each.spans).partition(' ')[2] if each.spans else '',
-            '' if each.megabytes is None else f'{each.megabytes:.1f}',
+            f'{each.megabytes:.1f}',
             escape(each.run or ''),
         )
         clauses = filter(None, (each.manual_override, each.withdrawn))
@@ -85,21 +75,20 @@ def describe_bucket(recipe: Recipe, live: int | None) -> str | None:
     return f'{bucket.url} serves {served}{note}'
 
 
-def _describe(provenance: Provenance, version: ServedVersion, live: bool) -> Version:
-    note, pusher = version.note, version.pusher
+def _describe(folder: Path, runs: dict[str | None, str], live: bool) -> Version:
+    note, override = read_note(folder), override_of(folder)
     about = note.about if note else About()
-    model = pusher.input('model') if pusher else None
     return Version(
-        version=int(version.folder.name),
-        folder=version.folder,
+        version=int(folder.name),
+        folder=folder,
         live=live,
         accuracy=about.accuracy,
-        pushed=note.pushed if note else pusher.ended if pusher else None,
-        run=provenance.run_id(provenance.producer(model)) or None,
-        spans=about.spans or tuple(provenance.training_spans(model)),
+        pushed=note.pushed if note else None,
+        run=runs.get(about.model) if about.model else None,
+        spans=about.spans,
         manual_override=_describe_override(about),
-        withdrawn=version.withdrawal(),
-        megabytes=size_of(version.folder) if version.folder.is_dir() else None,
+        withdrawn=override.describe() if override and not override.blessed else None,
+        megabytes=size_of(folder),
     )
 
 

@@ -1,99 +1,133 @@
 """Manual overrides: rollback, bless and unbless, each with a reason. Imports no TFX.
 
-Each writes files first and ML Metadata second. If the process is killed in between, the next run or
-override completes the metadata from the note in the version.
+An override is a file next to the Trainer's model, for its next push, and one in each version that
+holds the model, for the comparison of later candidates. Then it is recorded like a run.
 """
 
+import datetime
 import getpass
+import itertools
 import os
 from pathlib import Path
 
-from ml_metadata import MetadataStore
 from ml_metadata.proto.metadata_store_pb2 import Artifact
 
 from common.artifacts import SERVED, folder_of
+from common.blessing import BLESSING, ManualOverride, decision_of, write_override
 from common.errors import ConfigError, ModelError, PushError
 from components.evaluation.metrics.evaluation_files import read_accuracy
-from components.pusher.serving_folder import About
+from components.pusher.serving_folder import (
+    EXTRA,
+    About,
+    holds,
+    override_of,
+    read_note,
+    versions_in,
+)
 from components.pusher.versions import Pushed, push
 from pipeline.config.recipe import Recipe
 from pipeline.formatting import require_text
-from pipeline.registry.leftovers import finish_pushes
-from pipeline.registry.mounts import check_own
-from pipeline.registry.provenance import BLESS, TRAINER, UNBLESS, Provenance, ServedVersion
-from pipeline.registry.recording import model_at, override, record, record_push
+from pipeline.registry.provenance import Provenance
+from pipeline.run.record import read_runs, record_override
 
 USER = 'CATDOG_USER'  # environment variable
 
 
-def rollback(recipe: Recipe, store: MetadataStore, version: str | None, reason: str) -> Pushed:
+def rollback(recipe: Recipe, provenance: Provenance, version: str | None, reason: str) -> Pushed:
     """Copies an earlier version to a new, live one, and withdraws the blessing of the live model.
 
     `version` is a version number; None stands for the newest earlier version of another model whose
     blessing was not withdrawn.
 
     Raises:
-        ModelError: there is no such version, or the live model is of another folder of runs.
+        ModelError: there is no such version, or it cannot be rolled back to.
         PushError: the folder or the bucket cannot be written.
     """
-    versions = _versions(recipe, store)
+    versions = _versions(recipe)
     live = versions[-1]
     wanted = _earlier(versions) if version is None else _find_version(versions, version)
-    number = wanted.folder.name
-    if withdrawn := wanted.withdrawal():
-        raise ModelError(f'version {number}: {withdrawn}; bless {number} --force makes it live')
+    override = override_of(wanted)
+    if override and not override.blessed:
+        raise ModelError(f'version {wanted.name}: {override.describe()}; bless it to make it live')
+    if holds(live, wanted):
+        raise ModelError(f'the model of version {wanted.name} is live already')
+    note = read_note(wanted)
     changes = {
         'recipe': recipe.name,
-        'model': wanted.model,
         'manual_override': 'rollback',
         'person': user_name(),
         'reason': reason,
-        'version': int(number),
-        'withdrawn': None if live.model == wanted.model else live.model,
+        'version': int(wanted.name),
     }
-    about = (wanted.note.about if wanted.note else About()).model_copy(update=changes)
-    if about.withdrawn:
-        check_own(recipe, about.withdrawn)
-    pushed = _push(recipe, wanted.folder, about)
-    if pushed.unchanged:
-        raise ModelError(f'the model of version {number} is live already')
-    record_push(store, recipe, pushed.folder)
+    about = (note.about if note else About()).model_copy(update=changes)
+    pushed = _push(recipe, wanted, about)
+    complete_rollback(recipe, provenance)
+    record_override(
+        recipe.home, 'rollback', recipe.name, user_name(), reason, about.model, pushed.folder.name
+    )
     return pushed
 
 
-def bless(recipe: Recipe, store: MetadataStore, model: str, reason: str) -> Pushed:
-    """Blesses a model against the gate's decision, and makes it live.
+def complete_rollback(recipe: Recipe, provenance: Provenance) -> None:
+    """Withdraws the blessings of the models that rollbacks replaced.
 
-    `model` is a version, or the folder of a version or of a Trainer's model.
+    A rollback that was killed after its push has not done so.
+    """
+    for replaced, version in itertools.pairwise(versions_in(recipe.serving_directory)):
+        note = read_note(version)
+        if note is None or note.about.manual_override != 'rollback':
+            continue
+        last = override_of(replaced)
+        if last is None or last.moment < note.pushed:  # not blessed again since then
+            _override(recipe, replaced, provenance.model_of(replaced), False, note.about)
+
+
+def bless(
+    recipe: Recipe, provenance: Provenance, model: str, reason: str, *, force: bool
+) -> Pushed:
+    """Blesses a model, and makes it live; `force` overrides the gate.
+
+    `model` is a version, the id of a run, or the folder of a version or of a Trainer's model.
 
     Raises:
-        ModelError: there is no such model, it was not evaluated, or is of another folder of runs.
+        ConfigError: the gate rejected the model, and `force` is not set.
+        ModelError: there is no such model, or it was not evaluated.
         PushError: the folder or the bucket cannot be written; the model is blessed, and the next
             run pushes it.
     """
-    finish_pushes(recipe, store)
-    provenance = Provenance(store, recipe.name)
-    versions = provenance.versions(recipe.serving_directory)
-    found = _find_model(provenance, versions, model)
-    check_own(recipe, found.uri)
-    about = _about_blessed(recipe, provenance, found, reason)
-    override(found, True, about)
+    versions = versions_in(recipe.serving_directory)
+    found = _find_model(recipe, provenance, versions, model)
+    decision = provenance.decision(found)
+    if decision is None:
+        raise ModelError(f'the model in {found.uri} was never evaluated; run the recipe')
+    evaluation = decision.input('evaluation')
+    if not force and not decision_of(decision.output(BLESSING)):
+        raise ConfigError(f'the gate rejected the model in {found.uri}; add --force to override it')
+    about = About(
+        recipe=recipe.name,
+        model=found.uri,
+        spans=tuple(provenance.training_spans(found)),
+        manual_override='bless',
+        accuracy=read_accuracy(folder_of(evaluation.uri)) if evaluation else None,
+        person=user_name(),
+        reason=reason,
+    )
+    _override(recipe, folder_of(found.uri) / SERVED, found, True, about)
     # A version has the model's TensorFlow Lite models, too.
-    pushed_before = [version.folder for version in versions if version.model == found.uri]
-    source = pushed_before[-1] if pushed_before else folder_of(found.uri) / SERVED
+    saved_model = folder_of(found.uri) / SERVED
+    source = next((each for each in reversed(versions) if holds(each, saved_model)), saved_model)
     try:
         pushed = _push(recipe, source, about)
     except PushError as error:
         raise PushError(f'{error}; the model is blessed, and the next run pushes it') from error
-    if pushed.unchanged:  # the live version has an older note
-        record(store, recipe.name, BLESS, about)
-    else:
-        record_push(store, recipe, pushed.folder)
+    record_override(
+        recipe.home, 'bless', recipe.name, user_name(), reason, found.uri, pushed.folder.name
+    )
     return pushed
 
 
 def unbless(
-    recipe: Recipe, store: MetadataStore, version: str | None, reason: str
+    recipe: Recipe, provenance: Provenance, version: str | None, reason: str
 ) -> tuple[Path, bool]:
     """Withdraws the blessing of a version, by default the live one.
 
@@ -103,20 +137,16 @@ def unbless(
         The folder of the version, and whether its model is live; it stays live until a rollback.
 
     Raises:
-        ModelError: there is no such version, this recipe did not push it, or its model is of
-            another folder of runs.
+        ModelError: there is no such version.
     """
-    versions = _versions(recipe, store)
+    versions = _versions(recipe)
     wanted = versions[-1] if version is None else _find_version(versions, version)
-    number = wanted.folder.name
-    model = model_at(store, wanted.model)
-    if model is None:
-        raise ModelError(f'version {number} was not pushed by {recipe.name}')
-    check_own(recipe, model.uri)
-    about = About(model=model.uri, person=user_name(), reason=reason, version=int(number))
-    override(model, False, about)
-    record(store, recipe.name, UNBLESS, about)
-    return wanted.folder, wanted.model == versions[-1].model
+    about = About(person=user_name(), reason=reason)
+    model = provenance.model_of(wanted)
+    _override(recipe, wanted, model, False, about)
+    uri = model.uri if model else None
+    record_override(recipe.home, 'unbless', recipe.name, user_name(), reason, uri, wanted.name)
+    return wanted, holds(wanted, versions[-1])
 
 
 def user_name() -> str:
@@ -145,55 +175,67 @@ def _push(recipe: Recipe, model: Path, about: About) -> Pushed:
     )
 
 
-def _versions(recipe: Recipe, store: MetadataStore) -> list[ServedVersion]:
-    """The versions, at least one, after pushes of killed processes are recorded."""
-    finish_pushes(recipe, store)
-    versions = Provenance(store, recipe.name).versions(recipe.serving_directory)
+def _override(
+    recipe: Recipe, saved_model: Path, model: Artifact | None, blessed: bool, about: About
+) -> None:
+    """Blesses a model or withdraws its blessing, in the versions with it and in its artifact."""
+    override = ManualOverride(
+        blessed=blessed,
+        person=about.person or '',
+        reason=about.reason or '',
+        moment=datetime.datetime.now(datetime.timezone.utc),
+    )
+    versions = versions_in(recipe.serving_directory)
+    folders = [each / EXTRA for each in versions if holds(each, saved_model)]
+    if model is not None:
+        folders.append(folder_of(model.uri))
+    for folder in folders:
+        folder.mkdir(exist_ok=True)
+        write_override(folder, override)
+
+
+def _versions(recipe: Recipe) -> list[Path]:
+    """The versions, at least one."""
+    versions = versions_in(recipe.serving_directory)
     if not versions:
         raise ModelError(f'there is no version in {recipe.serving_directory}')
     return versions
 
 
-def _find_version(versions: list[ServedVersion], number: str) -> ServedVersion:
+def _find_version(versions: list[Path], number: str) -> Path:
     for version in versions:
-        if version.folder.name == number:
+        if version.name == number:
             return version
-    known = ', '.join(version.folder.name for version in versions)
+    known = ', '.join(version.name for version in versions)
     raise ModelError(f'there is no version {number}; there are {known}')
 
 
-def _earlier(versions: list[ServedVersion]) -> ServedVersion:
+def _earlier(versions: list[Path]) -> Path:
     """The newest earlier version of another model whose blessing was not withdrawn."""
     *others, live = versions
     for version in reversed(others):
-        is_live_model = version.model is not None and version.model == live.model
-        if not is_live_model and not version.withdrawal():
+        override = override_of(version)
+        if not holds(live, version) and (override is None or override.blessed):
             return version
-    raise ModelError(f'no version before {live.folder.name} holds another, still blessed model')
+    raise ModelError(f'no version before {live.name} holds another, still blessed model')
 
 
-def _find_model(provenance: Provenance, versions: list[ServedVersion], model: str) -> Artifact:
-    """The Trainer's model, given by a version or by a folder."""
-    folder = Path(model).absolute()
-    pushed = {each.model for each in versions if model == each.folder.name or folder == each.folder}
-    for trainer in provenance.of_kind(TRAINER):
-        found = trainer.output('model')
-        if found and (found.uri in pushed or folder_of(found.uri).absolute() == folder):
-            if not any(node.uses(found) for node in provenance.gate_decisions()):
-                raise ModelError(f'the model in {found.uri} was never evaluated; run the recipe')
-            return found
-    raise ModelError(f'{model} is neither a version nor a model that this recipe has trained')
-
-
-def _about_blessed(recipe: Recipe, provenance: Provenance, model: Artifact, reason: str) -> About:
-    decision = provenance.decision(model)
-    evaluation = decision.input('evaluation') if decision else None
-    return About(
-        recipe=recipe.name,
-        model=model.uri,
-        spans=tuple(provenance.training_spans(model)),
-        manual_override='bless',
-        accuracy=read_accuracy(folder_of(evaluation.uri)) if evaluation else None,
-        person=user_name(),
-        reason=reason,
+def _find_model(
+    recipe: Recipe, provenance: Provenance, versions: list[Path], given: str
+) -> Artifact:
+    """The Trainer's model, given by a version, a run, or a folder."""
+    folder = Path(given).absolute()
+    for version in versions:
+        if given == version.name or folder == version:
+            if model := provenance.model_of(version):
+                return model
+            raise ModelError(
+                f'the model of version {version.name} was not trained by {recipe.name}'
+            )
+    uris = {run.model for run in read_runs(recipe.home).runs if run.id == given}
+    for uri, model in provenance.models().items():
+        if uri in uris or folder_of(uri).absolute() == folder:
+            return model
+    raise ModelError(
+        f'{given} is neither a version nor a run of {recipe.name}, nor the folder of its model'
     )

@@ -1,6 +1,5 @@
-"""Trainings, gate decisions, pushes and manual overrides in ML Metadata. Imports no TFX."""
+"""Trainings, gate decisions and pushes of a recipe in ML Metadata. Imports no TFX."""
 
-import dataclasses
 import itertools
 import json
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from ml_metadata.proto.metadata_store_pb2 import Artifact
 from pydantic import ValidationError
 
 from common.artifacts import folder_of
-from common.blessing import BLESSING, decision_of, read_override
+from common.blessing import BLESSING, decision_of
 from common.features import FINGERPRINT, SPAN, TEST_IMAGES
 from common.metadata_queries import (
     Node,
@@ -22,46 +21,18 @@ from common.metadata_queries import (
     read_nodes,
 )
 from components.image_example_gen.sources.base.data_config import DataConfig
-from components.pusher.serving_folder import Note, read_note, versions_in
+from components.pusher.serving_folder import ADOPTED, find_model_of
 from pipeline.metadata_store import damaged_contents
 
 TRAINER, GATE, PUSHER = 'Trainer', 'ModelGate', 'Pusher'
-# Manual overrides. ADOPT: a push that a later run found in the serving folder and recorded.
-ROLLBACK, BLESS, UNBLESS, ADOPT = 'Rollback', 'Bless', 'Unbless', 'Adopt'
-_KINDS = (TRAINER, GATE, PUSHER, ROLLBACK, BLESS, UNBLESS, ADOPT)
-
-
-@dataclasses.dataclass(frozen=True)
-class ServedVersion:
-    """A version in the serving folder."""
-
-    folder: Path  # its name is the version number
-    note: Note | None  # written by the push; None if a user copied the folder there
-    pusher: Node | None  # the execution that pushed it; None if it is not in the metadata
-
-    @property
-    def model(self) -> str | None:
-        """URI of the Trainer's model; the note has it too, if the metadata was replaced."""
-        model = self.pusher.input('model') if self.pusher else None
-        if model is not None:
-            return str(model.uri)
-        return self.note.about.model if self.note else None
-
-    def withdrawal(self) -> str | None:
-        """Describes the override that withdrew the blessing of the model, or None.
-
-        Raises:
-            ModelError: the override is damaged.
-        """
-        override = read_override(folder_of(self.model)) if self.model else None
-        return override.describe() if override and not override.blessed else None
+_KINDS = (TRAINER, GATE, PUSHER, ADOPTED)
 
 
 class Provenance:
-    """Executions that trained, evaluated, pushed or overrode models of one pipeline.
+    """Executions that trained, evaluated or pushed models of one pipeline: how they were made.
 
-    There is no store before the first run; other pipelines may share it. The attribute `nodes` has
-    all successful executions, oldest first.
+    What is live is not here but in the serving folder. There is no store before the first run;
+    other pipelines may share it. The attribute `nodes` has all successful executions, oldest first.
 
     Raises:
         MetadataDamaged: the contents of the metadata were changed.
@@ -80,6 +51,24 @@ class Provenance:
     def of_kind(self, kind: str) -> Iterator[Node]:
         """Executions of one component, oldest first."""
         return (node for node in self.nodes if node.kind == kind)
+
+    def models(self) -> dict[str, Artifact]:
+        """Trained models, and those that were only in the serving folder, by URI, oldest first."""
+        models = (node.output('model') for node in self.nodes if node.kind in (TRAINER, ADOPTED))
+        return {model.uri: model for model in models if model is not None}
+
+    def model_of(self, version: Path) -> Artifact | None:
+        """The model that a version in the serving folder holds; None if it was not trained here."""
+        return find_model_of(version, self.models().values())
+
+    def pushed(self) -> set[int]:
+        """The ids of the models that runs have pushed."""
+        return {
+            model.id
+            for node in self.of_kind(PUSHER)
+            if custom_property(node.output('pushed_model'), 'pushed') == 1
+            for model in node.inputs['model']
+        }
 
     def gate_decisions(self) -> Iterator[Node]:
         """Executions that blessed or rejected a model, oldest first."""
@@ -100,33 +89,6 @@ class Provenance:
         }
         return len(models) if digest else 1
 
-    def pushed(self) -> tuple[Node, ...]:
-        """The first execution that pushed each version, lowest version first.
-
-        Later executions were cached or found the version live.
-        """
-        firsts: dict[str, Node] = {}
-        for node in self.nodes:
-            if custom_property(node.output('pushed_model'), 'pushed') == 1:
-                firsts.setdefault(destination_of(node), node)
-        return tuple(sorted(firsts.values(), key=version_of))
-
-    def pushed_to(self, serving: Path) -> list[ServedVersion]:
-        """The versions ever pushed to a serving folder, lowest first, without its files."""
-        return [
-            ServedVersion(Path(destination_of(node)), None, node)
-            for node in self.pushed()
-            if Path(destination_of(node)).parent == serving
-        ]
-
-    def versions(self, serving: Path) -> list[ServedVersion]:
-        """The versions in a serving folder, lowest first; the last one is live."""
-        pushers = {destination_of(node): node for node in self.pushed()}
-        return [
-            ServedVersion(folder, read_note(folder), pushers.get(str(folder)))
-            for folder in versions_in(serving)
-        ]
-
     def producer(self, artifact: Artifact | None) -> Node | None:
         """The execution that produced an artifact; None if it is not one of `nodes`."""
         return self._producers.get(artifact.id) if artifact else None
@@ -137,16 +99,6 @@ class Provenance:
             return ''
         contexts = self._store.get_contexts_by_execution(node.execution.id)
         return next((each.name for each in contexts if each.type == 'pipeline_run'), '')
-
-    def live_model(self) -> Artifact | None:
-        """The last pushed model; None if there is none, or it is not in the metadata."""
-        pushes = self.pushed()
-        return pushes[-1].input('model') if pushes else None
-
-    def live_classes(self) -> tuple[str, ...] | None:
-        """Class names of the live model in label order; None if they are not known."""
-        classes = training_config(self.producer(self.live_model())).get('classes')
-        return tuple(classes) if classes else None
 
     def training_spans(self, model: Artifact | None) -> dict[int, str]:
         """Fingerprints of the spans that a model was trained on, by span number."""
@@ -185,16 +137,6 @@ def training_config(trainer: Node | None) -> dict[str, Any]:
     return json.loads(text) or {} if text else {}
 
 
-def version_of(pushed: Node) -> int:
-    """The version number that an execution pushed."""
-    return int(custom_property(pushed.output('pushed_model'), 'pushed_version'))
-
-
-def destination_of(pushed: Node) -> str:
-    """The folder of the version that an execution pushed."""
-    return str(custom_property(pushed.output('pushed_model'), 'pushed_destination'))
-
-
 def _read(store: MetadataStore, pipeline: str) -> list[Node]:
     context = store.get_context_by_type_and_name('pipeline', pipeline)
     if context is None:
@@ -214,9 +156,6 @@ def _check(node: Node) -> None:
     for artifact in itertools.chain(*node.inputs.values(), *node.outputs.values()):
         folder_of(artifact.uri)
         int(custom_property(artifact, SPAN) or 0)
-    if custom_property(node.output('pushed_model'), 'pushed') == 1:
-        version_of(node)
-        Path(destination_of(node))
     if node.kind == GATE and node.input('model') is None:
         raise LookupError(f'{GATE} without a model')
     if node.kind == TRAINER and not isinstance(training_config(node), dict):

@@ -1,8 +1,10 @@
 """Finds and removes the files of old runs that nothing needs any more. Imports no TFX."""
 
 import dataclasses
+import datetime
 import os
 import shutil
+import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
@@ -13,9 +15,10 @@ from ml_metadata.proto.metadata_store_pb2 import Artifact, Context
 from common.artifacts import folder_of
 from common.blessing import ANCHOR_MODEL_ID
 from common.errors import ModelError
-from common.features import INTERRUPTED
+from common.features import ACTIVATIONS_PREFIX, INTERRUPTED
 from common.files import MEGABYTE
 from common.metadata_queries import artifacts_by_id, custom_property
+from components.pusher.serving_folder import versions_in
 from pipeline.config.recipe import Recipe
 from pipeline.registry.provenance import GATE, Provenance
 
@@ -31,13 +34,18 @@ class UnusedFiles:
     megabytes: float  # that their removal frees, 10^6 bytes
 
 
-def find_unused(recipe: Recipe, store: MetadataStore, keep: int) -> UnusedFiles:
+def find_unused(
+    recipe: Recipe, store: MetadataStore, keep: int, older_than: datetime.timedelta
+) -> UnusedFiles:
     """Finds the folders of artifacts that can be removed.
 
     Kept are the inputs and outputs of the last `keep` runs that evaluated a model and of incomplete
     runs since the last one, which the next run continues; and those of the gate and the push of
-    each model in the serving folder and of each best model so far that these refer to. Folders that
-    are not in the metadata are not needed either.
+    each model in the serving folder and of each best model so far that these refer to.
+
+    What killed runs left is removed if it is older than `older_than`, because a run on another
+    machine may be writing it: folders that are not in the metadata, activation caches, and
+    interrupted trainings.
 
     Raises:
         ModelError: the folder of the artifacts is not the one in the metadata.
@@ -50,25 +58,27 @@ def find_unused(recipe: Recipe, store: MetadataStore, keep: int) -> UnusedFiles:
     provenance = Provenance(store, recipe.name)
     gates = {each.execution.id for each in provenance.of_kind(GATE)}
     evaluated, incomplete = _last_runs(store, own, gates, keep)
-    # URIs; those of earlier metadata have no artifact.
-    served = {each.model or '' for each in provenance.versions(recipe.serving_directory)} - {''}
-    kept = set(_of_models(served, provenance))
+    served = filter(None, map(provenance.model_of, versions_in(recipe.serving_directory)))
+    kept = set(_of_models({each.id for each in served}, provenance))
     for run in (*evaluated, *incomplete):
         executions = [each.id for each in store.get_executions_by_context(run.id)]
         kept |= {each.artifact_id for each in store.get_events_by_execution_ids(executions)}
-    uris = served | {each.uri for each in artifacts_by_id(store, kept).values()}
-    needed = set(map(folder_of, uris))
+    needed = {folder_of(each.uri) for each in artifacts_by_id(store, kept).values()}
     needed |= {parent for folder in needed for parent in folder.parents}
-    if recipe.artifacts_directory not in needed:
+    root = recipe.artifacts_directory
+    if root not in needed:
         raise ModelError(
-            f'the metadata of {recipe.name} name no needed file in {recipe.artifacts_directory}; '
-            'perhaps it was moved, so nothing is removed'
+            f'the metadata of {recipe.name} name no needed file in {root}; perhaps it was moved, '
+            'so nothing is removed'
         )
-    folders = tuple(
-        folder
-        for folder in sorted(recipe.artifacts_directory.glob('*/*/*'))
-        if folder.name == INTERRUPTED or (folder.name.isdecimal() and folder not in needed)
-    )
+    known = {folder_of(each.uri) for each in artifacts.values()}
+    known |= {parent for folder in known for parent in folder.parents}
+    ids = {each for each in root.glob('*/*/*') if each.name.isdecimal()} - needed
+    leftovers = {*root.glob(f'*/*/{INTERRUPTED}'), *root.rglob(f'{ACTIVATIONS_PREFIX}*')}
+    oldest = time.time() - older_than.total_seconds()
+    old = {each for each in leftovers | (ids - known) if each.stat().st_mtime < oldest}
+    found = (ids & known) | old
+    folders = tuple(sorted(each for each in found if not found & set(each.parents)))
     return UnusedFiles(
         folders,
         tuple(_inside(artifacts.values(), set(folders))),
@@ -112,14 +122,9 @@ def _last_runs(
     return evaluated, incomplete
 
 
-def _of_models(served: Collection[str], provenance: Provenance) -> Iterator[int]:
-    """Artifacts of models, given by URI, and of the best models that they were compared with."""
-    wanted = {
-        artifact.id
-        for node in provenance.nodes
-        for artifact in node.outputs.get('model', ())
-        if artifact.uri in served
-    }
+def _of_models(served: Collection[int], provenance: Provenance) -> Iterator[int]:
+    """Artifacts of models, given by id, and of the best models that they were compared with."""
+    wanted = set(served)
     anchors = {
         custom_property(node.output('blessing'), ANCHOR_MODEL_ID)
         for node in provenance.gate_decisions()

@@ -13,7 +13,7 @@ from components.image_example_gen.sources.spans import (
     open_window,
     span_numbers,
 )
-from components.pusher.serving_folder import versions_in
+from components.pusher.serving_folder import read_note, versions_in
 from pipeline.config.recipe import Recipe
 from pipeline.formatting import named, time_of
 from pipeline.registry.lineage import lineage_of
@@ -46,7 +46,7 @@ def decide(recipe: Recipe, provenance: Provenance, now: datetime.datetime) -> De
     try:
         window = open_window(recipe.data)
     except TooFewImages as error:
-        waiting = incomplete_span(recipe.data) if provenance.pushed() else None
+        waiting = incomplete_span(recipe.data) if versions_in(recipe.serving_directory) else None
         if waiting is None:
             raise
         reason = '; '.join([describe_waiting(waiting, error), *_describe_removed(removed)])
@@ -58,12 +58,13 @@ def decide(recipe: Recipe, provenance: Provenance, now: datetime.datetime) -> De
     }
     new = [span for span in window if (span.number, fingerprints[span.number]) not in uses]
     images, minimum = sum(span.source.count for span in new), recipe.retrain.min_new_images
-    pushes = provenance.pushed()
-    live_since = pushes[-1].ended if pushes else None
+    versions = versions_in(recipe.serving_directory)
+    note = read_note(versions[-1]) if versions else None
+    live_since = note.pushed if note else None
     too_old, age = _age(
         recipe.retrain.max_age_days, live_since, max(uses.values(), default=live_since or now), now
     )
-    missing = live_since is not None and not versions_in(recipe.serving_directory)
+    missing = bool(provenance.pushed()) and not versions
     reasons = [_describe_new(new, uses) if new else _describe_used(fingerprints, uses)]
     if images < minimum:
         if new:
@@ -88,11 +89,11 @@ def describe_waiting(span: int, error: TooFewImages) -> str:
 
 def _removed_spans(recipe: Recipe, provenance: Provenance) -> tuple[int, ...]:
     """Spans of the live model, and of those that it started from, that do not exist any more."""
-    live = provenance.live_model()
-    existing = span_numbers(recipe.data)
-    if live is None or not existing:
+    versions, existing = versions_in(recipe.serving_directory), span_numbers(recipe.data)
+    live = provenance.model_of(versions[-1]) if versions and existing else None
+    if live is None:
         return ()
-    lineage = lineage_of(provenance, live)
+    lineage = lineage_of(provenance, live, recipe.serving_directory)
     used = {number for model in (lineage.model, *lineage.parents) for number in model.spans}
     return tuple(sorted(used - existing))
 
@@ -104,7 +105,7 @@ def _describe_removed(removed: Sequence[int]) -> list[str]:
 
 def _uses(provenance: Provenance) -> Uses:
     """The last use of each span by a candidate, unless its push was interrupted."""
-    pushed = {model.id for push in provenance.pushed() for model in push.inputs.get('model', ())}
+    pushed = provenance.pushed()
     uses: dict[tuple[int, str], datetime.datetime] = {}
     for gate in provenance.gate_decisions():
         model = gate.input('model')

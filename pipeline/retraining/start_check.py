@@ -6,6 +6,7 @@ import multiprocessing
 
 from common import console, stack
 from common.errors import PipelineError
+from components.pusher.serving_folder import live_classes
 from pipeline.config.recipe import Recipe
 from pipeline.execution.recipe_checks import (
     check_classes,
@@ -53,7 +54,7 @@ def _check(recipe: Recipe) -> tuple[str, list[logging.LogRecord]]:
 def _reason(recipe: Recipe) -> str:
     with reporting_errors():
         provenance = Provenance(existing_store(recipe.metadata, recipe.home), recipe.name)
-        live = provenance.live_classes()
+        live = live_classes(recipe.serving_directory)
         recipe = recipe.with_classes(live)
         decision = decide(recipe, provenance, utc_now())
     if not decision.spans:  # the newest one waits for more images

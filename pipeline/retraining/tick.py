@@ -1,6 +1,5 @@
 """One tick of the schedule: decides whether to train, and trains if there is a reason."""
 
-import contextlib
 import dataclasses
 import datetime
 import logging
@@ -19,13 +18,12 @@ from common.errors import (
     TooFewImages,
 )
 from common.files import locked
-from components.pusher.serving_folder import versions_in
+from components.pusher.serving_folder import live_classes, versions_in
 from pipeline.command_line import CommandLine
 from pipeline.config.recipe import Recipe
 from pipeline.config.retraining import RetrainConfig
-from pipeline.local.run_recipe import lock_recipe, run
+from pipeline.local.run_recipe import run
 from pipeline.metadata_store import open_store, reporting_errors
-from pipeline.registry.leftovers import finish_pushes
 from pipeline.registry.provenance import Provenance
 from pipeline.retraining.cron import utc_now
 from pipeline.retraining.decision import Decision, decide, describe_waiting
@@ -132,11 +130,8 @@ def _decide(recipe: Recipe, now: datetime.datetime) -> tuple[Recipe, Decision]:
     """The decision, and the recipe with the classes of the live model."""
     store = open_store(recipe.metadata, recipe.home)
     with reporting_errors():
-        # Records pushes of killed runs; otherwise their spans would count as unused.
-        with contextlib.suppress(AlreadyRunning), lock_recipe(recipe):
-            finish_pushes(recipe, store)
         provenance = Provenance(store, recipe.name)
-        recipe = recipe.with_classes(provenance.live_classes())
+        recipe = recipe.with_classes(live_classes(recipe.serving_directory))
         return recipe, decide(recipe, provenance, now)
 
 

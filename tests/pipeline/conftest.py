@@ -1,8 +1,52 @@
+from pathlib import Path
+
 import click.testing
 import pytest
 from metadata_recorder import Recorder
 
+from components.pusher.serving_folder import About, versions_in
+from components.pusher.versions import push
+from pipeline.config.recipe import Recipe
+from pipeline.registry.provenance import Provenance
 from pipeline_runner import main
+
+
+class Pets:
+    """The recipe `pets` with recorded runs, whose models have files, and a serving folder."""
+
+    def __init__(self, workdir: Path, recorder: Recorder) -> None:
+        self.recipe = Recipe(name='pets', workdir=workdir)
+        self.recorder, self.store = recorder, recorder.store
+        recorder.folder = str(self.recipe.artifacts_directory / 'Trainer' / 'model')
+        self.serving = self.recipe.serving_directory
+
+    def train(self, spans, *, blessed=True, **options):
+        """An evaluated model that is not pushed."""
+        options.setdefault('pushed', False if blessed else None)
+        model = self.recorder.run(spans, blessed=blessed, **options)
+        served = Path(model.uri) / 'Format-Serving'
+        served.mkdir(parents=True, exist_ok=True)
+        (served / 'saved_model.pb').write_text(f'graph of {model.id}')
+        return model
+
+    def push(self, model, extra_files=None, **about):
+        """Pushes a model; returns the folder of the version."""
+        values = {'recipe': 'pets', 'model': model.uri, 'accuracy': 0.9, **about}
+        served = Path(model.uri) / 'Format-Serving'
+        note = About.model_validate(values)
+        return push(served, self.serving, keep=9, about=note, extra_files=extra_files).folder
+
+    @property
+    def provenance(self):
+        return Provenance(self.store, self.recipe.name)
+
+    @property
+    def versions(self):
+        return versions_in(self.serving)
+
+    @property
+    def live(self):
+        return self.versions[-1]
 
 
 @pytest.fixture
@@ -12,8 +56,13 @@ def recorder() -> Recorder:
 
 
 @pytest.fixture
+def pets(tmp_path, recorder) -> Pets:
+    return Pets(tmp_path, recorder)
+
+
+@pytest.fixture
 def invoke(tmp_path):
-    """`invoke('why', '--json')` calls a command with the recipe `pets` and workdir `tmp_path`."""
+    """`invoke('runs', '--json')` calls a command with the recipe `pets` and workdir `tmp_path`."""
 
     def call(*words: str) -> click.testing.Result:
         options = ['--config', 'demo', '--set', 'name=pets', '--workdir', str(tmp_path)]

@@ -60,7 +60,9 @@ def gather(recipe: Recipe, results: Results, outcome: Outcome, seconds: float) -
             ComponentTime(name=display_name(each.node_id), seconds=each.seconds, cached=each.cached)
             for each in results.values()
         ),
-        origin=lineage_of(provenance, model) if provenance.producer(model) else None,
+        origin=lineage_of(provenance, model, recipe.serving_directory)
+        if provenance.producer(model)
+        else None,
         held_out=_read(HeldOut, results, 'HeldOutFilter', 'held_out', HELD_OUT_FILE),
         test_images=custom_property(evaluation, TEST_IMAGES),
         decisions_on_test_images=provenance.decisions_on_same_images(evaluation),

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from common.features import SIGNATURE_EXAMPLES
-from components.resolvers.model_compatibility import why_unusable
+from components.pusher.model_compatibility import why_unusable
 
 
 class Doubling(tf.Module):
@@ -21,8 +21,7 @@ class Doubling(tf.Module):
 
 def save(folder, weight=2.0, signature=SIGNATURE_EXAMPLES):
     module = Doubling(weight)
-    path = str(folder / 'Format-Serving')
-    tf.saved_model.save(module, path, signatures={signature: module.predict})
+    tf.saved_model.save(module, str(folder), signatures={signature: module.predict})
     return folder
 
 
@@ -34,14 +33,14 @@ def flip_bit(file):
 
 @pytest.fixture
 def model(tmp_path):
-    """Folder of a Model artifact."""
+    """Folder of a SavedModel."""
     return save(tmp_path / 'model')
 
 
 @pytest.mark.parametrize(
     ('name', 'damage', 'words'),
     [
-        ('', shutil.rmtree, r'Format-Serving does not exist$'),
+        ('', shutil.rmtree, r'model does not exist$'),
         ('saved_model.pb', os.remove, r'saved_model.pb cannot be read: No such file or directory$'),
         ('saved_model.pb', lambda file: os.truncate(file, 900), r'saved_model.pb is damaged$'),
         ('saved_model.pb', lambda file: os.truncate(file, 0), r'pb has no signature serving_def'),
@@ -51,12 +50,12 @@ def model(tmp_path):
     ],
 )
 def test_detects_missing_or_damaged_file(model, name, damage, words):
-    assert why_unusable(str(model)) is None
-    damage(model / 'Format-Serving' / name)
-    assert re.search(words, why_unusable(str(model)))
+    assert why_unusable(model) is None
+    damage(model / name)
+    assert re.search(words, why_unusable(model))
 
 
 def test_detects_missing_signature_and_nan_weights(tmp_path):
     other, nan = save(tmp_path / 'other', signature='other'), save(tmp_path / 'nan', weight=np.nan)
-    assert 'no signature serving_default' in why_unusable(str(other))
-    assert why_unusable(str(nan)).endswith('are NaN or infinite')
+    assert 'no signature serving_default' in why_unusable(other)
+    assert why_unusable(nan).endswith('are NaN or infinite')

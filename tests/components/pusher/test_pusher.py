@@ -4,10 +4,12 @@ import pytest
 from tfx.types import standard_artifacts
 
 from common.blessing import ManualOverride, write_override
+from common.errors import ModelError, PushError
 from components.conversion.lite.component import LiteModels
 from components.conversion.onnx.component import OnnxModel
 from components.pusher import component
-from components.pusher.serving_folder import read_note, versions_in
+from components.pusher.serving_folder import About, read_note, versions_in
+from components.pusher.versions import push
 
 LITE = """{"images": 10, "max_drop": 0.01, "saved_model": {"value": 0.9}, "models": [
  {"format": "float16", "file": "float16.tflite", "megabytes": 1, "accuracy": {"value": 0.9},
@@ -45,13 +47,25 @@ class Run:
         lite: LiteModels | None = None,
         onnx: OnnxModel | None = None,
         bucket: str = '',
+        baseline: Path | None = None,
     ) -> dict[str, object]:
         """Returns the custom properties of PushedModel."""
         blessing, pushed = standard_artifacts.ModelBlessing(), standard_artifacts.PushedModel()
         blessing.set_int_custom_property('blessed', int(blessed))
         parameters = ('pets', str(self.serving), 3, bucket, 'today')
+        compared = standard_artifacts.Model() if baseline else None
+        if compared:
+            compared.uri = str(baseline)
         component.Pusher.test_call(
-            self.model, blessing, self.examples, self.evaluation, *parameters, pushed, lite, onnx
+            self.model,
+            blessing,
+            self.examples,
+            self.evaluation,
+            *parameters,
+            pushed,
+            compared,
+            lite,
+            onnx,
         )
         properties = pushed.mlmd_artifact.custom_properties
         return {key: getattr(each, each.WhichOneof('value')) for key, each in properties.items()}
@@ -113,3 +127,39 @@ def test_uploads_to_the_bucket_of_the_recipe(run, s3_bucket):
     version = properties['pushed_version']
     assert f'pets/{version}/saved_model.pb' in s3_bucket.objects
     assert f'versions: {version} '.encode() in s3_bucket.read('pets/serving.config')
+
+
+@pytest.fixture
+def live(run, tmp_path, monkeypatch):
+    """The folder of the model of a live version."""
+    monkeypatch.setattr('components.pusher.reference.why_unusable', lambda _: None)
+    served = tmp_path / 'live' / 'Format-Serving'
+    served.mkdir(parents=True)
+    (served / 'saved_model.pb').write_text('live graph')
+    push(served, run.serving, keep=3, about=About(recipe='pets'))
+    return served.parent
+
+
+def test_pushes_if_it_was_compared_with_the_live_model(run, live):
+    assert run.push(baseline=live)['pushed'] == 1
+
+
+@pytest.mark.parametrize('compared', [None, 'other'])
+def test_model_that_was_compared_with_another_one_is_not_pushed(run, live, tmp_path, compared):
+    (tmp_path / 'other' / 'Format-Serving').mkdir(parents=True)
+    before = versions_in(run.serving)
+    with pytest.raises(PushError, match=r'went live while .*; nothing is pushed: run the recipe'):
+        run.push(baseline=tmp_path / compared if compared else None)
+    assert versions_in(run.serving) == before
+    override = {'blessed': True, 'person': 'ada', 'reason': 'why', 'moment': '2026-11-21T00:00Z'}
+    write_override(Path(run.model.uri), ManualOverride(**override))
+    assert run.push()['pushed'] == 1
+
+
+def test_version_of_another_recipe_is_not_replaced(run, tmp_path):
+    served = tmp_path / 'live' / 'Format-Serving'
+    served.mkdir(parents=True)
+    (served / 'saved_model.pb').write_text('graph')
+    push(served, run.serving, keep=3, about=About(recipe='birds'))
+    with pytest.raises(ModelError, match='are of the recipe birds, not of pets'):
+        run.push()

@@ -1,6 +1,8 @@
 import datetime
 import io
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 from metadata_recorder import Recorder
@@ -13,71 +15,74 @@ from common.blessing import (
     ManualOverride,
     write_override,
 )
-from components.resolvers import blessed_model
-from components.resolvers.blessed_model import (
-    CANDIDATE,
-    AnchorModelStrategy,
-    LatestOtherBlessedModelStrategy,
-)
+from components.pusher import reference
+from components.resolvers import live_model
+from components.resolvers.live_model import CANDIDATE, AnchorModelStrategy, LiveModelStrategy
 
 CATS_AND_DOGS = ('cats', 'dogs')
-NEW = ([], [])  # gate decisions and versions of a candidate
 
 
 class Models:
-    """Models 1, 2, ... in ML Metadata; the last one is the candidate."""
+    """Models 1, 2, ... in ML Metadata and in the serving folder; the last one is the candidate."""
 
     def __init__(self, folder):
-        self.folder, self._recorder = folder, Recorder()
-        self._models, self._blessings = [], []
+        self.folder, self.serving, self.recorder = folder, folder / 'serving', Recorder()
+        self.models, self.blessings = [], []
         self.output = ''
 
-    def add(self, decisions=(True,), versions=None, classes=None):
-        """Records a model with its gate decisions and pushed versions, by default its number."""
-        number = len(self._models) + 1
-        folder = self.folder / str(number)
+    def add(self, *versions, classes=None):
+        """Records a blessed model, and pushes it as these versions."""
+        number = len(self.models) + 1
+        folder = self.folder / 'models' / str(number)
         extra = folder / 'Format-Serving' / 'assets.extra'
         extra.mkdir(parents=True)
+        (extra.parent / 'saved_model.pb').write_text(f'graph {number}')
         if classes:
-            (extra.parent / 'saved_model.pb').touch()
             (extra / 'classes.json').write_text(json.dumps(classes))
-        record = self._recorder.artifact
-        model = record('Model', str(folder))
-        self._models.append(standard_artifacts.Model())
-        self._models[-1].set_mlmd_artifact(model)
-        for decision in decisions:
-            self._blessings.append(standard_artifacts.ModelBlessing())
-            values = {'blessed': int(decision), CURRENT_MODEL_ID: model.id}
-            self._blessings[-1].set_mlmd_artifact(record('ModelBlessing', **values))
-        pushes = [{'pushed': 1, 'pushed_version': str(each)} for each in versions or ()]
-        for values in [{'pushed': 0}, *pushes]:
-            outputs = {'pushed_model': [record('PushedModel', **values)]}
-            self._recorder.execution('Pusher', {'model': [model]}, outputs, [])
+        model = self.recorder.artifact('Model', str(folder))
+        blessing = {'blessed': 1, CURRENT_MODEL_ID: model.id}
+        for found, kind, record in (
+            (self.models, standard_artifacts.Model(), model),
+            (
+                self.blessings,
+                standard_artifacts.ModelBlessing(),
+                self.recorder.artifact('ModelBlessing', **blessing),
+            ),
+        ):
+            kind.set_mlmd_artifact(record)
+            found.append(kind)
+        for version in versions:
+            shutil.copytree(extra.parent, self.serving / str(version))
 
-    def resolve(self):
+    def resolve(self, candidate=True):
         """The number of the resolved model, or None; keeps the printed output."""
-        inputs = {'model': self._models, 'model_blessing': self._blessings}
-        inputs[CANDIDATE], output = self._models[-1:], io.StringIO()
+        inputs = {'model': self.models, 'model_blessing': self.blessings}
+        if candidate:
+            inputs[CANDIDATE] = self.models[-1:]
+        output = io.StringIO()
         with console.output_to(output):
-            strategy = LatestOtherBlessedModelStrategy()
-            resolved = strategy.resolve_artifacts(self._recorder.store, inputs)
+            strategy = LiveModelStrategy(str(self.serving), 'pets', str(self.folder / 'artifacts'))
+            resolved = strategy.resolve_artifacts(self.recorder.store, inputs)
         self.output = output.getvalue()
-        assert resolved[CANDIDATE] == self._models[-1:]
-        ids = [
+        assert resolved.get(CANDIDATE) == inputs.get(CANDIDATE)
+        (model,) = resolved['model'] or [None]
+        blessed = [
             each.get_int_custom_property(CURRENT_MODEL_ID) for each in resolved['model_blessing']
         ]
-        assert ids == [each.id for each in resolved['model']]
-        return next((self._models.index(each) + 1 for each in resolved['model']), None)
+        if not blessed:  # a model that was not in the metadata
+            return model
+        assert blessed == [model.id]
+        return self.models.index(model) + 1
 
 
 @pytest.fixture
 def damaged(monkeypatch):
-    """URIs of unusable models."""
-    uris: set[str] = set()
+    """Numbers of unusable versions."""
+    numbers: set[str] = set()
     monkeypatch.setattr(
-        blessed_model, 'why_unusable', lambda uri: f'{uri} is gone' if uri in uris else None
+        reference, 'why_unusable', lambda folder: 'it is gone' if folder.name in numbers else None
     )
-    return uris
+    return numbers
 
 
 @pytest.fixture
@@ -86,46 +91,83 @@ def models(tmp_path, damaged):
 
 
 @pytest.mark.parametrize(
-    ('recorded', 'baseline'),
+    ('pushed', 'resolved'),
     [
-        pytest.param([NEW], None, id='first model'),
-        pytest.param([([False], []), NEW], None, id='rejected'),
-        pytest.param([([True], [1]), ([True], [2]), ([False], []), NEW], 2, id='latest blessed'),
-        pytest.param([([True], [1]), ([True], [2])], 1, id='blessed candidate'),
-        pytest.param([([True], [1]), ([True], []), NEW], 1, id='blessed, not pushed'),
-        pytest.param([([True], [1, 3]), ([True], [2]), NEW], 1, id='rolled back'),
-        pytest.param([([True], [9]), ([True], [10]), NEW], 2, id='version 10 above 9'),
-        pytest.param([([True, False], [1]), NEW], 1, id='blessed and rejected'),
+        pytest.param([[]], None, id='first model'),
+        pytest.param([[], []], None, id='not pushed'),
+        pytest.param([[1], [2], [], []], 2, id='highest version'),
+        pytest.param([[1], [2]], 1, id='the candidate is live'),
+        pytest.param([[1, 3], [2], []], 1, id='rolled back'),
+        pytest.param([[9], [10], []], 2, id='version 10 above 9'),
     ],
 )
-def test_resolves_baseline(models, recorded, baseline):
-    for decisions, versions in recorded:
-        models.add(decisions, versions)
-    assert models.resolve() == baseline
+def test_resolves_the_model_of_the_highest_version(models, pushed, resolved):
+    for versions in pushed:
+        models.add(*versions)
+    assert models.resolve() == resolved
 
 
-@pytest.mark.parametrize('gone', [{2}, {1, 2}])
-def test_skips_unusable_model_with_warning(models, damaged, gone):
-    for number in (1, 2, 3):
-        models.add(versions=[number])
-    damaged |= {str(models.folder / str(number)) for number in gone}
+def test_candidate_of_a_warm_start_is_the_live_model(models):
+    models.add(1)
+    assert models.resolve(candidate=False) == 1
 
-    assert models.resolve() == (None if 1 in gone else 1)
+
+def test_model_is_that_of_the_files_whatever_the_paths_say(models):
+    models.add(1)
+    models.add(2)
+    models.add()
+    (models.serving / '2').rename(models.serving / '77')  # copied by a user
+    assert models.resolve() == 2
+    shutil.rmtree(models.serving / '77')
+    assert models.resolve() == 1
+
+
+def test_version_that_is_not_in_the_metadata_is_added_once(models):
+    models.add(1)
+    models.add()
+    shutil.copytree(models.serving / '1', models.serving / '8')
+    (models.serving / '8' / 'saved_model.pb').write_text('of a newer backup')
+
+    found = models.resolve()
+
+    graph = Path(found.uri) / 'Format-Serving' / 'saved_model.pb'
+    assert graph.read_text() == 'of a newer backup'
+    assert 'the model of version 8 was not in the metadata' in models.output
+    (stored,) = models.recorder.store.get_artifacts_by_uri(found.uri)
+    again = standard_artifacts.Model()
+    again.set_mlmd_artifact(stored)
+    models.models.insert(0, again)  # as TFX gives it to the next run
+    found = models.resolve(candidate=False)
+    assert (found.id, stored.state) == (again.id, stored.LIVE)
+    context = models.recorder.pipeline.id
+    assert stored.id in {
+        each.id for each in models.recorder.store.get_artifacts_by_context(context)
+    }
+
+
+@pytest.mark.parametrize('gone', [{'2'}, {'1', '2'}])
+def test_skips_unusable_version_with_warning(models, damaged, gone):
+    for number in (1, 2):
+        models.add(number)
+    models.add()
+    damaged |= gone
+
+    assert models.resolve() == (None if '1' in gone else 1)
     assert models.output.splitlines() == [
-        f'warning: skipped an unusable blessed model: {uri} is gone'
-        for uri in sorted(damaged, reverse=True)
+        f'warning: version {number} is not used: it is gone'
+        for number in sorted(gone, reverse=True)
     ]
 
 
-@pytest.mark.parametrize(('by_gate', 'manual_override'), [(True, False), (False, True)])
-def test_override_replaces_gate_decision(models, by_gate, manual_override):
-    for number, decision in ((1, True), (2, by_gate), (3, True)):
-        models.add([decision], [number])
+@pytest.mark.parametrize(('blessed', 'resolved'), [(False, 1), (True, 2)])
+def test_withdrawn_version_is_skipped(models, blessed, resolved):
+    for versions in ([1], [2], []):
+        models.add(*versions)
     moment = '2026-11-21T00:00Z'
-    override = ManualOverride(blessed=manual_override, person='eve', reason='seen', moment=moment)
-    write_override(models.folder / '2', override)
+    override = ManualOverride(blessed=blessed, person='eve', reason='seen', moment=moment)
+    write_override(models.serving / '2' / 'assets.extra', override)
 
-    assert models.resolve() == (2 if manual_override else 1)
+    assert models.resolve() == resolved
 
 
 @pytest.mark.parametrize(
@@ -137,20 +179,21 @@ def test_override_replaces_gate_decision(models, by_gate, manual_override):
         (None, CATS_AND_DOGS, True),  # a model of another pipeline
     ],
 )
-def test_model_with_other_classes_is_no_baseline(models, previous, candidate, compared):
-    for number, classes in enumerate((('cats', 'dogs', 'foxes'), previous, candidate), 1):
-        models.add(versions=[number], classes=classes)
+def test_model_with_other_classes_is_not_compared(models, previous, candidate, compared):
+    models.add(1, classes=('cats', 'dogs', 'foxes'))
+    models.add(2, classes=previous)
+    models.add(classes=candidate)
 
     assert models.resolve() == (2 if compared else None)
-    assert ('not compared with the live model' in models.output) is not compared
+    assert ('not compared with version 2' in models.output) is not compared
     assert ('2 classes (cats, dogs)' in models.output) is not compared
 
 
 @pytest.fixture
 def resolve_anchor(tmp_path, monkeypatch):
     """`resolve_anchor(baseline, anchor)`: numbers of the models 1 to 3; returns that resolved."""
-    unusable = {str(tmp_path / '3'): 'it is damaged'}
-    monkeypatch.setattr(blessed_model, 'why_unusable', unusable.get)
+    unusable = {tmp_path / '3' / 'Format-Serving': 'it is damaged'}
+    monkeypatch.setattr(live_model, 'why_unusable', unusable.get)
     recorder = Recorder()
     models = [standard_artifacts.Model() for _ in range(3)]
     for number, each in enumerate(models, 1):

@@ -23,13 +23,3 @@ def test_evaluation_of_an_earlier_version_counts_once():
     recorder.run({1: 'x'})
     provenance = Provenance(recorder.store, 'pets')
     assert provenance.decisions_on_same_images(recorder.artifact('ModelEvaluation')) == 1
-
-
-def test_live_classes_are_those_of_the_last_pushed_model():
-    recorder = Recorder()
-    assert Provenance(recorder.store, 'pets').live_classes() is None
-    recorder.run({1: 'x'}, config={'classes': ['owls', 'newts']})
-    recorder.run({2: 'x'}, blessed=False)
-    assert Provenance(recorder.store, 'pets').live_classes() == ('owls', 'newts')
-    recorder.run({3: 'x'})
-    assert Provenance(recorder.store, 'pets').live_classes() == ('cats', 'dogs')

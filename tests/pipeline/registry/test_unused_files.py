@@ -1,37 +1,38 @@
 """Which artifacts of old runs are removed."""
 
+import datetime
 import os
+import time
+from pathlib import Path
 
 import pytest
-from metadata_recorder import Recorder
 
 from common.errors import ModelError
-from common.features import INTERRUPTED
+from common.features import ACTIVATIONS_PREFIX, INTERRUPTED
 from pipeline.config.recipe import Recipe
-from pipeline.registry.provenance import Provenance
 from pipeline.registry.unused_files import find_unused, remove_unused
+
+GRAPH = len('graph of 1')  # bytes of the graph of a model
 
 
 class Runs:
     """Recorded runs with the folders of their models, 1000 bytes each."""
 
-    def __init__(self, recipe):
-        self.recipe, self.recorder = recipe, Recorder()
-        self.recorder.folder = self.models = recipe.artifacts_directory / 'Trainer' / 'model'
-        self.serving = recipe.serving_directory
+    def __init__(self, pets):
+        self.pets, self.recipe = pets, pets.recipe
+        self.models = Path(pets.recorder.folder)
 
     def add(self, *, served=False, **options):
-        model = self.recorder.run({1: 'x'}, destination=str(self.serving), **options)
-        folder = self.models / model.uri.rpartition('/')[2]
-        folder.mkdir(parents=True)
-        (folder / 'weights').write_bytes(bytes(1000))
+        model = self.pets.train({1: 'x'}, **options)
+        (Path(model.uri) / 'Format-Serving' / 'weights').write_bytes(bytes(1000 - GRAPH))
         if served:
-            (self.serving / str(1000 + int(folder.name))).mkdir(parents=True)
-        return folder
+            self.pets.push(model)
+        return Path(model.uri)
 
-    def clean(self, keep):
-        unused = find_unused(self.recipe, self.recorder.store, keep)
-        remove_unused(unused, self.recorder.store)
+    def clean(self, keep, days=7):
+        older_than = datetime.timedelta(days=days)
+        unused = find_unused(self.recipe, self.pets.store, keep, older_than)
+        remove_unused(unused, self.pets.store)
         return unused
 
     def left(self):
@@ -39,8 +40,8 @@ class Runs:
 
 
 @pytest.fixture
-def runs(tmp_path):
-    return Runs(Recipe(name='pets', workdir=tmp_path))
+def runs(pets):
+    return Runs(pets)
 
 
 def test_last_runs_and_served_models_are_kept(runs):
@@ -51,7 +52,7 @@ def test_last_runs_and_served_models_are_kept(runs):
     unused = runs.clean(keep=2)
 
     assert runs.left() == [1, 4, 5]
-    assert (unused.kept_runs, unused.megabytes) == (2, 0.002)
+    assert (unused.kept_runs, round(unused.megabytes, 4)) == (2, 0.002)
     assert runs.clean(keep=2).folders == ()
 
 
@@ -69,45 +70,59 @@ def test_removed_artifacts_are_marked_so_that_no_run_uses_them(runs):
     for _ in range(2):
         runs.add()
     runs.clean(keep=1)
-    first, second = runs.recorder.store.get_artifacts_by_id(
-        [each.id for each in runs.recorder.models]
-    )
+    recorder = runs.pets.recorder
+    first, second = recorder.store.get_artifacts_by_id([each.id for each in recorder.models])
     assert first.state == first.DELETED != second.state
-    assert len(Provenance(runs.recorder.store, 'pets').pushed()) == 2  # the history stays
+    assert len(runs.pets.provenance.models()) == 2  # the history stays
 
 
-def test_folders_without_metadata_are_removed_and_files_of_users_stay(runs):
+@pytest.mark.parametrize('age', [6, 8])
+def test_what_killed_runs_left_is_removed_after_a_week(runs, age):
     runs.add()
     orphan, note = runs.models / '99', runs.models / 'README'
-    orphan.mkdir()
+    run = runs.recipe.artifacts_directory / 'Trainer' / 'model_run'
+    leftovers = [orphan, run / INTERRUPTED, run / '1' / f'{ACTIVATIONS_PREFIX}7']
+    then = time.time() - age * 86400
+    for folder in leftovers:
+        folder.mkdir(parents=True)
+        os.utime(folder, (then, then))
     note.touch()
+
     runs.clean(keep=1)
-    assert not orphan.exists()
+
+    assert [each.exists() for each in leftovers] == [age < 7] * 3
     assert note.exists()
+    runs.clean(keep=1, days=0)
+    assert not any(each.exists() for each in leftovers)
+
+
+def test_artifacts_of_another_recipe_stay(runs, tmp_path, recorder):
+    root = tmp_path / 'shared'
+    runs.recipe = Recipe(name='pets', workdir=tmp_path, pipeline_root=root)
+    other = Recipe(name='birds', workdir=tmp_path, pipeline_root=root)
+    runs.models = runs.recipe.artifacts_directory / 'Trainer' / 'model'
+    recorder.folder = str(runs.models)
+    foreign = other.artifacts_directory / 'Trainer' / 'model' / '9999'
+    foreign.mkdir(parents=True)
+    runs.add()
+
+    runs.clean(keep=1, days=0)
+
+    assert foreign.exists()
 
 
 def test_linked_files_free_nothing_until_the_last_link_is_removed(runs):
-    first, second = (runs.add(blessed=False) for _ in range(2))
+    first, second = (runs.add(blessed=False) / 'Format-Serving' for _ in range(2))
     (second / 'weights').unlink()
     os.link(first / 'weights', second / 'weights')
-    assert runs.clean(keep=1).megabytes == 0
+    assert runs.clean(keep=1).megabytes == pytest.approx(GRAPH / 1e6)
     runs.add()
-    assert runs.clean(keep=1).megabytes == 0.001
+    assert runs.clean(keep=1).megabytes == pytest.approx(0.001)
 
 
 def test_nothing_is_removed_if_the_runs_were_moved(runs, tmp_path):
     runs.add()
     (tmp_path / 'pets').rename(tmp_path / 'moved')
-    recipe = Recipe(name='pets', workdir=tmp_path, pipeline_root=tmp_path / 'moved/artifacts')
+    runs.recipe = Recipe(name='pets', workdir=tmp_path, pipeline_root=tmp_path / 'moved')
     with pytest.raises(ModelError, match='perhaps it was moved, so nothing is removed'):
-        find_unused(recipe, runs.recorder.store, 1)
-
-
-def test_cache_of_an_interrupted_training_is_removed(runs):
-    runs.add()
-    interrupted = runs.recipe.artifacts_directory / 'Trainer' / 'model_run' / INTERRUPTED
-    (interrupted / 'key').mkdir(parents=True)
-    (interrupted / 'key' / 'records').write_bytes(bytes(5000))
-
-    assert runs.clean(keep=1).megabytes == 0.005
-    assert not interrupted.exists()
+        runs.clean(keep=1)

@@ -1,6 +1,7 @@
 """When there is a reason to train, and how the reason reads."""
 
 import datetime
+import json
 import re
 import shutil
 
@@ -11,8 +12,8 @@ from ml_metadata.proto.metadata_store_pb2 import Execution
 from common.errors import DataError
 from components.image_example_gen.ingestion.span import ingest_span
 from components.image_example_gen.sources.spans import open_window
+from components.pusher.serving_folder import NOTE_FILE
 from pipeline.config.recipe import Recipe
-from pipeline.registry.provenance import PUSHER, Node, Provenance
 from pipeline.retraining.decision import decide
 
 NOW = datetime.datetime.now(datetime.timezone.utc)
@@ -42,27 +43,29 @@ def recipe_with(tmp_path):
 
 
 @pytest.fixture
-def decision(recipe_with, recorder):
+def decision(recipe_with, pets):
     """`decision(days=2, window=2, min_new_images=5)` decides `days` from now."""
 
-    def call(days=0.0, served=True, **settings):
-        recipe = recipe_with(**settings)
-        if served:
-            (recipe.serving_directory / '1001').mkdir(parents=True, exist_ok=True)
-        provenance = Provenance(recorder.store, recipe.name)
-        return decide(recipe, provenance, NOW + datetime.timedelta(days=days))
+    def call(days=0.0, **settings):
+        now = NOW + datetime.timedelta(days=days)
+        return decide(recipe_with(**settings), pets.provenance, now)
 
     return call
 
 
 @pytest.fixture
-def record_run(recipe_with, recorder):
+def record_run(recipe_with, pets):
     """Records a run that used the spans in the window in their current state."""
 
-    def call(**options):
+    def call(blessed=True, pushed=None, evaluated=True, state=Execution.COMPLETE, **options):
         window = open_window(recipe_with().data)
         spans = {span.number: span.source.fingerprint for span in window}
-        return recorder.run(spans, **options)
+        options = {'evaluated': evaluated, 'state': state, 'pushed': pushed, **options}
+        model = pets.train(spans, blessed=blessed, **options)
+        succeeded = state in (Execution.COMPLETE, Execution.CACHED)
+        if blessed and evaluated and succeeded and pushed is not False:
+            pets.push(model)
+        return model
 
     return call
 
@@ -109,10 +112,11 @@ def test_run_without_a_push_has_used_its_spans_if_not_blessed(
     assert found.reason.endswith('(8 images)' if train else 'no model is live')
 
 
-def test_later_push_of_a_model_makes_its_spans_used(decision, data, record_run, recorder):
+def test_later_push_of_a_model_makes_its_spans_used(decision, data, record_run, pets):
     data(1)
     model = record_run(pushed=False)
-    recorder.run({}, model=model)
+    pets.train({}, model=model, pushed=True)
+    pets.push(model)
     assert not decision().train
 
 
@@ -186,7 +190,7 @@ def test_first_span_does_not_wait(decision, make_image_folder, tmp_path):
 
 
 def test_reports_spans_that_the_live_model_was_trained_on_and_that_were_removed(
-    decision, data, record_run, tmp_path, recorder
+    decision, data, record_run, tmp_path
 ):
     data(1, 2, 3)
     before = record_run()
@@ -225,33 +229,43 @@ def test_live_model_of_the_future_is_too_old(decision, data, record_run):
     assert 'the live model was pushed 365.0 days in the future (limit 30)' in found.reason
 
 
-def test_recent_candidate_defers_training_by_age(decision, data, record_run, monkeypatch):
-    def ended(node):
-        return NOW - datetime.timedelta(days=40 if node.kind == PUSHER else 1)
-
+def test_recent_candidate_defers_training_by_age(decision, data, record_run, pets):
     data(1)
     record_run()
-    monkeypatch.setattr(Node, 'ended', property(ended))
-    found = decision(max_age_days=30)
+    note = pets.live / NOTE_FILE
+    pushed = NOW - datetime.timedelta(days=39)
+    note.write_text(json.dumps({**json.loads(note.read_text()), 'pushed': pushed.isoformat()}))
+    found = decision(days=1, max_age_days=30)
     assert not found.train
     assert found.reason.endswith(
         'the live model is 40.0 days old (limit 30), but a candidate was evaluated 1.0 days ago'
     )
 
 
-def test_age_counts_from_the_push_if_the_spans_are_unknown(decision, data, recorder):
+def test_age_counts_from_the_push_if_the_spans_are_unknown(decision, data, pets):
     data(1)
-    recorder.run({})
+    pets.push(pets.train({}))
     assert not decision(days=29, min_new_images=9, max_age_days=30).train
     assert decision(days=31, min_new_images=9, max_age_days=30).train
 
 
-def test_trains_if_the_serving_directory_is_empty(decision, data, record_run, tmp_path):
+def test_trains_if_the_serving_directory_is_empty(decision, data, record_run, pets):
     data(1)
     record_run()
-    found = decision(served=False)
+    shutil.rmtree(pets.serving)
+    found = decision()
     assert found.train
-    assert found.reason.endswith(f'; no model is in {tmp_path}/pets/serving')
+    assert found.reason.endswith(f'; no model is in {pets.serving}')
+
+
+def test_deleted_version_is_not_live(decision, data, record_run, pets):
+    data(1)
+    record_run()
+    first = pets.live
+    record_run()
+    shutil.rmtree(pets.live)
+    assert pets.live == first
+    assert not decision(max_age_days=30).train
 
 
 def test_touched_span_is_not_new(decision, data, record_run, recipe_with, tmp_path):
