@@ -22,8 +22,6 @@ def main(context: click.Context) -> None:
 for command in (
     init.init,
     runs.run,
-    runs.retrain,
-    runs.status,
     runs.runs_,
     runs.config,
     cluster.compile_,
@@ -31,7 +29,6 @@ for command in (
     cluster.schedule,
     models.lineage,
     models.models,
-    models.why,
     models.rollback,
     models.bless,
     models.unbless,

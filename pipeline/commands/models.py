@@ -1,4 +1,4 @@
-"""Commands on models: gate decision, list of versions, lineage and manual overrides."""
+"""Commands on models: list of versions, lineage and manual overrides."""
 
 import contextlib
 import logging
@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from common import stack
-from common.artifacts import folder_of
 from common.errors import ConfigError, ModelError, RunError
 from pipeline.commands.options import (
     OPERATION_CODES,
-    command_line,
     json_option,
     load_to_operate,
     recipe_options,
@@ -22,7 +20,6 @@ from pipeline.commands.options import (
 if TYPE_CHECKING:
     from ml_metadata import MetadataStore
 
-    from pipeline.command_line import CommandLine
     from pipeline.config.recipe import Recipe
 
 _REASON = click.option(
@@ -40,25 +37,6 @@ def lineage(model: str, as_json: bool, **options: Any) -> None:
     from pipeline.registry.lineage import as_tree, trace
 
     _show(trace(store, recipe.name, model), as_tree, as_json)
-
-
-@click.command(epilog=OPERATION_CODES)
-@recipe_options
-@json_option
-def why(as_json: bool, **options: Any) -> None:
-    """Show the latest gate decision, rule by rule, and the manual override of it."""
-    recipe, store = _load_with_metadata(options)
-    from pipeline.registry.gate_history import as_text, latest_decision
-
-    decision = latest_decision(store, recipe.name)
-    _show(decision, as_text, as_json)
-    command = _commands_of(recipe, decision.run, options).accept(
-        decision.verdict.settings,
-        (decision.version or str(folder_of(decision.model))) if decision.override else None,
-        warm_start=decision.warm_start,
-    )
-    if command and not decision.blessed and not as_json:
-        show(f'next: run the recipe again with better data or training; or accept: {command}')
 
 
 @click.command(epilog=OPERATION_CODES)
@@ -183,17 +161,6 @@ def _load_with_metadata(options: dict[str, Any]) -> 'tuple[Recipe, MetadataStore
     return recipe, existing_store(recipe.metadata, recipe.home)
 
 
-def _commands_of(recipe: 'Recipe', run: str, options: dict[str, Any]) -> 'CommandLine':
-    """Commands with the options of a run, which its report has; without a report, with these."""
-    from pipeline.report.store import report_of
-
-    try:
-        stored = report_of(recipe.home, run).read().commands
-    except (ModelError, OSError):
-        stored = None
-    return stored or command_line(**options)
-
-
 def _show(result: Any, formatted: Callable[[Any], Any], as_json: bool) -> None:
     from pipeline.formatting import to_json
 
@@ -212,9 +179,6 @@ def _override(
     why = require_text('--reason', reason.strip())
     with _exclusive(options) as (recipe, store):
         yield recipe, store, why
-        from pipeline.report.present import update_pages
-
-        update_pages(recipe)
 
 
 @contextlib.contextmanager
@@ -226,7 +190,6 @@ def _exclusive(options: dict[str, Any]) -> 'Iterator[tuple[Recipe, MetadataStore
     from ml_metadata.errors import StatusError
 
     from pipeline.local.run_recipe import lock_recipe
-    from pipeline.registry.lease import check_lease_is_free
     from pipeline.registry.mounts import check_mounted
     from pipeline.registry.provenance import Provenance
 
@@ -235,7 +198,6 @@ def _exclusive(options: dict[str, Any]) -> 'Iterator[tuple[Recipe, MetadataStore
         raise ModelError(f'{recipe.name} has no runs in {recipe.home}; run the recipe first')
     try:
         with lock_recipe(recipe):
-            check_lease_is_free(store, recipe.name)  # of a run in a cluster
             yield recipe, store
     except StatusError as error:
         raise RunError(
