@@ -22,8 +22,6 @@ def main(context: click.Context) -> None:
 for command in (
     init.init,
     runs.run,
-    runs.retrain,
-    runs.status,
     runs.runs_,
     runs.config,
     cluster.compile_,

@@ -8,6 +8,7 @@ from typing import Any
 from common.strict_model import StrictModel
 
 _SET = '--set='
+_CHOOSING = ('--config=', '--workdir=', '--set=name=', '--set=workdir=')  # a recipe and its runs
 
 
 class CommandLine(StrictModel):
@@ -24,7 +25,12 @@ class CommandLine(StrictModel):
         settings = (word for word in words if word.startswith(_SET))
         again = tuple(word[: word.index('=', len(_SET)) + 1] for word in settings)
         options = (each for each in self.options if not each.startswith(again))
-        return shlex.join([*self.program, name, *options, *words])
+        return shlex.join([*self.program, *name.split(), *options, *words])
+
+    def short(self, name: str, *words: str) -> str:
+        """A command that reads what this recipe stored, for a shell: without other options."""
+        options = (each for each in self.options if each.startswith(_CHOOSING))
+        return shlex.join([*self.program, *name.split(), *options, *words])
 
     def accept(
         self, settings: Mapping[str, Any], withdrawn: str | None = None, *, warm_start: bool = False
@@ -36,7 +42,7 @@ class CommandLine(StrictModel):
         started from an earlier model.
         """
         if withdrawn:
-            return self.command('bless', withdrawn, '--force', '--reason', 'TEXT')
+            return self.command('models bless', withdrawn, '--force', '--reason', 'TEXT')
         if not settings:
             return None
         keys = [f'--set={key}={json.dumps(value)}' for key, value in settings.items()]  # JSON: YAML

@@ -41,6 +41,15 @@ def describe_remedies(remedies: Sequence[str], settings: Mapping[str, Any]) -> s
     return '; '.join(remedies) + (f'; or accept this model with {keys}' if keys else '')
 
 
+def describe_left_out(images: int | None, left_out: Mapping[str, int]) -> list[str]:
+    """`90 of 269 images are left out: 88 unknown class, 2 truncated`; empty if all are used."""
+    if not left_out:
+        return []
+    count = sum(left_out.values())
+    reasons = ', '.join(f'{number:,} {reason}' for reason, number in left_out.items())
+    return [f'{count:,} of {(images or 0) + count:,} images are left out: {reasons}']
+
+
 def to_json(value: Any) -> str:
     """Dataclasses and pydantic models as indented JSON, with times in ISO 8601."""
     return pydantic_core.to_json(value, indent=1).decode()

@@ -87,13 +87,12 @@ def schedule(
     wanted = parse_schedule(cron, timezone)
     stack.set_tensorflow_log_level(3)
     if engine == 'local':
-        from pipeline.retraining.scheduler import run_schedule
-        from pipeline.retraining.start_check import check_before_schedule
+        from pipeline.retraining.scheduler import check_at_start, run_schedule
 
-        check_before_schedule(recipe)
+        check_at_start(recipe)
         # All ticks take this recipe, also one that --config did not name.
         options['config'], _ = choose_recipe(options['config'])
-        tick = [sys.executable, str(_RUNNER), 'retrain', *arguments(**options)]
+        tick = [sys.executable, str(_RUNNER), 'run', '--if-new', *arguments(**options)]
         sys.exit(run_schedule(recipe, wanted, tick))
     from pipeline.kubeflow.operations import run_on_schedule
 

@@ -138,7 +138,7 @@ def clean(keep: int, older_than: float, dry_run: bool, **options: Any) -> None:
     folder and the best model so far are kept. Pushed models, reports, logs and the metadata are not
     touched.
     """
-    with _exclusive(options) as (recipe, store):
+    with _exclusive(options) as (recipe, store, _):
         from pipeline.registry.unused_files import find_unused, remove_unused
 
         unused = find_unused(recipe, store, keep, datetime.timedelta(days=older_than))
@@ -177,14 +177,14 @@ def _override(
     from pipeline.formatting import require_text
 
     why = require_text('--reason', (needed['--reason TEXT'] or '').strip())
-    with _exclusive(options) as (recipe, store):
-        from pipeline.registry.provenance import Provenance
-
-        yield recipe, Provenance(store, recipe.name), why
+    with _exclusive(options) as (recipe, _, provenance):
+        yield recipe, provenance, why
 
 
 @contextlib.contextmanager
-def _exclusive(options: dict[str, Any]) -> 'Iterator[tuple[Recipe, MetadataStore]]':
+def _exclusive(
+    options: dict[str, Any],
+) -> 'Iterator[tuple[Recipe, MetadataStore, Provenance]]':
     """Loads the recipe and its metadata, and holds the lock of the recipe."""
     stack.set_tensorflow_log_level(3)
     logging.getLogger('tensorflow').setLevel(logging.ERROR)
@@ -192,13 +192,12 @@ def _exclusive(options: dict[str, Any]) -> 'Iterator[tuple[Recipe, MetadataStore
     from ml_metadata.errors import StatusError
 
     from pipeline.local.run_recipe import lock_recipe
-    from pipeline.registry.moved_files import prepare_metadata
+    from pipeline.registry.preparation import prepare_metadata
 
     if store is None or not recipe.home.is_dir():
         raise ModelError(f'{recipe.name} has no runs in {recipe.home}; run the recipe first')
     try:
         with lock_recipe(recipe):
-            prepare_metadata(recipe, store)
-            yield recipe, store
+            yield recipe, store, prepare_metadata(recipe, store)
     except StatusError as error:
         raise RunError(f'the metadata cannot be written: {error}') from error

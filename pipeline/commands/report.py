@@ -15,28 +15,45 @@ if TYPE_CHECKING:
 @click.command(epilog=OPERATION_CODES)
 @click.argument('run', default='last')
 @recipe_options
+@click.option('--text', is_flag=True, help='Print the gate decision, rule by rule.')
 @click.option('--compare', nargs=2, metavar='A B', help='Compare two runs on one page.')
 @click.option('--no-open', is_flag=True, help='Do not open a browser.')
-def report(run: str, compare: tuple[str, str] | None, no_open: bool, **options: Any) -> None:
-    """Open the report of a RUN: last, previous, or a run id or its prefix, see `runs`."""
+def report(
+    run: str, text: bool, compare: tuple[str, str] | None, no_open: bool, **options: Any
+) -> None:
+    """Open the report of a RUN: last, previous, or a run id or its prefix, see `runs`.
+
+    A report shows the state at the end of its run.
+    """
     recipe = load_to_operate(**options)
-    from pipeline.report.present import read_present, update_pages
-    from pipeline.report.store import COMPARISON, REPORTS, find_report
+    from pipeline.report.store import (
+        COMPARISON,
+        REPORTS,
+        find_run,
+        page_of,
+        read_report,
+        reported_runs,
+    )
+    from pipeline.run.record import read_runs
 
     if not recipe.home.is_dir():
         _check_mounted(recipe)
+    if text:
+        from pipeline.report.text import as_text
 
+        show(as_text(find_run(read_runs(recipe.home), run, recipe.home)))
+        return
+    reported = reported_runs(recipe.home)
     if compare:
         from common.files import write_atomically
         from pipeline.report.page.render import render_comparison
 
         page = recipe.home / REPORTS / COMPARISON
-        present, found = read_present(recipe), [find_report(recipe.home, name) for name in compare]
-        runs = [present.get(each) or each.read() for each in found]  # `read` raises the error
-        write_atomically(page, render_comparison(*runs))
+        runs = [find_run(reported, name, recipe.home) for name in compare]
+        data = [read_report(recipe.home, each) for each in runs]
+        write_atomically(page, render_comparison(*data))
     else:
-        update_pages(recipe)
-        page = find_report(recipe.home, run).page
+        page = page_of(recipe.home, find_run(reported, run, recipe.home).id)
         page.stat()  # raises FileNotFoundError if it was removed
     show(str(page))
     display = os.environ.get('DISPLAY') or os.environ.get('WAYLAND_DISPLAY')

@@ -1,39 +1,36 @@
-"""Commands of runs on this machine: run, retrain, status, runs, config."""
+"""Commands of runs on this machine: run, runs, config."""
 
 import contextlib
-import dataclasses
-import datetime
 import functools
 import logging
 import signal
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from common.errors import NOT_BLESSED
 from pipeline.commands.error_handling import fail
 from pipeline.commands.options import (
-    OPERATION_CODES,
     RECIPE_CODES,
     PathType,
     choose_recipe,
     command_line,
     json_option,
     load,
-    load_to_operate,
     recipe_options,
     show,
 )
 
+if TYPE_CHECKING:
+    from pipeline.command_line import CommandLine
+    from pipeline.config.recipe import Recipe
+    from pipeline.run.record import Run
+
 _RUN_CODES = (
     'Exit codes: 0 blessed or unchanged; 1 a component failed; 2 wrong usage or configuration; '
-    '3 finished and not blessed; 130 interrupted.'
-)
-_TICK_CODES = (
-    'Exit codes: 0 completed (pushed, not better, nothing new, or skipped because another tick '
-    'runs); 1 failed; 2 wrong usage or configuration; 130 interrupted.'
+    '3 finished and not blessed (0 with --if-new); 130 interrupted.'
 )
 _LIST_CODES = 'Exit codes: 0 done; 2 wrong usage or configuration.'
 
@@ -67,67 +64,41 @@ def _output_options(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.command(epilog=_RUN_CODES)
 @recipe_options
+@click.option(
+    '--if-new', is_flag=True, help='One tick of a schedule: train only for a reason, see retrain:.'
+)
 @_output_options
-def run(as_json: bool, verbose: bool, **options: Any) -> None:
+def run(if_new: bool, as_json: bool, verbose: bool, **options: Any) -> None:
     """Run a recipe on this machine, from images to a pushed model."""
     recipe = load(**options)
-    from pipeline.local import run_recipe
-
     commands = command_line(**options)
-    outcome = run_recipe.run(recipe, verbose=verbose, commands=commands)
-    if outcome.blessed:
-        _log.info('next: %s (or predict IMAGE)', commands.command('report'))
+    if if_new:
+        from pipeline.retraining.tick import run_if_new
+
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # recorded as Ctrl-C
+        record = run_if_new(recipe, verbose=verbose, commands=commands)
+        _warn_of_removed(recipe, record, commands)
     else:
-        withdrawn = outcome.model if outcome.manual_override else None
-        accept = commands.accept(outcome.settings, withdrawn)
-        alternative = f' (or accept this model: {accept})' if accept else ''
-        _log.info('next: %s%s', commands.command('why'), alternative)
+        from pipeline.local import run_recipe
+
+        record = run_recipe.run(recipe, verbose=verbose, commands=commands)
+        _log.info('next: %s', commands.short('report'))
     if as_json:
-        show((recipe.home / run_recipe.SUMMARY_FILE).read_text(encoding='utf-8'))
-    sys.exit(0 if outcome.blessed else NOT_BLESSED)
+        show(record.as_json())
+    if if_new:
+        if record.exit_code and record.exit_code != NOT_BLESSED:
+            fail('; '.join(record.reasons), record.exit_code)
+        return
+    sys.exit(record.exit_code)
 
 
-@click.command(epilog=_TICK_CODES)
-@recipe_options
-@_output_options
-def retrain(as_json: bool, verbose: bool, **options: Any) -> None:
-    """Train if there are new spans or the live model is old: one tick of a schedule."""
-    recipe = load(**options)
+def _warn_of_removed(recipe: 'Recipe', record: 'Run', commands: 'CommandLine') -> None:
     from pipeline.formatting import named
-    from pipeline.retraining.tick import retrain as run_tick
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the journal records it as Ctrl-C
-    commands = command_line(**options)
-    tick = run_tick(recipe, verbose=verbose, commands=commands)
-    if tick.removed:
+    if record.removed:
         cold = ['--set=trainer.warm_start=null'] if recipe.trainer.warm_start else []
         rebuild = commands.command('run', *cold)
-        _log.warning('to train a model without %s: %s', named(tick.removed), rebuild)
-    if as_json:
-        show(tick.model_dump_json(indent=1))
-    if tick.exit_code:
-        fail(tick.reason, tick.exit_code)
-
-
-@click.command(epilog=OPERATION_CODES)
-@recipe_options
-@click.option('--last', type=click.IntRange(1), default=10, help='Number of ticks; default: 10.')
-@json_option
-def status(last: int, as_json: bool, **options: Any) -> None:
-    """Show the last ticks, the live model, and the time of the next tick.
-
-    Without ticks, shows the last runs that evaluated a model.
-    """
-    recipe = load_to_operate(**options)
-    from pipeline.formatting import to_json
-    from pipeline.registry.mounts import not_mounted
-    from pipeline.retraining.cron import utc_now
-    from pipeline.retraining.schedule_status import as_table, read_status
-
-    current = read_status(recipe, utc_now(), last)
-    show(to_json(current) if as_json else as_table(current))
-    if current.missing:
-        raise not_mounted(current.missing)
+        _log.warning('to train a model without %s: %s', named(record.removed), rebuild)
 
 
 @click.command('runs', epilog=_LIST_CODES)
@@ -141,27 +112,33 @@ def status(last: int, as_json: bool, **options: Any) -> None:
 @click.option('--last', type=click.IntRange(1), default=20, help='Number of runs; default: 20.')
 @json_option
 def runs_(config: str | None, workdir: str | None, last: int, as_json: bool) -> None:
-    """List the last runs of all recipes, newest first: gate decision, accuracy, changed keys.
+    """List the live versions, the ticks of schedules, and the last runs, newest first.
 
-    A manual override of a model replaces its decision. Changes are relative to the run before, of
-    the same recipe. Runs on Kubeflow are listed where their volume is mounted.
+    Changed keys are relative to the run before, of the same recipe. Runs on Kubeflow are listed
+    where their volume is mounted. --json prints the records.
     """
-    import json
-
-    from common.console import printable
+    from common import console
     from pipeline.config.recipe import load_recipe
-    from pipeline.registry.run_list import as_table, homes_in, list_runs
+    from pipeline.formatting import time_of, to_json, unwrapped
+    from pipeline.retraining.scheduler import next_tick
+    from pipeline.run import run_list
+    from pipeline.run.record import read_runs
 
     recipe = load_recipe(choose_recipe(config)[0], [('workdir', workdir)] if workdir else [])
-    found, warnings = list_runs([recipe.home] if config else homes_in(recipe.home.parent))
-    for warning in warnings:
-        click.echo(printable(f'warning: {warning}'), err=True)
+    homes = [recipe.home] if config else run_list.homes_in(recipe.home.parent)
+    with console.output_to(sys.stderr):
+        found = {home: read_runs(home) for home in homes}
+    runs = run_list.newest(found.values(), last)
     if as_json:
-        values = [dataclasses.asdict(each) for each in found[:last]]
-        show(json.dumps(values, indent=1, default=datetime.datetime.isoformat))
-    else:
-        place = recipe.home if config else recipe.home.parent
-        show(as_table(found[:last]) if found else f'no runs in {place}')
+        show(to_json(runs))
+        return
+    for home, own in found.items():
+        for line in run_list.describe_present(home, own):
+            show(unwrapped(line))
+        if moment := next_tick(home):
+            show(f'{home.name}: next tick {time_of(moment)}')
+    place = recipe.home if config else recipe.home.parent
+    show(run_list.as_table(found, runs) if runs else f'no runs in {place}')
 
 
 @click.command(epilog=RECIPE_CODES)

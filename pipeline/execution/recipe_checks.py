@@ -3,18 +3,22 @@
 import importlib.util
 import json
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common.errors import ConfigError
 from common.extras import how_to_install
 from components.evaluation.config import check_floors
+from components.image_example_gen.sources.base.data_config import DataConfig
 from components.image_example_gen.sources.base.reading import convert_os_errors
 from components.image_example_gen.sources.base.source_protocol import describe_classes
 from components.inference.image_folder import require_images
+from components.pusher.serving_folder import check_owner, live_classes
 from pipeline.config.recipe import Recipe
 from pipeline.execution.quick_imports import quick_imports
-from trainer.config.train import check_class_weights
+from pipeline.formatting import named
+from trainer.config.train import TrainConfig, check_class_weights
 from trainer.model.weights import check_weights_file
 
 if TYPE_CHECKING:
@@ -26,6 +30,29 @@ _log = logging.getLogger(__name__)
 # Of the extras with the names of these keys.
 _PACKAGES = {'mlflow': ('mlflow',), 'onnx': ('tf2onnx', 'onnx', 'onnxruntime')}
 _WILDCARDS = '*?[\\'  # in the paths that TensorFlow and Beam read
+
+
+def check(recipe: Recipe) -> tuple[tuple[str, ...], int]:
+    """Checks a recipe before its first component runs, the quick checks first.
+
+    Returns:
+        The classes of the data in label order, and the number of images.
+
+    Raises:
+        ConfigError: the recipe does not fit the data or the live model, or the weights file or a
+            package cannot be used.
+        DataError: the images cannot be used.
+        ModelError: the versions in the serving folder are of another recipe.
+    """
+    spans = check_data(recipe)  # before the imports of TensorFlow, which take seconds
+    classes, images = spans[0].source.classes, sum(span.source.count for span in spans)
+    _log.info('data: %s', describe_data(recipe.data, spans))
+    check_owner(recipe.serving_directory, recipe.name)
+    check_classes(recipe, classes, live_classes(recipe.serving_directory))
+    backbone = check_model(recipe, classes)
+    _log.info('weights: %s', describe_weights(recipe.trainer))
+    check_disk_space(recipe, backbone, images)
+    return classes, images
 
 
 @convert_os_errors()
@@ -122,3 +149,23 @@ def check_disk_space(recipe: Recipe, backbone: 'Backbone', images: int) -> None:
     if recipe.trainer.cache:
         folder = next(each for each in (recipe.home, *recipe.home.parents) if each.exists())
         plan_cache(recipe.trainer, backbone, recipe.data.splits.expected(images), folder)
+
+
+def describe_data(data: DataConfig, spans: 'Sequence[Span]') -> str:
+    """Formats the data of a run: `/home/ann/pets, spans 3 and 4: 2,000 images, 2 classes (...)`."""
+    count = sum(span.source.count for span in spans)
+    images = f'{count:,} images, {describe_classes(spans[0].source.classes)}'
+    numbers = [span.number for span in spans]
+    which = '' if numbers == [1] else f', {named(numbers)}'
+    return f'{data.describe()}{which}: {images}'
+
+
+def describe_weights(trainer: TrainConfig) -> str:
+    """Formats the backbone and its initial weights."""
+    name = f'MobileNetV2 {trainer.alpha} at {trainer.image_size}x{trainer.image_size}'
+    if trainer.warm_start:
+        return f'{name}, last blessed model if there is one, else {trainer.weights}'
+    if trainer.weights == 'random':
+        return f'{name}, random initialization: not pretrained'
+    note = ' (formula-generated images, no download)' if trainer.weights == 'embedded' else ''
+    return f'{name}, pretrained: {trainer.weights}{note}'

@@ -1,37 +1,27 @@
 """The first task of a Kubeflow run: checks the run, decides whether to train, and cleans up."""
 
-import dataclasses
 import json
 import logging
 from typing import Any
 
-from common.errors import FAILED, AlreadyRunning, ConfigError, PipelineError
-from components.pusher.serving_folder import check_owner, live_classes
+from common.errors import ConfigError
+from components.pusher.serving_folder import live_classes
 from pipeline.config.recipe import Recipe
-from pipeline.execution.recipe_checks import (
-    check_classes,
-    check_data,
-    check_disk_space,
-    check_model,
-)
+from pipeline.execution.recipe_checks import check
 from pipeline.kubeflow.escaping import escape_placeholders
 from pipeline.kubeflow.run_inputs import recipe_of_run
 from pipeline.metadata_store import open_store, reporting_errors
-from pipeline.registry.lease import hold_lease
-from pipeline.registry.moved_files import prepare_metadata
-from pipeline.registry.overrides import complete_rollback
-from pipeline.registry.provenance import Provenance
-from pipeline.registry.run_log import log_run
+from pipeline.registry.preparation import prepare_metadata
 from pipeline.retraining import decision
-from pipeline.retraining.cron import utc_now
-from pipeline.retraining.journal import Journal, Tick
-from pipeline.retraining.tick import retrying
+from pipeline.retraining.tick import retrying, with_decision
+from pipeline.run.record import utc_now
+from pipeline.run.recording import Recording, new_run
 
 _log = logging.getLogger(__name__)
 
 
 def decide(inputs: dict[str, Any]) -> dict[str, str]:
-    """Decides whether to train, records the tick, and returns the outputs of the task.
+    """Decides whether to train, records that, and returns the outputs of the task.
 
     The other tasks take the recipe with the overrides of this run, the classes and the number of
     images from here: they need no checks, and the data may change meanwhile. As Kubeflow does not
@@ -39,26 +29,20 @@ def decide(inputs: dict[str, Any]) -> dict[str, str]:
 
     Raises:
         PipelineError: a parameter, the recipe or the data cannot be used.
-        AlreadyRunning: another run holds the lease, and this one is not scheduled.
     """
     # As the other tasks get it: redacted, so the secrets of this task come from where theirs do.
-    recipe, run = Recipe.model_validate_json(_merged(recipe_of_run(inputs))), inputs['run_id']
-    recipe.home.mkdir(parents=True, exist_ok=True)
-    journal, now = Journal(recipe.home), utc_now()
-    tick = Tick(tick=run, run=run, started=now, attempts=1)
-    journal.write(tick)
-    try:
-        tick, outputs = retrying(recipe.retrain)(_decide, recipe, inputs, tick)
-    except Exception as error:
-        kind = '' if isinstance(error, PipelineError) else f'{type(error).__name__}: '
-        code = getattr(error, 'exit_code', FAILED)
-        journal.write(tick.with_result('failed', f'{kind}{error}', code))
-        raise
-    journal.write(tick)
-    if tick.train and not tick.verdict:
-        config = recipe.model_dump(mode='json')
-        log_run(recipe.home, run, engine='kubeflow', started=now, config=config)
-    _log.info(tick.reason or tick.decision)
+    recipe = Recipe.model_validate_json(_merged(recipe_of_run(inputs)))
+    kind = 'tick' if inputs['only_when_new'] else 'run'
+    run = new_run(recipe, utc_now()).with_values(
+        id=inputs['run_id'], kind=kind, engine='kubeflow', seen=utc_now()
+    )
+    with Recording(recipe.home, run) as record:
+        outputs = retrying(recipe.retrain)(_decide, recipe, inputs, record)
+        if json.loads(outputs['train']):
+            record.start(run.id)
+        else:
+            record.end('nothing new', exit_code=0)
+    _log.info(record.run.decision)
     return outputs
 
 
@@ -73,37 +57,21 @@ def _check_nodes(recipe: Recipe, compiled: str) -> None:
         )
 
 
-def _decide(recipe: Recipe, inputs: dict[str, Any], tick: Tick) -> tuple[Tick, dict[str, str]]:
+def _decide(recipe: Recipe, inputs: dict[str, Any], record: Recording) -> dict[str, str]:
     _check_nodes(recipe, inputs['optional_nodes'])
-    store, scheduled = open_store(recipe.metadata, recipe.home), inputs['only_when_new']
+    store = open_store(recipe.metadata, recipe.home)
     with reporting_errors():
-        try:
-            hold_lease(store, recipe.name, tick.tick)
-        except AlreadyRunning as error:
-            if not scheduled:
-                raise
-            return tick.with_result('skipped', f'{error}; this run is skipped', 0), _outputs(recipe)
-        prepare_metadata(recipe, store)
-        provenance = Provenance(store, recipe.name)
-        complete_rollback(recipe, provenance)
-        check_owner(recipe.serving_directory, recipe.name)
-        live = live_classes(recipe.serving_directory)
-        if scheduled:
-            recipe = recipe.with_classes(live)
-        found = decision.decide(recipe, provenance, tick.started)
-        if not scheduled:
-            found = dataclasses.replace(found, train=True, reason='this run was requested')
-        values = dataclasses.asdict(found)
-        tick = tick.model_copy(update={**values, 'decision': found.reason, 'reason': ''})
-        if scheduled and not found.spans:  # the newest one waits for more images
-            return tick.with_result('nothing new', found.reason, 0), _outputs(recipe)
-        spans = check_data(recipe)
-        check_classes(recipe, spans[0].source.classes, live)
-    classes, images = spans[0].source.classes, sum(span.source.count for span in spans)
-    if found.train:
-        check_disk_space(recipe, check_model(recipe, classes), images)
-        return tick, _outputs(recipe, classes, images, train=True)
-    return tick.with_result('nothing new', found.reason, 0), _outputs(recipe, classes, images)
+        provenance = prepare_metadata(recipe, store)
+        if inputs['only_when_new']:
+            recipe = recipe.with_classes(live_classes(recipe.serving_directory))
+            found = decision.decide(recipe, provenance, record.run.started)
+            record.run = with_decision(record.run, found)
+            if not found.train:
+                return _outputs(recipe)
+        else:
+            record.run = record.run.with_values(decision='this run was requested')
+    classes, images = check(recipe)
+    return _outputs(recipe, classes, images, train=True)
 
 
 def _outputs(

@@ -16,80 +16,68 @@ from common.metadata_queries import SUCCEEDED, component_class
 from pipeline.config.recipe import Recipe, recipe_of
 from pipeline.kubeflow.run_inputs import recipe_of_run
 from pipeline.metadata_store import open_store, reporting_errors
-from pipeline.registry.lease import release_lease
-from pipeline.registry.run_log import log_run
-from pipeline.retraining.cron import utc_now
-from pipeline.retraining.journal import Journal, Tick
-from pipeline.retraining.tick import post_result
+from pipeline.retraining.webhook import post_result
+from pipeline.run.record import Run, find_run, record_path, utc_now
+from pipeline.run.recording import Recording, new_run
 
 _log = logging.getLogger(__name__)
 
 
 def finish(inputs: dict[str, Any]) -> None:
-    """Completes the tick of a run in the journal, releases the lease, and calls the webhook.
-
-    Raises:
-        OSError: the journal cannot be written.
-    """
-    run = inputs['run_id']
+    """Records the end of a run that has recorded none, and calls the webhook."""
+    error = None
     try:
         recipe = recipe_of_run(inputs)
-    except ConfigError as error:  # which also failed the decision
-        recipe = recipe_of(json.loads(inputs['recipe']))
-        tick = _tick_of(recipe, run).with_result('failed', str(error), error.exit_code)
-    else:
-        tick = _ended(recipe, _tick_of(recipe, run))
-    tick = tick.model_copy(update={'ended': utc_now()})
-    recipe.home.mkdir(parents=True, exist_ok=True)
-    journal = Journal(recipe.home)
-    journal.write(tick)
-    if tick.train and tick.verdict in ('failed', 'killed'):
-        result = 'failed' if tick.verdict == 'failed' else 'interrupted'
-        log_run(recipe.home, run, result=result, reason=tick.reason)
-    _log.info(tick.reason if tick.verdict == 'nothing new' else f'{tick.verdict}: {tick.reason}')
-    post_result(recipe, journal, tick)
+    except ConfigError as invalid:  # which also failed the decision, before it recorded the run
+        recipe, error = recipe_of(json.loads(inputs['recipe'])), invalid
+    run = find_run(recipe.home, inputs['run_id']) or new_run(recipe, utc_now()).with_values(
+        id=inputs['run_id'], engine='kubeflow'
+    )
+    started = record_path(recipe.home, run.id).is_file()
+    record = Recording(recipe.home, run, started=started)
+    if error:
+        record.end('failed', reasons=(str(error),), exit_code=error.exit_code)
+    elif run.result is None:
+        record.end(**_read_end(recipe, run))
+    run = record.run
+    _log.info('%s: %s', run.result, '; '.join(run.reasons) or run.decision)
+    if problem := post_result(recipe, run):
+        _log.warning(problem)
+        record.add(webhook_error=problem)
 
 
-def _tick_of(recipe: Recipe, run: str) -> Tick:
-    """The tick of a run; a new one if the run ended before it recorded one."""
-    ticks = {tick.tick: tick for tick in Journal(recipe.home).ticks()}
-    return ticks.get(run) or Tick(tick=run, run=run, started=utc_now())
-
-
-def _ended(recipe: Recipe, tick: Tick) -> Tick:
-    """The tick with a result; without a recorded one, ML Metadata tells how the run ended."""
+def _read_end(recipe: Recipe, run: Run) -> dict[str, Any]:
+    """How a run ended that recorded no result: a node failed, or its pod was ended."""
     try:
-        store = open_store(recipe.metadata, recipe.home)
         with reporting_errors():
-            release_lease(store, recipe.name, tick.tick)
-            return tick if tick.verdict else _with_end(store, tick)
-    except MetadataError as error:
-        _log.warning(error)
-        return tick if tick.verdict else tick.with_result('failed', str(error), FAILED)
-
-
-def _with_end(store: MetadataStore, tick: Tick) -> Tick:
-    """The tick of a run that recorded no result: a node failed, or its pod was ended."""
-    context = store.get_context_by_type_and_name('pipeline_run', tick.tick)
-    executions = store.get_executions_by_context(context.id) if context else []
-    states = {  # by node, of its last attempt
-        _node_of(store, each): each.last_known_state
-        for each in sorted(executions, key=lambda each: each.id)
-    }
-    node, _, error = tick.reason.partition(': ')  # of the last attempt that failed
+            states = _states(open_store(recipe.metadata, recipe.home), run.id)
+    except MetadataError as problem:
+        _log.warning(problem)
+        return _end('failed', str(problem))
+    node, _, error = '; '.join(run.reasons).partition(': ')  # of the last attempt that failed
     if error and states.get(node) not in SUCCEEDED:
-        return tick.with_result('failed', error, FAILED)
+        return _end('failed', error)
     failed = [name for name, state in states.items() if state == Execution.FAILED]
     if failed:
-        return tick.with_result('failed', f'{failed[0]} failed; see the log of its pod', FAILED)
+        return _end('failed', f'{failed[0]} failed; see the log of its pod')
     running = [name for name, state in states.items() if state == Execution.RUNNING]
     when = f'during {running[0]}' if running else f'after {list(states)[-1]}' if states else 'early'
-    reason = f'it ended {when}: it was stopped, or a pod was lost or took too long'
-    return tick.with_result('killed', reason, FAILED)
+    return _end(
+        'interrupted', f'it ended {when}: it was stopped, or a pod was lost or took too long'
+    )
 
 
-def _node_of(store: MetadataStore, execution: Execution) -> str:
-    """The ID of the node of an execution; TFX names a context `PIPELINE.NODE` after it."""
-    contexts = store.get_contexts_by_execution(execution.id)
-    names = [each.name.rpartition('.')[2] for each in contexts if each.type == 'node']
-    return names[0] if names else component_class(execution)
+def _end(result: str, reason: str) -> dict[str, Any]:
+    return {'result': result, 'reasons': (reason,), 'exit_code': FAILED}
+
+
+def _states(store: MetadataStore, run: str) -> dict[str, Any]:
+    """The state of the last attempt of each node; TFX names a context `PIPELINE.NODE` after it."""
+    context = store.get_context_by_type_and_name('pipeline_run', run)
+    executions = store.get_executions_by_context(context.id) if context else []
+    states = {}
+    for each in sorted(executions, key=lambda each: each.id):
+        contexts = store.get_contexts_by_execution(each.id)
+        names = [each.name.rpartition('.')[2] for each in contexts if each.type == 'node']
+        states[names[0] if names else component_class(each)] = each.last_known_state
+    return states

@@ -14,7 +14,7 @@ import os
 import sys
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -23,9 +23,7 @@ from common.errors import NodeFailed, PipelineError
 from pipeline.config.recipe import Recipe
 from pipeline.execution.quick_imports import quick_imports
 from pipeline.kubeflow.run_inputs import parse_executor_input, recipe_of_run
-
-if TYPE_CHECKING:
-    from ml_metadata import MetadataStore
+from pipeline.run.record import update_run, utc_now
 
 DECISION = 'decision'  # the first task, which decides whether to train
 FINISH = 'finish'  # the last task, which also runs after a failure
@@ -82,27 +80,19 @@ def _run_task(
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
         return
+    run = inputs['run_id']
+    update_run(recipe.home, run, seen=utc_now())
     try:
         ir = run_node(recipe, node_id, inputs, gpus)
     except Exception as error:
-        _note_failure(recipe, node_id, inputs['run_id'], error)
+        reason = f'{node_id}: {str(error) or type(error).__name__}'
+        with contextlib.suppress(OSError, ValueError):  # perhaps the reason of the error
+            update_run(recipe.home, run, reasons=(reason,))  # for the last task
         raise
     if artifacts['verdict'] and artifacts['report']:
         from pipeline.kubeflow.run_outputs import write_run_outputs
 
         write_run_outputs(ir, recipe, artifacts['verdict'], artifacts['report'], outputs)
-
-
-def _note_failure(recipe: Recipe, node_id: str, run: str, error: Exception) -> None:
-    """Adds the error of an attempt to the tick of the run, for the last task."""
-    from pipeline.retraining.journal import Journal
-
-    journal = Journal(recipe.home)
-    with contextlib.suppress(OSError):  # perhaps the reason of the error
-        for tick in journal.ticks():
-            if tick.tick == run:
-                reason = f'{node_id}: {str(error) or type(error).__name__}'
-                journal.write(tick.model_copy(update={'reason': reason}))
 
 
 def run_node(recipe: Recipe, node_id: str, inputs: dict[str, Any], gpus: int) -> Any:
@@ -111,18 +101,12 @@ def run_node(recipe: Recipe, node_id: str, inputs: dict[str, Any], gpus: int) ->
         from pipeline.execution.compilation import compile_pipeline, display_name
         from pipeline.execution.launch import launch_node, node_of
         from pipeline.graph import create_pipeline
-        from pipeline.metadata_store import open_store
-        from pipeline.registry.lease import held_lease
-
-    def connect() -> 'MetadataStore':
-        return open_store(recipe.metadata, recipe.home)
 
     if gpus:
         _check_gpus(node_id, gpus)
     classes, images = tuple(json.loads(inputs['classes'])), int(inputs['images'])
     ir = compile_pipeline(create_pipeline(recipe, classes, images), inputs['run_id'])
-    with held_lease(connect, recipe.name, inputs['run_id']):
-        result = launch_node(ir, node_of(ir, node_id))
+    result = launch_node(ir, node_of(ir, node_id))
     how = 'cached' if result.cached else 'done'
     _log.info('%s %s in %.1f s', display_name(node_id), how, result.seconds)
     return ir

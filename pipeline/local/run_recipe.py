@@ -3,66 +3,56 @@
 import contextlib
 import datetime
 import logging
-import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from common import stack
 from common.console import styled
 from common.errors import AlreadyRunning, ConfigError, PipelineError, RunError
 from common.files import locked, share_folders
-from components.image_example_gen.sources.base.data_config import DataConfig
-from components.image_example_gen.sources.base.source_protocol import describe_classes
-from components.pusher.serving_folder import check_owner, live_classes
 from pipeline.command_line import CommandLine
 from pipeline.config.recipe import Recipe
 from pipeline.execution.quick_imports import quick_imports
-from pipeline.execution.recipe_checks import (
-    check_classes,
-    check_data,
-    check_disk_space,
-    check_model,
-)
-from pipeline.formatting import named
+from pipeline.execution.recipe_checks import check
 from pipeline.local.library_output import library_output_to
 from pipeline.local.side_process import SideProcess, side_process
-from pipeline.registry.run_log import RECIPE_LOCK, LocalRun, logged
-from trainer.config.train import TrainConfig
+from pipeline.run.record import RECIPE_LOCK, Run, utc_now
+from pipeline.run.recording import Recording, new_run
 
 if TYPE_CHECKING:
-    from components.image_example_gen.sources.spans import Span
-    from pipeline.execution.outcome import Outcome
     from pipeline.local.runner import ProgressDagRunner
-
-SUMMARY_FILE = 'last_run.json'  # in the home of the recipe: the outcome of the last run
 
 _log = logging.getLogger(__name__)
 
 
-def run(recipe: Recipe, *, verbose: bool = False, commands: CommandLine | None = None) -> 'Outcome':
-    """Runs the pipeline of a recipe; components with unchanged inputs are cached.
+def run(recipe: Recipe, *, verbose: bool = False, commands: CommandLine | None = None) -> Run:
+    """Runs the pipeline of a recipe, and returns its record.
 
-    `verbose` prints the output of libraries instead of writing it to the log file, and `commands`
-    are for the report.
+    Components with unchanged inputs are cached. `verbose` prints the output of libraries instead of
+    writing it to the log file, and `commands` are for the report.
 
     Raises:
         RunError: a component failed; the message names it and the log file.
         AlreadyRunning: another run of the recipe holds the lock.
         PipelineError: the recipe, its data, its weights or the metadata cannot be used.
     """
-    start = time.perf_counter()
+    new = new_run(recipe, utc_now())
+    with lock_recipe(recipe), Recording(recipe.home, new) as record:
+        return run_recorded(recipe, record, verbose=verbose, commands=commands)
+
+
+def run_recorded(
+    recipe: Recipe, record: Recording, *, verbose: bool, commands: CommandLine | None
+) -> Run:
+    """Like `run`, with a record of the caller, who holds the lock of the recipe."""
     log = recipe.home / 'logs' / f'{datetime.datetime.now():%Y-%m-%dT%H-%M-%S}.log'
     with contextlib.ExitStack() as contexts:
+        contexts.callback(share_folders, recipe.home)
+        if not verbose:
+            contexts.enter_context(_usable(recipe, library_output_to(log)))
         try:
-            contexts.enter_context(lock_recipe(recipe))
-            contexts.callback(share_folders, recipe.home)
-            if not verbose:
-                contexts.enter_context(library_output_to(log))
-        except OSError as error:
-            raise ConfigError(f'workdir {recipe.home} cannot be used: {error.strerror}') from error
-        try:
-            return _run(recipe, start, commands)
+            return _run(recipe, record, commands)
         except Exception as error:
             traceback.print_exc()  # for the log
             if isinstance(error, PipelineError) and not isinstance(error, RunError):
@@ -72,93 +62,42 @@ def run(recipe: Recipe, *, verbose: bool = False, commands: CommandLine | None =
             raise RunError(f'{kind}{error}{where}') from error
 
 
-def _run(recipe: Recipe, start: float, commands: CommandLine | None) -> 'Outcome':
+def _run(recipe: Recipe, record: Recording, commands: CommandLine | None) -> Run:
     _log.info('%s: %s', recipe.name, recipe.description, extra=styled(recipe.name, 'bold'))
     _log.info('stack: %s', stack.describe())
-    spans = check_data(recipe)  # before the imports of TensorFlow and TFX, which take seconds
-    classes, count = spans[0].source.classes, sum(span.source.count for span in spans)
-    _log.info('data: %s', describe_data(recipe.data, spans))
-
-    with logged(recipe, start) as logged_run:
-        with side_process() as side:
-            runner = _run_components(recipe, classes, count, side, logged_run)
-        return _conclude(recipe, runner, start, logged_run, commands)
-
-
-def _conclude(
-    recipe: Recipe,
-    runner: 'ProgressDagRunner',
-    start: float,
-    logged_run: LocalRun,
-    commands: CommandLine | None,
-) -> 'Outcome':
-    """Reads, stores and prints the outcome of completed components."""
+    with side_process() as side:
+        runner = _run_components(recipe, side, record)
     # After the imports of TensorFlow and TFX.
-    from pipeline.execution.outcome import logged_outcome, read_outcome, show_outcome, write_summary
+    from pipeline.execution.outcome import read_outcome, show_run
     from pipeline.report.store import LAST_PAGE
     from pipeline.report.write import write_report
     from pipeline.tracking.track import track
 
-    outcome = read_outcome(runner.run_id, runner.results, recipe)
-    logged_run.end(**logged_outcome(outcome, runner.results))
-    seconds = time.perf_counter() - start
-    write_summary(recipe.home / SUMMARY_FILE, runner.results, outcome, seconds)
+    ended = record.end(**read_outcome(runner.results, recipe))
     page = recipe.home / LAST_PAGE
-    data = write_report(page, recipe, runner.results, outcome, seconds, commands)
-    if data:
-        outcome = outcome.with_warnings(track(recipe, data))
-    show_outcome(runner.results, outcome, seconds, page if data else None)
-    return outcome
+    data = write_report(page, recipe, runner.results, ended, commands)
+    if data and (problems := tuple(track(recipe, data))):
+        ended = record.add(warnings=(*ended.warnings, *problems))
+    show_run(ended, page if data else None)
+    return ended
 
 
 def _run_components(
-    recipe: Recipe,
-    classes: tuple[str, ...],
-    images: int,
-    side: SideProcess | None,
-    logged_run: LocalRun,
+    recipe: Recipe, side: SideProcess | None, record: Recording
 ) -> 'ProgressDagRunner':
-    """Checks what needs TensorFlow, then runs the components; `classes` are in label order."""
+    """Checks the recipe, then runs the components."""
+    classes, images = check(recipe)
     with quick_imports():
         from pipeline.graph import create_pipeline
         from pipeline.local.runner import ProgressDagRunner
         from pipeline.metadata_store import open_store
-        from pipeline.registry.moved_files import prepare_metadata
-        from pipeline.registry.overrides import complete_rollback
-        from pipeline.registry.provenance import Provenance
+        from pipeline.registry.preparation import prepare_metadata
 
-    backbone = check_model(recipe, classes)
-    _log.info('weights: %s', describe_weights(recipe.trainer))
-    store = open_store(recipe.metadata, recipe.home)
-    prepare_metadata(recipe, store)
-    complete_rollback(recipe, Provenance(store, recipe.name))
-    check_owner(recipe.serving_directory, recipe.name)
-    check_classes(recipe, classes, live_classes(recipe.serving_directory))
-    check_disk_space(recipe, backbone, images)
+    prepare_metadata(recipe, open_store(recipe.metadata, recipe.home))
     runner = ProgressDagRunner(side)
-    logged_run.start(runner.run_id)
+    record.start(runner.run_id)
     runner.run(create_pipeline(recipe, classes, images, train_beside_checks=side is not None))
     return runner
-
-
-def describe_data(data: DataConfig, spans: 'Sequence[Span]') -> str:
-    """Formats the data of a run: `/home/ann/pets, spans 3 and 4: 2,000 images, 2 classes (...)`."""
-    count = sum(span.source.count for span in spans)
-    images = f'{count:,} images, {describe_classes(spans[0].source.classes)}'
-    numbers = [span.number for span in spans]
-    which = '' if numbers == [1] else f', {named(numbers)}'
-    return f'{data.describe()}{which}: {images}'
-
-
-def describe_weights(trainer: TrainConfig) -> str:
-    """Formats the backbone and its initial weights."""
-    name = f'MobileNetV2 {trainer.alpha} at {trainer.image_size}x{trainer.image_size}'
-    if trainer.warm_start:
-        return f'{name}, last blessed model if there is one, else {trainer.weights}'
-    if trainer.weights == 'random':
-        return f'{name}, random initialization: not pretrained'
-    note = ' (formula-generated images, no download)' if trainer.weights == 'embedded' else ''
-    return f'{name}, pretrained: {trainer.weights}{note}'
 
 
 @contextlib.contextmanager
@@ -167,9 +106,26 @@ def lock_recipe(recipe: Recipe) -> Iterator[None]:
 
     Raises:
         AlreadyRunning: another run holds the lock.
-        OSError: the folder of the runs cannot be written.
+        ConfigError: the folder of the runs cannot be written.
     """
-    recipe.home.mkdir(parents=True, exist_ok=True)
     held = AlreadyRunning(f'another run of {recipe.name} is going on in {recipe.home}')
+    with _usable(recipe, _locked_home(recipe, held)):
+        yield
+
+
+@contextlib.contextmanager
+def _locked_home(recipe: Recipe, held: AlreadyRunning) -> Iterator[None]:
+    recipe.home.mkdir(parents=True, exist_ok=True)
     with locked(recipe.home / RECIPE_LOCK, held):
+        yield
+
+
+@contextlib.contextmanager
+def _usable(recipe: Recipe, context: contextlib.AbstractContextManager[None]) -> Iterator[None]:
+    """Enters a context that writes to the home; raises ConfigError if that is not possible."""
+    with contextlib.ExitStack() as contexts:
+        try:
+            contexts.enter_context(context)
+        except OSError as error:
+            raise ConfigError(f'workdir {recipe.home} cannot be used: {error.strerror}') from error
         yield

@@ -34,7 +34,7 @@ class Version:
 
 def list_models(recipe: Recipe) -> tuple[Version, ...]:
     """All versions, the live one first; raises ModelError if a note or an override is damaged."""
-    runs = {run.model: run.id for run in reversed(read_runs(recipe.home).runs) if run.nodes}
+    runs = {run.model: run.id for run in reversed(read_runs(recipe.home)) if run.nodes}
     folders = versions_in(recipe.serving_directory)
     return tuple(_describe(folder, runs, live=folder == folders[-1]) for folder in folders[::-1])
 

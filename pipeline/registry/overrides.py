@@ -232,7 +232,7 @@ def _find_model(
             raise ModelError(
                 f'the model of version {version.name} was not trained by {recipe.name}'
             )
-    uris = {run.model for run in read_runs(recipe.home).runs if run.id == given}
+    uris = {run.model for run in read_runs(recipe.home) if run.id == given}
     for uri, model in provenance.models().items():
         if uri in uris or folder_of(uri).absolute() == folder:
             return model

@@ -1,11 +1,13 @@
 """Stores the reports of runs and finds them by name. Imports no TensorFlow."""
 
-import dataclasses
+import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from common.errors import ModelError
 from common.files import read_regular, write_atomically
 from pipeline.report.content.page_data import ReportData
+from pipeline.run.record import Run, read_runs
 
 REPORTS = 'reports'  # in the home folder of the recipe
 COMPARISON = 'comparison.html'  # the latest comparison
@@ -14,75 +16,59 @@ LAST, PREVIOUS = 'last', 'previous'
 _MAX_LISTED = 8  # runs in an error message
 
 
-@dataclasses.dataclass(frozen=True)
-class StoredReport:
-    """A report, given by the JSON file of its data."""
-
-    data: Path
-
-    @property
-    def run_id(self) -> str:
-        """The run id, which is the name of the file."""
-        return self.data.stem
-
-    @property
-    def page(self) -> Path:
-        """The page, next to the data."""
-        return self.data.with_suffix('.html')
-
-    def read(self) -> ReportData:
-        """Reads the data.
-
-        Raises:
-            ModelError: the file is damaged, or of another version of this program.
-        """
-        try:
-            return ReportData.model_validate_json(read_regular(self.data))
-        except ValueError:  # from pydantic, or a UnicodeDecodeError
-            raise ModelError(
-                f'{self.data} is damaged, or was written by another version of this program; '
-                'it cannot be compared'
-            ) from None
+def page_of(home: Path, run: str) -> Path:
+    """The page of a run; its data has the same name and the suffix `.json`."""
+    return home / REPORTS / f'{run}.html'
 
 
 def store_report(home: Path, data: ReportData, page: str, keep: int) -> None:
     """Writes page and data of a run to the recipe's home folder, and keeps the last reports."""
-    folder = home / REPORTS
-    folder.mkdir(parents=True, exist_ok=True)
-    report = report_of(home, data.run_id)
-    write_atomically(report.page, page)
-    write_atomically(report.data, data.model_dump_json())
-    for old in stored_reports(home)[:-keep]:
-        old.data.unlink()
-        old.page.unlink(missing_ok=True)
+    path = page_of(home, data.id)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, page)
+    own = data.model_dump(mode='json', exclude=set(Run.model_fields))
+    write_atomically(path.with_suffix('.json'), json.dumps(own))
+    for old in reported_runs(home)[:-keep]:
+        page_of(home, old.id).with_suffix('.json').unlink()
+        page_of(home, old.id).unlink(missing_ok=True)
 
 
-def report_of(home: Path, run_id: str) -> StoredReport:
-    """The report of a run, which may have been removed."""
-    return StoredReport(home / REPORTS / f'{run_id}.json')
+def reported_runs(home: Path) -> list[Run]:
+    """The runs with a stored report, oldest first."""
+    reported = {path.stem for path in (home / REPORTS).glob('*.json')}
+    return [run for run in read_runs(home) if run.id in reported]
 
 
-def stored_reports(home: Path) -> list[StoredReport]:
-    """All stored reports, oldest first."""
-    files = (home / REPORTS).glob('*.json')
-    by_age = sorted(files, key=lambda file: (file.stat().st_mtime_ns, file.name))
-    return list(map(StoredReport, by_age))
-
-
-def find_report(home: Path, name: str) -> StoredReport:
-    """Finds a report by name: `last`, `previous`, a run id, or a unique prefix of a run id.
+def read_report(home: Path, run: Run) -> ReportData:
+    """Reads the data of the report of a run.
 
     Raises:
-        ModelError: no report or several reports match.
+        ModelError: the file is damaged, or of another version of this program.
     """
-    known = stored_reports(home)
-    places = {LAST: known[-1:], PREVIOUS: known[-2:-1]}
-    exact = [each for each in known if each.run_id == name]
-    found = places.get(name) or exact or [each for each in known if each.run_id.startswith(name)]
+    path = page_of(home, run.id).with_suffix('.json')
+    try:
+        own = json.loads(read_regular(path))
+        return ReportData.model_validate({**own, **dict(run)})
+    except (ValueError, TypeError):  # from pydantic, JSON or UTF-8; no JSON object
+        raise ModelError(
+            f'{path} is damaged, or was written by another version of this program; it cannot be '
+            'compared'
+        ) from None
+
+
+def find_run(runs: Sequence[Run], name: str, home: Path) -> Run:
+    """Finds one of `runs`, oldest first: `last`, `previous`, an id, or a unique prefix of an id.
+
+    Raises:
+        ModelError: no run or several runs match.
+    """
+    places = {LAST: runs[-1:], PREVIOUS: runs[-2:-1]}
+    exact = [run for run in runs if run.id == name]
+    found = places.get(name) or exact or [run for run in runs if run.id.startswith(name)]
     if len(found) == 1:
         return found[0]
-    if not known:
+    if not runs:
         raise ModelError(f'there are no reports in {home / REPORTS}; run the recipe first')
-    ids = ', '.join(each.run_id for each in reversed(known[-_MAX_LISTED:]))
-    problem = f'{len(found)} reports match' if found else 'no report matches'
+    ids = ', '.join(run.id for run in reversed(runs[-_MAX_LISTED:]))
+    problem = f'{len(found)} runs match' if found else 'no run matches'
     raise ModelError(f'{problem} {name!r}; there are {LAST}, {PREVIOUS}, {ids}')

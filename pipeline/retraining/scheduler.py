@@ -3,41 +3,38 @@
 import contextlib
 import datetime
 import logging
-import os
 import signal
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
-from pydantic import BaseModel
+from pydantic import TypeAdapter, ValidationError
 
-from common.errors import FAILED, INTERRUPTED, AlreadyRunning
-from common.files import locked, write_atomically
+from common.errors import FAILED, INTERRUPTED, AlreadyRunning, PipelineError, TooFewImages
+from common.files import is_locked, locked, read_regular, write_atomically
 from pipeline.config.recipe import Recipe
-from pipeline.retraining.cron import Schedule, utc_now
-from pipeline.retraining.journal import Journal, Verdict
-from pipeline.retraining.tick import LOCK_SECONDS, post_result
+from pipeline.execution.recipe_checks import check_data
+from pipeline.retraining.cron import Schedule
+from pipeline.retraining.webhook import post_result
+from pipeline.run.record import last_tick, read_runs, utc_now
+from pipeline.run.recording import Recording, new_run
 
 SCHEDULE, LOCK = 'schedule.json', '.schedule.lock'
 GRACE_SECONDS = 25.0  # for a tick to end after SIGINT; Kubernetes gives 30 by default
-_PAUSE = 1.0  # seconds between two checks of the clock, a running tick, and signals
+_LOCK_SECONDS = 1.0  # `runs` holds the lock for a moment
+_PAUSE = 0.5  # seconds between two checks of the clock, a running tick, and signals
+_SCHEDULE = TypeAdapter(Schedule)
 
 _log = logging.getLogger(__name__)
 
 
-class ScheduleFile(BaseModel):
-    """The file that `status` reads: the schedule and the id of its process."""
-
-    schedule: Schedule
-    pid: int
-
-
 def run_schedule(recipe: Recipe, schedule: Schedule, command: Sequence[str]) -> int:
-    """Starts ticks in subprocesses until SIGTERM or Ctrl-C.
+    """Starts ticks in subprocesses until SIGTERM or Ctrl-C; a second one kills a running tick.
 
     Missed ticks are made up for by one tick: right after the tick that was running, after the
     machine was suspended or its clock was changed, and at the start if a time has passed since the
-    last tick in the journal.
+    last tick.
 
     Returns:
         The exit code: 0 after SIGTERM, 130 after Ctrl-C.
@@ -46,13 +43,19 @@ def run_schedule(recipe: Recipe, schedule: Schedule, command: Sequence[str]) -> 
         AlreadyRunning: a schedule of the recipe is running.
         OSError: the folder of the runs cannot be written.
     """
-    with _schedule_lock(recipe, schedule), _received_signals() as signals:
+    held = AlreadyRunning(
+        f'a schedule of {recipe.name} is already running in {recipe.home}; stop it first'
+    )
+    recipe.home.mkdir(parents=True, exist_ok=True)
+    lock = locked(recipe.home / LOCK, held, patience=_LOCK_SECONDS)
+    with lock, _received_signals() as signals:
+        write_atomically(recipe.home / SCHEDULE, _SCHEDULE.dump_json(schedule).decode())
         now = utc_now()
         times = [f'{each:%a %Y-%m-%d %H:%M %Z}' for each in schedule.next_times(now)]
         _say(f'{recipe.name}: {schedule.in_words()}; next {", ".join(times)}')
-        ticks = Journal(recipe.home).ticks()
-        last = ticks[-1].started if ticks else now
-        due = schedule.after(min(last, now))  # the clock may have been ahead
+        last = last_tick(recipe.home, read_runs(recipe.home))
+        # The last tick may be in the future, if the clock was ahead.
+        due = schedule.after(min(last.started, now) if last else now)
         if due <= now:
             _say(f'the tick of {due:%Y-%m-%d %H:%M %Z} was missed; running it now')
         while not signals:
@@ -60,9 +63,36 @@ def run_schedule(recipe: Recipe, schedule: Schedule, command: Sequence[str]) -> 
                 due = min(due, schedule.after(now))  # the clock may have been set back
                 time.sleep(_PAUSE)
                 continue
-            due = schedule.after(utc_now())
+            due = schedule.after(now)
             _run_tick(recipe, command, signals)
     return INTERRUPTED if signals[0] == signal.SIGINT else 0
+
+
+def check_at_start(recipe: Recipe) -> None:
+    """Checks the recipe and its data before a schedule waits for its first tick.
+
+    An error that a tick may not have is a warning: more images, or a server, may come.
+
+    Raises:
+        PipelineError: the recipe or its data cannot be used.
+    """
+    try:
+        check_data(recipe)
+    except PipelineError as error:
+        if not (error.retryable or isinstance(error, TooFewImages)):
+            raise
+        _log.warning('%s; the ticks try again', error)
+
+
+def next_tick(home: Path) -> datetime.datetime | None:
+    """The time of the next tick of a schedule that runs on this machine; None without one."""
+    if not is_locked(home / LOCK):
+        return None
+    try:
+        schedule = _SCHEDULE.validate_json(read_regular(home / SCHEDULE))
+    except (FileNotFoundError, ValidationError):
+        return None
+    return schedule.after(utc_now())
 
 
 def _run_tick(recipe: Recipe, command: Sequence[str], signals: Sequence[int]) -> None:
@@ -73,67 +103,53 @@ def _run_tick(recipe: Recipe, command: Sequence[str], signals: Sequence[int]) ->
     child = subprocess.Popen(command, start_new_session=True)
     while child.poll() is None and not signals:
         time.sleep(_PAUSE)
-    if child.poll() is None:
-        _stop(child)
-    _say(f'tick ended with exit code {child.wait()}')
-    _record(recipe, child, started, stopped=bool(signals))
+    if stopped := child.poll() is None:
+        _stop(child, signals)
+    _say(f'tick ended with exit code {child.returncode}')
+    if child.returncode:
+        _record_end(recipe, started, child.returncode, stopped=stopped)
 
 
-def _stop(child: 'subprocess.Popen[bytes]') -> None:
-    _say(f'stopping the tick, within {GRACE_SECONDS:g} s')
+def _stop(child: 'subprocess.Popen[bytes]', signals: Sequence[int]) -> None:
+    _say(f'stopping the tick, within {GRACE_SECONDS:g} s; another Ctrl-C kills it')
     child.send_signal(signal.SIGINT)
-    try:
-        child.wait(GRACE_SECONDS)
-    except subprocess.TimeoutExpired:
-        _say('it did not stop; killing it')
+    end = time.monotonic() + GRACE_SECONDS
+    while child.poll() is None and len(signals) < 2 and time.monotonic() < end:
+        time.sleep(_PAUSE)
+    if child.poll() is None:
+        _say('killing the tick')
         child.kill()
+    child.wait()
 
 
-def _record(
-    recipe: Recipe, child: 'subprocess.Popen[bytes]', started: datetime.datetime, *, stopped: bool
-) -> None:
-    """Records and posts the result of a tick that recorded none itself."""
-    code = child.returncode
-    verdict: Verdict
-    if code == 0:
+def _record_end(recipe: Recipe, started: datetime.datetime, code: int, *, stopped: bool) -> None:
+    """Records and posts the end of a tick that did not record it."""
+    last = last_tick(recipe.home, read_runs(recipe.home))
+    own = last if last and last.started >= started else None
+    if own and own.ended:
         return
-    if stopped and code in (-signal.SIGINT, INTERRUPTED):  # perhaps during its imports
-        verdict, reason, exit_code = 'stopped', 'interrupted', INTERRUPTED
+    if stopped:
+        reason = 'the schedule was stopped'
     elif code > 0:
-        verdict, exit_code = 'failed', code
-        reason = f'exit code {code} without a recorded result; see the output of the schedule'
+        reason = f'exit code {code} without a record; see the output of the schedule'
     else:
-        verdict, exit_code = 'killed', FAILED
-        hint = '; perhaps it ran out of memory' if code == -signal.SIGKILL and not stopped else ''
+        hint = '; perhaps it ran out of memory' if code == -signal.SIGKILL else ''
         reason = f'killed by {signal.Signals(-code).name}{hint}'
-    try:
-        journal = Journal(recipe.home)
-        # An earlier process may have had the same id; a process may end before it records itself.
-        own = [tick for tick in journal.ticks() if tick.pid == child.pid and tick.started > started]
-        tick = own[-1] if own else journal.start(started, pid=child.pid)
-        if tick.verdict is None:
-            tick = tick.with_result(verdict, reason, exit_code, ended=utc_now())
-            journal.write(tick)
-            _say(f'tick {verdict}: {reason}')
-            post_result(recipe, journal, tick)
-    except OSError as error:  # perhaps the reason why the tick recorded nothing
-        _say(f'the result cannot be recorded: {error}')
+    tick = own or new_run(recipe, started).with_values(kind='tick')
+    record = Recording(recipe.home, tick.with_values(result=None), started=own is not None)
+    _say(f'tick: {reason}')
+    run = record.end(
+        'interrupted' if stopped else 'failed',
+        reasons=(reason,),
+        exit_code=INTERRUPTED if stopped else FAILED,
+    )
+    if problem := post_result(recipe, run):
+        _say(problem)
+        record.add(webhook_error=problem)
 
 
 def _say(text: str) -> None:
     _log.info('%s %s', f'{datetime.datetime.now().astimezone():%Y-%m-%d %H:%M:%S %Z}', text)
-
-
-@contextlib.contextmanager
-def _schedule_lock(recipe: Recipe, schedule: Schedule) -> Iterator[None]:
-    recipe.home.mkdir(parents=True, exist_ok=True)
-    held = AlreadyRunning(
-        f'a schedule of {recipe.name} is already running in {recipe.home}; stop it first'
-    )
-    with locked(recipe.home / LOCK, held, patience=LOCK_SECONDS):
-        file = ScheduleFile(schedule=schedule, pid=os.getpid())
-        write_atomically(recipe.home / SCHEDULE, file.model_dump_json())
-        yield
 
 
 @contextlib.contextmanager

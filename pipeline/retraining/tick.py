@@ -4,126 +4,86 @@ import dataclasses
 import datetime
 import logging
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import tenacity
 
-from common.errors import (
-    FAILED,
-    INTERRUPTED,
-    USAGE,
-    AlreadyRunning,
-    ConfigError,
-    PipelineError,
-    TooFewImages,
-)
-from common.files import locked
+from common.errors import AlreadyRunning, PipelineError, TooFewImages
 from components.pusher.serving_folder import live_classes, versions_in
 from pipeline.command_line import CommandLine
 from pipeline.config.recipe import Recipe
 from pipeline.config.retraining import RetrainConfig
-from pipeline.local.run_recipe import run
+from pipeline.local.run_recipe import lock_recipe, run_recorded
 from pipeline.metadata_store import open_store, reporting_errors
 from pipeline.registry.provenance import Provenance
-from pipeline.retraining.cron import utc_now
 from pipeline.retraining.decision import Decision, decide, describe_waiting
-from pipeline.retraining.journal import Journal, Tick, Verdict
-from pipeline.retraining.webhook import post_to_webhook
-
-if TYPE_CHECKING:
-    from pipeline.execution.outcome import Outcome
-
-TICK_LOCK = '.tick.lock'
-LOCK_SECONDS = 1.0  # `status` holds a lock for a moment
-_POSTED = ('blessed', 'not blessed', 'unchanged', 'failed', 'killed')  # verdicts for the webhook
+from pipeline.retraining.webhook import post_result
+from pipeline.run.record import Run, utc_now
+from pipeline.run.recording import Recording, new_run
 
 _log = logging.getLogger(__name__)
 
 
-def retrain(
+def run_if_new(
     recipe: Recipe,
     *,
     now: datetime.datetime | None = None,
     verbose: bool = False,
     commands: CommandLine | None = None,
-) -> Tick:
+) -> Run:
     """Trains if there is a reason, and pushes a model that the gate blesses.
 
-    `commands` are for the report of the run.
+    Posts the result to the webhook. `commands` are for the report of the run.
 
     Returns:
-        The tick; exit code 1 if the run failed, 2 if the recipe cannot be used, 130 if interrupted.
+        The record, with the exit code: also of a run that failed.
 
     Raises:
-        OSError: the folder of the runs cannot be written.
+        ConfigError: the folder of the runs cannot be written.
     """
-    journal, now = Journal(recipe.home), now or utc_now()
-    recipe.home.mkdir(parents=True, exist_ok=True)
-    held = AlreadyRunning(f'another tick of {recipe.name} is running; this one is skipped')
+    tick = new_run(recipe, now or utc_now()).with_values(kind='tick')
+    record = Recording(recipe.home, tick)
     try:
-        with locked(recipe.home / TICK_LOCK, held, patience=LOCK_SECONDS):
-            tick = _decide_and_train(recipe, journal, journal.start(now), verbose, commands)
-            tick = tick.model_copy(update={'ended': utc_now()})
-            journal.write(tick)
+        with lock_recipe(recipe):
+            record = _decide_and_train(recipe, record, verbose, commands)
     except AlreadyRunning as error:
-        tick = journal.start(now, ended=now, verdict='skipped', reason=str(error), exit_code=0)
-    if not tick.exit_code:
-        result = f'{tick.verdict}: {tick.reason}' if tick.train else tick.reason
-        _log.info(result, extra={'always': True})
-    return post_result(recipe, journal, tick)
-
-
-def post_result(recipe: Recipe, journal: Journal, tick: Tick) -> Tick:
-    """Posts the result to the webhook, if one is configured; an error is only recorded."""
-    variable = recipe.retrain.webhook_env
-    if variable is None or tick.verdict not in _POSTED:
-        return tick
-    result = tick.model_dump(mode='json', exclude={'tick', 'pid', 'train', 'new', 'webhook'})
-    error = post_to_webhook(variable, {'recipe': recipe.name, **result})
-    if error is None:
-        return tick
-    _log.warning(error)
-    tick = tick.model_copy(update={'webhook': error})
-    journal.write(tick)
-    return tick
+        _log.info('skipped: %s', error, extra={'always': True})
+        return tick.with_values(result='skipped', reasons=(str(error),), exit_code=0)
+    if not record.run.exit_code:
+        result = f'{record.run.result}: ' if record.started else ''
+        reason = '; '.join(record.run.reasons) or record.run.decision
+        _log.info(f'{result}{reason}', extra={'always': True})
+    if problem := post_result(recipe, record.run):
+        _log.warning(problem)
+        record.add(webhook_error=problem)
+    return record.run
 
 
 def _decide_and_train(
-    recipe: Recipe, journal: Journal, tick: Tick, verbose: bool, commands: CommandLine | None
-) -> Tick:
-    """The tick with its result; every exception becomes a verdict."""
-    attempts = retrying(recipe.retrain)
+    recipe: Recipe, record: Recording, verbose: bool, commands: CommandLine | None
+) -> Recording:
+    """The record of the last attempt, which has ended: every exception becomes a result."""
+    tick = record.run
     try:
-        recipe, decision = attempts(_decide, recipe, tick.started)
-        values = dataclasses.asdict(decision)
-        tick = tick.model_copy(update={**values, 'decision': decision.reason, 'reason': ''})
-        journal.write(tick)
-        if not decision.train:
-            return tick.with_result('nothing new', decision.reason, 0)
+        with record:
+            recipe, decision = retrying(recipe.retrain)(_decide, recipe, tick.started)
+            tick = record.run = with_decision(tick, decision)
+            if not decision.train:
+                record.end('nothing new', exit_code=0)
+                return record
         _log.info(decision.reason)
-        outcome = attempts(run, recipe.for_retraining(), verbose=verbose, commands=commands)
-        tick = with_outcome(tick, outcome)
-    except KeyboardInterrupt:
-        tick = tick.with_result('stopped', 'interrupted', INTERRUPTED)
-    except AlreadyRunning as error:
-        tick = tick.with_result('skipped', f'{error}; this tick is skipped', 0)
-    except PipelineError as error:
-        tick = _with_error(recipe, tick, error)
-    except Exception as error:
-        tick = tick.with_result('failed', f'{type(error).__name__}: {error}', FAILED)
-    return tick.model_copy(update={'attempts': attempts.statistics.get('attempt_number', 0)})
-
-
-def _with_error(recipe: Recipe, tick: Tick, error: PipelineError) -> Tick:
-    """A copy of the tick with its error; once a model is live, a new newest span waits for more."""
-    causes = list(_chain(error))
-    shortage = next((each for each in causes if isinstance(each, TooFewImages)), None)
-    is_new = bool(tick.new) and tick.new[-1:] == tick.spans[-1:]
-    if shortage and is_new and versions_in(recipe.serving_directory):
-        reason = describe_waiting(tick.new[-1], shortage)
-        return tick.with_result('nothing new', reason, 0, train=False)
-    unusable = any(isinstance(each, ConfigError) for each in causes)
-    return tick.with_result('failed', str(error), USAGE if unusable else FAILED)
+        for attempt in retrying(recipe.retrain):
+            number = attempt.retry_state.attempt_number
+            record = Recording(recipe.home, tick.with_values(attempt=number))
+            with attempt, record:
+                training = recipe.for_retraining()
+                run_recorded(training, record, verbose=verbose, commands=commands)
+    except (Exception, KeyboardInterrupt) as error:
+        shortage = next((each for each in _chain(error) if isinstance(each, TooFewImages)), None)
+        is_new = bool(tick.new) and tick.new[-1:] == tick.spans[-1:]
+        if shortage and is_new and versions_in(recipe.serving_directory):  # more images may come
+            reason = describe_waiting(tick.new[-1], shortage)
+            record.add(result='nothing new', reasons=(reason,), exit_code=0)
+    return record
 
 
 def _decide(recipe: Recipe, now: datetime.datetime) -> tuple[Recipe, Decision]:
@@ -135,24 +95,11 @@ def _decide(recipe: Recipe, now: datetime.datetime) -> tuple[Recipe, Decision]:
         return recipe, decide(recipe, provenance, now)
 
 
-def with_outcome(tick: Tick, outcome: 'Outcome') -> Tick:
-    """A copy of the tick with the result of its run."""
-    verdict: Verdict
-    if outcome.blessed and outcome.unchanged:
-        verdict, reason = 'unchanged', 'data and recipe give the live model'
-    elif outcome.blessed:
-        verdict, reason = 'blessed', f'pushed to {outcome.pushed_to}'
-    else:
-        verdict, reason = 'not blessed', '; '.join(outcome.reasons)
-    return tick.with_result(
-        verdict,
-        reason,
-        0,
-        run=outcome.run_id,
-        accuracy=outcome.accuracy,
-        previous_accuracy=outcome.previous_accuracy,
-        pushed_to=str(outcome.pushed_to) if outcome.pushed_to else None,
-    )
+def with_decision(run: Run, decision: Decision) -> Run:
+    """The record of a run with the decision why it trains, or does not."""
+    values = dataclasses.asdict(decision)
+    del values['train']
+    return run.with_values(decision=values.pop('reason'), **values)
 
 
 def retrying(config: RetrainConfig) -> tenacity.Retrying:
@@ -176,10 +123,9 @@ def _is_retryable(error: BaseException) -> bool:
     return isinstance(error, PipelineError) and all(each.retryable for each in _chain(error))
 
 
-def _chain(error: PipelineError) -> Iterator[PipelineError]:
-    """Yields an error, then the PipelineErrors in its chain of causes."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, PipelineError):
-            yield cause
-        cause = cause.__cause__
+def _chain(error: BaseException | None) -> Iterator[PipelineError]:
+    """Yields the PipelineErrors among an error and its chain of causes."""
+    while error is not None:
+        if isinstance(error, PipelineError):
+            yield error
+        error = error.__cause__

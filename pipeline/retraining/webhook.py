@@ -1,47 +1,40 @@
-"""Posts the result of a tick to a URL."""
+"""Posts the record of a tick to a URL."""
 
 import os
-import queue
-import threading
 from typing import Any
 
 import requests
 import tenacity
 
-_TIMEOUT = 10.0  # seconds, for the connection and for the response
-_LIMIT = 20.0  # seconds for all attempts
+from common.errors import INTERRUPTED
+from pipeline.config.recipe import Recipe
+from pipeline.run.record import Run
+
+_SILENT = ('nothing new', 'skipped')  # results that are not posted
+_TIMEOUT = 5.0  # seconds, for the connection and for the response
+_LEFT_OUT = {'config', 'metrics', 'verdict', 'nodes', 'cached', 'webhook_error'}
 
 
-def post_to_webhook(variable: str, message: dict[str, Any]) -> str | None:
-    """Posts a message as JSON, with retries after timeouts, lost connections and server errors.
+def post_result(recipe: Recipe, run: Run) -> str | None:
+    """Posts the record of a run as JSON to the webhook of the recipe, if it has one.
 
-    Gives up after 20 seconds in all. URLs of webhooks are secrets: `variable` is an environment
-    variable with the URL, and errors name only the variable.
+    Tries again after timeouts, lost connections and server errors, for about 20 seconds. URLs of
+    webhooks are secrets: the recipe names an environment variable, and errors name only this one.
 
     Returns:
-        The error as one sentence; None if the message was accepted.
+        The error as one sentence; None if the record was accepted, or is not posted.
     """
+    variable = recipe.retrain.webhook_env
+    if variable is None or run.result in _SILENT or run.exit_code == INTERRUPTED:
+        return None
     url = os.environ.get(variable)
     if not url:
         return f'the environment variable {variable} with the URL of the webhook is not set'
-    # A thread, since the timeout of requests starts again with each byte of a slow response.
-    errors: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-    threading.Thread(target=lambda: errors.put(_error_of(url, message)), daemon=True).start()
     try:
-        error = errors.get(timeout=_LIMIT)
-    except queue.Empty:
-        error = f'no response within {_LIMIT:g} s'
-    return f'the webhook in {variable} failed: {error}' if error else None
-
-
-def _error_of(url: str, message: dict[str, Any]) -> str | None:
-    """The error of the last attempt, without the URL, which the messages of requests contain."""
-    try:
-        _post(url, message)
-    except requests.HTTPError as error:
-        return str(error)
-    except (requests.RequestException, ValueError, OSError) as error:
-        return type(error).__name__
+        _post(url, run.model_dump(mode='json', exclude=_LEFT_OUT))
+    except (requests.RequestException, ValueError, OSError) as error:  # their texts have the URL
+        known = isinstance(error, requests.HTTPError)
+        return f'the webhook in {variable} failed: {error if known else type(error).__name__}'
     return None
 
 
@@ -58,9 +51,9 @@ def _is_temporary(error: BaseException) -> bool:
     reraise=True,
 )
 def _post(url: str, message: dict[str, Any]) -> None:
-    # A redirect turns POST into GET and may send the message to another host.
+    # A redirect turns POST into GET and may send the message to another host. The body is not read.
     with requests.post(
         url, json=message, timeout=_TIMEOUT, allow_redirects=False, stream=True
-    ) as response:  # the body is not read
+    ) as response:
         if not 200 <= response.status_code < 300:
             raise requests.HTTPError(f'status {response.status_code}', response=response)

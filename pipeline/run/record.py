@@ -7,13 +7,13 @@ import contextlib
 import datetime
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from common.errors import INTERRUPTED, AlreadyRunning
+from common.errors import AlreadyRunning
 from common.files import is_locked, locked, read_regular, write_atomically
 from components.evaluation.gate.verdict import Verdict
 from components.evaluation.results import Estimate
@@ -23,6 +23,10 @@ RUNS, LAST_TICK = 'runs', 'last_tick.json'  # in the home of the recipe: a folde
 RECIPE_LOCK = '.lock'  # in the home of the recipe; a local run holds it
 _LOST = datetime.timedelta(hours=24)  # a Kubeflow run that starts no task for so long has ended
 _PATIENCE = 10.0  # seconds for another task of the run to write the record
+
+Result = Literal[
+    'blessed', 'not blessed', 'nothing new', 'skipped', 'failed', 'interrupted', 'running'
+]
 
 _log = logging.getLogger(__name__)
 
@@ -47,9 +51,7 @@ class Run(BaseModel):
     removed: tuple[int, ...] = ()  # spans of the live model that do not exist any more
     attempt: int = 1  # of a tick, which repeats a failed run
     # None, in the file, until the run has ended
-    result: (
-        Literal['blessed', 'not blessed', 'nothing new', 'failed', 'interrupted', 'running'] | None
-    ) = None
+    result: Result | None = None
     reasons: tuple[str, ...] = ()  # why it is not blessed, the error, or why a user overrode it
     person: str | None = None  # who overrode the gate
     manual_override: str | None = None  # of the model at the end of the run, a clause
@@ -64,7 +66,6 @@ class Run(BaseModel):
     predictions: str | None = None  # file of the predictions for unlabelled images
     warnings: tuple[str, ...] = ()  # a clause each
     model: str | None = None  # URI of the Trainer's model
-    warm_start: bool = False  # whether the training started from an earlier model
     folder: str | None = None  # of the version that the model was pushed as
     version: str | None = None  # its number
     unchanged: bool = False  # whether an earlier run had pushed the model
@@ -99,13 +100,6 @@ class Run(BaseModel):
         return json.dumps(self.model_dump(mode='json'), indent=1)
 
 
-class Runs(NamedTuple):
-    """The records of a recipe, oldest first, and a warning for each damaged file."""
-
-    runs: list[Run]
-    warnings: list[str]
-
-
 def utc_now() -> datetime.datetime:
     """The current time, in UTC."""
     return datetime.datetime.now(datetime.timezone.utc)
@@ -129,43 +123,54 @@ def write_last_tick(home: Path, tick: Run) -> None:
     write_atomically(home / LAST_TICK, tick.as_json())
 
 
-def update_run(home: Path, run: str, **values: Any) -> Run | None:
-    """Changes a record, which tasks on several machines do at once; None if there is none.
+def update_run(home: Path, run: str, **values: Any) -> Run:
+    """Changes a record, which tasks on several machines may do at once.
 
     Raises:
-        OSError: the file cannot be written.
+        OSError: there is no such record, or it cannot be written.
+        ValueError: it is damaged.
     """
-    if not record_path(home, run).is_file():
-        return None
-    busy = AlreadyRunning(f'another task writes the record of run {run}')
-    with locked(home / RUNS / '.lock', busy, patience=_PATIENCE):
-        changed = _read(record_path(home, run)).with_values(**values)
+    path = record_path(home, run)
+    busy = AlreadyRunning(f'another task writes {path}')
+    with locked(path.with_name('.lock'), busy, patience=_PATIENCE):
+        changed = _read(path).with_values(**values)
         write_run(home, changed)
     return changed
 
 
-def read_runs(home: Path) -> Runs:
-    """Reads the records of a recipe, given by its home folder.
+def read_runs(home: Path) -> list[Run]:
+    """Reads the records of a recipe, given by its home folder, oldest first.
 
     A run without an end is `running` if it is the newest local one and the lock of the recipe is
-    held, or started a task on Kubeflow in the last 24 hours; else `interrupted`.
+    held, or started a task on Kubeflow in the last 24 hours; else `interrupted`. A damaged record
+    is left out, with a warning.
     """
-    runs, warnings = [], []
-    for path in (home / RUNS).glob('*.json'):
+    runs = []
+    for path in sorted((home / RUNS).glob('*.json')):
         try:
             runs.append(_read(path))
         except (OSError, ValueError, RecursionError) as error:
-            reason = error.strerror if isinstance(error, OSError) else 'damaged'
-            warnings.append(f'{path}: {reason}; this run is left out')
+            reason = error.strerror if isinstance(error, OSError) else 'it is damaged'
+            _log.warning('%s is left out: %s', path, reason)
     runs.sort(key=lambda run: run.started)
     newest = next((run.id for run in reversed(runs) if run.engine == 'local'), None)
-    return Runs([_with_result(home, run, run.id == newest) for run in runs], sorted(warnings))
+    return [_with_result(home, run, run.id == newest) for run in runs]
 
 
-def read_last_tick(home: Path) -> Run | None:
-    """The last tick of a recipe, whether it trained or not; None if there is none."""
-    ticks = [run for run in read_runs(home).runs if run.kind == 'tick']
-    with contextlib.suppress(OSError, ValueError, RecursionError):  # it is replaced by the next one
+def find_run(home: Path, run: str) -> Run | None:
+    """The record of a run, also of a tick that did not train, as it is stored; None without one."""
+    for path in (record_path(home, run), home / LAST_TICK):
+        with contextlib.suppress(OSError, ValueError, RecursionError):
+            found = _read(path)
+            if found.id == run:
+                return found
+    return None
+
+
+def last_tick(home: Path, runs: Sequence[Run]) -> Run | None:
+    """The last tick of a recipe, whether it is one of its `runs` or did not train."""
+    ticks = [run for run in runs if run.kind == 'tick']
+    with contextlib.suppress(OSError, ValueError, RecursionError):  # the next tick replaces it
         ticks.append(_read(home / LAST_TICK))
     return max(ticks, key=lambda tick: tick.started, default=None)
 
@@ -185,61 +190,21 @@ def record_override(
         OSError: the file cannot be written.
     """
     now = utc_now()
-    result = 'not blessed' if kind == 'unbless' else 'blessed'
-    values = {'person': person, 'reasons': (reason,), 'model': model, 'version': version}
     run = Run(
-        id=f'{now:%Y-%m-%dT%H:%M:%S.%f}', recipe=recipe, kind=kind, started=now, ended=now
-    ).with_values(result=result, exit_code=0, **values)
+        id=now.isoformat(),
+        recipe=recipe,
+        kind=kind,
+        started=now,
+        ended=now,
+        result='not blessed' if kind == 'unbless' else 'blessed',
+        reasons=(reason,),
+        person=person,
+        model=model,
+        version=version,
+        exit_code=0,
+    )
     write_run(home, run)
     return run
-
-
-class Recording:
-    """Records a run from `start` on; an error of writing is a warning: a model may be live."""
-
-    def __init__(self, home: Path, run: Run) -> None:
-        self.home, self.run, self.started = home, run, False
-
-    def start(self, run: str) -> None:
-        """Records that the components of a run start."""
-        self.run, self.started = self.run.with_values(id=run), True
-        self._write()
-
-    def end(self, result: str, **values: Any) -> Run:
-        """Records the first end of the run, and returns the record."""
-        if self.run.result is None:
-            self.run = self.run.with_values(result=result, ended=utc_now(), **values)
-            self._write()
-        return self.run
-
-    def add(self, **values: Any) -> Run:
-        """Records further values of a run that has ended."""
-        self.run = self.run.with_values(**values)
-        self._write()
-        return self.run
-
-    def _write(self) -> None:
-        try:
-            (write_run if self.started else write_last_tick)(self.home, self.run)
-        except OSError as error:
-            _log.warning('run %s cannot be recorded: %s', self.run.id, error.strerror or error)
-
-
-@contextlib.contextmanager
-def recording(home: Path, run: Run) -> Iterator[Recording]:
-    """Records an exception in the block as the end of a run that has started."""
-    record = Recording(home, run)
-    try:
-        yield record
-    except KeyboardInterrupt:
-        if record.started:
-            record.end('interrupted', exit_code=INTERRUPTED)
-        raise
-    except Exception as error:
-        if record.started:
-            reason = str(error) or type(error).__name__
-            record.end('failed', reasons=(reason,), exit_code=getattr(error, 'exit_code', 1))
-        raise
 
 
 def _read(path: Path) -> Run:

@@ -6,7 +6,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from pipeline.report.content.page_data import ReportData
-from pipeline.report.store import stored_reports
+from pipeline.report.store import reported_runs
 from pipeline.tracking.run_metrics import epoch_metrics, final_metrics, was_executed
 
 SUFFIX = '.run'  # of event files; tells them from those of other programs
@@ -18,13 +18,13 @@ def write_events(home: Path, run: ReportData) -> None:
     Leaves out what is cached, because the event file of an earlier run has it. Removes event files
     of runs whose reports were removed.
     """
-    _remove(home, [run.run_id, *_without_report(home)])
+    _remove(home, [run.id, *_without_report(home)])
     trained, evaluated = was_executed(run, 'Trainer'), was_executed(run, 'Evaluator')
     if not (trained or evaluated):
         return
     epochs = list(epoch_metrics(run))
     last = max((epoch for _, epoch, _ in epochs), default=0)
-    writer = tf.summary.create_file_writer(str(home / run.run_id), filename_suffix=SUFFIX)
+    writer = tf.summary.create_file_writer(str(home / run.id), filename_suffix=SUFFIX)
     with writer.as_default():
         for name, epoch, value in epochs if trained else ():
             tf.summary.scalar(name, value, epoch)
@@ -57,7 +57,7 @@ def _escaped(name: str) -> str:
 
 
 def _without_report(home: Path) -> list[str]:
-    reports = {each.run_id for each in stored_reports(home)}
+    reports = {each.id for each in reported_runs(home)}
     folders = {file.parent.name for file in home.glob(f'*/events.out.tfevents.*{SUFFIX}')}
     return sorted(folders - reports)
 

@@ -1,6 +1,5 @@
 """Logs a completed run to an MLflow server, in a subprocess with a time limit. Imports no TFX."""
 
-import datetime
 import json
 import logging
 import re
@@ -56,34 +55,33 @@ def log_to_mlflow(config: MlflowConfig, run: ReportData, page: Path) -> str | No
 
 def as_request(config: MlflowConfig, run: ReportData, page: Path) -> dict[str, Any]:
     """The run as the input of `mlflow_client`."""
-    start = run.made - datetime.timedelta(seconds=run.seconds)
     epochs = [(name, value, epoch) for name, epoch, value in epoch_metrics(run)]
     last = max((step for _, _, step in epochs), default=0)
     final = {**final_metrics(run), 'run_seconds': run.seconds}
     artifacts = [(str(page.absolute()), 'report')] if page.is_file() else []
-    if run.standing.blessed and run.standing.folder:
-        artifacts.append((run.standing.folder, 'model'))
-    trained_by = run.origin.model.run if run.origin else run.run_id
+    if run.blessed and run.folder:
+        artifacts.append((run.folder, 'model'))
+    trained_by = run.origin.model.run if run.origin else run.id
     repeated = not any(was_executed(run, each) for each in ('Trainer', 'Evaluator', 'ModelGate'))
-    decision = 'blessed' if run.standing.blessed else 'not blessed'
+    decision = 'blessed' if run.blessed else 'not blessed'
     tags = {
-        'catdog.run': run.run_id,
+        'catdog.run': run.id,
         'catdog.recipe': run.recipe,
         'catdog.trained_by': trained_by,
         'catdog.decision': decision,
-        'catdog.reasons': '; '.join(run.standing.verdict.objections),
-        'catdog.manual_override': run.standing.manual_override or '',
-        'catdog.version': run.standing.version or '',
+        'catdog.reasons': '; '.join(run.reasons),
+        'catdog.manual_override': run.manual_override or '',
+        'catdog.version': run.version or '',
     }
     same = {key: tags[key] for key in ('catdog.trained_by', 'catdog.decision')}
-    wanted = same if repeated else {'catdog.run': run.run_id}
+    wanted = same if repeated else {'catdog.run': run.id}
     return {
         'tracking_uri': config.tracking_uri,
         'timeout_seconds': config.timeout_seconds,
         'experiment': config.experiment or run.recipe,
-        'run_name': f'{run.recipe}/{run.run_id}',
-        'start_ms': round(start.timestamp() * 1000),
-        'end_ms': round(run.made.timestamp() * 1000),
+        'run_name': f'{run.recipe}/{run.id}',
+        'start_ms': round(run.started.timestamp() * 1000),
+        'end_ms': round(run.ended.timestamp() * 1000),
         'logged_if': ' and '.join(
             [f"tags.`{key}` = '{value}'" for key, value in wanted.items()]
             + ["attributes.status = 'FINISHED'"]

@@ -33,4 +33,4 @@ def final_metrics(run: ReportData) -> dict[str, float]:
 
 def was_executed(run: ReportData, component: str) -> bool:
     """Whether the run executed a component, so that its results are not those of an earlier run."""
-    return any(each.name == component and not each.cached for each in run.components)
+    return component in run.nodes and component not in run.cached

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from pipeline.config.recipe import Recipe
 from pipeline.report.content.page_data import ReportData
-from pipeline.report.store import report_of
+from pipeline.report.store import page_of
 from pipeline.tracking.event_files import write_events
 from pipeline.tracking.mlflow_run import log_to_mlflow
 
@@ -23,6 +23,6 @@ def track(recipe: Recipe, run: ReportData) -> Iterator[str]:
         traceback.print_exc()  # into the log file of the run
         yield f'the event files of TensorBoard cannot be written: {error}'
     if recipe.mlflow:
-        problem = log_to_mlflow(recipe.mlflow, run, report_of(recipe.home, run.run_id).page)
+        problem = log_to_mlflow(recipe.mlflow, run, page_of(recipe.home, run.id))
         if problem:
             yield problem

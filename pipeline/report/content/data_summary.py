@@ -11,18 +11,19 @@ from common.artifacts import folder_of
 from common.features import CLASS_NAME, SPLITS
 from components.image_example_gen.ingestion.ingested import Counts, read_ingested
 from components.image_example_gen.ingestion.quarantine import read_quarantined
-from pipeline.execution.run_artifacts import Images, Results, example_folders
+from pipeline.execution.run_artifacts import Results, example_folders, read_images
 from pipeline.report.content.page_data import DataSummary
 
 _MAX_QUARANTINED = 8  # listed on the page
 _STATISTICS = 'FeatureStats.pb'
 
 
-def data_summary(results: Results, images: Images | None) -> DataSummary:
+def data_summary(results: Results) -> DataSummary:
     """Summarizes the data from ImageExampleGen.
 
     Without it, as for ready TFRecords, the counts are from StatisticsGen.
     """
+    images = read_images(results)
     if images is None:
         statistics = results['StatisticsGen'].outputs['statistics']
         return _summary(_read_statistics(folder_of(each.uri)) for each in statistics)

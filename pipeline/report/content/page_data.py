@@ -1,8 +1,6 @@
-"""Data of a report, stored as JSON next to its page for comparisons. Imports no TFX."""
+"""Data of a report, stored as JSON for comparisons, without its record. Imports no TFX."""
 
 import dataclasses
-import datetime
-from typing import Any
 
 from pydantic import Field
 
@@ -11,35 +9,13 @@ from components.conversion.results import ConversionResult
 from components.evaluation.gate.verdict import Verdict
 from components.evaluation.held_out.held_out_files import HeldOut
 from components.evaluation.results import Evaluation, Mistake, Robustness
+from components.pusher.serving_folder import Moment
 from components.serving_check.measurements import Measurements
 from pipeline.command_line import CommandLine
 from pipeline.registry.lineage import Lineage
+from pipeline.run.record import Run
 from trainer.model.network_table import NetworkPart
 from trainer.training.calibration_results import Calibration
-
-
-class ModelStatus(StrictModel):
-    """Gate decision and push of the model: stored at the end of the run, see `report.present`."""
-
-    blessed: bool  # by the gate or by a manual override
-    verdict: Verdict
-    live: bool  # whether a model server loads this model
-    manual_override: str | None = None  # in words
-    unchanged: bool = False  # an earlier run had pushed the model
-    version: str | None = None  # None if it was not pushed
-    folder: str | None = None  # of this version
-    since: datetime.datetime | None = None  # time of the push
-    live_version: str | None = None  # the version that a model server loads
-    repeated_by: str | None = None  # id of a later run that gave this model
-
-    @property
-    def word(self) -> str:
-        """`Live`, `Not live`, `Blessed, not live`, or `Same model as a later run`."""
-        if self.live:
-            return 'Live'
-        if self.repeated_by:
-            return 'Same model as a later run'
-        return 'Blessed, not live' if self.blessed else 'Not live'
 
 
 class DataSummary(StrictModel):
@@ -66,24 +42,16 @@ class Stage(StrictModel):
     discarded: str | None = None
 
 
-class ComponentTime(StrictModel):
-    """Run time of a component."""
+class ReportData(Run):
+    """The record of a run, and what its report shows besides.
 
-    name: str
+    Parts that a run or an earlier version lacks are None or empty.
+    """
+
+    ended: Moment
     seconds: float
-    cached: bool
-
-
-class ReportData(StrictModel):
-    """All data of a report. Parts that a run or an earlier version lacks are None or empty."""
-
-    recipe: str
+    verdict: Verdict
     description: str
-    run_id: str
-    made: datetime.datetime
-    seconds: float  # total run time, with imports
-    config: dict[str, Any]  # all keys of the recipe
-    standing: ModelStatus
     data: DataSummary | None = None
     evaluation: Evaluation | None = None
     robustness: Robustness | None = None
@@ -93,13 +61,16 @@ class ReportData(StrictModel):
     stages: tuple[Stage, ...] = ()
     network: tuple[NetworkPart, ...] = ()
     calibration: Calibration | None = None  # of the validation split, by the Trainer
-    components: tuple[ComponentTime, ...] = ()
     origin: Lineage | None = None
     held_out: HeldOut | None = None  # test images that no model was trained on
     test_images: str | None = None  # digest of the test split
     decisions_on_test_images: int = 1  # models judged on this test split, with this one
     commands: CommandLine | None = None  # None for runs in a cluster
-    warnings: tuple[str, ...] = ()  # drift above the thresholds, one clause each
+
+    @property
+    def word(self) -> str:
+        """`Live`, `Blessed, not live` or `Not live`, at the end of the run."""
+        return 'Live' if self.live else 'Blessed, not live' if self.blessed else 'Not live'
 
 
 @dataclasses.dataclass(frozen=True)

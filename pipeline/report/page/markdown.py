@@ -22,10 +22,10 @@ _MISSING = '–'  # noqa: RUF001
 
 def as_markdown(data: ReportData, metrics: Sequence[MetricRow], accept: str | None) -> str:
     """Formats the report of a run; `accept` is the command that accepts a rejected model."""
-    state = data.standing
+    state = data
     version = f', version {state.version}' if state.version else ''
     lines = [
-        f'## {_text(data.recipe)}: run {_text(data.run_id)}',
+        f'## {_text(data.recipe)}: run {_text(data.id)}',
         f'**{state.word}**{version}' + (f', {_text(data.description)}' if data.description else ''),
         _list(_rulings(state.verdict)),
     ]

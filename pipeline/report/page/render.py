@@ -4,7 +4,6 @@ import base64
 import functools
 import hashlib
 import json
-import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,6 @@ from pipeline.report.page import classes, plots, tables
 from pipeline.report.page.compare import compare
 from pipeline.report.page.markdown import as_markdown
 
-_VERDICT = re.compile('<section class="verdict .*?</section>', re.DOTALL)  # has none inside
 _SCRIPT = Path(__file__).parent / 'templates' / 'page.js'
 _MISSING = '–'  # noqa: RUF001
 
@@ -39,13 +37,6 @@ def render_page(data: ReportData, images: PageImages) -> str:
         **_evaluation(data),
         **_verdict(data),
     )
-
-
-def replace_verdict(page: str, data: ReportData) -> str:
-    """Replaces the section with the gate decision in the page of a run."""
-    variables = {'report': data, 'standing': data.standing, **_verdict(data)}
-    section = _render('sections/verdict.html.j2', **variables).strip()
-    return _VERDICT.sub(lambda _: section, page, count=1)
 
 
 def render_comparison(one: ReportData, other: ReportData) -> str:
@@ -82,16 +73,16 @@ def _evaluation(data: ReportData) -> dict[str, Any]:
 
 def _verdict(data: ReportData) -> dict[str, Any]:
     """Template variables of the gate decision."""
-    found, state, commands = data.evaluation, data.standing, data.commands
+    found, commands = data.evaluation, data.commands
     metrics = tables.metric_rows(found.candidate, found.baseline) if found else []
     accept = None
-    model = state.version
+    model = data.version
     if not model and data.origin:
         model = str(folder_of(data.origin.model.artifact))
-    if commands and not state.blessed and (model or not state.manual_override):
+    if commands and not data.blessed and (model or not data.manual_override):
         accept = commands.accept(
-            state.verdict.settings,
-            model if state.manual_override else None,
+            data.verdict.settings,
+            model if data.manual_override else None,
             warm_start=bool(data.origin and data.origin.parents),
         )
     return {

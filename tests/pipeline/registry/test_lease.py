@@ -5,12 +5,12 @@ import threading
 
 import pytest
 from ml_metadata import errors
+from pipeline.registry.lease import held_lease, hold_lease, lease_holder, release_lease
 
 from common.errors import AlreadyRunning
 from pipeline.config.metadata_config import MetadataConfig
 from pipeline.metadata_store import open_store
 from pipeline.registry import lease as module
-from pipeline.registry.lease import held_lease, hold_lease, lease_holder, release_lease
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from common.files import locked
 from components.pusher.serving_folder import override_of, read_note, versions_in
 from pipeline.config.recipe import Recipe
 from pipeline.registry import overrides
-from pipeline.registry.moved_files import prepare_metadata
 from pipeline.registry.overrides import complete_rollback
+from pipeline.registry.preparation import prepare_metadata
 from pipeline.run.record import Run, read_runs, utc_now, write_run
 from pipeline_runner import main
 
@@ -48,7 +48,7 @@ class Overrides:
 
     @property
     def recorded(self):
-        return [(run.kind, run.person, *run.reasons) for run in read_runs(self.recipe.home).runs]
+        return [(run.kind, run.person, *run.reasons) for run in read_runs(self.recipe.home)]
 
 
 def graph(version):
@@ -229,7 +229,7 @@ def test_bless_pushes_the_model_and_no_later_candidate(pets, two, user):
 def test_bless_accepts_version_run_or_folder(pets, two, user, form):
     user.rollback()
     model = pets.recorder.models[1].uri
-    rolled_back = read_runs(user.recipe.home).runs[0].with_values(id='run-2', model=model)
+    rolled_back = read_runs(user.recipe.home)[0].with_values(id='run-2', model=model)
     write_run(user.recipe.home, rolled_back)
     given = {'version': two[1].name, 'folder': two[1], 'model': model, 'run': 'run-2'}
 

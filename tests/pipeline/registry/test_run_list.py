@@ -8,14 +8,14 @@ import time
 
 import click.testing
 import pytest
+from pipeline.registry.run_list import homes_in, list_runs
+from pipeline.registry.run_log import LOG_FILE, RECIPE_LOCK, log_run, logged, read_runs
 
 from common.blessing import OVERRIDE_FILE, ManualOverride, write_override
 from common.errors import AlreadyRunning
 from common.files import locked
 from components.pusher.serving_folder import NOTE_FILE, About, Note
 from pipeline.config.recipe import recipe_of
-from pipeline.registry.run_list import homes_in, list_runs
-from pipeline.registry.run_log import LOG_FILE, RECIPE_LOCK, log_run, logged, read_runs
 from pipeline_runner import main
 
 CONFIG = {'name': 'pets', 'push_directory': None, 'trainer': {'seed': 1, 'batch_size': 32}}

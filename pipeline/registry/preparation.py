@@ -1,4 +1,4 @@
-"""Prepares the metadata for a run: artifacts that moved, and ids in use. Imports no TFX."""
+"""Prepares the metadata for a run: artifacts that moved, ids in use, killed rollbacks."""
 
 from pathlib import Path
 
@@ -9,18 +9,24 @@ from common.artifacts import folder_of
 from common.errors import ModelError
 from pipeline.config.metadata_config import SQLITE
 from pipeline.config.recipe import Recipe
+from pipeline.registry.overrides import complete_rollback
+from pipeline.registry.provenance import Provenance
 
 _BATCH = 100  # executions per request
 
 
-def prepare_metadata(recipe: Recipe, store: MetadataStore) -> None:
-    """Lets ML Metadata and the artifacts of a recipe fit, for commands that write to both.
+def prepare_metadata(recipe: Recipe, store: MetadataStore) -> Provenance:
+    """Lets ML Metadata and the files of a recipe fit, for commands that write to both.
 
     Raises:
-        ModelError: the artifacts were moved, and are not in the folder of this recipe.
+        ModelError: the artifacts were moved, and are not in the folder of this recipe; or a note or
+            an override in the serving folder is damaged.
     """
     _follow_artifacts(recipe, store)
     _skip_used_execution_ids(recipe, store)
+    provenance = Provenance(store, recipe.name)
+    complete_rollback(recipe, provenance)
+    return provenance
 
 
 def _follow_artifacts(recipe: Recipe, store: MetadataStore) -> None:

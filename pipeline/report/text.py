@@ -1,0 +1,49 @@
+"""The outcome of a run as text: gate decision, rule by rule. Imports no TensorFlow."""
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from components.evaluation.gate.verdict import FAILED, NOT_APPLIED, PASSED, UNDECIDED, Result
+from pipeline.formatting import describe_left_out, describe_remedies, named, time_of, unwrapped
+from pipeline.run.record import Run
+from pipeline.run.run_list import describe_decision
+
+_STYLES: dict[Result, str] = {
+    FAILED: 'bold red',
+    UNDECIDED: 'yellow',
+    PASSED: 'green',
+    NOT_APPLIED: 'dim',
+}  # in the order of the rules
+
+
+def as_text(run: Run) -> RenderableType:
+    """The state of a run at its end, formatted for the console."""
+    style = 'bold green' if run.blessed else 'bold red' if run.verdict else 'bold'
+    word = str(run.result).upper() if run.verdict else str(run.result)
+    head = Text.assemble((word, style), f': {run.recipe}, run {run.id}, {time_of(run.started)}')
+    facts = {
+        'model': run.model,
+        'pushed to': run.folder and run.folder + (', unchanged' if run.unchanged else ''),
+        'live then': run.live_version and f'version {run.live_version}',
+        'trained because': run.decision,
+        'spans': named(run.spans).partition(' ')[2],
+        'override': describe_decision(run) if run.person else run.manual_override,
+        'images': None if run.images is None else f'{run.images:,}',
+        'left out': '; '.join(describe_left_out(run.images, run.left_out)),
+        'warnings': '; '.join(run.warnings),
+        'error': '; '.join(run.reasons) if run.result in ('failed', 'interrupted') else None,
+        'webhook': run.webhook_error,
+    }
+    lines = [unwrapped(f'{name}: {value}') for name, value in facts.items() if value]
+    if run.verdict is None:
+        return Group(head, *lines)
+    rules = Table(box=None, pad_edge=False, show_header=False)
+    for result, colour in _STYLES.items():
+        reasons = [each.reason for each in run.verdict.rulings if each.result == result]
+        for number, reason in enumerate(reasons):
+            rules.add_row(Text('' if number else result, colour), Text(reason))
+    if (verdict := run.rejected_by) and verdict.remedies:
+        remedy = describe_remedies(verdict.remedies, verdict.settings)
+        lines.append(unwrapped(f'remedy: {remedy}'))
+    return Group(head, *lines, rules)

@@ -1,0 +1,70 @@
+"""Records a run while it runs: its start, and its result or error."""
+
+import datetime
+import logging
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from common.errors import FAILED, INTERRUPTED
+from pipeline.config.recipe import Recipe
+from pipeline.run.record import Result, Run, utc_now, write_last_tick, write_run
+
+_log = logging.getLogger(__name__)
+
+
+def new_run(recipe: Recipe, now: datetime.datetime) -> Run:
+    """The record of a run on this machine that starts now."""
+    config = recipe.model_dump(mode='json')
+    return Run(id=now.isoformat(), recipe=recipe.name, started=now, config=config)
+
+
+class Recording:
+    """The record of a run that this process runs; an exception in the block is the run's end.
+
+    A run has a file from `start` on; a tick, and a run on Kubeflow, that ends before replaces
+    `last_tick.json`. An error of writing is a warning, because a model may be live.
+    """
+
+    def __init__(self, home: Path, run: Run, *, started: bool = False) -> None:
+        self.home, self.run, self.started = home, run, started
+
+    def start(self, run: str) -> None:
+        """Records that the components start; `run` is the id in ML Metadata."""
+        self.run, self.started = self.run.with_values(id=run), True
+        self._write()
+
+    def end(self, result: Result, **values: Any) -> Run:
+        """Records the end of the run, if it has none yet; returns the record."""
+        if self.run.result is None:
+            now = utc_now()
+            seconds = round(max(0.0, (now - self.run.started).total_seconds()), 1)
+            self.add(**{'result': result, 'ended': now, 'seconds': seconds, **values})
+        return self.run
+
+    def add(self, **values: Any) -> Run:
+        """Records other values of the run; returns the record."""
+        self.run = self.run.with_values(**values)
+        self._write()
+        return self.run
+
+    def _write(self) -> None:
+        try:
+            if self.started:
+                write_run(self.home, self.run)
+            elif self.run.kind == 'tick' or self.run.engine == 'kubeflow':
+                write_last_tick(self.home, self.run)
+        except OSError as error:
+            _log.warning('run %s cannot be recorded: %s', self.run.id, error.strerror or error)
+
+    def __enter__(self) -> 'Recording':
+        return self
+
+    def __exit__(
+        self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None
+    ) -> None:
+        if isinstance(error, KeyboardInterrupt):
+            self.end('interrupted', reasons=('interrupted',), exit_code=INTERRUPTED)
+        elif isinstance(error, Exception):
+            code = getattr(error, 'exit_code', FAILED)
+            self.end('failed', reasons=(str(error) or type(error).__name__,), exit_code=code)

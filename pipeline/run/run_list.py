@@ -1,0 +1,118 @@
+"""Lists the runs of recipes from their records, without ML Metadata. Imports no TFX."""
+
+import itertools
+import reprlib
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from components.pusher.serving_folder import versions_in
+from pipeline.formatting import describe_left_out, dotted, time_of
+from pipeline.run.record import LAST_TICK, RUNS, Run, last_tick
+
+_MOST_CHANGES = 3  # in the table
+_LONGEST = 100  # characters of a decision in the table
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 24
+_NO_VALUE = object()
+
+
+def homes_in(workdir: Path) -> list[Path]:
+    """The homes of all recipes with runs or ticks in a working directory, by name."""
+    return sorted({path.parent for name in (RUNS, LAST_TICK) for path in workdir.glob(f'*/{name}')})
+
+
+def describe_present(home: Path, runs: Sequence[Run]) -> list[str]:
+    """The live version and the last tick of a recipe, as lines; `runs` are oldest first."""
+    versions = versions_in(serving_folder(home, runs))
+    live = f'version {versions[-1].name} is live' if versions else 'no version is live'
+    lines = [f'{home.name}: {live} in {serving_folder(home, runs)}']
+    if tick := last_tick(home, runs):
+        result = '' if tick.result == 'nothing new' else f'{describe_decision(tick)}; '
+        why = f'{result}{tick.decision}' if tick.decision else describe_decision(tick)
+        lines.append(f'{home.name}: last tick {time_of(tick.started)}: {why}')
+    return lines
+
+
+def serving_folder(home: Path, runs: Sequence[Run]) -> Path:
+    """The serving folder of the last run with a configuration."""
+    configs = [run.config for run in runs if run.config]
+    directory = configs[-1].get('push_directory') if configs else None
+    return Path(directory or home / 'serving')
+
+
+def live_run(home: Path, runs: Sequence[Run]) -> Run | None:
+    """The last run, or override, that gave the version that is live now."""
+    live = next((path.name for path in reversed(versions_in(serving_folder(home, runs)))), None)
+    found = (run for run in reversed(runs) if run.blessed and run.version == live)
+    return next(found, None) if live else None
+
+
+def changed_keys(runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
+    """By run, the keys with another value than in the run before; None for a removed key."""
+    found: dict[str, dict[str, Any]] = {}
+    before: dict[str, Any] | None = None
+    for run in runs:
+        if run.config:  # overrides have none
+            now = dotted(run.config)
+            names = {**(before or now), **now}
+            found[run.id] = {
+                name: now.get(name)
+                for name in names
+                if before and before.get(name, _NO_VALUE) != now.get(name, _NO_VALUE)
+            }
+            before = now
+    return found
+
+
+def newest(runs: Iterable[Sequence[Run]], last: int) -> list[Run]:
+    """The last runs of all recipes, newest first."""
+    return sorted(itertools.chain(*runs), key=lambda run: run.started)[: -last - 1 : -1]
+
+
+def as_table(found: Mapping[Path, Sequence[Run]], shown: Iterable[Run]) -> Table:
+    """Some of the runs that were found by home, formatted for the console."""
+    live = {each.id for home, runs in found.items() if (each := live_run(home, runs))}
+    changed: dict[str, dict[str, Any]] = {}
+    for runs in found.values():
+        changed |= changed_keys(runs)
+    table = Table(box=None, pad_edge=False)
+    for column in ('started', 'recipe', '', 'decision', 'accuracy', 's', 'changed', 'run'):
+        right = column in ('accuracy', 's')
+        table.add_column(column, overflow='fold', justify='right' if right else 'left')
+    for run in shown:
+        table.add_row(
+            time_of(run.started),
+            run.recipe,
+            'live' if run.id in live else '',
+            escape(textwrap.shorten(describe_decision(run), _LONGEST, placeholder=' ...')),
+            '' if run.accuracy is None else f'{run.accuracy:.4f}',
+            '' if run.seconds is None else f'{run.seconds:,.0f}',
+            escape(_describe_changes(changed.get(run.id, {}))),
+            escape(run.id),
+        )
+    return table
+
+
+def describe_decision(run: Run) -> str:
+    """`blessed and pushed`, `not blessed: REASON`, `rollback to version 7 by ann: REASON`."""
+    if run.person:
+        version = f' as version {run.version}' if run.version else ''
+        return f'{run.kind}{version} by {run.person}: {"; ".join(run.reasons)}'
+    parts = describe_left_out(run.images, run.left_out)
+    if run.blessed:
+        pushed = ', unchanged' if run.unchanged else ' and pushed' if run.version else ''
+        return '; '.join([f'blessed{pushed}', *parts])
+    reasons = '; '.join([*run.reasons[:1], *parts])
+    return f'{run.result}: {reasons}' if reasons else str(run.result)
+
+
+def _describe_changes(changed: dict[str, Any]) -> str:
+    """`trainer.seed=7, data.path='b', 2 more`."""
+    texts = [f'{key}={_SHORT.repr(value)}' for key, value in changed.items()]
+    more = len(texts) - _MOST_CHANGES
+    return ', '.join([*texts[:_MOST_CHANGES], *([f'{more} more'] if more > 0 else [])])
