@@ -64,6 +64,5 @@ def report(
 def _check_mounted(recipe: 'Recipe') -> None:
     from pipeline.metadata_store import existing_store
     from pipeline.registry.mounts import check_mounted
-    from pipeline.registry.provenance import Provenance
 
-    check_mounted(recipe, Provenance(existing_store(recipe.metadata, recipe.home), recipe.name))
+    check_mounted(recipe, existing_store(recipe.metadata, recipe.home))
